@@ -1,0 +1,74 @@
+# What people type. Everything that is built for tests is cached outside the
+# tree, in HELM_TENANT_CACHE or the user's cache folder.
+
+VERSION := $(shell sed -n 's/^version: //p' plugin.yaml)
+LDFLAGS := -s -w -X helm-tenant/cli.buildVersion=$(VERSION)
+CACHE := $(or $(HELM_TENANT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/helm-tenant)
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+MODULES := . test test/tools
+export CGO_ENABLED ?= 0
+
+.PHONY: help build install demo test check bench fmt vet staticcheck tidy unit cross cluster cluster-down package clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/helm-tenant
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/helm-tenant .
+
+install: build ## install this folder as a plugin of the helm on PATH
+	helm plugin install "$(CURDIR)"
+
+demo: ## the main job on a throw-away cluster, from nothing
+	@bash scripts/test-prerequisites.sh
+	@bash scripts/demo.sh
+
+test: ## all tests: unit, scripts, a real API server, a real node, attacks
+	@bash scripts/test-prerequisites.sh
+	go test ./...
+	cd test && go test -count=1 -p 1 -timeout 45m ./...
+
+check: fmt vet staticcheck tidy unit cross ## the quick checks, under a minute when warm
+
+fmt:
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet:
+	go vet ./...
+	cd test && go vet ./...
+
+staticcheck:
+	@mkdir -p "$(CACHE)/tools"
+	cd test/tools && go build -o "$(CACHE)/tools/staticcheck" honnef.co/go/tools/cmd/staticcheck
+	"$(CACHE)/tools/staticcheck" ./...
+	cd test && "$(CACHE)/tools/staticcheck" ./...
+
+tidy:
+	@for module in $(MODULES); do (cd $$module && go mod tidy -diff) || exit 1; done
+
+unit:
+	go test ./...
+
+cross: ## build for every platform
+	@for platform in $(PLATFORMS); do \
+		echo "building for $$platform"; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -o /dev/null . || exit 1; \
+	done
+
+bench: ## measure, side by side with what a user would do instead
+	@bash scripts/test-prerequisites.sh
+	cd test && go run ./bench
+
+cluster: ## start a test cluster and say how to use it
+	@bash scripts/test-prerequisites.sh
+	cd test && go run ./cmd/testcluster up --size full --detach
+	@cd test && go run ./cmd/testcluster env
+
+cluster-down: ## end the test cluster
+	cd test && go run ./cmd/testcluster down
+
+package: ## build the release archives into dist/
+	bash scripts/package.sh
+
+clean: ## remove what was built in the tree
+	rm -rf bin dist

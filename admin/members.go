@@ -1,0 +1,149 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// NoTenantError says that there is no tenant of that name.
+type NoTenantError struct{ Name, Where string }
+
+func (e *NoTenantError) Error() string {
+	return fmt.Sprintf("there is no tenant %q in %s", e.Name, e.Where)
+}
+
+// Membership is a change of a tenant's members.
+type Membership struct {
+	Tenant   tenant.Tenant
+	Prepared *Prepared
+	// Changed are those who are members now and were not, or the other way
+	// round; Unchanged are those for whom nothing had to be done.
+	Changed, Unchanged tenant.Members
+}
+
+// Find returns the tenant of that name with its members. Who may not list
+// ConfigMaps in the cluster finds it in its conventional home namespace, or in
+// the one that is named.
+func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Tenant, error) {
+	homes := []string{home}
+	if home == "" {
+		all, err := c.Homes(ctx)
+		switch {
+		case apierrors.IsForbidden(err):
+			homes = []string{tenant.EngineTiller.ConventionalHome(name), tenant.EngineImpersonation.ConventionalHome(name)}
+		case err != nil:
+			return tenant.Tenant{}, err
+		default:
+			homes = all[name]
+		}
+	}
+	for _, home := range homes {
+		t, err := c.Record(ctx, home)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return tenant.Tenant{}, err
+		}
+		if t.Name != name {
+			return tenant.Tenant{}, fmt.Errorf("namespace %q is the home of tenant %q, not of %q", home, t.Name, name)
+		}
+		return t.WithDefaults(), nil
+	}
+	return tenant.Tenant{}, &NoTenantError{name, c.Where()}
+}
+
+// Grant makes members of the tenant out of those named.
+func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, who tenant.Members, accepted Accepted) (Membership, error) {
+	if open := who.OpenGroups(); len(open) > 0 && !accepted.has(RiskEveryone) {
+		return Membership{}, &RiskError{RiskEveryone, openWhy(open)}
+	}
+	return changeMembers(ctx, c, t, func(have tenant.Members) (next, changed tenant.Members) {
+		return have.With(who), who.Without(have)
+	}, who)
+}
+
+// Revoke takes those named away from the tenant's members, in one write.
+func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, who tenant.Members) (Membership, error) {
+	return changeMembers(ctx, c, t, func(have tenant.Members) (next, changed tenant.Members) {
+		next = have.Without(who)
+		return next, have.Without(next)
+	}, who)
+}
+
+func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, change func(tenant.Members) (next, changed tenant.Members), who tenant.Members) (Membership, error) {
+	if problems := who.Validate(); len(problems) > 0 {
+		return Membership{}, Invalid(problems)
+	}
+	result := Membership{Tenant: t}
+	key := memberKey(t.Home())
+	prepared, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		live := cluster.NewLive()
+		if err := c.Lookup(ctx, live, []cluster.Key{key, {Kind: "Role", Namespace: t.Home(), Name: rbac.MemberName}}); err != nil {
+			return nil, err
+		}
+		if live.Get(key) == nil {
+			return nil, fmt.Errorf("tenant %q has no %s: init it again", t.Name, key)
+		}
+		have, err := liveMembers(live, t)
+		if err != nil {
+			return nil, err
+		}
+		t.Members, result.Changed = change(have)
+		result.Tenant, result.Unchanged = t, who.Without(result.Changed)
+		var wanted []runtime.Object
+		for _, object := range rbac.Home(t) {
+			if cluster.KeyOf(object) == key {
+				wanted = append(wanted, object)
+			}
+		}
+		plan, err := cluster.NewPlan(t.Name, wanted, live, func(cluster.Key) bool { return false })
+		if err != nil {
+			return nil, err
+		}
+		return &Prepared{Tenant: t, Existed: true, Plan: plan, live: live}, nil
+	}, func(cluster.Change) {})
+	result.Prepared = prepared
+	return result, err
+}
+
+// Bindings reads every role and binding that counts in a namespace: its own and
+// the cluster's.
+func Bindings(ctx context.Context, c *cluster.Client, namespace string) ([]rbacv1.RoleBinding, []rbacv1.ClusterRoleBinding, map[string][]rbacv1.PolicyRule, error) {
+	roles, err := cluster.List[rbacv1.Role](ctx, c, "Role", namespace)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	clusterRoles, err := cluster.List[rbacv1.ClusterRole](ctx, c, "ClusterRole", "")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", namespace)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	clusterBindings, err := cluster.List[rbacv1.ClusterRoleBinding](ctx, c, "ClusterRoleBinding", "")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	rules := map[string][]rbacv1.PolicyRule{}
+	for _, role := range roles {
+		rules["Role/"+role.Name] = role.Rules
+	}
+	for _, role := range clusterRoles {
+		rules["ClusterRole/"+role.Name] = role.Rules
+	}
+	slices.SortFunc(bindings, func(a, b rbacv1.RoleBinding) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(clusterBindings, func(a, b rbacv1.ClusterRoleBinding) int { return strings.Compare(a.Name, b.Name) })
+	return bindings, clusterBindings, rules, nil
+}

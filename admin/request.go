@@ -1,0 +1,136 @@
+// Package admin does what an admin does to tenants: from what is asked and what
+// is there it makes the objects that are wanted, and has the difference
+// written. Building, deciding and writing are three steps; the first two can be
+// stopped at and looked at.
+package admin
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"helm-tenant/tenant"
+)
+
+// Risk is something dangerous that must be accepted by its name.
+type Risk string
+
+const (
+	// RiskClusterWide lets a tenant act in all namespaces.
+	RiskClusterWide Risk = "cluster-wide"
+	// RiskSharedHome puts a Tiller where other things live.
+	RiskSharedHome Risk = "shared-home"
+	// RiskEveryone lets in more than named people and accounts.
+	RiskEveryone Risk = "everyone"
+	// RiskSystemNamespace gives a tenant a namespace of Kubernetes' own.
+	RiskSystemNamespace Risk = "system-namespace"
+	// RiskOpenRecords lets a chart write the tenant's own record.
+	RiskOpenRecords Risk = "open-records"
+)
+
+// Risks are all that can be accepted.
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords}
+
+// Accepted are the risks that an admin accepted.
+type Accepted []Risk
+
+// ParseAccepted reads risks by name.
+func ParseAccepted(names []string) (Accepted, error) {
+	var accepted Accepted
+	for _, name := range names {
+		if !slices.Contains(Risks, Risk(name)) {
+			return nil, fmt.Errorf("--accept-risk: %q is not one of %s", name, list(Risks))
+		}
+		accepted = append(accepted, Risk(name))
+	}
+	return accepted, nil
+}
+
+func (a Accepted) has(r Risk) bool { return slices.Contains(a, r) }
+
+func list[S ~string](names []S) string {
+	var out []string
+	for _, name := range names {
+		out = append(out, string(name))
+	}
+	return strings.Join(out, ", ")
+}
+
+// RiskError is something dangerous that was asked for and not accepted.
+type RiskError struct {
+	Risk Risk
+	// Why says what would happen, as a clause.
+	Why string
+}
+
+func (e *RiskError) Error() string { return e.Why }
+
+// Request is what an admin asks a tenant to be.
+type Request struct {
+	// Tenant holds what was said; zero fields were not, and stay as they are or
+	// get their defaults.
+	Tenant tenant.Tenant
+	// DefaultNamespace is put first among the tenant's namespaces.
+	DefaultNamespace string
+	// ClientVersion is that of the admin's Helm 2, which the Tiller follows
+	// where nobody asked for a version; empty where there is none.
+	ClientVersion string
+	// CreateNamespaces makes namespaces that are missing.
+	CreateNamespaces bool
+	// Share lets the tenant have a namespace that belongs to another.
+	Share bool
+	// Adopt takes over objects that are there and were not made by helm-tenant.
+	Adopt bool
+	// Prune takes namespaces away that are not asked for.
+	Prune    bool
+	Accepted Accepted
+}
+
+// merged is the tenant that was, made what is asked.
+func (r Request) merged(was tenant.Tenant) tenant.Tenant {
+	t, asked := was, r.Tenant
+	t.Name = asked.Name
+	t.Namespaces = slices.Clone(was.Namespaces)
+	if r.Prune && len(asked.Namespaces) > 0 {
+		t.Namespaces = nil
+	}
+	for _, ns := range asked.Namespaces {
+		// Doubles within what was asked stay, to be found by Validate.
+		if !slices.Contains(was.Namespaces, ns) || r.Prune {
+			t.Namespaces = append(t.Namespaces, ns)
+		}
+	}
+	if first := r.DefaultNamespace; first != "" {
+		if at := slices.Index(t.Namespaces, first); at >= 0 {
+			t.Namespaces = slices.Insert(slices.Delete(t.Namespaces, at, at+1), 0, first)
+		}
+	}
+	if asked.AllNamespaces {
+		t.AllNamespaces = true
+	}
+	set(&t.HomeNamespace, asked.HomeNamespace)
+	set(&t.Role, asked.Role)
+	set(&t.Engine, asked.Engine)
+	set(&t.Tiller.Image, asked.Tiller.Image)
+	set(&t.Tiller.Version, asked.Tiller.Version)
+	set(&t.Tiller.Storage, asked.Tiller.Storage)
+	set(&t.Tiller.HistoryMax, asked.Tiller.HistoryMax)
+	set(&t.Tiller.Replicas, asked.Tiller.Replicas)
+	if len(asked.Tiller.Resources) > 0 {
+		t.Tiller.Resources = asked.Tiller.Resources
+	}
+	if len(asked.Tiller.NodeSelector) > 0 {
+		t.Tiller.NodeSelector = asked.Tiller.NodeSelector
+	}
+	if len(asked.Tiller.ImagePullSecrets) > 0 {
+		t.Tiller.ImagePullSecrets = asked.Tiller.ImagePullSecrets
+	}
+	return t.WithDefaults()
+}
+
+func set[T comparable](into *T, value T) {
+	var zero T
+	if value != zero {
+		*into = value
+	}
+}

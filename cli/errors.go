@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"helm-tenant/tenant"
+)
+
+// Exit codes; a wrapped helm's own passes through unchanged.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitPartly = 3
+)
+
+// hintError is an error and what to type instead, each hint a line of its own.
+type hintError struct {
+	err   error
+	hints []string
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+func withHint(err error, hints ...string) error {
+	if err == nil {
+		return nil
+	}
+	return &hintError{err, hints}
+}
+
+// usageError is a command line that can't be understood.
+type usageError struct {
+	err error
+	// usage is the line that says how the command is typed.
+	usage string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// problems are several things that are wrong at once, a line each.
+type problems []error
+
+func (p problems) Error() string   { return errors.Join(p...).Error() }
+func (p problems) Unwrap() []error { return p }
+
+// report prints an error as people read it and returns the exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	lines := []error{err}
+	var several problems
+	if errors.As(err, &several) {
+		lines = several
+	}
+	for _, line := range lines {
+		fmt.Fprintf(w, "Error: %v\n", line)
+	}
+	var hinted *hintError
+	if errors.As(err, &hinted) {
+		for _, hint := range hinted.hints {
+			fmt.Fprintf(w, "  %s\n", hint)
+		}
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintf(w, "Usage: %s\n", usage.usage)
+		return exitUsage
+	}
+	var unresolved *tenant.UnresolvedError
+	if errors.As(err, &unresolved) {
+		fmt.Fprintf(w, "  name it once:       helm tenant use TENANT\n  or for one command: helm tenant --tenant TENANT COMMAND\n")
+	}
+	return exitFailed
+}

@@ -1,0 +1,308 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/helm"
+	"helm-tenant/install"
+	"helm-tenant/tenant"
+)
+
+type initOptions struct {
+	request    admin.Request
+	engine     string
+	storage    string
+	historyMax int
+	replicas   int
+	risks      []string
+	dryRun     bool
+	wait       bool
+	timeout    time.Duration
+	output     string
+}
+
+func newInit(s *session) *cobra.Command {
+	o := &initOptions{}
+	cmd := &cobra.Command{
+		Use:   "init TENANT --namespaces NS[,NS...] [flags]",
+		Short: "Make a tenant, or make it what is asked",
+		Long: `Make a tenant, or make it what is asked.
+
+The tenant gets a Tiller in a home namespace of its own, whose service account
+can act in the tenant's namespaces only. What is there already and as it should
+be is left alone: the same command twice changes nothing.`,
+		Example: `  helm tenant init team-a --namespaces a,b --create-namespaces --group team-a-devs
+  helm tenant init team-a --namespaces a,b,c
+  helm tenant init team-a --namespaces a,b --dry-run -o yaml
+  helm tenant init ops --home-namespace kube-system --all-namespaces --accept-risk=cluster-wide`,
+		Args: oneTenant,
+	}
+	f, r := cmd.Flags(), &o.request
+	f.StringSliceVar(&r.Tenant.Namespaces, "namespaces", nil, "namespaces of the tenant; the first is its default")
+	f.StringVar(&r.DefaultNamespace, "default-namespace", "", "the one of them in which helm acts when none is named")
+	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
+	f.BoolVar(&r.Tenant.AllNamespaces, "all-namespaces", false, "let the tenant act in the whole cluster")
+	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "where its Tiller lives (default TENANT-tiller)")
+	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of its Tiller in each namespace (default admin)")
+	f.StringVar(&o.engine, "engine", "", "how helm acts for the tenant: tiller (default tiller)")
+	memberFlags(cmd, &r.Tenant.Members)
+	f.BoolVar(&r.Share, "share", false, "allow a namespace that belongs to another tenant, too")
+	f.BoolVar(&r.Adopt, "adopt", false, "take over objects that were not made by helm-tenant")
+	f.BoolVar(&r.Prune, "prune", false, "take away namespaces that are not named")
+	f.StringSliceVar(&o.risks, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be written, and write nothing")
+	f.BoolVar(&o.wait, "wait", true, "wait until Tiller is ready")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
+	f.StringVar(&r.Tenant.Tiller.Image, "tiller-image", "", "Tiller's image (default "+install.DefaultImage+")")
+	f.StringVar(&r.Tenant.Tiller.Version, "tiller-version", "", "Tiller's version (default that of your helm)")
+	f.StringVar(&o.storage, "storage", "", "where Tiller keeps releases: secret|configmap (default secret)")
+	f.IntVar(&o.historyMax, "history-max", 0, "revisions to keep of each release, 0 keeps all (default 20)")
+	f.IntVar(&o.replicas, "replicas", 0, "how many Tillers (default 1)")
+	f.StringToStringVar(&r.Tenant.Tiller.Resources, "resources", nil, "Tiller's resources, such as requests.memory=128Mi,limits.memory=512Mi")
+	f.StringToStringVar(&r.Tenant.Tiller.NodeSelector, "node-selector", nil, "labels of the nodes that Tiller may run on")
+	f.StringSliceVar(&r.Tenant.Tiller.ImagePullSecrets, "image-pull-secret", nil, "Secrets in the home namespace to pull Tiller's image with")
+	outputFlag(cmd, &o.output, "text", "yaml", "json", "name")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		r.Tenant.Name = args[0]
+		if err := o.complete(cmd); err != nil {
+			return err
+		}
+		return s.init(cmd.Context(), o)
+	}
+	return cmd
+}
+
+func memberFlags(cmd *cobra.Command, into *tenant.Members) {
+	f := cmd.Flags()
+	f.StringSliceVar(&into.Users, "user", nil, "user, repeatable")
+	f.StringSliceVar(&into.Groups, "group", nil, "group, repeatable")
+	f.StringSliceVar(&into.ServiceAccounts, "service-account", nil, "service account as NAMESPACE:NAME, repeatable")
+}
+
+// complete turns flags into a request; what was not typed stays unsaid.
+func (o *initOptions) complete(cmd *cobra.Command) error {
+	f, t := cmd.Flags(), &o.request.Tenant
+	var wrong []error
+	if f.Changed("namespaces") && len(t.Namespaces) == 0 {
+		wrong = append(wrong, errors.New("--namespaces is empty: name at least one"))
+	}
+	if f.Changed("home-namespace") && t.HomeNamespace == "" {
+		wrong = append(wrong, errors.New("--home-namespace is empty"))
+	}
+	t.Engine, t.Tiller.Storage = tenant.Engine(o.engine), tenant.Storage(o.storage)
+	if t.Engine == tenant.EngineImpersonation {
+		wrong = append(wrong, errors.New("--engine impersonation is not supported by this version; it makes tenants for Helm 2"))
+	}
+	if f.Changed("history-max") {
+		t.Tiller.HistoryMax = &o.historyMax
+	}
+	if f.Changed("replicas") {
+		t.Tiller.Replicas = &o.replicas
+	}
+	wrong = append(wrong, duplicates(t.Namespaces)...)
+	for _, problem := range t.Members.Validate() {
+		wrong = append(wrong, fmt.Errorf("--%w", problem))
+	}
+	accepted, err := admin.ParseAccepted(o.risks)
+	if err != nil {
+		wrong = append(wrong, err)
+	}
+	o.request.Accepted = accepted
+	if len(wrong) > 0 {
+		return asUsage(cmd, problems(wrong))
+	}
+	return nil
+}
+
+func duplicates(names []string) []error {
+	seen := map[string]bool{}
+	var found []error
+	for _, name := range names {
+		if seen[name] {
+			found = append(found, fmt.Errorf("--namespaces: %q is named twice", name))
+		}
+		seen[name] = true
+	}
+	return found
+}
+
+func (s *session) init(ctx context.Context, o *initOptions) error {
+	name := o.request.Tenant.Name
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	if o.request.ClientVersion, err = s.tillerVersion(ctx); err != nil {
+		return err
+	}
+	prepare := func(ctx context.Context) (*admin.Prepared, error) { return admin.Prepare(ctx, client, o.request) }
+	if o.dryRun {
+		prepared, err := prepare(ctx)
+		if err != nil {
+			return s.explainInit(name, client, err)
+		}
+		return s.dryRun(prepared, o.output)
+	}
+	prepared, err := admin.Write(ctx, client, prepare, func(change cluster.Change) {
+		s.say("%-8s %s", pastTense[change.Action], change.Key)
+	})
+	if err != nil {
+		return s.explainInit(name, client, err)
+	}
+	for _, note := range prepared.Notes {
+		s.say("Note: %s", note)
+	}
+	t := prepared.Tenant
+	if o.wait {
+		ctx, cancel := context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+		err := client.WaitForTiller(ctx, t.Home(), func(sentence string) { s.say("Tiller: %s", sentence) })
+		if err != nil {
+			return withHint(err, "the tenant is written; the same command again goes on waiting")
+		}
+	}
+	return s.initDone(prepared, o)
+}
+
+var pastTense = map[cluster.Action]string{cluster.Create: "created", cluster.Update: "updated", cluster.Delete: "deleted", cluster.Replace: "replaced"}
+
+// tillerVersion is that of the helm that is used, if it is a Helm 2.
+func (s *session) tillerVersion(ctx context.Context) (string, error) {
+	client, err := s.helmClient(ctx, true)
+	if errors.Is(err, helm.ErrNoHelm) {
+		return "", nil // an admin's machine needs none
+	}
+	if err != nil || client.Major != 2 {
+		return "", err
+	}
+	return client.Version, nil
+}
+
+// dryRun prints the objects that would be written; what kubectl can't apply, it
+// says.
+func (s *session) dryRun(prepared *admin.Prepared, output string) error {
+	if output == "text" {
+		output = "yaml"
+	}
+	for _, note := range prepared.Notes {
+		s.say("Note: %s", note)
+	}
+	for _, change := range prepared.Plan.Changes {
+		if change.Action == cluster.Delete || change.Action == cluster.Replace {
+			s.say("would be %s: %s", pastTense[change.Action], change.Key)
+		}
+	}
+	objects := prepared.Plan.Objects()
+	if len(objects) == 0 {
+		s.say("tenant %s is as asked: nothing to write", prepared.Tenant.Name)
+	}
+	if output == "json" {
+		list := map[string]any{"apiVersion": "v1", "kind": "List", "items": objects}
+		return printObject(s.out(), "json", list)
+	}
+	for i, object := range objects {
+		if output == "name" {
+			fmt.Fprintf(s.out(), "%s\n", resourceName(cluster.KeyOf(object)))
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(s.out(), "---")
+		}
+		if err := printObject(s.out(), "yaml", object.Object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func resourceName(key cluster.Key) string {
+	return strings.ToLower(key.Kind) + "/" + key.Name
+}
+
+func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
+	t := prepared.Tenant
+	switch o.output {
+	case "name":
+		fmt.Fprintf(s.out(), "tenant/%s\n", t.Name)
+		return nil
+	case "json", "yaml":
+		return printObject(s.out(), o.output, tenantObject(t))
+	}
+	what := "is ready"
+	switch {
+	case len(prepared.Plan.Changes) == 0:
+		what = "is as asked: nothing was written"
+	case !o.wait:
+		what = "is written; its Tiller is starting"
+	}
+	fmt.Fprintf(s.out(), "tenant %s %s\n", t.Name, what)
+	if t.Members.IsZero() {
+		s.say("It has no members yet: helm tenant grant %s --user USER", t.Name)
+	} else {
+		s.say("Its members start with: helm tenant use %s%s", t.Name, homeFlag(t))
+	}
+	return nil
+}
+
+func homeFlag(t tenant.Tenant) string {
+	if t.Home() == t.Engine.ConventionalHome(t.Name) {
+		return ""
+	}
+	return " --home-namespace " + t.Home()
+}
+
+// tenantObject is a tenant as machines read it.
+func tenantObject(t tenant.Tenant) any {
+	return struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		tenant.Tenant
+	}{tenant.APIVersion, "Tenant", t}
+}
+
+// explainInit says what was tried, and what to type instead.
+func (s *session) explainInit(name string, client *cluster.Client, err error) error {
+	hints := hintsFor(err)
+	var invalid admin.Invalid
+	if errors.As(err, &invalid) {
+		return &usageError{problems(invalid), "helm tenant init TENANT --namespaces NS[,NS...] [flags]"}
+	}
+	return withHint(fmt.Errorf("init of tenant %q in %s: %w", name, client.Where(), err), hints...)
+}
+
+// hintsFor says what to type instead.
+func hintsFor(err error) []string {
+	var (
+		risk    *admin.RiskError
+		missing *admin.MissingNamespacesError
+		claimed *admin.ClaimedError
+		notOurs *cluster.NotOursError
+		unknown *admin.NoTenantError
+	)
+	switch {
+	case errors.As(err, &risk):
+		return []string{fmt.Sprintf("if that is what you want, add --accept-risk=%s", risk.Risk)}
+	case errors.As(err, &missing):
+		return []string{"create them with --create-namespaces, or correct --namespaces"}
+	case errors.As(err, &claimed):
+		return []string{"two tenants in one namespace can undo each other's work; if that is wanted, add --share"}
+	case errors.As(err, &notOurs):
+		for _, key := range notOurs.Keys {
+			if notOurs.Owner[key] != "" {
+				return nil
+			}
+		}
+		return []string{"take them over with --adopt, or choose another home with --home-namespace"}
+	case errors.As(err, &unknown):
+		return []string{fmt.Sprintf("make it with: helm tenant init %s --namespaces NS", unknown.Name)}
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/audit"
+	"helm-tenant/cluster"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+type memberOptions struct {
+	members tenant.Members
+	home    string
+	risks   []string
+	output  string
+}
+
+// newMembers makes the parts that grant and revoke share.
+func newMembers(use, short, long, example string, run func(context.Context, string, *memberOptions) error) (*cobra.Command, *memberOptions) {
+	o := &memberOptions{}
+	cmd := &cobra.Command{
+		Use: use + " TENANT [--user U] [--group G] [--service-account NS:NAME]", Short: short, Long: long, Example: example, Args: oneTenant,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.members.IsZero() {
+				return asUsage(cmd, fmt.Errorf("nobody is named: give --user, --group or --service-account"))
+			}
+			if wrong := o.members.Validate(); len(wrong) > 0 {
+				for i := range wrong {
+					wrong[i] = fmt.Errorf("--%w", wrong[i])
+				}
+				return asUsage(cmd, problems(wrong))
+			}
+			return run(cmd.Context(), args[0], o)
+		},
+	}
+	memberFlags(cmd, &o.members)
+	cmd.Flags().StringVar(&o.home, "home-namespace", "", "the tenant's home namespace, where you may not list ConfigMaps in the cluster")
+	outputFlag(cmd, &o.output, "text", "json", "yaml")
+	return cmd, o
+}
+
+func newGrant(s *session) *cobra.Command {
+	cmd, o := newMembers("grant", "Let users, groups and service accounts use a tenant",
+		`Let users, groups and service accounts use a tenant.
+
+A member may reach the tenant's Tiller by port-forward and read the tenant's
+record, and nothing else: no right in the tenant's namespaces comes with it.
+A name that holds a comma is put in quotes: --user '"CN=alice,O=devs"'.`,
+		`  helm tenant grant team-a --user alice --group team-a-devs
+  helm tenant grant team-a --service-account ci:deployer`, s.grant)
+	cmd.Flags().StringSliceVar(&o.risks, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	return cmd
+}
+
+func newRevoke(s *session) *cobra.Command {
+	cmd, _ := newMembers("revoke", "Take users, groups and service accounts out of a tenant",
+		`Take users, groups and service accounts out of a tenant.
+
+It takes effect at their next call. Afterwards every other binding is named
+through which they can still reach the tenant's Tiller.`,
+		`  helm tenant revoke team-a --user alice
+  helm tenant revoke team-a --group team-a-devs --service-account ci:deployer`, s.revoke)
+	return cmd
+}
+
+func (s *session) grant(ctx context.Context, name string, o *memberOptions) error {
+	accepted, err := admin.ParseAccepted(o.risks)
+	if err != nil {
+		return &usageError{err, "helm tenant grant TENANT --accept-risk=RISK"}
+	}
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	t, err := admin.Find(ctx, client, name, o.home)
+	if err == nil {
+		var result admin.Membership
+		result, err = admin.Grant(ctx, client, t, o.members, accepted)
+		if err == nil {
+			return s.printMembership(result, o.output, "can now use", "could already use", nil)
+		}
+	}
+	return s.explainMembers("grant", name, client, err)
+}
+
+func (s *session) revoke(ctx context.Context, name string, o *memberOptions) error {
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	t, err := admin.Find(ctx, client, name, o.home)
+	if err != nil {
+		return s.explainMembers("revoke", name, client, err)
+	}
+	result, err := admin.Revoke(ctx, client, t, o.members)
+	if err != nil {
+		return s.explainMembers("revoke", name, client, err)
+	}
+	still, err := stillIn(ctx, client, t, o.members)
+	if err != nil {
+		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, err)
+		if printErr := s.printMembership(result, o.output, "can no longer use", "was no member of", nil); printErr != nil {
+			return printErr
+		}
+		return nil
+	}
+	return s.printMembership(result, o.output, "can no longer use", "was no member of", still)
+}
+
+func (s *session) explainMembers(verb, name string, client *cluster.Client, err error) error {
+	var invalid admin.Invalid
+	if errors.As(err, &invalid) {
+		err = problems(invalid)
+	}
+	return withHint(fmt.Errorf("%s for tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err)...)
+}
+
+// subjectWays are the ways of one subject that is no member (any more).
+type subjectWays struct {
+	Subject string   `json:"subject"`
+	Ways    []string `json:"ways"`
+}
+
+// stillIn finds the bindings of others through which the subjects can still
+// reach the tenant's deployer, and the groups that are members.
+func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone tenant.Members) ([]subjectWays, error) {
+	bindings, clusterBindings, roles, err := admin.Bindings(ctx, client, t.Home())
+	if err != nil {
+		return nil, err
+	}
+	var still []subjectWays
+	for i, subject := range gone.Subjects() {
+		// Our own binding counts too: a group in it may hold the subject.
+		ways := audit.Ways(subject, audit.Paths(t.Engine), bindings, clusterBindings, roles)
+		if len(ways) == 0 {
+			continue
+		}
+		found := subjectWays{Subject: gone.Names()[i]}
+		for _, way := range ways {
+			found.Ways = append(found.Ways, way.String())
+		}
+		still = append(still, found)
+	}
+	return still, nil
+}
+
+func (s *session) printMembership(result admin.Membership, output, done, undone string, still []subjectWays) error {
+	t := result.Tenant
+	if output != "text" {
+		return printObject(s.out(), output, struct {
+			APIVersion string         `json:"apiVersion"`
+			Kind       string         `json:"kind"`
+			Tenant     string         `json:"tenant"`
+			Changed    tenant.Members `json:"changed,omitzero"`
+			Members    tenant.Members `json:"members,omitzero"`
+			StillIn    []subjectWays  `json:"stillIn,omitempty"`
+		}{tenant.APIVersion, "Membership", t.Name, result.Changed, t.Members, still})
+	}
+	for _, name := range result.Changed.Names() {
+		fmt.Fprintf(s.out(), "%s %s tenant %s\n", name, done, t.Name)
+	}
+	for _, name := range result.Unchanged.Names() {
+		fmt.Fprintf(s.out(), "%s %s tenant %s\n", name, undone, t.Name)
+	}
+	for _, subject := range still {
+		s.say("Warning: %s can still reach it:", subject.Subject)
+		for _, way := range subject.Ways {
+			s.say("  %s", way)
+		}
+	}
+	if groups := t.Members.Groups; len(still) == 0 && done == "can no longer use" && len(groups) > 0 {
+		s.say("Note: members of these groups can use it: %v (in %s of namespace %s)", groups, rbac.MemberName, t.Home())
+	}
+	return nil
+}

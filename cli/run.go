@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/cluster"
+	"helm-tenant/helm"
+	"helm-tenant/tenant"
+)
+
+// verbs are all commands of ours. None may be called like a command of Helm's
+// or of a widely used plugin, but for init.
+var verbs = []func(*session) *cobra.Command{
+	newInit,
+	newGrant,
+	newRevoke,
+	newUse,
+	newWhoami,
+}
+
+// buildVersion is set by the Makefile; `go install` leaves it empty.
+var buildVersion string
+
+func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+// session is one run of one of our verbs.
+type session struct {
+	caller
+	// flags that every verb has
+	context, kubeContext string
+	kubeconfigFile       string
+	requestTimeout       time.Duration
+}
+
+// Run does what the arguments say and returns the exit code.
+func Run(ctx context.Context, env Environment) int {
+	code, err := run(ctx, env)
+	if err != nil {
+		return report(env.Stderr, err)
+	}
+	return code
+}
+
+func run(ctx context.Context, env Environment) (int, error) {
+	line, err := helm.ParseLine(env.Args)
+	if err != nil {
+		return 0, &usageError{err, "helm tenant [--tenant T] [--context C] COMMAND [ARGUMENT...]"}
+	}
+	c := newCaller(env, line)
+	switch {
+	case line.Version:
+		fmt.Fprintf(env.Stdout, "helm-tenant %s\n", version())
+		return exitDone, nil
+	case line.Command == "" || line.Help:
+		return c.runVerb(ctx, []string{"--help"})
+	case line.Command == "help" && (len(line.Args) == 0 || isVerb(line.Args[0])):
+		return c.runVerb(ctx, append([]string{"help"}, line.Args...))
+	case isVerb(line.Command):
+		if line.Tenant != "" && line.Command != "whoami" {
+			return 0, &usageError{fmt.Errorf("--tenant goes before a command of helm's; %s takes the tenant's name as its argument", line.Command), "helm tenant " + line.Command + " TENANT"}
+		}
+		return c.runVerb(ctx, append(append([]string{line.Command}, line.Globals...), line.Args...))
+	}
+	return c.wrap(ctx)
+}
+
+func isVerb(word string) bool {
+	for _, make := range verbs {
+		if make(&session{}).Name() == word {
+			return true
+		}
+	}
+	return false
+}
+
+// runVerb runs one of our own verbs, or help.
+func (c caller) runVerb(ctx context.Context, args []string) (int, error) {
+	s := &session{caller: c}
+	root := newRoot(s)
+	root.SetArgs(args)
+	root.SetIn(c.env.Stdin)
+	root.SetOut(c.env.Stdout)
+	root.SetErr(c.env.Stderr)
+	return exitDone, root.ExecuteContext(ctx)
+}
+
+// newRoot is the tree of our commands.
+func newRoot(s *session) *cobra.Command {
+	root := &cobra.Command{
+		Use:         "tenant",
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: "helm tenant"},
+		Short:       "Helm for the tenants of a shared cluster",
+		Long: `Helm for the tenants of a shared cluster.
+
+  helm tenant COMMAND...   runs helm's own COMMAND for your tenant, which the
+                           kubeconfig context names (see "helm tenant use")
+
+Before the command, and only there:
+  --tenant T               act for tenant T
+  --context C              use kubeconfig context C
+  --version                print helm-tenant's version`,
+		Example: `  helm tenant use team-a
+  helm tenant install stable/mysql
+  helm tenant --tenant team-b list
+  alias h='helm tenant'`,
+		SilenceUsage: true, SilenceErrors: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&s.context, "context", s.line.Context, "kubeconfig context to use")
+	flags.StringVar(&s.kubeContext, "kube-context", "", "like --context, as helm calls it")
+	flags.StringVar(&s.kubeconfigFile, "kubeconfig", "", "kubeconfig file to use")
+	flags.DurationVar(&s.requestTimeout, "request-timeout", 30*time.Second, "how long one request to the API server may take; 0 is no limit")
+	flags.Bool("debug", false, "accepted as helm's; it changes nothing here")
+	hide(root, "kube-context", "debug")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return asUsage(cmd, err) })
+	for _, make := range verbs {
+		cmd := make(s)
+		cmd.DisableFlagsInUseLine = true
+		root.AddCommand(cmd)
+	}
+	root.SetHelpCommand(&cobra.Command{Use: "help [VERB]", Short: "Show how a verb is used", Hidden: true, RunE: func(cmd *cobra.Command, args []string) error {
+		found, _, err := root.Find(args)
+		if err != nil {
+			return err
+		}
+		return found.Help()
+	}})
+	return root
+}
+
+func hide(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		cmd.PersistentFlags().Lookup(name).Hidden = true
+	}
+}
+
+func asUsage(cmd *cobra.Command, err error) error {
+	return &usageError{err, strings.TrimSpace(cmd.UseLine())}
+}
+
+// oneTenant checks the only argument of most verbs.
+func oneTenant(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return asUsage(cmd, errors.New("the tenant's name is missing"))
+	case len(args) > 1:
+		return asUsage(cmd, fmt.Errorf("one tenant is named at a time, not also %q", args[1]))
+	}
+	if err := tenant.CheckName(args[0]); err != nil {
+		return asUsage(cmd, err)
+	}
+	return nil
+}
+
+// open loads the kubeconfig and connects to the API server that is meant.
+func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
+	for _, name := range []string{"HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBECAFILE"} {
+		if s.env.get(name) != "" {
+			return nil, nil, fmt.Errorf("%s is set (helm's --kube-... flags end there); helm-tenant acts as a kubeconfig context says: use --context, or unset it", name)
+		}
+	}
+	if typed := s.swallowed.TillerNamespace; typed != "" {
+		return nil, nil, fmt.Errorf("--tiller-namespace %s is helm's; a tenant's home namespace is named with --home-namespace", typed)
+	}
+	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := s.connect(k, s.requestTimeout)
+	return k, client, err
+}
+
+// say narrates on stderr.
+func (s *session) say(format string, args ...any) {
+	fmt.Fprintf(s.env.Stderr, format+"\n", args...)
+}
+
+// out is where data goes.
+func (s *session) out() io.Writer { return s.env.Stdout }

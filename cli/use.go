@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"helm-tenant/tenant"
+)
+
+func newUse(s *session) *cobra.Command {
+	var home, output string
+	cmd := &cobra.Command{
+		Use:   "use [TENANT]",
+		Short: "Write your tenant into the kubeconfig context",
+		Long: `Write your tenant into the kubeconfig context, so that all later calls know it
+without asking anybody. Without a name it is the tenant that is found now, by
+the label on the context's namespace for example.
+
+A context can know several tenants; the last one used is meant when none is
+named, the others are a --tenant away.`,
+		Example: `  helm tenant use team-a
+  helm tenant use ops --home-namespace kube-system
+  helm tenant --context prod use team-a`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return oneTenant(cmd, args)
+		},
+	}
+	cmd.Flags().StringVar(&home, "home-namespace", "", "the tenant's home namespace, where it is not the conventional one")
+	outputFlag(cmd, &output, "text", "json", "yaml")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return s.use(cmd.Context(), strings.Join(args, ""), home, output)
+	}
+	return cmd
+}
+
+func (s *session) use(ctx context.Context, name, home, output string) error {
+	k, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	engine := s.engine(ctx)
+	resolved, err := s.resolve(ctx, k, name, engine)
+	if err != nil {
+		return err
+	}
+	if home == "" {
+		home = resolved.Home
+	}
+	record, err := client.Record(ctx, home)
+	switch {
+	case apierrors.IsNotFound(err):
+		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
+			"if its home is elsewhere: helm tenant use TENANT --home-namespace NAMESPACE")
+	case apierrors.IsForbidden(err):
+		return withHint(fmt.Errorf("you may not read the record in namespace %q of %s: %w", home, k.Where(), err),
+			"ask an admin: helm tenant grant TENANT --user YOU",
+			"if its home is elsewhere: helm tenant use TENANT --home-namespace NAMESPACE")
+	case err != nil:
+		return err
+	case resolved.Name != "" && record.Name != resolved.Name:
+		return fmt.Errorf("namespace %q of %s is the home of tenant %q, not of %q", home, k.Where(), record.Name, resolved.Name)
+	case record.Home() != home:
+		return fmt.Errorf("the record in namespace %q of %s says that its home is %q: ask an admin", home, k.Where(), record.Home())
+	}
+	record = record.WithDefaults()
+	known := tenant.Known{Name: record.Name, HomeNamespace: home, Engine: record.Engine, Namespaces: record.Namespaces, AllNamespaces: record.AllNamespaces}
+	extension := k.Extension.With(known)
+	if err := k.SaveExtension(extension); err != nil {
+		return err
+	}
+	if output != "text" {
+		return printObject(s.out(), output, struct {
+			Kind    string `json:"kind"`
+			Context string `json:"context"`
+			*tenant.Extension
+		}{"ContextTenants", k.Context, extension})
+	}
+	fmt.Fprintf(s.out(), "context %q now uses tenant %s\n", k.Context, record.Name)
+	return nil
+}
+
+// engine is the one of the helm that is used; Helm 2's where there is none.
+func (s *session) engine(ctx context.Context) tenant.Engine {
+	client, err := s.helmClient(ctx, false)
+	if err != nil {
+		return tenant.EngineTiller
+	}
+	return client.Engine()
+}

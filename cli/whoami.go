@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/cluster"
+	"helm-tenant/helm"
+	"helm-tenant/install"
+	"helm-tenant/tenant"
+)
+
+// whoami is what a member sees of the tenant.
+type whoami struct {
+	APIVersion    string   `json:"apiVersion"`
+	Kind          string   `json:"kind"`
+	Tenant        string   `json:"tenant,omitempty"`
+	HomeNamespace string   `json:"homeNamespace"`
+	Rule          string   `json:"rule"`
+	Context       string   `json:"context"`
+	Cluster       string   `json:"cluster"`
+	Server        string   `json:"server"`
+	User          string   `json:"user"`
+	UserName      string   `json:"userName,omitempty"`
+	Namespace     string   `json:"namespace"`
+	Namespaces    []string `json:"namespaces,omitempty"`
+	Tiller        tiller   `json:"tiller"`
+}
+
+type tiller struct {
+	// Pods and Ready count what the API server knows; Version is the image's.
+	Pods    int    `json:"pods"`
+	Ready   int    `json:"ready"`
+	Version string `json:"version,omitempty"`
+	// Answers says whether helm reaches it; Answer is what it said.
+	Answers bool   `json:"answers"`
+	Answer  string `json:"answer,omitempty"`
+	Problem string `json:"problem,omitempty"`
+}
+
+func newWhoami(s *session) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "whoami",
+		Short: "Show which tenant you are, why, and whether it answers",
+		Long: `Show which tenant you are, why, where it lives, and whether its Tiller answers.
+It ends with exit code 1 when Tiller does not answer.`,
+		Example: `  helm tenant whoami
+  helm tenant --tenant team-b whoami -o json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return asUsage(cmd, fmt.Errorf("whoami takes no arguments, not %q; a tenant is named before it: helm tenant --tenant %s whoami", args[0], args[0]))
+			}
+			return nil
+		},
+	}
+	outputFlag(cmd, &output, "text", "json", "yaml")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.whoami(cmd.Context(), output) }
+	return cmd
+}
+
+func (s *session) whoami(ctx context.Context, output string) error {
+	// Unlike the other verbs, this one is told a Tiller's namespace as helm is.
+	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)
+	if err != nil {
+		return err
+	}
+	client, err := s.connect(k, s.requestTimeout)
+	if err != nil {
+		return err
+	}
+	resolved, err := s.resolve(ctx, k, s.line.Tenant, s.engine(ctx))
+	if err != nil {
+		return err
+	}
+	w := whoami{
+		APIVersion: tenant.APIVersion, Kind: "Whoami",
+		Tenant: resolved.Name, HomeNamespace: resolved.Home, Rule: string(resolved.Rule),
+		Context: k.Context, Cluster: k.Cluster, Server: k.Server, User: k.User,
+		Namespace: k.Namespace, Namespaces: resolved.Namespaces,
+	}
+	if ns := resolved.NamespaceFor(k.Namespace); ns != "" {
+		w.Namespace = ns
+	}
+	if name, err := client.User(ctx); err == nil {
+		w.UserName = name // servers before 1.28 can't tell
+	}
+	w.Tiller = s.askTiller(ctx, client, k, resolved)
+	if output == "text" {
+		err = w.print(s)
+	} else {
+		err = printObject(s.out(), output, w)
+	}
+	if err == nil && !w.Tiller.Answers {
+		err = fmt.Errorf("the Tiller in namespace %q of %s does not answer: %s", resolved.Home, k.Where(), w.Tiller.Problem)
+	}
+	return err
+}
+
+// askTiller looks at Tiller's pods, then asks it through helm.
+func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) tiller {
+	var t tiller
+	pods, err := client.TillerPods(ctx, resolved.Home)
+	if err != nil {
+		t.Problem = err.Error()
+		return t
+	}
+	t.Pods = len(pods)
+	for _, pod := range pods {
+		if install.PodReady(pod) {
+			t.Ready++
+		}
+		for _, container := range pod.Spec.Containers {
+			if _, tag, found := strings.Cut(container.Image[strings.LastIndex(container.Image, "/")+1:], ":"); found && container.Name == "tiller" {
+				t.Version = tag
+			}
+		}
+	}
+	if t.Pods == 0 {
+		t.Problem = "it has no pod"
+		return t
+	}
+	h, err := s.helmClient(ctx, false)
+	if err == nil {
+		var globals []string
+		if s.kubeconfigFile != "" {
+			globals = append(globals, "--kubeconfig="+s.kubeconfigFile)
+		}
+		var inv helm.Invocation
+		inv, err = helm.Wrap(h, helm.AskTiller(globals), resolved, k.Context, k.Namespace, s.env.Environ)
+		if err == nil {
+			t.Answer, err = helm.TillerVersion(ctx, inv)
+		}
+	}
+	t.Answers = err == nil
+	if err != nil {
+		t.Problem = err.Error()
+	}
+	return t
+}
+
+func (w whoami) print(s *session) error {
+	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	name := w.Tenant
+	if name == "" {
+		name = "(its name is not known)"
+	}
+	row("TENANT", "%s", name)
+	row("BECAUSE OF", "%s", w.Rule)
+	row("HOME", "%s", w.HomeNamespace)
+	row("CONTEXT", "%s", w.Context)
+	row("CLUSTER", "%s at %s", w.Cluster, w.Server)
+	user := w.User
+	if w.UserName != "" && w.UserName != user {
+		user += ", known as " + w.UserName
+	}
+	row("USER", "%s", user)
+	others := slices.DeleteFunc(slices.Clone(w.Namespaces), func(ns string) bool { return ns == w.Namespace })
+	if len(others) > 0 {
+		row("NAMESPACE", "%s (also: %s)", w.Namespace, strings.Join(others, ", "))
+	} else {
+		row("NAMESPACE", "%s", w.Namespace)
+	}
+	row("TILLER", "%s", w.Tiller)
+	return table.Flush()
+}
+
+func (t tiller) String() string {
+	text := fmt.Sprintf("%d of %d ready", t.Ready, t.Pods)
+	if t.Version != "" {
+		text = t.Version + ", " + text
+	}
+	if t.Answers {
+		return text + ", answers as " + t.Answer
+	}
+	return text + ", does not answer"
+}

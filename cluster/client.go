@@ -1,0 +1,167 @@
+// Package cluster reads what a cluster holds of a tenant, tells the difference
+// to what is wanted, and writes it. It decides nothing about what a tenant
+// should be.
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"helm-tenant/tenant"
+)
+
+// Client talks to the API server of one kubeconfig context, and to no other.
+type Client struct {
+	dynamic dynamic.Interface
+	// where names the context, for errors.
+	where string
+}
+
+// Connect makes a client; it does not call the API yet. timeout bounds each
+// request but not a watch; 0 is no bound.
+func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Client, error) {
+	config, err := k.ClientConfig().ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", k.Where(), strings.Join(strings.Fields(err.Error()), " "))
+	}
+	config = rest.CopyConfig(config)
+	config.UserAgent = userAgent
+	config.Timeout = timeout
+	// The server's own priority and fairness holds us back, and client-go obeys
+	// its Retry-After. Our requests are few, and bounded in concurrency.
+	config.QPS = -1
+	config.WarningHandler = rest.NoWarnings{}
+	d, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", k.Where(), err)
+	}
+	return &Client{dynamic: d, where: k.Where()}, nil
+}
+
+// Where names the context that the client talks to.
+func (c *Client) Where() string { return c.where }
+
+// resource is the API of one kind of objects.
+func (c *Client) resource(k kind, namespace string) dynamic.ResourceInterface {
+	api := c.dynamic.Resource(k.resource)
+	if k.namespaced {
+		return api.Namespace(namespace)
+	}
+	return api
+}
+
+// NamespaceLabels reads a namespace's labels and annotations.
+func (c *Client) NamespaceLabels(ctx context.Context, name string) (labels, annotations map[string]string, err error) {
+	ns, err := c.resource(kinds["Namespace"], "").Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, nil, c.explain("reading namespace "+name, err)
+	}
+	return ns.GetLabels(), ns.GetAnnotations(), nil
+}
+
+// Record reads the record of the tenant whose home namespace this is. It
+// returns an error for which apierrors.IsNotFound or IsForbidden holds where
+// there is none, or where the caller may not read it.
+func (c *Client) Record(ctx context.Context, home string) (tenant.Tenant, error) {
+	object, err := c.resource(kinds["ConfigMap"], home).Get(ctx, tenant.RecordName, metav1.GetOptions{})
+	if err != nil {
+		return tenant.Tenant{}, c.explain(fmt.Sprintf("reading the tenant's record in namespace %q", home), err)
+	}
+	return RecordOf(object)
+}
+
+// RecordOf reads the tenant that a record holds.
+func RecordOf(object *unstructured.Unstructured) (tenant.Tenant, error) {
+	text, found, err := unstructured.NestedString(object.Object, "data", tenant.RecordKey)
+	if err != nil || !found {
+		return tenant.Tenant{}, fmt.Errorf("ConfigMap %s in namespace %q holds no %s", object.GetName(), object.GetNamespace(), tenant.RecordKey)
+	}
+	t, err := tenant.ParseRecord(text)
+	if err != nil {
+		return tenant.Tenant{}, fmt.Errorf("ConfigMap %s in namespace %q: %w", object.GetName(), object.GetNamespace(), err)
+	}
+	return t, nil
+}
+
+// User is the caller's name at the API server (k8s.io/api/authentication/v1,
+// SelfSubjectReview; Kubernetes 1.28 and later).
+func (c *Client) User(ctx context.Context) (string, error) {
+	var review authenticationv1.SelfSubjectReview
+	review.APIVersion, review.Kind = authenticationv1.SchemeGroupVersion.String(), "SelfSubjectReview"
+	if err := c.ask(ctx, "selfsubjectreviews", &review); err != nil {
+		return "", err
+	}
+	return review.Status.UserInfo.Username, nil
+}
+
+// ask creates a review object and reads the answer into it.
+func (c *Client) ask(ctx context.Context, resource string, review runtime.Object) error {
+	gvk := review.GetObjectKind().GroupVersionKind()
+	question, err := toUnstructured(review)
+	if err != nil {
+		return err
+	}
+	answer, err := c.dynamic.Resource(schema.GroupVersionResource{Group: gvk.Group, Version: gvk.Version, Resource: resource}).Create(ctx, question, metav1.CreateOptions{})
+	if err != nil {
+		return c.explain("asking for "+resource, err)
+	}
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, review)
+}
+
+// explain says what was tried in which context, and what the usual reasons of a
+// failure mean. The API server's own error stays inside.
+func (c *Client) explain(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("%s: the credentials of %s are not accepted: %w", what, c.where, err)
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		return fmt.Errorf("%s in %s: %w", what, c.where, err)
+	case apierrors.IsTooManyRequests(err):
+		return fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", what, c.where, err)
+	}
+	if status := apierrors.APIStatus(nil); !asStatus(err, &status) {
+		return fmt.Errorf("%s: the API server of %s can't be reached: %w", what, c.where, err)
+	}
+	return fmt.Errorf("%s in %s: %w", what, c.where, err)
+}
+
+func toUnstructured(object runtime.Object) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, err
+	}
+	prune(content)
+	delete(content, "status")
+	return &unstructured.Unstructured{Object: content}, nil
+}
+
+// prune takes nulls out: typed objects write them where a server has nothing.
+func prune(m map[string]any) {
+	for key, value := range m {
+		switch v := value.(type) {
+		case nil:
+			delete(m, key)
+		case map[string]any:
+			prune(v)
+		case []any:
+			for _, item := range v {
+				if inner, isMap := item.(map[string]any); isMap {
+					prune(inner)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,285 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/pager"
+
+	"helm-tenant/tenant"
+)
+
+// concurrency is how many requests are under way at once.
+const concurrency = 16
+
+// Key names one object.
+type Key struct {
+	Kind, Namespace, Name string
+}
+
+func (k Key) String() string {
+	if k.Namespace == "" {
+		return k.Kind + " " + k.Name
+	}
+	return fmt.Sprintf("%s %s in namespace %s", k.Kind, k.Name, k.Namespace)
+}
+
+func compareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+}
+
+func keyOf(object *unstructured.Unstructured) Key {
+	return Key{object.GetKind(), object.GetNamespace(), object.GetName()}
+}
+
+// KeyOf is the key of a wanted object.
+func KeyOf(object runtime.Object) Key {
+	key := Key{Kind: object.GetObjectKind().GroupVersionKind().Kind}
+	if meta, isMeta := object.(metav1.Object); isMeta {
+		key.Namespace, key.Name = meta.GetNamespace(), meta.GetName()
+	}
+	return key
+}
+
+// Live is what the cluster holds.
+type Live struct {
+	objects map[Key]*unstructured.Unstructured
+	// unserved are kinds that this API server does not have.
+	unserved map[string]bool
+}
+
+// NewLive is a cluster of which nothing was read yet.
+func NewLive() *Live {
+	return &Live{objects: map[Key]*unstructured.Unstructured{}, unserved: map[string]bool{}}
+}
+
+// Get returns the live object, nil where there is none.
+func (l *Live) Get(key Key) *unstructured.Unstructured { return l.objects[key] }
+
+// Into reads the live object into a typed one and says whether there is one.
+func (l *Live) Into(key Key, object any) (bool, error) {
+	live := l.objects[key]
+	if live == nil {
+		return false, nil
+	}
+	return true, runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, object)
+}
+
+// Serves says whether the API server has this kind.
+func (l *Live) Serves(kind string) bool { return !l.unserved[kind] }
+
+// OfTenant are the keys of the objects that carry the tenant's label, sorted.
+func (l *Live) OfTenant(name string) []Key {
+	var keys []Key
+	for key, object := range l.objects {
+		if object.GetLabels()[tenant.LabelTenant] == name {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, compareKeys)
+	return keys
+}
+
+// Read finds everything that carries the label of the tenant of that name: one
+// paged list per kind, over all namespaces.
+func (c *Client) Read(ctx context.Context, name string) (*Live, error) {
+	selector := labels.SelectorFromSet(labels.Set{tenant.LabelTenant: name}).String()
+	live := NewLive()
+	var mutex sync.Mutex
+	err := concurrently(len(tenantKinds), func(i int) error {
+		objects, err := c.list(ctx, tenantKinds[i], "", metav1.ListOptions{LabelSelector: selector})
+		if err != nil {
+			return err
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
+		for _, object := range objects {
+			live.objects[keyOf(object)] = object
+		}
+		return nil
+	})
+	return live, err
+}
+
+// Homes are the home namespaces of all tenants in the cluster, by tenant name: a
+// tenant has a home wherever its record is.
+func (c *Client) Homes(ctx context.Context) (map[string][]string, error) {
+	records, err := c.list(ctx, "ConfigMap", "", metav1.ListOptions{
+		LabelSelector: tenant.LabelTenant,
+		FieldSelector: "metadata.name=" + tenant.RecordName,
+	})
+	if err != nil {
+		return nil, err
+	}
+	homes := map[string][]string{}
+	for _, record := range records {
+		name := record.GetLabels()[tenant.LabelTenant]
+		homes[name] = append(homes[name], record.GetNamespace())
+	}
+	return homes, nil
+}
+
+// Neighbours names what a namespace holds that is no part of a Tiller made by
+// hand or by helm-tenant, and that Kubernetes did not put there by itself.
+func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, error) {
+	var found []string
+	for _, kindName := range []string{"Pod", "Secret", "ConfigMap", "ServiceAccount", "Service"} {
+		objects, err := c.list(ctx, kindName, namespace, metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		for _, object := range objects {
+			if !belongsToTiller(object) {
+				found = append(found, kindName+" "+object.GetName())
+			}
+		}
+	}
+	return found, nil
+}
+
+func belongsToTiller(object *unstructured.Unstructured) bool {
+	l := object.GetLabels()
+	switch {
+	case l[tenant.LabelTenant] != "", l["OWNER"] == "TILLER", l["app"] == "helm" && l["name"] == "tiller":
+		return true
+	case object.GetKind() == "ServiceAccount":
+		return object.GetName() == "default" || object.GetName() == "tiller"
+	case object.GetKind() == "ConfigMap":
+		return object.GetName() == "kube-root-ca.crt"
+	case object.GetKind() == "Secret":
+		// Tokens that servers before 1.24 make for each account.
+		kind, _, _ := unstructured.NestedString(object.Object, "type")
+		account := object.GetAnnotations()["kubernetes.io/service-account.name"]
+		return kind == "kubernetes.io/service-account-token" && (account == "default" || account == "tiller")
+	}
+	return false
+}
+
+// Lookup gets the objects of these keys that are not in live yet, whoever owns
+// them. One in a namespace that does not exist needs no request.
+func (c *Client) Lookup(ctx context.Context, live *Live, keys []Key) error {
+	var mutex sync.Mutex
+	get := func(keys []Key) error {
+		return concurrently(len(keys), func(i int) error {
+			key := keys[i]
+			object, err := c.resource(kinds[key.Kind], key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+			mutex.Lock()
+			defer mutex.Unlock()
+			switch {
+			case isUnserved(err):
+				live.unserved[key.Kind] = true
+			case apierrors.IsNotFound(err):
+			case err != nil:
+				return c.explain("reading "+key.String(), err)
+			default:
+				live.objects[key] = object
+			}
+			return nil
+		})
+	}
+	var namespaces, rest []Key
+	for _, key := range keys {
+		switch {
+		case live.objects[key] != nil:
+		case kinds[key.Kind].namespaced:
+			rest = append(rest, key)
+			if ns := (Key{Kind: "Namespace", Name: key.Namespace}); live.objects[ns] == nil && !slices.Contains(namespaces, ns) {
+				namespaces = append(namespaces, ns)
+			}
+		case !slices.Contains(namespaces, key):
+			namespaces = append(namespaces, key)
+		}
+	}
+	if err := get(namespaces); err != nil {
+		return err
+	}
+	return get(slices.DeleteFunc(rest, func(key Key) bool {
+		return live.objects[Key{Kind: "Namespace", Name: key.Namespace}] == nil
+	}))
+}
+
+// isUnserved tells "this server has no such kind" from "there is no such
+// object": the former answer is not a Status of the API's own making.
+func isUnserved(err error) bool {
+	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// List reads all objects of a kind, in pages; of all namespaces where namespace
+// is empty.
+func List[T any](ctx context.Context, c *Client, kindName, namespace string) ([]T, error) {
+	objects, err := c.list(ctx, kindName, namespace, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	typed := make([]T, len(objects))
+	for i, object := range objects {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &typed[i]); err != nil {
+			return nil, err
+		}
+	}
+	return typed, nil
+}
+
+// list reads all objects of a kind, in pages.
+func (c *Client) list(ctx context.Context, kindName, namespace string, options metav1.ListOptions) ([]*unstructured.Unstructured, error) {
+	k := kinds[kindName]
+	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		return c.resource(k, namespace).List(ctx, options)
+	})
+	var objects []*unstructured.Unstructured
+	err := pages.EachListItem(ctx, options, func(object runtime.Object) error {
+		item := object.(*unstructured.Unstructured)
+		item.SetKind(kindName) // items of a list may come without it
+		item.SetAPIVersion(k.resource.GroupVersion().String())
+		objects = append(objects, item)
+		return nil
+	})
+	if err != nil {
+		what := "listing " + k.resource.Resource
+		if namespace != "" {
+			what += " in namespace " + namespace
+		}
+		return nil, c.explain(what, err)
+	}
+	return objects, nil
+}
+
+// concurrently calls do for 0 to n-1, a bounded number at once, and returns the
+// first error; the others are not started any more then.
+func concurrently(n int, do func(i int) error) error {
+	var (
+		group sync.WaitGroup
+		slots = make(chan struct{}, concurrency)
+		mutex sync.Mutex
+		first error
+	)
+	for i := range n {
+		slots <- struct{}{}
+		mutex.Lock()
+		failed := first != nil
+		mutex.Unlock()
+		if failed {
+			break
+		}
+		group.Go(func() {
+			defer func() { <-slots }()
+			if err := do(i); err != nil {
+				mutex.Lock()
+				defer mutex.Unlock()
+				if first == nil {
+					first = err
+				}
+			}
+		})
+	}
+	group.Wait()
+	return first
+}

@@ -1,0 +1,203 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/tenant"
+)
+
+// Action is what is done to one object.
+type Action string
+
+const (
+	Create Action = "create"
+	Update Action = "update"
+	Delete Action = "delete"
+	// Replace deletes and creates anew: a field that can't be changed differs.
+	Replace Action = "replace"
+)
+
+// Change is one write.
+type Change struct {
+	Action Action
+	Key    Key
+	// Object is what is written; nil for a Delete.
+	Object *unstructured.Unstructured
+	// Live is what was there when the change was planned.
+	Live   *unstructured.Unstructured
+	Fields []Field
+
+	phase int
+}
+
+// Plan is the difference between what is wanted and what is there.
+type Plan struct {
+	Changes []Change
+	// Unchanged counts the wanted objects that are there as they should be.
+	Unchanged int
+}
+
+// NotOursError names objects that are there and were not made for this tenant.
+type NotOursError struct {
+	Keys []Key
+	// Owner is the tenant that a key belongs to, where it belongs to one.
+	Owner map[Key]string
+}
+
+func (e *NotOursError) Error() string {
+	text := ""
+	for i, key := range e.Keys {
+		if i > 0 {
+			text += "; "
+		}
+		text += key.String()
+		if owner := e.Owner[key]; owner != "" {
+			text += fmt.Sprintf(" belongs to tenant %q", owner)
+		} else {
+			text += " was not made by helm-tenant"
+		}
+	}
+	return text
+}
+
+// Adoption says which live objects may be taken over that carry no tenant's
+// label yet. One that carries another tenant's never is.
+type Adoption func(Key) bool
+
+// NewPlan compares the wanted objects of the tenant of that name with live ones.
+// It is a pure function. An object that is there, is not the tenant's, and that
+// may not be adopted makes it fail with a *NotOursError; nothing is planned then.
+func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (Plan, error) {
+	var plan Plan
+	notOurs := &NotOursError{Owner: map[Key]string{}}
+	for _, object := range wanted {
+		want, err := toUnstructured(object)
+		if err != nil {
+			return Plan{}, err
+		}
+		key := keyOf(want)
+		k, known := kinds[key.Kind]
+		if !known {
+			return Plan{}, fmt.Errorf("%s: helm-tenant does not write this kind", key)
+		}
+		have := live.Get(key)
+		if have == nil {
+			plan.Changes = append(plan.Changes, Change{Action: Create, Key: key, Object: want, phase: k.phase})
+			continue
+		}
+		owner := have.GetLabels()[tenant.LabelTenant]
+		ours := owner == name || want.GetLabels()[tenant.LabelTenant] == "" && have.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
+		if !ours && (owner != "" || !adopt(key)) {
+			notOurs.Keys = append(notOurs.Keys, key)
+			notOurs.Owner[key] = owner
+			continue
+		}
+		fields := Differences(want, have)
+		if len(fields) == 0 {
+			plan.Unchanged++
+			continue
+		}
+		action := Update
+		if k.immutable != "" && slices.ContainsFunc(fields, func(f Field) bool { return under(f.Path, k.immutable) }) {
+			action = Replace
+		}
+		if key.Kind == "Deployment" && slices.ContainsFunc(fields, func(f Field) bool { return under(f.Path, "spec.selector") }) {
+			return Plan{}, fmt.Errorf("%s has another selector than Tiller's, which can't be changed: remove it first", key)
+		}
+		plan.Changes = append(plan.Changes, Change{Action: action, Key: key, Object: overlay(want, have), Live: have, Fields: fields, phase: k.phase})
+	}
+	if len(notOurs.Keys) > 0 {
+		return Plan{}, notOurs
+	}
+	return plan, nil
+}
+
+func under(path, field string) bool {
+	return path == field || len(path) > len(field) && path[:len(field)] == field && (path[len(field)] == '.' || path[len(field)] == '[')
+}
+
+// Remove adds the deletion of a live object, after all other writes.
+func (p *Plan) Remove(live *unstructured.Unstructured) {
+	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseRemoval})
+}
+
+// RemoveEarly adds the deletion of a live object, before anything is added to
+// what a tenant may do.
+func (p *Plan) RemoveEarly(live *unstructured.Unstructured) {
+	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseEarlyRemoval})
+}
+
+// Relabel adds the removal of labels and annotations from a live object that
+// stays.
+func (p *Plan) Relabel(live *unstructured.Unstructured, labels, annotations []string) {
+	next := live.DeepCopy()
+	kept, notes := next.GetLabels(), next.GetAnnotations()
+	var fields []Field
+	for _, name := range labels {
+		if value, found := kept[name]; found {
+			fields = append(fields, Field{Path: "metadata.labels[" + name + "]", Live: value})
+			delete(kept, name)
+		}
+	}
+	for _, name := range annotations {
+		if value, found := notes[name]; found {
+			fields = append(fields, Field{Path: "metadata.annotations[" + name + "]", Live: value})
+			delete(notes, name)
+		}
+	}
+	next.SetLabels(kept)
+	next.SetAnnotations(notes)
+	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live, Fields: fields, phase: phaseRemoval})
+}
+
+// sort brings the changes into the order in which they are written.
+func (p *Plan) sort() {
+	slices.SortStableFunc(p.Changes, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(a.phase, b.phase), compareKeys(a.Key, b.Key))
+	})
+}
+
+// Objects are the objects that the plan creates and updates, in order, as they
+// could be given to kubectl apply.
+func (p *Plan) Objects() []*unstructured.Unstructured {
+	p.sort()
+	var objects []*unstructured.Unstructured
+	for _, change := range p.Changes {
+		if change.Object == nil {
+			continue
+		}
+		object := change.Object.DeepCopy()
+		for _, field := range []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"} {
+			unstructured.RemoveNestedField(object.Object, "metadata", field)
+		}
+		unstructured.RemoveNestedField(object.Object, "status")
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// Nested says whether one of two ClusterRoles grants all that the other does.
+// Then both may be bound for a moment without anybody having more than one of
+// them gives.
+func Nested(live *Live, a, b string) (bool, error) {
+	var roles [2]rbacv1.ClusterRole
+	for i, name := range []string{a, b} {
+		found, err := live.Into(Key{Kind: "ClusterRole", Name: name}, &roles[i])
+		if err != nil {
+			return false, err
+		}
+		if !found {
+			return false, nil
+		}
+	}
+	covers, _ := validation.Covers(roles[0].Rules, roles[1].Rules)
+	covered, _ := validation.Covers(roles[1].Rules, roles[0].Rules)
+	return covers || covered, nil
+}

@@ -1,0 +1,252 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/component-helpers/auth/rbac/validation"
+)
+
+// Permission is one thing that the caller must be allowed to do.
+type Permission struct {
+	Verb, Group, Resource, Name, Namespace string
+}
+
+func (p Permission) String() string {
+	resource := p.Resource
+	if p.Group != "" {
+		resource += "." + p.Group
+	}
+	if p.Name != "" {
+		resource += "/" + p.Name
+	}
+	if p.Namespace == "" {
+		return fmt.Sprintf("%s %s in the cluster", p.Verb, resource)
+	}
+	return fmt.Sprintf("%s %s in namespace %s", p.Verb, resource, p.Namespace)
+}
+
+// Preflight asks the API server, by self subject access reviews, whether the
+// caller may make every change of the plan, and returns what is missing. That
+// includes what RBAC asks of those who write roles and bindings: to hold what
+// they give away, or to have bind or escalate
+// (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping).
+func (c *Client) Preflight(ctx context.Context, plan *Plan, live *Live) ([]Permission, error) {
+	p := preflight{client: c, plan: plan, live: live, asked: map[Permission]bool{}}
+	var needed []Permission
+	for _, change := range plan.Changes {
+		needed = append(needed, permissions(change)...)
+	}
+	missing, err := p.missing(ctx, needed)
+	if err != nil {
+		return nil, err
+	}
+	for _, change := range plan.Changes {
+		if change.Object == nil || change.Action == Update && !grantsMore(change) {
+			continue
+		}
+		escalation, err := p.escalation(ctx, change)
+		if err != nil {
+			return nil, err
+		}
+		missing = append(missing, escalation...)
+	}
+	slices.SortFunc(missing, func(a, b Permission) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Verb, b.Verb), cmp.Compare(a.Name, b.Name))
+	})
+	return slices.Compact(missing), nil
+}
+
+func permissions(change Change) []Permission {
+	k := kinds[change.Key.Kind]
+	p := Permission{Group: k.resource.Group, Resource: k.resource.Resource, Namespace: change.Key.Namespace, Name: change.Key.Name}
+	if change.Key.Kind == "Namespace" {
+		// A namespace is asked for as if it were inside itself
+		// (k8s.io/apiserver/pkg/endpoints/request, RequestInfo).
+		p.Namespace = change.Key.Name
+	}
+	switch change.Action {
+	case Create:
+		p.Name = "" // not known to the authorizer at a create
+		p.Verb = "create"
+		if change.Key.Kind == "Namespace" {
+			p.Namespace = ""
+		}
+		return []Permission{p}
+	case Update:
+		p.Verb = "update"
+		return []Permission{p}
+	case Delete:
+		p.Verb = "delete"
+		return []Permission{p}
+	}
+	remove, anew := p, p
+	remove.Verb, anew.Verb, anew.Name = "delete", "create", ""
+	return []Permission{remove, anew}
+}
+
+// grantsMore says whether an update of a role or binding is one for which the
+// API server checks for escalation.
+func grantsMore(change Change) bool {
+	return slices.ContainsFunc(change.Fields, func(f Field) bool {
+		return under(f.Path, "rules") || under(f.Path, "subjects") || under(f.Path, "roleRef")
+	})
+}
+
+type preflight struct {
+	client *Client
+	plan   *Plan
+	live   *Live
+	mutex  sync.Mutex
+	asked  map[Permission]bool
+}
+
+// missing returns those of the permissions that the caller lacks. Each is asked
+// for the whole cluster first, which answers for every namespace at once.
+func (p *preflight) missing(ctx context.Context, needed []Permission) ([]Permission, error) {
+	wide := map[Permission]bool{}
+	var order []Permission
+	for _, permission := range needed {
+		permission.Namespace, permission.Name = "", ""
+		if !wide[permission] {
+			wide[permission] = true
+			order = append(order, permission)
+		}
+	}
+	if err := p.ask(ctx, order); err != nil {
+		return nil, err
+	}
+	var narrow []Permission
+	for _, permission := range needed {
+		inCluster := permission
+		inCluster.Namespace, inCluster.Name = "", ""
+		if !p.asked[inCluster] {
+			narrow = append(narrow, permission)
+		}
+	}
+	if err := p.ask(ctx, narrow); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(narrow, func(permission Permission) bool { return p.asked[permission] }), nil
+}
+
+func (p *preflight) ask(ctx context.Context, permissions []Permission) error {
+	permissions = slices.DeleteFunc(slices.Clone(permissions), func(permission Permission) bool {
+		_, known := p.asked[permission]
+		return known
+	})
+	return concurrently(len(permissions), func(i int) error {
+		permission := permissions[i]
+		resource, subresource, _ := strings.Cut(permission.Resource, "/")
+		review := authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Verb: permission.Verb, Group: permission.Group, Resource: resource, Subresource: subresource,
+				Namespace: permission.Namespace, Name: permission.Name,
+			}}}
+		review.APIVersion, review.Kind = authorizationv1.SchemeGroupVersion.String(), "SelfSubjectAccessReview"
+		if err := p.client.ask(ctx, "selfsubjectaccessreviews", &review); err != nil {
+			return err
+		}
+		p.mutex.Lock()
+		defer p.mutex.Unlock()
+		p.asked[permission] = review.Status.Allowed
+		return nil
+	})
+}
+
+// escalation returns what is missing for the caller to give away the rights in
+// a role or binding that is written.
+func (p *preflight) escalation(ctx context.Context, change Change) ([]Permission, error) {
+	group := rbacv1.GroupName
+	switch change.Key.Kind {
+	case "Role":
+		var role rbacv1.Role
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(change.Object.Object, &role); err != nil {
+			return nil, err
+		}
+		may := Permission{Verb: "escalate", Group: group, Resource: "roles", Name: role.Name, Namespace: role.Namespace}
+		return p.unlessHeld(ctx, may, role.Rules)
+	case "RoleBinding", "ClusterRoleBinding":
+		var binding rbacv1.RoleBinding // the fields that count are the same
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(change.Object.Object, &binding); err != nil {
+			return nil, err
+		}
+		resource := "clusterroles"
+		if binding.RoleRef.Kind == "Role" {
+			resource = "roles"
+		}
+		may := Permission{Verb: "bind", Group: group, Resource: resource, Name: binding.RoleRef.Name, Namespace: binding.Namespace}
+		rules, err := p.rules(binding)
+		if err != nil {
+			return nil, err
+		}
+		return p.unlessHeld(ctx, may, rules)
+	}
+	return nil, nil
+}
+
+// rules are those of the role that a binding refers to, wanted or live.
+func (p *preflight) rules(binding rbacv1.RoleBinding) ([]rbacv1.PolicyRule, error) {
+	key := Key{Kind: binding.RoleRef.Kind, Name: binding.RoleRef.Name}
+	if key.Kind == "Role" {
+		key.Namespace = binding.Namespace
+	}
+	object := p.live.Get(key)
+	for _, change := range p.plan.Changes {
+		if change.Key == key && change.Object != nil {
+			object = change.Object
+		}
+	}
+	if object == nil {
+		// Nothing is known of it: only the right to bind it helps.
+		object = &unstructured.Unstructured{Object: map[string]any{"rules": []any{map[string]any{
+			"apiGroups": []any{"*"}, "resources": []any{"*"}, "verbs": []any{"*"}}}}}
+	}
+	var role rbacv1.Role
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role)
+	return role.Rules, err
+}
+
+// unlessHeld returns the permission if the caller neither has it nor holds all
+// of the rules in its namespace.
+func (p *preflight) unlessHeld(ctx context.Context, may Permission, rules []rbacv1.PolicyRule) ([]Permission, error) {
+	missing, err := p.missing(ctx, []Permission{may})
+	if err != nil || len(missing) == 0 {
+		return nil, err
+	}
+	if may.Namespace == "" {
+		// A review of rules answers for one namespace; for the cluster only one
+		// question can be asked.
+		everything, err := p.missing(ctx, []Permission{{Verb: "*", Group: "*", Resource: "*"}})
+		if err != nil || len(everything) == 0 {
+			return nil, err
+		}
+		return missing, nil
+	}
+	review := authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: may.Namespace}}
+	review.APIVersion, review.Kind = authorizationv1.SchemeGroupVersion.String(), "SelfSubjectRulesReview"
+	if err := p.client.ask(ctx, "selfsubjectrulesreviews", &review); err != nil {
+		return nil, err
+	}
+	var held []rbacv1.PolicyRule
+	for _, rule := range review.Status.ResourceRules {
+		held = append(held, rbacv1.PolicyRule{Verbs: rule.Verbs, APIGroups: rule.APIGroups, Resources: rule.Resources, ResourceNames: rule.ResourceNames})
+	}
+	for _, rule := range review.Status.NonResourceRules {
+		held = append(held, rbacv1.PolicyRule{Verbs: rule.Verbs, NonResourceURLs: rule.NonResourceURLs})
+	}
+	// The API server itself resolves holdings the same way; the pure function
+	// is the one that it uses.
+	if covers, _ := validation.Covers(held, rules); covers {
+		return nil, nil
+	}
+	return missing, nil
+}

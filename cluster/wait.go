@@ -1,0 +1,161 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
+
+	"helm-tenant/install"
+)
+
+// tillerSelector finds Tiller's pods as Helm 2 does.
+const tillerSelector = "app=helm,name=tiller"
+
+// NotReadyError says that a Tiller was not ready in time, and how far it was.
+type NotReadyError struct {
+	Home     string
+	Sentence string
+	Err      error
+}
+
+func (e *NotReadyError) Error() string {
+	why := "in time"
+	if errors.Is(e.Err, context.Canceled) {
+		why = "yet when the wait was interrupted"
+	}
+	return fmt.Sprintf("the Tiller in namespace %q was not ready %s: %s", e.Home, why, e.Sentence)
+}
+
+func (e *NotReadyError) Unwrap() error { return e.Err }
+
+// WaitForTiller watches the Tiller in a home namespace until it is rolled out,
+// and calls say with a sentence at each change. It ends with a *NotReadyError
+// when ctx does.
+func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string)) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	events := make(chan watch.Event)
+	deployments, err := c.follow(ctx, "Deployment", home, metav1.ListOptions{FieldSelector: "metadata.name=" + install.DeploymentName}, events)
+	if err != nil {
+		return err
+	}
+	pods, err := c.follow(ctx, "Pod", home, metav1.ListOptions{LabelSelector: tillerSelector}, events)
+	if err != nil {
+		return err
+	}
+	seen := map[Key]*unstructured.Unstructured{}
+	for _, object := range slices.Concat(deployments, pods) {
+		seen[keyOf(object)] = object
+	}
+	last := ""
+	for {
+		sentence, done, err := readiness(home, seen)
+		if err != nil {
+			return err
+		}
+		if sentence != last {
+			say(sentence)
+			last = sentence
+		}
+		if done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return &NotReadyError{home, last, ctx.Err()}
+		case event := <-events:
+			object, isObject := event.Object.(*unstructured.Unstructured)
+			switch {
+			case !isObject:
+			case event.Type == watch.Deleted:
+				delete(seen, keyOf(object))
+			case event.Type == watch.Added || event.Type == watch.Modified:
+				seen[keyOf(object)] = object
+			}
+		}
+	}
+}
+
+// follow lists objects and sends what happens to them from then on to events.
+func (c *Client) follow(ctx context.Context, kindName, namespace string, options metav1.ListOptions, events chan<- watch.Event) ([]*unstructured.Unstructured, error) {
+	api := c.resource(kinds[kindName], namespace)
+	found, err := api.List(ctx, options)
+	if err != nil {
+		return nil, c.explain("listing "+kinds[kindName].resource.Resource+" in namespace "+namespace, err)
+	}
+	watcher, err := watchtools.NewRetryWatcherWithContext(ctx, found.GetResourceVersion(), &cache.ListWatch{
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.FieldSelector, o.LabelSelector = options.FieldSelector, options.LabelSelector
+			return api.Watch(ctx, o)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for event := range watcher.ResultChan() {
+			select {
+			case events <- event:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	var objects []*unstructured.Unstructured
+	for i := range found.Items {
+		found.Items[i].SetKind(kindName)
+		objects = append(objects, &found.Items[i])
+	}
+	return objects, nil
+}
+
+func readiness(home string, seen map[Key]*unstructured.Unstructured) (string, bool, error) {
+	var deployment *appsv1.Deployment
+	var pods []corev1.Pod
+	for _, key := range slices.SortedFunc(maps.Keys(seen), compareKeys) {
+		var into any = &corev1.Pod{}
+		if key.Kind == "Deployment" {
+			deployment = &appsv1.Deployment{}
+			into = deployment
+		}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(seen[key].Object, into); err != nil {
+			return "", false, err
+		}
+		if pod, isPod := into.(*corev1.Pod); isPod {
+			pods = append(pods, *pod)
+		}
+	}
+	if deployment == nil {
+		return "", false, fmt.Errorf("the Deployment %s is gone from namespace %q", install.DeploymentName, home)
+	}
+	sentence, done := install.Readiness(deployment, pods)
+	return strings.Join(strings.Fields(sentence), " "), done, nil
+}
+
+// TillerPods are the pods that a Helm 2 client takes for the Tiller of a home
+// namespace.
+func (c *Client) TillerPods(ctx context.Context, home string) ([]corev1.Pod, error) {
+	objects, err := c.list(ctx, "Pod", home, metav1.ListOptions{LabelSelector: tillerSelector})
+	if err != nil {
+		return nil, err
+	}
+	pods := make([]corev1.Pod, len(objects))
+	for i, object := range objects {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &pods[i]); err != nil {
+			return nil, err
+		}
+	}
+	return pods, nil
+}

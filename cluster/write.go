@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// FieldManager is the name under which writes stand in managedFields.
+const FieldManager = "helm-tenant"
+
+// WriteError says which write failed, and how many of all had been made.
+type WriteError struct {
+	Change      Change
+	Made, Total int
+	Err         error
+}
+
+func (e *WriteError) Error() string {
+	text := fmt.Sprintf("%s %s: %v", e.Change.Action, e.Change.Key, e.Err)
+	if e.Made > 0 {
+		text += fmt.Sprintf(" (%d of %d writes were made; the same command again finishes them)", e.Made, e.Total)
+	}
+	return text
+}
+
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// Outdated says whether a write failed because the object had changed since it
+// was read: reading and planning anew is then right.
+func Outdated(err error) bool {
+	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err)
+}
+
+// Write makes the changes, phase by phase, those of one phase side by side, and
+// calls made after each. An update is refused by the API server when the object
+// is not the one that was planned for any more (resourceVersion); a deletion
+// likewise (uid). The first failure ends it after its phase, as a *WriteError.
+func (c *Client) Write(ctx context.Context, plan *Plan, made func(Change)) error {
+	plan.sort()
+	var count atomic.Int64
+	total := len(plan.Changes)
+	for rest := plan.Changes; len(rest) > 0; {
+		end := slices.IndexFunc(rest, func(change Change) bool { return change.phase != rest[0].phase })
+		if end < 0 {
+			end = len(rest)
+		}
+		phase := rest[:end]
+		err := concurrently(len(phase), func(i int) error {
+			if err := c.write(ctx, phase[i]); err != nil {
+				return &WriteError{Change: phase[i], Err: c.explain("writing", err)}
+			}
+			count.Add(1)
+			made(phase[i])
+			return nil
+		})
+		if err != nil {
+			failed := err.(*WriteError)
+			failed.Made, failed.Total = int(count.Load()), total
+			return failed
+		}
+		rest = rest[end:]
+	}
+	return nil
+}
+
+func (c *Client) write(ctx context.Context, change Change) error {
+	api := c.resource(kinds[change.Key.Kind], change.Key.Namespace)
+	switch change.Action {
+	case Create:
+		_, err := api.Create(ctx, change.Object, metav1.CreateOptions{FieldManager: FieldManager})
+		return err
+	case Update:
+		_, err := api.Update(ctx, change.Object, metav1.UpdateOptions{FieldManager: FieldManager})
+		return err
+	}
+	uid := change.Live.GetUID()
+	err := api.Delete(ctx, change.Key.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if change.Action == Delete && apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil || change.Action == Delete {
+		return err
+	}
+	anew := change.Object.DeepCopy()
+	for _, field := range []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"} {
+		unstructured.RemoveNestedField(anew.Object, "metadata", field)
+	}
+	_, err = api.Create(ctx, anew, metav1.CreateOptions{FieldManager: FieldManager})
+	return err
+}

@@ -1,0 +1,240 @@
+package helm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"helm-tenant/tenant"
+)
+
+// Client is the helm binary that is wrapped.
+type Client struct {
+	Path string
+	// Version is like v2.17.0; empty until it was asked for.
+	Version string
+	Major   int
+}
+
+// Engine is the one that this client works with.
+func (c Client) Engine() tenant.Engine {
+	if c.Major == 2 {
+		return tenant.EngineTiller
+	}
+	return tenant.EngineImpersonation
+}
+
+// oldestVersion is the first Helm 2 that runs against the Kubernetes API that
+// a server of today has: 2.16 uses apps/v1.
+const oldestMinor = 16
+
+// Environ looks a variable up; it is os.LookupEnv where the real one is meant.
+type Environ func(name string) (string, bool)
+
+// get is the variable's value, empty where it is not set.
+func (e Environ) get(name string) string {
+	value, _ := e(name)
+	return value
+}
+
+// PluginOf is the major version of the helm that started this process as its
+// plugin, 0 where none did. The variables are those that each sets for plugins
+// (v2: k8s.io/helm/pkg/plugin; v3 and v4: pkg/cli EnvVars).
+func PluginOf(env Environ) int {
+	if env.get("HELM_PLUGIN_DIR") == "" || env.get("HELM_BIN") == "" {
+		return 0
+	}
+	_, isFour := env("HELM_CONTENT_CACHE")
+	_, hasData := env("HELM_DATA_HOME")
+	_, hasNamespace := env("HELM_NAMESPACE")
+	switch {
+	case isFour:
+		return 4
+	case hasData || hasNamespace:
+		return 3
+	}
+	return 2
+}
+
+// ErrNoHelm says that there is no helm to wrap.
+var ErrNoHelm = errors.New("no helm was found: install Helm 2.17, or set HELM_BIN to its path")
+
+// Find returns the helm to wrap: the one that started us, HELM_BIN, or the
+// first helm in $PATH; never self, our own executable, whatever it is called.
+func Find(env Environ, self string) (string, error) {
+	own, err := os.Stat(self)
+	if err != nil {
+		return "", fmt.Errorf("our own executable %s: %w", self, err)
+	}
+	isSelf := func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && os.SameFile(info, own)
+	}
+	name := env.get("HELM_BIN")
+	if name != "" && filepath.Base(name) != name {
+		if isSelf(name) {
+			return "", fmt.Errorf("HELM_BIN is %s, which is helm-tenant itself: set it to helm's path", name)
+		}
+		path, err := exec.LookPath(name)
+		if err != nil {
+			return "", fmt.Errorf("HELM_BIN: %w", err)
+		}
+		return path, nil
+	}
+	if name == "" {
+		name = "helm"
+	}
+	for _, dir := range filepath.SplitList(env.get("PATH")) {
+		if dir == "" {
+			continue
+		}
+		path, err := exec.LookPath(filepath.Join(dir, name))
+		if err == nil && !isSelf(path) {
+			return path, nil
+		}
+	}
+	return "", ErrNoHelm
+}
+
+// Identify learns the version of the helm at path. What it learned is kept in
+// the user's cache folder for as long as the binary does not change, since
+// asking costs as much as a call of helm.
+func Identify(ctx context.Context, path string) (Client, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Client{}, err
+	}
+	key := identity{Path: path, Size: info.Size(), Modified: info.ModTime()}
+	cache := cacheFile()
+	if client, found := remembered(cache, key); found {
+		return client, nil
+	}
+	client, err := ask(ctx, path)
+	if err != nil {
+		return Client{}, err
+	}
+	remember(cache, key, client)
+	return client, nil
+}
+
+// Check says whether this helm is one that helm-tenant works with.
+func (c Client) Check() error {
+	switch {
+	case c.Major == 2:
+		if minor := minorOf(c.Version); minor >= 0 && minor < oldestMinor {
+			return fmt.Errorf("helm %s at %s is too old: helm-tenant works with 2.%d and later, best 2.17", c.Version, c.Path, oldestMinor)
+		}
+		return nil
+	case c.Major == 3 || c.Major == 4:
+		return nil
+	}
+	return fmt.Errorf("helm %s at %s is of no major version that helm-tenant knows", c.Version, c.Path)
+}
+
+type identity struct {
+	Path     string    `json:"path"`
+	Size     int64     `json:"size"`
+	Modified time.Time `json:"modified"`
+}
+
+type memory struct {
+	identity
+	Version string `json:"version"`
+}
+
+func cacheFile() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "helm-tenant", "helm-version.json")
+}
+
+// remembered reads the cache; a cache that is missing or broken is no cache.
+func remembered(file string, key identity) (Client, bool) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Client{}, false
+	}
+	var m memory
+	if json.Unmarshal(text, &m) != nil || m.Path != key.Path || m.Size != key.Size || !m.Modified.Equal(key.Modified) {
+		return Client{}, false
+	}
+	major := majorOf(m.Version)
+	return Client{Path: key.Path, Version: m.Version, Major: major}, major > 0
+}
+
+// remember writes the cache. Where it can't, the next call asks again, which is
+// all that is lost.
+func remember(file string, key identity, client Client) {
+	text, err := json.Marshal(memory{key, client.Version})
+	if err != nil || file == "" || os.MkdirAll(filepath.Dir(file), 0o755) != nil {
+		return
+	}
+	temp, err := os.CreateTemp(filepath.Dir(file), "helm-version.*")
+	if err != nil {
+		return
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(text)
+	if closeErr := temp.Close(); err == nil && closeErr == nil {
+		_ = os.Rename(temp.Name(), file) // see above
+	}
+}
+
+var versionPattern = regexp.MustCompile(`v[0-9]+\.[0-9]+[0-9A-Za-z.+-]*`)
+
+// ask runs helm for its version: `version --client` answers on Helm 2 without
+// Tiller and on Helm 3; Helm 4 has no --client.
+func ask(ctx context.Context, path string) (Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	var said []byte
+	for _, args := range [][]string{{"version", "--client", "--short"}, {"version", "--short"}} {
+		cmd := exec.CommandContext(ctx, path, args...)
+		cmd.Env = append(os.Environ(), "HELM_NO_PLUGINS=1")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if version := versionPattern.FindString(string(out)); err == nil && version != "" {
+			version, _, _ = strings.Cut(version, "+")
+			return Client{Path: path, Version: version, Major: majorOf(version)}, nil
+		}
+		if errors.Is(err, fs.ErrPermission) || ctx.Err() != nil {
+			return Client{}, fmt.Errorf("helm at %s does not tell its version: %w", path, err)
+		}
+		said = append(out, stderr.Bytes()...)
+	}
+	return Client{}, fmt.Errorf("%s does not tell its version as helm does; it said: %.200q", path, strings.TrimSpace(string(said)))
+}
+
+func majorOf(version string) int {
+	text, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	major, err := strconv.Atoi(text)
+	if err != nil {
+		return 0
+	}
+	return major
+}
+
+func minorOf(version string) int {
+	parts := strings.Split(version, ".")
+	if len(parts) < 2 {
+		return -1
+	}
+	minor, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return -1
+	}
+	return minor
+}

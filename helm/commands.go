@@ -1,0 +1,70 @@
+// Package helm knows the wrapped client: where its binary is and which major
+// version it has, what each of its commands needs, what it is started with, and
+// what its user typed.
+package helm
+
+// Class is what a helm command needs of a tenant.
+type Class int
+
+const (
+	// Plugin is any command that helm itself does not have: it gets the tenant
+	// as flags and environment.
+	Plugin Class = iota
+	// Local commands work on files and repositories and need no tenant.
+	Local
+	// Remote commands act through the tenant's deployer.
+	Remote
+	// Namespaced commands are remote, and act in the context's namespace where
+	// none is named.
+	Namespaced
+)
+
+// commands of Helm 2.17, 3.22 and 4.3 with their aliases, as `helm --help` of
+// each lists them; a test holds these lists against the real binaries.
+// Everything that stands in neither is a plugin's.
+var commands = map[int]map[string]Class{
+	2: {
+		"install": Namespaced, "upgrade": Namespaced,
+		"delete": Remote, "del": Remote, "list": Remote, "ls": Remote, "status": Remote, "get": Remote,
+		"history": Remote, "hist": Remote, "rollback": Remote, "test": Remote, "reset": Remote, "version": Remote,
+		"create": Local, "lint": Local, "package": Local, "template": Local, "repo": Local, "search": Local,
+		"fetch": Local, "dependency": Local, "dep": Local, "dependencies": Local, "inspect": Local, "verify": Local,
+		"plugin": Local, "home": Local, "completion": Local, "serve": Local, "docs": Local, "update": Local,
+		"help": Local, "init": Local,
+	},
+	3: helm3Commands,
+	4: helm3Commands,
+}
+
+var helm3Commands = map[string]Class{
+	"install": Namespaced, "upgrade": Namespaced, "uninstall": Namespaced, "delete": Namespaced, "del": Namespaced,
+	"un": Namespaced, "list": Namespaced, "ls": Namespaced, "status": Namespaced, "get": Namespaced,
+	"history": Namespaced, "hist": Namespaced, "rollback": Namespaced, "test": Namespaced, "template": Namespaced,
+	"create": Local, "lint": Local, "package": Local, "repo": Local, "search": Local, "pull": Local, "fetch": Local,
+	"push": Local, "dependency": Local, "dep": Local, "dependencies": Local, "show": Local, "inspect": Local,
+	"verify": Local, "plugin": Local, "completion": Local, "env": Local, "version": Local, "registry": Local,
+	"help": Local,
+}
+
+// ClassOf says what the command of that major version of helm needs.
+func ClassOf(major int, command string) Class {
+	return commands[major][command]
+}
+
+// flag is one of helm's own flags that may stand before the command.
+type flag struct {
+	name, short string
+	boolean     bool
+}
+
+// globalFlags are those of all three majors. An unknown one before the command
+// is refused: whether the next word is its value or the command can't be known.
+var globalFlags = []flag{
+	{name: "home"}, {name: "host"}, {name: "kube-context"}, {name: "kubeconfig"}, {name: "debug", boolean: true},
+	{name: "tiller-namespace"}, {name: "tiller-connection-timeout"},
+	{name: "namespace", short: "n"}, {name: "burst-limit"}, {name: "qps"}, {name: "kube-apiserver"},
+	{name: "kube-as-group"}, {name: "kube-as-user"}, {name: "kube-ca-file"},
+	{name: "kube-insecure-skip-tls-verify", boolean: true}, {name: "kube-tls-server-name"}, {name: "kube-token"},
+	{name: "registry-config"}, {name: "repository-cache"}, {name: "repository-config"}, {name: "content-cache"},
+	{name: "color"}, {name: "colour"},
+}

@@ -1,0 +1,31 @@
+package helm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+)
+
+// Exec runs helm with our standard streams and returns its exit code. Windows
+// can't replace a process. A Ctrl-C goes to every process of the console, helm
+// too: here it is only kept from ending us before helm has.
+func Exec(inv Invocation) (int, error) {
+	cmd := exec.Command(inv.Path, inv.Args...)
+	cmd.Env = append(inv.Env, VarStarter+"="+strconv.Itoa(os.Getpid()))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	if err != nil {
+		return 1, fmt.Errorf("helm at %s can't be started: %w", inv.Path, err)
+	}
+	return 0, nil
+}

@@ -1,0 +1,97 @@
+package helm
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Line is a command line split at helm's command: our own flags and helm's
+// global ones before it, and all that is left to helm as it was typed.
+type Line struct {
+	// Tenant and Context are --tenant and --context before the command.
+	Tenant, Context string
+	Help, Version   bool
+	// Globals are helm's own flags that stood before the command, each as one
+	// --name=value.
+	Globals []string
+	// Command is the first word, empty where there is none; Args is all that
+	// follows it, untouched.
+	Command string
+	Args    []string
+}
+
+// ParseLine splits the arguments, program name left out.
+func ParseLine(args []string) (Line, error) {
+	var line Line
+	flags := pflag.NewFlagSet("helm tenant", pflag.ContinueOnError)
+	flags.SetInterspersed(false)
+	flags.Usage = func() {}
+	flags.StringVar(&line.Tenant, "tenant", "", "")
+	flags.StringVar(&line.Context, "context", "", "")
+	flags.BoolVarP(&line.Help, "help", "h", false, "")
+	flags.BoolVar(&line.Version, "version", false, "")
+	for _, f := range globalFlags {
+		if f.boolean {
+			flags.BoolP(f.name, f.short, false, "")
+		} else {
+			flags.StringP(f.name, f.short, "", "")
+		}
+	}
+	err := flags.ParseAll(args, func(f *pflag.Flag, value string) error {
+		switch f.Name {
+		case "tenant", "context", "help", "version":
+			if value == "" {
+				return fmt.Errorf("--%s is empty", f.Name)
+			}
+			return f.Value.Set(value)
+		}
+		line.Globals = append(line.Globals, "--"+f.Name+"="+value)
+		return nil
+	})
+	if err != nil {
+		return Line{}, fmt.Errorf("before the helm command: %w", err)
+	}
+	if rest := flags.Args(); len(rest) > 0 {
+		line.Command, line.Args = rest[0], rest[1:]
+	}
+	return line, nil
+}
+
+// Typed returns the value of one of helm's global flags as helm will see it:
+// the last one given, before or after the command, up to a "--".
+func (l Line) Typed(name string) (value string, given bool) {
+	args := append(append([]string{}, l.Globals...), l.Args...)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if v, found := strings.CutPrefix(arg, "--"+name+"="); found {
+			value, given = v, true
+		} else if arg == "--"+name && i+1 < len(args) {
+			value, given = args[i+1], true
+		}
+	}
+	return value, given
+}
+
+// TypedNamespace says whether the user named a namespace, in any form that the
+// major version of helm takes. On Helm 2's install, -n is the release's name.
+func (l Line) TypedNamespace(major int) bool {
+	if _, given := l.Typed("namespace"); given {
+		return true
+	}
+	if major == 2 {
+		return false
+	}
+	for _, arg := range l.Args {
+		if arg == "--" {
+			return false
+		}
+		if strings.HasPrefix(arg, "-n") {
+			return true
+		}
+	}
+	return false
+}

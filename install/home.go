@@ -1,0 +1,89 @@
+// Package install makes the home namespace of a tenant and the Tiller in it, as
+// objects that are wanted, and says of a live Tiller how far it is. It reads
+// and writes no cluster.
+package install
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// PolicyName is the NetworkPolicy in the home namespace.
+const PolicyName = "helm-tenant"
+
+// tillerLabels are those by which every Helm 2 client finds its Tiller
+// (k8s.io/helm/pkg/helm/portforwarder).
+func tillerLabels() map[string]string {
+	return map[string]string{"app": "helm", "name": "tiller"}
+}
+
+// Home is the home namespace. Where it is shared with others, or was there
+// before, only the labels that say whose it is are put on it.
+func Home(t tenant.Tenant, shared, created bool) *corev1.Namespace {
+	labels := map[string]string{tenant.LabelTenant: t.Name}
+	if !t.AllNamespaces {
+		// The admission policy holds a Tiller to its own records by this label.
+		// One that may act in all namespaces installs charts here, too.
+		labels[tenant.LabelHome] = string(t.Engine)
+	}
+	if created {
+		labels[tenant.LabelManagedBy] = tenant.ManagedBy
+	}
+	if !shared {
+		// https://kubernetes.io/docs/concepts/security/pod-security-admission/
+		labels["pod-security.kubernetes.io/enforce"] = "restricted"
+		labels["pod-security.kubernetes.io/enforce-version"] = "latest"
+	}
+	return &corev1.Namespace{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: t.Home(), Labels: labels},
+	}
+}
+
+// Namespace is one of the tenant's namespaces.
+func Namespace(t tenant.Tenant, name string, created bool) *corev1.Namespace {
+	labels := map[string]string{tenant.LabelTenant: t.Name}
+	if created {
+		labels[tenant.LabelManagedBy] = tenant.ManagedBy
+	}
+	return &corev1.Namespace{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels,
+			Annotations: map[string]string{tenant.AnnotationHome: t.Home()}},
+	}
+}
+
+// Record is the ConfigMap that tells what the tenant is.
+func Record(t tenant.Tenant) (*corev1.ConfigMap, error) {
+	text, err := t.Record()
+	if err != nil {
+		return nil, err
+	}
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Name: tenant.RecordName, Namespace: t.Home(), Labels: rbac.Labels(t.Name)},
+		Data:       map[string]string{tenant.RecordKey: text},
+	}, nil
+}
+
+// NetworkPolicy lets nothing in: a member's port-forward comes from the kubelet
+// by way of the pod's own loopback, and probes come from the node, which
+// policies do not hold back. In a shared home it selects Tiller's pods only.
+func NetworkPolicy(t tenant.Tenant, shared bool) *networkingv1.NetworkPolicy {
+	var selected metav1.LabelSelector
+	if shared {
+		selected.MatchLabels = tillerLabels()
+	}
+	return &networkingv1.NetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Name: PolicyName, Namespace: t.Home(), Labels: rbac.Labels(t.Name)},
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: selected,
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+		},
+	}
+}

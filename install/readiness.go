@@ -1,0 +1,83 @@
+package install
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Readiness says how far a Tiller's rollout is, as a sentence, and whether it is
+// done. It judges as `kubectl rollout status` does
+// (k8s.io/kubectl/pkg/polymorphichelpers), and says of a pod that does not
+// start why not.
+func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done bool) {
+	want := int32(1)
+	if d.Spec.Replicas != nil {
+		want = *d.Spec.Replicas
+	}
+	switch {
+	case d.Status.ObservedGeneration < d.Generation:
+		return "waiting for the Deployment to be seen by its controller", false
+	case d.Status.UpdatedReplicas < want || d.Status.AvailableReplicas < want || d.Status.Replicas > d.Status.UpdatedReplicas:
+	default:
+		return fmt.Sprintf("%d of %d ready", d.Status.AvailableReplicas, want), true
+	}
+	for _, condition := range d.Status.Conditions {
+		// Quota and PodSecurity refuse the pod itself; only this tells.
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+			return "the pod is refused: " + condition.Message, false
+		}
+	}
+	for _, pod := range pods {
+		if pod.DeletionTimestamp == nil {
+			if why := trouble(pod); why != "" {
+				return why, false
+			}
+		}
+	}
+	for _, pod := range pods {
+		if pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning {
+			return fmt.Sprintf("pod %s runs, and is not ready yet", pod.Name), false
+		}
+	}
+	if len(pods) == 0 {
+		return "waiting for the pod to be made", false
+	}
+	return fmt.Sprintf("pod %s is starting", pods[0].Name), false
+}
+
+// trouble says why a pod does not run, empty where it does or is on its way.
+func trouble(pod corev1.Pod) string {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			return fmt.Sprintf("pod %s finds no node: %s", pod.Name, condition.Message)
+		}
+	}
+	for _, status := range pod.Status.ContainerStatuses {
+		waiting := status.State.Waiting
+		switch {
+		case waiting == nil:
+		case waiting.Reason == "ContainerCreating" || waiting.Reason == "PodInitializing":
+		case strings.Contains(waiting.Reason, "Image"):
+			return fmt.Sprintf("pod %s can't get the image %s: %s: %s", pod.Name, status.Image, waiting.Reason, waiting.Message)
+		case waiting.Reason == "CrashLoopBackOff" && status.LastTerminationState.Terminated != nil:
+			last := status.LastTerminationState.Terminated
+			return fmt.Sprintf("pod %s keeps ending: %s, exit code %d", pod.Name, last.Reason, last.ExitCode)
+		default:
+			return fmt.Sprintf("pod %s does not start: %s: %s", pod.Name, waiting.Reason, waiting.Message)
+		}
+	}
+	return ""
+}
+
+// PodReady says whether a pod's Ready condition holds.
+func PodReady(pod corev1.Pod) bool {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}

@@ -1,0 +1,162 @@
+package install
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+const (
+	// DeploymentName is the one that helm init gives (k8s.io/helm/cmd/helm/installer).
+	DeploymentName = "tiller-deploy"
+	// DefaultImage is where Helm 2.17 takes its Tiller from; older releases'
+	// registries are gone.
+	DefaultImage = "ghcr.io/helm/tiller"
+	// DefaultVersion is Tiller's where no Helm 2 client says which it needs.
+	DefaultVersion = "v2.17.0"
+
+	tillerPort = 44134 // k8s.io/helm/pkg/tiller/environment
+	probePort  = 44135
+	// nobody is the user of Helm's own image; the number lets the kubelet see
+	// that it is not root.
+	nobody = 65534
+)
+
+// Image is the Tiller image of the tenant: the one that was asked for, else the
+// default one in the tenant's version.
+func Image(t tenant.Tenant) string {
+	image := t.Tiller.Image
+	if image == "" {
+		image = DefaultImage
+	}
+	last := image[strings.LastIndex(image, "/")+1:]
+	if strings.ContainsAny(last, ":@") {
+		return image
+	}
+	version := t.Tiller.Version
+	if version == "" {
+		version = DefaultVersion
+	}
+	return image + ":" + version
+}
+
+// defaultResources fit a Tiller of a few dozen releases, which takes about
+// 40 MiB, and let it start where a quota demands requests and limits.
+var defaultResources = map[string]string{
+	"requests.cpu": "20m", "requests.memory": "64Mi",
+	"limits.cpu": "1", "limits.memory": "256Mi",
+}
+
+func resources(t tenant.Tenant) corev1.ResourceRequirements {
+	out := corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
+	merged := maps.Clone(defaultResources)
+	maps.Copy(merged, t.Tiller.Resources)
+	for key, value := range merged {
+		kind, name, _ := strings.Cut(key, ".")
+		list := out.Requests
+		if kind == "limits" {
+			list = out.Limits
+		}
+		list[corev1.ResourceName(name)] = resource.MustParse(value) // checked by tenant.Validate
+	}
+	return out
+}
+
+// Deployment is Tiller's, as `helm init` of 2.17 makes it, and hardened.
+// docs/security.md gives the reason of each difference. Fields that the API
+// server would fill in are written out, so that a later comparison with the
+// live object sees every field that somebody else changed.
+func Deployment(t tenant.Tenant) *appsv1.Deployment {
+	labels := tillerLabels()
+	meta := metav1.ObjectMeta{Name: DeploymentName, Namespace: t.Home(), Labels: rbac.Labels(t.Name)}
+	maps.Copy(meta.Labels, labels)
+	replicas := int32(*t.Tiller.Replicas)
+	var pullSecrets []corev1.LocalObjectReference
+	for _, name := range t.Tiller.ImagePullSecrets {
+		pullSecrets = append(pullSecrets, corev1.LocalObjectReference{Name: name})
+	}
+	pullSecrets = slices.Clip(pullSecrets)
+	account := t.Engine.DeployerAccount()
+	quarter := intstr.FromString("25%")
+	return &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"},
+		ObjectMeta: meta,
+		Spec: appsv1.DeploymentSpec{
+			Replicas:                &replicas,
+			Selector:                &metav1.LabelSelector{MatchLabels: labels},
+			RevisionHistoryLimit:    ptr(int32(10)),
+			ProgressDeadlineSeconds: ptr(int32(600)),
+			Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType,
+				RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: &quarter, MaxSurge: &quarter}},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: corev1.PodSpec{
+					ServiceAccountName:            account,
+					DeprecatedServiceAccount:      account,
+					AutomountServiceAccountToken:  ptr(true),
+					RestartPolicy:                 corev1.RestartPolicyAlways,
+					TerminationGracePeriodSeconds: ptr(int64(30)),
+					DNSPolicy:                     corev1.DNSClusterFirst,
+					SchedulerName:                 corev1.DefaultSchedulerName,
+					NodeSelector:                  t.Tiller.NodeSelector,
+					ImagePullSecrets:              pullSecrets,
+					SecurityContext: &corev1.PodSecurityContext{
+						RunAsNonRoot:   ptr(true),
+						RunAsUser:      ptr(int64(nobody)),
+						RunAsGroup:     ptr(int64(nobody)),
+						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+					},
+					Containers: []corev1.Container{container(t)},
+				},
+			},
+		},
+	}
+}
+
+func container(t tenant.Tenant) corev1.Container {
+	return corev1.Container{
+		Name:            "tiller",
+		Image:           Image(t),
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		// Through the pod's own loopback only a port-forward comes in.
+		Command: []string{"/tiller", "--listen=localhost:" + strconv.Itoa(tillerPort), "--storage=" + string(t.Tiller.Storage)},
+		Ports: []corev1.ContainerPort{
+			{ContainerPort: tillerPort, Name: "tiller", Protocol: corev1.ProtocolTCP},
+			{ContainerPort: probePort, Name: "http", Protocol: corev1.ProtocolTCP},
+		},
+		Env: []corev1.EnvVar{
+			{Name: "TILLER_NAMESPACE", Value: t.Home()},
+			{Name: "TILLER_HISTORY_MAX", Value: strconv.Itoa(*t.Tiller.HistoryMax)},
+		},
+		LivenessProbe:            probe("/liveness"),
+		ReadinessProbe:           probe("/readiness"),
+		Resources:                resources(t),
+		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
+		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: ptr(false),
+			ReadOnlyRootFilesystem:   ptr(true),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+	}
+}
+
+func probe(path string) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
+			Path: path, Port: intstr.FromInt32(probePort), Scheme: corev1.URISchemeHTTP}},
+		InitialDelaySeconds: 1, TimeoutSeconds: 1, PeriodSeconds: 10, SuccessThreshold: 1, FailureThreshold: 3,
+	}
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -1,0 +1,19 @@
+// Command helm-tenant gives each tenant of a shared cluster its own Helm. It
+// runs as the helm plugin "tenant" and by itself.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"helm-tenant/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := cli.Run(ctx, cli.Process())
+	stop()
+	os.Exit(code)
+}

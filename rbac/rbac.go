@@ -1,0 +1,129 @@
+// Package rbac makes the accounts, roles and bindings of a tenant, as objects
+// that are wanted. It reads and writes no cluster.
+package rbac
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/tenant"
+)
+
+// Names of a tenant's Roles and RoleBindings in its home namespace.
+const (
+	MemberName  = "helm-tenant-member"
+	RecordsName = "helm-tenant-records"
+)
+
+// Labels are those of every object that belongs to the tenant of that name.
+func Labels(name string) map[string]string {
+	return map[string]string{tenant.LabelTenant: name, tenant.LabelManagedBy: tenant.ManagedBy}
+}
+
+// DeployerBinding is the name of the binding that gives the tenant's deployer
+// the role in a namespace. It names the role, which a binding can't change, so
+// that the binding of another role can stand before the old one goes. A tenant's
+// name has no dot: no two tenants and roles make the same name.
+func DeployerBinding(name, role string) string {
+	return "helm-tenant." + name + "." + role
+}
+
+// ServiceAccount is the tenant's deployer. No token is mounted by default: the
+// Tiller's Deployment asks for it, and nobody else in the home namespace should
+// get it.
+func ServiceAccount(t tenant.Tenant) *corev1.ServiceAccount {
+	automount := false
+	return &corev1.ServiceAccount{
+		TypeMeta:                     metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+		ObjectMeta:                   inHome(t, t.Engine.DeployerAccount()),
+		AutomountServiceAccountToken: &automount,
+	}
+}
+
+// Home are the roles and bindings in the home namespace: what the Tiller needs
+// for the release records that it stores, and what a member needs to reach it.
+// The member binding has the tenant's members for subjects.
+func Home(t tenant.Tenant) []runtime.Object {
+	var objects []runtime.Object
+	if t.Engine == tenant.EngineTiller {
+		// What Helm 2's storage drivers call (k8s.io/helm/pkg/storage/driver):
+		// no watch, no patch, and nothing but records.
+		objects = append(objects,
+			role(t, RecordsName, rbacv1.PolicyRule{
+				APIGroups: []string{""},
+				Resources: []string{string(t.Tiller.Storage) + "s"},
+				Verbs:     []string{"get", "list", "create", "update", "delete"},
+			}),
+			binding(t, RecordsName, deployer(t)),
+		)
+	}
+	members := t.Members.Subjects()
+	return append(objects, role(t, MemberName, memberRules(t)...), binding(t, MemberName, members...))
+}
+
+// memberRules are all that a member may do: for the Tiller engine what `helm`
+// itself does to reach a Tiller (k8s.io/helm/pkg/helm/portforwarder), and to
+// read the tenant's record.
+func memberRules(t tenant.Tenant) []rbacv1.PolicyRule {
+	record := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{tenant.RecordName}, Verbs: []string{"get"}}
+	if t.Engine == tenant.EngineImpersonation {
+		return []rbacv1.PolicyRule{
+			{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, ResourceNames: []string{t.Engine.DeployerAccount()}, Verbs: []string{"impersonate"}},
+			record,
+		}
+	}
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+		{APIGroups: []string{""}, Resources: []string{"pods/portforward"}, Verbs: []string{"create"}},
+		record,
+	}
+}
+
+// InNamespace is the binding that lets the tenant's deployer act in one of its
+// namespaces.
+func InNamespace(t tenant.Tenant, namespace string) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
+		ObjectMeta: metav1.ObjectMeta{Name: DeployerBinding(t.Name, t.Role), Namespace: namespace, Labels: Labels(t.Name)},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: t.Role},
+		Subjects:   []rbacv1.Subject{deployer(t)},
+	}
+}
+
+// ClusterWide is the binding that lets the deployer of a tenant of all
+// namespaces act everywhere.
+func ClusterWide(t tenant.Tenant) *rbacv1.ClusterRoleBinding {
+	return &rbacv1.ClusterRoleBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
+		ObjectMeta: metav1.ObjectMeta{Name: DeployerBinding(t.Name, t.Role), Labels: Labels(t.Name)},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: t.Role},
+		Subjects:   []rbacv1.Subject{deployer(t)},
+	}
+}
+
+func deployer(t tenant.Tenant) rbacv1.Subject {
+	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Home(), Name: t.Engine.DeployerAccount()}
+}
+
+func inHome(t tenant.Tenant, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: name, Namespace: t.Home(), Labels: Labels(t.Name)}
+}
+
+func role(t tenant.Tenant, name string, rules ...rbacv1.PolicyRule) *rbacv1.Role {
+	return &rbacv1.Role{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "Role"},
+		ObjectMeta: inHome(t, name),
+		Rules:      rules,
+	}
+}
+
+func binding(t tenant.Tenant, name string, subjects ...rbacv1.Subject) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
+		ObjectMeta: inHome(t, name),
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+		Subjects:   subjects,
+	}
+}

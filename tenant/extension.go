@@ -1,0 +1,306 @@
+package tenant
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+
+	yamlv3 "go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// Extension is what a kubeconfig context knows of its tenants, so that the
+// wrapper needs to ask nobody. kubectl and client-go keep it when they rewrite
+// the file.
+type Extension struct {
+	APIVersion string `json:"apiVersion"`
+	// Current is the tenant that is meant when none is named.
+	Current string  `json:"current"`
+	Tenants []Known `json:"tenants"`
+}
+
+// Known is what a context knows of one tenant.
+type Known struct {
+	Name          string   `json:"name"`
+	HomeNamespace string   `json:"homeNamespace"`
+	Engine        Engine   `json:"engine"`
+	Namespaces    []string `json:"namespaces,omitempty"`
+	AllNamespaces bool     `json:"allNamespaces,omitempty"`
+}
+
+// Find returns what is known of the tenant of that name.
+func (e *Extension) Find(name string) (Known, bool) {
+	if e == nil {
+		return Known{}, false
+	}
+	for _, t := range e.Tenants {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Known{}, false
+}
+
+// With returns a copy in which t is known, and is the current tenant.
+func (e *Extension) With(t Known) *Extension {
+	next := &Extension{APIVersion: APIVersion, Current: t.Name}
+	if e != nil {
+		next.Tenants = slices.Clone(e.Tenants)
+	}
+	at := slices.IndexFunc(next.Tenants, func(k Known) bool { return k.Name == t.Name })
+	if at < 0 {
+		next.Tenants = append(next.Tenants, t)
+	} else {
+		next.Tenants[at] = t
+	}
+	return next
+}
+
+// readExtension returns the context's extension, nil where it has none. An
+// extension of another shape is an error: acting as if there were none could
+// reach another tenant than the one that was chosen.
+func readExtension(kctx *clientcmdapi.Context) (*Extension, error) {
+	raw, found := kctx.Extensions[ExtensionName]
+	if !found || raw == nil {
+		return nil, nil
+	}
+	unknown, isRaw := raw.(*runtime.Unknown)
+	if !isRaw {
+		return nil, fmt.Errorf("extension %q has the unexpected type %T", ExtensionName, raw)
+	}
+	return parseExtension(unknown.Raw)
+}
+
+// parseExtension reads the JSON of an extension strictly.
+func parseExtension(text []byte) (*Extension, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	var e Extension
+	if err := decoder.Decode(&e); err != nil {
+		return nil, fmt.Errorf("extension %q has the wrong shape: %s", ExtensionName, oneLine(err))
+	}
+	if e.APIVersion != APIVersion {
+		return nil, fmt.Errorf("extension %q has apiVersion %q, this helm-tenant reads %s", ExtensionName, e.APIVersion, APIVersion)
+	}
+	for _, t := range e.Tenants {
+		if err := CheckName(t.Name); err != nil {
+			return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)
+		}
+		if err := checkNamespace("homeNamespace of "+t.Name, t.HomeNamespace); err != nil {
+			return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)
+		}
+	}
+	if _, found := e.Find(e.Current); !found {
+		return nil, fmt.Errorf("extension %q: its current tenant %q is not among its tenants", ExtensionName, e.Current)
+	}
+	return &e, nil
+}
+
+// SaveExtension writes e into the context's entry in the file that defines it.
+// Everything else in that file stays as it was, comments and unknown keys too:
+// the file is edited as a YAML tree, and the result is compared with the
+// original before it replaces it in one step. Other programs that use
+// client-go's lock file are kept out meanwhile.
+func (k *Kubeconfig) SaveExtension(e *Extension) error {
+	if k.File() == "" {
+		return errors.New("there is no kubeconfig file to write to")
+	}
+	// A kubeconfig is often a link into a folder of dotfiles: keep the link.
+	file, err := filepath.EvalSymlinks(k.File())
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(file)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o200 == 0 {
+		return fmt.Errorf("kubeconfig %s is read-only: make it writable, or name the tenant by HELM_TENANT or --tenant", file)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	after, err := withExtension(before, k.Context, e)
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s: %w", file, err)
+	}
+	return replaceFile(file, after, info.Mode().Perm())
+}
+
+// lock takes client-go's own lock on a kubeconfig: a file beside it with the
+// suffix .lock (k8s.io/client-go/tools/clientcmd/loader.go, lockFile).
+func lock(file string) (unlock func(), err error) {
+	name := file + ".lock"
+	deadline := time.Now().Add(3 * time.Second)
+	for {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL, 0)
+		if err == nil {
+			f.Close()
+			return func() { os.Remove(name) }, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("kubeconfig %s can't be written: %w; name the tenant by HELM_TENANT or --tenant instead", file, err)
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("kubeconfig %s is locked by another program; if none runs, remove %s", file, name)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func replaceFile(file string, content []byte, mode fs.FileMode) error {
+	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s can't be written: %w", file, err)
+	}
+	defer os.Remove(temp.Name()) // no longer there when all went well
+	_, err = temp.Write(content)
+	if err == nil {
+		err = temp.Chmod(mode)
+	}
+	if err == nil {
+		err = temp.Sync()
+	}
+	if closeErr := temp.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(temp.Name(), file)
+	}
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s can't be written: %w", file, err)
+	}
+	return nil
+}
+
+// withExtension returns the kubeconfig text with e in the named context.
+func withExtension(text []byte, context string, e *Extension) ([]byte, error) {
+	var doc yamlv3.Node
+	if err := yamlv3.Unmarshal(text, &doc); err != nil {
+		return nil, err
+	}
+	if len(doc.Content) != 1 {
+		return nil, errors.New("is empty")
+	}
+	entry := namedItem(mapValue(doc.Content[0], "contexts"), context)
+	kctx := mapValue(entry, "context")
+	if kctx == nil || kctx.Kind != yamlv3.MappingNode {
+		return nil, fmt.Errorf("context %q is not defined in it", context)
+	}
+	var value yamlv3.Node
+	asJSON, err := json.Marshal(e)
+	if err == nil {
+		err = yamlv3.Unmarshal(asJSON, &value)
+	}
+	if err != nil {
+		return nil, err
+	}
+	block := value.Content[0]
+	plainStyle(block)
+	extensions := mapValue(kctx, "extensions")
+	if extensions == nil || extensions.Kind != yamlv3.SequenceNode {
+		extensions = &yamlv3.Node{Kind: yamlv3.SequenceNode}
+		setMapValue(kctx, "extensions", extensions)
+	}
+	if item := namedItem(extensions, ExtensionName); item != nil {
+		setMapValue(item, "extension", block)
+	} else {
+		item := &yamlv3.Node{Kind: yamlv3.MappingNode}
+		setMapValue(item, "extension", block)
+		setMapValue(item, "name", &yamlv3.Node{Kind: yamlv3.ScalarNode, Value: ExtensionName})
+		extensions.Content = append(extensions.Content, item)
+	}
+	var out bytes.Buffer
+	encoder := yamlv3.NewEncoder(&out)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(&doc); err != nil {
+		return nil, err
+	}
+	if err := sameButExtension(text, out.Bytes(), context); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// sameButExtension makes sure that client-go reads the same from both texts but
+// for our extension in the named context.
+func sameButExtension(before, after []byte, context string) error {
+	a, err := clientcmd.Load(before)
+	if err != nil {
+		return err
+	}
+	b, err := clientcmd.Load(after)
+	if err != nil {
+		return err
+	}
+	for _, config := range []*clientcmdapi.Config{a, b} {
+		if kctx := config.Contexts[context]; kctx != nil {
+			delete(kctx.Extensions, ExtensionName)
+			if len(kctx.Extensions) == 0 {
+				kctx.Extensions = nil
+			}
+		}
+	}
+	if !reflect.DeepEqual(a, b) {
+		return errors.New("writing it would change more than the context's extension; nothing was written")
+	}
+	return nil
+}
+
+// plainStyle takes away the flow and quoting styles of the JSON that a node was
+// read from; strings that need quotes get them when they are written.
+func plainStyle(node *yamlv3.Node) {
+	node.Style = 0
+	for _, child := range node.Content {
+		plainStyle(child)
+	}
+}
+
+func mapValue(node *yamlv3.Node, key string) *yamlv3.Node {
+	if node == nil || node.Kind != yamlv3.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == key {
+			return node.Content[i+1]
+		}
+	}
+	return nil
+}
+
+func setMapValue(node *yamlv3.Node, key string, value *yamlv3.Node) {
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == key {
+			node.Content[i+1] = value
+			return
+		}
+	}
+	node.Content = append(node.Content, &yamlv3.Node{Kind: yamlv3.ScalarNode, Value: key}, value)
+}
+
+func namedItem(list *yamlv3.Node, name string) *yamlv3.Node {
+	if list == nil || list.Kind != yamlv3.SequenceNode {
+		return nil
+	}
+	for _, item := range list.Content {
+		if n := mapValue(item, "name"); n != nil && n.Value == name {
+			return item
+		}
+	}
+	return nil
+}

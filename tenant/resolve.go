@@ -1,0 +1,157 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Rule is the way in which a caller's tenant was found.
+type Rule string
+
+// The rules, in the order in which they are asked.
+const (
+	RuleFlag            Rule = "--tenant"
+	RuleEnvironment     Rule = "HELM_TENANT"
+	RuleTillerNamespace Rule = "--tiller-namespace"
+	RuleExtension       Rule = "kubeconfig context"
+	RuleNamespaceLabel  Rule = "namespace label"
+)
+
+// Asked is what the caller said about which tenant is meant.
+type Asked struct {
+	// Flag is --tenant, Environment is HELM_TENANT.
+	Flag, Environment string
+	// TypedTillerNamespace was given as a flag to helm, TillerNamespace comes
+	// from the environment.
+	TypedTillerNamespace, TillerNamespace string
+	// Engine is the one that the caller's helm works with.
+	Engine Engine
+}
+
+// Resolved is the tenant that a call is for.
+type Resolved struct {
+	// Name is empty where only a Tiller's namespace was named.
+	Name string
+	Home string
+	// Engine is that of the caller's helm where nothing else is known.
+	Engine Engine
+	// Namespaces are nil where they are not known.
+	Namespaces    []string
+	AllNamespaces bool
+	Rule          Rule
+}
+
+// LabelsOf reads the labels and annotations of a namespace.
+type LabelsOf func(ctx context.Context, namespace string) (labels, annotations map[string]string, err error)
+
+// UnresolvedError says that no rule found a tenant.
+type UnresolvedError struct {
+	Where     string
+	Namespace string
+	// Why is what the API answered when it was asked for the namespace.
+	Why error
+}
+
+func (e *UnresolvedError) Error() string {
+	text := fmt.Sprintf("no tenant is known for %s, namespace %q", e.Where, e.Namespace)
+	if e.Why != nil {
+		return text + ": " + oneLine(e.Why)
+	}
+	return text + ": it carries no label " + LabelTenant
+}
+
+func (e *UnresolvedError) Unwrap() error { return e.Why }
+
+// Resolve finds the tenant that a call is for; the first rule that answers
+// wins. It asks the API, by labelsOf, only when all else is silent. It never
+// guesses: where two things that were said contradict each other, or where
+// nothing answers, it returns an error.
+func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf) (Resolved, error) {
+	for _, by := range []struct {
+		name string
+		rule Rule
+	}{{asked.Flag, RuleFlag}, {asked.Environment, RuleEnvironment}} {
+		if by.name == "" {
+			continue
+		}
+		if err := CheckName(by.name); err != nil {
+			return Resolved{}, fmt.Errorf("%s: %w", by.rule, err)
+		}
+		r := Resolved{Name: by.name, Home: asked.Engine.ConventionalHome(by.name), Engine: asked.Engine, Rule: by.rule}
+		if known, found := k.Extension.Find(by.name); found {
+			r = known.resolved(by.rule)
+		}
+		if typed := asked.TypedTillerNamespace; typed != "" && typed != r.Home {
+			// Helm lets the last one win: what would be reached is not what was named.
+			return Resolved{}, fmt.Errorf("%s names tenant %q, whose home namespace is %q, but --tiller-namespace names %q: give only one of them", by.rule, r.Name, r.Home, typed)
+		}
+		return r, nil
+	}
+	explicit := asked.TypedTillerNamespace
+	if explicit == "" {
+		explicit = asked.TillerNamespace
+	}
+	if explicit != "" {
+		if err := checkNamespace("--tiller-namespace", explicit); err != nil {
+			return Resolved{}, err
+		}
+		r := Resolved{Home: explicit, Engine: asked.Engine, Rule: RuleTillerNamespace}
+		if k.Extension != nil {
+			at := slices.IndexFunc(k.Extension.Tenants, func(t Known) bool { return t.HomeNamespace == explicit })
+			if at >= 0 {
+				r = k.Extension.Tenants[at].resolved(RuleTillerNamespace)
+			}
+		}
+		return r, nil
+	}
+	if k.Extension != nil {
+		known, _ := k.Extension.Find(k.Extension.Current)
+		return known.resolved(RuleExtension), nil
+	}
+	return k.resolveByLabel(ctx, asked.Engine, labelsOf)
+}
+
+func (k *Kubeconfig) resolveByLabel(ctx context.Context, engine Engine, labelsOf LabelsOf) (Resolved, error) {
+	unresolved := &UnresolvedError{Where: k.Where(), Namespace: k.Namespace}
+	if k.Context == "" {
+		return Resolved{}, unresolved
+	}
+	labels, annotations, err := labelsOf(ctx, k.Namespace)
+	if err != nil {
+		unresolved.Why = err
+		return Resolved{}, unresolved
+	}
+	name := labels[LabelTenant]
+	if name == "" {
+		return Resolved{}, unresolved
+	}
+	if err := CheckName(name); err != nil {
+		unresolved.Why = fmt.Errorf("its label %s: %w", LabelTenant, err)
+		return Resolved{}, unresolved
+	}
+	if _, isHome := labels[LabelHome]; isHome {
+		return Resolved{Name: name, Home: k.Namespace, Engine: engine, Rule: RuleNamespaceLabel}, nil
+	}
+	home := annotations[AnnotationHome]
+	if home == "" {
+		home = engine.ConventionalHome(name)
+	}
+	// One of its namespaces, perhaps of several; the context's own is enough
+	// to know that no other needs to be named.
+	return Resolved{Name: name, Home: home, Engine: engine, Namespaces: []string{k.Namespace}, Rule: RuleNamespaceLabel}, nil
+}
+
+func (t Known) resolved(rule Rule) Resolved {
+	return Resolved{Name: t.Name, Home: t.HomeNamespace, Engine: t.Engine, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces, Rule: rule}
+}
+
+// NamespaceFor is the namespace that a helm command that needs one must be
+// told: empty when the context's own is one of the tenant's, or when the
+// tenant's are not known.
+func (r Resolved) NamespaceFor(contextNamespace string) string {
+	if r.AllNamespaces || len(r.Namespaces) == 0 || slices.Contains(r.Namespaces, contextNamespace) {
+		return ""
+	}
+	return r.Namespaces[0]
+}

@@ -1,0 +1,243 @@
+// Package tenant says what a tenant is: its name, namespaces, members, role and
+// engine, how these are written in a record, and which tenant a caller is. It
+// knows nothing of how a tenant is put into a cluster.
+package tenant
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v2"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/api/validate/content"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// Engine is the way in which helm acts for a tenant.
+type Engine string
+
+const (
+	// EngineTiller is Helm 2: one Tiller per tenant.
+	EngineTiller Engine = "tiller"
+	// EngineImpersonation is Helm 3 and 4: the tenant's service account is
+	// impersonated.
+	EngineImpersonation Engine = "impersonation"
+)
+
+// Storage is where Tiller keeps its release records.
+type Storage string
+
+const (
+	StorageSecret    Storage = "secret"
+	StorageConfigMap Storage = "configmap"
+)
+
+// Defaults of a tenant of which nothing else is said.
+const (
+	DefaultRole        = "admin"
+	DefaultClusterRole = "cluster-admin" // of a tenant of all namespaces
+	DefaultHistoryMax  = 20
+	DefaultReplicas    = 1
+)
+
+// Tenant is one item of a tenants file, and of a record.
+type Tenant struct {
+	Name string `yaml:"name" json:"name"`
+	// Namespaces that the deployer may act in; the first is the default one.
+	Namespaces []string `yaml:"namespaces,flow,omitempty" json:"namespaces,omitempty"`
+	// AllNamespaces lets the deployer act in the whole cluster.
+	AllNamespaces bool `yaml:"allNamespaces,omitempty" json:"allNamespaces,omitempty"`
+	// HomeNamespace is empty where it is the conventional one.
+	HomeNamespace string `yaml:"homeNamespace,omitempty" json:"homeNamespace,omitempty"`
+	// Members are left out of a record: the RoleBinding in the home namespace
+	// is the only place that says who is in, so that a revoke is one write.
+	Members Members `yaml:"members,omitempty" json:"members,omitzero"`
+	// Role is the ClusterRole that is bound to the deployer in each namespace.
+	Role   string `yaml:"role,omitempty" json:"role,omitempty"`
+	Engine Engine `yaml:"engine,omitempty" json:"engine,omitempty"`
+	Tiller Tiller `yaml:"tiller,omitempty" json:"tiller,omitzero"`
+}
+
+// Tiller holds the settings of a tenant's Tiller; zero values mean the default.
+type Tiller struct {
+	Image            string            `yaml:"image,omitempty" json:"image,omitempty"`
+	Version          string            `yaml:"version,omitempty" json:"version,omitempty"`
+	Storage          Storage           `yaml:"storage,omitempty" json:"storage,omitempty"`
+	HistoryMax       *int              `yaml:"historyMax,omitempty" json:"historyMax,omitempty"`
+	Replicas         *int              `yaml:"replicas,omitempty" json:"replicas,omitempty"`
+	Resources        map[string]string `yaml:"resources,omitempty" json:"resources,omitempty"`
+	NodeSelector     map[string]string `yaml:"nodeSelector,omitempty" json:"nodeSelector,omitempty"`
+	ImagePullSecrets []string          `yaml:"imagePullSecrets,flow,omitempty" json:"imagePullSecrets,omitempty"`
+}
+
+// Home is the home namespace.
+func (t Tenant) Home() string {
+	if t.HomeNamespace != "" {
+		return t.HomeNamespace
+	}
+	return t.Engine.ConventionalHome(t.Name)
+}
+
+// DefaultNamespace is where helm acts when nobody names a namespace; empty for
+// a tenant of all namespaces that names none.
+func (t Tenant) DefaultNamespace() string {
+	if len(t.Namespaces) == 0 {
+		return ""
+	}
+	return t.Namespaces[0]
+}
+
+// WithDefaults fills in what was left open.
+func (t Tenant) WithDefaults() Tenant {
+	if t.Engine == "" {
+		t.Engine = EngineTiller
+	}
+	if t.Role == "" {
+		t.Role = DefaultRole
+		if t.AllNamespaces {
+			t.Role = DefaultClusterRole
+		}
+	}
+	if t.Engine == EngineTiller {
+		if t.Tiller.Storage == "" {
+			t.Tiller.Storage = StorageSecret
+		}
+		if t.Tiller.HistoryMax == nil {
+			t.Tiller.HistoryMax = ptr(DefaultHistoryMax)
+		}
+		if t.Tiller.Replicas == nil {
+			t.Tiller.Replicas = ptr(DefaultReplicas)
+		}
+	}
+	return t
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// CheckName says whether s can be a tenant's name: a DNS label (RFC 1123) short
+// enough for its home namespace's name.
+func CheckName(s string) error {
+	if s == "" {
+		return errors.New("a tenant's name is missing")
+	}
+	if len(s) > maxName {
+		return fmt.Errorf("tenant name %q has %d characters; at most %d fit, because its home namespace is called NAME-tiller", s, len(s), maxName)
+	}
+	if why := validation.IsDNS1123Label(s); len(why) > 0 {
+		return fmt.Errorf("tenant name %q is not a DNS label: use lower case letters, digits and '-', starting and ending with a letter or digit", s)
+	}
+	return nil
+}
+
+// checkNamespace says whether s can be a namespace's name; what names the
+// setting that it stands in.
+func checkNamespace(what, s string) error {
+	if s == "" {
+		return fmt.Errorf("%s holds an empty name", what)
+	}
+	if why := validation.IsDNS1123Label(s); len(why) > 0 {
+		return fmt.Errorf("%s: %q is not a namespace's name: use lower case letters, digits and '-', at most 63 of them", what, s)
+	}
+	return nil
+}
+
+// Validate returns everything that is wrong with the tenant, one clear line
+// each; nothing when it can be made. It expects WithDefaults to have been
+// applied and looks at no cluster.
+func (t Tenant) Validate() []error {
+	var problems []error
+	add := func(err error) {
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if err := CheckName(t.Name); err != nil {
+		return []error{err}
+	}
+	add(t.checkEngine())
+	seen := map[string]bool{}
+	for _, ns := range t.Namespaces {
+		add(checkNamespace("namespaces", ns))
+		if ns != "" && seen[ns] {
+			add(fmt.Errorf("namespaces: %q stands there twice", ns))
+		}
+		seen[ns] = true
+	}
+	if len(t.Namespaces) == 0 && !t.AllNamespaces {
+		add(fmt.Errorf("tenant %q has no namespaces: name at least one with --namespaces", t.Name))
+	}
+	if t.HomeNamespace != "" {
+		add(checkNamespace("home namespace", t.HomeNamespace))
+	}
+	if slices.Contains(t.Namespaces, t.Home()) {
+		add(fmt.Errorf("namespace %q is the home namespace of tenant %q and can not be one of its namespaces: what runs there could take over its %s", t.Home(), t.Name, t.Engine.DeployerAccount()))
+	}
+	if why := content.IsPathSegmentName(t.Role); len(why) > 0 {
+		add(fmt.Errorf("role: %q is not a ClusterRole's name: %s", t.Role, why[0]))
+	}
+	problems = append(problems, t.Tiller.validate()...)
+	problems = append(problems, t.Members.Validate()...)
+	return problems
+}
+
+func (t Tenant) checkEngine() error {
+	switch t.Engine {
+	case EngineTiller, EngineImpersonation:
+		return nil
+	}
+	return fmt.Errorf("engine: %q is not one of %s, %s", t.Engine, EngineTiller, EngineImpersonation)
+}
+
+func (s Tiller) validate() []error {
+	var problems []error
+	if s.Storage != "" && s.Storage != StorageSecret && s.Storage != StorageConfigMap {
+		problems = append(problems, fmt.Errorf("storage: %q is not one of %s, %s", s.Storage, StorageSecret, StorageConfigMap))
+	}
+	if s.HistoryMax != nil && *s.HistoryMax < 0 {
+		problems = append(problems, fmt.Errorf("history-max: %d is negative; 0 keeps every revision", *s.HistoryMax))
+	}
+	if s.Replicas != nil && *s.Replicas < 1 {
+		problems = append(problems, fmt.Errorf("replicas: %d; a Tiller needs at least 1", *s.Replicas))
+	}
+	for key, value := range s.Resources {
+		if _, err := resource.ParseQuantity(value); err != nil {
+			problems = append(problems, fmt.Errorf("resources: %s=%s is not a quantity such as 100m or 64Mi", key, value))
+		}
+		kind, name, found := strings.Cut(key, ".")
+		if !found || name == "" || (kind != "requests" && kind != "limits") {
+			problems = append(problems, fmt.Errorf("resources: %q is not requests.NAME or limits.NAME, such as requests.memory", key))
+		}
+	}
+	for key, value := range s.NodeSelector {
+		if why := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(why) > 0 {
+			problems = append(problems, fmt.Errorf("node-selector: %s=%s is not a label: %s", key, value, why[0]))
+		}
+	}
+	for _, secret := range s.ImagePullSecrets {
+		if why := validation.IsDNS1123Subdomain(secret); len(why) > 0 {
+			problems = append(problems, fmt.Errorf("image-pull-secret: %q is not a Secret's name", secret))
+		}
+	}
+	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return problems
+}
+
+// Record is the tenant as its home namespace holds it: one item of a tenants
+// file without the members.
+func (t Tenant) Record() (string, error) {
+	t.Members = Members{}
+	out, err := yaml.Marshal(t)
+	return string(out), err
+}
+
+// ParseRecord reads what Record wrote. A field that it does not know is an
+// error: a newer helm-tenant wrote it, and what it means can't be guessed.
+func ParseRecord(text string) (Tenant, error) {
+	var t Tenant
+	if err := yaml.UnmarshalStrict([]byte(text), &t); err != nil {
+		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, err)
+	}
+	return t, nil
+}
