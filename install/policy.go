@@ -43,7 +43,7 @@ func Admission() []runtime.Object {
 			// secrets.go and cfgmaps.go): NAME.vN, OWNER=TILLER, one key.
 			Validations: []admissionv1.Validation{
 				{
-					Expression: `request.resource.group == "" && request.resource.resource in ["secrets", "configmaps"] && request.subResource == ""`,
+					Expression: `request.resource.group == "" && request.resource.resource in ["secrets", "configmaps"] && (!has(request.subResource) || request.subResource == "")`,
 					Message:    "in its home namespace a Tiller writes nothing but release records",
 				},
 				{
