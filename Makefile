@@ -26,6 +26,7 @@ demo: ## the main job on a throw-away cluster, from nothing
 test: ## all tests: unit, scripts, a real API server, a real node, attacks
 	@bash scripts/test-prerequisites.sh
 	go test ./...
+	cd test && go run ./cmd/testcluster build >/dev/null
 	cd test && go test -count=1 -p 1 -timeout 45m ./...
 
 check: fmt vet staticcheck tidy unit cross ## the quick checks, under a minute when warm

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Checks what the test cluster's `full` size needs from the system, and installs
+# what is missing where it can: as root, with apt-get. Elsewhere it says what to
+# install and exits 1. Everything else that the cluster runs is built from
+# module sources (test/parts).
+set -euo pipefail
+
+say() { printf 'test-prerequisites: %s\n' "$*" >&2; }
+
+if [ "$(uname -s)" != Linux ]; then
+	say "the full test cluster needs Linux, and this is $(uname -s); the api size runs without it"
+	exit 1
+fi
+
+# A user's PATH on Debian leaves out the folders that hold iptables and ip.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+lacking=()  # what is not there, as a person knows it
+packages=() # the Debian packages that bring it
+lacks() {
+	lacking+=("$1")
+	packages+=("${@:2}")
+}
+
+# kube-proxy and the portmap plugin write iptables rules (in the cluster's own
+# network namespace).
+command -v iptables >/dev/null || lacks iptables iptables
+command -v ip >/dev/null || lacks ip iproute2
+command -v nsenter >/dev/null || lacks nsenter util-linux
+command -v mount >/dev/null || lacks mount mount
+# runc is the one part that needs a C compiler, and libseccomp for pods that ask
+# for the RuntimeDefault profile.
+if ! command -v gcc >/dev/null || ! printf '#include <stdlib.h>\n' | gcc -fsyntax-only -xc - 2>/dev/null; then
+	lacks gcc gcc libc6-dev
+fi
+if ! command -v pkg-config >/dev/null; then
+	lacks pkg-config pkg-config
+	lacks "libseccomp's headers" libseccomp-dev
+elif ! pkg-config --exists libseccomp; then
+	lacks "libseccomp's headers" libseccomp-dev
+fi
+
+if [ ${#lacking[@]} -gt 0 ]; then
+	missing=$(printf '%s, ' "${lacking[@]}")
+	missing=${missing%, }
+	if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+		say "missing: $missing; install it (Debian: sudo apt-get install ${packages[*]})"
+		exit 1
+	fi
+	say "missing: $missing; installing ${packages[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -q >&2
+	apt-get install -qy --no-install-recommends "${packages[@]}" >&2
+fi
+
+if [ "$(id -u)" -ne 0 ]; then
+	say "the full test cluster needs root, for its namespaces: run the tests with sudo"
+	exit 1
+fi
+say "all there"

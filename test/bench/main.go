@@ -1,0 +1,244 @@
+// Bench measures helm-tenant side by side with what a user would do instead, on
+// a real cluster that it starts, and prints a table in Markdown.
+//
+// The two commands of a pair run in turn, A B A B ..., and the figure that
+// counts is the median of the pairs' ratios: a machine whose speed drifts
+// changes both sides alike.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"helm-tenant/test/testcluster"
+)
+
+// comparison is one pair of commands.
+type comparison struct {
+	name string
+	// ours and theirs are run once per round.
+	ours, theirs func(round int) *exec.Cmd
+	// reach is the ratio that is wanted at most.
+	reach float64
+	// describes each side, for the table.
+	oursText, theirsText string
+}
+
+func main() {
+	runs := flag.Int("runs", 30, "pairs of each comparison")
+	out := flag.String("out", "", "also write the results to this file")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := bench(ctx, *runs, *out)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func bench(ctx context.Context, runs int, out string) error {
+	dir, err := os.MkdirTemp("", "helm-tenant-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	c, err := testcluster.Start(ctx, testcluster.Options{Size: testcluster.Full})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := c.Stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: stopping the cluster: %v\n", err)
+		}
+	}()
+	s, err := prepare(ctx, c, dir)
+	if err != nil {
+		return err
+	}
+	report := &strings.Builder{}
+	fmt.Fprintf(report, "| what | ours | instead | ratio: median (lowest to highest) | to reach |\n|---|---|---|---|---|\n")
+	for _, comparison := range s.comparisons() {
+		fmt.Fprintf(os.Stderr, "measuring: %s\n", comparison.name)
+		row, err := measure(ctx, comparison, runs)
+		if err != nil {
+			return fmt.Errorf("%s: %w", comparison.name, err)
+		}
+		report.WriteString(row)
+	}
+	fmt.Print(report.String())
+	if out == "" {
+		return nil
+	}
+	head := fmt.Sprintf("Measured on %s with `make bench`, %d pairs each, %d processors, %s/%s, Kubernetes 1.37.2, Helm 2.17.0.\n\n",
+		time.Now().UTC().Format("2006-01-02"), runs, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	return os.WriteFile(out, []byte(head+report.String()), 0o644)
+}
+
+// measure runs the pairs and returns a row of the table.
+func measure(ctx context.Context, c comparison, runs int) (string, error) {
+	var ours, theirs []time.Duration
+	var ratios []float64
+	for round := range runs + 1 {
+		a, err := timed(ctx, c.ours(round))
+		if err != nil {
+			return "", err
+		}
+		b, err := timed(ctx, c.theirs(round))
+		if err != nil {
+			return "", err
+		}
+		if round == 0 {
+			continue // warms caches
+		}
+		ours, theirs, ratios = append(ours, a), append(theirs, b), append(ratios, float64(a)/float64(b))
+	}
+	slices.Sort(ratios)
+	reach := "-"
+	if c.reach > 0 {
+		reach = fmt.Sprintf("%.2f", c.reach)
+	}
+	return fmt.Sprintf("| %s | %s: %s | %s: %s | %.2f (%.2f to %.2f) | %s |\n", c.name,
+		c.oursText, median(ours).Round(time.Millisecond/10), c.theirsText, median(theirs).Round(time.Millisecond/10),
+		ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1], reach), nil
+}
+
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+// timed runs a command, which must succeed, and returns how long it took.
+func timed(ctx context.Context, cmd *exec.Cmd) (time.Duration, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	start := time.Now()
+	if err := cmd.Run(); err != nil {
+		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, said.String())
+	}
+	return time.Since(start), nil
+}
+
+// setup is what the comparisons run with.
+type setup struct {
+	ours, helm     string
+	admin, member  []string // environments
+	recipe, script string
+}
+
+// prepare builds helm-tenant, installs it as a plugin, and makes a tenant.
+func prepare(ctx context.Context, c *testcluster.Cluster, dir string) (*setup, error) {
+	s := &setup{script: filepath.Join(dir, "script"), ours: filepath.Join(dir, "tenant", "bin", "helm-tenant"), helm: c.Bin("helm2")}
+	bin, home := filepath.Join(dir, "bin"), filepath.Join(dir, "helm")
+	for _, folder := range []string{bin, filepath.Join(home, "plugins"), filepath.Dir(s.ours)} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for name, target := range map[string]string{filepath.Join(bin, "helm"): s.helm, filepath.Join(bin, "kubectl"): c.Bin("kubectl"), filepath.Join(home, "plugins", "tenant"): filepath.Join(dir, "tenant")} {
+		if err := os.Symlink(target, name); err != nil {
+			return nil, err
+		}
+	}
+	text, err := os.ReadFile("../plugin.yaml")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "tenant", "plugin.yaml"), text, 0o644)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(s.script, []byte("#!/bin/sh\necho v2.17.0\n"), 0o755); err != nil {
+		return nil, err
+	}
+	s.recipe, err = filepath.Abs("bench/recipe.sh")
+	if err != nil {
+		return nil, err
+	}
+	member, err := c.Kubeconfig("alice")
+	if err != nil {
+		return nil, err
+	}
+	env := append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HELM_HOME="+home)
+	s.admin, s.member = append(slices.Clone(env), "KUBECONFIG="+c.Admin()), append(slices.Clone(env), "KUBECONFIG="+member)
+
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", s.ours, ".")
+	build.Dir, build.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
+	for _, cmd := range []*exec.Cmd{
+		build,
+		s.command(s.admin, s.helm, "init", "--client-only", "--skip-refresh", "--stable-repo-url", "http://127.0.0.1:1"),
+		s.command(s.admin, s.ours, "init", "bench", "--namespaces", "bench", "--create-namespaces", "--user", "alice"),
+		s.command(s.member, s.ours, "use", "bench"),
+	} {
+		if _, err := timed(ctx, cmd); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *setup) command(env []string, args ...string) *exec.Cmd {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = env
+	return cmd
+}
+
+func (s *setup) comparisons() []comparison {
+	typed := func(int) *exec.Cmd { return s.command(s.member, s.helm, "--tiller-namespace", "bench-tiller", "list") }
+	const typedText = "`helm --tiller-namespace bench-tiller list`"
+	five := func(name string) string {
+		var names []string
+		for i := 1; i <= 5; i++ {
+			names = append(names, fmt.Sprintf("%s-%d", name, i))
+		}
+		return strings.Join(names, ",")
+	}
+	return []comparison{
+		{
+			// Helm's own time hides what we add to it; a script that ends at once
+			// does not.
+			name: "what the wrapper adds, to a script in helm's place",
+			ours: func(int) *exec.Cmd {
+				return s.command(append(slices.Clone(s.member), "HELM_BIN="+s.script), s.ours, "list")
+			},
+			oursText: "`helm-tenant list`", theirs: func(int) *exec.Cmd { return s.command(s.member, s.script, "list") }, theirsText: "the script",
+		},
+		{
+			name: "the wrapper by itself", reach: 1.12,
+			ours:     func(int) *exec.Cmd { return s.command(s.member, s.ours, "list") },
+			oursText: "`helm-tenant list`", theirs: typed, theirsText: typedText,
+		},
+		{
+			name: "the plugin (helm starts twice)", reach: 1.60,
+			ours:     func(int) *exec.Cmd { return s.command(s.member, s.helm, "tenant", "list") },
+			oursText: "`helm tenant list`", theirs: typed, theirsText: typedText,
+		},
+		{
+			name: "a tenant with 5 namespaces, without waiting for its pod", reach: 0.25,
+			ours: func(round int) *exec.Cmd {
+				name := fmt.Sprintf("ours%d", round)
+				return s.command(s.admin, s.helm, "tenant", "init", name, "--namespaces", five(name), "--create-namespaces", "--user", "alice", "--wait=false",
+					// So that the node is not kept busy with Tillers that nobody waits for.
+					"--node-selector", "bench=none")
+			},
+			oursText: "`helm tenant init`",
+			theirs: func(round int) *exec.Cmd {
+				name := fmt.Sprintf("seed%d", round)
+				return s.command(s.admin, "bash", s.recipe, name, five(name), "alice")
+			},
+			theirsText: "the seed's recipe as a script (kubectl, `helm init`)",
+		},
+	}
+}

@@ -1,0 +1,207 @@
+// Package e2e runs what people type, with the real Helm 2.17, a real Tiller in
+// a pod and a real Kubernetes, and looks at what comes of it.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"helm-tenant/test/testcluster"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(testcluster.Main(m, testcluster.Options{Size: testcluster.Full}))
+}
+
+// repository is the project's root.
+func repository(t testing.TB) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// chart is the one that the tests install.
+func chart(t testing.TB) string { return filepath.Join(repository(t), "test", "charts", "hello") }
+
+// person is somebody with a kubeconfig and a Helm home of their own, in which
+// the plugin is installed.
+type person struct {
+	t          testing.TB
+	kubeconfig string
+	env        []string
+}
+
+// helmHome is a fresh Helm 2 home without plugins, with the helm of a test
+// cluster first on PATH.
+func helmHome(t testing.TB, c *testcluster.Cluster) (env []string) {
+	t.Helper()
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "bin")
+	home := filepath.Join(dir, "helm")
+	for _, folder := range []string{bin, filepath.Join(home, "plugins"), filepath.Join(dir, "cache")} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, binary := range map[string]string{"helm": "helm2", "kubectl": "kubectl"} {
+		if err := os.Symlink(c.Bin(binary), filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "HELM_") && name != "HELM_TENANT_CACHE" || name == "TILLER_NAMESPACE" || name == "KUBECONFIG" || name == "PATH" {
+			continue
+		}
+		env = append(env, entry)
+	}
+	env = append(env, "PATH="+bin+":"+os.Getenv("PATH"), "HELM_HOME="+home)
+	setup := exec.Command(filepath.Join(bin, "helm"), "init", "--client-only", "--skip-refresh", "--stable-repo-url", "http://127.0.0.1:1")
+	setup.Env = env
+	if out, err := setup.CombinedOutput(); err != nil {
+		t.Fatalf("helm init --client-only: %v\n%s", err, out)
+	}
+	return env
+}
+
+// plugin builds helm-tenant once into a plugin folder and returns that folder.
+func plugin(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "tenant")
+	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "bin", "helm-tenant"), ".")
+	build.Dir = repository(t)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building helm-tenant: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(filepath.Join(repository(t), "plugin.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "plugin.yaml"), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// world is what a test has: a cluster, an admin, and people made on demand.
+type world struct {
+	t       testing.TB
+	cluster *testcluster.Cluster
+	plugin  string
+	admin   *person
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	c := testcluster.Get(t)
+	w := &world{t: t, cluster: c, plugin: plugin(t)}
+	w.admin = w.person(c.Admin())
+	return w
+}
+
+func (w *world) person(kubeconfig string) *person {
+	w.t.Helper()
+	env := helmHome(w.t, w.cluster)
+	for _, entry := range env {
+		if home, found := strings.CutPrefix(entry, "HELM_HOME="); found {
+			if err := os.Symlink(w.plugin, filepath.Join(home, "plugins", "tenant")); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	return &person{t: w.t, kubeconfig: kubeconfig, env: append(env, "KUBECONFIG="+kubeconfig)}
+}
+
+// user is a person that the cluster knows by that name and nothing else.
+func (w *world) user(name string, groups ...string) *person {
+	w.t.Helper()
+	kubeconfig, err := w.cluster.Kubeconfig(name, groups...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.person(kubeconfig)
+}
+
+// said is what a command printed, and how it ended.
+type said struct {
+	stdout, stderr string
+	code           int
+}
+
+// try runs a command of the person's and returns how it went.
+func (p *person) try(args ...string) said { return p.tryWith("", args...) }
+
+func (p *person) tryWith(stdin string, args ...string) said {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	path := args[0]
+	for _, entry := range p.env {
+		// exec.Command looks in our own PATH, not in the person's.
+		if list, found := strings.CutPrefix(entry, "PATH="); found && !strings.Contains(path, "/") {
+			for _, dir := range filepath.SplitList(list) {
+				if info, err := os.Stat(filepath.Join(dir, path)); err == nil && !info.IsDir() {
+					path = filepath.Join(dir, path)
+					break
+				}
+			}
+		}
+	}
+	cmd := exec.CommandContext(ctx, path, args[1:]...)
+	cmd.Env = p.env
+	cmd.Stdin = strings.NewReader(stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		p.t.Fatalf("%s: %v", strings.Join(args, " "), err)
+	}
+	return said{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// run runs a command that must succeed and returns its standard output.
+func (p *person) run(args ...string) string {
+	p.t.Helper()
+	s := p.try(args...)
+	if s.code != 0 {
+		p.t.Fatalf("%s: exit code %d\n%s%s", strings.Join(args, " "), s.code, s.stdout, s.stderr)
+	}
+	return s.stdout
+}
+
+// fails runs a command that must end with that code and say those words.
+func (p *person) fails(code int, words string, args ...string) said {
+	p.t.Helper()
+	s := p.try(args...)
+	if s.code != code || !strings.Contains(s.stderr, words) {
+		p.t.Fatalf("%s: exit code %d, wanted %d and the words %q\n%s%s", strings.Join(args, " "), s.code, code, words, s.stdout, s.stderr)
+	}
+	return s
+}
+
+// binary is helm-tenant by itself.
+func (w *world) binary() string { return filepath.Join(w.plugin, "bin", "helm-tenant") }
+
+func contains(t testing.TB, text string, words ...string) {
+	t.Helper()
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			t.Fatalf("%q is missing in:\n%s", word, text)
+		}
+	}
+}

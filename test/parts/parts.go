@@ -1,0 +1,334 @@
+// Package parts builds the programs that the tests run against, from module
+// sources: Kubernetes, etcd, containerd and the Helm versions. Nothing is
+// downloaded but Go modules, which go.sum vouches for.
+//
+// Each folder below this one pins one source tree in a go.mod of its own, so
+// that no part's dependencies meet another's, nor the ones of the tests. What
+// was built is kept in the user's cache folder and built again only when its
+// pins, its flags or the Go version change.
+package parts
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// A Part is one program and how it is built.
+type Part struct {
+	Name    string // what Build calls it
+	File    string // its file name, where that is not Name
+	Version string // as its folder's go.mod pins it (a test holds the two together)
+	Folder  string // the folder below this package whose go.mod pins its source
+	Package string // the main package to build
+	CGo     bool   // needs a C compiler; the others are static binaries
+	Tags    string // build tags
+	LDFlags string // beyond the -s -w that all get
+	Minutes string // how long a cold build takes on two cores, for the waiting
+}
+
+const (
+	helm2Version      = "v2.17.0"
+	helm3Version      = "v3.22.0"
+	helm4Version      = "v4.3.1"
+	kubernetesVersion = "v1.37.2"
+	etcdVersion       = "v3.6.16"
+	containerdVersion = "v2.3.7"
+	runcVersion       = "v1.4.3"
+	cniVersion        = "v1.9.1"
+
+	// Without these kube-apiserver reports v0.0.0-master, and charts' checks of
+	// the cluster's version fail.
+	kubernetesFlags = "-X k8s.io/component-base/version.gitVersion=" + kubernetesVersion +
+		" -X k8s.io/client-go/pkg/version.gitVersion=" + kubernetesVersion
+
+	// Without these Helm 2 calls itself v2.17+unreleased, which makes Tiller's
+	// image tag and the client's version check wrong.
+	helm2Flags = "-X k8s.io/helm/pkg/version.Version=" + helm2Version +
+		" -X k8s.io/helm/pkg/version.BuildMetadata="
+
+	// As in their release builds; without it they call themselves v3.22 and v4.3.
+	helm3Flags = "-X helm.sh/helm/v3/internal/version.version=" + helm3Version
+	helm4Flags = "-X helm.sh/helm/v4/internal/version.version=" + helm4Version
+
+	cniPlugins = "github.com/containernetworking/plugins/plugins/"
+	containerd = "github.com/containerd/containerd/v2/cmd/"
+	kubernetes = "k8s.io/kubernetes/cmd/"
+)
+
+var table = []Part{
+	{Name: "helm2", File: "helm", Version: helm2Version, Folder: "helm2", Package: "k8s.io/helm/cmd/helm", LDFlags: helm2Flags, Minutes: "1.5 min"},
+	{Name: "tiller", Version: helm2Version, Folder: "helm2", Package: "k8s.io/helm/cmd/tiller", LDFlags: helm2Flags, Minutes: "1.5 min, 15 s after helm2"},
+	{Name: "helm3", File: "helm", Version: helm3Version, Folder: "helm3", Package: "helm.sh/helm/v3/cmd/helm", LDFlags: helm3Flags, Minutes: "1.5 min"},
+	{Name: "helm4", File: "helm", Version: helm4Version, Folder: "helm4", Package: "helm.sh/helm/v4/cmd/helm", LDFlags: helm4Flags, Minutes: "2 min"},
+
+	{Name: "etcd", Version: etcdVersion, Folder: "etcd", Package: "go.etcd.io/etcd/server/v3", Minutes: "40 s"},
+	{Name: "kube-apiserver", Version: kubernetesVersion, Folder: "kubernetes", Package: kubernetes + "kube-apiserver", LDFlags: kubernetesFlags, Minutes: "6 min"},
+	{Name: "kube-controller-manager", Version: kubernetesVersion, Folder: "kubernetes", Package: kubernetes + "kube-controller-manager", LDFlags: kubernetesFlags, Minutes: "1 min after kube-apiserver"},
+	{Name: "kubectl", Version: kubernetesVersion, Folder: "kubernetes", Package: kubernetes + "kubectl", LDFlags: kubernetesFlags, Minutes: "30 s after kube-apiserver"},
+	{Name: "kube-scheduler", Version: kubernetesVersion, Folder: "kubernetes", Package: kubernetes + "kube-scheduler", LDFlags: kubernetesFlags, Minutes: "30 s after kube-apiserver"},
+	{Name: "kube-proxy", Version: kubernetesVersion, Folder: "kubernetes", Package: kubernetes + "kube-proxy", LDFlags: kubernetesFlags, Minutes: "30 s after kube-apiserver"},
+	{Name: "kubelet", Version: kubernetesVersion, Folder: "kubernetes", Package: kubernetes + "kubelet", LDFlags: kubernetesFlags, Minutes: "1 min after kube-apiserver"},
+
+	{Name: "containerd", Version: containerdVersion, Folder: "containerd", Package: containerd + "containerd", Minutes: "50 s"},
+	{Name: "containerd-shim-runc-v2", Version: containerdVersion, Folder: "containerd", Package: containerd + "containerd-shim-runc-v2", Minutes: "5 s after containerd"},
+	{Name: "ctr", Version: containerdVersion, Folder: "containerd", Package: containerd + "ctr", Minutes: "10 s after containerd"},
+	// containerd asks runc for a seccomp filter wherever a pod says
+	// RuntimeDefault; a runc without the tag refuses such pods.
+	{Name: "runc", Version: runcVersion, Folder: "runc", Package: "github.com/opencontainers/runc", CGo: true, Tags: "seccomp", Minutes: "10 s"},
+	{Name: "bridge", Version: cniVersion, Folder: "cni", Package: cniPlugins + "main/bridge", Minutes: "5 s"},
+	{Name: "loopback", Version: cniVersion, Folder: "cni", Package: cniPlugins + "main/loopback", Minutes: "2 s"},
+	{Name: "host-local", Version: cniVersion, Folder: "cni", Package: cniPlugins + "ipam/host-local", Minutes: "2 s"},
+	{Name: "portmap", Version: cniVersion, Folder: "cni", Package: cniPlugins + "meta/portmap", Minutes: "2 s"},
+	{Name: "pause", Version: "v1", Folder: "pause", Package: ".", Minutes: "1 s"},
+}
+
+// All returns every part, in the order in which a cold cache is filled fastest.
+func All() []Part { return append([]Part(nil), table...) }
+
+// Find returns the part of that name.
+func Find(name string) (Part, error) {
+	var known []string
+	for _, p := range table {
+		if p.Name == name {
+			return p, nil
+		}
+		known = append(known, p.Name)
+	}
+	return Part{}, fmt.Errorf("no part is called %q; there are: %s", name, strings.Join(known, ", "))
+}
+
+// CacheDir is where built parts are kept: HELM_TENANT_CACHE, or helm-tenant in
+// the user's cache folder.
+func CacheDir() (string, error) {
+	if dir := os.Getenv("HELM_TENANT_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding a folder to keep built programs in: %w; set HELM_TENANT_CACHE", err)
+	}
+	return filepath.Join(dir, "helm-tenant"), nil
+}
+
+// Build returns the path of each named part's binary, by name, and builds those
+// that are not in the cache, telling log what takes so long. Several processes
+// may call it at once: each part is built by one of them. A build that is
+// killed leaves nothing that a later one takes for whole.
+//
+// A binary lies alone in its folder under the name its users know, so that the
+// folder can be put on PATH: helm2's file is called helm.
+func Build(ctx context.Context, log io.Writer, names ...string) (map[string]string, error) {
+	if log == nil {
+		log = io.Discard
+	}
+	cache, err := CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	source, err := Source()
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{log: log, cache: filepath.Join(cache, "parts"), source: source, keys: map[string][]byte{}}
+	built := map[string]string{}
+	for _, name := range names {
+		p, err := Find(name)
+		if err != nil {
+			return nil, err
+		}
+		if built[name], err = b.build(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	return built, nil
+}
+
+// Source is this package's folder, below which the parts' modules lie. Their
+// files cannot be embedded: an embed pattern does not cross into another module.
+func Source() (string, error) {
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		return filepath.Dir(file), nil
+	}
+	// Built with -trimpath: the file's name says nothing about the disk.
+	out, err := exec.Command("go", "list", "-f", "{{.Dir}}", "helm-tenant/test/parts").Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the sources of helm-tenant/test/parts: %w; run it from the test folder", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+type builder struct {
+	log    io.Writer
+	cache  string
+	source string
+	keys   map[string][]byte // by folder: the hash of what its pins and its Go are
+}
+
+func (b *builder) build(ctx context.Context, p Part) (string, error) {
+	key, err := b.key(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(b.cache, p.Name+"-"+p.Version+"-"+key)
+	file := p.File
+	if file == "" {
+		file = p.Name
+	}
+	binary := filepath.Join(dir, file)
+	if _, err := os.Stat(binary); err == nil {
+		return binary, nil
+	}
+
+	if err := os.MkdirAll(b.cache, 0o755); err != nil {
+		return "", fmt.Errorf("keeping %s: %w; set HELM_TENANT_CACHE to a folder that can be written", p.Name, err)
+	}
+	unlock, err := lock(ctx, dir+".lock", func() {
+		fmt.Fprintf(b.log, "waiting for another process that builds %s\n", p.Name)
+	})
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", p.Name, err)
+	}
+	defer unlock()
+	if _, err := os.Stat(binary); err == nil { // built while we waited
+		return binary, nil
+	}
+
+	// The lock is ours, so a partial folder is of a build that was killed.
+	partial := dir + ".partial"
+	if err := os.RemoveAll(partial); err != nil {
+		return "", fmt.Errorf("building %s: %w", p.Name, err)
+	}
+	defer os.RemoveAll(partial)
+	if err := os.Mkdir(partial, 0o755); err != nil {
+		return "", fmt.Errorf("building %s: %w", p.Name, err)
+	}
+	if err := b.compile(ctx, p, filepath.Join(partial, file)); err != nil {
+		return "", err
+	}
+	if err := os.Rename(partial, dir); err != nil {
+		return "", fmt.Errorf("building %s: %w", p.Name, err)
+	}
+	return binary, nil
+}
+
+func (b *builder) compile(ctx context.Context, p Part, output string) error {
+	start := time.Now()
+	fmt.Fprintf(b.log, "building %s %s, once (%s on two cores)\n", p.Name, p.Version, p.Minutes)
+	cmd := b.gocmd(ctx, p, "build", "-buildvcs=false", "-mod=readonly",
+		"-tags="+p.Tags, "-ldflags="+strings.TrimSpace("-s -w "+p.LDFlags), "-o", output, p.Package)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+
+	done := make(chan struct{})
+	go func() {
+		for tick := time.NewTicker(30 * time.Second); ; {
+			select {
+			case <-done:
+				tick.Stop()
+				return
+			case <-tick.C:
+				fmt.Fprintf(b.log, "still building %s, %s so far\n", p.Name, time.Since(start).Round(time.Second))
+			}
+		}
+	}()
+	err := cmd.Run()
+	close(done)
+	if err == nil {
+		fmt.Fprintf(b.log, "built %s in %s\n", p.Name, time.Since(start).Round(100*time.Millisecond))
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("building %s: stopped after %s: %w", p.Name, time.Since(start).Round(time.Second), context.Cause(ctx))
+	}
+	hint := ""
+	if p.CGo {
+		hint = "\nit needs gcc, pkg-config and libseccomp's headers: run scripts/test-prerequisites.sh"
+	}
+	return fmt.Errorf("building %s %s in %s: %w\n%s%s", p.Name, p.Version, cmd.Dir, err, strings.TrimSpace(out.String()), hint)
+}
+
+// gocmd is a go command in the part's folder, deaf to the caller's settings:
+// what is built depends on what the key holds alone.
+func (b *builder) gocmd(ctx context.Context, p Part, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = filepath.Join(b.source, p.Folder)
+	cgo := "CGO_ENABLED=0"
+	if p.CGo {
+		cgo = "CGO_ENABLED=1"
+	}
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, cgo)
+	// An interrupted go command ends its compilers and removes its work folder.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+// key names what a binary was built from: the folder's files, the Go version
+// and the part's row in the table.
+func (b *builder) key(ctx context.Context, p Part) (string, error) {
+	folder := b.keys[p.Folder]
+	if folder == nil {
+		h := sha256.New()
+		version, err := b.gocmd(ctx, p, "env", "GOVERSION", "GOOS", "GOARCH").Output()
+		if err != nil {
+			return "", fmt.Errorf("asking go for its version to build %s: %w", p.Name, err)
+		}
+		h.Write(version)
+		files, err := filepath.Glob(filepath.Join(b.source, p.Folder, "*"))
+		if err != nil || len(files) == 0 {
+			return "", fmt.Errorf("no sources for %s in %s", p.Name, filepath.Join(b.source, p.Folder))
+		}
+		for _, file := range files { // Glob sorts
+			content, err := os.ReadFile(file)
+			if err != nil {
+				return "", fmt.Errorf("reading what %s is built from: %w", p.Name, err)
+			}
+			fmt.Fprintf(h, "%s %d\n%s", filepath.Base(file), len(content), content)
+		}
+		folder = h.Sum(nil)
+		b.keys[p.Folder] = folder
+	}
+	p.Minutes = "" // says nothing about the binary
+	row, err := json.Marshal(p)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(append(row, folder...))
+	return hex.EncodeToString(sum[:6]), nil
+}
+
+// Command builds the command of the module in dir into folder, under the name of
+// its package's folder, and returns its path. Unlike a part it follows its
+// sources: go looks at them each time, and links anew only if they changed.
+// Several checkouts have one binary each.
+func Command(ctx context.Context, dir, pkg, folder string) (string, error) {
+	sum := sha256.Sum256([]byte(dir))
+	folder = filepath.Join(folder, hex.EncodeToString(sum[:4]))
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", fmt.Errorf("building %s: %w; set HELM_TENANT_CACHE to a folder that can be written", pkg, err)
+	}
+	output := filepath.Join(folder, filepath.Base(pkg))
+	unlock, err := lock(ctx, output+".lock", func() {})
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", pkg, err)
+	}
+	defer unlock()
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", output, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building %s in %s: %w\n%s", pkg, dir, err, strings.TrimSpace(string(out)))
+	}
+	return output, nil
+}
