@@ -82,13 +82,19 @@ type Request struct {
 	// Adopt takes over objects that are there and were not made by helm-tenant.
 	Adopt bool
 	// Prune takes namespaces away that are not asked for.
-	Prune    bool
+	Prune bool
+	// Exact makes the tenant just what is asked: settings, namespaces and
+	// members that are not named go, as a tenants file says.
+	Exact    bool
 	Accepted Accepted
 }
 
 // merged is the tenant that was, made what is asked.
 func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	t, asked := was, r.Tenant
+	if r.Exact {
+		return asked.WithDefaults()
+	}
 	t.Name = asked.Name
 	t.Namespaces = slices.Clone(was.Namespaces)
 	if r.Prune && len(asked.Namespaces) > 0 {

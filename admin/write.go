@@ -39,14 +39,14 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 		if err != nil {
 			return false, err
 		}
-		missing, err := c.Preflight(ctx, &prepared.Plan, prepared.live)
+		missing, err := c.NewPreflight(prepared.live).Missing(ctx, &prepared.Plan)
 		if err != nil {
 			return false, err
 		}
 		if len(missing) > 0 {
 			return false, &DeniedError{missing}
 		}
-		last = c.Write(ctx, &prepared.Plan, made)
+		last = c.Write(ctx, &prepared.Plan, cluster.Width, made)
 		if cluster.Outdated(last) {
 			return false, nil
 		}

@@ -45,6 +45,10 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	if err != nil {
 		return err
 	}
+	if k.Broken != nil && name != "" {
+		s.say("Note: it is written anew: %v", k.Broken)
+		k.Broken = nil
+	}
 	engine := s.engine(ctx)
 	resolved, err := s.resolve(ctx, k, name, engine)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -12,13 +13,22 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/tools/pager"
 
 	"helm-tenant/tenant"
 )
 
-// concurrency is how many requests are under way at once.
-const concurrency = 16
+const (
+	// Width is how many requests of one step are under way at once.
+	Width = 16
+	// pageSize is that of lists. Larger pages than client-go's 500 mean fewer
+	// requests; the largest objects, Deployments, make about 12 MB a page.
+	pageSize = 2000
+	// manyNames is from how many names on a list of everything is cheaper than
+	// asking for each.
+	manyNames = 50
+)
 
 // Key names one object.
 type Key struct {
@@ -52,14 +62,35 @@ func KeyOf(object runtime.Object) Key {
 // Live is what the cluster holds.
 type Live struct {
 	objects map[Key]*unstructured.Unstructured
+	// byTenant are the keys of objects that carry a tenant's label.
+	byTenant map[string][]Key
 	// unserved are kinds that this API server does not have.
 	unserved map[string]bool
+	mutex    sync.Mutex
 }
 
 // NewLive is a cluster of which nothing was read yet.
 func NewLive() *Live {
-	return &Live{objects: map[Key]*unstructured.Unstructured{}, unserved: map[string]bool{}}
+	return &Live{objects: map[Key]*unstructured.Unstructured{}, byTenant: map[string][]Key{}, unserved: map[string]bool{}}
 }
+
+// add takes objects in, without the part of their metadata that nobody here
+// looks at and that often is the largest.
+func (l *Live) add(objects ...*unstructured.Unstructured) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for _, object := range objects {
+		unstructured.RemoveNestedField(object.Object, "metadata", "managedFields")
+		key := keyOf(object)
+		if name := object.GetLabels()[tenant.LabelTenant]; name != "" && l.objects[key] == nil {
+			l.byTenant[name] = append(l.byTenant[name], key)
+		}
+		l.objects[key] = object
+	}
+}
+
+// Tenants are the names of all tenants that any object is labelled with, sorted.
+func (l *Live) Tenants() []string { return slices.Sorted(maps.Keys(l.byTenant)) }
 
 // Get returns the live object, nil where there is none.
 func (l *Live) Get(key Key) *unstructured.Unstructured { return l.objects[key] }
@@ -78,33 +109,28 @@ func (l *Live) Serves(kind string) bool { return !l.unserved[kind] }
 
 // OfTenant are the keys of the objects that carry the tenant's label, sorted.
 func (l *Live) OfTenant(name string) []Key {
-	var keys []Key
-	for key, object := range l.objects {
-		if object.GetLabels()[tenant.LabelTenant] == name {
-			keys = append(keys, key)
-		}
-	}
+	keys := slices.Clone(l.byTenant[name])
 	slices.SortFunc(keys, compareKeys)
 	return keys
 }
 
-// Read finds everything that carries the label of the tenant of that name: one
-// paged list per kind, over all namespaces.
-func (c *Client) Read(ctx context.Context, name string) (*Live, error) {
-	selector := labels.SelectorFromSet(labels.Set{tenant.LabelTenant: name}).String()
+// Read finds everything that carries the label of one of the named tenants, or
+// of any tenant when none is named: one paged list per kind, over all
+// namespaces.
+func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
+	operator := selection.In
+	if len(names) == 0 || len(names) > manyNames {
+		operator, names = selection.Exists, nil
+	}
+	requirement, err := labels.NewRequirement(tenant.LabelTenant, operator, names)
+	if err != nil {
+		return nil, err
+	}
 	live := NewLive()
-	var mutex sync.Mutex
-	err := concurrently(len(tenantKinds), func(i int) error {
-		objects, err := c.list(ctx, tenantKinds[i], "", metav1.ListOptions{LabelSelector: selector})
-		if err != nil {
-			return err
-		}
-		mutex.Lock()
-		defer mutex.Unlock()
-		for _, object := range objects {
-			live.objects[keyOf(object)] = object
-		}
-		return nil
+	err = concurrently(len(tenantKinds), Width, func(i int) error {
+		return c.each(ctx, tenantKinds[i], "", metav1.ListOptions{LabelSelector: requirement.String()}, func(object *unstructured.Unstructured) {
+			live.add(object)
+		})
 	})
 	return live, err
 }
@@ -164,46 +190,70 @@ func belongsToTiller(object *unstructured.Unstructured) bool {
 }
 
 // Lookup gets the objects of these keys that are not in live yet, whoever owns
-// them. One in a namespace that does not exist needs no request.
+// them. One in a namespace that does not exist needs no request; many of one
+// kind are taken from a list of all.
 func (c *Client) Lookup(ctx context.Context, live *Live, keys []Key) error {
-	var mutex sync.Mutex
-	get := func(keys []Key) error {
-		return concurrently(len(keys), func(i int) error {
-			key := keys[i]
-			object, err := c.resource(kinds[key.Kind], key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
-			mutex.Lock()
-			defer mutex.Unlock()
-			switch {
-			case isUnserved(err):
-				live.unserved[key.Kind] = true
-			case apierrors.IsNotFound(err):
-			case err != nil:
-				return c.explain("reading "+key.String(), err)
-			default:
-				live.objects[key] = object
-			}
-			return nil
-		})
-	}
-	var namespaces, rest []Key
+	clusterScoped, inNamespaces := map[Key]bool{}, map[Key]bool{}
 	for _, key := range keys {
-		switch {
-		case live.objects[key] != nil:
-		case kinds[key.Kind].namespaced:
-			rest = append(rest, key)
-			if ns := (Key{Kind: "Namespace", Name: key.Namespace}); live.objects[ns] == nil && !slices.Contains(namespaces, ns) {
-				namespaces = append(namespaces, ns)
-			}
-		case !slices.Contains(namespaces, key):
-			namespaces = append(namespaces, key)
+		if live.objects[key] != nil {
+			continue
+		}
+		if !kinds[key.Kind].namespaced {
+			clusterScoped[key] = true
+			continue
+		}
+		inNamespaces[key] = true
+		if ns := (Key{Kind: "Namespace", Name: key.Namespace}); live.objects[ns] == nil {
+			clusterScoped[ns] = true
 		}
 	}
-	if err := get(namespaces); err != nil {
+	if err := c.lookup(ctx, live, clusterScoped); err != nil {
 		return err
 	}
-	return get(slices.DeleteFunc(rest, func(key Key) bool {
+	maps.DeleteFunc(inNamespaces, func(key Key, _ bool) bool {
 		return live.objects[Key{Kind: "Namespace", Name: key.Namespace}] == nil
-	}))
+	})
+	return c.lookup(ctx, live, inNamespaces)
+}
+
+func (c *Client) lookup(ctx context.Context, live *Live, wanted map[Key]bool) error {
+	byKind := map[string][]Key{}
+	for key := range wanted {
+		byKind[key.Kind] = append(byKind[key.Kind], key)
+	}
+	var single []Key
+	for kindName, keys := range byKind {
+		if len(keys) < manyNames {
+			single = append(single, keys...)
+			continue
+		}
+		err := c.each(ctx, kindName, "", metav1.ListOptions{}, func(object *unstructured.Unstructured) {
+			if wanted[keyOf(object)] {
+				live.add(object)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(single, compareKeys)
+	return concurrently(len(single), Width, func(i int) error {
+		key := single[i]
+		object, err := c.resource(kinds[key.Kind], key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+		switch {
+		case isUnserved(err):
+			live.mutex.Lock()
+			defer live.mutex.Unlock()
+			live.unserved[key.Kind] = true
+			return nil
+		case apierrors.IsNotFound(err):
+			return nil
+		case err != nil:
+			return c.explain("reading "+key.String(), err)
+		}
+		live.add(object)
+		return nil
+	})
 }
 
 // isUnserved tells "this server has no such kind" from "there is no such
@@ -230,16 +280,24 @@ func List[T any](ctx context.Context, c *Client, kindName, namespace string) ([]
 
 // list reads all objects of a kind, in pages.
 func (c *Client) list(ctx context.Context, kindName, namespace string, options metav1.ListOptions) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	err := c.each(ctx, kindName, namespace, options, func(object *unstructured.Unstructured) { objects = append(objects, object) })
+	return objects, err
+}
+
+// each calls do for all objects of a kind, page by page.
+func (c *Client) each(ctx context.Context, kindName, namespace string, options metav1.ListOptions, do func(*unstructured.Unstructured)) error {
 	k := kinds[kindName]
 	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		return c.resource(k, namespace).List(ctx, options)
 	})
-	var objects []*unstructured.Unstructured
+	pages.PageSize = pageSize
+	pages.PageBufferSize = 1
 	err := pages.EachListItem(ctx, options, func(object runtime.Object) error {
 		item := object.(*unstructured.Unstructured)
 		item.SetKind(kindName) // items of a list may come without it
 		item.SetAPIVersion(k.resource.GroupVersion().String())
-		objects = append(objects, item)
+		do(item)
 		return nil
 	})
 	if err != nil {
@@ -247,17 +305,17 @@ func (c *Client) list(ctx context.Context, kindName, namespace string, options m
 		if namespace != "" {
 			what += " in namespace " + namespace
 		}
-		return nil, c.explain(what, err)
+		return c.explain(what, err)
 	}
-	return objects, nil
+	return nil
 }
 
-// concurrently calls do for 0 to n-1, a bounded number at once, and returns the
+// concurrently calls do for 0 to n-1, at most width at once, and returns the
 // first error; the others are not started any more then.
-func concurrently(n int, do func(i int) error) error {
+func concurrently(n, width int, do func(i int) error) error {
 	var (
 		group sync.WaitGroup
-		slots = make(chan struct{}, concurrency)
+		slots = make(chan struct{}, width)
 		mutex sync.Mutex
 		first error
 	)

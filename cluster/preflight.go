@@ -34,13 +34,27 @@ func (p Permission) String() string {
 	return fmt.Sprintf("%s %s in namespace %s", p.Verb, resource, p.Namespace)
 }
 
-// Preflight asks the API server, by self subject access reviews, whether the
-// caller may make every change of the plan, and returns what is missing. That
-// includes what RBAC asks of those who write roles and bindings: to hold what
+// Preflight asks the API server what the caller may do. Plans share what it
+// learned: a thousand tenants need no more questions than one, where the answer
+// is the same for all namespaces.
+type Preflight struct {
+	client *Client
+	live   *Live
+	mutex  sync.Mutex
+	asked  map[Permission]bool
+}
+
+// NewPreflight asks nothing yet. live is what the plans were made of.
+func (c *Client) NewPreflight(live *Live) *Preflight {
+	return &Preflight{client: c, live: live, asked: map[Permission]bool{}}
+}
+
+// Missing asks, by self subject access reviews, whether the caller may make
+// every change of the plan, and returns what is missing. That includes what RBAC
+// asks of those who write roles and bindings: to hold what
 // they give away, or to have bind or escalate
 // (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping).
-func (c *Client) Preflight(ctx context.Context, plan *Plan, live *Live) ([]Permission, error) {
-	p := preflight{client: c, plan: plan, live: live, asked: map[Permission]bool{}}
+func (p *Preflight) Missing(ctx context.Context, plan *Plan) ([]Permission, error) {
 	var needed []Permission
 	for _, change := range plan.Changes {
 		needed = append(needed, permissions(change)...)
@@ -53,7 +67,7 @@ func (c *Client) Preflight(ctx context.Context, plan *Plan, live *Live) ([]Permi
 		if change.Object == nil || change.Action == Update && !grantsMore(change) {
 			continue
 		}
-		escalation, err := p.escalation(ctx, change)
+		escalation, err := p.escalation(ctx, plan, change)
 		if err != nil {
 			return nil, err
 		}
@@ -101,17 +115,9 @@ func grantsMore(change Change) bool {
 	})
 }
 
-type preflight struct {
-	client *Client
-	plan   *Plan
-	live   *Live
-	mutex  sync.Mutex
-	asked  map[Permission]bool
-}
-
 // missing returns those of the permissions that the caller lacks. Each is asked
 // for the whole cluster first, which answers for every namespace at once.
-func (p *preflight) missing(ctx context.Context, needed []Permission) ([]Permission, error) {
+func (p *Preflight) missing(ctx context.Context, needed []Permission) ([]Permission, error) {
 	wide := map[Permission]bool{}
 	var order []Permission
 	for _, permission := range needed {
@@ -128,22 +134,31 @@ func (p *preflight) missing(ctx context.Context, needed []Permission) ([]Permiss
 	for _, permission := range needed {
 		inCluster := permission
 		inCluster.Namespace, inCluster.Name = "", ""
-		if !p.asked[inCluster] {
+		if !p.knows(inCluster) {
 			narrow = append(narrow, permission)
 		}
 	}
 	if err := p.ask(ctx, narrow); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(narrow, func(permission Permission) bool { return p.asked[permission] }), nil
+	return slices.DeleteFunc(narrow, p.knows), nil
 }
 
-func (p *preflight) ask(ctx context.Context, permissions []Permission) error {
+// knows says whether a permission that was asked for is there.
+func (p *Preflight) knows(permission Permission) bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return p.asked[permission]
+}
+
+func (p *Preflight) ask(ctx context.Context, permissions []Permission) error {
+	p.mutex.Lock()
 	permissions = slices.DeleteFunc(slices.Clone(permissions), func(permission Permission) bool {
 		_, known := p.asked[permission]
 		return known
 	})
-	return concurrently(len(permissions), func(i int) error {
+	p.mutex.Unlock()
+	return concurrently(len(permissions), Width, func(i int) error {
 		permission := permissions[i]
 		resource, subresource, _ := strings.Cut(permission.Resource, "/")
 		review := authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
@@ -164,7 +179,7 @@ func (p *preflight) ask(ctx context.Context, permissions []Permission) error {
 
 // escalation returns what is missing for the caller to give away the rights in
 // a role or binding that is written.
-func (p *preflight) escalation(ctx context.Context, change Change) ([]Permission, error) {
+func (p *Preflight) escalation(ctx context.Context, plan *Plan, change Change) ([]Permission, error) {
 	group := rbacv1.GroupName
 	switch change.Key.Kind {
 	case "Role":
@@ -184,7 +199,7 @@ func (p *preflight) escalation(ctx context.Context, change Change) ([]Permission
 			resource = "roles"
 		}
 		may := Permission{Verb: "bind", Group: group, Resource: resource, Name: binding.RoleRef.Name, Namespace: binding.Namespace}
-		rules, err := p.rules(binding)
+		rules, err := p.rules(plan, binding)
 		if err != nil {
 			return nil, err
 		}
@@ -194,13 +209,13 @@ func (p *preflight) escalation(ctx context.Context, change Change) ([]Permission
 }
 
 // rules are those of the role that a binding refers to, wanted or live.
-func (p *preflight) rules(binding rbacv1.RoleBinding) ([]rbacv1.PolicyRule, error) {
+func (p *Preflight) rules(plan *Plan, binding rbacv1.RoleBinding) ([]rbacv1.PolicyRule, error) {
 	key := Key{Kind: binding.RoleRef.Kind, Name: binding.RoleRef.Name}
 	if key.Kind == "Role" {
 		key.Namespace = binding.Namespace
 	}
 	object := p.live.Get(key)
-	for _, change := range p.plan.Changes {
+	for _, change := range plan.Changes {
 		if change.Key == key && change.Object != nil {
 			object = change.Object
 		}
@@ -217,7 +232,7 @@ func (p *preflight) rules(binding rbacv1.RoleBinding) ([]rbacv1.PolicyRule, erro
 
 // unlessHeld returns the permission if the caller neither has it nor holds all
 // of the rules in its namespace.
-func (p *preflight) unlessHeld(ctx context.Context, may Permission, rules []rbacv1.PolicyRule) ([]Permission, error) {
+func (p *Preflight) unlessHeld(ctx context.Context, may Permission, rules []rbacv1.PolicyRule) ([]Permission, error) {
 	missing, err := p.missing(ctx, []Permission{may})
 	if err != nil || len(missing) == 0 {
 		return nil, err

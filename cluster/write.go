@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 )
 
 // FieldManager is the name under which writes stand in managedFields.
@@ -37,11 +41,11 @@ func Outdated(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err)
 }
 
-// Write makes the changes, phase by phase, those of one phase side by side, and
-// calls made after each. An update is refused by the API server when the object
+// Write makes the changes, phase by phase, up to width of one phase side by
+// side, and calls made after each. An update is refused by the API server when the object
 // is not the one that was planned for any more (resourceVersion); a deletion
 // likewise (uid). The first failure ends it after its phase, as a *WriteError.
-func (c *Client) Write(ctx context.Context, plan *Plan, made func(Change)) error {
+func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Change)) error {
 	plan.sort()
 	var count atomic.Int64
 	total := len(plan.Changes)
@@ -51,7 +55,7 @@ func (c *Client) Write(ctx context.Context, plan *Plan, made func(Change)) error
 			end = len(rest)
 		}
 		phase := rest[:end]
-		err := concurrently(len(phase), func(i int) error {
+		err := concurrently(len(phase), width, func(i int) error {
 			if err := c.write(ctx, phase[i]); err != nil {
 				return &WriteError{Change: phase[i], Err: c.explain("writing", err)}
 			}
@@ -69,7 +73,25 @@ func (c *Client) Write(ctx context.Context, plan *Plan, made func(Change)) error
 	return nil
 }
 
+// write makes one change. What the server or the way to it broke is tried again
+// a few times; 429 and what carries a Retry-After client-go itself tries again
+// (k8s.io/client-go/rest, withRetry).
 func (c *Client) write(ctx context.Context, change Change) error {
+	patience := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 6}
+	return retry.OnError(patience, func(err error) bool { return ctx.Err() == nil && passing(err) }, func() error {
+		return c.writeOnce(ctx, change)
+	})
+}
+
+// passing says whether a failure may be over at the next try. A create or an
+// update that did reach the server is then refused as outdated, which has
+// everything read and planned anew.
+func passing(err error) bool {
+	return apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) ||
+		utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
+}
+
+func (c *Client) writeOnce(ctx context.Context, change Change) error {
 	api := c.resource(kinds[change.Key.Kind], change.Key.Namespace)
 	switch change.Action {
 	case Create:
@@ -81,8 +103,8 @@ func (c *Client) write(ctx context.Context, change Change) error {
 	}
 	uid := change.Live.GetUID()
 	err := api.Delete(ctx, change.Key.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
-	if change.Action == Delete && apierrors.IsNotFound(err) {
-		return nil
+	if apierrors.IsNotFound(err) {
+		err = nil // gone is what was wanted
 	}
 	if err != nil || change.Action == Delete {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
@@ -38,45 +39,79 @@ func (e Invalid) Unwrap() []error { return e }
 // It writes nothing. Errors: Invalid, *RiskError, *cluster.NotOursError,
 // *MissingNamespacesError, *ClaimedError, and those of the API.
 func Prepare(ctx context.Context, c *cluster.Client, r Request) (*Prepared, error) {
-	// What can be told without the cluster comes first.
-	if err := tenant.CheckName(r.Tenant.Name); err != nil {
-		return nil, Invalid{err}
-	}
-	if open := r.Tenant.Members.OpenGroups(); len(open) > 0 && !r.Accepted.has(RiskEveryone) {
-		return nil, &RiskError{RiskEveryone, openWhy(open)}
-	}
-	live, err := c.Read(ctx, r.Tenant.Name)
+	all, err := PrepareAll(ctx, c, []Request{r})
 	if err != nil {
 		return nil, err
 	}
-	was, existed, err := recorded(live, r.Tenant.Name)
+	return all[0].Prepared, all[0].Err
+}
+
+// Outcome is what came of one tenant: what must be written, or why it can't be.
+type Outcome struct {
+	Name     string
+	Prepared *Prepared
+	Err      error
+}
+
+// PrepareAll does the same for many tenants with few requests: what they need
+// to know is read for all at once. What is wrong with one tenant stands in its
+// Outcome and does not stop the others; an error is one that concerns them all.
+func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]Outcome, error) {
+	builders := make([]*builder, len(requests))
+	var names []string
+	for i, r := range requests {
+		builders[i] = &builder{request: r}
+		// What can be told without the cluster comes first.
+		builders[i].do(builders[i].checkRequest)
+		if builders[i].err == nil {
+			names = append(names, r.Tenant.Name)
+		}
+	}
+	outcomes := make([]Outcome, len(requests))
+	if len(names) > 0 {
+		if err := prepareAll(ctx, c, builders, names); err != nil {
+			return nil, err
+		}
+	}
+	for i, b := range builders {
+		outcomes[i] = Outcome{Name: b.request.Tenant.Name, Prepared: b.prepared, Err: b.err}
+	}
+	return outcomes, nil
+}
+
+// prepareAll brings all builders on, step by step: those that read are made
+// once for all, the others for each.
+func prepareAll(ctx context.Context, c *cluster.Client, builders []*builder, names []string) error {
+	live, err := c.Read(ctx, names...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if asked := r.Tenant.HomeNamespace; existed && asked != "" && asked != was.Home() {
-		return nil, Invalid{fmt.Errorf("tenant %q has its home in namespace %q; a tenant can't move to another home", was.Name, was.Home())}
+	homes, err := c.Homes(ctx)
+	if err != nil {
+		return err
 	}
-	if asked := r.Tenant.Engine; existed && asked != "" && asked != was.Engine {
-		return nil, Invalid{fmt.Errorf("tenant %q has the engine %s; init can't change it to %s", was.Name, was.Engine, asked)}
+	each := func(step func(*builder) error) {
+		for _, b := range builders {
+			b.do(func() error { return step(b) })
+		}
 	}
-	if asked := r.Tenant.Tiller.Storage; existed && asked != "" && asked != was.WithDefaults().Tiller.Storage {
-		return nil, Invalid{fmt.Errorf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.WithDefaults().Tiller.Storage)}
+	lookup := func(keys func(*builder) []cluster.Key) error {
+		var all []cluster.Key
+		each(func(b *builder) error { all = append(all, keys(b)...); return nil })
+		return c.Lookup(ctx, live, all)
 	}
-	t := r.merged(was)
-	if problems := t.Validate(); len(problems) > 0 {
-		return nil, Invalid(problems)
+	each(func(b *builder) error { b.live, b.homes = live, homes; return b.begin() })
+	if err := lookup((*builder).toDecide); err != nil {
+		return err
 	}
-	if first := r.DefaultNamespace; first != "" && !slices.Contains(t.Namespaces, first) {
-		return nil, Invalid{fmt.Errorf("default namespace %q is not one of the tenant's namespaces %s", first, strings.Join(t.Namespaces, ", "))}
+	each(func(b *builder) error { return b.lookAtHome(ctx, c) })
+	each((*builder).check)
+	each((*builder).build)
+	if err := lookup((*builder).wantedKeys); err != nil {
+		return err
 	}
-	b := builder{ctx: ctx, client: c, request: r, tenant: t, live: live, existed: existed}
-	if err := b.look(); err != nil {
-		return nil, err
-	}
-	if err := b.check(); err != nil {
-		return nil, err
-	}
-	return b.plan()
+	each((*builder).plan)
+	return nil
 }
 
 func openWhy(open []string) string {
@@ -108,10 +143,8 @@ func recorded(live *cluster.Live, name string) (tenant.Tenant, bool, error) {
 	return tenant.Tenant{}, false, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's", name, found[0].Home(), found[1].Home(), tenant.RecordName)
 }
 
-// builder holds what Prepare knows while it works.
+// builder holds what is known of one tenant while it is prepared.
 type builder struct {
-	ctx     context.Context
-	client  *cluster.Client
 	request Request
 	tenant  tenant.Tenant
 	live    *cluster.Live
@@ -122,6 +155,55 @@ type builder struct {
 	shared      bool
 	wanted      []runtime.Object
 	notes       []string
+
+	prepared *Prepared
+	err      error
+}
+
+// do takes a step unless one before it failed.
+func (b *builder) do(step func() error) {
+	if b.err == nil {
+		b.err = step()
+	}
+}
+
+func (b *builder) checkRequest() error {
+	if err := tenant.CheckName(b.request.Tenant.Name); err != nil {
+		return Invalid{err}
+	}
+	if open := b.request.Tenant.Members.OpenGroups(); len(open) > 0 && !b.request.Accepted.has(RiskEveryone) {
+		return &RiskError{RiskEveryone, openWhy(open)}
+	}
+	return nil
+}
+
+// begin makes the tenant that is wanted of what was and what is asked.
+func (b *builder) begin() error {
+	r := b.request
+	was, existed, err := recorded(b.live, r.Tenant.Name)
+	if err != nil {
+		return err
+	}
+	b.existed = existed
+	b.tenant = r.merged(was)
+	if existed {
+		was, next := was.WithDefaults(), b.tenant
+		switch {
+		case next.Engine != was.Engine:
+			return Invalid{fmt.Errorf("tenant %q has the engine %s, which can't be changed to %s here", was.Name, was.Engine, next.Engine)}
+		case next.Home() != was.Home():
+			return Invalid{fmt.Errorf("tenant %q has its home in namespace %q; a tenant can't move to another home", was.Name, was.Home())}
+		case next.Tiller.Storage != was.Tiller.Storage:
+			return Invalid{fmt.Errorf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage)}
+		}
+	}
+	if problems := b.tenant.Validate(); len(problems) > 0 {
+		return Invalid(problems)
+	}
+	if first := r.DefaultNamespace; first != "" && !slices.Contains(b.tenant.Namespaces, first) {
+		return Invalid{fmt.Errorf("default namespace %q is not one of the tenant's namespaces %s", first, strings.Join(b.tenant.Namespaces, ", "))}
+	}
+	return nil
 }
 
 func namespaceKey(name string) cluster.Key { return cluster.Key{Kind: "Namespace", Name: name} }
@@ -135,127 +217,38 @@ func (b *builder) claimed() []string {
 	return b.tenant.Namespaces
 }
 
-// look reads all that the decision needs.
-func (b *builder) look() error {
+// toDecide are the objects that the decision needs, beside the tenant's own.
+func (b *builder) toDecide() []cluster.Key {
 	keys := []cluster.Key{namespaceKey(b.tenant.Home()), {Kind: "ClusterRole", Name: b.tenant.Role}}
 	for _, ns := range b.claimed() {
 		keys = append(keys, namespaceKey(ns))
 	}
 	// The roles that are bound now, to know whether they and the new one nest.
 	for _, key := range b.live.OfTenant(b.tenant.Name) {
-		var binding rbacv1.RoleBinding
-		if key.Kind == "RoleBinding" || key.Kind == "ClusterRoleBinding" {
-			if _, err := b.live.Into(key, &binding); err != nil {
-				return err
-			}
-			if binding.RoleRef.Kind == "ClusterRole" && !slices.Contains(keys, cluster.Key{Kind: "ClusterRole", Name: binding.RoleRef.Name}) {
-				keys = append(keys, cluster.Key{Kind: "ClusterRole", Name: binding.RoleRef.Name})
-			}
+		if key.Kind != "RoleBinding" && key.Kind != "ClusterRoleBinding" {
+			continue
+		}
+		ref, _, _ := unstructured.NestedStringMap(b.live.Get(key).Object, "roleRef")
+		if ref["kind"] == "ClusterRole" {
+			keys = append(keys, cluster.Key{Kind: "ClusterRole", Name: ref["name"]})
 		}
 	}
 	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
 		keys = append(keys, cluster.Key{Kind: kind, Name: install.AdmissionName})
 	}
-	if err := b.client.Lookup(b.ctx, b.live, keys); err != nil {
-		return err
-	}
-	homes, err := b.client.Homes(b.ctx)
-	b.homes = homes
-	if err != nil {
-		return err
-	}
+	return keys
+}
+
+// lookAtHome finds out whether the home namespace is the tenant's alone.
+func (b *builder) lookAtHome(ctx context.Context, c *cluster.Client) error {
 	home := b.live.Get(namespaceKey(b.tenant.Home()))
 	b.homeCreated = home == nil || home.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
 	if b.homeCreated {
 		return nil
 	}
-	neighbours, err := b.client.Neighbours(b.ctx, b.tenant.Home())
+	neighbours, err := c.Neighbours(ctx, b.tenant.Home())
 	b.shared = len(neighbours) > 0
 	return err
-}
-
-// MissingNamespacesError names namespaces that are not there.
-type MissingNamespacesError struct{ Names []string }
-
-func (e *MissingNamespacesError) Error() string {
-	if len(e.Names) == 1 {
-		return fmt.Sprintf("namespace %q does not exist", e.Names[0])
-	}
-	return fmt.Sprintf("namespaces %s do not exist", strings.Join(e.Names, ", "))
-}
-
-// ClaimedError names a namespace that is another tenant's.
-type ClaimedError struct{ Namespace, Owner string }
-
-func (e *ClaimedError) Error() string {
-	return fmt.Sprintf("namespace %q belongs to tenant %q", e.Namespace, e.Owner)
-}
-
-// check refuses what must not be, or not without a word that accepts it.
-func (b *builder) check() error {
-	t, accepted := b.tenant, b.request.Accepted
-	if b.live.Get(cluster.Key{Kind: "ClusterRole", Name: t.Role}) == nil {
-		return Invalid{fmt.Errorf("role: ClusterRole %q does not exist", t.Role)}
-	}
-	if t.AllNamespaces && !accepted.has(RiskClusterWide) {
-		return &RiskError{RiskClusterWide, fmt.Sprintf("a Tiller for all namespaces, with the role %s, makes everybody who may use tenant %q an admin of the cluster", t.Role, t.Name)}
-	}
-	var missing []string
-	for _, ns := range b.claimed() {
-		live := b.live.Get(namespaceKey(ns))
-		if live == nil {
-			missing = append(missing, ns)
-			continue
-		}
-		for owner, homes := range b.homes {
-			if slices.Contains(homes, ns) {
-				return Invalid{fmt.Errorf("namespace %q is the home namespace of tenant %q and can't be one of a tenant's namespaces", ns, owner)}
-			}
-		}
-		if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != t.Name && !b.request.Share {
-			return &ClaimedError{ns, owner}
-		}
-		if isSystem(ns) && !accepted.has(RiskSystemNamespace) {
-			return &RiskError{RiskSystemNamespace, fmt.Sprintf("namespace %q is Kubernetes' own: who may act there can take over the cluster", ns)}
-		}
-	}
-	if len(missing) > 0 && !b.request.CreateNamespaces {
-		return &MissingNamespacesError{missing}
-	}
-	if t.Engine == tenant.EngineTiller && t.Tiller.Storage == tenant.StorageConfigMap && !b.live.Serves("ValidatingAdmissionPolicy") && !accepted.has(RiskOpenRecords) {
-		return &RiskError{RiskOpenRecords, "with ConfigMap storage a chart could write the tenant's own record, and this API server is too old for the admission policy that prevents it"}
-	}
-	return b.checkHome()
-}
-
-// isSystem says whether a namespace is one that Kubernetes itself makes
-// (k8s.io/kubernetes/pkg/controlplane/controller/systemnamespaces).
-func isSystem(ns string) bool {
-	return ns == "kube-system" || ns == "kube-public" || ns == "kube-node-lease"
-}
-
-func (b *builder) checkHome() error {
-	t := b.tenant
-	live := b.live.Get(namespaceKey(t.Home()))
-	if live == nil {
-		return nil
-	}
-	if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != t.Name {
-		return Invalid{fmt.Errorf("home namespace %q belongs to tenant %q; choose another with --home-namespace", t.Home(), owner)}
-	}
-	for owner, homes := range b.homes {
-		if owner != t.Name && slices.Contains(homes, t.Home()) {
-			return Invalid{fmt.Errorf("namespace %q is the home of tenant %q already; choose another with --home-namespace", t.Home(), owner)}
-		}
-	}
-	labelled := live.GetLabels()[tenant.LabelTenant] == t.Name
-	if !labelled && b.request.Tenant.HomeNamespace == "" && !b.request.Adopt {
-		return &cluster.NotOursError{Keys: []cluster.Key{namespaceKey(t.Home())}}
-	}
-	if b.shared && !b.request.Accepted.has(RiskSharedHome) && !b.request.Accepted.has(RiskClusterWide) {
-		return &RiskError{RiskSharedHome, fmt.Sprintf("namespace %q holds other things: members of tenant %q could reach every pod there, and its Tiller every %s", t.Home(), t.Name, t.Tiller.Storage)}
-	}
-	return nil
 }
 
 // build makes all wanted objects.
@@ -266,6 +259,12 @@ func (b *builder) build() error {
 		return err
 	}
 	t.Members = members.With(b.request.Tenant.Members)
+	if b.request.Exact {
+		t.Members = b.request.Tenant.Members
+		if gone := members.Without(t.Members).Names(); len(gone) > 0 {
+			b.notes = append(b.notes, fmt.Sprintf("no longer members of tenant %s: %s", t.Name, strings.Join(gone, ", ")))
+		}
+	}
 	b.tenant = t
 	record, err := install.Record(t)
 	if err != nil {
@@ -311,28 +310,28 @@ func memberKey(home string) cluster.Key {
 	return cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.MemberName}
 }
 
-func (b *builder) plan() (*Prepared, error) {
-	if err := b.build(); err != nil {
-		return nil, err
+func (b *builder) wantedKeys() []cluster.Key {
+	keys := make([]cluster.Key, len(b.wanted))
+	for i, object := range b.wanted {
+		keys[i] = cluster.KeyOf(object)
 	}
-	var keys []cluster.Key
-	for _, object := range b.wanted {
-		keys = append(keys, cluster.KeyOf(object))
-	}
-	if err := b.client.Lookup(b.ctx, b.live, keys); err != nil {
-		return nil, err
-	}
+	return keys
+}
+
+func (b *builder) plan() error {
 	plan, err := cluster.NewPlan(b.tenant.Name, b.wanted, b.live, func(key cluster.Key) bool {
 		// Its own namespaces were checked one by one; the rest needs a word.
 		return key.Kind == "Namespace" || b.request.Adopt
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := b.planRemovals(&plan, keys); err != nil {
-		return nil, err
+	if err := b.planRemovals(&plan, b.wantedKeys()); err != nil {
+		return err
 	}
-	return &Prepared{Tenant: b.tenant, Existed: b.existed, Plan: plan, Notes: b.notes, live: b.live}, nil
+	b.prepared = &Prepared{Tenant: b.tenant, Existed: b.existed, Plan: plan, Notes: b.notes, live: b.live}
+	b.wanted = nil
+	return nil
 }
 
 // planRemovals takes away what the tenant has and should not have any more:
@@ -346,7 +345,7 @@ func (b *builder) planRemovals(plan *cluster.Plan, wanted []cluster.Key) error {
 		live := b.live.Get(key)
 		switch key.Kind {
 		case "Namespace":
-			if b.request.Prune {
+			if b.request.Prune || b.request.Exact {
 				b.notes = append(b.notes, fmt.Sprintf("namespace %q is taken from the tenant; what runs in it stays", key.Name))
 				plan.Relabel(live, []string{tenant.LabelTenant}, []string{tenant.AnnotationHome})
 			} else {
