@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 )
@@ -42,6 +44,9 @@ func (b *builder) check() error {
 			missing = append(missing, ns)
 			continue
 		}
+		if err := notLeaving(live); err != nil {
+			return err
+		}
 		for owner, homes := range b.homes {
 			if slices.Contains(homes, ns) {
 				return Invalid{fmt.Errorf("namespace %q is the home namespace of tenant %q and can't be one of a tenant's namespaces", ns, owner)}
@@ -69,11 +74,23 @@ func isSystem(ns string) bool {
 	return ns == "kube-system" || ns == "kube-public" || ns == "kube-node-lease"
 }
 
+// notLeaving says whether a namespace is being deleted: nothing can be made in
+// it any more.
+func notLeaving(namespace *unstructured.Unstructured) error {
+	if namespace.GetDeletionTimestamp() == nil {
+		return nil
+	}
+	return fmt.Errorf("namespace %q is being deleted; try again when it is gone", namespace.GetName())
+}
+
 func (b *builder) checkHome() error {
 	t := b.tenant
 	live := b.live.Get(namespaceKey(t.Home()))
 	if live == nil {
 		return nil
+	}
+	if err := notLeaving(live); err != nil {
+		return err
 	}
 	if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != t.Name {
 		return Invalid{fmt.Errorf("home namespace %q belongs to tenant %q; choose another with --home-namespace", t.Home(), owner)}

@@ -8,6 +8,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
@@ -16,9 +17,16 @@ import (
 )
 
 // NoTenantError says that there is no tenant of that name.
-type NoTenantError struct{ Name, Where string }
+type NoTenantError struct {
+	Name, Where string
+	// Home is the home namespace that was named, empty where none was.
+	Home string
+}
 
 func (e *NoTenantError) Error() string {
+	if e.Home != "" {
+		return fmt.Sprintf("tenant %q has not its home in namespace %q of %s", e.Name, e.Home, e.Where)
+	}
 	return fmt.Sprintf("there is no tenant %q in %s", e.Name, e.Where)
 }
 
@@ -60,7 +68,7 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 		}
 		return t.WithDefaults(), nil
 	}
-	return tenant.Tenant{}, &NoTenantError{name, c.Where()}
+	return tenant.Tenant{}, &NoTenantError{name, c.Where(), home}
 }
 
 // Grant makes members of the tenant out of those named.
@@ -120,19 +128,19 @@ func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, chan
 // Bindings reads every role and binding that counts in a namespace: its own and
 // the cluster's.
 func Bindings(ctx context.Context, c *cluster.Client, namespace string) ([]rbacv1.RoleBinding, []rbacv1.ClusterRoleBinding, map[string][]rbacv1.PolicyRule, error) {
-	roles, err := cluster.List[rbacv1.Role](ctx, c, "Role", namespace)
+	roles, err := cluster.List[rbacv1.Role](ctx, c, "Role", namespace, metav1.ListOptions{})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	clusterRoles, err := cluster.List[rbacv1.ClusterRole](ctx, c, "ClusterRole", "")
+	clusterRoles, err := cluster.List[rbacv1.ClusterRole](ctx, c, "ClusterRole", "", metav1.ListOptions{})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", namespace)
+	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", namespace, metav1.ListOptions{})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	clusterBindings, err := cluster.List[rbacv1.ClusterRoleBinding](ctx, c, "ClusterRoleBinding", "")
+	clusterBindings, err := cluster.List[rbacv1.ClusterRoleBinding](ctx, c, "ClusterRoleBinding", "", metav1.ListOptions{})
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -8,8 +8,10 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
@@ -74,6 +76,9 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 		}
 	}
 	for i, b := range builders {
+		if cluster.Outdated(b.err) {
+			b.prepared, b.err = Prepare(ctx, c, b.request)
+		}
 		outcomes[i] = Outcome{Name: b.request.Tenant.Name, Prepared: b.prepared, Err: b.err}
 	}
 	return outcomes, nil
@@ -105,6 +110,7 @@ func prepareAll(ctx context.Context, c *cluster.Client, builders []*builder, nam
 		return err
 	}
 	each(func(b *builder) error { return b.lookAtHome(ctx, c) })
+	each(func(b *builder) error { return b.lookToAdopt(ctx, c) })
 	each((*builder).check)
 	each((*builder).build)
 	if err := lookup((*builder).wantedKeys); err != nil {
@@ -152,9 +158,15 @@ type builder struct {
 
 	homes       map[string][]string
 	homeCreated bool // by helm-tenant, now or before
-	shared      bool
-	wanted      []runtime.Object
-	notes       []string
+	// membersKnown says whether the member binding was read before the members
+	// that are wanted were made of it.
+	membersKnown bool
+	shared       bool
+	wanted       []runtime.Object
+	notes        []string
+
+	// adopted is set where a Tiller made by hand is taken over.
+	adopted *adoption
 
 	prepared *Prepared
 	err      error
@@ -258,6 +270,7 @@ func (b *builder) build() error {
 	if err != nil {
 		return err
 	}
+	b.membersKnown = b.live.Get(memberKey(t.Home())) != nil
 	t.Members = members.With(b.request.Tenant.Members)
 	if b.request.Exact {
 		t.Members = b.request.Tenant.Members
@@ -319,6 +332,9 @@ func (b *builder) wantedKeys() []cluster.Key {
 }
 
 func (b *builder) plan() error {
+	if err := b.checkUnmissed(); err != nil {
+		return err
+	}
 	plan, err := cluster.NewPlan(b.tenant.Name, b.wanted, b.live, func(key cluster.Key) bool {
 		// Its own namespaces were checked one by one; the rest needs a word.
 		return key.Kind == "Namespace" || b.request.Adopt
@@ -329,8 +345,30 @@ func (b *builder) plan() error {
 	if err := b.planRemovals(&plan, b.wantedKeys()); err != nil {
 		return err
 	}
+	if err := b.planAdoption(&plan); err != nil {
+		return err
+	}
 	b.prepared = &Prepared{Tenant: b.tenant, Existed: b.existed, Plan: plan, Notes: b.notes, live: b.live}
 	b.wanted = nil
+	return nil
+}
+
+// checkUnmissed fails as outdated where somebody else made the tenant's record or
+// its member binding after the tenant's objects were read: what they hold is not
+// in what is wanted, and would be lost.
+func (b *builder) checkUnmissed() error {
+	for _, made := range []struct {
+		key   cluster.Key
+		known bool
+	}{
+		{cluster.Key{Kind: "ConfigMap", Namespace: b.tenant.Home(), Name: tenant.RecordName}, b.existed},
+		{memberKey(b.tenant.Home()), b.membersKnown},
+	} {
+		live := b.live.Get(made.key)
+		if !made.known && live != nil && live.GetLabels()[tenant.LabelTenant] == b.tenant.Name {
+			return apierrors.NewConflict(schema.GroupResource{Resource: made.key.Kind}, made.key.Name, errors.New("it was made meanwhile"))
+		}
+	}
 	return nil
 }
 

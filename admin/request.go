@@ -29,7 +29,7 @@ const (
 )
 
 // Risks are all that can be accepted.
-var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords}
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskOutsideReleases}
 
 // Accepted are the risks that an admin accepted.
 type Accepted []Risk

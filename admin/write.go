@@ -25,35 +25,51 @@ func (e *DeniedError) Error() string {
 	return fmt.Sprintf("you lack %d permissions, and nothing was written:\n%s", len(e.Missing), strings.Join(lines, "\n"))
 }
 
+// patience is how often Write tries: of many admins at once each round lets at
+// least one through.
+const patience = 40
+
 // Write checks that every write of what prepare plans is allowed, makes them,
 // and calls made after each. When somebody else changed an object meanwhile it
 // prepares anew and goes on, so that neither's change is lost.
 func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context) (*Prepared, error), made func(cluster.Change)) (*Prepared, error) {
-	// Many admins at once: each round at least one of them gets through.
-	patience := wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.5, Jitter: 1, Steps: 60, Cap: time.Second}
-	var prepared *Prepared
 	var last error
-	err := wait.ExponentialBackoffWithContext(ctx, patience, func(ctx context.Context) (bool, error) {
-		var err error
-		prepared, err = prepare(ctx)
+	pause := 20 * time.Millisecond
+	for range patience {
+		prepared, err := prepare(ctx)
 		if err != nil {
-			return false, err
+			return prepared, err
 		}
-		missing, err := c.NewPreflight(prepared.live).Missing(ctx, &prepared.Plan)
-		if err != nil {
-			return false, err
-		}
-		if len(missing) > 0 {
-			return false, &DeniedError{missing}
+		if err := CheckAllowed(ctx, c, prepared); err != nil {
+			return prepared, err
 		}
 		last = c.Write(ctx, &prepared.Plan, cluster.Width, made)
-		if cluster.Outdated(last) {
-			return false, nil
+		if !cluster.Outdated(last) {
+			return prepared, last
 		}
-		return last == nil, last
-	})
-	if wait.Interrupted(err) && last != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("others kept changing the same tenant: %w", last)
+		select {
+		case <-ctx.Done():
+			return prepared, ctx.Err()
+		case <-time.After(wait.Jitter(pause, 1)):
+		}
+		pause = min(pause*3/2, time.Second/2)
 	}
-	return prepared, err
+	return nil, fmt.Errorf("others kept changing the same tenant: %w", last)
+}
+
+// CheckAllowed returns a *DeniedError unless the admin may make every write of
+// what was prepared.
+func CheckAllowed(ctx context.Context, c *cluster.Client, prepared *Prepared) error {
+	missing, err := c.NewPreflight(prepared.live).Missing(ctx, &prepared.Plan)
+	if err == nil && len(missing) > 0 {
+		err = &DeniedError{missing}
+	}
+	return err
+}
+
+// Nothing is the same with nothing to write.
+func (p *Prepared) Nothing() *Prepared {
+	q := *p
+	q.Plan = cluster.Plan{}
+	return &q
 }

@@ -32,7 +32,7 @@ func newCaller(env Environment, line helm.Line) caller {
 	}
 	parent, err := env.CommandLine(env.ParentPID)
 	if err == nil {
-		c.swallowed, err = helm.ReadParent(parent, env.get("HELM_PLUGIN_NAME"), env.Args)
+		c.swallowed, err = helm.ReadParent(parent, env.get("HELM_BIN"), env.get("HELM_PLUGIN_NAME"), env.Args)
 	}
 	c.hidden = err
 	return c
@@ -53,7 +53,9 @@ func (c caller) contextName(typed ...string) (string, error) {
 	if len(named) == 1 {
 		return named[0], nil
 	}
-	if name := c.env.get(helm.VarContext); name != "" {
+	// One that a user's shell exports is less than one that was typed, which
+	// may be hidden; one of our own is what was typed at first.
+	if name := c.env.get(helm.VarContext); name != "" && (c.hidden == nil || c.env.get(helm.VarStarter) != "") {
 		return name, nil
 	}
 	if c.hidden != nil {
@@ -111,7 +113,7 @@ func (c caller) loop() error {
 	if starter == "" || c.plugin != 0 {
 		return nil
 	}
-	if starter == fmt.Sprint(c.env.PID) || starter == fmt.Sprint(c.env.ParentPID) {
+	if starter == helm.StarterAsks || starter == fmt.Sprint(c.env.PID) || starter == fmt.Sprint(c.env.ParentPID) {
 		return withHint(errors.New("the helm that was found starts helm-tenant again"), "set HELM_BIN to the path of the real helm")
 	}
 	return nil

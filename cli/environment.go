@@ -6,6 +6,9 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
+
+	"golang.org/x/term"
 
 	"helm-tenant/helm"
 )
@@ -24,6 +27,7 @@ type Environment struct {
 	PID, ParentPID int
 	// CommandLine is the argv of a process.
 	CommandLine func(pid int) ([]string, error)
+	Now         func() time.Time
 	// Exec starts the wrapped helm and returns its exit code, if it returns.
 	Exec func(helm.Invocation) (int, error)
 }
@@ -38,7 +42,7 @@ func Process() Environment {
 		Args: os.Args[1:], Environ: os.Environ(),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Executable: executable, PID: os.Getpid(), ParentPID: os.Getppid(),
-		CommandLine: helm.CommandLine, Exec: helm.Exec,
+		CommandLine: helm.CommandLine, Now: time.Now, Exec: helm.Exec,
 	}
 }
 
@@ -55,4 +59,10 @@ func (e Environment) lookup(name string) (string, bool) {
 func (e Environment) get(name string) string {
 	value, _ := e.lookup(name)
 	return value
+}
+
+// isTerminal says whether a stream is one that a person sits at.
+func isTerminal(stream any) bool {
+	file, isFile := stream.(*os.File)
+	return isFile && term.IsTerminal(int(file.Fd()))
 }

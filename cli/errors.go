@@ -14,6 +14,9 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 	exitPartly = 3
+	// exitDiffers is what --detailed-exitcode asks for, as in terraform plan and
+	// helm diff.
+	exitDiffers = 2
 )
 
 // hintError is an error and what to type instead, each hint a line of its own.
@@ -42,6 +45,16 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// codeError ends with an exit code of its own; err may be nil where nothing is
+// to be said.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string { return fmt.Sprint(e.err) }
+func (e *codeError) Unwrap() error { return e.err }
+
 // problems are several things that are wrong at once, a line each.
 type problems []error
 
@@ -52,6 +65,13 @@ func (p problems) Unwrap() []error { return p }
 func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitDone
+	}
+	var coded *codeError
+	if errors.As(err, &coded) {
+		if coded.err != nil {
+			report(w, coded.err)
+		}
+		return coded.code
 	}
 	lines := []error{err}
 	var several problems

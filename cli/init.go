@@ -286,6 +286,8 @@ func hintsFor(err error) []string {
 		claimed *admin.ClaimedError
 		notOurs *cluster.NotOursError
 		unknown *admin.NoTenantError
+		has     *hasReleasesError
+		hinted  *hintError
 	)
 	switch {
 	case errors.As(err, &risk):
@@ -301,6 +303,12 @@ func hintsFor(err error) []string {
 			}
 		}
 		return []string{"take them over with --adopt, or choose another home with --home-namespace"}
+	case errors.As(err, &hinted):
+		return hinted.hints
+	case errors.As(err, &has):
+		return []string{"delete them with --delete-releases, or leave what they made, unmanaged, with --keep-releases"}
+	case errors.As(err, &unknown) && unknown.Home != "":
+		return []string{"leave --home-namespace out, or name the namespace in which the tenant's Tiller lives"}
 	case errors.As(err, &unknown):
 		return []string{fmt.Sprintf("make it with: helm tenant init %s --namespaces NS", unknown.Name)}
 	}

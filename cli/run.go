@@ -22,8 +22,14 @@ var verbs = []func(*session) *cobra.Command{
 	newInit,
 	newGrant,
 	newRevoke,
+	newTenants,
+	newDescribe,
+	newApply,
+	newExport,
+	newDestroy,
 	newUse,
 	newWhoami,
+	newShellenv,
 }
 
 // buildVersion is set by the Makefile; `go install` leaves it empty.
@@ -72,7 +78,7 @@ func run(ctx context.Context, env Environment) (int, error) {
 	case line.Command == "help" && (len(line.Args) == 0 || isVerb(line.Args[0])):
 		return c.runVerb(ctx, append([]string{"help"}, line.Args...))
 	case isVerb(line.Command):
-		if line.Tenant != "" && line.Command != "whoami" {
+		if line.Tenant != "" && line.Command != "whoami" && line.Command != "shellenv" {
 			return 0, &usageError{fmt.Errorf("--tenant goes before a command of helm's; %s takes the tenant's name as its argument", line.Command), "helm tenant " + line.Command + " TENANT"}
 		}
 		return c.runVerb(ctx, append(append([]string{line.Command}, line.Globals...), line.Args...))

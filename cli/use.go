@@ -46,7 +46,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		return err
 	}
 	if k.Broken != nil && name != "" {
-		s.say("Note: it is written anew: %v", k.Broken)
+		s.say("Note: what %s knew of its tenants is replaced, since it can't be read: %v", k.Where(), k.Broken)
 		k.Broken = nil
 	}
 	engine := s.engine(ctx)

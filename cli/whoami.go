@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -134,7 +135,7 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 		var inv helm.Invocation
 		inv, err = helm.Wrap(h, helm.AskTiller(globals), resolved, k.Context, k.Namespace, s.env.Environ)
 		if err == nil {
-			t.Answer, err = helm.TillerVersion(ctx, inv)
+			t.Answer, err = helm.Capture(ctx, inv, 30*time.Second)
 		}
 	}
 	t.Answers = err == nil

@@ -5,7 +5,9 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"helm-tenant/tenant"
@@ -23,7 +26,8 @@ import (
 
 // Client talks to the API server of one kubeconfig context, and to no other.
 type Client struct {
-	dynamic dynamic.Interface
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
 	// where names the context, for errors.
 	where string
 }
@@ -46,7 +50,11 @@ func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Cl
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", k.Where(), err)
 	}
-	return &Client{dynamic: d, where: k.Where()}, nil
+	m, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", k.Where(), err)
+	}
+	return &Client{dynamic: d, metadata: m, where: k.Where()}, nil
 }
 
 // Where names the context that the client talks to.
@@ -133,10 +141,26 @@ func (c *Client) explain(what string, err error) error {
 		return fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", what, c.where, err)
 	}
 	if status := apierrors.APIStatus(nil); !asStatus(err, &status) {
-		return fmt.Errorf("%s: the API server of %s can't be reached: %w", what, c.where, err)
+		// The request's address says nothing that what does not.
+		var request *url.Error
+		if errors.As(err, &request) {
+			err = request.Err
+		}
+		return &unreachableError{fmt.Sprintf("%s: the API server of %s can't be reached: ", what, c.where), err}
 	}
 	return fmt.Errorf("%s in %s: %w", what, c.where, err)
 }
+
+// unreachableError is err in one line: credential plugins report in several.
+type unreachableError struct {
+	before string
+	err    error
+}
+
+func (e *unreachableError) Error() string {
+	return e.before + strings.Join(strings.Fields(e.err.Error()), " ")
+}
+func (e *unreachableError) Unwrap() error { return e.err }
 
 func toUnstructured(object runtime.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)

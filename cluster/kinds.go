@@ -30,6 +30,7 @@ const (
 	phaseBindings
 	phaseWorkload
 	phaseRemoval
+	phaseLast
 )
 
 var kinds = map[string]kind{
@@ -54,8 +55,8 @@ var kinds = map[string]kind{
 	"Service":     {resource: gvr("", "v1", "services"), namespaced: true},
 }
 
-// tenantKinds are those that may carry a tenant's label.
-var tenantKinds = []string{"Namespace", "ServiceAccount", "ConfigMap", "Role", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy", "Deployment"}
+// tenantKinds are those that may carry a tenant's label, beside the ConfigMap.
+var tenantKinds = []string{"Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy", "Deployment"}
 
 func gvr(group, version, resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}

@@ -127,11 +127,17 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 		return nil, err
 	}
 	live := NewLive()
-	err = concurrently(len(tenantKinds), Width, func(i int) error {
-		return c.each(ctx, tenantKinds[i], "", metav1.ListOptions{LabelSelector: requirement.String()}, func(object *unstructured.Unstructured) {
+	list := func(kindName string) error {
+		return c.each(ctx, kindName, "", metav1.ListOptions{LabelSelector: requirement.String()}, func(object *unstructured.Unstructured) {
 			live.add(object)
 		})
-	})
+	}
+	err = concurrently(len(tenantKinds), Width, func(i int) error { return list(tenantKinds[i]) })
+	if err == nil {
+		// Records last, as they are written before what they speak of: so no
+		// binding is read of which the record does not know yet.
+		err = list("ConfigMap")
+	}
 	return live, err
 }
 
@@ -264,8 +270,8 @@ func isUnserved(err error) bool {
 
 // List reads all objects of a kind, in pages; of all namespaces where namespace
 // is empty.
-func List[T any](ctx context.Context, c *Client, kindName, namespace string) ([]T, error) {
-	objects, err := c.list(ctx, kindName, namespace, metav1.ListOptions{})
+func List[T any](ctx context.Context, c *Client, kindName, namespace string, options metav1.ListOptions) ([]T, error) {
+	objects, err := c.list(ctx, kindName, namespace, options)
 	if err != nil {
 		return nil, err
 	}
@@ -276,6 +282,16 @@ func List[T any](ctx context.Context, c *Client, kindName, namespace string) ([]
 		}
 	}
 	return typed, nil
+}
+
+// List reads all objects of a kind, in pages, as they are.
+func (c *Client) List(ctx context.Context, kindName, namespace string, options metav1.ListOptions) ([]*unstructured.Unstructured, error) {
+	return c.list(ctx, kindName, namespace, options)
+}
+
+// Typed reads an object into a typed one.
+func Typed(object *unstructured.Unstructured, into any) error {
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, into)
 }
 
 // list reads all objects of a kind, in pages.

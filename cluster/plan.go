@@ -134,6 +134,29 @@ func (p *Plan) RemoveEarly(live *unstructured.Unstructured) {
 	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseEarlyRemoval})
 }
 
+// RemoveLast adds the deletion of a live object, after everything else is gone:
+// what a later run needs to find the rest.
+func (p *Plan) RemoveLast(live *unstructured.Unstructured) {
+	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseLast})
+}
+
+// SetSubjects adds a change of the subjects of somebody else's binding.
+func (p *Plan) SetSubjects(live *unstructured.Unstructured, subjects []rbacv1.Subject) error {
+	next := live.DeepCopy()
+	list := make([]any, len(subjects))
+	for i := range subjects {
+		item, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&subjects[i])
+		if err != nil {
+			return err
+		}
+		list[i] = item
+	}
+	next.Object["subjects"] = list
+	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live,
+		Fields: compareValues("subjects", next.Object["subjects"], live.Object["subjects"]), phase: phaseRemoval})
+	return nil
+}
+
 // Relabel adds the removal of labels and annotations from a live object that
 // stays.
 func (p *Plan) Relabel(live *unstructured.Unstructured, labels, annotations []string) {
@@ -164,6 +187,12 @@ func (p *Plan) sort() {
 	})
 }
 
+// Ordered are the changes in the order in which they are written.
+func (p *Plan) Ordered() []Change {
+	p.sort()
+	return p.Changes
+}
+
 // Objects are the objects that the plan creates and updates, in order, as they
 // could be given to kubectl apply.
 func (p *Plan) Objects() []*unstructured.Unstructured {
@@ -173,12 +202,7 @@ func (p *Plan) Objects() []*unstructured.Unstructured {
 		if change.Object == nil {
 			continue
 		}
-		object := change.Object.DeepCopy()
-		for _, field := range []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"} {
-			unstructured.RemoveNestedField(object.Object, "metadata", field)
-		}
-		unstructured.RemoveNestedField(object.Object, "status")
-		objects = append(objects, object)
+		objects = append(objects, Stripped(change.Object))
 	}
 	return objects
 }

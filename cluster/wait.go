@@ -88,6 +88,27 @@ func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string
 	}
 }
 
+// WaitForDeletion watches a namespace until it is gone.
+func (c *Client) WaitForDeletion(ctx context.Context, namespace string) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	events := make(chan watch.Event)
+	found, err := c.follow(ctx, "Namespace", "", metav1.ListOptions{FieldSelector: "metadata.name=" + namespace}, events)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("namespace %q is still being deleted: %w", namespace, ctx.Err())
+		case event := <-events:
+			if event.Type == watch.Deleted {
+				return nil
+			}
+		}
+	}
+}
+
 // follow lists objects and sends what happens to them from then on to events.
 func (c *Client) follow(ctx context.Context, kindName, namespace string, options metav1.ListOptions, events chan<- watch.Event) ([]*unstructured.Unstructured, error) {
 	api := c.resource(kinds[kindName], namespace)

@@ -9,7 +9,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
@@ -109,10 +108,6 @@ func (c *Client) writeOnce(ctx context.Context, change Change) error {
 	if err != nil || change.Action == Delete {
 		return err
 	}
-	anew := change.Object.DeepCopy()
-	for _, field := range []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"} {
-		unstructured.RemoveNestedField(anew.Object, "metadata", field)
-	}
-	_, err = api.Create(ctx, anew, metav1.CreateOptions{FieldManager: FieldManager})
+	_, err = api.Create(ctx, Stripped(change.Object), metav1.CreateOptions{FieldManager: FieldManager})
 	return err
 }

@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// TillerVersion asks a Tiller for its version in the way that every helm call
-// reaches it. inv is what Wrap made of AskTiller.
-func TillerVersion(ctx context.Context, inv Invocation) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+// Capture runs helm and returns what it printed. Its error is what helm said.
+func Capture(ctx context.Context, inv Invocation, timeout time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, inv.Path, inv.Args...)
 	cmd.Env = inv.Env

@@ -11,8 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"helm-tenant/tenant"
@@ -49,18 +51,27 @@ func (e Environ) get(name string) string {
 
 // PluginOf is the major version of the helm that started this process as its
 // plugin, 0 where none did. The variables are those that each sets for plugins
-// (v2: k8s.io/helm/pkg/plugin; v3 and v4: pkg/cli EnvVars).
+// (v2: k8s.io/helm/pkg/plugin; v3 and v4: pkg/cli EnvVars). A user may export
+// some of another version's, and a plugin of one may call the other: then the
+// folder that the plugin lies in tells.
 func PluginOf(env Environ) int {
-	if env.get("HELM_PLUGIN_DIR") == "" || env.get("HELM_BIN") == "" {
+	plugin := env.get("HELM_PLUGIN_DIR")
+	if plugin == "" || env.get("HELM_BIN") == "" {
 		return 0
 	}
-	_, isFour := env("HELM_CONTENT_CACHE")
-	_, hasData := env("HELM_DATA_HOME")
-	_, hasNamespace := env("HELM_NAMESPACE")
+	set := func(name string) bool { _, found := env(name); return found }
+	if set("TILLER_NAMESPACE") && set("HELM_PATH_CACHE") {
+		three := set("HELM_NAMESPACE") && set("HELM_DATA_HOME") && slices.ContainsFunc(filepath.SplitList(env.get("HELM_PLUGINS")), func(folder string) bool {
+			return filepath.Dir(plugin) == filepath.Clean(folder)
+		})
+		if !three {
+			return 2
+		}
+	}
 	switch {
-	case isFour:
+	case set("HELM_CONTENT_CACHE"):
 		return 4
-	case hasData || hasNamespace:
+	case set("HELM_NAMESPACE"), set("HELM_DATA_HOME"):
 		return 3
 	}
 	return 2
@@ -86,8 +97,16 @@ func Find(env Environ, self string) (string, error) {
 			return "", fmt.Errorf("HELM_BIN is %s, which is helm-tenant itself: set it to helm's path", name)
 		}
 		path, err := exec.LookPath(name)
+		var why *exec.Error
+		if errors.As(err, &why) {
+			err = why.Err
+		}
+		var atPath *fs.PathError
+		if errors.As(err, &atPath) {
+			err = atPath.Err
+		}
 		if err != nil {
-			return "", fmt.Errorf("HELM_BIN: %w", err)
+			return "", fmt.Errorf("HELM_BIN is %s, which can't be run: %w", name, err)
 		}
 		return path, nil
 	}
@@ -192,7 +211,7 @@ func remember(file string, key identity, client Client) {
 	}
 }
 
-var versionPattern = regexp.MustCompile(`v[0-9]+\.[0-9]+[0-9A-Za-z.+-]*`)
+var versionPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`v[0-9]+\.[0-9]+[0-9A-Za-z.+-]*`) })
 
 // ask runs helm for its version: `version --client` answers on Helm 2 without
 // Tiller and on Helm 3; Helm 4 has no --client.
@@ -202,20 +221,24 @@ func ask(ctx context.Context, path string) (Client, error) {
 	var said []byte
 	for _, args := range [][]string{{"version", "--client", "--short"}, {"version", "--short"}} {
 		cmd := exec.CommandContext(ctx, path, args...)
-		cmd.Env = append(os.Environ(), "HELM_NO_PLUGINS=1")
+		cmd.Env = append(os.Environ(), "HELM_NO_PLUGINS=1", VarStarter+"="+StarterAsks)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
-		if version := versionPattern.FindString(string(out)); err == nil && version != "" {
+		if version := versionPattern().FindString(string(out)); err == nil && version != "" {
 			version, _, _ = strings.Cut(version, "+")
 			return Client{Path: path, Version: version, Major: majorOf(version)}, nil
 		}
-		if errors.Is(err, fs.ErrPermission) || ctx.Err() != nil {
-			return Client{}, fmt.Errorf("helm at %s does not tell its version: %w", path, err)
+		var notRun *fs.PathError
+		switch {
+		case ctx.Err() != nil:
+			return Client{}, fmt.Errorf("helm at %s does not tell its version: %w", path, ctx.Err())
+		case errors.As(err, &notRun):
+			return Client{}, fmt.Errorf("helm at %s can't be run: %w", path, notRun.Err)
 		}
 		said = append(out, stderr.Bytes()...)
 	}
-	return Client{}, fmt.Errorf("%s does not tell its version as helm does; it said: %.200q", path, strings.TrimSpace(string(said)))
+	return Client{}, fmt.Errorf("%s does not tell its version as helm does; it said: %.200q", path, strings.Join(strings.Fields(string(said)), " "))
 }
 
 func majorOf(version string) int {

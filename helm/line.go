@@ -45,7 +45,10 @@ func ParseLine(args []string) (Line, error) {
 			if value == "" {
 				return fmt.Errorf("--%s is empty", f.Name)
 			}
-			return f.Value.Set(value)
+			if f.Value.Set(value) != nil {
+				return fmt.Errorf("--%s=%s: give it without a value", f.Name, value)
+			}
+			return nil
 		}
 		line.Globals = append(line.Globals, "--"+f.Name+"="+value)
 		return nil

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-
-	"github.com/shirou/gopsutil/v4/process"
 )
 
 // Swallowed are the flags that Helm 2 takes out of a plugin's arguments
@@ -17,26 +15,18 @@ type Swallowed struct {
 	Host            string
 }
 
-// CommandLine is the argv of the process with that id.
-func CommandLine(pid int) ([]string, error) {
-	p, err := process.NewProcess(int32(pid))
-	if err != nil {
-		return nil, err
-	}
-	return p.CmdlineSlice()
-}
-
 // ReadParent finds what Helm 2 swallowed in the command line of the helm that
-// started this plugin. It returns an error when the command line is not one
-// from which Helm 2 makes exactly the arguments that the plugin got: then what
-// was swallowed can't be known.
-func ReadParent(parent []string, plugin string, got []string) (Swallowed, error) {
+// started this plugin. bin and plugin are the HELM_BIN and HELM_PLUGIN_NAME that
+// Helm 2 set: its own first word, and the plugin's name. ReadParent returns an
+// error when the command line is not one from which Helm 2 makes exactly the
+// arguments that the plugin got: then what was swallowed can't be known.
+func ReadParent(parent []string, bin, plugin string, got []string) (Swallowed, error) {
 	if len(parent) < 2 {
 		return Swallowed{}, errors.New("the command line of helm can't be seen")
 	}
 	args := slices.Clone(parent[1:])
 	at := slices.Index(args, plugin)
-	if at < 0 {
+	if at < 0 || plugin == "" || parent[0] != bin {
 		return Swallowed{}, errors.New("it was not helm itself that started this plugin")
 	}
 	// cobra takes out the first word that equals the command's name

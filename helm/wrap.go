@@ -17,6 +17,9 @@ const (
 	// process is replaced by helm, so a helm that is helm-tenant again finds
 	// its own id in it.
 	VarStarter = "HELM_TENANT_STARTER"
+	// StarterAsks stands in VarStarter where a helm is only asked for its
+	// version: no helm that is one starts helm-tenant then.
+	StarterAsks = "version"
 )
 
 // Invocation is what the operating system is told to start.
@@ -32,6 +35,9 @@ type Invocation struct {
 func Wrap(client Client, line Line, r tenant.Resolved, kubeContext, contextNamespace string, environ []string) (Invocation, error) {
 	if client.Engine() != r.Engine {
 		return Invocation{}, wrongEngine(client, r)
+	}
+	if r.Engine != tenant.EngineTiller {
+		return Invocation{}, fmt.Errorf("%s is Helm %d, and this version of helm-tenant works with tenants' Tillers only: set HELM_BIN to a Helm 2.17", client.Path, client.Major)
 	}
 	if _, given := line.Typed("host"); given {
 		return Invocation{}, errors.New("--host goes around the tenant's own Tiller; leave it out, or run helm itself")

@@ -2,6 +2,7 @@ package install
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -21,6 +22,10 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done b
 	case d.Status.ObservedGeneration < d.Generation:
 		return "waiting for the Deployment to be seen by its controller", false
 	case d.Status.UpdatedReplicas < want || d.Status.AvailableReplicas < want || d.Status.Replicas > d.Status.UpdatedReplicas:
+	case slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil && PodReady(pod) }):
+		// Helm 2 takes the first Ready pod, and one that is being ended stays
+		// Ready for a while.
+		return "waiting for the old pod to end", false
 	default:
 		return fmt.Sprintf("%d of %d ready", d.Status.AvailableReplicas, want), true
 	}
@@ -30,22 +35,24 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done b
 			return "the pod is refused: " + condition.Message, false
 		}
 	}
+	pods = slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil || PodReady(pod) })
 	for _, pod := range pods {
-		if pod.DeletionTimestamp == nil {
-			if why := trouble(pod); why != "" {
-				return why, false
-			}
+		if why := trouble(pod); why != "" {
+			return why, false
 		}
 	}
 	for _, pod := range pods {
-		if pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning {
+		if pod.Status.Phase == corev1.PodRunning {
 			return fmt.Sprintf("pod %s runs, and is not ready yet", pod.Name), false
 		}
 	}
-	if len(pods) == 0 {
-		return "waiting for the pod to be made", false
+	switch {
+	case len(pods) > 0:
+		return fmt.Sprintf("pod %s is starting", pods[0].Name), false
+	case d.Status.UpdatedReplicas >= want && d.Status.AvailableReplicas >= want:
+		return "waiting for the old pod to end", false
 	}
-	return fmt.Sprintf("pod %s is starting", pods[0].Name), false
+	return "waiting for the pod to be made", false
 }
 
 // trouble says why a pod does not run, empty where it does or is on its way.

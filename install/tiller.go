@@ -160,3 +160,10 @@ func probe(path string) *corev1.Probe {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// ImageVersion is the tag of an image, empty where it has none.
+func ImageVersion(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	_, tag, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+	return tag
+}

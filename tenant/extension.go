@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/yaml"
 )
 
 // Extension is what a kubeconfig context knows of its tenants, so that the
@@ -82,21 +84,30 @@ func readExtension(kctx *clientcmdapi.Context) (*Extension, error) {
 
 // parseExtension reads the JSON of an extension strictly.
 func parseExtension(text []byte) (*Extension, error) {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
 	var e Extension
-	if err := decoder.Decode(&e); err != nil {
-		return nil, fmt.Errorf("extension %q has the wrong shape: %s", ExtensionName, oneLine(err))
+	if err := unmarshalStrictJSON(text, &e); err != nil {
+		return nil, fmt.Errorf("extension %q has the wrong shape: %w", ExtensionName, err)
 	}
 	if e.APIVersion != APIVersion {
 		return nil, fmt.Errorf("extension %q has apiVersion %q, this helm-tenant reads %s", ExtensionName, e.APIVersion, APIVersion)
 	}
-	for _, t := range e.Tenants {
+	for i, t := range e.Tenants {
 		if err := CheckName(t.Name); err != nil {
 			return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)
 		}
+		if slices.ContainsFunc(e.Tenants[:i], func(other Known) bool { return other.Name == t.Name }) {
+			return nil, fmt.Errorf("extension %q: tenant %q stands there twice", ExtensionName, t.Name)
+		}
 		if err := checkNamespace("homeNamespace of "+t.Name, t.HomeNamespace); err != nil {
 			return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)
+		}
+		if err := (Tenant{Engine: t.Engine}).checkEngine(); err != nil {
+			return nil, fmt.Errorf("extension %q: tenant %q: %w", ExtensionName, t.Name, err)
+		}
+		for _, ns := range t.Namespaces {
+			if err := checkNamespace("namespaces of "+t.Name, ns); err != nil {
+				return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)
+			}
 		}
 	}
 	if _, found := e.Find(e.Current); !found {
@@ -117,36 +128,40 @@ func (k *Kubeconfig) SaveExtension(e *Extension) error {
 	// A kubeconfig is often a link into a folder of dotfiles: keep the link.
 	file, err := filepath.EvalSymlinks(k.File())
 	if err != nil {
-		return err
+		return fmt.Errorf("kubeconfig %s can't be written: %w", k.File(), reason(err))
 	}
-	unlock, err := lock(file)
+	unlock, err := lock(file, lockPatience)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	info, err := os.Stat(file)
 	if err != nil {
-		return err
+		return fmt.Errorf("kubeconfig %s can't be written: %w", file, reason(err))
 	}
 	if info.Mode().Perm()&0o200 == 0 {
 		return fmt.Errorf("kubeconfig %s is read-only: make it writable, or name the tenant by HELM_TENANT or --tenant", file)
 	}
 	before, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return fmt.Errorf("kubeconfig %s can't be read: %w", file, reason(err))
 	}
 	after, err := withExtension(before, k.Context, e)
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s: %w", file, err)
 	}
-	return replaceFile(file, after, info.Mode().Perm())
+	return replaceFile(file, after, info)
 }
+
+// lockPatience is how long another program may hold the lock: kubectl does for
+// as long as it writes a file.
+const lockPatience = 3 * time.Second
 
 // lock takes client-go's own lock on a kubeconfig: a file beside it with the
 // suffix .lock (k8s.io/client-go/tools/clientcmd/loader.go, lockFile).
-func lock(file string) (unlock func(), err error) {
+func lock(file string, patience time.Duration) (unlock func(), err error) {
 	name := file + ".lock"
-	deadline := time.Now().Add(3 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL, 0)
 		if err == nil {
@@ -163,7 +178,8 @@ func lock(file string) (unlock func(), err error) {
 	}
 }
 
-func replaceFile(file string, content []byte, mode fs.FileMode) error {
+// replaceFile puts content in the file's place; its mode and owner stay.
+func replaceFile(file string, content []byte, was fs.FileInfo) error {
 	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be written: %w", file, err)
@@ -171,7 +187,10 @@ func replaceFile(file string, content []byte, mode fs.FileMode) error {
 	defer os.Remove(temp.Name()) // no longer there when all went well
 	_, err = temp.Write(content)
 	if err == nil {
-		err = temp.Chmod(mode)
+		err = keepOwner(temp, was)
+	}
+	if err == nil {
+		err = temp.Chmod(was.Mode().Perm())
 	}
 	if err == nil {
 		err = temp.Sync()
@@ -188,53 +207,87 @@ func replaceFile(file string, content []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// withExtension returns the kubeconfig text with e in the named context.
+// withExtension returns the kubeconfig text with e in the named context. JSON
+// stays JSON, and YAML keeps its way of indenting lists; blank lines go.
 func withExtension(text []byte, context string, e *Extension) ([]byte, error) {
-	var doc yamlv3.Node
-	if err := yamlv3.Unmarshal(text, &doc); err != nil {
-		return nil, err
-	}
-	if len(doc.Content) != 1 {
+	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
+	var doc, second yamlv3.Node
+	switch err := decoder.Decode(&doc); {
+	case errors.Is(err, io.EOF), err == nil && len(doc.Content) != 1:
 		return nil, errors.New("is empty")
+	case err != nil:
+		return nil, errors.New(oneLine(err))
 	}
-	entry := namedItem(mapValue(doc.Content[0], "contexts"), context)
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, errors.New("holds more than one YAML document; split it first")
+	}
+	contexts := mapValue(doc.Content[0], "contexts")
+	entry := namedItem(contexts, context)
 	kctx := mapValue(entry, "context")
 	if kctx == nil || kctx.Kind != yamlv3.MappingNode {
 		return nil, fmt.Errorf("context %q is not defined in it", context)
 	}
+	// Written as it will be read: what YAML 1.1, which Kubernetes reads, takes
+	// for a number or a truth value gets quotes.
+	isJSON := json.Valid(text)
+	keyStyle, marshal := yamlv3.Style(0), yaml.Marshal
+	if isJSON {
+		keyStyle, marshal = yamlv3.DoubleQuotedStyle, json.Marshal
+	}
 	var value yamlv3.Node
-	asJSON, err := json.Marshal(e)
+	asText, err := marshal(e)
 	if err == nil {
-		err = yamlv3.Unmarshal(asJSON, &value)
+		err = yamlv3.Unmarshal(asText, &value)
 	}
 	if err != nil {
 		return nil, err
 	}
 	block := value.Content[0]
-	plainStyle(block)
 	extensions := mapValue(kctx, "extensions")
 	if extensions == nil || extensions.Kind != yamlv3.SequenceNode {
 		extensions = &yamlv3.Node{Kind: yamlv3.SequenceNode}
-		setMapValue(kctx, "extensions", extensions)
+		setMapValue(kctx, "extensions", extensions, keyStyle)
 	}
 	if item := namedItem(extensions, ExtensionName); item != nil {
-		setMapValue(item, "extension", block)
+		setMapValue(item, "extension", block, keyStyle)
 	} else {
 		item := &yamlv3.Node{Kind: yamlv3.MappingNode}
-		setMapValue(item, "extension", block)
-		setMapValue(item, "name", &yamlv3.Node{Kind: yamlv3.ScalarNode, Value: ExtensionName})
+		setMapValue(item, "extension", block, keyStyle)
+		setMapValue(item, "name", &yamlv3.Node{Kind: yamlv3.ScalarNode, Value: ExtensionName, Style: keyStyle}, keyStyle)
 		extensions.Content = append(extensions.Content, item)
 	}
 	var out bytes.Buffer
 	encoder := yamlv3.NewEncoder(&out)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(&doc); err != nil {
+	if contexts.Column == doc.Content[0].Column {
+		encoder.CompactSeqIndent() // as kubectl writes it
+	}
+	err = encoder.Encode(&doc)
+	after := out.Bytes()
+	if err == nil && isJSON {
+		after, err = layoutJSON(after, text)
+	}
+	if err == nil {
+		err = sameButExtension(text, after, context)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := sameButExtension(text, out.Bytes(), context); err != nil {
-		return nil, err
+	return after, nil
+}
+
+// layoutJSON lays JSON out as the text like was: in one line, or indented as its
+// first field is.
+func layoutJSON(text, like []byte) ([]byte, error) {
+	var out bytes.Buffer
+	lines := bytes.SplitN(bytes.TrimSpace(like), []byte("\n"), 3)
+	if len(lines) == 1 {
+		err := json.Compact(&out, text)
+		return out.Bytes(), err
 	}
-	return out.Bytes(), nil
+	indent := lines[1][:len(lines[1])-len(bytes.TrimLeft(lines[1], " \t"))]
+	err := json.Indent(&out, text, "", string(indent))
+	return out.Bytes(), err
 }
 
 // sameButExtension makes sure that client-go reads the same from both texts but
@@ -262,15 +315,6 @@ func sameButExtension(before, after []byte, context string) error {
 	return nil
 }
 
-// plainStyle takes away the flow and quoting styles of the JSON that a node was
-// read from; strings that need quotes get them when they are written.
-func plainStyle(node *yamlv3.Node) {
-	node.Style = 0
-	for _, child := range node.Content {
-		plainStyle(child)
-	}
-}
-
 func mapValue(node *yamlv3.Node, key string) *yamlv3.Node {
 	if node == nil || node.Kind != yamlv3.MappingNode {
 		return nil
@@ -283,14 +327,14 @@ func mapValue(node *yamlv3.Node, key string) *yamlv3.Node {
 	return nil
 }
 
-func setMapValue(node *yamlv3.Node, key string, value *yamlv3.Node) {
+func setMapValue(node *yamlv3.Node, key string, value *yamlv3.Node, keyStyle yamlv3.Style) {
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		if node.Content[i].Value == key {
 			node.Content[i+1] = value
 			return
 		}
 	}
-	node.Content = append(node.Content, &yamlv3.Node{Kind: yamlv3.ScalarNode, Value: key}, value)
+	node.Content = append(node.Content, &yamlv3.Node{Kind: yamlv3.ScalarNode, Value: key, Style: keyStyle}, value)
 }
 
 func namedItem(list *yamlv3.Node, name string) *yamlv3.Node {

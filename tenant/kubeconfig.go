@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -24,6 +26,9 @@ type Kubeconfig struct {
 	Namespace string
 	// Extension is what `use` wrote into the context, nil where it did not.
 	Extension *Extension
+	// Broken is why the context's extension can't be read. Then no tenant is
+	// resolved, and `use` writes it anew.
+	Broken error
 
 	config *clientcmdapi.Config
 	rules  *clientcmd.ClientConfigLoadingRules
@@ -40,18 +45,17 @@ func LoadKubeconfig(explicitFile, context string) (*Kubeconfig, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = explicitFile
 	rules.Warner = func(error) {} // of missing files in KUBECONFIG, as kubectl ignores them
-	files := strings.Join(rules.GetLoadingPrecedence(), ", ")
+	paths := rules.GetLoadingPrecedence()
 	if explicitFile != "" {
-		files = explicitFile
+		paths = []string{explicitFile}
 	}
+	files := strings.Join(paths, ", ")
 	config, err := rules.Load()
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("kubeconfig %s can't be read: %w", files, err)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("kubeconfig %s does not exist", files)
 	case err != nil:
-		return nil, fmt.Errorf("kubeconfig %s can't be understood: %s", files, oneLine(err))
+		return nil, explainLoad(paths, err)
 	}
 	k := &Kubeconfig{config: config, rules: rules}
 	if len(config.Contexts) == 0 {
@@ -83,9 +87,31 @@ func LoadKubeconfig(explicitFile, context string) (*Kubeconfig, error) {
 	}
 	k.Extension, err = readExtension(kctx)
 	if err != nil {
-		return nil, fmt.Errorf("context %q in kubeconfig %s: %w; write it anew with: helm tenant use TENANT", k.Context, kctx.LocationOfOrigin, err)
+		k.Broken = fmt.Errorf("context %q in kubeconfig %s: %w", k.Context, kctx.LocationOfOrigin, err)
 	}
 	return k, nil
+}
+
+// explainLoad names the first file that client-go could not load, and says why:
+// its own error is one text about all files that names types of Go's.
+func explainLoad(files []string, err error) error {
+	for _, file := range files {
+		_, why := clientcmd.LoadFromFile(file)
+		var atPath *fs.PathError
+		var kind *json.UnmarshalTypeError
+		switch {
+		case why == nil, errors.Is(why, fs.ErrNotExist):
+			continue
+		case errors.As(why, &atPath):
+			return fmt.Errorf("kubeconfig %s can't be read: %w", file, atPath.Err)
+		case runtime.IsNotRegisteredError(why), strings.HasPrefix(why.Error(), "couldn't get version/kind"):
+			return fmt.Errorf("kubeconfig %s is not one: it does not hold a Config of apiVersion v1", file)
+		case errors.As(why, &kind):
+			return fmt.Errorf("kubeconfig %s can't be understood: %s can't be a %s", file, kind.Field, kind.Value)
+		}
+		return fmt.Errorf("kubeconfig %s can't be understood: %s", file, strings.TrimPrefix(oneLine(why), "yaml: "))
+	}
+	return fmt.Errorf("kubeconfig %s can't be understood: %s", strings.Join(files, ", "), oneLine(err))
 }
 
 // ClientConfig is what client-go makes its clients from; it answers for this
@@ -96,6 +122,9 @@ func (k *Kubeconfig) ClientConfig() clientcmd.ClientConfig {
 	}
 	return clientcmd.NewNonInteractiveClientConfig(*k.config, k.Context, &clientcmd.ConfigOverrides{}, k.rules)
 }
+
+// IsCurrent says whether this is the kubeconfig's current context.
+func (k *Kubeconfig) IsCurrent() bool { return k.config.CurrentContext == k.Context }
 
 // File is the file that defines the context; empty when there is none.
 func (k *Kubeconfig) File() string {
@@ -124,6 +153,15 @@ func contextNames(config *clientcmdapi.Config) string {
 		names = append(names[:few], fmt.Sprintf("and %d more", len(names)-few))
 	}
 	return strings.Join(names, ", ")
+}
+
+// reason is what the system said, without the call and the path before it.
+func reason(err error) error {
+	var atPath *fs.PathError
+	if errors.As(err, &atPath) {
+		return atPath.Err
+	}
+	return err
 }
 
 // oneLine is the error's text without line breaks: client-go reports several

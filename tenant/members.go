@@ -26,24 +26,24 @@ func (m Members) IsZero() bool {
 func (m Members) Validate() []error {
 	var problems []error
 	for _, list := range []struct {
-		what  string
-		names []string
-	}{{"user", m.Users}, {"group", m.Groups}, {"service-account", m.ServiceAccounts}} {
-		for _, name := range list.names {
+		what, field string
+		names       []string
+	}{{"user", "users", m.Users}, {"group", "groups", m.Groups}, {"service-account", "serviceAccounts", m.ServiceAccounts}} {
+		for i, name := range list.names {
 			if strings.TrimSpace(name) == "" {
-				problems = append(problems, fmt.Errorf("%s: an empty name", list.what))
+				problems = append(problems, at(fmt.Errorf("%s: an empty name", list.what), "members", list.field, i))
 			}
 		}
 	}
-	for _, u := range m.Users {
+	for i, u := range m.Users {
 		if rest, found := strings.CutPrefix(u, serviceAccountPrefix); found {
-			problems = append(problems, fmt.Errorf("user: %q is a service account: give it as --service-account %s", u, rest))
+			problems = append(problems, at(fmt.Errorf("user: %q is a service account: give it as --service-account %s", u, rest), "members", "users", i))
 		}
 	}
-	for _, sa := range m.ServiceAccounts {
+	for i, sa := range m.ServiceAccounts {
 		ns, name, found := strings.Cut(sa, ":")
 		if sa != "" && (!found || len(validation.IsDNS1123Label(ns)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0) {
-			problems = append(problems, fmt.Errorf("service-account: %q is not NAMESPACE:NAME", sa))
+			problems = append(problems, at(fmt.Errorf("service-account: %q is not NAMESPACE:NAME", sa), "members", "serviceAccounts", i))
 		}
 	}
 	return problems

@@ -49,11 +49,15 @@ type LabelsOf func(ctx context.Context, namespace string) (labels, annotations m
 type UnresolvedError struct {
 	Where     string
 	Namespace string
-	// Why is what the API answered when it was asked for the namespace.
+	// Why is what the API answered when it was asked for the namespace. It was
+	// not asked where Namespace is empty.
 	Why error
 }
 
 func (e *UnresolvedError) Error() string {
+	if e.Namespace == "" {
+		return "no tenant is known for " + e.Where
+	}
 	text := fmt.Sprintf("no tenant is known for %s, namespace %q", e.Where, e.Namespace)
 	if e.Why != nil {
 		return text + ": " + oneLine(e.Why)
@@ -68,6 +72,9 @@ func (e *UnresolvedError) Unwrap() error { return e.Why }
 // guesses: where two things that were said contradict each other, or where
 // nothing answers, it returns an error.
 func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf) (Resolved, error) {
+	if k.Broken != nil {
+		return Resolved{}, fmt.Errorf("%w; write it anew with: helm tenant use TENANT", k.Broken)
+	}
 	for _, by := range []struct {
 		name string
 		rule Rule
@@ -136,6 +143,10 @@ func (k *Kubeconfig) resolveByLabel(ctx context.Context, engine Engine, labelsOf
 	home := annotations[AnnotationHome]
 	if home == "" {
 		home = engine.ConventionalHome(name)
+	}
+	if err := checkNamespace("its annotation "+AnnotationHome, home); err != nil {
+		unresolved.Why = err
+		return Resolved{}, unresolved
 	}
 	// One of its namespaces, perhaps of several; the context's own is enough
 	// to know that no other needs to be named.

@@ -154,14 +154,14 @@ func (t Tenant) Validate() []error {
 		}
 	}
 	if err := CheckName(t.Name); err != nil {
-		return []error{err}
+		return []error{at(err, "name")}
 	}
-	add(t.checkEngine())
+	add(at(t.checkEngine(), "engine"))
 	seen := map[string]bool{}
-	for _, ns := range t.Namespaces {
-		add(checkNamespace("namespaces", ns))
+	for i, ns := range t.Namespaces {
+		add(at(checkNamespace("namespaces", ns), "namespaces", i))
 		if ns != "" && seen[ns] {
-			add(fmt.Errorf("namespaces: %q stands there twice", ns))
+			add(at(fmt.Errorf("namespaces: %q stands there twice", ns), "namespaces", i))
 		}
 		seen[ns] = true
 	}
@@ -169,13 +169,13 @@ func (t Tenant) Validate() []error {
 		add(fmt.Errorf("tenant %q has no namespaces: name at least one with --namespaces", t.Name))
 	}
 	if t.HomeNamespace != "" {
-		add(checkNamespace("home namespace", t.HomeNamespace))
+		add(at(checkNamespace("home namespace", t.HomeNamespace), "homeNamespace"))
 	}
-	if slices.Contains(t.Namespaces, t.Home()) {
-		add(fmt.Errorf("namespace %q is the home namespace of tenant %q and can not be one of its namespaces: what runs there could take over its %s", t.Home(), t.Name, t.Engine.DeployerAccount()))
+	if i := slices.Index(t.Namespaces, t.Home()); i >= 0 {
+		add(at(fmt.Errorf("namespace %q is the home namespace of tenant %q and can not be one of its namespaces: what runs there could take over its %s", t.Home(), t.Name, t.Engine.DeployerAccount()), "namespaces", i))
 	}
 	if why := content.IsPathSegmentName(t.Role); len(why) > 0 {
-		add(fmt.Errorf("role: %q is not a ClusterRole's name: %s", t.Role, why[0]))
+		add(at(fmt.Errorf("role: %q is not a ClusterRole's name: %s", t.Role, why[0]), "role"))
 	}
 	problems = append(problems, t.Tiller.validate()...)
 	problems = append(problems, t.Members.Validate()...)
@@ -193,31 +193,31 @@ func (t Tenant) checkEngine() error {
 func (s Tiller) validate() []error {
 	var problems []error
 	if s.Storage != "" && s.Storage != StorageSecret && s.Storage != StorageConfigMap {
-		problems = append(problems, fmt.Errorf("storage: %q is not one of %s, %s", s.Storage, StorageSecret, StorageConfigMap))
+		problems = append(problems, at(fmt.Errorf("storage: %q is not one of %s, %s", s.Storage, StorageSecret, StorageConfigMap), "tiller", "storage"))
 	}
 	if s.HistoryMax != nil && *s.HistoryMax < 0 {
-		problems = append(problems, fmt.Errorf("history-max: %d is negative; 0 keeps every revision", *s.HistoryMax))
+		problems = append(problems, at(fmt.Errorf("history-max: %d is negative; 0 keeps every revision", *s.HistoryMax), "tiller", "historyMax"))
 	}
 	if s.Replicas != nil && *s.Replicas < 1 {
-		problems = append(problems, fmt.Errorf("replicas: %d; a Tiller needs at least 1", *s.Replicas))
+		problems = append(problems, at(fmt.Errorf("replicas: %d; a Tiller needs at least 1", *s.Replicas), "tiller", "replicas"))
 	}
 	for key, value := range s.Resources {
 		if _, err := resource.ParseQuantity(value); err != nil {
-			problems = append(problems, fmt.Errorf("resources: %s=%s is not a quantity such as 100m or 64Mi", key, value))
+			problems = append(problems, at(fmt.Errorf("resources: %s=%s is not a quantity such as 100m or 64Mi", key, value), "tiller", "resources", key))
 		}
 		kind, name, found := strings.Cut(key, ".")
 		if !found || name == "" || (kind != "requests" && kind != "limits") {
-			problems = append(problems, fmt.Errorf("resources: %q is not requests.NAME or limits.NAME, such as requests.memory", key))
+			problems = append(problems, at(fmt.Errorf("resources: %q is not requests.NAME or limits.NAME, such as requests.memory", key), "tiller", "resources", key))
 		}
 	}
 	for key, value := range s.NodeSelector {
 		if why := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(why) > 0 {
-			problems = append(problems, fmt.Errorf("node-selector: %s=%s is not a label: %s", key, value, why[0]))
+			problems = append(problems, at(fmt.Errorf("node-selector: %s=%s is not a label: %s", key, value, why[0]), "tiller", "nodeSelector", key))
 		}
 	}
-	for _, secret := range s.ImagePullSecrets {
+	for i, secret := range s.ImagePullSecrets {
 		if why := validation.IsDNS1123Subdomain(secret); len(why) > 0 {
-			problems = append(problems, fmt.Errorf("image-pull-secret: %q is not a Secret's name", secret))
+			problems = append(problems, at(fmt.Errorf("image-pull-secret: %q is not a Secret's name", secret), "tiller", "imagePullSecrets", i))
 		}
 	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
@@ -236,7 +236,7 @@ func (t Tenant) Record() (string, error) {
 // error: a newer helm-tenant wrote it, and what it means can't be guessed.
 func ParseRecord(text string) (Tenant, error) {
 	var t Tenant
-	if err := yaml.UnmarshalStrict([]byte(text), &t); err != nil {
+	if err := unmarshalStrict(text, &t); err != nil {
 		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, err)
 	}
 	return t, nil

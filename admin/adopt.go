@@ -1,0 +1,162 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/tenant"
+)
+
+// RiskOutsideReleases leaves releases behind that the narrowed Tiller can't
+// manage any more.
+const RiskOutsideReleases Risk = "outside-releases"
+
+// adoption is what must be known of a Tiller made by hand before it is taken
+// over, and what goes when it is.
+type adoption struct {
+	// service is Tiller's Service, which helm itself does not use.
+	service *unstructured.Unstructured
+	// bindings are those of others that give its account rights.
+	bindings []*unstructured.Unstructured
+}
+
+func tillerKey(home string) cluster.Key {
+	return cluster.Key{Kind: "Deployment", Namespace: home, Name: install.DeploymentName}
+}
+
+// lookToAdopt finds out what a Tiller made by hand has: where it stores its
+// releases, which of them live outside the tenant's namespaces, and through
+// which bindings it has more rights than the tenant should.
+func (b *builder) lookToAdopt(ctx context.Context, c *cluster.Client) error {
+	t := &b.tenant
+	if !b.request.Adopt || t.Engine != tenant.EngineTiller {
+		return nil
+	}
+	home := t.Home()
+	serviceKey := cluster.Key{Kind: "Service", Namespace: home, Name: install.DeploymentName}
+	if err := c.Lookup(ctx, b.live, []cluster.Key{tillerKey(home), serviceKey}); err != nil {
+		return err
+	}
+	var d appsv1.Deployment
+	found, err := b.live.Into(tillerKey(home), &d)
+	if err != nil || !found || d.Labels[tenant.LabelTenant] != "" {
+		return err
+	}
+	b.adopted = &adoption{}
+	tiller := tillerOf(d)
+	if stores := StorageOf(tiller.Command); stores != t.Tiller.Storage {
+		if b.request.Tenant.Tiller.Storage != "" {
+			return Invalid{fmt.Errorf("the Tiller in namespace %q stores its releases as %ss and would not find them as %ss: say storage %s", home, stores, t.Tiller.Storage, stores)}
+		}
+		t.Tiller.Storage = stores
+	}
+	if tiller.Account != t.Engine.DeployerAccount() {
+		account := tiller.Account
+		if account == "" {
+			account = "default"
+		}
+		b.notes = append(b.notes, fmt.Sprintf("Tiller no longer runs as service account %q of namespace %q, which keeps the rights that it has", account, home))
+	}
+	if service := b.live.Get(serviceKey); service != nil && service.GetLabels()["app"] == "helm" && service.GetLabels()["name"] == "tiller" {
+		b.adopted.service = service
+	}
+	if err := b.findOutsideReleases(ctx, c); err != nil {
+		return err
+	}
+	return b.findForeignRights(ctx, c)
+}
+
+// findOutsideReleases refuses to narrow a Tiller that has releases elsewhere,
+// unless that is accepted.
+func (b *builder) findOutsideReleases(ctx context.Context, c *cluster.Client) error {
+	t := b.tenant
+	if t.AllNamespaces {
+		return nil
+	}
+	records, err := c.Records(ctx, t.Home())
+	if err != nil {
+		return err
+	}
+	var outside []string
+	for _, r := range releasesOf(records) {
+		if !r.Gone() && r.Problem == "" && !slices.Contains(t.Namespaces, r.Namespace) {
+			outside = append(outside, fmt.Sprintf("%s in namespace %s", r.Name, r.Namespace))
+		}
+	}
+	if len(outside) == 0 {
+		return nil
+	}
+	if !b.request.Accepted.has(RiskOutsideReleases) {
+		return &RiskError{RiskOutsideReleases, fmt.Sprintf("%d releases live outside the tenant's namespaces, and its Tiller could no longer manage them: %s", len(outside), strings.Join(outside, ", "))}
+	}
+	b.notes = append(b.notes, "its Tiller can no longer manage these releases: "+strings.Join(outside, ", "))
+	return nil
+}
+
+// findForeignRights finds the bindings that name Tiller's account and were not
+// made by helm-tenant: with them it would not be narrowed.
+func (b *builder) findForeignRights(ctx context.Context, c *cluster.Client) error {
+	for _, kind := range []string{"ClusterRoleBinding", "RoleBinding"} {
+		bindings, err := c.List(ctx, kind, "", metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, binding := range bindings {
+			if binding.GetLabels()[tenant.LabelTenant] != "" {
+				continue
+			}
+			var typed rbacv1.RoleBinding // the fields that count are the same
+			if err := cluster.Typed(binding, &typed); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(typed.Subjects, b.isDeployer) {
+				b.adopted.bindings = append(b.adopted.bindings, binding)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *builder) isDeployer(s rbacv1.Subject) bool {
+	account := b.tenant.Engine.DeployerAccount()
+	return s.Kind == rbacv1.ServiceAccountKind && s.Name == account && s.Namespace == b.tenant.Home() ||
+		s.Kind == rbacv1.UserKind && s.Name == "system:serviceaccount:"+b.tenant.Home()+":"+account
+}
+
+// planAdoption takes away what an adopted Tiller had and should not have, after
+// everything that it needs is there.
+func (b *builder) planAdoption(plan *cluster.Plan) error {
+	if b.adopted == nil {
+		return nil
+	}
+	if b.adopted.service != nil {
+		plan.Remove(b.adopted.service)
+	}
+	for _, binding := range b.adopted.bindings {
+		var typed rbacv1.RoleBinding
+		if err := cluster.Typed(binding, &typed); err != nil {
+			return err
+		}
+		what := fmt.Sprintf("%s -> %s %s", cluster.KeyOf(binding), typed.RoleRef.Kind, typed.RoleRef.Name)
+		left := slices.DeleteFunc(slices.Clone(typed.Subjects), b.isDeployer)
+		if len(left) == 0 {
+			b.notes = append(b.notes, "taken from Tiller: "+what)
+			plan.Remove(binding)
+			continue
+		}
+		b.notes = append(b.notes, fmt.Sprintf("taken from Tiller, and left to its %d other subjects: %s", len(left), what))
+		if err := plan.SetSubjects(binding, left); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// Description is one tenant in full, as far as the caller may see it.
+type Description struct {
+	tenant.Tenant
+	Home string
+	// In are the tenant's namespaces and who has rights there.
+	In       []NamespaceOf
+	Running  *Tiller
+	Pods     []PodOf
+	Releases []Release
+	// Drift is what would have to be written for the objects to be what the
+	// record says; Foreign is why that can't be told.
+	Drift   []cluster.Change
+	Foreign string
+	// Unseen is what the caller may not read.
+	Unseen []string
+}
+
+// NamespaceOf is one of the tenant's namespaces and who has rights there.
+type NamespaceOf struct {
+	Name string `json:"name"`
+	// Missing says that the namespace does not exist.
+	Missing  bool      `json:"missing,omitempty"`
+	Bindings []Binding `json:"bindings,omitempty"`
+}
+
+// Binding is a RoleBinding in short.
+type Binding struct {
+	Name     string   `json:"name"`
+	Role     string   `json:"role"`
+	Subjects []string `json:"subjects"`
+	// Ours says whether helm-tenant made it for this tenant.
+	Ours bool `json:"ours"`
+}
+
+// PodOf is a Tiller's pod in short.
+type PodOf struct {
+	Name  string `json:"name"`
+	Phase string `json:"phase"`
+	Ready bool   `json:"ready"`
+	Node  string `json:"node,omitempty"`
+}
+
+// Describe reads all that there is of a tenant. What the caller may not read is
+// named in Unseen: a member sees the record and Tiller's pods.
+func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Description, error) {
+	t, err := Find(ctx, c, name, home)
+	if err != nil {
+		return nil, err
+	}
+	d := &Description{Tenant: t, Home: t.Home()}
+	// see says whether what was asked for could be read.
+	see := func(what string, err error) (bool, error) {
+		if apierrors.IsForbidden(err) {
+			d.Unseen = append(d.Unseen, what)
+			return false, nil
+		}
+		return err == nil, err
+	}
+	pods, err := c.TillerPods(ctx, d.Home)
+	if ok, err := see("Tiller's pods", err); err != nil {
+		return nil, err
+	} else if ok {
+		for _, pod := range pods {
+			d.Pods = append(d.Pods, PodOf{pod.Name, string(pod.Status.Phase), install.PodReady(pod), pod.Spec.NodeName})
+		}
+	}
+	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", d.Home, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+	if ok, err := see("Tiller's settings", err); err != nil {
+		return nil, err
+	} else if ok && len(deployments) > 0 {
+		tiller := tillerOf(deployments[0])
+		d.Running = &tiller
+	}
+	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", d.Home, metav1.ListOptions{FieldSelector: "metadata.name=" + rbac.MemberName})
+	if ok, err := see("members", err); err != nil {
+		return nil, err
+	} else if ok && len(bindings) > 0 {
+		d.Members = tenant.MembersOf(bindings[0].Subjects)
+	}
+	records, err := c.Records(ctx, d.Home)
+	if ok, err := see("releases", err); err != nil {
+		return nil, err
+	} else if ok {
+		d.Releases = releasesOf(records)
+	}
+	for _, ns := range t.Namespaces {
+		in, err := describeNamespace(ctx, c, name, ns)
+		if ok, err := see("bindings in namespace "+ns, err); err != nil {
+			return nil, err
+		} else if ok {
+			d.In = append(d.In, in)
+		} else {
+			d.In = append(d.In, NamespaceOf{Name: ns})
+		}
+	}
+	if len(d.Unseen) == 0 {
+		return d, d.findDrift(ctx, c)
+	}
+	return d, nil
+}
+
+func describeNamespace(ctx context.Context, c *cluster.Client, name, ns string) (NamespaceOf, error) {
+	in := NamespaceOf{Name: ns}
+	_, _, err := c.NamespaceLabels(ctx, ns)
+	if apierrors.IsNotFound(err) {
+		in.Missing = true
+		return in, nil
+	}
+	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", ns, metav1.ListOptions{})
+	if err != nil {
+		return in, err
+	}
+	for _, b := range bindings {
+		in.Bindings = append(in.Bindings, Binding{
+			Name: b.Name, Role: b.RoleRef.Kind + " " + b.RoleRef.Name,
+			Subjects: tenant.MembersOf(b.Subjects).Names(),
+			Ours:     b.Labels[tenant.LabelTenant] == name,
+		})
+	}
+	// Ours first.
+	slices.SortStableFunc(in.Bindings, func(a, b Binding) int {
+		switch {
+		case a.Ours == b.Ours:
+			return 0
+		case a.Ours:
+			return -1
+		}
+		return 1
+	})
+	return in, nil
+}
+
+// findDrift compares the objects that are there with what the record says.
+func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
+	version := ""
+	if d.Running != nil {
+		version = d.Running.Version // a Tiller of another version than the client's is no drift
+	}
+	prepared, err := Prepare(ctx, c, Request{Tenant: tenant.Tenant{Name: d.Name}, ClientVersion: version, CreateNamespaces: true, Share: true, Accepted: Risks})
+	var notOurs *cluster.NotOursError
+	switch {
+	case errors.As(err, &notOurs):
+		d.Foreign = notOurs.Error()
+		return nil
+	case err != nil:
+		return fmt.Errorf("comparing with the record: %w", err)
+	}
+	d.Drift = prepared.Plan.Ordered()
+	return nil
+}

@@ -1,0 +1,167 @@
+package admin
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// Tiller is what can be said of a Tiller from its Deployment.
+type Tiller struct {
+	Namespace string   `json:"namespace"`
+	Image     string   `json:"image"`
+	Version   string   `json:"version,omitempty"`
+	Command   []string `json:"command,omitempty"`
+	Account   string   `json:"serviceAccount,omitempty"`
+	Desired   int32    `json:"desired"`
+	Ready     int32    `json:"ready"`
+	// owner is the tenant that it is labelled for, empty for an unmanaged one.
+	owner string
+}
+
+// Overview is one tenant in the list of all.
+type Overview struct {
+	tenant.Tenant
+	Home   string  `json:"home"`
+	Tiller *Tiller `json:"running,omitempty"`
+	// Releases counts the releases by the status of their newest revision.
+	Releases map[string]int `json:"releases,omitempty"`
+	// Problem is what is wrong with its record.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Inventory is what a cluster holds of tenants and Tillers.
+type Inventory struct {
+	Tenants []Overview
+	// Unmanaged are the Tillers that no tenant has.
+	Unmanaged []Unmanaged
+	// Unseen says what the caller may not read, and so what is missing here.
+	Unseen []error
+}
+
+// Unmanaged is a Tiller that was not made by helm-tenant.
+type Unmanaged struct {
+	Tiller
+	Releases map[string]int `json:"releases,omitempty"`
+}
+
+// TakeInventory reads it with a handful of paged lists, however many tenants
+// there are.
+func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
+	records, err := cluster.List[corev1.ConfigMap](ctx, c, "ConfigMap", "", metav1.ListOptions{
+		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + tenant.RecordName})
+	if err != nil {
+		return nil, err
+	}
+	var inventory Inventory
+	seen := func(err error) bool {
+		if err != nil {
+			inventory.Unseen = append(inventory.Unseen, err)
+		}
+		return err == nil
+	}
+	members := map[string]tenant.Members{}
+	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", "", metav1.ListOptions{
+		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.MemberName})
+	if seen(err) {
+		for _, b := range bindings {
+			members[b.Namespace] = tenant.MembersOf(b.Subjects)
+		}
+	}
+	tillers, err := Tillers(ctx, c)
+	seen(err)
+	revisions, err := c.Revisions(ctx)
+	seen(err)
+
+	homes := map[string]bool{}
+	for _, record := range records {
+		o := Overview{Home: record.Namespace, Releases: countByStatus(revisions[record.Namespace])}
+		t, err := tenant.ParseRecord(record.Data[tenant.RecordKey])
+		if err != nil {
+			t.Name = record.Labels[tenant.LabelTenant]
+			o.Problem = err.Error()
+		}
+		o.Tenant = t.WithDefaults()
+		o.Members = members[record.Namespace]
+		homes[record.Namespace] = true
+		if at := slices.IndexFunc(tillers, func(tiller Tiller) bool {
+			return tiller.Namespace == record.Namespace && tiller.owner == t.Name
+		}); at >= 0 {
+			o.Tiller = &tillers[at]
+		}
+		inventory.Tenants = append(inventory.Tenants, o)
+	}
+	for _, tiller := range tillers {
+		if tiller.owner == "" || !homes[tiller.Namespace] {
+			inventory.Unmanaged = append(inventory.Unmanaged, Unmanaged{tiller, countByStatus(revisions[tiller.Namespace])})
+		}
+	}
+	slices.SortFunc(inventory.Tenants, func(a, b Overview) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(inventory.Unmanaged, func(a, b Unmanaged) int { return strings.Compare(a.Namespace, b.Namespace) })
+	return &inventory, nil
+}
+
+func countByStatus(revisions []cluster.Revision) map[string]int {
+	if len(revisions) == 0 {
+		return nil
+	}
+	count := map[string]int{}
+	for _, r := range cluster.Latest(revisions) {
+		count[r.Status]++
+	}
+	return count
+}
+
+// Tillers are all Deployments that a Helm 2 client would take for a Tiller.
+func Tillers(ctx context.Context, c *cluster.Client) ([]Tiller, error) {
+	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", "", metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+	if err != nil {
+		return nil, err
+	}
+	var tillers []Tiller
+	for _, d := range deployments {
+		tillers = append(tillers, tillerOf(d))
+	}
+	return tillers, nil
+}
+
+func tillerOf(d appsv1.Deployment) Tiller {
+	t := Tiller{
+		Namespace: d.Namespace, Account: d.Spec.Template.Spec.ServiceAccountName,
+		Desired: 1, Ready: d.Status.ReadyReplicas, owner: d.Labels[tenant.LabelTenant],
+	}
+	if d.Spec.Replicas != nil {
+		t.Desired = *d.Spec.Replicas
+	}
+	for _, container := range d.Spec.Template.Spec.Containers {
+		if container.Name == "tiller" || len(d.Spec.Template.Spec.Containers) == 1 {
+			t.Image, t.Version = container.Image, install.ImageVersion(container.Image)
+			t.Command = append(slices.Clone(container.Command), container.Args...)
+		}
+	}
+	return t
+}
+
+// StorageOf is where a Tiller with that command keeps its releases; its own
+// default is ConfigMaps (k8s.io/helm/cmd/tiller).
+func StorageOf(command []string) tenant.Storage {
+	for i, word := range command {
+		if value, found := strings.CutPrefix(strings.TrimLeft(word, "-"), "storage="); found {
+			return tenant.Storage(value)
+		}
+		if strings.TrimLeft(word, "-") == "storage" && i+1 < len(command) {
+			return tenant.Storage(command[i+1])
+		}
+	}
+	return tenant.StorageConfigMap
+}

@@ -1,0 +1,374 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+type applyOptions struct {
+	files            []string
+	request          admin.Request
+	risks            []string
+	dryRun           bool
+	detailedExitCode bool
+	prune            bool
+	destroy          destroyOptions
+	wait             bool
+	timeout          time.Duration
+	output           string
+}
+
+func newApply(s *session) *cobra.Command {
+	o := &applyOptions{}
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE|FOLDER|-",
+		Short: "Make the cluster what a tenants file says",
+		Long: `Make the cluster what a tenants file says.
+
+The file is the whole truth for the tenants that it names: members and namespaces
+that it leaves out are taken away, and said. Tenants that it does not name are
+left alone, unless --prune is given.
+
+Exit codes: 0 done, 1 nothing was done, 3 some tenants failed; with
+--detailed-exitcode 2 when something differed.`,
+		Example: `  helm tenant apply -f tenants.yaml --dry-run
+  helm tenant apply -f tenants.yaml --create-namespaces
+  helm tenant export | helm tenant apply -f -`,
+		Args: noArguments,
+	}
+	f, r := cmd.Flags(), &o.request
+	f.StringSliceVarP(&o.files, "filename", "f", nil, "tenants file, folder of .yaml files, or - for standard input; repeatable")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the difference, and write nothing")
+	f.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 2 when something differed")
+	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
+	f.BoolVar(&r.Share, "share", false, "allow a namespace in two tenants")
+	f.BoolVar(&r.Adopt, "adopt", false, "take over objects that were not made by helm-tenant")
+	f.StringSliceVar(&o.risks, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	f.BoolVar(&o.prune, "prune", false, "also destroy the tenants that the file does not name")
+	f.BoolVar(&o.destroy.deleteReleases, "delete-releases", false, "with --prune: delete the releases of tenants that go")
+	f.BoolVar(&o.destroy.keepReleases, "keep-releases", false, "with --prune: leave what their releases made")
+	f.BoolVar(&o.destroy.yes, "yes", false, "with --prune: do not ask")
+	f.BoolVar(&o.wait, "wait", false, "wait until every Tiller that was written is ready")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
+	outputFlag(cmd, &o.output, "text", "json", "yaml")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(o.files) == 0 {
+			return asUsage(cmd, errors.New("no file is named: give -f FILE"))
+		}
+		accepted, err := admin.ParseAccepted(o.risks)
+		if err != nil {
+			return asUsage(cmd, err)
+		}
+		if o.destroy.deleteReleases && o.destroy.keepReleases {
+			return asUsage(cmd, errors.New("--delete-releases and --keep-releases contradict each other"))
+		}
+		r.Accepted = accepted
+		r.Exact = true
+		return s.apply(cmd.Context(), o)
+	}
+	return cmd
+}
+
+// readTenants reads all files; everything that is wrong in any of them is in
+// the error.
+func (s *session) readTenants(files []string) ([]tenant.Located, error) {
+	var all []tenant.Located
+	var wrong problems
+	read := func(name string, text []byte) {
+		located, problems := tenant.ParseFile(name, text)
+		all = append(all, located...)
+		wrong = append(wrong, problems...)
+	}
+	for _, name := range files {
+		if name == "-" {
+			text, err := io.ReadAll(s.env.Stdin)
+			if err != nil {
+				return nil, err
+			}
+			read("standard input", text)
+			continue
+		}
+		names, err := yamlFiles(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return nil, err
+			}
+			read(name, text)
+		}
+	}
+	first := map[string]tenant.Located{}
+	for _, t := range all {
+		if before, twice := first[t.Name]; twice && before.File != t.File {
+			wrong = append(wrong, fmt.Errorf("%s:%d: tenant %q stands in %s:%d, too", t.File, t.Line, t.Name, before.File, before.Line))
+		}
+		first[t.Name] = t
+	}
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
+	return all, nil
+}
+
+// yamlFiles is the file, or the .yaml and .yml files of the folder, sorted.
+func yamlFiles(name string) ([]string, error) {
+	info, err := os.Stat(name)
+	if err != nil || !info.IsDir() {
+		return []string{name}, err
+	}
+	var names []string
+	err = filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)) {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("folder %s has no .yaml file in it", name)
+	}
+	return names, err
+}
+
+func (s *session) apply(ctx context.Context, o *applyOptions) error {
+	located, err := s.readTenants(o.files)
+	if err != nil {
+		return err
+	}
+	requests, err := o.requests(located)
+	if err != nil {
+		return err
+	}
+	k, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	version, err := s.tillerVersion(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range requests {
+		requests[i].ClientVersion = version
+	}
+	outcomes, err := admin.PrepareAll(ctx, client, requests)
+	if err != nil {
+		return fmt.Errorf("apply in %s: %w", client.Where(), err)
+	}
+	shared := admin.TakeShared(outcomes)
+	surplus, err := s.surplus(ctx, client, o, requests)
+	if err != nil {
+		return err
+	}
+	differs := len(shared.Changes) > 0 || len(surplus) > 0
+	for _, outcome := range outcomes {
+		differs = differs || outcome.Err == nil && len(outcome.Prepared.Plan.Changes) > 0
+	}
+	if o.dryRun {
+		if err := s.printDiff(o.output, outcomes, shared, surplus); err != nil {
+			return err
+		}
+	} else {
+		if err := admin.ApplyAll(ctx, client, requests, outcomes, shared, s.progress(len(requests))); err != nil {
+			return fmt.Errorf("apply in %s: %w", client.Where(), err)
+		}
+		if o.wait {
+			s.waitForAll(ctx, client, outcomes, o.timeout)
+		}
+		outcomes = append(outcomes, s.pruneTenants(ctx, k, client, o, surplus)...)
+		if err := s.printApplied(o.output, outcomes); err != nil {
+			return err
+		}
+	}
+	return s.judge(outcomes, differs && o.detailedExitCode)
+}
+
+// requests are what the file's tenants ask for; overlaps between them are found
+// before anything is read from the cluster.
+func (o *applyOptions) requests(located []tenant.Located) ([]admin.Request, error) {
+	var requests []admin.Request
+	for _, l := range located {
+		r := o.request
+		r.Tenant = l.Tenant
+		requests = append(requests, r)
+	}
+	if overlaps := admin.Overlaps(requests); len(overlaps) > 0 {
+		wrong := problems(overlaps)
+		return nil, withHint(wrong, "a namespace in two tenants on purpose: --share")
+	}
+	return requests, nil
+}
+
+// surplus are the tenants of the cluster that the files do not name.
+func (s *session) surplus(ctx context.Context, client *cluster.Client, o *applyOptions, requests []admin.Request) ([]string, error) {
+	if !o.prune {
+		return nil, nil
+	}
+	homes, err := client.Homes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range requests {
+		delete(homes, r.Tenant.Name)
+	}
+	var names []string
+	for name := range homes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(names) > 0 && !o.dryRun && !o.destroy.yes && !isTerminal(s.env.Stdin) {
+		return nil, withHint(fmt.Errorf("--prune would destroy %d tenants (%s), and there is no terminal to confirm it on", len(names), brief(names)), "add --yes")
+	}
+	return names, nil
+}
+
+// pruneTenants destroys the surplus tenants under destroy's rules.
+func (s *session) pruneTenants(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, o *applyOptions, names []string) []admin.Outcome {
+	var outcomes []admin.Outcome
+	for _, name := range names {
+		d := o.destroy
+		d.wait, d.timeout = o.wait, o.timeout
+		outcomes = append(outcomes, admin.Outcome{Name: name, Err: s.destroyTenant(ctx, k, client, name, &d)})
+	}
+	return outcomes
+}
+
+// progress says how far it is: on a terminal in one line that changes, else a
+// line now and then.
+func (s *session) progress(total int) func(admin.Outcome) {
+	count, last := 0, time.Time{}
+	terminal := isTerminal(s.env.Stderr)
+	return func(admin.Outcome) {
+		count++
+		switch {
+		case terminal && (count == total || s.env.Now().Sub(last) > 100*time.Millisecond):
+			last = s.env.Now()
+			fmt.Fprintf(s.env.Stderr, "\r%d of %d tenants", count, total)
+			if count == total {
+				fmt.Fprintln(s.env.Stderr)
+			}
+		case !terminal && count%100 == 0:
+			s.say("%d of %d tenants", count, total)
+		}
+	}
+}
+
+// waitForAll waits for the Tillers that were written; one that is not ready in
+// time is that tenant's failure.
+func (s *session) waitForAll(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.Err != nil || len(o.Prepared.Plan.Changes) == 0 {
+			continue
+		}
+		o.Err = client.WaitForTiller(ctx, o.Prepared.Tenant.Home(), func(sentence string) { s.say("%s: Tiller: %s", o.Name, sentence) })
+	}
+}
+
+// judge turns what came of the tenants into an exit code and, at the end where
+// it is seen, what failed and why.
+func (s *session) judge(outcomes []admin.Outcome, differed bool) error {
+	var failed []admin.Outcome
+	for _, o := range outcomes {
+		if o.Err != nil {
+			failed = append(failed, o)
+		}
+	}
+	if len(failed) == 0 {
+		if differed {
+			return &codeError{code: exitDiffers}
+		}
+		return nil
+	}
+	var lines problems
+	var hints []string
+	for _, o := range failed {
+		lines = append(lines, fmt.Errorf("tenant %q: %w", o.Name, o.Err))
+		for _, hint := range hintsFor(o.Err) {
+			if !slices.Contains(hints, hint) {
+				hints = append(hints, hint)
+			}
+		}
+	}
+	code := exitPartly
+	if len(failed) == len(outcomes) {
+		code = exitFailed
+	}
+	return &codeError{code: code, err: withHint(lines, hints...)}
+}
+
+// printApplied lists what was done to each tenant that changed.
+func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
+	type applied struct {
+		Name   string   `json:"name"`
+		Result string   `json:"result"`
+		Writes int      `json:"writes"`
+		Notes  []string `json:"notes,omitempty"`
+		Error  string   `json:"error,omitempty"`
+	}
+	var items []applied
+	unchanged := 0
+	for _, o := range outcomes {
+		item := applied{Name: o.Name}
+		switch {
+		case o.Err != nil:
+			item.Result, item.Error = "failed", o.Err.Error()
+		case o.Prepared == nil:
+			item.Result = "destroyed"
+		case len(o.Prepared.Plan.Changes) == 0:
+			item.Result = "unchanged"
+			unchanged++
+		case o.Prepared.Existed:
+			item.Result = "changed"
+		default:
+			item.Result = "created"
+		}
+		if o.Prepared != nil {
+			item.Writes, item.Notes = len(o.Prepared.Plan.Changes), o.Prepared.Notes
+		}
+		items = append(items, item)
+	}
+	if output != "text" {
+		return printObject(s.out(), output, struct {
+			APIVersion string    `json:"apiVersion"`
+			Kind       string    `json:"kind"`
+			Items      []applied `json:"items"`
+		}{tenant.APIVersion, "ApplyResult", append([]applied{}, items...)})
+	}
+	for _, item := range items {
+		for _, note := range item.Notes {
+			s.say("Note: tenant %s: %s", item.Name, note)
+		}
+		if item.Result == "created" || item.Result == "changed" {
+			fmt.Fprintf(s.out(), "tenant %s %s, %d writes\n", item.Name, item.Result, item.Writes)
+		}
+	}
+	if unchanged > 0 {
+		fmt.Fprintf(s.out(), "%s unchanged\n", counted(unchanged, "tenant"))
+	}
+	return nil
+}
+
+// counted is like "1 tenant" or "2 tenants".
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

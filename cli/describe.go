@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+func newDescribe(s *session) *cobra.Command {
+	var home, output string
+	cmd := &cobra.Command{
+		Use:   "describe TENANT",
+		Short: "Show one tenant in full",
+		Long: `Show one tenant in full: its members, its namespaces and who has rights there, its
+Tiller, its releases, and where the objects in the cluster differ from its record.
+A member sees less than an admin, and is told what.`,
+		Example: `  helm tenant describe team-a
+  helm tenant describe team-a -o json`,
+		Args: oneTenant,
+	}
+	cmd.Flags().StringVar(&home, "home-namespace", "", "the tenant's home namespace, where you may not list ConfigMaps in the cluster")
+	outputFlag(cmd, &output, "text", "json", "yaml")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.describe(cmd.Context(), args[0], home, output) }
+	return cmd
+}
+
+// homeOf is the home namespace that the context knows for that tenant, else the
+// one that was named.
+func homeOf(k *tenant.Kubeconfig, name, named string) string {
+	if known, found := k.Extension.Find(name); found && named == "" {
+		return known.HomeNamespace
+	}
+	return named
+}
+
+func (s *session) describe(ctx context.Context, name, home, output string) error {
+	k, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	d, err := admin.Describe(ctx, client, name, homeOf(k, name, home))
+	if err != nil {
+		return withHint(fmt.Errorf("describe of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err)...)
+	}
+	if output == "text" {
+		return s.printDescription(d)
+	}
+	drift := cluster.Plan{Changes: d.Drift}
+	return printObject(s.out(), output, struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		tenant.Tenant
+		Home     string              `json:"home"`
+		In       []admin.NamespaceOf `json:"inNamespaces,omitempty"`
+		Running  *admin.Tiller       `json:"running,omitempty"`
+		Pods     []admin.PodOf       `json:"pods,omitempty"`
+		Releases []admin.Release     `json:"releases,omitempty"`
+		Drift    []diffChange        `json:"drift,omitempty"`
+		Foreign  string              `json:"foreign,omitempty"`
+		Unseen   []string            `json:"unseen,omitempty"`
+	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Unseen})
+}
+
+func (s *session) printDescription(d *admin.Description) error {
+	w := s.out()
+	unseen := func(what string) bool { return slices.Contains(d.Unseen, what) }
+	head := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(head, "Name:\t%s\n", d.Name)
+	fmt.Fprintf(head, "Engine:\t%s\n", d.Engine)
+	fmt.Fprintf(head, "Home:\t%s\n", d.Home)
+	fmt.Fprintf(head, "Role:\tClusterRole %s\n", d.Role)
+	members := strings.Join(d.Members.Names(), ", ")
+	if unseen("members") {
+		members = "(you may not see them)"
+	}
+	fmt.Fprintf(head, "Members:\t%s\n", dash(members))
+	if d.Running != nil {
+		fmt.Fprintf(head, "Tiller:\t%s, %d of %d ready\n", d.Running.Image, d.Running.Ready, d.Running.Desired)
+		fmt.Fprintf(head, "Command:\t%s\n", strings.Join(d.Running.Command, " "))
+	}
+	for _, pod := range d.Pods {
+		ready := "not ready"
+		if pod.Ready {
+			ready = "ready"
+		}
+		fmt.Fprintf(head, "Pod:\t%s, %s, %s\n", pod.Name, strings.ToLower(pod.Phase), ready)
+	}
+	if err := head.Flush(); err != nil {
+		return err
+	}
+	if d.AllNamespaces {
+		fmt.Fprintln(w, "\nNamespaces: all")
+	} else {
+		fmt.Fprintln(w, "\nNamespaces, and who has rights there:")
+		printBindings(w, d.In)
+	}
+	printReleases(w, d, unseen("releases"))
+	if d.Foreign != "" {
+		fmt.Fprintf(w, "\nDiffers from the record: %s\n", d.Foreign)
+	}
+	if len(d.Drift) > 0 {
+		fmt.Fprintf(w, "\nDiffers from the record (helm tenant init %s makes it as it should be):\n", d.Name)
+		s.printChanges(diffChanges(&cluster.Plan{Changes: d.Drift}))
+	}
+	if len(d.Unseen) > 0 {
+		fmt.Fprintf(w, "\nNot shown, because you may not read it: %s\n", strings.Join(d.Unseen, ", "))
+	}
+	return nil
+}
+
+func printBindings(w io.Writer, in []admin.NamespaceOf) {
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "  NAMESPACE\tROLE\tSUBJECTS\tBINDING")
+	for _, ns := range in {
+		if ns.Missing {
+			fmt.Fprintf(table, "  %s\t(does not exist)\t-\t-\n", ns.Name)
+		} else if len(ns.Bindings) == 0 {
+			fmt.Fprintf(table, "  %s\t-\t-\t-\n", ns.Name)
+		}
+		for _, b := range ns.Bindings {
+			name := b.Name
+			if !b.Ours {
+				name += " (not ours)"
+			}
+			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", ns.Name, b.Role, dash(strings.Join(b.Subjects, ", ")), name)
+		}
+	}
+	table.Flush()
+}
+
+func printReleases(w io.Writer, d *admin.Description, unseen bool) {
+	if unseen {
+		return
+	}
+	byStatus := map[string]int{}
+	for _, r := range d.Releases {
+		byStatus[r.Status]++
+	}
+	fmt.Fprintf(w, "\nReleases: %s\n", countReleases(byStatus))
+	if len(d.Releases) == 0 {
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "  NAME\tNAMESPACE\tREVISION\tSTATUS\tCHART")
+	for _, r := range d.Releases {
+		if r.Problem != "" {
+			fmt.Fprintf(table, "  %s\t(%s)\n", r.Name, r.Problem)
+			continue
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%d\t%s\t%s\n", r.Name, r.Namespace, r.Revision, r.Status, r.Chart)
+	}
+	table.Flush()
+}

@@ -1,0 +1,255 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/helm"
+	"helm-tenant/tenant"
+)
+
+type destroyOptions struct {
+	deleteReleases, keepReleases bool
+	deleteNamespaces             bool
+	backup                       string
+	yes, dryRun, wait            bool
+	timeout                      time.Duration
+}
+
+func newDestroy(s *session) *cobra.Command {
+	o := &destroyOptions{}
+	cmd := &cobra.Command{
+		Use:   "destroy TENANT",
+		Short: "Remove a tenant; its release records are backed up first",
+		Long: `Remove a tenant: its Tiller, its rights and its home namespace.
+
+It refuses while the tenant has releases, unless it is told what to do with them.
+Before the release records go, all of them are written to a backup file. What
+runs in the tenant's namespaces stays, and so do the namespaces, but for
+--delete-namespaces, which deletes those that helm-tenant created.`,
+		Example: `  helm tenant destroy team-a
+  helm tenant destroy team-a --delete-releases --yes
+  helm tenant destroy team-a --keep-releases --backup team-a.yaml`,
+		Args: oneTenant,
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.deleteReleases, "delete-releases", false, "delete its releases, and what they made, through its Tiller")
+	f.BoolVar(&o.keepReleases, "keep-releases", false, "leave what its releases made; no helm manages it any more then")
+	f.BoolVar(&o.deleteNamespaces, "delete-namespaces", false, "delete its namespaces, with all that is in them, if helm-tenant created them")
+	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")
+	f.BoolVar(&o.yes, "yes", false, "do not ask for the tenant's name")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	f.BoolVar(&o.wait, "wait", true, "wait until the home namespace is gone")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if o.deleteReleases && o.keepReleases {
+			return asUsage(cmd, errors.New("--delete-releases and --keep-releases contradict each other"))
+		}
+		return s.destroy(cmd.Context(), args[0], o)
+	}
+	return cmd
+}
+
+func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) error {
+	k, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	err = s.destroyTenant(ctx, k, client, name, o)
+	if err == nil {
+		return nil
+	}
+	return withHint(fmt.Errorf("destroy of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err)...)
+}
+
+func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, name string, o *destroyOptions) error {
+	prepare := func(ctx context.Context) (*admin.Removal, error) {
+		return admin.PrepareDestroy(ctx, client, name, o.deleteNamespaces)
+	}
+	removal, err := prepare(ctx)
+	if err != nil {
+		return err
+	}
+	if living := removal.Living(); len(living) > 0 && !o.deleteReleases && !o.keepReleases {
+		return &hasReleasesError{living}
+	}
+	for _, note := range removal.Prepared.Notes {
+		s.say("Note: %s", note)
+	}
+	if o.dryRun {
+		for _, release := range removal.Living() {
+			what := "keeps running, unmanaged"
+			if o.deleteReleases {
+				what = "would be deleted"
+			}
+			s.say("release %s in namespace %s %s", release.Name, release.Namespace, what)
+		}
+		for _, change := range removal.Prepared.Plan.Changes {
+			fmt.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
+		}
+		return nil
+	}
+	if err := s.confirm(name, o.yes); err != nil {
+		return err
+	}
+	// Nothing is deleted before it is known that all of it may be.
+	if err := admin.CheckAllowed(ctx, client, removal.Prepared); err != nil {
+		return err
+	}
+	if len(removal.Records) > 0 {
+		file, err := s.backUp(name, o.backup, removal.Records)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.out(), "%d release records of tenant %s are backed up in %s\n", len(removal.Records), name, file)
+	}
+	if o.deleteReleases {
+		if err := s.deleteReleases(ctx, k, removal); err != nil {
+			return err
+		}
+	}
+	_, err = admin.Write(ctx, client, func(ctx context.Context) (*admin.Prepared, error) {
+		again, err := prepare(ctx)
+		if err != nil {
+			var gone *admin.NoTenantError
+			if errors.As(err, &gone) {
+				return removal.Prepared.Nothing(), nil // somebody else was faster
+			}
+			return nil, err
+		}
+		if o.keepReleases || len(again.Living()) == 0 {
+			return again.Prepared, nil
+		}
+		return nil, &hasReleasesError{again.Living()} // installed meanwhile
+	}, func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) })
+	if err != nil {
+		return err
+	}
+	if removal.HomeGoes && o.wait {
+		ctx, cancel := context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+		if err := client.WaitForDeletion(ctx, removal.Home); err != nil {
+			return err
+		}
+	}
+	for _, release := range removal.Living() {
+		if o.keepReleases {
+			s.say("Note: what release %s made in namespace %s is still there, and managed by no helm", release.Name, release.Namespace)
+		}
+	}
+	if len(removal.Records) > 0 && !removal.HomeGoes && o.keepReleases {
+		s.say("Note: the release records stay in namespace %s, which is not ours to delete", removal.Home)
+	}
+	fmt.Fprintf(s.out(), "tenant %s is gone\n", name)
+	return nil
+}
+
+// hasReleasesError refuses to take a tenant away from under its releases.
+type hasReleasesError struct{ releases []admin.Release }
+
+func (e *hasReleasesError) Error() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "it has %d releases:\n", len(e.releases))
+	if len(e.releases) == 1 {
+		text.Reset()
+		text.WriteString("it has a release:\n")
+	}
+	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
+	for _, r := range e.releases {
+		fmt.Fprintf(table, "  %s\tnamespace %s\t%s\t%s\n", r.Name, dash(r.Namespace), strings.ToLower(r.Status), r.Chart)
+	}
+	table.Flush() // into memory
+	return strings.TrimSuffix(text.String(), "\n")
+}
+
+// confirm has the tenant's name typed on a terminal, and refuses elsewhere.
+func (s *session) confirm(name string, yes bool) error {
+	if yes {
+		return nil
+	}
+	if !isTerminal(s.env.Stdin) {
+		return withHint(errors.New("there is no terminal to confirm it on"), "add --yes")
+	}
+	fmt.Fprintf(s.env.Stderr, "Type the tenant's name to destroy it: ")
+	typed, err := bufio.NewReader(s.env.Stdin).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(typed) != name {
+		return errors.New("that is not its name; nothing was done")
+	}
+	return nil
+}
+
+// backUp writes the records to a new file that only its owner can read: they
+// hold the values of releases. It returns the file's name.
+func (s *session) backUp(name, file string, records []*unstructured.Unstructured) (string, error) {
+	if file == "" {
+		file = fmt.Sprintf("helm-tenant-%s-%s.yaml", name, s.env.Now().UTC().Format("20060102-150405"))
+	}
+	list := map[string]any{"apiVersion": "v1", "kind": "List"}
+	var items []any
+	for _, record := range records {
+		items = append(items, cluster.Stripped(record).Object)
+	}
+	list["items"] = items
+	text, err := yaml.Marshal(list)
+	if err != nil {
+		return "", err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("the backup can't be written, so nothing was done: %w", err)
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return "", fmt.Errorf("the backup can't be written, so nothing was done: %w", err)
+	}
+	return file, nil
+}
+
+// deleteReleases has the tenant's own Tiller delete its releases.
+func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, removal *admin.Removal) error {
+	if len(removal.Releases) == 0 {
+		return nil
+	}
+	h, err := s.helmClient(ctx, false)
+	if err != nil {
+		return err
+	}
+	resolved := tenant.Resolved{Name: removal.Name, Home: removal.Home, Engine: tenant.EngineTiller}
+	for _, release := range removal.Releases {
+		line := helm.Line{Command: "delete", Args: []string{"--purge", release.Name}}
+		if s.kubeconfigFile != "" {
+			line.Globals = []string{"--kubeconfig=" + s.kubeconfigFile}
+		}
+		inv, err := helm.Wrap(h, line, resolved, k.Context, k.Namespace, s.env.Environ)
+		if err != nil {
+			return err
+		}
+		if _, err := helm.Capture(ctx, inv, 6*time.Minute); err != nil {
+			return withHint(fmt.Errorf("release %s can't be deleted: %w", release.Name, err),
+				"with --keep-releases the tenant goes without its Tiller's help")
+		}
+		s.say("deleted  release %s", release.Name)
+	}
+	return nil
+}

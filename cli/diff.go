@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// diffSigns are how a change is shown, as in diff: made, taken away, changed.
+var diffSigns = map[cluster.Action]string{cluster.Create: "+", cluster.Delete: "-", cluster.Update: "~", cluster.Replace: "~"}
+
+type diffField struct {
+	Path   string `json:"path"`
+	Live   any    `json:"live,omitempty"`
+	Wanted any    `json:"wanted,omitempty"`
+}
+
+type diffChange struct {
+	Action    cluster.Action `json:"action"`
+	Kind      string         `json:"kind"`
+	Namespace string         `json:"namespace,omitempty"`
+	Name      string         `json:"name"`
+	Fields    []diffField    `json:"fields,omitempty"`
+}
+
+type diffTenant struct {
+	Name    string       `json:"name"`
+	Result  string       `json:"result"`
+	Changes []diffChange `json:"changes,omitempty"`
+	Notes   []string     `json:"notes,omitempty"`
+	Error   string       `json:"error,omitempty"`
+}
+
+func diffChanges(plan *cluster.Plan) []diffChange {
+	var changes []diffChange
+	for _, change := range plan.Ordered() {
+		d := diffChange{Action: change.Action, Kind: change.Key.Kind, Namespace: change.Key.Namespace, Name: change.Key.Name}
+		for _, f := range change.Fields {
+			d.Fields = append(d.Fields, diffField(f))
+		}
+		changes = append(changes, d)
+	}
+	return changes
+}
+
+// printDiff shows per tenant what would be written.
+func (s *session) printDiff(output string, outcomes []admin.Outcome, shared cluster.Plan, surplus []string) error {
+	var items []diffTenant
+	for _, o := range outcomes {
+		item := diffTenant{Name: o.Name}
+		if o.Err != nil {
+			item.Result, item.Error = "failed", o.Err.Error()
+			items = append(items, item)
+			continue
+		}
+		item.Changes, item.Notes = diffChanges(&o.Prepared.Plan), o.Prepared.Notes
+		switch {
+		case len(item.Changes) == 0:
+			item.Result = "unchanged"
+		case o.Prepared.Existed:
+			item.Result = "change"
+		default:
+			item.Result = "create"
+		}
+		items = append(items, item)
+	}
+	for _, name := range surplus {
+		items = append(items, diffTenant{Name: name, Result: "destroy"})
+	}
+	if output != "text" {
+		return printObject(s.out(), output, struct {
+			APIVersion string       `json:"apiVersion"`
+			Kind       string       `json:"kind"`
+			Cluster    []diffChange `json:"cluster,omitempty"`
+			Items      []diffTenant `json:"items"`
+		}{tenant.APIVersion, "TenantDiff", diffChanges(&shared), append([]diffTenant{}, items...)})
+	}
+	if len(shared.Changes) > 0 {
+		fmt.Fprintf(s.out(), "cluster\n")
+		s.printChanges(diffChanges(&shared))
+	}
+	unchanged := 0
+	for _, item := range items {
+		switch item.Result {
+		case "unchanged":
+			unchanged++
+			continue
+		case "failed":
+			continue // said at the end
+		}
+		fmt.Fprintf(s.out(), "tenant %s: %s\n", item.Name, item.Result)
+		s.printChanges(item.Changes)
+		for _, note := range item.Notes {
+			fmt.Fprintf(s.out(), "  ! %s\n", note)
+		}
+	}
+	if unchanged > 0 {
+		fmt.Fprintf(s.out(), "%s unchanged\n", counted(unchanged, "tenant"))
+	}
+	return nil
+}
+
+func (s *session) printChanges(changes []diffChange) {
+	for _, change := range changes {
+		where := ""
+		if change.Namespace != "" {
+			where = " in namespace " + change.Namespace
+		}
+		fmt.Fprintf(s.out(), "  %s %s %s%s\n", diffSigns[change.Action], change.Kind, change.Name, where)
+		for _, f := range change.Fields {
+			s.printField(f)
+		}
+	}
+}
+
+// printField shows a field that differs; of a list, the items that do.
+func (s *session) printField(f diffField) {
+	live, liveIsList := f.Live.([]any)
+	wanted, wantedIsList := f.Wanted.([]any)
+	if liveIsList && (wantedIsList || f.Wanted == nil) || wantedIsList && f.Live == nil {
+		have, want := texts(live), texts(wanted)
+		for _, text := range have {
+			if !slices.Contains(want, text) {
+				fmt.Fprintf(s.out(), "      - %s: %s\n", f.Path, text)
+			}
+		}
+		for _, text := range want {
+			if !slices.Contains(have, text) {
+				fmt.Fprintf(s.out(), "      + %s: %s\n", f.Path, text)
+			}
+		}
+		return
+	}
+	switch {
+	case f.Live == nil:
+		fmt.Fprintf(s.out(), "      + %s: %s\n", f.Path, asText(f.Wanted))
+	case f.Wanted == nil:
+		fmt.Fprintf(s.out(), "      - %s: %s\n", f.Path, asText(f.Live))
+	default:
+		fmt.Fprintf(s.out(), "      ~ %s: %s -> %s\n", f.Path, asText(f.Live), asText(f.Wanted))
+	}
+}
+
+func texts(list []any) []string {
+	var out []string
+	for _, item := range list {
+		out = append(out, asText(item))
+	}
+	return out
+}
+
+// asText is a value on one line, cut where it is long.
+func asText(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	const long = 160
+	if len(text) > long {
+		return string(text[:long]) + "..."
+	}
+	return string(text)
+}

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/tenant"
+)
+
+func newExport(s *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "export [TENANT...]",
+		Short: "Write the tenants file from the cluster",
+		Long: `Write the tenants file from the cluster: given to apply, it changes nothing. What
+a file can't carry is said on standard error.`,
+		Example: `  helm tenant export > tenants.yaml
+  helm tenant export team-a team-b`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			for _, name := range args {
+				if err := tenant.CheckName(name); err != nil {
+					return asUsage(cmd, err)
+				}
+			}
+			return nil
+		},
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.export(cmd.Context(), args) }
+	return cmd
+}
+
+func (s *session) export(ctx context.Context, names []string) error {
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	inventory, err := admin.TakeInventory(ctx, client)
+	if err != nil {
+		return fmt.Errorf("export from %s: %w", client.Where(), err)
+	}
+	if len(inventory.Unseen) > 0 {
+		// A file that lacks members would take them away when it is applied.
+		return fmt.Errorf("export from %s: %w", client.Where(), inventory.Unseen[0])
+	}
+	var tenants []tenant.Tenant
+	for _, t := range inventory.Tenants {
+		switch {
+		case len(names) > 0 && !slices.Contains(names, t.Name):
+		case t.Problem != "":
+			return fmt.Errorf("export from %s: tenant %q: %s", client.Where(), t.Name, t.Problem)
+		default:
+			tenants = append(tenants, t.Tenant)
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(tenants, func(t tenant.Tenant) bool { return t.Name == name }) {
+			return withHint(fmt.Errorf("export: %w", &admin.NoTenantError{Name: name, Where: client.Where()}), "list them with: helm tenant tenants")
+		}
+	}
+	if len(names) == 0 {
+		for _, u := range inventory.Unmanaged {
+			s.say("Warning: the Tiller in namespace %s is no tenant's and can't be carried over; make it one with: helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", u.Namespace, u.Namespace)
+		}
+	}
+	text, err := tenant.FormatFile(tenants)
+	if err == nil {
+		_, err = fmt.Fprint(s.out(), text)
+	}
+	return err
+}

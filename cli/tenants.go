@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/tenant"
+)
+
+func newTenants(s *session) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "tenants",
+		Short: "List the tenants of the cluster, and the Tillers that are none's",
+		Example: `  helm tenant tenants
+  helm tenant tenants -o wide
+  helm tenant tenants -o json`,
+		Args: noArguments,
+	}
+	outputFlag(cmd, &output, "table", "wide", "json", "yaml", "name")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.tenants(cmd.Context(), output) }
+	return cmd
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return asUsage(cmd, fmt.Errorf("%s takes no arguments, not %q", cmd.Name(), args[0]))
+	}
+	return nil
+}
+
+func (s *session) tenants(ctx context.Context, output string) error {
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	inventory, err := admin.TakeInventory(ctx, client)
+	if err != nil {
+		return fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
+	}
+	for _, unseen := range inventory.Unseen {
+		s.say("Warning: not everything is shown: %v", unseen)
+	}
+	switch output {
+	case "name":
+		for _, t := range inventory.Tenants {
+			fmt.Fprintf(s.out(), "tenant/%s\n", t.Name)
+		}
+		return nil
+	case "json", "yaml":
+		return printObject(s.out(), output, struct {
+			APIVersion string            `json:"apiVersion"`
+			Kind       string            `json:"kind"`
+			Items      []admin.Overview  `json:"items"`
+			Unmanaged  []admin.Unmanaged `json:"unmanaged"`
+		}{tenant.APIVersion, "TenantList", append([]admin.Overview{}, inventory.Tenants...), append([]admin.Unmanaged{}, inventory.Unmanaged...)})
+	}
+	if len(inventory.Tenants)+len(inventory.Unmanaged) == 0 {
+		s.say("There are no tenants in %s. Make one with: helm tenant init TENANT --namespaces NS", client.Where())
+		return nil
+	}
+	return s.printTenants(inventory, output == "wide")
+}
+
+func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
+	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
+	columns := []string{"NAME", "NAMESPACES", "MEMBERS", "ENGINE", "TILLER", "READY", "RELEASES"}
+	if wide {
+		columns = append(columns, "HOME", "ROLE", "IMAGE")
+	}
+	fmt.Fprintln(table, strings.Join(columns, "\t"))
+	for _, t := range inventory.Tenants {
+		namespaces, members := brief(t.Namespaces), countMembers(t.Members)
+		if t.AllNamespaces {
+			namespaces = "(all)"
+		}
+		if wide {
+			members = strings.Join(t.Members.Names(), ", ")
+			namespaces = strings.Join(t.Namespaces, ",")
+		}
+		version, ready, image := "-", "-", "-"
+		if t.Tiller != nil {
+			version, ready, image = t.Tiller.Version, fmt.Sprintf("%d/%d", t.Tiller.Ready, t.Tiller.Desired), t.Tiller.Image
+		}
+		row := []string{t.Name, dash(namespaces), dash(members), string(t.Engine), dash(version), ready, countReleases(t.Releases)}
+		if t.Problem != "" {
+			row[1] = "(its record can't be read)"
+		}
+		if wide {
+			row = append(row, t.Home, t.Role, image)
+		}
+		fmt.Fprintln(table, strings.Join(row, "\t"))
+	}
+	for _, u := range inventory.Unmanaged {
+		row := []string{"(unmanaged)", "in " + u.Namespace, "-", "tiller", dash(u.Version), fmt.Sprintf("%d/%d", u.Ready, u.Desired), countReleases(u.Releases)}
+		if wide {
+			row = append(row, u.Namespace, "-", u.Image)
+		}
+		fmt.Fprintln(table, strings.Join(row, "\t"))
+	}
+	return table.Flush()
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+// brief lists the first of many names.
+func brief(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ",")
+	}
+	return fmt.Sprintf("%s,... (%d)", strings.Join(names[:few], ","), len(names))
+}
+
+func countMembers(m tenant.Members) string {
+	var parts []string
+	for _, list := range []struct {
+		count     int
+		one, many string
+	}{{len(m.Users), "user", "users"}, {len(m.Groups), "group", "groups"}, {len(m.ServiceAccounts), "account", "accounts"}} {
+		switch {
+		case list.count == 1:
+			parts = append(parts, "1 "+list.one)
+		case list.count > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", list.count, list.many))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// countReleases is like "3" or "3 (1 failed)".
+func countReleases(byStatus map[string]int) string {
+	total := 0
+	var odd []string
+	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
+		count := byStatus[status]
+		if status == "DELETED" {
+			continue // kept as history only
+		}
+		total += count
+		if status != "DEPLOYED" {
+			odd = append(odd, fmt.Sprintf("%d %s", count, strings.ToLower(status)))
+		}
+	}
+	if len(odd) == 0 {
+		return fmt.Sprint(total)
+	}
+	return fmt.Sprintf("%d (%s)", total, strings.Join(odd, ", "))
+}

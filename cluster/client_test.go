@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/install"
+)
+
+func TestExplain(t *testing.T) {
+	c := &Client{where: `context "prod"`}
+	secrets := schema.GroupResource{Resource: "secrets"}
+	refused := &url.Error{Op: "Get", URL: "https://10.0.0.1:6443/api/v1/namespaces/a?limit=500", Err: errors.New("dial tcp 10.0.0.1:6443: connect: connection refused")}
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"nothing", nil, ""},
+		{"no answer", refused, `reading it: the API server of context "prod" can't be reached: dial tcp 10.0.0.1:6443: connect: connection refused`},
+		{"no answer in time", &url.Error{Op: "Get", URL: "https://x", Err: context.DeadlineExceeded}, `reading it: the API server of context "prod" can't be reached: context deadline exceeded`},
+		{"a credential plugin that reports in lines", fmt.Errorf("getting credentials: exec: executable aws not found\n\nIt looks like you are trying to use a plugin.\n"),
+			`reading it: the API server of context "prod" can't be reached: getting credentials: exec: executable aws not found It looks like you are trying to use a plugin.`},
+		{"bad credentials", apierrors.NewUnauthorized("Unauthorized"), `reading it: the credentials of context "prod" are not accepted: Unauthorized`},
+		{"forbidden", apierrors.NewForbidden(secrets, "s", errors.New("no RBAC policy matched")), `reading it in context "prod": secrets "s" is forbidden: no RBAC policy matched`},
+		{"not found", apierrors.NewNotFound(secrets, "s"), `reading it in context "prod": secrets "s" not found`},
+		{"too many", apierrors.NewTooManyRequests("slow down", 1), `reading it: the API server of context "prod" is overloaded (429), try again later: slow down`},
+		{"its own fault", apierrors.NewInternalError(errors.New("etcd is gone")), `reading it in context "prod": Internal error occurred: etcd is gone`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := c.explain("reading it", test.err)
+			if diff := cmp.Diff(test.want, errorText(got)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			// Callers decide by the API server's own answer.
+			if apierrors.ReasonForError(got) != apierrors.ReasonForError(test.err) {
+				t.Errorf("its reason is %q now", apierrors.ReasonForError(got))
+			}
+			if errors.Is(test.err, context.DeadlineExceeded) != errors.Is(got, context.DeadlineExceeded) {
+				t.Error("the deadline is not in it any more")
+			}
+		})
+	}
+}
+
+func TestRecordOf(t *testing.T) {
+	record, err := install.Record(teamA())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := RecordOf(served(t, record))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Name != "team-a" || got.Home() != "team-a-tiller" {
+		t.Errorf("got %+v", got)
+	}
+	for _, test := range []struct {
+		name string
+		data map[string]string
+		want string
+	}{
+		{"no data", nil, `ConfigMap helm-tenant in namespace "team-a-tiller" holds no tenant.yaml`},
+		{"another key", map[string]string{"tenant.yml": "name: a"}, `ConfigMap helm-tenant in namespace "team-a-tiller" holds no tenant.yaml`},
+		{"an unknown field", map[string]string{"tenant.yaml": "name: a\nnome: b\n"}, `ConfigMap helm-tenant in namespace "team-a-tiller": tenant.yaml: line 2: unknown field "nome" (a newer helm-tenant may have written it)`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			broken := &corev1.ConfigMap{TypeMeta: record.TypeMeta, ObjectMeta: record.ObjectMeta, Data: test.data}
+			_, err := RecordOf(served(t, broken))
+			if diff := cmp.Diff(test.want, errorText(err)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWriteError(t *testing.T) {
+	change := Change{Action: Create, Key: Key{"Role", "a", "r"}}
+	cause := apierrors.NewConflict(schema.GroupResource{Resource: "roles"}, "r", errors.New("it changed"))
+	for _, test := range []struct {
+		err  *WriteError
+		want string
+	}{
+		{&WriteError{Change: change, Total: 3, Err: cause}, `create Role r in namespace a: Operation cannot be fulfilled on roles "r": it changed`},
+		{&WriteError{Change: change, Made: 2, Total: 3, Err: cause}, `create Role r in namespace a: Operation cannot be fulfilled on roles "r": it changed (2 of 3 writes were made; the same command again finishes them)`},
+	} {
+		if diff := cmp.Diff(test.want, test.err.Error()); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if !Outdated(test.err) {
+			t.Error("a conflict is a reason to plan anew")
+		}
+	}
+	if Outdated(&WriteError{Err: apierrors.NewForbidden(schema.GroupResource{}, "r", nil)}) {
+		t.Error("a refusal is no reason to plan anew")
+	}
+}

@@ -1,0 +1,153 @@
+package cluster
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/pager"
+	"k8s.io/helm/pkg/proto/hapi/release"
+
+	"helm-tenant/tenant"
+)
+
+// recordSelector finds Tiller's release records (k8s.io/helm/pkg/storage/driver,
+// secrets.go and cfgmaps.go).
+const recordSelector = "OWNER=TILLER"
+
+// Revision is one release record, as its labels tell it.
+type Revision struct {
+	Release string
+	Version int
+	// Status is as Helm 2 spells it: DEPLOYED, SUPERSEDED, FAILED, DELETED ...
+	Status string
+}
+
+// Latest returns the newest revision of each release, sorted by name.
+func Latest(revisions []Revision) []Revision {
+	newest := map[string]Revision{}
+	for _, r := range revisions {
+		if have, found := newest[r.Release]; !found || r.Version > have.Version {
+			newest[r.Release] = r
+		}
+	}
+	var latest []Revision
+	for _, r := range newest {
+		latest = append(latest, r)
+	}
+	slices.SortFunc(latest, func(a, b Revision) int { return strings.Compare(a.Release, b.Release) })
+	return latest
+}
+
+// Revisions are the release records of every Tiller in the cluster, by the
+// namespace that they are stored in. Only metadata is read. Of a storage that
+// the caller may not list, the error is returned.
+func (c *Client) Revisions(ctx context.Context) (map[string][]Revision, error) {
+	found := map[string][]Revision{}
+	for _, storage := range []tenant.Storage{tenant.StorageSecret, tenant.StorageConfigMap} {
+		resource := kinds[storageKind(storage)].resource
+		pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return c.metadata.Resource(resource).List(ctx, options)
+		})
+		pages.PageSize = pageSize
+		err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: recordSelector}, func(object runtime.Object) error {
+			meta := object.(*metav1.PartialObjectMetadata)
+			found[meta.Namespace] = append(found[meta.Namespace], RevisionOf(meta.Labels))
+			return nil
+		})
+		if err != nil {
+			return nil, c.explain("listing "+resource.Resource, err)
+		}
+	}
+	return found, nil
+}
+
+// RevisionOf reads the labels of a release record.
+func RevisionOf(labels map[string]string) Revision {
+	version, _ := strconv.Atoi(labels["VERSION"]) // 0 for a record that Tiller did not write
+	return Revision{Release: labels["NAME"], Version: version, Status: labels["STATUS"]}
+}
+
+func storageKind(s tenant.Storage) string {
+	if s == tenant.StorageConfigMap {
+		return "ConfigMap"
+	}
+	return "Secret"
+}
+
+// Records are the objects that hold a Tiller's releases, whichever of the two
+// kinds they are.
+func (c *Client) Records(ctx context.Context, home string) ([]*unstructured.Unstructured, error) {
+	var records []*unstructured.Unstructured
+	for _, kindName := range []string{"Secret", "ConfigMap"} {
+		objects, err := c.list(ctx, kindName, home, metav1.ListOptions{LabelSelector: recordSelector})
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, objects...)
+	}
+	return records, nil
+}
+
+// ReleaseOf reads the release in a record: base64 of gzip of a protobuf, in a
+// Secret once more in base64.
+func ReleaseOf(record *unstructured.Unstructured) (*release.Release, error) {
+	text, _, err := unstructured.NestedString(record.Object, "data", "release")
+	if err == nil && record.GetKind() == "Secret" {
+		var inner []byte
+		inner, err = base64.StdEncoding.DecodeString(text)
+		text = string(inner)
+	}
+	var zipped, plain []byte
+	if err == nil {
+		zipped, err = base64.StdEncoding.DecodeString(text)
+	}
+	if err == nil {
+		plain, err = unzip(zipped)
+	}
+	var r release.Release
+	if err == nil {
+		err = proto.Unmarshal(plain, protoadapt.MessageV2Of(&r))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is no release record of Helm 2: %w", keyOf(record), err)
+	}
+	return &r, nil
+}
+
+// unzip returns what is not zipped as it is: the oldest Tillers did not zip.
+func unzip(text []byte) ([]byte, error) {
+	if !bytes.HasPrefix(text, []byte{0x1f, 0x8b, 0x08}) {
+		return text, nil
+	}
+	reader, err := gzip.NewReader(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	return io.ReadAll(reader)
+}
+
+// Stripped is a live object as it can be created again.
+func Stripped(object *unstructured.Unstructured) *unstructured.Unstructured {
+	plain := object.DeepCopy()
+	for _, field := range serverFields {
+		unstructured.RemoveNestedField(plain.Object, "metadata", field)
+	}
+	unstructured.RemoveNestedField(plain.Object, "status")
+	return plain
+}
+
+// serverFields are the metadata that the API server gives.
+var serverFields = []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package helm
+
+import "github.com/shirou/gopsutil/v4/process"
+
+// CommandLine is the argv of the process with that id.
+func CommandLine(pid int) ([]string, error) {
+	p, err := process.NewProcess(int32(pid))
+	if err != nil {
+		return nil, err
+	}
+	return p.CmdlineSlice()
+}

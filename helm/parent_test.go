@@ -1,0 +1,196 @@
+package helm
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+)
+
+func TestReadParent(t *testing.T) {
+	context := func(name string) Swallowed { return Swallowed{KubeContext: name} }
+	for _, test := range []struct {
+		parent, got string
+		want        Swallowed
+	}{
+		{"helm tenant list", "list", Swallowed{}},
+		{"/usr/local/bin/helm tenant", "", Swallowed{}},
+		// Both forms in every position.
+		{"helm --kube-context c tenant list -a", "list -a", context("c")},
+		{"helm --kube-context=c tenant list -a", "list -a", context("c")},
+		{"helm tenant --kube-context c list -a", "list -a", context("c")},
+		{"helm tenant --kube-context=c list -a", "list -a", context("c")},
+		{"helm tenant list --kube-context c -a", "list -a", context("c")},
+		{"helm tenant list --kube-context=c -a", "list -a", context("c")},
+		{"helm tenant list -a --kube-context c", "list -a", context("c")},
+		{"helm tenant list -a --kube-context=c", "list -a", context("c")},
+		{"helm tenant list -- --kube-context c", "list --", context("c")}, // "--" does not protect
+		// The last one wins.
+		{"helm --kube-context a tenant list --kube-context=b", "list", context("b")},
+		{"helm --kube-context=a tenant --kube-context= list", "list", Swallowed{}},
+		// The others.
+		{"helm --host h:1 tenant list", "list", Swallowed{Host: "h:1"}},
+		{"helm tenant list --host=h:1", "list", Swallowed{Host: "h:1"}},
+		{"helm --tiller-namespace x tenant list", "list", Swallowed{TillerNamespace: "x"}},
+		{"helm tenant --tiller-namespace=kube-system list", "list", Swallowed{TillerNamespace: "kube-system"}},
+		{"helm --home /h tenant --debug list --home=/h", "list", Swallowed{}},
+		{"helm --debug --home /h --host h --kube-context c --tiller-namespace t tenant list", "list", Swallowed{"c", "t", "h"}},
+		// Not swallowed.
+		{"helm --kubeconfig f tenant --debug=true list --namespace n", "--kubeconfig f --debug=true list --namespace n", Swallowed{}},
+		{"helm tenant install c --set a=--host=x", "install c --set a=--host=x", Swallowed{}},
+		{"helm tenant list --kube-contexts c", "list --kube-contexts c", Swallowed{}},
+		// Helm takes out the first word that is called like the plugin.
+		{"helm --kube-context tenant tenant list", "list", context("tenant")},
+		{"helm tenant status tenant", "status tenant", Swallowed{}},
+		// What follows a swallowed flag is its value, whatever it looks like.
+		{"helm tenant list --kube-context --host h", "list h", context("--host")},
+	} {
+		t.Run(test.parent, func(t *testing.T) {
+			parent := strings.Fields(test.parent)
+			got, err := ReadParent(parent, parent[0], "tenant", strings.Fields(test.got))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReadParentRefuses(t *testing.T) {
+	const notHelm, other = "it was not helm itself that started this plugin", "the command line of helm is not the one that this plugin was started with"
+	for _, test := range []struct {
+		name   string
+		parent []string
+		got    string
+		want   string
+	}{
+		{"no command line", nil, "list", "the command line of helm can't be seen"},
+		{"only a name", []string{"helm"}, "list", "the command line of helm can't be seen"},
+		{"a shell with a script", []string{"sh", "-c", "helm tenant --kube-context c list"}, "list", notHelm},
+		{"a shell with a file", []string{"bash", "/plugins/diff/diff.sh", "release"}, "list", notHelm},
+		{"a shell whose arguments happen to fit", []string{"bash", "tenant", "list"}, "list", notHelm},
+		{"an argument more", []string{"helm", "tenant", "list", "-a"}, "list", other},
+		{"an argument less", []string{"helm", "tenant", "list"}, "list -a", other},
+		{"another argument", []string{"helm", "tenant", "list"}, "status", other},
+		{"another order", []string{"helm", "tenant", "list", "-a", "-q"}, "list -q -a", other},
+		{"a swallowed flag that was not", []string{"helm", "tenant", "list", "--kube-context", "c"}, "list --kube-context c", other},
+		{"a value that is missing", []string{"helm", "tenant", "list", "--kube-context"}, "list", other},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := ReadParent(test.parent, "helm", "tenant", strings.Fields(test.got))
+			if diff := cmp.Diff(test.want, errorText(err)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if got != (Swallowed{}) {
+				t.Errorf("got %+v beside the error", got)
+			}
+		})
+	}
+	if _, err := ReadParent([]string{"helm", "", "list"}, "helm", "", []string{"list"}); err == nil {
+		t.Error("a plugin without a name was found")
+	}
+}
+
+func TestReadParentChangesNothing(t *testing.T) {
+	parent, got := strings.Fields("helm --kube-context c tenant list"), []string{"list"}
+	before := slices.Clone(parent)
+	if _, err := ReadParent(parent, "helm", "tenant", got); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(before, parent) || got[0] != "list" {
+		t.Errorf("the arguments are %q and %q now", parent, got)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	got, err := CommandLine(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(os.Args, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// pluginArgs is what Helm 2 does with a command line: the arguments of the plugin
+// and the settings that it takes from the rest. It follows
+// k8s.io/helm/cmd/helm/load_plugins.go, manuallyProcessArgs, and
+// github.com/spf13/cobra v0.0.5, argsMinusFirstX. ok is false where Helm 2 panics
+// or would not start the plugin.
+func pluginArgs(args []string, plugin string) (unknown []string, settings Swallowed, ok bool) {
+	at := slices.Index(args, plugin)
+	if at < 0 {
+		return nil, Swallowed{}, false
+	}
+	args = slices.Concat(args[:at], args[at+1:])
+	var known []string
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; a {
+		case "--debug":
+			known = append(known, a)
+		case "--host", "--kube-context", "--home", "--tiller-namespace":
+			if i+1 == len(args) {
+				return nil, Swallowed{}, false
+			}
+			known = append(known, a, args[i+1])
+			i++
+		default:
+			isKnown := slices.ContainsFunc([]string{"--host", "--kube-context", "--home", "--tiller-namespace"}, func(name string) bool {
+				return strings.HasPrefix(a, name+"=")
+			})
+			if isKnown {
+				known = append(known, a)
+			} else {
+				unknown = append(unknown, a)
+			}
+		}
+	}
+	flags := pflag.NewFlagSet("helm", pflag.ContinueOnError)
+	flags.StringVar(&settings.KubeContext, "kube-context", "", "")
+	flags.StringVar(&settings.TillerNamespace, "tiller-namespace", "", "")
+	flags.StringVar(&settings.Host, "host", "", "")
+	flags.String("home", "", "")
+	flags.Bool("debug", false, "")
+	return unknown, settings, flags.Parse(known) == nil
+}
+
+// Whatever Helm 2 was given: what ReadParent makes of it is what Helm 2 made of
+// it, and no other arguments of the plugin fit.
+func FuzzReadParent(f *testing.F) {
+	parts := []string{
+		"tenant", "list", "install", "-a", "--", "", "--debug", "--debug=true", "--kube-context", "--kube-context=c", "--kube-context=", "--host", "--host=h:1",
+		"--home", "--home=/h", "--tiller-namespace", "--tiller-namespace=t", "--namespace", "--kube-contextx=c", "c", "a=b", "--=", "=",
+	}
+	for _, seed := range []string{"\x00\x01", "\x08\x13\x00\x01", "\x00\x01\x08\x13\x03", "\x09\x00\x01\x04\x0b\x13", "\x08\x00\x00\x01", "\x00\x06\x0d\x13\x01", "\x00\x08", "\x00\x08\x08\x08\x01"} {
+		f.Add([]byte(seed), "x")
+	}
+	f.Fuzz(func(t *testing.T, picks []byte, free string) {
+		argv := []string{"helm"}
+		for _, pick := range picks {
+			if int(pick) < len(parts) {
+				argv = append(argv, parts[pick])
+			} else {
+				argv = append(argv, free)
+			}
+		}
+		got, want, ok := pluginArgs(argv[1:], "tenant")
+		if !ok {
+			return
+		}
+		read, err := ReadParent(argv, "helm", "tenant", got)
+		if err != nil {
+			t.Fatalf("%q: %v", argv, err)
+		}
+		if diff := cmp.Diff(want, read); diff != "" {
+			t.Errorf("%q, -want +got:\n%s", argv, diff)
+		}
+		if _, err := ReadParent(argv, "helm", "tenant", append(got, "more")); err == nil {
+			t.Errorf("%q fits other arguments, too", argv)
+		}
+	})
+}

@@ -1,0 +1,106 @@
+package install
+
+import (
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestReadiness(t *testing.T) {
+	two := int32(2)
+	// rollout is a Deployment of which so many pods are new, ready and there.
+	rollout := func(updated, available, replicas int32) *appsv1.Deployment {
+		return &appsv1.Deployment{Status: appsv1.DeploymentStatus{UpdatedReplicas: updated, AvailableReplicas: available, Replicas: replicas}}
+	}
+	refused := func(message string) *appsv1.Deployment {
+		d := rollout(0, 0, 0)
+		d.Status.Conditions = []appsv1.DeploymentCondition{
+			{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Message: "it goes on"},
+			{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: message},
+		}
+		return d
+	}
+	pod := func(change func(*corev1.Pod)) []corev1.Pod {
+		p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "tiller-deploy-x"}, Status: corev1.PodStatus{Phase: corev1.PodPending}}
+		change(&p)
+		return []corev1.Pod{p}
+	}
+	waiting := func(reason, message string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Image: "ghcr.io/helm/tiller:v9", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}
+		}
+	}
+	ready := func(p *corev1.Pod) {
+		p.Status.Phase = corev1.PodRunning
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	}
+	const quota = `pods "tiller-deploy-x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=5, limited: pods=5`
+	const security = `pods "tiller-deploy-x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false`
+	for _, test := range []struct {
+		name       string
+		deployment *appsv1.Deployment
+		pods       []corev1.Pod
+		want       string
+		done       bool
+	}{
+		{"not seen yet", &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Generation: 2}, Status: appsv1.DeploymentStatus{ObservedGeneration: 1, UpdatedReplicas: 1, AvailableReplicas: 1, Replicas: 1}}, nil,
+			"waiting for the Deployment to be seen by its controller", false},
+		{"ready", rollout(1, 1, 1), nil, "1 of 1 ready", true},
+		{"two ready", &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: &two}, Status: appsv1.DeploymentStatus{UpdatedReplicas: 2, AvailableReplicas: 2, Replicas: 2}}, nil, "2 of 2 ready", true},
+		{"one of two ready", &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: &two}, Status: appsv1.DeploymentStatus{UpdatedReplicas: 2, AvailableReplicas: 1, Replicas: 2}}, nil, "waiting for the pod to be made", false},
+		{"the old pod is ready, the new one is not there", rollout(0, 1, 1), pod(ready), "waiting for the pod to be made", false},
+		{"the new pod is ready, the old one is there", rollout(1, 1, 2), pod(ready), "waiting for the old pod to end", false},
+		{"it runs", rollout(1, 0, 1), pod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }), "pod tiller-deploy-x runs, and is not ready yet", false},
+		{"no pod", rollout(0, 0, 0), nil, "waiting for the pod to be made", false},
+		{"quota", refused(quota), nil, "the pod is refused: " + quota, false},
+		{"PodSecurity", refused(security), nil, "the pod is refused: " + security, false},
+		{"a refusal that is over", func() *appsv1.Deployment {
+			d := refused(quota)
+			d.Status.Conditions[1].Status = corev1.ConditionFalse
+			return d
+		}(), nil, "waiting for the pod to be made", false},
+		{"no node", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available: 3 Insufficient memory."}}
+		}), "pod tiller-deploy-x finds no node: 0/3 nodes are available: 3 Insufficient memory.", false},
+		{"being pulled", rollout(1, 0, 1), pod(waiting("ContainerCreating", "")), "pod tiller-deploy-x is starting", false},
+		{"no such image", rollout(1, 0, 1), pod(waiting("ErrImagePull", "not found")), "pod tiller-deploy-x can't get the image ghcr.io/helm/tiller:v9: ErrImagePull: not found", false},
+		{"no such image, again", rollout(1, 0, 1), pod(waiting("ImagePullBackOff", "Back-off")), "pod tiller-deploy-x can't get the image ghcr.io/helm/tiller:v9: ImagePullBackOff: Back-off", false},
+		{"a name that is no image", rollout(1, 0, 1), pod(waiting("InvalidImageName", "bad")), "pod tiller-deploy-x can't get the image ghcr.io/helm/tiller:v9: InvalidImageName: bad", false},
+		{"a crash", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			waiting("CrashLoopBackOff", "back-off 10s")(p)
+			p.Status.Phase = corev1.PodRunning
+			p.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137}
+		}), "pod tiller-deploy-x keeps ending: OOMKilled, exit code 137", false},
+		{"a configuration that can't be", rollout(1, 0, 1), pod(waiting("CreateContainerConfigError", "secret not found")), "pod tiller-deploy-x does not start: CreateContainerConfigError: secret not found", false},
+		{"a pod that is going does not count", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			waiting("CrashLoopBackOff", "")(p)
+			p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+		}), "waiting for the pod to be made", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, done := Readiness(test.deployment, test.pods)
+			if got != test.want || done != test.done {
+				t.Errorf("got %q, %t\nwant %q, %t", got, done, test.want, test.done)
+			}
+		})
+	}
+}
+
+func TestPodReady(t *testing.T) {
+	for _, test := range []struct {
+		conditions []corev1.PodCondition
+		want       bool
+	}{
+		{nil, false},
+		{[]corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}}, false},
+		{[]corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}, false},
+		{[]corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: corev1.ConditionTrue}}, true},
+	} {
+		if got := PodReady(corev1.Pod{Status: corev1.PodStatus{Conditions: test.conditions}}); got != test.want {
+			t.Errorf("%+v: got %t", test.conditions, got)
+		}
+	}
+}

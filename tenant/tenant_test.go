@@ -1,0 +1,298 @@
+package tenant
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// lines are the errors' texts: what a user reads.
+func lines(problems []error) []string {
+	var out []string
+	for _, problem := range problems {
+		out = append(out, problem.Error())
+	}
+	return out
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestCheckName(t *testing.T) {
+	const notLabel = `tenant name %q is not a DNS label: use lower case letters, digits and '-', starting and ending with a letter or digit`
+	for _, test := range []struct{ name, want string }{
+		{"a", ""},
+		{"team-a", ""},
+		{"7of9", ""},
+		{strings.Repeat("a", 56), ""},
+		{"", "a tenant's name is missing"},
+		{strings.Repeat("a", 57), `tenant name "` + strings.Repeat("a", 57) + `" has 57 characters; at most 56 fit, because its home namespace is called NAME-tiller`},
+		{"Team-A", strings.ReplaceAll(notLabel, "%q", `"Team-A"`)},
+		{"team_a", strings.ReplaceAll(notLabel, "%q", `"team_a"`)},
+		{"team.a", strings.ReplaceAll(notLabel, "%q", `"team.a"`)},
+		{"-team", strings.ReplaceAll(notLabel, "%q", `"-team"`)},
+		{"team-", strings.ReplaceAll(notLabel, "%q", `"team-"`)},
+		{"team a", strings.ReplaceAll(notLabel, "%q", `"team a"`)},
+		{"team/a", strings.ReplaceAll(notLabel, "%q", `"team/a"`)},
+		{"täam", strings.ReplaceAll(notLabel, "%q", `"täam"`)},
+		{"a\nb", strings.ReplaceAll(notLabel, "%q", `"a\nb"`)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, errorText(CheckName(test.name))); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestValidate(t *testing.T) {
+	const notNamespace = ` is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`
+	for _, test := range []struct {
+		name string
+		// change makes something wrong with a tenant that is right.
+		change func(*Tenant)
+		want   []string
+	}{
+		{"a tenant that is right", func(*Tenant) {}, nil},
+		{"a name that is no label", func(t *Tenant) { t.Name = "Team" }, []string{
+			`tenant name "Team" is not a DNS label: use lower case letters, digits and '-', starting and ending with a letter or digit`}},
+		{"no name", func(t *Tenant) { t.Name = "" }, []string{"a tenant's name is missing"}},
+		{"no namespace", func(t *Tenant) { t.Namespaces = nil }, []string{`tenant "team-a" has no namespaces: name at least one with --namespaces`}},
+		{"no namespace but all", func(t *Tenant) { t.Namespaces, t.AllNamespaces = nil, true }, nil},
+		{"an empty namespace", func(t *Tenant) { t.Namespaces = []string{"a", ""} }, []string{"namespaces holds an empty name"}},
+		{"two empty namespaces", func(t *Tenant) { t.Namespaces = []string{"", ""} }, []string{"namespaces holds an empty name", "namespaces holds an empty name"}},
+		{"a namespace twice", func(t *Tenant) { t.Namespaces = []string{"a", "b", "a"} }, []string{`namespaces: "a" stands there twice`}},
+		{"a namespace that is no label", func(t *Tenant) { t.Namespaces = []string{"a", "B"} }, []string{`namespaces: "B"` + notNamespace}},
+		{"a namespace of 63 characters", func(t *Tenant) { t.Namespaces = []string{strings.Repeat("n", 63)} }, nil},
+		{"a namespace of 64 characters", func(t *Tenant) { t.Namespaces = []string{strings.Repeat("n", 64)} }, []string{`namespaces: "` + strings.Repeat("n", 64) + `"` + notNamespace}},
+		{"the conventional home among the namespaces", func(t *Tenant) { t.Namespaces = []string{"a", "team-a-tiller"} }, []string{
+			`namespace "team-a-tiller" is the home namespace of tenant "team-a" and can not be one of its namespaces: what runs there could take over its tiller`}},
+		{"a named home among the namespaces", func(t *Tenant) { t.HomeNamespace, t.Namespaces = "b", []string{"a", "b"} }, []string{
+			`namespace "b" is the home namespace of tenant "team-a" and can not be one of its namespaces: what runs there could take over its tiller`}},
+		{"the impersonation engine's home among the namespaces", func(t *Tenant) {
+			t.Engine, t.Namespaces = EngineImpersonation, []string{"team-a-helm"}
+		}, []string{
+			`namespace "team-a-helm" is the home namespace of tenant "team-a" and can not be one of its namespaces: what runs there could take over its helm`}},
+		{"a home that is no label", func(t *Tenant) { t.HomeNamespace = "kube_system" }, []string{`home namespace: "kube_system"` + notNamespace}},
+		{"an unknown engine", func(t *Tenant) { t.Engine = "warp" }, []string{`engine: "warp" is not one of tiller, impersonation`}},
+		{"a role with a slash", func(t *Tenant) { t.Role = "a/b" }, []string{`role: "a/b" is not a ClusterRole's name: may not contain '/'`}},
+		{"a role with a colon, as Kubernetes' own have", func(t *Tenant) { t.Role = "system:node" }, nil},
+		{"an unknown storage", func(t *Tenant) { t.Tiller.Storage = "memory" }, []string{`storage: "memory" is not one of secret, configmap`}},
+		{"a negative history", func(t *Tenant) { t.Tiller.HistoryMax = ptr(-1) }, []string{"history-max: -1 is negative; 0 keeps every revision"}},
+		{"an unbounded history", func(t *Tenant) { t.Tiller.HistoryMax = ptr(0) }, nil},
+		{"no replica", func(t *Tenant) { t.Tiller.Replicas = ptr(0) }, []string{"replicas: 0; a Tiller needs at least 1"}},
+		{"resources that are no quantity", func(t *Tenant) { t.Tiller.Resources = map[string]string{"limits.cpu": "lots"} }, []string{
+			"resources: limits.cpu=lots is not a quantity such as 100m or 64Mi"}},
+		{"resources without requests or limits", func(t *Tenant) {
+			t.Tiller.Resources = map[string]string{"cpu": "1", "wishes.cpu": "1", "limits.": "1"}
+		}, []string{
+			`resources: "cpu" is not requests.NAME or limits.NAME, such as requests.memory`,
+			`resources: "limits." is not requests.NAME or limits.NAME, such as requests.memory`,
+			`resources: "wishes.cpu" is not requests.NAME or limits.NAME, such as requests.memory`}},
+		{"a node selector that is no label", func(t *Tenant) { t.Tiller.NodeSelector = map[string]string{"disk": "a b"} }, []string{
+			`node-selector: disk=a b is not a label: a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`}},
+		{"a pull secret that is no name", func(t *Tenant) { t.Tiller.ImagePullSecrets = []string{"My Secret"} }, []string{`image-pull-secret: "My Secret" is not a Secret's name`}},
+		{"several at once", func(t *Tenant) {
+			t.Engine, t.Namespaces, t.Members.Users = "warp", []string{"A", "b", "b"}, []string{" "}
+		}, []string{
+			`engine: "warp" is not one of tiller, impersonation`,
+			`namespaces: "A"` + notNamespace,
+			`namespaces: "b" stands there twice`,
+			"user: an empty name"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tenant := Tenant{Name: "team-a", Namespaces: []string{"a", "b"}}.WithDefaults()
+			test.change(&tenant)
+			if diff := cmp.Diff(test.want, lines(tenant.Validate())); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// The longest name must leave room for every suffix of a home namespace.
+func TestLongestNameFits(t *testing.T) {
+	for _, engine := range []Engine{EngineTiller, EngineImpersonation} {
+		home := engine.ConventionalHome(strings.Repeat("a", maxName))
+		if err := checkNamespace("home", home); err != nil {
+			t.Errorf("%s: %v", engine, err)
+		}
+	}
+}
+
+func TestWithDefaults(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		given, want Tenant
+	}{
+		{"nothing is said", Tenant{Name: "t"}, Tenant{Name: "t", Engine: EngineTiller, Role: "admin",
+			Tiller: Tiller{Storage: StorageSecret, HistoryMax: ptr(20), Replicas: ptr(1)}}},
+		{"all namespaces", Tenant{Name: "t", AllNamespaces: true}, Tenant{Name: "t", AllNamespaces: true, Engine: EngineTiller, Role: "cluster-admin",
+			Tiller: Tiller{Storage: StorageSecret, HistoryMax: ptr(20), Replicas: ptr(1)}}},
+		{"everything is said, zeros too", Tenant{Name: "t", Engine: EngineTiller, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: ptr(0), Replicas: ptr(3)}},
+			Tenant{Name: "t", Engine: EngineTiller, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: ptr(0), Replicas: ptr(3)}}},
+		{"impersonation has no Tiller", Tenant{Name: "t", Engine: EngineImpersonation}, Tenant{Name: "t", Engine: EngineImpersonation, Role: "admin"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := test.given.WithDefaults()
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if diff := cmp.Diff(got, got.WithDefaults()); diff != "" {
+				t.Errorf("a second time changes it:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHome(t *testing.T) {
+	for _, test := range []struct {
+		tenant        Tenant
+		home, account string
+	}{
+		{Tenant{Name: "t", Engine: EngineTiller}, "t-tiller", "tiller"},
+		{Tenant{Name: "t", Engine: EngineImpersonation}, "t-helm", "helm"},
+		{Tenant{Name: "t", Engine: EngineTiller, HomeNamespace: "kube-system"}, "kube-system", "tiller"},
+	} {
+		if got := test.tenant.Home(); got != test.home {
+			t.Errorf("home of %+v: got %s, want %s", test.tenant, got, test.home)
+		}
+		if got := test.tenant.Engine.DeployerAccount(); got != test.account {
+			t.Errorf("account of %+v: got %s, want %s", test.tenant, got, test.account)
+		}
+	}
+	if got := (Tenant{Namespaces: []string{"x", "y"}}).DefaultNamespace(); got != "x" {
+		t.Errorf("default namespace: got %q", got)
+	}
+	if got := (Tenant{AllNamespaces: true}).DefaultNamespace(); got != "" {
+		t.Errorf("default namespace of all: got %q", got)
+	}
+}
+
+// fullTenant says everything that can be said.
+func fullTenant() Tenant {
+	return Tenant{
+		Name: "team-a", Namespaces: []string{"a", "b"}, HomeNamespace: "team-a-home", Role: "edit", Engine: EngineTiller,
+		Tiller: Tiller{
+			Image: "registry.example/tiller", Version: "v2.17.0", Storage: StorageConfigMap, HistoryMax: ptr(0), Replicas: ptr(2),
+			Resources:    map[string]string{"limits.memory": "1Gi"},
+			NodeSelector: map[string]string{"disk": "ssd"}, ImagePullSecrets: []string{"pull"},
+		},
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	for _, tenant := range []Tenant{
+		{},
+		{Name: "team-a", Namespaces: []string{"a"}},
+		{Name: "ops", AllNamespaces: true, HomeNamespace: "kube-system"},
+		Tenant{Name: "team-a", Namespaces: []string{"a"}}.WithDefaults(),
+		fullTenant(),
+		// Names that YAML would take for something else.
+		{Name: "1e3", Namespaces: []string{"null", "true", "0x10", "12"}, Role: "yes"},
+	} {
+		text, err := tenant.Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseRecord(text)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if diff := cmp.Diff(tenant, got); diff != "" {
+			t.Errorf("-want +got:\n%s\n%s", diff, text)
+		}
+	}
+}
+
+func TestRecordText(t *testing.T) {
+	tenant := fullTenant()
+	tenant.Members.Users = []string{"alice"}
+	got, err := tenant.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The text is what clusters hold: older ones must stay readable.
+	want := `name: team-a
+namespaces: [a, b]
+homeNamespace: team-a-home
+role: edit
+engine: tiller
+tiller:
+  image: registry.example/tiller
+  version: v2.17.0
+  storage: configmap
+  historyMax: 0
+  replicas: 2
+  resources:
+    limits.memory: 1Gi
+  nodeSelector:
+    disk: ssd
+  imagePullSecrets: [pull]
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestParseRecordIsStrict(t *testing.T) {
+	for _, test := range []struct{ name, text, want string }{
+		{"an unknown field", "name: a\nnamepsaces: [b]\n", `tenant.yaml: line 2: unknown field "namepsaces" (a newer helm-tenant may have written it)`},
+		{"an unknown field of tiller", "name: a\ntiller:\n  image: x\n  tls: true\n", `tenant.yaml: line 4: unknown field "tls" (a newer helm-tenant may have written it)`},
+		{"a field twice", "name: a\nname: b\n", `tenant.yaml: line 2: field "name" stands there twice`},
+		{"a list where text is", "name: [a]\n", "tenant.yaml: line 1: a list where text is wanted"},
+		{"text where a list is", "namespaces: a b\n", `tenant.yaml: line 1: "a b" where a list is wanted`},
+		{"text where a number is", "tiller:\n  replicas: many\n", `tenant.yaml: line 2: "many" where a whole number is wanted`},
+		{"text where true is", "allNamespaces: maybe\n", `tenant.yaml: line 1: "maybe" where true or false is wanted`},
+		{"text where a map is", "tiller: small\n", `tenant.yaml: line 1: "small" where a map of fields is wanted`},
+		{"a key of a map twice", "tiller:\n  nodeSelector: {a: b, a: c}\n", `tenant.yaml: line 2: key "a" already set in map`},
+		{"two at once", "nome: a\ntillr: {}\n", `tenant.yaml: line 1: unknown field "nome"; line 2: unknown field "tillr" (a newer helm-tenant may have written it)`},
+		{"no YAML", "name: [a\n", "tenant.yaml: line 1: did not find expected ',' or ']'"},
+		{"a list", "- name: a\n", "tenant.yaml: line 1: a list where a map of fields is wanted"},
+		{"plain text", "hello", `tenant.yaml: line 1: "hello" where a map of fields is wanted`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ParseRecord(test.text)
+			if diff := cmp.Diff(test.want, errorText(err)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// What ParseRecord takes must come out of Record as it was.
+func FuzzParseRecord(f *testing.F) {
+	full, err := fullTenant().Record()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{"", full, "name: a\nnamespaces: [b]\n", "name: [a\n", "{}", "name: 1\n", "tiller: {historyMax: 0}", "name: &a x\nrole: *a\n", "--- \n...\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		tenant, err := ParseRecord(text)
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("the error has several lines: %q", err)
+			}
+			return
+		}
+		again, err := tenant.Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseRecord(again)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, again)
+		}
+		tenant.Members = Members{} // not in a record
+		if diff := cmp.Diff(tenant, got, equateEmpty); diff != "" {
+			t.Errorf("-first +second:\n%s", diff)
+		}
+	})
+}
