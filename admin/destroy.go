@@ -172,8 +172,12 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, withNam
 			return
 		}
 		labels := []string{tenant.LabelTenant, tenant.LabelHome, tenant.LabelManagedBy}
+		if key.Name == r.Home {
+			plan.RelabelLast(live, labels, []string{tenant.AnnotationHome})
+			return
+		}
 		plan.Relabel(live, labels, []string{tenant.AnnotationHome})
-		if created && key.Name != r.Home {
+		if created {
 			r.note("namespace %q stays with what runs in it; --delete-namespaces deletes those that helm-tenant created", key.Name)
 		}
 	case r.HomeGoes && key.Namespace == r.Home:

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -58,8 +57,7 @@ type Unmanaged struct {
 // TakeInventory reads it with a handful of paged lists, however many tenants
 // there are.
 func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
-	records, err := cluster.List[corev1.ConfigMap](ctx, c, "ConfigMap", "", metav1.ListOptions{
-		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + tenant.RecordName})
+	records, err := c.TenantRecords(ctx)
 	if err != nil {
 		return nil, err
 	}

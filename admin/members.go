@@ -54,6 +54,9 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 		default:
 			homes = all[name]
 		}
+		if len(homes) > 1 && err == nil {
+			return tenant.Tenant{}, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's, or name its home with --home-namespace", name, homes[0], homes[1], tenant.RecordName)
+		}
 	}
 	for _, home := range homes {
 		t, err := c.Record(ctx, home)

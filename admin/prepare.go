@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	runtimepkg "runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -100,9 +102,13 @@ func prepareAll(ctx context.Context, c *cluster.Client, builders []*builder, nam
 			b.do(func() error { return step(b) })
 		}
 	}
-	lookup := func(keys func(*builder) []cluster.Key) error {
+	lookup := func(keys func(*builder) ([]cluster.Key, error)) error {
 		var all []cluster.Key
-		each(func(b *builder) error { all = append(all, keys(b)...); return nil })
+		each(func(b *builder) error {
+			more, err := keys(b)
+			all = append(all, more...)
+			return err
+		})
 		return c.Lookup(ctx, live, all)
 	}
 	each(func(b *builder) error { b.live, b.homes = live, homes; return b.begin() })
@@ -112,11 +118,26 @@ func prepareAll(ctx context.Context, c *cluster.Client, builders []*builder, nam
 	each(func(b *builder) error { return b.lookAtHome(ctx, c) })
 	each(func(b *builder) error { return b.lookToAdopt(ctx, c) })
 	each((*builder).check)
-	each((*builder).build)
+	each((*builder).compose)
 	if err := lookup((*builder).wantedKeys); err != nil {
 		return err
 	}
-	each((*builder).plan)
+	// The comparing is most of the work of a thousand tenants, and each is
+	// independent of the others.
+	var side sync.WaitGroup
+	next := make(chan *builder)
+	for range runtimepkg.GOMAXPROCS(0) {
+		side.Go(func() {
+			for b := range next {
+				b.do(b.plan)
+			}
+		})
+	}
+	for _, b := range builders {
+		next <- b
+	}
+	close(next)
+	side.Wait()
 	return nil
 }
 
@@ -162,7 +183,6 @@ type builder struct {
 	// that are wanted were made of it.
 	membersKnown bool
 	shared       bool
-	wanted       []runtime.Object
 	notes        []string
 
 	// adopted is set where a Tiller made by hand is taken over.
@@ -198,6 +218,9 @@ func (b *builder) begin() error {
 	}
 	b.existed = existed
 	b.tenant = r.merged(was)
+	if problems := b.tenant.Validate(); len(problems) > 0 {
+		return Invalid(problems)
+	}
 	if existed {
 		was, next := was.WithDefaults(), b.tenant
 		switch {
@@ -208,9 +231,6 @@ func (b *builder) begin() error {
 		case next.Tiller.Storage != was.Tiller.Storage:
 			return Invalid{fmt.Errorf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage)}
 		}
-	}
-	if problems := b.tenant.Validate(); len(problems) > 0 {
-		return Invalid(problems)
 	}
 	if first := r.DefaultNamespace; first != "" && !slices.Contains(b.tenant.Namespaces, first) {
 		return Invalid{fmt.Errorf("default namespace %q is not one of the tenant's namespaces %s", first, strings.Join(b.tenant.Namespaces, ", "))}
@@ -230,7 +250,7 @@ func (b *builder) claimed() []string {
 }
 
 // toDecide are the objects that the decision needs, beside the tenant's own.
-func (b *builder) toDecide() []cluster.Key {
+func (b *builder) toDecide() ([]cluster.Key, error) {
 	keys := []cluster.Key{namespaceKey(b.tenant.Home()), {Kind: "ClusterRole", Name: b.tenant.Role}}
 	for _, ns := range b.claimed() {
 		keys = append(keys, namespaceKey(ns))
@@ -248,7 +268,7 @@ func (b *builder) toDecide() []cluster.Key {
 	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
 		keys = append(keys, cluster.Key{Kind: kind, Name: install.AdmissionName})
 	}
-	return keys
+	return keys, nil
 }
 
 // lookAtHome finds out whether the home namespace is the tenant's alone.
@@ -263,53 +283,60 @@ func (b *builder) lookAtHome(ctx context.Context, c *cluster.Client) error {
 	return err
 }
 
-// build makes all wanted objects.
-func (b *builder) build() error {
-	t := b.tenant
-	members, err := liveMembers(b.live, t)
+// compose settles what the tenant's objects are made of: its members, and which
+// Tiller it gets.
+func (b *builder) compose() error {
+	members, err := liveMembers(b.live, b.tenant)
 	if err != nil {
 		return err
 	}
-	b.membersKnown = b.live.Get(memberKey(t.Home())) != nil
-	t.Members = members.With(b.request.Tenant.Members)
+	b.membersKnown = b.live.Get(memberKey(b.tenant.Home())) != nil
+	b.tenant.Members = members.With(b.request.Tenant.Members)
 	if b.request.Exact {
-		t.Members = b.request.Tenant.Members
-		if gone := members.Without(t.Members).Names(); len(gone) > 0 {
-			b.notes = append(b.notes, fmt.Sprintf("no longer members of tenant %s: %s", t.Name, strings.Join(gone, ", ")))
+		b.tenant.Members = b.request.Tenant.Members
+		if gone := members.Without(b.tenant.Members).Names(); len(gone) > 0 {
+			b.notes = append(b.notes, fmt.Sprintf("no longer members of tenant %s: %s", b.tenant.Name, strings.Join(gone, ", ")))
 		}
 	}
-	b.tenant = t
+	if !b.live.Serves("ValidatingAdmissionPolicy") {
+		b.notes = append(b.notes, "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
+	}
+	return nil
+}
+
+// wanted makes all wanted objects. It is called anew where they are needed:
+// kept for a thousand tenants they would be much of the memory.
+func (b *builder) wanted() ([]runtime.Object, error) {
+	t := b.tenant
 	record, err := install.Record(t)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b.wanted = append(b.wanted, install.Home(t, b.shared, b.homeCreated), record, rbac.ServiceAccount(t))
-	b.wanted = append(b.wanted, rbac.Home(t)...)
-	b.wanted = append(b.wanted, install.NetworkPolicy(t, b.shared))
+	objects := []runtime.Object{install.Home(t, b.shared, b.homeCreated), record, rbac.ServiceAccount(t)}
+	objects = append(objects, rbac.Home(t)...)
+	objects = append(objects, install.NetworkPolicy(t, b.shared))
 	if b.live.Serves("ValidatingAdmissionPolicy") {
-		b.wanted = append(b.wanted, install.Admission()...)
-	} else {
-		b.notes = append(b.notes, "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
+		objects = append(objects, install.Admission()...)
 	}
 	if t.Engine == tenant.EngineTiller {
 		versioned := t
 		if versioned.Tiller.Version == "" {
 			versioned.Tiller.Version = b.request.ClientVersion
 		}
-		b.wanted = append(b.wanted, install.Deployment(versioned))
+		objects = append(objects, install.Deployment(versioned))
 	}
 	if t.AllNamespaces {
-		b.wanted = append(b.wanted, rbac.ClusterWide(t))
+		objects = append(objects, rbac.ClusterWide(t))
 	}
 	for _, ns := range b.claimed() {
 		live := b.live.Get(namespaceKey(ns))
 		if live == nil || live.GetLabels()[tenant.LabelTenant] == t.Name || live.GetLabels()[tenant.LabelTenant] == "" {
 			created := live == nil || live.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
-			b.wanted = append(b.wanted, install.Namespace(t, ns, created))
+			objects = append(objects, install.Namespace(t, ns, created))
 		}
-		b.wanted = append(b.wanted, rbac.InNamespace(t, ns))
+		objects = append(objects, rbac.InNamespace(t, ns))
 	}
-	return nil
+	return objects, nil
 }
 
 // liveMembers are the subjects of the tenant's member binding.
@@ -323,33 +350,41 @@ func memberKey(home string) cluster.Key {
 	return cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.MemberName}
 }
 
-func (b *builder) wantedKeys() []cluster.Key {
-	keys := make([]cluster.Key, len(b.wanted))
-	for i, object := range b.wanted {
+func (b *builder) wantedKeys() ([]cluster.Key, error) {
+	objects, err := b.wanted()
+	keys := make([]cluster.Key, len(objects))
+	for i, object := range objects {
 		keys[i] = cluster.KeyOf(object)
 	}
-	return keys
+	return keys, err
 }
 
 func (b *builder) plan() error {
 	if err := b.checkUnmissed(); err != nil {
 		return err
 	}
-	plan, err := cluster.NewPlan(b.tenant.Name, b.wanted, b.live, func(key cluster.Key) bool {
+	wanted, err := b.wanted()
+	if err != nil {
+		return err
+	}
+	keys := make([]cluster.Key, len(wanted))
+	for i, object := range wanted {
+		keys[i] = cluster.KeyOf(object)
+	}
+	plan, err := cluster.NewPlan(b.tenant.Name, wanted, b.live, func(key cluster.Key) bool {
 		// Its own namespaces were checked one by one; the rest needs a word.
 		return key.Kind == "Namespace" || b.request.Adopt
 	})
 	if err != nil {
 		return err
 	}
-	if err := b.planRemovals(&plan, b.wantedKeys()); err != nil {
+	if err := b.planRemovals(&plan, keys); err != nil {
 		return err
 	}
 	if err := b.planAdoption(&plan); err != nil {
 		return err
 	}
 	b.prepared = &Prepared{Tenant: b.tenant, Existed: b.existed, Plan: plan, Notes: b.notes, live: b.live}
-	b.wanted = nil
 	return nil
 }
 

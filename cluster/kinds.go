@@ -31,6 +31,7 @@ const (
 	phaseWorkload
 	phaseRemoval
 	phaseLast
+	phaseUnclaim
 )
 
 var kinds = map[string]kind{

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -74,13 +75,14 @@ func NewLive() *Live {
 	return &Live{objects: map[Key]*unstructured.Unstructured{}, byTenant: map[string][]Key{}, unserved: map[string]bool{}}
 }
 
-// add takes objects in, without the part of their metadata that nobody here
-// looks at and that often is the largest.
+// add takes objects in, without the parts that nobody here looks at: with a
+// thousand tenants these are most of the memory.
 func (l *Live) add(objects ...*unstructured.Unstructured) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	for _, object := range objects {
 		unstructured.RemoveNestedField(object.Object, "metadata", "managedFields")
+		delete(object.Object, "status")
 		key := keyOf(object)
 		if name := object.GetLabels()[tenant.LabelTenant]; name != "" && l.objects[key] == nil {
 			l.byTenant[name] = append(l.byTenant[name], key)
@@ -138,23 +140,69 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 		// binding is read of which the record does not know yet.
 		err = list("ConfigMap")
 	}
+	live.disown()
 	return live, err
 }
 
-// Homes are the home namespaces of all tenants in the cluster, by tenant name: a
-// tenant has a home wherever its record is.
-func (c *Client) Homes(ctx context.Context) (map[string][]string, error) {
-	records, err := c.list(ctx, "ConfigMap", "", metav1.ListOptions{
+// disown drops what only looks like a tenant's. A label on an object in a
+// namespace anybody can set who may write there, a chart too; what stands in a
+// home is believed where the namespace itself says that it is that tenant's
+// home, since namespaces only an admin writes. Role bindings stand in other
+// namespaces too: the label on one leads to its removal at most.
+func (l *Live) disown() {
+	for key, object := range l.objects {
+		if !kinds[key.Kind].namespaced || key.Kind == "RoleBinding" {
+			continue
+		}
+		name := object.GetLabels()[tenant.LabelTenant]
+		namespace := l.objects[Key{Kind: "Namespace", Name: key.Namespace}]
+		if namespace != nil && homeOf(namespace) == name {
+			continue
+		}
+		delete(l.objects, key)
+		l.byTenant[name] = slices.DeleteFunc(l.byTenant[name], func(k Key) bool { return k == key })
+	}
+}
+
+// homeOf is the name of the tenant whose home a namespace is, by its own labels;
+// empty where it is none's. A tenant's other namespaces say where the home is.
+func homeOf(namespace metav1.Object) string {
+	if at := namespace.GetAnnotations()[tenant.AnnotationHome]; at != "" && at != namespace.GetName() {
+		return ""
+	}
+	return namespace.GetLabels()[tenant.LabelTenant]
+}
+
+// TenantRecords are the records of all tenants: those that stand in a home of
+// that tenant. Elsewhere anybody can put a ConfigMap that looks like one.
+func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) {
+	records, err := List[corev1.ConfigMap](ctx, c, "ConfigMap", "", metav1.ListOptions{
 		LabelSelector: tenant.LabelTenant,
 		FieldSelector: "metadata.name=" + tenant.RecordName,
 	})
 	if err != nil {
 		return nil, err
 	}
+	homes := map[string]string{}
+	err = c.each(ctx, "Namespace", "", metav1.ListOptions{LabelSelector: tenant.LabelTenant}, func(namespace *unstructured.Unstructured) {
+		homes[namespace.GetName()] = homeOf(namespace)
+	})
+	return slices.DeleteFunc(records, func(record corev1.ConfigMap) bool {
+		return homes[record.Namespace] != record.Labels[tenant.LabelTenant]
+	}), err
+}
+
+// Homes are the home namespaces of all tenants in the cluster, by tenant name: a
+// tenant has a home wherever its record is.
+func (c *Client) Homes(ctx context.Context) (map[string][]string, error) {
+	records, err := c.TenantRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
 	homes := map[string][]string{}
 	for _, record := range records {
-		name := record.GetLabels()[tenant.LabelTenant]
-		homes[name] = append(homes[name], record.GetNamespace())
+		name := record.Labels[tenant.LabelTenant]
+		homes[name] = append(homes[name], record.Namespace)
 	}
 	return homes, nil
 }
@@ -263,9 +311,15 @@ func (c *Client) lookup(ctx context.Context, live *Live, wanted map[Key]bool) er
 }
 
 // isUnserved tells "this server has no such kind" from "there is no such
-// object": the former answer is not a Status of the API's own making.
+// object", which names the object. A server that has the kind's group answers
+// with a Status that names nothing; one that has not, with no Status at all.
 func isUnserved(err error) bool {
-	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !asStatus(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details == nil || details.Name == "" || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // List reads all objects of a kind, in pages; of all namespaces where namespace

@@ -180,6 +180,13 @@ func (p *Plan) Relabel(live *unstructured.Unstructured, labels, annotations []st
 	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live, Fields: fields, phase: phaseRemoval})
 }
 
+// RelabelLast is Relabel, after every removal: of a home that stays, whose label
+// is what a later run believes the rest by.
+func (p *Plan) RelabelLast(live *unstructured.Unstructured, labels, annotations []string) {
+	p.Relabel(live, labels, annotations)
+	p.Changes[len(p.Changes)-1].phase = phaseUnclaim
+}
+
 // sort brings the changes into the order in which they are written.
 func (p *Plan) sort() {
 	slices.SortStableFunc(p.Changes, func(a, b Change) int {

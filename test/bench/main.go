@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -36,10 +37,11 @@ type comparison struct {
 
 func main() {
 	runs := flag.Int("runs", 30, "pairs of each comparison")
+	sizes := flag.String("tenants", "10,100,1000", "numbers of tenants for the scale table; empty leaves it out")
 	out := flag.String("out", "", "also write the results to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := bench(ctx, *runs, *out)
+	err := bench(ctx, *runs, *sizes, *out)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
@@ -47,7 +49,7 @@ func main() {
 	}
 }
 
-func bench(ctx context.Context, runs int, out string) error {
+func bench(ctx context.Context, runs int, sizes, out string) error {
 	dir, err := os.MkdirTemp("", "helm-tenant-bench")
 	if err != nil {
 		return err
@@ -75,6 +77,23 @@ func bench(ctx context.Context, runs int, out string) error {
 			return fmt.Errorf("%s: %w", comparison.name, err)
 		}
 		report.WriteString(row)
+	}
+	// It takes the machine to itself for the rest.
+	if err := c.Stop(); err != nil {
+		return err
+	}
+	var counts []int
+	for _, size := range strings.FieldsFunc(sizes, func(r rune) bool { return r == ',' }) {
+		count, err := strconv.Atoi(size)
+		if err != nil {
+			return fmt.Errorf("-tenants: %w", err)
+		}
+		counts = append(counts, count)
+	}
+	if len(counts) > 0 {
+		if err := scale(ctx, s.ours, s.helm, dir, counts, report); err != nil {
+			return err
+		}
 	}
 	fmt.Print(report.String())
 	if out == "" {

@@ -1,0 +1,71 @@
+package admin
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/tenant"
+)
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestParseAccepted(t *testing.T) {
+	got, err := ParseAccepted([]string{"cluster-wide", "everyone"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.has(RiskClusterWide) || !got.has(RiskEveryone) || got.has(RiskSharedHome) {
+		t.Errorf("got %v", got)
+	}
+	_, err = ParseAccepted([]string{"cluster-wide", "all"})
+	want := `--accept-risk: "all" is not one of ` + list(Risks)
+	if diff := cmp.Diff(want, errorText(err)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestMerged(t *testing.T) {
+	one, zero := 1, 0
+	was := tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}, Role: "edit", Tiller: tenant.Tiller{HistoryMax: &one, NodeSelector: map[string]string{"disk": "ssd"}}}.WithDefaults()
+	changed := func(change func(*tenant.Tenant)) tenant.Tenant {
+		out := was
+		change(&out)
+		return out
+	}
+	for _, test := range []struct {
+		name    string
+		request Request
+		was     tenant.Tenant
+		want    tenant.Tenant
+	}{
+		{"a new one", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}}}, tenant.Tenant{}, tenant.Tenant{Name: "t", Namespaces: []string{"a"}}.WithDefaults()},
+		{"what is not said stays", Request{Tenant: tenant.Tenant{Name: "t"}}, was, was},
+		{"namespaces are added", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"b", "c"}}}, was, changed(func(t *tenant.Tenant) { t.Namespaces = []string{"a", "b", "c"} })},
+		{"namespaces go with --prune only", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"b", "c"}}, Prune: true}, was, changed(func(t *tenant.Tenant) { t.Namespaces = []string{"b", "c"} })},
+		{"--prune without namespaces takes none", Request{Tenant: tenant.Tenant{Name: "t"}, Prune: true}, was, was},
+		{"doubles stay, to be found", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"c", "c"}}}, was, changed(func(t *tenant.Tenant) { t.Namespaces = []string{"a", "b", "c", "c"} })},
+		{"another default namespace", Request{Tenant: tenant.Tenant{Name: "t"}, DefaultNamespace: "b"}, was, changed(func(t *tenant.Tenant) { t.Namespaces = []string{"b", "a"} })},
+		{"a new default namespace", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"c"}}, DefaultNamespace: "c"}, was, changed(func(t *tenant.Tenant) { t.Namespaces = []string{"c", "a", "b"} })},
+		{"settings one by one, zeros too", Request{Tenant: tenant.Tenant{Name: "t", Role: "view", Tiller: tenant.Tiller{HistoryMax: &zero, Image: "x"}}}, was,
+			changed(func(t *tenant.Tenant) { t.Role, t.Tiller.HistoryMax, t.Tiller.Image = "view", &zero, "x" })},
+		{"all namespaces, and never back by silence", Request{Tenant: tenant.Tenant{Name: "t"}}, changed(func(t *tenant.Tenant) { t.AllNamespaces = true }), changed(func(t *tenant.Tenant) { t.AllNamespaces = true })},
+		{"exactly what a file says", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"c"}}, Exact: true}, was, tenant.Tenant{Name: "t", Namespaces: []string{"c"}}.WithDefaults()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before := test.was
+			before.Namespaces = append([]string{}, test.was.Namespaces...)
+			if diff := cmp.Diff(test.want, test.request.merged(test.was)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if len(test.was.Namespaces) > 0 && !cmp.Equal(before, test.was) {
+				t.Errorf("what was changed to %+v", test.was)
+			}
+		})
+	}
+}

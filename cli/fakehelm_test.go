@@ -1,0 +1,155 @@
+package cli_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"helm-tenant/helm"
+)
+
+// fakeHelm stands for helm in the scripts: it prints its arguments, and what of
+// its environment counts. The environment says what else it does:
+//
+//   - FAKE_HELM_VERSION is what it answers when it is asked for its version, in
+//     the words of that major (default v2.17.0),
+//   - FAKE_HELM_EXIT is the code that it ends with,
+//   - FAKE_HELM_STDIN makes it print its standard input, too.
+//
+// With "tenant" among its arguments it does what Helm 2, 3 and 4 do when they run
+// the plugin of that name: it starts helm-tenant.
+func fakeHelm(args []string) int {
+	version := os.Getenv("FAKE_HELM_VERSION")
+	if version == "" {
+		version = "v2.17.0"
+	}
+	if at := slices.Index(args, "tenant"); at >= 0 {
+		return runPlugin(version, slices.Delete(slices.Clone(args), at, at+1))
+	}
+	if len(args) > 0 && args[0] == "version" && slices.Contains(args, "--short") {
+		return tellVersion(version, args)
+	}
+	fmt.Println("helm" + quoted(args))
+	for _, name := range []string{"TILLER_NAMESPACE", "HELM_KUBECONTEXT", "HELM_TENANT", "HELM_HOST", "TILLER_HOST", "HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR", "HELM_TENANT_STARTER"} {
+		value, set := os.LookupEnv(name)
+		if name == "HELM_TENANT_STARTER" && value == strconv.Itoa(os.Getpid()) {
+			continue // it replaced helm-tenant, as it should
+		}
+		if set {
+			fmt.Printf("%s=%s\n", name, value)
+		}
+	}
+	if os.Getenv("FAKE_HELM_STDIN") != "" {
+		if _, err := io.Copy(os.Stdout, os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	code, err := strconv.Atoi("0" + os.Getenv("FAKE_HELM_EXIT"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if code != 0 {
+		fmt.Fprintf(os.Stderr, "Error: helm ends with %d\n", code)
+	}
+	return code
+}
+
+// quoted are arguments as they could be typed; what is odd in them shows.
+func quoted(args []string) string {
+	var b strings.Builder
+	for _, arg := range args {
+		if arg == "" || strings.ContainsAny(arg, " '\"\t\n") {
+			arg = strconv.Quote(arg)
+		}
+		b.WriteString(" " + arg)
+	}
+	return b.String()
+}
+
+// tellVersion answers `version --client --short` and `version --short`.
+func tellVersion(version string, args []string) int {
+	switch {
+	case strings.HasPrefix(version, "v2."):
+		fmt.Printf("Client: %s+g1234567\n", version)
+	case strings.HasPrefix(version, "v4.") && slices.Contains(args, "--client"):
+		fmt.Fprintln(os.Stderr, "Error: unknown flag: --client")
+		return 1
+	default:
+		fmt.Printf("%s+g1234567\n", version)
+	}
+	return 0
+}
+
+// runPlugin starts helm-tenant as helm starts its plugin "tenant", with the
+// arguments that are left: Helm 2 as in k8s.io/helm/cmd/helm/load_plugins.go and
+// pkg/plugin, SetupPluginEnv; Helm 3 and 4 as in pkg/cli, EnvVars.
+func runPlugin(version string, args []string) int {
+	// testscript has put another name into os.Args[0] than we were started by.
+	argv, err := helm.CommandLine(os.Getpid())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	env := map[string]string{"HELM_BIN": argv[0], "HELM_PLUGIN_NAME": "tenant"}
+	// What is swallowed, and the variable that it ends in; "" loses it.
+	swallowed := map[string]string{"--kube-context": "HELM_KUBECONTEXT", "--namespace": "HELM_NAMESPACE", "--kubeconfig": "KUBECONFIG"}
+	if strings.HasPrefix(version, "v2.") {
+		swallowed = map[string]string{"--kube-context": "", "--tiller-namespace": "TILLER_NAMESPACE", "--host": "TILLER_HOST", "--home": "HELM_HOME"}
+		env["HELM_HOME"], env["HELM_PLUGIN"] = "/helm2", "/helm2/plugins"
+		env["HELM_PLUGIN_DIR"], env["HELM_PATH_CACHE"] = "/helm2/plugins/tenant", "/helm2/cache"
+		env["TILLER_NAMESPACE"], env["TILLER_HOST"] = "kube-system", os.Getenv("HELM_HOST")
+		if name := os.Getenv("TILLER_NAMESPACE"); name != "" {
+			env["TILLER_NAMESPACE"] = name
+		}
+	} else {
+		env["HELM_DATA_HOME"], env["HELM_PLUGINS"], env["HELM_PLUGIN_DIR"] = "/helm3", "/helm3/plugins", "/helm3/plugins/tenant"
+		env["HELM_NAMESPACE"], env["HELM_KUBECONTEXT"] = "default", os.Getenv("HELM_KUBECONTEXT")
+		if strings.HasPrefix(version, "v4.") {
+			env["HELM_CONTENT_CACHE"] = "/helm4/content"
+		}
+	}
+	var left []string
+	for i := 0; i < len(args); i++ {
+		name, value, joined := strings.Cut(args[i], "=")
+		variable, known := swallowed[name]
+		switch {
+		case args[i] == "--debug":
+			env["HELM_DEBUG"] = "1"
+			continue
+		case !known:
+			left = append(left, args[i])
+			continue
+		case !joined:
+			i++
+			value = args[i]
+		}
+		if variable != "" {
+			env[variable] = value
+		}
+	}
+	cmd := exec.Command(filepath.Join(os.Getenv("SELF"), "helm-tenant"), left...)
+	cmd.Env = os.Environ()
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		fmt.Fprintln(os.Stderr, `Error: plugin "tenant" exited with error`)
+		return exit.ExitCode()
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
