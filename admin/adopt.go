@@ -121,9 +121,24 @@ func (b *builder) findForeignRights(ctx context.Context, c *cluster.Client) erro
 			if slices.ContainsFunc(typed.Subjects, b.isDeployer) {
 				b.adopted.bindings = append(b.adopted.bindings, binding)
 			}
+			b.noteGroups(binding, typed)
 		}
 	}
 	return nil
+}
+
+// noteGroups says what Tiller's account has as one of many: that is not ours to
+// take away. What Kubernetes itself gives to everybody is left out.
+func (b *builder) noteGroups(binding *unstructured.Unstructured, typed rbacv1.RoleBinding) {
+	if typed.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" || slices.Contains(b.tenant.Namespaces, typed.Namespace) {
+		return
+	}
+	groups := []string{"system:serviceaccounts:" + b.tenant.Home(), "system:serviceaccounts", "system:authenticated"}
+	for _, s := range typed.Subjects {
+		if s.Kind == rbacv1.GroupKind && slices.Contains(groups, s.Name) {
+			b.notes = append(b.notes, fmt.Sprintf("Tiller keeps, with all of group %s: %s -> %s %s", s.Name, cluster.KeyOf(binding), typed.RoleRef.Kind, typed.RoleRef.Name))
+		}
+	}
 }
 
 func (b *builder) isDeployer(s rbacv1.Subject) bool {
@@ -132,14 +147,13 @@ func (b *builder) isDeployer(s rbacv1.Subject) bool {
 		s.Kind == rbacv1.UserKind && s.Name == "system:serviceaccount:"+b.tenant.Home()+":"+account
 }
 
-// planAdoption takes away what an adopted Tiller had and should not have, after
-// everything that it needs is there.
+// planAdoption takes away what an adopted Tiller had and should not have.
 func (b *builder) planAdoption(plan *cluster.Plan) error {
 	if b.adopted == nil {
 		return nil
 	}
 	if b.adopted.service != nil {
-		plan.Remove(b.adopted.service)
+		plan.Narrow(b.adopted.service)
 	}
 	for _, binding := range b.adopted.bindings {
 		var typed rbacv1.RoleBinding
@@ -150,7 +164,7 @@ func (b *builder) planAdoption(plan *cluster.Plan) error {
 		left := slices.DeleteFunc(slices.Clone(typed.Subjects), b.isDeployer)
 		if len(left) == 0 {
 			b.notes = append(b.notes, "taken from Tiller: "+what)
-			plan.Remove(binding)
+			plan.Narrow(binding)
 			continue
 		}
 		b.notes = append(b.notes, fmt.Sprintf("taken from Tiller, and left to its %d other subjects: %s", len(left), what))

@@ -48,6 +48,7 @@ func TakeShared(outcomes []Outcome) cluster.Plan {
 // that is the error.
 func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcomes []Outcome, shared cluster.Plan, done func(Outcome)) error {
 	var preflight *cluster.Preflight
+	var first Request
 	check := func(plan *cluster.Plan) error {
 		missing, err := preflight.Missing(ctx, plan)
 		if err == nil && len(missing) > 0 {
@@ -61,7 +62,7 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 			continue
 		}
 		if preflight == nil {
-			preflight = c.NewPreflight(o.Prepared.live)
+			preflight, first = c.NewPreflight(o.Prepared.live), requests[i]
 			if err := check(&shared); err != nil {
 				return err
 			}
@@ -71,7 +72,7 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 	if preflight == nil {
 		shared = cluster.Plan{} // no tenant is left that needs it
 	}
-	if err := c.Write(ctx, &shared, requestsOfOne, func(cluster.Change) {}); err != nil && !cluster.Outdated(err) {
+	if err := writeShared(ctx, c, first, &shared); err != nil {
 		return err
 	}
 	work := make(chan int)
@@ -98,6 +99,23 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 	return nil
 }
 
+// writeShared writes what is shared. When somebody else was there meanwhile, it
+// is read and planned anew, as what the first request asks for beside its tenant.
+func writeShared(ctx context.Context, c *cluster.Client, first Request, shared *cluster.Plan) error {
+	err := c.Write(ctx, shared, requestsOfOne, func(cluster.Change) {})
+	if !cluster.Outdated(err) {
+		return err
+	}
+	_, err = Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		prepared, err := Prepare(ctx, c, first)
+		if err == nil {
+			prepared.Plan = TakeShared([]Outcome{{Prepared: prepared}})
+		}
+		return prepared, err
+	}, func(cluster.Change) {})
+	return err
+}
+
 func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepared) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -121,23 +139,24 @@ func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepa
 // namespaces that are another's namespace or home; each as one clear line. It
 // looks at no cluster.
 func Overlaps(requests []Request) []error {
-	type claim struct{ tenant, what string }
+	type claim struct {
+		tenant, what string
+		shared       bool
+	}
 	claims := map[string][]claim{}
 	for _, r := range requests {
 		t := r.Tenant.WithDefaults()
-		claims[t.Home()] = append(claims[t.Home()], claim{t.Name, "the home namespace"})
-		if r.Share {
-			continue
-		}
+		claims[t.Home()] = append(claims[t.Home()], claim{t.Name, "the home namespace", false})
 		for _, ns := range t.Namespaces {
-			claims[ns] = append(claims[ns], claim{t.Name, "a namespace"})
+			claims[ns] = append(claims[ns], claim{t.Name, "a namespace", r.Share})
 		}
 	}
 	var problems []error
 	for ns, by := range claims {
 		for i, first := range by {
 			for _, second := range by[i+1:] {
-				if first.tenant != second.tenant {
+				// A home is shared with nobody: who may act there has its Tiller.
+				if first.tenant != second.tenant && !(first.shared && second.shared) {
 					problems = append(problems, fmt.Errorf("namespace %q is %s of tenant %q and %s of tenant %q", ns, first.what, first.tenant, second.what, second.tenant))
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
+	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
 
@@ -173,6 +174,11 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, withNam
 		}
 		labels := []string{tenant.LabelTenant, tenant.LabelHome, tenant.LabelManagedBy}
 		if key.Name == r.Home {
+			if created {
+				labels = append(labels, install.PodSecurityLabels()...)
+			} else if live.GetLabels()[install.PodSecurityLabels()[0]] != "" {
+				r.note("namespace %q was there before and keeps its PodSecurity labels", key.Name)
+			}
 			plan.RelabelLast(live, labels, []string{tenant.AnnotationHome})
 			return
 		}

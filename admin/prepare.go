@@ -218,6 +218,9 @@ func (b *builder) begin() error {
 	}
 	b.existed = existed
 	b.tenant = r.merged(was)
+	if b.tenant.HomeNamespace == b.tenant.Engine.ConventionalHome(b.tenant.Name) {
+		b.tenant.HomeNamespace = "" // a record says so as a tenants file does
+	}
 	if problems := b.tenant.Validate(); len(problems) > 0 {
 		return Invalid(problems)
 	}

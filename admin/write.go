@@ -52,7 +52,7 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 			return prepared, ctx.Err()
 		case <-time.After(wait.Jitter(pause, 1)):
 		}
-		pause = min(pause*3/2, time.Second/2)
+		pause = min(pause*3/2, time.Second/4)
 	}
 	return nil, fmt.Errorf("others kept changing the same tenant: %w", last)
 }

@@ -48,6 +48,8 @@ func Paths(engine tenant.Engine) []Path {
 	const rbacGroup = rbacv1.GroupName
 	paths := []Path{
 		{"create pods", need("", "pods", "create")},
+		// A running pod's image can be replaced, and keeps the pod's token.
+		{"replace a pod's image", need("", "pods", "update", "patch")},
 		{"exec into pods", need("", "pods/exec", "create", "get")},
 		{"attach to pods", need("", "pods/attach", "create", "get")},
 		{"add ephemeral containers", need("", "pods/ephemeralcontainers", "update", "patch")},

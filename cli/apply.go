@@ -246,6 +246,9 @@ func (s *session) pruneTenants(ctx context.Context, k *tenant.Kubeconfig, client
 	for _, name := range names {
 		d := o.destroy
 		d.wait, d.timeout = o.wait, o.timeout
+		if o.output != "text" {
+			d.told = s.env.Stderr // what is printed is one object
+		}
 		outcomes = append(outcomes, admin.Outcome{Name: name, Err: s.destroyTenant(ctx, k, client, name, &d)})
 	}
 	return outcomes

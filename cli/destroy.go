@@ -3,9 +3,13 @@ package cli
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -26,6 +30,9 @@ type destroyOptions struct {
 	backup                       string
 	yes, dryRun, wait            bool
 	timeout                      time.Duration
+	// told is where it is said what became of the tenant; standard output where
+	// it is nil.
+	told io.Writer
 }
 
 func newDestroy(s *session) *cobra.Command {
@@ -75,6 +82,10 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 }
 
 func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, name string, o *destroyOptions) error {
+	told := o.told
+	if told == nil {
+		told = s.out()
+	}
 	prepare := func(ctx context.Context) (*admin.Removal, error) {
 		return admin.PrepareDestroy(ctx, client, name, o.deleteNamespaces)
 	}
@@ -101,7 +112,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		}
 		return nil
 	}
-	if err := s.confirm(name, o.yes); err != nil {
+	if err := s.confirm(ctx, name, o.yes); err != nil {
 		return err
 	}
 	// Nothing is deleted before it is known that all of it may be.
@@ -113,7 +124,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(s.out(), "%d release records of tenant %s are backed up in %s\n", len(removal.Records), name, file)
+		fmt.Fprintf(told, "%d release records of tenant %s are backed up in %s\n", len(removal.Records), name, file)
 	}
 	if o.deleteReleases {
 		if err := s.deleteReleases(ctx, k, removal); err != nil {
@@ -152,7 +163,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 	if len(removal.Records) > 0 && !removal.HomeGoes && o.keepReleases {
 		s.say("Note: the release records stay in namespace %s, which is not ours to delete", removal.Home)
 	}
-	fmt.Fprintf(s.out(), "tenant %s is gone\n", name)
+	fmt.Fprintf(told, "tenant %s is gone\n", name)
 	return nil
 }
 
@@ -175,7 +186,7 @@ func (e *hasReleasesError) Error() string {
 }
 
 // confirm has the tenant's name typed on a terminal, and refuses elsewhere.
-func (s *session) confirm(name string, yes bool) error {
+func (s *session) confirm(ctx context.Context, name string, yes bool) error {
 	if yes {
 		return nil
 	}
@@ -183,11 +194,30 @@ func (s *session) confirm(name string, yes bool) error {
 		return withHint(errors.New("there is no terminal to confirm it on"), "add --yes")
 	}
 	fmt.Fprintf(s.env.Stderr, "Type the tenant's name to destroy it: ")
-	typed, err := bufio.NewReader(s.env.Stdin).ReadString('\n')
-	if err != nil {
-		return err
+	type line struct {
+		text string
+		err  error
 	}
-	if strings.TrimSpace(typed) != name {
+	// A Ctrl-C ends the context only, and a read from a terminal knows of none.
+	read := make(chan line, 1)
+	go func() {
+		text, err := bufio.NewReader(s.env.Stdin).ReadString('\n')
+		read <- line{text, err}
+	}()
+	var typed line
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(s.env.Stderr)
+		return errors.New("interrupted; nothing was done")
+	case typed = <-read:
+	}
+	switch {
+	case errors.Is(typed.err, io.EOF):
+		fmt.Fprintln(s.env.Stderr)
+		return errors.New("nothing was typed; nothing was done")
+	case typed.err != nil:
+		return typed.err
+	case strings.TrimSpace(typed.text) != name:
 		return errors.New("that is not its name; nothing was done")
 	}
 	return nil
@@ -210,6 +240,9 @@ func (s *session) backUp(name, file string, records []*unstructured.Unstructured
 		return "", err
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) && holds(file, items) {
+		return file, nil // by a run that did not come to its end
+	}
 	if err != nil {
 		return "", fmt.Errorf("the backup can't be written, so nothing was done: %w", err)
 	}
@@ -224,6 +257,27 @@ func (s *session) backUp(name, file string, records []*unstructured.Unstructured
 		return "", fmt.Errorf("the backup can't be written, so nothing was done: %w", err)
 	}
 	return file, nil
+}
+
+// holds says whether a backup file has all of these items, just as they are.
+func holds(file string, items []any) bool {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	var saved struct{ Items []any }
+	if yaml.Unmarshal(text, &saved) != nil {
+		return false
+	}
+	found := map[string]bool{}
+	for _, item := range saved.Items {
+		plain, _ := json.Marshal(item) // as it came from JSON
+		found[string(plain)] = true
+	}
+	return !slices.ContainsFunc(items, func(item any) bool {
+		plain, err := json.Marshal(item)
+		return err != nil || !found[string(plain)]
+	})
 }
 
 // deleteReleases has the tenant's own Tiller delete its releases.

@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,9 +85,27 @@ be is left alone: the same command twice changes nothing.`,
 
 func memberFlags(cmd *cobra.Command, into *tenant.Members) {
 	f := cmd.Flags()
-	f.StringSliceVar(&into.Users, "user", nil, "user, repeatable")
-	f.StringSliceVar(&into.Groups, "group", nil, "group, repeatable")
-	f.StringSliceVar(&into.ServiceAccounts, "service-account", nil, "service account as NAMESPACE:NAME, repeatable")
+	f.Var((*nameList)(&into.Users), "user", "user, repeatable")
+	f.Var((*nameList)(&into.Groups), "group", "group, repeatable")
+	f.Var((*nameList)(&into.ServiceAccounts), "service-account", "service account as NAMESPACE:NAME, repeatable")
+}
+
+// nameList is pflag's StringSlice, but for an empty value: that is a variable
+// which a script forgot to set, and is not taken for nobody.
+type nameList []string
+
+func (n *nameList) String() string { return "" }
+func (n *nameList) Type() string   { return "strings" }
+func (n *nameList) Set(value string) error {
+	names, err := csv.NewReader(strings.NewReader(value)).Read()
+	if errors.Is(err, io.EOF) || err == nil && slices.Contains(names, "") {
+		return errors.New("a name is empty")
+	}
+	if err != nil {
+		return errors.New("a name that holds a comma or a quote is put in double quotes, and a quote in it is doubled")
+	}
+	*n = append(*n, names...)
+	return nil
 }
 
 // complete turns flags into a request; what was not typed stays unsaid.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"helm-tenant/cluster"
 	"helm-tenant/helm"
@@ -135,7 +136,16 @@ Before the command, and only there:
 	flags.DurationVar(&s.requestTimeout, "request-timeout", 30*time.Second, "how long one request to the API server may take; 0 is no limit")
 	flags.Bool("debug", false, "accepted as helm's; it changes nothing here")
 	hide(root, "kube-context", "debug")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return asUsage(cmd, err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		var unknown *pflag.NotExistError
+		if errors.As(err, &unknown) && unknown.GetSpecifiedName() == "tenant" {
+			err = fmt.Errorf("--tenant goes before the command: helm tenant --tenant TENANT %s", cmd.Name())
+			if strings.Contains(cmd.Use, "TENANT") {
+				err = fmt.Errorf("--tenant goes before a command of helm's; %s takes the tenant's name as its argument", cmd.Name())
+			}
+		}
+		return asUsage(cmd, err)
+	})
 	for _, make := range verbs {
 		cmd := make(s)
 		cmd.DisableFlagsInUseLine = true
@@ -146,6 +156,7 @@ Before the command, and only there:
 		if err != nil {
 			return err
 		}
+		found.InitDefaultHelpFlag() // which only a command that is run has by itself
 		return found.Help()
 	}})
 	return root

@@ -78,12 +78,12 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 	fmt.Fprintln(table, strings.Join(columns, "\t"))
 	for _, t := range inventory.Tenants {
 		namespaces, members := brief(t.Namespaces), countMembers(t.Members)
-		if t.AllNamespaces {
-			namespaces = "(all)"
-		}
 		if wide {
 			members = strings.Join(t.Members.Names(), ", ")
 			namespaces = strings.Join(t.Namespaces, ",")
+		}
+		if t.AllNamespaces {
+			namespaces = "(all)"
 		}
 		version, ready, image := "-", "-", "-"
 		if t.Tiller != nil {

@@ -141,12 +141,20 @@ func (c *Client) explain(what string, err error) error {
 		return fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", what, c.where, err)
 	}
 	if status := apierrors.APIStatus(nil); !asStatus(err, &status) {
-		// The request's address says nothing that what does not.
+		// Which request it was says nothing: the others would have failed, too.
 		var request *url.Error
 		if errors.As(err, &request) {
 			err = request.Err
 		}
-		return &unreachableError{fmt.Sprintf("%s: the API server of %s can't be reached: ", what, c.where), err}
+		before := fmt.Sprintf("the API server of %s can't be reached: ", c.where)
+		var timeout interface{ Timeout() bool }
+		switch {
+		case errors.Is(err, context.Canceled):
+			before = fmt.Sprintf("interrupted while the API server of %s was to answer: ", c.where)
+		case errors.As(err, &timeout) && timeout.Timeout():
+			before = fmt.Sprintf("the API server of %s did not answer in time, which --request-timeout sets: ", c.where)
+		}
+		return &unreachableError{before, err}
 	}
 	return fmt.Errorf("%s in %s: %w", what, c.where, err)
 }

@@ -28,6 +28,7 @@ const (
 	phaseEarlyRemoval
 	phaseObjects
 	phaseBindings
+	phaseNarrowing
 	phaseWorkload
 	phaseRemoval
 	phaseLast

@@ -128,6 +128,13 @@ func (p *Plan) Remove(live *unstructured.Unstructured) {
 	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseRemoval})
 }
 
+// Narrow adds the deletion of what gives an adopted Tiller more than it should
+// have: after it got all that it needs, and before its Deployment carries a
+// tenant's label, by which a later run would take it for adopted.
+func (p *Plan) Narrow(live *unstructured.Unstructured) {
+	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseNarrowing})
+}
+
 // RemoveEarly adds the deletion of a live object, before anything is added to
 // what a tenant may do.
 func (p *Plan) RemoveEarly(live *unstructured.Unstructured) {
@@ -140,7 +147,8 @@ func (p *Plan) RemoveLast(live *unstructured.Unstructured) {
 	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseLast})
 }
 
-// SetSubjects adds a change of the subjects of somebody else's binding.
+// SetSubjects adds a change of the subjects of somebody else's binding, with
+// Narrow.
 func (p *Plan) SetSubjects(live *unstructured.Unstructured, subjects []rbacv1.Subject) error {
 	next := live.DeepCopy()
 	list := make([]any, len(subjects))
@@ -153,7 +161,7 @@ func (p *Plan) SetSubjects(live *unstructured.Unstructured, subjects []rbacv1.Su
 	}
 	next.Object["subjects"] = list
 	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live,
-		Fields: compareValues("subjects", next.Object["subjects"], live.Object["subjects"]), phase: phaseRemoval})
+		Fields: compareValues("subjects", next.Object["subjects"], live.Object["subjects"]), phase: phaseNarrowing})
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strconv"
 )
 
 // Exec runs helm with our standard streams and returns its exit code. Windows
@@ -14,7 +13,7 @@ import (
 // too: here it is only kept from ending us before helm has.
 func Exec(inv Invocation) (int, error) {
 	cmd := exec.Command(inv.Path, inv.Args...)
-	cmd.Env = append(inv.Env, VarStarter+"="+strconv.Itoa(os.Getpid()))
+	cmd.Env = started(inv.Env, os.Getpid())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)

@@ -3,6 +3,7 @@ package helm
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"helm-tenant/tenant"
@@ -89,6 +90,13 @@ func wrongEngine(client Client, r tenant.Resolved) error {
 // that goes around the tunnel, what the outer helm said to us as its plugin,
 // and what is set anew.
 var scrubbed = []string{"HELM_HOST", "TILLER_HOST", "TILLER_NAMESPACE", "HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR", "HELM_TENANT", VarContext}
+
+// started returns the environment of a helm that process pid starts. Of two
+// entries of one name, programs take the first or the last: there must be one.
+func started(environ []string, pid int) []string {
+	kept := slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, VarStarter+"=") })
+	return append(kept, fmt.Sprintf("%s=%d", VarStarter, pid))
+}
 
 // Scrub returns the environment without what must not reach the wrapped helm.
 func Scrub(environ []string) []string {

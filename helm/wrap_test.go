@@ -127,6 +127,19 @@ func TestWrapRefuses(t *testing.T) {
 	}
 }
 
+// A second entry of the same name would be a matter of luck: the C library and Go
+// take the first, a shell takes the last.
+func TestStarted(t *testing.T) {
+	given := []string{"A=1", "HELM_TENANT_STARTER=1", "HELM_TENANT_STARTERS=2", "HELM_TENANT_STARTER=3"}
+	before := slices.Clone(given)
+	if diff := cmp.Diff([]string{"A=1", "HELM_TENANT_STARTERS=2", "HELM_TENANT_STARTER=42"}, started(given, 42)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if !slices.Equal(before, given) {
+		t.Errorf("the caller's environment changed: %q", given)
+	}
+}
+
 func TestWrapLocal(t *testing.T) {
 	line, err := ParseLine(strings.Fields("--debug lint ./chart --strict"))
 	if err != nil {

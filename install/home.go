@@ -21,6 +21,12 @@ func tillerLabels() map[string]string {
 	return map[string]string{"app": "helm", "name": "tiller"}
 }
 
+// PodSecurityLabels are those that a home namespace gets if it is the tenant's
+// alone: https://kubernetes.io/docs/concepts/security/pod-security-admission/
+func PodSecurityLabels() []string {
+	return []string{"pod-security.kubernetes.io/enforce", "pod-security.kubernetes.io/enforce-version"}
+}
+
 // Home is the home namespace. Where it is shared with others, or was there
 // before, only the labels that say whose it is are put on it.
 func Home(t tenant.Tenant, shared, created bool) *corev1.Namespace {
@@ -34,9 +40,9 @@ func Home(t tenant.Tenant, shared, created bool) *corev1.Namespace {
 		labels[tenant.LabelManagedBy] = tenant.ManagedBy
 	}
 	if !shared {
-		// https://kubernetes.io/docs/concepts/security/pod-security-admission/
-		labels["pod-security.kubernetes.io/enforce"] = "restricted"
-		labels["pod-security.kubernetes.io/enforce-version"] = "latest"
+		for i, value := range []string{"restricted", "latest"} {
+			labels[PodSecurityLabels()[i]] = value
+		}
 	}
 	return &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},

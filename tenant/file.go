@@ -1,9 +1,11 @@
 package tenant
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -52,10 +54,19 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 	add := func(line int, format string, args ...any) {
 		problems = append(problems, fmt.Errorf("%s:%d: %w", name, line, fmt.Errorf(format, args...)))
 	}
-	var doc yamlv3.Node
-	if err := yamlv3.Unmarshal(text, &doc); err != nil {
+	var doc, second yamlv3.Node
+	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
 		line, what := splitLine(oneLine(err))
 		add(line, "%s", what)
+		return nil, problems
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		// Tenants in it would be overlooked, and gone with --prune.
+		if err != nil {
+			second.Line, _ = splitLine(oneLine(err))
+		}
+		add(second.Line, "a second YAML document starts here: give each a file of its own")
 		return nil, problems
 	}
 	if len(doc.Content) == 0 {

@@ -73,7 +73,7 @@ func wanted(goType string) string {
 		return "a whole number"
 	case "bool":
 		return "true or false"
-	case "tenant.Tenant", "tenant.Members", "tenant.Tiller", "tenant.Extension", "tenant.Known", "map[string]string":
+	case "tenant.File", "tenant.Tenant", "tenant.Members", "tenant.Tiller", "tenant.Extension", "tenant.Known", "map[string]string":
 		return "a map of fields"
 	}
 	if strings.HasPrefix(goType, "[]") {

@@ -166,7 +166,7 @@ func (t Tenant) Validate() []error {
 		seen[ns] = true
 	}
 	if len(t.Namespaces) == 0 && !t.AllNamespaces {
-		add(fmt.Errorf("tenant %q has no namespaces: name at least one with --namespaces", t.Name))
+		add(at(errors.New("namespaces: at least one is needed"), "namespaces"))
 	}
 	if t.HomeNamespace != "" {
 		add(at(checkNamespace("home namespace", t.HomeNamespace), "homeNamespace"))

@@ -62,7 +62,7 @@ func TestValidate(t *testing.T) {
 		{"a name that is no label", func(t *Tenant) { t.Name = "Team" }, []string{
 			`tenant name "Team" is not a DNS label: use lower case letters, digits and '-', starting and ending with a letter or digit`}},
 		{"no name", func(t *Tenant) { t.Name = "" }, []string{"a tenant's name is missing"}},
-		{"no namespace", func(t *Tenant) { t.Namespaces = nil }, []string{`tenant "team-a" has no namespaces: name at least one with --namespaces`}},
+		{"no namespace", func(t *Tenant) { t.Namespaces = nil }, []string{"namespaces: at least one is needed"}},
 		{"no namespace but all", func(t *Tenant) { t.Namespaces, t.AllNamespaces = nil, true }, nil},
 		{"an empty namespace", func(t *Tenant) { t.Namespaces = []string{"a", ""} }, []string{"namespaces holds an empty name"}},
 		{"two empty namespaces", func(t *Tenant) { t.Namespaces = []string{"", ""} }, []string{"namespaces holds an empty name", "namespaces holds an empty name"}},

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/tenant"
+)
+
+func TestCountReleases(t *testing.T) {
+	for _, test := range []struct {
+		byStatus map[string]int
+		want     string
+	}{
+		{nil, "0"},
+		{map[string]int{"DEPLOYED": 3}, "3"},
+		{map[string]int{"DEPLOYED": 2, "DELETED": 5}, "2"},
+		{map[string]int{"DEPLOYED": 2, "FAILED": 1, "PENDING_INSTALL": 2}, "5 (1 failed, 2 pending_install)"},
+	} {
+		if got := countReleases(test.byStatus); got != test.want {
+			t.Errorf("%v: got %q, want %q", test.byStatus, got, test.want)
+		}
+	}
+}
+
+func TestCountMembers(t *testing.T) {
+	for _, test := range []struct {
+		members tenant.Members
+		want    string
+	}{
+		{tenant.Members{}, ""},
+		{tenant.Members{Users: []string{"a"}}, "1 user"},
+		{tenant.Members{Users: []string{"a", "b"}, Groups: []string{"g"}, ServiceAccounts: []string{"n:s", "n:t"}}, "2 users, 1 group, 2 accounts"},
+	} {
+		if got := countMembers(test.members); got != test.want {
+			t.Errorf("%+v: got %q, want %q", test.members, got, test.want)
+		}
+	}
+}
+
+func TestBrief(t *testing.T) {
+	for typed, want := range map[string]string{"": "", "a": "a", "a b c": "a,b,c", "a b c d e": "a,b,c,... (5)"} {
+		if got := brief(strings.Fields(typed)); got != want {
+			t.Errorf("%s: got %q, want %q", typed, got, want)
+		}
+	}
+}
+
+func TestNameList(t *testing.T) {
+	for _, test := range []struct {
+		values []string
+		want   []string
+		fails  bool
+	}{
+		{[]string{"alice"}, []string{"alice"}, false},
+		{[]string{"alice,bob", "carol"}, []string{"alice", "bob", "carol"}, false},
+		{[]string{`"CN=alice,O=devs"`}, []string{"CN=alice,O=devs"}, false},
+		{[]string{`"a ""b"""`}, []string{`a "b"`}, false},
+		{[]string{"alice", ""}, []string{"alice"}, true},
+		{[]string{"alice,"}, nil, true},
+		{[]string{`a"b`}, nil, true},
+	} {
+		var got nameList
+		failed := false
+		for _, value := range test.values {
+			failed = got.Set(value) != nil || failed
+		}
+		if diff := cmp.Diff(test.want, []string(got)); diff != "" || failed != test.fails {
+			t.Errorf("%q: failed %t, -want +got:\n%s", test.values, failed, diff)
+		}
+	}
+}
+
+func TestEnvironmentLookup(t *testing.T) {
+	env := Environment{Environ: []string{"A=1", "AB=2", "A=3", "E=", "X=y=z"}}
+	for name, want := range map[string]string{"A": "3", "AB": "2", "X": "y=z", "E": "", "B": ""} {
+		if got := env.get(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	if _, set := env.lookup("E"); !set {
+		t.Error("an empty variable is set")
+	}
+	if _, set := env.lookup("B"); set {
+		t.Error("a variable that is not there is set")
+	}
+}
+
+func TestQuotes(t *testing.T) {
+	const odd = `it's "a" \ $HOME` + "\n"
+	for _, test := range []struct {
+		name  string
+		quote func(string) string
+		want  string
+	}{
+		{"posix", posixQuote, `'it'\''s "a" \ $HOME` + "\n'"},
+		{"fish", fishQuote, `'it\'s "a" \\ $HOME` + "\n'"},
+		{"powershell", powershellQuote, `'it''s "a" \ $HOME` + "\n'"},
+	} {
+		if diff := cmp.Diff(test.want, test.quote(odd)); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", test.name, diff)
+		}
+	}
+}

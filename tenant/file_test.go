@@ -1,0 +1,151 @@
+package tenant
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseFile(t *testing.T) {
+	const text = `# the tenants of the cluster
+apiVersion: helm-tenant/v1
+tenants:
+- name: team-a
+  namespaces: [a, b]   # the first is the default namespace
+  members:
+    users: [alice]
+    groups: [team-a-devs]
+    serviceAccounts: ["ci:deployer"]
+  role: edit
+  tiller: {storage: configmap, historyMax: 0}
+
+- name: ops
+  allNamespaces: true
+  homeNamespace: kube-system
+`
+	teamA := Tenant{Name: "team-a", Namespaces: []string{"a", "b"}, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: ptr(0)},
+		Members: Members{Users: []string{"alice"}, Groups: []string{"team-a-devs"}, ServiceAccounts: []string{"ci:deployer"}}}.WithDefaults()
+	ops := Tenant{Name: "ops", AllNamespaces: true, HomeNamespace: "kube-system"}.WithDefaults()
+	got, problems := ParseFile("tenants.yaml", []byte(text))
+	if len(problems) > 0 {
+		t.Fatal(lines(problems))
+	}
+	if diff := cmp.Diff([]Located{{teamA, "tenants.yaml", 4}, {ops, "tenants.yaml", 13}}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestParseFileNamesEveryProblem(t *testing.T) {
+	const head = "apiVersion: helm-tenant/v1\ntenants:\n"
+	for _, test := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"empty", "", []string{"f:1: the file is empty: it begins with apiVersion: helm-tenant/v1"}},
+		{"only a comment", "# none yet\n", []string{"f:1: the file is empty: it begins with apiVersion: helm-tenant/v1"}},
+		{"no YAML", head + "- name: [a\n", []string{"f:2: did not find expected ',' or ']'"}},
+		{"a list", "- name: a\n", []string{"f:1: a list where a map of fields is wanted", `f:1: apiVersion is ""; this helm-tenant reads helm-tenant/v1`}},
+		{"no version", "tenants:\n- {name: a, namespaces: [a]}\n", []string{`f:1: apiVersion is ""; this helm-tenant reads helm-tenant/v1`}},
+		{"another version", "tenants:\n- {name: a, namespaces: [a]}\napiVersion: helm-tenant/v2\n", []string{`f:3: apiVersion is "helm-tenant/v2"; this helm-tenant reads helm-tenant/v1`}},
+		{"no tenants", head + "", []string{"f:2: there are no tenants in it"}},
+		{"unknown fields, in their lines", head + "- name: a\n  namespaces: [a]\n  roles: edit\n- name: b\n  namespace: b\n", []string{
+			`f:5: unknown field "roles"`, `f:6: tenant "b": namespaces: at least one is needed`, `f:7: unknown field "namespace"`}},
+		{"a tenant twice", head + "- {name: a, namespaces: [a]}\n- {name: b, namespaces: [b]}\n- {name: a, namespaces: [c]}\n", []string{`f:5: tenant "a" stands there twice, first on line 3`}},
+		{"no name", head + "- namespaces: [a]\n", []string{"f:3: a tenant's name is missing"}},
+		{"values, in their lines", head + "- name: a\n  namespaces:\n  - a\n  - B\n  tiller:\n    replicas: 0\n    resources:\n      limits.cpu: lots\n  members:\n    serviceAccounts: [x]\n", []string{
+			`f:6: tenant "a": namespaces: "B" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`,
+			`f:8: tenant "a": replicas: 0; a Tiller needs at least 1`,
+			`f:10: tenant "a": resources: limits.cpu=lots is not a quantity such as 100m or 64Mi`,
+			`f:12: tenant "a": service-account: "x" is not NAMESPACE:NAME`}},
+		{"a second document", head + "- {name: a, namespaces: [a]}\n---\n" + head + "- {name: b, namespaces: [b]}\n", []string{
+			"f:4: a second YAML document starts here: give each a file of its own"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, problems := ParseFile("f", []byte(test.text))
+			if diff := cmp.Diff(test.want, lines(problems)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFormatFile(t *testing.T) {
+	full := fullTenant()
+	full.Members.Users = []string{"alice"}
+	for _, tenant := range []Tenant{
+		Tenant{Name: "a", Namespaces: []string{"a"}}.WithDefaults(),
+		Tenant{Name: "a", AllNamespaces: true, HomeNamespace: "kube-system"}.WithDefaults(),
+		Tenant{Name: "a", Namespaces: []string{"a"}, Engine: EngineImpersonation}.WithDefaults(),
+		Tenant{Name: "a", AllNamespaces: true, Role: "admin"}.WithDefaults(),
+		full.WithDefaults(),
+	} {
+		text, err := FormatFile([]Tenant{tenant})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, problems := ParseFile("f", []byte(text))
+		if len(problems) > 0 {
+			t.Fatalf("%v\n%s", lines(problems), text)
+		}
+		if diff := cmp.Diff([]Located{{tenant, "f", 3}}, got); diff != "" {
+			t.Errorf("-want +got:\n%s\n%s", diff, text)
+		}
+	}
+	text, err := FormatFile([]Tenant{Tenant{Name: "a", Namespaces: []string{"a"}, HomeNamespace: "a-tiller"}.WithDefaults()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("apiVersion: helm-tenant/v1\ntenants:\n- name: a\n  namespaces: [a]\n", text); diff != "" {
+		t.Errorf("defaults are left out, -want +got:\n%s", diff)
+	}
+}
+
+// A file that is taken must be written as one that says the same; of one that is
+// not, every problem is a line that begins with where it is.
+func FuzzParseFile(f *testing.F) {
+	const head = "apiVersion: helm-tenant/v1\ntenants:\n"
+	for _, seed := range []string{
+		"", "- a", "tenants: {}", head, head + "- name: a\n  namespaces: [a]\n", head + "- {name: a, namespaces: [B], tiller: {replicas: 0}}\n- name: a\n",
+		head + "- &a {name: a, namespaces: [a]}\n- *a\n", head + "- name: 1\n  namespaces: [yes, 1e3]\n", head + "- <<: {name: a}\n  namespaces: [x]\n", "a: 1\n---\nb: 2\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		located, problems := ParseFile("f", text)
+		for _, problem := range problems {
+			if line := problem.Error(); !strings.HasPrefix(line, "f:") || strings.HasPrefix(line, "f:0:") || strings.Contains(line, "\n") {
+				t.Errorf("%q does not say where, in one line", line)
+			}
+		}
+		if len(problems) > 0 {
+			return
+		}
+		var tenants []Tenant
+		for _, l := range located {
+			tenants = append(tenants, l.Tenant)
+		}
+		formatted, err := FormatFile(tenants)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, problems := ParseFile("g", []byte(formatted))
+		if len(problems) > 0 {
+			t.Fatalf("%v\n%s", lines(problems), formatted)
+		}
+		var second []Tenant
+		for _, l := range again {
+			// One that is written out is the same home.
+			second = append(second, l.Tenant)
+		}
+		for i := range tenants {
+			tenants[i].HomeNamespace = tenants[i].Home()
+		}
+		for i := range second {
+			second[i].HomeNamespace = second[i].Home()
+		}
+		if diff := cmp.Diff(tenants, second, equateEmpty); diff != "" {
+			t.Errorf("-first +second:\n%s", diff)
+		}
+	})
+}

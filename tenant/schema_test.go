@@ -1,0 +1,205 @@
+package tenant
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"sigs.k8s.io/yaml"
+)
+
+const schemaFile = "../docs/tenants-file.schema.json"
+
+// schemaNode is what of a JSON Schema is compared with the Go types.
+type schemaNode struct {
+	Ref                  string                `json:"$ref"`
+	Type                 any                   `json:"type"`
+	Enum                 []string              `json:"enum"`
+	Const                any                   `json:"const"`
+	Required             []string              `json:"required"`
+	Properties           map[string]schemaNode `json:"properties"`
+	AdditionalProperties json.RawMessage       `json:"additionalProperties"`
+	Items                *schemaNode           `json:"items"`
+	Default              any                   `json:"default"`
+	Defs                 map[string]schemaNode `json:"$defs"`
+}
+
+// TestSchemaHasTheTypesFields holds the schema that editors read against the
+// types that we read files into, in both directions.
+func TestSchemaHasTheTypesFields(t *testing.T) {
+	text, err := os.ReadFile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema schemaNode
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	var compare func(path string, node schemaNode, goType reflect.Type)
+	compare = func(path string, node schemaNode, goType reflect.Type) {
+		if name, isRef := strings.CutPrefix(node.Ref, "#/$defs/"); isRef {
+			def, found := schema.Defs[name]
+			if !found {
+				t.Errorf("%s: there is no definition %s", path, name)
+			}
+			node = def
+		}
+		if goType.Kind() == reflect.Pointer {
+			goType = goType.Elem()
+		}
+		if want := schemaType(goType); typeOf(node) != want {
+			t.Errorf("%s: the schema has the type %s, Go %s", path, typeOf(node), want)
+			return
+		}
+		switch goType.Kind() {
+		case reflect.Slice:
+			compare(path+"[]", *node.Items, goType.Elem())
+		case reflect.Struct:
+			if string(node.AdditionalProperties) != "false" {
+				t.Errorf("%s: unknown fields are refused when the file is read, and not by the schema", path)
+			}
+			var fields, required []string
+			for i := range goType.NumField() {
+				field := goType.Field(i)
+				name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+				fields = append(fields, name)
+				if !strings.Contains(options, "omitempty") {
+					required = append(required, name)
+				}
+				if property, found := node.Properties[name]; found {
+					compare(path+"."+name, property, field.Type)
+				}
+			}
+			var properties []string
+			for name := range node.Properties {
+				properties = append(properties, name)
+			}
+			slices.Sort(fields)
+			slices.Sort(properties)
+			if diff := cmp.Diff(fields, properties); diff != "" {
+				t.Errorf("%s: fields of Go's (-) and the schema's (+):\n%s", path, diff)
+			}
+			if diff := cmp.Diff(required, node.Required); diff != "" {
+				t.Errorf("%s: required of Go's (-) and the schema's (+):\n%s", path, diff)
+			}
+		}
+	}
+	compare("file", schema, reflect.TypeFor[File]())
+
+	tiller := schema.Defs["tiller"].Properties
+	defaults := Tenant{Name: "t"}.WithDefaults()
+	for name, want := range map[string]any{
+		"historyMax": float64(*defaults.Tiller.HistoryMax), "replicas": float64(*defaults.Tiller.Replicas), "storage": string(defaults.Tiller.Storage),
+	} {
+		if got := tiller[name].Default; got != want {
+			t.Errorf("tiller.%s: the schema's default is %v, ours %v", name, got, want)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		got  []string
+		want []string
+	}{
+		{"engine", schema.Defs["tenant"].Properties["engine"].Enum, []string{string(EngineTiller), string(EngineImpersonation)}},
+		{"storage", tiller["storage"].Enum, []string{string(StorageSecret), string(StorageConfigMap)}},
+	} {
+		if diff := cmp.Diff(c.want, c.got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.name, diff)
+		}
+	}
+}
+
+// typeOf is the schema's word for what a node takes.
+func typeOf(node schemaNode) string {
+	if node.Enum != nil || node.Const != nil {
+		return "string"
+	}
+	word, _ := node.Type.(string)
+	return word
+}
+
+func schemaType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "object"
+	case reflect.Slice:
+		return "array"
+	case reflect.Bool:
+		return "boolean"
+	case reflect.Int:
+		return "integer"
+	}
+	return "string"
+}
+
+// TestSchemaAndParserAgree gives the same files to both.
+func TestSchemaAndParserAgree(t *testing.T) {
+	compiler := jsonschema.NewCompiler()
+	schema, err := compiler.Compile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, err := FormatFile([]Tenant{fullTenant()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "apiVersion: helm-tenant/v1\ntenants:\n"
+	for _, c := range []struct {
+		name, text string
+		good       bool
+	}{
+		{"everything", full, true},
+		{"the least", head + "- {name: a, namespaces: [a]}", true},
+		{"all namespaces", head + "- {name: a, allNamespaces: true, homeNamespace: kube-system}", true},
+		{"a number as a quantity", head + "- {name: a, namespaces: [a], tiller: {resources: {limits.cpu: 2}}}", true},
+		{"a label that YAML takes for true", head + "- {name: a, namespaces: [a], tiller: {nodeSelector: {ssd: true}}}", true},
+		{"nothing", "{}", false},
+		{"another version", "apiVersion: helm-tenant/v2\ntenants: [{name: a, namespaces: [a]}]", false},
+		{"no tenants", "apiVersion: helm-tenant/v1\ntenants: []", false},
+		{"an unknown field", head + "- {name: a, namespaces: [a], roles: x}", false},
+		{"an unknown field below", head + "- {name: a, namespaces: [a], tiller: {tls: true}}", false},
+		{"no name", head + "- {namespaces: [a]}", false},
+		{"no namespace", head + "- {name: a}", false},
+		{"an empty list of namespaces", head + "- {name: a, namespaces: []}", false},
+		{"all namespaces is false", head + "- {name: a, allNamespaces: false}", false},
+		{"a name that is no label", head + "- {name: A, namespaces: [a]}", false},
+		{"a name that is too long", head + "- {name: " + strings.Repeat("a", maxName+1) + ", namespaces: [a]}", false},
+		{"a namespace twice", head + "- {name: a, namespaces: [a, a]}", false},
+		{"a namespace that is no label", head + "- {name: a, namespaces: [a_b]}", false},
+		{"text where a list is", head + "- {name: a, namespaces: a}", false},
+		{"an engine", head + "- {name: a, namespaces: [a], engine: steam}", false},
+		{"a storage", head + "- {name: a, namespaces: [a], tiller: {storage: disk}}", false},
+		{"a negative history", head + "- {name: a, namespaces: [a], tiller: {historyMax: -1}}", false},
+		{"half a replica", head + "- {name: a, namespaces: [a], tiller: {replicas: 0.5}}", false},
+		{"no replica", head + "- {name: a, namespaces: [a], tiller: {replicas: 0}}", false},
+		{"a resource without a kind", head + "- {name: a, namespaces: [a], tiller: {resources: {cpu: 1}}}", false},
+		{"an account without a namespace", head + "- {name: a, namespaces: [a], members: {serviceAccounts: [x]}}", false},
+		{"an empty user", head + "- {name: a, namespaces: [a], members: {users: ['']}}", false},
+		{"a role with a slash", head + "- {name: a, namespaces: [a], role: a/b}", false},
+		{"a pull secret that is no name", head + "- {name: a, namespaces: [a], tiller: {imagePullSecrets: [A]}}", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, problems := ParseFile("f", []byte(c.text)); (len(problems) == 0) != c.good {
+				t.Errorf("the parser: %q", lines(problems))
+			}
+			// As an editor does: YAML read as JSON.
+			asJSON, err := yaml.YAMLToJSON([]byte(c.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(value); (err == nil) != c.good {
+				t.Errorf("the schema: %v", err)
+			}
+		})
+	}
+}
