@@ -18,6 +18,9 @@ type Path struct {
 	Name string
 	// Needs are rules of which any one is enough.
 	Needs []rbacv1.PolicyRule
+	// InCluster says that the right is one over the whole cluster: a RoleBinding
+	// gives it to nobody.
+	InCluster bool
 }
 
 // Roles are what bindings in one namespace can refer to: rules by
@@ -47,27 +50,30 @@ func Paths(engine tenant.Engine) []Path {
 	account := engine.DeployerAccount()
 	const rbacGroup = rbacv1.GroupName
 	paths := []Path{
-		{"create pods", need("", "pods", "create")},
+		{Name: "create pods", Needs: need("", "pods", "create")},
 		// A running pod's image can be replaced, and keeps the pod's token.
-		{"replace a pod's image", need("", "pods", "update", "patch")},
-		{"exec into pods", need("", "pods/exec", "create", "get")},
-		{"attach to pods", need("", "pods/attach", "create", "get")},
-		{"add ephemeral containers", need("", "pods/ephemeralcontainers", "update", "patch")},
-		{"read or write Secrets", need("", "secrets", "get", "list", "watch", "create", "update", "patch")},
-		{"mint the deployer's token", named(need("", "serviceaccounts/token", "create"), account)},
-		{"impersonate the deployer", named(need("", "serviceaccounts", "impersonate"), account)},
-		{"write role bindings", append(need(rbacGroup, "rolebindings", "create", "update", "patch"), need(rbacGroup, "roles", "escalate")...)},
+		{Name: "replace a pod's image", Needs: need("", "pods", "update", "patch")},
+		{Name: "exec into pods", Needs: need("", "pods/exec", "create", "get")},
+		{Name: "attach to pods", Needs: need("", "pods/attach", "create", "get")},
+		{Name: "add ephemeral containers", Needs: need("", "pods/ephemeralcontainers", "update", "patch")},
+		{Name: "read or write Secrets", Needs: need("", "secrets", "get", "list", "watch", "create", "update", "patch")},
+		{Name: "mint the deployer's token", Needs: named(need("", "serviceaccounts/token", "create"), account)},
+		{Name: "impersonate the deployer", Needs: named(need("", "serviceaccounts", "impersonate"), account)},
+		{Name: "write role bindings", Needs: append(need(rbacGroup, "rolebindings", "create", "update", "patch"), need(rbacGroup, "roles", "escalate")...)},
+		{Name: "loosen the home namespace's policies", Needs: need("", "namespaces", "update", "patch")},
+		{Name: "reach pods through their node", Needs: need("", "nodes/proxy", "get", "create"), InCluster: true},
+		{Name: "impersonate users and groups", Needs: append(need("", "users", "impersonate"), need("", "groups", "impersonate")...), InCluster: true},
 	}
 	for _, workload := range []struct{ group, resource string }{
 		{"apps", "deployments"}, {"apps", "replicasets"}, {"apps", "statefulsets"}, {"apps", "daemonsets"},
 		{"batch", "jobs"}, {"batch", "cronjobs"}, {"", "replicationcontrollers"},
 	} {
-		paths = append(paths, Path{"make pods by " + workload.resource, need(workload.group, workload.resource, "create", "update", "patch")})
+		paths = append(paths, Path{Name: "make pods by " + workload.resource, Needs: need(workload.group, workload.resource, "create", "update", "patch")})
 	}
 	if engine == tenant.EngineTiller {
 		paths = append([]Path{
-			{"port-forward to Tiller", need("", "pods/portforward", "create", "get")},
-			{"reach Tiller through the API server's proxy", append(need("", "pods/proxy", "get", "create"), need("", "services/proxy", "get", "create")...)},
+			{Name: "port-forward to Tiller", Needs: need("", "pods/portforward", "create", "get")},
+			{Name: "reach Tiller through the API server's proxy", Needs: append(need("", "pods/proxy", "get", "create"), need("", "services/proxy", "get", "create")...)},
 		}, paths...)
 	}
 	return paths
@@ -102,7 +108,7 @@ func Ways(subject rbacv1.Subject, paths []Path, bindings []rbacv1.RoleBinding, c
 		}
 		way := Way{Binding: kind + " " + name, Role: ref.Kind + " " + ref.Name, Through: through}
 		for _, path := range paths {
-			if opens(roles[ref.Kind+"/"+ref.Name], path) {
+			if (!path.InCluster || kind == "ClusterRoleBinding") && opens(roles[ref.Kind+"/"+ref.Name], path) {
 				way.Paths = append(way.Paths, path.Name)
 			}
 		}

@@ -71,6 +71,10 @@ func TestPathsAreOpenedByTheirRule(t *testing.T) {
 		{rule(rbacGroup, "rolebindings", "create"), bind},
 		{rule(rbacGroup, "rolebindings", "patch"), bind},
 		{rule(rbacGroup, "roles", "escalate"), bind},
+		{rule("", "namespaces", "patch"), "loosen the home namespace's policies"},
+		{rule("", "nodes/proxy", "get"), "reach pods through their node"},
+		{rule("", "users", "impersonate"), "impersonate users and groups"},
+		{rule("", "groups", "impersonate", "team-a-devs"), "impersonate users and groups"},
 		{rule("apps", "deployments", "create"), "make pods by deployments"},
 		{rule("apps", "deployments", "patch", "tiller-deploy"), "make pods by deployments"},
 		{rule("apps", "statefulsets", "update"), "make pods by statefulsets"},
@@ -127,7 +131,7 @@ func TestWildcardsOpenEverything(t *testing.T) {
 		}
 	}
 	got := opened(tenant.EngineTiller, rule("", "*", "get"))
-	want := []string{"port-forward to Tiller", "reach Tiller through the API server's proxy", "exec into pods", "attach to pods", "read or write Secrets"}
+	want := []string{"port-forward to Tiller", "reach Tiller through the API server's proxy", "exec into pods", "attach to pods", "read or write Secrets", "reach pods through their node"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("get on everything, -want +got:\n%s", diff)
 	}
@@ -238,5 +242,19 @@ func TestWaysThroughTheCluster(t *testing.T) {
 	want := []Way{{Binding: "ClusterRoleBinding c", Role: "ClusterRole all", Through: "group system:serviceaccounts", Paths: []string{"create pods"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// What is a right over the cluster, a RoleBinding gives to nobody.
+func TestClusterPathsNeedClusterBindings(t *testing.T) {
+	subject := rbacv1.Subject{Kind: rbacv1.UserKind, Name: "eve"}
+	ref := rbacv1.RoleRef{Kind: "ClusterRole", Name: "wide"}
+	roles := Roles{"ClusterRole/wide": {rule("", "nodes/proxy", "get"), rule("", "users", "impersonate")}}
+	if got := Ways(subject, Paths(tenant.EngineTiller), []rbacv1.RoleBinding{{RoleRef: ref, Subjects: []rbacv1.Subject{subject}}}, nil, roles); len(got) > 0 {
+		t.Errorf("by a RoleBinding: %v", got)
+	}
+	got := Ways(subject, Paths(tenant.EngineTiller), nil, []rbacv1.ClusterRoleBinding{{RoleRef: ref, Subjects: []rbacv1.Subject{subject}}}, roles)
+	if len(got) != 1 || len(got[0].Paths) != 2 {
+		t.Errorf("by a ClusterRoleBinding: %v", got)
 	}
 }

@@ -363,7 +363,7 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 			s.say("Note: tenant %s: %s", item.Name, note)
 		}
 		if item.Result == "created" || item.Result == "changed" {
-			fmt.Fprintf(s.out(), "tenant %s %s, %d writes\n", item.Name, item.Result, item.Writes)
+			fmt.Fprintf(s.out(), "tenant %s %s, %s\n", item.Name, item.Result, counted(item.Writes, "write"))
 		}
 	}
 	if unchanged > 0 {

@@ -124,7 +124,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(told, "%d release records of tenant %s are backed up in %s\n", len(removal.Records), name, file)
+		fmt.Fprintf(told, "%s of tenant %s backed up in %s\n", counted(len(removal.Records), "release record"), name, file)
 	}
 	if o.deleteReleases {
 		if err := s.deleteReleases(ctx, k, removal); err != nil {

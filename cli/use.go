@@ -75,8 +75,8 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	}
 	record = record.WithDefaults()
 	known := tenant.Known{Name: record.Name, HomeNamespace: home, Engine: record.Engine, Namespaces: record.Namespaces, AllNamespaces: record.AllNamespaces}
-	extension := k.Extension.With(known)
-	if err := k.SaveExtension(extension); err != nil {
+	extension, err := k.Use(known)
+	if err != nil {
 		return err
 	}
 	if output != "text" {

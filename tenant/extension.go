@@ -122,6 +122,35 @@ func parseExtension(text []byte) (*Extension, error) {
 // original before it replaces it in one step. Other programs that use
 // client-go's lock file are kept out meanwhile.
 func (k *Kubeconfig) SaveExtension(e *Extension) error {
+	return k.saveExtension(func(*Extension) *Extension { return e })
+}
+
+// Use makes t the context's current tenant, beside those that the file knows at
+// that moment, and returns what was written. Two at once lose neither's.
+func (k *Kubeconfig) Use(t Known) (*Extension, error) {
+	var written *Extension
+	err := k.saveExtension(func(now *Extension) *Extension {
+		written = now.With(t)
+		return written
+	})
+	return written, err
+}
+
+// extensionIn is the context's extension in a kubeconfig's text, nil where there
+// is none that can be read.
+func extensionIn(text []byte, context string) *Extension {
+	config, err := clientcmd.Load(text)
+	if err != nil || config.Contexts[context] == nil {
+		return nil
+	}
+	e, err := readExtension(config.Contexts[context])
+	if err != nil {
+		return nil
+	}
+	return e
+}
+
+func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
 	if k.File() == "" {
 		return errors.New("there is no kubeconfig file to write to")
 	}
@@ -146,7 +175,7 @@ func (k *Kubeconfig) SaveExtension(e *Extension) error {
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be read: %w", file, reason(err))
 	}
-	after, err := withExtension(before, k.Context, e)
+	after, err := withExtension(before, k.Context, next(extensionIn(before, k.Context)))
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s: %w", file, err)
 	}
