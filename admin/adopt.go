@@ -96,7 +96,7 @@ func (b *builder) findOutsideReleases(ctx context.Context, c *cluster.Client) er
 		return nil
 	}
 	if !b.request.Accepted.has(RiskOutsideReleases) {
-		return &RiskError{RiskOutsideReleases, fmt.Sprintf("%d releases live outside the tenant's namespaces, and its Tiller could no longer manage them: %s", len(outside), strings.Join(outside, ", "))}
+		return &RiskError{RiskOutsideReleases, "releases live outside the tenant's namespaces, and its Tiller could no longer manage them: " + strings.Join(outside, ", ")}
 	}
 	b.notes = append(b.notes, "its Tiller can no longer manage these releases: "+strings.Join(outside, ", "))
 	return nil

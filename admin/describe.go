@@ -103,7 +103,7 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 		d.Releases = releasesOf(records)
 	}
 	for _, ns := range t.Namespaces {
-		in, err := describeNamespace(ctx, c, name, ns)
+		in, err := describeNamespace(ctx, c, t, ns)
 		if ok, err := see("bindings in namespace "+ns, err); err != nil {
 			return nil, err
 		} else if ok {
@@ -118,7 +118,7 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 	return d, nil
 }
 
-func describeNamespace(ctx context.Context, c *cluster.Client, name, ns string) (NamespaceOf, error) {
+func describeNamespace(ctx context.Context, c *cluster.Client, t tenant.Tenant, ns string) (NamespaceOf, error) {
 	in := NamespaceOf{Name: ns}
 	_, _, err := c.NamespaceLabels(ctx, ns)
 	if apierrors.IsNotFound(err) {
@@ -129,11 +129,14 @@ func describeNamespace(ctx context.Context, c *cluster.Client, name, ns string) 
 	if err != nil {
 		return in, err
 	}
+	wanted := rbac.InNamespace(t, ns)
 	for _, b := range bindings {
 		in.Bindings = append(in.Bindings, Binding{
 			Name: b.Name, Role: b.RoleRef.Kind + " " + b.RoleRef.Name,
 			Subjects: tenant.MembersOf(b.Subjects).Names(),
-			Ours:     b.Labels[tenant.LabelTenant] == name,
+			// A chart can give its own binding our name and label, or ours its own
+			// subjects.
+			Ours: b.Name == wanted.Name && b.RoleRef == wanted.RoleRef && slices.Equal(b.Subjects, wanted.Subjects),
 		})
 	}
 	// Ours first.

@@ -110,7 +110,11 @@ func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, chan
 		if err != nil {
 			return nil, err
 		}
-		t.Members, result.Changed = change(have)
+		next, changed := change(have)
+		t.Members = next
+		// A round before this one may have made its change, and its answer been
+		// lost.
+		result.Changed = result.Changed.With(changed)
 		result.Tenant, result.Unchanged = t, who.Without(result.Changed)
 		var wanted []runtime.Object
 		for _, object := range rbac.Home(t) {

@@ -29,6 +29,9 @@ type Prepared struct {
 	Plan    cluster.Plan
 	// Notes are things that the admin should know, a line each.
 	Notes []string
+	// Wrote says whether Write had anything to write, in its last round or in
+	// one before, of which the answer may have been lost.
+	Wrote bool
 
 	live *cluster.Live
 }
@@ -435,6 +438,12 @@ func (b *builder) planRemovals(plan *cluster.Plan, wanted []cluster.Key) error {
 			stays := slices.Contains(b.claimed(), key.Namespace)
 			if key.Kind == "ClusterRoleBinding" {
 				stays = t.AllNamespaces
+			}
+			if !stays && key.Kind == "RoleBinding" {
+				// After the record: who reads one that still names the namespace
+				// finds the binding too, and does not make it anew.
+				plan.Remove(live)
+				continue
 			}
 			if !stays {
 				plan.RemoveEarly(live)

@@ -34,6 +34,7 @@ const patience = 40
 // prepares anew and goes on, so that neither's change is lost.
 func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context) (*Prepared, error), made func(cluster.Change)) (*Prepared, error) {
 	var last error
+	wrote := false
 	pause := 20 * time.Millisecond
 	for range patience {
 		prepared, err := prepare(ctx)
@@ -43,13 +44,15 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 		if err := CheckAllowed(ctx, c, prepared); err != nil {
 			return prepared, err
 		}
+		wrote = wrote || len(prepared.Plan.Changes) > 0
+		prepared.Wrote = wrote
 		last = c.Write(ctx, &prepared.Plan, cluster.Width, made)
 		if !cluster.Outdated(last) {
 			return prepared, last
 		}
 		select {
 		case <-ctx.Done():
-			return prepared, ctx.Err()
+			return prepared, fmt.Errorf("interrupted while others changed the same tenant: %w", context.Cause(ctx))
 		case <-time.After(wait.Jitter(pause, 1)):
 		}
 		pause = min(pause*3/2, time.Second/4)

@@ -131,7 +131,7 @@ func printBindings(w io.Writer, in []admin.NamespaceOf) {
 			if !b.Ours {
 				name += " (not ours)"
 			}
-			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", ns.Name, b.Role, dash(strings.Join(b.Subjects, ", ")), name)
+			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", ns.Name, cell(b.Role), cell(dash(strings.Join(b.Subjects, ", "))), name)
 		}
 	}
 	table.Flush()
@@ -156,7 +156,7 @@ func printReleases(w io.Writer, d *admin.Description, unseen bool) {
 			fmt.Fprintf(table, "  %s\t(%s)\n", r.Name, r.Problem)
 			continue
 		}
-		fmt.Fprintf(table, "  %s\t%s\t%d\t%s\t%s\n", r.Name, r.Namespace, r.Revision, r.Status, r.Chart)
+		fmt.Fprintf(table, "  %s\t%s\t%d\t%s\t%s\n", r.Name, cell(r.Namespace), r.Revision, r.Status, cell(r.Chart))
 	}
 	table.Flush()
 }

@@ -259,7 +259,7 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 	}
 	what := "is ready"
 	switch {
-	case len(prepared.Plan.Changes) == 0:
+	case !prepared.Wrote:
 		what = "is as asked: nothing was written"
 	case !o.wait:
 		what = "is written; its Tiller is starting"

@@ -62,8 +62,9 @@ func newRevoke(s *session) *cobra.Command {
 	cmd, _ := newMembers("revoke", "Take users, groups and service accounts out of a tenant",
 		`Take users, groups and service accounts out of a tenant.
 
-It takes effect at their next call. Afterwards every other binding is named
-through which they can still reach the tenant's Tiller.`,
+It takes effect at their next call; a port-forward that they hold open lasts until
+Tiller is restarted. Afterwards every other binding is named through which they
+can still reach the tenant's Tiller.`,
 		`  helm tenant revoke team-a --user alice
   helm tenant revoke team-a --group team-a-devs --service-account ci:deployer`, s.revoke)
 	return cmd

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -36,3 +39,30 @@ func printObject(w io.Writer, format string, value any) error {
 	}
 	return err
 }
+
+// visible shows control characters instead of sending them to a terminal, which
+// would obey them. What we print holds words of others: a chart's name is in the
+// record of a release, and a binding's subjects are whatever a chart wrote.
+type visible struct{ w io.Writer }
+
+func (v visible) Write(p []byte) (int, error) {
+	if !bytes.ContainsFunc(p, obeyed) {
+		return v.w.Write(p)
+	}
+	var shown bytes.Buffer
+	for rest := p; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		if obeyed(r) {
+			fmt.Fprintf(&shown, "\\x%02x", r)
+		} else {
+			shown.Write(rest[:size])
+		}
+		rest = rest[size:]
+	}
+	if _, err := v.w.Write(shown.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func obeyed(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }

@@ -59,7 +59,7 @@ type session struct {
 func Run(ctx context.Context, env Environment) int {
 	code, err := run(ctx, env)
 	if err != nil {
-		return report(env.Stderr, err)
+		return report(visible{env.Stderr}, err)
 	}
 	return code
 }
@@ -206,8 +206,8 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 
 // say narrates on stderr.
 func (s *session) say(format string, args ...any) {
-	fmt.Fprintf(s.env.Stderr, format+"\n", args...)
+	fmt.Fprintf(visible{s.env.Stderr}, format+"\n", args...)
 }
 
 // out is where data goes.
-func (s *session) out() io.Writer { return s.env.Stdout }
+func (s *session) out() io.Writer { return visible{s.env.Stdout} }

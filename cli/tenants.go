@@ -87,7 +87,7 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 		}
 		version, ready, image := "-", "-", "-"
 		if t.Tiller != nil {
-			version, ready, image = t.Tiller.Version, fmt.Sprintf("%d/%d", t.Tiller.Ready, t.Tiller.Desired), t.Tiller.Image
+			version, ready, image = t.Tiller.Version, fmt.Sprintf("%d/%d", t.Tiller.Ready, t.Tiller.Desired), cell(t.Tiller.Image)
 		}
 		row := []string{t.Name, dash(namespaces), dash(members), string(t.Engine), dash(version), ready, countReleases(t.Releases)}
 		if t.Problem != "" {
@@ -101,11 +101,17 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 	for _, u := range inventory.Unmanaged {
 		row := []string{"(unmanaged)", "in " + u.Namespace, "-", "tiller", dash(u.Version), fmt.Sprintf("%d/%d", u.Ready, u.Desired), countReleases(u.Releases)}
 		if wide {
-			row = append(row, u.Namespace, "-", u.Image)
+			row = append(row, u.Namespace, "-", cell(u.Image))
 		}
 		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
 	return table.Flush()
+}
+
+// cell keeps a text that is somebody else's in its place of a table: a line or a
+// column of its own making could say anything.
+func cell(text string) string {
+	return strings.NewReplacer("\n", " ", "\t", " ").Replace(text)
 }
 
 func dash(text string) string {

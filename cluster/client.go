@@ -20,9 +20,15 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"helm-tenant/tenant"
 )
+
+func init() {
+	// client-go logs to stderr what it also returns as an error.
+	klog.SetLogger(klog.Logger{})
+}
 
 // Client talks to the API server of one kubeconfig context, and to no other.
 type Client struct {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -212,6 +213,32 @@ func TestRemovals(t *testing.T) {
 	}
 	if pruned.GetLabels()[tenant.LabelTenant] == "" {
 		t.Error("the live object changed")
+	}
+}
+
+// A run that is killed must find at the next what an adopted Tiller has too much:
+// it looks for that as long as the Deployment carries no tenant's label.
+func TestNarrowing(t *testing.T) {
+	mallorys := served(t, &rbacv1.RoleBinding{
+		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"}, ObjectMeta: metav1.ObjectMeta{Name: "theirs", Namespace: "x"},
+		Subjects: []rbacv1.Subject{{Kind: "User", Name: "mallory"}, {Kind: "User", Name: "alice"}},
+	})
+	plan, err := NewPlan("team-a", []runtime.Object{install.Deployment(teamA()), rbac.InNamespace(teamA(), "new")}, NewLive(), never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Narrow(served(t, memberBinding()))
+	if err := plan.SetSubjects(mallorys, []rbacv1.Subject{{Kind: "User", Name: "alice"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"create RoleBinding helm-tenant.team-a.admin in namespace new",
+		"delete RoleBinding helm-tenant-member in namespace team-a-tiller",
+		"update RoleBinding theirs in namespace x",
+		"create Deployment tiller-deploy in namespace team-a-tiller",
+	}
+	if diff := cmp.Diff(want, steps(plan.Ordered())); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

@@ -136,8 +136,17 @@ func unzip(text []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer reader.Close()
-	return io.ReadAll(reader)
+	plain, err := io.ReadAll(io.LimitReader(reader, maxRelease+1))
+	if err == nil && len(plain) > maxRelease {
+		return nil, fmt.Errorf("it unpacks to more than %d bytes", maxRelease)
+	}
+	return plain, err
 }
+
+// maxRelease bounds what a record unpacks to. A chart can bring a record of its
+// own making, in which the one MiB that an object may have holds a thousand; of
+// Tiller's own, with charts and values of text, the largest hold some ten.
+const maxRelease = 64 << 20
 
 // Stripped is a live object as it can be created again.
 func Stripped(object *unstructured.Unstructured) *unstructured.Unstructured {

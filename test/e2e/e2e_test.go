@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Most of the time is spent waiting for pods and namespaces: more tests at
+	// once than there are cores. -parallel still has the last word.
+	flag.Set("test.parallel", "8")
 	os.Exit(testcluster.Main(m, testcluster.Options{Size: testcluster.Full}))
 }
 

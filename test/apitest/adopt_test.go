@@ -1,0 +1,337 @@
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+)
+
+// TestWhatOthersMade puts an object of somebody else's where one of the tenant's
+// goes.
+func TestWhatOthersMade(t *testing.T) {
+	t.Parallel()
+	w, reference, inConfigMaps := start(t), newTeam(), newTeam()
+	w.admin(t).must(t, initArgs(reference)...)
+	w.admin(t).must(t, initArgs(inConfigMaps, "--storage", "configmap")...)
+	for _, c := range []struct {
+		name string
+		make func(t *testing.T, of team) (refusal string)
+	}{
+		{"home namespace", func(t *testing.T, of team) string {
+			return "Namespace " + of.home
+		}},
+		{"service account", func(t *testing.T, of team) string {
+			_, err := w.root.CoreV1().ServiceAccounts(of.home).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "tiller"}}, metav1.CreateOptions{})
+			must(t, err)
+			return "ServiceAccount tiller in namespace " + of.home
+		}},
+		{"Tiller of helm init", func(t *testing.T, of team) string {
+			deployment, service := w.helmInit(t, of.home)
+			_, err := w.root.AppsV1().Deployments(of.home).Create(t.Context(), deployment, metav1.CreateOptions{})
+			must(t, err)
+			_, err = w.root.CoreV1().Services(of.home).Create(t.Context(), service, metav1.CreateOptions{})
+			must(t, err)
+			// As every guide of those days has it.
+			w.bind(t, "", "tiller-"+of.name, "ClusterRole", "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: "tiller"})
+			return "Deployment tiller-deploy in namespace " + of.home
+		}},
+		{"binding to another role", func(t *testing.T, of team) string {
+			w.namespace(t, of.a)
+			w.bind(t, of.a, "helm-tenant."+of.name+".admin", "ClusterRole", "view", rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "somebody"})
+			return "RoleBinding helm-tenant." + of.name + ".admin in namespace " + of.a
+		}},
+		{"record role and binding", func(t *testing.T, of team) string {
+			w.role(t, of.home, "helm-tenant-records", rule("*", "*", "*"))
+			w.bind(t, of.home, "helm-tenant-records", "Role", "helm-tenant-records", rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "somebody"})
+			return "Role helm-tenant-records in namespace " + of.home
+		}},
+		{"network policy", func(t *testing.T, of team) string {
+			_, err := w.root.NetworkingV1().NetworkPolicies(of.home).Create(t.Context(), &networkingv1.NetworkPolicy{
+				ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant"},
+				Spec:       networkingv1.NetworkPolicySpec{Ingress: []networkingv1.NetworkPolicyIngressRule{{}}},
+			}, metav1.CreateOptions{})
+			must(t, err)
+			return "NetworkPolicy helm-tenant in namespace " + of.home
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			of := newTeam()
+			w.namespace(t, of.home)
+			refusal := c.make(t, of)
+			before := w.versions(t, of)
+			admin := w.admin(t)
+			// A home that is named is one that may be there; its content is not.
+			if c.name != "home namespace" {
+				admin.fails(t, 1, []string{refusal, "not made by helm-tenant", "--adopt", of.name}, initArgs(of, "--home-namespace", of.home)...)
+			}
+			admin.fails(t, 1, []string{"Namespace " + of.home, "not made by helm-tenant", "--adopt", "--home-namespace"}, initArgs(of)...)
+			admin.wroteNothing(t)
+			same(t, "objects after the refusal", before, w.versions(t, of))
+
+			admin.must(t, initArgs(of, "--adopt")...)
+			want, got := w.dump(t, reference), w.dump(t, of)
+			if c.name == "Tiller of helm init" {
+				want = w.dump(t, inConfigMaps) // where its releases are already
+			}
+			// That they were there is not forgotten: they are not ours to remove.
+			key := "Namespace /TEAM-tiller"
+			if label := `"app.kubernetes.io/managed-by"`; strings.Contains(got[key], label) {
+				t.Errorf("the home namespace, which was there, is labelled as made by helm-tenant:\n%s", got[key])
+			}
+			got[key] = want[key]
+			if _, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.a, metav1.GetOptions{}); err == nil {
+				got["Namespace /TEAM-a"] = want["Namespace /TEAM-a"]
+			}
+			same(t, "the tenant", want, got)
+			if _, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "tiller-"+of.name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+				t.Errorf("the Tiller that was taken over is still an admin of the cluster (%v)", err)
+			}
+			after := w.admin(t)
+			after.must(t, initArgs(of)...)
+			after.wroteNothing(t)
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWhatIsAnotherTenants is never taken over.
+func TestWhatIsAnotherTenantsIsNeverTakenOver(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.namespace(t, of.home)
+	_, err := w.root.CoreV1().ServiceAccounts(of.home).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+		Name: "tiller", Labels: map[string]string{"helm-tenant/tenant": "others"}}}, metav1.CreateOptions{})
+	must(t, err)
+	admin := w.admin(t)
+	for _, flags := range [][]string{{"--home-namespace", of.home}, {"--adopt"}, {"--adopt", "--share"}} {
+		words := []string{of.home}
+		if !slices.Contains(flags, "--home-namespace") {
+			words = []string{"ServiceAccount tiller in namespace " + of.home, `belongs to tenant "others"`}
+		}
+		admin.fails(t, 1, words, initArgs(of, flags...)...)
+	}
+	admin.wroteNothing(t)
+}
+
+func TestAllNamespaces(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	of.home = "kube-system"
+	t.Cleanup(func() { w.forget(t, of.name, "kube-system") })
+	admin := w.admin(t)
+	before := w.versions(t, of)
+	command := []string{"init", of.name, "--home-namespace", "kube-system", "--all-namespaces", "--wait=false"}
+	admin.fails(t, 1, []string{"all namespaces", "--accept-risk=cluster-wide", of.name}, command...)
+	for _, other := range []string{"shared-home", "system-namespace", "everyone", "open-records"} {
+		admin.fails(t, 1, []string{"--accept-risk=cluster-wide"}, append(slices.Clone(command), "--accept-risk="+other)...)
+	}
+	admin.wroteNothing(t)
+	same(t, "objects after the refusal", before, w.versions(t, of))
+
+	admin.must(t, append(slices.Clone(command), "--accept-risk=cluster-wide", "--user", "operator")...)
+	same(t, "writes", lines(`
+		update namespaces kube-system
+		create configmaps kube-system/helm-tenant
+		create serviceaccounts kube-system/tiller
+		create roles kube-system/helm-tenant-records
+		create roles kube-system/helm-tenant-member
+		create rolebindings kube-system/helm-tenant-records
+		create rolebindings kube-system/helm-tenant-member
+		create networkpolicies kube-system/helm-tenant
+		create clusterrolebindings helm-tenant.`+of.name+`.cluster-admin
+		create deployments kube-system/tiller-deploy
+	`), writes(admin.requests(t)))
+	// The neighbours notice nothing.
+	ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), "kube-system", metav1.GetOptions{})
+	must(t, err)
+	same(t, "labels of kube-system", map[string]string{"kubernetes.io/metadata.name": "kube-system", "helm-tenant/tenant": of.name}, ns.Labels)
+	policy, err := w.root.NetworkingV1().NetworkPolicies("kube-system").Get(t.Context(), "helm-tenant", metav1.GetOptions{})
+	must(t, err)
+	same(t, "pods that the NetworkPolicy selects", map[string]string{"app": "helm", "name": "tiller"}, policy.Spec.PodSelector.MatchLabels)
+	after := w.versions(t, of)
+	for key, version := range before {
+		if key != "namespaces /kube-system" && after[key] != version {
+			t.Errorf("%s changed from %s to %q", key, version, after[key])
+		}
+	}
+	binding, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "helm-tenant."+of.name+".cluster-admin", metav1.GetOptions{})
+	must(t, err)
+	same(t, "what is bound in the cluster", fmt.Sprint("cluster-admin", []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "kube-system", Name: "tiller"}}),
+		fmt.Sprint(binding.RoleRef.Name, binding.Subjects))
+
+	again := w.admin(t)
+	again.must(t, append(slices.Clone(command), "--accept-risk=cluster-wide")...)
+	again.wroteNothing(t)
+	// No other tenant can have a Tiller there.
+	other := newTeam()
+	again.fails(t, 2, []string{"kube-system", of.name, "--home-namespace"},
+		"init", other.name, "--namespaces", other.a, "--create-namespaces", "--home-namespace", "kube-system", "--accept-risk=shared-home", "--wait=false")
+	again.wroteNothing(t)
+}
+
+func TestSystemNamespace(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	for _, ns := range []string{"kube-system", "kube-public", "kube-node-lease"} {
+		admin.fails(t, 1, []string{ns, "--accept-risk=system-namespace"}, "init", of.name, "--namespaces", of.a+","+ns, "--create-namespaces", "--wait=false", "--accept-risk=cluster-wide")
+	}
+	admin.wroteNothing(t)
+	admin.must(t, "init", of.name, "--namespaces", of.a+",kube-node-lease", "--create-namespaces", "--accept-risk=system-namespace", "--wait=false")
+	w.bound(t, "kube-node-lease", of, "admin")
+	w.forget(t, of.name, "kube-node-lease")
+}
+
+// forget removes a tenant from a namespace that outlives the test, so that the
+// test can run again.
+func (w *world) forget(t *testing.T, tenant, namespace string) {
+	ctx := context.Background() // a cleanup's test is over
+	for _, resource := range own {
+		if resource.Resource == "services" {
+			continue // can not be deleted together, and there is none
+		}
+		err := w.dynamic.Resource(resource).Namespace(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "helm-tenant/tenant=" + tenant})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := w.root.CoreV1().Namespaces().Patch(ctx, namespace, types.MergePatchType, []byte(`{"metadata":{"labels":{"helm-tenant/tenant":null},"annotations":null}}`), metav1.PatchOptions{})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSharedHome(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, c := range []struct {
+		name string
+		make func(t *testing.T, ns string)
+	}{
+		{"Secret", func(t *testing.T, ns string) {
+			_, err := w.root.CoreV1().Secrets(ns).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{})
+			must(t, err)
+		}},
+		{"Service", func(t *testing.T, ns string) {
+			_, err := w.root.CoreV1().Services(ns).Create(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
+				Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, metav1.CreateOptions{})
+			must(t, err)
+		}},
+		{"Pod", func(t *testing.T, ns string) {
+			eventually(t, "a pod", func() error { // once its service account is there
+				_, err := w.root.CoreV1().Pods(ns).Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
+					Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "example.com/x"}}}}, metav1.CreateOptions{})
+				return err
+			})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			of := newTeam()
+			w.namespace(t, of.home)
+			c.make(t, of.home)
+			admin := w.admin(t)
+			command := initArgs(of, "--home-namespace", of.home)
+			admin.fails(t, 1, []string{of.home, "other things", "--accept-risk=shared-home"}, command...)
+			admin.fails(t, 1, []string{"--accept-risk=shared-home"}, append(slices.Clone(command), "--adopt", "--accept-risk=everyone")...)
+			admin.wroteNothing(t)
+			admin.must(t, append(command, "--accept-risk=shared-home")...)
+			ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.home, metav1.GetOptions{})
+			must(t, err)
+			for label := range ns.Labels {
+				if strings.HasPrefix(label, "pod-security") {
+					t.Errorf("the shared namespace is labelled %s", label)
+				}
+			}
+			policy, err := w.root.NetworkingV1().NetworkPolicies(of.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
+			must(t, err)
+			same(t, "pods that the NetworkPolicy selects", map[string]string{"app": "helm", "name": "tiller"}, policy.Spec.PodSelector.MatchLabels)
+		})
+	}
+}
+
+func TestConfigMapStorage(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(of, "--storage", "configmap")...)
+	role, err := w.root.RbacV1().Roles(of.home).Get(t.Context(), "helm-tenant-records", metav1.GetOptions{})
+	must(t, err)
+	same(t, "what Tiller may do at home", []rbacv1.PolicyRule{rule("", "configmaps", "get", "list", "create", "update", "delete")}, role.Rules)
+	deployment, err := w.root.AppsV1().Deployments(of.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
+	must(t, err)
+	if args := deployment.Spec.Template.Spec.Containers[0].Command; !slices.Contains(args, "--storage=configmap") {
+		t.Errorf("Tiller is started as %q", args)
+	}
+	// Tiller would not find its releases again.
+	admin.requests(t)
+	admin.fails(t, 2, []string{of.name, "configmaps"}, initArgs(of, "--storage", "secret")...)
+	admin.wroteNothing(t)
+	admin.must(t, initArgs(of)...)
+	admin.wroteNothing(t)
+}
+
+// TestAServerWithoutAdmissionPolicies is one before Kubernetes 1.30: it answers
+// for the kind as any server does for one that it does not have.
+func TestAServerWithoutAdmissionPolicies(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	old := admin.through(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		r.URL.Path = strings.Replace(r.URL.Path, "/validatingadmissionpolic", "/nosuchpolic", 1)
+		return false
+	})
+	old.fails(t, 1, []string{"ConfigMap", "--accept-risk=open-records"}, initArgs(of, "--storage", "configmap")...)
+	admin.wroteNothing(t)
+	r := old.must(t, initArgs(of)...)
+	if !strings.Contains(r.stderr, "no ValidatingAdmissionPolicy") {
+		t.Errorf("it does not say what is missing: %v", r)
+	}
+	same(t, "what it wrote", made(of.name, of.home, of.a, of.b), writes(admin.requests(t)))
+	second := newTeam()
+	old.must(t, initArgs(second, "--storage", "configmap", "--accept-risk=open-records")...)
+}
+
+// helmInit is what `helm init` of Helm 2.17 makes.
+func (w *world) helmInit(t *testing.T, namespace string) (*appsv1.Deployment, *corev1.Service) {
+	t.Helper()
+	cmd := exec.Command(w.helm, "init", "-o", "yaml", "--service-account", "tiller", "--tiller-namespace", namespace, "--history-max", "20")
+	cmd.Env = []string{"HOME=" + filepath.Join(dir, "home")}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("helm init: %v", err)
+	}
+	deployment, service := &appsv1.Deployment{}, &corev1.Service{}
+	for _, text := range strings.Split(strings.TrimSuffix(strings.TrimSpace(string(out)), "..."), "---\n") {
+		var into any = deployment
+		if strings.Contains(text, "kind: Service\n") {
+			into = service
+		}
+		if err := yaml.UnmarshalStrict([]byte(text), into); err != nil {
+			t.Fatalf("helm init: %v\n%s", err, out)
+		}
+	}
+	if deployment.Name != "tiller-deploy" || service.Name != "tiller-deploy" {
+		t.Fatalf("helm init makes other objects than it did:\n%s", out)
+	}
+	return deployment, service
+}

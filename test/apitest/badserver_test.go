@@ -1,0 +1,442 @@
+package apitest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// answer ends a request with an error as the API server words it.
+func answer(w http.ResponseWriter, code int, reason metav1.StatusReason, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(metav1.Status{ // who is gone gets none
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+		Status:   metav1.StatusFailure, Code: int32(code), Reason: reason, Message: message,
+	})
+}
+
+// faults are what can come instead of an answer.
+var faults = map[string]hook{
+	"403": func(w http.ResponseWriter, _ *http.Request) bool {
+		answer(w, 403, metav1.StatusReasonForbidden, "a webhook says no")
+		return true
+	},
+	"409": func(w http.ResponseWriter, _ *http.Request) bool {
+		answer(w, 409, metav1.StatusReasonConflict, "the object has been modified")
+		return true
+	},
+	"500": func(w http.ResponseWriter, _ *http.Request) bool {
+		answer(w, 500, metav1.StatusReasonInternalError, "etcdserver: request timed out")
+		return true
+	},
+	"503": func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(503) // of a load balancer: no Status
+		_, _ = w.Write([]byte("<html><body>no server is available</body></html>"))
+		return true
+	},
+	"429": func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Retry-After", "1")
+		answer(w, 429, metav1.StatusReasonTooManyRequests, "too many requests, please try again later")
+		return true
+	},
+	"cut": func(w http.ResponseWriter, _ *http.Request) bool {
+		panic(http.ErrAbortHandler) // closes the connection
+	},
+	"login page": func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<html><body>log in first</body></html>"))
+		return true
+	},
+}
+
+// on lets a fault come where the request matches.
+func on(matches func(*http.Request) bool, fault hook) hook {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		return matches(r) && fault(w, r)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	address := closedPort(t)
+	u := w.admin(t).at(t, "https://"+address)
+	for _, command := range [][]string{
+		initArgs(of),
+		initArgs(of, "--dry-run"),
+		{"grant", of.name, "--user", "alice"},
+		{"revoke", of.name, "--user", "alice"},
+		{"use", of.name},
+		{"whoami"},
+	} {
+		r := u.fails(t, 1, []string{`context "test"`, address, "refused"}, command...)
+		if r.took > 15*time.Second {
+			t.Errorf("it took %v: %v", r.took, r)
+		}
+	}
+	// A tenant that is known needs no server to be told; its Tiller does.
+	u.env = []string{"HELM_TENANT=" + of.name}
+	r := u.run(t, "whoami")
+	if r.code != 1 || !strings.Contains(r.stdout, of.home) || !strings.Contains(r.stderr, "refused") {
+		t.Errorf("whoami without a server: %v", r)
+	}
+}
+
+func TestNoKubernetes(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	u := w.admin(t).through(t, faults["login page"])
+	for _, command := range [][]string{
+		initArgs(of),
+		{"grant", of.name, "--user", "alice"},
+		{"revoke", of.name, "--user", "alice"},
+		{"use", of.name},
+	} {
+		u.fails(t, 1, []string{`context "test"`}, command...)
+	}
+	nobody := w.admin(t).through(t, func(rw http.ResponseWriter, _ *http.Request) bool {
+		answer(rw, 401, metav1.StatusReasonUnauthorized, "Unauthorized")
+		return true
+	})
+	for _, command := range [][]string{initArgs(of), {"grant", of.name, "--user", "alice"}, {"use", of.name}} {
+		nobody.fails(t, 1, []string{"credentials", "not accepted", `context "test"`}, command...)
+	}
+}
+
+// TestAFaultOnTheWay has init meet one fault, at its first request, its third
+// and so on: of each kind in turn.
+func TestAFaultOnTheWay(t *testing.T) {
+	t.Parallel()
+	w, reference := start(t), newTeam()
+	admin := w.admin(t)
+	var total atomic.Int64
+	counting := admin.through(t, func(http.ResponseWriter, *http.Request) bool {
+		total.Add(1)
+		return false
+	})
+	counting.must(t, initArgs(reference)...)
+	want := w.dump(t, reference)
+	kinds := []string{"403", "500", "cut", "409", "503"}
+	for n := int64(0); n < total.Load(); n += 2 {
+		of, fault := newTeam(), kinds[n/2%int64(len(kinds))]
+		var seen atomic.Int64
+		var hit string
+		u := admin.through(t, on(func(r *http.Request) bool {
+			if seen.Add(1) != n+1 {
+				return false
+			}
+			hit = r.Method + " " + strings.ReplaceAll(r.URL.Path, of.name, "TEAM")
+			return true
+		}, faults[fault]))
+		r := u.run(t, initArgs(of)...)
+		if seen.Load() <= n {
+			continue // this time it needed fewer
+		}
+		what := fmt.Sprintf("%s at request %d, %s", fault, n+1, hit)
+		if r.code != 0 {
+			t.Run(what, func(t *testing.T) { r.complains(t, 1, of.name, `context "test"`) })
+			admin.must(t, initArgs(of)...)
+		}
+		same(t, what+": the tenant", want, w.dump(t, of))
+	}
+}
+
+// TestAWriteThatNeverGoesThrough is not tried for ever, and says how far it got.
+func TestAWriteThatNeverGoesThrough(t *testing.T) {
+	t.Parallel()
+	w, reference := start(t), newTeam()
+	w.admin(t).must(t, initArgs(reference)...)
+	want := w.dump(t, reference)
+	for fault, words := range map[string][]string{
+		"403":        {"a webhook says no"},
+		"500":        {"etcdserver: request timed out"},
+		"429":        {"429", "overloaded", "later"},
+		"cut":        {"can't be reached"},
+		"login page": {},
+	} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			of := newTeam()
+			admin := w.admin(t)
+			u := admin.through(t, on(func(r *http.Request) bool {
+				return isWriteRequest(r) && strings.HasSuffix(r.URL.Path, "/deployments")
+			}, faults[fault]))
+			u.fails(t, 1, append(words, of.name, `context "test"`, "Deployment tiller-deploy", "12 of 13 writes were made", "same command again"), initArgs(of)...)
+			admin.must(t, initArgs(of)...)
+			same(t, "the tenant", want, w.dump(t, of))
+		})
+	}
+}
+
+// TestMembersAndABadServer holds grant and revoke to the same.
+func TestMembersAndABadServer(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for fault, words := range map[string][]string{
+		"403": {"a webhook says no"},
+		"409": {"others kept changing"},
+		"500": {"etcdserver: request timed out"},
+		"cut": {"can't be reached"},
+	} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			of := newTeam()
+			admin := w.makeTenant(t, of, "--user", "stays,leaves")
+			u := admin.through(t, on(func(r *http.Request) bool { return isWriteRequest(r) }, faults[fault]))
+			grant := u.launch(t, "grant", of.name, "--user", "comes")
+			revoke := u.launch(t, "revoke", of.name, "--user", "leaves")
+			for _, p := range []*running{grant, revoke} {
+				r := <-p.ended
+				r.complains(t, 1, append(words, of.name, `context "test"`)...)
+				if r.took > 45*time.Second {
+					t.Errorf("it took %v", r.took)
+				}
+			}
+			same(t, "members", []string{"User leaves", "User stays"}, w.members(t, of))
+			// A member who is told "can no longer use" can not.
+			admin.must(t, "grant", of.name, "--user", "comes")
+			admin.must(t, "revoke", of.name, "--user", "leaves")
+			same(t, "members", []string{"User comes", "User stays"}, w.members(t, of))
+		})
+	}
+}
+
+// TestAnOverloadedServer asks to come back later, once for each request.
+func TestAnOverloadedServer(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	var first atomic.Bool
+	u := w.admin(t).through(t, on(func(r *http.Request) bool { return isWriteRequest(r) && first.CompareAndSwap(false, true) }, faults["429"]))
+	r := u.must(t, initArgs(of)...)
+	if r.took < time.Second {
+		t.Errorf("it came back after %v, and was asked to wait a second", r.took)
+	}
+	always := w.admin(t).through(t, faults["429"])
+	r = always.fails(t, 1, []string{"429", "overloaded", `context "test"`, "later"}, initArgs(of)...)
+	if r.took > 40*time.Second {
+		t.Errorf("it took %v: %v", r.took, r)
+	}
+}
+
+// TestASlowServer answers a request later than --request-timeout allows.
+func TestASlowServer(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of, "--user", "alice")
+	for what, c := range map[string]struct {
+		slow    func(*http.Request) bool
+		command []string
+	}{
+		"reading":  {func(r *http.Request) bool { return r.Method == http.MethodGet }, initArgs(of, "--request-timeout", "300ms")},
+		"writing":  {isWriteRequest, []string{"init", of.name, "--replicas", "2", "--wait=false", "--request-timeout", "300ms"}},
+		"granting": {isWriteRequest, []string{"grant", of.name, "--user", "bob", "--request-timeout", "300ms"}},
+		"using":    {func(*http.Request) bool { return true }, []string{"use", of.name, "--request-timeout", "300ms"}},
+	} {
+		u := admin.through(t, on(c.slow, func(_ http.ResponseWriter, r *http.Request) bool {
+			hang(r)
+			return true
+		}))
+		r := u.fails(t, 1, []string{`context "test"`, "request-timeout"}, c.command...)
+		if r.took > 15*time.Second {
+			t.Errorf("%s: it took %v: %v", what, r.took, r)
+		}
+	}
+	// Slow, but not too slow.
+	slow := admin.through(t, func(http.ResponseWriter, *http.Request) bool {
+		time.Sleep(30 * time.Millisecond)
+		return false
+	})
+	slow.must(t, initArgs(of, "--request-timeout", "10s")...)
+}
+
+// interrupt sends the signal and checks that the command ends at once.
+func (p *running) interrupt(t *testing.T, signal os.Signal) result {
+	t.Helper()
+	sent := time.Now()
+	must(t, p.cmd.Process.Signal(signal))
+	select {
+	case r := <-p.ended:
+		if took := time.Since(sent); took > 10*time.Second { // a watch or a request would last longer
+			t.Errorf("after the signal it took %v to end: %v", took, r)
+		}
+		return r
+	case <-time.After(15 * time.Second):
+		must(t, p.cmd.Process.Kill())
+		t.Fatalf("it does not end: %v", <-p.ended)
+	}
+	return result{}
+}
+
+func TestInterruptedWhileItWaits(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		of := newTeam()
+		admin := w.admin(t)
+		p := admin.launch(t, "init", of.name, "--namespaces", of.a, "--create-namespaces")
+		p.says(t, "Tiller: ")
+		w.tillerPod(t, of)
+		p.says(t, "is starting")
+		r := p.interrupt(t, signal)
+		r.complains(t, 1, of.home, "not ready", "interrupted", "tenant is written", "same command again")
+	}
+}
+
+func TestNotReadyInTime(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	r := w.admin(t).fails(t, 1, []string{of.home, "not ready in time: ", "tenant is written"},
+		"init", of.name, "--namespaces", of.a, "--create-namespaces", "--timeout", "1500ms")
+	if r.took > 20*time.Second {
+		t.Errorf("it took %v: %v", r.took, r)
+	}
+}
+
+// TestTheWaitEndsWhenTillerIsReady: when the Deployment says that it is rolled out.
+func TestTheWaitEndsWhenTillerIsReady(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	p := w.admin(t).launch(t, "init", of.name, "--namespaces", of.a, "--create-namespaces")
+	p.says(t, "Tiller: ")
+	eventually(t, "the pod is ready", func() error {
+		_, err := w.root.CoreV1().Pods(of.home).UpdateStatus(t.Context(), ready(w.tillerPod(t, of)), metav1.UpdateOptions{})
+		return err
+	})
+	select {
+	case r := <-p.ended:
+		if r.code != 0 || !strings.Contains(r.stdout, "tenant "+of.name+" is ready") {
+			t.Errorf("it is ready: %v", r)
+		}
+	case <-time.After(20 * time.Second):
+		must(t, p.cmd.Process.Kill())
+		t.Fatalf("it does not see that Tiller is ready: %v", <-p.ended)
+	}
+}
+
+// TestTheServerGoesWhileItWaits cuts every watch and answers no other request.
+func TestTheServerGoesWhileItWaits(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	var gone atomic.Bool
+	var cuts atomic.Int64
+	u := w.admin(t).through(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if gone.Load() || r.URL.Query().Get("watch") != "" && cuts.Add(-1) >= 0 {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	p := u.launch(t, "init", of.name, "--namespaces", of.a, "--create-namespaces", "--timeout", "5s")
+	p.says(t, "Tiller: ")
+	gone.Store(true)
+	r := <-p.ended
+	r.complains(t, 1, of.home, "not ready in time")
+	if r.took > 30*time.Second {
+		t.Errorf("it took %v: %v", r.took, r)
+	}
+	// A server that is back is seen.
+	gone.Store(false)
+	cuts.Store(4)
+	second := u.launch(t, "init", of.name)
+	second.says(t, "Tiller: ")
+	eventually(t, "watches that were cut are tried again", func() error {
+		if cuts.Load() > 0 {
+			return fmt.Errorf("%d cuts are left", cuts.Load())
+		}
+		return nil
+	})
+	_, err := w.root.CoreV1().Pods(of.home).UpdateStatus(t.Context(), ready(w.tillerPod(t, of)), metav1.UpdateOptions{})
+	must(t, err)
+	if r := <-second.ended; r.code != 0 {
+		t.Errorf("after its watches were cut it does not see that Tiller is ready: %v", r)
+	}
+}
+
+// TestInterruptedWhileTheServerHangs is about requests without a limit.
+func TestInterruptedWhileTheServerHangs(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of)
+	for _, c := range []struct {
+		at      func(*http.Request) bool
+		command []string
+	}{
+		{func(*http.Request) bool { return true }, initArgs(of)},
+		{isWriteRequest, []string{"init", of.name, "--replicas", "2", "--wait=false"}},
+		{isWriteRequest, []string{"grant", of.name, "--user", "bob"}},
+		{func(*http.Request) bool { return true }, []string{"use", of.name}},
+	} {
+		reached := make(chan struct{}, 100)
+		u := admin.through(t, on(c.at, func(_ http.ResponseWriter, r *http.Request) bool {
+			reached <- struct{}{}
+			hang(r)
+			return true
+		}))
+		p := u.launch(t, append(slices.Clone(c.command), "--request-timeout", "0")...)
+		select {
+		case <-reached:
+		case r := <-p.ended:
+			t.Fatalf("it ended: %v", r)
+		}
+		r := p.interrupt(t, os.Interrupt)
+		r.complains(t, 1, `context "test"`, "interrupted")
+	}
+}
+
+// TestAnAnswerThatIsLost lets every write reach the API server once, and cuts
+// the connection instead of answering.
+func TestAnAnswerThatIsLost(t *testing.T) {
+	t.Parallel()
+	w, reference, of := start(t), newTeam(), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(reference)...)
+	var mutex sync.Mutex
+	lost := map[string]bool{}
+	u := admin.through(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if !isWriteRequest(r) {
+			return false
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		mutex.Lock()
+		again := lost[r.Method+r.URL.Path+string(body)]
+		lost[r.Method+r.URL.Path+string(body)] = true
+		mutex.Unlock()
+		if again {
+			return false
+		}
+		err = w.root.CoreV1().RESTClient().Verb(r.Method).AbsPath(r.URL.Path).SetHeader("Content-Type", r.Header.Get("Content-Type")).Body(body).Do(r.Context()).Error()
+		if err != nil {
+			t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
+		}
+		panic(http.ErrAbortHandler)
+	})
+	r := u.must(t, initArgs(of)...)
+	if !strings.Contains(r.stdout, "tenant "+of.name+" is written") {
+		t.Errorf("it does not say that the tenant is written: %v", r)
+	}
+	same(t, "the tenant", w.dump(t, reference), w.dump(t, of))
+	// Grants and revokes, too.
+	if r := u.must(t, "grant", of.name, "--user", "bob"); !strings.Contains(r.stdout, "user bob can now use") {
+		t.Errorf("a grant that was made: %v", r)
+	}
+	if r := u.must(t, "revoke", of.name, "--user", "alice"); !strings.Contains(r.stdout, "user alice can no longer use") {
+		t.Errorf("a revoke that was made: %v", r)
+	}
+	same(t, "members", []string{"User bob"}, w.members(t, of))
+}

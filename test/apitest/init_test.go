@@ -1,0 +1,642 @@
+package apitest
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "write testdata anew from what the cluster holds")
+
+// initArgs is the usual command that makes a team's tenant.
+func initArgs(of team, more ...string) []string {
+	return append([]string{"init", of.name, "--namespaces", of.a + "," + of.b, "--create-namespaces", "--user", "alice", "--wait=false"}, more...)
+}
+
+// made are the writes that make a tenant of a home namespace and of others, none
+// of which is there before.
+func made(name, home string, namespaces ...string) []string {
+	out := lines(`
+		create namespaces ` + home + `
+		create configmaps ` + home + `/helm-tenant
+		create serviceaccounts ` + home + `/tiller
+		create roles ` + home + `/helm-tenant-records
+		create roles ` + home + `/helm-tenant-member
+		create rolebindings ` + home + `/helm-tenant-records
+		create rolebindings ` + home + `/helm-tenant-member
+		create networkpolicies ` + home + `/helm-tenant
+		create deployments ` + home + `/tiller-deploy
+	`)
+	for _, ns := range namespaces {
+		out = append(out, "create namespaces "+ns, "create rolebindings "+ns+"/helm-tenant."+name+".admin")
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestATenantIsMadeOf holds the tenant to testdata/tenant.yaml, object by object
+// and field by field, as the API server has it.
+func TestATenantIsMadeOf(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(of)...)
+	same(t, "what it wrote", made(of.name, of.home, of.a, of.b), writes(admin.requests(t)))
+
+	objects := w.dump(t, of)
+	const golden = "testdata/tenant.yaml"
+	if *update {
+		writeGolden(t, golden, objects)
+	}
+	text, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for _, o := range documents(t, string(text)) {
+		asJSON, err := json.MarshalIndent(o.Object, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[fmt.Sprintf("%s %s/%s", o.GetKind(), o.GetNamespace(), o.GetName())] = string(asJSON)
+	}
+	same(t, "the tenant", want, objects)
+}
+
+func writeGolden(t *testing.T, file string, objects map[string]string) {
+	t.Helper()
+	out := bytes.NewBufferString("# A tenant as the API server has it. TEAM is its name.\n# Written by: go test ./apitest -run TestATenantIsMadeOf -update\n")
+	for i, key := range slices.Sorted(maps.Keys(objects)) {
+		text, err := yaml.JSONToYAML([]byte(objects[key]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			out.WriteString("---\n")
+		}
+		out.Write(text)
+	}
+	if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// documents are the objects of a YAML text.
+func documents(t *testing.T, text string) []*unstructured.Unstructured {
+	t.Helper()
+	var objects []*unstructured.Unstructured
+	decoder := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
+	for {
+		o := &unstructured.Unstructured{}
+		err := decoder.Decode(&o.Object)
+		if err == io.EOF {
+			return objects
+		}
+		if err != nil {
+			t.Fatalf("no YAML: %v\n%s", err, text)
+		}
+		if len(o.Object) > 0 {
+			objects = append(objects, o)
+		}
+	}
+}
+
+func TestTheFirstTenantAlsoMakesTheAdmissionPolicy(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	want := append(made("first", "first-tiller", "first-a"),
+		"create validatingadmissionpolicies helm-tenant-records",
+		"create validatingadmissionpolicybindings helm-tenant-records")
+	slices.Sort(want)
+	same(t, "what the first init wrote", want, w.firstWrites)
+}
+
+func TestASecondRunWritesNothing(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(of)...)
+	before := w.versions(t, of)
+	for _, command := range [][]string{
+		initArgs(of),
+		{"init", of.name, "--wait=false"}, // says nothing, so all stays
+		{"init", of.name, "--namespaces", of.b, "--wait=false"},
+		initArgs(of, "--dry-run"),
+	} {
+		again := w.admin(t)
+		r := again.must(t, command...)
+		again.wroteNothing(t)
+		if !strings.Contains(r.stdout+r.stderr, "as asked: nothing") && !strings.Contains(r.stderr, "nothing to write") {
+			t.Errorf("it does not say that nothing was written: %v", r)
+		}
+		same(t, "objects", before, w.versions(t, of))
+	}
+}
+
+// TestADryRunIsWhatIsWritten compares what a dry run prints with the bodies of
+// the requests of the real run.
+func TestADryRunIsWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.namespace(t, of.c)
+	for _, step := range []struct{ name, command string }{
+		{"from nothing", fmt.Sprintf("init %s --namespaces %s,%s --create-namespaces --user alice --group devs --service-account ci:bot", of.name, of.a, of.c)},
+		{"a change", fmt.Sprintf("init %s --namespaces %s --create-namespaces --user bob --history-max 5 --role edit", of.name, of.b)},
+		{"a removal", fmt.Sprintf("init %s --namespaces %s --prune", of.name, of.a)},
+	} {
+		// The steps build on each other.
+		admin := w.admin(t)
+		before := w.versions(t, of)
+		asYAML := admin.must(t, append(strings.Fields(step.command), "--dry-run", "-o", "yaml")...)
+		asJSON := admin.must(t, append(strings.Fields(step.command), "--dry-run", "-o", "json")...)
+		byName := admin.must(t, append(strings.Fields(step.command), "--dry-run", "-o", "name")...)
+		admin.wroteNothing(t)
+		same(t, step.name+": objects after a dry run", before, w.versions(t, of))
+
+		var mutex sync.Mutex
+		bodies := map[string]string{}
+		real := admin.through(t, func(_ http.ResponseWriter, r *http.Request) bool {
+			if !isWriteRequest(r) || r.Method == http.MethodDelete {
+				return false
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			o := &unstructured.Unstructured{}
+			if err := json.Unmarshal(body, &o.Object); err != nil {
+				t.Errorf("a write's body: %v", err)
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			bodies[keyOf(o)] = content(o)
+			return false
+		})
+		real.must(t, append(strings.Fields(step.command), "--wait=false")...)
+
+		printed, names := map[string]string{}, []string{}
+		for _, o := range documents(t, asYAML.stdout) {
+			names = append(names, strings.ToLower(o.GetKind())+"/"+o.GetName())
+			printed[keyOf(o)] = content(o)
+		}
+		same(t, step.name+": what was printed, what was written", printed, bodies)
+
+		var list unstructured.UnstructuredList
+		if err := json.Unmarshal([]byte(asJSON.stdout), &list); err != nil {
+			t.Fatalf("-o json: %v", err)
+		}
+		inJSON := map[string]string{}
+		for i := range list.Items {
+			inJSON[keyOf(&list.Items[i])] = content(&list.Items[i])
+		}
+		same(t, step.name+": YAML and JSON", printed, inJSON)
+		slices.Sort(names)
+		same(t, step.name+": -o name", names, lines(byName.stdout))
+
+		for _, line := range writes(real.requests(t)) {
+			if !strings.HasPrefix(line, "delete ") {
+				continue
+			}
+			name := line[strings.LastIndex(line, "/")+1:]
+			if !strings.Contains(asYAML.stderr, "would be deleted") || !strings.Contains(asYAML.stderr, name) {
+				t.Errorf("%s: %q is not told by the dry run: %v", step.name, line, asYAML)
+			}
+		}
+	}
+}
+
+func keyOf(o *unstructured.Unstructured) string {
+	return fmt.Sprintf("%s %s/%s", o.GetKind(), o.GetNamespace(), o.GetName())
+}
+
+// content is the object's JSON without what only an update has to carry.
+func content(o *unstructured.Unstructured) string {
+	o = o.DeepCopy()
+	for _, field := range []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"} {
+		unstructured.RemoveNestedField(o.Object, "metadata", field)
+	}
+	delete(o.Object, "status")
+	text, err := json.MarshalIndent(o.Object, "", " ")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+func TestKubectlAppliesADryRun(t *testing.T) {
+	t.Parallel()
+	w, of, reference := start(t), newTeam(), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(reference)...)
+
+	printed := admin.must(t, initArgs(of, "--dry-run", "-o", "yaml")...)
+	apply := exec.Command(w.Bin("kubectl"), "--kubeconfig", admin.kubeconfig, "apply", "-f", "-")
+	apply.Stdin = strings.NewReader(printed.stdout)
+	apply.Env = []string{"HOME=" + filepath.Join(dir, "home")}
+	if out, err := apply.CombinedOutput(); err != nil {
+		t.Fatalf("kubectl apply: %v\n%s", err, out)
+	}
+	same(t, "the tenant", w.dump(t, reference), w.dump(t, of))
+
+	after := w.admin(t)
+	if r := after.must(t, initArgs(of)...); !strings.Contains(r.stdout, "nothing was written") {
+		t.Errorf("kubectl made another tenant: %v", r)
+	}
+	after.wroteNothing(t)
+}
+
+func TestMissingNamespaces(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.namespace(t, of.a)
+	admin := w.admin(t)
+	admin.fails(t, 1, []string{`namespace "` + of.b + `" does not exist`, "--create-namespaces", of.name, `context "test"`},
+		"init", of.name, "--namespaces", of.a+","+of.b, "--wait=false")
+	admin.fails(t, 1, []string{of.b + ", " + of.c, "do not exist", "--create-namespaces"},
+		"init", of.name, "--namespaces", of.a+","+of.b+","+of.c, "--wait=false")
+	admin.wroteNothing(t)
+	admin.must(t, "init", of.name, "--namespaces", of.a+","+of.b, "--create-namespaces", "--wait=false")
+	if got := w.label(t, of.a, "app.kubernetes.io/managed-by"); got != "" {
+		t.Errorf("a namespace that was there is labelled as made by %q", got)
+	}
+	if got := w.label(t, of.b, "app.kubernetes.io/managed-by"); got != "helm-tenant" {
+		t.Errorf("a namespace that was made is labelled as made by %q", got)
+	}
+}
+
+func (w *world) label(t *testing.T, namespace, label string) string {
+	t.Helper()
+	ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ns.Labels[label]
+}
+
+func TestNamespacesOfAnotherTenant(t *testing.T) {
+	t.Parallel()
+	w, of, other := start(t), newTeam(), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(other)...)
+	before := w.versions(t, other)
+
+	second := w.admin(t)
+	second.fails(t, 1, []string{`namespace "` + other.a + `" belongs to tenant "` + other.name + `"`, "--share", of.name},
+		"init", of.name, "--namespaces", of.a+","+other.a, "--create-namespaces", "--wait=false")
+	second.fails(t, 1, []string{`namespace "` + other.a + `" belongs to tenant`},
+		"init", of.name, "--namespaces", other.a, "--adopt", "--wait=false")
+	// Another's home is never one of a tenant's namespaces, nor its home.
+	for _, flags := range [][]string{{}, {"--share"}, {"--share", "--adopt"}} {
+		second.fails(t, 2, []string{other.home, "home namespace of tenant", other.name},
+			append([]string{"init", of.name, "--namespaces", other.home, "--wait=false"}, flags...)...)
+		second.fails(t, 2, []string{other.home, other.name, "--home-namespace"},
+			append([]string{"init", of.name, "--namespaces", of.a, "--create-namespaces", "--home-namespace", other.home, "--wait=false"}, flags...)...)
+	}
+	// Nor is a namespace of another's this one's home.
+	second.fails(t, 2, []string{other.a, other.name, "--home-namespace"},
+		"init", of.name, "--namespaces", of.a, "--create-namespaces", "--home-namespace", other.a, "--adopt", "--wait=false")
+	// Nor its own home one of its own namespaces.
+	second.fails(t, 2, []string{of.home, "home namespace"}, "init", of.name, "--namespaces", of.home, "--create-namespaces", "--wait=false")
+	second.wroteNothing(t)
+	same(t, "the other tenant", before, w.versions(t, other))
+
+	second.must(t, "init", of.name, "--namespaces", of.a+","+other.a, "--create-namespaces", "--share", "--wait=false")
+	if owner := w.label(t, other.a, "helm-tenant/tenant"); owner != other.name {
+		t.Errorf("sharing changed the owner of the namespace to %q", owner)
+	}
+	w.bound(t, other.a, of, "admin")
+	w.bound(t, other.a, other, "admin")
+	// Shared once, it needs no word again.
+	third := w.admin(t)
+	if r := third.run(t, "init", of.name, "--namespaces", of.a+","+other.a, "--share", "--wait=false"); r.code != 0 {
+		t.Errorf("a second run: %v", r)
+	}
+	third.wroteNothing(t)
+	// And its owner's next run changes nothing of it.
+	fourth := w.admin(t)
+	fourth.must(t, initArgs(other)...)
+	fourth.wroteNothing(t)
+}
+
+// bound checks that exactly these roles are bound to the team's deployer in a
+// namespace, by bindings that carry its label.
+func (w *world) bound(t *testing.T, namespace string, of team, roles ...string) {
+	t.Helper()
+	bindings, err := w.root.RbacV1().RoleBindings(namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := []string{}
+	for _, b := range bindings.Items {
+		for _, s := range b.Subjects {
+			if s.Kind == "ServiceAccount" && s.Namespace == of.home && s.Name == "tiller" {
+				found = append(found, b.RoleRef.Name)
+				if b.Labels["helm-tenant/tenant"] != of.name {
+					t.Errorf("RoleBinding %s in %s has the labels %v", b.Name, namespace, b.Labels)
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	if len(found) == 0 && len(roles) == 0 {
+		return
+	}
+	same(t, "roles of "+of.name+" in "+namespace, roles, found)
+}
+
+func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(of)...)
+	admin.requests(t)
+
+	// Added, the others stay.
+	admin.must(t, "init", of.name, "--namespaces", of.c, "--create-namespaces", "--wait=false")
+	same(t, "writes that add a namespace", lines(`
+		create namespaces `+of.c+`
+		create rolebindings `+of.c+`/helm-tenant.`+of.name+`.admin
+		update configmaps `+of.home+`/helm-tenant
+	`), writes(admin.requests(t)))
+	if got := w.record(t, of)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{of.a, of.b, of.c}) {
+		t.Errorf("the record has the namespaces %v", got)
+	}
+
+	// Another default: only the order changes.
+	admin.must(t, "init", of.name, "--default-namespace", of.b, "--wait=false")
+	same(t, "writes that change the default", lines(`update configmaps `+of.home+`/helm-tenant`), writes(admin.requests(t)))
+	if got := w.record(t, of)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{of.b, of.a, of.c}) {
+		t.Errorf("with the default %s the record has the namespaces %v", of.b, got)
+	}
+	admin.fails(t, 2, []string{"elsewhere", "default namespace", of.b}, "init", of.name, "--default-namespace", "elsewhere", "--wait=false")
+	admin.wroteNothing(t)
+
+	// Taken away: its content and the namespace itself stay, and a label of
+	// somebody else's.
+	if _, err := w.root.CoreV1().ConfigMaps(of.a).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r := admin.must(t, "init", of.name, "--namespaces", of.b, "--prune", "--wait=false")
+	same(t, "writes that prune", lines(`
+		delete rolebindings `+of.a+`/helm-tenant.`+of.name+`.admin
+		delete rolebindings `+of.c+`/helm-tenant.`+of.name+`.admin
+		update configmaps `+of.home+`/helm-tenant
+		update namespaces `+of.a+`
+		update namespaces `+of.c+`
+	`), writes(admin.requests(t)))
+	for _, name := range []string{of.a, of.c} {
+		if !strings.Contains(r.stderr, name) {
+			t.Errorf("it does not say that %s is taken away: %v", name, r)
+		}
+		w.bound(t, name, of)
+		ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil || ns.DeletionTimestamp != nil {
+			t.Fatalf("namespace %s did not stay: %v", name, err)
+		}
+		if owner, has := ns.Labels["helm-tenant/tenant"]; has {
+			t.Errorf("namespace %s is still labelled as %q's", name, owner)
+		}
+		if home, has := ns.Annotations["helm-tenant/home-namespace"]; has {
+			t.Errorf("namespace %s still says that its home is %q", name, home)
+		}
+	}
+	if _, err := w.root.CoreV1().ConfigMaps(of.a).Get(t.Context(), "theirs", metav1.GetOptions{}); err != nil {
+		t.Errorf("what was in the namespace is gone: %v", err)
+	}
+	w.bound(t, of.b, of, "admin")
+	if got := w.record(t, of)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{of.b}) {
+		t.Errorf("after --prune the record has the namespaces %v", got)
+	}
+	again := w.admin(t)
+	again.must(t, "init", of.name, "--namespaces", of.b, "--prune", "--wait=false")
+	again.wroteNothing(t)
+}
+
+// record is the tenant as its home namespace tells it.
+func (w *world) record(t *testing.T, of team) map[string]any {
+	t.Helper()
+	cm, err := w.root.CoreV1().ConfigMaps(of.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := map[string]any{}
+	if err := yaml.UnmarshalStrict([]byte(cm.Data["tenant.yaml"]), &record); err != nil {
+		t.Fatalf("the record: %v\n%v", err, cm.Data)
+	}
+	return record
+}
+
+// TestKilledAtEveryWrite kills init before its first write, its second and so
+// on, and runs the same command again.
+func TestKilledAtEveryWrite(t *testing.T) {
+	t.Parallel()
+	w, reference := start(t), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(reference)...)
+	want := w.dump(t, reference)
+	for n := range len(made(reference.name, reference.home, reference.a, reference.b)) {
+		of := newTeam()
+		var seen atomic.Int64
+		reached := make(chan struct{}, 100)
+		slow := admin.through(t, func(_ http.ResponseWriter, r *http.Request) bool {
+			if !isWriteRequest(r) || int(seen.Add(1)) <= n {
+				return false
+			}
+			reached <- struct{}{}
+			hang(r)
+			return true
+		})
+		p := slow.launch(t, initArgs(of)...)
+		select {
+		case <-reached:
+		case r := <-p.ended:
+			t.Fatalf("it ended before its write %d: %v", n+1, r)
+		}
+		// Those of the same phase that were under way go through.
+		if err := p.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		admin.must(t, initArgs(of)...)
+		same(t, fmt.Sprintf("the tenant that was killed at write %d, made whole", n+1), want, w.dump(t, of))
+	}
+}
+
+// TestAnythingMissingComesBack deletes any of a tenant's objects, one or many.
+func TestAnythingMissingComesBack(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(of)...)
+	want := w.dump(t, of)
+
+	type object struct{ kind, namespace, name string }
+	var all []object
+	for key := range want {
+		kind, rest, _ := strings.Cut(strings.ReplaceAll(key, "TEAM", of.name), " ")
+		namespace, name, _ := strings.Cut(rest, "/")
+		if kind != "Namespace" { // those take a while to go
+			all = append(all, object{kind, namespace, name})
+		}
+	}
+	slices.SortFunc(all, func(a, b object) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	random := rand.New(rand.NewPCG(1, uint64(len(all))))
+	subsets := [][]object{all}
+	for _, o := range all {
+		subsets = append(subsets, []object{o})
+	}
+	for range 4 {
+		var some []object
+		for _, o := range all {
+			if random.IntN(2) == 0 {
+				some = append(some, o)
+			}
+		}
+		subsets = append(subsets, some)
+	}
+	for _, subset := range subsets {
+		for _, o := range subset {
+			if err := w.dynamic.Resource(own[o.kind]).Namespace(o.namespace).Delete(t.Context(), o.name, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// A command that names everything, since the record may be among what is
+		// gone.
+		admin.must(t, initArgs(of)...)
+		same(t, fmt.Sprintf("the tenant after the loss of %v", subset), want, w.dump(t, of))
+	}
+}
+
+// TestDamageIsRepaired changes every object that a tenant is made of.
+func TestDamageIsRepaired(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	admin.must(t, initArgs(of)...)
+	want := w.dump(t, of)
+	for _, damage := range []struct{ resource, namespace, name, patch string }{
+		{"namespaces", "", of.home, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`},
+		{"namespaces", "", of.home, `{"metadata":{"labels":{"helm-tenant/home":null}}}`},
+		{"namespaces", "", of.a, `{"metadata":{"annotations":{"helm-tenant/home-namespace":"elsewhere"}}}`},
+		{"serviceaccounts", of.home, "tiller", `{"automountServiceAccountToken":true}`},
+		{"roles", of.home, "helm-tenant-records", `{"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}`},
+		{"roles", of.home, "helm-tenant-member", `{"rules":[{"apiGroups":[""],"resources":["pods/exec"],"verbs":["create"]}]}`},
+		{"rolebindings", of.home, "helm-tenant-records", `{"subjects":[{"kind":"Group","apiGroup":"rbac.authorization.k8s.io","name":"system:authenticated"}]}`},
+		{"rolebindings", of.a, "helm-tenant." + of.name + ".admin", `{"subjects":[]}`},
+		{"networkpolicies", of.home, "helm-tenant", `{"spec":{"ingress":[{}]}}`},
+		{"configmaps", of.home, "helm-tenant", `{"data":{"more":"than there was"}}`},
+		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"hostNetwork":true}}}}`},
+		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"tiller","command":["/tiller","--storage=secret"]}]}}}}`},
+		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"tiller","securityContext":{"readOnlyRootFilesystem":false}}]}}}}`},
+		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"example.com/more"}]}}}}`},
+		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"tiller","env":[{"name":"HELM_HOST","value":"x"}]}]}}}}`},
+	} {
+		w.patch(t, damage.resource, damage.namespace, damage.name, damage.patch)
+		before := w.admin(t)
+		before.must(t, initArgs(of)...)
+		if got := writes(before.requests(t)); len(got) != 1 {
+			t.Errorf("%v: repaired with the writes %q", damage, got)
+		}
+		same(t, fmt.Sprintf("the tenant after %v", damage), want, w.dump(t, of))
+	}
+	// What others put beside ours stays theirs.
+	for _, harmless := range []struct{ resource, namespace, name, patch string }{
+		{"namespaces", "", of.a, `{"metadata":{"labels":{"cost-center":"7"},"annotations":{"owner":"them"}}}`},
+		{"deployments", of.home, "tiller-deploy", `{"metadata":{"annotations":{"note":"x"}},"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`},
+	} {
+		w.patch(t, harmless.resource, harmless.namespace, harmless.name, harmless.patch)
+		again := w.admin(t)
+		again.must(t, initArgs(of)...)
+		again.wroteNothing(t)
+	}
+}
+
+// patch is a strategic merge patch by somebody else.
+func (w *world) patch(t *testing.T, resource, namespace, name, patch string) {
+	t.Helper()
+	path := "/api/v1"
+	switch resource {
+	case "roles", "rolebindings":
+		path = "/apis/rbac.authorization.k8s.io/v1"
+	case "networkpolicies":
+		path = "/apis/networking.k8s.io/v1"
+	case "deployments":
+		path = "/apis/apps/v1"
+	}
+	if namespace != "" {
+		path += "/namespaces/" + namespace
+	}
+	err := w.root.CoreV1().RESTClient().Patch("application/strategic-merge-patch+json").AbsPath(path, resource, name).Body([]byte(patch)).Do(t.Context()).Error()
+	if err != nil {
+		t.Fatalf("patching %s %s/%s: %v", resource, namespace, name, err)
+	}
+}
+
+// TestTwoAdminsAtOnce makes one tenant by several commands at the same time,
+// each of which asks for something else.
+func TestTwoAdminsAtOnce(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	var running []*running
+	const many = 6
+	want := []any{}
+	for i := range many {
+		ns := fmt.Sprintf("%s-%d", of.name, i)
+		want = append(want, ns)
+		running = append(running, admin.launch(t, "init", of.name, "--namespaces", ns, "--create-namespaces", "--user", fmt.Sprintf("user%d", i), "--wait=false"))
+	}
+	for _, p := range running {
+		if r := <-p.ended; r.code != 0 {
+			t.Errorf("one of several at once failed: %v", r)
+		}
+	}
+	got, _ := w.record(t, of)["namespaces"].([]any)
+	slices.SortFunc(got, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+	same(t, "the record's namespaces", want, got)
+	for _, ns := range want {
+		w.bound(t, ns.(string), of, "admin")
+	}
+	if got := w.members(t, of); len(got) != many {
+		t.Errorf("of %d members there are %v", many, got)
+	}
+}
+
+// members are the subjects of the team's member binding, sorted.
+func (w *world) members(t *testing.T, of team) []string {
+	t.Helper()
+	binding, err := w.root.RbacV1().RoleBindings(of.home).Get(t.Context(), "helm-tenant-member", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := []string{}
+	for _, s := range binding.Subjects {
+		name := s.Kind + " " + s.Name
+		if s.Namespace != "" {
+			name = s.Kind + " " + s.Namespace + ":" + s.Name
+		}
+		members = append(members, name)
+	}
+	slices.Sort(members)
+	return members
+}

@@ -1,0 +1,120 @@
+// Package apitest tests the verbs of helm-tenant against a real API server. The
+// real binary runs, as users whom the API server knows by their certificates;
+// what it did is read from the cluster by client-go, and what it asked for from
+// the API server's audit log. No pod runs: what needs one is tested elsewhere.
+package apitest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"helm-tenant/test/testcluster"
+)
+
+// dir holds the binary, the audit log and the homes of all users; TestMain makes
+// and removes it.
+var dir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if dir, err = os.MkdirTemp("", "apitest-"); err != nil {
+		panic(err)
+	}
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		// Most of the time a test waits: for a server that hangs, for a pause to
+		// end, for a controller.
+		if err := parallel.Value.Set("8"); err != nil {
+			panic(err)
+		}
+	}
+	code := testcluster.Main(m, testcluster.Options{AuditLog: auditLog()})
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func auditLog() string { return filepath.Join(dir, "audit.log") }
+
+// world is what all tests share.
+type world struct {
+	*testcluster.Cluster
+	binary string
+	// helm is the Helm 2 of every user who has not another.
+	helm string
+
+	// root may do everything, beside whatever a test's users do.
+	root     *kubernetes.Clientset
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+	// namespaced are the kinds of objects that stand in namespaces.
+	namespaced []schema.GroupVersionResource
+
+	// firstWrites are those of the first init in this cluster, which also makes
+	// what the cluster has once.
+	firstWrites []string
+}
+
+var shared struct {
+	once sync.Once
+	w    *world
+	err  error
+}
+
+// start returns the shared world, in which one tenant is there already: so no
+// test's tenant is the one that makes what the cluster has once.
+func start(t *testing.T) *world {
+	t.Helper()
+	cluster := testcluster.Get(t)
+	shared.once.Do(func() { shared.w, shared.err = prepare(t, cluster) })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.w
+}
+
+func prepare(t *testing.T, cluster *testcluster.Cluster) (*world, error) {
+	w := &world{Cluster: cluster, binary: filepath.Join(dir, "helm-tenant"), helm: cluster.Bin("helm2")}
+	build := exec.Command("go", "build", "-o", w.binary, ".")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building helm-tenant: %w\n%s", err, out)
+	}
+	config, err := cluster.RESTConfig("root", "system:masters")
+	if err != nil {
+		return nil, err
+	}
+	config.WarningHandlerWithContext = quiet{}
+	w.root = kubernetes.NewForConfigOrDie(config)
+	w.dynamic = dynamic.NewForConfigOrDie(config)
+	w.metadata = metadata.NewForConfigOrDie(config)
+	if w.namespaced, err = namespaced(w.root); err != nil {
+		return nil, err
+	}
+
+	admin := w.admin(t)
+	first := admin.run(t, "init", "first", "--namespaces", "first-a", "--create-namespaces", "--wait=false")
+	if first.code != 0 {
+		return nil, fmt.Errorf("the first tenant can't be made: %v", first)
+	}
+	w.firstWrites = writes(admin.requests(t))
+	return w, nil
+}
+
+// quiet drops what the API server warns of.
+type quiet struct{}
+
+func (quiet) HandleWarningHeaderWithContext(context.Context, int, string, string) {}
+
+var _ rest.WarningHandlerWithContext = quiet{}

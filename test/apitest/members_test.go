@@ -1,0 +1,472 @@
+package apitest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// makeTenant makes a team's tenant and returns an admin of whom nothing was
+// counted yet.
+func (w *world) makeTenant(t *testing.T, of team, more ...string) *user {
+	t.Helper()
+	w.admin(t).must(t, append([]string{"init", of.name, "--namespaces", of.a + "," + of.b, "--create-namespaces", "--wait=false"}, more...)...)
+	return w.admin(t)
+}
+
+func TestGrantAndRevoke(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of)
+	update := []string{"update rolebindings " + of.home + "/helm-tenant-member"}
+	for _, step := range []struct {
+		command string
+		stdout  []string
+		members []string
+		writes  []string
+	}{
+		{"grant TEAM --user alice --group devs --service-account ci:bot",
+			[]string{"user alice can now use tenant TEAM", "group devs can now use tenant TEAM", "service account ci:bot can now use tenant TEAM"},
+			[]string{"Group devs", "ServiceAccount ci:bot", "User alice"}, update},
+		{"grant TEAM --user alice --group devs --service-account ci:bot",
+			[]string{"user alice could already use tenant TEAM", "group devs could already use tenant TEAM", "service account ci:bot could already use tenant TEAM"},
+			[]string{"Group devs", "ServiceAccount ci:bot", "User alice"}, nil},
+		// Lists, repeated flags, both, and one that is there among new ones. A
+		// user and a group of one name are two.
+		{"grant TEAM --user bob,carol --user dave --user alice --group bob,ops --service-account ci:a,ci:b --service-account x:y",
+			nil,
+			[]string{"Group bob", "Group devs", "Group ops", "ServiceAccount ci:a", "ServiceAccount ci:b", "ServiceAccount ci:bot", "ServiceAccount x:y", "User alice", "User bob", "User carol", "User dave"}, update},
+		{`grant TEAM --user "CN=erin,O=devs" --user frank@example.com --user https://issuer.example.com#7`,
+			[]string{"user CN=erin,O=devs can now use tenant TEAM", "user frank@example.com can now use tenant TEAM", "user https://issuer.example.com#7 can now use tenant TEAM"},
+			[]string{"Group bob", "Group devs", "Group ops", "ServiceAccount ci:a", "ServiceAccount ci:b", "ServiceAccount ci:bot", "ServiceAccount x:y", "User CN=erin,O=devs", "User alice", "User bob", "User carol", "User dave", "User frank@example.com", "User https://issuer.example.com#7"}, update},
+		{`revoke TEAM --user bob,carol --user "CN=erin,O=devs" --user frank@example.com,https://issuer.example.com#7 --group ops --service-account ci:a,x:y --service-account ci:b`,
+			nil,
+			[]string{"Group bob", "Group devs", "ServiceAccount ci:bot", "User alice", "User dave"}, update},
+		{"revoke TEAM --user bob --user alice",
+			[]string{"user alice can no longer use tenant TEAM", "user bob was no member of tenant TEAM"},
+			[]string{"Group bob", "Group devs", "ServiceAccount ci:bot", "User dave"}, update},
+		{"revoke TEAM --user bob --user alice",
+			[]string{"user alice was no member of tenant TEAM", "user bob was no member of tenant TEAM"},
+			[]string{"Group bob", "Group devs", "ServiceAccount ci:bot", "User dave"}, nil},
+		{"revoke TEAM --user dave --group devs --group bob --service-account ci:bot",
+			nil, []string{}, update},
+		{"grant TEAM --user alice", nil, []string{"User alice"}, update},
+	} {
+		r := admin.must(t, words(step.command, of)...)
+		same(t, step.command+": members", step.members, w.members(t, of))
+		wrote := writes(admin.requests(t))
+		if !slices.Equal(wrote, step.writes) {
+			t.Errorf("%s: it wrote %q, not %q", step.command, wrote, step.writes)
+		}
+		if step.stdout != nil {
+			want := []string{}
+			for _, line := range step.stdout {
+				want = append(want, strings.ReplaceAll(line, "TEAM", of.name))
+			}
+			slices.Sort(want)
+			same(t, step.command+": stdout", want, lines(r.stdout))
+		}
+	}
+	// init keeps members whom it does not name, and adds those whom it does.
+	admin.must(t, "init", of.name, "--group", "devs", "--wait=false")
+	same(t, "members after init", []string{"Group devs", "User alice"}, w.members(t, of))
+}
+
+// words are those of a command, with the team's name in place of TEAM. Double
+// quotes stay: they are for helm-tenant, not for a shell.
+func words(command string, of team) []string {
+	return strings.Fields(strings.ReplaceAll(command, "TEAM", of.name))
+}
+
+func TestMembersAsJSON(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of, "--user", "alice")
+	r := admin.must(t, "grant", of.name, "--user", "alice,bob", "--service-account", "ci:bot", "-o", "json")
+	var membership map[string]any
+	if err := json.Unmarshal([]byte(r.stdout), &membership); err != nil {
+		t.Fatalf("%v: %v", err, r)
+	}
+	same(t, "membership", map[string]any{
+		"apiVersion": "helm-tenant/v1", "kind": "Membership", "tenant": of.name,
+		"changed": map[string]any{"users": []any{"bob"}, "serviceAccounts": []any{"ci:bot"}},
+		"members": map[string]any{"users": []any{"alice", "bob"}, "serviceAccounts": []any{"ci:bot"}},
+	}, membership)
+}
+
+func TestMembersThatCanNotBe(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of)
+	for _, c := range []struct {
+		code  int
+		args  string
+		words []string
+	}{
+		{2, "grant TEAM", []string{"--user, --group or --service-account", "Usage:"}},
+		{2, "grant TEAM --service-account bot", []string{"bot", "NAMESPACE:NAME"}},
+		{2, "grant TEAM --service-account :bot", []string{":bot", "NAMESPACE:NAME"}},
+		{2, "grant TEAM --service-account CI:bot", []string{"CI:bot", "NAMESPACE:NAME"}},
+		{2, "grant TEAM --user system:serviceaccount:ci:bot", []string{"--service-account ci:bot"}},
+		{2, "grant TEAM --user=", []string{"--user"}},
+		{2, "grant --user alice", []string{"name is missing"}},
+		{2, "grant TEAM other --user alice", []string{"other"}},
+		{2, "grant No_Name --user alice", []string{"No_Name"}},
+		{1, "grant TEAM-none --user alice", []string{"no tenant", of.name + "-none", `context "test"`, "helm tenant init " + of.name + "-none"}},
+		{1, "revoke TEAM-none --user alice", []string{"no tenant", of.name + "-none", `context "test"`}},
+		{1, "grant TEAM --user alice --home-namespace default", []string{of.name, "default"}},
+	} {
+		admin.fails(t, c.code, c.words, words(c.args, of)...)
+	}
+	// Who opens the tenant to everybody must be accepted by name.
+	for _, open := range []string{
+		"--group system:authenticated", "--group system:unauthenticated", "--group system:serviceaccounts",
+		"--group system:serviceaccounts:kube-system", "--user system:anonymous",
+	} {
+		name := strings.Fields(open)[1]
+		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("grant TEAM --user alice "+open, of)...)
+		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("grant TEAM --accept-risk=cluster-wide "+open, of)...)
+		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("init TEAM --wait=false "+open, of)...)
+	}
+	admin.fails(t, 2, []string{"anything", "everyone"}, words("grant TEAM --user alice --accept-risk=anything", of)...)
+	admin.wroteNothing(t)
+	admin.must(t, words("grant TEAM --group system:authenticated --accept-risk=everyone", of)...)
+	admin.must(t, words("init TEAM --group system:serviceaccounts:ci --accept-risk=everyone --wait=false", of)...)
+	same(t, "members", []string{"Group system:authenticated", "Group system:serviceaccounts:ci"}, w.members(t, of))
+	// To take them away again needs no risk.
+	admin.must(t, words("revoke TEAM --group system:authenticated,system:serviceaccounts:ci", of)...)
+	same(t, "members", []string{}, w.members(t, of))
+}
+
+// TestManyAdminsGrantAndRevokeAtOnce starts a process for each change.
+func TestManyAdminsGrantAndRevokeAtOnce(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	const many = 20
+	leaving := []string{}
+	for i := range many {
+		leaving = append(leaving, fmt.Sprintf("leaves%02d", i))
+	}
+	admin := w.makeTenant(t, of, "--user", strings.Join(leaving, ","))
+	var all []*running
+	want := []string{}
+	for i := range many {
+		all = append(all, admin.launch(t, "grant", of.name, "--user", fmt.Sprintf("comes%02d", i)))
+		want = append(want, fmt.Sprintf("User comes%02d", i))
+		if i%2 == 0 {
+			all = append(all, admin.launch(t, "revoke", of.name, "--user", leaving[i]))
+		} else {
+			want = append(want, "User "+leaving[i])
+		}
+	}
+	for _, p := range all {
+		if r := <-p.ended; r.code != 0 {
+			t.Errorf("one of %d at once failed: %v", len(all), r)
+		}
+	}
+	slices.Sort(want)
+	same(t, "members", want, w.members(t, of))
+}
+
+// TestAGrantThatOthersOutrun has somebody else change the binding before each of
+// the first writes of a grant.
+func TestAGrantThatOthersOutrun(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of)
+	var outrun atomic.Int64
+	const often = 15
+	slow := admin.through(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut && outrun.Add(1) <= often {
+			w.patch(t, "rolebindings", of.home, "helm-tenant-member", fmt.Sprintf(`{"metadata":{"annotations":{"touched":"%d"}}}`, outrun.Load()))
+		}
+		return false
+	})
+	slow.must(t, "grant", of.name, "--user", "alice")
+	same(t, "members", []string{"User alice"}, w.members(t, of))
+	if outrun.Load() != often+1 {
+		t.Errorf("it wrote %d times, not %d", outrun.Load(), often+1)
+	}
+}
+
+// TestRevokeIsOneWrite reads in the audit log what a revoke writes, and asks as
+// the revoked user right after it whether the way to Tiller is shut.
+func TestRevokeIsOneWriteThatTakesEffectAtOnce(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	alice := w.newUser(t, "alice", "devs"+of.name)
+	bob := w.newUser(t, "bob", "devs"+of.name)
+	admin := w.makeTenant(t, of, "--user", alice.name, "--group", "devs"+of.name)
+	mayForward := access("create", "", "pods", "portforward", of.home)
+	eventually(t, "alice may forward", func() error { return alice.may(t, true, mayForward) })
+	// As herself, too, once the group is gone.
+	admin.must(t, "revoke", of.name, "--group", "devs"+of.name)
+	same(t, "writes", []string{"update rolebindings " + of.home + "/helm-tenant-member"}, writes(admin.requests(t)))
+	eventually(t, "the group's member is out", func() error { return bob.may(t, false, mayForward) })
+	if err := alice.may(t, true, mayForward); err != nil {
+		t.Error(err)
+	}
+	admin.must(t, "revoke", of.name, "--user", alice.name)
+	same(t, "writes", []string{"update rolebindings " + of.home + "/helm-tenant-member"}, writes(admin.requests(t)))
+	eventually(t, "alice is out", func() error { return alice.may(t, false, mayForward) })
+	for _, question := range []authorizationv1.ResourceAttributes{
+		access("list", "", "pods", "", of.home), access("get", "", "configmaps", "", of.home, "helm-tenant"),
+	} {
+		if err := alice.may(t, false, question); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func access(verb, group, resource, subresource, namespace string, name ...string) authorizationv1.ResourceAttributes {
+	return authorizationv1.ResourceAttributes{Verb: verb, Group: group, Resource: resource, Subresource: subresource, Namespace: namespace, Name: strings.Join(name, "")}
+}
+
+// may asks the API server as the user.
+func (u *user) may(t *testing.T, want bool, question authorizationv1.ResourceAttributes) error {
+	t.Helper()
+	review, err := u.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &question}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if review.Status.Allowed != want {
+		return fmt.Errorf("%s: %s %s/%s %s in namespace %q is allowed: %v", u.name, question.Verb, question.Resource, question.Subresource, question.Name, question.Namespace, review.Status.Allowed)
+	}
+	return nil
+}
+
+// TestWhatAMemberMayDo compares the rules that count for a member with those for
+// a user who is no member of anything, namespace by namespace.
+func TestWhatAMemberMayDo(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	other := newTeam()
+	w.makeTenant(t, other)
+	nobody := w.newUser(t, "nobody")
+	alice := w.newUser(t, "alice")
+	bob := w.newUser(t, "bob", "group-"+of.name)
+	admin.must(t, initArgs(of, "--user", alice.name, "--group", "group-"+of.name)...)
+
+	given := []rbacv1.PolicyRule{
+		{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"pods"}},
+		{Verbs: []string{"create"}, APIGroups: []string{""}, Resources: []string{"pods/portforward"}},
+		{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"helm-tenant"}},
+	}
+	for _, member := range []*user{alice, bob} {
+		eventually(t, "the rules in the home namespace", func() error {
+			got := more(member.rules(t, of.home), nobody.rules(t, of.home))
+			if len(got) != len(given) {
+				return fmt.Errorf("%s has there: %v", member.name, got)
+			}
+			return nil
+		})
+		same(t, "in the home namespace "+member.name+" may", texts(given), more(member.rules(t, of.home), nobody.rules(t, of.home)))
+		for _, elsewhere := range []string{of.a, of.b, other.home, other.a, "default", "kube-system"} {
+			if got := more(member.rules(t, elsewhere), nobody.rules(t, elsewhere)); len(got) > 0 {
+				t.Errorf("in namespace %s %s may: %v", elsewhere, member.name, got)
+			}
+		}
+		// By single questions as well, since rules can leave things out.
+		for _, question := range []struct {
+			yes bool
+			authorizationv1.ResourceAttributes
+		}{
+			{true, access("list", "", "pods", "", of.home)},
+			{true, access("create", "", "pods", "portforward", of.home)},
+			{true, access("get", "", "configmaps", "", of.home, "helm-tenant")},
+			{false, access("get", "", "configmaps", "", of.home, "kube-root-ca.crt")},
+			{false, access("list", "", "configmaps", "", of.home)},
+			{false, access("update", "", "configmaps", "", of.home, "helm-tenant")},
+			{false, access("get", "", "pods", "", of.home)},
+			{false, access("get", "", "pods", "portforward", of.home)},
+			{false, access("create", "", "pods", "", of.home)},
+			{false, access("create", "", "pods", "exec", of.home)},
+			{false, access("get", "", "pods", "exec", of.home)},
+			{false, access("create", "", "pods", "attach", of.home)},
+			{false, access("update", "", "pods", "ephemeralcontainers", of.home)},
+			{false, access("get", "", "pods", "proxy", of.home)},
+			{false, access("get", "", "pods", "log", of.home)},
+			{false, access("delete", "", "pods", "", of.home)},
+			{false, access("get", "", "secrets", "", of.home)},
+			{false, access("list", "", "secrets", "", of.home)},
+			{false, access("create", "", "secrets", "", of.home)},
+			{false, access("create", "", "serviceaccounts", "token", of.home, "tiller")},
+			{false, access("impersonate", "", "serviceaccounts", "", of.home, "tiller")},
+			{false, access("create", "rbac.authorization.k8s.io", "rolebindings", "", of.home)},
+			{false, access("update", "apps", "deployments", "", of.home, "tiller-deploy")},
+			{false, access("delete", "networking.k8s.io", "networkpolicies", "", of.home, "helm-tenant")},
+			{false, access("update", "", "namespaces", "", of.home, of.home)},
+			{false, access("create", "", "pods", "portforward", other.home)},
+			{false, access("create", "", "pods", "portforward", "")},
+			{false, access("list", "", "pods", "", of.a)},
+			{false, access("get", "", "namespaces", "", of.a, of.a)},
+		} {
+			if err := member.may(t, question.yes, question.ResourceAttributes); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// rules are those that count for the user in a namespace, as text.
+func (u *user) rules(t *testing.T, namespace string) []string {
+	t.Helper()
+	review, err := u.AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(), &authorizationv1.SelfSubjectRulesReview{
+		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if review.Status.Incomplete {
+		t.Fatalf("the rules are incomplete: %v", review.Status)
+	}
+	var rules []rbacv1.PolicyRule
+	for _, r := range review.Status.ResourceRules {
+		rules = append(rules, rbacv1.PolicyRule{Verbs: r.Verbs, APIGroups: r.APIGroups, Resources: r.Resources, ResourceNames: r.ResourceNames})
+	}
+	for _, r := range review.Status.NonResourceRules {
+		rules = append(rules, rbacv1.PolicyRule{Verbs: r.Verbs, NonResourceURLs: r.NonResourceURLs})
+	}
+	return texts(rules)
+}
+
+func texts(rules []rbacv1.PolicyRule) []string {
+	out := []string{}
+	for _, r := range rules {
+		out = append(out, r.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// more are the texts that are not among the others.
+func more(a, b []string) []string {
+	out := slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
+	return slices.Compact(out)
+}
+
+// TestRevokeNamesTheOtherWays makes ways to a Tiller that a revoke does not
+// close, and some that look like one and are none.
+func TestRevokeNamesTheOtherWays(t *testing.T) {
+	t.Parallel()
+	w, of, other := start(t), newTeam(), newTeam()
+	w.makeTenant(t, other)
+	admin := w.makeTenant(t, of)
+	suffix := of.name
+	alice, bob, carol := "alice-"+suffix, "bob-"+suffix, "carol-"+suffix
+	sa := "ci-" + suffix + ":bot"
+	admin.must(t, "grant", of.name, "--user", alice+","+bob+","+carol, "--service-account", sa)
+
+	user := func(name string) rbacv1.Subject {
+		return rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: name}
+	}
+	group := func(name string) rbacv1.Subject {
+		return rbacv1.Subject{Kind: "Group", APIGroup: rbacv1.GroupName, Name: name}
+	}
+	// Ways.
+	w.role(t, of.home, "debug", rule("", "pods/exec", "create"))
+	w.bind(t, of.home, "debuggers", "Role", "debug", user(alice), user("someone"))
+	w.role(t, "", "forward-"+suffix, rule("", "pods/portforward", "create"))
+	w.bind(t, "", "forwarders-"+suffix, "ClusterRole", "forward-"+suffix, user(alice), group("system:serviceaccounts:ci-"+suffix))
+	w.bind(t, of.home, "all-edit", "ClusterRole", "edit", group("system:serviceaccounts"))
+	w.role(t, of.home, "everyone", rule("", "secrets", "list"))
+	w.bind(t, of.home, "everyone", "Role", "everyone", group("system:authenticated"))
+	w.bind(t, of.home, "account", "ClusterRole", "admin", rbacv1.Subject{Kind: "ServiceAccount", Namespace: "ci-" + suffix, Name: "bot"})
+	w.role(t, of.home, "wildcard", rule("*", "*", "get"))
+	w.bind(t, of.home, "wildcard", "Role", "wildcard", user(bob))
+	// None: other rights, other namespaces, other people, no such role.
+	w.role(t, of.home, "harmless", rule("", "configmaps", "get"), rule("", "pods", "get", "list"), rule("", "pods/log", "get"))
+	w.bind(t, of.home, "harmless", "Role", "harmless", user(alice), user(carol))
+	w.bind(t, other.home, "other-home", "ClusterRole", "admin", user(alice), user(carol))
+	w.bind(t, of.a, "workloads", "ClusterRole", "admin", user(alice), user(carol))
+	w.bind(t, of.home, "namesake", "ClusterRole", "admin", group(alice), rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: "bot"}, user("bot"))
+	w.bind(t, of.home, "no-role", "ClusterRole", "none-"+suffix, user(alice), user(carol))
+
+	r := admin.must(t, "revoke", of.name, "--user", alice+","+bob+","+carol, "--service-account", sa, "-o", "json")
+	var membership struct {
+		StillIn []struct {
+			Subject string
+			Ways    []string
+		}
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &membership); err != nil {
+		t.Fatalf("%v: %v", err, r)
+	}
+	found := map[string][]string{}
+	for _, s := range membership.StillIn {
+		for _, way := range s.Ways {
+			binding, _, _ := strings.Cut(way, ":  ")
+			parts := strings.Split(binding, " -> ")
+			if len(parts) != 3 {
+				t.Errorf("a way is told as %q", way)
+				continue
+			}
+			found[s.Subject] = append(found[s.Subject], parts[0]+" -> "+parts[1])
+		}
+		slices.Sort(found[s.Subject])
+	}
+	everyone := "group system:authenticated -> RoleBinding everyone"
+	same(t, "ways that stay", map[string][]string{
+		"user " + alice: {everyone, "user " + alice + " -> ClusterRoleBinding forwarders-" + suffix, "user " + alice + " -> RoleBinding debuggers"},
+		"user " + bob:   {everyone, "user " + bob + " -> RoleBinding wildcard"},
+		"user " + carol: {everyone},
+		"service account " + sa: {
+			everyone,
+			"group system:serviceaccounts -> RoleBinding all-edit",
+			"group system:serviceaccounts:ci-" + suffix + " -> ClusterRoleBinding forwarders-" + suffix,
+			"service account " + sa + " -> RoleBinding account",
+		},
+	}, found)
+	// The text says the same.
+	text := admin.must(t, "revoke", of.name, "--user", alice)
+	for _, word := range []string{"was no member", alice + " can still reach it", "debuggers", "forwarders-" + suffix, "everyone", "exec into pods", "port-forward"} {
+		if !strings.Contains(text.stdout+text.stderr, word) {
+			t.Errorf("%q is not said: %v", word, text)
+		}
+	}
+	// What is said is so: the API server lets them, and does not let carol.
+	a := w.userNamed(t, alice)
+	eventually(t, "alice's way", func() error { return a.may(t, true, access("create", "", "pods", "exec", of.home)) })
+	c := w.userNamed(t, carol)
+	if err := c.may(t, false, access("create", "", "pods", "portforward", of.home)); err != nil {
+		t.Error(err)
+	}
+}
+
+func (w *world) role(t *testing.T, namespace, name string, rules ...rbacv1.PolicyRule) {
+	t.Helper()
+	meta := metav1.ObjectMeta{Name: name, Namespace: namespace}
+	var err error
+	if namespace == "" {
+		_, err = w.root.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
+	} else {
+		_, err = w.root.RbacV1().Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) bind(t *testing.T, namespace, name, kind, role string, subjects ...rbacv1.Subject) {
+	t.Helper()
+	meta := metav1.ObjectMeta{Name: name, Namespace: namespace}
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: role}
+	var err error
+	if namespace == "" {
+		_, err = w.root.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: ref}, metav1.CreateOptions{})
+	} else {
+		_, err = w.root.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: meta, Subjects: subjects, RoleRef: ref}, metav1.CreateOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,276 @@
+package apitest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+const rbacGroup = rbacv1.GroupName
+
+// readsAll are the rights to see what init looks at; they change nothing.
+var readsAll = []rbacv1.PolicyRule{
+	rule("", "namespaces", "get", "list"),
+	rule("", "serviceaccounts", "get", "list"),
+	rule("", "configmaps", "get", "list"),
+	rule(rbacGroup, "roles", "get", "list"),
+	rule(rbacGroup, "rolebindings", "get", "list"),
+	rule(rbacGroup, "clusterrolebindings", "get", "list"),
+	rule(rbacGroup, "clusterroles", "get", "list"),
+	rule("networking.k8s.io", "networkpolicies", "get", "list"),
+	rule("apps", "deployments", "get", "list"),
+	rule("admissionregistration.k8s.io", "validatingadmissionpolicies", "get"),
+	rule("admissionregistration.k8s.io", "validatingadmissionpolicybindings", "get"),
+	rule("", "pods", "list"),
+	rule("", "services", "list"),
+	rule("", "secrets", "list"),
+}
+
+// allowed waits until the API server's authorizer has seen what was granted
+// last.
+func (u *user) allowed(t *testing.T, namespace string) {
+	t.Helper()
+	eventually(t, "the rights of "+u.name, func() error {
+		return u.may(t, true, access("list", "last-grant", namespace, "", ""))
+	})
+}
+
+// lastGrant is a right to nothing, granted after all others: who has it has them.
+func (w *world) lastGrant(t *testing.T, u *user, namespace string) {
+	t.Helper()
+	marker := *u
+	marker.name += "-last"
+	w.role(t, "", marker.name, rule("last-grant", namespace, "list"))
+	w.bind(t, "", marker.name, "ClusterRole", marker.name, rbacv1.Subject{Kind: "User", APIGroup: rbacGroup, Name: u.name})
+	u.allowed(t, namespace)
+}
+
+// grants are what a namespace admin needs to make a tenant of namespaces that
+// are there, each with what init says where it is missing.
+func grants(of team) []struct {
+	namespace string
+	rule      rbacv1.PolicyRule
+	lacking   []string
+} {
+	type grant = struct {
+		namespace string
+		rule      rbacv1.PolicyRule
+		lacking   []string
+	}
+	in := func(ns, text string) string { return text + " in namespace " + ns }
+	// What a deployer gets must be held, or else be bound without: each of these
+	// is missed for every role that gives it.
+	records := []string{in(of.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-records"), in(of.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-records")}
+	member := []string{in(of.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-member"), in(of.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-member")}
+	all := []grant{
+		{of.home, rule("", "namespaces", "update"), []string{in(of.home, "update namespaces/"+of.home)}},
+		{of.home, rule("", "configmaps", "create"), []string{in(of.home, "create configmaps")}},
+		{of.home, rule("", "serviceaccounts", "create"), []string{in(of.home, "create serviceaccounts")}},
+		{of.home, rule(rbacGroup, "roles", "create"), []string{in(of.home, "create roles.rbac.authorization.k8s.io")}},
+		{of.home, rule(rbacGroup, "rolebindings", "create"), []string{in(of.home, "create rolebindings.rbac.authorization.k8s.io")}},
+		{of.home, rule("networking.k8s.io", "networkpolicies", "create"), []string{in(of.home, "create networkpolicies.networking.k8s.io")}},
+		{of.home, rule("apps", "deployments", "create"), []string{in(of.home, "create deployments.apps")}},
+		{of.home, rule("", "secrets", "get", "create", "update", "delete"), records},
+		{of.home, rule("", "pods/portforward", "create"), member},
+	}
+	for _, ns := range []string{of.a, of.b} {
+		all = append(all,
+			grant{ns, rule("", "namespaces", "update"), []string{in(ns, "update namespaces/"+ns)}},
+			grant{ns, rule(rbacGroup, "rolebindings", "create"), []string{in(ns, "create rolebindings.rbac.authorization.k8s.io")}},
+			grant{ns, only(rule(rbacGroup, "clusterroles", "bind"), "admin"), []string{in(ns, "bind clusterroles.rbac.authorization.k8s.io/admin")}},
+		)
+	}
+	return all
+}
+
+// TestWhoHasExactlyEnough gives an admin of three namespaces what it takes to
+// make a tenant in them; and others the same but for one right each, who must be
+// told of that one, before anything is written.
+func TestWhoHasExactlyEnough(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.namespace(t, of.home, of.a, of.b)
+	all := grants(of)
+	give := func(u *user, without int) {
+		rules := map[string][]rbacv1.PolicyRule{}
+		for i, g := range all {
+			if i != without {
+				rules[g.namespace] = append(rules[g.namespace], g.rule)
+			}
+		}
+		w.allow(t, u, "", readsAll...)
+		for ns, in := range rules {
+			w.allow(t, u, ns, in...)
+		}
+		w.lastGrant(t, u, of.name)
+	}
+	command := []string{"init", of.name, "--namespaces", of.a + "," + of.b, "--home-namespace", of.home, "--wait=false"}
+	for i, g := range all {
+		u := w.newUser(t, "almost")
+		give(u, i)
+		r := u.run(t, command...)
+		if r.code != 1 || r.stdout != "" {
+			t.Errorf("without %v in %s: %v", g.rule, g.namespace, r)
+		}
+		same(t, fmt.Sprintf("without %v in %s it lacks", g.rule, g.namespace), g.lacking, r.lacks())
+		if !strings.Contains(r.stderr, "nothing was written") || !strings.Contains(r.stderr, of.name) {
+			t.Errorf("it does not say that nothing was written: %v", r)
+		}
+		u.wroteNothing(t)
+	}
+	enough := w.newUser(t, "enough")
+	give(enough, -1)
+	enough.must(t, command...)
+	again := w.admin(t)
+	again.must(t, command...)
+	again.wroteNothing(t)
+}
+
+// lacks are the permissions that the command said were missing.
+func (r result) lacks() []string {
+	var missing []string
+	if _, one, found := strings.Cut(r.stderr, "nothing was written: "); found {
+		missing = append(missing, strings.TrimSpace(one))
+	}
+	for line := range strings.Lines(r.stderr) {
+		if strings.HasPrefix(line, "  ") {
+			missing = append(missing, strings.TrimSpace(line))
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// TestWhoMayOnlyRead is told of everything at once.
+func TestWhoMayOnlyRead(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	u := w.newUser(t, "reader")
+	w.allow(t, u, "", readsAll...)
+	w.lastGrant(t, u, of.name)
+	r := u.run(t, "init", of.name, "--namespaces", of.a+","+of.b, "--create-namespaces", "--wait=false", "--user", "alice")
+	if r.code != 1 {
+		t.Fatalf("it did not fail: %v", r)
+	}
+	for _, want := range []string{
+		"create namespaces in the cluster",
+		"create configmaps in namespace " + of.home,
+		"create serviceaccounts in namespace " + of.home,
+		"create roles.rbac.authorization.k8s.io in namespace " + of.home,
+		"create rolebindings.rbac.authorization.k8s.io in namespace " + of.home,
+		"create networkpolicies.networking.k8s.io in namespace " + of.home,
+		"create deployments.apps in namespace " + of.home,
+		"create rolebindings.rbac.authorization.k8s.io in namespace " + of.a,
+		"create rolebindings.rbac.authorization.k8s.io in namespace " + of.b,
+		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + of.a,
+		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + of.b,
+		"escalate roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + of.home,
+		"escalate roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + of.home,
+	} {
+		if !slices.Contains(r.lacks(), want) {
+			t.Errorf("%q is not said: %v", want, r)
+		}
+	}
+	// To see what would be written takes no right to write.
+	if r := u.must(t, initArgs(of, "--dry-run", "-o", "name")...); !slices.Contains(lines(r.stdout), "deployment/tiller-deploy") {
+		t.Errorf("the dry run does not tell: %v", r)
+	}
+	u.wroteNothing(t)
+}
+
+// TestWhoMayNotEvenRead gets one clear line.
+func TestWhoMayNotEvenRead(t *testing.T) {
+	t.Parallel()
+	w, of, there := start(t), newTeam(), newTeam()
+	w.makeTenant(t, there)
+	u := w.newUser(t, "nobody")
+	for _, command := range [][]string{
+		initArgs(of),
+		{"grant", there.name, "--user", "alice"},
+		{"revoke", there.name, "--user", "alice"},
+	} {
+		r := u.run(t, command...)
+		r.complains(t, 1, command[1], `context "test"`, u.name, "forbidden")
+	}
+	u.wroteNothing(t)
+}
+
+// TestEscalation is about somebody who may write roles and bindings, and holds
+// neither what these would give away nor the right to give what is not held.
+// The API server would refuse in the midst of it.
+func TestEscalation(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	writer := w.newUser(t, "writer")
+	writes := []rbacv1.PolicyRule{
+		rule("", "namespaces", "create", "update"), rule("", "configmaps", "create", "update"), rule("", "serviceaccounts", "create", "update"),
+		rule(rbacGroup, "roles", "create", "update"), rule(rbacGroup, "rolebindings", "create", "update", "delete"),
+		rule("networking.k8s.io", "networkpolicies", "create"), rule("apps", "deployments", "create"),
+	}
+	w.allow(t, writer, "", append(slices.Clone(readsAll), writes...)...)
+	w.lastGrant(t, writer, of.name)
+	r := writer.run(t, initArgs(of)...)
+	want := []string{
+		"escalate roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + of.home,
+		"escalate roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + of.home,
+		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + of.a,
+		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + of.b,
+		"bind roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + of.home,
+		"bind roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + of.home,
+	}
+	slices.Sort(want)
+	same(t, "what is lacking", want, r.lacks())
+	if r.code != 1 {
+		t.Errorf("exit code %d: %v", r.code, r)
+	}
+	writer.wroteNothing(t)
+
+	// Who holds what is given away needs neither bind nor escalate: an admin of
+	// the cluster's namespaces, though not of the cluster.
+	holder := w.newUser(t, "holder")
+	w.allow(t, holder, "", append(append(slices.Clone(readsAll), writes...),
+		rule("", "secrets", "get", "list", "create", "update", "delete"), rule("", "pods/portforward", "create"))...)
+	w.bind(t, "", holder.name+"-admin", "ClusterRole", "admin", rbacv1.Subject{Kind: "User", APIGroup: rbacGroup, Name: holder.name})
+	w.lastGrant(t, holder, of.name)
+	holder.must(t, initArgs(of)...)
+
+	// Members have less to give: a grant is refused to who may write bindings and
+	// holds nothing.
+	writer.requests(t)
+	r = writer.run(t, "grant", of.name, "--user", "mallory")
+	r.complains(t, 1, "bind roles.rbac.authorization.k8s.io/helm-tenant-member in namespace "+of.home, of.name, "nothing was written")
+	writer.wroteNothing(t)
+	// All namespaces are the cluster's to give.
+	other := newTeam()
+	r = holder.run(t, "init", other.name, "--all-namespaces", "--accept-risk=cluster-wide", "--wait=false")
+	if r.code != 1 || !slices.Contains(r.lacks(), "bind clusterroles.rbac.authorization.k8s.io/cluster-admin in the cluster") {
+		t.Errorf("somebody who is no admin of the cluster makes one: %v", r)
+	}
+}
+
+// TestAHomesAdminMayGrantAndRevoke needs no list of the cluster's ConfigMaps where the
+// home namespace is the conventional one, or is named.
+func TestAHomesAdminMayGrantAndRevoke(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of)
+	u := w.newUser(t, "homeadmin")
+	w.allow(t, u, of.home,
+		only(rule("", "configmaps", "get"), "helm-tenant"),
+		only(rule(rbacGroup, "rolebindings", "get", "update"), "helm-tenant-member"),
+		only(rule(rbacGroup, "roles", "get", "bind"), "helm-tenant-member"),
+	)
+	w.allow(t, u, "", only(rule("", "namespaces", "get"), of.home))
+	w.lastGrant(t, u, of.name)
+	u.must(t, "grant", of.name, "--user", "alice")
+	u.must(t, "grant", of.name, "--user", "bob", "--home-namespace", of.home)
+	same(t, "members", []string{"User alice", "User bob"}, w.members(t, of))
+	r := u.must(t, "revoke", of.name, "--user", "alice")
+	if !strings.Contains(r.stderr, "is not known") {
+		t.Errorf("who may not read the other bindings is not told that there may be other ways: %v", r)
+	}
+	same(t, "members", []string{"User bob"}, w.members(t, of))
+}

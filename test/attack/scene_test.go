@@ -1,0 +1,311 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+)
+
+// tenant is a team in one of the worlds, however that world makes one.
+type tenant struct {
+	name       string // as helm-tenant is told it
+	home       string // where its Tiller is
+	namespaces []string
+	release    string // one that is installed; its ConfigMap of that name is in the first namespace
+	member     string // an innocent one
+}
+
+// last is the one of its namespaces in which somebody left something behind.
+func (t *tenant) last() string { return t.namespaces[len(t.namespaces)-1] }
+
+// world is one way of sharing the cluster, with the same people and teams.
+type world struct {
+	*stage
+	name string
+	// a and b are the teams. careful is one of a's members' teams that was made
+	// with what the documentation tells the careful; a itself where a world knows
+	// no such thing.
+	a, b, careful *tenant
+	// records is the kind of Tiller's release records.
+	records string
+	// policyBinding is the admission policy's, if the world has one.
+	policyBinding string
+	// tunnel is the local port of a port-forward that the revoked member opened
+	// while still in, and still holds.
+	tunnel int
+
+	// What the world's administrator does, in that world's way.
+	grant, revoke func(ctx context.Context, t *tenant, user string) error
+	initAgain     func(ctx context.Context, t *tenant) error
+	initNew       func(ctx context.Context, name string) error
+	destroy       func(ctx context.Context, name string) error
+	// export is the administrator's list of a team, which may be applied again.
+	export func(ctx context.Context, t *tenant) (string, error)
+	// show is how an administrator looks at who has rights in a team's namespaces.
+	show func(ctx context.Context, t *tenant) (string, error)
+
+	// dummy makes a team that an attack may spoil; nil where attacks must not
+	// succeed, and the real ones are at stake.
+	dummy func(ctx context.Context) (*tenant, error)
+	// attacker is who attacks, whatever the stance; nil where the stance says.
+	attacker *person
+}
+
+// stance is as whom, and at whom, an attack is made.
+type stance int
+
+const (
+	memberAtOther   stance = iota // A's member, at B
+	memberAtHome                  // A's member, at the home namespace of A itself
+	stranger                      // somebody of the cluster who is in no tenant, at B
+	revoked                       // one who was in A, at A
+	memberOfCareful               // a member of the careful tenant, at its home
+)
+
+var stanceNames = map[stance]string{
+	memberAtOther: "A's member, at B", memberAtHome: "A's member, at A", stranger: "stranger", revoked: "revoked", memberOfCareful: "careful A's member",
+}
+
+// Stances that attacks are made in. What is an attack on another's tenant only
+// is none on one's own.
+var (
+	onOther   = []stance{memberAtOther, stranger, revoked}
+	onOwn     = []stance{memberAtHome, stranger, revoked}
+	onBoth    = []stance{memberAtOther, memberAtHome, stranger, revoked}
+	onCareful = []stance{memberOfCareful}
+	ofTheGone = []stance{revoked}
+)
+
+// scene is one attack in one world and stance.
+type scene struct {
+	*world
+	stance stance
+	actor  *person
+	// door is the team whose Tiller the actor's charts go through, or are tried
+	// to; victim is the one that is attacked.
+	door, victim *tenant
+	// own is a namespace in which the actor may run pods: by chart, or where
+	// direct is set by kubectl.
+	own    string
+	direct bool
+	// id is unlike any other scene's and fits into any name.
+	id string
+}
+
+var scenes atomic.Int64
+
+// newScene places an attack. One that spoils what it hits hits a dummy where the
+// world has them.
+func newScene(ctx context.Context, w *world, as stance, spoils bool) (*scene, error) {
+	s := &scene{world: w, stance: as, id: fmt.Sprintf("x%d", scenes.Add(1))}
+	switch as {
+	case memberAtOther:
+		s.actor, s.door, s.victim = w.alice, w.a, w.b
+	case memberAtHome:
+		s.actor, s.door, s.victim = w.alice, w.a, w.a
+	case memberOfCareful:
+		s.actor, s.door, s.victim = w.alice, w.careful, w.careful
+	case stranger:
+		s.actor, s.door, s.victim, s.direct = w.mallory, w.b, w.b, true
+	case revoked:
+		s.actor, s.door, s.victim, s.direct = w.carol, w.a, w.a, true
+	}
+	if w.attacker != nil {
+		s.actor, s.direct = w.attacker, false
+	}
+	s.own = s.door.namespaces[0]
+	if s.direct {
+		s.own = w.elsewhere(s.actor)
+	}
+	if spoils && w.dummy != nil {
+		var err error
+		if s.victim, err = w.dummy(ctx); err != nil {
+			return nil, fmt.Errorf("making something to spoil: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// fill replaces what stands for names in a manifest.
+func (s *scene) fill(manifest string) string {
+	return strings.NewReplacer(
+		"$ID", s.id, "$HOME", s.victim.home, "$NS", s.victim.namespaces[0], "$OWN", s.own, "$VICTIM", s.victim.name,
+		"$MEMBER", s.victim.member, "$ME", s.actor.name,
+	).Replace(manifest)
+}
+
+// writeChart writes a chart that makes the objects of a manifest.
+func (s *scene) writeChart(manifest string) (string, error) {
+	dir := filepath.Join(s.dir, "charts", s.id)
+	if err := os.MkdirAll(filepath.Join(dir, "templates"), 0o755); err != nil {
+		return "", err
+	}
+	about := "apiVersion: v1\nname: attack\nversion: 0.1.0\n"
+	if err := os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte(about), 0o644); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "templates", "all.yaml"), []byte(manifest), 0o644)
+}
+
+// install installs a chart of these objects through the door's Tiller.
+func (s *scene) install(ctx context.Context, namespace, manifest string) error {
+	dir, err := s.writeChart(s.fill(manifest))
+	if err != nil {
+		return err
+	}
+	_, err = s.runHelm(ctx, s.actor, "--tiller-namespace="+s.door.home, "install", dir, "--name", s.id, "--namespace", namespace, "--timeout", "20")
+	return err
+}
+
+// plant makes objects in the actor's own namespace, in the way that the actor
+// has: a chart, or kubectl.
+func (s *scene) plant(ctx context.Context, manifest string) error {
+	if !s.direct {
+		return s.install(ctx, s.own, manifest)
+	}
+	_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"--namespace", s.own, "create", "-f", "-"}, stdin: s.fill(manifest)})
+	return err
+}
+
+// podSpec lets a pod pass every level of PodSecurity, so that no attack is
+// refused for a reason that the attacker can easily do without.
+const podSpec = `
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  automountServiceAccountToken: false
+  securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}`
+
+const containerSecurity = `{allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}`
+
+// podManifest is a pod that runs one program.
+func podManifest(namespace, name, more, image string, args ...string) string {
+	return fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: %s}
+spec:%s%s
+  containers:
+  - name: main
+    image: %s
+    args: ["%s"]
+    env: [{name: HOME, value: /tmp}]
+    securityContext: %s
+`, name, namespace, podSpec, more, image, strings.Join(args, `", "`), containerSecurity)
+}
+
+// ownPod runs a program to its end in a pod of the actor's own and returns what
+// it printed.
+func (s *scene) ownPod(ctx context.Context, name, image string, args ...string) (string, error) {
+	sub := *s
+	sub.id = s.id + name
+	if err := sub.plant(ctx, podManifest(s.own, sub.id, "", image, args...)); err != nil {
+		return "", err
+	}
+	return s.ended(ctx, s.own, sub.id)
+}
+
+// ended waits until a pod has ended and returns what it printed. It looks as
+// root: an attacker would have the pod tell it in another way.
+func (s *scene) ended(ctx context.Context, namespace, name string) (string, error) {
+	pods := s.root.client.CoreV1().Pods(namespace)
+	last := "" // why it is not done yet
+	done, err := eventually(ctx, 30*time.Second, func(ctx context.Context) (string, error) {
+		pod, err := pods.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		last = fmt.Sprintf("%s %+v", pod.Status.Phase, pod.Status.ContainerStatuses)
+		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			return string(pod.Status.Phase), nil
+		}
+		return "", nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if done == "" {
+		return "", fmt.Errorf("pod %s/%s did not end: %s", namespace, name, last)
+	}
+	log, err := pods.GetLogs(name, &corev1.PodLogOptions{}).DoRaw(ctx)
+	return strings.TrimSpace(string(log)), err
+}
+
+// pod is the name of a Tiller pod, which the attacker is taken to know.
+func (s *scene) pod(ctx context.Context, t *tenant) (*corev1.Pod, error) {
+	var found *corev1.Pod
+	_, err := eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+		pods, err := s.root.client.CoreV1().Pods(t.home).List(ctx, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+		if err != nil {
+			return "", err
+		}
+		for i, pod := range pods.Items {
+			if pod.DeletionTimestamp == nil && pod.Status.PodIP != "" && strings.HasPrefix(pod.Name, "tiller-deploy-") {
+				found = &pods.Items[i]
+				return pod.Name, nil
+			}
+		}
+		return "", nil
+	})
+	if err == nil && found == nil {
+		err = fmt.Errorf("there is no Tiller pod in %s", t.home)
+	}
+	return found, err
+}
+
+var resources = map[string]schema.GroupVersionResource{
+	"ConfigMap": {Version: "v1", Resource: "configmaps"}, "Secret": {Version: "v1", Resource: "secrets"},
+	"Pod": {Version: "v1", Resource: "pods"}, "Service": {Version: "v1", Resource: "services"}, "Endpoints": {Version: "v1", Resource: "endpoints"},
+	"Namespace": {Version: "v1", Resource: "namespaces"}, "PersistentVolume": {Version: "v1", Resource: "persistentvolumes"},
+	"ResourceQuota": {Version: "v1", Resource: "resourcequotas"}, "LimitRange": {Version: "v1", Resource: "limitranges"},
+	"Deployment":         {Group: "apps", Version: "v1", Resource: "deployments"},
+	"NetworkPolicy":      {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
+	"Role":               {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
+	"RoleBinding":        {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
+	"ClusterRoleBinding": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
+	"PriorityClass":      {Group: "scheduling.k8s.io", Version: "v1", Resource: "priorityclasses"},
+
+	"CustomResourceDefinition":         {Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
+	"MutatingWebhookConfiguration":     {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"},
+	"ValidatingAdmissionPolicyBinding": {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"},
+}
+
+// live reads an object as root; nil where there is none.
+func (s *scene) live(ctx context.Context, kind, namespace, name string) (*unstructured.Unstructured, error) {
+	gvr, known := resources[kind]
+	if !known {
+		return nil, fmt.Errorf("the suite knows no kind %s", kind)
+	}
+	api := s.root.dynamic.Resource(gvr)
+	var object *unstructured.Unstructured
+	var err error
+	if namespace == "" {
+		object, err = api.Get(ctx, name, metav1.GetOptions{})
+	} else {
+		object, err = api.Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return object, err
+}
+
+// parse reads a manifest of one object.
+func parse(manifest string) (*unstructured.Unstructured, error) {
+	object := &unstructured.Unstructured{}
+	err := yaml.Unmarshal([]byte(manifest), &object.Object)
+	return object, err
+}

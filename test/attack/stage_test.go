@@ -1,0 +1,183 @@
+package attack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"helm-tenant/test/testcluster"
+)
+
+// Images that the attackers' pods run, and that stand in for a tenant's
+// workload. Each holds one program.
+const (
+	pauseImage   = "registry.k8s.io/pause:3.10"
+	helmImage    = "attack.example/helm:v2.17.0"
+	kubectlImage = "attack.example/kubectl:v1"
+)
+
+// commandTime bounds one command of an attack. One that takes longer could not
+// run: a timeout is no defence.
+const commandTime = 40 * time.Second
+
+// stage is what all worlds share: a cluster, the programs, and people.
+type stage struct {
+	cluster *testcluster.Cluster
+	dir     string
+	// tenantTool is the helm-tenant under test; helm and kubectl are the real ones.
+	tenantTool, helm, kubectl string
+
+	// root may do everything. It sets the worlds up, looks at what came of each
+	// attack, and is the attacker in the control.
+	root, alice, bob, carol, mallory *person
+
+	node string
+
+	// lanes keep those apart who plant objects of the same name in a namespace.
+	lanes sync.Map
+}
+
+// lane is held while a namespace is used for what can be there only once.
+func (st *stage) lane(namespace string) *sync.Mutex {
+	mutex, _ := st.lanes.LoadOrStore(namespace, &sync.Mutex{})
+	return mutex.(*sync.Mutex)
+}
+
+// person is somebody with a kubeconfig and a home folder.
+type person struct {
+	name       string
+	kubeconfig string
+	home       string
+	config     *rest.Config
+	client     *kubernetes.Clientset
+	dynamic    dynamic.Interface
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	c := testcluster.Get(t)
+	st := &stage{cluster: c, dir: t.TempDir(), helm: c.Bin("helm2"), kubectl: c.Bin("kubectl")}
+	st.tenantTool = filepath.Join(st.dir, "helm-tenant")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", st.tenantTool, ".")
+	build.Dir = filepath.Join("..", "..")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building helm-tenant: %v\n%s", err, out)
+	}
+	st.root = st.person(t, "root", "system:masters")
+	st.alice, st.bob = st.person(t, "alice"), st.person(t, "bob")
+	st.carol, st.mallory = st.person(t, "carol"), st.person(t, "mallory")
+	for image, binary := range map[string][2]string{helmImage: {st.helm, "/helm"}, kubectlImage: {st.kubectl, "/kubectl"}} {
+		if err := c.LoadImage(t.Context(), image, binary[0], binary[1], "65534"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return st
+}
+
+func (st *stage) person(t *testing.T, name string, groups ...string) *person {
+	t.Helper()
+	kubeconfig, err := st.cluster.Kubeconfig(name, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := st.cluster.RESTConfig(name, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.WarningHandler = rest.NoWarnings{}
+	p := &person{name: name, kubeconfig: kubeconfig, config: config, home: filepath.Join(st.dir, "home-"+name)}
+	if p.client, err = kubernetes.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	if p.dynamic, err = dynamic.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	// helm init writes into it, and asks for no repository.
+	if err := os.MkdirAll(filepath.Join(p.home, ".helm", "plugins"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// call is one command that a person types.
+type call struct {
+	by        *person
+	env       []string
+	inNetwork bool // from the cluster's network, where pods' addresses are reached
+	stdin     string
+	program   string
+	args      []string
+}
+
+// errTimeout says that a command was ended because it took too long.
+var errTimeout = errors.New("it did not end in time")
+
+// run returns what the command printed on both streams. An error holds it too,
+// for that is where the reason of a refusal stands.
+func (st *stage) run(ctx context.Context, c call) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.program, c.args...)
+	if c.inNetwork {
+		st.cluster.InNetwork(cmd)
+	}
+	cmd.Env = append([]string{
+		"PATH=" + filepath.Dir(st.helm), "HOME=" + c.by.home, "HELM_HOME=" + filepath.Join(c.by.home, ".helm"), "KUBECONFIG=" + c.by.kubeconfig,
+	}, c.env...)
+	cmd.Stdin = strings.NewReader(c.stdin)
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.CombinedOutput()
+	text := strings.TrimSpace(string(out))
+	if err == nil {
+		return text, nil
+	}
+	if ctx.Err() != nil {
+		err = errTimeout
+	}
+	return text, fmt.Errorf("%s %s: %w: %s", filepath.Base(c.program), strings.Join(c.args, " "), err, text)
+}
+
+func (st *stage) runHelm(ctx context.Context, by *person, args ...string) (string, error) {
+	return st.run(ctx, call{by: by, program: st.helm, args: append([]string{"--tiller-connection-timeout=15"}, args...)})
+}
+
+func (st *stage) runKubectl(ctx context.Context, by *person, args ...string) (string, error) {
+	return st.run(ctx, call{by: by, program: st.kubectl, args: args})
+}
+
+func (st *stage) runTenant(ctx context.Context, by *person, args ...string) (string, error) {
+	return st.run(ctx, call{by: by, program: st.tenantTool, args: args})
+}
+
+// apply makes objects as root, for setting a world up.
+func (st *stage) apply(ctx context.Context, manifest string) error {
+	_, err := st.run(ctx, call{by: st.root, program: st.kubectl, args: []string{"apply", "--server-side", "-f", "-"}, stdin: manifest})
+	return err
+}
+
+// eventually calls look until it sees something, for at most that long.
+func eventually(ctx context.Context, long time.Duration, look func(context.Context) (string, error)) (string, error) {
+	for deadline := time.Now().Add(long); ; {
+		seen, err := look(ctx)
+		if err != nil || seen != "" || time.Now().After(deadline) {
+			return seen, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}

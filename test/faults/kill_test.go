@@ -1,0 +1,312 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// scenario is a command that is killed after each of its writes. NAME in its
+// texts stands for a name that no other kill has.
+type scenario struct {
+	name string
+	// prefix begins all its names.
+	prefix string
+	// tenants are those that are there before, as items of a tenants file.
+	tenants string
+	// prepare makes what else is there before.
+	prepare func(ctx context.Context, w *world, name string) error
+	// first checks what has to be so before the first write.
+	first func(ctx context.Context, w *world, name, folder string) error
+	args  string
+	input string
+	// about are the tenants whose access is looked at.
+	about []string
+	// loses is for a change that may take what is there before and after away
+	// for a moment.
+	loses bool
+	// policy has the cluster's admission policy taken away before each run.
+	policy bool
+}
+
+// inFlight is how many kills are under way at once; most of each is waiting.
+const inFlight = 8
+
+// TestKilledAfterEveryWrite kills the command twice for each write that it makes:
+// after the API server's answer, with the writes that go side by side in one
+// order, and before the answer, in the reverse order.
+func TestKilledAfterEveryWrite(t *testing.T) {
+	w := start(t)
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			if !s.policy {
+				t.Parallel()
+			}
+			began := time.Now()
+			points, err := s.run(t, w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d kill points in %.1fs", points, time.Since(began).Seconds())
+		})
+	}
+}
+
+// one is a name of the scenario.
+func (s *scenario) one(number int) string { return fmt.Sprintf("%s%03d", s.prefix, number) }
+
+// kill is one run that is killed.
+type kill struct {
+	name   string
+	after  int
+	second bool
+}
+
+func (k kill) String() string {
+	if k.second {
+		return fmt.Sprintf("killed before the answer to write %d, side by side ones backwards", k.after)
+	}
+	return fmt.Sprintf("killed after write %d", k.after)
+}
+
+func (s *scenario) run(t *testing.T, w *world) (int, error) {
+	ctx := context.Background()
+	undisturbed := s.one(0)
+	if err := s.setUp(ctx, w, undisturbed); err != nil {
+		return 0, err
+	}
+	about := questions(s.about...)
+	before, err := w.ask(ctx, about, undisturbed)
+	if err != nil {
+		return 0, err
+	}
+	made, err := s.undisturbed(ctx, w, undisturbed, 0)
+	if err != nil {
+		return 0, err
+	}
+	after, err := w.ask(ctx, about, undisturbed)
+	if err != nil {
+		return 0, err
+	}
+	t.Logf("writes:\n%s", strings.Join(made, "\n"))
+	var kills []kill
+	var names []string
+	for _, second := range []bool{false, true} {
+		for n := range made {
+			k := kill{s.one(len(kills) + 1), n + 1, second}
+			kills, names = append(kills, k), append(names, k.name)
+		}
+	}
+	if err := s.setUp(ctx, w, names...); err != nil {
+		return 0, err
+	}
+	width := inFlight
+	if s.policy {
+		width = 1 // there is one policy
+	}
+	var mu sync.Mutex
+	side(width, len(kills), func(i int) {
+		if err := s.kill(ctx, w, kills[i], about, before, after); err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			t.Errorf("%s, %v: %v", kills[i].name, kills[i], err)
+		}
+	})
+	if t.Failed() {
+		return 0, nil
+	}
+	have, err := w.settledStates(ctx, s.prefix, len(undisturbed))
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range kills {
+		if err := have[k.name].differs(have[undisturbed]); err != nil {
+			t.Errorf("%s, %v: %v", k.name, k, err)
+		}
+	}
+	return len(kills), nil
+}
+
+// side calls do for 0 to n-1, some side by side.
+func side(width, n int, do func(i int)) {
+	var group sync.WaitGroup
+	next := make(chan int)
+	for range width {
+		group.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+}
+
+// settledStates are the states when no namespace is being deleted any more.
+func (w *world) settledStates(ctx context.Context, prefix string, length int) (map[string]state, error) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		all, err := w.root.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		leaving := ""
+		for _, ns := range all.Items {
+			if strings.HasPrefix(ns.Name, prefix) && ns.DeletionTimestamp != nil {
+				leaving = ns.Name
+			}
+		}
+		if leaving == "" {
+			return w.states(ctx, prefix, length)
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("namespace %s is not deleted in time", leaving)
+		}
+	}
+}
+
+// setUp makes what is there before.
+func (s *scenario) setUp(ctx context.Context, w *world, names ...string) error {
+	if s.tenants != "" {
+		file := "apiVersion: helm-tenant/v1\ntenants:\n"
+		for _, name := range names {
+			file += strings.ReplaceAll(s.tenants, "NAME", name)
+		}
+		if err := w.must(w.run(w.direct, w.folder(), file, "apply", "-f", "-", "--create-namespaces")); err != nil {
+			return err
+		}
+	}
+	if s.prepare == nil {
+		return nil
+	}
+	for _, name := range names {
+		if err := s.prepare(ctx, w, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *scenario) command(name string) (args []string, input string) {
+	return strings.Fields(strings.ReplaceAll(s.args, "NAME", name)), strings.ReplaceAll(s.input, "NAME", name)
+}
+
+// undisturbed runs the command to its end and returns the writes that it made.
+func (s *scenario) undisturbed(ctx context.Context, w *world, name string, code int) ([]string, error) {
+	if err := s.dropPolicy(ctx, w); err != nil {
+		return nil, err
+	}
+	g := newGate()
+	folder := w.folder()
+	p, err := w.through(folder, g.handle)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	args, input := s.command(name)
+	r, err := w.run(p.kubeconfig, folder, input, args...)
+	if err == nil && r.code != code {
+		err = fmt.Errorf("exit code %d, not %d: %v", r.code, code, r)
+	}
+	return g.made, err
+}
+
+func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question, before, after access) error {
+	if err := s.dropPolicy(ctx, w); err != nil {
+		return err
+	}
+	folder := w.folder()
+	g := newGate()
+	g.stopAfter, g.silent, g.backwards = k.after, k.second, k.second
+	if s.first != nil {
+		g.first = func() error { return s.first(ctx, w, k.name, folder) }
+	}
+	proxy, err := w.through(folder, g.handle)
+	if err != nil {
+		return err
+	}
+	defer proxy.close()
+	args, input := s.command(k.name)
+	p, err := w.launch(proxy.kubeconfig, folder, input, args...)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-g.reached:
+		if !k.second {
+			time.Sleep(20 * time.Millisecond) // it goes on to its next requests
+		}
+		_ = p.cmd.Process.Kill() // it may have ended after its last write
+		<-p.ended
+	case <-p.ended:
+		r, _ := p.result()
+		return fmt.Errorf("it ended after %d writes, %q: %v", len(g.made), g.made, r)
+	}
+	proxy.close()
+	if g.err != nil {
+		return g.err
+	}
+	between, err := w.ask(ctx, about, k.name)
+	if err == nil {
+		err = between.wrong(before, after, !s.loses)
+	}
+	if err != nil {
+		return fmt.Errorf("after %q: %w", g.made, err)
+	}
+	// The same command again, and once more.
+	r, err := w.run(w.direct, folder, input, args...)
+	if err == nil && r.code != 0 && !goneAlready(r) {
+		err = fmt.Errorf("the same command again does not finish, after %q: %v", g.made, r)
+	}
+	if err != nil {
+		return err
+	}
+	again := newGate()
+	counting, err := w.through(w.folder(), again.handle)
+	if err != nil {
+		return err
+	}
+	defer counting.close()
+	r, err = w.run(counting.kubeconfig, folder, input, args...)
+	if err == nil && r.code != 0 && !goneAlready(r) {
+		err = fmt.Errorf("the third run fails: %v", r)
+	}
+	if err == nil && again.begun > 0 {
+		err = fmt.Errorf("the third run writes %q", again.made)
+	}
+	return err
+}
+
+// goneAlready says whether a destroy found nothing left to destroy.
+func goneAlready(r result) bool {
+	return r.args[0] == "destroy" && r.code == 1 && strings.Contains(r.stderr, "there is no tenant")
+}
+
+func (s *scenario) dropPolicy(ctx context.Context, w *world) error {
+	if !s.policy {
+		return nil
+	}
+	const name = "helm-tenant-records"
+	api := w.root.AdmissionregistrationV1()
+	err := errors.Join(
+		ignoreNotFound(api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})),
+		ignoreNotFound(api.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})),
+	)
+	return err
+}
+
+func ignoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}

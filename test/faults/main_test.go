@@ -1,0 +1,210 @@
+// Package faults lets helm-tenant be killed, disturbed and raced against a real
+// API server. The real binary talks to it through a proxy in the test, which
+// holds requests back, answers in the server's stead or drops connections.
+//
+// What is asked of it: nobody ever has more access than before or after, the
+// same command again finishes what was begun, and nothing is lost or doubled.
+package faults
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"helm-tenant/test/testcluster"
+)
+
+// dir holds the binary and the folders in which commands run; TestMain makes and
+// removes it.
+var dir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if dir, err = os.MkdirTemp("", "faults-"); err != nil {
+		panic(err)
+	}
+	code := testcluster.Main(m, testcluster.Options{})
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// world is what all tests share.
+type world struct {
+	*testcluster.Cluster
+	binary string
+	// direct is an admin's kubeconfig that leads past all proxies.
+	direct string
+	// transport has the same admin's credentials.
+	transport http.RoundTripper
+
+	root    *kubernetes.Clientset
+	dynamic dynamic.Interface
+
+	folders atomic.Int64
+}
+
+var shared struct {
+	once sync.Once
+	w    *world
+	err  error
+}
+
+// start returns the shared world. One tenant is there already, so that only
+// tests which take the cluster's admission policy away have it written.
+func start(t *testing.T) *world {
+	t.Helper()
+	cluster := testcluster.Get(t)
+	shared.once.Do(func() { shared.w, shared.err = prepare(cluster) })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.w
+}
+
+func prepare(cluster *testcluster.Cluster) (*world, error) {
+	w := &world{Cluster: cluster, binary: filepath.Join(dir, "helm-tenant")}
+	build := exec.Command("go", "build", "-o", w.binary, ".")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building helm-tenant: %w\n%s", err, out)
+	}
+	config, err := cluster.RESTConfig("root", "system:masters")
+	if err != nil {
+		return nil, err
+	}
+	config.WarningHandlerWithContext = quiet{}
+	if w.transport, err = rest.TransportFor(config); err != nil {
+		return nil, err
+	}
+	w.root = kubernetes.NewForConfigOrDie(config)
+	w.dynamic = dynamic.NewForConfigOrDie(config)
+	if w.direct, err = cluster.Kubeconfig("root", "system:masters"); err != nil {
+		return nil, err
+	}
+	if err := w.prepareAccess(); err != nil {
+		return nil, err
+	}
+	return w, w.must(w.run(w.direct, w.folder(), "", "init", "first", "--namespaces", "first-a", "--create-namespaces", "--wait=false"))
+}
+
+// Two roles of which neither holds all of the other.
+const roleOne, roleTwo = "faults-one", "faults-two"
+
+func (w *world) prepareAccess() error {
+	ctx := context.Background()
+	for name, resource := range map[string]string{roleOne: "configmaps", roleTwo: "services"} {
+		role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list"}},
+			{APIGroups: []string{""}, Resources: []string{resource}, Verbs: []string{"get", "list", "update", "delete"}},
+		}}
+		if _, err := w.root.RbacV1().ClusterRoles().Create(ctx, role, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	return w.makeNamespace(markers)
+}
+
+// quiet drops what the API server warns of.
+type quiet struct{}
+
+func (quiet) HandleWarningHeaderWithContext(context.Context, int, string, string) {}
+
+// folder makes a folder for one command to run in.
+func (w *world) folder() string {
+	name := filepath.Join(dir, fmt.Sprintf("run%d", w.folders.Add(1)))
+	if err := os.Mkdir(name, 0o700); err != nil {
+		panic(err)
+	}
+	return name
+}
+
+// result is what a command ended with.
+type result struct {
+	args           []string
+	code           int
+	stdout, stderr string
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("helm-tenant %s\nexit code %d\nstdout:\n%s\nstderr:\n%s", strings.Join(r.args, " "), r.code, r.stdout, r.stderr)
+}
+
+// patience is how long a command may take before it counts as hanging.
+const patience = 2 * time.Minute
+
+// process is a command that runs.
+type process struct {
+	cmd            *exec.Cmd
+	stdout, stderr bytes.Buffer
+	ended          chan struct{}
+	cancel         context.CancelFunc
+	hung           error // valid when ended is closed
+}
+
+// launch starts `helm-tenant ARGS...` in a folder; input is its standard input.
+func (w *world) launch(kubeconfig, folder, input string, args ...string) (*process, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	p := &process{cmd: exec.CommandContext(ctx, w.binary, args...), ended: make(chan struct{}), cancel: cancel}
+	// Nothing of the machine's own: no helm, no cache, no kubeconfig.
+	p.cmd.Env = []string{
+		"PATH=" + filepath.Join(dir, "no-programs"),
+		"HOME=" + filepath.Join(dir, "home"),
+		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
+		"KUBECONFIG=" + kubeconfig,
+	}
+	p.cmd.Dir, p.cmd.Stdin = folder, strings.NewReader(input)
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	if err := p.cmd.Start(); err != nil {
+		cancel()
+		return nil, err
+	}
+	go func() {
+		_ = p.cmd.Wait() // the exit code tells
+		p.hung = ctx.Err()
+		cancel()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// result waits for the end of the process.
+func (p *process) result() (result, error) {
+	<-p.ended
+	r := result{args: p.cmd.Args[1:], code: p.cmd.ProcessState.ExitCode(), stdout: p.stdout.String(), stderr: p.stderr.String()}
+	if errors.Is(p.hung, context.DeadlineExceeded) {
+		return r, fmt.Errorf("it hung: %v", r)
+	}
+	return r, nil
+}
+
+func (w *world) run(kubeconfig, folder, input string, args ...string) (result, error) {
+	p, err := w.launch(kubeconfig, folder, input, args...)
+	if err != nil {
+		return result{}, err
+	}
+	return p.result()
+}
+
+// must is for a run that has to succeed.
+func (w *world) must(r result, err error) error {
+	if err == nil && r.code != 0 {
+		err = fmt.Errorf("it failed: %v", r)
+	}
+	return err
+}

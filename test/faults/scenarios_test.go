@@ -1,0 +1,172 @@
+package faults
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// one is a tenant of two namespaces and two members.
+const one = `
+- name: NAME
+  namespaces: [NAME-a, NAME-b]
+  members: {users: [alice, bob]}
+`
+
+var scenarios = []*scenario{
+	{
+		name: "init of the first tenant", prefix: "ka", about: []string{"NAME"}, policy: true,
+		args: "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --user bob --group devs --service-account NAME-a:ci --wait=false",
+	},
+	{
+		name: "init of another tenant", prefix: "kb", about: []string{"NAME"},
+		args: "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --wait=false",
+	},
+	{
+		name: "init to a narrower role, with a namespace more and one less", prefix: "kc", about: []string{"NAME"}, tenants: one,
+		args: "init NAME --namespaces NAME-b,NAME-c --prune --create-namespaces --role edit --user carol --wait=false",
+	},
+	{
+		name: "init to a wider role", prefix: "kd", about: []string{"NAME"}, tenants: one + "  role: view\n",
+		args: "init NAME --role admin --group devs --wait=false",
+	},
+	{
+		name: "init to a role that is neither wider nor narrower", prefix: "ke", about: []string{"NAME"}, tenants: one + "  role: " + roleOne + "\n", loses: true,
+		args: "init NAME --namespaces NAME-b,NAME-c --prune --create-namespaces --role " + roleTwo + " --user carol --wait=false",
+	},
+	{
+		name: "apply of the policy", prefix: "kf", about: []string{"NAME"}, tenants: one, policy: true,
+		args: "apply -f -", input: "apiVersion: helm-tenant/v1\ntenants:" + one,
+	},
+	{
+		name: "apply of three tenants", prefix: "kg", about: []string{"NAMEx", "NAMEy", "NAMEz"},
+		tenants: `
+- name: NAMEx
+  namespaces: [NAMEx-a, NAMEx-b]
+  members: {users: [alice, bob]}
+- name: NAMEz
+  namespaces: [NAMEz-a]
+  members: {users: [carol]}
+`,
+		args: "apply -f - --create-namespaces",
+		input: `
+apiVersion: helm-tenant/v1
+tenants:
+- name: NAMEx
+  namespaces: [NAMEx-b]
+  role: edit
+  members: {users: [bob]}
+- name: NAMEy
+  namespaces: [NAMEy-a]
+  members: {users: [alice], groups: [devs]}
+- name: NAMEz
+  namespaces: [NAMEz-a]
+  members: {users: [carol]}
+`,
+	},
+	{
+		name: "grant", prefix: "kh", about: []string{"NAME"}, tenants: one,
+		args: "grant NAME --user carol --group devs --service-account NAME-a:ci",
+	},
+	{
+		name: "revoke", prefix: "ki", about: []string{"NAME"}, tenants: one,
+		args: "revoke NAME --user alice --user bob",
+	},
+	{
+		name: "destroy", prefix: "kj", about: []string{"NAME"}, tenants: one, prepare: addReleases, first: backedUp,
+		args: "destroy NAME --keep-releases --yes",
+	},
+	{
+		name: "destroy with namespaces", prefix: "kk", about: []string{"NAME"}, tenants: one, prepare: addReleases, first: backedUp,
+		args: "destroy NAME --keep-releases --delete-namespaces --yes --backup backup.yaml",
+	},
+	{
+		name: "destroy in a home that others use, too", prefix: "kl", about: []string{"NAME"}, tenants: one,
+		prepare: func(ctx context.Context, w *world, name string) error {
+			theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}
+			if _, err := w.root.CoreV1().ConfigMaps(name+"-tiller").Create(ctx, theirs, metav1.CreateOptions{}); err != nil {
+				return err
+			}
+			return addReleases(ctx, w, name)
+		},
+		first: backedUp,
+		args:  "destroy NAME --keep-releases --yes",
+	},
+}
+
+// addReleases puts two release records into a tenant's home, as Helm 2.17's
+// Tiller writes them (k8s.io/helm/pkg/storage/driver, secrets.go).
+func addReleases(ctx context.Context, w *world, name string) error {
+	for i, release := range []string{"web", "db"} {
+		record := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: release + ".v1", Labels: map[string]string{
+				"NAME": release, "OWNER": "TILLER", "STATUS": "DEPLOYED", "VERSION": "1", "CREATED_AT": fmt.Sprint(1600000000 + i)}},
+			Data: map[string][]byte{"release": encoded(release, "apps")},
+		}
+		if _, err := w.root.CoreV1().Secrets(name+"-tiller").Create(ctx, record, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encoded is a release with a name, a version and a namespace: base64 of gzip of
+// the protobuf (k8s.io/helm/_proto/hapi/release/release.proto: fields 1, 7, 8).
+func encoded(release, namespace string) []byte {
+	var message bytes.Buffer
+	text := func(field byte, value string) {
+		message.Write([]byte{field<<3 | 2, byte(len(value))})
+		message.WriteString(value)
+	}
+	text(1, release)
+	message.Write([]byte{7 << 3, 1})
+	text(8, namespace)
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	_, _ = zip.Write(message.Bytes()) // into memory
+	_ = zip.Close()
+	return []byte(base64.StdEncoding.EncodeToString(zipped.Bytes()))
+}
+
+// backedUp checks that a folder has a backup file that holds every release record
+// of the tenant.
+func backedUp(ctx context.Context, w *world, name, folder string) error {
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil || len(files) != 1 {
+		return fmt.Errorf("before the first write there should be one backup, not %q", files)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		return err
+	}
+	var backup corev1.SecretList
+	if err := yaml.UnmarshalStrict(text, &backup); err != nil {
+		return fmt.Errorf("the backup can't be read: %w\n%s", err, text)
+	}
+	saved := map[string]corev1.Secret{}
+	for _, record := range backup.Items {
+		saved[record.Name] = record
+	}
+	records, err := w.root.CoreV1().Secrets(name+"-tiller").List(ctx, metav1.ListOptions{LabelSelector: "OWNER=TILLER"})
+	if err != nil {
+		return err
+	}
+	if len(records.Items) != 2 || len(saved) != 2 {
+		return fmt.Errorf("%d records, and %d in the backup", len(records.Items), len(saved))
+	}
+	for _, record := range records.Items {
+		have := saved[record.Name]
+		if !bytes.Equal(have.Data["release"], record.Data["release"]) || have.Labels["NAME"] != record.Labels["NAME"] || have.Namespace != record.Namespace {
+			return fmt.Errorf("the backup of %s is not what is stored", record.Name)
+		}
+	}
+	return nil
+}

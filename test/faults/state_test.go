@@ -1,0 +1,115 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// observed are the kinds of objects that helm-tenant writes, or that it must
+// leave alone.
+var observed = []schema.GroupVersionResource{
+	{Version: "v1", Resource: "namespaces"},
+	{Version: "v1", Resource: "serviceaccounts"},
+	{Version: "v1", Resource: "configmaps"},
+	{Version: "v1", Resource: "secrets"},
+	{Version: "v1", Resource: "services"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
+	{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
+	{Group: "apps", Version: "v1", Resource: "deployments"},
+}
+
+// state is what there is of one name: objects as JSON, with NAME for the name
+// and without what the API server and its controllers add.
+type state map[string]string
+
+// states reads what the cluster holds, by the name of that length that begins a
+// namespace's name. Only names that begin with prefix are read.
+func (w *world) states(ctx context.Context, prefix string, length int) (map[string]state, error) {
+	all := map[string]state{}
+	for _, resource := range observed {
+		list, err := w.dynamic.Resource(resource).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			o := &list.Items[i]
+			in := o.GetNamespace()
+			if in == "" {
+				in = o.GetName()
+			}
+			in = strings.TrimPrefix(in, "helm-tenant.") // a binding in the cluster
+			if !strings.HasPrefix(in, prefix) || len(in) < length || isKubernetes(o) {
+				continue
+			}
+			name := in[:length]
+			key, text, err := normal(o, name)
+			if err != nil {
+				return nil, err
+			}
+			if all[name] == nil {
+				all[name] = state{}
+			}
+			all[name][key] = text
+		}
+	}
+	return all, nil
+}
+
+// isKubernetes says whether Kubernetes puts such an object into each namespace.
+func isKubernetes(o *unstructured.Unstructured) bool {
+	return o.GetKind() == "ServiceAccount" && o.GetName() == "default" || o.GetKind() == "ConfigMap" && o.GetName() == "kube-root-ca.crt"
+}
+
+// normal is an object without what is new each time.
+func normal(o *unstructured.Unstructured, name string) (key, text string, err error) {
+	for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"} {
+		unstructured.RemoveNestedField(o.Object, "metadata", field)
+	}
+	unstructured.RemoveNestedField(o.Object, "metadata", "annotations", "deployment.kubernetes.io/revision")
+	if len(o.GetAnnotations()) == 0 {
+		unstructured.RemoveNestedField(o.Object, "metadata", "annotations")
+	}
+	if o.GetDeletionTimestamp() == nil {
+		delete(o.Object, "status")
+	}
+	if subjects, found, _ := unstructured.NestedSlice(o.Object, "subjects"); found {
+		// Their order means nothing.
+		slices.SortFunc(subjects, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		o.Object["subjects"] = subjects
+	}
+	plain, err := json.MarshalIndent(o.Object, "    ", " ")
+	insert := func(s string) string { return strings.ReplaceAll(s, name, "NAME") }
+	return insert(fmt.Sprintf("%s %s/%s", o.GetKind(), o.GetNamespace(), o.GetName())), insert(string(plain)), err
+}
+
+// differs says in what a state is not the wanted one.
+func (have state) differs(want state) error {
+	var lines []string
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		switch text, found := have[key]; {
+		case !found:
+			lines = append(lines, "lacks "+key)
+		case text != want[key]:
+			lines = append(lines, fmt.Sprintf("%s is\n    %s\n  and should be\n    %s", key, text, want[key]))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(have)) {
+		if _, found := want[key]; !found {
+			lines = append(lines, "has "+key+", which should not be there")
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return fmt.Errorf("state:\n  %s", strings.Join(lines, "\n  "))
+}
