@@ -335,3 +335,24 @@ func (w *world) helmInit(t *testing.T, namespace string) (*appsv1.Deployment, *c
 	}
 	return deployment, service
 }
+
+// TestAForgedRecord is one that somebody who may write in any namespace put
+// there, to lead the verbs of admins to it.
+func TestAForgedRecord(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of, "--user", "alice")
+	w.namespace(t, of.c)
+	forged := metav1.ObjectMeta{Name: "helm-tenant", Labels: map[string]string{"helm-tenant/tenant": of.name, "app.kubernetes.io/managed-by": "helm-tenant"}}
+	_, err := w.root.CoreV1().ConfigMaps(of.c).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: forged,
+		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [kube-system]\nhomeNamespace: " + of.c + "\nrole: admin\nengine: tiller\n"}}, metav1.CreateOptions{})
+	must(t, err)
+	before := w.versions(t, team{home: of.c, a: of.a, b: of.b})
+
+	admin.must(t, "grant", of.name, "--user", "bob")
+	admin.must(t, "revoke", of.name, "--user", "alice")
+	same(t, "members", []string{"User bob"}, w.members(t, of))
+	admin.must(t, "init", of.name, "--wait=false")
+	same(t, "writes", []string{"update rolebindings " + of.home + "/helm-tenant-member", "update rolebindings " + of.home + "/helm-tenant-member"}, writes(admin.requests(t)))
+	same(t, "the other namespaces", before, w.versions(t, team{home: of.c, a: of.a, b: of.b}))
+}

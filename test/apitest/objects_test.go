@@ -55,7 +55,7 @@ func (w *world) dump(t *testing.T, of team) map[string]string {
 		rename := strings.NewReplacer(of.name, "TEAM")
 		objects[rename.Replace(fmt.Sprintf("%s %s/%s", kind, o.GetNamespace(), o.GetName()))] = rename.Replace(string(text))
 	}
-	for _, name := range []string{of.home, of.a, of.b, of.c} {
+	for _, name := range of.namespaces() {
 		ns, err := w.dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).Get(t.Context(), name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue
@@ -105,7 +105,7 @@ func (w *world) versionsNow(t *testing.T, of team) map[string]string {
 	add := func(resource string, o *metav1.PartialObjectMetadata) {
 		versions[fmt.Sprintf("%s %s/%s", resource, o.Namespace, o.Name)] = fmt.Sprintf("%s at %s", o.UID, o.ResourceVersion)
 	}
-	for _, name := range []string{of.home, of.a, of.b, of.c} {
+	for _, name := range of.namespaces() {
 		ns, err := w.metadata.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).Get(t.Context(), name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue

@@ -42,6 +42,11 @@ func newTeam() team {
 	return team{name: name, home: name + "-tiller", a: name + "-a", b: name + "-b", c: name + "-c"}
 }
 
+// namespaces are those that the team has a name for; not all need to be there.
+func (of team) namespaces() []string {
+	return slices.DeleteFunc([]string{of.home, of.a, of.b, of.c}, func(name string) bool { return name == "" })
+}
+
 // user is somebody at a keyboard.
 type user struct {
 	name       string
