@@ -156,8 +156,8 @@ func tokenSecretByChart(ctx context.Context, s *scene) outcome {
 
 // tokenSecretAsRecord is the same, dressed as a release record.
 func tokenSecretAsRecord(ctx context.Context, s *scene) outcome {
-	manifest := strings.Replace(tokenSecret, "{name: $ID,", "{name: $ID.v1, labels: {OWNER: TILLER, NAME: $ID, STATUS: DEPLOYED, VERSION: \"1\"},", 1)
-	return s.tokenFrom(ctx, s.id+".v1", s.install(ctx, s.door.namespaces[0], manifest+"data: {release: eA==}\n"))
+	manifest := strings.Replace(tokenSecret, "{name: $ID,", "{name: $ID-token.v1, labels: {OWNER: TILLER, NAME: $ID, STATUS: DEPLOYED, VERSION: \"1\"},", 1)
+	return s.tokenFrom(ctx, s.id+"-token.v1", s.install(ctx, s.door.namespaces[0], manifest+"data: {release: eA==}\n"))
 }
 
 // tokenFrom sees whether a Secret in the home holds a token of Tiller's account.

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,10 +31,11 @@ var limits = []attack{
 		known: "PodSecurity of the tenant's namespaces is the administrator's; on a node's disk lie all its pods' tokens"},
 	{name: "the same under PodSecurity", as: onCareful, run: hostPathPod},
 	{name: "chart: Pod in the node's network", as: onOwn, run: hostNetworkPod, knownAs: onMember,
-		known: "as above"},
+		known: "PodSecurity of the tenant's namespaces is the administrator's"},
 	{name: "the same under PodSecurity, in the node's network", as: onCareful, run: hostNetworkPod},
-	{name: "chart: Service with a NodePort", as: onOwn, run: makes(nodePort), knownAs: onMember,
-		known: "a quota of services.nodeports: 0 forbids it"},
+	{name: "chart: Service with a NodePort", as: onOwn, run: nodePort, knownAs: onMember,
+		known: "a tenant is admin of its namespaces; a quota of services.nodeports: 0 forbids it"},
+	{name: "the same under that quota", as: onCareful, run: nodePort},
 	{name: "chart: forged release record of one's own Tiller", as: onOwn, run: forgedRelease, knownAs: onMember,
 		known: "Tiller must write records, so its charts can; it acts on them with the tenant's own rights"},
 	{name: "chart: ConfigMap storage, replace the record", as: onCareful, run: replaces(recordHook)},
@@ -93,12 +95,20 @@ func hostNetworkPod(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, nil)
 }
 
-const nodePort = `
+// byQuota is the administrator's quota, and no other.
+var byQuota = refusal{"quota", regexp.MustCompile(`exceeded quota: by-admin,`)}
+
+func nodePort(ctx context.Context, s *scene) outcome {
+	namespace := s.door.namespaces[0]
+	answer := s.install(ctx, namespace, `
 apiVersion: v1
 kind: Service
 metadata: {name: $ID}
 spec: {type: NodePort, selector: {app: $ID}, ports: [{port: 80}]}
-`
+`)
+	effect, err := s.seesObject(ctx, "Service", namespace, s.id)
+	return s.settle(answer, effect, err, byQuota)
+}
 
 // forgedRelease puts a record of a release that nobody installed among those of
 // the door's Tiller: one that is there, under another name of the same length.

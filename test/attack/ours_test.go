@@ -93,8 +93,8 @@ func newOurs(ctx context.Context, st *stage) (*world, error) {
 	}
 	admin := w.administerByTool()
 
-	// What the documentation tells the careful: PodSecurity on the tenant's own
-	// namespaces, and a role under which charts make no bindings.
+	// What the documentation tells the careful: PodSecurity and a quota on the
+	// tenant's own namespaces, and a role under which charts make no bindings.
 	careful := "apiVersion: v1\nkind: Namespace\nmetadata: {name: c1, labels: {pod-security.kubernetes.io/enforce: restricted}}\n"
 	if err := st.apply(ctx, careful); err != nil {
 		return nil, err
@@ -114,6 +114,9 @@ func newOurs(ctx context.Context, st *stage) (*world, error) {
 		return nil, err
 	}
 	if err := w.settleIn(ctx); err != nil {
+		return nil, err
+	}
+	if err := st.apply(ctx, strings.Replace(fmt.Sprintf(byAdmin, "c1"), "{pods:", `{services.nodeports: "0", pods:`, 1)); err != nil {
 		return nil, err
 	}
 	return w, w.installGoods(ctx, st.alice, w.careful, w.careful.release)
