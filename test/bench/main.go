@@ -99,10 +99,26 @@ func bench(ctx context.Context, runs int, sizes, out string) error {
 	if out == "" {
 		return nil
 	}
-	head := fmt.Sprintf("Measured on %s with `make bench`, %d pairs each, %d processors, %s/%s, Kubernetes 1.37.2, Helm 2.17.0.\n\n",
-		time.Now().UTC().Format("2006-01-02"), runs, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	head := fmt.Sprintf(preface, time.Now().UTC().Format("2006-01-02"), runs, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	return os.WriteFile(out, []byte(head+report.String()), 0o644)
 }
+
+// preface says how to read the figures.
+const preface = `# Benchmarks
+
+Written by ` + "`cd test && go run ./bench -out ../docs/benchmarks.md`" + ` (` + "`make bench`" + ` prints the same) on %s: %d pairs
+each, %d processors, %s/%s, Kubernetes 1.37.2, Helm 2.17.0, all of the cluster on the same machine.
+
+The two commands of a pair run in turn. The ratio is the median of the pairs' own ratios; times are medians, and mean
+little on another machine. How long a call of Helm 2 takes jumps between about 65, 100 and 200 ms, whoever starts it:
+a single pair's ratio says nothing, and what the wrapper itself costs is best seen in the first row, where a script that
+does nothing stands in helm's place.
+
+Requests are counted by the API server's own metrics, memory is the largest resident set of the process. Each side of
+the scale table has a new cluster of its own. The ratios there are those from nothing and of nothing changed, against
+` + "`kubectl apply --server-side`" + ` of the same objects.
+
+`
 
 // measure runs the pairs and returns a row of the table.
 func measure(ctx context.Context, c comparison, runs int) (string, error) {
