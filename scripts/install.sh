@@ -1,8 +1,9 @@
 #!/bin/sh
-# Puts the plugin's binary into bin/ of the plugin's folder: the bundled one of
-# this system if there is one, else one that is built with Go, else, only when
-# HELM_TENANT_URL names where releases are kept, one that is downloaded and
-# checked against the SHA256SUMS beside this script's parent folder.
+# Puts the plugin's binary into bin/ of the plugin's folder: the one of this
+# system that a release archive brings, with its SHA256SUMS, if there is one, else
+# one that is built with Go, else, only when HELM_TENANT_URL names where releases
+# are kept, one that is downloaded and checked against the SHA256SUMS beside this
+# script's parent folder. What lies in dist/ of a checkout is no release.
 #
 # HELM_TENANT_URL is a folder's address: the file asked for is
 # helm-tenant-OS-ARCH[.exe] in it. SHA256SUMS comes with the plugin, not from
@@ -51,9 +52,9 @@ temp=$(mktemp -d "$root/bin/.install.XXXXXX")
 trap 'rm -rf "$temp"' EXIT
 trap 'exit 1' HUP INT TERM
 
-if [ -f "$root/dist/$name" ]; then
+if [ -f "$root/dist/$name" ] && [ -f "$root/SHA256SUMS" ]; then
 	cp "$root/dist/$name" "$temp/new"
-	if [ -f "$root/SHA256SUMS" ]; then verify "$temp/new" "$name"; fi
+	verify "$temp/new" "$name"
 	how="took the bundled $name"
 elif [ -f "$root/go.mod" ] && command -v go >/dev/null 2>&1; then
 	say "building with $(go version | cut -d' ' -f3), which takes a minute the first time"
