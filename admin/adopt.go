@@ -20,27 +20,61 @@ import (
 // manage any more.
 const RiskOutsideReleases Risk = "outside-releases"
 
-// adoption is what must be known of a Tiller made by hand before it is taken
-// over, and what goes when it is.
+// adoption is what must be known of deployers made by hand before they are taken
+// over, and what goes when they are.
 type adoption struct {
+	// accounts are the service accounts that were not made by helm-tenant.
+	accounts []string
 	// service is Tiller's Service, which helm itself does not use.
 	service *unstructured.Unstructured
-	// bindings are those of others that give its account rights.
+	// bindings are those of others that give these accounts rights.
 	bindings []*unstructured.Unstructured
+}
+
+// String names what is adopted.
+func (a *adoption) String() string {
+	if slices.Contains(a.accounts, tenant.TillerAccount) {
+		return "Tiller"
+	}
+	return "service account " + strings.Join(a.accounts, ", ")
 }
 
 func tillerKey(home string) cluster.Key {
 	return cluster.Key{Kind: "Deployment", Namespace: home, Name: install.DeploymentName}
 }
 
-// lookToAdopt finds out what a Tiller made by hand has: where it stores its
-// releases, which of them live outside the tenant's namespaces, and through
-// which bindings it has more rights than the tenant should.
+// lookToAdopt finds out what deployers made by hand have: where a Tiller stores
+// its releases, which of them live outside the tenant's namespaces, and through
+// which bindings they have more rights than the tenant should.
 func (b *builder) lookToAdopt(ctx context.Context, c *cluster.Client) error {
-	t := &b.tenant
-	if !b.request.Adopt || t.Engine != tenant.EngineTiller {
+	if !b.request.Adopt {
 		return nil
 	}
+	if b.tenant.Engine.Has(tenant.EngineTiller) {
+		if err := b.lookToAdoptTiller(ctx, c); err != nil {
+			return err
+		}
+	}
+	if b.tenant.Engine.Has(tenant.EngineImpersonation) {
+		key := cluster.Key{Kind: "ServiceAccount", Namespace: b.tenant.Home(), Name: tenant.HelmAccount}
+		if err := c.Lookup(ctx, b.live, []cluster.Key{key}); err != nil {
+			return err
+		}
+		if account := b.live.Get(key); account != nil && account.GetLabels()[tenant.LabelTenant] == "" {
+			if b.adopted == nil {
+				b.adopted = &adoption{}
+			}
+			b.adopted.accounts = append(b.adopted.accounts, tenant.HelmAccount)
+		}
+	}
+	if b.adopted == nil {
+		return nil
+	}
+	return b.findForeignRights(ctx, c)
+}
+
+func (b *builder) lookToAdoptTiller(ctx context.Context, c *cluster.Client) error {
+	t := &b.tenant
 	home := t.Home()
 	serviceKey := cluster.Key{Kind: "Service", Namespace: home, Name: install.DeploymentName}
 	if err := c.Lookup(ctx, b.live, []cluster.Key{tillerKey(home), serviceKey}); err != nil {
@@ -51,7 +85,7 @@ func (b *builder) lookToAdopt(ctx context.Context, c *cluster.Client) error {
 	if err != nil || !found || d.Labels[tenant.LabelTenant] != "" {
 		return err
 	}
-	b.adopted = &adoption{}
+	b.adopted = &adoption{accounts: []string{tenant.TillerAccount}}
 	tiller := tillerOf(d)
 	if stores := StorageOf(tiller.Command); stores != t.Tiller.Storage {
 		if b.request.Tenant.Tiller.Storage != "" {
@@ -59,7 +93,7 @@ func (b *builder) lookToAdopt(ctx context.Context, c *cluster.Client) error {
 		}
 		t.Tiller.Storage = stores
 	}
-	if tiller.Account != t.Engine.DeployerAccount() {
+	if tiller.Account != tenant.TillerAccount {
 		account := tiller.Account
 		if account == "" {
 			account = "default"
@@ -69,10 +103,7 @@ func (b *builder) lookToAdopt(ctx context.Context, c *cluster.Client) error {
 	if service := b.live.Get(serviceKey); service != nil && service.GetLabels()["app"] == "helm" && service.GetLabels()["name"] == "tiller" {
 		b.adopted.service = service
 	}
-	if err := b.findOutsideReleases(ctx, c); err != nil {
-		return err
-	}
-	return b.findForeignRights(ctx, c)
+	return b.findOutsideReleases(ctx, c)
 }
 
 // findOutsideReleases refuses to narrow a Tiller that has releases elsewhere,
@@ -102,7 +133,7 @@ func (b *builder) findOutsideReleases(ctx context.Context, c *cluster.Client) er
 	return nil
 }
 
-// findForeignRights finds the bindings that name Tiller's account and were not
+// findForeignRights finds the bindings that name an adopted account and were not
 // made by helm-tenant: with them it would not be narrowed.
 func (b *builder) findForeignRights(ctx context.Context, c *cluster.Client) error {
 	for _, kind := range []string{"ClusterRoleBinding", "RoleBinding"} {
@@ -127,7 +158,7 @@ func (b *builder) findForeignRights(ctx context.Context, c *cluster.Client) erro
 	return nil
 }
 
-// noteGroups says what Tiller's account has as one of many: that is not ours to
+// noteGroups says what an adopted account has as one of many: that is not ours to
 // take away. What Kubernetes itself gives to everybody is left out.
 func (b *builder) noteGroups(binding *unstructured.Unstructured, typed rbacv1.RoleBinding) {
 	if typed.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" || slices.Contains(b.tenant.Namespaces, typed.Namespace) {
@@ -136,18 +167,19 @@ func (b *builder) noteGroups(binding *unstructured.Unstructured, typed rbacv1.Ro
 	groups := []string{"system:serviceaccounts:" + b.tenant.Home(), "system:serviceaccounts", "system:authenticated"}
 	for _, s := range typed.Subjects {
 		if s.Kind == rbacv1.GroupKind && slices.Contains(groups, s.Name) {
-			b.notes = append(b.notes, fmt.Sprintf("Tiller keeps, with all of group %s: %s -> %s %s", s.Name, cluster.KeyOf(binding), typed.RoleRef.Kind, typed.RoleRef.Name))
+			b.notes = append(b.notes, fmt.Sprintf("%s keeps, with all of group %s: %s -> %s %s", b.adopted, s.Name, cluster.KeyOf(binding), typed.RoleRef.Kind, typed.RoleRef.Name))
 		}
 	}
 }
 
 func (b *builder) isDeployer(s rbacv1.Subject) bool {
-	account := b.tenant.Engine.DeployerAccount()
-	return s.Kind == rbacv1.ServiceAccountKind && s.Name == account && s.Namespace == b.tenant.Home() ||
-		s.Kind == rbacv1.UserKind && s.Name == "system:serviceaccount:"+b.tenant.Home()+":"+account
+	return slices.ContainsFunc(b.adopted.accounts, func(account string) bool {
+		return s.Kind == rbacv1.ServiceAccountKind && s.Name == account && s.Namespace == b.tenant.Home() ||
+			s.Kind == rbacv1.UserKind && s.Name == "system:serviceaccount:"+b.tenant.Home()+":"+account
+	})
 }
 
-// planAdoption takes away what an adopted Tiller had and should not have.
+// planAdoption takes away what adopted deployers had and should not have.
 func (b *builder) planAdoption(plan *cluster.Plan) error {
 	if b.adopted == nil {
 		return nil
@@ -163,11 +195,11 @@ func (b *builder) planAdoption(plan *cluster.Plan) error {
 		what := fmt.Sprintf("%s -> %s %s", cluster.KeyOf(binding), typed.RoleRef.Kind, typed.RoleRef.Name)
 		left := slices.DeleteFunc(slices.Clone(typed.Subjects), b.isDeployer)
 		if len(left) == 0 {
-			b.notes = append(b.notes, "taken from Tiller: "+what)
+			b.notes = append(b.notes, fmt.Sprintf("taken from %s: %s", b.adopted, what))
 			plan.Narrow(binding)
 			continue
 		}
-		b.notes = append(b.notes, fmt.Sprintf("taken from Tiller, and left to its %d other subjects: %s", len(left), what))
+		b.notes = append(b.notes, fmt.Sprintf("taken from %s, and left to its %d other subjects: %s", b.adopted, len(left), what))
 		if err := plan.SetSubjects(binding, left); err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ func (b *builder) check() error {
 		return Invalid{fmt.Errorf("role: ClusterRole %q does not exist", t.Role)}
 	}
 	if t.AllNamespaces && !accepted.has(RiskClusterWide) {
-		return &RiskError{RiskClusterWide, fmt.Sprintf("a Tiller for all namespaces, with the role %s, makes everybody who may use tenant %q an admin of the cluster", t.Role, t.Name)}
+		return &RiskError{RiskClusterWide, fmt.Sprintf("%s for all namespaces, with the role %s, makes everybody who may use tenant %q an admin of the cluster", b.deployer(), t.Role, t.Name)}
 	}
 	var missing []string
 	for _, ns := range b.claimed() {
@@ -62,7 +62,7 @@ func (b *builder) check() error {
 	if len(missing) > 0 && !b.request.CreateNamespaces {
 		return &MissingNamespacesError{missing}
 	}
-	if t.Engine == tenant.EngineTiller && t.Tiller.Storage == tenant.StorageConfigMap && !b.live.Serves("ValidatingAdmissionPolicy") && !accepted.has(RiskOpenRecords) {
+	if t.Engine.Has(tenant.EngineTiller) && t.Tiller.Storage == tenant.StorageConfigMap && !b.live.Serves("ValidatingAdmissionPolicy") && !accepted.has(RiskOpenRecords) {
 		return &RiskError{RiskOpenRecords, "with ConfigMap storage a chart could write the tenant's own record, and this API server is too old for the admission policy that prevents it"}
 	}
 	return b.checkHome()
@@ -105,7 +105,19 @@ func (b *builder) checkHome() error {
 		return &cluster.NotOursError{Keys: []cluster.Key{namespaceKey(t.Home())}}
 	}
 	if b.shared && !b.request.Accepted.has(RiskSharedHome) && !b.request.Accepted.has(RiskClusterWide) {
-		return &RiskError{RiskSharedHome, fmt.Sprintf("namespace %q holds other things: members of tenant %q could reach every pod there, and its Tiller every %s", t.Home(), t.Name, t.Tiller.Storage)}
+		why := fmt.Sprintf("members of tenant %q could reach every pod there, and its Tiller every %s", t.Name, t.Tiller.Storage)
+		if !t.Engine.Has(tenant.EngineTiller) {
+			why = fmt.Sprintf("whoever may create pods or tokens there can act as tenant %q", t.Name)
+		}
+		return &RiskError{RiskSharedHome, fmt.Sprintf("namespace %q holds other things: %s", t.Home(), why)}
 	}
 	return nil
+}
+
+// deployer is what acts for the tenant, in words.
+func (b *builder) deployer() string {
+	if b.tenant.Engine.Has(tenant.EngineTiller) {
+		return "a Tiller"
+	}
+	return "a service account"
 }

@@ -70,25 +70,17 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 	// see says whether what was asked for could be read.
 	see := func(what string, err error) (bool, error) {
 		if apierrors.IsForbidden(err) {
-			d.Unseen = append(d.Unseen, what)
+			if !slices.Contains(d.Unseen, what) {
+				d.Unseen = append(d.Unseen, what)
+			}
 			return false, nil
 		}
 		return err == nil, err
 	}
-	pods, err := c.TillerPods(ctx, d.Home)
-	if ok, err := see("Tiller's pods", err); err != nil {
-		return nil, err
-	} else if ok {
-		for _, pod := range pods {
-			d.Pods = append(d.Pods, PodOf{pod.Name, string(pod.Status.Phase), install.PodReady(pod), pod.Spec.NodeName})
+	if t.Engine.Has(tenant.EngineTiller) {
+		if err := d.describeTiller(ctx, c, see); err != nil {
+			return nil, err
 		}
-	}
-	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", d.Home, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
-	if ok, err := see("Tiller's settings", err); err != nil {
-		return nil, err
-	} else if ok && len(deployments) > 0 {
-		tiller := tillerOf(deployments[0])
-		d.Running = &tiller
 	}
 	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", d.Home, metav1.ListOptions{FieldSelector: "metadata.name=" + rbac.MemberName})
 	if ok, err := see("members", err); err != nil {
@@ -96,11 +88,13 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 	} else if ok && len(bindings) > 0 {
 		d.Members = tenant.MembersOf(bindings[0].Subjects)
 	}
-	records, err := c.Records(ctx, d.Home)
-	if ok, err := see("releases", err); err != nil {
-		return nil, err
-	} else if ok {
-		d.Releases = releasesOf(records)
+	for _, engine := range t.Engine.Parts() {
+		releases, err := readReleases(ctx, c, t, engine)
+		if ok, err := see("releases", err); err != nil {
+			return nil, err
+		} else if ok {
+			d.Releases = append(d.Releases, releases...)
+		}
 	}
 	for _, ns := range t.Namespaces {
 		in, err := describeNamespace(ctx, c, t, ns)
@@ -116,6 +110,27 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 		return d, d.findDrift(ctx, c)
 	}
 	return d, nil
+}
+
+// describeTiller reads its pods and its Deployment; see says whether what was
+// asked for could be read.
+func (d *Description) describeTiller(ctx context.Context, c *cluster.Client, see func(string, error) (bool, error)) error {
+	pods, err := c.TillerPods(ctx, d.Home)
+	if ok, err := see("Tiller's pods", err); err != nil {
+		return err
+	} else if ok {
+		for _, pod := range pods {
+			d.Pods = append(d.Pods, PodOf{pod.Name, string(pod.Status.Phase), install.PodReady(pod), pod.Spec.NodeName})
+		}
+	}
+	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", d.Home, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+	if ok, err := see("Tiller's settings", err); err != nil {
+		return err
+	} else if ok && len(deployments) > 0 {
+		tiller := tillerOf(deployments[0])
+		d.Running = &tiller
+	}
+	return nil
 }
 
 func describeNamespace(ctx context.Context, c *cluster.Client, t tenant.Tenant, ns string) (NamespaceOf, error) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
@@ -13,54 +14,15 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Release is a release that a tenant's Tiller has, as its newest record says.
-type Release struct {
-	Name      string `json:"name"`
-	Namespace string `json:"namespace"`
-	Revision  int    `json:"revision"`
-	Status    string `json:"status"`
-	Chart     string `json:"chart"`
-	// Problem is why the record can't be read.
-	Problem string `json:"problem,omitempty"`
-}
-
-// Gone says whether the release was deleted and only its history is kept.
-func (r Release) Gone() bool { return r.Status == "DELETED" }
-
-// releasesOf reads the newest revision of each release.
-func releasesOf(records []*unstructured.Unstructured) []Release {
-	newest := map[string]*unstructured.Unstructured{}
-	revision := map[string]int{}
-	for _, record := range records {
-		r := cluster.RevisionOf(record.GetLabels())
-		if newest[r.Release] == nil || r.Version > revision[r.Release] {
-			newest[r.Release], revision[r.Release] = record, r.Version
-		}
-	}
-	var releases []Release
-	for name, record := range newest {
-		r := Release{Name: name, Revision: revision[name], Status: record.GetLabels()["STATUS"]}
-		decoded, err := cluster.ReleaseOf(record)
-		if err != nil {
-			r.Problem = err.Error()
-		} else {
-			r.Namespace = decoded.GetNamespace()
-			meta := decoded.GetChart().GetMetadata()
-			r.Chart = meta.GetName() + "-" + meta.GetVersion()
-		}
-		releases = append(releases, r)
-	}
-	slices.SortFunc(releases, func(a, b Release) int { return strings.Compare(a.Name, b.Name) })
-	return releases
-}
-
 // Removal is a tenant and what must be written for it to be gone.
 type Removal struct {
 	Name string
 	Home string
-	// Records hold the releases; they go with the home namespace.
-	Records  []*unstructured.Unstructured
-	Releases []Release
+	// Records hold the releases of its Tiller; they go with the home namespace.
+	Records []*unstructured.Unstructured
+	// HelmRecords hold those of Helm 3 and 4; they stay with their namespace.
+	HelmRecords []*unstructured.Unstructured
+	Releases    []Release
 	// HomeGoes says whether the home namespace is deleted, with the records.
 	HomeGoes bool
 	Prepared *Prepared
@@ -98,10 +60,48 @@ func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 			return nil, err
 		}
 	}
+	if err := r.findHelmReleases(ctx, c, live, keys); err != nil {
+		return nil, err
+	}
 	for _, key := range keys {
 		r.plan(key, live.Get(key), withNamespaces)
 	}
 	return r, nil
+}
+
+// findHelmReleases finds what Helm 3 and 4 installed in the tenant's namespaces,
+// if they act for it. Who installed a release stands nowhere: those in a namespace
+// that it shares, and those of a tenant of all namespaces, are left alone.
+func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live *cluster.Live, keys []cluster.Key) error {
+	if live.Get(cluster.Key{Kind: "ServiceAccount", Namespace: r.Home, Name: tenant.HelmAccount}) == nil {
+		return nil
+	}
+	for _, key := range keys {
+		if key.Kind == "ClusterRoleBinding" {
+			r.note("releases that the tenant made with Helm 3 or 4 stay: they can't be told from others'")
+		}
+		if key.Kind != "Namespace" || key.Name == r.Home {
+			continue
+		}
+		records, err := c.HelmRecords(ctx, key.Name)
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 {
+			continue
+		}
+		others, err := c.List(ctx, "RoleBinding", key.Name, metav1.ListOptions{LabelSelector: tenant.LabelTenant + "!=" + r.Name + "," + tenant.LabelTenant})
+		if err != nil {
+			return err
+		}
+		if len(others) > 0 {
+			r.note("releases of Helm 3 or 4 in namespace %q stay: tenant %q has that namespace, too", key.Name, others[0].GetLabels()[tenant.LabelTenant])
+			continue
+		}
+		r.HelmRecords = append(r.HelmRecords, records...)
+	}
+	r.Releases = append(r.Releases, helmReleasesOf(r.HelmRecords)...)
+	return nil
 }
 
 // homeIn is the tenant's home namespace: where its record is, or else anything

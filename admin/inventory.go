@@ -78,18 +78,26 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 	}
 	tillers, err := Tillers(ctx, c)
 	seen(err)
-	revisions, err := c.Revisions(ctx)
+	revisions, helmRevisions, err := c.Revisions(ctx)
 	seen(err)
 
 	homes := map[string]bool{}
 	for _, record := range records {
-		o := Overview{Home: record.Namespace, Releases: countByStatus(revisions[record.Namespace])}
+		o := Overview{Home: record.Namespace}
 		t, err := tenant.ParseRecord(record.Data[tenant.RecordKey])
 		if err != nil {
 			t.Name = record.Labels[tenant.LabelTenant]
 			o.Problem = err.Error()
 		}
 		o.Tenant = t.WithDefaults()
+		if o.Engine.Has(tenant.EngineTiller) {
+			o.count(revisions[record.Namespace])
+		}
+		if o.Engine.Has(tenant.EngineImpersonation) {
+			for _, ns := range o.Namespaces {
+				o.count(helmRevisions[ns])
+			}
+		}
 		o.Members = members[record.Namespace]
 		homes[record.Namespace] = true
 		if at := slices.IndexFunc(tillers, func(tiller Tiller) bool {
@@ -107,6 +115,15 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 	slices.SortFunc(inventory.Tenants, func(a, b Overview) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(inventory.Unmanaged, func(a, b Unmanaged) int { return strings.Compare(a.Namespace, b.Namespace) })
 	return &inventory, nil
+}
+
+func (o *Overview) count(revisions []cluster.Revision) {
+	for status, count := range countByStatus(revisions) {
+		if o.Releases == nil {
+			o.Releases = map[string]int{}
+		}
+		o.Releases[status] += count
+	}
 }
 
 func countByStatus(revisions []cluster.Revision) map[string]int {

@@ -120,6 +120,7 @@ func prepareAll(ctx context.Context, c *cluster.Client, builders []*builder, nam
 	}
 	each(func(b *builder) error { return b.lookAtHome(ctx, c) })
 	each(func(b *builder) error { return b.lookToAdopt(ctx, c) })
+	each(func(b *builder) error { return b.lookForLeftReleases(ctx, c) })
 	each((*builder).check)
 	each((*builder).compose)
 	if err := lookup((*builder).wantedKeys); err != nil {
@@ -177,6 +178,8 @@ func recorded(live *cluster.Live, name string) (tenant.Tenant, bool, error) {
 type builder struct {
 	request Request
 	tenant  tenant.Tenant
+	// was is the tenant as it is recorded, if it existed.
+	was     tenant.Tenant
 	live    *cluster.Live
 	existed bool
 
@@ -221,6 +224,9 @@ func (b *builder) begin() error {
 	}
 	b.existed = existed
 	b.tenant = r.merged(was)
+	if existed && !r.Exact && b.tenant.HomeNamespace == "" {
+		b.tenant.HomeNamespace = was.WithDefaults().Home() // another engine's convention is no reason to move
+	}
 	if b.tenant.HomeNamespace == b.tenant.Engine.ConventionalHome(b.tenant.Name) {
 		b.tenant.HomeNamespace = "" // a record says so as a tenants file does
 	}
@@ -228,20 +234,57 @@ func (b *builder) begin() error {
 		return Invalid(problems)
 	}
 	if existed {
-		was, next := was.WithDefaults(), b.tenant
-		switch {
-		case next.Engine != was.Engine:
-			return Invalid{fmt.Errorf("tenant %q has the engine %s, which can't be changed to %s here", was.Name, was.Engine, next.Engine)}
-		case next.Home() != was.Home():
-			return Invalid{fmt.Errorf("tenant %q has its home in namespace %q; a tenant can't move to another home", was.Name, was.Home())}
-		case next.Tiller.Storage != was.Tiller.Storage:
-			return Invalid{fmt.Errorf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage)}
+		b.was = was.WithDefaults()
+		if err := b.checkChange(); err != nil {
+			return err
 		}
 	}
 	if first := r.DefaultNamespace; first != "" && !slices.Contains(b.tenant.Namespaces, first) {
 		return Invalid{fmt.Errorf("default namespace %q is not one of the tenant's namespaces %s", first, strings.Join(b.tenant.Namespaces, ", "))}
 	}
 	return nil
+}
+
+// checkChange refuses to make of a tenant what it can't become.
+func (b *builder) checkChange() error {
+	was, next := b.was, b.tenant
+	switch {
+	case next.Home() != was.Home():
+		return Invalid{fmt.Errorf("tenant %q has its home in namespace %q and can't move to another; name that one", was.Name, was.Home())}
+	case next.Engine != was.Engine && next.Engine != tenant.EngineBoth && was.Engine != tenant.EngineBoth:
+		how := fmt.Sprintf("have both first: --engine %s", tenant.EngineBoth)
+		if was.Engine == tenant.EngineTiller {
+			how = fmt.Sprintf("move it with its releases: helm tenant migrate %s", was.Name)
+		}
+		return Invalid{fmt.Errorf("tenant %q has the engine %s, which can't become %s at once; %s", was.Name, was.Engine, next.Engine, how)}
+	case was.Engine.Has(tenant.EngineTiller) && next.Engine.Has(tenant.EngineTiller) && next.Tiller.Storage != was.Tiller.Storage:
+		return Invalid{fmt.Errorf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage)}
+	}
+	return nil
+}
+
+// lookForLeftReleases refuses to take a deployer away from under its releases.
+func (b *builder) lookForLeftReleases(ctx context.Context, c *cluster.Client) error {
+	if b.was.Engine != tenant.EngineBoth || b.tenant.Engine == tenant.EngineBoth || b.request.LeaveReleases {
+		return nil
+	}
+	leaving := tenant.EngineTiller
+	if b.tenant.Engine == tenant.EngineTiller {
+		leaving = tenant.EngineImpersonation
+	}
+	releases, err := readReleases(ctx, c, b.was, leaving)
+	if err != nil {
+		return err
+	}
+	releases = slices.DeleteFunc(releases, Release.Gone)
+	if len(releases) == 0 {
+		return nil
+	}
+	var names []string
+	for _, r := range releases {
+		names = append(names, r.Name)
+	}
+	return Invalid{fmt.Errorf("tenant %q has releases that the engine %s can't manage: %s; delete them first, or see helm tenant help migrate", b.tenant.Name, b.tenant.Engine, brief(names))}
 }
 
 func namespaceKey(name string) cluster.Key { return cluster.Key{Kind: "Namespace", Name: name} }
@@ -304,7 +347,7 @@ func (b *builder) compose() error {
 			b.notes = append(b.notes, fmt.Sprintf("no longer members of tenant %s: %s", b.tenant.Name, strings.Join(gone, ", ")))
 		}
 	}
-	if !b.live.Serves("ValidatingAdmissionPolicy") {
+	if b.tenant.Engine.Has(tenant.EngineTiller) && !b.live.Serves("ValidatingAdmissionPolicy") {
 		b.notes = append(b.notes, "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
 	}
 	return nil
@@ -318,13 +361,14 @@ func (b *builder) wanted() ([]runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects := []runtime.Object{install.Home(t, b.shared, b.homeCreated), record, rbac.ServiceAccount(t)}
+	objects := []runtime.Object{install.Home(t, b.shared, b.homeCreated), record}
+	objects = append(objects, rbac.ServiceAccounts(t)...)
 	objects = append(objects, rbac.Home(t)...)
-	objects = append(objects, install.NetworkPolicy(t, b.shared))
-	if b.live.Serves("ValidatingAdmissionPolicy") {
-		objects = append(objects, install.Admission()...)
-	}
-	if t.Engine == tenant.EngineTiller {
+	if t.Engine.Has(tenant.EngineTiller) {
+		objects = append(objects, install.NetworkPolicy(t, b.shared))
+		if b.live.Serves("ValidatingAdmissionPolicy") {
+			objects = append(objects, install.Admission()...)
+		}
 		versioned := t
 		if versioned.Tiller.Version == "" {
 			versioned.Tiller.Version = b.request.ClientVersion
@@ -413,6 +457,9 @@ func (b *builder) checkUnmissed() error {
 	return nil
 }
 
+// ofEngines are the names of the objects in a home that only one engine needs.
+var ofEngines = []string{install.DeploymentName, tenant.TillerAccount, tenant.HelmAccount, rbac.RecordsName, install.PolicyName}
+
 // planRemovals takes away what the tenant has and should not have any more:
 // bindings of another role, and what stands in namespaces that were pruned.
 func (b *builder) planRemovals(plan *cluster.Plan, wanted []cluster.Key) error {
@@ -460,6 +507,11 @@ func (b *builder) planRemovals(plan *cluster.Plan, wanted []cluster.Key) error {
 				plan.Remove(live)
 			} else {
 				plan.RemoveEarly(live)
+			}
+		case "Deployment", "ServiceAccount", "Role", "NetworkPolicy":
+			// Of an engine that the tenant has no more.
+			if key.Namespace == t.Home() && slices.Contains(ofEngines, key.Name) {
+				plan.Remove(live)
 			}
 		}
 	}

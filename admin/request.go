@@ -85,8 +85,13 @@ type Request struct {
 	Prune bool
 	// Exact makes the tenant just what is asked: settings, namespaces and
 	// members that are not named go, as a tenants file says.
-	Exact    bool
-	Accepted Accepted
+	Exact bool
+	// DefaultEngine is that of a tenant which is new and of which nobody said it.
+	DefaultEngine tenant.Engine
+	// LeaveReleases lets one of a tenant's two engines go though there are release
+	// records that only it can read.
+	LeaveReleases bool
+	Accepted      Accepted
 }
 
 // merged is the tenant that was, made what is asked.
@@ -117,6 +122,12 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	set(&t.HomeNamespace, asked.HomeNamespace)
 	set(&t.Role, asked.Role)
 	set(&t.Engine, asked.Engine)
+	if t.Engine == "" {
+		t.Engine = r.DefaultEngine
+	}
+	if t.Engine == tenant.EngineImpersonation && was.Engine.Has(tenant.EngineTiller) {
+		t.Tiller = tenant.Tiller{} // it goes
+	}
 	set(&t.Tiller.Image, asked.Tiller.Image)
 	set(&t.Tiller.Version, asked.Tiller.Version)
 	set(&t.Tiller.Storage, asked.Tiller.Storage)

@@ -35,11 +35,16 @@ func need(group, resource string, verbs ...string) []rbacv1.PolicyRule {
 	return rules
 }
 
-func named(rules []rbacv1.PolicyRule, name string) []rbacv1.PolicyRule {
-	for i := range rules {
-		rules[i].ResourceNames = []string{name}
+// forEach are the rules for each of the named objects.
+func forEach(names []string, rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
+	var each []rbacv1.PolicyRule
+	for _, name := range names {
+		for _, rule := range rules {
+			rule.ResourceNames = []string{name}
+			each = append(each, rule)
+		}
 	}
-	return rules
+	return each
 }
 
 // Paths are the ways to a deployer, as rights in its home namespace. Up to
@@ -47,8 +52,8 @@ func named(rules []rbacv1.PolicyRule, name string) []rbacv1.PolicyRule {
 // WebSocket; since that costs nothing to report, it is reported for every
 // server.
 func Paths(engine tenant.Engine) []Path {
-	account := engine.DeployerAccount()
 	const rbacGroup = rbacv1.GroupName
+	accounts := engine.DeployerAccounts()
 	paths := []Path{
 		{Name: "create pods", Needs: need("", "pods", "create")},
 		// A running pod's image can be replaced, and keeps the pod's token.
@@ -57,8 +62,8 @@ func Paths(engine tenant.Engine) []Path {
 		{Name: "attach to pods", Needs: need("", "pods/attach", "create", "get")},
 		{Name: "add ephemeral containers", Needs: need("", "pods/ephemeralcontainers", "update", "patch")},
 		{Name: "read or write Secrets", Needs: need("", "secrets", "get", "list", "watch", "create", "update", "patch")},
-		{Name: "mint the deployer's token", Needs: named(need("", "serviceaccounts/token", "create"), account)},
-		{Name: "impersonate the deployer", Needs: named(need("", "serviceaccounts", "impersonate"), account)},
+		{Name: "mint the deployer's token", Needs: forEach(accounts, need("", "serviceaccounts/token", "create"))},
+		{Name: "impersonate the deployer", Needs: forEach(accounts, need("", "serviceaccounts", "impersonate"))},
 		{Name: "write role bindings", Needs: append(need(rbacGroup, "rolebindings", "create", "update", "patch"), need(rbacGroup, "roles", "escalate")...)},
 		{Name: "loosen the home namespace's policies", Needs: need("", "namespaces", "update", "patch")},
 		{Name: "reach pods through their node", Needs: need("", "nodes/proxy", "get", "create"), InCluster: true},
@@ -70,7 +75,7 @@ func Paths(engine tenant.Engine) []Path {
 	} {
 		paths = append(paths, Path{Name: "make pods by " + workload.resource, Needs: need(workload.group, workload.resource, "create", "update", "patch")})
 	}
-	if engine == tenant.EngineTiller {
+	if engine.Has(tenant.EngineTiller) {
 		paths = append([]Path{
 			{Name: "port-forward to Tiller", Needs: need("", "pods/portforward", "create", "get")},
 			{Name: "reach Tiller through the API server's proxy", Needs: append(need("", "pods/proxy", "get", "create"), need("", "services/proxy", "get", "create")...)},

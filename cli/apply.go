@@ -162,7 +162,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	if err != nil {
 		return err
 	}
-	version, err := s.tillerVersion(ctx)
+	version, _, err := s.clientDefaults(ctx)
 	if err != nil {
 		return err
 	}
@@ -281,7 +281,7 @@ func (s *session) waitForAll(ctx context.Context, client *cluster.Client, outcom
 	defer cancel()
 	for i := range outcomes {
 		o := &outcomes[i]
-		if o.Err != nil || len(o.Prepared.Plan.Changes) == 0 {
+		if o.Err != nil || len(o.Prepared.Plan.Changes) == 0 || !o.Prepared.Tenant.Engine.Has(tenant.EngineTiller) {
 			continue
 		}
 		o.Err = client.WaitForTiller(ctx, o.Prepared.Tenant.Home(), func(sentence string) { s.say("%s: Tiller: %s", o.Name, sentence) })

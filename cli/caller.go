@@ -19,20 +19,19 @@ type caller struct {
 	line helm.Line
 	// plugin is the major version of the helm whose plugin we run as, else 0.
 	plugin int
-	// swallowed is what Helm 2 took out of our arguments.
-	swallowed helm.Swallowed
-	// hidden is why that can't be known, nil where it is.
+	// hidden is why it can't be known what that helm took out of our arguments,
+	// nil where it is known.
 	hidden error
 }
 
 func newCaller(env Environment, line helm.Line) caller {
 	c := caller{env: env, line: line, plugin: helm.PluginOf(env.lookup)}
-	if c.plugin != 2 {
+	if c.plugin == 0 {
 		return c
 	}
 	parent, err := env.CommandLine(env.ParentPID)
 	if err == nil {
-		c.swallowed, err = helm.ReadParent(parent, env.get("HELM_BIN"), env.get("HELM_PLUGIN_NAME"), env.Args)
+		c.line.Outer, err = helm.ReadParent(c.plugin, parent, env.get("HELM_BIN"), env.get("HELM_PLUGIN_NAME"), env.Args)
 	}
 	c.hidden = err
 	return c
@@ -43,7 +42,7 @@ func newCaller(env Environment, line helm.Line) caller {
 // arguments. Where the caller may have named one that can't be seen, it is an
 // error: another cluster than the one that was named must never be reached.
 func (c caller) contextName(typed ...string) (string, error) {
-	named := append(slices.Clone(typed), c.swallowed.KubeContext)
+	named := append(slices.Clone(typed), c.line.Outer.KubeContext)
 	named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
 	slices.Sort(named)
 	named = slices.Compact(named)
@@ -55,10 +54,12 @@ func (c caller) contextName(typed ...string) (string, error) {
 	}
 	// One that a user's shell exports is less than one that was typed, which
 	// may be hidden; one of our own is what was typed at first.
-	if name := c.env.get(helm.VarContext); name != "" && (c.hidden == nil || c.env.get(helm.VarStarter) != "") {
+	// Helm 3 and 4 put what was typed there.
+	hidden := c.hidden != nil && c.plugin == 2
+	if name := c.env.get(helm.VarContext); name != "" && (!hidden || c.env.get(helm.VarStarter) != "") {
 		return name, nil
 	}
-	if c.hidden != nil {
+	if hidden {
 		return "", withHint(fmt.Errorf("helm 2 takes --kube-context out of a plugin's arguments, and whether one was typed can't be seen: %w", c.hidden),
 			"name the context: helm tenant --context CONTEXT COMMAND")
 	}
@@ -77,9 +78,12 @@ func (c caller) kubeconfig(file string, typed ...string) (*tenant.Kubeconfig, er
 // asked is what the caller said about the tenant.
 func (c caller) asked(flag string, engine tenant.Engine) tenant.Asked {
 	asked := tenant.Asked{Flag: flag, Environment: c.env.get("HELM_TENANT"), Engine: engine}
+	if engine != tenant.EngineTiller {
+		return asked // what is said of a Tiller's namespace is Helm 2's alone
+	}
 	asked.TypedTillerNamespace, _ = c.line.Typed("tiller-namespace")
-	if c.swallowed.TillerNamespace != "" {
-		asked.TypedTillerNamespace = c.swallowed.TillerNamespace
+	if c.line.Outer.TillerNamespace != "" {
+		asked.TypedTillerNamespace = c.line.Outer.TillerNamespace
 	}
 	asked.TillerNamespace = c.env.get("TILLER_NAMESPACE")
 	if c.plugin == 2 && asked.TillerNamespace == "kube-system" {
@@ -133,4 +137,22 @@ func (c caller) resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, 
 		}
 		return client.NamespaceLabels(ctx, namespace)
 	})
+}
+
+// namespaceNamed is the namespace that the caller named beside the arguments, as
+// Helm 3 and 4 know it: in the environment, or to the helm that started us, which
+// takes it out of our arguments and always exports one, named or not. needed says
+// whether it matters; where it does and can't be known, it is an error.
+func (c caller) namespaceNamed(k *tenant.Kubeconfig, needed bool) (string, error) {
+	exported := c.env.get("HELM_NAMESPACE")
+	switch {
+	case c.plugin == 0 || c.line.Outer.Namespace:
+		return exported, nil
+	case exported != k.NamespaceOf(c.env.get(helm.VarContext)):
+		return exported, nil // not what helm took from the context
+	case c.hidden != nil && needed:
+		return "", withHint(fmt.Errorf("helm takes --namespace out of a plugin's arguments, and whether one was typed can't be seen: %w", c.hidden),
+			"name the namespace: helm-tenant --namespace NAMESPACE COMMAND")
+	}
+	return "", nil
 }

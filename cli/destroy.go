@@ -119,12 +119,16 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 	if err := admin.CheckAllowed(ctx, client, removal.Prepared); err != nil {
 		return err
 	}
-	if len(removal.Records) > 0 {
-		file, err := s.backUp(name, o.backup, removal.Records)
+	records := removal.Records
+	if o.deleteReleases || o.deleteNamespaces {
+		records = append(slices.Clone(records), removal.HelmRecords...)
+	}
+	if len(records) > 0 {
+		file, err := s.backUp(name, o.backup, records)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(told, "%s of tenant %s backed up in %s\n", counted(len(removal.Records), "release record"), name, file)
+		fmt.Fprintf(told, "%s of tenant %s backed up in %s\n", counted(len(records), "release record"), name, file)
 	}
 	if o.deleteReleases {
 		if err := s.deleteReleases(ctx, k, removal); err != nil {
@@ -156,7 +160,11 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		}
 	}
 	for _, release := range removal.Living() {
-		if o.keepReleases {
+		switch {
+		case !o.keepReleases:
+		case release.Engine == tenant.EngineImpersonation:
+			s.say("Note: release %s in namespace %s is still there, for whoever has rights in that namespace", release.Name, release.Namespace)
+		default:
 			s.say("Note: what release %s made in namespace %s is still there, and managed by no helm", release.Name, release.Namespace)
 		}
 	}
@@ -280,7 +288,8 @@ func holds(file string, items []any) bool {
 	})
 }
 
-// deleteReleases has the tenant's own Tiller delete its releases.
+// deleteReleases has the tenant's own deployer delete its releases. None is
+// deleted where one can't be, by this helm.
 func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, removal *admin.Removal) error {
 	if len(removal.Releases) == 0 {
 		return nil
@@ -289,19 +298,26 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, remo
 	if err != nil {
 		return err
 	}
-	resolved := tenant.Resolved{Name: removal.Name, Home: removal.Home, Engine: tenant.EngineTiller}
+	var invocations []helm.Invocation
 	for _, release := range removal.Releases {
 		line := helm.Line{Command: "delete", Args: []string{"--purge", release.Name}}
+		if release.Engine == tenant.EngineImpersonation {
+			line = helm.Line{Command: "uninstall", Args: []string{release.Name, "--namespace", release.Namespace}}
+		}
 		if s.kubeconfigFile != "" {
 			line.Globals = []string{"--kubeconfig=" + s.kubeconfigFile}
 		}
+		resolved := tenant.Resolved{Name: removal.Name, Home: removal.Home, Engine: release.Engine}
 		inv, err := helm.Wrap(h, line, resolved, k.Context, k.Namespace, s.env.Environ)
 		if err != nil {
-			return err
+			return fmt.Errorf("release %s can't be deleted: %w", release.Name, err)
 		}
-		if _, err := helm.Capture(ctx, inv, 6*time.Minute); err != nil {
+		invocations = append(invocations, inv)
+	}
+	for i, release := range removal.Releases {
+		if _, err := helm.Capture(ctx, invocations[i], 6*time.Minute); err != nil {
 			return withHint(fmt.Errorf("release %s can't be deleted: %w", release.Name, err),
-				"with --keep-releases the tenant goes without its Tiller's help")
+				"with --keep-releases the tenant goes without helm's help")
 		}
 		s.say("deleted  release %s", release.Name)
 	}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/client-go/tools/clientcmd"
+
 	"helm-tenant/helm"
 )
 
@@ -36,12 +38,13 @@ func fakeHelm(args []string) int {
 		return tellVersion(version, args)
 	}
 	fmt.Println("helm" + quoted(args))
-	for _, name := range []string{"TILLER_NAMESPACE", "HELM_KUBECONTEXT", "HELM_TENANT", "HELM_HOST", "TILLER_HOST", "HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR", "HELM_TENANT_STARTER"} {
+	for _, name := range []string{"TILLER_NAMESPACE", "HELM_KUBECONTEXT", "HELM_TENANT", "HELM_HOST", "TILLER_HOST", "HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR", "HELM_TENANT_STARTER",
+		"HELM_NAMESPACE", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "HELM_KUBECAFILE"} {
 		value, set := os.LookupEnv(name)
 		if name == "HELM_TENANT_STARTER" && value == strconv.Itoa(os.Getpid()) {
 			continue // it replaced helm-tenant, as it should
 		}
-		if set {
+		if set && !(strings.HasPrefix(version, "v2.") && helm3Alone(name)) {
 			fmt.Printf("%s=%s\n", name, value)
 		}
 	}
@@ -60,6 +63,11 @@ func fakeHelm(args []string) int {
 		fmt.Fprintf(os.Stderr, "Error: helm ends with %d\n", code)
 	}
 	return code
+}
+
+// helm3Alone says whether a variable means nothing to Helm 2.
+func helm3Alone(name string) bool {
+	return name == "HELM_NAMESPACE" || strings.HasPrefix(name, "HELM_KUBE") && name != helm.VarContext
 }
 
 // quoted are arguments as they could be typed; what is odd in them shows.
@@ -100,7 +108,13 @@ func runPlugin(version string, args []string) int {
 	}
 	env := map[string]string{"HELM_BIN": argv[0], "HELM_PLUGIN_NAME": "tenant"}
 	// What is swallowed, and the variable that it ends in; "" loses it.
-	swallowed := map[string]string{"--kube-context": "HELM_KUBECONTEXT", "--namespace": "HELM_NAMESPACE", "--kubeconfig": "KUBECONFIG"}
+	swallowed := map[string]string{
+		"--kube-context": "HELM_KUBECONTEXT", "--namespace": "HELM_NAMESPACE", "-n": "HELM_NAMESPACE", "--kubeconfig": "KUBECONFIG",
+		"--kube-as-user": "HELM_KUBEASUSER", "--kube-as-group": "HELM_KUBEASGROUPS", "--kube-token": "HELM_KUBETOKEN",
+		"--kube-apiserver": "HELM_KUBEAPISERVER", "--kube-ca-file": "HELM_KUBECAFILE", "--kube-tls-server-name": "HELM_KUBETLS_SERVER_NAME",
+		"--kube-insecure-skip-tls-verify": "HELM_KUBEINSECURE_SKIP_TLS_VERIFY", "--registry-config": "HELM_REGISTRY_CONFIG",
+		"--repository-cache": "HELM_REPOSITORY_CACHE", "--repository-config": "HELM_REPOSITORY_CONFIG",
+	}
 	if strings.HasPrefix(version, "v2.") {
 		swallowed = map[string]string{"--kube-context": "", "--tiller-namespace": "TILLER_NAMESPACE", "--host": "TILLER_HOST", "--home": "HELM_HOME"}
 		env["HELM_HOME"], env["HELM_PLUGIN"] = "/helm2", "/helm2/plugins"
@@ -111,7 +125,9 @@ func runPlugin(version string, args []string) int {
 		}
 	} else {
 		env["HELM_DATA_HOME"], env["HELM_PLUGINS"], env["HELM_PLUGIN_DIR"] = "/helm3", "/helm3/plugins", "/helm3/plugins/tenant"
-		env["HELM_NAMESPACE"], env["HELM_KUBECONTEXT"] = "default", os.Getenv("HELM_KUBECONTEXT")
+		for _, name := range []string{"HELM_KUBECONTEXT", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "HELM_KUBECAFILE"} {
+			env[name] = os.Getenv(name) // always exported, set or not
+		}
 		if strings.HasPrefix(version, "v4.") {
 			env["HELM_CONTENT_CACHE"] = "/helm4/content"
 		}
@@ -135,6 +151,13 @@ func runPlugin(version string, args []string) int {
 			env[variable] = value
 		}
 	}
+	if strings.HasPrefix(version, "v2.") {
+		delete(env, "HELM_NAMESPACE")
+	} else if env["HELM_NAMESPACE"] == "" {
+		if env["HELM_NAMESPACE"] = os.Getenv("HELM_NAMESPACE"); env["HELM_NAMESPACE"] == "" {
+			env["HELM_NAMESPACE"] = contextNamespace(env["KUBECONFIG"], env["HELM_KUBECONTEXT"])
+		}
+	}
 	cmd := exec.Command(filepath.Join(os.Getenv("SELF"), "helm-tenant"), left...)
 	cmd.Env = os.Environ()
 	for name, value := range env {
@@ -152,4 +175,16 @@ func runPlugin(version string, args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// contextNamespace is what Helm 3 and 4 take from a context, the current one where
+// the name is empty (cli-runtime's ToRawKubeConfigLoader).
+func contextNamespace(file, name string) string {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = file
+	namespace, _, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: name}).Namespace()
+	if err != nil {
+		return "default"
+	}
+	return namespace
 }

@@ -39,9 +39,10 @@ func newInit(s *session) *cobra.Command {
 		Short: "Make a tenant, or make it what is asked",
 		Long: `Make a tenant, or make it what is asked.
 
-The tenant gets a Tiller in a home namespace of its own, whose service account
-can act in the tenant's namespaces only. What is there already and as it should
-be is left alone: the same command twice changes nothing.`,
+The tenant gets a home namespace of its own, and in it a service account that can
+act in the tenant's namespaces only. For Helm 2 a Tiller runs there as that account;
+Helm 3 and 4 act as it by impersonation, and nothing runs. What is there already
+and as it should be is left alone: the same command twice changes nothing.`,
 		Example: `  helm tenant init team-a --namespaces a,b --create-namespaces --group team-a-devs
   helm tenant init team-a --namespaces a,b,c
   helm tenant init team-a --namespaces a,b --dry-run -o yaml
@@ -53,9 +54,9 @@ be is left alone: the same command twice changes nothing.`,
 	f.StringVar(&r.DefaultNamespace, "default-namespace", "", "the one of them in which helm acts when none is named")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Tenant.AllNamespaces, "all-namespaces", false, "let the tenant act in the whole cluster")
-	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "where its Tiller lives (default TENANT-tiller)")
-	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of its Tiller in each namespace (default admin)")
-	f.StringVar(&o.engine, "engine", "", "how helm acts for the tenant: tiller (default tiller)")
+	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "where its deployer lives (default TENANT-tiller, or TENANT-helm for Helm 3 and 4)")
+	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of its deployer in each namespace (default admin)")
+	f.StringVar(&o.engine, "engine", "", "how helm acts for the tenant: tiller|impersonation|both (default that of your helm: tiller for Helm 2, else impersonation)")
 	memberFlags(cmd, &r.Tenant.Members)
 	f.BoolVar(&r.Share, "share", false, "allow a namespace that belongs to another tenant, too")
 	f.BoolVar(&r.Adopt, "adopt", false, "take over objects that were not made by helm-tenant")
@@ -119,8 +120,8 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 		wrong = append(wrong, errors.New("--home-namespace is empty"))
 	}
 	t.Engine, t.Tiller.Storage = tenant.Engine(o.engine), tenant.Storage(o.storage)
-	if t.Engine == tenant.EngineImpersonation {
-		wrong = append(wrong, errors.New("--engine impersonation is not supported by this version; it makes tenants for Helm 2"))
+	if f.Changed("engine") && o.engine == "" {
+		wrong = append(wrong, errors.New("--engine is empty"))
 	}
 	if f.Changed("history-max") {
 		t.Tiller.HistoryMax = &o.historyMax
@@ -161,7 +162,7 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.request.ClientVersion, err = s.tillerVersion(ctx); err != nil {
+	if o.request.ClientVersion, o.request.DefaultEngine, err = s.clientDefaults(ctx); err != nil {
 		return err
 	}
 	prepare := func(ctx context.Context) (*admin.Prepared, error) { return admin.Prepare(ctx, client, o.request) }
@@ -182,7 +183,8 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 		s.say("Note: %s", note)
 	}
 	t := prepared.Tenant
-	if o.wait {
+	hasTiller := t.Engine.Has(tenant.EngineTiller)
+	if o.wait && hasTiller {
 		ctx, cancel := context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 		err := client.WaitForTiller(ctx, t.Home(), func(sentence string) { s.say("Tiller: %s", sentence) })
@@ -195,16 +197,19 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 
 var pastTense = map[cluster.Action]string{cluster.Create: "created", cluster.Update: "updated", cluster.Delete: "deleted", cluster.Replace: "replaced"}
 
-// tillerVersion is that of the helm that is used, if it is a Helm 2.
-func (s *session) tillerVersion(ctx context.Context) (string, error) {
+// clientDefaults are what follows from the helm that is used: the version of a
+// Tiller, empty where it is no Helm 2, and the engine of a new tenant.
+func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, error) {
 	client, err := s.helmClient(ctx, true)
-	if errors.Is(err, helm.ErrNoHelm) {
-		return "", nil // an admin's machine needs none
+	switch {
+	case errors.Is(err, helm.ErrNoHelm):
+		return "", tenant.EngineTiller, nil // an admin's machine needs none
+	case err != nil:
+		return "", "", err
+	case client.Major == 2:
+		return client.Version, tenant.EngineTiller, nil
 	}
-	if err != nil || client.Major != 2 {
-		return "", err
-	}
-	return client.Version, nil
+	return "", client.Engine(), nil
 }
 
 // dryRun prints the objects that would be written; what kubectl can't apply, it
@@ -261,7 +266,7 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 	switch {
 	case !prepared.Wrote:
 		what = "is as asked: nothing was written"
-	case !o.wait:
+	case !o.wait && t.Engine.Has(tenant.EngineTiller):
 		what = "is written; its Tiller is starting"
 	}
 	fmt.Fprintf(s.out(), "tenant %s %s\n", t.Name, what)

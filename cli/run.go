@@ -189,11 +189,13 @@ func oneTenant(cmd *cobra.Command, args []string) error {
 // open loads the kubeconfig and connects to the API server that is meant.
 func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 	for _, name := range []string{"HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBECAFILE"} {
-		if s.env.get(name) != "" {
-			return nil, nil, fmt.Errorf("%s is set (helm's --kube-... flags end there); helm-tenant acts as a kubeconfig context says: use --context, or unset it", name)
+		value := s.env.get(name)
+		if value == "" || name == "HELM_KUBEASUSER" && isDeployer(value) {
+			continue
 		}
+		return nil, nil, fmt.Errorf("%s is set (helm's --kube-... flags end there); helm-tenant acts as a kubeconfig context says: use --context, or unset it", name)
 	}
-	if typed := s.swallowed.TillerNamespace; typed != "" {
+	if typed := s.line.Outer.TillerNamespace; typed != "" {
 		return nil, nil, fmt.Errorf("--tiller-namespace %s is helm's; a tenant's home namespace is named with --home-namespace", typed)
 	}
 	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)
@@ -202,6 +204,12 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 	}
 	client, err := s.connect(k, s.requestTimeout)
 	return k, client, err
+}
+
+// isDeployer says whether a user is one that shellenv exports. Our own verbs act as
+// the caller all the same.
+func isDeployer(user string) bool {
+	return strings.HasPrefix(user, "system:serviceaccount:") && strings.HasSuffix(user, ":"+tenant.HelmAccount)
 }
 
 // say narrates on stderr.

@@ -72,13 +72,25 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	if err != nil {
 		return err
 	}
-	vars := [][2]string{{"TILLER_NAMESPACE", resolved.Home}}
+	var vars [][2]string
+	unset := []string{"HELM_HOST"}
+	if resolved.Engine == tenant.EngineTiller {
+		vars = append(vars, [2]string{"TILLER_NAMESPACE", resolved.Home})
+	} else {
+		vars = append(vars, [2]string{"HELM_KUBEASUSER", resolved.DeployerUser()})
+		unset = []string{"HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER"}
+		if ns := resolved.NamespaceFor(k.Namespace); ns != "" {
+			vars = append(vars, [2]string{"HELM_NAMESPACE", ns})
+		} else {
+			unset = append(unset, "HELM_NAMESPACE")
+		}
+	}
 	if resolved.Name != "" && homeIsKnown(k, resolved) {
 		vars = append(vars, [2]string{"HELM_TENANT", resolved.Name})
 	}
 	if k.Context != "" {
 		vars = append(vars, [2]string{helm.VarContext, k.Context})
-		if !k.IsCurrent() {
+		if resolved.Engine == tenant.EngineTiller && !k.IsCurrent() {
 			s.say("Warning: helm 2 takes the context from the kubeconfig only, and %q is not the current one: kubectl config use-context %s", k.Context, k.Context)
 		}
 	}
@@ -90,7 +102,9 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	for _, v := range vars {
 		fmt.Fprintf(s.out(), syntax.set, v[0], syntax.quote(v[1]))
 	}
-	fmt.Fprintf(s.out(), syntax.unset, "HELM_HOST")
+	for _, name := range unset {
+		fmt.Fprintf(s.out(), syntax.unset, name)
+	}
 	return nil
 }
 

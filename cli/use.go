@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 )
 
@@ -54,10 +55,15 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	if err != nil {
 		return err
 	}
+	homes := []string{home}
 	if home == "" {
-		home = resolved.Home
+		homes = []string{resolved.Home}
+		if _, known := k.Extension.Find(name); name != "" && !known {
+			// A tenant that was moved keeps its home; the record there says whose it is.
+			homes = append(homes, otherEngine(engine).ConventionalHome(name))
+		}
 	}
-	record, err := client.Record(ctx, home)
+	home, record, err := findRecord(ctx, client, homes)
 	switch {
 	case apierrors.IsNotFound(err):
 		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
@@ -87,7 +93,41 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		}{"ContextTenants", k.Context, extension})
 	}
 	fmt.Fprintf(s.out(), "context %q now uses tenant %s\n", k.Context, record.Name)
+	if !record.Engine.Has(engine) {
+		s.say("Note: tenant %s is for %s, which the helm that is used is not", record.Name, helmsFor(record.Engine))
+	}
 	return nil
+}
+
+// findRecord reads the record of the first of these homes that has one. Where
+// none has, the error is that of the first.
+func findRecord(ctx context.Context, client *cluster.Client, homes []string) (string, tenant.Tenant, error) {
+	var first error
+	for _, home := range homes {
+		record, err := client.Record(ctx, home)
+		if err == nil {
+			return home, record, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return homes[0], tenant.Tenant{}, first
+}
+
+func otherEngine(e tenant.Engine) tenant.Engine {
+	if e == tenant.EngineTiller {
+		return tenant.EngineImpersonation
+	}
+	return tenant.EngineTiller
+}
+
+// helmsFor names the helms that work with an engine.
+func helmsFor(e tenant.Engine) string {
+	if e == tenant.EngineTiller {
+		return "Helm 2"
+	}
+	return "Helm 3 and 4"
 }
 
 // engine is the one of the helm that is used; Helm 2's where there is none.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
 	"helm-tenant/helm"
@@ -30,7 +31,17 @@ type whoami struct {
 	UserName      string   `json:"userName,omitempty"`
 	Namespace     string   `json:"namespace"`
 	Namespaces    []string `json:"namespaces,omitempty"`
-	Tiller        tiller   `json:"tiller"`
+	// One of the two, by the engine.
+	Tiller   *tiller   `json:"tiller,omitempty"`
+	Deployer *deployer `json:"deployer,omitempty"`
+}
+
+// deployer is the service account that Helm 3 and 4 act as.
+type deployer struct {
+	User string `json:"user"`
+	// Answers says whether the caller may act as it, and it may act in Namespace.
+	Answers bool   `json:"answers"`
+	Problem string `json:"problem,omitempty"`
 }
 
 type tiller struct {
@@ -49,8 +60,9 @@ func newWhoami(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show which tenant you are, why, and whether it answers",
-		Long: `Show which tenant you are, why, where it lives, and whether its Tiller answers.
-It ends with exit code 1 when Tiller does not answer.`,
+		Long: `Show which tenant you are, why, where it lives, and whether its deployer answers:
+for Helm 2 its Tiller, for Helm 3 and 4 the service account that you impersonate.
+It ends with exit code 1 when it does not.`,
 		Example: `  helm tenant whoami
   helm tenant --tenant team-b whoami -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -91,21 +103,51 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if name, err := client.User(ctx); err == nil {
 		w.UserName = name // servers before 1.28 can't tell
 	}
-	w.Tiller = s.askTiller(ctx, client, k, resolved)
+	var silent error
+	if resolved.Engine == tenant.EngineTiller {
+		w.Tiller = s.askTiller(ctx, client, k, resolved)
+		if !w.Tiller.Answers {
+			silent = fmt.Errorf("the Tiller in namespace %q of %s does not answer: %s", resolved.Home, k.Where(), w.Tiller.Problem)
+		}
+	} else {
+		w.Deployer = askDeployer(ctx, client, resolved, w.Namespace)
+		if !w.Deployer.Answers {
+			silent = fmt.Errorf("you can't act as the tenant in %s: %s", k.Where(), w.Deployer.Problem)
+		}
+	}
 	if output == "text" {
 		err = w.print(s)
 	} else {
 		err = printObject(s.out(), output, w)
 	}
-	if err == nil && !w.Tiller.Answers {
-		err = fmt.Errorf("the Tiller in namespace %q of %s does not answer: %s", resolved.Home, k.Where(), w.Tiller.Problem)
+	if err != nil {
+		return err
 	}
-	return err
+	return silent
+}
+
+// askDeployer asks the API server, as the tenant's service account, for what
+// every command of Helm 3 and 4 needs.
+func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Resolved, namespace string) *deployer {
+	d := &deployer{User: resolved.DeployerUser()}
+	as, err := client.As(d.User)
+	if err == nil {
+		d.Answers, err = as.May(ctx, cluster.Permission{Verb: "list", Resource: "secrets", Namespace: namespace})
+	}
+	switch {
+	case apierrors.IsForbidden(err):
+		d.Problem = fmt.Sprintf("you may not impersonate service account %q in namespace %q, or there is none", tenant.HelmAccount, resolved.Home)
+	case err != nil:
+		d.Problem = err.Error()
+	case !d.Answers:
+		d.Problem = fmt.Sprintf("service account %q of namespace %q may not list Secrets in namespace %q, where helm keeps its releases", tenant.HelmAccount, resolved.Home, namespace)
+	}
+	return d
 }
 
 // askTiller looks at Tiller's pods, then asks it through helm.
-func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) tiller {
-	var t tiller
+func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) *tiller {
+	t := &tiller{}
 	pods, err := client.TillerPods(ctx, resolved.Home)
 	if err != nil {
 		t.Problem = err.Error()
@@ -170,11 +212,22 @@ func (w whoami) print(s *session) error {
 	} else {
 		row("NAMESPACE", "%s", w.Namespace)
 	}
-	row("TILLER", "%s", w.Tiller)
+	if w.Tiller != nil {
+		row("TILLER", "%s", w.Tiller)
+	} else {
+		row("ACTS AS", "%s", w.Deployer)
+	}
 	return table.Flush()
 }
 
-func (t tiller) String() string {
+func (d *deployer) String() string {
+	if d.Answers {
+		return d.User
+	}
+	return d.User + ", which does not work"
+}
+
+func (t *tiller) String() string {
 	text := fmt.Sprintf("%d of %d ready", t.Ready, t.Pods)
 	if t.Version != "" {
 		text = t.Version + ", " + text

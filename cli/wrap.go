@@ -2,7 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 
 	"helm-tenant/helm"
@@ -19,11 +19,8 @@ func (c caller) wrap(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	class := helm.ClassOf(client.Major, c.line.Command)
-	if class == helm.Local || c.clientVersion() {
+	if class == helm.Local || c.clientVersion() || c.line.RenderOnly(client.Major) {
 		return c.env.Exec(helm.WrapLocal(client, c.line, c.env.Environ))
-	}
-	if c.swallowed.Host != "" {
-		return 0, errors.New("--host goes around the tenant's own Tiller; leave it out, or run helm itself")
 	}
 	file, _ := c.line.Typed("kubeconfig")
 	kubeContext, _ := c.line.Typed("kube-context")
@@ -34,6 +31,15 @@ func (c caller) wrap(ctx context.Context) (int, error) {
 	resolved, err := c.resolve(ctx, k, c.line.Tenant, client.Engine())
 	if err != nil {
 		return 0, err
+	}
+	if client.Major > 2 {
+		if server := c.env.get("HELM_KUBEAPISERVER"); server != "" && c.line.Identity() == "" {
+			return 0, fmt.Errorf("HELM_KUBEAPISERVER names the API server %s, but helm-tenant acts where the kubeconfig context says: unset it, or use --context", server)
+		}
+		needed := class == helm.Namespaced && resolved.NamespaceFor(k.Namespace) != "" && !c.line.TypedNamespace(client.Major)
+		if c.line.Namespace, err = c.namespaceNamed(k, needed); err != nil {
+			return 0, err
+		}
 	}
 	inv, err := helm.Wrap(client, c.line, resolved, k.Context, k.Namespace, c.env.Environ)
 	if err != nil {

@@ -34,6 +34,7 @@ func init() {
 type Client struct {
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
+	config   *rest.Config
 	// where names the context, for errors.
 	where string
 }
@@ -52,15 +53,33 @@ func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Cl
 	// its Retry-After. Our requests are few, and bounded in concurrency.
 	config.QPS = -1
 	config.WarningHandler = rest.NoWarnings{}
+	return newClient(config, k.Where())
+}
+
+func newClient(config *rest.Config, where string) (*Client, error) {
 	d, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", k.Where(), err)
+		return nil, fmt.Errorf("%s: %w", where, err)
 	}
 	m, err := metadata.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", k.Where(), err)
+		return nil, fmt.Errorf("%s: %w", where, err)
 	}
-	return &Client{dynamic: d, metadata: m, where: k.Where()}, nil
+	return &Client{dynamic: d, metadata: m, config: config, where: where}, nil
+}
+
+// As is a client of the same API server that impersonates a user, and no group.
+func (c *Client) As(user string) (*Client, error) {
+	config := rest.CopyConfig(c.config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user}
+	return newClient(config, c.where)
+}
+
+// May asks the API server whether the caller has a permission.
+func (c *Client) May(ctx context.Context, permission Permission) (bool, error) {
+	p := c.NewPreflight(NewLive())
+	err := p.ask(ctx, []Permission{permission})
+	return p.knows(permission), err
 }
 
 // Where names the context that the client talks to.

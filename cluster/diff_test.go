@@ -133,10 +133,10 @@ func TestDifferences(t *testing.T) {
 			set(live, "team-b", "metadata", "labels", tenant.LabelTenant)
 			delete(at(live, "metadata", "annotations"), tenant.AnnotationHome)
 		}, []Field{{"metadata.labels[helm-tenant/tenant]", "team-b", "team-a"}, {"metadata.annotations[helm-tenant/home-namespace]", nil, "team-a-tiller"}}},
-		{"the account's pull secrets are others'", rbac.ServiceAccount(teamA()), func(live *unstructured.Unstructured) {
+		{"the account's pull secrets are others'", rbac.ServiceAccounts(teamA())[0], func(live *unstructured.Unstructured) {
 			live.Object["imagePullSecrets"] = []any{map[string]any{"name": "theirs"}}
 		}, nil},
-		{"the account's token is mounted", rbac.ServiceAccount(teamA()), func(live *unstructured.Unstructured) {
+		{"the account's token is mounted", rbac.ServiceAccounts(teamA())[0], func(live *unstructured.Unstructured) {
 			live.Object["automountServiceAccountToken"] = true
 		}, []Field{{"automountServiceAccountToken", true, false}}},
 	} {

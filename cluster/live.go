@@ -231,14 +231,14 @@ func belongsToTiller(object *unstructured.Unstructured) bool {
 	case l[tenant.LabelTenant] != "", l["OWNER"] == "TILLER", l["app"] == "helm" && l["name"] == "tiller":
 		return true
 	case object.GetKind() == "ServiceAccount":
-		return object.GetName() == "default" || object.GetName() == "tiller"
+		return slices.Contains([]string{"default", tenant.TillerAccount, tenant.HelmAccount}, object.GetName())
 	case object.GetKind() == "ConfigMap":
 		return object.GetName() == "kube-root-ca.crt"
 	case object.GetKind() == "Secret":
 		// Tokens that servers before 1.24 make for each account.
 		kind, _, _ := unstructured.NestedString(object.Object, "type")
 		account := object.GetAnnotations()["kubernetes.io/service-account.name"]
-		return kind == "kubernetes.io/service-account-token" && (account == "default" || account == "tiller")
+		return kind == "kubernetes.io/service-account-token" && (account == "default" || account == tenant.TillerAccount)
 	}
 	return false
 }

@@ -38,7 +38,8 @@ func everything(t *testing.T, of tenant.Tenant) []runtime.Object {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects := []runtime.Object{install.Home(of, false, true), record, rbac.ServiceAccount(of)}
+	objects := []runtime.Object{install.Home(of, false, true), record}
+	objects = append(objects, rbac.ServiceAccounts(of)...)
 	objects = append(objects, rbac.Home(of)...)
 	objects = append(objects, install.NetworkPolicy(of, false))
 	objects = append(objects, install.Admission()...)
@@ -157,7 +158,7 @@ func TestNewPlan(t *testing.T) {
 // Nothing is planned where only one of many objects is somebody else's, and all
 // of those are named.
 func TestNewPlanNamesAllThatIsNotOurs(t *testing.T) {
-	account, role := served(t, rbac.ServiceAccount(teamA())), served(t, memberRole())
+	account, role := served(t, rbac.ServiceAccounts(teamA())[0]), served(t, memberRole())
 	account.SetLabels(nil)
 	set(role, "team-b", "metadata", "labels", tenant.LabelTenant)
 	live := NewLive()

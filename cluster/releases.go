@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -21,6 +22,10 @@ import (
 
 	"helm-tenant/tenant"
 )
+
+// helmSelector finds the release records of Helm 3 and 4
+// (helm.sh/helm/v3/pkg/storage/driver, secrets.go and cfgmaps.go).
+const helmSelector = "owner=helm"
 
 // recordSelector finds Tiller's release records (k8s.io/helm/pkg/storage/driver,
 // secrets.go and cfgmaps.go).
@@ -50,28 +55,52 @@ func Latest(revisions []Revision) []Revision {
 	return latest
 }
 
-// Revisions are the release records of every Tiller in the cluster, by the
-// namespace that they are stored in. Only metadata is read. Of a storage that
-// the caller may not list, the error is returned.
-func (c *Client) Revisions(ctx context.Context) (map[string][]Revision, error) {
-	found := map[string][]Revision{}
-	for _, storage := range []tenant.Storage{tenant.StorageSecret, tenant.StorageConfigMap} {
-		resource := kinds[storageKind(storage)].resource
-		pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return c.metadata.Resource(resource).List(ctx, options)
-		})
-		pages.PageSize = pageSize
-		err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: recordSelector}, func(object runtime.Object) error {
-			meta := object.(*metav1.PartialObjectMetadata)
-			found[meta.Namespace] = append(found[meta.Namespace], RevisionOf(meta.Labels))
-			return nil
-		})
-		if err != nil {
-			return nil, c.explain("listing "+resource.Resource, err)
+// Revisions are the release records of every helm in the cluster, by the namespace
+// that they are stored in: those of Tillers in tiller, those of Helm 3 and 4 in
+// helm. Only metadata is read. Of a storage that the caller may not list, the
+// error is returned.
+func (c *Client) Revisions(ctx context.Context) (tiller, helm map[string][]Revision, err error) {
+	tiller, helm = map[string][]Revision{}, map[string][]Revision{}
+	for _, records := range []struct {
+		selector string
+		into     map[string][]Revision
+		read     func(map[string]string) Revision
+	}{{recordSelector, tiller, RevisionOf}, {helmSelector, helm, HelmRevisionOf}} {
+		for _, storage := range []tenant.Storage{tenant.StorageSecret, tenant.StorageConfigMap} {
+			resource := kinds[storageKind(storage)].resource
+			pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+				return c.metadata.Resource(resource).List(ctx, options)
+			})
+			pages.PageSize = pageSize
+			err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: records.selector}, func(object runtime.Object) error {
+				meta := object.(*metav1.PartialObjectMetadata)
+				records.into[meta.Namespace] = append(records.into[meta.Namespace], records.read(meta.Labels))
+				return nil
+			})
+			if err != nil {
+				return nil, nil, c.explain("listing "+resource.Resource, err)
+			}
 		}
 	}
-	return found, nil
+	return tiller, helm, nil
 }
+
+// HelmRevisionOf reads the labels of a release record of Helm 3 or 4. Its status
+// is returned as Helm 2 spells it.
+func HelmRevisionOf(labels map[string]string) Revision {
+	version, _ := strconv.Atoi(labels["version"]) // 0 for a record that helm did not write
+	status := strings.ToUpper(strings.ReplaceAll(labels["status"], "-", "_"))
+	switch status {
+	case "UNINSTALLED":
+		status = "DELETED"
+	case "UNINSTALLING":
+		status = "DELETING"
+	}
+	return Revision{Release: labels["name"], Version: version, Status: status}
+}
+
+// Gone says whether a status is that of a release of which only history is kept.
+func Gone(status string) bool { return status == "DELETED" }
 
 // RevisionOf reads the labels of a release record.
 func RevisionOf(labels map[string]string) Revision {
@@ -89,9 +118,20 @@ func storageKind(s tenant.Storage) string {
 // Records are the objects that hold a Tiller's releases, whichever of the two
 // kinds they are.
 func (c *Client) Records(ctx context.Context, home string) ([]*unstructured.Unstructured, error) {
+	return c.records(ctx, home, recordSelector)
+}
+
+// HelmRecords are the objects in which Helm 3 and 4 keep the releases of a
+// namespace, whichever of the two kinds they are; of all namespaces where the
+// name is empty.
+func (c *Client) HelmRecords(ctx context.Context, namespace string) ([]*unstructured.Unstructured, error) {
+	return c.records(ctx, namespace, helmSelector)
+}
+
+func (c *Client) records(ctx context.Context, namespace, selector string) ([]*unstructured.Unstructured, error) {
 	var records []*unstructured.Unstructured
 	for _, kindName := range []string{"Secret", "ConfigMap"} {
-		objects, err := c.list(ctx, kindName, home, metav1.ListOptions{LabelSelector: recordSelector})
+		objects, err := c.list(ctx, kindName, namespace, metav1.ListOptions{LabelSelector: selector})
 		if err != nil {
 			return nil, err
 		}
@@ -100,22 +140,10 @@ func (c *Client) Records(ctx context.Context, home string) ([]*unstructured.Unst
 	return records, nil
 }
 
-// ReleaseOf reads the release in a record: base64 of gzip of a protobuf, in a
-// Secret once more in base64.
+// ReleaseOf reads the release in a record of Tiller's: base64 of gzip of a
+// protobuf, in a Secret once more in base64.
 func ReleaseOf(record *unstructured.Unstructured) (*release.Release, error) {
-	text, _, err := unstructured.NestedString(record.Object, "data", "release")
-	if err == nil && record.GetKind() == "Secret" {
-		var inner []byte
-		inner, err = base64.StdEncoding.DecodeString(text)
-		text = string(inner)
-	}
-	var zipped, plain []byte
-	if err == nil {
-		zipped, err = base64.StdEncoding.DecodeString(text)
-	}
-	if err == nil {
-		plain, err = unzip(zipped)
-	}
+	plain, err := payload(record)
 	var r release.Release
 	if err == nil {
 		err = proto.Unmarshal(plain, protoadapt.MessageV2Of(&r))
@@ -124,6 +152,42 @@ func ReleaseOf(record *unstructured.Unstructured) (*release.Release, error) {
 		return nil, fmt.Errorf("%s is no release record of Helm 2: %w", keyOf(record), err)
 	}
 	return &r, nil
+}
+
+// HelmChartOf reads the name and version of the chart, as NAME-VERSION, in a record
+// of Helm 3 or 4: base64 of gzip of JSON, in a Secret once more in base64.
+func HelmChartOf(record *unstructured.Unstructured) (string, error) {
+	plain, err := payload(record)
+	var r struct {
+		Chart struct {
+			Metadata struct{ Name, Version string }
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(plain, &r)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s is no release record of Helm 3 or 4: %w", keyOf(record), err)
+	}
+	return r.Chart.Metadata.Name + "-" + r.Chart.Metadata.Version, nil
+}
+
+// payload is what a release record holds.
+func payload(record *unstructured.Unstructured) ([]byte, error) {
+	text, _, err := unstructured.NestedString(record.Object, "data", "release")
+	if err == nil && record.GetKind() == "Secret" {
+		var inner []byte
+		inner, err = base64.StdEncoding.DecodeString(text)
+		text = string(inner)
+	}
+	if err != nil {
+		return nil, err
+	}
+	zipped, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, err
+	}
+	return unzip(zipped)
 }
 
 // unzip returns what is not zipped as it is: the oldest Tillers did not zip.

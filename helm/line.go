@@ -20,6 +20,13 @@ type Line struct {
 	// follows it, untouched.
 	Command string
 	Args    []string
+
+	// Outer is what the helm that started us as its plugin took out of the line,
+	// nothing where none did.
+	Outer Swallowed
+	// Namespace is the one that was named in the environment, or to the helm that
+	// started us; empty where none was.
+	Namespace string
 }
 
 // ParseLine splits the arguments, program name left out.
@@ -97,4 +104,36 @@ func (l Line) TypedNamespace(major int) bool {
 		}
 	}
 	return false
+}
+
+// Identity returns the flag by which somebody says who acts, or on which API
+// server; empty where nothing does.
+func (l Line) Identity() string {
+	for _, name := range identityFlags {
+		if _, given := l.Typed(name); given {
+			return "--" + name
+		}
+	}
+	if len(l.Outer.Identity) > 0 {
+		return l.Outer.Identity[0]
+	}
+	return ""
+}
+
+// RenderOnly says whether this is Helm 3's or 4's template without a word that
+// has it ask the cluster.
+func (l Line) RenderOnly(major int) bool {
+	if major == 2 || l.Command != "template" {
+		return false
+	}
+	for _, arg := range l.Args {
+		if arg == "--" {
+			break
+		}
+		name, value, _ := strings.Cut(arg, "=")
+		if name == "--validate" && value != "false" || name == "--dry-run" && value == "server" {
+			return false
+		}
+	}
+	return true
 }

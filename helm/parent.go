@@ -2,56 +2,123 @@ package helm
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
 
-// Swallowed are the flags that Helm 2 takes out of a plugin's arguments
-// (k8s.io/helm/cmd/helm/load_plugins.go, manuallyProcessArgs). The context
-// reaches the plugin in no other way than by the command line of helm itself.
+// Swallowed is what a helm took out of the arguments of the plugin that it
+// started, as read from its own command line. Helm 2 tells the context to its
+// plugin in no other way; Helm 3 and 4 export what they resolved, and only their
+// command line tells what of it somebody typed.
 type Swallowed struct {
 	KubeContext     string
 	TillerNamespace string
 	Host            string
+	// Namespace says that --namespace or -n was typed to Helm 3 or 4; which one
+	// it was stands in HELM_NAMESPACE.
+	Namespace bool
+	// Identity are the flags by which somebody said who acts, or on which API
+	// server.
+	Identity []string
+	// Connection are the flags that say how the API server is reached, each as
+	// one --name=value.
+	Connection []string
 }
 
-// ReadParent finds what Helm 2 swallowed in the command line of the helm that
-// started this plugin. bin and plugin are the HELM_BIN and HELM_PLUGIN_NAME that
-// Helm 2 set: its own first word, and the plugin's name. ReadParent returns an
-// error when the command line is not one from which Helm 2 makes exactly the
-// arguments that the plugin got: then what was swallowed can't be known.
-func ReadParent(parent []string, bin, plugin string, got []string) (Swallowed, error) {
+// identityFlags of Helm 3 and 4 say who acts, or where: the tenant and the
+// kubeconfig context decide that.
+var identityFlags = []string{"kube-as-user", "kube-as-group", "kube-token", "kube-apiserver"}
+
+// connectionFlags of Helm 3 and 4 say how the API server is reached.
+var connectionFlags = []string{"kube-ca-file", "kube-tls-server-name", "kube-insecure-skip-tls-verify"}
+
+// swallowedFlags are those that each major version takes out of a plugin's
+// arguments, each with its value (manuallyProcessArgs in cmd/helm/load_plugins.go
+// of v2 and v3, pkg/cmd/load_plugins.go of v4).
+func swallowedFlags(major int) []string {
+	if major == 2 {
+		return []string{"--kube-context", "--tiller-namespace", "--host", "--home"}
+	}
+	flags := []string{"--kube-context", "--namespace", "-n", "--kubeconfig", "--registry-config", "--repository-cache", "--repository-config"}
+	for _, name := range slices.Concat(identityFlags, connectionFlags) {
+		flags = append(flags, "--"+name)
+	}
+	return flags
+}
+
+// ReadParent finds what a helm of that major version swallowed in the command
+// line of the helm that started this plugin. bin and plugin are the HELM_BIN and
+// HELM_PLUGIN_NAME that it set: its own first word, and the plugin's name.
+// ReadParent returns an error when the command line is not one from which helm
+// makes exactly the arguments that the plugin got: then what was swallowed can't
+// be known.
+func ReadParent(major int, parent []string, bin, plugin string, got []string) (Swallowed, error) {
 	if len(parent) < 2 {
 		return Swallowed{}, errors.New("the command line of helm can't be seen")
 	}
-	args := slices.Clone(parent[1:])
-	at := slices.Index(args, plugin)
-	if at < 0 || plugin == "" || parent[0] != bin {
+	args := parent[1:]
+	if plugin == "" || parent[0] != bin || !slices.Contains(args, plugin) {
 		return Swallowed{}, errors.New("it was not helm itself that started this plugin")
 	}
-	// cobra takes out the first word that equals the command's name
-	// (github.com/spf13/cobra v0.0.5, argsMinusFirstX).
-	args = slices.Delete(args, at, at+1)
+	// cobra takes out the word that it takes for the command (argsMinusFirstX of
+	// github.com/spf13/cobra): the first that equals its name under Helm 2, whose
+	// cobra is v0.0.5, and under 3 and 4 the first that is no flag's value.
+	var found []Swallowed
+	for at, word := range args {
+		if word != plugin {
+			continue
+		}
+		s, left := swallow(major, slices.Concat(args[:at], args[at+1:]))
+		if slices.Equal(left, got) {
+			found = append(found, s)
+		}
+		if major == 2 {
+			break
+		}
+	}
+	if len(found) == 0 || slices.ContainsFunc(found, func(s Swallowed) bool { return !reflect.DeepEqual(s, found[0]) }) {
+		return Swallowed{}, errors.New("the command line of helm is not the one that this plugin was started with")
+	}
+	return found[0], nil
+}
 
-	var s Swallowed
-	into := map[string]*string{"--kube-context": &s.KubeContext, "--tiller-namespace": &s.TillerNamespace, "--host": &s.Host, "--home": new(string)}
-	var left []string
+// swallow takes out of the arguments what helm takes out, and returns both.
+func swallow(major int, args []string) (s Swallowed, left []string) {
+	swallowed := swallowedFlags(major)
 	for i := 0; i < len(args); i++ {
 		name, value, joined := strings.Cut(args[i], "=")
-		target, known := into[name]
+		known := slices.Contains(swallowed, name)
 		switch {
 		case args[i] == "--debug":
 		case known && joined:
-			*target = value
+			s.take(name, value)
 		case known && i+1 < len(args):
 			i++
-			*target = args[i]
+			s.take(name, args[i])
 		default:
 			left = append(left, args[i])
 		}
 	}
-	if !slices.Equal(left, got) {
-		return Swallowed{}, errors.New("the command line of helm is not the one that this plugin was started with")
+	return s, left
+}
+
+// take notes a flag; of two of one name the last one counts, as for helm.
+func (s *Swallowed) take(flag, value string) {
+	name := strings.TrimLeft(flag, "-")
+	switch {
+	case flag == "--kube-context":
+		s.KubeContext = value
+	case flag == "--tiller-namespace":
+		s.TillerNamespace = value
+	case flag == "--host":
+		s.Host = value
+	case flag == "--namespace" || flag == "-n":
+		s.Namespace = true
+	case slices.Contains(identityFlags, name):
+		s.Identity = append(s.Identity, flag)
+	case slices.Contains(connectionFlags, name):
+		s.Connection = append(s.Connection, fmt.Sprintf("%s=%s", flag, value))
 	}
-	return s, nil
 }

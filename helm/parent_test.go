@@ -37,7 +37,7 @@ func TestReadParent(t *testing.T) {
 		{"helm --tiller-namespace x tenant list", "list", Swallowed{TillerNamespace: "x"}},
 		{"helm tenant --tiller-namespace=kube-system list", "list", Swallowed{TillerNamespace: "kube-system"}},
 		{"helm --home /h tenant --debug list --home=/h", "list", Swallowed{}},
-		{"helm --debug --home /h --host h --kube-context c --tiller-namespace t tenant list", "list", Swallowed{"c", "t", "h"}},
+		{"helm --debug --home /h --host h --kube-context c --tiller-namespace t tenant list", "list", Swallowed{KubeContext: "c", TillerNamespace: "t", Host: "h"}},
 		// Not swallowed.
 		{"helm --kubeconfig f tenant --debug=true list --namespace n", "--kubeconfig f --debug=true list --namespace n", Swallowed{}},
 		{"helm tenant install c --set a=--host=x", "install c --set a=--host=x", Swallowed{}},
@@ -50,7 +50,7 @@ func TestReadParent(t *testing.T) {
 	} {
 		t.Run(test.parent, func(t *testing.T) {
 			parent := strings.Fields(test.parent)
-			got, err := ReadParent(parent, parent[0], "tenant", strings.Fields(test.got))
+			got, err := ReadParent(2, parent, parent[0], "tenant", strings.Fields(test.got))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,6 +58,44 @@ func TestReadParent(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestReadParentOfHelm3(t *testing.T) {
+	for _, test := range []struct {
+		parent, got string
+		want        Swallowed
+	}{
+		{"helm tenant list", "list", Swallowed{}},
+		{"helm -n x tenant list", "list", Swallowed{Namespace: true}},
+		{"helm tenant list --namespace=x", "list", Swallowed{Namespace: true}},
+		{"helm tenant list -n x -- -n=y", "list --", Swallowed{Namespace: true}},
+		{"helm tenant list -nx", "list -nx", Swallowed{}}, // not swallowed
+		{"helm --kube-context c tenant list --kubeconfig f --registry-config=r", "list", Swallowed{KubeContext: "c"}},
+		{"helm tenant list --kube-as-user u --kube-token=t", "list", Swallowed{Identity: []string{"--kube-as-user", "--kube-token"}}},
+		{"helm tenant list --kube-as-group=g --kube-apiserver s", "list", Swallowed{Identity: []string{"--kube-as-group", "--kube-apiserver"}}},
+		{"helm tenant list --kube-ca-file f --kube-tls-server-name=n", "list", Swallowed{Connection: []string{"--kube-ca-file=f", "--kube-tls-server-name=n"}}},
+		{"helm tenant --debug list --host h --tiller-namespace t", "list --host h --tiller-namespace t", Swallowed{}},
+		// Unlike that of Helm 2, its cobra knows which word is a flag's value.
+		{"helm --namespace tenant --debug tenant list", "list", Swallowed{Namespace: true}},
+		{"helm tenant status tenant", "status tenant", Swallowed{}},
+	} {
+		t.Run(test.parent, func(t *testing.T) {
+			parent := strings.Fields(test.parent)
+			for _, major := range []int{3, 4} {
+				got, err := ReadParent(major, parent, parent[0], "tenant", strings.Fields(test.got))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("Helm %d, -want +got:\n%s", major, diff)
+				}
+			}
+		})
+	}
+	// Two readings that fit.
+	if got, err := ReadParent(3, strings.Fields("helm -n tenant tenant -n tenant list"), "helm", "tenant", strings.Fields("list")); err != nil || !got.Namespace {
+		t.Errorf("two readings that mean the same: got %+v, %v", got, err)
 	}
 }
 
@@ -82,16 +120,16 @@ func TestReadParentRefuses(t *testing.T) {
 		{"a value that is missing", []string{"helm", "tenant", "list", "--kube-context"}, "list", other},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := ReadParent(test.parent, "helm", "tenant", strings.Fields(test.got))
+			got, err := ReadParent(2, test.parent, "helm", "tenant", strings.Fields(test.got))
 			if diff := cmp.Diff(test.want, errorText(err)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			if got != (Swallowed{}) {
+			if !cmp.Equal(got, Swallowed{}) {
 				t.Errorf("got %+v beside the error", got)
 			}
 		})
 	}
-	if _, err := ReadParent([]string{"helm", "", "list"}, "helm", "", []string{"list"}); err == nil {
+	if _, err := ReadParent(2, []string{"helm", "", "list"}, "helm", "", []string{"list"}); err == nil {
 		t.Error("a plugin without a name was found")
 	}
 }
@@ -99,7 +137,7 @@ func TestReadParentRefuses(t *testing.T) {
 func TestReadParentChangesNothing(t *testing.T) {
 	parent, got := strings.Fields("helm --kube-context c tenant list"), []string{"list"}
 	before := slices.Clone(parent)
-	if _, err := ReadParent(parent, "helm", "tenant", got); err != nil {
+	if _, err := ReadParent(2, parent, "helm", "tenant", got); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(before, parent) || got[0] != "list" {
@@ -182,14 +220,14 @@ func FuzzReadParent(f *testing.F) {
 		if !ok {
 			return
 		}
-		read, err := ReadParent(argv, "helm", "tenant", got)
+		read, err := ReadParent(2, argv, "helm", "tenant", got)
 		if err != nil {
 			t.Fatalf("%q: %v", argv, err)
 		}
 		if diff := cmp.Diff(want, read); diff != "" {
 			t.Errorf("%q, -want +got:\n%s", argv, diff)
 		}
-		if _, err := ReadParent(argv, "helm", "tenant", append(got, "more")); err == nil {
+		if _, err := ReadParent(2, argv, "helm", "tenant", append(got, "more")); err == nil {
 			t.Errorf("%q fits other arguments, too", argv)
 		}
 	})

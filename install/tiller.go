@@ -86,7 +86,7 @@ func Deployment(t tenant.Tenant) *appsv1.Deployment {
 		pullSecrets = append(pullSecrets, corev1.LocalObjectReference{Name: name})
 	}
 	pullSecrets = slices.Clip(pullSecrets)
-	account := t.Engine.DeployerAccount()
+	account := tenant.TillerAccount
 	quarter := intstr.FromString("25%")
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"},

@@ -30,24 +30,28 @@ func DeployerBinding(name, role string) string {
 	return "helm-tenant." + name + "." + role
 }
 
-// ServiceAccount is the tenant's deployer. No token is mounted by default: the
+// ServiceAccounts are the tenant's deployers. No token is mounted by default: the
 // Tiller's Deployment asks for it, and nobody else in the home namespace should
-// get it.
-func ServiceAccount(t tenant.Tenant) *corev1.ServiceAccount {
-	automount := false
-	return &corev1.ServiceAccount{
-		TypeMeta:                     metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
-		ObjectMeta:                   inHome(t, t.Engine.DeployerAccount()),
-		AutomountServiceAccountToken: &automount,
+// get it; the one that is impersonated needs none.
+func ServiceAccounts(t tenant.Tenant) []runtime.Object {
+	var accounts []runtime.Object
+	for _, name := range t.Engine.DeployerAccounts() {
+		automount := false
+		accounts = append(accounts, &corev1.ServiceAccount{
+			TypeMeta:                     metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+			ObjectMeta:                   inHome(t, name),
+			AutomountServiceAccountToken: &automount,
+		})
 	}
+	return accounts
 }
 
 // Home are the roles and bindings in the home namespace: what the Tiller needs
-// for the release records that it stores, and what a member needs to reach it.
-// The member binding has the tenant's members for subjects.
+// for the release records that it stores, and what a member needs to reach the
+// deployer. The member binding has the tenant's members for subjects.
 func Home(t tenant.Tenant) []runtime.Object {
 	var objects []runtime.Object
-	if t.Engine == tenant.EngineTiller {
+	if t.Engine.Has(tenant.EngineTiller) {
 		// What Helm 2's storage drivers call (k8s.io/helm/pkg/storage/driver):
 		// no watch, no patch, and nothing but records.
 		objects = append(objects,
@@ -56,39 +60,36 @@ func Home(t tenant.Tenant) []runtime.Object {
 				Resources: []string{string(t.Tiller.Storage) + "s"},
 				Verbs:     []string{"get", "list", "create", "update", "delete"},
 			}),
-			binding(t, RecordsName, deployer(t)),
+			binding(t, RecordsName, deployer(t, tenant.TillerAccount)),
 		)
 	}
-	members := t.Members.Subjects()
-	return append(objects, role(t, MemberName, memberRules(t)...), binding(t, MemberName, members...))
+	return append(objects, role(t, MemberName, MemberRules(t.Engine)...), binding(t, MemberName, t.Members.Subjects()...))
 }
 
-// memberRules are all that a member may do: for the Tiller engine what `helm`
-// itself does to reach a Tiller (k8s.io/helm/pkg/helm/portforwarder), and to
-// read the tenant's record.
-func memberRules(t tenant.Tenant) []rbacv1.PolicyRule {
-	record := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{tenant.RecordName}, Verbs: []string{"get"}}
-	if t.Engine == tenant.EngineImpersonation {
-		return []rbacv1.PolicyRule{
-			{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, ResourceNames: []string{t.Engine.DeployerAccount()}, Verbs: []string{"impersonate"}},
-			record,
-		}
+// MemberRules are all that a member may do: for a Tiller what `helm` itself does
+// to reach one (k8s.io/helm/pkg/helm/portforwarder), else to impersonate the
+// deployer's account; and to read the tenant's record.
+func MemberRules(engine tenant.Engine) []rbacv1.PolicyRule {
+	var rules []rbacv1.PolicyRule
+	if engine.Has(tenant.EngineTiller) {
+		rules = append(rules,
+			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods/portforward"}, Verbs: []string{"create"}})
 	}
-	return []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
-		{APIGroups: []string{""}, Resources: []string{"pods/portforward"}, Verbs: []string{"create"}},
-		record,
+	if engine.Has(tenant.EngineImpersonation) {
+		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, ResourceNames: []string{tenant.HelmAccount}, Verbs: []string{"impersonate"}})
 	}
+	return append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{tenant.RecordName}, Verbs: []string{"get"}})
 }
 
-// InNamespace is the binding that lets the tenant's deployer act in one of its
+// InNamespace is the binding that lets the tenant's deployers act in one of its
 // namespaces.
 func InNamespace(t tenant.Tenant, namespace string) *rbacv1.RoleBinding {
 	return &rbacv1.RoleBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
 		ObjectMeta: metav1.ObjectMeta{Name: DeployerBinding(t.Name, t.Role), Namespace: namespace, Labels: Labels(t.Name)},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: t.Role},
-		Subjects:   []rbacv1.Subject{deployer(t)},
+		Subjects:   Deployers(t),
 	}
 }
 
@@ -99,12 +100,21 @@ func ClusterWide(t tenant.Tenant) *rbacv1.ClusterRoleBinding {
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
 		ObjectMeta: metav1.ObjectMeta{Name: DeployerBinding(t.Name, t.Role), Labels: Labels(t.Name)},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: t.Role},
-		Subjects:   []rbacv1.Subject{deployer(t)},
+		Subjects:   Deployers(t),
 	}
 }
 
-func deployer(t tenant.Tenant) rbacv1.Subject {
-	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Home(), Name: t.Engine.DeployerAccount()}
+// Deployers are the tenant's deployers as subjects of a binding.
+func Deployers(t tenant.Tenant) []rbacv1.Subject {
+	var subjects []rbacv1.Subject
+	for _, account := range t.Engine.DeployerAccounts() {
+		subjects = append(subjects, deployer(t, account))
+	}
+	return subjects
+}
+
+func deployer(t tenant.Tenant, account string) rbacv1.Subject {
+	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: t.Home(), Name: account}
 }
 
 func inHome(t tenant.Tenant, name string) metav1.ObjectMeta {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -43,6 +44,12 @@ func TestMemberRules(t *testing.T) {
 			{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, ResourceNames: []string{"helm"}, Verbs: []string{"impersonate"}},
 			record,
 		},
+		tenant.EngineBoth: {
+			{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+			{APIGroups: []string{""}, Resources: []string{"pods/portforward"}, Verbs: []string{"create"}},
+			{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, ResourceNames: []string{"helm"}, Verbs: []string{"impersonate"}},
+			record,
+		},
 	} {
 		if diff := cmp.Diff(want, rulesOf(t, Home(teamA(engine)), MemberName)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", engine, diff)
@@ -77,6 +84,10 @@ func TestHome(t *testing.T) {
 			RecordsName: {RecordsName, []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "team-a-tiller", Name: "tiller"}}},
 		},
 		tenant.EngineImpersonation: {MemberName: {MemberName, members}},
+		tenant.EngineBoth: {
+			MemberName:  {MemberName, members},
+			RecordsName: {RecordsName, []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "team-a-tiller", Name: "tiller"}}},
+		},
 	} {
 		got, roles := map[string]binding{}, 0
 		for _, object := range Home(teamA(engine)) {
@@ -118,15 +129,19 @@ func checkMeta(t *testing.T, object runtime.Object, namespace string) {
 	}
 }
 
-func TestServiceAccount(t *testing.T) {
-	for engine, want := range map[tenant.Engine]string{tenant.EngineTiller: "tiller", tenant.EngineImpersonation: "helm"} {
-		account := ServiceAccount(teamA(engine))
-		checkMeta(t, account, teamA(engine).Home())
-		if account.Name != want {
-			t.Errorf("%s: name %s", engine, account.Name)
+func TestServiceAccounts(t *testing.T) {
+	for engine, want := range map[tenant.Engine][]string{tenant.EngineTiller: {"tiller"}, tenant.EngineImpersonation: {"helm"}, tenant.EngineBoth: {"tiller", "helm"}} {
+		var names []string
+		for _, object := range ServiceAccounts(teamA(engine)) {
+			checkMeta(t, object, teamA(engine).Home())
+			account := object.(*corev1.ServiceAccount)
+			names = append(names, account.Name)
+			if account.AutomountServiceAccountToken == nil || *account.AutomountServiceAccountToken {
+				t.Errorf("%s: every pod of the home namespace would get its token", engine)
+			}
 		}
-		if account.AutomountServiceAccountToken == nil || *account.AutomountServiceAccountToken {
-			t.Errorf("%s: every pod of the home namespace would get its token", engine)
+		if diff := cmp.Diff(want, names); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", engine, diff)
 		}
 	}
 }

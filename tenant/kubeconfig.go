@@ -126,6 +126,18 @@ func (k *Kubeconfig) ClientConfig() clientcmd.ClientConfig {
 // IsCurrent says whether this is the kubeconfig's current context.
 func (k *Kubeconfig) IsCurrent() bool { return k.config.CurrentContext == k.Context }
 
+// NamespaceOf is the namespace of a context, of the current one where the name is
+// empty, as helm resolves it: "default" where the context has none.
+func (k *Kubeconfig) NamespaceOf(context string) string {
+	if context == "" {
+		context = k.config.CurrentContext
+	}
+	if kctx := k.config.Contexts[context]; kctx != nil && kctx.Namespace != "" {
+		return kctx.Namespace
+	}
+	return "default"
+}
+
 // File is the file that defines the context; empty when there is none.
 func (k *Kubeconfig) File() string {
 	if kctx := k.config.Contexts[k.Context]; kctx != nil {

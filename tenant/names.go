@@ -33,12 +33,24 @@ const (
 // label of 63 characters (RFC 1123).
 const maxName = 56
 
-// DeployerAccount is the service account that acts for a tenant.
-func (e Engine) DeployerAccount() string {
-	if e == EngineImpersonation {
-		return "helm"
+// Names of the service accounts that act for tenants.
+const (
+	TillerAccount = "tiller"
+	HelmAccount   = "helm"
+)
+
+// DeployerAccounts are the service accounts in the home namespace that act for
+// a tenant: one for each of the engine's parts.
+func (e Engine) DeployerAccounts() []string {
+	var accounts []string
+	for _, part := range e.Parts() {
+		if part == EngineImpersonation {
+			accounts = append(accounts, HelmAccount)
+		} else {
+			accounts = append(accounts, TillerAccount)
+		}
 	}
-	return "tiller"
+	return accounts
 }
 
 // ConventionalHome is the home namespace of the tenant of that name when

@@ -34,7 +34,8 @@ type Resolved struct {
 	// Name is empty where only a Tiller's namespace was named.
 	Name string
 	Home string
-	// Engine is that of the caller's helm where nothing else is known.
+	// Engine is tiller or impersonation: that of the caller's helm where nothing
+	// else is known, or where the tenant has both.
 	Engine Engine
 	// Namespaces are nil where they are not known.
 	Namespaces    []string
@@ -87,7 +88,7 @@ func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf
 		}
 		r := Resolved{Name: by.name, Home: asked.Engine.ConventionalHome(by.name), Engine: asked.Engine, Rule: by.rule}
 		if known, found := k.Extension.Find(by.name); found {
-			r = known.resolved(by.rule)
+			r = known.resolved(by.rule, asked.Engine)
 		}
 		if typed := asked.TypedTillerNamespace; typed != "" && typed != r.Home {
 			// Helm lets the last one win: what would be reached is not what was named.
@@ -107,14 +108,14 @@ func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf
 		if k.Extension != nil {
 			at := slices.IndexFunc(k.Extension.Tenants, func(t Known) bool { return t.HomeNamespace == explicit })
 			if at >= 0 {
-				r = k.Extension.Tenants[at].resolved(RuleTillerNamespace)
+				r = k.Extension.Tenants[at].resolved(RuleTillerNamespace, asked.Engine)
 			}
 		}
 		return r, nil
 	}
 	if k.Extension != nil {
 		known, _ := k.Extension.Find(k.Extension.Current)
-		return known.resolved(RuleExtension), nil
+		return known.resolved(RuleExtension, asked.Engine), nil
 	}
 	return k.resolveByLabel(ctx, asked.Engine, labelsOf)
 }
@@ -153,8 +154,12 @@ func (k *Kubeconfig) resolveByLabel(ctx context.Context, engine Engine, labelsOf
 	return Resolved{Name: name, Home: home, Engine: engine, Namespaces: []string{k.Namespace}, Rule: RuleNamespaceLabel}, nil
 }
 
-func (t Known) resolved(rule Rule) Resolved {
-	return Resolved{Name: t.Name, Home: t.HomeNamespace, Engine: t.Engine, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces, Rule: rule}
+func (t Known) resolved(rule Rule, asked Engine) Resolved {
+	engine := t.Engine
+	if engine == EngineBoth {
+		engine = asked
+	}
+	return Resolved{Name: t.Name, Home: t.HomeNamespace, Engine: engine, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces, Rule: rule}
 }
 
 // NamespaceFor is the namespace that a helm command that needs one must be
@@ -165,4 +170,10 @@ func (r Resolved) NamespaceFor(contextNamespace string) string {
 		return ""
 	}
 	return r.Namespaces[0]
+}
+
+// DeployerUser is the user name of the service account that acts for the tenant
+// under Helm 3 and 4 (k8s.io/apiserver/pkg/authentication/serviceaccount).
+func (r Resolved) DeployerUser() string {
+	return "system:serviceaccount:" + r.Home + ":" + HelmAccount
 }

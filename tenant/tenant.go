@@ -6,6 +6,7 @@ package tenant
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -24,7 +25,22 @@ const (
 	// EngineImpersonation is Helm 3 and 4: the tenant's service account is
 	// impersonated.
 	EngineImpersonation Engine = "impersonation"
+	// EngineBoth is a tenant on its way from one to the other: it has both
+	// deployers in its one home namespace, and its members may use both.
+	EngineBoth Engine = "both"
 )
+
+// Parts are the engines of which this one consists: itself, or for EngineBoth
+// the two others.
+func (e Engine) Parts() []Engine {
+	if e == EngineBoth {
+		return []Engine{EngineTiller, EngineImpersonation}
+	}
+	return []Engine{e}
+}
+
+// Has says whether e is that engine or holds it.
+func (e Engine) Has(one Engine) bool { return slices.Contains(e.Parts(), one) }
 
 // Storage is where Tiller keeps its release records.
 type Storage string
@@ -100,7 +116,7 @@ func (t Tenant) WithDefaults() Tenant {
 			t.Role = DefaultClusterRole
 		}
 	}
-	if t.Engine == EngineTiller {
+	if t.Engine.Has(EngineTiller) {
 		if t.Tiller.Storage == "" {
 			t.Tiller.Storage = StorageSecret
 		}
@@ -172,10 +188,13 @@ func (t Tenant) Validate() []error {
 		add(at(checkNamespace("home namespace", t.HomeNamespace), "homeNamespace"))
 	}
 	if i := slices.Index(t.Namespaces, t.Home()); i >= 0 {
-		add(at(fmt.Errorf("namespace %q is the home namespace of tenant %q and can not be one of its namespaces: what runs there could take over its %s", t.Home(), t.Name, t.Engine.DeployerAccount()), "namespaces", i))
+		add(at(fmt.Errorf("namespace %q is the home namespace of tenant %q and can not be one of its namespaces: what runs there could take over its %s", t.Home(), t.Name, strings.Join(t.Engine.DeployerAccounts(), " and ")), "namespaces", i))
 	}
 	if why := content.IsPathSegmentName(t.Role); len(why) > 0 {
 		add(at(fmt.Errorf("role: %q is not a ClusterRole's name: %s", t.Role, why[0]), "role"))
+	}
+	if t.Engine == EngineImpersonation && !t.Tiller.isZero() {
+		add(at(fmt.Errorf("tiller: a tenant with the engine %s has no Tiller to set up", t.Engine), "tiller"))
 	}
 	problems = append(problems, t.Tiller.validate()...)
 	problems = append(problems, t.Members.Validate()...)
@@ -184,11 +203,13 @@ func (t Tenant) Validate() []error {
 
 func (t Tenant) checkEngine() error {
 	switch t.Engine {
-	case EngineTiller, EngineImpersonation:
+	case EngineTiller, EngineImpersonation, EngineBoth:
 		return nil
 	}
-	return fmt.Errorf("engine: %q is not one of %s, %s", t.Engine, EngineTiller, EngineImpersonation)
+	return fmt.Errorf("engine: %q is not one of %s, %s, %s", t.Engine, EngineTiller, EngineImpersonation, EngineBoth)
 }
+
+func (s Tiller) isZero() bool { return reflect.ValueOf(s).IsZero() }
 
 func (s Tiller) validate() []error {
 	var problems []error

@@ -75,11 +75,17 @@ func TestValidate(t *testing.T) {
 		{"a named home among the namespaces", func(t *Tenant) { t.HomeNamespace, t.Namespaces = "b", []string{"a", "b"} }, []string{
 			`namespace "b" is the home namespace of tenant "team-a" and can not be one of its namespaces: what runs there could take over its tiller`}},
 		{"the impersonation engine's home among the namespaces", func(t *Tenant) {
-			t.Engine, t.Namespaces = EngineImpersonation, []string{"team-a-helm"}
+			t.Engine, t.Namespaces, t.Tiller = EngineImpersonation, []string{"team-a-helm"}, Tiller{}
 		}, []string{
 			`namespace "team-a-helm" is the home namespace of tenant "team-a" and can not be one of its namespaces: what runs there could take over its helm`}},
 		{"a home that is no label", func(t *Tenant) { t.HomeNamespace = "kube_system" }, []string{`home namespace: "kube_system"` + notNamespace}},
-		{"an unknown engine", func(t *Tenant) { t.Engine = "warp" }, []string{`engine: "warp" is not one of tiller, impersonation`}},
+		{"an unknown engine", func(t *Tenant) { t.Engine = "warp" }, []string{`engine: "warp" is not one of tiller, impersonation, both`}},
+		{"both engines' home among the namespaces", func(t *Tenant) {
+			t.Engine, t.Namespaces = EngineBoth, []string{"team-a-tiller"}
+		}, []string{
+			`namespace "team-a-tiller" is the home namespace of tenant "team-a" and can not be one of its namespaces: what runs there could take over its tiller and helm`}},
+		{"settings of a Tiller where there is none", func(t *Tenant) { t.Engine = EngineImpersonation }, []string{
+			"tiller: a tenant with the engine impersonation has no Tiller to set up"}},
 		{"a role with a slash", func(t *Tenant) { t.Role = "a/b" }, []string{`role: "a/b" is not a ClusterRole's name: may not contain '/'`}},
 		{"a role with a colon, as Kubernetes' own have", func(t *Tenant) { t.Role = "system:node" }, nil},
 		{"an unknown storage", func(t *Tenant) { t.Tiller.Storage = "memory" }, []string{`storage: "memory" is not one of secret, configmap`}},
@@ -100,7 +106,7 @@ func TestValidate(t *testing.T) {
 		{"several at once", func(t *Tenant) {
 			t.Engine, t.Namespaces, t.Members.Users = "warp", []string{"A", "b", "b"}, []string{" "}
 		}, []string{
-			`engine: "warp" is not one of tiller, impersonation`,
+			`engine: "warp" is not one of tiller, impersonation, both`,
 			`namespaces: "A"` + notNamespace,
 			`namespaces: "b" stands there twice`,
 			"user: an empty name"}},
@@ -117,7 +123,7 @@ func TestValidate(t *testing.T) {
 
 // The longest name must leave room for every suffix of a home namespace.
 func TestLongestNameFits(t *testing.T) {
-	for _, engine := range []Engine{EngineTiller, EngineImpersonation} {
+	for _, engine := range []Engine{EngineTiller, EngineImpersonation, EngineBoth} {
 		home := engine.ConventionalHome(strings.Repeat("a", maxName))
 		if err := checkNamespace("home", home); err != nil {
 			t.Errorf("%s: %v", engine, err)
@@ -157,12 +163,13 @@ func TestHome(t *testing.T) {
 	}{
 		{Tenant{Name: "t", Engine: EngineTiller}, "t-tiller", "tiller"},
 		{Tenant{Name: "t", Engine: EngineImpersonation}, "t-helm", "helm"},
+		{Tenant{Name: "t", Engine: EngineBoth}, "t-tiller", "tiller,helm"},
 		{Tenant{Name: "t", Engine: EngineTiller, HomeNamespace: "kube-system"}, "kube-system", "tiller"},
 	} {
 		if got := test.tenant.Home(); got != test.home {
 			t.Errorf("home of %+v: got %s, want %s", test.tenant, got, test.home)
 		}
-		if got := test.tenant.Engine.DeployerAccount(); got != test.account {
+		if got := strings.Join(test.tenant.Engine.DeployerAccounts(), ","); got != test.account {
 			t.Errorf("account of %+v: got %s, want %s", test.tenant, got, test.account)
 		}
 	}
