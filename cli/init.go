@@ -74,6 +74,9 @@ and as it should be is left alone: the same command twice changes nothing.`,
 	f.StringToStringVar(&r.Tenant.Tiller.NodeSelector, "node-selector", nil, "labels of the nodes that Tiller may run on")
 	f.StringSliceVar(&r.Tenant.Tiller.ImagePullSecrets, "image-pull-secret", nil, "Secrets in the home namespace to pull Tiller's image with")
 	outputFlag(cmd, &o.output, "text", "yaml", "json", "name")
+	completeValues(cmd, "engine", engines()...)
+	completeValues(cmd, "storage", string(tenant.StorageSecret), string(tenant.StorageConfigMap))
+	completeValues(cmd, "accept-risk", risks()...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r.Tenant.Name = args[0]
 		if err := o.complete(cmd); err != nil {

@@ -17,6 +17,7 @@ import (
 // outputFlag adds -o with the formats that a verb has; the first is the default.
 func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
 	cmd.Flags().StringVarP(into, "output", "o", formats[0], "format of what is printed: "+strings.Join(formats, "|"))
+	completeValues(cmd, "output", formats...)
 	inner := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if !slices.Contains(formats, *into) {

@@ -53,6 +53,8 @@ type session struct {
 	context, kubeContext string
 	kubeconfigFile       string
 	requestTimeout       time.Duration
+	// completing says that nothing is run, only completed.
+	completing bool
 }
 
 // Run does what the arguments say and returns the exit code.
@@ -71,6 +73,10 @@ func run(ctx context.Context, env Environment) (int, error) {
 	}
 	c := newCaller(env, line)
 	switch {
+	case isCompletion(line.Command):
+		return c.complete(ctx, line.Command, line.Args)
+	case line.Command == "completion" && c.plugin == 0:
+		return exitDone, c.completionScript(line.Args)
 	case line.Version:
 		fmt.Fprintf(env.Stdout, "helm-tenant %s\n", version())
 		return exitDone, nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,6 +48,7 @@ counts.`,
 		Args: noArguments,
 	}
 	cmd.Flags().StringVar(&shell, "shell", "", "bash, zsh, sh, fish or powershell (default that of $SHELL, else sh)")
+	completeValues(cmd, "shell", slices.Sorted(maps.Keys(shells))...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if shell == "" {
 			shell = filepath.Base(s.env.get("SHELL"))

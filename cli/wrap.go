@@ -18,34 +18,40 @@ func (c caller) wrap(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	inv, err := c.invocation(ctx, client)
+	if err != nil {
+		return 0, err
+	}
+	return c.env.Exec(inv)
+}
+
+// invocation is how helm is started for the caller's command.
+func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invocation, error) {
 	class := helm.ClassOf(client.Major, c.line.Command)
 	if class == helm.Local || c.clientVersion() || c.line.RenderOnly(client.Major) {
-		return c.env.Exec(helm.WrapLocal(client, c.line, c.env.Environ))
+		return helm.WrapLocal(client, c.line, c.env.Environ), nil
 	}
 	file, _ := c.line.Typed("kubeconfig")
 	kubeContext, _ := c.line.Typed("kube-context")
 	k, err := c.kubeconfig(file, c.line.Context, kubeContext)
 	if err != nil {
-		return 0, err
+		return helm.Invocation{}, err
 	}
 	resolved, err := c.resolve(ctx, k, c.line.Tenant, client.Engine())
 	if err != nil {
-		return 0, err
+		return helm.Invocation{}, err
 	}
+	line := c.line
 	if client.Major > 2 {
-		if server := c.env.get("HELM_KUBEAPISERVER"); server != "" && c.line.Identity() == "" {
-			return 0, fmt.Errorf("HELM_KUBEAPISERVER names the API server %s, but helm-tenant acts where the kubeconfig context says: unset it, or use --context", server)
+		if server := c.env.get("HELM_KUBEAPISERVER"); server != "" && line.Identity() == "" {
+			return helm.Invocation{}, fmt.Errorf("HELM_KUBEAPISERVER names the API server %s, but helm-tenant acts where the kubeconfig context says: unset it, or use --context", server)
 		}
-		needed := class == helm.Namespaced && resolved.NamespaceFor(k.Namespace) != "" && !c.line.TypedNamespace(client.Major)
-		if c.line.Namespace, err = c.namespaceNamed(k, needed); err != nil {
-			return 0, err
+		needed := class == helm.Namespaced && resolved.NamespaceFor(k.Namespace) != "" && !line.TypedNamespace(client.Major)
+		if line.Namespace, err = c.namespaceNamed(k, needed); err != nil {
+			return helm.Invocation{}, err
 		}
 	}
-	inv, err := helm.Wrap(client, c.line, resolved, k.Context, k.Namespace, c.env.Environ)
-	if err != nil {
-		return 0, err
-	}
-	return c.env.Exec(inv)
+	return helm.Wrap(client, line, resolved, k.Context, k.Namespace, c.env.Environ)
 }
 
 // clientVersion says whether this is `version --client`, which asks no Tiller.

@@ -3,6 +3,8 @@
 // what its user typed.
 package helm
 
+import "slices"
+
 // Class is what a helm command needs of a tenant.
 type Class int
 
@@ -49,6 +51,47 @@ var helm3Commands = map[string]Class{
 // ClassOf says what the command of that major version of helm needs.
 func ClassOf(major int, command string) Class {
 	return commands[major][command]
+}
+
+// Commands are the names of the commands of that major version, aliases left out,
+// sorted.
+func Commands(major int) []string {
+	var names []string
+	for name := range commands[major] {
+		if !slices.Contains(aliases, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// aliases of commands.
+var aliases = []string{"del", "ls", "hist", "dep", "dependencies"}
+
+// Subcommands are those of a command of Helm 2.
+func Subcommands(command string) []string {
+	switch command {
+	case "get":
+		return []string{"hooks", "manifest", "notes", "values"}
+	case "repo":
+		return []string{"add", "index", "list", "remove", "update"}
+	case "plugin":
+		return []string{"install", "list", "remove", "update"}
+	case "dependency", "dep", "dependencies":
+		return []string{"build", "list", "update"}
+	case "inspect":
+		return []string{"chart", "readme", "values"}
+	case "completion":
+		return []string{"bash", "zsh"}
+	}
+	return nil
+}
+
+// TakesRelease says whether the first argument of a command of Helm 2 is a
+// release's name (k8s.io/helm/cmd/helm, bashCompletionFunc in helm.go).
+func TakesRelease(command string) bool {
+	return slices.Contains([]string{"delete", "del", "history", "hist", "status", "test", "upgrade", "rollback", "get"}, command)
 }
 
 // flag is one of helm's own flags that may stand before the command.

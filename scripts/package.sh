@@ -31,7 +31,7 @@ for platform in $platforms; do
 	if [ "$os" = windows ]; then binary=$name.exe; fi
 	rm -rf "$stage/tenant"
 	mkdir -p "$stage/tenant/scripts" "$stage/tenant/dist"
-	cp plugin.yaml LICENSE README.md "$stage/tenant/"
+	cp plugin.yaml plugin.complete LICENSE README.md "$stage/tenant/"
 	cp dist/SHA256SUMS "$stage/tenant/"
 	cp scripts/install.sh "$stage/tenant/scripts/"
 	cp "dist/$binary" "$stage/tenant/dist/"

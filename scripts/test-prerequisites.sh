@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what the test cluster's `full` size needs from the system, and installs
-# what is missing where it can: as root, with apt-get. Elsewhere it says what to
+# Checks what the tests, and the test cluster's `full` size, need from the system,
+# and installs what is missing where it can: as root, with apt-get. Elsewhere it says what to
 # install and exits 1. Everything else that the cluster runs is built from
 # module sources (test/parts).
 set -euo pipefail
@@ -39,6 +39,11 @@ if ! command -v pkg-config >/dev/null; then
 elif ! pkg-config --exists libseccomp; then
 	lacks "libseccomp's headers" libseccomp-dev
 fi
+
+# The shells that completion and shellenv are tested in.
+command -v zsh >/dev/null || lacks zsh zsh
+command -v fish >/dev/null || lacks fish fish
+[ -f /usr/share/bash-completion/bash_completion ] || lacks bash-completion bash-completion
 
 if [ ${#lacking[@]} -gt 0 ]; then
 	missing=$(printf '%s, ' "${lacking[@]}")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -137,6 +138,9 @@ func (k *Kubeconfig) NamespaceOf(context string) string {
 	}
 	return "default"
 }
+
+// Contexts are the names of all contexts of the kubeconfig, sorted.
+func (k *Kubeconfig) Contexts() []string { return slices.Sorted(maps.Keys(k.config.Contexts)) }
 
 // File is the file that defines the context; empty when there is none.
 func (k *Kubeconfig) File() string {

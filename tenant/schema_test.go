@@ -106,7 +106,7 @@ func TestSchemaHasTheTypesFields(t *testing.T) {
 		got  []string
 		want []string
 	}{
-		{"engine", schema.Defs["tenant"].Properties["engine"].Enum, []string{string(EngineTiller), string(EngineImpersonation)}},
+		{"engine", schema.Defs["tenant"].Properties["engine"].Enum, []string{string(EngineTiller), string(EngineImpersonation), string(EngineBoth)}},
 		{"storage", tiller["storage"].Enum, []string{string(StorageSecret), string(StorageConfigMap)}},
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {

@@ -1,0 +1,231 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/helm"
+	"helm-tenant/tenant"
+)
+
+// patienceAtTab is how long somebody who pressed the tab key is kept waiting for
+// names that the API server knows.
+const patienceAtTab = 3 * time.Second
+
+// isCompletion says whether a command is one that completion scripts call
+// (github.com/spf13/cobra, completions.go).
+func isCompletion(command string) bool {
+	return command == cobra.ShellCompRequestCmd || command == cobra.ShellCompNoDescRequestCmd
+}
+
+// complete answers a completion script, or Helm 3's and 4's plugin.complete: what
+// can follow these words, of which the last is still being typed. Our own verbs and
+// flags complete themselves; all else is asked of helm, as the tenant. What can't
+// be known is left out, silently: there is no place on the screen to complain.
+func (c caller) complete(ctx context.Context, request string, words []string) (int, error) {
+	c.env.Stderr = io.Discard
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	typed := words[:len(words)-1]
+	line, err := helm.ParseLine(typed)
+	if err != nil || line.Command == "" || isVerb(line.Command) {
+		return c.completeOurs(ctx, append([]string{request}, words...))
+	}
+	line.Outer = c.line.Outer
+	c.line = line
+	client, err := c.helmClient(ctx, false)
+	if err != nil {
+		return exitDone, nil
+	}
+	if client.Major == 2 {
+		return c.completeHelm2(ctx, client, words[len(words)-1])
+	}
+	c.line.Args = append(slices.Clone(line.Args), words[len(words)-1])
+	inv, err := c.invocation(ctx, client)
+	if err != nil {
+		inv = helm.WrapLocal(client, c.line, c.env.Environ)
+	}
+	inv.Args = append([]string{request}, inv.Args...)
+	return c.env.Exec(inv)
+}
+
+// completeOurs completes our own verbs, their arguments and flags, and helm's
+// commands beside the verbs.
+func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
+	s := &session{caller: c, completing: true}
+	root := newRoot(s)
+	root.PersistentFlags().String("tenant", "", "act for this tenant")
+	root.Flags().Bool("version", false, "print helm-tenant's version")
+	tenants := func(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		return startingWith(toComplete, s.knownTenants(ctx)), cobra.ShellCompDirectiveNoFileComp
+	}
+	contexts := func(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		k, err := s.kubeconfig(s.kubeconfigFile)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return startingWith(toComplete, k.Contexts()), cobra.ShellCompDirectiveNoFileComp
+	}
+	for name, values := range map[string]cobra.CompletionFunc{"tenant": tenants, "context": contexts, "kube-context": contexts} {
+		if err := root.RegisterFlagCompletionFunc(name, values); err != nil {
+			return 0, err
+		}
+	}
+	root.ValidArgsFunction = func(_ *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return s.helmCommands(ctx, toComplete), cobra.ShellCompDirectiveNoFileComp
+	}
+	for _, cmd := range root.Commands() {
+		if strings.Contains(cmd.Use, "TENANT") {
+			several := strings.Contains(cmd.Use, "TENANT...")
+			cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+				if len(args) > 0 && !several {
+					return nil, cobra.ShellCompDirectiveNoFileComp
+				}
+				return tenants(cmd, args, word)
+			}
+		} else if cmd.ValidArgsFunction == nil {
+			cmd.ValidArgsFunction = cobra.NoFileCompletions
+		}
+	}
+	root.SetArgs(args)
+	root.SetOut(c.env.Stdout)
+	root.SetErr(io.Discard)
+	return exitDone, root.ExecuteContext(ctx)
+}
+
+func startingWith(prefix string, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, prefix) })
+}
+
+// knownTenants are those that the context knows, and those of the cluster if the
+// caller may list them.
+func (s *session) knownTenants(ctx context.Context) []string {
+	k, client, err := s.open()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	if k.Extension != nil {
+		for _, known := range k.Extension.Tenants {
+			names = append(names, known.Name)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, patienceAtTab)
+	defer cancel()
+	if homes, err := client.Homes(ctx); err == nil {
+		for name := range homes {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// helmCommands are the commands of the helm that is used: of Helm 3 and 4 as they
+// complete them themselves, plugins and descriptions included.
+func (s *session) helmCommands(ctx context.Context, toComplete string) []string {
+	client, err := s.helmClient(ctx, false)
+	if err != nil {
+		return nil
+	}
+	if client.Major == 2 {
+		return startingWith(toComplete, helm.Commands(2))
+	}
+	inv := helm.WrapLocal(client, helm.Line{Command: cobra.ShellCompRequestCmd, Args: []string{toComplete}}, s.env.Environ)
+	out, err := helm.Capture(ctx, inv, patienceAtTab)
+	if err != nil {
+		return nil
+	}
+	var commands []string
+	for line := range strings.Lines(out) {
+		line = strings.TrimSuffix(line, "\n")
+		if name, _, _ := strings.Cut(line, "\t"); name != "" && !strings.HasPrefix(name, ":") && name != "tenant" && name != "help" && !isVerb(name) {
+			commands = append(commands, line)
+		}
+	}
+	return commands
+}
+
+// completeHelm2 completes for Helm 2, which has no command that does: what its own
+// scripts for bash complete, the names of releases.
+func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplete string) (int, error) {
+	answer := func(names []string, directive cobra.ShellCompDirective) (int, error) {
+		var out bytes.Buffer
+		for _, name := range startingWith(toComplete, names) {
+			fmt.Fprintln(&out, name)
+		}
+		fmt.Fprintf(&out, ":%d\n", directive)
+		_, err := c.env.Stdout.Write(out.Bytes())
+		return exitDone, err
+	}
+	if names := helm.Subcommands(c.line.Command); names != nil && len(c.line.Args) == 0 {
+		return answer(names, cobra.ShellCompDirectiveNoFileComp)
+	}
+	if strings.HasPrefix(toComplete, "-") || !helm.TakesRelease(c.line.Command) {
+		return answer(nil, cobra.ShellCompDirectiveDefault)
+	}
+	c.line.Command, c.line.Args = "list", []string{"--all", "--short", "--max", "1000"}
+	inv, err := c.invocation(ctx, client)
+	if err != nil {
+		return answer(nil, cobra.ShellCompDirectiveNoFileComp)
+	}
+	out, err := helm.Capture(ctx, inv, patienceAtTab)
+	if err != nil {
+		return answer(nil, cobra.ShellCompDirectiveNoFileComp)
+	}
+	return answer(strings.Fields(out), cobra.ShellCompDirectiveNoFileComp)
+}
+
+// completeValues gives a flag the values that it can have.
+func completeValues(cmd *cobra.Command, flag string, values ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err) // the flag is not there
+	}
+}
+
+// risks and engines are the values of these flags.
+func risks() []string {
+	var names []string
+	for _, risk := range admin.Risks {
+		names = append(names, string(risk))
+	}
+	return names
+}
+
+func engines() []string {
+	return []string{string(tenant.EngineTiller), string(tenant.EngineImpersonation), string(tenant.EngineBoth)}
+}
+
+// completionScript prints the script that makes a shell complete helm-tenant. Only
+// the binary by itself has it: as a plugin the word is helm's own.
+func (c caller) completionScript(args []string) error {
+	usage := "helm-tenant completion bash|zsh|fish|powershell"
+	if len(args) != 1 {
+		return &usageError{fmt.Errorf("a shell is named: bash, zsh, fish or powershell"), usage}
+	}
+	root := &cobra.Command{Use: "helm-tenant"}
+	switch args[0] {
+	case "bash":
+		return root.GenBashCompletionV2(c.env.Stdout, true)
+	case "zsh":
+		return root.GenZshCompletion(c.env.Stdout)
+	case "fish":
+		return root.GenFishCompletion(c.env.Stdout, true)
+	case "powershell":
+		return root.GenPowerShellCompletionWithDesc(c.env.Stdout)
+	}
+	return &usageError{fmt.Errorf("completion for %q is not there", args[0]), usage}
+}

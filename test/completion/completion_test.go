@@ -1,0 +1,240 @@
+// Package completion presses the tab key: in the real helms, as their plugin, and
+// in real shells, with the binary by itself. The API server is real; Helm 3 and 4
+// need no pod to have releases.
+package completion
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"helm-tenant/test/testcluster"
+)
+
+func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, testcluster.Options{})) }
+
+// somebody has a kubeconfig, a helm of that major with the plugin in it, and
+// helm-tenant by itself on PATH.
+type somebody struct {
+	t   *testing.T
+	env []string
+}
+
+func newSomebody(t *testing.T, helm, kubeconfig string) *somebody {
+	t.Helper()
+	c := testcluster.Get(t)
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	bin, plugin := filepath.Join(dir, "bin"), filepath.Join(dir, "plugins", "tenant")
+	for _, folder := range []string{bin, filepath.Join(plugin, "bin")} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary := filepath.Join(plugin, "bin", "helm-tenant")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building helm-tenant: %v\n%s", err, out)
+	}
+	for from, to := range map[string]string{
+		binary: filepath.Join(bin, "helm-tenant"), c.Bin(helm): filepath.Join(bin, "helm"),
+		filepath.Join(root, "plugin.yaml"):     filepath.Join(plugin, "plugin.yaml"),
+		filepath.Join(root, "plugin.complete"): filepath.Join(plugin, "plugin.complete"),
+	} {
+		if err := os.Symlink(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A kubeconfig of their own: `use` writes into it.
+	text, err := os.ReadFile(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(dir, "kubeconfig")
+	if err := os.WriteFile(own, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return strings.HasPrefix(name, "HELM_") || name == "KUBECONFIG" || name == "PATH" || name == "HOME"
+	})
+	env = append(env, "PATH="+bin+":"+os.Getenv("PATH"), "KUBECONFIG="+own, "HOME="+dir,
+		"HELM_PLUGINS="+filepath.Dir(plugin), "HELM_CACHE_HOME="+dir, "HELM_CONFIG_HOME="+dir, "HELM_DATA_HOME="+dir)
+	return &somebody{t, env}
+}
+
+// in is the same person in a subtest.
+func (s *somebody) in(t *testing.T) *somebody { return &somebody{t, s.env} }
+
+// run returns what a command prints on standard output.
+func (s *somebody) run(name string, args ...string) string {
+	s.t.Helper()
+	for _, entry := range s.env {
+		if list, found := strings.CutPrefix(entry, "PATH="); found {
+			if path := filepath.Join(filepath.SplitList(list)[0], name); !strings.Contains(name, "/") && exists(path) {
+				name = path
+			}
+		}
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Env = s.env
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr.String())
+	}
+	return string(out)
+}
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+// names are the completions that a helm prints, descriptions and directive left
+// out.
+func names(out string) []string {
+	var found []string
+	for line := range strings.Lines(out) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		if name != "" && !strings.HasPrefix(name, ":") {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// prepare makes a tenant with releases, and returns a member of it who uses it.
+func prepare(t *testing.T, helm, tenant string) (admin, member *somebody) {
+	c := testcluster.Get(t)
+	admin = newSomebody(t, helm, c.Admin())
+	admin.run("helm", "tenant", "init", tenant, "--namespaces", tenant+"-a,"+tenant+"-b", "--create-namespaces", "--user", "alice-of-"+tenant, "--engine", "impersonation")
+	kubeconfig, err := c.Kubeconfig("alice-of-" + tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	member = newSomebody(t, helm, kubeconfig)
+	member.run("helm", "tenant", "use", tenant)
+	for release, namespace := range map[string]string{"web": tenant + "-a", "worker": tenant + "-a", "other": tenant + "-b"} {
+		member.run("helm", "tenant", "install", release, writeChart(t), "-n", namespace)
+	}
+	return admin, member
+}
+
+// writeChart is a chart of which no pod is made.
+func writeChart(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "templates"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"Chart.yaml":        "apiVersion: v1\nname: note\nversion: 0.1.0\n",
+		"templates/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func holds(t *testing.T, got []string, wanted ...string) {
+	t.Helper()
+	for _, want := range wanted {
+		if !slices.Contains(got, want) {
+			t.Errorf("%s is not among %q", want, got)
+		}
+	}
+}
+
+func is(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestPlugin asks helm itself, which asks plugin.complete.
+func TestPlugin(t *testing.T) {
+	for _, helm := range []string{"helm3", "helm4"} {
+		t.Run(helm, func(t *testing.T) {
+			tenant := "tab" + helm
+			admin, member := prepare(t, helm, tenant)
+			complete := func(s *somebody, words ...string) []string {
+				return names(s.run("helm", append([]string{"__complete", "tenant"}, words...)...))
+			}
+			first := complete(member, "")
+			holds(t, first, "grant", "use", "whoami", "install", "upgrade", "list")
+			is(t, complete(member, "who"), "whoami")
+			holds(t, complete(member, "install", "--create-n"), "--create-namespace")
+			holds(t, complete(member, "init", "x", "--eng"), "--engine")
+			// Releases are those that the tenant's account sees, where the words say.
+			is(t, complete(member, "status", ""), "web", "worker")
+			is(t, complete(member, "status", "-n", tenant+"-b", ""), "other")
+			holds(t, complete(member, "get", "values", "wo"), "worker")
+			is(t, complete(member, "rollback", "web", ""), "1")
+			holds(t, complete(member, "--tenant", tenant, "uninstall", "we"), "web")
+			// Who may list tenants is told all of them, others those they used.
+			holds(t, complete(admin, "describe", ""), tenant)
+			is(t, complete(member, "use", ""), tenant)
+		})
+	}
+}
+
+// TestShells lets each shell complete with the script that is made for it.
+func TestShells(t *testing.T) {
+	_, member := prepare(t, "helm3", "shells")
+	lookPath := func(t *testing.T, shell string) string {
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			message := "there is no " + shell + " here: apt-get install zsh fish bash-completion"
+			if os.Getenv("CI") != "" {
+				t.Fatal(message)
+			}
+			t.Skip(message)
+		}
+		return path
+	}
+	for _, test := range []struct {
+		typed []string
+		want  []string
+	}{
+		{[]string{"whoa"}, []string{"whoami"}},
+		{[]string{"status", ""}, []string{"web", "worker"}},
+		{[]string{"--tenant", ""}, []string{"shells"}},
+		{[]string{"unin"}, []string{"uninstall"}},
+	} {
+		t.Run("bash "+strings.Join(test.typed, " "), func(t *testing.T) {
+			bash := lookPath(t, "bash")
+			if !exists("/usr/share/bash-completion/bash_completion") {
+				lookPath(t, "bash-completion")
+			}
+			words := append([]string{"helm-tenant"}, test.typed...)
+			script := `source /usr/share/bash-completion/bash_completion; source <(helm-tenant completion bash)
+				COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9
+				__start_helm-tenant; for reply in "${COMPREPLY[@]}"; do echo "${reply%% *}"; done`
+			is(t, names(member.in(t).run(bash, append([]string{"-c", script, "bash"}, words...)...)), test.want...)
+		})
+		t.Run("fish "+strings.Join(test.typed, " "), func(t *testing.T) {
+			fish := lookPath(t, "fish")
+			script := `helm-tenant completion fish | source; complete -C "helm-tenant $argv"`
+			is(t, names(member.in(t).run(fish, "-c", script, "--", strings.Join(test.typed, " "))), test.want...)
+		})
+		t.Run("zsh "+strings.Join(test.typed, " "), func(t *testing.T) {
+			zsh := lookPath(t, "zsh")
+			// The script's own function, with compadd and _describe told to print.
+			script := `compdef() { : }; source <(helm-tenant completion zsh)
+				_describe() { print -l -- "${completions[@]%%:*}" }
+				words=("$@"); CURRENT=$#; _helm-tenant`
+			is(t, names(member.in(t).run(zsh, append([]string{"-f", "-c", script, "zsh", "helm-tenant"}, test.typed...)...)), test.want...)
+		})
+	}
+}
