@@ -107,7 +107,7 @@ func bench(ctx context.Context, runs int, sizes, out string) error {
 const preface = `# Benchmarks
 
 Written by ` + "`cd test && go run ./bench -out ../docs/benchmarks.md`" + ` (` + "`make bench`" + ` prints the same) on %s: %d pairs
-each, %d processors, %s/%s, Kubernetes 1.37.2, Helm 2.17.0, all of the cluster on the same machine.
+each, %d processors, %s/%s, Kubernetes 1.37.2, Helm 2.17.0, 3.22.0 and 4.3.1, all of the cluster on the same machine.
 
 The two commands of a pair run in turn. The ratio is the median of the pairs' own ratios; times are medians, and mean
 little on another machine. How long a call of Helm 2 takes jumps between about 65, 100 and 200 ms, whoever starts it:
@@ -172,6 +172,14 @@ type setup struct {
 	ours, helm     string
 	admin, member  []string // environments
 	recipe, script string
+	// modern are Helm 3 and 4.
+	modern []modern
+}
+
+// modern is a Helm 3 or 4, the plugin in it, and a tenant of its own.
+type modern struct {
+	name, helm, recipe string
+	admin, member      []string // environments
 }
 
 // prepare builds helm-tenant, installs it as a plugin, and makes a tenant.
@@ -221,7 +229,44 @@ func prepare(ctx context.Context, c *testcluster.Cluster, dir string) (*setup, e
 			return nil, err
 		}
 	}
+	for _, name := range []string{"helm3", "helm4"} {
+		m, err := s.prepareModern(ctx, c, dir, name)
+		if err != nil {
+			return nil, err
+		}
+		s.modern = append(s.modern, m)
+	}
 	return s, nil
+}
+
+func (s *setup) prepareModern(ctx context.Context, c *testcluster.Cluster, dir, name string) (modern, error) {
+	m := modern{name: name, helm: c.Bin(name)}
+	user, err := c.Kubeconfig(name + "-user")
+	if err != nil {
+		return m, err
+	}
+	home := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Join(home, "plugins"), 0o755); err != nil {
+		return m, err
+	}
+	if err := os.Symlink(filepath.Join(dir, "tenant"), filepath.Join(home, "plugins", "tenant")); err != nil {
+		return m, err
+	}
+	if m.recipe, err = filepath.Abs("bench/recipe-impersonation.sh"); err != nil {
+		return m, err
+	}
+	env := append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "HELM_BIN="+m.helm,
+		"HELM_PLUGINS="+filepath.Join(home, "plugins"), "HELM_DATA_HOME="+home, "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home)
+	m.admin, m.member = append(slices.Clone(env), "KUBECONFIG="+c.Admin()), append(slices.Clone(env), "KUBECONFIG="+user)
+	for _, cmd := range []*exec.Cmd{
+		s.command(m.admin, s.ours, "init", name, "--namespaces", name, "--create-namespaces", "--user", name+"-user"),
+		s.command(m.member, s.ours, "use", name),
+	} {
+		if _, err := timed(ctx, cmd); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
 }
 
 func (s *setup) command(env []string, args ...string) *exec.Cmd {
@@ -233,14 +278,7 @@ func (s *setup) command(env []string, args ...string) *exec.Cmd {
 func (s *setup) comparisons() []comparison {
 	typed := func(int) *exec.Cmd { return s.command(s.member, s.helm, "--tiller-namespace", "bench-tiller", "list") }
 	const typedText = "`helm --tiller-namespace bench-tiller list`"
-	five := func(name string) string {
-		var names []string
-		for i := 1; i <= 5; i++ {
-			names = append(names, fmt.Sprintf("%s-%d", name, i))
-		}
-		return strings.Join(names, ",")
-	}
-	return []comparison{
+	comparisons := []comparison{
 		{
 			// Helm's own time hides what we add to it; a script that ends at once
 			// does not.
@@ -274,6 +312,52 @@ func (s *setup) comparisons() []comparison {
 				return s.command(s.admin, "bash", s.recipe, name, five(name), "alice")
 			},
 			theirsText: "the seed's recipe as a script (kubectl, `helm init`)",
+		},
+	}
+	for _, m := range s.modern {
+		comparisons = append(comparisons, s.comparisonsOf(m)...)
+	}
+	return comparisons
+}
+
+// five are the names of five namespaces.
+func five(name string) string {
+	var names []string
+	for i := 1; i <= 5; i++ {
+		names = append(names, fmt.Sprintf("%s-%d", name, i))
+	}
+	return strings.Join(names, ",")
+}
+
+func (s *setup) comparisonsOf(m modern) []comparison {
+	as := "system:serviceaccount:" + m.name + "-helm:helm"
+	typed := func(int) *exec.Cmd {
+		return s.command(m.member, m.helm, "--kube-as-user", as, "--namespace", m.name, "list")
+	}
+	typedText := fmt.Sprintf("`%s --kube-as-user %s --namespace %s list`", m.name, as, m.name)
+	return []comparison{
+		{
+			name: m.name + ": the wrapper by itself", reach: 1.12,
+			ours:     func(int) *exec.Cmd { return s.command(m.member, s.ours, "list") },
+			oursText: "`helm-tenant list`", theirs: typed, theirsText: typedText,
+		},
+		{
+			name: m.name + ": the plugin (helm starts twice)",
+			ours:     func(int) *exec.Cmd { return s.command(m.member, m.helm, "tenant", "list") },
+			oursText: "`" + m.name + " tenant list`", theirs: typed, theirsText: typedText,
+		},
+		{
+			name: m.name + ": a tenant with 5 namespaces", reach: 0.25,
+			ours: func(round int) *exec.Cmd {
+				name := fmt.Sprintf("%s-ours%d", m.name, round)
+				return s.command(m.admin, m.helm, "tenant", "init", name, "--namespaces", five(name), "--create-namespaces", "--user", "alice")
+			},
+			oursText: "`" + m.name + " tenant init`",
+			theirs: func(round int) *exec.Cmd {
+				name := fmt.Sprintf("%s-hand%d", m.name, round)
+				return s.command(m.admin, "bash", m.recipe, name, five(name), "alice")
+			},
+			theirsText: "the same by a script with kubectl",
 		},
 	}
 }

@@ -35,26 +35,28 @@ func (r run) String() string {
 // when nothing changes, against kubectl with the same objects in a cluster of
 // its own.
 func scale(ctx context.Context, ours, helm, dir string, sizes []int, report *strings.Builder) error {
-	fmt.Fprintf(report, "\n| tenants | command | from nothing | nothing changes | instead | from nothing | nothing changes | `kubectl diff` | ratios |\n|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(report, "\n| engine | tenants | command | from nothing | nothing changes | instead | from nothing | nothing changes | `kubectl diff` | ratios |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	var lists []string
-	for _, size := range sizes {
-		row, list, err := scaleOnce(ctx, ours, helm, dir, size)
-		if err != nil {
-			return fmt.Errorf("%d tenants: %w", size, err)
+	for _, engine := range []string{"tiller", "impersonation"} {
+		for _, size := range sizes {
+			row, list, err := scaleOnce(ctx, ours, helm, dir, engine, size)
+			if err != nil {
+				return fmt.Errorf("%d tenants, %s: %w", size, engine, err)
+			}
+			report.WriteString(row)
+			lists = append(lists, list)
 		}
-		report.WriteString(row)
-		lists = append(lists, list)
 	}
-	fmt.Fprintf(report, "\n| tenants | `helm tenant tenants` |\n|---|---|\n%s", strings.Join(lists, ""))
+	fmt.Fprintf(report, "\n| engine | tenants | `helm tenant tenants` |\n|---|---|---|\n%s", strings.Join(lists, ""))
 	return nil
 }
 
-func scaleOnce(ctx context.Context, ours, helm, dir string, size int) (row, list string, err error) {
-	file := filepath.Join(dir, fmt.Sprintf("tenants-%d.yaml", size))
-	if err := os.WriteFile(file, []byte(tenantsFile(size)), 0o644); err != nil {
+func scaleOnce(ctx context.Context, ours, helm, dir, engine string, size int) (row, list string, err error) {
+	file := filepath.Join(dir, fmt.Sprintf("%s-tenants-%d.yaml", engine, size))
+	if err := os.WriteFile(file, []byte(tenantsFile(engine, size)), 0o644); err != nil {
 		return "", "", err
 	}
-	objects := filepath.Join(dir, fmt.Sprintf("objects-%d.json", size))
+	objects := filepath.Join(dir, fmt.Sprintf("%s-objects-%d.json", engine, size))
 
 	var first, again, listed run
 	err = withCluster(ctx, func(m *meter) error {
@@ -96,17 +98,17 @@ func scaleOnce(ctx context.Context, ours, helm, dir string, size int) (row, list
 	if err != nil {
 		return "", "", err
 	}
-	row = fmt.Sprintf("| %d | `helm-tenant apply` | %s | %s | `kubectl apply --server-side` | %s | %s | %s | %.2f, %.3f |\n", size,
+	row = fmt.Sprintf("| %s | %d | `helm-tenant apply` | %s | %s | `kubectl apply --server-side` | %s | %s | %s | %.2f, %.3f |\n", engine, size,
 		first, again, theirs, theirsAgain, diff, first.wall.Seconds()/theirs.wall.Seconds(), again.wall.Seconds()/theirsAgain.wall.Seconds())
-	return row, fmt.Sprintf("| %d | %s |\n", size, listed), nil
+	return row, fmt.Sprintf("| %s | %d | %s |\n", engine, size, listed), nil
 }
 
-func tenantsFile(size int) string {
+func tenantsFile(engine string, size int) string {
 	var text strings.Builder
 	text.WriteString("apiVersion: helm-tenant/v1\ntenants:\n")
 	for i := range size {
 		name := fmt.Sprintf("t%04d", i)
-		fmt.Fprintf(&text, "- name: %s\n  namespaces: [%[1]s-1, %[1]s-2, %[1]s-3, %[1]s-4, %[1]s-5]\n  members: {users: [user%d], groups: [group%[2]d]}\n", name, i)
+		fmt.Fprintf(&text, "- name: %s\n  namespaces: [%[1]s-1, %[1]s-2, %[1]s-3, %[1]s-4, %[1]s-5]\n  members: {users: [user%d], groups: [group%[2]d]}\n  engine: %s\n", name, i, engine)
 	}
 	return text.String()
 }
