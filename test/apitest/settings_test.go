@@ -94,7 +94,7 @@ func TestTillersVersionIsThatOfTheClient(t *testing.T) {
 		of := newTeam()
 		admin := w.admin(t)
 		admin.env = []string{"HELM_BIN=" + c.helm}
-		admin.must(t, initArgs(of)...)
+		admin.must(t, append(initArgs(of), "--engine", "tiller")...)
 		if got := w.tiller(t, of).Spec.Template.Spec.Containers[0].Image; got != "ghcr.io/helm/tiller:"+c.want {
 			t.Errorf("%s: Tiller's image is %s", c.name, got)
 		}
