@@ -248,8 +248,12 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 		_ = p.cmd.Process.Kill() // it may have ended after its last write
 		<-p.ended
 	case <-p.ended:
-		r, _ := p.result()
-		return fmt.Errorf("it ended after %d writes, %q: %v", len(g.made), g.made, r)
+		select {
+		case <-g.reached: // after its last write it may end before we look
+		default:
+			r, _ := p.result()
+			return fmt.Errorf("it ended after %d writes, %q: %v", len(g.made), g.made, r)
+		}
 	}
 	proxy.close()
 	if g.err != nil {
