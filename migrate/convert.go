@@ -1,0 +1,214 @@
+// Package migrate turns the releases of a Tiller into those of Helm 3 and 4, and
+// says which can't be turned, and why. It reads and writes no cluster.
+//
+// What Helm 3 keeps of a release is told by its own types (helm.sh/helm/v3); how it
+// keeps them, by helm.sh/helm/v3/pkg/storage/driver, secrets.go and util.go. That
+// package is not used itself: it brings the drivers of databases along.
+package migrate
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/time"
+	chart2 "k8s.io/helm/pkg/proto/hapi/chart"
+	release2 "k8s.io/helm/pkg/proto/hapi/release"
+	"sigs.k8s.io/yaml"
+)
+
+// Convert returns a revision of Helm 2's as Helm 3 has it. The manifest stays byte
+// for byte. Left out is what Helm 3 has no place for: hooks for events that it does
+// not know (crd-install, test-failure), hooks' timeouts of deletion, the chart's
+// engine and Tiller version, and the subcharts themselves, which Helm 3 does not
+// store either. An error means that values or the status can't be read.
+func Convert(old *release2.Release) (*release.Release, error) {
+	status, err := statusOf(old.GetInfo().GetStatus().GetCode())
+	if err != nil {
+		return nil, err
+	}
+	converted, err := convertChart(old.GetChart())
+	if err != nil {
+		return nil, err
+	}
+	values, err := valuesOf(old.GetConfig())
+	if err != nil {
+		return nil, fmt.Errorf("its values: %w", err)
+	}
+	info := old.GetInfo()
+	r := &release.Release{
+		Name: old.GetName(), Namespace: old.GetNamespace(), Version: int(old.GetVersion()),
+		Chart: converted, Config: values, Manifest: old.GetManifest(),
+		Info: &release.Info{
+			FirstDeployed: timeOf(info.GetFirstDeployed()),
+			LastDeployed:  timeOf(info.GetLastDeployed()),
+			Deleted:       timeOf(info.GetDeleted()),
+			Description:   info.GetDescription(),
+			Status:        status,
+			Notes:         info.GetStatus().GetNotes(),
+		},
+	}
+	for _, hook := range old.GetHooks() {
+		if h := convertHook(hook, info.GetStatus().GetLastTestSuiteRun()); h != nil {
+			r.Hooks = append(r.Hooks, h)
+		}
+	}
+	return r, nil
+}
+
+// statuses are Helm 3's for each of Helm 2's (hapi/release/status.proto).
+var statuses = map[release2.Status_Code]release.Status{
+	release2.Status_UNKNOWN:          release.StatusUnknown,
+	release2.Status_DEPLOYED:         release.StatusDeployed,
+	release2.Status_DELETED:          release.StatusUninstalled,
+	release2.Status_SUPERSEDED:       release.StatusSuperseded,
+	release2.Status_FAILED:           release.StatusFailed,
+	release2.Status_DELETING:         release.StatusUninstalling,
+	release2.Status_PENDING_INSTALL:  release.StatusPendingInstall,
+	release2.Status_PENDING_UPGRADE:  release.StatusPendingUpgrade,
+	release2.Status_PENDING_ROLLBACK: release.StatusPendingRollback,
+}
+
+func statusOf(code release2.Status_Code) (release.Status, error) {
+	status, known := statuses[code]
+	if !known {
+		return "", fmt.Errorf("its status %d is none of Helm 2's", code)
+	}
+	return status, nil
+}
+
+// timeOf is the zero time where nothing is told.
+func timeOf(stamp *timestamppb.Timestamp) time.Time {
+	if stamp == nil {
+		return time.Time{}
+	}
+	return time.Time{Time: stamp.AsTime()}
+}
+
+// valuesOf reads values as Helm 3 reads a values file (chartutil.ReadValues); nil
+// where there are none.
+func valuesOf(config *chart2.Config) (map[string]any, error) {
+	if config == nil {
+		return nil, nil
+	}
+	values := map[string]any{}
+	err := yaml.Unmarshal([]byte(config.GetRaw()), &values)
+	if values == nil {
+		values = map[string]any{} // "null", or comments only
+	}
+	return values, err
+}
+
+// convertChart makes of a chart what Helm 3 makes of the same files
+// (helm.sh/helm/v3/pkg/chart/loader).
+func convertChart(old *chart2.Chart) (*chart.Chart, error) {
+	if old == nil {
+		return nil, fmt.Errorf("it has no chart")
+	}
+	c := &chart.Chart{Metadata: convertMetadata(old.GetMetadata())}
+	var err error
+	if c.Values, err = valuesOf(old.GetValues()); err != nil {
+		return nil, fmt.Errorf("the values of its chart: %w", err)
+	}
+	for _, template := range old.GetTemplates() {
+		c.Templates = append(c.Templates, &chart.File{Name: template.GetName(), Data: template.GetData()})
+	}
+	for _, file := range old.GetFiles() {
+		name, data := file.GetTypeUrl(), file.GetValue()
+		switch name {
+		case "values.schema.json":
+			c.Schema = data
+			continue
+		// What can't be read of these stays in the files, where Helm 2 had it: no
+		// release should stay behind for it.
+		case "requirements.yaml":
+			var requirements struct{ Dependencies []*chart.Dependency }
+			if yaml.Unmarshal(data, &requirements) == nil {
+				c.Metadata.Dependencies = requirements.Dependencies
+			}
+		case "requirements.lock":
+			var lock chart.Lock
+			if yaml.Unmarshal(data, &lock) == nil {
+				c.Lock = &lock
+			}
+		}
+		c.Files = append(c.Files, &chart.File{Name: name, Data: data})
+	}
+	return c, nil
+}
+
+func convertMetadata(old *chart2.Metadata) *chart.Metadata {
+	m := &chart.Metadata{
+		Name: old.GetName(), Home: old.GetHome(), Sources: old.GetSources(), Version: old.GetVersion(),
+		Description: old.GetDescription(), Keywords: old.GetKeywords(), Icon: old.GetIcon(), APIVersion: old.GetApiVersion(),
+		Condition: old.GetCondition(), Tags: old.GetTags(), AppVersion: old.GetAppVersion(), Deprecated: old.GetDeprecated(),
+		Annotations: old.GetAnnotations(), KubeVersion: old.GetKubeVersion(),
+	}
+	if m.APIVersion == "" {
+		m.APIVersion = chart.APIVersionV1
+	}
+	for _, person := range old.GetMaintainers() {
+		m.Maintainers = append(m.Maintainers, &chart.Maintainer{Name: person.GetName(), Email: person.GetEmail(), URL: person.GetUrl()})
+	}
+	return m
+}
+
+// events are Helm 3's for those of Helm 2's that it has
+// (helm.sh/helm/v3/pkg/releaseutil, manifest_sorter.go).
+var events = map[release2.Hook_Event]release.HookEvent{
+	release2.Hook_PRE_INSTALL:          release.HookPreInstall,
+	release2.Hook_POST_INSTALL:         release.HookPostInstall,
+	release2.Hook_PRE_DELETE:           release.HookPreDelete,
+	release2.Hook_POST_DELETE:          release.HookPostDelete,
+	release2.Hook_PRE_UPGRADE:          release.HookPreUpgrade,
+	release2.Hook_POST_UPGRADE:         release.HookPostUpgrade,
+	release2.Hook_PRE_ROLLBACK:         release.HookPreRollback,
+	release2.Hook_POST_ROLLBACK:        release.HookPostRollback,
+	release2.Hook_RELEASE_TEST_SUCCESS: release.HookTest,
+}
+
+var deletePolicies = map[release2.Hook_DeletePolicy]release.HookDeletePolicy{
+	release2.Hook_SUCCEEDED:            release.HookSucceeded,
+	release2.Hook_FAILED:               release.HookFailed,
+	release2.Hook_BEFORE_HOOK_CREATION: release.HookBeforeHookCreation,
+}
+
+// convertHook returns nil for a hook that Helm 3 has none of the events of.
+func convertHook(old *release2.Hook, tests *release2.TestSuite) *release.Hook {
+	h := &release.Hook{
+		Name: old.GetName(), Kind: old.GetKind(), Path: old.GetPath(), Manifest: old.GetManifest(), Weight: int(old.GetWeight()),
+	}
+	for _, event := range old.GetEvents() {
+		if converted, known := events[event]; known && !slices.Contains(h.Events, converted) {
+			h.Events = append(h.Events, converted)
+		}
+	}
+	if len(h.Events) == 0 {
+		return nil
+	}
+	for _, policy := range old.GetDeletePolicies() {
+		if converted, known := deletePolicies[policy]; known {
+			h.DeletePolicies = append(h.DeletePolicies, converted)
+		}
+	}
+	// Tiller notes the time when all hooks of an event have succeeded, and only
+	// then (k8s.io/helm/pkg/tiller, execHook). Tests it keeps in the status.
+	if ran := timeOf(old.GetLastRun()); !ran.IsZero() {
+		h.LastRun = release.HookExecution{StartedAt: ran, CompletedAt: ran, Phase: release.HookPhaseSucceeded}
+	}
+	for _, run := range tests.GetResults() {
+		if run.GetName() == h.Name && slices.Contains(h.Events, release.HookTest) {
+			h.LastRun = release.HookExecution{StartedAt: timeOf(run.GetStartedAt()), CompletedAt: timeOf(run.GetCompletedAt()), Phase: phases[run.GetStatus()]}
+		}
+	}
+	return h
+}
+
+var phases = map[release2.TestRun_Status]release.HookPhase{
+	release2.TestRun_UNKNOWN: release.HookPhaseUnknown,
+	release2.TestRun_SUCCESS: release.HookPhaseSucceeded,
+	release2.TestRun_FAILURE: release.HookPhaseFailed,
+	release2.TestRun_RUNNING: release.HookPhaseRunning,
+}

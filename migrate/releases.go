@@ -1,0 +1,267 @@
+package migrate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/release"
+	corev1 "k8s.io/api/core/v1"
+	release2 "k8s.io/helm/pkg/proto/hapi/release"
+	"sigs.k8s.io/yaml"
+)
+
+// Stored is a record of a Tiller's.
+type Stored struct {
+	// Object is the record's own name.
+	Object  string
+	Release *release2.Release
+	// Problem is why it can't be read; there is no Release then.
+	Problem error
+}
+
+// Revision is one that moves: as Helm 3 has it, and the Secret in which it keeps it.
+type Revision struct {
+	*release.Release
+	Secret *corev1.Secret
+}
+
+// Release is one that moves.
+type Release struct {
+	Name, Namespace string
+	// Revisions are sorted, the newest last.
+	Revisions []Revision
+	// Status is that of the newest, as Helm 2 calls it.
+	Status string
+	// Notes say what is lost or needs a hand.
+	Notes []string
+}
+
+// Newest is the last revision.
+func (r Release) Newest() Revision { return r.Revisions[len(r.Revisions)-1] }
+
+// current is the revision that Helm 3 takes for what is there when it upgrades
+// (helm.sh/helm/v3/pkg/action, Upgrade): the last that was deployed, else the last.
+func (r Release) current() Revision {
+	for _, revision := range slices.Backward(r.Revisions) {
+		if revision.Info.Status == release.StatusDeployed {
+			return revision
+		}
+	}
+	return r.Newest()
+}
+
+// validName is a name that Helm 3 takes (helm.sh/helm/v3/pkg/chartutil,
+// ValidateReleaseName).
+var validName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+
+const maxName = 53
+
+// Releases converts all that a Tiller has, and returns everything that keeps it from
+// moving, one clear line each. may says whether the tenant has a namespace.
+//
+// Of a release whose newest revision was deployed, failed, superseded or deleted all
+// revisions move, those too that an interrupted helm left pending among them: Helm 3
+// asks for the status of the newest only. Where the newest is pending or unknown,
+// nobody can tell what is in the cluster, and Helm 3 would not touch the release.
+func Releases(stored []Stored, may func(namespace string) bool) ([]Release, []error) {
+	var problems []error
+	byName := map[string][]*release2.Release{}
+	for _, record := range stored {
+		old := record.Release
+		if record.Problem != nil {
+			problems = append(problems, record.Problem)
+			continue
+		}
+		if want := fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()); record.Object != want {
+			problems = append(problems, fmt.Errorf("record %s holds %s, which no Tiller writes: remove it", record.Object, want))
+			continue
+		}
+		byName[old.GetName()] = append(byName[old.GetName()], old)
+	}
+	var releases []Release
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		revisions := byName[name]
+		slices.SortFunc(revisions, func(a, b *release2.Release) int { return cmp.Compare(a.GetVersion(), b.GetVersion()) })
+		r, wrong := move(name, revisions, may)
+		problems = append(problems, wrong...)
+		if len(wrong) == 0 {
+			releases = append(releases, r)
+		}
+	}
+	return releases, problems
+}
+
+// move converts a release; revisions are sorted.
+func move(name string, revisions []*release2.Release, may func(string) bool) (Release, []error) {
+	newest := revisions[len(revisions)-1]
+	r := Release{Name: name, Namespace: newest.GetNamespace(), Status: newest.GetInfo().GetStatus().GetCode().String()}
+	var problems []error
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if len(name) > maxName || !validName.MatchString(name) {
+		wrong("release %q has a name that Helm 3 does not take", name)
+	}
+	if !may(r.Namespace) {
+		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or delete the release", name, r.Namespace)
+	}
+	if what := stuck(revisions); what != "" {
+		wrong("release %s, revision %d, is %s: %s", name, newest.GetVersion(), r.Status, what)
+	}
+	dropped := map[string]bool{}
+	for _, old := range revisions {
+		// A release that was deleted can be installed anew elsewhere, by
+		// `install --replace`; Helm 3 keeps a release in one namespace.
+		if old.GetNamespace() != r.Namespace {
+			r.note("revision %d was in namespace %s and does not move", old.GetVersion(), old.GetNamespace())
+			continue
+		}
+		converted, err := Convert(old)
+		var secret *corev1.Secret
+		if err == nil {
+			secret, err = secretOf(converted)
+		}
+		if err != nil {
+			wrong("release %s, revision %d, can't be converted: %w", name, old.GetVersion(), err)
+			continue
+		}
+		r.Revisions = append(r.Revisions, Revision{converted, secret})
+		for _, hook := range old.GetHooks() {
+			for _, event := range hook.GetEvents() {
+				if _, known := events[event]; !known {
+					dropped[fmt.Sprintf("%s hook %s", strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(event.String(), "RELEASE_")), "_", "-"), hook.GetName())] = true
+				}
+			}
+		}
+	}
+	for _, hook := range slices.Sorted(maps.Keys(dropped)) {
+		if strings.HasPrefix(hook, "crd-install") {
+			hook += ": what it made stays, and helm leaves it alone"
+		}
+		r.note("Helm 3 has no %s", hook)
+	}
+	return r, problems
+}
+
+func (r *Release) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// stuck says what to do about a newest revision that nobody finished, empty where
+// there is nothing to do.
+func stuck(revisions []*release2.Release) string {
+	newest := revisions[len(revisions)-1]
+	code := newest.GetInfo().GetStatus().GetCode()
+	if code == release2.Status_DELETING {
+		return fmt.Sprintf("delete it again, with helm tenant delete --purge %s", newest.GetName())
+	}
+	switch code {
+	case release2.Status_DEPLOYED, release2.Status_DELETED, release2.Status_SUPERSEDED, release2.Status_FAILED:
+		return ""
+	}
+	for _, old := range slices.Backward(revisions) {
+		if old.GetInfo().GetStatus().GetCode() == release2.Status_DEPLOYED {
+			return fmt.Sprintf("wait for the helm that works on it, or go back with helm tenant rollback %s %d", newest.GetName(), old.GetVersion())
+		}
+	}
+	return fmt.Sprintf("wait for the helm that works on it, or delete it with helm tenant delete --purge %s", newest.GetName())
+}
+
+// Resource is an object in a manifest.
+type Resource struct {
+	APIVersion, Kind, Name string
+}
+
+// Resources are the objects of the revision that Helm 3 compares with when it
+// upgrades the release. It reads that manifest before anything else, and fails where
+// the API server does not serve one of them any more.
+func (r Release) Resources() []Resource {
+	var resources []Resource
+	for _, document := range strings.Split("\n"+r.current().Manifest, "\n---") {
+		var head struct {
+			APIVersion, Kind string
+			Metadata         struct{ Name string }
+		}
+		if yaml.Unmarshal([]byte(document), &head) == nil && head.Kind != "" {
+			resources = append(resources, Resource{head.APIVersion, head.Kind, head.Metadata.Name})
+		}
+	}
+	return resources
+}
+
+// NoteUnserved notes which of its objects the API server does not serve any more.
+func (r *Release) NoteUnserved(serves func(Resource) bool) {
+	if r.Newest().Info.Status == release.StatusUninstalled {
+		return
+	}
+	for _, resource := range r.Resources() {
+		if !serves(resource) {
+			r.note("%s %s is of %s, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis %s", resource.Kind, resource.Name, resource.APIVersion, r.Name)
+		}
+	}
+}
+
+// Standing is what Helm 3 has of a release that moves.
+type Standing struct {
+	// Missing are revisions that it has not.
+	Missing []Revision
+	// Changed are those that it wrote to since, Later those that it made.
+	Changed, Later []int
+	// Foreign are records of its own that have nothing to do with the release but
+	// the name, a line each.
+	Foreign []string
+}
+
+// None says whether Helm 3 has nothing of it.
+func (s Standing) None(r Release) bool {
+	return len(s.Missing) == len(r.Revisions) && len(s.Later) == 0
+}
+
+// Compare tells what Helm 3 has of the release: live are the records of that name in
+// its namespace. moved says whether all revisions were written before; then a later
+// one descends from them, even where none of them is left.
+func Compare(r Release, live []corev1.Secret, moved bool) Standing {
+	var s Standing
+	found := map[int]bool{}
+	var later []int
+	for _, secret := range live {
+		there, err := ReleaseOf(secret)
+		if err == nil && (secret.Type != secretType || secret.Name != RecordName(there.Name, there.Version) || there.Name != r.Name || secret.Labels[LabelName] != r.Name) {
+			err = errors.New("it is no record that helm writes")
+		}
+		if err != nil {
+			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: %v", secret.Name, err))
+			continue
+		}
+		at := slices.IndexFunc(r.Revisions, func(revision Revision) bool { return revision.Version == there.Version })
+		switch {
+		case at >= 0 && sameOrigin(r.Revisions[at].Release, there):
+			found[there.Version] = true
+			if !same(r.Revisions[at].Release, there) {
+				s.Changed = append(s.Changed, there.Version)
+			}
+		case there.Version > r.Newest().Version:
+			later = append(later, there.Version)
+		default:
+			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", secret.Name))
+		}
+	}
+	for _, revision := range r.Revisions {
+		if !found[revision.Version] {
+			s.Missing = append(s.Missing, revision)
+		}
+	}
+	if len(found) > 0 || moved {
+		s.Later = later
+	} else {
+		for _, version := range later {
+			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", RecordName(r.Name, version)))
+		}
+	}
+	slices.Sort(s.Changed)
+	slices.Sort(s.Later)
+	return s
+}

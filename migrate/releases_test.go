@@ -1,0 +1,209 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v3/pkg/release"
+	corev1 "k8s.io/api/core/v1"
+	release2 "k8s.io/helm/pkg/proto/hapi/release"
+)
+
+func everywhere(string) bool { return true }
+
+// old is a revision of Helm 2's, changed by each of the functions.
+func old(name string, version int32, code release2.Status_Code, change ...func(*release2.Release)) Stored {
+	r := full()
+	r.Name, r.Version, r.Info.Status.Code = name, version, code
+	r.Info.LastDeployed = stamp(int(version))
+	r.Hooks = r.Hooks[:1]
+	for _, f := range change {
+		f(r)
+	}
+	return Stored{Object: fmt.Sprintf("%s.v%d", name, version), Release: r}
+}
+
+func in(namespace string) func(*release2.Release) {
+	return func(r *release2.Release) { r.Namespace = namespace }
+}
+
+// brief is a release in one line.
+func brief(r Release) string {
+	var revisions []string
+	for _, revision := range r.Revisions {
+		revisions = append(revisions, fmt.Sprintf("%d:%s", revision.Version, revision.Info.Status))
+		if revision.Secret.Name != RecordName(r.Name, revision.Version) || revision.Secret.Namespace != r.Namespace {
+			revisions = append(revisions, "in Secret "+revision.Secret.Namespace+"/"+revision.Secret.Name)
+		}
+	}
+	return fmt.Sprintf("%s/%s %s %s %q", r.Namespace, r.Name, r.Status, strings.Join(revisions, " "), r.Notes)
+}
+
+func TestReleases(t *testing.T) {
+	const (
+		deployed   = release2.Status_DEPLOYED
+		superseded = release2.Status_SUPERSEDED
+		failed     = release2.Status_FAILED
+		deleted    = release2.Status_DELETED
+		upgrading  = release2.Status_PENDING_UPGRADE
+	)
+	for _, test := range []struct {
+		name     string
+		stored   []Stored
+		want     []string
+		problems []string
+	}{
+		{name: "nothing"},
+		{name: "the order of versions is that of numbers",
+			stored: []Stored{old("web", 10, deployed), old("web", 9, superseded), old("db", 1, failed, in("b")), old("old", 2, deleted), old("old", 1, superseded)},
+			want:   []string{`b/db FAILED 1:failed []`, `a/old DELETED 1:superseded 2:uninstalled []`, `a/web DEPLOYED 9:superseded 10:deployed []`}},
+		{name: "an interrupted upgrade in the past",
+			stored: []Stored{old("web", 1, superseded), old("web", 2, upgrading), old("web", 3, release2.Status_UNKNOWN), old("web", 4, deployed)},
+			want:   []string{`a/web DEPLOYED 1:superseded 2:pending-upgrade 3:unknown 4:deployed []`}},
+		{name: "an interrupted upgrade now",
+			stored:   []Stored{old("web", 1, superseded), old("web", 2, deployed), old("web", 3, upgrading)},
+			problems: []string{`release web, revision 3, is PENDING_UPGRADE: wait for the helm that works on it, or go back with helm tenant rollback web 2`}},
+		{name: "an interrupted install, deletion, and what nobody knows",
+			stored: []Stored{old("one", 1, release2.Status_PENDING_INSTALL), old("two", 4, release2.Status_DELETING), old("three", 1, release2.Status_UNKNOWN), old("four", 1, deployed)},
+			want:   []string{`a/four DEPLOYED 1:deployed []`},
+			problems: []string{
+				`release one, revision 1, is PENDING_INSTALL: wait for the helm that works on it, or delete it with helm tenant delete --purge one`,
+				`release three, revision 1, is UNKNOWN: wait for the helm that works on it, or delete it with helm tenant delete --purge three`,
+				`release two, revision 4, is DELETING: delete it again, with helm tenant delete --purge two`}},
+		{name: "elsewhere",
+			stored:   []Stored{old("web", 1, deployed, in("c")), old("ns", 1, deleted, in(""))},
+			problems: []string{`release ns is in namespace "", which is not the tenant's: give it to the tenant with init, or delete the release`, `release web is in namespace "c", which is not the tenant's: give it to the tenant with init, or delete the release`}},
+		{name: "installed anew in another namespace",
+			stored: []Stored{old("web", 1, superseded, in("c")), old("web", 2, superseded, in("b")), old("web", 3, deployed)},
+			want:   []string{`a/web DEPLOYED 3:deployed ["revision 1 was in namespace c and does not move" "revision 2 was in namespace b and does not move"]`}},
+		{name: "hooks that Helm 3 has not",
+			stored: []Stored{old("web", 1, superseded, func(r *release2.Release) { r.Hooks = full().Hooks }), old("web", 2, deployed, func(r *release2.Release) { r.Hooks = full().Hooks[2:] })},
+			want: []string{`a/web DEPLOYED 1:superseded 2:deployed ["Helm 3 has no crd-install hook webs.example.com: what it made stays, and helm leaves it alone"` +
+				` "Helm 3 has no test-failure hook web-broken" "Helm 3 has no test-failure hook web-test"]`}},
+		{name: "names", stored: []Stored{old("Web", 1, deployed), old("a_b", 1, deployed), old("a.b-c", 1, deployed), old(strings.Repeat("x", 54), 1, deployed)},
+			want:     []string{`a/a.b-c DEPLOYED 1:deployed []`},
+			problems: []string{`release "Web" has a name that Helm 3 does not take`, `release "a_b" has a name that Helm 3 does not take`, `release "` + strings.Repeat("x", 54) + `" has a name that Helm 3 does not take`}},
+		{name: "records that no Tiller wrote",
+			stored:   []Stored{{Object: "broken.v1", Problem: errors.New("Secret broken.v1 is none")}, {Object: "web.v1", Release: old("db", 1, deployed).Release}, {Object: "web.v2", Release: old("web", 1, deployed).Release}},
+			problems: []string{"Secret broken.v1 is none", "record web.v1 holds db.v1, which no Tiller writes: remove it", "record web.v2 holds web.v1, which no Tiller writes: remove it"}},
+		{name: "all of it at once",
+			stored: []Stored{old("web", 1, superseded, func(r *release2.Release) { r.Config.Raw = "[" }), old("web", 2, upgrading, in("c"), func(r *release2.Release) { r.Chart = nil })},
+			problems: []string{`release web is in namespace "c", which is not the tenant's: give it to the tenant with init, or delete the release`,
+				`release web, revision 2, is PENDING_UPGRADE: wait for the helm that works on it, or delete it with helm tenant delete --purge web`,
+				`release web, revision 2, can't be converted: it has no chart`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			releases, problems := Releases(test.stored, func(ns string) bool { return ns == "a" || ns == "b" })
+			var got, said []string
+			for _, r := range releases {
+				got = append(got, brief(r))
+			}
+			for _, problem := range problems {
+				said = append(said, problem.Error())
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("releases: -want +got:\n%s", diff)
+			}
+			if diff := cmp.Diff(test.problems, said); diff != "" {
+				t.Errorf("problems: -want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNoteUnserved(t *testing.T) {
+	manifestOf := func(kind string) func(*release2.Release) {
+		return func(r *release2.Release) {
+			r.Manifest = "\n---\n# Source: x\napiVersion: extensions/v1beta1\nkind: " + kind + "\nmetadata: {name: web}\n---\n# nothing\n\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: web\n"
+		}
+	}
+	serves := func(r Resource) bool { return r.APIVersion == "v1" }
+	for _, test := range []struct {
+		name   string
+		stored []Stored
+		want   []string
+	}{
+		{"the one that is deployed counts", []Stored{old("web", 1, release2.Status_SUPERSEDED, manifestOf("Past")), old("web", 2, release2.Status_DEPLOYED, manifestOf("Deployment")), old("web", 3, release2.Status_FAILED, manifestOf("Failed"))},
+			[]string{"Deployment web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web"}},
+		{"else the newest", []Stored{old("web", 1, release2.Status_SUPERSEDED, manifestOf("Past")), old("web", 2, release2.Status_FAILED, manifestOf("Failed"))},
+			[]string{"Failed web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web"}},
+		{"deleted", []Stored{old("web", 1, release2.Status_DELETED, manifestOf("Deployment"))}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			releases, problems := Releases(test.stored, everywhere)
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			releases[0].NoteUnserved(serves)
+			if diff := cmp.Diff(test.want, releases[0].Notes); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCompare(t *testing.T) {
+	releases, problems := Releases([]Stored{old("web", 1, release2.Status_SUPERSEDED), old("web", 2, release2.Status_DEPLOYED)}, everywhere)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	r := releases[0]
+	// stored is a revision as it lies in the cluster, changed by each function.
+	stored := func(version int, change ...func(*release.Release)) corev1.Secret {
+		t.Helper()
+		there, err := ReleaseOf(*r.Revisions[min(version, 2)-1].Secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there.Version = version
+		for _, f := range change {
+			f(there)
+		}
+		secret, err := secretOf(there)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *secret
+	}
+	superseded := func(r *release.Release) {
+		r.Info.Status, r.Info.Description = release.StatusSuperseded, "Superseded"
+	}
+	other := func(r *release.Release) { r.Manifest += "#" }
+	disguised := stored(2)
+	disguised.Type = "Opaque"
+	for _, test := range []struct {
+		name  string
+		live  []corev1.Secret
+		moved bool
+		want  string
+		none  bool
+	}{
+		{"nothing", nil, false, "missing [1 2] changed [] later [] foreign []", true},
+		{"half of it", []corev1.Secret{stored(1)}, false, "missing [2] changed [] later [] foreign []", false},
+		{"all of it", []corev1.Secret{stored(2), stored(1)}, true, "missing [] changed [] later [] foreign []", false},
+		{"upgraded", []corev1.Secret{stored(1), stored(2, superseded), stored(4, other), stored(3, superseded)}, true, "missing [] changed [2] later [3 4] foreign []", false},
+		{"upgraded before all was written", []corev1.Secret{stored(2, superseded), stored(3)}, false, "missing [1] changed [2] later [3] foreign []", false},
+		{"upgraded until the past was forgotten", []corev1.Secret{stored(12), stored(13)}, true, "missing [1 2] changed [] later [12 13] foreign []", false},
+		{"another's", []corev1.Secret{stored(1, other)}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v1: it holds another release]", true},
+		{"another's, of a later version", []corev1.Secret{stored(3)}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v3: it holds another release]", true},
+		{"another's, installed at another time", []corev1.Secret{stored(2, func(r *release.Release) { r.Info.FirstDeployed = at(9) })}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it holds another release]", true},
+		{"no record of helm's", []corev1.Secret{disguised, {}}, true, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it is no record that helm writes Secret : it holds no release]", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := Compare(r, test.live, test.moved)
+			var missing []int
+			for _, revision := range s.Missing {
+				missing = append(missing, revision.Version)
+			}
+			if got := fmt.Sprintf("missing %v changed %v later %v foreign %v", missing, s.Changed, s.Later, s.Foreign); got != test.want {
+				t.Errorf("\n got %s\nwant %s", got, test.want)
+			}
+			if s.None(r) != test.none {
+				t.Errorf("none of it is there: %v", s.None(r))
+			}
+		})
+	}
+}
