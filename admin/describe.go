@@ -21,6 +21,8 @@ import (
 type Description struct {
 	tenant.Tenant
 	Home string
+	// Migration is nil where the tenant is not on its way to Helm 3 and 4.
+	Migration *tenant.Migration
 	// In are the tenant's namespaces and who has rights there.
 	In       []NamespaceOf
 	Running  *Tiller
@@ -67,6 +69,9 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 		return nil, err
 	}
 	d := &Description{Tenant: t, Home: t.Home()}
+	if d.Migration, err = c.Migration(ctx, d.Home); err != nil {
+		return nil, err
+	}
 	// see says whether what was asked for could be read.
 	see := func(what string, err error) (bool, error) {
 		if apierrors.IsForbidden(err) {
@@ -173,7 +178,7 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 	if d.Running != nil {
 		version = d.Running.Version // a Tiller of another version than the client's is no drift
 	}
-	prepared, err := Prepare(ctx, c, Request{Tenant: tenant.Tenant{Name: d.Name}, ClientVersion: version, CreateNamespaces: true, Share: true, Accepted: Risks})
+	prepared, err := Prepare(ctx, c, Request{Tenant: tenant.Tenant{Name: d.Name}, ClientVersion: version, CreateNamespaces: true, Share: true, Migrating: true, Accepted: Risks})
 	var notOurs *cluster.NotOursError
 	switch {
 	case errors.As(err, &notOurs):

@@ -48,6 +48,15 @@ func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	r := &Removal{Name: name, Home: homeIn(live, keys)}
 	p := &Prepared{Tenant: tenant.Tenant{Name: name, HomeNamespace: r.Home}, Existed: true, live: live}
 	r.Prepared = p
+	if record := live.Get(recordKey(r.Home)); record != nil {
+		state, err := cluster.MigrationOf(record)
+		if err != nil {
+			return nil, err
+		}
+		if state != nil {
+			return nil, &MigratingError{name, *state}
+		}
+	}
 	if r.Home != "" {
 		if err := c.Lookup(ctx, live, []cluster.Key{namespaceKey(r.Home)}); err != nil {
 			return nil, err

@@ -182,6 +182,9 @@ type builder struct {
 	was     tenant.Tenant
 	live    *cluster.Live
 	existed bool
+	// migration is nil where the tenant is not being migrated. Where it is, its
+	// Deployment is left as it is: it is stopped, and may have to start again.
+	migration *tenant.Migration
 
 	homes       map[string][]string
 	homeCreated bool // by helm-tenant, now or before
@@ -223,6 +226,14 @@ func (b *builder) begin() error {
 		return err
 	}
 	b.existed = existed
+	if record := b.live.Get(recordKey(was.WithDefaults().Home())); existed && record != nil {
+		if b.migration, err = cluster.MigrationOf(record); err != nil {
+			return err
+		}
+		if b.migration != nil && !r.Migrating {
+			return &MigratingError{r.Tenant.Name, *b.migration}
+		}
+	}
 	b.tenant = r.merged(was)
 	if existed && !r.Exact && b.tenant.HomeNamespace == "" {
 		b.tenant.HomeNamespace = was.WithDefaults().Home() // another engine's convention is no reason to move
@@ -373,7 +384,9 @@ func (b *builder) wanted() ([]runtime.Object, error) {
 		if versioned.Tiller.Version == "" {
 			versioned.Tiller.Version = b.request.ClientVersion
 		}
-		objects = append(objects, install.Deployment(versioned))
+		if b.migration == nil {
+			objects = append(objects, install.Deployment(versioned))
+		}
 	}
 	if t.AllNamespaces {
 		objects = append(objects, rbac.ClusterWide(t))
@@ -510,7 +523,8 @@ func (b *builder) planRemovals(plan *cluster.Plan, wanted []cluster.Key) error {
 			}
 		case "Deployment", "ServiceAccount", "Role", "NetworkPolicy":
 			// Of an engine that the tenant has no more.
-			if key.Namespace == t.Home() && slices.Contains(ofEngines, key.Name) {
+			stopped := key.Kind == "Deployment" && b.migration != nil && t.Engine.Has(tenant.EngineTiller)
+			if key.Namespace == t.Home() && slices.Contains(ofEngines, key.Name) && !stopped {
 				plan.Remove(live)
 			}
 		}

@@ -29,7 +29,7 @@ const (
 )
 
 // Risks are all that can be accepted.
-var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskOutsideReleases}
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskOutsideReleases, RiskMissingReleases}
 
 // Accepted are the risks that an admin accepted.
 type Accepted []Risk
@@ -91,7 +91,9 @@ type Request struct {
 	// LeaveReleases lets one of a tenant's two engines go though there are release
 	// records that only it can read.
 	LeaveReleases bool
-	Accepted      Accepted
+	// Migrating lets a tenant be written that is being migrated.
+	Migrating bool
+	Accepted  Accepted
 }
 
 // merged is the tenant that was, made what is asked.

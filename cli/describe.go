@@ -59,15 +59,16 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
 		tenant.Tenant
-		Home     string              `json:"home"`
-		In       []admin.NamespaceOf `json:"inNamespaces,omitempty"`
-		Running  *admin.Tiller       `json:"running,omitempty"`
-		Pods     []admin.PodOf       `json:"pods,omitempty"`
-		Releases []admin.Release     `json:"releases,omitempty"`
-		Drift    []diffChange        `json:"drift,omitempty"`
-		Foreign  string              `json:"foreign,omitempty"`
-		Unseen   []string            `json:"unseen,omitempty"`
-	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Unseen})
+		Home      string              `json:"home"`
+		Migration *tenant.Migration   `json:"migration,omitempty"`
+		In        []admin.NamespaceOf `json:"inNamespaces,omitempty"`
+		Running   *admin.Tiller       `json:"running,omitempty"`
+		Pods      []admin.PodOf       `json:"pods,omitempty"`
+		Releases  []admin.Release     `json:"releases,omitempty"`
+		Drift     []diffChange        `json:"drift,omitempty"`
+		Foreign   string              `json:"foreign,omitempty"`
+		Unseen    []string            `json:"unseen,omitempty"`
+	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Unseen})
 }
 
 func (s *session) printDescription(d *admin.Description) error {
@@ -83,6 +84,9 @@ func (s *session) printDescription(d *admin.Description) error {
 		members = "(you may not see them)"
 	}
 	fmt.Fprintf(head, "Members:\t%s\n", dash(members))
+	if d.Migration != nil {
+		fmt.Fprintf(head, "Migration:\t%s\n", d.Migration)
+	}
 	if d.Running != nil {
 		fmt.Fprintf(head, "Tiller:\t%s, %d of %d ready\n", d.Running.Image, d.Running.Ready, d.Running.Desired)
 		fmt.Fprintf(head, "Command:\t%s\n", strings.Join(d.Running.Command, " "))

@@ -112,7 +112,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		}
 		return nil
 	}
-	if err := s.confirm(ctx, name, o.yes); err != nil {
+	if err := s.confirm(ctx, name, "destroy it", o.yes); err != nil {
 		return err
 	}
 	// Nothing is deleted before it is known that all of it may be.
@@ -194,14 +194,14 @@ func (e *hasReleasesError) Error() string {
 }
 
 // confirm has the tenant's name typed on a terminal, and refuses elsewhere.
-func (s *session) confirm(ctx context.Context, name string, yes bool) error {
+func (s *session) confirm(ctx context.Context, name, what string, yes bool) error {
 	if yes {
 		return nil
 	}
 	if !isTerminal(s.env.Stdin) {
 		return withHint(errors.New("there is no terminal to confirm it on"), "add --yes")
 	}
-	fmt.Fprintf(s.env.Stderr, "Type the tenant's name to destroy it: ")
+	fmt.Fprintf(s.env.Stderr, "Type the tenant's name to %s: ", what)
 	type line struct {
 		text string
 		err  error
@@ -237,13 +237,8 @@ func (s *session) backUp(name, file string, records []*unstructured.Unstructured
 	if file == "" {
 		file = fmt.Sprintf("helm-tenant-%s-%s.yaml", name, s.env.Now().UTC().Format("20060102-150405"))
 	}
-	list := map[string]any{"apiVersion": "v1", "kind": "List"}
-	var items []any
-	for _, record := range records {
-		items = append(items, cluster.Stripped(record).Object)
-	}
-	list["items"] = items
-	text, err := yaml.Marshal(list)
+	items := items(records)
+	text, err := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
 	if err != nil {
 		return "", err
 	}
@@ -265,6 +260,15 @@ func (s *session) backUp(name, file string, records []*unstructured.Unstructured
 		return "", fmt.Errorf("the backup can't be written, so nothing was done: %w", err)
 	}
 	return file, nil
+}
+
+// items are records as a backup file has them.
+func items(records []*unstructured.Unstructured) []any {
+	var items []any
+	for _, record := range records {
+		items = append(items, cluster.Stripped(record).Object)
+	}
+	return items
 }
 
 // holds says whether a backup file has all of these items, just as they are.

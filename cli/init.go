@@ -317,10 +317,13 @@ func hintsFor(err error) []string {
 		unknown *admin.NoTenantError
 		has     *hasReleasesError
 		hinted  *hintError
+		moving  *admin.MigratingError
 	)
 	switch {
 	case errors.As(err, &risk):
 		return []string{fmt.Sprintf("if that is what you want, add --accept-risk=%s", risk.Risk)}
+	case errors.As(err, &moving):
+		return []string{fmt.Sprintf("finish that with: helm tenant migrate %s --finish, or go back with: helm tenant migrate %s --abort", moving.Name, moving.Name)}
 	case errors.As(err, &missing):
 		return []string{"create them with --create-namespaces, or correct --namespaces"}
 	case errors.As(err, &claimed):

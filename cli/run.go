@@ -28,6 +28,7 @@ var verbs = []func(*session) *cobra.Command{
 	newApply,
 	newExport,
 	newDestroy,
+	newMigrate,
 	newUse,
 	newWhoami,
 	newShellenv,

@@ -31,6 +31,8 @@ type whoami struct {
 	UserName      string   `json:"userName,omitempty"`
 	Namespace     string   `json:"namespace"`
 	Namespaces    []string `json:"namespaces,omitempty"`
+	// Migration says how far it is on its way to Helm 3 and 4.
+	Migration string `json:"migration,omitempty"`
 	// One of the two, by the engine.
 	Tiller   *tiller   `json:"tiller,omitempty"`
 	Deployer *deployer `json:"deployer,omitempty"`
@@ -103,11 +105,18 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if name, err := client.User(ctx); err == nil {
 		w.UserName = name // servers before 1.28 can't tell
 	}
+	if state, err := client.Migration(ctx, resolved.Home); err == nil && state != nil {
+		w.Migration = state.String() // who may not read the record is told more by what follows
+	}
 	var silent error
 	if resolved.Engine == tenant.EngineTiller {
 		w.Tiller = s.askTiller(ctx, client, k, resolved)
 		if !w.Tiller.Answers {
-			silent = fmt.Errorf("the Tiller in namespace %q of %s does not answer: %s", resolved.Home, k.Where(), w.Tiller.Problem)
+			why := w.Tiller.Problem
+			if w.Migration != "" {
+				why = "the tenant is " + w.Migration
+			}
+			silent = fmt.Errorf("the Tiller in namespace %q of %s does not answer: %s", resolved.Home, k.Where(), why)
 		}
 	} else {
 		w.Deployer = askDeployer(ctx, client, resolved, w.Namespace)
@@ -211,6 +220,9 @@ func (w whoami) print(s *session) error {
 		row("NAMESPACE", "%s (also: %s)", w.Namespace, strings.Join(others, ", "))
 	} else {
 		row("NAMESPACE", "%s", w.Namespace)
+	}
+	if w.Migration != "" {
+		row("MIGRATION", "the tenant is %s", w.Migration)
 	}
 	if w.Tiller != nil {
 		row("TILLER", "%s", w.Tiller)

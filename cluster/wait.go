@@ -44,6 +44,22 @@ func (e *NotReadyError) Unwrap() error { return e.Err }
 // and calls say with a sentence at each change. It ends with a *NotReadyError
 // when ctx does.
 func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string)) error {
+	return c.watchTiller(ctx, home, say, func(d *appsv1.Deployment, pods []corev1.Pod) (string, bool, error) {
+		if d == nil {
+			return "", false, fmt.Errorf("the Deployment %s is gone from namespace %q", install.DeploymentName, home)
+		}
+		sentence, done := install.Readiness(d, pods)
+		return sentence, done, nil
+	})
+}
+
+// judge says of a Tiller's Deployment, nil where there is none, and of its pods, how
+// far they are, and whether that is far enough.
+type judge func(*appsv1.Deployment, []corev1.Pod) (sentence string, done bool, err error)
+
+// watchTiller watches a Tiller until far enough says that it is, and calls say with
+// its sentence at each change.
+func (c *Client) watchTiller(ctx context.Context, home string, say func(string), farEnough judge) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	events := make(chan watch.Event)
@@ -61,7 +77,7 @@ func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string
 	}
 	last := ""
 	for {
-		sentence, done, err := readiness(home, seen)
+		sentence, done, err := farEnough.of(seen)
 		if err != nil {
 			return err
 		}
@@ -142,7 +158,7 @@ func (c *Client) follow(ctx context.Context, kindName, namespace string, options
 	return objects, nil
 }
 
-func readiness(home string, seen map[Key]*unstructured.Unstructured) (string, bool, error) {
+func (j judge) of(seen map[Key]*unstructured.Unstructured) (string, bool, error) {
 	var deployment *appsv1.Deployment
 	var pods []corev1.Pod
 	for _, key := range slices.SortedFunc(maps.Keys(seen), compareKeys) {
@@ -158,11 +174,8 @@ func readiness(home string, seen map[Key]*unstructured.Unstructured) (string, bo
 			pods = append(pods, *pod)
 		}
 	}
-	if deployment == nil {
-		return "", false, fmt.Errorf("the Deployment %s is gone from namespace %q", install.DeploymentName, home)
-	}
-	sentence, done := install.Readiness(deployment, pods)
-	return strings.Join(strings.Fields(sentence), " "), done, nil
+	sentence, done, err := j(deployment, pods)
+	return strings.Join(strings.Fields(sentence), " "), done, err
 }
 
 // TillerPods are the pods that a Helm 2 client takes for the Tiller of a home

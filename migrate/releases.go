@@ -106,7 +106,7 @@ func move(name string, revisions []*release2.Release, may func(string) bool) (Re
 		wrong("release %q has a name that Helm 3 does not take", name)
 	}
 	if !may(r.Namespace) {
-		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or delete the release", name, r.Namespace)
+		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or delete the release with helm tenant delete --purge %s", name, r.Namespace, name)
 	}
 	if what := stuck(revisions); what != "" {
 		wrong("release %s, revision %d, is %s: %s", name, newest.GetVersion(), r.Status, what)
@@ -210,15 +210,16 @@ type Standing struct {
 	Missing []Revision
 	// Changed are those that it wrote to since, Later those that it made.
 	Changed, Later []int
+	// Ours are the names of all Secrets that belong to the release: the later ones
+	// first, since by the others they are known to descend from it.
+	Ours []string
 	// Foreign are records of its own that have nothing to do with the release but
 	// the name, a line each.
 	Foreign []string
 }
 
 // None says whether Helm 3 has nothing of it.
-func (s Standing) None(r Release) bool {
-	return len(s.Missing) == len(r.Revisions) && len(s.Later) == 0
-}
+func (s Standing) None() bool { return len(s.Ours) == 0 }
 
 // Compare tells what Helm 3 has of the release: live are the records of that name in
 // its namespace. moved says whether all revisions were written before; then a later
@@ -227,9 +228,10 @@ func Compare(r Release, live []corev1.Secret, moved bool) Standing {
 	var s Standing
 	found := map[int]bool{}
 	var later []int
+	var laterNames []string
 	for _, secret := range live {
 		there, err := ReleaseOf(secret)
-		if err == nil && (secret.Type != secretType || secret.Name != RecordName(there.Name, there.Version) || there.Name != r.Name || secret.Labels[LabelName] != r.Name) {
+		if err == nil && (secret.Type != secretType || secret.Name != recordName(there.Name, there.Version) || there.Name != r.Name || secret.Labels[labelName] != r.Name) {
 			err = errors.New("it is no record that helm writes")
 		}
 		if err != nil {
@@ -240,11 +242,12 @@ func Compare(r Release, live []corev1.Secret, moved bool) Standing {
 		switch {
 		case at >= 0 && sameOrigin(r.Revisions[at].Release, there):
 			found[there.Version] = true
+			s.Ours = append(s.Ours, secret.Name)
 			if !same(r.Revisions[at].Release, there) {
 				s.Changed = append(s.Changed, there.Version)
 			}
 		case there.Version > r.Newest().Version:
-			later = append(later, there.Version)
+			later, laterNames = append(later, there.Version), append(laterNames, secret.Name)
 		default:
 			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", secret.Name))
 		}
@@ -255,10 +258,10 @@ func Compare(r Release, live []corev1.Secret, moved bool) Standing {
 		}
 	}
 	if len(found) > 0 || moved {
-		s.Later = later
+		s.Later, s.Ours = later, append(laterNames, s.Ours...)
 	} else {
-		for _, version := range later {
-			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", RecordName(r.Name, version)))
+		for _, name := range laterNames {
+			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", name))
 		}
 	}
 	slices.Sort(s.Changed)

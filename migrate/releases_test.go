@@ -35,7 +35,7 @@ func brief(r Release) string {
 	var revisions []string
 	for _, revision := range r.Revisions {
 		revisions = append(revisions, fmt.Sprintf("%d:%s", revision.Version, revision.Info.Status))
-		if revision.Secret.Name != RecordName(r.Name, revision.Version) || revision.Secret.Namespace != r.Namespace {
+		if revision.Secret.Name != recordName(r.Name, revision.Version) || revision.Secret.Namespace != r.Namespace {
 			revisions = append(revisions, "in Secret "+revision.Secret.Namespace+"/"+revision.Secret.Name)
 		}
 	}
@@ -75,7 +75,7 @@ func TestReleases(t *testing.T) {
 				`release two, revision 4, is DELETING: delete it again, with helm tenant delete --purge two`}},
 		{name: "elsewhere",
 			stored:   []Stored{old("web", 1, deployed, in("c")), old("ns", 1, deleted, in(""))},
-			problems: []string{`release ns is in namespace "", which is not the tenant's: give it to the tenant with init, or delete the release`, `release web is in namespace "c", which is not the tenant's: give it to the tenant with init, or delete the release`}},
+			problems: []string{`release ns is in namespace "", which is not the tenant's: give it to the tenant with init, or delete the release with helm tenant delete --purge ns`, `release web is in namespace "c", which is not the tenant's: give it to the tenant with init, or delete the release with helm tenant delete --purge web`}},
 		{name: "installed anew in another namespace",
 			stored: []Stored{old("web", 1, superseded, in("c")), old("web", 2, superseded, in("b")), old("web", 3, deployed)},
 			want:   []string{`a/web DEPLOYED 3:deployed ["revision 1 was in namespace c and does not move" "revision 2 was in namespace b and does not move"]`}},
@@ -91,7 +91,7 @@ func TestReleases(t *testing.T) {
 			problems: []string{"Secret broken.v1 is none", "record web.v1 holds db.v1, which no Tiller writes: remove it", "record web.v2 holds web.v1, which no Tiller writes: remove it"}},
 		{name: "all of it at once",
 			stored: []Stored{old("web", 1, superseded, func(r *release2.Release) { r.Config.Raw = "[" }), old("web", 2, upgrading, in("c"), func(r *release2.Release) { r.Chart = nil })},
-			problems: []string{`release web is in namespace "c", which is not the tenant's: give it to the tenant with init, or delete the release`,
+			problems: []string{`release web is in namespace "c", which is not the tenant's: give it to the tenant with init, or delete the release with helm tenant delete --purge web`,
 				`release web, revision 2, is PENDING_UPGRADE: wait for the helm that works on it, or delete it with helm tenant delete --purge web`,
 				`release web, revision 2, can't be converted: it has no chart`}},
 	} {
@@ -201,8 +201,8 @@ func TestCompare(t *testing.T) {
 			if got := fmt.Sprintf("missing %v changed %v later %v foreign %v", missing, s.Changed, s.Later, s.Foreign); got != test.want {
 				t.Errorf("\n got %s\nwant %s", got, test.want)
 			}
-			if s.None(r) != test.none {
-				t.Errorf("none of it is there: %v", s.None(r))
+			if s.None() != test.none {
+				t.Errorf("none of it is there: %v", s.None())
 			}
 		})
 	}

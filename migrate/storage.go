@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"helm.sh/helm/v3/pkg/release"
 	corev1 "k8s.io/api/core/v1"
@@ -16,10 +17,8 @@ import (
 )
 
 const (
-	// Selector finds the records of Helm 3 and 4 in a namespace.
-	Selector = "owner=helm"
-	// LabelName holds a record's release.
-	LabelName = "name"
+	// labelName holds a record's release.
+	labelName = "name"
 	// storageType begins a record's name (helm.sh/helm/v3/pkg/storage).
 	storageType = "sh.helm.release.v1"
 	// secretType is the type of its Secret.
@@ -29,9 +28,23 @@ const (
 	maxRelease = 64 << 20
 )
 
-// RecordName is the name of the Secret in which Helm 3 keeps a revision.
-func RecordName(name string, version int) string {
+// recordName is the name of the Secret in which Helm 3 keeps a revision.
+func recordName(name string, version int) string {
 	return fmt.Sprintf("%s.%s.v%d", storageType, name, version)
+}
+
+// RecordOf is the name of the release for which a Secret is a record of Helm 3's, or
+// stands in the place of one; empty where it is none.
+func RecordOf(secret metav1.Object) string {
+	if name, isRecord := strings.CutPrefix(secret.GetName(), storageType+"."); isRecord {
+		if at := strings.LastIndex(name, ".v"); at > 0 {
+			return name[:at]
+		}
+	}
+	if secret.GetLabels()["owner"] == "helm" {
+		return secret.GetLabels()[labelName]
+	}
+	return ""
 }
 
 // secretOf is the Secret in which Helm 3 keeps a release. What its driver takes from
@@ -59,8 +72,8 @@ func secretOf(r *release.Release) (*corev1.Secret, error) {
 	}
 	return &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: RecordName(r.Name, r.Version), Namespace: r.Namespace, Labels: map[string]string{
-			LabelName: r.Name, "owner": "helm", "status": r.Info.Status.String(), "version": strconv.Itoa(r.Version),
+		ObjectMeta: metav1.ObjectMeta{Name: recordName(r.Name, r.Version), Namespace: r.Namespace, Labels: map[string]string{
+			labelName: r.Name, "owner": "helm", "status": r.Info.Status.String(), "version": strconv.Itoa(r.Version),
 			"createdAt": strconv.FormatInt(r.Info.LastDeployed.Unix(), 10),
 		}},
 		Type: secretType,

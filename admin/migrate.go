@@ -1,0 +1,462 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/cluster"
+	"helm-tenant/migrate"
+	"helm-tenant/tenant"
+)
+
+// RiskMissingReleases removes a Tiller's records of releases that Helm 3 has none of.
+const RiskMissingReleases Risk = "missing-releases"
+
+// MigratingError refuses what would disturb a migration that is under way.
+type MigratingError struct {
+	Name string
+	tenant.Migration
+}
+
+func (e *MigratingError) Error() string {
+	return fmt.Sprintf("tenant %q is %s", e.Name, e.Migration)
+}
+
+// BlockedError is everything that keeps a tenant's releases from moving.
+type BlockedError struct{ Problems []error }
+
+func (e *BlockedError) Error() string {
+	if len(e.Problems) == 1 {
+		return "it can't move: " + e.Problems[0].Error()
+	}
+	var lines []string
+	for _, problem := range e.Problems {
+		lines = append(lines, "  "+problem.Error())
+	}
+	return fmt.Sprintf("it can't move, for %d reasons:\n%s", len(e.Problems), strings.Join(lines, "\n"))
+}
+
+// Migration is a tenant on its way from its Tiller to Helm 3 and 4, as the cluster
+// has it.
+type Migration struct {
+	Tenant tenant.Tenant
+	// State is nil where the migration has not begun.
+	State *tenant.Migration
+	// Records are those of the tenant's Tiller, Releases what becomes of them.
+	Records  []*unstructured.Unstructured
+	Releases []migrate.Release
+	// Standings are what Helm 3 has of each of the releases.
+	Standings []migrate.Standing
+	// HelmRecords are the Secrets of Helm 3's that belong to the releases.
+	HelmRecords []*unstructured.Unstructured
+	// later are those of them that Helm 3 made after ours.
+	later map[cluster.Key]bool
+	// Problems keep the releases from moving.
+	Problems []error
+	// Replicas are those that Tiller's Deployment asks for now.
+	Replicas int32
+
+	live *cluster.Live
+}
+
+func recordKey(home string) cluster.Key {
+	return cluster.Key{Kind: "ConfigMap", Namespace: home, Name: tenant.RecordName}
+}
+
+// ReadMigration reads how far the tenant is and what is to move, converts it, and
+// looks for all that keeps it from moving. It writes nothing.
+func ReadMigration(ctx context.Context, c *cluster.Client, name string) (*Migration, error) {
+	live, err := c.Read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	t, existed, err := recorded(live, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !existed:
+		return nil, &NoTenantError{Name: name, Where: c.Where()}
+	}
+	m := &Migration{Tenant: t.WithDefaults(), later: map[cluster.Key]bool{}, live: live}
+	home := m.Tenant.Home()
+	if m.State, err = cluster.MigrationOf(live.Get(recordKey(home))); err != nil {
+		return nil, err
+	}
+	storage := m.Tenant.Tiller.Storage
+	switch {
+	case m.State != nil:
+		storage = m.State.Storage
+	case !m.Tenant.Engine.Has(tenant.EngineTiller):
+		return nil, fmt.Errorf("tenant %q has the engine %s: it has no Tiller to move away from", name, m.Tenant.Engine)
+	}
+	if deployment := live.Get(tillerKey(home)); deployment != nil {
+		replicas, found, err := unstructured.NestedInt64(deployment.Object, "spec", "replicas")
+		if err != nil {
+			return nil, err
+		}
+		m.Replicas = 1
+		if found {
+			m.Replicas = int32(replicas)
+		}
+	}
+	records, err := c.Records(ctx, home)
+	if err != nil {
+		return nil, err
+	}
+	// Those of the other kind are not this Tiller's: it never reads them.
+	m.Records = slices.DeleteFunc(records, func(record *unstructured.Unstructured) bool {
+		return !strings.EqualFold(record.GetKind(), string(storage))
+	})
+	var stored []migrate.Stored
+	for _, record := range m.Records {
+		s := migrate.Stored{Object: record.GetName()}
+		s.Release, s.Problem = cluster.ReleaseOf(record)
+		stored = append(stored, s)
+	}
+	m.Releases, m.Problems = migrate.Releases(stored, func(namespace string) bool {
+		return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
+	})
+	if err := m.lookAtTargets(ctx, c); err != nil {
+		return nil, err
+	}
+	return m, m.noteUnserved(ctx, c)
+}
+
+// lookAtTargets finds out whether the releases can be kept where they live: whether
+// the namespaces are there, whether the role lets Helm 3 write its records, and what
+// Helm 3 has there already.
+func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client) error {
+	names := map[string]bool{}
+	keys := []cluster.Key{{Kind: "ClusterRole", Name: m.Tenant.Role}}
+	for _, r := range m.Releases {
+		names[r.Namespace] = true
+	}
+	for namespace := range names {
+		keys = append(keys, namespaceKey(namespace))
+	}
+	if err := c.Lookup(ctx, m.live, keys); err != nil {
+		return err
+	}
+	var role rbacv1.ClusterRole
+	if _, err := m.live.Into(keys[0], &role); err != nil {
+		return err
+	}
+	// What the driver of Helm 3 calls (helm.sh/helm/v3/pkg/storage/driver, secrets.go).
+	if enough, _ := validation.Covers(role.Rules, []rbacv1.PolicyRule{{
+		APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "create", "update", "delete"}}}); !enough {
+		m.Problems = append(m.Problems, fmt.Errorf("the tenant's role, ClusterRole %s, does not let Helm 3 keep its records: it needs get, list, create, update and delete of secrets", m.Tenant.Role))
+	}
+	there := map[string][]*unstructured.Unstructured{} // by namespace and release
+	for _, namespace := range slices.Sorted(maps.Keys(names)) {
+		object := m.live.Get(namespaceKey(namespace))
+		if object == nil {
+			m.Problems = append(m.Problems, fmt.Errorf("namespace %q does not exist, and releases are there: create it, or delete them", namespace))
+			continue
+		}
+		if err := notLeaving(object); err != nil {
+			m.Problems = append(m.Problems, err)
+			continue
+		}
+		moving := map[string]bool{}
+		for _, r := range m.Releases {
+			moving[r.Name] = moving[r.Name] || r.Namespace == namespace
+		}
+		secrets, err := c.Secrets(ctx, namespace, func(secret metav1.Object) bool { return moving[migrate.RecordOf(secret)] })
+		if err != nil {
+			return err
+		}
+		for _, secret := range secrets {
+			at := namespace + "/" + migrate.RecordOf(secret)
+			there[at] = append(there[at], secret)
+		}
+	}
+	for _, r := range m.Releases {
+		var typed []corev1.Secret
+		objects := there[r.Namespace+"/"+r.Name]
+		for _, object := range objects {
+			var secret corev1.Secret
+			if err := cluster.Typed(object, &secret); err != nil {
+				return err
+			}
+			typed = append(typed, secret)
+		}
+		standing := migrate.Compare(r, typed, m.moved())
+		m.Standings = append(m.Standings, standing)
+		for _, object := range objects {
+			at := slices.Index(standing.Ours, object.GetName())
+			if at >= 0 {
+				m.HelmRecords = append(m.HelmRecords, object)
+			}
+			m.later[cluster.KeyOf(object)] = at >= 0 && at < len(standing.Later)
+		}
+		m.checkClash(r, standing)
+	}
+	return nil
+}
+
+// moved says whether all revisions were written: then what Helm 3 has of them is its
+// own affair.
+func (m *Migration) moved() bool {
+	return m.State != nil && m.State.Converted
+}
+
+func (m *Migration) checkClash(r migrate.Release, s migrate.Standing) {
+	if m.moved() {
+		return
+	}
+	for _, foreign := range s.Foreign {
+		m.Problems = append(m.Problems, fmt.Errorf("release %s: Helm 3 has one of that name in namespace %s (%s): uninstall it there, or delete this one", r.Name, r.Namespace, foreign))
+	}
+	if m.State == nil && len(s.Changed)+len(s.Later) > 0 {
+		m.Problems = append(m.Problems, fmt.Errorf("release %s: Helm 3 has it in namespace %s already, and changed it since: delete the one that you do not mean", r.Name, r.Namespace))
+	}
+}
+
+// noteUnserved notes the objects of which the API server has forgotten the kind.
+func (m *Migration) noteUnserved(ctx context.Context, c *cluster.Client) error {
+	versions := map[string]bool{}
+	for _, r := range m.Releases {
+		for _, resource := range r.Resources() {
+			versions[resource.APIVersion] = true
+		}
+	}
+	if len(versions) == 0 || m.moved() {
+		return nil
+	}
+	served, err := c.ServedKinds(ctx, slices.Sorted(maps.Keys(versions)))
+	if err != nil {
+		return err
+	}
+	for i := range m.Releases {
+		m.Releases[i].NoteUnserved(func(resource migrate.Resource) bool { return served[resource.APIVersion][resource.Kind] })
+	}
+	return nil
+}
+
+// Revisions counts what moves.
+func (m *Migration) Revisions() int {
+	count := 0
+	for _, r := range m.Releases {
+		count += len(r.Revisions)
+	}
+	return count
+}
+
+// Check returns a *BlockedError if anything keeps the releases from moving.
+func (m *Migration) Check() error {
+	if len(m.Problems) == 0 {
+		return nil
+	}
+	return &BlockedError{m.Problems}
+}
+
+// CheckMigrationAllowed returns a *DeniedError unless the admin may make every write
+// of the migration, and of the way back. It also finds what stands in the way of the
+// new deployer, as Prepare does.
+func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration) error {
+	prepared, err := Prepare(ctx, c, m.engineRequest(tenant.EngineBoth))
+	if err != nil {
+		return err
+	}
+	plan := prepared.Plan
+	if record := m.live.Get(recordKey(m.Tenant.Home())); record != nil {
+		plan.Annotate(record, tenant.AnnotationMigration, "asked for")
+	}
+	if deployment := m.live.Get(tillerKey(m.Tenant.Home())); deployment != nil {
+		if err := plan.Scale(deployment, -1); err != nil {
+			return err
+		}
+	}
+	for i, r := range m.Releases {
+		for _, revision := range r.Revisions {
+			key := cluster.KeyOf(revision.Secret)
+			plan.Changes = append(plan.Changes, cluster.Change{Action: cluster.Delete, Key: key})
+		}
+		for _, revision := range m.Standings[i].Missing {
+			if err := plan.Create(revision.Secret); err != nil {
+				return err
+			}
+		}
+	}
+	missing, err := c.NewPreflight(prepared.live).Missing(ctx, &plan)
+	if err != nil {
+		return err
+	}
+	// As whom the releases are verified.
+	impersonate := cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: tenant.HelmAccount, Namespace: m.Tenant.Home()}
+	may, err := c.May(ctx, impersonate)
+	if err == nil && !may {
+		missing = append(missing, impersonate)
+	}
+	if err == nil && len(missing) > 0 {
+		err = &DeniedError{missing}
+	}
+	return err
+}
+
+// Step brings the tenant's migration from the state that the caller knows, nil where
+// it has not begun, into the next, nil where it is over, and scales Tiller where
+// replicas are told. The state goes first. It fails where somebody else has brought it
+// elsewhere meanwhile.
+func Step(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *tenant.Migration, replicas *int32, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		live := cluster.NewLive()
+		if err := c.Lookup(ctx, live, []cluster.Key{recordKey(t.Home()), tillerKey(t.Home())}); err != nil {
+			return nil, err
+		}
+		record := live.Get(recordKey(t.Home()))
+		if record == nil {
+			return nil, &NoTenantError{Name: t.Name, Where: c.Where()}
+		}
+		now, err := cluster.MigrationOf(record)
+		if err != nil {
+			return nil, err
+		}
+		if !isState(now, from) && !isState(now, to) {
+			if now == nil {
+				return nil, errors.New("somebody else has ended the migration meanwhile")
+			}
+			return nil, &MigratingError{t.Name, *now}
+		}
+		prepared := &Prepared{Tenant: t, Existed: true, live: live}
+		value := ""
+		if to != nil {
+			if value, err = to.Annotation(); err != nil {
+				return nil, err
+			}
+		}
+		prepared.Plan.Annotate(record, tenant.AnnotationMigration, value)
+		if deployment := live.Get(tillerKey(t.Home())); deployment != nil && replicas != nil {
+			err = prepared.Plan.Scale(deployment, *replicas)
+		}
+		return prepared, err
+	}, made)
+	return err
+}
+
+func isState(a, b *tenant.Migration) bool {
+	return a == b || a != nil && b != nil && a.Phase == b.Phase
+}
+
+// WriteHelmRecords writes the records that Helm 3 has not yet. One that is there is
+// left as it is.
+func WriteHelmRecords(ctx context.Context, c *cluster.Client, name string, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		m, err := ReadMigration(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.in(tenant.PhaseFrozen); err != nil {
+			return nil, err
+		}
+		if err := m.Check(); err != nil {
+			return nil, err
+		}
+		prepared := m.prepared()
+		for _, standing := range m.Standings {
+			for _, revision := range standing.Missing {
+				if err := prepared.Plan.Create(revision.Secret); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return prepared, nil
+	}, made)
+	return err
+}
+
+// in fails unless the migration is in that phase.
+func (m *Migration) in(phase tenant.Phase) error {
+	switch {
+	case m.State == nil:
+		return errors.New("somebody else has ended the migration meanwhile")
+	case m.State.Phase != phase:
+		return &MigratingError{m.Tenant.Name, *m.State}
+	}
+	return nil
+}
+
+func (m *Migration) prepared() *Prepared {
+	return &Prepared{Tenant: m.Tenant, Existed: true, live: m.live}
+}
+
+// engineRequest asks for the tenant as it is, with another engine.
+func (m *Migration) engineRequest(engine tenant.Engine) Request {
+	return Request{Tenant: tenant.Tenant{Name: m.Tenant.Name, Engine: engine}, Migrating: true, LeaveReleases: true, Share: true, Accepted: Risks}
+}
+
+// SetEngine gives a tenant that is being migrated the deployers of that engine, and
+// its members the rights that go with them. Tiller's Deployment is left alone, unless
+// the engine has none.
+func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, engine tenant.Engine, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return PrepareEngine(ctx, c, m, engine) }, made)
+	return err
+}
+
+// PrepareEngine finds out what SetEngine would write.
+func PrepareEngine(ctx context.Context, c *cluster.Client, m *Migration, engine tenant.Engine) (*Prepared, error) {
+	return Prepare(ctx, c, m.engineRequest(engine))
+}
+
+// RemoveHelmRecords removes what Helm 3 has of the releases; saved are the records
+// that a backup holds, and no other goes.
+func RemoveHelmRecords(ctx context.Context, c *cluster.Client, name string, saved []*unstructured.Unstructured, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		m, err := ReadMigration(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.in(tenant.PhaseAborting); err != nil {
+			return nil, err
+		}
+		prepared := m.prepared()
+		return prepared, removeSaved(&prepared.Plan, m.HelmRecords, saved, m.later)
+	}, made)
+	return err
+}
+
+// RemoveRecords removes Tiller's records; saved are those that a backup holds, and
+// no other goes.
+func RemoveRecords(ctx context.Context, c *cluster.Client, name string, saved []*unstructured.Unstructured, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		m, err := ReadMigration(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.in(tenant.PhaseFinishing); err != nil {
+			return nil, err
+		}
+		prepared := m.prepared()
+		return prepared, removeSaved(&prepared.Plan, m.Records, saved, nil)
+	}, made)
+	return err
+}
+
+// removeSaved removes records, if all of them are saved; those that are early, before
+// the others.
+func removeSaved(plan *cluster.Plan, records, saved []*unstructured.Unstructured, early map[cluster.Key]bool) error {
+	for _, record := range records {
+		same := func(kept *unstructured.Unstructured) bool {
+			return kept.GetUID() == record.GetUID() && kept.GetResourceVersion() == record.GetResourceVersion()
+		}
+		if !slices.ContainsFunc(saved, same) {
+			return fmt.Errorf("%s was written after the backup: the same command again backs it up", cluster.KeyOf(record))
+		}
+		if early[cluster.KeyOf(record)] {
+			plan.RemoveEarly(record)
+		} else {
+			plan.Remove(record)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,564 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"helm.sh/helm/v3/pkg/release"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/helm"
+	"helm-tenant/migrate"
+	"helm-tenant/tenant"
+)
+
+type migrateOptions struct {
+	finish, abort     bool
+	backup            string
+	yes, dryRun, wait bool
+	timeout           time.Duration
+	risks             []string
+	accepted          admin.Accepted
+	output            string
+}
+
+func newMigrate(s *session) *cobra.Command {
+	o := &migrateOptions{}
+	cmd := &cobra.Command{
+		Use:   "migrate TENANT [--dry-run | --finish | --abort]",
+		Short: "Move a tenant and its releases from Tiller to Helm 3 and 4",
+		Long: `Move a tenant and its releases from Tiller to Helm 3 and 4.
+
+It stops the tenant's Tiller, turns every revision of every release into a record
+of Helm 3's, beside what the release made, lets the members act by impersonation,
+and has a real Helm 3 or 4 find each release. What runs is not touched. Tiller and
+its records stay until --finish removes them; until then --abort goes back. Killed
+at any point, the same command again goes on.`,
+		Example: `  helm tenant migrate team-a --dry-run
+  helm tenant migrate team-a
+  helm tenant migrate team-a --finish
+  helm tenant migrate team-a --abort`,
+		Args: oneTenant,
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.finish, "finish", false, "remove the Tiller and its records, for good")
+	f.BoolVar(&o.abort, "abort", false, "go back to Tiller, and remove what Helm 3 has of its releases")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would move and what is in the way, and do nothing")
+	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")
+	f.BoolVar(&o.yes, "yes", false, "do not ask for the tenant's name before --finish")
+	f.StringSliceVar(&o.risks, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	f.BoolVar(&o.wait, "wait", true, "with --abort, wait until Tiller is ready")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for Tiller to stop or to start")
+	outputFlag(cmd, &o.output, "text", "json", "yaml")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if o.finish && o.abort {
+			return asUsage(cmd, errors.New("--finish and --abort contradict each other"))
+		}
+		var err error
+		if o.accepted, err = admin.ParseAccepted(o.risks); err != nil {
+			return asUsage(cmd, err)
+		}
+		return s.migrate(cmd.Context(), args[0], o)
+	}
+	return cmd
+}
+
+func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) error {
+	k, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	move := &migration{session: s, k: k, client: client, name: name, options: o}
+	switch {
+	case o.finish:
+		err = move.finish(ctx)
+	case o.abort:
+		err = move.abort(ctx)
+	default:
+		err = move.begin(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err)...)
+}
+
+// migration is one run of migrate.
+type migration struct {
+	*session
+	k       *tenant.Kubeconfig
+	client  *cluster.Client
+	name    string
+	options *migrateOptions
+}
+
+func (m *migration) made(change cluster.Change) {
+	m.say("%-8s %s", pastTense[change.Action], change.Key)
+}
+
+func (m *migration) read(ctx context.Context) (*admin.Migration, error) {
+	return admin.ReadMigration(ctx, m.client, m.name)
+}
+
+// step brings the migration into its next state; see admin.Step.
+func (m *migration) step(ctx context.Context, there *admin.Migration, phase tenant.Phase, change func(*tenant.Migration), replicas *int32) error {
+	next := *there.State
+	next.Phase = phase
+	if change != nil {
+		change(&next)
+	}
+	err := admin.Step(ctx, m.client, there.Tenant, there.State, &next, replicas, m.made)
+	if err == nil {
+		there.State = &next
+	}
+	return err
+}
+
+// begin moves the releases, as far as verified.
+func (m *migration) begin(ctx context.Context) error {
+	there, err := m.read(ctx)
+	if err != nil {
+		return err
+	}
+	if there.State != nil && (there.State.Phase == tenant.PhaseFinishing || there.State.Phase == tenant.PhaseAborting) {
+		return &admin.MigratingError{Name: m.name, Migration: *there.State}
+	}
+	if m.options.dryRun {
+		if err := m.print(there); err != nil {
+			return err
+		}
+		return there.Check()
+	}
+	if err := there.Check(); err != nil {
+		return err
+	}
+	client, err := m.verifier(ctx)
+	if err != nil {
+		return err
+	}
+	if err := admin.CheckMigrationAllowed(ctx, m.client, there); err != nil {
+		return err
+	}
+	for _, r := range there.Releases {
+		for _, note := range r.Notes {
+			m.say("Note: release %s: %s", r.Name, note)
+		}
+	}
+	if there.State == nil || there.State.Phase == tenant.PhaseFrozen {
+		if there, err = m.freeze(ctx, there); err != nil {
+			return err
+		}
+		if err := admin.WriteHelmRecords(ctx, m.client, m.name, m.made); err != nil {
+			return err
+		}
+		if err := m.step(ctx, there, tenant.PhaseConverted, func(next *tenant.Migration) { next.Converted = true }, nil); err != nil {
+			return err
+		}
+	}
+	if err := admin.SetEngine(ctx, m.client, there, tenant.EngineBoth, m.made); err != nil {
+		return err
+	}
+	if there, err = m.read(ctx); err != nil {
+		return err
+	}
+	if there.State == nil {
+		return errors.New("somebody else has ended the migration meanwhile")
+	}
+	if err := m.verify(ctx, client, there); err != nil {
+		return withHint(err, "the same command again verifies again; go back with: helm tenant migrate "+m.name+" --abort")
+	}
+	if err := m.step(ctx, there, tenant.PhaseVerified, nil, nil); err != nil {
+		return err
+	}
+	if m.options.output != "text" {
+		return m.print(there)
+	}
+	fmt.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s, %s\n", m.name, counted(len(there.Releases), "release"), counted(there.Revisions(), "revision"))
+	m.say("Its members start with, under Helm 3 or 4: helm tenant use %s --home-namespace %s", m.name, there.Tenant.Home())
+	m.say("Its Tiller is stopped. Remove it with: helm tenant migrate %s --finish", m.name)
+	m.say("Go back with: helm tenant migrate %s --abort", m.name)
+	return nil
+}
+
+// verifier is the helm that is to find the releases.
+func (m *migration) verifier(ctx context.Context) (helm.Client, error) {
+	client, err := m.helmClient(ctx, true)
+	if err == nil && client.Engine() != tenant.EngineImpersonation {
+		err = fmt.Errorf("a Helm 3 or 4 has to find the releases afterwards, but %s is Helm %d", client.Path, client.Major)
+	}
+	return client, withHint(err, "run it under Helm 3 or 4, or as helm-tenant migrate with HELM_BIN set to one; --dry-run needs none")
+}
+
+// freeze backs up Tiller's records, stops Tiller, and reads them again: it may have
+// written until then.
+func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.Migration, error) {
+	file, was := m.options.backup, there.State
+	if was != nil && file == "" && was.Backup != "" && holds(was.Backup, items(there.Records)) {
+		file = was.Backup // by a run that did not come to its end
+	}
+	file, err := m.save(m.name, file, there.Records)
+	if err != nil {
+		return nil, err
+	}
+	t := there.Tenant
+	next := tenant.Migration{Phase: tenant.PhaseFrozen, Since: m.env.Now().UTC().Truncate(time.Second), Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: there.Replicas}
+	if was != nil {
+		next = *was
+	}
+	next.Backup = file
+	none := int32(0)
+	if err := admin.Step(ctx, m.client, t, was, &next, &none, m.made); err != nil {
+		return nil, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, m.options.timeout)
+	defer cancel()
+	goOn := []string{"the same command again goes on; go back with: helm tenant migrate " + m.name + " --abort"}
+	err = m.client.WaitUntilStopped(waiting, t.Home(), func(sentence string) { m.say("Tiller: %s", sentence) })
+	if err != nil {
+		return nil, withHint(err, goOn...)
+	}
+	frozen, err := m.read(ctx)
+	if err == nil && frozen.State == nil {
+		err = errors.New("somebody else has ended the migration meanwhile")
+	}
+	if err == nil {
+		err = frozen.Check()
+	}
+	if err != nil {
+		return nil, withHint(err, "Tiller is stopped; bring it back with: helm tenant migrate "+m.name+" --abort")
+	}
+	if file != "" && !holds(file, items(frozen.Records)) {
+		_, err = m.save(m.name, strings.TrimSuffix(file, filepath.Ext(file))+"-stopped"+filepath.Ext(file), frozen.Records)
+	}
+	return frozen, err
+}
+
+// save backs records up, if there are any, and says where.
+func (m *migration) save(name, file string, records []*unstructured.Unstructured) (string, error) {
+	if len(records) == 0 {
+		return "", nil
+	}
+	file, err := m.backUp(name, file, records)
+	if err == nil {
+		m.say("%s of tenant %s backed up in %s", counted(len(records), "release record"), m.name, file)
+	}
+	return file, err
+}
+
+// verify has a real helm, which acts as the tenant's deployer, find every release.
+func (m *migration) verify(ctx context.Context, client helm.Client, there *admin.Migration) error {
+	listed := map[string]map[string]listing{}
+	for _, r := range there.Releases {
+		if listed[r.Namespace] == nil {
+			found, err := m.list(ctx, client, there.Tenant, r.Namespace)
+			if err != nil {
+				return err
+			}
+			listed[r.Namespace] = found
+		}
+	}
+	wrong := make([]error, len(there.Releases))
+	slots := make(chan struct{}, 4) // helms at once
+	var group sync.WaitGroup
+	for i, r := range there.Releases {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			wrong[i] = m.verifyRelease(ctx, client, there.Tenant, r, there.Standings[i], listed[r.Namespace])
+		})
+	}
+	group.Wait()
+	if wrong = slices.DeleteFunc(wrong, func(err error) bool { return err == nil }); len(wrong) > 0 {
+		return problems(wrong)
+	}
+	return nil
+}
+
+// listing is what `helm list -o json` says of a release (helm.sh/helm/v3/cmd/helm,
+// list.go).
+type listing struct {
+	Name, Namespace, Revision, Status string
+}
+
+func (m *migration) list(ctx context.Context, client helm.Client, t tenant.Tenant, namespace string) (map[string]listing, error) {
+	// Helm 4 has no --all.
+	text, err := m.ask(ctx, client, t, "list", "--namespace="+namespace, "--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling", "--max=0", "--output=json")
+	var all []listing
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s does not list the releases of namespace %s: %w", client.Path, namespace, err)
+	}
+	found := map[string]listing{}
+	for _, one := range all {
+		found[one.Name] = one
+	}
+	return found, nil
+}
+
+func (m *migration) verifyRelease(ctx context.Context, client helm.Client, t tenant.Tenant, r migrate.Release, standing migrate.Standing, listed map[string]listing) error {
+	where := fmt.Sprintf("release %s in namespace %s", r.Name, r.Namespace)
+	newest := r.Newest()
+	have, found := listed[r.Name]
+	if !found {
+		if standing.None() && len(standing.Foreign) == 0 {
+			m.say("Note: %s is gone: Helm 3 uninstalled it, or somebody removed its records", where)
+			return nil
+		}
+		return fmt.Errorf("%s is not listed by %s", where, client.Path)
+	}
+	untouched := len(standing.Missing)+len(standing.Changed)+len(standing.Later) == 0
+	if !untouched {
+		m.say("Note: Helm 3 has changed %s since: it is at revision %s, %s", where, have.Revision, have.Status)
+		return nil
+	}
+	if have.Revision != strconv.Itoa(newest.Version) || have.Status != newest.Info.Status.String() {
+		return fmt.Errorf("%s should be at revision %d, %s, but %s lists revision %s, %s", where, newest.Version, newest.Info.Status, client.Path, have.Revision, have.Status)
+	}
+	manifest, err := m.ask(ctx, client, t, "get", "manifest", r.Name, "--namespace="+r.Namespace, "--revision="+have.Revision)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: its manifest can't be had from %s: %w", where, client.Path, err)
+	case manifest != strings.TrimSpace(newest.Manifest):
+		return fmt.Errorf("%s has another manifest under %s than it has under Helm 2", where, client.Path)
+	}
+	m.say("verified %s: revision %s, %s", where, have.Revision, have.Status)
+	return nil
+}
+
+// ask runs helm as a member does, and returns what it printed. Rights that were just
+// given take a moment to count.
+func (m *migration) ask(ctx context.Context, client helm.Client, t tenant.Tenant, command string, args ...string) (string, error) {
+	resolved := tenant.Resolved{Name: t.Name, Home: t.Home(), Engine: tenant.EngineImpersonation, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces}
+	line := helm.Line{Command: command, Args: args}
+	if m.kubeconfigFile != "" {
+		line.Globals = []string{"--kubeconfig=" + m.kubeconfigFile}
+	}
+	inv, err := helm.Wrap(client, line, resolved, m.k.Context, m.k.Namespace, m.env.Environ)
+	if err != nil {
+		return "", err
+	}
+	inv.Env = append(slices.DeleteFunc(inv.Env, func(entry string) bool { return strings.HasPrefix(entry, "HELM_DRIVER=") }), "HELM_DRIVER=secret")
+	const tries = 8
+	for try := 1; ; try++ {
+		text, err := helm.Capture(ctx, inv, time.Minute)
+		if err == nil || try == tries || !strings.Contains(err.Error(), "forbidden") {
+			return text, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(time.Duration(try) * 100 * time.Millisecond):
+		}
+	}
+}
+
+// finish removes the Tiller and its records.
+func (m *migration) finish(ctx context.Context) error {
+	there, err := m.read(ctx)
+	switch {
+	case err != nil:
+		return err
+	case there.State == nil:
+		return withHint(errors.New("it is not being migrated: there is nothing to finish"), "begin with: helm tenant migrate "+m.name)
+	case there.State.Phase == tenant.PhaseAborting:
+		return &admin.MigratingError{Name: m.name, Migration: *there.State}
+	case there.State.Phase != tenant.PhaseVerified && there.State.Phase != tenant.PhaseFinishing:
+		return withHint(errors.New("its releases are not all moved and verified yet"), "go on with: helm tenant migrate "+m.name)
+	}
+	var gone []string
+	for i, r := range there.Releases {
+		if there.Standings[i].None() && r.Newest().Info.Status != release.StatusUninstalled {
+			gone = append(gone, r.Name+" in namespace "+r.Namespace)
+		}
+	}
+	if len(gone) > 0 {
+		if !slices.Contains(m.options.accepted, admin.RiskMissingReleases) {
+			return &admin.RiskError{Risk: admin.RiskMissingReleases, Why: "Helm 3 has no record of " + strings.Join(gone, ", ") + ": either it was uninstalled since, or what it made would be managed by no helm"}
+		}
+		m.say("Note: only the backup will know of %s", strings.Join(gone, ", "))
+	}
+	prepared, err := admin.PrepareEngine(ctx, m.client, there, tenant.EngineImpersonation)
+	if err != nil {
+		return err
+	}
+	for _, record := range there.Records {
+		prepared.Plan.Remove(record)
+	}
+	if m.options.dryRun {
+		return m.printChanges(prepared)
+	}
+	if err := m.confirm(ctx, m.name, "remove its Tiller", m.options.yes); err != nil {
+		return err
+	}
+	if err := admin.CheckAllowed(ctx, m.client, prepared); err != nil {
+		return err
+	}
+	if _, err := m.save(m.name, m.options.backup, there.Records); err != nil {
+		return err
+	}
+	if err := m.step(ctx, there, tenant.PhaseFinishing, nil, nil); err != nil {
+		return err
+	}
+	if err := admin.SetEngine(ctx, m.client, there, tenant.EngineImpersonation, m.made); err != nil {
+		return err
+	}
+	if err := admin.RemoveRecords(ctx, m.client, m.name, there.Records, m.made); err != nil {
+		return err
+	}
+	if err := admin.Step(ctx, m.client, there.Tenant, there.State, nil, nil, m.made); err != nil {
+		return err
+	}
+	fmt.Fprintf(m.out(), "tenant %s is for Helm 3 and 4: its Tiller is gone\n", m.name)
+	return nil
+}
+
+// abort goes back to Tiller.
+func (m *migration) abort(ctx context.Context) error {
+	there, err := m.read(ctx)
+	switch {
+	case err != nil:
+		return err
+	case there.State == nil:
+		return withHint(errors.New("it is not being migrated: there is nothing to go back from"), "see how it is with: helm tenant describe "+m.name)
+	case there.State.Phase == tenant.PhaseFinishing:
+		return &admin.MigratingError{Name: m.name, Migration: *there.State}
+	}
+	prepared, err := admin.PrepareEngine(ctx, m.client, there, there.State.Engine)
+	if err != nil {
+		return err
+	}
+	for _, record := range there.HelmRecords {
+		prepared.Plan.Remove(record)
+	}
+	m.noteWork(there)
+	if m.options.dryRun {
+		return m.printChanges(prepared)
+	}
+	if err := admin.CheckAllowed(ctx, m.client, prepared); err != nil {
+		return err
+	}
+	file, err := m.save(m.name+"-helm3", m.options.backup, there.HelmRecords)
+	if err != nil {
+		return err
+	}
+	if err := m.step(ctx, there, tenant.PhaseAborting, nil, nil); err != nil {
+		return err
+	}
+	// Rights first: nobody should change with Helm 3 what is being taken away.
+	if err := admin.SetEngine(ctx, m.client, there, there.State.Engine, m.made); err != nil {
+		return err
+	}
+	state := there.State
+	if there, err = m.read(ctx); err != nil {
+		return err
+	}
+	if there.State == nil {
+		return errors.New("somebody else has ended the migration meanwhile")
+	}
+	if len(there.HelmRecords) > 0 && !holds(file, items(there.HelmRecords)) {
+		if _, err := m.save(m.name+"-helm3", strings.TrimSuffix(file, filepath.Ext(file))+"-stopped"+filepath.Ext(file), there.HelmRecords); err != nil {
+			return err
+		}
+	}
+	if err := admin.RemoveHelmRecords(ctx, m.client, m.name, there.HelmRecords, m.made); err != nil {
+		return err
+	}
+	if err := m.step(ctx, there, tenant.PhaseAborting, nil, &state.Replicas); err != nil {
+		return err
+	}
+	if m.options.wait {
+		waiting, cancel := context.WithTimeout(ctx, m.options.timeout)
+		defer cancel()
+		err := m.client.WaitForTiller(waiting, there.Tenant.Home(), func(sentence string) { m.say("Tiller: %s", sentence) })
+		if err != nil {
+			return withHint(err, "the same command again goes on waiting; --wait=false does not")
+		}
+	}
+	if err := admin.Step(ctx, m.client, there.Tenant, there.State, nil, nil, m.made); err != nil {
+		return err
+	}
+	fmt.Fprintf(m.out(), "tenant %s is back with its Tiller\n", m.name)
+	return nil
+}
+
+// noteWork says of each release what Helm 3 did with it, which Tiller will not know.
+func (m *migration) noteWork(there *admin.Migration) {
+	for i, r := range there.Releases {
+		standing := there.Standings[i]
+		switch {
+		case len(standing.Foreign) > 0:
+			m.say("Note: release %s was installed anew by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
+		case standing.None() && there.State.Converted && there.State.Phase != tenant.PhaseAborting:
+			m.say("Note: release %s was uninstalled by Helm 3; Tiller lists it as it was: helm tenant rollback %s %d makes it anew", r.Name, r.Name, r.Newest().Version)
+		case len(standing.Later) > 0:
+			m.say("Note: release %s: what it made stays as Helm 3 left it at revision %d; Tiller knows it as of revision %d", r.Name, slices.Max(standing.Later), r.Newest().Version)
+		case len(standing.Changed) > 0:
+			m.say("Note: release %s: Helm 3 changed what it has of it; what it made stays as it is", r.Name)
+		}
+	}
+}
+
+func (m *migration) printChanges(prepared *admin.Prepared) error {
+	for _, change := range prepared.Plan.Ordered() {
+		fmt.Fprintf(m.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
+	}
+	return nil
+}
+
+// print shows what moves.
+func (m *migration) print(there *admin.Migration) error {
+	type moving struct {
+		Name      string   `json:"name"`
+		Namespace string   `json:"namespace"`
+		Revisions int      `json:"revisions"`
+		Revision  int      `json:"revision"`
+		Status    string   `json:"status"`
+		Notes     []string `json:"notes,omitempty"`
+	}
+	var releases []moving
+	for _, r := range there.Releases {
+		releases = append(releases, moving{r.Name, r.Namespace, len(r.Revisions), r.Newest().Version, r.Status, r.Notes})
+	}
+	if m.options.output != "text" {
+		var wrong []string
+		for _, problem := range there.Problems {
+			wrong = append(wrong, problem.Error())
+		}
+		return printObject(m.out(), m.options.output, struct {
+			APIVersion string            `json:"apiVersion"`
+			Kind       string            `json:"kind"`
+			Tenant     string            `json:"tenant"`
+			Home       string            `json:"home"`
+			State      *tenant.Migration `json:"state,omitempty"`
+			Releases   []moving          `json:"releases"`
+			Problems   []string          `json:"problems,omitempty"`
+		}{tenant.APIVersion, "Migration", m.name, there.Tenant.Home(), there.State, releases, wrong})
+	}
+	if there.State != nil {
+		m.say("tenant %s is %s", m.name, there.State)
+	}
+	if len(releases) == 0 {
+		m.say("there is no release to move")
+		return nil
+	}
+	table := tabwriter.NewWriter(m.out(), 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "RELEASE\tNAMESPACE\tREVISIONS\tSTATUS\tNOTES")
+	for _, r := range releases {
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Name, cell(r.Namespace), r.Revisions, r.Status, cell(dash(strings.Join(r.Notes, "; "))))
+	}
+	return table.Flush()
+}

@@ -1,0 +1,78 @@
+package tenant
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// AnnotationMigration is on the record of a tenant that is on its way from its
+// Tiller to Helm 3 and 4. Members may read it: they are told why their Tiller does
+// not answer.
+const AnnotationMigration = "helm-tenant/migration"
+
+// Phase is how far a migration is.
+type Phase string
+
+// The phases, in the order in which they are gone through. From each of the first
+// three there is a way back.
+const (
+	// PhaseFrozen: Tiller is stopped, or about to be, and nothing is settled.
+	PhaseFrozen Phase = "frozen"
+	// PhaseConverted: Helm 3 has a record of every revision. From here on what is
+	// missing was taken away by a Helm 3, and is not written again.
+	PhaseConverted Phase = "converted"
+	// PhaseVerified: members may use Helm 3 and 4, which find every release.
+	PhaseVerified Phase = "verified"
+	// PhaseFinishing: the Tiller and its records are being removed.
+	PhaseFinishing Phase = "finishing"
+	// PhaseAborting: Helm 3's records are being removed, and Tiller comes back.
+	PhaseAborting Phase = "aborting"
+)
+
+// Migration is the state of a tenant that is being migrated, all of it.
+type Migration struct {
+	Phase Phase     `json:"phase"`
+	Since time.Time `json:"since"`
+	// Engine, Storage and Replicas are what the tenant had before.
+	Engine   Engine  `json:"engine"`
+	Storage  Storage `json:"storage"`
+	Replicas int32   `json:"replicas"`
+	// Converted says that Helm 3 got a record of every revision.
+	Converted bool `json:"converted,omitempty"`
+	// Backup is the file that Tiller's records were written to.
+	Backup string `json:"backup,omitempty"`
+}
+
+// ParseMigration reads the annotation.
+func ParseMigration(text string) (Migration, error) {
+	var m Migration
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		return Migration{}, fmt.Errorf("annotation %s: %w", AnnotationMigration, err)
+	}
+	switch m.Phase {
+	case PhaseFrozen, PhaseConverted, PhaseVerified, PhaseFinishing, PhaseAborting:
+		return m, nil
+	}
+	return Migration{}, fmt.Errorf("annotation %s: the phase %q is not known to this helm-tenant", AnnotationMigration, m.Phase)
+}
+
+// Annotation is what ParseMigration reads.
+func (m Migration) Annotation() (string, error) {
+	text, err := json.Marshal(m)
+	return string(text), err
+}
+
+// String says to a member what is going on.
+func (m Migration) String() string {
+	since := m.Since.UTC().Format("2006-01-02 15:04 MST")
+	switch m.Phase {
+	case PhaseVerified:
+		return "moved to Helm 3 and 4 since " + since + "; its Tiller is stopped, and kept until an admin finishes the migration"
+	case PhaseFinishing:
+		return "moved to Helm 3 and 4 since " + since + "; its Tiller is being removed"
+	case PhaseAborting:
+		return "going back to Helm 2; its Tiller is about to start"
+	}
+	return "being migrated to Helm 3 and 4 since " + since + "; its Tiller is stopped"
+}
