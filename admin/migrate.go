@@ -269,13 +269,8 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 		return err
 	}
 	plan := prepared.Plan
-	if record := m.live.Get(recordKey(m.Tenant.Home())); record != nil {
-		plan.Annotate(record, tenant.AnnotationMigration, "asked for")
-	}
-	if deployment := m.live.Get(tillerKey(m.Tenant.Home())); deployment != nil {
-		if err := plan.Scale(deployment, -1); err != nil {
-			return err
-		}
+	if err := m.planSteps(&plan); err != nil {
+		return err
 	}
 	for i, r := range m.Releases {
 		for _, revision := range r.Revisions {
@@ -302,6 +297,28 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 		err = &DeniedError{missing}
 	}
 	return err
+}
+
+// CheckEndAllowed returns a *DeniedError unless the admin may make every write of a
+// way out of the migration: what was prepared for it, and its steps.
+func CheckEndAllowed(ctx context.Context, c *cluster.Client, m *Migration, prepared *Prepared) error {
+	all := *prepared
+	all.Plan.Changes = slices.Clone(prepared.Plan.Changes)
+	if err := m.planSteps(&all.Plan); err != nil {
+		return err
+	}
+	return CheckAllowed(ctx, c, &all)
+}
+
+// planSteps adds what Step writes, to be asked for.
+func (m *Migration) planSteps(plan *cluster.Plan) error {
+	if record := m.live.Get(recordKey(m.Tenant.Home())); record != nil {
+		plan.Annotate(record, tenant.AnnotationMigration, "asked for")
+	}
+	if deployment := m.live.Get(tillerKey(m.Tenant.Home())); deployment != nil {
+		return plan.Scale(deployment, -1)
+	}
+	return nil
 }
 
 // Step brings the tenant's migration from the state that the caller knows, nil where

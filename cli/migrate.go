@@ -63,8 +63,11 @@ at any point, the same command again goes on.`,
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for Tiller to stop or to start")
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if o.finish && o.abort {
+		switch {
+		case o.finish && o.abort:
 			return asUsage(cmd, errors.New("--finish and --abort contradict each other"))
+		case (o.finish || o.abort) && o.output != "text":
+			return asUsage(cmd, fmt.Errorf("--output %s is for what moves; with --finish and --abort nothing does", o.output))
 		}
 		var err error
 		if o.accepted, err = admin.ParseAccepted(o.risks); err != nil {
@@ -239,10 +242,7 @@ func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.
 	if err != nil {
 		return nil, withHint(err, "Tiller is stopped; bring it back with: helm tenant migrate "+m.name+" --abort")
 	}
-	if file != "" && !holds(file, items(frozen.Records)) {
-		_, err = m.save(m.name, strings.TrimSuffix(file, filepath.Ext(file))+"-stopped"+filepath.Ext(file), frozen.Records)
-	}
-	return frozen, err
+	return frozen, m.saveAnew(m.name, file, frozen.Records)
 }
 
 // save backs records up, if there are any, and says where.
@@ -255,6 +255,20 @@ func (m *migration) save(name, file string, records []*unstructured.Unstructured
 		m.say("%s of tenant %s backed up in %s", counted(len(records), "release record"), m.name, file)
 	}
 	return file, err
+}
+
+// saveAnew backs records up a second time, in another file, if the first does not hold
+// them: they were written meanwhile.
+func (m *migration) saveAnew(name, file string, records []*unstructured.Unstructured) error {
+	if holds(file, items(records)) {
+		return nil
+	}
+	if file != "" {
+		ending := filepath.Ext(file)
+		file = strings.TrimSuffix(file, ending) + "-stopped" + ending
+	}
+	_, err := m.save(name, file, records)
+	return err
 }
 
 // verify has a real helm, which acts as the tenant's deployer, find every release.
@@ -404,7 +418,7 @@ func (m *migration) finish(ctx context.Context) error {
 	if err := m.confirm(ctx, m.name, "remove its Tiller", m.options.yes); err != nil {
 		return err
 	}
-	if err := admin.CheckAllowed(ctx, m.client, prepared); err != nil {
+	if err := admin.CheckEndAllowed(ctx, m.client, there, prepared); err != nil {
 		return err
 	}
 	if _, err := m.save(m.name, m.options.backup, there.Records); err != nil {
@@ -448,7 +462,7 @@ func (m *migration) abort(ctx context.Context) error {
 	if m.options.dryRun {
 		return m.printChanges(prepared)
 	}
-	if err := admin.CheckAllowed(ctx, m.client, prepared); err != nil {
+	if err := admin.CheckEndAllowed(ctx, m.client, there, prepared); err != nil {
 		return err
 	}
 	file, err := m.save(m.name+"-helm3", m.options.backup, there.HelmRecords)
@@ -469,10 +483,8 @@ func (m *migration) abort(ctx context.Context) error {
 	if there.State == nil {
 		return errors.New("somebody else has ended the migration meanwhile")
 	}
-	if len(there.HelmRecords) > 0 && !holds(file, items(there.HelmRecords)) {
-		if _, err := m.save(m.name+"-helm3", strings.TrimSuffix(file, filepath.Ext(file))+"-stopped"+filepath.Ext(file), there.HelmRecords); err != nil {
-			return err
-		}
+	if err := m.saveAnew(m.name+"-helm3", file, there.HelmRecords); err != nil {
+		return err
 	}
 	if err := admin.RemoveHelmRecords(ctx, m.client, m.name, there.HelmRecords, m.made); err != nil {
 		return err

@@ -1,0 +1,429 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// under is a person with the same kubeconfig who has another helm: helm3 or helm4,
+// with helm-tenant as its plugin.
+func (w *world) under(p *person, helm string) *person {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	bin, data := filepath.Join(dir, "bin"), filepath.Join(dir, "data")
+	for _, folder := range []string{bin, filepath.Join(data, "plugins")} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for name, path := range map[string]string{
+		filepath.Join(bin, "helm"): w.cluster.Bin(helm), filepath.Join(bin, "kubectl"): w.cluster.Bin("kubectl"), filepath.Join(data, "plugins", "tenant"): w.plugin,
+	} {
+		if err := os.Symlink(path, name); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	q := &person{t: p.t, kubeconfig: p.kubeconfig}
+	for _, entry := range p.env {
+		if !strings.HasPrefix(entry, "HELM_HOME=") && !strings.HasPrefix(entry, "PATH=") {
+			q.env = append(q.env, entry)
+		}
+	}
+	q.env = append(q.env, "PATH="+bin+":"+os.Getenv("PATH"), "HELM_DATA_HOME="+data, "HELM_CONFIG_HOME="+filepath.Join(dir, "config"), "HELM_CACHE_HOME="+filepath.Join(dir, "cache"))
+	return q
+}
+
+// inFolder is the person in a folder of their own, where backups go.
+func (p *person) tenantIn(folder string, args ...string) said {
+	p.t.Helper()
+	return p.try(append([]string{"sh", "-c", `cd "$0" && exec helm tenant "$@"`, folder}, args...)...)
+}
+
+func (p *person) must(s said) said {
+	p.t.Helper()
+	if s.code != 0 {
+		p.t.Fatalf("exit code %d\n%s%s", s.code, s.stdout, s.stderr)
+	}
+	return s
+}
+
+// seen is what a helm says of a release: a status for each revision, the manifest
+// of each, and the values and notes of the newest.
+type seen struct {
+	Namespace string
+	Statuses  map[int]string
+	Manifests map[int]string
+	Values    any
+	Notes     string
+}
+
+// statuses3 are Helm 3's words for those of Helm 2.
+var statuses3 = map[string]string{"DEPLOYED": "deployed", "SUPERSEDED": "superseded", "FAILED": "failed", "DELETED": "uninstalled"}
+
+func (p *person) json(into any, args ...string) {
+	p.t.Helper()
+	if err := json.Unmarshal([]byte(p.run(args...)), into); err != nil {
+		p.t.Fatalf("%s: %v", strings.Join(args, " "), err)
+	}
+}
+
+// allOf2 asks Helm 2, by the tenant's Tiller, for all that it has.
+func (p *person) allOf2() map[string]seen {
+	p.t.Helper()
+	var list struct {
+		Releases []struct{ Name, Namespace string }
+	}
+	p.json(&list, "helm", "tenant", "list", "--all", "--output", "json")
+	found := map[string]seen{}
+	for _, r := range list.Releases {
+		s := seen{Namespace: r.Namespace, Statuses: map[int]string{}, Manifests: map[int]string{}}
+		var history []struct {
+			Revision int
+			Status   string
+		}
+		p.json(&history, "helm", "tenant", "history", r.Name, "--max", "256", "--output", "json")
+		for _, h := range history {
+			s.Statuses[h.Revision] = statuses3[h.Status]
+			s.Manifests[h.Revision] = p.run("helm", "tenant", "get", "manifest", r.Name, "--revision", strconv.Itoa(h.Revision))
+		}
+		p.json(&s.Values, "helm", "tenant", "get", "values", r.Name, "--output", "json")
+		s.Notes = strings.TrimSpace(p.run("helm", "tenant", "get", "notes", r.Name))
+		found[r.Name] = s
+	}
+	return found
+}
+
+// allOf3 asks Helm 3 or 4, as the tenant, for all that it has in the namespaces.
+func (p *person) allOf3(namespaces ...string) map[string]seen {
+	p.t.Helper()
+	found := map[string]seen{}
+	for _, ns := range namespaces {
+		var list []struct{ Name, Namespace string }
+		p.json(&list, "helm", "tenant", "list", "--namespace", ns, "--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling", "--output", "json")
+		for _, r := range list {
+			s := seen{Namespace: r.Namespace, Statuses: map[int]string{}, Manifests: map[int]string{}}
+			var history []struct {
+				Revision int
+				Status   string
+			}
+			p.json(&history, "helm", "tenant", "history", r.Name, "--namespace", ns, "--output", "json")
+			for _, h := range history {
+				s.Statuses[h.Revision] = h.Status
+				s.Manifests[h.Revision] = p.run("helm", "tenant", "get", "manifest", r.Name, "--namespace", ns, "--revision", strconv.Itoa(h.Revision))
+			}
+			p.json(&s.Values, "helm", "tenant", "get", "values", r.Name, "--namespace", ns, "--output", "json")
+			if m, isMap := s.Values.(map[string]any); s.Values == nil || isMap && len(m) == 0 {
+				s.Values = map[string]any{}
+			}
+			s.Notes = strings.TrimSpace(p.run("helm", "tenant", "get", "notes", r.Name, "--namespace", ns))
+			found[r.Name] = s
+		}
+	}
+	return found
+}
+
+// everything is what there is in namespaces, and its versions.
+func (p *person) everything(namespaces ...string) string {
+	p.t.Helper()
+	var all string
+	for _, ns := range namespaces {
+		all += p.jsonpath(`{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name} {.metadata.uid} {.metadata.generation} {.metadata.labels} {.data}{"\n"}{end}`,
+			"configmaps,secrets,services,deployments,statefulsets,pods,serviceaccounts,roles,rolebindings,ingresses,poddisruptionbudgets,cronjobs,persistentvolumeclaims,networkpolicies", "--namespace", ns)
+	}
+	return all
+}
+
+// but is a text without the lines that match.
+func but(text, pattern string) string {
+	lines := strings.Split(text, "\n")
+	match := regexp.MustCompile(pattern).MatchString
+	return strings.Join(slices.DeleteFunc(lines, match), "\n")
+}
+
+// TestMigrate moves a tenant with releases of many shapes to Helm 3 and 4, there and
+// back and there again.
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	admin2, mia2 := w.admin, w.user("mia")
+	admin3, mia3, mia4 := w.under(admin2, "helm3"), w.under(mia2, "helm3"), w.under(mia2, "helm4")
+	admin2.run("helm", "tenant", "init", "mig", "--namespaces", "mig-a,mig-b", "--create-namespaces", "--user", "mia")
+	mia2.run("helm", "tenant", "use", "mig")
+	// Objects of a kind of its own need more than a tenant has: here its deployers
+	// get it.
+	role := "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: mig-crds}\nrules: [{apiGroups: [apiextensions.k8s.io, shapes.example.com], resources: ['*'], verbs: ['*']}]\n"
+	admin2.must(admin2.tryWith(role, "kubectl", "create", "-f", "-"))
+	admin2.run("kubectl", "create", "clusterrolebinding", "mig-crds", "--clusterrole=mig-crds", "--serviceaccount=mig-tiller:tiller", "--serviceaccount=mig-tiller:helm")
+
+	charts := map[string]string{
+		"plain": chart(t), "many": chart(t), "rolled": chart(t), "gone": chart(t), "again": chart(t), "my.dotted-name": chart(t),
+		"valued": valued(t), "family": family(t), "hooked": hooked(t), "stateful": stateful(t), "broken": fragile(t), "halfway": fragile(t),
+		"definitions": definitions(t), "empty": empty(t),
+	}
+	of := map[string]string{"family": "mig-b", "stateful": "mig-b", "halfway": "mig-b", "my.dotted-name": "mig-b", "empty": "mig-b"}
+	for name := range charts {
+		if of[name] == "" {
+			of[name] = "mig-a"
+		}
+	}
+	do := func(args ...string) said { return mia2.try(append([]string{"helm", "tenant"}, args...)...) }
+	install := func(name string, more ...string) said {
+		return do(append([]string{"install", charts[name], "--name", name, "--namespace", of[name]}, more...)...)
+	}
+	upgrade := func(name string, more ...string) said {
+		return do(append([]string{"upgrade", name, charts[name]}, more...)...)
+	}
+	must := mia2.must
+	for _, name := range []string{"plain", "rolled", "gone", "again", "my.dotted-name", "family", "hooked", "stateful", "halfway"} {
+		must(install(name))
+	}
+	// Helm 2 knows of CustomResourceDefinitions only v1beta1, which no server of
+	// today has: the kind is there before, and the hook does not run.
+	crd, err := os.ReadFile(filepath.Join(charts["definitions"], "templates", "crd.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin2.must(admin2.tryWith(string(crd), "kubectl", "create", "-f", "-"))
+	admin2.run("kubectl", "wait", "--for=condition=Established", "crd/greetings.shapes.example.com")
+	must(install("definitions", "--no-crd-hook"))
+	must(install("many", "--set", "greeting=1"))
+	for i := 2; i <= 12; i++ {
+		must(upgrade("many", "--set", fmt.Sprintf("greeting=%d", i)))
+	}
+	must(upgrade("rolled", "--set", "greeting=two"))
+	must(do("rollback", "rolled", "1"))
+	must(do("delete", "gone"))
+	must(do("delete", "again"))
+	must(install("again", "--replace"))
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(values, []byte("port: 9090\nbig: 9007199254740991\nflag: yes\ntext: |\n  ünï\n  \"quoted\" & <marked>\nlist: [1, two, 3.5, null]\nnested: {deep: {gone: null}}\n\"odd key: \": 0x1F\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(install("valued", "-f", values, "--set", "greeting=set,list[0]=zero", "--set-string", "port=0080"))
+	must(upgrade("stateful", "--set", "greeting=two"))
+	must(upgrade("family", "--set", "cache.enabled=true,primary.size=5", "--reuse-values"))
+	for _, s := range []said{install("broken", "--set", "ok=false"), install("empty")} { // Helm 2 fails where there is nothing to make
+		if s.code == 0 {
+			t.Fatal("an install that should fail did not")
+		}
+	}
+	if s := upgrade("halfway", "--set", "ok=false"); s.code == 0 {
+		t.Fatal("an upgrade that should fail did not")
+	}
+	if s := do("test", "hooked", "--timeout", "20"); s.code == 0 {
+		t.Fatalf("a test that should fail did not: %s", s.stdout)
+	}
+
+	before := mia2.allOf2()
+	if len(before) != len(charts) {
+		t.Fatalf("there are %d releases, not %d: %v", len(before), len(charts), slices.Sorted(maps.Keys(before)))
+	}
+	revisions := 0
+	shapes := map[string]bool{}
+	for _, s := range before {
+		revisions += len(s.Statuses)
+		for _, status := range s.Statuses {
+			shapes[status] = true
+		}
+	}
+	if got := slices.Sorted(maps.Keys(shapes)); !slices.Equal(got, []string{"deployed", "failed", "superseded", "uninstalled"}) {
+		t.Fatalf("revisions of these statuses: %v", got)
+	}
+	t.Logf("%d releases, %d revisions", len(before), revisions)
+	cluster := admin2.everything("mig-a", "mig-b")
+	home := admin2.everything("mig-tiller")
+	tenantBefore := admin2.snapshot("mig")
+	here := t.TempDir()
+
+	t.Run("dry run", func(t *testing.T) {
+		// Under Helm 2, too.
+		for _, admin := range []*person{admin2.in(t), admin3.in(t)} {
+			out := admin.must(admin.tenantIn(here, "migrate", "mig", "--dry-run")).stdout
+			contains(t, out, "RELEASE", "NOTES")
+			for name, s := range before {
+				if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` +` + s.Namespace + ` +` + strconv.Itoa(len(s.Statuses)) + ` `).MatchString(out) {
+					t.Errorf("%s, with %d revisions in %s, is missing in:\n%s", name, len(s.Statuses), s.Namespace, out)
+				}
+			}
+			contains(t, out, "Helm 3 has no crd-install hook greetings.shapes.example.com: what it made stays, and helm leaves it alone")
+		}
+		if files, err := os.ReadDir(here); err != nil || len(files) > 0 {
+			t.Errorf("it wrote %v, %v", files, err)
+		}
+		if got := admin2.in(t).snapshot("mig"); got != tenantBefore {
+			t.Errorf("it changed the cluster:\n%s\nbefore:\n%s", got, tenantBefore)
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		admin2, admin3, mia3 := admin2.in(t), admin3.in(t), mia3.in(t)
+		contains(t, admin2.fails(1, "a Helm 3 or 4 has to find the releases afterwards", "helm", "tenant", "migrate", "mig").stderr, "HELM_BIN")
+		mia3.fails(1, "forbidden", "helm", "tenant", "migrate", "mig")
+		admin3.fails(1, "it is not being migrated: there is nothing to finish", "helm", "tenant", "migrate", "mig", "--finish", "--yes")
+		admin3.fails(1, "it is not being migrated: there is nothing to go back from", "helm", "tenant", "migrate", "mig", "--abort")
+		admin3.fails(2, "contradict", "helm", "tenant", "migrate", "mig", "--abort", "--finish")
+		admin3.fails(1, `there is no tenant "nobody"`, "helm", "tenant", "migrate", "nobody")
+		if got := admin2.snapshot("mig"); got != tenantBefore {
+			t.Errorf("what was refused changed the cluster:\n%s\nbefore:\n%s", got, tenantBefore)
+		}
+	})
+
+	// moved checks that a later helm has what Helm 2 had.
+	moved := func(t *testing.T, mia *person) {
+		t.Helper()
+		if diff := cmp.Diff(before, mia.in(t).allOf3("mig-a", "mig-b")); diff != "" {
+			t.Errorf("-Helm 2 had +it has:\n%s", diff)
+		}
+		if got := but(admin2.in(t).everything("mig-a", "mig-b"), `^Secret .*/sh\.helm\.release|^RoleBinding .*/helm-tenant`); got != but(cluster, `^RoleBinding .*/helm-tenant`) {
+			t.Errorf("what the releases made is not as it was:\n%s", cmp.Diff(strings.Split(cluster, "\n"), strings.Split(got, "\n")))
+		}
+	}
+	migrate := func(t *testing.T, admin *person) said {
+		t.Helper()
+		s := admin.in(t).tenantIn(here, "migrate", "mig")
+		if s.code != 0 {
+			t.Fatalf("exit code %d\n%s%s", s.code, s.stdout, s.stderr)
+		}
+		return s
+	}
+	ok := t.Run("migrate", func(t *testing.T) {
+		s := migrate(t, admin3)
+		contains(t, s.stdout, fmt.Sprintf("tenant mig is moved to Helm 3 and 4: %d releases, %d revisions", len(before), revisions))
+		contains(t, s.stderr, fmt.Sprintf("%d release records of tenant mig backed up in helm-tenant-mig-", revisions), "Tiller: stopped",
+			"verified release my.dotted-name in namespace mig-b: revision 1, deployed", "verified release gone in namespace mig-a: revision 1, uninstalled")
+		if got := strings.Count(s.stderr, "verified release "); got != len(before) {
+			t.Errorf("%d releases are verified:\n%s", got, s.stderr)
+		}
+		files, err := filepath.Glob(filepath.Join(here, "helm-tenant-mig-2*.yaml"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("backups: %v, %v", files, err)
+		}
+		info, err := os.Stat(files[0])
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the backup: %v, %v", info.Mode(), err)
+		}
+		mia3.in(t).run("helm", "tenant", "use", "mig", "--home-namespace", "mig-tiller")
+		moved(t, mia3)
+	})
+	if !ok {
+		return
+	}
+	t.Run("while it is under way", func(t *testing.T) {
+		admin2, admin3 := admin2.in(t), admin3.in(t)
+		for _, args := range [][]string{{"init", "mig"}, {"destroy", "mig", "--keep-releases", "--yes"}} {
+			contains(t, admin2.fails(1, `tenant "mig" is moved to Helm 3 and 4 since `, append([]string{"helm", "tenant"}, args...)...).stderr, "migrate mig --finish", "migrate mig --abort")
+		}
+		contains(t, mia2.in(t).fails(1, "does not answer: the tenant is moved to Helm 3 and 4 since ", "helm", "tenant", "whoami").stdout, "MIGRATION")
+		contains(t, mia3.in(t).run("helm", "tenant", "whoami"), "MIGRATION", "mig-tiller")
+		contains(t, mia3.in(t).run("helm", "tenant", "describe", "mig"), "Migration:", "its Tiller is stopped, and kept until an admin finishes the migration")
+		contains(t, admin2.run("helm", "tenant", "grant", "mig", "--user", "max"), "user max can now use tenant mig")
+		contains(t, admin2.run("helm", "tenant", "revoke", "mig", "--user", "max"), "user max can no longer use tenant mig")
+		if again := migrate(t, admin3); strings.Contains(again.stderr, "created") || strings.Contains(again.stderr, "updated") {
+			t.Errorf("a second time it writes:\n%s", again.stderr)
+		}
+	})
+	t.Run("abort", func(t *testing.T) {
+		admin2, admin3, mia2 := admin2.in(t), admin3.in(t), mia2.in(t)
+		s := admin3.must(admin3.tenantIn(here, "migrate", "mig", "--abort"))
+		contains(t, s.stdout, "tenant mig is back with its Tiller")
+		if got := mia2.allOf2(); !cmp.Equal(got, before) {
+			t.Errorf("-before +after:\n%s", cmp.Diff(before, got))
+		}
+		if got := admin2.everything("mig-a", "mig-b"); got != cluster {
+			t.Errorf("something is left behind, or missing:\n%s", cmp.Diff(strings.Split(cluster, "\n"), strings.Split(got, "\n")))
+		}
+		pods := `^Pod .*/tiller-deploy|^Deployment ` // new, and one generation each way
+		if got := admin2.everything("mig-tiller"); but(got, pods) != but(home, pods) {
+			t.Errorf("the home is not as it was:\n%s", cmp.Diff(strings.Split(home, "\n"), strings.Split(got, "\n")))
+		}
+		contains(t, admin2.run("helm", "tenant", "init", "mig"), "is as asked: nothing was written")
+		mia3.in(t).fails(1, "unreachable", "helm", "tenant", "list")
+	})
+
+	if ok := t.Run("and again, under Helm 4", func(t *testing.T) {
+		migrate(t, w.under(admin2, "helm4"))
+		moved(t, mia4)
+	}); !ok {
+		return
+	}
+	t.Run("upgrade and rollback", func(t *testing.T) {
+		fix := map[string][]string{"broken": {"--set", "ok=true"}, "halfway": {"--set", "ok=true"}, "gone": {"--install"}}
+		for name := range charts {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				mia, admin := mia3.in(t), admin2.in(t)
+				if name == "my.dotted-name" || name == "family" {
+					mia = mia4.in(t)
+				}
+				ns := of[name]
+				newest := slices.Max(slices.Collect(maps.Keys(before[name].Statuses)))
+				mia.run(append([]string{"helm", "tenant", "upgrade", name, charts[name], "--namespace", ns, "--set", "greeting=three"}, fix[name]...)...)
+				shows := func() string {
+					switch filepath.Base(charts[name]) {
+					case "hello":
+						return admin.jsonpath("{.data.greeting}", "configmap", name, "--namespace", ns)
+					case "empty":
+						return ""
+					}
+					return admin.jsonpath("{.data.greeting}", "configmap", name+"-"+filepath.Base(charts[name]), "--namespace", ns)
+				}
+				if got := shows(); got != "three" && name != "empty" {
+					t.Errorf("after the upgrade it says %q", got)
+				}
+				if name == "broken" {
+					return // there is no revision to go back to
+				}
+				to := newest
+				if name == "halfway" {
+					to = 1
+				}
+				if name == "gone" {
+					return // what was uninstalled can't be gone back to
+				}
+				mia.run("helm", "tenant", "rollback", name, strconv.Itoa(to), "--namespace", ns)
+				want := map[string]string{"many": "12", "valued": "set", "stateful": "two", "empty": ""}[name]
+				if want == "" && name != "empty" {
+					want = "hello"
+				}
+				if got := shows(); got != want {
+					t.Errorf("after the rollback it says %q, not %q", got, want)
+				}
+				if got, want := mia.run("helm", "tenant", "get", "manifest", name, "--namespace", ns), before[name].Manifests[to]; got != want {
+					t.Errorf("the manifest that was gone back to: %s", cmp.Diff(want, got))
+				}
+			})
+		}
+	})
+	t.Run("finish", func(t *testing.T) {
+		admin2, admin3, mia2, mia3 := admin2.in(t), admin3.in(t), mia2.in(t), mia3.in(t)
+		after := mia3.allOf3("mig-a", "mig-b")
+		contains(t, admin3.fails(1, "no terminal to confirm it on", "helm", "tenant", "migrate", "mig", "--finish").stderr, "--yes")
+		contains(t, admin3.run("helm", "tenant", "migrate", "mig", "--finish", "--dry-run"), "would be deleted: Deployment tiller-deploy in namespace mig-tiller", "would be deleted: Secret plain.v1 in namespace mig-tiller")
+		s := admin3.must(admin3.tenantIn(here, "migrate", "mig", "--finish", "--yes"))
+		contains(t, s.stdout, "tenant mig is for Helm 3 and 4: its Tiller is gone")
+		admin2.gone("pods,deployments,replicasets,networkpolicies,secrets", "--namespace", "mig-tiller")
+		if got := strings.Fields(admin2.run("kubectl", "get", "configmaps,serviceaccounts,roles,rolebindings", "--namespace", "mig-tiller", "-o", "name")); !slices.Equal(got, []string{
+			"configmap/helm-tenant", "configmap/kube-root-ca.crt", "serviceaccount/default", "serviceaccount/helm",
+			"role.rbac.authorization.k8s.io/helm-tenant-member", "rolebinding.rbac.authorization.k8s.io/helm-tenant-member"}) {
+			t.Errorf("in the home there is %q", got)
+		}
+		lacks(t, admin2.jsonpath("{.metadata.annotations}", "configmap", "helm-tenant", "--namespace", "mig-tiller"), "migration")
+		contains(t, admin2.jsonpath(`{.data.tenant\.yaml}`, "configmap", "helm-tenant", "--namespace", "mig-tiller"), "engine: impersonation", "homeNamespace: mig-tiller")
+		if got := mia3.allOf3("mig-a", "mig-b"); !cmp.Equal(got, after) {
+			t.Errorf("Helm 3 does not have what it had:\n%s", cmp.Diff(after, got))
+		}
+		mia2.fails(1, "pods is forbidden", "helm", "tenant", "list")
+		admin3.fails(1, "it has no Tiller to move away from", "helm", "tenant", "migrate", "mig")
+		contains(t, admin3.run("helm", "tenant", "init", "mig"), "is as asked: nothing was written")
+		contains(t, admin2.run("helm", "tenant", "describe", "mig"), "impersonation")
+	})
+}
