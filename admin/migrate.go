@@ -93,11 +93,8 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string) (*Migrat
 		return nil, err
 	}
 	storage := m.Tenant.Tiller.Storage
-	switch {
-	case m.State != nil:
+	if m.State != nil {
 		storage = m.State.Storage
-	case !m.Tenant.Engine.Has(tenant.EngineTiller):
-		return nil, fmt.Errorf("tenant %q has the engine %s: it has no Tiller to move away from", name, m.Tenant.Engine)
 	}
 	if deployment := live.Get(tillerKey(home)); deployment != nil {
 		replicas, found, err := unstructured.NestedInt64(deployment.Object, "spec", "replicas")

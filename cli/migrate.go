@@ -135,7 +135,10 @@ func (m *migration) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if there.State != nil && (there.State.Phase == tenant.PhaseFinishing || there.State.Phase == tenant.PhaseAborting) {
+	switch {
+	case there.State == nil && !there.Tenant.Engine.Has(tenant.EngineTiller):
+		return fmt.Errorf("it has the engine %s, and so no Tiller to move away from", there.Tenant.Engine)
+	case there.State != nil && (there.State.Phase == tenant.PhaseFinishing || there.State.Phase == tenant.PhaseAborting):
 		return &admin.MigratingError{Name: m.name, Migration: *there.State}
 	}
 	if m.options.dryRun {

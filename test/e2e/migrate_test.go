@@ -422,7 +422,7 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("Helm 3 does not have what it had:\n%s", cmp.Diff(after, got))
 		}
 		mia2.fails(1, "pods is forbidden", "helm", "tenant", "list")
-		admin3.fails(1, "it has no Tiller to move away from", "helm", "tenant", "migrate", "mig")
+		admin3.fails(1, "and so no Tiller to move away from", "helm", "tenant", "migrate", "mig")
 		contains(t, admin3.run("helm", "tenant", "init", "mig"), "is as asked: nothing was written")
 		contains(t, admin2.run("helm", "tenant", "describe", "mig"), "impersonation")
 	})

@@ -39,10 +39,12 @@ func questions(tenants ...string) []question {
 	for _, of := range tenants {
 		home := of + "-tiller"
 		for _, who := range people {
-			add(who, home, "list pods", "create pods/portforward", "get configmaps", "get secrets", "create pods")
+			add(who, home, "list pods", "create pods/portforward", "get configmaps", "get secrets", "create pods", "impersonate serviceaccounts")
 			add(who, of+"-a", "get secrets", "create pods")
 		}
 		deployer := "account " + home + ":tiller"
+		add("account "+home+":helm", home, "get secrets", "create pods")
+		add("account "+home+":helm", of+"-a", "get secrets", "create deployments.apps")
 		add(deployer, home, "get secrets", "create secrets", "create pods", "create rolebindings.rbac.authorization.k8s.io", "get configmaps", "update configmaps")
 		for _, in := range tenants {
 			for _, ns := range []string{"-a", "-b", "-c"} {
@@ -96,6 +98,9 @@ func (w *world) may(ctx context.Context, q question, name string) (bool, error) 
 	about := authorizationv1.ResourceAttributes{Namespace: insert(q.namespace), Verb: q.verb, Group: group, Resource: resource, Subresource: subresource}
 	if resource == "configmaps" && q.verb == "get" {
 		about.Name = "helm-tenant" // the tenant's record
+	}
+	if resource == "serviceaccounts" {
+		about.Name = "helm"
 	}
 	spec := authorizationv1.SubjectAccessReviewSpec{Groups: []string{"system:authenticated"}, ResourceAttributes: &about}
 	kind, who, _ := strings.Cut(insert(q.subject), " ")

@@ -290,8 +290,12 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 	return err
 }
 
-// goneAlready says whether a destroy found nothing left to destroy.
+// goneAlready says whether a destroy found nothing left to destroy, or a migrate
+// nothing to end.
 func goneAlready(r result) bool {
+	if r.args[0] == "migrate" {
+		return r.code == 1 && strings.Contains(r.stderr, "it is not being migrated")
+	}
 	return r.args[0] == "destroy" && r.code == 1 && strings.Contains(r.stderr, "there is no tenant")
 }
 

@@ -168,6 +168,9 @@ func (w *world) launch(kubeconfig, folder, input string, args ...string) (*proce
 		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
 		"KUBECONFIG=" + kubeconfig,
 	}
+	if args[0] == "migrate" {
+		p.cmd.Env = append(p.cmd.Env, "HELM_BIN="+w.Bin("helm3")) // it verifies with that
+	}
 	p.cmd.Dir, p.cmd.Stdin = folder, strings.NewReader(input)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {

@@ -1,10 +1,15 @@
 package faults
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -65,6 +70,26 @@ func (w *world) states(ctx context.Context, prefix string, length int) (map[stri
 	return all, nil
 }
 
+var since = regexp.MustCompile(`"since":"[^"]*"`)
+
+// unzipped is what a release record in a Secret holds, of any helm.
+func unzipped(text string) (string, error) {
+	data := []byte(text)
+	for range 2 {
+		plain, err := base64.StdEncoding.DecodeString(string(data))
+		if err != nil {
+			return "", err
+		}
+		data = plain
+	}
+	reader, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return "", err
+	}
+	plain, err := io.ReadAll(reader)
+	return string(plain), err
+}
+
 // isKubernetes says whether Kubernetes puts such an object into each namespace.
 func isKubernetes(o *unstructured.Unstructured) bool {
 	return o.GetKind() == "ServiceAccount" && o.GetName() == "default" || o.GetKind() == "ConfigMap" && o.GetName() == "kube-root-ca.crt"
@@ -76,6 +101,15 @@ func normal(o *unstructured.Unstructured, name string) (key, text string, err er
 		unstructured.RemoveNestedField(o.Object, "metadata", field)
 	}
 	unstructured.RemoveNestedField(o.Object, "metadata", "annotations", "deployment.kubernetes.io/revision")
+	if m := o.GetAnnotations()["helm-tenant/migration"]; m != "" {
+		unstructured.SetNestedField(o.Object, since.ReplaceAllString(m, `"since":""`), "metadata", "annotations", "helm-tenant/migration")
+	}
+	if text, found, _ := unstructured.NestedString(o.Object, "data", "release"); found {
+		// A name within it makes other words of the whole.
+		if plain, err := unzipped(text); err == nil {
+			unstructured.SetNestedField(o.Object, plain, "data", "release")
+		}
+	}
 	if len(o.GetAnnotations()) == 0 {
 		unstructured.RemoveNestedField(o.Object, "metadata", "annotations")
 	}
