@@ -2,9 +2,7 @@ package faults
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,10 +10,11 @@ import (
 	"sync"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/test/records"
 )
 
 // migrations are the scenarios of migrate: there, to the end, and back.
@@ -38,73 +37,21 @@ func init() { scenarios = append(scenarios, migrations...) }
 
 // history is what a tenant's Tiller has stored: a release of two revisions, and one
 // that failed, in two namespaces.
-var history = []struct {
-	release, namespace, status string
-	version                    int
-}{
-	{"web", "NAME-a", "SUPERSEDED", 1},
-	{"web", "NAME-a", "DEPLOYED", 2},
-	{"db", "NAME-b", "FAILED", 1},
+var history = []records.Release{
+	{Name: "web", Namespace: "NAME-a", Revision: 1, Status: "SUPERSEDED"},
+	{Name: "web", Namespace: "NAME-a", Revision: 2, Status: "DEPLOYED"},
+	{Name: "db", Namespace: "NAME-b", Revision: 1, Status: "FAILED"},
 }
-
-// codes are the numbers of k8s.io/helm/_proto/hapi/release/status.proto.
-var codes = map[string]uint64{"DEPLOYED": 1, "SUPERSEDED": 3, "FAILED": 4}
 
 // addHistory puts the records of history into a tenant's home.
 func addHistory(ctx context.Context, w *world, name string) error {
-	for _, h := range history {
-		namespace := strings.ReplaceAll(h.namespace, "NAME", name)
-		manifest := fmt.Sprintf("\n---\n# Source: hello/templates/all.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\ndata:\n  version: %q\n", h.release, fmt.Sprint(h.version))
-		record := &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s.v%d", h.release, h.version), Labels: map[string]string{
-				"NAME": h.release, "OWNER": "TILLER", "STATUS": h.status, "VERSION": fmt.Sprint(h.version), "CREATED_AT": "1600000000"}},
-			Data: map[string][]byte{"release": zipped(release2(h.release, namespace, manifest, h.version, codes[h.status]))},
-		}
-		if _, err := w.root.CoreV1().Secrets(name+"-tiller").Create(ctx, record, metav1.CreateOptions{}); err != nil {
+	for _, r := range history {
+		r.Namespace = strings.ReplaceAll(r.Namespace, "NAME", name)
+		if _, err := w.root.CoreV1().Secrets(name+"-tiller").Create(ctx, records.Secret(r), metav1.CreateOptions{}); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// release2 is a release of Helm 2's (k8s.io/helm/_proto/hapi/release/release.proto,
-// and the others that it imports).
-func release2(name, namespace, manifest string, version int, status uint64) []byte {
-	message := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	text := func(field protowire.Number, value []byte) []byte {
-		return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), value)
-	}
-	number := func(field protowire.Number, value uint64) []byte {
-		return protowire.AppendVarint(protowire.AppendTag(nil, field, protowire.VarintType), value)
-	}
-	when := func(seconds uint64) []byte { return message(number(1, seconds), number(2, 123456789)) }
-	return message(
-		text(1, []byte(name)),
-		text(2, message( // info
-			text(1, number(1, status)),
-			text(2, when(1600000000)),
-			text(3, when(1600000000+uint64(version))),
-			text(5, []byte("Install complete")),
-		)),
-		text(3, message( // chart
-			text(1, message(text(1, []byte("hello")), text(4, []byte("0.1.0")), text(10, []byte("v1")))),
-			text(2, message(text(1, []byte("templates/all.yaml")), text(2, []byte("kind: ConfigMap")))),
-			text(4, text(1, []byte("greeting: hello\n"))),
-		)),
-		text(4, text(1, []byte("greeting: you\n"))),
-		text(5, []byte(manifest)),
-		number(7, uint64(version)),
-		text(8, []byte(namespace)),
-	)
-}
-
-// zipped is a release as a record holds it.
-func zipped(release []byte) []byte {
-	var out bytes.Buffer
-	zip := gzip.NewWriter(&out)
-	_, _ = zip.Write(release) // into memory
-	_ = zip.Close()
-	return []byte(base64.StdEncoding.EncodeToString(out.Bytes()))
 }
 
 // migrated has a tenant migrated that has that history.
@@ -265,5 +212,67 @@ func TestMigrateHalfBack(t *testing.T) {
 	refused("going back to Helm 2", "migrate", going)
 	if err := w.must(w.run(w.direct, w.folder(), "", "migrate", going, "--abort", "--wait=false")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMigrateWhileTillerWrites has Tiller finish an install when the records are read
+// and backed up, and Tiller is not stopped yet: that release moves, too, and is in a
+// backup.
+func TestMigrateWhileTillerWrites(t *testing.T) {
+	w := start(t)
+	ctx := context.Background()
+	s := &scenario{prefix: "kr", tenants: one, prepare: addHistory}
+	late, stuck := s.one(1), s.one(2)
+	if err := s.setUp(ctx, w, late, stuck); err != nil {
+		t.Fatal(err)
+	}
+	migrate := func(name, status string) (string, result) {
+		t.Helper()
+		folder, g := w.folder(), newGate()
+		g.first = func() error {
+			r := records.Release{Name: "late", Namespace: name + "-b", Revision: 1, Status: status}
+			_, err := w.root.CoreV1().Secrets(name+"-tiller").Create(ctx, records.Secret(r), metav1.CreateOptions{})
+			return err
+		}
+		proxy, err := w.through(folder, g.handle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer proxy.close()
+		r, err := w.run(proxy.kubeconfig, folder, "", "migrate", name, "--backup", "backup.yaml")
+		if err != nil || g.err != nil {
+			t.Fatal(err, g.err)
+		}
+		return folder, r
+	}
+	folder, r := migrate(late, "DEPLOYED")
+	if r.code != 0 || !strings.Contains(r.stdout, "3 releases, 4 revisions") || !strings.Contains(r.stderr, "verified release late in namespace "+late+"-b: revision 1, deployed") {
+		t.Errorf("%v", r)
+	}
+	for file, want := range map[string]int{"backup.yaml": 3, "backup-stopped.yaml": 4} {
+		var backup corev1.SecretList
+		text, err := os.ReadFile(filepath.Join(folder, file))
+		if err == nil {
+			err = yaml.UnmarshalStrict(text, &backup)
+		}
+		if err != nil || len(backup.Items) != want {
+			t.Errorf("%s holds %d records, not %d: %v", file, len(backup.Items), want, err)
+		}
+	}
+	// One that was not finished: nothing is converted, and there is the way back.
+	_, r = migrate(stuck, "PENDING_INSTALL")
+	if r.code != 1 || !strings.Contains(r.stderr, "release late, revision 1, is PENDING_INSTALL") || !strings.Contains(r.stderr, "migrate "+stuck+" --abort") {
+		t.Errorf("%v", r)
+	}
+	for _, namespace := range []string{stuck + "-a", stuck + "-b"} {
+		if found, err := w.root.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{}); err != nil || len(found.Items) > 0 {
+			t.Errorf("in namespace %s there are %d Secrets, %v", namespace, len(found.Items), err)
+		}
+	}
+	if err := w.must(w.run(w.direct, w.folder(), "", "migrate", stuck, "--abort", "--wait=false")); err != nil {
+		t.Error(err)
+	}
+	if tiller, err := w.root.AppsV1().Deployments(stuck+"-tiller").Get(ctx, "tiller-deploy", metav1.GetOptions{}); err != nil || *tiller.Spec.Replicas != 1 {
+		t.Errorf("Tiller is not back: %v, %v", tiller, err)
 	}
 }
