@@ -81,6 +81,26 @@ tenants:
 		args: "revoke NAME --user alice --user bob",
 	},
 	{
+		name: "init for Helm 3", prefix: "km", about: []string{"NAME"},
+		args: "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --group devs --engine impersonation --home-namespace NAME-tiller",
+	},
+	{
+		name: "init of a second engine", prefix: "kn", about: []string{"NAME"}, tenants: one,
+		args: "init NAME --engine both --wait=false",
+	},
+	{
+		name: "init without the Tiller that it had", prefix: "ko", about: []string{"NAME"}, tenants: one + "  engine: both\n",
+		args: "init NAME --engine impersonation",
+	},
+	{
+		name: "init without the second engine again", prefix: "kq", about: []string{"NAME"}, tenants: one + "  engine: both\n",
+		args: "init NAME --engine tiller --wait=false",
+	},
+	{
+		name: "destroy for Helm 3", prefix: "kr", about: []string{"NAME"}, tenants: one + "  engine: impersonation\n  homeNamespace: NAME-tiller\n",
+		args: "destroy NAME --yes",
+	},
+	{
 		name: "destroy", prefix: "kj", about: []string{"NAME"}, tenants: one, prepare: addReleases, first: backedUp,
 		args: "destroy NAME --keep-releases --yes",
 	},
