@@ -31,22 +31,27 @@ started=yes
 while IFS=$'\t' read -r name path; do
 	case $name in
 	helm2) helm=$path ;;
+	helm3) helm3=$path ;;
 	kubectl) kubectl=$path ;;
 	esac
-done < <("$work/testcluster" build helm2 kubectl)
+done < <("$work/testcluster" build helm2 helm3 kubectl)
 mkdir "$work/bin"
 ln -s "$helm" "$work/bin/helm"
+ln -s "$helm3" "$work/bin/helm3"
 ln -s "$kubectl" "$work/bin/kubectl"
 export PATH="$work/bin:$PATH" HELM_HOME="$work/helm"
+export HELM_DATA_HOME="$work/helm3/data" HELM_CACHE_HOME="$work/helm3/cache" HELM_CONFIG_HOME="$work/helm3/config"
 unset HELM_HOST TILLER_NAMESPACE HELM_TENANT HELM_BIN KUBECONFIG
 
 # A stable repository is not needed, and its old address is gone.
 helm init --client-only --skip-refresh --stable-repo-url http://127.0.0.1:1 >/dev/null
 helm plugin install "$root" >/dev/null
+helm3 plugin install "$root" >/dev/null
 
 admin=$("$work/testcluster" kubeconfig --dir "$work/cluster")
 alice=$("$work/testcluster" kubeconfig --dir "$work/cluster" --user alice)
 bob=$("$work/testcluster" kubeconfig --dir "$work/cluster" --user bob)
+carol=$("$work/testcluster" kubeconfig --dir "$work/cluster" --user carol)
 cd test/charts
 
 say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
@@ -102,3 +107,18 @@ as admin
 run helm tenant revoke team-a --user alice
 as alice
 refused "is forbidden" helm tenant list
+
+say "With Helm 3 nothing runs: Carol may act as the tenant's account, in its namespace only"
+as admin
+run helm3 tenant init team-c --namespaces c --create-namespaces --user carol
+as carol
+refused "cannot list resource" kubectl get pods --namespace c
+run helm3 tenant use team-c
+run helm3 tenant install greeter hello
+run helm3 tenant list
+refused "is forbidden" helm3 tenant install intruder hello --namespace b
+refused "cannot impersonate" kubectl --as system:serviceaccount:team-b-tiller:tiller get pods --namespace b
+
+say "The administrator sees who can do what"
+as admin
+run helm3 tenant tenants
