@@ -1,5 +1,5 @@
-// Package e2e runs what people type, with the real Helm 2.17, a real Tiller in
-// a pod and a real Kubernetes, and looks at what comes of it.
+// Package e2e runs what people type, with the real Helm 2.17, 3 and 4, a real
+// Tiller in a pod and a real Kubernetes, and looks at what comes of it.
 package e2e
 
 import (
@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -45,19 +47,44 @@ type person struct {
 	env        []string
 }
 
-// helmHome is a fresh Helm 2 home without plugins, with the helm of a test
+// helmHome is a fresh home of Helm 2 without plugins, with the helm of a test
 // cluster first on PATH.
 func helmHome(t testing.TB, c *testcluster.Cluster) (env []string) {
 	t.Helper()
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "bin")
+	env, dir := anyHome(t, c, 2)
 	home := filepath.Join(dir, "helm")
-	for _, folder := range []string{bin, filepath.Join(home, "plugins"), filepath.Join(dir, "cache")} {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			t.Fatal(err)
-		}
+	env = append(env, "HELM_HOME="+home)
+	if err := os.MkdirAll(filepath.Join(home, "plugins"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	for name, binary := range map[string]string{"helm": "helm2", "kubectl": "kubectl"} {
+	setup := exec.Command(filepath.Join(dir, "bin", "helm"), "init", "--client-only", "--skip-refresh", "--stable-repo-url", "http://127.0.0.1:1")
+	setup.Env = env
+	if out, err := setup.CombinedOutput(); err != nil {
+		t.Fatalf("helm init --client-only: %v\n%s", err, out)
+	}
+	return env
+}
+
+// helm3Home is the same of Helm 3 or 4.
+func helm3Home(t testing.TB, c *testcluster.Cluster, major int) (env []string) {
+	t.Helper()
+	env, dir := anyHome(t, c, major)
+	for _, name := range []string{"CACHE", "CONFIG", "DATA"} {
+		env = append(env, "HELM_"+name+"_HOME="+filepath.Join(dir, strings.ToLower(name)))
+	}
+	return env
+}
+
+// anyHome is a folder whose bin holds that helm and kubectl, and an environment
+// that knows of no other helm.
+func anyHome(t testing.TB, c *testcluster.Cluster, major int) (env []string, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	bin := filepath.Join(dir, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, binary := range map[string]string{"helm": fmt.Sprintf("helm%d", major), "kubectl": "kubectl"} {
 		if err := os.Symlink(c.Bin(binary), filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -69,13 +96,7 @@ func helmHome(t testing.TB, c *testcluster.Cluster) (env []string) {
 		}
 		env = append(env, entry)
 	}
-	env = append(env, "PATH="+bin+":"+os.Getenv("PATH"), "HELM_HOME="+home)
-	setup := exec.Command(filepath.Join(bin, "helm"), "init", "--client-only", "--skip-refresh", "--stable-repo-url", "http://127.0.0.1:1")
-	setup.Env = env
-	if out, err := setup.CombinedOutput(); err != nil {
-		t.Fatalf("helm init --client-only: %v\n%s", err, out)
-	}
-	return env
+	return append(env, "PATH="+bin+":"+os.Getenv("PATH")), dir
 }
 
 // plugin builds helm-tenant once into a plugin folder and returns that folder.
@@ -91,12 +112,13 @@ func plugin(t testing.TB) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building helm-tenant: %v\n%s", err, out)
 	}
-	text, err := os.ReadFile(filepath.Join(repository(t), "plugin.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "plugin.yaml"), text, 0o644); err != nil {
-		t.Fatal(err)
+	// And as a release has it, so that the hook that installs it finds its binary.
+	bundled := fmt.Sprintf("helm-tenant-%s-%s", runtime.GOOS, runtime.GOARCH)
+	pack := exec.Command("sh", "-c", `mkdir scripts dist && cp "$0/plugin.yaml" . && cp "$0/scripts/install.sh" scripts/ &&
+		ln bin/helm-tenant "dist/$1" && (cd dist && sha256sum "$1") >SHA256SUMS`, repository(t), bundled)
+	pack.Dir = dir
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("making the plugin's folder: %v\n%s", err, out)
 	}
 	return dir
 }
@@ -128,6 +150,25 @@ func (w *world) person(kubeconfig string) *person {
 		}
 	}
 	return &person{t: w.t, kubeconfig: kubeconfig, env: append(env, "KUBECONFIG="+kubeconfig)}
+}
+
+// personOf is a person with Helm 3 or 4, who installed the plugin as one does.
+func (w *world) personOf(major int, kubeconfig string) *person {
+	w.t.Helper()
+	p := &person{t: w.t, kubeconfig: kubeconfig, env: append(helm3Home(w.t, w.cluster, major), "KUBECONFIG="+kubeconfig)}
+	p.run("helm", "plugin", "install", w.plugin)
+	return p
+}
+
+// userOf is somebody with Helm 3 or 4 whom the cluster knows by that name and
+// nothing else.
+func (w *world) userOf(major int, name string, groups ...string) *person {
+	w.t.Helper()
+	kubeconfig, err := w.cluster.Kubeconfig(name, groups...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.personOf(major, kubeconfig)
 }
 
 // user is a person that the cluster knows by that name and nothing else.
