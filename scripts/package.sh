@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the release into dist/: a binary for each platform, SHA256SUMS, and for
 # each platform two archives of the plugin. Helm 2 and 3 want plugin.yaml at the
-# archive's root, Helm 4 wants it in a folder named like the plugin when the
-# archive is a file.
+# archive's root; Helm 4, when the archive is a file, in a folder that has the
+# name that it takes the file's for: what stands before -VERSION.
 #
 # Neither has an entry for "./", symlinks or pax headers, which Helm 2 can't
 # unpack.
@@ -36,7 +36,7 @@ for platform in $platforms; do
 	cp scripts/install.sh "$stage/tenant/scripts/"
 	cp "dist/$binary" "$stage/tenant/dist/"
 	(cd "$stage/tenant" && tar --format=ustar --owner=0 --group=0 --numeric-owner -czf - -- *) >"dist/$name-$version.tgz"
-	(cd "$stage" && tar --format=ustar --owner=0 --group=0 --numeric-owner -czf - tenant) >"dist/$name-$version-helm4.tgz"
+	(cd "$stage" && tar --format=ustar --owner=0 --group=0 --numeric-owner -czf - tenant) >"dist/tenant-$version-$os-$arch-helm4.tgz"
 done
 (cd dist && sha256sum -- *.tgz >>SHA256SUMS)
 ls -1 dist

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,20 +15,63 @@ import (
 	"helm-tenant/helm"
 )
 
-// TestPluginInstall installs the plugin as its users do, and lets each major
-// version of helm load it.
+// tree is a copy of what is in the repository, without what was built before.
+func tree(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "helm-tenant")
+	clone := exec.Command("sh", "-c", `mkdir -p "$1" && cd "$0" && git ls-files -co --exclude-standard -z -- . ':!test' | xargs -0 cp --parents -t "$1"`, repository(t), dir)
+	if out, err := clone.CombinedOutput(); err != nil {
+		t.Fatalf("copying the tree: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// TestPluginInstall installs the plugin as its users do, under each major version
+// of helm: from a folder, and from the archives of a release.
 func TestPluginInstall(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	env := helmHome(t, w.cluster)
-	p := &person{t: t, env: append(env, "KUBECONFIG="+w.cluster.Admin())}
+	source, copied := tree(t), tree(t)
+	p := &person{t: t, env: append(helmHome(t, w.cluster), "KUBECONFIG="+w.cluster.Admin())}
+	platform := runtime.GOOS + "/" + runtime.GOARCH
+	pack := exec.Command("bash", "scripts/package.sh")
+	pack.Dir = copied
+	pack.Env = append(os.Environ(), "PLATFORMS="+platform)
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("packaging: %v\n%s", err, out)
+	}
+	dist, name := filepath.Join(copied, "dist"), "helm-tenant-"+strings.ReplaceAll(platform, "/", "-")
+	// Helm 3 knows an archive by its content type alone.
+	served := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, from *http.Request) {
+		to.Header().Set("Content-Type", "application/gzip")
+		http.FileServer(http.Dir(dist)).ServeHTTP(to, from)
+	}))
+	defer served.Close()
+
+	for _, major := range []int{3, 4} {
+		flat, folder := name+"-0.1.0.tgz", "tenant-0.1.0-"+strings.ReplaceAll(platform, "/", "-")+"-helm4.tgz"
+		ways := map[string][]string{"a folder": {source}, "the archive that Helm 2 takes": {served.URL + "/" + flat}}
+		if major == 4 {
+			// It wants a signature of an archive unless it is told not to.
+			ways["the archive that Helm 2 takes"] = []string{served.URL + "/" + flat, "--verify=false"}
+			ways["its own archive"] = []string{served.URL + "/" + folder, "--verify=false"}
+			ways["its own archive, a file"] = []string{filepath.Join(dist, folder), "--verify=false"}
+		}
+		for way, args := range ways {
+			t.Run(fmt.Sprintf("helm %d from %s", major, way), func(t *testing.T) {
+				p := &person{t: t, env: append(helm3Home(t, w.cluster, major), "KUBECONFIG="+w.cluster.Admin())}
+				p.run(append([]string{"helm", "plugin", "install"}, args...)...)
+				contains(t, p.run("helm", "plugin", "list"), "tenant", "0.1.0")
+				if got := p.run("helm", "tenant", "--version"); got != "helm-tenant 0.1.0\n" {
+					t.Errorf("it says %q", got)
+				}
+				p.run("helm", "tenant", "tenants") // and does what it is for
+				p.run("helm", "plugin", "uninstall", "tenant")
+			})
+		}
+	}
 
 	t.Run("helm 2 from a folder", func(t *testing.T) {
-		// A copy without what was built before: the hook builds it.
-		source := filepath.Join(t.TempDir(), "helm-tenant")
-		clone := exec.Command("sh", "-c", `mkdir -p "$1" && cd "$0" && git ls-files -co --exclude-standard -z -- . ':!test' | xargs -0 cp --parents -t "$1"`, repository(t), source)
-		if out, err := clone.CombinedOutput(); err != nil {
-			t.Fatalf("copying the tree: %v\n%s", err, out)
-		}
 		p.run("helm", "plugin", "install", source)
 		contains(t, p.run("helm", "plugin", "list"), "tenant", "0.1.0")
 		contains(t, p.run("helm", "tenant", "--version"), "helm-tenant 0.1.0")
@@ -35,28 +79,13 @@ func TestPluginInstall(t *testing.T) {
 	})
 
 	t.Run("helm 2 from an archive", func(t *testing.T) {
-		platform := runtime.GOOS + "/" + runtime.GOARCH
-		copied := filepath.Join(t.TempDir(), "tree")
-		clone := exec.Command("sh", "-c", `mkdir -p "$1" && cd "$0" && git ls-files -co --exclude-standard -z -- . ':!test' | xargs -0 cp --parents -t "$1"`, repository(t), copied)
-		if out, err := clone.CombinedOutput(); err != nil {
-			t.Fatalf("copying the tree: %v\n%s", err, out)
-		}
-		pack := exec.Command("bash", "scripts/package.sh")
-		pack.Dir = copied
-		pack.Env = append(os.Environ(), "PLATFORMS="+platform)
-		if out, err := pack.CombinedOutput(); err != nil {
-			t.Fatalf("packaging: %v\n%s", err, out)
-		}
-		archives := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(copied, "dist"))))
-		defer archives.Close()
-		name := "helm-tenant-" + strings.ReplaceAll(platform, "/", "-")
-		p.run("helm", "plugin", "install", archives.URL+"/"+name+"-0.1.0.tgz")
+		p.run("helm", "plugin", "install", served.URL+"/"+name+"-0.1.0.tgz")
 		contains(t, p.run("helm", "tenant", "--version"), "helm-tenant 0.1.0")
 		p.run("helm", "plugin", "remove", "tenant")
 
 		t.Run("a bundled binary that was tampered with is not used", func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "bad")
-			unpack := exec.Command("sh", "-c", `mkdir "$0" && tar xzf "$1" -C "$0" && echo x >> "$0/dist/$2"`, dir, filepath.Join(copied, "dist", name+"-0.1.0.tgz"), name)
+			unpack := exec.Command("sh", "-c", `mkdir "$0" && tar xzf "$1" -C "$0" && echo x >> "$0/dist/$2"`, dir, filepath.Join(dist, name+"-0.1.0.tgz"), name)
 			if out, err := unpack.CombinedOutput(); err != nil {
 				t.Fatalf("unpacking: %v\n%s", err, out)
 			}
@@ -69,11 +98,11 @@ func TestPluginInstall(t *testing.T) {
 					t.Fatal(err)
 				}
 				script := exec.Command("sh", filepath.Join(repository(t), "scripts", "install.sh"))
-				script.Env = append(os.Environ(), "HELM_PLUGIN_DIR="+dir, "HELM_TENANT_URL="+archives.URL)
+				script.Env = append(os.Environ(), "HELM_PLUGIN_DIR="+dir, "HELM_TENANT_URL="+served.URL)
 				out, err := script.CombinedOutput()
 				return string(out), err
 			}
-			sums, err := os.ReadFile(filepath.Join(copied, "dist", "SHA256SUMS"))
+			sums, err := os.ReadFile(filepath.Join(dist, "SHA256SUMS"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,20 +119,19 @@ func TestPluginInstall(t *testing.T) {
 		})
 	})
 
-	// Helm 3 and 4 load it from the folder of plugins; one key that they do not
-	// know would make them refuse every plugin.
-	for _, major := range []string{"helm3", "helm4"} {
-		t.Run(major, func(t *testing.T) {
-			plugins := t.TempDir()
-			if err := os.Symlink(w.plugin, filepath.Join(plugins, "tenant")); err != nil {
-				t.Fatal(err)
-			}
-			other := *p
-			other.env = append(other.env, "HELM_PLUGINS="+plugins)
-			contains(t, other.run(w.cluster.Bin(major), "plugin", "list"), "tenant", "0.1.0")
-			contains(t, other.run(w.cluster.Bin(major), "tenant", "--version"), "helm-tenant")
-		})
-	}
+	// One key of plugin.yaml that one of them does not know would make it refuse
+	// every plugin: the same folder has to do for all three.
+	t.Run("one tree for all three", func(t *testing.T) {
+		plugins := t.TempDir()
+		if err := os.Symlink(w.plugin, filepath.Join(plugins, "tenant")); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"helm2", "helm3", "helm4"} {
+			other := p.with("HELM_PLUGINS="+plugins, "HELM_PLUGIN="+plugins)
+			contains(t, other.run(w.cluster.Bin(name), "plugin", "list"), "tenant", "0.1.0")
+			contains(t, other.run(w.cluster.Bin(name), "tenant", "--version"), "helm-tenant")
+		}
+	})
 }
 
 // TestCommands holds our list of helm's commands against the real binaries.
