@@ -95,7 +95,12 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	if err == nil {
 		return nil
 	}
-	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err)...)
+	hints := hintsFor(err)
+	var missing *admin.MissingNamespacesError
+	if errors.As(err, &missing) {
+		hints = []string{"make the tenant whole before: helm tenant init " + name + " --create-namespaces"}
+	}
+	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hints...)
 }
 
 // migration is one run of migrate.

@@ -1,0 +1,347 @@
+package apitest
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"helm-tenant/test/records"
+)
+
+// withHelm3 is the same admin with a Helm 3, who stands in a folder of their own.
+func (w *world) withHelm3(t *testing.T) *user {
+	t.Helper()
+	u := w.admin(t)
+	u.env = append(u.env, "HELM_BIN="+w.Bin("helm3"))
+	return u
+}
+
+// stored puts records into a tenant's home.
+func (w *world) stored(t *testing.T, of team, releases ...records.Release) {
+	t.Helper()
+	for _, r := range releases {
+		_, err := w.root.CoreV1().Secrets(of.home).Create(t.Context(), records.Secret(r), metav1.CreateOptions{})
+		must(t, err)
+	}
+}
+
+// helm3 runs the real Helm 3 as root.
+func (w *world) helm3(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(w.Bin("helm3"), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Admin(), "HOME="+filepath.Join(dir, "home"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// helmRecords are the names of Helm 3's records in a namespace.
+func (w *world) helmRecords(t *testing.T, namespace string) []string {
+	t.Helper()
+	found, err := w.root.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm"})
+	must(t, err)
+	names := []string{}
+	for _, secret := range found.Items {
+		names = append(names, strings.TrimPrefix(secret.Name, "sh.helm.release.v1."))
+	}
+	return names
+}
+
+// backupFile names a file for a backup, in a folder of its own.
+func backupFile(t *testing.T) string { return filepath.Join(t.TempDir(), "backup.yaml") }
+
+// kept counts the records in a backup, by kind.
+func kept(t *testing.T, file string) map[string]int {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	must(t, err)
+	var list struct{ Items []struct{ Kind string } }
+	must(t, yaml.Unmarshal(text, &list))
+	count := map[string]int{}
+	for _, item := range list.Items {
+		count[item.Kind]++
+	}
+	return count
+}
+
+func hello() string { return filepath.Join("..", "charts", "hello") }
+
+// TestMigrateRefuses: all that is in the way is said at once, and nothing is written.
+func TestMigrateRefuses(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, c := range []struct {
+		name  string
+		make  func(t *testing.T, of team)
+		words []string
+		args  []string
+	}{
+		{"releases of every bad kind", func(t *testing.T, of team) {
+			w.namespace(t, of.c)
+			w.stored(t, of,
+				records.Release{Name: "fine", Namespace: of.a, Revision: 1, Status: "DEPLOYED"},
+				records.Release{Name: "pending", Namespace: of.a, Revision: 4, Status: "DEPLOYED"},
+				records.Release{Name: "pending", Namespace: of.a, Revision: 5, Status: "PENDING_UPGRADE"},
+				records.Release{Name: "leaving", Namespace: of.a, Revision: 1, Status: "DELETING"},
+				records.Release{Name: "elsewhere", Namespace: of.c, Revision: 1, Status: "DEPLOYED"},
+				records.Release{Name: "taken", Namespace: of.b, Revision: 1, Status: "DEPLOYED"})
+			w.helm3(t, "install", "taken", hello(), "--namespace", of.b)
+			broken := records.Secret(records.Release{Name: "broken", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+			broken.Data["release"] = []byte("nonsense")
+			_, err := w.root.CoreV1().Secrets(of.home).Create(t.Context(), broken, metav1.CreateOptions{})
+			must(t, err)
+			forged := records.Secret(records.Release{Name: "forged", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+			forged.Name = "other.v1"
+			_, err = w.root.CoreV1().Secrets(of.home).Create(t.Context(), forged, metav1.CreateOptions{})
+			must(t, err)
+		}, []string{"it can't move, for 6 reasons:",
+			"release pending, revision 5, is PENDING_UPGRADE: wait for the helm that works on it, or go back with helm tenant rollback pending 4",
+			"release leaving, revision 1, is DELETING: delete it again, with helm tenant delete --purge leaving",
+			`release elsewhere is in namespace "NAME-c", which is not the tenant's: give it to the tenant with init, or delete the release with helm tenant delete --purge elsewhere`,
+			"release taken: Helm 3 has one of that name in namespace NAME-b (Secret sh.helm.release.v1.taken.v1: it holds another release)",
+			"Secret broken.v1 in namespace NAME-tiller is no release record of Helm 2",
+			"record other.v1 holds forged.v1, which no Tiller writes: remove it"}, nil},
+		{"a role without Secrets", func(t *testing.T, of team) {
+			w.admin(t).must(t, "init", of.name, "--role", "view", "--wait=false")
+		}, []string{"the tenant's role, ClusterRole view, does not let Helm 3 keep its records: it needs get, list, create, update and delete of secrets"}, nil},
+		{"a Secret in the place of a record", func(t *testing.T, of team) {
+			w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+			_, err := w.root.CoreV1().Secrets(of.a).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.web.v1"}}, metav1.CreateOptions{})
+			must(t, err)
+		}, []string{"release web: Helm 3 has one of that name in namespace NAME-a (Secret sh.helm.release.v1.web.v1: it holds no release)"}, nil},
+		{"a namespace that is gone", func(t *testing.T, of team) {
+			w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+			must(t, w.root.CoreV1().Namespaces().Delete(t.Context(), of.b, metav1.DeleteOptions{}))
+			eventually(t, "namespace "+of.b+" gone", func() error {
+				if _, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.b, metav1.GetOptions{}); err == nil {
+					return fmt.Errorf("it is there")
+				}
+				return nil
+			})
+		}, []string{`namespace "NAME-b" does not exist`, "helm tenant init NAME --create-namespaces"}, nil},
+		{"a service account of somebody else's", func(t *testing.T, of team) {
+			_, err := w.root.CoreV1().ServiceAccounts(of.home).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "helm"}}, metav1.CreateOptions{})
+			must(t, err)
+		}, []string{"ServiceAccount helm in namespace NAME-tiller was not made by helm-tenant"}, nil},
+		{"finish before the start", func(*testing.T, team) {}, []string{"it is not being migrated: there is nothing to finish", "helm tenant migrate NAME"}, []string{"--finish", "--yes"}},
+		{"abort before the start", func(*testing.T, team) {}, []string{"it is not being migrated: there is nothing to go back from"}, []string{"--abort"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			of := newTeam()
+			w.makeTenant(t, of)
+			c.make(t, of)
+			admin := w.withHelm3(t)
+			before := w.versions(t, of)
+			var words []string
+			for _, word := range c.words {
+				words = append(words, strings.ReplaceAll(word, "NAME", of.name))
+			}
+			admin.fails(t, 1, words, append([]string{"migrate", of.name, "--backup", backupFile(t)}, c.args...)...)
+			admin.wroteNothing(t)
+			same(t, "what is there", before, w.versions(t, of))
+		})
+	}
+}
+
+// TestMigrateWithTooFewRights: what is missing for the whole way is said before its
+// first step.
+func TestMigrateWithTooFewRights(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of)
+	w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+	u := w.newUser(t, "reader")
+	u.env = append(u.env, "HELM_BIN="+w.Bin("helm3"))
+	w.allow(t, u, "", append(readsAll, rule("", "secrets", "get"), rule(rbacv1.GroupName, "clusterroles", "get"))...)
+	file := backupFile(t)
+	r := u.fails(t, 1, []string{"you lack ", "nothing was written",
+		"create secrets in namespace " + of.a, "delete secrets/sh.helm.release.v1.web.v1 in namespace " + of.a,
+		"update configmaps/helm-tenant in namespace " + of.home, "update deployments.apps/tiller-deploy in namespace " + of.home,
+		"create serviceaccounts in namespace " + of.home, "impersonate serviceaccounts/helm in namespace " + of.home,
+	}, "migrate", of.name, "--backup", file)
+	u.wroteNothing(t)
+	if _, err := os.Stat(file); err == nil {
+		t.Errorf("a backup was written: %v", r)
+	}
+}
+
+// TestMigratePlan is what a dry run tells machines.
+func TestMigratePlan(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of)
+	old := "\n---\napiVersion: extensions/v1beta1\nkind: Deployment\nmetadata:\n  name: web\n---\napiVersion: v1\nkind: Nonsense\nmetadata:\n  name: odd\n---\napiVersion: ../api\nkind: Path\nmetadata:\n  name: odd\n"
+	w.stored(t, of,
+		records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "SUPERSEDED"},
+		records.Release{Name: "web", Namespace: of.a, Revision: 2, Status: "DEPLOYED", Manifest: old},
+		records.Release{Name: "stuck", Namespace: of.b, Revision: 1, Status: "UNKNOWN"},
+		records.Release{Name: "gone", Namespace: of.b, Revision: 1, Status: "DELETED", Manifest: old})
+	admin := w.admin(t) // a Helm 2 will do
+	r := admin.run(t, "migrate", of.name, "--dry-run", "-o", "json")
+	if r.code != 1 || !strings.Contains(r.stderr, "release stuck, revision 1, is UNKNOWN") {
+		t.Errorf("%v", r)
+	}
+	admin.wroteNothing(t)
+	var got any
+	must(t, json.Unmarshal([]byte(r.stdout), &got))
+	unserved := func(what, of string) string {
+		return what + " is of " + of + ", which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web"
+	}
+	want := map[string]any{
+		"apiVersion": "helm-tenant/v1", "kind": "Migration", "tenant": of.name, "home": of.home,
+		"releases": []any{
+			map[string]any{"name": "gone", "namespace": of.b, "revisions": 1.0, "revision": 1.0, "status": "DELETED"},
+			map[string]any{"name": "web", "namespace": of.a, "revisions": 2.0, "revision": 2.0, "status": "DEPLOYED", "notes": []any{
+				unserved("Deployment web", "extensions/v1beta1"), unserved("Nonsense odd", "v1"), unserved("Path odd", "../api")}},
+		},
+		"problems": []any{"release stuck, revision 1, is UNKNOWN: wait for the helm that works on it, or delete it with helm tenant delete --purge stuck"},
+	}
+	same(t, "plan", any(want), got)
+}
+
+// TestMigrateStorages: with ConfigMap storage the records are ConfigMaps, and Secrets
+// that look like some are not this Tiller's.
+func TestMigrateStorages(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of, "--storage", "configmap")
+	for revision, status := range []string{"SUPERSEDED", "DEPLOYED"} {
+		r := records.Release{Name: "web", Namespace: of.a, Revision: revision + 1, Status: status}
+		_, err := w.root.CoreV1().ConfigMaps(of.home).Create(t.Context(), records.ConfigMap(r), metav1.CreateOptions{})
+		must(t, err)
+	}
+	w.stored(t, of, records.Release{Name: "stray", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+	admin, file := w.withHelm3(t), backupFile(t)
+	admin.must(t, "migrate", of.name, "--backup", file)
+	same(t, "Helm 3's records", []string{"web.v1", "web.v2"}, w.helmRecords(t, of.a))
+	same(t, "in the backup", map[string]int{"ConfigMap": 2}, kept(t, file))
+	admin.must(t, "migrate", of.name, "--finish", "--yes", "--backup", backupFile(t))
+	left, err := w.root.CoreV1().ConfigMaps(of.home).List(t.Context(), metav1.ListOptions{LabelSelector: "OWNER=TILLER"})
+	must(t, err)
+	if len(left.Items) > 0 {
+		t.Errorf("Tiller's records are there: %v", left.Items)
+	}
+	stray, err := w.root.CoreV1().Secrets(of.home).List(t.Context(), metav1.ListOptions{LabelSelector: "OWNER=TILLER"})
+	must(t, err)
+	if len(stray.Items) != 1 {
+		t.Errorf("there are %d Secrets that were not this Tiller's, not 1", len(stray.Items))
+	}
+}
+
+// TestMigrateOfAllNamespaces: the releases of a tenant of all namespaces may be
+// anywhere, and nothing else is looked at there.
+func TestMigrateOfAllNamespaces(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.namespace(t, of.a, of.b)
+	w.admin(t).must(t, "init", of.name, "--all-namespaces", "--accept-risk", "cluster-wide", "--wait=false")
+	w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"}, records.Release{Name: "db", Namespace: of.b, Revision: 3, Status: "FAILED"})
+	admin := w.withHelm3(t)
+	admin.must(t, "migrate", of.name, "--backup", backupFile(t))
+	same(t, "Helm 3's records", [][]string{{"web.v1"}, {"db.v3"}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
+	admin.must(t, "migrate", of.name, "--abort", "--wait=false")
+	same(t, "Helm 3's records", [][]string{{}, {}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
+}
+
+// TestMigrateOfBothEngines: who had both before has both again after --abort.
+func TestMigrateOfBothEngines(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of, "--engine", "both")
+	w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+	w.helm3(t, "install", "own", hello(), "--namespace", of.a)
+	before := w.dump(t, of)
+	admin := w.withHelm3(t)
+	admin.must(t, "migrate", of.name, "--backup", backupFile(t))
+	admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", backupFile(t))
+	same(t, "what is there", before, w.dump(t, of))
+}
+
+// TestMigrateAndWork has a Helm 3 work on the releases before the migration ends.
+func TestMigrateAndWork(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	moved := func(t *testing.T) (team, *user) {
+		of := newTeam()
+		w.makeTenant(t, of)
+		w.stored(t, of,
+			records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "SUPERSEDED"},
+			records.Release{Name: "web", Namespace: of.a, Revision: 2, Status: "DEPLOYED"},
+			records.Release{Name: "db", Namespace: of.b, Revision: 1, Status: "DEPLOYED"},
+			records.Release{Name: "old", Namespace: of.b, Revision: 1, Status: "DELETED"})
+		admin := w.withHelm3(t)
+		admin.must(t, "migrate", of.name, "--backup", backupFile(t))
+		return of, admin
+	}
+	said := func(t *testing.T, r result, words ...string) {
+		t.Helper()
+		for _, word := range words {
+			if !strings.Contains(r.stderr, word) {
+				t.Errorf("%q is not said: %v", word, r)
+			}
+		}
+	}
+	t.Run("back, after upgrades", func(t *testing.T) {
+		t.Parallel()
+		of, admin := moved(t)
+		// The third upgrade forgets the first revision.
+		for range 3 {
+			w.helm3(t, "upgrade", "web", hello(), "--namespace", of.a, "--history-max", "3")
+		}
+		same(t, "records", []string{"web.v3", "web.v4", "web.v5"}, w.helmRecords(t, of.a))
+		said(t, admin.must(t, "migrate", of.name), "Helm 3 has changed release web in namespace "+of.a+" since: it is at revision 5, deployed")
+		same(t, "records", []string{"web.v3", "web.v4", "web.v5"}, w.helmRecords(t, of.a))
+		file := backupFile(t)
+		r := admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", file)
+		said(t, r, "release web: what it made stays as Helm 3 left it at revision 5; Tiller knows it as of revision 2")
+		same(t, "records", [][]string{{}, {}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
+		same(t, "in the backup", map[string]int{"Secret": 5}, kept(t, file))
+	})
+	t.Run("back, after it was uninstalled, and another installed", func(t *testing.T) {
+		t.Parallel()
+		of, admin := moved(t)
+		w.helm3(t, "uninstall", "web", "--namespace", of.a)
+		w.helm3(t, "uninstall", "db", "--namespace", of.b)
+		w.helm3(t, "install", "db", hello(), "--namespace", of.b)
+		said(t, admin.must(t, "migrate", of.name), "release web in namespace "+of.a+" is gone")
+		r := admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", backupFile(t))
+		said(t, r, "release web was uninstalled by Helm 3; Tiller lists it as it was: helm tenant rollback web 2 makes it anew",
+			"release db was installed anew by Helm 3 in namespace "+of.b+": that one stays")
+		same(t, "records", [][]string{{}, {"db.v1"}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
+	})
+	t.Run("to the end, after it was uninstalled", func(t *testing.T) {
+		t.Parallel()
+		of, admin := moved(t)
+		w.helm3(t, "upgrade", "db", hello(), "--namespace", of.b)
+		w.helm3(t, "uninstall", "web", "--namespace", of.a)
+		admin.requests(t)
+		admin.fails(t, 1, []string{"Helm 3 has no record of web in namespace " + of.a, "add --accept-risk=missing-releases"}, "migrate", of.name, "--finish", "--yes")
+		admin.wroteNothing(t)
+		file := backupFile(t)
+		said(t, admin.must(t, "migrate", of.name, "--finish", "--yes", "--accept-risk", "missing-releases", "--backup", file), "only the backup will know of web in namespace "+of.a)
+		same(t, "in the backup", map[string]int{"Secret": 4}, kept(t, file))
+		same(t, "records", [][]string{{}, {"db.v1", "db.v2", "old.v1"}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
+	})
+	t.Run("a backup is never written over", func(t *testing.T) {
+		t.Parallel()
+		of, admin := moved(t)
+		file := backupFile(t)
+		must(t, os.WriteFile(file, []byte("mine"), 0o644))
+		admin.requests(t)
+		admin.fails(t, 1, []string{"the backup can't be written, so nothing was done"}, "migrate", of.name, "--finish", "--yes", "--backup", file)
+		admin.fails(t, 1, []string{"the backup can't be written, so nothing was done"}, "migrate", of.name, "--abort", "--backup", file)
+		admin.wroteNothing(t)
+	})
+}
