@@ -342,7 +342,7 @@ func (s *setup) comparisonsOf(m modern) []comparison {
 			oursText: "`helm-tenant list`", theirs: typed, theirsText: typedText,
 		},
 		{
-			name: m.name + ": the plugin (helm starts twice)",
+			name:     m.name + ": the plugin (helm starts twice)",
 			ours:     func(int) *exec.Cmd { return s.command(m.member, m.helm, "tenant", "list") },
 			oursText: "`" + m.name + " tenant list`", theirs: typed, theirsText: typedText,
 		},
