@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 MODULES := . test test/tools
 export CGO_ENABLED ?= 0
 
-.PHONY: help build install demo test check bench fmt vet staticcheck tidy unit cross cluster cluster-down package clean
+.PHONY: help build install demo test check fuzz bench fmt vet staticcheck tidy unit cross cluster cluster-down package clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,14 @@ cross: ## build for every platform
 	@for platform in $(PLATFORMS); do \
 		echo "building for $$platform"; \
 		GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -o /dev/null . || exit 1; \
+	done
+
+FUZZTIME ?= 60s
+
+fuzz: ## look for inputs that break the parsers, FUZZTIME each
+	@grep -rHoE '^func Fuzz[A-Za-z]+' --include='*_test.go' --exclude-dir=test . | while IFS=: read -r file func; do \
+		echo "$${func#func }"; \
+		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; \
 	done
 
 bench: ## measure, side by side with what a user would do instead
