@@ -1,16 +1,16 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -134,31 +134,20 @@ func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, chan
 
 // Bindings reads every role and binding that counts in a namespace: its own and
 // the cluster's.
-func Bindings(ctx context.Context, c *cluster.Client, namespace string) ([]rbacv1.RoleBinding, []rbacv1.ClusterRoleBinding, map[string][]rbacv1.PolicyRule, error) {
-	roles, err := cluster.List[rbacv1.Role](ctx, c, "Role", namespace, metav1.ListOptions{})
-	if err != nil {
-		return nil, nil, nil, err
+func Bindings(ctx context.Context, c *cluster.Client, namespace string) ([]audit.Role, []audit.Binding, error) {
+	var found audit.Snapshot
+	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
+		in := namespace
+		if strings.HasPrefix(kind, "Cluster") {
+			in = ""
+		}
+		if err := readRBAC(ctx, c, kind, in, &found); err != nil {
+			return nil, nil, err
+		}
 	}
-	clusterRoles, err := cluster.List[rbacv1.ClusterRole](ctx, c, "ClusterRole", "", metav1.ListOptions{})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", namespace, metav1.ListOptions{})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	clusterBindings, err := cluster.List[rbacv1.ClusterRoleBinding](ctx, c, "ClusterRoleBinding", "", metav1.ListOptions{})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	rules := map[string][]rbacv1.PolicyRule{}
-	for _, role := range roles {
-		rules["Role/"+role.Name] = role.Rules
-	}
-	for _, role := range clusterRoles {
-		rules["ClusterRole/"+role.Name] = role.Rules
-	}
-	slices.SortFunc(bindings, func(a, b rbacv1.RoleBinding) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(clusterBindings, func(a, b rbacv1.ClusterRoleBinding) int { return strings.Compare(a.Name, b.Name) })
-	return bindings, clusterBindings, rules, nil
+	slices.SortStableFunc(found.Bindings, func(a, b audit.Binding) int {
+		// The namespace's own before the cluster's.
+		return cmp.Or(-strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	return found.Roles, found.Bindings, nil
 }

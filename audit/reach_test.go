@@ -14,15 +14,13 @@ func rule(group, resource, verb string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}, ResourceNames: names}
 }
 
-const rbacGroup = "rbac.authorization.k8s.io"
-
-// opened names the paths that the rules open.
-func opened(engine tenant.Engine, rules ...rbacv1.PolicyRule) []string {
+// opensOf names the paths that the rules open.
+func opensOf(engine tenant.Engine, rules ...rbacv1.PolicyRule) []string {
 	var names []string
-	for _, path := range Paths(engine) {
-		if opens(rules, path) {
-			names = append(names, path.Name)
-		}
+	who := Subject{Kind: "User", Name: "eve"}
+	// A RoleBinding at home and, for what is asked of the whole cluster, one there.
+	for _, way := range Ways(who, TargetsOf("home", engine), []Role{{Name: "r", Rules: rules}}, []Binding{{Name: "b", RoleKind: "ClusterRole", RoleName: "r", Subjects: []Subject{who}}}) {
+		names = append(names, way.Paths...)
 	}
 	return names
 }
@@ -36,10 +34,10 @@ func TestPathsAreOpenedByTheirRule(t *testing.T) {
 		execute = "exec into pods"
 		attach  = "attach to pods"
 		debug   = "add ephemeral containers"
-		secrets = "read or write Secrets"
+		read    = "read Secrets"
+		write   = "write Secrets"
 		token   = "mint the deployer's token"
 		become  = "impersonate the deployer"
-		bind    = "write role bindings"
 	)
 	for _, test := range []struct {
 		rule rbacv1.PolicyRule
@@ -58,23 +56,19 @@ func TestPathsAreOpenedByTheirRule(t *testing.T) {
 		{rule("", "*/exec", "create"), execute},
 		{rule("", "pods/attach", "create"), attach},
 		{rule("", "pods/ephemeralcontainers", "patch"), debug},
-		{rule("", "secrets", "get"), secrets},
-		{rule("", "secrets", "list"), secrets},
-		{rule("", "secrets", "watch"), secrets},
-		{rule("", "secrets", "create"), secrets},
-		{rule("", "secrets", "patch", "one"), secrets},
+		{rule("", "secrets", "get"), read},
+		{rule("", "secrets", "list"), read},
+		{rule("", "secrets", "watch"), read},
+		{rule("", "secrets", "create"), write},
+		{rule("", "secrets", "patch", "one"), write},
 		{rule("", "serviceaccounts/token", "create"), token},
 		{rule("", "serviceaccounts/token", "create", "default", "tiller"), token},
 		{rule("", "serviceaccounts", "impersonate"), become},
 		{rule("", "serviceaccounts", "impersonate", "tiller"), become},
 		{rule("*", "serviceaccounts", "*"), become},
-		{rule(rbacGroup, "rolebindings", "create"), bind},
-		{rule(rbacGroup, "rolebindings", "patch"), bind},
-		{rule(rbacGroup, "roles", "escalate"), bind},
 		{rule("", "namespaces", "patch"), "loosen the home namespace's policies"},
+		{rule("", "configmaps", "patch", "helm-tenant"), "write the tenant's record"},
 		{rule("", "nodes/proxy", "get"), "reach pods through their node"},
-		{rule("", "users", "impersonate"), "impersonate users and groups"},
-		{rule("", "groups", "impersonate", "team-a-devs"), "impersonate users and groups"},
 		{rule("apps", "deployments", "create"), "make pods by deployments"},
 		{rule("apps", "deployments", "patch", "tiller-deploy"), "make pods by deployments"},
 		{rule("apps", "statefulsets", "update"), "make pods by statefulsets"},
@@ -84,7 +78,7 @@ func TestPathsAreOpenedByTheirRule(t *testing.T) {
 		{rule("batch", "cronjobs", "create"), "make pods by cronjobs"},
 		{rule("", "replicationcontrollers", "create"), "make pods by replicationcontrollers"},
 	} {
-		if diff := cmp.Diff([]string{test.want}, opened(tenant.EngineTiller, test.rule)); diff != "" {
+		if diff := cmp.Diff([]string{test.want}, opensOf(tenant.EngineTiller, test.rule)); diff != "" {
 			t.Errorf("%+v, -want +got:\n%s", test.rule, diff)
 		}
 	}
@@ -109,12 +103,17 @@ func TestPathsAreNotOpenedByNearMisses(t *testing.T) {
 		rule("", "serviceaccounts", "get"),
 		rule("", "serviceaccounts", "create"),
 		rule(rbacGroup, "rolebindings", "get"),
-		rule(rbacGroup, "roles", "update"), // without escalate it gives what one has
+		rule(rbacGroup, "rolebindings", "create"), // without bind it gives what one has
+		rule(rbacGroup, "rolebindings", "patch"),
+		rule(rbacGroup, "roles", "update"),   // without escalate it gives what one has
+		rule(rbacGroup, "roles", "escalate"), // and nothing to write
+		rule(rbacGroup, "clusterroles", "bind"),
+		rule("batch", "jobs", "patch"), // a Job's pods can't be changed
 		rule("", "rolebindings", "create"),
 		{NonResourceURLs: []string{"*"}, Verbs: []string{"*"}},
 		{},
 	} {
-		if got := opened(tenant.EngineTiller, miss); got != nil {
+		if got := opensOf(tenant.EngineTiller, miss); got != nil {
 			t.Errorf("%+v opens %q", miss, got)
 		}
 	}
@@ -123,15 +122,15 @@ func TestPathsAreNotOpenedByNearMisses(t *testing.T) {
 func TestWildcardsOpenEverything(t *testing.T) {
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 		var all []string
-		for _, path := range Paths(engine) {
+		for _, path := range newRights(nil, nil).paths(TargetsOf("home", engine)[0]) {
 			all = append(all, path.Name)
 		}
-		if diff := cmp.Diff(all, opened(engine, rule("*", "*", "*"))); diff != "" {
+		if diff := cmp.Diff(all, opensOf(engine, rule("*", "*", "*"))); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", engine, diff)
 		}
 	}
-	got := opened(tenant.EngineTiller, rule("", "*", "get"))
-	want := []string{"port-forward to Tiller", "reach Tiller through the API server's proxy", "exec into pods", "attach to pods", "read or write Secrets", "reach pods through their node"}
+	got := opensOf(tenant.EngineTiller, rule("", "*", "get"))
+	want := []string{"port-forward to Tiller", "reach Tiller through the API server's proxy", "exec into pods", "attach to pods", "read Secrets", "reach pods through their node"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("get on everything, -want +got:\n%s", diff)
 	}
@@ -139,10 +138,10 @@ func TestWildcardsOpenEverything(t *testing.T) {
 
 func TestPathsOfEngines(t *testing.T) {
 	// There is no Tiller to reach, and the account has another name.
-	if got := opened(tenant.EngineImpersonation, rule("", "pods/portforward", "create"), rule("", "serviceaccounts", "impersonate", "tiller")); got != nil {
+	if got := opensOf(tenant.EngineImpersonation, rule("", "pods/portforward", "create"), rule("", "serviceaccounts", "impersonate", "tiller")); got != nil {
 		t.Errorf("a member of a Tiller's tenant can: %q", got)
 	}
-	if diff := cmp.Diff([]string{"impersonate the deployer"}, opened(tenant.EngineImpersonation, rule("", "serviceaccounts", "impersonate", "helm"))); diff != "" {
+	if diff := cmp.Diff([]string{"impersonate the deployer"}, opensOf(tenant.EngineImpersonation, rule("", "serviceaccounts", "impersonate", "helm"))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -156,7 +155,7 @@ func TestMembersOpenOnlyTheirPath(t *testing.T) {
 		team := tenant.Tenant{Name: "team-a", Namespaces: []string{"a"}, Engine: engine}.WithDefaults()
 		for _, object := range rbac.Home(team) {
 			if role, isRole := object.(*rbacv1.Role); isRole && role.Name == rbac.MemberName {
-				if diff := cmp.Diff([]string{want}, opened(engine, role.Rules...)); diff != "" {
+				if diff := cmp.Diff([]string{want}, opensOf(engine, role.Rules...)); diff != "" {
 					t.Errorf("%s, -want +got:\n%s", engine, diff)
 				}
 			}
@@ -170,20 +169,18 @@ func TestWays(t *testing.T) {
 	account := func(namespace, name string) rbacv1.Subject {
 		return rbacv1.Subject{Kind: "ServiceAccount", Namespace: namespace, Name: name}
 	}
-	roles := Roles{
-		"Role/member":        {rule("", "pods", "list"), rule("", "pods/portforward", "create")},
-		"ClusterRole/admin":  {rule("", "pods/exec", "create"), rule("", "secrets", "get")},
-		"ClusterRole/member": {rule("", "pods", "list")}, // another than the Role of that name
-	}
 	const home = "team-a-tiller"
-	bind := func(role string, subjects ...rbacv1.Subject) []rbacv1.RoleBinding {
+	roles := []Role{
+		{home, "member", []rbacv1.PolicyRule{rule("", "pods", "list"), rule("", "pods/portforward", "create")}},
+		{"", "admin", []rbacv1.PolicyRule{rule("", "pods/exec", "create"), rule("", "secrets", "get")}},
+		{"", "member", []rbacv1.PolicyRule{rule("", "pods", "list")}}, // another than the Role of that name
+	}
+	bind := func(role string, subjects ...rbacv1.Subject) []Binding {
 		kind, name := "ClusterRole", role
 		if role == "member" {
 			kind = "Role"
 		}
-		b := rbacv1.RoleBinding{RoleRef: rbacv1.RoleRef{Kind: kind, Name: name}, Subjects: subjects}
-		b.Name, b.Namespace = "b", home
-		return []rbacv1.RoleBinding{b}
+		return []Binding{{Namespace: home, Name: "b", RoleKind: kind, RoleName: name, Subjects: SubjectsOf(subjects, home)}}
 	}
 	way := func(through string) []string {
 		return []string{through + " -> RoleBinding b -> Role member: port-forward to Tiller"}
@@ -191,7 +188,7 @@ func TestWays(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		asked    rbacv1.Subject
-		bindings []rbacv1.RoleBinding
+		bindings []Binding
 		want     []string
 	}{
 		{"a user", user("alice"), bind("member", user("bob"), user("alice")), way("user alice")},
@@ -205,22 +202,22 @@ func TestWays(t *testing.T) {
 		{"a user that is called like the group", group("devs"), bind("member", user("devs")), nil},
 		{"an account", account("ci", "deployer"), bind("member", account("ci", "deployer")), way("service account ci:deployer")},
 		{"an account of another namespace", account("ci", "deployer"), bind("member", account("cd", "deployer")), nil},
-		{"an account by its user name", account("ci", "deployer"), bind("member", user("system:serviceaccount:ci:deployer")), way("user system:serviceaccount:ci:deployer")},
+		{"an account by its user name", account("ci", "deployer"), bind("member", user("system:serviceaccount:ci:deployer")), way("service account ci:deployer")},
 		{"an account without namespace is the binding's", account(home, "default"), bind("member", account("", "default")), way("service account " + home + ":default")},
 		{"an account without namespace is no other's", account("ci", "default"), bind("member", account("", "default")), nil},
 		{"every account", account("ci", "deployer"), bind("member", group("system:serviceaccounts")), way("group system:serviceaccounts")},
 		{"every account of the namespace", account("ci", "deployer"), bind("member", group("system:serviceaccounts:ci")), way("group system:serviceaccounts:ci")},
 		{"every account of another namespace", account("ci", "deployer"), bind("member", group("system:serviceaccounts:cd")), nil},
 		{"every account is logged in", account("ci", "deployer"), bind("member", group("system:authenticated")), way("group system:authenticated")},
-		{"a ClusterRole in the namespace", user("alice"), bind("admin", user("alice")), []string{"user alice -> RoleBinding b -> ClusterRole admin: exec into pods, read or write Secrets"}},
+		{"a ClusterRole in the namespace", user("alice"), bind("admin", user("alice")), []string{"user alice -> RoleBinding b -> ClusterRole admin: exec into pods, read Secrets"}},
 		{"a role that is gone", user("alice"), bind("gone", user("alice")), nil},
-		{"a role that leads nowhere", user("alice"), []rbacv1.RoleBinding{{RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "member"}, Subjects: []rbacv1.Subject{user("alice")}}}, nil},
+		{"a role that leads nowhere", user("alice"), []Binding{{Namespace: home, RoleKind: "ClusterRole", RoleName: "member", Subjects: []Subject{User("alice")}}}, nil},
 		{"no subject", user("alice"), bind("member"), nil},
 		{"an empty name is nobody", user(""), bind("member", user("")), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			for _, way := range Ways(test.asked, Paths(tenant.EngineTiller), test.bindings, nil, roles) {
+			for _, way := range Ways(SubjectOf(test.asked, ""), TargetsOf(home, tenant.EngineTiller), roles, test.bindings) {
 				got = append(got, way.String())
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -231,14 +228,12 @@ func TestWays(t *testing.T) {
 }
 
 func TestWaysThroughTheCluster(t *testing.T) {
-	cluster := rbacv1.ClusterRoleBinding{RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "all"}, Subjects: []rbacv1.Subject{
+	bindings := []Binding{{Name: "c", RoleKind: "ClusterRole", RoleName: "all", Subjects: SubjectsOf([]rbacv1.Subject{
 		{Kind: "ServiceAccount", Name: "deployer"}, // without a namespace it is nobody's
 		{Kind: "Group", Name: "system:serviceaccounts"},
-	}}
-	cluster.Name = "c"
-	roles := Roles{"ClusterRole/all": {rule("", "pods", "create")}}
-	asked := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "ci", Name: "deployer"}
-	got := Ways(asked, Paths(tenant.EngineTiller), nil, []rbacv1.ClusterRoleBinding{cluster}, roles)
+	}, "")}}
+	roles := []Role{{Name: "all", Rules: []rbacv1.PolicyRule{rule("", "pods", "create")}}}
+	got := Ways(Account("ci", "deployer"), TargetsOf("home", tenant.EngineTiller), roles, bindings)
 	want := []Way{{Binding: "ClusterRoleBinding c", Role: "ClusterRole all", Through: "group system:serviceaccounts", Paths: []string{"create pods"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -247,14 +242,60 @@ func TestWaysThroughTheCluster(t *testing.T) {
 
 // What is a right over the cluster, a RoleBinding gives to nobody.
 func TestClusterPathsNeedClusterBindings(t *testing.T) {
-	subject := rbacv1.Subject{Kind: rbacv1.UserKind, Name: "eve"}
-	ref := rbacv1.RoleRef{Kind: "ClusterRole", Name: "wide"}
-	roles := Roles{"ClusterRole/wide": {rule("", "nodes/proxy", "get"), rule("", "users", "impersonate")}}
-	if got := Ways(subject, Paths(tenant.EngineTiller), []rbacv1.RoleBinding{{RoleRef: ref, Subjects: []rbacv1.Subject{subject}}}, nil, roles); len(got) > 0 {
-		t.Errorf("by a RoleBinding: %v", got)
+	roles := []Role{{Name: "wide", Rules: []rbacv1.PolicyRule{rule("", "nodes/proxy", "get"), rule("", "users", "impersonate")}}}
+	target := TargetsOf("home", tenant.EngineTiller, User("alice"))
+	for namespace, want := range map[string]int{"": 2, "home": 0, "kube-system": 0} {
+		binding := Binding{Namespace: namespace, Name: "b", RoleKind: "ClusterRole", RoleName: "wide", Subjects: []Subject{User("eve")}}
+		paths := 0
+		for _, way := range Ways(User("eve"), target, roles, []Binding{binding}) {
+			paths += len(way.Paths)
+		}
+		if paths != want {
+			t.Errorf("by a binding in namespace %q: %d paths, want %d", namespace, paths, want)
+		}
 	}
-	got := Ways(subject, Paths(tenant.EngineTiller), nil, []rbacv1.ClusterRoleBinding{{RoleRef: ref, Subjects: []rbacv1.Subject{subject}}}, roles)
-	if len(got) != 1 || len(got[0].Paths) != 2 {
-		t.Errorf("by a ClusterRoleBinding: %v", got)
+}
+
+// What one right does not open, two may: in one role, or in several.
+func TestWaysOfSeveralRights(t *testing.T) {
+	const home = "home"
+	create, bind := rule(rbacGroup, "rolebindings", "create"), rule(rbacGroup, "clusterroles", "bind", "edit")
+	useless := rule(rbacGroup, "clusterroles", "bind", "view")
+	edit := Role{Name: "edit", Rules: []rbacv1.PolicyRule{rule("", "pods", "create")}}
+	view := Role{Name: "view", Rules: []rbacv1.PolicyRule{rule("", "pods", "get")}}
+	impersonate := rule("", "groups", "impersonate", "devs")
+	anybody := rule("", "users", "impersonate", "nobody")
+	for _, test := range []struct {
+		name  string
+		rules [][]rbacv1.PolicyRule // by binding
+		want  []string
+	}{
+		{"bind in one role", [][]rbacv1.PolicyRule{{create, bind}}, []string{"user eve -> RoleBinding b0 -> Role r0: bind a role"}},
+		{"bind in two roles", [][]rbacv1.PolicyRule{{create}, {bind}}, []string{"user eve -> RoleBinding b0 and RoleBinding b1 -> Role r0 and Role r1: bind a role"}},
+		{"bind of a role that leads nowhere", [][]rbacv1.PolicyRule{{create, useless}}, nil},
+		{"bind of any role", [][]rbacv1.PolicyRule{{create, rule(rbacGroup, "clusterroles", "bind")}}, []string{"user eve -> RoleBinding b0 -> Role r0: bind a role"}},
+		{"escalate", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate", "patch")}}, nil}, // named patch, not the verb
+		{"write a role", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate"), rule(rbacGroup, "roles", "update")}}, []string{"user eve -> RoleBinding b0 -> Role r0: write a role"}},
+		{"write one role", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate", "x"), rule(rbacGroup, "roles", "update", "x")}}, []string{"user eve -> RoleBinding b0 -> Role r0: write a role"}},
+		{"write one role and escalate another", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate", "x"), rule(rbacGroup, "roles", "update", "y")}}, nil},
+		{"impersonation by a RoleBinding", [][]rbacv1.PolicyRule{{impersonate, anybody}}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			roles := []Role{edit, view}
+			var bindings []Binding
+			for i, rules := range test.rules {
+				name := string(rune('0' + i))
+				roles = append(roles, Role{home, "r" + name, rules})
+				bindings = append(bindings, Binding{Namespace: home, Name: "b" + name, RoleKind: "Role", RoleName: "r" + name, Subjects: []Subject{User("eve")}})
+			}
+			target := TargetsOf(home, tenant.EngineTiller, Group("devs"))
+			var got []string
+			for _, way := range Ways(User("eve"), target, roles, bindings) {
+				got = append(got, way.String())
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }

@@ -14,6 +14,8 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 	exitPartly = 3
+	exitFound  = 4 // by an audit
+	exitUnseen = 5 // an audit could not see everything
 	// exitDiffers is what --detailed-exitcode asks for, as in terraform plan and
 	// helm diff.
 	exitDiffers = 2

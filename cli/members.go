@@ -131,14 +131,15 @@ type subjectWays struct {
 // stillIn finds the bindings of others through which the subjects can still
 // reach the tenant's deployer, and the groups that are members.
 func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone tenant.Members) ([]subjectWays, error) {
-	bindings, clusterBindings, roles, err := admin.Bindings(ctx, client, t.Home())
+	roles, bindings, err := admin.Bindings(ctx, client, t.Home())
 	if err != nil {
 		return nil, err
 	}
 	var still []subjectWays
+	targets := audit.TargetsOf(t.Home(), t.Engine, audit.SubjectsOf(t.Members.Subjects(), "")...)
 	for i, subject := range gone.Subjects() {
 		// Our own binding counts too: a group in it may hold the subject.
-		ways := audit.Ways(subject, audit.Paths(t.Engine), bindings, clusterBindings, roles)
+		ways := audit.Ways(audit.SubjectOf(subject, ""), targets, roles, bindings)
 		if len(ways) == 0 {
 			continue
 		}

@@ -29,6 +29,7 @@ var verbs = []func(*session) *cobra.Command{
 	newExport,
 	newDestroy,
 	newMigrate,
+	newAudit,
 	newUse,
 	newWhoami,
 	newShellenv,

@@ -35,6 +35,8 @@ type Client struct {
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	config   *rest.Config
+	// typed makes the REST client of a group's version, see Each.
+	typed func(schema.GroupVersion) (rest.Interface, error)
 	// where names the context, for errors.
 	where string
 }
@@ -65,7 +67,7 @@ func newClient(config *rest.Config, where string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
-	return &Client{dynamic: d, metadata: m, config: config, where: where}, nil
+	return &Client{dynamic: d, metadata: m, config: config, typed: typedClients(config), where: where}, nil
 }
 
 // As is a client of the same API server that impersonates a user, and no group.

@@ -55,6 +55,8 @@ var kinds = map[string]kind{
 	"Secret":      {resource: gvr("", "v1", "secrets"), namespaced: true},
 	"ReplicaSet":  {resource: gvr("apps", "v1", "replicasets"), namespaced: true},
 	"Service":     {resource: gvr("", "v1", "services"), namespaced: true},
+	"StatefulSet": {resource: gvr("apps", "v1", "statefulsets"), namespaced: true},
+	"DaemonSet":   {resource: gvr("apps", "v1", "daemonsets"), namespaced: true},
 }
 
 // tenantKinds are those that may carry a tenant's label, beside the ConfigMap.

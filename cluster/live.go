@@ -156,7 +156,7 @@ func (l *Live) disown() {
 		}
 		name := object.GetLabels()[tenant.LabelTenant]
 		namespace := l.objects[Key{Kind: "Namespace", Name: key.Namespace}]
-		if namespace != nil && homeOf(namespace) == name {
+		if namespace != nil && HomeOf(namespace) == name {
 			continue
 		}
 		delete(l.objects, key)
@@ -164,9 +164,9 @@ func (l *Live) disown() {
 	}
 }
 
-// homeOf is the name of the tenant whose home a namespace is, by its own labels;
+// HomeOf is the name of the tenant whose home a namespace is, by its own labels;
 // empty where it is none's. A tenant's other namespaces say where the home is.
-func homeOf(namespace metav1.Object) string {
+func HomeOf(namespace metav1.Object) string {
 	if at := namespace.GetAnnotations()[tenant.AnnotationHome]; at != "" && at != namespace.GetName() {
 		return ""
 	}
@@ -185,7 +185,7 @@ func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) 
 	}
 	homes := map[string]string{}
 	err = c.each(ctx, "Namespace", "", metav1.ListOptions{LabelSelector: tenant.LabelTenant}, func(namespace *unstructured.Unstructured) {
-		homes[namespace.GetName()] = homeOf(namespace)
+		homes[namespace.GetName()] = HomeOf(namespace)
 	})
 	return slices.DeleteFunc(records, func(record corev1.ConfigMap) bool {
 		return homes[record.Namespace] != record.Labels[tenant.LabelTenant]

@@ -14,10 +14,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/pager"
 	"k8s.io/helm/pkg/proto/hapi/release"
 
 	"helm-tenant/tenant"
@@ -67,18 +66,11 @@ func (c *Client) Revisions(ctx context.Context) (tiller, helm map[string][]Revis
 		read     func(map[string]string) Revision
 	}{{recordSelector, tiller, RevisionOf}, {helmSelector, helm, HelmRevisionOf}} {
 		for _, storage := range []tenant.Storage{tenant.StorageSecret, tenant.StorageConfigMap} {
-			resource := kinds[storageKind(storage)].resource
-			pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-				return c.metadata.Resource(resource).List(ctx, options)
-			})
-			pages.PageSize = pageSize
-			err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: records.selector}, func(object runtime.Object) error {
-				meta := object.(*metav1.PartialObjectMetadata)
+			err := c.EachMeta(ctx, storageKind(storage), metav1.ListOptions{LabelSelector: records.selector}, func(meta *metav1.PartialObjectMetadata) {
 				records.into[meta.Namespace] = append(records.into[meta.Namespace], records.read(meta.Labels))
-				return nil
 			})
 			if err != nil {
-				return nil, nil, c.explain("listing "+resource.Resource, err)
+				return nil, nil, err
 			}
 		}
 	}
@@ -183,11 +175,47 @@ func payload(record *unstructured.Unstructured) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decode(text)
+}
+
+// decode reads what a ConfigMap holds of a release.
+func decode(text string) ([]byte, error) {
 	zipped, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return nil, err
 	}
 	return unzip(zipped)
+}
+
+// Deployed is a release of Helm 2's that is deployed.
+type Deployed struct {
+	// Home is the namespace of the record, Namespace that of the release.
+	Home, Name, Namespace string
+	// Record is "Secret NAME", or "ConfigMap NAME".
+	Record string
+}
+
+// EachDeployed calls do for the deployed release of every record of that
+// storage; problem gets those that can't be read. The records are large and come
+// in small pages.
+func (c *Client) EachDeployed(ctx context.Context, storage tenant.Storage, do func(Deployed), problem func(error)) error {
+	options := metav1.ListOptions{LabelSelector: recordSelector + ",STATUS=DEPLOYED", Limit: 100}
+	take := func(kind string, meta metav1.ObjectMeta, text string) {
+		plain, err := decode(text)
+		var r release.Release
+		if err == nil {
+			err = proto.Unmarshal(plain, protoadapt.MessageV2Of(&r))
+		}
+		if err != nil {
+			problem(fmt.Errorf("%s is no release record of Helm 2: %w", Key{kind, meta.Namespace, meta.Name}, err))
+			return
+		}
+		do(Deployed{meta.Namespace, r.Name, r.Namespace, kind + " " + meta.Name})
+	}
+	if storage == tenant.StorageConfigMap {
+		return Each(ctx, c, "ConfigMap", "", options, func(m *corev1.ConfigMap) { take("ConfigMap", m.ObjectMeta, m.Data["release"]) })
+	}
+	return Each(ctx, c, "Secret", "", options, func(s *corev1.Secret) { take("Secret", s.ObjectMeta, string(s.Data["release"])) })
 }
 
 // unzip returns what is not zipped as it is: the oldest Tillers did not zip.

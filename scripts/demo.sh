@@ -119,6 +119,14 @@ run helm3 tenant list
 refused "is forbidden" helm3 tenant install intruder hello --namespace b
 refused "cannot impersonate" kubectl --as system:serviceaccount:team-b-tiller:tiller get pods --namespace b
 
-say "The administrator sees who can do what"
+say "The administrator sees what there is, and who can do what"
 as admin
 run helm3 tenant tenants
+run kubectl create rolebinding oops --namespace team-b-tiller --clusterrole edit --user mallory
+show helm3 tenant audit team-b
+code=0
+helm3 tenant audit team-b || code=$?
+if [ "$code" != 4 ]; then
+	printf 'demo: an audit that finds something ends with 4, not with %s\n' "$code" >&2
+	exit 1
+fi

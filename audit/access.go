@@ -1,0 +1,310 @@
+package audit
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
+)
+
+// Access is what one subject can do to reach a deployer.
+type Access struct {
+	Subject string `json:"subject"`
+	// Member says whether it is one of the tenant's.
+	Member bool `json:"member,omitempty"`
+	// Own says that it is one of the tenant's own deployers.
+	Own   bool       `json:"own,omitempty"`
+	Paths []OpenPath `json:"paths"`
+
+	who   Subject
+	paths []opened
+}
+
+// OpenPath is a path that is open to a subject.
+type OpenPath struct {
+	Path
+	// Chains are the ways from the subject to the rights that it needs, object by
+	// object.
+	Chains [][]string `json:"chains"`
+}
+
+// opened is a path and the grants that open it.
+type opened struct {
+	path  Path
+	steps []step
+}
+
+func (o opened) chains(who Subject) [][]string {
+	var chains [][]string
+	for _, s := range o.steps {
+		chain := s.grant.chain(who, s.ask)
+		if !slices.ContainsFunc(chains, func(c []string) bool { return slices.Equal(c, chain) }) {
+			chains = append(chains, chain)
+		}
+	}
+	return chains
+}
+
+func newAccess(who Subject, member bool, paths []opened) Access {
+	access := Access{Subject: who.String(), Member: member, who: who, paths: paths}
+	for _, o := range paths {
+		access.Paths = append(access.Paths, OpenPath{o.path, o.chains(who)})
+	}
+	return access
+}
+
+// names are the paths' names.
+func names(paths []opened) []string {
+	var all []string
+	for _, o := range paths {
+		all = append(all, o.path.Name)
+	}
+	return all
+}
+
+// Administrator is somebody who may do so much in the whole cluster by
+// Kubernetes' own design that they are no finding.
+type Administrator struct {
+	Subject string `json:"subject"`
+	Binding string `json:"binding"`
+	Role    string `json:"role"`
+	// Paths are those that are open to it, to any deployer.
+	Paths []string `json:"paths"`
+
+	who Subject
+}
+
+// wide is a subject with rights over the whole cluster that reach deployers.
+type wide struct {
+	who Subject
+	// reached are the deployers, by the paths to the first of them.
+	reached []*deployer
+	paths   []opened
+}
+
+// findAccess finds for every deployer who reaches it, by which path.
+func (a *auditor) findAccess() {
+	if len(a.deployers) == 0 {
+		return
+	}
+	relevant := a.relevantActs()
+	matters := func(grants []grant) bool {
+		return slices.ContainsFunc(grants, func(g grant) bool {
+			return slices.ContainsFunc(relevant, func(act act) bool { return g.rules.answer(act).some })
+		})
+	}
+	// Administrators: against any one deployer.
+	sample := a.deployers[0]
+	var widely []Subject
+	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inCluster), compareSubjects) {
+		var others []grant
+		for _, g := range a.rights.inCluster[s] {
+			if !isComponent(g.binding, s) {
+				others = append(others, g)
+				continue
+			}
+			only := func(have grant) bool { return have.binding == g.binding }
+			if open := a.open(identity{s}, sample, only, nil); len(open) > 0 {
+				a.administrators = append(a.administrators, Administrator{s.String(), g.binding.Name, g.binding.Role(), names(open), s})
+			}
+		}
+		if matters(others) && !isAdministrator(s) {
+			widely = append(widely, s)
+		}
+	}
+	reach := map[Subject]*wide{}
+	for _, d := range a.deployers {
+		for _, s := range widely {
+			if d.isOwn(s) {
+				continue // what it can do to itself is told with its power
+			}
+			open := a.open(identityOf(s), d, wideGrant, grantedTo(s))
+			if len(open) == 0 {
+				continue
+			}
+			if reach[s] == nil {
+				reach[s] = &wide{who: s, paths: open}
+			}
+			reach[s].reached = append(reach[s].reached, d)
+		}
+		a.findAccessTo(d, matters)
+	}
+	a.findImpersonators(widely, reach)
+	for _, s := range widely {
+		if reach[s] != nil {
+			a.wide = append(a.wide, *reach[s])
+		}
+	}
+	a.findUseOfAccounts()
+}
+
+// wideGrant holds for rights over the whole cluster that are none of Kubernetes'
+// own.
+func wideGrant(g grant) bool { return g.binding.Namespace == "" && !isComponent(g.binding, g.to) }
+
+func grantedTo(s Subject) func(grant) bool {
+	return func(g grant) bool { return g.to == s && wideGrant(g) }
+}
+
+// findImpersonators finds who can be a user or a group that reaches deployers by
+// rights over the whole cluster.
+func (a *auditor) findImpersonators(widely []Subject, reach map[Subject]*wide) {
+	p := pather{Target: Target{Minor: a.snapshot.Minor}}
+	path := Path{ID: "impersonate-administrator", Name: "impersonate an administrator of the cluster", finding: idImpersonateMember}
+	add := func(s Subject) {
+		if s.Kind != rbacv1.ServiceAccountKind { // see findUseOfAccounts
+			path.Any = append(path.Any, p.impersonate(s)...)
+		}
+	}
+	add(Group(groupMasters))
+	for _, admin := range a.administrators {
+		add(admin.who)
+	}
+	for _, s := range widely {
+		if reach[s] != nil {
+			add(s)
+		}
+	}
+	for _, s := range widely {
+		if reach[s] != nil {
+			continue
+		}
+		if steps, open := a.rights.opens(identityOf(s), path, wideGrant, grantedTo(s)); open {
+			reach[s] = &wide{who: s, reached: a.deployers, paths: []opened{{path, steps}}}
+		}
+	}
+}
+
+// open are the paths to the deployer that are open to who.
+func (a *auditor) open(who identity, d *deployer, only, fit func(grant) bool) []opened {
+	var open []opened
+	for _, path := range a.paths(d) {
+		if steps, is := a.rights.opens(who, path, only, fit); is {
+			open = append(open, opened{path, steps})
+		}
+	}
+	return open
+}
+
+// paths are the ways to the deployer; made once.
+func (a *auditor) paths(d *deployer) []Path {
+	if a.last.deployer != d {
+		a.last.deployer, a.last.paths = d, a.rights.paths(d.target)
+	}
+	return a.last.paths
+}
+
+// relevantActs are all acts that any path asks for.
+func (a *auditor) relevantActs() []act {
+	target := Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
+	var acts []act
+	for _, path := range a.rights.paths(target) {
+		for _, need := range path.Any {
+			for _, ask := range need {
+				if it := (act{ask.Verb, ask.Group, ask.Resource}); !slices.Contains(acts, it) {
+					acts = append(acts, it)
+				}
+			}
+		}
+	}
+	return acts
+}
+
+// findAccessTo finds who reaches the deployer by bindings in its home, or in the
+// namespaces of accounts that are members. What is open by rights over the whole
+// cluster alone is told once for all.
+func (a *auditor) findAccessTo(d *deployer, matters func([]grant) bool) {
+	candidates := map[Subject]bool{}
+	namespaces := []string{d.target.Home}
+	for _, m := range d.members {
+		candidates[m] = true
+		if m.Kind == rbacv1.ServiceAccountKind && !slices.Contains(namespaces, m.Namespace) {
+			namespaces = append(namespaces, m.Namespace)
+		}
+	}
+	for _, ns := range namespaces {
+		for s, grants := range a.rights.inside[ns] {
+			if matters(grants) {
+				candidates[s] = true
+			}
+		}
+	}
+	for _, s := range slices.SortedFunc(maps.Keys(candidates), compareSubjects) {
+		if s == (Subject{}) {
+			continue
+		}
+		mine := func(g grant) bool { return g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s) }
+		if open := a.open(identityOf(s), d, nil, mine); len(open) > 0 {
+			access := newAccess(s, slices.Contains(d.members, s), open)
+			access.Own = d.isOwn(s)
+			d.access = append(d.access, access)
+		}
+	}
+}
+
+// use is somebody who can use a service account that reaches all deployers.
+type use struct {
+	who, account Subject
+	steps        []step
+}
+
+// findUseOfAccounts finds who can use an account of those that reach deployers by
+// rights over the whole cluster: Kubernetes' own controllers, mostly.
+func (a *auditor) findUseOfAccounts() {
+	var accounts []Subject
+	for _, admin := range a.administrators {
+		accounts = append(accounts, admin.who)
+	}
+	for _, w := range a.wide {
+		accounts = append(accounts, w.who)
+	}
+	told := map[[2]string]bool{}
+	for _, account := range accounts {
+		if account.Kind != rbacv1.ServiceAccountKind {
+			continue
+		}
+		path := Path{ID: "use-account", Name: "use " + account.String(), Any: append(useAccount(account), pather{Target: Target{Minor: a.snapshot.Minor}}.impersonate(account)...)}
+		for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[account.Namespace]), compareSubjects) {
+			if s == account || told[[2]string{s.String(), account.Namespace}] {
+				continue
+			}
+			mine := func(g grant) bool { return g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s) }
+			if steps, open := a.rights.opens(identityOf(s), path, nil, mine); open {
+				told[[2]string{s.String(), account.Namespace}] = true
+				a.uses = append(a.uses, use{s, account, steps})
+			}
+		}
+	}
+}
+
+// Reached is a deployer that somebody can reach, and how.
+type Reached struct {
+	Tenant string     `json:"tenant,omitempty"`
+	Home   string     `json:"home"`
+	Member bool       `json:"member,omitempty"`
+	Paths  []OpenPath `json:"paths"`
+}
+
+// canReach answers for one subject, together with groups that it is in.
+func (a *auditor) canReach(s Subject, groups []string) []Reached {
+	who := identityOf(s, groups...)
+	var reached []Reached
+	for _, d := range a.deployers {
+		var open []opened
+		if slices.Contains(who, Group(groupMasters)) {
+			reached = append(reached, Reached{d.tenant(), d.target.Home, false, []OpenPath{{Path{ID: "administrator", Name: "do everything in the cluster"}, [][]string{{s.String(), Group(groupMasters).String()}}}}})
+			continue
+		}
+		open = a.open(who, d, nil, nil)
+		if len(open) == 0 {
+			continue
+		}
+		member := slices.ContainsFunc(d.members, func(m Subject) bool { return slices.Contains(who, m) })
+		reached = append(reached, Reached{d.tenant(), d.target.Home, member, newAccess(s, member, open).Paths})
+	}
+	slices.SortStableFunc(reached, func(x, y Reached) int { return cmp.Compare(x.Tenant, y.Tenant) })
+	return reached
+}

@@ -1,0 +1,535 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// checkHome looks at what should hold a tenant's deployer and its home in place.
+func (a *auditor) checkHome(d *deployer) {
+	t, home := d.record.Tenant, d.target.Home
+	init := "helm tenant init " + t.Name
+	neighbours := a.neighbours(d)
+	if len(neighbours) > 0 {
+		f := d.about("namespace "+home, "the home holds other workloads: %s", few(neighbours))
+		f.Chains = [][]string{{"every member", "namespace " + home, neighbours[0]}}
+		f.Fix = fmt.Sprintf("helm tenant export %s, then destroy it and init it with a home of its own", t.Name)
+		if t.AllNamespaces {
+			f.Fix = "keep the members few: they can reach every pod in this namespace"
+		}
+		a.add(idSharedHome, "", f)
+	}
+	if ns := a.namespaces[home]; ns != nil && len(neighbours) == 0 && !t.AllNamespaces && ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
+		f := d.about("namespace "+home, "the home namespace does not enforce the restricted PodSecurity level")
+		f.Chains = [][]string{{"namespace " + home, "label pod-security.kubernetes.io/enforce"}}
+		f.Fix = init
+		a.add(idPodSecurity, "", f)
+		a.tell(d.record, "namespace "+home)
+	}
+	for _, token := range a.tokens[home] {
+		if token.Account == d.target.Account {
+			f := d.about("Secret "+token.Name, "Secret %s holds a token of the deployer that never ends", token.Name)
+			f.Chains = [][]string{{objectName("Secret", home, token.Name), d.account.String()}}
+			f.Fix = fmt.Sprintf("kubectl -n %s delete secret %s", home, quote(token.Name))
+			a.add(idLongToken, "", f)
+		}
+	}
+	if sa := a.accounts[d.account]; sa != nil && sa.Mounts {
+		f := d.about(d.account.String(), "the deployer's token is mounted in every pod of its account that does not refuse it")
+		f.Chains = [][]string{{objectName("ServiceAccount", home, sa.Name), "automountServiceAccountToken"}}
+		f.Fix = init
+		a.add(idAutomount, "", f)
+		a.tell(d.record, objectName("ServiceAccount", home, sa.Name))
+	}
+	if d.target.Engine != tenant.EngineTiller {
+		return
+	}
+	if d.tiller == nil {
+		if !a.unseen("deployments") {
+			f := d.about(objectName("Deployment", home, install.DeploymentName), "there is no Tiller")
+			f.Fix = init
+			a.add(idDrift, "", f)
+		}
+		return
+	}
+	a.checkHardening(d, init)
+}
+
+// neighbours are the workloads and pods at home that are no part of the Tiller.
+func (a *auditor) neighbours(d *deployer) []string {
+	var found []string
+	for _, w := range a.workloads[d.target.Home] {
+		if (d.tiller == nil || w.Kind != d.tiller.Kind || w.Name != d.tiller.Name) && w.Template == nil {
+			found = append(found, w.Kind+" "+w.Name)
+		}
+	}
+	for _, pod := range a.pods[d.target.Home] {
+		if pod.Account != d.target.Account && pod.Owner == "" && pod.Spec == nil {
+			found = append(found, "Pod "+pod.Name)
+		}
+	}
+	return found
+}
+
+// checkHardening compares the Tiller with the one that is made for the tenant.
+func (a *auditor) checkHardening(d *deployer, init string) {
+	t, home := d.record.Tenant, d.target.Home
+	workload := objectName(d.tiller.Kind, home, d.tiller.Name)
+	item := func(id, what, text string, arguments ...any) {
+		f := d.about(what, text, arguments...)
+		f.Chains = [][]string{{workload, what}}
+		f.Fix = init
+		a.add(id, "", f)
+		a.tell(d.record, workload)
+	}
+	if len(d.network.policies) == 0 && !d.network.listens && !a.unseen("networkpolicies") {
+		f := d.about("namespace "+home, "no NetworkPolicy holds others off Tiller's pod")
+		f.Chains, f.Fix = [][]string{{"any pod of the cluster", workload, "port 44135"}}, init
+		a.add(idNoPolicy, "", f)
+		a.tell(d.record, objectName("NetworkPolicy", home, install.PolicyName))
+	} else if d.network.partly && !d.network.listens {
+		f := d.about("NetworkPolicy "+d.network.policies[0], "NetworkPolicy %s lets others connect to Tiller's pod", strings.Join(d.network.policies, ", "))
+		f.Chains, f.Fix = [][]string{{objectName("NetworkPolicy", home, d.network.policies[0]), workload}}, init
+		a.add(idNoPolicy, "", f)
+		a.tell(d.record, objectName("NetworkPolicy", home, d.network.policies[0]))
+	}
+	pod := d.tiller.Template.Spec
+	c := tillerContainer(pod)
+	if c == nil {
+		return
+	}
+	storage := tenant.Storage(flagOf(c, "storage"))
+	if storage == "" {
+		storage = tenant.StorageConfigMap // Tiller's own default
+	}
+	switch {
+	case storage == tenant.StorageConfigMap && t.Tiller.Storage == tenant.StorageConfigMap:
+		item(idConfigMaps, "--storage", "releases are kept in ConfigMaps, as the record says")
+		a.findings[len(a.findings)-1].Fix = fmt.Sprintf("move the releases to Secrets, then: helm tenant init %s", t.Name)
+	case storage == tenant.StorageConfigMap:
+		item(idConfigMaps, "--storage", "releases are kept in ConfigMaps, and the record says Secrets")
+	}
+	context := corev1.SecurityContext{}
+	if c.SecurityContext != nil {
+		context = *c.SecurityContext
+	}
+	of := corev1.PodSecurityContext{}
+	if pod.SecurityContext != nil {
+		of = *pod.SecurityContext
+	}
+	is := func(own, pods *bool) bool { return own != nil && *own || own == nil && pods != nil && *pods }
+	if !is(context.RunAsNonRoot, of.RunAsNonRoot) {
+		item(idContainer, "runAsNonRoot", "Tiller may run as root")
+	}
+	if context.AllowPrivilegeEscalation == nil || *context.AllowPrivilegeEscalation {
+		item(idContainer, "allowPrivilegeEscalation", "Tiller's process may gain rights")
+	}
+	if context.ReadOnlyRootFilesystem == nil || !*context.ReadOnlyRootFilesystem {
+		item(idContainer, "readOnlyRootFilesystem", "Tiller's own files can be changed")
+	}
+	if context.Capabilities == nil || !slices.Contains(context.Capabilities.Drop, "ALL") || len(context.Capabilities.Add) > 0 {
+		item(idContainer, "capabilities", "Tiller holds capabilities")
+	}
+	if profile := context.SeccompProfile; profile == nil && of.SeccompProfile == nil || profile != nil && profile.Type == corev1.SeccompProfileTypeUnconfined ||
+		profile == nil && of.SeccompProfile.Type == corev1.SeccompProfileTypeUnconfined {
+		item(idContainer, "seccompProfile", "Tiller may make every system call")
+	}
+	if context.Privileged != nil && *context.Privileged {
+		item(idHost, "privileged", "Tiller's container is privileged")
+	}
+	for what, set := range map[string]bool{"hostNetwork": pod.HostNetwork, "hostPID": pod.HostPID, "hostIPC": pod.HostIPC} {
+		if set {
+			item(idHost, what, "Tiller's pod has the node's own: %s", what)
+		}
+	}
+	for _, volume := range pod.Volumes {
+		if volume.HostPath != nil {
+			item(idHost, "volume "+volume.Name, "Tiller's pod has the node's %s", volume.HostPath.Path)
+		}
+	}
+	for _, port := range c.Ports {
+		if port.HostPort != 0 && !pod.HostNetwork {
+			item(idHost, fmt.Sprintf("hostPort %d", port.HostPort), "Tiller's pod has the node's port %d", port.HostPort)
+		}
+	}
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+		if _, limited := c.Resources.Limits[name]; !limited {
+			item(idLimits, "limits."+string(name), "Tiller has no limit of %s", name)
+		}
+	}
+	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && flagOf(c, "history-max") == "" {
+		item(idHistory, "TILLER_HISTORY_MAX", "Tiller keeps every revision")
+	}
+}
+
+// checkNamespaces looks at who has rights in a tenant's namespaces beside its
+// deployer and its own accounts.
+func (a *auditor) checkNamespaces(r *Record) {
+	if r.Tenant.AllNamespaces {
+		return
+	}
+	t := r.Tenant
+	type foreign struct {
+		chains [][]string
+		fixes  []string
+		spaces []string
+		writes bool
+	}
+	found := map[Subject]*foreign{}
+	var order []Subject
+	for _, ns := range t.Namespaces {
+		for _, b := range a.rights.bindings[ns] {
+			rules := a.rights.roleOf(b)
+			if rules == nil {
+				continue
+			}
+			for _, s := range b.Subjects {
+				if s == (Subject{}) || a.isDeployerIn(s, ns) || s.Kind == rbacv1.ServiceAccountKind && slices.Contains(t.Namespaces, s.Namespace) ||
+					s.Kind == rbacv1.GroupKind && strings.HasPrefix(s.Name, groupAccounts+":") && slices.Contains(t.Namespaces, strings.TrimPrefix(s.Name, groupAccounts+":")) {
+					continue
+				}
+				if other := a.deployerOf(s); other != nil && other.record != nil {
+					continue // told as a deployer that leaves its namespaces
+				}
+				f := found[s]
+				if f == nil {
+					f = &foreign{}
+					found[s] = f
+					order = append(order, s)
+				}
+				f.writes = f.writes || !readsOnly(rules.rules)
+				f.chains = append(f.chains, []string{s.String(), b.String(), b.Role()})
+				if !slices.Contains(f.spaces, ns) {
+					f.spaces = append(f.spaces, ns)
+				}
+				if fix := a.takeAway(b, s); !slices.Contains(f.fixes, fix) {
+					f.fixes = append(f.fixes, fix)
+				}
+				a.tell(r, b.String())
+			}
+		}
+	}
+	slices.SortFunc(order, compareSubjects)
+	for _, s := range order {
+		finding := r.about(s.String(), "%s has rights in namespace %s by a binding that is not the tenant's", s, few(found[s].spaces))
+		severity := Medium
+		if !found[s].writes {
+			severity = Low
+		}
+		if d := a.firstOf(r); d != nil && slices.Contains(d.members, s) {
+			severity = Low
+			finding.Text += "; it is a member, and a revoke leaves this"
+		}
+		finding.Chains, finding.Fix = found[s].chains, strings.Join(found[s].fixes, "; ")
+		a.add(idForeign, severity, finding)
+	}
+}
+
+// deployerOf is the deployer whose account it is, nil where it is none's.
+func (a *auditor) deployerOf(s Subject) *deployer {
+	if s.Kind != rbacv1.ServiceAccountKind {
+		return nil
+	}
+	return a.homes[s.Namespace][s.Name]
+}
+
+// isDeployerIn says whether the subject is the deployer of a tenant that has
+// that namespace.
+func (a *auditor) isDeployerIn(s Subject, ns string) bool {
+	d := a.deployerOf(s)
+	return d != nil && d.record != nil && slices.Contains(d.record.Tenant.Namespaces, ns)
+}
+
+// checkDrift compares what is there with the record.
+func (a *auditor) checkDrift(r *Record) {
+	t := r.Tenant
+	init := "helm tenant init " + t.Name
+	drift := func(object, text string, arguments ...any) {
+		if a.wasTold(r, object) {
+			return
+		}
+		f := r.about(object, text, arguments...)
+		f.Chains, f.Fix = [][]string{{"the record of tenant " + t.Name, object}}, init
+		a.add(idDrift, "", f)
+		a.tell(r, object)
+	}
+	if r.Problem != "" {
+		f := r.about(objectName("ConfigMap", r.Namespace, tenant.RecordName), "the tenant's record can't be read: %s", r.Problem)
+		f.Fix = fmt.Sprintf("kubectl -n %s edit configmap %s", r.Namespace, tenant.RecordName)
+		a.add(idDrift, High, f)
+		return
+	}
+	if !a.unseen("serviceaccounts") {
+		for _, of := range actorsOf(t.Engine) {
+			if a.accounts[Account(r.Namespace, of.account)] == nil {
+				drift(objectName("ServiceAccount", r.Namespace, of.account), "the deployer's account %s is missing", of.account)
+			}
+		}
+	}
+	if !a.unseen("roles", "rolebindings", "clusterroles", "clusterrolebindings") {
+		a.driftOfRoles(r, drift)
+	}
+	if !a.unseen("namespaces") {
+		a.driftOfNamespaces(r, drift)
+	}
+	for _, of := range actorsOf(t.Engine) {
+		if d := a.homes[r.Namespace][of.account]; d != nil && d.record == r && d.tiller != nil {
+			a.driftOfTiller(r, d, drift)
+		}
+	}
+}
+
+func (a *auditor) driftOfRoles(r *Record, drift func(string, string, ...any)) {
+	t := r.Tenant
+	bindings := map[string]*Binding{}
+	for _, b := range a.rights.bindings[r.Namespace] {
+		bindings[b.Name] = b
+	}
+	for _, object := range rbac.Home(t) {
+		switch wanted := object.(type) {
+		case *rbacv1.Role:
+			name := objectName("Role", r.Namespace, wanted.Name)
+			live := a.rights.roles[roleKey{r.Namespace, wanted.Name}]
+			if live == nil {
+				drift(name, "Role %s is missing from the home", wanted.Name)
+				continue
+			}
+			holds, _ := validation.Covers(live.rules, wanted.Rules)
+			held, _ := validation.Covers(wanted.Rules, live.rules)
+			if !holds || !held {
+				drift(name, "Role %s has other rules than it should", wanted.Name)
+			}
+		case *rbacv1.RoleBinding:
+			name := objectName("RoleBinding", r.Namespace, wanted.Name)
+			live := bindings[wanted.Name]
+			switch {
+			case live == nil:
+				drift(name, "RoleBinding %s is missing from the home", wanted.Name)
+			case live.RoleKind != wanted.RoleRef.Kind || live.RoleName != wanted.RoleRef.Name:
+				drift(name, "RoleBinding %s binds %s", wanted.Name, live.Role())
+			case wanted.Name != rbac.MemberName && !sameSubjects(live, wanted.Subjects):
+				drift(name, "RoleBinding %s has other subjects than the deployer", wanted.Name)
+			}
+		}
+	}
+	deployers := actorsOf(t.Engine)
+	if t.AllNamespaces {
+		wanted := rbac.ClusterWide(t)
+		if !slices.ContainsFunc(a.rights.bindings[""], func(b *Binding) bool {
+			return b.Name == wanted.Name && b.RoleName == t.Role && sameSubjects(b, wanted.Subjects)
+		}) {
+			drift("ClusterRoleBinding "+wanted.Name, "ClusterRoleBinding %s is missing, or has other subjects than the deployer", wanted.Name)
+		}
+		return
+	}
+	for _, ns := range t.Namespaces {
+		if a.namespaces[ns] == nil && !a.unseen("namespaces") {
+			continue // said of the namespace
+		}
+		wanted := rbac.InNamespace(t, ns)
+		name := objectName("RoleBinding", ns, wanted.Name)
+		at := slices.IndexFunc(a.rights.bindings[ns], func(b *Binding) bool { return b.Name == wanted.Name })
+		switch {
+		case at < 0:
+			drift(name, "the deployer's binding is missing from namespace %s", ns)
+		case !sameSubjects(a.rights.bindings[ns][at], wanted.Subjects) || a.rights.bindings[ns][at].RoleName != t.Role:
+			drift(name, "the deployer's binding in namespace %s is another than it should be", ns)
+		case a.rights.roleOf(a.rights.bindings[ns][at]) == nil:
+			drift("ClusterRole "+t.Role, "the deployer's ClusterRole %s does not exist", t.Role)
+		}
+		for _, b := range a.rights.bindings[ns] {
+			for _, of := range deployers {
+				if b.Name != wanted.Name && slices.Contains(b.Subjects, Account(r.Namespace, of.account)) {
+					drift(b.String(), "the deployer has %s in namespace %s, too", b.Role(), ns)
+				}
+			}
+		}
+	}
+}
+
+func sameSubjects(b *Binding, wanted []rbacv1.Subject) bool {
+	if len(b.Subjects) != len(wanted) {
+		return false
+	}
+	for _, s := range wanted {
+		if !slices.Contains(b.Subjects, SubjectOf(s, b.Namespace)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *auditor) driftOfNamespaces(r *Record, drift func(string, string, ...any)) {
+	t := r.Tenant
+	labelled := func(name string, wanted map[string]string) {
+		live := a.namespaces[name]
+		object := "namespace " + name
+		if live == nil {
+			drift(object, "namespace %s does not exist", name)
+			return
+		}
+		for _, label := range []string{tenant.LabelTenant, tenant.LabelHome} {
+			if want := wanted[label]; want != "" && live.Labels[label] != want {
+				drift(object, "namespace %s lacks the label %s=%s", name, label, want)
+				return
+			}
+		}
+	}
+	labelled(r.Namespace, install.Home(t, true, false).Labels)
+	if t.AllNamespaces {
+		return
+	}
+	for _, ns := range t.Namespaces {
+		wanted := install.Namespace(t, ns, false)
+		// One of several tenants' carries the label of one of them.
+		if live := a.namespaces[ns]; live != nil && live.Labels[tenant.LabelTenant] != t.Name && a.claims(live.Labels[tenant.LabelTenant], ns) {
+			continue
+		}
+		labelled(ns, wanted.Labels)
+	}
+	for _, ns := range a.labelled[t.Name] {
+		if ns.Name != r.Namespace && !slices.Contains(t.Namespaces, ns.Name) && ns.Annotations[tenant.AnnotationHome] == r.Namespace {
+			drift("namespace "+ns.Name, "namespace %s carries the tenant's label and is none of its namespaces", ns.Name)
+		}
+	}
+}
+
+// claims says whether the tenant of that name has the namespace by its record.
+func (a *auditor) claims(name, ns string) bool {
+	return slices.ContainsFunc(a.snapshot.Records, func(r Record) bool { return r.Tenant.Name == name && slices.Contains(r.Tenant.Namespaces, ns) })
+}
+
+// driftOfTiller compares the Tiller's Deployment with the one that is made for
+// the tenant; another version of it is no drift.
+func (a *auditor) driftOfTiller(r *Record, d *deployer, drift func(string, string, ...any)) {
+	object := objectName(d.tiller.Kind, r.Namespace, d.tiller.Name)
+	t := r.Tenant
+	if t.Tiller.Version == "" {
+		t.Tiller.Version = d.version
+	}
+	wanted, live := install.Deployment(t).Spec, d.tiller.Deployment
+	if live == nil {
+		drift(object, "Tiller is a %s, not the Deployment %s", d.tiller.Kind, install.DeploymentName)
+		return
+	}
+	var differs []string
+	is := func(what string, same bool) {
+		if !same {
+			differs = append(differs, what)
+		}
+	}
+	want, have := wanted.Template.Spec, live.Template.Spec
+	is("replicas", live.Replicas != nil && *live.Replicas == *wanted.Replicas)
+	is("serviceAccountName", have.ServiceAccountName == want.ServiceAccountName)
+	is("containers", len(have.Containers) == 1)
+	is("initContainers", len(have.InitContainers) == 0)
+	is("volumes", len(have.Volumes) == 0)
+	is("labels", equality.Semantic.DeepEqual(live.Template.Labels, wanted.Template.Labels))
+	if c := tillerContainer(have); c != nil {
+		w := want.Containers[0]
+		is("image", c.Image == w.Image)
+		is("command", equality.Semantic.DeepEqual(c.Command, w.Command) && len(c.Args) == 0)
+		is("environment", equality.Semantic.DeepEqual(c.Env, w.Env) && len(c.EnvFrom) == 0)
+		is("resources", equality.Semantic.DeepEqual(c.Resources, w.Resources))
+		is("container's securityContext", equality.Semantic.DeepEqual(c.SecurityContext, w.SecurityContext))
+	}
+	is("securityContext", equality.Semantic.DeepEqual(have.SecurityContext, want.SecurityContext))
+	if len(differs) == 0 && !equality.Semantic.DeepEqual(have, want) {
+		differs = append(differs, "pod")
+	}
+	if len(differs) > 0 {
+		drift(object, "Tiller's Deployment differs: %s", strings.Join(differs, ", "))
+	}
+}
+
+// checkFile compares the tenants with those of a tenants file.
+func (a *auditor) checkFile() {
+	if a.snapshot.File == nil {
+		return
+	}
+	records := map[string]*Record{}
+	for i := range a.snapshot.Records {
+		records[a.snapshot.Records[i].Tenant.Name] = &a.snapshot.Records[i]
+	}
+	named := map[string]bool{}
+	for _, located := range a.snapshot.File {
+		want := located.Tenant
+		named[want.Name] = true
+		r := records[want.Name]
+		where := fmt.Sprintf("%s:%d", located.File, located.Line)
+		differs := func(subject, text string, arguments ...any) {
+			f := Finding{Tenants: []string{want.Name}, Subject: subject, Text: fmt.Sprintf(text, arguments...),
+				Chains: [][]string{{where, "tenant " + want.Name, subject}}, Fix: "helm tenant apply -f " + quote(located.File)}
+			if r != nil {
+				f.Home = r.Namespace
+			}
+			a.add(idFile, "", f)
+		}
+		if r == nil {
+			differs("tenant "+want.Name, "the tenant is in the file, and not in the cluster")
+			continue
+		}
+		have := r.Tenant
+		for _, ns := range want.Namespaces {
+			if !slices.Contains(have.Namespaces, ns) {
+				differs("namespace "+ns, "namespace %s is the tenant's in the file, and not in the cluster", ns)
+			}
+		}
+		for _, ns := range have.Namespaces {
+			if !slices.Contains(want.Namespaces, ns) {
+				differs("namespace "+ns, "namespace %s is the tenant's in the cluster, and not in the file", ns)
+			}
+		}
+		if have.AllNamespaces != want.AllNamespaces {
+			differs("allNamespaces", "the tenant has all namespaces: %t in the file, %t in the cluster", want.AllNamespaces, have.AllNamespaces)
+		}
+		if have.Role != want.Role {
+			differs("role", "the role is %s in the file, and %s in the cluster", want.Role, have.Role)
+		}
+		if have.Engine != want.Engine {
+			differs("engine", "the engine is %s in the file, and %s in the cluster", want.Engine, have.Engine)
+		}
+		if have.Home() != want.Home() {
+			differs("home namespace", "the home is %s in the file, and %s in the cluster", want.Home(), have.Home())
+		}
+		if !equality.Semantic.DeepEqual(have.Tiller, want.Tiller) {
+			differs("tiller", "Tiller's settings are others in the file than in the cluster")
+		}
+		d := a.firstOf(r)
+		if d == nil {
+			continue
+		}
+		var wanted []Subject
+		for _, s := range want.Members.Subjects() {
+			wanted = append(wanted, SubjectOf(s, ""))
+		}
+		for _, m := range d.members {
+			if !slices.Contains(wanted, m) {
+				differs(m.String(), "%s is a member in the cluster, and not in the file", m)
+			}
+		}
+		for _, m := range wanted {
+			if !slices.Contains(d.members, m) {
+				differs(m.String(), "%s is a member in the file, and not in the cluster", m)
+			}
+		}
+	}
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		if name := r.Tenant.Name; !named[name] {
+			f := r.about("tenant "+name, "the tenant is in the cluster, and not in the file")
+			f.Chains, f.Fix = [][]string{{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)}}, "helm tenant destroy "+name
+			a.add(idFile, "", f)
+		}
+	}
+}

@@ -1,0 +1,417 @@
+package audit
+
+import (
+	"cmp"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// deployer is one account that acts for others: a tenant's, or an unmanaged
+// Tiller's.
+type deployer struct {
+	// record is nil for an unmanaged one.
+	record  *Record
+	account Subject
+	target  Target
+	// tiller is the workload or pod that it runs in, nil where there is none.
+	tiller *Workload
+	// members are the subjects of the tenant's member binding.
+	members []Subject
+	version string
+	network exposure
+	access  []Access
+	power   Power
+}
+
+func (d *deployer) tenant() string {
+	if d.record == nil {
+		return ""
+	}
+	return d.record.Tenant.Name
+}
+
+// isOwn says whether the subject is one of the tenant's deployers.
+func (d *deployer) isOwn(s Subject) bool {
+	return s == d.account || d.record != nil && s.Namespace == d.target.Home && s.Kind == d.account.Kind &&
+		slices.Contains(d.record.Tenant.Engine.DeployerAccounts(), s.Name)
+}
+
+// name is how a finding's text calls it.
+func (d *deployer) name() string {
+	if d.record == nil {
+		return "the Tiller in namespace " + d.target.Home
+	}
+	return "tenant " + d.tenant()
+}
+
+// homeLabels are those by which every Helm 2 client finds its Tiller.
+var tillerLabels = map[string]string{"app": "helm", "name": "tiller"}
+
+// LooksLikeTiller says whether pods of that kind are Tillers: by the labels by
+// which Helm finds its own, by the image's name, or by the command.
+func LooksLikeTiller(podLabels map[string]string, spec corev1.PodSpec) bool {
+	if labels.SelectorFromSet(tillerLabels).Matches(labels.Set(podLabels)) {
+		return true
+	}
+	return slices.ContainsFunc(spec.Containers, isTiller)
+}
+
+// isTiller knows a Tiller's container: docs/security.md says what it can't know.
+func isTiller(c corev1.Container) bool {
+	image, _, _ := strings.Cut(c.Image, "@")
+	name, _, _ := strings.Cut(path.Base(image), ":")
+	if tillerImage.MatchString(name) {
+		return true
+	}
+	return tillerCommand.MatchString(strings.Join(append(slices.Clone(c.Command), c.Args...), " "))
+}
+
+var (
+	tillerImage   = regexp.MustCompile(`^(.*[-_.])?tiller$`)
+	tillerCommand = regexp.MustCompile(`(^|[\s/;&])tiller(\s|$)`)
+)
+
+// tillerContainer is the one in the template that is Tiller.
+func tillerContainer(spec corev1.PodSpec) *corev1.Container {
+	for i, c := range spec.Containers {
+		if isTiller(c) || c.Name == "tiller" {
+			return &spec.Containers[i]
+		}
+	}
+	if len(spec.Containers) > 0 {
+		return &spec.Containers[0]
+	}
+	return nil
+}
+
+// flagOf is the value of one of Tiller's flags, empty where it is not there.
+func flagOf(c *corev1.Container, name string) string {
+	var words []string
+	for _, word := range append(slices.Clone(c.Command), c.Args...) {
+		words = append(words, strings.Fields(word)...) // sh -c "tiller --listen=..."
+	}
+	for i, word := range words {
+		flag := strings.TrimLeft(word, "-")
+		if flag == word {
+			continue
+		}
+		if value, found := strings.CutPrefix(flag, name+"="); found {
+			return value
+		}
+		if flag == name {
+			if i+1 < len(words) && !strings.HasPrefix(words[i+1], "-") {
+				return words[i+1]
+			}
+			return "true"
+		}
+	}
+	return ""
+}
+
+func envOf(c *corev1.Container, name string) string {
+	for _, e := range c.Env {
+		if e.Name == name {
+			return e.Value
+		}
+	}
+	return ""
+}
+
+// exposure is how a Tiller can be reached without asking the API server.
+type exposure struct {
+	// listens says that it listens on more than its pod's loopback, asks nobody
+	// for a certificate.
+	listens bool
+	// closed says that a NetworkPolicy lets nobody connect; partly, that policies
+	// let some.
+	closed, partly bool
+	// services are those that lead there from outside the cluster.
+	services []string
+	policies []string
+}
+
+// network says how a Tiller of that template can be reached.
+func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) exposure {
+	var e exposure
+	c := tillerContainer(template.Spec)
+	if c == nil {
+		return e
+	}
+	address := flagOf(c, "listen")
+	host := address[:max(strings.LastIndex(address, ":"), 0)]
+	loopback := host == "localhost" || strings.HasPrefix(host, "127.") || host == "[::1]"
+	verifies := flagOf(c, "tls-verify") == "true" || slices.Contains([]string{"1", "true"}, envOf(c, "TILLER_TLS_VERIFY"))
+	e.listens = !loopback && !verifies
+	isolated := false
+	for _, policy := range s.Policies {
+		if policy.Namespace != namespace || !selects(policy.Spec.PodSelector, template.Labels) || !isolatesIngress(policy.Spec) {
+			continue
+		}
+		isolated = true
+		e.policies = append(e.policies, policy.Name)
+		for _, rule := range policy.Spec.Ingress {
+			if lets(rule) {
+				e.partly = true
+			}
+		}
+	}
+	e.closed = isolated && !e.partly
+	for _, service := range s.Services {
+		if service.Namespace == namespace && len(service.Selector) > 0 && labels.SelectorFromSet(service.Selector).Matches(labels.Set(template.Labels)) &&
+			(service.Type == corev1.ServiceTypeNodePort || service.Type == corev1.ServiceTypeLoadBalancer) {
+			e.services = append(e.services, objectName("Service", namespace, service.Name))
+		}
+	}
+	return e
+}
+
+func selects(selector metav1.LabelSelector, podLabels map[string]string) bool {
+	s, err := metav1.LabelSelectorAsSelector(&selector)
+	return err == nil && s.Matches(labels.Set(podLabels))
+}
+
+func isolatesIngress(spec networkingv1.NetworkPolicySpec) bool {
+	return len(spec.PolicyTypes) == 0 || slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
+}
+
+// lets says whether a rule lets anybody connect to Tiller's port.
+func lets(rule networkingv1.NetworkPolicyIngressRule) bool {
+	const port = 44134 // k8s.io/helm/pkg/tiller/environment
+	if len(rule.Ports) == 0 {
+		return true
+	}
+	for _, p := range rule.Ports {
+		switch {
+		case p.Protocol != nil && *p.Protocol != corev1.ProtocolTCP:
+		case p.Port == nil, p.Port.StrVal == "tiller", p.Port.IntVal == port, p.EndPort != nil && p.Port.IntVal <= port && port <= *p.EndPort:
+			return true
+		}
+	}
+	return false
+}
+
+// deployers finds all of them: those of records, and Tillers that no record has.
+func (a *auditor) findDeployers() {
+	s := a.snapshot
+	pods := a.pods
+	workloads := map[string]map[string][]string{}
+	tillers := map[string][]*Workload{}
+	for i := range s.Workloads {
+		w := &s.Workloads[i]
+		resource, _ := resourceOf(w.Kind)
+		if workloads[w.Namespace] == nil {
+			workloads[w.Namespace] = map[string][]string{}
+		}
+		workloads[w.Namespace][resource] = append(workloads[w.Namespace][resource], w.Name)
+		if w.Template != nil {
+			tillers[w.Namespace] = append(tillers[w.Namespace], w)
+		}
+	}
+	// Pods that look like a Tiller and belong to no workload that does.
+	for _, namespace := range slices.Sorted(maps.Keys(pods)) {
+		for _, pod := range pods[namespace] {
+			if pod.Spec == nil || slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return made(w, pod) }) {
+				continue
+			}
+			kind, name, owned := strings.Cut(pod.Owner, " ")
+			if !owned {
+				kind, name = "Pod", pod.Name
+			}
+			if slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return w.Kind == kind && w.Name == name }) {
+				continue
+			}
+			tillers[namespace] = append(tillers[namespace], &Workload{Kind: kind, Namespace: namespace, Name: name,
+				Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels}, Spec: *pod.Spec}})
+		}
+	}
+	secrets := map[string][]string{}
+	for _, release := range s.Releases {
+		if name, found := strings.CutPrefix(release.Record, "Secret "); found {
+			secrets[release.Home] = append(secrets[release.Home], name)
+		}
+	}
+	known := !a.unseen("pods", "deployments", "secrets")
+	add := func(d *deployer) {
+		home := d.target.Home
+		d.account = Account(home, d.target.Account)
+		d.target.Minor, d.target.NamesKnown = s.Minor, known
+		d.target.Workloads = workloads[home]
+		d.target.Secrets = slices.Clone(secrets[home])
+		for _, token := range a.tokens[home] {
+			if token.Account == d.target.Account {
+				d.target.Secrets = append(d.target.Secrets, token.Name)
+			}
+		}
+		for _, pod := range pods[home] {
+			if pod.Account == d.target.Account {
+				d.target.Pods = append(d.target.Pods, pod.Name)
+			}
+		}
+		if d.tiller != nil {
+			d.target.Workload = *d.tiller
+			d.network = s.network(d.tiller.Template, home)
+			d.target.Open = d.network.listens
+			if c := tillerContainer(d.tiller.Template.Spec); c != nil {
+				d.version = install.ImageVersion(c.Image)
+			}
+		}
+		a.deployers = append(a.deployers, d)
+		if d.record != nil && a.byRecord[d.record] == nil {
+			a.byRecord[d.record] = d
+		}
+		if a.homes[home] == nil {
+			a.homes[home] = map[string]*deployer{}
+		}
+		a.homes[home][d.target.Account] = d
+	}
+	for i := range s.Records {
+		r := &s.Records[i]
+		for _, of := range actorsOf(r.Tenant.Engine) {
+			d := &deployer{record: r, target: Target{Home: r.Namespace, Account: of.account, Engine: of.engine}, members: a.membersOf(r.Namespace)}
+			if of.engine == tenant.EngineTiller {
+				// Its own by its name, and by any other name one that runs as it.
+				at := slices.IndexFunc(tillers[r.Namespace], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
+				if at < 0 {
+					at = slices.IndexFunc(tillers[r.Namespace], func(w *Workload) bool { return accountName(w.Template.Spec) == of.account })
+				}
+				if at >= 0 {
+					d.tiller = tillers[r.Namespace][at]
+					tillers[r.Namespace] = slices.Delete(tillers[r.Namespace], at, at+1)
+				}
+			}
+			d.target.Members = d.members
+			add(d)
+		}
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
+		for _, w := range tillers[namespace] {
+			add(&deployer{tiller: w, target: Target{Home: namespace, Account: accountName(w.Template.Spec), Engine: tenant.EngineTiller}})
+		}
+	}
+	slices.SortStableFunc(a.deployers, func(x, y *deployer) int {
+		return cmp.Or(cmp.Compare(x.tenant(), y.tenant()), cmp.Compare(x.target.Home, y.target.Home))
+	})
+}
+
+// made says whether a workload made that pod, by its template's labels.
+func made(w *Workload, pod Pod) bool {
+	return len(w.Template.Labels) > 0 && labels.SelectorFromSet(w.Template.Labels).Matches(labels.Set(pod.Labels))
+}
+
+func accountName(spec corev1.PodSpec) string {
+	if spec.ServiceAccountName == "" {
+		return "default"
+	}
+	return spec.ServiceAccountName
+}
+
+// actor is one of a tenant's deployers: its account, and how it is used.
+type actor struct {
+	engine  tenant.Engine
+	account string
+}
+
+// actorsOf are the deployers that a tenant of that engine has.
+func actorsOf(engine tenant.Engine) []actor {
+	var actors []actor
+	for _, part := range engine.Parts() {
+		for _, account := range part.DeployerAccounts() {
+			actors = append(actors, actor{part, account})
+		}
+	}
+	return actors
+}
+
+// membersOf are the subjects of the member binding at home.
+func (a *auditor) membersOf(home string) []Subject {
+	for _, b := range a.rights.bindings[home] {
+		if isMemberBinding(b) {
+			return b.Subjects
+		}
+	}
+	return nil
+}
+
+func isMemberBinding(b *Binding) bool {
+	return b.Name == rbac.MemberName && b.RoleKind == "Role" && b.RoleName == rbac.MemberName
+}
+
+// Power is what a deployer can do.
+type Power struct {
+	// Namespaces are those where it has rights, and by which role.
+	Namespaces []PowerIn `json:"namespaces,omitempty"`
+	// ClusterWide are the roles that it has over the whole cluster.
+	ClusterWide []PowerIn `json:"clusterWide,omitempty"`
+	// Admin says that it can do everything everywhere.
+	Admin bool `json:"admin,omitempty"`
+	// Escalates are its rights to give itself more.
+	Escalates []string `json:"escalates,omitempty"`
+	// OwnHome are the paths to itself that it has.
+	OwnHome []string `json:"ownHome,omitempty"`
+}
+
+// PowerIn is a role in a namespace.
+type PowerIn struct {
+	Namespace string `json:"namespace,omitempty"`
+	Role      string `json:"role"`
+	Binding   string `json:"binding"`
+}
+
+// findPower says what a deployer can do by the bindings that name it, or the
+// accounts of its home. What all accounts of the cluster can do is no deployer's
+// own.
+func (a *auditor) findPower(d *deployer) {
+	who := []Subject{d.account, Group(groupAccounts + ":" + d.target.Home)}
+	escalates := map[string]bool{}
+	for _, s := range who {
+		for _, g := range a.rights.inCluster[s] {
+			d.power.ClusterWide = append(d.power.ClusterWide, PowerIn{"", g.binding.Role(), g.binding.Name})
+			d.power.Admin = d.power.Admin || everything(g.rules)
+			for _, verb := range escalations(g.rules) {
+				escalates[verb] = true
+			}
+		}
+		for _, g := range a.rights.bySubject[s] {
+			d.power.Namespaces = append(d.power.Namespaces, PowerIn{g.binding.Namespace, g.binding.Role(), g.binding.Name})
+			for _, verb := range escalations(g.rules) {
+				escalates[verb] = true
+			}
+		}
+	}
+	d.power.Escalates = slices.Sorted(maps.Keys(escalates))
+	slices.SortFunc(d.power.Namespaces, func(x, y PowerIn) int {
+		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Role, y.Role), cmp.Compare(x.Binding, y.Binding))
+	})
+}
+
+// everything says whether the rules allow all there is.
+func everything(rules *ruleSet) bool { return rules.answer(act{"*", "*", "*"}).all }
+
+// escalations are the rights to get past one's own.
+func escalations(rules *ruleSet) []string {
+	var found []string
+	if everything(rules) {
+		return []string{"everything"}
+	}
+	for _, a := range []act{
+		{"escalate", rbacGroup, "roles"}, {"bind", rbacGroup, "roles"}, {"escalate", rbacGroup, "clusterroles"}, {"bind", rbacGroup, "clusterroles"},
+		{"impersonate", "", "users"}, {"impersonate", "", "groups"},
+	} {
+		if rules.answer(a).some {
+			found = append(found, a.verb+" "+a.resource)
+		}
+	}
+	return found
+}

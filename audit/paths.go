@@ -1,0 +1,374 @@
+package audit
+
+import (
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
+)
+
+// Path is one way to reach a deployer: who has any one of the needs can do what
+// the deployer can.
+type Path struct {
+	// ID is the path's name in output that programs read.
+	ID string `json:"id"`
+	// Name is what it is, as people read it.
+	Name string `json:"name"`
+	Any  []Need `json:"-"`
+	// finding is the kind of finding that it makes where it is open to somebody
+	// who is no member.
+	finding string
+}
+
+// Target is what must be known of a deployer to know the ways to it.
+type Target struct {
+	Home, Account string
+	Engine        tenant.Engine
+	// Minor is that of the API server's version, 0 where unknown.
+	Minor int
+	// Open says that its Tiller listens on the pod's own address.
+	Open bool
+	// Workload is the Tiller's, Pods the names of the pods that run with the
+	// deployer's account.
+	Workload Workload
+	Pods     []string
+	// Workloads are the names of all workloads at home, by resource.
+	Workloads map[string][]string
+	// Secrets are those at home that hold its releases or its token.
+	Secrets []string
+	// NamesKnown says whether the names above are. Where they are not, a right to
+	// any one object counts.
+	NamesKnown bool
+	// Members are those who may use it, and those who can do everything: whoever
+	// can be them, can be what they are.
+	Members []Subject
+}
+
+// TargetsOf are the deployers of a tenant of that engine, of which nothing is
+// known but their home, and who else can be somebody that reaches them.
+func TargetsOf(home string, engine tenant.Engine, members ...Subject) []Target {
+	var targets []Target
+	for _, of := range actorsOf(engine) {
+		targets = append(targets, Target{Home: home, Account: of.account, Engine: of.engine, Open: true, Members: append(members, Group(groupMasters))})
+	}
+	return targets
+}
+
+// IDs of paths that are more than one way among many: those that members have.
+const (
+	PathForward     = "port-forward"
+	PathImpersonate = "impersonate-deployer"
+)
+
+// MemberPath is the one that a member has.
+func MemberPath(engine tenant.Engine) string {
+	if engine == tenant.EngineImpersonation {
+		return PathImpersonate
+	}
+	return PathForward
+}
+
+const rbacGroup = rbacv1.GroupName
+
+// pather makes the paths to one target.
+type pather struct {
+	Target
+	rights *rights
+}
+
+// either makes an alternative of each verb.
+func (p pather) either(verbs []string, ask Ask) []Need {
+	var needs []Need
+	for _, verb := range verbs {
+		ask.Verb = verb
+		needs = append(needs, Need{ask})
+	}
+	return needs
+}
+
+func (p pather) ask(group, resource string, names ...string) Ask {
+	return Ask{Group: group, Resource: resource, Namespace: p.Home, Names: names, AnyName: !p.NamesKnown}
+}
+
+// all asks for objects that have no name yet.
+func (p pather) all(verb, group, resource string) Need {
+	return Need{{Verb: verb, Group: group, Resource: resource, Namespace: p.Home}}
+}
+
+// only asks for the one object of that name.
+func (p pather) only(verb, group, resource, name string) Need {
+	return Need{{Verb: verb, Group: group, Resource: resource, Namespace: p.Home, Names: []string{name}}}
+}
+
+var change = []string{"update", "patch"}
+
+// paths are all ways to the target. Which right opens what, and why:
+// docs/security.md.
+func (x *rights) paths(t Target) []Path {
+	p := pather{t, x}
+	// Up to Kubernetes 1.34 a get was enough over a WebSocket.
+	stream := []string{"create", "get"}
+	if t.Minor >= 35 {
+		stream = stream[:1]
+	}
+	// The name of a pod is known before the right is asked for; what has no name
+	// yet is only allowed to who may create all.
+	pods := func(verbs []string, resource string) []Need { return p.either(verbs, p.ask("", resource, t.Pods...)) }
+	var paths []Path
+	add := func(id, name, finding string, needs ...[]Need) {
+		paths = append(paths, Path{ID: id, Name: name, Any: slices.Concat(needs...), finding: finding})
+	}
+	if t.Engine == tenant.EngineTiller {
+		add(PathForward, "port-forward to Tiller", idForward, pods(stream, "pods/portforward"))
+		if t.Open {
+			services := p.ask("", "services/proxy")
+			services.AnyName = true // whoever has one can have it select Tiller, and many charts make one
+			add("proxy", "reach Tiller through the API server's proxy", idForward, pods([]string{"get", "create"}, "pods/proxy"), p.either([]string{"get", "create"}, services))
+		}
+	}
+	add("create-pods", "create pods", idMakePods, []Need{p.all("create", "", "pods")})
+	// A running pod's image can be replaced, and keeps the pod's token.
+	add("replace-image", "replace a pod's image", idEnterPods, pods(change, "pods"))
+	add("exec", "exec into pods", idEnterPods, pods(stream, "pods/exec"))
+	add("attach", "attach to pods", idEnterPods, pods(stream, "pods/attach"))
+	add("debug", "add ephemeral containers", idEnterPods, pods(change, "pods/ephemeralcontainers"))
+	add("read-secrets", "read Secrets", idSecrets, p.secrets("get"), []Need{p.all("list", "", "secrets"), p.all("watch", "", "secrets")})
+	add("write-secrets", "write Secrets", idSecrets, []Need{p.all("create", "", "secrets")}, p.secrets(change...))
+	add("token", "mint the deployer's token", idToken, []Need{p.only("create", "", "serviceaccounts/token", t.Account)})
+	add(PathImpersonate, "impersonate the deployer", idImpersonate, p.impersonateDeployer())
+	if needs := p.impersonateMember(); len(needs) > 0 {
+		add("impersonate-member", "impersonate somebody who reaches it", idImpersonateMember, needs)
+	}
+	if needs := p.becomeAccount(); len(needs) > 0 {
+		add("use-account", "use the service account of somebody who reaches it", idUseAccount, needs)
+	}
+	if t.Workload.Name != "" {
+		if resource, group := resourceOf(t.Workload.Kind); resource != "" {
+			add("change-tiller", "change the Tiller", idChangeTiller, []Need{p.only("update", group, resource, t.Workload.Name), p.only("patch", group, resource, t.Workload.Name)})
+		}
+	}
+	for _, of := range workloadKinds {
+		needs := []Need{p.all("create", of.group, of.resource)}
+		if of.changes {
+			ask := p.ask(of.group, of.resource, p.Workloads[of.resource]...)
+			// Of the kinds that are not listed every name may be one.
+			ask.AnyName = ask.AnyName || !of.listed
+			if of.listed && p.NamesKnown {
+				ask.Names = slices.DeleteFunc(slices.Clone(ask.Names), func(name string) bool { return of.kind == t.Workload.Kind && name == t.Workload.Name })
+			}
+			needs = append(needs, p.either(change, ask)...)
+		}
+		add("make-"+of.resource, "make pods by "+of.resource, idMakePods, needs)
+	}
+	add("bind", "bind a role", idRights, p.bindRoles())
+	add("escalate", "write a role", idRights, p.writeRoles())
+	// Whoever reaches the kubelet of its node runs commands in its pods.
+	add("node-proxy", "reach pods through their node", idNode, []Need{
+		{{Verb: "get", Resource: "nodes/proxy", AnyName: true}}, {{Verb: "create", Resource: "nodes/proxy", AnyName: true}}})
+	add("change-home", "loosen the home namespace's policies", idHome, []Need{p.only("update", "", "namespaces", t.Home), p.only("patch", "", "namespaces", t.Home)})
+	if t.Engine != "" {
+		// What helm-tenant believes of the tenant, and binds the role to next time.
+		add("write-record", "write the tenant's record", idHome, []Need{
+			p.only("update", "", "configmaps", tenant.RecordName), p.only("patch", "", "configmaps", tenant.RecordName)})
+	}
+	return paths
+}
+
+// workloadKinds are those that make pods, with an account that their writer
+// chooses.
+var workloadKinds = []struct {
+	kind, group, resource string
+	// changes says whether a live one's pods can be changed: a Job's can't.
+	changes bool
+	// listed says whether a Snapshot holds them.
+	listed bool
+}{
+	{"Deployment", "apps", "deployments", true, true},
+	{"ReplicaSet", "apps", "replicasets", true, false},
+	{"StatefulSet", "apps", "statefulsets", true, true},
+	{"DaemonSet", "apps", "daemonsets", true, true},
+	{"Job", "batch", "jobs", false, false},
+	{"CronJob", "batch", "cronjobs", true, false},
+	{"ReplicationController", "", "replicationcontrollers", true, false},
+}
+
+func resourceOf(kind string) (resource, group string) {
+	for _, of := range workloadKinds {
+		if of.kind == kind {
+			return of.resource, of.group
+		}
+	}
+	return "", ""
+}
+
+func (p pather) secrets(verbs ...string) []Need {
+	return p.either(verbs, p.ask("", "secrets", p.Secrets...))
+}
+
+// constrained says whether the API server knows impersonation that is held to
+// certain acts (ConstrainedImpersonation, on from Kubernetes 1.36). The right to
+// be somebody is reported, whatever may be done as them.
+func (p pather) constrained() bool { return p.Minor == 0 || p.Minor >= 36 }
+
+const authenticationGroup = "authentication.k8s.io"
+
+// impersonate are the ways to be that subject
+// (k8s.io/apiserver/pkg/endpoints/filters/impersonation).
+func (p pather) impersonate(s Subject) []Need {
+	legacy := Ask{Verb: "impersonate", Names: []string{s.Name}}
+	limited := Ask{Group: authenticationGroup, Names: []string{s.Name}}
+	switch s.Kind {
+	case rbacv1.ServiceAccountKind:
+		legacy.Resource, legacy.Namespace = "serviceaccounts", s.Namespace
+		limited.Resource, limited.Namespace, limited.Verb = "serviceaccounts", s.Namespace, "impersonate:serviceaccount"
+	case rbacv1.UserKind:
+		legacy.Resource = "users"
+		limited.Resource, limited.Verb = "users", "impersonate:user-info"
+	default:
+		// A group goes with a user, whichever.
+		legacy.Resource = "groups"
+		limited.Resource, limited.Verb = "groups", "impersonate:user-info"
+		needs := []Need{
+			{legacy, {Verb: "impersonate", Resource: "users", AnyName: true}},
+			{legacy, {Verb: "impersonate", Resource: "serviceaccounts", AnyName: true, AnyNamespace: true}},
+		}
+		if p.constrained() {
+			needs = append(needs, Need{limited, {Verb: limited.Verb, Group: authenticationGroup, Resource: "users", AnyName: true}})
+		}
+		return needs
+	}
+	needs := []Need{{legacy}}
+	if p.constrained() {
+		needs = append(needs, Need{limited})
+	}
+	return needs
+}
+
+func (p pather) impersonateDeployer() []Need { return p.impersonate(Account(p.Home, p.Account)) }
+
+func (p pather) impersonateMember() []Need {
+	var needs []Need
+	for _, member := range p.Members {
+		needs = append(needs, p.impersonate(member)...)
+	}
+	return needs
+}
+
+// becomeAccount are the ways to use a service account that is a member: a token
+// of it, or a pod that mounts it.
+func (p pather) becomeAccount() []Need {
+	var needs []Need
+	for _, s := range p.Members {
+		if s.Kind == rbacv1.ServiceAccountKind && s.Namespace != p.Home {
+			needs = append(needs, useAccount(s)...)
+		}
+	}
+	return needs
+}
+
+func useAccount(s Subject) []Need {
+	in := pather{Target: Target{Home: s.Namespace}}
+	needs := []Need{in.only("create", "", "serviceaccounts/token", s.Name), in.all("create", "", "pods")}
+	for _, of := range workloadKinds {
+		needs = append(needs, in.all("create", of.group, of.resource))
+	}
+	return needs
+}
+
+// bindRoles are the ways to get a role by a binding. RBAC refuses who binds what
+// they do not hold, unless they may bind that role
+// (k8s.io/kubernetes/pkg/registry/rbac); who holds it has a path already.
+func (p pather) bindRoles() []Need {
+	var needs []Need
+	for _, scope := range []struct{ resource, namespace string }{{"rolebindings", p.Home}, {"clusterrolebindings", ""}} {
+		create := Ask{Verb: "create", Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace}
+		for _, resource := range []string{"clusterroles", "roles"} {
+			if resource == "roles" && scope.namespace == "" {
+				continue
+			}
+			bind := Ask{Verb: "bind", Group: rbacGroup, Resource: resource, Namespace: scope.namespace, Names: p.useful(resource, scope.namespace)}
+			needs = append(needs, Need{create, bind})
+		}
+		for _, b := range p.rights.bindings[scope.namespace] {
+			if !p.leads(p.rights.roleOf(b)) {
+				continue
+			}
+			resource := "roles"
+			if b.RoleKind == "ClusterRole" {
+				resource = "clusterroles"
+			}
+			bind := Ask{Verb: "bind", Group: rbacGroup, Resource: resource, Namespace: scope.namespace, Names: []string{b.RoleName}}
+			for _, verb := range change {
+				needs = append(needs, Need{{Verb: verb, Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace, Names: []string{b.Name}}, bind})
+			}
+		}
+	}
+	return needs
+}
+
+// useful are the roles that lead to the target, among those that anybody may
+// bind by name.
+func (p pather) useful(resource, namespace string) []string {
+	var names []string
+	for _, name := range p.rights.named[act{"bind", rbacGroup, resource}] {
+		key := roleKey{"", name}
+		if resource == "roles" {
+			key.namespace = namespace
+		}
+		if p.leads(p.rights.roles[key]) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// leads says whether a role opens any path in the home namespace.
+func (p pather) leads(role *ruleSet) bool {
+	if role == nil {
+		return false
+	}
+	for _, of := range []struct{ group, resource string }{
+		{"", "pods/portforward"}, {"", "pods"}, {"", "pods/exec"}, {"", "pods/attach"}, {"", "pods/ephemeralcontainers"}, {"", "pods/proxy"}, {"", "services/proxy"},
+		{"", "secrets"}, {"", "serviceaccounts/token"}, {"", "serviceaccounts"}, {"", "namespaces"}, {"", "nodes/proxy"},
+		{"apps", "deployments"}, {"apps", "replicasets"}, {"apps", "statefulsets"}, {"apps", "daemonsets"}, {"batch", "jobs"}, {"batch", "cronjobs"}, {"", "replicationcontrollers"},
+	} {
+		for _, verb := range leading(of.resource) {
+			if role.answer(act{verb, of.group, of.resource}).some {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func leading(resource string) []string {
+	switch resource {
+	case "secrets":
+		return []string{"get", "list", "watch", "create", "update", "patch"}
+	case "serviceaccounts":
+		return []string{"impersonate"}
+	case "pods/portforward", "pods/exec", "pods/attach", "serviceaccounts/token":
+		return []string{"create"}
+	case "pods/proxy", "services/proxy", "nodes/proxy":
+		return []string{"get", "create"}
+	case "namespaces", "pods/ephemeralcontainers":
+		return change
+	}
+	return []string{"create", "update", "patch"}
+}
+
+// writeRoles are the ways to make a role hold more than its writer does.
+func (p pather) writeRoles() []Need {
+	var needs []Need
+	for _, scope := range []struct{ resource, namespace string }{{"roles", p.Home}, {"clusterroles", ""}} {
+		ask := func(verb string, names ...string) Ask {
+			return Ask{Verb: verb, Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace, Names: names}
+		}
+		needs = append(needs, Need{ask("create"), ask("escalate")}, Need{ask("update"), ask("escalate")}, Need{ask("patch"), ask("escalate")})
+		for _, name := range p.rights.named[act{"escalate", rbacGroup, scope.resource}] {
+			needs = append(needs, Need{ask("update", name), ask("escalate", name)}, Need{ask("patch", name), ask("escalate", name)})
+		}
+	}
+	return needs
+}

@@ -1,0 +1,293 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"helm-tenant/tenant"
+)
+
+// Result is what an audit comes to.
+type Result string
+
+const (
+	// Clean says that everything was seen, and nothing found.
+	Clean Result = "clean"
+	// Found says that everything was seen, and something found.
+	Found Result = "findings"
+	// Unknown says that not everything could be seen: what was not found may be
+	// there.
+	Unknown Result = "unknown"
+)
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	ID       string   `json:"id"`
+	Name     string   `json:"name"`
+	Severity Severity `json:"severity"`
+	// Tenants are those that it concerns; none where it is the whole cluster.
+	Tenants []string `json:"tenants,omitempty"`
+	// Home is the deployer's home namespace, where it concerns one.
+	Home string `json:"home,omitempty"`
+	// Subject is who or what it is about: "user alice".
+	Subject string `json:"subject"`
+	// Text is what was found, as a sentence without its full stop.
+	Text string `json:"text"`
+	Why  string `json:"why"`
+	// Chains are the ways through the objects that show it.
+	Chains [][]string `json:"chains,omitempty"`
+	// Fix is the command that mends it.
+	Fix string `json:"fix"`
+	// Line is the tenant's in the tenants file, 0 where there is none.
+	Line int `json:"line,omitempty"`
+	// Reason is why it is ignored.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Chain is the first of the chains as one line.
+func (f Finding) Chain() string {
+	var lines []string
+	for _, chain := range f.Chains {
+		lines = append(lines, strings.Join(chain, " -> "))
+	}
+	return strings.Join(lines, "; and ")
+}
+
+// Deployer is one deployer and who reaches it.
+type Deployer struct {
+	Tenant     string        `json:"tenant,omitempty"`
+	Engine     tenant.Engine `json:"engine"`
+	Home       string        `json:"home"`
+	Account    string        `json:"serviceAccount"`
+	Workload   string        `json:"workload,omitempty"`
+	Version    string        `json:"version,omitempty"`
+	Namespaces []string      `json:"namespaces,omitempty"`
+	// All says that its namespaces are all of the cluster.
+	All     bool     `json:"allNamespaces,omitempty"`
+	Open    bool     `json:"openOnNetwork,omitempty"`
+	Members []string `json:"members,omitempty"`
+	Power   Power    `json:"power"`
+	Access  []Access `json:"access,omitempty"`
+}
+
+// Wide is somebody who reaches deployers by rights over the whole cluster, and is
+// none of Kubernetes' own administrators.
+type Wide struct {
+	Subject string `json:"subject"`
+	// Deployers counts those that it reaches, of Of.
+	Deployers int        `json:"deployers"`
+	Of        int        `json:"of"`
+	Paths     []OpenPath `json:"paths"`
+}
+
+// Report is what an audit has to say.
+type Report struct {
+	Result         Result          `json:"result"`
+	Server         string          `json:"server,omitempty"`
+	Findings       []Finding       `json:"findings"`
+	Ignored        []Finding       `json:"ignored,omitempty"`
+	Unseen         []Unseen        `json:"unseen,omitempty"`
+	Deployers      []Deployer      `json:"deployers"`
+	ClusterWide    []Wide          `json:"clusterWide,omitempty"`
+	Administrators []Administrator `json:"administrators,omitempty"`
+	// CanReach answers for Asked, where somebody was asked about.
+	Asked    string    `json:"asked,omitempty"`
+	Groups   []string  `json:"groups,omitempty"`
+	CanReach []Reached `json:"canReach,omitempty"`
+}
+
+// Options say what is asked of an audit.
+type Options struct {
+	// Tenants restricts it to these; all where there are none.
+	Tenants []string
+	// Ask is somebody whose ways are asked for, with the groups they are in;
+	// the zero Subject for nobody.
+	Ask    Subject
+	Groups []string
+	Ignore []Ignore
+}
+
+// auditor is an audit under way.
+type auditor struct {
+	snapshot   *Snapshot
+	rights     *rights
+	deployers  []*deployer
+	homes      map[string]map[string]*deployer
+	namespaces map[string]*Namespace
+	// labelled are the namespaces by the tenant of their label; the others by
+	// their namespace.
+	labelled       map[string][]*Namespace
+	accounts       map[Subject]*ServiceAccount
+	pods           map[string][]Pod
+	workloads      map[string][]*Workload
+	tokens         map[string][]Token
+	byRecord       map[*Record]*deployer
+	administrators []Administrator
+	wide           []wide
+	uses           []use
+	findings       []Finding
+	// told are the objects that a finding speaks of.
+	told map[string]bool
+	// added are the findings' keys.
+	added map[string]bool
+	last  struct {
+		deployer *deployer
+		paths    []Path
+	}
+}
+
+// Audit looks at a snapshot.
+func Audit(s *Snapshot, o Options) *Report {
+	a := newAuditor(s)
+	a.findAccess()
+	for _, d := range a.deployers {
+		a.findPower(d)
+	}
+	a.check()
+	return a.report(o)
+}
+
+func newAuditor(s *Snapshot) *auditor {
+	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
+		labelled: map[string][]*Namespace{}, accounts: map[Subject]*ServiceAccount{}, pods: map[string][]Pod{}, workloads: map[string][]*Workload{},
+		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, told: map[string]bool{}, added: map[string]bool{}}
+	for i := range s.Namespaces {
+		ns := &s.Namespaces[i]
+		a.namespaces[ns.Name] = ns
+		if name := ns.Labels[tenant.LabelTenant]; name != "" {
+			a.labelled[name] = append(a.labelled[name], ns)
+		}
+	}
+	for i := range s.Accounts {
+		a.accounts[Account(s.Accounts[i].Namespace, s.Accounts[i].Name)] = &s.Accounts[i]
+	}
+	for _, pod := range s.Pods {
+		a.pods[pod.Namespace] = append(a.pods[pod.Namespace], pod)
+	}
+	for i := range s.Workloads {
+		w := &s.Workloads[i]
+		a.workloads[w.Namespace] = append(a.workloads[w.Namespace], w)
+	}
+	for _, token := range s.Tokens {
+		a.tokens[token.Namespace] = append(a.tokens[token.Namespace], token)
+	}
+	a.findDeployers()
+	return a
+}
+
+// unseen says whether any of these kinds could not be read.
+func (a *auditor) unseen(kinds ...string) bool {
+	return slices.ContainsFunc(a.snapshot.Unseen, func(u Unseen) bool {
+		first, _, _ := strings.Cut(u.What, " ")
+		return slices.Contains(kinds, first)
+	})
+}
+
+// add takes a finding in. id says what kind it is; severity is that of the kind
+// where it is empty.
+func (a *auditor) add(id string, severity Severity, f Finding) {
+	rule := ruleOf(id)
+	f.ID, f.Name, f.Severity = id, rule.Name, cmp.Or(severity, rule.Severity)
+	f.Why = cmp.Or(f.Why, rule.Why)
+	// A tenant with two deployers in one home has the same ways to both.
+	key := strings.Join(append([]string{f.ID, f.Home, f.Subject, f.Text}, f.Tenants...), "\n")
+	if a.added[key] {
+		return
+	}
+	a.added[key] = true
+	a.findings = append(a.findings, f)
+}
+
+func (a *auditor) report(o Options) *Report {
+	chosen := func(name string) bool { return len(o.Tenants) == 0 || slices.Contains(o.Tenants, name) }
+	r := &Report{Server: a.snapshot.Server, Unseen: a.snapshot.Unseen, Administrators: a.administrators, Findings: []Finding{}, Deployers: []Deployer{}}
+	unmanaged := func(f Finding) bool { return len(f.Tenants) == 0 && f.Home != "" }
+	lines := map[string]int{}
+	for _, located := range a.snapshot.File {
+		lines[located.Name] = located.Line
+	}
+	for _, f := range a.findings {
+		if len(f.Tenants) > 0 {
+			f.Line = lines[f.Tenants[0]]
+		}
+		switch at := slices.IndexFunc(o.Ignore, func(i Ignore) bool { return i.matches(f) }); {
+		case len(f.Tenants) > 0 && !slices.ContainsFunc(f.Tenants, chosen), unmanaged(f) && len(o.Tenants) > 0:
+		case at >= 0:
+			f.Reason = o.Ignore[at].Reason
+			r.Ignored = append(r.Ignored, f)
+		default:
+			r.Findings = append(r.Findings, f)
+		}
+	}
+	sortFindings(r.Findings)
+	sortFindings(r.Ignored)
+	for _, d := range a.deployers {
+		if d.tenant() == "" && len(o.Tenants) > 0 || d.tenant() != "" && !chosen(d.tenant()) {
+			continue
+		}
+		view := Deployer{Tenant: d.tenant(), Engine: d.target.Engine, Home: d.target.Home, Account: d.target.Account, Version: d.version,
+			Open: d.network.listens && !d.network.closed, Power: d.power, Access: d.access}
+		if d.tiller != nil {
+			view.Workload = d.tiller.Kind + " " + d.tiller.Name
+		}
+		if d.record != nil {
+			view.Namespaces, view.All = d.record.Tenant.Namespaces, d.record.Tenant.AllNamespaces
+		}
+		for _, m := range d.members {
+			view.Members = append(view.Members, m.String())
+		}
+		r.Deployers = append(r.Deployers, view)
+	}
+	for _, w := range a.wide {
+		r.ClusterWide = append(r.ClusterWide, Wide{w.who.String(), len(w.reached), len(a.deployers), newAccess(w.who, false, w.paths).Paths})
+	}
+	if o.Ask != (Subject{}) {
+		r.Asked, r.Groups = o.Ask.String(), o.Groups
+		for _, reached := range a.canReach(o.Ask, o.Groups) {
+			if reached.Tenant == "" && len(o.Tenants) == 0 || reached.Tenant != "" && chosen(reached.Tenant) {
+				r.CanReach = append(r.CanReach, reached)
+			}
+		}
+	}
+	switch {
+	case len(r.Unseen) > 0:
+		r.Result = Unknown
+	case len(r.Findings) > 0:
+		r.Result = Found
+	default:
+		r.Result = Clean
+	}
+	return r
+}
+
+// sortFindings puts the worst first.
+func sortFindings(findings []Finding) {
+	slices.SortStableFunc(findings, func(x, y Finding) int {
+		return cmp.Or(cmp.Compare(x.Severity.rank(), y.Severity.rank()), cmp.Compare(x.ID, y.ID),
+			slices.Compare(x.Tenants, y.Tenants), cmp.Compare(x.Home, y.Home), cmp.Compare(x.Subject, y.Subject), cmp.Compare(x.Text, y.Text))
+	})
+}
+
+// Worst is the severity of the worst finding that is at least that bad; empty
+// where there is none.
+func (r *Report) Worst(least Severity) Severity {
+	if len(r.Findings) > 0 && r.Findings[0].Severity.AtLeast(least) {
+		return r.Findings[0].Severity
+	}
+	return ""
+}
+
+// Title says whom a finding is about: a tenant, an unmanaged Tiller, or more.
+func (f Finding) Title() string {
+	switch {
+	case len(f.Tenants) == 1:
+		return "tenant " + f.Tenants[0]
+	case len(f.Tenants) > 1:
+		return "several tenants"
+	case f.Home != "":
+		return fmt.Sprintf("unmanaged Tiller in namespace %s", f.Home)
+	}
+	return "the whole cluster"
+}

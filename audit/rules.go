@@ -1,0 +1,206 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Severity is how bad a finding is.
+type Severity string
+
+// Severities, from the worst.
+const (
+	Critical Severity = "critical"
+	High     Severity = "high"
+	Medium   Severity = "medium"
+	Low      Severity = "low"
+)
+
+// Severities are all of them, the worst first.
+func Severities() []Severity { return []Severity{Critical, High, Medium, Low} }
+
+// rank is 0 for the worst.
+func (s Severity) rank() int { return slices.Index(Severities(), s) }
+
+// AtLeast says whether it is as bad as the other, or worse.
+func (s Severity) AtLeast(other Severity) bool { return s.rank() <= other.rank() }
+
+// ParseSeverity reads one.
+func ParseSeverity(text string) (Severity, error) {
+	s := Severity(text)
+	if s.rank() < 0 {
+		return "", fmt.Errorf("%q is no severity: give one of critical, high, medium, low", text)
+	}
+	return s, nil
+}
+
+// IDs of findings. They are never used again for another thing.
+const (
+	idUnmanaged         = "HT001"
+	idClusterAdmin      = "HT002"
+	idOpen              = "HT003"
+	idOld               = "HT004"
+	idLeaves            = "HT005"
+	idOwnHome           = "HT006"
+	idEscalates         = "HT007"
+	idForward           = "HT010"
+	idMakePods          = "HT011"
+	idEnterPods         = "HT012"
+	idSecrets           = "HT013"
+	idToken             = "HT014"
+	idImpersonate       = "HT015"
+	idImpersonateMember = "HT016"
+	idRights            = "HT017"
+	idNode              = "HT018"
+	idChangeTiller      = "HT019"
+	idHome              = "HT020"
+	idUseAccount        = "HT021"
+	idClusterWide       = "HT022"
+	idWideMember        = "HT030"
+	idOpenGroup         = "HT031"
+	idTwoTenants        = "HT032"
+	idMountable         = "HT033"
+	idNoAccount         = "HT034"
+	idStillIn           = "HT035"
+	idForeign           = "HT040"
+	idSharedNamespace   = "HT041"
+	idDrift             = "HT042"
+	idFile              = "HT043"
+	idStray             = "HT044"
+	idPodSecurity       = "HT050"
+	idNoPolicy          = "HT051"
+	idConfigMaps        = "HT052"
+	idContainer         = "HT053"
+	idHost              = "HT054"
+	idLimits            = "HT055"
+	idHistory           = "HT056"
+	idAdmission         = "HT057"
+	idSharedHome        = "HT058"
+	idLongToken         = "HT059"
+	idAutomount         = "HT060"
+)
+
+// Rule is one kind of finding.
+type Rule struct {
+	ID       string   `json:"id"`
+	Name     string   `json:"name"`
+	Severity Severity `json:"severity"`
+	Why      string   `json:"why"`
+}
+
+// Rules are all kinds of findings, by ID. Some single findings are milder or
+// worse than their kind, and say why.
+func Rules() []Rule { return slices.Clone(rules) }
+
+var rules = []Rule{
+	{idUnmanaged, "unmanaged Tiller", High, "Whoever can talk to it has all of its power, and no tenant's record says who that should be."},
+	{idClusterAdmin, "cluster-admin deployer", Critical, "Whoever reaches it can do everything in the cluster."},
+	{idOpen, "Tiller open on the network", Critical, "Tiller asks nobody for credentials: every pod that can connect has its power."},
+	{idOld, "old Tiller", Medium, "Releases before 2.17.0 have known holes, and an image registry that is gone."},
+	{idLeaves, "deployer can leave its namespaces", High, "A chart of this tenant acts where the tenant has no business."},
+	{idOwnHome, "deployer can act in its own home", High, "A chart could take over the account, or the Tiller, that installs it."},
+	{idEscalates, "deployer can give itself rights", Medium, "With bind, escalate or wildcards a chart gets past quotas and policies in its namespaces."},
+	{idForward, "outsider can talk to the deployer", High, "A port-forward to a Tiller is all of its power, and this is no member."},
+	{idMakePods, "outsider can make pods in the home", High, "A pod in the home namespace can run with the deployer's account, and this is no member."},
+	{idEnterPods, "outsider can enter pods in the home", High, "Inside a Tiller's pod lies its account's token, and this is no member."},
+	{idSecrets, "outsider can use the home's Secrets", High, "They hold the releases' values and the accounts' tokens, and this is no member."},
+	{idToken, "outsider can mint the deployer's token", High, "Whoever holds the token is the deployer, and this is no member."},
+	{idImpersonate, "outsider can impersonate the deployer", High, "Who may impersonate it has all of its rights, and this is no member."},
+	{idImpersonateMember, "outsider can impersonate somebody who may", High, "Who may be a member for a moment has a member's way in."},
+	{idRights, "outsider can give rights in the home", High, "Who may bind or escalate there has every way in, and this is no member."},
+	{idNode, "outsider can reach the deployer by its node", High, "The kubelet runs commands in every pod of its node."},
+	{idChangeTiller, "outsider can change the Tiller", High, "A changed image or command runs with the deployer's account."},
+	{idHome, "outsider can loosen the home", Medium, "The namespace's labels and the tenant's record hold the other guards in place."},
+	{idUseAccount, "use of an account of the cluster's own", High, "Pods or tokens of such an account reach every deployer."},
+	{idClusterWide, "cluster-wide rights that reach deployers", High, "Rights over the whole cluster open every home namespace; this is none of Kubernetes' own administrators."},
+	{idWideMember, "member rights wider than needed", Medium, "A member needs one way in; each further one outlives guards, and a revoke."},
+	{idOpenGroup, "everybody is a member", Critical, "The group stands for everybody, or for every pod."},
+	{idTwoTenants, "member of several tenants", Low, "What keeps the tenants apart does not hold for them."},
+	{idMountable, "member account that others can use", Medium, "Who can make pods in the account's namespace can be the member."},
+	{idNoAccount, "member account that does not exist", Medium, "Whoever makes an account of that name is a member."},
+	{idStillIn, "member rights by another binding", High, "It is not in the tenant's list of members: a revoke says they are out, and they are not."},
+	{idForeign, "foreign binding in a tenant's namespace", Medium, "It is a way into the namespace that no revoke takes away."},
+	{idSharedNamespace, "namespace in several tenants", High, "Each of them can read and change what the others run there."},
+	{idDrift, "objects differ from the record", Medium, "What the record promises is not so."},
+	{idFile, "differs from the tenants file", Medium, "The cluster is not what was agreed."},
+	{idStray, "release outside its tenant", High, "A release of this tenant was put where the tenant has no business."},
+	{idPodSecurity, "home without PodSecurity", Low, "A privileged pod in the home would hold the node."},
+	{idNoPolicy, "home without NetworkPolicy", Low, "Tiller's probe port, with its metrics, answers every pod."},
+	{idConfigMaps, "releases in ConfigMaps", Medium, "Values of releases, passwords too, are readable to everybody who may read ConfigMaps."},
+	{idContainer, "Tiller's container is not hardened", Low, "A hole in Tiller would reach further."},
+	{idHost, "Tiller has the node's own", High, "From its pod the node, and every other pod on it, is in reach."},
+	{idLimits, "Tiller without limits", Low, "It can starve its neighbours, and does not start under a quota."},
+	{idHistory, "unbounded history", Low, "Release records, with all old values, pile up for ever."},
+	{idAdmission, "admission policy not in force", Medium, "A chart can write Secrets into the home, and so have the deployer's token made."},
+	{idSharedHome, "home shared with other workloads", Medium, "Members can port-forward to every pod there, and Tiller reads every Secret."},
+	{idLongToken, "long-lived token of the deployer", Medium, "Whoever copied it is the deployer, for ever."},
+	{idAutomount, "deployer's token in every pod of the home", Low, "A pod there gets it without asking."},
+}
+
+func ruleOf(id string) Rule {
+	for _, rule := range rules {
+		if rule.ID == id {
+			return rule
+		}
+	}
+	panic("no finding is called " + id)
+}
+
+// Ignore is a finding that somebody decided to live with.
+type Ignore struct {
+	ID string `json:"id" yaml:"id"`
+	// Tenant and Subject are empty where any will do.
+	Tenant  string `json:"tenant,omitempty" yaml:"tenant,omitempty"`
+	Subject string `json:"subject,omitempty" yaml:"subject,omitempty"`
+	Reason  string `json:"reason" yaml:"reason"`
+}
+
+// Check says what is wrong with it, nil where nothing is.
+func (i Ignore) Check() error {
+	if !slices.ContainsFunc(rules, func(r Rule) bool { return r.ID == i.ID }) {
+		return fmt.Errorf("ignore: no finding is called %q", i.ID)
+	}
+	if strings.TrimSpace(i.Reason) == "" {
+		return fmt.Errorf("ignore %s: a reason is missing", i.ID)
+	}
+	return nil
+}
+
+func (i Ignore) matches(f Finding) bool {
+	return i.ID == f.ID && (i.Tenant == "" || slices.Contains(f.Tenants, i.Tenant)) && (i.Subject == "" || i.Subject == f.Subject || i.Subject == bare(f.Subject))
+}
+
+// bare is a subject's name without what it is.
+func bare(subject string) string {
+	for _, kind := range []string{"user ", "group ", "service account "} {
+		if name, found := strings.CutPrefix(subject, kind); found {
+			return name
+		}
+	}
+	return subject
+}
+
+// String is "ID", or "ID:SUBJECT".
+func (i Ignore) String() string {
+	text := i.ID
+	if i.Subject != "" {
+		text += ":" + i.Subject
+	}
+	if i.Tenant != "" {
+		text += " of tenant " + i.Tenant
+	}
+	return text
+}
+
+// Unused are those that ignore nothing in the report: what they were written for
+// is gone.
+func Unused(ignores []Ignore, r *Report) []Ignore {
+	var unused []Ignore
+	for _, i := range ignores {
+		if !slices.ContainsFunc(r.Ignored, i.matches) {
+			unused = append(unused, i)
+		}
+	}
+	return unused
+}

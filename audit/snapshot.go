@@ -1,0 +1,145 @@
+// Package audit tells from a cluster's objects who can reach which deployer, by
+// which path, what that gives them, and what is wrong with it. It reads no
+// cluster: a Snapshot goes in, a Report comes out.
+package audit
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
+)
+
+// Snapshot is what was read of a cluster: of each object the parts that count
+// here, so that a large cluster's fits into memory.
+type Snapshot struct {
+	// Server is the API server's version; Minor the 37 of 1.37, 0 where unknown.
+	Server string
+	Minor  int
+
+	Namespaces []Namespace
+	Records    []Record
+	Roles      []Role
+	Bindings   []Binding
+	Workloads  []Workload
+	Pods       []Pod
+	Accounts   []ServiceAccount
+	Tokens     []Token
+	Services   []Service
+	Policies   []NetworkPolicy
+	Releases   []Release
+	// Admission says how the admission policy of home namespaces is.
+	Admission Admission
+
+	// File are the tenants as they should be; nil where nobody says.
+	File []tenant.Located
+	// Unseen is what could not be read.
+	Unseen []Unseen
+}
+
+// Unseen is something that the caller may not read.
+type Unseen struct {
+	// What was to be read, such as "rolebindings in all namespaces".
+	What string `json:"what"`
+	// Why it could not be.
+	Why string `json:"why"`
+	// Matters is what is not known for that.
+	Matters string `json:"matters"`
+}
+
+// Namespace is one namespace.
+type Namespace struct {
+	Name                string
+	Labels, Annotations map[string]string
+}
+
+// Record is a tenant's record in its home namespace, with its members.
+type Record struct {
+	Namespace string
+	Tenant    tenant.Tenant
+	// Problem is why it can't be read, empty where it can.
+	Problem string
+}
+
+// Role is a Role, or a ClusterRole where Namespace is empty.
+type Role struct {
+	Namespace, Name string
+	Rules           []rbacv1.PolicyRule
+}
+
+// Binding is a RoleBinding, or a ClusterRoleBinding where Namespace is empty.
+type Binding struct {
+	Namespace, Name    string
+	RoleKind, RoleName string
+	Subjects           []Subject
+	// Tenant is the value of the tenant's label.
+	Tenant string
+}
+
+// Workload is something that makes pods.
+type Workload struct {
+	Kind, Namespace, Name string
+	// Tenant is the value of the tenant's label.
+	Tenant string
+	// Template is what its pods are made of; nil where that is no Tiller.
+	Template *corev1.PodTemplateSpec
+	// Deployment is the whole specification, of Tillers that are Deployments.
+	Deployment *appsv1.DeploymentSpec
+}
+
+// Pod is one pod.
+type Pod struct {
+	Namespace, Name string
+	Account         string
+	Labels          map[string]string
+	// Owner is the controller that made it: "ReplicaSet NAME"; empty for none.
+	Owner string
+	// Spec is nil where it is no Tiller.
+	Spec *corev1.PodSpec
+}
+
+// ServiceAccount is a service account.
+type ServiceAccount struct {
+	Namespace, Name string
+	// Mounts says whether its token is in every pod that does not refuse it.
+	Mounts bool
+}
+
+// Token is a Secret that holds a token of a service account, which never ends.
+type Token struct {
+	Namespace, Name, Account string
+}
+
+// Service is a Service.
+type Service struct {
+	Namespace, Name string
+	Type            corev1.ServiceType
+	Selector        map[string]string
+}
+
+// NetworkPolicy is a NetworkPolicy.
+type NetworkPolicy struct {
+	Namespace, Name string
+	Spec            networkingv1.NetworkPolicySpec
+}
+
+// Release is a deployed release, by the record that a Tiller keeps of it.
+type Release struct {
+	// Home is the namespace of the record, Namespace that of the release.
+	Home, Name, Namespace string
+	// Record is "Secret NAME".
+	Record string
+}
+
+// Admission is how the ValidatingAdmissionPolicy of home namespaces is.
+type Admission string
+
+const (
+	AdmissionUnknown  Admission = ""
+	AdmissionUnserved Admission = "not served"
+	AdmissionMissing  Admission = "missing"
+	AdmissionChanged  Admission = "changed"
+	AdmissionInForce  Admission = "in force"
+)

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v2"
+
+	"helm-tenant/admin"
+	"helm-tenant/audit"
+	"helm-tenant/tenant"
+)
+
+type auditOptions struct {
+	audit.Options
+	canReach    string
+	files       []string
+	failOn      string
+	ignore      []string
+	reason      string
+	ignoreFiles []string
+	output      string
+}
+
+func newAudit(s *session) *cobra.Command {
+	o := &auditOptions{}
+	cmd := &cobra.Command{
+		Use:   "audit [TENANT...]",
+		Short: "Show who can reach which deployer, how, and what is wrong with it",
+		Long: `Show who can reach which deployer of the cluster, by which path, what that gives
+them, and what is wrong with it: of all tenants and of Tillers that are no tenant's,
+or of the tenants that are named. It reads, and writes nothing.
+
+Kubernetes' own components and the group system:masters can do everything; they are
+listed as administrators of the cluster and are no findings.
+
+Exit codes: 0 nothing was found, 4 something was (see --fail-on), 5 you may not read
+all that it takes to know; 1 it failed.`,
+		Example: `  helm tenant audit
+  helm tenant audit team-a --fail-on high
+  helm tenant audit --can-reach alice --in-group devs
+  helm tenant audit -f tenants.yaml -o sarif
+  helm tenant audit -o html
+  helm tenant audit --ignore HT022:ops --reason operators`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			for _, name := range args {
+				if err := tenant.CheckName(name); err != nil {
+					return asUsage(cmd, err)
+				}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.canReach, "can-reach", "", "ask for one user: which tenants, and how; a service account by its user name")
+	f.Var((*nameList)(&o.Groups), "in-group", "with --can-reach: a group that the user is in; repeatable")
+	f.StringSliceVarP(&o.files, "file", "f", nil, "tenants file or folder to compare with; repeatable")
+	f.StringVar(&o.failOn, "fail-on", string(audit.Low), "the mildest finding to exit with 4 for: critical|high|medium|low")
+	f.StringArrayVar(&o.ignore, "ignore", nil, "finding to live with, ID or ID:SUBJECT; needs --reason; repeatable")
+	f.StringVar(&o.reason, "reason", "", "why the findings of --ignore are lived with")
+	f.StringSliceVar(&o.ignoreFiles, "ignore-file", nil, "file of findings to live with, each with its reason; repeatable")
+	outputFlag(cmd, &o.output, "table", "wide", "json", "yaml", "sarif", "html")
+	completeValues(cmd, "fail-on", string(audit.Critical), string(audit.High), string(audit.Medium), string(audit.Low))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o.Tenants = args
+		least, err := audit.ParseSeverity(o.failOn)
+		if err != nil {
+			return asUsage(cmd, fmt.Errorf("--fail-on: %w", err))
+		}
+		switch {
+		case len(o.Groups) > 0 && o.canReach == "":
+			return asUsage(cmd, errors.New("--in-group goes with --can-reach"))
+		case o.canReach != "" && slices.Contains([]string{"sarif", "html"}, o.output):
+			return asUsage(cmd, fmt.Errorf("--can-reach answers as table, json or yaml, not as %s", o.output))
+		case len(o.ignore) > 0 && strings.TrimSpace(o.reason) == "":
+			return asUsage(cmd, errors.New("--ignore needs a --reason, which the report shows"))
+		}
+		o.Ask = audit.User(o.canReach)
+		if err := o.readIgnores(); err != nil {
+			return asUsage(cmd, err)
+		}
+		return s.audit(cmd.Context(), o, least)
+	}
+	return cmd
+}
+
+// readIgnores reads what is ignored, from the flags and the files.
+func (o *auditOptions) readIgnores() error {
+	for _, text := range o.ignore {
+		id, subject, _ := strings.Cut(text, ":")
+		o.Ignore = append(o.Ignore, audit.Ignore{ID: id, Subject: subject, Reason: o.reason})
+	}
+	for _, name := range o.ignoreFiles {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		var file struct {
+			APIVersion string         `yaml:"apiVersion"`
+			Ignore     []audit.Ignore `yaml:"ignore"`
+		}
+		if err := yaml.UnmarshalStrict(text, &file); err != nil {
+			return fmt.Errorf("%s: %s", name, strings.Join(strings.Fields(err.Error()), " "))
+		}
+		if file.APIVersion != tenant.APIVersion {
+			return fmt.Errorf("%s: apiVersion is %q; this helm-tenant reads %s", name, file.APIVersion, tenant.APIVersion)
+		}
+		for _, ignore := range file.Ignore {
+			if err := ignore.Check(); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		o.Ignore = append(o.Ignore, file.Ignore...)
+	}
+	for _, ignore := range o.Ignore {
+		if err := ignore.Check(); err != nil {
+			return fmt.Errorf("--%w", err)
+		}
+	}
+	return nil
+}
+
+func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severity) error {
+	var file []tenant.Located
+	if len(o.files) > 0 {
+		var err error
+		if file, err = s.readTenants(o.files); err != nil {
+			return err
+		}
+	}
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	// What is read of a large cluster is soon garbage; collecting sooner costs
+	// little.
+	debug.SetGCPercent(50)
+	snapshot, err := admin.TakeSnapshot(ctx, client)
+	if err != nil {
+		return fmt.Errorf("audit of %s: %w", client.Where(), err)
+	}
+	snapshot.File = file
+	for _, name := range o.Tenants {
+		named := func(t tenant.Tenant) bool { return t.Name == name }
+		if !slices.ContainsFunc(snapshot.Records, func(r audit.Record) bool { return named(r.Tenant) }) &&
+			!slices.ContainsFunc(file, func(l tenant.Located) bool { return named(l.Tenant) }) && len(snapshot.Unseen) == 0 {
+			return &admin.NoTenantError{Name: name, Where: client.Where()}
+		}
+	}
+	report := audit.Audit(snapshot, o.Options)
+	if err := s.printReport(report, o); err != nil {
+		return err
+	}
+	for _, ignore := range audit.Unused(o.Ignore, report) {
+		s.say("Note: nothing is left to ignore for %s: %s", ignore, ignore.Reason)
+	}
+	switch {
+	case report.Result == audit.Unknown:
+		return &codeError{code: exitUnseen}
+	case o.canReach == "" && report.Worst(least) != "":
+		return &codeError{code: exitFound}
+	}
+	return nil
+}
+
+func (s *session) printReport(report *audit.Report, o *auditOptions) error {
+	switch {
+	case o.output == "html":
+		return writeHTML(s.out(), report, s.env.Now())
+	case o.output == "sarif":
+		return printObject(s.out(), "json", sarifOf(report, o.files))
+	case o.output == "json" || o.output == "yaml":
+		return printObject(s.out(), o.output, struct {
+			APIVersion string `json:"apiVersion"`
+			Kind       string `json:"kind"`
+			*audit.Report
+		}{tenant.APIVersion, "AuditReport", report})
+	}
+	t := newReportText(s.env)
+	if o.canReach != "" {
+		t.canReach(report)
+	} else {
+		t.findings(report)
+		if o.output == "wide" {
+			t.access(report)
+		}
+	}
+	t.summary(report, o.canReach == "")
+	_, err := io.WriteString(s.env.Stdout, t.text.String())
+	return err
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"strings"
+
+	"helm-tenant/audit"
+)
+
+// The parts of SARIF 2.1.0 that code scanning reads
+// (https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html).
+type (
+	sarifLog struct {
+		Schema  string     `json:"$schema"`
+		Version string     `json:"version"`
+		Runs    []sarifRun `json:"runs"`
+	}
+	sarifRun struct {
+		Tool        sarifTool         `json:"tool"`
+		Results     []sarifResult     `json:"results"`
+		Invocations []sarifInvocation `json:"invocations"`
+	}
+	sarifTool struct {
+		Driver sarifDriver `json:"driver"`
+	}
+	sarifDriver struct {
+		Name    string      `json:"name"`
+		Version string      `json:"version,omitempty"`
+		Rules   []sarifRule `json:"rules"`
+	}
+	sarifRule struct {
+		ID               string         `json:"id"`
+		Name             string         `json:"name"`
+		ShortDescription sarifText      `json:"shortDescription"`
+		FullDescription  sarifText      `json:"fullDescription"`
+		Default          sarifLevel     `json:"defaultConfiguration"`
+		Properties       map[string]any `json:"properties"`
+	}
+	sarifLevel struct {
+		Level string `json:"level"`
+	}
+	sarifText struct {
+		Text string `json:"text"`
+	}
+	sarifResult struct {
+		RuleID       string             `json:"ruleId"`
+		RuleIndex    int                `json:"ruleIndex"`
+		Level        string             `json:"level"`
+		Message      sarifText          `json:"message"`
+		Locations    []sarifLocation    `json:"locations"`
+		Fingerprints map[string]string  `json:"partialFingerprints"`
+		Suppressions []sarifSuppression `json:"suppressions,omitempty"`
+	}
+	sarifLocation struct {
+		Physical *sarifPhysical `json:"physicalLocation,omitempty"`
+		Logical  []sarifLogical `json:"logicalLocations"`
+	}
+	sarifPhysical struct {
+		Artifact sarifArtifact `json:"artifactLocation"`
+		Region   sarifRegion   `json:"region"`
+	}
+	sarifArtifact struct {
+		URI string `json:"uri"`
+	}
+	sarifRegion struct {
+		StartLine int `json:"startLine"`
+	}
+	sarifLogical struct {
+		FullyQualifiedName string `json:"fullyQualifiedName"`
+		Kind               string `json:"kind"`
+	}
+	sarifSuppression struct {
+		Kind          string `json:"kind"`
+		Justification string `json:"justification"`
+	}
+	sarifInvocation struct {
+		ExecutionSuccessful bool                `json:"executionSuccessful"`
+		Notifications       []sarifNotification `json:"toolExecutionNotifications,omitempty"`
+	}
+	sarifNotification struct {
+		Level   string    `json:"level"`
+		Message sarifText `json:"message"`
+	}
+)
+
+// sarifSeverity is a severity as SARIF's level, and as the score by which code
+// scanning sorts.
+func sarifSeverity(s audit.Severity) (level, score string) {
+	switch s {
+	case audit.Critical:
+		return "error", "9.5"
+	case audit.High:
+		return "error", "8.0"
+	case audit.Medium:
+		return "warning", "5.0"
+	}
+	return "note", "2.0"
+}
+
+// sarifOf is the report as SARIF. Code scanning wants a file and a line of each
+// result: where there is a tenants file it is that, and the tenant's line where
+// it is known.
+func sarifOf(r *audit.Report, files []string) sarifLog {
+	run := sarifRun{
+		Tool:        sarifTool{sarifDriver{Name: "helm-tenant audit", Version: version()}},
+		Results:     []sarifResult{},
+		Invocations: []sarifInvocation{{ExecutionSuccessful: len(r.Unseen) == 0}},
+	}
+	index := map[string]int{}
+	for i, rule := range audit.Rules() {
+		index[rule.ID] = i
+		level, score := sarifSeverity(rule.Severity)
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{
+			ID: rule.ID, Name: sarifName(rule.Name), ShortDescription: sarifText{sentence(rule.Name)}, FullDescription: sarifText{rule.Why},
+			Default: sarifLevel{level}, Properties: map[string]any{"security-severity": score, "tags": []string{"security"}},
+		})
+	}
+	uri := "tenants.yaml"
+	if len(files) > 0 {
+		uri = files[0]
+	}
+	add := func(f audit.Finding, suppressions []sarifSuppression) {
+		level, _ := sarifSeverity(f.Severity)
+		text := sentence(f.Text) + " " + f.Why
+		if way := f.Chain(); way != "" {
+			text += "\nWay: " + way
+		}
+		run.Results = append(run.Results, sarifResult{
+			RuleID: f.ID, RuleIndex: index[f.ID], Level: level, Message: sarifText{text + "\nFix: " + f.Fix},
+			Locations: []sarifLocation{{
+				Physical: &sarifPhysical{sarifArtifact{uri}, sarifRegion{max(1, f.Line)}},
+				Logical:  []sarifLogical{{f.Title() + "/" + f.Subject, "resource"}},
+			}},
+			// What makes it the same finding in a later run.
+			Fingerprints: map[string]string{"helmTenantFinding/v1": strings.Join(append([]string{f.ID, f.Home, f.Subject}, f.Tenants...), "|")},
+			Suppressions: suppressions,
+		})
+	}
+	for _, f := range r.Findings {
+		add(f, nil)
+	}
+	for _, f := range r.Ignored {
+		add(f, []sarifSuppression{{"external", f.Reason}})
+	}
+	for _, u := range r.Unseen {
+		run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{"error", sarifText{u.What + " can't be read, so it is not known " + u.Matters + ": " + u.Why}})
+	}
+	return sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
+}
+
+// sarifName is a rule's name in the form that SARIF advises.
+func sarifName(name string) string {
+	var text strings.Builder
+	for _, word := range strings.FieldsFunc(name, func(r rune) bool { return r == ' ' || r == '-' || r == '\'' }) {
+		text.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return text.String()
+}
+
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }

@@ -1,0 +1,244 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"helm-tenant/audit"
+)
+
+// reportText writes a report for people. What it writes holds words of others,
+// which are shown as visible does; the colours are its own.
+type reportText struct {
+	text   strings.Builder
+	colour bool
+}
+
+func newReportText(env Environment) *reportText {
+	return &reportText{colour: isTerminal(env.Stdout) && env.get("NO_COLOR") == "" && env.get("TERM") != "dumb"}
+}
+
+func (t *reportText) line(format string, arguments ...any) {
+	fmt.Fprintf(visible{&t.text}, format+"\n", arguments...)
+}
+
+// ANSI codes: bold, and what a severity looks like.
+const bold, plain = "\x1b[1m", "\x1b[0m"
+
+var severityColour = map[audit.Severity]string{audit.Critical: "\x1b[1;31m", audit.High: "\x1b[31m", audit.Medium: "\x1b[33m", audit.Low: "\x1b[36m"}
+
+// painted writes a text in a colour where there are colours.
+func (t *reportText) painted(colour, text string) {
+	if t.colour {
+		t.text.WriteString(colour)
+		defer t.text.WriteString(plain)
+	}
+	fmt.Fprint(visible{&t.text}, text)
+}
+
+// groups puts findings of one tenant together, the tenant with the worst first.
+func groups(findings []audit.Finding) [][]audit.Finding {
+	var order []string
+	by := map[string][]audit.Finding{}
+	for _, f := range findings {
+		title := f.Title()
+		if by[title] == nil {
+			order = append(order, title)
+		}
+		by[title] = append(by[title], f)
+	}
+	var grouped [][]audit.Finding
+	for _, title := range order {
+		grouped = append(grouped, by[title])
+	}
+	return grouped
+}
+
+func (t *reportText) findings(r *audit.Report) {
+	for _, group := range groups(r.Findings) {
+		t.painted(bold, cell(group[0].Title()))
+		t.line("")
+		for _, f := range group {
+			t.text.WriteString("  ")
+			t.painted(severityColour[f.Severity], fmt.Sprintf("%-8s", f.Severity))
+			t.line("  %s  %s", f.ID, cell(f.Text))
+			ways := merged(f.Chains)
+			for i, way := range ways {
+				const most = 6
+				if i == most {
+					t.line("            way  and %d more (-o json has them)", len(ways)-most)
+					break
+				}
+				t.line("            way  %s", cell(way))
+			}
+			t.line("            why  %s", f.Why)
+			t.line("            fix  %s", cell(f.Fix))
+		}
+		t.line("")
+	}
+}
+
+// merged writes chains as lines, those that differ in their end only as one.
+func merged(chains [][]string) []string {
+	var order []string
+	ends := map[string][]string{}
+	for _, chain := range chains {
+		last := len(chain) - 1
+		start := strings.Join(chain[:last], " -> ")
+		if ends[start] == nil {
+			order = append(order, start)
+		}
+		ends[start] = append(ends[start], chain[last])
+	}
+	for i, start := range order {
+		end := strings.Join(ends[start], ", ")
+		if start == "" {
+			order[i] = end
+			continue
+		}
+		order[i] = start + " -> " + end
+	}
+	return order
+}
+
+func (t *reportText) access(r *audit.Report) {
+	t.painted(bold, "Who reaches what")
+	t.line("")
+	for _, d := range r.Deployers {
+		t.line("  %s", cell(describeDeployer(d)))
+		for _, access := range d.Access {
+			role := "outsider"
+			switch {
+			case access.Member:
+				role = "member"
+			case access.Own:
+				role = "itself"
+			}
+			t.line("    %-8s  %s: %s", role, cell(access.Subject), strings.Join(pathNames(access.Paths), ", "))
+		}
+		if d.Open {
+			t.line("    anybody   any pod of the cluster: connect to its port")
+		}
+	}
+	for _, wide := range r.ClusterWide {
+		t.line("  %d of %d deployers by rights over the whole cluster", wide.Deployers, wide.Of)
+		t.line("    outsider  %s: %s", cell(wide.Subject), strings.Join(pathNames(wide.Paths), ", "))
+	}
+	t.line("  administrators of the cluster, who reach all deployers by Kubernetes' own design")
+	for _, admin := range r.Administrators {
+		t.line("    %s (%s)", cell(admin.Subject), admin.Role)
+	}
+	t.line("")
+}
+
+func describeDeployer(d audit.Deployer) string {
+	who := "tenant " + d.Tenant
+	if d.Tenant == "" {
+		who = "unmanaged Tiller"
+	}
+	what := "service account " + d.Home + ":" + d.Account
+	if d.Version != "" {
+		what += ", Tiller " + d.Version
+	}
+	where := "its own namespaces are none"
+	switch {
+	case d.Power.Admin:
+		where = "cluster-admin"
+	case d.All:
+		where = "acts in all namespaces"
+	case len(d.Namespaces) > 0:
+		where = "acts in " + brief(d.Namespaces)
+	case d.Tenant == "":
+		where = "acts in " + dash(brief(powerIn(d)))
+	}
+	return fmt.Sprintf("%s: %s, %s", who, what, where)
+}
+
+func powerIn(d audit.Deployer) []string {
+	var spaces []string
+	for _, in := range d.Power.Namespaces {
+		if !slices.Contains(spaces, in.Namespace) {
+			spaces = append(spaces, in.Namespace)
+		}
+	}
+	return spaces
+}
+
+func pathNames(paths []audit.OpenPath) []string {
+	var names []string
+	for _, p := range paths {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func (t *reportText) canReach(r *audit.Report) {
+	who := r.Asked
+	if len(r.Groups) > 0 {
+		who += " (in " + strings.Join(r.Groups, ", ") + ")"
+	}
+	if len(r.CanReach) == 0 {
+		if r.Result != audit.Unknown {
+			t.line("%s reaches no deployer", cell(who))
+		}
+		return
+	}
+	t.line("%s reaches:", cell(who))
+	for _, reached := range r.CanReach {
+		title := "tenant " + reached.Tenant
+		if reached.Tenant == "" {
+			title = "the unmanaged Tiller in namespace " + reached.Home
+		}
+		if reached.Member {
+			title += ", as a member"
+		}
+		t.painted(bold, cell(title))
+		t.line("")
+		for _, path := range reached.Paths {
+			t.line("  %s", path.Name)
+			for _, way := range merged(path.Chains) {
+				t.line("    %s", cell(way))
+			}
+		}
+	}
+}
+
+func (t *reportText) summary(r *audit.Report, counts bool) {
+	if counts {
+		tenants := 0
+		for i, d := range r.Deployers {
+			if d.Tenant != "" && (i == 0 || r.Deployers[i-1].Tenant != d.Tenant) {
+				tenants++
+			}
+		}
+		looked := counted(tenants, "tenant") + " and " + counted(len(r.Deployers)-tenants, "unmanaged Tiller")
+		if len(r.Findings) == 0 {
+			t.line("Nothing found in %s.", looked)
+		} else {
+			by := map[audit.Severity]int{}
+			for _, f := range r.Findings {
+				by[f.Severity]++
+			}
+			var parts []string
+			for _, severity := range audit.Severities() {
+				if by[severity] > 0 {
+					parts = append(parts, fmt.Sprintf("%d %s", by[severity], severity))
+				}
+			}
+			t.line("%s in %s: %s.", counted(len(r.Findings), "finding"), looked, strings.Join(parts, ", "))
+		}
+		if len(r.Ignored) > 0 {
+			t.line("Ignored:")
+			for _, f := range r.Ignored {
+				t.line("  %s  %s: %s (%s)", f.ID, f.Title(), cell(f.Text), cell(f.Reason))
+			}
+		}
+	}
+	if len(r.Unseen) > 0 {
+		t.line("The answer is unknown, because you may not read everything:")
+		for _, u := range r.Unseen {
+			t.line("  %s: so it is not known %s", u.What, u.Matters)
+		}
+	}
+}
