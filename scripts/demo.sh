@@ -122,7 +122,11 @@ refused "cannot impersonate" kubectl --as system:serviceaccount:team-b-tiller:ti
 say "The administrator sees what there is, and who can do what"
 as admin
 run helm3 tenant tenants
-run kubectl create rolebinding oops --namespace team-b-tiller --clusterrole edit --user mallory
+run helm3 tenant audit
+
+say "Somebody gives Mallory a right too many"
+run kubectl create role oops --namespace team-b-tiller --verb create --resource pods/portforward
+run kubectl create rolebinding oops --namespace team-b-tiller --role oops --user mallory
 show helm3 tenant audit team-b
 code=0
 helm3 tenant audit team-b || code=$?
