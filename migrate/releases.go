@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"helm.sh/helm/v3/pkg/release"
 	corev1 "k8s.io/api/core/v1"
@@ -56,8 +57,11 @@ func (r Release) current() Revision {
 }
 
 // validName is a name that Helm 3 takes (helm.sh/helm/v3/pkg/chartutil,
-// ValidateReleaseName).
-var validName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+// ValidateReleaseName). It is compiled when there is something to move: the wrapper's
+// start should not pay for it.
+var validName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+})
 
 const maxName = 53
 
@@ -102,7 +106,7 @@ func move(name string, revisions []*release2.Release, may func(string) bool) (Re
 	r := Release{Name: name, Namespace: newest.GetNamespace(), Status: newest.GetInfo().GetStatus().GetCode().String()}
 	var problems []error
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if len(name) > maxName || !validName.MatchString(name) {
+	if len(name) > maxName || !validName().MatchString(name) {
 		wrong("release %q has a name that Helm 3 does not take", name)
 	}
 	if !may(r.Namespace) {

@@ -10,7 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -425,5 +428,71 @@ func TestMigrate(t *testing.T) {
 		admin3.fails(1, "and so no Tiller to move away from", "helm", "tenant", "migrate", "mig")
 		contains(t, admin3.run("helm", "tenant", "init", "mig"), "is as asked: nothing was written")
 		contains(t, admin2.run("helm", "tenant", "describe", "mig"), "impersonation")
+	})
+}
+
+// TestMigrateWhileMembersInstall stops a Tiller under the hands of members: what
+// Helm 2 told anybody it installed is not lost, whichever way it goes.
+func TestMigrateWhileMembersInstall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	admin2, mona2 := w.admin, w.user("mona")
+	admin3, mona3 := w.under(admin2, "helm3"), w.under(mona2, "helm3")
+	admin2.run("helm", "tenant", "init", "mio", "--namespaces", "mio", "--create-namespaces", "--user", "mona")
+	mona2.run("helm", "tenant", "use", "mio")
+
+	simple := valued(t)
+	var installed sync.Map
+	var count atomic.Int32
+	var stop atomic.Bool
+	var members sync.WaitGroup
+	for member := range 4 {
+		members.Go(func() {
+			for i := 0; !stop.Load(); i++ {
+				name := fmt.Sprintf("r%d-%d", member, i)
+				if s := mona2.try("helm", "tenant", "install", simple, "--name", name, "--namespace", "mio"); s.code == 0 {
+					installed.Store(name, true)
+					count.Add(1)
+				}
+			}
+		})
+	}
+	for deadline := time.Now().Add(time.Minute); count.Load() < 6 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	}
+	here := t.TempDir()
+	s := admin3.tenantIn(here, "migrate", "mio")
+	stop.Store(true)
+	members.Wait()
+	if count.Load() < 6 {
+		t.Fatalf("only %d releases were installed", count.Load())
+	}
+	if s.code != 0 {
+		// One was under way. Tiller may be stopped by then.
+		contains(t, s.stderr, "is PENDING_INSTALL")
+		if strings.Contains(s.stderr, "--abort") {
+			admin3.must(admin3.tenantIn(here, "migrate", "mio", "--abort"))
+		}
+		for name, r := range mona2.allOf2() {
+			if _, found := installed.Load(name); found && r.Statuses[1] != "deployed" {
+				t.Errorf("release %s, which was installed, is %v", name, r.Statuses)
+			} else if !found {
+				mona2.run("helm", "tenant", "delete", "--purge", name)
+			}
+		}
+		admin3.must(admin3.tenantIn(here, "migrate", "mio"))
+	}
+	t.Logf("%d releases were installed; the first migrate ended with %d", count.Load(), s.code)
+	mona3.run("helm", "tenant", "use", "mio", "--home-namespace", "mio-tiller")
+	var list []struct{ Name, Status string }
+	mona3.json(&list, "helm", "tenant", "list", "--namespace", "mio", "--max", "0", "--output", "json")
+	found := map[string]string{}
+	for _, r := range list {
+		found[r.Name] = r.Status
+	}
+	installed.Range(func(name, _ any) bool {
+		if status := found[name.(string)]; status != "deployed" {
+			t.Errorf("release %s, which Helm 2 installed, is %q under Helm 3", name, status)
+		}
+		return true
 	})
 }
