@@ -197,7 +197,7 @@ func (m *migration) begin(ctx context.Context) error {
 		return m.print(there)
 	}
 	fmt.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s, %s\n", m.name, counted(len(there.Releases), "release"), counted(there.Revisions(), "revision"))
-	m.say("Its members start with, under Helm 3 or 4: helm tenant use %s --home-namespace %s", m.name, there.Tenant.Home())
+	m.say("Its members start with, under Helm 3 or 4: helm tenant use %s%s", m.name, homeFlag(there.Tenant))
 	m.say("Its Tiller is stopped. Remove it with: helm tenant migrate %s --finish", m.name)
 	m.say("Go back with: helm tenant migrate %s --abort", m.name)
 	return nil
