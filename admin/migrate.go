@@ -32,6 +32,10 @@ func (e *MigratingError) Error() string {
 	return fmt.Sprintf("tenant %q is %s", e.Name, e.Migration)
 }
 
+// ErrEnded says that the migration was gone to its end, or back from, while it was
+// gone on with.
+var ErrEnded = errors.New("somebody else has ended the migration meanwhile")
+
 // BlockedError is everything that keeps a tenant's releases from moving.
 type BlockedError struct{ Problems []error }
 
@@ -320,8 +324,8 @@ func (m *Migration) planSteps(plan *cluster.Plan) error {
 
 // Step brings the tenant's migration from the state that the caller knows, nil where
 // it has not begun, into the next, nil where it is over, and scales Tiller where
-// replicas are told. The state goes first. It fails where somebody else has brought it
-// elsewhere meanwhile.
+// replicas are told. The state goes first. Where somebody else has made the step, or one
+// further on the same way, that is left; where they took another way, it fails.
 func Step(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *tenant.Migration, replicas *int32, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		live := cluster.NewLive()
@@ -336,9 +340,9 @@ func Step(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *ten
 		if err != nil {
 			return nil, err
 		}
-		if !isState(now, from) && !isState(now, to) {
+		if !isState(now, from) && !isState(now, to) && !beyond(now, to) {
 			if now == nil {
-				return nil, errors.New("somebody else has ended the migration meanwhile")
+				return nil, ErrEnded
 			}
 			return nil, &MigratingError{t.Name, *now}
 		}
@@ -349,7 +353,9 @@ func Step(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *ten
 				return nil, err
 			}
 		}
-		prepared.Plan.Annotate(record, tenant.AnnotationMigration, value)
+		if isState(now, from) { // else somebody else made the step, with what they knew
+			prepared.Plan.Annotate(record, tenant.AnnotationMigration, value)
+		}
 		if deployment := live.Get(tillerKey(t.Home())); deployment != nil && replicas != nil {
 			err = prepared.Plan.Scale(deployment, *replicas)
 		}
@@ -362,6 +368,12 @@ func isState(a, b *tenant.Migration) bool {
 	return a == b || a != nil && b != nil && a.Phase == b.Phase
 }
 
+// beyond says whether somebody else, who goes the same way, is further on it.
+func beyond(now, to *tenant.Migration) bool {
+	way := []tenant.Phase{tenant.PhaseFrozen, tenant.PhaseConverted, tenant.PhaseVerified}
+	return now != nil && to != nil && slices.Contains(way, to.Phase) && slices.Index(way, now.Phase) > slices.Index(way, to.Phase)
+}
+
 // WriteHelmRecords writes the records that Helm 3 has not yet. One that is there is
 // left as it is.
 func WriteHelmRecords(ctx context.Context, c *cluster.Client, name string, made func(cluster.Change)) error {
@@ -370,13 +382,16 @@ func WriteHelmRecords(ctx context.Context, c *cluster.Client, name string, made 
 		if err != nil {
 			return nil, err
 		}
+		prepared := m.prepared()
+		if beyond(m.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
+			return prepared, nil // somebody else has written them
+		}
 		if err := m.in(tenant.PhaseFrozen); err != nil {
 			return nil, err
 		}
 		if err := m.Check(); err != nil {
 			return nil, err
 		}
-		prepared := m.prepared()
 		for _, standing := range m.Standings {
 			for _, revision := range standing.Missing {
 				if err := prepared.Plan.Create(revision.Secret); err != nil {
@@ -393,7 +408,7 @@ func WriteHelmRecords(ctx context.Context, c *cluster.Client, name string, made 
 func (m *Migration) in(phase tenant.Phase) error {
 	switch {
 	case m.State == nil:
-		return errors.New("somebody else has ended the migration meanwhile")
+		return ErrEnded
 	case m.State.Phase != phase:
 		return &MigratingError{m.Tenant.Name, *m.State}
 	}

@@ -322,6 +322,8 @@ func hintsFor(err error) []string {
 	switch {
 	case errors.As(err, &risk):
 		return []string{fmt.Sprintf("if that is what you want, add --accept-risk=%s", risk.Risk)}
+	case errors.Is(err, admin.ErrEnded):
+		return []string{"what Helm 3 got of it since is taken away by migrating again, and going back"}
 	case errors.As(err, &moving):
 		return []string{fmt.Sprintf("finish that with: helm tenant migrate %s --finish, or go back with: helm tenant migrate %s --abort", moving.Name, moving.Name)}
 	case errors.As(err, &missing):

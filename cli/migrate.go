@@ -185,7 +185,7 @@ func (m *migration) begin(ctx context.Context) error {
 		return err
 	}
 	if there.State == nil {
-		return errors.New("somebody else has ended the migration meanwhile")
+		return admin.ErrEnded
 	}
 	if err := m.verify(ctx, client, there); err != nil {
 		return withHint(err, "the same command again verifies again; go back with: helm tenant migrate "+m.name+" --abort")
@@ -242,7 +242,7 @@ func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.
 	}
 	frozen, err := m.read(ctx)
 	if err == nil && frozen.State == nil {
-		err = errors.New("somebody else has ended the migration meanwhile")
+		err = admin.ErrEnded
 	}
 	if err == nil {
 		err = frozen.Check()
@@ -489,7 +489,7 @@ func (m *migration) abort(ctx context.Context) error {
 		return err
 	}
 	if there.State == nil {
-		return errors.New("somebody else has ended the migration meanwhile")
+		return admin.ErrEnded
 	}
 	if err := m.saveAnew(m.name+"-helm3", file, there.HelmRecords); err != nil {
 		return err

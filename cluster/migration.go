@@ -125,6 +125,20 @@ func (c *Client) Secrets(ctx context.Context, namespace string, wanted func(meta
 	if err != nil {
 		return nil, c.explain("listing secrets in namespace "+namespace, err)
 	}
+	var records []*unstructured.Unstructured
+	if len(names) >= manyNames {
+		// Nearly all of them are release records.
+		if records, err = c.list(ctx, "Secret", namespace, metav1.ListOptions{LabelSelector: helmSelector}); err != nil {
+			return nil, err
+		}
+		records = slices.DeleteFunc(records, func(secret *unstructured.Unstructured) bool {
+			at := slices.Index(names, secret.GetName())
+			if at >= 0 {
+				names = slices.Delete(names, at, at+1)
+			}
+			return at < 0
+		})
+	}
 	found := make([]*unstructured.Unstructured, len(names))
 	err = concurrently(len(names), Width, func(i int) error {
 		secret, err := c.resource(kinds["Secret"], namespace).Get(ctx, names[i], metav1.GetOptions{})
@@ -134,7 +148,7 @@ func (c *Client) Secrets(ctx context.Context, namespace string, wanted func(meta
 		found[i] = secret
 		return c.explain("reading secret "+names[i]+" in namespace "+namespace, err)
 	})
-	return slices.DeleteFunc(found, func(secret *unstructured.Unstructured) bool { return secret == nil }), err
+	return append(records, slices.DeleteFunc(found, func(secret *unstructured.Unstructured) bool { return secret == nil })...), err
 }
 
 // ServedKinds says which kinds the API server serves of each of these API versions;

@@ -269,6 +269,45 @@ func TestMigrateOfBothEngines(t *testing.T) {
 	same(t, "what is there", before, w.dump(t, of))
 }
 
+// TestTwoAdminsMigrateAtOnce: both come to the same end, and back.
+func TestTwoAdminsMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of, "--replicas", "2")
+	for revision := 1; revision <= 6; revision++ {
+		w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: revision, Status: map[bool]string{false: "SUPERSEDED", true: "DEPLOYED"}[revision == 6]})
+	}
+	before := w.dump(t, of)
+	atOnce := func(args ...string) {
+		t.Helper()
+		var admins []*running
+		for range 3 {
+			admins = append(admins, w.withHelm3(t).launch(t, append([]string{"migrate", of.name, "--backup", backupFile(t)}, args...)...))
+		}
+		done := 0
+		for _, admin := range admins {
+			r := <-admin.ended
+			switch {
+			case r.code == 0:
+				done++
+			case len(args) > 0 && (strings.Contains(r.stderr, "somebody else has ended the migration meanwhile") || strings.Contains(r.stderr, "it is not being migrated")):
+			default:
+				t.Errorf("%v", r)
+			}
+		}
+		if done == 0 {
+			t.Errorf("nobody came to the end of migrate %v", args)
+		}
+	}
+	atOnce()
+	same(t, "Helm 3's records", 6, len(w.helmRecords(t, of.a)))
+	atOnce("--abort", "--wait=false")
+	same(t, "what is there", before, w.dump(t, of))
+	atOnce()
+	atOnce("--finish", "--yes")
+	same(t, "Helm 3's records", 6, len(w.helmRecords(t, of.a)))
+}
+
 // TestMigrateAndWork has a Helm 3 work on the releases before the migration ends.
 func TestMigrateAndWork(t *testing.T) {
 	t.Parallel()
