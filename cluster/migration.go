@@ -3,10 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/pager"
 
@@ -187,33 +186,15 @@ func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[str
 // discover reads what the API server says of itself. The discovery client of
 // client-go would bring the schemas of all kinds along.
 func (c *Client) discover(ctx context.Context, path string, into any) error {
-	client, err := rest.HTTPClientFor(c.config)
+	config := dynamic.ConfigFor(c.config)
+	config.GroupVersion = &schema.GroupVersion{}
+	client, err := rest.UnversionedRESTClientFor(config)
 	if err != nil {
 		return err
 	}
-	server, _, err := rest.DefaultServerUrlFor(c.config)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.JoinPath(path).String(), nil)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Accept", "application/json")
-	response, err := client.Do(request)
-	if err != nil {
-		return c.explain("asking for "+path, err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = errors.New(response.Status)
-	}
+	text, err := client.Get().AbsPath(path).DoRaw(ctx)
 	if err == nil {
 		err = json.Unmarshal(text, into)
 	}
-	if err != nil {
-		return fmt.Errorf("asking for %s in %s: %w", path, c.where, err)
-	}
-	return nil
+	return c.explain("asking for "+path, err)
 }
