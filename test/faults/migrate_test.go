@@ -20,15 +20,15 @@ import (
 // migrations are the scenarios of migrate: there, to the end, and back.
 var migrations = []*scenario{
 	{
-		name: "migrate", prefix: "km", about: []string{"NAME"}, tenants: one, prepare: addHistory, first: historyBackedUp,
+		name: "migrate", prefix: "ma", about: []string{"NAME"}, tenants: one, prepare: addHistory, first: historyBackedUp,
 		args: "migrate NAME --backup backup.yaml",
 	},
 	{
-		name: "migrate, to the end", prefix: "kn", about: []string{"NAME"}, tenants: one, prepare: migrated, first: historyBackedUp,
+		name: "migrate, to the end", prefix: "mb", about: []string{"NAME"}, tenants: one, prepare: migrated, first: historyBackedUp,
 		args: "migrate NAME --finish --yes --backup backup.yaml",
 	},
 	{
-		name: "migrate, and back", prefix: "ko", about: []string{"NAME"}, tenants: one, prepare: migrated, first: helmRecordsBackedUp,
+		name: "migrate, and back", prefix: "mc", about: []string{"NAME"}, tenants: one, prepare: migrated, first: helmRecordsBackedUp,
 		args: "migrate NAME --abort --wait=false --backup backup.yaml",
 	},
 }
@@ -108,7 +108,7 @@ func savedAll(ctx context.Context, w *world, folder, selector string, namespaces
 func TestAbortAfterEveryWrite(t *testing.T) {
 	w := start(t)
 	ctx := context.Background()
-	s := &scenario{prefix: "kp", tenants: one, prepare: addHistory, args: "migrate NAME"}
+	s := &scenario{prefix: "md", tenants: one, prepare: addHistory, args: "migrate NAME"}
 	whole := s.one(0)
 	if err := s.setUp(ctx, w, whole); err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func (w *world) killedAndBack(name string, writes int) error {
 func TestMigrateHalfBack(t *testing.T) {
 	w := start(t)
 	ctx := context.Background()
-	s := &scenario{prefix: "kq", tenants: one, prepare: migrated}
+	s := &scenario{prefix: "me", tenants: one, prepare: migrated}
 	ending, going := s.one(1), s.one(2)
 	if err := s.setUp(ctx, w, ending, going); err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestMigrateHalfBack(t *testing.T) {
 func TestMigrateWhileTillerWrites(t *testing.T) {
 	w := start(t)
 	ctx := context.Background()
-	s := &scenario{prefix: "kr", tenants: one, prepare: addHistory}
+	s := &scenario{prefix: "mf", tenants: one, prepare: addHistory}
 	late, stuck := s.one(1), s.one(2)
 	if err := s.setUp(ctx, w, late, stuck); err != nil {
 		t.Fatal(err)
