@@ -384,3 +384,41 @@ func TestMigrateAndWork(t *testing.T) {
 		admin.wroteNothing(t)
 	})
 }
+
+// TestMigrateVerifies gives it a helm that does not find what it should: then there
+// is no way to the end, and it can be tried again with another, or gone back.
+func TestMigrateVerifies(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, c := range []struct{ name, script, says string }{
+		{"lists nothing", `case "$*" in *" list "*) echo '[]';; *) exec HELM "$@";; esac`, "release web in namespace NAME-a is not listed by "},
+		{"lists another revision", `case "$*" in *" list "*) echo '[{"name":"web","revision":"1","status":"deployed"}]';; *) exec HELM "$@";; esac`,
+			"release web in namespace NAME-a should be at revision 2, deployed, but "},
+		{"has another manifest", `case "$*" in *" get manifest "*) echo 'kind: Other';; *) exec HELM "$@";; esac`, "release web in namespace NAME-a has another manifest under "},
+		{"fails", `case "$*" in *" list "*) echo 'Error: no luck' >&2; exit 1;; *) exec HELM "$@";; esac`, "does not list the releases of namespace NAME-a: no luck"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			of := newTeam()
+			w.makeTenant(t, of)
+			w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "SUPERSEDED"}, records.Release{Name: "web", Namespace: of.a, Revision: 2, Status: "DEPLOYED"})
+			before := w.dump(t, of)
+			path := filepath.Join(t.TempDir(), "helm")
+			must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+strings.ReplaceAll(c.script, "HELM", w.Bin("helm3"))+"\n"), 0o755))
+			admin := w.admin(t)
+			admin.env = append(admin.env, "HELM_BIN="+path)
+			r := admin.run(t, "migrate", of.name, "--backup", backupFile(t))
+			if says := strings.ReplaceAll(c.says, "NAME", of.name); r.code != 1 || !strings.Contains(r.stderr, says) || !strings.Contains(r.stderr, "migrate "+of.name+" --abort") {
+				t.Errorf("it should say %q: %v", says, r)
+			}
+			admin.fails(t, 1, []string{"its releases are not all moved and verified yet", "go on with: helm tenant migrate " + of.name}, "migrate", of.name, "--finish", "--yes")
+			if c.name == "fails" {
+				admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", backupFile(t))
+				same(t, "what is there", before, w.dump(t, of))
+				return
+			}
+			w.withHelm3(t).must(t, "migrate", of.name, "--backup", backupFile(t))
+			admin.must(t, "migrate", of.name, "--finish", "--yes", "--backup", backupFile(t))
+		})
+	}
+}
