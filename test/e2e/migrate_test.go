@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -133,6 +136,35 @@ func (p *person) allOf3(namespaces ...string) map[string]seen {
 		}
 	}
 	return found
+}
+
+// record3 is what Helm 3 stores of a revision.
+func (p *person) record3(name, namespace string, revision int) map[string]any {
+	p.t.Helper()
+	text, err := base64.StdEncoding.DecodeString(p.jsonpath("{.data.release}", "secret", fmt.Sprintf("sh.helm.release.v1.%s.v%d", name, revision), "--namespace", namespace))
+	if err == nil {
+		text, err = base64.StdEncoding.DecodeString(string(text))
+	}
+	var reader *gzip.Reader
+	if err == nil {
+		reader, err = gzip.NewReader(bytes.NewReader(text))
+	}
+	var record map[string]any
+	if err == nil {
+		err = json.NewDecoder(reader).Decode(&record)
+	}
+	if err != nil {
+		p.t.Fatalf("the record of %s: %v", name, err)
+	}
+	// Helm 2 keeps hooks in no order, and each helm runs them at its time.
+	hooks, _ := record["hooks"].([]any)
+	slices.SortFunc(hooks, func(a, b any) int {
+		return strings.Compare(a.(map[string]any)["name"].(string), b.(map[string]any)["name"].(string))
+	})
+	for _, hook := range hooks {
+		delete(hook.(map[string]any), "last_run")
+	}
+	return record
 }
 
 // everything is what there is in namespaces, and its versions.
@@ -320,6 +352,33 @@ func TestMigrate(t *testing.T) {
 	if !ok {
 		return
 	}
+	t.Run("as Helm 3 itself has it", func(t *testing.T) {
+		admin2, admin3 := admin2.in(t), admin3.in(t)
+		for name, more := range map[string][]string{
+			"plain": nil, "family": {"--set", "cache.enabled=true,primary.size=5"}, "hooked": nil, "stateful": {"--set", "greeting=two"}, "definitions": nil,
+			"valued": {"-f", values, "--set", "greeting=set,list[0]=zero", "--set-string", "port=0080"},
+		} {
+			admin3.run(append([]string{"helm", "install", name, charts[name], "--namespace", "mig-own", "--create-namespace", "--no-hooks"}, more...)...)
+			newest := slices.Max(slices.Collect(maps.Keys(before[name].Statuses)))
+			own := admin2.record3(name, "mig-own", 1)
+			moved := admin2.record3(name, of[name], newest)
+			if name == "family" {
+				// Each helm stores what it made of the dependencies: which are switched
+				// on, under which name, and what the parent passes on.
+				for _, record := range []map[string]any{own, moved} {
+					chart := record["chart"].(map[string]any)
+					delete(chart["metadata"].(map[string]any), "dependencies")
+					delete(chart, "values")
+				}
+			}
+			for _, field := range []string{"chart", "config", "hooks"} {
+				if diff := cmp.Diff(own[field], moved[field]); diff != "" {
+					t.Errorf("%s of release %s: -Helm 3's own +moved:\n%s", field, name, diff)
+				}
+			}
+		}
+		admin2.run("kubectl", "delete", "namespace", "mig-own", "--wait=false")
+	})
 	t.Run("while it is under way", func(t *testing.T) {
 		admin2, admin3 := admin2.in(t), admin3.in(t)
 		for _, args := range [][]string{{"init", "mig"}, {"destroy", "mig", "--keep-releases", "--yes"}} {
