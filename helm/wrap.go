@@ -56,8 +56,8 @@ func Wrap(client Client, line Line, r tenant.Resolved, kubeContext, contextNames
 		if _, given := line.Typed("tiller-namespace"); given {
 			return Invocation{}, errors.New("--tiller-namespace is Helm 2's; name the tenant: --tenant TENANT")
 		}
-		// No group: that would need rights over the whole cluster, and the account's
-		// own groups are not added when it is impersonated.
+		// No group: that would need rights over the whole cluster. Where none is
+		// named the API server adds the account's own.
 		args = []string{"--kube-as-user=" + r.DeployerUser()}
 		env = scrubIdentity(Scrub(environ))
 	}

@@ -45,6 +45,9 @@ command -v zsh >/dev/null || lacks zsh zsh
 command -v fish >/dev/null || lacks fish fish
 [ -f /usr/share/bash-completion/bash_completion ] || lacks bash-completion bash-completion
 
+# The queries of docs/audit-log.md.
+command -v jq >/dev/null || lacks jq jq
+
 if [ ${#lacking[@]} -gt 0 ]; then
 	missing=$(printf '%s, ' "${lacking[@]}")
 	missing=${missing%, }
