@@ -1,6 +1,6 @@
 // Package attack proves isolation by trying to break it. Real users with real
 // kubeconfigs attack, with the real helm, kubectl and helm-tenant, on a real
-// cluster, in three worlds that hold the same people and teams:
+// cluster, in three worlds that hold the same people and teams. For Helm 2:
 //
 //   - ours: tenants made by helm-tenant;
 //   - the seed's recipe: a Tiller per team by plain `helm init`, whose users may
@@ -8,6 +8,8 @@
 //   - the control: one Tiller that is cluster-admin, and an attacker who is an
 //     administrator of the cluster. There every attack must succeed; that shows
 //     that it is able to.
+//
+// For Helm 3 and 4 the worlds are alike, see TestImpersonation.
 //
 // An attack works when its effect is seen. It is refused when something whose
 // task that is says so, in words that are known. Anything else, a timeout or a
@@ -19,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -47,25 +50,38 @@ type attack struct {
 	knownAs []stance
 }
 
-// themes are all attacks, as the table shows them.
-var themes = []struct {
+// theme is a list of attacks under one heading.
+type theme struct {
 	name    string
 	attacks []attack
-}{
-	{"Reaching another's Tiller", reaching},
-	{"Through a Tiller, by what a chart holds", charting},
-	{"The home namespace and the API server directly", homing},
-	{"helm-tenant itself", tooling},
-	{"Limits: known and documented, and what closes them", limits},
+	// once says that no helm is in it: it is made in the first world of each kind.
+	once bool
 }
 
-// result is what came of one attack.
+// themes are all attacks on tenants of Helm 2, as the table shows them.
+var themes = []theme{
+	{name: "Reaching another's Tiller", attacks: reaching},
+	{name: "Through a Tiller, by what a chart holds", attacks: charting},
+	{name: "The home namespace and the API server directly", attacks: homing},
+	{name: "helm-tenant itself", attacks: tooling},
+	{name: "Limits: known and documented, and what closes them", attacks: limits},
+}
+
+// trial is a set of attacks, and the worlds in which they are made: of each kind
+// one for every helm with which they are made.
+type trial struct {
+	themes                  []theme
+	ours, baseline, control []*world
+	// against is what the baseline is called.
+	against string
+}
+
+// result is what came of one attack, by world and stance. In the control it is
+// made in one stance.
 type result struct {
 	theme  int
 	attack attack
-	// ours and seed are by stance; there is one control.
-	ours, seed map[stance]outcome
-	control    outcome
+	in     map[*world]map[stance]outcome
 }
 
 func TestAttacks(t *testing.T) {
@@ -73,20 +89,29 @@ func TestAttacks(t *testing.T) {
 	st := newStage(t)
 	ours, seed, control := newWorlds(t, st)
 	t.Logf("the worlds stood after %s", time.Since(start).Round(time.Second))
+	tr := &trial{themes: themes, ours: []*world{ours}, baseline: []*world{seed}, control: []*world{control}, against: "seed's recipe"}
+	tr.run(t, os.Getenv("HELM_TENANT_ATTACK_TABLE"))
+}
 
-	results := attackAll(t.Context(), ours, seed, control)
-	table := newTable(results)
+// run makes all attacks, prints the table, writes it where a file is named, and
+// fails for what must not be.
+func (tr *trial) run(t *testing.T, file string) {
+	start := time.Now()
+	results := tr.attackAll(t.Context())
+	table := newTable(tr, results)
 	t.Logf("after %s:\n%s", time.Since(start).Round(time.Second), table.text())
-	if file := os.Getenv("HELM_TENANT_ATTACK_TABLE"); file != "" {
+	if file != "" {
 		if err := os.WriteFile(file, []byte(table.markdown()), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, r := range results {
-		r.check(t)
+		r.check(t, tr)
 	}
-	for _, hurt := range ours.unhurt(t.Context()) {
-		t.Errorf("after all attacks: %s", hurt)
+	for _, w := range tr.ours {
+		for _, hurt := range w.unhurt(t.Context()) {
+			t.Errorf("after all attacks: %s", hurt)
+		}
 	}
 }
 
@@ -117,25 +142,36 @@ func newWorlds(t *testing.T, st *stage) (ours, seed, control *world) {
 const atOnce = 5
 
 // attackAll makes every attack in every world and stance.
-func attackAll(ctx context.Context, ours, seed, control *world) []*result {
+func (tr *trial) attackAll(ctx context.Context) []*result {
 	type job struct {
-		attack attack
+		result *result
 		world  *world
 		stance stance
-		done   func(outcome)
 	}
 	var results []*result
 	var together, alone []job
 	var mu sync.Mutex
-	for i, theme := range themes {
+	for i, theme := range tr.themes {
+		of := func(worlds []*world) []*world {
+			if theme.once {
+				return worlds[:1]
+			}
+			return worlds
+		}
 		for _, a := range theme.attacks {
-			r := &result{theme: i, attack: a, ours: map[stance]outcome{}, seed: map[stance]outcome{}}
+			r := &result{theme: i, attack: a, in: map[*world]map[stance]outcome{}}
 			results = append(results, r)
-			jobs := []job{{a, control, a.as[0], func(o outcome) { r.control = o }}}
+			var jobs []job
+			for _, w := range of(tr.control) {
+				jobs = append(jobs, job{r, w, a.as[0]})
+			}
 			for _, as := range a.as {
-				jobs = append(jobs,
-					job{a, ours, as, func(o outcome) { r.ours[as] = o }},
-					job{a, seed, as, func(o outcome) { r.seed[as] = o }})
+				for _, w := range slices.Concat(of(tr.ours), of(tr.baseline)) {
+					jobs = append(jobs, job{r, w, as})
+				}
+			}
+			for _, j := range jobs {
+				r.in[j.world] = map[stance]outcome{}
 			}
 			if a.alone {
 				alone = append(alone, jobs...)
@@ -145,10 +181,10 @@ func attackAll(ctx context.Context, ours, seed, control *world) []*result {
 		}
 	}
 	do := func(j job) {
-		o := attempt(ctx, j.attack, j.world, j.stance)
+		o := attempt(ctx, j.result.attack, j.world, j.stance)
 		mu.Lock()
 		defer mu.Unlock()
-		j.done(o)
+		j.result.in[j.world][j.stance] = o
 	}
 	var group sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
@@ -180,12 +216,19 @@ func attempt(ctx context.Context, a attack, w *world, as stance) (o outcome) {
 	return a.run(ctx, s)
 }
 
+// made are the worlds of these in which the attack was made.
+func (r *result) made(worlds []*world) []*world {
+	return slices.DeleteFunc(slices.Clone(worlds), func(w *world) bool { return r.in[w] == nil })
+}
+
 // check fails the suite for what must not be.
-func (r *result) check(t *testing.T) {
+func (r *result) check(t *testing.T, tr *trial) {
 	t.Helper()
 	a := r.attack
-	if r.control.verdict != worked {
-		t.Errorf("%s: does not even succeed in the control, so it is not able to: %s", a.name, r.control.detail)
+	for _, w := range r.made(tr.control) {
+		if o := r.in[w][a.as[0]]; o.verdict != worked {
+			t.Errorf("%s, Helm %d: does not even succeed in the control, so it is not able to: %s", a.name, w.major, o.detail)
+		}
 	}
 	known := map[stance]bool{}
 	for _, as := range a.knownAs {
@@ -195,17 +238,21 @@ func (r *result) check(t *testing.T) {
 		t.Errorf("%s: what is known to work needs both a reason and for whom", a.name)
 	}
 	for _, as := range a.as {
-		who := fmt.Sprintf("%s, as %s", a.name, stanceNames[as])
-		switch o := r.ours[as]; {
-		case o.verdict == broken:
-			t.Errorf("%s: could not run against ours: %s", who, o.detail)
-		case o.verdict == worked && !known[as]:
-			t.Errorf("%s: WORKED against ours: %s", who, o.detail)
-		case o.verdict == refused && known[as]:
-			t.Errorf("%s: is documented to work against ours, and was refused: %s; correct the list and the documentation", who, o.detail)
+		for _, w := range r.made(tr.ours) {
+			who := fmt.Sprintf("%s, as %s, Helm %d", a.name, stanceNames[as], w.major)
+			switch o := r.in[w][as]; {
+			case o.verdict == broken:
+				t.Errorf("%s: could not run against ours: %s", who, o.detail)
+			case o.verdict == worked && !known[as]:
+				t.Errorf("%s: WORKED against ours: %s", who, o.detail)
+			case o.verdict == refused && known[as]:
+				t.Errorf("%s: is documented to work against ours, and was refused: %s; correct the list and the documentation", who, o.detail)
+			}
 		}
-		if o := r.seed[as]; o.verdict == broken {
-			t.Errorf("%s: could not run against the seed's recipe: %s", who, o.detail)
+		for _, w := range r.made(tr.baseline) {
+			if o := r.in[w][as]; o.verdict == broken {
+				t.Errorf("%s, as %s, Helm %d: could not run against the %s: %s", a.name, stanceNames[as], w.major, tr.against, o.detail)
+			}
 		}
 	}
 }

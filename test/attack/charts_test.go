@@ -113,7 +113,7 @@ func sameName(ctx context.Context, s *scene) outcome {
 var notFound = refusal{"another Tiller", regexp.MustCompile(`release: "[^"]+" not found`)}
 
 func valuesByOwnTiller(ctx context.Context, s *scene) outcome {
-	out, err := s.runHelm(ctx, s.actor, "--tiller-namespace="+s.door.home, "get", "values", s.victim.release)
+	out, err := s.through(ctx, s.actor, s.door, s.at(s.victim, "get", "values", s.victim.release)...)
 	effect := ""
 	if strings.Contains(out, password) {
 		effect = "it told the password among its values"
@@ -126,7 +126,7 @@ func deleteByOwnTiller(ctx context.Context, s *scene) outcome {
 	if err != nil {
 		return failure("%v", err)
 	}
-	_, answer := s.runHelm(ctx, s.actor, "--tiller-namespace="+s.door.home, "delete", "--purge", release)
+	_, answer := s.through(ctx, s.actor, s.door, s.removal(s.victim, release)...)
 	effect, err := s.seesNone(ctx, "ConfigMap", s.victim.namespaces[0], release)
 	o := s.settle(answer, effect, err, notFound)
 	if o.verdict == refused {
@@ -138,7 +138,7 @@ func deleteByOwnTiller(ctx context.Context, s *scene) outcome {
 }
 
 func chartPodInHome(ctx context.Context, s *scene) outcome {
-	manifest := podManifest("$HOME", "$ID", "\n  serviceAccountName: tiller", pauseImage)
+	manifest := podManifest("$HOME", "$ID", "\n  serviceAccountName: $ACCOUNT", pauseImage)
 	return s.makes(ctx, s.door.namespaces[0], manifest)
 }
 
@@ -147,7 +147,7 @@ const tokenSecret = `
 apiVersion: v1
 kind: Secret
 type: kubernetes.io/service-account-token
-metadata: {name: $ID, namespace: $HOME, annotations: {kubernetes.io/service-account.name: tiller}}
+metadata: {name: $ID, namespace: $HOME, annotations: {kubernetes.io/service-account.name: $ACCOUNT}}
 `
 
 func tokenSecretByChart(ctx context.Context, s *scene) outcome {
@@ -297,11 +297,11 @@ subjects: [{kind: ServiceAccount, name: default, namespace: $OWN}]
 
 // noAccount is what the API server says of a pod whose account is in another
 // namespace.
-var noAccount = refusal{"no such account there", regexp.MustCompile(`error looking up service account \S+/tiller: serviceaccount "tiller" not found`)}
+var noAccount = refusal{"no such account there", regexp.MustCompile(`error looking up service account \S+/(?:tiller|helm): serviceaccount "(?:tiller|helm)" not found`)}
 
 func podAsTiller(ctx context.Context, s *scene) outcome {
 	namespace := s.door.namespaces[0]
-	answer := s.install(ctx, namespace, podManifest(namespace, "$ID", "\n  serviceAccountName: tiller", pauseImage))
+	answer := s.install(ctx, namespace, podManifest(namespace, "$ID", "\n  serviceAccountName: $ACCOUNT", pauseImage))
 	effect, err := s.seesObject(ctx, "Pod", namespace, s.id)
 	return s.settle(answer, effect, err, noAccount)
 }

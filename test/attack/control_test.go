@@ -112,26 +112,12 @@ spec: {selector: {app: helm, name: tiller}, ports: [{name: tiller, port: 44134}]
 `
 
 func newControl(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "control", records: "ConfigMap", policyBinding: "ctl-records", attacker: st.root,
+	w := &world{stage: st, name: "control", account: "tiller", records: "ConfigMap", policyBinding: "ctl-records", attacker: st.root,
 		a: &tenant{name: "ctl-b", home: "ctl-b-tiller", namespaces: []string{"ctl-a1"}, release: "desk", member: "bob"},
 		b: &tenant{name: "ctl-b", home: "ctl-b-tiller", namespaces: []string{"ctl-b1"}, release: "shop", member: "bob"},
 	}
 	w.careful = w.a
-	// What an administrator does to the dummies, with helm-tenant.
-	admin := w.administerByTool()
-	w.initAgain = func(ctx context.Context, t *tenant) error {
-		return admin(ctx, "init", t.name, "--namespaces", t.namespaces[0], "--wait=false", "--adopt")
-	}
-	w.show = func(ctx context.Context, t *tenant) (string, error) {
-		// As it is, and not made for people.
-		return st.runKubectl(ctx, st.root, "--namespace", t.namespaces[0], "get", "rolebindings", "-o", "jsonpath={.items[*].subjects[*].name}")
-	}
-	var dummies atomic.Int64
-	w.dummy = func(ctx context.Context) (*tenant, error) {
-		name := fmt.Sprintf("ctl-x%d", dummies.Add(1))
-		t := &tenant{name: name, home: name + "-tiller", namespaces: []string{name + "-1"}, release: "shop", member: "bob"}
-		return t, st.apply(ctx, fmt.Sprintf(dummyManifest, name))
-	}
+	w.initDummies(dummyManifest, "ctl-x")
 	if err := st.apply(ctx, controlManifest); err != nil {
 		return nil, err
 	}
@@ -142,4 +128,24 @@ func newControl(ctx context.Context, st *stage) (*world, error) {
 		return nil, err
 	}
 	return w, w.settleIn(ctx)
+}
+
+// initDummies has the control make teams that attacks may spoil, and an
+// administrator of them.
+func (w *world) initDummies(manifest, prefix string) {
+	// What an administrator does to the dummies, with helm-tenant.
+	admin := w.administerByTool()
+	w.initAgain = func(ctx context.Context, t *tenant) error {
+		return admin(ctx, "init", t.name, "--namespaces", t.namespaces[0], "--wait=false", "--adopt")
+	}
+	w.show = func(ctx context.Context, t *tenant) (string, error) {
+		// As it is, and not made for people.
+		return w.runKubectl(ctx, w.root, "--namespace", t.namespaces[0], "get", "rolebindings", "-o", "jsonpath={.items[*].subjects[*].name}")
+	}
+	var dummies atomic.Int64
+	w.dummy = func(ctx context.Context) (*tenant, error) {
+		name := fmt.Sprint(prefix, dummies.Add(1))
+		t := &tenant{name: name, home: w.homeOf(name), namespaces: []string{name + "-1"}, release: "shop", member: "bob"}
+		return t, w.apply(ctx, fmt.Sprintf(manifest, name))
+	}
 }

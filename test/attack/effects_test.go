@@ -72,7 +72,7 @@ func (s *scene) seesToken(ctx context.Context, token string) (string, error) {
 	}
 	review, err := s.root.client.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
-	if err != nil || review.Status.User.Username != "system:serviceaccount:"+s.victim.home+":tiller" {
+	if err != nil || review.Status.User.Username != s.deployer(s.victim) {
 		return "", err
 	}
 	return "a token of " + review.Status.User.Username, nil
@@ -127,7 +127,7 @@ func replaces(manifest string) func(context.Context, *scene) outcome {
 		kind, namespace, name := object.GetKind(), object.GetNamespace(), object.GetName()
 		was, err := s.live(ctx, kind, namespace, name)
 		// By the seed's recipe there are neither records nor policies.
-		if err != nil || was == nil && s.world.name != "seed" {
+		if err != nil || was == nil && !s.bare {
 			return failure("%s %s/%s, which is to be replaced, is not there: %v", kind, namespace, name, err)
 		}
 		answer := s.install(ctx, s.door.namespaces[0], filled)

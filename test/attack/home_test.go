@@ -35,7 +35,7 @@ var homing = []attack{
 	{name: "list release records of all namespaces", as: onBoth, run: readAllRecords},
 	{name: "kubectl create token tiller", as: onBoth, run: createToken},
 	{name: "create a token Secret", as: onBoth, run: createTokenSecret},
-	{name: "impersonate Tiller's account", as: onBoth, run: impersonate("system:serviceaccount:$HOME:tiller", "")},
+	{name: "impersonate Tiller's account", as: onBoth, run: impersonate("$DEPLOYER", "")},
 	{name: "impersonate a member", as: onOther, run: impersonate("$MEMBER", "")},
 	{name: "impersonate system:masters", as: onOwn, run: impersonate("root", "system:masters")},
 	{name: "patch Tiller's Deployment", as: onBoth, spoils: true, run: patches("Deployment", "tiller-deploy", "", `{"metadata":{"labels":{"attack":"$ID"}},"spec":{"template":{"spec":{"containers":[{"name":"tiller","image":"`+pauseImage+`"}]}}}}`)},
@@ -61,8 +61,18 @@ var homing = []attack{
 	{name: "helm reset --force", as: onBoth, spoils: true, run: helmReset},
 }
 
-// kubectlCreate creates an object as the actor.
+// kubectlCreate creates an object as the actor, by kubectl where that can tell
+// what came of it.
 func (s *scene) kubectlCreate(ctx context.Context, manifest string) error {
+	if s.actor.as != "" {
+		// kubectl asks for something else first, and can't read how that is refused.
+		object, err := parse(s.fill(manifest))
+		if err != nil {
+			return err
+		}
+		_, err = s.actor.dynamic.Resource(resources[object.GetKind()]).Namespace(object.GetNamespace()).Create(ctx, object, metav1.CreateOptions{})
+		return err
+	}
 	_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "-f", "-"}, stdin: s.fill(manifest)})
 	return err
 }
@@ -76,14 +86,14 @@ func createsInHome(manifest string) func(context.Context, *scene) outcome {
 
 // podWithAccount runs a pod as Tiller's account, which tells who it is.
 func podWithAccount(ctx context.Context, s *scene) outcome {
-	manifest := podManifest("$HOME", "$ID", "\n  serviceAccountName: tiller", kubectlImage, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+	manifest := podManifest("$HOME", "$ID", "\n  serviceAccountName: $ACCOUNT", kubectlImage, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
 	manifest = strings.Replace(manifest, "automountServiceAccountToken: false", "automountServiceAccountToken: true", 1)
 	if err := s.kubectlCreate(ctx, manifest); err != nil {
 		return s.settle(err, "", nil)
 	}
 	said, err := s.ended(ctx, s.victim.home, s.id)
 	effect := ""
-	if said == "system:serviceaccount:"+s.victim.home+":tiller" {
+	if said == s.deployer(s.victim) {
 		effect = "a pod ran as " + said
 	}
 	return s.settle(nil, effect, err)
@@ -103,7 +113,7 @@ spec:
   template:
     metadata: {labels: {app: $ID}}
     spec:
-      serviceAccountName: tiller
+      serviceAccountName: $ACCOUNT
       containers: [{name: main, image: "registry.k8s.io/pause:3.10"}]
 `
 
@@ -224,7 +234,7 @@ func readAllRecords(ctx context.Context, s *scene) outcome {
 }
 
 func createToken(ctx context.Context, s *scene) outcome {
-	out, answer := s.runKubectl(ctx, s.actor, "--namespace", s.victim.home, "create", "token", "tiller")
+	out, answer := s.runKubectl(ctx, s.actor, "--namespace", s.victim.home, "create", "token", s.account)
 	if answer != nil {
 		return s.settle(answer, "", nil)
 	}
@@ -292,7 +302,7 @@ func scaleTiller(ctx context.Context, s *scene) outcome {
 func deletes(kind, name string) func(context.Context, *scene) outcome {
 	return func(ctx context.Context, s *scene) outcome {
 		was, err := s.live(ctx, kind, s.victim.home, name)
-		if err != nil || was == nil && s.world.name != "seed" {
+		if err != nil || was == nil && !s.bare {
 			return failure("%s %s, which is to be deleted, is not there: %v", kind, name, err)
 		}
 		_, answer := s.runKubectl(ctx, s.actor, "--namespace", s.victim.home, "delete", "--wait=false", strings.ToLower(kind), name)

@@ -79,14 +79,12 @@ func (w *world) installRelease(ctx context.Context, by *person, t *tenant, relea
 	if err != nil {
 		return err
 	}
-	_, err = w.runHelm(ctx, by, "--tiller-namespace="+t.home, "install", dir, "--name", release,
-		"--namespace", t.namespaces[0], "--set", "owner="+by.name+",password="+password)
-	return err
+	return w.installs(ctx, by, t, dir, release, t.namespaces[0], "--set", "owner="+by.name+",password="+password)
 }
 
 // newOurs makes tenants as an administrator does, with helm-tenant.
 func newOurs(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "ours", records: "Secret", policyBinding: "helm-tenant-records",
+	w := &world{stage: st, name: "ours", account: "tiller", records: "Secret", policyBinding: "helm-tenant-records",
 		a:       &tenant{name: "team-a", home: "team-a-tiller", namespaces: []string{"a1", "a2"}, release: "desk", member: "alice"},
 		b:       &tenant{name: "team-b", home: "team-b-tiller", namespaces: []string{"b1"}, release: "shop", member: "bob"},
 		careful: &tenant{name: "team-c", home: "team-c-tiller", namespaces: []string{"c1"}, release: "desk", member: "alice"},
@@ -178,9 +176,12 @@ func (w *world) settleIn(ctx context.Context) error {
 		s := &scene{world: w, id: "left-behind-" + w.name, actor: carol, door: w.a, victim: w.a, own: w.a.last()}
 		return s.install(ctx, s.own, bindingToOutsider)
 	})
-	group.Go(func() error {
-		var err error
-		w.tunnel, err = w.openTunnel(ctx, carol, w.a)
+	group.Go(func() (err error) {
+		if w.account == "tiller" {
+			w.tunnel, err = w.openTunnel(ctx, carol, w.a)
+		} else {
+			w.token, err = w.takeToken(ctx, carol, w.a)
+		}
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -223,11 +224,15 @@ func (w *world) unhurt(ctx context.Context) []string {
 			hurt = append(hurt, fmt.Sprintf("tenant %s has the members %q, %v", t.name, members, err))
 		}
 	}
-	out, err := w.runHelm(ctx, w.bob, "--tiller-namespace="+w.b.home, "get", "values", w.b.release)
+	out, err := w.through(ctx, w.bob, w.b, w.at(w.b, "get", "values", w.b.release)...)
 	if err != nil || !strings.Contains(out, "owner: bob") {
 		hurt = append(hurt, fmt.Sprintf("B's release is not as it was: %s %v", out, err))
 	}
-	out, err = w.runHelm(ctx, w.bob, "--tiller-namespace="+w.b.home, "list", "--all", "--short")
+	list := []string{"list", "--short"}
+	if w.major < 4 { // whose list has all of them
+		list = append(list, "--all")
+	}
+	out, err = w.through(ctx, w.bob, w.b, w.at(w.b, list...)...)
 	if err != nil || out != w.b.release {
 		hurt = append(hurt, fmt.Sprintf("B has other releases than its own: %q %v", out, err))
 	}

@@ -57,7 +57,7 @@ type refusal struct {
 // Refusals that can meet any attack. RBAC's names the one who was refused, which
 // must be the attacker or what acts for it.
 var (
-	byRBAC   = regexp.MustCompile(`User "([^"]+)" cannot \S+ resource "[^"]+"`)
+	byRBAC   = regexp.MustCompile(`User "([^"]+)" cannot \S+ (?:resource|path) "[^"]+"`)
 	refusals = []refusal{
 		{"escalation check", regexp.MustCompile(`is attempting to grant RBAC permissions not currently held`)},
 		{"admission policy", regexp.MustCompile(`ValidatingAdmissionPolicy 'helm-tenant-records' with binding 'helm-tenant-records' denied request: [^\n]*`)},
@@ -84,8 +84,12 @@ func (s *scene) refusedBy(err error, more ...refusal) outcome {
 	switch user := match[1]; {
 	case user == s.actor.name:
 		return outcome{refused, "RBAC", text}
-	case user == "system:serviceaccount:"+s.door.home+":tiller":
+	case user == s.deployer(s.door) && s.account == "tiller":
 		return outcome{refused, "RBAC, of Tiller", text}
+	case user == s.deployer(s.door):
+		return outcome{refused, "RBAC, of the deployer", text}
+	case strings.HasPrefix(user, "system:serviceaccount:"+s.own+":") && s.account == "helm":
+		return outcome{refused, "RBAC, of that account", text}
 	case strings.HasPrefix(user, "system:serviceaccount:"+s.own+":"):
 		return outcome{refused, "RBAC, of the pod", text}
 	}
@@ -108,13 +112,14 @@ func (s *scene) settle(answer error, effect string, looking error, more ...refus
 
 func TestOnlyRefusalsCount(t *testing.T) {
 	home := &tenant{home: "team-a-tiller"}
-	s := &scene{actor: &person{name: "alice"}, door: home, victim: home, own: "a1"}
+	s := &scene{world: &world{account: "tiller"}, actor: &person{name: "alice"}, door: home, victim: home, own: "a1"}
 	for _, c := range []struct {
 		answer string
 		want   verdict
 		by     string
 	}{
 		{`pods is forbidden: User "alice" cannot list resource "pods" in API group "" in the namespace "team-b-tiller"`, refused, "RBAC"},
+		{`forbidden: User "alice" cannot impersonate-on:serviceaccount:get path "/version"`, refused, "RBAC"},
 		{`User "alice" cannot impersonate-on:user-info:create resource "selfsubjectreviews"`, refused, "RBAC"},
 		{`configmaps is forbidden: User "system:serviceaccount:team-a-tiller:tiller" cannot create resource "configmaps"`, refused, "RBAC, of Tiller"},
 		{`is forbidden: user "system:serviceaccount:team-a-tiller:tiller" (groups=["x"]) is attempting to grant RBAC permissions not currently held`, refused, "escalation check"},
@@ -125,6 +130,7 @@ func TestOnlyRefusalsCount(t *testing.T) {
 		{`pods "x" is forbidden: exceeded quota: by-admin`, broken, ""},
 		{`dial tcp 10.244.0.7:44134: connect: connection refused`, broken, ""}, // an attack must expect it
 		{`Error: context deadline exceeded`, broken, ""},
+		{`Error: Kubernetes cluster unreachable: unknown`, broken, ""}, // kubectl must tell why
 		{`Error: path "charts/x" not found`, broken, ""},
 		{`fork/exec helm: no such file or directory`, broken, ""},
 		{`Error: could not find tiller`, broken, ""},

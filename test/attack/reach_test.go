@@ -50,13 +50,13 @@ var reaching = []attack{
 func (s *scene) lists(text string, err error, more ...refusal) outcome {
 	effect := ""
 	if err == nil && strings.Contains(text, s.victim.release) {
-		effect = "its Tiller listed the release " + s.victim.release
+		effect = "the release " + s.victim.release + " was listed"
 	}
 	return s.settle(err, effect, nil, more...)
 }
 
 func listByFlag(ctx context.Context, s *scene) outcome {
-	return s.lists(s.runHelm(ctx, s.actor, "--tiller-namespace="+s.victim.home, "list"))
+	return s.lists(s.through(ctx, s.actor, s.victim, s.at(s.victim, "list")...))
 }
 
 func listByVariable(ctx context.Context, s *scene) outcome {
@@ -64,7 +64,7 @@ func listByVariable(ctx context.Context, s *scene) outcome {
 }
 
 func readValues(ctx context.Context, s *scene) outcome {
-	out, err := s.runHelm(ctx, s.actor, "--tiller-namespace="+s.victim.home, "get", "values", s.victim.release)
+	out, err := s.through(ctx, s.actor, s.victim, s.at(s.victim, "get", "values", s.victim.release)...)
 	effect := ""
 	if strings.Contains(out, password) {
 		effect = "it told the password among its values"
@@ -87,7 +87,7 @@ func (s *scene) fresh(ctx context.Context) (string, error) {
 
 // purge removes what fresh installed, as root and by the same Tiller.
 func (s *scene) purge(ctx context.Context, release string) error {
-	_, err := s.runHelm(ctx, s.root, "--tiller-namespace="+s.victim.home, "delete", "--purge", release)
+	_, err := s.through(ctx, s.root, s.victim, s.removal(s.victim, release)...)
 	return err
 }
 
@@ -100,7 +100,7 @@ func upgradeRelease(ctx context.Context, s *scene) outcome {
 	if err != nil {
 		return failure("%v", err)
 	}
-	_, answer := s.runHelm(ctx, s.actor, "--tiller-namespace="+s.victim.home, "upgrade", release, dir, "--set", "owner=taken")
+	_, answer := s.through(ctx, s.actor, s.victim, s.at(s.victim, "upgrade", release, dir, "--set", "owner=taken")...)
 	effect, err := s.seesField(ctx, "ConfigMap", s.victim.namespaces[0], release, "taken", "data", "owner")
 	return s.after(ctx, release, answer, effect, err)
 }
@@ -121,7 +121,7 @@ func deleteRelease(ctx context.Context, s *scene) outcome {
 	if err != nil {
 		return failure("%v", err)
 	}
-	_, answer := s.runHelm(ctx, s.actor, "--tiller-namespace="+s.victim.home, "delete", "--purge", release)
+	_, answer := s.through(ctx, s.actor, s.victim, s.removal(s.victim, release)...)
 	effect, err := s.seesNone(ctx, "ConfigMap", s.victim.namespaces[0], release)
 	return s.after(ctx, release, answer, effect, err)
 }
@@ -299,15 +299,16 @@ subsets: [{addresses: [{ip: `+pod.Status.PodIP+`}], ports: [{port: 44134}]}]
 }
 
 func (s *scene) tenantWith(ctx context.Context, env []string, args ...string) (string, error) {
-	return s.run(ctx, call{by: s.actor, env: env, program: s.tenantTool, args: args})
+	out, err := s.run(ctx, call{by: s.actor, env: env, program: s.tenantTool, args: args})
+	return out, s.unmasked(ctx, s.actor, s.victim, err)
 }
 
 func listByTenant(ctx context.Context, s *scene) outcome {
-	return s.lists(s.tenantWith(ctx, nil, "--tenant", s.victim.name, "list"))
+	return s.lists(s.tenantWith(ctx, nil, s.at(s.victim, "--tenant", s.victim.name, "list")...))
 }
 
 func listByTenantVariable(ctx context.Context, s *scene) outcome {
-	return s.lists(s.tenantWith(ctx, []string{"HELM_TENANT=" + s.victim.name}, "list"))
+	return s.lists(s.tenantWith(ctx, []string{"HELM_TENANT=" + s.victim.name}, s.at(s.victim, "list")...))
 }
 
 func listByTenantFlag(ctx context.Context, s *scene) outcome {
@@ -336,7 +337,7 @@ func listByExtension(ctx context.Context, s *scene) outcome {
 	lie := s.fill(`
     extensions:
     - name: helm-tenant
-      extension: {apiVersion: helm-tenant/v1, current: mine, tenants: [{name: mine, homeNamespace: $HOME, engine: tiller, namespaces: [$NS]}]}
+      extension: {apiVersion: helm-tenant/v1, current: mine, tenants: [{name: mine, homeNamespace: $HOME, engine: $ENGINE, namespaces: [$NS]}]}
     user:`)
 	changed := strings.Replace(string(text), "\n    user:", strings.TrimSuffix(lie, "\n"), 1)
 	if changed == string(text) {

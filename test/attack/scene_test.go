@@ -37,6 +37,10 @@ type world struct {
 	// with what the documentation tells the careful; a itself where a world knows
 	// no such thing.
 	a, b, careful *tenant
+	// account is the service account that acts for a team, in its home.
+	account string
+	// bare says that its teams have neither records nor policies.
+	bare bool
 	// records is the kind of Tiller's release records.
 	records string
 	// policyBinding is the admission policy's, if the world has one.
@@ -44,6 +48,9 @@ type world struct {
 	// tunnel is the local port of a port-forward that the revoked member opened
 	// while still in, and still holds.
 	tunnel int
+	// token is one that the revoked member made while still in, of an account in
+	// one of the team's namespaces.
+	token string
 
 	// What the world's administrator does, in that world's way.
 	grant, revoke func(ctx context.Context, t *tenant, user string) error
@@ -142,6 +149,7 @@ func (s *scene) fill(manifest string) string {
 	return strings.NewReplacer(
 		"$ID", s.id, "$HOME", s.victim.home, "$NS", s.victim.namespaces[0], "$OWN", s.own, "$VICTIM", s.victim.name,
 		"$MEMBER", s.victim.member, "$ME", s.actor.name,
+		"$ACCOUNT", s.account, "$DEPLOYER", s.deployer(s.victim), "$ENGINE", s.engine(), "$RELEASE", s.victim.release,
 	).Replace(manifest)
 }
 
@@ -164,8 +172,7 @@ func (s *scene) install(ctx context.Context, namespace, manifest string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.runHelm(ctx, s.actor, "--tiller-namespace="+s.door.home, "install", dir, "--name", s.id, "--namespace", namespace, "--timeout", "20")
-	return err
+	return s.installs(ctx, s.actor, s.door, dir, s.id, namespace, "--timeout", s.seconds(20))
 }
 
 // plant makes objects in the actor's own namespace, in the way that the actor
@@ -268,7 +275,8 @@ func (s *scene) pod(ctx context.Context, t *tenant) (*corev1.Pod, error) {
 
 var resources = map[string]schema.GroupVersionResource{
 	"ConfigMap": {Version: "v1", Resource: "configmaps"}, "Secret": {Version: "v1", Resource: "secrets"},
-	"Pod": {Version: "v1", Resource: "pods"}, "Service": {Version: "v1", Resource: "services"}, "Endpoints": {Version: "v1", Resource: "endpoints"},
+	"ServiceAccount": {Version: "v1", Resource: "serviceaccounts"},
+	"Pod":            {Version: "v1", Resource: "pods"}, "Service": {Version: "v1", Resource: "services"}, "Endpoints": {Version: "v1", Resource: "endpoints"},
 	"Namespace": {Version: "v1", Resource: "namespaces"}, "PersistentVolume": {Version: "v1", Resource: "persistentvolumes"},
 	"ResourceQuota": {Version: "v1", Resource: "resourcequotas"}, "LimitRange": {Version: "v1", Resource: "limitranges"},
 	"Deployment":         {Group: "apps", Version: "v1", Resource: "deployments"},

@@ -74,7 +74,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: %[2]s}]
 
 // newSeed makes teams by the seed's recipe.
 func newSeed(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "seed", records: "ConfigMap",
+	w := &world{stage: st, name: "seed", account: "tiller", bare: true, records: "ConfigMap",
 		a: &tenant{name: "seed-a", home: "seed-a-tiller", namespaces: []string{"seed-a1", "seed-a2"}, release: "desk", member: "alice"},
 		b: &tenant{name: "seed-b", home: "seed-b-tiller", namespaces: []string{"seed-b1"}, release: "shop", member: "bob"},
 	}

@@ -44,8 +44,18 @@ type stage struct {
 
 	node string
 
+	// major is helm's version.
+	major int
+
 	// lanes keep those apart who plant objects of the same name in a namespace.
-	lanes sync.Map
+	lanes *sync.Map
+}
+
+// under is the same stage with another helm.
+func (st *stage) under(major int) *stage {
+	other := *st
+	other.major, other.helm = major, st.cluster.Bin(fmt.Sprintf("helm%d", major))
+	return &other
 }
 
 // lane is held while a namespace is used for what can be there only once.
@@ -58,16 +68,18 @@ func (st *stage) lane(namespace string) *sync.Mutex {
 type person struct {
 	name       string
 	kubeconfig string
-	home       string
-	config     *rest.Config
-	client     *kubernetes.Clientset
-	dynamic    dynamic.Interface
+	// as is the service account that kubectl is told to act as, if any.
+	as      string
+	home    string
+	config  *rest.Config
+	client  *kubernetes.Clientset
+	dynamic dynamic.Interface
 }
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	c := testcluster.Get(t)
-	st := &stage{cluster: c, dir: t.TempDir(), helm: c.Bin("helm2"), kubectl: c.Bin("kubectl")}
+	st := &stage{cluster: c, dir: t.TempDir(), helm: c.Bin("helm2"), major: 2, kubectl: c.Bin("kubectl"), lanes: &sync.Map{}}
 	st.tenantTool = filepath.Join(st.dir, "helm-tenant")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", st.tenantTool, ".")
 	build.Dir = filepath.Join("..", "..")
@@ -129,6 +141,9 @@ var errTimeout = errors.New("it did not end in time")
 func (st *stage) run(ctx context.Context, c call) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
+	if c.by.as != "" && c.program == st.kubectl {
+		c.args = append([]string{"--as=" + c.by.as}, c.args...)
+	}
 	cmd := exec.CommandContext(ctx, c.program, c.args...)
 	if c.inNetwork {
 		st.cluster.InNetwork(cmd)
@@ -150,7 +165,10 @@ func (st *stage) run(ctx context.Context, c call) (string, error) {
 }
 
 func (st *stage) runHelm(ctx context.Context, by *person, args ...string) (string, error) {
-	return st.run(ctx, call{by: by, program: st.helm, args: append([]string{"--tiller-connection-timeout=15"}, args...)})
+	if st.major == 2 {
+		args = append([]string{"--tiller-connection-timeout=15"}, args...)
+	}
+	return st.run(ctx, call{by: by, program: st.helm, args: args})
 }
 
 func (st *stage) runKubectl(ctx context.Context, by *person, args ...string) (string, error) {

@@ -2,44 +2,60 @@ package attack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // table is what is printed: a line for each attack and those as whom it came to
 // the same.
 type table struct {
-	rows []row
-	// counts of attacks by world and verdict, one for each stance.
-	ours, seed, control counts
-	known               int
+	trial *trial
+	rows  []row
+	// counts of attempts by kind of world and verdict.
+	ours, baseline, control counts
+	known                   int
 }
 
 type counts map[verdict]int
 
 type row struct {
-	theme                                   int
-	attack, as, ours, seed, control, remark string
+	theme                                       int
+	attack, as, ours, baseline, control, remark string
 }
 
-func newTable(results []*result) *table {
-	t := &table{ours: counts{}, seed: counts{}, control: counts{}}
+// cell is what came of an attack in worlds that differ in their helm: one word
+// if it is the same for all.
+func (r *result) cell(worlds []*world, as stance, counted counts) string {
+	var said []string
+	worlds = r.made(worlds)
+	for _, w := range worlds {
+		o := r.in[w][as]
+		counted[o.verdict]++
+		said = append(said, o.String())
+	}
+	if len(slices.Compact(slices.Clone(said))) == 1 {
+		return said[0]
+	}
+	for i, w := range worlds {
+		said[i] = fmt.Sprintf("Helm %d: %s", w.major, said[i])
+	}
+	return strings.Join(said, "; ")
+}
+
+func newTable(tr *trial, results []*result) *table {
+	t := &table{trial: tr, ours: counts{}, baseline: counts{}, control: counts{}}
 	for _, r := range results {
-		t.control[r.control.verdict]++
-		control := r.control.String()
+		control := r.cell(tr.control, r.attack.as[0], t.control)
 		var rows []row
 		for _, as := range r.attack.as {
-			ours, seed := r.ours[as], r.seed[as]
-			t.ours[ours.verdict]++
-			t.seed[seed.verdict]++
-			next := row{theme: r.theme, attack: r.attack.name, as: stanceNames[as], ours: ours.String(), seed: seed.String(), control: control}
-			for _, known := range r.attack.knownAs {
-				if known == as && ours.verdict == worked {
-					t.known++
-					next.ours = "works: known"
-					next.remark = r.attack.known
-				}
+			next := row{theme: r.theme, attack: r.attack.name, as: stanceNames[as], control: control,
+				ours: r.cell(tr.ours, as, t.ours), baseline: r.cell(tr.baseline, as, t.baseline)}
+			if slices.Contains(r.attack.knownAs, as) && next.ours == (outcome{verdict: worked}).String() {
+				t.known += len(r.made(tr.ours))
+				next.ours = "works: known"
+				next.remark = r.attack.known
 			}
-			if last := len(rows) - 1; last >= 0 && rows[last].ours == next.ours && rows[last].seed == next.seed {
+			if last := len(rows) - 1; last >= 0 && rows[last].ours == next.ours && rows[last].baseline == next.baseline {
 				rows[last].as += "; " + next.as
 				continue
 			}
@@ -53,9 +69,11 @@ func newTable(results []*result) *table {
 	return t
 }
 
-var headings = []string{"attack", "as whom", "ours", "seed's recipe", "control"}
+func (t *table) headings() []string {
+	return []string{"attack", "as whom", "ours", t.trial.against, "control"}
+}
 
-func (r row) cells() []string { return []string{r.attack, r.as, r.ours, r.seed, r.control} }
+func (r row) cells() []string { return []string{r.attack, r.as, r.ours, r.baseline, r.control} }
 
 // closing is the last line: how many attempts came to what.
 func (t *table) closing() string {
@@ -63,11 +81,12 @@ func (t *table) closing() string {
 		return fmt.Sprintf("%s: %d worked, %d refused, %d could not run", name, c[worked], c[refused], c[broken])
 	}
 	return fmt.Sprintf("%s (of those that worked %d are known and documented)\n%s\n%s",
-		say("ours", t.ours), t.known, say("seed's recipe", t.seed), say("control", t.control))
+		say("ours", t.ours), t.known, say(t.trial.against, t.baseline), say("control", t.control))
 }
 
 // text is the table in aligned columns.
 func (t *table) text() string {
+	headings := t.headings()
 	widths := make([]int, len(headings))
 	all := [][]string{headings}
 	for _, r := range t.rows {
@@ -90,7 +109,7 @@ func (t *table) text() string {
 	for _, r := range t.rows {
 		if r.theme != theme {
 			theme = r.theme
-			fmt.Fprintf(&b, "\n%s\n\n%s", themes[theme].name, line(headings))
+			fmt.Fprintf(&b, "\n%s\n\n%s", t.trial.themes[theme].name, line(headings))
 		}
 		b.WriteString(line(r.cells()))
 		if r.remark != "" {
@@ -102,6 +121,7 @@ func (t *table) text() string {
 
 // markdown is the same for the documentation.
 func (t *table) markdown() string {
+	headings := t.headings()
 	line := func(cells []string) string {
 		escaped := make([]string, len(cells))
 		for i, cell := range cells {
@@ -114,7 +134,7 @@ func (t *table) markdown() string {
 	for _, r := range t.rows {
 		if r.theme != theme {
 			theme = r.theme
-			fmt.Fprintf(&b, "\n### %s\n\n%s|%s\n", themes[theme].name, line(headings), strings.Repeat("---|", len(headings)))
+			fmt.Fprintf(&b, "\n### %s\n\n%s|%s\n", t.trial.themes[theme].name, line(headings), strings.Repeat("---|", len(headings)))
 		}
 		cells := r.cells()
 		if r.remark != "" {

@@ -35,11 +35,15 @@ var tooling = []attack{
 }
 
 // isMember sees whether the API server would let a user port-forward to the
-// victim's Tiller.
+// victim's Tiller, or impersonate its deployer.
 func (s *scene) isMember(ctx context.Context, user string) (bool, error) {
+	right := &authorizationv1.ResourceAttributes{Namespace: s.victim.home, Verb: "create", Resource: "pods", Subresource: "portforward"}
+	if s.account == "helm" {
+		right = &authorizationv1.ResourceAttributes{Namespace: s.victim.home, Verb: "impersonate", Resource: "serviceaccounts", Name: "helm"}
+	}
 	review, err := s.root.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
 		Spec: authorizationv1.SubjectAccessReviewSpec{User: user, Groups: []string{"system:authenticated"},
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: s.victim.home, Verb: "create", Resource: "pods", Subresource: "portforward"}},
+			ResourceAttributes: right},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return false, err
@@ -69,7 +73,8 @@ func (s *scene) settleMember(ctx context.Context, answer error, user string, wan
 		is, err = s.becomesMember(ctx, user, want)
 	}
 	effect := ""
-	if is == want {
+	// Where anybody may act as any account, that somebody can says nothing.
+	if is == want && !(s.bare && want && s.account == "helm") {
 		effect = fmt.Sprintf("that %s can use the tenant is now %t", user, is)
 	}
 	return s.settle(answer, effect, err)
@@ -108,7 +113,7 @@ func initNewTenant(ctx context.Context, s *scene) outcome {
 		namespace = s.victim.namespaces[0]
 	}
 	_, answer := s.runTenant(ctx, s.actor, "init", s.id, "--namespaces", namespace, "--user", s.actor.name, "--share", "--adopt", "--wait=false")
-	effect, err := s.seesObject(ctx, "Namespace", "", s.id+"-tiller")
+	effect, err := s.seesObject(ctx, "Namespace", "", s.homeOf(s.id))
 	return s.settle(answer, effect, err)
 }
 
@@ -119,14 +124,14 @@ func initOverOthers(ctx context.Context, s *scene) outcome {
 }
 
 func applyWithOneself(ctx context.Context, s *scene) outcome {
-	file := s.fill("apiVersion: helm-tenant/v1\ntenants:\n- name: $VICTIM\n  namespaces: [$NS]\n  members: {users: [" + s.oneself() + "]}\n")
+	file := s.fill("apiVersion: helm-tenant/v1\ntenants:\n- name: $VICTIM\n  namespaces: [$NS]\n  engine: $ENGINE\n  members: {users: [" + s.oneself() + "]}\n")
 	_, answer := s.run(ctx, call{by: s.actor, program: s.tenantTool, args: []string{"apply", "-f", "-", "--wait=false"}, stdin: file})
 	return s.settleMember(ctx, answer, s.oneself(), true)
 }
 
 func destroyTenant(ctx context.Context, s *scene) outcome {
 	_, answer := s.runTenant(ctx, s.actor, "destroy", s.victim.name, "--keep-releases", "--yes", "--wait=false", "--backup", filepath.Join(s.dir, "backup-"+s.id))
-	effect, err := s.seesNone(ctx, "Deployment", s.victim.home, "tiller-deploy")
+	effect, err := s.seesNone(ctx, "ServiceAccount", s.victim.home, s.account)
 	if err == nil && effect == "" {
 		effect, err = s.seesNone(ctx, "Namespace", "", s.victim.home)
 	}
@@ -156,7 +161,7 @@ const forgery = `
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: helm-tenant, namespace: $OWN, labels: {helm-tenant/tenant: $VICTIM, app.kubernetes.io/managed-by: helm-tenant}}
-data: {tenant.yaml: "name: $VICTIM\nnamespaces: [$NS]\nhomeNamespace: $OWN\nrole: admin\nengine: tiller\n"}
+data: {tenant.yaml: "name: $VICTIM\nnamespaces: [$NS]\nhomeNamespace: $OWN\nrole: admin\nengine: $ENGINE\n"}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -192,7 +197,7 @@ func (s *scene) deceive(ctx context.Context, manifest string, act func(ctx conte
 		// Who can not even make these objects can't deceive by them.
 		return s.settle(err, "", nil)
 	}
-	label := s.fill(`{"metadata":{"labels":{"helm-tenant/tenant":"$VICTIM","helm-tenant/home":"tiller"},"annotations":{"helm-tenant/home-namespace":null}}}`)
+	label := s.fill(`{"metadata":{"labels":{"helm-tenant/tenant":"$VICTIM","helm-tenant/home":"$ENGINE"},"annotations":{"helm-tenant/home-namespace":null}}}`)
 	if err := s.patch(ctx, "Namespace", "", s.own, label, ""); err != nil && s.refusedBy(err).verdict != refused {
 		return failure("%v", err)
 	}
@@ -273,7 +278,7 @@ func forgedRecordAtGrant(ctx context.Context, s *scene) outcome {
 func (s *scene) atNew() *scene {
 	sub := *s
 	name := "new-" + s.id
-	sub.victim = &tenant{name: name, home: name + "-tiller", namespaces: []string{name + "-1"}}
+	sub.victim = &tenant{name: name, home: s.homeOf(name), namespaces: []string{name + "-1"}}
 	return &sub
 }
 

@@ -1,0 +1,131 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// deployer is the user that acts for a team: what its Tiller runs as, or what its
+// members impersonate.
+func (w *world) deployer(t *tenant) string {
+	return "system:serviceaccount:" + t.home + ":" + w.account
+}
+
+func (w *world) engine() string {
+	if w.account == "tiller" {
+		return "tiller"
+	}
+	return "impersonation"
+}
+
+// homeOf is where helm-tenant puts a tenant's deployer.
+func (w *world) homeOf(name string) string { return name + "-" + w.account }
+
+// through runs helm as somebody, through a team's deployer.
+func (w *world) through(ctx context.Context, by *person, t *tenant, args ...string) (string, error) {
+	if w.account == "tiller" {
+		return w.runHelm(ctx, by, append([]string{"--tiller-namespace=" + t.home}, args...)...)
+	}
+	out, err := w.runHelm(ctx, by, append([]string{"--kube-as-user=" + w.deployer(t)}, args...)...)
+	return out, w.unmasked(ctx, by, t, err)
+}
+
+// masked is what Helm 3 and 4 say of an API server that refuses them: they ask for
+// its version first, and can't read the answer.
+var masked = regexp.MustCompile(`(?i)cluster unreachable: unknown`)
+
+// unmasked adds to such an error what kubectl is told that asks the same. Where it
+// is not refused, the error stays what it is: none that is known.
+func (w *world) unmasked(ctx context.Context, by *person, t *tenant, err error) error {
+	if err == nil || !masked.MatchString(err.Error()) {
+		return err
+	}
+	_, why := w.runKubectl(ctx, by, "get", "--raw", "/version", "--as="+w.deployer(t))
+	if why == nil {
+		return err
+	}
+	return fmt.Errorf("%w; kubectl, which asked the same: %v", err, why)
+}
+
+// at adds a team's namespace where a helm looks for a release there.
+func (w *world) at(t *tenant, args ...string) []string {
+	if w.account == "tiller" {
+		return args
+	}
+	return append(args, "--namespace="+t.namespaces[0])
+}
+
+// removal is the command that deletes a release of a team's.
+func (w *world) removal(t *tenant, release string) []string {
+	if w.account == "tiller" {
+		return []string{"delete", "--purge", release}
+	}
+	return w.at(t, "uninstall", release)
+}
+
+// seconds is a time limit as helm takes it.
+func (w *world) seconds(n int) string {
+	if w.account == "tiller" {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprint(n, "s")
+}
+
+// installs has somebody install a chart through a team's deployer.
+func (w *world) installs(ctx context.Context, by *person, t *tenant, dir, release, namespace string, more ...string) error {
+	args := []string{"install", dir, "--name", release}
+	if w.account != "tiller" {
+		args = []string{"install", release, dir}
+	}
+	_, err := w.through(ctx, by, t, append(append(args, "--namespace", namespace), more...)...)
+	return err
+}
+
+// acting is somebody who acts as a team's deployer in all that kubectl and a
+// client do. Whether that is allowed is seen at the first request.
+func (w *world) acting(p *person, t *tenant) (*person, error) {
+	as := *p
+	as.as = w.deployer(t)
+	as.config = rest.CopyConfig(p.config)
+	as.config.Impersonate.UserName = as.as
+	var err error
+	if as.client, err = kubernetes.NewForConfig(as.config); err != nil {
+		return nil, err
+	}
+	as.dynamic, err = dynamic.NewForConfig(as.config)
+	return &as, err
+}
+
+// asDeployer makes an attack as the deployer of the actor's own team.
+func asDeployer(run func(context.Context, *scene) outcome) func(context.Context, *scene) outcome {
+	return func(ctx context.Context, s *scene) outcome {
+		sub := *s
+		var err error
+		if sub.actor, err = s.acting(s.actor, s.door); err != nil {
+			return failure("%v", err)
+		}
+		return run(ctx, &sub)
+	}
+}
+
+// takeToken leaves a token behind of an account in the team's last namespace, to
+// which a chart bound the role edit: what a member can do in that namespace, that
+// account can.
+func (w *world) takeToken(ctx context.Context, by *person, t *tenant) (string, error) {
+	s := &scene{world: w, id: "token-" + w.name, actor: by, door: t, victim: t, own: t.last()}
+	binding := strings.Replace(bindingToOutsider, "{apiGroup: rbac.authorization.k8s.io, kind: User, name: $ME}", "{kind: ServiceAccount, name: default, namespace: $OWN}", 1)
+	if err := s.install(ctx, s.own, binding); err != nil {
+		return "", err
+	}
+	as, err := w.acting(by, t)
+	if err != nil {
+		return "", err
+	}
+	return w.runKubectl(ctx, as, "--namespace", s.own, "create", "token", "default", "--duration=24h")
+}
