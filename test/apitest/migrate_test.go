@@ -322,6 +322,9 @@ func TestMigrateAndWork(t *testing.T) {
 			records.Release{Name: "old", Namespace: of.b, Revision: 1, Status: "DELETED"})
 		admin := w.withHelm3(t)
 		admin.must(t, "migrate", of.name, "--backup", backupFile(t))
+		if replicas := *w.tiller(t, of).Spec.Replicas; replicas != 0 {
+			t.Errorf("Tiller has %d replicas", replicas)
+		}
 		return of, admin
 	}
 	said := func(t *testing.T, r result, words ...string) {
