@@ -126,17 +126,23 @@ func convertChart(old *chart2.Chart) (*chart.Chart, error) {
 		case "requirements.yaml":
 			var requirements struct{ Dependencies []*chart.Dependency }
 			if yaml.Unmarshal(data, &requirements) == nil {
-				c.Metadata.Dependencies = requirements.Dependencies
+				c.Metadata.Dependencies = named(requirements.Dependencies)
 			}
 		case "requirements.lock":
 			var lock chart.Lock
 			if yaml.Unmarshal(data, &lock) == nil {
+				lock.Dependencies = named(lock.Dependencies)
 				c.Lock = &lock
 			}
 		}
 		c.Files = append(c.Files, &chart.File{Name: name, Data: data})
 	}
 	return c, nil
+}
+
+// named leaves out empty items of a list: Helm 3 asks each for its name.
+func named(dependencies []*chart.Dependency) []*chart.Dependency {
+	return slices.DeleteFunc(dependencies, func(d *chart.Dependency) bool { return d == nil })
 }
 
 func convertMetadata(old *chart2.Metadata) *chart.Metadata {

@@ -266,6 +266,12 @@ func TestConvertOddities(t *testing.T) {
 				r.Chart.Metadata.Dependencies = nil
 				r.Chart.Files[1].Data = []byte("dependencies: db\n")
 			}, ""},
+		{"requirements with an empty item", func(r *release2.Release) {
+			r.Chart.Files[2].Value = []byte("dependencies:\n-\n- {name: db}\n")
+		}, func(r *release.Release) {
+			r.Chart.Metadata.Dependencies = []*chart.Dependency{{Name: "db"}}
+			r.Chart.Files[1].Data = []byte("dependencies:\n-\n- {name: db}\n")
+		}, ""},
 		{"a hook with an event of each kind", func(r *release2.Release) {
 			r.Hooks[0].Events = append(r.Hooks[0].Events, release2.Hook_CRD_INSTALL)
 		}, func(*release.Release) {}, ""},

@@ -5,17 +5,21 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/anypb"
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/release"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	release2 "k8s.io/helm/pkg/proto/hapi/release"
 )
 
 // TestSecret holds the object to what Helm 3's driver writes, and reads it again.
@@ -112,4 +116,38 @@ func TestReleaseOfBroken(t *testing.T) {
 	if r, err := ReleaseOf(corev1.Secret{Data: map[string][]byte{"release": []byte(plain)}}); err != nil || r.Name != "web" {
 		t.Errorf("unzipped: %v, %v", r, err)
 	}
+}
+
+// FuzzRecords: a chart can bring records of its own making, of either helm.
+func FuzzRecords(f *testing.F) {
+	whole, err := proto.Marshal(protoadapt.MessageV2Of(full()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	secret, err := secretOf(converted())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole, secret.Data["release"])
+	f.Add([]byte{}, []byte("e30="))
+	f.Fuzz(func(t *testing.T, message, text []byte) {
+		if r, err := ReleaseOf(corev1.Secret{Data: map[string][]byte{"release": text}}); err == nil {
+			Compare(Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Release: converted()}}}, []corev1.Secret{{Data: map[string][]byte{"release": text}}}, true)
+		}
+		var old release2.Release
+		if proto.Unmarshal(message, protoadapt.MessageV2Of(&old)) != nil {
+			return
+		}
+		releases, problems := Releases([]Stored{{Object: fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()), Release: &old}}, everywhere)
+		if len(releases)+len(problems) == 0 {
+			t.Error("it is neither converted nor refused")
+		}
+		for i := range releases {
+			releases[i].NoteUnserved(func(Resource) bool { return false })
+			read, err := ReleaseOf(*releases[i].Newest().Secret)
+			if err != nil || !same(read, releases[i].Newest().Release) {
+				t.Errorf("what was written is read as %v, %v", read, err)
+			}
+		}
+	})
 }
