@@ -426,9 +426,29 @@ func (m *Migration) engineRequest(engine tenant.Engine) Request {
 
 // SetEngine gives a tenant that is being migrated the deployers of that engine, and
 // its members the rights that go with them. Tiller's Deployment is left alone, unless
-// the engine has none.
-func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, engine tenant.Engine, made func(cluster.Change)) error {
-	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return PrepareEngine(ctx, c, m, engine) }, made)
+// the engine has none. It fails where the migration is not in that phase any more.
+func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenant.Phase, engine tenant.Engine, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		prepared, err := PrepareEngine(ctx, c, m, engine)
+		if err != nil {
+			return nil, err
+		}
+		record := prepared.live.Get(recordKey(m.Tenant.Home()))
+		if record == nil {
+			return nil, ErrEnded
+		}
+		now, err := cluster.MigrationOf(record)
+		expected := &tenant.Migration{Phase: phase}
+		switch {
+		case err != nil:
+			return nil, err
+		case now == nil:
+			return nil, ErrEnded
+		case !isState(now, expected) && !beyond(now, expected):
+			return nil, &MigratingError{m.Tenant.Name, *now}
+		}
+		return prepared, nil
+	}, made)
 	return err
 }
 

@@ -178,7 +178,7 @@ func (m *migration) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := admin.SetEngine(ctx, m.client, there, tenant.EngineBoth, m.made); err != nil {
+	if err := admin.SetEngine(ctx, m.client, there, tenant.PhaseConverted, tenant.EngineBoth, m.made); err != nil {
 		return err
 	}
 	if there, err = m.read(ctx); err != nil {
@@ -435,7 +435,7 @@ func (m *migration) finish(ctx context.Context) error {
 	if err := m.step(ctx, there, tenant.PhaseFinishing, nil, nil); err != nil {
 		return err
 	}
-	if err := admin.SetEngine(ctx, m.client, there, tenant.EngineImpersonation, m.made); err != nil {
+	if err := admin.SetEngine(ctx, m.client, there, tenant.PhaseFinishing, tenant.EngineImpersonation, m.made); err != nil {
 		return err
 	}
 	if err := admin.RemoveRecords(ctx, m.client, m.name, there.Records, m.made); err != nil {
@@ -481,7 +481,7 @@ func (m *migration) abort(ctx context.Context) error {
 		return err
 	}
 	// Rights first: nobody should change with Helm 3 what is being taken away.
-	if err := admin.SetEngine(ctx, m.client, there, there.State.Engine, m.made); err != nil {
+	if err := admin.SetEngine(ctx, m.client, there, tenant.PhaseAborting, there.State.Engine, m.made); err != nil {
 		return err
 	}
 	state := there.State

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -274,5 +275,60 @@ func TestMigrateWhileTillerWrites(t *testing.T) {
 	}
 	if tiller, err := w.root.AppsV1().Deployments(stuck+"-tiller").Get(ctx, "tiller-deploy", metav1.GetOptions{}); err != nil || *tiller.Spec.Replicas != 1 {
 		t.Errorf("Tiller is not back: %v, %v", tiller, err)
+	}
+}
+
+// TestAbortWhileMigrating: one admin goes back while another's migrate is writing. That
+// one stops, and what it has written since is found and taken away the next time.
+func TestAbortWhileMigrating(t *testing.T) {
+	w := start(t)
+	ctx := context.Background()
+	s := &scenario{prefix: "mg", tenants: one, prepare: addHistory}
+	name := s.one(1)
+	if err := s.setUp(ctx, w, name); err != nil {
+		t.Fatal(err)
+	}
+	before, err := w.settledStates(ctx, s.prefix, len(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	abort := func() error {
+		return w.must(w.run(w.direct, w.folder(), "", "migrate", name, "--abort", "--wait=false"))
+	}
+	var once sync.Once
+	var aborted error
+	proxy, err := w.through(w.folder(), func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/secrets") {
+			once.Do(func() { aborted = abort() })
+		}
+		next.ServeHTTP(rw, r)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.close()
+	r, err := w.run(proxy.kubeconfig, w.folder(), "", "migrate", name)
+	if err != nil || aborted != nil {
+		t.Fatal(err, aborted)
+	}
+	if r.code != 1 || !strings.Contains(r.stderr, "somebody else has ended the migration meanwhile") || !strings.Contains(r.stderr, "migrating again, and going back") {
+		t.Errorf("%v", r)
+	}
+	tiller, err := w.root.AppsV1().Deployments(name+"-tiller").Get(ctx, "tiller-deploy", metav1.GetOptions{})
+	if err != nil || *tiller.Spec.Replicas != 1 {
+		t.Errorf("Tiller is not back: %v, %v", tiller, err)
+	}
+	if err := w.must(w.run(w.direct, w.folder(), "", "migrate", name)); err != nil {
+		t.Fatal(err)
+	}
+	if err := abort(); err != nil {
+		t.Fatal(err)
+	}
+	after, err := w.settledStates(ctx, s.prefix, len(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := after[name].differs(before[name]); err != nil {
+		t.Error(err)
 	}
 }
