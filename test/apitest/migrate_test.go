@@ -251,7 +251,7 @@ func TestMigrateOfAllNamespaces(t *testing.T) {
 	admin := w.withHelm3(t)
 	admin.must(t, "migrate", of.name, "--backup", backupFile(t))
 	same(t, "Helm 3's records", [][]string{{"web.v1"}, {"db.v3"}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
-	admin.must(t, "migrate", of.name, "--abort", "--wait=false")
+	admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", backupFile(t))
 	same(t, "Helm 3's records", [][]string{{}, {}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
 }
 
