@@ -364,6 +364,31 @@ func TestBothEngines(t *testing.T) {
 	admin.fails(2, "can't become impersonation at once", "helm", "tenant", "init", "both-old", "--engine", "impersonation")
 	admin.fails(2, "can't become tiller at once", "helm", "tenant", "init", "both-new", "--engine", "tiller")
 
+	// The two deployers share a home, and neither gets at the other there.
+	t.Run("neither is the way to the other", func(t *testing.T) {
+		const home = "both-a-tiller"
+		secret := filepath.Join(t.TempDir(), "secret")
+		write(t, secret, "Chart.yaml", "apiVersion: v1\nname: secret\nversion: 0.1.0\n")
+		write(t, secret, "templates/token.yaml", `apiVersion: v1
+kind: Secret
+type: kubernetes.io/service-account-token
+metadata: {name: token, namespace: `+home+`, annotations: {kubernetes.io/service-account.name: helm}}
+`)
+		// Tiller may write Secrets in the home, and nothing but its records.
+		with[2].in(t).fails(1, "ValidatingAdmissionPolicy 'helm-tenant-records'", "helm", "tenant", "install", secret, "--name", "token")
+		with[2].in(t).run("helm", "tenant", "delete", "--purge", "token")
+		with[3].in(t).fails(1, `in the namespace "`+home+`"`, "helm", "tenant", "install", "token", secret)
+		bela := with[3].in(t)
+		as := "--as=system:serviceaccount:" + home + ":"
+		for _, args := range [][]string{
+			{"get", "secrets", "-n", home, as + "helm"}, {"create", "token", "tiller", "-n", home, as + "helm"}, {"create", "token", "helm", "-n", home, as + "helm"},
+			{"get", "secrets", "-n", home}, {"create", "token", "helm", "-n", home}, {"get", "secrets", "-n", home, as + "tiller"}, {"get", "pods", "-n", home, as + "helm"},
+		} {
+			bela.fails(1, "orbidden", append([]string{"kubectl"}, args...)...)
+		}
+		bela.run("kubectl", "get", "secrets", "-n", "both-a", as+"helm") // which it may
+	})
+
 	t.Run("Tiller goes", func(t *testing.T) {
 		admin, home := admin.in(t), "both-a-tiller"
 		with[2].in(t).run("helm", "tenant", "delete", "--purge", "by-helm2")

@@ -123,7 +123,7 @@ func TestHelmLife(t *testing.T) {
 
 				contains(t, run("uninstall", release, release+"-piped"), `release "`+release+`" uninstalled`)
 				run("uninstall", release+"-too", "-n", two)
-				if got := names(run("list", "-q", "-a")); strings.Contains(got, release) {
+				if got := names(run("list", "-q")); strings.Contains(got, release) {
 					t.Errorf("still there: %q", got)
 				}
 			})
