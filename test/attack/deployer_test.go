@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -112,6 +115,29 @@ func asDeployer(run func(context.Context, *scene) outcome) func(context.Context,
 		}
 		return run(ctx, &sub)
 	}
+}
+
+// openWatch watches the ConfigMaps of a team's last namespace, as its deployer,
+// for as long as the API server lets it.
+func (w *world) openWatch(by *person, t *tenant) (*sync.Map, error) {
+	as, err := w.acting(by, t)
+	if err != nil {
+		return nil, err
+	}
+	// Not with the context of those who set up, which ends with them.
+	stream, err := as.client.CoreV1().ConfigMaps(t.last()).Watch(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	overheard := &sync.Map{}
+	go func() {
+		for event := range stream.ResultChan() {
+			if object, ok := event.Object.(*corev1.ConfigMap); ok {
+				overheard.Store(object.Name, true)
+			}
+		}
+	}()
+	return overheard, nil
 }
 
 // takeToken leaves a token behind of an account in the team's last namespace, to

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -188,6 +189,8 @@ var limitsOfDeployer = []attack{
 		known: "a binding in the tenant's namespace is no membership: look for it when somebody is revoked"},
 	{name: "token of an account of the tenant's, made before, used after", as: ofTheGone, run: leftToken, knownAs: ofTheGone,
 		known: "the accounts of its namespaces are the tenant's; a token ends with its time, or its account"},
+	{name: "watch opened before, used after", as: ofTheGone, run: heldWatch, knownAs: ofTheGone,
+		known: "Kubernetes asks once, when the stream is opened, and ends it after an hour at most"},
 	{name: "an account of one's own as another of that namespace", as: onOwn, run: accountImpersonates("system:serviceaccount:$OWN:other", ""), knownAs: onOwn,
 		known: "the built-in role admin holds impersonate on the accounts of its own namespace, and on no others"},
 	{name: "chart: release record in one's own namespace", as: onOwn, run: makes(recordIn("$NS")), knownAs: onMember,
@@ -342,6 +345,28 @@ func leftToken(ctx context.Context, s *scene) outcome {
 	_, answer := client.CoreV1().ConfigMaps(namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: s.id}}, metav1.CreateOptions{})
 	effect, err := s.seesObject(ctx, "ConfigMap", namespace, s.id)
 	return s.settle(answer, effect, err)
+}
+
+func heldWatch(ctx context.Context, s *scene) outcome {
+	// That the member is out is seen on a new request first.
+	if s.attacker == nil && !s.bare {
+		if o := asDeployer(readSecretsOfTeam)(ctx, s); o.verdict != refused {
+			return failure("the revoked member is not out: %s", o.detail)
+		}
+	}
+	if _, err := s.root.client.CoreV1().ConfigMaps(s.victim.last()).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: s.id}}, metav1.CreateOptions{}); err != nil {
+		return failure("%v", err)
+	}
+	told, err := eventually(ctx, 5*time.Second, func(context.Context) (string, error) {
+		if _, told := s.overheard.Load(s.id); told {
+			return "it told of a ConfigMap that was made afterwards", nil
+		}
+		return "", nil
+	})
+	if err == nil && told == "" {
+		return outcome{refused, "stream ended", "nothing came any more"}
+	}
+	return s.settle(nil, told, err)
 }
 
 // recordIn is a release record of Helm 3 and 4, as far as Kubernetes is concerned.

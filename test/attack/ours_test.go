@@ -182,6 +182,9 @@ func (w *world) settleIn(ctx context.Context) error {
 		} else {
 			w.token, err = w.takeToken(ctx, carol, w.a)
 		}
+		if err == nil && w.account != "tiller" {
+			w.overheard, err = w.openWatch(carol, w.a)
+		}
 		return err
 	})
 	if err := group.Wait(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,9 @@ type world struct {
 	// token is one that the revoked member made while still in, of an account in
 	// one of the team's namespaces.
 	token string
+	// overheard are the ConfigMaps of that namespace that a watch told of, which
+	// the revoked member opened while still in.
+	overheard *sync.Map
 
 	// What the world's administrator does, in that world's way.
 	grant, revoke func(ctx context.Context, t *tenant, user string) error
