@@ -40,8 +40,10 @@ type Finding struct {
 	Chains [][]string `json:"chains,omitempty"`
 	// Fix is the command that mends it.
 	Fix string `json:"fix"`
-	// Line is the tenant's in the tenants file, 0 where there is none.
-	Line int `json:"line,omitempty"`
+	// File and Line are where the tenant stands in the tenants file; empty and 0
+	// where there is none.
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
 	// Reason is why it is ignored.
 	Reason string `json:"reason,omitempty"`
 }
@@ -204,13 +206,14 @@ func (a *auditor) report(o Options) *Report {
 	chosen := func(name string) bool { return len(o.Tenants) == 0 || slices.Contains(o.Tenants, name) }
 	r := &Report{Server: a.snapshot.Server, Unseen: a.snapshot.Unseen, Administrators: a.administrators, Findings: []Finding{}, Deployers: []Deployer{}}
 	unmanaged := func(f Finding) bool { return len(f.Tenants) == 0 && f.Home != "" }
-	lines := map[string]int{}
-	for _, located := range a.snapshot.File {
-		lines[located.Name] = located.Line
+	located := map[string]tenant.Located{}
+	for _, t := range a.snapshot.File {
+		located[t.Name] = t
 	}
 	for _, f := range a.findings {
 		if len(f.Tenants) > 0 {
-			f.Line = lines[f.Tenants[0]]
+			at := located[f.Tenants[0]]
+			f.File, f.Line = at.File, at.Line
 		}
 		switch at := slices.IndexFunc(o.Ignore, func(i Ignore) bool { return i.matches(f) }); {
 		case len(f.Tenants) > 0 && !slices.ContainsFunc(f.Tenants, chosen), unmanaged(f) && len(o.Tenants) > 0:

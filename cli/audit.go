@@ -15,6 +15,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/audit"
+	"helm-tenant/audit/view"
 	"helm-tenant/tenant"
 )
 
@@ -173,9 +174,9 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 func (s *session) printReport(report *audit.Report, o *auditOptions) error {
 	switch {
 	case o.output == "html":
-		return writeHTML(s.out(), report, s.env.Now())
+		return view.HTML(visible{s.env.Stdout, inJSON}, report, s.env.Now())
 	case o.output == "sarif":
-		return printObject(s.out(), "json", sarifOf(report, o.files))
+		return printObject(s.out(), "json", view.SARIF(report, version(), o.files))
 	case o.output == "json" || o.output == "yaml":
 		return printObject(s.out(), o.output, struct {
 			APIVersion string `json:"apiVersion"`

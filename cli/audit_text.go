@@ -20,7 +20,7 @@ func newReportText(env Environment) *reportText {
 }
 
 func (t *reportText) line(format string, arguments ...any) {
-	fmt.Fprintf(visible{&t.text}, format+"\n", arguments...)
+	fmt.Fprintf(visible{&t.text, inText}, format+"\n", arguments...)
 }
 
 // ANSI codes: bold, and what a severity looks like.
@@ -34,7 +34,7 @@ func (t *reportText) painted(colour, text string) {
 		t.text.WriteString(colour)
 		defer t.text.WriteString(plain)
 	}
-	fmt.Fprint(visible{&t.text}, text)
+	fmt.Fprint(visible{&t.text, inText}, text)
 }
 
 // groups puts findings of one tenant together, the tenant with the worst first.

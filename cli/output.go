@@ -30,7 +30,7 @@ func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
 // printObject writes a value as JSON or YAML.
 func printObject(w io.Writer, format string, value any) error {
 	if format == "json" {
-		encoder := json.NewEncoder(w)
+		encoder := json.NewEncoder(visible{w, inJSON})
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(value)
 	}
@@ -44,7 +44,17 @@ func printObject(w io.Writer, format string, value any) error {
 // visible shows control characters instead of sending them to a terminal, which
 // would obey them. What we print holds words of others: a chart's name is in the
 // record of a release, and a binding's subjects are whatever a chart wrote.
-type visible struct{ w io.Writer }
+type visible struct {
+	w io.Writer
+	// as is the format in which one is shown.
+	as string
+}
+
+const (
+	inText = `\x%02x`
+	// JSON leaves DEL and the eight bit ones as they are, but knows no \x.
+	inJSON = `\u%04x`
+)
 
 func (v visible) Write(p []byte) (int, error) {
 	if !bytes.ContainsFunc(p, obeyed) {
@@ -54,7 +64,7 @@ func (v visible) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		r, size := utf8.DecodeRune(rest)
 		if obeyed(r) {
-			fmt.Fprintf(&shown, "\\x%02x", r)
+			fmt.Fprintf(&shown, v.as, r)
 		} else {
 			shown.Write(rest[:size])
 		}

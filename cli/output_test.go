@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"testing"
 )
@@ -16,12 +17,25 @@ func TestVisible(t *testing.T) {
 		{"broken \xff\xfe \x1b", "broken \xff\xfe " + `\x1b`},
 	} {
 		var out bytes.Buffer
-		if n, err := fmt.Fprint(visible{&out}, c.text); err != nil || n != len(c.text) {
+		if n, err := fmt.Fprint(visible{&out, inText}, c.text); err != nil || n != len(c.text) {
 			t.Errorf("%q: %d, %v", c.text, n, err)
 		}
 		if out.String() != c.want {
 			t.Errorf("%q is shown as %q, not %q", c.text, out.String(), c.want)
 		}
+	}
+	// In JSON it stays JSON, and says the same.
+	var out bytes.Buffer
+	said := map[string]string{"name": "\x1b[2J \u007f \u009b2J \"quoted\" \\ ü"}
+	if err := printObject(&out, "json", said); err != nil {
+		t.Fatal(err)
+	}
+	read := map[string]string{}
+	if err := json.Unmarshal(out.Bytes(), &read); err != nil || read["name"] != said["name"] {
+		t.Errorf("%s is read as %q, %v", out.String(), read, err)
+	}
+	if bytes.ContainsFunc(out.Bytes(), obeyed) {
+		t.Errorf("%q holds control characters", out.String())
 	}
 	if got := cell("a\nteam-x\t1/1"); got != "a team-x 1/1" {
 		t.Errorf("a cell is %q", got)

@@ -63,7 +63,7 @@ type session struct {
 func Run(ctx context.Context, env Environment) int {
 	code, err := run(ctx, env)
 	if err != nil {
-		return report(visible{env.Stderr}, err)
+		return report(visible{env.Stderr, inText}, err)
 	}
 	return code
 }
@@ -222,8 +222,8 @@ func isDeployer(user string) bool {
 
 // say narrates on stderr.
 func (s *session) say(format string, args ...any) {
-	fmt.Fprintf(visible{s.env.Stderr}, format+"\n", args...)
+	fmt.Fprintf(visible{s.env.Stderr, inText}, format+"\n", args...)
 }
 
 // out is where data goes.
-func (s *session) out() io.Writer { return visible{s.env.Stdout} }
+func (s *session) out() io.Writer { return visible{s.env.Stdout, inText} }

@@ -1,7 +1,12 @@
-package cli
+package view
 
 import (
+	"cmp"
+	"net/url"
+	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"helm-tenant/audit"
 )
@@ -9,7 +14,8 @@ import (
 // The parts of SARIF 2.1.0 that code scanning reads
 // (https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html).
 type (
-	sarifLog struct {
+	// SARIFLog is a report as SARIF; it is written as JSON.
+	SARIFLog struct {
 		Schema  string     `json:"$schema"`
 		Version string     `json:"version"`
 		Runs    []sarifRun `json:"runs"`
@@ -96,12 +102,12 @@ func sarifSeverity(s audit.Severity) (level, score string) {
 	return "note", "2.0"
 }
 
-// sarifOf is the report as SARIF. Code scanning wants a file and a line of each
-// result: where there is a tenants file it is that, and the tenant's line where
-// it is known.
-func sarifOf(r *audit.Report, files []string) sarifLog {
+// SARIF is the report as SARIF, made by that version of ours. Code scanning wants
+// a file and a line of each result: it is the tenant's in its tenants file; of
+// those in none, the first line of the first file that the audit was given.
+func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 	run := sarifRun{
-		Tool:        sarifTool{sarifDriver{Name: "helm-tenant audit", Version: version()}},
+		Tool:        sarifTool{sarifDriver{Name: "helm-tenant audit", Version: version}},
 		Results:     []sarifResult{},
 		Invocations: []sarifInvocation{{ExecutionSuccessful: len(r.Unseen) == 0}},
 	}
@@ -114,9 +120,9 @@ func sarifOf(r *audit.Report, files []string) sarifLog {
 			Default: sarifLevel{level}, Properties: map[string]any{"security-severity": score, "tags": []string{"security"}},
 		})
 	}
-	uri := "tenants.yaml"
+	anywhere := "tenants.yaml"
 	if len(files) > 0 {
-		uri = files[0]
+		anywhere = files[0]
 	}
 	add := func(f audit.Finding, suppressions []sarifSuppression) {
 		level, _ := sarifSeverity(f.Severity)
@@ -127,7 +133,7 @@ func sarifOf(r *audit.Report, files []string) sarifLog {
 		run.Results = append(run.Results, sarifResult{
 			RuleID: f.ID, RuleIndex: index[f.ID], Level: level, Message: sarifText{text + "\nFix: " + f.Fix},
 			Locations: []sarifLocation{{
-				Physical: &sarifPhysical{sarifArtifact{uri}, sarifRegion{max(1, f.Line)}},
+				Physical: &sarifPhysical{sarifArtifact{uriOf(cmp.Or(f.File, anywhere))}, sarifRegion{max(1, f.Line)}},
 				Logical:  []sarifLogical{{f.Title() + "/" + f.Subject, "resource"}},
 			}},
 			// What makes it the same finding in a later run.
@@ -144,7 +150,17 @@ func sarifOf(r *audit.Report, files []string) sarifLog {
 	for _, u := range r.Unseen {
 		run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{"error", sarifText{u.What + " can't be read, so it is not known " + u.Matters + ": " + u.Why}})
 	}
-	return sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
+	return SARIFLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
+}
+
+// uriOf is a file's name as SARIF wants it: relative to the repository's root, or
+// absolute.
+func uriOf(name string) string {
+	name = filepath.ToSlash(name)
+	if filepath.IsAbs(name) {
+		return (&url.URL{Scheme: "file", Path: name}).String()
+	}
+	return (&url.URL{Path: name}).String()
 }
 
 // sarifName is a rule's name in the form that SARIF advises.
@@ -156,4 +172,7 @@ func sarifName(name string) string {
 	return text.String()
 }
 
-func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:] + "."
+}

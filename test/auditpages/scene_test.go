@@ -1,0 +1,233 @@
+package auditpages
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/audit"
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// scene is a cluster as an audit reads it, without a cluster.
+type scene struct{ audit.Snapshot }
+
+// newScene is a cluster of Kubernetes' own objects and so many tenants, as they
+// are made: nothing is wrong in it.
+func newScene(tenants int) *scene {
+	s := &scene{audit.Snapshot{Server: "v1.37.2", Minor: 37, Admission: audit.AdmissionInForce}}
+	s.clusterRole("cluster-admin", rule("*", "*", "*"))
+	s.clusterRole("admin", rule("apps", "deployments", "get", "list", "create", "update", "delete"))
+	s.clusterRole("view", rule("", "pods", "get", "list"))
+	s.bind("", "cluster-admin", "ClusterRole cluster-admin", audit.Group("system:masters"))
+	s.namespace("kube-system")
+	for i := range tenants {
+		name := fmt.Sprintf("team-%04d", i)
+		engine := tenant.EngineTiller
+		if i%2 == 1 {
+			engine = tenant.EngineImpersonation
+		}
+		var spaces []string
+		for n := range 5 {
+			spaces = append(spaces, fmt.Sprintf("%s-%d", name, n))
+		}
+		s.tenant(tenant.Tenant{Name: name, Namespaces: spaces, Engine: engine,
+			Members: tenant.Members{Users: []string{fmt.Sprintf("user%04d", i)}, Groups: []string{name + "-devs"}}})
+	}
+	return s
+}
+
+func rule(group, resource string, verbs ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
+}
+
+func (s *scene) namespace(name string) *audit.Namespace {
+	s.Namespaces = append(s.Namespaces, audit.Namespace{Name: name, Labels: map[string]string{}})
+	return &s.Namespaces[len(s.Namespaces)-1]
+}
+
+func (s *scene) clusterRole(name string, rules ...rbacv1.PolicyRule) {
+	s.Roles = append(s.Roles, audit.Role{Name: name, Rules: rules})
+}
+
+// bind binds "ClusterRole view" to subjects.
+func (s *scene) bind(namespace, name, role string, subjects ...audit.Subject) {
+	kind, of, _ := strings.Cut(role, " ")
+	s.Bindings = append(s.Bindings, audit.Binding{Namespace: namespace, Name: name, RoleKind: kind, RoleName: of, Subjects: subjects})
+}
+
+// give gives somebody these rights by a role and a binding of that name.
+func (s *scene) give(namespace, name string, who audit.Subject, rules ...rbacv1.PolicyRule) {
+	kind := "Role "
+	if namespace == "" {
+		kind = "ClusterRole "
+	}
+	s.Roles = append(s.Roles, audit.Role{Namespace: namespace, Name: name, Rules: rules})
+	s.bind(namespace, name, kind+name, who)
+}
+
+// tenant makes one as an init does.
+func (s *scene) tenant(t tenant.Tenant) {
+	t = t.WithDefaults()
+	record := t
+	record.Members = tenant.Members{}
+	s.Records = append(s.Records, audit.Record{Namespace: t.Home(), Tenant: record})
+	for _, object := range rbac.Home(t) {
+		s.rbac(object)
+	}
+	home := install.Home(t, false, true)
+	s.Namespaces = append(s.Namespaces, audit.Namespace{Name: home.Name, Labels: home.Labels})
+	for _, object := range rbac.ServiceAccounts(t) {
+		account := object.(*corev1.ServiceAccount)
+		mounts := account.AutomountServiceAccountToken == nil || *account.AutomountServiceAccountToken
+		s.Accounts = append(s.Accounts, audit.ServiceAccount{Namespace: account.Namespace, Name: account.Name, Mounts: mounts})
+	}
+	for _, name := range t.Namespaces {
+		ns := install.Namespace(t, name, true)
+		s.Namespaces = append(s.Namespaces, audit.Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations})
+		s.rbac(rbac.InNamespace(t, name))
+	}
+	if t.Engine.Has(tenant.EngineTiller) {
+		d := install.Deployment(t)
+		s.Workloads = append(s.Workloads, audit.Workload{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name, Tenant: t.Name, Template: &d.Spec.Template, Deployment: &d.Spec})
+		policy := install.NetworkPolicy(t, false)
+		s.Policies = append(s.Policies, audit.NetworkPolicy{Namespace: policy.Namespace, Name: policy.Name, Spec: policy.Spec})
+	}
+}
+
+func (s *scene) rbac(object runtime.Object) {
+	switch o := object.(type) {
+	case *rbacv1.Role:
+		s.Roles = append(s.Roles, audit.Role{Namespace: o.Namespace, Name: o.Name, Rules: o.Rules})
+	case *rbacv1.RoleBinding:
+		s.bind(o.Namespace, o.Name, o.RoleRef.Kind+" "+o.RoleRef.Name, audit.SubjectsOf(o.Subjects, o.Namespace)...)
+	}
+}
+
+// tillerOf is the pod template of a tenant's Tiller, to be changed.
+func (s *scene) tillerOf(name string) *corev1.PodTemplateSpec {
+	i := slices.IndexFunc(s.Workloads, func(w audit.Workload) bool { return w.Tenant == name })
+	return s.Workloads[i].Template
+}
+
+const (
+	hostile     = `<script>document.title='owned'</script><img src=x onerror=alert(1)>"'&amp;</script>`
+	hostileLong = "long-"
+)
+
+// everythingWrong is a cluster in which there is a finding of every kind.
+func everythingWrong() *scene {
+	s := newScene(0)
+	plain := func(name string, change func(*tenant.Tenant)) {
+		t := tenant.Tenant{Name: name, Namespaces: []string{name + "-1", name + "-2"}, Engine: tenant.EngineTiller,
+			Members: tenant.Members{Users: []string{"anna"}, Groups: []string{name + "-devs"}}}
+		if change != nil {
+			change(&t)
+		}
+		s.tenant(t)
+	}
+	plain("blue", nil)
+	plain("green", func(t *tenant.Tenant) { t.Members.Users = []string{"anna", hostile} })
+	plain("red", func(t *tenant.Tenant) {
+		t.Engine, t.Members = tenant.EngineImpersonation, tenant.Members{Groups: []string{"system:authenticated"}, ServiceAccounts: []string{"ci:deployer", "ci:gone"}}
+	})
+	plain("old", func(t *tenant.Tenant) { t.Tiller.Storage = tenant.StorageConfigMap })
+	plain("shared", func(t *tenant.Tenant) { t.Namespaces = []string{"shared-1", "blue-2"} })
+	s.File = []tenant.Located{
+		{Tenant: tenant.Tenant{Name: "blue", Namespaces: []string{"blue-1", "blue-2"}, Members: tenant.Members{Users: []string{"anna"}, Groups: []string{"blue-devs"}}}.WithDefaults(), File: "tenants/a b.yaml", Line: 3},
+		{Tenant: tenant.Tenant{Name: "green", Namespaces: []string{"green-1"}, Members: tenant.Members{Users: []string{"anna"}}}.WithDefaults(), File: "tenants/b.yaml", Line: 7},
+	}
+	s.Accounts = append(s.Accounts, audit.ServiceAccount{Namespace: "ci", Name: "deployer"}, audit.ServiceAccount{Namespace: "kube-system", Name: "tiller", Mounts: true})
+	s.namespace("ci")
+	s.namespace("elsewhere")
+
+	// The usual Tiller of Helm 2.
+	s.Workloads = append(s.Workloads, audit.Workload{Kind: "Deployment", Namespace: "kube-system", Name: "tiller-deploy", Template: &corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+		ServiceAccountName: "tiller", Containers: []corev1.Container{{Name: "tiller", Image: "gcr.io/kubernetes-helm/tiller:v2.14.1", Command: []string{"/tiller"}}}}}})
+	s.bind("", "tiller", "ClusterRole cluster-admin", audit.Account("kube-system", "tiller"))
+
+	// Outsiders of blue, by each of the ways.
+	home := "blue-tiller"
+	named := func(r rbacv1.PolicyRule, names ...string) rbacv1.PolicyRule {
+		r.ResourceNames = names
+		return r
+	}
+	for name, r := range map[string]rbacv1.PolicyRule{
+		"forward": rule("", "pods/portforward", "create"), "make-pods": rule("", "pods", "create"), "exec": rule("", "pods/exec", "create"),
+		"secrets": rule("", "secrets", "get", "list"), "token": rule("", "serviceaccounts/token", "create"),
+		"impersonate": rule("", "serviceaccounts", "impersonate"), "change-tiller": named(rule("apps", "deployments", "patch"), "tiller-deploy"),
+		"home": rule("", "configmaps", "patch"),
+	} {
+		s.give(home, "oops-"+name, audit.User("mallory-"+name), r)
+	}
+	s.give(home, "oops-rights", audit.User("mallory-rights"), rule(rbacv1.GroupName, "rolebindings", "create"), rule(rbacv1.GroupName, "roles", "bind"))
+	s.give(home, "oops-"+hostileLong, audit.User(hostileLong+strings.Repeat("x", 300)), rule("", "pods/portforward", "create"))
+	s.give(home, "oops-hostile", audit.User(hostile), rule("", "pods/portforward", "create"))
+	s.give("", "be-devs", audit.User("mallory-devs"), named(rule("", "groups", "impersonate"), "blue-devs"))
+	s.give(home, "be-nobody", audit.User("mallory-devs"), named(rule("", "serviceaccounts", "impersonate"), "nobody"))
+	s.give("", "nodes", audit.User("mallory-nodes"), named(rule("", "nodes/proxy", "get")))
+	s.give(home, "nodes-too", audit.User("mallory-nodes"), rule("", "nodes/proxy", "get"))
+	s.bind(home, "still", "Role "+rbac.MemberName, audit.User("gone"))
+	s.give(home, "more", audit.User("anna"), rule("", "pods/exec", "create"))
+	// Somebody with rights over the whole cluster, and somebody who can be them.
+	s.give("", "ops", audit.Account("ops", "robot"), rule("*", "*", "*"))
+	s.give("ops", "pods", audit.User("mallory-ops"), rule("", "pods", "create"))
+	// The account of a member.
+	s.give("ci", "pods", audit.User("mallory-ci"), rule("", "pods", "create"))
+	// green's deployer reaches further than it should.
+	green := audit.Account("green-tiller", "tiller")
+	s.bind("elsewhere", "extra", "ClusterRole admin", green)
+	s.give("green-tiller", "own-home", green, rule("", "pods", "create"))
+	s.bind("green-1", "wild", "ClusterRole cluster-admin", green)
+	s.bind("blue-1", "foreign", "ClusterRole admin", audit.User("mallory"))
+	for i, b := range s.Bindings {
+		if b.Namespace == "green-2" {
+			s.Bindings = slices.Delete(s.Bindings, i, i+1) // so the record is not true
+			break
+		}
+	}
+	s.Releases = append(s.Releases, audit.Release{Home: home, Name: "stray", Namespace: "elsewhere", Record: "Secret stray.v1"})
+	s.Tokens = append(s.Tokens, audit.Token{Namespace: home, Name: "tiller-token", Account: "tiller"})
+	for i := range s.Accounts {
+		if s.Accounts[i].Namespace == home {
+			s.Accounts[i].Mounts = true
+		}
+	}
+	for i := range s.Namespaces {
+		if s.Namespaces[i].Name == home {
+			delete(s.Namespaces[i].Labels, "pod-security.kubernetes.io/enforce")
+		}
+	}
+	s.Workloads = append(s.Workloads, audit.Workload{Kind: "Deployment", Namespace: "green-tiller", Name: "neighbour"})
+	s.Policies = slices.DeleteFunc(s.Policies, func(p audit.NetworkPolicy) bool { return p.Namespace == home })
+	s.Policies = append(s.Policies, audit.NetworkPolicy{Namespace: "kube-system", Name: "other", Spec: networkingv1.NetworkPolicySpec{}})
+	pod := &s.tillerOf("old").Spec
+	pod.HostNetwork = true
+	pod.Containers[0].SecurityContext, pod.Containers[0].Resources, pod.Containers[0].Env = nil, corev1.ResourceRequirements{}, nil
+	s.Admission = audit.AdmissionMissing
+	return s
+}
+
+// The tests of the pages show every kind of finding only if there is one.
+func TestSceneHasFindingsOfEveryKind(t *testing.T) {
+	report := audit.Audit(&everythingWrong().Snapshot, audit.Options{})
+	for _, rule := range audit.Rules() {
+		if !slices.ContainsFunc(report.Findings, func(f audit.Finding) bool { return f.ID == rule.ID }) {
+			t.Errorf("no finding is %s (%s)", rule.ID, rule.Name)
+		}
+	}
+}
+
+func TestSceneOfTenantsHasNoFindings(t *testing.T) {
+	for _, f := range audit.Audit(&newScene(4).Snapshot, audit.Options{}).Findings {
+		t.Errorf("%s %s: %s", f.ID, f.Title(), f.Text)
+	}
+}
