@@ -21,6 +21,9 @@ type Release struct {
 	Chart  string `json:"chart"`
 	// Engine is the one whose helm manages it.
 	Engine tenant.Engine `json:"engine"`
+	// Driver is where Helm 3 and 4 keep it, as HELM_DRIVER names it; empty for a
+	// Tiller's.
+	Driver string `json:"driver,omitempty"`
 	// Problem is why the record can't be read.
 	Problem string `json:"problem,omitempty"`
 }
@@ -70,7 +73,7 @@ func helmReleasesOf(records []*unstructured.Unstructured) []Release {
 	var releases []Release
 	for key, record := range newest {
 		revision := cluster.HelmRevisionOf(record.GetLabels())
-		r := Release{Name: key.name, Namespace: key.namespace, Revision: revision.Version, Status: revision.Status, Engine: tenant.EngineImpersonation}
+		r := Release{Name: key.name, Namespace: key.namespace, Revision: revision.Version, Status: revision.Status, Engine: tenant.EngineImpersonation, Driver: strings.ToLower(record.GetKind())}
 		chart, err := cluster.HelmChartOf(record)
 		if err != nil {
 			r.Problem = err.Error()

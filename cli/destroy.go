@@ -316,6 +316,9 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, remo
 		if err != nil {
 			return fmt.Errorf("release %s can't be deleted: %w", release.Name, err)
 		}
+		if release.Driver != "" {
+			inv.Env = append(slices.DeleteFunc(inv.Env, func(entry string) bool { return strings.HasPrefix(entry, "HELM_DRIVER=") }), "HELM_DRIVER="+release.Driver)
+		}
 		invocations = append(invocations, inv)
 	}
 	for i, release := range removal.Releases {
