@@ -116,6 +116,7 @@ func (a *auditor) findAccess() {
 		}
 	}
 	reach := map[Subject]*wide{}
+	impersonators := a.mixedImpersonators()
 	for _, d := range a.deployers {
 		for _, s := range widely {
 			if d.isOwn(s) {
@@ -130,15 +131,32 @@ func (a *auditor) findAccess() {
 			}
 			reach[s].reached = append(reach[s].reached, d)
 		}
-		a.findAccessTo(d, matters)
+		a.findAccessTo(d, matters, impersonators)
 	}
-	a.findImpersonators(widely, reach)
-	for _, s := range widely {
-		if reach[s] != nil {
-			a.wide = append(a.wide, *reach[s])
-		}
+	a.findImpersonators(widely, impersonators, reach)
+	for _, s := range slices.SortedFunc(maps.Keys(reach), compareSubjects) {
+		a.wide = append(a.wide, *reach[s])
 	}
 	a.findUseOfAccounts()
+}
+
+// mixedImpersonators are those who may be some group by rights over the whole
+// cluster, and some service account, with which a group goes, by rights in any
+// namespace.
+func (a *auditor) mixedImpersonators() []Subject {
+	may := func(grants []grant, resource string) bool {
+		return slices.ContainsFunc(grants, func(g grant) bool { return g.rules.answer(act{"impersonate", "", resource}).some })
+	}
+	var found []Subject
+	for s, grants := range a.rights.bySubject {
+		for _, of := range identityOf(s) {
+			if may(a.rights.inCluster[of], "groups") && may(grants, "serviceaccounts") {
+				found = append(found, s)
+				break
+			}
+		}
+	}
+	return found
 }
 
 // wideGrant holds for rights over the whole cluster that are none of Kubernetes'
@@ -151,7 +169,7 @@ func grantedTo(s Subject) func(grant) bool {
 
 // findImpersonators finds who can be a user or a group that reaches deployers by
 // rights over the whole cluster.
-func (a *auditor) findImpersonators(widely []Subject, reach map[Subject]*wide) {
+func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*wide) {
 	p := pather{Target: Target{Minor: a.snapshot.Minor}}
 	path := Path{ID: "impersonate-administrator", Name: "impersonate an administrator of the cluster", finding: idImpersonateMember}
 	add := func(s Subject) {
@@ -176,6 +194,15 @@ func (a *auditor) findImpersonators(widely []Subject, reach map[Subject]*wide) {
 			reach[s] = &wide{who: s, reached: a.deployers, paths: []opened{{path, steps}}}
 		}
 	}
+	for _, s := range mixed {
+		if reach[s] != nil {
+			continue
+		}
+		if steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool { return g.to == s && !isComponent(g.binding, s) }); open {
+			reach[s] = &wide{who: s, reached: a.deployers, paths: []opened{{path, steps}}}
+		}
+	}
+	a.general = append(a.general, path)
 }
 
 // open are the paths to the deployer that are open to who.
@@ -216,8 +243,11 @@ func (a *auditor) relevantActs() []act {
 // findAccessTo finds who reaches the deployer by bindings in its home, or in the
 // namespaces of accounts that are members. What is open by rights over the whole
 // cluster alone is told once for all.
-func (a *auditor) findAccessTo(d *deployer, matters func([]grant) bool) {
+func (a *auditor) findAccessTo(d *deployer, matters func([]grant) bool, impersonators []Subject) {
 	candidates := map[Subject]bool{}
+	for _, s := range impersonators {
+		candidates[s] = true
+	}
 	namespaces := []string{d.target.Home}
 	for _, m := range d.members {
 		candidates[m] = true
@@ -261,12 +291,14 @@ func (a *auditor) findUseOfAccounts() {
 	for _, w := range a.wide {
 		accounts = append(accounts, w.who)
 	}
+	all := Path{ID: "use-administrator", Name: "use an account that reaches every deployer"}
 	told := map[[2]string]bool{}
 	for _, account := range accounts {
 		if account.Kind != rbacv1.ServiceAccountKind {
 			continue
 		}
 		path := Path{ID: "use-account", Name: "use " + account.String(), Any: append(useAccount(account), pather{Target: Target{Minor: a.snapshot.Minor}}.impersonate(account)...)}
+		all.Any = append(all.Any, path.Any...)
 		for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[account.Namespace]), compareSubjects) {
 			if s == account || told[[2]string{s.String(), account.Namespace}] {
 				continue
@@ -278,6 +310,7 @@ func (a *auditor) findUseOfAccounts() {
 			}
 		}
 	}
+	a.general = append(a.general, all)
 }
 
 // Reached is a deployer that somebody can reach, and how.
@@ -299,6 +332,11 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 			continue
 		}
 		open = a.open(who, d, nil, nil)
+		for _, path := range a.general {
+			if steps, is := a.rights.opens(who, path, nil, nil); is {
+				open = append(open, opened{path, steps})
+			}
+		}
 		if len(open) == 0 {
 			continue
 		}

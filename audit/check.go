@@ -240,8 +240,8 @@ func (a *auditor) checkPower(d *deployer) {
 			}
 		}
 	}
-	if d.record == nil || t.AllNamespaces {
-		return
+	if d.record == nil || t.AllNamespaces || d.record.Problem != "" {
+		return // which namespaces are its own nobody says
 	}
 	for _, g := range outside {
 		where, severity := "in namespace "+g.binding.Namespace, High
@@ -575,13 +575,19 @@ func (a *auditor) checkWide() {
 			}
 		}
 		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, reach, few(names(w.paths)))
-		severity := High
+		id, severity := idClusterWide, High
+		// Some ways nobody has but by rights over the whole cluster.
+		for _, only := range []string{idNode, idImpersonateMember} {
+			if !slices.ContainsFunc(w.paths, func(o opened) bool { return o.path.finding != only }) {
+				id = only
+			}
+		}
 		if w.who == Group(groupAuthenticated) || w.who == Group(groupUnauthenticated) || w.who == Group(groupAccounts) {
 			severity = Critical
 		} else if w.who.Namespace == systemNamespace {
 			severity, f.Why = Medium, "Rights over the whole cluster open every home namespace; who can use this account of kube-system has them."
 		}
-		a.add(idClusterWide, severity, f)
+		a.add(id, severity, f)
 	}
 	for _, u := range a.uses {
 		f := Finding{Subject: u.who.String(), Text: fmt.Sprintf("%s can use %s, which reaches deployers", u.who, u.account),

@@ -23,7 +23,7 @@ func (a *auditor) checkHome(d *deployer) {
 	if len(neighbours) > 0 {
 		f := d.about("namespace "+home, "the home holds other workloads: %s", few(neighbours))
 		f.Chains = [][]string{{"every member", "namespace " + home, neighbours[0]}}
-		f.Fix = fmt.Sprintf("helm tenant export %s, then destroy it and init it with a home of its own", t.Name)
+		f.Fix = fmt.Sprintf("export tenant %s, destroy it, and init it with a home of its own", t.Name)
 		if t.AllNamespaces {
 			f.Fix = "keep the members few: they can reach every pod in this namespace"
 		}
@@ -98,10 +98,18 @@ func (a *auditor) checkHardening(d *deployer, init string) {
 		a.add(idNoPolicy, "", f)
 		a.tell(d.record, objectName("NetworkPolicy", home, install.PolicyName))
 	} else if d.network.partly && !d.network.listens {
-		f := d.about("NetworkPolicy "+d.network.policies[0], "NetworkPolicy %s lets others connect to Tiller's pod", strings.Join(d.network.policies, ", "))
-		f.Chains, f.Fix = [][]string{{objectName("NetworkPolicy", home, d.network.policies[0]), workload}}, init
+		f := d.about("NetworkPolicy "+d.network.letting[0], "NetworkPolicy %s lets others connect to Tiller's pod", strings.Join(d.network.letting, ", "))
+		var fixes []string
+		for _, name := range d.network.letting {
+			fix := fmt.Sprintf("kubectl -n %s delete networkpolicy %s", home, quote(name))
+			if name == install.PolicyName {
+				fix = init
+			}
+			f.Chains, fixes = append(f.Chains, []string{objectName("NetworkPolicy", home, name), workload}), append(fixes, fix)
+			a.tell(d.record, objectName("NetworkPolicy", home, name))
+		}
+		f.Fix = strings.Join(fixes, "; ")
 		a.add(idNoPolicy, "", f)
-		a.tell(d.record, objectName("NetworkPolicy", home, d.network.policies[0]))
 	}
 	pod := d.tiller.Template.Spec
 	c := tillerContainer(pod)
@@ -254,14 +262,15 @@ func (a *auditor) isDeployerIn(s Subject, ns string) bool {
 func (a *auditor) checkDrift(r *Record) {
 	t := r.Tenant
 	init := "helm tenant init " + t.Name
-	drift := func(object, text string, arguments ...any) {
+	drift := func(object, text string, arguments ...any) bool {
 		if a.wasTold(r, object) {
-			return
+			return false
 		}
 		f := r.about(object, text, arguments...)
 		f.Chains, f.Fix = [][]string{{"the record of tenant " + t.Name, object}}, init
 		a.add(idDrift, "", f)
 		a.tell(r, object)
+		return true
 	}
 	if r.Problem != "" {
 		f := r.about(objectName("ConfigMap", r.Namespace, tenant.RecordName), "the tenant's record can't be read: %s", r.Problem)
@@ -289,7 +298,7 @@ func (a *auditor) checkDrift(r *Record) {
 	}
 }
 
-func (a *auditor) driftOfRoles(r *Record, drift func(string, string, ...any)) {
+func (a *auditor) driftOfRoles(r *Record, drift func(string, string, ...any) bool) {
 	t := r.Tenant
 	bindings := map[string]*Binding{}
 	for _, b := range a.rights.bindings[r.Namespace] {
@@ -350,7 +359,9 @@ func (a *auditor) driftOfRoles(r *Record, drift func(string, string, ...any)) {
 		for _, b := range a.rights.bindings[ns] {
 			for _, of := range deployers {
 				if b.Name != wanted.Name && slices.Contains(b.Subjects, Account(r.Namespace, of.account)) {
-					drift(b.String(), "the deployer has %s in namespace %s, too", b.Role(), ns)
+					if drift(b.String(), "the deployer has %s in namespace %s, too", b.Role(), ns) {
+						a.findings[len(a.findings)-1].Fix = a.takeAway(b, Account(r.Namespace, of.account))
+					}
 				}
 			}
 		}
@@ -369,7 +380,7 @@ func sameSubjects(b *Binding, wanted []rbacv1.Subject) bool {
 	return true
 }
 
-func (a *auditor) driftOfNamespaces(r *Record, drift func(string, string, ...any)) {
+func (a *auditor) driftOfNamespaces(r *Record, drift func(string, string, ...any) bool) {
 	t := r.Tenant
 	labelled := func(name string, wanted map[string]string) {
 		live := a.namespaces[name]
@@ -411,7 +422,7 @@ func (a *auditor) claims(name, ns string) bool {
 
 // driftOfTiller compares the Tiller's Deployment with the one that is made for
 // the tenant; another version of it is no drift.
-func (a *auditor) driftOfTiller(r *Record, d *deployer, drift func(string, string, ...any)) {
+func (a *auditor) driftOfTiller(r *Record, d *deployer, drift func(string, string, ...any) bool) {
 	object := objectName(d.tiller.Kind, r.Namespace, d.tiller.Name)
 	t := r.Tenant
 	if t.Tiller.Version == "" {

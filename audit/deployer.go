@@ -139,7 +139,9 @@ type exposure struct {
 	closed, partly bool
 	// services are those that lead there from outside the cluster.
 	services []string
-	policies []string
+	// policies are those that select its pods, letting those of them that let some
+	// connect.
+	policies, letting []string
 }
 
 // network says how a Tiller of that template can be reached.
@@ -161,10 +163,9 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 		}
 		isolated = true
 		e.policies = append(e.policies, policy.Name)
-		for _, rule := range policy.Spec.Ingress {
-			if lets(rule) {
-				e.partly = true
-			}
+		if slices.ContainsFunc(policy.Spec.Ingress, lets) {
+			e.partly = true
+			e.letting = append(e.letting, policy.Name)
 		}
 	}
 	e.closed = isolated && !e.partly

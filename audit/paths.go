@@ -133,7 +133,8 @@ func (x *rights) paths(t Target) []Path {
 	add("exec", "exec into pods", idEnterPods, pods(stream, "pods/exec"))
 	add("attach", "attach to pods", idEnterPods, pods(stream, "pods/attach"))
 	add("debug", "add ephemeral containers", idEnterPods, pods(change, "pods/ephemeralcontainers"))
-	add("read-secrets", "read Secrets", idSecrets, p.secrets("get"), []Need{p.all("list", "", "secrets"), p.all("watch", "", "secrets")})
+	// A list or a watch of the one object of a name is asked for by its name.
+	add("read-secrets", "read Secrets", idSecrets, p.secrets("get", "list", "watch"))
 	add("write-secrets", "write Secrets", idSecrets, []Need{p.all("create", "", "secrets")}, p.secrets(change...))
 	add("token", "mint the deployer's token", idToken, []Need{p.only("create", "", "serviceaccounts/token", t.Account)})
 	add(PathImpersonate, "impersonate the deployer", idImpersonate, p.impersonateDeployer())
@@ -367,7 +368,12 @@ func (p pather) writeRoles() []Need {
 			return Ask{Verb: verb, Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace, Names: names}
 		}
 		needs = append(needs, Need{ask("create"), ask("escalate")}, Need{ask("update"), ask("escalate")}, Need{ask("patch"), ask("escalate")})
-		for _, name := range p.rights.named[act{"escalate", rbacGroup, scope.resource}] {
+		var names []string
+		for _, verb := range []string{"escalate", "update", "patch"} {
+			names = append(names, p.rights.named[act{verb, rbacGroup, scope.resource}]...)
+		}
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
 			needs = append(needs, Need{ask("update", name), ask("escalate", name)}, Need{ask("patch", name), ask("escalate", name)})
 		}
 	}

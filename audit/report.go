@@ -129,7 +129,9 @@ type auditor struct {
 	administrators []Administrator
 	wide           []wide
 	uses           []use
-	findings       []Finding
+	// general are the ways to whoever reaches every deployer.
+	general  []Path
+	findings []Finding
 	// told are the objects that a finding speaks of.
 	told map[string]bool
 	// added are the findings' keys.

@@ -220,7 +220,7 @@ func (x *rights) addNamed(rule rbacv1.PolicyRule) {
 	if len(rule.ResourceNames) == 0 {
 		return
 	}
-	for _, verb := range []string{"bind", "escalate"} {
+	for _, verb := range []string{"bind", "escalate", "update", "patch"} {
 		for _, resource := range []string{"roles", "clusterroles"} {
 			a := act{verb, rbacv1.GroupName, resource}
 			bare := rule
@@ -278,7 +278,7 @@ func (x *rights) find(who identity, ask Ask, only func(grant) bool) (grant, bool
 }
 
 // opens says whether the path is open to who, and by what. With fit, only a way
-// with a grant for which it holds counts.
+// with a grant for which it holds counts, and none that is as open without it.
 func (x *rights) opens(who identity, path Path, only, fit func(grant) bool) ([]step, bool) {
 	for _, need := range path.Any {
 		steps := make([]step, 0, len(need))
@@ -295,9 +295,22 @@ func (x *rights) opens(who identity, path Path, only, fit func(grant) bool) ([]s
 			}
 			steps = append(steps, step{ask, g})
 		}
-		if len(steps) == len(need) && fits {
-			return steps, true
+		if len(steps) != len(need) || !fits {
+			continue
 		}
+		if fit != nil && slices.ContainsFunc(steps, func(s step) bool { return !fit(s.grant) }) && x.holdsWithout(who, need, only, fit) {
+			continue
+		}
+		return steps, true
 	}
 	return nil, false
+}
+
+// holdsWithout says whether grants for which fit does not hold answer all that is
+// needed.
+func (x *rights) holdsWithout(who identity, need Need, only, fit func(grant) bool) bool {
+	return !slices.ContainsFunc(need, func(ask Ask) bool {
+		_, found := x.find(who, ask, func(g grant) bool { return !fit(g) && (only == nil || only(g)) })
+		return !found
+	})
 }

@@ -1,0 +1,424 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// actor goes a way as a user, up to where the API server has decided: it writes
+// nothing (dry run), and an upgraded stream ends where a node would be asked.
+type actor struct {
+	*kubernetes.Clientset
+	config *rest.Config
+	w      *world
+	home   string
+	pod    string
+}
+
+// try is one way to go: the API server's answer.
+type try func(ctx context.Context, a *actor) error
+
+var dry = metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+var dryPatch = metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}
+
+func stream(method, sub string) try {
+	return func(ctx context.Context, a *actor) error {
+		request := a.CoreV1().RESTClient().Verb(method).Namespace(a.home).Resource("pods").Name(a.pod).SubResource(sub)
+		if sub == "exec" || sub == "attach" {
+			request = request.Param("command", "id").Param("stdout", "true")
+		}
+		if method == http.MethodGet {
+			// As a browser's WebSocket: that is what a get is allowed for.
+			request = request.SetHeader("Connection", "Upgrade").SetHeader("Upgrade", "websocket").SetHeader("Sec-WebSocket-Version", "13").
+				SetHeader("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==").SetHeader("Sec-WebSocket-Protocol", "v4.channel.k8s.io").Param("ports", "44134")
+		}
+		return request.Do(ctx).Error()
+	}
+}
+
+// restricted is a pod that the home's PodSecurity lets in, with the deployer's
+// account.
+func restricted(account string) corev1.PodSpec {
+	yes, no, nobody := true, false, int64(65534)
+	return corev1.PodSpec{
+		ServiceAccountName: account,
+		SecurityContext:    &corev1.PodSecurityContext{RunAsNonRoot: &yes, RunAsUser: &nobody, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
+		Containers: []corev1.Container{{Name: "x", Image: "x", SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: &no, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}}}},
+	}
+}
+
+func makePods(kind string) try {
+	return func(ctx context.Context, a *actor) error {
+		meta := metav1.ObjectMeta{Name: "made-by-outsider"}
+		template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"made": "so"}}, Spec: restricted("tiller")}
+		selector := &metav1.LabelSelector{MatchLabels: template.Labels}
+		one := int32(1)
+		switch kind {
+		case "pods":
+			return create(a.CoreV1().Pods(a.home).Create(ctx, &corev1.Pod{ObjectMeta: meta, Spec: template.Spec}, dry))
+		case "deployments":
+			return create(a.AppsV1().Deployments(a.home).Create(ctx, &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Selector: selector, Template: template}}, dry))
+		case "replicasets":
+			return create(a.AppsV1().ReplicaSets(a.home).Create(ctx, &appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Selector: selector, Template: template}}, dry))
+		case "statefulsets":
+			return create(a.AppsV1().StatefulSets(a.home).Create(ctx, &appsv1.StatefulSet{ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Selector: selector, Template: template}}, dry))
+		case "daemonsets":
+			return create(a.AppsV1().DaemonSets(a.home).Create(ctx, &appsv1.DaemonSet{ObjectMeta: meta, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template}}, dry))
+		case "replicationcontrollers":
+			return create(a.CoreV1().ReplicationControllers(a.home).Create(ctx, &corev1.ReplicationController{ObjectMeta: meta, Spec: corev1.ReplicationControllerSpec{Replicas: &one, Selector: template.Labels, Template: &template}}, dry))
+		}
+		job := batchv1.JobSpec{Template: template}
+		job.Template.Labels, job.Template.Spec.RestartPolicy = nil, corev1.RestartPolicyNever
+		if kind == "jobs" {
+			return create(a.BatchV1().Jobs(a.home).Create(ctx, &batchv1.Job{ObjectMeta: meta, Spec: job}, dry))
+		}
+		return create(a.BatchV1().CronJobs(a.home).Create(ctx, &batchv1.CronJob{ObjectMeta: meta, Spec: batchv1.CronJobSpec{Schedule: "0 0 * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: job}}}, dry))
+	}
+}
+
+// as sends a request as somebody else.
+func as(user string, groups ...string) try {
+	return func(ctx context.Context, a *actor) error {
+		config := rest.CopyConfig(a.config)
+		config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
+		other, err := kubernetes.NewForConfig(config)
+		if err != nil {
+			return err
+		}
+		// Everybody may ask who they are.
+		return create(other.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}))
+	}
+}
+
+func bindTo(kind, name string) try {
+	return func(ctx context.Context, a *actor) error {
+		return create(a.RbacV1().RoleBindings(a.home).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "made-by-outsider"},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: name}, Subjects: subjects("user outsider")}, dry))
+	}
+}
+
+func patch(resource, name, body string) try {
+	return func(ctx context.Context, a *actor) error {
+		var client rest.Interface = a.CoreV1().RESTClient()
+		group, plain, found := strings.Cut(resource, ":")
+		if !found {
+			plain = resource
+		}
+		switch group {
+		case "apps":
+			client = a.AppsV1().RESTClient()
+		case "rbac":
+			client = a.RbacV1().RESTClient()
+		}
+		of, sub, _ := strings.Cut(plain, "/")
+		if name == "POD" {
+			name = a.pod
+		}
+		request := client.Patch(types.StrategicMergePatchType).Resource(of).Name(name).VersionedParams(&dryPatch, metav1.ParameterCodec).Body([]byte(body))
+		if of != "namespaces" && of != "clusterrolebindings" {
+			request = request.Namespace(a.home)
+		}
+		if sub != "" {
+			request = request.SubResource(sub)
+		}
+		return request.Do(ctx).Error()
+	}
+}
+
+func useToken(ns, name string) try {
+	return func(ctx context.Context, a *actor) error {
+		return create(a.CoreV1().ServiceAccounts(ns).CreateToken(ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{}))
+	}
+}
+
+func proxy(resource string) try {
+	return func(ctx context.Context, a *actor) error {
+		name := a.pod
+		if resource == "services" {
+			name = "tiller-deploy"
+		}
+		return a.CoreV1().RESTClient().Get().Namespace(a.home).Resource(resource).Name(name + ":44134").SubResource("proxy").Do(ctx).Error()
+	}
+}
+
+func nodeProxy(ctx context.Context, a *actor) error {
+	return a.CoreV1().RESTClient().Get().Resource("nodes").Name("some-node").SubResource("proxy").Suffix("pods").Do(ctx).Error()
+}
+
+func listSecrets(ctx context.Context, a *actor) error {
+	return create(a.CoreV1().Secrets(a.home).List(ctx, metav1.ListOptions{}))
+}
+
+func getSecret(ctx context.Context, a *actor) error {
+	return create(a.CoreV1().Secrets(a.home).Get(ctx, "fine.v1", metav1.GetOptions{}))
+}
+
+func listSecret(ctx context.Context, a *actor) error {
+	return create(a.CoreV1().Secrets(a.home).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=fine.v1"}))
+}
+
+func watchSecrets(ctx context.Context, a *actor) error {
+	watch, err := a.CoreV1().Secrets(a.home).Watch(ctx, metav1.ListOptions{})
+	if err == nil {
+		watch.Stop()
+	}
+	return err
+}
+
+func writeSecret(ctx context.Context, a *actor) error {
+	return create(a.CoreV1().Secrets(a.home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "tiller-token", Annotations: map[string]string{corev1.ServiceAccountNameKey: "tiller"}}, Type: corev1.SecretTypeServiceAccountToken}, dry))
+}
+
+func writeRole(ctx context.Context, a *actor) error {
+	return create(a.RbacV1().Roles(a.home).Create(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "made-by-outsider"}, Rules: rules("* *")}, dry))
+}
+
+// way is a right that somebody is given, and whether it opens a path.
+type way struct {
+	// path is that of the audit's report, empty for a right that opens none.
+	path string
+	// rules are given in the home namespace; those of wide over the cluster.
+	rules, wide []string
+	// also are given at home by another binding.
+	also []string
+	// want is the finding's ID, where path is not empty.
+	want string
+	try  try
+}
+
+// ways are the paths that an outsider can have to alpha's deployer, each with
+// rights that are near it and open nothing.
+var ways = []way{
+	{"port-forward", []string{"create pods/portforward"}, nil, nil, "HT010", stream(http.MethodPost, "portforward")},
+	{"port-forward", []string{"create pods/portforward POD"}, nil, nil, "HT010", stream(http.MethodPost, "portforward")},
+	{"port-forward", []string{"create */portforward"}, nil, nil, "HT010", stream(http.MethodPost, "portforward")},
+	{"", []string{"create pods/portforward gone-pod"}, nil, nil, "", stream(http.MethodPost, "portforward")},
+	{"", []string{"get pods/portforward"}, nil, nil, "", stream(http.MethodGet, "portforward")}, // enough up to 1.34
+	{"", []string{"get,list,watch,delete pods"}, nil, nil, "", stream(http.MethodPost, "portforward")},
+	{"create-pods", []string{"create pods"}, nil, nil, "HT011", makePods("pods")},
+	{"", []string{"create pods POD"}, nil, nil, "", makePods("pods")}, // a name that is not there yet is none
+	{"", []string{"create apps:pods"}, nil, nil, "", makePods("pods")},
+	{"make-deployments", []string{"create apps:deployments"}, nil, nil, "HT011", makePods("deployments")},
+	{"make-replicasets", []string{"create apps:replicasets"}, nil, nil, "HT011", makePods("replicasets")},
+	{"make-statefulsets", []string{"create apps:statefulsets"}, nil, nil, "HT011", makePods("statefulsets")},
+	{"make-daemonsets", []string{"create apps:daemonsets"}, nil, nil, "HT011", makePods("daemonsets")},
+	{"make-jobs", []string{"create batch:jobs"}, nil, nil, "HT011", makePods("jobs")},
+	{"make-cronjobs", []string{"create batch:cronjobs"}, nil, nil, "HT011", makePods("cronjobs")},
+	{"make-replicationcontrollers", []string{"create replicationcontrollers"}, nil, nil, "HT011", makePods("replicationcontrollers")},
+	{"", []string{"get apps:deployments", "update apps:deployments/scale", "patch batch:jobs"}, nil, nil, "", makePods("deployments")},
+	{"replace-image", []string{"patch pods"}, nil, nil, "HT012", patch("pods", "POD", `{"spec":{"containers":[{"name":"tiller","image":"evil"}]}}`)},
+	{"", []string{"patch pods gone-pod"}, nil, nil, "", patch("pods", "POD", `{"spec":{"containers":[{"name":"tiller","image":"evil"}]}}`)},
+	{"exec", []string{"create pods/exec"}, nil, nil, "HT012", stream(http.MethodPost, "exec")},
+	{"", []string{"get pods/exec"}, nil, nil, "", stream(http.MethodGet, "exec")},
+	{"attach", []string{"create pods/attach"}, nil, nil, "HT012", stream(http.MethodPost, "attach")},
+	{"debug", []string{"patch pods/ephemeralcontainers"}, nil, nil, "HT012", patch("pods/ephemeralcontainers", "POD", `{"spec":{"ephemeralContainers":[]}}`)},
+	{"read-secrets", []string{"list secrets"}, nil, nil, "HT013", listSecrets},
+	{"", []string{"get secrets no-such-secret"}, nil, nil, "", listSecrets},
+	{"read-secrets", []string{"get secrets fine.v1"}, nil, nil, "HT013", getSecret},
+	{"read-secrets", []string{"list secrets fine.v1"}, nil, nil, "HT013", listSecret},
+	{"read-secrets", []string{"watch secrets"}, nil, nil, "HT013", watchSecrets},
+	{"", []string{"list secrets no-such-secret"}, nil, nil, "", listSecret},
+	{"write-secrets", []string{"create secrets"}, nil, nil, "HT013", writeSecret},
+	{"token", []string{"create serviceaccounts/token tiller"}, nil, nil, "HT014", useToken("alpha-tiller", "tiller")},
+	{"", []string{"create serviceaccounts/token default", "create serviceaccounts"}, nil, nil, "", useToken("alpha-tiller", "tiller")},
+	{"impersonate-deployer", []string{"impersonate serviceaccounts tiller"}, nil, nil, "HT015", as("system:serviceaccount:alpha-tiller:tiller")},
+	{"", []string{"impersonate serviceaccounts default"}, nil, nil, "", as("system:serviceaccount:alpha-tiller:tiller")},
+	{"", nil, []string{"impersonate users system:serviceaccount:alpha-tiller:tiller"}, nil, "", as("system:serviceaccount:alpha-tiller:tiller")},
+	{"impersonate-deployer", []string{"impersonate:serviceaccount authn:serviceaccounts tiller", "impersonate-on:serviceaccount:create authn:selfsubjectreviews"},
+		[]string{"impersonate-on:serviceaccount:create authn:selfsubjectreviews"}, nil, "HT015", as("system:serviceaccount:alpha-tiller:tiller")},
+	{"impersonate-member", nil, []string{"impersonate users alice"}, nil, "HT016", as("alice")},
+	{"", nil, []string{"impersonate users alina"}, nil, "", as("alice")},
+	{"", []string{"impersonate users alice"}, nil, nil, "", as("alice")}, // by a RoleBinding nobody is impersonated but accounts
+	{"impersonate-member", nil, []string{"impersonate groups alpha-devs", "impersonate users nobody"}, nil, "HT016", as("nobody", "alpha-devs")},
+	{"", nil, []string{"impersonate groups alpha-devs"}, nil, "", as("nobody", "alpha-devs")},
+	{"bind", []string{"create rbac:rolebindings", "bind rbac:clusterroles edit"}, nil, nil, "HT017", bindTo("ClusterRole", "edit")},
+	{"bind", []string{"create rbac:rolebindings"}, nil, []string{"bind rbac:roles helm-tenant-member"}, "HT017", bindTo("Role", "helm-tenant-member")},
+	{"bind", []string{"patch rbac:rolebindings helm-tenant-member", "bind rbac:roles helm-tenant-member"}, nil, nil, "HT017",
+		patch("rbac:rolebindings", "helm-tenant-member", `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"outsider"}]}`)},
+	{"", []string{"create,update,patch rbac:rolebindings"}, nil, nil, "", bindTo("ClusterRole", "edit")},
+	{"", []string{"create rbac:rolebindings", "bind rbac:clusterroles system:basic-user"}, nil, nil, "", bindTo("ClusterRole", "edit")},
+	{"", []string{"bind rbac:clusterroles edit"}, nil, nil, "", bindTo("ClusterRole", "edit")},
+	{"escalate", []string{"create,escalate rbac:roles"}, nil, nil, "HT017", writeRole},
+	{"escalate", []string{"patch rbac:roles helm-tenant-member", "escalate rbac:roles"}, nil, nil, "HT017",
+		patch("rbac:roles", "helm-tenant-member", `{"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}`)},
+	{"", []string{"patch rbac:roles helm-tenant-member", "escalate rbac:roles helm-tenant-records"}, nil, nil, "",
+		patch("rbac:roles", "helm-tenant-member", `{"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}`)},
+	{"", []string{"create,update,patch rbac:roles"}, nil, nil, "", writeRole},
+	{"", []string{"escalate rbac:roles"}, nil, nil, "", writeRole},
+	{"node-proxy", nil, []string{"get nodes/proxy"}, nil, "HT018", nodeProxy},
+	{"", []string{"get nodes/proxy"}, nil, nil, "", nodeProxy},
+	{"", nil, []string{"get nodes", "get nodes/stats"}, nil, "", nodeProxy},
+	{"change-tiller", []string{"patch apps:deployments tiller-deploy"}, nil, nil, "HT019", patch("apps:deployments", "tiller-deploy", `{"spec":{"template":{"metadata":{"annotations":{"x":"y"}}}}}`)},
+	{"", []string{"patch apps:deployments another"}, nil, nil, "", patch("apps:deployments", "tiller-deploy", `{"spec":{"template":{"metadata":{"annotations":{"x":"y"}}}}}`)},
+	{"change-home", []string{"patch namespaces"}, nil, nil, "HT020", patch("namespaces", "alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)},
+	{"", nil, []string{"patch namespaces outside"}, nil, "", patch("namespaces", "alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)},
+	{"write-record", []string{"patch configmaps helm-tenant"}, nil, nil, "HT020", patch("configmaps", "helm-tenant", `{"data":{"x":"y"}}`)},
+	{"", []string{"get configmaps", "patch configmaps another"}, nil, nil, "", patch("configmaps", "helm-tenant", `{"data":{"x":"y"}}`)},
+	// Tiller listens on its loopback: what the API server's proxy connects to is
+	// not there, whoever may use it.
+	{"", []string{"get,create pods/proxy", "get,create services/proxy"}, nil, nil, "", nil},
+}
+
+// TestWays gives an outsider a right, and compares what the audit says of the way
+// with what the API server does when the outsider goes it.
+func TestWays(t *testing.T) {
+	w := start(t)
+	w.clean(t)
+	pod := w.pod(t, "alpha-tiller")
+	config, err := w.RESTConfig("outsider")
+	must(t, err)
+	config.WarningHandler = rest.NoWarnings{}
+	outsider := &actor{kubernetes.NewForConfigOrDie(config), config, w, "alpha-tiller", pod}
+	w.plant(t).release("alpha-tiller", "fine", "alpha-b")
+	opens, closed := 0, 0
+	for i, way := range ways {
+		if way.path != "" && way.want == "" {
+			continue // a note in the table
+		}
+		name := way.path
+		if name == "" {
+			name = "nothing"
+		}
+		t.Run(fmt.Sprintf("%02d %s by %s", i, name, strings.Join(append(append(slices.Clone(way.rules), way.wide...), way.also...), " and ")), func(t *testing.T) {
+			p := w.plant(t)
+			p.grant("alpha-tiller", "way", named(way.rules, outsider.pod), "user outsider")
+			p.grant("alpha-tiller", "way-also", way.also, "user outsider")
+			p.grant("", "way-wide", way.wide, "user outsider")
+			w.settle(t)
+			got := w.audit(t)
+			var want []string
+			switch way.want {
+			case "":
+			case "HT018":
+				want = []string{"HT018  user outsider"} // every deployer has a node
+			default:
+				want = []string{way.want + " alpha user outsider"}
+			}
+			p.same(got.Findings, want)
+			// The answer for one person, which goes another way through the code.
+			reach := w.audit(t, "--can-reach", "outsider", "alpha")
+			var open []string
+			for _, reached := range reach.CanReach {
+				for _, path := range reached.Paths {
+					open = append(open, path.ID)
+				}
+			}
+			var ids []string
+			if way.path != "" {
+				ids = []string{way.path}
+			}
+			if !slices.Equal(open, ids) {
+				t.Errorf("--can-reach says %q, want %q", open, ids)
+			}
+			if way.try != nil {
+				err := way.try(t.Context(), outsider)
+				if status := apierrors.APIStatus(nil); err != nil && !errors.As(err, &status) {
+					t.Fatalf("the API server did not answer: %v", err)
+				}
+				if allowed := !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err); allowed != (way.path != "") {
+					t.Errorf("the API server allows it: %t (%v); the audit says %q", allowed, err, open)
+				}
+				if way.path != "" {
+					opens++
+				} else {
+					closed++
+				}
+			}
+			p.fix(got.Findings)
+		})
+	}
+	t.Logf("%d ways were open and gone, %d closed and refused", opens, closed)
+}
+
+// named puts the pod's name in.
+func named(texts []string, pod string) []string {
+	var all []string
+	for _, text := range texts {
+		all = append(all, strings.ReplaceAll(text, "POD", pod))
+	}
+	return all
+}
+
+// TestProxyWays is the way that is open where Tiller listens on its pod's address.
+func TestProxyWays(t *testing.T) {
+	w := start(t)
+	w.clean(t)
+	pod := w.pod(t, "alpha-tiller")
+	config, err := w.RESTConfig("outsider")
+	must(t, err)
+	outsider := &actor{kubernetes.NewForConfigOrDie(config), config, w, "alpha-tiller", pod}
+	for _, resource := range []string{"pods", "services"} {
+		p := w.plant(t)
+		p.mutateTiller("alpha-tiller", func(d *appsv1.Deployment) {
+			d.Spec.Template.Spec.Containers[0].Command = []string{"/tiller", "--storage=secret"}
+		})
+		if err := proxy(resource)(t.Context(), outsider); !apierrors.IsForbidden(err) {
+			t.Errorf("%s/proxy without a right: %v", resource, err)
+		}
+		p.grant("alpha-tiller", "way", []string{"get " + resource + "/proxy"}, "user outsider")
+		w.settle(t)
+		p.same(w.audit(t).Findings, []string{"HT003 alpha Deployment tiller-deploy in namespace alpha-tiller", "HT010 alpha user outsider"})
+		if err := proxy(resource)(t.Context(), outsider); apierrors.IsForbidden(err) {
+			t.Errorf("%s/proxy with the right: %v", resource, err)
+		}
+		p.undo()
+	}
+}
+
+// TestAskedBySubjectAccessReview holds the rights of the members to what the
+// authorizer says of them.
+func TestMembersAsTheAuthorizerSeesThem(t *testing.T) {
+	w := start(t)
+	got := w.audit(t)
+	for _, d := range got.Deployers {
+		for _, a := range d.Access {
+			if !a.Member || !strings.HasPrefix(a.Subject, "user ") {
+				continue
+			}
+			about := authorizationv1.ResourceAttributes{Namespace: d.Home, Verb: "create", Resource: "pods", Subresource: "portforward"}
+			if d.Account == "helm" {
+				about = authorizationv1.ResourceAttributes{Namespace: d.Home, Verb: "impersonate", Resource: "serviceaccounts", Name: "helm"}
+			}
+			if !w.may(t, strings.TrimPrefix(a.Subject, "user "), nil, about) {
+				t.Errorf("%s is said to reach %s and may not", a.Subject, d.Home)
+			}
+		}
+	}
+}
+
+// pod is the name of the one pod of a Tiller, when the controllers are done
+// with whatever was done to it.
+func (w *world) pod(t *testing.T, home string) string {
+	t.Helper()
+	ctx := context.Background()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		pods, err := w.root.CoreV1().Pods(home).List(ctx, metav1.ListOptions{})
+		must(t, err)
+		d, err := w.root.AppsV1().Deployments(home).Get(ctx, "tiller-deploy", metav1.GetOptions{})
+		must(t, err)
+		if len(pods.Items) == 1 && d.Status.ObservedGeneration == d.Generation && d.Status.Replicas == 1 {
+			return pods.Items[0].Name
+		}
+	}
+	t.Fatalf("the Tiller in %s has not one pod", home)
+	return ""
+}

@@ -1,0 +1,300 @@
+// Package audit tests `helm-tenant audit` against a real API server: that it
+// finds what was planted, and nothing else; that what it says of a way is what the
+// API server does when somebody goes it; that its pages and files are what their
+// readers expect. No pod runs.
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"helm-tenant/test/testcluster"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(testcluster.Main(m, testcluster.Options{}))
+}
+
+// world is the cluster that all tests share. Its tests run one after the other:
+// each has the cluster to itself, and leaves it without findings.
+type world struct {
+	*testcluster.Cluster
+	dir  string
+	root *kubernetes.Clientset
+	env  []string
+	// residue is what a test found, and could not take away.
+	residue []string
+}
+
+var shared struct {
+	once sync.Once
+	w    *world
+	err  error
+}
+
+// start returns the shared world, in which there are three tenants, and nothing
+// to find: alpha and beta with Tillers, gamma for Helm 3.
+func start(t *testing.T) *world {
+	t.Helper()
+	cluster := testcluster.Get(t)
+	shared.once.Do(func() { shared.w, shared.err = prepare(cluster) })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.w
+}
+
+const markers = "markers" // the namespace for settle
+
+func prepare(cluster *testcluster.Cluster) (*world, error) {
+	w := &world{Cluster: cluster, dir: filepath.Join(cluster.Dir, "audit-test")}
+	if err := os.MkdirAll(filepath.Join(w.dir, "bin"), 0o755); err != nil {
+		return nil, err
+	}
+	build := exec.Command("go", "build", "-o", filepath.Join(w.dir, "helm-tenant"), ".")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building helm-tenant: %w\n%s", err, out)
+	}
+	// So that the commands that findings tell can be typed.
+	script := "#!/bin/sh\n[ \"$1\" = tenant ] && shift\nexec " + filepath.Join(w.dir, "helm-tenant") + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(w.dir, "bin", "helm"), []byte(script), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(cluster.Bin("kubectl"), filepath.Join(w.dir, "bin", "kubectl")); err != nil {
+		return nil, err
+	}
+	w.env = []string{"PATH=" + filepath.Join(w.dir, "bin") + ":/usr/bin:/bin", "HOME=" + w.dir, "XDG_CACHE_HOME=" + w.dir, "HELM_BIN=" + cluster.Bin("helm2")}
+	config, err := cluster.RESTConfig("root", "system:masters")
+	if err != nil {
+		return nil, err
+	}
+	config.WarningHandler = rest.NoWarnings{}
+	w.root = kubernetes.NewForConfigOrDie(config)
+	ctx := context.Background()
+	for _, ns := range []string{markers, "ci", "outside"} {
+		if _, err := w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := w.root.CoreV1().ServiceAccounts("ci").Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "robot"}}, metav1.CreateOptions{}); err != nil {
+		return nil, err
+	}
+	for _, args := range [][]string{
+		{"init", "alpha", "--namespaces", "alpha-a,alpha-b", "--create-namespaces", "--user", "alice", "--group", "alpha-devs", "--service-account", "ci:robot", "--wait=false"},
+		{"init", "beta", "--namespaces", "beta-a", "--create-namespaces", "--user", "bob", "--wait=false"},
+		{"init", "gamma", "--engine", "impersonation", "--namespaces", "gamma-a", "--create-namespaces", "--user", "gail"},
+	} {
+		if r := w.run(cluster.Admin(), args...); r.code != 0 {
+			return nil, fmt.Errorf("helm-tenant %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.stderr)
+		}
+	}
+	// The controllers make the pods, and nobody runs them.
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		pods, err := w.root.CoreV1().Pods("alpha-tiller").List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		if len(pods.Items) > 0 {
+			return w, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, errors.New("no pod of alpha's Tiller was made")
+		}
+	}
+}
+
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// run runs helm-tenant with that kubeconfig.
+func (w *world) run(kubeconfig string, args ...string) result {
+	return w.command(kubeconfig, filepath.Join(w.dir, "helm-tenant"), args...)
+}
+
+func (w *world) command(kubeconfig, program string, args ...string) result {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append([]string{"KUBECONFIG=" + kubeconfig}, w.env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	r := result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		r.code, r.stderr = -1, err.Error()
+	}
+	return r
+}
+
+// report is the part of an audit's JSON that tests look at.
+type report struct {
+	Result   string    `json:"result"`
+	Findings []finding `json:"findings"`
+	Ignored  []finding `json:"ignored"`
+	Unseen   []struct {
+		What string `json:"what"`
+	} `json:"unseen"`
+	Deployers []struct {
+		Tenant    string   `json:"tenant"`
+		Home      string   `json:"home"`
+		Account   string   `json:"serviceAccount"`
+		Access    []access `json:"access"`
+		Namespace []string `json:"namespaces"`
+	} `json:"deployers"`
+	ClusterWide    []access `json:"clusterWide"`
+	Administrators []access `json:"administrators"`
+	CanReach       []struct {
+		Tenant string `json:"tenant"`
+		Home   string `json:"home"`
+		Member bool   `json:"member"`
+		Paths  []path `json:"paths"`
+	} `json:"canReach"`
+}
+
+type access struct {
+	Subject string `json:"subject"`
+	Member  bool   `json:"member"`
+	Own     bool   `json:"own"`
+}
+
+type path struct {
+	ID     string     `json:"id"`
+	Chains [][]string `json:"chains"`
+}
+
+type finding struct {
+	ID       string     `json:"id"`
+	Severity string     `json:"severity"`
+	Tenants  []string   `json:"tenants"`
+	Subject  string     `json:"subject"`
+	Text     string     `json:"text"`
+	Why      string     `json:"why"`
+	Chains   [][]string `json:"chains"`
+	Fix      string     `json:"fix"`
+}
+
+func (f finding) String() string {
+	return fmt.Sprintf("%s %s (%s): %s", f.ID, strings.Join(f.Tenants, ","), f.Subject, f.Text)
+}
+
+// brief is what is compared: "ID tenants subject".
+func (f finding) brief() string {
+	return f.ID + " " + strings.Join(f.Tenants, ",") + " " + f.Subject
+}
+
+// audit runs an audit as an administrator; its exit code must fit its result.
+func (w *world) audit(t *testing.T, args ...string) report {
+	t.Helper()
+	r := w.run(w.Admin(), append([]string{"audit", "-o", "json"}, args...)...)
+	var got report
+	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
+		t.Fatalf("audit %s: exit code %d: %v\n%s", strings.Join(args, " "), r.code, err, r.stderr)
+	}
+	want := map[string]int{"clean": 0, "findings": 4, "unknown": 5}[got.Result]
+	if len(got.CanReach) == 0 && !strings.Contains(strings.Join(args, " "), "--fail-on") && !strings.Contains(strings.Join(args, " "), "--can-reach") && r.code != want {
+		t.Errorf("audit %s: the result is %s and the exit code %d", strings.Join(args, " "), got.Result, r.code)
+	}
+	return got
+}
+
+// settle waits until the API server's authorizer, which sees roles and bindings
+// by way of a watch, knows all that was written up to now: until it knows a role
+// and a binding that are written now.
+func (w *world) settle(t *testing.T) {
+	t.Helper()
+	ctx := context.Background()
+	name := "marker-" + rand.String(10)
+	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get"}}}}
+	binding := &rbacv1.RoleBinding{ObjectMeta: role.ObjectMeta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name}, Subjects: subjects("user " + name)}
+	must(t, create(w.root.RbacV1().Roles(markers).Create(ctx, role, metav1.CreateOptions{})))
+	must(t, create(w.root.RbacV1().RoleBindings(markers).Create(ctx, binding, metav1.CreateOptions{})))
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(3 * time.Millisecond) {
+		allowed := w.may(t, name, nil, authorizationv1.ResourceAttributes{Namespace: markers, Verb: "get", Resource: "pods"})
+		if allowed {
+			return
+		}
+	}
+	t.Fatal("the authorizer does not learn of new bindings")
+}
+
+// may asks the API server's authorizer.
+func (w *world) may(t *testing.T, user string, groups []string, about authorizationv1.ResourceAttributes) bool {
+	t.Helper()
+	review, err := w.root.AuthorizationV1().SubjectAccessReviews().Create(context.Background(), &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{User: user, Groups: append([]string{"system:authenticated"}, groups...), ResourceAttributes: &about}}, metav1.CreateOptions{})
+	must(t, err)
+	return review.Status.Allowed
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// create drops what a create returns beside its error.
+func create[T any](_ T, err error) error { return err }
+
+// subjects reads "user alice", "group devs", "account ns:name".
+func subjects(texts ...string) []rbacv1.Subject {
+	var all []rbacv1.Subject
+	for _, text := range texts {
+		kind, name, _ := strings.Cut(text, " ")
+		switch kind {
+		case "user":
+			all = append(all, rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: name})
+		case "group":
+			all = append(all, rbacv1.Subject{Kind: "Group", APIGroup: rbacv1.GroupName, Name: name})
+		case "account":
+			ns, name, _ := strings.Cut(name, ":")
+			all = append(all, rbacv1.Subject{Kind: "ServiceAccount", Namespace: ns, Name: name})
+		default:
+			panic("no subject: " + text)
+		}
+	}
+	return all
+}
+
+// rules reads "VERB,VERB GROUP:RESOURCE NAME...", the group being left out for the
+// core's: "create pods/exec", "patch apps:deployments tiller-deploy". rbac and
+// authn are short for their groups' names.
+func rules(texts ...string) []rbacv1.PolicyRule {
+	var all []rbacv1.PolicyRule
+	for _, text := range texts {
+		words := strings.Fields(text)
+		group, resource, found := strings.Cut(words[1], ":")
+		if !found {
+			group, resource = "", words[1]
+		}
+		switch group {
+		case "rbac":
+			group = rbacv1.GroupName
+		case "authn":
+			group = "authentication.k8s.io"
+		}
+		all = append(all, rbacv1.PolicyRule{Verbs: strings.Split(words[0], ","), APIGroups: []string{group}, Resources: []string{resource}, ResourceNames: words[2:]})
+	}
+	return all
+}

@@ -1,0 +1,231 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/rand"
+)
+
+// plant is a misconfiguration that a test makes, and how it is taken away again.
+type plant struct {
+	*testing.T
+	w     *world
+	undos []func()
+	// planted says that something was, old is the namespace of an unmanaged Tiller,
+	// which is called "old" in what is wanted.
+	planted bool
+	old     string
+}
+
+// plant begins one; what is left of it when the test ends is taken away.
+func (w *world) plant(t *testing.T) *plant {
+	p := &plant{T: t, w: w}
+	t.Cleanup(p.undo)
+	return p
+}
+
+// undo takes it all away, whatever of that fails, and waits until there is
+// nothing to find any more.
+func (p *plant) undo() {
+	if len(p.undos) == 0 {
+		if p.planted {
+			p.planted = false
+			p.w.clean(p.T)
+		}
+		return
+	}
+	last := p.undos[len(p.undos)-1]
+	p.undos = p.undos[:len(p.undos)-1]
+	defer p.undo() // also when the last gives up
+	last()
+}
+
+func (p *plant) later(undo func()) { p.undos, p.planted = append(p.undos, undo), true }
+
+// gone takes a "not found" for done: the finding's own command may have been
+// first.
+func (p *plant) gone(err error) {
+	if err != nil && !apierrors.IsNotFound(err) {
+		p.Errorf("taking away what was planted: %v", err)
+	}
+}
+
+// clean waits until an audit finds nothing: controllers take a moment to take
+// away what belonged to something that is gone. What stays fails this test, and
+// is no matter of the next.
+func (w *world) clean(t *testing.T) {
+	t.Helper()
+	var got []finding
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if got = w.fresh(w.audit(t).Findings); len(got) == 0 {
+			return
+		}
+	}
+	for _, f := range got {
+		t.Errorf("there should be nothing to find: %v", f)
+		w.residue = append(w.residue, f.brief())
+	}
+	t.FailNow()
+}
+
+// fresh are the findings but for what a failed test left.
+func (w *world) fresh(all []finding) []finding {
+	return slices.DeleteFunc(slices.Clone(all), func(f finding) bool { return slices.Contains(w.residue, f.brief()) })
+}
+
+// same compares the findings with "ID tenants subject" each.
+func (p *plant) same(got []finding, want []string) {
+	p.Helper()
+	var have []string
+	got = p.w.fresh(got)
+	for _, f := range got {
+		text := f.brief()
+		if p.old != "" {
+			text = strings.ReplaceAll(text, p.old, "old")
+		}
+		have = append(have, text)
+	}
+	slices.Sort(have)
+	want = slices.Sorted(slices.Values(want))
+	if diff := cmp.Diff(want, have); diff != "" {
+		var text strings.Builder
+		for _, f := range got {
+			fmt.Fprintf(&text, "%v\n  %v\n  %s\n", f, f.Chains, f.Fix)
+		}
+		p.Errorf("findings, -want +got:\n%s\n%s", diff, text.String())
+	}
+	for _, f := range got {
+		if f.Why == "" || f.Text == "" || f.Fix == "" || f.Severity == "" {
+			p.Errorf("a finding lacks a part: %+v", f)
+		}
+	}
+}
+
+// fix types the commands that the findings name. Afterwards there must be
+// nothing to find. It says whether there was anything to type: a command in which
+// somebody has to fill in or choose something is not.
+func (p *plant) fix(findings []finding) {
+	p.Helper()
+	typed := false
+	for _, f := range findings {
+		if strings.ContainsAny(f.Fix, "#") || strings.Contains(f.Fix, " edit ") || strings.Contains(f.Fix, "TENANT") || !strings.HasPrefix(f.Fix, "helm tenant ") && !strings.HasPrefix(f.Fix, "kubectl ") {
+			return
+		}
+		command := f.Fix
+		if strings.HasPrefix(command, "helm tenant init") {
+			command += " --wait=false"
+		}
+		if r := p.w.command(p.w.Admin(), "/bin/sh", "-c", command); r.code != 0 && !strings.Contains(r.stderr, "not found") {
+			p.Errorf("the fix %q: exit code %d\n%s", command, r.code, r.stderr)
+			return
+		}
+		typed = true
+	}
+	if typed {
+		p.w.clean(p.T)
+		p.planted = false // what is left to take away is nothing to find
+		fixes++
+	}
+}
+
+// fixes counts the findings' commands that were typed, and mended it.
+var fixes int
+
+// grant gives subjects rights by a role and a binding of that name: in a
+// namespace, or over the cluster where it is empty.
+func (p *plant) grant(ns, name string, what []string, who ...string) {
+	p.Helper()
+	if len(what) == 0 {
+		return
+	}
+	ctx := context.Background()
+	meta := metav1.ObjectMeta{Name: name, Namespace: ns}
+	if ns == "" {
+		must(p.T, create(p.w.root.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules(what...)}, metav1.CreateOptions{})))
+		p.later(func() { p.gone(p.w.root.RbacV1().ClusterRoles().Delete(ctx, name, metav1.DeleteOptions{})) })
+		p.bind("", name, "ClusterRole", name, who...)
+		return
+	}
+	must(p.T, create(p.w.root.RbacV1().Roles(ns).Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: rules(what...)}, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.RbacV1().Roles(ns).Delete(ctx, name, metav1.DeleteOptions{})) })
+	p.bind(ns, name, "Role", name, who...)
+}
+
+func (p *plant) bind(ns, name, kind, role string, who ...string) {
+	p.Helper()
+	ctx := context.Background()
+	meta := metav1.ObjectMeta{Name: name, Namespace: ns}
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: role}
+	if ns == "" {
+		must(p.T, create(p.w.root.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects(who...)}, metav1.CreateOptions{})))
+		p.later(func() { p.gone(p.w.root.RbacV1().ClusterRoleBindings().Delete(ctx, name, metav1.DeleteOptions{})) })
+		return
+	}
+	must(p.T, create(p.w.root.RbacV1().RoleBindings(ns).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects(who...)}, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.RbacV1().RoleBindings(ns).Delete(ctx, name, metav1.DeleteOptions{})) })
+}
+
+// init has helm-tenant make a tenant what it should be, with more flags, and
+// make it so again at the end.
+func (p *plant) init(name string, more ...string) {
+	p.Helper()
+	p.helmTenant(append([]string{"init", name, "--wait=false"}, more...)...)
+}
+
+func (p *plant) helmTenant(args ...string) {
+	p.Helper()
+	if r := p.w.run(p.w.Admin(), args...); r.code != 0 {
+		p.Errorf("helm-tenant %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.stderr)
+	}
+}
+
+// again makes the tenant what its record says when the plant is undone.
+func (p *plant) again(name string) { p.later(func() { p.init(name) }) }
+
+// mutateTiller changes a live Tiller, which init makes right again.
+func (p *plant) mutateTiller(home string, change func(*appsv1.Deployment)) {
+	p.Helper()
+	ctx := context.Background()
+	d, err := p.w.root.AppsV1().Deployments(home).Get(ctx, "tiller-deploy", metav1.GetOptions{})
+	must(p.T, err)
+	change(d)
+	must(p.T, create(p.w.root.AppsV1().Deployments(home).Update(ctx, d, metav1.UpdateOptions{})))
+	p.again(strings.TrimSuffix(home, "-tiller"))
+}
+
+// merge changes a live object by a JSON merge patch.
+func (p *plant) merge(path, body string) {
+	p.Helper()
+	must(p.T, p.w.root.CoreV1().RESTClient().Patch(types.MergePatchType).AbsPath(path).Body([]byte(body)).Do(context.Background()).Error())
+}
+
+func (p *plant) delete(path string) {
+	p.Helper()
+	must(p.T, p.w.root.CoreV1().RESTClient().Delete().AbsPath(path).Do(context.Background()).Error())
+}
+
+// namespace makes one, of a name that was never there: to go takes a namespace
+// longer than a test.
+func (p *plant) namespace(labels map[string]string) string {
+	p.Helper()
+	ctx := context.Background()
+	name := "old-" + rand.String(8)
+	must(p.T, create(p.w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})) })
+	p.old = name
+	return name
+}
+
+func wait() { time.Sleep(100 * time.Millisecond) }

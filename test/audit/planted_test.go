@@ -1,0 +1,500 @@
+package audit
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// unmanaged makes a Tiller that is no tenant's, hardened but for what change
+// does to it.
+func (p *plant) unmanaged(change func(*appsv1.Deployment)) {
+	p.Helper()
+	ctx := context.Background()
+	ns := p.namespace(nil)
+	labels := map[string]string{"app": "helm", "name": "tiller"}
+	spec := restricted("default")
+	spec.Containers[0].Name, spec.Containers[0].Image = "tiller", "ghcr.io/helm/tiller:v2.17.0"
+	spec.Containers[0].Command = []string{"/tiller", "--listen=localhost:44134"}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "tiller-deploy", Namespace: ns, Labels: labels}, Spec: appsv1.DeploymentSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}}}
+	if change != nil {
+		change(d)
+	}
+	must(p.T, create(p.w.root.AppsV1().Deployments(ns).Create(ctx, d, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.AppsV1().Deployments(ns).Delete(ctx, d.Name, metav1.DeleteOptions{})) })
+}
+
+func relabel(d *appsv1.Deployment) {
+	other := map[string]string{"x": "y"}
+	d.Labels, d.Spec.Selector.MatchLabels, d.Spec.Template.Labels = nil, other, other
+}
+
+func container(d *appsv1.Deployment) *corev1.Container { return &d.Spec.Template.Spec.Containers[0] }
+
+// tiller is a plant that changes alpha's Tiller.
+func tiller(change func(*appsv1.Deployment)) func(*plant) {
+	return func(p *plant) { p.mutateTiller("alpha-tiller", change) }
+}
+
+const (
+	tillerOfAlpha   = "Deployment tiller-deploy in namespace alpha-tiller"
+	accountOfAlpha  = "service account alpha-tiller:tiller"
+	unmanagedTiller = "service account old:default"
+)
+
+// planted are misconfigurations, and what an audit must find of each: that, and
+// nothing beside it.
+var planted = []struct {
+	name  string
+	plant func(*plant)
+	want  []string // "ID tenants subject"
+}{
+	{"unmanaged Tiller, by its labels", func(p *plant) { p.unmanaged(nil) }, []string{"HT001  " + unmanagedTiller}},
+	{"unmanaged Tiller, by its image", func(p *plant) {
+		p.unmanaged(func(d *appsv1.Deployment) {
+			relabel(d)
+			container(d).Name, container(d).Image, container(d).Command = "server", "registry.example:5000/team/helm-tiller:v2.17.0", []string{"/bin/start", "--listen=localhost:44134"}
+		})
+	}, []string{"HT001  " + unmanagedTiller}},
+	{"unmanaged Tiller, by its command", func(p *plant) {
+		p.unmanaged(func(d *appsv1.Deployment) {
+			relabel(d)
+			container(d).Name, container(d).Image, container(d).Command = "server", "example/tools:1", []string{"sh", "-c", "exec /usr/bin/tiller --listen=localhost:44134"}
+		})
+	}, []string{"HT001  " + unmanagedTiller}},
+	{"unmanaged Tiller, a pod by itself", func(p *plant) {
+		ns := p.namespace(nil)
+		spec := restricted("default")
+		spec.Containers[0].Command = []string{"/tiller", "--listen=127.0.0.1:44134"}
+		must(p.T, create(p.w.root.CoreV1().Pods(ns).Create(context.Background(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "alone"}, Spec: spec}, metav1.CreateOptions{})))
+		p.later(func() {
+			p.gone(p.w.root.CoreV1().Pods(ns).Delete(context.Background(), "alone", metav1.DeleteOptions{}))
+		})
+	}, []string{"HT001  " + unmanagedTiller}},
+	{"unmanaged Tiller in a StatefulSet", func(p *plant) {
+		ns := p.namespace(nil)
+		spec := restricted("default")
+		spec.Containers[0].Command = []string{"/tiller", "--listen=127.0.0.1:44134"}
+		labels := map[string]string{"is": "set"}
+		must(p.T, create(p.w.root.AppsV1().StatefulSets(ns).Create(context.Background(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "set"}, Spec: appsv1.StatefulSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}}}, metav1.CreateOptions{})))
+		p.later(func() {
+			p.gone(p.w.root.AppsV1().StatefulSets(ns).Delete(context.Background(), "set", metav1.DeleteOptions{}))
+		})
+	}, []string{"HT001  " + unmanagedTiller}},
+	{"unmanaged Tiller that is cluster-admin", func(p *plant) {
+		p.unmanaged(nil)
+		p.bind("", "tiller", "ClusterRole", "cluster-admin", "account "+p.old+":default")
+	}, []string{"HT001  " + unmanagedTiller, "HT002  " + unmanagedTiller}},
+	{"unmanaged Tiller as helm init makes it, open on the network", func(p *plant) {
+		p.unmanaged(func(d *appsv1.Deployment) { container(d).Command = nil })
+	}, []string{"HT001  " + unmanagedTiller, "HT003  Deployment tiller-deploy in namespace old"}},
+	{"unmanaged Tiller of an old release", func(p *plant) {
+		p.unmanaged(func(d *appsv1.Deployment) { container(d).Image = "gcr.io/kubernetes-helm/tiller:v2.9.1" })
+	}, []string{"HT001  " + unmanagedTiller, "HT004  Deployment tiller-deploy in namespace old"}},
+	{"unmanaged Tiller that asks for certificates", func(p *plant) {
+		p.unmanaged(func(d *appsv1.Deployment) {
+			container(d).Command, container(d).Env = nil, []corev1.EnvVar{{Name: "TILLER_TLS_VERIFY", Value: "1"}}
+		})
+	}, []string{"HT001  " + unmanagedTiller}},
+
+	{"a tenant's Tiller that is cluster-admin", func(p *plant) {
+		p.bind("", "too-much", "ClusterRole", "cluster-admin", "account alpha-tiller:tiller")
+	}, []string{"HT002 alpha " + accountOfAlpha}},
+	{"all accounts of a home are cluster-admin", func(p *plant) {
+		p.bind("", "too-much", "ClusterRole", "cluster-admin", "group system:serviceaccounts:beta-tiller")
+	}, []string{"HT002 beta service account beta-tiller:tiller", "HT022  group system:serviceaccounts:beta-tiller"}},
+	{"Tiller listens on all interfaces", tiller(func(d *appsv1.Deployment) { container(d).Command = []string{"/tiller", "--storage=secret"} }),
+		[]string{"HT003 alpha " + tillerOfAlpha}},
+	{"Tiller listens on all interfaces, and nothing holds others off", func(p *plant) {
+		p.delete("/apis/networking.k8s.io/v1/namespaces/alpha-tiller/networkpolicies/helm-tenant")
+		tiller(func(d *appsv1.Deployment) { container(d).Command = []string{"/tiller", "--storage=secret"} })(p)
+	}, []string{"HT003 alpha " + tillerOfAlpha}},
+	{"old Tiller", tiller(func(d *appsv1.Deployment) { container(d).Image = "ghcr.io/helm/tiller:v2.14.3" }), []string{"HT004 alpha " + tillerOfAlpha}},
+	{"a deployer with rights in a namespace of nobody's", func(p *plant) {
+		p.bind("outside", "left", "ClusterRole", "edit", "account alpha-tiller:tiller")
+	}, []string{"HT005 alpha " + accountOfAlpha}},
+	{"a deployer with rights over the whole cluster", func(p *plant) {
+		p.grant("", "wide", []string{"get,list,create customthings"}, "account alpha-tiller:tiller")
+	}, []string{"HT005 alpha " + accountOfAlpha}},
+	{"a deployer in another's namespace", func(p *plant) {
+		p.bind("beta-a", "left", "ClusterRole", "edit", "account alpha-tiller:tiller")
+	}, []string{"HT005 alpha " + accountOfAlpha}},
+	{"a deployer in another's home", func(p *plant) {
+		p.grant("beta-tiller", "left", []string{"create pods/exec"}, "account alpha-tiller:tiller")
+	}, []string{"HT012 beta " + accountOfAlpha}},
+	{"a deployer in its own home", func(p *plant) {
+		p.grant("alpha-tiller", "own", []string{"create pods"}, "account alpha-tiller:tiller")
+	}, []string{"HT006 alpha " + accountOfAlpha}},
+	{"a deployer by its records' role in its own home", func(p *plant) {
+		p.merge("/apis/rbac.authorization.k8s.io/v1/namespaces/alpha-tiller/roles/helm-tenant-records",
+			`{"rules":[{"apiGroups":[""],"resources":["secrets","pods"],"verbs":["get","list","create","update","delete"]}]}`)
+		p.again("alpha")
+	}, []string{"HT006 alpha " + accountOfAlpha}},
+	{"a deployer that may give itself rights", func(p *plant) {
+		p.grant("alpha-a", "more", []string{"bind,escalate rbac:roles"}, "account alpha-tiller:tiller")
+	}, []string{"HT007 alpha " + accountOfAlpha}},
+
+	{"a member with more rights", func(p *plant) { p.grant("alpha-tiller", "more", []string{"create pods/exec"}, "user alice") }, []string{"HT030 alpha user alice"}},
+	{"a group of members with more rights", func(p *plant) {
+		p.grant("alpha-tiller", "more", []string{"get secrets", "list secrets"}, "group alpha-devs")
+	},
+		[]string{"HT030 alpha group alpha-devs"}},
+	{"a member role that gives more", func(p *plant) {
+		p.merge("/apis/rbac.authorization.k8s.io/v1/namespaces/alpha-tiller/roles/helm-tenant-member",
+			`{"rules":[{"apiGroups":[""],"resources":["pods","pods/portforward","configmaps"],"verbs":["get","list","create"]}]}`)
+		p.again("alpha")
+	}, []string{"HT030 alpha every member"}},
+	{"everybody is a member", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--group", "system:authenticated", "--accept-risk=everyone")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--group", "system:authenticated") })
+	}, []string{"HT031 alpha group system:authenticated"}},
+	{"every pod of a namespace is a member", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--group", "system:serviceaccounts:ci", "--accept-risk=everyone")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--group", "system:serviceaccounts:ci") })
+	}, []string{"HT031 alpha group system:serviceaccounts:ci"}},
+	{"a member of two tenants", func(p *plant) {
+		p.helmTenant("grant", "beta", "--user", "alice")
+		p.later(func() { p.helmTenant("revoke", "beta", "--user", "alice") })
+	}, []string{"HT032 alpha,beta user alice"}},
+	{"a member account that others can use, by a pod", func(p *plant) {
+		p.robot()
+		p.grant("ci", "pods", []string{"create pods"}, "user builder")
+	}, []string{"HT033 alpha service account ci:robot"}},
+	{"a member account that others can use, by its token", func(p *plant) {
+		p.robot()
+		p.grant("ci", "token", []string{"create serviceaccounts/token robot"}, "group builders")
+	}, []string{"HT033 alpha service account ci:robot"}},
+	{"a member account that others can use, by impersonation", func(p *plant) {
+		p.robot()
+		p.grant("ci", "token", []string{"impersonate serviceaccounts robot"}, "user builder")
+	}, []string{"HT033 alpha service account ci:robot"}},
+	{"a member account that does not exist", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--service-account", "ci:ghost")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--service-account", "ci:ghost") })
+	}, []string{"HT034 alpha service account ci:ghost"}},
+	{"revoked, but still able", func(p *plant) {
+		p.bind("alpha-tiller", "kept", "Role", "helm-tenant-member", "user zoe")
+	}, []string{"HT035 alpha user zoe"}},
+
+	{"a foreign binding in a tenant's namespace", func(p *plant) { p.bind("alpha-a", "foreign", "ClusterRole", "edit", "user zoe") }, []string{"HT040 alpha user zoe"}},
+	{"a foreign binding that only reads", func(p *plant) { p.bind("alpha-b", "foreign", "ClusterRole", "view", "group auditors") }, []string{"HT040 alpha group auditors"}},
+	{"a foreign binding of an account elsewhere", func(p *plant) { p.bind("alpha-b", "foreign", "ClusterRole", "edit", "account outside:bot") },
+		[]string{"HT040 alpha service account outside:bot"}},
+	{"a foreign subject in our own binding", func(p *plant) {
+		p.merge("/apis/rbac.authorization.k8s.io/v1/namespaces/alpha-a/rolebindings/helm-tenant.alpha.admin",
+			`{"subjects":[{"kind":"ServiceAccount","namespace":"alpha-tiller","name":"tiller"},{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"zoe"}]}`)
+		p.again("alpha")
+	}, []string{"HT040 alpha user zoe"}},
+	{"a chart's own account in the tenant's namespace", func(p *plant) { p.bind("alpha-a", "chart", "ClusterRole", "edit", "account alpha-b:web") }, nil},
+	{"a namespace in two tenants", func(p *plant) {
+		p.init("beta", "--namespaces", "beta-a,alpha-a", "--share")
+		p.later(func() { p.init("beta", "--namespaces", "beta-a", "--prune") })
+	}, []string{"HT041 alpha,beta namespace alpha-a"}},
+
+	{"a binding of the deployer is gone", func(p *plant) {
+		p.delete("/apis/rbac.authorization.k8s.io/v1/namespaces/alpha-b/rolebindings/helm-tenant.alpha.admin")
+		p.again("alpha")
+	}, []string{"HT042 alpha RoleBinding helm-tenant.alpha.admin in namespace alpha-b"}},
+	{"a second role of the deployer in a namespace", func(p *plant) {
+		p.bind("alpha-b", "second", "ClusterRole", "view", "account alpha-tiller:tiller")
+	}, []string{"HT042 alpha RoleBinding second in namespace alpha-b"}},
+	{"a tenant's namespace without its label", func(p *plant) {
+		p.merge("/api/v1/namespaces/alpha-b", `{"metadata":{"labels":{"helm-tenant/tenant":null}}}`)
+		p.again("alpha")
+	}, []string{"HT042 alpha namespace alpha-b"}},
+	{"the home's label that the admission policy goes by is gone", func(p *plant) {
+		p.merge("/api/v1/namespaces/alpha-tiller", `{"metadata":{"labels":{"helm-tenant/home":null}}}`)
+		p.again("alpha")
+	}, []string{"HT042 alpha namespace alpha-tiller"}},
+	{"the member role is gone", func(p *plant) {
+		p.delete("/apis/rbac.authorization.k8s.io/v1/namespaces/beta-tiller/roles/helm-tenant-member")
+		p.again("beta")
+	}, []string{"HT042 beta Role helm-tenant-member in namespace beta-tiller"}},
+	{"the Tiller is gone", func(p *plant) {
+		p.delete("/apis/apps/v1/namespaces/beta-tiller/deployments/tiller-deploy")
+		p.again("beta")
+	}, []string{"HT042 beta Deployment tiller-deploy in namespace beta-tiller"}},
+	{"another image", tiller(func(d *appsv1.Deployment) { container(d).Image = "registry.example/tiller:v2.17.0" }), []string{"HT042 alpha " + tillerOfAlpha}},
+	{"a second container", tiller(func(d *appsv1.Deployment) {
+		second := *container(d).DeepCopy()
+		second.Name, second.Image, second.Command, second.Ports, second.LivenessProbe, second.ReadinessProbe = "second", "example/x:1", []string{"x"}, nil, nil, nil
+		d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, second)
+	}), []string{"HT042 alpha " + tillerOfAlpha}},
+	{"a record that can't be read", func(p *plant) {
+		p.helmTenant("init", "broken", "--namespaces", "broken-a", "--create-namespaces", "--wait=false")
+		p.merge("/api/v1/namespaces/broken-tiller/configmaps/helm-tenant", `{"data":{"tenant.yaml":"name: [broken"}}`)
+		p.later(func() {
+			p.merge("/api/v1/namespaces/broken-tiller/configmaps/helm-tenant", `{"data":{"tenant.yaml":"name: broken\nnamespaces: [broken-a]\nrole: admin\nengine: tiller\n"}}`)
+			p.helmTenant("destroy", "broken", "--yes")
+		})
+	}, []string{"HT042 broken ConfigMap helm-tenant in namespace broken-tiller"}},
+
+	{"a release outside its tenant", func(p *plant) { p.release("alpha-tiller", "stray", "outside") }, []string{"HT044 alpha release stray"}},
+	{"a release where it should be", func(p *plant) { p.release("alpha-tiller", "fine", "alpha-b") }, nil},
+	{"a home without PodSecurity", func(p *plant) {
+		p.merge("/api/v1/namespaces/alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`)
+		p.again("alpha")
+	}, []string{"HT050 alpha namespace alpha-tiller"}},
+	{"a home without NetworkPolicy", func(p *plant) {
+		p.delete("/apis/networking.k8s.io/v1/namespaces/alpha-tiller/networkpolicies/helm-tenant")
+		p.again("alpha")
+	}, []string{"HT051 alpha namespace alpha-tiller"}},
+	{"a NetworkPolicy that lets others in", func(p *plant) {
+		port := intstr.FromInt32(44134)
+		must(p.T, create(p.w.root.NetworkingV1().NetworkPolicies("alpha-tiller").Create(context.Background(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "door"},
+			Spec: networkingv1.NetworkPolicySpec{Ingress: []networkingv1.NetworkPolicyIngressRule{{Ports: []networkingv1.NetworkPolicyPort{{Port: &port}}}}}}, metav1.CreateOptions{})))
+		p.later(func() {
+			p.gone(p.w.root.NetworkingV1().NetworkPolicies("alpha-tiller").Delete(context.Background(), "door", metav1.DeleteOptions{}))
+		})
+	}, []string{"HT051 alpha NetworkPolicy door"}},
+	{"releases in ConfigMaps", tiller(func(d *appsv1.Deployment) { container(d).Command[2] = "--storage=configmap" }), []string{"HT052 alpha --storage"}},
+	{"Tiller as root", tiller(func(d *appsv1.Deployment) {
+		root, no := int64(0), false
+		d.Spec.Template.Spec.SecurityContext.RunAsUser, d.Spec.Template.Spec.SecurityContext.RunAsNonRoot = &root, &no
+	}), []string{"HT053 alpha runAsNonRoot"}},
+	{"Tiller that may gain rights", tiller(func(d *appsv1.Deployment) { container(d).SecurityContext.AllowPrivilegeEscalation = nil }), []string{"HT053 alpha allowPrivilegeEscalation"}},
+	{"Tiller that may write its files", tiller(func(d *appsv1.Deployment) { container(d).SecurityContext.ReadOnlyRootFilesystem = nil }), []string{"HT053 alpha readOnlyRootFilesystem"}},
+	{"Tiller with capabilities", tiller(func(d *appsv1.Deployment) { container(d).SecurityContext.Capabilities = nil }), []string{"HT053 alpha capabilities"}},
+	{"Tiller with all system calls", tiller(func(d *appsv1.Deployment) { d.Spec.Template.Spec.SecurityContext.SeccompProfile = nil }), []string{"HT053 alpha seccompProfile"}},
+	{"Tiller in the node's network", tiller(func(d *appsv1.Deployment) { d.Spec.Template.Spec.HostNetwork = true }), []string{"HT054 alpha hostNetwork"}},
+	{"Tiller with the node's disk", tiller(func(d *appsv1.Deployment) {
+		d.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "disk", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}}
+	}), []string{"HT054 alpha volume disk"}},
+	{"Tiller without a limit", tiller(func(d *appsv1.Deployment) { delete(container(d).Resources.Limits, "memory") }), []string{"HT055 alpha limits.memory"}},
+	{"Tiller with unbounded history", tiller(func(d *appsv1.Deployment) { container(d).Env[1].Value = "0" }), []string{"HT056 alpha TILLER_HISTORY_MAX"}},
+	{"no admission policy", func(p *plant) {
+		p.delete("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/helm-tenant-records")
+		p.again("alpha")
+	}, []string{"HT057  ValidatingAdmissionPolicy helm-tenant-records"}},
+	{"an admission policy that only warns", func(p *plant) {
+		p.merge("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/helm-tenant-records", `{"spec":{"validationActions":["Warn"]}}`)
+		p.again("alpha")
+	}, []string{"HT057  ValidatingAdmissionPolicy helm-tenant-records"}},
+	{"a workload beside the Tiller", func(p *plant) {
+		labels := map[string]string{"is": "beside"}
+		must(p.T, create(p.w.root.AppsV1().Deployments("alpha-tiller").Create(context.Background(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "beside"}, Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: restricted("default")}}}, metav1.CreateOptions{})))
+		p.later(func() { p.delete("/apis/apps/v1/namespaces/alpha-tiller/deployments/beside") })
+	}, []string{"HT058 alpha namespace alpha-tiller"}},
+	{"a token of the deployer that never ends", func(p *plant) {
+		must(p.T, create(p.w.root.CoreV1().Secrets("alpha-tiller").Create(context.Background(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "forever",
+			Annotations: map[string]string{corev1.ServiceAccountNameKey: "tiller"}}, Type: corev1.SecretTypeServiceAccountToken}, metav1.CreateOptions{})))
+		p.later(func() {
+			p.gone(p.w.root.CoreV1().Secrets("alpha-tiller").Delete(context.Background(), "forever", metav1.DeleteOptions{}))
+		})
+	}, []string{"HT059 alpha Secret forever"}},
+	{"the deployer's token in every pod", func(p *plant) {
+		p.merge("/api/v1/namespaces/alpha-tiller/serviceaccounts/tiller", `{"automountServiceAccountToken":true}`)
+		p.again("alpha")
+	}, []string{"HT060 alpha " + accountOfAlpha}},
+
+	{"cluster-admins of one's own", func(p *plant) { p.bind("", "ops", "ClusterRole", "cluster-admin", "group ops") }, []string{"HT022  group ops"}},
+	{"one that looks like Kubernetes' own by its label", func(p *plant) {
+		p.bind("", "system:controller:evil", "ClusterRole", "cluster-admin", "account outside:evil")
+		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:controller:evil", `{"metadata":{"labels":{"kubernetes.io/bootstrapping":"rbac-defaults"}}}`)
+	}, []string{"HT022  service account outside:evil"}},
+	{"somebody beside Kubernetes' own in its own binding", func(p *plant) {
+		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:controller:job-controller",
+			`{"subjects":[{"kind":"ServiceAccount","namespace":"kube-system","name":"job-controller"},{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"zoe"}]}`)
+		p.later(func() {
+			p.merge("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:controller:job-controller", `{"subjects":[{"kind":"ServiceAccount","namespace":"kube-system","name":"job-controller"}]}`)
+		})
+	}, []string{"HT022  user zoe"}},
+	{"everybody, by a widened role of Kubernetes' own", func(p *plant) {
+		p.grant("", "everybody", []string{"create pods/portforward"}, "group system:authenticated")
+	}, []string{"HT022  group system:authenticated"}},
+	{"an addon with rights over the cluster", func(p *plant) {
+		p.grant("", "addon", []string{"get,list secrets"}, "account kube-system:addon")
+	}, []string{"HT022  service account kube-system:addon"}},
+	{"rights by an aggregated role", func(p *plant) {
+		p.aggregated()
+	}, []string{"HT022  user zoe"}},
+	{"somebody who can use Kubernetes' own accounts", func(p *plant) {
+		p.grant("kube-system", "debug", []string{"create pods"}, "user zoe")
+	}, []string{"HT021  user zoe"}},
+	{"somebody who can impersonate the administrators", func(p *plant) {
+		p.grant("", "be", []string{"impersonate groups system:masters", "impersonate users root-of-all"}, "user zoe")
+	}, []string{"HT016  user zoe"}},
+	{"somebody who can impersonate the administrators, and accounts in a namespace of theirs", func(p *plant) {
+		p.grant("", "be", []string{"impersonate groups system:masters"}, "user zoe")
+		p.bind("outside", "be", "ClusterRole", "edit", "user zoe")
+	}, []string{"HT016  user zoe"}},
+	{"somebody who can impersonate a group of members, and accounts in a namespace of theirs", func(p *plant) {
+		p.grant("", "be", []string{"impersonate groups alpha-devs"}, "user zoe")
+		p.bind("outside", "be", "ClusterRole", "edit", "user zoe")
+	}, []string{"HT016 alpha user zoe"}},
+	{"somebody who can reach the nodes", func(p *plant) {
+		p.grant("", "nodes", []string{"create nodes/proxy some-node"}, "group monitoring")
+	}, []string{"HT018  group monitoring"}},
+	{"somebody who can impersonate an administrator of one's own", func(p *plant) {
+		p.bind("", "ops", "ClusterRole", "cluster-admin", "user chief")
+		p.grant("", "be", []string{"impersonate users chief"}, "user zoe")
+	}, []string{"HT016  user zoe", "HT022  user chief"}},
+	{"an outsider to the deployer of Helm 3", func(p *plant) {
+		p.grant("gamma-helm", "be", []string{"impersonate serviceaccounts helm"}, "user zoe")
+	}, []string{"HT015 gamma user zoe"}},
+	{"a port-forward where there is no Tiller", func(p *plant) { p.grant("gamma-helm", "forward", []string{"create pods/portforward"}, "user zoe") }, nil},
+	{"an outsider's token of the deployer of Helm 3", func(p *plant) {
+		p.grant("gamma-helm", "token", []string{"create serviceaccounts/token"}, "group others")
+	}, []string{"HT014 gamma group others"}},
+}
+
+// robot makes alpha's member account one again at the end: what the finding says
+// is to revoke it.
+func (p *plant) robot() {
+	p.later(func() { p.helmTenant("grant", "alpha", "--service-account", "ci:robot") })
+}
+
+// aggregated gives zoe a ClusterRole that holds nothing but what it aggregates.
+func (p *plant) aggregated() {
+	ctx := context.Background()
+	p.grant("", "part", []string{"list secrets"}, "user nobody-in-particular")
+	p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/part", `{"metadata":{"labels":{"aggregate":"here"}}}`)
+	p.gone(p.w.root.RbacV1().ClusterRoleBindings().Delete(ctx, "part", metav1.DeleteOptions{}))
+	p.grant("", "sum", []string{"get nothings"}, "user zoe")
+	p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/sum", `{"aggregationRule":{"clusterRoleSelectors":[{"matchLabels":{"aggregate":"here"}}]}}`)
+	for range 100 {
+		role, err := p.w.root.RbacV1().ClusterRoles().Get(ctx, "sum", metav1.GetOptions{})
+		must(p.T, err)
+		if len(role.Rules) == 1 && role.Rules[0].Resources[0] == "secrets" {
+			return
+		}
+		wait()
+	}
+	p.Fatal("the role was not aggregated")
+}
+
+// release writes the record of a release, as Tiller does.
+func (p *plant) release(home, name, ns string) {
+	ctx := context.Background()
+	// A hapi.release.Release of which only the name (1) and the namespace (8) are
+	// set: a tag, a length and the text each.
+	var plain bytes.Buffer
+	for tag, text := range map[byte]string{1<<3 | 2: name, 8<<3 | 2: ns} {
+		plain.WriteByte(tag)
+		plain.WriteByte(byte(len(text)))
+		plain.WriteString(text)
+	}
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	w.Write(plain.Bytes())
+	w.Close()
+	labels := map[string]string{"OWNER": "TILLER", "NAME": name, "VERSION": "1", "STATUS": "DEPLOYED"}
+	must(p.T, create(p.w.root.CoreV1().Secrets(home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name + ".v1", Labels: labels},
+		StringData: map[string]string{"release": base64.StdEncoding.EncodeToString(zipped.Bytes())}}, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.CoreV1().Secrets(home).Delete(ctx, name+".v1", metav1.DeleteOptions{})) })
+}
+
+// TestEveryFindingIsPlanted holds the tests to the audit: each kind of finding is
+// wanted by one of them.
+func TestEveryFindingIsPlanted(t *testing.T) {
+	w := start(t)
+	var sarif struct {
+		Runs []struct {
+			Tool struct {
+				Driver struct {
+					Rules []struct {
+						ID string `json:"id"`
+					} `json:"rules"`
+				} `json:"driver"`
+			} `json:"tool"`
+		} `json:"runs"`
+	}
+	must(t, json.Unmarshal([]byte(w.run(w.Admin(), "audit", "-o", "sarif").stdout), &sarif))
+	wanted := map[string]bool{}
+	add := func(want string) { id, _, _ := strings.Cut(want, " "); wanted[id] = true }
+	for _, test := range planted {
+		for _, want := range test.want {
+			add(want)
+		}
+	}
+	for _, test := range differing {
+		for _, want := range test.want {
+			add(want)
+		}
+	}
+	for _, way := range ways {
+		add(way.want)
+	}
+	if len(planted) < 40 || len(sarif.Runs) != 1 || len(sarif.Runs[0].Tool.Driver.Rules) < 40 {
+		t.Fatalf("%d are planted, and the audit says of itself: %+v", len(planted), sarif)
+	}
+	for _, rule := range sarif.Runs[0].Tool.Driver.Rules {
+		if !wanted[rule.ID] {
+			t.Errorf("%s is planted nowhere", rule.ID)
+		}
+	}
+}
+
+// TestPlanted plants one misconfiguration after the other, and types the command
+// with which the finding says it can be mended.
+func TestPlanted(t *testing.T) {
+	w := start(t)
+	w.clean(t)
+	before := fixes
+	for _, test := range planted {
+		t.Run(test.name, func(t *testing.T) {
+			p := w.plant(t)
+			test.plant(p)
+			got := w.audit(t)
+			p.same(got.Findings, test.want)
+			if !t.Failed() {
+				p.fix(got.Findings)
+			}
+		})
+	}
+	t.Logf("%d planted; of %d what the finding says was typed, and mended it", len(planted), fixes-before)
+}
+
+// differing are changes of the tenants file, and what an audit must find of each.
+var differing = []struct {
+	name     string
+	old, new string
+	want     []string
+}{
+	{"as it is", "", "", nil},
+	{"a member less", "[alice]", "[]", []string{"HT043 alpha user alice"}},
+	{"a member more", "[alice]", "[alice, amy]", []string{"HT043 alpha user amy"}},
+	{"a group of another name", "[alpha-devs]", "[devs]", []string{"HT043 alpha group alpha-devs", "HT043 alpha group devs"}},
+	{"a namespace less", "[alpha-a, alpha-b]", "[alpha-a]", []string{"HT043 alpha namespace alpha-b"}},
+	{"a namespace more", "[beta-a]", "[beta-a, beta-b]", []string{"HT043 beta namespace beta-b"}},
+	{"another role", "[beta-a]", "[beta-a]\n  role: edit", []string{"HT043 beta role"}},
+	{"another setting of Tiller's", "[beta-a]", "[beta-a]\n  tiller: {historyMax: 5}", []string{"HT043 beta tiller"}},
+	{"a tenant more", "- name: beta", "- name: delta\n  namespaces: [delta-a]\n- name: beta", []string{"HT043 delta tenant delta"}},
+	{"a tenant less", "- name: beta\n  namespaces: [beta-a]\n  members:\n    users: [bob]\n", "", []string{"HT043 beta tenant beta"}},
+}
+
+// TestFile compares the cluster with tenants files.
+func TestFile(t *testing.T) {
+	w := start(t)
+	w.clean(t)
+	exported := w.run(w.Admin(), "export")
+	if exported.code != 0 {
+		t.Fatal(exported.stderr)
+	}
+	for _, test := range differing {
+		t.Run(test.name, func(t *testing.T) {
+			text := strings.Replace(exported.stdout, test.old, test.new, 1)
+			if test.old != "" && text == exported.stdout {
+				t.Fatalf("%q is not in the file:\n%s", test.old, text)
+			}
+			file := filepath.Join(t.TempDir(), "tenants.yaml")
+			must(t, os.WriteFile(file, []byte(text), 0o644))
+			(&plant{T: t, w: w}).same(w.audit(t, "-f", file).Findings, test.want)
+		})
+	}
+}
