@@ -79,9 +79,11 @@ type Deployer struct {
 type Wide struct {
 	Subject string `json:"subject"`
 	// Deployers counts those that it reaches, of Of.
-	Deployers int        `json:"deployers"`
-	Of        int        `json:"of"`
-	Paths     []OpenPath `json:"paths"`
+	Deployers int `json:"deployers"`
+	Of        int `json:"of"`
+	// Reaches are the deployers' accounts, HOME:ACCOUNT, where it is not all.
+	Reaches []string   `json:"reaches,omitempty"`
+	Paths   []OpenPath `json:"paths"`
 }
 
 // Report is what an audit has to say.
@@ -246,7 +248,13 @@ func (a *auditor) report(o Options) *Report {
 		r.Deployers = append(r.Deployers, view)
 	}
 	for _, w := range a.wide {
-		r.ClusterWide = append(r.ClusterWide, Wide{w.who.String(), len(w.reached), len(a.deployers), newAccess(w.who, false, w.paths).Paths})
+		view := Wide{Subject: w.who.String(), Deployers: len(w.reached), Of: len(a.deployers), Paths: newAccess(w.who, false, w.paths).Paths}
+		if view.Deployers < view.Of {
+			for _, d := range w.reached {
+				view.Reaches = append(view.Reaches, d.target.Home+":"+d.target.Account)
+			}
+		}
+		r.ClusterWide = append(r.ClusterWide, view)
 	}
 	if o.Ask != (Subject{}) {
 		r.Asked, r.Groups = o.Ask.String(), o.Groups

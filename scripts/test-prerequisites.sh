@@ -47,6 +47,9 @@ command -v fish >/dev/null || lacks fish fish
 
 # The queries of docs/audit-log.md.
 command -v jq >/dev/null || lacks jq jq
+# The browser that the audit's page is tested in; a font so that its text has a
+# width.
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || lacks chromium chromium fonts-dejavu-core
 
 if [ ${#lacking[@]} -gt 0 ]; then
 	missing=$(printf '%s, ' "${lacking[@]}")

@@ -97,10 +97,14 @@ func TestSARIFIsValid(t *testing.T) {
 func TestSARIFSchemaRefusesWhatIsWrong(t *testing.T) {
 	schema := sarifSchema(t)
 	for name, spoil := range map[string]func(run map[string]any){
-		"level":       func(run map[string]any) { at(run, "results", 0)["level"] = "critical" },
-		"no message":  func(run map[string]any) { delete(at(run, "results", 0), "message") },
-		"uri":         func(run map[string]any) { at(run, "results", 0, "locations", 0, "physicalLocation", "artifactLocation")["uri"] = "a b%" },
-		"line 0":      func(run map[string]any) { at(run, "results", 0, "locations", 0, "physicalLocation", "region")["startLine"] = 0 },
+		"level":      func(run map[string]any) { at(run, "results", 0)["level"] = "critical" },
+		"no message": func(run map[string]any) { delete(at(run, "results", 0), "message") },
+		"uri": func(run map[string]any) {
+			at(run, "results", 0, "locations", 0, "physicalLocation", "artifactLocation")["uri"] = "a b%"
+		},
+		"line 0": func(run map[string]any) {
+			at(run, "results", 0, "locations", 0, "physicalLocation", "region")["startLine"] = 0
+		},
 		"unknown key": func(run map[string]any) { run["severity"] = "x" },
 		"no tool":     func(run map[string]any) { delete(run, "tool") },
 	} {
