@@ -39,9 +39,14 @@ func main() {
 	runs := flag.Int("runs", 30, "pairs of each comparison")
 	sizes := flag.String("tenants", "10,100,1000", "numbers of tenants for the scale table; empty leaves it out")
 	out := flag.String("out", "", "also write the results to this file")
+	only := flag.String("only", "", "run this part alone: audit")
 	flag.Parse()
+	if *only != "" && *only != "audit" {
+		fmt.Fprintf(os.Stderr, "bench: -only %s: there is only the part audit\n", *only)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := bench(ctx, *runs, *sizes, *out)
+	err := bench(ctx, *runs, *sizes, *out, *only)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
@@ -49,12 +54,15 @@ func main() {
 	}
 }
 
-func bench(ctx context.Context, runs int, sizes, out string) error {
+func bench(ctx context.Context, runs int, sizes, out, only string) error {
 	dir, err := os.MkdirTemp("", "helm-tenant-bench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if only == "audit" {
+		return auditAlone(ctx, dir)
+	}
 	c, err := testcluster.Start(ctx, testcluster.Options{Size: testcluster.Full})
 	if err != nil {
 		return err
@@ -95,12 +103,36 @@ func bench(ctx context.Context, runs int, sizes, out string) error {
 			return err
 		}
 	}
+	if err := benchAudit(ctx, s.ours, s.helm, dir, report); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
 	fmt.Print(report.String())
 	if out == "" {
 		return nil
 	}
 	head := fmt.Sprintf(preface, time.Now().UTC().Format("2006-01-02"), runs, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	return os.WriteFile(out, []byte(head+report.String()), 0o644)
+}
+
+// build is how helm-tenant is built.
+func build(ctx context.Context, into string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", into, ".")
+	cmd.Dir, cmd.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
+	return cmd
+}
+
+// auditAlone measures and prints nothing but the audit.
+func auditAlone(ctx context.Context, dir string) error {
+	ours := filepath.Join(dir, "helm-tenant")
+	if _, err := timed(ctx, build(ctx, ours)); err != nil {
+		return err
+	}
+	report := &strings.Builder{}
+	if err := benchAudit(ctx, ours, "helm", dir, report); err != nil {
+		return err
+	}
+	fmt.Print(report.String())
+	return nil
 }
 
 // preface says how to read the figures.
@@ -217,10 +249,8 @@ func prepare(ctx context.Context, c *testcluster.Cluster, dir string) (*setup, e
 	env := append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HELM_HOME="+home)
 	s.admin, s.member = append(slices.Clone(env), "KUBECONFIG="+c.Admin()), append(slices.Clone(env), "KUBECONFIG="+member)
 
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", s.ours, ".")
-	build.Dir, build.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
 	for _, cmd := range []*exec.Cmd{
-		build,
+		build(ctx, s.ours),
 		s.command(s.admin, s.helm, "init", "--client-only", "--skip-refresh", "--stable-repo-url", "http://127.0.0.1:1"),
 		s.command(s.admin, s.ours, "init", "bench", "--namespaces", "bench", "--create-namespaces", "--user", "alice"),
 		s.command(s.member, s.ours, "use", "bench"),

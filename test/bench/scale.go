@@ -25,6 +25,7 @@ type run struct {
 	wall     time.Duration
 	memory   int64 // bytes, the largest that the process was
 	requests int   // that the API server answered meanwhile
+	cpu      time.Duration
 }
 
 func (r run) String() string {
@@ -154,7 +155,7 @@ func (m *meter) measure(ctx context.Context, args ...string) (run, error) {
 		return run{}, err
 	}
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return run{wall, usage.Maxrss << 10, after - before - 1}, nil // less the one for the metrics themselves
+	return run{wall, usage.Maxrss << 10, after - before - 1, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil // less the one for the metrics themselves
 }
 
 // requests is how many requests but watches the API server has answered, by its
