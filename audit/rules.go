@@ -52,6 +52,7 @@ const (
 	idImpersonate       = "HT015"
 	idImpersonateMember = "HT016"
 	idRights            = "HT017"
+	idNode              = "HT018"
 	idChangeTiller      = "HT019"
 	idHome              = "HT020"
 	idUseAccount        = "HT021"
@@ -108,6 +109,7 @@ var rules = []Rule{
 	{idImpersonate, "outsider can impersonate the deployer", High, "Who may impersonate it has all of its rights, and this is no member."},
 	{idImpersonateMember, "outsider can impersonate somebody who may", High, "Who may be a member for a moment has a member's way in."},
 	{idRights, "outsider can give rights in the home", High, "Who may bind or escalate there has every way in, and this is no member."},
+	{idNode, "outsider can reach the deployer by its node", High, "The kubelet runs commands in every pod of its node."},
 	{idChangeTiller, "outsider can change the Tiller", High, "A changed image or command runs with the deployer's account."},
 	{idHome, "outsider can loosen the home", Medium, "The namespace's labels and the tenant's record hold the other guards in place."},
 	{idUseAccount, "use of an account of the cluster's own", High, "Pods or tokens of such an account reach every deployer."},
