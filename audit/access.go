@@ -137,7 +137,11 @@ func (a *auditor) findAccess() {
 	for _, s := range slices.SortedFunc(maps.Keys(reach), compareSubjects) {
 		a.wide = append(a.wide, *reach[s])
 	}
-	a.findUseOfAccounts()
+	// Of those who reach deployers already no more is told, and what a deployer can
+	// do is told with its power.
+	a.findUseOfAccounts(slices.DeleteFunc(widely, func(s Subject) bool {
+		return reach[s] != nil || slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.account == s })
+	}))
 }
 
 // mixedImpersonators are those who may be some group by rights over the whole
@@ -283,7 +287,7 @@ type use struct {
 
 // findUseOfAccounts finds who can use an account of those that reach deployers by
 // rights over the whole cluster: Kubernetes' own controllers, mostly.
-func (a *auditor) findUseOfAccounts() {
+func (a *auditor) findUseOfAccounts(widely []Subject) {
 	var accounts []Subject
 	for _, admin := range a.administrators {
 		accounts = append(accounts, admin.who)
@@ -299,11 +303,15 @@ func (a *auditor) findUseOfAccounts() {
 		}
 		path := Path{ID: "use-account", Name: "use " + account.String(), Any: append(useAccount(account), pather{Target: Target{Minor: a.snapshot.Minor}}.impersonate(account)...)}
 		all.Any = append(all.Any, path.Any...)
-		for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[account.Namespace]), compareSubjects) {
+		candidates := slices.AppendSeq(slices.Clone(widely), maps.Keys(a.rights.inside[account.Namespace]))
+		slices.SortFunc(candidates, compareSubjects)
+		for _, s := range slices.Compact(candidates) {
 			if s == account || told[[2]string{s.String(), account.Namespace}] {
 				continue
 			}
-			mine := func(g grant) bool { return g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s) }
+			mine := func(g grant) bool {
+				return g.to == s && !isComponent(g.binding, s) && (g.binding.Namespace != "" || slices.Contains(widely, s))
+			}
 			if steps, open := a.rights.opens(identityOf(s), path, nil, mine); open {
 				told[[2]string{s.String(), account.Namespace}] = true
 				a.uses = append(a.uses, use{s, account, steps})

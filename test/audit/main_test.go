@@ -39,7 +39,9 @@ type world struct {
 	*testcluster.Cluster
 	dir  string
 	root *kubernetes.Clientset
-	env  []string
+	// reviews is for many SubjectAccessReviews.
+	reviews *kubernetes.Clientset
+	env     []string
 	// residue is what a test found, and could not take away.
 	residue []string
 }
@@ -89,6 +91,9 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	}
 	config.WarningHandler = rest.NoWarnings{}
 	w.root = kubernetes.NewForConfigOrDie(config)
+	quick := rest.CopyConfig(config)
+	quick.ContentType = "application/vnd.kubernetes.protobuf"
+	w.reviews = kubernetes.NewForConfigOrDie(quick)
 	ctx := context.Background()
 	for _, ns := range []string{markers, "ci", "outside"} {
 		if _, err := w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{}); err != nil {
