@@ -231,7 +231,11 @@ func (a *auditor) paths(d *deployer) []Path {
 // relevantActs are all acts that any path asks for.
 func (a *auditor) relevantActs() []act {
 	target := Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
+	// Those on bindings that are there: that home has none.
 	var acts []act
+	for _, verb := range change {
+		acts = append(acts, act{verb, rbacGroup, "rolebindings"}, act{verb, rbacGroup, "clusterrolebindings"})
+	}
 	for _, path := range a.rights.paths(target) {
 		for _, need := range path.Any {
 			for _, ask := range need {

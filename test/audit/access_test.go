@@ -261,6 +261,8 @@ var ways = []way{
 	{"bind", []string{"create rbac:rolebindings"}, nil, []string{"bind rbac:roles helm-tenant-member"}, "HT017", bindTo("Role", "helm-tenant-member")},
 	{"bind", []string{"patch rbac:rolebindings helm-tenant-member", "bind rbac:roles helm-tenant-member"}, nil, nil, "HT017",
 		patch("rbac:rolebindings", "helm-tenant-member", `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"outsider"}]}`)},
+	{"bind", []string{"patch rbac:rolebindings helm-tenant-member"}, []string{"bind rbac:roles"}, nil, "HT017",
+		patch("rbac:rolebindings", "helm-tenant-member", `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"outsider"}]}`)},
 	{"", []string{"create,update,patch rbac:rolebindings"}, nil, nil, "", bindTo("ClusterRole", "edit")},
 	{"", []string{"create rbac:rolebindings", "bind rbac:clusterroles system:basic-user"}, nil, nil, "", bindTo("ClusterRole", "edit")},
 	{"", []string{"bind rbac:clusterroles edit"}, nil, nil, "", bindTo("ClusterRole", "edit")},
