@@ -166,7 +166,7 @@ func (x *rights) paths(t Target) []Path {
 	add("escalate", "write a role", idRights, p.writeRoles())
 	// Whoever reaches the kubelet of its node runs commands in its pods. Nodes are
 	// in no namespace, so who may is always told once for the whole cluster.
-	add("node-proxy", "reach pods through their node", idClusterWide, []Need{
+	add("node-proxy", "reach pods through their node", idNode, []Need{
 		{{Verb: "get", Resource: "nodes/proxy", AnyName: true}}, {{Verb: "create", Resource: "nodes/proxy", AnyName: true}}})
 	add("change-home", "loosen the home namespace's policies", idHome, []Need{p.only("update", "", "namespaces", t.Home), p.only("patch", "", "namespaces", t.Home)})
 	if t.Engine != "" {

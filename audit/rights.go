@@ -306,11 +306,13 @@ func (x *rights) opens(who identity, path Path, only, fit func(grant) bool) ([]s
 	return nil, false
 }
 
-// holdsWithout says whether grants for which fit does not hold answer all that is
-// needed.
+// holdsWithout says whether grants for which fit does not hold, all of them to one
+// and the same of who, answer all that is needed: then the way is told of that one.
 func (x *rights) holdsWithout(who identity, need Need, only, fit func(grant) bool) bool {
-	return !slices.ContainsFunc(need, func(ask Ask) bool {
-		_, found := x.find(who, ask, func(g grant) bool { return !fit(g) && (only == nil || only(g)) })
-		return !found
+	return slices.ContainsFunc(who, func(one Subject) bool {
+		return !slices.ContainsFunc(need, func(ask Ask) bool {
+			_, found := x.find(who, ask, func(g grant) bool { return g.to == one && !fit(g) && (only == nil || only(g)) })
+			return !found
+		})
 	})
 }
