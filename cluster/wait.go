@@ -49,6 +49,16 @@ func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string
 			return "", false, fmt.Errorf("the Deployment %s is gone from namespace %q", install.DeploymentName, home)
 		}
 		sentence, done := install.Readiness(d, pods)
+		if !done {
+			return sentence, false, nil
+		}
+		// The Deployment's watch may be ahead of the pods': an old pod that is being
+		// ended looks as if it were to stay.
+		pods, err := c.TillerPods(ctx, home)
+		if err != nil {
+			return "", false, err
+		}
+		sentence, done = install.Readiness(d, pods)
 		return sentence, done, nil
 	})
 }

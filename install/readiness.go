@@ -11,8 +11,9 @@ import (
 
 // Readiness says how far a Tiller's rollout is, as a sentence, and whether it is
 // done. It judges as `kubectl rollout status` does
-// (k8s.io/kubectl/pkg/polymorphichelpers), and says of a pod that does not
-// start why not.
+// (k8s.io/kubectl/pkg/polymorphichelpers), but waits for pods that are too many,
+// too, and says of a pod that does not start why not. The pods must be at least as
+// new as the Deployment: its status counts them.
 func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done bool) {
 	want := int32(1)
 	if d.Spec.Replicas != nil {
@@ -22,9 +23,9 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done b
 	case d.Status.ObservedGeneration < d.Generation:
 		return "waiting for the Deployment to be seen by its controller", false
 	case d.Status.UpdatedReplicas < want || d.Status.AvailableReplicas < want || d.Status.Replicas > d.Status.UpdatedReplicas:
-	case slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil && PodReady(pod) }):
-		// Helm 2 takes the first Ready pod, and one that is being ended stays
-		// Ready for a while.
+	case d.Status.Replicas > want || slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil && PodReady(pod) }):
+		// Helm 2 takes the first Ready pod, and one that is to end, or is being
+		// ended, stays Ready for a while.
 		return "waiting for the old pod to end", false
 	default:
 		return fmt.Sprintf("%d of %d ready", d.Status.AvailableReplicas, want), true

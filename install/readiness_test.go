@@ -53,6 +53,11 @@ func TestReadiness(t *testing.T) {
 		{"one of two ready", &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: &two}, Status: appsv1.DeploymentStatus{UpdatedReplicas: 2, AvailableReplicas: 1, Replicas: 2}}, nil, "waiting for the pod to be made", false},
 		{"the old pod is ready, the new one is not there", rollout(0, 1, 1), pod(ready), "waiting for the pod to be made", false},
 		{"the new pod is ready, the old one is there", rollout(1, 1, 2), pod(ready), "waiting for the old pod to end", false},
+		{"scaled down, and not one has ended", rollout(2, 2, 2), pod(ready), "waiting for the old pod to end", false},
+		{"the old pod is being ended", rollout(1, 1, 1), pod(func(p *corev1.Pod) {
+			ready(p)
+			p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+		}), "waiting for the old pod to end", false},
 		{"it runs", rollout(1, 0, 1), pod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }), "pod tiller-deploy-x runs, and is not ready yet", false},
 		{"no pod", rollout(0, 0, 0), nil, "waiting for the pod to be made", false},
 		{"quota", refused(quota), nil, "the pod is refused: " + quota, false},
