@@ -19,10 +19,12 @@ var shells = map[string]struct {
 	set, unset string
 	quote      func(string) string
 }{
-	"bash":       {"export %s=%s\n", "unset %s\n", posixQuote},
-	"zsh":        {"export %s=%s\n", "unset %s\n", posixQuote},
-	"sh":         {"export %s=%s\n", "unset %s\n", posixQuote},
-	"fish":       {"set -gx %s %s;\n", "set -e %s;\n", fishQuote},
+	"bash": {"export %s=%s\n", "unset %s\n", posixQuote},
+	"zsh":  {"export %s=%s\n", "unset %s\n", posixQuote},
+	"sh":   {"export %s=%s\n", "unset %s\n", posixQuote},
+	// "or true": nothing to unset is a failure there, which set -gx hands on, and
+	// "... | source; and helm list" would stop.
+	"fish":       {"set -gx %s %s;\n", "set -e %s; or true;\n", fishQuote},
 	"powershell": {"$env:%s = %s\n", "Remove-Item Env:%s -ErrorAction SilentlyContinue\n", powershellQuote},
 }
 
@@ -101,11 +103,11 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	}
 	slices.SortFunc(vars, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	syntax := shells[shell]
-	for _, v := range vars {
-		fmt.Fprintf(s.out(), syntax.set, v[0], syntax.quote(v[1]))
-	}
 	for _, name := range unset {
 		fmt.Fprintf(s.out(), syntax.unset, name)
+	}
+	for _, v := range vars {
+		fmt.Fprintf(s.out(), syntax.set, v[0], syntax.quote(v[1]))
 	}
 	return nil
 }
