@@ -78,7 +78,7 @@ func PluginOf(env Environ) int {
 }
 
 // ErrNoHelm says that there is no helm to wrap.
-var ErrNoHelm = errors.New("no helm was found: install Helm 2.17, or set HELM_BIN to its path")
+var ErrNoHelm = errors.New("no helm was found: install Helm 2.17, 3 or 4, or set HELM_BIN to its path")
 
 // Find returns the helm to wrap: the one that started us, HELM_BIN, or the
 // first helm in $PATH; never self, our own executable, whatever it is called.

@@ -49,7 +49,7 @@ func TestFind(t *testing.T) {
 	if err := os.Symlink(in("one", "helm"), in("notes", "link")); err != nil {
 		t.Fatal(err)
 	}
-	const none = "no helm was found: install Helm 2.17, or set HELM_BIN to its path"
+	const none = "no helm was found: install Helm 2.17, 3 or 4, or set HELM_BIN to its path"
 	for _, test := range []struct {
 		name, bin  string
 		path       []string
