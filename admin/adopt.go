@@ -89,7 +89,7 @@ func (b *builder) lookToAdoptTiller(ctx context.Context, c *cluster.Client) erro
 	tiller := tillerOf(d)
 	if stores := StorageOf(tiller.Command); stores != t.Tiller.Storage {
 		if b.request.Tenant.Tiller.Storage != "" {
-			return Invalid{fmt.Errorf("the Tiller in namespace %q stores its releases as %ss and would not find them as %ss: say storage %s", home, stores, t.Tiller.Storage, stores)}
+			return &RefusedError{fmt.Sprintf("the Tiller in namespace %q stores its releases as %ss and would not find them as %ss", home, stores, t.Tiller.Storage), SettingStorage, string(stores)}
 		}
 		t.Tiller.Storage = stores
 	}

@@ -28,11 +28,54 @@ func (e *ClaimedError) Error() string {
 	return fmt.Sprintf("namespace %q belongs to tenant %q", e.Namespace, e.Owner)
 }
 
+// Setting is what a tenant has, by the path of its field in a tenants file.
+type Setting string
+
+const (
+	SettingHome       Setting = "homeNamespace"
+	SettingNamespaces Setting = "namespaces"
+	SettingRole       Setting = "role"
+	SettingStorage    Setting = "tiller.storage"
+)
+
+// RefusedError is a request that what the cluster holds does not allow.
+type RefusedError struct {
+	// Why is a clause.
+	Why string
+	// Setting is what would have to be asked otherwise.
+	Setting Setting
+	// Value is the only one that is possible, empty where there are others.
+	Value string
+}
+
+func (e *RefusedError) Error() string { return e.Why }
+
+// EngineError is a change of engines that a tenant can't make in one step.
+type EngineError struct {
+	Name     string
+	From, To tenant.Engine
+}
+
+func (e *EngineError) Error() string {
+	return fmt.Sprintf("tenant %q has the engine %s, which can't become %s at once", e.Name, e.From, e.To)
+}
+
+// LeftReleasesError names releases that no deployer of the tenant could manage.
+type LeftReleasesError struct {
+	Name     string
+	Engine   tenant.Engine
+	Releases []string
+}
+
+func (e *LeftReleasesError) Error() string {
+	return fmt.Sprintf("tenant %q has releases that the engine %s can't manage: %s", e.Name, e.Engine, brief(e.Releases))
+}
+
 // check refuses what must not be, or not without a word that accepts it.
 func (b *builder) check() error {
 	t, accepted := b.tenant, b.request.Accepted
 	if b.live.Get(cluster.Key{Kind: "ClusterRole", Name: t.Role}) == nil {
-		return Invalid{fmt.Errorf("role: ClusterRole %q does not exist", t.Role)}
+		return &RefusedError{fmt.Sprintf("ClusterRole %q does not exist", t.Role), SettingRole, ""}
 	}
 	if t.AllNamespaces && !accepted.has(RiskClusterWide) {
 		return &RiskError{RiskClusterWide, fmt.Sprintf("%s for all namespaces, with the role %s, makes everybody who may use tenant %q an admin of the cluster", b.deployer(), t.Role, t.Name)}
@@ -49,7 +92,7 @@ func (b *builder) check() error {
 		}
 		for owner, homes := range b.homes {
 			if slices.Contains(homes, ns) {
-				return Invalid{fmt.Errorf("namespace %q is the home namespace of tenant %q and can't be one of a tenant's namespaces", ns, owner)}
+				return &RefusedError{fmt.Sprintf("namespace %q is the home namespace of tenant %q and can't be one of a tenant's namespaces", ns, owner), SettingNamespaces, ""}
 			}
 		}
 		if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != t.Name && !b.request.Share {
@@ -74,7 +117,7 @@ func isSystem(ns string) bool {
 	return ns == "kube-system" || ns == "kube-public" || ns == "kube-node-lease"
 }
 
-// notLeaving says whether a namespace is being deleted: nothing can be made in
+// notLeaving is an error where a namespace is being deleted: nothing can be made in
 // it any more.
 func notLeaving(namespace *unstructured.Unstructured) error {
 	if namespace.GetDeletionTimestamp() == nil {
@@ -93,11 +136,11 @@ func (b *builder) checkHome() error {
 		return err
 	}
 	if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != t.Name {
-		return Invalid{fmt.Errorf("home namespace %q belongs to tenant %q; choose another with --home-namespace", t.Home(), owner)}
+		return &RefusedError{fmt.Sprintf("home namespace %q belongs to tenant %q", t.Home(), owner), SettingHome, ""}
 	}
 	for owner, homes := range b.homes {
 		if owner != t.Name && slices.Contains(homes, t.Home()) {
-			return Invalid{fmt.Errorf("namespace %q is the home of tenant %q already; choose another with --home-namespace", t.Home(), owner)}
+			return &RefusedError{fmt.Sprintf("namespace %q is the home of tenant %q already", t.Home(), owner), SettingHome, ""}
 		}
 	}
 	labelled := live.GetLabels()[tenant.LabelTenant] == t.Name

@@ -36,15 +36,17 @@ type Prepared struct {
 	live *cluster.Live
 }
 
-// Invalid is everything that is wrong with what was asked.
+// Invalid is everything that is wrong with what was asked, whatever the cluster
+// holds.
 type Invalid []error
 
 func (e Invalid) Error() string   { return errors.Join(e...).Error() }
 func (e Invalid) Unwrap() []error { return e }
 
 // Prepare finds out what must be written for the tenant to be what is asked.
-// It writes nothing. Errors: Invalid, *RiskError, *cluster.NotOursError,
-// *MissingNamespacesError, *ClaimedError, and those of the API.
+// It writes nothing. Errors: Invalid, *RefusedError, *EngineError,
+// *LeftReleasesError, *RiskError, *cluster.NotOursError, *MissingNamespacesError,
+// *ClaimedError, *MigratingError, and those of the API.
 func Prepare(ctx context.Context, c *cluster.Client, r Request) (*Prepared, error) {
 	all, err := PrepareAll(ctx, c, []Request{r})
 	if err != nil {
@@ -261,15 +263,11 @@ func (b *builder) checkChange() error {
 	was, next := b.was, b.tenant
 	switch {
 	case next.Home() != was.Home():
-		return Invalid{fmt.Errorf("tenant %q has its home in namespace %q and can't move to another; name that one", was.Name, was.Home())}
+		return &RefusedError{fmt.Sprintf("tenant %q has its home in namespace %q and can't move to another", was.Name, was.Home()), SettingHome, was.Home()}
 	case next.Engine != was.Engine && next.Engine != tenant.EngineBoth && was.Engine != tenant.EngineBoth:
-		how := fmt.Sprintf("have both first: --engine %s", tenant.EngineBoth)
-		if was.Engine == tenant.EngineTiller {
-			how = fmt.Sprintf("move it with its releases: helm tenant migrate %s", was.Name)
-		}
-		return Invalid{fmt.Errorf("tenant %q has the engine %s, which can't become %s at once; %s", was.Name, was.Engine, next.Engine, how)}
+		return &EngineError{was.Name, was.Engine, next.Engine}
 	case was.Engine.Has(tenant.EngineTiller) && next.Engine.Has(tenant.EngineTiller) && next.Tiller.Storage != was.Tiller.Storage:
-		return Invalid{fmt.Errorf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage)}
+		return &RefusedError{fmt.Sprintf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage), SettingStorage, string(was.Tiller.Storage)}
 	}
 	return nil
 }
@@ -295,7 +293,7 @@ func (b *builder) lookForLeftReleases(ctx context.Context, c *cluster.Client) er
 	for _, r := range releases {
 		names = append(names, r.Name)
 	}
-	return Invalid{fmt.Errorf("tenant %q has releases that the engine %s can't manage: %s; delete them first, or see helm tenant help migrate", b.tenant.Name, b.tenant.Engine, brief(names))}
+	return &LeftReleasesError{b.tenant.Name, b.tenant.Engine, names}
 }
 
 func namespaceKey(name string) cluster.Key { return cluster.Key{Kind: "Namespace", Name: name} }
@@ -355,7 +353,7 @@ func (b *builder) compose() error {
 	if b.request.Exact {
 		b.tenant.Members = b.request.Tenant.Members
 		if gone := members.Without(b.tenant.Members).Names(); len(gone) > 0 {
-			b.notes = append(b.notes, fmt.Sprintf("no longer members of tenant %s: %s", b.tenant.Name, strings.Join(gone, ", ")))
+			b.notes = append(b.notes, "no longer members: "+strings.Join(gone, ", "))
 		}
 	}
 	if b.tenant.Engine.Has(tenant.EngineTiller) && !b.live.Serves("ValidatingAdmissionPolicy") {

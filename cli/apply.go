@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -43,8 +44,9 @@ The file is the whole truth for the tenants that it names: members and namespace
 that it leaves out are taken away, and said. Tenants that it does not name are
 left alone, unless --prune is given.
 
-Exit codes: 0 done, 1 nothing was done, 3 some tenants failed; with
---detailed-exitcode 2 when something differed.`,
+Exit codes: 0 done, 1 it failed for every tenant, 3 for some of them; with
+--detailed-exitcode 2 when something differed, and 1 for a command line that can't be
+understood.`,
 		Example: `  helm tenant apply -f tenants.yaml --dry-run
   helm tenant apply -f tenants.yaml --create-namespaces
   helm tenant export | helm tenant apply -f -`,
@@ -57,7 +59,7 @@ Exit codes: 0 done, 1 nothing was done, 3 some tenants failed; with
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Share, "share", false, "allow a namespace in two tenants")
 	f.BoolVar(&r.Adopt, "adopt", false, "take over objects that were not made by helm-tenant")
-	f.StringSliceVar(&o.risks, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	riskFlag(cmd, &o.risks)
 	f.BoolVar(&o.prune, "prune", false, "also destroy the tenants that the file does not name")
 	f.BoolVar(&o.destroy.deleteReleases, "delete-releases", false, "with --prune: delete the releases of tenants that go")
 	f.BoolVar(&o.destroy.keepReleases, "keep-releases", false, "with --prune: leave what their releases made")
@@ -80,6 +82,12 @@ Exit codes: 0 done, 1 nothing was done, 3 some tenants failed; with
 		r.Exact = true
 		return s.apply(cmd.Context(), o)
 	}
+	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "file" {
+			name = "filename" // as the audit calls it
+		}
+		return pflag.NormalizedName(name)
+	})
 	return cmd
 }
 
@@ -104,12 +112,12 @@ func (s *session) readTenants(files []string) ([]tenant.Located, error) {
 		}
 		names, err := yamlFiles(name)
 		if err != nil {
-			return nil, err
+			return nil, unreadable(err)
 		}
 		for _, name := range names {
 			text, err := os.ReadFile(name)
 			if err != nil {
-				return nil, err
+				return nil, unreadable(err)
 			}
 			read(name, text)
 		}
@@ -125,6 +133,15 @@ func (s *session) readTenants(files []string) ([]tenant.Located, error) {
 		return nil, wrong
 	}
 	return all, nil
+}
+
+// unreadable says of a file what is wrong with it, and not with which system call.
+func unreadable(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("tenants file %s can't be read: %w", path.Path, path.Err)
+	}
+	return err
 }
 
 // yamlFiles is the file, or the .yaml and .yml files of the folder, sorted.
@@ -307,7 +324,7 @@ func (s *session) judge(outcomes []admin.Outcome, differed bool) error {
 	var hints []string
 	for _, o := range failed {
 		lines = append(lines, fmt.Errorf("tenant %q: %w", o.Name, o.Err))
-		for _, hint := range hintsFor(o.Err) {
+		for _, hint := range hintsFor(o.Err, byFile) {
 			if !slices.Contains(hints, hint) {
 				hints = append(hints, hint)
 			}

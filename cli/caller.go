@@ -128,10 +128,15 @@ func (c caller) connect(k *tenant.Kubeconfig, timeout time.Duration) (*cluster.C
 	return cluster.Connect(k, "helm-tenant/"+version(), timeout)
 }
 
-// resolve finds the tenant that is meant.
-func (c caller) resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, engine tenant.Engine) (tenant.Resolved, error) {
+// wrapTimeout is how long the API server may take to say what the context does not:
+// which tenant its namespace is of.
+const wrapTimeout = 15 * time.Second
+
+// resolve finds the tenant that is meant; one request to the API server, should it
+// take any, may take as long as timeout.
+func (c caller) resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, engine tenant.Engine, timeout time.Duration) (tenant.Resolved, error) {
 	return k.Resolve(ctx, c.asked(flag, engine), func(ctx context.Context, namespace string) (map[string]string, map[string]string, error) {
-		client, err := c.connect(k, 15*time.Second)
+		client, err := c.connect(k, timeout)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -49,7 +49,7 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 	}
 	d, err := admin.Describe(ctx, client, name, homeOf(k, name, home))
 	if err != nil {
-		return withHint(fmt.Errorf("describe of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err)...)
+		return withHint(fmt.Errorf("describe of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
 	}
 	if output == "text" {
 		return s.printDescription(d)

@@ -40,7 +40,7 @@ func newDestroy(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "destroy TENANT",
 		Short: "Remove a tenant; its release records are backed up first",
-		Long: `Remove a tenant: its Tiller, its rights and its home namespace.
+		Long: `Remove a tenant: its deployer, its rights and its home namespace.
 
 It refuses while the tenant has releases, unless it is told what to do with them.
 Before the release records go, all of them are written to a backup file. What
@@ -52,7 +52,7 @@ runs in the tenant's namespaces stays, and so do the namespaces, but for
 		Args: oneTenant,
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.deleteReleases, "delete-releases", false, "delete its releases, and what they made, through its Tiller")
+	f.BoolVar(&o.deleteReleases, "delete-releases", false, "delete its releases, and what they made, as its deployer")
 	f.BoolVar(&o.keepReleases, "keep-releases", false, "leave what its releases made; no helm manages it any more then")
 	f.BoolVar(&o.deleteNamespaces, "delete-namespaces", false, "delete its namespaces, with all that is in them, if helm-tenant created them")
 	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")
@@ -78,7 +78,7 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 	if err == nil {
 		return nil
 	}
-	return withHint(fmt.Errorf("destroy of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err)...)
+	return withHint(fmt.Errorf("destroy of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
 }
 
 func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, name string, o *destroyOptions) error {

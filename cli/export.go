@@ -19,14 +19,7 @@ func newExport(s *session) *cobra.Command {
 a file can't carry is said on standard error.`,
 		Example: `  helm tenant export > tenants.yaml
   helm tenant export team-a team-b`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			for _, name := range args {
-				if err := tenant.CheckName(name); err != nil {
-					return asUsage(cmd, err)
-				}
-			}
-			return nil
-		},
+		Args: tenantNames,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.export(cmd.Context(), args) }
 	return cmd

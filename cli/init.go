@@ -61,7 +61,7 @@ and as it should be is left alone: the same command twice changes nothing.`,
 	f.BoolVar(&r.Share, "share", false, "allow a namespace that belongs to another tenant, too")
 	f.BoolVar(&r.Adopt, "adopt", false, "take over objects that were not made by helm-tenant")
 	f.BoolVar(&r.Prune, "prune", false, "take away namespaces that are not named")
-	f.StringSliceVar(&o.risks, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	riskFlag(cmd, &o.risks)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be written, and write nothing")
 	f.BoolVar(&o.wait, "wait", true, "wait until Tiller is ready")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
@@ -76,7 +76,6 @@ and as it should be is left alone: the same command twice changes nothing.`,
 	outputFlag(cmd, &o.output, "text", "yaml", "json", "name")
 	completeValues(cmd, "engine", engines()...)
 	completeValues(cmd, "storage", string(tenant.StorageSecret), string(tenant.StorageConfigMap))
-	completeValues(cmd, "accept-risk", risks()...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r.Tenant.Name = args[0]
 		if err := o.complete(cmd); err != nil {
@@ -192,7 +191,7 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 		defer cancel()
 		err := client.WaitForTiller(ctx, t.Home(), func(sentence string) { s.say("Tiller: %s", sentence) })
 		if err != nil {
-			return withHint(err, "the tenant is written; the same command again goes on waiting")
+			return withHint(fmt.Errorf("init of tenant %q in %s: %w", t.Name, client.Where(), err), "the tenant is written; the same command again goes on waiting")
 		}
 	}
 	return s.initDone(prepared, o)
@@ -299,52 +298,9 @@ func tenantObject(t tenant.Tenant) any {
 
 // explainInit says what was tried, and what to type instead.
 func (s *session) explainInit(name string, client *cluster.Client, err error) error {
-	hints := hintsFor(err)
 	var invalid admin.Invalid
 	if errors.As(err, &invalid) {
 		return &usageError{problems(invalid), "helm tenant init TENANT --namespaces NS[,NS...] [flags]"}
 	}
-	return withHint(fmt.Errorf("init of tenant %q in %s: %w", name, client.Where(), err), hints...)
-}
-
-// hintsFor says what to type instead.
-func hintsFor(err error) []string {
-	var (
-		risk    *admin.RiskError
-		missing *admin.MissingNamespacesError
-		claimed *admin.ClaimedError
-		notOurs *cluster.NotOursError
-		unknown *admin.NoTenantError
-		has     *hasReleasesError
-		hinted  *hintError
-		moving  *admin.MigratingError
-	)
-	switch {
-	case errors.As(err, &risk):
-		return []string{fmt.Sprintf("if that is what you want, add --accept-risk=%s", risk.Risk)}
-	case errors.Is(err, admin.ErrEnded):
-		return []string{"what Helm 3 got of it since is taken away by migrating again, and going back"}
-	case errors.As(err, &moving):
-		return []string{fmt.Sprintf("finish that with: helm tenant migrate %s --finish, or go back with: helm tenant migrate %s --abort", moving.Name, moving.Name)}
-	case errors.As(err, &missing):
-		return []string{"create them with --create-namespaces, or correct --namespaces"}
-	case errors.As(err, &claimed):
-		return []string{"two tenants in one namespace can undo each other's work; if that is wanted, add --share"}
-	case errors.As(err, &notOurs):
-		for _, key := range notOurs.Keys {
-			if notOurs.Owner[key] != "" {
-				return nil
-			}
-		}
-		return []string{"take them over with --adopt, or choose another home with --home-namespace"}
-	case errors.As(err, &hinted):
-		return hinted.hints
-	case errors.As(err, &has):
-		return []string{"delete them with --delete-releases, or leave what they made, unmanaged, with --keep-releases"}
-	case errors.As(err, &unknown) && unknown.Home != "":
-		return []string{"leave --home-namespace out, or name the namespace in which the tenant's Tiller lives"}
-	case errors.As(err, &unknown):
-		return []string{fmt.Sprintf("make it with: helm tenant init %s --namespaces NS", unknown.Name)}
-	}
-	return nil
+	return withHint(fmt.Errorf("init of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
 }

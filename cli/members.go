@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -49,12 +48,13 @@ func newGrant(s *session) *cobra.Command {
 	cmd, o := newMembers("grant", "Let users, groups and service accounts use a tenant",
 		`Let users, groups and service accounts use a tenant.
 
-A member may reach the tenant's Tiller by port-forward and read the tenant's
-record, and nothing else: no right in the tenant's namespaces comes with it.
+A member may use the tenant's deployer (reach its Tiller by port-forward, or
+impersonate its service account) and read the tenant's record, and nothing else: no
+right in the tenant's namespaces comes with it.
 A name that holds a comma is put in quotes: --user '"CN=alice,O=devs"'.`,
 		`  helm tenant grant team-a --user alice --group team-a-devs
   helm tenant grant team-a --service-account ci:deployer`, s.grant)
-	cmd.Flags().StringSliceVar(&o.risks, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	riskFlag(cmd, &o.risks)
 	return cmd
 }
 
@@ -62,9 +62,9 @@ func newRevoke(s *session) *cobra.Command {
 	cmd, _ := newMembers("revoke", "Take users, groups and service accounts out of a tenant",
 		`Take users, groups and service accounts out of a tenant.
 
-It takes effect at their next call; a port-forward that they hold open lasts until
-Tiller is restarted. Afterwards every other binding is named through which they
-can still reach the tenant's Tiller.`,
+It takes effect at their next call; a port-forward to a Tiller that they hold open
+lasts until that is restarted. Afterwards every other binding is named through which
+they can still use the tenant's deployer.`,
 		`  helm tenant revoke team-a --user alice
   helm tenant revoke team-a --group team-a-devs --service-account ci:deployer`, s.revoke)
 	return cmd
@@ -115,11 +115,7 @@ func (s *session) revoke(ctx context.Context, name string, o *memberOptions) err
 }
 
 func (s *session) explainMembers(verb, name string, client *cluster.Client, err error) error {
-	var invalid admin.Invalid
-	if errors.As(err, &invalid) {
-		err = problems(invalid)
-	}
-	return withHint(fmt.Errorf("%s for tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err)...)
+	return withHint(fmt.Errorf("%s for tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err, byFlag)...)
 }
 
 // subjectWays are the ways of one subject that is no member (any more).

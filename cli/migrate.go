@@ -58,7 +58,7 @@ at any point, the same command again goes on.`,
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would move and what is in the way, and do nothing")
 	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the tenant's name before --finish")
-	f.StringSliceVar(&o.risks, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	riskFlag(cmd, &o.risks)
 	f.BoolVar(&o.wait, "wait", true, "with --abort, wait until Tiller is ready")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for Tiller to stop or to start")
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
@@ -95,7 +95,7 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	if err == nil {
 		return nil
 	}
-	hints := hintsFor(err)
+	hints := hintsFor(err, byFlag)
 	var missing *admin.MissingNamespacesError
 	if errors.As(err, &missing) {
 		hints = []string{"make the tenant whole before: helm tenant init " + name + " --create-namespaces"}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,10 @@ type session struct {
 func Run(ctx context.Context, env Environment) int {
 	code, err := run(ctx, env)
 	if err != nil {
+		var usage *usageError
+		if errors.As(err, &usage) && slices.ContainsFunc(env.Args, func(arg string) bool { return strings.HasPrefix(arg, "--detailed-exitcode") }) {
+			err = &codeError{exitFailed, err} // 2 would say that something differs, to apply's callers and to helm diff's
+		}
 		return report(visible{env.Stderr, inText}, err)
 	}
 	return code
@@ -88,7 +93,11 @@ func run(ctx context.Context, env Environment) (int, error) {
 		return c.runVerb(ctx, append([]string{"help"}, line.Args...))
 	case isVerb(line.Command):
 		if line.Tenant != "" && line.Command != "whoami" && line.Command != "shellenv" {
-			return 0, &usageError{fmt.Errorf("--tenant goes before a command of helm's; %s takes the tenant's name as its argument", line.Command), "helm tenant " + line.Command + " TENANT"}
+			cmd, _, err := newRoot(&session{caller: c}).Find([]string{line.Command})
+			if err != nil {
+				return 0, err
+			}
+			return 0, asUsage(cmd, noTenantFlag(cmd))
 		}
 		return c.runVerb(ctx, append(append([]string{line.Command}, line.Globals...), line.Args...))
 	}
@@ -112,7 +121,13 @@ func (c caller) runVerb(ctx context.Context, args []string) (int, error) {
 	root.SetIn(c.env.Stdin)
 	root.SetOut(c.env.Stdout)
 	root.SetErr(c.env.Stderr)
-	return exitDone, root.ExecuteContext(ctx)
+	err := root.ExecuteContext(ctx)
+	var unreachable *cluster.UnreachableError
+	var hinted *hintError
+	if errors.As(err, &unreachable) && unreachable.TimedOut && !(errors.As(err, &hinted) && len(hinted.hints) > 0) {
+		err = withHint(err, fmt.Sprintf("give it longer than %s with --request-timeout", s.requestTimeout))
+	}
+	return exitDone, err
 }
 
 // newRoot is the tree of our commands.
@@ -131,7 +146,7 @@ Before the command, and only there:
   --context C              use kubeconfig context C
   --version                print helm-tenant's version`,
 		Example: `  helm tenant use team-a
-  helm tenant install stable/mysql
+  helm tenant upgrade --install web ./chart
   helm tenant --tenant team-b list
   alias h='helm tenant'`,
 		SilenceUsage: true, SilenceErrors: true,
@@ -148,8 +163,8 @@ Before the command, and only there:
 		var unknown *pflag.NotExistError
 		if errors.As(err, &unknown) && unknown.GetSpecifiedName() == "tenant" {
 			err = fmt.Errorf("--tenant goes before the command: helm tenant --tenant TENANT %s", cmd.Name())
-			if strings.Contains(cmd.Use, "TENANT") {
-				err = fmt.Errorf("--tenant goes before a command of helm's; %s takes the tenant's name as its argument", cmd.Name())
+			if cmd.Name() != "whoami" && cmd.Name() != "shellenv" {
+				err = noTenantFlag(cmd)
 			}
 		}
 		return asUsage(cmd, err)
@@ -168,6 +183,14 @@ Before the command, and only there:
 		return found.Help()
 	}})
 	return root
+}
+
+// noTenantFlag says what is typed instead of --tenant to a verb of ours.
+func noTenantFlag(cmd *cobra.Command) error {
+	if strings.Contains(cmd.Use, "TENANT") {
+		return fmt.Errorf("--tenant goes before a command of helm's; %s takes the tenant's name as its argument", cmd.Name())
+	}
+	return fmt.Errorf("--tenant goes before a command of helm's; %s is about no single tenant", cmd.Name())
 }
 
 func hide(cmd *cobra.Command, names ...string) {
@@ -192,6 +215,22 @@ func oneTenant(cmd *cobra.Command, args []string) error {
 		return asUsage(cmd, err)
 	}
 	return nil
+}
+
+// tenantNames checks arguments that are all tenants' names.
+func tenantNames(cmd *cobra.Command, args []string) error {
+	for _, name := range args {
+		if err := tenant.CheckName(name); err != nil {
+			return asUsage(cmd, err)
+		}
+	}
+	return nil
+}
+
+// riskFlag lets a verb be told that dangers are accepted.
+func riskFlag(cmd *cobra.Command, into *[]string) {
+	cmd.Flags().StringSliceVar(into, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	completeValues(cmd, "accept-risk", risks()...)
 }
 
 // open loads the kubeconfig and connects to the API server that is meant.

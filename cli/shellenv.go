@@ -72,7 +72,7 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := s.resolve(ctx, k, s.line.Tenant, s.engine(ctx))
+	resolved, err := s.resolve(ctx, k, s.line.Tenant, s.engine(ctx), s.requestTimeout)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		k.Broken = nil
 	}
 	engine := s.engine(ctx)
-	resolved, err := s.resolve(ctx, k, name, engine)
+	resolved, err := s.resolve(ctx, k, name, engine, s.requestTimeout)
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := s.resolve(ctx, k, s.line.Tenant, s.engine(ctx))
+	resolved, err := s.resolve(ctx, k, s.line.Tenant, s.engine(ctx), s.requestTimeout)
 	if err != nil {
 		return err
 	}

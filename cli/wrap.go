@@ -37,7 +37,7 @@ func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invoca
 	if err != nil {
 		return helm.Invocation{}, err
 	}
-	resolved, err := c.resolve(ctx, k, c.line.Tenant, client.Engine())
+	resolved, err := c.resolve(ctx, k, c.line.Tenant, client.Engine(), wrapTimeout)
 	if err != nil {
 		return helm.Invocation{}, err
 	}

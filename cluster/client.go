@@ -173,29 +173,32 @@ func (c *Client) explain(what string, err error) error {
 		if errors.As(err, &request) {
 			err = request.Err
 		}
-		before := fmt.Sprintf("the API server of %s can't be reached: ", c.where)
+		unreachable := &UnreachableError{before: fmt.Sprintf("the API server of %s can't be reached: ", c.where), err: err}
 		var timeout interface{ Timeout() bool }
 		switch {
 		case errors.Is(err, context.Canceled):
-			before = fmt.Sprintf("interrupted while the API server of %s was to answer: ", c.where)
+			unreachable.before = fmt.Sprintf("interrupted while the API server of %s was to answer: ", c.where)
 		case errors.As(err, &timeout) && timeout.Timeout():
-			before = fmt.Sprintf("the API server of %s did not answer in time, which --request-timeout sets: ", c.where)
+			unreachable.before, unreachable.TimedOut = fmt.Sprintf("the API server of %s did not answer in time: ", c.where), true
 		}
-		return &unreachableError{before, err}
+		return unreachable
 	}
 	return fmt.Errorf("%s in %s: %w", what, c.where, err)
 }
 
-// unreachableError is err in one line: credential plugins report in several.
-type unreachableError struct {
-	before string
-	err    error
+// UnreachableError is an API server that did not answer. Its text is one line:
+// credential plugins report in several.
+type UnreachableError struct {
+	// TimedOut says that the time was up that Connect was given for one request.
+	TimedOut bool
+	before   string
+	err      error
 }
 
-func (e *unreachableError) Error() string {
+func (e *UnreachableError) Error() string {
 	return e.before + strings.Join(strings.Fields(e.err.Error()), " ")
 }
-func (e *unreachableError) Unwrap() error { return e.err }
+func (e *UnreachableError) Unwrap() error { return e.err }
 
 func toUnstructured(object runtime.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)

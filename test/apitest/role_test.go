@@ -135,7 +135,7 @@ func TestARoleThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	w, of := start(t), newTeam()
 	admin := w.admin(t)
-	admin.fails(t, 2, []string{"ClusterRole", "no-such-role", "does not exist"}, initArgs(of, "--role", "no-such-role")...)
+	admin.fails(t, 1, []string{`init of tenant "`, "ClusterRole", "no-such-role", "does not exist", "choose another --role"}, initArgs(of, "--role", "no-such-role")...)
 	admin.fails(t, 2, []string{"a/b"}, initArgs(of, "--role", "a/b")...)
 	admin.wroteNothing(t)
 	// A role's name may be as long as it likes, and the binding's that holds it too.

@@ -226,7 +226,7 @@ func applyFile(t *testing.T, w *world, log string) {
 			"  - RoleBinding helm-tenant.red.admin in namespace red-2",
 			"  ~ Namespace red-2\n      - metadata.labels[helm-tenant/tenant]: \"red\"",
 			"  ~ RoleBinding helm-tenant-member in namespace red-tiller\n      - subjects: ",
-			`"rudi"`, `  ! no longer members of tenant red: user rudi, group reds`, `  ! namespace "red-2" is taken from the tenant`,
+			`"rudi"`, `  ! no longer members: user rudi, group reds`, `  ! namespace "red-2" is taken from the tenant`,
 			"tenant blue: change", "  ~ Deployment tiller-deploy in namespace blue-tiller\n      ~ spec.template.spec.containers[0].env[1].value: \"5\" -> \"6\"\n", "1 tenant unchanged")
 		lacks(t, s.stdout, "rosa")
 
@@ -254,7 +254,7 @@ func applyFile(t *testing.T, w *world, log string) {
 			t.Errorf("exit code %d: %s", s.code, s.stderr)
 		}
 		contains(t, s.stdout, "tenant red changed, ", "tenant blue changed, ", "1 tenant unchanged")
-		contains(t, s.stderr, "Note: tenant red: no longer members of tenant red: user rudi, group reds", `namespace "red-2" is taken from the tenant; what runs in it stays`)
+		contains(t, s.stderr, "Note: tenant red: no longer members: user rudi, group reds", `namespace "red-2" is taken from the tenant; what runs in it stays`)
 		if got := admin.subjects("rolebinding", "helm-tenant-member", "--namespace", "red-tiller"); got != "User/rosa" {
 			t.Errorf("members: %s", got)
 		}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// asking is how the settings of a tenant are typed.
+type asking int
+
+const (
+	byFlag asking = iota // init's
+	byFile               // a tenants file's fields
+)
+
+// settingFlags are init's flags for what a tenants file calls otherwise.
+var settingFlags = map[admin.Setting]string{
+	admin.SettingHome:       "--home-namespace",
+	admin.SettingNamespaces: "--namespaces",
+	admin.SettingRole:       "--role",
+	admin.SettingStorage:    "--storage",
+}
+
+// name is how a setting is typed, without a value.
+func (a asking) name(setting admin.Setting) string {
+	if a == byFlag {
+		return settingFlags[setting]
+	}
+	return string(setting) + " in the file"
+}
+
+// value is how a setting is typed with a value.
+func (a asking) value(setting admin.Setting, value string) string {
+	if a == byFlag {
+		return settingFlags[setting] + " " + value
+	}
+	return fmt.Sprintf("%s: %s in the file", setting, value)
+}
+
+// hintsFor says what to type instead, a line each; none where the error says it
+// all.
+func hintsFor(err error, a asking) []string {
+	var (
+		risk    *admin.RiskError
+		refused *admin.RefusedError
+		engine  *admin.EngineError
+		left    *admin.LeftReleasesError
+		missing *admin.MissingNamespacesError
+		claimed *admin.ClaimedError
+		notOurs *cluster.NotOursError
+		unknown *admin.NoTenantError
+		has     *hasReleasesError
+		hinted  *hintError
+		moving  *admin.MigratingError
+	)
+	one := func(format string, args ...any) []string { return []string{fmt.Sprintf(format, args...)} }
+	switch {
+	case errors.As(err, &risk):
+		return one("if that is what you want, add --accept-risk=%s", risk.Risk)
+	case errors.As(err, &refused) && refused.Value != "":
+		return one("say %s", a.value(refused.Setting, refused.Value))
+	case errors.As(err, &refused):
+		return one("choose another %s", a.name(refused.Setting))
+	case errors.As(err, &engine) && engine.From == tenant.EngineTiller:
+		return one("move it with its releases: helm tenant migrate %s", engine.Name)
+	case errors.As(err, &engine):
+		return one("let it have both first: helm tenant init %s --engine %s", engine.Name, tenant.EngineBoth)
+	case errors.As(err, &left):
+		return one("delete them first, or read: helm tenant help migrate")
+	case errors.Is(err, admin.ErrEnded):
+		return one("what Helm 3 got of it since is taken away by migrating again, and going back")
+	case errors.As(err, &moving):
+		return one("finish that with: helm tenant migrate %s --finish, or go back with: helm tenant migrate %s --abort", moving.Name, moving.Name)
+	case errors.As(err, &missing):
+		return one("create them with --create-namespaces, or correct %s", a.name(admin.SettingNamespaces))
+	case errors.As(err, &claimed):
+		return one("two tenants in one namespace can undo each other's work; if that is wanted, add --share")
+	case errors.As(err, &notOurs):
+		if slices.ContainsFunc(notOurs.Keys, func(key cluster.Key) bool { return notOurs.Owner[key] != "" }) {
+			return nil
+		}
+		return one("take them over with --adopt, or choose another home with %s", a.name(admin.SettingHome))
+	case errors.As(err, &hinted):
+		return hinted.hints
+	case errors.As(err, &has):
+		return one("delete them with --delete-releases, or leave what they made, unmanaged, with --keep-releases")
+	case errors.As(err, &unknown) && unknown.Home != "":
+		return one("leave --home-namespace out, or name the namespace in which the tenant's Tiller lives")
+	case errors.As(err, &unknown):
+		return one("make it with: helm tenant init %s --namespaces NS", unknown.Name)
+	}
+	return nil
+}
