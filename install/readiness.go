@@ -36,7 +36,9 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done b
 			return "the pod is refused: " + condition.Message, false
 		}
 	}
-	pods = slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil || PodReady(pod) })
+	pods = slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+	staying := int32(len(pods))
+	pods = slices.DeleteFunc(pods, PodReady)
 	for _, pod := range pods {
 		if why := trouble(pod); why != "" {
 			return why, false
@@ -50,6 +52,8 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done b
 	switch {
 	case len(pods) > 0:
 		return fmt.Sprintf("pod %s is starting", pods[0].Name), false
+	case staying >= want && d.Status.UpdatedReplicas >= want && d.Status.AvailableReplicas < want:
+		return "waiting for the pod to count as available", false
 	case d.Status.UpdatedReplicas >= want && d.Status.AvailableReplicas >= want:
 		return "waiting for the old pod to end", false
 	}

@@ -51,6 +51,7 @@ func TestReadiness(t *testing.T) {
 		{"ready", rollout(1, 1, 1), nil, "1 of 1 ready", true},
 		{"two ready", &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: &two}, Status: appsv1.DeploymentStatus{UpdatedReplicas: 2, AvailableReplicas: 2, Replicas: 2}}, nil, "2 of 2 ready", true},
 		{"one of two ready", &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: &two}, Status: appsv1.DeploymentStatus{UpdatedReplicas: 2, AvailableReplicas: 1, Replicas: 2}}, nil, "waiting for the pod to be made", false},
+		{"ready, and the Deployment does not know yet", rollout(1, 0, 1), pod(ready), "waiting for the pod to count as available", false},
 		{"the old pod is ready, the new one is not there", rollout(0, 1, 1), pod(ready), "waiting for the pod to be made", false},
 		{"the new pod is ready, the old one is there", rollout(1, 1, 2), pod(ready), "waiting for the old pod to end", false},
 		{"scaled down, and not one has ended", rollout(2, 2, 2), pod(ready), "waiting for the old pod to end", false},
