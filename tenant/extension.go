@@ -116,17 +116,13 @@ func parseExtension(text []byte) (*Extension, error) {
 	return &e, nil
 }
 
-// SaveExtension writes e into the context's entry in the file that defines it.
-// Everything else in that file stays as it was, comments and unknown keys too:
-// the file is edited as a YAML tree, and the result is compared with the
-// original before it replaces it in one step. Other programs that use
-// client-go's lock file are kept out meanwhile.
-func (k *Kubeconfig) SaveExtension(e *Extension) error {
-	return k.saveExtension(func(*Extension) *Extension { return e })
-}
-
 // Use makes t the context's current tenant, beside those that the file knows at
 // that moment, and returns what was written. Two at once lose neither's.
+//
+// Everything else in the file that defines the context stays as it was, comments
+// and unknown keys too: it is edited as a YAML tree, and the result is compared with
+// the original before it replaces it in one step. Other programs that use
+// client-go's lock file are kept out meanwhile.
 func (k *Kubeconfig) Use(t Known) (*Extension, error) {
 	var written *Extension
 	err := k.saveExtension(func(now *Extension) *Extension {

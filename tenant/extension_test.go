@@ -465,10 +465,10 @@ func load(t *testing.T, file, context string) *Kubeconfig {
 	return k
 }
 
-func TestSaveExtension(t *testing.T) {
+func TestUse(t *testing.T) {
 	file := write(t, "config", kubeconfigOf("main", "other"), 0o640)
 	want := (*Extension)(nil).With(teamA)
-	if err := load(t, file, "other").SaveExtension(want); err != nil {
+	if _, err := load(t, file, "other").Use(teamA); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, load(t, file, "other").Extension); diff != "" {
@@ -493,11 +493,11 @@ func TestSaveExtension(t *testing.T) {
 	}
 }
 
-func TestSaveExtensionWritesTheFileOfTheContext(t *testing.T) {
+func TestUseWritesTheFileOfTheContext(t *testing.T) {
 	first, second := write(t, "first", kubeconfigOf("main"), 0o600), write(t, "second", kubeconfigOf("other"), 0o600)
 	missing := filepath.Join(t.TempDir(), "missing")
 	t.Setenv("KUBECONFIG", strings.Join([]string{missing, first, second}, string(os.PathListSeparator)))
-	if err := load(t, "", "other").SaveExtension((*Extension)(nil).With(teamA)); err != nil {
+	if _, err := load(t, "", "other").Use(teamA); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(kubeconfigOf("main"), read(t, first)); diff != "" {
@@ -511,13 +511,13 @@ func TestSaveExtensionWritesTheFileOfTheContext(t *testing.T) {
 	}
 }
 
-func TestSaveExtensionKeepsLinks(t *testing.T) {
+func TestUseKeepsLinks(t *testing.T) {
 	file := write(t, "dotfile", kubeconfigOf("main"), 0o600)
 	link := filepath.Join(t.TempDir(), "config")
 	if err := os.Symlink(file, link); err != nil {
 		t.Skipf("this system makes no symlinks: %v", err)
 	}
-	if err := load(t, link, "").SaveExtension((*Extension)(nil).With(teamA)); err != nil {
+	if _, err := load(t, link, "").Use(teamA); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
@@ -528,7 +528,7 @@ func TestSaveExtensionKeepsLinks(t *testing.T) {
 	}
 }
 
-func TestSaveExtensionRefuses(t *testing.T) {
+func TestUseRefuses(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		// prepare returns what the error must say.
@@ -559,7 +559,7 @@ func TestSaveExtensionRefuses(t *testing.T) {
 			k := load(t, file, "")
 			want := test.prepare(t, file)
 			before, _ := os.ReadFile(file) // it may be gone
-			err := k.SaveExtension((*Extension)(nil).With(teamA))
+			_, err := k.Use(teamA)
 			if diff := cmp.Diff(want, errorText(err)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -574,7 +574,7 @@ func TestSaveExtensionRefuses(t *testing.T) {
 	}
 }
 
-func TestSaveExtensionIntoReadOnlyFolder(t *testing.T) {
+func TestUseIntoReadOnlyFolder(t *testing.T) {
 	file := write(t, "config", kubeconfigOf("main"), 0o644)
 	k := load(t, file, "")
 	folder := filepath.Dir(file)
@@ -588,7 +588,7 @@ func TestSaveExtensionIntoReadOnlyFolder(t *testing.T) {
 	t.Cleanup(func() { os.Chmod(folder, 0o755) }) // or it could not be removed
 	before := read(t, file)
 	var err error
-	heldByModes(t, func() { err = k.SaveExtension((*Extension)(nil).With(teamA)) })
+	heldByModes(t, func() { _, err = k.Use(teamA) })
 	want := "kubeconfig " + file + " can't be written: open " + file + ".lock: permission denied; name the tenant by HELM_TENANT or --tenant instead"
 	if diff := cmp.Diff(want, errorText(err)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -89,7 +89,7 @@ func TestBrokenExtension(t *testing.T) {
 			t.Errorf("%+v, -want +got:\n%s", asked, diff)
 		}
 	}
-	if err := k.SaveExtension((*Extension)(nil).With(teamA)); err != nil {
+	if _, err := k.Use(teamA); err != nil {
 		t.Fatal(err)
 	}
 	if k := load(t, file, ""); k.Broken != nil {
@@ -121,7 +121,7 @@ func TestLoadKubeconfigNamesTheFile(t *testing.T) {
 
 func TestLoadKubeconfigUnreadable(t *testing.T) {
 	file := write(t, "config", kubeconfigOf("main"), 0)
-	if err := os.Chmod(filepath.Dir(filepath.Dir(file)), 0o755); err != nil { // see TestSaveExtensionIntoReadOnlyFolder
+	if err := os.Chmod(filepath.Dir(filepath.Dir(file)), 0o755); err != nil { // see TestUseIntoReadOnlyFolder
 		t.Fatal(err)
 	}
 	var err error
@@ -138,8 +138,8 @@ func TestLoadKubeconfigInPod(t *testing.T) {
 	if k.Context != "" || k.File() != "" || k.Where() != "the cluster of this pod" {
 		t.Errorf("got context %q of file %q, %s", k.Context, k.File(), k.Where())
 	}
-	if err := k.SaveExtension((*Extension)(nil).With(teamA)); errorText(err) != "there is no kubeconfig file to write to" {
-		t.Errorf("SaveExtension: got %v", err)
+	if _, err := k.Use(teamA); errorText(err) != "there is no kubeconfig file to write to" {
+		t.Errorf("Use: got %v", err)
 	}
 	if _, err := LoadKubeconfig("", "main"); err == nil {
 		t.Error("a context that was named is not the pod's own cluster")
