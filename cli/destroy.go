@@ -81,15 +81,14 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 	return withHint(fmt.Errorf("destroy of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
 }
 
+// destroyTenant takes one tenant away. Nothing is deleted before it is known that all
+// of it may be, and that what it takes with it is backed up.
 func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, name string, o *destroyOptions) error {
 	told := o.told
 	if told == nil {
 		told = s.out()
 	}
-	prepare := func(ctx context.Context) (*admin.Removal, error) {
-		return admin.PrepareDestroy(ctx, client, name, o.deleteNamespaces)
-	}
-	removal, err := prepare(ctx)
+	removal, err := admin.PrepareDestroy(ctx, client, name, o.deleteNamespaces)
 	if err != nil {
 		return err
 	}
@@ -100,22 +99,12 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		s.say("Note: %s", note)
 	}
 	if o.dryRun {
-		for _, release := range removal.Living() {
-			what := "keeps running, unmanaged"
-			if o.deleteReleases {
-				what = "would be deleted"
-			}
-			s.say("release %s in namespace %s %s", release.Name, release.Namespace, what)
-		}
-		for _, change := range removal.Prepared.Plan.Changes {
-			fmt.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
-		}
+		s.previewDestroy(removal, o)
 		return nil
 	}
 	if err := s.confirm(ctx, name, "destroy it", o.yes); err != nil {
 		return err
 	}
-	// Nothing is deleted before it is known that all of it may be.
 	if err := admin.CheckAllowed(ctx, client, removal.Prepared); err != nil {
 		return err
 	}
@@ -135,8 +124,41 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 			return err
 		}
 	}
-	_, err = admin.Write(ctx, client, func(ctx context.Context) (*admin.Prepared, error) {
-		again, err := prepare(ctx)
+	if err := s.remove(ctx, client, removal, o); err != nil {
+		return err
+	}
+	if removal.HomeGoes && o.wait {
+		ctx, cancel := context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+		if err := client.WaitForDeletion(ctx, removal.Home); err != nil {
+			return err
+		}
+	}
+	if o.keepReleases {
+		s.sayWhatStays(removal)
+	}
+	fmt.Fprintf(told, "tenant %s is gone\n", name)
+	return nil
+}
+
+// previewDestroy says what destroyTenant would do.
+func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
+	for _, release := range removal.Living() {
+		what := "keeps running, unmanaged"
+		if o.deleteReleases {
+			what = "would be deleted"
+		}
+		s.say("release %s in namespace %s %s", release.Name, release.Namespace, what)
+	}
+	for _, change := range removal.Prepared.Plan.Changes {
+		fmt.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
+	}
+}
+
+// remove deletes the tenant's objects, unless something was installed meanwhile.
+func (s *session) remove(ctx context.Context, client *cluster.Client, removal *admin.Removal, o *destroyOptions) error {
+	_, err := admin.Write(ctx, client, func(ctx context.Context) (*admin.Prepared, error) {
+		again, err := admin.PrepareDestroy(ctx, client, removal.Name, o.deleteNamespaces)
 		if err != nil {
 			var gone *admin.NoTenantError
 			if errors.As(err, &gone) {
@@ -147,32 +169,24 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		if o.keepReleases || len(again.Living()) == 0 {
 			return again.Prepared, nil
 		}
-		return nil, &hasReleasesError{again.Living()} // installed meanwhile
+		return nil, &hasReleasesError{again.Living()}
 	}, func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) })
-	if err != nil {
-		return err
-	}
-	if removal.HomeGoes && o.wait {
-		ctx, cancel := context.WithTimeout(ctx, o.timeout)
-		defer cancel()
-		if err := client.WaitForDeletion(ctx, removal.Home); err != nil {
-			return err
-		}
-	}
+	return err
+}
+
+// sayWhatStays names what --keep-releases left, and who can still do something with
+// it.
+func (s *session) sayWhatStays(removal *admin.Removal) {
 	for _, release := range removal.Living() {
-		switch {
-		case !o.keepReleases:
-		case release.Engine == tenant.EngineImpersonation:
+		if release.Engine == tenant.EngineImpersonation {
 			s.say("Note: release %s in namespace %s is still there, for whoever has rights in that namespace", release.Name, release.Namespace)
-		default:
-			s.say("Note: what release %s made in namespace %s is still there, and managed by no helm", release.Name, release.Namespace)
+			continue
 		}
+		s.say("Note: what release %s made in namespace %s is still there, and managed by no helm", release.Name, release.Namespace)
 	}
-	if len(removal.Records) > 0 && !removal.HomeGoes && o.keepReleases {
+	if len(removal.Records) > 0 && !removal.HomeGoes {
 		s.say("Note: the release records stay in namespace %s, which is not ours to delete", removal.Home)
 	}
-	fmt.Fprintf(told, "tenant %s is gone\n", name)
-	return nil
 }
 
 // hasReleasesError refuses to take a tenant away from under its releases.
@@ -308,16 +322,10 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, remo
 		if release.Engine == tenant.EngineImpersonation {
 			line = helm.Line{Command: "uninstall", Args: []string{release.Name, "--namespace", release.Namespace}}
 		}
-		if s.kubeconfigFile != "" {
-			line.Globals = []string{"--kubeconfig=" + s.kubeconfigFile}
-		}
 		resolved := tenant.Resolved{Name: removal.Name, Home: removal.Home, Engine: release.Engine}
-		inv, err := helm.Wrap(h, line, resolved, k.Context, k.Namespace, s.env.Environ)
+		inv, err := s.tenantHelm(h, line, resolved, k, release.Driver)
 		if err != nil {
 			return fmt.Errorf("release %s can't be deleted: %w", release.Name, err)
-		}
-		if release.Driver != "" {
-			inv.Env = append(slices.DeleteFunc(inv.Env, func(entry string) bool { return strings.HasPrefix(entry, "HELM_DRIVER=") }), "HELM_DRIVER="+release.Driver)
 		}
 		invocations = append(invocations, inv)
 	}

@@ -365,15 +365,10 @@ func (m *migration) verifyRelease(ctx context.Context, client helm.Client, t ten
 // given take a moment to count.
 func (m *migration) ask(ctx context.Context, client helm.Client, t tenant.Tenant, command string, args ...string) (string, error) {
 	resolved := tenant.Resolved{Name: t.Name, Home: t.Home(), Engine: tenant.EngineImpersonation, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces}
-	line := helm.Line{Command: command, Args: args}
-	if m.kubeconfigFile != "" {
-		line.Globals = []string{"--kubeconfig=" + m.kubeconfigFile}
-	}
-	inv, err := helm.Wrap(client, line, resolved, m.k.Context, m.k.Namespace, m.env.Environ)
+	inv, err := m.tenantHelm(client, helm.Line{Command: command, Args: args}, resolved, m.k, "secret")
 	if err != nil {
 		return "", err
 	}
-	inv.Env = append(slices.DeleteFunc(inv.Env, func(entry string) bool { return strings.HasPrefix(entry, "HELM_DRIVER=") }), "HELM_DRIVER=secret")
 	const tries = 8
 	for try := 1; ; try++ {
 		text, err := helm.Capture(ctx, inv, time.Minute)

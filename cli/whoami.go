@@ -179,12 +179,8 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 	}
 	h, err := s.helmClient(ctx, false)
 	if err == nil {
-		var globals []string
-		if s.kubeconfigFile != "" {
-			globals = append(globals, "--kubeconfig="+s.kubeconfigFile)
-		}
 		var inv helm.Invocation
-		inv, err = helm.Wrap(h, helm.AskTiller(globals), resolved, k.Context, k.Namespace, s.env.Environ)
+		inv, err = s.tenantHelm(h, helm.AskTiller(), resolved, k, "")
 		if err == nil {
 			t.Answer, err = helm.Capture(ctx, inv, 30*time.Second)
 		}

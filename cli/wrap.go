@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"helm-tenant/helm"
+	"helm-tenant/tenant"
 )
 
 // wrap runs a command of helm's for the caller's tenant. It returns helm's exit
@@ -52,6 +54,20 @@ func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invoca
 		}
 	}
 	return helm.Wrap(client, line, resolved, k.Context, k.Namespace, c.env.Environ)
+}
+
+// tenantHelm is a command of helm's that a verb of ours runs for a tenant. driver is
+// where Helm 3 and 4 keep the release records it is about; empty is the caller's
+// HELM_DRIVER.
+func (s *session) tenantHelm(client helm.Client, line helm.Line, resolved tenant.Resolved, k *tenant.Kubeconfig, driver string) (helm.Invocation, error) {
+	if s.kubeconfigFile != "" {
+		line.Globals = append(line.Globals, "--kubeconfig="+s.kubeconfigFile)
+	}
+	environ := s.env.Environ
+	if driver != "" {
+		environ = append(slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, "HELM_DRIVER=") }), "HELM_DRIVER="+driver)
+	}
+	return helm.Wrap(client, line, resolved, k.Context, k.Namespace, environ)
 }
 
 // clientVersion says whether this is `version --client`, which asks no Tiller.

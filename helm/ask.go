@@ -29,7 +29,7 @@ func Capture(ctx context.Context, inv Invocation, timeout time.Duration) (string
 }
 
 // AskTiller is the command whose answer is the version of the Tiller.
-func AskTiller(globals []string) Line {
-	return Line{Globals: append([]string{"--tiller-connection-timeout=10"}, globals...), Command: "version",
+func AskTiller() Line {
+	return Line{Globals: []string{"--tiller-connection-timeout=10"}, Command: "version",
 		Args: []string{"--server", "--template", "{{.Server.SemVer}}"}}
 }

@@ -154,11 +154,11 @@ func TestWrapLocal(t *testing.T) {
 
 func TestAskTiller(t *testing.T) {
 	r := tenant.Resolved{Name: "team-a", Home: "team-a-tiller", Engine: tenant.EngineTiller, Namespaces: []string{"a"}}
-	inv, err := Wrap(Client{Path: "/bin/helm", Major: 2}, AskTiller([]string{"--kubeconfig=f"}), r, "prod", "default", nil)
+	inv, err := Wrap(Client{Path: "/bin/helm", Major: 2}, AskTiller(), r, "prod", "default", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"--tiller-namespace=team-a-tiller", "--kube-context=prod", "--tiller-connection-timeout=10", "--kubeconfig=f", "version", "--server", "--template", "{{.Server.SemVer}}"}
+	want := []string{"--tiller-namespace=team-a-tiller", "--kube-context=prod", "--tiller-connection-timeout=10", "version", "--server", "--template", "{{.Server.SemVer}}"}
 	if diff := cmp.Diff(want, inv.Args); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
