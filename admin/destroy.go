@@ -78,6 +78,18 @@ func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	return r, nil
 }
 
+// Rights is the part of the removal that takes the rights away, the members' and the
+// deployer's.
+func (r *Removal) Rights() *Prepared {
+	rights := r.Prepared.Nothing()
+	for _, change := range r.Prepared.Plan.Changes {
+		if change.Action == cluster.Delete && (change.Key.Kind == "RoleBinding" || change.Key.Kind == "ClusterRoleBinding") {
+			rights.Plan.Changes = append(rights.Plan.Changes, change)
+		}
+	}
+	return rights
+}
+
 // findHelmReleases finds what Helm 3 and 4 installed in the tenant's namespaces,
 // if they act for it. Who installed a release stands nowhere: those in a namespace
 // that it shares, and those of a tenant of all namespaces, are left alone.

@@ -3,12 +3,9 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -16,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -108,23 +104,18 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 	if err := admin.CheckAllowed(ctx, client, removal.Prepared); err != nil {
 		return err
 	}
-	records := removal.Records
-	if o.deleteReleases || o.deleteNamespaces {
-		records = append(slices.Clone(records), removal.HelmRecords...)
-	}
-	if len(records) > 0 {
-		file, err := s.backUp(name, o.backup, records)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(told, "%s of tenant %s backed up in %s\n", counted(len(records), "release record"), name, file)
+	saved := backups{s, name, "", func(format string, args ...any) { fmt.Fprintf(told, format+"\n", args...) }}
+	file, err := saved.save(o.backup, recordsAtRisk(removal, o))
+	if err != nil {
+		return err
 	}
 	if o.deleteReleases {
 		if err := s.deleteReleases(ctx, k, removal); err != nil {
 			return err
 		}
 	}
-	if err := s.remove(ctx, client, removal, o); err != nil {
+	again := func(removal *admin.Removal) error { return saved.saveAnew(file, "-later", recordsAtRisk(removal, o)) }
+	if err := s.remove(ctx, client, removal, o, again); err != nil {
 		return err
 	}
 	if removal.HomeGoes && o.wait {
@@ -155,22 +146,52 @@ func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
 	}
 }
 
-// remove deletes the tenant's objects, unless something was installed meanwhile.
-func (s *session) remove(ctx context.Context, client *cluster.Client, removal *admin.Removal, o *destroyOptions) error {
+// recordsAtRisk are the release records that go with what is deleted.
+func recordsAtRisk(removal *admin.Removal, o *destroyOptions) []*unstructured.Unstructured {
+	if o.deleteReleases || o.deleteNamespaces {
+		return slices.Concat(removal.Records, removal.HelmRecords)
+	}
+	return removal.Records
+}
+
+// remove deletes the tenant's objects, unless something was installed meanwhile. The
+// rights go in a step of their own: whoever upgraded until then wrote records, which
+// backUpAgain is to save, and nobody can write any after.
+func (s *session) remove(ctx context.Context, client *cluster.Client, removal *admin.Removal, o *destroyOptions, backUpAgain func(*admin.Removal) error) error {
+	prepare := func(ctx context.Context) (*admin.Removal, error) {
+		now, err := admin.PrepareDestroy(ctx, client, removal.Name, o.deleteNamespaces)
+		var gone *admin.NoTenantError
+		switch {
+		case errors.As(err, &gone):
+			return &admin.Removal{Name: removal.Name, Prepared: removal.Prepared.Nothing()}, nil // somebody else was faster
+		case err != nil:
+			return nil, err
+		case len(now.Living()) > 0 && !o.keepReleases:
+			return nil, &hasReleasesError{now.Living()}
+		}
+		return now, nil
+	}
+	made := func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) }
 	_, err := admin.Write(ctx, client, func(ctx context.Context) (*admin.Prepared, error) {
-		again, err := admin.PrepareDestroy(ctx, client, removal.Name, o.deleteNamespaces)
+		now, err := prepare(ctx)
 		if err != nil {
-			var gone *admin.NoTenantError
-			if errors.As(err, &gone) {
-				return removal.Prepared.Nothing(), nil // somebody else was faster
-			}
 			return nil, err
 		}
-		if o.keepReleases || len(again.Living()) == 0 {
-			return again.Prepared, nil
+		return now.Rights(), nil
+	}, made)
+	if err != nil {
+		return err
+	}
+	_, err = admin.Write(ctx, client, func(ctx context.Context) (*admin.Prepared, error) {
+		now, err := prepare(ctx)
+		if err == nil {
+			err = backUpAgain(now)
 		}
-		return nil, &hasReleasesError{again.Living()}
-	}, func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) })
+		if err != nil {
+			return nil, err
+		}
+		return now.Prepared, nil
+	}, made)
 	return err
 }
 
@@ -243,67 +264,6 @@ func (s *session) confirm(ctx context.Context, name, what string, yes bool) erro
 		return errors.New("that is not its name; nothing was done")
 	}
 	return nil
-}
-
-// backUp writes the records to a new file that only its owner can read: they
-// hold the values of releases. It returns the file's name.
-func (s *session) backUp(name, file string, records []*unstructured.Unstructured) (string, error) {
-	if file == "" {
-		file = fmt.Sprintf("helm-tenant-%s-%s.yaml", name, s.env.Now().UTC().Format("20060102-150405"))
-	}
-	items := items(records)
-	text, err := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
-	if err != nil {
-		return "", err
-	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) && holds(file, items) {
-		return file, nil // by a run that did not come to its end
-	}
-	if err != nil {
-		return "", fmt.Errorf("the backup can't be written, so nothing was done: %w", err)
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return "", fmt.Errorf("the backup can't be written, so nothing was done: %w", err)
-	}
-	return file, nil
-}
-
-// items are records as a backup file has them.
-func items(records []*unstructured.Unstructured) []any {
-	var items []any
-	for _, record := range records {
-		items = append(items, cluster.Stripped(record).Object)
-	}
-	return items
-}
-
-// holds says whether a backup file has all of these items, just as they are.
-func holds(file string, items []any) bool {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return false
-	}
-	var saved struct{ Items []any }
-	if yaml.Unmarshal(text, &saved) != nil {
-		return false
-	}
-	found := map[string]bool{}
-	for _, item := range saved.Items {
-		plain, _ := json.Marshal(item) // as it came from JSON
-		found[string(plain)] = true
-	}
-	return !slices.ContainsFunc(items, func(item any) bool {
-		plain, err := json.Marshal(item)
-		return err != nil || !found[string(plain)]
-	})
 }
 
 // deleteReleases has the tenant's own deployer delete its releases. None is

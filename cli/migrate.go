@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"helm.sh/helm/v3/pkg/release"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -111,6 +109,8 @@ type migration struct {
 	name    string
 	options *migrateOptions
 }
+
+func (m *migration) backups(part string) backups { return backups{m.session, m.name, part, m.say} }
 
 func (m *migration) made(change cluster.Change) {
 	m.say("%-8s %s", pastTense[change.Action], change.Key)
@@ -219,7 +219,7 @@ func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.
 	if was != nil && file == "" && was.Backup != "" && holds(was.Backup, items(there.Records)) {
 		file = was.Backup // by a run that did not come to its end
 	}
-	file, err := m.save(m.name, file, there.Records)
+	file, err := m.backups("").save(file, there.Records)
 	if err != nil {
 		return nil, err
 	}
@@ -250,33 +250,7 @@ func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.
 	if err != nil {
 		return nil, withHint(err, "Tiller is stopped; bring it back with: helm tenant migrate "+m.name+" --abort")
 	}
-	return frozen, m.saveAnew(m.name, file, frozen.Records)
-}
-
-// save backs records up, if there are any, and says where.
-func (m *migration) save(name, file string, records []*unstructured.Unstructured) (string, error) {
-	if len(records) == 0 {
-		return "", nil
-	}
-	file, err := m.backUp(name, file, records)
-	if err == nil {
-		m.say("%s of tenant %s backed up in %s", counted(len(records), "release record"), m.name, file)
-	}
-	return file, err
-}
-
-// saveAnew backs records up a second time, in another file, if the first does not hold
-// them: they were written meanwhile.
-func (m *migration) saveAnew(name, file string, records []*unstructured.Unstructured) error {
-	if holds(file, items(records)) {
-		return nil
-	}
-	if file != "" {
-		ending := filepath.Ext(file)
-		file = strings.TrimSuffix(file, ending) + "-stopped" + ending
-	}
-	_, err := m.save(name, file, records)
-	return err
+	return frozen, m.backups("").saveAnew(file, "-stopped", frozen.Records)
 }
 
 // verify has a real helm, which acts as the tenant's deployer, find every release.
@@ -424,7 +398,7 @@ func (m *migration) finish(ctx context.Context) error {
 	if err := admin.CheckEndAllowed(ctx, m.client, there, prepared); err != nil {
 		return err
 	}
-	if _, err := m.save(m.name, m.options.backup, there.Records); err != nil {
+	if _, err := m.backups("").save(m.options.backup, there.Records); err != nil {
 		return err
 	}
 	if err := m.step(ctx, there, tenant.PhaseFinishing, nil, nil); err != nil {
@@ -468,7 +442,7 @@ func (m *migration) abort(ctx context.Context) error {
 	if err := admin.CheckEndAllowed(ctx, m.client, there, prepared); err != nil {
 		return err
 	}
-	file, err := m.save(m.name+"-helm3", m.options.backup, there.HelmRecords)
+	file, err := m.backups("-helm3").save(m.options.backup, there.HelmRecords)
 	if err != nil {
 		return err
 	}
@@ -486,7 +460,7 @@ func (m *migration) abort(ctx context.Context) error {
 	if there.State == nil {
 		return admin.ErrEnded
 	}
-	if err := m.saveAnew(m.name+"-helm3", file, there.HelmRecords); err != nil {
+	if err := m.backups("-helm3").saveAnew(file, "-stopped", there.HelmRecords); err != nil {
 		return err
 	}
 	if err := admin.RemoveHelmRecords(ctx, m.client, m.name, there.HelmRecords, m.made); err != nil {

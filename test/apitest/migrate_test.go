@@ -382,8 +382,8 @@ func TestMigrateAndWork(t *testing.T) {
 		file := backupFile(t)
 		must(t, os.WriteFile(file, []byte("mine"), 0o644))
 		admin.requests(t)
-		admin.fails(t, 1, []string{"the backup can't be written, so nothing was done"}, "migrate", of.name, "--finish", "--yes", "--backup", file)
-		admin.fails(t, 1, []string{"the backup can't be written, so nothing was done"}, "migrate", of.name, "--abort", "--backup", file)
+		admin.fails(t, 1, []string{"the backup can't be written, and nothing is removed without it"}, "migrate", of.name, "--finish", "--yes", "--backup", file)
+		admin.fails(t, 1, []string{"the backup can't be written, and nothing is removed without it"}, "migrate", of.name, "--abort", "--backup", file)
 		admin.wroteNothing(t)
 	})
 }

@@ -102,7 +102,7 @@ func TestDestroy(t *testing.T) {
 		if err := os.WriteFile(taken, []byte("mine"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		admin.in(t).fails(1, "the backup can't be written, so nothing was done", "helm", "tenant", "destroy", "dst", "--keep-releases", "--yes", "--backup", taken)
+		admin.in(t).fails(1, "the backup can't be written, and nothing is removed without it", "helm", "tenant", "destroy", "dst", "--keep-releases", "--yes", "--backup", taken)
 		if text, err := os.ReadFile(taken); err != nil || string(text) != "mine" {
 			t.Errorf("the file holds %q (%v)", text, err)
 		}
