@@ -2,13 +2,10 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -17,8 +14,6 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
-	"helm-tenant/helm"
-	"helm-tenant/migrate"
 	"helm-tenant/tenant"
 )
 
@@ -203,15 +198,6 @@ func (m *migration) begin(ctx context.Context) error {
 	return nil
 }
 
-// verifier is the helm that is to find the releases.
-func (m *migration) verifier(ctx context.Context) (helm.Client, error) {
-	client, err := m.helmClient(ctx, true)
-	if err == nil && client.Engine() != tenant.EngineImpersonation {
-		err = fmt.Errorf("a Helm 3 or 4 has to find the releases afterwards, but %s is Helm %d", client.Path, client.Major)
-	}
-	return client, withHint(err, "run it under Helm 3 or 4, or as helm-tenant migrate with HELM_BIN set to one; --dry-run needs none")
-}
-
 // freeze backs up Tiller's records, stops Tiller, and reads them again: it may have
 // written until then.
 func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.Migration, error) {
@@ -251,110 +237,6 @@ func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.
 		return nil, withHint(err, "Tiller is stopped; bring it back with: helm tenant migrate "+m.name+" --abort")
 	}
 	return frozen, m.backups("").saveAnew(file, "-stopped", frozen.Records)
-}
-
-// verify has a real helm, which acts as the tenant's deployer, find every release.
-func (m *migration) verify(ctx context.Context, client helm.Client, there *admin.Migration) error {
-	listed := map[string]map[string]listing{}
-	for _, r := range there.Releases {
-		if listed[r.Namespace] == nil {
-			found, err := m.list(ctx, client, there.Tenant, r.Namespace)
-			if err != nil {
-				return err
-			}
-			listed[r.Namespace] = found
-		}
-	}
-	wrong := make([]error, len(there.Releases))
-	slots := make(chan struct{}, 4) // helms at once
-	var group sync.WaitGroup
-	for i, r := range there.Releases {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			wrong[i] = m.verifyRelease(ctx, client, there.Tenant, r, there.Standings[i], listed[r.Namespace])
-		})
-	}
-	group.Wait()
-	if wrong = slices.DeleteFunc(wrong, func(err error) bool { return err == nil }); len(wrong) > 0 {
-		return problems(wrong)
-	}
-	return nil
-}
-
-// listing is what `helm list -o json` says of a release (helm.sh/helm/v3/cmd/helm,
-// list.go).
-type listing struct {
-	Name, Namespace, Revision, Status string
-}
-
-func (m *migration) list(ctx context.Context, client helm.Client, t tenant.Tenant, namespace string) (map[string]listing, error) {
-	// Helm 4 has no --all.
-	text, err := m.ask(ctx, client, t, "list", "--namespace="+namespace, "--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling", "--max=0", "--output=json")
-	var all []listing
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &all)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s does not list the releases of namespace %s: %w", client.Path, namespace, err)
-	}
-	found := map[string]listing{}
-	for _, one := range all {
-		found[one.Name] = one
-	}
-	return found, nil
-}
-
-func (m *migration) verifyRelease(ctx context.Context, client helm.Client, t tenant.Tenant, r migrate.Release, standing migrate.Standing, listed map[string]listing) error {
-	where := fmt.Sprintf("release %s in namespace %s", r.Name, r.Namespace)
-	newest := r.Newest()
-	have, found := listed[r.Name]
-	if !found {
-		if standing.None() && len(standing.Foreign) == 0 {
-			m.say("Note: %s is gone: Helm 3 uninstalled it, or somebody removed its records", where)
-			return nil
-		}
-		return fmt.Errorf("%s is not listed by %s", where, client.Path)
-	}
-	untouched := len(standing.Missing)+len(standing.Changed)+len(standing.Later) == 0
-	if !untouched {
-		m.say("Note: Helm 3 has changed %s since: it is at revision %s, %s", where, have.Revision, have.Status)
-		return nil
-	}
-	if have.Revision != strconv.Itoa(newest.Version) || have.Status != newest.Info.Status.String() {
-		return fmt.Errorf("%s should be at revision %d, %s, but %s lists revision %s, %s", where, newest.Version, newest.Info.Status, client.Path, have.Revision, have.Status)
-	}
-	manifest, err := m.ask(ctx, client, t, "get", "manifest", r.Name, "--namespace="+r.Namespace, "--revision="+have.Revision)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: its manifest can't be had from %s: %w", where, client.Path, err)
-	case manifest != strings.TrimSpace(newest.Manifest):
-		return fmt.Errorf("%s has another manifest under %s than it has under Helm 2", where, client.Path)
-	}
-	m.say("verified %s: revision %s, %s", where, have.Revision, have.Status)
-	return nil
-}
-
-// ask runs helm as a member does, and returns what it printed. Rights that were just
-// given take a moment to count.
-func (m *migration) ask(ctx context.Context, client helm.Client, t tenant.Tenant, command string, args ...string) (string, error) {
-	resolved := tenant.Resolved{Name: t.Name, Home: t.Home(), Engine: tenant.EngineImpersonation, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces}
-	inv, err := m.tenantHelm(client, helm.Line{Command: command, Args: args}, resolved, m.k, "secret")
-	if err != nil {
-		return "", err
-	}
-	const tries = 8
-	for try := 1; ; try++ {
-		text, err := helm.Capture(ctx, inv, time.Minute)
-		if err == nil || try == tries || !strings.Contains(err.Error(), "forbidden") {
-			return text, err
-		}
-		select {
-		case <-ctx.Done():
-			return "", err
-		case <-time.After(time.Duration(try) * 100 * time.Millisecond):
-		}
-	}
 }
 
 // finish removes the Tiller and its records.
