@@ -87,7 +87,11 @@ func (b *builder) lookToAdoptTiller(ctx context.Context, c *cluster.Client) erro
 	}
 	b.adopted = &adoption{accounts: []string{tenant.TillerAccount}}
 	tiller := tillerOf(d)
-	if stores := StorageOf(tiller.Command); stores != t.Tiller.Storage {
+	stores := tiller.storage
+	if stores != tenant.StorageSecret && stores != tenant.StorageConfigMap {
+		return Invalid{fmt.Errorf("the Tiller in namespace %q stores its releases as %q, and a tenant's Tiller stores them as %s or %s", home, stores, tenant.StorageSecret, tenant.StorageConfigMap)}
+	}
+	if stores != t.Tiller.Storage {
 		if b.request.Tenant.Tiller.Storage != "" {
 			return &RefusedError{fmt.Sprintf("the Tiller in namespace %q stores its releases as %ss and would not find them as %ss", home, stores, t.Tiller.Storage), SettingStorage, string(stores)}
 		}
@@ -100,7 +104,7 @@ func (b *builder) lookToAdoptTiller(ctx context.Context, c *cluster.Client) erro
 		}
 		b.notes = append(b.notes, fmt.Sprintf("Tiller no longer runs as service account %q of namespace %q, which keeps the rights that it has", account, home))
 	}
-	if service := b.live.Get(serviceKey); service != nil && service.GetLabels()["app"] == "helm" && service.GetLabels()["name"] == "tiller" {
+	if service := b.live.Get(serviceKey); service != nil && install.HasTillerLabels(service.GetLabels()) {
 		b.adopted.service = service
 	}
 	return b.findOutsideReleases(ctx, c)

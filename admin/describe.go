@@ -128,7 +128,7 @@ func (d *Description) describeTiller(ctx context.Context, c *cluster.Client, see
 			d.Pods = append(d.Pods, PodOf{pod.Name, string(pod.Status.Phase), install.PodReady(pod), pod.Spec.NodeName})
 		}
 	}
-	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", d.Home, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", d.Home, metav1.ListOptions{LabelSelector: install.TillerSelector()})
 	if ok, err := see("Tiller's settings", err); err != nil {
 		return err
 	} else if ok && len(deployments) > 0 {

@@ -26,6 +26,8 @@ type Tiller struct {
 	Ready     int32    `json:"ready"`
 	// owner is the tenant that it is labelled for, empty for an unmanaged one.
 	owner string
+	// storage is where its command line says that it keeps its releases.
+	storage tenant.Storage
 }
 
 // Overview is one tenant in the list of all.
@@ -139,7 +141,7 @@ func countByStatus(revisions []cluster.Revision) map[string]int {
 
 // Tillers are all Deployments that a Helm 2 client would take for a Tiller.
 func Tillers(ctx context.Context, c *cluster.Client) ([]Tiller, error) {
-	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", "", metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", "", metav1.ListOptions{LabelSelector: install.TillerSelector()})
 	if err != nil {
 		return nil, err
 	}
@@ -158,25 +160,10 @@ func tillerOf(d appsv1.Deployment) Tiller {
 	if d.Spec.Replicas != nil {
 		t.Desired = *d.Spec.Replicas
 	}
-	for _, container := range d.Spec.Template.Spec.Containers {
-		if container.Name == "tiller" || len(d.Spec.Template.Spec.Containers) == 1 {
-			t.Image, t.Version = container.Image, install.ImageVersion(container.Image)
-			t.Command = append(slices.Clone(container.Command), container.Args...)
-		}
+	if c := install.TillerContainer(d.Spec.Template.Spec); c != nil {
+		t.Image, t.Version = c.Image, install.ImageVersion(c.Image)
+		t.Command = slices.Concat(c.Command, c.Args)
+		t.storage = install.StorageOf(c)
 	}
 	return t
-}
-
-// StorageOf is where a Tiller with that command keeps its releases; its own
-// default is ConfigMaps (k8s.io/helm/cmd/tiller).
-func StorageOf(command []string) tenant.Storage {
-	for i, word := range command {
-		if value, found := strings.CutPrefix(strings.TrimLeft(word, "-"), "storage="); found {
-			return tenant.Storage(value)
-		}
-		if strings.TrimLeft(word, "-") == "storage" && i+1 < len(command) {
-			return tenant.Storage(command[i+1])
-		}
-	}
-	return tenant.StorageConfigMap
 }

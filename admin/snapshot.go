@@ -233,7 +233,7 @@ func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, in
 func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func(audit.Workload)) error {
 	workload := func(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) audit.Workload {
 		w := audit.Workload{Kind: kind, Namespace: meta.Namespace, Name: meta.Name, Tenant: meta.Labels[tenant.LabelTenant]}
-		if audit.LooksLikeTiller(template.Labels, template.Spec) {
+		if install.LooksLikeTiller(template.Labels, template.Spec) {
 			w.Template = template.DeepCopy() // the rest of the page goes
 		}
 		return w
@@ -262,7 +262,7 @@ func podOf(pod *corev1.Pod) audit.Pod {
 			p.Owner = owner.Kind + " " + owner.Name
 		}
 	}
-	if audit.LooksLikeTiller(pod.Labels, pod.Spec) {
+	if install.LooksLikeTiller(pod.Labels, pod.Spec) {
 		p.Spec = pod.Spec.DeepCopy()
 	}
 	return p

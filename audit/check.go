@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
+	"helm-tenant/install"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -176,7 +177,7 @@ func (a *auditor) checkTiller(d *deployer) {
 	}
 	if old(d.version) {
 		f := d.about(workload, "Tiller is %s", d.version)
-		f.Chains = [][]string{{workload, "image " + tillerContainer(d.tiller.Template.Spec).Image}}
+		f.Chains = [][]string{{workload, "image " + install.TillerContainer(d.tiller.Template.Spec).Image}}
 		f.Fix = fix
 		if d.record != nil {
 			f.Fix = fmt.Sprintf("helm tenant init %s --tiller-version v2.17.0", d.tenant())

@@ -112,14 +112,11 @@ func (a *auditor) checkHardening(d *deployer, init string) {
 		a.add(idNoPolicy, "", f)
 	}
 	pod := d.tiller.Template.Spec
-	c := tillerContainer(pod)
+	c := install.TillerContainer(pod)
 	if c == nil {
 		return
 	}
-	storage := tenant.Storage(flagOf(c, "storage"))
-	if storage == "" {
-		storage = tenant.StorageConfigMap // Tiller's own default
-	}
+	storage := install.StorageOf(c)
 	switch {
 	case storage == tenant.StorageConfigMap && t.Tiller.Storage == tenant.StorageConfigMap:
 		item(idConfigMaps, "--storage", "releases are kept in ConfigMaps, as the record says")
@@ -175,7 +172,7 @@ func (a *auditor) checkHardening(d *deployer, init string) {
 			item(idLimits, "limits."+string(name), "Tiller has no limit of %s", name)
 		}
 	}
-	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && flagOf(c, "history-max") == "" {
+	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && install.Flag(c, "history-max") == "" {
 		item(idHistory, "TILLER_HISTORY_MAX", "Tiller keeps every revision")
 	}
 }
@@ -446,7 +443,7 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift func(string, strin
 	is("initContainers", len(have.InitContainers) == 0)
 	is("volumes", len(have.Volumes) == 0)
 	is("labels", equality.Semantic.DeepEqual(live.Template.Labels, wanted.Template.Labels))
-	if c := tillerContainer(have); c != nil {
+	if c := install.TillerContainer(have); c != nil {
 		w := want.Containers[0]
 		is("image", c.Image == w.Image)
 		is("command", equality.Semantic.DeepEqual(c.Command, w.Command) && len(c.Args) == 0)

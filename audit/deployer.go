@@ -3,8 +3,6 @@ package audit
 import (
 	"cmp"
 	"maps"
-	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -56,70 +54,6 @@ func (d *deployer) name() string {
 	return "tenant " + d.tenant()
 }
 
-// homeLabels are those by which every Helm 2 client finds its Tiller.
-var tillerLabels = map[string]string{"app": "helm", "name": "tiller"}
-
-// LooksLikeTiller says whether pods of that kind are Tillers: by the labels by
-// which Helm finds its own, by the image's name, or by the command.
-func LooksLikeTiller(podLabels map[string]string, spec corev1.PodSpec) bool {
-	if labels.SelectorFromSet(tillerLabels).Matches(labels.Set(podLabels)) {
-		return true
-	}
-	return slices.ContainsFunc(spec.Containers, isTiller)
-}
-
-// isTiller knows a Tiller's container: docs/security.md says what it can't know.
-func isTiller(c corev1.Container) bool {
-	image, _, _ := strings.Cut(c.Image, "@")
-	name, _, _ := strings.Cut(path.Base(image), ":")
-	if tillerImage.MatchString(name) {
-		return true
-	}
-	return tillerCommand.MatchString(strings.Join(append(slices.Clone(c.Command), c.Args...), " "))
-}
-
-var (
-	tillerImage   = regexp.MustCompile(`^(.*[-_.])?tiller$`)
-	tillerCommand = regexp.MustCompile(`(^|[\s/;&])tiller(\s|$)`)
-)
-
-// tillerContainer is the one in the template that is Tiller.
-func tillerContainer(spec corev1.PodSpec) *corev1.Container {
-	for i, c := range spec.Containers {
-		if isTiller(c) || c.Name == "tiller" {
-			return &spec.Containers[i]
-		}
-	}
-	if len(spec.Containers) > 0 {
-		return &spec.Containers[0]
-	}
-	return nil
-}
-
-// flagOf is the value of one of Tiller's flags, empty where it is not there.
-func flagOf(c *corev1.Container, name string) string {
-	var words []string
-	for _, word := range append(slices.Clone(c.Command), c.Args...) {
-		words = append(words, strings.Fields(word)...) // sh -c "tiller --listen=..."
-	}
-	for i, word := range words {
-		flag := strings.TrimLeft(word, "-")
-		if flag == word {
-			continue
-		}
-		if value, found := strings.CutPrefix(flag, name+"="); found {
-			return value
-		}
-		if flag == name {
-			if i+1 < len(words) && !strings.HasPrefix(words[i+1], "-") {
-				return words[i+1]
-			}
-			return "true"
-		}
-	}
-	return ""
-}
-
 func envOf(c *corev1.Container, name string) string {
 	for _, e := range c.Env {
 		if e.Name == name {
@@ -147,14 +81,14 @@ type exposure struct {
 // network says how a Tiller of that template can be reached.
 func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) exposure {
 	var e exposure
-	c := tillerContainer(template.Spec)
+	c := install.TillerContainer(template.Spec)
 	if c == nil {
 		return e
 	}
-	address := flagOf(c, "listen")
+	address := install.Flag(c, "listen")
 	host := address[:max(strings.LastIndex(address, ":"), 0)]
 	loopback := host == "localhost" || strings.HasPrefix(host, "127.") || host == "[::1]"
-	verifies := flagOf(c, "tls-verify") == "true" || slices.Contains([]string{"1", "true"}, envOf(c, "TILLER_TLS_VERIFY"))
+	verifies := install.Flag(c, "tls-verify") == "true" || slices.Contains([]string{"1", "true"}, envOf(c, "TILLER_TLS_VERIFY"))
 	e.listens = !loopback && !verifies
 	isolated := false
 	for _, policy := range s.Policies {
@@ -264,7 +198,7 @@ func (a *auditor) findDeployers() {
 			d.target.Workload = *d.tiller
 			d.network = s.network(d.tiller.Template, home)
 			d.target.Open = d.network.listens
-			if c := tillerContainer(d.tiller.Template.Spec); c != nil {
+			if c := install.TillerContainer(d.tiller.Template.Spec); c != nil {
 				d.version = install.ImageVersion(c.Image)
 			}
 		}

@@ -167,10 +167,8 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 		if install.PodReady(pod) {
 			t.Ready++
 		}
-		for _, container := range pod.Spec.Containers {
-			if _, tag, found := strings.Cut(container.Image[strings.LastIndex(container.Image, "/")+1:], ":"); found && container.Name == "tiller" {
-				t.Version = tag
-			}
+		if c := install.TillerContainer(pod.Spec); c != nil {
+			t.Version = install.ImageVersion(c.Image)
 		}
 	}
 	if t.Pods == 0 {

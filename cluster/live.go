@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/tools/pager"
 
+	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
 
@@ -228,7 +229,7 @@ func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, er
 func belongsToTiller(object *unstructured.Unstructured) bool {
 	l := object.GetLabels()
 	switch {
-	case l[tenant.LabelTenant] != "", l["OWNER"] == "TILLER", l["app"] == "helm" && l["name"] == "tiller":
+	case l[tenant.LabelTenant] != "", l["OWNER"] == "TILLER", install.HasTillerLabels(l):
 		return true
 	case object.GetKind() == "ServiceAccount":
 		return slices.Contains([]string{"default", tenant.TillerAccount, tenant.HelmAccount}, object.GetName())

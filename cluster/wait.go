@@ -20,9 +20,6 @@ import (
 	"helm-tenant/install"
 )
 
-// tillerSelector finds Tiller's pods as Helm 2 does.
-const tillerSelector = "app=helm,name=tiller"
-
 // NotReadyError says that a Tiller was not ready in time, and how far it was.
 type NotReadyError struct {
 	Home     string
@@ -77,7 +74,7 @@ func (c *Client) watchTiller(ctx context.Context, home string, say func(string),
 	if err != nil {
 		return err
 	}
-	pods, err := c.follow(ctx, "Pod", home, metav1.ListOptions{LabelSelector: tillerSelector}, events)
+	pods, err := c.follow(ctx, "Pod", home, metav1.ListOptions{LabelSelector: install.TillerSelector()}, events)
 	if err != nil {
 		return err
 	}
@@ -191,7 +188,7 @@ func (j judge) of(seen map[Key]*unstructured.Unstructured) (string, bool, error)
 // TillerPods are the pods that a Helm 2 client takes for the Tiller of a home
 // namespace.
 func (c *Client) TillerPods(ctx context.Context, home string) ([]corev1.Pod, error) {
-	objects, err := c.list(ctx, "Pod", home, metav1.ListOptions{LabelSelector: tillerSelector})
+	objects, err := c.list(ctx, "Pod", home, metav1.ListOptions{LabelSelector: install.TillerSelector()})
 	if err != nil {
 		return nil, err
 	}

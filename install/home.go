@@ -15,12 +15,6 @@ import (
 // PolicyName is the NetworkPolicy in the home namespace.
 const PolicyName = "helm-tenant"
 
-// tillerLabels are those by which every Helm 2 client finds its Tiller
-// (k8s.io/helm/pkg/helm/portforwarder).
-func tillerLabels() map[string]string {
-	return map[string]string{"app": "helm", "name": "tiller"}
-}
-
 // PodSecurityLabels are those that a home namespace gets if it is the tenant's
 // alone: https://kubernetes.io/docs/concepts/security/pod-security-admission/
 func PodSecurityLabels() []string {
@@ -82,7 +76,7 @@ func Record(t tenant.Tenant) (*corev1.ConfigMap, error) {
 func NetworkPolicy(t tenant.Tenant, shared bool) *networkingv1.NetworkPolicy {
 	var selected metav1.LabelSelector
 	if shared {
-		selected.MatchLabels = tillerLabels()
+		selected.MatchLabels = TillerLabels()
 	}
 	return &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},

@@ -77,7 +77,7 @@ func resources(t tenant.Tenant) corev1.ResourceRequirements {
 // server would fill in are written out, so that a later comparison with the
 // live object sees every field that somebody else changed.
 func Deployment(t tenant.Tenant) *appsv1.Deployment {
-	labels := tillerLabels()
+	labels := TillerLabels()
 	meta := metav1.ObjectMeta{Name: DeploymentName, Namespace: t.Home(), Labels: rbac.Labels(t.Name)}
 	maps.Copy(meta.Labels, labels)
 	replicas := int32(*t.Tiller.Replicas)

@@ -107,6 +107,59 @@ func TestWhatOthersMade(t *testing.T) {
 	}
 }
 
+// TestAdoptOfATillerMadeByHand: where its releases are is told from however it is
+// started. A Tiller that is started with another storage finds none of them.
+func TestAdoptOfATillerMadeByHand(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, c := range []struct {
+		name    string
+		start   func(*corev1.Container)
+		storage string
+	}{
+		{"a shell", func(c *corev1.Container) {
+			c.Command, c.Args = []string{"sh", "-c", "exec /tiller --storage=secret --listen=localhost:44134"}, nil
+		}, "secret"},
+		{"a shell with two words", func(c *corev1.Container) {
+			c.Command, c.Args = []string{"/bin/sh", "-c"}, []string{"cd /tmp && exec /tiller --storage 'secret'"}
+		}, "secret"},
+		{"arguments of the image's own command", func(c *corev1.Container) { c.Command, c.Args = nil, []string{"--storage", "secret"} }, "secret"},
+		{"a shell, Tiller's own default", func(c *corev1.Container) { c.Command, c.Args = []string{"sh", "-c", "exec /tiller"}, nil }, "configmap"},
+		{"a database", func(c *corev1.Container) {
+			c.Command, c.Args = []string{"sh", "-c", "exec /tiller --storage=sql --sql-connection-string=$DSN"}, nil
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			of := newTeam()
+			w.namespace(t, of.home)
+			deployment, _ := w.helmInit(t, of.home)
+			c.start(&deployment.Spec.Template.Spec.Containers[0])
+			// A neighbour in its pod is not it.
+			deployment.Spec.Template.Spec.Containers = append([]corev1.Container{{Name: "proxy", Image: "example.com/proxy:1", Args: []string{"--storage=memory"}}}, deployment.Spec.Template.Spec.Containers...)
+			_, err := w.root.AppsV1().Deployments(of.home).Create(t.Context(), deployment, metav1.CreateOptions{})
+			must(t, err)
+			admin := w.admin(t)
+			if c.storage == "" {
+				admin.fails(t, 2, []string{of.home, `"sql"`, "secret or configmap"}, initArgs(of, "--adopt")...)
+				admin.wroteNothing(t)
+				return
+			}
+			other := map[string]string{"secret": "configmap", "configmap": "secret"}[c.storage]
+			admin.fails(t, 2, []string{of.home, c.storage + "s", "say storage " + c.storage}, initArgs(of, "--adopt", "--storage", other)...)
+			admin.wroteNothing(t)
+			admin.must(t, initArgs(of, "--adopt")...)
+			deployment, err = w.root.AppsV1().Deployments(of.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
+			must(t, err)
+			if len(deployment.Spec.Template.Spec.Containers) != 1 || !slices.Contains(deployment.Spec.Template.Spec.Containers[0].Command, "--storage="+c.storage) {
+				t.Errorf("Tiller is started as %+v", deployment.Spec.Template.Spec.Containers)
+			}
+			role, err := w.root.RbacV1().Roles(of.home).Get(t.Context(), "helm-tenant-records", metav1.GetOptions{})
+			must(t, err)
+			same(t, "what Tiller may do at home", []rbacv1.PolicyRule{rule("", c.storage+"s", "get", "list", "create", "update", "delete")}, role.Rules)
+		})
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
