@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"helm-tenant/cluster"
@@ -162,16 +163,6 @@ func Overlaps(requests []Request) []error {
 			}
 		}
 	}
-	slices.SortFunc(problems, func(a, b error) int { return compareErrors(a, b) })
+	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return problems
-}
-
-func compareErrors(a, b error) int {
-	switch {
-	case a.Error() < b.Error():
-		return -1
-	case a.Error() > b.Error():
-		return 1
-	}
-	return 0
 }

@@ -32,8 +32,7 @@ func (e *NoTenantError) Error() string {
 
 // Membership is a change of a tenant's members.
 type Membership struct {
-	Tenant   tenant.Tenant
-	Prepared *Prepared
+	Tenant tenant.Tenant
 	// Changed are those who are members now and were not, or the other way
 	// round; Unchanged are those for whom nothing had to be done.
 	Changed, Unchanged tenant.Members
@@ -98,7 +97,7 @@ func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, chan
 	}
 	result := Membership{Tenant: t}
 	key := memberKey(t.Home())
-	prepared, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		live := cluster.NewLive()
 		if err := c.Lookup(ctx, live, []cluster.Key{key, {Kind: "Role", Namespace: t.Home(), Name: rbac.MemberName}}); err != nil {
 			return nil, err
@@ -128,7 +127,6 @@ func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, chan
 		}
 		return &Prepared{Tenant: t, Existed: true, Plan: plan, live: live}, nil
 	}, func(cluster.Change) {})
-	result.Prepared = prepared
 	return result, err
 }
 

@@ -92,9 +92,6 @@ func (l *Live) add(objects ...*unstructured.Unstructured) {
 	}
 }
 
-// Tenants are the names of all tenants that any object is labelled with, sorted.
-func (l *Live) Tenants() []string { return slices.Sorted(maps.Keys(l.byTenant)) }
-
 // Get returns the live object, nil where there is none.
 func (l *Live) Get(key Key) *unstructured.Unstructured { return l.objects[key] }
 

@@ -40,8 +40,6 @@ type Change struct {
 // Plan is the difference between what is wanted and what is there.
 type Plan struct {
 	Changes []Change
-	// Unchanged counts the wanted objects that are there as they should be.
-	Unchanged int
 }
 
 // NotOursError names objects that are there and were not made for this tenant.
@@ -101,7 +99,6 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 		}
 		fields := Differences(want, have)
 		if len(fields) == 0 {
-			plan.Unchanged++
 			continue
 		}
 		action := Update
