@@ -22,7 +22,8 @@ type kind struct {
 
 // Phases of writes. Namespaces first, since the rest stands in them and since a
 // tenant's claim on a namespace must be settled before anybody gets rights
-// there; a Tiller last, when all that holds it back is in place.
+// there; a Tiller when all that holds it back is in place; then what goes, and
+// what a later run needs to find the rest by at the very end.
 const (
 	phaseNamespaces = iota
 	phaseEarlyRemoval

@@ -18,8 +18,8 @@ const AdmissionName = "helm-tenant-records"
 // cluster has it once.
 func Admission() []runtime.Object {
 	meta := metav1.ObjectMeta{Name: AdmissionName, Labels: map[string]string{tenant.LabelManagedBy: tenant.ManagedBy}}
-	fail, exact := admissionv1.Fail, admissionv1.Equivalent
-	all := admissionv1.NamespacedScope
+	fail, equivalent := admissionv1.Fail, admissionv1.Equivalent
+	namespaced := admissionv1.NamespacedScope
 	policy := &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
 		ObjectMeta: meta,
@@ -29,10 +29,10 @@ func Admission() []runtime.Object {
 				NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
 					{Key: tenant.LabelHome, Operator: metav1.LabelSelectorOpExists}}},
 				ObjectSelector: &metav1.LabelSelector{},
-				MatchPolicy:    &exact,
+				MatchPolicy:    &equivalent,
 				ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
 					Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete},
-					Rule:       admissionv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}, Scope: &all},
+					Rule:       admissionv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}, Scope: &namespaced},
 				}}},
 			},
 			MatchConditions: []admissionv1.MatchCondition{{
