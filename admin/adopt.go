@@ -179,7 +179,7 @@ func (b *builder) noteGroups(binding *unstructured.Unstructured, typed rbacv1.Ro
 func (b *builder) isDeployer(s rbacv1.Subject) bool {
 	return slices.ContainsFunc(b.adopted.accounts, func(account string) bool {
 		return s.Kind == rbacv1.ServiceAccountKind && s.Name == account && s.Namespace == b.tenant.Home() ||
-			s.Kind == rbacv1.UserKind && s.Name == "system:serviceaccount:"+b.tenant.Home()+":"+account
+			s.Kind == rbacv1.UserKind && s.Name == tenant.AccountUser(b.tenant.Home(), account)
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
 )
 
 // Subject is somebody whom a binding names.
@@ -20,7 +22,6 @@ const (
 	groupUnauthenticated = "system:unauthenticated"
 	groupAccounts        = "system:serviceaccounts"
 	userAnonymous        = "system:anonymous"
-	accountPrefix        = "system:serviceaccount:"
 )
 
 // SubjectOf is the subject of a binding in that namespace, which is empty for a
@@ -53,7 +54,7 @@ func SubjectsOf(subjects []rbacv1.Subject, namespace string) []Subject {
 
 // User is the user of that name, which may be a service account's.
 func User(name string) Subject {
-	if rest, found := strings.CutPrefix(name, accountPrefix); found {
+	if rest, found := strings.CutPrefix(name, tenant.AccountPrefix); found {
 		if namespace, account, two := strings.Cut(rest, ":"); two && namespace != "" && account != "" && !strings.Contains(account, ":") {
 			return Account(namespace, account)
 		}
@@ -100,7 +101,7 @@ func (s Subject) Username() string {
 	case rbacv1.UserKind:
 		return s.Name
 	case rbacv1.ServiceAccountKind:
-		return accountPrefix + s.Namespace + ":" + s.Name
+		return tenant.AccountUser(s.Namespace, s.Name)
 	}
 	return ""
 }

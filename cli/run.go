@@ -256,7 +256,7 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 // isDeployer says whether a user is one that shellenv exports. Our own verbs act as
 // the caller all the same.
 func isDeployer(user string) bool {
-	return strings.HasPrefix(user, "system:serviceaccount:") && strings.HasSuffix(user, ":"+tenant.HelmAccount)
+	return strings.HasPrefix(user, tenant.AccountPrefix) && strings.HasSuffix(user, ":"+tenant.HelmAccount)
 }
 
 // say narrates on stderr.

@@ -37,7 +37,7 @@ func Admission() []runtime.Object {
 			},
 			MatchConditions: []admissionv1.MatchCondition{{
 				Name:       "is-the-tiller-of-this-namespace",
-				Expression: `request.userInfo.username == "system:serviceaccount:" + request.namespace + ":tiller"`,
+				Expression: `request.userInfo.username == "` + tenant.AccountPrefix + `" + request.namespace + ":` + tenant.TillerAccount + `"`,
 			}},
 			// What Helm 2's storage drivers write (k8s.io/helm/pkg/storage/driver,
 			// secrets.go and cfgmaps.go): NAME.vN, OWNER=TILLER, one key.

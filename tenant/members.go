@@ -36,7 +36,7 @@ func (m Members) Validate() []error {
 		}
 	}
 	for i, u := range m.Users {
-		if rest, found := strings.CutPrefix(u, serviceAccountPrefix); found {
+		if rest, found := strings.CutPrefix(u, AccountPrefix); found {
 			problems = append(problems, at(fmt.Errorf("user: %q is a service account: give it as --service-account %s", u, rest), "members", "users", i))
 		}
 	}
@@ -48,8 +48,6 @@ func (m Members) Validate() []error {
 	}
 	return problems
 }
-
-const serviceAccountPrefix = "system:serviceaccount:"
 
 // OpenGroups returns the members that everybody, or every pod of the cluster or
 // of a namespace, belongs to. The API server adds these groups by itself
@@ -92,7 +90,7 @@ func MembersOf(subjects []rbacv1.Subject) Members {
 	for _, s := range subjects {
 		switch s.Kind {
 		case rbacv1.UserKind:
-			if sa, found := strings.CutPrefix(s.Name, serviceAccountPrefix); found {
+			if sa, found := strings.CutPrefix(s.Name, AccountPrefix); found {
 				m.ServiceAccounts = append(m.ServiceAccounts, sa)
 				continue
 			}

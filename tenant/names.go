@@ -39,6 +39,14 @@ const (
 	HelmAccount   = "helm"
 )
 
+// AccountPrefix begins the user name of every service account.
+const AccountPrefix = "system:serviceaccount:"
+
+// AccountUser is the user name by which the API server knows a service account
+// (as MakeUsername of k8s.io/apiserver/pkg/authentication/serviceaccount, which is
+// not worth that module).
+func AccountUser(namespace, name string) string { return AccountPrefix + namespace + ":" + name }
+
 // DeployerAccounts are the service accounts in the home namespace that act for
 // a tenant: one for each of the engine's parts.
 func (e Engine) DeployerAccounts() []string {

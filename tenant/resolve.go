@@ -173,7 +173,5 @@ func (r Resolved) NamespaceFor(contextNamespace string) string {
 }
 
 // DeployerUser is the user name of the service account that acts for the tenant
-// under Helm 3 and 4 (k8s.io/apiserver/pkg/authentication/serviceaccount).
-func (r Resolved) DeployerUser() string {
-	return "system:serviceaccount:" + r.Home + ":" + HelmAccount
-}
+// under Helm 3 and 4.
+func (r Resolved) DeployerUser() string { return AccountUser(r.Home, HelmAccount) }
