@@ -77,7 +77,7 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 		}},
 		{"secrets", "where releases are, and whether accounts' tokens lie around", func(ctx context.Context) error {
 			options := metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}
-			err := c.EachMeta(ctx, "Secret", options, func(m *metav1.PartialObjectMetadata) {
+			err := c.EachMeta(ctx, "Secret", "", options, func(m *metav1.PartialObjectMetadata) {
 				s.Tokens = append(s.Tokens, audit.Token{Namespace: m.Namespace, Name: m.Name, Account: m.Annotations[corev1.ServiceAccountNameKey]})
 			})
 			if err != nil {

@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -129,6 +130,30 @@ func RecordOf(object *unstructured.Unstructured) (tenant.Tenant, error) {
 	return t, nil
 }
 
+// MigrationOf reads from a tenant's record how far its migration is; nil where it
+// is not being migrated.
+func MigrationOf(record metav1.Object) (*tenant.Migration, error) {
+	text, found := record.GetAnnotations()[tenant.AnnotationMigration]
+	if !found {
+		return nil, nil
+	}
+	m, err := tenant.ParseMigration(text)
+	if err != nil {
+		return nil, fmt.Errorf("ConfigMap %s in namespace %q: %w", record.GetName(), record.GetNamespace(), err)
+	}
+	return &m, nil
+}
+
+// Migration reads how far the tenant with that home is migrated; nil where it is
+// not.
+func (c *Client) Migration(ctx context.Context, home string) (*tenant.Migration, error) {
+	record, err := c.resource(kinds["ConfigMap"], home).Get(ctx, tenant.RecordName, metav1.GetOptions{})
+	if err != nil {
+		return nil, c.explain(fmt.Sprintf("reading the tenant's record in namespace %q", home), err)
+	}
+	return MigrationOf(record)
+}
+
 // User is the caller's name at the API server (k8s.io/api/authentication/v1,
 // SelfSubjectReview; Kubernetes 1.28 and later).
 func (c *Client) User(ctx context.Context) (string, error) {
@@ -152,6 +177,55 @@ func (c *Client) ask(ctx context.Context, resource string, review runtime.Object
 		return c.explain("asking for "+resource, err)
 	}
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, review)
+}
+
+// ServedKinds says which kinds the API server serves of each of these API versions;
+// one that it does not serve at all is left out.
+func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[string]map[string]bool, error) {
+	var groups metav1.APIGroupList
+	if err := c.discover(ctx, "/apis", &groups); err != nil {
+		return nil, err
+	}
+	// Asked is for nothing but what the server names: the API versions are a
+	// chart's own words.
+	paths := map[string]string{"v1": "/api/v1"}
+	for _, group := range groups.Groups {
+		for _, version := range group.Versions {
+			paths[version.GroupVersion] = "/apis/" + version.GroupVersion
+		}
+	}
+	served := map[string]map[string]bool{}
+	for _, apiVersion := range apiVersions {
+		path, found := paths[apiVersion]
+		if !found || served[apiVersion] != nil {
+			continue
+		}
+		var resources metav1.APIResourceList
+		if err := c.discover(ctx, path, &resources); err != nil {
+			return nil, err
+		}
+		served[apiVersion] = map[string]bool{}
+		for _, resource := range resources.APIResources {
+			served[apiVersion][resource.Kind] = true
+		}
+	}
+	return served, nil
+}
+
+// discover reads what the API server says of itself. The discovery client of
+// client-go would bring the schemas of all kinds along.
+func (c *Client) discover(ctx context.Context, path string, into any) error {
+	config := dynamic.ConfigFor(c.config)
+	config.GroupVersion = &schema.GroupVersion{}
+	client, err := rest.UnversionedRESTClientFor(config)
+	if err != nil {
+		return err
+	}
+	text, err := client.Get().AbsPath(path).DoRaw(ctx)
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	return c.explain("asking for "+path, err)
 }
 
 // explain says what was tried in which context, and what the usual reasons of a

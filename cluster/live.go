@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
-	"k8s.io/client-go/tools/pager"
 
 	"helm-tenant/install"
 	"helm-tenant/tenant"
@@ -24,9 +23,6 @@ import (
 const (
 	// Width is how many requests of one step are under way at once.
 	Width = 16
-	// pageSize is that of lists. Larger pages than client-go's 500 mean fewer
-	// requests; the largest objects, Deployments, make about 12 MB a page.
-	pageSize = 2000
 	// manyNames is from how many names on a list of everything is cheaper than
 	// asking for each.
 	manyNames = 50
@@ -101,7 +97,7 @@ func (l *Live) Into(key Key, object any) (bool, error) {
 	if live == nil {
 		return false, nil
 	}
-	return true, runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, object)
+	return true, Typed(live, object)
 }
 
 // Serves says whether the API server has this kind.
@@ -210,7 +206,7 @@ func (c *Client) Homes(ctx context.Context) (map[string][]string, error) {
 func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, error) {
 	var found []string
 	for _, kindName := range []string{"Pod", "Secret", "ConfigMap", "ServiceAccount", "Service"} {
-		objects, err := c.list(ctx, kindName, namespace, metav1.ListOptions{})
+		objects, err := c.List(ctx, kindName, namespace, metav1.ListOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -318,64 +314,6 @@ func isUnserved(err error) bool {
 	}
 	details := status.Status().Details
 	return details == nil || details.Name == "" || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
-}
-
-// List reads all objects of a kind, in pages; of all namespaces where namespace
-// is empty.
-func List[T any](ctx context.Context, c *Client, kindName, namespace string, options metav1.ListOptions) ([]T, error) {
-	objects, err := c.list(ctx, kindName, namespace, options)
-	if err != nil {
-		return nil, err
-	}
-	typed := make([]T, len(objects))
-	for i, object := range objects {
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &typed[i]); err != nil {
-			return nil, err
-		}
-	}
-	return typed, nil
-}
-
-// List reads all objects of a kind, in pages, as they are.
-func (c *Client) List(ctx context.Context, kindName, namespace string, options metav1.ListOptions) ([]*unstructured.Unstructured, error) {
-	return c.list(ctx, kindName, namespace, options)
-}
-
-// Typed reads an object into a typed one.
-func Typed(object *unstructured.Unstructured, into any) error {
-	return runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, into)
-}
-
-// list reads all objects of a kind, in pages.
-func (c *Client) list(ctx context.Context, kindName, namespace string, options metav1.ListOptions) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	err := c.each(ctx, kindName, namespace, options, func(object *unstructured.Unstructured) { objects = append(objects, object) })
-	return objects, err
-}
-
-// each calls do for all objects of a kind, page by page.
-func (c *Client) each(ctx context.Context, kindName, namespace string, options metav1.ListOptions, do func(*unstructured.Unstructured)) error {
-	k := kinds[kindName]
-	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-		return c.resource(k, namespace).List(ctx, options)
-	})
-	pages.PageSize = pageSize
-	pages.PageBufferSize = 1
-	err := pages.EachListItem(ctx, options, func(object runtime.Object) error {
-		item := object.(*unstructured.Unstructured)
-		item.SetKind(kindName) // items of a list may come without it
-		item.SetAPIVersion(k.resource.GroupVersion().String())
-		do(item)
-		return nil
-	})
-	if err != nil {
-		what := "listing " + k.resource.Resource
-		if namespace != "" {
-			what += " in namespace " + namespace
-		}
-		return c.explain(what, err)
-	}
-	return nil
 }
 
 // concurrently calls do for 0 to n-1, at most width at once, and returns the

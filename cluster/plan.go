@@ -162,6 +162,55 @@ func (p *Plan) SetSubjects(live *unstructured.Unstructured, subjects []rbacv1.Su
 	return nil
 }
 
+// Annotate adds a change of one annotation of a live object; an empty value takes
+// it away.
+func (p *Plan) Annotate(live *unstructured.Unstructured, name, value string) {
+	have, found := live.GetAnnotations()[name]
+	if have == value && found == (value != "") {
+		return
+	}
+	field := Field{Path: "metadata.annotations[" + name + "]", Wanted: value}
+	if found {
+		field.Live = have
+	}
+	next := live.DeepCopy()
+	annotations := next.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[name] = value
+	if value == "" {
+		delete(annotations, name)
+		field.Wanted = nil
+	}
+	next.SetAnnotations(annotations)
+	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live, Fields: []Field{field}, phase: phaseNamespaces})
+}
+
+// Scale adds a change of how many pods a live Deployment has.
+func (p *Plan) Scale(live *unstructured.Unstructured, replicas int32) error {
+	have, _, err := unstructured.NestedInt64(live.Object, "spec", "replicas")
+	if err != nil || have == int64(replicas) {
+		return err
+	}
+	next := live.DeepCopy()
+	if err := unstructured.SetNestedField(next.Object, int64(replicas), "spec", "replicas"); err != nil {
+		return err
+	}
+	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live,
+		Fields: []Field{{Path: "spec.replicas", Live: have, Wanted: int64(replicas)}}, phase: phaseWorkload})
+	return nil
+}
+
+// Create adds the creation of an object that is not there.
+func (p *Plan) Create(object runtime.Object) error {
+	want, err := toUnstructured(object)
+	if err == nil {
+		p.Changes = append(p.Changes, Change{Action: Create, Key: keyOf(want), Object: want, phase: phaseObjects})
+	}
+	return err
+}
+
 // Relabel adds the removal of labels and annotations from a live object that
 // stays.
 func (p *Plan) Relabel(live *unstructured.Unstructured, labels, annotations []string) {

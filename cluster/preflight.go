@@ -11,7 +11,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/component-helpers/auth/rbac/validation"
 )
 
@@ -184,14 +183,14 @@ func (p *Preflight) escalation(ctx context.Context, plan *Plan, change Change) (
 	switch change.Key.Kind {
 	case "Role":
 		var role rbacv1.Role
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(change.Object.Object, &role); err != nil {
+		if err := Typed(change.Object, &role); err != nil {
 			return nil, err
 		}
 		may := Permission{Verb: "escalate", Group: group, Resource: "roles", Name: role.Name, Namespace: role.Namespace}
 		return p.unlessHeld(ctx, may, role.Rules)
 	case "RoleBinding", "ClusterRoleBinding":
 		var binding rbacv1.RoleBinding // the fields that count are the same
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(change.Object.Object, &binding); err != nil {
+		if err := Typed(change.Object, &binding); err != nil {
 			return nil, err
 		}
 		resource := "clusterroles"
@@ -226,7 +225,7 @@ func (p *Preflight) rules(plan *Plan, binding rbacv1.RoleBinding) ([]rbacv1.Poli
 			"apiGroups": []any{"*"}, "resources": []any{"*"}, "verbs": []any{"*"}}}}}
 	}
 	var role rbacv1.Role
-	err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role)
+	err := Typed(object, &role)
 	return role.Rules, err
 }
 

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/helm/pkg/proto/hapi/release"
@@ -66,7 +67,7 @@ func (c *Client) Revisions(ctx context.Context) (tiller, helm map[string][]Revis
 		read     func(map[string]string) Revision
 	}{{recordSelector, tiller, RevisionOf}, {helmSelector, helm, HelmRevisionOf}} {
 		for _, storage := range []tenant.Storage{tenant.StorageSecret, tenant.StorageConfigMap} {
-			err := c.EachMeta(ctx, storageKind(storage), metav1.ListOptions{LabelSelector: records.selector}, func(meta *metav1.PartialObjectMetadata) {
+			err := c.EachMeta(ctx, storageKind(storage), "", metav1.ListOptions{LabelSelector: records.selector}, func(meta *metav1.PartialObjectMetadata) {
 				records.into[meta.Namespace] = append(records.into[meta.Namespace], records.read(meta.Labels))
 			})
 			if err != nil {
@@ -123,13 +124,51 @@ func (c *Client) HelmRecords(ctx context.Context, namespace string) ([]*unstruct
 func (c *Client) records(ctx context.Context, namespace, selector string) ([]*unstructured.Unstructured, error) {
 	var records []*unstructured.Unstructured
 	for _, kindName := range []string{"Secret", "ConfigMap"} {
-		objects, err := c.list(ctx, kindName, namespace, metav1.ListOptions{LabelSelector: selector})
+		objects, err := c.List(ctx, kindName, namespace, metav1.ListOptions{LabelSelector: selector})
 		if err != nil {
 			return nil, err
 		}
 		records = append(records, objects...)
 	}
 	return records, nil
+}
+
+// Secrets are those in a namespace whose metadata say that they are wanted. Only they
+// are read: a namespace may hold many large ones that do not matter.
+func (c *Client) Secrets(ctx context.Context, namespace string, wanted func(metav1.Object) bool) ([]*unstructured.Unstructured, error) {
+	var names []string
+	err := c.EachMeta(ctx, "Secret", namespace, metav1.ListOptions{}, func(secret *metav1.PartialObjectMetadata) {
+		if wanted(secret) {
+			names = append(names, secret.Name)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	var records []*unstructured.Unstructured
+	if len(names) >= manyNames {
+		// Nearly all of them are release records.
+		if records, err = c.List(ctx, "Secret", namespace, metav1.ListOptions{LabelSelector: helmSelector}); err != nil {
+			return nil, err
+		}
+		records = slices.DeleteFunc(records, func(secret *unstructured.Unstructured) bool {
+			at := slices.Index(names, secret.GetName())
+			if at >= 0 {
+				names = slices.Delete(names, at, at+1)
+			}
+			return at < 0
+		})
+	}
+	found := make([]*unstructured.Unstructured, len(names))
+	err = concurrently(len(names), Width, func(i int) error {
+		secret, err := c.resource(kinds["Secret"], namespace).Get(ctx, names[i], metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil // removed meanwhile
+		}
+		found[i] = secret
+		return c.explain("reading secret "+names[i]+" in namespace "+namespace, err)
+	})
+	return append(records, slices.DeleteFunc(found, func(secret *unstructured.Unstructured) bool { return secret == nil })...), err
 }
 
 // ReleaseOf reads the release in a record of Tiller's: base64 of gzip of a

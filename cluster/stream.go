@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/pager"
 )
 
 // Each calls do for all objects of a kind, of all namespaces where namespace is
@@ -34,19 +33,13 @@ func Each[T any, P interface {
 	if err != nil {
 		return err
 	}
-	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return c.pages(ctx, k, namespace, options, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		request := client.Get().Resource(k.resource.Resource).SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 		if k.namespaced && namespace != "" {
 			request = request.Namespace(namespace)
 		}
 		return request.Do(ctx).Get()
-	})
-	pages.PageSize = pageSize
-	if options.Limit > 0 {
-		pages.PageSize, options.Limit = options.Limit, 0
-	}
-	pages.PageBufferSize = 1
-	err = pages.EachListItem(ctx, options, func(object runtime.Object) error {
+	}, func(object runtime.Object) error {
 		item, is := object.(P)
 		if !is {
 			return fmt.Errorf("the API server answered with a %T", object)
@@ -54,31 +47,17 @@ func Each[T any, P interface {
 		do(item)
 		return nil
 	})
-	if err != nil {
-		what := "listing " + k.resource.Resource
-		if namespace != "" {
-			what += " in namespace " + namespace
-		}
-		return c.explain(what, err)
-	}
-	return nil
 }
 
 // EachMeta is Each for the metadata alone, of any kind.
-func (c *Client) EachMeta(ctx context.Context, kindName string, options metav1.ListOptions, do func(*metav1.PartialObjectMetadata)) error {
-	resource := kinds[kindName].resource
-	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-		return c.metadata.Resource(resource).List(ctx, options)
-	})
-	pages.PageSize = pageSize
-	err := pages.EachListItem(ctx, options, func(object runtime.Object) error {
+func (c *Client) EachMeta(ctx context.Context, kindName, namespace string, options metav1.ListOptions, do func(*metav1.PartialObjectMetadata)) error {
+	k := kinds[kindName]
+	return c.pages(ctx, k, namespace, options, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		return c.metadata.Resource(k.resource).Namespace(namespace).List(ctx, options)
+	}, func(object runtime.Object) error {
 		do(object.(*metav1.PartialObjectMetadata))
 		return nil
 	})
-	if err != nil {
-		return c.explain("listing "+resource.Resource, err)
-	}
-	return nil
 }
 
 // ServerVersion asks the API server for its version.

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
@@ -57,6 +56,20 @@ func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string
 		}
 		sentence, done = install.Readiness(d, pods)
 		return sentence, done, nil
+	})
+}
+
+// WaitUntilStopped watches the Tiller in a home namespace until none of its pods is
+// left, and calls say with a sentence at each change.
+func (c *Client) WaitUntilStopped(ctx context.Context, home string, say func(string)) error {
+	return c.watchTiller(ctx, home, say, func(d *appsv1.Deployment, pods []corev1.Pod) (string, bool, error) {
+		switch {
+		case len(pods) > 0:
+			return fmt.Sprintf("waiting for pod %s to end", pods[0].Name), false, nil
+		case d != nil && (d.Status.ObservedGeneration < d.Generation || d.Status.Replicas > 0):
+			return "waiting for the Deployment to be scaled down", false, nil
+		}
+		return "stopped", true, nil
 	})
 }
 
@@ -137,7 +150,7 @@ func (c *Client) follow(ctx context.Context, kindName, namespace string, options
 	api := c.resource(kinds[kindName], namespace)
 	found, err := api.List(ctx, options)
 	if err != nil {
-		return nil, c.explain("listing "+kinds[kindName].resource.Resource+" in namespace "+namespace, err)
+		return nil, c.explain(listing(kinds[kindName], namespace), err)
 	}
 	watcher, err := watchtools.NewRetryWatcherWithContext(ctx, found.GetResourceVersion(), &cache.ListWatch{
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
@@ -174,7 +187,7 @@ func (j judge) of(seen map[Key]*unstructured.Unstructured) (string, bool, error)
 			deployment = &appsv1.Deployment{}
 			into = deployment
 		}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(seen[key].Object, into); err != nil {
+		if err := Typed(seen[key], into); err != nil {
 			return "", false, err
 		}
 		if pod, isPod := into.(*corev1.Pod); isPod {
@@ -188,15 +201,5 @@ func (j judge) of(seen map[Key]*unstructured.Unstructured) (string, bool, error)
 // TillerPods are the pods that a Helm 2 client takes for the Tiller of a home
 // namespace.
 func (c *Client) TillerPods(ctx context.Context, home string) ([]corev1.Pod, error) {
-	objects, err := c.list(ctx, "Pod", home, metav1.ListOptions{LabelSelector: install.TillerSelector()})
-	if err != nil {
-		return nil, err
-	}
-	pods := make([]corev1.Pod, len(objects))
-	for i, object := range objects {
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &pods[i]); err != nil {
-			return nil, err
-		}
-	}
-	return pods, nil
+	return List[corev1.Pod](ctx, c, "Pod", home, metav1.ListOptions{LabelSelector: install.TillerSelector()})
 }
