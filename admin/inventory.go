@@ -12,6 +12,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
+	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -119,7 +120,7 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 	return &inventory, nil
 }
 
-func (o *Overview) count(revisions []cluster.Revision) {
+func (o *Overview) count(revisions []release.Revision) {
 	for status, count := range countByStatus(revisions) {
 		if o.Releases == nil {
 			o.Releases = map[string]int{}
@@ -128,12 +129,12 @@ func (o *Overview) count(revisions []cluster.Revision) {
 	}
 }
 
-func countByStatus(revisions []cluster.Revision) map[string]int {
+func countByStatus(revisions []release.Revision) map[string]int {
 	if len(revisions) == 0 {
 		return nil
 	}
 	count := map[string]int{}
-	for _, r := range cluster.Latest(revisions) {
+	for _, r := range release.Latest(revisions) {
 		count[r.Status]++
 	}
 	return count

@@ -16,6 +16,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/migrate"
+	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -172,12 +173,12 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client) error 
 		for _, r := range m.Releases {
 			moving[r.Name] = moving[r.Name] || r.Namespace == namespace
 		}
-		secrets, err := c.Secrets(ctx, namespace, func(secret metav1.Object) bool { return moving[migrate.RecordOf(secret)] })
+		secrets, err := c.Secrets(ctx, namespace, func(secret metav1.Object) bool { return moving[release.NameOf(secret)] })
 		if err != nil {
 			return err
 		}
 		for _, secret := range secrets {
-			at := namespace + "/" + migrate.RecordOf(secret)
+			at := namespace + "/" + release.NameOf(secret)
 			there[at] = append(there[at], secret)
 		}
 	}

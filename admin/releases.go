@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
+	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -29,14 +30,14 @@ type Release struct {
 }
 
 // Gone says whether the release was deleted and only its history is kept.
-func (r Release) Gone() bool { return cluster.Gone(r.Status) }
+func (r Release) Gone() bool { return release.Gone(r.Status) }
 
 // releasesOf reads the newest revision of each release out of Tiller's records.
 func releasesOf(records []*unstructured.Unstructured) []Release {
 	newest := map[string]*unstructured.Unstructured{}
 	revision := map[string]int{}
 	for _, record := range records {
-		r := cluster.RevisionOf(record.GetLabels())
+		r := release.TillerRevision(record.GetLabels())
 		if newest[r.Release] == nil || r.Version > revision[r.Release] {
 			newest[r.Release], revision[r.Release] = record, r.Version
 		}
@@ -64,15 +65,15 @@ func helmReleasesOf(records []*unstructured.Unstructured) []Release {
 	type at struct{ namespace, name string }
 	newest := map[at]*unstructured.Unstructured{}
 	for _, record := range records {
-		r := cluster.HelmRevisionOf(record.GetLabels())
+		r := release.HelmRevision(record.GetLabels())
 		key := at{record.GetNamespace(), r.Release}
-		if have := newest[key]; have == nil || r.Version > cluster.HelmRevisionOf(have.GetLabels()).Version {
+		if have := newest[key]; have == nil || r.Version > release.HelmRevision(have.GetLabels()).Version {
 			newest[key] = record
 		}
 	}
 	var releases []Release
 	for key, record := range newest {
-		revision := cluster.HelmRevisionOf(record.GetLabels())
+		revision := release.HelmRevision(record.GetLabels())
 		r := Release{Name: key.name, Namespace: key.namespace, Revision: revision.Version, Status: revision.Status, Engine: tenant.EngineImpersonation, Driver: strings.ToLower(record.GetKind())}
 		chart, err := cluster.HelmChartOf(record)
 		if err != nil {

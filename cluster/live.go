@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 
 	"helm-tenant/install"
+	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -222,7 +223,7 @@ func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, er
 func belongsToTiller(object *unstructured.Unstructured) bool {
 	l := object.GetLabels()
 	switch {
-	case l[tenant.LabelTenant] != "", l["OWNER"] == "TILLER", install.HasTillerLabels(l):
+	case l[tenant.LabelTenant] != "", release.IsTillers(l), install.HasTillerLabels(l):
 		return true
 	case object.GetKind() == "ServiceAccount":
 		return slices.Contains([]string{"default", tenant.TillerAccount, tenant.HelmAccount}, object.GetName())

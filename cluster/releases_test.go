@@ -1,40 +1,42 @@
 package cluster
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/base64"
-	"io"
-	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// zeros never end.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
-
-// TestRecordThatUnpacksToTooMuch: a chart can bring a record of its own making.
-func TestRecordThatUnpacksToTooMuch(t *testing.T) {
-	var zipped bytes.Buffer
-	w := gzip.NewWriter(&zipped)
-	if _, err := io.CopyN(w, zeros{}, maxRelease+1); err != nil {
-		t.Fatal(err)
+// TestRecordsThatAreNone: what is wrong is said of which object.
+func TestRecordsThatAreNone(t *testing.T) {
+	record := func(kind, text string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"kind": kind, "metadata": map[string]any{"name": "x.v1", "namespace": "a-tiller"}, "data": map[string]any{"release": text},
+		}}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if zipped.Len() > 1<<20 {
-		t.Fatalf("%d bytes do not fit into an object", zipped.Len())
-	}
-	record := &unstructured.Unstructured{Object: map[string]any{
-		"kind": "ConfigMap", "metadata": map[string]any{"name": "x.v1", "namespace": "a-tiller"},
-		"data": map[string]any{"release": base64.StdEncoding.EncodeToString(zipped.Bytes())},
-	}}
-	_, err := ReleaseOf(record)
-	if err == nil || !strings.Contains(err.Error(), "unpacks to more than") {
-		t.Errorf("reading it says %v", err)
+	packed := base64.StdEncoding.EncodeToString([]byte("{"))
+	for _, test := range []struct {
+		name         string
+		record       *unstructured.Unstructured
+		helm2, helm3 string
+	}{
+		{"no base64", record("ConfigMap", "***"),
+			"ConfigMap x.v1 in namespace a-tiller is no release record of Helm 2: illegal base64 data at input byte 0",
+			"ConfigMap x.v1 in namespace a-tiller is no release record of Helm 3 or 4: illegal base64 data at input byte 0"},
+		{"no base64 of a Secret's", record("Secret", "***"),
+			"Secret x.v1 in namespace a-tiller is no release record of Helm 2: illegal base64 data at input byte 0",
+			"Secret x.v1 in namespace a-tiller is no release record of Helm 3 or 4: illegal base64 data at input byte 0"},
+		{"no release", record("Secret", base64.StdEncoding.EncodeToString([]byte(packed))),
+			"Secret x.v1 in namespace a-tiller is no release record of Helm 2: proto: cannot parse invalid wire-format data",
+			"Secret x.v1 in namespace a-tiller is no release record of Helm 3 or 4: unexpected end of JSON input"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ReleaseOf(test.record)
+			_, err3 := HelmChartOf(test.record)
+			if diff := cmp.Diff([]string{test.helm2, test.helm3}, []string{errorText(err), errorText(err3)}); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }

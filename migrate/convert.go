@@ -1,9 +1,7 @@
 // Package migrate turns the releases of a Tiller into those of Helm 3 and 4, and
 // says which can't be turned, and why. It reads and writes no cluster.
 //
-// What Helm 3 keeps of a release is told by its own types (helm.sh/helm/v3); how it
-// keeps them, by helm.sh/helm/v3/pkg/storage/driver, secrets.go and util.go. That
-// package is not used itself: it brings the drivers of databases along.
+// What Helm 3 keeps of a release is told by its own types (helm.sh/helm/v3).
 package migrate
 
 import (
@@ -12,7 +10,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"helm.sh/helm/v3/pkg/chart"
-	"helm.sh/helm/v3/pkg/release"
+	release3 "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/time"
 	chart2 "k8s.io/helm/pkg/proto/hapi/chart"
 	release2 "k8s.io/helm/pkg/proto/hapi/release"
@@ -24,7 +22,7 @@ import (
 // not know (crd-install, test-failure), hooks' timeouts of deletion, the chart's
 // engine and Tiller version, and the subcharts themselves, which Helm 3 does not
 // store either. An error means that values or the status can't be read.
-func Convert(old *release2.Release) (*release.Release, error) {
+func Convert(old *release2.Release) (*release3.Release, error) {
 	status, err := statusOf(old.GetInfo().GetStatus().GetCode())
 	if err != nil {
 		return nil, err
@@ -38,10 +36,10 @@ func Convert(old *release2.Release) (*release.Release, error) {
 		return nil, fmt.Errorf("its values: %w", err)
 	}
 	info := old.GetInfo()
-	r := &release.Release{
+	r := &release3.Release{
 		Name: old.GetName(), Namespace: old.GetNamespace(), Version: int(old.GetVersion()),
 		Chart: converted, Config: values, Manifest: old.GetManifest(),
-		Info: &release.Info{
+		Info: &release3.Info{
 			FirstDeployed: timeOf(info.GetFirstDeployed()),
 			LastDeployed:  timeOf(info.GetLastDeployed()),
 			Deleted:       timeOf(info.GetDeleted()),
@@ -59,19 +57,19 @@ func Convert(old *release2.Release) (*release.Release, error) {
 }
 
 // statuses are Helm 3's for each of Helm 2's (hapi/release/status.proto).
-var statuses = map[release2.Status_Code]release.Status{
-	release2.Status_UNKNOWN:          release.StatusUnknown,
-	release2.Status_DEPLOYED:         release.StatusDeployed,
-	release2.Status_DELETED:          release.StatusUninstalled,
-	release2.Status_SUPERSEDED:       release.StatusSuperseded,
-	release2.Status_FAILED:           release.StatusFailed,
-	release2.Status_DELETING:         release.StatusUninstalling,
-	release2.Status_PENDING_INSTALL:  release.StatusPendingInstall,
-	release2.Status_PENDING_UPGRADE:  release.StatusPendingUpgrade,
-	release2.Status_PENDING_ROLLBACK: release.StatusPendingRollback,
+var statuses = map[release2.Status_Code]release3.Status{
+	release2.Status_UNKNOWN:          release3.StatusUnknown,
+	release2.Status_DEPLOYED:         release3.StatusDeployed,
+	release2.Status_DELETED:          release3.StatusUninstalled,
+	release2.Status_SUPERSEDED:       release3.StatusSuperseded,
+	release2.Status_FAILED:           release3.StatusFailed,
+	release2.Status_DELETING:         release3.StatusUninstalling,
+	release2.Status_PENDING_INSTALL:  release3.StatusPendingInstall,
+	release2.Status_PENDING_UPGRADE:  release3.StatusPendingUpgrade,
+	release2.Status_PENDING_ROLLBACK: release3.StatusPendingRollback,
 }
 
-func statusOf(code release2.Status_Code) (release.Status, error) {
+func statusOf(code release2.Status_Code) (release3.Status, error) {
 	status, known := statuses[code]
 	if !known {
 		return "", fmt.Errorf("its status %d is none of Helm 2's", code)
@@ -163,27 +161,27 @@ func convertMetadata(old *chart2.Metadata) *chart.Metadata {
 
 // events are Helm 3's for those of Helm 2's that it has
 // (helm.sh/helm/v3/pkg/releaseutil, manifest_sorter.go).
-var events = map[release2.Hook_Event]release.HookEvent{
-	release2.Hook_PRE_INSTALL:          release.HookPreInstall,
-	release2.Hook_POST_INSTALL:         release.HookPostInstall,
-	release2.Hook_PRE_DELETE:           release.HookPreDelete,
-	release2.Hook_POST_DELETE:          release.HookPostDelete,
-	release2.Hook_PRE_UPGRADE:          release.HookPreUpgrade,
-	release2.Hook_POST_UPGRADE:         release.HookPostUpgrade,
-	release2.Hook_PRE_ROLLBACK:         release.HookPreRollback,
-	release2.Hook_POST_ROLLBACK:        release.HookPostRollback,
-	release2.Hook_RELEASE_TEST_SUCCESS: release.HookTest,
+var events = map[release2.Hook_Event]release3.HookEvent{
+	release2.Hook_PRE_INSTALL:          release3.HookPreInstall,
+	release2.Hook_POST_INSTALL:         release3.HookPostInstall,
+	release2.Hook_PRE_DELETE:           release3.HookPreDelete,
+	release2.Hook_POST_DELETE:          release3.HookPostDelete,
+	release2.Hook_PRE_UPGRADE:          release3.HookPreUpgrade,
+	release2.Hook_POST_UPGRADE:         release3.HookPostUpgrade,
+	release2.Hook_PRE_ROLLBACK:         release3.HookPreRollback,
+	release2.Hook_POST_ROLLBACK:        release3.HookPostRollback,
+	release2.Hook_RELEASE_TEST_SUCCESS: release3.HookTest,
 }
 
-var deletePolicies = map[release2.Hook_DeletePolicy]release.HookDeletePolicy{
-	release2.Hook_SUCCEEDED:            release.HookSucceeded,
-	release2.Hook_FAILED:               release.HookFailed,
-	release2.Hook_BEFORE_HOOK_CREATION: release.HookBeforeHookCreation,
+var deletePolicies = map[release2.Hook_DeletePolicy]release3.HookDeletePolicy{
+	release2.Hook_SUCCEEDED:            release3.HookSucceeded,
+	release2.Hook_FAILED:               release3.HookFailed,
+	release2.Hook_BEFORE_HOOK_CREATION: release3.HookBeforeHookCreation,
 }
 
 // convertHook returns nil for a hook that Helm 3 has none of the events of.
-func convertHook(old *release2.Hook, tests *release2.TestSuite) *release.Hook {
-	h := &release.Hook{
+func convertHook(old *release2.Hook, tests *release2.TestSuite) *release3.Hook {
+	h := &release3.Hook{
 		Name: old.GetName(), Kind: old.GetKind(), Path: old.GetPath(), Manifest: old.GetManifest(), Weight: int(old.GetWeight()),
 	}
 	for _, event := range old.GetEvents() {
@@ -202,19 +200,19 @@ func convertHook(old *release2.Hook, tests *release2.TestSuite) *release.Hook {
 	// Tiller notes the time when all hooks of an event have succeeded, and only
 	// then (k8s.io/helm/pkg/tiller, execHook). Tests it keeps in the status.
 	if ran := timeOf(old.GetLastRun()); !ran.IsZero() {
-		h.LastRun = release.HookExecution{StartedAt: ran, CompletedAt: ran, Phase: release.HookPhaseSucceeded}
+		h.LastRun = release3.HookExecution{StartedAt: ran, CompletedAt: ran, Phase: release3.HookPhaseSucceeded}
 	}
 	for _, run := range tests.GetResults() {
-		if run.GetName() == h.Name && slices.Contains(h.Events, release.HookTest) {
-			h.LastRun = release.HookExecution{StartedAt: timeOf(run.GetStartedAt()), CompletedAt: timeOf(run.GetCompletedAt()), Phase: phases[run.GetStatus()]}
+		if run.GetName() == h.Name && slices.Contains(h.Events, release3.HookTest) {
+			h.LastRun = release3.HookExecution{StartedAt: timeOf(run.GetStartedAt()), CompletedAt: timeOf(run.GetCompletedAt()), Phase: phases[run.GetStatus()]}
 		}
 	}
 	return h
 }
 
-var phases = map[release2.TestRun_Status]release.HookPhase{
-	release2.TestRun_UNKNOWN: release.HookPhaseUnknown,
-	release2.TestRun_SUCCESS: release.HookPhaseSucceeded,
-	release2.TestRun_FAILURE: release.HookPhaseFailed,
-	release2.TestRun_RUNNING: release.HookPhaseRunning,
+var phases = map[release2.TestRun_Status]release3.HookPhase{
+	release2.TestRun_UNKNOWN: release3.HookPhaseUnknown,
+	release2.TestRun_SUCCESS: release3.HookPhaseSucceeded,
+	release2.TestRun_FAILURE: release3.HookPhaseFailed,
+	release2.TestRun_RUNNING: release3.HookPhaseRunning,
 }

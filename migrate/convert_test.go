@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"helm.sh/helm/v3/pkg/chart"
-	"helm.sh/helm/v3/pkg/release"
+	release3 "helm.sh/helm/v3/pkg/release"
 	helmtime "helm.sh/helm/v3/pkg/time"
 	chart2 "k8s.io/helm/pkg/proto/hapi/chart"
 	release2 "k8s.io/helm/pkg/proto/hapi/release"
@@ -80,11 +80,11 @@ func full() *release2.Release {
 }
 
 // converted is what full becomes.
-func converted() *release.Release {
-	return &release.Release{
+func converted() *release3.Release {
+	return &release3.Release{
 		Name: "web", Namespace: "a", Version: 3, Manifest: manifest,
-		Info: &release.Info{
-			FirstDeployed: at(0), LastDeployed: at(1), Deleted: at(2), Description: "Upgrade complete", Status: release.StatusUninstalled, Notes: "Thank you",
+		Info: &release3.Info{
+			FirstDeployed: at(0), LastDeployed: at(1), Deleted: at(2), Description: "Upgrade complete", Status: release3.StatusUninstalled, Notes: "Thank you",
 		},
 		Config: map[string]any{"replicas": 2.0, "list": []any{1.0, "two", 3.5}, "true": true}, // YAML 1.1
 		Chart: &chart.Chart{
@@ -106,15 +106,15 @@ func converted() *release.Release {
 				{Name: "requirements.lock", Data: full().Chart.Files[3].Value},
 			},
 		},
-		Hooks: []*release.Hook{
+		Hooks: []*release3.Hook{
 			{
 				Name: "web-migrate", Kind: "Job", Path: "web/templates/job.yaml", Manifest: "kind: Job\n", Weight: -5,
-				Events:         []release.HookEvent{release.HookPreInstall, release.HookPostInstall, release.HookPreDelete, release.HookPostDelete, release.HookPreUpgrade, release.HookPostUpgrade, release.HookPreRollback, release.HookPostRollback},
-				DeletePolicies: []release.HookDeletePolicy{release.HookSucceeded, release.HookFailed, release.HookBeforeHookCreation},
-				LastRun:        release.HookExecution{StartedAt: at(7), CompletedAt: at(7), Phase: release.HookPhaseSucceeded},
+				Events:         []release3.HookEvent{release3.HookPreInstall, release3.HookPostInstall, release3.HookPreDelete, release3.HookPostDelete, release3.HookPreUpgrade, release3.HookPostUpgrade, release3.HookPreRollback, release3.HookPostRollback},
+				DeletePolicies: []release3.HookDeletePolicy{release3.HookSucceeded, release3.HookFailed, release3.HookBeforeHookCreation},
+				LastRun:        release3.HookExecution{StartedAt: at(7), CompletedAt: at(7), Phase: release3.HookPhaseSucceeded},
 			},
-			{Name: "web-test", Kind: "Pod", Path: "web/templates/test.yaml", Manifest: "kind: Pod\n", Events: []release.HookEvent{release.HookTest},
-				LastRun: release.HookExecution{StartedAt: at(5), CompletedAt: at(6), Phase: release.HookPhaseFailed}},
+			{Name: "web-test", Kind: "Pod", Path: "web/templates/test.yaml", Manifest: "kind: Pod\n", Events: []release3.HookEvent{release3.HookTest},
+				LastRun: release3.HookExecution{StartedAt: at(5), CompletedAt: at(6), Phase: release3.HookPhaseFailed}},
 		},
 	}
 }
@@ -228,7 +228,7 @@ func TestEveryField(t *testing.T) {
 }
 
 func TestConvertStatuses(t *testing.T) {
-	var got []release.Status
+	var got []release3.Status
 	for code := range int32(len(release2.Status_Code_name)) {
 		r := full()
 		r.Info.Status.Code = release2.Status_Code(code)
@@ -238,7 +238,7 @@ func TestConvertStatuses(t *testing.T) {
 		}
 		got = append(got, converted.Info.Status)
 	}
-	want := []release.Status{"unknown", "deployed", "uninstalled", "superseded", "failed", "uninstalling", "pending-install", "pending-upgrade", "pending-rollback"}
+	want := []release3.Status{"unknown", "deployed", "uninstalled", "superseded", "failed", "uninstalling", "pending-install", "pending-upgrade", "pending-rollback"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -248,36 +248,36 @@ func TestConvertOddities(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		odd   func(*release2.Release)
-		want  func(*release.Release)
+		want  func(*release3.Release)
 		wrong string
 	}{
-		{"a chart from before apiVersion", func(r *release2.Release) { r.Chart.Metadata.ApiVersion = "" }, func(*release.Release) {}, ""},
-		{"no values given", func(r *release2.Release) { r.Config = nil }, func(r *release.Release) { r.Config = nil }, ""},
-		{"values of comments only", func(r *release2.Release) { r.Config.Raw = "# none\n" }, func(r *release.Release) { r.Config = map[string]any{} }, ""},
-		{"values that are null", func(r *release2.Release) { r.Config.Raw = "null\n" }, func(r *release.Release) { r.Config = map[string]any{} }, ""},
-		{"a chart without values", func(r *release2.Release) { r.Chart.Values = nil }, func(r *release.Release) { r.Chart.Values = nil }, ""},
+		{"a chart from before apiVersion", func(r *release2.Release) { r.Chart.Metadata.ApiVersion = "" }, func(*release3.Release) {}, ""},
+		{"no values given", func(r *release2.Release) { r.Config = nil }, func(r *release3.Release) { r.Config = nil }, ""},
+		{"values of comments only", func(r *release2.Release) { r.Config.Raw = "# none\n" }, func(r *release3.Release) { r.Config = map[string]any{} }, ""},
+		{"values that are null", func(r *release2.Release) { r.Config.Raw = "null\n" }, func(r *release3.Release) { r.Config = map[string]any{} }, ""},
+		{"a chart without values", func(r *release2.Release) { r.Chart.Values = nil }, func(r *release3.Release) { r.Chart.Values = nil }, ""},
 		{"a broken lock", func(r *release2.Release) { r.Chart.Files[3].Value = []byte("generated: yesterday\n") },
-			func(r *release.Release) {
+			func(r *release3.Release) {
 				r.Chart.Lock = nil
 				r.Chart.Files[2].Data = []byte("generated: yesterday\n")
 			}, ""},
 		{"broken requirements", func(r *release2.Release) { r.Chart.Files[2].Value = []byte("dependencies: db\n") },
-			func(r *release.Release) {
+			func(r *release3.Release) {
 				r.Chart.Metadata.Dependencies = nil
 				r.Chart.Files[1].Data = []byte("dependencies: db\n")
 			}, ""},
 		{"requirements with an empty item", func(r *release2.Release) {
 			r.Chart.Files[2].Value = []byte("dependencies:\n-\n- {name: db}\n")
-		}, func(r *release.Release) {
+		}, func(r *release3.Release) {
 			r.Chart.Metadata.Dependencies = []*chart.Dependency{{Name: "db"}}
 			r.Chart.Files[1].Data = []byte("dependencies:\n-\n- {name: db}\n")
 		}, ""},
 		{"a hook with an event of each kind", func(r *release2.Release) {
 			r.Hooks[0].Events = append(r.Hooks[0].Events, release2.Hook_CRD_INSTALL)
-		}, func(*release.Release) {}, ""},
-		{"a hook that never ran", func(r *release2.Release) { r.Hooks[0].LastRun = nil }, func(r *release.Release) { r.Hooks[0].LastRun = release.HookExecution{} }, ""},
+		}, func(*release3.Release) {}, ""},
+		{"a hook that never ran", func(r *release2.Release) { r.Hooks[0].LastRun = nil }, func(r *release3.Release) { r.Hooks[0].LastRun = release3.HookExecution{} }, ""},
 		{"no times", func(r *release2.Release) { r.Info.FirstDeployed, r.Info.LastDeployed, r.Info.Deleted = nil, nil, nil },
-			func(r *release.Release) {
+			func(r *release3.Release) {
 				r.Info.FirstDeployed, r.Info.LastDeployed, r.Info.Deleted = helmtime.Time{}, helmtime.Time{}, helmtime.Time{}
 			}, ""},
 

@@ -1,7 +1,9 @@
 package migrate
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,10 +12,12 @@ import (
 	"strings"
 	"sync"
 
-	"helm.sh/helm/v3/pkg/release"
+	release3 "helm.sh/helm/v3/pkg/release"
 	corev1 "k8s.io/api/core/v1"
 	release2 "k8s.io/helm/pkg/proto/hapi/release"
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/release"
 )
 
 // Stored is a record of a Tiller's.
@@ -27,7 +31,7 @@ type Stored struct {
 
 // Revision is one that moves: as Helm 3 has it, and the Secret in which it keeps it.
 type Revision struct {
-	*release.Release
+	*release3.Release
 	Secret *corev1.Secret
 }
 
@@ -49,7 +53,7 @@ func (r Release) Newest() Revision { return r.Revisions[len(r.Revisions)-1] }
 // (helm.sh/helm/v3/pkg/action, Upgrade): the last that was deployed, else the last.
 func (r Release) current() Revision {
 	for _, revision := range slices.Backward(r.Revisions) {
-		if revision.Info.Status == release.StatusDeployed {
+		if revision.Info.Status == release3.StatusDeployed {
 			return revision
 		}
 	}
@@ -71,7 +75,7 @@ const maxName = 53
 // Of a release whose newest revision was deployed, failed, superseded or deleted all
 // revisions move, those too that an interrupted helm left pending among them: Helm 3
 // asks for the status of the newest only. Where the newest is pending or unknown,
-// nobody can tell what is in the cluster, and Helm 3 would not touch the release.
+// nobody can tell what is in the cluster, and Helm 3 would not touch the release3.
 func Releases(stored []Stored, may func(namespace string) bool) ([]Release, []error) {
 	var problems []error
 	byName := map[string][]*release2.Release{}
@@ -126,7 +130,7 @@ func move(name string, revisions []*release2.Release, may func(string) bool) (Re
 		converted, err := Convert(old)
 		var secret *corev1.Secret
 		if err == nil {
-			secret, err = secretOf(converted)
+			secret, err = release.Secret(converted)
 		}
 		if err != nil {
 			wrong("release %s, revision %d, can't be converted: %w", name, old.GetVersion(), err)
@@ -180,7 +184,7 @@ type Resource struct {
 }
 
 // Resources are the objects of the revision that Helm 3 compares with when it
-// upgrades the release. It reads that manifest before anything else, and fails where
+// upgrades the release3. It reads that manifest before anything else, and fails where
 // the API server does not serve one of them any more.
 func (r Release) Resources() []Resource {
 	var resources []Resource
@@ -198,7 +202,7 @@ func (r Release) Resources() []Resource {
 
 // NoteUnserved notes which of its objects the API server does not serve any more.
 func (r *Release) NoteUnserved(serves func(Resource) bool) {
-	if r.Newest().Info.Status == release.StatusUninstalled {
+	if r.Newest().Info.Status == release3.StatusUninstalled {
 		return
 	}
 	for _, resource := range r.Resources() {
@@ -234,8 +238,8 @@ func Compare(r Release, live []corev1.Secret, moved bool) Standing {
 	var later []int
 	var laterNames []string
 	for _, secret := range live {
-		there, err := ReleaseOf(secret)
-		if err == nil && (secret.Type != secretType || secret.Name != recordName(there.Name, there.Version) || there.Name != r.Name || secret.Labels[labelName] != r.Name) {
+		there, err := release.InSecret(secret)
+		if err == nil && (!release.Keeps(secret, there) || there.Name != r.Name) {
 			err = errors.New("it is no record that helm writes")
 		}
 		if err != nil {
@@ -271,4 +275,18 @@ func Compare(r Release, live []corev1.Secret, moved bool) Standing {
 	slices.Sort(s.Changed)
 	slices.Sort(s.Later)
 	return s
+}
+
+// same says whether two releases are stored in the same words.
+func same(a, b *release3.Release) bool {
+	one, err := json.Marshal(a)
+	other, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && bytes.Equal(one, other)
+}
+
+// sameOrigin says whether two records are of one revision. Helm 3 changes of a
+// revision that is there its status, and when its hooks ran, and nothing else.
+func sameOrigin(a, b *release3.Release) bool {
+	return a.Name == b.Name && a.Namespace == b.Namespace && a.Version == b.Version && a.Manifest == b.Manifest &&
+		a.Info.FirstDeployed.Equal(b.Info.FirstDeployed) && a.Info.LastDeployed.Equal(b.Info.LastDeployed)
 }

@@ -3,13 +3,19 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"helm.sh/helm/v3/pkg/release"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
+	release3 "helm.sh/helm/v3/pkg/release"
 	corev1 "k8s.io/api/core/v1"
 	release2 "k8s.io/helm/pkg/proto/hapi/release"
+
+	"helm-tenant/release"
 )
 
 func everywhere(string) bool { return true }
@@ -35,7 +41,7 @@ func brief(r Release) string {
 	var revisions []string
 	for _, revision := range r.Revisions {
 		revisions = append(revisions, fmt.Sprintf("%d:%s", revision.Version, revision.Info.Status))
-		if revision.Secret.Name != recordName(r.Name, revision.Version) || revision.Secret.Namespace != r.Namespace {
+		if revision.Secret.Name != fmt.Sprintf("sh.helm.release.v1.%s.v%d", r.Name, revision.Version) || revision.Secret.Namespace != r.Namespace {
 			revisions = append(revisions, "in Secret "+revision.Secret.Namespace+"/"+revision.Secret.Name)
 		}
 	}
@@ -152,9 +158,9 @@ func TestCompare(t *testing.T) {
 	}
 	r := releases[0]
 	// stored is a revision as it lies in the cluster, changed by each function.
-	stored := func(version int, change ...func(*release.Release)) corev1.Secret {
+	stored := func(version int, change ...func(*release3.Release)) corev1.Secret {
 		t.Helper()
-		there, err := ReleaseOf(*r.Revisions[min(version, 2)-1].Secret)
+		there, err := release.InSecret(*r.Revisions[min(version, 2)-1].Secret)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,16 +168,16 @@ func TestCompare(t *testing.T) {
 		for _, f := range change {
 			f(there)
 		}
-		secret, err := secretOf(there)
+		secret, err := release.Secret(there)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return *secret
 	}
-	superseded := func(r *release.Release) {
-		r.Info.Status, r.Info.Description = release.StatusSuperseded, "Superseded"
+	superseded := func(r *release3.Release) {
+		r.Info.Status, r.Info.Description = release3.StatusSuperseded, "Superseded"
 	}
-	other := func(r *release.Release) { r.Manifest += "#" }
+	other := func(r *release3.Release) { r.Manifest += "#" }
 	disguised := stored(2)
 	disguised.Type = "Opaque"
 	for _, test := range []struct {
@@ -189,7 +195,7 @@ func TestCompare(t *testing.T) {
 		{"upgraded until the past was forgotten", []corev1.Secret{stored(12), stored(13)}, true, "missing [1 2] changed [] later [12 13] foreign []", false},
 		{"another's", []corev1.Secret{stored(1, other)}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v1: it holds another release]", true},
 		{"another's, of a later version", []corev1.Secret{stored(3)}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v3: it holds another release]", true},
-		{"another's, installed at another time", []corev1.Secret{stored(2, func(r *release.Release) { r.Info.FirstDeployed = at(9) })}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it holds another release]", true},
+		{"another's, installed at another time", []corev1.Secret{stored(2, func(r *release3.Release) { r.Info.FirstDeployed = at(9) })}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it holds another release]", true},
 		{"no record of helm's", []corev1.Secret{disguised, {}}, true, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it is no record that helm writes Secret : it holds no release]", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -206,4 +212,55 @@ func TestCompare(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReleasesTooLarge: what Helm 2 stored may not fit any more, since base64 is within
+// the zip now.
+func TestReleasesTooLarge(t *testing.T) {
+	random := make([]byte, 900<<10)
+	for i := range random {
+		random[i] = byte(rand.Uint32())
+	}
+	old := full()
+	old.Chart.Files = []*anypb.Any{{TypeUrl: "big", Value: random}}
+	_, problems := Releases([]Stored{{Object: "web.v3", Release: old}}, everywhere)
+	if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), "release web, revision 3, can't be converted: it takes ") {
+		t.Errorf("it says %v", problems)
+	}
+}
+
+// FuzzRecords: a chart can bring records of its own making, of either helm.
+func FuzzRecords(f *testing.F) {
+	whole, err := proto.Marshal(protoadapt.MessageV2Of(full()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	secret, err := release.Secret(converted())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole, secret.Data["release"])
+	f.Add([]byte{}, []byte("e30="))
+	f.Fuzz(func(t *testing.T, message, text []byte) {
+		if r, err := release.InSecret(corev1.Secret{Data: map[string][]byte{"release": text}}); err == nil {
+			Compare(Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Release: converted()}}}, []corev1.Secret{{Data: map[string][]byte{"release": text}}}, true)
+		}
+		_, _ = release.Helm2(text)
+		_, _ = release.HelmChart(text)
+		var old release2.Release
+		if proto.Unmarshal(message, protoadapt.MessageV2Of(&old)) != nil {
+			return
+		}
+		releases, problems := Releases([]Stored{{Object: fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()), Release: &old}}, everywhere)
+		if len(releases)+len(problems) == 0 {
+			t.Error("it is neither converted nor refused")
+		}
+		for i := range releases {
+			releases[i].NoteUnserved(func(Resource) bool { return false })
+			read, err := release.InSecret(*releases[i].Newest().Secret)
+			if err != nil || !same(read, releases[i].Newest().Release) {
+				t.Errorf("what was written is read as %v, %v", read, err)
+			}
+		}
+	})
 }

@@ -1,0 +1,112 @@
+package release
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	release3 "helm.sh/helm/v3/pkg/release"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// labelName holds a record's release.
+	labelName = "name"
+	// storageType begins a record's name (helm.sh/helm/v3/pkg/storage).
+	storageType = "sh.helm.release.v1"
+	// secretType is the type of its Secret.
+	secretType corev1.SecretType = "helm.sh/release.v1"
+)
+
+// secretName is the name of the Secret in which Helm 3 keeps a revision.
+func secretName(name string, version int) string {
+	return fmt.Sprintf("%s.%s.v%d", storageType, name, version)
+}
+
+// NameOf is the name of the release for which a Secret is a record of Helm 3's, or
+// stands in the place of one; empty where it is none.
+func NameOf(secret metav1.Object) string {
+	if name, isRecord := strings.CutPrefix(secret.GetName(), storageType+"."); isRecord {
+		if at := strings.LastIndex(name, ".v"); at > 0 {
+			return name[:at]
+		}
+	}
+	if secret.GetLabels()["owner"] == "helm" {
+		return secret.GetLabels()[labelName]
+	}
+	return ""
+}
+
+// Keeps says whether a Secret is the one in which Helm 3 keeps that release.
+func Keeps(secret corev1.Secret, r *release3.Release) bool {
+	return secret.Type == secretType && secret.Name == secretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name
+}
+
+// Secret is the Secret in which Helm 3 keeps a release. What its driver takes from
+// the clock is taken from the release, so that the same release makes the same
+// object.
+func Secret(r *release3.Release) (*corev1.Secret, error) {
+	plain, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := pack(plain)
+	if err != nil {
+		return nil, err
+	}
+	if len(packed) > corev1.MaxSecretSize {
+		return nil, fmt.Errorf("it takes %d bytes as Helm 3 stores it, and a Secret holds %d", len(packed), corev1.MaxSecretSize)
+	}
+	return &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Name: secretName(r.Name, r.Version), Namespace: r.Namespace, Labels: map[string]string{
+			labelName: r.Name, "owner": "helm", "status": r.Info.Status.String(), "version": strconv.Itoa(r.Version),
+			"createdAt": strconv.FormatInt(r.Info.LastDeployed.Unix(), 10),
+		}},
+		Type: secretType,
+		Data: map[string][]byte{key: packed},
+	}, nil
+}
+
+// InSecret reads the release in a Secret of Helm 3's.
+func InSecret(secret corev1.Secret) (*release3.Release, error) {
+	packed, found := secret.Data[key]
+	if !found {
+		return nil, errors.New("it holds no release")
+	}
+	var r release3.Release
+	if err := helm3(packed, &r); err != nil {
+		return nil, err
+	}
+	if r.Info == nil {
+		return nil, errors.New("its release has no status")
+	}
+	return &r, nil
+}
+
+// HelmChart reads the name and version of the chart, as NAME-VERSION, that a record
+// of Helm 3 or 4 holds packed. It looks at nothing else: every release of a tenant
+// is listed with its chart, and a later helm may keep the rest in another way.
+func HelmChart(packed []byte) (string, error) {
+	var r struct {
+		Chart struct {
+			Metadata struct{ Name, Version string }
+		}
+	}
+	if err := helm3(packed, &r); err != nil {
+		return "", err
+	}
+	return r.Chart.Metadata.Name + "-" + r.Chart.Metadata.Version, nil
+}
+
+// helm3 reads what a record of Helm 3 or 4 holds packed, as JSON.
+func helm3(packed []byte, into any) error {
+	plain, err := unpack(packed)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(plain, into)
+}

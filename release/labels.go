@@ -1,0 +1,71 @@
+// Package release knows the records in which helm keeps releases: Tiller's, and
+// those of Helm 3 and 4; how they are labelled and named, and what is packed in
+// them. It reads and writes no cluster.
+//
+// How the records are made is told by k8s.io/helm/pkg/storage/driver and
+// helm.sh/helm/v3/pkg/storage/driver (secrets.go, cfgmaps.go and util.go). The
+// latter is not used itself: it brings the drivers of databases along.
+package release
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	// OfTiller selects Tiller's release records.
+	OfTiller = "OWNER=TILLER"
+	// OfHelm selects those of Helm 3 and 4.
+	OfHelm = "owner=helm"
+)
+
+// IsTillers says whether these are the labels of a record of Tiller's.
+func IsTillers(labels map[string]string) bool { return labels["OWNER"] == "TILLER" }
+
+// Revision is one release record, as its labels tell it.
+type Revision struct {
+	Release string
+	Version int
+	// Status is as Helm 2 spells it: DEPLOYED, SUPERSEDED, FAILED, DELETED ...
+	Status string
+}
+
+// TillerRevision reads the labels of a record of Tiller's.
+func TillerRevision(labels map[string]string) Revision {
+	version, _ := strconv.Atoi(labels["VERSION"]) // 0 for a record that Tiller did not write
+	return Revision{Release: labels["NAME"], Version: version, Status: labels["STATUS"]}
+}
+
+// HelmRevision reads the labels of a record of Helm 3 or 4. Its status is returned
+// as Helm 2 spells it.
+func HelmRevision(labels map[string]string) Revision {
+	version, _ := strconv.Atoi(labels["version"]) // 0 for a record that helm did not write
+	status := strings.ToUpper(strings.ReplaceAll(labels["status"], "-", "_"))
+	switch status {
+	case "UNINSTALLED":
+		status = "DELETED"
+	case "UNINSTALLING":
+		status = "DELETING"
+	}
+	return Revision{Release: labels["name"], Version: version, Status: status}
+}
+
+// Gone says whether a status is that of a release of which only history is kept.
+func Gone(status string) bool { return status == "DELETED" }
+
+// Latest returns the newest revision of each release, sorted by name.
+func Latest(revisions []Revision) []Revision {
+	newest := map[string]Revision{}
+	for _, r := range revisions {
+		if have, found := newest[r.Release]; !found || r.Version > have.Version {
+			newest[r.Release] = r
+		}
+	}
+	var latest []Revision
+	for _, r := range newest {
+		latest = append(latest, r)
+	}
+	slices.SortFunc(latest, func(a, b Revision) int { return strings.Compare(a.Release, b.Release) })
+	return latest
+}
