@@ -30,121 +30,43 @@ type reading struct {
 	read          func(context.Context) error
 }
 
+// taking is a snapshot that is being taken. Several lists are read at once.
+type taking struct {
+	client   *cluster.Client
+	snapshot audit.Snapshot
+	// records are the ConfigMaps that look like a tenant's record, homes the tenants'
+	// names by the namespaces that say that they are a home.
+	records []corev1.ConfigMap
+	homes   map[string]string
+	// mutex is of all that several lists write to.
+	mutex sync.Mutex
+}
+
+func (t *taking) locked(do func()) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	do()
+}
+
 // TakeSnapshot reads what an audit looks at, in paged lists, however many tenants
 // there are. What the caller may not read is in the snapshot's Unseen; an error
 // is one for which nothing can be said.
 func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
-	s := &audit.Snapshot{}
-	var mutex sync.Mutex // of all that several lists write to
-	locked := func(do func()) {
-		mutex.Lock()
-		defer mutex.Unlock()
-		do()
-	}
+	t := &taking{client: c, homes: map[string]string{}}
+	s := &t.snapshot
 	info, err := c.ServerVersion(ctx)
 	if err != nil && !apierrors.IsForbidden(err) {
 		return nil, err
 	}
 	s.Server = info.GitVersion
 	s.Minor, _ = strconv.Atoi(strings.TrimRight(info.Minor, "+")) // 0 where it is not a number: nothing is known of it
-
-	var records []corev1.ConfigMap
-	homes := map[string]string{}
-	everywhere := metav1.ListOptions{}
-	paths := "who reaches a deployer"
-	readings := []reading{
-		{"namespaces", "which tenants there are, and how their namespaces are labelled", func(ctx context.Context) error {
-			return cluster.Each(ctx, c, "Namespace", "", everywhere, func(ns *corev1.Namespace) {
-				locked(func() {
-					homes[ns.Name] = cluster.HomeOf(ns)
-					s.Namespaces = append(s.Namespaces, audit.Namespace{Name: ns.Name, Labels: ns.Labels, Annotations: map[string]string{
-						tenant.AnnotationHome: ns.Annotations[tenant.AnnotationHome]}})
-				})
-			})
-		}},
-		{"configmaps", "which tenants there are", func(ctx context.Context) error {
-			options := metav1.ListOptions{LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + tenant.RecordName}
-			return cluster.Each(ctx, c, "ConfigMap", "", options, func(m *corev1.ConfigMap) {
-				m.ManagedFields = nil
-				records = append(records, *m)
-			})
-		}},
-		{"serviceaccounts", "whether accounts exist, and what mounts them", func(ctx context.Context) error {
-			return cluster.Each(ctx, c, "ServiceAccount", "", everywhere, func(sa *corev1.ServiceAccount) {
-				mounts := sa.AutomountServiceAccountToken == nil || *sa.AutomountServiceAccountToken
-				s.Accounts = append(s.Accounts, audit.ServiceAccount{Namespace: sa.Namespace, Name: sa.Name, Mounts: mounts})
-			})
-		}},
-		{"secrets", "where releases are, and whether accounts' tokens lie around", func(ctx context.Context) error {
-			options := metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}
-			err := c.EachMeta(ctx, "Secret", "", options, func(m *metav1.PartialObjectMetadata) {
-				s.Tokens = append(s.Tokens, audit.Token{Namespace: m.Namespace, Name: m.Name, Account: m.Annotations[corev1.ServiceAccountNameKey]})
-			})
-			if err != nil {
-				return err
-			}
-			return readDeployed(ctx, c, tenant.StorageSecret, s, locked)
-		}},
-		{"configmaps of releases", "where releases are", func(ctx context.Context) error { return readDeployed(ctx, c, tenant.StorageConfigMap, s, locked) }},
-		{"pods", "which Tillers run outside Deployments, and in which pods", func(ctx context.Context) error {
-			return cluster.Each(ctx, c, "Pod", "", everywhere, func(pod *corev1.Pod) {
-				if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-					return
-				}
-				s.Pods = append(s.Pods, podOf(pod))
-			})
-		}},
-		{"services", "whether Tillers are reached from outside", func(ctx context.Context) error {
-			return cluster.Each(ctx, c, "Service", "", everywhere, func(service *corev1.Service) {
-				if service.Spec.Type == corev1.ServiceTypeNodePort || service.Spec.Type == corev1.ServiceTypeLoadBalancer {
-					s.Services = append(s.Services, audit.Service{Namespace: service.Namespace, Name: service.Name, Type: service.Spec.Type, Selector: service.Spec.Selector})
-				}
-			})
-		}},
-		{"networkpolicies", "whether the network holds others off", func(ctx context.Context) error {
-			return cluster.Each(ctx, c, "NetworkPolicy", "", everywhere, func(policy *networkingv1.NetworkPolicy) {
-				s.Policies = append(s.Policies, audit.NetworkPolicy{Namespace: policy.Namespace, Name: policy.Name, Spec: policy.Spec})
-			})
-		}},
-		{"validatingadmissionpolicies", "whether Tillers are held to their release records", func(ctx context.Context) error {
-			var err error
-			s.Admission, err = readAdmission(ctx, c)
-			return err
-		}},
-	}
-	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
-		var own audit.Snapshot // its own, so that the large lists wait for nobody
-		readings = append(readings, reading{strings.ToLower(kind) + "s", paths, func(ctx context.Context) error {
-			err := readRBAC(ctx, c, kind, "", &own)
-			locked(func() { s.Roles, s.Bindings = append(s.Roles, own.Roles...), append(s.Bindings, own.Bindings...) })
-			return err
-		}})
-	}
-	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
-		readings = append(readings, reading{strings.ToLower(kind) + "s", "which Tillers there are", func(ctx context.Context) error {
-			return readWorkloads(ctx, c, kind, func(w audit.Workload) { locked(func() { s.Workloads = append(s.Workloads, w) }) })
-		}})
-	}
-	if err := readAll(ctx, readings, s, locked); err != nil {
+	if err := t.readAll(ctx); err != nil {
 		return nil, err
 	}
-	for _, m := range records {
-		name := m.Labels[tenant.LabelTenant]
-		// Elsewhere anybody can put a ConfigMap that looks like a record. Where
-		// namespaces can't be read, that can't be told.
-		if len(homes) > 0 && homes[m.Namespace] != name {
-			continue
+	for _, record := range t.records {
+		if r, ours := t.recordOf(record); ours {
+			s.Records = append(s.Records, r)
 		}
-		r := audit.Record{Namespace: m.Namespace}
-		t, err := tenant.ParseRecord(m.Data[tenant.RecordKey])
-		if err == nil && (t.Name != name || t.WithDefaults().Home() != m.Namespace) {
-			err = fmt.Errorf("it is of tenant %q with the home %q", t.Name, t.WithDefaults().Home())
-		}
-		if err != nil {
-			t, r.Problem = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}, err.Error()
-		}
-		r.Tenant = t.WithDefaults()
-		s.Records = append(s.Records, r)
 	}
 	slices.SortFunc(s.Records, func(a, b audit.Record) int { return strings.Compare(a.Tenant.Name, b.Tenant.Name) })
 	slices.SortFunc(s.Bindings, func(a, b audit.Binding) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
@@ -152,16 +74,54 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 	return s, nil
 }
 
+// readings are all lists of a snapshot.
+func (t *taking) readings() []reading {
+	readings := []reading{
+		{"namespaces", "which tenants there are, and how their namespaces are labelled", t.readNamespaces},
+		{"configmaps", "which tenants there are", t.readRecords},
+		{"serviceaccounts", "whether accounts exist, and what mounts them", t.readAccounts},
+		{"secrets", "where releases are, and whether accounts' tokens lie around", t.readSecrets},
+		{"configmaps of releases", "where releases are", func(ctx context.Context) error { return t.readDeployed(ctx, tenant.StorageConfigMap) }},
+		{"pods", "which Tillers run outside Deployments, and in which pods", t.readPods},
+		{"services", "whether Tillers are reached from outside", t.readServices},
+		{"networkpolicies", "whether the network holds others off", t.readPolicies},
+		{"validatingadmissionpolicies", "whether Tillers are held to their release records", func(ctx context.Context) error {
+			var err error
+			t.snapshot.Admission, err = readAdmission(ctx, t.client)
+			return err
+		}},
+	}
+	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
+		readings = append(readings, reading{strings.ToLower(kind) + "s", "who reaches a deployer", func(ctx context.Context) error {
+			var own audit.Snapshot // its own, so that the large lists wait for nobody
+			err := readRBAC(ctx, t.client, kind, "", &own)
+			t.locked(func() {
+				s := &t.snapshot
+				s.Roles, s.Bindings = append(s.Roles, own.Roles...), append(s.Bindings, own.Bindings...)
+			})
+			return err
+		}})
+	}
+	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+		readings = append(readings, reading{strings.ToLower(kind) + "s", "which Tillers there are", func(ctx context.Context) error {
+			return readWorkloads(ctx, t.client, kind, func(w audit.Workload) {
+				t.locked(func() { t.snapshot.Workloads = append(t.snapshot.Workloads, w) })
+			})
+		}})
+	}
+	return readings
+}
+
 // readAll does all readings, few at once. One that is forbidden, or that this
 // API server does not have, is told as unseen.
-func readAll(ctx context.Context, readings []reading, s *audit.Snapshot, locked func(func())) error {
+func (t *taking) readAll(ctx context.Context) error {
 	const atOnce = 4
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	var first error
-	for _, r := range readings {
+	for _, r := range t.readings() {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
@@ -169,11 +129,11 @@ func readAll(ctx context.Context, readings []reading, s *audit.Snapshot, locked 
 			switch {
 			case err == nil:
 			case apierrors.IsForbidden(err):
-				locked(func() {
-					s.Unseen = append(s.Unseen, audit.Unseen{What: r.what + " in all namespaces", Why: reason(err), Matters: r.matters})
+				t.locked(func() {
+					t.snapshot.Unseen = append(t.snapshot.Unseen, audit.Unseen{What: r.what + " in all namespaces", Why: reason(err), Matters: r.matters})
 				})
 			default:
-				locked(func() {
+				t.locked(func() {
 					if first == nil {
 						first = err
 						cancel() // the others' answers would be of no use
@@ -184,6 +144,93 @@ func readAll(ctx context.Context, readings []reading, s *audit.Snapshot, locked 
 	}
 	group.Wait()
 	return first
+}
+
+// recordOf is what a ConfigMap records, and whether it is believed.
+func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
+	name := m.Labels[tenant.LabelTenant]
+	// Elsewhere anybody can put a ConfigMap that looks like a record. Where
+	// namespaces can't be read, that can't be told.
+	if len(t.homes) > 0 && t.homes[m.Namespace] != name {
+		return audit.Record{}, false
+	}
+	r := audit.Record{Namespace: m.Namespace}
+	of, err := tenant.ParseRecord(m.Data[tenant.RecordKey])
+	if err == nil && (of.Name != name || of.WithDefaults().Home() != m.Namespace) {
+		err = fmt.Errorf("it is of tenant %q with the home %q", of.Name, of.WithDefaults().Home())
+	}
+	if err != nil {
+		of, r.Problem = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}, err.Error()
+	}
+	r.Tenant = of.WithDefaults()
+	return r, true
+}
+
+func (t *taking) readNamespaces(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "Namespace", "", metav1.ListOptions{}, func(ns *corev1.Namespace) {
+		t.homes[ns.Name] = cluster.HomeOf(ns)
+		t.snapshot.Namespaces = append(t.snapshot.Namespaces, audit.Namespace{Name: ns.Name, Labels: ns.Labels, Annotations: map[string]string{
+			tenant.AnnotationHome: ns.Annotations[tenant.AnnotationHome]}})
+	})
+}
+
+func (t *taking) readRecords(ctx context.Context) error {
+	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + tenant.RecordName}
+	return cluster.Each(ctx, t.client, "ConfigMap", "", options, func(m *corev1.ConfigMap) {
+		m.ManagedFields = nil
+		t.records = append(t.records, *m)
+	})
+}
+
+func (t *taking) readAccounts(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "ServiceAccount", "", metav1.ListOptions{}, func(sa *corev1.ServiceAccount) {
+		mounts := sa.AutomountServiceAccountToken == nil || *sa.AutomountServiceAccountToken
+		t.snapshot.Accounts = append(t.snapshot.Accounts, audit.ServiceAccount{Namespace: sa.Namespace, Name: sa.Name, Mounts: mounts})
+	})
+}
+
+func (t *taking) readSecrets(ctx context.Context) error {
+	options := metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}
+	err := t.client.EachMeta(ctx, "Secret", "", options, func(m *metav1.PartialObjectMetadata) {
+		t.snapshot.Tokens = append(t.snapshot.Tokens, audit.Token{Namespace: m.Namespace, Name: m.Name, Account: m.Annotations[corev1.ServiceAccountNameKey]})
+	})
+	if err != nil {
+		return err
+	}
+	return t.readDeployed(ctx, tenant.StorageSecret)
+}
+
+// readDeployed reads where the deployed releases of one storage live. A record
+// that can't be read is a chart's, or somebody else's: it is no release.
+func (t *taking) readDeployed(ctx context.Context, storage tenant.Storage) error {
+	return t.client.EachDeployed(ctx, storage, func(d cluster.Deployed) {
+		t.locked(func() {
+			t.snapshot.Releases = append(t.snapshot.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: d.Record})
+		})
+	}, func(error) {})
+}
+
+func (t *taking) readPods(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "Pod", "", metav1.ListOptions{}, func(pod *corev1.Pod) {
+		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			return
+		}
+		t.snapshot.Pods = append(t.snapshot.Pods, podOf(pod))
+	})
+}
+
+func (t *taking) readServices(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "Service", "", metav1.ListOptions{}, func(service *corev1.Service) {
+		if service.Spec.Type == corev1.ServiceTypeNodePort || service.Spec.Type == corev1.ServiceTypeLoadBalancer {
+			t.snapshot.Services = append(t.snapshot.Services, audit.Service{Namespace: service.Namespace, Name: service.Name, Type: service.Spec.Type, Selector: service.Spec.Selector})
+		}
+	})
+}
+
+func (t *taking) readPolicies(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "NetworkPolicy", "", metav1.ListOptions{}, func(policy *networkingv1.NetworkPolicy) {
+		t.snapshot.Policies = append(t.snapshot.Policies, audit.NetworkPolicy{Namespace: policy.Namespace, Name: policy.Name, Spec: policy.Spec})
+	})
 }
 
 // reason is the API server's own word.
@@ -266,16 +313,6 @@ func podOf(pod *corev1.Pod) audit.Pod {
 		p.Spec = pod.Spec.DeepCopy()
 	}
 	return p
-}
-
-// readDeployed reads where the deployed releases of one storage live. A record
-// that can't be read is a chart's, or somebody else's: it is no release.
-func readDeployed(ctx context.Context, c *cluster.Client, storage tenant.Storage, s *audit.Snapshot, locked func(func())) error {
-	return c.EachDeployed(ctx, storage, func(d cluster.Deployed) {
-		locked(func() {
-			s.Releases = append(s.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: d.Record})
-		})
-	}, func(error) {})
 }
 
 // readAdmission says how the admission policy of home namespaces is.
