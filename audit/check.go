@@ -668,14 +668,20 @@ func (a *auditor) checkReleases() {
 }
 
 func (a *auditor) checkAdmission() {
-	guarded := slices.ContainsFunc(a.snapshot.Records, func(r Record) bool {
-		return !r.Tenant.AllNamespaces && slices.ContainsFunc(actorsOf(r.Tenant.Engine), func(of actor) bool { return of.engine == tenant.EngineTiller })
-	})
-	if !guarded || a.snapshot.Admission == AdmissionInForce || a.snapshot.Admission == AdmissionUnknown {
+	// Only an init of a tenant with a Tiller writes the policy.
+	var writer *Record
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		guarded := !r.Tenant.AllNamespaces && r.Tenant.Engine.Has(tenant.EngineTiller)
+		if guarded && (writer == nil || writer.Problem != "" && r.Problem == "") {
+			writer = r
+		}
+	}
+	if writer == nil || a.snapshot.Admission == AdmissionInForce || a.snapshot.Admission == AdmissionUnknown {
 		return
 	}
 	f := Finding{Subject: "ValidatingAdmissionPolicy helm-tenant-records", Text: fmt.Sprintf("the admission policy that holds Tillers to their release records is %s", a.snapshot.Admission)}
-	f.Fix = fmt.Sprintf("helm tenant init %s", a.snapshot.Records[0].Tenant.Name)
+	f.Fix = "helm tenant init " + writer.Tenant.Name
 	severity := Severity("")
 	if a.snapshot.Admission == AdmissionUnserved {
 		f.Text = "this API server has no admission policies (Kubernetes 1.30): nothing holds a Tiller to its release records"

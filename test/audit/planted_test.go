@@ -280,6 +280,12 @@ var planted = []struct {
 		p.delete("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/helm-tenant-records")
 		p.again("alpha")
 	}, []string{"HT057  ValidatingAdmissionPolicy helm-tenant-records"}},
+	{"no admission policy, and the first tenant has no Tiller", func(p *plant) {
+		p.helmTenant("init", "aaa", "--engine", "impersonation", "--namespaces", "aaa-a", "--create-namespaces", "--user", "ann")
+		p.later(func() { p.helmTenant("destroy", "aaa", "--yes") })
+		p.delete("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/helm-tenant-records")
+		p.again("alpha")
+	}, []string{"HT057  ValidatingAdmissionPolicy helm-tenant-records"}},
 	{"an admission policy that only warns", func(p *plant) {
 		p.merge("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/helm-tenant-records", `{"spec":{"validationActions":["Warn"]}}`)
 		p.again("alpha")

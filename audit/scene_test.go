@@ -1,0 +1,71 @@
+package audit
+
+import (
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// sceneOf is a cluster as an audit reads it, with these tenants as they are made:
+// nothing is wrong in it.
+func sceneOf(tenants ...tenant.Tenant) *Snapshot {
+	s := &Snapshot{Minor: 37, Admission: AdmissionInForce, Roles: []Role{{Name: "admin", Rules: []rbacv1.PolicyRule{rule("apps", "deployments", "create")}}}}
+	for _, t := range tenants {
+		t = t.WithDefaults()
+		for _, object := range rbac.Home(t) {
+			s.addRBAC(object)
+		}
+		for _, object := range rbac.ServiceAccounts(t) {
+			account := object.(*corev1.ServiceAccount)
+			s.Accounts = append(s.Accounts, ServiceAccount{Namespace: account.Namespace, Name: account.Name})
+		}
+		home := install.Home(t, false, true)
+		s.Namespaces = append(s.Namespaces, Namespace{Name: home.Name, Labels: home.Labels})
+		for _, name := range t.Namespaces {
+			ns := install.Namespace(t, name, true)
+			s.Namespaces = append(s.Namespaces, Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations})
+			s.addRBAC(rbac.InNamespace(t, name))
+		}
+		if t.Engine.Has(tenant.EngineTiller) {
+			d := install.Deployment(t)
+			s.Workloads = append(s.Workloads, Workload{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name, Tenant: t.Name, Template: &d.Spec.Template, Deployment: &d.Spec})
+			policy := install.NetworkPolicy(t, false)
+			s.Policies = append(s.Policies, NetworkPolicy{Namespace: policy.Namespace, Name: policy.Name, Spec: policy.Spec})
+		}
+		t.Members = tenant.Members{} // as records are
+		s.Records = append(s.Records, Record{Namespace: t.Home(), Tenant: t})
+	}
+	return s
+}
+
+func (s *Snapshot) addRBAC(object runtime.Object) {
+	switch o := object.(type) {
+	case *rbacv1.Role:
+		s.Roles = append(s.Roles, Role{Namespace: o.Namespace, Name: o.Name, Rules: o.Rules})
+	case *rbacv1.RoleBinding:
+		s.Bindings = append(s.Bindings, Binding{Namespace: o.Namespace, Name: o.Name, RoleKind: o.RoleRef.Kind, RoleName: o.RoleRef.Name, Subjects: SubjectsOf(o.Subjects, o.Namespace)})
+	}
+}
+
+func team(name string, engine tenant.Engine) tenant.Tenant {
+	return tenant.Tenant{Name: name, Namespaces: []string{name + "-1"}, Engine: engine}
+}
+
+// found are the findings of that kind.
+func found(s *Snapshot, id string) []Finding {
+	return slices.DeleteFunc(Audit(s, Options{}).Findings, func(f Finding) bool { return f.ID != id })
+}
+
+func TestSceneHasNoFindings(t *testing.T) {
+	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation), team("c", tenant.EngineBoth))
+	for _, f := range Audit(s, Options{}).Findings {
+		t.Errorf("%s %s: %s", f.ID, f.Title(), f.Text)
+	}
+}
