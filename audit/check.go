@@ -55,6 +55,9 @@ func (r *Record) about(subject, text string, arguments ...any) Finding {
 	return Finding{Tenants: []string{r.Tenant.Name}, Home: r.Namespace, Subject: subject, Text: fmt.Sprintf(text, arguments...)}
 }
 
+// init is the command that makes the tenant what its record says.
+func (r *Record) init() string { return "helm tenant init " + r.Tenant.Name }
+
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
 
 // quote makes one word of a shell's of it.
@@ -381,7 +384,7 @@ func (a *auditor) checkAccess(d *deployer) {
 		}
 		f := d.about("every member", "the member role gives more than a member needs: %s", few(rights))
 		f.Chains = [][]string{{"every member", objectName("RoleBinding", d.target.Home, rbac.MemberName), "Role " + rbac.MemberName, rights[0]}}
-		f.Fix = "helm tenant init " + t.Name
+		f.Fix = d.record.init()
 		a.add(idWideMember, "", f)
 		a.tell(d.record, object)
 	}
@@ -479,7 +482,7 @@ func (a *auditor) checkOwnHome(d *deployer, access Access) {
 	f.Chains = chainsOf(access.who, paths)
 	f.Fix = a.takeAwayAll(paths)
 	if slices.ContainsFunc(paths, func(o opened) bool { return o.steps[0].grant.binding.Name == rbac.RecordsName }) {
-		f.Fix = "helm tenant init " + t.Name
+		f.Fix = d.record.init()
 	}
 	a.add(idOwnHome, "", f)
 	for _, o := range paths {
@@ -681,7 +684,7 @@ func (a *auditor) checkAdmission() {
 		return
 	}
 	f := Finding{Subject: "ValidatingAdmissionPolicy helm-tenant-records", Text: fmt.Sprintf("the admission policy that holds Tillers to their release records is %s", a.snapshot.Admission)}
-	f.Fix = "helm tenant init " + writer.Tenant.Name
+	f.Fix = writer.init()
 	severity := Severity("")
 	if a.snapshot.Admission == AdmissionUnserved {
 		f.Text = "this API server has no admission policies (Kubernetes 1.30): nothing holds a Tiller to its release records"

@@ -18,7 +18,7 @@ import (
 // checkHome looks at what should hold a tenant's deployer and its home in place.
 func (a *auditor) checkHome(d *deployer) {
 	t, home := d.record.Tenant, d.target.Home
-	init := "helm tenant init " + t.Name
+	init := d.record.init()
 	neighbours := a.neighbours(d)
 	if len(neighbours) > 0 {
 		f := d.about("namespace "+home, "the home holds other workloads: %s", few(neighbours))
@@ -85,10 +85,9 @@ func (a *auditor) neighbours(d *deployer) []string {
 func (a *auditor) checkHardening(d *deployer, init string) {
 	t, home := d.record.Tenant, d.target.Home
 	workload := objectName(d.tiller.Kind, home, d.tiller.Name)
-	item := func(id, what, text string, arguments ...any) {
+	item := func(id, what, fix, text string, arguments ...any) {
 		f := d.about(what, text, arguments...)
-		f.Chains = [][]string{{workload, what}}
-		f.Fix = init
+		f.Chains, f.Fix = [][]string{{workload, what}}, fix
 		a.add(id, "", f)
 		a.tell(d.record, workload)
 	}
@@ -119,10 +118,9 @@ func (a *auditor) checkHardening(d *deployer, init string) {
 	storage := install.StorageOf(c)
 	switch {
 	case storage == tenant.StorageConfigMap && t.Tiller.Storage == tenant.StorageConfigMap:
-		item(idConfigMaps, "--storage", "releases are kept in ConfigMaps, as the record says")
-		a.findings[len(a.findings)-1].Fix = fmt.Sprintf("move the releases to Secrets, then: helm tenant init %s", t.Name)
+		item(idConfigMaps, "--storage", fmt.Sprintf("move the releases to Secrets, then: helm tenant init %s", t.Name), "releases are kept in ConfigMaps, as the record says")
 	case storage == tenant.StorageConfigMap:
-		item(idConfigMaps, "--storage", "releases are kept in ConfigMaps, and the record says Secrets")
+		item(idConfigMaps, "--storage", init, "releases are kept in ConfigMaps, and the record says Secrets")
 	}
 	context := corev1.SecurityContext{}
 	if c.SecurityContext != nil {
@@ -134,46 +132,46 @@ func (a *auditor) checkHardening(d *deployer, init string) {
 	}
 	is := func(own, pods *bool) bool { return own != nil && *own || own == nil && pods != nil && *pods }
 	if !is(context.RunAsNonRoot, of.RunAsNonRoot) {
-		item(idContainer, "runAsNonRoot", "Tiller may run as root")
+		item(idContainer, "runAsNonRoot", init, "Tiller may run as root")
 	}
 	if context.AllowPrivilegeEscalation == nil || *context.AllowPrivilegeEscalation {
-		item(idContainer, "allowPrivilegeEscalation", "Tiller's process may gain rights")
+		item(idContainer, "allowPrivilegeEscalation", init, "Tiller's process may gain rights")
 	}
 	if context.ReadOnlyRootFilesystem == nil || !*context.ReadOnlyRootFilesystem {
-		item(idContainer, "readOnlyRootFilesystem", "Tiller's own files can be changed")
+		item(idContainer, "readOnlyRootFilesystem", init, "Tiller's own files can be changed")
 	}
 	if context.Capabilities == nil || !slices.Contains(context.Capabilities.Drop, "ALL") || len(context.Capabilities.Add) > 0 {
-		item(idContainer, "capabilities", "Tiller holds capabilities")
+		item(idContainer, "capabilities", init, "Tiller holds capabilities")
 	}
 	if profile := context.SeccompProfile; profile == nil && of.SeccompProfile == nil || profile != nil && profile.Type == corev1.SeccompProfileTypeUnconfined ||
 		profile == nil && of.SeccompProfile.Type == corev1.SeccompProfileTypeUnconfined {
-		item(idContainer, "seccompProfile", "Tiller may make every system call")
+		item(idContainer, "seccompProfile", init, "Tiller may make every system call")
 	}
 	if context.Privileged != nil && *context.Privileged {
-		item(idHost, "privileged", "Tiller's container is privileged")
+		item(idHost, "privileged", init, "Tiller's container is privileged")
 	}
 	for what, set := range map[string]bool{"hostNetwork": pod.HostNetwork, "hostPID": pod.HostPID, "hostIPC": pod.HostIPC} {
 		if set {
-			item(idHost, what, "Tiller's pod has the node's own: %s", what)
+			item(idHost, what, init, "Tiller's pod has the node's own: %s", what)
 		}
 	}
 	for _, volume := range pod.Volumes {
 		if volume.HostPath != nil {
-			item(idHost, "volume "+volume.Name, "Tiller's pod has the node's %s", volume.HostPath.Path)
+			item(idHost, "volume "+volume.Name, init, "Tiller's pod has the node's %s", volume.HostPath.Path)
 		}
 	}
 	for _, port := range c.Ports {
 		if port.HostPort != 0 && !pod.HostNetwork {
-			item(idHost, fmt.Sprintf("hostPort %d", port.HostPort), "Tiller's pod has the node's port %d", port.HostPort)
+			item(idHost, fmt.Sprintf("hostPort %d", port.HostPort), init, "Tiller's pod has the node's port %d", port.HostPort)
 		}
 	}
 	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 		if _, limited := c.Resources.Limits[name]; !limited {
-			item(idLimits, "limits."+string(name), "Tiller has no limit of %s", name)
+			item(idLimits, "limits."+string(name), init, "Tiller has no limit of %s", name)
 		}
 	}
 	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && install.Flag(c, "history-max") == "" {
-		item(idHistory, "TILLER_HISTORY_MAX", "Tiller keeps every revision")
+		item(idHistory, "TILLER_HISTORY_MAX", init, "Tiller keeps every revision")
 	}
 }
 
@@ -255,19 +253,21 @@ func (a *auditor) isDeployerIn(s Subject, ns string) bool {
 	return d != nil && d.record != nil && slices.Contains(d.record.Tenant.Namespaces, ns)
 }
 
+// driftFunc tells that an object is another than it should be, and what mends it,
+// unless it was told of before.
+type driftFunc func(object, fix, text string, arguments ...any)
+
 // checkDrift compares what is there with the record.
 func (a *auditor) checkDrift(r *Record) {
 	t := r.Tenant
-	init := "helm tenant init " + t.Name
-	drift := func(object, text string, arguments ...any) bool {
+	drift := func(object, fix, text string, arguments ...any) {
 		if a.wasTold(r, object) {
-			return false
+			return
 		}
 		f := r.about(object, text, arguments...)
-		f.Chains, f.Fix = [][]string{{"the record of tenant " + t.Name, object}}, init
+		f.Chains, f.Fix = [][]string{{"the record of tenant " + t.Name, object}}, fix
 		a.add(idDrift, "", f)
 		a.tell(r, object)
-		return true
 	}
 	if r.Problem != "" {
 		f := r.about(objectName("ConfigMap", r.Namespace, tenant.RecordName), "the tenant's record can't be read: %s", r.Problem)
@@ -278,7 +278,7 @@ func (a *auditor) checkDrift(r *Record) {
 	if !a.unseen("serviceaccounts") {
 		for _, of := range actorsOf(t.Engine) {
 			if a.accounts[Account(r.Namespace, of.account)] == nil {
-				drift(objectName("ServiceAccount", r.Namespace, of.account), "the deployer's account %s is missing", of.account)
+				drift(objectName("ServiceAccount", r.Namespace, of.account), r.init(), "the deployer's account %s is missing", of.account)
 			}
 		}
 	}
@@ -295,7 +295,7 @@ func (a *auditor) checkDrift(r *Record) {
 	}
 }
 
-func (a *auditor) driftOfRoles(r *Record, drift func(string, string, ...any) bool) {
+func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 	t := r.Tenant
 	bindings := map[string]*Binding{}
 	for _, b := range a.rights.bindings[r.Namespace] {
@@ -307,24 +307,24 @@ func (a *auditor) driftOfRoles(r *Record, drift func(string, string, ...any) boo
 			name := objectName("Role", r.Namespace, wanted.Name)
 			live := a.rights.roles[roleKey{r.Namespace, wanted.Name}]
 			if live == nil {
-				drift(name, "Role %s is missing from the home", wanted.Name)
+				drift(name, r.init(), "Role %s is missing from the home", wanted.Name)
 				continue
 			}
 			holds, _ := validation.Covers(live.rules, wanted.Rules)
 			held, _ := validation.Covers(wanted.Rules, live.rules)
 			if !holds || !held {
-				drift(name, "Role %s has other rules than it should", wanted.Name)
+				drift(name, r.init(), "Role %s has other rules than it should", wanted.Name)
 			}
 		case *rbacv1.RoleBinding:
 			name := objectName("RoleBinding", r.Namespace, wanted.Name)
 			live := bindings[wanted.Name]
 			switch {
 			case live == nil:
-				drift(name, "RoleBinding %s is missing from the home", wanted.Name)
+				drift(name, r.init(), "RoleBinding %s is missing from the home", wanted.Name)
 			case live.RoleKind != wanted.RoleRef.Kind || live.RoleName != wanted.RoleRef.Name:
-				drift(name, "RoleBinding %s binds %s", wanted.Name, live.Role())
+				drift(name, r.init(), "RoleBinding %s binds %s", wanted.Name, live.Role())
 			case wanted.Name != rbac.MemberName && !sameSubjects(live, wanted.Subjects):
-				drift(name, "RoleBinding %s has other subjects than the deployer", wanted.Name)
+				drift(name, r.init(), "RoleBinding %s has other subjects than the deployer", wanted.Name)
 			}
 		}
 	}
@@ -334,7 +334,7 @@ func (a *auditor) driftOfRoles(r *Record, drift func(string, string, ...any) boo
 		if !slices.ContainsFunc(a.rights.bindings[""], func(b *Binding) bool {
 			return b.Name == wanted.Name && b.RoleName == t.Role && sameSubjects(b, wanted.Subjects)
 		}) {
-			drift("ClusterRoleBinding "+wanted.Name, "ClusterRoleBinding %s is missing, or has other subjects than the deployer", wanted.Name)
+			drift("ClusterRoleBinding "+wanted.Name, r.init(), "ClusterRoleBinding %s is missing, or has other subjects than the deployer", wanted.Name)
 		}
 		return
 	}
@@ -347,18 +347,16 @@ func (a *auditor) driftOfRoles(r *Record, drift func(string, string, ...any) boo
 		at := slices.IndexFunc(a.rights.bindings[ns], func(b *Binding) bool { return b.Name == wanted.Name })
 		switch {
 		case at < 0:
-			drift(name, "the deployer's binding is missing from namespace %s", ns)
+			drift(name, r.init(), "the deployer's binding is missing from namespace %s", ns)
 		case !sameSubjects(a.rights.bindings[ns][at], wanted.Subjects) || a.rights.bindings[ns][at].RoleName != t.Role:
-			drift(name, "the deployer's binding in namespace %s is another than it should be", ns)
+			drift(name, r.init(), "the deployer's binding in namespace %s is another than it should be", ns)
 		case a.rights.roleOf(a.rights.bindings[ns][at]) == nil:
-			drift("ClusterRole "+t.Role, "the deployer's ClusterRole %s does not exist", t.Role)
+			drift("ClusterRole "+t.Role, r.init(), "the deployer's ClusterRole %s does not exist", t.Role)
 		}
 		for _, b := range a.rights.bindings[ns] {
 			for _, of := range deployers {
 				if b.Name != wanted.Name && slices.Contains(b.Subjects, Account(r.Namespace, of.account)) {
-					if drift(b.String(), "the deployer has %s in namespace %s, too", b.Role(), ns) {
-						a.findings[len(a.findings)-1].Fix = a.takeAway(b, Account(r.Namespace, of.account))
-					}
+					drift(b.String(), a.takeAway(b, Account(r.Namespace, of.account)), "the deployer has %s in namespace %s, too", b.Role(), ns)
 				}
 			}
 		}
@@ -377,18 +375,18 @@ func sameSubjects(b *Binding, wanted []rbacv1.Subject) bool {
 	return true
 }
 
-func (a *auditor) driftOfNamespaces(r *Record, drift func(string, string, ...any) bool) {
+func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 	t := r.Tenant
 	labelled := func(name string, wanted map[string]string) {
 		live := a.namespaces[name]
 		object := "namespace " + name
 		if live == nil {
-			drift(object, "namespace %s does not exist", name)
+			drift(object, r.init(), "namespace %s does not exist", name)
 			return
 		}
 		for _, label := range []string{tenant.LabelTenant, tenant.LabelHome} {
 			if want := wanted[label]; want != "" && live.Labels[label] != want {
-				drift(object, "namespace %s lacks the label %s=%s", name, label, want)
+				drift(object, r.init(), "namespace %s lacks the label %s=%s", name, label, want)
 				return
 			}
 		}
@@ -407,7 +405,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift func(string, string, ...any
 	}
 	for _, ns := range a.labelled[t.Name] {
 		if ns.Name != r.Namespace && !slices.Contains(t.Namespaces, ns.Name) && ns.Annotations[tenant.AnnotationHome] == r.Namespace {
-			drift("namespace "+ns.Name, "namespace %s carries the tenant's label and is none of its namespaces", ns.Name)
+			drift("namespace "+ns.Name, r.init(), "namespace %s carries the tenant's label and is none of its namespaces", ns.Name)
 		}
 	}
 }
@@ -419,7 +417,7 @@ func (a *auditor) claims(name, ns string) bool {
 
 // driftOfTiller compares the Tiller's Deployment with the one that is made for
 // the tenant; another version of it is no drift.
-func (a *auditor) driftOfTiller(r *Record, d *deployer, drift func(string, string, ...any) bool) {
+func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 	object := objectName(d.tiller.Kind, r.Namespace, d.tiller.Name)
 	t := r.Tenant
 	if t.Tiller.Version == "" {
@@ -427,7 +425,7 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift func(string, strin
 	}
 	wanted, live := install.Deployment(t).Spec, d.tiller.Deployment
 	if live == nil {
-		drift(object, "Tiller is a %s, not the Deployment %s", d.tiller.Kind, install.DeploymentName)
+		drift(object, r.init(), "Tiller is a %s, not the Deployment %s", d.tiller.Kind, install.DeploymentName)
 		return
 	}
 	var differs []string
@@ -456,7 +454,7 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift func(string, strin
 		differs = append(differs, "pod")
 	}
 	if len(differs) > 0 {
-		drift(object, "Tiller's Deployment differs: %s", strings.Join(differs, ", "))
+		drift(object, r.init(), "Tiller's Deployment differs: %s", strings.Join(differs, ", "))
 	}
 }
 
