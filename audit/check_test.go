@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"strings"
 	"testing"
 
 	"helm-tenant/tenant"
@@ -27,5 +28,23 @@ func TestAdmissionIsMendedByTenantWithTiller(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%s: the fix is %q, not %q", test.name, got, test.want)
 		}
+	}
+}
+
+// A tenant's storage stays what it is, whatever init is told.
+func TestReleasesInConfigMapsAreMendedByMigrating(t *testing.T) {
+	maps := team("maps", tenant.EngineTiller)
+	maps.Tiller.Storage = tenant.StorageConfigMap
+	got := found(sceneOf(maps), idConfigMaps)
+	if len(got) != 1 || !strings.HasPrefix(got[0].Fix, "helm tenant migrate maps ") {
+		t.Errorf("of releases in ConfigMaps is told %+v", got)
+	}
+	strays := sceneOf(team("strays", tenant.EngineTiller))
+	command := strays.Workloads[0].Template.Spec.Containers[0].Command
+	for i, word := range command {
+		command[i] = strings.Replace(word, "--storage=secret", "--storage=configmap", 1)
+	}
+	if got := found(strays, idConfigMaps); len(got) != 1 || got[0].Fix != "helm tenant init strays" {
+		t.Errorf("of releases in ConfigMaps against the record is told %+v", got)
 	}
 }

@@ -118,7 +118,9 @@ func (a *auditor) checkHardening(d *deployer, init string) {
 	storage := install.StorageOf(c)
 	switch {
 	case storage == tenant.StorageConfigMap && t.Tiller.Storage == tenant.StorageConfigMap:
-		item(idConfigMaps, "--storage", fmt.Sprintf("move the releases to Secrets, then: helm tenant init %s", t.Name), "releases are kept in ConfigMaps, as the record says")
+		// A tenant's storage can't be changed: its Tiller would not find its releases.
+		fix := fmt.Sprintf("helm tenant migrate %s   # under Helm 3 or 4, which keep them in Secrets; then: helm tenant migrate %[1]s --finish", t.Name)
+		item(idConfigMaps, "--storage", fix, "releases are kept in ConfigMaps, as the record says")
 	case storage == tenant.StorageConfigMap:
 		item(idConfigMaps, "--storage", init, "releases are kept in ConfigMaps, and the record says Secrets")
 	}

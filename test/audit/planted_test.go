@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,9 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/rand"
+
+	"helm-tenant/test/records"
 )
 
 // unmanaged makes a Tiller that is no tenant's, hardened but for what change
@@ -501,6 +505,58 @@ func TestFile(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "tenants.yaml")
 			must(t, os.WriteFile(file, []byte(text), 0o644))
 			(&plant{T: t, w: w}).same(w.audit(t, "-f", file).Findings, test.want)
+		})
+	}
+}
+
+// TestReleasesLeaveConfigMaps: what the finding says of a tenant that keeps its
+// releases in ConfigMaps can be typed, and so can what docs/audit.md says for those
+// who stay with Tiller.
+func TestReleasesLeaveConfigMaps(t *testing.T) {
+	w := start(t)
+	w.clean(t)
+	w.env = append(slices.Clone(w.env), "HELM_BIN="+w.Bin("helm3"))
+	defer func() { w.env = w.env[:len(w.env)-1] }()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "audit.md"))
+	must(t, err)
+	_, anew, _ := strings.Cut(string(text), "\n    helm tenant export team-a")
+	anew, _, found := strings.Cut("helm tenant export team-a"+anew, "\n\n")
+	if !found {
+		t.Fatal("docs/audit.md does not say how to stay with Tiller")
+	}
+	for _, test := range []struct {
+		name string
+		// commands are what is typed, of the finding's fix.
+		commands func(fix string) string
+	}{
+		{"by migrating", func(fix string) string {
+			first, then, _ := strings.Cut(fix, "# under Helm 3 or 4, which keep them in Secrets; then: ")
+			return first + "\n" + then + " --yes"
+		}},
+		{"by making the tenant anew", func(string) string { return strings.Replace(anew, "--keep-releases", "--keep-releases --yes", 1) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := w.plant(t)
+			name := "maps-" + rand.String(5)
+			p.helmTenant("init", name, "--engine", "tiller", "--namespaces", name+"-a", "--create-namespaces", "--storage", "configmap", "--user", "mia", "--wait=false")
+			p.later(func() {
+				p.helmTenant("destroy", name, "--yes", "--keep-releases", "--backup", filepath.Join(t.TempDir(), "backup.yaml"))
+			})
+			record := records.ConfigMap(records.Release{Name: "web", Namespace: name + "-a", Revision: 1, Status: "DEPLOYED"})
+			must(t, create(w.root.CoreV1().ConfigMaps(name+"-tiller").Create(t.Context(), record, metav1.CreateOptions{})))
+			got := w.audit(t).Findings
+			p.same(got, []string{"HT052 " + name + " --storage"})
+			if t.Failed() {
+				return
+			}
+			commands := "set -e\ncd " + t.TempDir() + "\n" + strings.ReplaceAll(test.commands(got[0].Fix), "team-a", name)
+			if r := w.command(w.Admin(), "/bin/sh", "-c", commands); r.code != 0 {
+				t.Fatalf("%s\nexit code %d\n%s", commands, r.code, r.stderr)
+			}
+			w.clean(t)
+			if r := w.run(w.Admin(), "describe", name); !strings.Contains(r.stdout, "web") {
+				t.Errorf("the release is lost:\n%s%s", r.stdout, r.stderr)
+			}
 		})
 	}
 }
