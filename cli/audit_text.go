@@ -206,13 +206,15 @@ func (t *reportText) canReach(r *audit.Report) {
 
 func (t *reportText) summary(r *audit.Report, counts bool) {
 	if counts {
-		tenants := 0
-		for i, d := range r.Deployers {
-			if d.Tenant != "" && (i == 0 || r.Deployers[i-1].Tenant != d.Tenant) {
-				tenants++
+		tenants, unmanaged := map[string]bool{}, 0
+		for _, d := range r.Deployers {
+			if d.Tenant == "" {
+				unmanaged++
+				continue
 			}
+			tenants[d.Tenant] = true // one with both engines has two
 		}
-		looked := counted(tenants, "tenant") + " and " + counted(len(r.Deployers)-tenants, "unmanaged Tiller")
+		looked := counted(len(tenants), "tenant") + " and " + counted(unmanaged, "unmanaged Tiller")
 		if len(r.Findings) == 0 {
 			t.line("Nothing found in %s.", looked)
 		} else {
