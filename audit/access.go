@@ -132,6 +132,7 @@ func (a *auditor) findAccess() {
 			reach[s].reached = append(reach[s].reached, d)
 		}
 		a.findAccessTo(d, matters, impersonators)
+		a.findOwnHome(d)
 	}
 	a.findImpersonators(widely, impersonators, reach)
 	for _, s := range slices.SortedFunc(maps.Keys(reach), compareSubjects) {

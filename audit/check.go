@@ -214,7 +214,7 @@ func (a *auditor) checkPower(d *deployer) {
 		t = d.record.Tenant
 	}
 	var outside, own []grant
-	for _, s := range []Subject{d.account, Group(groupAccounts + ":" + d.target.Home)} {
+	for _, s := range d.holders() {
 		for _, g := range a.rights.inCluster[s] {
 			recorded := t.AllNamespaces && g.binding.Name == rbac.DeployerBinding(t.Name, t.Role) && g.binding.RoleName == t.Role
 			if everything(g.rules) {

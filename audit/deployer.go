@@ -293,8 +293,9 @@ type Power struct {
 	Admin bool `json:"admin,omitempty"`
 	// Escalates are its rights to give itself more.
 	Escalates []string `json:"escalates,omitempty"`
-	// OwnHome are the paths to itself that it has.
-	OwnHome []string `json:"ownHome,omitempty"`
+	// OwnHome are the paths to itself that it has. A Tiller has those that its
+	// release records are written by; what is more is a finding.
+	OwnHome []Path `json:"ownHome,omitempty"`
 }
 
 // PowerIn is a role in a namespace.
@@ -304,13 +305,23 @@ type PowerIn struct {
 	Binding   string `json:"binding"`
 }
 
-// findPower says what a deployer can do by the bindings that name it, or the
-// accounts of its home. What all accounts of the cluster can do is no deployer's
-// own.
+// holders are those whose rights are the deployer's own: it, and the accounts of
+// its home. What all accounts of the cluster can do is no deployer's own.
+func (d *deployer) holders() []Subject {
+	return []Subject{d.account, Group(groupAccounts + ":" + d.target.Home)}
+}
+
+// findOwnHome finds how a deployer reaches itself.
+func (a *auditor) findOwnHome(d *deployer) {
+	for _, o := range a.open(identityOf(d.account), d, nil, func(g grant) bool { return slices.Contains(d.holders(), g.to) }) {
+		d.power.OwnHome = append(d.power.OwnHome, o.path)
+	}
+}
+
+// findPower says what a deployer can do by its own bindings.
 func (a *auditor) findPower(d *deployer) {
-	who := []Subject{d.account, Group(groupAccounts + ":" + d.target.Home)}
 	escalates := map[string]bool{}
-	for _, s := range who {
+	for _, s := range d.holders() {
 		for _, g := range a.rights.inCluster[s] {
 			d.power.ClusterWide = append(d.power.ClusterWide, PowerIn{"", g.binding.Role(), g.binding.Name})
 			d.power.Admin = d.power.Admin || everything(g.rules)

@@ -54,6 +54,17 @@ func (s *Snapshot) addRBAC(object runtime.Object) {
 	}
 }
 
+// give gives somebody these rights by a role and a binding of that name: in a
+// namespace, or over the cluster where it is empty.
+func (s *Snapshot) give(namespace, name string, who Subject, rules ...rbacv1.PolicyRule) {
+	kind := "Role"
+	if namespace == "" {
+		kind = "ClusterRole"
+	}
+	s.Roles = append(s.Roles, Role{Namespace: namespace, Name: name, Rules: rules})
+	s.Bindings = append(s.Bindings, Binding{Namespace: namespace, Name: name, RoleKind: kind, RoleName: name, Subjects: []Subject{who}})
+}
+
 func team(name string, engine tenant.Engine) tenant.Tenant {
 	return tenant.Tenant{Name: name, Namespaces: []string{name + "-1"}, Engine: engine}
 }

@@ -107,7 +107,18 @@ func (t *reportText) access(r *audit.Report) {
 	t.line("")
 	for _, d := range r.Deployers {
 		t.line("  %s", cell(describeDeployer(d)))
+		account := "service account " + d.Home + ":" + d.Account
+		var own []string
+		for _, p := range d.Power.OwnHome {
+			own = append(own, p.Name)
+		}
+		if len(own) > 0 {
+			t.line("    itself    %s: %s", cell(account), strings.Join(own, ", "))
+		}
 		for _, access := range d.Access {
+			if access.Own && access.Subject == account {
+				continue // told with its power
+			}
 			role := "outsider"
 			switch {
 			case access.Member:

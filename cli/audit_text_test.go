@@ -3,6 +3,8 @@ package cli
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"helm-tenant/audit"
 	"helm-tenant/tenant"
 )
@@ -26,5 +28,27 @@ func TestAuditCountsTenants(t *testing.T) {
 		if got := text.text.String(); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
 		}
+	}
+}
+
+func TestAuditShowsHowDeployersReachThemselves(t *testing.T) {
+	secrets, pods := audit.Path{ID: "read-secrets", Name: "read Secrets"}, audit.Path{ID: "create-pods", Name: "create pods"}
+	own := audit.Access{Subject: "service account a-tiller:tiller", Own: true, Paths: []audit.OpenPath{{Path: secrets}}}
+	report := &audit.Report{Deployers: []audit.Deployer{
+		{Tenant: "a", Home: "a-tiller", Account: "tiller", Namespaces: []string{"x"}, Power: audit.Power{OwnHome: []audit.Path{secrets, pods}}, Access: []audit.Access{own}},
+		{Tenant: "a", Home: "a-tiller", Account: "helm", Namespaces: []string{"x"}, Access: []audit.Access{own}},
+	}}
+	var text reportText
+	text.access(report)
+	const want = `Who reaches what
+  tenant a: service account a-tiller:tiller, acts in x
+    itself    service account a-tiller:tiller: read Secrets, create pods
+  tenant a: service account a-tiller:helm, acts in x
+    itself    service account a-tiller:tiller: read Secrets
+  administrators of the cluster, who reach all deployers by Kubernetes' own design
+
+`
+	if diff := cmp.Diff(want, text.text.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -102,18 +102,30 @@ func sortedSet[T any](all []T, of func(T) []string) []string {
 	return slices.Compact(names)
 }
 
+// spacesOf are the places where a deployer acts, its own home among them.
 func spacesOf(d audit.Deployer) []string {
+	var names []string
 	switch {
 	case d.Power.Admin:
 		return []string{"everything in the cluster"}
 	case d.All:
-		return []string{"all namespaces"}
+		names = []string{"all namespaces"}
 	case len(d.Namespaces) > 0:
-		return d.Namespaces
+		names = slices.Clone(d.Namespaces)
+	default:
+		for _, in := range d.Power.Namespaces {
+			names = append(names, in.Namespace)
+		}
 	}
-	var names []string
-	for _, in := range d.Power.Namespaces {
-		names = append(names, in.Namespace)
+	var ways []string
+	for _, p := range d.Power.OwnHome {
+		ways = append(ways, p.Name)
+	}
+	if len(ways) > 4 {
+		ways = []string{fmt.Sprintf("any of %d paths", len(ways))}
+	}
+	if len(ways) > 0 {
+		names = append(names, "its home "+d.Home+": "+strings.Join(ways, ", "))
 	}
 	return names
 }
@@ -178,6 +190,17 @@ func TestPictureShowsTheReport(t *testing.T) {
 	}
 	if got, want := ask[[]string](b, `[...document.querySelectorAll("#administrators tr")].map(r => r.cells[0].textContent)`), []string{"group system:masters"}; !slices.Equal(got, want) {
 		t.Errorf("the administrators are %q", got)
+	}
+	// What a deployer can do to itself is where it acts.
+	for _, want := range []string{"its home blue-tiller: read Secrets, write Secrets", "its home green-tiller: create pods, read Secrets, write Secrets"} {
+		if !slices.Contains(b.picture().Spaces, want) {
+			t.Errorf("%q is not drawn", want)
+		}
+	}
+	for _, row := range b.table() {
+		if row[3] == "tenant blue" && row[4] != "blue-1, blue-2, its home blue-tiller: read Secrets, write Secrets" {
+			t.Errorf("in the table blue acts in %q", row[4])
+		}
 	}
 	// Of one person alone, each path.
 	b.set("person", "service account ops:robot")
