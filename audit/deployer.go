@@ -137,7 +137,7 @@ func lets(rule networkingv1.NetworkPolicyIngressRule) bool {
 	return false
 }
 
-// deployers finds all of them: those of records, and Tillers that no record has.
+// findDeployers finds all of them: those of records, and Tillers that no record has.
 func (a *auditor) findDeployers() {
 	s := a.snapshot
 	pods := a.pods

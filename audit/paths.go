@@ -55,7 +55,7 @@ func TargetsOf(home string, engine tenant.Engine, members ...Subject) []Target {
 	return targets
 }
 
-// IDs of paths that are more than one way among many: those that members have.
+// IDs of the paths that are meant for members, one for each engine.
 const (
 	PathForward     = "port-forward"
 	PathImpersonate = "impersonate-deployer"

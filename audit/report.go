@@ -48,7 +48,7 @@ type Finding struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Chain is the first of the chains as one line.
+// Chain is all of the chains as one line.
 func (f Finding) Chain() string {
 	var lines []string
 	for _, chain := range f.Chains {

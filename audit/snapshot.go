@@ -55,7 +55,8 @@ type Namespace struct {
 	Labels, Annotations map[string]string
 }
 
-// Record is a tenant's record in its home namespace, with its members.
+// Record is a tenant's record in its home namespace. Who its members are, the
+// member binding says.
 type Record struct {
 	Namespace string
 	Tenant    tenant.Tenant

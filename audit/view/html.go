@@ -15,7 +15,7 @@ import (
 	"helm-tenant/audit"
 )
 
-// auditPage is the page in which the report is put: no other file is needed to
+// page is the one in which the report is put: no other file is needed to
 // look at it, and none is loaded.
 //
 //go:embed page.html
