@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/tenant"
 )
 
 // docs/audit.md tells of each kind of finding what the rules say of it, and how
@@ -35,6 +37,95 @@ func TestDocumentedFindings(t *testing.T) {
 	if diff := cmp.Diff(Rules(), documented); diff != "" {
 		t.Errorf("docs/audit.md, -rules +documented:\n%s", diff)
 	}
+}
+
+// docs/audit.md tells of each path what it is called, which rights open it, and
+// which finding it makes.
+func TestDocumentedPaths(t *testing.T) {
+	text, err := os.ReadFile("../docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "<!-- paths -->\n")
+	table, _, found := strings.Cut(table, "\n<!-- /paths -->")
+	rows := strings.Split(table, "\n")
+	if !found || len(rows) < 3 {
+		t.Fatal("there is no table of paths")
+	}
+	quoted := regexp.MustCompile("`([^`]+)`")
+	words := func(cell string) []string {
+		var all []string
+		for _, match := range quoted.FindAllStringSubmatch(cell, -1) {
+			all = append(all, match[1])
+		}
+		return all
+	}
+	documented := map[string][]string{}
+	for _, row := range rows[2:] {
+		cells := strings.Split(strings.TrimSuffix(strings.TrimPrefix(row, "| "), " |"), " | ")
+		if len(cells) != 5 || cells[3] == "" {
+			t.Errorf("this is no row of five cells: %s", row)
+			continue
+		}
+		for _, id := range words(cells[0]) {
+			documented[id] = cells
+		}
+	}
+	for _, path := range everyPath() {
+		cells := documented[path.ID]
+		if cells == nil {
+			t.Errorf("%s is not told of", path.ID)
+			continue
+		}
+		delete(documented, path.ID)
+		if name := strings.ReplaceAll(cells[1], "RESOURCE", strings.TrimPrefix(path.ID, "make-")); name != path.Name {
+			t.Errorf("%s is called %q, and in the table %q", path.ID, path.Name, name)
+		}
+		if finding := strings.Trim(cells[4], "-"); path.finding != "" && finding != path.finding {
+			t.Errorf("%s makes %s, and in the table %s", path.ID, path.finding, finding)
+		}
+		for _, need := range path.Any {
+			for _, ask := range need {
+				verb, resource, _ := strings.Cut(ask.String(), " ")
+				if rights := words(cells[2]); !slices.Contains(rights, verb) || !slices.Contains(rights, resource) {
+					t.Errorf("%s is opened by %s, which the table lacks: %s", path.ID, ask, cells[2])
+				}
+			}
+		}
+	}
+	for id := range documented {
+		t.Errorf("%s is told of, and there is no such path", id)
+	}
+}
+
+// everyPath is one path of each ID that a report can hold.
+func everyPath() []Path {
+	s := sceneOf(team("a", tenant.EngineBoth))
+	s.give("", "ops", Account("ops", "robot"), rule("*", "*", "*"))
+	s.give("", "chief", User("chief"), rule("*", "*", "*"))
+	a := newAuditor(s)
+	a.findAccess()
+	var all []Path
+	for _, d := range a.deployers {
+		target := d.target
+		target.Open, target.Members = true, []Subject{User("u"), Group("g"), Account("ci", "robot")}
+		for _, minor := range []int{34, 37} {
+			target.Minor = minor
+			all = append(all, a.rights.paths(target)...)
+		}
+	}
+	all = append(all, a.general...)
+	all = append(all, a.canReach(Group(groupMasters), nil)[0].Paths[0].Path)
+	slices.SortStableFunc(all, func(x, y Path) int { return strings.Compare(x.ID, y.ID) })
+	merged := all[:1]
+	for _, path := range all[1:] {
+		if last := &merged[len(merged)-1]; last.ID == path.ID {
+			last.Any = append(last.Any, path.Any...)
+			continue
+		}
+		merged = append(merged, path)
+	}
+	return merged
 }
 
 // What docs/security.md claims at its beginning is what its tables of attacks,

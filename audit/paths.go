@@ -104,7 +104,7 @@ func (p pather) only(verb, group, resource, name string) Need {
 var change = []string{"update", "patch"}
 
 // paths are all ways to the target. Which right opens what, and why:
-// docs/security.md.
+// docs/audit.md, "Paths".
 func (x *rights) paths(t Target) []Path {
 	p := pather{t, x}
 	// Up to Kubernetes 1.34 a get was enough over a WebSocket.
