@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"helm-tenant/tenant"
 )
 
 // Severity is how bad a finding is.
@@ -154,6 +156,25 @@ type Ignore struct {
 	Tenant  string `json:"tenant,omitempty" yaml:"tenant,omitempty"`
 	Subject string `json:"subject,omitempty" yaml:"subject,omitempty"`
 	Reason  string `json:"reason" yaml:"reason"`
+}
+
+// ParseIgnores reads a file of findings to live with. name stands in the errors, of
+// which it returns all at once, each beginning with "FILE:LINE: ".
+func ParseIgnores(name string, text []byte) ([]Ignore, []error) {
+	var file IgnoreFile
+	d := tenant.ParseDocument(name, text, &file)
+	for i, ignore := range file.Ignore {
+		if err := ignore.Check(); err != nil {
+			d.Add(err, "ignore", i)
+		}
+	}
+	return file.Ignore, d.Problems()
+}
+
+// IgnoreFile is a file of findings to live with.
+type IgnoreFile struct {
+	APIVersion string   `yaml:"apiVersion"`
+	Ignore     []Ignore `yaml:"ignore"`
 }
 
 // Check says what is wrong with it, nil where nothing is.

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"gopkg.in/yaml.v2"
 
 	"helm-tenant/admin"
 	"helm-tenant/audit"
@@ -84,48 +83,41 @@ all that it takes to know; 1 it failed.`,
 			return asUsage(cmd, errors.New("--ignore needs a --reason, which the report shows"))
 		}
 		o.Ask = audit.User(o.canReach)
-		if err := o.readIgnores(); err != nil {
-			return asUsage(cmd, err)
+		for _, text := range o.ignore {
+			id, subject, _ := strings.Cut(text, ":")
+			ignore := audit.Ignore{ID: id, Subject: subject, Reason: o.reason}
+			if err := ignore.Check(); err != nil {
+				return asUsage(cmd, fmt.Errorf("--%w", err))
+			}
+			o.Ignore = append(o.Ignore, ignore)
 		}
+		more, err := readIgnores(o.ignoreFiles)
+		if err != nil {
+			return err
+		}
+		o.Ignore = append(o.Ignore, more...)
 		return s.audit(cmd.Context(), o, least)
 	}
 	return cmd
 }
 
-// readIgnores reads what is ignored, from the flags and the files.
-func (o *auditOptions) readIgnores() error {
-	for _, text := range o.ignore {
-		id, subject, _ := strings.Cut(text, ":")
-		o.Ignore = append(o.Ignore, audit.Ignore{ID: id, Subject: subject, Reason: o.reason})
-	}
-	for _, name := range o.ignoreFiles {
+// readIgnores reads files of findings to live with.
+func readIgnores(files []string) ([]audit.Ignore, error) {
+	var all []audit.Ignore
+	var wrong problems
+	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		var file struct {
-			APIVersion string         `yaml:"apiVersion"`
-			Ignore     []audit.Ignore `yaml:"ignore"`
-		}
-		if err := yaml.UnmarshalStrict(text, &file); err != nil {
-			return fmt.Errorf("%s: %s", name, strings.Join(strings.Fields(err.Error()), " "))
-		}
-		if file.APIVersion != tenant.APIVersion {
-			return fmt.Errorf("%s: apiVersion is %q; this helm-tenant reads %s", name, file.APIVersion, tenant.APIVersion)
-		}
-		for _, ignore := range file.Ignore {
-			if err := ignore.Check(); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		}
-		o.Ignore = append(o.Ignore, file.Ignore...)
+		ignores, problems := audit.ParseIgnores(name, text)
+		all = append(all, ignores...)
+		wrong = append(wrong, problems...)
 	}
-	for _, ignore := range o.Ignore {
-		if err := ignore.Check(); err != nil {
-			return fmt.Errorf("--%w", err)
-		}
+	if len(wrong) > 0 {
+		return nil, withHint(wrong, "the fields are apiVersion and ignore; those of what is ignored: id and reason, and tenant and subject, which may be left out")
 	}
-	return nil
+	return all, nil
 }
 
 func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severity) error {
@@ -152,7 +144,7 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 		named := func(t tenant.Tenant) bool { return t.Name == name }
 		if !slices.ContainsFunc(snapshot.Records, func(r audit.Record) bool { return named(r.Tenant) }) &&
 			!slices.ContainsFunc(file, func(l tenant.Located) bool { return named(l.Tenant) }) && len(snapshot.Unseen) == 0 {
-			return &admin.NoTenantError{Name: name, Where: client.Where()}
+			return withHint(fmt.Errorf("audit: %w", &admin.NoTenantError{Name: name, Where: client.Where()}), "list them with: helm tenant tenants")
 		}
 	}
 	report := audit.Audit(snapshot, o.Options)

@@ -47,60 +47,95 @@ type Located struct {
 	Line int
 }
 
-// ParseFile reads a tenants file strictly. name stands in the errors, of which
-// it returns all at once, each beginning with "FILE:LINE: ".
-func ParseFile(name string, text []byte) ([]Located, []error) {
-	var problems []error
-	add := func(line int, format string, args ...any) {
-		problems = append(problems, fmt.Errorf("%s:%d: %w", name, line, fmt.Errorf(format, args...)))
-	}
+// Document is a file of ours, in YAML: where in it things stand, and what is wrong
+// with them.
+type Document struct {
+	name     string
+	top      *yamlv3.Node
+	problems []error
+}
+
+// ParseDocument reads a file of ours strictly into a value: what all of them have
+// in common. name stands in the problems.
+func ParseDocument(name string, text []byte, into any) *Document {
+	d := &Document{name: name, top: &yamlv3.Node{Line: 1}}
 	var doc, second yamlv3.Node
 	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
-		line, what := splitLine(oneLine(err))
-		add(line, "%s", what)
-		return nil, problems
+		d.addText(oneLine(err))
+		return d
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		// Tenants in it would be overlooked, and gone with --prune.
+		// What is in it would be overlooked: tenants, say, and gone with --prune.
 		if err != nil {
 			second.Line, _ = splitLine(oneLine(err))
 		}
-		add(second.Line, "a second YAML document starts here: give each a file of its own")
-		return nil, problems
+		d.add(second.Line, errors.New("a second YAML document starts here: give each a file of its own"))
+		return d
 	}
 	if len(doc.Content) == 0 {
-		add(1, "the file is empty: it begins with apiVersion: %s", APIVersion)
-		return nil, problems
+		d.add(1, fmt.Errorf("the file is empty: it begins with apiVersion: %s", APIVersion))
+		return d
 	}
-	var file File
-	if err := yaml.UnmarshalStrict(text, &file); err != nil {
+	d.top = doc.Content[0]
+	if err := yaml.UnmarshalStrict(text, into); err != nil {
 		var several *yaml.TypeError
 		if !errors.As(err, &several) {
-			line, what := splitLine(oneLine(err))
-			add(line, "%s", what)
-			return nil, problems
+			d.addText(oneLine(err))
+			return d
 		}
 		for _, problem := range several.Errors {
-			line, what := splitLine(plainProblem(problem))
-			add(line, "%s", what)
+			d.addText(plainProblem(problem, into))
 		}
 	}
-	top := doc.Content[0]
-	if file.APIVersion != APIVersion {
-		add(lineOf(top, "apiVersion"), "apiVersion is %q; this helm-tenant reads %s", file.APIVersion, APIVersion)
+	var head struct {
+		APIVersion string `yaml:"apiVersion"`
 	}
-	if len(file.Tenants) == 0 && len(problems) == 0 {
-		add(lineOf(top, "tenants"), "there are no tenants in it")
+	_ = d.top.Decode(&head) // what is wrong with it was found above
+	if head.APIVersion != APIVersion {
+		d.Add(fmt.Errorf("apiVersion is %q; this helm-tenant reads %s", head.APIVersion, APIVersion), "apiVersion")
+	}
+	return d
+}
+
+func (d *Document) add(line int, err error) {
+	d.problems = append(d.problems, fmt.Errorf("%s:%d: %w", d.name, line, err))
+}
+
+// addText adds what a YAML parser says.
+func (d *Document) addText(text string) {
+	line, what := splitLine(text)
+	d.add(line, errors.New(what))
+}
+
+// Line is the line of what stands at path: keys and indexes from the top down.
+func (d *Document) Line(path ...any) int { return lineOf(d.top, path...) }
+
+// Add adds something that is wrong with what stands at path.
+func (d *Document) Add(err error, path ...any) { d.add(d.Line(path...), err) }
+
+// Problems are all that is wrong, by line, each beginning with "FILE:LINE: ".
+func (d *Document) Problems() []error {
+	slices.SortStableFunc(d.problems, func(a, b error) int { return cmp.Compare(lineIn(d.name, a), lineIn(d.name, b)) })
+	return d.problems
+}
+
+// ParseFile reads a tenants file strictly. name stands in the errors, of which
+// it returns all at once, each beginning with "FILE:LINE: ".
+func ParseFile(name string, text []byte) ([]Located, []error) {
+	var file File
+	d := ParseDocument(name, text, &file)
+	if len(file.Tenants) == 0 && len(d.problems) == 0 {
+		d.Add(errors.New("there are no tenants in it"), "tenants")
 	}
 	first := map[string]int{}
 	var located []Located
 	for i, t := range file.Tenants {
 		t = t.WithDefaults()
-		line := lineOf(top, "tenants", i)
+		line := d.Line("tenants", i)
 		located = append(located, Located{t, name, line})
 		if before, twice := first[t.Name]; twice {
-			add(line, "tenant %q stands there twice, first on line %d", t.Name, before)
+			d.add(line, fmt.Errorf("tenant %q stands there twice, first on line %d", t.Name, before))
 		}
 		first[t.Name] = line
 		for _, problem := range t.Validate() {
@@ -113,17 +148,16 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 			if t.Name == "" {
 				who = ""
 			}
-			add(lineOf(top, path...), "%s%w", who, problem)
+			d.Add(fmt.Errorf("%s%w", who, problem), path...)
 		}
 	}
-	slices.SortStableFunc(problems, func(a, b error) int { return cmp.Compare(lineIn(name, a), lineIn(name, b)) })
-	return located, problems
+	return located, d.Problems()
 }
 
 // lineIn is the line number that a problem of this file begins with.
 func lineIn(name string, problem error) int {
 	number, _, _ := strings.Cut(strings.TrimPrefix(problem.Error(), name+":"), ":")
-	line, _ := strconv.Atoi(number) // as written by ParseFile
+	line, _ := strconv.Atoi(number) // as written by add
 	return line
 }
 

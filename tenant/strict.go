@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -26,7 +27,7 @@ func unmarshalStrict(text string, into any) error {
 	}
 	var found []string
 	for _, problem := range several.Errors {
-		found = append(found, plainProblem(problem))
+		found = append(found, plainProblem(problem, into))
 	}
 	out := strings.Join(found, "; ")
 	if strings.Contains(out, "unknown field") {
@@ -45,7 +46,8 @@ var (
 	})
 )
 
-func plainProblem(problem string) string {
+// plainProblem says in words what is wrong with what was read into that value.
+func plainProblem(problem string, into any) string {
 	if m := unknownField().FindStringSubmatch(problem); m != nil {
 		return fmt.Sprintf("%s: unknown field %q", m[1], m[2])
 	}
@@ -57,7 +59,7 @@ func plainProblem(problem string) string {
 		if have == "" {
 			have = fmt.Sprintf("%q", m[3])
 		}
-		return fmt.Sprintf("%s: %s where %s is wanted", m[1], have, wanted(m[4]))
+		return fmt.Sprintf("%s: %s where %s is wanted", m[1], have, wanted(m[4], reflect.TypeOf(into)))
 	}
 	return strings.Join(strings.Fields(problem), " ")
 }
@@ -66,20 +68,37 @@ func plainProblem(problem string) string {
 // a plain value.
 var valueWords = map[string]string{"seq": "a list", "map": "a map of fields", "array": "a list", "object": "a map of fields"}
 
-// wanted says in words what a type of Go's is written as.
-func wanted(goType string) string {
-	switch goType {
-	case "int":
+// wanted says in words what a type of Go's is written as, which is that type or one
+// within it.
+func wanted(goType string, within reflect.Type) string {
+	switch {
+	case goType == "int":
 		return "a whole number"
-	case "bool":
+	case goType == "bool":
 		return "true or false"
-	case "tenant.File", "tenant.Tenant", "tenant.Members", "tenant.Tiller", "tenant.Extension", "tenant.Known", "map[string]string":
+	case strings.HasPrefix(goType, "map[") || isStruct(goType, within):
 		return "a map of fields"
-	}
-	if strings.HasPrefix(goType, "[]") {
+	case strings.HasPrefix(goType, "[]"):
 		return "a list"
 	}
 	return "text"
+}
+
+func isStruct(name string, within reflect.Type) bool {
+	switch within.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return isStruct(name, within.Elem())
+	case reflect.Struct:
+		if within.String() == name {
+			return true
+		}
+		for i := range within.NumField() {
+			if isStruct(name, within.Field(i).Type) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // unmarshalStrictJSON is unmarshalStrict for JSON.
@@ -96,7 +115,7 @@ func unmarshalStrictJSON(text []byte, into any) error {
 		if kind.Field != "" {
 			field = kind.Field + ": "
 		}
-		return fmt.Errorf("%s%s where %s is wanted", field, have, wanted(kind.Type.String()))
+		return fmt.Errorf("%s%s where %s is wanted", field, have, wanted(kind.Type.String(), kind.Type))
 	}
 	if err != nil {
 		return errors.New(strings.TrimPrefix(oneLine(err), "json: "))

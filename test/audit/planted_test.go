@@ -470,6 +470,16 @@ func TestPlanted(t *testing.T) {
 	t.Logf("%d planted; of %d what the finding says was typed, and mended it", len(planted), fixes-before)
 }
 
+// A tenant that is not there is told of as by the other verbs.
+func TestNoSuchTenant(t *testing.T) {
+	w := start(t)
+	exported, got := w.run(w.Admin(), "export", "nobody"), w.run(w.Admin(), "audit", "nobody")
+	want := strings.Replace(exported.stderr, "Error: export: ", "Error: audit: ", 1)
+	if got.code != exported.code || got.stderr != want || !strings.Contains(want, "helm tenant tenants") {
+		t.Errorf("exit code %d, not %d:\n%s\nnot\n%s", got.code, exported.code, got.stderr, want)
+	}
+}
+
 // differing are changes of the tenants file, and what an audit must find of each.
 var differing = []struct {
 	name     string
