@@ -158,7 +158,7 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 func uriOf(name string) string {
 	name = filepath.ToSlash(name)
 	if filepath.IsAbs(name) {
-		return (&url.URL{Scheme: "file", Path: name}).String()
+		return (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(name, "/")}).String() // of C:/ no host
 	}
 	return (&url.URL{Path: name}).String()
 }
