@@ -407,7 +407,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 	}
 	for _, ns := range a.labelled[t.Name] {
 		if ns.Name != r.Namespace && !slices.Contains(t.Namespaces, ns.Name) && ns.Annotations[tenant.AnnotationHome] == r.Namespace {
-			drift("namespace "+ns.Name, r.init(), "namespace %s carries the tenant's label and is none of its namespaces", ns.Name)
+			drift("namespace "+ns.Name, r.init()+" --prune", "namespace %s carries the tenant's label and is none of its namespaces", ns.Name)
 		}
 	}
 }

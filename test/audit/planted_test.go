@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -220,6 +221,11 @@ var planted = []struct {
 		p.merge("/api/v1/namespaces/alpha-b", `{"metadata":{"labels":{"helm-tenant/tenant":null}}}`)
 		p.again("alpha")
 	}, []string{"HT042 alpha namespace alpha-b"}},
+	{"a namespace with the tenant's label that is none of its namespaces", func(p *plant) {
+		const label = `{"metadata":{"labels":{"helm-tenant/tenant":%s},"annotations":{"helm-tenant/home-namespace":%s}}}`
+		p.merge("/api/v1/namespaces/outside", fmt.Sprintf(label, `"alpha"`, `"alpha-tiller"`))
+		p.later(func() { p.merge("/api/v1/namespaces/outside", fmt.Sprintf(label, "null", "null")) })
+	}, []string{"HT042 alpha namespace outside"}},
 	{"the home's label that the admission policy goes by is gone", func(p *plant) {
 		p.merge("/api/v1/namespaces/alpha-tiller", `{"metadata":{"labels":{"helm-tenant/home":null}}}`)
 		p.again("alpha")
