@@ -49,14 +49,7 @@ all that it takes to know; 1 it failed.`,
   helm tenant audit -f tenants.yaml -o sarif
   helm tenant audit -o html
   helm tenant audit --ignore HT022:ops --reason operators`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			for _, name := range args {
-				if err := tenant.CheckName(name); err != nil {
-					return asUsage(cmd, err)
-				}
-			}
-			return nil
-		},
+		Args: tenantNames,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.canReach, "can-reach", "", "ask for one user: which tenants, and how; a service account by its user name")

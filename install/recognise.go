@@ -31,8 +31,8 @@ func LooksLikeTiller(podLabels map[string]string, spec corev1.PodSpec) bool {
 	return HasTillerLabels(podLabels) || slices.ContainsFunc(spec.Containers, isTiller)
 }
 
-// isTiller knows a Tiller's container by what runs in it: docs/security.md says
-// what it can't know.
+// isTiller knows a Tiller's container by what runs in it. Which it can't know stands
+// in docs/audit.md, "What it can't see".
 func isTiller(c corev1.Container) bool {
 	image, _, _ := strings.Cut(c.Image, "@")
 	name, _, _ := strings.Cut(path.Base(image), ":")
