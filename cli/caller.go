@@ -147,11 +147,17 @@ func (c caller) resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, 
 // namespaceNamed is the namespace that the caller named beside the arguments, as
 // Helm 3 and 4 know it: in the environment, or to the helm that started us, which
 // takes it out of our arguments and always exports one, named or not. needed says
-// whether it matters; where it does and can't be known, it is an error.
-func (c caller) namespaceNamed(k *tenant.Kubeconfig, needed bool) (string, error) {
+// whether it matters; where it does and can't be known, it is an error. One that
+// shellenv exported for another tenant than the resolved one is not meant.
+func (c caller) namespaceNamed(k *tenant.Kubeconfig, resolved tenant.Resolved, needed bool) (string, error) {
 	exported := c.env.get("HELM_NAMESPACE")
+	other := c.env.get("HELM_TENANT")
 	switch {
-	case c.plugin == 0 || c.line.Outer.Namespace:
+	case c.line.Outer.Namespace:
+		return exported, nil
+	case c.hidden == nil && other != "" && other != resolved.Name:
+		return "", nil
+	case c.plugin == 0:
 		return exported, nil
 	case exported != k.NamespaceOf(c.env.get(helm.VarContext)):
 		return exported, nil // not what helm took from the context

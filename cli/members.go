@@ -84,7 +84,7 @@ func (s *session) grant(ctx context.Context, name string, o *memberOptions) erro
 		var result admin.Membership
 		result, err = admin.Grant(ctx, client, t, o.members, accepted)
 		if err == nil {
-			return s.printMembership(result, o.output, "can now use", "could already use", nil)
+			return s.printMembership(result, o.output, "can now use", "could already use", nil, nil)
 		}
 	}
 	return s.explainMembers("grant", name, client, err)
@@ -106,12 +106,9 @@ func (s *session) revoke(ctx context.Context, name string, o *memberOptions) err
 	still, err := stillIn(ctx, client, t, o.members)
 	if err != nil {
 		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, err)
-		if printErr := s.printMembership(result, o.output, "can no longer use", "was no member of", nil); printErr != nil {
-			return printErr
-		}
-		return nil
+		return s.printMembership(result, o.output, "can no longer use", "was no member of", nil, err)
 	}
-	return s.printMembership(result, o.output, "can no longer use", "was no member of", still)
+	return s.printMembership(result, o.output, "can no longer use", "was no member of", still, nil)
 }
 
 func (s *session) explainMembers(verb, name string, client *cluster.Client, err error) error {
@@ -148,9 +145,15 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone 
 	return still, nil
 }
 
-func (s *session) printMembership(result admin.Membership, output, done, undone string, still []subjectWays) error {
+// printMembership prints what became of the members. still are the ways that are left
+// to who is none any more; unknown is why they could not be looked for, or nil.
+func (s *session) printMembership(result admin.Membership, output, done, undone string, still []subjectWays, unknown error) error {
 	t := result.Tenant
 	if output != "text" {
+		why := ""
+		if unknown != nil {
+			why = unknown.Error()
+		}
 		return printObject(s.out(), output, struct {
 			APIVersion string         `json:"apiVersion"`
 			Kind       string         `json:"kind"`
@@ -158,7 +161,8 @@ func (s *session) printMembership(result admin.Membership, output, done, undone 
 			Changed    tenant.Members `json:"changed,omitzero"`
 			Members    tenant.Members `json:"members,omitzero"`
 			StillIn    []subjectWays  `json:"stillIn,omitempty"`
-		}{tenant.APIVersion, "Membership", t.Name, result.Changed, t.Members, still})
+			Unknown    string         `json:"stillInUnknown,omitempty"` // why nobody looked
+		}{tenant.APIVersion, "Membership", t.Name, result.Changed, t.Members, still, why})
 	}
 	for _, name := range result.Changed.Names() {
 		fmt.Fprintf(s.out(), "%s %s tenant %s\n", name, done, t.Name)

@@ -153,8 +153,9 @@ Before the command, and only there:
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&s.context, "context", s.line.Context, "kubeconfig context to use")
-	flags.StringVar(&s.kubeContext, "kube-context", "", "like --context, as helm calls it")
+	s.context = s.line.Context
+	flags.Var((*contextName)(&s.context), "context", "kubeconfig context to use")
+	flags.Var((*contextName)(&s.kubeContext), "kube-context", "like --context, as helm calls it")
 	flags.StringVar(&s.kubeconfigFile, "kubeconfig", "", "kubeconfig file to use")
 	flags.DurationVar(&s.requestTimeout, "request-timeout", 30*time.Second, "how long one request to the API server may take; 0 is no limit")
 	flags.Bool("debug", false, "accepted as helm's; it changes nothing here")
@@ -183,6 +184,20 @@ Before the command, and only there:
 		return found.Help()
 	}})
 	return root
+}
+
+// contextName is pflag's string, but for an empty value: that is a variable which a
+// script forgot to set, and does not mean the current context.
+type contextName string
+
+func (c *contextName) String() string { return string(*c) }
+func (c *contextName) Type() string   { return "string" }
+func (c *contextName) Set(value string) error {
+	if value == "" {
+		return errors.New("it is empty: name a context, or leave it out")
+	}
+	*c = contextName(value)
+	return nil
 }
 
 // noTenantFlag says what is typed instead of --tenant to a verb of ours.
@@ -235,12 +250,8 @@ func riskFlag(cmd *cobra.Command, into *[]string) {
 
 // open loads the kubeconfig and connects to the API server that is meant.
 func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
-	for _, name := range []string{"HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBECAFILE"} {
-		value := s.env.get(name)
-		if value == "" || name == "HELM_KUBEASUSER" && isDeployer(value) {
-			continue
-		}
-		return nil, nil, fmt.Errorf("%s is set (helm's --kube-... flags end there); helm-tenant acts as a kubeconfig context says: use --context, or unset it", name)
+	if err := s.checkIdentity(); err != nil {
+		return nil, nil, err
 	}
 	if typed := s.line.Outer.TillerNamespace; typed != "" {
 		return nil, nil, fmt.Errorf("--tiller-namespace %s is helm's; a tenant's home namespace is named with --home-namespace", typed)
@@ -253,8 +264,24 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 	return k, client, err
 }
 
-// isDeployer says whether a user is one that shellenv exports. Our own verbs act as
-// the caller all the same.
+// checkIdentity refuses what says who acts, or where, beside the kubeconfig: our own
+// verbs act as the caller, on the context's cluster.
+func (s *session) checkIdentity() error {
+	if typed := s.line.Outer.Identity; len(typed) > 0 {
+		return fmt.Errorf("%s says who acts, or where, but helm-tenant acts as a kubeconfig context says: use --context, or leave it out", typed[0])
+	}
+	for _, name := range []string{"HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBECAFILE"} {
+		value := s.env.get(name)
+		// Where it can't be seen whether the account was typed, it may have been.
+		if value == "" || name == "HELM_KUBEASUSER" && isDeployer(value) && s.hidden == nil {
+			continue
+		}
+		return fmt.Errorf("%s is set (helm's --kube-... flags end there); helm-tenant acts as a kubeconfig context says: use --context, or unset it", name)
+	}
+	return nil
+}
+
+// isDeployer says whether a user is one that shellenv exports.
 func isDeployer(user string) bool {
 	return strings.HasPrefix(user, tenant.AccountPrefix) && strings.HasSuffix(user, ":"+tenant.HelmAccount)
 }

@@ -68,6 +68,9 @@ counts.`,
 }
 
 func (s *session) shellenv(ctx context.Context, shell string) error {
+	if err := s.checkIdentity(); err != nil {
+		return err
+	}
 	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)
 	if err != nil {
 		return err
@@ -95,7 +98,8 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	if k.Context != "" {
 		vars = append(vars, [2]string{helm.VarContext, k.Context})
 		if resolved.Engine == tenant.EngineTiller && !k.IsCurrent() {
-			s.say("Warning: helm 2 takes the context from the kubeconfig only, and %q is not the current one: kubectl config use-context %s", k.Context, k.Context)
+			// Plain helm would go to the current context's cluster, with this tenant's names.
+			return withHint(fmt.Errorf("helm 2 takes the context from the kubeconfig only, and %q is not the current one", k.Context), "make it so: kubectl config use-context "+k.Context)
 		}
 	}
 	if s.kubeconfigFile != "" {

@@ -93,6 +93,9 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		}{"ContextTenants", k.Context, extension})
 	}
 	fmt.Fprintf(s.out(), "context %q now uses tenant %s\n", k.Context, record.Name)
+	if named := s.env.get("HELM_TENANT"); named != "" && named != record.Name {
+		s.say("Note: HELM_TENANT is set, and says tenant %s until it is unset", named)
+	}
 	if !record.Engine.Has(engine) {
 		s.say("Note: tenant %s is for %s, which the helm that is used is not", record.Name, helmsFor(record.Engine))
 	}

@@ -81,6 +81,9 @@ It ends with exit code 1 when it does not.`,
 
 func (s *session) whoami(ctx context.Context, output string) error {
 	// Unlike the other verbs, this one is told a Tiller's namespace as helm is.
+	if err := s.checkIdentity(); err != nil {
+		return err
+	}
 	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,9 @@ func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invoca
 	if class == helm.Local || c.clientVersion() || c.line.RenderOnly(client.Major) {
 		return helm.WrapLocal(client, c.line, c.env.Environ), nil
 	}
+	if err := c.line.Check(class); err != nil {
+		return helm.Invocation{}, &usageError{err, "helm tenant [--tenant T] [--context C] COMMAND [ARGUMENT...]"}
+	}
 	file, _ := c.line.Typed("kubeconfig")
 	kubeContext, _ := c.line.Typed("kube-context")
 	k, err := c.kubeconfig(file, c.line.Context, kubeContext)
@@ -40,6 +44,10 @@ func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invoca
 		return helm.Invocation{}, err
 	}
 	resolved, err := c.resolve(ctx, k, c.line.Tenant, client.Engine(), wrapTimeout)
+	var unresolved *tenant.UnresolvedError
+	if errors.As(err, &unresolved) && class != helm.Plugin && c.asksForHelp() {
+		return helm.WrapLocal(client, helm.Line{Command: "help", Args: c.line.Words()}, c.env.Environ), nil
+	}
 	if err != nil {
 		return helm.Invocation{}, err
 	}
@@ -49,7 +57,7 @@ func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invoca
 			return helm.Invocation{}, fmt.Errorf("HELM_KUBEAPISERVER names the API server %s, but helm-tenant acts where the kubeconfig context says: unset it, or use --context", server)
 		}
 		needed := class == helm.Namespaced && resolved.NamespaceFor(k.Namespace) != "" && !line.TypedNamespace(client.Major)
-		if line.Namespace, err = c.namespaceNamed(k, needed); err != nil {
+		if line.Namespace, err = c.namespaceNamed(k, resolved, needed); err != nil {
 			return helm.Invocation{}, err
 		}
 	}
@@ -68,6 +76,11 @@ func (s *session) tenantHelm(client helm.Client, line helm.Line, resolved tenant
 		environ = append(slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, "HELM_DRIVER=") }), "HELM_DRIVER="+driver)
 	}
 	return helm.Wrap(client, line, resolved, k.Context, k.Namespace, environ)
+}
+
+// asksForHelp says whether helm may have been asked how its command is typed.
+func (c caller) asksForHelp() bool {
+	return slices.Contains(c.line.Args, "--help") || slices.Contains(c.line.Args, "-h")
 }
 
 // clientVersion says whether this is `version --client`, which asks no Tiller.

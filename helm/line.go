@@ -2,6 +2,7 @@ package helm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -86,6 +87,35 @@ func (l Line) Typed(name string) (value string, given bool) {
 	return value, given
 }
 
+// decisive are the flags that must not reach helm unseen: they say on which cluster,
+// as whom, or through which Tiller it acts.
+var decisive = append([]string{"kube-context", "kubeconfig", "tiller-namespace", "host"}, identityFlags...)
+
+// Check refuses what helm may understand otherwise than Typed does.
+//
+// Empty: helm takes the last value of a flag, and an empty one for none, so that it
+// would act in the current context, or ask for the Tillers of every namespace.
+// Hidden: a "--" may be the value of the flag before it ("--description --"), and a
+// plugin's arguments are searched beyond it (manuallyProcessArgs in load_plugins.go).
+func (l Line) Check(class Class) error {
+	for _, name := range []string{"kube-context", "tiller-namespace"} {
+		if value, given := l.Typed(name); given && value == "" {
+			return fmt.Errorf("--%s is empty: name one, or leave it out", name)
+		}
+	}
+	end := slices.Index(l.Args, "--")
+	if end < 0 || class != Plugin && (end == 0 || !strings.HasPrefix(l.Args[end-1], "-") || strings.Contains(l.Args[end-1], "=")) {
+		return nil
+	}
+	for _, arg := range l.Args[end+1:] {
+		name, _, _ := strings.Cut(arg, "=")
+		if strings.HasPrefix(name, "--") && slices.Contains(decisive, name[2:]) {
+			return fmt.Errorf("helm may take the %s after \"--\" for its flag, or may not: put it before the command, or leave it out", name)
+		}
+	}
+	return nil
+}
+
 // TypedNamespace says whether the user named a namespace, in any form that the
 // major version of helm takes. On Helm 2's install, -n is the release's name.
 func (l Line) TypedNamespace(major int) bool {
@@ -118,6 +148,15 @@ func (l Line) Identity() string {
 		return l.Outer.Identity[0]
 	}
 	return ""
+}
+
+// Words are the command and the words after it, up to the first flag.
+func (l Line) Words() []string {
+	words := append([]string{l.Command}, l.Args...)
+	if end := slices.IndexFunc(words, func(word string) bool { return strings.HasPrefix(word, "-") }); end >= 0 {
+		words = words[:end]
+	}
+	return words
 }
 
 // RenderOnly says whether this is Helm 3's or 4's template without a word that

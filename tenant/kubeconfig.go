@@ -128,7 +128,8 @@ func (k *Kubeconfig) ClientConfig() clientcmd.ClientConfig {
 func (k *Kubeconfig) IsCurrent() bool { return k.config.CurrentContext == k.Context }
 
 // NamespaceOf is the namespace of a context, of the current one where the name is
-// empty, as helm resolves it: "default" where the context has none.
+// empty, as helm resolves it: where the context has none it is that of the pod that
+// this runs in, or else "default".
 func (k *Kubeconfig) NamespaceOf(context string) string {
 	if context == "" {
 		context = k.config.CurrentContext
@@ -136,7 +137,12 @@ func (k *Kubeconfig) NamespaceOf(context string) string {
 	if kctx := k.config.Contexts[context]; kctx != nil && kctx.Namespace != "" {
 		return kctx.Namespace
 	}
-	return "default"
+	overrides := &clientcmd.ConfigOverrides{CurrentContext: context}
+	namespace, _, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(k.rules, overrides).Namespace()
+	if err != nil {
+		return "default" // a context that is not there
+	}
+	return namespace
 }
 
 // Contexts are the names of all contexts of the kubeconfig, sorted.
