@@ -453,6 +453,17 @@ env)
 esac
 `
 
+// aPod runs a command with what client-go knows a pod by: a service account's files
+// and the API server's address.
+const aPod = `set -e
+mount -t tmpfs none /run
+account=/run/secrets/kubernetes.io/serviceaccount
+mkdir -p $account
+echo token >$account/token
+printf ci >$account/namespace
+KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=1 exec "$@"
+`
+
 // TestHelmPlugins runs a plugin of helm's through the wrapper: it acts as the
 // tenant, knowing nothing of it.
 func TestHelmPlugins(t *testing.T) {
@@ -485,6 +496,11 @@ func TestHelmPlugins(t *testing.T) {
 					if got := pam.run(c.args...); got != c.want {
 						t.Errorf("%s\n got %swant %s", strings.Join(c.args, " "), got, c.want)
 					}
+				}
+				// In a pod helm's default namespace is the pod's, which nobody typed.
+				inPod := append([]string{"unshare", "--mount", "sh", "-c", aPod, "sh"}, typed("probe", "env", "x")...)
+				if got, want := pam.run(inPod...), team+"-1|test|"+as+"|"+team+"|x\n"; got != want {
+					t.Errorf("in a pod\n got %swant %s", got, want)
 				}
 				// A difference, and the plugin's own exit code for it.
 				s := pam.try(typed("probe", "diff", "web", tested(t))...)
