@@ -20,20 +20,28 @@ import (
 
 // verbs are all commands of ours. None may be called like a command of Helm's
 // or of a widely used plugin, but for init.
-var verbs = []func(*session) *cobra.Command{
-	newInit,
-	newGrant,
-	newRevoke,
-	newTenants,
-	newDescribe,
-	newApply,
-	newExport,
-	newDestroy,
-	newMigrate,
-	newAudit,
-	newUse,
-	newWhoami,
-	newShellenv,
+//
+// Their names stand here as well, so that a command of helm's, which is most calls,
+// is known without building them all.
+var verbs = []verb{
+	{"init", newInit},
+	{"grant", newGrant},
+	{"revoke", newRevoke},
+	{"tenants", newTenants},
+	{"describe", newDescribe},
+	{"apply", newApply},
+	{"export", newExport},
+	{"destroy", newDestroy},
+	{"migrate", newMigrate},
+	{"audit", newAudit},
+	{"use", newUse},
+	{"whoami", newWhoami},
+	{"shellenv", newShellenv},
+}
+
+type verb struct {
+	name string
+	make func(*session) *cobra.Command
 }
 
 // buildVersion is set by the Makefile; `go install` leaves it empty.
@@ -105,12 +113,7 @@ func run(ctx context.Context, env Environment) (int, error) {
 }
 
 func isVerb(word string) bool {
-	for _, make := range verbs {
-		if make(&session{}).Name() == word {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(verbs, func(v verb) bool { return v.name == word })
 }
 
 // runVerb runs one of our own verbs, or help.
@@ -170,8 +173,8 @@ Before the command, and only there:
 		}
 		return asUsage(cmd, err)
 	})
-	for _, make := range verbs {
-		cmd := make(s)
+	for _, verb := range verbs {
+		cmd := verb.make(s)
 		cmd.DisableFlagsInUseLine = true
 		root.AddCommand(cmd)
 	}

@@ -50,6 +50,15 @@ func TestEveryVerbHasHelp(t *testing.T) {
 // ours are the calls of ours in a line that a shell could run.
 var ours = regexp.MustCompile(`helm tenant ([^|)>]*)`)
 
+// A verb's name stands in its command, too.
+func TestVerbsAreCalledWhatTheyAre(t *testing.T) {
+	for _, verb := range verbs {
+		if name := verb.make(&session{}).Name(); name != verb.name {
+			t.Errorf("%s calls itself %s", verb.name, name)
+		}
+	}
+}
+
 // Every example must be a command line that is understood: the verb, its flags
 // and their values, and its arguments.
 func TestExamplesAreUnderstood(t *testing.T) {
