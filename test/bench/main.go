@@ -144,7 +144,8 @@ each, %d processors, %s/%s, Kubernetes 1.37.2, Helm 2.17.0, 3.22.0 and 4.3.1, al
 The two commands of a pair run in turn. The ratio is the median of the pairs' own ratios; times are medians, and mean
 little on another machine. How long a call of Helm 2 takes jumps between about 65, 100 and 200 ms, whoever starts it:
 a single pair's ratio says nothing, and what the wrapper itself costs is best seen in the first row, where a script that
-does nothing stands in helm's place.
+does nothing stands in helm's place. Helm 3 and 4 list in a fifth of that, so the same few milliseconds weigh more; as
+their plugin helm starts twice, and most of what that takes is helm's own.
 
 Requests are counted by the API server's own metrics, memory is the largest resident set of the process. Each side of
 the scale table has a new cluster of its own. The ratios there are those from nothing and of nothing changed, against
@@ -174,6 +175,9 @@ func measure(ctx context.Context, c comparison, runs int) (string, error) {
 	reach := "-"
 	if c.reach > 0 {
 		reach = fmt.Sprintf("%.2f", c.reach)
+		if ratios[len(ratios)/2] > c.reach {
+			reach += ", not reached"
+		}
 	}
 	return fmt.Sprintf("| %s | %s: %s | %s: %s | %.2f (%.2f to %.2f) | %s |\n", c.name,
 		c.oursText, median(ours).Round(time.Millisecond/10), c.theirsText, median(theirs).Round(time.Millisecond/10),
@@ -282,6 +286,9 @@ func (s *setup) prepareModern(ctx context.Context, c *testcluster.Cluster, dir, 
 	if err := os.Symlink(filepath.Join(dir, "tenant"), filepath.Join(home, "plugins", "tenant")); err != nil {
 		return m, err
 	}
+	if err := leastPlugin(filepath.Join(home, "plugins", "least"), name); err != nil {
+		return m, err
+	}
 	if m.recipe, err = filepath.Abs("bench/recipe-impersonation.sh"); err != nil {
 		return m, err
 	}
@@ -359,6 +366,19 @@ func five(name string) string {
 	return strings.Join(names, ",")
 }
 
+// leastPlugin writes a plugin that does no more than to start helm as the deployer.
+func leastPlugin(folder, tenant string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	script := fmt.Sprintf("#!/bin/sh\nexec \"$HELM_BIN\" --kube-as-user system:serviceaccount:%s-helm:helm --namespace %s \"$@\"\n", tenant, tenant)
+	if err := os.WriteFile(filepath.Join(folder, "least.sh"), []byte(script), 0o755); err != nil {
+		return err
+	}
+	text := "name: least\nversion: 0.1.0\nusage: list\ndescription: starts helm as the deployer\ncommand: \"$HELM_PLUGIN_DIR/least.sh\"\n"
+	return os.WriteFile(filepath.Join(folder, "plugin.yaml"), []byte(text), 0o644)
+}
+
 func (s *setup) comparisonsOf(m modern) []comparison {
 	as := "system:serviceaccount:" + m.name + "-helm:helm"
 	typed := func(int) *exec.Cmd {
@@ -372,9 +392,16 @@ func (s *setup) comparisonsOf(m modern) []comparison {
 			oursText: "`helm-tenant list`", theirs: typed, theirsText: typedText,
 		},
 		{
-			name:     m.name + ": the plugin (helm starts twice)",
+			name: m.name + ": the plugin (helm starts twice)", reach: 1.60,
 			ours:     func(int) *exec.Cmd { return s.command(m.member, m.helm, "tenant", "list") },
 			oursText: "`" + m.name + " tenant list`", theirs: typed, theirsText: typedText,
+		},
+		{
+			name:       m.name + ": the plugin, to the least that a plugin can be",
+			ours:       func(int) *exec.Cmd { return s.command(m.member, m.helm, "tenant", "list") },
+			oursText:   "`" + m.name + " tenant list`",
+			theirs:     func(int) *exec.Cmd { return s.command(m.member, m.helm, "least", "list") },
+			theirsText: "`" + m.name + " least list`, which is `exec helm --kube-as-user ... \"$@\"`",
 		},
 		{
 			name: m.name + ": a tenant with 5 namespaces", reach: 0.25,
