@@ -89,7 +89,7 @@ func (b *builder) lookToAdoptTiller(ctx context.Context, c *cluster.Client) erro
 	tiller := tillerOf(d)
 	stores := tiller.storage
 	if stores != tenant.StorageSecret && stores != tenant.StorageConfigMap {
-		return Invalid{fmt.Errorf("the Tiller in namespace %q stores its releases as %q, and a tenant's Tiller stores them as %s or %s", home, stores, tenant.StorageSecret, tenant.StorageConfigMap)}
+		return fmt.Errorf("the Tiller in namespace %q stores its releases as %q, and a tenant's Tiller stores them as %s or %s", home, stores, tenant.StorageSecret, tenant.StorageConfigMap)
 	}
 	if stores != t.Tiller.Storage {
 		if b.request.Tenant.Tiller.Storage != "" {
