@@ -218,17 +218,7 @@ func (a *auditor) checkPower(d *deployer) {
 		for _, g := range a.rights.inCluster[s] {
 			recorded := t.AllNamespaces && g.binding.Name == rbac.DeployerBinding(t.Name, t.Role) && g.binding.RoleName == t.Role
 			if everything(g.rules) {
-				f := d.about(d.account.String(), "%s is cluster-admin", d.name())
-				f.Chains = [][]string{g.chain(d.account, Ask{Verb: "*", Resource: "*"})}
-				f.Fix = a.takeAway(g.binding, s)
-				severity := Critical
-				if recorded {
-					severity, f.Fix = Medium, fmt.Sprintf("helm tenant destroy %s, and init it with --namespaces", t.Name)
-					f.Text += ", as its record says"
-				} else if d.record == nil {
-					f.Fix = fmt.Sprintf("helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", d.target.Home)
-				}
-				a.add(idClusterAdmin, severity, f)
+				a.tellClusterAdmin(d, g, recorded)
 			} else if !recorded {
 				outside = append(outside, g)
 			}
@@ -247,28 +237,54 @@ func (a *auditor) checkPower(d *deployer) {
 	if d.record == nil || t.AllNamespaces || d.record.Problem != "" {
 		return // which namespaces are its own nobody says
 	}
-	for _, g := range outside {
-		where, severity := "in namespace "+g.binding.Namespace, High
-		if g.binding.Namespace == "" {
-			where = "in the whole cluster"
-		}
-		if readsOnly(g.rules.rules) {
-			severity = Medium
-		}
-		if a.namespaces[g.binding.Namespace] == nil && g.binding.Namespace != "" && !a.unseen("namespaces") {
+	a.checkOutside(d, outside)
+	a.checkEscalations(d, own)
+}
+
+// tellClusterAdmin tells of a binding by which a deployer can do everything;
+// recorded says that the tenant's record wants it.
+func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
+	f := d.about(d.account.String(), "%s is cluster-admin", d.name())
+	f.Chains = [][]string{g.chain(d.account, Ask{Verb: "*", Resource: "*"})}
+	f.Fix = a.takeAway(g.binding, g.to)
+	severity := Critical
+	if recorded {
+		severity, f.Fix = Medium, fmt.Sprintf("helm tenant destroy %s, and init it with --namespaces", d.tenant())
+		f.Text += ", as its record says"
+	} else if d.record == nil {
+		f.Fix = fmt.Sprintf("helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", d.target.Home)
+	}
+	a.add(idClusterAdmin, severity, f)
+}
+
+// checkOutside looks at a deployer's rights where none of its namespaces is.
+func (a *auditor) checkOutside(d *deployer, grants []grant) {
+	for _, g := range grants {
+		ns := g.binding.Namespace
+		if a.namespaces[ns] == nil && ns != "" && !a.unseen("namespaces") {
 			continue // left behind by a namespace that is gone
 		}
-		f := d.about(d.account.String(), "its deployer has rights %s, which is none of its namespaces", where)
-		if g.binding.Namespace == "" {
+		f := d.about(d.account.String(), "its deployer has rights in namespace %s, which is none of its namespaces", ns)
+		if ns == "" {
 			f.Text = "its deployer has rights in the whole cluster"
 		}
 		f.Chains = [][]string{{d.account.String(), g.binding.String(), g.binding.Role()}}
 		f.Fix = a.takeAway(g.binding, g.to)
+		severity := High
+		if readsOnly(g.rules.rules) {
+			severity = Medium
+		}
 		a.add(idLeaves, severity, f)
 		a.tell(d.record, g.binding.String())
 	}
+}
+
+// checkEscalations looks at what of a deployer's rights in its own namespaces gives
+// it more of them.
+func (a *auditor) checkEscalations(d *deployer, grants []grant) {
+	t := d.record.Tenant
 	told := map[string]bool{}
-	for _, g := range own {
+	for _, g := range grants {
 		rights := escalations(g.rules)
 		if len(rights) == 0 || told[g.binding.Role()] {
 			continue

@@ -62,7 +62,7 @@ func (a *auditor) checkHome(d *deployer) {
 		}
 		return
 	}
-	a.checkHardening(d, init)
+	a.checkHardening(d)
 }
 
 // neighbours are the workloads and pods at home that are no part of the Tiller.
@@ -81,28 +81,54 @@ func (a *auditor) neighbours(d *deployer) []string {
 	return found
 }
 
-// checkHardening compares the Tiller with the one that is made for the tenant.
-func (a *auditor) checkHardening(d *deployer, init string) {
-	t, home := d.record.Tenant, d.target.Home
-	workload := objectName(d.tiller.Kind, home, d.tiller.Name)
-	item := func(id, what, fix, text string, arguments ...any) {
-		f := d.about(what, text, arguments...)
-		f.Chains, f.Fix = [][]string{{workload, what}}, fix
-		a.add(id, "", f)
-		a.tell(d.record, workload)
+// checkHardening looks at what should hold the Tiller of a tenant back.
+func (a *auditor) checkHardening(d *deployer) {
+	a.checkPolicies(d)
+	pod := d.tiller.Template.Spec
+	c := install.TillerContainer(pod)
+	if c == nil {
+		return
 	}
-	if len(d.network.policies) == 0 && !d.network.listens && !a.unseen("networkpolicies") {
+	a.checkStorage(d, c)
+	a.checkContainer(d, c, pod.SecurityContext)
+	a.checkHost(d, c, pod)
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+		if _, limited := c.Resources.Limits[name]; !limited {
+			a.tillerItem(d, idLimits, "limits."+string(name), d.record.init(), "Tiller has no limit of %s", name)
+		}
+	}
+	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && install.Flag(c, "history-max") == "" {
+		a.tillerItem(d, idHistory, "TILLER_HISTORY_MAX", d.record.init(), "Tiller keeps every revision")
+	}
+}
+
+// tillerItem tells of one thing about a tenant's Tiller.
+func (a *auditor) tillerItem(d *deployer, id, what, fix, text string, arguments ...any) {
+	workload := objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
+	f := d.about(what, text, arguments...)
+	f.Chains, f.Fix = [][]string{{workload, what}}, fix
+	a.add(id, "", f)
+	a.tell(d.record, workload)
+}
+
+// checkPolicies looks at who can connect to the pod of a Tiller that listens on its
+// loopback: its probe port is open.
+func (a *auditor) checkPolicies(d *deployer) {
+	home, workload := d.target.Home, objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
+	switch {
+	case d.network.listens: // told as that
+	case len(d.network.policies) == 0 && !a.unseen("networkpolicies"):
 		f := d.about("namespace "+home, "no NetworkPolicy holds others off Tiller's pod")
-		f.Chains, f.Fix = [][]string{{"any pod of the cluster", workload, "port 44135"}}, init
+		f.Chains, f.Fix = [][]string{{"any pod of the cluster", workload, "port 44135"}}, d.record.init()
 		a.add(idNoPolicy, "", f)
 		a.tell(d.record, objectName("NetworkPolicy", home, install.PolicyName))
-	} else if d.network.partly && !d.network.listens {
+	case d.network.partly:
 		f := d.about("NetworkPolicy "+d.network.letting[0], "NetworkPolicy %s lets others connect to Tiller's pod", strings.Join(d.network.letting, ", "))
 		var fixes []string
 		for _, name := range d.network.letting {
 			fix := fmt.Sprintf("kubectl -n %s delete networkpolicy %s", home, quote(name))
 			if name == install.PolicyName {
-				fix = init
+				fix = d.record.init()
 			}
 			f.Chains, fixes = append(f.Chains, []string{objectName("NetworkPolicy", home, name), workload}), append(fixes, fix)
 			a.tell(d.record, objectName("NetworkPolicy", home, name))
@@ -110,70 +136,82 @@ func (a *auditor) checkHardening(d *deployer, init string) {
 		f.Fix = strings.Join(fixes, "; ")
 		a.add(idNoPolicy, "", f)
 	}
-	pod := d.tiller.Template.Spec
-	c := install.TillerContainer(pod)
-	if c == nil {
-		return
-	}
+}
+
+// checkStorage looks at where the Tiller keeps its releases.
+func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 	storage := install.StorageOf(c)
 	switch {
-	case storage == tenant.StorageConfigMap && t.Tiller.Storage == tenant.StorageConfigMap:
+	case storage != tenant.StorageConfigMap:
+	case d.record.Tenant.Tiller.Storage == tenant.StorageConfigMap:
 		// A tenant's storage can't be changed: its Tiller would not find its releases.
-		fix := fmt.Sprintf("helm tenant migrate %s   # under Helm 3 or 4, which keep them in Secrets; then: helm tenant migrate %[1]s --finish", t.Name)
-		item(idConfigMaps, "--storage", fix, "releases are kept in ConfigMaps, as the record says")
-	case storage == tenant.StorageConfigMap:
-		item(idConfigMaps, "--storage", init, "releases are kept in ConfigMaps, and the record says Secrets")
+		fix := fmt.Sprintf("helm tenant migrate %s   # under Helm 3 or 4, which keep them in Secrets; then: helm tenant migrate %[1]s --finish", d.tenant())
+		a.tillerItem(d, idConfigMaps, "--storage", fix, "releases are kept in ConfigMaps, as the record says")
+	default:
+		a.tillerItem(d, idConfigMaps, "--storage", d.record.init(), "releases are kept in ConfigMaps, and the record says Secrets")
+	}
+}
+
+// checkContainer looks at what the Tiller's process may do, by its container's
+// security context or, where that says nothing, its pod's.
+func (a *auditor) checkContainer(d *deployer, c *corev1.Container, of *corev1.PodSecurityContext) {
+	item := func(what, text string, arguments ...any) {
+		a.tillerItem(d, idContainer, what, d.record.init(), text, arguments...)
 	}
 	context := corev1.SecurityContext{}
 	if c.SecurityContext != nil {
 		context = *c.SecurityContext
 	}
-	of := corev1.PodSecurityContext{}
-	if pod.SecurityContext != nil {
-		of = *pod.SecurityContext
+	if of == nil {
+		of = &corev1.PodSecurityContext{}
 	}
-	is := func(own, pods *bool) bool { return own != nil && *own || own == nil && pods != nil && *pods }
-	if !is(context.RunAsNonRoot, of.RunAsNonRoot) {
-		item(idContainer, "runAsNonRoot", init, "Tiller may run as root")
+	nonRoot := context.RunAsNonRoot
+	if nonRoot == nil {
+		nonRoot = of.RunAsNonRoot
+	}
+	if nonRoot == nil || !*nonRoot {
+		item("runAsNonRoot", "Tiller may run as root")
 	}
 	if context.AllowPrivilegeEscalation == nil || *context.AllowPrivilegeEscalation {
-		item(idContainer, "allowPrivilegeEscalation", init, "Tiller's process may gain rights")
+		item("allowPrivilegeEscalation", "Tiller's process may gain rights")
 	}
 	if context.ReadOnlyRootFilesystem == nil || !*context.ReadOnlyRootFilesystem {
-		item(idContainer, "readOnlyRootFilesystem", init, "Tiller's own files can be changed")
+		item("readOnlyRootFilesystem", "Tiller's own files can be changed")
 	}
 	if context.Capabilities == nil || !slices.Contains(context.Capabilities.Drop, "ALL") || len(context.Capabilities.Add) > 0 {
-		item(idContainer, "capabilities", init, "Tiller holds capabilities")
+		item("capabilities", "Tiller holds capabilities")
 	}
-	if profile := context.SeccompProfile; profile == nil && of.SeccompProfile == nil || profile != nil && profile.Type == corev1.SeccompProfileTypeUnconfined ||
-		profile == nil && of.SeccompProfile.Type == corev1.SeccompProfileTypeUnconfined {
-		item(idContainer, "seccompProfile", init, "Tiller may make every system call")
+	profile := context.SeccompProfile
+	if profile == nil {
+		profile = of.SeccompProfile
 	}
-	if context.Privileged != nil && *context.Privileged {
-		item(idHost, "privileged", init, "Tiller's container is privileged")
+	if profile == nil || profile.Type == corev1.SeccompProfileTypeUnconfined {
+		item("seccompProfile", "Tiller may make every system call")
+	}
+}
+
+// checkHost looks at what of the node the Tiller has.
+func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec) {
+	item := func(what, text string, arguments ...any) {
+		a.tillerItem(d, idHost, what, d.record.init(), text, arguments...)
+	}
+	if context := c.SecurityContext; context != nil && context.Privileged != nil && *context.Privileged {
+		item("privileged", "Tiller's container is privileged")
 	}
 	for what, set := range map[string]bool{"hostNetwork": pod.HostNetwork, "hostPID": pod.HostPID, "hostIPC": pod.HostIPC} {
 		if set {
-			item(idHost, what, init, "Tiller's pod has the node's own: %s", what)
+			item(what, "Tiller's pod has the node's own: %s", what)
 		}
 	}
 	for _, volume := range pod.Volumes {
 		if volume.HostPath != nil {
-			item(idHost, "volume "+volume.Name, init, "Tiller's pod has the node's %s", volume.HostPath.Path)
+			item("volume "+volume.Name, "Tiller's pod has the node's %s", volume.HostPath.Path)
 		}
 	}
 	for _, port := range c.Ports {
 		if port.HostPort != 0 && !pod.HostNetwork {
-			item(idHost, fmt.Sprintf("hostPort %d", port.HostPort), init, "Tiller's pod has the node's port %d", port.HostPort)
+			item(fmt.Sprintf("hostPort %d", port.HostPort), "Tiller's pod has the node's port %d", port.HostPort)
 		}
-	}
-	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-		if _, limited := c.Resources.Limits[name]; !limited {
-			item(idLimits, "limits."+string(name), init, "Tiller has no limit of %s", name)
-		}
-	}
-	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && install.Flag(c, "history-max") == "" {
-		item(idHistory, "TILLER_HISTORY_MAX", init, "Tiller keeps every revision")
 	}
 }
 
@@ -471,66 +509,8 @@ func (a *auditor) checkFile() {
 	}
 	named := map[string]bool{}
 	for _, located := range a.snapshot.File {
-		want := located.Tenant
-		named[want.Name] = true
-		r := records[want.Name]
-		where := fmt.Sprintf("%s:%d", located.File, located.Line)
-		differs := func(subject, text string, arguments ...any) {
-			f := Finding{Tenants: []string{want.Name}, Subject: subject, Text: fmt.Sprintf(text, arguments...),
-				Chains: [][]string{{where, "tenant " + want.Name, subject}}, Fix: "helm tenant apply -f " + quote(located.File)}
-			if r != nil {
-				f.Home = r.Namespace
-			}
-			a.add(idFile, "", f)
-		}
-		if r == nil {
-			differs("tenant "+want.Name, "the tenant is in the file, and not in the cluster")
-			continue
-		}
-		have := r.Tenant
-		for _, ns := range want.Namespaces {
-			if !slices.Contains(have.Namespaces, ns) {
-				differs("namespace "+ns, "namespace %s is the tenant's in the file, and not in the cluster", ns)
-			}
-		}
-		for _, ns := range have.Namespaces {
-			if !slices.Contains(want.Namespaces, ns) {
-				differs("namespace "+ns, "namespace %s is the tenant's in the cluster, and not in the file", ns)
-			}
-		}
-		if have.AllNamespaces != want.AllNamespaces {
-			differs("allNamespaces", "the tenant has all namespaces: %t in the file, %t in the cluster", want.AllNamespaces, have.AllNamespaces)
-		}
-		if have.Role != want.Role {
-			differs("role", "the role is %s in the file, and %s in the cluster", want.Role, have.Role)
-		}
-		if have.Engine != want.Engine {
-			differs("engine", "the engine is %s in the file, and %s in the cluster", want.Engine, have.Engine)
-		}
-		if have.Home() != want.Home() {
-			differs("home namespace", "the home is %s in the file, and %s in the cluster", want.Home(), have.Home())
-		}
-		if !equality.Semantic.DeepEqual(have.Tiller, want.Tiller) {
-			differs("tiller", "Tiller's settings are others in the file than in the cluster")
-		}
-		d := a.firstOf(r)
-		if d == nil {
-			continue
-		}
-		var wanted []Subject
-		for _, s := range want.Members.Subjects() {
-			wanted = append(wanted, SubjectOf(s, ""))
-		}
-		for _, m := range d.members {
-			if !slices.Contains(wanted, m) {
-				differs(m.String(), "%s is a member in the cluster, and not in the file", m)
-			}
-		}
-		for _, m := range wanted {
-			if !slices.Contains(d.members, m) {
-				differs(m.String(), "%s is a member in the file, and not in the cluster", m)
-			}
-		}
+		named[located.Name] = true
+		a.checkLocated(located, records[located.Name])
 	}
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
@@ -538,6 +518,74 @@ func (a *auditor) checkFile() {
 			f := r.about("tenant "+name, "the tenant is in the cluster, and not in the file")
 			f.Chains, f.Fix = [][]string{{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)}}, "helm tenant destroy "+name
 			a.add(idFile, "", f)
+		}
+	}
+}
+
+// differFunc tells of a difference to the tenants file.
+type differFunc func(subject, text string, arguments ...any)
+
+// checkLocated compares a tenant of the file with its record, which is nil where
+// there is none.
+func (a *auditor) checkLocated(located tenant.Located, r *Record) {
+	want := located.Tenant
+	where := fmt.Sprintf("%s:%d", located.File, located.Line)
+	differs := func(subject, text string, arguments ...any) {
+		f := Finding{Tenants: []string{want.Name}, Subject: subject, Text: fmt.Sprintf(text, arguments...),
+			Chains: [][]string{{where, "tenant " + want.Name, subject}}, Fix: "helm tenant apply -f " + quote(located.File)}
+		if r != nil {
+			f.Home = r.Namespace
+		}
+		a.add(idFile, "", f)
+	}
+	if r == nil {
+		differs("tenant "+want.Name, "the tenant is in the file, and not in the cluster")
+		return
+	}
+	compareTenants(want, r.Tenant, differs)
+	if d := a.firstOf(r); d != nil {
+		compareMembers(want.Members, d.members, differs)
+	}
+}
+
+func compareTenants(want, have tenant.Tenant, differs differFunc) {
+	for _, ns := range want.Namespaces {
+		if !slices.Contains(have.Namespaces, ns) {
+			differs("namespace "+ns, "namespace %s is the tenant's in the file, and not in the cluster", ns)
+		}
+	}
+	for _, ns := range have.Namespaces {
+		if !slices.Contains(want.Namespaces, ns) {
+			differs("namespace "+ns, "namespace %s is the tenant's in the cluster, and not in the file", ns)
+		}
+	}
+	if have.AllNamespaces != want.AllNamespaces {
+		differs("allNamespaces", "the tenant has all namespaces: %t in the file, %t in the cluster", want.AllNamespaces, have.AllNamespaces)
+	}
+	if have.Role != want.Role {
+		differs("role", "the role is %s in the file, and %s in the cluster", want.Role, have.Role)
+	}
+	if have.Engine != want.Engine {
+		differs("engine", "the engine is %s in the file, and %s in the cluster", want.Engine, have.Engine)
+	}
+	if have.Home() != want.Home() {
+		differs("home namespace", "the home is %s in the file, and %s in the cluster", want.Home(), have.Home())
+	}
+	if !equality.Semantic.DeepEqual(have.Tiller, want.Tiller) {
+		differs("tiller", "Tiller's settings are others in the file than in the cluster")
+	}
+}
+
+func compareMembers(members tenant.Members, have []Subject, differs differFunc) {
+	want := SubjectsOf(members.Subjects(), "")
+	for _, m := range have {
+		if !slices.Contains(want, m) {
+			differs(m.String(), "%s is a member in the cluster, and not in the file", m)
+		}
+	}
+	for _, m := range want {
+		if !slices.Contains(have, m) {
+			differs(m.String(), "%s is a member in the file, and not in the cluster", m)
 		}
 	}
 }

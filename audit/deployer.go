@@ -139,24 +139,48 @@ func lets(rule networkingv1.NetworkPolicyIngressRule) bool {
 
 // findDeployers finds all of them: those of records, and Tillers that no record has.
 func (a *auditor) findDeployers() {
-	s := a.snapshot
-	pods := a.pods
-	workloads := map[string]map[string][]string{}
-	tillers := map[string][]*Workload{}
-	for i := range s.Workloads {
-		w := &s.Workloads[i]
-		resource, _ := resourceOf(w.Kind)
-		if workloads[w.Namespace] == nil {
-			workloads[w.Namespace] = map[string][]string{}
-		}
-		workloads[w.Namespace][resource] = append(workloads[w.Namespace][resource], w.Name)
-		if w.Template != nil {
-			tillers[w.Namespace] = append(tillers[w.Namespace], w)
+	tillers := a.findTillers()
+	secrets := map[string][]string{} // that hold releases, by home
+	for _, release := range a.snapshot.Releases {
+		if name, found := strings.CutPrefix(release.Record, "Secret "); found {
+			secrets[release.Home] = append(secrets[release.Home], name)
 		}
 	}
-	// Pods that look like a Tiller and belong to no workload that does.
-	for _, namespace := range slices.Sorted(maps.Keys(pods)) {
-		for _, pod := range pods[namespace] {
+	add := func(d *deployer) { a.addDeployer(d, secrets[d.target.Home]) }
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		for _, of := range actorsOf(r.Tenant.Engine) {
+			members := a.membersOf(r.Namespace)
+			d := &deployer{record: r, members: members, target: Target{Home: r.Namespace, Account: of.account, Engine: of.engine, Members: members}}
+			if of.engine == tenant.EngineTiller {
+				d.tiller = takeTiller(tillers, r.Namespace, of.account)
+			}
+			add(d)
+		}
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
+		for _, w := range tillers[namespace] {
+			add(&deployer{tiller: w, target: Target{Home: namespace, Account: accountName(w.Template.Spec), Engine: tenant.EngineTiller}})
+		}
+	}
+	slices.SortStableFunc(a.deployers, func(x, y *deployer) int {
+		return cmp.Or(cmp.Compare(x.tenant(), y.tenant()), cmp.Compare(x.target.Home, y.target.Home))
+	})
+}
+
+// findTillers finds what looks like a Tiller, by namespace: workloads, and pods of
+// none that does.
+func (a *auditor) findTillers() map[string][]*Workload {
+	tillers := map[string][]*Workload{}
+	for namespace, workloads := range a.workloads {
+		for _, w := range workloads {
+			if w.Template != nil {
+				tillers[namespace] = append(tillers[namespace], w)
+			}
+		}
+	}
+	for namespace, pods := range a.pods {
+		for _, pod := range pods {
 			if pod.Spec == nil || slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return made(w, pod) }) {
 				continue
 			}
@@ -171,73 +195,62 @@ func (a *auditor) findDeployers() {
 				Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels}, Spec: *pod.Spec}})
 		}
 	}
-	secrets := map[string][]string{}
-	for _, release := range s.Releases {
-		if name, found := strings.CutPrefix(release.Record, "Secret "); found {
-			secrets[release.Home] = append(secrets[release.Home], name)
+	return tillers
+}
+
+// takeTiller takes out a tenant's Tiller, nil where there is none: its own by its
+// name, and by any other name one that runs as its account.
+func takeTiller(tillers map[string][]*Workload, home, account string) *Workload {
+	at := slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
+	if at < 0 {
+		at = slices.IndexFunc(tillers[home], func(w *Workload) bool { return accountName(w.Template.Spec) == account })
+	}
+	if at < 0 {
+		return nil
+	}
+	found := tillers[home][at]
+	tillers[home] = slices.Delete(tillers[home], at, at+1)
+	return found
+}
+
+// addDeployer adds one whose home, account and Tiller are known, with all else that
+// is to be known of it. secrets are those at home that hold releases.
+func (a *auditor) addDeployer(d *deployer, secrets []string) {
+	t := &d.target
+	d.account = Account(t.Home, t.Account)
+	t.Minor, t.NamesKnown = a.snapshot.Minor, !a.unseen("pods", "deployments", "secrets")
+	t.Workloads = map[string][]string{}
+	for _, w := range a.workloads[t.Home] {
+		resource, _ := resourceOf(w.Kind)
+		t.Workloads[resource] = append(t.Workloads[resource], w.Name)
+	}
+	t.Secrets = slices.Clone(secrets)
+	for _, token := range a.tokens[t.Home] {
+		if token.Account == t.Account {
+			t.Secrets = append(t.Secrets, token.Name)
 		}
 	}
-	known := !a.unseen("pods", "deployments", "secrets")
-	add := func(d *deployer) {
-		home := d.target.Home
-		d.account = Account(home, d.target.Account)
-		d.target.Minor, d.target.NamesKnown = s.Minor, known
-		d.target.Workloads = workloads[home]
-		d.target.Secrets = slices.Clone(secrets[home])
-		for _, token := range a.tokens[home] {
-			if token.Account == d.target.Account {
-				d.target.Secrets = append(d.target.Secrets, token.Name)
-			}
-		}
-		for _, pod := range pods[home] {
-			if pod.Account == d.target.Account {
-				d.target.Pods = append(d.target.Pods, pod.Name)
-			}
-		}
-		if d.tiller != nil {
-			d.target.Workload = *d.tiller
-			d.network = s.network(d.tiller.Template, home)
-			d.target.Open = d.network.listens
-			if c := install.TillerContainer(d.tiller.Template.Spec); c != nil {
-				d.version = install.ImageVersion(c.Image)
-			}
-		}
-		a.deployers = append(a.deployers, d)
-		if d.record != nil && a.byRecord[d.record] == nil {
-			a.byRecord[d.record] = d
-		}
-		if a.homes[home] == nil {
-			a.homes[home] = map[string]*deployer{}
-		}
-		a.homes[home][d.target.Account] = d
-	}
-	for i := range s.Records {
-		r := &s.Records[i]
-		for _, of := range actorsOf(r.Tenant.Engine) {
-			d := &deployer{record: r, target: Target{Home: r.Namespace, Account: of.account, Engine: of.engine}, members: a.membersOf(r.Namespace)}
-			if of.engine == tenant.EngineTiller {
-				// Its own by its name, and by any other name one that runs as it.
-				at := slices.IndexFunc(tillers[r.Namespace], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
-				if at < 0 {
-					at = slices.IndexFunc(tillers[r.Namespace], func(w *Workload) bool { return accountName(w.Template.Spec) == of.account })
-				}
-				if at >= 0 {
-					d.tiller = tillers[r.Namespace][at]
-					tillers[r.Namespace] = slices.Delete(tillers[r.Namespace], at, at+1)
-				}
-			}
-			d.target.Members = d.members
-			add(d)
+	for _, pod := range a.pods[t.Home] {
+		if pod.Account == t.Account {
+			t.Pods = append(t.Pods, pod.Name)
 		}
 	}
-	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
-		for _, w := range tillers[namespace] {
-			add(&deployer{tiller: w, target: Target{Home: namespace, Account: accountName(w.Template.Spec), Engine: tenant.EngineTiller}})
+	if d.tiller != nil {
+		t.Workload = *d.tiller
+		d.network = a.snapshot.network(d.tiller.Template, t.Home)
+		t.Open = d.network.listens
+		if c := install.TillerContainer(d.tiller.Template.Spec); c != nil {
+			d.version = install.ImageVersion(c.Image)
 		}
 	}
-	slices.SortStableFunc(a.deployers, func(x, y *deployer) int {
-		return cmp.Or(cmp.Compare(x.tenant(), y.tenant()), cmp.Compare(x.target.Home, y.target.Home))
-	})
+	a.deployers = append(a.deployers, d)
+	if d.record != nil && a.byRecord[d.record] == nil {
+		a.byRecord[d.record] = d
+	}
+	if a.homes[t.Home] == nil {
+		a.homes[t.Home] = map[string]*deployer{}
+	}
+	a.homes[t.Home][t.Account] = d
 }
 
 // made says whether a workload made that pod, by its template's labels.

@@ -206,60 +206,22 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	a.findings = append(a.findings, f)
 }
 
+// report is what is told of all that was found.
 func (a *auditor) report(o Options) *Report {
-	chosen := func(name string) bool { return len(o.Tenants) == 0 || slices.Contains(o.Tenants, name) }
 	r := &Report{Server: a.snapshot.Server, Unseen: a.snapshot.Unseen, Administrators: a.administrators, Findings: []Finding{}, Deployers: []Deployer{}}
-	unmanaged := func(f Finding) bool { return len(f.Tenants) == 0 && f.Home != "" }
-	located := map[string]tenant.Located{}
-	for _, t := range a.snapshot.File {
-		located[t.Name] = t
-	}
-	for _, f := range a.findings {
-		if len(f.Tenants) > 0 {
-			at := located[f.Tenants[0]]
-			f.File, f.Line = at.File, at.Line
-		}
-		switch at := slices.IndexFunc(o.Ignore, func(i Ignore) bool { return i.matches(f) }); {
-		case len(f.Tenants) > 0 && !slices.ContainsFunc(f.Tenants, chosen), unmanaged(f) && len(o.Tenants) > 0:
-		case at >= 0:
-			f.Reason = o.Ignore[at].Reason
-			r.Ignored = append(r.Ignored, f)
-		default:
-			r.Findings = append(r.Findings, f)
-		}
-	}
-	sortFindings(r.Findings)
-	sortFindings(r.Ignored)
+	a.reportFindings(r, o)
 	for _, d := range a.deployers {
-		if d.tenant() == "" && len(o.Tenants) > 0 || d.tenant() != "" && !chosen(d.tenant()) {
-			continue
+		if o.asks(d.tenant()) {
+			r.Deployers = append(r.Deployers, d.view())
 		}
-		view := Deployer{Tenant: d.tenant(), Engine: d.target.Engine, Home: d.target.Home, Account: d.target.Account, Version: d.version,
-			Open: d.network.listens && !d.network.closed, Power: d.power, Access: d.access}
-		if d.tiller != nil {
-			view.Workload = d.tiller.Kind + " " + d.tiller.Name
-		}
-		if d.record != nil {
-			view.Namespaces, view.All = d.record.Tenant.Namespaces, d.record.Tenant.AllNamespaces
-		}
-		for _, m := range d.members {
-			view.Members = append(view.Members, m.String())
-		}
-		r.Deployers = append(r.Deployers, view)
 	}
 	for _, w := range a.wide {
-		view := Wide{Subject: w.who.String(), Deployers: len(w.reached), Of: len(a.deployers), Paths: newAccess(w.who, false, w.paths).Paths}
-		if view.Deployers < view.Of {
-			for _, d := range w.reached {
-				view.Reaches = append(view.Reaches, d.target.Home+":"+d.target.Account)
-			}
-		}
-		r.ClusterWide = append(r.ClusterWide, view)
+		r.ClusterWide = append(r.ClusterWide, w.view(len(a.deployers)))
 	}
 	if o.Ask != (Subject{}) {
 		r.Asked, r.Groups = o.Ask.String(), o.Groups
 		for _, reached := range a.canReach(o.Ask, o.Groups) {
-			if reached.Tenant == "" && len(o.Tenants) == 0 || reached.Tenant != "" && chosen(reached.Tenant) {
+			if o.asks(reached.Tenant) {
 				r.CanReach = append(r.CanReach, reached)
 			}
 		}
@@ -273,6 +235,65 @@ func (a *auditor) report(o Options) *Report {
 		r.Result = Clean
 	}
 	return r
+}
+
+// asks says whether that tenant is asked for; where the name is empty, whether
+// Tillers of none are.
+func (o Options) asks(name string) bool {
+	return len(o.Tenants) == 0 || slices.Contains(o.Tenants, name)
+}
+
+// reportFindings puts the findings that are asked for into the report, each with its
+// place in the tenants file, and those that are ignored by themselves.
+func (a *auditor) reportFindings(r *Report, o Options) {
+	located := map[string]tenant.Located{}
+	for _, t := range a.snapshot.File {
+		located[t.Name] = t
+	}
+	for _, f := range a.findings {
+		if len(f.Tenants) > 0 {
+			at := located[f.Tenants[0]]
+			f.File, f.Line = at.File, at.Line
+		}
+		unmanaged := len(f.Tenants) == 0 && f.Home != ""
+		switch at := slices.IndexFunc(o.Ignore, func(i Ignore) bool { return i.matches(f) }); {
+		case len(f.Tenants) > 0 && !slices.ContainsFunc(f.Tenants, o.asks), unmanaged && !o.asks(""):
+		case at >= 0:
+			f.Reason = o.Ignore[at].Reason
+			r.Ignored = append(r.Ignored, f)
+		default:
+			r.Findings = append(r.Findings, f)
+		}
+	}
+	sortFindings(r.Findings)
+	sortFindings(r.Ignored)
+}
+
+// view is the deployer as a report shows it.
+func (d *deployer) view() Deployer {
+	view := Deployer{Tenant: d.tenant(), Engine: d.target.Engine, Home: d.target.Home, Account: d.target.Account, Version: d.version,
+		Open: d.network.listens && !d.network.closed, Power: d.power, Access: d.access}
+	if d.tiller != nil {
+		view.Workload = d.tiller.Kind + " " + d.tiller.Name
+	}
+	if d.record != nil {
+		view.Namespaces, view.All = d.record.Tenant.Namespaces, d.record.Tenant.AllNamespaces
+	}
+	for _, m := range d.members {
+		view.Members = append(view.Members, m.String())
+	}
+	return view
+}
+
+// view is somebody as a report shows them, of so many deployers.
+func (w wide) view(of int) Wide {
+	view := Wide{Subject: w.who.String(), Deployers: len(w.reached), Of: of, Paths: newAccess(w.who, false, w.paths).Paths}
+	if view.Deployers < view.Of {
+		for _, d := range w.reached {
+			view.Reaches = append(view.Reaches, d.target.Home+":"+d.target.Account)
+		}
+	}
+	return view
 }
 
 // sortFindings puts the worst first.
