@@ -28,7 +28,7 @@ func TestRecordsThatAreNone(t *testing.T) {
 			"Secret x.v1 in namespace a-tiller is no release record of Helm 2: illegal base64 data at input byte 0",
 			"Secret x.v1 in namespace a-tiller is no release record of Helm 3 or 4: illegal base64 data at input byte 0"},
 		{"no release", record("Secret", base64.StdEncoding.EncodeToString([]byte(packed))),
-			"Secret x.v1 in namespace a-tiller is no release record of Helm 2: proto: cannot parse invalid wire-format data",
+			"Secret x.v1 in namespace a-tiller is no release record of Helm 2: what it holds is no protobuf of a release",
 			"Secret x.v1 in namespace a-tiller is no release record of Helm 3 or 4: unexpected end of JSON input"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
