@@ -321,20 +321,14 @@ func (s *session) judge(outcomes []admin.Outcome, differed bool) error {
 		return nil
 	}
 	var lines problems
-	var hints []string
 	for _, o := range failed {
-		lines = append(lines, fmt.Errorf("tenant %q: %w", o.Name, o.Err))
-		for _, hint := range hintsFor(o.Err, byFile) {
-			if !slices.Contains(hints, hint) {
-				hints = append(hints, hint)
-			}
-		}
+		lines = append(lines, withHint(fmt.Errorf("tenant %q: %w", o.Name, o.Err), hintsFor(o.Err, byFile)...))
 	}
 	code := exitPartly
 	if len(failed) == len(outcomes) {
 		code = exitFailed
 	}
-	return &codeError{code: code, err: withHint(lines, hints...)}
+	return &codeError{code: code, err: lines}
 }
 
 // printApplied lists what was done to each tenant that changed.

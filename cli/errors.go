@@ -80,15 +80,26 @@ func report(w io.Writer, err error) int {
 	if errors.As(err, &several) {
 		lines = several
 	}
-	for _, line := range lines {
-		fmt.Fprintf(w, "Error: %v\n", line)
-	}
-	var hinted *hintError
-	if errors.As(err, &hinted) {
+	said := map[string]bool{} // what helps many is said once
+	hint := func(err error) {
+		var hinted *hintError
+		if !errors.As(err, &hinted) {
+			return
+		}
 		for _, hint := range hinted.hints {
-			fmt.Fprintf(w, "  %s\n", hint)
+			if !said[hint] {
+				fmt.Fprintf(w, "  %s\n", hint)
+			}
+			said[hint] = true
 		}
 	}
+	for _, line := range lines {
+		fmt.Fprintf(w, "Error: %v\n", line)
+		if len(lines) > 1 {
+			hint(line)
+		}
+	}
+	hint(err)
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(w, "Usage: %s\n", usage.usage)

@@ -26,6 +26,8 @@ func TestReport(t *testing.T) {
 		{"with hints, said of more", fmt.Errorf("init: %w", withHint(plain, "do this")), 1, "Error: init: it failed\n  do this\n"},
 		{"several", several, 1, "Error: one is wrong\nError: two is wrong\n"},
 		{"several with a hint", withHint(several, "do this"), 1, "Error: one is wrong\nError: two is wrong\n  do this\n"},
+		{"several, each with its hint", problems{withHint(plain, "do this"), withHint(errors.New("so did it"), "do this"), withHint(errors.New("another"), "or that")}, 1,
+			"Error: it failed\n  do this\nError: so did it\nError: another\n  or that\n"},
 		{"usage", &usageError{plain, "helm tenant x"}, 2, "Error: it failed\nUsage: helm tenant x\n"},
 		{"several of usage", &usageError{several, "helm tenant x"}, 2, "Error: one is wrong\nError: two is wrong\nUsage: helm tenant x\n"},
 		{"usage with a hint", withHint(&usageError{plain, "helm tenant x"}, "do this"), 2, "Error: it failed\n  do this\nUsage: helm tenant x\n"},

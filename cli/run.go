@@ -267,11 +267,20 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 	return k, client, err
 }
 
-// checkIdentity refuses what says who acts, or where, beside the kubeconfig: our own
-// verbs act as the caller, on the context's cluster.
-func (s *session) checkIdentity() error {
+// checkTyped refuses what was typed to helm and says who acts, or where, beside the
+// kubeconfig: our own verbs act as the caller, on the context's cluster.
+func (s *session) checkTyped() error {
 	if typed := s.line.Outer.Identity; len(typed) > 0 {
 		return fmt.Errorf("%s says who acts, or where, but helm-tenant acts as a kubeconfig context says: use --context, or leave it out", typed[0])
+	}
+	return nil
+}
+
+// checkIdentity also refuses what the environment says so. Verbs that only tell what
+// the wrapped helm would do need not: it never gets to see that.
+func (s *session) checkIdentity() error {
+	if err := s.checkTyped(); err != nil {
+		return err
 	}
 	for _, name := range []string{"HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBECAFILE"} {
 		value := s.env.get(name)

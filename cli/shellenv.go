@@ -68,7 +68,7 @@ counts.`,
 }
 
 func (s *session) shellenv(ctx context.Context, shell string) error {
-	if err := s.checkIdentity(); err != nil {
+	if err := s.checkTyped(); err != nil {
 		return err
 	}
 	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)

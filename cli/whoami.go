@@ -81,7 +81,7 @@ It ends with exit code 1 when it does not.`,
 
 func (s *session) whoami(ctx context.Context, output string) error {
 	// Unlike the other verbs, this one is told a Tiller's namespace as helm is.
-	if err := s.checkIdentity(); err != nil {
+	if err := s.checkTyped(); err != nil {
 		return err
 	}
 	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)

@@ -268,7 +268,8 @@ func applyFile(t *testing.T, w *world, log string) {
 			t.Errorf("exit code %d", s.code)
 		}
 		contains(t, s.stdout, "tenant red changed, 1 write\n", "2 tenants unchanged")
-		if !strings.HasPrefix(s.stderr, "Error: tenant \"grey\": namespace \"nowhere\" does not exist\nError: tenant \"white\": role: ClusterRole \"none-such\" does not exist\n") {
+		if !strings.HasPrefix(s.stderr, "Error: tenant \"grey\": namespace \"nowhere\" does not exist\n  create them with --create-namespaces, or correct namespaces in the file\n"+
+			"Error: tenant \"white\": ClusterRole \"none-such\" does not exist\n  choose another role in the file\n") {
 			t.Errorf("the list of what failed: %s", s.stderr)
 		}
 		result := admin.in(t).applyJSON(3, mixed, "-f", "-")
