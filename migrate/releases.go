@@ -231,7 +231,7 @@ func (s Standing) None() bool { return len(s.Ours) == 0 }
 
 // Compare tells what Helm 3 has of the release: live are the records of that name in
 // its namespace. moved says whether all revisions were written before; then a later
-// one descends from them, even where none of them is left.
+// one that descends from them is ours, even where none of them is left.
 func Compare(r Release, live []corev1.Secret, moved bool) Standing {
 	var s Standing
 	found := map[int]bool{}
@@ -254,7 +254,7 @@ func Compare(r Release, live []corev1.Secret, moved bool) Standing {
 			if !same(r.Revisions[at].Release, there) {
 				s.Changed = append(s.Changed, there.Version)
 			}
-		case there.Version > r.Newest().Version:
+		case there.Version > r.Newest().Version && r.descends(there):
 			later, laterNames = append(later, there.Version), append(laterNames, secret.Name)
 		default:
 			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", secret.Name))
@@ -275,6 +275,17 @@ func Compare(r Release, live []corev1.Secret, moved bool) Standing {
 	slices.Sort(s.Changed)
 	slices.Sort(s.Later)
 	return s
+}
+
+// descends says whether a later revision was made of ours. Helm 3 and 4 keep the time
+// of the first deployment across upgrade and rollback, also where none is told, and an
+// install sets its own: one after uninstall, and one in the place of what uninstall
+// --keep-history left (helm.sh/helm/v3/pkg/action). Which revision they go on from is
+// not always the newest, and Helm 2's install --replace sets its own time, too.
+func (r Release) descends(there *release3.Release) bool {
+	return slices.ContainsFunc(r.Revisions, func(revision Revision) bool {
+		return revision.Info.FirstDeployed.Equal(there.Info.FirstDeployed)
+	})
 }
 
 // same says whether two releases are stored in the same words.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/anypb"
 	release3 "helm.sh/helm/v3/pkg/release"
+	helmtime "helm.sh/helm/v3/pkg/time"
 	corev1 "k8s.io/api/core/v1"
 	release2 "k8s.io/helm/pkg/proto/hapi/release"
 
@@ -178,6 +179,8 @@ func TestCompare(t *testing.T) {
 		r.Info.Status, r.Info.Description = release3.StatusSuperseded, "Superseded"
 	}
 	other := func(r *release3.Release) { r.Manifest += "#" }
+	anew := func(r *release3.Release) { r.Info.FirstDeployed = at(9) }
+	kept := func(r *release3.Release) { r.Info.Status = release3.StatusUninstalled }
 	disguised := stored(2)
 	disguised.Type = "Opaque"
 	for _, test := range []struct {
@@ -195,7 +198,11 @@ func TestCompare(t *testing.T) {
 		{"upgraded until the past was forgotten", []corev1.Secret{stored(12), stored(13)}, true, "missing [1 2] changed [] later [12 13] foreign []", false},
 		{"another's", []corev1.Secret{stored(1, other)}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v1: it holds another release]", true},
 		{"another's, of a later version", []corev1.Secret{stored(3)}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v3: it holds another release]", true},
-		{"another's, installed at another time", []corev1.Secret{stored(2, func(r *release3.Release) { r.Info.FirstDeployed = at(9) })}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it holds another release]", true},
+		{"another's, installed at another time", []corev1.Secret{stored(2, anew)}, false, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it holds another release]", true},
+		{"installed anew, and upgraded", []corev1.Secret{stored(1, anew), stored(2, anew), stored(3, anew)}, true, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v1: it holds another release" +
+			" Secret sh.helm.release.v1.web.v2: it holds another release Secret sh.helm.release.v1.web.v3: it holds another release]", true},
+		{"installed anew, in the place of a history that was kept", []corev1.Secret{stored(1), stored(2, kept), stored(3, anew)}, true, "missing [] changed [2] later [] foreign [Secret sh.helm.release.v1.web.v3: it holds another release]", false},
+		{"upgraded, uninstalled with its history kept, and installed anew", []corev1.Secret{stored(1), stored(2, superseded), stored(3, kept), stored(4, anew)}, true, "missing [] changed [2] later [3] foreign [Secret sh.helm.release.v1.web.v4: it holds another release]", false},
 		{"no record of helm's", []corev1.Secret{disguised, {}}, true, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it is no record that helm writes Secret : it holds no release]", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -209,6 +216,53 @@ func TestCompare(t *testing.T) {
 			}
 			if s.None() != test.none {
 				t.Errorf("none of it is there: %v", s.None())
+			}
+		})
+	}
+}
+
+// TestCompareFirstDeployed: what descends from a release has the time of one of its
+// revisions, or none where Helm 2 told none.
+func TestCompareFirstDeployed(t *testing.T) {
+	first := func(s int) func(*release2.Release) {
+		return func(r *release2.Release) { r.Info.FirstDeployed = stamp(s) }
+	}
+	unknown := func(r *release2.Release) { r.Info.FirstDeployed = nil }
+	for _, test := range []struct {
+		name   string
+		stored []Stored
+		first  helmtime.Time
+		ours   bool
+	}{
+		{"that of the newest", []Stored{old("web", 1, release2.Status_SUPERSEDED, first(1)), old("web", 2, release2.Status_DEPLOYED, first(2))}, at(2), true},
+		{"that of an older one, which is deployed", []Stored{old("web", 1, release2.Status_DEPLOYED, first(1)), old("web", 2, release2.Status_FAILED, first(2))}, at(1), true},
+		{"another", []Stored{old("web", 1, release2.Status_DEPLOYED, first(1)), old("web", 2, release2.Status_FAILED, first(2))}, at(3), false},
+		{"none, as before", []Stored{old("web", 1, release2.Status_DEPLOYED, unknown)}, helmtime.Time{}, true},
+		{"one, and none before", []Stored{old("web", 1, release2.Status_DEPLOYED, unknown)}, at(3), false},
+		{"none, and one before", []Stored{old("web", 1, release2.Status_DEPLOYED, first(1))}, helmtime.Time{}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			releases, problems := Releases(test.stored, everywhere)
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			r := releases[0]
+			live := []corev1.Secret{}
+			for _, revision := range r.Revisions {
+				live = append(live, *revision.Secret)
+			}
+			next, err := release.InSecret(*r.Newest().Secret)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next.Version, next.Info.FirstDeployed = r.Newest().Version+1, test.first
+			secret, err := release.Secret(next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := Compare(r, append(live, *secret), true)
+			if ours := len(s.Later) == 1 && s.Ours[0] == secret.Name && len(s.Foreign) == 0; ours != test.ours || len(s.Missing) > 0 {
+				t.Errorf("ours: %v; %+v", ours, s)
 			}
 		})
 	}

@@ -363,6 +363,27 @@ func TestMigrateAndWork(t *testing.T) {
 			"release db was installed anew by Helm 3 in namespace "+of.b+": that one stays")
 		same(t, "records", [][]string{{}, {"db.v1"}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
 	})
+	t.Run("back, after another was installed, and upgraded past Tiller's newest", func(t *testing.T) {
+		t.Parallel()
+		of, admin := moved(t)
+		w.helm3(t, "uninstall", "web", "--namespace", of.a)
+		w.helm3(t, "uninstall", "db", "--namespace", of.b, "--keep-history")
+		for range 3 {
+			w.helm3(t, "upgrade", "--install", "web", hello(), "--namespace", of.a)
+			w.helm3(t, "upgrade", "--install", "db", hello(), "--namespace", of.b)
+		}
+		same(t, "records", [][]string{{"web.v1", "web.v2", "web.v3"}, {"db.v1", "db.v2", "db.v3", "db.v4", "old.v1"}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
+		file := backupFile(t)
+		r := admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", file)
+		said(t, r, "release web was installed anew by Helm 3 in namespace "+of.a+": that one stays", "release db was installed anew by Helm 3 in namespace "+of.b+": that one stays")
+		same(t, "records", [][]string{{"web.v1", "web.v2", "web.v3"}, {"db.v2", "db.v3", "db.v4"}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
+		same(t, "in the backup", map[string]int{"Secret": 2}, kept(t, file))
+		for name, namespace := range map[string]string{"web": of.a, "db": of.b} {
+			if status := w.helm3(t, "status", name, "--namespace", namespace); !strings.Contains(status, "STATUS: deployed") {
+				t.Errorf("release %s, which stays, is\n%s", name, status)
+			}
+		}
+	})
 	t.Run("to the end, after it was uninstalled", func(t *testing.T) {
 		t.Parallel()
 		of, admin := moved(t)
