@@ -405,6 +405,28 @@ func WriteHelmRecords(ctx context.Context, c *cluster.Client, name string, made 
 	return err
 }
 
+// CheckHelmRecords fails unless Helm 3 has every revision that WriteHelmRecords is to
+// have written. Until then nobody uses Helm 3 on them, but for the members of a tenant
+// that had both engines: what they made a later revision of may have lost older ones.
+func CheckHelmRecords(ctx context.Context, c *cluster.Client, name string) error {
+	m, err := ReadMigration(ctx, c, name)
+	if err != nil {
+		return err
+	}
+	if beyond(m.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
+		return nil // somebody else has checked them
+	}
+	if err := m.in(tenant.PhaseFrozen); err != nil {
+		return err
+	}
+	for i, r := range m.Releases {
+		if standing := m.Standings[i]; len(standing.Missing) > 0 && len(standing.Later) == 0 {
+			return fmt.Errorf("release %s: somebody removed %s", r.Name, cluster.KeyOf(standing.Missing[0].Secret))
+		}
+	}
+	return nil
+}
+
 // in fails unless the migration is in that phase.
 func (m *Migration) in(phase tenant.Phase) error {
 	switch {

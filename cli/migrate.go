@@ -169,6 +169,9 @@ func (m *migration) begin(ctx context.Context) error {
 		if err := admin.WriteHelmRecords(ctx, m.client, m.name, m.made); err != nil {
 			return err
 		}
+		if err := admin.CheckHelmRecords(ctx, m.client, m.name); err != nil {
+			return withHint(err, "the same command again writes what is missing; go back with: helm tenant migrate "+m.name+" --abort")
+		}
 		if err := m.step(ctx, there, tenant.PhaseConverted, func(next *tenant.Migration) { next.Converted = true }, nil); err != nil {
 			return err
 		}
@@ -254,8 +257,13 @@ func (m *migration) finish(ctx context.Context) error {
 	}
 	var gone []string
 	for i, r := range there.Releases {
-		if there.Standings[i].None() && r.Newest().Info.Status != release.StatusUninstalled {
-			gone = append(gone, r.Name+" in namespace "+r.Namespace)
+		standing, where := there.Standings[i], r.Name+" in namespace "+r.Namespace
+		switch {
+		case standing.None() && r.Newest().Info.Status == release.StatusUninstalled: // what is gone made nothing
+		case standing.None():
+			gone = append(gone, where)
+		case standing.Lost(r):
+			gone = append(gone, fmt.Sprintf("revision %d of %s", r.Newest().Version, where))
 		}
 	}
 	if len(gone) > 0 {

@@ -88,6 +88,13 @@ func (m *migration) verifyRelease(ctx context.Context, client helm.Client, t ten
 		}
 		return fmt.Errorf("%s is not listed by %s", where, client.Path)
 	}
+	switch {
+	case standing.None() && len(standing.Foreign) > 0:
+		m.say("Note: %s was installed anew by Helm 3: that one is at revision %s, %s", where, have.Revision, have.Status)
+		return nil
+	case standing.Lost(r) && !standing.None():
+		return fmt.Errorf("%s: Helm 3 has no record of revision %d, and made none of it: somebody removed it", where, newest.Version)
+	}
 	untouched := len(standing.Missing)+len(standing.Changed)+len(standing.Later) == 0
 	if !untouched {
 		m.say("Note: Helm 3 has changed %s since: it is at revision %s, %s", where, have.Revision, have.Status)

@@ -226,6 +226,13 @@ type Standing struct {
 	Foreign []string
 }
 
+// Lost says whether Helm 3 has neither the newest revision nor one that was made of it.
+// It never forgets the newest alone: either the release was uninstalled, or somebody
+// removed the record.
+func (s Standing) Lost(r Release) bool {
+	return len(s.Later) == 0 && slices.ContainsFunc(s.Missing, func(missing Revision) bool { return missing.Version == r.Newest().Version })
+}
+
 // None says whether Helm 3 has nothing of it.
 func (s Standing) None() bool { return len(s.Ours) == 0 }
 

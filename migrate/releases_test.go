@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,6 +194,7 @@ func TestCompare(t *testing.T) {
 		{"nothing", nil, false, "missing [1 2] changed [] later [] foreign []", true},
 		{"half of it", []corev1.Secret{stored(1)}, false, "missing [2] changed [] later [] foreign []", false},
 		{"all of it", []corev1.Secret{stored(2), stored(1)}, true, "missing [] changed [] later [] foreign []", false},
+		{"its newest removed", []corev1.Secret{stored(1)}, true, "missing [2] changed [] later [] foreign []", false},
 		{"upgraded", []corev1.Secret{stored(1), stored(2, superseded), stored(4, other), stored(3, superseded)}, true, "missing [] changed [2] later [3 4] foreign []", false},
 		{"upgraded before all was written", []corev1.Secret{stored(2, superseded), stored(3)}, false, "missing [1] changed [2] later [3] foreign []", false},
 		{"upgraded until the past was forgotten", []corev1.Secret{stored(12), stored(13)}, true, "missing [1 2] changed [] later [12 13] foreign []", false},
@@ -213,6 +215,10 @@ func TestCompare(t *testing.T) {
 			}
 			if got := fmt.Sprintf("missing %v changed %v later %v foreign %v", missing, s.Changed, s.Later, s.Foreign); got != test.want {
 				t.Errorf("\n got %s\nwant %s", got, test.want)
+			}
+			// Helm 3 forgets the newest only where it goes on from it, or where all goes.
+			if lost := slices.Contains(missing, 2) && len(s.Later) == 0; s.Lost(r) != lost {
+				t.Errorf("its newest is lost: %v", s.Lost(r))
 			}
 			if s.None() != test.none {
 				t.Errorf("none of it is there: %v", s.None())

@@ -3,10 +3,12 @@ package apitest
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -357,7 +359,7 @@ func TestMigrateAndWork(t *testing.T) {
 		w.helm3(t, "uninstall", "web", "--namespace", of.a)
 		w.helm3(t, "uninstall", "db", "--namespace", of.b)
 		w.helm3(t, "install", "db", hello(), "--namespace", of.b)
-		said(t, admin.must(t, "migrate", of.name), "release web in namespace "+of.a+" is gone")
+		said(t, admin.must(t, "migrate", of.name), "release web in namespace "+of.a+" is gone", "release db in namespace "+of.b+" was installed anew by Helm 3: that one is at revision 1, deployed")
 		r := admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", backupFile(t))
 		said(t, r, "release web was uninstalled by Helm 3; Tiller lists it as it was: helm tenant rollback web 2 makes it anew",
 			"release db was installed anew by Helm 3 in namespace "+of.b+": that one stays")
@@ -397,6 +399,19 @@ func TestMigrateAndWork(t *testing.T) {
 		same(t, "in the backup", map[string]int{"Secret": 4}, kept(t, file))
 		same(t, "records", [][]string{{}, {"db.v1", "db.v2", "old.v1"}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
 	})
+	t.Run("to the end, after somebody removed its newest record", func(t *testing.T) {
+		t.Parallel()
+		of, admin := moved(t)
+		must(t, w.root.CoreV1().Secrets(of.a).Delete(t.Context(), "sh.helm.release.v1.web.v2", metav1.DeleteOptions{}))
+		must(t, w.root.CoreV1().Secrets(of.b).Delete(t.Context(), "sh.helm.release.v1.old.v1", metav1.DeleteOptions{})) // it made nothing
+		before := w.versions(t, of)
+		admin.fails(t, 1, []string{"release web in namespace " + of.a + ": Helm 3 has no record of revision 2, and made none of it: somebody removed it", "migrate " + of.name + " --abort"}, "migrate", of.name)
+		admin.fails(t, 1, []string{"Helm 3 has no record of revision 2 of web in namespace " + of.a + ":", "add --accept-risk=missing-releases"}, "migrate", of.name, "--finish", "--yes")
+		same(t, "what is there", before, w.versions(t, of))
+		file := backupFile(t)
+		said(t, admin.must(t, "migrate", of.name, "--finish", "--yes", "--accept-risk", "missing-releases", "--backup", file), "only the backup will know of revision 2 of web in namespace "+of.a)
+		same(t, "in the backup", map[string]int{"Secret": 4}, kept(t, file))
+	})
 	t.Run("a backup is never written over", func(t *testing.T) {
 		t.Parallel()
 		of, admin := moved(t)
@@ -407,6 +422,29 @@ func TestMigrateAndWork(t *testing.T) {
 		admin.fails(t, 1, []string{"the backup can't be written, and nothing is removed without it"}, "migrate", of.name, "--abort", "--backup", file)
 		admin.wroteNothing(t)
 	})
+}
+
+// TestMigrateMissesWhatItWrote: before anybody has Helm 3, every revision must be there,
+// not the newest alone; the same command again writes it.
+func TestMigrateMissesWhatItWrote(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of)
+	w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "SUPERSEDED"}, records.Release{Name: "web", Namespace: of.a, Revision: 2, Status: "DEPLOYED"})
+	secrets := "/namespaces/" + of.a + "/secrets"
+	var removed atomic.Bool
+	admin := w.withHelm3(t).through(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, secrets) && len(w.helmRecords(t, of.a)) == 2 && !removed.Swap(true) {
+			must(t, w.root.CoreV1().Secrets(of.a).Delete(t.Context(), "sh.helm.release.v1.web.v1", metav1.DeleteOptions{}))
+		}
+		return false
+	})
+	admin.fails(t, 1, []string{"release web: somebody removed Secret sh.helm.release.v1.web.v1 in namespace " + of.a, "the same command again writes what is missing"}, "migrate", of.name, "--backup", backupFile(t))
+	if _, err := w.root.CoreV1().ServiceAccounts(of.home).Get(t.Context(), "helm", metav1.GetOptions{}); err == nil {
+		t.Error("its second deployer is there")
+	}
+	admin.must(t, "migrate", of.name, "--backup", backupFile(t))
+	same(t, "records", []string{"web.v1", "web.v2"}, w.helmRecords(t, of.a))
 }
 
 // TestMigrateVerifies gives it a helm that does not find what it should: then there
