@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"helm-tenant/cluster"
+	"helm-tenant/release"
 )
 
 // backups are the backup files of one tenant's release records.
@@ -29,48 +30,88 @@ type backups struct {
 
 // save writes the records to a file and returns its name; file is where, and empty
 // a new one in the current folder. Without records there is none.
+//
+// A file that is there is never written over. One that holds the records already will
+// do. One with older records of the same tenant is by a run that did not come to its
+// end, or was asked for before, and a helm has written since: then the next free name
+// is taken, FILE-2, FILE-3 and so on. Any other file is not ours to write beside: it
+// is refused, if somebody named it.
 func (b backups) save(file string, records []*unstructured.Unstructured) (string, error) {
-	if len(records) == 0 {
-		return "", nil
+	named := file != ""
+	if !named {
+		file = b.newName()
 	}
-	if file == "" {
-		file = fmt.Sprintf("helm-tenant-%s%s-%s.yaml", b.tenant, b.part, b.env.Now().UTC().Format("20060102-150405"))
+	file, err := b.write(file, named, records)
+	if err != nil {
+		return "", fmt.Errorf("the backup can't be written, and nothing is removed without it: %w", err)
 	}
-	if err := backUp(file, records); err != nil {
-		return "", err
-	}
-	b.told("%s of tenant %s backed up in %s", counted(len(records), "release record"), b.tenant, file)
 	return file, nil
 }
 
 // saveAnew writes the records to a second file, if the first does not hold them:
-// somebody wrote them meanwhile. The second's name is the first's with suffix.
+// somebody wrote them meanwhile. The second's name is the first's with suffix, or the
+// next free one: nobody named it, and there is no way back to before the first.
 func (b backups) saveAnew(file, suffix string, records []*unstructured.Unstructured) error {
-	if holds(file, items(records)) {
+	switch {
+	case file == "":
+		file = b.newName()
+	case holds(file, items(records)):
 		return nil
+	default:
+		file = suffixed(file, suffix)
 	}
-	if file != "" {
-		ending := filepath.Ext(file)
-		file = strings.TrimSuffix(file, ending) + suffix + ending
+	if _, err := b.write(file, false, records); err != nil {
+		return withHint(fmt.Errorf("what was done so far stays done, and no record is removed: some were written since the backup, and the second one can't be written: %w", err),
+			"the same command again goes on; --backup names another file")
 	}
-	_, err := b.save(file, records)
-	return err
+	return nil
 }
 
-// backUp writes the records to a new file that only its owner can read: they hold the
-// values of releases.
-func backUp(file string, records []*unstructured.Unstructured) error {
+func (b backups) newName() string {
+	return fmt.Sprintf("helm-tenant-%s%s-%s.yaml", b.tenant, b.part, b.env.Now().UTC().Format("20060102-150405"))
+}
+
+// suffixed is a file's name with a suffix before its ending.
+func suffixed(file, suffix string) string {
+	ending := filepath.Ext(file)
+	return strings.TrimSuffix(file, ending) + suffix + ending
+}
+
+// write writes the records to the file, or to the next free one; see save. named says
+// that somebody named it.
+func (b backups) write(file string, named bool, records []*unstructured.Unstructured) (string, error) {
+	if len(records) == 0 {
+		return "", nil
+	}
 	items := items(records)
 	text, err := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
 	if err != nil {
-		return err
+		return "", err
 	}
+	free := file
+	for number := 2; ; number++ {
+		err := create(free, text)
+		taken := errors.Is(err, fs.ErrExist)
+		switch {
+		case err == nil, taken && holds(free, items): // by a run that did not come to its end
+			if free != file {
+				b.told("%s is there already, and stays as it is", file)
+			}
+			b.told("%s of tenant %s backed up in %s", counted(len(records), "release record"), b.tenant, free)
+			return free, nil
+		case !taken, named && free == file && !isOlder(file, records):
+			return "", err
+		}
+		free = suffixed(file, fmt.Sprintf("-%d", number))
+	}
+}
+
+// create writes a new file that only its owner can read: records hold the values of
+// releases.
+func create(file string, text []byte) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) && holds(file, items) {
-		return nil // by a run that did not come to its end
-	}
 	if err != nil {
-		return fmt.Errorf("the backup can't be written, and nothing is removed without it: %w", err)
+		return err
 	}
 	_, err = f.Write(text)
 	if err == nil {
@@ -79,10 +120,10 @@ func backUp(file string, records []*unstructured.Unstructured) error {
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
-	if err != nil {
-		return fmt.Errorf("the backup can't be written, and nothing is removed without it: %w", err)
+	if err != nil { // half a backup would be in the way the next time
+		err = errors.Join(err, os.Remove(file))
 	}
-	return nil
+	return err
 }
 
 // items are records as a backup file has them.
@@ -94,18 +135,36 @@ func items(records []*unstructured.Unstructured) []any {
 	return items
 }
 
-// holds says whether a backup file has all of these items, just as they are.
-func holds(file string, items []any) bool {
+// isOlder says whether a file is a backup of records in a namespace in which some of
+// these are.
+func isOlder(file string, records []*unstructured.Unstructured) bool {
+	return slices.ContainsFunc(saved(file), func(item any) bool {
+		object, _ := item.(map[string]any)
+		old := unstructured.Unstructured{Object: object}
+		labels := old.GetLabels()
+		return (release.IsTillers(labels) || labels["owner"] == "helm") && slices.ContainsFunc(records, func(record *unstructured.Unstructured) bool {
+			return record.GetNamespace() == old.GetNamespace()
+		})
+	})
+}
+
+// saved are the items in a backup file, none where it is no such file.
+func saved(file string) []any {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return false
+		return nil
 	}
-	var saved struct{ Items []any }
-	if yaml.Unmarshal(text, &saved) != nil {
-		return false
+	var list struct{ Items []any }
+	if yaml.Unmarshal(text, &list) != nil {
+		return nil
 	}
+	return list.Items
+}
+
+// holds says whether a backup file has all of these items, just as they are.
+func holds(file string, items []any) bool {
 	found := map[string]bool{}
-	for _, item := range saved.Items {
+	for _, item := range saved(file) {
 		plain, _ := json.Marshal(item) // as it came from JSON
 		found[string(plain)] = true
 	}

@@ -149,11 +149,23 @@ func TestAbortAfterEveryWrite(t *testing.T) {
 	t.Logf("%d kill points", len(made))
 }
 
-// killedAfter kills a command after a number of its writes.
+// killedAfter kills a command after a number of its writes; 0 is when it makes the first.
 func (w *world) killedAfter(writes int, args ...string) error {
 	folder, g := w.folder(), newGate()
 	g.stopAfter = writes
-	proxy, err := w.through(folder, g.handle)
+	handle := g.handle
+	if writes == 0 {
+		var once sync.Once
+		handle = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+			if isWrite(r) {
+				once.Do(func() { close(g.reached) })
+				hang(r)
+				return
+			}
+			next.ServeHTTP(rw, r)
+		}
+	}
+	proxy, err := w.through(folder, handle)
 	if err != nil {
 		return err
 	}
@@ -275,6 +287,81 @@ func TestMigrateWhileTillerWrites(t *testing.T) {
 	}
 	if tiller, err := w.root.AppsV1().Deployments(stuck+"-tiller").Get(ctx, "tiller-deploy", metav1.GetOptions{}); err != nil || *tiller.Spec.Replicas != 1 {
 		t.Errorf("Tiller is not back: %v, %v", tiller, err)
+	}
+}
+
+// TestKilledAndBackedUpAgain kills a command that was given a file for its backup, and
+// has somebody write a record before the same command goes on: it makes another backup,
+// of all that is there now, and leaves the first one alone.
+func TestKilledAndBackedUpAgain(t *testing.T) {
+	w := start(t)
+	ctx := context.Background()
+	late := func(name string) error {
+		r := records.Release{Name: "late", Namespace: name + "-b", Revision: 1, Status: "DEPLOYED"}
+		_, err := w.root.CoreV1().Secrets(name+"-tiller").Create(ctx, records.Secret(r), metav1.CreateOptions{})
+		return err
+	}
+	// As each helm does when it writes to a record.
+	touch := func(namespace, name, label string) error {
+		secret, err := w.root.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			secret.Labels[label] = "1700000000"
+			_, err = w.root.CoreV1().Secrets(namespace).Update(ctx, secret, metav1.UpdateOptions{})
+		}
+		return err
+	}
+	touched2 := func(name string) error { return touch(name+"-tiller", "web.v2", "MODIFIED_AT") }
+	touched3 := func(name string) error { return touch(name+"-a", "sh.helm.release.v1.web.v2", "modifiedAt") }
+	for i, test := range []struct {
+		name, args string
+		prepare    func(context.Context, *world, string) error
+		writes     int
+		between    func(name string) error
+		records    int
+	}{
+		{"migrate, before it writes", "migrate NAME", addHistory, 0, late, 4},
+		{"migrate, when it has begun", "migrate NAME", addHistory, 1, late, 4},
+		{"migrate, when Tiller is stopped", "migrate NAME", addHistory, 2, late, 4},
+		{"back, before it writes", "migrate NAME --abort --wait=false", migrated, 0, touched3, 3},
+		{"back, when it has begun", "migrate NAME --abort --wait=false", migrated, 1, touched3, 3},
+		{"to the end, before it writes", "migrate NAME --finish --yes", migrated, 0, touched2, 3},
+		{"destroy, before it writes", "destroy NAME --keep-releases --yes", addHistory, 0, late, 4},
+		{"destroy, when it has begun", "destroy NAME --keep-releases --yes", addHistory, 1, late, 4},
+	} {
+		s := &scenario{prefix: "mh", tenants: one, prepare: test.prepare}
+		name := s.one(i)
+		if err := s.setUp(ctx, w, name); err != nil {
+			t.Fatal(err)
+		}
+		folder := w.folder()
+		args := append(strings.Fields(strings.ReplaceAll(test.args, "NAME", name)), "--backup", filepath.Join(folder, "backup.yaml"))
+		if err := w.killedAfter(test.writes, args...); err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		first, err := os.ReadFile(filepath.Join(folder, "backup.yaml"))
+		if err == nil {
+			err = test.between(name)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		r, err := w.run(w.direct, w.folder(), "", args...)
+		if err != nil || r.code != 0 || !strings.Contains(r.stdout+r.stderr, "backup.yaml is there already, and stays as it is") {
+			t.Errorf("%s: %v, %v", test.name, err, r)
+			continue
+		}
+		again, err := os.ReadFile(filepath.Join(folder, "backup.yaml"))
+		if err != nil || !bytes.Equal(first, again) {
+			t.Errorf("%s: the first backup is not as it was: %v", test.name, err)
+		}
+		var backup corev1.SecretList
+		text, err := os.ReadFile(filepath.Join(folder, "backup-2.yaml"))
+		if err == nil {
+			err = yaml.UnmarshalStrict(text, &backup)
+		}
+		if err != nil || len(backup.Items) != test.records {
+			t.Errorf("%s: the second backup holds %d records, not %d: %v", test.name, len(backup.Items), test.records, err)
+		}
 	}
 }
 
