@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 )
 
 // Swallowed is what a helm took out of the arguments of the plugin that it
@@ -35,7 +37,7 @@ var identityFlags = []string{"kube-as-user", "kube-as-group", "kube-token", "kub
 var connectionFlags = []string{"kube-ca-file", "kube-tls-server-name", "kube-insecure-skip-tls-verify"}
 
 // swallowedFlags are those that each major version takes out of a plugin's
-// arguments, each with its value (manuallyProcessArgs in cmd/helm/load_plugins.go
+// arguments, each with the next word (manuallyProcessArgs in cmd/helm/load_plugins.go
 // of v2 and v3, pkg/cmd/load_plugins.go of v4).
 func swallowedFlags(major int) []string {
 	if major == 2 {
@@ -70,9 +72,11 @@ func ReadParent(major int, parent []string, bin, plugin string, got []string) (S
 		if word != plugin {
 			continue
 		}
-		s, left := swallow(major, slices.Concat(args[:at], args[at+1:]))
+		taken, left := swallow(major, slices.Concat(args[:at], args[at+1:]))
 		if slices.Equal(left, got) {
-			found = append(found, s)
+			if s, err := read(taken); err == nil { // else helm would not have started us
+				found = append(found, s)
+			}
 		}
 		if major == 2 {
 			break
@@ -84,41 +88,64 @@ func ReadParent(major int, parent []string, bin, plugin string, got []string) (S
 	return found[0], nil
 }
 
-// swallow takes out of the arguments what helm takes out, and returns both.
-func swallow(major int, args []string) (s Swallowed, left []string) {
+// swallow takes out of the arguments what helm takes out, and returns both. Helm 3 and
+// 4 take the next word of a flag that needs none, too, and a flag without a next word,
+// with which Helm 2 would not have started us; and they take an empty word for such a
+// flag (isKnown in manuallyProcessArgs says of any other word that it is known as "").
+func swallow(major int, args []string) (taken, left []string) {
 	swallowed := swallowedFlags(major)
 	for i := 0; i < len(args); i++ {
-		name, value, joined := strings.Cut(args[i], "=")
-		known := slices.Contains(swallowed, name)
+		name, _, joined := strings.Cut(args[i], "=")
+		known := slices.Contains(swallowed, name) || args[i] == "" && major != 2
 		switch {
-		case args[i] == "--debug":
-		case known && joined:
-			s.take(name, value)
+		case args[i] == "--debug", known && joined:
+			taken = append(taken, args[i])
 		case known && i+1 < len(args):
+			taken = append(taken, args[i], args[i+1])
 			i++
-			s.take(name, args[i])
+		case known && major != 2:
+			taken = append(taken, args[i])
 		default:
 			left = append(left, args[i])
 		}
 	}
-	return s, left
+	return taken, left
+}
+
+// read reads what was taken out as helm does: as its own flags, wherever each of them
+// ends. An error means that helm refuses it.
+func read(taken []string) (Swallowed, error) {
+	flags := pflag.NewFlagSet("helm", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	for _, f := range globalFlags {
+		if f.boolean {
+			flags.BoolP(f.name, f.short, false, "")
+		} else {
+			flags.StringP(f.name, f.short, "", "")
+		}
+	}
+	var s Swallowed
+	err := flags.ParseAll(taken, func(f *pflag.Flag, value string) error {
+		s.take(f.Name, value)
+		return f.Value.Set(value)
+	})
+	return s, err
 }
 
 // take notes a flag; of two of one name the last one counts, as for helm.
-func (s *Swallowed) take(flag, value string) {
-	name := strings.TrimLeft(flag, "-")
+func (s *Swallowed) take(name, value string) {
 	switch {
-	case flag == "--kube-context":
+	case name == "kube-context":
 		s.KubeContext = value
-	case flag == "--tiller-namespace":
+	case name == "tiller-namespace":
 		s.TillerNamespace = value
-	case flag == "--host":
+	case name == "host":
 		s.Host = value
-	case flag == "--namespace" || flag == "-n":
+	case name == "namespace":
 		s.Namespace = true
 	case slices.Contains(identityFlags, name):
-		s.Identity = append(s.Identity, flag)
+		s.Identity = append(s.Identity, "--"+name)
 	case slices.Contains(connectionFlags, name):
-		s.Connection = append(s.Connection, fmt.Sprintf("%s=%s", flag, value))
+		s.Connection = append(s.Connection, fmt.Sprintf("--%s=%s", name, value))
 	}
 }

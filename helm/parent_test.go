@@ -1,12 +1,14 @@
 package helm
 
 import (
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -76,6 +78,17 @@ func TestReadParentOfHelm3(t *testing.T) {
 		{"helm tenant list --kube-as-group=g --kube-apiserver s", "list", Swallowed{Identity: []string{"--kube-as-group", "--kube-apiserver"}}},
 		{"helm tenant list --kube-ca-file f --kube-tls-server-name=n", "list", Swallowed{Connection: []string{"--kube-ca-file=f", "--kube-tls-server-name=n"}}},
 		{"helm tenant --debug list --host h --tiller-namespace t", "list --host h --tiller-namespace t", Swallowed{}},
+		// A flag that needs no value takes the next word with it all the same, and is
+		// taken where there is none.
+		{"helm tenant list --kube-insecure-skip-tls-verify", "list", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
+		{"helm tenant list --kube-insecure-skip-tls-verify=false", "list", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=false"}}},
+		{"helm tenant status --kube-insecure-skip-tls-verify web", "status", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
+		{"helm --kube-insecure-skip-tls-verify tenant list", "", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
+		{"helm tenant list --kube-insecure-skip-tls-verify --kube-insecure-skip-tls-verify", "list", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true", "--kube-insecure-skip-tls-verify=true"}}},
+		{"helm tenant --kube-insecure-skip-tls-verify --kube-context=c list", "list", Swallowed{KubeContext: "c", Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
+		{"helm tenant --kube-insecure-skip-tls-verify --kube-as-user list --debug", "list", Swallowed{Identity: []string{"--kube-as-user"}, Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
+		{"helm tenant list --kube-insecure-skip-tls-verify -nx --qps=5", "list --qps=5", Swallowed{Namespace: true, Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
+		{"helm tenant list --kube-insecure-skip-tls-verify -- --kube-context c", "list", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
 		// Unlike that of Helm 2, its cobra knows which word is a flag's value.
 		{"helm --namespace tenant --debug tenant list", "list", Swallowed{Namespace: true}},
 		{"helm tenant status tenant", "status tenant", Swallowed{}},
@@ -92,6 +105,11 @@ func TestReadParentOfHelm3(t *testing.T) {
 				}
 			}
 		})
+	}
+	// An empty word is taken for such a flag.
+	parent := []string{"helm", "tenant", "install", "web", "--description", "", "chart", "--wait", "", "--kube-context", "c", "--namespace", "x"}
+	if got, err := ReadParent(3, parent, "helm", "tenant", []string{"install", "web", "--description", "--wait", "c"}); err != nil || got.KubeContext != "--namespace" || got.Namespace {
+		t.Errorf("an empty word: got %+v, %v", got, err)
 	}
 	// Two readings that fit.
 	if got, err := ReadParent(3, strings.Fields("helm -n tenant tenant -n tenant list"), "helm", "tenant", strings.Fields("list")); err != nil || !got.Namespace {
@@ -128,6 +146,12 @@ func TestReadParentRefuses(t *testing.T) {
 				t.Errorf("got %+v beside the error", got)
 			}
 		})
+	}
+	// What Helm 3 and 4 refuse.
+	for _, parent := range []string{"helm tenant list --kube-context", "helm tenant list --kube-insecure-skip-tls-verify --all", "helm tenant list --kube-insecure-skip-tls-verify=perhaps"} {
+		if got, err := ReadParent(3, strings.Fields(parent), "helm", "tenant", []string{"list"}); errorText(err) != other {
+			t.Errorf("%s: it is read as %+v, %v", parent, got, err)
+		}
 	}
 	if _, err := ReadParent(2, []string{"helm", "", "list"}, "helm", "", []string{"list"}); err == nil {
 		t.Error("a plugin without a name was found")
@@ -229,6 +253,157 @@ func FuzzReadParent(f *testing.F) {
 		}
 		if _, err := ReadParent(2, argv, "helm", "tenant", append(got, "more")); err == nil {
 			t.Errorf("%q fits other arguments, too", argv)
+		}
+	})
+}
+
+// pluginArgs3 is what Helm 3 and 4 do with a command line, by the cobra that they use:
+// the arguments of the plugin, and helm's flags as they are set then. It follows
+// manuallyProcessArgs and processParent in helm.sh/helm/v3/cmd/helm/load_plugins.go
+// and helm.sh/helm/v4/pkg/cmd/load_plugins.go, and AddFlags in pkg/cli of either, which
+// can't be imported. ok is false where helm does not start the plugin.
+func pluginArgs3(args []string, plugin string) (unknown []string, flags *pflag.FlagSet, ok bool) {
+	root := &cobra.Command{Use: "helm", SilenceErrors: true, SilenceUsage: true}
+	root.SetOut(io.Discard)
+	root.SetErr(io.Discard)
+	addFlags3(root.PersistentFlags())
+	root.AddCommand(&cobra.Command{Use: plugin, DisableFlagParsing: true, RunE: func(cmd *cobra.Command, args []string) error {
+		var known []string
+		known, unknown = manuallyProcessArgs(args)
+		if err := cmd.Parent().ParseFlags(known); err != nil {
+			return err
+		}
+		flags, ok = cmd.Parent().Flags(), true
+		return nil
+	}})
+	root.SetArgs(args)
+	err := root.Execute()
+	return unknown, flags, ok && err == nil
+}
+
+func addFlags3(flags *pflag.FlagSet) {
+	flags.StringP("namespace", "n", "", "")
+	for _, name := range []string{"kubeconfig", "kube-context", "kube-token", "kube-as-user", "kube-apiserver", "kube-ca-file", "kube-tls-server-name", "registry-config", "repository-config", "repository-cache"} {
+		flags.String(name, "", "")
+	}
+	flags.StringArray("kube-as-group", nil, "")
+	flags.Bool("kube-insecure-skip-tls-verify", false, "")
+	flags.Bool("debug", false, "")
+	flags.Int("burst-limit", 0, "")
+	flags.Float32("qps", 0, "")
+}
+
+// manuallyProcessArgs is helm's.
+func manuallyProcessArgs(args []string) ([]string, []string) {
+	known := []string{}
+	unknown := []string{}
+	kvargs := []string{"--kube-context", "--namespace", "-n", "--kubeconfig", "--kube-apiserver", "--kube-token", "--kube-as-user", "--kube-as-group", "--kube-ca-file", "--registry-config", "--repository-cache", "--repository-config", "--kube-insecure-skip-tls-verify", "--kube-tls-server-name"}
+	knownArg := func(a string) bool {
+		for _, pre := range kvargs {
+			if strings.HasPrefix(a, pre+"=") {
+				return true
+			}
+		}
+		return false
+	}
+	isKnown := func(v string) string {
+		if slices.Contains(kvargs, v) {
+			return v
+		}
+		return ""
+	}
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; a {
+		case "--debug":
+			known = append(known, a)
+		case isKnown(a):
+			known = append(known, a)
+			i++
+			if i < len(args) {
+				known = append(known, args[i])
+			}
+		default:
+			if knownArg(a) {
+				known = append(known, a)
+				continue
+			}
+			unknown = append(unknown, a)
+		}
+	}
+	return known, unknown
+}
+
+// means is what was swallowed, as helm's flags: their values, and that of the namespace
+// left out, which helm exports.
+func (s Swallowed) means(t *testing.T) map[string]string {
+	t.Helper()
+	flags := pflag.NewFlagSet("helm", pflag.ContinueOnError)
+	addFlags3(flags)
+	if err := flags.Parse(s.Connection); err != nil {
+		t.Fatal(err)
+	}
+	set := map[string]string{}
+	flags.Visit(func(f *pflag.Flag) { set[f.Name] = f.Value.String() })
+	for _, name := range s.Identity {
+		set[strings.TrimPrefix(name, "--")] = ""
+	}
+	if s.KubeContext != "" {
+		set["kube-context"] = s.KubeContext
+	}
+	if s.Namespace {
+		set["namespace"] = ""
+	}
+	return set
+}
+
+// Whatever Helm 3 or 4 was given: what ReadParent makes of it is what helm made of it.
+func FuzzReadParentOfHelm3(f *testing.F) {
+	parts := []string{
+		"tenant", "list", "install", "-a", "--", "", "--debug", "--debug=true", "--kube-context", "--kube-context=c", "--kube-context=", "--namespace", "--namespace=x", "-n", "-n=x", "-nx",
+		"--kubeconfig", "--kubeconfig=f", "--kube-as-user", "--kube-as-group=g", "--kube-token=t", "--kube-apiserver", "--kube-ca-file", "--kube-ca-file=f", "--kube-tls-server-name=n",
+		"--kube-insecure-skip-tls-verify", "--kube-insecure-skip-tls-verify=false", "--kube-insecure-skip-tls-verify=perhaps", "--registry-config", "--repository-cache=d", "--qps", "--qps=5", "c", "a=b", "--=", "=", "-",
+	}
+	for _, seed := range []string{"\x00\x01", "\x08\x20\x00\x01", "\x00\x01\x19", "\x00\x01\x19\x20", "\x19\x00\x01", "\x00\x19\x19\x01", "\x00\x01\x19\x04\x08\x20", "\x00\x19\x12\x01\x06", "\x00\x01\x19\x0f", "\x00\x01\x1b", "\x08\x00\x00\x01\x08\x00", "\x00\x01\x08", "\x00\x01\x05\x20", "\x00\x05\x08\x01\x06"} {
+		f.Add([]byte(seed), "x")
+	}
+	f.Fuzz(func(t *testing.T, picks []byte, free string) {
+		argv := []string{"helm"}
+		for _, pick := range picks {
+			if int(pick) < len(parts) {
+				argv = append(argv, parts[pick])
+			} else {
+				argv = append(argv, free)
+			}
+		}
+		got, flags, ok := pluginArgs3(argv[1:], "tenant")
+		if !ok {
+			return
+		}
+		want := map[string]string{}
+		flags.Visit(func(f *pflag.Flag) {
+			switch {
+			case f.Name == "kube-context" && f.Value.String() == "":
+			case f.Name == "kube-context" || slices.Contains(connectionFlags, f.Name):
+				want[f.Name] = f.Value.String()
+			case f.Name == "namespace" || slices.Contains(identityFlags, f.Name):
+				want[f.Name] = ""
+			}
+		})
+		for _, major := range []int{3, 4} {
+			read, err := ReadParent(major, argv, "helm", "tenant", got)
+			if err != nil {
+				// With the plugin's name in it twice, two readings may fit.
+				if first := slices.Index(argv, "tenant"); slices.Contains(argv[first+1:], "tenant") {
+					return
+				}
+				t.Fatalf("Helm %d, %q: %v", major, argv, err)
+			}
+			if diff := cmp.Diff(want, read.means(t)); diff != "" {
+				t.Errorf("Helm %d, %q, -want +got:\n%s", major, argv, diff)
+			}
+			if _, err := ReadParent(major, argv, "helm", "tenant", append(got, "more")); err == nil {
+				t.Errorf("%q fits other arguments, too", argv)
+			}
 		}
 	})
 }
