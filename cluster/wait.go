@@ -19,19 +19,28 @@ import (
 	"helm-tenant/install"
 )
 
-// NotReadyError says that a Tiller was not ready in time, and how far it was.
+// NotReadyError says that a Tiller was not ready in time, or did not stop, and how far
+// it was.
 type NotReadyError struct {
-	Home     string
+	Home string
+	// Stopping says that it was to stop.
+	Stopping bool
 	Sentence string
 	Err      error
 }
 
 func (e *NotReadyError) Error() string {
-	why := "in time"
-	if errors.Is(e.Err, context.Canceled) {
-		why = "yet when the wait was interrupted"
+	interrupted := errors.Is(e.Err, context.Canceled)
+	what := "was not ready in time"
+	switch {
+	case e.Stopping && interrupted:
+		what = "had not stopped yet when the wait was interrupted"
+	case e.Stopping:
+		what = "did not stop in time"
+	case interrupted:
+		what = "was not ready yet when the wait was interrupted"
 	}
-	return fmt.Sprintf("the Tiller in namespace %q was not ready %s: %s", e.Home, why, e.Sentence)
+	return fmt.Sprintf("the Tiller in namespace %q %s: %s", e.Home, what, e.Sentence)
 }
 
 func (e *NotReadyError) Unwrap() error { return e.Err }
@@ -60,9 +69,10 @@ func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string
 }
 
 // WaitUntilStopped watches the Tiller in a home namespace until none of its pods is
-// left, and calls say with a sentence at each change.
+// left, and calls say with a sentence at each change. It ends with a *NotReadyError when
+// ctx does.
 func (c *Client) WaitUntilStopped(ctx context.Context, home string, say func(string)) error {
-	return c.watchTiller(ctx, home, say, func(d *appsv1.Deployment, pods []corev1.Pod) (string, bool, error) {
+	err := c.watchTiller(ctx, home, say, func(d *appsv1.Deployment, pods []corev1.Pod) (string, bool, error) {
 		switch {
 		case len(pods) > 0:
 			return fmt.Sprintf("waiting for pod %s to end", pods[0].Name), false, nil
@@ -71,6 +81,11 @@ func (c *Client) WaitUntilStopped(ctx context.Context, home string, say func(str
 		}
 		return "stopped", true, nil
 	})
+	var late *NotReadyError
+	if errors.As(err, &late) {
+		late.Stopping = true
+	}
+	return err
 }
 
 // judge says of a Tiller's Deployment, nil where there is none, and of its pods, how
@@ -110,7 +125,7 @@ func (c *Client) watchTiller(ctx context.Context, home string, say func(string),
 		}
 		select {
 		case <-ctx.Done():
-			return &NotReadyError{home, last, ctx.Err()}
+			return &NotReadyError{Home: home, Sentence: last, Err: ctx.Err()}
 		case event := <-events:
 			object, isObject := event.Object.(*unstructured.Unstructured)
 			switch {

@@ -447,6 +447,27 @@ func TestMigrateMissesWhatItWrote(t *testing.T) {
 	same(t, "records", []string{"web.v1", "web.v2"}, w.helmRecords(t, of.a))
 }
 
+// TestMigrateWaitsUntilTillerStops: a pod that does not end holds it up, and the same
+// command again goes on.
+func TestMigrateWaitsUntilTillerStops(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of)
+	pods := w.root.CoreV1().Pods(of.home)
+	pod := w.tillerPod(t, of).DeepCopy()
+	pod.ObjectMeta = metav1.ObjectMeta{Name: "another", Labels: map[string]string{"app": "helm", "name": "tiller"}} // which no Deployment takes away
+	_, err := pods.Create(t.Context(), pod, metav1.CreateOptions{})
+	must(t, err)
+	admin := w.withHelm3(t)
+	r := admin.run(t, "migrate", of.name, "--timeout", "2s")
+	if words := fmt.Sprintf("the Tiller in namespace %q did not stop in time: waiting for pod %s to end", of.home, pod.Name); r.code != 1 || !strings.Contains(r.stderr, words) || !strings.Contains(r.stderr, "the same command again goes on") {
+		t.Errorf("%v", r)
+	}
+	none := int64(0)
+	must(t, pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &none}))
+	admin.must(t, "migrate", of.name)
+}
+
 // TestMigrateVerifies gives it a helm that does not find what it should: then there
 // is no way to the end, and it can be tried again with another, or gone back.
 func TestMigrateVerifies(t *testing.T) {
