@@ -39,7 +39,13 @@ func (w *world) stored(t *testing.T, of team, releases ...records.Release) {
 // helm3 runs the real Helm 3 as root.
 func (w *world) helm3(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(w.Bin("helm3"), args...)
+	return w.helmOf(t, "helm3", args...)
+}
+
+// helmOf runs a real helm as root, by its name.
+func (w *world) helmOf(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(w.Bin(name), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Admin(), "HOME="+filepath.Join(dir, "home"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -337,22 +343,25 @@ func TestMigrateAndWork(t *testing.T) {
 			}
 		}
 	}
-	t.Run("back, after upgrades", func(t *testing.T) {
-		t.Parallel()
-		of, admin := moved(t)
-		// The third upgrade forgets the first revision.
-		for range 3 {
-			w.helm3(t, "upgrade", "web", hello(), "--namespace", of.a, "--history-max", "3")
-		}
-		same(t, "records", []string{"web.v3", "web.v4", "web.v5"}, w.helmRecords(t, of.a))
-		said(t, admin.must(t, "migrate", of.name), "Helm 3 has changed release web in namespace "+of.a+" since: it is at revision 5, deployed")
-		same(t, "records", []string{"web.v3", "web.v4", "web.v5"}, w.helmRecords(t, of.a))
-		file := backupFile(t)
-		r := admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", file)
-		said(t, r, "release web: what it made stays as Helm 3 left it at revision 5; Tiller knows it as of revision 2")
-		same(t, "records", [][]string{{}, {}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
-		same(t, "in the backup", map[string]int{"Secret": 5}, kept(t, file))
-	})
+	for _, helm := range []string{"helm3", "helm4"} {
+		t.Run("back, after upgrades by "+helm, func(t *testing.T) {
+			t.Parallel()
+			of, admin := moved(t)
+			// The third revision forgets the first revision.
+			for range 2 {
+				w.helmOf(t, helm, "upgrade", "web", hello(), "--namespace", of.a, "--history-max", "3")
+			}
+			w.helmOf(t, helm, "rollback", "web", "3", "--namespace", of.a, "--history-max", "3")
+			same(t, "records", []string{"web.v3", "web.v4", "web.v5"}, w.helmRecords(t, of.a))
+			said(t, admin.must(t, "migrate", of.name), "Helm 3 has changed release web in namespace "+of.a+" since: it is at revision 5, deployed")
+			same(t, "records", []string{"web.v3", "web.v4", "web.v5"}, w.helmRecords(t, of.a))
+			file := backupFile(t)
+			r := admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", file)
+			said(t, r, "release web: what it made stays as Helm 3 left it at revision 5; Tiller knows it as of revision 2")
+			same(t, "records", [][]string{{}, {}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
+			same(t, "in the backup", map[string]int{"Secret": 5}, kept(t, file))
+		})
+	}
 	t.Run("back, after it was uninstalled, and another installed", func(t *testing.T) {
 		t.Parallel()
 		of, admin := moved(t)
