@@ -69,13 +69,71 @@ func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 			return nil, err
 		}
 	}
-	if err := r.findHelmReleases(ctx, c, live, keys); err != nil {
+	others, err := findOthers(ctx, c, live, name, keys)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.findHelmReleases(ctx, c, live, keys, others); err != nil {
 		return nil, err
 	}
 	for _, key := range keys {
-		r.plan(key, live.Get(key), withNamespaces)
+		r.plan(key, live.Get(key), others[key.Name], withNamespaces)
 	}
 	return r, nil
+}
+
+// sharer is another tenant that has a namespace, too.
+type sharer struct {
+	name string
+	// home is where it is recorded that it has; empty where only a binding says so,
+	// whose label a chart may have set.
+	home string
+}
+
+// findOthers are the other tenants of a tenant's namespaces, one for each namespace
+// that has any: by their records, or by a binding there that carries the label of
+// one.
+func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name string, keys []cluster.Key) (map[string]*sharer, error) {
+	others := map[string]*sharer{}
+	records, err := c.TenantRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, record := range records {
+		// One that can't be read says nothing of namespaces; its bindings do.
+		t, err := tenant.ParseRecord(record.Data[tenant.RecordKey])
+		if err != nil || t.Name == name || t.AllNamespaces {
+			continue
+		}
+		shared := slices.DeleteFunc(slices.Clone(t.Namespaces), func(ns string) bool {
+			return others[ns] != nil || !slices.Contains(keys, namespaceKey(ns))
+		})
+		if len(shared) == 0 {
+			continue
+		}
+		if err := c.Lookup(ctx, live, []cluster.Key{namespaceKey(record.Namespace)}); err != nil {
+			return nil, err
+		}
+		if home := live.Get(namespaceKey(record.Namespace)); home == nil || home.GetDeletionTimestamp() != nil {
+			continue // it is being destroyed itself
+		}
+		for _, ns := range shared {
+			others[ns] = &sharer{t.Name, record.Namespace}
+		}
+	}
+	for _, key := range keys {
+		if key.Kind != "Namespace" || others[key.Name] != nil {
+			continue
+		}
+		bindings, err := c.List(ctx, "RoleBinding", key.Name, metav1.ListOptions{LabelSelector: tenant.LabelTenant + "!=" + name + "," + tenant.LabelTenant})
+		if err != nil {
+			return nil, err
+		}
+		if len(bindings) > 0 {
+			others[key.Name] = &sharer{name: bindings[0].GetLabels()[tenant.LabelTenant]}
+		}
+	}
+	return others, nil
 }
 
 // Rights is the part of the removal that takes the rights away, the members' and the
@@ -93,7 +151,7 @@ func (r *Removal) Rights() *Prepared {
 // findHelmReleases finds what Helm 3 and 4 installed in the tenant's namespaces,
 // if they act for it. Who installed a release stands nowhere: those in a namespace
 // that it shares, and those of a tenant of all namespaces, are left alone.
-func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live *cluster.Live, keys []cluster.Key) error {
+func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live *cluster.Live, keys []cluster.Key, others map[string]*sharer) error {
 	if live.Get(cluster.Key{Kind: "ServiceAccount", Namespace: r.Home, Name: tenant.HelmAccount}) == nil {
 		return nil
 	}
@@ -111,12 +169,8 @@ func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live 
 		if len(records) == 0 {
 			continue
 		}
-		others, err := c.List(ctx, "RoleBinding", key.Name, metav1.ListOptions{LabelSelector: tenant.LabelTenant + "!=" + r.Name + "," + tenant.LabelTenant})
-		if err != nil {
-			return err
-		}
-		if len(others) > 0 {
-			r.note("releases of Helm 3 or 4 in namespace %q stay: tenant %q has that namespace, too", key.Name, others[0].GetLabels()[tenant.LabelTenant])
+		if other := others[key.Name]; other != nil {
+			r.note("releases of Helm 3 or 4 in namespace %q stay: tenant %q has that namespace, too", key.Name, other.name)
 			continue
 		}
 		r.HelmRecords = append(r.HelmRecords, records...)
@@ -175,7 +229,7 @@ func brief(names []string) string {
 
 // plan adds what is done to one object. Rights go first, what a later run finds
 // the rest by goes last.
-func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, withNamespaces bool) {
+func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *sharer, withNamespaces bool) {
 	plan := &r.Prepared.Plan
 	created := live.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
 	switch {
@@ -187,6 +241,10 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, withNam
 		}
 	case key.Kind == "Namespace":
 		if live.GetDeletionTimestamp() != nil {
+			return
+		}
+		if other != nil && key.Name != r.Home {
+			r.leave(live, other)
 			return
 		}
 		if withNamespaces && created && key.Name != r.Home {
@@ -214,4 +272,17 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, withNam
 	default:
 		plan.Remove(live)
 	}
+}
+
+// leave plans that a namespace of the tenant's stays with another that has it, too,
+// and says so.
+func (r *Removal) leave(live *unstructured.Unstructured, other *sharer) {
+	plan := &r.Prepared.Plan
+	if other.home == "" {
+		r.note("namespace %q stays, because a RoleBinding there is labelled as tenant %q's", live.GetName(), other.name)
+		plan.Relabel(live, []string{tenant.LabelTenant, tenant.LabelHome, tenant.LabelManagedBy}, []string{tenant.AnnotationHome})
+		return
+	}
+	r.note("namespace %q stays, because tenant %q has it, too; it carries that tenant's label from now on", live.GetName(), other.name)
+	plan.HandOver(live, other.name, other.home)
 }

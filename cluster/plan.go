@@ -234,6 +234,27 @@ func (p *Plan) Relabel(live *unstructured.Unstructured, labels, annotations []st
 	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live, Fields: fields, phase: phaseRemoval})
 }
 
+// HandOver adds that a namespace gets the label of another tenant, of which the home
+// is named.
+func (p *Plan) HandOver(live *unstructured.Unstructured, name, home string) {
+	next := live.DeepCopy()
+	kept, notes := next.GetLabels(), next.GetAnnotations()
+	if kept == nil {
+		kept = map[string]string{}
+	}
+	if notes == nil {
+		notes = map[string]string{}
+	}
+	fields := []Field{
+		{Path: "metadata.labels[" + tenant.LabelTenant + "]", Live: kept[tenant.LabelTenant], Wanted: name},
+		{Path: "metadata.annotations[" + tenant.AnnotationHome + "]", Live: notes[tenant.AnnotationHome], Wanted: home},
+	}
+	kept[tenant.LabelTenant], notes[tenant.AnnotationHome] = name, home
+	next.SetLabels(kept)
+	next.SetAnnotations(notes)
+	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live, Fields: fields, phase: phaseRemoval})
+}
+
 // RelabelLast is Relabel, after every removal: of a home that stays, whose label
 // is what a later run believes the rest by.
 func (p *Plan) RelabelLast(live *unstructured.Unstructured, labels, annotations []string) {

@@ -1,12 +1,16 @@
 package apitest
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/test/records"
 )
@@ -66,4 +70,54 @@ func TestDestroyRefusesWhatIsInstalledMeanwhile(t *testing.T) {
 	}
 	admin.must(t, "init", of.name, "--wait=false")
 	w.bound(t, of.a, of, "admin")
+}
+
+// TestDestroyLeavesSharedNamespaces: a namespace that helm-tenant created for one
+// tenant, and that another got by --share, is the other's when the first goes.
+func TestDestroyLeavesSharedNamespaces(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, engine := range []string{"tiller", "impersonation"} {
+		t.Run(engine, func(t *testing.T) {
+			of, other := newTeam(), newTeam()
+			w.makeTenant(t, of, "--engine", engine, "--home-namespace", of.home)
+			admin := w.makeTenant(t, other, "--engine", engine, "--home-namespace", other.home, "--namespaces", of.a, "--share")
+			// That of a tenant of which only a binding is left, too.
+			w.bind(t, of.b, "theirs", "ClusterRole", "view")
+			w.patch(t, "rolebindings", of.b, "theirs", `{"metadata":{"labels":{"helm-tenant/tenant":"ghost"}}}`)
+
+			command := []string{"destroy", of.name, "--delete-namespaces", "--yes", "--wait=false"}
+			for _, flags := range [][]string{{"--dry-run"}, nil} {
+				r := admin.must(t, append(slices.Clone(command), flags...)...)
+				for _, stays := range []string{
+					fmt.Sprintf("namespace %q stays, because tenant %q has it, too", of.a, other.name),
+					fmt.Sprintf("namespace %q stays, because a RoleBinding there is labelled as tenant %q", of.b, "ghost"),
+				} {
+					if !strings.Contains(r.stderr, stays) {
+						t.Errorf("it does not say that %s: %v", stays, r)
+					}
+				}
+			}
+			for _, ns := range []string{of.a, of.b} {
+				found, err := w.root.CoreV1().Namespaces().Get(t.Context(), ns, metav1.GetOptions{})
+				if err != nil || found.DeletionTimestamp != nil {
+					t.Fatalf("namespace %s is gone (%v)", ns, err)
+				}
+			}
+			if owner := w.label(t, of.a, "helm-tenant/tenant"); owner != other.name {
+				t.Errorf("the namespace is labelled as tenant %q's, not %q's", owner, other.name)
+			}
+			if _, err := w.root.RbacV1().RoleBindings(of.a).Get(t.Context(), "helm-tenant."+other.name+".admin", metav1.GetOptions{}); err != nil {
+				t.Errorf("the other tenant lost its rights: %v", err)
+			}
+			again := w.admin(t)
+			again.must(t, "init", other.name, "--wait=false")
+			again.wroteNothing(t)
+			// Whose it is now takes it along.
+			r := again.must(t, "destroy", other.name, "--delete-namespaces", "--yes", "--wait=false")
+			if ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.a, metav1.GetOptions{}); err == nil && ns.DeletionTimestamp == nil {
+				t.Errorf("its last tenant left the namespace behind: %v", r)
+			}
+		})
+	}
 }
