@@ -23,24 +23,111 @@ const RiskOutsideReleases Risk = "outside-releases"
 // adoption is what must be known of deployers made by hand before they are taken
 // over, and what goes when they are.
 type adoption struct {
-	// accounts are the service accounts that were not made by helm-tenant.
+	// accounts are the deployers' service accounts that helm-tenant did not make.
 	accounts []string
+	// tiller says that their Tiller was made by hand, too.
+	tiller bool
 	// service is Tiller's Service, which helm itself does not use.
 	service *unstructured.Unstructured
-	// bindings are those of others that give these accounts rights.
+	// bindings are those of others that give the tenant's deployers rights, whoever
+	// made the accounts: a run that was killed may have labelled these, and no more.
 	bindings []*unstructured.Unstructured
 }
 
-// String names what is adopted.
-func (a *adoption) String() string {
-	if slices.Contains(a.accounts, tenant.TillerAccount) {
-		return "Tiller"
+// foreign are the bindings that helm-tenant did not make, as far as they name an
+// account that can be a deployer or a group of such accounts: by the user name of the
+// account, and by the group.
+type foreign map[string][]grant
+
+// grant is a binding in short.
+type grant struct {
+	key cluster.Key
+	// role is its kind and name.
+	role string
+}
+
+func (g grant) String() string { return fmt.Sprintf("%s -> %s", g.key, g.role) }
+
+// readForeign reads them, with two lists for all tenants.
+func readForeign(ctx context.Context, c *cluster.Client) (foreign, error) {
+	found := foreign{}
+	add := func(kind string, meta *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
+		g := grant{cluster.Key{Kind: kind, Namespace: meta.Namespace, Name: meta.Name}, ref.Kind + " " + ref.Name}
+		for _, s := range subjects {
+			name := subjectName(s)
+			// What Kubernetes itself gives to everybody is left out.
+			if name == "" || s.Kind == rbacv1.GroupKind && meta.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" {
+				continue
+			}
+			// One may stand in it twice, as account and as user.
+			if have := found[name]; len(have) == 0 || have[len(have)-1] != g {
+				found[name] = append(have, g)
+			}
+		}
 	}
-	return "service account " + strings.Join(a.accounts, ", ")
+	not := metav1.ListOptions{LabelSelector: "!" + tenant.LabelTenant}
+	err := cluster.Each(ctx, c, "ClusterRoleBinding", "", not, func(b *rbacv1.ClusterRoleBinding) {
+		add("ClusterRoleBinding", &b.ObjectMeta, b.RoleRef, b.Subjects)
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = cluster.Each(ctx, c, "RoleBinding", "", not, func(b *rbacv1.RoleBinding) {
+		add("RoleBinding", &b.ObjectMeta, b.RoleRef, b.Subjects)
+	})
+	return found, err
+}
+
+// subjectName is the user name of an account that can be a deployer, or a group that
+// such accounts are in; empty for any other subject.
+func subjectName(s rbacv1.Subject) string {
+	switch s.Kind {
+	case rbacv1.ServiceAccountKind:
+		if s.Name == tenant.TillerAccount || s.Name == tenant.HelmAccount {
+			return tenant.AccountUser(s.Namespace, s.Name)
+		}
+	case rbacv1.UserKind:
+		if of, is := strings.CutPrefix(s.Name, tenant.AccountPrefix); is {
+			namespace, name, _ := strings.Cut(of, ":")
+			return subjectName(rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name})
+		}
+	case rbacv1.GroupKind:
+		if s.Name == "system:serviceaccounts" || s.Name == "system:authenticated" || strings.HasPrefix(s.Name, "system:serviceaccounts:") {
+			return s.Name
+		}
+	}
+	return ""
 }
 
 func tillerKey(home string) cluster.Key {
 	return cluster.Key{Kind: "Deployment", Namespace: home, Name: install.DeploymentName}
+}
+
+func serviceKey(home string) cluster.Key {
+	return cluster.Key{Kind: "Service", Namespace: home, Name: install.DeploymentName}
+}
+
+func accountKey(home, account string) cluster.Key {
+	return cluster.Key{Kind: "ServiceAccount", Namespace: home, Name: account}
+}
+
+// toAdopt are the objects that adoption needs to know.
+func (b *builder) toAdopt() []cluster.Key {
+	home := b.tenant.Home()
+	if !b.request.Adopt {
+		return nil
+	}
+	var keys []cluster.Key
+	for _, account := range b.tenant.Engine.DeployerAccounts() {
+		keys = append(keys, accountKey(home, account))
+		for _, g := range b.foreign[tenant.AccountUser(home, account)] {
+			keys = append(keys, g.key)
+		}
+	}
+	if b.tenant.Engine.Has(tenant.EngineTiller) {
+		keys = append(keys, tillerKey(home), serviceKey(home))
+	}
+	return keys
 }
 
 // lookToAdopt finds out what deployers made by hand have: where a Tiller stores
@@ -50,42 +137,32 @@ func (b *builder) lookToAdopt(ctx context.Context, c *cluster.Client) error {
 	if !b.request.Adopt {
 		return nil
 	}
+	b.adopted = &adoption{}
 	if b.tenant.Engine.Has(tenant.EngineTiller) {
 		if err := b.lookToAdoptTiller(ctx, c); err != nil {
 			return err
 		}
 	}
-	if b.tenant.Engine.Has(tenant.EngineImpersonation) {
-		key := cluster.Key{Kind: "ServiceAccount", Namespace: b.tenant.Home(), Name: tenant.HelmAccount}
-		if err := c.Lookup(ctx, b.live, []cluster.Key{key}); err != nil {
-			return err
-		}
-		if account := b.live.Get(key); account != nil && account.GetLabels()[tenant.LabelTenant] == "" {
-			if b.adopted == nil {
-				b.adopted = &adoption{}
-			}
-			b.adopted.accounts = append(b.adopted.accounts, tenant.HelmAccount)
+	home := b.tenant.Home()
+	for _, account := range b.tenant.Engine.DeployerAccounts() {
+		live := b.live.Get(accountKey(home, account))
+		if live != nil && live.GetLabels()[tenant.LabelTenant] == "" || account == tenant.TillerAccount && b.adopted.tiller {
+			b.adopted.accounts = append(b.adopted.accounts, account)
 		}
 	}
-	if b.adopted == nil {
-		return nil
-	}
-	return b.findForeignRights(ctx, c)
+	b.noteGroups()
+	return b.findForeignRights()
 }
 
 func (b *builder) lookToAdoptTiller(ctx context.Context, c *cluster.Client) error {
 	t := &b.tenant
 	home := t.Home()
-	serviceKey := cluster.Key{Kind: "Service", Namespace: home, Name: install.DeploymentName}
-	if err := c.Lookup(ctx, b.live, []cluster.Key{tillerKey(home), serviceKey}); err != nil {
-		return err
-	}
 	var d appsv1.Deployment
 	found, err := b.live.Into(tillerKey(home), &d)
 	if err != nil || !found || d.Labels[tenant.LabelTenant] != "" {
 		return err
 	}
-	b.adopted = &adoption{accounts: []string{tenant.TillerAccount}}
+	b.adopted.tiller = true
 	tiller := tillerOf(d)
 	stores := tiller.storage
 	if stores != tenant.StorageSecret && stores != tenant.StorageConfigMap {
@@ -104,7 +181,7 @@ func (b *builder) lookToAdoptTiller(ctx context.Context, c *cluster.Client) erro
 		}
 		b.notes = append(b.notes, fmt.Sprintf("Tiller no longer runs as service account %q of namespace %q, which keeps the rights that it has", account, home))
 	}
-	if service := b.live.Get(serviceKey); service != nil && install.HasTillerLabels(service.GetLabels()) {
+	if service := b.live.Get(serviceKey(home)); service != nil && install.HasTillerLabels(service.GetLabels()) {
 		b.adopted.service = service
 	}
 	return b.findOutsideReleases(ctx, c)
@@ -137,54 +214,98 @@ func (b *builder) findOutsideReleases(ctx context.Context, c *cluster.Client) er
 	return nil
 }
 
-// findForeignRights finds the bindings that name an adopted account and were not
-// made by helm-tenant: with them it would not be narrowed.
-func (b *builder) findForeignRights(ctx context.Context, c *cluster.Client) error {
-	for _, kind := range []string{"ClusterRoleBinding", "RoleBinding"} {
-		bindings, err := c.List(ctx, kind, "", metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
-		for _, binding := range bindings {
-			if binding.GetLabels()[tenant.LabelTenant] != "" {
+// findForeignRights finds the bindings that name a deployer and were not made by
+// helm-tenant: with them it would not be narrowed.
+func (b *builder) findForeignRights() error {
+	for _, account := range b.tenant.Engine.DeployerAccounts() {
+		for _, g := range b.foreign[tenant.AccountUser(b.tenant.Home(), account)] {
+			binding := b.live.Get(g.key)
+			if binding == nil || binding.GetLabels()[tenant.LabelTenant] != "" || slices.Contains(b.adopted.bindings, binding) {
 				continue
 			}
-			var typed rbacv1.RoleBinding // the fields that count are the same
-			if err := cluster.Typed(binding, &typed); err != nil {
+			typed, err := typedBinding(binding)
+			if err != nil {
 				return err
 			}
 			if slices.ContainsFunc(typed.Subjects, b.isDeployer) {
 				b.adopted.bindings = append(b.adopted.bindings, binding)
 			}
-			b.noteGroups(binding, typed)
 		}
 	}
 	return nil
 }
 
-// noteGroups says what an adopted account has as one of many: that is not ours to
-// take away. What Kubernetes itself gives to everybody is left out.
-func (b *builder) noteGroups(binding *unstructured.Unstructured, typed rbacv1.RoleBinding) {
-	if typed.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" || slices.Contains(b.tenant.Namespaces, typed.Namespace) {
-		return
+// typedBinding reads a RoleBinding, or a ClusterRoleBinding: the fields that count
+// are the same.
+func typedBinding(binding *unstructured.Unstructured) (rbacv1.RoleBinding, error) {
+	var typed rbacv1.RoleBinding
+	err := cluster.Typed(binding, &typed)
+	return typed, err
+}
+
+// noteForeignRights says what a deployer has, or will have as soon as it is there,
+// beside what the tenant gives it. Whoever made it knew what for; or did not.
+func (b *builder) noteForeignRights(wanted []cluster.Key) {
+	if b.request.Adopt {
+		return // they go
 	}
-	groups := []string{"system:serviceaccounts:" + b.tenant.Home(), "system:serviceaccounts", "system:authenticated"}
-	for _, s := range typed.Subjects {
-		if s.Kind == rbacv1.GroupKind && slices.Contains(groups, s.Name) {
-			b.notes = append(b.notes, fmt.Sprintf("%s keeps, with all of group %s: %s -> %s %s", b.adopted, s.Name, cluster.KeyOf(binding), typed.RoleRef.Kind, typed.RoleRef.Name))
+	home := b.tenant.Home()
+	for _, account := range b.tenant.Engine.DeployerAccounts() {
+		var rights []string
+		for _, g := range b.foreign[tenant.AccountUser(home, account)] {
+			if !slices.Contains(wanted, g.key) {
+				rights = append(rights, g.String())
+			}
+		}
+		if len(rights) > 0 {
+			b.notes = append(b.notes, fmt.Sprintf("service account %s in namespace %q has rights that helm-tenant did not give it, which --adopt takes away: %s", account, home, brief(rights)))
 		}
 	}
 }
 
-func (b *builder) isDeployer(s rbacv1.Subject) bool {
-	return slices.ContainsFunc(b.adopted.accounts, func(account string) bool {
-		return s.Kind == rbacv1.ServiceAccountKind && s.Name == account && s.Namespace == b.tenant.Home() ||
-			s.Kind == rbacv1.UserKind && s.Name == tenant.AccountUser(b.tenant.Home(), account)
-	})
+// noteGroups says what an adopted account has as one of many: that is not ours to
+// take away.
+func (b *builder) noteGroups() {
+	if len(b.adopted.accounts) == 0 {
+		return
+	}
+	var who []string
+	for _, account := range b.adopted.accounts {
+		who = append(who, b.adopted.nameOf(account))
+	}
+	for _, group := range []string{"system:serviceaccounts:" + b.tenant.Home(), "system:serviceaccounts", "system:authenticated"} {
+		for _, g := range b.foreign[group] {
+			if !slices.Contains(b.tenant.Namespaces, g.key.Namespace) {
+				b.notes = append(b.notes, fmt.Sprintf("%s keeps, with all of group %s: %s", strings.Join(who, " and "), group, g))
+			}
+		}
+	}
+}
+
+// nameOf is what an account is called that is taken over: after what runs as it.
+func (a *adoption) nameOf(account string) string {
+	if account == tenant.TillerAccount && a.tiller {
+		return "Tiller"
+	}
+	return "service account " + account
+}
+
+func (b *builder) isDeployer(s rbacv1.Subject) bool { return b.deployerOf(s) != "" }
+
+// deployerOf is the account among the tenant's deployers that a subject is; empty
+// where it is none of them.
+func (b *builder) deployerOf(s rbacv1.Subject) string {
+	name := subjectName(s)
+	for _, account := range b.tenant.Engine.DeployerAccounts() {
+		if name == tenant.AccountUser(b.tenant.Home(), account) {
+			return account
+		}
+	}
+	return ""
 }
 
 // planAdoption takes away what adopted deployers had and should not have.
-func (b *builder) planAdoption(plan *cluster.Plan) error {
+func (b *builder) planAdoption(plan *cluster.Plan, wanted []cluster.Key) error {
 	if b.adopted == nil {
 		return nil
 	}
@@ -192,18 +313,29 @@ func (b *builder) planAdoption(plan *cluster.Plan) error {
 		plan.Narrow(b.adopted.service)
 	}
 	for _, binding := range b.adopted.bindings {
-		var typed rbacv1.RoleBinding
-		if err := cluster.Typed(binding, &typed); err != nil {
+		key := cluster.KeyOf(binding)
+		if slices.Contains(wanted, key) {
+			continue // it is made what it should be
+		}
+		typed, err := typedBinding(binding)
+		if err != nil {
 			return err
 		}
-		what := fmt.Sprintf("%s -> %s %s", cluster.KeyOf(binding), typed.RoleRef.Kind, typed.RoleRef.Name)
+		var from []string
+		for _, s := range typed.Subjects {
+			if account := b.deployerOf(s); account != "" && !slices.Contains(from, b.adopted.nameOf(account)) {
+				from = append(from, b.adopted.nameOf(account))
+			}
+		}
+		who := strings.Join(from, " and ")
+		what := grant{key, typed.RoleRef.Kind + " " + typed.RoleRef.Name}
 		left := slices.DeleteFunc(slices.Clone(typed.Subjects), b.isDeployer)
 		if len(left) == 0 {
-			b.notes = append(b.notes, fmt.Sprintf("taken from %s: %s", b.adopted, what))
+			b.notes = append(b.notes, fmt.Sprintf("taken from %s: %s", who, what))
 			plan.Narrow(binding)
 			continue
 		}
-		b.notes = append(b.notes, fmt.Sprintf("taken from %s, and left to its %d other subjects: %s", b.adopted, len(left), what))
+		b.notes = append(b.notes, fmt.Sprintf("taken from %s, and left to its %d other subjects: %s", who, len(left), what))
 		if err := plan.SetSubjects(binding, left); err != nil {
 			return err
 		}

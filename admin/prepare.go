@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,8 +95,13 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 // prepareAll brings all builders on, step by step: those that read are made
 // once for all, the others for each.
 func prepareAll(ctx context.Context, c *cluster.Client, builders []*builder, names []string) error {
+	var found foreign
+	var notFound error
+	var reading sync.WaitGroup
+	reading.Go(func() { found, notFound = readForeign(ctx, c) })
 	live, err := c.Read(ctx, names...)
-	if err != nil {
+	reading.Wait()
+	if err = cmp.Or(err, notFound); err != nil {
 		return err
 	}
 	homes, err := c.Homes(ctx)
@@ -116,7 +122,7 @@ func prepareAll(ctx context.Context, c *cluster.Client, builders []*builder, nam
 		})
 		return c.Lookup(ctx, live, all)
 	}
-	each(func(b *builder) error { b.live, b.homes = live, homes; return b.begin() })
+	each(func(b *builder) error { b.live, b.homes, b.foreign = live, homes, found; return b.begin() })
 	if err := lookup((*builder).toDecide); err != nil {
 		return err
 	}
@@ -188,6 +194,7 @@ type builder struct {
 	// Deployment is left as it is: it is stopped, and may have to start again.
 	migration *tenant.Migration
 
+	foreign     foreign
 	homes       map[string][]string
 	homeCreated bool // by helm-tenant, now or before
 	// membersKnown says whether the member binding was read before the members
@@ -326,7 +333,7 @@ func (b *builder) toDecide() ([]cluster.Key, error) {
 	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
 		keys = append(keys, cluster.Key{Kind: kind, Name: install.AdmissionName})
 	}
-	return keys, nil
+	return append(keys, b.toAdopt()...), nil
 }
 
 // lookAtHome finds out whether the home namespace is the tenant's alone.
@@ -442,9 +449,10 @@ func (b *builder) plan() error {
 	if err := b.planRemovals(&plan, keys); err != nil {
 		return err
 	}
-	if err := b.planAdoption(&plan); err != nil {
+	if err := b.planAdoption(&plan, keys); err != nil {
 		return err
 	}
+	b.noteForeignRights(keys)
 	b.prepared = &Prepared{Tenant: b.tenant, Existed: b.existed, Plan: plan, Notes: b.notes, live: b.live}
 	return nil
 }

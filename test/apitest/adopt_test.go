@@ -167,6 +167,75 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// TestAdoptTakesForeignRights: what an account made by hand has goes, whatever else of
+// it is there, and whatever a run that was killed made of it. Without --adopt it is
+// named.
+func TestAdoptTakesForeignRights(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, c := range []struct {
+		name, engine, account string
+		make                  bool // the account is there
+		labelled              bool // and was adopted before
+	}{
+		{"no account yet", "tiller", "tiller", false, false},
+		{"account tiller and no Deployment", "tiller", "tiller", true, false},
+		{"account tiller, killed", "tiller", "tiller", true, true},
+		{"account helm", "impersonation", "helm", true, false},
+		{"account helm, killed", "impersonation", "helm", true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			of := newTeam()
+			if c.make {
+				w.namespace(t, of.home)
+				account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: c.account}}
+				if c.labelled {
+					account.Labels = map[string]string{"helm-tenant/tenant": of.name, "app.kubernetes.io/managed-by": "helm-tenant"}
+					w.patch(t, "namespaces", "", of.home, fmt.Sprintf(`{"metadata":{"labels":{"helm-tenant/tenant":%q}}}`, of.name))
+				}
+				_, err := w.root.CoreV1().ServiceAccounts(of.home).Create(t.Context(), account, metav1.CreateOptions{})
+				must(t, err)
+			}
+			subject := rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: c.account}
+			somebody := rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "somebody"}
+			w.bind(t, "", "hand-"+of.name, "ClusterRole", "cluster-admin", subject)
+			w.bind(t, "", "hand-"+of.name+"-too", "ClusterRole", "view", somebody, rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "system:serviceaccount:" + of.home + ":" + c.account})
+
+			admin := w.admin(t)
+			command := initArgs(of, "--engine", c.engine, "--home-namespace", of.home)
+			if !c.make {
+				r := admin.must(t, command...)
+				for _, word := range []string{"Note: service account " + c.account, of.home, "--adopt", "ClusterRoleBinding hand-" + of.name + " -> ClusterRole cluster-admin", "ClusterRoleBinding hand-" + of.name + "-too"} {
+					if !strings.Contains(r.stderr, word) {
+						t.Errorf("%q is not said: %v", word, r)
+					}
+				}
+			}
+			r := admin.must(t, append(command, "--adopt")...)
+			for _, word := range []string{
+				"taken from service account " + c.account + ": ClusterRoleBinding hand-" + of.name + " -> ClusterRole cluster-admin",
+				"taken from service account " + c.account + ", and left to its 1 other subjects: ClusterRoleBinding hand-" + of.name + "-too",
+			} {
+				if !strings.Contains(r.stderr, word) {
+					t.Errorf("%q is not said: %v", word, r)
+				}
+			}
+			if _, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "hand-"+of.name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+				t.Errorf("the account is still an admin of the cluster (%v)", err)
+			}
+			left, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "hand-"+of.name+"-too", metav1.GetOptions{})
+			must(t, err)
+			same(t, "subjects of a binding that others have, too", []rbacv1.Subject{somebody}, left.Subjects)
+			again := w.admin(t)
+			r = again.must(t, append(command, "--adopt")...)
+			again.wroteNothing(t)
+			if strings.Contains(r.stderr, "Note:") {
+				t.Errorf("there is nothing left to tell: %v", r)
+			}
+		})
+	}
+}
+
 // TestWhatIsAnotherTenants is never taken over.
 func TestWhatIsAnotherTenantsIsNeverTakenOver(t *testing.T) {
 	t.Parallel()

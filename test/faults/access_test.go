@@ -45,6 +45,9 @@ func questions(tenants ...string) []question {
 		deployer := "account " + home + ":tiller"
 		add("account "+home+":helm", home, "get secrets", "create pods")
 		add("account "+home+":helm", of+"-a", "get secrets", "create deployments.apps")
+		// What an account had that was made by hand reaches further.
+		add(deployer, "kube-system", "get secrets", "create pods")
+		add("account "+home+":helm", "kube-system", "get secrets", "create pods")
 		add(deployer, home, "get secrets", "create secrets", "create pods", "create rolebindings.rbac.authorization.k8s.io", "get configmaps", "update configmaps")
 		for _, in := range tenants {
 			for _, ns := range []string{"-a", "-b", "-c"} {

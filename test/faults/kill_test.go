@@ -34,6 +34,10 @@ type scenario struct {
 	loses bool
 	// policy has the cluster's admission policy taken away before each run.
 	policy bool
+	// alone is for a command that is about all tenants of the cluster: no other
+	// scenario runs meanwhile, and no other kill. Its input is the tenants file of
+	// all but those of its own name.
+	alone bool
 }
 
 // inFlight is how many kills are under way at once; most of each is waiting.
@@ -46,7 +50,7 @@ func TestKilledAfterEveryWrite(t *testing.T) {
 	w := start(t)
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
-			if !s.policy {
+			if !s.policy && !s.alone {
 				t.Parallel()
 			}
 			began := time.Now()
@@ -95,6 +99,11 @@ func (s *scenario) run(t *testing.T, w *world) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	for _, q := range about {
+		if q.namespace == "kube-system" && after[q] {
+			return 0, fmt.Errorf("in the end: %v", q)
+		}
+	}
 	t.Logf("writes:\n%s", strings.Join(made, "\n"))
 	var kills []kill
 	var names []string
@@ -108,8 +117,8 @@ func (s *scenario) run(t *testing.T, w *world) (int, error) {
 		return 0, err
 	}
 	width := inFlight
-	if s.policy {
-		width = 1 // there is one policy
+	if s.policy || s.alone {
+		width = 1 // there is one policy, and one cluster
 	}
 	var mu sync.Mutex
 	side(width, len(kills), func(i int) {
@@ -196,8 +205,31 @@ func (s *scenario) setUp(ctx context.Context, w *world, names ...string) error {
 	return nil
 }
 
-func (s *scenario) command(name string) (args []string, input string) {
-	return strings.Fields(strings.ReplaceAll(s.args, "NAME", name)), strings.ReplaceAll(s.input, "NAME", name)
+func (s *scenario) command(w *world, name string) (args []string, input string, err error) {
+	args, input = strings.Fields(strings.ReplaceAll(s.args, "NAME", name)), strings.ReplaceAll(s.input, "NAME", name)
+	if s.alone {
+		// Those whose home is about to go can't be written any more.
+		if _, err = w.settledStates(context.Background(), "", len(name)); err == nil {
+			input, err = w.allBut(name)
+		}
+	}
+	return args, input, err
+}
+
+// allBut is the tenants file of all tenants whose names do not begin so.
+func (w *world) allBut(name string) (string, error) {
+	r, err := w.run(w.direct, w.folder(), "", "tenants", "-o", "name")
+	if err := w.must(r, err); err != nil {
+		return "", err
+	}
+	export := []string{"export"}
+	for _, other := range strings.Fields(r.stdout) {
+		if other = strings.TrimPrefix(other, "tenant/"); !strings.HasPrefix(other, name) {
+			export = append(export, other)
+		}
+	}
+	r, err = w.run(w.direct, w.folder(), "", export...)
+	return r.stdout, w.must(r, err)
 }
 
 // undisturbed runs the command to its end and returns the writes that it made.
@@ -212,7 +244,10 @@ func (s *scenario) undisturbed(ctx context.Context, w *world, name string, code 
 		return nil, err
 	}
 	defer p.close()
-	args, input := s.command(name)
+	args, input, err := s.command(w, name)
+	if err != nil {
+		return nil, err
+	}
 	r, err := w.run(p.kubeconfig, folder, input, args...)
 	if err == nil && r.code != code {
 		err = fmt.Errorf("exit code %d, not %d: %v", r.code, code, r)
@@ -235,7 +270,10 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 		return err
 	}
 	defer proxy.close()
-	args, input := s.command(k.name)
+	args, input, err := s.command(w, k.name)
+	if err != nil {
+		return err
+	}
 	p, err := w.launch(proxy.kubeconfig, folder, input, args...)
 	if err != nil {
 		return err

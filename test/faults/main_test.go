@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -168,8 +169,8 @@ func (w *world) launch(kubeconfig, folder, input string, args ...string) (*proce
 		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
 		"KUBECONFIG=" + kubeconfig,
 	}
-	if args[0] == "migrate" {
-		p.cmd.Env = append(p.cmd.Env, "HELM_BIN="+w.Bin("helm3")) // it verifies with that
+	if args[0] == "migrate" || slices.Contains(args, "--delete-releases") {
+		p.cmd.Env = append(p.cmd.Env, "HELM_BIN="+w.Bin("helm3")) // it verifies with that, or uninstalls
 	}
 	p.cmd.Dir, p.cmd.Stdin = folder, strings.NewReader(input)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr

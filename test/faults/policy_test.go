@@ -37,7 +37,10 @@ func TestThePolicyIsThereInTheEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.close()
-			args, input := s.command(s.one(0))
+			args, input, err := s.command(w, s.one(0))
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := w.must(w.run(p.kubeconfig, folder, input, args...)); err != nil {
 				t.Fatal(err)
 			}

@@ -5,11 +5,15 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -120,6 +124,124 @@ tenants:
 		first: backedUp,
 		args:  "destroy NAME --keep-releases --yes",
 	},
+	{
+		name: "destroy with releases", prefix: "ks", about: []string{"NAME"}, tenants: one + "  engine: impersonation\n  homeNamespace: NAME-tiller\n",
+		prepare: installed, first: helmBackedUp,
+		args: "destroy NAME --delete-releases --yes",
+	},
+	{
+		name: "apply that prunes", prefix: "kt", about: []string{"NAME"}, alone: true,
+		tenants: "\n- name: NAME\n  namespaces: [NAME-a]\n  members: {users: [alice]}\n",
+		args: "apply -f - --prune --yes",
+	},
+	{
+		name: "adoption of the account of a Tiller", prefix: "ku", about: []string{"NAME"},
+		prepare: func(ctx context.Context, w *world, name string) error { return handMade(ctx, w, name, "tiller") },
+		args:    adopt,
+	},
+	{
+		name: "adoption of the account of a Helm 3", prefix: "kv", about: []string{"NAME"},
+		prepare: func(ctx context.Context, w *world, name string) error { return handMade(ctx, w, name, "helm") },
+		args:    adopt + " --engine impersonation",
+	},
+	{
+		name: "adoption of a Tiller", prefix: "kw", about: []string{"NAME"}, prepare: handMadeTiller,
+		args: adopt,
+	},
+}
+
+const adopt = "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --home-namespace NAME-tiller --adopt --wait=false"
+
+// handMade makes a home namespace with an account in it that is an admin of the
+// cluster, as guides of Helm 2's days had it.
+func handMade(ctx context.Context, w *world, name, account string) error {
+	home := name + "-tiller"
+	if err := w.makeNamespace(home); err != nil {
+		return err
+	}
+	if _, err := w.root.CoreV1().ServiceAccounts(home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	_, err := w.root.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name + "-by-hand"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: home, Name: account}},
+	}, metav1.CreateOptions{})
+	return err
+}
+
+// handMadeTiller is the same with what helm init makes there.
+func handMadeTiller(ctx context.Context, w *world, name string) error {
+	if err := handMade(ctx, w, name, "tiller"); err != nil {
+		return err
+	}
+	labels := map[string]string{"app": "helm", "name": "tiller"}
+	meta := metav1.ObjectMeta{Name: "tiller-deploy", Namespace: name + "-tiller", Labels: labels}
+	deployment := &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
+			ServiceAccountName: "tiller",
+			Containers: []corev1.Container{{Name: "tiller", Image: "registry.example.com/tiller:v2.16.12",
+				Env: []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: meta.Namespace}, {Name: "TILLER_HISTORY_MAX", Value: "0"}}}},
+		}},
+	}}
+	if _, err := w.root.AppsV1().Deployments(meta.Namespace).Create(ctx, deployment, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	service := &corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{Selector: labels, Ports: []corev1.ServicePort{{Name: "tiller", Port: 44134}}}}
+	_, err := w.root.CoreV1().Services(meta.Namespace).Create(ctx, service, metav1.CreateOptions{})
+	return err
+}
+
+// installed puts a release of Helm 3's into each of a tenant's namespaces, and what it
+// made.
+func installed(ctx context.Context, w *world, name string) error {
+	for _, ns := range []string{name + "-a", name + "-b"} {
+		of := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "web"}}
+		if _, err := w.root.CoreV1().ConfigMaps(ns).Create(ctx, of, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+		text, err := json.Marshal(map[string]any{
+			"name": "web", "namespace": ns, "version": 1, "manifest": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: web\n",
+			"info":  map[string]any{"status": "deployed"},
+			"chart": map[string]any{"metadata": map[string]any{"name": "web", "version": "1.0.0", "apiVersion": "v2"}},
+		})
+		if err != nil {
+			return err
+		}
+		record := &corev1.Secret{Type: "helm.sh/release.v1",
+			ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.web.v1", Labels: map[string]string{"name": "web", "owner": "helm", "status": "deployed", "version": "1"}},
+			Data:       map[string][]byte{"release": packed(text)}}
+		if _, err := w.root.CoreV1().Secrets(ns).Create(ctx, record, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// helmBackedUp checks that a folder has a backup file that holds these releases.
+func helmBackedUp(_ context.Context, _ *world, name, folder string) error {
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil || len(files) != 1 {
+		return fmt.Errorf("before the first write there should be one backup, not %q", files)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		return err
+	}
+	var backup corev1.SecretList
+	if err := yaml.UnmarshalStrict(text, &backup); err != nil {
+		return fmt.Errorf("the backup can't be read: %w\n%s", err, text)
+	}
+	var of []string
+	for _, record := range backup.Items {
+		of = append(of, record.Namespace)
+	}
+	slices.Sort(of)
+	if !slices.Equal(of, []string{name + "-a", name + "-b"}) {
+		return fmt.Errorf("the backup has records of namespaces %q", of)
+	}
+	return nil
 }
 
 // addReleases puts two release records into a tenant's home, as Helm 2.17's
@@ -149,9 +271,14 @@ func encoded(release, namespace string) []byte {
 	text(1, release)
 	message.Write([]byte{7 << 3, 1})
 	text(8, namespace)
+	return packed(message.Bytes())
+}
+
+// packed is how a helm stores a release.
+func packed(plain []byte) []byte {
 	var zipped bytes.Buffer
 	zip := gzip.NewWriter(&zipped)
-	_, _ = zip.Write(message.Bytes()) // into memory
+	_, _ = zip.Write(plain) // into memory
 	_ = zip.Close()
 	return []byte(base64.StdEncoding.EncodeToString(zipped.Bytes()))
 }
