@@ -147,7 +147,8 @@ func (b *builder) checkHome() error {
 	if !labelled && b.request.Tenant.HomeNamespace == "" && !b.request.Adopt {
 		return &cluster.NotOursError{Keys: []cluster.Key{namespaceKey(t.Home())}}
 	}
-	if b.shared && !b.request.Accepted.has(RiskSharedHome) && !b.request.Accepted.has(RiskClusterWide) {
+	accepted := b.request.Accepted.has(RiskSharedHome) || t.AllNamespaces && b.request.Accepted.has(RiskClusterWide)
+	if b.shared && !accepted {
 		why := fmt.Sprintf("members of tenant %q could reach every pod there, and its Tiller every %s", t.Name, t.Tiller.Storage)
 		if !t.Engine.Has(tenant.EngineTiller) {
 			why = fmt.Sprintf("whoever may create pods or tokens there can act as tenant %q", t.Name)

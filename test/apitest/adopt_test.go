@@ -374,7 +374,7 @@ func TestSharedHome(t *testing.T) {
 			admin := w.admin(t)
 			command := initArgs(of, "--home-namespace", of.home)
 			admin.fails(t, 1, []string{of.home, "other things", "--accept-risk=shared-home"}, command...)
-			admin.fails(t, 1, []string{"--accept-risk=shared-home"}, append(slices.Clone(command), "--adopt", "--accept-risk=everyone")...)
+			admin.fails(t, 1, []string{"--accept-risk=shared-home"}, append(slices.Clone(command), "--adopt", "--accept-risk=everyone", "--accept-risk=cluster-wide")...)
 			admin.wroteNothing(t)
 			admin.must(t, append(command, "--accept-risk=shared-home")...)
 			ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.home, metav1.GetOptions{})

@@ -132,7 +132,7 @@ tenants:
 	{
 		name: "apply that prunes", prefix: "kt", about: []string{"NAME"}, alone: true,
 		tenants: "\n- name: NAME\n  namespaces: [NAME-a]\n  members: {users: [alice]}\n",
-		args: "apply -f - --prune --yes",
+		args:    "apply -f - --prune --yes",
 	},
 	{
 		name: "adoption of the account of a Tiller", prefix: "ku", about: []string{"NAME"},
