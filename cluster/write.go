@@ -28,7 +28,11 @@ type WriteError struct {
 
 func (e *WriteError) Error() string {
 	text := fmt.Sprintf("%s %s: %v", e.Change.Action, e.Change.Key, e.Err)
-	if e.Made > 0 {
+	switch {
+	case e.Made == 0:
+	case apierrors.IsInvalid(e.Err) || apierrors.IsBadRequest(e.Err):
+		text += fmt.Sprintf(" (%d of %d writes were made)", e.Made, e.Total) // this one never will be
+	default:
 		text += fmt.Sprintf(" (%d of %d writes were made; the same command again finishes them)", e.Made, e.Total)
 	}
 	return text

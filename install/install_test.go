@@ -1,6 +1,7 @@
 package install
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +133,30 @@ func TestDeploymentAsAsked(t *testing.T) {
 	}
 	if cpu, memory := c.Resources.Requests["cpu"], c.Resources.Limits["memory"]; cpu.String() != "1" || memory.String() != "1Gi" {
 		t.Errorf("written as %s and %s", cpu.String(), memory.String())
+	}
+}
+
+// A default gives way to what was asked for: the API server refuses a request above
+// its limit.
+func TestDefaultResourcesGiveWay(t *testing.T) {
+	for asked, want := range map[string]string{
+		"requests.memory=512Mi":                     "20m 512Mi 1 512Mi",
+		"limits.memory=32Mi":                        "20m 32Mi 1 32Mi",
+		"requests.cpu=2":                            "2 64Mi 2 256Mi",
+		"requests.memory=128Mi":                     "20m 128Mi 1 256Mi",
+		"limits.cpu=10m":                            "10m 64Mi 10m 256Mi",
+		"requests.memory=300Mi,limits.memory=400Mi": "20m 300Mi 1 400Mi",
+	} {
+		team := teamA()
+		team.Tiller.Resources = map[string]string{}
+		for pair := range strings.SplitSeq(asked, ",") {
+			key, value, _ := strings.Cut(pair, "=")
+			team.Tiller.Resources[key] = value
+		}
+		r := Deployment(team).Spec.Template.Spec.Containers[0].Resources
+		if got := fmt.Sprint(r.Requests.Cpu(), r.Requests.Memory(), r.Limits.Cpu(), r.Limits.Memory()); got != want {
+			t.Errorf("%s: %s, not %s", asked, got, want)
+		}
 	}
 }
 

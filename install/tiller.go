@@ -61,6 +61,19 @@ func resources(t tenant.Tenant) corev1.ResourceRequirements {
 	out := corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
 	merged := maps.Clone(defaultResources)
 	maps.Copy(merged, t.Tiller.Resources)
+	// A default gives way to what was asked for.
+	for _, name := range []string{"cpu", "memory"} {
+		request, limit := "requests."+name, "limits."+name
+		atLeast, atMost := resource.MustParse(merged[request]), resource.MustParse(merged[limit])
+		if atLeast.Cmp(atMost) <= 0 {
+			continue
+		}
+		if t.Tiller.Resources[limit] == "" {
+			merged[limit] = merged[request]
+		} else {
+			merged[request] = merged[limit]
+		}
+	}
 	for key, value := range merged {
 		kind, name, _ := strings.Cut(key, ".")
 		list := out.Requests

@@ -94,6 +94,30 @@ func TestValidate(t *testing.T) {
 		{"no replica", func(t *Tenant) { t.Tiller.Replicas = ptr(0) }, []string{"replicas: 0; a Tiller needs at least 1"}},
 		{"resources that are no quantity", func(t *Tenant) { t.Tiller.Resources = map[string]string{"limits.cpu": "lots"} }, []string{
 			"resources: limits.cpu=lots is not a quantity such as 100m or 64Mi"}},
+		{"more replicas than fit into 32 bits", func(t *Tenant) { t.Tiller.Replicas = ptr(1 << 32) }, []string{"replicas: 4294967296 are more than any Deployment can have"}},
+		{"a negative quantity", func(t *Tenant) { t.Tiller.Resources = map[string]string{"requests.memory": "-5Mi"} }, []string{"resources: requests.memory=-5Mi is negative"}},
+		{"a request above its limit", func(t *Tenant) {
+			t.Tiller.Resources = map[string]string{"requests.memory": "512Mi", "limits.memory": "500M"}
+		}, []string{"resources: requests.memory=512Mi is more than limits.memory=500M"}},
+		{"a request above the default limit, which gives way", func(t *Tenant) { t.Tiller.Resources = map[string]string{"requests.memory": "512Mi"} }, nil},
+		{"a resource that there is not", func(t *Tenant) { t.Tiller.Resources = map[string]string{"limits.ram": "1Gi"} }, []string{
+			`resources: limits.ram: "ram" is not one of cpu, memory, ephemeral-storage, hugepages-SIZE, or a name such as example.com/gpu`}},
+		{"a device", func(t *Tenant) {
+			t.Tiller.Resources = map[string]string{"requests.example.com/gpu": "1", "limits.example.com/gpu": "1"}
+		}, nil},
+		{"half a device without a limit", func(t *Tenant) { t.Tiller.Resources = map[string]string{"requests.example.com/gpu": "500m"} }, []string{
+			"resources: requests.example.com/gpu=500m is not a whole number"}},
+		{"a device without a limit", func(t *Tenant) { t.Tiller.Resources = map[string]string{"requests.example.com/gpu": "1"} }, []string{
+			"resources: requests.example.com/gpu needs limits.example.com/gpu of the same amount"}},
+		{"a version without its v", func(t *Tenant) { t.Tiller.Image, t.Tiller.Version = "", "2.17.0" }, []string{`tiller-version: "2.17.0"; Helm's own images are called v2.17.0 and the like`}},
+		{"a version of somebody's own", func(t *Tenant) { t.Tiller.Image, t.Tiller.Version = "registry.example/tiller", "2.17.0" }, nil},
+		{"a version that is none", func(t *Tenant) { t.Tiller.Version = "foo bar" }, []string{`tiller-version: "foo bar" is not a version, such as v2.17.0`}},
+		{"an image in capitals", func(t *Tenant) { t.Tiller.Image = "registry.example/Tiller" }, []string{
+			`tiller-image: "registry.example/Tiller" is not an image's name, such as registry.example.com/tiller:v2.17.0`}},
+		{"an image with a space", func(t *Tenant) { t.Tiller.Image = "tiller :v1" }, []string{`tiller-image: "tiller :v1" is not an image's name, such as registry.example.com/tiller:v2.17.0`}},
+		{"an image with all that it can have", func(t *Tenant) {
+			t.Tiller.Image = "Registry.Example-1:5000/a/b__c/d-e.f:V1_2@sha256:" + strings.Repeat("0", 64)
+		}, nil},
 		{"resources without requests or limits", func(t *Tenant) {
 			t.Tiller.Resources = map[string]string{"cpu": "1", "wishes.cpu": "1", "limits.": "1"}
 		}, []string{

@@ -51,6 +51,10 @@ func TestTillersSettings(t *testing.T) {
 			r := container(d).Resources
 			return fmt.Sprintf("%s %s %s %s", r.Limits.Memory(), r.Limits.Cpu(), r.Requests.Memory(), r.Requests.Cpu())
 		}},
+		{"--resources requests.memory=512Mi", "512Mi 512Mi", func(d *appsv1.Deployment) any {
+			r := container(d).Resources
+			return fmt.Sprintf("%s %s", r.Requests.Memory(), r.Limits.Memory())
+		}},
 		{"--node-selector kubernetes.io/os=linux,pool=system", "map[kubernetes.io/os:linux pool:system]", func(d *appsv1.Deployment) any { return d.Spec.Template.Spec.NodeSelector }},
 		{"--image-pull-secret one --image-pull-secret two", "[{one} {two}]", func(d *appsv1.Deployment) any { return d.Spec.Template.Spec.ImagePullSecrets }},
 	} {
@@ -68,14 +72,19 @@ func TestTillersSettings(t *testing.T) {
 	}
 	admin.requests(t)
 	for flags, words := range map[string][]string{
-		"--history-max -1":                {"history-max", "-1"},
-		"--replicas 0":                    {"replicas"},
-		"--resources requests.memory=lot": {"requests.memory=lot"},
-		"--resources memory=1Gi":          {"requests.NAME"},
-		"--node-selector a/b/c=d":         {"node-selector", "a/b/c"},
-		"--image-pull-secret No_Secret":   {"image-pull-secret", "No_Secret"},
-		"--storage sql":                   {"storage", "sql"},
-		"--engine steam":                  {"engine", "steam"},
+		"--history-max -1":                                  {"history-max", "-1"},
+		"--replicas 0":                                      {"replicas"},
+		"--resources requests.memory=lot":                   {"requests.memory=lot"},
+		"--resources memory=1Gi":                            {"requests.NAME"},
+		"--resources requests.memory=-5Mi":                  {"requests.memory=-5Mi", "negative"},
+		"--resources requests.memory=2Gi,limits.memory=1Gi": {"requests.memory=2Gi", "limits.memory=1Gi"},
+		"--replicas 4294967297":                             {"replicas", "4294967297"},
+		"--tiller-version foo/bar":                          {"tiller-version", "foo/bar"},
+		"--tiller-image example.com/Tiller":                 {"tiller-image", "example.com/Tiller"},
+		"--node-selector a/b/c=d":                           {"node-selector", "a/b/c"},
+		"--image-pull-secret No_Secret":                     {"image-pull-secret", "No_Secret"},
+		"--storage sql":                                     {"storage", "sql"},
+		"--engine steam":                                    {"engine", "steam"},
 	} {
 		admin.fails(t, 2, words, append([]string{"init", of.name, "--wait=false"}, strings.Fields(flags)...)...)
 	}
