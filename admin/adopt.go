@@ -181,10 +181,89 @@ func (b *builder) lookToAdoptTiller(ctx context.Context, c *cluster.Client) erro
 		}
 		b.notes = append(b.notes, fmt.Sprintf("Tiller no longer runs as service account %q of namespace %q, which keeps the rights that it has", account, home))
 	}
+	if err := b.carrySettings(d.Spec, tiller.Image); err != nil {
+		return err
+	}
 	if service := b.live.Get(serviceKey(home)); service != nil && install.HasTillerLabels(service.GetLabels()) {
 		b.adopted.service = service
 	}
 	return b.findOutsideReleases(ctx, c)
+}
+
+// carrySettings takes the settings of a Tiller made by hand over into the tenant's,
+// but for those that were asked for, and says what of it is lost. A tenants file asks
+// for all of them: what stands in none of its fields has its default.
+func (b *builder) carrySettings(spec appsv1.DeploymentSpec, image string) error {
+	t, asked := &b.tenant.Tiller, b.request.Tenant.Tiller
+	have := install.SettingsOf(spec)
+	if !b.request.Exact {
+		if asked.Image == "" && have.Image != "" {
+			t.Image = have.Image
+			if asked.Version == "" {
+				t.Version = have.Version
+			}
+		}
+		carry(&t.Replicas, have.Replicas, asked.Replicas == nil)
+		carry(&t.HistoryMax, have.HistoryMax, asked.HistoryMax == nil)
+		if asked.Resources == nil && have.Resources != nil {
+			t.Resources = have.Resources
+		}
+		if asked.NodeSelector == nil && have.NodeSelector != nil {
+			t.NodeSelector = have.NodeSelector
+		}
+		if asked.ImagePullSecrets == nil && have.ImagePullSecrets != nil {
+			t.ImagePullSecrets = have.ImagePullSecrets
+		}
+		if problems := b.tenant.Validate(); len(problems) > 0 {
+			return Invalid(problems)
+		}
+	}
+	changed := func(what string, from, to any) {
+		if from, to := said(from), said(to); from != to {
+			b.notes = append(b.notes, fmt.Sprintf("Tiller's %s: %s becomes %s", what, from, to))
+		}
+	}
+	changed("image", image, install.Image(b.versioned()))
+	if have.Replicas == nil && spec.Replicas != nil {
+		changed("replicas", int(*spec.Replicas), *t.Replicas)
+	} else {
+		changed("replicas", orDefault(have.Replicas, tenant.DefaultReplicas), *t.Replicas)
+	}
+	changed("history-max", orDefault(have.HistoryMax, 0), *t.HistoryMax)
+	if have.Resources != nil {
+		changed("resources", have.Resources, t.Resources)
+	}
+	changed("node-selector", have.NodeSelector, t.NodeSelector)
+	changed("image-pull-secret", have.ImagePullSecrets, t.ImagePullSecrets)
+	lost, tls := install.LostOf(spec)
+	if tls {
+		b.notes = append(b.notes, "Tiller no longer speaks TLS: only a port-forward comes to it; leave --tls out of helm's commands")
+	}
+	if len(lost) > 0 {
+		b.notes = append(b.notes, "Tiller loses what a tenant's Tiller has not: "+strings.Join(lost, ", "))
+	}
+	return nil
+}
+
+func carry(into **int, value *int, unasked bool) {
+	if unasked && value != nil {
+		*into = value
+	}
+}
+
+func orDefault(value *int, other int) int {
+	if value == nil {
+		return other
+	}
+	return *value
+}
+
+// said is a setting on one line.
+func said(setting any) string {
+	if text := strings.TrimPrefix(fmt.Sprint(setting), "map"); text != "[]" {
+		return text
+	}
+	return "none"
 }
 
 // findOutsideReleases refuses to narrow a Tiller that has releases elsewhere,

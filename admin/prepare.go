@@ -385,12 +385,8 @@ func (b *builder) wanted() ([]runtime.Object, error) {
 		if b.live.Serves("ValidatingAdmissionPolicy") {
 			objects = append(objects, install.Admission()...)
 		}
-		versioned := t
-		if versioned.Tiller.Version == "" {
-			versioned.Tiller.Version = b.request.ClientVersion
-		}
 		if b.migration == nil {
-			objects = append(objects, install.Deployment(versioned))
+			objects = append(objects, install.Deployment(b.versioned()))
 		}
 	}
 	if t.AllNamespaces {
@@ -405,6 +401,15 @@ func (b *builder) wanted() ([]runtime.Object, error) {
 		objects = append(objects, rbac.InNamespace(t, ns))
 	}
 	return objects, nil
+}
+
+// versioned is the tenant with the version that its Tiller gets.
+func (b *builder) versioned() tenant.Tenant {
+	t := b.tenant
+	if t.Tiller.Version == "" {
+		t.Tiller.Version = b.request.ClientVersion
+	}
+	return t
 }
 
 // liveMembers are the subjects of the tenant's member binding.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
@@ -165,6 +167,80 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestAdoptKeepsTillersSettings: those that a tenant's Tiller can have are taken over,
+// and the rest is said. In a tenants file all of them stand, or are not wanted.
+func TestAdoptKeepsTillersSettings(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	hand := func(t *testing.T) team {
+		of := newTeam()
+		w.namespace(t, of.home)
+		d, _ := w.helmInit(t, of.home)
+		pod := &d.Spec.Template.Spec
+		d.Spec.Replicas = new(int32)
+		*d.Spec.Replicas = 2
+		pod.NodeSelector = map[string]string{"pool": "system"}
+		pod.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
+		pod.Tolerations = []corev1.Toleration{{Key: "system", Operator: corev1.TolerationOpExists}}
+		c := &pod.Containers[0]
+		c.Image = "registry.example.com/tiller:v2.16.12"
+		c.Resources.Requests = corev1.ResourceList{"memory": resource.MustParse("512Mi")}
+		c.Env = []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: of.home}, {Name: "TILLER_HISTORY_MAX", Value: "7"}, {Name: "TILLER_TLS_ENABLE", Value: "1"}, {Name: "HTTPS_PROXY", Value: "proxy"}}
+		_, err := w.root.AppsV1().Deployments(of.home).Create(t.Context(), d, metav1.CreateOptions{})
+		must(t, err)
+		return of
+	}
+	says := func(t *testing.T, r result, words ...string) {
+		t.Helper()
+		for _, word := range words {
+			if !strings.Contains(r.stderr+r.stdout, word) {
+				t.Errorf("%q is not said: %v", word, r)
+			}
+		}
+	}
+	settings := func(t *testing.T, of team) string {
+		d := w.tiller(t, of)
+		pod := d.Spec.Template.Spec
+		c := pod.Containers[0]
+		return fmt.Sprint(c.Image, " ", *d.Spec.Replicas, " ", pod.NodeSelector, " ", pod.ImagePullSecrets, " ", c.Resources.Requests.Memory(), " ", c.Resources.Limits.Memory(), " ", c.Env[1].Value)
+	}
+	lost := []string{"Tiller no longer speaks TLS", "loses what a tenant's Tiller has not: environment variable HTTPS_PROXY, environment variable TILLER_TLS_ENABLE, tolerations"}
+	t.Run("init", func(t *testing.T) {
+		of := hand(t)
+		admin := w.admin(t)
+		command := initArgs(of, "--adopt", "--storage", "configmap", "--replicas", "3")
+		says(t, admin.must(t, append(slices.Clone(command), "--dry-run")...), lost...)
+		r := admin.must(t, command...)
+		says(t, r, append(lost, "Tiller's replicas: 2 becomes 3")...)
+		if n := strings.Count(r.stderr, "becomes"); n != 1 {
+			t.Errorf("more is said to change than was asked for: %v", r)
+		}
+		want := "registry.example.com/tiller:v2.16.12 3 map[pool:system] [{registry}] 512Mi 512Mi 7"
+		same(t, "Tiller's settings", want, settings(t, of))
+		again := w.admin(t)
+		again.must(t, "init", of.name, "--wait=false")
+		again.wroteNothing(t)
+		same(t, "Tiller's settings", want, settings(t, of))
+	})
+	t.Run("apply", func(t *testing.T) {
+		of := hand(t)
+		admin := w.admin(t)
+		file := filepath.Join(t.TempDir(), "tenants.yaml")
+		text := "apiVersion: helm-tenant/v1\ntenants:\n- name: " + of.name + "\n  namespaces: [" + of.a + "]\n  homeNamespace: " + of.home + "\n  tiller: {storage: configmap, historyMax: 7}\n"
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		command := []string{"apply", "-f", file, "--create-namespaces", "--adopt"}
+		changes := append(slices.Clone(lost), "Tiller's image: registry.example.com/tiller:v2.16.12 becomes ghcr.io/helm/tiller:v2.17.0", "Tiller's replicas: 2 becomes 1",
+			"Tiller's resources: [requests.memory:512Mi] becomes none", "Tiller's node-selector: [pool:system] becomes none", "Tiller's image-pull-secret: [registry] becomes none")
+		says(t, admin.must(t, append(slices.Clone(command), "--dry-run")...), changes...)
+		r := admin.must(t, command...)
+		says(t, r, changes...)
+		if strings.Contains(r.stderr, "history-max") {
+			t.Errorf("what stays is said to change: %v", r)
+		}
+		same(t, "Tiller's settings", "ghcr.io/helm/tiller:v2.17.0 1 map[] [] 64Mi 256Mi 7", settings(t, of))
+	})
 }
 
 // TestAdoptTakesForeignRights: what an account made by hand has goes, whatever else of

@@ -1,0 +1,171 @@
+package install
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"helm-tenant/tenant"
+)
+
+// goneImage is the Tiller of every `helm init` before 2.17, whose registry is gone.
+const goneImage = "gcr.io/kubernetes-helm/tiller"
+
+var versionTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+`) })
+
+// SettingsOf are the settings of a Tiller made by hand that a tenant's Tiller can
+// have, too; where it has that setting's usual value, or none, they are zero. Its
+// storage is told by StorageOf.
+func SettingsOf(spec appsv1.DeploymentSpec) tenant.Tiller {
+	pod := spec.Template.Spec
+	var s tenant.Tiller
+	if spec.Replicas != nil && *spec.Replicas > 0 { // one that is stopped is to run
+		s.Replicas = ptr(int(*spec.Replicas))
+	}
+	if len(pod.NodeSelector) > 0 {
+		s.NodeSelector = maps.Clone(pod.NodeSelector)
+	}
+	for _, secret := range pod.ImagePullSecrets {
+		s.ImagePullSecrets = append(s.ImagePullSecrets, secret.Name)
+	}
+	c := TillerContainer(pod)
+	if c == nil {
+		return s
+	}
+	s.Image, s.Version = imageOf(c.Image)
+	s.HistoryMax = ptr(historyMaxOf(c))
+	for kind, list := range map[string]corev1.ResourceList{"requests": c.Resources.Requests, "limits": c.Resources.Limits} {
+		for name, quantity := range list {
+			if s.Resources == nil {
+				s.Resources = map[string]string{}
+			}
+			s.Resources[kind+"."+string(name)] = quantity.String()
+		}
+	}
+	return s
+}
+
+// imageOf is an image as the settings image and version: both empty for the default
+// one, and for the one that can't be had any more.
+func imageOf(image string) (name, version string) {
+	tag := ImageVersion(image)
+	repository := strings.TrimSuffix(image, ":"+tag)
+	switch {
+	case strings.Contains(image, "@"):
+		return image, ""
+	case repository == DefaultImage, repository == goneImage:
+		return "", ""
+	case versionTag().MatchString(tag):
+		return repository, tag
+	}
+	return image, ""
+}
+
+// historyMaxOf is how many revisions the Tiller in a container keeps; its own default
+// is all (k8s.io/helm/cmd/tiller).
+func historyMaxOf(c *corev1.Container) int {
+	text := Flag(c, "history-max")
+	for _, e := range c.Env {
+		if e.Name == "TILLER_HISTORY_MAX" && text == "" {
+			text = e.Value
+		}
+	}
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 0 {
+		return 0
+	}
+	return count
+}
+
+// LostOf names what a Tiller made by hand has and a tenant's Tiller can't have, or
+// has otherwise; tls says whether that is TLS, too.
+func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
+	pod := spec.Template.Spec
+	add := func(format string, args ...any) { lost = append(lost, fmt.Sprintf(format, args...)) }
+	c := TillerContainer(pod)
+	if c == nil {
+		return nil, false
+	}
+	for _, e := range c.Env {
+		switch e.Name {
+		case "TILLER_NAMESPACE", "TILLER_HISTORY_MAX":
+		case "TILLER_TLS_ENABLE", "TILLER_TLS_VERIFY":
+			tls = tls || e.Value != ""
+			add("environment variable %s", e.Name)
+		default:
+			add("environment variable %s", e.Name)
+		}
+	}
+	for _, from := range c.EnvFrom {
+		switch {
+		case from.ConfigMapRef != nil:
+			add("environment from ConfigMap %s", from.ConfigMapRef.Name)
+		case from.SecretRef != nil:
+			add("environment from Secret %s", from.SecretRef.Name)
+		}
+	}
+	for _, flag := range flagsOf(c) {
+		switch flag {
+		case "listen", "storage", "history-max":
+			continue
+		case "tls", "tls-verify":
+			tls = tls || Flag(c, flag) != "false"
+		}
+		add("argument --%s", flag)
+	}
+	for _, v := range pod.Volumes {
+		add("volume %s", v.Name)
+	}
+	for _, other := range slices.Concat(pod.InitContainers, pod.Containers) {
+		if other.Name != c.Name {
+			add("container %s", other.Name)
+		}
+	}
+	for what, has := range map[string]bool{
+		"tolerations": len(pod.Tolerations) > 0, "affinity": pod.Affinity != nil, "host network": pod.HostNetwork,
+		"topology spread": len(pod.TopologySpreadConstraints) > 0, "host aliases": len(pod.HostAliases) > 0,
+		"DNS settings": pod.DNSConfig != nil || pod.DNSPolicy != "" && pod.DNSPolicy != corev1.DNSClusterFirst,
+	} {
+		if has {
+			add("%s", what)
+		}
+	}
+	if pod.PriorityClassName != "" {
+		add("priority class %s", pod.PriorityClassName)
+	}
+	for name := range spec.Template.Annotations {
+		add("annotation %s of its pods", name)
+	}
+	for name := range spec.Template.Labels {
+		if TillerLabels()[name] == "" {
+			add("label %s of its pods", name)
+		}
+	}
+	slices.Sort(lost)
+	return slices.Compact(lost), tls
+}
+
+// flagsOf are the names of the flags on the command line of the Tiller in a container:
+// those of a shell before it are not its own.
+func flagsOf(c *corev1.Container) []string {
+	all := words(c)
+	if at := slices.IndexFunc(all, func(word string) bool { return path.Base(word) == "tiller" }); at >= 0 {
+		all = all[at+1:]
+	}
+	var names []string
+	for _, word := range all {
+		name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+		if strings.HasPrefix(word, "-") && name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,74 @@
+package install
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/tenant"
+)
+
+func TestSettingsOf(t *testing.T) {
+	digest := "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	one := func(c corev1.Container) appsv1.DeploymentSpec {
+		return appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "proxy", Image: "proxy"}, c}}}}
+	}
+	full := one(corev1.Container{Image: "example.com:5000/tiller:v2.16.1", Resources: corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{"memory": resource.MustParse("512Mi")}, Limits: corev1.ResourceList{"cpu": resource.MustParse("2")}}})
+	full.Replicas = ptr(int32(3))
+	full.Template.Spec.NodeSelector = map[string]string{"pool": "system"}
+	full.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
+	for _, test := range []struct {
+		name string
+		spec appsv1.DeploymentSpec
+		want tenant.Tiller
+	}{
+		{"nothing", appsv1.DeploymentSpec{Replicas: ptr(int32(0))}, tenant.Tiller{}},
+		{"helm init's", one(corev1.Container{Image: "ghcr.io/helm/tiller:v2.17.0", Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "7"}}}), tenant.Tiller{HistoryMax: ptr(7)}},
+		{"an older helm init's", one(corev1.Container{Image: "gcr.io/kubernetes-helm/tiller:v2.9.1"}), tenant.Tiller{HistoryMax: ptr(0)}},
+		{"a flag", one(corev1.Container{Image: "a/tiller:v2.9.1" + digest, Command: []string{"sh", "-c", "exec /tiller --history-max=5"}, Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "7"}}}),
+			tenant.Tiller{Image: "a/tiller:v2.9.1" + digest, HistoryMax: ptr(5)}},
+		{"another tag", one(corev1.Container{Image: "a/tiller:latest"}), tenant.Tiller{Image: "a/tiller:latest", HistoryMax: ptr(0)}},
+		{"no tag", one(corev1.Container{Image: "a:5000/tiller"}), tenant.Tiller{Image: "a:5000/tiller", HistoryMax: ptr(0)}},
+		{"all of them", full, tenant.Tiller{Image: "example.com:5000/tiller", Version: "v2.16.1", HistoryMax: ptr(0), Replicas: ptr(3),
+			Resources: map[string]string{"requests.memory": "512Mi", "limits.cpu": "2"}, NodeSelector: map[string]string{"pool": "system"}, ImagePullSecrets: []string{"registry"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, SettingsOf(test.spec)); diff != "" {
+				t.Errorf("(- wanted, + found):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLostOf(t *testing.T) {
+	spec := appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "helm", "name": "tiller", "team": "x"}, Annotations: map[string]string{"prometheus.io/scrape": "true"}},
+		Spec: corev1.PodSpec{
+			Volumes: []corev1.Volume{{Name: "tiller-certs"}}, Tolerations: []corev1.Toleration{{Key: "x"}}, PriorityClassName: "high", DNSPolicy: corev1.DNSClusterFirst,
+			Containers: []corev1.Container{{Name: "proxy", Image: "proxy"}, {Name: "tiller", Image: "ghcr.io/helm/tiller:v2.17.0",
+				Command: []string{"sh", "-c", "exec /tiller --listen=:44134 --storage secret --history-max 5 --trace -tls-verify=true"},
+				Env:     []corev1.EnvVar{{Name: "TILLER_NAMESPACE"}, {Name: "TILLER_HISTORY_MAX"}, {Name: "HTTPS_PROXY", Value: "proxy"}},
+				EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "more"}}}}}},
+		}}}
+	lost, tls := LostOf(spec)
+	if !tls {
+		t.Error("TLS is overlooked")
+	}
+	if diff := cmp.Diff([]string{"annotation prometheus.io/scrape of its pods", "argument --tls-verify", "argument --trace", "container proxy",
+		"environment from ConfigMap more", "environment variable HTTPS_PROXY", "label team of its pods", "priority class high", "tolerations", "volume tiller-certs"}, lost); diff != "" {
+		t.Errorf("(- wanted, + found):\n%s", diff)
+	}
+	plain := appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "tiller", Image: "tiller", Env: []corev1.EnvVar{{Name: "TILLER_NAMESPACE"}}}}}}}
+	if lost, tls := LostOf(plain); len(lost) > 0 || tls {
+		t.Errorf("a plain Tiller loses %q, %v", lost, tls)
+	}
+	plain.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "TILLER_TLS_ENABLE", Value: "1"}}
+	if _, tls := LostOf(plain); !tls {
+		t.Error("TLS of helm init is overlooked")
+	}
+}
