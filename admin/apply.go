@@ -3,12 +3,13 @@ package admin
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/tenant"
 )
 
 // tenantsAtOnce times requestsOfOne is how many writes are under way at once
@@ -136,33 +137,36 @@ func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepa
 	return err
 }
 
-// Overlaps are namespaces that more than one of the requests claims, and home
-// namespaces that are another's namespace or home; each as one clear line. It
-// looks at no cluster.
-func Overlaps(requests []Request) []error {
+// Overlaps are namespaces that more than one of the tenants of files claims, and home
+// namespaces that are another's namespace or home; each as one clear line that begins
+// with the place of the later tenant. share lets tenants have a namespace together.
+// It looks at no cluster.
+func Overlaps(tenants []tenant.Located, share bool) []error {
 	type claim struct {
-		tenant, what string
-		shared       bool
+		tenant.Located
+		what   string
+		shared bool
 	}
 	claims := map[string][]claim{}
-	for _, r := range requests {
-		t := r.Tenant.WithDefaults()
-		claims[t.Home()] = append(claims[t.Home()], claim{t.Name, "the home namespace", false})
-		for _, ns := range t.Namespaces {
-			claims[ns] = append(claims[ns], claim{t.Name, "a namespace", r.Share})
+	for _, l := range tenants {
+		l.Tenant = l.WithDefaults()
+		claims[l.Home()] = append(claims[l.Home()], claim{l, "the home namespace", false})
+		for _, ns := range l.Namespaces {
+			claims[ns] = append(claims[ns], claim{l, "a namespace", share})
 		}
 	}
 	var problems []error
-	for ns, by := range claims {
+	for _, ns := range slices.Sorted(maps.Keys(claims)) {
+		by := claims[ns]
 		for i, first := range by {
 			for _, second := range by[i+1:] {
 				// A home is shared with nobody: who may act there has its Tiller.
-				if first.tenant != second.tenant && !(first.shared && second.shared) {
-					problems = append(problems, fmt.Errorf("namespace %q is %s of tenant %q and %s of tenant %q", ns, first.what, first.tenant, second.what, second.tenant))
+				if first.Name != second.Name && !(first.shared && second.shared) {
+					problems = append(problems, fmt.Errorf("%s:%d: namespace %q is %s of tenant %q and, at %s:%d, %s of tenant %q",
+						second.File, second.Line, ns, second.what, second.Name, first.File, first.Line, first.what, first.Name))
 				}
 			}
 		}
 	}
-	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return problems
 }

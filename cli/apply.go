@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,7 +93,7 @@ understood.`,
 }
 
 // readTenants reads all files; everything that is wrong in any of them is in
-// the error.
+// the error, beside which it returns the tenants as far as they can be read.
 func (s *session) readTenants(files []string) ([]tenant.Located, error) {
 	var all []tenant.Located
 	var wrong problems
@@ -130,7 +131,7 @@ func (s *session) readTenants(files []string) ([]tenant.Located, error) {
 		first[t.Name] = t
 	}
 	if len(wrong) > 0 {
-		return nil, wrong
+		return all, wrong
 	}
 	return all, nil
 }
@@ -152,7 +153,16 @@ func yamlFiles(name string) ([]string, error) {
 	}
 	var names []string
 	err = filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)) {
+		switch {
+		case err != nil:
+		case strings.HasPrefix(entry.Name(), ".") && path != name:
+			// Not for us: an editor's, a version control's, or the folder behind the
+			// links in one that is mounted from a ConfigMap.
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case !entry.IsDir() && slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)):
 			names = append(names, path)
 		}
 		return err
@@ -165,16 +175,22 @@ func yamlFiles(name string) ([]string, error) {
 
 func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	located, err := s.readTenants(o.files)
+	var wrong problems
+	if err != nil && !errors.As(err, &wrong) {
+		return err
+	}
+	// What two tenants both want is told with all else that is wrong.
+	overlaps := admin.Overlaps(located, o.request.Share)
+	if wrong = append(wrong, overlaps...); len(overlaps) > 0 {
+		return withHint(wrong, "a namespace in two tenants on purpose: --share")
+	}
 	if err != nil {
 		return err
 	}
 	// The live objects of a thousand tenants are the memory of this process, and
 	// little of what is made from them lasts: collecting sooner costs little.
 	debug.SetGCPercent(40)
-	requests, err := o.requests(located)
-	if err != nil {
-		return err
-	}
+	requests := o.requests(located)
 	k, client, err := s.open()
 	if err != nil {
 		return err
@@ -218,20 +234,14 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	return s.judge(outcomes, differs && o.detailedExitCode)
 }
 
-// requests are what the file's tenants ask for; overlaps between them are found
-// before anything is read from the cluster.
-func (o *applyOptions) requests(located []tenant.Located) ([]admin.Request, error) {
-	var requests []admin.Request
-	for _, l := range located {
-		r := o.request
-		r.Tenant = l.Tenant
-		requests = append(requests, r)
+// requests are what the file's tenants ask for.
+func (o *applyOptions) requests(located []tenant.Located) []admin.Request {
+	requests := make([]admin.Request, len(located))
+	for i, l := range located {
+		requests[i] = o.request
+		requests[i].Tenant = l.Tenant
 	}
-	if overlaps := admin.Overlaps(requests); len(overlaps) > 0 {
-		wrong := problems(overlaps)
-		return nil, withHint(wrong, "a namespace in two tenants on purpose: --share")
-	}
-	return requests, nil
+	return requests
 }
 
 // surplus are the tenants of the cluster that the files do not name.
