@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -29,9 +28,11 @@ type Description struct {
 	Pods     []PodOf
 	Releases []Release
 	// Drift is what would have to be written for the objects to be what the
-	// record says; Foreign is why that can't be told.
-	Drift   []cluster.Change
-	Foreign string
+	// record says; Foreign is what of them helm-tenant did not make, and Uncompared
+	// why else that can't be told.
+	Drift      []cluster.Change
+	Foreign    string
+	Uncompared string
 	// Unseen is what the caller may not read.
 	Unseen []string
 }
@@ -184,8 +185,12 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 	case errors.As(err, &notOurs):
 		d.Foreign = notOurs.Error()
 		return nil
+	case err != nil && ctx.Err() == nil:
+		// All else is known by now, and is what tells why.
+		d.Uncompared = err.Error()
+		return nil
 	case err != nil:
-		return fmt.Errorf("comparing with the record: %w", err)
+		return err
 	}
 	d.Drift = prepared.Plan.Ordered()
 	return nil

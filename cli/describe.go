@@ -59,16 +59,17 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
 		tenant.Tenant
-		Home      string              `json:"home"`
-		Migration *tenant.Migration   `json:"migration,omitempty"`
-		In        []admin.NamespaceOf `json:"inNamespaces,omitempty"`
-		Running   *admin.Tiller       `json:"running,omitempty"`
-		Pods      []admin.PodOf       `json:"pods,omitempty"`
-		Releases  []admin.Release     `json:"releases,omitempty"`
-		Drift     []diffChange        `json:"drift,omitempty"`
-		Foreign   string              `json:"foreign,omitempty"`
-		Unseen    []string            `json:"unseen,omitempty"`
-	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Unseen})
+		Home       string              `json:"home"`
+		Migration  *tenant.Migration   `json:"migration,omitempty"`
+		In         []admin.NamespaceOf `json:"inNamespaces,omitempty"`
+		Running    *admin.Tiller       `json:"running,omitempty"`
+		Pods       []admin.PodOf       `json:"pods,omitempty"`
+		Releases   []admin.Release     `json:"releases,omitempty"`
+		Drift      []diffChange        `json:"drift,omitempty"`
+		Foreign    string              `json:"foreign,omitempty"`
+		Uncompared string              `json:"uncompared,omitempty"`
+		Unseen     []string            `json:"unseen,omitempty"`
+	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.Unseen})
 }
 
 func (s *session) printDescription(d *admin.Description) error {
@@ -110,6 +111,9 @@ func (s *session) printDescription(d *admin.Description) error {
 	printReleases(w, d, unseen("releases"))
 	if d.Foreign != "" {
 		fmt.Fprintf(w, "\nDiffers from the record: %s\n", d.Foreign)
+	}
+	if d.Uncompared != "" {
+		fmt.Fprintf(w, "\nNot shown is where it differs from the record: %s\n", d.Uncompared)
 	}
 	if len(d.Drift) > 0 {
 		fmt.Fprintf(w, "\nDiffers from the record (helm tenant init %s makes it as it should be):\n", d.Name)
