@@ -98,7 +98,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		s.previewDestroy(removal, o)
 		return nil
 	}
-	if err := s.confirm(ctx, name, "destroy it", o.yes); err != nil {
+	if err := s.confirm(ctx, name, "destroy tenant "+name, o.yes); err != nil {
 		return err
 	}
 	if err := admin.CheckAllowed(ctx, client, removal.Prepared); err != nil {
@@ -236,7 +236,7 @@ func (s *session) confirm(ctx context.Context, name, what string, yes bool) erro
 	if !isTerminal(s.env.Stdin) {
 		return withHint(errors.New("there is no terminal to confirm it on"), "add --yes")
 	}
-	fmt.Fprintf(s.env.Stderr, "Type the tenant's name to %s: ", what)
+	fmt.Fprintf(s.env.Stderr, "Type %q to %s: ", name, what)
 	type line struct {
 		text string
 		err  error

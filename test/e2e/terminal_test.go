@@ -99,7 +99,7 @@ func TestDestroyOnTerminal(t *testing.T) {
 	w.admin.run("helm", "tenant", "init", "typed", "--namespaces", "typed", "--create-namespaces", "--wait=false")
 	before := w.admin.snapshot("typed")
 
-	const prompt = "Type the tenant's name to destroy it: "
+	const prompt = `Type "typed" to destroy tenant typed: `
 	for _, c := range []struct{ name, typed, words string }{
 		{"another name", "typo\n", "that is not its name; nothing was done"},
 		{"nothing", "\n", "that is not its name; nothing was done"},
