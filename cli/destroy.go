@@ -48,7 +48,7 @@ runs in the tenant's namespaces stays, and so do the namespaces, but for
 		Args: oneTenant,
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.deleteReleases, "delete-releases", false, "delete its releases, and what they made, as its deployer")
+	f.BoolVar(&o.deleteReleases, "delete-releases", false, "delete its releases, and what they made, as its deployer; of Helm 3 and 4 all that are in its namespaces, whoever made them")
 	f.BoolVar(&o.keepReleases, "keep-releases", false, "leave what its releases made; no helm manages it any more then")
 	f.BoolVar(&o.deleteNamespaces, "delete-namespaces", false, "delete its namespaces, with all that is in them, if helm-tenant created them")
 	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")

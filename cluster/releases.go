@@ -28,6 +28,9 @@ func (c *Client) Revisions(ctx context.Context) (tiller, helm map[string][]relea
 	}{{release.OfTiller, tiller, release.TillerRevision}, {release.OfHelm, helm, release.HelmRevision}} {
 		for _, storage := range []tenant.Storage{tenant.StorageSecret, tenant.StorageConfigMap} {
 			err := c.EachMeta(ctx, storageKind(storage), "", metav1.ListOptions{LabelSelector: records.selector}, func(meta *metav1.PartialObjectMetadata) {
+				if records.selector == release.OfHelm && !release.IsHelms(meta, "") {
+					return
+				}
 				records.into[meta.Namespace] = append(records.into[meta.Namespace], records.read(meta.Labels))
 			})
 			if err != nil {
@@ -55,7 +58,11 @@ func (c *Client) Records(ctx context.Context, home string) ([]*unstructured.Unst
 // namespace, whichever of the two kinds they are; of all namespaces where the
 // name is empty.
 func (c *Client) HelmRecords(ctx context.Context, namespace string) ([]*unstructured.Unstructured, error) {
-	return c.records(ctx, namespace, release.OfHelm)
+	records, err := c.records(ctx, namespace, release.OfHelm)
+	return slices.DeleteFunc(records, func(record *unstructured.Unstructured) bool {
+		kind, _, _ := unstructured.NestedString(record.Object, "type") // a ConfigMap has none
+		return !release.IsHelms(record, kind)
+	}), err
 }
 
 func (c *Client) records(ctx context.Context, namespace, selector string) ([]*unstructured.Unstructured, error) {

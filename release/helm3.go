@@ -40,6 +40,14 @@ func NameOf(secret metav1.Object) string {
 	return ""
 }
 
+// IsHelms says whether an object is what Helm 3 and 4 keep a revision in, by its name:
+// anybody can give a Secret of theirs the label by which helm lists its own. Of a
+// Secret, kind is its type; it is empty for what has none, or where it is not known.
+func IsHelms(object metav1.Object, kind string) bool {
+	r := HelmRevision(object.GetLabels())
+	return (kind == "" || kind == string(secretType)) && r.Version > 0 && object.GetName() == secretName(r.Release, r.Version)
+}
+
 // Keeps says whether a Secret is the one in which Helm 3 keeps that release.
 func Keeps(secret corev1.Secret, r *release3.Release) bool {
 	return secret.Type == secretType && secret.Name == secretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/test/records"
@@ -120,4 +121,25 @@ func TestDestroyLeavesSharedNamespaces(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDestroyTakesHelmsRecordsOnly: what only carries helm's label is no release.
+func TestDestroyTakesHelmsRecordsOnly(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	of.home = of.name + "-helm"
+	w.makeTenant(t, of, "--engine", "impersonation")
+	w.helm3(t, "install", "web", hello(), "--namespace", of.a)
+	labels := map[string]string{"owner": "helm", "name": "fake", "status": "deployed", "version": "1"}
+	for name, kind := range map[string]corev1.SecretType{"theirs": "helm.sh/release.v1", "sh.helm.release.v1.fake.v2": "helm.sh/release.v1", "sh.helm.release.v1.fake.v1": "Opaque"} {
+		_, err := w.root.CoreV1().Secrets(of.a).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Type: kind}, metav1.CreateOptions{})
+		must(t, err)
+	}
+	admin := w.withHelm3(t)
+	r := admin.fails(t, 1, []string{"it has a release", "web"}, "destroy", of.name, "--yes", "--wait=false")
+	if strings.Contains(r.stderr, "fake") {
+		t.Errorf("a Secret that is none is taken for a release: %v", r)
+	}
+	admin.must(t, "destroy", of.name, "--delete-releases", "--yes", "--wait=false", "--backup", backupFile(t))
+	same(t, "Secrets with helm's label", 3, len(w.helmRecords(t, of.a)))
 }
