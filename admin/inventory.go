@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -36,6 +37,8 @@ type Overview struct {
 	tenant.Tenant
 	Home   string  `json:"home"`
 	Tiller *Tiller `json:"running,omitempty"`
+	// Migration is nil where the tenant is not on its way to Helm 3 and 4.
+	Migration *tenant.Migration `json:"migration,omitempty"`
 	// Releases counts the releases by the status of their newest revision.
 	Releases map[string]int `json:"releases,omitempty"`
 	// Problem is what is wrong with its record.
@@ -92,12 +95,19 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 			t.Name = record.Labels[tenant.LabelTenant]
 			o.Problem = err.Error()
 		}
+		if o.Migration, err = cluster.MigrationOf(&record); err != nil && o.Problem == "" {
+			o.Problem = err.Error()
+		}
 		o.Tenant = t.WithDefaults()
 		if o.Engine.Has(tenant.EngineTiller) {
 			o.count(revisions[record.Namespace])
 		}
 		if o.Engine.Has(tenant.EngineImpersonation) {
-			for _, ns := range o.Namespaces {
+			namespaces := o.Namespaces
+			if o.AllNamespaces {
+				namespaces = slices.Collect(maps.Keys(helmRevisions))
+			}
+			for _, ns := range namespaces {
 				o.count(helmRevisions[ns])
 			}
 		}

@@ -89,7 +89,11 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 		if t.Tiller != nil {
 			version, ready, image = t.Tiller.Version, fmt.Sprintf("%d/%d", t.Tiller.Ready, t.Tiller.Desired), cell(t.Tiller.Image)
 		}
-		row := []string{t.Name, dash(namespaces), dash(members), string(t.Engine), dash(version), ready, countReleases(t.Releases)}
+		engine := string(t.Engine)
+		if t.Migration != nil {
+			engine += fmt.Sprintf(" (migrating: %s)", t.Migration.Phase)
+		}
+		row := []string{t.Name, dash(namespaces), dash(members), engine, dash(version), ready, countReleases(t.Releases)}
 		if t.Problem != "" {
 			row[1] = "(its record can't be read)"
 		}

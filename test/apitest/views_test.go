@@ -48,3 +48,37 @@ func TestDescribeWithoutTheComparison(t *testing.T) {
 		})
 	}
 }
+
+// TestTenantsOfAllNamespacesAndMigrations: what describe shows of them, the list of all
+// shows, too.
+func TestTenantsOfAllNamespacesAndMigrations(t *testing.T) {
+	t.Parallel()
+	w, of, moving := start(t), newTeam(), newTeam()
+	w.namespace(t, of.a)
+	w.helm3(t, "install", of.name, hello(), "--namespace", of.a)
+	admin := w.admin(t)
+	admin.must(t, "init", of.name, "--all-namespaces", "--engine", "impersonation", "--accept-risk=cluster-wide")
+	w.makeTenant(t, moving)
+	w.patch(t, "configmaps", moving.home, "helm-tenant", `{"metadata":{"annotations":{"helm-tenant/migration":"{\"phase\":\"frozen\",\"since\":\"2024-01-02T03:04:05Z\",\"engine\":\"tiller\",\"storage\":\"secret\",\"replicas\":1}"}}}`)
+	var list struct {
+		Items []struct {
+			Name      string
+			Releases  map[string]int
+			Migration *struct{ Phase string }
+		}
+	}
+	must(t, json.Unmarshal([]byte(admin.must(t, "tenants", "-o", "json").stdout), &list))
+	for _, item := range list.Items {
+		switch {
+		case item.Name == of.name && item.Releases["DEPLOYED"] == 0:
+			t.Errorf("the tenant of all namespaces has %v", item.Releases)
+		case item.Name == moving.name && (item.Migration == nil || item.Migration.Phase != "frozen"):
+			t.Errorf("the migration is %v", item.Migration)
+		}
+	}
+	for line := range strings.Lines(admin.must(t, "tenants").stdout) {
+		if strings.HasPrefix(line, moving.name+" ") && !strings.Contains(line, "(migrating: frozen)") {
+			t.Errorf("the migration is not shown: %s", line)
+		}
+	}
+}
