@@ -129,6 +129,7 @@ func prepareAll(ctx context.Context, c *cluster.Client, builders []*builder, nam
 	each(func(b *builder) error { return b.lookAtHome(ctx, c) })
 	each(func(b *builder) error { return b.lookToAdopt(ctx, c) })
 	each(func(b *builder) error { return b.lookForLeftReleases(ctx, c) })
+	each(func(b *builder) error { return b.lookIntoDropped(ctx, c) })
 	each((*builder).check)
 	each((*builder).compose)
 	if err := lookup((*builder).wantedKeys); err != nil {
@@ -202,6 +203,9 @@ type builder struct {
 	membersKnown bool
 	shared       bool
 	notes        []string
+
+	// dropped are the releases in namespaces that are taken from the tenant.
+	dropped map[string][]string
 
 	// adopted is set where a Tiller made by hand is taken over.
 	adopted *adoption
@@ -301,6 +305,37 @@ func (b *builder) lookForLeftReleases(ctx context.Context, c *cluster.Client) er
 		names = append(names, r.Name)
 	}
 	return &LeftReleasesError{b.tenant.Name, b.tenant.Engine, names}
+}
+
+// lookIntoDropped finds the tenant's releases in namespaces that are taken from it.
+func (b *builder) lookIntoDropped(ctx context.Context, c *cluster.Client) error {
+	if !b.existed || !b.request.Prune && !b.request.Exact {
+		return nil
+	}
+	was := b.was
+	was.AllNamespaces = false
+	was.Namespaces = slices.DeleteFunc(slices.Clone(was.Namespaces), func(ns string) bool {
+		return slices.Contains(b.tenant.Namespaces, ns)
+	})
+	if len(was.Namespaces) == 0 || b.tenant.AllNamespaces {
+		return nil
+	}
+	b.dropped = map[string][]string{}
+	for _, engine := range was.Engine.Parts() {
+		releases, err := readReleases(ctx, c, was, engine)
+		if apierrors.IsForbidden(err) {
+			continue // who may not read them may take the namespace away
+		}
+		if err != nil {
+			return err
+		}
+		for _, r := range releases {
+			if !r.Gone() && slices.Contains(was.Namespaces, r.Namespace) {
+				b.dropped[r.Namespace] = append(b.dropped[r.Namespace], r.Name)
+			}
+		}
+	}
+	return nil
 }
 
 func namespaceKey(name string) cluster.Key { return cluster.Key{Kind: "Namespace", Name: name} }
@@ -496,7 +531,11 @@ func (b *builder) planRemovals(plan *cluster.Plan, wanted []cluster.Key) error {
 		switch key.Kind {
 		case "Namespace":
 			if b.request.Prune || b.request.Exact {
-				b.notes = append(b.notes, fmt.Sprintf("namespace %q is taken from the tenant; what runs in it stays", key.Name))
+				note := fmt.Sprintf("namespace %q is taken from the tenant; what runs in it stays", key.Name)
+				if releases := b.dropped[key.Name]; len(releases) > 0 {
+					note += ", and the tenant can no longer manage its releases there: " + brief(releases)
+				}
+				b.notes = append(b.notes, note)
 				plan.Relabel(live, []string{tenant.LabelTenant}, []string{tenant.AnnotationHome})
 			} else {
 				b.notes = append(b.notes, fmt.Sprintf("namespace %q carries the tenant's label but is not one of its namespaces; --prune takes the label away", key.Name))

@@ -66,7 +66,7 @@ understood.`,
 	f.BoolVar(&o.destroy.keepReleases, "keep-releases", false, "with --prune: leave what their releases made")
 	f.BoolVar(&o.destroy.yes, "yes", false, "with --prune: do not ask")
 	f.BoolVar(&o.wait, "wait", false, "wait until every Tiller that was written is ready")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
+	timeoutFlag(cmd, &o.timeout)
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(o.files) == 0 {

@@ -55,7 +55,7 @@ runs in the tenant's namespaces stays, and so do the namespaces, but for
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the tenant's name")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	f.BoolVar(&o.wait, "wait", true, "wait until the home namespace is gone")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
+	timeoutFlag(cmd, &o.timeout)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.deleteReleases && o.keepReleases {
 			return asUsage(cmd, errors.New("--delete-releases and --keep-releases contradict each other"))

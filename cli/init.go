@@ -64,7 +64,7 @@ and as it should be is left alone: the same command twice changes nothing.`,
 	riskFlag(cmd, &o.risks)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be written, and write nothing")
 	f.BoolVar(&o.wait, "wait", true, "wait until Tiller is ready")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
+	timeoutFlag(cmd, &o.timeout)
 	f.StringVar(&r.Tenant.Tiller.Image, "tiller-image", "", "Tiller's image (default "+install.DefaultImage+")")
 	f.StringVar(&r.Tenant.Tiller.Version, "tiller-version", "", "Tiller's version (default that of your helm)")
 	f.StringVar(&o.storage, "storage", "", "where Tiller keeps releases: secret|configmap (default secret)")
@@ -124,6 +124,9 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 	t.Engine, t.Tiller.Storage = tenant.Engine(o.engine), tenant.Storage(o.storage)
 	if f.Changed("engine") && o.engine == "" {
 		wrong = append(wrong, errors.New("--engine is empty"))
+	}
+	if f.Changed("role") && t.Role == "" {
+		wrong = append(wrong, errors.New("--role is empty"))
 	}
 	if f.Changed("history-max") {
 		t.Tiller.HistoryMax = &o.historyMax

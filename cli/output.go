@@ -3,10 +3,12 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -25,6 +27,29 @@ func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
 		}
 		return inner(cmd, args)
 	}
+}
+
+// timeoutFlag adds --timeout: how long a verb waits for what it began.
+func timeoutFlag(cmd *cobra.Command, into *time.Duration) {
+	*into = 5 * time.Minute
+	cmd.Flags().Var((*patience)(into), "timeout", "how long to wait")
+}
+
+// patience is pflag's Duration, but for a negative one: nothing is ever done in that.
+type patience time.Duration
+
+func (p *patience) String() string { return time.Duration(*p).String() }
+func (p *patience) Type() string   { return "duration" }
+func (p *patience) Set(value string) error {
+	duration, err := time.ParseDuration(value)
+	switch {
+	case err != nil:
+		return errors.New(`must be a duration like "30s" or "5m"`)
+	case duration < 0:
+		return errors.New("it is negative")
+	}
+	*p = patience(duration)
+	return nil
 }
 
 // printObject writes a value as JSON or YAML.

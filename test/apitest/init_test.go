@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/test/records"
 )
 
 var update = flag.Bool("update", false, "write testdata anew from what the cluster holds")
@@ -396,7 +398,11 @@ func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
 	if _, err := w.root.CoreV1().ConfigMaps(of.a).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"}, records.Release{Name: "db", Namespace: of.b, Revision: 1, Status: "DEPLOYED"})
 	r := admin.must(t, "init", of.name, "--namespaces", of.b, "--prune", "--wait=false")
+	if want := fmt.Sprintf("namespace %q is taken from the tenant; what runs in it stays, and the tenant can no longer manage its releases there: web\n", of.a); !strings.Contains(r.stderr, want) {
+		t.Errorf("it does not say which releases are left: %v", r)
+	}
 	same(t, "writes that prune", lines(`
 		delete rolebindings `+of.a+`/helm-tenant.`+of.name+`.admin
 		delete rolebindings `+of.c+`/helm-tenant.`+of.name+`.admin
