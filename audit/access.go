@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-
-	"helm-tenant/tenant"
 )
 
 // Access is what one subject can do to reach a deployer.
@@ -230,24 +228,7 @@ func (a *auditor) paths(d *deployer) []Path {
 }
 
 // relevantActs are all acts that any path asks for.
-func (a *auditor) relevantActs() []act {
-	target := Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
-	// Those on bindings that are there: that home has none.
-	var acts []act
-	for _, verb := range change {
-		acts = append(acts, act{verb, rbacGroup, "rolebindings"}, act{verb, rbacGroup, "clusterrolebindings"})
-	}
-	for _, path := range a.rights.paths(target) {
-		for _, need := range path.Any {
-			for _, ask := range need {
-				if it := (act{ask.Verb, ask.Group, ask.Resource}); !slices.Contains(acts, it) {
-					acts = append(acts, it)
-				}
-			}
-		}
-	}
-	return acts
-}
+func (a *auditor) relevantActs() []act { return a.rights.leadingActs(leading{a.snapshot.Minor, true}) }
 
 // findAccessTo finds who reaches the deployer by bindings in its home, or in the
 // namespaces of accounts that are members. What is open by rights over the whole

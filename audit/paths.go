@@ -293,7 +293,7 @@ func (p pather) bindRoles() []Need {
 			needs = append(needs, Need{create, bind})
 		}
 		for _, b := range p.rights.bindings[scope.namespace] {
-			if !p.leads(p.rights.roleOf(b)) {
+			if !p.leads(p.rights.roleOf(b), scope.namespace) {
 				continue
 			}
 			resource := "roles"
@@ -318,47 +318,66 @@ func (p pather) useful(resource, namespace string) []string {
 		if resource == "roles" {
 			key.namespace = namespace
 		}
-		if p.leads(p.rights.roles[key]) {
+		if p.leads(p.rights.roles[key], namespace) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// leads says whether a role opens any path in the home namespace.
-func (p pather) leads(role *ruleSet) bool {
+// leads says whether a role holds any right that a path asks for: alone it need
+// open none, but who binds it may have the others. In a namespace, rights over the
+// whole cluster are none.
+func (p pather) leads(role *ruleSet, namespace string) bool {
 	if role == nil {
 		return false
 	}
-	for _, of := range []struct{ group, resource string }{
-		{"", "pods/portforward"}, {"", "pods"}, {"", "pods/exec"}, {"", "pods/attach"}, {"", "pods/ephemeralcontainers"}, {"", "pods/proxy"}, {"", "services/proxy"},
-		{"", "secrets"}, {"", "serviceaccounts/token"}, {"", "serviceaccounts"}, {"", "namespaces"}, {"", "nodes/proxy"},
-		{"apps", "deployments"}, {"apps", "replicasets"}, {"apps", "statefulsets"}, {"apps", "daemonsets"}, {"batch", "jobs"}, {"batch", "cronjobs"}, {"", "replicationcontrollers"},
-	} {
-		for _, verb := range leading(of.resource) {
-			if role.answer(act{verb, of.group, of.resource}).some {
-				return true
+	in := leading{p.Minor, namespace == ""}
+	leads, known := role.leads[in]
+	if !known {
+		leads = slices.ContainsFunc(p.rights.leadingActs(in), func(a act) bool { return role.answer(a).some })
+		role.leads[in] = leads
+	}
+	return leads
+}
+
+// leading is what decides which acts lead to a deployer.
+type leading struct {
+	minor   int
+	cluster bool
+}
+
+// leadingActs are those that any path asks for, and the right to bind.
+func (x *rights) leadingActs(in leading) []act {
+	if acts, known := x.leading[in]; known {
+		return acts
+	}
+	target := sample
+	target.Minor = in.minor
+	// No binding is there, so that nothing is asked of what a role leads to.
+	var acts []act
+	for _, path := range newRights(nil, nil).paths(target) {
+		for _, need := range path.Any {
+			for _, ask := range need {
+				it := act{ask.Verb, ask.Group, ask.Resource}
+				if (in.cluster || ask.Namespace != "") && !slices.Contains(acts, it) {
+					acts = append(acts, it)
+				}
 			}
 		}
 	}
-	return false
+	for _, verb := range change {
+		acts = append(acts, act{verb, rbacGroup, "rolebindings"})
+		if in.cluster {
+			acts = append(acts, act{verb, rbacGroup, "clusterrolebindings"})
+		}
+	}
+	x.leading[in] = acts
+	return acts
 }
 
-func leading(resource string) []string {
-	switch resource {
-	case "secrets":
-		return []string{"get", "list", "watch", "create", "update", "patch"}
-	case "serviceaccounts":
-		return []string{"impersonate"}
-	case "pods/portforward", "pods/exec", "pods/attach", "serviceaccounts/token":
-		return []string{"create"}
-	case "pods/proxy", "services/proxy", "nodes/proxy":
-		return []string{"get", "create"}
-	case "namespaces", "pods/ephemeralcontainers":
-		return change
-	}
-	return []string{"create", "update", "patch"}
-}
+// sample is a deployer to which there is every path.
+var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
 
 // writeRoles are the ways to make a role hold more than its writer does.
 func (p pather) writeRoles() []Need {

@@ -263,6 +263,8 @@ func TestWaysOfSeveralRights(t *testing.T) {
 	useless := rule(rbacGroup, "clusterroles", "bind", "view")
 	edit := Role{Name: "edit", Rules: []rbacv1.PolicyRule{rule("", "pods", "create")}}
 	view := Role{Name: "view", Rules: []rbacv1.PolicyRule{rule("", "pods", "get")}}
+	binder := Role{Name: "binder", Rules: []rbacv1.PolicyRule{rule(rbacGroup, "clusterroles", "bind")}}
+	imp := Role{Name: "imp", Rules: []rbacv1.PolicyRule{rule("", "users", "impersonate")}}
 	impersonate := rule("", "groups", "impersonate", "devs")
 	anybody := rule("", "users", "impersonate", "nobody")
 	for _, test := range []struct {
@@ -273,6 +275,8 @@ func TestWaysOfSeveralRights(t *testing.T) {
 		{"bind in one role", [][]rbacv1.PolicyRule{{create, bind}}, []string{"user eve -> RoleBinding b0 -> Role r0: bind a role"}},
 		{"bind in two roles", [][]rbacv1.PolicyRule{{create}, {bind}}, []string{"user eve -> RoleBinding b0 and RoleBinding b1 -> Role r0 and Role r1: bind a role"}},
 		{"bind of a role that leads nowhere", [][]rbacv1.PolicyRule{{create, useless}}, nil},
+		{"bind of a role that binds", [][]rbacv1.PolicyRule{{create, rule(rbacGroup, "clusterroles", "bind", "binder")}}, []string{"user eve -> RoleBinding b0 -> Role r0: bind a role"}},
+		{"bind of a role that impersonates, in a namespace", [][]rbacv1.PolicyRule{{create, rule(rbacGroup, "clusterroles", "bind", "imp")}}, nil},
 		{"bind of any role", [][]rbacv1.PolicyRule{{create, rule(rbacGroup, "clusterroles", "bind")}}, []string{"user eve -> RoleBinding b0 -> Role r0: bind a role"}},
 		{"escalate", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate", "patch")}}, nil}, // named patch, not the verb
 		{"write a role", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate"), rule(rbacGroup, "roles", "update")}}, []string{"user eve -> RoleBinding b0 -> Role r0: write a role"}},
@@ -281,7 +285,7 @@ func TestWaysOfSeveralRights(t *testing.T) {
 		{"impersonation by a RoleBinding", [][]rbacv1.PolicyRule{{impersonate, anybody}}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			roles := []Role{edit, view}
+			roles := []Role{edit, view, binder, imp}
 			var bindings []Binding
 			for i, rules := range test.rules {
 				name := string(rune('0' + i))
@@ -297,5 +301,45 @@ func TestWaysOfSeveralRights(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// Who may bind a role of any right that a path asks for, may have that path.
+func TestRolesThatLead(t *testing.T) {
+	for _, test := range []struct {
+		rule            rbacv1.PolicyRule
+		minor           int
+		inside, cluster bool
+	}{
+		{rule(rbacGroup, "rolebindings", "create"), 37, true, true},
+		{rule(rbacGroup, "rolebindings", "patch", "one"), 37, true, true},
+		{rule(rbacGroup, "roles", "escalate"), 37, true, true},
+		{rule(rbacGroup, "roles", "update"), 37, true, true},
+		{rule(rbacGroup, "clusterroles", "bind"), 37, true, true},
+		{rule(rbacGroup, "clusterroles", "update"), 37, false, true},
+		{rule(rbacGroup, "clusterrolebindings", "create"), 37, false, true},
+		{rule(rbacGroup, "clusterrolebindings", "patch"), 37, false, true},
+		{rule("", "users", "impersonate"), 37, false, true},
+		{rule("", "groups", "impersonate", "devs"), 37, false, true},
+		{rule("", "serviceaccounts", "impersonate"), 37, true, true},
+		{rule(authenticationGroup, "users", "impersonate:user-info"), 37, false, true},
+		{rule(authenticationGroup, "users", "impersonate:user-info"), 35, false, false},
+		{rule(authenticationGroup, "serviceaccounts", "impersonate:serviceaccount"), 37, true, true},
+		{rule("", "configmaps", "patch", "helm-tenant"), 37, true, true},
+		{rule("apps", "deployments", "patch"), 37, true, true},
+		{rule("", "pods/exec", "get"), 34, true, true},
+		{rule("", "pods/exec", "get"), 37, false, false},
+		{rule("", "nodes/proxy", "get"), 37, false, true},
+		{rule("", "pods", "list"), 37, false, false},
+		{rule(rbacGroup, "rolebindings", "list"), 37, false, false},
+		{rule("authorization.k8s.io", "selfsubjectaccessreviews", "create"), 37, false, false},
+	} {
+		x := newRights([]Role{{Name: "r", Rules: []rbacv1.PolicyRule{test.rule}}}, nil)
+		p := pather{Target{Home: "home", Minor: test.minor}, x}
+		for namespace, want := range map[string]bool{"home": test.inside, "": test.cluster} {
+			if got := p.leads(x.roles[roleKey{"", "r"}], namespace); got != want {
+				t.Errorf("with Kubernetes 1.%d, bound in namespace %q, %v leads: %t", test.minor, namespace, test.rule, got)
+			}
+		}
 	}
 }

@@ -54,6 +54,8 @@ type ruleSet struct {
 	// named are the names that any rule is held to.
 	named []string
 	known map[act]answer
+	// leads says whether they hold any act that leads to a deployer.
+	leads map[leading]bool
 }
 
 type answer struct {
@@ -148,6 +150,8 @@ type rights struct {
 	bySubject map[Subject][]grant
 	// named are names that any role's rules hold a verb on a resource to.
 	named map[act][]string
+	// leading are acts that lead to a deployer.
+	leading map[leading][]act
 }
 
 // roleKey names a role: Namespace is empty for a ClusterRole.
@@ -157,13 +161,14 @@ func newRights(roles []Role, bindings []Binding) *rights {
 	x := &rights{
 		roles: map[roleKey]*ruleSet{}, inCluster: map[Subject][]grant{}, inside: map[string]map[Subject][]grant{},
 		bindings: map[string][]*Binding{}, bySubject: map[Subject][]grant{}, named: map[act][]string{},
+		leading: map[leading][]act{},
 	}
 	sets := map[string]*ruleSet{}
 	for _, role := range roles {
 		text := fingerprint(role.Rules)
 		set := sets[text]
 		if set == nil {
-			set = &ruleSet{rules: role.Rules, known: map[act]answer{}}
+			set = &ruleSet{rules: role.Rules, known: map[act]answer{}, leads: map[leading]bool{}}
 			for _, rule := range role.Rules {
 				set.named = append(set.named, rule.ResourceNames...)
 				x.addNamed(rule)

@@ -116,6 +116,47 @@ func bindTo(kind, name string) try {
 	}
 }
 
+// throughRBAC goes all the way: the outsider binds the role that writes RBAC to
+// themselves, by its rights then edit, and by those gets Tiller's token.
+func throughRBAC(ctx context.Context, a *actor) error {
+	bind := func(name, role string) error {
+		var err error
+		for range 100 { // the authorizer learns of the one before a moment later
+			err = create(a.RbacV1().RoleBindings(a.home).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}, Subjects: subjects("user outsider")}, metav1.CreateOptions{}))
+			if !apierrors.IsForbidden(err) {
+				break
+			}
+			wait()
+		}
+		return err
+	}
+	defer a.w.root.RbacV1().RoleBindings(a.home).Delete(context.Background(), "made-first", metav1.DeleteOptions{})
+	if err := bind("made-first", "rbac-writer"); err != nil {
+		return err
+	}
+	defer a.w.root.RbacV1().RoleBindings(a.home).Delete(context.Background(), "made-second", metav1.DeleteOptions{})
+	if err := bind("made-second", "edit"); err != nil {
+		return err
+	}
+	var err error
+	for range 100 {
+		if err = useToken(a.home, "tiller")(ctx, a); !apierrors.IsForbidden(err) {
+			break
+		}
+		wait()
+	}
+	return err
+}
+
+// bindEverywhere binds a ClusterRole over the cluster.
+func bindEverywhere(name string) try {
+	return func(ctx context.Context, a *actor) error {
+		return create(a.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "made-by-outsider"},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}, Subjects: subjects("user outsider")}, dry))
+	}
+}
+
 func patch(resource, name, body string) try {
 	return func(ctx context.Context, a *actor) error {
 		var client rest.Interface = a.CoreV1().RESTClient()
@@ -263,6 +304,9 @@ var ways = []way{
 		patch("rbac:rolebindings", "helm-tenant-member", `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"outsider"}]}`)},
 	{"bind", []string{"patch rbac:rolebindings helm-tenant-member"}, []string{"bind rbac:roles"}, nil, "HT017",
 		patch("rbac:rolebindings", "helm-tenant-member", `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"outsider"}]}`)},
+	{"bind", []string{"create rbac:rolebindings", "bind rbac:clusterroles rbac-writer"}, nil, nil, "HT017", throughRBAC},
+	{"bind", nil, []string{"create rbac:clusterrolebindings", "bind rbac:clusterroles imp"}, nil, "HT022", bindEverywhere("imp")},
+	{"", []string{"create rbac:rolebindings", "bind rbac:clusterroles imp"}, nil, nil, "", bindTo("ClusterRole", "edit")}, // nobody is impersonated by a RoleBinding
 	{"", []string{"create,update,patch rbac:rolebindings"}, nil, nil, "", bindTo("ClusterRole", "edit")},
 	{"", []string{"create rbac:rolebindings", "bind rbac:clusterroles system:basic-user"}, nil, nil, "", bindTo("ClusterRole", "edit")},
 	{"", []string{"bind rbac:clusterroles edit"}, nil, nil, "", bindTo("ClusterRole", "edit")},
@@ -298,6 +342,7 @@ func TestWays(t *testing.T) {
 	config.WarningHandler = rest.NoWarnings{}
 	outsider := &actor{kubernetes.NewForConfigOrDie(config), config, w, "alpha-tiller", pod}
 	w.plant(t).release("alpha-tiller", "fine", "alpha-b")
+	w.plant(t).leadingRoles()
 	opens, closed := 0, 0
 	for i, way := range ways {
 		if way.path != "" && way.want == "" {
@@ -319,7 +364,7 @@ func TestWays(t *testing.T) {
 			case "":
 			default:
 				want = []string{way.want + " alpha user outsider"}
-				if strings.HasSuffix(way.path, "-administrator") || way.path == "node-proxy" {
+				if strings.HasSuffix(way.path, "-administrator") || way.path == "node-proxy" || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
 					want = []string{way.want + "  user outsider"} // they lead to every deployer
 				}
 			}

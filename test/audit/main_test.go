@@ -299,7 +299,7 @@ func rules(texts ...string) []rbacv1.PolicyRule {
 		case "authn":
 			group = "authentication.k8s.io"
 		}
-		all = append(all, rbacv1.PolicyRule{Verbs: strings.Split(words[0], ","), APIGroups: []string{group}, Resources: []string{resource}, ResourceNames: words[2:]})
+		all = append(all, rbacv1.PolicyRule{Verbs: strings.Split(words[0], ","), APIGroups: []string{group}, Resources: strings.Split(resource, ","), ResourceNames: words[2:]})
 	}
 	return all
 }

@@ -163,6 +163,17 @@ func (p *plant) grant(ns, name string, what []string, who ...string) {
 	p.bind(ns, name, "Role", name, who...)
 }
 
+// leadingRoles are ClusterRoles that lead to a deployer in two steps: nobody has
+// them yet.
+func (p *plant) leadingRoles() {
+	p.Helper()
+	ctx := context.Background()
+	for name, what := range map[string]string{"rbac-writer": "* rbac:roles,rolebindings,clusterroles", "imp": "impersonate users"} {
+		must(p.T, create(p.w.root.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules(what)}, metav1.CreateOptions{})))
+		p.later(func() { p.gone(p.w.root.RbacV1().ClusterRoles().Delete(ctx, name, metav1.DeleteOptions{})) })
+	}
+}
+
 func (p *plant) bind(ns, name, kind, role string, who ...string) {
 	p.Helper()
 	ctx := context.Background()

@@ -61,7 +61,7 @@ var themes = []theme{
 	{"create update patch", rbacv1.GroupName, "rolebindings", "helm-tenant-member plain"},
 	{"create update patch", rbacv1.GroupName, "clusterrolebindings", "plain"},
 	{"create update patch bind escalate", rbacv1.GroupName, "roles", "helm-tenant-member made-up"},
-	{"create update patch bind escalate", rbacv1.GroupName, "clusterroles", "edit system:basic-user"},
+	{"create update patch bind escalate", rbacv1.GroupName, "clusterroles", "edit system:basic-user rbac-writer"},
 	{"get create", "", "nodes/proxy", "some-node"},
 	{"update patch get", "", "namespaces", "HOME outside"},
 	{"update patch get", "", "configmaps", "helm-tenant made-up"},
@@ -364,17 +364,17 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 		}
 		is("make-"+plain, yes)
 	}
-	is("bind", a.may("create", "rbac:rolebindings", h) && (a.may("bind", "rbac:clusterroles", h, "edit") || a.may("bind", "rbac:roles", h, "helm-tenant-member")) ||
+	is("bind", a.may("create", "rbac:rolebindings", h) && (a.may("bind", "rbac:clusterroles", h, "edit", "rbac-writer") || a.may("bind", "rbac:roles", h, "helm-tenant-member")) ||
 		a.any("update,patch", "rbac:rolebindings", h, "helm-tenant-member") && a.may("bind", "rbac:roles", h, "helm-tenant-member") ||
 		a.any("update,patch", "rbac:rolebindings", h, "plain") && a.may("bind", "rbac:clusterroles", h, "edit") ||
-		a.may("create", "rbac:clusterrolebindings", "") && a.may("bind", "rbac:clusterroles", "", "edit") ||
+		a.may("create", "rbac:clusterrolebindings", "") && a.may("bind", "rbac:clusterroles", "", "edit", "rbac-writer") ||
 		a.any("update,patch", "rbac:clusterrolebindings", "", "plain") && a.may("bind", "rbac:clusterroles", "", "edit"))
 	write := func(resource, ns string, names ...string) bool {
 		return a.may("create", resource, ns) && a.may("escalate", resource, ns) || slices.ContainsFunc(names, func(name string) bool {
 			return a.any("update,patch", resource, ns, name) && a.may("escalate", resource, ns, name)
 		})
 	}
-	is("escalate", write("rbac:roles", h, "helm-tenant-member", "made-up") || write("rbac:clusterroles", "", "edit", "system:basic-user"))
+	is("escalate", write("rbac:roles", h, "helm-tenant-member", "made-up") || write("rbac:clusterroles", "", "edit", "system:basic-user", "rbac-writer"))
 	is("node-proxy", a.any("get,create", "nodes/proxy", "", "some-node"))
 	is("change-home", a.any("update,patch", "namespaces", h, h))
 	is("write-record", a.any("update,patch", "configmaps", h, "helm-tenant"))
@@ -436,6 +436,7 @@ func TestRandom(t *testing.T) {
 		p.bind(home, "plain", "ClusterRole", "edit")
 	}
 	p.bind("", "plain", "ClusterRole", "edit")
+	p.leadingRoles()
 	// In each home there is a binding to a Role and one to a ClusterRole that lead
 	// to the deployer, so that other sets' bindings make no difference.
 	p.grant(p.old, "helm-tenant-member", []string{"create pods/portforward"})
