@@ -83,6 +83,17 @@ type wide struct {
 	paths   []opened
 }
 
+// reach adds a deployer; of a path that leads to several, the way to the first is
+// told.
+func (w *wide) reach(d *deployer, open []opened) {
+	w.reached = append(w.reached, d)
+	for _, o := range open {
+		if !slices.ContainsFunc(w.paths, func(have opened) bool { return have.path.ID == o.path.ID }) {
+			w.paths = append(w.paths, o)
+		}
+	}
+}
+
 // findAccess finds for every deployer who reaches it, by which path.
 func (a *auditor) findAccess() {
 	if len(a.deployers) == 0 {
@@ -125,9 +136,9 @@ func (a *auditor) findAccess() {
 				continue
 			}
 			if reach[s] == nil {
-				reach[s] = &wide{who: s, paths: open}
+				reach[s] = &wide{who: s}
 			}
-			reach[s].reached = append(reach[s].reached, d)
+			reach[s].reach(d, open)
 		}
 		a.findAccessTo(d, matters, impersonators)
 		a.findOwnHome(d)

@@ -596,10 +596,11 @@ func (a *auditor) checkWide() {
 		}
 		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, reach, few(names(w.paths)))
 		id, severity := idClusterWide, High
-		// Some ways nobody has but by rights over the whole cluster.
-		for _, only := range []string{idNode, idImpersonateMember} {
+		// Some ways nobody has but by rights over the whole cluster, and what loosens
+		// the homes is no worse there than in one of them.
+		for _, only := range []string{idNode, idImpersonateMember, idHome} {
 			if !slices.ContainsFunc(w.paths, func(o opened) bool { return o.path.finding != only }) {
-				id = only
+				id, severity = only, ruleOf(only).Severity
 			}
 		}
 		if w.who == Group(groupAuthenticated) || w.who == Group(groupUnauthenticated) || w.who == Group(groupAccounts) {

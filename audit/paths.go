@@ -5,6 +5,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
 
@@ -174,7 +175,62 @@ func (x *rights) paths(t Target) []Path {
 		add("write-record", "write the tenant's record", idHome, []Need{
 			p.only("update", "", "configmaps", tenant.RecordName), p.only("patch", "", "configmaps", tenant.RecordName)})
 	}
+	if t.Engine == tenant.EngineTiller {
+		add("change-policy", "loosen the admission policy of release records", idHome, p.changePolicy())
+	}
+	add("change-admission", "change what others write, by admission", idClusterWide, p.changeAdmission())
+	add("certificate", "have a certificate of anybody's signed", idImpersonateMember, p.certificate())
 	return paths
+}
+
+const (
+	admissionGroup    = "admissionregistration.k8s.io"
+	certificatesGroup = "certificates.k8s.io"
+)
+
+// changePolicy are the ways to take away, or to change, what holds Tillers to
+// their release records.
+func (p pather) changePolicy() []Need {
+	var needs []Need
+	for _, resource := range []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"} {
+		needs = append(needs, p.either([]string{"update", "patch", "delete"}, Ask{Group: admissionGroup, Resource: resource, Names: []string{install.AdmissionName}})...)
+		needs = append(needs, Need{{Verb: "deletecollection", Group: admissionGroup, Resource: resource}})
+	}
+	return needs
+}
+
+// changeAdmission are the ways to have every object that is written sent to a
+// server of one's own, Secrets too, or changed. A policy that is there may be bound;
+// a new one has to be.
+func (p pather) changeAdmission() []Need {
+	var needs []Need
+	create := func(resource string) Ask { return Ask{Verb: "create", Group: admissionGroup, Resource: resource} }
+	any := func(resource string) Ask { return Ask{Group: admissionGroup, Resource: resource, AnyName: true} }
+	for _, resource := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} {
+		needs = append(needs, Need{create(resource)})
+		needs = append(needs, p.either(change, any(resource))...)
+	}
+	const policies, bindings = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"
+	needs = append(needs, p.either(change, any(policies))...)
+	needs = append(needs, Need{create(policies), create(bindings)})
+	for _, need := range p.either(change, any(bindings)) {
+		needs = append(needs, append(Need{create(policies)}, need...))
+	}
+	return needs
+}
+
+// certificate are the ways to a certificate with which the API server takes one
+// for anybody but system:masters, or for any node. Who approves a request of
+// theirs has it: the controller manager signs it. The right to sign is of no use
+// without its key.
+func (p pather) certificate() []Need {
+	approve := Ask{Verb: "approve", Group: certificatesGroup, Resource: "signers",
+		Names: []string{"kubernetes.io/kube-apiserver-client", "kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/*"}}
+	var needs []Need
+	for _, need := range p.either(change, Ask{Group: certificatesGroup, Resource: "certificatesigningrequests/approval", AnyName: true}) {
+		needs = append(needs, append(Need{{Verb: "create", Group: certificatesGroup, Resource: "certificatesigningrequests"}, approve}, need...))
+	}
+	return needs
 }
 
 // workloadKinds are those that make pods, with an account that their writer

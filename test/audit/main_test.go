@@ -6,6 +6,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -283,8 +284,8 @@ func subjects(texts ...string) []rbacv1.Subject {
 }
 
 // rules reads "VERB,VERB GROUP:RESOURCE NAME...", the group being left out for the
-// core's: "create pods/exec", "patch apps:deployments tiller-deploy". rbac and
-// authn are short for their groups' names.
+// core's: "create pods/exec", "patch apps:deployments tiller-deploy". Some groups'
+// names are short.
 func rules(texts ...string) []rbacv1.PolicyRule {
 	var all []rbacv1.PolicyRule
 	for _, text := range texts {
@@ -293,13 +294,13 @@ func rules(texts ...string) []rbacv1.PolicyRule {
 		if !found {
 			group, resource = "", words[1]
 		}
-		switch group {
-		case "rbac":
-			group = rbacv1.GroupName
-		case "authn":
-			group = "authentication.k8s.io"
-		}
+		group = cmp.Or(shortGroups[group], group)
 		all = append(all, rbacv1.PolicyRule{Verbs: strings.Split(words[0], ","), APIGroups: []string{group}, Resources: strings.Split(resource, ","), ResourceNames: words[2:]})
 	}
 	return all
+}
+
+// shortGroups are the names of API groups by those that tests use.
+var shortGroups = map[string]string{
+	"rbac": rbacv1.GroupName, "authn": "authentication.k8s.io", "admission": "admissionregistration.k8s.io", "certs": "certificates.k8s.io",
 }

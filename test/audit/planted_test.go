@@ -356,6 +356,12 @@ var planted = []struct {
 	{"somebody who can reach the nodes", func(p *plant) {
 		p.grant("", "nodes", []string{"create nodes/proxy some-node"}, "group monitoring")
 	}, []string{"HT018  group monitoring"}},
+	{"somebody who can write every ConfigMap", func(p *plant) {
+		p.grant("", "maps", []string{"update configmaps"}, "user zoe")
+	}, []string{"HT020  user zoe"}},
+	{"somebody who can write every ConfigMap, and read Secrets", func(p *plant) {
+		p.grant("", "maps", []string{"update configmaps", "get secrets"}, "user zoe")
+	}, []string{"HT022  user zoe"}},
 	{"somebody who can impersonate an administrator of one's own", func(p *plant) {
 		p.bind("", "ops", "ClusterRole", "cluster-admin", "user chief")
 		p.grant("", "be", []string{"impersonate users chief"}, "user zoe")

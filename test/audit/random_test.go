@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -65,23 +66,43 @@ var themes = []theme{
 	{"get create", "", "nodes/proxy", "some-node"},
 	{"update patch get", "", "namespaces", "HOME outside"},
 	{"update patch get", "", "configmaps", "helm-tenant made-up"},
+	{"update patch delete deletecollection create", admissionGroup, "validatingadmissionpolicies", "helm-tenant-records made-up"},
+	{"update patch delete deletecollection create", admissionGroup, "validatingadmissionpolicybindings", "helm-tenant-records made-up"},
+	{"create update patch delete", admissionGroup, "mutatingwebhookconfigurations", "made-up"},
+	{"create update patch delete", admissionGroup, "validatingwebhookconfigurations", "made-up"},
+	{"create update patch delete", admissionGroup, "mutatingadmissionpolicies", "made-up"},
+	{"create update patch delete", admissionGroup, "mutatingadmissionpolicybindings", "made-up"},
+	{"create get", certificatesGroup, "certificatesigningrequests", "made-up"},
+	{"update patch", certificatesGroup, "certificatesigningrequests/approval", "made-up"},
+	{"approve sign", certificatesGroup, "signers", "kubernetes.io/kube-apiserver-client kubernetes.io/* kubernetes.io/legacy-unknown"},
 }
 
-// pairs are rights that open a path only together.
-var pairs = [][2]int{}
+const (
+	admissionGroup    = "admissionregistration.k8s.io"
+	certificatesGroup = "certificates.k8s.io"
+)
+
+// together are rights that open a path only together.
+var together [][]int
 
 func init() {
 	at := func(group, resource string) int {
 		return slices.IndexFunc(themes, func(t theme) bool { return t.group == group && t.resources == resource })
 	}
-	for _, pair := range [][4]string{
+	for _, of := range [][]string{
 		{"", "groups", "", "users"}, {"", "groups", "", "serviceaccounts"},
 		{"authentication.k8s.io", "groups", "authentication.k8s.io", "users"},
 		{rbacv1.GroupName, "rolebindings", rbacv1.GroupName, "clusterroles"}, {rbacv1.GroupName, "rolebindings", rbacv1.GroupName, "roles"},
 		{rbacv1.GroupName, "clusterrolebindings", rbacv1.GroupName, "clusterroles"},
 		{rbacv1.GroupName, "roles", rbacv1.GroupName, "roles"}, {rbacv1.GroupName, "clusterroles", rbacv1.GroupName, "clusterroles"},
+		{admissionGroup, "mutatingadmissionpolicies", admissionGroup, "mutatingadmissionpolicybindings"},
+		{certificatesGroup, "certificatesigningrequests", certificatesGroup, "certificatesigningrequests/approval", certificatesGroup, "signers"},
 	} {
-		pairs = append(pairs, [2]int{at(pair[0], pair[1]), at(pair[2], pair[3])})
+		var all []int
+		for i := 0; i < len(of); i += 2 {
+			all = append(all, at(of[i], of[i+1]))
+		}
+		together = append(together, all)
 	}
 }
 
@@ -187,8 +208,9 @@ func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 		themed = append(themed, pick(g, themes))
 	}
 	if g.IntN(2) == 0 {
-		pair := pick(g, pairs)
-		themed = append(themed, themes[pair[0]], themes[pair[1]])
+		for _, i := range pick(g, together) {
+			themed = append(themed, themes[i])
+		}
 	}
 	home := pick(g, g.homes)
 	for i, of := range themed {
@@ -245,12 +267,7 @@ func (a *asker) may(verb, resource, ns string, names ...string) bool {
 	if !found {
 		group, resource = "", group
 	}
-	switch group {
-	case "rbac":
-		group = rbacv1.GroupName
-	case "authn":
-		group = "authentication.k8s.io"
-	}
+	group = cmp.Or(shortGroups[group], group)
 	resource, sub, _ := strings.Cut(resource, "/")
 	if len(names) == 0 {
 		names = []string{""}
@@ -378,6 +395,18 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	is("node-proxy", a.any("get,create", "nodes/proxy", "", "some-node"))
 	is("change-home", a.any("update,patch", "namespaces", h, h))
 	is("write-record", a.any("update,patch", "configmaps", h, "helm-tenant"))
+	policy := func(resource string) bool {
+		return a.any("update,patch,delete", resource, "", "helm-tenant-records") || a.may("deletecollection", resource, "")
+	}
+	is("change-policy", d.tiller && (policy("admission:validatingadmissionpolicies") || policy("admission:validatingadmissionpolicybindings")))
+	writes := func(resource string) bool {
+		return a.may("create", resource, "") || a.any("update,patch", resource, "", "made-up")
+	}
+	is("change-admission", writes("admission:mutatingwebhookconfigurations") || writes("admission:validatingwebhookconfigurations") ||
+		a.any("update,patch", "admission:mutatingadmissionpolicies", "", "made-up") ||
+		a.may("create", "admission:mutatingadmissionpolicies", "") && writes("admission:mutatingadmissionpolicybindings"))
+	is("certificate", a.may("create", "certs:certificatesigningrequests", "") && a.any("update,patch", "certs:certificatesigningrequests/approval", "", "made-up") &&
+		a.may("approve", "certs:signers", "", "kubernetes.io/kube-apiserver-client", "kubernetes.io/*"))
 	is("impersonate-administrator", s.beGroup(a, "system:masters") || a.beUser("system:kube-controller-manager"))
 	is("use-administrator", slices.ContainsFunc(s.administrators, func(account string) bool {
 		ns, name, _ := strings.Cut(account, ":")
@@ -464,7 +493,7 @@ func TestRandom(t *testing.T) {
 	t.Logf("%d people, %d answers compared, %d of them open, by %d SubjectAccessReviews; of a path: %v", c.people, c.compared, c.opened, c.asked.Load(), c.open)
 	if *sets >= 300 {
 		for _, id := range []string{"port-forward", "proxy", "create-pods", "replace-image", "exec", "attach", "debug", "read-secrets", "write-secrets", "token", "impersonate-deployer",
-			"impersonate-member", "use-account", "change-tiller", "make-jobs", "bind", "escalate", "node-proxy", "change-home", "write-record", "impersonate-administrator", "use-administrator"} {
+			"impersonate-member", "use-account", "change-tiller", "make-jobs", "bind", "escalate", "node-proxy", "change-home", "write-record", "change-policy", "change-admission", "certificate", "impersonate-administrator", "use-administrator"} {
 			if c.open[id] == 0 {
 				t.Errorf("%s was open to nobody: the sets try too little", id)
 			}
