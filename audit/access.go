@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 
@@ -78,7 +77,7 @@ type Administrator struct {
 // wide is a subject with rights over the whole cluster that reach deployers.
 type wide struct {
 	who Subject
-	// reached are the deployers, by the paths to the first of them.
+	// reached are the deployers, by the paths to any of them.
 	reached []*deployer
 	paths   []opened
 }
@@ -99,12 +98,6 @@ func (a *auditor) findAccess() {
 	if len(a.deployers) == 0 {
 		return
 	}
-	relevant := a.relevantActs()
-	matters := func(grants []grant) bool {
-		return slices.ContainsFunc(grants, func(g grant) bool {
-			return slices.ContainsFunc(relevant, func(act act) bool { return g.rules.answer(act).some })
-		})
-	}
 	// Administrators: against any one deployer.
 	sample := a.deployers[0]
 	var widely []Subject
@@ -120,7 +113,7 @@ func (a *auditor) findAccess() {
 				a.administrators = append(a.administrators, Administrator{s.String(), g.binding.Name, g.binding.Role(), names(open), s})
 			}
 		}
-		if matters(others) && !isAdministrator(s) {
+		if a.matters(others) && !isAdministrator(s) {
 			widely = append(widely, s)
 		}
 	}
@@ -140,7 +133,7 @@ func (a *auditor) findAccess() {
 			}
 			reach[s].reach(d, open)
 		}
-		a.findAccessTo(d, matters, impersonators)
+		a.findAccessTo(d, impersonators)
 		a.findOwnHome(d)
 	}
 	a.findImpersonators(widely, impersonators, reach)
@@ -238,13 +231,10 @@ func (a *auditor) paths(d *deployer) []Path {
 	return a.last.paths
 }
 
-// relevantActs are all acts that any path asks for.
-func (a *auditor) relevantActs() []act { return a.rights.leadingActs(leading{a.snapshot.Minor, true}) }
-
 // findAccessTo finds who reaches the deployer by bindings in its home, or in the
 // namespaces of accounts that are members. What is open by rights over the whole
 // cluster alone is told once for all.
-func (a *auditor) findAccessTo(d *deployer, matters func([]grant) bool, impersonators []Subject) {
+func (a *auditor) findAccessTo(d *deployer, impersonators []Subject) {
 	candidates := map[Subject]bool{}
 	for _, s := range impersonators {
 		candidates[s] = true
@@ -258,7 +248,7 @@ func (a *auditor) findAccessTo(d *deployer, matters func([]grant) bool, imperson
 	}
 	for _, ns := range namespaces {
 		for s, grants := range a.rights.inside[ns] {
-			if matters(grants) {
+			if a.matters(grants) {
 				candidates[s] = true
 			}
 		}
@@ -316,38 +306,4 @@ func (a *auditor) findUseOfAccounts(widely []Subject) {
 		}
 	}
 	a.general = append(a.general, all)
-}
-
-// Reached is a deployer that somebody can reach, and how.
-type Reached struct {
-	Tenant string     `json:"tenant,omitempty"`
-	Home   string     `json:"home"`
-	Member bool       `json:"member,omitempty"`
-	Paths  []OpenPath `json:"paths"`
-}
-
-// canReach answers for one subject, together with groups that it is in.
-func (a *auditor) canReach(s Subject, groups []string) []Reached {
-	who := identityOf(s, groups...)
-	var reached []Reached
-	for _, d := range a.deployers {
-		var open []opened
-		if slices.Contains(who, Group(groupMasters)) {
-			reached = append(reached, Reached{d.tenant(), d.target.Home, false, []OpenPath{{Path{ID: "administrator", Name: "do everything in the cluster"}, [][]string{{s.String(), Group(groupMasters).String()}}}}})
-			continue
-		}
-		open = a.open(who, d, nil, nil)
-		for _, path := range a.general {
-			if steps, is := a.rights.opens(who, path, nil, nil); is {
-				open = append(open, opened{path, steps})
-			}
-		}
-		if len(open) == 0 {
-			continue
-		}
-		member := slices.ContainsFunc(d.members, func(m Subject) bool { return slices.Contains(who, m) })
-		reached = append(reached, Reached{d.tenant(), d.target.Home, member, newAccess(s, member, open).Paths})
-	}
-	slices.SortStableFunc(reached, func(x, y Reached) int { return cmp.Compare(x.Tenant, y.Tenant) })
-	return reached
 }

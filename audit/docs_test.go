@@ -112,6 +112,7 @@ func everyPath() []Path {
 		for _, minor := range []int{34, 37} {
 			target.Minor = minor
 			all = append(all, a.rights.paths(target)...)
+			all = append(all, a.rights.connect(target))
 		}
 	}
 	all = append(all, a.general...)

@@ -97,6 +97,15 @@ func (p pather) all(verb, group, resource string) Need {
 	return Need{{Verb: verb, Group: group, Resource: resource, Namespace: p.Home}}
 }
 
+// stream are the verbs that open one to a pod: up to Kubernetes 1.34 a get was
+// enough over a WebSocket.
+func (p pather) stream() []string {
+	if p.Minor >= 35 {
+		return []string{"create"}
+	}
+	return []string{"create", "get"}
+}
+
 // only asks for the one object of that name.
 func (p pather) only(verb, group, resource, name string) Need {
 	return Need{{Verb: verb, Group: group, Resource: resource, Namespace: p.Home, Names: []string{name}}}
@@ -108,11 +117,7 @@ var change = []string{"update", "patch"}
 // docs/audit.md, "Paths".
 func (x *rights) paths(t Target) []Path {
 	p := pather{t, x}
-	// Up to Kubernetes 1.34 a get was enough over a WebSocket.
-	stream := []string{"create", "get"}
-	if t.Minor >= 35 {
-		stream = stream[:1]
-	}
+	stream := p.stream()
 	// The name of a pod is known before the right is asked for; what has no name
 	// yet is only allowed to who may create all.
 	pods := func(verbs []string, resource string) []Need { return p.either(verbs, p.ask("", resource, t.Pods...)) }
@@ -385,13 +390,16 @@ func (p pather) useful(resource, namespace string) []string {
 // open none, but who binds it may have the others. In a namespace, rights over the
 // whole cluster are none.
 func (p pather) leads(role *ruleSet, namespace string) bool {
+	return p.rights.leads(role, leading{p.Minor, namespace == ""})
+}
+
+func (x *rights) leads(role *ruleSet, in leading) bool {
 	if role == nil {
 		return false
 	}
-	in := leading{p.Minor, namespace == ""}
 	leads, known := role.leads[in]
 	if !known {
-		leads = slices.ContainsFunc(p.rights.leadingActs(in), func(a act) bool { return role.answer(a).some })
+		leads = slices.ContainsFunc(x.leadingActs(in), func(a act) bool { return role.answer(a).some })
 		role.leads[in] = leads
 	}
 	return leads

@@ -191,7 +191,10 @@ func (t *reportText) canReach(r *audit.Report) {
 	}
 	if len(r.CanReach) == 0 {
 		if r.Result != audit.Unknown {
-			t.line("%s reaches no deployer", cell(who))
+			t.line("%s reaches no deployer, and can be nobody who does", cell(who))
+			if len(r.Groups) == 0 && strings.HasPrefix(r.Asked, "user ") {
+				t.line("Which groups a user is in is known when they log in: name them with --in-group.")
+			}
 		}
 		return
 	}
@@ -201,8 +204,11 @@ func (t *reportText) canReach(r *audit.Report) {
 		if reached.Tenant == "" {
 			title = "the unmanaged Tiller in namespace " + reached.Home
 		}
-		if reached.Member {
+		if reached.Member && len(reached.Through) == 0 {
 			title += ", as a member"
+		}
+		if len(reached.Through) > 0 {
+			title += ", through " + strings.Join(reached.Through, ", then ")
 		}
 		t.painted(bold, cell(title))
 		t.line("")
@@ -227,7 +233,9 @@ func (t *reportText) summary(r *audit.Report, counts bool) {
 		}
 		looked := counted(len(tenants), "tenant") + " and " + counted(unmanaged, "unmanaged Tiller")
 		if len(r.Findings) == 0 {
-			t.line("Nothing found in %s.", looked)
+			if len(r.Unseen) == 0 {
+				t.line("Nothing found in %s.", looked)
+			}
 		} else {
 			by := map[audit.Severity]int{}
 			for _, f := range r.Findings {

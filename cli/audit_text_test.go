@@ -31,6 +31,39 @@ func TestAuditCountsTenants(t *testing.T) {
 	}
 }
 
+// What was not seen may be there: then nothing is said of nothing.
+func TestAuditOfWhatIsUnseen(t *testing.T) {
+	unseen := &audit.Report{Result: audit.Unknown, Unseen: []audit.Unseen{{What: "secrets in all namespaces", Matters: "where releases are"}}}
+	var text reportText
+	text.canReach(unseen)
+	text.summary(unseen, true)
+	const want = "The answer is unknown, because you may not read everything:\n  secrets in all namespaces: so it is not known where releases are\n"
+	if diff := cmp.Diff(want, text.text.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAuditSaysThroughWhom(t *testing.T) {
+	path := []audit.OpenPath{{Path: audit.Path{Name: "exec into pods"}, Chains: [][]string{{"user zoe", "RoleBinding r"}}}}
+	for _, test := range []struct {
+		report audit.Report
+		want   string
+	}{
+		{audit.Report{Asked: "user zoe"}, "user zoe reaches no deployer, and can be nobody who does\nWhich groups a user is in is known when they log in: name them with --in-group.\n"},
+		{audit.Report{Asked: "user zoe", Groups: []string{"devs"}}, "user zoe (in devs) reaches no deployer, and can be nobody who does\n"},
+		{audit.Report{Asked: "service account ci:robot"}, "service account ci:robot reaches no deployer, and can be nobody who does\n"},
+		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Paths: path}}}, "user zoe reaches:\ntenant a, as a member\n  exec into pods\n    user zoe -> RoleBinding r\n"},
+		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Through: []string{"user yan", "user bob"}, Paths: path}}},
+			"user zoe reaches:\ntenant a, through user yan, then user bob\n  exec into pods\n    user zoe -> RoleBinding r\n"},
+	} {
+		var text reportText
+		text.canReach(&test.report)
+		if diff := cmp.Diff(test.want, text.text.String()); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+}
+
 func TestAuditShowsHowDeployersReachThemselves(t *testing.T) {
 	secrets, pods := audit.Path{ID: "read-secrets", Name: "read Secrets"}, audit.Path{ID: "create-pods", Name: "create pods"}
 	own := audit.Access{Subject: "service account a-tiller:tiller", Own: true, Paths: []audit.OpenPath{{Path: secrets}}}

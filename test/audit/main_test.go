@@ -171,10 +171,11 @@ type report struct {
 	ClusterWide    []access `json:"clusterWide"`
 	Administrators []access `json:"administrators"`
 	CanReach       []struct {
-		Tenant string `json:"tenant"`
-		Home   string `json:"home"`
-		Member bool   `json:"member"`
-		Paths  []path `json:"paths"`
+		Tenant  string   `json:"tenant"`
+		Home    string   `json:"home"`
+		Member  bool     `json:"member"`
+		Through []string `json:"through"`
+		Paths   []path   `json:"paths"`
 	} `json:"canReach"`
 }
 
