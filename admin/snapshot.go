@@ -20,6 +20,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -200,9 +201,24 @@ func (t *taking) readSecrets(ctx context.Context) error {
 	return t.readDeployed(ctx, tenant.StorageSecret)
 }
 
-// readDeployed reads where the deployed releases of one storage live. A record
+// readDeployed reads the names of the release records of one storage, and where
+// the deployed releases live. A record
 // that can't be read is a chart's, or somebody else's: it is no release.
 func (t *taking) readDeployed(ctx context.Context, storage tenant.Storage) error {
+	kind := "Secret"
+	if storage == tenant.StorageConfigMap {
+		kind = "ConfigMap"
+	}
+	// Those of older revisions lead to values, too, and no more of them is read than
+	// their names.
+	var names []audit.RecordName
+	err := t.client.EachMeta(ctx, kind, "", metav1.ListOptions{LabelSelector: release.OfTiller}, func(m *metav1.PartialObjectMetadata) {
+		names = append(names, audit.RecordName{Home: m.Namespace, Record: kind + " " + m.Name})
+	})
+	if err != nil {
+		return err
+	}
+	t.locked(func() { t.snapshot.RecordNames = append(t.snapshot.RecordNames, names...) })
 	return t.client.EachDeployed(ctx, storage, func(d cluster.Deployed) {
 		t.locked(func() {
 			t.snapshot.Releases = append(t.snapshot.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: d.Record})

@@ -181,7 +181,9 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 }
 
 // acts says whether who has the path can do what the deployer can.
-func (p Path) acts() bool { return p.finding != idHome && p.ID != "read-secrets" }
+func (p Path) acts() bool {
+	return p.finding != idHome && !slices.Contains([]string{"read-secrets", "read-configmaps"}, p.ID)
+}
 
 // connects says whether somebody reaches a Tiller that is open on the network, from
 // a pod of theirs or from outside.
@@ -273,6 +275,6 @@ func (a *auditor) whoMatters() []Subject {
 
 // matters says whether any of the grants holds a right that a path asks for.
 func (a *auditor) matters(grants []grant) bool {
-	in := leading{a.snapshot.Minor, true}
+	in := leading{a.snapshot.Minor, true, true}
 	return slices.ContainsFunc(grants, func(g grant) bool { return a.rights.leads(g.rules, in) })
 }

@@ -184,3 +184,48 @@ func TestCanReachOfMany(t *testing.T) {
 		t.Errorf("zoe reaches %q", got)
 	}
 }
+
+// A record's name is that of any revision, and of the storage that the Tiller has.
+func TestPathsToRecords(t *testing.T) {
+	inMaps := team("maps", tenant.EngineTiller)
+	inMaps.Tiller.Storage = tenant.StorageConfigMap
+	for _, test := range []struct {
+		name string
+		team tenant.Tenant
+		rule rbacv1.PolicyRule
+		want string
+	}{
+		{"an old revision", team("a", tenant.EngineTiller), rule("", "secrets", "get", "web.v1"), "read-secrets"},
+		{"no revision", team("a", tenant.EngineTiller), rule("", "secrets", "get", "web.v9"), ""},
+		{"a ConfigMap of a Tiller with Secrets", team("a", tenant.EngineTiller), rule("", "configmaps", "get"), ""},
+		{"a ConfigMap", inMaps, rule("", "configmaps", "watch", "api.v1"), "read-configmaps"},
+		{"another ConfigMap", inMaps, rule("", "configmaps", "get", "web.v1"), ""},
+		{"a ConfigMap to write", inMaps, rule("", "configmaps", "patch", "api.v1"), "write-configmaps"},
+		{"a ConfigMap to create", inMaps, rule("", "configmaps", "create"), "write-configmaps"},
+		{"a role with which to read them", inMaps, rule(rbacGroup, "clusterroles", "bind", "readers"), "bind"},
+		{"a role that reads no records", team("a", tenant.EngineTiller), rule(rbacGroup, "clusterroles", "bind", "readers"), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := sceneOf(test.team)
+			home := s.Records[0].Namespace
+			s.RecordNames = []RecordName{{home, "Secret web.v1"}, {home, "ConfigMap api.v1"}, {"elsewhere", "Secret web.v9"}}
+			s.Roles = append(s.Roles, Role{Name: "readers", Rules: []rbacv1.PolicyRule{rule("", "configmaps", "get")}})
+			s.give(home, "x", User("zoe"), test.rule)
+			if test.rule.Resources[0] == "clusterroles" {
+				s.give(home, "y", User("zoe"), rule(rbacGroup, "rolebindings", "create"))
+			}
+			want := []string{home + " " + test.want}
+			if test.want == "" {
+				want = nil
+			}
+			if diff := cmp.Diff(want, reachedBy(s, User("zoe"))); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			for _, f := range Audit(s, Options{}).Findings {
+				if f.ID != "HT052" && f.Subject != "user zoe" {
+					t.Errorf("%s: %s", f.ID, f.Text)
+				}
+			}
+		})
+	}
+}

@@ -482,7 +482,8 @@ func (a *auditor) checkOwnHome(d *deployer, access Access) {
 		records := !slices.ContainsFunc(o.steps, func(s step) bool {
 			return s.grant.binding.Name != rbac.RecordsName || s.grant.binding.RoleName != rbac.RecordsName || s.grant.binding.Namespace != d.target.Home
 		})
-		byDesign := o.path.ID == "read-secrets" || o.path.ID == "write-secrets" || o.path.ID == "write-record" && t.Tiller.Storage == tenant.StorageConfigMap
+		byDesign := slices.Contains([]string{"read-secrets", "write-secrets"}, o.path.ID) ||
+			slices.Contains([]string{"read-configmaps", "write-configmaps", "write-record"}, o.path.ID) && t.Tiller.Storage == tenant.StorageConfigMap
 		if records && (byDesign && !wider || o.path.ID == "read-secrets" && t.Tiller.Storage == tenant.StorageSecret) {
 			continue
 		}

@@ -141,7 +141,7 @@ func lets(rule networkingv1.NetworkPolicyIngressRule) bool {
 func (a *auditor) findDeployers() {
 	tillers := a.findTillers()
 	secrets := map[string][]string{} // that hold releases, by home
-	for _, release := range a.snapshot.Releases {
+	for _, release := range a.snapshot.RecordNames {
 		if name, found := strings.CutPrefix(release.Record, "Secret "); found {
 			secrets[release.Home] = append(secrets[release.Home], name)
 		}
@@ -263,6 +263,38 @@ func accountName(spec corev1.PodSpec) string {
 		return "default"
 	}
 	return spec.ServiceAccountName
+}
+
+// findConfigMaps finds which Tillers keep their releases in ConfigMaps, and where.
+func (a *auditor) findConfigMaps() {
+	maps := map[string][]string{}
+	for _, release := range a.snapshot.RecordNames {
+		if name, found := strings.CutPrefix(release.Record, "ConfigMap "); found {
+			maps[release.Home] = append(maps[release.Home], name)
+		}
+	}
+	for _, d := range a.deployers {
+		if d.storage() == tenant.StorageConfigMap {
+			d.target.InConfigMaps, d.target.ConfigMaps = true, maps[d.target.Home]
+			d.target.NamesKnown = d.target.NamesKnown && !a.unseen("configmaps")
+		}
+	}
+}
+
+// storage is where the deployer's Tiller keeps its releases; empty where it has none.
+func (d *deployer) storage() tenant.Storage {
+	if d.target.Engine != tenant.EngineTiller {
+		return ""
+	}
+	if d.tiller != nil {
+		if c := install.TillerContainer(d.tiller.Template.Spec); c != nil {
+			return install.StorageOf(c)
+		}
+	}
+	if d.record != nil {
+		return d.record.Tenant.Tiller.Storage
+	}
+	return ""
 }
 
 // actor is one of a tenant's deployers: its account, and how it is used.

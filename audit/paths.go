@@ -38,6 +38,10 @@ type Target struct {
 	Workloads map[string][]string
 	// Secrets are those at home that hold its releases or its token.
 	Secrets []string
+	// InConfigMaps says that its releases are kept in ConfigMaps, and ConfigMaps
+	// names them.
+	InConfigMaps bool
+	ConfigMaps   []string
 	// NamesKnown says whether the names above are. Where they are not, a right to
 	// any one object counts.
 	NamesKnown bool
@@ -142,6 +146,11 @@ func (x *rights) paths(t Target) []Path {
 	// A list or a watch of the one object of a name is asked for by its name.
 	add("read-secrets", "read Secrets", idSecrets, p.secrets("get", "list", "watch"))
 	add("write-secrets", "write Secrets", idSecrets, []Need{p.all("create", "", "secrets")}, p.secrets(change...))
+	if t.InConfigMaps {
+		records := p.ask("", "configmaps", t.ConfigMaps...)
+		add("read-configmaps", "read release records in ConfigMaps", idSecrets, p.either([]string{"get", "list", "watch"}, records))
+		add("write-configmaps", "write release records in ConfigMaps", idSecrets, []Need{p.all("create", "", "configmaps")}, p.either(change, records))
+	}
 	add("token", "mint the deployer's token", idToken, []Need{p.only("create", "", "serviceaccounts/token", t.Account)})
 	add(PathImpersonate, "impersonate the deployer", idImpersonate, p.impersonateDeployer())
 	if needs := p.impersonateMember(); len(needs) > 0 {
@@ -390,7 +399,7 @@ func (p pather) useful(resource, namespace string) []string {
 // open none, but who binds it may have the others. In a namespace, rights over the
 // whole cluster are none.
 func (p pather) leads(role *ruleSet, namespace string) bool {
-	return p.rights.leads(role, leading{p.Minor, namespace == ""})
+	return p.rights.leads(role, leading{p.Minor, namespace == "", p.InConfigMaps})
 }
 
 func (x *rights) leads(role *ruleSet, in leading) bool {
@@ -407,8 +416,9 @@ func (x *rights) leads(role *ruleSet, in leading) bool {
 
 // leading is what decides which acts lead to a deployer.
 type leading struct {
-	minor   int
-	cluster bool
+	minor        int
+	cluster      bool
+	inConfigMaps bool
 }
 
 // leadingActs are those that any path asks for, and the right to bind.
@@ -417,7 +427,7 @@ func (x *rights) leadingActs(in leading) []act {
 		return acts
 	}
 	target := sample
-	target.Minor = in.minor
+	target.Minor, target.InConfigMaps = in.minor, in.inConfigMaps
 	// No binding is there, so that nothing is asked of what a role leads to.
 	var acts []act
 	for _, path := range newRights(nil, nil).paths(target) {

@@ -180,6 +180,7 @@ func newAuditor(s *Snapshot) *auditor {
 		a.tokens[token.Namespace] = append(a.tokens[token.Namespace], token)
 	}
 	a.findDeployers()
+	a.findConfigMaps()
 	return a
 }
 

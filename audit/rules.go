@@ -106,7 +106,7 @@ var rules = []Rule{
 	{idForward, "outsider can talk to the deployer", High, "A port-forward to a Tiller is all of its power, and this is no member."},
 	{idMakePods, "outsider can make pods in the home", High, "A pod in the home namespace can run with the deployer's account, and this is no member."},
 	{idEnterPods, "outsider can enter pods in the home", High, "Inside a Tiller's pod lies its account's token, and this is no member."},
-	{idSecrets, "outsider can use the home's Secrets", High, "They hold the releases' values and the accounts' tokens, and this is no member."},
+	{idSecrets, "outsider can use the home's Secrets or records", High, "They hold the releases' values and the accounts' tokens, and this is no member."},
 	{idToken, "outsider can mint the deployer's token", High, "Whoever holds the token is the deployer, and this is no member."},
 	{idImpersonate, "outsider can impersonate the deployer", High, "Who may impersonate it has all of its rights, and this is no member."},
 	{idImpersonateMember, "outsider can impersonate somebody who may", High, "Who may be a member for a moment has a member's way in."},

@@ -30,6 +30,8 @@ type Snapshot struct {
 	Services   []Service
 	Policies   []NetworkPolicy
 	Releases   []Release
+	// RecordNames are those of all release records that Tillers keep.
+	RecordNames []RecordName
 	// Admission says how the admission policy of home namespaces is.
 	Admission Admission
 
@@ -131,6 +133,14 @@ type Release struct {
 	// Home is the namespace of the record, Namespace that of the release.
 	Home, Name, Namespace string
 	// Record is "Secret NAME".
+	Record string
+}
+
+// RecordName is where a release record is: of a deployed release, or of an older
+// revision, which holds its values as well.
+type RecordName struct {
+	Home string
+	// Record is "Secret NAME" or "ConfigMap NAME".
 	Record string
 }
 

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/kubernetes"
 
 	"helm-tenant/test/records"
 )
@@ -254,6 +255,10 @@ var planted = []struct {
 	}, []string{"HT042 broken ConfigMap helm-tenant in namespace broken-tiller"}},
 
 	{"a release outside its tenant", func(p *plant) { p.release("alpha-tiller", "stray", "outside") }, []string{"HT044 alpha release stray"}},
+	{"somebody who can read an older revision's record", func(p *plant) {
+		p.record("alpha-tiller", "web", "alpha-b", "SUPERSEDED")
+		p.grant("alpha-tiller", "one", []string{"get secrets web.v1"}, "user zoe")
+	}, []string{"HT013 alpha user zoe"}},
 	{"a release where it should be", func(p *plant) { p.release("alpha-tiller", "fine", "alpha-b") }, nil},
 	{"a home without PodSecurity", func(p *plant) {
 		p.merge("/api/v1/namespaces/alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`)
@@ -400,8 +405,10 @@ func (p *plant) aggregated() {
 	p.Fatal("the role was not aggregated")
 }
 
-// release writes the record of a release, as Tiller does.
-func (p *plant) release(home, name, ns string) {
+// release writes the record of a deployed release, as Tiller does.
+func (p *plant) release(home, name, ns string) { p.record(home, name, ns, "DEPLOYED") }
+
+func (p *plant) record(home, name, ns, status string) {
 	ctx := context.Background()
 	// A hapi.release.Release of which only the name (1) and the namespace (8) are
 	// set: a tag, a length and the text each.
@@ -415,7 +422,7 @@ func (p *plant) release(home, name, ns string) {
 	w := gzip.NewWriter(&zipped)
 	w.Write(plain.Bytes())
 	w.Close()
-	labels := map[string]string{"OWNER": "TILLER", "NAME": name, "VERSION": "1", "STATUS": "DEPLOYED"}
+	labels := map[string]string{"OWNER": "TILLER", "NAME": name, "VERSION": "1", "STATUS": status}
 	must(p.T, create(p.w.root.CoreV1().Secrets(home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name + ".v1", Labels: labels},
 		StringData: map[string]string{"release": base64.StdEncoding.EncodeToString(zipped.Bytes())}}, metav1.CreateOptions{})))
 	p.later(func() { p.gone(p.w.root.CoreV1().Secrets(home).Delete(ctx, name+".v1", metav1.DeleteOptions{})) })
@@ -527,6 +534,56 @@ func TestFile(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "tenants.yaml")
 			must(t, os.WriteFile(file, []byte(text), 0o644))
 			(&plant{T: t, w: w}).same(w.audit(t, "-f", file).Findings, test.want)
+		})
+	}
+}
+
+// Where releases are in ConfigMaps, these are what leads to their values.
+func TestRecordsInConfigMaps(t *testing.T) {
+	w := start(t)
+	w.clean(t)
+	p := w.plant(t)
+	name := "maps-" + rand.String(5)
+	p.helmTenant("init", name, "--engine", "tiller", "--namespaces", name+"-a", "--create-namespaces", "--storage", "configmap", "--user", "mia", "--wait=false")
+	p.later(func() {
+		p.helmTenant("destroy", name, "--yes", "--keep-releases", "--backup", filepath.Join(t.TempDir(), "backup.yaml"))
+	})
+	record := records.ConfigMap(records.Release{Name: "web", Namespace: name + "-a", Revision: 1, Status: "SUPERSEDED"})
+	must(t, create(w.root.CoreV1().ConfigMaps(name+"-tiller").Create(t.Context(), record, metav1.CreateOptions{})))
+	config, err := w.RESTConfig("zoe")
+	must(t, err)
+	zoe := kubernetes.NewForConfigOrDie(config)
+	for _, test := range []struct {
+		rule, want string
+		read       bool
+	}{
+		{"get configmaps " + record.Name, "HT013", true},
+		{"get,list configmaps", "HT013", true},
+		{"list,watch configmaps", "HT013", false},
+		{"get configmaps another", "", false},
+		{"patch configmaps " + record.Name, "HT013", false},
+		{"create configmaps", "HT013", false},
+		{"update configmaps helm-tenant", "HT020", false},
+		{"get secrets " + record.Name, "", false},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			want := []string{"HT052 " + name + " --storage"}
+			if test.want != "" {
+				want = append(want, test.want+" "+name+" user zoe")
+			}
+			rights := &plant{T: t, w: w}
+			defer func() {
+				for _, undo := range rights.undos {
+					undo()
+				}
+			}()
+			rights.grant(name+"-tiller", "one", []string{test.rule}, "user zoe")
+			w.settle(t)
+			rights.same(w.audit(t).Findings, want)
+			_, err := zoe.CoreV1().ConfigMaps(name+"-tiller").Get(t.Context(), record.Name, metav1.GetOptions{})
+			if (err == nil) != test.read {
+				t.Errorf("the API server lets zoe read the record: %v", err)
+			}
 		})
 	}
 }

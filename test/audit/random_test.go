@@ -65,7 +65,7 @@ var themes = []theme{
 	{"create update patch bind escalate", rbacv1.GroupName, "clusterroles", "edit system:basic-user rbac-writer"},
 	{"get create", "", "nodes/proxy", "some-node"},
 	{"update patch get", "", "namespaces", "HOME outside"},
-	{"update patch get", "", "configmaps", "helm-tenant made-up"},
+	{"update patch get list watch create", "", "configmaps", "helm-tenant made-up"},
 	{"update patch delete deletecollection create", admissionGroup, "validatingadmissionpolicies", "helm-tenant-records made-up"},
 	{"update patch delete deletecollection create", admissionGroup, "validatingadmissionpolicybindings", "helm-tenant-records made-up"},
 	{"create update patch delete", admissionGroup, "mutatingwebhookconfigurations", "made-up"},
@@ -119,6 +119,7 @@ type target struct {
 	home, account string
 	tiller        bool // or Helm 3
 	open          bool
+	inConfigMaps  bool
 	pods          []string
 	records       []string
 	users, groups []string // its members
@@ -378,6 +379,10 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	// A list or watch of the one object of a name is asked for with its name.
 	is("read-secrets", a.any("get,list,watch", "secrets", h, d.records...))
 	is("write-secrets", a.may("create", "secrets", h) || a.any("update,patch", "secrets", h, d.records...))
+	if d.inConfigMaps {
+		is("read-configmaps", a.any("get,list,watch", "configmaps", h, d.records...))
+		is("write-configmaps", a.may("create", "configmaps", h) || a.any("update,patch", "configmaps", h, d.records...))
+	}
 	is("token", a.may("create", "serviceaccounts/token", h, d.account))
 	is("impersonate-deployer", a.beAccount(h, d.account))
 	is("impersonate-member", slices.ContainsFunc(d.users, a.beUser) || d.robot && a.beAccount("ci", "robot") ||
@@ -494,7 +499,7 @@ func TestRandom(t *testing.T) {
 		{home: "alpha-tiller", account: "tiller", tiller: true, users: []string{"alice"}, groups: []string{"alpha-devs"}, robot: true, records: []string{"fine.v1"}},
 		{home: "beta-tiller", account: "tiller", tiller: true, users: []string{"bob"}},
 		{home: "gamma-helm", account: "helm", users: []string{"gail"}},
-		{home: p.old, account: "default", tiller: true, open: true},
+		{home: p.old, account: "default", tiller: true, open: true, inConfigMaps: true},
 	} {
 		if d.tiller {
 			d.pods = []string{w.pod(t, d.home)}
@@ -512,7 +517,7 @@ func TestRandom(t *testing.T) {
 	}
 	t.Logf("%d people, %d answers compared, %d of them open, by %d SubjectAccessReviews; of a path: %v", c.people, c.compared, c.opened, c.asked.Load(), c.open)
 	if *sets >= 300 {
-		for _, id := range []string{"port-forward", "proxy", "connect", "create-pods", "replace-image", "exec", "attach", "debug", "read-secrets", "write-secrets", "token", "impersonate-deployer",
+		for _, id := range []string{"port-forward", "proxy", "connect", "create-pods", "replace-image", "exec", "attach", "debug", "read-secrets", "write-secrets", "read-configmaps", "write-configmaps", "token", "impersonate-deployer",
 			"impersonate-member", "use-account", "change-tiller", "make-jobs", "bind", "escalate", "node-proxy", "change-home", "write-record", "change-policy", "change-admission", "certificate", "impersonate-administrator", "use-administrator"} {
 			if c.open[id] == 0 {
 				t.Errorf("%s was open to nobody: the sets try too little", id)
