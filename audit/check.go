@@ -613,7 +613,8 @@ func (a *auditor) checkWide() {
 	}
 	for _, u := range a.uses {
 		f := Finding{Subject: u.who.String(), Text: fmt.Sprintf("%s can use %s, which reaches deployers", u.who, u.account),
-			Chains: chainsOf(u.who, []opened{{Path{}, u.steps}}), Fix: a.takeAwayAll([]opened{{Path{}, u.steps}})}
+			Chains: chainsOf(u.who, []opened{{Path{}, u.steps}}), Fix: a.takeAwayAll([]opened{{Path{}, u.steps}}),
+			Object: "namespace " + u.account.Namespace}
 		a.add(idUseAccount, "", f)
 	}
 }

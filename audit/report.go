@@ -46,6 +46,29 @@ type Finding struct {
 	Line int    `json:"line,omitempty"`
 	// Reason is why it is ignored.
 	Reason string `json:"reason,omitempty"`
+	// Object is what tells it from others of its kind about the same subject, where
+	// its chain does not.
+	Object string `json:"-"`
+}
+
+// Fingerprint is the same in a later run, however the finding is worded or judged
+// by then, and another finding's never.
+func (f Finding) Fingerprint() string {
+	parts := append([]string{f.ID, f.Home, f.Subject}, f.Tenants...)
+	if object := f.of(); object != "" {
+		parts = append(parts, object)
+	}
+	return strings.Join(parts, "|")
+}
+
+// of is the object for which a subject's finding is one of several of its kind;
+// empty where there is but one of a kind.
+func (f Finding) of() string {
+	at, several := map[string]int{idLeaves: 1, idEscalates: 2}[f.ID] // the binding, the role
+	if several && len(f.Chains) > 0 && at < len(f.Chains[0]) {
+		return f.Chains[0][at]
+	}
+	return f.Object
 }
 
 // Chain is all of the chains as one line.
@@ -199,7 +222,7 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	f.ID, f.Name, f.Severity = id, rule.Name, cmp.Or(severity, rule.Severity)
 	f.Why = cmp.Or(f.Why, rule.Why)
 	// A tenant with two deployers in one home has the same ways to both.
-	key := strings.Join(append([]string{f.ID, f.Home, f.Subject, f.Text}, f.Tenants...), "\n")
+	key := strings.Join(append([]string{f.ID, f.Home, f.Subject, f.Text, f.of()}, f.Tenants...), "\n")
 	if a.added[key] {
 		return
 	}

@@ -137,7 +137,7 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 				Logical:  []sarifLogical{{f.Title() + "/" + f.Subject, "resource"}},
 			}},
 			// What makes it the same finding in a later run.
-			Fingerprints: map[string]string{"helmTenantFinding/v1": strings.Join(append([]string{f.ID, f.Home, f.Subject}, f.Tenants...), "|")},
+			Fingerprints: map[string]string{"helmTenantFinding/v1": f.Fingerprint()},
 			Suppressions: suppressions,
 		})
 	}

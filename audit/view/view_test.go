@@ -87,6 +87,7 @@ func TestSARIFFingerprints(t *testing.T) {
 		"home":    func(f *audit.Finding) { f.Home = "b-tiller" },
 		"subject": func(f *audit.Finding) { f.Subject = "user adam" },
 		"tenant":  func(f *audit.Finding) { f.Tenants = []string{"a", "b"} },
+		"object":  func(f *audit.Finding) { f.Object = "namespace ci" },
 	} {
 		other := one
 		if change(&other); print(other) == print(one) {

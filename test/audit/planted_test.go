@@ -133,6 +133,10 @@ var planted = []struct {
 	{"a deployer with rights in a namespace of nobody's", func(p *plant) {
 		p.bind("outside", "left", "ClusterRole", "edit", "account alpha-tiller:tiller")
 	}, []string{"HT005 alpha " + accountOfAlpha}},
+	{"a deployer with two bindings in a namespace of nobody's", func(p *plant) {
+		p.bind("outside", "left", "ClusterRole", "view", "account alpha-tiller:tiller")
+		p.bind("outside", "left-too", "ClusterRole", "edit", "account alpha-tiller:tiller")
+	}, []string{"HT005 alpha " + accountOfAlpha, "HT005 alpha " + accountOfAlpha}},
 	{"a deployer with rights over the whole cluster", func(p *plant) {
 		p.grant("", "wide", []string{"get,list,create customthings"}, "account alpha-tiller:tiller")
 	}, []string{"HT005 alpha " + accountOfAlpha}},
