@@ -123,6 +123,9 @@ type Report struct {
 	Asked    string    `json:"asked,omitempty"`
 	Groups   []string  `json:"groups,omitempty"`
 	CanReach []Reached `json:"canReach,omitempty"`
+
+	// all are the findings of all tenants, what is ignored among them.
+	all []Finding
 }
 
 // Options say what is asked of an audit.
@@ -175,7 +178,9 @@ func Audit(s *Snapshot, o Options) *Report {
 		a.findPower(d)
 	}
 	a.check()
-	return a.report(o)
+	r := a.report(o)
+	r.all = a.findings
+	return r
 }
 
 func newAuditor(s *Snapshot) *auditor {

@@ -214,12 +214,16 @@ func (i Ignore) String() string {
 	return text
 }
 
-// Unused are those that ignore nothing in the report: what they were written for
-// is gone.
+// Unused are those that ignore nothing that was found, of whatever tenant: what
+// they were written for is gone. That is not known where something was not seen,
+// and not asked where somebody was asked about.
 func Unused(ignores []Ignore, r *Report) []Ignore {
+	if len(r.Unseen) > 0 || r.Asked != "" {
+		return nil
+	}
 	var unused []Ignore
 	for _, i := range ignores {
-		if !slices.ContainsFunc(r.Ignored, i.matches) {
+		if !slices.ContainsFunc(r.all, i.matches) {
 			unused = append(unused, i)
 		}
 	}

@@ -1,0 +1,41 @@
+package audit
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/tenant"
+)
+
+// What is left to ignore is judged by all tenants' findings, and only where all of
+// them were seen.
+func TestUnused(t *testing.T) {
+	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineTiller))
+	s.give("b-1", "foreign", User("zoe"), rule("", "pods", "create"))
+	used, gone := Ignore{ID: idForeign, Subject: "zoe", Reason: "x"}, Ignore{ID: idForeign, Subject: "yan", Reason: "x"}
+	elsewhere := Ignore{ID: idForeign, Tenant: "a", Reason: "x"}
+	for _, test := range []struct {
+		name   string
+		o      Options
+		unseen bool
+		want   []Ignore
+	}{
+		{"all tenants", Options{}, false, []Ignore{gone, elsewhere}},
+		{"the tenant", Options{Tenants: []string{"b"}}, false, []Ignore{gone, elsewhere}},
+		{"another tenant", Options{Tenants: []string{"a"}}, false, []Ignore{gone, elsewhere}},
+		{"something unseen", Options{}, true, nil},
+		{"somebody asked about", Options{Ask: User("zoe")}, false, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.o.Ignore = []Ignore{used, gone, elsewhere}
+			s.Unseen = nil
+			if test.unseen {
+				s.Unseen = []Unseen{{What: "pods in all namespaces"}}
+			}
+			if diff := cmp.Diff(test.want, Unused(test.o.Ignore, Audit(s, test.o))); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
