@@ -171,7 +171,7 @@ func (s *session) printReport(report *audit.Report, o *auditOptions) error {
 	}
 	t := newReportText(s.env)
 	if o.canReach != "" {
-		t.canReach(report)
+		t.canReach(report, o.Tenants)
 	} else {
 		t.findings(report)
 		if o.output == "wide" {

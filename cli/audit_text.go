@@ -184,14 +184,19 @@ func pathNames(paths []audit.OpenPath) []string {
 	return names
 }
 
-func (t *reportText) canReach(r *audit.Report) {
+// canReach answers of these tenants, or of all where there are none.
+func (t *reportText) canReach(r *audit.Report, tenants []string) {
 	who := r.Asked
 	if len(r.Groups) > 0 {
 		who += " (in " + strings.Join(r.Groups, ", ") + ")"
 	}
 	if len(r.CanReach) == 0 {
 		if r.Result != audit.Unknown {
-			t.line("%s reaches no deployer, and can be nobody who does", cell(who))
+			of := ""
+			if len(tenants) > 0 {
+				of = " of " + brief(tenants)
+			}
+			t.line("%s reaches no deployer%s, and can be nobody who does", cell(who), cell(of))
 			if len(r.Groups) == 0 && strings.HasPrefix(r.Asked, "user ") {
 				t.line("Which groups a user is in is known when they log in: name them with --in-group.")
 			}

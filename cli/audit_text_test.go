@@ -35,7 +35,7 @@ func TestAuditCountsTenants(t *testing.T) {
 func TestAuditOfWhatIsUnseen(t *testing.T) {
 	unseen := &audit.Report{Result: audit.Unknown, Unseen: []audit.Unseen{{What: "secrets in all namespaces", Matters: "where releases are"}}}
 	var text reportText
-	text.canReach(unseen)
+	text.canReach(unseen, nil)
 	text.summary(unseen, true)
 	const want = "The answer is unknown, because you may not read everything:\n  secrets in all namespaces: so it is not known where releases are\n"
 	if diff := cmp.Diff(want, text.text.String()); diff != "" {
@@ -46,18 +46,20 @@ func TestAuditOfWhatIsUnseen(t *testing.T) {
 func TestAuditSaysThroughWhom(t *testing.T) {
 	path := []audit.OpenPath{{Path: audit.Path{Name: "exec into pods"}, Chains: [][]string{{"user zoe", "RoleBinding r"}}}}
 	for _, test := range []struct {
-		report audit.Report
-		want   string
+		report  audit.Report
+		tenants []string
+		want    string
 	}{
-		{audit.Report{Asked: "user zoe"}, "user zoe reaches no deployer, and can be nobody who does\nWhich groups a user is in is known when they log in: name them with --in-group.\n"},
-		{audit.Report{Asked: "user zoe", Groups: []string{"devs"}}, "user zoe (in devs) reaches no deployer, and can be nobody who does\n"},
-		{audit.Report{Asked: "service account ci:robot"}, "service account ci:robot reaches no deployer, and can be nobody who does\n"},
-		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Paths: path}}}, "user zoe reaches:\ntenant a, as a member\n  exec into pods\n    user zoe -> RoleBinding r\n"},
-		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Through: []string{"user yan", "user bob"}, Paths: path}}},
+		{audit.Report{Asked: "user zoe", Groups: []string{"devs"}}, []string{"a", "b"}, "user zoe (in devs) reaches no deployer of a,b, and can be nobody who does\n"},
+		{audit.Report{Asked: "user zoe"}, nil, "user zoe reaches no deployer, and can be nobody who does\nWhich groups a user is in is known when they log in: name them with --in-group.\n"},
+		{audit.Report{Asked: "user zoe", Groups: []string{"devs"}}, nil, "user zoe (in devs) reaches no deployer, and can be nobody who does\n"},
+		{audit.Report{Asked: "service account ci:robot"}, nil, "service account ci:robot reaches no deployer, and can be nobody who does\n"},
+		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Paths: path}}}, nil, "user zoe reaches:\ntenant a, as a member\n  exec into pods\n    user zoe -> RoleBinding r\n"},
+		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Through: []string{"user yan", "user bob"}, Paths: path}}}, nil,
 			"user zoe reaches:\ntenant a, through user yan, then user bob\n  exec into pods\n    user zoe -> RoleBinding r\n"},
 	} {
 		var text reportText
-		text.canReach(&test.report)
+		text.canReach(&test.report, test.tenants)
 		if diff := cmp.Diff(test.want, text.text.String()); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
