@@ -208,11 +208,13 @@ func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 	for range 1 + g.IntN(3) {
 		themed = append(themed, pick(g, themes))
 	}
+	alone := len(themed) // of these each is by itself
 	if g.IntN(2) == 0 {
 		for _, i := range pick(g, together) {
 			themed = append(themed, themes[i])
 		}
 	}
+	whole := g.IntN(2) == 0 // the others are given whole, over the cluster, to all
 	home := pick(g, g.homes)
 	for i, of := range themed {
 		name := fmt.Sprintf("r%d-%d", n, i)
@@ -225,8 +227,13 @@ func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 		case 2, 3, 4:
 			place = "" // everywhere
 		}
+		to := g.some(who)
 		ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}
 		rules := []rbacv1.PolicyRule{g.rule(of, home)}
+		if whole && i >= alone {
+			place, to = "", who
+			rules = []rbacv1.PolicyRule{{Verbs: strings.Fields(of.verbs), APIGroups: []string{of.group}, Resources: []string{of.resources}}}
+		}
 		if g.IntN(4) == 0 {
 			rules = append(rules, g.rule(pick(g, themes), home))
 		}
@@ -242,10 +249,10 @@ func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 			objects = append(objects, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules})
 		}
 		meta := metav1.ObjectMeta{Name: name, Namespace: place, Labels: map[string]string{"random": "yes"}}
-		if to := subjects(g.some(who)...); place == "" {
-			objects = append(objects, &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: to})
+		if place == "" {
+			objects = append(objects, &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects(to...)})
 		} else {
-			objects = append(objects, &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: to})
+			objects = append(objects, &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects(to...)})
 		}
 	}
 	return objects, people
