@@ -267,15 +267,15 @@ func accountName(spec corev1.PodSpec) string {
 
 // findConfigMaps finds which Tillers keep their releases in ConfigMaps, and where.
 func (a *auditor) findConfigMaps() {
-	maps := map[string][]string{}
+	named := map[string][]string{}
 	for _, release := range a.snapshot.RecordNames {
 		if name, found := strings.CutPrefix(release.Record, "ConfigMap "); found {
-			maps[release.Home] = append(maps[release.Home], name)
+			named[release.Home] = append(named[release.Home], name)
 		}
 	}
 	for _, d := range a.deployers {
 		if d.storage() == tenant.StorageConfigMap {
-			d.target.InConfigMaps, d.target.ConfigMaps = true, maps[d.target.Home]
+			d.target.InConfigMaps, d.target.ConfigMaps = true, named[d.target.Home]
 			d.target.NamesKnown = d.target.NamesKnown && !a.unseen("configmaps")
 		}
 	}
