@@ -204,9 +204,12 @@ func (r *Removal) decideHome(ctx context.Context, c *cluster.Client, live *clust
 	if home == nil || home.GetLabels()[tenant.LabelManagedBy] != tenant.ManagedBy {
 		return nil
 	}
-	neighbours, err := c.Neighbours(ctx, r.Home)
+	neighbours, unseen, err := c.AllNeighbours(ctx, r.Home)
 	if err != nil {
 		return err
+	}
+	if len(unseen) > 0 && len(neighbours) == 0 {
+		r.note("namespace %q goes with what is in it; it could not be seen whether there are any %s", r.Home, strings.Join(unseen, ", "))
 	}
 	r.HomeGoes = len(neighbours) == 0
 	if !r.HomeGoes {

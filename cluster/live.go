@@ -202,11 +202,14 @@ func (c *Client) Homes(ctx context.Context) (map[string][]string, error) {
 	return homes, nil
 }
 
+// neighbourKinds are the kinds of which a Tiller made by hand may have some, too.
+var neighbourKinds = []string{"Pod", "Secret", "ConfigMap", "ServiceAccount", "Service"}
+
 // Neighbours names what a namespace holds that is no part of a Tiller made by
 // hand or by helm-tenant, and that Kubernetes did not put there by itself.
 func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, error) {
 	var found []string
-	for _, kindName := range []string{"Pod", "Secret", "ConfigMap", "ServiceAccount", "Service"} {
+	for _, kindName := range neighbourKinds {
 		objects, err := c.List(ctx, kindName, namespace, metav1.ListOptions{})
 		if err != nil {
 			return nil, err
@@ -220,10 +223,15 @@ func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, er
 	return found, nil
 }
 
+// hasTillersLabels says whether labels are those of a tenant's objects, of a Tiller's,
+// or of its records.
+func hasTillersLabels(l map[string]string) bool {
+	return l[tenant.LabelTenant] != "" || release.IsTillers(l) || install.HasTillerLabels(l)
+}
+
 func belongsToTiller(object *unstructured.Unstructured) bool {
-	l := object.GetLabels()
 	switch {
-	case l[tenant.LabelTenant] != "", release.IsTillers(l), install.HasTillerLabels(l):
+	case hasTillersLabels(object.GetLabels()):
 		return true
 	case object.GetKind() == "ServiceAccount":
 		return slices.Contains([]string{"default", tenant.TillerAccount, tenant.HelmAccount}, object.GetName())

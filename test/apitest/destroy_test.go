@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/test/records"
@@ -142,4 +144,49 @@ func TestDestroyTakesHelmsRecordsOnly(t *testing.T) {
 	}
 	admin.must(t, "destroy", of.name, "--delete-releases", "--yes", "--wait=false", "--backup", backupFile(t))
 	same(t, "Secrets with helm's label", 3, len(w.helmRecords(t, of.a)))
+}
+
+// TestDestroyLeavesAHomeWithOthersThings, of whatever kind; but what every namespace
+// has by itself, or what stands about it, keeps none.
+func TestDestroyLeavesAHomeWithOthersThings(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	meta := metav1.ObjectMeta{Name: "theirs"}
+	pod := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "x"}},
+		Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "x", Image: "example.com/x"}}}}
+	for _, c := range []struct {
+		kind string
+		make func(ns string) error
+	}{
+		{"PersistentVolumeClaim", func(ns string) error {
+			_, err := w.root.CoreV1().PersistentVolumeClaims(ns).Create(t.Context(), &corev1.PersistentVolumeClaim{ObjectMeta: meta, Spec: corev1.PersistentVolumeClaimSpec{
+				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+				Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{"storage": resource.MustParse("1Gi")}}}}, metav1.CreateOptions{})
+			return err
+		}},
+		{"CronJob", func(ns string) error {
+			_, err := w.root.BatchV1().CronJobs(ns).Create(t.Context(), &batchv1.CronJob{ObjectMeta: meta, Spec: batchv1.CronJobSpec{
+				Schedule: "0 0 1 1 *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: pod}}}}, metav1.CreateOptions{})
+			return err
+		}},
+		{"", func(ns string) error {
+			_, err := w.root.CoreV1().ResourceQuotas(ns).Create(t.Context(), &corev1.ResourceQuota{ObjectMeta: meta}, metav1.CreateOptions{})
+			return err
+		}},
+	} {
+		t.Run("a "+c.kind, func(t *testing.T) {
+			of := newTeam()
+			admin := w.makeTenant(t, of)
+			must(t, c.make(of.home))
+			r := admin.must(t, "destroy", of.name, "--yes", "--wait=false")
+			ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.home, metav1.GetOptions{})
+			stays := err == nil && ns.DeletionTimestamp == nil
+			if stays != (c.kind != "") {
+				t.Errorf("the home stays: %v (%v): %v", stays, err, r)
+			}
+			if c.kind != "" && !strings.Contains(r.stderr, c.kind+" theirs") {
+				t.Errorf("it does not say why the home stays: %v", r)
+			}
+		})
+	}
 }

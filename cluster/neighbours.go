@@ -1,0 +1,106 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// noNeighbours are resources of which the objects are nobody's own: they come by
+// themselves, or say something of the namespace that means nothing without it.
+var noNeighbours = []string{
+	"events", "events.events.k8s.io", "endpoints", "endpointslices.discovery.k8s.io", "leases.coordination.k8s.io",
+	"resourcequotas", "limitranges", "networkpolicies.networking.k8s.io",
+	"roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
+}
+
+// AllNeighbours is Neighbours for every kind that the API server can list: what is
+// deleted with a namespace. What belongs to another object is left out, since that
+// tells. unseen are kinds that can't be read.
+func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, unseen []string, err error) {
+	if found, err = c.Neighbours(ctx, namespace); err != nil {
+		return nil, nil, err
+	}
+	listable, unseen, err := c.listable(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var mutex sync.Mutex
+	var more []string
+	err = concurrently(len(listable), Width, func(i int) error {
+		k := kind{resource: listable[i].resource, namespaced: true}
+		list, err := c.metadata.Resource(k.resource).Namespace(namespace).List(ctx, metav1.ListOptions{})
+		mutex.Lock()
+		defer mutex.Unlock()
+		switch {
+		case apierrors.IsForbidden(err), apierrors.IsServiceUnavailable(err):
+			unseen = append(unseen, k.resource.GroupResource().String())
+			return nil
+		case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
+			return nil // it went meanwhile, or can't be listed after all
+		case err != nil:
+			return c.explain(listing(k, namespace), err)
+		}
+		for _, object := range list.Items {
+			if len(object.OwnerReferences) == 0 && !hasTillersLabels(object.Labels) {
+				more = append(more, listable[i].kind+" "+object.Name)
+			}
+		}
+		return nil
+	})
+	slices.Sort(more)
+	slices.Sort(unseen)
+	return append(found, slices.Compact(more)...), unseen, err
+}
+
+type listable struct {
+	resource schema.GroupVersionResource
+	kind     string
+}
+
+// listable are the resources in namespaces that can be listed, but for those of
+// Neighbours and those that are nobody's; unseen are groups of which the server that
+// has them says nothing.
+func (c *Client) listable(ctx context.Context) (found []listable, unseen []string, err error) {
+	var groups metav1.APIGroupList
+	if err := c.discover(ctx, "/apis", &groups); err != nil {
+		return nil, nil, err
+	}
+	versions := []string{"v1"}
+	for _, group := range groups.Groups {
+		// Measurements are no objects.
+		if group.Name != "metrics.k8s.io" && !strings.HasSuffix(group.Name, ".metrics.k8s.io") {
+			versions = append(versions, group.PreferredVersion.GroupVersion)
+		}
+	}
+	var mutex sync.Mutex
+	err = concurrently(len(versions), Width, func(i int) error {
+		path := "/apis/" + versions[i]
+		if versions[i] == "v1" {
+			path = "/api/v1"
+		}
+		var resources metav1.APIResourceList
+		err := c.discover(ctx, path, &resources)
+		of, _ := schema.ParseGroupVersion(versions[i]) // as the server wrote it
+		mutex.Lock()
+		defer mutex.Unlock()
+		if apierrors.IsServiceUnavailable(err) || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+			unseen = append(unseen, versions[i])
+			return nil
+		}
+		for _, r := range resources.APIResources {
+			one := listable{of.WithResource(r.Name), r.Kind}
+			if r.Namespaced && slices.Contains(r.Verbs, "list") && !strings.Contains(r.Name, "/") &&
+				!slices.Contains(noNeighbours, one.resource.GroupResource().String()) && !(of.Group == "" && slices.Contains(neighbourKinds, r.Kind)) {
+				found = append(found, one)
+			}
+		}
+		return err
+	})
+	return found, unseen, err
+}
