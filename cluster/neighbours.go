@@ -38,7 +38,7 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 		mutex.Lock()
 		defer mutex.Unlock()
 		switch {
-		case apierrors.IsForbidden(err), apierrors.IsServiceUnavailable(err):
+		case isUnseen(err):
 			unseen = append(unseen, k.resource.GroupResource().String())
 			return nil
 		case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
@@ -56,6 +56,12 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 	slices.Sort(more)
 	slices.Sort(unseen)
 	return append(found, slices.Compact(more)...), unseen, err
+}
+
+// isUnseen says whether a kind can't be read, by this caller or since what stands
+// behind it is broken: a server of somebody's own, or what converts its objects.
+func isUnseen(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err)
 }
 
 type listable struct {
@@ -89,7 +95,7 @@ func (c *Client) listable(ctx context.Context) (found []listable, unseen []strin
 		of, _ := schema.ParseGroupVersion(versions[i]) // as the server wrote it
 		mutex.Lock()
 		defer mutex.Unlock()
-		if apierrors.IsServiceUnavailable(err) || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		if isUnseen(err) || apierrors.IsNotFound(err) {
 			unseen = append(unseen, versions[i])
 			return nil
 		}
