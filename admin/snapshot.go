@@ -65,9 +65,12 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 		return nil, err
 	}
 	for _, record := range t.records {
-		if r, ours := t.recordOf(record); ours {
-			s.Records = append(s.Records, r)
+		r, believed := t.recordOf(record)
+		if !believed {
+			s.Disbelieved = append(s.Disbelieved, r)
+			continue
 		}
+		s.Records = append(s.Records, r)
 	}
 	slices.SortFunc(s.Records, func(a, b audit.Record) int { return strings.Compare(a.Tenant.Name, b.Tenant.Name) })
 	slices.SortFunc(s.Bindings, func(a, b audit.Binding) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
@@ -152,9 +155,7 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 	name := m.Labels[tenant.LabelTenant]
 	// Elsewhere anybody can put a ConfigMap that looks like a record. Where
 	// namespaces can't be read, that can't be told.
-	if len(t.homes) > 0 && t.homes[m.Namespace] != name {
-		return audit.Record{}, false
-	}
+	believed := len(t.homes) == 0 || t.homes[m.Namespace] == name
 	r := audit.Record{Namespace: m.Namespace}
 	of, err := tenant.ParseRecord(m.Data[tenant.RecordKey])
 	if err == nil && (of.Name != name || of.WithDefaults().Home() != m.Namespace) {
@@ -164,7 +165,7 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 		of, r.Problem = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}, err.Error()
 	}
 	r.Tenant = of.WithDefaults()
-	return r, true
+	return r, believed
 }
 
 func (t *taking) readNamespaces(ctx context.Context) error {

@@ -21,7 +21,11 @@ func (a *auditor) check() {
 	for _, d := range a.deployers {
 		a.checkTiller(d)
 		a.checkPower(d)
-		if d.record == nil {
+		switch {
+		case d.orphan != "":
+			a.checkOrphan(d)
+			continue
+		case d.record == nil:
 			a.checkUnmanaged(d)
 			continue
 		}
@@ -45,7 +49,7 @@ func (a *auditor) check() {
 // about begins a finding on a deployer.
 func (d *deployer) about(subject, text string, arguments ...any) Finding {
 	f := Finding{Home: d.target.Home, Subject: subject, Text: fmt.Sprintf(text, arguments...)}
-	if d.record != nil {
+	if d.tenant() != "" {
 		f.Tenants = []string{d.tenant()}
 	}
 	return f
@@ -591,7 +595,7 @@ func (a *auditor) checkWide() {
 		}
 		if len(w.reached) < len(a.deployers) && len(w.reached) == 1 {
 			f.Home = w.reached[0].target.Home
-			if w.reached[0].record != nil {
+			if w.reached[0].tenant() != "" {
 				f.Tenants = []string{w.reached[0].tenant()}
 			}
 		}

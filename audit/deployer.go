@@ -20,7 +20,9 @@ import (
 // Tiller's.
 type deployer struct {
 	// record is nil for an unmanaged one.
-	record  *Record
+	record *Record
+	// orphan is the tenant's name where it has no record that is believed.
+	orphan  string
 	account Subject
 	target  Target
 	// tiller is the workload or pod that it runs in, nil where there is none.
@@ -35,7 +37,7 @@ type deployer struct {
 
 func (d *deployer) tenant() string {
 	if d.record == nil {
-		return ""
+		return d.orphan
 	}
 	return d.record.Tenant.Name
 }
@@ -48,7 +50,7 @@ func (d *deployer) isOwn(s Subject) bool {
 
 // name is how a finding's text calls it.
 func (d *deployer) name() string {
-	if d.record == nil {
+	if d.tenant() == "" {
 		return "the Tiller in namespace " + d.target.Home
 	}
 	return "tenant " + d.tenant()
@@ -158,6 +160,7 @@ func (a *auditor) findDeployers() {
 			add(d)
 		}
 	}
+	a.findOrphans(tillers, add)
 	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
 		for _, w := range tillers[namespace] {
 			add(&deployer{tiller: w, target: Target{Home: namespace, Account: accountName(w.Template.Spec), Engine: tenant.EngineTiller}})

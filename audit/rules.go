@@ -46,6 +46,7 @@ const (
 	idLeaves            = "HT005"
 	idOwnHome           = "HT006"
 	idEscalates         = "HT007"
+	idOrphan            = "HT008"
 	idForward           = "HT010"
 	idMakePods          = "HT011"
 	idEnterPods         = "HT012"
@@ -103,6 +104,7 @@ var rules = []Rule{
 	{idLeaves, "deployer can leave its namespaces", High, "A chart of this tenant acts where the tenant has no business."},
 	{idOwnHome, "deployer can act in its own home", High, "A chart could take over the account, or the Tiller, that installs it."},
 	{idEscalates, "deployer can give itself rights", Medium, "With bind, escalate or wildcards a chart gets past quotas and policies in its namespaces."},
+	{idOrphan, "deployer of a tenant without a record", High, "Its members keep all of its power, and no verb but this one sees the tenant."},
 	{idForward, "outsider can talk to the deployer", High, "A port-forward to a Tiller is all of its power, and this is no member."},
 	{idMakePods, "outsider can make pods in the home", High, "A pod in the home namespace can run with the deployer's account, and this is no member."},
 	{idEnterPods, "outsider can enter pods in the home", High, "Inside a Tiller's pod lies its account's token, and this is no member."},

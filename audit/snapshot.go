@@ -21,15 +21,17 @@ type Snapshot struct {
 
 	Namespaces []Namespace
 	Records    []Record
-	Roles      []Role
-	Bindings   []Binding
-	Workloads  []Workload
-	Pods       []Pod
-	Accounts   []ServiceAccount
-	Tokens     []Token
-	Services   []Service
-	Policies   []NetworkPolicy
-	Releases   []Release
+	// Disbelieved are records in namespaces that do not say that they are the home.
+	Disbelieved []Record
+	Roles       []Role
+	Bindings    []Binding
+	Workloads   []Workload
+	Pods        []Pod
+	Accounts    []ServiceAccount
+	Tokens      []Token
+	Services    []Service
+	Policies    []NetworkPolicy
+	Releases    []Release
 	// RecordNames are those of all release records that Tillers keep.
 	RecordNames []RecordName
 	// Admission says how the admission policy of home namespaces is.

@@ -133,14 +133,15 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 		return fmt.Errorf("audit of %s: %w", client.Where(), err)
 	}
 	snapshot.File = file
+	report := audit.Audit(snapshot, o.Options)
 	for _, name := range o.Tenants {
 		named := func(t tenant.Tenant) bool { return t.Name == name }
 		if !slices.ContainsFunc(snapshot.Records, func(r audit.Record) bool { return named(r.Tenant) }) &&
+			!slices.ContainsFunc(report.Deployers, func(d audit.Deployer) bool { return d.Tenant == name }) && // without a record
 			!slices.ContainsFunc(file, func(l tenant.Located) bool { return named(l.Tenant) }) && len(snapshot.Unseen) == 0 {
 			return withHint(fmt.Errorf("audit: %w", &admin.NoTenantError{Name: name, Where: client.Where()}), "list them with: helm tenant tenants")
 		}
 	}
-	report := audit.Audit(snapshot, o.Options)
 	if err := s.printReport(report, o); err != nil {
 		return err
 	}

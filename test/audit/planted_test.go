@@ -158,6 +158,21 @@ var planted = []struct {
 		p.grant("alpha-a", "more", []string{"bind,escalate rbac:roles"}, "account alpha-tiller:tiller")
 	}, []string{"HT007 alpha " + accountOfAlpha}},
 
+	{"a tenant without its record", func(p *plant) {
+		p.later(func() { p.init("gamma", "--engine", "impersonation", "--namespaces", "gamma-a") })
+		p.delete("/api/v1/namespaces/gamma-helm/configmaps/helm-tenant")
+	}, []string{"HT008 gamma service account gamma-helm:helm"}},
+	{"a tenant with a Tiller without its record", func(p *plant) {
+		p.later(func() { p.init("alpha", "--engine", "tiller", "--namespaces", "alpha-a,alpha-b") })
+		p.delete("/api/v1/namespaces/alpha-tiller/configmaps/helm-tenant")
+	}, []string{"HT008 alpha " + accountOfAlpha}},
+	{"a tenant whose home does not say that it is", func(p *plant) {
+		p.later(func() {
+			p.merge("/api/v1/namespaces/gamma-helm", `{"metadata":{"labels":{"helm-tenant/tenant":"gamma"}}}`)
+		})
+		p.merge("/api/v1/namespaces/gamma-helm", `{"metadata":{"labels":{"helm-tenant/tenant":null}}}`)
+	}, []string{"HT008 gamma service account gamma-helm:helm"}},
+
 	{"a member with more rights", func(p *plant) { p.grant("alpha-tiller", "more", []string{"create pods/exec"}, "user alice") }, []string{"HT030 alpha user alice"}},
 	{"a group of members with more rights", func(p *plant) {
 		p.grant("alpha-tiller", "more", []string{"get secrets", "list secrets"}, "group alpha-devs")
@@ -491,6 +506,20 @@ func TestPlanted(t *testing.T) {
 		})
 	}
 	t.Logf("%d planted; of %d what the finding says was typed, and mended it", len(planted), fixes-before)
+}
+
+// A tenant without a record is audited by its name, and it is answered who reaches it.
+func TestTenantWithoutRecord(t *testing.T) {
+	w := start(t)
+	w.clean(t)
+	p := w.plant(t)
+	p.later(func() { p.init("gamma", "--engine", "impersonation", "--namespaces", "gamma-a") })
+	p.delete("/api/v1/namespaces/gamma-helm/configmaps/helm-tenant")
+	p.same(w.audit(t, "gamma").Findings, []string{"HT008 gamma service account gamma-helm:helm"})
+	reached := w.audit(t, "--can-reach", "gail").CanReach
+	if len(reached) != 1 || reached[0].Tenant != "gamma" || !reached[0].Member || len(reached[0].Paths) != 1 {
+		t.Errorf("gail reaches %+v", reached)
+	}
 }
 
 // A tenant that is not there is told of as by the other verbs.

@@ -1,0 +1,164 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// findOrphans finds the deployers of tenants without a record that is believed, by
+// what init made of them: nobody asks for the record when a member uses one.
+func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer)) {
+	found := map[Subject]string{} // the tenants' names
+	take := func(name string, account Subject) {
+		if account != (Subject{}) && a.deployerOf(account) == nil && found[account] == "" {
+			found[account] = name
+		}
+	}
+	homes := map[string]string{} // what says that it is a home
+	isHome := func(home, name string) {
+		if a.recordAt(home) == nil && (a.namespaces[home] != nil || a.unseen("namespaces")) {
+			homes[home] = cmp.Or(name, homes[home])
+		}
+	}
+	for _, bindings := range a.rights.bindings {
+		for _, b := range bindings {
+			if isMemberBinding(b) {
+				isHome(b.Namespace, b.Tenant)
+			}
+			name, ours := strings.CutPrefix(b.Name, "helm-tenant.")
+			name, _, two := strings.Cut(name, ".")
+			if !ours || !two {
+				continue
+			}
+			for _, s := range b.Subjects {
+				if s.Kind == rbacv1.ServiceAccountKind && slices.Contains(tenant.EngineBoth.DeployerAccounts(), s.Name) {
+					take(name, s)
+				}
+			}
+		}
+	}
+	for name, labelled := range a.labelled {
+		known := slices.ContainsFunc(a.snapshot.Records, func(r Record) bool { return r.Tenant.Name == name })
+		for _, ns := range labelled {
+			home := cmp.Or(ns.Annotations[tenant.AnnotationHome], ns.Name)
+			if known && home == ns.Name && ns.Labels[tenant.LabelHome] == "" {
+				continue // one of the tenant's namespaces that does not say where the home is
+			}
+			isHome(home, name)
+		}
+	}
+	for _, home := range slices.Sorted(maps.Keys(homes)) {
+		for _, of := range a.actorsAt(home) {
+			take(cmp.Or(homes[home], home), Account(home, of.account))
+		}
+	}
+	for _, account := range slices.SortedFunc(maps.Keys(found), compareSubjects) {
+		members := a.membersOf(account.Namespace)
+		d := &deployer{orphan: found[account], members: members, target: Target{Home: account.Namespace, Account: account.Name, Engine: tenant.EngineImpersonation, Members: members}}
+		if account.Name == tenant.TillerAccount {
+			d.target.Engine = tenant.EngineTiller
+			d.tiller = takeTiller(tillers, account.Namespace, account.Name)
+		}
+		add(d)
+	}
+}
+
+// actorsAt are the deployers that a home without a record has: those whose account
+// is there, or that its members' role still leads to.
+func (a *auditor) actorsAt(home string) []actor {
+	members := a.rights.roles[roleKey{home, rbac.MemberName}]
+	may := func(verb, resource string) bool {
+		return members != nil && members.answer(act{verb, "", resource}).some
+	}
+	return slices.DeleteFunc(actorsOf(tenant.EngineBoth), func(of actor) bool {
+		used := may("impersonate", "serviceaccounts")
+		if of.engine == tenant.EngineTiller {
+			used = may("create", "pods/portforward")
+		}
+		return !used && a.accounts[Account(home, of.account)] == nil
+	})
+}
+
+// recordAt is the record in that home, nil where none is believed.
+func (a *auditor) recordAt(home string) *Record {
+	for _, d := range a.homes[home] {
+		if d.record != nil {
+			return d.record
+		}
+	}
+	return nil
+}
+
+// checkOrphan tells of a deployer whose tenant has no record.
+func (a *auditor) checkOrphan(d *deployer) {
+	if a.unseen("configmaps") {
+		return // there may be one
+	}
+	home := d.target.Home
+	f := d.about(d.account.String(), "the deployer %s is of tenant %s, which has no record", d.account.Name, d.orphan)
+	f.Chains = [][]string{{"tenant " + d.orphan, "namespace " + home, d.account.String()}}
+	f.Fix = a.recordAgain(d)
+	if at := slices.IndexFunc(a.snapshot.Disbelieved, func(r Record) bool { return r.Namespace == home }); at >= 0 {
+		label := tenant.LabelTenant + "=" + a.snapshot.Disbelieved[at].Tenant.Name
+		f.Text = fmt.Sprintf("the deployer %s is of tenant %s, whose record is not believed: its namespace does not say that it is the home", d.account.Name, d.orphan)
+		f.Chains = [][]string{{objectName("ConfigMap", home, tenant.RecordName), "namespace " + home, "label " + label}}
+		f.Fix = fmt.Sprintf("kubectl label --overwrite namespace %s %s", home, label)
+	}
+	var who []string
+	for _, access := range d.access {
+		if !d.isOwn(access.who) {
+			if who == nil {
+				f.Chains = append(f.Chains, chainsOf(access.who, access.paths[:1])...)
+			}
+			who = append(who, access.Subject)
+		}
+	}
+	if len(who) > 0 {
+		f.Text += "; it can be reached by " + few(who)
+	}
+	a.add(idOrphan, "", f)
+}
+
+// recordAgain is the command that makes a tenant of an orphan and of those that share
+// its home, with the namespaces and the role of its bindings.
+func (a *auditor) recordAgain(d *deployer) string {
+	engine := d.target.Engine
+	if len(a.homes[d.target.Home]) > 1 && !slices.ContainsFunc(tenant.EngineBoth.DeployerAccounts(), func(name string) bool { return a.homes[d.target.Home][name] == nil }) {
+		engine = tenant.EngineBoth
+	}
+	words := []string{"helm tenant init", d.orphan, "--engine", string(engine)}
+	if home := d.target.Home; home != engine.ConventionalHome(d.orphan) {
+		words = append(words, "--home-namespace", home)
+	}
+	var spaces []string
+	role := ""
+	for _, g := range slices.Concat(a.rights.bySubject[d.account], a.rights.inCluster[d.account]) {
+		if b := g.binding; b.RoleKind == "ClusterRole" && b.Name == rbac.DeployerBinding(d.orphan, b.RoleName) {
+			role = b.RoleName
+			if !slices.Contains(spaces, b.Namespace) {
+				spaces = append(spaces, b.Namespace)
+			}
+		}
+	}
+	slices.Sort(spaces)
+	switch {
+	case len(spaces) == 0:
+		words = append(words, "--namespaces NS")
+	case spaces[0] == "":
+		words = append(words, "--all-namespaces")
+	default:
+		words = append(words, "--namespaces", strings.Join(spaces, ","))
+	}
+	if role != "" && role != tenant.DefaultRole {
+		words = append(words, "--role", quote(role))
+	}
+	return strings.Join(words, " ")
+}
