@@ -61,8 +61,11 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 	}
 	s.Server = info.GitVersion
 	s.Minor, _ = strconv.Atoi(strings.TrimRight(info.Minor, "+")) // 0 where it is not a number: nothing is known of it
-	if err := t.readAll(ctx); err != nil {
-		return nil, err
+	// What makes pods after the pods: it was there before them.
+	for _, readings := range [][]reading{t.readings(), {{"replicasets", "which pods are Tillers'", t.readReplicaSets}}} {
+		if err := t.readAll(ctx, readings); err != nil {
+			return nil, err
+		}
 	}
 	for _, record := range t.records {
 		r, believed := t.recordOf(record)
@@ -116,16 +119,16 @@ func (t *taking) readings() []reading {
 	return readings
 }
 
-// readAll does all readings, few at once. One that is forbidden, or that this
+// readAll does readings, few at once. One that is forbidden, or that this
 // API server does not have, is told as unseen.
-func (t *taking) readAll(ctx context.Context) error {
+func (t *taking) readAll(ctx context.Context, readings []reading) error {
 	const atOnce = 4
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	var first error
-	for _, r := range t.readings() {
+	for _, r := range readings {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
@@ -233,6 +236,24 @@ func (t *taking) readPods(ctx context.Context) error {
 			return
 		}
 		t.snapshot.Pods = append(t.snapshot.Pods, podOf(pod))
+	})
+}
+
+// readReplicaSets reads those that the pods that look like Tillers say made them.
+func (t *taking) readReplicaSets(ctx context.Context) error {
+	owners := map[string]bool{}
+	for _, pod := range t.snapshot.Pods {
+		if name, isSet := strings.CutPrefix(pod.Owner, "ReplicaSet "); isSet && pod.Spec != nil {
+			owners[pod.Namespace+"/"+name] = true
+		}
+	}
+	if len(owners) == 0 {
+		return nil
+	}
+	return cluster.Each(ctx, t.client, "ReplicaSet", "", metav1.ListOptions{LabelSelector: install.TillerSelector()}, func(set *appsv1.ReplicaSet) {
+		if owner := metav1.GetControllerOf(set); owner != nil && owner.Kind == "Deployment" && owners[set.Namespace+"/"+set.Name] {
+			t.snapshot.ReplicaSets = append(t.snapshot.ReplicaSets, audit.ReplicaSet{Namespace: set.Namespace, Name: set.Name, Deployment: owner.Name, Template: set.Spec.Template.DeepCopy()})
+		}
 	})
 }
 

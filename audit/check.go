@@ -21,6 +21,9 @@ func (a *auditor) check() {
 	for _, d := range a.deployers {
 		a.checkTiller(d)
 		a.checkPower(d)
+		if d.isTenants() {
+			a.checkPods(d)
+		}
 		switch {
 		case d.orphan != "":
 			a.checkOrphan(d)

@@ -65,22 +65,6 @@ func (a *auditor) checkHome(d *deployer) {
 	a.checkHardening(d)
 }
 
-// neighbours are the workloads and pods at home that are no part of the Tiller.
-func (a *auditor) neighbours(d *deployer) []string {
-	var found []string
-	for _, w := range a.workloads[d.target.Home] {
-		if (d.tiller == nil || w.Kind != d.tiller.Kind || w.Name != d.tiller.Name) && w.Template == nil {
-			found = append(found, w.Kind+" "+w.Name)
-		}
-	}
-	for _, pod := range a.pods[d.target.Home] {
-		if pod.Account != d.target.Account && pod.Owner == "" && pod.Spec == nil {
-			found = append(found, "Pod "+pod.Name)
-		}
-	}
-	return found
-}
-
 // checkHardening looks at what should hold the Tiller of a tenant back.
 func (a *auditor) checkHardening(d *deployer) {
 	a.checkPolicies(d)

@@ -42,6 +42,9 @@ func (d *deployer) tenant() string {
 	return d.record.Tenant.Name
 }
 
+// isTenants says whether there is one, and it is a tenant's.
+func (d *deployer) isTenants() bool { return d != nil && d.tenant() != "" }
+
 // isOwn says whether the subject is one of the tenant's deployers.
 func (d *deployer) isOwn(s Subject) bool {
 	return s == d.account || d.record != nil && s.Namespace == d.target.Home && s.Kind == d.account.Kind &&
@@ -163,6 +166,9 @@ func (a *auditor) findDeployers() {
 	a.findOrphans(tillers, add)
 	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
 		for _, w := range tillers[namespace] {
+			if at := a.homes[namespace]; w.OfPod && (at[accountName(w.Template.Spec)].isTenants() || install.HasTillerLabels(w.Template.Labels) && at[tenant.TillerAccount].isTenants()) {
+				continue // told as a pod that should not be there
+			}
 			add(&deployer{tiller: w, target: Target{Home: namespace, Account: accountName(w.Template.Spec), Engine: tenant.EngineTiller}})
 		}
 	}
@@ -194,7 +200,7 @@ func (a *auditor) findTillers() map[string][]*Workload {
 			if slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return w.Kind == kind && w.Name == name }) {
 				continue
 			}
-			tillers[namespace] = append(tillers[namespace], &Workload{Kind: kind, Namespace: namespace, Name: name,
+			tillers[namespace] = append(tillers[namespace], &Workload{Kind: kind, Namespace: namespace, Name: name, OfPod: true,
 				Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels}, Spec: *pod.Spec}})
 		}
 	}
@@ -206,7 +212,7 @@ func (a *auditor) findTillers() map[string][]*Workload {
 func takeTiller(tillers map[string][]*Workload, home, account string) *Workload {
 	at := slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
 	if at < 0 {
-		at = slices.IndexFunc(tillers[home], func(w *Workload) bool { return accountName(w.Template.Spec) == account })
+		at = slices.IndexFunc(tillers[home], func(w *Workload) bool { return !w.OfPod && accountName(w.Template.Spec) == account })
 	}
 	if at < 0 {
 		return nil
@@ -253,12 +259,9 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	if a.homes[t.Home] == nil {
 		a.homes[t.Home] = map[string]*deployer{}
 	}
-	a.homes[t.Home][t.Account] = d
-}
-
-// made says whether a workload made that pod, by its template's labels.
-func made(w *Workload, pod Pod) bool {
-	return len(w.Template.Labels) > 0 && labels.SelectorFromSet(w.Template.Labels).Matches(labels.Set(pod.Labels))
+	if !a.homes[t.Home][t.Account].isTenants() {
+		a.homes[t.Home][t.Account] = d
+	}
 }
 
 func accountName(spec corev1.PodSpec) string {

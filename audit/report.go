@@ -151,6 +151,7 @@ type auditor struct {
 	labelled       map[string][]*Namespace
 	accounts       map[Subject]*ServiceAccount
 	pods           map[string][]Pod
+	sets           map[[2]string]*ReplicaSet // by their namespaces and names
 	workloads      map[string][]*Workload
 	tokens         map[string][]Token
 	byRecord       map[*Record]*deployer
@@ -185,7 +186,7 @@ func Audit(s *Snapshot, o Options) *Report {
 
 func newAuditor(s *Snapshot) *auditor {
 	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
-		labelled: map[string][]*Namespace{}, accounts: map[Subject]*ServiceAccount{}, pods: map[string][]Pod{}, workloads: map[string][]*Workload{},
+		labelled: map[string][]*Namespace{}, accounts: map[Subject]*ServiceAccount{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
 		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, told: map[string]bool{}, added: map[string]bool{}}
 	for i := range s.Namespaces {
 		ns := &s.Namespaces[i]
@@ -199,6 +200,9 @@ func newAuditor(s *Snapshot) *auditor {
 	}
 	for _, pod := range s.Pods {
 		a.pods[pod.Namespace] = append(a.pods[pod.Namespace], pod)
+	}
+	for i := range s.ReplicaSets {
+		a.sets[[2]string{s.ReplicaSets[i].Namespace, s.ReplicaSets[i].Name}] = &s.ReplicaSets[i]
 	}
 	for i := range s.Workloads {
 		w := &s.Workloads[i]

@@ -47,6 +47,7 @@ const (
 	idOwnHome           = "HT006"
 	idEscalates         = "HT007"
 	idOrphan            = "HT008"
+	idImpostor          = "HT009"
 	idForward           = "HT010"
 	idMakePods          = "HT011"
 	idEnterPods         = "HT012"
@@ -105,6 +106,7 @@ var rules = []Rule{
 	{idOwnHome, "deployer can act in its own home", High, "A chart could take over the account, or the Tiller, that installs it."},
 	{idEscalates, "deployer can give itself rights", Medium, "With bind, escalate or wildcards a chart gets past quotas and policies in its namespaces."},
 	{idOrphan, "deployer of a tenant without a record", High, "Its members keep all of its power, and no verb but this one sees the tenant."},
+	{idImpostor, "pod in the deployer's place", High, "It has the deployer's token, or gets what members send to their Tiller."},
 	{idForward, "outsider can talk to the deployer", High, "A port-forward to a Tiller is all of its power, and this is no member."},
 	{idMakePods, "outsider can make pods in the home", High, "A pod in the home namespace can run with the deployer's account, and this is no member."},
 	{idEnterPods, "outsider can enter pods in the home", High, "Inside a Tiller's pod lies its account's token, and this is no member."},

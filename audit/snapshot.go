@@ -27,6 +27,7 @@ type Snapshot struct {
 	Bindings    []Binding
 	Workloads   []Workload
 	Pods        []Pod
+	ReplicaSets []ReplicaSet
 	Accounts    []ServiceAccount
 	Tokens      []Token
 	Services    []Service
@@ -92,6 +93,8 @@ type Workload struct {
 	Template *corev1.PodTemplateSpec
 	// Deployment is the whole specification, of Tillers that are Deployments.
 	Deployment *appsv1.DeploymentSpec
+	// OfPod says that only a pod was seen, or one of those that it made.
+	OfPod bool
 }
 
 // Pod is one pod.
@@ -103,6 +106,12 @@ type Pod struct {
 	Owner string
 	// Spec is nil where it is no Tiller.
 	Spec *corev1.PodSpec
+}
+
+// ReplicaSet is one that a Deployment made, with the labels of a Tiller.
+type ReplicaSet struct {
+	Namespace, Name, Deployment string
+	Template                    *corev1.PodTemplateSpec
 }
 
 // ServiceAccount is a service account.

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -173,6 +174,33 @@ var planted = []struct {
 		p.merge("/api/v1/namespaces/gamma-helm", `{"metadata":{"labels":{"helm-tenant/tenant":null}}}`)
 	}, []string{"HT008 gamma service account gamma-helm:helm"}},
 
+	{"a pod that Helm 2 takes for the Tiller, with its account", func(p *plant) {
+		p.pod("alpha-tiller", "impostor", "tiller", map[string]string{"app": "helm", "name": "tiller"})
+	}, []string{"HT009 alpha Pod impostor"}},
+	{"a pod that Helm 2 takes for the Tiller, with no rights", func(p *plant) {
+		p.pod("alpha-tiller", "impostor", "default", map[string]string{"app": "helm", "name": "tiller"})
+	}, []string{"HT009 alpha Pod impostor"}},
+	{"a pod with the Tiller's account", func(p *plant) { p.pod("alpha-tiller", "stowaway", "tiller", nil) }, []string{"HT009 alpha Pod stowaway"}},
+	{"a pod with the account of Helm 3", func(p *plant) { p.pod("gamma-helm", "stowaway", "helm", nil) }, []string{"HT009 gamma Pod stowaway"}},
+	{"a Job with the Tiller's account", func(p *plant) { p.job("alpha-tiller", "tiller") }, []string{"HT009 alpha Pod old"}},
+	{"the live Tiller's image is another", func(p *plant) {
+		p.old = p.tillerPod("alpha-tiller")
+		pod, err := p.w.root.CoreV1().Pods("alpha-tiller").Get(context.Background(), p.old, metav1.GetOptions{})
+		must(p.T, err)
+		pod.Spec.Containers[0].Image = "evil.example/tiller:v2.17.0"
+		must(p.T, create(p.w.root.CoreV1().Pods("alpha-tiller").Update(context.Background(), pod, metav1.UpdateOptions{})))
+		p.podAgain("alpha-tiller")
+	}, []string{"HT009 alpha Pod old"}},
+	{"the live Tiller has a container more", func(p *plant) {
+		p.old = p.tillerPod("alpha-tiller")
+		debug := restricted("tiller").Containers[0]
+		pod, err := p.w.root.CoreV1().Pods("alpha-tiller").Get(context.Background(), p.old, metav1.GetOptions{})
+		must(p.T, err)
+		pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Image: debug.Image, SecurityContext: debug.SecurityContext}}}
+		must(p.T, create(p.w.root.CoreV1().Pods("alpha-tiller").UpdateEphemeralContainers(context.Background(), p.old, pod, metav1.UpdateOptions{})))
+		p.podAgain("alpha-tiller")
+	}, []string{"HT009 alpha Pod old"}},
+
 	{"a member with more rights", func(p *plant) { p.grant("alpha-tiller", "more", []string{"create pods/exec"}, "user alice") }, []string{"HT030 alpha user alice"}},
 	{"a group of members with more rights", func(p *plant) {
 		p.grant("alpha-tiller", "more", []string{"get secrets", "list secrets"}, "group alpha-devs")
@@ -256,6 +284,9 @@ var planted = []struct {
 	}, []string{"HT042 beta Role helm-tenant-member in namespace beta-tiller"}},
 	{"the Tiller is gone", func(p *plant) {
 		p.delete("/apis/apps/v1/namespaces/beta-tiller/deployments/tiller-deploy")
+		for len(p.podsAt("beta-tiller")) > 0 {
+			wait()
+		}
 		p.again("beta")
 	}, []string{"HT042 beta Deployment tiller-deploy in namespace beta-tiller"}},
 	{"another image", tiller(func(d *appsv1.Deployment) { container(d).Image = "registry.example/tiller:v2.17.0" }), []string{"HT042 alpha " + tillerOfAlpha}},
@@ -330,6 +361,7 @@ var planted = []struct {
 			Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: restricted("default")}}}, metav1.CreateOptions{})))
 		p.later(func() { p.delete("/apis/apps/v1/namespaces/alpha-tiller/deployments/beside") })
 	}, []string{"HT058 alpha namespace alpha-tiller"}},
+	{"a Job beside the Tiller", func(p *plant) { p.job("alpha-tiller", "default") }, []string{"HT058 alpha namespace alpha-tiller"}},
 	{"a token of the deployer that never ends", func(p *plant) {
 		must(p.T, create(p.w.root.CoreV1().Secrets("alpha-tiller").Create(context.Background(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "forever",
 			Annotations: map[string]string{corev1.ServiceAccountNameKey: "tiller"}}, Type: corev1.SecretTypeServiceAccountToken}, metav1.CreateOptions{})))
@@ -397,6 +429,70 @@ var planted = []struct {
 	{"an outsider's token of the deployer of Helm 3", func(p *plant) {
 		p.grant("gamma-helm", "token", []string{"create serviceaccounts/token"}, "group others")
 	}, []string{"HT014 gamma group others"}},
+}
+
+// pod makes one that nothing else makes.
+func (p *plant) pod(ns, name, account string, labels map[string]string) {
+	p.Helper()
+	must(p.T, create(p.w.root.CoreV1().Pods(ns).Create(context.Background(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: restricted(account)}, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.CoreV1().Pods(ns).Delete(context.Background(), name, metav1.DeleteOptions{})) })
+}
+
+// job makes a Job, and waits for its pod, which is called "old" in what is wanted.
+func (p *plant) job(ns, account string) {
+	p.Helper()
+	spec, name, background := restricted(account), "job-"+rand.String(5), metav1.DeletePropagationBackground
+	spec.RestartPolicy = corev1.RestartPolicyNever
+	must(p.T, create(p.w.root.BatchV1().Jobs(ns).Create(context.Background(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: spec}}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.BatchV1().Jobs(ns).Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &background}))
+	})
+	for range 300 {
+		if p.old = p.podOf(ns, name+"-"); p.old != "" {
+			return
+		}
+		wait()
+	}
+	p.Fatal("no pod of the Job was made")
+}
+
+func (p *plant) podsAt(ns string) []corev1.Pod {
+	p.Helper()
+	pods, err := p.w.root.CoreV1().Pods(ns).List(context.Background(), metav1.ListOptions{})
+	must(p.T, err)
+	return pods.Items
+}
+
+// podOf is the pod whose name begins so, empty where there is none.
+func (p *plant) podOf(ns, prefix string) string {
+	for _, pod := range p.podsAt(ns) {
+		if strings.HasPrefix(pod.Name, prefix) {
+			return pod.Name
+		}
+	}
+	return ""
+}
+
+// tillerPod is the Tiller's at that home.
+func (p *plant) tillerPod(home string) string {
+	p.Helper()
+	for range 300 {
+		if name := p.podOf(home, "tiller-deploy-"); name != "" {
+			return name
+		}
+		wait()
+	}
+	p.Fatal("there is no pod of the Tiller's")
+	return ""
+}
+
+// podAgain has the Tiller's pod made anew at the end.
+func (p *plant) podAgain(home string) {
+	p.later(func() {
+		p.gone(p.w.root.CoreV1().Pods(home).Delete(context.Background(), p.old, metav1.DeleteOptions{}))
+		p.tillerPod(home)
+	})
 }
 
 // robot makes alpha's member account one again at the end: what the finding says

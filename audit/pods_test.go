@@ -1,0 +1,59 @@
+package audit
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"helm-tenant/install"
+	"helm-tenant/tenant"
+)
+
+// A pod at home is the Tiller's where its workload made it, as its template says,
+// whatever its labels are.
+func TestPodsOfTheTiller(t *testing.T) {
+	const home, set = "a-tiller", "tiller-deploy-5d5f"
+	for _, test := range []struct {
+		name   string
+		change func(*Pod)
+		told   bool
+	}{
+		{"as it is made", func(*Pod) {}, false},
+		{"as API servers and admission make it", func(p *Pod) {
+			p.Spec.NodeName, p.Spec.Tolerations = "node", []corev1.Toleration{{Key: "x"}}
+			p.Spec.Volumes = []corev1.Volume{{Name: "kube-api-access-x", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}}}}
+		}, false},
+		{"of an older ReplicaSet", func(p *Pod) { p.Owner, p.Spec.Containers[0].Image = "ReplicaSet tiller-deploy-old", "tiller:v2.16.0" }, false},
+		{"of nobody's", func(p *Pod) { p.Owner = "" }, true},
+		{"of another's ReplicaSet", func(p *Pod) { p.Owner = "ReplicaSet other-5d5f" }, true},
+		{"of a ReplicaSet that is not there", func(p *Pod) { p.Owner = "ReplicaSet tiller-deploy-x" }, true},
+		{"of a Job of that name", func(p *Pod) { p.Owner = "Job " + set }, true},
+		{"no Tiller", func(p *Pod) { p.Spec = nil }, true},
+		{"another image", func(p *Pod) { p.Spec.Containers[0].Image = "evil/tiller" }, true},
+		{"another command", func(p *Pod) { p.Spec.Containers[0].Args = []string{"--x"} }, true},
+		{"a hook", func(p *Pod) { p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{} }, true},
+		{"a second container", func(p *Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{}) }, true},
+		{"an init container", func(p *Pod) { p.Spec.InitContainers = []corev1.Container{{}} }, true},
+		{"an ephemeral container", func(p *Pod) { p.Spec.EphemeralContainers = []corev1.EphemeralContainer{{}} }, true},
+		{"the node's network", func(p *Pod) { p.Spec.HostNetwork = true }, true},
+		{"the node's disk", func(p *Pod) {
+			p.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}}
+		}, true},
+		{"another account", func(p *Pod) { p.Account = "default" }, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := sceneOf(team("a", tenant.EngineTiller))
+			template := s.Workloads[0].Template
+			older := template.DeepCopy()
+			older.Spec.Containers[0].Image = "tiller:v2.16.0"
+			s.ReplicaSets = []ReplicaSet{{home, set, install.DeploymentName, template}, {home, "tiller-deploy-old", install.DeploymentName, older}, {home, "other-5d5f", "other", template}}
+			pod := Pod{Namespace: home, Name: "p", Account: "tiller", Labels: template.Labels, Owner: "ReplicaSet " + set, Spec: template.Spec.DeepCopy()}
+			test.change(&pod)
+			s.Pods = []Pod{pod}
+			got := Audit(s, Options{}).Findings
+			if told := len(got) == 1 && got[0].ID == idImpostor; told != test.told || !told && len(got) > 0 {
+				t.Errorf("found %+v", got)
+			}
+		})
+	}
+}
