@@ -136,6 +136,13 @@ func (a *auditor) checkUnmanaged(d *deployer) {
 		}
 	}
 	f := d.about(d.account.String(), "%s %s runs with the account %s and belongs to no tenant", d.tiller.Kind, d.tiller.Name, d.account.Name)
+	if !d.power.Admin && len(d.power.ClusterWide) > 0 {
+		var roles []string
+		for _, in := range d.power.ClusterWide {
+			roles = append(roles, in.Role)
+		}
+		f.Text += "; it has " + few(roles) + " in the whole cluster"
+	}
 	if len(who) > 0 {
 		f.Text += "; it can be reached by " + few(who)
 	}
@@ -224,9 +231,12 @@ func (a *auditor) checkPower(d *deployer) {
 	for _, s := range d.holders() {
 		for _, g := range a.rights.inCluster[s] {
 			recorded := t.AllNamespaces && g.binding.Name == rbac.DeployerBinding(t.Name, t.Role) && g.binding.RoleName == t.Role
-			if everything(g.rules) {
+			switch {
+			case everything(g.rules):
 				a.tellClusterAdmin(d, g, recorded)
-			} else if !recorded {
+			case recorded:
+				a.tellRecorded(d, g)
+			default:
 				outside = append(outside, g)
 			}
 		}
@@ -241,8 +251,11 @@ func (a *auditor) checkPower(d *deployer) {
 			}
 		}
 	}
-	if d.record == nil || t.AllNamespaces || d.record.Problem != "" {
+	if d.record == nil || d.record.Problem != "" {
 		return // which namespaces are its own nobody says
+	}
+	if t.AllNamespaces {
+		outside = slices.DeleteFunc(outside, func(g grant) bool { return g.binding.Namespace != "" })
 	}
 	a.checkOutside(d, outside)
 	a.checkEscalations(d, own)
@@ -256,12 +269,37 @@ func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 	f.Fix = a.takeAway(g.binding, g.to)
 	severity := Critical
 	if recorded {
-		severity, f.Fix = Medium, fmt.Sprintf("helm tenant destroy %s, and init it with --namespaces", d.tenant())
+		severity, f.Fix = Medium, fmt.Sprintf("helm tenant destroy %s   # then: helm tenant init %[1]s --namespaces NS", d.tenant())
 		f.Text += ", as its record says"
-	} else if d.record == nil {
+	} else if !d.isTenants() {
 		f.Fix = fmt.Sprintf("helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", d.target.Home)
 	}
 	a.add(idClusterAdmin, severity, f)
+	a.tellPower(d, g)
+}
+
+// tellRecorded tells of the binding of a tenant for all namespaces by which it reaches
+// others' deployers.
+func (a *auditor) tellRecorded(d *deployer, g grant) {
+	at := slices.IndexFunc(a.wide, func(w wide) bool { return w.who == g.to })
+	if at < 0 {
+		return
+	}
+	w := a.wide[at]
+	f := d.about(d.account.String(), "%s reaches %s by %s, as its record says", d.name(), a.reach(w), g.binding.Role())
+	f.Why = "Whoever reaches it reaches these, too, and has their rights."
+	f.Chains = chainsOf(w.who, w.paths[:1])
+	f.Fix = fmt.Sprintf("helm tenant destroy %s   # then: helm tenant init %[1]s --namespaces NS", d.tenant())
+	a.add(idClusterAdmin, Medium, f)
+	a.tellPower(d, g)
+}
+
+// tellPower remembers that a finding speaks of a deployer's own rights over the whole
+// cluster.
+func (a *auditor) tellPower(d *deployer, g grant) {
+	if g.to == d.account && g.binding.Namespace == "" {
+		a.powerful[d.account] = true
+	}
 }
 
 // checkOutside looks at a deployer's rights where none of its namespaces is.
@@ -282,6 +320,7 @@ func (a *auditor) checkOutside(d *deployer, grants []grant) {
 			severity = Medium
 		}
 		a.add(idLeaves, severity, f)
+		a.tellPower(d, g)
 		a.tell(d.record, g.binding.String())
 	}
 }
@@ -585,24 +624,17 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 // for all tenants.
 func (a *auditor) checkWide() {
 	for _, w := range a.wide {
-		if slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.account == w.who }) {
+		if a.powerful[w.who] {
 			continue // told as what that deployer can do
 		}
 		f := Finding{Subject: w.who.String(), Chains: chainsOf(w.who, w.paths[:1]), Fix: a.takeAwayAll(w.paths)}
-		reach := fmt.Sprintf("all %d deployers", len(a.deployers))
-		switch {
-		case len(a.deployers) == 1:
-			reach = "the one deployer that there is"
-		case len(w.reached) < len(a.deployers):
-			reach = fmt.Sprintf("%d of %d deployers", len(w.reached), len(a.deployers))
-		}
 		if len(w.reached) < len(a.deployers) && len(w.reached) == 1 {
 			f.Home = w.reached[0].target.Home
 			if w.reached[0].tenant() != "" {
 				f.Tenants = []string{w.reached[0].tenant()}
 			}
 		}
-		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, reach, few(names(w.paths)))
+		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, a.reach(w), few(names(w.paths)))
 		id, severity := idClusterWide, High
 		// Some ways nobody has but by rights over the whole cluster, and what loosens
 		// the homes is no worse there than in one of them.
@@ -624,6 +656,17 @@ func (a *auditor) checkWide() {
 			Object: "namespace " + u.account.Namespace}
 		a.add(idUseAccount, "", f)
 	}
+}
+
+// reach says how many deployers somebody reaches.
+func (a *auditor) reach(w wide) string {
+	switch {
+	case len(a.deployers) == 1:
+		return "the one deployer that there is"
+	case len(w.reached) < len(a.deployers):
+		return fmt.Sprintf("%d of %d deployers", len(w.reached), len(a.deployers))
+	}
+	return fmt.Sprintf("all %d deployers", len(a.deployers))
 }
 
 func (a *auditor) checkTwoTenants() {

@@ -163,6 +163,9 @@ type auditor struct {
 	findings []Finding
 	// told are the objects that a finding speaks of.
 	told map[string]bool
+	// powerful are the deployers of whose rights over the whole cluster a finding
+	// speaks.
+	powerful map[Subject]bool
 	// added are the findings' keys.
 	added map[string]bool
 	last  struct {
@@ -187,7 +190,7 @@ func Audit(s *Snapshot, o Options) *Report {
 func newAuditor(s *Snapshot) *auditor {
 	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
 		labelled: map[string][]*Namespace{}, accounts: map[Subject]*ServiceAccount{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
-		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, told: map[string]bool{}, added: map[string]bool{}}
+		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, told: map[string]bool{}, powerful: map[Subject]bool{}, added: map[string]bool{}}
 	for i := range s.Namespaces {
 		ns := &s.Namespaces[i]
 		a.namespaces[ns.Name] = ns

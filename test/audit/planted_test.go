@@ -106,6 +106,10 @@ var planted = []struct {
 		p.unmanaged(nil)
 		p.bind("", "tiller", "ClusterRole", "cluster-admin", "account "+p.old+":default")
 	}, []string{"HT001  " + unmanagedTiller, "HT002  " + unmanagedTiller}},
+	{"unmanaged Tiller with rights over the cluster", func(p *plant) {
+		p.unmanaged(nil)
+		p.bind("", "tiller", "ClusterRole", "edit", "account "+p.old+":default")
+	}, []string{"HT001  " + unmanagedTiller, "HT022  " + unmanagedTiller}},
 	{"unmanaged Tiller as helm init makes it, open on the network", func(p *plant) {
 		p.unmanaged(func(d *appsv1.Deployment) { container(d).Command = nil })
 	}, []string{"HT001  " + unmanagedTiller, "HT003  Deployment tiller-deploy in namespace old"}},
@@ -121,6 +125,10 @@ var planted = []struct {
 	{"a tenant's Tiller that is cluster-admin", func(p *plant) {
 		p.bind("", "too-much", "ClusterRole", "cluster-admin", "account alpha-tiller:tiller")
 	}, []string{"HT002 alpha " + accountOfAlpha}},
+	{"a tenant for all namespaces, by a role that is less than cluster-admin", func(p *plant) {
+		p.helmTenant("init", "everyw", "--all-namespaces", "--role", "edit", "--user", "eve", "--wait=false", "--accept-risk=cluster-wide")
+		p.later(func() { p.helmTenant("destroy", "everyw", "--yes") })
+	}, []string{"HT002 everyw service account everyw-tiller:tiller"}},
 	{"all accounts of a home are cluster-admin", func(p *plant) {
 		p.bind("", "too-much", "ClusterRole", "cluster-admin", "group system:serviceaccounts:beta-tiller")
 	}, []string{"HT002 beta service account beta-tiller:tiller", "HT022  group system:serviceaccounts:beta-tiller"}},
