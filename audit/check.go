@@ -117,7 +117,7 @@ func (a *auditor) takeAwayAll(paths []opened) string {
 			commands = append(commands, command)
 		}
 	}
-	return strings.Join(commands, "; ")
+	return joinFixes(commands...)
 }
 
 func chainsOf(who Subject, paths []opened) [][]string {

@@ -257,7 +257,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 			severity = Low
 			finding.Text += "; it is a member, and a revoke leaves this"
 		}
-		finding.Chains, finding.Fix = found[s].chains, strings.Join(found[s].fixes, "; ")
+		finding.Chains, finding.Fix = found[s].chains, joinFixes(found[s].fixes...)
 		a.add(idForeign, severity, finding)
 	}
 }

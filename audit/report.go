@@ -166,8 +166,8 @@ type auditor struct {
 	// powerful are the deployers of whose rights over the whole cluster a finding
 	// speaks.
 	powerful map[Subject]bool
-	// added are the findings' keys.
-	added map[string]bool
+	// added are the findings' places, by their keys.
+	added map[string]int
 	last  struct {
 		deployer *deployer
 		paths    []Path
@@ -190,7 +190,7 @@ func Audit(s *Snapshot, o Options) *Report {
 func newAuditor(s *Snapshot) *auditor {
 	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
 		labelled: map[string][]*Namespace{}, accounts: map[Subject]*ServiceAccount{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
-		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, told: map[string]bool{}, powerful: map[Subject]bool{}, added: map[string]bool{}}
+		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, told: map[string]bool{}, powerful: map[Subject]bool{}, added: map[string]int{}}
 	for i := range s.Namespaces {
 		ns := &s.Namespaces[i]
 		a.namespaces[ns.Name] = ns
@@ -233,13 +233,46 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	rule := ruleOf(id)
 	f.ID, f.Name, f.Severity = id, rule.Name, cmp.Or(severity, rule.Severity)
 	f.Why = cmp.Or(f.Why, rule.Why)
-	// A tenant with two deployers in one home has the same ways to both.
+	// A tenant with two deployers in one home has the same ways to both. What is told
+	// of one object twice is told as one, as bad as the worst.
 	key := strings.Join(append([]string{f.ID, f.Home, f.Subject, f.Text, f.of()}, f.Tenants...), "\n")
-	if a.added[key] {
+	at, found := a.added[key]
+	if !found {
+		a.added[key] = len(a.findings)
+		a.findings = append(a.findings, f)
 		return
 	}
-	a.added[key] = true
-	a.findings = append(a.findings, f)
+	have := &a.findings[at]
+	if f.Severity.rank() < have.Severity.rank() {
+		have.Severity, have.Why = f.Severity, f.Why
+	}
+	for _, chain := range f.Chains {
+		if !slices.ContainsFunc(have.Chains, func(c []string) bool { return slices.Equal(c, chain) }) {
+			have.Chains = append(have.Chains, chain)
+		}
+	}
+	have.Fix = joinFixes(have.Fix, f.Fix)
+}
+
+// joinFixes makes one line of several commands. After a comment none can stand.
+func joinFixes(fixes ...string) string {
+	var commands, comments []string
+	for _, fix := range fixes {
+		words, comment, _ := strings.Cut(fix, "   # ")
+		for _, command := range strings.Split(words, "; ") {
+			if !slices.Contains(commands, command) {
+				commands = append(commands, command)
+			}
+		}
+		if comment != "" && !slices.Contains(comments, comment) {
+			comments = append(comments, comment)
+		}
+	}
+	line := strings.Join(commands, "; ")
+	if len(comments) > 0 {
+		line += "   # " + strings.Join(comments, "; ")
+	}
+	return line
 }
 
 // report is what is told of all that was found.

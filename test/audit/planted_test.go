@@ -139,6 +139,13 @@ var planted = []struct {
 		tiller(func(d *appsv1.Deployment) { container(d).Command = []string{"/tiller", "--storage=secret"} })(p)
 	}, []string{"HT003 alpha " + tillerOfAlpha}},
 	{"old Tiller", tiller(func(d *appsv1.Deployment) { container(d).Image = "ghcr.io/helm/tiller:v2.14.3" }), []string{"HT004 alpha " + tillerOfAlpha}},
+	{"a deployer with two roles in a namespace of nobody's", func(p *plant) {
+		p.bind("outside", "a-view", "ClusterRole", "view", "account alpha-tiller:tiller")
+		p.bind("outside", "b-edit", "ClusterRole", "edit", "account alpha-tiller:tiller")
+		if r := p.w.run(p.w.Admin(), "audit", "--fail-on", "high"); r.code != 4 {
+			p.Errorf("exit code %d\n%s", r.code, r.stdout)
+		}
+	}, []string{"HT005 alpha " + accountOfAlpha}},
 	{"a deployer with rights in a namespace of nobody's", func(p *plant) {
 		p.bind("outside", "left", "ClusterRole", "edit", "account alpha-tiller:tiller")
 	}, []string{"HT005 alpha " + accountOfAlpha}},
