@@ -421,6 +421,9 @@ func (a *auditor) checkAccess(d *deployer) {
 			f.Chains = chainsOf(access.who, paths)
 			f.Fix = a.takeAwayAll(paths)
 			severity := Severity("")
+			if isEverybody(access.who) {
+				severity = Critical
+			}
 			if d.power.Admin && ruleOf(id).Severity == High {
 				severity, f.Text = Critical, f.Text+"; the deployer is cluster-admin"
 			}
@@ -572,7 +575,7 @@ func (a *auditor) checkMembers(r *Record) {
 		revoke := fmt.Sprintf("helm tenant revoke %s %s", r.Tenant.Name, memberFlag(m))
 		chain := [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}}
 		switch {
-		case m == Group(groupAuthenticated), m == Group(groupUnauthenticated), m == Group(groupAccounts), m == User(userAnonymous),
+		case isEverybody(m),
 			m.Kind == rbacv1.GroupKind && strings.HasPrefix(m.Name, groupAccounts+":"):
 			f := r.about(m.String(), "%s is a member", m)
 			f.Chains, f.Fix = chain, revoke

@@ -122,6 +122,11 @@ func (s Subject) Groups() []string {
 	return []string{groupAuthenticated}
 }
 
+// isEverybody says whether the subject is all who can reach the API server, or all pods.
+func isEverybody(s Subject) bool {
+	return s == Group(groupAuthenticated) || s == Group(groupUnauthenticated) || s == Group(groupAccounts) || s == User(userAnonymous)
+}
+
 func compareSubjects(a, b Subject) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }

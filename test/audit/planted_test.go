@@ -443,6 +443,12 @@ var planted = []struct {
 	{"a port-forward where there is no Tiller", func(p *plant) { p.grant("gamma-helm", "forward", []string{"create pods/portforward"}, "user zoe") }, nil},
 	{"an outsider's token of the deployer of Helm 3", func(p *plant) {
 		p.grant("gamma-helm", "token", []string{"create serviceaccounts/token"}, "group others")
+	{"everybody at a home", func(p *plant) {
+		p.grant("alpha-tiller", "door", []string{"create pods/exec"}, "group system:authenticated", "user system:anonymous")
+		if r := p.w.run(p.w.Admin(), "audit", "--fail-on", "critical"); r.code != 4 || strings.Contains(r.stdout, "  high") {
+			p.Errorf("exit code %d\n%s", r.code, r.stdout)
+		}
+	}, []string{"HT012 alpha group system:authenticated", "HT012 alpha user system:anonymous"}},
 	}, []string{"HT014 gamma group others"}},
 }
 
