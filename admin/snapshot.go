@@ -88,7 +88,7 @@ func (t *taking) readings() []reading {
 		{"configmaps", "which tenants there are", t.readRecords},
 		{"serviceaccounts", "whether accounts exist, and what mounts them", t.readAccounts},
 		{"secrets", "where releases are, and whether accounts' tokens lie around", t.readSecrets},
-		{"configmaps of releases", "where releases are", func(ctx context.Context) error { return t.readDeployed(ctx, tenant.StorageConfigMap) }},
+		{"configmaps of releases", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
 		{"pods", "which Tillers run outside Deployments, and in which pods", t.readPods},
 		{"services", "whether Tillers are reached from outside", t.readServices},
 		{"networkpolicies", "whether the network holds others off", t.readPolicies},
@@ -202,13 +202,12 @@ func (t *taking) readSecrets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.readDeployed(ctx, tenant.StorageSecret)
+	return t.readPlaced(ctx, tenant.StorageSecret)
 }
 
-// readDeployed reads the names of the release records of one storage, and where
-// the deployed releases live. A record
-// that can't be read is a chart's, or somebody else's: it is no release.
-func (t *taking) readDeployed(ctx context.Context, storage tenant.Storage) error {
+// readPlaced reads the names of the release records of one storage, and where the
+// releases live.
+func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
 	kind := "Secret"
 	if storage == tenant.StorageConfigMap {
 		kind = "ConfigMap"
@@ -223,11 +222,15 @@ func (t *taking) readDeployed(ctx context.Context, storage tenant.Storage) error
 		return err
 	}
 	t.locked(func() { t.snapshot.RecordNames = append(t.snapshot.RecordNames, names...) })
-	return t.client.EachDeployed(ctx, storage, func(d cluster.Deployed) {
+	return t.client.EachPlaced(ctx, storage, func(d cluster.Placed) {
 		t.locked(func() {
 			t.snapshot.Releases = append(t.snapshot.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: d.Record})
 		})
-	}, func(error) {})
+	}, func(key cluster.Key, err error) {
+		t.locked(func() {
+			t.snapshot.Releases = append(t.snapshot.Releases, audit.Release{Home: key.Namespace, Record: key.Kind + " " + key.Name, Problem: err.Error()})
+		})
+	})
 }
 
 func (t *taking) readPods(ctx context.Context) error {

@@ -730,7 +730,11 @@ func (a *auditor) checkSharedNamespaces() {
 func (a *auditor) checkReleases() {
 	for _, release := range a.snapshot.Releases {
 		for _, d := range a.homes[release.Home] {
-			if d.record == nil || d.record.Tenant.AllNamespaces || slices.Contains(d.record.Tenant.Namespaces, release.Namespace) {
+			if release.Problem != "" && d.isTenants() {
+				a.tellUnreadable(d, release)
+				break
+			}
+			if d.record == nil || d.record.Tenant.AllNamespaces || release.Problem != "" || slices.Contains(d.record.Tenant.Namespaces, release.Namespace) {
 				continue
 			}
 			f := d.about("release "+release.Name, "release %s lives in namespace %s, which is none of the tenant's", release.Name, release.Namespace)
@@ -740,6 +744,15 @@ func (a *auditor) checkReleases() {
 			break
 		}
 	}
+}
+
+// tellUnreadable tells of a release of which nobody knows where it lives.
+func (a *auditor) tellUnreadable(d *deployer, release Release) {
+	kind, name, _ := strings.Cut(release.Record, " ")
+	f := d.about(release.Record, "where a release lives is not known: %s", release.Problem)
+	f.Chains = [][]string{{release.Record + " in namespace " + release.Home}}
+	f.Fix = fmt.Sprintf("kubectl -n %s delete %s %s", release.Home, strings.ToLower(kind), quote(name))
+	a.add(idStray, Low, f)
 }
 
 func (a *auditor) checkAdmission() {

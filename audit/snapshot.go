@@ -139,12 +139,14 @@ type NetworkPolicy struct {
 	Spec            networkingv1.NetworkPolicySpec
 }
 
-// Release is a deployed release, by the record that a Tiller keeps of it.
+// Release is a release that is not deleted, by the record that a Tiller keeps of it.
 type Release struct {
 	// Home is the namespace of the record, Namespace that of the release.
 	Home, Name, Namespace string
 	// Record is "Secret NAME".
 	Record string
+	// Problem is why the record can't be read, empty where it can.
+	Problem string
 }
 
 // RecordName is where a release record is: of a deployed release, or of an older

@@ -122,7 +122,7 @@ func TestListRefused(t *testing.T) {
 		{"all", "listing pods", func(ctx context.Context) error { _, err := c.List(ctx, "Pod", "", nothing); return err }},
 		{"in a namespace", "listing pods in namespace a", func(ctx context.Context) error { _, err := c.TillerPods(ctx, "a"); return err }},
 		{"as protobuf", "listing configmaps", func(ctx context.Context) error {
-			return c.EachDeployed(ctx, tenant.StorageConfigMap, func(Deployed) {}, func(error) {})
+			return c.EachPlaced(ctx, tenant.StorageConfigMap, func(Placed) {}, func(Key, error) {})
 		}},
 		{"metadata", "listing secrets", func(ctx context.Context) error { _, _, err := c.Revisions(ctx); return err }},
 		{"metadata in a namespace", "listing secrets in namespace a", func(ctx context.Context) error {

@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -146,31 +149,60 @@ func noRecord(key Key, of string, err error) error {
 	return fmt.Errorf("%s is no release record of Helm %s: %w", key, of, err)
 }
 
-// Deployed is a release of Helm 2's that is deployed.
-type Deployed struct {
+// Placed is a release of Helm 2's that is not deleted.
+type Placed struct {
 	// Home is the namespace of the record, Namespace that of the release.
 	Home, Name, Namespace string
-	// Record is "Secret NAME", or "ConfigMap NAME".
+	// Record is "Secret NAME", or "ConfigMap NAME": that of its newest revision, but
+	// for superseded ones.
 	Record string
 }
 
-// EachDeployed calls do for the deployed release of every record of that
-// storage; problem gets those that can't be read. The records are large and come
-// in small pages.
-func (c *Client) EachDeployed(ctx context.Context, storage tenant.Storage, do func(Deployed), problem func(error)) error {
-	options := metav1.ListOptions{LabelSelector: release.OfTiller + ",STATUS=DEPLOYED", Limit: 100}
-	take := func(kind string, meta metav1.ObjectMeta, packed []byte) {
+// EachPlaced calls do for every release of that storage whose newest revision is not
+// deleted, failed and pending ones among them: a release keeps its namespace. problem
+// gets the records that can't be read. They are large and come in small pages; of
+// superseded revisions, which are the most, none is read.
+func (c *Client) EachPlaced(ctx context.Context, storage tenant.Storage, do func(Placed), problem func(Key, error)) error {
+	kind := "Secret"
+	if storage == tenant.StorageConfigMap {
+		kind = "ConfigMap"
+	}
+	type name struct{ home, release string }
+	version := func(meta metav1.Object) int {
+		number, _ := strconv.Atoi(meta.GetLabels()["VERSION"]) // 0 where it is none
+		return number
+	}
+	deleted := map[name]int{}
+	err := c.EachMeta(ctx, kind, "", metav1.ListOptions{LabelSelector: release.OfTiller + ",STATUS=DELETED"}, func(m *metav1.PartialObjectMetadata) {
+		of := name{m.Namespace, m.Labels["NAME"]}
+		deleted[of] = max(deleted[of], version(m))
+	})
+	if err != nil {
+		return err
+	}
+	newest, versions := map[name]Placed{}, map[name]int{}
+	take := func(meta metav1.ObjectMeta, packed []byte) {
 		r, err := release.Helm2(packed)
 		if err != nil {
-			problem(noRecord(Key{kind, meta.Namespace, meta.Name}, "2", err))
+			key := Key{kind, meta.Namespace, meta.Name}
+			problem(key, noRecord(key, "2", err))
 			return
 		}
-		do(Deployed{meta.Namespace, r.Name, r.Namespace, kind + " " + meta.Name})
+		of := name{meta.Namespace, r.Name}
+		if v := version(&meta); v > deleted[of] && v >= versions[of] {
+			newest[of], versions[of] = Placed{meta.Namespace, r.Name, r.Namespace, kind + " " + meta.Name}, v
+		}
 	}
+	options := metav1.ListOptions{LabelSelector: release.OfTiller + ",STATUS notin (DELETED,SUPERSEDED)", Limit: 100}
 	if storage == tenant.StorageConfigMap {
-		return Each(ctx, c, "ConfigMap", "", options, func(m *corev1.ConfigMap) { take("ConfigMap", m.ObjectMeta, []byte(m.Data["release"])) })
+		err = Each(ctx, c, kind, "", options, func(m *corev1.ConfigMap) { take(m.ObjectMeta, []byte(m.Data["release"])) })
+	} else {
+		err = Each(ctx, c, kind, "", options, func(s *corev1.Secret) { take(s.ObjectMeta, s.Data["release"]) })
 	}
-	return Each(ctx, c, "Secret", "", options, func(s *corev1.Secret) { take("Secret", s.ObjectMeta, s.Data["release"]) })
+	for _, of := range slices.SortedFunc(maps.Keys(newest), func(a, b name) int { return cmp.Or(cmp.Compare(a.home, b.home), cmp.Compare(a.release, b.release)) }) {
+		do(newest[of])
+	}
+	return err
 }
 
 // Stripped is a live object as it can be created again.
