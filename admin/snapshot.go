@@ -167,6 +167,9 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 	if err != nil {
 		of, r.Problem = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}, err.Error()
 	}
+	if r.Migrating, err = cluster.MigrationOf(&m); err != nil {
+		r.Problem = err.Error()
+	}
 	r.Tenant = of.WithDefaults()
 	return r, believed
 }

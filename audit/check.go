@@ -62,8 +62,29 @@ func (r *Record) about(subject, text string, arguments ...any) Finding {
 	return Finding{Tenants: []string{r.Tenant.Name}, Home: r.Namespace, Subject: subject, Text: fmt.Sprintf(text, arguments...)}
 }
 
-// init is the command that makes the tenant what its record says.
-func (r *Record) init() string { return "helm tenant init " + r.Tenant.Name }
+// init is the command that makes the tenant what its record says. It refuses one that
+// is being migrated.
+func (r *Record) init() string {
+	init := "helm tenant init " + r.Tenant.Name
+	if r.Migrating != nil {
+		return r.endMigration() + "; then: " + init
+	}
+	return init
+}
+
+// endMigration is the command that ends the tenant's migration, and what else there is.
+func (r *Record) endMigration() string {
+	migrate := "helm tenant migrate " + r.Tenant.Name
+	switch r.Migrating.Phase {
+	case tenant.PhaseVerified:
+		return fmt.Sprintf("%s --finish   # or back: %[1]s --abort", migrate)
+	case tenant.PhaseFinishing:
+		return migrate + " --finish   # it was begun"
+	case tenant.PhaseAborting:
+		return migrate + " --abort   # it was begun"
+	}
+	return fmt.Sprintf("%s   # and then %[1]s --finish; or back: %[1]s --abort", migrate)
+}
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
 
@@ -170,7 +191,9 @@ func (a *auditor) checkTiller(d *deployer) {
 	}
 	workload := objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
 	fix := "helm tenant init " + d.tenant()
-	if d.record == nil {
+	if d.record != nil {
+		fix = d.record.init()
+	} else {
 		fix = fmt.Sprintf("helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", d.target.Home)
 	}
 	if n := d.network; n.listens {

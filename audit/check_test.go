@@ -31,6 +31,31 @@ func TestAdmissionIsMendedByTenantWithTiller(t *testing.T) {
 	}
 }
 
+// init refuses a tenant that is being migrated: no finding says to type it first.
+func TestMigrationIsEndedFirst(t *testing.T) {
+	for phase, want := range map[tenant.Phase]string{
+		tenant.PhaseFrozen:    "helm tenant migrate a   # and then",
+		tenant.PhaseVerified:  "helm tenant migrate a --finish   # or back: helm tenant migrate a --abort",
+		tenant.PhaseFinishing: "helm tenant migrate a --finish ",
+		tenant.PhaseAborting:  "helm tenant migrate a --abort ",
+	} {
+		s := sceneOf(team("a", tenant.EngineTiller))
+		s.Records[0].Migrating = &tenant.Migration{Phase: phase}
+		stopped := int32(0)
+		s.Workloads[0].Deployment.Replicas = &stopped
+		got := Audit(s, Options{}).Findings
+		if len(got) != 1 || got[0].ID != idDrift || !strings.HasPrefix(got[0].Fix, want) || !strings.Contains(got[0].Text, "its Tiller is") {
+			t.Errorf("%s: found %+v", phase, got)
+		}
+		s.Accounts, s.Workloads = nil, nil
+		for _, f := range Audit(s, Options{}).Findings {
+			if !strings.HasPrefix(f.Fix, want) {
+				t.Errorf("%s: %s: the fix is %s", phase, f.Text, f.Fix)
+			}
+		}
+	}
+}
+
 // A tenant's storage stays what it is, whatever init is told.
 func TestReleasesInConfigMapsAreMendedByMigrating(t *testing.T) {
 	maps := team("maps", tenant.EngineTiller)

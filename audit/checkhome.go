@@ -55,7 +55,7 @@ func (a *auditor) checkHome(d *deployer) {
 		return
 	}
 	if d.tiller == nil {
-		if !a.unseen("deployments") {
+		if !a.unseen("deployments") && d.record.Migrating == nil {
 			f := d.about(objectName("Deployment", home, install.DeploymentName), "there is no Tiller")
 			f.Fix = init
 			a.add(idDrift, "", f)
@@ -311,6 +311,14 @@ func (a *auditor) checkDrift(r *Record) {
 	}
 	if !a.unseen("namespaces") {
 		a.driftOfNamespaces(r, drift)
+	}
+	if r.Migrating != nil {
+		// Its Tiller is stopped, or gone.
+		f := r.about("tenant "+t.Name, "the tenant is %s", r.Migrating)
+		f.Chains = [][]string{{"the record of tenant " + t.Name, "annotation " + tenant.AnnotationMigration}}
+		f.Fix = r.endMigration()
+		a.add(idDrift, "", f)
+		return
 	}
 	for _, of := range actorsOf(t.Engine) {
 		if d := a.homes[r.Namespace][of.account]; d != nil && d.record == r && d.tiller != nil {

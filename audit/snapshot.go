@@ -67,6 +67,9 @@ type Record struct {
 	Tenant    tenant.Tenant
 	// Problem is why it can't be read, empty where it can.
 	Problem string
+	// Migrating is how far the tenant is on its way from its Tiller, nil where it is on
+	// none.
+	Migrating *tenant.Migration
 }
 
 // Role is a Role, or a ClusterRole where Namespace is empty.

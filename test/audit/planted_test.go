@@ -273,6 +273,15 @@ var planted = []struct {
 	{"a second role of the deployer in a namespace", func(p *plant) {
 		p.bind("alpha-b", "second", "ClusterRole", "view", "account alpha-tiller:tiller")
 	}, []string{"HT042 alpha RoleBinding second in namespace alpha-b"}},
+	{"a tenant that is being migrated", func(p *plant) {
+		before := p.w.env
+		p.later(func() { p.w.env = before })
+		p.w.env = append(slices.Clone(before), "HELM_BIN="+p.w.Bin("helm3"))
+		p.helmTenant("init", "moving", "--engine", "tiller", "--namespaces", "moving-a", "--create-namespaces", "--wait=false")
+		p.later(func() { p.helmTenant("destroy", "moving", "--yes") })
+		p.helmTenant("migrate", "moving")
+		p.later(func() { p.helmTenant("migrate", "moving", "--finish", "--yes") })
+	}, []string{"HT042 moving tenant moving"}},
 	{"a tenant's namespace without its label", func(p *plant) {
 		p.merge("/api/v1/namespaces/alpha-b", `{"metadata":{"labels":{"helm-tenant/tenant":null}}}`)
 		p.again("alpha")
