@@ -66,9 +66,25 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 		if account.Name == tenant.TillerAccount {
 			d.target.Engine = tenant.EngineTiller
 			d.tiller = takeTiller(tillers, account.Namespace, account.Name)
+			a.settleAccount(d, tillers)
 		}
 		add(d)
 	}
+}
+
+// settleAccount is about an orphan whose Tiller runs as another account than init
+// gives it: where there is no such account, that is what acts; else they are two.
+func (a *auditor) settleAccount(d *deployer, tillers map[string][]*Workload) {
+	if d.tiller == nil || accountName(d.tiller.Template.Spec) == d.target.Account {
+		return
+	}
+	home := d.target.Home
+	if a.accounts[Account(home, d.target.Account)] == nil {
+		d.target.Account = accountName(d.tiller.Template.Spec)
+		return
+	}
+	tillers[home] = append(tillers[home], d.tiller)
+	d.tiller = nil
 }
 
 // actorsAt are the deployers that a home without a record has: those whose account

@@ -19,6 +19,7 @@ var lists = []struct{ rule, unseen string }{
 	{"list services", "services in all namespaces"},
 	{"list networking.k8s.io:networkpolicies", "networkpolicies in all namespaces"},
 	{"list apps:deployments", "deployments in all namespaces"},
+	{"list apps:replicasets", "replicasets in all namespaces"},
 	{"list apps:statefulsets", "statefulsets in all namespaces"},
 	{"list apps:daemonsets", "daemonsets in all namespaces"},
 	{"list rbac:roles", "roles in all namespaces"},

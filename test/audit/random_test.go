@@ -215,6 +215,16 @@ func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 		}
 	}
 	whole := g.IntN(2) == 0 // the others are given whole, over the cluster, to all
+	// The first sets leave nothing to chance, so that every path is open to somebody.
+	switch {
+	case n < len(themes):
+		themed, alone, whole = themes[n:n+1], 0, true
+	case n < len(themes)+len(together):
+		themed, alone, whole = nil, 0, true
+		for _, i := range together[n-len(themes)] {
+			themed = append(themed, themes[i])
+		}
+	}
 	home := pick(g, g.homes)
 	for i, of := range themed {
 		name := fmt.Sprintf("r%d-%d", n, i)
@@ -237,7 +247,11 @@ func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 		if g.IntN(4) == 0 {
 			rules = append(rules, g.rule(pick(g, themes), home))
 		}
-		switch built := g.IntN(25); {
+		built := g.IntN(25)
+		if whole && i >= alone {
+			built = -1
+		}
+		switch {
 		case built == 0:
 			ref.Name = pick(g, []string{"view", "edit", "admin", "system:basic-user"})
 		case built == 1:
