@@ -168,11 +168,25 @@ func (a *auditor) checkUnmanaged(d *deployer) {
 		f.Text += "; it can be reached by " + few(who)
 	}
 	f.Chains = [][]string{{d.tiller.Kind + " " + d.tiller.Name, d.account.String()}}
-	f.Fix = fmt.Sprintf("helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", d.target.Home)
-	if d.tiller.Kind != "Deployment" {
-		f.Fix = fmt.Sprintf("kubectl -n %s delete %s %s", d.target.Home, strings.ToLower(d.tiller.Kind), d.tiller.Name)
-	}
+	f.Fix = a.mend(d)
 	a.add(idUnmanaged, "", f)
+}
+
+// mend is the command that makes a deployer's Tiller what it should be: for one of no
+// tenant, a tenant's. init takes over the Deployment by which Helm knows a Tiller, and
+// no other workload.
+func (a *auditor) mend(d *deployer) string {
+	if d.record != nil {
+		return d.record.init()
+	}
+	if d.orphan != "" {
+		return a.recordAgain(d)
+	}
+	init := fmt.Sprintf("helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", d.target.Home)
+	if d.tiller.Kind == "Deployment" && d.tiller.Name == install.DeploymentName {
+		return init
+	}
+	return fmt.Sprintf("kubectl -n %s delete %s %s; %s", d.target.Home, strings.ToLower(d.tiller.Kind), d.tiller.Name, init)
 }
 
 // few lists the first of many.
@@ -190,12 +204,7 @@ func (a *auditor) checkTiller(d *deployer) {
 		return
 	}
 	workload := objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
-	fix := "helm tenant init " + d.tenant()
-	if d.record != nil {
-		fix = d.record.init()
-	} else {
-		fix = fmt.Sprintf("helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", d.target.Home)
-	}
+	fix := a.mend(d)
 	if n := d.network; n.listens {
 		f := d.about(workload, "Tiller listens on its pod's address, and no NetworkPolicy holds anybody off")
 		severity := Critical
@@ -295,7 +304,10 @@ func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 		severity, f.Fix = Medium, fmt.Sprintf("helm tenant destroy %s   # then: helm tenant init %[1]s --namespaces NS", d.tenant())
 		f.Text += ", as its record says"
 	} else if !d.isTenants() {
-		f.Fix = fmt.Sprintf("helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", d.target.Home)
+		f.Fix = joinFixes(a.mend(d), f.Fix)
+		if g.to == Account(d.target.Home, tenant.TillerAccount) {
+			f.Fix = a.mend(d) // which takes over that account, and the binding away
+		}
 	}
 	a.add(idClusterAdmin, severity, f)
 	a.tellPower(d, g)

@@ -534,10 +534,31 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 		differs("tenant "+want.Name, "the tenant is in the file, and not in the cluster")
 		return
 	}
+	if subject, text := cantBecome(want, r.Tenant); subject != "" {
+		f := r.about(subject, "%s", text)
+		f.Chains = [][]string{{where, "tenant " + want.Name, subject}}
+		f.Fix = fmt.Sprintf("correct %s, or: helm tenant export %s, destroy it, and helm tenant apply -f %[1]s", quote(located.File), want.Name)
+		a.add(idFile, "", f)
+		return // of the rest nothing can be mended before
+	}
 	compareTenants(want, r.Tenant, differs)
 	if d := a.firstOf(r); d != nil {
 		compareMembers(want.Members, d.members, differs)
 	}
+}
+
+// cantBecome says what of a tenant would have to change that can't (see checkChange of
+// the package admin); empty where nothing would.
+func cantBecome(want, have tenant.Tenant) (subject, text string) {
+	switch {
+	case have.Engine != want.Engine && have.Engine != tenant.EngineBoth && want.Engine != tenant.EngineBoth:
+		return "engine", fmt.Sprintf("the engine is %s in the file, and %s in the cluster", want.Engine, have.Engine)
+	case have.Home() != want.Home():
+		return "home namespace", fmt.Sprintf("the home is %s in the file, and %s in the cluster", want.Home(), have.Home())
+	case have.Engine.Has(tenant.EngineTiller) && want.Engine.Has(tenant.EngineTiller) && have.Tiller.Storage != want.Tiller.Storage:
+		return "storage", fmt.Sprintf("the storage is %s in the file, and %s in the cluster", want.Tiller.Storage, have.Tiller.Storage)
+	}
+	return "", ""
 }
 
 func compareTenants(want, have tenant.Tenant, differs differFunc) {
@@ -559,9 +580,6 @@ func compareTenants(want, have tenant.Tenant, differs differFunc) {
 	}
 	if have.Engine != want.Engine {
 		differs("engine", "the engine is %s in the file, and %s in the cluster", want.Engine, have.Engine)
-	}
-	if have.Home() != want.Home() {
-		differs("home namespace", "the home is %s in the file, and %s in the cluster", want.Home(), have.Home())
 	}
 	if !equality.Semantic.DeepEqual(have.Tiller, want.Tiller) {
 		differs("tiller", "Tiller's settings are others in the file than in the cluster")

@@ -114,8 +114,8 @@ func (p *plant) same(got []finding, want []string) {
 }
 
 // fix types the commands that the findings name. Afterwards there must be
-// nothing to find. It says whether there was anything to type: a command in which
-// somebody has to fill in or choose something is not.
+// nothing to find. A command in which somebody has to fill in or choose something is not
+// typed.
 func (p *plant) fix(findings []finding) {
 	p.Helper()
 	typed := false
@@ -123,20 +123,28 @@ func (p *plant) fix(findings []finding) {
 		if strings.ContainsAny(f.Fix, "#") || strings.Contains(f.Fix, " edit ") || strings.Contains(f.Fix, "TENANT") || !strings.HasPrefix(f.Fix, "helm tenant ") && !strings.HasPrefix(f.Fix, "kubectl ") {
 			return
 		}
-		command := f.Fix
-		if strings.HasPrefix(command, "helm tenant init") {
-			command += " --wait=false"
-		}
-		if r := p.w.command(p.w.Admin(), "/bin/sh", "-c", command); r.code != 0 && !strings.Contains(r.stderr, "not found") {
-			p.Errorf("the fix %q: exit code %d\n%s", command, r.code, r.stderr)
-			return
-		}
+		p.typeFix(f.Fix)
 		typed = true
 	}
 	if typed {
 		p.w.clean(p.T)
 		p.planted = false // what is left to take away is nothing to find
 		fixes++
+	}
+}
+
+// typeFix types one finding's command.
+func (p *plant) typeFix(fix string) {
+	p.Helper()
+	command := fix
+	if strings.Contains(command, "helm tenant init") || strings.Contains(command, "helm tenant apply") {
+		command += " --wait=false"
+	}
+	if strings.Contains(command, "helm tenant destroy") {
+		command += " --yes"
+	}
+	if r := p.w.command(p.w.Admin(), "/bin/sh", "-c", command); r.code != 0 && !strings.Contains(r.stderr, "not found") {
+		p.Errorf("the fix %q: exit code %d\n%s", command, r.code, r.stderr)
 	}
 }
 

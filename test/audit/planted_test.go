@@ -662,17 +662,25 @@ var differing = []struct {
 	{"a namespace more", "[beta-a]", "[beta-a, beta-b]", []string{"HT043 beta namespace beta-b"}},
 	{"another role", "[beta-a]", "[beta-a]\n  role: edit", []string{"HT043 beta role"}},
 	{"another setting of Tiller's", "[beta-a]", "[beta-a]\n  tiller: {historyMax: 5}", []string{"HT043 beta tiller"}},
+	{"another home", "[beta-a]", "[beta-a]\n  homeNamespace: outside", []string{"HT043 beta home namespace"}},
+	{"another engine", "[beta-a]", "[beta-a]\n  engine: impersonation", []string{"HT043 beta engine"}},
+	{"another storage", "[beta-a]", "[beta-a]\n  tiller: {storage: configmap}", []string{"HT043 beta storage"}},
 	{"a tenant more", "- name: beta", "- name: delta\n  namespaces: [delta-a]\n- name: beta", []string{"HT043 delta tenant delta"}},
 	{"a tenant less", "- name: beta\n  namespaces: [beta-a]\n  members:\n    users: [bob]\n", "", []string{"HT043 beta tenant beta"}},
 }
 
-// TestFile compares the cluster with tenants files.
+// TestFile compares the cluster with tenants files, and types what the findings say.
 func TestFile(t *testing.T) {
 	w := start(t)
 	w.clean(t)
 	exported := w.run(w.Admin(), "export")
 	if exported.code != 0 {
 		t.Fatal(exported.stderr)
+	}
+	before := filepath.Join(t.TempDir(), "before.yaml")
+	must(t, os.WriteFile(before, []byte(exported.stdout), 0o644))
+	for _, ns := range []string{"beta-b", "delta-a"} {
+		must(t, create(w.root.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{})))
 	}
 	for _, test := range differing {
 		t.Run(test.name, func(t *testing.T) {
@@ -682,7 +690,18 @@ func TestFile(t *testing.T) {
 			}
 			file := filepath.Join(t.TempDir(), "tenants.yaml")
 			must(t, os.WriteFile(file, []byte(text), 0o644))
-			(&plant{T: t, w: w}).same(w.audit(t, "-f", file).Findings, test.want)
+			p := w.plant(t)
+			got := w.audit(t, "-f", file).Findings
+			p.same(got, test.want)
+			if t.Failed() || len(got) == 0 || strings.HasPrefix(got[0].Fix, "correct ") {
+				return
+			}
+			p.later(func() { p.helmTenant("apply", "-f", before, "--wait=false") })
+			if strings.HasPrefix(test.new, "- name: delta") {
+				p.later(func() { p.helmTenant("destroy", "delta", "--yes") })
+			}
+			p.typeFix(got[0].Fix)
+			p.same(w.audit(t, "-f", file).Findings, nil)
 		})
 	}
 }
