@@ -227,7 +227,7 @@ func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
 	t.locked(func() { t.snapshot.RecordNames = append(t.snapshot.RecordNames, names...) })
 	return t.client.EachPlaced(ctx, storage, func(d cluster.Placed) {
 		t.locked(func() {
-			t.snapshot.Releases = append(t.snapshot.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: d.Record})
+			t.snapshot.Releases = append(t.snapshot.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: d.Record, Tried: d.Tried})
 		})
 	}, func(key cluster.Key, err error) {
 		t.locked(func() {

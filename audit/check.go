@@ -772,10 +772,14 @@ func (a *auditor) checkReleases() {
 			if d.record == nil || d.record.Tenant.AllNamespaces || release.Problem != "" || slices.Contains(d.record.Tenant.Namespaces, release.Namespace) {
 				continue
 			}
-			f := d.about("release "+release.Name, "release %s lives in namespace %s, which is none of the tenant's", release.Name, release.Namespace)
+			verb, severity := "lives in", Severity("")
+			if release.Tried {
+				verb, severity = "failed to be installed in", Low
+			}
+			f := d.about("release "+release.Name, "release %s %s namespace %s, which is none of the tenant's", release.Name, verb, release.Namespace)
 			f.Chains = [][]string{{release.Record + " in namespace " + release.Home, "release " + release.Name, "namespace " + release.Namespace}}
 			f.Fix = fmt.Sprintf("helm tenant --tenant %s delete --purge %s   # or give the tenant the namespace: helm tenant init %[1]s --namespaces %[3]s", d.tenant(), quote(release.Name), quote(release.Namespace))
-			a.add(idStray, "", f)
+			a.add(idStray, severity, f)
 			break
 		}
 	}

@@ -150,6 +150,8 @@ type Release struct {
 	Record string
 	// Problem is why the record can't be read, empty where it can.
 	Problem string
+	// Tried says that its first install failed, and nothing came after.
+	Tried bool
 }
 
 // RecordName is where a release record is: of a deployed release, or of an older

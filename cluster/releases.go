@@ -156,6 +156,8 @@ type Placed struct {
 	// Record is "Secret NAME", or "ConfigMap NAME": that of its newest revision, but
 	// for superseded ones.
 	Record string
+	// Tried says that its first install failed, and nothing came after.
+	Tried bool
 }
 
 // EachPlaced calls do for every release of that storage whose newest revision is not
@@ -190,7 +192,8 @@ func (c *Client) EachPlaced(ctx context.Context, storage tenant.Storage, do func
 		}
 		of := name{meta.Namespace, r.Name}
 		if v := version(&meta); v > deleted[of] && v >= versions[of] {
-			newest[of], versions[of] = Placed{meta.Namespace, r.Name, r.Namespace, kind + " " + meta.Name}, v
+			tried := v == 1 && meta.Labels["STATUS"] == "FAILED"
+			newest[of], versions[of] = Placed{meta.Namespace, r.Name, r.Namespace, kind + " " + meta.Name, tried}, v
 		}
 	}
 	options := metav1.ListOptions{LabelSelector: release.OfTiller + ",STATUS notin (DELETED,SUPERSEDED)", Limit: 100}

@@ -122,7 +122,7 @@ refused "cannot impersonate" kubectl --as system:serviceaccount:team-b-tiller:ti
 say "The administrator sees what there is, and who can do what"
 as admin
 run helm3 tenant tenants
-run helm3 tenant audit
+run helm3 tenant audit --fail-on high
 
 say "Somebody gives Mallory a right too many"
 run kubectl create role oops --namespace team-b-tiller --verb create --resource pods/portforward
