@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -72,7 +73,14 @@ func ReadParent(major int, parent []string, bin, plugin string, got []string) (S
 		if word != plugin {
 			continue
 		}
-		taken, left := swallow(major, slices.Concat(args[:at], args[at+1:]))
+		words, completed := slices.Concat(args[:at], args[at+1:]), []string(nil)
+		if major != 2 && slices.Contains([]string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, args[0]) {
+			// What is being completed is handed on as it is (pluginDynamicComp in
+			// load_plugins.go).
+			words, completed = words[:len(words)-1], words[len(words)-1:]
+		}
+		taken, left := swallow(major, words)
+		left = append(left, completed...)
 		if slices.Equal(left, got) {
 			if s, err := read(taken); err == nil { // else helm would not have started us
 				found = append(found, s)

@@ -407,3 +407,28 @@ func FuzzReadParentOfHelm3(f *testing.F) {
 		}
 	})
 }
+
+// A shell's question is answered by the plugin, to which helm hands what is being
+// completed as it is: often it is empty.
+func TestReadParentOfACompletion(t *testing.T) {
+	for _, request := range []string{"__complete", "__completeNoDesc"} {
+		for _, test := range []struct {
+			typed, got []string
+			want       Swallowed
+		}{
+			{[]string{"tenant", "status", ""}, []string{"status", ""}, Swallowed{}},
+			{[]string{"tenant", "status", "--kube-context", "c", ""}, []string{"status", ""}, Swallowed{KubeContext: "c"}},
+			{[]string{"tenant", "status", "-n"}, []string{"status", "-n"}, Swallowed{}},
+			{[]string{"tenant", "status", "", ""}, []string{"status", ""}, Swallowed{}},
+		} {
+			parent := append([]string{"helm", request}, test.typed...)
+			got, err := ReadParent(3, parent, "helm", "tenant", append([]string{request}, test.got...))
+			if err != nil {
+				t.Errorf("%q: %v", parent, err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%q, -want +got:\n%s", parent, diff)
+			}
+		}
+	}
+}

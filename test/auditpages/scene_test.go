@@ -141,6 +141,8 @@ func everythingWrong() *scene {
 	})
 	plain("old", func(t *tenant.Tenant) { t.Tiller.Storage = tenant.StorageConfigMap })
 	plain("shared", func(t *tenant.Tenant) { t.Namespaces = []string{"shared-1", "blue-2"} })
+	plain("lost", func(t *tenant.Tenant) { t.Engine = tenant.EngineImpersonation })
+	s.Records = s.Records[:len(s.Records)-1]
 	s.File = []tenant.Located{
 		{Tenant: tenant.Tenant{Name: "blue", Namespaces: []string{"blue-1", "blue-2"}, Members: tenant.Members{Users: []string{"anna"}, Groups: []string{"blue-devs"}}}.WithDefaults(), File: "tenants/a b.yaml", Line: 3},
 		{Tenant: tenant.Tenant{Name: "green", Namespaces: []string{"green-1"}, Members: tenant.Members{Users: []string{"anna"}}}.WithDefaults(), File: "tenants/b.yaml", Line: 7},
@@ -195,6 +197,8 @@ func everythingWrong() *scene {
 		}
 	}
 	s.Releases = append(s.Releases, audit.Release{Home: home, Name: "stray", Namespace: "elsewhere", Record: "Secret stray.v1"})
+	s.Pods = append(s.Pods, audit.Pod{Namespace: home, Name: "impostor", Account: "tiller", Labels: map[string]string{"app": "helm", "name": "tiller"},
+		Spec: &corev1.PodSpec{ServiceAccountName: "tiller", Containers: []corev1.Container{{Name: "tiller", Image: "example.com/evil/tiller"}}}})
 	s.Tokens = append(s.Tokens, audit.Token{Namespace: home, Name: "tiller-token", Account: "tiller"})
 	for i := range s.Accounts {
 		if s.Accounts[i].Namespace == home {
