@@ -147,7 +147,9 @@ a single pair's ratio says nothing, and what the wrapper itself costs is best se
 does nothing stands in helm's place. Helm 3 and 4 list in a fifth of that, so the same few milliseconds weigh more; as
 their plugin helm starts twice, and most of what that takes is helm's own.
 
-Requests are counted by the API server's own metrics, memory is the largest resident set of the process. Each side of
+Requests are counted by the API server's own metrics, memory is the largest resident set of the process. Linux counts
+that of the bench in, which starts it: where one figure stands in a whole column, it is the bench's, and the process
+took less. Each side of
 the scale table has a new cluster of its own. The ratios there are those from nothing and of nothing changed, against
 ` + "`kubectl apply --server-side`" + ` of the same objects.
 
