@@ -232,16 +232,7 @@ func (a *auditor) asSomebody(s Subject) Path {
 		path.Any = pather{t, a.rights}.impersonate(s)
 		return path
 	}
-	for _, pod := range a.pods[s.Namespace] {
-		if pod.Account == s.Name {
-			t.Pods = append(t.Pods, pod.Name)
-		}
-	}
-	for _, token := range a.tokens[s.Namespace] {
-		if token.Account == s.Name {
-			t.Secrets = append(t.Secrets, token.Name)
-		}
-	}
+	t.Pods, t.Secrets = a.heldBy(s)
 	for _, way := range a.rights.paths(t) {
 		switch way.finding {
 		case idMakePods, idEnterPods, idToken, idImpersonate, idRights:

@@ -233,17 +233,9 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 		resource, _ := resourceOf(w.Kind)
 		t.Workloads[resource] = append(t.Workloads[resource], w.Name)
 	}
-	t.Secrets = slices.Clone(secrets)
-	for _, token := range a.tokens[t.Home] {
-		if token.Account == t.Account {
-			t.Secrets = append(t.Secrets, token.Name)
-		}
-	}
-	for _, pod := range a.pods[t.Home] {
-		if pod.Account == t.Account {
-			t.Pods = append(t.Pods, pod.Name)
-		}
-	}
+	var tokens []string
+	t.Pods, tokens = a.heldBy(d.account)
+	t.Secrets = slices.Concat(secrets, tokens)
 	if d.tiller != nil {
 		t.Workload = *d.tiller
 		d.network = a.snapshot.network(d.tiller.Template, t.Home)
@@ -262,6 +254,22 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	if !a.homes[t.Home][t.Account].isTenants() {
 		a.homes[t.Home][t.Account] = d
 	}
+}
+
+// heldBy are the pods that run as a service account, and the Secrets that hold a token
+// of it.
+func (a *auditor) heldBy(account Subject) (pods, tokens []string) {
+	for _, pod := range a.pods[account.Namespace] {
+		if pod.Account == account.Name {
+			pods = append(pods, pod.Name)
+		}
+	}
+	for _, token := range a.tokens[account.Namespace] {
+		if token.Account == account.Name {
+			tokens = append(tokens, token.Name)
+		}
+	}
+	return pods, tokens
 }
 
 func accountName(spec corev1.PodSpec) string {

@@ -12,27 +12,38 @@ import (
 	"helm-tenant/tenant"
 )
 
-// docs/audit.md tells of each kind of finding what the rules say of it, and how
-// to mend it.
-func TestDocumentedFindings(t *testing.T) {
+// documentedRows are the rows of five cells of the table in docs/audit.md that stands
+// between the comments of that name.
+func documentedRows(t *testing.T, name string) [][]string {
+	t.Helper()
 	text, err := os.ReadFile("../docs/audit.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, _ := strings.Cut(string(text), "<!-- findings -->\n")
-	table, _, found := strings.Cut(table, "\n<!-- /findings -->")
+	_, table, _ := strings.Cut(string(text), "<!-- "+name+" -->\n")
+	table, _, found := strings.Cut(table, "\n<!-- /"+name+" -->")
 	rows := strings.Split(table, "\n")
 	if !found || len(rows) < 3 {
-		t.Fatal("there is no table of findings")
+		t.Fatalf("there is no table of %s", name)
 	}
-	var documented []Rule
+	var all [][]string
 	for _, row := range rows[2:] {
-		cells := strings.Split(strings.Trim(row, "|"), " | ")
-		if len(cells) != 5 || strings.TrimSpace(cells[4]) == "" {
+		cells := strings.Split(strings.TrimSuffix(strings.TrimPrefix(row, "| "), " |"), " | ")
+		if len(cells) != 5 || slices.Contains(cells, "") {
 			t.Errorf("this is no row of five cells: %s", row)
 			continue
 		}
-		documented = append(documented, Rule{strings.TrimSpace(cells[0]), cells[2], Severity(cells[1]), cells[3]})
+		all = append(all, cells)
+	}
+	return all
+}
+
+// docs/audit.md tells of each kind of finding what the rules say of it, and how
+// to mend it.
+func TestDocumentedFindings(t *testing.T) {
+	var documented []Rule
+	for _, cells := range documentedRows(t, "findings") {
+		documented = append(documented, Rule{cells[0], cells[2], Severity(cells[1]), cells[3]})
 	}
 	if diff := cmp.Diff(Rules(), documented); diff != "" {
 		t.Errorf("docs/audit.md, -rules +documented:\n%s", diff)
@@ -42,16 +53,6 @@ func TestDocumentedFindings(t *testing.T) {
 // docs/audit.md tells of each path what it is called, which rights open it, and
 // which finding it makes.
 func TestDocumentedPaths(t *testing.T) {
-	text, err := os.ReadFile("../docs/audit.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(string(text), "<!-- paths -->\n")
-	table, _, found := strings.Cut(table, "\n<!-- /paths -->")
-	rows := strings.Split(table, "\n")
-	if !found || len(rows) < 3 {
-		t.Fatal("there is no table of paths")
-	}
 	quoted := regexp.MustCompile("`([^`]+)`")
 	words := func(cell string) []string {
 		var all []string
@@ -61,12 +62,7 @@ func TestDocumentedPaths(t *testing.T) {
 		return all
 	}
 	documented := map[string][]string{}
-	for _, row := range rows[2:] {
-		cells := strings.Split(strings.TrimSuffix(strings.TrimPrefix(row, "| "), " |"), " | ")
-		if len(cells) != 5 || cells[3] == "" {
-			t.Errorf("this is no row of five cells: %s", row)
-			continue
-		}
+	for _, cells := range documentedRows(t, "paths") {
 		for _, id := range words(cells[0]) {
 			documented[id] = cells
 		}

@@ -195,7 +195,7 @@ func TestShells(t *testing.T) {
 	lookPath := func(t *testing.T, shell string) string {
 		path, err := exec.LookPath(shell)
 		if err != nil {
-			message := "there is no " + shell + " here: apt-get install zsh fish bash-completion"
+			message := "there is no " + shell + " here: scripts/test-prerequisites.sh installs it"
 			if os.Getenv("CI") != "" {
 				t.Fatal(message)
 			}

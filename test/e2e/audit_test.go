@@ -135,10 +135,11 @@ func TestWhoDidIt(t *testing.T) {
 
 	t.Run("queries", func(t *testing.T) {
 		if _, err := exec.LookPath("jq"); err != nil {
+			const lacks = "there is no jq here: scripts/test-prerequisites.sh installs it"
 			if os.Getenv("CI") != "" {
-				t.Fatal(err)
+				t.Fatal(lacks)
 			}
-			t.Skip("there is no jq here: scripts/test-prerequisites.sh")
+			t.Skip(lacks)
 		}
 		time.Sleep(time.Second)
 		ask := func(mark string) string {
