@@ -1,0 +1,327 @@
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// checkAccess looks at who reaches a tenant's deployer.
+func (a *auditor) checkAccess(d *deployer) {
+	t := d.record.Tenant
+	for _, access := range d.access {
+		switch {
+		case d.isOwn(access.who):
+			a.checkOwnHome(d, access)
+			continue
+		case access.Member:
+			a.checkMember(d, access)
+			continue
+		}
+		byFinding := map[string][]opened{}
+		for _, o := range access.paths {
+			id := o.path.finding
+			if a.byMemberAccount(d, o) {
+				continue // told with the account
+			}
+			if b := o.steps[0].grant.binding; b.Namespace == d.target.Home && b.RoleKind == "Role" && b.RoleName == rbac.MemberName {
+				if o.path.ID != MemberPath(d.target.Engine) {
+					continue // the member role's own trouble, told as such
+				}
+				id = idStillIn
+			}
+			byFinding[id] = append(byFinding[id], o)
+		}
+		for _, id := range slices.Sorted(maps.Keys(byFinding)) {
+			paths := byFinding[id]
+			f := d.about(access.Subject, "%s is no member and can %s", access.Subject, strings.Join(names(paths), ", "))
+			if id == idStillIn {
+				f.Text = fmt.Sprintf("%s is no member and has a member's rights by another binding", access.Subject)
+			}
+			f.Chains = chainsOf(access.who, paths)
+			f.Fix = a.takeAwayAll(paths)
+			severity := Severity("")
+			if isEverybody(access.who) {
+				severity = Critical
+			}
+			if d.power.Admin && ruleOf(id).Severity == High {
+				severity, f.Text = Critical, f.Text+"; the deployer is cluster-admin"
+			}
+			a.add(id, severity, f)
+			for _, o := range paths {
+				for _, s := range o.steps {
+					a.tell(d.record, s.grant.binding.String())
+				}
+			}
+		}
+	}
+	// What the member role gives every member.
+	wanted := wantedRules(t)[rbac.MemberName]
+	live := a.rights.roles[roleKey{d.target.Home, rbac.MemberName}]
+	if live == nil || d != a.firstOf(d.record) {
+		return
+	}
+	if covered, more := validation.Covers(wanted, live.rules); !covered {
+		object := objectName("Role", d.target.Home, rbac.MemberName)
+		var rights []string
+		for _, rule := range more {
+			rights = append(rights, describeRule(rule))
+		}
+		f := d.about("every member", "the member role gives more than a member needs: %s", few(rights))
+		f.Chains = [][]string{{"every member", objectName("RoleBinding", d.target.Home, rbac.MemberName), "Role " + rbac.MemberName, rights[0]}}
+		f.Fix = d.record.init()
+		a.add(idWideMember, "", f)
+		a.tell(d.record, object)
+	}
+}
+
+// describeRule is one atom of a rule, as text.
+func describeRule(rule rbacv1.PolicyRule) string {
+	if len(rule.NonResourceURLs) > 0 {
+		return rule.Verbs[0] + " " + rule.NonResourceURLs[0]
+	}
+	text := Ask{Verb: rule.Verbs[0], Group: rule.APIGroups[0], Resource: rule.Resources[0]}.String()
+	if len(rule.ResourceNames) > 0 {
+		text += " " + rule.ResourceNames[0]
+	}
+	return text
+}
+
+// wantedRules are the rules of a tenant's roles at home, by the role's name.
+func wantedRules(t tenant.Tenant) map[string][]rbacv1.PolicyRule {
+	wanted := map[string][]rbacv1.PolicyRule{}
+	for _, object := range rbac.Home(t) {
+		if role, isRole := object.(*rbacv1.Role); isRole {
+			wanted[role.Name] = role.Rules
+		}
+	}
+	return wanted
+}
+
+// byMemberAccount says whether a path goes by using a service account that is a
+// member, in the account's own namespace.
+func (a *auditor) byMemberAccount(d *deployer, o opened) bool {
+	if o.path.ID != "use-account" && o.path.ID != "impersonate-member" {
+		return false
+	}
+	return slices.ContainsFunc(o.steps, func(s step) bool {
+		return s.ask.Namespace != "" && slices.ContainsFunc(d.members, func(m Subject) bool { return m.Kind == rbacv1.ServiceAccountKind && m.Namespace == s.ask.Namespace })
+	})
+}
+
+// checkMember looks at the ways of a member beside the one that is meant.
+func (a *auditor) checkMember(d *deployer, access Access) {
+	var paths []opened
+	for _, o := range access.paths {
+		ours := !slices.ContainsFunc(o.steps, func(s step) bool { return !isMemberBinding(s.grant.binding) })
+		meant := slices.ContainsFunc(actorsOf(d.record.Tenant.Engine), func(of actor) bool { return o.path.ID == MemberPath(of.engine) })
+		// A member who can be another member, or its account, gains nothing.
+		if ours || meant || a.byMemberAccount(d, o) || o.path.ID == "impersonate-member" {
+			continue
+		}
+		paths = append(paths, o)
+	}
+	if len(paths) == 0 {
+		return
+	}
+	f := d.about(access.Subject, "%s is a member and can also %s", access.Subject, strings.Join(names(paths), ", "))
+	f.Chains = chainsOf(access.who, paths)
+	f.Fix = a.takeAwayAll(paths)
+	a.add(idWideMember, "", f)
+	for _, o := range paths {
+		for _, s := range o.steps {
+			a.tell(d.record, s.grant.binding.String())
+		}
+	}
+}
+
+// checkOwnHome looks at what a deployer can do to its own home, beyond writing
+// its release records.
+func (a *auditor) checkOwnHome(d *deployer, access Access) {
+	t := d.record.Tenant
+	wanted := wantedRules(t)[rbac.RecordsName]
+	live := a.rights.roles[roleKey{d.target.Home, rbac.RecordsName}]
+	var wider bool
+	if live != nil {
+		covered, _ := validation.Covers(wanted, live.rules)
+		wider = !covered
+	}
+	var paths []opened
+	for _, o := range access.paths {
+		records := !slices.ContainsFunc(o.steps, func(s step) bool {
+			return s.grant.binding.Name != rbac.RecordsName || s.grant.binding.RoleName != rbac.RecordsName || s.grant.binding.Namespace != d.target.Home
+		})
+		byDesign := slices.Contains([]string{"read-secrets", "write-secrets"}, o.path.ID) ||
+			slices.Contains([]string{"read-configmaps", "write-configmaps", "write-record"}, o.path.ID) && t.Tiller.Storage == tenant.StorageConfigMap
+		if records && (byDesign && !wider || o.path.ID == "read-secrets" && t.Tiller.Storage == tenant.StorageSecret) {
+			continue
+		}
+		if records && wider && byDesign && t.Tiller.Storage == tenant.StorageSecret && !writesMore(live.rules) {
+			continue
+		}
+		paths = append(paths, o)
+	}
+	if len(paths) == 0 {
+		return
+	}
+	f := d.about(access.Subject, "its deployer %s can %s in its own home", access.who.Name, strings.Join(names(paths), ", "))
+	f.Chains = chainsOf(access.who, paths)
+	f.Fix = a.takeAwayAll(paths)
+	if slices.ContainsFunc(paths, func(o opened) bool { return o.steps[0].grant.binding.Name == rbac.RecordsName }) {
+		f.Fix = d.record.init()
+	}
+	a.add(idOwnHome, "", f)
+	for _, o := range paths {
+		for _, s := range o.steps {
+			a.tell(d.record, s.grant.binding.String())
+			a.tell(d.record, objectName(s.grant.binding.RoleKind, d.target.Home, s.grant.binding.RoleName))
+		}
+	}
+}
+
+// writesMore says whether rules write Secrets by more verbs than Tiller needs.
+func writesMore(rules []rbacv1.PolicyRule) bool {
+	set := ruleSet{rules: rules, known: map[act]answer{}}
+	return set.answer(act{"patch", "", "secrets"}).some
+}
+
+// checkMembers looks at who is a member.
+func (a *auditor) checkMembers(r *Record) {
+	d := a.firstOf(r)
+	if d == nil {
+		return
+	}
+	for _, m := range d.members {
+		revoke := fmt.Sprintf("helm tenant revoke %s %s", r.Tenant.Name, memberFlag(m))
+		chain := [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}}
+		switch {
+		case isEverybody(m),
+			m.Kind == rbacv1.GroupKind && strings.HasPrefix(m.Name, groupAccounts+":"):
+			f := r.about(m.String(), "%s is a member", m)
+			f.Chains, f.Fix = chain, revoke
+			severity := Critical
+			if strings.HasPrefix(m.Name, groupAccounts+":") {
+				severity = High
+			}
+			a.add(idOpenGroup, severity, f)
+		case m.Kind == rbacv1.ServiceAccountKind:
+			a.checkMemberAccount(r, d, m, chain, revoke)
+		}
+	}
+}
+
+// firstOf is the first of a tenant's deployers, nil where it has none.
+func (a *auditor) firstOf(r *Record) *deployer { return a.byRecord[r] }
+
+func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain [][]string, revoke string) {
+	if a.accounts[m] == nil && !a.unseen("serviceaccounts") {
+		f := r.about(m.String(), "%s is a member and does not exist", m)
+		f.Chains, f.Fix = chain, revoke
+		a.add(idNoAccount, "", f)
+	}
+	path := Path{Name: "use " + m.String(), Any: append(useAccount(m), pather{Target: Target{Minor: a.snapshot.Minor}}.impersonate(m)...)}
+	var who []string
+	var first []opened
+	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[m.Namespace]), compareSubjects) {
+		if s == m || d.isOwn(s) || slices.Contains(d.members, s) {
+			continue
+		}
+		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool { return g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s) })
+		if !open {
+			continue
+		}
+		who = append(who, s.String())
+		if first == nil {
+			first = []opened{{path, steps}}
+			chain = chainsOf(s, first)
+		}
+	}
+	if len(who) > 0 {
+		f := r.about(m.String(), "%s is a member, and can be used by %s", m, few(who))
+		f.Chains, f.Fix = append(chain, []string{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}), revoke
+		a.add(idMountable, "", f)
+	}
+}
+
+// checkWide tells who reaches deployers by rights over the whole cluster, once
+// for all tenants.
+func (a *auditor) checkWide() {
+	for _, w := range a.wide {
+		if a.powerful[w.who] {
+			continue // told as what that deployer can do
+		}
+		f := Finding{Subject: w.who.String(), Chains: chainsOf(w.who, w.paths[:1]), Fix: a.takeAwayAll(w.paths)}
+		if len(w.reached) < len(a.deployers) && len(w.reached) == 1 {
+			f.Home = w.reached[0].target.Home
+			if w.reached[0].tenant() != "" {
+				f.Tenants = []string{w.reached[0].tenant()}
+			}
+		}
+		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, a.reach(w), few(names(w.paths)))
+		id, severity := idClusterWide, High
+		// Some ways nobody has but by rights over the whole cluster, and what loosens
+		// the homes is no worse there than in one of them.
+		for _, only := range []string{idNode, idImpersonateMember, idHome} {
+			if !slices.ContainsFunc(w.paths, func(o opened) bool { return o.path.finding != only }) {
+				id, severity = only, ruleOf(only).Severity
+			}
+		}
+		if w.who == Group(groupAuthenticated) || w.who == Group(groupUnauthenticated) || w.who == Group(groupAccounts) {
+			severity = Critical
+		} else if w.who.Namespace == systemNamespace {
+			severity, f.Why = Medium, "Rights over the whole cluster open every home namespace; who can use this account of kube-system has them."
+		}
+		a.add(id, severity, f)
+	}
+	for _, u := range a.uses {
+		f := Finding{Subject: u.who.String(), Text: fmt.Sprintf("%s can use %s, which reaches deployers", u.who, u.account),
+			Chains: chainsOf(u.who, []opened{{Path{}, u.steps}}), Fix: a.takeAwayAll([]opened{{Path{}, u.steps}}),
+			Object: "namespace " + u.account.Namespace}
+		a.add(idUseAccount, "", f)
+	}
+}
+
+// reach says how many deployers somebody reaches.
+func (a *auditor) reach(w wide) string {
+	switch {
+	case len(a.deployers) == 1:
+		return "the one deployer that there is"
+	case len(w.reached) < len(a.deployers):
+		return fmt.Sprintf("%d of %d deployers", len(w.reached), len(a.deployers))
+	}
+	return fmt.Sprintf("all %d deployers", len(a.deployers))
+}
+
+func (a *auditor) checkTwoTenants() {
+	tenants := map[Subject][]string{}
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		if d := a.firstOf(r); d != nil {
+			for _, m := range d.members {
+				if !slices.Contains(tenants[m], r.Tenant.Name) {
+					tenants[m] = append(tenants[m], r.Tenant.Name)
+				}
+			}
+		}
+	}
+	for _, m := range slices.SortedFunc(maps.Keys(tenants), compareSubjects) {
+		in := tenants[m]
+		if len(in) < 2 {
+			continue
+		}
+		slices.Sort(in)
+		f := Finding{Tenants: in, Subject: m.String(), Text: fmt.Sprintf("%s is a member of the tenants %s", m, few(in)),
+			Fix: fmt.Sprintf("helm tenant revoke %s %s", in[len(in)-1], memberFlag(m))}
+		for _, name := range in {
+			f.Chains = append(f.Chains, []string{m.String(), "tenant " + name})
+		}
+		a.add(idTwoTenants, "", f)
+	}
+}

@@ -1,0 +1,180 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// checkPower looks at what the deployer can do beyond its namespaces.
+func (a *auditor) checkPower(d *deployer) {
+	var t tenant.Tenant
+	if d.record != nil {
+		t = d.record.Tenant
+	}
+	var outside, own []grant
+	for _, s := range d.holders() {
+		for _, g := range a.rights.inCluster[s] {
+			recorded := t.AllNamespaces && g.binding.Name == rbac.DeployerBinding(t.Name, t.Role) && g.binding.RoleName == t.Role
+			switch {
+			case everything(g.rules):
+				a.tellClusterAdmin(d, g, recorded)
+			case recorded:
+				a.tellRecorded(d, g)
+			default:
+				outside = append(outside, g)
+			}
+		}
+		for _, g := range a.rights.bySubject[s] {
+			ns := g.binding.Namespace
+			switch {
+			case slices.Contains(t.Namespaces, ns):
+				own = append(own, g)
+			case ns == d.target.Home, a.opensHome(ns, g):
+			default:
+				outside = append(outside, g)
+			}
+		}
+	}
+	if d.record == nil || d.record.Problem != "" {
+		return // which namespaces are its own nobody says
+	}
+	if t.AllNamespaces {
+		outside = slices.DeleteFunc(outside, func(g grant) bool { return g.binding.Namespace != "" })
+	}
+	a.checkOutside(d, outside)
+	a.checkEscalations(d, own)
+}
+
+// tellClusterAdmin tells of a binding by which a deployer can do everything;
+// recorded says that the tenant's record wants it.
+func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
+	f := d.about(d.account.String(), "%s is cluster-admin", d.name())
+	f.Chains = [][]string{g.chain(d.account, Ask{Verb: "*", Resource: "*"})}
+	f.Fix = a.takeAway(g.binding, g.to)
+	severity := Critical
+	if recorded {
+		severity, f.Fix = Medium, fmt.Sprintf("helm tenant destroy %s   # then: helm tenant init %[1]s --namespaces NS", d.tenant())
+		f.Text += ", as its record says"
+	} else if !d.isTenants() {
+		f.Fix = joinFixes(a.mend(d), f.Fix)
+		if g.to == Account(d.target.Home, tenant.TillerAccount) {
+			f.Fix = a.mend(d) // which takes over that account, and the binding away
+		}
+	}
+	a.add(idClusterAdmin, severity, f)
+	a.tellPower(d, g)
+}
+
+// tellRecorded tells of the binding of a tenant for all namespaces by which it reaches
+// others' deployers.
+func (a *auditor) tellRecorded(d *deployer, g grant) {
+	at := slices.IndexFunc(a.wide, func(w wide) bool { return w.who == g.to })
+	if at < 0 {
+		return
+	}
+	w := a.wide[at]
+	f := d.about(d.account.String(), "%s reaches %s by %s, as its record says", d.name(), a.reach(w), g.binding.Role())
+	f.Why = "Whoever reaches it reaches these, too, and has their rights."
+	f.Chains = chainsOf(w.who, w.paths[:1])
+	f.Fix = fmt.Sprintf("helm tenant destroy %s   # then: helm tenant init %[1]s --namespaces NS", d.tenant())
+	a.add(idClusterAdmin, Medium, f)
+	a.tellPower(d, g)
+}
+
+// tellPower remembers that a finding speaks of a deployer's own rights over the whole
+// cluster.
+func (a *auditor) tellPower(d *deployer, g grant) {
+	if g.to == d.account && g.binding.Namespace == "" {
+		a.powerful[d.account] = true
+	}
+}
+
+// checkOutside looks at a deployer's rights where none of its namespaces is.
+func (a *auditor) checkOutside(d *deployer, grants []grant) {
+	for _, g := range grants {
+		ns := g.binding.Namespace
+		if a.namespaces[ns] == nil && ns != "" && !a.unseen("namespaces") {
+			continue // left behind by a namespace that is gone
+		}
+		f := d.about(d.account.String(), "its deployer has rights in namespace %s, which is none of its namespaces", ns)
+		if ns == "" {
+			f.Text = "its deployer has rights in the whole cluster"
+		}
+		f.Chains = [][]string{{d.account.String(), g.binding.String(), g.binding.Role()}}
+		f.Fix = a.takeAway(g.binding, g.to)
+		severity := High
+		if readsOnly(g.rules.rules) {
+			severity = Medium
+		}
+		a.add(idLeaves, severity, f)
+		a.tellPower(d, g)
+		a.tell(d.record, g.binding.String())
+	}
+}
+
+// checkEscalations looks at what of a deployer's rights in its own namespaces gives
+// it more of them.
+func (a *auditor) checkEscalations(d *deployer, grants []grant) {
+	t := d.record.Tenant
+	told := map[string]bool{}
+	for _, g := range grants {
+		rights := escalations(g.rules)
+		if len(rights) == 0 || told[g.binding.Role()] {
+			continue
+		}
+		told[g.binding.Role()] = true // once for all namespaces
+		f := d.about(d.account.String(), "its deployer may %s in its namespaces", strings.Join(rights, ", "))
+		if rights[0] == "everything" {
+			f.Text = "its deployer may do everything in its namespaces, quotas and the namespace itself among it"
+		}
+		f.Chains = [][]string{{d.account.String(), g.binding.String(), g.binding.Role(), rights[0]}}
+		f.Fix = fmt.Sprintf("helm tenant init %s --role admin", t.Name)
+		if g.binding.Name != rbac.DeployerBinding(t.Name, t.Role) {
+			f.Fix = a.takeAway(g.binding, g.to)
+			a.tell(d.record, g.binding.String())
+		}
+		a.add(idEscalates, "", f)
+	}
+}
+
+// opensHome says whether a grant in a namespace is told already as the way of an
+// outsider to a deployer that has its home there.
+func (a *auditor) opensHome(namespace string, g grant) bool {
+	for _, d := range a.homes[namespace] {
+		if d.record == nil {
+			continue
+		}
+		for _, access := range d.access {
+			if access.who != g.to {
+				continue
+			}
+			for _, o := range access.paths {
+				if slices.ContainsFunc(o.steps, func(s step) bool { return s.grant.binding == g.binding }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// readsOnly says whether rules do no more than read, and no Secrets.
+func readsOnly(rules []rbacv1.PolicyRule) bool {
+	for _, rule := range rules {
+		for _, verb := range rule.Verbs {
+			if !slices.Contains([]string{"get", "list", "watch"}, verb) {
+				return false
+			}
+		}
+		if slices.Contains(rule.Resources, "secrets") || slices.Contains(rule.Resources, "*") || slices.Contains(rule.Resources, "nodes/proxy") {
+			return false
+		}
+	}
+	return true
+}
