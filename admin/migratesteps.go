@@ -1,0 +1,283 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// CheckMigrationAllowed returns a *DeniedError unless the admin may make every write
+// of the migration, and of the way back. It also finds what stands in the way of the
+// new deployer, as Prepare does.
+func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration) error {
+	prepared, err := Prepare(ctx, c, m.engineRequest(tenant.EngineBoth))
+	if err != nil {
+		return err
+	}
+	plan := prepared.Plan
+	if err := m.planSteps(&plan); err != nil {
+		return err
+	}
+	for i, r := range m.Releases {
+		for _, revision := range r.Revisions {
+			key := cluster.KeyOf(revision.Secret)
+			plan.Changes = append(plan.Changes, cluster.Change{Action: cluster.Delete, Key: key})
+		}
+		for _, revision := range m.Standings[i].Missing {
+			if err := plan.Create(revision.Secret); err != nil {
+				return err
+			}
+		}
+	}
+	missing, err := c.NewPreflight(prepared.live).Missing(ctx, &plan)
+	if err != nil {
+		return err
+	}
+	// As whom the releases are verified.
+	impersonate := cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: tenant.HelmAccount, Namespace: m.Tenant.Home()}
+	may, err := c.May(ctx, impersonate)
+	if err == nil && !may {
+		missing = append(missing, impersonate)
+	}
+	if err == nil && len(missing) > 0 {
+		err = &DeniedError{missing}
+	}
+	return err
+}
+
+// CheckEndAllowed returns a *DeniedError unless the admin may make every write of a
+// way out of the migration: what was prepared for it, and its steps.
+func CheckEndAllowed(ctx context.Context, c *cluster.Client, m *Migration, prepared *Prepared) error {
+	all := *prepared
+	all.Plan.Changes = slices.Clone(prepared.Plan.Changes)
+	if err := m.planSteps(&all.Plan); err != nil {
+		return err
+	}
+	return CheckAllowed(ctx, c, &all)
+}
+
+// planSteps adds what Step writes, to be asked for.
+func (m *Migration) planSteps(plan *cluster.Plan) error {
+	if record := m.live.Get(recordKey(m.Tenant.Home())); record != nil {
+		plan.Annotate(record, tenant.AnnotationMigration, "asked for")
+	}
+	if deployment := m.live.Get(tillerKey(m.Tenant.Home())); deployment != nil {
+		return plan.Scale(deployment, -1)
+	}
+	return nil
+}
+
+// Step brings the tenant's migration from the state that the caller knows, nil where
+// it has not begun, into the next, nil where it is over, and scales Tiller where
+// replicas are told. The state goes first. Where somebody else has made the step, or one
+// further on the same way, that is left; where they took another way, it fails.
+func Step(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *tenant.Migration, replicas *int32, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		live := cluster.NewLive()
+		if err := c.Lookup(ctx, live, []cluster.Key{recordKey(t.Home()), tillerKey(t.Home())}); err != nil {
+			return nil, err
+		}
+		record := live.Get(recordKey(t.Home()))
+		if record == nil {
+			return nil, &NoTenantError{Name: t.Name, Where: c.Where()}
+		}
+		now, err := cluster.MigrationOf(record)
+		if err != nil {
+			return nil, err
+		}
+		if !isState(now, from) && !isState(now, to) && !beyond(now, to) {
+			if now == nil {
+				return nil, ErrEnded
+			}
+			return nil, &MigratingError{t.Name, *now}
+		}
+		prepared := &Prepared{Tenant: t, Existed: true, live: live}
+		value := ""
+		if to != nil {
+			if value, err = to.Annotation(); err != nil {
+				return nil, err
+			}
+		}
+		if isState(now, from) { // else somebody else made the step, with what they knew
+			prepared.Plan.Annotate(record, tenant.AnnotationMigration, value)
+		}
+		if deployment := live.Get(tillerKey(t.Home())); deployment != nil && replicas != nil {
+			err = prepared.Plan.Scale(deployment, *replicas)
+		}
+		return prepared, err
+	}, made)
+	return err
+}
+
+func isState(a, b *tenant.Migration) bool {
+	return a == b || a != nil && b != nil && a.Phase == b.Phase
+}
+
+// beyond says whether somebody else, who goes the same way, is further on it.
+func beyond(now, to *tenant.Migration) bool {
+	way := []tenant.Phase{tenant.PhaseFrozen, tenant.PhaseConverted, tenant.PhaseVerified}
+	return now != nil && to != nil && slices.Contains(way, to.Phase) && slices.Index(way, now.Phase) > slices.Index(way, to.Phase)
+}
+
+// WriteHelmRecords writes the records that Helm 3 has not yet. One that is there is
+// left as it is.
+func WriteHelmRecords(ctx context.Context, c *cluster.Client, name string, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		m, err := ReadMigration(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		prepared := m.prepared()
+		if beyond(m.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
+			return prepared, nil // somebody else has written them
+		}
+		if err := m.in(tenant.PhaseFrozen); err != nil {
+			return nil, err
+		}
+		if err := m.Check(); err != nil {
+			return nil, err
+		}
+		for _, standing := range m.Standings {
+			for _, revision := range standing.Missing {
+				if err := prepared.Plan.Create(revision.Secret); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return prepared, nil
+	}, made)
+	return err
+}
+
+// CheckHelmRecords fails unless Helm 3 has every revision that WriteHelmRecords is to
+// have written. Until then nobody uses Helm 3 on them, but for the members of a tenant
+// that had both engines: what they made a later revision of may have lost older ones.
+func CheckHelmRecords(ctx context.Context, c *cluster.Client, name string) error {
+	m, err := ReadMigration(ctx, c, name)
+	if err != nil {
+		return err
+	}
+	if beyond(m.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
+		return nil // somebody else has checked them
+	}
+	if err := m.in(tenant.PhaseFrozen); err != nil {
+		return err
+	}
+	for i, r := range m.Releases {
+		if standing := m.Standings[i]; len(standing.Missing) > 0 && len(standing.Later) == 0 {
+			return fmt.Errorf("release %s: somebody removed %s", r.Name, cluster.KeyOf(standing.Missing[0].Secret))
+		}
+	}
+	return nil
+}
+
+// in fails unless the migration is in that phase.
+func (m *Migration) in(phase tenant.Phase) error {
+	switch {
+	case m.State == nil:
+		return ErrEnded
+	case m.State.Phase != phase:
+		return &MigratingError{m.Tenant.Name, *m.State}
+	}
+	return nil
+}
+
+func (m *Migration) prepared() *Prepared {
+	return &Prepared{Tenant: m.Tenant, Existed: true, live: m.live}
+}
+
+// engineRequest asks for the tenant as it is, with another engine.
+func (m *Migration) engineRequest(engine tenant.Engine) Request {
+	return Request{Tenant: tenant.Tenant{Name: m.Tenant.Name, Engine: engine}, Migrating: true, LeaveReleases: true, Share: true, Accepted: Risks}
+}
+
+// SetEngine gives a tenant that is being migrated the deployers of that engine, and
+// its members the rights that go with them. Tiller's Deployment is left alone, unless
+// the engine has none. It fails where the migration is not in that phase any more.
+func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenant.Phase, engine tenant.Engine, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		prepared, err := PrepareEngine(ctx, c, m, engine)
+		if err != nil {
+			return nil, err
+		}
+		record := prepared.live.Get(recordKey(m.Tenant.Home()))
+		if record == nil {
+			return nil, ErrEnded
+		}
+		now, err := cluster.MigrationOf(record)
+		expected := &tenant.Migration{Phase: phase}
+		switch {
+		case err != nil:
+			return nil, err
+		case now == nil:
+			return nil, ErrEnded
+		case !isState(now, expected) && !beyond(now, expected):
+			return nil, &MigratingError{m.Tenant.Name, *now}
+		}
+		return prepared, nil
+	}, made)
+	return err
+}
+
+// PrepareEngine finds out what SetEngine would write.
+func PrepareEngine(ctx context.Context, c *cluster.Client, m *Migration, engine tenant.Engine) (*Prepared, error) {
+	return Prepare(ctx, c, m.engineRequest(engine))
+}
+
+// RemoveHelmRecords removes what Helm 3 has of the releases; saved are the records
+// that a backup holds, and no other goes.
+func RemoveHelmRecords(ctx context.Context, c *cluster.Client, name string, saved []*unstructured.Unstructured, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		m, err := ReadMigration(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.in(tenant.PhaseAborting); err != nil {
+			return nil, err
+		}
+		prepared := m.prepared()
+		return prepared, removeSaved(&prepared.Plan, m.HelmRecords, saved, m.later)
+	}, made)
+	return err
+}
+
+// RemoveRecords removes Tiller's records; saved are those that a backup holds, and
+// no other goes.
+func RemoveRecords(ctx context.Context, c *cluster.Client, name string, saved []*unstructured.Unstructured, made func(cluster.Change)) error {
+	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+		m, err := ReadMigration(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.in(tenant.PhaseFinishing); err != nil {
+			return nil, err
+		}
+		prepared := m.prepared()
+		return prepared, removeSaved(&prepared.Plan, m.Records, saved, nil)
+	}, made)
+	return err
+}
+
+// removeSaved removes records, if all of them are saved; those that are early, before
+// the others.
+func removeSaved(plan *cluster.Plan, records, saved []*unstructured.Unstructured, early map[cluster.Key]bool) error {
+	for _, record := range records {
+		same := func(kept *unstructured.Unstructured) bool {
+			return kept.GetUID() == record.GetUID() && kept.GetResourceVersion() == record.GetResourceVersion()
+		}
+		if !slices.ContainsFunc(saved, same) {
+			return fmt.Errorf("%s was written after the backup: the same command again backs it up", cluster.KeyOf(record))
+		}
+		if early[cluster.KeyOf(record)] {
+			plan.RemoveEarly(record)
+		} else {
+			plan.Remove(record)
+		}
+	}
+	return nil
+}
