@@ -65,7 +65,7 @@ func (a *auditor) checkAccess(d *deployer) {
 	// What the member role gives every member.
 	wanted := wantedRules(t)[rbac.MemberName]
 	live := a.rights.roles[roleKey{d.target.Home, rbac.MemberName}]
-	if live == nil || d != a.firstOf(d.record) {
+	if live == nil || d != a.byRecord[d.record] {
 		return
 	}
 	if covered, more := validation.Covers(wanted, live.rules); !covered {
@@ -194,7 +194,7 @@ func writesMore(rules []rbacv1.PolicyRule) bool {
 
 // checkMembers looks at who is a member.
 func (a *auditor) checkMembers(r *Record) {
-	d := a.firstOf(r)
+	d := a.byRecord[r]
 	if d == nil {
 		return
 	}
@@ -216,9 +216,6 @@ func (a *auditor) checkMembers(r *Record) {
 		}
 	}
 }
-
-// firstOf is the first of a tenant's deployers, nil where it has none.
-func (a *auditor) firstOf(r *Record) *deployer { return a.byRecord[r] }
 
 func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain [][]string, revoke string) {
 	if a.accounts[m] == nil && !a.unseen("serviceaccounts") {
@@ -303,7 +300,7 @@ func (a *auditor) checkTwoTenants() {
 	tenants := map[Subject][]string{}
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
-		if d := a.firstOf(r); d != nil {
+		if d := a.byRecord[r]; d != nil {
 			for _, m := range d.members {
 				if !slices.Contains(tenants[m], r.Tenant.Name) {
 					tenants[m] = append(tenants[m], r.Tenant.Name)

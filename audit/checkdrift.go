@@ -279,7 +279,7 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 		return // of the rest nothing can be mended before
 	}
 	compareTenants(want, r.Tenant, differs)
-	if d := a.firstOf(r); d != nil {
+	if d := a.byRecord[r]; d != nil {
 		compareMembers(want.Members, d.members, differs)
 	}
 }

@@ -250,7 +250,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 		if !found[s].writes {
 			severity = Low
 		}
-		if d := a.firstOf(r); d != nil && slices.Contains(d.members, s) {
+		if d := a.byRecord[r]; d != nil && slices.Contains(d.members, s) {
 			severity = Low
 			finding.Text += "; it is a member, and a revoke leaves this"
 		}

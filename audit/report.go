@@ -154,7 +154,7 @@ type auditor struct {
 	sets           map[[2]string]*ReplicaSet // by their namespaces and names
 	workloads      map[string][]*Workload
 	tokens         map[string][]Token
-	byRecord       map[*Record]*deployer
+	byRecord       map[*Record]*deployer // the first of a tenant's
 	administrators []Administrator
 	wide           []wide
 	uses           []use

@@ -53,7 +53,7 @@ at any point, the same command again goes on.`,
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the tenant's name before --finish")
 	riskFlag(cmd, &o.risks)
 	f.BoolVar(&o.wait, "wait", true, "with --abort, wait until Tiller is ready")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait for Tiller to stop or to start")
+	timeoutFlag(cmd, &o.timeout)
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {

@@ -160,7 +160,8 @@ Before the command, and only there:
 	flags.Var((*contextName)(&s.context), "context", "kubeconfig context to use")
 	flags.Var((*contextName)(&s.kubeContext), "kube-context", "like --context, as helm calls it")
 	flags.StringVar(&s.kubeconfigFile, "kubeconfig", "", "kubeconfig file to use")
-	flags.DurationVar(&s.requestTimeout, "request-timeout", 30*time.Second, "how long one request to the API server may take; 0 is no limit")
+	s.requestTimeout = 30 * time.Second
+	flags.Var((*patience)(&s.requestTimeout), "request-timeout", "how long one request to the API server may take; 0 is no limit")
 	flags.Bool("debug", false, "accepted as helm's; it changes nothing here")
 	hide(root, "kube-context", "debug")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

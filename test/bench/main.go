@@ -149,7 +149,7 @@ their plugin helm starts twice, and most of what that takes is helm's own.
 
 Requests are counted by the API server's own metrics, memory is the largest resident set of the process. Linux counts
 that of the bench in, which starts it: where one figure stands in a whole column, it is the bench's, and the process
-took less. Each side of
+took at most that. Each side of
 the scale table has a new cluster of its own. The ratios there are those from nothing and of nothing changed, against
 ` + "`kubectl apply --server-side`" + ` of the same objects.
 
