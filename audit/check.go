@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/version"
 
+	"helm-tenant/command"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -113,7 +115,7 @@ func (a *auditor) checkTiller(d *deployer) {
 		f.Chains = [][]string{{workload, "image " + install.TillerContainer(d.tiller.Template.Spec).Image}}
 		f.Fix = fix
 		if d.record != nil {
-			f.Fix = fmt.Sprintf("helm tenant init %s --tiller-version v2.17.0", d.tenant())
+			f.Fix = command.Run(command.Tenant("init", d.tenant(), "--tiller-version=v2.17.0"))
 		}
 		a.add(idOld, "", f)
 	}
@@ -160,7 +162,7 @@ func (a *auditor) checkSharedNamespaces() {
 		}
 		slices.Sort(in)
 		f.Tenants, f.Text = in, fmt.Sprintf("namespace %s belongs to the tenants %s", ns, few(in))
-		f.Fix = fmt.Sprintf("helm tenant init %s --namespaces NS --prune   # with all its namespaces but %s", in[len(in)-1], ns)
+		f.Fix = command.Run(command.Tenant("init", in[len(in)-1], "--namespaces=NS", "--prune")).With("put all its namespaces but the shared one in place of NS")
 		a.add(idSharedNamespace, "", f)
 	}
 }
@@ -181,7 +183,10 @@ func (a *auditor) checkReleases() {
 			}
 			f := d.about("release "+release.Name, "release %s %s namespace %s, which is none of the tenant's", release.Name, verb, release.Namespace)
 			f.Chains = [][]string{{release.Record + " in namespace " + release.Home, "release " + release.Name, "namespace " + release.Namespace}}
-			f.Fix = fmt.Sprintf("helm tenant --tenant %s delete --purge %s   # or give the tenant the namespace: helm tenant init %[1]s --namespaces %[3]s", d.tenant(), quote(release.Name), quote(release.Namespace))
+			f.Fix = purge(d.tenant(), release)
+			if validation.IsDNS1123Label(release.Namespace) == nil {
+				f.Or = []command.Fix{command.Run(command.Tenant("init", d.tenant(), "--namespaces="+release.Namespace)).With("gives the tenant the namespace")}
+			}
 			a.add(idStray, severity, f)
 			break
 		}
@@ -193,7 +198,7 @@ func (a *auditor) tellUnreadable(d *deployer, release Release) {
 	kind, name, _ := strings.Cut(release.Record, " ")
 	f := d.about(release.Record, "where a release lives is not known: %s", release.Problem)
 	f.Chains = [][]string{{release.Record + " in namespace " + release.Home}}
-	f.Fix = fmt.Sprintf("kubectl -n %s delete %s %s", release.Home, strings.ToLower(kind), quote(name))
+	f.Fix = deleteObject(release.Home, kind, name)
 	a.add(idStray, Low, f)
 }
 
@@ -215,7 +220,7 @@ func (a *auditor) checkAdmission() {
 	severity := Severity("")
 	if a.snapshot.Admission == AdmissionUnserved {
 		f.Text = "this API server has no admission policies (Kubernetes 1.30): nothing holds a Tiller to its release records"
-		f.Fix = "upgrade the API server"
+		f.Fix = command.Advice("upgrade the API server")
 		severity = Low
 	}
 	a.add(idAdmission, severity, f)

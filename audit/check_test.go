@@ -23,7 +23,7 @@ func TestAdmissionIsMendedByTenantWithTiller(t *testing.T) {
 		test.s.Admission = AdmissionMissing
 		var got string
 		for _, f := range found(test.s, idAdmission) {
-			got += f.Fix
+			got += f.Fix.String()
 		}
 		if got != test.want {
 			t.Errorf("%s: the fix is %q, not %q", test.name, got, test.want)
@@ -34,22 +34,26 @@ func TestAdmissionIsMendedByTenantWithTiller(t *testing.T) {
 // init refuses a tenant that is being migrated: no finding says to type it first.
 func TestMigrationIsEndedFirst(t *testing.T) {
 	for phase, want := range map[tenant.Phase]string{
-		tenant.PhaseFrozen:    "helm tenant migrate a   # and then",
-		tenant.PhaseVerified:  "helm tenant migrate a --finish   # or back: helm tenant migrate a --abort",
-		tenant.PhaseFinishing: "helm tenant migrate a --finish ",
-		tenant.PhaseAborting:  "helm tenant migrate a --abort ",
+		tenant.PhaseFrozen:    "helm tenant migrate a; helm tenant migrate a --finish",
+		tenant.PhaseVerified:  "helm tenant migrate a --finish",
+		tenant.PhaseFinishing: "helm tenant migrate a --finish",
+		tenant.PhaseAborting:  "helm tenant migrate a --abort",
 	} {
 		s := sceneOf(team("a", tenant.EngineTiller))
 		s.Records[0].Migrating = &tenant.Migration{Phase: phase}
 		stopped := int32(0)
 		s.Workloads[0].Deployment.Replicas = &stopped
 		got := Audit(s, Options{}).Findings
-		if len(got) != 1 || got[0].ID != idDrift || !strings.HasPrefix(got[0].Fix, want) || !strings.Contains(got[0].Text, "its Tiller is") {
+		if len(got) != 1 || got[0].ID != idDrift || got[0].Fix.String() != want || !strings.Contains(got[0].Text, "its Tiller is") {
 			t.Errorf("%s: found %+v", phase, got)
+		}
+		began := phase == tenant.PhaseFinishing || phase == tenant.PhaseAborting
+		if back := got[0].Or; began != (len(back) == 0) || !began && back[0].String() != "helm tenant migrate a --abort" {
+			t.Errorf("%s: the other way is %v", phase, back)
 		}
 		s.Accounts, s.Workloads = nil, nil
 		for _, f := range Audit(s, Options{}).Findings {
-			if !strings.HasPrefix(f.Fix, want) {
+			if !strings.HasPrefix(f.Fix.String(), want) {
 				t.Errorf("%s: %s: the fix is %s", phase, f.Text, f.Fix)
 			}
 		}
@@ -61,7 +65,7 @@ func TestReleasesInConfigMapsAreMendedByMigrating(t *testing.T) {
 	maps := team("maps", tenant.EngineTiller)
 	maps.Tiller.Storage = tenant.StorageConfigMap
 	got := found(sceneOf(maps), idConfigMaps)
-	if len(got) != 1 || !strings.HasPrefix(got[0].Fix, "helm tenant migrate maps ") {
+	if len(got) != 1 || got[0].Fix.String() != "helm tenant migrate maps; helm tenant migrate maps --finish" {
 		t.Errorf("of releases in ConfigMaps is told %+v", got)
 	}
 	strays := sceneOf(team("strays", tenant.EngineTiller))
@@ -69,7 +73,7 @@ func TestReleasesInConfigMapsAreMendedByMigrating(t *testing.T) {
 	for i, word := range command {
 		command[i] = strings.Replace(word, "--storage=secret", "--storage=configmap", 1)
 	}
-	if got := found(strays, idConfigMaps); len(got) != 1 || got[0].Fix != "helm tenant init strays" {
+	if got := found(strays, idConfigMaps); len(got) != 1 || got[0].Fix.String() != "helm tenant init strays" {
 		t.Errorf("of releases in ConfigMaps against the record is told %+v", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
+	"helm-tenant/command"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -199,7 +200,7 @@ func (a *auditor) checkMembers(r *Record) {
 		return
 	}
 	for _, m := range d.members {
-		revoke := fmt.Sprintf("helm tenant revoke %s %s", r.Tenant.Name, memberFlag(m))
+		revoke := command.Run(command.Tenant("revoke", r.Tenant.Name, memberFlag(m)))
 		chain := [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}}
 		switch {
 		case isEverybody(m),
@@ -217,7 +218,7 @@ func (a *auditor) checkMembers(r *Record) {
 	}
 }
 
-func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain [][]string, revoke string) {
+func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain [][]string, revoke command.Fix) {
 	if a.accounts[m] == nil && !a.unseen("serviceaccounts") {
 		f := r.about(m.String(), "%s is a member and does not exist", m)
 		f.Chains, f.Fix = chain, revoke
@@ -315,7 +316,7 @@ func (a *auditor) checkTwoTenants() {
 		}
 		slices.Sort(in)
 		f := Finding{Tenants: in, Subject: m.String(), Text: fmt.Sprintf("%s is a member of the tenants %s", m, few(in)),
-			Fix: fmt.Sprintf("helm tenant revoke %s %s", in[len(in)-1], memberFlag(m))}
+			Fix: command.Run(command.Tenant("revoke", in[len(in)-1], memberFlag(m)))}
 		for _, name := range in {
 			f.Chains = append(f.Chains, []string{m.String(), "tenant " + name})
 		}

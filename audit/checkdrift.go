@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
+	"helm-tenant/command"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -16,12 +17,12 @@ import (
 
 // driftFunc tells that an object is another than it should be, and what mends it,
 // unless it was told of before.
-type driftFunc func(object, fix, text string, arguments ...any)
+type driftFunc func(object string, fix command.Fix, text string, arguments ...any)
 
 // checkDrift compares what is there with the record.
 func (a *auditor) checkDrift(r *Record) {
 	t := r.Tenant
-	drift := func(object, fix, text string, arguments ...any) {
+	drift := func(object string, fix command.Fix, text string, arguments ...any) {
 		if a.wasTold(r, object) {
 			return
 		}
@@ -32,7 +33,7 @@ func (a *auditor) checkDrift(r *Record) {
 	}
 	if r.Problem != "" {
 		f := r.about(objectName("ConfigMap", r.Namespace, tenant.RecordName), "the tenant's record can't be read: %s", r.Problem)
-		f.Fix = fmt.Sprintf("kubectl -n %s edit configmap %s", r.Namespace, tenant.RecordName)
+		f.Fix = command.Run(command.Kubectl("edit", r.Namespace, "configmap", tenant.RecordName))
 		a.add(idDrift, High, f)
 		return
 	}
@@ -53,7 +54,7 @@ func (a *auditor) checkDrift(r *Record) {
 		// Its Tiller is stopped, or gone.
 		f := r.about("tenant "+t.Name, "the tenant is %s", r.Migrating)
 		f.Chains = [][]string{{"the record of tenant " + t.Name, "annotation " + tenant.AnnotationMigration}}
-		f.Fix = r.endMigration()
+		f.Fix, f.Or = r.endMigration(), r.abortMigration()
 		a.add(idDrift, "", f)
 		return
 	}
@@ -174,7 +175,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 	}
 	for _, ns := range a.labelled[t.Name] {
 		if ns.Name != r.Namespace && !slices.Contains(t.Namespaces, ns.Name) && ns.Annotations[tenant.AnnotationHome] == r.Namespace {
-			drift("namespace "+ns.Name, r.init()+" --prune", "namespace %s carries the tenant's label and is none of its namespaces", ns.Name)
+			drift("namespace "+ns.Name, r.prune(), "namespace %s carries the tenant's label and is none of its namespaces", ns.Name)
 		}
 	}
 }
@@ -245,7 +246,7 @@ func (a *auditor) checkFile() {
 		r := &a.snapshot.Records[i]
 		if name := r.Tenant.Name; !named[name] {
 			f := r.about("tenant "+name, "the tenant is in the cluster, and not in the file")
-			f.Chains, f.Fix = [][]string{{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)}}, "helm tenant destroy "+name
+			f.Chains, f.Fix = [][]string{{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)}}, command.Run(command.Tenant("destroy", name))
 			a.add(idFile, "", f)
 		}
 	}
@@ -261,7 +262,7 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 	where := fmt.Sprintf("%s:%d", located.File, located.Line)
 	differs := func(subject, text string, arguments ...any) {
 		f := Finding{Tenants: []string{want.Name}, Subject: subject, Text: fmt.Sprintf(text, arguments...),
-			Chains: [][]string{{where, "tenant " + want.Name, subject}}, Fix: "helm tenant apply -f " + quote(located.File)}
+			Chains: [][]string{{where, "tenant " + want.Name, subject}}, Fix: command.Run(applyFile(located.File))}
 		if r != nil {
 			f.Home = r.Namespace
 		}
@@ -274,7 +275,7 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 	if subject, text := cantBecome(want, r.Tenant); subject != "" {
 		f := r.about(subject, "%s", text)
 		f.Chains = [][]string{{where, "tenant " + want.Name, subject}}
-		f.Fix = fmt.Sprintf("correct %s, or: helm tenant export %s, destroy it, and helm tenant apply -f %[1]s", quote(located.File), want.Name)
+		f.Fix = command.Run(command.Tenant("destroy", want.Name), applyFile(located.File)).With("or correct the file; helm tenant export keeps what the tenant is now")
 		a.add(idFile, "", f)
 		return // of the rest nothing can be mended before
 	}

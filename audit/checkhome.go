@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"helm-tenant/command"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
@@ -20,9 +21,9 @@ func (a *auditor) checkHome(d *deployer) {
 	if len(neighbours) > 0 {
 		f := d.about("namespace "+home, "the home holds other workloads: %s", few(neighbours))
 		f.Chains = [][]string{{"every member", "namespace " + home, neighbours[0]}}
-		f.Fix = fmt.Sprintf("export tenant %s, destroy it, and init it with a home of its own", t.Name)
+		f.Fix = command.Advice("export the tenant, destroy it, and init it with a home of its own")
 		if t.AllNamespaces {
-			f.Fix = "keep the members few: they can reach every pod in this namespace"
+			f.Fix = command.Advice("keep the members few: they can reach every pod in this namespace")
 		}
 		a.add(idSharedHome, "", f)
 	}
@@ -37,7 +38,7 @@ func (a *auditor) checkHome(d *deployer) {
 		if token.Account == d.target.Account {
 			f := d.about("Secret "+token.Name, "Secret %s holds a token of the deployer that never ends", token.Name)
 			f.Chains = [][]string{{objectName("Secret", home, token.Name), d.account.String()}}
-			f.Fix = fmt.Sprintf("kubectl -n %s delete secret %s", home, quote(token.Name))
+			f.Fix = deleteObject(home, "Secret", token.Name)
 			a.add(idLongToken, "", f)
 		}
 	}
@@ -84,7 +85,7 @@ func (a *auditor) checkHardening(d *deployer) {
 }
 
 // tillerItem tells of one thing about a tenant's Tiller.
-func (a *auditor) tillerItem(d *deployer, id, what, fix, text string, arguments ...any) {
+func (a *auditor) tillerItem(d *deployer, id, what string, fix command.Fix, text string, arguments ...any) {
 	workload := objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
 	f := d.about(what, text, arguments...)
 	f.Chains, f.Fix = [][]string{{workload, what}}, fix
@@ -105,16 +106,14 @@ func (a *auditor) checkPolicies(d *deployer) {
 		a.tell(d.record, objectName("NetworkPolicy", home, install.PolicyName))
 	case d.network.partly:
 		f := d.about("NetworkPolicy "+d.network.letting[0], "NetworkPolicy %s lets others connect to Tiller's pod", strings.Join(d.network.letting, ", "))
-		var fixes []string
 		for _, name := range d.network.letting {
-			fix := fmt.Sprintf("kubectl -n %s delete networkpolicy %s", home, quote(name))
+			fix := deleteObject(home, "NetworkPolicy", name)
 			if name == install.PolicyName {
 				fix = d.record.init()
 			}
-			f.Chains, fixes = append(f.Chains, []string{objectName("NetworkPolicy", home, name), workload}), append(fixes, fix)
+			f.Chains, f.Fix = append(f.Chains, []string{objectName("NetworkPolicy", home, name), workload}), f.Fix.Then(fix)
 			a.tell(d.record, objectName("NetworkPolicy", home, name))
 		}
-		f.Fix = strings.Join(fixes, "; ")
 		a.add(idNoPolicy, "", f)
 	}
 }
@@ -126,7 +125,7 @@ func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 	case storage != tenant.StorageConfigMap:
 	case d.record.Tenant.Tiller.Storage == tenant.StorageConfigMap:
 		// A tenant's storage can't be changed: its Tiller would not find its releases.
-		fix := fmt.Sprintf("helm tenant migrate %s   # under Helm 3 or 4, which keep them in Secrets; then: helm tenant migrate %[1]s --finish", d.tenant())
+		fix := command.Run(command.Tenant("migrate", d.tenant()), command.Tenant("migrate", d.tenant(), "--finish")).With("under Helm 3 or 4, which keep their releases in Secrets")
 		a.tillerItem(d, idConfigMaps, "--storage", fix, "releases are kept in ConfigMaps, as the record says")
 	default:
 		a.tillerItem(d, idConfigMaps, "--storage", d.record.init(), "releases are kept in ConfigMaps, and the record says Secrets")
@@ -205,7 +204,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 	t := r.Tenant
 	type foreign struct {
 		chains [][]string
-		fixes  []string
+		fix    command.Fix
 		spaces []string
 		writes bool
 	}
@@ -236,9 +235,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 				if !slices.Contains(f.spaces, ns) {
 					f.spaces = append(f.spaces, ns)
 				}
-				if fix := a.takeAway(b, s); !slices.Contains(f.fixes, fix) {
-					f.fixes = append(f.fixes, fix)
-				}
+				f.fix = f.fix.Then(a.takeAway(b, s))
 				a.tell(r, b.String())
 			}
 		}
@@ -254,7 +251,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 			severity = Low
 			finding.Text += "; it is a member, and a revoke leaves this"
 		}
-		finding.Chains, finding.Fix = found[s].chains, joinFixes(found[s].fixes...)
+		finding.Chains, finding.Fix = found[s].chains, found[s].fix
 		a.add(idForeign, severity, finding)
 	}
 }

@@ -1,12 +1,12 @@
 package audit
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"helm-tenant/command"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -59,10 +59,10 @@ func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 	f.Fix = a.takeAway(g.binding, g.to)
 	severity := Critical
 	if recorded {
-		severity, f.Fix = Medium, fmt.Sprintf("helm tenant destroy %s   # then: helm tenant init %[1]s --namespaces NS", d.tenant())
+		severity, f.Fix = Medium, narrow(d.tenant())
 		f.Text += ", as its record says"
 	} else if !d.isTenants() {
-		f.Fix = joinFixes(a.mend(d), f.Fix)
+		f.Fix = a.mend(d).Then(f.Fix)
 		if g.to == Account(d.target.Home, tenant.TillerAccount) {
 			f.Fix = a.mend(d) // which takes over that account, and the binding away
 		}
@@ -82,7 +82,7 @@ func (a *auditor) tellRecorded(d *deployer, g grant) {
 	f := d.about(d.account.String(), "%s reaches %s by %s, as its record says", d.name(), a.reach(w), g.binding.Role())
 	f.Why = "Whoever reaches it reaches these, too, and has their rights."
 	f.Chains = chainsOf(w.who, w.paths[:1])
-	f.Fix = fmt.Sprintf("helm tenant destroy %s   # then: helm tenant init %[1]s --namespaces NS", d.tenant())
+	f.Fix = narrow(d.tenant())
 	a.add(idClusterAdmin, Medium, f)
 	a.tellPower(d, g)
 }
@@ -134,7 +134,7 @@ func (a *auditor) checkEscalations(d *deployer, grants []grant) {
 			f.Text = "its deployer may do everything in its namespaces, quotas and the namespace itself among it"
 		}
 		f.Chains = [][]string{{d.account.String(), g.binding.String(), g.binding.Role(), rights[0]}}
-		f.Fix = fmt.Sprintf("helm tenant init %s --role admin", t.Name)
+		f.Fix = command.Run(command.Tenant("init", t.Name, "--role=admin"))
 		if g.binding.Name != rbac.DeployerBinding(t.Name, t.Role) {
 			f.Fix = a.takeAway(g.binding, g.to)
 			a.tell(d.record, g.binding.String())

@@ -2,93 +2,87 @@ package audit
 
 import (
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"helm-tenant/command"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
 
 // init is the command that makes the tenant what its record says. It refuses one that
 // is being migrated.
-func (r *Record) init() string {
-	init := "helm tenant init " + r.Tenant.Name
+func (r *Record) init() command.Fix {
+	init := command.Run(command.Tenant("init", r.Tenant.Name))
 	if r.Migrating != nil {
-		return r.endMigration() + "; then: " + init
+		return r.endMigration().Then(init)
 	}
 	return init
 }
 
-// endMigration is the command that ends the tenant's migration, and what else there is.
-func (r *Record) endMigration() string {
-	migrate := "helm tenant migrate " + r.Tenant.Name
+// endMigration is the commands that end the tenant's migration.
+func (r *Record) endMigration() command.Fix {
+	name := r.Tenant.Name
+	finish, abort := command.Tenant("migrate", name, "--finish"), command.Tenant("migrate", name, "--abort")
 	switch r.Migrating.Phase {
-	case tenant.PhaseVerified:
-		return fmt.Sprintf("%s --finish   # or back: %[1]s --abort", migrate)
-	case tenant.PhaseFinishing:
-		return migrate + " --finish   # it was begun"
+	case tenant.PhaseVerified, tenant.PhaseFinishing:
+		return command.Run(finish)
 	case tenant.PhaseAborting:
-		return migrate + " --abort   # it was begun"
+		return command.Run(abort)
 	}
-	return fmt.Sprintf("%s   # and then %[1]s --finish; or back: %[1]s --abort", migrate)
+	return command.Run(command.Tenant("migrate", name), finish)
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
-
-// quote makes one word of a shell's of it.
-func quote(word string) string {
-	if plainWord.MatchString(word) {
-		return word
+// abortMigration is the other end of a migration; none where one end was begun.
+func (r *Record) abortMigration() []command.Fix {
+	if r.Migrating == nil || r.Migrating.Phase == tenant.PhaseFinishing || r.Migrating.Phase == tenant.PhaseAborting {
+		return nil
 	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return []command.Fix{command.Run(command.Tenant("migrate", r.Tenant.Name, "--abort")).With("takes the migration back")}
 }
 
 // memberFlag is how a verb of ours names a subject.
 func memberFlag(s Subject) string {
 	switch s.Kind {
 	case rbacv1.GroupKind:
-		return "--group " + quote(s.Name)
+		return command.List("--group", s.Name)
 	case rbacv1.ServiceAccountKind:
-		return "--service-account " + s.Namespace + ":" + s.Name
+		return command.List("--service-account", s.Namespace+":"+s.Name)
 	}
-	return "--user " + quote(s.Name)
+	return command.List("--user", s.Name)
 }
 
 // takeAway is the command that ends what a binding gives to the subject.
-func (a *auditor) takeAway(b *Binding, s Subject) string {
+func (a *auditor) takeAway(b *Binding, s Subject) command.Fix {
 	if isMemberBinding(b) {
 		if named := a.homes[b.Namespace]; len(named) > 0 {
 			for _, d := range named {
 				if d.record != nil {
-					return fmt.Sprintf("helm tenant revoke %s %s", d.tenant(), memberFlag(s))
+					return command.Run(command.Tenant("revoke", d.tenant(), memberFlag(s)))
 				}
 			}
 		}
 	}
-	verb, hint := "delete", ""
-	if len(b.Subjects) > 1 {
-		verb, hint = "edit", fmt.Sprintf("   # take out %s", s)
-	}
+	resource := "rolebinding"
 	if b.Namespace == "" {
-		return fmt.Sprintf("kubectl %s clusterrolebinding %s%s", verb, quote(b.Name), hint)
+		resource = "clusterrolebinding"
 	}
-	return fmt.Sprintf("kubectl -n %s %s rolebinding %s%s", b.Namespace, verb, quote(b.Name), hint)
+	if len(b.Subjects) > 1 {
+		return command.Run(command.Kubectl("edit", b.Namespace, resource, b.Name)).With("the binding has other subjects, too: take only this one out")
+	}
+	return command.Run(command.Kubectl("delete", b.Namespace, resource, b.Name))
 }
 
 // takeAwayAll are the commands for all of the steps.
-func (a *auditor) takeAwayAll(paths []opened) string {
-	var commands []string
+func (a *auditor) takeAwayAll(paths []opened) command.Fix {
+	var fix command.Fix
 	for _, o := range paths {
 		// Of several rights that a path needs one is enough to take away.
 		first := o.steps[0].grant
-		if command := a.takeAway(first.binding, first.to); !slices.Contains(commands, command) {
-			commands = append(commands, command)
-		}
+		fix = fix.Then(a.takeAway(first.binding, first.to))
 	}
-	return joinFixes(commands...)
+	return fix
 }
 
 func chainsOf(who Subject, paths []opened) [][]string {
@@ -102,18 +96,29 @@ func chainsOf(who Subject, paths []opened) [][]string {
 // mend is the command that makes a deployer's Tiller what it should be: for one of no
 // tenant, a tenant's. init takes over the Deployment by which Helm knows a Tiller, and
 // no other workload.
-func (a *auditor) mend(d *deployer) string {
+func (a *auditor) mend(d *deployer) command.Fix {
 	if d.record != nil {
 		return d.record.init()
 	}
 	if d.orphan != "" {
 		return a.recordAgain(d)
 	}
-	init := fmt.Sprintf("helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", d.target.Home)
+	init := command.Run(command.Command{"helm", "tenant", "init", "TENANT", "--home-namespace=" + d.target.Home, "--namespaces=NS", "--adopt"}).
+		With("put the tenant's name and its namespaces in place of TENANT and NS")
 	if d.tiller.Kind == "Deployment" && d.tiller.Name == install.DeploymentName {
 		return init
 	}
-	return fmt.Sprintf("kubectl -n %s delete %s %s; %s", d.target.Home, strings.ToLower(d.tiller.Kind), d.tiller.Name, init)
+	return deleteObject(d.target.Home, d.tiller.Kind, d.tiller.Name).Then(init)
+}
+
+// deleteObject is the command that deletes an object of that kind.
+func deleteObject(namespace, kind, name string) command.Fix {
+	return command.Run(command.Kubectl("delete", namespace, strings.ToLower(kind), name))
+}
+
+// narrow is what gives a tenant of all namespaces some instead: it is made anew.
+func narrow(name string) command.Fix {
+	return command.Run(command.Tenant("destroy", name), command.Tenant("init", name, "--namespaces=NS")).With("put the tenant's namespaces in place of NS")
 }
 
 // few lists the first of many.
@@ -123,4 +128,28 @@ func few(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+// prune is the command that also takes away what the tenant's record does not name.
+func (r *Record) prune() command.Fix {
+	prune := command.Run(command.Tenant("init", r.Tenant.Name, "--prune"))
+	if r.Migrating != nil {
+		return r.endMigration().Then(prune)
+	}
+	return prune
+}
+
+// applyFile is the command that makes the cluster what a tenants file says.
+func applyFile(file string) command.Command {
+	return command.Command{"helm", "tenant", "apply", command.List("--filename", file)}
+}
+
+// purge is the command that deletes a release of a tenant's. A record can carry a name
+// that no helm takes; then it is the record that is deleted.
+func purge(name string, r Release) command.Fix {
+	if purge := command.Release(name, r.Name, "delete", "--purge"); purge != nil {
+		return command.Run(purge)
+	}
+	kind, record, _ := strings.Cut(r.Record, " ")
+	return deleteObject(r.Home, kind, record).With("no helm takes the release's name: this deletes the record alone")
 }

@@ -9,6 +9,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"helm-tenant/command"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -126,7 +127,7 @@ func (a *auditor) checkOrphan(d *deployer) {
 		label := tenant.LabelTenant + "=" + a.snapshot.Disbelieved[at].Tenant.Name
 		f.Text = fmt.Sprintf("the deployer %s is of tenant %s, whose record is not believed: its namespace does not say that it is the home", d.account.Name, d.orphan)
 		f.Chains = [][]string{{objectName("ConfigMap", home, tenant.RecordName), "namespace " + home, "label " + label}}
-		f.Fix = fmt.Sprintf("kubectl label --overwrite namespace %s %s", home, label)
+		f.Fix = labelHome(home, a.snapshot.Disbelieved[at].Tenant.Name)
 	}
 	var who []string
 	for _, access := range d.access {
@@ -143,16 +144,26 @@ func (a *auditor) checkOrphan(d *deployer) {
 	a.add(idOrphan, "", f)
 }
 
+// labelHome is the command that makes a namespace say that it is the tenant's home. A
+// name that no tenant can have is not written into a label.
+func labelHome(home, name string) command.Fix {
+	if tenant.CheckName(name) != nil {
+		return command.Advice(command.Unnamed)
+	}
+	label := command.Kubectl("label", "", "namespace", home, "--overwrite")
+	return command.Run(append(label, tenant.LabelTenant+"="+name))
+}
+
 // recordAgain is the command that makes a tenant of an orphan and of those that share
 // its home, with the namespaces and the role of its bindings.
-func (a *auditor) recordAgain(d *deployer) string {
+func (a *auditor) recordAgain(d *deployer) command.Fix {
 	engine := d.target.Engine
 	if len(a.homes[d.target.Home]) > 1 && !slices.ContainsFunc(tenant.EngineBoth.DeployerAccounts(), func(name string) bool { return a.homes[d.target.Home][name] == nil }) {
 		engine = tenant.EngineBoth
 	}
-	words := []string{"helm tenant init", d.orphan, "--engine", string(engine)}
+	flags := []string{"--engine=" + string(engine)}
 	if home := d.target.Home; home != engine.ConventionalHome(d.orphan) {
-		words = append(words, "--home-namespace", home)
+		flags = append(flags, "--home-namespace="+home)
 	}
 	var spaces []string
 	role := ""
@@ -165,16 +176,18 @@ func (a *auditor) recordAgain(d *deployer) string {
 		}
 	}
 	slices.Sort(spaces)
+	note := ""
 	switch {
 	case len(spaces) == 0:
-		words = append(words, "--namespaces NS")
+		flags = append(flags, "--namespaces=NS")
+		note = "put the tenant's namespaces in place of NS"
 	case spaces[0] == "":
-		words = append(words, "--all-namespaces")
+		flags = append(flags, "--all-namespaces")
 	default:
-		words = append(words, "--namespaces", strings.Join(spaces, ","))
+		flags = append(flags, "--namespaces="+strings.Join(spaces, ","))
 	}
 	if role != "" && role != tenant.DefaultRole {
-		words = append(words, "--role", quote(role))
+		flags = append(flags, "--role="+role)
 	}
-	return strings.Join(words, " ")
+	return command.Run(command.Tenant("init", d.orphan, flags...)).With(note)
 }

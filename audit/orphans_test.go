@@ -29,21 +29,21 @@ func TestTenantWithoutRecord(t *testing.T) {
 		fix    string
 		reach  int
 	}{
-		{"all but the record", func(*Snapshot) {}, "helm tenant init gone --engine impersonation --namespaces gone-1", 1},
+		{"all but the record", func(*Snapshot) {}, "helm tenant init gone --engine=impersonation --namespaces=gone-1", 1},
 		{"the record is not believed", func(s *Snapshot) {
 			s.Disbelieved = []Record{{Namespace: home, Tenant: team("gone", tenant.EngineImpersonation)}}
 		},
-			"kubectl label --overwrite namespace gone-helm helm-tenant/tenant=gone", 1},
+			"kubectl label --overwrite namespace -- gone-helm helm-tenant/tenant=gone", 1},
 		{"the binding in its namespace", func(s *Snapshot) {
 			keep(s, func(b Binding) bool { return b.Namespace == "gone-1" })
 			s.Accounts, s.Namespaces = nil, nil
-		}, "helm tenant init gone --engine impersonation --namespaces gone-1", 0},
+		}, "helm tenant init gone --engine=impersonation --namespaces=gone-1", 0},
 		{"the members' binding", func(s *Snapshot) {
 			keep(s, isMember)
 			s.Accounts, s.Namespaces = nil, []Namespace{{Name: home}}
-		}, "helm tenant init gone-helm --engine impersonation --home-namespace gone-helm --namespaces NS", 1},
+		}, "helm tenant init gone-helm --engine=impersonation --home-namespace=gone-helm --namespaces=NS", 1},
 		{"the home's label, and the account", func(s *Snapshot) { keep(s, func(Binding) bool { return false }) },
-			"helm tenant init gone --engine impersonation --namespaces NS", 0},
+			"helm tenant init gone --engine=impersonation --namespaces=NS", 0},
 		{"the label of its namespace, and the account", func(s *Snapshot) {
 			keep(s, func(Binding) bool { return false })
 			for i := range s.Namespaces {
@@ -51,7 +51,7 @@ func TestTenantWithoutRecord(t *testing.T) {
 					s.Namespaces[i].Labels = nil
 				}
 			}
-		}, "helm tenant init gone --engine impersonation --namespaces NS", 0},
+		}, "helm tenant init gone --engine=impersonation --namespaces=NS", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := sceneOf(team("gone", tenant.EngineImpersonation))
@@ -63,7 +63,7 @@ func TestTenantWithoutRecord(t *testing.T) {
 			}
 			test.change(s)
 			r := Audit(s, Options{Ask: gail})
-			if len(r.Findings) != 1 || r.Findings[0].ID != idOrphan || r.Findings[0].Fix != test.fix {
+			if len(r.Findings) != 1 || r.Findings[0].ID != idOrphan || r.Findings[0].Fix.String() != test.fix {
 				t.Errorf("found %+v", r.Findings)
 			} else if told := strings.Contains(r.Findings[0].Text, "reached by user gail"); told != (test.reach > 0) {
 				t.Errorf("of who reaches it: %s", r.Findings[0].Text)
@@ -90,7 +90,7 @@ func TestTenantWithoutRecord(t *testing.T) {
 	// With both engines it is one tenant.
 	s.Unseen = nil
 	for _, f := range found(s, idOrphan) {
-		if f.Fix != "helm tenant init gone --engine both --namespaces gone-1" {
+		if f.Fix.String() != "helm tenant init gone --engine=both --namespaces=gone-1" {
 			t.Errorf("of a tenant with both engines: %s", f.Fix)
 		}
 	}

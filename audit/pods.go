@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -129,7 +128,7 @@ func (a *auditor) checkPods(d *deployer) {
 				kind, name = of, by
 			}
 		}
-		f.Fix = fmt.Sprintf("kubectl -n %s delete %s %s", home, strings.ToLower(kind), quote(name))
+		f.Fix = deleteObject(home, kind, name)
 		a.add(idImpostor, "", f)
 	}
 }

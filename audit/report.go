@@ -2,11 +2,14 @@ package audit
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
+	"helm-tenant/command"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // Result is what an audit comes to.
@@ -38,8 +41,9 @@ type Finding struct {
 	Why  string `json:"why"`
 	// Chains are the ways through the objects that show it.
 	Chains [][]string `json:"chains,omitempty"`
-	// Fix is the command that mends it.
-	Fix string `json:"fix"`
+	// Fix is what mends it, and Or what else does.
+	Fix command.Fix   `json:"-"`
+	Or  []command.Fix `json:"-"`
 	// File and Line are where the tenant stands in the tenants file; empty and 0
 	// where there is none.
 	File string `json:"file,omitempty"`
@@ -70,6 +74,22 @@ func (f Finding) of() string {
 	}
 	return f.Object
 }
+
+// MarshalJSON adds the fixes, as lists of arguments and, for people, as text. What is
+// a sentence is shown as people see it; names are as they are.
+func (f Finding) MarshalJSON() ([]byte, error) {
+	type fields Finding
+	shown := fields(f)
+	shown.Text = visible.Text(f.Text)
+	return json.Marshal(struct {
+		fields
+		Fix   string        `json:"fix"`
+		Fixes []command.Fix `json:"fixes"`
+	}{shown, f.Fix.String(), f.Fixes()})
+}
+
+// Fixes are what mends it, any one of them; the first is what the report advises.
+func (f Finding) Fixes() []command.Fix { return append([]command.Fix{f.Fix}, f.Or...) }
 
 // Chain is all of the chains as one line.
 func (f Finding) Chain() string {
@@ -251,28 +271,12 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 			have.Chains = append(have.Chains, chain)
 		}
 	}
-	have.Fix = joinFixes(have.Fix, f.Fix)
-}
-
-// joinFixes makes one line of several commands. After a comment none can stand.
-func joinFixes(fixes ...string) string {
-	var commands, comments []string
-	for _, fix := range fixes {
-		words, comment, _ := strings.Cut(fix, "   # ")
-		for _, command := range strings.Split(words, "; ") {
-			if !slices.Contains(commands, command) {
-				commands = append(commands, command)
-			}
-		}
-		if comment != "" && !slices.Contains(comments, comment) {
-			comments = append(comments, comment)
+	have.Fix = have.Fix.Then(f.Fix)
+	for _, or := range f.Or {
+		if !slices.ContainsFunc(have.Or, or.Equal) {
+			have.Or = append(have.Or, or)
 		}
 	}
-	line := strings.Join(commands, "; ")
-	if len(comments) > 0 {
-		line += "   # " + strings.Join(comments, "; ")
-	}
-	return line
 }
 
 // report is what is told of all that was found.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"helm-tenant/audit"
+	"helm-tenant/command"
 )
 
 // reportText writes a report for people. What it writes holds words of others,
@@ -73,9 +74,29 @@ func (t *reportText) findings(r *audit.Report) {
 				t.line("            way  %s", cell(way))
 			}
 			t.line("            why  %s", f.Why)
-			t.line("            fix  %s", cell(f.Fix))
+			t.fix("fix ", f.Fix)
+			for _, or := range f.Or {
+				t.fix("or  ", or)
+			}
 		}
 		t.line("")
+	}
+}
+
+// fix writes the commands of a fix a line each, as they are typed, and its note on a
+// line of its own, where no shell takes it for a part of a command.
+func (t *reportText) fix(title string, fix command.Fix) {
+	lines, note := fix.Lines()
+	if note != "" && len(lines) > 0 {
+		note = "(" + note + ")"
+	}
+	for i, line := range append(lines, note) {
+		if i > 0 {
+			title = "    "
+		}
+		if line != "" {
+			t.line("            %s %s", title, line)
+		}
 	}
 }
 

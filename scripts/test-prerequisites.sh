@@ -40,7 +40,8 @@ elif ! pkg-config --exists libseccomp; then
 	lacks "libseccomp's headers" libseccomp-dev
 fi
 
-# The shells that completion and shellenv are tested in.
+# The shells that completion, shellenv and printed commands are tested in.
+command -v dash >/dev/null || lacks dash dash
 command -v zsh >/dev/null || lacks zsh zsh
 command -v fish >/dev/null || lacks fish fish
 [ -f /usr/share/bash-completion/bash_completion ] || lacks bash-completion bash-completion

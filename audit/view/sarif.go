@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"helm-tenant/audit"
+	"helm-tenant/command"
+	"helm-tenant/visible"
 )
 
 // The parts of SARIF 2.1.0 that code scanning reads
@@ -55,6 +57,11 @@ type (
 		Locations    []sarifLocation    `json:"locations"`
 		Fingerprints map[string]string  `json:"partialFingerprints"`
 		Suppressions []sarifSuppression `json:"suppressions,omitempty"`
+		Properties   sarifProperties    `json:"properties"`
+	}
+	// sarifProperties are what SARIF has no place for: it knows fixes of files only.
+	sarifProperties struct {
+		Fixes []command.Fix `json:"fixes"`
 	}
 	sarifLocation struct {
 		Physical *sarifPhysical `json:"physicalLocation,omitempty"`
@@ -126,12 +133,13 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 	}
 	add := func(f audit.Finding, suppressions []sarifSuppression) {
 		level, _ := sarifSeverity(f.Severity)
-		text := sentence(f.Text) + " " + f.Why
+		text := sentence(visible.Text(f.Text)) + " " + f.Why
 		if way := f.Chain(); way != "" {
-			text += "\nWay: " + way
+			text += "\nWay: " + visible.Text(way)
 		}
+		text += "\nFix: " + f.Fix.String()
 		run.Results = append(run.Results, sarifResult{
-			RuleID: f.ID, RuleIndex: index[f.ID], Level: level, Message: sarifText{text + "\nFix: " + f.Fix},
+			RuleID: f.ID, RuleIndex: index[f.ID], Level: level, Message: sarifText{text},
 			Locations: []sarifLocation{{
 				Physical: &sarifPhysical{sarifArtifact{uriOf(cmp.Or(f.File, anywhere))}, sarifRegion{max(1, f.Line)}},
 				Logical:  []sarifLogical{{f.Title() + "/" + f.Subject, "resource"}},
@@ -139,6 +147,7 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 			// What makes it the same finding in a later run.
 			Fingerprints: map[string]string{"helmTenantFinding/v1": f.Fingerprint()},
 			Suppressions: suppressions,
+			Properties:   sarifProperties{f.Fixes()},
 		})
 	}
 	for _, f := range r.Findings {

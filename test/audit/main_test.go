@@ -199,6 +199,14 @@ type finding struct {
 	Why      string     `json:"why"`
 	Chains   [][]string `json:"chains"`
 	Fix      string     `json:"fix"`
+	// Fixes are what mends it, any one of them.
+	Fixes []fix `json:"fixes"`
+}
+
+// fix is commands, which are typed one after the other, and what they can't say.
+type fix struct {
+	Commands [][]string `json:"commands"`
+	Note     string     `json:"note"`
 }
 
 func (f finding) String() string {

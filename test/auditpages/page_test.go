@@ -182,7 +182,7 @@ func TestPictureShowsTheReport(t *testing.T) {
 	}
 	for i, shown := range ask[[]string](b, `[...document.querySelectorAll("#findings article")].map(a => a.textContent)`) {
 		f := report.Findings[i]
-		for _, part := range []string{f.ID, string(f.Severity), f.Text, f.Why, f.Fix} {
+		for _, part := range []string{f.ID, string(f.Severity), f.Text, f.Why, f.Fix.String()} {
 			if !strings.Contains(shown, part) {
 				t.Errorf("finding %d of %s lacks %q", i, f.ID, part)
 			}

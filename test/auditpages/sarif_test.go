@@ -153,7 +153,7 @@ func TestSARIFSaysWhatTheReportSays(t *testing.T) {
 	for i, f := range report.Findings {
 		want := map[audit.Severity]string{audit.Critical: "error", audit.High: "error", audit.Medium: "warning", audit.Low: "note"}[f.Severity]
 		result := run.Results[i]
-		if result.Level != want || !strings.Contains(result.Message.Text, f.Fix) || !strings.Contains(result.Message.Text, f.Chain()) {
+		if result.Level != want || !strings.Contains(result.Message.Text, f.Fix.String()) || !strings.Contains(result.Message.Text, f.Chain()) {
 			t.Errorf("%s %s is told as %s: %s", f.ID, f.Severity, result.Level, result.Message.Text)
 		}
 	}

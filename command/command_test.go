@@ -1,0 +1,119 @@
+package command
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/command/shelltest"
+	"helm-tenant/visible"
+)
+
+// Every shell hands every word on as it is, whatever stands in it.
+func TestQuotedWordsInShells(t *testing.T) {
+	for _, shell := range shelltest.Shells {
+		t.Run(shell.Name, func(t *testing.T) {
+			t.Parallel()
+			var text strings.Builder
+			var want [][]string
+			for _, word := range shelltest.Words {
+				if !visible.Plain(word) {
+					continue // never shown to be typed; a terminal would obey it
+				}
+				c := Command{"kubectl", "delete", "rolebinding", "--", word, "--flag=" + word}
+				line, ok := Common.Line(c)
+				if !ok {
+					t.Fatalf("%q has no line", word)
+				}
+				text.WriteString(line + "\n")
+				want = append(want, c)
+			}
+			if diff := cmp.Diff(want, shell.Calls(t, text.String())); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for _, test := range []struct {
+		word, common, powerShell string
+	}{
+		{"", "''", "''"},
+		{"team-a", "team-a", "team-a"},
+		{"--namespace=a", "--namespace=a", "'--namespace=a'"},
+		{"--finish", "--finish", "--finish"},
+		{"=ls", "'=ls'", "'=ls'"},
+		{"a b", "'a b'", "'a b'"},
+		{"it's", `'it'\''s'`, "'it''s'"},
+		{`a\b`, `'a'\\'b'`, `'a\b'`},
+		{`'\`, `\'\\`, `'''\'`},
+		{"\u2018a\u2019\u201a\u201b", "'\u2018a\u2019\u201a\u201b'", "'\u2018\u2018a\u2019\u2019\u201a\u201a\u201b\u201b'"},
+		{"a,b", "a,b", "'a,b'"},
+		{"@x", "@x", "'@x'"},
+		{"%self", "'%self'", "'%self'"},
+	} {
+		if got := Common.Quote(test.word); got != test.common {
+			t.Errorf("%q is quoted as %s, not %s", test.word, got, test.common)
+		}
+		if got := PowerShell.Quote(test.word); got != test.powerShell {
+			t.Errorf("%q is quoted for PowerShell as %s, not %s", test.word, got, test.powerShell)
+		}
+	}
+	for _, word := range []string{`a"b`, `a\`} {
+		if line, ok := PowerShell.Line(Command{"kubectl", word}); ok {
+			t.Errorf("PowerShell would not hand %s on: %s", word, line)
+		}
+	}
+}
+
+// No command is made of a word that is not seen as it is, nor of a name that no tenant
+// and no release can have.
+func TestCommandsOfHostileWords(t *testing.T) {
+	for _, word := range shelltest.Words {
+		if fix := Run(Kubectl("delete", "a", "rolebinding", word)); (len(fix.Commands) > 0) != (word != "" && visible.Plain(word)) {
+			t.Errorf("of %q is made %v", word, fix)
+		} else if len(fix.Commands) == 0 && !fix.Equal(Advice(Unnamed)) {
+			t.Errorf("of %q is said %v", word, fix)
+		}
+		if word == "ls" {
+			continue
+		}
+		fix := Run(Tenant("init", word))
+		valid := slices.Contains([]string{"if", "then", "end"}, word)
+		if (len(fix.Commands) > 0) != valid {
+			t.Errorf("of a tenant %q is made %v", word, fix)
+		}
+		// Helm takes "TENANT" and "NS" for names of releases.
+		if fix := Run(Release("a", word, "delete", "--purge")); (len(fix.Commands) > 0) != (valid || word == "TENANT" || word == "NS") {
+			t.Errorf("of a release %q is made %v", word, fix)
+		}
+	}
+	// One such command among others leaves none of them.
+	if fix := Run(Tenant("destroy", "a"), Tenant("init", "x; y")); !fix.Equal(Advice(Unnamed)) {
+		t.Errorf("half of a fix is shown: %v", fix)
+	}
+}
+
+func TestFixes(t *testing.T) {
+	one, two := Run(Tenant("init", "a")).With("first"), Run(Tenant("init", "a"), Kubectl("delete", "", "clusterrolebinding", "x; y")).With("second")
+	both := one.Then(two).Then(one)
+	if got, want := both.String(), "helm tenant init a; kubectl delete clusterrolebinding -- 'x; y'"; got != want {
+		t.Errorf("together they are %s, not %s", got, want)
+	}
+	if !slices.Equal(both.Notes, []string{"first", "second"}) {
+		t.Errorf("their notes are %q", both.Notes)
+	}
+	got, err := json.Marshal([]Fix{both, Advice("upgrade")})
+	const want = `[{"commands":[["helm","tenant","init","a"],["kubectl","delete","clusterrolebinding","--","x; y"]],` +
+		`"lines":["helm tenant init a","kubectl delete clusterrolebinding -- 'x; y'"],"note":"first; second"},{"commands":[],"note":"upgrade"}]`
+	if err != nil || string(got) != want {
+		t.Errorf("as JSON they are %s, %v", got, err)
+	}
+	if got := List("--user", `a "b", c`); got != `--user="a ""b"", c"` {
+		t.Errorf("a list's value is typed as %s", got)
+	}
+}
