@@ -7,8 +7,9 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"helm-tenant/cluster"
-	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
 
@@ -20,8 +21,14 @@ const (
 	requestsOfOne = 4
 )
 
-// TakeShared takes the changes that belong to no single tenant, the cluster's
-// admission policy, out of the tenants' plans and returns them once.
+// isShared says whether an object belongs to no single tenant: the admission policies,
+// of which the cluster has each once.
+func isShared(key cluster.Key) bool {
+	return key.Kind == "ValidatingAdmissionPolicy" || key.Kind == "ValidatingAdmissionPolicyBinding"
+}
+
+// TakeShared takes the changes of shared objects out of the tenants' plans and returns
+// each once.
 func TakeShared(outcomes []Outcome) cluster.Plan {
 	var shared cluster.Plan
 	for _, o := range outcomes {
@@ -30,7 +37,7 @@ func TakeShared(outcomes []Outcome) cluster.Plan {
 		}
 		plan := &o.Prepared.Plan
 		plan.Changes = slices.DeleteFunc(plan.Changes, func(change cluster.Change) bool {
-			if change.Key.Name != install.AdmissionName || change.Key.Namespace != "" {
+			if !isShared(change.Key) {
 				return false
 			}
 			if !slices.ContainsFunc(shared.Changes, func(c cluster.Change) bool { return c.Key == change.Key }) {
@@ -42,12 +49,13 @@ func TakeShared(outcomes []Outcome) cluster.Plan {
 	return shared
 }
 
-// ApplyAll writes what was prepared for many tenants, several side by side, and
-// calls done after each. What is shared is written first. outcomes gets each
-// tenant's error; one that fails does not stop the others. Where a permission is
-// missing for one tenant, nothing is written for that one; where one is missing
-// for what is shared, or that can't be written, nothing is written at all, and
-// that is the error.
+// ApplyAll writes what was prepared for many tenants, several side by side, and calls
+// done after each. Shared objects are written first.
+//
+// Each tenant's error is put into outcomes and does not stop the others; for a tenant
+// for which a permission is missing nothing is written. When a permission for a shared
+// object is missing, or writing it fails, nothing is written for any tenant: only that
+// is returned as an error.
 func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcomes []Outcome, shared cluster.Plan, done func(Outcome)) error {
 	var preflight *cluster.Preflight
 	var first Request
@@ -72,37 +80,31 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 		o.Err = check(&o.Prepared.Plan)
 	}
 	if preflight == nil {
-		shared = cluster.Plan{} // no tenant is left that needs it
+		shared = cluster.Plan{} // nothing is to be written
 	}
 	if err := writeShared(ctx, c, first, &shared); err != nil {
 		return err
 	}
-	work := make(chan int)
-	var workers sync.WaitGroup
+	var group errgroup.Group
+	group.SetLimit(tenantsAtOnce)
 	var mutex sync.Mutex
-	for range tenantsAtOnce {
-		workers.Go(func() {
-			for i := range work {
-				o := &outcomes[i]
-				if o.Err == nil {
-					o.Err = applyOne(ctx, c, requests[i], o.Prepared)
-				}
-				mutex.Lock()
-				done(*o)
-				mutex.Unlock()
+	for i := range outcomes {
+		group.Go(func() error {
+			o := &outcomes[i]
+			if o.Err == nil {
+				o.Err = applyOne(ctx, c, requests[i], o.Prepared)
 			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			done(*o)
+			return nil
 		})
 	}
-	for i := range outcomes {
-		work <- i
-	}
-	close(work)
-	workers.Wait()
-	return nil
+	return group.Wait()
 }
 
-// writeShared writes what is shared. When somebody else was there meanwhile, it
-// is read and planned anew, as what the first request asks for beside its tenant.
+// writeShared writes the shared objects. When somebody else changed one meanwhile,
+// they are read and planned again, as the first request asks for them.
 func writeShared(ctx context.Context, c *cluster.Client, first Request, shared *cluster.Plan) error {
 	err := c.Write(ctx, shared, requestsOfOne, func(cluster.Change) {})
 	if !cluster.Outdated(err) {
@@ -129,7 +131,7 @@ func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepa
 	if !cluster.Outdated(err) {
 		return err
 	}
-	// Somebody else was there meanwhile: this one is read and planned anew.
+	// Somebody else changed an object meanwhile: read and plan this tenant again.
 	again, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, r) }, func(cluster.Change) {})
 	if err == nil {
 		*prepared = *again
@@ -137,10 +139,10 @@ func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepa
 	return err
 }
 
-// Overlaps are namespaces that more than one of the tenants of files claims, and home
-// namespaces that are another's namespace or home; each as one clear line that begins
-// with the place of the later tenant. share lets tenants have a namespace together.
-// It looks at no cluster.
+// Overlaps returns the namespaces that two tenants of the files claim, and the home
+// namespaces that another tenant claims or has as its home. Each is one line, which
+// begins with the place of the later tenant. With share, tenants may have a namespace
+// together. It looks at no cluster.
 func Overlaps(tenants []tenant.Located, share bool) []error {
 	type claim struct {
 		tenant.Located

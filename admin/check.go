@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// MissingNamespacesError names namespaces that are not there.
+// MissingNamespacesError names namespaces that do not exist.
 type MissingNamespacesError struct{ Names []string }
 
 func (e *MissingNamespacesError) Error() string {
@@ -21,14 +22,14 @@ func (e *MissingNamespacesError) Error() string {
 	return fmt.Sprintf("namespaces %s do not exist", strings.Join(e.Names, ", "))
 }
 
-// ClaimedError names a namespace that is another tenant's.
+// ClaimedError names a namespace that belongs to another tenant.
 type ClaimedError struct{ Namespace, Owner string }
 
 func (e *ClaimedError) Error() string {
 	return fmt.Sprintf("namespace %q belongs to tenant %q", e.Namespace, e.Owner)
 }
 
-// Setting is what a tenant has, by the path of its field in a tenants file.
+// Setting names a setting of a tenant by the path of its field in a tenants file.
 type Setting string
 
 const (
@@ -38,19 +39,19 @@ const (
 	SettingStorage    Setting = "tiller.storage"
 )
 
-// RefusedError is a request that what the cluster holds does not allow.
+// RefusedError refuses a request because of what the cluster holds.
 type RefusedError struct {
 	// Why is a clause.
 	Why string
-	// Setting is what would have to be asked otherwise.
+	// Setting is the one that would have to be different.
 	Setting Setting
-	// Value is the only one that is possible, empty where there are others.
+	// Value is the only value that it can have; empty if there are several.
 	Value string
 }
 
 func (e *RefusedError) Error() string { return e.Why }
 
-// EngineError is a change of engines that a tenant can't make in one step.
+// EngineError refuses a change of engines that takes more than one step.
 type EngineError struct {
 	Name     string
 	From, To tenant.Engine
@@ -60,7 +61,8 @@ func (e *EngineError) Error() string {
 	return fmt.Sprintf("tenant %q has the engine %s, which can't become %s at once", e.Name, e.From, e.To)
 }
 
-// LeftReleasesError names releases that no deployer of the tenant could manage.
+// LeftReleasesError names releases that no deployer of the tenant could manage
+// after the change.
 type LeftReleasesError struct {
 	Name     string
 	Engine   tenant.Engine
@@ -71,44 +73,106 @@ func (e *LeftReleasesError) Error() string {
 	return fmt.Sprintf("tenant %q has releases that the engine %s can't manage: %s", e.Name, e.Engine, brief(e.Releases))
 }
 
-// check refuses what must not be, or not without a word that accepts it.
-func (b *builder) check() error {
-	t, accepted := b.tenant, b.request.Accepted
-	if b.live.Get(cluster.Key{Kind: "ClusterRole", Name: t.Role}) == nil {
-		return &RefusedError{fmt.Sprintf("ClusterRole %q does not exist", t.Role), SettingRole, ""}
+// check refuses what the cluster does not allow, and what is dangerous and was not
+// accepted. The first refusal counts.
+func (d *decision) check() error {
+	for _, refuse := range []func(*decision) error{
+		(*decision).checkRole,
+		(*decision).checkClusterWide,
+		(*decision).checkNamespaces,
+		(*decision).checkRecordStorage,
+		(*decision).checkHome,
+	} {
+		if err := refuse(d); err != nil {
+			return err
+		}
 	}
-	if t.AllNamespaces && !accepted.has(RiskClusterWide) {
-		return &RiskError{RiskClusterWide, fmt.Sprintf("%s for all namespaces, with the role %s, makes everybody who may use tenant %q an admin of the cluster", b.deployer(), t.Role, t.Name)}
+	return nil
+}
+
+// checkChange refuses what a tenant that exists can't become.
+func (d *decision) checkChange() error {
+	was, next := d.was, d.tenant
+	switch {
+	case next.Home() != was.Home():
+		return &RefusedError{fmt.Sprintf("tenant %q has its home in namespace %q and can't move to another", was.Name, was.Home()), SettingHome, was.Home()}
+	case next.Engine != was.Engine && next.Engine != tenant.EngineBoth && was.Engine != tenant.EngineBoth:
+		return &EngineError{was.Name, was.Engine, next.Engine}
+	case was.Engine.Has(tenant.EngineTiller) && next.Engine.Has(tenant.EngineTiller) && next.Tiller.Storage != was.Tiller.Storage:
+		return &RefusedError{fmt.Sprintf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage), SettingStorage, string(was.Tiller.Storage)}
 	}
+	return nil
+}
+
+// checkReleasesOfEngine refuses to take a deployer away while it has releases: no
+// helm could manage them.
+func (d *decision) checkReleasesOfEngine() error {
+	leaving := d.leavingEngine()
+	if leaving == "" {
+		return nil
+	}
+	releases, err := d.facts.releasesOf(d.was, leaving)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, r := range releases {
+		if !r.Gone() {
+			names = append(names, r.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return &LeftReleasesError{d.tenant.Name, d.tenant.Engine, names}
+}
+
+func (d *decision) checkRole() error {
+	if d.facts.live.Get(cluster.Key{Kind: "ClusterRole", Name: d.tenant.Role}) == nil {
+		return &RefusedError{fmt.Sprintf("ClusterRole %q does not exist", d.tenant.Role), SettingRole, ""}
+	}
+	return nil
+}
+
+func (d *decision) checkClusterWide() error {
+	if !d.tenant.AllNamespaces {
+		return nil
+	}
+	deployer := "a service account"
+	if d.tenant.Engine.Has(tenant.EngineTiller) {
+		deployer = "a Tiller"
+	}
+	return d.request.Accepted.unless(RiskClusterWide, "%s for all namespaces, with the role %s, makes everybody who may use tenant %q an admin of the cluster", deployer, d.tenant.Role, d.tenant.Name)
+}
+
+// checkNamespaces refuses namespaces that the tenant can't have.
+func (d *decision) checkNamespaces() error {
 	var missing []string
-	for _, ns := range b.claimed() {
-		live := b.live.Get(namespaceKey(ns))
+	for _, ns := range d.claimed() {
+		live := d.facts.live.Get(namespaceKey(ns))
 		if live == nil {
 			missing = append(missing, ns)
 			continue
 		}
-		if err := notLeaving(live); err != nil {
+		if err := checkNotTerminating(live); err != nil {
 			return err
 		}
-		for owner, homes := range b.homes {
-			if slices.Contains(homes, ns) {
-				return &RefusedError{fmt.Sprintf("namespace %q is the home namespace of tenant %q and can't be one of a tenant's namespaces", ns, owner), SettingNamespaces, ""}
-			}
+		if owner := d.tenantOfHome(ns); owner != "" {
+			return &RefusedError{fmt.Sprintf("namespace %q is the home namespace of tenant %q and can't be one of a tenant's namespaces", ns, owner), SettingNamespaces, ""}
 		}
-		if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != t.Name && !b.request.Share {
+		if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != d.tenant.Name && !d.request.Share {
 			return &ClaimedError{ns, owner}
 		}
-		if isSystem(ns) && !accepted.has(RiskSystemNamespace) {
-			return &RiskError{RiskSystemNamespace, fmt.Sprintf("namespace %q is Kubernetes' own: who may act there can take over the cluster", ns)}
+		if isSystem(ns) {
+			if err := d.request.Accepted.unless(RiskSystemNamespace, "namespace %q is Kubernetes' own: who may act there can take over the cluster", ns); err != nil {
+				return err
+			}
 		}
 	}
-	if len(missing) > 0 && !b.request.CreateNamespaces {
+	if len(missing) > 0 && !d.request.CreateNamespaces {
 		return &MissingNamespacesError{missing}
 	}
-	if t.Engine.Has(tenant.EngineTiller) && t.Tiller.Storage == tenant.StorageConfigMap && !b.live.Serves("ValidatingAdmissionPolicy") && !accepted.has(RiskOpenRecords) {
-		return &RiskError{RiskOpenRecords, "with ConfigMap storage a chart could write the tenant's own record, and this API server is too old for the admission policy that prevents it"}
-	}
-	return b.checkHome()
+	return nil
 }
 
 // isSystem says whether a namespace is one that Kubernetes itself makes
@@ -117,51 +181,60 @@ func isSystem(ns string) bool {
 	return ns == "kube-system" || ns == "kube-public" || ns == "kube-node-lease"
 }
 
-// notLeaving is an error where a namespace is being deleted: nothing can be made in
-// it any more.
-func notLeaving(namespace *unstructured.Unstructured) error {
+// checkNotTerminating refuses a namespace that is being deleted: nothing can be
+// created in it any more.
+func checkNotTerminating(namespace *unstructured.Unstructured) error {
 	if namespace.GetDeletionTimestamp() == nil {
 		return nil
 	}
 	return fmt.Errorf("namespace %q is being deleted; try again when it is gone", namespace.GetName())
 }
 
-func (b *builder) checkHome() error {
-	t := b.tenant
-	live := b.live.Get(namespaceKey(t.Home()))
+// checkRecordStorage refuses a Tiller that could change the tenant's own record.
+func (d *decision) checkRecordStorage() error {
+	t := d.tenant
+	if !t.Engine.Has(tenant.EngineTiller) || t.Tiller.Storage != tenant.StorageConfigMap || d.facts.live.Serves("ValidatingAdmissionPolicy") {
+		return nil
+	}
+	return d.request.Accepted.unless(RiskOpenRecords, "with ConfigMap storage a chart could write the tenant's own record, and this API server is too old for the admission policy that prevents it")
+}
+
+// tenantOfHome is the tenant whose home that namespace is, empty where it is none's.
+func (d *decision) tenantOfHome(namespace string) string {
+	for _, name := range slices.Sorted(maps.Keys(d.facts.homes)) {
+		if slices.Contains(d.facts.homes[name], namespace) {
+			return name
+		}
+	}
+	return ""
+}
+
+// checkHome refuses a home namespace that is another tenant's, that was not asked
+// for, or in which others have objects.
+func (d *decision) checkHome() error {
+	t := d.tenant
+	live := d.facts.live.Get(namespaceKey(t.Home()))
 	if live == nil {
 		return nil
 	}
-	if err := notLeaving(live); err != nil {
+	if err := checkNotTerminating(live); err != nil {
 		return err
 	}
-	if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != t.Name {
+	owner := live.GetLabels()[tenant.LabelTenant]
+	if owner != "" && owner != t.Name {
 		return &RefusedError{fmt.Sprintf("home namespace %q belongs to tenant %q", t.Home(), owner), SettingHome, ""}
 	}
-	for owner, homes := range b.homes {
-		if owner != t.Name && slices.Contains(homes, t.Home()) {
-			return &RefusedError{fmt.Sprintf("namespace %q is the home of tenant %q already", t.Home(), owner), SettingHome, ""}
-		}
+	if other := d.tenantOfHome(t.Home()); other != "" && other != t.Name {
+		return &RefusedError{fmt.Sprintf("namespace %q is the home of tenant %q already", t.Home(), other), SettingHome, ""}
 	}
-	labelled := live.GetLabels()[tenant.LabelTenant] == t.Name
-	if !labelled && b.request.Tenant.HomeNamespace == "" && !b.request.Adopt {
+	if owner == "" && d.request.Tenant.HomeNamespace == "" && !d.request.Adopt {
 		return &cluster.NotOursError{Keys: []cluster.Key{namespaceKey(t.Home())}}
 	}
-	accepted := b.request.Accepted.has(RiskSharedHome) || t.AllNamespaces && b.request.Accepted.has(RiskClusterWide)
-	if b.shared && !accepted {
-		why := fmt.Sprintf("members of tenant %q could reach every pod there, and its Tiller every %s", t.Name, t.Tiller.Storage)
-		if !t.Engine.Has(tenant.EngineTiller) {
-			why = fmt.Sprintf("whoever may create pods or tokens there can act as tenant %q", t.Name)
-		}
-		return &RiskError{RiskSharedHome, fmt.Sprintf("namespace %q holds other things: %s", t.Home(), why)}
+	if !d.homeShared || t.AllNamespaces && d.request.Accepted.has(RiskClusterWide) {
+		return nil
 	}
-	return nil
-}
-
-// deployer is what acts for the tenant, in words.
-func (b *builder) deployer() string {
-	if b.tenant.Engine.Has(tenant.EngineTiller) {
-		return "a Tiller"
+	if !t.Engine.Has(tenant.EngineTiller) {
+		return d.request.Accepted.unless(RiskSharedHome, "namespace %q holds other things: whoever may create pods or tokens there can act as tenant %q", t.Home(), t.Name)
 	}
-	return "a service account"
+	return d.request.Accepted.unless(RiskSharedHome, "namespace %q holds other things: members of tenant %q could reach every pod there, and its Tiller every %s", t.Home(), t.Name, t.Tiller.Storage)
 }

@@ -1,16 +1,11 @@
 package admin
 
 import (
-	"errors"
-	"fmt"
 	"slices"
-	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
@@ -18,88 +13,66 @@ import (
 	"helm-tenant/tenant"
 )
 
-// toDecide are the objects that the decision needs, beside the tenant's own.
-func (b *builder) toDecide() ([]cluster.Key, error) {
-	keys := []cluster.Key{namespaceKey(b.tenant.Home()), {Kind: "ClusterRole", Name: b.tenant.Role}}
-	for _, ns := range b.claimed() {
-		keys = append(keys, namespaceKey(ns))
-	}
-	// The roles that are bound now, to know whether they and the new one nest.
-	for _, key := range b.live.OfTenant(b.tenant.Name) {
-		if key.Kind != "RoleBinding" && key.Kind != "ClusterRoleBinding" {
-			continue
-		}
-		ref, _, _ := unstructured.NestedStringMap(b.live.Get(key).Object, "roleRef")
-		if ref["kind"] == "ClusterRole" {
-			keys = append(keys, cluster.Key{Kind: "ClusterRole", Name: ref["name"]})
-		}
-	}
-	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
-		keys = append(keys, cluster.Key{Kind: kind, Name: install.AdmissionName})
-	}
-	return append(keys, b.toAdopt()...), nil
-}
-
-// compose settles what the tenant's objects are made of: its members, and which
-// Tiller it gets.
-func (b *builder) compose() error {
-	members, err := liveMembers(b.live, b.tenant)
-	if err != nil {
-		return err
-	}
-	b.membersKnown = b.live.Get(memberKey(b.tenant.Home())) != nil
-	b.tenant.Members = members.With(b.request.Tenant.Members)
-	if b.request.Exact {
-		b.tenant.Members = b.request.Tenant.Members
-		if gone := members.Without(b.tenant.Members).Names(); len(gone) > 0 {
-			b.notes = append(b.notes, "no longer members: "+strings.Join(gone, ", "))
-		}
-	}
-	if b.tenant.Engine.Has(tenant.EngineTiller) && !b.live.Serves("ValidatingAdmissionPolicy") {
-		b.notes = append(b.notes, "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
-	}
-	return nil
-}
-
-// wanted makes all wanted objects. It is called anew where they are needed:
-// kept for a thousand tenants they would be much of the memory.
-func (b *builder) wanted() ([]runtime.Object, error) {
-	t := b.tenant
-	record, err := install.Record(t)
+// wanted makes all wanted objects. It is called again where they are needed: kept for
+// a thousand tenants they would be much of the memory.
+func (d *decision) wanted() ([]runtime.Object, error) {
+	record, err := install.Record(d.tenant)
 	if err != nil {
 		return nil, err
 	}
-	objects := []runtime.Object{install.Home(t, b.shared, b.homeCreated), record}
-	objects = append(objects, rbac.ServiceAccounts(t)...)
-	objects = append(objects, rbac.Home(t)...)
-	if t.Engine.Has(tenant.EngineTiller) {
-		objects = append(objects, install.NetworkPolicy(t, b.shared))
-		if b.live.Serves("ValidatingAdmissionPolicy") {
-			objects = append(objects, install.Admission()...)
-		}
-		if b.migration == nil {
-			objects = append(objects, install.Deployment(b.versioned()))
-		}
-	}
-	if t.AllNamespaces {
-		objects = append(objects, rbac.ClusterWide(t))
-	}
-	for _, ns := range b.claimed() {
-		live := b.live.Get(namespaceKey(ns))
-		if live == nil || live.GetLabels()[tenant.LabelTenant] == t.Name || live.GetLabels()[tenant.LabelTenant] == "" {
-			created := live == nil || live.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
-			objects = append(objects, install.Namespace(t, ns, created))
-		}
-		objects = append(objects, rbac.InNamespace(t, ns))
+	objects := []runtime.Object{install.Home(d.tenant, d.homeShared, d.homeCreated), record}
+	objects = append(objects, d.wantedInHome()...)
+	objects = append(objects, d.wantedInCluster()...)
+	for _, ns := range d.claimed() {
+		objects = append(objects, d.wantedInNamespace(ns)...)
 	}
 	return objects, nil
 }
 
+// wantedInHome are the objects in the home namespace, beside the record.
+func (d *decision) wantedInHome() []runtime.Object {
+	t := d.tenant
+	objects := append(rbac.ServiceAccounts(t), rbac.Home(t)...)
+	if !t.Engine.Has(tenant.EngineTiller) {
+		return objects
+	}
+	objects = append(objects, install.NetworkPolicy(t, d.homeShared))
+	if d.migration == nil {
+		objects = append(objects, install.Deployment(d.versioned()))
+	}
+	return objects
+}
+
+// wantedInCluster are the objects outside namespaces: the tenant's own, and those that
+// all tenants share (isShared).
+func (d *decision) wantedInCluster() []runtime.Object {
+	var objects []runtime.Object
+	if d.tenant.Engine.Has(tenant.EngineTiller) && d.facts.live.Serves("ValidatingAdmissionPolicy") {
+		objects = append(objects, install.Admission()...)
+	}
+	if d.tenant.AllNamespaces {
+		objects = append(objects, rbac.ClusterWide(d.tenant))
+	}
+	return objects
+}
+
+// wantedInNamespace are a namespace of the tenant's and the objects in it. A namespace
+// that carries another tenant's label, and is shared, keeps that.
+func (d *decision) wantedInNamespace(name string) []runtime.Object {
+	var objects []runtime.Object
+	live := d.facts.live.Get(namespaceKey(name))
+	if live == nil || slices.Contains([]string{"", d.tenant.Name}, live.GetLabels()[tenant.LabelTenant]) {
+		created := live == nil || live.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
+		objects = append(objects, install.Namespace(d.tenant, name, created))
+	}
+	return append(objects, rbac.InNamespace(d.tenant, name))
+}
+
 // versioned is the tenant with the version that its Tiller gets.
-func (b *builder) versioned() tenant.Tenant {
-	t := b.tenant
+func (d *decision) versioned() tenant.Tenant {
+	t := d.tenant
 	if t.Tiller.Version == "" {
-		t.Tiller.Version = b.request.ClientVersion
+		t.Tiller.Version = d.request.ClientVersion
 	}
 	return t
 }
@@ -115,123 +88,114 @@ func memberKey(home string) cluster.Key {
 	return cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.MemberName}
 }
 
-func (b *builder) wantedKeys() ([]cluster.Key, error) {
-	objects, err := b.wanted()
+func keysOf(objects []runtime.Object) []cluster.Key {
 	keys := make([]cluster.Key, len(objects))
 	for i, object := range objects {
 		keys[i] = cluster.KeyOf(object)
 	}
-	return keys, err
+	return keys
 }
 
-func (b *builder) plan() error {
-	if err := b.checkUnmissed(); err != nil {
-		return err
-	}
-	wanted, err := b.wanted()
+// plan compares the wanted objects with the live ones, and adds what goes.
+func (d *decision) plan() (cluster.Plan, error) {
+	wanted, err := d.wanted()
 	if err != nil {
-		return err
+		return cluster.Plan{}, err
 	}
-	keys := make([]cluster.Key, len(wanted))
-	for i, object := range wanted {
-		keys[i] = cluster.KeyOf(object)
-	}
-	plan, err := cluster.NewPlan(b.tenant.Name, wanted, b.live, func(key cluster.Key) bool {
-		// Its own namespaces were checked one by one; the rest needs a word.
-		return key.Kind == "Namespace" || b.request.Adopt
+	plan, err := cluster.NewPlan(d.tenant.Name, wanted, d.facts.live, func(key cluster.Key) bool {
+		return key.Kind == "Namespace" || d.request.Adopt // checkNamespaces and checkHome looked at the namespaces
 	})
 	if err != nil {
-		return err
+		return plan, err
 	}
-	if err := b.planRemovals(&plan, keys); err != nil {
-		return err
-	}
-	if err := b.planAdoption(&plan, keys); err != nil {
-		return err
-	}
-	b.noteForeignRights(keys)
-	b.prepared = &Prepared{Tenant: b.tenant, Existed: b.existed, Plan: plan, Notes: b.notes, live: b.live}
-	return nil
-}
-
-// checkUnmissed fails as outdated where somebody else made the tenant's record or
-// its member binding after the tenant's objects were read: what they hold is not
-// in what is wanted, and would be lost.
-func (b *builder) checkUnmissed() error {
-	for _, made := range []struct {
-		key   cluster.Key
-		known bool
-	}{
-		{cluster.Key{Kind: "ConfigMap", Namespace: b.tenant.Home(), Name: tenant.RecordName}, b.existed},
-		{memberKey(b.tenant.Home()), b.membersKnown},
-	} {
-		live := b.live.Get(made.key)
-		if !made.known && live != nil && live.GetLabels()[tenant.LabelTenant] == b.tenant.Name {
-			return apierrors.NewConflict(schema.GroupResource{Resource: made.key.Kind}, made.key.Name, errors.New("it was made meanwhile"))
-		}
-	}
-	return nil
-}
-
-// planRemovals takes away what the tenant has and should not have any more:
-// bindings of another role, and what stands in namespaces that were pruned.
-func (b *builder) planRemovals(plan *cluster.Plan, wanted []cluster.Key) error {
-	t := b.tenant
-	for _, key := range b.live.OfTenant(t.Name) {
-		if slices.Contains(wanted, key) {
+	keys := keysOf(wanted)
+	for _, key := range d.facts.live.OfTenant(d.tenant.Name) {
+		if slices.Contains(keys, key) {
 			continue
 		}
-		live := b.live.Get(key)
-		switch key.Kind {
-		case "Namespace":
-			if b.request.Prune || b.request.Exact {
-				note := fmt.Sprintf("namespace %q is taken from the tenant; what runs in it stays", key.Name)
-				if releases := b.dropped[key.Name]; len(releases) > 0 {
-					note += ", and the tenant can no longer manage its releases there: " + brief(releases)
-				}
-				b.notes = append(b.notes, note)
-				plan.Relabel(live, []string{tenant.LabelTenant}, []string{tenant.AnnotationHome})
-			} else {
-				b.notes = append(b.notes, fmt.Sprintf("namespace %q carries the tenant's label but is not one of its namespaces; --prune takes the label away", key.Name))
-			}
-		case "RoleBinding", "ClusterRoleBinding":
-			var binding rbacv1.RoleBinding
-			if _, err := b.live.Into(key, &binding); err != nil {
-				return err
-			}
-			stays := slices.Contains(b.claimed(), key.Namespace)
-			if key.Kind == "ClusterRoleBinding" {
-				stays = t.AllNamespaces
-			}
-			if !stays && key.Kind == "RoleBinding" {
-				// After the record: who reads one that still names the namespace
-				// finds the binding too, and does not make it anew.
-				plan.Remove(live)
-				continue
-			}
-			if !stays {
-				plan.RemoveEarly(live)
-				continue
-			}
-			// Another role in a namespace that stays. The new binding stands
-			// before the old one goes where one role holds all of the other; where
-			// neither does, both at once would be more than either.
-			nested, err := cluster.Nested(b.live, binding.RoleRef.Name, t.Role)
-			if err != nil {
-				return err
-			}
-			if nested {
-				plan.Remove(live)
-			} else {
-				plan.RemoveEarly(live)
-			}
-		case "Deployment", "ServiceAccount", "Role", "NetworkPolicy":
-			// Of an engine that the tenant has no more.
-			stopped := key.Kind == "Deployment" && b.migration != nil && t.Engine.Has(tenant.EngineTiller)
-			if key.Namespace == t.Home() && slices.Contains(ofEngines, key.Name) && !stopped {
-				plan.Remove(live)
-			}
+		if err := d.planRemoval(&plan, key); err != nil {
+			return plan, err
+		}
+	}
+	if err := d.planAdoption(&plan, keys); err != nil {
+		return plan, err
+	}
+	d.noteForeignGrants(keys)
+	return plan, nil
+}
+
+// planRemoval plans what becomes of an object that carries the tenant's label and is
+// not wanted.
+func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
+	live := d.facts.live.Get(key)
+	switch key.Kind {
+	case "Namespace":
+		return d.planUnclaim(plan, live)
+	case "RoleBinding", "ClusterRoleBinding":
+		return d.planUnbind(plan, key, live)
+	case "Deployment", "ServiceAccount", "Role", "NetworkPolicy":
+		stopped := key.Kind == "Deployment" && d.migration != nil && d.tenant.Engine.Has(tenant.EngineTiller)
+		if key.Namespace == d.tenant.Home() && slices.Contains(ofEngines, key.Name) && !stopped {
+			plan.Remove(live)
 		}
 	}
 	return nil
+}
+
+// ofEngines are the names of the objects in a home that only one engine needs.
+var ofEngines = []string{install.DeploymentName, tenant.TillerAccount, tenant.HelmAccount, rbac.RecordsName, install.PolicyName}
+
+// planUnclaim takes the tenant's label from a namespace that is not the tenant's any
+// more, if that was asked for.
+func (d *decision) planUnclaim(plan *cluster.Plan, live *unstructured.Unstructured) error {
+	name := live.GetName()
+	if !d.request.Prune && !d.request.Exact {
+		d.note("namespace %q carries the tenant's label but is not one of its namespaces; --prune takes the label away", name)
+		return nil
+	}
+	releases, err := d.releasesInRemoved(name)
+	if err != nil {
+		return err
+	}
+	if len(releases) > 0 {
+		d.note("namespace %q is taken from the tenant; what runs in it stays, and the tenant can no longer manage its releases there: %s", name, brief(releases))
+	} else {
+		d.note("namespace %q is taken from the tenant; what runs in it stays", name)
+	}
+	plan.Relabel(live, []string{tenant.LabelTenant}, []string{tenant.AnnotationHome})
+	return nil
+}
+
+// planUnbind deletes a binding of the deployer that is not wanted any more.
+func (d *decision) planUnbind(plan *cluster.Plan, key cluster.Key, live *unstructured.Unstructured) error {
+	switch {
+	case key.Kind == "RoleBinding" && !slices.Contains(d.claimed(), key.Namespace):
+		// After the record: whoever reads a record that still names the namespace
+		// finds the binding too, and does not create it again.
+		plan.Remove(live)
+		return nil
+	case key.Kind == "ClusterRoleBinding" && !d.tenant.AllNamespaces:
+		plan.RemoveEarly(live)
+		return nil
+	}
+	// The role changed. Where one of the two roles holds everything in the other, the
+	// new binding is written before the old one goes; otherwise both at once would
+	// grant more than either.
+	_, role := roleRefOf(live)
+	nested, err := cluster.Nested(d.facts.live, role, d.tenant.Role)
+	if err != nil {
+		return err
+	}
+	if nested {
+		plan.Remove(live)
+	} else {
+		plan.RemoveEarly(live)
+	}
+	return nil
+}
+
+// roleRefOf is the kind and the name of the role that a binding refers to.
+func roleRefOf(binding *unstructured.Unstructured) (kind, name string) {
+	ref, _, _ := unstructured.NestedStringMap(binding.Object, "roleRef")
+	return ref["kind"], ref["name"]
 }

@@ -75,8 +75,8 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 
 // Grant makes members of the tenant out of those named.
 func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, who tenant.Members, accepted Accepted) (Membership, error) {
-	if open := who.OpenGroups(); len(open) > 0 && !accepted.has(RiskEveryone) {
-		return Membership{}, &RiskError{RiskEveryone, openWhy(open)}
+	if err := checkOpenGroups(who, accepted); err != nil {
+		return Membership{}, err
 	}
 	return changeMembers(ctx, c, t, func(have tenant.Members) (next, changed tenant.Members) {
 		return have.With(who), who.Without(have)

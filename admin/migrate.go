@@ -165,7 +165,7 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client) error 
 			m.Problems = append(m.Problems, fmt.Errorf("namespace %q does not exist, and releases are there: create it, or delete them", namespace))
 			continue
 		}
-		if err := notLeaving(object); err != nil {
+		if err := checkNotTerminating(object); err != nil {
 			m.Problems = append(m.Problems, err)
 			continue
 		}

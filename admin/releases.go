@@ -107,12 +107,8 @@ func readReleases(ctx context.Context, c *cluster.Client, t tenant.Tenant, engin
 
 // helmRecords are the records of Helm 3 and 4 in the tenant's namespaces.
 func helmRecords(ctx context.Context, c *cluster.Client, t tenant.Tenant) ([]*unstructured.Unstructured, error) {
-	namespaces := t.Namespaces
-	if t.AllNamespaces {
-		namespaces = []string{""}
-	}
 	var all []*unstructured.Unstructured
-	for _, ns := range namespaces {
+	for _, ns := range helmNamespaces(t) {
 		records, err := c.HelmRecords(ctx, ns)
 		if err != nil {
 			return nil, err
@@ -120,4 +116,13 @@ func helmRecords(ctx context.Context, c *cluster.Client, t tenant.Tenant) ([]*un
 		all = append(all, records...)
 	}
 	return all, nil
+}
+
+// helmNamespaces are the namespaces in which Helm 3 and 4 keep the tenant's release
+// records; the empty one stands for the whole cluster.
+func helmNamespaces(t tenant.Tenant) []string {
+	if t.AllNamespaces {
+		return []string{""}
+	}
+	return t.Namespaces
 }

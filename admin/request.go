@@ -1,7 +1,6 @@
-// Package admin does what an admin does to tenants: from what is asked and what
-// is there it makes the objects that are wanted, and has the difference
-// written. Building, deciding and writing are three steps; the first two can be
-// stopped at and looked at.
+// Package admin is what an admin does to tenants. It reads what the cluster holds
+// (gather), decides which objects are wanted and what is refused (decide, which is
+// pure), and has the difference written (Write). A dry run ends after the second step.
 package admin
 
 import (
@@ -48,6 +47,14 @@ func ParseAccepted(names []string) (Accepted, error) {
 
 func (a Accepted) has(r Risk) bool { return slices.Contains(a, r) }
 
+// unless returns a *RiskError that says why, unless the risk is accepted.
+func (a Accepted) unless(r Risk, why string, args ...any) error {
+	if a.has(r) {
+		return nil
+	}
+	return &RiskError{r, fmt.Sprintf(why, args...)}
+}
+
 func list[S ~string](names []S) string {
 	var out []string
 	for _, name := range names {
@@ -56,7 +63,7 @@ func list[S ~string](names []S) string {
 	return strings.Join(out, ", ")
 }
 
-// RiskError is something dangerous that was asked for and not accepted.
+// RiskError refuses something dangerous that was asked for and not accepted.
 type RiskError struct {
 	Risk Risk
 	// Why says what would happen, as a clause.
@@ -96,7 +103,25 @@ type Request struct {
 	Accepted  Accepted
 }
 
-// merged is the tenant that was, made what is asked.
+// check refuses what can be refused without looking at the cluster.
+func (r Request) check() error {
+	if err := tenant.CheckName(r.Tenant.Name); err != nil {
+		return Invalid{err}
+	}
+	return checkOpenGroups(r.Tenant.Members, r.Accepted)
+}
+
+// checkOpenGroups refuses members that are everybody, or every pod, unless that is
+// accepted.
+func checkOpenGroups(members tenant.Members, accepted Accepted) error {
+	open := members.OpenGroups()
+	if len(open) == 0 {
+		return nil
+	}
+	return accepted.unless(RiskEveryone, "%s as a member opens the tenant to everybody, or to every pod, that it stands for", strings.Join(open, ", "))
+}
+
+// merged returns the tenant that is recorded, changed to what is asked.
 func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	t, asked := was, r.Tenant
 	if r.Exact {

@@ -235,7 +235,7 @@ func TestNested(t *testing.T) {
 	for name, rules := range roles {
 		role := &rbacv1.ClusterRole{Rules: rules}
 		role.Kind, role.APIVersion, role.Name = "ClusterRole", "rbac.authorization.k8s.io/v1", name
-		live.add(served(t, role))
+		live.put(served(t, role))
 	}
 	for _, test := range []struct {
 		a, b string

@@ -12,6 +12,9 @@ import (
 type kind struct {
 	resource   schema.GroupVersionResource
 	namespaced bool
+	// outsideHome says that a tenant may have objects of this kind in namespaces other
+	// than its home.
+	outsideHome bool
 	// phase orders the writes: those of one phase go side by side.
 	phase int
 	// fields are those, beside labels and annotations, that are ours entirely.
@@ -41,7 +44,7 @@ var kinds = map[string]kind{
 	"ServiceAccount":     {resource: gvr("", "v1", "serviceaccounts"), namespaced: true, phase: phaseObjects, fields: []string{"automountServiceAccountToken"}},
 	"ConfigMap":          {resource: gvr("", "v1", "configmaps"), namespaced: true, phase: phaseObjects, fields: []string{"data", "binaryData"}},
 	"Role":               {resource: gvr("rbac.authorization.k8s.io", "v1", "roles"), namespaced: true, phase: phaseObjects, fields: []string{"rules"}},
-	"RoleBinding":        {resource: gvr("rbac.authorization.k8s.io", "v1", "rolebindings"), namespaced: true, phase: phaseBindings, fields: []string{"subjects", "roleRef"}, immutable: "roleRef"},
+	"RoleBinding":        {resource: gvr("rbac.authorization.k8s.io", "v1", "rolebindings"), namespaced: true, outsideHome: true, phase: phaseBindings, fields: []string{"subjects", "roleRef"}, immutable: "roleRef"},
 	"ClusterRoleBinding": {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterrolebindings"), phase: phaseBindings, fields: []string{"subjects", "roleRef"}, immutable: "roleRef"},
 	"NetworkPolicy":      {resource: gvr("networking.k8s.io", "v1", "networkpolicies"), namespaced: true, phase: phaseObjects, fields: []string{"spec"}},
 	"Deployment":         {resource: gvr("apps", "v1", "deployments"), namespaced: true, phase: phaseWorkload, fields: []string{"spec"}},

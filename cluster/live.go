@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,14 +59,15 @@ func KeyOf(object runtime.Object) Key {
 	return key
 }
 
-// Live is what the cluster holds.
+// Live is what a cluster holds, as far as it was read.
 type Live struct {
 	objects map[Key]*unstructured.Unstructured
-	// byTenant are the keys of objects that carry a tenant's label.
+	// byTenant are the keys of the objects that Read found by a tenant's label.
 	byTenant map[string][]Key
 	// unserved are kinds that this API server does not have.
 	unserved map[string]bool
-	mutex    sync.Mutex
+	// mutex guards the maps while they are filled; afterwards they are only read.
+	mutex sync.Mutex
 }
 
 // NewLive is a cluster of which nothing was read yet.
@@ -73,20 +75,45 @@ func NewLive() *Live {
 	return &Live{objects: map[Key]*unstructured.Unstructured{}, byTenant: map[string][]Key{}, unserved: map[string]bool{}}
 }
 
-// add takes objects in, without the parts that nobody here looks at: with a
+// LiveOf is a cluster that holds these objects, as if all of them had been read and
+// looked up. Its API server serves every kind but the unserved ones.
+func LiveOf(objects []runtime.Object, unserved ...string) (*Live, error) {
+	live, known := NewLive(), NewLive()
+	for _, object := range objects {
+		item, err := toUnstructured(object)
+		if err != nil {
+			return nil, err
+		}
+		known.put(item)
+		if item.GetLabels()[tenant.LabelTenant] != "" {
+			live.addLabelled(item)
+		}
+	}
+	live.disown()
+	live.objects = known.objects
+	for _, kindName := range unserved {
+		live.unserved[kindName] = true
+	}
+	return live, nil
+}
+
+// put takes an object in, without the parts that nobody here looks at: with a
 // thousand tenants these are most of the memory.
-func (l *Live) add(objects ...*unstructured.Unstructured) {
+func (l *Live) put(object *unstructured.Unstructured) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	for _, object := range objects {
-		unstructured.RemoveNestedField(object.Object, "metadata", "managedFields")
-		delete(object.Object, "status")
-		key := keyOf(object)
-		if name := object.GetLabels()[tenant.LabelTenant]; name != "" && l.objects[key] == nil {
-			l.byTenant[name] = append(l.byTenant[name], key)
-		}
-		l.objects[key] = object
-	}
+	unstructured.RemoveNestedField(object.Object, "metadata", "managedFields")
+	delete(object.Object, "status")
+	l.objects[keyOf(object)] = object
+}
+
+// addLabelled takes an object in that was found by a tenant's label.
+func (l *Live) addLabelled(object *unstructured.Unstructured) {
+	l.put(object)
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	name := object.GetLabels()[tenant.LabelTenant]
+	l.byTenant[name] = append(l.byTenant[name], keyOf(object))
 }
 
 // Get returns the live object, nil where there is none.
@@ -104,7 +131,8 @@ func (l *Live) Into(key Key, object any) (bool, error) {
 // Serves says whether the API server has this kind.
 func (l *Live) Serves(kind string) bool { return !l.unserved[kind] }
 
-// OfTenant are the keys of the objects that carry the tenant's label, sorted.
+// OfTenant are the keys of the objects that Read found by the tenant's label, sorted.
+// Objects that were looked up by name are not among them.
 func (l *Live) OfTenant(name string) []Key {
 	keys := slices.Clone(l.byTenant[name])
 	slices.SortFunc(keys, compareKeys)
@@ -126,7 +154,7 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 	live := NewLive()
 	list := func(kindName string) error {
 		return c.each(ctx, kindName, "", metav1.ListOptions{LabelSelector: requirement.String()}, func(object *unstructured.Unstructured) {
-			live.add(object)
+			live.addLabelled(object)
 		})
 	}
 	err = concurrently(len(tenantKinds), Width, func(i int) error { return list(tenantKinds[i]) })
@@ -139,14 +167,14 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 	return live, err
 }
 
-// disown drops what only looks like a tenant's. A label on an object in a
-// namespace anybody can set who may write there, a chart too; what stands in a
-// home is believed where the namespace itself says that it is that tenant's
-// home, since namespaces only an admin writes. Role bindings stand in other
-// namespaces too: the label on one leads to its removal at most.
+// disown drops objects whose label is not to be trusted. Anyone who may write in a
+// namespace can set labels on the objects in it, a chart too; only admins write
+// namespaces. So an object counts where its namespace is labelled as this tenant's
+// home. Kinds that stand in the tenant's other namespaces count anywhere: their label
+// leads to a removal at most.
 func (l *Live) disown() {
 	for key, object := range l.objects {
-		if !kinds[key.Kind].namespaced || key.Kind == "RoleBinding" {
+		if !kinds[key.Kind].namespaced || kinds[key.Kind].outsideHome {
 			continue
 		}
 		name := object.GetLabels()[tenant.LabelTenant]
@@ -286,7 +314,7 @@ func (c *Client) lookup(ctx context.Context, live *Live, wanted map[Key]bool) er
 		}
 		err := c.each(ctx, kindName, "", metav1.ListOptions{}, func(object *unstructured.Unstructured) {
 			if wanted[keyOf(object)] {
-				live.add(object)
+				live.put(object)
 			}
 		})
 		if err != nil {
@@ -308,7 +336,7 @@ func (c *Client) lookup(ctx context.Context, live *Live, wanted map[Key]bool) er
 		case err != nil:
 			return c.explain("reading "+key.String(), err)
 		}
-		live.add(object)
+		live.put(object)
 		return nil
 	})
 }
@@ -325,34 +353,21 @@ func isUnserved(err error) bool {
 	return details == nil || details.Name == "" || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// concurrently calls do for 0 to n-1, at most width at once, and returns the
-// first error; the others are not started any more then.
+// concurrently calls do for 0 to n-1, at most width at once, and returns the first
+// error. After an error the rest is not started any more.
 func concurrently(n, width int, do func(i int) error) error {
-	var (
-		group sync.WaitGroup
-		slots = make(chan struct{}, width)
-		mutex sync.Mutex
-		first error
-	)
+	group, failed := errgroup.WithContext(context.Background())
+	group.SetLimit(width)
 	for i := range n {
-		slots <- struct{}{}
-		mutex.Lock()
-		failed := first != nil
-		mutex.Unlock()
-		if failed {
+		if failed.Err() != nil {
 			break
 		}
-		group.Go(func() {
-			defer func() { <-slots }()
-			if err := do(i); err != nil {
-				mutex.Lock()
-				defer mutex.Unlock()
-				if first == nil {
-					first = err
-				}
+		group.Go(func() error {
+			if failed.Err() != nil {
+				return nil
 			}
+			return do(i)
 		})
 	}
-	group.Wait()
-	return first
+	return group.Wait()
 }

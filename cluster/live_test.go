@@ -21,7 +21,7 @@ func TestLabelsThatAnybodyCanSet(t *testing.T) {
 	ofA := object("Namespace", "", "a1", nil)
 	ofA.SetLabels(map[string]string{"helm-tenant/tenant": "team-a"})
 	live := NewLive()
-	live.add(
+	for _, object := range []*unstructured.Unstructured{
 		ofA,
 		object("Namespace", "", "team-b-tiller", nil),
 		object("Namespace", "", "b1", map[string]string{"helm-tenant/home-namespace": "team-b-tiller"}),
@@ -34,7 +34,9 @@ func TestLabelsThatAnybodyCanSet(t *testing.T) {
 		object("ConfigMap", "elsewhere", "helm-tenant", nil), // in nobody's
 		object("Deployment", "elsewhere", "tiller-deploy", nil),
 		object("RoleBinding", "a1", "helm-tenant.team-b.edit", nil), // as in a shared one
-	)
+	} {
+		live.addLabelled(object)
+	}
 	live.disown()
 	want := []Key{
 		{"Namespace", "", "b1"}, {"Namespace", "", "team-b-tiller"},

@@ -58,7 +58,7 @@ func holding(t *testing.T, objects ...runtime.Object) *Live {
 	t.Helper()
 	live := NewLive()
 	for _, object := range objects {
-		live.add(served(t, object))
+		live.put(served(t, object))
 	}
 	return live
 }
@@ -142,7 +142,7 @@ func TestNewPlan(t *testing.T) {
 			if test.change != nil {
 				object := served(t, test.wanted)
 				test.change(object)
-				live.add(object)
+				live.put(object)
 			}
 			plan, err := NewPlan("team-a", []runtime.Object{test.wanted}, live, test.adopt)
 			if diff := cmp.Diff(test.fail, errorText(err)); diff != "" {
@@ -162,7 +162,8 @@ func TestNewPlanNamesAllThatIsNotOurs(t *testing.T) {
 	account.SetLabels(nil)
 	set(role, "team-b", "metadata", "labels", tenant.LabelTenant)
 	live := NewLive()
-	live.add(account, role)
+	live.put(account)
+	live.put(role)
 	plan, err := NewPlan("team-a", everything(t, teamA()), live, never)
 	var notOurs *NotOursError
 	if !errors.As(err, &notOurs) {
@@ -249,7 +250,7 @@ func TestPlanObjects(t *testing.T) {
 	live := served(t, install.Deployment(teamA()))
 	set(live, int64(0), "spec", "replicas")
 	held := NewLive()
-	held.add(live)
+	held.put(live)
 	plan, err := NewPlan("team-a", []runtime.Object{install.Deployment(teamA())}, held, never)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,295 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/tenant"
+)
+
+// decide returns what must be written for a tenant to be what the request asks,
+// with the notes for the admin, or the reason why that can't be. It is pure: all
+// that it depends on is in the facts. The errors are those of Prepare.
+func decide(f *facts, r Request) (*Prepared, error) {
+	d, err := consider(f, r)
+	if err != nil {
+		return nil, err
+	}
+	if d.recordAppeared() {
+		return nil, apierrors.NewConflict(schema.GroupResource{Resource: "ConfigMap"}, tenant.RecordName, errors.New("the tenant's record was created meanwhile"))
+	}
+	plan, err := d.plan()
+	if err != nil {
+		return nil, err
+	}
+	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, live: f.live}, nil
+}
+
+// consider goes through everything that decides which objects are wanted.
+func consider(f *facts, r Request) (*decision, error) {
+	d, err := begin(f, r)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []func(*decision) error{
+		(*decision).judgeHome,
+		(*decision).adopt,
+		(*decision).checkReleasesOfEngine,
+		(*decision).check,
+		(*decision).settleMembers,
+	} {
+		if err := step(d); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// decision is one tenant while it is decided about. begin fills in everything up to
+// migration, the steps of consider the rest, in the order of the fields.
+type decision struct {
+	facts   *facts
+	request Request
+
+	// was is the tenant as it is recorded, with defaults; zero unless it existed.
+	was     tenant.Tenant
+	existed bool
+	// tenant is what is wanted. Adoption may still change the settings of its
+	// Tiller, and settleMembers fills in the members.
+	tenant tenant.Tenant
+	// migration is nil unless the tenant is being migrated. Its Deployment is left
+	// as it is then: it is stopped, and may have to start again.
+	migration *tenant.Migration
+
+	// homeCreated says that helm-tenant created the home namespace, or will.
+	homeCreated bool
+	// homeShared says that others have objects in the home namespace.
+	homeShared bool
+	// adopted is set where deployers made by hand are taken over.
+	adopted *adoption
+	notes   []string
+}
+
+func (d *decision) note(format string, args ...any) {
+	d.notes = append(d.notes, fmt.Sprintf(format, args...))
+}
+
+// begin makes the tenant that is wanted from the one that is recorded and from what
+// is asked. It needs no facts but those that are listed.
+func begin(f *facts, r Request) (*decision, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	was, existed, err := recorded(f.live, r.Tenant.Name)
+	if err != nil {
+		return nil, err
+	}
+	d := &decision{facts: f, request: r, existed: existed}
+	if existed {
+		d.was = was.WithDefaults()
+		if d.migration, err = cluster.MigrationOf(f.live.Get(recordKey(d.was.Home()))); err != nil {
+			return nil, err
+		}
+		if d.migration != nil && !r.Migrating {
+			return nil, &MigratingError{r.Tenant.Name, *d.migration}
+		}
+	}
+	d.tenant = r.merged(was)
+	if existed && !r.Exact && d.tenant.HomeNamespace == "" {
+		d.tenant.HomeNamespace = d.was.Home() // the convention of another engine is no reason to move
+	}
+	if d.tenant.HomeNamespace == d.tenant.Engine.ConventionalHome(d.tenant.Name) {
+		d.tenant.HomeNamespace = "" // a record leaves it out, as a tenants file does
+	}
+	if problems := d.tenant.Validate(); len(problems) > 0 {
+		return nil, Invalid(problems)
+	}
+	if existed {
+		if err := d.checkChange(); err != nil {
+			return nil, err
+		}
+	}
+	if first := r.DefaultNamespace; first != "" && !slices.Contains(d.tenant.Namespaces, first) {
+		return nil, Invalid{fmt.Errorf("default namespace %q is not one of the tenant's namespaces %s", first, strings.Join(d.tenant.Namespaces, ", "))}
+	}
+	return d, nil
+}
+
+// recorded returns the tenant as its record has it, and whether there is a record.
+func recorded(live *cluster.Live, name string) (tenant.Tenant, bool, error) {
+	var found []tenant.Tenant
+	for _, key := range live.OfTenant(name) {
+		if key.Kind != "ConfigMap" || key.Name != tenant.RecordName {
+			continue
+		}
+		t, err := cluster.RecordOf(live.Get(key))
+		if err != nil {
+			return tenant.Tenant{}, false, err
+		}
+		if t.Name != name || t.Home() != key.Namespace {
+			return tenant.Tenant{}, false, fmt.Errorf("%s is labelled as tenant %q but records tenant %q with the home namespace %q", key, name, t.Name, t.Home())
+		}
+		found = append(found, t)
+	}
+	switch len(found) {
+	case 0:
+		return tenant.Tenant{}, false, nil
+	case 1:
+		return found[0], true, nil
+	}
+	return tenant.Tenant{}, false, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's", name, found[0].Home(), found[1].Home(), tenant.RecordName)
+}
+
+// recordAppeared says whether somebody else created the tenant's record after the
+// tenants' objects were listed: what it holds would be lost.
+func (d *decision) recordAppeared() bool {
+	record := d.facts.live.Get(recordKey(d.tenant.Home()))
+	return !d.existed && record != nil && record.GetLabels()[tenant.LabelTenant] == d.tenant.Name
+}
+
+// keysToDecide are the objects that a decision looks at by name, beside those that
+// carry the tenant's label and those that it wants.
+func (d *decision) keysToDecide() []cluster.Key {
+	keys := []cluster.Key{namespaceKey(d.tenant.Home()), {Kind: "ClusterRole", Name: d.tenant.Role}}
+	for _, ns := range d.claimed() {
+		keys = append(keys, namespaceKey(ns))
+	}
+	// The roles that are bound now: does one of them and the new one hold the other?
+	for _, key := range d.facts.live.OfTenant(d.tenant.Name) {
+		if key.Kind != "RoleBinding" && key.Kind != "ClusterRoleBinding" {
+			continue
+		}
+		if kind, name := roleRefOf(d.facts.live.Get(key)); kind == "ClusterRole" {
+			keys = append(keys, cluster.Key{Kind: "ClusterRole", Name: name})
+		}
+	}
+	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
+		keys = append(keys, cluster.Key{Kind: kind, Name: install.AdmissionName}) // tells whether the kind is served, too
+	}
+	return append(keys, d.keysToAdopt()...)
+}
+
+// addReads adds the reads that the decision needs. The objects of keysToDecide are
+// known by then.
+func (d *decision) addReads(n *reads) {
+	if !d.ownsHome() {
+		n.neighbours = append(n.neighbours, d.tenant.Home())
+	}
+	if d.adoptsTiller() {
+		n.addReleases(d.tenant, tenant.EngineTiller)
+	}
+	if engine := d.leavingEngine(); engine != "" {
+		n.addReleases(d.was, engine)
+	}
+	if removed := d.removedNamespaces(); len(removed.Namespaces) > 0 {
+		for _, engine := range removed.Engine.Parts() {
+			n.addReleases(removed, engine)
+		}
+	}
+}
+
+func namespaceKey(name string) cluster.Key { return cluster.Key{Kind: "Namespace", Name: name} }
+
+// claimed are the namespaces that get the tenant's label. A tenant of all
+// namespaces claims none: the others' must stay theirs.
+func (d *decision) claimed() []string {
+	if d.tenant.AllNamespaces {
+		return nil
+	}
+	return d.tenant.Namespaces
+}
+
+// ownsHome says whether helm-tenant created the home namespace, or will.
+func (d *decision) ownsHome() bool {
+	home := d.facts.live.Get(namespaceKey(d.tenant.Home()))
+	return home == nil || home.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
+}
+
+// judgeHome finds out whether the home namespace is the tenant's alone.
+func (d *decision) judgeHome() error {
+	if d.homeCreated = d.ownsHome(); d.homeCreated {
+		return nil
+	}
+	neighbours, err := answerAbout(d.facts.neighbours, "the objects", d.tenant.Home())
+	d.homeShared = len(neighbours) > 0
+	return err
+}
+
+// settleMembers decides who the members are, and says who is none any more.
+func (d *decision) settleMembers() error {
+	members, err := liveMembers(d.facts.live, d.tenant)
+	if err != nil {
+		return err
+	}
+	d.tenant.Members = members.With(d.request.Tenant.Members)
+	if d.request.Exact {
+		d.tenant.Members = d.request.Tenant.Members
+		if gone := members.Without(d.tenant.Members).Names(); len(gone) > 0 {
+			d.note("no longer members: %s", strings.Join(gone, ", "))
+		}
+	}
+	if d.tenant.Engine.Has(tenant.EngineTiller) && !d.facts.live.Serves("ValidatingAdmissionPolicy") {
+		d.note("this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
+	}
+	return nil
+}
+
+// leavingEngine is the engine that a tenant of both is to lose; empty where it loses
+// none, or may lose it with its releases.
+func (d *decision) leavingEngine() tenant.Engine {
+	switch {
+	case d.was.Engine != tenant.EngineBoth || d.tenant.Engine == tenant.EngineBoth || d.request.LeaveReleases:
+		return ""
+	case d.tenant.Engine == tenant.EngineTiller:
+		return tenant.EngineImpersonation
+	}
+	return tenant.EngineTiller
+}
+
+// removedNamespaces is the tenant as it was, with only the namespaces that are taken
+// from it now.
+func (d *decision) removedNamespaces() tenant.Tenant {
+	removed := d.was
+	removed.Namespaces, removed.AllNamespaces = nil, false
+	if !d.existed || !d.request.Prune && !d.request.Exact || d.tenant.AllNamespaces {
+		return removed
+	}
+	for _, ns := range d.was.Namespaces {
+		if !slices.Contains(d.tenant.Namespaces, ns) {
+			removed.Namespaces = append(removed.Namespaces, ns)
+		}
+	}
+	return removed
+}
+
+// releasesInRemoved are the tenant's releases in a namespace that is taken from it.
+// Who may not read them may take the namespace away.
+func (d *decision) releasesInRemoved(namespace string) ([]string, error) {
+	removed := d.removedNamespaces()
+	if !slices.Contains(removed.Namespaces, namespace) {
+		return nil, nil
+	}
+	var names []string
+	for _, engine := range removed.Engine.Parts() {
+		releases, err := d.facts.releasesOf(removed, engine)
+		if apierrors.IsForbidden(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range releases {
+			if !r.Gone() && r.Namespace == namespace {
+				names = append(names, r.Name)
+			}
+		}
+	}
+	return names, nil
+}

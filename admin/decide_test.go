@@ -1,0 +1,154 @@
+package admin
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
+)
+
+var (
+	newNamespaces = []string{
+		"update Namespace a: metadata.labels[helm-tenant/tenant], metadata.annotations[helm-tenant/home-namespace]",
+		"update Namespace b: metadata.labels[helm-tenant/tenant], metadata.annotations[helm-tenant/home-namespace]",
+	}
+	newPolicy = []string{
+		"create ValidatingAdmissionPolicy helm-tenant-records",
+		"create ValidatingAdmissionPolicyBinding helm-tenant-records",
+	}
+	newBindings = []string{
+		"create RoleBinding helm-tenant.t.admin in namespace a",
+		"create RoleBinding helm-tenant.t.admin in namespace b",
+	}
+)
+
+// inHome are the steps that make a Tiller's home, in that namespace.
+func newHome(home string, after ...string) []string {
+	in := " in namespace " + home
+	return slices.Concat([]string{
+		"create ConfigMap helm-tenant" + in, "create NetworkPolicy helm-tenant" + in, "create Role helm-tenant-member" + in,
+		"create Role helm-tenant-records" + in, "create ServiceAccount tiller" + in,
+	}, after, []string{
+		"create RoleBinding helm-tenant-member" + in, "create RoleBinding helm-tenant-records" + in, "create Deployment tiller-deploy" + in,
+	})
+}
+
+const oldServer = "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace"
+
+// TestNewTenant: what a tenant is made of, in the order of writing.
+func TestNewTenant(t *testing.T) {
+	old := empty()
+	old.unserved = []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+	for _, test := range []struct {
+		name    string
+		world   world
+		request Request
+		want    decided
+	}{
+		{"a Tiller", empty(), asked(), decided{Steps: slices.Concat(newNamespaces, []string{"create Namespace t-tiller"}, newPolicy, newHome("t-tiller", newBindings...))}},
+		{"a Tiller, on an old API server", old, asked(), decided{Steps: slices.Concat(newNamespaces, []string{"create Namespace t-tiller"}, newHome("t-tiller", newBindings...)), Notes: []string{oldServer}}},
+		{"ConfigMaps on an old API server", old, asked(storage(tenant.StorageConfigMap)),
+			decided{Err: "open-records: with ConfigMap storage a chart could write the tenant's own record, and this API server is too old for the admission policy that prevents it"}},
+		{"ConfigMaps on an old API server, accepted", old, asked(storage(tenant.StorageConfigMap), accept(RiskOpenRecords)),
+			decided{Steps: slices.Concat(newNamespaces, []string{"create Namespace t-tiller"}, newHome("t-tiller", newBindings...)), Notes: []string{oldServer}}},
+		{"impersonation", empty(), asked(engine(tenant.EngineImpersonation)), decided{Steps: slices.Concat(newNamespaces, []string{
+			"create Namespace t-helm", "create ConfigMap helm-tenant in namespace t-helm", "create Role helm-tenant-member in namespace t-helm",
+			"create ServiceAccount helm in namespace t-helm"}, newBindings, []string{"create RoleBinding helm-tenant-member in namespace t-helm"})}},
+		{"all namespaces", empty(), asked(everywhere),
+			decided{Err: `cluster-wide: a Tiller for all namespaces, with the role cluster-admin, makes everybody who may use tenant "t" an admin of the cluster`}},
+		{"all namespaces by impersonation", empty(), asked(everywhere, engine(tenant.EngineImpersonation)),
+			decided{Err: `cluster-wide: a service account for all namespaces, with the role cluster-admin, makes everybody who may use tenant "t" an admin of the cluster`}},
+		{"all namespaces, accepted", empty(), asked(everywhere, accept(RiskClusterWide)), decided{Steps: slices.Concat(
+			[]string{"create Namespace t-tiller"}, newPolicy,
+			newHome("t-tiller", "create ClusterRoleBinding helm-tenant.t.cluster-admin"))}},
+		{"namespaces that are created", empty(), asked(namespaces("x"), func(r *Request) { r.CreateNamespaces = true }), decided{Steps: slices.Concat(
+			[]string{"create Namespace t-tiller", "create Namespace x"}, newPolicy, newHome("t-tiller")[:5], newHome("t-tiller")[5:7],
+			[]string{"create RoleBinding helm-tenant.t.admin in namespace x", "create Deployment tiller-deploy in namespace t-tiller"})}},
+		{"a home that is there and empty", empty().with(namespace("h")), asked(home("h")), decided{Steps: slices.Concat(newNamespaces,
+			[]string{"update Namespace h: metadata.labels[helm-tenant/home], metadata.labels[helm-tenant/tenant], metadata.labels[pod-security.kubernetes.io/enforce], metadata.labels[pod-security.kubernetes.io/enforce-version]"},
+			newPolicy, newHome("h", newBindings...))}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, test.world.decide(t, test.request)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRefusals: what a request that can't be met is refused for.
+func TestRefusals(t *testing.T) {
+	made := empty().after(t, asked())
+	ofOther := empty().after(t, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"a"}}})
+	migrating := edited(made, recordKey("t-tiller"), func(m *corev1.ConfigMap) {
+		m.Annotations = map[string]string{tenant.AnnotationMigration: `{"phase":"frozen","storage":"secret","replicas":1}`}
+	})
+	both := empty().after(t, asked(engine(tenant.EngineBoth)))
+	both.tiller = map[string][]Release{"t-tiller": {{Name: "web", Namespace: "a", Status: "DEPLOYED"}, {Name: "old", Status: "DELETED"}}}
+	both.helm = map[string][]Release{"a": {{Name: "db", Namespace: "a", Status: "DEPLOYED"}}}
+	shared := empty().with(namespace("h"))
+	shared.neighbours = map[string][]string{"h": {"Pod x"}}
+	for _, test := range []struct {
+		name    string
+		world   world
+		request Request
+		want    string
+	}{
+		{"no name", empty(), Request{}, "a tenant's name is missing"},
+		{"everybody", empty(), asked(func(r *Request) {
+			r.Tenant.Members = tenant.MembersOf([]rbacv1.Subject{{Kind: "Group", Name: "system:authenticated"}})
+		}),
+			"everyone: system:authenticated as a member opens the tenant to everybody, or to every pod, that it stands for"},
+		{"no namespaces", empty(), asked(namespaces()), "namespaces: at least one is needed"},
+		{"a default namespace of others", empty(), asked(func(r *Request) { r.DefaultNamespace = "x" }), `default namespace "x" is not one of the tenant's namespaces a, b`},
+		{"no such role", empty(), asked(role("none")), `ClusterRole "none" does not exist`},
+		{"no such namespace", empty(), asked(namespaces("a", "x")), `namespace "x" does not exist`},
+		{"no such namespaces", empty(), asked(namespaces("x", "y")), `namespaces x, y do not exist`},
+		{"another's namespace", ofOther, asked(), `namespace "a" belongs to tenant "o"`},
+		{"another's home as namespace", ofOther, asked(namespaces("b", "o-tiller")), `namespace "o-tiller" is the home namespace of tenant "o" and can't be one of a tenant's namespaces`},
+		{"another's home as home", ofOther, asked(namespaces("b"), home("o-tiller")), `home namespace "o-tiller" belongs to tenant "o"`},
+		{"another's namespace as home", ofOther, asked(namespaces("b"), home("a")), `home namespace "a" belongs to tenant "o"`},
+		{"a home that only another's record names", ofOther.with(recordIn("h", "name: p\nnamespaces: [b]\nhomeNamespace: h\n", "p"), namespace("h")),
+			asked(namespaces("b"), home("h")), `namespace "h" is the home of tenant "p" already`},
+		{"Kubernetes' own namespace", empty(), asked(namespaces("kube-system")), `system-namespace: namespace "kube-system" is Kubernetes' own: who may act there can take over the cluster`},
+		{"a namespace that is being deleted", empty().with(terminating(namespace("x"))), asked(namespaces("x")), `namespace "x" is being deleted; try again when it is gone`},
+		{"a home that is being deleted", empty().with(terminating(namespace("t-tiller"))), asked(), `namespace "t-tiller" is being deleted; try again when it is gone`},
+		{"a home that nobody asked for", empty().with(namespace("t-tiller")), asked(), "Namespace t-tiller was not made by helm-tenant"},
+		{"a shared home", shared, asked(home("h")), `shared-home: namespace "h" holds other things: members of tenant "t" could reach every pod there, and its Tiller every secret`},
+		{"a shared home without a Tiller", shared, asked(home("h"), engine(tenant.EngineImpersonation)), `shared-home: namespace "h" holds other things: whoever may create pods or tokens there can act as tenant "t"`},
+		{"a home that can't be read", world{objects: shared.objects, fail: map[string]error{"h": errors.New("no answer")}}, asked(home("h")), "no answer"},
+		{"an object that is not ours", empty().with(bindingOf("a", "helm-tenant.t.admin", "admin")), asked(), "RoleBinding helm-tenant.t.admin in namespace a was not made by helm-tenant"},
+
+		{"another home", made, asked(home("h")), `tenant "t" has its home in namespace "t-tiller" and can't move to another`},
+		{"another storage", made, asked(storage(tenant.StorageConfigMap)), `tenant "t" stores its releases as secrets; Tiller would not find them if that changed`},
+		{"the other engine at once", made, asked(engine(tenant.EngineImpersonation)), `tenant "t" has the engine tiller, which can't become impersonation at once`},
+		{"an engine with releases", both, asked(engine(tenant.EngineImpersonation)), `tenant "t" has releases that the engine impersonation can't manage: web`},
+		{"the other engine with releases", both, asked(engine(tenant.EngineTiller)), `tenant "t" has releases that the engine tiller can't manage: db`},
+		{"an engine whose releases can't be read", world{objects: both.objects, fail: map[string]error{"a": errors.New("no answer")}}, asked(engine(tenant.EngineTiller)), "no answer"},
+		{"a migration", migrating, asked(), `tenant "t" is being migrated to Helm 3 and 4 since 0001-01-01 00:00 UTC; its Tiller is stopped`},
+		{"a migration of which nothing is known", edited(made, recordKey("t-tiller"), func(m *corev1.ConfigMap) { m.Annotations = map[string]string{tenant.AnnotationMigration: "x"} }), asked(),
+			`ConfigMap helm-tenant in namespace "t-tiller": `},
+
+		{"a record that is none", empty().with(namespace("h", tenant.LabelTenant, "t"), recordIn("h", "x", "t")), asked(), `ConfigMap helm-tenant in namespace "h": tenant.yaml: `},
+		{"a record of another", empty().with(namespace("h", tenant.LabelTenant, "t"), recordIn("h", "name: u\n", "t")), asked(),
+			`ConfigMap helm-tenant in namespace h is labelled as tenant "t" but records tenant "u" with the home namespace "u-tiller"`},
+		{"two records", made.with(namespace("h", tenant.LabelTenant, "t"), recordIn("h", "name: t\nnamespaces: [a]\nhomeNamespace: h\n", "t")), asked(),
+			`tenant "t" has two records, in namespaces "h" and "t-tiller": remove the ConfigMap helm-tenant that is not the tenant's`},
+		// Read came before it, Lookup after it.
+		{"a record that appeared", empty().with(namespace("t-tiller", tenant.LabelManagedBy, tenant.ManagedBy), recordIn("t-tiller", "name: t\n", "t")), asked(home("t-tiller")),
+			`Operation cannot be fulfilled on ConfigMap "helm-tenant": the tenant's record was created meanwhile`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := test.world.decide(t, test.request).Err
+			if got == "" || !strings.HasPrefix(got, test.want) || !strings.HasSuffix(test.want, ": ") && got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}

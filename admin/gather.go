@@ -1,0 +1,191 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// facts are everything that a decision may depend on. gather reads them once for
+// all requests of a run; a test makes them from objects.
+type facts struct {
+	// live holds the objects that carry a tenant's label, and those that were
+	// looked up by name, whoever owns them.
+	live *cluster.Live
+	// homes are the home namespaces of all tenants in the cluster, by tenant name.
+	homes map[string][]string
+	// foreign are the rights that others gave to accounts which can be deployers.
+	foreign foreignGrants
+	// neighbours are the objects of others in a home namespace that helm-tenant
+	// did not create, by namespace.
+	neighbours map[string]answer[[]string]
+	// tillerReleases are the releases of a Tiller, by its namespace; helmReleases
+	// those of Helm 3 and 4, by the namespace that was asked about, which is empty
+	// for the whole cluster.
+	tillerReleases map[string]answer[[]Release]
+	helmReleases   map[string]answer[[]Release]
+}
+
+// answer is what one read brought. An error concerns only the tenants whose
+// decision uses it.
+type answer[T any] struct {
+	value T
+	err   error
+}
+
+// reads are what a decision needs to know beside single objects. Each namespace is
+// read once, however many tenants ask for it.
+type reads struct {
+	neighbours     []string
+	tillerReleases []string
+	helmReleases   []string
+}
+
+// gather reads all facts for all requests: a few lists, the objects that decisions
+// look at by name, what belongs to single tenants (reads), and at last the objects
+// that decisions want. What a request needs follows from what was read before;
+// nothing more is read for one that is refused already. The error is one that
+// concerns all requests.
+func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts, error) {
+	f := &facts{live: cluster.NewLive()}
+	var names []string
+	for _, r := range requests {
+		if r.check() == nil {
+			names = append(names, r.Tenant.Name)
+		}
+	}
+	if len(names) == 0 {
+		return f, nil
+	}
+	if err := f.list(ctx, c, names); err != nil {
+		return nil, err
+	}
+	var open []*decision
+	var keys []cluster.Key
+	for _, r := range requests {
+		if d, err := begin(f, r); err == nil {
+			open = append(open, d)
+			keys = append(keys, d.keysToDecide()...)
+		}
+	}
+	if err := c.Lookup(ctx, f.live, keys); err != nil {
+		return nil, err
+	}
+	var needed reads
+	for _, d := range open {
+		d.addReads(&needed)
+	}
+	if err := f.read(ctx, c, needed); err != nil {
+		return nil, err
+	}
+	keys = nil
+	for _, d := range open {
+		if d, err := consider(f, d.request); err == nil {
+			if wanted, err := d.wanted(); err == nil {
+				keys = append(keys, keysOf(wanted)...)
+			}
+		}
+	}
+	return f, c.Lookup(ctx, f.live, keys)
+}
+
+// list reads what is listed for all tenants at once.
+func (f *facts) list(ctx context.Context, c *cluster.Client, names []string) error {
+	var group sync.WaitGroup
+	var noObjects, noHomes, noGrants error
+	group.Go(func() { f.live, noObjects = c.Read(ctx, names...) })
+	group.Go(func() { f.homes, noHomes = c.Homes(ctx) })
+	group.Go(func() { f.foreign, noGrants = readForeignGrants(ctx, c) })
+	group.Wait()
+	return cmp.Or(noObjects, noHomes, noGrants) // the same one each time
+}
+
+// read makes the reads that belong to single tenants, side by side.
+func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error {
+	var err error
+	if f.neighbours, err = readEach(ctx, needed.neighbours, c.Neighbours); err != nil {
+		return err
+	}
+	f.tillerReleases, err = readEach(ctx, needed.tillerReleases, func(ctx context.Context, home string) ([]Release, error) {
+		records, err := c.Records(ctx, home)
+		return releasesOf(records), err
+	})
+	if err != nil {
+		return err
+	}
+	f.helmReleases, err = readEach(ctx, needed.helmReleases, func(ctx context.Context, namespace string) ([]Release, error) {
+		records, err := c.HelmRecords(ctx, namespace)
+		return helmReleasesOf(records), err
+	})
+	return err
+}
+
+// readEach asks about each namespace once and keeps each answer, an error among
+// them. It fails only when ctx ends.
+func readEach[T any](ctx context.Context, namespaces []string, read func(context.Context, string) (T, error)) (map[string]answer[T], error) {
+	slices.Sort(namespaces)
+	namespaces = slices.Compact(namespaces)
+	answers := make([]answer[T], len(namespaces))
+	var group errgroup.Group
+	group.SetLimit(tenantsAtOnce)
+	for i, namespace := range namespaces {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			answers[i].value, answers[i].err = read(ctx, namespace)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	found := make(map[string]answer[T], len(namespaces))
+	for i, namespace := range namespaces {
+		found[namespace] = answers[i]
+	}
+	return found, nil
+}
+
+// answerAbout returns the answer of a read. One that was never made is a mistake in
+// addReads, and not an empty answer.
+func answerAbout[T any](answers map[string]answer[T], what, namespace string) (T, error) {
+	a, found := answers[namespace]
+	if !found {
+		return a.value, fmt.Errorf("%s of namespace %q were not read", what, namespace)
+	}
+	return a.value, a.err
+}
+
+// releasesOf are the releases that the tenant has through that engine.
+func (f *facts) releasesOf(t tenant.Tenant, engine tenant.Engine) ([]Release, error) {
+	if engine == tenant.EngineTiller {
+		return answerAbout(f.tillerReleases, "the releases", t.Home())
+	}
+	var all []Release
+	for _, ns := range helmNamespaces(t) {
+		releases, err := answerAbout(f.helmReleases, "the releases", ns)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, releases...)
+	}
+	sortReleases(all)
+	return all, nil
+}
+
+// addReleases adds the reads that releasesOf needs.
+func (n *reads) addReleases(t tenant.Tenant, engine tenant.Engine) {
+	if engine == tenant.EngineTiller {
+		n.tillerReleases = append(n.tillerReleases, t.Home())
+		return
+	}
+	n.helmReleases = append(n.helmReleases, helmNamespaces(t)...)
+}

@@ -1,0 +1,204 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/audit"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// foreignGrants are the bindings that helm-tenant did not make, by subject: those whose
+// subject is an account that can be a deployer, or a group that such accounts are in.
+type foreignGrants map[audit.Subject][]grant
+
+// grant is a binding in short.
+type grant struct {
+	key cluster.Key
+	// role is its kind and name.
+	role string
+}
+
+func (g grant) String() string { return fmt.Sprintf("%s -> %s", g.key, g.role) }
+
+// readForeignGrants reads them with two lists for all tenants.
+func readForeignGrants(ctx context.Context, c *cluster.Client) (foreignGrants, error) {
+	found := foreignGrants{}
+	unlabelled := metav1.ListOptions{LabelSelector: "!" + tenant.LabelTenant}
+	err := cluster.Each(ctx, c, "ClusterRoleBinding", "", unlabelled, func(b *rbacv1.ClusterRoleBinding) {
+		found.add("ClusterRoleBinding", &b.ObjectMeta, b.RoleRef, b.Subjects)
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = cluster.Each(ctx, c, "RoleBinding", "", unlabelled, func(b *rbacv1.RoleBinding) {
+		found.add("RoleBinding", &b.ObjectMeta, b.RoleRef, b.Subjects)
+	})
+	return found, err
+}
+
+// add takes a binding in under each of its subjects that counts.
+func (f foreignGrants) add(kind string, meta *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
+	g := grant{cluster.Key{Kind: kind, Namespace: meta.Namespace, Name: meta.Name}, ref.Kind + " " + ref.Name}
+	for _, subject := range audit.SubjectsOf(subjects, meta.Namespace) {
+		if !canBeDeployer(subject) && !holdsDeployers(subject) {
+			continue
+		}
+		// What Kubernetes itself gives to everybody is left out.
+		if subject.Kind == rbacv1.GroupKind && meta.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" {
+			continue
+		}
+		// A binding may name an account twice: as service account and as user.
+		if !slices.Contains(f[subject], g) {
+			f[subject] = append(f[subject], g)
+		}
+	}
+}
+
+// canBeDeployer says whether the subject is a service account of a deployer's name.
+func canBeDeployer(s audit.Subject) bool {
+	return s.Kind == rbacv1.ServiceAccountKind && (s.Name == tenant.TillerAccount || s.Name == tenant.HelmAccount)
+}
+
+// holdsDeployers says whether the subject is a group that service accounts are in.
+func holdsDeployers(s audit.Subject) bool {
+	return s.Kind == rbacv1.GroupKind && (s.Name == "system:serviceaccounts" || s.Name == "system:authenticated" || strings.HasPrefix(s.Name, "system:serviceaccounts:"))
+}
+
+// deployers are the tenant's deployers, as subjects.
+func (d *decision) deployers() []audit.Subject {
+	var subjects []audit.Subject
+	for _, account := range d.tenant.Engine.DeployerAccounts() {
+		subjects = append(subjects, audit.Account(d.tenant.Home(), account))
+	}
+	return subjects
+}
+
+// findForeignBindings finds the bindings that name a deployer and were not made by
+// helm-tenant: with them it would have more rights than the tenant's.
+func (d *decision) findForeignBindings() error {
+	for _, deployer := range d.deployers() {
+		for _, g := range d.facts.foreign[deployer] {
+			binding := d.facts.live.Get(g.key)
+			if binding == nil || binding.GetLabels()[tenant.LabelTenant] != "" || slices.Contains(d.adopted.bindings, binding) {
+				continue
+			}
+			typed, err := typedBinding(binding)
+			if err != nil {
+				return err
+			}
+			if slices.Contains(audit.SubjectsOf(typed.Subjects, typed.Namespace), deployer) {
+				d.adopted.bindings = append(d.adopted.bindings, binding)
+			}
+		}
+	}
+	return nil
+}
+
+// typedBinding reads a RoleBinding, or a ClusterRoleBinding: the fields that count
+// are the same.
+func typedBinding(binding *unstructured.Unstructured) (rbacv1.RoleBinding, error) {
+	var typed rbacv1.RoleBinding
+	err := cluster.Typed(binding, &typed)
+	return typed, err
+}
+
+// noteForeignGrants says which rights a deployer has, or will have as soon as it is
+// created, beside those of the tenant. Without --adopt they stay.
+func (d *decision) noteForeignGrants(wanted []cluster.Key) {
+	if d.request.Adopt {
+		return
+	}
+	for _, deployer := range d.deployers() {
+		var rights []string
+		for _, g := range d.facts.foreign[deployer] {
+			if !slices.Contains(wanted, g.key) {
+				rights = append(rights, g.String())
+			}
+		}
+		if len(rights) > 0 {
+			d.note("service account %s in namespace %q has rights that helm-tenant did not give it, which --adopt takes away: %s", deployer.Name, deployer.Namespace, brief(rights))
+		}
+	}
+}
+
+// noteGroups says which rights an adopted account keeps because a group that it is in
+// has them: those belong to others, too.
+func (d *decision) noteGroups() {
+	if len(d.adopted.accounts) == 0 {
+		return
+	}
+	var who []string
+	for _, account := range d.adopted.accounts {
+		who = append(who, d.adopted.nameOf(account))
+	}
+	for _, group := range audit.Account(d.tenant.Home(), d.adopted.accounts[0]).Groups() {
+		for _, g := range d.facts.foreign[audit.Group(group)] {
+			if !slices.Contains(d.tenant.Namespaces, g.key.Namespace) {
+				d.note("%s keeps, with all of group %s: %s", strings.Join(who, " and "), group, g)
+			}
+		}
+	}
+}
+
+// nameOf is what an adopted account is called: Tiller, if that runs as it.
+func (a *adoption) nameOf(account string) string {
+	if account == tenant.TillerAccount && a.tiller {
+		return "Tiller"
+	}
+	return "service account " + account
+}
+
+// planAdoption takes away what adopted deployers had and should not have.
+func (d *decision) planAdoption(plan *cluster.Plan, wanted []cluster.Key) error {
+	if d.adopted == nil {
+		return nil
+	}
+	if d.adopted.service != nil {
+		plan.Narrow(d.adopted.service)
+	}
+	for _, binding := range d.adopted.bindings {
+		if slices.Contains(wanted, cluster.KeyOf(binding)) {
+			continue // NewPlan makes it what it should be
+		}
+		if err := d.planNarrowing(plan, binding); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planNarrowing takes the tenant's deployers out of a binding of others, and deletes
+// the binding where nobody else is in it.
+func (d *decision) planNarrowing(plan *cluster.Plan, binding *unstructured.Unstructured) error {
+	typed, err := typedBinding(binding)
+	if err != nil {
+		return err
+	}
+	var from []string
+	var left []rbacv1.Subject
+	for _, s := range typed.Subjects {
+		subject := audit.SubjectOf(s, typed.Namespace)
+		if !slices.Contains(d.deployers(), subject) {
+			left = append(left, s)
+		} else if name := d.adopted.nameOf(subject.Name); !slices.Contains(from, name) {
+			from = append(from, name)
+		}
+	}
+	who := strings.Join(from, " and ")
+	what := grant{cluster.KeyOf(binding), typed.RoleRef.Kind + " " + typed.RoleRef.Name}
+	if len(left) == 0 {
+		d.note("taken from %s: %s", who, what)
+		plan.Narrow(binding)
+		return nil
+	}
+	d.note("taken from %s, and left to its %d other subjects: %s", who, len(left), what)
+	return plan.SetSubjects(binding, left)
+}

@@ -1,0 +1,248 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// world is what a test's cluster holds.
+type world struct {
+	objects  []runtime.Object
+	unserved []string
+	// neighbours, tiller and helm are what the reads of these namespaces answer; every
+	// other one is empty.
+	neighbours map[string][]string
+	tiller     map[string][]Release
+	helm       map[string][]Release
+	// fail is the error of every read of a namespace.
+	fail map[string]error
+}
+
+// with is the world with more objects.
+func (w world) with(objects ...runtime.Object) world {
+	w.objects = slices.Concat(w.objects, objects)
+	return w
+}
+
+// facts are those that gather would read for the request.
+func (w world) facts(t *testing.T, r Request) *facts {
+	t.Helper()
+	live, err := cluster.LiveOf(w.objects, w.unserved...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &facts{live: live, homes: map[string][]string{}, foreign: foreignGrants{}}
+	for _, object := range w.objects {
+		meta := object.(metav1.Object)
+		owner := meta.GetLabels()[tenant.LabelTenant]
+		switch o := object.(type) {
+		case *corev1.ConfigMap:
+			if o.Name == tenant.RecordName && owner != "" {
+				f.homes[owner] = append(f.homes[owner], o.Namespace)
+			}
+		case *rbacv1.RoleBinding:
+			if owner == "" {
+				f.foreign.add("RoleBinding", &o.ObjectMeta, o.RoleRef, o.Subjects)
+			}
+		case *rbacv1.ClusterRoleBinding:
+			if owner == "" {
+				f.foreign.add("ClusterRoleBinding", &o.ObjectMeta, o.RoleRef, o.Subjects)
+			}
+		}
+	}
+	d, err := begin(f, r)
+	if err != nil {
+		return f
+	}
+	var needed reads
+	d.addReads(&needed)
+	f.neighbours = answers(w, needed.neighbours, w.neighbours)
+	f.tillerReleases = answers(w, needed.tillerReleases, w.tiller)
+	f.helmReleases = answers(w, needed.helmReleases, w.helm)
+	return f
+}
+
+func answers[T any](w world, namespaces []string, known map[string]T) map[string]answer[T] {
+	out := map[string]answer[T]{}
+	for _, ns := range namespaces {
+		out[ns] = answer[T]{known[ns], w.fail[ns]}
+	}
+	return out
+}
+
+// decided is what a decision comes to, in short.
+type decided struct {
+	Err   string
+	Steps []string
+	Notes []string
+}
+
+func (w world) decide(t *testing.T, r Request) decided {
+	t.Helper()
+	prepared, err := decide(w.facts(t, r), r)
+	if err != nil {
+		var risk *RiskError
+		if errors.As(err, &risk) {
+			return decided{Err: string(risk.Risk) + ": " + err.Error()}
+		}
+		return decided{Err: err.Error()}
+	}
+	return decided{Steps: stepsOf(prepared.Plan), Notes: prepared.Notes}
+}
+
+// stepsOf are the changes of a plan in the order of writing: what is done to what, and
+// the fields that an update changes.
+func stepsOf(plan cluster.Plan) []string {
+	var steps []string
+	for _, change := range plan.Ordered() {
+		step := fmt.Sprintf("%s %s", change.Action, change.Key)
+		var paths []string
+		for _, field := range change.Fields {
+			paths = append(paths, field.Path)
+		}
+		if len(paths) > 0 {
+			step += ": " + strings.Join(paths, ", ")
+		}
+		steps = append(steps, step)
+	}
+	return steps
+}
+
+func namespace(name string, labels ...string) *corev1.Namespace {
+	ns := &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{}}}
+	for i := 0; i+1 < len(labels); i += 2 {
+		ns.Labels[labels[i]] = labels[i+1]
+	}
+	return ns
+}
+
+func terminating(ns *corev1.Namespace) *corev1.Namespace {
+	ns.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+	return ns
+}
+
+func clusterRole(name string, verbs ...string) *rbacv1.ClusterRole {
+	return &rbacv1.ClusterRole{TypeMeta: metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole"}, ObjectMeta: metav1.ObjectMeta{Name: name},
+		Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: verbs}}}
+}
+
+func bindingOf(namespace, name, role string, subjects ...rbacv1.Subject) runtime.Object {
+	meta := metav1.ObjectMeta{Namespace: namespace, Name: name}
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}
+	if namespace == "" {
+		return &rbacv1.ClusterRoleBinding{TypeMeta: metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRoleBinding"}, ObjectMeta: meta, RoleRef: ref, Subjects: subjects}
+	}
+	return &rbacv1.RoleBinding{TypeMeta: metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "RoleBinding"}, ObjectMeta: meta, RoleRef: ref, Subjects: subjects}
+}
+
+func account(namespace, name string) rbacv1.Subject {
+	return rbacv1.Subject{Kind: "ServiceAccount", Namespace: namespace, Name: name}
+}
+
+func user(name string) rbacv1.Subject {
+	return rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: name}
+}
+
+// empty is a cluster without any tenant.
+func empty() world {
+	return world{objects: []runtime.Object{
+		clusterRole("admin", "get", "list", "create", "update", "delete"), clusterRole("edit", "get", "list"), clusterRole("own", "watch"),
+		clusterRole("cluster-admin", "*"), namespace("a"), namespace("b"), namespace("kube-system"),
+	}}
+}
+
+// after is the world after what the request asks for was written.
+func (w world) after(t *testing.T, r Request) world {
+	t.Helper()
+	prepared, err := decide(w.facts(t, r), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.written(prepared.Plan)
+}
+
+// written is the world after the plan was written.
+func (w world) written(plan cluster.Plan) world {
+	objects := map[cluster.Key]runtime.Object{}
+	for _, object := range w.objects {
+		objects[cluster.KeyOf(object)] = object
+	}
+	for _, change := range plan.Ordered() {
+		if change.Object == nil {
+			delete(objects, change.Key)
+			continue
+		}
+		objects[change.Key] = change.Object
+		// The test looks at these by their Go types.
+		var typed runtime.Object
+		switch change.Key.Kind {
+		case "ConfigMap":
+			typed = &corev1.ConfigMap{}
+		case "RoleBinding":
+			typed = &rbacv1.RoleBinding{}
+		case "ClusterRoleBinding":
+			typed = &rbacv1.ClusterRoleBinding{}
+		}
+		if typed != nil && cluster.Typed(change.Object, typed) == nil {
+			objects[change.Key] = typed
+		}
+	}
+	w.objects = nil
+	for _, key := range slices.SortedFunc(maps.Keys(objects), func(a, b cluster.Key) int { return strings.Compare(a.String(), b.String()) }) {
+		w.objects = append(w.objects, objects[key])
+	}
+	return w
+}
+
+// edited is the world with one object changed.
+func edited[T runtime.Object](w world, key cluster.Key, edit func(T)) world {
+	w.objects = slices.Clone(w.objects)
+	for i, object := range w.objects {
+		if typed, is := object.(T); is && cluster.KeyOf(object) == key {
+			changed := typed.DeepCopyObject().(T)
+			edit(changed)
+			w.objects[i] = changed
+		}
+	}
+	return w
+}
+
+// asked is the tenant t with the namespaces a and b, and a change to that.
+func asked(change ...func(*Request)) Request {
+	r := Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}}}
+	for _, c := range change {
+		c(&r)
+	}
+	return r
+}
+
+func engine(e tenant.Engine) func(*Request)  { return func(r *Request) { r.Tenant.Engine = e } }
+func accept(risks ...Risk) func(*Request)    { return func(r *Request) { r.Accepted = risks } }
+func role(name string) func(*Request)        { return func(r *Request) { r.Tenant.Role = name } }
+func home(name string) func(*Request)        { return func(r *Request) { r.Tenant.HomeNamespace = name } }
+func namespaces(ns ...string) func(*Request) { return func(r *Request) { r.Tenant.Namespaces = ns } }
+func everywhere(r *Request)                  { r.Tenant.AllNamespaces, r.Tenant.Namespaces = true, nil }
+func adopting(r *Request)                    { r.Adopt = true }
+func pruning(r *Request)                     { r.Prune = true }
+func exactly(r *Request)                     { r.Exact = true }
+func storage(s tenant.Storage) func(*Request) {
+	return func(r *Request) { r.Tenant.Tiller.Storage = s }
+}
+
+func recordIn(namespace, text, owner string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: tenant.RecordName, Labels: map[string]string{tenant.LabelTenant: owner}}, Data: map[string]string{tenant.RecordKey: text}}
+}
