@@ -232,6 +232,7 @@ func TestRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	team.Members = tenant.Members{} // the binding alone says who is in
+	team.Rails = tenant.RailsOfBefore()
 	if diff := cmp.Diff(team, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -18,8 +18,10 @@ import (
 
 // File is a tenants file: the whole truth for the tenants that it names.
 type File struct {
-	APIVersion string   `yaml:"apiVersion" json:"apiVersion"`
-	Tenants    []Tenant `yaml:"tenants" json:"tenants"`
+	APIVersion string `yaml:"apiVersion" json:"apiVersion"`
+	// Defaults are the guard rails of the file's tenants that say nothing of them.
+	Defaults Rails    `yaml:"defaults,omitempty" json:"defaults,omitzero"`
+	Tenants  []Tenant `yaml:"tenants" json:"tenants"`
 }
 
 // FieldError is something wrong with a tenant, and in which field: keys and
@@ -128,10 +130,22 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 	if len(file.Tenants) == 0 && len(d.problems) == 0 {
 		d.Add(errors.New("there are no tenants in it"), "tenants")
 	}
+	wrongDefaults := file.Defaults.validate()
+	for _, problem := range wrongDefaults {
+		path := []any{"defaults"}
+		if field, isField := errors.AsType[*FieldError](problem); isField {
+			path = append(path, field.Path...)
+		}
+		d.Add(fmt.Errorf("defaults: %w", problem), path...)
+	}
 	first := map[string]int{}
 	var located []Located
 	for i, t := range file.Tenants {
 		t = t.WithDefaults()
+		if len(wrongDefaults) == 0 && !t.AllNamespaces {
+			t.Rails = t.Rails.withFileDefaults(file.Defaults)
+		}
+		t.Rails = t.Rails.compact()
 		line := d.Line("tenants", i)
 		located = append(located, Located{t, name, line})
 		if before, twice := first[t.Name]; twice {

@@ -44,7 +44,11 @@ func TestSchemaHasTheTypesFields(t *testing.T) {
 	var compare func(path string, node schemaNode, goType reflect.Type)
 	compare = func(path string, node schemaNode, goType reflect.Type) {
 		if name, isRef := strings.CutPrefix(node.Ref, "#/$defs/"); isRef {
+			name, property, isProperty := strings.Cut(name, "/properties/")
 			def, found := schema.Defs[name]
+			if isProperty {
+				def, found = def.Properties[property]
+			}
 			if !found {
 				t.Errorf("%s: there is no definition %s", path, name)
 			}
@@ -65,9 +69,11 @@ func TestSchemaHasTheTypesFields(t *testing.T) {
 				t.Errorf("%s: unknown fields are refused when the file is read, and not by the schema", path)
 			}
 			var fields, required []string
-			for i := range goType.NumField() {
-				field := goType.Field(i)
+			for _, field := range reflect.VisibleFields(goType) {
 				name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+				if options == "inline" {
+					continue // its fields come by themselves
+				}
 				fields = append(fields, name)
 				if !strings.Contains(options, "omitempty") {
 					required = append(required, name)
@@ -107,12 +113,23 @@ func TestSchemaHasTheTypesFields(t *testing.T) {
 		want []string
 	}{
 		{"engine", schema.Defs["tenant"].Properties["engine"].Enum, []string{string(EngineTiller), string(EngineImpersonation), string(EngineBoth)}},
+		{"podSecurity", schema.Defs["tenant"].Properties["podSecurity"].Enum, words(PodSecurities)},
+		{"guard", schema.Defs["tenant"].Properties["guard"].Enum, words(Guards)},
+		{"network", schema.Defs["tenant"].Properties["network"].Enum, words(Networks)},
 		{"storage", tiller["storage"].Enum, []string{string(StorageSecret), string(StorageConfigMap)}},
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.name, diff)
 		}
 	}
+}
+
+func words[S ~string](values []S) []string {
+	var out []string
+	for _, v := range values {
+		out = append(out, string(v))
+	}
+	return out
 }
 
 // typeOf is the schema's word for what a node takes.
@@ -159,6 +176,22 @@ func TestSchemaAndParserAgree(t *testing.T) {
 		{"all namespaces", head + "- {name: a, allNamespaces: true, homeNamespace: kube-system}", true},
 		{"a number as a quantity", head + "- {name: a, namespaces: [a], tiller: {resources: {limits.cpu: 2}}}", true},
 		{"a label that YAML takes for true", head + "- {name: a, namespaces: [a], tiller: {nodeSelector: {ssd: true}}}", true},
+		{"guard rails that are numbers", head + "- {name: a, namespaces: [a], quota: {pods: 20, requests.cpu: 1.5}, labels: {cost-center: 42}}", true},
+		{"a list that says none", head + "- {name: a, namespaces: [a], hosts: [], quota: {}, limits: {}}", true},
+		{"defaults", "apiVersion: helm-tenant/v1\ndefaults: {podSecurity: baseline, network: isolated}\ntenants:\n- {name: a, namespaces: [a]}", true},
+		{"a default that is wrong", "apiVersion: helm-tenant/v1\ndefaults: {podSecurity: strict}\ntenants:\n- {name: a, namespaces: [a]}", false},
+		{"defaults of something else", "apiVersion: helm-tenant/v1\ndefaults: {role: edit}\ntenants:\n- {name: a, namespaces: [a]}", false},
+		{"a level of PodSecurity", head + "- {name: a, namespaces: [a], podSecurity: strict}", false},
+		{"a guard", head + "- {name: a, namespaces: [a], guard: on}", false},
+		{"a network", head + "- {name: a, namespaces: [a], network: closed}", false},
+		{"blocks", head + "- {name: a, namespaces: [a], network: isolated, allowFrom: [10.0.0.0/24, 'fd00::/8']}", true},
+		{"a block that is an address", head + "- {name: a, namespaces: [a], network: isolated, allowFrom: [10.0.0.1]}", false},
+		{"a host with a port", head + "- {name: a, namespaces: [a], hosts: ['shop.example.com:80']}", false},
+		{"a host twice", head + "- {name: a, namespaces: [a], hosts: [b.c, b.c]}", false},
+		{"a class that is no name", head + "- {name: a, namespaces: [a], priorityClasses: [High]}", false},
+		{"a limit of something else", head + "- {name: a, namespaces: [a], limits: {min: {cpu: 1}}}", false},
+		{"a quota of something else", head + "- {name: a, namespaces: [a], quota: {'pod s': 1}}", false},
+		{"a contact of two lines", head + "- {name: a, namespaces: [a], contact: \"a\\nb\"}", false},
 		{"nothing", "{}", false},
 		{"another version", "apiVersion: helm-tenant/v2\ntenants: [{name: a, namespaces: [a]}]", false},
 		{"no tenants", "apiVersion: helm-tenant/v1\ntenants: []", false},

@@ -77,6 +77,7 @@ type Tenant struct {
 	Role   string `yaml:"role,omitempty" json:"role,omitempty"`
 	Engine Engine `yaml:"engine,omitempty" json:"engine,omitempty"`
 	Tiller Tiller `yaml:"tiller,omitempty" json:"tiller,omitzero"`
+	Rails  `yaml:",inline"`
 }
 
 // Tiller holds the settings of a tenant's Tiller; zero values mean the default.
@@ -201,7 +202,7 @@ func (t Tenant) Validate() []error {
 	}
 	problems = append(problems, t.Tiller.validate()...)
 	problems = append(problems, t.Members.Validate()...)
-	return problems
+	return append(problems, t.validateRails()...)
 }
 
 func (t Tenant) checkEngine() error {
@@ -337,6 +338,7 @@ func isResource(name string) bool {
 // file without the members.
 func (t Tenant) Record() (string, error) {
 	t.Members = Members{}
+	t.Rails = t.Rails.recorded()
 	out, err := yaml.Marshal(t)
 	return string(out), err
 }
@@ -348,5 +350,6 @@ func ParseRecord(text string) (Tenant, error) {
 	if err := unmarshalStrict(text, &t); err != nil {
 		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, err)
 	}
+	t.Rails = t.Rails.modesOr(RailsOfBefore())
 	return t, nil
 }

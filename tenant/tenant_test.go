@@ -214,6 +214,18 @@ func fullTenant() Tenant {
 			Resources:    map[string]string{"limits.memory": "1Gi"},
 			NodeSelector: map[string]string{"disk": "ssd"}, ImagePullSecrets: []string{"pull"},
 		},
+		Rails: fullRails(),
+	}
+}
+
+// fullRails says everything that can be said of guard rails.
+func fullRails() Rails {
+	return Rails{
+		PodSecurity: PodSecurityRestricted, Guard: GuardWarn,
+		Quota:   map[string]string{"requests.cpu": "20", "services.nodeports": "0"},
+		Limits:  &Limits{Default: map[string]string{"cpu": "500m"}, DefaultRequest: map[string]string{"cpu": "50m"}, Max: map[string]string{"memory": "8Gi"}},
+		Network: NetworkIsolated, AllowFrom: []string{"10.0.0.0/24"}, NetworkExcept: []string{"10.1.0.0/16"},
+		Hosts: []string{"*.team-a.example.com"}, PriorityClasses: []string{"batch"}, Labels: map[string]string{"cost-center": "42"}, Contact: "#team-platform",
 	}
 }
 
@@ -235,6 +247,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
+		tenant.Rails = tenant.Rails.modesOr(RailsOfBefore())
 		if diff := cmp.Diff(tenant, got); diff != "" {
 			t.Errorf("-want +got:\n%s\n%s", diff, text)
 		}
@@ -265,6 +278,26 @@ tiller:
   nodeSelector:
     disk: ssd
   imagePullSecrets: [pull]
+podSecurity: restricted
+guard: warn
+quota:
+  requests.cpu: "20"
+  services.nodeports: "0"
+limits:
+  default:
+    cpu: 500m
+  defaultRequest:
+    cpu: 50m
+  max:
+    memory: 8Gi
+network: isolated
+allowFrom: [10.0.0.0/24]
+networkExcept: [10.1.0.0/16]
+hosts: ['*.team-a.example.com']
+priorityClasses: [batch]
+labels:
+  cost-center: "42"
+contact: '#team-platform'
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
