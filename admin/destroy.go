@@ -19,9 +19,9 @@ type Removal struct {
 	Name string
 	Home string
 	// Records hold the releases of its Tiller; they go with the home namespace.
-	Records []*unstructured.Unstructured
+	Records []cluster.Stored
 	// HelmRecords hold those of Helm 3 and 4; they stay with their namespace.
-	HelmRecords []*unstructured.Unstructured
+	HelmRecords []cluster.Stored
 	Releases    []Release
 	// HomeGoes says whether the home namespace is deleted, with the records.
 	HomeGoes bool
@@ -61,10 +61,12 @@ func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 		if err := c.Lookup(ctx, live, []cluster.Key{namespaceKey(r.Home)}); err != nil {
 			return nil, err
 		}
-		if r.Records, err = c.Records(ctx, r.Home); err != nil {
+		if r.Records, err = c.StoredReleases(ctx, tenant.EngineTiller, r.Home); err != nil {
 			return nil, err
 		}
-		r.Releases = releasesOf(r.Records)
+		if r.Releases, err = readReleases(ctx, c, p.Tenant, tenant.EngineTiller); err != nil {
+			return nil, err
+		}
 		if err := r.decideHome(ctx, c, live); err != nil {
 			return nil, err
 		}
@@ -155,6 +157,7 @@ func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live 
 	if live.Get(cluster.Key{Kind: "ServiceAccount", Namespace: r.Home, Name: tenant.HelmAccount}) == nil {
 		return nil
 	}
+	var namespaces []string
 	for _, key := range keys {
 		if key.Kind == "ClusterRoleBinding" {
 			r.note("releases that the tenant made with Helm 3 or 4 stay: they can't be told from others'")
@@ -162,7 +165,7 @@ func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live 
 		if key.Kind != "Namespace" || key.Name == r.Home {
 			continue
 		}
-		records, err := c.HelmRecords(ctx, key.Name)
+		records, err := c.StoredReleases(ctx, tenant.EngineImpersonation, key.Name)
 		if err != nil {
 			return err
 		}
@@ -174,9 +177,11 @@ func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live 
 			continue
 		}
 		r.HelmRecords = append(r.HelmRecords, records...)
+		namespaces = append(namespaces, key.Name)
 	}
-	r.Releases = append(r.Releases, helmReleasesOf(r.HelmRecords)...)
-	return nil
+	releases, err := readReleases(ctx, c, tenant.Tenant{Namespaces: namespaces}, tenant.EngineImpersonation)
+	r.Releases = append(r.Releases, releases...)
+	return err
 }
 
 // homeIn is the tenant's home namespace: where its record is, or else anything

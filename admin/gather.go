@@ -114,15 +114,13 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 		return err
 	}
 	f.tillerReleases, err = readEach(ctx, needed.tillerReleases, func(ctx context.Context, home string) ([]Release, error) {
-		records, err := c.Records(ctx, home)
-		return releasesOf(records), err
+		return readReleasesIn(ctx, c, tenant.EngineTiller, home)
 	})
 	if err != nil {
 		return err
 	}
 	f.helmReleases, err = readEach(ctx, needed.helmReleases, func(ctx context.Context, namespace string) ([]Release, error) {
-		records, err := c.HelmRecords(ctx, namespace)
-		return helmReleasesOf(records), err
+		return readReleasesIn(ctx, c, tenant.EngineImpersonation, namespace)
 	})
 	return err
 }

@@ -58,12 +58,12 @@ type Migration struct {
 	// State is nil where the migration has not begun.
 	State *tenant.Migration
 	// Records are those of the tenant's Tiller, Releases what becomes of them.
-	Records  []*unstructured.Unstructured
+	Records  []cluster.Stored
 	Releases []migrate.Release
 	// Standings are what Helm 3 has of each of the releases.
 	Standings []migrate.Standing
 	// HelmRecords are the Secrets of Helm 3's that belong to the releases.
-	HelmRecords []*unstructured.Unstructured
+	HelmRecords []cluster.Stored
 	// later are those of them that Helm 3 made after ours.
 	later map[cluster.Key]bool
 	// Problems keep the releases from moving.
@@ -111,20 +111,22 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string) (*Migrat
 			m.Replicas = int32(replicas)
 		}
 	}
-	records, err := c.Records(ctx, home)
-	if err != nil {
+	if m.Records, err = c.StoredReleases(ctx, tenant.EngineTiller, home); err != nil {
 		return nil, err
 	}
 	// Those of the other kind are not this Tiller's: it never reads them.
-	m.Records = slices.DeleteFunc(records, func(record *unstructured.Unstructured) bool {
-		return !strings.EqualFold(record.GetKind(), string(storage))
-	})
+	m.Records = slices.DeleteFunc(m.Records, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(storage)) })
 	var stored []migrate.Stored
-	for _, record := range m.Records {
-		s := migrate.Stored{Object: record.GetName()}
-		s.Release, s.Problem = cluster.ReleaseOf(record)
+	err = c.EachRecord(ctx, m.Records, func(record cluster.Record) error {
+		s := migrate.Stored{Object: record.Key.Name}
+		s.Release, s.Problem = c.ReleaseOf(record)
 		stored = append(stored, s)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
+	slices.SortFunc(stored, func(a, b migrate.Stored) int { return strings.Compare(a.Object, b.Object) })
 	m.Releases, m.Problems = migrate.Releases(stored, func(namespace string) bool {
 		return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
 	})
@@ -158,7 +160,8 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client) error 
 		APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "create", "update", "delete"}}}); !enough {
 		m.Problems = append(m.Problems, fmt.Errorf("the tenant's role, ClusterRole %s, does not let Helm 3 keep its records: it needs get, list, create, update and delete of secrets", m.Tenant.Role))
 	}
-	there := map[string][]*unstructured.Unstructured{} // by namespace and release
+	there := map[string][]corev1.Secret{} // by namespace and release
+	named := map[cluster.Key]cluster.Stored{}
 	for _, namespace := range slices.Sorted(maps.Keys(names)) {
 		object := m.live.Get(namespaceKey(namespace))
 		if object == nil {
@@ -173,33 +176,35 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client) error 
 		for _, r := range m.Releases {
 			moving[r.Name] = moving[r.Name] || r.Namespace == namespace
 		}
-		secrets, err := c.Secrets(ctx, namespace, func(secret metav1.Object) bool { return moving[release.NameOf(secret)] })
+		secrets, err := c.StoredNames(ctx, namespace, func(secret metav1.Object) bool { return moving[release.NameOf(secret)] })
 		if err != nil {
 			return err
 		}
-		for _, secret := range secrets {
-			at := namespace + "/" + release.NameOf(secret)
-			there[at] = append(there[at], secret)
+		err = c.EachRecord(ctx, secrets, func(record cluster.Record) error {
+			secret, is := record.Object.(*corev1.Secret)
+			if is {
+				at := namespace + "/" + release.NameOf(secret)
+				there[at] = append(there[at], *secret)
+				named[record.Key] = record.Stored
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	for _, r := range m.Releases {
-		var typed []corev1.Secret
 		objects := there[r.Namespace+"/"+r.Name]
-		for _, object := range objects {
-			var secret corev1.Secret
-			if err := cluster.Typed(object, &secret); err != nil {
-				return err
-			}
-			typed = append(typed, secret)
-		}
-		standing := migrate.Compare(r, typed, m.moved())
+		slices.SortFunc(objects, func(a, b corev1.Secret) int { return strings.Compare(a.Name, b.Name) })
+		standing := migrate.Compare(r, objects, m.moved(), c.Unpacked())
 		m.Standings = append(m.Standings, standing)
 		for _, object := range objects {
-			at := slices.Index(standing.Ours, object.GetName())
+			key := cluster.Key{Kind: "Secret", Namespace: object.Namespace, Name: object.Name}
+			at := slices.Index(standing.Ours, object.Name)
 			if at >= 0 {
-				m.HelmRecords = append(m.HelmRecords, object)
+				m.HelmRecords = append(m.HelmRecords, named[key])
 			}
-			m.later[cluster.KeyOf(object)] = at >= 0 && at < len(standing.Later)
+			m.later[key] = at >= 0 && at < len(standing.Later)
 		}
 		m.checkClash(r, standing)
 	}

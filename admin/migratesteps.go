@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 )
@@ -231,7 +229,7 @@ func PrepareEngine(ctx context.Context, c *cluster.Client, m *Migration, engine 
 
 // RemoveHelmRecords removes what Helm 3 has of the releases; saved are the records
 // that a backup holds, and no other goes.
-func RemoveHelmRecords(ctx context.Context, c *cluster.Client, name string, saved []*unstructured.Unstructured, made func(cluster.Change)) error {
+func RemoveHelmRecords(ctx context.Context, c *cluster.Client, name string, saved []cluster.Stored, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		m, err := ReadMigration(ctx, c, name)
 		if err != nil {
@@ -248,7 +246,7 @@ func RemoveHelmRecords(ctx context.Context, c *cluster.Client, name string, save
 
 // RemoveRecords removes Tiller's records; saved are those that a backup holds, and
 // no other goes.
-func RemoveRecords(ctx context.Context, c *cluster.Client, name string, saved []*unstructured.Unstructured, made func(cluster.Change)) error {
+func RemoveRecords(ctx context.Context, c *cluster.Client, name string, saved []cluster.Stored, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		m, err := ReadMigration(ctx, c, name)
 		if err != nil {
@@ -265,18 +263,18 @@ func RemoveRecords(ctx context.Context, c *cluster.Client, name string, saved []
 
 // removeSaved removes records, if all of them are saved; those that are early, before
 // the others.
-func removeSaved(plan *cluster.Plan, records, saved []*unstructured.Unstructured, early map[cluster.Key]bool) error {
+func removeSaved(plan *cluster.Plan, records, saved []cluster.Stored, early map[cluster.Key]bool) error {
 	for _, record := range records {
-		same := func(kept *unstructured.Unstructured) bool {
-			return kept.GetUID() == record.GetUID() && kept.GetResourceVersion() == record.GetResourceVersion()
+		same := func(kept cluster.Stored) bool {
+			return kept.UID == record.UID && kept.ResourceVersion == record.ResourceVersion
 		}
 		if !slices.ContainsFunc(saved, same) {
-			return fmt.Errorf("%s was written after the backup: the same command again backs it up", cluster.KeyOf(record))
+			return fmt.Errorf("%s was written after the backup: the same command again backs it up", record.Key)
 		}
-		if early[cluster.KeyOf(record)] {
-			plan.RemoveEarly(record)
+		if early[record.Key] {
+			plan.RemoveEarly(record.Live())
 		} else {
-			plan.Remove(record)
+			plan.Remove(record.Live())
 		}
 	}
 	return nil

@@ -1,11 +1,10 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
 	"helm-tenant/release"
@@ -32,90 +31,53 @@ type Release struct {
 // Gone says whether the release was deleted and only its history is kept.
 func (r Release) Gone() bool { return release.Gone(r.Status) }
 
-// releasesOf reads the newest revision of each release out of Tiller's records.
-func releasesOf(records []*unstructured.Unstructured) []Release {
-	newest := map[string]*unstructured.Unstructured{}
-	revision := map[string]int{}
-	for _, record := range records {
-		r := release.TillerRevision(record.GetLabels())
-		if newest[r.Release] == nil || r.Version > revision[r.Release] {
-			newest[r.Release], revision[r.Release] = record, r.Version
-		}
+// releaseOf is a release as it is listed.
+func releaseOf(l cluster.LatestRelease, engine tenant.Engine) Release {
+	r := Release{Name: l.Release, Namespace: l.Namespace, Revision: l.Revision.Version, Status: l.Status, Chart: l.Chart, Engine: engine}
+	if engine == tenant.EngineImpersonation {
+		r.Namespace, r.Driver = l.Key.Namespace, strings.ToLower(l.Kind)
 	}
-	var releases []Release
-	for name, record := range newest {
-		r := Release{Name: name, Revision: revision[name], Status: record.GetLabels()["STATUS"], Engine: tenant.EngineTiller}
-		decoded, err := cluster.ReleaseOf(record)
-		if err != nil {
-			r.Problem = err.Error()
-		} else {
-			r.Namespace = decoded.GetNamespace()
-			meta := decoded.GetChart().GetMetadata()
-			r.Chart = meta.GetName() + "-" + meta.GetVersion()
-		}
-		releases = append(releases, r)
+	if l.Problem != nil {
+		r.Problem = l.Problem.Error()
 	}
-	sortReleases(releases)
-	return releases
+	return r
 }
 
-// helmReleasesOf reads the newest revision of each release out of the records
-// that Helm 3 and 4 keep beside what they installed.
-func helmReleasesOf(records []*unstructured.Unstructured) []Release {
-	type at struct{ namespace, name string }
-	newest := map[at]*unstructured.Unstructured{}
-	for _, record := range records {
-		r := release.HelmRevision(record.GetLabels())
-		key := at{record.GetNamespace(), r.Release}
-		if have := newest[key]; have == nil || r.Version > release.HelmRevision(have.GetLabels()).Version {
-			newest[key] = record
-		}
+// readReleasesIn reads the releases that an engine's helm keeps in a namespace, or in the
+// whole cluster where it is empty: the newest revision of each.
+func readReleasesIn(ctx context.Context, c *cluster.Client, engine tenant.Engine, namespace string) ([]Release, error) {
+	latest, err := c.LatestReleases(ctx, engine, namespace)
+	if err != nil {
+		return nil, err
 	}
 	var releases []Release
-	for key, record := range newest {
-		revision := release.HelmRevision(record.GetLabels())
-		r := Release{Name: key.name, Namespace: key.namespace, Revision: revision.Version, Status: revision.Status, Engine: tenant.EngineImpersonation, Driver: strings.ToLower(record.GetKind())}
-		chart, err := cluster.HelmChartOf(record)
-		if err != nil {
-			r.Problem = err.Error()
-		}
-		r.Chart = chart
-		releases = append(releases, r)
+	for _, l := range latest {
+		releases = append(releases, releaseOf(l, engine))
 	}
-	sortReleases(releases)
-	return releases
-}
-
-func sortReleases(releases []Release) {
-	slices.SortFunc(releases, func(a, b Release) int {
-		if a.Name != b.Name {
-			return strings.Compare(a.Name, b.Name)
-		}
-		return strings.Compare(a.Namespace, b.Namespace)
-	})
+	return releases, nil
 }
 
 // readReleases reads the releases that the tenant has through that engine.
 func readReleases(ctx context.Context, c *cluster.Client, t tenant.Tenant, engine tenant.Engine) ([]Release, error) {
 	if engine == tenant.EngineTiller {
-		records, err := c.Records(ctx, t.Home())
-		return releasesOf(records), err
+		return readReleasesIn(ctx, c, engine, t.Home())
 	}
-	records, err := helmRecords(ctx, c, t)
-	return helmReleasesOf(records), err
-}
-
-// helmRecords are the records of Helm 3 and 4 in the tenant's namespaces.
-func helmRecords(ctx context.Context, c *cluster.Client, t tenant.Tenant) ([]*unstructured.Unstructured, error) {
-	var all []*unstructured.Unstructured
+	var all []Release
 	for _, ns := range helmNamespaces(t) {
-		records, err := c.HelmRecords(ctx, ns)
+		releases, err := readReleasesIn(ctx, c, engine, ns)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, records...)
+		all = append(all, releases...)
 	}
+	sortReleases(all)
 	return all, nil
+}
+
+func sortReleases(releases []Release) {
+	slices.SortFunc(releases, func(a, b Release) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Namespace, b.Namespace))
+	})
 }
 
 // helmNamespaces are the namespaces in which Helm 3 and 4 keep the tenant's release

@@ -20,7 +20,6 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/install"
-	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -61,8 +60,14 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 	}
 	s.Server = info.GitVersion
 	s.Minor, _ = strconv.Atoi(strings.TrimRight(info.Minor, "+")) // 0 where it is not a number: nothing is known of it
-	// What makes pods after the pods: it was there before them.
-	for _, readings := range [][]reading{t.readings(), {{"replicasets", "which pods are Tillers'", t.readReplicaSets}}} {
+	// What makes pods after the pods: it was there before them. Releases when it is known
+	// where any are.
+	after := []reading{
+		{"replicasets", "which pods are Tillers'", t.readReplicaSets},
+		{"secrets", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageSecret) }},
+		{"configmaps of releases", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
+	}
+	for _, readings := range [][]reading{t.readings(), after} {
 		if err := t.readAll(ctx, readings); err != nil {
 			return nil, err
 		}
@@ -88,7 +93,6 @@ func (t *taking) readings() []reading {
 		{"configmaps", "which tenants there are", t.readRecords},
 		{"serviceaccounts", "whether accounts exist, and what mounts them", t.readAccounts},
 		{"secrets", "where releases are, and whether accounts' tokens lie around", t.readSecrets},
-		{"configmaps of releases", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
 		{"pods", "which Tillers run outside Deployments, and in which pods", t.readPods},
 		{"services", "whether Tillers are reached from outside", t.readServices},
 		{"networkpolicies", "whether the network holds others off", t.readPolicies},
@@ -136,9 +140,7 @@ func (t *taking) readAll(ctx context.Context, readings []reading) error {
 			switch {
 			case err == nil:
 			case apierrors.IsForbidden(err):
-				t.locked(func() {
-					t.snapshot.Unseen = append(t.snapshot.Unseen, audit.Unseen{What: r.what + " in all namespaces", Why: reason(err), Matters: r.matters})
-				})
+				t.locked(func() { t.unseen(r, err) })
 			default:
 				t.locked(func() {
 					if first == nil {
@@ -151,6 +153,14 @@ func (t *taking) readAll(ctx context.Context, readings []reading) error {
 	}
 	group.Wait()
 	return first
+}
+
+// unseen tells that a list is forbidden, once for each kind.
+func (t *taking) unseen(r reading, err error) {
+	what := r.what + " in all namespaces"
+	if !slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.What == what }) {
+		t.snapshot.Unseen = append(t.snapshot.Unseen, audit.Unseen{What: what, Why: reason(err), Matters: r.matters})
+	}
 }
 
 // recordOf is what a ConfigMap records, and whether it is believed.
@@ -199,41 +209,54 @@ func (t *taking) readAccounts(ctx context.Context) error {
 
 func (t *taking) readSecrets(ctx context.Context) error {
 	options := metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}
-	err := t.client.EachMeta(ctx, "Secret", "", options, func(m *metav1.PartialObjectMetadata) {
+	return t.client.EachMeta(ctx, "Secret", "", options, func(m *metav1.PartialObjectMetadata) {
 		t.snapshot.Tokens = append(t.snapshot.Tokens, audit.Token{Namespace: m.Namespace, Name: m.Name, Account: m.Annotations[corev1.ServiceAccountNameKey]})
 	})
-	if err != nil {
-		return err
-	}
-	return t.readPlaced(ctx, tenant.StorageSecret)
 }
 
 // readPlaced reads the names of the release records of one storage, and where the
-// releases live.
+// releases live. Those of older revisions lead to values, too, and no more of them is
+// read than their names. It is done when it is known where helm stores any.
 func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
-	kind := "Secret"
-	if storage == tenant.StorageConfigMap {
-		kind = "ConfigMap"
-	}
-	// Those of older revisions lead to values, too, and no more of them is read than
-	// their names.
-	var names []audit.RecordName
-	err := t.client.EachMeta(ctx, kind, "", metav1.ListOptions{LabelSelector: release.OfTiller}, func(m *metav1.PartialObjectMetadata) {
-		names = append(names, audit.RecordName{Home: m.Namespace, Record: kind + " " + m.Name})
-	})
-	if err != nil {
-		return err
-	}
-	t.locked(func() { t.snapshot.RecordNames = append(t.snapshot.RecordNames, names...) })
-	return t.client.EachPlaced(ctx, storage, func(d cluster.Placed) {
-		t.locked(func() {
-			t.snapshot.Releases = append(t.snapshot.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: d.Record, Tried: d.Tried})
-		})
+	var own audit.Snapshot
+	err := t.client.EachPlaced(ctx, storage, t.stores(), func(key cluster.Key) {
+		own.RecordNames = append(own.RecordNames, audit.RecordName{Home: key.Namespace, Record: key.Kind + " " + key.Name})
+	}, func(d cluster.Placed) {
+		own.Releases = append(own.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: d.Record, Tried: d.Tried})
 	}, func(key cluster.Key, err error) {
-		t.locked(func() {
-			t.snapshot.Releases = append(t.snapshot.Releases, audit.Release{Home: key.Namespace, Record: key.Kind + " " + key.Name, Problem: err.Error()})
-		})
+		own.Releases = append(own.Releases, audit.Release{Home: key.Namespace, Record: key.Kind + " " + key.Name, Problem: err.Error()})
 	})
+	t.locked(func() {
+		t.snapshot.RecordNames = append(t.snapshot.RecordNames, own.RecordNames...)
+		t.snapshot.Releases = append(t.snapshot.Releases, own.Releases...)
+	})
+	return err
+}
+
+// stores says of a namespace whether a Tiller may keep its releases there: where one
+// runs, or is a tenant's home. A tenant's other namespaces are none, whatever its members
+// make look like a Tiller there. Where namespaces can't be read, all may be.
+func (t *taking) stores() func(namespace string) bool {
+	if len(t.homes) == 0 {
+		return func(string) bool { return true }
+	}
+	where := map[string]bool{}
+	for _, w := range t.snapshot.Workloads {
+		where[w.Namespace] = where[w.Namespace] || w.Template != nil
+	}
+	for _, pod := range t.snapshot.Pods {
+		where[pod.Namespace] = where[pod.Namespace] || pod.Spec != nil
+	}
+	for _, ns := range t.snapshot.Namespaces {
+		home := t.homes[ns.Name]
+		switch {
+		case home != "":
+			where[ns.Name] = true
+		case ns.Labels[tenant.LabelTenant] != "":
+			where[ns.Name] = false
+		}
+	}
+	return func(namespace string) bool { return where[namespace] }
 }
 
 func (t *taking) readPods(ctx context.Context) error {

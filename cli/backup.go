@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,11 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/types"
 
 	"helm-tenant/cluster"
-	"helm-tenant/release"
 )
 
 // backups are the backup files of one tenant's release records.
@@ -26,45 +24,98 @@ type backups struct {
 	part string
 	// told is called with a sentence for each file.
 	told func(format string, args ...any)
+	// read reads the records; see cluster.Client.EachRecord.
+	read func(context.Context, []cluster.Stored, func(cluster.Record) error) error
 }
 
-// save writes the records to a file and returns its name; file is where, and empty
-// a new one in the current folder. Without records there is none.
+// backup is a file that holds records.
+type backup struct {
+	// file is empty where there was no record.
+	file string
+	// versions are the resource versions of the records in it, by their UIDs.
+	versions map[types.UID]string
+}
+
+// holds says whether the file has all of these records, just as they are.
+func (b backup) holds(records []cluster.Stored) bool {
+	return !slices.ContainsFunc(records, func(s cluster.Stored) bool { return b.versions[s.UID] != s.ResourceVersion })
+}
+
+// check refuses a file for a backup that can't become one, before anything is done: one
+// that is there and no regular file, or one in a folder that is not there. A file that
+// is empty is not checked: its name is made up later.
+func checkBackup(file string) error {
+	if file == "" {
+		return nil
+	}
+	problem := checkFile(file)
+	if folder, err := os.Stat(filepath.Dir(file)); problem == nil && err != nil {
+		problem = renamed(err, file)
+	} else if problem == nil && !folder.IsDir() {
+		problem = fmt.Errorf("%s is not a folder", filepath.Dir(file))
+	}
+	if problem != nil {
+		return fmt.Errorf("--backup: %w; nothing was done", problem)
+	}
+	return nil
+}
+
+// checkFile refuses what is there and no regular file: a pipe would wait for whoever
+// reads it, and a device keeps nothing.
+func checkFile(file string) error {
+	info, err := os.Lstat(file)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		info, err = os.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is a link that leads nowhere", file)
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().IsRegular():
+		return nil
+	}
+	return fmt.Errorf("%s is not a regular file", file)
+}
+
+// save writes the records to a file and returns what it is; file is where, and empty a
+// new one in the current folder. earlier is the file of a run before this one, which
+// will do if nobody named another and it holds the records; it may be empty. Without
+// records there is no file.
 //
 // A file that is there is never written over. One that holds the records already will
 // do. One with older records of the same tenant is by a run that did not come to its
 // end, or was asked for before, and a helm has written since: then the next free name
 // is taken, FILE-2, FILE-3 and so on. Any other file is not ours to write beside: it
 // is refused, if somebody named it.
-func (b backups) save(file string, records []*unstructured.Unstructured) (string, error) {
-	named := file != ""
-	if !named {
-		file = b.newName()
-	}
-	file, err := b.write(file, named, records)
+func (b backups) save(ctx context.Context, file, earlier string, records []cluster.Stored) (backup, error) {
+	saved, err := b.write(ctx, file, earlier, file != "", records)
 	if err != nil {
-		return "", fmt.Errorf("the backup can't be written, and nothing is removed without it: %w", err)
+		return backup{}, fmt.Errorf("the backup can't be written, and nothing is removed without it: %w", err)
 	}
-	return file, nil
+	return saved, nil
 }
 
 // saveAnew writes the records to a second file, if the first does not hold them:
 // somebody wrote them meanwhile. The second's name is the first's with suffix, or the
 // next free one: nobody named it, and there is no way back to before the first.
-func (b backups) saveAnew(file, suffix string, records []*unstructured.Unstructured) error {
-	switch {
-	case file == "":
-		file = b.newName()
-	case holds(file, items(records)):
-		return nil
-	default:
-		file = suffixed(file, suffix)
+func (b backups) saveAnew(ctx context.Context, first backup, suffix string, records []cluster.Stored) (backup, error) {
+	if first.holds(records) {
+		return first, nil
 	}
-	if _, err := b.write(file, false, records); err != nil {
-		return withHint(fmt.Errorf("what was done so far stays done, and no record is removed: some were written since the backup, and the second one can't be written: %w", err),
+	file := ""
+	if first.file != "" {
+		file = suffixed(first.file, suffix)
+	}
+	second, err := b.write(ctx, file, "", false, records)
+	if err != nil {
+		return first, withHint(fmt.Errorf("what was done so far stays done, and no record is removed: some were written since the backup, and the second one can't be written: %w", err),
 			"the same command again goes on; --backup names another file")
 	}
-	return nil
+	return second, nil
 }
 
 func (b backups) newName() string {
@@ -78,98 +129,91 @@ func suffixed(file, suffix string) string {
 }
 
 // write writes the records to the file, or to the next free one; see save. named says
-// that somebody named it.
-func (b backups) write(file string, named bool, records []*unstructured.Unstructured) (string, error) {
+// that somebody named it. The records are read once, into a file that gets its name
+// when it is whole.
+func (b backups) write(ctx context.Context, file, earlier string, named bool, records []cluster.Stored) (backup, error) {
 	if len(records) == 0 {
-		return "", nil
+		return backup{}, nil
 	}
-	items := items(records)
-	text, err := yaml.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+	if file == "" {
+		file = b.newName()
+	}
+	whole, err := b.writeWhole(ctx, file, records)
 	if err != nil {
-		return "", err
+		return backup{}, err
+	}
+	defer os.Remove(whole.name)
+	done := func(free string) (backup, error) {
+		b.told("%s of tenant %s backed up in %s", counted(len(whole.versions), "release record"), b.tenant, free)
+		return backup{free, whole.versions}, nil
+	}
+	if !named && earlier != "" && whole.isIn(earlier) {
+		return done(earlier)
 	}
 	free := file
 	for number := 2; ; number++ {
-		err := create(free, text)
+		err := publish(whole.name, free)
 		taken := errors.Is(err, fs.ErrExist)
 		switch {
-		case err == nil, taken && holds(free, items): // by a run that did not come to its end
+		case err == nil, taken && whole.isIn(free): // by a run that did not come to its end
 			if free != file {
 				b.told("%s is there already, and stays as it is", file)
 			}
-			b.told("%s of tenant %s backed up in %s", counted(len(records), "release record"), b.tenant, free)
-			return free, nil
-		case !taken, named && free == file && !isOlder(file, records):
-			return "", err
+			return done(free)
+		case !taken, named && free == file && !whole.isOlder(file):
+			return backup{}, err
 		}
 		free = suffixed(file, fmt.Sprintf("-%d", number))
 	}
 }
 
-// create writes a new file that only its owner can read: records hold the values of
-// releases.
-func create(file string, text []byte) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// writeWhole writes the records into a new file beside the one that is meant.
+func (b backups) writeWhole(ctx context.Context, file string, records []cluster.Stored) (*wholeBackup, error) {
+	if err := checkFile(file); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), ".helm-tenant-backup-*")
 	if err != nil {
-		return err
+		return nil, renamed(err, file)
 	}
-	_, err = f.Write(text)
+	whole := newWholeBackup(f)
+	err = b.read(ctx, records, whole.add)
 	if err == nil {
-		err = f.Sync()
+		err = whole.close()
 	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
+	if err != nil {
+		return nil, errors.Join(renamed(err, file), ignoreClosed(f.Close()), os.Remove(f.Name()))
 	}
-	if err != nil { // half a backup would be in the way the next time
-		err = errors.Join(err, os.Remove(file))
+	return whole, nil
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, fs.ErrClosed) {
+		return nil
 	}
 	return err
 }
 
-// items are records as a backup file has them.
-func items(records []*unstructured.Unstructured) []any {
-	var items []any
-	for _, record := range records {
-		items = append(items, cluster.Stripped(record).Object)
+// renamed tells an error about a file beside the one that is meant as one about that.
+func renamed(err error, file string) error {
+	if path, is := errors.AsType[*fs.PathError](err); is {
+		return &fs.PathError{Op: path.Op, Path: file, Err: path.Err}
 	}
-	return items
+	return err
 }
 
-// isOlder says whether a file is a backup of records in a namespace in which some of
-// these are.
-func isOlder(file string, records []*unstructured.Unstructured) bool {
-	return slices.ContainsFunc(saved(file), func(item any) bool {
-		object, _ := item.(map[string]any)
-		old := unstructured.Unstructured{Object: object}
-		labels := old.GetLabels()
-		return (release.IsTillers(labels) || labels["owner"] == "helm") && slices.ContainsFunc(records, func(record *unstructured.Unstructured) bool {
-			return record.GetNamespace() == old.GetNamespace()
-		})
-	})
-}
-
-// saved are the items in a backup file, none where it is no such file.
-func saved(file string) []any {
-	text, err := os.ReadFile(file)
-	if err != nil {
+// publish gives a whole file its name, if nothing has that name. Where the file system
+// has no links, it is copied.
+func publish(whole, file string) error {
+	err := os.Link(whole, file)
+	link, is := errors.AsType[*os.LinkError](err)
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, fs.ErrExist):
+		return &fs.PathError{Op: "open", Path: file, Err: link.Err}
+	case !is:
+		return err
 	}
-	var list struct{ Items []any }
-	if yaml.Unmarshal(text, &list) != nil {
-		return nil
-	}
-	return list.Items
-}
-
-// holds says whether a backup file has all of these items, just as they are.
-func holds(file string, items []any) bool {
-	found := map[string]bool{}
-	for _, item := range saved(file) {
-		plain, _ := json.Marshal(item) // as it came from JSON
-		found[string(plain)] = true
-	}
-	return !slices.ContainsFunc(items, func(item any) bool {
-		plain, err := json.Marshal(item)
-		return err != nil || !found[string(plain)]
-	})
+	return copyFile(whole, file)
 }

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,20 +13,40 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"helm-tenant/cluster"
+	"helm-tenant/release"
 )
 
 // stored are records of web's revisions up to a newest one, in a namespace.
-func stored(namespace, owner string, newest int) []*unstructured.Unstructured {
-	var records []*unstructured.Unstructured
-	key, value, _ := strings.Cut(owner, "=")
+func stored(namespace, owner string, newest int) []cluster.Stored {
+	var records []cluster.Stored
 	for revision := 1; revision <= newest; revision++ {
-		records = append(records, &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "v1", "kind": "Secret", "data": map[string]any{"release": "AAAA"},
-			"metadata": map[string]any{"name": fmt.Sprintf("web.v%d", revision), "namespace": namespace, "labels": map[string]any{key: value}},
-		}})
+		name := fmt.Sprintf("web.v%d", revision)
+		records = append(records, cluster.Stored{Key: cluster.Key{Kind: "Secret", Namespace: namespace, Name: name},
+			Revision: release.Revision{Release: owner}, UID: types.UID(namespace + "/" + name), ResourceVersion: "1"})
 	}
 	return records
+}
+
+// read reads such records.
+func read(_ context.Context, records []cluster.Stored, do func(cluster.Record) error) error {
+	for _, s := range records {
+		key, value, _ := strings.Cut(s.Release, "=")
+		err := do(cluster.Record{Stored: s, Object: &corev1.Secret{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+			ObjectMeta: metav1.ObjectMeta{Name: s.Key.Name, Namespace: s.Key.Namespace, Labels: map[string]string{key: value}, Annotations: map[string]string{"note": "\x7f\u0085\u2028\ufeff \" # {"}},
+			Data:       map[string][]byte{"release": []byte("AAAA")},
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newBackups are those of tenant team, and what they tell.
@@ -31,7 +54,16 @@ func newBackups() (backups, *[]string) {
 	var told []string
 	s := &session{}
 	s.env.Now = func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
-	return backups{s, "team", "", func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }}, &told
+	return backups{s, "team", "", func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }, read}, &told
+}
+
+// saved are the items in a backup file, none where it is no such file.
+func saved(file string) []string {
+	var items []string
+	if err := eachSaved(file, func(item []byte) { items = append(items, string(item)) }); err != nil {
+		return nil
+	}
+	return items
 }
 
 // TestBackup: which file is written, told of, or refused, where one is there.
@@ -39,21 +71,40 @@ func TestBackup(t *testing.T) {
 	const home, tiller = "team-tiller", "OWNER=TILLER"
 	type do func(b backups, file string) (string, error)
 	save := func(newest int) do {
-		return func(b backups, file string) (string, error) { return b.save(file, stored(home, tiller, newest)) }
+		return func(b backups, file string) (string, error) {
+			saved, err := b.save(t.Context(), file, "", stored(home, tiller, newest))
+			return saved.file, err
+		}
 	}
 	unnamed := func(newest int) do {
-		return func(b backups, _ string) (string, error) { return b.save("", stored(home, tiller, newest)) }
+		return func(b backups, _ string) (string, error) { return save(newest)(b, "") }
+	}
+	resumed := func(newest int) do {
+		return func(b backups, file string) (string, error) {
+			saved, err := b.save(t.Context(), "", file, stored(home, tiller, newest))
+			return saved.file, err
+		}
 	}
 	anew := func(newest int) do {
 		return func(b backups, file string) (string, error) {
-			return "", b.saveAnew(file, "-later", stored(home, tiller, newest))
+			first := backup{file: file, versions: map[types.UID]string{}}
+			for _, s := range stored(home, tiller, 2) {
+				if file != "" {
+					first.versions[s.UID] = s.ResourceVersion
+				}
+			}
+			_, err := b.saveAnew(t.Context(), first, "-later", stored(home, tiller, newest))
+			return "", err
 		}
 	}
 	text := func(text string) do {
 		return func(_ backups, file string) (string, error) { return file, os.WriteFile(file, []byte(text), 0o600) }
 	}
 	of := func(namespace, owner string, newest int) do {
-		return func(b backups, file string) (string, error) { return b.save(file, stored(namespace, owner, newest)) }
+		return func(b backups, file string) (string, error) {
+			saved, err := b.save(t.Context(), file, "", stored(namespace, owner, newest))
+			return saved.file, err
+		}
 	}
 	const refused = "the backup can't be written, and nothing is removed without it: open b.yaml: "
 	for _, test := range []struct {
@@ -85,6 +136,14 @@ func TestBackup(t *testing.T) {
 		{name: "nobody named it", before: []do{unnamed(2)}, do: unnamed(3), file: "helm-tenant-team-20261123-120000-2.yaml",
 			told:  []string{"helm-tenant-team-20261123-120000.yaml is there already, and stays as it is", "3 release records of tenant team backed up in helm-tenant-team-20261123-120000-2.yaml"},
 			files: map[string]int{"helm-tenant-team-20261123-120000.yaml": 2, "helm-tenant-team-20261123-120000-2.yaml": 3}},
+		{name: "by a run before this one", before: []do{save(2)}, do: resumed(2), file: "b.yaml",
+			told: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
+		{name: "by a run before this one, and written since", before: []do{save(2)}, do: resumed(3), file: "helm-tenant-team-20261123-120000.yaml",
+			told: []string{"3 release records of tenant team backed up in helm-tenant-team-20261123-120000.yaml"}, files: map[string]int{"b.yaml": 2, "helm-tenant-team-20261123-120000.yaml": 3}},
+		{name: "in the form of kubectl, and of earlier versions", before: []do{save(2), inYAML}, do: save(2), file: "b.yaml",
+			told: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
+		{name: "cut in its midst", before: []do{save(2), cutOff}, do: save(2), file: "b-2.yaml",
+			told: []string{"b.yaml is there already, and stays as it is", "2 release records of tenant team backed up in b-2.yaml"}, files: map[string]int{"b.yaml": 1, "b-2.yaml": 2}},
 		{name: "a second one that is not needed", before: []do{save(2)}, do: anew(2), files: map[string]int{"b.yaml": 2}},
 		{name: "a second one", before: []do{save(2)}, do: anew(3),
 			told: []string{"3 release records of tenant team backed up in b-later.yaml"}, files: map[string]int{"b.yaml": 2, "b-later.yaml": 3}},
@@ -94,7 +153,7 @@ func TestBackup(t *testing.T) {
 			told: []string{"2 release records of tenant team backed up in helm-tenant-team-20261123-120000.yaml"}, files: map[string]int{"helm-tenant-team-20261123-120000.yaml": 2}},
 		{name: "it can't be written", do: func(b backups, _ string) (string, error) { return save(2)(b, "none/b.yaml") },
 			err: "the backup can't be written, and nothing is removed without it: open none/b.yaml: "},
-		{name: "a second one that can't be written", do: func(b backups, _ string) (string, error) { return anew(2)(b, "none/b.yaml") },
+		{name: "a second one that can't be written", do: func(b backups, _ string) (string, error) { return anew(3)(b, "none/b.yaml") },
 			err: "what was done so far stays done, and no record is removed: some were written since the backup, and the second one can't be written: open none/b-later.yaml: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -137,5 +196,90 @@ func TestBackup(t *testing.T) {
 				t.Errorf("files: -want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// inYAML reads a backup file as kubectl does, and writes it in another form.
+func inYAML(_ backups, file string) (string, error) {
+	text, err := os.ReadFile(file)
+	var list map[string]any
+	if err == nil {
+		err = yaml.UnmarshalStrict(text, &list) // kubectl takes it
+	}
+	if err == nil {
+		text, err = json.MarshalIndent(list, "", "  ") // as kubectl get -o json
+	}
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	return file, err
+}
+
+// cutOff takes the last line's end off.
+func cutOff(_ backups, file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, text[:len(text)-9], 0o600)
+	}
+	return file, err
+}
+
+// TestBackupRefused: what can't become a backup is refused before anything is read, and
+// nobody waits for a pipe.
+func TestBackupRefused(t *testing.T) {
+	for _, test := range []struct {
+		name, file, want string
+		make             func() error
+	}{
+		{"a folder", "b", "--backup: b is not a regular file; nothing was done", func() error { return os.Mkdir("b", 0o700) }},
+		{"a pipe", "b", "--backup: b is not a regular file; nothing was done", func() error { return makePipe("b") }},
+		{"a link to a pipe", "b", "--backup: b is not a regular file; nothing was done", func() error { return errors.Join(makePipe("p"), os.Symlink("p", "b")) }},
+		{"a link to nothing", "b", "--backup: b is a link that leads nowhere; nothing was done", func() error { return os.Symlink("p", "b") }},
+		{"a device", os.DevNull, "--backup: " + os.DevNull + " is not a regular file; nothing was done", func() error { return nil }},
+		{"no folder", "none/b", "--backup: stat none/b: no such file or directory; nothing was done", func() error { return nil }},
+		{"in a file", "f/b", "--backup: lstat f/b: not a directory; nothing was done", func() error { return os.WriteFile("f", nil, 0o600) }},
+		{"a file", "f", "", func() error { return os.WriteFile("f", nil, 0o600) }},
+		{"nothing yet", "f", "", func() error { return nil }},
+		{"no name", "", "", func() error { return nil }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			if err := test.make(); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if err := checkBackup(test.file); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if test.want == "" {
+				return
+			}
+			b, _ := newBackups()
+			if _, err := b.save(t.Context(), test.file, "", stored("a", "OWNER=TILLER", 1)); err == nil {
+				t.Error("it was written")
+			}
+			if _, err := b.save(t.Context(), "", test.file, stored("a", "OWNER=TILLER", 1)); err != nil {
+				t.Errorf("the file of an earlier run: %v", err)
+			}
+		})
+	}
+}
+
+// TestBackupStops: where the records can't all be read, no file is left behind.
+func TestBackupStops(t *testing.T) {
+	t.Chdir(t.TempDir())
+	b, _ := newBackups()
+	b.read = func(ctx context.Context, records []cluster.Stored, do func(cluster.Record) error) error {
+		return errors.Join(read(ctx, records[:1], do), errors.New("the cluster is gone"))
+	}
+	_, err := b.save(t.Context(), "b.yaml", "", stored("a", "OWNER=TILLER", 2))
+	if err == nil || err.Error() != "the backup can't be written, and nothing is removed without it: the cluster is gone" {
+		t.Errorf("it says %v", err)
+	}
+	if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -84,6 +83,9 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 	if told == nil {
 		told = s.out()
 	}
+	if err := checkBackup(o.backup); err != nil {
+		return err
+	}
 	removal, err := admin.PrepareDestroy(ctx, client, name, o.deleteNamespaces)
 	if err != nil {
 		return err
@@ -104,8 +106,8 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 	if err := admin.CheckAllowed(ctx, client, removal.Prepared); err != nil {
 		return err
 	}
-	saved := backups{s, name, "", func(format string, args ...any) { fmt.Fprintf(told, format+"\n", args...) }}
-	file, err := saved.save(o.backup, recordsAtRisk(removal, o))
+	files := backups{s, name, "", func(format string, args ...any) { fmt.Fprintf(told, format+"\n", args...) }, client.EachRecord}
+	saved, err := files.save(ctx, o.backup, "", recordsAtRisk(removal, o))
 	if err != nil {
 		return err
 	}
@@ -114,7 +116,10 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 			return err
 		}
 	}
-	again := func(removal *admin.Removal) error { return saved.saveAnew(file, "-later", recordsAtRisk(removal, o)) }
+	again := func(removal *admin.Removal) error {
+		saved, err = files.saveAnew(ctx, saved, "-later", recordsAtRisk(removal, o))
+		return err
+	}
 	if err := s.remove(ctx, client, removal, o, again); err != nil {
 		return err
 	}
@@ -147,7 +152,7 @@ func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
 }
 
 // recordsAtRisk are the release records that go with what is deleted.
-func recordsAtRisk(removal *admin.Removal, o *destroyOptions) []*unstructured.Unstructured {
+func recordsAtRisk(removal *admin.Removal, o *destroyOptions) []cluster.Stored {
 	if o.deleteReleases || o.deleteNamespaces {
 		return slices.Concat(removal.Records, removal.HelmRecords)
 	}

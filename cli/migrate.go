@@ -72,6 +72,9 @@ at any point, the same command again goes on.`,
 }
 
 func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) error {
+	if err := checkBackup(o.backup); err != nil {
+		return fmt.Errorf("migrate of tenant %q: %w", name, err)
+	}
 	k, client, err := s.open()
 	if err != nil {
 		return err
@@ -105,7 +108,9 @@ type migration struct {
 	options *migrateOptions
 }
 
-func (m *migration) backups(part string) backups { return backups{m.session, m.name, part, m.say} }
+func (m *migration) backups(part string) backups {
+	return backups{m.session, m.name, part, m.say, m.client.EachRecord}
+}
 
 func (m *migration) made(change cluster.Change) {
 	m.say("%-8s %s", pastTense[change.Action], change.Key)
@@ -204,11 +209,11 @@ func (m *migration) begin(ctx context.Context) error {
 // freeze backs up Tiller's records, stops Tiller, and reads them again: it may have
 // written until then.
 func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.Migration, error) {
-	file, was := m.options.backup, there.State
-	if was != nil && file == "" && was.Backup != "" && holds(was.Backup, items(there.Records)) {
-		file = was.Backup // by a run that did not come to its end
+	was, earlier := there.State, ""
+	if was != nil {
+		earlier = was.Backup // by a run that did not come to its end
 	}
-	file, err := m.backups("").save(file, there.Records)
+	saved, err := m.backups("").save(ctx, m.options.backup, earlier, there.Records)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +222,7 @@ func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.
 	if was != nil {
 		next = *was
 	}
-	next.Backup = file
+	next.Backup = saved.file
 	none := int32(0)
 	if err := admin.Step(ctx, m.client, t, was, &next, &none, m.made); err != nil {
 		return nil, err
@@ -239,7 +244,8 @@ func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.
 	if err != nil {
 		return nil, withHint(err, "Tiller is stopped; bring it back with: helm tenant migrate "+m.name+" --abort")
 	}
-	return frozen, m.backups("").saveAnew(file, "-stopped", frozen.Records)
+	_, err = m.backups("").saveAnew(ctx, saved, "-stopped", frozen.Records)
+	return frozen, err
 }
 
 // finish removes the Tiller and its records.
@@ -277,7 +283,7 @@ func (m *migration) finish(ctx context.Context) error {
 		return err
 	}
 	for _, record := range there.Records {
-		prepared.Plan.Remove(record)
+		prepared.Plan.Remove(record.Live())
 	}
 	if m.options.dryRun {
 		return m.printChanges(prepared)
@@ -288,7 +294,7 @@ func (m *migration) finish(ctx context.Context) error {
 	if err := admin.CheckEndAllowed(ctx, m.client, there, prepared); err != nil {
 		return err
 	}
-	if _, err := m.backups("").save(m.options.backup, there.Records); err != nil {
+	if _, err := m.backups("").save(ctx, m.options.backup, "", there.Records); err != nil {
 		return err
 	}
 	if err := m.step(ctx, there, tenant.PhaseFinishing, nil, nil); err != nil {
@@ -323,7 +329,7 @@ func (m *migration) abort(ctx context.Context) error {
 		return err
 	}
 	for _, record := range there.HelmRecords {
-		prepared.Plan.Remove(record)
+		prepared.Plan.Remove(record.Live())
 	}
 	m.noteWork(there)
 	if m.options.dryRun {
@@ -332,7 +338,7 @@ func (m *migration) abort(ctx context.Context) error {
 	if err := admin.CheckEndAllowed(ctx, m.client, there, prepared); err != nil {
 		return err
 	}
-	file, err := m.backups("-helm3").save(m.options.backup, there.HelmRecords)
+	saved, err := m.backups("-helm3").save(ctx, m.options.backup, "", there.HelmRecords)
 	if err != nil {
 		return err
 	}
@@ -350,7 +356,7 @@ func (m *migration) abort(ctx context.Context) error {
 	if there.State == nil {
 		return admin.ErrEnded
 	}
-	if err := m.backups("-helm3").saveAnew(file, "-stopped", there.HelmRecords); err != nil {
+	if _, err := m.backups("-helm3").saveAnew(ctx, saved, "-stopped", there.HelmRecords); err != nil {
 		return err
 	}
 	if err := admin.RemoveHelmRecords(ctx, m.client, m.name, there.HelmRecords, m.made); err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -38,6 +40,8 @@ type Client struct {
 	config   *rest.Config
 	// typed makes the REST client of a group's version, see Each.
 	typed func(schema.GroupVersion) (rest.Interface, error)
+	// unpacked bounds what all release records that it reads unpack to.
+	unpacked *release.Budget
 	// where names the context, for errors.
 	where string
 }
@@ -60,15 +64,17 @@ func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Cl
 }
 
 func newClient(config *rest.Config, where string) (*Client, error) {
-	d, err := dynamic.NewForConfig(config)
+	counted := rest.CopyConfig(config)
+	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return meteredTransport{next} })
+	d, err := dynamic.NewForConfig(counted)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
-	m, err := metadata.NewForConfig(config)
+	m, err := metadata.NewForConfig(counted)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
-	return &Client{dynamic: d, metadata: m, config: config, typed: typedClients(config), where: where}, nil
+	return &Client{dynamic: d, metadata: m, config: config, typed: typedClients(counted), unpacked: release.NewBudget(), where: where}, nil
 }
 
 // As is a client of the same API server that impersonates a user, and no group.
@@ -84,6 +90,9 @@ func (c *Client) May(ctx context.Context, permission Permission) (bool, error) {
 	err := p.ask(ctx, []Permission{permission})
 	return p.knows(permission), err
 }
+
+// Unpacked bounds what all release records that the client's run reads unpack to.
+func (c *Client) Unpacked() *release.Budget { return c.unpacked }
 
 // Where names the context that the client talks to.
 func (c *Client) Where() string { return c.where }

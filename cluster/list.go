@@ -1,28 +1,158 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/pager"
 )
 
-// pageSize is that of lists. Larger pages than client-go's 500 mean fewer
-// requests; the largest objects, Deployments, make about 12 MB a page.
-const pageSize = 2000
+const (
+	// pageSize is that of lists of small objects. Larger pages than client-go's 500 mean
+	// fewer requests.
+	pageSize = 2000
+	// pageBytes bounds the answer to one request. 2,000 Deployments take about 12 MB; of
+	// larger objects, and anybody who may write a Secret can make some, fewer come at once.
+	pageBytes = 16 << 20
+	// recordPageSize and recordPageBytes are those of lists of release records. They begin
+	// small: each may be as large as an object can be.
+	recordPageSize, recordPageBytes = 20, 4 << 20
+)
 
-// pages calls do for all objects of a kind that list brings, page by page. A limit
-// among the options is another size of a page.
-func (c *Client) pages(ctx context.Context, k kind, namespace string, options metav1.ListOptions, list pager.ListPageFunc, do func(runtime.Object) error) error {
-	pages := pager.New(list)
-	pages.PageSize = pageSize
-	if options.Limit > 0 {
-		pages.PageSize, options.Limit = options.Limit, 0
+// sizes are those of the pages of a list: how many objects the first has and any at
+// most, and how many bytes an answer has at most. Zero values mean the usual ones.
+type sizes struct {
+	first, most int64
+	bytes       int64
+}
+
+// listPage reads one page.
+type listPage func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error)
+
+// pages calls do for all objects of a kind that list brings, page by page; while one is
+// looked at, the next is read. A page that has more bytes than a page may have is read
+// again with fewer objects (a limit among the options is how many it has at most), and so is one that did not come in the time that a request
+// has, though it had begun to: one slow answer does not end a run.
+func (c *Client) pages(ctx context.Context, k kind, namespace string, options metav1.ListOptions, size sizes, list listPage, do func(runtime.Object) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type page struct {
+		list runtime.Object
+		err  error
 	}
-	pages.PageBufferSize = 1
-	return c.explain(listing(k, namespace), pages.EachListItem(ctx, options, do))
+	ready := make(chan page)
+	go func() {
+		defer close(ready)
+		reader := newPageReader(list, options, size)
+		for reader.more {
+			list, err := reader.next(ctx)
+			select {
+			case ready <- page{list, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for page := range ready {
+		err := page.err
+		if err == nil {
+			err = meta.EachListItem(page.list, do)
+		}
+		if err != nil {
+			return c.explain(listing(k, namespace), err)
+		}
+	}
+	return c.explain(listing(k, namespace), ctx.Err())
+}
+
+// pageReader reads a list page by page.
+type pageReader struct {
+	list    listPage
+	options metav1.ListOptions
+	size    sizes
+	more    bool
+}
+
+func newPageReader(list listPage, options metav1.ListOptions, size sizes) *pageReader {
+	size.most = cmp.Or(options.Limit, size.most, pageSize)
+	size.bytes = cmp.Or(size.bytes, pageBytes)
+	options.Limit = cmp.Or(options.Limit, size.first, size.most)
+	return &pageReader{list: list, options: options, size: size, more: true}
+}
+
+// next reads the next page; more says whether there is another after it.
+func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
+	for {
+		read := &metered{most: r.size.bytes}
+		list, err := r.list(context.WithValue(ctx, meteredKey{}, read), r.options)
+		switch {
+		case err == nil:
+			return list, r.advance(list, read.count())
+		case ctx.Err() != nil:
+			return nil, err
+		case r.expired(err):
+			continue
+		case r.options.Limit > 1 && read.exceeded():
+			r.options.Limit = max(1, r.options.Limit/8)
+			continue
+		case r.options.Limit > 1 && read.count() > 0 && isTimeout(err):
+			r.options.Limit = max(1, r.options.Limit/8)
+			r.size.most = r.options.Limit // the next would be as slow
+			continue
+		}
+		if read.exceeded() {
+			err = fmt.Errorf("an object takes more than %d bytes", r.size.bytes)
+		}
+		return nil, err
+	}
+}
+
+// advance makes the page after list the next one, with as many objects as would be about
+// half of what a page may have: objects differ.
+func (r *pageReader) advance(list runtime.Object, bytes int64) error {
+	m, err := meta.ListAccessor(list)
+	if err != nil {
+		return err
+	}
+	r.options.Continue, r.more = m.GetContinue(), m.GetContinue() != ""
+	r.options.ResourceVersion, r.options.ResourceVersionMatch = "", "" // the token holds it
+	if items := int64(meta.LenList(list)); items > 0 && bytes > 0 {
+		r.options.Limit = min(max(1, r.size.bytes/2*items/bytes), r.size.most)
+	}
+	return nil
+}
+
+// expired says whether a list took so long that the API server has forgotten its state,
+// and makes the page after the last one the next, as of now
+// (k8s.io/apimachinery/pkg/apis/meta/v1, ListMeta.Continue).
+func (r *pageReader) expired(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsResourceExpired(err) || r.options.Continue == "" || !asStatus(err, &status) {
+		return false
+	}
+	next := status.Status().Continue
+	if next == "" || next == r.options.Continue {
+		return false
+	}
+	r.options.Continue = next
+	return true
+}
+
+func isTimeout(err error) bool {
+	timeout, is := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return is && timeout.Timeout()
 }
 
 // listing says what is tried, for errors.
@@ -37,7 +167,7 @@ func listing(k kind, namespace string) string {
 // empty.
 func (c *Client) each(ctx context.Context, kindName, namespace string, options metav1.ListOptions, do func(*unstructured.Unstructured)) error {
 	k := kinds[kindName]
-	return c.pages(ctx, k, namespace, options, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		return c.resource(k, namespace).List(ctx, options)
 	}, func(object runtime.Object) error {
 		item := object.(*unstructured.Unstructured)

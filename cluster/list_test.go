@@ -21,9 +21,16 @@ import (
 // clientOf is a client of a server of our own.
 func clientOf(t *testing.T, serve http.HandlerFunc) *Client {
 	t.Helper()
+	return clientWith(t, serve, rest.Config{})
+}
+
+// clientWith is clientOf with settings.
+func clientWith(t *testing.T, serve http.HandlerFunc, config rest.Config) *Client {
+	t.Helper()
 	server := httptest.NewServer(serve)
 	t.Cleanup(server.Close)
-	c, err := newClient(&rest.Config{Host: server.URL}, `context "prod"`)
+	config.Host = server.URL
+	c, err := newClient(&config, `context "prod"`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,11 +129,11 @@ func TestListRefused(t *testing.T) {
 		{"all", "listing pods", func(ctx context.Context) error { _, err := c.List(ctx, "Pod", "", nothing); return err }},
 		{"in a namespace", "listing pods in namespace a", func(ctx context.Context) error { _, err := c.TillerPods(ctx, "a"); return err }},
 		{"as protobuf", "listing configmaps", func(ctx context.Context) error {
-			return c.EachPlaced(ctx, tenant.StorageConfigMap, func(Placed) {}, func(Key, error) {})
+			return c.EachPlaced(ctx, tenant.StorageConfigMap, func(string) bool { return true }, func(Key) {}, func(Placed) {}, func(Key, error) {})
 		}},
 		{"metadata", "listing secrets", func(ctx context.Context) error { _, _, err := c.Revisions(ctx); return err }},
 		{"metadata in a namespace", "listing secrets in namespace a", func(ctx context.Context) error {
-			_, err := c.Secrets(ctx, "a", func(metav1.Object) bool { return true })
+			_, err := c.StoredNames(ctx, "a", func(metav1.Object) bool { return true })
 			return err
 		}},
 		{"to watch", "listing deployments in namespace a", func(ctx context.Context) error { return c.WaitForTiller(ctx, "a", func(string) {}) }},

@@ -234,18 +234,27 @@ func (c *Client) Homes(ctx context.Context) (map[string][]string, error) {
 var neighbourKinds = []string{"Pod", "Secret", "ConfigMap", "ServiceAccount", "Service"}
 
 // Neighbours names what a namespace holds that is no part of a Tiller made by
-// hand or by helm-tenant, and that Kubernetes did not put there by itself.
+// hand or by helm-tenant, and that Kubernetes did not put there by itself. Only
+// metadata is read.
 func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, error) {
+	// Tokens that servers before 1.24 make for each account.
+	tokens := map[string]bool{}
+	err := c.EachMeta(ctx, "Secret", namespace, metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}, func(m *metav1.PartialObjectMetadata) {
+		account := m.Annotations[corev1.ServiceAccountNameKey]
+		tokens[m.Name] = account == "default" || account == tenant.TillerAccount
+	})
+	if err != nil {
+		return nil, err
+	}
 	var found []string
 	for _, kindName := range neighbourKinds {
-		objects, err := c.List(ctx, kindName, namespace, metav1.ListOptions{})
+		err := c.EachMeta(ctx, kindName, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) {
+			if !(kindName == "Secret" && tokens[m.Name]) && !belongsToTiller(kindName, m) {
+				found = append(found, kindName+" "+m.Name)
+			}
+		})
 		if err != nil {
 			return nil, err
-		}
-		for _, object := range objects {
-			if !belongsToTiller(object) {
-				found = append(found, kindName+" "+object.GetName())
-			}
 		}
 	}
 	return found, nil
@@ -257,19 +266,14 @@ func hasTillersLabels(l map[string]string) bool {
 	return l[tenant.LabelTenant] != "" || release.IsTillers(l) || install.HasTillerLabels(l)
 }
 
-func belongsToTiller(object *unstructured.Unstructured) bool {
+func belongsToTiller(kindName string, object metav1.Object) bool {
 	switch {
 	case hasTillersLabels(object.GetLabels()):
 		return true
-	case object.GetKind() == "ServiceAccount":
+	case kindName == "ServiceAccount":
 		return slices.Contains([]string{"default", tenant.TillerAccount, tenant.HelmAccount}, object.GetName())
-	case object.GetKind() == "ConfigMap":
+	case kindName == "ConfigMap":
 		return object.GetName() == "kube-root-ca.crt"
-	case object.GetKind() == "Secret":
-		// Tokens that servers before 1.24 make for each account.
-		kind, _, _ := unstructured.NestedString(object.Object, "type")
-		account := object.GetAnnotations()["kubernetes.io/service-account.name"]
-		return kind == "kubernetes.io/service-account-token" && (account == "default" || account == tenant.TillerAccount)
 	}
 	return false
 }

@@ -28,12 +28,19 @@ func Each[T any, P interface {
 	*T
 	runtime.Object
 }](ctx context.Context, c *Client, kindName, namespace string, options metav1.ListOptions, do func(P)) error {
+	return eachSized(ctx, c, kindName, namespace, options, sizes{}, do)
+}
+
+func eachSized[T any, P interface {
+	*T
+	runtime.Object
+}](ctx context.Context, c *Client, kindName, namespace string, options metav1.ListOptions, size sizes, do func(P)) error {
 	k := kinds[kindName]
 	client, err := c.typed(k.resource.GroupVersion())
 	if err != nil {
 		return err
 	}
-	return c.pages(ctx, k, namespace, options, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return c.pages(ctx, k, namespace, options, size, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		request := client.Get().Resource(k.resource.Resource).SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 		if k.namespaced && namespace != "" {
 			request = request.Namespace(namespace)
@@ -52,7 +59,7 @@ func Each[T any, P interface {
 // EachMeta is Each for the metadata alone, of any kind.
 func (c *Client) EachMeta(ctx context.Context, kindName, namespace string, options metav1.ListOptions, do func(*metav1.PartialObjectMetadata)) error {
 	k := kinds[kindName]
-	return c.pages(ctx, k, namespace, options, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 		return c.metadata.Resource(k.resource).Namespace(namespace).List(ctx, options)
 	}, func(object runtime.Object) error {
 		do(object.(*metav1.PartialObjectMetadata))

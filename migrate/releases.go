@@ -238,14 +238,15 @@ func (s Standing) None() bool { return len(s.Ours) == 0 }
 
 // Compare tells what Helm 3 has of the release: live are the records of that name in
 // its namespace. moved says whether all revisions were written before; then a later
-// one that descends from them is ours, even where none of them is left.
-func Compare(r Release, live []corev1.Secret, moved bool) Standing {
+// one that descends from them is ours, even where none of them is left. budget bounds
+// what the records unpack to.
+func Compare(r Release, live []corev1.Secret, moved bool, budget *release.Budget) Standing {
 	var s Standing
 	found := map[int]bool{}
 	var later []int
 	var laterNames []string
 	for _, secret := range live {
-		there, err := release.InSecret(secret)
+		there, err := release.InSecret(secret, budget)
 		if err == nil && (!release.Keeps(secret, there) || there.Name != r.Name) {
 			err = errors.New("it is no record that helm writes")
 		}

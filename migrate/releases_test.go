@@ -162,7 +162,7 @@ func TestCompare(t *testing.T) {
 	// stored is a revision as it lies in the cluster, changed by each function.
 	stored := func(version int, change ...func(*release3.Release)) corev1.Secret {
 		t.Helper()
-		there, err := release.InSecret(*r.Revisions[min(version, 2)-1].Secret)
+		there, err := release.InSecret(*r.Revisions[min(version, 2)-1].Secret, release.NewBudget())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func TestCompare(t *testing.T) {
 		{"no record of helm's", []corev1.Secret{disguised, {}}, true, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it is no record that helm writes Secret : it holds no release]", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := Compare(r, test.live, test.moved)
+			s := Compare(r, test.live, test.moved, release.NewBudget())
 			var missing []int
 			for _, revision := range s.Missing {
 				missing = append(missing, revision.Version)
@@ -257,7 +257,7 @@ func TestCompareFirstDeployed(t *testing.T) {
 			for _, revision := range r.Revisions {
 				live = append(live, *revision.Secret)
 			}
-			next, err := release.InSecret(*r.Newest().Secret)
+			next, err := release.InSecret(*r.Newest().Secret, release.NewBudget())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -266,7 +266,7 @@ func TestCompareFirstDeployed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := Compare(r, append(live, *secret), true)
+			s := Compare(r, append(live, *secret), true, release.NewBudget())
 			if ours := len(s.Later) == 1 && s.Ours[0] == secret.Name && len(s.Foreign) == 0; ours != test.ours || len(s.Missing) > 0 {
 				t.Errorf("ours: %v; %+v", ours, s)
 			}
@@ -302,11 +302,11 @@ func FuzzRecords(f *testing.F) {
 	f.Add(whole, secret.Data["release"])
 	f.Add([]byte{}, []byte("e30="))
 	f.Fuzz(func(t *testing.T, message, text []byte) {
-		if r, err := release.InSecret(corev1.Secret{Data: map[string][]byte{"release": text}}); err == nil {
-			Compare(Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Release: converted()}}}, []corev1.Secret{{Data: map[string][]byte{"release": text}}}, true)
+		if r, err := release.InSecret(corev1.Secret{Data: map[string][]byte{"release": text}}, release.NewBudget()); err == nil {
+			Compare(Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Release: converted()}}}, []corev1.Secret{{Data: map[string][]byte{"release": text}}}, true, release.NewBudget())
 		}
-		_, _ = release.Helm2(text)
-		_, _ = release.HelmChart(text)
+		_, _ = release.Helm2(text, release.NewBudget())
+		_, _ = release.HelmChart(text, release.NewBudget())
 		var old release2.Release
 		if proto.Unmarshal(message, protoadapt.MessageV2Of(&old)) != nil {
 			return
@@ -317,7 +317,7 @@ func FuzzRecords(f *testing.F) {
 		}
 		for i := range releases {
 			releases[i].NoteUnserved(func(Resource) bool { return false })
-			read, err := release.InSecret(*releases[i].Newest().Secret)
+			read, err := release.InSecret(*releases[i].Newest().Secret, release.NewBudget())
 			if err != nil || !same(read, releases[i].Newest().Release) {
 				t.Errorf("what was written is read as %v, %v", read, err)
 			}

@@ -1,26 +1,275 @@
 package release
 
 import (
+	"bufio"
 	"errors"
+	"io"
+	"math"
+	"unicode/utf8"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	release2 "k8s.io/helm/pkg/proto/hapi/release"
 )
 
-// errNoProtobuf is said in words of our own: protobuf-go varies its own from build to
-// build on purpose (google.golang.org/protobuf/internal/errors).
-var errNoProtobuf = errors.New("what it holds is no protobuf of a release")
+var (
+	// errNoProtobuf is said in words of our own: protobuf-go varies its own from build to
+	// build on purpose (google.golang.org/protobuf/internal/errors).
+	errNoProtobuf = errors.New("what it holds is no protobuf of a release")
+	// errManyParts refuses messages of which two bytes each become an object in memory.
+	errManyParts = errors.New("it holds more parts than any release has")
+)
 
-// Helm2 reads the release that a record of Tiller's holds packed, as a protobuf.
-func Helm2(packed []byte) (*release2.Release, error) {
-	plain, err := unpack(packed)
+const (
+	// maxParts bounds the fields of a message, or the values of a JSON text. The largest
+	// releases have some thousands: files of a chart, values, hooks.
+	maxParts = 100_000
+	// maxDepth is how deep charts may be nested in charts.
+	maxDepth = 64
+	// maxText bounds a name or version.
+	maxText = 1 << 10
+)
+
+// Summary is what a list of releases says of one.
+type Summary struct {
+	Name, Namespace string
+	Version         int
+	// Chart is NAME-VERSION.
+	Chart string
+}
+
+// Helm2 reads the release that a record of Tiller's holds packed, as a protobuf. The
+// memory that it takes is bounded by that of its text and of maxParts objects.
+func Helm2(packed []byte, budget *Budget) (*release2.Release, error) {
+	plain, err := unpack(packed, budget)
 	if err != nil {
 		return nil, err
 	}
 	var r release2.Release
-	if proto.Unmarshal(plain, protoadapt.MessageV2Of(&r)) != nil {
+	message := protoadapt.MessageV2Of(&r)
+	parts := 0
+	if err := countParts(plain, message.ProtoReflect().Descriptor(), &parts, maxDepth); err != nil {
+		return nil, err
+	}
+	if proto.Unmarshal(plain, message) != nil {
 		return nil, errNoProtobuf
 	}
 	return &r, nil
+}
+
+// countParts adds the number of fields in a message and in the messages in it, and
+// fails as soon as there are too many.
+func countParts(plain []byte, of protoreflect.MessageDescriptor, parts *int, depth int) error {
+	if depth == 0 {
+		return errManyParts
+	}
+	for len(plain) > 0 {
+		if *parts++; *parts > maxParts {
+			return errManyParts
+		}
+		number, kind, n := protowire.ConsumeTag(plain)
+		if n < 0 {
+			return errNoProtobuf
+		}
+		plain = plain[n:]
+		n = protowire.ConsumeFieldValue(number, kind, plain)
+		if n < 0 {
+			return errNoProtobuf
+		}
+		if field := of.Fields().ByNumber(number); field != nil && field.Message() != nil && kind == protowire.BytesType {
+			inner, _ := protowire.ConsumeBytes(plain) // as ConsumeFieldValue did
+			if err := countParts(inner, field.Message(), parts, depth-1); err != nil {
+				return err
+			}
+		}
+		plain = plain[n:]
+	}
+	return nil
+}
+
+// The fields of a release that Helm2Summary reads (k8s.io/helm/_proto/hapi/release,
+// release.proto, and hapi/chart, chart.proto and metadata.proto).
+const (
+	fieldName         = 1
+	fieldChart        = 3
+	fieldVersion      = 7
+	fieldNamespace    = 8
+	fieldMetadata     = 1 // of a chart
+	fieldChartName    = 1 // of metadata
+	fieldChartVersion = 4
+)
+
+// Helm2Summary reads field by field what a list says of the release in a record of
+// Tiller's, and skips the rest: no more than a few kilobytes of it are in memory.
+func Helm2Summary(packed []byte, budget *Budget) (Summary, error) {
+	r, _, err := open(packed, budget)
+	if err != nil {
+		return Summary{}, err
+	}
+	var s Summary
+	var chart, version string
+	w := &wire{r: bufio.NewReader(r)}
+	err = w.message(-1, func(f field) error {
+		switch {
+		case f.number == fieldName && f.kind == protowire.BytesType:
+			return w.text(f, &s.Name)
+		case f.number == fieldNamespace && f.kind == protowire.BytesType:
+			return w.text(f, &s.Namespace)
+		case f.number == fieldVersion && f.kind == protowire.VarintType:
+			s.Version = int(int32(f.value))
+		case f.number == fieldChart && f.kind == protowire.BytesType:
+			return w.message(f.size, func(f field) error {
+				if f.number != fieldMetadata || f.kind != protowire.BytesType {
+					return nil
+				}
+				return w.message(f.size, func(f field) error {
+					switch {
+					case f.number == fieldChartName && f.kind == protowire.BytesType:
+						return w.text(f, &chart)
+					case f.number == fieldChartVersion && f.kind == protowire.BytesType:
+						return w.text(f, &version)
+					}
+					return nil
+				})
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return Summary{}, err
+	}
+	s.Chart = chart + "-" + version
+	return s, nil
+}
+
+// field is one of a message. size is the length of one of bytes, value that of a varint.
+type field struct {
+	number protowire.Number
+	kind   protowire.Type
+	size   int64
+	value  uint64
+}
+
+// wire reads messages as they come.
+type wire struct {
+	r *bufio.Reader
+	// at is how far it is, parts how many fields were read.
+	at    int64
+	parts int
+}
+
+// message calls do for each field of a message of that size, of one that goes as far as
+// the reader does where size is negative. What do leaves of a field is skipped.
+func (w *wire) message(size int64, do func(field) error) error {
+	end := int64(math.MaxInt64)
+	if size >= 0 {
+		end = w.at + size
+	}
+	for w.at < end {
+		if size < 0 {
+			switch _, err := w.r.Peek(1); {
+			case errors.Is(err, io.EOF):
+				return nil
+			case err != nil:
+				return err
+			}
+		}
+		if w.parts++; w.parts > maxParts {
+			return errManyParts
+		}
+		f, err := w.field()
+		if err != nil {
+			return err
+		}
+		if f.size > end-w.at {
+			return errNoProtobuf
+		}
+		next := w.at + f.size
+		if err := do(f); err != nil {
+			return err
+		}
+		if err := w.skip(next - w.at); err != nil {
+			return err
+		}
+	}
+	if w.at != end {
+		return errNoProtobuf
+	}
+	return nil
+}
+
+// field reads the head of a field, and a varint's value.
+func (w *wire) field() (field, error) {
+	tag, err := w.varint()
+	if err != nil {
+		return field{}, err
+	}
+	number, kind := protowire.DecodeTag(tag)
+	f := field{number: number, kind: kind}
+	switch {
+	case number < protowire.MinValidNumber:
+		return f, errNoProtobuf
+	case kind == protowire.VarintType:
+		f.value, err = w.varint()
+	case kind == protowire.Fixed32Type:
+		f.size = 4
+	case kind == protowire.Fixed64Type:
+		f.size = 8
+	case kind == protowire.BytesType:
+		var size uint64
+		if size, err = w.varint(); err == nil && size > math.MaxInt32 {
+			err = errNoProtobuf
+		}
+		f.size = int64(size)
+	default: // groups, which no helm writes
+		return f, errNoProtobuf
+	}
+	return f, err
+}
+
+func (w *wire) varint() (uint64, error) {
+	var value uint64
+	for shift := 0; shift < 64; shift += 7 {
+		b, err := w.r.ReadByte()
+		if err != nil {
+			return 0, cut(err)
+		}
+		w.at++
+		value |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return value, nil
+		}
+	}
+	return 0, errNoProtobuf
+}
+
+func (w *wire) skip(size int64) error {
+	n, err := w.r.Discard(int(size))
+	w.at += int64(n)
+	return cut(err)
+}
+
+// text reads a field of text.
+func (w *wire) text(f field, into *string) error {
+	if f.size > maxText {
+		return errors.New("a name in it is longer than any can be")
+	}
+	text := make([]byte, f.size)
+	n, err := io.ReadFull(w.r, text)
+	w.at += int64(n)
+	if err == nil && !utf8.Valid(text) {
+		err = errNoProtobuf
+	}
+	*into = string(text)
+	return cut(err)
+}
+
+// cut is the error for a message that ends in its midst.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errNoProtobuf
+	}
+	return err
 }

@@ -17,8 +17,8 @@ const (
 	labelName = "name"
 	// storageType begins a record's name (helm.sh/helm/v3/pkg/storage).
 	storageType = "sh.helm.release.v1"
-	// secretType is the type of its Secret.
-	secretType corev1.SecretType = "helm.sh/release.v1"
+	// HelmSecretType is the type of its Secret.
+	HelmSecretType = "helm.sh/release.v1"
 )
 
 // secretName is the name of the Secret in which Helm 3 keeps a revision.
@@ -45,12 +45,12 @@ func NameOf(secret metav1.Object) string {
 // Secret, kind is its type; it is empty for what has none, or where it is not known.
 func IsHelms(object metav1.Object, kind string) bool {
 	r := HelmRevision(object.GetLabels())
-	return (kind == "" || kind == string(secretType)) && r.Version > 0 && object.GetName() == secretName(r.Release, r.Version)
+	return (kind == "" || kind == HelmSecretType) && r.Version > 0 && object.GetName() == secretName(r.Release, r.Version)
 }
 
 // Keeps says whether a Secret is the one in which Helm 3 keeps that release.
 func Keeps(secret corev1.Secret, r *release3.Release) bool {
-	return secret.Type == secretType && secret.Name == secretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name
+	return secret.Type == HelmSecretType && secret.Name == secretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name
 }
 
 // Secret is the Secret in which Helm 3 keeps a release. What its driver takes from
@@ -74,19 +74,19 @@ func Secret(r *release3.Release) (*corev1.Secret, error) {
 			labelName: r.Name, "owner": "helm", "status": r.Info.Status.String(), "version": strconv.Itoa(r.Version),
 			"createdAt": strconv.FormatInt(r.Info.LastDeployed.Unix(), 10),
 		}},
-		Type: secretType,
-		Data: map[string][]byte{key: packed},
+		Type: HelmSecretType,
+		Data: map[string][]byte{DataKey: packed},
 	}, nil
 }
 
-// InSecret reads the release in a Secret of Helm 3's.
-func InSecret(secret corev1.Secret) (*release3.Release, error) {
-	packed, found := secret.Data[key]
+// InSecret reads the release in a Secret of Helm 3's, within the budget.
+func InSecret(secret corev1.Secret, budget *Budget) (*release3.Release, error) {
+	packed, found := secret.Data[DataKey]
 	if !found {
 		return nil, errors.New("it holds no release")
 	}
 	var r release3.Release
-	if err := helm3(packed, &r); err != nil {
+	if err := helm3(packed, &r, budget); err != nil {
 		return nil, err
 	}
 	if r.Info == nil {
@@ -95,24 +95,12 @@ func InSecret(secret corev1.Secret) (*release3.Release, error) {
 	return &r, nil
 }
 
-// HelmChart reads the name and version of the chart, as NAME-VERSION, that a record
-// of Helm 3 or 4 holds packed. It looks at nothing else: every release of a tenant
-// is listed with its chart, and a later helm may keep the rest in another way.
-func HelmChart(packed []byte) (string, error) {
-	var r struct {
-		Chart struct {
-			Metadata struct{ Name, Version string }
-		}
-	}
-	if err := helm3(packed, &r); err != nil {
-		return "", err
-	}
-	return r.Chart.Metadata.Name + "-" + r.Chart.Metadata.Version, nil
-}
-
 // helm3 reads what a record of Helm 3 or 4 holds packed, as JSON.
-func helm3(packed []byte, into any) error {
-	plain, err := unpack(packed)
+func helm3(packed []byte, into any, budget *Budget) error {
+	plain, err := unpack(packed, budget)
+	if err == nil {
+		err = countValues(plain)
+	}
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func TestSecret(t *testing.T) {
 	if err := json.Unmarshal(plain, &by); err != nil {
 		t.Fatal(err)
 	}
-	read, err := InSecret(*secret)
+	read, err := InSecret(*secret, NewBudget())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestSecret(t *testing.T) {
 	if err != nil || !cmp.Equal(again, secret) {
 		t.Errorf("written again it differs (%v): %s", err, cmp.Diff(secret, again))
 	}
-	if got, err := HelmChart(secret.Data["release"]); err != nil || got != "nginx-1.2.3" {
+	if got, err := HelmChart(secret.Data["release"], NewBudget()); err != nil || got != "nginx-1.2.3" {
 		t.Errorf("its chart is %q, %v", got, err)
 	}
 }
@@ -105,7 +105,7 @@ func TestInSecretBroken(t *testing.T) {
 		"no data": nil, "another key": {"x": []byte("e30=")}, "no base64": {"release": []byte("***")},
 		"no JSON": {"release": packed(t, "{")}, "no status": {"release": packed(t, `{"name":"web"}`)},
 	} {
-		if r, err := InSecret(corev1.Secret{Data: data}); err == nil {
+		if r, err := InSecret(corev1.Secret{Data: data}, NewBudget()); err == nil {
 			t.Errorf("%s: it reads %v", name, r)
 		}
 	}

@@ -1,0 +1,50 @@
+package cluster
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// errTooLarge ends the reading of an answer that has more bytes than it may have.
+var errTooLarge = errors.New("the answer is too large")
+
+// metered counts the bytes of an answer, unzipped, and ends one that has too many. It
+// stands in the request's context: client-go reads answers whole before anybody else
+// sees them.
+type metered struct {
+	most int64
+	read atomic.Int64
+}
+
+// meteredKey finds a *metered in a context.
+type meteredKey struct{}
+
+func (m *metered) count() int64   { return m.read.Load() }
+func (m *metered) exceeded() bool { return m.read.Load() > m.most }
+
+// meteredTransport counts the answers of requests that have a *metered in their context.
+type meteredTransport struct{ http.RoundTripper }
+
+func (t meteredTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(r)
+	if m, found := r.Context().Value(meteredKey{}).(*metered); found && err == nil {
+		m.read.Store(0) // client-go may have tried before
+		response.Body = &meteredBody{response.Body, m}
+	}
+	return response, err
+}
+
+type meteredBody struct {
+	io.ReadCloser
+	metered *metered
+}
+
+func (b *meteredBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.metered.read.Add(int64(n)) > b.metered.most {
+		return 0, errTooLarge
+	}
+	return n, err
+}
