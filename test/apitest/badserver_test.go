@@ -16,6 +16,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/test/harness"
 )
 
 // answer ends a request with an error as the API server words it.
@@ -83,7 +85,7 @@ func TestNobodyListens(t *testing.T) {
 		{"whoami"},
 	} {
 		r := u.fails(t, 1, []string{`context "test"`, address, "refused"}, command...)
-		if r.took > 15*time.Second {
+		if r.took > time.Minute {
 			t.Errorf("it took %v: %v", r.took, r)
 		}
 	}
@@ -201,7 +203,7 @@ func TestMembersAndABadServer(t *testing.T) {
 			for _, p := range []*running{grant, revoke} {
 				r := <-p.ended
 				r.complains(t, 1, append(words, of.name, `context "test"`)...)
-				if r.took > 45*time.Second {
+				if r.took > 3*time.Minute {
 					t.Errorf("it took %v", r.took)
 				}
 			}
@@ -226,7 +228,7 @@ func TestAnOverloadedServer(t *testing.T) {
 	}
 	always := w.admin(t).through(t, faults["429"])
 	r = always.fails(t, 1, []string{"429", "overloaded", `context "test"`, "later"}, initArgs(of)...)
-	if r.took > 40*time.Second {
+	if r.took > 3*time.Minute {
 		t.Errorf("it took %v: %v", r.took, r)
 	}
 }
@@ -250,7 +252,7 @@ func TestASlowServer(t *testing.T) {
 			return true
 		}))
 		r := u.fails(t, 1, []string{`context "test"`, "request-timeout"}, c.command...)
-		if r.took > 15*time.Second {
+		if r.took > time.Minute {
 			t.Errorf("%s: it took %v: %v", what, r.took, r)
 		}
 	}
@@ -269,11 +271,11 @@ func (p *running) interrupt(t *testing.T, signal os.Signal) result {
 	must(t, p.cmd.Process.Signal(signal))
 	select {
 	case r := <-p.ended:
-		if took := time.Since(sent); took > 10*time.Second { // a watch or a request would last longer
+		if took := time.Since(sent); took > 25*time.Second { // a watch or a request would last longer
 			t.Errorf("after the signal it took %v to end: %v", took, r)
 		}
 		return r
-	case <-time.After(15 * time.Second):
+	case <-time.After(harness.Patience):
 		must(t, p.cmd.Process.Kill())
 		t.Fatalf("it does not end: %v", <-p.ended)
 	}
@@ -300,7 +302,7 @@ func TestNotReadyInTime(t *testing.T) {
 	w, of := start(t), newTeam()
 	r := w.admin(t).fails(t, 1, []string{of.home, "not ready in time: ", "tenant is written"},
 		"init", of.name, "--namespaces", of.a, "--create-namespaces", "--timeout", "1500ms")
-	if r.took > 20*time.Second {
+	if r.took > time.Minute {
 		t.Errorf("it took %v: %v", r.took, r)
 	}
 }
@@ -320,7 +322,7 @@ func TestTheWaitEndsWhenTillerIsReady(t *testing.T) {
 		if r.code != 0 || !strings.Contains(r.stdout, "tenant "+of.name+" is ready") {
 			t.Errorf("it is ready: %v", r)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(harness.Patience):
 		must(t, p.cmd.Process.Kill())
 		t.Fatalf("it does not see that Tiller is ready: %v", <-p.ended)
 	}
@@ -343,7 +345,7 @@ func TestTheServerGoesWhileItWaits(t *testing.T) {
 	gone.Store(true)
 	r := <-p.ended
 	r.complains(t, 1, of.home, "not ready in time")
-	if r.took > 30*time.Second {
+	if r.took > 2*time.Minute {
 		t.Errorf("it took %v: %v", r.took, r)
 	}
 	// A server that is back is seen.

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -450,42 +449,6 @@ func (w *world) record(t *testing.T, of team) map[string]any {
 		t.Fatalf("the record: %v\n%v", err, cm.Data)
 	}
 	return record
-}
-
-// TestKilledAtEveryWrite kills init before its first write, its second and so
-// on, and runs the same command again.
-func TestKilledAtEveryWrite(t *testing.T) {
-	t.Parallel()
-	w, reference := start(t), newTeam()
-	admin := w.admin(t)
-	admin.must(t, initArgs(reference)...)
-	want := w.dump(t, reference)
-	for n := range len(made(reference.name, reference.home, reference.a, reference.b)) {
-		of := newTeam()
-		var seen atomic.Int64
-		reached := make(chan struct{}, 100)
-		slow := admin.through(t, func(_ http.ResponseWriter, r *http.Request) bool {
-			if !isWriteRequest(r) || int(seen.Add(1)) <= n {
-				return false
-			}
-			reached <- struct{}{}
-			hang(r)
-			return true
-		})
-		p := slow.launch(t, initArgs(of)...)
-		select {
-		case <-reached:
-		case r := <-p.ended:
-			t.Fatalf("it ended before its write %d: %v", n+1, r)
-		}
-		// Those of the same phase that were under way go through.
-		if err := p.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		<-p.ended
-		admin.must(t, initArgs(of)...)
-		same(t, fmt.Sprintf("the tenant that was killed at write %d, made whole", n+1), want, w.dump(t, of))
-	}
 }
 
 // TestAnythingMissingComesBack deletes any of a tenant's objects, one or many.

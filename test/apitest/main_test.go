@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -20,10 +19,11 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
 
-// dir holds the binary, the audit log and the homes of all users; TestMain makes
+// dir holds the audit log and the homes of all users; TestMain makes
 // and removes it.
 var dir string
 
@@ -85,12 +85,11 @@ func start(t *testing.T) *world {
 }
 
 func prepare(t *testing.T, cluster *testcluster.Cluster) (*world, error) {
-	w := &world{Cluster: cluster, binary: filepath.Join(dir, "helm-tenant"), helm: cluster.Bin("helm2")}
-	build := exec.Command("go", "build", "-o", w.binary, ".")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building helm-tenant: %w\n%s", err, out)
+	binary, err := harness.RaceBinary()
+	if err != nil {
+		return nil, err
 	}
+	w := &world{Cluster: cluster, binary: binary, helm: cluster.Bin("helm2")}
 	config, err := cluster.RESTConfig("root", "system:masters")
 	if err != nil {
 		return nil, err

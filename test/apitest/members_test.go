@@ -146,36 +146,6 @@ func TestMembersThatCanNotBe(t *testing.T) {
 	same(t, "members", []string{}, w.members(t, of))
 }
 
-// TestManyAdminsGrantAndRevokeAtOnce starts a process for each change.
-func TestManyAdminsGrantAndRevokeAtOnce(t *testing.T) {
-	t.Parallel()
-	w, of := start(t), newTeam()
-	const many = 20
-	leaving := []string{}
-	for i := range many {
-		leaving = append(leaving, fmt.Sprintf("leaves%02d", i))
-	}
-	admin := w.makeTenant(t, of, "--user", strings.Join(leaving, ","))
-	var all []*running
-	want := []string{}
-	for i := range many {
-		all = append(all, admin.launch(t, "grant", of.name, "--user", fmt.Sprintf("comes%02d", i)))
-		want = append(want, fmt.Sprintf("User comes%02d", i))
-		if i%2 == 0 {
-			all = append(all, admin.launch(t, "revoke", of.name, "--user", leaving[i]))
-		} else {
-			want = append(want, "User "+leaving[i])
-		}
-	}
-	for _, p := range all {
-		if r := <-p.ended; r.code != 0 {
-			t.Errorf("one of %d at once failed: %v", len(all), r)
-		}
-	}
-	slices.Sort(want)
-	same(t, "members", want, w.members(t, of))
-}
-
 // TestAGrantThatOthersOutrun has somebody else change the binding before each of
 // the first writes of a grant.
 func TestAGrantThatOthersOutrun(t *testing.T) {

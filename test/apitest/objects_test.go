@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
+
+	"helm-tenant/test/harness"
 )
 
 // own are the kinds of objects that people write, tenants' and others'.
@@ -87,13 +89,15 @@ func (w *world) dump(t *testing.T, of team) map[string]string {
 func (w *world) versions(t *testing.T, of team) map[string]string {
 	t.Helper()
 	var last map[string]string
-	for range 100 {
+	var since time.Time
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		now := w.versionsNow(t, of)
-		if last != nil && cmp.Equal(last, now) {
+		switch {
+		case !cmp.Equal(last, now):
+			last, since = now, time.Now()
+		case time.Since(since) > time.Second:
 			return now
 		}
-		last = now
-		time.Sleep(200 * time.Millisecond)
 	}
 	t.Fatal("the namespaces never come to rest")
 	return nil
@@ -196,7 +200,7 @@ func (w *world) allow(t *testing.T, u *user, namespace string, rules ...rbacv1.P
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}

@@ -10,6 +10,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"helm-tenant/test/harness"
 )
 
 // TestARoleChange watches the bindings of a tenant's namespaces
@@ -97,7 +99,7 @@ func (w *world) watchBindings(t *testing.T, namespace string) *history {
 func (h *history) until(t *testing.T, final func(roles []string) bool, of team) [][]string {
 	t.Helper()
 	states := [][]string{h.roles(t, of)}
-	timeout := time.After(15 * time.Second)
+	timeout := time.After(harness.Patience)
 	for !final(states[len(states)-1]) {
 		select {
 		case event := <-h.events.ResultChan():

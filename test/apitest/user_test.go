@@ -26,6 +26,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"helm-tenant/test/harness"
 )
 
 // team is the names of one tenant. No two tests share any, so that they run
@@ -119,7 +121,7 @@ func (r result) String() string {
 }
 
 // patience is how long a command may take before it counts as hanging.
-const patience = time.Minute
+const patience = harness.Patience
 
 func (u *user) run(t *testing.T, args ...string) result {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -32,11 +33,23 @@ func (w *world) homeOf(name string) string { return name + "-" + w.account }
 
 // through runs helm as somebody, through a team's deployer.
 func (w *world) through(ctx context.Context, by *person, t *tenant, args ...string) (string, error) {
-	if w.account == "tiller" {
-		return w.runHelm(ctx, by, append([]string{"--tiller-namespace=" + t.home}, args...)...)
+	return w.callThrough(ctx, by, t, nil, args...)
+}
+
+// callThrough is through with what changes the arguments after a conflict, see
+// call.
+func (w *world) callThrough(ctx context.Context, by *person, t *tenant, again func([]string) []string, args ...string) (string, error) {
+	flag := "--tiller-namespace=" + t.home
+	if w.account != "tiller" {
+		flag = "--kube-as-user=" + w.deployer(t)
 	}
-	out, err := w.runHelm(ctx, by, append([]string{"--kube-as-user=" + w.deployer(t)}, args...)...)
-	return out, w.unmasked(ctx, by, t, err)
+	c := w.helmCall(by, append([]string{flag}, args...)...)
+	c.again = again
+	out, err := w.run(ctx, c)
+	if w.account != "tiller" {
+		err = w.unmasked(ctx, by, t, err)
+	}
+	return out, err
 }
 
 // masked is what Helm 3 and 4 say of an API server that refuses them: they ask for
@@ -86,7 +99,10 @@ func (w *world) installs(ctx context.Context, by *person, t *tenant, dir, releas
 	if w.account != "tiller" {
 		args = []string{"install", release, dir}
 	}
-	_, err := w.through(ctx, by, t, append(append(args, "--namespace", namespace), more...)...)
+	// An install that met a conflict, for example when many pods are counted for
+	// one ResourceQuota, leaves a failed release of its name.
+	replace := func(args []string) []string { return append(slices.Clone(args), "--replace") }
+	_, err := w.callThrough(ctx, by, t, replace, append(append(args, "--namespace", namespace), more...)...)
 	return err
 }
 

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -357,7 +356,7 @@ func heldWatch(ctx context.Context, s *scene) outcome {
 	if _, err := s.root.client.CoreV1().ConfigMaps(s.victim.last()).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: s.id}}, metav1.CreateOptions{}); err != nil {
 		return failure("%v", err)
 	}
-	told, err := eventually(ctx, 5*time.Second, func(context.Context) (string, error) {
+	told, err := eventually(ctx, func(context.Context) (string, error) {
 		if _, told := s.overheard.Load(s.id); told {
 			return "it told of a ConfigMap that was made afterwards", nil
 		}

@@ -139,7 +139,7 @@ func listByHost(ctx context.Context, s *scene) outcome {
 	return s.listAt(ctx, func(target string) (string, error) {
 		return s.fromNode(ctx, s.cluster.Bin("pause"), nil, "dial", target)
 	}, func(target string) (string, error) {
-		return s.fromNode(ctx, s.helm, []string{"HELM_HOST=" + target}, "--tiller-connection-timeout=15", "list")
+		return s.fromNode(ctx, s.helm, []string{"HELM_HOST=" + target}, "--tiller-connection-timeout=60", "list")
 	})
 }
 
@@ -151,7 +151,7 @@ func listFromPod(ctx context.Context, s *scene) outcome {
 		}
 		return out, err
 	}, func(target string) (string, error) {
-		return s.ownPod(ctx, "-list", helmImage, "--tiller-connection-timeout=15", "--host", target, "list")
+		return s.ownPod(ctx, "-list", helmImage, "--tiller-connection-timeout=60", "--host", target, "list")
 	})
 }
 

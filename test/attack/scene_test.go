@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -176,7 +175,7 @@ func (s *scene) install(ctx context.Context, namespace, manifest string) error {
 	if err != nil {
 		return err
 	}
-	return s.installs(ctx, s.actor, s.door, dir, s.id, namespace, "--timeout", s.seconds(20))
+	return s.installs(ctx, s.actor, s.door, dir, s.id, namespace, "--timeout", s.seconds(180))
 }
 
 // plant makes objects in the actor's own namespace, in the way that the actor
@@ -231,7 +230,7 @@ func (s *scene) ownPod(ctx context.Context, name, image string, args ...string) 
 func (s *scene) ended(ctx context.Context, namespace, name string) (string, error) {
 	pods := s.root.client.CoreV1().Pods(namespace)
 	last := "" // why it is not done yet
-	done, err := eventually(ctx, 30*time.Second, func(ctx context.Context) (string, error) {
+	done, err := eventually(ctx, func(ctx context.Context) (string, error) {
 		pod, err := pods.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return "", nil
@@ -258,7 +257,7 @@ func (s *scene) ended(ctx context.Context, namespace, name string) (string, erro
 // pod is the name of a Tiller pod, which the attacker is taken to know.
 func (s *scene) pod(ctx context.Context, t *tenant) (*corev1.Pod, error) {
 	var found *corev1.Pod
-	_, err := eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+	_, err := eventually(ctx, func(ctx context.Context) (string, error) {
 		pods, err := s.root.client.CoreV1().Pods(t.home).List(ctx, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
 		if err != nil {
 			return "", err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -138,7 +137,7 @@ func (st *stage) helmInit(ctx context.Context, home string) error {
 
 // ready waits for a Tiller that helm init made.
 func (st *stage) ready(ctx context.Context, home string) error {
-	seen, err := eventually(ctx, 60*time.Second, func(ctx context.Context) (string, error) {
+	seen, err := eventually(ctx, func(ctx context.Context) (string, error) {
 		d, err := st.root.client.AppsV1().Deployments(home).Get(ctx, "tiller-deploy", metav1.GetOptions{})
 		if err != nil || d.Status.AvailableReplicas == 0 {
 			return "", err

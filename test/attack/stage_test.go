@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
 
@@ -29,7 +31,10 @@ const (
 
 // commandTime bounds one command of an attack. One that takes longer could not
 // run: a timeout is no defence.
-const commandTime = 40 * time.Second
+const commandTime = harness.Patience
+
+// markers is the namespace for harness.Settle.
+const markers = "attack-markers"
 
 // stage is what all worlds share: a cluster, the programs, and people.
 type stage struct {
@@ -80,14 +85,14 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	c := testcluster.Get(t)
 	st := &stage{cluster: c, dir: t.TempDir(), helm: c.Bin("helm2"), major: 2, kubectl: c.Bin("kubectl"), lanes: &sync.Map{}}
-	st.tenantTool = filepath.Join(st.dir, "helm-tenant")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", st.tenantTool, ".")
-	build.Dir = filepath.Join("..", "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building helm-tenant: %v\n%s", err, out)
+	var err error
+	if st.tenantTool, err = harness.Binary(); err != nil {
+		t.Fatal(err)
 	}
 	st.root = st.person(t, "root", "system:masters")
+	if err := st.apply(t.Context(), "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+markers+"}\n"); err != nil {
+		t.Fatal(err)
+	}
 	st.alice, st.bob = st.person(t, "alice"), st.person(t, "bob")
 	st.carol, st.mallory = st.person(t, "carol"), st.person(t, "mallory")
 	for image, binary := range map[string][2]string{helmImage: {st.helm, "/helm"}, kubectlImage: {st.kubectl, "/kubectl"}} {
@@ -131,16 +136,41 @@ type call struct {
 	stdin     string
 	program   string
 	args      []string
+	// again changes the arguments for another try, after a conflict.
+	again func(args []string) []string
 }
 
 // errTimeout says that a command was ended because it took too long.
 var errTimeout = errors.New("it did not end in time")
 
+// conflict is the API server's answer to an update that was based on an older
+// version of the object than the stored one: another client, for example a
+// controller, was faster. It is neither a refusal nor an effect.
+var conflict = regexp.MustCompile(`the object has been modified; please apply your changes to the latest version`)
+
 // run returns what the command printed on both streams. An error holds it too,
-// for that is where the reason of a refusal stands.
+// for that is where the reason of a refusal stands. A command that met a
+// conflict is run again, as whoever types it would do.
 func (st *stage) run(ctx context.Context, c call) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		out, err := st.runOnce(ctx, c)
+		if err == nil || !conflict.MatchString(err.Error()) {
+			return out, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return out, err
+		}
+		if c.again != nil {
+			c.args, c.again = c.again(c.args), nil
+		}
+	}
+}
+
+func (st *stage) runOnce(ctx context.Context, c call) (string, error) {
 	if c.by.as != "" && c.program == st.kubectl {
 		c.args = append([]string{"--as=" + c.by.as}, c.args...)
 	}
@@ -165,10 +195,16 @@ func (st *stage) run(ctx context.Context, c call) (string, error) {
 }
 
 func (st *stage) runHelm(ctx context.Context, by *person, args ...string) (string, error) {
+	return st.run(ctx, st.helmCall(by, args...))
+}
+
+// helmCall is a call of the stage's helm. Helm 2 waits at most a minute for an
+// answer of a Tiller: what is known to be unreachable is dialled before.
+func (st *stage) helmCall(by *person, args ...string) call {
 	if st.major == 2 {
-		args = append([]string{"--tiller-connection-timeout=15"}, args...)
+		args = append([]string{"--tiller-connection-timeout=60"}, args...)
 	}
-	return st.run(ctx, call{by: by, program: st.helm, args: args})
+	return call{by: by, program: st.helm, args: args}
 }
 
 func (st *stage) runKubectl(ctx context.Context, by *person, args ...string) (string, error) {
@@ -185,17 +221,16 @@ func (st *stage) apply(ctx context.Context, manifest string) error {
 	return err
 }
 
-// eventually calls look until it sees something, for at most that long.
-func eventually(ctx context.Context, long time.Duration, look func(context.Context) (string, error)) (string, error) {
-	for deadline := time.Now().Add(long); ; {
-		seen, err := look(ctx)
-		if err != nil || seen != "" || time.Now().After(deadline) {
-			return seen, err
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
+// eventually calls look until it sees something, for at most harness.Patience.
+// An error is a reason to look again. Nothing seen in time is no error.
+func eventually(ctx context.Context, look func(context.Context) (string, error)) (seen string, err error) {
+	var last error
+	err = harness.Await(ctx, "what is looked for", func(ctx context.Context) (bool, error) {
+		seen, last = look(ctx)
+		return seen != "", last
+	})
+	if err != nil && last == nil && ctx.Err() == nil {
+		return "", nil
 	}
+	return seen, err
 }

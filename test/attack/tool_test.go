@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/test/harness"
 )
 
 // tooling are attacks by helm-tenant itself: its administrator's verbs in the
@@ -51,26 +52,20 @@ func (s *scene) isMember(ctx context.Context, user string) (bool, error) {
 	return review.Status.Allowed, nil
 }
 
-// becomesMember waits a moment until a user can use the victim's Tiller, or no
-// longer can: the API server decides by what it has seen of the bindings, which
-// is a little behind what was written. It returns what it came to.
-func (s *scene) becomesMember(ctx context.Context, user string, want bool) (bool, error) {
-	is := !want
-	_, err := eventually(ctx, 3*time.Second, func(ctx context.Context) (string, error) {
-		var err error
-		if is, err = s.isMember(ctx, user); err != nil || is != want {
-			return "", err
-		}
-		return "so it is", nil
-	})
-	return is, err
+// becomesMember is isMember as soon as the API server's authorizer has seen all
+// that was written: it is a little behind.
+func (s *scene) becomesMember(ctx context.Context, user string) (bool, error) {
+	if err := harness.Settle(ctx, s.root.client, markers); err != nil {
+		return false, err
+	}
+	return s.isMember(ctx, user)
 }
 
 // settleMember decides an attack that is to make a user a member, or no member.
 func (s *scene) settleMember(ctx context.Context, answer error, user string, want bool) outcome {
 	is, err := s.isMember(ctx, user)
 	if answer == nil {
-		is, err = s.becomesMember(ctx, user, want)
+		is, err = s.becomesMember(ctx, user)
 	}
 	effect := ""
 	// Where anybody may act as any account, that somebody can says nothing.
@@ -228,12 +223,12 @@ func forgedRecordAtRevoke(ctx context.Context, s *scene) outcome {
 	if err := s.world.grant(ctx, s.victim, user); err != nil {
 		return failure("%v", err)
 	}
-	if is, err := s.becomesMember(ctx, user, true); err != nil || !is {
+	if is, err := s.becomesMember(ctx, user); err != nil || !is {
 		return failure("granting does not work to begin with: %v", err)
 	}
 	o := s.deceive(ctx, forgery, func(ctx context.Context) outcome {
 		answer := s.world.revoke(ctx, s.victim, user)
-		still, err := s.becomesMember(ctx, user, false)
+		still, err := s.becomesMember(ctx, user)
 		switch {
 		case err != nil:
 			return failure("%v", err)
@@ -257,7 +252,7 @@ func forgedRecordAtGrant(ctx context.Context, s *scene) outcome {
 	user := "granted-" + s.id
 	o := s.deceive(ctx, forgery, func(ctx context.Context) outcome {
 		answer := s.world.grant(ctx, s.victim, user)
-		is, err := s.becomesMember(ctx, user, true)
+		is, err := s.becomesMember(ctx, user)
 		switch {
 		case err != nil:
 			return failure("%v", err)

@@ -74,10 +74,10 @@ func heldTunnelAfterRestart(ctx context.Context, s *scene) outcome {
 		if _, err := s.runKubectl(ctx, s.root, "--namespace", s.victim.home, "rollout", "restart", "deployment/tiller-deploy"); err != nil {
 			return failure("%v", err)
 		}
-		if _, err := s.runKubectl(ctx, s.root, "--namespace", s.victim.home, "rollout", "status", "--timeout=30s", "deployment/tiller-deploy"); err != nil {
+		if _, err := s.runKubectl(ctx, s.root, "--namespace", s.victim.home, "rollout", "status", "--timeout=4m", "deployment/tiller-deploy"); err != nil {
 			return failure("%v", err)
 		}
-		old, err := eventually(ctx, 40*time.Second, func(ctx context.Context) (string, error) {
+		old, err := eventually(ctx, func(ctx context.Context) (string, error) {
 			pods, err := s.root.client.CoreV1().Pods(s.victim.home).List(ctx, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
 			if err != nil {
 				return "", err
@@ -97,13 +97,13 @@ func heldTunnelAfterRestart(ctx context.Context, s *scene) outcome {
 			return failure("the old Tiller did not go: %v", err)
 		}
 	}
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", s.tunnel), 5*time.Second)
+	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", s.tunnel), time.Minute)
 	if err != nil {
 		return s.settle(err, "", nil, ended)
 	}
 	defer conn.Close()
 	// A gRPC server speaks first; helm would wait for it until its time ran out.
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		return failure("%v", err)
 	}
 	if _, err := conn.Read(make([]byte, 1)); err != nil {

@@ -14,12 +14,13 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	// Most of the time is spent waiting for pods and namespaces: more tests at
 	// once than there are cores. -parallel still has the last word.
 	flag.Set("test.parallel", "8")
@@ -99,18 +100,20 @@ func anyHome(t testing.TB, c *testcluster.Cluster, major int) (env []string, dir
 	return append(env, "PATH="+bin+":"+os.Getenv("PATH")), dir
 }
 
-// plugin builds helm-tenant once into a plugin folder and returns that folder.
+// plugin makes a plugin folder with helm-tenant in it and returns it.
 func plugin(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "tenant")
 	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "bin", "helm-tenant"), ".")
-	build.Dir = repository(t)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building helm-tenant: %v\n%s", err, out)
+	binary, err := harness.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A copy: the hook that installs the plugin writes into this folder.
+	if out, err := exec.Command("cp", binary, filepath.Join(dir, "bin", "helm-tenant")).CombinedOutput(); err != nil {
+		t.Fatalf("copying helm-tenant: %v\n%s", err, out)
 	}
 	// And as a release has it, so that the hook that installs it finds its binary.
 	bundled := fmt.Sprintf("helm-tenant-%s-%s", runtime.GOOS, runtime.GOARCH)
@@ -192,7 +195,7 @@ func (p *person) try(args ...string) said { return p.tryWith("", args...) }
 
 func (p *person) tryWith(stdin string, args ...string) said {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*harness.Patience)
 	defer cancel()
 	path := args[0]
 	for _, entry := range p.env {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
 
@@ -392,7 +393,7 @@ func TestHelmSignals(t *testing.T) {
 		}
 		for way, tenant := range w.ways() {
 			t.Run(way, func(t *testing.T) {
-				args := append(append([]string{}, tenant...), "install", "never-"+way, chart(t), "--set", "image=example.invalid/none:1", "--wait", "--timeout", "2m")
+				args := append(append([]string{}, tenant...), "install", "never-"+way, chart(t), "--set", "image=example.invalid/none:1", "--wait", "--timeout", "20m")
 				path := args[0]
 				if path == "helm" {
 					path = w.cluster.Bin(fmt.Sprintf("helm%d", major))
@@ -409,7 +410,7 @@ func TestHelmSignals(t *testing.T) {
 				record := func() string {
 					return admin.in(t).jsonpath("{.items[*].metadata.labels.status}", "secrets", "-n", team, "-l", "name=never-"+way)
 				}
-				deadline := time.Now().Add(40 * time.Second)
+				deadline := time.Now().Add(harness.Patience)
 				for record() != "pending-install" {
 					if time.Now().After(deadline) {
 						syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

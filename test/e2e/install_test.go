@@ -136,6 +136,7 @@ func TestPluginInstall(t *testing.T) {
 
 // TestCommands holds our list of helm's commands against the real binaries.
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	verbs := strings.Fields("init grant revoke tenants describe apply export destroy audit migrate use whoami shellenv")
 	line := regexp.MustCompile(`(?m)^  ([a-z0-9]+) +\S`)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"helm-tenant/test/harness"
 )
 
 // in is the same person in a subtest: what goes wrong is that one's failure.
@@ -31,7 +33,7 @@ func lacks(t testing.TB, text string, words ...string) {
 func (p *person) gone(args ...string) {
 	p.t.Helper()
 	var out string
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		out = strings.TrimSpace(p.run(append([]string{"kubectl", "get", "--ignore-not-found", "-o", "name"}, args...)...))
 		if out == "" {
 			return

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/test/harness"
 )
 
 // under is a person with the same kubeconfig who has another helm: helm3 or helm4,
@@ -516,7 +518,7 @@ func TestMigrateWhileMembersInstall(t *testing.T) {
 			}
 		})
 	}
-	for deadline := time.Now().Add(time.Minute); count.Load() < 6 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); count.Load() < 6 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 	}
 	here := t.TempDir()
 	s := admin3.tenantIn(here, "migrate", "mio")

@@ -10,11 +10,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"helm-tenant/test/harness"
 )
 
 // TestMainJob is the whole of it: two tenants, their members, what helm does
 // for them, and a revoke.
 func TestMainJob(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	alice, bob := w.user("alice"), w.user("bob", "team-b-devs")
 	w.admin.run("helm", "tenant", "init", "job-a", "--namespaces", "job-a1,job-a2", "--create-namespaces", "--user", "alice")
@@ -82,6 +85,7 @@ func TestMainJob(t *testing.T) {
 // TestContext shows that the context that was typed to helm is the one that is
 // used, though Helm 2 tells a plugin nothing of it.
 func TestContext(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, name := range []string{"ctx-one", "ctx-two"} {
 		w.admin.run("helm", "tenant", "init", name, "--namespaces", name, "--create-namespaces", "--user", "carol")
@@ -139,12 +143,13 @@ func TestContext(t *testing.T) {
 // TestReplaced shows that the wrapper's process becomes helm's: same id, so
 // that signals, terminal and exit code are helm's own.
 func TestReplaced(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.admin.run("helm", "tenant", "init", "replaced", "--namespaces", "replaced", "--create-namespaces", "--user", "dave")
 	dave := w.user("dave")
 	dave.run("helm", "tenant", "use", "replaced")
 
-	cmd := exec.Command(w.binary(), "install", chart(t), "--name", "never", "--set", "image=example.invalid/none:1", "--wait")
+	cmd := exec.Command(w.binary(), "install", chart(t), "--name", "never", "--set", "image=example.invalid/none:1", "--wait", "--timeout", "1200")
 	cmd.Env = dave.env
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -153,7 +158,7 @@ func TestReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(harness.Patience)
 	for {
 		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", cmd.Process.Pid))
 		if err == nil && exe == helm {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"helm-tenant/test/harness"
 )
 
 // screen is a command on a terminal of its own.
@@ -61,7 +63,7 @@ func (s *screen) shown() string {
 
 func (s *screen) await(words string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(s.shown(), words); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); !strings.Contains(s.shown(), words); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.cmd.Process.Kill()
 			s.t.Fatalf("%q does not appear:\n%s", words, s.shown())
@@ -76,7 +78,7 @@ func (s *screen) end() (int, string) {
 	go func() { s.cmd.Wait(); close(ended) }()
 	select {
 	case <-ended:
-	case <-time.After(time.Minute):
+	case <-time.After(harness.Patience):
 		s.cmd.Process.Kill()
 		s.t.Fatalf("it does not end:\n%s", s.shown())
 	}

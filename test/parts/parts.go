@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -308,27 +309,31 @@ func (b *builder) key(ctx context.Context, p Part) (string, error) {
 	return hex.EncodeToString(sum[:6]), nil
 }
 
-// Command builds the command of the module in dir into folder, under the name of
-// its package's folder, and returns its path. Unlike a part it follows its
+// Command builds the command pkg of the module in dir into folder, under that
+// name, and returns its path. Unlike a part it follows its
 // sources: go looks at them each time, and links anew only if they changed.
 // Several checkouts have one binary each.
-func Command(ctx context.Context, dir, pkg, folder string) (string, error) {
+func Command(ctx context.Context, dir, pkg, name, folder string, flags ...string) (string, error) {
 	sum := sha256.Sum256([]byte(dir))
 	folder = filepath.Join(folder, hex.EncodeToString(sum[:4]))
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return "", fmt.Errorf("building %s: %w; set HELM_TENANT_CACHE to a folder that can be written", pkg, err)
+		return "", fmt.Errorf("building %s: %w; set HELM_TENANT_CACHE to a folder that can be written", name, err)
 	}
-	output := filepath.Join(folder, filepath.Base(pkg))
+	output := filepath.Join(folder, name)
 	unlock, err := lock(ctx, output+".lock", func() {})
 	if err != nil {
-		return "", fmt.Errorf("building %s: %w", pkg, err)
+		return "", fmt.Errorf("building %s: %w", name, err)
 	}
 	defer unlock()
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", output, pkg)
+	cgo := "CGO_ENABLED=0"
+	if slices.Contains(flags, "-race") {
+		cgo = "CGO_ENABLED=1"
+	}
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-buildvcs=false", "-o", output}, flags, []string{pkg})...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building %s in %s: %w\n%s", pkg, dir, err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("building %s in %s: %w\n%s", name, dir, err, strings.TrimSpace(string(out)))
 	}
 	return output, nil
 }

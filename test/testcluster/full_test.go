@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"helm-tenant/test/harness"
 )
 
 func TestFull(t *testing.T) {
@@ -85,7 +87,7 @@ func runPod(t *testing.T, admin *kubernetes.Clientset, namespace, image string) 
 	}
 	// The default service account comes a moment after its namespace.
 	why := ""
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if _, err := pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil && why == "" {
 			why = err.Error()
 			continue

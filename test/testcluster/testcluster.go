@@ -201,10 +201,10 @@ func (k *keeper) stop() error {
 	select {
 	case <-k.ended:
 		return k.err
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		k.cmd.Process.Kill() // and the kernel ends all that it started
 		<-k.ended
-		return errors.New("the cluster's keeper did not end within 30s and was killed")
+		return errors.New("the cluster's keeper did not end within 2 minutes and was killed")
 	}
 }
 
@@ -327,5 +327,5 @@ func buildCommand(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return parts.Command(ctx, filepath.Dir(source), "./cmd/testcluster", filepath.Join(cache, "bin"))
+	return parts.Command(ctx, filepath.Dir(source), "./cmd/testcluster", "testcluster", filepath.Join(cache, "bin"))
 }

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster/engine"
 )
 
@@ -295,7 +296,7 @@ func processes(t *testing.T, info engine.Info) []engine.Process {
 func (l *leftovers) none(t *testing.T) {
 	t.Helper()
 	var left []string
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		left = nil
 		for _, p := range l.processes {
 			if p.Alive() {

@@ -227,13 +227,13 @@ func down(flags *flag.FlagSet, args []string) error {
 	} else if err != nil {
 		return fmt.Errorf("ending the cluster in %s (process %d): %w", *dir, info.Keeper.PID, err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); info.Keeper.Alive(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); info.Keeper.Alive(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			// All that it started dies with it.
 			if err := info.Keeper.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "process %d did not end within 30s and was killed\n", info.Keeper.PID)
+			fmt.Fprintf(os.Stderr, "process %d did not end within 2 minutes and was killed\n", info.Keeper.PID)
 			return engine.Clear(info)
 		}
 	}

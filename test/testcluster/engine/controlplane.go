@@ -232,6 +232,8 @@ func (p *plan) startControllerManager(c *crew) error {
 		"--kube-api-burst=1000",
 		"--concurrent-namespace-syncs=20",
 		"--concurrent-serviceaccount-token-syncs=20",
+		// A node whose cores are busy with something else reports late.
+		"--node-monitor-grace-period=10m",
 	))
 }
 

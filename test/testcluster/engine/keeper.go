@@ -92,7 +92,7 @@ func Up(ctx context.Context, cfg Config) (_ *Keeper, err error) {
 	}
 
 	start := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("it did not become ready within 2 minutes"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("it did not become ready within 10 minutes"))
 	defer cancel()
 	if err := prepare(cfg.Dir); err != nil {
 		return nil, err

@@ -1,0 +1,50 @@
+// Package harness holds what the test packages that use a cluster have in
+// common: the binary under test, waiting, and the authorizer's delay.
+package harness
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"helm-tenant/test/parts"
+)
+
+// Repository returns the project's root folder.
+func Repository() (string, error) {
+	source, err := parts.Source()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Dir(filepath.Dir(source)), nil
+}
+
+// Binary returns the path of helm-tenant, built from the sources of this
+// repository. All test packages share the file, so it is linked once and only
+// when the sources changed; nobody may write to it.
+var Binary = sync.OnceValues(func() (string, error) { return Command("", ".", "helm-tenant") })
+
+// RaceBinary is Binary, built with Go's race detector where HELM_TENANT_RACE is
+// set: a command in which two goroutines get into each other's way then ends with
+// exit code 66 and says so. It needs a C compiler, and takes twice as long.
+func RaceBinary() (string, error) {
+	if os.Getenv("HELM_TENANT_RACE") == "" {
+		return Binary()
+	}
+	return Command("", ".", "helm-tenant-race", "-race")
+}
+
+// Command builds a command of the module in that folder of the repository, under
+// that name, and returns its path.
+func Command(folder, pkg, name string, flags ...string) (string, error) {
+	root, err := Repository()
+	if err != nil {
+		return "", err
+	}
+	cache, err := parts.CacheDir()
+	if err != nil {
+		return "", err
+	}
+	return parts.Command(context.Background(), filepath.Join(root, folder), pkg, name, filepath.Join(cache, "bin"), flags...)
+}
