@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 MODULES := . test test/tools
 export CGO_ENABLED ?= 0
 
-.PHONY: help build install demo test check fuzz bench fmt vet staticcheck tidy unit cross cluster cluster-down package clean
+.PHONY: help build install demo test soak race check fuzz bench fmt vet staticcheck tidy unit cross cluster cluster-down package clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,15 +19,34 @@ build: ## build bin/helm-tenant
 install: build ## install this folder as a plugin of the helm on PATH
 	helm plugin install "$(CURDIR)"
 
-demo: ## the main job on a throw-away cluster, from nothing
-	@bash scripts/test-prerequisites.sh
+demo: ## the main job on a throw-away cluster, from nothing, or on yours: make demo KUBECONFIG=FILE
+ifeq ($(origin KUBECONFIG),command line)
+	@bash scripts/demo.sh --kubeconfig '$(KUBECONFIG)'
+else
+	@bash scripts/test-prerequisites.sh cluster
 	@bash scripts/demo.sh
+endif
+
+# How many packages are tested at once, each with a cluster of its own: one takes
+# about a gigabyte of memory, and waits more than it computes.
+PACKAGES ?= 3
+TESTS := go run ./cmd/runtests -count=1 -p $(PACKAGES)
 
 test: ## all tests: unit, scripts, a real API server, a real node, attacks
 	@bash scripts/test-prerequisites.sh
 	go test ./...
 	cd test && go run ./cmd/testcluster build >/dev/null
-	cd test && go test -count=1 -p 1 -timeout 45m ./...
+	cd test && $(TESTS) -timeout 90m ./...
+
+soak: ## the same in their long forms: every kill point, 10,000 random sets, fuzzing; some hours
+	@bash scripts/test-prerequisites.sh
+	go test -count=1 ./...
+	cd test && go run ./cmd/testcluster build >/dev/null
+	cd test && HELM_TENANT_SOAK=yes $(TESTS) -timeout 8h ./...
+	$(MAKE) fuzz
+
+race: ## the unit tests with Go's race detector; needs a C compiler
+	CGO_ENABLED=1 go test -race -short ./...
 
 check: fmt vet staticcheck tidy unit cross ## the quick checks, under a minute when warm
 
@@ -69,7 +88,7 @@ bench: ## measure, side by side with what a user would do instead
 	cd test && go run ./bench
 
 cluster: ## start a test cluster and say how to use it
-	@bash scripts/test-prerequisites.sh
+	@bash scripts/test-prerequisites.sh cluster
 	cd test && go run ./cmd/testcluster up --size full --detach
 	@cd test && go run ./cmd/testcluster env
 

@@ -29,6 +29,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"helm-tenant/test/harness"
 )
 
 // actor goes a way as a user, up to where the API server has decided: it writes
@@ -556,7 +558,7 @@ func TestMembersAsTheAuthorizerSeesThem(t *testing.T) {
 func (w *world) pod(t *testing.T, home string) string {
 	t.Helper()
 	ctx := context.Background()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		pods, err := w.root.CoreV1().Pods(home).List(ctx, metav1.ListOptions{})
 		must(t, err)
 		d, err := w.root.AppsV1().Deployments(home).Get(ctx, "tiller-deploy", metav1.GetOptions{})

@@ -23,10 +23,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
 
@@ -72,10 +72,12 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	if err := os.MkdirAll(filepath.Join(w.dir, "bin"), 0o755); err != nil {
 		return nil, err
 	}
-	build := exec.Command("go", "build", "-o", filepath.Join(w.dir, "helm-tenant"), ".")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building helm-tenant: %w\n%s", err, out)
+	binary, err := harness.Binary()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(binary, filepath.Join(w.dir, "helm-tenant")); err != nil {
+		return nil, err
 	}
 	// So that the commands that findings tell can be typed.
 	script := "#!/bin/sh\n[ \"$1\" = tenant ] && shift\nexec " + filepath.Join(w.dir, "helm-tenant") + " \"$@\"\n"
@@ -114,7 +116,7 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 		}
 	}
 	// The controllers make the pods, and nobody runs them.
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(100 * time.Millisecond) {
 		pods, err := w.root.CoreV1().Pods("alpha-tiller").List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return nil, err
@@ -139,7 +141,7 @@ func (w *world) run(kubeconfig string, args ...string) result {
 }
 
 func (w *world) command(kubeconfig, program string, args ...string) result {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append([]string{"KUBECONFIG=" + kubeconfig}, w.env...)
@@ -233,24 +235,10 @@ func (w *world) audit(t *testing.T, args ...string) report {
 	return got
 }
 
-// settle waits until the API server's authorizer, which sees roles and bindings
-// by way of a watch, knows all that was written up to now: until it knows a role
-// and a binding that are written now.
+// settle waits until the API server's authorizer knows all that was written.
 func (w *world) settle(t *testing.T) {
 	t.Helper()
-	ctx := context.Background()
-	name := "marker-" + rand.String(10)
-	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get"}}}}
-	binding := &rbacv1.RoleBinding{ObjectMeta: role.ObjectMeta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name}, Subjects: subjects("user " + name)}
-	must(t, create(w.root.RbacV1().Roles(markers).Create(ctx, role, metav1.CreateOptions{})))
-	must(t, create(w.root.RbacV1().RoleBindings(markers).Create(ctx, binding, metav1.CreateOptions{})))
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(3 * time.Millisecond) {
-		allowed := w.may(t, name, nil, authorizationv1.ResourceAttributes{Namespace: markers, Verb: "get", Resource: "pods"})
-		if allowed {
-			return
-		}
-	}
-	t.Fatal("the authorizer does not learn of new bindings")
+	must(t, harness.Settle(t.Context(), w.root, markers))
 }
 
 // may asks the API server's authorizer.

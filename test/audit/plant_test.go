@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
+
+	"helm-tenant/test/harness"
 )
 
 // plant is a misconfiguration that a test makes, and how it is taken away again.
@@ -68,7 +70,7 @@ func (p *plant) gone(err error) {
 func (w *world) clean(t *testing.T) {
 	t.Helper()
 	var got []finding
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if got = w.fresh(w.audit(t).Findings); len(got) == 0 {
 			return
 		}

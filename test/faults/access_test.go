@@ -6,13 +6,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/rand"
+
+	"helm-tenant/test/harness"
 )
 
 // question is whether somebody may do something. NAME in it stands for the name
@@ -61,36 +60,12 @@ func questions(tenants ...string) []question {
 	return all
 }
 
-// markers is the namespace for settled.
+// markers is the namespace for harness.Settle.
 const markers = "faults-markers"
 
 func (w *world) makeNamespace(name string) error {
 	_, err := w.root.CoreV1().Namespaces().Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	return err
-}
-
-// settled waits until the API server's authorizer, which sees roles and bindings
-// by way of a watch, knows all that was written up to now: until it knows a role
-// and a binding that are written now.
-func (w *world) settled(ctx context.Context) error {
-	name := "marker-" + rand.String(10)
-	meta := metav1.ObjectMeta{Name: name}
-	role := &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get"}}}}
-	if _, err := w.root.RbacV1().Roles(markers).Create(ctx, role, metav1.CreateOptions{}); err != nil {
-		return err
-	}
-	binding := &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: name}}}
-	if _, err := w.root.RbacV1().RoleBindings(markers).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
-		return err
-	}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(3 * time.Millisecond) {
-		allowed, err := w.may(ctx, question{"user " + name, markers, "get", "pods"}, "")
-		if allowed || err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("the authorizer does not learn of new bindings")
 }
 
 // may asks one question.
@@ -128,7 +103,7 @@ type access map[question]bool
 
 // ask asks all questions about the tenants of that name.
 func (w *world) ask(ctx context.Context, all []question, name string) (access, error) {
-	if err := w.settled(ctx); err != nil {
+	if err := harness.Settle(ctx, w.root, markers); err != nil {
 		return nil, err
 	}
 	var (

@@ -11,6 +11,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/test/harness"
 )
 
 // scenario is a command that is killed after each of its writes. NAME in its
@@ -38,6 +40,9 @@ type scenario struct {
 	// scenario runs meanwhile, and no other kill. Its input is the tenants file of
 	// all but those of its own name.
 	alone bool
+	// every has it killed at every write, unless -short, where others are killed
+	// at some.
+	every bool
 }
 
 // inFlight is how many kills are under way at once; most of each is waiting.
@@ -45,7 +50,8 @@ const inFlight = 8
 
 // TestKilledAfterEveryWrite kills the command twice for each write that it makes:
 // after the API server's answer, with the writes that go side by side in one
-// order, and before the answer, in the reverse order.
+// order, and before the answer, in the reverse order. Only `make soak` does all of
+// that; see sample.
 func TestKilledAfterEveryWrite(t *testing.T) {
 	w := start(t)
 	for _, s := range scenarios {
@@ -80,6 +86,36 @@ func (k kill) String() string {
 	return fmt.Sprintf("killed after write %d", k.after)
 }
 
+// sample are the kills of a command that makes that many writes: all of them in a
+// soak. Otherwise the first and the last write and some between, evenly spread,
+// in turn after and before the answer.
+func (s *scenario) sample(writes int) (kills []kill) {
+	if harness.Soak() {
+		for _, second := range []bool{false, true} {
+			for n := range writes {
+				kills = append(kills, kill{after: n + 1, second: second})
+			}
+		}
+		return kills
+	}
+	most := 4
+	switch {
+	case testing.Short():
+		most = 2
+	case s.every:
+		most = writes
+	}
+	points := min(most, writes)
+	for i := range points {
+		n := 0
+		if points > 1 {
+			n = i * (writes - 1) / (points - 1)
+		}
+		kills = append(kills, kill{after: n + 1, second: i%2 == 1})
+	}
+	return kills
+}
+
 func (s *scenario) run(t *testing.T, w *world) (int, error) {
 	ctx := context.Background()
 	undisturbed := s.one(0)
@@ -105,13 +141,11 @@ func (s *scenario) run(t *testing.T, w *world) (int, error) {
 		}
 	}
 	t.Logf("writes:\n%s", strings.Join(made, "\n"))
-	var kills []kill
+	kills := s.sample(len(made))
 	var names []string
-	for _, second := range []bool{false, true} {
-		for n := range made {
-			k := kill{s.one(len(kills) + 1), n + 1, second}
-			kills, names = append(kills, k), append(names, k.name)
-		}
+	for i := range kills {
+		kills[i].name = s.one(i + 1)
+		names = append(names, kills[i].name)
 	}
 	if err := s.setUp(ctx, w, names...); err != nil {
 		return 0, err
@@ -163,7 +197,7 @@ func side(width, n int, do func(i int)) {
 
 // settledStates are the states when no namespace is being deleted any more.
 func (w *world) settledStates(ctx context.Context, prefix string, length int) (map[string]state, error) {
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(200 * time.Millisecond) {
 		all, err := w.root.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return nil, err

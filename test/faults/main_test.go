@@ -20,7 +20,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,10 +27,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
 
-// dir holds the binary and the folders in which commands run; TestMain makes and
+// dir holds the folders in which commands run; TestMain makes and
 // removes it.
 var dir string
 
@@ -79,12 +79,11 @@ func start(t *testing.T) *world {
 }
 
 func prepare(cluster *testcluster.Cluster) (*world, error) {
-	w := &world{Cluster: cluster, binary: filepath.Join(dir, "helm-tenant")}
-	build := exec.Command("go", "build", "-o", w.binary, ".")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building helm-tenant: %w\n%s", err, out)
+	binary, err := harness.Binary()
+	if err != nil {
+		return nil, err
 	}
+	w := &world{Cluster: cluster, binary: binary}
 	config, err := cluster.RESTConfig("root", "system:masters")
 	if err != nil {
 		return nil, err
@@ -147,7 +146,7 @@ func (r result) String() string {
 }
 
 // patience is how long a command may take before it counts as hanging.
-const patience = 2 * time.Minute
+const patience = harness.Patience
 
 // process is a command that runs.
 type process struct {

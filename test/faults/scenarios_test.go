@@ -31,7 +31,7 @@ var scenarios = []*scenario{
 		args: "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --user bob --group devs --service-account NAME-a:ci --wait=false",
 	},
 	{
-		name: "init of another tenant", prefix: "kb", about: []string{"NAME"},
+		name: "init of another tenant", prefix: "kb", about: []string{"NAME"}, every: true,
 		args: "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --wait=false",
 	},
 	{

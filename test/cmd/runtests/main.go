@@ -1,0 +1,87 @@
+// Command runtests runs `go test` with the arguments it is given and shows what
+// is going on: each package when it ends, now and then which tests are running,
+// the output of those that failed, and in the end the slowest ones.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// interval is how often it says which tests are running.
+const interval = 20 * time.Second
+
+func main() {
+	code, err := run(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "runtests: %v\n", err)
+	}
+	os.Exit(code)
+}
+
+// run returns the exit code of go test.
+func run(args []string) (int, error) {
+	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return 1, err
+	}
+	// A Ctrl-C reaches the tests as well, whose clusters end with them: it is
+	// waited for. Who is told to end by another process tells them.
+	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	if err := cmd.Start(); err != nil {
+		return 1, err
+	}
+	go func() {
+		<-terminated
+		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
+	}()
+	events := make(chan event)
+	go func() {
+		defer close(events)
+		for reader := bufio.NewReader(stdout); ; {
+			line, err := reader.ReadBytes('\n')
+			e := event{}
+			if json.Unmarshal(line, &e) != nil {
+				e = event{Action: "build-output", Output: string(line)} // go's own words
+			}
+			events <- e
+			if err != nil { // the end
+				return
+			}
+		}
+	}()
+	s := newSummary(os.Stdout, time.Now())
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for open := true; open; {
+		select {
+		case e, more := <-events:
+			if open = more; more {
+				s.add(e)
+			}
+		case now := <-tick.C:
+			s.progress(now)
+		}
+	}
+	err = cmd.Wait()
+	s.end(time.Now())
+	if interrupted.Err() != nil {
+		return 130, nil
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 0 || err == nil {
+		return code, nil
+	}
+	return 1, err
+}
