@@ -22,9 +22,11 @@ import (
 func TestChanges(t *testing.T) {
 	withMembers := func(names ...string) func(*Request) {
 		return func(r *Request) {
+			var subjects []rbacv1.Subject
 			for _, name := range names {
-				r.Tenant.Members = append(r.Tenant.Members, tenant.User(name))
+				subjects = append(subjects, user(name))
 			}
+			r.Tenant.Members = tenant.MembersOf(subjects)
 		}
 	}
 	made := empty().after(t, asked(withMembers("alice")))

@@ -114,10 +114,7 @@ func (r Request) check() error {
 // checkOpenGroups refuses members that are everybody, or every pod, unless that is
 // accepted.
 func checkOpenGroups(members tenant.Members, accepted Accepted) error {
-	var open []string
-	for _, s := range members.Open() {
-		open = append(open, s.Name)
-	}
+	open := members.OpenGroups()
 	if len(open) == 0 {
 		return nil
 	}

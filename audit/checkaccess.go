@@ -49,7 +49,7 @@ func (a *auditor) checkAccess(d *deployer) {
 			f.Chains = chainsOf(access.who, paths)
 			f.Fix = a.takeAwayAll(paths)
 			severity := Severity("")
-			if access.who.IsEverybody() {
+			if isEverybody(access.who) {
 				severity = Critical
 			}
 			if d.power.Admin && ruleOf(id).Severity == High {
@@ -203,11 +203,12 @@ func (a *auditor) checkMembers(r *Record) {
 		revoke := command.Run(command.Tenant("revoke", r.Tenant.Name, memberFlag(m)))
 		chain := [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}}
 		switch {
-		case m.IsEverybody(), m.AccountsOf() != "":
+		case isEverybody(m),
+			m.Kind == rbacv1.GroupKind && strings.HasPrefix(m.Name, groupAccounts+":"):
 			f := r.about(m.String(), "%s is a member", m)
 			f.Chains, f.Fix = chain, revoke
 			severity := Critical
-			if m.AccountsOf() != "" {
+			if strings.HasPrefix(m.Name, groupAccounts+":") {
 				severity = High
 			}
 			a.add(idOpenGroup, severity, f)
@@ -270,7 +271,7 @@ func (a *auditor) checkWide() {
 				id, severity = only, ruleOf(only).Severity
 			}
 		}
-		if w.who.IsEverybody() {
+		if w.who == Group(groupAuthenticated) || w.who == Group(groupUnauthenticated) || w.who == Group(groupAccounts) {
 			severity = Critical
 		} else if w.who.Namespace == systemNamespace {
 			severity, f.Why = Medium, "Rights over the whole cluster open every home namespace; who can use this account of kube-system has them."

@@ -296,7 +296,7 @@ func (s *session) checkIdentity() error {
 
 // isDeployer says whether a user is one that shellenv exports.
 func isDeployer(user string) bool {
-	return tenant.User(user) == tenant.Account(tenant.User(user).Namespace, tenant.HelmAccount)
+	return strings.HasPrefix(user, tenant.AccountPrefix) && strings.HasSuffix(user, ":"+tenant.HelmAccount)
 }
 
 // say narrates on stderr.

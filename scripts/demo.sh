@@ -1,12 +1,28 @@
 #!/usr/bin/env bash
-# The main job, on a throw-away cluster: two tenants, a member who installs a
-# chart, the other tenant's member who is refused, a revoke. Every command is
-# shown and really run; the script fails where one does not end as it should.
+# The main job: two tenants, a member who installs a chart, the other tenant's
+# member who is refused, a revoke. Every command is shown and really run; the
+# script fails where one does not end as it should.
+#
+#   demo.sh                      on a throw-away cluster, which it builds and starts
+#   demo.sh --kubeconfig FILE    on a cluster of yours, as an administrator of it: in
+#                                namespaces of its own, which it removes in the end
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
+die() {
+	printf 'demo: %s\n' "$*" >&2
+	exit 1
+}
+yours=
+case ${1:-} in
+--kubeconfig) yours=$(realpath -e "${2:?a file is missing behind --kubeconfig}") || die "there is no kubeconfig $2" ;;
+"") ;;
+*) die "unknown argument $1; usage: demo.sh [--kubeconfig FILE]" ;;
+esac
+
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold='' dim='' plain=''; fi
+tell() { printf '%s%s%s\n' "$dim" "$*" "$plain"; }
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/helm-tenant-demo.XXXXXX")
 started=
@@ -14,8 +30,8 @@ finish() {
 	code=$?
 	trap - EXIT
 	if [ -n "$started" ]; then
-		printf '\n%sending the cluster%s\n' "$dim" "$plain"
-		"$work/testcluster" down --dir "$work/cluster" || code=1
+		printf '\n'
+		end_cluster || code=1
 	fi
 	rm -rf "$work"
 	exit "$code"
@@ -24,21 +40,53 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-printf '%sbuilding helm-tenant and the test cluster; the first time this takes about a quarter of an hour%s\n' "$dim" "$plain"
+tell "building the test cluster's command"
 (cd test && CGO_ENABLED=0 go build -o "$work/testcluster" ./cmd/testcluster)
-started=yes
-"$work/testcluster" up --size full --dir "$work/cluster" --detach
-while IFS=$'\t' read -r name path; do
-	case $name in
-	helm2) helm=$path ;;
-	helm3) helm3=$path ;;
-	kubectl) kubectl=$path ;;
-	esac
-done < <("$work/testcluster" build helm2 helm3 kubectl)
 mkdir "$work/bin"
-ln -s "$helm" "$work/bin/helm"
-ln -s "$helm3" "$work/bin/helm3"
-ln -s "$kubectl" "$work/bin/kubectl"
+
+# part NAME AS: a program of the test cluster's, built if it never was, as AS on PATH.
+part() {
+	local path
+	path=$("$work/testcluster" build "$1" | cut -f 2)
+	ln -sf "$path" "$work/bin/$2"
+}
+# program NAME AS WORDS ARG...: the one on PATH if it says WORDS of itself, or else
+# that part.
+program() {
+	local part=$1 as=$2 words=$3 found
+	shift 3
+	for name in "$as" helm; do
+		found=$(command -v "$name" || true)
+		if [ -n "$found" ] && "$found" "$@" 2>/dev/null | grep -q "$words"; then
+			ln -sf "$(realpath "$found")" "$work/bin/$as"
+			return
+		fi
+	done
+	part "$part" "$as"
+}
+
+if [ -z "$yours" ]; then
+	tell "building and starting a cluster; the first time this takes about a quarter of an hour"
+	end_cluster() {
+		tell "ending the cluster"
+		"$work/testcluster" down --dir "$work/cluster"
+	}
+	started=yes
+	"$work/testcluster" up --size full --dir "$work/cluster" --detach
+	part helm2 helm
+	part helm3 helm3
+	part kubectl kubectl
+	a=a b=b c=c
+	admin=$("$work/testcluster" kubeconfig --dir "$work/cluster")
+	for name in alice bob carol; do
+		declare "$name=$("$work/testcluster" kubeconfig --dir "$work/cluster" --user "$name")"
+	done
+	alice_is=(--user alice) bob_is=(--user bob) carol_is=(--user carol)
+	audited() { run helm3 tenant audit --fail-on high; }
+else
+	# shellcheck source=scripts/demo-yours.sh
+	. scripts/demo-yours.sh
+fi
 export PATH="$work/bin:$PATH" HELM_HOME="$work/helm"
 export HELM_DATA_HOME="$work/helm3/data" HELM_CACHE_HOME="$work/helm3/cache" HELM_CONFIG_HOME="$work/helm3/config"
 unset HELM_HOST TILLER_NAMESPACE HELM_TENANT HELM_BIN KUBECONFIG
@@ -47,11 +95,7 @@ unset HELM_HOST TILLER_NAMESPACE HELM_TENANT HELM_BIN KUBECONFIG
 helm init --client-only --skip-refresh --stable-repo-url http://127.0.0.1:1 >/dev/null
 helm plugin install "$root" >/dev/null
 helm3 plugin install "$root" >/dev/null
-
-admin=$("$work/testcluster" kubeconfig --dir "$work/cluster")
-alice=$("$work/testcluster" kubeconfig --dir "$work/cluster" --user alice)
-bob=$("$work/testcluster" kubeconfig --dir "$work/cluster" --user bob)
-carol=$("$work/testcluster" kubeconfig --dir "$work/cluster" --user carol)
+if [ -n "$yours" ]; then prepare_yours; fi
 cd test/charts
 
 say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
@@ -82,13 +126,13 @@ refused() { # the command must fail, and say why in these words
 
 say "An admin makes two tenants, each with a Tiller that can act in its namespace only"
 as admin
-run helm tenant init team-a --namespaces a --create-namespaces --user alice
-run helm tenant init team-b --namespaces b --create-namespaces --user bob
+run helm tenant init team-a --namespaces "$a" --create-namespaces "${alice_is[@]}"
+run helm tenant init team-b --namespaces "$b" --create-namespaces "${bob_is[@]}"
 
 say "Alice has no right in the cluster but to reach her tenant's Tiller"
 as alice
-refused "cannot list resource" kubectl get pods --namespace a
-refused "cannot create resource" kubectl create configmap x --namespace a
+refused "cannot list resource" kubectl get pods --namespace "$a"
+refused "cannot create resource" kubectl create configmap x --namespace "$a"
 
 say "She says once which tenant she is, then it is helm as she knows it"
 run helm tenant use team-a
@@ -100,29 +144,29 @@ as bob
 run helm tenant use team-b
 run helm tenant list
 refused "is forbidden" helm --tiller-namespace team-a-tiller list
-refused "is forbidden" helm tenant install hello --name intruder --namespace a
+refused "is forbidden" helm tenant install hello --name intruder --namespace "$a"
 
 say "A revoke takes effect at once"
 as admin
-run helm tenant revoke team-a --user alice
+run helm tenant revoke team-a "${alice_is[@]}"
 as alice
 refused "is forbidden" helm tenant list
 
 say "With Helm 3 nothing runs: Carol may act as the tenant's account, in its namespace only"
 as admin
-run helm3 tenant init team-c --namespaces c --create-namespaces --user carol
+run helm3 tenant init team-c --namespaces "$c" --create-namespaces "${carol_is[@]}"
 as carol
-refused "cannot list resource" kubectl get pods --namespace c
+refused "cannot list resource" kubectl get pods --namespace "$c"
 run helm3 tenant use team-c
 run helm3 tenant install greeter hello
 run helm3 tenant list
-refused "is forbidden" helm3 tenant install intruder hello --namespace b
-refused "cannot impersonate" kubectl --as system:serviceaccount:team-b-tiller:tiller get pods --namespace b
+refused "is forbidden" helm3 tenant install intruder hello --namespace "$b"
+refused "cannot impersonate" kubectl --as system:serviceaccount:team-b-tiller:tiller get pods --namespace "$b"
 
 say "The administrator sees what there is, and who can do what"
 as admin
 run helm3 tenant tenants
-run helm3 tenant audit --fail-on high
+audited
 
 say "Somebody gives Mallory a right too many"
 run kubectl create role oops --namespace team-b-tiller --verb create --resource pods/portforward

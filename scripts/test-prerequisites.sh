@@ -3,6 +3,9 @@
 # and installs what is missing where it can: as root, with apt-get. Elsewhere it says what to
 # install and exits 1. Everything else that the cluster runs is built from
 # module sources (test/parts).
+#
+#   test-prerequisites.sh            for the tests
+#   test-prerequisites.sh cluster    for a cluster alone: no browser, no other shells
 set -euo pipefail
 
 say() { printf 'test-prerequisites: %s\n' "$*" >&2; }
@@ -40,17 +43,19 @@ elif ! pkg-config --exists libseccomp; then
 	lacks "libseccomp's headers" libseccomp-dev
 fi
 
-# The shells that completion, shellenv and printed commands are tested in.
-command -v dash >/dev/null || lacks dash dash
-command -v zsh >/dev/null || lacks zsh zsh
-command -v fish >/dev/null || lacks fish fish
-[ -f /usr/share/bash-completion/bash_completion ] || lacks bash-completion bash-completion
+if [ "${1:-}" != cluster ]; then
+	# The shells that completion, shellenv and printed commands are tested in.
+	command -v dash >/dev/null || lacks dash dash
+	command -v zsh >/dev/null || lacks zsh zsh
+	command -v fish >/dev/null || lacks fish fish
+	[ -f /usr/share/bash-completion/bash_completion ] || lacks bash-completion bash-completion
 
-# The queries of docs/audit-log.md.
-command -v jq >/dev/null || lacks jq jq
-# The browser that the audit's page is tested in; a font so that its text has a
-# width.
-command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || lacks chromium chromium fonts-dejavu-core
+	# The queries of docs/audit-log.md.
+	command -v jq >/dev/null || lacks jq jq
+	# The browser that the audit's page is tested in; a font so that its text has a
+	# width.
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || lacks chromium chromium fonts-dejavu-core
+fi
 
 if [ ${#lacking[@]} -gt 0 ]; then
 	missing=$(printf '%s, ' "${lacking[@]}")
