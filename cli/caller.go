@@ -4,93 +4,54 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"helm-tenant/cluster"
+	"helm-tenant/envvar"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
 )
 
-// caller is who calls: from which helm, with what typed, meaning which context.
+// caller is who calls, and what they said about where the call goes.
 type caller struct {
 	env  Environment
-	line helm.Line
-	// plugin is the major version of the helm whose plugin we run as, else 0.
-	plugin int
-	// hidden is why it can't be known what that helm took out of our arguments,
-	// nil where it is known.
-	hidden error
+	call helm.Call
 }
 
-func newCaller(env Environment, line helm.Line) caller {
-	c := caller{env: env, line: line, plugin: helm.PluginOf(env.lookup)}
-	if c.plugin == 0 {
-		return c
-	}
-	parent, err := env.CommandLine(env.ParentPID)
-	if err == nil {
-		c.line.Outer, err = helm.ReadParent(c.plugin, parent, env.get("HELM_BIN"), env.get("HELM_PLUGIN_NAME"), env.Args)
-	}
-	c.hidden = err
-	return c
+func newCaller(env Environment) (caller, error) {
+	call, err := helm.ReadCall(env.Args, env.lookup, helm.Parent{
+		CommandLine: func() ([]string, error) { return env.CommandLine(env.ParentPID) },
+		Environ:     func() ([]string, error) { return helm.EnvironOf(env.ParentPID) },
+	})
+	return caller{env, call}, err
 }
 
-// contextName is the kubeconfig context that is meant, empty for the current
-// one. typed are the values of --context and --kube-context among our own
-// arguments. Where the caller may have named one that can't be seen, it is an
-// error: another cluster than the one that was named must never be reached.
-func (c caller) contextName(typed ...string) (string, error) {
-	named := append(slices.Clone(typed), c.line.Outer.KubeContext)
-	named = slices.DeleteFunc(named, func(name string) bool { return name == "" })
-	slices.Sort(named)
-	named = slices.Compact(named)
-	if len(named) > 1 {
-		return "", fmt.Errorf("two contexts are named, %s: give only one", strings.Join(named, " and "))
+// kubeconfig loads the context that is meant; contexts are further flags that name one.
+func (c caller) kubeconfig(file string, contexts ...string) (*tenant.Kubeconfig, error) {
+	name, err := c.call.Context(contexts...)
+	if err != nil {
+		return nil, explainHidden(err)
 	}
-	if len(named) == 1 {
-		return named[0], nil
-	}
-	// One that a user's shell exports is less than one that was typed, which
-	// may be hidden; one of our own is what was typed at first.
-	// Helm 3 and 4 put what was typed there.
-	hidden := c.hidden != nil && c.plugin == 2
-	if name := c.env.get(helm.VarContext); name != "" && (!hidden || c.env.get(helm.VarStarter) != "") {
-		return name, nil
-	}
-	if hidden {
-		return "", withHint(fmt.Errorf("helm 2 takes --kube-context out of a plugin's arguments, and whether one was typed can't be seen: %w", c.hidden),
-			"name the context: helm tenant --context CONTEXT COMMAND")
-	}
-	return "", nil
-}
-
-// kubeconfig loads the context that is meant.
-func (c caller) kubeconfig(file string, typed ...string) (*tenant.Kubeconfig, error) {
-	name, err := c.contextName(typed...)
+	k, err := tenant.LoadKubeconfig(file, name)
 	if err != nil {
 		return nil, err
 	}
-	return tenant.LoadKubeconfig(file, name)
+	k.TLS = c.call.TLS()
+	return k, nil
 }
 
-// asked is what the caller said about the tenant.
-func (c caller) asked(flag string, engine tenant.Engine) tenant.Asked {
-	asked := tenant.Asked{Flag: flag, Environment: c.env.get("HELM_TENANT"), Engine: engine}
-	if engine != tenant.EngineTiller {
-		return asked // what is said of a Tiller's namespace is Helm 2's alone
+// explainHidden adds what to type where helm may have hidden a flag from us.
+func explainHidden(err error) error {
+	hidden, found := errors.AsType[*helm.HiddenError](err)
+	switch {
+	case !found:
+		return err
+	case hidden.Flag == "--namespace":
+		return withHint(err, "name the namespace: helm-tenant --namespace NAMESPACE COMMAND")
 	}
-	asked.TypedTillerNamespace, _ = c.line.Typed("tiller-namespace")
-	if c.line.Outer.TillerNamespace != "" {
-		asked.TypedTillerNamespace = c.line.Outer.TillerNamespace
-	}
-	asked.TillerNamespace = c.env.get("TILLER_NAMESPACE")
-	if c.plugin == 2 && asked.TillerNamespace == "kube-system" {
-		// Helm 2 always sets it; this is its default, not what anybody said.
-		asked.TillerNamespace = ""
-	}
-	return asked
+	return withHint(err, "name the context: helm tenant --context CONTEXT COMMAND")
 }
 
 // helmClient is the helm that is wrapped. As a plugin the major version is
@@ -100,8 +61,8 @@ func (c caller) helmClient(ctx context.Context, exact bool) (helm.Client, error)
 	if err != nil {
 		return helm.Client{}, err
 	}
-	if c.plugin != 0 && !exact {
-		return helm.Client{Path: path, Major: c.plugin}, nil
+	if c.call.Plugin != 0 && !exact {
+		return helm.Client{Path: path, Major: c.call.Plugin}, nil
 	}
 	client, err := helm.Identify(ctx, path)
 	if err != nil {
@@ -113,11 +74,11 @@ func (c caller) helmClient(ctx context.Context, exact bool) (helm.Client, error)
 // loop says whether the helm that we found led back to us: our own process id,
 // or our parent's, is the one that last started a helm.
 func (c caller) loop() error {
-	starter := c.env.get(helm.VarStarter)
-	if starter == "" || c.plugin != 0 {
+	starter := c.env.get(envvar.Starter)
+	if starter == "" || c.call.Plugin != 0 {
 		return nil
 	}
-	if starter == helm.StarterAsks || starter == fmt.Sprint(c.env.PID) || starter == fmt.Sprint(c.env.ParentPID) {
+	if starter == envvar.StarterAsks || starter == fmt.Sprint(c.env.PID) || starter == fmt.Sprint(c.env.ParentPID) {
 		return withHint(errors.New("the helm that was found starts helm-tenant again"), "set HELM_BIN to the path of the real helm")
 	}
 	return nil
@@ -135,7 +96,7 @@ const wrapTimeout = 15 * time.Second
 // resolve finds the tenant that is meant; one request to the API server, should it
 // take any, may take as long as timeout.
 func (c caller) resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, engine tenant.Engine, timeout time.Duration) (tenant.Resolved, error) {
-	return k.Resolve(ctx, c.asked(flag, engine), func(ctx context.Context, namespace string) (map[string]string, map[string]string, error) {
+	return k.Resolve(ctx, c.call.Asked(flag, engine), func(ctx context.Context, namespace string) (map[string]string, map[string]string, error) {
 		client, err := c.connect(k, timeout)
 		if err != nil {
 			return nil, nil, err
@@ -144,26 +105,65 @@ func (c caller) resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, 
 	})
 }
 
-// namespaceNamed is the namespace that the caller named beside the arguments, as
-// Helm 3 and 4 know it: in the environment, or to the helm that started us, which
-// takes it out of our arguments and always exports one, named or not. needed says
-// whether it matters; where it does and can't be known, it is an error. One that
-// shellenv exported for another tenant than the resolved one is not meant.
-func (c caller) namespaceNamed(k *tenant.Kubeconfig, resolved tenant.Resolved, needed bool) (string, error) {
-	exported := c.env.get("HELM_NAMESPACE")
-	other := c.env.get("HELM_TENANT")
-	switch {
-	case c.line.Outer.Namespace:
-		return exported, nil
-	case c.hidden == nil && other != "" && other != resolved.Name:
-		return "", nil
-	case c.plugin == 0:
-		return exported, nil
-	case exported != k.NamespaceOf(c.env.get(helm.VarContext)):
-		return exported, nil // not what helm took from the context
-	case c.hidden != nil && needed:
-		return "", withHint(fmt.Errorf("helm takes --namespace out of a plugin's arguments, and whether one was typed can't be seen: %w", c.hidden),
-			"name the namespace: helm-tenant --namespace NAMESPACE COMMAND")
+// place is what k says about where a call goes.
+func (c caller) place(k *tenant.Kubeconfig) helm.Place {
+	at := helm.Place{Context: k.Context, Namespace: k.Namespace, User: k.User}
+	at.As, at.Impersonates = k.Impersonates()
+	if c.call.Plugin > 2 {
+		at.OuterNamespace = k.NamespaceOf(c.env.get(envvar.KubeContext))
 	}
-	return "", nil
+	return at
+}
+
+// decide answers where a call for the resolved tenant goes. For a tenant that is only
+// named, and a command that needs a namespace, it reads the tenant's record: at most
+// two requests.
+func (c caller) decide(ctx context.Context, call helm.Call, client helm.Client, k *tenant.Kubeconfig, r tenant.Resolved, timeout time.Duration) (helm.Decision, error) {
+	at := c.place(k)
+	d, err := call.Decide(client, at, r)
+	if _, unknown := errors.AsType[*helm.NamespacesUnknownError](err); unknown {
+		if r, err = c.readNamespaces(ctx, k, r, timeout); err == nil {
+			d, err = call.Decide(client, at, r)
+		}
+	}
+	if _, everywhere := errors.AsType[*helm.EverywhereError](err); everywhere {
+		return d, withHint(err, "the releases in all of the tenant's namespaces: helm tenant releases")
+	}
+	return d, explainHidden(err)
+}
+
+// readNamespaces completes a tenant by its record.
+func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved, timeout time.Duration) (tenant.Resolved, error) {
+	name := "the tenant in " + r.Home
+	if r.Name != "" {
+		name = fmt.Sprintf("tenant %q", r.Name)
+	}
+	hints := []string{"name the namespace: helm tenant COMMAND -n NAMESPACE"}
+	if r.Engine == tenant.EngineTiller {
+		hints = []string{"name the namespace: helm tenant COMMAND --namespace NAMESPACE (-n where helm takes it so)"}
+	}
+	client, err := c.connect(k, timeout)
+	if err != nil {
+		return r, err
+	}
+	home, record, err := findRecord(ctx, client, c.homesOf(k, r))
+	switch {
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+		return r, withHint(fmt.Errorf("the namespaces of %s are not known, and you can't read its record in namespace %q of %s: you are no member, or there is no such tenant", name, home, k.Where()), hints...)
+	case err != nil:
+		return r, withHint(fmt.Errorf("the namespaces of %s are not known: %w", name, err), hints...)
+	case r.Name != "" && record.Name != r.Name, record.Home() != home:
+		return r, withHint(fmt.Errorf("the record in namespace %q of %s is that of tenant %q with the home %q, not of %s", home, k.Where(), record.Name, record.Home(), name), hints...)
+	}
+	return r.WithRecord(home, record), nil
+}
+
+// homesOf are the namespaces in which the record of a tenant may be: where it was
+// moved from one engine to the other it kept its home.
+func (c caller) homesOf(k *tenant.Kubeconfig, r tenant.Resolved) []string {
+	_, known := k.Extension.Find(r.Name)
+	if r.Name == "" || known || r.Home != r.Engine.ConventionalHome(r.Name) {
+		return []string{r.Home}
+	}
+	return []string{r.Home, otherEngine(r.Engine).ConventionalHome(r.Name)}
 }

@@ -40,8 +40,7 @@ func (c caller) complete(ctx context.Context, request string, words []string) (i
 	if err != nil || line.Command == "" || isVerb(line.Command) {
 		return c.completeOurs(ctx, append([]string{request}, words...))
 	}
-	line.Outer = c.line.Outer
-	c.line = line
+	c.call.Line = line
 	client, err := c.helmClient(ctx, false)
 	if err != nil {
 		return exitDone, nil
@@ -49,10 +48,10 @@ func (c caller) complete(ctx context.Context, request string, words []string) (i
 	if client.Major == 2 {
 		return c.completeHelm2(ctx, client, words[len(words)-1])
 	}
-	c.line.Args = append(slices.Clone(line.Args), words[len(words)-1])
+	c.call.Line.Args = append(slices.Clone(line.Args), words[len(words)-1])
 	inv, err := c.invocation(ctx, client)
 	if err != nil {
-		inv = helm.WrapLocal(client, c.line, c.env.Environ)
+		inv = helm.WrapLocal(client, c.call.Line, c.env.Environ)
 	}
 	inv.Args = append([]string{request}, inv.Args...)
 	return c.env.Exec(inv)
@@ -170,13 +169,13 @@ func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplet
 		_, err := c.env.Stdout.Write(out.Bytes())
 		return exitDone, err
 	}
-	if names := helm.Subcommands(c.line.Command); names != nil && len(c.line.Args) == 0 {
+	if names := helm.Subcommands(c.call.Line.Command); names != nil && len(c.call.Line.Args) == 0 {
 		return answer(names, cobra.ShellCompDirectiveNoFileComp)
 	}
-	if strings.HasPrefix(toComplete, "-") || !helm.TakesRelease(c.line.Command) {
+	if strings.HasPrefix(toComplete, "-") || !helm.TakesRelease(c.call.Line.Command) {
 		return answer(nil, cobra.ShellCompDirectiveDefault)
 	}
-	c.line.Command, c.line.Args = "list", []string{"--all", "--short", "--max", "1000"}
+	c.call.Line.Command, c.call.Line.Args = "list", []string{"--all", "--short", "--max", "1000"}
 	inv, err := c.invocation(ctx, client)
 	if err != nil {
 		return answer(nil, cobra.ShellCompDirectiveNoFileComp)

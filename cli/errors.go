@@ -106,7 +106,11 @@ func report(w io.Writer, err error) int {
 		return exitUsage
 	}
 	var unresolved *tenant.UnresolvedError
-	if errors.As(err, &unresolved) {
+	switch {
+	case !errors.As(err, &unresolved):
+	case unresolved.InPod:
+		fmt.Fprintf(w, "  name it in the pod: HELM_TENANT=TENANT in its environment\n  or for one command: helm tenant --tenant TENANT COMMAND\n")
+	default:
 		fmt.Fprintf(w, "  name it once:       helm tenant use TENANT\n  or for one command: helm tenant --tenant TENANT COMMAND\n")
 	}
 	return exitFailed

@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
+	"helm-tenant/envvar"
 	"helm-tenant/helm"
 )
 
@@ -39,7 +40,8 @@ func fakeHelm(args []string) int {
 	}
 	fmt.Println("helm" + quoted(args))
 	for _, name := range []string{"TILLER_NAMESPACE", "HELM_KUBECONTEXT", "HELM_TENANT", "HELM_HOST", "TILLER_HOST", "HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR", "HELM_TENANT_STARTER",
-		"HELM_NAMESPACE", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "HELM_KUBECAFILE"} {
+		"HELM_NAMESPACE", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "HELM_KUBECAFILE", "HELM_KUBETLS_SERVER_NAME",
+		"HELM_KUBEINSECURE_SKIP_TLS_VERIFY"} {
 		value, set := os.LookupEnv(name)
 		if name == "HELM_TENANT_STARTER" && value == strconv.Itoa(os.Getpid()) {
 			continue // it replaced helm-tenant, as it should
@@ -67,7 +69,7 @@ func fakeHelm(args []string) int {
 
 // helm3Alone says whether a variable means nothing to Helm 2.
 func helm3Alone(name string) bool {
-	return name == "HELM_NAMESPACE" || strings.HasPrefix(name, "HELM_KUBE") && name != helm.VarContext
+	return name == "HELM_NAMESPACE" || strings.HasPrefix(name, "HELM_KUBE") && name != envvar.KubeContext
 }
 
 // quoted are arguments as they could be typed; what is odd in them shows.
@@ -125,7 +127,7 @@ func runPlugin(version string, args []string) int {
 		}
 	} else {
 		env["HELM_DATA_HOME"], env["HELM_PLUGINS"], env["HELM_PLUGIN_DIR"] = "/helm3", "/helm3/plugins", "/helm3/plugins/tenant"
-		for _, name := range []string{"HELM_KUBECONTEXT", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "HELM_KUBECAFILE"} {
+		for _, name := range []string{"HELM_KUBECONTEXT", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "HELM_KUBECAFILE", "HELM_KUBETLS_SERVER_NAME", "HELM_KUBEINSECURE_SKIP_TLS_VERIFY"} {
 			env[name] = os.Getenv(name) // always exported, set or not
 		}
 		if strings.HasPrefix(version, "v4.") {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"helm-tenant/cluster"
-	"helm-tenant/helm"
+	"helm-tenant/envvar"
 	"helm-tenant/tenant"
 )
 
@@ -73,7 +74,7 @@ func Run(ctx context.Context, env Environment) int {
 	code, err := run(ctx, env)
 	if err != nil {
 		var usage *usageError
-		if errors.As(err, &usage) && slices.ContainsFunc(env.Args, func(arg string) bool { return strings.HasPrefix(arg, "--detailed-exitcode") }) {
+		if errors.As(err, &usage) && slices.ContainsFunc(env.Args, asksForExitCode) {
 			err = &codeError{exitFailed, err} // 2 would say that something differs, to apply's callers and to helm diff's
 		}
 		return report(visible{env.Stderr, inText}, err)
@@ -81,16 +82,24 @@ func Run(ctx context.Context, env Environment) int {
 	return code
 }
 
+// asksForExitCode reports whether an argument is --detailed-exitcode, and not its
+// contrary.
+func asksForExitCode(arg string) bool {
+	name, value, joined := strings.Cut(arg, "=")
+	on, err := strconv.ParseBool(value)
+	return name == "--detailed-exitcode" && (!joined || err == nil && on)
+}
+
 func run(ctx context.Context, env Environment) (int, error) {
-	line, err := helm.ParseLine(env.Args)
+	c, err := newCaller(env)
 	if err != nil {
 		return 0, &usageError{err, "helm tenant [--tenant T] [--context C] COMMAND [ARGUMENT...]"}
 	}
-	c := newCaller(env, line)
+	line := c.call.Line
 	switch {
 	case isCompletion(line.Command):
 		return c.complete(ctx, line.Command, line.Args)
-	case line.Command == "completion" && c.plugin == 0:
+	case line.Command == "completion" && c.call.Plugin == 0:
 		return exitDone, c.completionScript(line.Args)
 	case line.Version:
 		fmt.Fprintf(env.Stdout, "helm-tenant %s\n", version())
@@ -156,7 +165,7 @@ Before the command, and only there:
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	flags := root.PersistentFlags()
-	s.context = s.line.Context
+	s.context = s.call.Line.Context
 	flags.Var((*contextName)(&s.context), "context", "kubeconfig context to use")
 	flags.Var((*contextName)(&s.kubeContext), "kube-context", "like --context, as helm calls it")
 	flags.StringVar(&s.kubeconfigFile, "kubeconfig", "", "kubeconfig file to use")
@@ -171,6 +180,9 @@ Before the command, and only there:
 			if cmd.Name() != "whoami" && cmd.Name() != "shellenv" {
 				err = noTenantFlag(cmd)
 			}
+		}
+		if errors.As(err, &unknown) && cmd.Name() == "init" && slices.Contains(helmInitFlags, unknown.GetSpecifiedName()) {
+			err = withHint(err, fmt.Sprintf("helm's own init is typed without \"tenant\": helm init --%s", unknown.GetSpecifiedName()))
 		}
 		return asUsage(cmd, err)
 	})
@@ -189,6 +201,10 @@ Before the command, and only there:
 	}})
 	return root
 }
+
+// helmInitFlags are those of Helm 2's own init that ours has not.
+var helmInitFlags = []string{"client-only", "canary-image", "automount-service-account-token", "force-upgrade", "local-repo-url", "net-host", "node-selectors", "override",
+	"skip-refresh", "skip-repos", "stable-repo-url", "tiller-tls", "tiller-tls-cert", "tiller-tls-hostname", "tiller-tls-key", "tiller-tls-verify", "tls-ca-cert", "upgrade"}
 
 // contextName is pflag's string, but for an empty value: that is a variable which a
 // script forgot to set, and does not mean the current context.
@@ -257,10 +273,10 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 	if err := s.checkIdentity(); err != nil {
 		return nil, nil, err
 	}
-	if typed := s.line.Outer.TillerNamespace; typed != "" {
+	if typed := s.call.Outer.TillerNamespace; typed != "" {
 		return nil, nil, fmt.Errorf("--tiller-namespace %s is helm's; a tenant's home namespace is named with --home-namespace", typed)
 	}
-	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)
+	k, err := s.kubeconfig(s.kubeconfigFile, s.context, s.kubeContext)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -271,7 +287,7 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 // checkTyped refuses what was typed to helm and says who acts, or where, beside the
 // kubeconfig: our own verbs act as the caller, on the context's cluster.
 func (s *session) checkTyped() error {
-	if typed := s.line.Outer.Identity; len(typed) > 0 {
+	if typed := s.call.Outer.Identity; len(typed) > 0 {
 		return fmt.Errorf("%s says who acts, or where, but helm-tenant acts as a kubeconfig context says: use --context, or leave it out", typed[0])
 	}
 	return nil
@@ -283,10 +299,10 @@ func (s *session) checkIdentity() error {
 	if err := s.checkTyped(); err != nil {
 		return err
 	}
-	for _, name := range []string{"HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBECAFILE"} {
+	for _, name := range []string{envvar.KubeAPIServer, envvar.KubeToken, envvar.KubeAsUser, envvar.KubeAsGroups} {
 		value := s.env.get(name)
 		// Where it can't be seen whether the account was typed, it may have been.
-		if value == "" || name == "HELM_KUBEASUSER" && isDeployer(value) && s.hidden == nil {
+		if value == "" || name == envvar.KubeAsUser && isDeployer(value) && s.call.Hidden == nil {
 			continue
 		}
 		return fmt.Errorf("%s is set (helm's --kube-... flags end there); helm-tenant acts as a kubeconfig context says: use --context, or unset it", name)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"helm-tenant/helm"
+	"helm-tenant/envvar"
 	"helm-tenant/tenant"
 )
 
@@ -53,7 +53,7 @@ counts.`,
 	completeValues(cmd, "shell", slices.Sorted(maps.Keys(shells))...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if shell == "" {
-			shell = filepath.Base(s.env.get("SHELL"))
+			shell = filepath.Base(s.env.get(envvar.Shell))
 			if _, known := shells[shell]; !known {
 				shell = "sh"
 			}
@@ -71,39 +71,53 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	if err := s.checkTyped(); err != nil {
 		return err
 	}
-	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)
+	k, err := s.kubeconfig(s.kubeconfigFile, s.context, s.kubeContext)
 	if err != nil {
 		return err
 	}
-	resolved, err := s.resolve(ctx, k, s.line.Tenant, s.engine(ctx), s.requestTimeout)
+	engine := s.engine(ctx)
+	resolved, err := s.resolve(ctx, k, s.call.Line.Tenant, engine, s.requestTimeout)
 	if err != nil {
 		return err
+	}
+	if resolved.Engine == tenant.EngineTiller && k.Context != "" && !k.IsCurrent() {
+		// Plain helm would go to the current context's cluster, with this tenant's names.
+		return withHint(fmt.Errorf("helm 2 takes the context from the kubeconfig only, and %q is not the current one", k.Context), "make it so: kubectl config use-context "+k.Context)
 	}
 	var vars [][2]string
-	unset := []string{"HELM_HOST"}
+	set := func(name, value string) { vars = append(vars, [2]string{name, value}) }
+	unset := []string{envvar.Host}
 	if resolved.Engine == tenant.EngineTiller {
-		vars = append(vars, [2]string{"TILLER_NAMESPACE", resolved.Home})
+		set(envvar.TillerNamespace, resolved.Home)
 	} else {
-		vars = append(vars, [2]string{"HELM_KUBEASUSER", resolved.DeployerUser()})
-		unset = []string{"HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER"}
-		if ns := resolved.NamespaceFor(k.Namespace); ns != "" {
-			vars = append(vars, [2]string{"HELM_NAMESPACE", ns})
+		d, err := s.decideFor(ctx, "install", k, resolved)
+		if err != nil {
+			return err
+		}
+		resolved = d.Tenant
+		set(envvar.KubeAsUser, resolved.DeployerUser())
+		unset = []string{envvar.KubeAsGroups, envvar.KubeToken, envvar.KubeAPIServer}
+		if d.Namespace != k.Namespace {
+			set(envvar.Namespace, d.Namespace)
 		} else {
-			unset = append(unset, "HELM_NAMESPACE")
+			unset = append(unset, envvar.Namespace)
 		}
 	}
 	if resolved.Name != "" && homeIsKnown(k, resolved) {
-		vars = append(vars, [2]string{"HELM_TENANT", resolved.Name})
+		set(envvar.Tenant, resolved.Name)
 	}
 	if k.Context != "" {
-		vars = append(vars, [2]string{helm.VarContext, k.Context})
-		if resolved.Engine == tenant.EngineTiller && !k.IsCurrent() {
-			// Plain helm would go to the current context's cluster, with this tenant's names.
-			return withHint(fmt.Errorf("helm 2 takes the context from the kubeconfig only, and %q is not the current one", k.Context), "make it so: kubectl config use-context "+k.Context)
-		}
+		set(envvar.KubeContext, k.Context)
 	}
-	if s.kubeconfigFile != "" {
-		vars = append(vars, [2]string{"KUBECONFIG", s.kubeconfigFile})
+	switch {
+	case k.InPod() && resolved.Engine == tenant.EngineImpersonation:
+		file, err := k.PodFile()
+		if err != nil {
+			return err
+		}
+		set(envvar.Kubeconfig, file)
+	case s.kubeconfigFile != "":
+		set(envvar.Kubeconfig, s.kubeconfigFile)
 	}
 	slices.SortFunc(vars, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	syntax := shells[shell]

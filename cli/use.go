@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
+	"helm-tenant/envvar"
 	"helm-tenant/tenant"
 )
 
@@ -45,6 +47,13 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	k, client, err := s.open()
 	if err != nil {
 		return err
+	}
+	if k.InPod() {
+		if name == "" {
+			name = "TENANT"
+		}
+		return withHint(errors.New("in a pod there is no kubeconfig to write a tenant into"),
+			"name it in the pod's environment: HELM_TENANT="+name, "or for one command: helm tenant --tenant "+name+" COMMAND")
 	}
 	if k.Broken != nil && name != "" {
 		s.say("Note: what %s knew of its tenants is replaced, since it can't be read: %v", k.Where(), k.Broken)
@@ -93,7 +102,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		}{"ContextTenants", k.Context, extension})
 	}
 	fmt.Fprintf(s.out(), "context %q now uses tenant %s\n", k.Context, record.Name)
-	if named := s.env.get("HELM_TENANT"); named != "" && named != record.Name {
+	if named := s.env.get(envvar.Tenant); named != "" && named != record.Name {
 		s.say("Note: HELM_TENANT is set, and says tenant %s until it is unset", named)
 	}
 	if !record.Engine.Has(engine) {

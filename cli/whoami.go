@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
+	"helm-tenant/envvar"
 	"helm-tenant/helm"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
@@ -84,7 +85,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if err := s.checkTyped(); err != nil {
 		return err
 	}
-	k, err := s.kubeconfig(s.kubeconfigFile, s.line.Context, s.context, s.kubeContext)
+	k, err := s.kubeconfig(s.kubeconfigFile, s.context, s.kubeContext)
 	if err != nil {
 		return err
 	}
@@ -92,18 +93,21 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := s.resolve(ctx, k, s.line.Tenant, s.engine(ctx), s.requestTimeout)
+	resolved, err := s.resolve(ctx, k, s.call.Line.Tenant, s.engine(ctx), s.requestTimeout)
 	if err != nil {
 		return err
 	}
+	namespace := k.Namespace
+	d, err := s.decideFor(ctx, "install", k, resolved)
+	if err == nil {
+		resolved, namespace = d.Tenant, d.Namespace
+	}
+	undecided := err // what else is known is shown first
 	w := whoami{
 		APIVersion: tenant.APIVersion, Kind: "Whoami",
 		Tenant: resolved.Name, HomeNamespace: resolved.Home, Rule: string(resolved.Rule),
 		Context: k.Context, Cluster: k.Cluster, Server: k.Server, User: k.User,
-		Namespace: k.Namespace, Namespaces: resolved.Namespaces,
-	}
-	if ns := resolved.NamespaceFor(k.Namespace); ns != "" {
-		w.Namespace = ns
+		Namespace: namespace, Namespaces: resolved.Namespaces,
 	}
 	if name, err := client.User(ctx); err == nil {
 		w.UserName = name // servers before 1.28 can't tell
@@ -123,6 +127,9 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		}
 	} else {
 		w.Deployer = askDeployer(ctx, client, resolved, w.Namespace)
+		if err := s.place(k).CheckImpersonation(resolved); err != nil {
+			w.Deployer = &deployer{User: resolved.DeployerUser(), Problem: err.Error()}
+		}
 		if !w.Deployer.Answers {
 			silent = fmt.Errorf("you can't act as the tenant in %s: %s", k.Where(), w.Deployer.Problem)
 		}
@@ -135,7 +142,28 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if err != nil {
 		return err
 	}
+	if silent == nil && resolved.Engine != tenant.EngineTiller {
+		return undecided
+	}
 	return silent
+}
+
+// decideFor answers where a command of helm's would go that is called as the verb is;
+// of the tenant's helms it takes one that fits its engine.
+func (s *session) decideFor(ctx context.Context, command string, k *tenant.Kubeconfig, r tenant.Resolved) (helm.Decision, error) {
+	client := helm.Client{Major: 2}
+	if r.Engine == tenant.EngineImpersonation {
+		client.Major = max(s.call.Plugin, 3)
+	}
+	call := s.call
+	call.Line = helm.Line{Command: command}
+	call.Env = func(name string) (string, bool) {
+		if name == envvar.KubeAPIServer {
+			return "", false // the wrapped helm is refused; a verb says who the tenant is
+		}
+		return s.env.lookup(name)
+	}
+	return s.decide(ctx, call, client, k, r, s.requestTimeout)
 }
 
 // askDeployer asks the API server, as the tenant's service account, for what
@@ -205,10 +233,18 @@ func (w whoami) print(s *session) error {
 	row("TENANT", "%s", name)
 	row("BECAUSE OF", "%s", w.Rule)
 	row("HOME", "%s", w.HomeNamespace)
-	row("CONTEXT", "%s", w.Context)
-	row("CLUSTER", "%s at %s", w.Cluster, w.Server)
+	if w.Context == "" {
+		row("CONTEXT", "none: the service account of this pod")
+		row("CLUSTER", "%s", w.Server)
+	} else {
+		row("CONTEXT", "%s", w.Context)
+		row("CLUSTER", "%s at %s", w.Cluster, w.Server)
+	}
 	user := w.User
-	if w.UserName != "" && w.UserName != user {
+	switch {
+	case user == "":
+		user = w.UserName
+	case w.UserName != "" && w.UserName != user:
 		user += ", known as " + w.UserName
 	}
 	row("USER", "%s", user)

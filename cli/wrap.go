@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"helm-tenant/envvar"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
 )
@@ -30,38 +31,134 @@ func (c caller) wrap(ctx context.Context) (int, error) {
 
 // invocation is how helm is started for the caller's command.
 func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invocation, error) {
-	class := helm.ClassOf(client.Major, c.line.Command)
-	if class == helm.Local || c.clientVersion() || c.line.RenderOnly(client.Major) {
-		return helm.WrapLocal(client, c.line, c.env.Environ), nil
+	line := c.call.Line
+	class := helm.ClassOf(client.Major, line.Command)
+	if class == helm.Local || line.AsksNoTiller() || line.RenderOnly(client.Major) {
+		c.noteCreate(class)
+		return helm.WrapLocal(client, line, c.env.Environ), nil
 	}
-	if err := c.line.Check(class); err != nil {
+	if err := line.Check(class); err != nil {
 		return helm.Invocation{}, &usageError{err, "helm tenant [--tenant T] [--context C] COMMAND [ARGUMENT...]"}
 	}
-	file, _ := c.line.Typed("kubeconfig")
-	kubeContext, _ := c.line.Typed("kube-context")
-	k, err := c.kubeconfig(file, c.line.Context, kubeContext)
-	if err != nil {
-		return helm.Invocation{}, err
-	}
-	resolved, err := c.resolve(ctx, k, c.line.Tenant, client.Engine(), wrapTimeout)
-	var unresolved *tenant.UnresolvedError
-	if errors.As(err, &unresolved) && class != helm.Plugin && c.asksForHelp() {
-		return helm.WrapLocal(client, helm.Line{Command: "help", Args: c.line.Words()}, c.env.Environ), nil
-	}
-	if err != nil {
-		return helm.Invocation{}, err
-	}
-	line := c.line
-	if client.Major > 2 {
-		if server := c.env.get("HELM_KUBEAPISERVER"); server != "" && line.Identity() == "" {
-			return helm.Invocation{}, fmt.Errorf("HELM_KUBEAPISERVER names the API server %s, but helm-tenant acts where the kubeconfig context says: unset it, or use --context", server)
-		}
-		needed := class == helm.Namespaced && resolved.NamespaceFor(k.Namespace) != "" && !line.TypedNamespace(client.Major)
-		if line.Namespace, err = c.namespaceNamed(k, resolved, needed); err != nil {
+	if class == helm.Plugin {
+		if err := mistyped(line.Command); err != nil && !helm.PluginInstalled(c.env.lookup, client.Major, line.Command) {
 			return helm.Invocation{}, err
 		}
 	}
-	return helm.Wrap(client, line, resolved, k.Context, k.Namespace, c.env.Environ)
+	file, _ := line.Typed("kubeconfig")
+	k, err := c.kubeconfig(file)
+	var resolved tenant.Resolved
+	if err == nil {
+		resolved, err = c.resolve(ctx, k, line.Tenant, client.Engine(), wrapTimeout)
+	}
+	if err != nil {
+		return c.withoutTenant(client, class, err)
+	}
+	c.noteDelete(k)
+	d, err := c.decide(ctx, c.call, client, k, resolved, wrapTimeout)
+	if err != nil {
+		return helm.Invocation{}, err
+	}
+	if d.LeavesOut() && c.debug() {
+		fmt.Fprintf(c.env.Stderr, "helm-tenant: --create-namespace is left out: namespace %s is the tenant's, and is there\n", d.Namespace)
+	}
+	return c.start(d, k)
+}
+
+// start is the invocation of a decision; in a pod it makes the kubeconfig that Helm 3
+// and 4 need there.
+func (c caller) start(d helm.Decision, k *tenant.Kubeconfig) (helm.Invocation, error) {
+	var file string
+	if k.InPod() && d.Tenant.Engine == tenant.EngineImpersonation {
+		var err error
+		if file, err = k.PodFile(); err != nil {
+			return helm.Invocation{}, err
+		}
+	}
+	return d.Invocation(c.env.Environ, file), nil
+}
+
+// withoutTenant is what happens to a command for which no tenant is found, and why: how
+// it is typed is told to everybody, and a plugin of helm's that may work on files
+// alone is run without a cluster.
+func (c caller) withoutTenant(client helm.Client, class helm.Class, why error) (helm.Invocation, error) {
+	line := c.call.Line
+	unresolved, isUnresolved := errors.AsType[*tenant.UnresolvedError](why)
+	switch {
+	case class != helm.Plugin && (slices.Contains(line.Args, "--help") || slices.Contains(line.Args, "-h")):
+		return helm.WrapLocal(client, helm.Line{Command: "help", Args: line.Words()}, c.env.Environ), nil
+	case class == helm.Plugin && (isUnresolved || errors.Is(why, tenant.ErrNoKubeconfig)) && !c.call.NamesTenant() &&
+		helm.PluginInstalled(c.env.lookup, client.Major, line.Command):
+		fmt.Fprintf(visible{c.env.Stderr, inText}, "helm-tenant: no tenant is known; %s runs without one, and without a cluster\n", line.Command)
+		return helm.WrapFileless(client, line, c.env.Environ), nil
+	case isUnresolved && removes(line.Command) && len(line.Args) > 0:
+		return helm.Invocation{}, withHint(unresolved, fmt.Sprintf("%s is helm's command, for a release; a tenant is removed with: helm tenant destroy TENANT", line.Command))
+	}
+	return helm.Invocation{}, why
+}
+
+// removes reports whether helm's command of that name removes a release.
+func removes(command string) bool {
+	return slices.Contains([]string{"delete", "del", "uninstall", "un"}, command)
+}
+
+// noteDelete says whose command it is where a tenant's name is given to helm's delete.
+func (c caller) noteDelete(k *tenant.Kubeconfig) {
+	line := c.call.Line
+	if !removes(line.Command) {
+		return
+	}
+	for _, arg := range line.Args {
+		if _, known := k.Extension.Find(arg); known {
+			fmt.Fprintf(c.env.Stderr, "helm-tenant: %s is helm's command: it removes the release %s; the tenant is removed with: helm tenant destroy %s\n", line.Command, arg, arg)
+			return
+		}
+	}
+}
+
+// noteCreate says whose command create is.
+func (c caller) noteCreate(class helm.Class) {
+	if class == helm.Local && c.call.Line.Command == "create" {
+		fmt.Fprintln(c.env.Stderr, "helm-tenant: create is helm's command: it makes a chart; a tenant is made with: helm tenant init TENANT")
+	}
+}
+
+// debug reports whether helm was asked for debugging output.
+func (c caller) debug() bool {
+	value := c.env.get(envvar.Debug)
+	return value != "" && value != "false" && value != "0" || slices.Contains(c.call.Line.Globals, "--debug=true") || slices.Contains(c.call.Line.Args, "--debug")
+}
+
+// mistyped returns an error where a word is nearly one of our verbs.
+func mistyped(word string) error {
+	for _, verb := range verbs {
+		if word != verb.name && len(word) > 2 && distance(word, verb.name) <= 2 {
+			return withHint(fmt.Errorf("%q is no command of helm's or of helm-tenant's", word), "did you mean: helm tenant "+verb.name)
+		}
+	}
+	return nil
+}
+
+// distance is how many letters are to be added, removed or replaced to make b of a
+// (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // tenantHelm is a command of helm's that a verb of ours runs for a tenant. driver is
@@ -71,19 +168,16 @@ func (s *session) tenantHelm(client helm.Client, line helm.Line, resolved tenant
 	if s.kubeconfigFile != "" {
 		line.Globals = append(line.Globals, "--kubeconfig="+s.kubeconfigFile)
 	}
-	environ := s.env.Environ
-	if driver != "" {
-		environ = append(slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, "HELM_DRIVER=") }), "HELM_DRIVER="+driver)
+	// What the environment says about namespace and context is not meant for it.
+	call := helm.Call{Line: line, Env: func(string) (string, bool) { return "", false }}
+	d, err := call.Decide(client, s.place(k), resolved)
+	if err != nil {
+		return helm.Invocation{}, err
 	}
-	return helm.Wrap(client, line, resolved, k.Context, k.Namespace, environ)
-}
-
-// asksForHelp says whether helm may have been asked how its command is typed.
-func (c caller) asksForHelp() bool {
-	return slices.Contains(c.line.Args, "--help") || slices.Contains(c.line.Args, "-h")
-}
-
-// clientVersion says whether this is `version --client`, which asks no Tiller.
-func (c caller) clientVersion() bool {
-	return c.line.Command == "version" && (slices.Contains(c.line.Args, "--client") || slices.Contains(c.line.Args, "-c"))
+	inv, err := s.start(d, k)
+	if driver != "" {
+		inv.Env = slices.DeleteFunc(inv.Env, func(entry string) bool { return strings.HasPrefix(entry, envvar.Driver+"=") })
+		inv.Env = append(inv.Env, envvar.Driver+"="+driver)
+	}
+	return inv, err
 }

@@ -49,7 +49,7 @@ type Client struct {
 // Connect makes a client; it does not call the API yet. timeout bounds each
 // request but not a watch; 0 is no bound.
 func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Client, error) {
-	config, err := k.ClientConfig().ClientConfig()
+	config, err := k.RESTConfig()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s", k.Where(), strings.Join(strings.Fields(err.Error()), " "))
 	}

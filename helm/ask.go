@@ -5,16 +5,20 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
+
+	"helm-tenant/envvar"
 )
 
-// Capture runs helm and returns what it printed. Its error is what helm said.
+// Capture runs helm and returns what it printed, without debugging output. Its error
+// is what helm said.
 func Capture(ctx context.Context, inv Invocation, timeout time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, inv.Path, inv.Args...)
-	cmd.Env = inv.Env
+	cmd.Env = withoutDebug(inv.Env)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -26,6 +30,12 @@ func Capture(ctx context.Context, inv Invocation, timeout time.Duration) (string
 		return "", errors.New(said)
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// withoutDebug returns the environment without HELM_DEBUG, with which helm prints
+// debugging output among its answer.
+func withoutDebug(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, envvar.Debug+"=") })
 }
 
 // AskTiller is the command whose answer is the version of the Tiller.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"helm-tenant/envvar"
 	"helm-tenant/tenant"
 )
 
@@ -55,13 +57,13 @@ func (e Environ) get(name string) string {
 // some of another version's, and a plugin of one may call the other: then the
 // folder that the plugin lies in tells.
 func PluginOf(env Environ) int {
-	plugin := env.get("HELM_PLUGIN_DIR")
-	if plugin == "" || env.get("HELM_BIN") == "" {
+	plugin := env.get(envvar.PluginDir)
+	if plugin == "" || env.get(envvar.Bin) == "" {
 		return 0
 	}
 	set := func(name string) bool { _, found := env(name); return found }
-	if set("TILLER_NAMESPACE") && set("HELM_PATH_CACHE") {
-		three := set("HELM_NAMESPACE") && set("HELM_DATA_HOME") && slices.ContainsFunc(filepath.SplitList(env.get("HELM_PLUGINS")), func(folder string) bool {
+	if set(envvar.TillerNamespace) && set(envvar.PathCache) {
+		three := set(envvar.Namespace) && set(envvar.DataHome) && slices.ContainsFunc(filepath.SplitList(env.get(envvar.Plugins)), func(folder string) bool {
 			return filepath.Dir(plugin) == filepath.Clean(folder)
 		})
 		if !three {
@@ -69,9 +71,9 @@ func PluginOf(env Environ) int {
 		}
 	}
 	switch {
-	case set("HELM_CONTENT_CACHE"):
+	case set(envvar.ContentCache):
 		return 4
-	case set("HELM_NAMESPACE"), set("HELM_DATA_HOME"):
+	case set(envvar.Namespace), set(envvar.DataHome):
 		return 3
 	}
 	return 2
@@ -91,7 +93,7 @@ func Find(env Environ, self string) (string, error) {
 		info, err := os.Stat(path)
 		return err == nil && os.SameFile(info, own)
 	}
-	name := env.get("HELM_BIN")
+	name := env.get(envvar.Bin)
 	if name != "" && filepath.Base(name) != name {
 		if isSelf(name) {
 			return "", fmt.Errorf("HELM_BIN is %s, which is helm-tenant itself: set it to helm's path", name)
@@ -113,7 +115,7 @@ func Find(env Environ, self string) (string, error) {
 	if name == "" {
 		name = "helm"
 	}
-	for _, dir := range filepath.SplitList(env.get("PATH")) {
+	for _, dir := range filepath.SplitList(env.get(envvar.Path)) {
 		if dir == "" {
 			continue
 		}
@@ -134,7 +136,7 @@ func Identify(ctx context.Context, path string) (Client, error) {
 		return Client{}, err
 	}
 	key := identity{Path: path, Size: info.Size(), Modified: info.ModTime()}
-	cache := cacheFile()
+	cache := cacheFile(path)
 	if client, found := remembered(cache, key); found {
 		return client, nil
 	}
@@ -171,12 +173,16 @@ type memory struct {
 	Version string `json:"version"`
 }
 
-func cacheFile() string {
+// cacheFile is the file that remembers the version of the helm at path; each helm has
+// one of its own, so that who uses two side by side asks neither again.
+func cacheFile(path string) string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return ""
 	}
-	return filepath.Join(dir, "helm-tenant", "helm-version.json")
+	hash := fnv.New64a()
+	hash.Write([]byte(path))
+	return filepath.Join(dir, "helm-tenant", fmt.Sprintf("helm-version-%016x.json", hash.Sum64()))
 }
 
 // remembered reads the cache; a cache that is missing or broken is no cache.
@@ -221,7 +227,7 @@ func ask(ctx context.Context, path string) (Client, error) {
 	var said []byte
 	for _, args := range [][]string{{"version", "--client", "--short"}, {"version", "--short"}} {
 		cmd := exec.CommandContext(ctx, path, args...)
-		cmd.Env = append(os.Environ(), "HELM_NO_PLUGINS=1", VarStarter+"="+StarterAsks)
+		cmd.Env = append(withoutDebug(os.Environ()), envvar.NoPlugins+"=1", envvar.Starter+"="+envvar.StarterAsks)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()

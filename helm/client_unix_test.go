@@ -193,9 +193,11 @@ func TestIdentifyRemembers(t *testing.T) {
 
 	// A cache that is broken, or can't be written, is no cache.
 	for _, spoil := range []func() error{
-		func() error { return os.WriteFile(cacheFile(), []byte("{"), 0o600) },
-		func() error { return os.WriteFile(cacheFile(), []byte(`{"path":"/other","version":"v2.17.0"}`), 0o600) },
-		func() error { return os.RemoveAll(filepath.Dir(cacheFile())) },
+		func() error { return os.WriteFile(cacheFile(path), []byte("{"), 0o600) },
+		func() error {
+			return os.WriteFile(cacheFile(path), []byte(`{"path":"/other","version":"v2.17.0"}`), 0o600)
+		},
+		func() error { return os.RemoveAll(filepath.Dir(cacheFile(path))) },
 	} {
 		if err := spoil(); err != nil {
 			t.Fatal(err)
@@ -204,15 +206,25 @@ func TestIdentifyRemembers(t *testing.T) {
 		identify(three)
 	}
 	called(6)
-	if err := os.RemoveAll(filepath.Dir(cacheFile())); err != nil {
+
+	// Another helm beside it is remembered beside it.
+	other := program(t, t.TempDir(), "helm", "echo x >>"+calls+"; echo v4.3.1")
+	for range 2 {
+		identify(three)
+		if got, err := Identify(t.Context(), other); err != nil || got.Major != 4 {
+			t.Errorf("the other helm: got %+v, %v", got, err)
+		}
+	}
+	called(7)
+	if err := os.RemoveAll(filepath.Dir(cacheFile(path))); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Dir(cacheFile()), nil, 0o600); err != nil { // a file where the folder should be
+	if err := os.WriteFile(filepath.Dir(cacheFile(path)), nil, 0o600); err != nil { // a file where the folder should be
 		t.Fatal(err)
 	}
 	identify(three)
 	identify(three)
-	called(8)
+	called(9)
 }
 
 func TestTillerVersion(t *testing.T) {

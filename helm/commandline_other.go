@@ -2,7 +2,11 @@
 
 package helm
 
-import "github.com/shirou/gopsutil/v4/process"
+import (
+	"errors"
+
+	"github.com/shirou/gopsutil/v4/process"
+)
 
 // CommandLine is the argv of the process with that id.
 func CommandLine(pid int) ([]string, error) {
@@ -11,4 +15,9 @@ func CommandLine(pid int) ([]string, error) {
 		return nil, err
 	}
 	return p.CmdlineSlice()
+}
+
+// EnvironOf is not known on these systems.
+func EnvironOf(int) ([]string, error) {
+	return nil, errors.New("the environment of another process can't be read")
 }

@@ -21,13 +21,6 @@ type Line struct {
 	// follows it, untouched.
 	Command string
 	Args    []string
-
-	// Outer is what the helm that started us as its plugin took out of the line,
-	// nothing where none did.
-	Outer Swallowed
-	// Namespace is the one that was named in the environment, or to the helm that
-	// started us; empty where none was.
-	Namespace string
 }
 
 // ParseLine splits the arguments, program name left out.
@@ -116,38 +109,36 @@ func (l Line) Check(class Class) error {
 	return nil
 }
 
-// TypedNamespace says whether the user named a namespace, in any form that the
-// major version of helm takes. On Helm 2's install, -n is the release's name.
-func (l Line) TypedNamespace(major int) bool {
-	if _, given := l.Typed("namespace"); given {
-		return true
-	}
+// TypedNamespace returns the namespace that the user typed, in any form that the major
+// version of helm takes. On Helm 2's install, -n is the release's name.
+func (l Line) TypedNamespace(major int) (value string, given bool) {
 	if major == 2 {
-		return false
+		return l.Typed("namespace")
 	}
-	for _, arg := range l.Args {
+	if l.Command == "install" || l.Command == "upgrade" {
+		if uses, complete := deployFlags(major, l.Command).scan(l.Args); complete {
+			value, given = Line{Globals: l.Globals}.Typed("namespace")
+			for _, use := range uses {
+				if use.name == "namespace" {
+					value, given = use.value, true
+				}
+			}
+			return value, given
+		}
+	}
+	value, given = l.Typed("namespace")
+	for i, arg := range l.Args {
 		if arg == "--" {
-			return false
+			break
 		}
-		if strings.HasPrefix(arg, "-n") {
-			return true
-		}
-	}
-	return false
-}
-
-// Identity returns the flag by which somebody says who acts, or on which API
-// server; empty where nothing does.
-func (l Line) Identity() string {
-	for _, name := range identityFlags {
-		if _, given := l.Typed(name); given {
-			return "--" + name
+		if short, found := strings.CutPrefix(arg, "-n"); found {
+			value, given = strings.TrimPrefix(short, "="), true
+			if short == "" && i+1 < len(l.Args) {
+				value = l.Args[i+1]
+			}
 		}
 	}
-	if len(l.Outer.Identity) > 0 {
-		return l.Outer.Identity[0]
-	}
-	return ""
+	return value, given
 }
 
 // Words are the command and the words after it, up to the first flag.

@@ -19,15 +19,24 @@ type Swallowed struct {
 	KubeContext     string
 	TillerNamespace string
 	Host            string
-	// Namespace says that --namespace or -n was typed to Helm 3 or 4; which one
-	// it was stands in HELM_NAMESPACE.
-	Namespace bool
+	// Namespace says that --namespace or -n was typed to Helm 3 or 4, NamespaceValue
+	// which one.
+	Namespace      bool
+	NamespaceValue string
 	// Identity are the flags by which somebody said who acts, or on which API
 	// server.
 	Identity []string
 	// Connection are the flags that say how the API server is reached, each as
 	// one --name=value.
 	Connection []string
+}
+
+func (s Swallowed) equal(other Swallowed) bool { return reflect.DeepEqual(s, other) }
+
+// isCompletion reports whether a command is one that completion scripts call
+// (github.com/spf13/cobra, completions.go).
+func isCompletion(command string) bool {
+	return command == cobra.ShellCompRequestCmd || command == cobra.ShellCompNoDescRequestCmd
 }
 
 // identityFlags of Helm 3 and 4 say who acts, or where: the tenant and the
@@ -58,23 +67,31 @@ func swallowedFlags(major int) []string {
 // makes exactly the arguments that the plugin got: then what was swallowed can't
 // be known.
 func ReadParent(major int, parent []string, bin, plugin string, got []string) (Swallowed, error) {
+	s, _, err := readParent(major, parent, bin, plugin, got)
+	return s, err
+}
+
+// readParent is ReadParent, and returns the parent's arguments without the plugin's
+// name as well.
+func readParent(major int, parent []string, bin, plugin string, got []string) (s Swallowed, words []string, err error) {
 	if len(parent) < 2 {
-		return Swallowed{}, errors.New("the command line of helm can't be seen")
+		return Swallowed{}, nil, errors.New("the command line of helm can't be seen")
 	}
 	args := parent[1:]
 	if plugin == "" || parent[0] != bin || !slices.Contains(args, plugin) {
-		return Swallowed{}, errors.New("it was not helm itself that started this plugin")
+		return Swallowed{}, nil, errors.New("it was not helm itself that started this plugin")
 	}
 	// cobra takes out the word that it takes for the command (argsMinusFirstX of
 	// github.com/spf13/cobra): the first that equals its name under Helm 2, whose
 	// cobra is v0.0.5, and under 3 and 4 the first that is no flag's value.
 	var found []Swallowed
+	var typed []string
 	for at, word := range args {
 		if word != plugin {
 			continue
 		}
 		words, completed := slices.Concat(args[:at], args[at+1:]), []string(nil)
-		if major != 2 && slices.Contains([]string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, args[0]) {
+		if major != 2 && isCompletion(args[0]) {
 			// What is being completed is handed on as it is (pluginDynamicComp in
 			// load_plugins.go).
 			words, completed = words[:len(words)-1], words[len(words)-1:]
@@ -83,17 +100,19 @@ func ReadParent(major int, parent []string, bin, plugin string, got []string) (S
 		left = append(left, completed...)
 		if slices.Equal(left, got) {
 			if s, err := read(taken); err == nil { // else helm would not have started us
-				found = append(found, s)
+				if found = append(found, s); len(found) == 1 {
+					typed = slices.Concat(args[:at], args[at+1:])
+				}
 			}
 		}
 		if major == 2 {
 			break
 		}
 	}
-	if len(found) == 0 || slices.ContainsFunc(found, func(s Swallowed) bool { return !reflect.DeepEqual(s, found[0]) }) {
-		return Swallowed{}, errors.New("the command line of helm is not the one that this plugin was started with")
+	if len(found) == 0 || slices.ContainsFunc(found, func(s Swallowed) bool { return !s.equal(found[0]) }) {
+		return Swallowed{}, nil, errors.New("the command line of helm is not the one that this plugin was started with")
 	}
-	return found[0], nil
+	return found[0], typed, nil
 }
 
 // swallow takes out of the arguments what helm takes out, and returns both. Helm 3 and
@@ -101,10 +120,15 @@ func ReadParent(major int, parent []string, bin, plugin string, got []string) (S
 // with which Helm 2 would not have started us; and they take an empty word for such a
 // flag (isKnown in manuallyProcessArgs says of any other word that it is known as "").
 func swallow(major int, args []string) (taken, left []string) {
+	return swallowKnown(major, args, major != 2)
+}
+
+// swallowKnown is swallow; empty says whether an empty word is taken for a flag.
+func swallowKnown(major int, args []string, empty bool) (taken, left []string) {
 	swallowed := swallowedFlags(major)
 	for i := 0; i < len(args); i++ {
 		name, _, joined := strings.Cut(args[i], "=")
-		known := slices.Contains(swallowed, name) || args[i] == "" && major != 2
+		known := slices.Contains(swallowed, name) || args[i] == "" && empty
 		switch {
 		case args[i] == "--debug", known && joined:
 			taken = append(taken, args[i])
@@ -150,7 +174,7 @@ func (s *Swallowed) take(name, value string) {
 	case name == "host":
 		s.Host = value
 	case name == "namespace":
-		s.Namespace = true
+		s.Namespace, s.NamespaceValue = true, value
 	case slices.Contains(identityFlags, name):
 		s.Identity = append(s.Identity, "--"+name)
 	case slices.Contains(connectionFlags, name):

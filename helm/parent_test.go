@@ -69,9 +69,9 @@ func TestReadParentOfHelm3(t *testing.T) {
 		want        Swallowed
 	}{
 		{"helm tenant list", "list", Swallowed{}},
-		{"helm -n x tenant list", "list", Swallowed{Namespace: true}},
-		{"helm tenant list --namespace=x", "list", Swallowed{Namespace: true}},
-		{"helm tenant list -n x -- -n=y", "list --", Swallowed{Namespace: true}},
+		{"helm -n x tenant list", "list", Swallowed{Namespace: true, NamespaceValue: "x"}},
+		{"helm tenant list --namespace=x", "list", Swallowed{Namespace: true, NamespaceValue: "x"}},
+		{"helm tenant list -n x -- -n=y", "list --", Swallowed{Namespace: true, NamespaceValue: "y"}},
 		{"helm tenant list -nx", "list -nx", Swallowed{}}, // not swallowed
 		{"helm --kube-context c tenant list --kubeconfig f --registry-config=r", "list", Swallowed{KubeContext: "c"}},
 		{"helm tenant list --kube-as-user u --kube-token=t", "list", Swallowed{Identity: []string{"--kube-as-user", "--kube-token"}}},
@@ -87,10 +87,10 @@ func TestReadParentOfHelm3(t *testing.T) {
 		{"helm tenant list --kube-insecure-skip-tls-verify --kube-insecure-skip-tls-verify", "list", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true", "--kube-insecure-skip-tls-verify=true"}}},
 		{"helm tenant --kube-insecure-skip-tls-verify --kube-context=c list", "list", Swallowed{KubeContext: "c", Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
 		{"helm tenant --kube-insecure-skip-tls-verify --kube-as-user list --debug", "list", Swallowed{Identity: []string{"--kube-as-user"}, Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
-		{"helm tenant list --kube-insecure-skip-tls-verify -nx --qps=5", "list --qps=5", Swallowed{Namespace: true, Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
+		{"helm tenant list --kube-insecure-skip-tls-verify -nx --qps=5", "list --qps=5", Swallowed{Namespace: true, NamespaceValue: "x", Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
 		{"helm tenant list --kube-insecure-skip-tls-verify -- --kube-context c", "list", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
 		// Unlike that of Helm 2, its cobra knows which word is a flag's value.
-		{"helm --namespace tenant --debug tenant list", "list", Swallowed{Namespace: true}},
+		{"helm --namespace tenant --debug tenant list", "list", Swallowed{Namespace: true, NamespaceValue: "tenant"}},
 		{"helm tenant status tenant", "status tenant", Swallowed{}},
 	} {
 		t.Run(test.parent, func(t *testing.T) {

@@ -10,6 +10,16 @@ import (
 	"helm-tenant/tenant"
 )
 
+// wrapped is how helm is started where the environment and a parent say nothing.
+func wrapped(client Client, line Line, r tenant.Resolved, context, namespace string, environ []string) (Invocation, error) {
+	call := Call{Line: line, Env: func(string) (string, bool) { return "", false }}
+	d, err := call.Decide(client, Place{Context: context, Namespace: namespace}, r)
+	if err != nil {
+		return Invocation{}, err
+	}
+	return d.Invocation(environ, ""), nil
+}
+
 func TestWrap(t *testing.T) {
 	two := Client{Path: "/bin/helm", Version: "v2.17.0", Major: 2}
 	teamA := tenant.Resolved{Name: "team-a", Home: "team-a-tiller", Engine: tenant.EngineTiller, Namespaces: []string{"a", "b"}}
@@ -35,7 +45,7 @@ func TestWrap(t *testing.T) {
 		{"Helm 2's -n is a release's name", "install stable/mysql -n db", teamA, "prod", "default", "--tiller-namespace=team-a-tiller --kube-context=prod --namespace=a install stable/mysql -n db"},
 		{"a namespace that is no flag of helm's", "install c -- --namespace b", teamA, "prod", "default", "--tiller-namespace=team-a-tiller --kube-context=prod --namespace=a install c -- --namespace b"},
 		{"list shows all namespaces of a Tiller", "list", teamA, "prod", "default", "--tiller-namespace=team-a-tiller --kube-context=prod list"},
-		{"namespaces that are not known", "install c", tenant.Resolved{Home: "x", Engine: tenant.EngineTiller}, "prod", "default", "--tiller-namespace=x --kube-context=prod install c"},
+		{"namespaces that do not matter", "list", tenant.Resolved{Home: "x", Engine: tenant.EngineTiller}, "prod", "default", "--tiller-namespace=x --kube-context=prod list"},
 		{"a tenant of all namespaces", "install c", tenant.Resolved{Name: "ops", Home: "kube-system", Engine: tenant.EngineTiller, AllNamespaces: true}, "prod", "default", "--tiller-namespace=kube-system --kube-context=prod install c"},
 		// cobra takes the first word that equals the command's name for it.
 		{"a namespace that is called like the command", "install c", tenant.Resolved{Name: "t", Home: "install", Engine: tenant.EngineTiller, Namespaces: []string{"install"}}, "install", "default", "--tiller-namespace=install --kube-context=install --namespace=install install c"},
@@ -46,7 +56,7 @@ func TestWrap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			inv, err := Wrap(two, line, test.resolved, test.context, test.inSpace, nil)
+			inv, err := wrapped(two, line, test.resolved, test.context, test.inSpace, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +88,7 @@ func TestWrapEnvironment(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := tenant.Resolved{Name: test.tenant, Home: "home", Engine: tenant.EngineTiller}
-			inv, err := Wrap(two, Line{Command: "list"}, r, test.context, "default", given)
+			inv, err := wrapped(two, Line{Command: "list"}, r, test.context, "default", given)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +126,7 @@ func TestWrapRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			inv, err := Wrap(Client{Path: "/bin/helm", Major: test.major}, line, test.resolved, "prod", "default", nil)
+			inv, err := wrapped(Client{Path: "/bin/helm", Major: test.major}, line, test.resolved, "prod", "default", nil)
 			if diff := cmp.Diff(test.want, errorText(err)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -154,7 +164,7 @@ func TestWrapLocal(t *testing.T) {
 
 func TestAskTiller(t *testing.T) {
 	r := tenant.Resolved{Name: "team-a", Home: "team-a-tiller", Engine: tenant.EngineTiller, Namespaces: []string{"a"}}
-	inv, err := Wrap(Client{Path: "/bin/helm", Major: 2}, AskTiller(), r, "prod", "default", nil)
+	inv, err := wrapped(Client{Path: "/bin/helm", Major: 2}, AskTiller(), r, "prod", "default", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

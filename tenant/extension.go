@@ -148,7 +148,7 @@ func extensionIn(text []byte, context string) *Extension {
 
 func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
 	if k.File() == "" {
-		return errors.New("there is no kubeconfig file to write to")
+		return errors.New("there is no kubeconfig to write to: name the tenant by HELM_TENANT or --tenant instead")
 	}
 	// A kubeconfig is often a link into a folder of dotfiles: keep the link.
 	file, err := filepath.EvalSymlinks(k.File())

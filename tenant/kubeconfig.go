@@ -11,13 +11,15 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // what kubectl knows: oidc, and what to do instead of gcp and azure
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // Kubeconfig is one context of the caller's kubeconfig.
 type Kubeconfig struct {
-	// Context is the context's name; empty inside a pod that has no kubeconfig.
+	// Context is the context's name; empty in a pod that has no kubeconfig.
 	Context string
 	// Cluster and User are the names that the context refers to.
 	Cluster, User string
@@ -31,8 +33,21 @@ type Kubeconfig struct {
 	// resolved, and `use` writes it anew.
 	Broken error
 
+	// TLS overrides what the kubeconfig says about the server's certificate.
+	TLS TLS
+
 	config *clientcmdapi.Config
 	rules  *clientcmd.ClientConfigLoadingRules
+	// pod is set where there is no kubeconfig and the process runs in a pod.
+	pod *pod
+}
+
+// TLS is how the API server's certificate is checked: helm's --kube-ca-file,
+// --kube-tls-server-name and --kube-insecure-skip-tls-verify. What is empty is left
+// to the kubeconfig.
+type TLS struct {
+	CAFile, ServerName string
+	Insecure           bool
 }
 
 // LoadKubeconfig reads the kubeconfig as kubectl and helm do: the explicit file
@@ -59,14 +74,15 @@ func LoadKubeconfig(explicitFile, context string) (*Kubeconfig, error) {
 		return nil, explainLoad(paths, err)
 	}
 	k := &Kubeconfig{config: config, rules: rules}
-	if len(config.Contexts) == 0 {
-		if context == "" && os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
-			return k, nil // inside a pod; client-go and helm use its service account
+	if len(config.Contexts) == 0 || isPodConfig(config) {
+		if pod, found := thisPod(os.Getenv, accountFolder); found && context == "" {
+			k.pod, k.config, k.Server, k.Namespace = &pod, pod.config(), pod.server, pod.namespace
+			return k, nil
 		}
 		if context != "" {
 			return nil, fmt.Errorf("context %q is not in kubeconfig %s, which has no contexts", context, files)
 		}
-		return nil, fmt.Errorf("no kubeconfig with a context was found in %s; set KUBECONFIG or give --kubeconfig", files)
+		return nil, noKubeconfig(fmt.Sprintf("no kubeconfig with a context was found in %s; set KUBECONFIG or give --kubeconfig", files))
 	}
 	k.Context = context
 	if k.Context == "" {
@@ -79,10 +95,7 @@ func LoadKubeconfig(explicitFile, context string) (*Kubeconfig, error) {
 	if !found {
 		return nil, fmt.Errorf("context %q is not in kubeconfig %s, which has: %s", k.Context, files, contextNames(config))
 	}
-	k.Cluster, k.User, k.Namespace = kctx.Cluster, kctx.AuthInfo, kctx.Namespace
-	if k.Namespace == "" {
-		k.Namespace = "default"
-	}
+	k.Cluster, k.User, k.Namespace = kctx.Cluster, kctx.AuthInfo, k.NamespaceOf(k.Context)
 	if cluster := config.Clusters[kctx.Cluster]; cluster != nil {
 		k.Server = cluster.Server
 	}
@@ -92,6 +105,15 @@ func LoadKubeconfig(explicitFile, context string) (*Kubeconfig, error) {
 	}
 	return k, nil
 }
+
+// ErrNoKubeconfig says that there is no kubeconfig with a context.
+var ErrNoKubeconfig = errors.New("no kubeconfig")
+
+// noKubeconfig is ErrNoKubeconfig with a text of its own.
+type noKubeconfig string
+
+func (e noKubeconfig) Error() string   { return string(e) }
+func (e noKubeconfig) Is(t error) bool { return t == ErrNoKubeconfig }
 
 // explainLoad names the first file that client-go could not load, and says why:
 // its own error is one text about all files that names types of Go's.
@@ -115,38 +137,66 @@ func explainLoad(files []string, err error) error {
 	return fmt.Errorf("kubeconfig %s can't be understood: %s", strings.Join(files, ", "), oneLine(err))
 }
 
-// ClientConfig is what client-go makes its clients from; it answers for this
-// context only, whatever the current one is.
-func (k *Kubeconfig) ClientConfig() clientcmd.ClientConfig {
-	if k.Context == "" {
-		return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(k.rules, &clientcmd.ConfigOverrides{})
+// RESTConfig is what client-go makes its clients from: this context's, whatever the
+// current one is, with k.TLS.
+func (k *Kubeconfig) RESTConfig() (*rest.Config, error) {
+	context := k.Context
+	if k.pod != nil {
+		if err := k.pod.checkToken(); err != nil {
+			return nil, err
+		}
+		context = podContext
 	}
-	return clientcmd.NewNonInteractiveClientConfig(*k.config, k.Context, &clientcmd.ConfigOverrides{}, k.rules)
+	overrides := &clientcmd.ConfigOverrides{ClusterInfo: clientcmdapi.Cluster{
+		CertificateAuthority: k.TLS.CAFile, TLSServerName: k.TLS.ServerName, InsecureSkipTLSVerify: k.TLS.Insecure,
+	}}
+	return clientcmd.NewNonInteractiveClientConfig(*k.config, context, overrides, k.rules).ClientConfig()
+}
+
+// Impersonates returns whom the context's user acts as ("as:" in a kubeconfig), and
+// whether it impersonates anybody at all.
+func (k *Kubeconfig) Impersonates() (user string, found bool) {
+	if k.config == nil {
+		return "", false
+	}
+	info := k.config.AuthInfos[k.User]
+	if info == nil {
+		return "", false
+	}
+	return info.Impersonate, info.Impersonate != "" || info.ImpersonateUID != "" || len(info.ImpersonateGroups) > 0 || len(info.ImpersonateUserExtra) > 0
 }
 
 // IsCurrent says whether this is the kubeconfig's current context.
-func (k *Kubeconfig) IsCurrent() bool { return k.config.CurrentContext == k.Context }
+func (k *Kubeconfig) IsCurrent() bool { return k.InPod() || k.config.CurrentContext == k.Context }
 
 // NamespaceOf is the namespace of a context, of the current one where the name is
-// empty, as helm resolves it: where the context has none it is that of the pod that
-// this runs in, or else "default".
+// empty, as helm resolves it: where the context has none it is that of the pod in which
+// this runs, or else "default" (k8s.io/client-go/tools/clientcmd,
+// DeferredLoadingClientConfig.Namespace).
 func (k *Kubeconfig) NamespaceOf(context string) string {
 	if context == "" {
 		context = k.config.CurrentContext
 	}
-	if kctx := k.config.Contexts[context]; kctx != nil && kctx.Namespace != "" {
-		return kctx.Namespace
+	kctx := k.config.Contexts[context]
+	if kctx == nil {
+		return "default"
 	}
-	overrides := &clientcmd.ConfigOverrides{CurrentContext: context}
-	namespace, _, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(k.rules, overrides).Namespace()
-	if err != nil {
-		return "default" // a context that is not there
+	if kctx.Namespace == "" {
+		if pod, found := thisPod(os.Getenv, accountFolder); found && isFile(pod.token()) {
+			return pod.namespace
+		}
+		return "default"
 	}
-	return namespace
+	return kctx.Namespace
 }
 
 // Contexts are the names of all contexts of the kubeconfig, sorted.
-func (k *Kubeconfig) Contexts() []string { return slices.Sorted(maps.Keys(k.config.Contexts)) }
+func (k *Kubeconfig) Contexts() []string {
+	if k.InPod() {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(k.config.Contexts))
+}
 
 // File is the file that defines the context; empty when there is none.
 func (k *Kubeconfig) File() string {

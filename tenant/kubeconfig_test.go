@@ -37,7 +37,7 @@ current-context: main
 			t.Errorf("context %q, -want +got:\n%s", test.context, diff)
 		}
 	}
-	config, err := load(t, file, "main").ClientConfig().ClientConfig()
+	config, err := load(t, file, "main").RESTConfig()
 	if err != nil || config.Host != "https://one.example" {
 		t.Errorf("client config: got %+v, %v", config, err)
 	}
@@ -138,7 +138,7 @@ func TestLoadKubeconfigInPod(t *testing.T) {
 	if k.Context != "" || k.File() != "" || k.Where() != "the cluster of this pod" {
 		t.Errorf("got context %q of file %q, %s", k.Context, k.File(), k.Where())
 	}
-	if _, err := k.Use(teamA); errorText(err) != "there is no kubeconfig file to write to" {
+	if _, err := k.Use(teamA); errorText(err) != "there is no kubeconfig to write to: name the tenant by HELM_TENANT or --tenant instead" {
 		t.Errorf("Use: got %v", err)
 	}
 	if _, err := LoadKubeconfig("", "main"); err == nil {

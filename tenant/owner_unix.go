@@ -17,3 +17,9 @@ func keepOwner(file *os.File, was fs.FileInfo) error {
 	}
 	return file.Chown(int(owner.Uid), int(owner.Gid))
 }
+
+// isOurs reports whether a file belongs to the user who runs this.
+func isOurs(info fs.FileInfo) bool {
+	owner, known := info.Sys().(*syscall.Stat_t)
+	return known && int(owner.Uid) == os.Geteuid()
+}

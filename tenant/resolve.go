@@ -4,6 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"helm-tenant/envvar"
 )
 
 // Rule is the way in which a caller's tenant was found.
@@ -12,8 +16,9 @@ type Rule string
 // The rules, in the order in which they are asked.
 const (
 	RuleFlag            Rule = "--tenant"
-	RuleEnvironment     Rule = "HELM_TENANT"
+	RuleEnvironment     Rule = envvar.Tenant
 	RuleTillerNamespace Rule = "--tiller-namespace"
+	RuleTillerVariable  Rule = envvar.TillerNamespace
 	RuleExtension       Rule = "kubeconfig context"
 	RuleNamespaceLabel  Rule = "namespace label"
 )
@@ -50,15 +55,13 @@ type LabelsOf func(ctx context.Context, namespace string) (labels, annotations m
 type UnresolvedError struct {
 	Where     string
 	Namespace string
-	// Why is what the API answered when it was asked for the namespace. It was
-	// not asked where Namespace is empty.
+	// Why is what the API answered when it was asked for the namespace.
 	Why error
+	// InPod says that the caller is a pod's service account without a kubeconfig.
+	InPod bool
 }
 
 func (e *UnresolvedError) Error() string {
-	if e.Namespace == "" {
-		return "no tenant is known for " + e.Where
-	}
 	text := fmt.Sprintf("no tenant is known for %s, namespace %q", e.Where, e.Namespace)
 	if e.Why != nil {
 		return text + ": " + oneLine(e.Why)
@@ -96,19 +99,19 @@ func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf
 		}
 		return r, nil
 	}
-	explicit := asked.TypedTillerNamespace
+	explicit, rule := asked.TypedTillerNamespace, RuleTillerNamespace
 	if explicit == "" {
-		explicit = asked.TillerNamespace
+		explicit, rule = asked.TillerNamespace, RuleTillerVariable
 	}
 	if explicit != "" {
-		if err := checkNamespace("--tiller-namespace", explicit); err != nil {
+		if err := checkNamespace(string(rule), explicit); err != nil {
 			return Resolved{}, err
 		}
-		r := Resolved{Home: explicit, Engine: asked.Engine, Rule: RuleTillerNamespace}
+		r := Resolved{Home: explicit, Engine: asked.Engine, Rule: rule}
 		if k.Extension != nil {
 			at := slices.IndexFunc(k.Extension.Tenants, func(t Known) bool { return t.HomeNamespace == explicit })
 			if at >= 0 {
-				r = k.Extension.Tenants[at].resolved(RuleTillerNamespace, asked.Engine)
+				r = k.Extension.Tenants[at].resolved(rule, asked.Engine)
 			}
 		}
 		return r, nil
@@ -121,14 +124,14 @@ func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf
 }
 
 func (k *Kubeconfig) resolveByLabel(ctx context.Context, engine Engine, labelsOf LabelsOf) (Resolved, error) {
-	unresolved := &UnresolvedError{Where: k.Where(), Namespace: k.Namespace}
-	if k.Context == "" {
-		return Resolved{}, unresolved
-	}
+	unresolved := &UnresolvedError{Where: k.Where(), Namespace: k.Namespace, InPod: k.InPod()}
 	labels, annotations, err := labelsOf(ctx, k.Namespace)
-	if err != nil {
+	switch {
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
 		unresolved.Why = err
 		return Resolved{}, unresolved
+	case err != nil: // the API server did not answer: whether there is a tenant is not known
+		return Resolved{}, err
 	}
 	name := labels[LabelTenant]
 	if name == "" {
@@ -160,6 +163,19 @@ func (t Known) resolved(rule Rule, asked Engine) Resolved {
 		engine = asked
 	}
 	return Resolved{Name: t.Name, Home: t.HomeNamespace, Engine: engine, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces, Rule: rule}
+}
+
+// NamespacesUnknown reports whether the tenant's namespaces have to be read from its
+// record: it was only named, and the kubeconfig does not know it.
+func (r Resolved) NamespacesUnknown() bool {
+	return !r.AllNamespaces && len(r.Namespaces) == 0 && r.Rule != RuleExtension
+}
+
+// WithRecord returns the tenant as its record in the namespace home has it.
+func (r Resolved) WithRecord(home string, record Tenant) Resolved {
+	record = record.WithDefaults()
+	known := Known{Name: record.Name, HomeNamespace: home, Engine: record.Engine, Namespaces: record.Namespaces, AllNamespaces: record.AllNamespaces}
+	return known.resolved(r.Rule, r.Engine)
 }
 
 // NamespaceFor is the namespace that a helm command that needs one must be

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 func TestResolve(t *testing.T) {
@@ -47,7 +49,7 @@ func TestResolve(t *testing.T) {
 		{"--tiller-namespace of nobody we know", Asked{TypedTillerNamespace: "x"}, nil, Resolved{Home: "x", Engine: EngineTiller, Rule: RuleTillerNamespace}, ""},
 		{"--tiller-namespace that the context knows", Asked{TypedTillerNamespace: "kube-system"}, extension, Resolved{Name: "ops", Home: "kube-system", Engine: EngineTiller, AllNamespaces: true, Rule: RuleTillerNamespace}, ""},
 		{"--tiller-namespace before TILLER_NAMESPACE and the context", Asked{TypedTillerNamespace: "x", TillerNamespace: "y"}, extension, Resolved{Home: "x", Engine: EngineTiller, Rule: RuleTillerNamespace}, ""},
-		{"TILLER_NAMESPACE before the context", Asked{TillerNamespace: "y"}, extension, Resolved{Home: "y", Engine: EngineTiller, Rule: RuleTillerNamespace}, ""},
+		{"TILLER_NAMESPACE before the context", Asked{TillerNamespace: "y"}, extension, Resolved{Home: "y", Engine: EngineTiller, Rule: RuleTillerVariable}, ""},
 		{"--tiller-namespace that is no name", Asked{TypedTillerNamespace: "x=y"}, extension, Resolved{},
 			`--tiller-namespace: "x=y" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`},
 
@@ -95,8 +97,8 @@ func TestResolveByLabel(t *testing.T) {
 			`no tenant is known for context "main", namespace "somewhere": its label helm-tenant/tenant: tenant name "Team_A" is not a DNS label: use lower case letters, digits and '-', starting and ending with a letter or digit`},
 		{"an annotation that is no name", m{LabelTenant: "team-a"}, m{AnnotationHome: "--host=x"}, nil, EngineTiller, Resolved{},
 			`no tenant is known for context "main", namespace "somewhere": its annotation helm-tenant/home-namespace: "--host=x" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`},
-		{"the API refuses", nil, nil, errors.New("reading namespace somewhere:\n  forbidden"), EngineTiller, Resolved{},
-			`no tenant is known for context "main", namespace "somewhere": reading namespace somewhere: forbidden`},
+		{"the API refuses", nil, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, "somewhere", errors.New("no\n  right")), EngineTiller, Resolved{},
+			`no tenant is known for context "main", namespace "somewhere": namespaces "somewhere" is forbidden: no right`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			k := &Kubeconfig{Context: "main", Namespace: "somewhere"}
@@ -128,10 +130,38 @@ func TestResolveByLabel(t *testing.T) {
 	}
 }
 
+// Where the API server does not answer, nobody knows whether there is a tenant.
+func TestResolveUnanswered(t *testing.T) {
+	k := &Kubeconfig{Context: "main", Namespace: "somewhere"}
+	failed := errors.New("the API server of context \"main\" can't be reached")
+	_, err := k.Resolve(t.Context(), Asked{Engine: EngineTiller}, func(context.Context, string) (map[string]string, map[string]string, error) { return nil, nil, failed })
+	if !errors.Is(err, failed) || err.Error() != failed.Error() {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestResolveInPod(t *testing.T) {
-	_, err := (&Kubeconfig{}).Resolve(t.Context(), Asked{Engine: EngineTiller}, nil)
-	if diff := cmp.Diff("no tenant is known for the cluster of this pod", errorText(err)); diff != "" {
+	k := &Kubeconfig{Namespace: "ci", pod: &pod{}}
+	labels := map[string]string{}
+	labelsOf := func(_ context.Context, namespace string) (map[string]string, map[string]string, error) {
+		if namespace != "ci" {
+			t.Errorf("namespace %q was asked for", namespace)
+		}
+		return labels, nil, nil
+	}
+	_, err := k.Resolve(t.Context(), Asked{Engine: EngineTiller}, labelsOf)
+	if diff := cmp.Diff(`no tenant is known for the cluster of this pod, namespace "ci": it carries no label helm-tenant/tenant`, errorText(err)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	var unresolved *UnresolvedError
+	if !errors.As(err, &unresolved) || !unresolved.InPod {
+		t.Errorf("the error does not say that it is in a pod: %v", err)
+	}
+	labels[LabelTenant] = "team-a"
+	got, err := k.Resolve(t.Context(), Asked{Engine: EngineTiller}, labelsOf)
+	want := Resolved{Name: "team-a", Home: "team-a-tiller", Engine: EngineTiller, Namespaces: []string{"ci"}, Rule: RuleNamespaceLabel}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}
 }
 

@@ -1,0 +1,179 @@
+package helm
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// flagTable is what a command of helm's takes for flags, as `helm COMMAND --help`
+// lists them and helm's sources hide them; a test compares the tables with the real
+// binaries.
+type flagTable struct {
+	// alone are flags that never take the next word: booleans, and those with a
+	// value that may be left out.
+	alone []string
+	// valued are flags that take the next word where they are not joined by "=".
+	valued []string
+	// short maps a flag's letter to its name.
+	short map[byte]string
+}
+
+// flagUse is one flag as it was typed.
+type flagUse struct {
+	name, value string
+	// joined says that the value was typed after a "=".
+	joined bool
+	// at is the index of the word.
+	at int
+}
+
+// isTrue reports what a boolean flag was set to.
+func (u flagUse) isTrue() bool {
+	if !u.joined {
+		return true
+	}
+	value, err := strconv.ParseBool(u.value)
+	return err == nil && value
+}
+
+// scan reads arguments as pflag does and returns the flags among them. complete is
+// false where a flag is not in the table: whether the next word is its value can't
+// be known, and nothing that follows is returned.
+func (t flagTable) scan(args []string) (uses []flagUse, complete bool) {
+	for i := 0; i < len(args); i++ {
+		word := args[i]
+		switch {
+		case word == "--":
+			return uses, true
+		case strings.HasPrefix(word, "--"):
+			name, value, joined := strings.Cut(word[2:], "=")
+			use := flagUse{name: name, value: value, joined: joined, at: i}
+			if !joined {
+				switch {
+				case slices.Contains(t.valued, name):
+					if i++; i < len(args) {
+						use.value = args[i]
+					}
+				case !slices.Contains(t.alone, name):
+					return uses, false
+				}
+			}
+			uses = append(uses, use)
+		case len(word) > 1 && word[0] == '-':
+			value := ""
+			if i+1 < len(args) {
+				value = args[i+1]
+			}
+			letters, usesNext, known := t.scanShort(word[1:], value, i)
+			if uses = append(uses, letters...); !known {
+				return uses, false
+			}
+			if usesNext {
+				i++
+			}
+		}
+	}
+	return uses, true
+}
+
+// scanShort reads one word of short flags, the index of which is at; next is the word
+// that follows. usesNext says that it is the value of the last flag; known is false
+// where a letter is not in the table.
+func (t flagTable) scanShort(letters, next string, at int) (uses []flagUse, usesNext, known bool) {
+	for ; letters != ""; letters = letters[1:] {
+		name, found := t.short[letters[0]]
+		if !found {
+			return uses, false, false
+		}
+		use := flagUse{name: name, at: at}
+		rest := letters[1:]
+		switch {
+		case strings.HasPrefix(rest, "="):
+			use.value, use.joined = rest[1:], true
+			return append(uses, use), false, true
+		case !slices.Contains(t.valued, name):
+			uses = append(uses, use)
+		case rest != "":
+			use.value = rest
+			return append(uses, use), false, true
+		default:
+			use.value = next
+			return append(uses, use), true, true
+		}
+	}
+	return uses, false, true
+}
+
+// globalTable are helm's flags that stand before or after every command.
+func globalTable() flagTable {
+	t := flagTable{alone: []string{"help"}, short: map[byte]string{'h': "help"}}
+	for _, f := range globalFlags {
+		if f.boolean {
+			t.alone = append(t.alone, f.name)
+		} else {
+			t.valued = append(t.valued, f.name)
+		}
+		if f.short != "" {
+			t.short[f.short[0]] = f.name
+		}
+	}
+	return t
+}
+
+func (t flagTable) with(alone, valued string, short map[byte]string) flagTable {
+	t.alone = append(t.alone, strings.Fields(alone)...)
+	t.valued = append(t.valued, strings.Fields(valued)...)
+	for letter, name := range short {
+		t.short[letter] = name
+	}
+	return t
+}
+
+// deployFlags are those of install and upgrade of Helm 3 and 4.
+func deployFlags(major int, command string) flagTable {
+	t := globalTable().with(
+		`atomic create-namespace dependency-update devel disable-openapi-validation dry-run enable-dns force force-conflicts
+		force-replace generate-name hide-notes hide-secret insecure-skip-tls-verify no-hooks pass-credentials plain-http
+		render-subchart-notes replace rollback-on-failure skip-crds skip-schema-validation take-ownership verify wait-for-jobs
+		cleanup-on-fail install recreate-pods reset-then-reuse-values reset-values reuse-values wait`,
+		`ca-file cert-file description key-file keyring labels name-template output password post-renderer post-renderer-args
+		repo set set-file set-json set-literal set-string timeout username values version history-max`,
+		map[byte]string{'f': "values", 'g': "generate-name", 'i': "install", 'l': "labels", 'o': "output"})
+	if major == 4 && command == "upgrade" {
+		t.valued = append(t.valued, "server-side")
+	} else {
+		t.alone = append(t.alone, "server-side")
+	}
+	return t
+}
+
+// listFlags are those of list of Helm 3 and 4.
+func listFlags() flagTable {
+	return globalTable().with(
+		"all all-namespaces date deployed failed no-headers pending reverse short superseded uninstalled uninstalling",
+		"filter max offset output selector time-format",
+		map[byte]string{'a': "all", 'A': "all-namespaces", 'd': "date", 'f': "filter", 'm': "max", 'o': "output", 'r': "reverse", 'l': "selector", 'q': "short"})
+}
+
+// versionFlags are those of Helm 2's version.
+func versionFlags() flagTable {
+	return globalTable().with("client server short tls tls-verify", "template tls-ca-cert tls-cert tls-hostname tls-key",
+		map[byte]string{'c': "client", 's': "server"})
+}
+
+// AsksNoTiller reports whether this is Helm 2's `version` for the client alone. Where
+// both --client and --server are given, or neither, Helm 2 asks the Tiller.
+func (l Line) AsksNoTiller() bool {
+	if l.Command != "version" {
+		return false
+	}
+	set := map[string]bool{}
+	uses, complete := versionFlags().scan(l.Args)
+	for _, use := range uses {
+		if use.name == "client" || use.name == "server" {
+			set[use.name] = use.isTrue()
+		}
+	}
+	return complete && set["client"] && !set["server"]
+}
