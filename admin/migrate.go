@@ -44,11 +44,19 @@ func (e *BlockedError) Error() string {
 	if len(e.Problems) == 1 {
 		return "it can't move: " + e.Problems[0].Error()
 	}
+	return fmt.Sprintf("it can't move, for %d reasons:", len(e.Problems))
+}
+
+// Details are the problems, unless the error itself names the only one.
+func (e *BlockedError) Details() []string {
+	if len(e.Problems) == 1 {
+		return nil
+	}
 	var lines []string
 	for _, problem := range e.Problems {
-		lines = append(lines, "  "+problem.Error())
+		lines = append(lines, problem.Error())
 	}
-	return fmt.Sprintf("it can't move, for %d reasons:\n%s", len(e.Problems), strings.Join(lines, "\n"))
+	return lines
 }
 
 // Migration is a tenant on its way from its Tiller to Helm 3 and 4, as the cluster

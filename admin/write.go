@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -18,11 +17,19 @@ func (e *DeniedError) Error() string {
 	if len(e.Missing) == 1 {
 		return "you lack a permission, and nothing was written: " + e.Missing[0].String()
 	}
+	return fmt.Sprintf("you lack %d permissions, and nothing was written:", len(e.Missing))
+}
+
+// Details are the permissions, unless the error itself names the only one.
+func (e *DeniedError) Details() []string {
+	if len(e.Missing) == 1 {
+		return nil
+	}
 	var lines []string
 	for _, p := range e.Missing {
-		lines = append(lines, "  "+p.String())
+		lines = append(lines, p.String())
 	}
-	return fmt.Sprintf("you lack %d permissions, and nothing was written:\n%s", len(e.Missing), strings.Join(lines, "\n"))
+	return lines
 }
 
 // patience is how often Write tries: of many admins at once each round lets at

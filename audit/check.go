@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"helm-tenant/command"
@@ -183,10 +182,7 @@ func (a *auditor) checkReleases() {
 			}
 			f := d.about("release "+release.Name, "release %s %s namespace %s, which is none of the tenant's", release.Name, verb, release.Namespace)
 			f.Chains = [][]string{{release.Record + " in namespace " + release.Home, "release " + release.Name, "namespace " + release.Namespace}}
-			f.Fix = purge(d.tenant(), release)
-			if validation.IsDNS1123Label(release.Namespace) == nil {
-				f.Or = []command.Fix{command.Run(command.Tenant("init", d.tenant(), "--namespaces="+release.Namespace)).With("gives the tenant the namespace")}
-			}
+			f.Fix = purge(d.tenant(), release).With("or give the tenant the namespace, if it should have it")
 			a.add(idStray, severity, f)
 			break
 		}

@@ -147,7 +147,7 @@ func applyFile(file string) command.Command {
 // purge is the command that deletes a release of a tenant's. A record can carry a name
 // that no helm takes; then it is the record that is deleted.
 func purge(name string, r Release) command.Fix {
-	if purge := command.Release(name, r.Name, "delete", "--purge"); purge != nil {
+	if purge := command.Release(name, r.Name, []string{"delete", "--purge"}); purge != nil {
 		return command.Run(purge)
 	}
 	kind, record, _ := strings.Cut(r.Record, " ")

@@ -19,6 +19,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 type applyOptions struct {
@@ -291,7 +292,7 @@ func (s *session) progress(total int) func(admin.Outcome) {
 		switch {
 		case terminal && (count == total || s.env.Now().Sub(last) > 100*time.Millisecond):
 			last = s.env.Now()
-			fmt.Fprintf(s.env.Stderr, "\r%d of %d tenants", count, total)
+			visible.Fprintf(s.env.Stderr, "\r%d of %d tenants", count, total)
 			if count == total {
 				fmt.Fprintln(s.env.Stderr)
 			}
@@ -356,7 +357,7 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 		item := applied{Name: o.Name}
 		switch {
 		case o.Err != nil:
-			item.Result, item.Error = "failed", o.Err.Error()
+			item.Result, item.Error = "failed", errorText(o.Err)
 		case o.Prepared == nil:
 			item.Result = "destroyed"
 		case len(o.Prepared.Plan.Changes) == 0:
@@ -368,7 +369,7 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 			item.Result = "created"
 		}
 		if o.Prepared != nil {
-			item.Writes, item.Notes = len(o.Prepared.Plan.Changes), o.Prepared.Notes
+			item.Writes, item.Notes = len(o.Prepared.Plan.Changes), shown(o.Prepared.Notes)
 		}
 		items = append(items, item)
 	}
@@ -384,11 +385,11 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 			s.say("Note: tenant %s: %s", item.Name, note)
 		}
 		if item.Result == "created" || item.Result == "changed" {
-			fmt.Fprintf(s.out(), "tenant %s %s, %s\n", item.Name, item.Result, counted(item.Writes, "write"))
+			visible.Fprintf(s.out(), "tenant %s %s, %s\n", item.Name, item.Result, counted(item.Writes, "write"))
 		}
 	}
 	if unchanged > 0 {
-		fmt.Fprintf(s.out(), "%s unchanged\n", counted(unchanged, "tenant"))
+		visible.Fprintf(s.out(), "%s unchanged\n", counted(unchanged, "tenant"))
 	}
 	return nil
 }

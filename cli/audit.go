@@ -16,6 +16,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/audit/view"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 type auditOptions struct {
@@ -160,7 +161,7 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 func (s *session) printReport(report *audit.Report, o *auditOptions) error {
 	switch {
 	case o.output == "html":
-		return view.HTML(visible{s.env.Stdout, inJSON}, report, s.env.Now())
+		return view.HTML(visible.Writer{W: s.env.Stdout, As: visible.JSON}, report, s.env.Now())
 	case o.output == "sarif":
 		return printObject(s.out(), "json", view.SARIF(report, version(), o.files))
 	case o.output == "json" || o.output == "yaml":

@@ -7,6 +7,7 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/command"
+	"helm-tenant/visible"
 )
 
 // reportText writes a report for people. What it writes holds words of others,
@@ -21,7 +22,7 @@ func newReportText(env Environment) *reportText {
 }
 
 func (t *reportText) line(format string, arguments ...any) {
-	fmt.Fprintf(visible{&t.text, inText}, format+"\n", arguments...)
+	visible.Fprintf(&t.text, format+"\n", arguments...)
 }
 
 // ANSI codes: bold, and what a severity looks like.
@@ -35,7 +36,7 @@ func (t *reportText) painted(colour, text string) {
 		t.text.WriteString(colour)
 		defer t.text.WriteString(plain)
 	}
-	fmt.Fprint(visible{&t.text, inText}, text)
+	t.text.WriteString(visible.Text(text))
 }
 
 // groups puts findings of one tenant together, the tenant with the worst first.
@@ -58,12 +59,12 @@ func groups(findings []audit.Finding) [][]audit.Finding {
 
 func (t *reportText) findings(r *audit.Report) {
 	for _, group := range groups(r.Findings) {
-		t.painted(bold, cell(group[0].Title()))
+		t.painted(bold, group[0].Title())
 		t.line("")
 		for _, f := range group {
 			t.text.WriteString("  ")
 			t.painted(severityColour[f.Severity], fmt.Sprintf("%-8s", f.Severity))
-			t.line("  %s  %s", f.ID, cell(f.Text))
+			t.line("  %s  %s", f.ID, f.Text)
 			ways := merged(f.Chains)
 			for i, way := range ways {
 				const most = 6
@@ -71,7 +72,7 @@ func (t *reportText) findings(r *audit.Report) {
 					t.line("            way  and %d more (-o json has them)", len(ways)-most)
 					break
 				}
-				t.line("            way  %s", cell(way))
+				t.line("            way  %s", way)
 			}
 			t.line("            why  %s", f.Why)
 			t.fix("fix ", f.Fix)
@@ -127,14 +128,14 @@ func (t *reportText) access(r *audit.Report) {
 	t.painted(bold, "Who reaches what")
 	t.line("")
 	for _, d := range r.Deployers {
-		t.line("  %s", cell(describeDeployer(d)))
+		t.line("  %s", describeDeployer(d))
 		account := "service account " + d.Home + ":" + d.Account
 		var own []string
 		for _, p := range d.Power.OwnHome {
 			own = append(own, p.Name)
 		}
 		if len(own) > 0 {
-			t.line("    itself    %s: %s", cell(account), strings.Join(own, ", "))
+			t.line("    itself    %s: %s", account, strings.Join(own, ", "))
 		}
 		for _, access := range d.Access {
 			if access.Own && access.Subject == account {
@@ -147,7 +148,7 @@ func (t *reportText) access(r *audit.Report) {
 			case access.Own:
 				role = "itself"
 			}
-			t.line("    %-8s  %s: %s", role, cell(access.Subject), strings.Join(pathNames(access.Paths), ", "))
+			t.line("    %-8s  %s: %s", role, access.Subject, strings.Join(pathNames(access.Paths), ", "))
 		}
 		if d.Open {
 			t.line("    anybody   any pod of the cluster: connect to its port")
@@ -155,11 +156,11 @@ func (t *reportText) access(r *audit.Report) {
 	}
 	for _, wide := range r.ClusterWide {
 		t.line("  %d of %d deployers by rights over the whole cluster", wide.Deployers, wide.Of)
-		t.line("    outsider  %s: %s", cell(wide.Subject), strings.Join(pathNames(wide.Paths), ", "))
+		t.line("    outsider  %s: %s", wide.Subject, strings.Join(pathNames(wide.Paths), ", "))
 	}
 	t.line("  administrators of the cluster, who reach all deployers by Kubernetes' own design")
 	for _, admin := range r.Administrators {
-		t.line("    %s (%s)", cell(admin.Subject), admin.Role)
+		t.line("    %s (%s)", admin.Subject, admin.Role)
 	}
 	t.line("")
 }
@@ -217,14 +218,14 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 			if len(tenants) > 0 {
 				of = " of " + brief(tenants)
 			}
-			t.line("%s reaches no deployer%s, and can be nobody who does", cell(who), cell(of))
+			t.line("%s reaches no deployer%s, and can be nobody who does", who, of)
 			if len(r.Groups) == 0 && strings.HasPrefix(r.Asked, "user ") {
 				t.line("Which groups a user is in is known when they log in: name them with --in-group.")
 			}
 		}
 		return
 	}
-	t.line("%s reaches:", cell(who))
+	t.line("%s reaches:", who)
 	for _, reached := range r.CanReach {
 		title := "tenant " + reached.Tenant
 		if reached.Tenant == "" {
@@ -236,12 +237,12 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 		if len(reached.Through) > 0 {
 			title += ", through " + strings.Join(reached.Through, ", then ")
 		}
-		t.painted(bold, cell(title))
+		t.painted(bold, title)
 		t.line("")
 		for _, path := range reached.Paths {
 			t.line("  %s", path.Name)
 			for _, way := range merged(path.Chains) {
-				t.line("    %s", cell(way))
+				t.line("    %s", way)
 			}
 		}
 	}
@@ -278,7 +279,7 @@ func (t *reportText) summary(r *audit.Report, counts bool) {
 		if len(r.Ignored) > 0 {
 			t.line("Ignored:")
 			for _, f := range r.Ignored {
-				t.line("  %s  %s: %s (%s)", f.ID, f.Title(), cell(f.Text), cell(f.Reason))
+				t.line("  %s  %s: %s (%s)", f.ID, f.Title(), f.Text, f.Reason)
 			}
 		}
 	}

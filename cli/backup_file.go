@@ -17,6 +17,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/release"
+	"helm-tenant/visible"
 )
 
 const (
@@ -81,11 +82,10 @@ func (b *wholeBackup) close() error {
 }
 
 // printable escapes what JSON may hold as it is and YAML may not
-// (https://yaml.org/spec/1.1, c-printable): annotations are anybody's words.
+// (https://yaml.org/spec/1.1, c-printable), and what a terminal hides: annotations are
+// anybody's words. JSON has no escape of one character for those beyond U+FFFF.
 func printable(text []byte) []byte {
-	plain := func(r rune) bool {
-		return r < 0x7f || r >= 0xa0 && r != 0xfeff && r != 0xfffe && r != 0xffff
-	}
+	plain := func(r rune) bool { return r > 0xffff || r < ' ' || !visible.Hidden(r) }
 	if bytes.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
 		return text
 	}

@@ -138,9 +138,9 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 	if r.Name != "" {
 		name = fmt.Sprintf("tenant %q", r.Name)
 	}
-	hints := []string{"name the namespace: helm tenant COMMAND -n NAMESPACE"}
+	hints := []hint{"name the namespace: helm tenant COMMAND -n NAMESPACE"}
 	if r.Engine == tenant.EngineTiller {
-		hints = []string{"name the namespace: helm tenant COMMAND --namespace NAMESPACE (-n where helm takes it so)"}
+		hints = []hint{"name the namespace: helm tenant COMMAND --namespace NAMESPACE (-n where helm takes it so)"}
 	}
 	client, err := c.connect(k, timeout)
 	if err != nil {

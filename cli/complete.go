@@ -12,8 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"helm-tenant/admin"
+	"helm-tenant/command"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // patienceAtTab is how long somebody who pressed the tab key is kept waiting for
@@ -54,7 +56,39 @@ func (c caller) complete(ctx context.Context, request string, words []string) (i
 		inv = helm.WrapLocal(client, c.call.Line, c.env.Environ)
 	}
 	inv.Args = append([]string{request}, inv.Args...)
-	return c.env.Exec(inv)
+	out, err := helm.Capture(ctx, inv, patienceOfHelm)
+	if err == nil {
+		_, err = io.WriteString(c.env.Stdout, helmAnswer(out, words[len(words)-1]))
+	}
+	return exitDone, err
+}
+
+// patienceOfHelm is how long helm may take to complete, which may ask the API server.
+const patienceOfHelm = 30 * time.Second
+
+// helmAnswer is what helm completes typed with, a word and its description a line and
+// at the end a directive (github.com/spf13/cobra, completions.go), without the words
+// that a shell would not take as they are: releases are called what their records say.
+func helmAnswer(out, typed string) string {
+	const activeHelp = "_activeHelp_ "
+	var answer strings.Builder
+	lines := strings.Split(out, "\n")
+	for i, line := range lines {
+		word, description, described := strings.Cut(line, "\t")
+		flag := strings.HasPrefix(typed, "-") && strings.HasPrefix(word, "-") && command.Typeable(strings.TrimLeft(word, "-"))
+		switch {
+		case i == len(lines)-1 && strings.HasPrefix(line, ":"), strings.HasPrefix(line, activeHelp):
+			word, described = line, false
+		case !flag && !command.Typeable(word):
+			continue
+		}
+		answer.WriteString(visible.Text(word))
+		if described {
+			answer.WriteString("\t" + visible.Text(description))
+		}
+		answer.WriteString("\n")
+	}
+	return answer.String()
 }
 
 // completeOurs completes our own verbs, their arguments and flags, and helm's
@@ -65,14 +99,14 @@ func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 	root.PersistentFlags().String("tenant", "", "act for this tenant")
 	root.Flags().Bool("version", false, "print helm-tenant's version")
 	tenants := func(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-		return startingWith(toComplete, s.knownTenants(ctx)), cobra.ShellCompDirectiveNoFileComp
+		return startingWith(toComplete, typeable(s.knownTenants(ctx))), cobra.ShellCompDirectiveNoFileComp
 	}
 	contexts := func(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		k, err := s.kubeconfig(s.kubeconfigFile)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return startingWith(toComplete, k.Contexts()), cobra.ShellCompDirectiveNoFileComp
+		return startingWith(toComplete, typeable(k.Contexts())), cobra.ShellCompDirectiveNoFileComp
 	}
 	for name, values := range map[string]cobra.CompletionFunc{"tenant": tenants, "context": contexts, "kube-context": contexts} {
 		if err := root.RegisterFlagCompletionFunc(name, values); err != nil {
@@ -102,6 +136,13 @@ func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 	root.SetOut(c.env.Stdout)
 	root.SetErr(io.Discard)
 	return exitDone, root.ExecuteContext(ctx)
+}
+
+// typeable are the names that a shell takes as they are. Completion puts a name on the
+// command line without quotes, and bash's even expands the words that it is offered:
+// another name would run what it says, or be an option.
+func typeable(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !command.Typeable(name) })
 }
 
 func startingWith(prefix string, names []string) []string {
@@ -165,7 +206,7 @@ func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplet
 		for _, name := range startingWith(toComplete, names) {
 			fmt.Fprintln(&out, name)
 		}
-		fmt.Fprintf(&out, ":%d\n", directive)
+		visible.Fprintf(&out, ":%d\n", directive)
 		_, err := c.env.Stdout.Write(out.Bytes())
 		return exitDone, err
 	}
@@ -184,7 +225,7 @@ func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplet
 	if err != nil {
 		return answer(nil, cobra.ShellCompDirectiveNoFileComp)
 	}
-	return answer(strings.Fields(out), cobra.ShellCompDirectiveNoFileComp)
+	return answer(typeable(strings.Fields(out)), cobra.ShellCompDirectiveNoFileComp)
 }
 
 // completeValues gives a flag the values that it can have.

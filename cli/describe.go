@@ -12,7 +12,9 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 func newDescribe(s *session) *cobra.Command {
@@ -76,28 +78,28 @@ func (s *session) printDescription(d *admin.Description) error {
 	w := s.out()
 	unseen := func(what string) bool { return slices.Contains(d.Unseen, what) }
 	head := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(head, "Name:\t%s\n", d.Name)
-	fmt.Fprintf(head, "Engine:\t%s\n", d.Engine)
-	fmt.Fprintf(head, "Home:\t%s\n", d.Home)
-	fmt.Fprintf(head, "Role:\tClusterRole %s\n", d.Role)
+	visible.Fprintf(head, "Name:\t%s\n", d.Name)
+	visible.Fprintf(head, "Engine:\t%s\n", d.Engine)
+	visible.Fprintf(head, "Home:\t%s\n", d.Home)
+	visible.Fprintf(head, "Role:\tClusterRole %s\n", d.Role)
 	members := strings.Join(d.Members.Names(), ", ")
 	if unseen("members") {
 		members = "(you may not see them)"
 	}
-	fmt.Fprintf(head, "Members:\t%s\n", dash(members))
+	visible.Fprintf(head, "Members:\t%s\n", dash(members))
 	if d.Migration != nil {
-		fmt.Fprintf(head, "Migration:\t%s\n", d.Migration)
+		visible.Fprintf(head, "Migration:\t%s\n", d.Migration)
 	}
 	if d.Running != nil {
-		fmt.Fprintf(head, "Tiller:\t%s, %d of %d ready\n", d.Running.Image, d.Running.Ready, d.Running.Desired)
-		fmt.Fprintf(head, "Command:\t%s\n", strings.Join(d.Running.Command, " "))
+		visible.Fprintf(head, "Tiller:\t%s, %d of %d ready\n", d.Running.Image, d.Running.Ready, d.Running.Desired)
+		visible.Fprintf(head, "Command:\t%s\n", strings.Join(d.Running.Command, " "))
 	}
 	for _, pod := range d.Pods {
 		ready := "not ready"
 		if pod.Ready {
 			ready = "ready"
 		}
-		fmt.Fprintf(head, "Pod:\t%s, %s, %s\n", pod.Name, strings.ToLower(pod.Phase), ready)
+		visible.Fprintf(head, "Pod:\t%s, %s, %s\n", pod.Name, strings.ToLower(pod.Phase), ready)
 	}
 	if err := head.Flush(); err != nil {
 		return err
@@ -110,17 +112,17 @@ func (s *session) printDescription(d *admin.Description) error {
 	}
 	printReleases(w, d, unseen("releases"))
 	if d.Foreign != "" {
-		fmt.Fprintf(w, "\nDiffers from the record: %s\n", d.Foreign)
+		visible.Fprintf(w, "\nDiffers from the record: %s\n", d.Foreign)
 	}
 	if d.Uncompared != "" {
-		fmt.Fprintf(w, "\nNot shown is where it differs from the record: %s\n", d.Uncompared)
+		visible.Fprintf(w, "\nNot shown is where it differs from the record: %s\n", d.Uncompared)
 	}
 	if len(d.Drift) > 0 {
-		fmt.Fprintf(w, "\nDiffers from the record (helm tenant init %s makes it as it should be):\n", d.Name)
+		visible.Fprintf(w, "\nDiffers from the record (%s makes it as it should be):\n", command.Run(command.Tenant("init", d.Name)))
 		s.printChanges(diffChanges(&cluster.Plan{Changes: d.Drift}))
 	}
 	if len(d.Unseen) > 0 {
-		fmt.Fprintf(w, "\nNot shown, because you may not read it: %s\n", strings.Join(d.Unseen, ", "))
+		visible.Fprintf(w, "\nNot shown, because you may not read it: %s\n", strings.Join(d.Unseen, ", "))
 	}
 	return nil
 }
@@ -130,16 +132,16 @@ func printBindings(w io.Writer, in []admin.NamespaceOf) {
 	fmt.Fprintln(table, "  NAMESPACE\tROLE\tSUBJECTS\tBINDING")
 	for _, ns := range in {
 		if ns.Missing {
-			fmt.Fprintf(table, "  %s\t(does not exist)\t-\t-\n", ns.Name)
+			visible.Fprintf(table, "  %s\t(does not exist)\t-\t-\n", ns.Name)
 		} else if len(ns.Bindings) == 0 {
-			fmt.Fprintf(table, "  %s\t-\t-\t-\n", ns.Name)
+			visible.Fprintf(table, "  %s\t-\t-\t-\n", ns.Name)
 		}
 		for _, b := range ns.Bindings {
 			name := b.Name
 			if !b.Ours {
 				name += " (not ours)"
 			}
-			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", ns.Name, cell(b.Role), cell(dash(strings.Join(b.Subjects, ", "))), name)
+			visible.Fprintf(table, "  %s\t%s\t%s\t%s\n", ns.Name, b.Role, dash(strings.Join(b.Subjects, ", ")), name)
 		}
 	}
 	table.Flush()
@@ -153,7 +155,7 @@ func printReleases(w io.Writer, d *admin.Description, unseen bool) {
 	for _, r := range d.Releases {
 		byStatus[r.Status]++
 	}
-	fmt.Fprintf(w, "\nReleases: %s\n", countReleases(byStatus))
+	visible.Fprintf(w, "\nReleases: %s\n", countReleases(byStatus))
 	if len(d.Releases) == 0 {
 		return
 	}
@@ -161,10 +163,10 @@ func printReleases(w io.Writer, d *admin.Description, unseen bool) {
 	fmt.Fprintln(table, "  NAME\tNAMESPACE\tREVISION\tSTATUS\tCHART")
 	for _, r := range d.Releases {
 		if r.Problem != "" {
-			fmt.Fprintf(table, "  %s\t(%s)\n", r.Name, r.Problem)
+			visible.Fprintf(table, "  %s\t(%s)\n", r.Name, r.Problem)
 			continue
 		}
-		fmt.Fprintf(table, "  %s\t%s\t%d\t%s\t%s\n", r.Name, cell(r.Namespace), r.Revision, r.Status, cell(r.Chart))
+		visible.Fprintf(table, "  %s\t%s\t%d\t%s\t%s\n", r.Name, r.Namespace, r.Revision, r.Status, r.Chart)
 	}
 	table.Flush()
 }

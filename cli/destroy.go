@@ -17,6 +17,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 type destroyOptions struct {
@@ -106,7 +107,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 	if err := admin.CheckAllowed(ctx, client, removal.Prepared); err != nil {
 		return err
 	}
-	files := backups{s, name, "", func(format string, args ...any) { fmt.Fprintf(told, format+"\n", args...) }, client.EachRecord}
+	files := backups{s, name, "", func(format string, args ...any) { visible.Fprintf(told, format+"\n", args...) }, client.EachRecord}
 	saved, err := files.save(ctx, o.backup, "", recordsAtRisk(removal, o))
 	if err != nil {
 		return err
@@ -133,7 +134,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 	if o.keepReleases {
 		s.sayWhatStays(removal)
 	}
-	fmt.Fprintf(told, "tenant %s is gone\n", name)
+	visible.Fprintf(told, "tenant %s is gone\n", name)
 	return nil
 }
 
@@ -147,7 +148,7 @@ func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
 		s.say("release %s in namespace %s %s", release.Name, release.Namespace, what)
 	}
 	for _, change := range removal.Prepared.Plan.Changes {
-		fmt.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
+		visible.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
 	}
 }
 
@@ -219,18 +220,21 @@ func (s *session) sayWhatStays(removal *admin.Removal) {
 type hasReleasesError struct{ releases []admin.Release }
 
 func (e *hasReleasesError) Error() string {
-	var text strings.Builder
-	fmt.Fprintf(&text, "it has %d releases:\n", len(e.releases))
 	if len(e.releases) == 1 {
-		text.Reset()
-		text.WriteString("it has a release:\n")
+		return "it has a release:"
 	}
+	return fmt.Sprintf("it has %d releases:", len(e.releases))
+}
+
+// Details are the releases, as the rows of a table.
+func (e *hasReleasesError) Details() []string {
+	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	for _, r := range e.releases {
-		fmt.Fprintf(table, "  %s\tnamespace %s\t%s\t%s\n", r.Name, dash(r.Namespace), strings.ToLower(r.Status), r.Chart)
+		printRow(table, r.Name, "namespace "+dash(r.Namespace), strings.ToLower(r.Status), r.Chart)
 	}
 	table.Flush() // into memory
-	return strings.TrimSuffix(text.String(), "\n")
+	return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
 }
 
 // confirm has the tenant's name typed on a terminal, and refuses elsewhere.
@@ -241,7 +245,7 @@ func (s *session) confirm(ctx context.Context, name, what string, yes bool) erro
 	if !isTerminal(s.env.Stdin) {
 		return withHint(errors.New("there is no terminal to confirm it on"), "add --yes")
 	}
-	fmt.Fprintf(s.env.Stderr, "Type %q to %s: ", name, what)
+	visible.Fprintf(s.env.Stderr, "Type %q to %s: ", name, what)
 	type line struct {
 		text string
 		err  error

@@ -8,6 +8,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // diffSigns are how a change is shown, as in diff: made, taken away, changed.
@@ -53,11 +54,11 @@ func (s *session) printDiff(output string, outcomes []admin.Outcome, shared clus
 	for _, o := range outcomes {
 		item := diffTenant{Name: o.Name}
 		if o.Err != nil {
-			item.Result, item.Error = "failed", o.Err.Error()
+			item.Result, item.Error = "failed", errorText(o.Err)
 			items = append(items, item)
 			continue
 		}
-		item.Changes, item.Notes = diffChanges(&o.Prepared.Plan), o.Prepared.Notes
+		item.Changes, item.Notes = diffChanges(&o.Prepared.Plan), shown(o.Prepared.Notes)
 		switch {
 		case len(item.Changes) == 0:
 			item.Result = "unchanged"
@@ -80,7 +81,7 @@ func (s *session) printDiff(output string, outcomes []admin.Outcome, shared clus
 		}{tenant.APIVersion, "TenantDiff", diffChanges(&shared), append([]diffTenant{}, items...)})
 	}
 	if len(shared.Changes) > 0 {
-		fmt.Fprintf(s.out(), "cluster\n")
+		visible.Fprintf(s.out(), "cluster\n")
 		s.printChanges(diffChanges(&shared))
 	}
 	unchanged := 0
@@ -92,14 +93,14 @@ func (s *session) printDiff(output string, outcomes []admin.Outcome, shared clus
 		case "failed":
 			continue // said at the end
 		}
-		fmt.Fprintf(s.out(), "tenant %s: %s\n", item.Name, item.Result)
+		visible.Fprintf(s.out(), "tenant %s: %s\n", item.Name, item.Result)
 		s.printChanges(item.Changes)
 		for _, note := range item.Notes {
-			fmt.Fprintf(s.out(), "  ! %s\n", note)
+			visible.Fprintf(s.out(), "  ! %s\n", note)
 		}
 	}
 	if unchanged > 0 {
-		fmt.Fprintf(s.out(), "%s unchanged\n", counted(unchanged, "tenant"))
+		visible.Fprintf(s.out(), "%s unchanged\n", counted(unchanged, "tenant"))
 	}
 	return nil
 }
@@ -110,7 +111,7 @@ func (s *session) printChanges(changes []diffChange) {
 		if change.Namespace != "" {
 			where = " in namespace " + change.Namespace
 		}
-		fmt.Fprintf(s.out(), "  %s %s %s%s\n", diffSigns[change.Action], change.Kind, change.Name, where)
+		visible.Fprintf(s.out(), "  %s %s %s%s\n", diffSigns[change.Action], change.Kind, change.Name, where)
 		for _, f := range change.Fields {
 			s.printField(f)
 		}
@@ -125,23 +126,23 @@ func (s *session) printField(f diffField) {
 		have, want := texts(live), texts(wanted)
 		for _, text := range have {
 			if !slices.Contains(want, text) {
-				fmt.Fprintf(s.out(), "      - %s: %s\n", f.Path, text)
+				visible.Fprintf(s.out(), "      - %s: %s\n", f.Path, text)
 			}
 		}
 		for _, text := range want {
 			if !slices.Contains(have, text) {
-				fmt.Fprintf(s.out(), "      + %s: %s\n", f.Path, text)
+				visible.Fprintf(s.out(), "      + %s: %s\n", f.Path, text)
 			}
 		}
 		return
 	}
 	switch {
 	case f.Live == nil:
-		fmt.Fprintf(s.out(), "      + %s: %s\n", f.Path, asText(f.Wanted))
+		visible.Fprintf(s.out(), "      + %s: %s\n", f.Path, asText(f.Wanted))
 	case f.Wanted == nil:
-		fmt.Fprintf(s.out(), "      - %s: %s\n", f.Path, asText(f.Live))
+		visible.Fprintf(s.out(), "      - %s: %s\n", f.Path, asText(f.Live))
 	default:
-		fmt.Fprintf(s.out(), "      ~ %s: %s -> %s\n", f.Path, asText(f.Live), asText(f.Wanted))
+		visible.Fprintf(s.out(), "      ~ %s: %s -> %s\n", f.Path, asText(f.Live), asText(f.Wanted))
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	"helm-tenant/command"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // Exit codes; a wrapped helm's own passes through unchanged.
@@ -21,16 +24,26 @@ const (
 	exitDiffers = 2
 )
 
+// hint is a line that says what to type instead. It is a constant, or made by typed and
+// its like: a word of somebody else's never becomes one by itself.
+type hint string
+
+// typed is a hint to type these commands. Where a word of theirs keeps them from being
+// shown, it says so instead.
+func typed(text string, commands ...command.Command) hint {
+	return hint(text + ": " + command.Run(commands...).String())
+}
+
 // hintError is an error and what to type instead, each hint a line of its own.
 type hintError struct {
 	err   error
-	hints []string
+	hints []hint
 }
 
 func (e *hintError) Error() string { return e.err.Error() }
 func (e *hintError) Unwrap() error { return e.err }
 
-func withHint(err error, hints ...string) error {
+func withHint(err error, hints ...hint) error {
 	if err == nil {
 		return nil
 	}
@@ -63,6 +76,28 @@ type problems []error
 func (p problems) Error() string   { return errors.Join(p...).Error() }
 func (p problems) Unwrap() []error { return p }
 
+// detailed is an error that lists several things, each a line of its own. Its Error is
+// one line, which ends with a colon: what else an error holds breaks no line.
+type detailed interface {
+	error
+	Details() []string
+}
+
+func detailsOf(err error) []string {
+	if several, ok := errors.AsType[detailed](err); ok {
+		return several.Details()
+	}
+	return nil
+}
+
+// errorText is an error with its details as one text for people, nil as none.
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return visible.Text(strings.TrimSuffix(err.Error()+" "+strings.Join(detailsOf(err), "; "), " "))
+}
+
 // report prints an error as people read it and returns the exit code.
 func report(w io.Writer, err error) int {
 	if err == nil {
@@ -80,38 +115,41 @@ func report(w io.Writer, err error) int {
 	if errors.As(err, &several) {
 		lines = several
 	}
-	said := map[string]bool{} // what helps many is said once
-	hint := func(err error) {
+	said := map[hint]bool{} // what helps many is said once
+	help := func(err error) {
 		var hinted *hintError
 		if !errors.As(err, &hinted) {
 			return
 		}
 		for _, hint := range hinted.hints {
 			if !said[hint] {
-				fmt.Fprintf(w, "  %s\n", hint)
+				visible.Fprintf(w, "  %s\n", string(hint))
 			}
 			said[hint] = true
 		}
 	}
 	for _, line := range lines {
-		fmt.Fprintf(w, "Error: %v\n", line)
+		visible.Fprintf(w, "Error: %v\n", line)
+		for _, detail := range detailsOf(line) {
+			visible.Fprintf(w, "  %s\n", detail)
+		}
 		if len(lines) > 1 {
-			hint(line)
+			help(line)
 		}
 	}
-	hint(err)
+	help(err)
 	var usage *usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(w, "Usage: %s\n", usage.usage)
+		visible.Fprintf(w, "Usage: %s\n", usage.usage)
 		return exitUsage
 	}
 	var unresolved *tenant.UnresolvedError
 	switch {
 	case !errors.As(err, &unresolved):
 	case unresolved.InPod:
-		fmt.Fprintf(w, "  name it in the pod: HELM_TENANT=TENANT in its environment\n  or for one command: helm tenant --tenant TENANT COMMAND\n")
+		visible.Fprintf(w, "  name it in the pod: HELM_TENANT=TENANT in its environment\n  or for one command: helm tenant --tenant TENANT COMMAND\n")
 	default:
-		fmt.Fprintf(w, "  name it once:       helm tenant use TENANT\n  or for one command: helm tenant --tenant TENANT COMMAND\n")
+		visible.Fprintf(w, "  name it once:       helm tenant use TENANT\n  or for one command: helm tenant --tenant TENANT COMMAND\n")
 	}
 	return exitFailed
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"helm-tenant/admin"
+	"helm-tenant/command"
 	"helm-tenant/tenant"
 )
 
@@ -55,12 +56,13 @@ func (s *session) export(ctx context.Context, names []string) error {
 	}
 	if len(names) == 0 {
 		for _, u := range inventory.Unmanaged {
-			s.say("Warning: the Tiller in namespace %s is no tenant's and can't be carried over; make it one with: helm tenant init TENANT --home-namespace %s --namespaces NS --adopt", u.Namespace, u.Namespace)
+			s.say("Warning: the Tiller in namespace %s is no tenant's and can't be carried over; make it one with: %s", u.Namespace,
+				command.Run(command.Command{"helm", "tenant", "init", "TENANT", "--home-namespace=" + u.Namespace, "--namespaces=NS", "--adopt"}))
 		}
 	}
 	text, err := tenant.FormatFile(tenants)
-	if err == nil {
-		_, err = fmt.Fprint(s.out(), text)
+	if err != nil {
+		return err
 	}
-	return err
+	return printYAML(s.env.Stdout, []byte(text))
 }

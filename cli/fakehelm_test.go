@@ -23,7 +23,11 @@ import (
 //   - FAKE_HELM_VERSION is what it answers when it is asked for its version, in
 //     the words of that major (default v2.17.0),
 //   - FAKE_HELM_EXIT is the code that it ends with,
-//   - FAKE_HELM_STDIN makes it print its standard input, too.
+//   - FAKE_HELM_STDIN makes it print its standard input, too,
+//   - FAKE_HELM_COMPLETIONS are the lines that it answers a completion with.
+//
+// What is asked to complete it prints as the description of a word, "asked"; of "list
+// --short" each word begins with "said:".
 //
 // With "tenant" among its arguments it does what Helm 2, 3 and 4 do when they run
 // the plugin of that name: it starts helm-tenant.
@@ -37,6 +41,14 @@ func fakeHelm(args []string) int {
 	}
 	if len(args) > 0 && args[0] == "version" && slices.Contains(args, "--short") {
 		return tellVersion(version, args)
+	}
+	if len(args) > 0 && strings.HasPrefix(args[0], "__complete") {
+		fmt.Print("asked\thelm" + quoted(args) + "\n" + os.Getenv("FAKE_HELM_COMPLETIONS") + ":4\n")
+		return 0
+	}
+	if slices.Contains(args, "--short") {
+		fmt.Print("said:" + strings.Join(args, "\nsaid:") + "\n" + os.Getenv("FAKE_HELM_COMPLETIONS"))
+		return 0
 	}
 	fmt.Println("helm" + quoted(args))
 	for _, name := range []string{"TILLER_NAMESPACE", "HELM_KUBECONTEXT", "HELM_TENANT", "HELM_HOST", "TILLER_HOST", "HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR", "HELM_TENANT_STARTER",

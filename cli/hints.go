@@ -7,7 +7,9 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // asking is how the settings of a tenant are typed.
@@ -34,17 +36,21 @@ func (a asking) name(setting admin.Setting) string {
 	return string(setting) + " in the file"
 }
 
-// value is how a setting is typed with a value.
+// value is how a setting is typed with a value; empty where it can't be. The value is
+// one that the tenant's record or an object has.
 func (a asking) value(setting admin.Setting, value string) string {
-	if a == byFlag {
-		return settingFlags[setting] + " " + value
+	switch {
+	case !visible.Plain(value):
+		return ""
+	case a == byFlag:
+		return command.Native().Quote(settingFlags[setting] + "=" + value)
 	}
 	return fmt.Sprintf("%s: %s in the file", setting, value)
 }
 
 // hintsFor says what to type instead, a line each; none where the error says it
 // all.
-func hintsFor(err error, a asking) []string {
+func hintsFor(err error, a asking) []hint {
 	var (
 		risk    *admin.RiskError
 		refused *admin.RefusedError
@@ -58,24 +64,24 @@ func hintsFor(err error, a asking) []string {
 		hinted  *hintError
 		moving  *admin.MigratingError
 	)
-	one := func(format string, args ...any) []string { return []string{fmt.Sprintf(format, args...)} }
+	one := func(format string, args ...any) []hint { return []hint{hint(fmt.Sprintf(format, args...))} }
 	switch {
 	case errors.As(err, &risk):
 		return one("if that is what you want, add --accept-risk=%s", risk.Risk)
-	case errors.As(err, &refused) && refused.Value != "":
+	case errors.As(err, &refused) && a.value(refused.Setting, refused.Value) != "" && refused.Value != "":
 		return one("say %s", a.value(refused.Setting, refused.Value))
 	case errors.As(err, &refused):
 		return one("choose another %s", a.name(refused.Setting))
 	case errors.As(err, &engine) && engine.From == tenant.EngineTiller:
-		return one("move it with its releases: helm tenant migrate %s", engine.Name)
+		return []hint{typed("move it with its releases", command.Tenant("migrate", engine.Name))}
 	case errors.As(err, &engine):
-		return one("let it have both first: helm tenant init %s --engine %s", engine.Name, tenant.EngineBoth)
+		return []hint{typed("let it have both first", command.Tenant("init", engine.Name, "--engine="+string(tenant.EngineBoth)))}
 	case errors.As(err, &left):
 		return one("delete them first, or read: helm tenant help migrate")
 	case errors.Is(err, admin.ErrEnded):
 		return one("what Helm 3 got of it since is taken away by migrating again, and going back")
 	case errors.As(err, &moving):
-		return one("finish that with: helm tenant migrate %s --finish, or go back with: helm tenant migrate %s --abort", moving.Name, moving.Name)
+		return []hint{typed("finish that with", command.Tenant("migrate", moving.Name, "--finish")), typed("or go back with", command.Tenant("migrate", moving.Name, "--abort"))}
 	case errors.As(err, &missing):
 		return one("create them with --create-namespaces, or correct %s", a.name(admin.SettingNamespaces))
 	case errors.As(err, &claimed):
@@ -92,7 +98,7 @@ func hintsFor(err error, a asking) []string {
 	case errors.As(err, &unknown) && unknown.Home != "":
 		return one("leave --home-namespace out, or name the namespace in which the tenant's Tiller lives")
 	case errors.As(err, &unknown):
-		return one("make it with: helm tenant init %s --namespaces NS", unknown.Name)
+		return []hint{typed("make it with", command.Tenant("init", unknown.Name, "--namespaces=NS"))}
 	}
 	return nil
 }

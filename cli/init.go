@@ -14,9 +14,11 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/helm"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 type initOptions struct {
@@ -241,7 +243,7 @@ func (s *session) dryRun(prepared *admin.Prepared, output string) error {
 	}
 	for i, object := range objects {
 		if output == "name" {
-			fmt.Fprintf(s.out(), "%s\n", resourceName(cluster.KeyOf(object)))
+			visible.Fprintf(s.out(), "%s\n", resourceName(cluster.KeyOf(object)))
 			continue
 		}
 		if i > 0 {
@@ -262,7 +264,7 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 	t := prepared.Tenant
 	switch o.output {
 	case "name":
-		fmt.Fprintf(s.out(), "tenant/%s\n", t.Name)
+		visible.Fprintf(s.out(), "tenant/%s\n", t.Name)
 		return nil
 	case "json", "yaml":
 		return printObject(s.out(), o.output, tenantObject(t))
@@ -274,20 +276,21 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 	case !o.wait && t.Engine.Has(tenant.EngineTiller):
 		what = "is written; its Tiller is starting"
 	}
-	fmt.Fprintf(s.out(), "tenant %s %s\n", t.Name, what)
+	visible.Fprintf(s.out(), "tenant %s %s\n", t.Name, what)
 	if t.Members.IsZero() {
-		s.say("It has no members yet: helm tenant grant %s --user USER", t.Name)
+		s.next("It has no members yet", command.Tenant("grant", t.Name, "--user=USER"))
 	} else {
-		s.say("Its members start with: helm tenant use %s%s", t.Name, homeFlag(t))
+		s.next("Its members start with", useOf(t))
 	}
 	return nil
 }
 
-func homeFlag(t tenant.Tenant) string {
+// useOf is the command by which a member uses the tenant.
+func useOf(t tenant.Tenant) command.Command {
 	if t.Home() == t.Engine.ConventionalHome(t.Name) {
-		return ""
+		return command.Tenant("use", t.Name)
 	}
-	return " --home-namespace " + t.Home()
+	return command.Tenant("use", t.Name, "--home-namespace="+t.Home())
 }
 
 // tenantObject is a tenant as machines read it.

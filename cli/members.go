@@ -11,6 +11,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 type memberOptions struct {
@@ -84,7 +85,7 @@ func (s *session) grant(ctx context.Context, name string, o *memberOptions) erro
 		var result admin.Membership
 		result, err = admin.Grant(ctx, client, t, o.members, accepted)
 		if err == nil {
-			return s.printMembership(result, o.output, "can now use", "could already use", nil, nil)
+			return s.printMembership(result, o.output, granted, nil, nil)
 		}
 	}
 	return s.explainMembers("grant", name, client, err)
@@ -106,9 +107,9 @@ func (s *session) revoke(ctx context.Context, name string, o *memberOptions) err
 	still, err := stillIn(ctx, client, t, o.members)
 	if err != nil {
 		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, err)
-		return s.printMembership(result, o.output, "can no longer use", "was no member of", nil, err)
+		return s.printMembership(result, o.output, revoked, nil, err)
 	}
-	return s.printMembership(result, o.output, "can no longer use", "was no member of", still, nil)
+	return s.printMembership(result, o.output, revoked, still, nil)
 }
 
 func (s *session) explainMembers(verb, name string, client *cluster.Client, err error) error {
@@ -145,15 +146,27 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone 
 	return still, nil
 }
 
+// membershipChange is what a verb makes of a membership.
+type membershipChange int
+
+const (
+	granted membershipChange = iota
+	revoked
+)
+
+// words say what became of somebody, and of whom it was so before.
+func (c membershipChange) words() (done, undone string) {
+	if c == revoked {
+		return "can no longer use", "was no member of"
+	}
+	return "can now use", "could already use"
+}
+
 // printMembership prints what became of the members. still are the ways that are left
 // to who is none any more; unknown is why they could not be looked for, or nil.
-func (s *session) printMembership(result admin.Membership, output, done, undone string, still []subjectWays, unknown error) error {
+func (s *session) printMembership(result admin.Membership, output string, change membershipChange, still []subjectWays, unknown error) error {
 	t := result.Tenant
 	if output != "text" {
-		why := ""
-		if unknown != nil {
-			why = unknown.Error()
-		}
 		return printObject(s.out(), output, struct {
 			APIVersion string         `json:"apiVersion"`
 			Kind       string         `json:"kind"`
@@ -162,13 +175,14 @@ func (s *session) printMembership(result admin.Membership, output, done, undone 
 			Members    tenant.Members `json:"members,omitzero"`
 			StillIn    []subjectWays  `json:"stillIn,omitempty"`
 			Unknown    string         `json:"stillInUnknown,omitempty"` // why nobody looked
-		}{tenant.APIVersion, "Membership", t.Name, result.Changed, t.Members, still, why})
+		}{tenant.APIVersion, "Membership", t.Name, result.Changed, t.Members, still, errorText(unknown)})
 	}
+	done, undone := change.words()
 	for _, name := range result.Changed.Names() {
-		fmt.Fprintf(s.out(), "%s %s tenant %s\n", name, done, t.Name)
+		visible.Fprintf(s.out(), "%s %s tenant %s\n", name, done, t.Name)
 	}
 	for _, name := range result.Unchanged.Names() {
-		fmt.Fprintf(s.out(), "%s %s tenant %s\n", name, undone, t.Name)
+		visible.Fprintf(s.out(), "%s %s tenant %s\n", name, undone, t.Name)
 	}
 	for _, subject := range still {
 		s.say("Warning: %s can still reach it:", subject.Subject)
@@ -176,7 +190,7 @@ func (s *session) printMembership(result admin.Membership, output, done, undone 
 			s.say("  %s", way)
 		}
 	}
-	if groups := t.Members.Groups; len(still) == 0 && done == "can no longer use" && len(groups) > 0 {
+	if groups := t.Members.Groups; len(still) == 0 && change == revoked && len(groups) > 0 {
 		s.say("Note: members of these groups can use it: %v (in %s of namespace %s)", groups, rbac.MemberName, t.Home())
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,7 +15,9 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 type migrateOptions struct {
@@ -94,7 +97,7 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	hints := hintsFor(err, byFlag)
 	var missing *admin.MissingNamespacesError
 	if errors.As(err, &missing) {
-		hints = []string{"make the tenant whole before: helm tenant init " + name + " --create-namespaces"}
+		hints = []hint{typed("make the tenant whole before", command.Tenant("init", name, "--create-namespaces"))}
 	}
 	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hints...)
 }
@@ -118,6 +121,11 @@ func (m *migration) made(change cluster.Change) {
 
 func (m *migration) read(ctx context.Context) (*admin.Migration, error) {
 	return admin.ReadMigration(ctx, m.client, m.name)
+}
+
+// goBack says how the migration is taken back.
+func (m *migration) goBack() hint {
+	return typed("go back with", command.Tenant("migrate", m.name, "--abort"))
 }
 
 // step brings the migration into its next state; see admin.Step.
@@ -175,7 +183,7 @@ func (m *migration) begin(ctx context.Context) error {
 			return err
 		}
 		if err := admin.CheckHelmRecords(ctx, m.client, m.name); err != nil {
-			return withHint(err, "the same command again writes what is missing; go back with: helm tenant migrate "+m.name+" --abort")
+			return withHint(err, "the same command again writes what is missing", m.goBack())
 		}
 		if err := m.step(ctx, there, tenant.PhaseConverted, func(next *tenant.Migration) { next.Converted = true }, nil); err != nil {
 			return err
@@ -191,7 +199,7 @@ func (m *migration) begin(ctx context.Context) error {
 		return admin.ErrEnded
 	}
 	if err := m.verify(ctx, client, there); err != nil {
-		return withHint(err, "the same command again verifies again; go back with: helm tenant migrate "+m.name+" --abort")
+		return withHint(err, "the same command again verifies again", m.goBack())
 	}
 	if err := m.step(ctx, there, tenant.PhaseVerified, nil, nil); err != nil {
 		return err
@@ -199,10 +207,10 @@ func (m *migration) begin(ctx context.Context) error {
 	if m.options.output != "text" {
 		return m.print(there)
 	}
-	fmt.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s, %s\n", m.name, counted(len(there.Releases), "release"), counted(there.Revisions(), "revision"))
-	m.say("Its members start with, under Helm 3 or 4: helm tenant use %s%s", m.name, homeFlag(there.Tenant))
-	m.say("Its Tiller is stopped. Remove it with: helm tenant migrate %s --finish", m.name)
-	m.say("Go back with: helm tenant migrate %s --abort", m.name)
+	visible.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s, %s\n", m.name, counted(len(there.Releases), "release"), counted(there.Revisions(), "revision"))
+	m.next("Its members start with, under Helm 3 or 4", useOf(there.Tenant))
+	m.next("Its Tiller is stopped. Remove it with", command.Tenant("migrate", m.name, "--finish"))
+	m.next("Go back with", command.Tenant("migrate", m.name, "--abort"))
 	return nil
 }
 
@@ -229,10 +237,9 @@ func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.
 	}
 	waiting, cancel := context.WithTimeout(ctx, m.options.timeout)
 	defer cancel()
-	goOn := []string{"the same command again goes on; go back with: helm tenant migrate " + m.name + " --abort"}
 	err = m.client.WaitUntilStopped(waiting, t.Home(), func(sentence string) { m.say("Tiller: %s", sentence) })
 	if err != nil {
-		return nil, withHint(err, goOn...)
+		return nil, withHint(err, "the same command again goes on", m.goBack())
 	}
 	frozen, err := m.read(ctx)
 	if err == nil && frozen.State == nil {
@@ -242,7 +249,7 @@ func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.
 		err = frozen.Check()
 	}
 	if err != nil {
-		return nil, withHint(err, "Tiller is stopped; bring it back with: helm tenant migrate "+m.name+" --abort")
+		return nil, withHint(err, typed("Tiller is stopped; bring it back with", command.Tenant("migrate", m.name, "--abort")))
 	}
 	_, err = m.backups("").saveAnew(ctx, saved, "-stopped", frozen.Records)
 	return frozen, err
@@ -255,11 +262,11 @@ func (m *migration) finish(ctx context.Context) error {
 	case err != nil:
 		return err
 	case there.State == nil:
-		return withHint(errors.New("it is not being migrated: there is nothing to finish"), "begin with: helm tenant migrate "+m.name)
+		return withHint(errors.New("it is not being migrated: there is nothing to finish"), typed("begin with", command.Tenant("migrate", m.name)))
 	case there.State.Phase == tenant.PhaseAborting:
 		return &admin.MigratingError{Name: m.name, Migration: *there.State}
 	case there.State.Phase != tenant.PhaseVerified && there.State.Phase != tenant.PhaseFinishing:
-		return withHint(errors.New("its releases are not all moved and verified yet"), "go on with: helm tenant migrate "+m.name)
+		return withHint(errors.New("its releases are not all moved and verified yet"), typed("go on with", command.Tenant("migrate", m.name)))
 	}
 	var gone []string
 	for i, r := range there.Releases {
@@ -309,7 +316,7 @@ func (m *migration) finish(ctx context.Context) error {
 	if err := admin.Step(ctx, m.client, there.Tenant, there.State, nil, nil, m.made); err != nil {
 		return err
 	}
-	fmt.Fprintf(m.out(), "tenant %s is for Helm 3 and 4: its Tiller is gone\n", m.name)
+	visible.Fprintf(m.out(), "tenant %s is for Helm 3 and 4: its Tiller is gone\n", m.name)
 	return nil
 }
 
@@ -320,7 +327,7 @@ func (m *migration) abort(ctx context.Context) error {
 	case err != nil:
 		return err
 	case there.State == nil:
-		return withHint(errors.New("it is not being migrated: there is nothing to go back from"), "see how it is with: helm tenant describe "+m.name)
+		return withHint(errors.New("it is not being migrated: there is nothing to go back from"), typed("see how it is with", command.Tenant("describe", m.name)))
 	case there.State.Phase == tenant.PhaseFinishing:
 		return &admin.MigratingError{Name: m.name, Migration: *there.State}
 	}
@@ -376,7 +383,7 @@ func (m *migration) abort(ctx context.Context) error {
 	if err := admin.Step(ctx, m.client, there.Tenant, there.State, nil, nil, m.made); err != nil {
 		return err
 	}
-	fmt.Fprintf(m.out(), "tenant %s is back with its Tiller\n", m.name)
+	visible.Fprintf(m.out(), "tenant %s is back with its Tiller\n", m.name)
 	return nil
 }
 
@@ -388,7 +395,8 @@ func (m *migration) noteWork(there *admin.Migration) {
 		case len(standing.Foreign) > 0:
 			m.say("Note: release %s was installed anew by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
 		case standing.None() && there.State.Converted && there.State.Phase != tenant.PhaseAborting:
-			m.say("Note: release %s was uninstalled by Helm 3; Tiller lists it as it was: helm tenant rollback %s %d makes it anew", r.Name, r.Name, r.Newest().Version)
+			m.say("Note: release %s was uninstalled by Helm 3; Tiller lists it as it was", r.Name)
+			m.next("  make it anew with", command.Release(m.name, r.Name, []string{"rollback"}, strconv.Itoa(r.Newest().Version)))
 		case len(standing.Later) > 0:
 			m.say("Note: release %s: what it made stays as Helm 3 left it at revision %d; Tiller knows it as of revision %d", r.Name, slices.Max(standing.Later), r.Newest().Version)
 		case len(standing.Changed) > 0:
@@ -399,7 +407,7 @@ func (m *migration) noteWork(there *admin.Migration) {
 
 func (m *migration) printChanges(prepared *admin.Prepared) error {
 	for _, change := range prepared.Plan.Ordered() {
-		fmt.Fprintf(m.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
+		visible.Fprintf(m.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
 	}
 	return nil
 }
@@ -416,12 +424,12 @@ func (m *migration) print(there *admin.Migration) error {
 	}
 	var releases []moving
 	for _, r := range there.Releases {
-		releases = append(releases, moving{r.Name, r.Namespace, len(r.Revisions), r.Newest().Version, r.Status, r.Notes})
+		releases = append(releases, moving{r.Name, r.Namespace, len(r.Revisions), r.Newest().Version, r.Status, shown(r.Notes)})
 	}
 	if m.options.output != "text" {
 		var wrong []string
 		for _, problem := range there.Problems {
-			wrong = append(wrong, problem.Error())
+			wrong = append(wrong, visible.Text(problem.Error()))
 		}
 		return printObject(m.out(), m.options.output, struct {
 			APIVersion string            `json:"apiVersion"`
@@ -443,7 +451,7 @@ func (m *migration) print(there *admin.Migration) error {
 	table := tabwriter.NewWriter(m.out(), 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "RELEASE\tNAMESPACE\tREVISIONS\tSTATUS\tNOTES")
 	for _, r := range releases {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Name, cell(r.Namespace), r.Revisions, r.Status, cell(dash(strings.Join(r.Notes, "; "))))
+		visible.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", r.Name, r.Namespace, r.Revisions, r.Status, dash(strings.Join(r.Notes, "; ")))
 	}
 	return table.Flush()
 }

@@ -9,11 +9,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/visible"
 )
 
 // outputFlag adds -o with the formats that a verb has; the first is the default.
@@ -55,50 +56,74 @@ func (p *patience) Set(value string) error {
 // printObject writes a value as JSON or YAML.
 func printObject(w io.Writer, format string, value any) error {
 	if format == "json" {
-		encoder := json.NewEncoder(visible{w, inJSON})
+		encoder := json.NewEncoder(visible.Writer{W: w, As: visible.JSON})
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(value)
 	}
-	text, err := yaml.Marshal(value)
+	// By way of JSON, for its field names; YAML's reader refuses control characters
+	// that JSON leaves as they are.
+	var escaped bytes.Buffer
+	if err := json.NewEncoder(visible.Writer{W: &escaped, As: visible.YAML}).Encode(value); err != nil {
+		return err
+	}
+	text, err := yaml.JSONToYAML(escaped.Bytes())
 	if err == nil {
-		_, err = w.Write(text)
+		err = printYAML(w, text)
 	}
 	return err
 }
 
-// visible shows control characters instead of sending them to a terminal, which
-// would obey them. What we print holds words of others: a chart's name is in the
-// record of a release, and a binding's subjects are whatever a chart wrote.
-type visible struct {
-	w io.Writer
-	// as is the format in which one is shown.
-	as string
+// printYAML writes a YAML document with the hidden characters of its values as
+// escapes, which mean the same. Only double-quoted values can hold escapes.
+func printYAML(w io.Writer, text []byte) error {
+	if !bytes.ContainsFunc(text, hiddenInYAML) {
+		_, err := w.Write(text)
+		return err
+	}
+	var document yamlv3.Node
+	if err := yamlv3.Unmarshal(text, &document); err != nil {
+		return err
+	}
+	quoteHidden(&document)
+	encoder := yamlv3.NewEncoder(visible.Writer{W: w, As: visible.YAML})
+	encoder.SetIndent(2)
+	if err := encoder.Encode(&document); err != nil {
+		return err
+	}
+	return encoder.Close()
 }
 
-const (
-	inText = `\x%02x`
-	// JSON leaves DEL and the eight bit ones as they are, but knows no \x.
-	inJSON = `\u%04x`
-)
+// hiddenInYAML reports whether a character needs an escape: line breaks and tabs may
+// be the layout's.
+func hiddenInYAML(r rune) bool { return r != '\n' && r != '\t' && visible.Hidden(r) }
 
-func (v visible) Write(p []byte) (int, error) {
-	if !bytes.ContainsFunc(p, obeyed) {
-		return v.w.Write(p)
+// quoteHidden has the values that hold hidden characters written in double quotes.
+func quoteHidden(node *yamlv3.Node) {
+	if node.Kind == yamlv3.ScalarNode && strings.ContainsFunc(node.Value, hiddenInYAML) {
+		node.Style = yamlv3.DoubleQuotedStyle
 	}
-	var shown bytes.Buffer
-	for rest := p; len(rest) > 0; {
-		r, size := utf8.DecodeRune(rest)
-		if obeyed(r) {
-			fmt.Fprintf(&shown, v.as, r)
-		} else {
-			shown.Write(rest[:size])
+	for _, inner := range node.Content {
+		quoteHidden(inner)
+	}
+}
+
+// shown are sentences as people see them, with the words of others that they hold.
+func shown(sentences []string) []string {
+	for i, sentence := range sentences {
+		if !visible.Plain(sentence) {
+			sentences = slices.Clone(sentences)
+			sentences[i] = visible.Text(sentence)
 		}
-		rest = rest[size:]
 	}
-	if _, err := v.w.Write(shown.Bytes()); err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return sentences
 }
 
-func obeyed(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+// printRow writes one row of a table: what somebody else chose makes no row or column
+// of its own.
+func printRow(w io.Writer, cells ...string) {
+	shown := make([]string, len(cells))
+	for i, cell := range cells {
+		shown[i] = visible.Text(cell)
+	}
+	fmt.Fprintln(w, strings.Join(shown, "\t"))
+}

@@ -3,41 +3,60 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"helm-tenant/command/shelltest"
+	"helm-tenant/visible"
 )
 
-// What a chart wrote must not steer the terminal of who looks at it.
-func TestVisible(t *testing.T) {
-	for _, c := range []struct{ text, want string }{
-		{"plain, with ümläuts\tand\nlines\n", "plain, with ümläuts\tand\nlines\n"},
-		{"user \x1b[2J\x1b]0;gone\x07", `user \x1b[2J\x1b]0;gone\x07`},
-		{"over\rwritten\x08", `over\x0dwritten\x08`},
-		{"eight bit \u009b2J", `eight bit \x9b2J`},
-		{"broken \xff\xfe \x1b", "broken \xff\xfe " + `\x1b`},
-	} {
-		var out bytes.Buffer
-		if n, err := fmt.Fprint(visible{&out, inText}, c.text); err != nil || n != len(c.text) {
-			t.Errorf("%q: %d, %v", c.text, n, err)
-		}
-		if out.String() != c.want {
-			t.Errorf("%q is shown as %q, not %q", c.text, out.String(), c.want)
+// What is printed as JSON or YAML means what it was given, and holds no character that
+// a terminal obeys or hides.
+func TestPrintedObjects(t *testing.T) {
+	words := []string{}
+	for _, word := range shelltest.Words {
+		words = append(words, strings.ToValidUTF8(word, "?"), "x: "+strings.ToValidUTF8(word, "?"))
+	}
+	for _, format := range []string{"json", "yaml"} {
+		for _, value := range append([]any{words}, each(words)...) {
+			var out bytes.Buffer
+			if err := printObject(&out, format, map[string]any{"key": value}); err != nil {
+				t.Fatal(err)
+			}
+			if bytes.ContainsFunc(out.Bytes(), func(r rune) bool { return r != '\n' && visible.Hidden(r) }) {
+				t.Errorf("%s holds hidden characters: %q", format, out.String())
+			}
+			var read map[string]any
+			if err := yaml.Unmarshal(out.Bytes(), &read); format == "json" {
+				err = json.Unmarshal(out.Bytes(), &read)
+				if err != nil {
+					t.Fatal(err)
+				}
+			} else if err != nil {
+				t.Fatalf("%v\n%s", err, out.String())
+			}
+			got, _ := json.Marshal(read["key"])
+			if want, _ := json.Marshal(value); !bytes.Equal(got, want) {
+				t.Errorf("%s is read as %s, and was %s:\n%s", format, got, want, out.String())
+			}
 		}
 	}
-	// In JSON it stays JSON, and says the same.
+}
+
+func each(words []string) []any {
+	var all []any
+	for _, word := range words {
+		all = append(all, word, map[string]any{word: word})
+	}
+	return all
+}
+
+func TestPrintRow(t *testing.T) {
 	var out bytes.Buffer
-	said := map[string]string{"name": "\x1b[2J \u007f \u009b2J \"quoted\" \\ ü"}
-	if err := printObject(&out, "json", said); err != nil {
-		t.Fatal(err)
-	}
-	read := map[string]string{}
-	if err := json.Unmarshal(out.Bytes(), &read); err != nil || read["name"] != said["name"] {
-		t.Errorf("%s is read as %q, %v", out.String(), read, err)
-	}
-	if bytes.ContainsFunc(out.Bytes(), obeyed) {
-		t.Errorf("%q holds control characters", out.String())
-	}
-	if got := cell("a\nteam-x\t1/1"); got != "a team-x 1/1" {
-		t.Errorf("a cell is %q", got)
+	printRow(&out, "a\nteam-x\t1/1", "b\u202e\v")
+	if got, want := out.String(), "a\\nteam-x\\t1/1\tb\\u202e\\x0b\n"; got != want {
+		t.Errorf("a row is %q, not %q", got, want)
 	}
 }

@@ -15,8 +15,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/envvar"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // verbs are all commands of ours. None may be called like a command of Helm's
@@ -77,7 +79,7 @@ func Run(ctx context.Context, env Environment) int {
 		if errors.As(err, &usage) && slices.ContainsFunc(env.Args, asksForExitCode) {
 			err = &codeError{exitFailed, err} // 2 would say that something differs, to apply's callers and to helm diff's
 		}
-		return report(visible{env.Stderr, inText}, err)
+		return report(env.Stderr, err)
 	}
 	return code
 }
@@ -102,7 +104,7 @@ func run(ctx context.Context, env Environment) (int, error) {
 	case line.Command == "completion" && c.call.Plugin == 0:
 		return exitDone, c.completionScript(line.Args)
 	case line.Version:
-		fmt.Fprintf(env.Stdout, "helm-tenant %s\n", version())
+		visible.Fprintf(env.Stdout, "helm-tenant %s\n", version())
 		return exitDone, nil
 	case line.Command == "" || line.Help:
 		return c.runVerb(ctx, []string{"--help"})
@@ -137,7 +139,7 @@ func (c caller) runVerb(ctx context.Context, args []string) (int, error) {
 	var unreachable *cluster.UnreachableError
 	var hinted *hintError
 	if errors.As(err, &unreachable) && unreachable.TimedOut && !(errors.As(err, &hinted) && len(hinted.hints) > 0) {
-		err = withHint(err, fmt.Sprintf("give it longer than %s with --request-timeout", s.requestTimeout))
+		err = withHint(err, hint(fmt.Sprintf("give it longer than %s with --request-timeout", s.requestTimeout)))
 	}
 	return exitDone, err
 }
@@ -182,7 +184,7 @@ Before the command, and only there:
 			}
 		}
 		if errors.As(err, &unknown) && cmd.Name() == "init" && slices.Contains(helmInitFlags, unknown.GetSpecifiedName()) {
-			err = withHint(err, fmt.Sprintf("helm's own init is typed without \"tenant\": helm init --%s", unknown.GetSpecifiedName()))
+			err = withHint(err, hint("helm's own init is typed without \"tenant\": helm init --"+unknown.GetSpecifiedName())) // one of ours above
 		}
 		return asUsage(cmd, err)
 	})
@@ -317,8 +319,11 @@ func isDeployer(user string) bool {
 
 // say narrates on stderr.
 func (s *session) say(format string, args ...any) {
-	fmt.Fprintf(visible{s.env.Stderr, inText}, format+"\n", args...)
+	visible.Fprintf(s.env.Stderr, format+"\n", args...)
 }
 
+// next narrates what to type next.
+func (s *session) next(text string, c command.Command) { s.say("%s: %s", text, command.Run(c)) }
+
 // out is where data goes.
-func (s *session) out() io.Writer { return visible{s.env.Stdout, inText} }
+func (s *session) out() io.Writer { return visible.Writer{W: s.env.Stdout} }

@@ -10,29 +10,25 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"helm-tenant/command"
 	"helm-tenant/envvar"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // shells are those that shellenv speaks, and how each sets and unsets.
 var shells = map[string]struct {
 	set, unset string
-	quote      func(string) string
+	grammar    command.Shell
 }{
-	"bash": {"export %s=%s\n", "unset %s\n", posixQuote},
-	"zsh":  {"export %s=%s\n", "unset %s\n", posixQuote},
-	"sh":   {"export %s=%s\n", "unset %s\n", posixQuote},
+	"bash": {"export %s=%s\n", "unset %s\n", command.Common},
+	"zsh":  {"export %s=%s\n", "unset %s\n", command.Common},
+	"sh":   {"export %s=%s\n", "unset %s\n", command.Common},
 	// "or true": nothing to unset is a failure there, which set -gx hands on, and
 	// "... | source; and helm list" would stop.
-	"fish":       {"set -gx %s %s;\n", "set -e %s; or true;\n", fishQuote},
-	"powershell": {"$env:%s = %s\n", "Remove-Item Env:%s -ErrorAction SilentlyContinue\n", powershellQuote},
+	"fish":       {"set -gx %s %s;\n", "set -e %s; or true;\n", command.Common},
+	"powershell": {"$env:%s = %s\n", "Remove-Item Env:%s -ErrorAction SilentlyContinue\n", command.PowerShell},
 }
-
-func posixQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-func fishQuote(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
-}
-func powershellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 func newShellenv(s *session) *cobra.Command {
 	var shell string
@@ -82,7 +78,7 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	}
 	if resolved.Engine == tenant.EngineTiller && k.Context != "" && !k.IsCurrent() {
 		// Plain helm would go to the current context's cluster, with this tenant's names.
-		return withHint(fmt.Errorf("helm 2 takes the context from the kubeconfig only, and %q is not the current one", k.Context), "make it so: kubectl config use-context "+k.Context)
+		return withHint(fmt.Errorf("helm 2 takes the context from the kubeconfig only, and %q is not the current one", k.Context), typed("make it so", command.Command{"kubectl", "config", "use-context", "--", k.Context}))
 	}
 	var vars [][2]string
 	set := func(name, value string) { vars = append(vars, [2]string{name, value}) }
@@ -120,12 +116,17 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 		set(envvar.Kubeconfig, s.kubeconfigFile)
 	}
 	slices.SortFunc(vars, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	for _, v := range vars {
+		if !visible.Plain(v[1]) {
+			return fmt.Errorf("%s would be %q, which holds control or format characters: no shell is given that", v[0], v[1])
+		}
+	}
 	syntax := shells[shell]
 	for _, name := range unset {
-		fmt.Fprintf(s.out(), syntax.unset, name)
+		visible.Fprintf(s.out(), syntax.unset, name)
 	}
 	for _, v := range vars {
-		fmt.Fprintf(s.out(), syntax.set, v[0], syntax.quote(v[1]))
+		visible.Fprintf(s.out(), syntax.set, v[0], syntax.grammar.Literal(v[1]))
 	}
 	return nil
 }

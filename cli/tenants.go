@@ -12,6 +12,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 func newTenants(s *session) *cobra.Command {
@@ -51,7 +52,7 @@ func (s *session) tenants(ctx context.Context, output string) error {
 	switch output {
 	case "name":
 		for _, t := range inventory.Tenants {
-			fmt.Fprintf(s.out(), "tenant/%s\n", t.Name)
+			visible.Fprintf(s.out(), "tenant/%s\n", t.Name)
 		}
 		return nil
 	case "json", "yaml":
@@ -63,7 +64,7 @@ func (s *session) tenants(ctx context.Context, output string) error {
 		}{tenant.APIVersion, "TenantList", append([]admin.Overview{}, inventory.Tenants...), append([]admin.Unmanaged{}, inventory.Unmanaged...)})
 	}
 	if len(inventory.Tenants)+len(inventory.Unmanaged) == 0 {
-		s.say("There are no tenants in %s. Make one with: helm tenant init TENANT --namespaces NS", client.Where())
+		s.say("There are no tenants in %s. Make one with: helm tenant init TENANT --namespaces=NS", client.Where())
 		return nil
 	}
 	return s.printTenants(inventory, output == "wide")
@@ -75,7 +76,7 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 	if wide {
 		columns = append(columns, "HOME", "ROLE", "IMAGE")
 	}
-	fmt.Fprintln(table, strings.Join(columns, "\t"))
+	printRow(table, columns...)
 	for _, t := range inventory.Tenants {
 		namespaces, members := brief(t.Namespaces), countMembers(t.Members)
 		if wide {
@@ -87,7 +88,7 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 		}
 		version, ready, image := "-", "-", "-"
 		if t.Tiller != nil {
-			version, ready, image = t.Tiller.Version, fmt.Sprintf("%d/%d", t.Tiller.Ready, t.Tiller.Desired), cell(t.Tiller.Image)
+			version, ready, image = t.Tiller.Version, fmt.Sprintf("%d/%d", t.Tiller.Ready, t.Tiller.Desired), t.Tiller.Image
 		}
 		engine := string(t.Engine)
 		if t.Migration != nil {
@@ -100,22 +101,16 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 		if wide {
 			row = append(row, t.Home, t.Role, image)
 		}
-		fmt.Fprintln(table, strings.Join(row, "\t"))
+		printRow(table, row...)
 	}
 	for _, u := range inventory.Unmanaged {
 		row := []string{"(unmanaged)", "in " + u.Namespace, "-", "tiller", dash(u.Version), fmt.Sprintf("%d/%d", u.Ready, u.Desired), countReleases(u.Releases)}
 		if wide {
-			row = append(row, u.Namespace, "-", cell(u.Image))
+			row = append(row, u.Namespace, "-", u.Image)
 		}
-		fmt.Fprintln(table, strings.Join(row, "\t"))
+		printRow(table, row...)
 	}
 	return table.Flush()
-}
-
-// cell keeps a text that is somebody else's in its place of a table: a line or a
-// column of its own making could say anything.
-func cell(text string) string {
-	return strings.NewReplacer("\n", " ", "\t", " ").Replace(text)
 }
 
 func dash(text string) string {

@@ -87,20 +87,3 @@ func TestEnvironmentLookup(t *testing.T) {
 		t.Error("a variable that is not there is set")
 	}
 }
-
-func TestQuotes(t *testing.T) {
-	const odd = `it's "a" \ $HOME` + "\n"
-	for _, test := range []struct {
-		name  string
-		quote func(string) string
-		want  string
-	}{
-		{"posix", posixQuote, `'it'\''s "a" \ $HOME` + "\n'"},
-		{"fish", fishQuote, `'it\'s "a" \\ $HOME` + "\n'"},
-		{"powershell", powershellQuote, `'it''s "a" \ $HOME` + "\n'"},
-	} {
-		if diff := cmp.Diff(test.want, test.quote(odd)); diff != "" {
-			t.Errorf("%s, -want +got:\n%s", test.name, diff)
-		}
-	}
-}

@@ -12,6 +12,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/envvar"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 func newUse(s *session) *cobra.Command {
@@ -53,7 +54,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 			name = "TENANT"
 		}
 		return withHint(errors.New("in a pod there is no kubeconfig to write a tenant into"),
-			"name it in the pod's environment: HELM_TENANT="+name, "or for one command: helm tenant --tenant "+name+" COMMAND")
+			hint("name it in the pod's environment: HELM_TENANT="+name), hint("or for one command: helm tenant --tenant "+name+" COMMAND")) // a valid name
 	}
 	if k.Broken != nil && name != "" {
 		s.say("Note: what %s knew of its tenants is replaced, since it can't be read: %v", k.Where(), k.Broken)
@@ -101,7 +102,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 			*tenant.Extension
 		}{"ContextTenants", k.Context, extension})
 	}
-	fmt.Fprintf(s.out(), "context %q now uses tenant %s\n", k.Context, record.Name)
+	visible.Fprintf(s.out(), "context %q now uses tenant %s\n", k.Context, record.Name)
 	if named := s.env.get(envvar.Tenant); named != "" && named != record.Name {
 		s.say("Note: HELM_TENANT is set, and says tenant %s until it is unset", named)
 	}

@@ -16,6 +16,7 @@ import (
 	"helm-tenant/helm"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // whoami is what a member sees of the tenant.
@@ -70,7 +71,11 @@ It ends with exit code 1 when it does not.`,
   helm tenant --tenant team-b whoami -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return asUsage(cmd, fmt.Errorf("whoami takes no arguments, not %q; a tenant is named before it: helm tenant --tenant %s whoami", args[0], args[0]))
+				name := "TENANT"
+				if tenant.CheckName(args[0]) == nil {
+					name = args[0]
+				}
+				return asUsage(cmd, fmt.Errorf("whoami takes no arguments, not %q; a tenant is named before it: helm tenant --tenant %s whoami", args[0], name))
 			}
 			return nil
 		},
@@ -224,7 +229,7 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 func (w whoami) print(s *session) error {
 	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+		visible.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	name := w.Tenant
 	if name == "" {

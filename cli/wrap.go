@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"helm-tenant/command"
 	"helm-tenant/envvar"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // wrap runs a command of helm's for the caller's tenant. It returns helm's exit
@@ -60,7 +62,7 @@ func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invoca
 		return helm.Invocation{}, err
 	}
 	if d.LeavesOut() && c.debug() {
-		fmt.Fprintf(c.env.Stderr, "helm-tenant: --create-namespace is left out: namespace %s is the tenant's, and is there\n", d.Namespace)
+		visible.Fprintf(c.env.Stderr, "helm-tenant: --create-namespace is left out: namespace %s is the tenant's, and is there\n", d.Namespace)
 	}
 	return c.start(d, k)
 }
@@ -89,10 +91,10 @@ func (c caller) withoutTenant(client helm.Client, class helm.Class, why error) (
 		return helm.WrapLocal(client, helm.Line{Command: "help", Args: line.Words()}, c.env.Environ), nil
 	case class == helm.Plugin && (isUnresolved || errors.Is(why, tenant.ErrNoKubeconfig)) && !c.call.NamesTenant() &&
 		helm.PluginInstalled(c.env.lookup, client.Major, line.Command):
-		fmt.Fprintf(visible{c.env.Stderr, inText}, "helm-tenant: no tenant is known; %s runs without one, and without a cluster\n", line.Command)
+		visible.Fprintf(c.env.Stderr, "helm-tenant: no tenant is known; %s runs without one, and without a cluster\n", line.Command)
 		return helm.WrapFileless(client, line, c.env.Environ), nil
 	case isUnresolved && removes(line.Command) && len(line.Args) > 0:
-		return helm.Invocation{}, withHint(unresolved, fmt.Sprintf("%s is helm's command, for a release; a tenant is removed with: helm tenant destroy TENANT", line.Command))
+		return helm.Invocation{}, withHint(unresolved, hint(line.Command+" is helm's command, for a release; a tenant is removed with: helm tenant destroy TENANT")) // one of helm's commands
 	}
 	return helm.Invocation{}, why
 }
@@ -110,7 +112,7 @@ func (c caller) noteDelete(k *tenant.Kubeconfig) {
 	}
 	for _, arg := range line.Args {
 		if _, known := k.Extension.Find(arg); known {
-			fmt.Fprintf(c.env.Stderr, "helm-tenant: %s is helm's command: it removes the release %s; the tenant is removed with: helm tenant destroy %s\n", line.Command, arg, arg)
+			visible.Fprintf(c.env.Stderr, "helm-tenant: %s is helm's command: it removes the release %s; the tenant is removed with: %s\n", line.Command, arg, command.Run(command.Tenant("destroy", arg)))
 			return
 		}
 	}
@@ -133,7 +135,7 @@ func (c caller) debug() bool {
 func mistyped(word string) error {
 	for _, verb := range verbs {
 		if word != verb.name && len(word) > 2 && distance(word, verb.name) <= 2 {
-			return withHint(fmt.Errorf("%q is no command of helm's or of helm-tenant's", word), "did you mean: helm tenant "+verb.name)
+			return withHint(fmt.Errorf("%q is no command of helm's or of helm-tenant's", word), hint("did you mean: helm tenant "+verb.name))
 		}
 	}
 	return nil

@@ -148,14 +148,22 @@ func (f Fix) MarshalJSON() ([]byte, error) {
 	}{commands, lines, note})
 }
 
-// Release is a command of the tenant's helm on a release: "delete", "--purge". It is
-// nil where helm would not take the release's name, which is read from a record that
-// members can write, or where the tenant's name is none.
-func Release(tenantName, release string, words ...string) Command {
-	if tenant.CheckName(tenantName) != nil || !releaseName(release) {
+// Release is a command of the tenant's helm on a release: verb is its words before the
+// name ("delete", "--purge"), rest those after it. It is nil where helm would not take
+// the release's name, which is read from a record that members can write, or where the
+// tenant's name is none. Without a tenant it is that of who types it.
+func Release(tenantName, release string, verb []string, rest ...string) Command {
+	c := Command{"helm", "tenant"}
+	if tenantName != "" {
+		if tenant.CheckName(tenantName) != nil {
+			return nil
+		}
+		c = append(c, "--tenant="+tenantName)
+	}
+	if !releaseName(release) {
 		return nil
 	}
-	return append(append(Command{"helm", "tenant", "--tenant=" + tenantName}, words...), release)
+	return append(append(append(c, verb...), release), rest...)
 }
 
 // releaseName reports whether Helm takes a release's name: letters, digits, "-", "_"

@@ -88,7 +88,7 @@ func TestCommandsOfHostileWords(t *testing.T) {
 			t.Errorf("of a tenant %q is made %v", word, fix)
 		}
 		// Helm takes "TENANT" and "NS" for names of releases.
-		if fix := Run(Release("a", word, "delete", "--purge")); (len(fix.Commands) > 0) != (valid || word == "TENANT" || word == "NS") {
+		if fix := Run(Release("a", word, []string{"delete", "--purge"})); (len(fix.Commands) > 0) != (valid || word == "TENANT" || word == "NS") {
 			t.Errorf("of a release %q is made %v", word, fix)
 		}
 	}

@@ -40,16 +40,27 @@ func (s Shell) bare(word string) bool {
 	return word != "" && strings.Trim(word, inCommon) == "" && word[0] != '='
 }
 
+// Typeable reports whether a word is one argument in every shell without quotes, and no
+// option.
+func Typeable(word string) bool {
+	return Common.bare(word) && !strings.HasPrefix(word, "-")
+}
+
 // powerShellQuotes doubles the characters that end a single-quoted string there:
 // PowerShell takes U+2018 to U+201B for the ASCII one.
 var powerShellQuotes = strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019", "\u201a", "\u201a\u201a", "\u201b", "\u201b\u201b")
 
 // Quote is a word as the shell reads it as this one word.
 func (s Shell) Quote(word string) string {
-	switch {
-	case s.bare(word):
+	if s.bare(word) {
 		return word
-	case s == PowerShell:
+	}
+	return s.Literal(word)
+}
+
+// Literal is a word in quotes, needed or not, as the value of an assignment is written.
+func (s Shell) Literal(word string) string {
+	if s == PowerShell {
 		return "'" + powerShellQuotes.Replace(word) + "'"
 	}
 	return quoteCommon(word)

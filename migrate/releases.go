@@ -9,6 +9,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -17,6 +18,7 @@ import (
 	release2 "k8s.io/helm/pkg/proto/hapi/release"
 	"sigs.k8s.io/yaml"
 
+	"helm-tenant/command"
 	"helm-tenant/release"
 )
 
@@ -114,12 +116,13 @@ func move(name string, revisions []*release2.Release, may func(string) bool) (Re
 		wrong("release %q has a name that Helm 3 does not take", name)
 	}
 	if !may(r.Namespace) {
-		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or delete the release with helm tenant delete --purge %s", name, r.Namespace, name)
+		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or %s", name, r.Namespace, orDelete("delete the release", name))
 	}
 	if what := stuck(revisions); what != "" {
 		wrong("release %s, revision %d, is %s: %s", name, newest.GetVersion(), r.Status, what)
 	}
-	dropped := map[string]bool{}
+	type hook struct{ event, name string }
+	dropped := map[hook]bool{}
 	for _, old := range revisions {
 		// A release that was deleted can be installed anew elsewhere, by
 		// `install --replace`; Helm 3 keeps a release in one namespace.
@@ -137,19 +140,20 @@ func move(name string, revisions []*release2.Release, may func(string) bool) (Re
 			continue
 		}
 		r.Revisions = append(r.Revisions, Revision{converted, secret})
-		for _, hook := range old.GetHooks() {
-			for _, event := range hook.GetEvents() {
+		for _, h := range old.GetHooks() {
+			for _, event := range h.GetEvents() {
 				if _, known := events[event]; !known {
-					dropped[fmt.Sprintf("%s hook %s", strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(event.String(), "RELEASE_")), "_", "-"), hook.GetName())] = true
+					dropped[hook{strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(event.String(), "RELEASE_")), "_", "-"), h.GetName()}] = true
 				}
 			}
 		}
 	}
-	for _, hook := range slices.Sorted(maps.Keys(dropped)) {
-		if strings.HasPrefix(hook, "crd-install") {
-			hook += ": what it made stays, and helm leaves it alone"
+	for _, h := range slices.SortedFunc(maps.Keys(dropped), func(a, b hook) int { return cmp.Or(cmp.Compare(a.event, b.event), cmp.Compare(a.name, b.name)) }) {
+		stays := ""
+		if h.event == "crd-install" {
+			stays = ": what it made stays, and helm leaves it alone"
 		}
-		r.note("Helm 3 has no %s", hook)
+		r.note("Helm 3 has no %s hook %s%s", h.event, h.name, stays)
 	}
 	return r, problems
 }
@@ -164,7 +168,7 @@ func stuck(revisions []*release2.Release) string {
 	newest := revisions[len(revisions)-1]
 	code := newest.GetInfo().GetStatus().GetCode()
 	if code == release2.Status_DELETING {
-		return fmt.Sprintf("delete it again, with helm tenant delete --purge %s", newest.GetName())
+		return orDelete("delete it again", newest.GetName())
 	}
 	switch code {
 	case release2.Status_DEPLOYED, release2.Status_DELETED, release2.Status_SUPERSEDED, release2.Status_FAILED:
@@ -172,10 +176,24 @@ func stuck(revisions []*release2.Release) string {
 	}
 	for _, old := range slices.Backward(revisions) {
 		if old.GetInfo().GetStatus().GetCode() == release2.Status_DEPLOYED {
-			return fmt.Sprintf("wait for the helm that works on it, or go back with helm tenant rollback %s %d", newest.GetName(), old.GetVersion())
+			return "wait for the helm that works on it, or go back" + with(command.Release("", newest.GetName(), []string{"rollback"}, strconv.Itoa(int(old.GetVersion()))))
 		}
 	}
-	return fmt.Sprintf("wait for the helm that works on it, or delete it with helm tenant delete --purge %s", newest.GetName())
+	return "wait for the helm that works on it, or " + orDelete("delete it", newest.GetName())
+}
+
+// orDelete says to delete a release, and by which command.
+func orDelete(what, release string) string {
+	return what + with(command.Release("", release, []string{"delete", "--purge"}))
+}
+
+// with is " with COMMAND", empty where there is none: a record can carry a name that no
+// helm takes.
+func with(c command.Command) string {
+	if c == nil {
+		return ""
+	}
+	return " with " + command.Run(c).String()
 }
 
 // Resource is an object in a manifest.

@@ -80,7 +80,7 @@ func TestReleases(t *testing.T) {
 			problems: []string{
 				`release one, revision 1, is PENDING_INSTALL: wait for the helm that works on it, or delete it with helm tenant delete --purge one`,
 				`release three, revision 1, is UNKNOWN: wait for the helm that works on it, or delete it with helm tenant delete --purge three`,
-				`release two, revision 4, is DELETING: delete it again, with helm tenant delete --purge two`}},
+				`release two, revision 4, is DELETING: delete it again with helm tenant delete --purge two`}},
 		{name: "elsewhere",
 			stored:   []Stored{old("web", 1, deployed, in("c")), old("ns", 1, deleted, in(""))},
 			problems: []string{`release ns is in namespace "", which is not the tenant's: give it to the tenant with init, or delete the release with helm tenant delete --purge ns`, `release web is in namespace "c", which is not the tenant's: give it to the tenant with init, or delete the release with helm tenant delete --purge web`}},

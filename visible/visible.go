@@ -18,6 +18,9 @@ import (
 // paragraph separators, blanks other than the space, unassigned and private
 // characters, and letters and marks that Unicode shows as nothing.
 func Hidden(r rune) bool {
+	if r >= ' ' && r <= '~' {
+		return false // most of what is printed, so asked first
+	}
 	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
@@ -107,4 +110,30 @@ func (v Writer) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// Sprintf is fmt.Sprintf, but that each argument is shown as Text shows it: what is
+// ours, the format, may break lines, and nothing that it is filled with can.
+func Sprintf(format string, args ...any) string {
+	return fmt.Sprintf(format, wrap(args)...)
+}
+
+// Fprintf writes what Sprintf returns.
+func Fprintf(w io.Writer, format string, args ...any) (int, error) {
+	return fmt.Fprintf(w, format, wrap(args)...)
+}
+
+func wrap(args []any) []any {
+	wrapped := make([]any, len(args))
+	for i, arg := range args {
+		wrapped[i] = argument{arg}
+	}
+	return wrapped
+}
+
+// argument formats as its value does, and shows what comes of it.
+type argument struct{ value any }
+
+func (a argument) Format(state fmt.State, verb rune) {
+	io.WriteString(state, Text(fmt.Sprintf(fmt.FormatString(state, verb), a.value)))
 }

@@ -3,6 +3,7 @@ package visible
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"testing"
 	"unicode"
 
@@ -45,6 +46,13 @@ func TestEscapes(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(`"`+YAML(r)+`"`), &inYAML); err != nil || inYAML != string(r) {
 			t.Fatalf("%U in YAML is %s: %q, %v", r, YAML(r), inYAML, err)
 		}
+	}
+}
+
+func TestSprintf(t *testing.T) {
+	got := Sprintf("%s\n%q\t%-6s|%v %d %5.1f%% %v\n", "a\nb", "c\n\u3164", "é", errors.New("d\u202ee"), 7, 2.5, []string{"f\n", "g"})
+	if want := "a\\nb\n\"c\\n\\u3164\"\té     |d\\u202ee 7   2.5% [f\\n g]\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

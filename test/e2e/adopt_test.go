@@ -86,7 +86,7 @@ func TestAdopt(t *testing.T) {
 		if s.code != 0 {
 			t.Fatal(s.stderr)
 		}
-		contains(t, s.stderr, "Warning: the Tiller in namespace hand-tiller is no tenant's", "helm tenant init TENANT --home-namespace hand-tiller --namespaces NS --adopt")
+		contains(t, s.stderr, "Warning: the Tiller in namespace hand-tiller is no tenant's", "helm tenant init TENANT --home-namespace=hand-tiller --namespaces=NS --adopt")
 		lacks(t, s.stdout, "hand-tiller")
 	})
 
