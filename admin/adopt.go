@@ -8,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
@@ -52,7 +51,7 @@ func (d *decision) keysToAdopt() []cluster.Key {
 	var keys []cluster.Key
 	for _, account := range d.tenant.Engine.DeployerAccounts() {
 		keys = append(keys, accountKey(home, account))
-		for _, g := range d.facts.foreign[audit.Account(home, account)] {
+		for _, g := range d.facts.foreign[tenant.Account(home, account)] {
 			keys = append(keys, g.key)
 		}
 	}

@@ -22,11 +22,9 @@ import (
 func TestChanges(t *testing.T) {
 	withMembers := func(names ...string) func(*Request) {
 		return func(r *Request) {
-			var subjects []rbacv1.Subject
 			for _, name := range names {
-				subjects = append(subjects, user(name))
+				r.Tenant.Members = append(r.Tenant.Members, tenant.User(name))
 			}
-			r.Tenant.Members = tenant.MembersOf(subjects)
 		}
 	}
 	made := empty().after(t, asked(withMembers("alice")))

@@ -81,7 +81,7 @@ func (d *decision) versioned() tenant.Tenant {
 func liveMembers(live *cluster.Live, t tenant.Tenant) (tenant.Members, error) {
 	var binding rbacv1.RoleBinding
 	_, err := live.Into(memberKey(t.Home()), &binding)
-	return tenant.MembersOf(binding.Subjects), err
+	return tenant.MembersOf(binding.Subjects, t.Home()), err
 }
 
 func memberKey(home string) cluster.Key {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/tenant"
 )
@@ -102,7 +101,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"no name", empty(), Request{}, "a tenant's name is missing"},
 		{"everybody", empty(), asked(func(r *Request) {
-			r.Tenant.Members = tenant.MembersOf([]rbacv1.Subject{{Kind: "Group", Name: "system:authenticated"}})
+			r.Tenant.Members = tenant.Members{tenant.Group("system:authenticated")}
 		}),
 			"everyone: system:authenticated as a member opens the tenant to everybody, or to every pod, that it stands for"},
 		{"no namespaces", empty(), asked(namespaces()), "namespaces: at least one is needed"},

@@ -92,7 +92,7 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 	if ok, err := see("members", err); err != nil {
 		return nil, err
 	} else if ok && len(bindings) > 0 {
-		d.Members = tenant.MembersOf(bindings[0].Subjects)
+		d.Members = tenant.MembersOf(bindings[0].Subjects, bindings[0].Namespace)
 	}
 	for _, engine := range t.Engine.Parts() {
 		releases, err := readReleases(ctx, c, t, engine)
@@ -154,7 +154,7 @@ func describeNamespace(ctx context.Context, c *cluster.Client, t tenant.Tenant, 
 	for _, b := range bindings {
 		in.Bindings = append(in.Bindings, Binding{
 			Name: b.Name, Role: b.RoleRef.Kind + " " + b.RoleRef.Name,
-			Subjects: tenant.MembersOf(b.Subjects).Names(),
+			Subjects: tenant.MembersOf(b.Subjects, b.Namespace).Names(),
 			// A chart can give its own binding our name and label, or ours its own
 			// subjects.
 			Ours: b.Name == wanted.Name && b.RoleRef == wanted.RoleRef && slices.Equal(b.Subjects, wanted.Subjects),

@@ -10,14 +10,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 )
 
 // foreignGrants are the bindings that helm-tenant did not make, by subject: those whose
 // subject is an account that can be a deployer, or a group that such accounts are in.
-type foreignGrants map[audit.Subject][]grant
+type foreignGrants map[tenant.Subject][]grant
 
 // grant is a binding in short.
 type grant struct {
@@ -47,12 +46,13 @@ func readForeignGrants(ctx context.Context, c *cluster.Client) (foreignGrants, e
 // add takes a binding in under each of its subjects that counts.
 func (f foreignGrants) add(kind string, meta *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
 	g := grant{cluster.Key{Kind: kind, Namespace: meta.Namespace, Name: meta.Name}, ref.Kind + " " + ref.Name}
-	for _, subject := range audit.SubjectsOf(subjects, meta.Namespace) {
-		if !canBeDeployer(subject) && !holdsDeployers(subject) {
+	for _, subject := range tenant.SubjectsOf(subjects, meta.Namespace) {
+		group := subject.IsEverybody() || subject.AccountsOf() != ""
+		if !group && !canBeDeployer(subject) {
 			continue
 		}
 		// What Kubernetes itself gives to everybody is left out.
-		if subject.Kind == rbacv1.GroupKind && meta.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" {
+		if group && meta.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" {
 			continue
 		}
 		// A binding may name an account twice: as service account and as user.
@@ -63,20 +63,15 @@ func (f foreignGrants) add(kind string, meta *metav1.ObjectMeta, ref rbacv1.Role
 }
 
 // canBeDeployer says whether the subject is a service account of a deployer's name.
-func canBeDeployer(s audit.Subject) bool {
+func canBeDeployer(s tenant.Subject) bool {
 	return s.Kind == rbacv1.ServiceAccountKind && (s.Name == tenant.TillerAccount || s.Name == tenant.HelmAccount)
 }
 
-// holdsDeployers says whether the subject is a group that service accounts are in.
-func holdsDeployers(s audit.Subject) bool {
-	return s.Kind == rbacv1.GroupKind && (s.Name == "system:serviceaccounts" || s.Name == "system:authenticated" || strings.HasPrefix(s.Name, "system:serviceaccounts:"))
-}
-
 // deployers are the tenant's deployers, as subjects.
-func (d *decision) deployers() []audit.Subject {
-	var subjects []audit.Subject
+func (d *decision) deployers() []tenant.Subject {
+	var subjects []tenant.Subject
 	for _, account := range d.tenant.Engine.DeployerAccounts() {
-		subjects = append(subjects, audit.Account(d.tenant.Home(), account))
+		subjects = append(subjects, tenant.Account(d.tenant.Home(), account))
 	}
 	return subjects
 }
@@ -94,7 +89,7 @@ func (d *decision) findForeignBindings() error {
 			if err != nil {
 				return err
 			}
-			if slices.Contains(audit.SubjectsOf(typed.Subjects, typed.Namespace), deployer) {
+			if slices.Contains(tenant.SubjectsOf(typed.Subjects, typed.Namespace), deployer) {
 				d.adopted.bindings = append(d.adopted.bindings, binding)
 			}
 		}
@@ -139,8 +134,8 @@ func (d *decision) noteGroups() {
 	for _, account := range d.adopted.accounts {
 		who = append(who, d.adopted.nameOf(account))
 	}
-	for _, group := range audit.Account(d.tenant.Home(), d.adopted.accounts[0]).Groups() {
-		for _, g := range d.facts.foreign[audit.Group(group)] {
+	for _, group := range tenant.Account(d.tenant.Home(), d.adopted.accounts[0]).Groups() {
+		for _, g := range d.facts.foreign[tenant.Group(group)] {
 			if !slices.Contains(d.tenant.Namespaces, g.key.Namespace) {
 				d.note("%s keeps, with all of group %s: %s", strings.Join(who, " and "), group, g)
 			}
@@ -185,7 +180,7 @@ func (d *decision) planNarrowing(plan *cluster.Plan, binding *unstructured.Unstr
 	var from []string
 	var left []rbacv1.Subject
 	for _, s := range typed.Subjects {
-		subject := audit.SubjectOf(s, typed.Namespace)
+		subject := tenant.SubjectOf(s, typed.Namespace)
 		if !slices.Contains(d.deployers(), subject) {
 			left = append(left, s)
 		} else if name := d.adopted.nameOf(subject.Name); !slices.Contains(from, name) {

@@ -79,7 +79,7 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.MemberName})
 	if seen(err) {
 		for _, b := range bindings {
-			members[b.Namespace] = tenant.MembersOf(b.Subjects)
+			members[b.Namespace] = tenant.MembersOf(b.Subjects, b.Namespace)
 		}
 	}
 	tillers, err := Tillers(ctx, c)

@@ -114,7 +114,10 @@ func (r Request) check() error {
 // checkOpenGroups refuses members that are everybody, or every pod, unless that is
 // accepted.
 func checkOpenGroups(members tenant.Members, accepted Accepted) error {
-	open := members.OpenGroups()
+	var open []string
+	for _, s := range members.Open() {
+		open = append(open, s.Name)
+	}
 	if len(open) == 0 {
 		return nil
 	}

@@ -323,7 +323,7 @@ func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, in
 	bind := func(meta *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
 		b := audit.Binding{Namespace: intern(meta.Namespace), Name: intern(meta.Name), RoleKind: intern(ref.Kind), RoleName: intern(ref.Name), Tenant: intern(meta.Labels[tenant.LabelTenant])}
 		for _, s := range subjects {
-			s := audit.SubjectOf(s, meta.Namespace)
+			s := tenant.SubjectOf(s, meta.Namespace)
 			b.Subjects = append(b.Subjects, audit.Subject{Kind: intern(s.Kind), Namespace: intern(s.Namespace), Name: intern(s.Name)})
 		}
 		into.Bindings = append(into.Bindings, b)

@@ -49,7 +49,7 @@ func (a *auditor) checkAccess(d *deployer) {
 			f.Chains = chainsOf(access.who, paths)
 			f.Fix = a.takeAwayAll(paths)
 			severity := Severity("")
-			if isEverybody(access.who) {
+			if access.who.IsEverybody() {
 				severity = Critical
 			}
 			if d.power.Admin && ruleOf(id).Severity == High {
@@ -203,12 +203,11 @@ func (a *auditor) checkMembers(r *Record) {
 		revoke := command.Run(command.Tenant("revoke", r.Tenant.Name, memberFlag(m)))
 		chain := [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}}
 		switch {
-		case isEverybody(m),
-			m.Kind == rbacv1.GroupKind && strings.HasPrefix(m.Name, groupAccounts+":"):
+		case m.IsEverybody(), m.AccountsOf() != "":
 			f := r.about(m.String(), "%s is a member", m)
 			f.Chains, f.Fix = chain, revoke
 			severity := Critical
-			if strings.HasPrefix(m.Name, groupAccounts+":") {
+			if m.AccountsOf() != "" {
 				severity = High
 			}
 			a.add(idOpenGroup, severity, f)
@@ -271,7 +270,7 @@ func (a *auditor) checkWide() {
 				id, severity = only, ruleOf(only).Severity
 			}
 		}
-		if w.who == Group(groupAuthenticated) || w.who == Group(groupUnauthenticated) || w.who == Group(groupAccounts) {
+		if w.who.IsEverybody() {
 			severity = Critical
 		} else if w.who.Namespace == systemNamespace {
 			severity, f.Why = Medium, "Rights over the whole cluster open every home namespace; who can use this account of kube-system has them."

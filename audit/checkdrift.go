@@ -138,7 +138,7 @@ func sameSubjects(b *Binding, wanted []rbacv1.Subject) bool {
 		return false
 	}
 	for _, s := range wanted {
-		if !slices.Contains(b.Subjects, SubjectOf(s, b.Namespace)) {
+		if !slices.Contains(b.Subjects, tenant.SubjectOf(s, b.Namespace)) {
 			return false
 		}
 	}
@@ -325,7 +325,7 @@ func compareTenants(want, have tenant.Tenant, differs differFunc) {
 }
 
 func compareMembers(members tenant.Members, have []Subject, differs differFunc) {
-	want := SubjectsOf(members.Subjects(), "")
+	want := []Subject(members)
 	for _, m := range have {
 		if !slices.Contains(want, m) {
 			differs(m.String(), "%s is a member in the cluster, and not in the file", m)

@@ -218,7 +218,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 			}
 			for _, s := range b.Subjects {
 				if s == (Subject{}) || a.isDeployerIn(s, ns) || s.Kind == rbacv1.ServiceAccountKind && slices.Contains(t.Namespaces, s.Namespace) ||
-					s.Kind == rbacv1.GroupKind && strings.HasPrefix(s.Name, groupAccounts+":") && slices.Contains(t.Namespaces, strings.TrimPrefix(s.Name, groupAccounts+":")) {
+					slices.Contains(t.Namespaces, s.AccountsOf()) {
 					continue
 				}
 				if other := a.deployerOf(s); other != nil && other.record != nil {

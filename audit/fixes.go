@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	rbacv1 "k8s.io/api/rbac/v1"
-
 	"helm-tenant/command"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
@@ -44,13 +42,7 @@ func (r *Record) abortMigration() []command.Fix {
 
 // memberFlag is how a verb of ours names a subject.
 func memberFlag(s Subject) string {
-	switch s.Kind {
-	case rbacv1.GroupKind:
-		return command.List("--group", s.Name)
-	case rbacv1.ServiceAccountKind:
-		return command.List("--service-account", s.Namespace+":"+s.Name)
-	}
-	return command.List("--user", s.Name)
+	return command.List("--"+s.Flag(), s.Text())
 }
 
 // takeAway is the command that ends what a binding gives to the subject.

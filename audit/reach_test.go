@@ -217,7 +217,7 @@ func TestWays(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			for _, way := range Ways(SubjectOf(test.asked, ""), TargetsOf(home, tenant.EngineTiller), roles, test.bindings) {
+			for _, way := range Ways(tenant.SubjectOf(test.asked, ""), TargetsOf(home, tenant.EngineTiller), roles, test.bindings) {
 				got = append(got, way.String())
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {

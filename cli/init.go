@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -90,9 +91,26 @@ and as it should be is left alone: the same command twice changes nothing.`,
 
 func memberFlags(cmd *cobra.Command, into *tenant.Members) {
 	f := cmd.Flags()
-	f.Var((*nameList)(&into.Users), "user", "user, repeatable")
-	f.Var((*nameList)(&into.Groups), "group", "group, repeatable")
-	f.Var((*nameList)(&into.ServiceAccounts), "service-account", "service account as NAMESPACE:NAME, repeatable")
+	f.Var(&memberList{rbacv1.UserKind, into}, "user", "user, repeatable")
+	f.Var(&memberList{rbacv1.GroupKind, into}, "group", "group, repeatable")
+	f.Var(&memberList{rbacv1.ServiceAccountKind, into}, "service-account", "service account as NAMESPACE:NAME, repeatable")
+}
+
+// memberList is a nameList whose names become members of one kind.
+type memberList struct {
+	kind string
+	into *tenant.Members
+}
+
+func (m *memberList) String() string { return "" }
+func (m *memberList) Type() string   { return "strings" }
+func (m *memberList) Set(value string) error {
+	var names nameList
+	err := names.Set(value)
+	for _, name := range names {
+		*m.into = m.into.With(tenant.Members{tenant.ParseSubject(m.kind, name)})
+	}
+	return err
 }
 
 // nameList is pflag's StringSlice, but for an empty value: that is a variable

@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/admin"
 	"helm-tenant/audit"
@@ -130,14 +132,14 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone 
 		return nil, err
 	}
 	var still []subjectWays
-	targets := audit.TargetsOf(t.Home(), t.Engine, audit.SubjectsOf(t.Members.Subjects(), "")...)
-	for i, subject := range gone.Subjects() {
+	targets := audit.TargetsOf(t.Home(), t.Engine, t.Members...)
+	for _, subject := range gone {
 		// Our own binding counts too: a group in it may hold the subject.
-		ways := audit.Ways(audit.SubjectOf(subject, ""), targets, roles, bindings)
+		ways := audit.Ways(subject, targets, roles, bindings)
 		if len(ways) == 0 {
 			continue
 		}
-		found := subjectWays{Subject: gone.Names()[i]}
+		found := subjectWays{Subject: subject.String()}
 		for _, way := range ways {
 			found.Ways = append(found.Ways, way.String())
 		}
@@ -190,8 +192,8 @@ func (s *session) printMembership(result admin.Membership, output string, change
 			s.say("  %s", way)
 		}
 	}
-	if groups := t.Members.Groups; len(still) == 0 && change == revoked && len(groups) > 0 {
-		s.say("Note: members of these groups can use it: %v (in %s of namespace %s)", groups, rbac.MemberName, t.Home())
+	if groups := t.Members.OfKind(rbacv1.GroupKind); len(still) == 0 && change == revoked && len(groups) > 0 {
+		s.say("Note: everybody in these groups can use it: %s (in %s of namespace %s)", strings.Join(groups.Names(), ", "), rbac.MemberName, t.Home())
 	}
 	return nil
 }

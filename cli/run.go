@@ -314,7 +314,7 @@ func (s *session) checkIdentity() error {
 
 // isDeployer says whether a user is one that shellenv exports.
 func isDeployer(user string) bool {
-	return strings.HasPrefix(user, tenant.AccountPrefix) && strings.HasSuffix(user, ":"+tenant.HelmAccount)
+	return tenant.User(user) == tenant.Account(tenant.User(user).Namespace, tenant.HelmAccount)
 }
 
 // say narrates on stderr.

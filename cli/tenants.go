@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+
 	"helm-tenant/admin"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -132,14 +134,13 @@ func brief(names []string) string {
 func countMembers(m tenant.Members) string {
 	var parts []string
 	for _, list := range []struct {
-		count     int
-		one, many string
-	}{{len(m.Users), "user", "users"}, {len(m.Groups), "group", "groups"}, {len(m.ServiceAccounts), "account", "accounts"}} {
-		switch {
-		case list.count == 1:
+		kind, one, many string
+	}{{rbacv1.UserKind, "user", "users"}, {rbacv1.GroupKind, "group", "groups"}, {rbacv1.ServiceAccountKind, "account", "accounts"}} {
+		switch count := len(m.OfKind(list.kind)); {
+		case count == 1:
 			parts = append(parts, "1 "+list.one)
-		case list.count > 1:
-			parts = append(parts, fmt.Sprintf("%d %s", list.count, list.many))
+		case count > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", count, list.many))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -31,8 +31,8 @@ func TestCountMembers(t *testing.T) {
 		want    string
 	}{
 		{tenant.Members{}, ""},
-		{tenant.Members{Users: []string{"a"}}, "1 user"},
-		{tenant.Members{Users: []string{"a", "b"}, Groups: []string{"g"}, ServiceAccounts: []string{"n:s", "n:t"}}, "2 users, 1 group, 2 accounts"},
+		{tenant.Members{tenant.User("a")}, "1 user"},
+		{tenant.Members{tenant.User("a"), tenant.User("b"), tenant.Group("g"), tenant.Account("n", "s"), tenant.Account("n", "t")}, "2 users, 1 group, 2 accounts"},
 	} {
 		if got := countMembers(test.members); got != test.want {
 			t.Errorf("%+v: got %q, want %q", test.members, got, test.want)

@@ -16,7 +16,7 @@ import (
 )
 
 func teamA() tenant.Tenant {
-	return tenant.Tenant{Name: "team-a", Namespaces: []string{"a"}, Members: tenant.Members{Users: []string{"alice"}}}.WithDefaults()
+	return tenant.Tenant{Name: "team-a", Namespaces: []string{"a"}, Members: tenant.Members{tenant.User("alice")}}.WithDefaults()
 }
 
 // served is a wanted object as an API server gives it back: through JSON, with

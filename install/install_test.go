@@ -219,7 +219,7 @@ func TestNamespace(t *testing.T) {
 
 func TestRecord(t *testing.T) {
 	team := teamA()
-	team.Members.Users = []string{"alice"}
+	team.Members = tenant.Members{tenant.User("alice")}
 	record, err := Record(team)
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +231,7 @@ func TestRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	team.Members = tenant.Members{} // the binding alone says who is in
+	team.Members = nil // the binding alone says who is in
 	team.Rails = tenant.RailsOfBefore()
 	if diff := cmp.Diff(team, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

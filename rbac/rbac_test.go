@@ -15,7 +15,7 @@ import (
 func teamA(engine tenant.Engine) tenant.Tenant {
 	return tenant.Tenant{
 		Name: "team-a", Namespaces: []string{"a", "b"}, Engine: engine,
-		Members: tenant.Members{Users: []string{"alice"}, Groups: []string{"devs"}, ServiceAccounts: []string{"ci:deployer"}},
+		Members: tenant.Members{tenant.User("alice"), tenant.Group("devs"), tenant.Account("ci", "deployer")},
 	}.WithDefaults()
 }
 

@@ -25,7 +25,7 @@ tenants:
   homeNamespace: kube-system
 `
 	teamA := Tenant{Name: "team-a", Namespaces: []string{"a", "b"}, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: ptr(0)},
-		Members: Members{Users: []string{"alice"}, Groups: []string{"team-a-devs"}, ServiceAccounts: []string{"ci:deployer"}}}.WithDefaults()
+		Members: Members{User("alice"), Group("team-a-devs"), Account("ci", "deployer")}}.WithDefaults()
 	ops := Tenant{Name: "ops", AllNamespaces: true, HomeNamespace: "kube-system"}.WithDefaults()
 	got, problems := ParseFile("tenants.yaml", []byte(text))
 	if len(problems) > 0 {
@@ -72,7 +72,7 @@ func TestParseFileNamesEveryProblem(t *testing.T) {
 
 func TestFormatFile(t *testing.T) {
 	full := fullTenant()
-	full.Members.Users = []string{"alice"}
+	full.Members = Members{User("alice")}
 	for _, tenant := range []Tenant{
 		Tenant{Name: "a", Namespaces: []string{"a"}}.WithDefaults(),
 		Tenant{Name: "a", AllNamespaces: true, HomeNamespace: "kube-system"}.WithDefaults(),

@@ -1,6 +1,8 @@
 package tenant
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,151 +11,155 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Members are those who may use a tenant.
-type Members struct {
+// Members are those who may use a tenant: users first, then groups, then service
+// accounts. Files and machine-readable output have a list of names for each kind.
+type Members []Subject
+
+// memberLists is how members are written.
+type memberLists struct {
 	Users  []string `yaml:"users,flow,omitempty" json:"users,omitempty"`
 	Groups []string `yaml:"groups,flow,omitempty" json:"groups,omitempty"`
 	// ServiceAccounts are written NAMESPACE:NAME.
 	ServiceAccounts []string `yaml:"serviceAccounts,flow,omitempty" json:"serviceAccounts,omitempty"`
 }
 
-// IsZero says whether there is no member at all.
-func (m Members) IsZero() bool {
-	return len(m.Users)+len(m.Groups)+len(m.ServiceAccounts) == 0
+// memberKinds are the kinds of members in their order, and the field of memberLists in
+// which each is written.
+var memberKinds = []struct {
+	kind, field string
+	list        func(*memberLists) *[]string
+}{
+	{rbacv1.UserKind, "users", func(l *memberLists) *[]string { return &l.Users }},
+	{rbacv1.GroupKind, "groups", func(l *memberLists) *[]string { return &l.Groups }},
+	{rbacv1.ServiceAccountKind, "serviceAccounts", func(l *memberLists) *[]string { return &l.ServiceAccounts }},
 }
 
-// Validate returns everything that is wrong with how members are written.
-func (m Members) Validate() []error {
-	var problems []error
-	for _, list := range []struct {
-		what, field string
-		names       []string
-	}{{"user", "users", m.Users}, {"group", "groups", m.Groups}, {"service-account", "serviceAccounts", m.ServiceAccounts}} {
-		for i, name := range list.names {
-			if strings.TrimSpace(name) == "" {
-				problems = append(problems, at(fmt.Errorf("%s: an empty name", list.what), "members", list.field, i))
-			}
-		}
-	}
-	for i, u := range m.Users {
-		if rest, found := strings.CutPrefix(u, AccountPrefix); found {
-			problems = append(problems, at(fmt.Errorf("user: %q is a service account: give it as --service-account %s", u, rest), "members", "users", i))
-		}
-	}
-	for i, sa := range m.ServiceAccounts {
-		ns, name, found := strings.Cut(sa, ":")
-		if sa != "" && (!found || len(validation.IsDNS1123Label(ns)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0) {
-			problems = append(problems, at(fmt.Errorf("service-account: %q is not NAMESPACE:NAME", sa), "members", "serviceAccounts", i))
-		}
-	}
-	return problems
-}
-
-// OpenGroups returns the members that everybody, or every pod of the cluster or
-// of a namespace, belongs to. The API server adds these groups by itself
-// (k8s.io/apiserver/pkg/authentication/user and serviceaccount).
-func (m Members) OpenGroups() []string {
-	var open []string
-	for _, g := range m.Groups {
-		if g == "system:authenticated" || g == "system:unauthenticated" || g == "system:serviceaccounts" || strings.HasPrefix(g, "system:serviceaccounts:") {
-			open = append(open, g)
-		}
-	}
-	for _, u := range m.Users {
-		if u == "system:anonymous" {
-			open = append(open, u)
-		}
-	}
-	return open
-}
-
-// Subjects are the members as a RoleBinding names them.
-func (m Members) Subjects() []rbacv1.Subject {
-	var subjects []rbacv1.Subject
-	for _, u := range m.Users {
-		subjects = append(subjects, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: u})
-	}
-	for _, g := range m.Groups {
-		subjects = append(subjects, rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: g})
-	}
-	for _, sa := range m.ServiceAccounts {
-		ns, name, _ := strings.Cut(sa, ":")
-		subjects = append(subjects, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: name})
-	}
-	return subjects
-}
-
-// MembersOf reads the subjects of a RoleBinding. A user subject that names a
-// service account by its user name counts as that service account.
-func MembersOf(subjects []rbacv1.Subject) Members {
+func (l *memberLists) members() Members {
 	var m Members
-	for _, s := range subjects {
-		switch s.Kind {
-		case rbacv1.UserKind:
-			if sa, found := strings.CutPrefix(s.Name, AccountPrefix); found {
-				m.ServiceAccounts = append(m.ServiceAccounts, sa)
-				continue
-			}
-			m.Users = append(m.Users, s.Name)
-		case rbacv1.GroupKind:
-			m.Groups = append(m.Groups, s.Name)
-		case rbacv1.ServiceAccountKind:
-			m.ServiceAccounts = append(m.ServiceAccounts, s.Namespace+":"+s.Name)
+	for _, k := range memberKinds {
+		for _, text := range *k.list(l) {
+			m = append(m, ParseSubject(k.kind, text))
 		}
 	}
 	return m
 }
 
-// With returns the members together with more, none twice, old ones first.
+func (m Members) lists() memberLists {
+	var l memberLists
+	for _, k := range memberKinds {
+		list := k.list(&l)
+		for _, s := range m.OfKind(k.kind) {
+			*list = append(*list, s.Text())
+		}
+	}
+	return l
+}
+
+// fileForm is the type as which members are read and written.
+func (m Members) fileForm() any { return memberLists{} }
+
+// MarshalYAML is for gopkg.in/yaml.v2.
+func (m Members) MarshalYAML() (any, error) { return m.lists(), nil }
+
+// UnmarshalYAML is for gopkg.in/yaml.v2.
+func (m *Members) UnmarshalYAML(unmarshal func(any) error) error {
+	var l memberLists
+	err := unmarshal(&l)
+	*m = l.members()
+	return err
+}
+
+// MarshalJSON is for encoding/json.
+func (m Members) MarshalJSON() ([]byte, error) { return json.Marshal(m.lists()) }
+
+// UnmarshalJSON is for encoding/json.
+func (m *Members) UnmarshalJSON(text []byte) error {
+	var l memberLists
+	err := json.Unmarshal(text, &l)
+	*m = l.members()
+	return err
+}
+
+// IsZero says whether there is no member at all.
+func (m Members) IsZero() bool { return len(m) == 0 }
+
+// OfKind are the members of one kind.
+func (m Members) OfKind(kind string) Members {
+	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return s.Kind != kind })
+}
+
+// Validate returns everything that is wrong with how members are written.
+func (m Members) Validate() []error {
+	var problems []error
+	for _, k := range memberKinds {
+		for i, s := range m.OfKind(k.kind) {
+			if err := s.validate(); err != nil {
+				problems = append(problems, at(fmt.Errorf("%s: %w", s.Flag(), err), "members", k.field, i))
+			}
+		}
+	}
+	return problems
+}
+
+func (s Subject) validate() error {
+	if strings.TrimSpace(s.Name) == "" {
+		return errors.New("an empty name")
+	}
+	if account, found := strings.CutPrefix(s.Name, AccountPrefix); found && s.Kind == rbacv1.UserKind {
+		return fmt.Errorf("%q is a service account: give it as --service-account %s", s.Name, account)
+	}
+	if s.Kind == rbacv1.ServiceAccountKind && (len(validation.IsDNS1123Label(s.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(s.Name)) > 0) {
+		return fmt.Errorf("%q is not NAMESPACE:NAME", s.Text())
+	}
+	return nil
+}
+
+// Open are the members that stand for everybody, or for every pod of the cluster or of
+// a namespace.
+func (m Members) Open() Members {
+	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return !s.IsEverybody() && s.AccountsOf() == "" })
+}
+
+// Subjects are the members as a RoleBinding names them.
+func (m Members) Subjects() []rbacv1.Subject {
+	var subjects []rbacv1.Subject
+	for _, s := range m {
+		subjects = append(subjects, s.RBAC())
+	}
+	return subjects
+}
+
+// MembersOf reads the subjects of a RoleBinding in that namespace (SubjectOf); those that
+// stand for nobody are left out.
+func MembersOf(subjects []rbacv1.Subject, namespace string) Members {
+	return Members(nil).With(SubjectsOf(subjects, namespace))
+}
+
+// With returns the members together with more, none twice, old ones first within each
+// kind.
 func (m Members) With(more Members) Members {
-	return Members{
-		Users:           union(m.Users, more.Users),
-		Groups:          union(m.Groups, more.Groups),
-		ServiceAccounts: union(m.ServiceAccounts, more.ServiceAccounts),
+	var out Members
+	for _, k := range memberKinds {
+		for _, s := range append(m.OfKind(k.kind), more.OfKind(k.kind)...) {
+			if !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
 	}
+	return out
 }
 
-// Without returns the members less those of gone.
+// Without returns the members except those of gone.
 func (m Members) Without(gone Members) Members {
-	return Members{
-		Users:           minus(m.Users, gone.Users),
-		Groups:          minus(m.Groups, gone.Groups),
-		ServiceAccounts: minus(m.ServiceAccounts, gone.ServiceAccounts),
-	}
+	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return slices.Contains(gone, s) })
 }
 
-// Names lists the members as people read them: "user alice", "group devs",
-// "service account ci:deployer".
+// Names lists the members as people read them: "user alice", "group devs", "service
+// account ci:deployer".
 func (m Members) Names() []string {
 	var names []string
-	for _, u := range m.Users {
-		names = append(names, "user "+u)
-	}
-	for _, g := range m.Groups {
-		names = append(names, "group "+g)
-	}
-	for _, sa := range m.ServiceAccounts {
-		names = append(names, "service account "+sa)
+	for _, s := range m {
+		names = append(names, s.String())
 	}
 	return names
-}
-
-func union(a, b []string) []string {
-	var out []string
-	for _, s := range slices.Concat(a, b) {
-		if !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-func minus(a, b []string) []string {
-	var out []string
-	for _, s := range a {
-		if !slices.Contains(b, s) {
-			out = append(out, s)
-		}
-	}
-	return out
 }

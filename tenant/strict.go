@@ -85,6 +85,9 @@ func wanted(goType string, within reflect.Type) string {
 }
 
 func isStruct(name string, within reflect.Type) bool {
+	if other, is := reflect.Zero(within).Interface().(interface{ fileForm() any }); is {
+		within = reflect.TypeOf(other.fileForm())
+	}
 	switch within.Kind() {
 	case reflect.Pointer, reflect.Slice:
 		return isStruct(name, within.Elem())

@@ -128,7 +128,7 @@ func TestValidate(t *testing.T) {
 			`node-selector: disk=a b is not a label: a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`}},
 		{"a pull secret that is no name", func(t *Tenant) { t.Tiller.ImagePullSecrets = []string{"My Secret"} }, []string{`image-pull-secret: "My Secret" is not a Secret's name`}},
 		{"several at once", func(t *Tenant) {
-			t.Engine, t.Namespaces, t.Members.Users = "warp", []string{"A", "b", "b"}, []string{" "}
+			t.Engine, t.Namespaces, t.Members = "warp", []string{"A", "b", "b"}, Members{User(" ")}
 		}, []string{
 			`engine: "warp" is not one of tiller, impersonation, both`,
 			`namespaces: "A"` + notNamespace,
@@ -256,7 +256,7 @@ func TestRecordRoundTrip(t *testing.T) {
 
 func TestRecordText(t *testing.T) {
 	tenant := fullTenant()
-	tenant.Members.Users = []string{"alice"}
+	tenant.Members = Members{User("alice")}
 	got, err := tenant.Record()
 	if err != nil {
 		t.Fatal(err)

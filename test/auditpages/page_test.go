@@ -531,7 +531,7 @@ func thousand() *scene {
 	s := newScene(1000)
 	crowd := tenant.Tenant{Name: "crowd", Namespaces: []string{"crowd-1"}, Engine: tenant.EngineImpersonation}
 	for i := range 300 {
-		crowd.Members.Users = append(crowd.Members.Users, fmt.Sprintf("member%03d", i))
+		crowd.Members = append(crowd.Members, tenant.User(fmt.Sprintf("member%03d", i)))
 	}
 	s.tenant(crowd)
 	for i := range 200 {

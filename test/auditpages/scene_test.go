@@ -40,7 +40,7 @@ func newScene(tenants int) *scene {
 			spaces = append(spaces, fmt.Sprintf("%s-%d", name, n))
 		}
 		s.tenant(tenant.Tenant{Name: name, Namespaces: spaces, Engine: engine,
-			Members: tenant.Members{Users: []string{fmt.Sprintf("user%04d", i)}, Groups: []string{name + "-devs"}}})
+			Members: tenant.Members{tenant.User(fmt.Sprintf("user%04d", i)), tenant.Group(name + "-devs")}})
 	}
 	return s
 }
@@ -128,24 +128,24 @@ func everythingWrong() *scene {
 	s := newScene(0)
 	plain := func(name string, change func(*tenant.Tenant)) {
 		t := tenant.Tenant{Name: name, Namespaces: []string{name + "-1", name + "-2"}, Engine: tenant.EngineTiller,
-			Members: tenant.Members{Users: []string{"anna"}, Groups: []string{name + "-devs"}}}
+			Members: tenant.Members{tenant.User("anna"), tenant.Group(name + "-devs")}}
 		if change != nil {
 			change(&t)
 		}
 		s.tenant(t)
 	}
 	plain("blue", nil)
-	plain("green", func(t *tenant.Tenant) { t.Members.Users = []string{"anna", hostile} })
+	plain("green", func(t *tenant.Tenant) { t.Members = tenant.Members{tenant.User("anna"), tenant.User(hostile)} })
 	plain("red", func(t *tenant.Tenant) {
-		t.Engine, t.Members = tenant.EngineImpersonation, tenant.Members{Groups: []string{"system:authenticated"}, ServiceAccounts: []string{"ci:deployer", "ci:gone"}}
+		t.Engine, t.Members = tenant.EngineImpersonation, tenant.Members{tenant.Group("system:authenticated"), tenant.Account("ci", "deployer"), tenant.Account("ci", "gone")}
 	})
 	plain("old", func(t *tenant.Tenant) { t.Tiller.Storage = tenant.StorageConfigMap })
 	plain("shared", func(t *tenant.Tenant) { t.Namespaces = []string{"shared-1", "blue-2"} })
 	plain("lost", func(t *tenant.Tenant) { t.Engine = tenant.EngineImpersonation })
 	s.Records = s.Records[:len(s.Records)-1]
 	s.File = []tenant.Located{
-		{Tenant: tenant.Tenant{Name: "blue", Namespaces: []string{"blue-1", "blue-2"}, Members: tenant.Members{Users: []string{"anna"}, Groups: []string{"blue-devs"}}}.WithDefaults(), File: "tenants/a b.yaml", Line: 3},
-		{Tenant: tenant.Tenant{Name: "green", Namespaces: []string{"green-1"}, Members: tenant.Members{Users: []string{"anna"}}}.WithDefaults(), File: "tenants/b.yaml", Line: 7},
+		{Tenant: tenant.Tenant{Name: "blue", Namespaces: []string{"blue-1", "blue-2"}, Members: tenant.Members{tenant.User("anna"), tenant.Group("blue-devs")}}.WithDefaults(), File: "tenants/a b.yaml", Line: 3},
+		{Tenant: tenant.Tenant{Name: "green", Namespaces: []string{"green-1"}, Members: tenant.Members{tenant.User("anna")}}.WithDefaults(), File: "tenants/b.yaml", Line: 7},
 	}
 	s.Accounts = append(s.Accounts, audit.ServiceAccount{Namespace: "ci", Name: "deployer"}, audit.ServiceAccount{Namespace: "kube-system", Name: "tiller", Mounts: true})
 	s.namespace("ci")
