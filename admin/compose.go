@@ -136,7 +136,7 @@ func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
 	case "Deployment", "ServiceAccount", "Role", "NetworkPolicy":
 		stopped := key.Kind == "Deployment" && d.migration != nil && d.tenant.Engine.Has(tenant.EngineTiller)
 		if key.Namespace == d.tenant.Home() && slices.Contains(ofEngines, key.Name) && !stopped {
-			plan.Remove(live)
+			plan.Delete(live, cluster.PhaseRemoval)
 		}
 	}
 	return nil
@@ -162,7 +162,7 @@ func (d *decision) planUnclaim(plan *cluster.Plan, live *unstructured.Unstructur
 	} else {
 		d.note("namespace %q is taken from the tenant; what runs in it stays", name)
 	}
-	plan.Relabel(live, []string{tenant.LabelTenant}, []string{tenant.AnnotationHome})
+	plan.Edit(live, cluster.PhaseRemoval, withoutLabels(tenant.LabelTenant))
 	return nil
 }
 
@@ -172,10 +172,10 @@ func (d *decision) planUnbind(plan *cluster.Plan, key cluster.Key, live *unstruc
 	case key.Kind == "RoleBinding" && !slices.Contains(d.claimed(), key.Namespace):
 		// After the record: whoever reads a record that still names the namespace
 		// finds the binding too, and does not create it again.
-		plan.Remove(live)
+		plan.Delete(live, cluster.PhaseRemoval)
 		return nil
 	case key.Kind == "ClusterRoleBinding" && !d.tenant.AllNamespaces:
-		plan.RemoveEarly(live)
+		plan.Delete(live, cluster.PhaseEarlyRemoval)
 		return nil
 	}
 	// The role changed. Where one of the two roles holds everything in the other, the
@@ -187,9 +187,9 @@ func (d *decision) planUnbind(plan *cluster.Plan, key cluster.Key, live *unstruc
 		return err
 	}
 	if nested {
-		plan.Remove(live)
+		plan.Delete(live, cluster.PhaseRemoval)
 	} else {
-		plan.RemoveEarly(live)
+		plan.Delete(live, cluster.PhaseEarlyRemoval)
 	}
 	return nil
 }

@@ -180,9 +180,9 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 		version = d.Running.Version // a Tiller of another version than the client's is no drift
 	}
 	prepared, err := Prepare(ctx, c, Request{Tenant: tenant.Tenant{Name: d.Name}, ClientVersion: version, CreateNamespaces: true, Share: true, Migrating: true, Accepted: Risks})
-	var notOurs *cluster.NotOursError
+	notOurs, foreign := errors.AsType[*cluster.NotOursError](err)
 	switch {
-	case errors.As(err, &notOurs):
+	case foreign:
 		d.Foreign = notOurs.Error()
 		return nil
 	case err != nil && ctx.Err() == nil:

@@ -141,7 +141,7 @@ func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 // Rights is the part of the removal that takes the rights away, the members' and the
 // deployer's.
 func (r *Removal) Rights() *Prepared {
-	rights := r.Prepared.Nothing()
+	rights := r.Prepared.WithoutPlan()
 	for _, change := range r.Prepared.Plan.Changes {
 		if change.Action == cluster.Delete && (change.Key.Kind == "RoleBinding" || change.Key.Kind == "ClusterRoleBinding") {
 			rights.Plan.Changes = append(rights.Plan.Changes, change)
@@ -242,10 +242,10 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *
 	created := live.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
 	switch {
 	case key.Kind == "RoleBinding" || key.Kind == "ClusterRoleBinding":
-		plan.RemoveEarly(live)
+		plan.Delete(live, cluster.PhaseEarlyRemoval)
 	case key == namespaceKey(r.Home) && r.HomeGoes:
 		if live.GetDeletionTimestamp() == nil {
-			plan.RemoveLast(live)
+			plan.Delete(live, cluster.PhaseLast)
 		}
 	case key.Kind == "Namespace":
 		if live.GetDeletionTimestamp() != nil {
@@ -256,7 +256,7 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *
 			return
 		}
 		if withNamespaces && created && key.Name != r.Home {
-			plan.Remove(live)
+			plan.Delete(live, cluster.PhaseRemoval)
 			return
 		}
 		labels := []string{tenant.LabelTenant, tenant.LabelHome, tenant.LabelManagedBy}
@@ -266,19 +266,19 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *
 			} else if live.GetLabels()[install.PodSecurityLabels()[0]] != "" {
 				r.note("namespace %q was there before and keeps its PodSecurity labels", key.Name)
 			}
-			plan.RelabelLast(live, labels, []string{tenant.AnnotationHome})
+			plan.Edit(live, cluster.PhaseUnclaim, withoutLabels(labels...))
 			return
 		}
-		plan.Relabel(live, labels, []string{tenant.AnnotationHome})
+		plan.Edit(live, cluster.PhaseRemoval, withoutLabels(labels...))
 		if created {
 			r.note("namespace %q stays with what runs in it; --delete-namespaces deletes those that helm-tenant created", key.Name)
 		}
 	case r.HomeGoes && key.Namespace == r.Home:
 		// It goes with its namespace.
 	case key.Kind == "ConfigMap":
-		plan.RemoveLast(live)
+		plan.Delete(live, cluster.PhaseLast)
 	default:
-		plan.Remove(live)
+		plan.Delete(live, cluster.PhaseRemoval)
 	}
 }
 
@@ -288,9 +288,9 @@ func (r *Removal) leave(live *unstructured.Unstructured, other *sharer) {
 	plan := &r.Prepared.Plan
 	if other.home == "" {
 		r.note("namespace %q stays, because a RoleBinding there is labelled as tenant %q's", live.GetName(), other.name)
-		plan.Relabel(live, []string{tenant.LabelTenant, tenant.LabelHome, tenant.LabelManagedBy}, []string{tenant.AnnotationHome})
+		plan.Edit(live, cluster.PhaseRemoval, withoutLabels(tenant.LabelTenant, tenant.LabelHome, tenant.LabelManagedBy))
 		return
 	}
 	r.note("namespace %q stays, because tenant %q has it, too; it carries that tenant's label from now on", live.GetName(), other.name)
-	plan.HandOver(live, other.name, other.home)
+	plan.Edit(live, cluster.PhaseRemoval, ofTenant(other.name, other.home))
 }

@@ -157,7 +157,7 @@ func (d *decision) planAdoption(plan *cluster.Plan, wanted []cluster.Key) error 
 		return nil
 	}
 	if d.adopted.service != nil {
-		plan.Narrow(d.adopted.service)
+		plan.Delete(d.adopted.service, cluster.PhaseNarrowing)
 	}
 	for _, binding := range d.adopted.bindings {
 		if slices.Contains(wanted, cluster.KeyOf(binding)) {
@@ -191,9 +191,13 @@ func (d *decision) planNarrowing(plan *cluster.Plan, binding *unstructured.Unstr
 	what := grant{cluster.KeyOf(binding), typed.RoleRef.Kind + " " + typed.RoleRef.Name}
 	if len(left) == 0 {
 		d.note("taken from %s: %s", who, what)
-		plan.Narrow(binding)
+		plan.Delete(binding, cluster.PhaseNarrowing)
 		return nil
 	}
 	d.note("taken from %s, and left to its %d other subjects: %s", who, len(left), what)
-	return plan.SetSubjects(binding, left)
+	edit, err := withSubjects(left)
+	if err == nil {
+		plan.Edit(binding, cluster.PhaseNarrowing, edit)
+	}
+	return err
 }

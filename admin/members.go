@@ -25,7 +25,7 @@ type NoTenantError struct {
 
 func (e *NoTenantError) Error() string {
 	if e.Home != "" {
-		return fmt.Sprintf("tenant %q has not its home in namespace %q of %s", e.Name, e.Home, e.Where)
+		return fmt.Sprintf("namespace %q is not the home of tenant %q in %s", e.Home, e.Name, e.Where)
 	}
 	return fmt.Sprintf("there is no tenant %q in %s", e.Name, e.Where)
 }
@@ -33,14 +33,14 @@ func (e *NoTenantError) Error() string {
 // Membership is a change of a tenant's members.
 type Membership struct {
 	Tenant tenant.Tenant
-	// Changed are those who are members now and were not, or the other way
-	// round; Unchanged are those for whom nothing had to be done.
+	// Changed are those who became members, or ceased to be; for those in Unchanged
+	// nothing had to be done.
 	Changed, Unchanged tenant.Members
 }
 
-// Find returns the tenant of that name with its members. Who may not list
-// ConfigMaps in the cluster finds it in its conventional home namespace, or in
-// the one that is named.
+// Find returns the tenant of that name, without its members. A caller who may not list
+// ConfigMaps in the cluster finds it in its conventional home namespace, or in the one
+// that is named.
 func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Tenant, error) {
 	homes := []string{home}
 	if home == "" {
@@ -111,8 +111,7 @@ func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, chan
 		}
 		next, changed := change(have)
 		t.Members = next
-		// A round before this one may have made its change, and its answer been
-		// lost.
+		// An earlier round may have made the change although its answer was lost.
 		result.Changed = result.Changed.With(changed)
 		result.Tenant, result.Unchanged = t, who.Without(result.Changed)
 		var wanted []runtime.Object

@@ -33,8 +33,8 @@ func (e *MigratingError) Error() string {
 	return fmt.Sprintf("tenant %q is %s", e.Name, e.Migration)
 }
 
-// ErrEnded says that the migration was gone to its end, or back from, while it was
-// gone on with.
+// ErrEnded says that another admin finished or aborted the migration while this run was
+// under way.
 var ErrEnded = errors.New("somebody else has ended the migration meanwhile")
 
 // BlockedError is everything that keeps a tenant's releases from moving.

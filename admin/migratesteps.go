@@ -18,9 +18,7 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 		return err
 	}
 	plan := prepared.Plan
-	if err := m.planSteps(&plan); err != nil {
-		return err
-	}
+	m.planSteps(&plan)
 	for i, r := range m.Releases {
 		for _, revision := range r.Revisions {
 			key := cluster.KeyOf(revision.Secret)
@@ -53,27 +51,24 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 func CheckEndAllowed(ctx context.Context, c *cluster.Client, m *Migration, prepared *Prepared) error {
 	all := *prepared
 	all.Plan.Changes = slices.Clone(prepared.Plan.Changes)
-	if err := m.planSteps(&all.Plan); err != nil {
-		return err
-	}
+	m.planSteps(&all.Plan)
 	return CheckAllowed(ctx, c, &all)
 }
 
 // planSteps adds what Step writes, to be asked for.
-func (m *Migration) planSteps(plan *cluster.Plan) error {
+func (m *Migration) planSteps(plan *cluster.Plan) {
 	if record := m.live.Get(recordKey(m.Tenant.Home())); record != nil {
-		plan.Annotate(record, tenant.AnnotationMigration, "asked for")
+		plan.Edit(record, cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationMigration, "asked for"))
 	}
 	if deployment := m.live.Get(tillerKey(m.Tenant.Home())); deployment != nil {
-		return plan.Scale(deployment, -1)
+		plan.Edit(deployment, cluster.PhaseWorkload, withReplicas(-1))
 	}
-	return nil
 }
 
-// Step brings the tenant's migration from the state that the caller knows, nil where
-// it has not begun, into the next, nil where it is over, and scales Tiller where
-// replicas are told. The state goes first. Where somebody else has made the step, or one
-// further on the same way, that is left; where they took another way, it fails.
+// Step moves the tenant's migration from one state to the next, and scales Tiller if
+// replicas is not nil. from is nil before the migration, to is nil after it. The state is
+// written first. It does nothing if another admin already made this step or a later one,
+// and returns a *MigratingError or ErrEnded if they went the other way.
 func Step(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *tenant.Migration, replicas *int32, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		live := cluster.NewLive()
@@ -102,10 +97,10 @@ func Step(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *ten
 			}
 		}
 		if isState(now, from) { // else somebody else made the step, with what they knew
-			prepared.Plan.Annotate(record, tenant.AnnotationMigration, value)
+			prepared.Plan.Edit(record, cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationMigration, value))
 		}
 		if deployment := live.Get(tillerKey(t.Home())); deployment != nil && replicas != nil {
-			err = prepared.Plan.Scale(deployment, *replicas)
+			prepared.Plan.Edit(deployment, cluster.PhaseWorkload, withReplicas(*replicas))
 		}
 		return prepared, err
 	}, made)
@@ -116,7 +111,7 @@ func isState(a, b *tenant.Migration) bool {
 	return a == b || a != nil && b != nil && a.Phase == b.Phase
 }
 
-// beyond says whether somebody else, who goes the same way, is further on it.
+// beyond says whether the migration is in a later phase than to, on the same way.
 func beyond(now, to *tenant.Migration) bool {
 	way := []tenant.Phase{tenant.PhaseFrozen, tenant.PhaseConverted, tenant.PhaseVerified}
 	return now != nil && to != nil && slices.Contains(way, to.Phase) && slices.Index(way, now.Phase) > slices.Index(way, to.Phase)
@@ -272,9 +267,9 @@ func removeSaved(plan *cluster.Plan, records, saved []cluster.Stored, early map[
 			return fmt.Errorf("%s was written after the backup: the same command again backs it up", record.Key)
 		}
 		if early[record.Key] {
-			plan.RemoveEarly(record.Live())
+			plan.Delete(record.Live(), cluster.PhaseEarlyRemoval)
 		} else {
-			plan.Remove(record.Live())
+			plan.Delete(record.Live(), cluster.PhaseRemoval)
 		}
 	}
 	return nil

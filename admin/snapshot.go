@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -123,36 +124,22 @@ func (t *taking) readings() []reading {
 	return readings
 }
 
-// readAll does readings, few at once. One that is forbidden, or that this
-// API server does not have, is told as unseen.
+// readAll makes the readings, a few at once. One that is forbidden becomes an entry
+// of Unseen.
 func (t *taking) readAll(ctx context.Context, readings []reading) error {
-	const atOnce = 4
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var group sync.WaitGroup
-	slots := make(chan struct{}, atOnce)
-	var first error
+	group, ctx := errgroup.WithContext(ctx) // after a failure the others' answers would be of no use
+	group.SetLimit(4)
 	for _, r := range readings {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
+		group.Go(func() error {
 			err := r.read(ctx)
-			switch {
-			case err == nil:
-			case apierrors.IsForbidden(err):
+			if apierrors.IsForbidden(err) {
 				t.locked(func() { t.unseen(r, err) })
-			default:
-				t.locked(func() {
-					if first == nil {
-						first = err
-						cancel() // the others' answers would be of no use
-					}
-				})
+				return nil
 			}
+			return err
 		})
 	}
-	group.Wait()
-	return first
+	return group.Wait()
 }
 
 // unseen tells that a list is forbidden, once for each kind.
@@ -302,8 +289,7 @@ func (t *taking) readPolicies(ctx context.Context) error {
 
 // reason is the API server's own word.
 func reason(err error) string {
-	var status apierrors.APIStatus
-	if errors.As(err, &status) {
+	if status, is := errors.AsType[*apierrors.StatusError](err); is {
 		return status.Status().Message
 	}
 	return err.Error()
@@ -400,9 +386,9 @@ func readAdmission(ctx context.Context, c *cluster.Client) (audit.Admission, err
 		return audit.AdmissionMissing, nil
 	}
 	plan, err := cluster.NewPlan("", []runtime.Object(wanted), live, func(cluster.Key) bool { return false })
-	var notOurs *cluster.NotOursError
+	_, notOurs := errors.AsType[*cluster.NotOursError](err)
 	switch {
-	case errors.As(err, &notOurs), err == nil && len(plan.Changes) > 0:
+	case notOurs, err == nil && len(plan.Changes) > 0:
 		return audit.AdmissionChanged, nil
 	case err != nil:
 		return audit.AdmissionUnknown, err

@@ -94,8 +94,7 @@ func (w world) decide(t *testing.T, r Request) decided {
 	t.Helper()
 	prepared, err := decide(w.facts(t, r), r)
 	if err != nil {
-		var risk *RiskError
-		if errors.As(err, &risk) {
+		if risk, is := errors.AsType[*RiskError](err); is {
 			return decided{Err: string(risk.Risk) + ": " + err.Error()}
 		}
 		return decided{Err: err.Error()}

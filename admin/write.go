@@ -10,7 +10,7 @@ import (
 	"helm-tenant/cluster"
 )
 
-// DeniedError lists what the admin is not allowed to do and would have to be.
+// DeniedError lists the permissions that the admin lacks.
 type DeniedError struct{ Missing []cluster.Permission }
 
 func (e *DeniedError) Error() string {
@@ -32,18 +32,18 @@ func (e *DeniedError) Details() []string {
 	return lines
 }
 
-// patience is how often Write tries: of many admins at once each round lets at
-// least one through.
-const patience = 40
+// maxRounds is how often Write tries: of many admins at once each round lets at least
+// one through.
+const maxRounds = 40
 
-// Write checks that every write of what prepare plans is allowed, makes them,
-// and calls made after each. When somebody else changed an object meanwhile it
-// prepares anew and goes on, so that neither's change is lost.
+// Write checks that every write of what prepare plans is allowed, makes them, and calls
+// made after each. When somebody else changed an object meanwhile it prepares again and
+// goes on, so that no change is lost.
 func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context) (*Prepared, error), made func(cluster.Change)) (*Prepared, error) {
 	var last error
 	wrote := false
-	pause := 20 * time.Millisecond
-	for range patience {
+	pause := wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.5, Jitter: 1, Steps: maxRounds, Cap: time.Second / 4}.DelayFunc()
+	for range maxRounds {
 		prepared, err := prepare(ctx)
 		if err != nil {
 			return prepared, err
@@ -60,15 +60,13 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 		select {
 		case <-ctx.Done():
 			return prepared, fmt.Errorf("interrupted while others changed the same tenant: %w", context.Cause(ctx))
-		case <-time.After(wait.Jitter(pause, 1)):
+		case <-time.After(pause()):
 		}
-		pause = min(pause*3/2, time.Second/4)
 	}
 	return nil, fmt.Errorf("others kept changing the same tenant: %w", last)
 }
 
-// CheckAllowed returns a *DeniedError unless the admin may make every write of
-// what was prepared.
+// CheckAllowed returns a *DeniedError unless the admin may make every write of the plan.
 func CheckAllowed(ctx context.Context, c *cluster.Client, prepared *Prepared) error {
 	missing, err := c.NewPreflight(prepared.live).Missing(ctx, &prepared.Plan)
 	if err == nil && len(missing) > 0 {
@@ -77,8 +75,8 @@ func CheckAllowed(ctx context.Context, c *cluster.Client, prepared *Prepared) er
 	return err
 }
 
-// Nothing is the same with nothing to write.
-func (p *Prepared) Nothing() *Prepared {
+// WithoutPlan is the same with nothing to write.
+func (p *Prepared) WithoutPlan() *Prepared {
 	q := *p
 	q.Plan = cluster.Plan{}
 	return &q

@@ -169,7 +169,7 @@ func (s *session) remove(ctx context.Context, client *cluster.Client, removal *a
 		var gone *admin.NoTenantError
 		switch {
 		case errors.As(err, &gone):
-			return &admin.Removal{Name: removal.Name, Prepared: removal.Prepared.Nothing()}, nil // somebody else was faster
+			return &admin.Removal{Name: removal.Name, Prepared: removal.Prepared.WithoutPlan()}, nil // somebody else was faster
 		case err != nil:
 			return nil, err
 		case len(now.Living()) > 0 && !o.keepReleases:

@@ -290,7 +290,7 @@ func (m *migration) finish(ctx context.Context) error {
 		return err
 	}
 	for _, record := range there.Records {
-		prepared.Plan.Remove(record.Live())
+		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
 	if m.options.dryRun {
 		return m.printChanges(prepared)
@@ -336,7 +336,7 @@ func (m *migration) abort(ctx context.Context) error {
 		return err
 	}
 	for _, record := range there.HelmRecords {
-		prepared.Plan.Remove(record.Live())
+		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
 	m.noteWork(there)
 	if m.options.dryRun {

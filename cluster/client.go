@@ -250,10 +250,9 @@ func (c *Client) explain(what string, err error) error {
 	case apierrors.IsTooManyRequests(err):
 		return fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", what, c.where, err)
 	}
-	if status := apierrors.APIStatus(nil); !asStatus(err, &status) {
+	if _, answered := errors.AsType[statusError](err); !answered {
 		// Which request it was says nothing: the others would have failed, too.
-		var request *url.Error
-		if errors.As(err, &request) {
+		if request, is := errors.AsType[*url.Error](err); is {
 			err = request.Err
 		}
 		unreachable := &UnreachableError{before: fmt.Sprintf("the API server of %s can't be reached: ", c.where), err: err}
@@ -267,6 +266,12 @@ func (c *Client) explain(what string, err error) error {
 		return unreachable
 	}
 	return fmt.Errorf("%s in %s: %w", what, c.where, err)
+}
+
+// statusError is an error that the API server itself answered with.
+type statusError interface {
+	error
+	apierrors.APIStatus
 }
 
 // UnreachableError is an API server that did not answer. Its text is one line:

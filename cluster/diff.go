@@ -31,6 +31,31 @@ func Differences(wanted, live *unstructured.Unstructured) []Field {
 	return fields
 }
 
+// changedFields are the fields in which an edited object differs from the live one.
+func changedFields(next, live *unstructured.Unstructured) []Field {
+	fields := slices.Concat(
+		changedEntries("metadata.labels", next.GetLabels(), live.GetLabels()),
+		changedEntries("metadata.annotations", next.GetAnnotations(), live.GetAnnotations()))
+	names := maps.Clone(next.Object)
+	maps.Copy(names, live.Object)
+	delete(names, "metadata")
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		fields = append(fields, compareValues(name, next.Object[name], live.Object[name])...)
+	}
+	return fields
+}
+
+// changedEntries are missingEntries, and those that are gone.
+func changedEntries(path string, next, live map[string]string) []Field {
+	fields := missingEntries(path, next, live)
+	for _, key := range slices.Sorted(maps.Keys(live)) {
+		if _, stays := next[key]; !stays {
+			fields = append(fields, Field{Path: path + "[" + key + "]", Live: live[key]})
+		}
+	}
+	return fields
+}
+
 func missingEntries(path string, wanted, live map[string]string) []Field {
 	var fields []Field
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {

@@ -1,9 +1,6 @@
 package cluster
 
 import (
-	"errors"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -16,42 +13,52 @@ type kind struct {
 	// than its home.
 	outsideHome bool
 	// phase orders the writes: those of one phase go side by side.
-	phase int
+	phase Phase
 	// fields are those, beside labels and annotations, that are ours entirely.
 	fields []string
 	// immutable is a field of which a change needs a new object.
 	immutable string
 }
 
-// Phases of writes. Namespaces first, since the rest stands in them and since a
-// tenant's claim on a namespace must be settled before anybody gets rights
-// there; a Tiller when all that holds it back is in place; then what goes, and
-// what a later run needs to find the rest by at the very end.
+// Phase orders the writes of a plan: the writes of one phase are made side by side, when
+// those of the phases before it are made.
+type Phase int
+
 const (
-	phaseNamespaces = iota
-	phaseEarlyRemoval
-	phaseObjects
-	phaseBindings
-	phaseNarrowing
-	phaseWorkload
-	phaseRemoval
-	phaseLast
-	phaseUnclaim
+	// PhaseNamespaces is first: everything else is in namespaces, and a tenant's claim
+	// on a namespace must be settled before anybody gets rights there.
+	PhaseNamespaces Phase = iota
+	// PhaseEarlyRemoval takes rights away before new ones are granted.
+	PhaseEarlyRemoval
+	PhaseObjects
+	PhaseBindings
+	// PhaseNarrowing takes excess rights from an adopted Tiller: after the new
+	// bindings, and before its Deployment is labelled, which marks the adoption as
+	// complete.
+	PhaseNarrowing
+	// PhaseWorkload is that of a Tiller's Deployment: what restricts it exists by then.
+	PhaseWorkload
+	PhaseRemoval
+	// PhaseLast deletes what a later run needs to find the rest.
+	PhaseLast
+	// PhaseUnclaim takes the label from a home that stays: a later run trusts the
+	// objects in it by that label.
+	PhaseUnclaim
 )
 
 var kinds = map[string]kind{
-	"Namespace":          {resource: gvr("", "v1", "namespaces"), phase: phaseNamespaces},
-	"ServiceAccount":     {resource: gvr("", "v1", "serviceaccounts"), namespaced: true, phase: phaseObjects, fields: []string{"automountServiceAccountToken"}},
-	"ConfigMap":          {resource: gvr("", "v1", "configmaps"), namespaced: true, phase: phaseObjects, fields: []string{"data", "binaryData"}},
-	"Role":               {resource: gvr("rbac.authorization.k8s.io", "v1", "roles"), namespaced: true, phase: phaseObjects, fields: []string{"rules"}},
-	"RoleBinding":        {resource: gvr("rbac.authorization.k8s.io", "v1", "rolebindings"), namespaced: true, outsideHome: true, phase: phaseBindings, fields: []string{"subjects", "roleRef"}, immutable: "roleRef"},
-	"ClusterRoleBinding": {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterrolebindings"), phase: phaseBindings, fields: []string{"subjects", "roleRef"}, immutable: "roleRef"},
-	"NetworkPolicy":      {resource: gvr("networking.k8s.io", "v1", "networkpolicies"), namespaced: true, phase: phaseObjects, fields: []string{"spec"}},
-	"Deployment":         {resource: gvr("apps", "v1", "deployments"), namespaced: true, phase: phaseWorkload, fields: []string{"spec"}},
+	"Namespace":          {resource: gvr("", "v1", "namespaces"), phase: PhaseNamespaces},
+	"ServiceAccount":     {resource: gvr("", "v1", "serviceaccounts"), namespaced: true, phase: PhaseObjects, fields: []string{"automountServiceAccountToken"}},
+	"ConfigMap":          {resource: gvr("", "v1", "configmaps"), namespaced: true, phase: PhaseObjects, fields: []string{"data", "binaryData"}},
+	"Role":               {resource: gvr("rbac.authorization.k8s.io", "v1", "roles"), namespaced: true, phase: PhaseObjects, fields: []string{"rules"}},
+	"RoleBinding":        {resource: gvr("rbac.authorization.k8s.io", "v1", "rolebindings"), namespaced: true, outsideHome: true, phase: PhaseBindings, fields: []string{"subjects", "roleRef"}, immutable: "roleRef"},
+	"ClusterRoleBinding": {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterrolebindings"), phase: PhaseBindings, fields: []string{"subjects", "roleRef"}, immutable: "roleRef"},
+	"NetworkPolicy":      {resource: gvr("networking.k8s.io", "v1", "networkpolicies"), namespaced: true, phase: PhaseObjects, fields: []string{"spec"}},
+	"Deployment":         {resource: gvr("apps", "v1", "deployments"), namespaced: true, phase: PhaseWorkload, fields: []string{"spec"}},
 	"ValidatingAdmissionPolicy": {
-		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"), phase: phaseObjects, fields: []string{"spec"}},
+		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"), phase: PhaseObjects, fields: []string{"spec"}},
 	"ValidatingAdmissionPolicyBinding": {
-		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"), phase: phaseObjects, fields: []string{"spec"}},
+		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"), phase: PhaseObjects, fields: []string{"spec"}},
 
 	// Read, never written.
 	"ClusterRole": {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterroles")},
@@ -69,5 +76,3 @@ var tenantKinds = []string{"Namespace", "ServiceAccount", "Role", "RoleBinding",
 func gvr(group, version, resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 }
-
-func asStatus(err error, status *apierrors.APIStatus) bool { return errors.As(err, status) }

@@ -135,8 +135,8 @@ func (r *pageReader) advance(list runtime.Object, bytes int64) error {
 // and makes the page after the last one the next, as of now
 // (k8s.io/apimachinery/pkg/apis/meta/v1, ListMeta.Continue).
 func (r *pageReader) expired(err error) bool {
-	var status apierrors.APIStatus
-	if !apierrors.IsResourceExpired(err) || r.options.Continue == "" || !asStatus(err, &status) {
+	status, answered := errors.AsType[statusError](err)
+	if !apierrors.IsResourceExpired(err) || r.options.Continue == "" || !answered {
 		return false
 	}
 	next := status.Status().Continue

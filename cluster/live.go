@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -349,8 +350,8 @@ func (c *Client) lookup(ctx context.Context, live *Live, wanted map[Key]bool) er
 // object", which names the object. A server that has the kind's group answers
 // with a Status that names nothing; one that has not, with no Status at all.
 func isUnserved(err error) bool {
-	var status apierrors.APIStatus
-	if !apierrors.IsNotFound(err) || !asStatus(err, &status) {
+	status, answered := errors.AsType[statusError](err)
+	if !apierrors.IsNotFound(err) || !answered {
 		return false
 	}
 	details := status.Status().Details

@@ -11,17 +11,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// noNeighbours are resources of which the objects are nobody's own: they come by
-// themselves, or say something of the namespace that means nothing without it.
-var noNeighbours = []string{
+// ignoredResources are resources whose objects nobody misses when their namespace is
+// deleted: Kubernetes creates them itself, or they only say something about the namespace.
+var ignoredResources = []string{
 	"events", "events.events.k8s.io", "endpoints", "endpointslices.discovery.k8s.io", "leases.coordination.k8s.io",
 	"resourcequotas", "limitranges", "networkpolicies.networking.k8s.io",
 	"roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
 }
 
-// AllNeighbours is Neighbours for every kind that the API server can list: what is
-// deleted with a namespace. What belongs to another object is left out, since that
-// tells. unseen are kinds that can't be read.
+// AllNeighbours is Neighbours for every kind that the API server can list: all that is
+// deleted with a namespace. Objects that have an owner are left out, since their owner is
+// named. unseen are kinds that can't be read.
 func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, unseen []string, err error) {
 	if found, err = c.Neighbours(ctx, namespace); err != nil {
 		return nil, nil, err
@@ -58,8 +58,8 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 	return append(found, slices.Compact(more)...), unseen, err
 }
 
-// isUnseen says whether a kind can't be read, by this caller or since what stands
-// behind it is broken: a server of somebody's own, or what converts its objects.
+// isUnseen says whether a kind can't be read: the caller may not, or what serves it is
+// broken (an aggregated API server, a conversion webhook).
 func isUnseen(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err)
 }
@@ -102,7 +102,7 @@ func (c *Client) listable(ctx context.Context) (found []listable, unseen []strin
 		for _, r := range resources.APIResources {
 			one := listable{of.WithResource(r.Name), r.Kind}
 			if r.Namespaced && slices.Contains(r.Verbs, "list") && !strings.Contains(r.Name, "/") &&
-				!slices.Contains(noNeighbours, one.resource.GroupResource().String()) && !(of.Group == "" && slices.Contains(neighbourKinds, r.Kind)) {
+				!slices.Contains(ignoredResources, one.resource.GroupResource().String()) && !(of.Group == "" && slices.Contains(neighbourKinds, r.Kind)) {
 				found = append(found, one)
 			}
 		}

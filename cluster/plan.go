@@ -34,7 +34,7 @@ type Change struct {
 	Live   *unstructured.Unstructured
 	Fields []Field
 
-	phase int
+	phase Phase
 }
 
 // Plan is the difference between what is wanted and what is there.
@@ -120,146 +120,28 @@ func under(path, field string) bool {
 	return path == field || len(path) > len(field) && path[:len(field)] == field && (path[len(field)] == '.' || path[len(field)] == '[')
 }
 
-// Remove adds the deletion of a live object, after all other writes.
-func (p *Plan) Remove(live *unstructured.Unstructured) {
-	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseRemoval})
-}
-
-// Narrow adds the deletion of what gives an adopted Tiller more than it should
-// have: after it got all that it needs, and before its Deployment carries a
-// tenant's label, by which a later run would take it for adopted.
-func (p *Plan) Narrow(live *unstructured.Unstructured) {
-	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseNarrowing})
-}
-
-// RemoveEarly adds the deletion of a live object, before anything is added to
-// what a tenant may do.
-func (p *Plan) RemoveEarly(live *unstructured.Unstructured) {
-	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseEarlyRemoval})
-}
-
-// RemoveLast adds the deletion of a live object, after everything else is gone:
-// what a later run needs to find the rest.
-func (p *Plan) RemoveLast(live *unstructured.Unstructured) {
-	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phaseLast})
-}
-
-// SetSubjects adds a change of the subjects of somebody else's binding, with
-// Narrow.
-func (p *Plan) SetSubjects(live *unstructured.Unstructured, subjects []rbacv1.Subject) error {
-	next := live.DeepCopy()
-	list := make([]any, len(subjects))
-	for i := range subjects {
-		item, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&subjects[i])
-		if err != nil {
-			return err
-		}
-		list[i] = item
-	}
-	next.Object["subjects"] = list
-	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live,
-		Fields: compareValues("subjects", next.Object["subjects"], live.Object["subjects"]), phase: phaseNarrowing})
-	return nil
-}
-
-// Annotate adds a change of one annotation of a live object; an empty value takes
-// it away.
-func (p *Plan) Annotate(live *unstructured.Unstructured, name, value string) {
-	have, found := live.GetAnnotations()[name]
-	if have == value && found == (value != "") {
-		return
-	}
-	field := Field{Path: "metadata.annotations[" + name + "]", Wanted: value}
-	if found {
-		field.Live = have
-	}
-	next := live.DeepCopy()
-	annotations := next.GetAnnotations()
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	annotations[name] = value
-	if value == "" {
-		delete(annotations, name)
-		field.Wanted = nil
-	}
-	next.SetAnnotations(annotations)
-	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live, Fields: []Field{field}, phase: phaseNamespaces})
-}
-
-// Scale adds a change of how many pods a live Deployment has.
-func (p *Plan) Scale(live *unstructured.Unstructured, replicas int32) error {
-	have, _, err := unstructured.NestedInt64(live.Object, "spec", "replicas")
-	if err != nil || have == int64(replicas) {
-		return err
-	}
-	next := live.DeepCopy()
-	if err := unstructured.SetNestedField(next.Object, int64(replicas), "spec", "replicas"); err != nil {
-		return err
-	}
-	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live,
-		Fields: []Field{{Path: "spec.replicas", Live: have, Wanted: int64(replicas)}}, phase: phaseWorkload})
-	return nil
-}
-
-// Create adds the creation of an object that is not there.
+// Create adds the creation of an object that does not exist.
 func (p *Plan) Create(object runtime.Object) error {
 	want, err := toUnstructured(object)
 	if err == nil {
-		p.Changes = append(p.Changes, Change{Action: Create, Key: keyOf(want), Object: want, phase: phaseObjects})
+		p.Changes = append(p.Changes, Change{Action: Create, Key: keyOf(want), Object: want, phase: PhaseObjects})
 	}
 	return err
 }
 
-// Relabel adds the removal of labels and annotations from a live object that
-// stays.
-func (p *Plan) Relabel(live *unstructured.Unstructured, labels, annotations []string) {
-	next := live.DeepCopy()
-	kept, notes := next.GetLabels(), next.GetAnnotations()
-	var fields []Field
-	for _, name := range labels {
-		if value, found := kept[name]; found {
-			fields = append(fields, Field{Path: "metadata.labels[" + name + "]", Live: value})
-			delete(kept, name)
-		}
-	}
-	for _, name := range annotations {
-		if value, found := notes[name]; found {
-			fields = append(fields, Field{Path: "metadata.annotations[" + name + "]", Live: value})
-			delete(notes, name)
-		}
-	}
-	next.SetLabels(kept)
-	next.SetAnnotations(notes)
-	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live, Fields: fields, phase: phaseRemoval})
+// Delete adds the deletion of a live object in that phase.
+func (p *Plan) Delete(live *unstructured.Unstructured, phase Phase) {
+	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phase})
 }
 
-// HandOver adds that a namespace gets the label of another tenant, of which the home
-// is named.
-func (p *Plan) HandOver(live *unstructured.Unstructured, name, home string) {
+// Edit adds a change of a live object in that phase: edit is given a copy. Nothing is
+// added where the copy stays the same.
+func (p *Plan) Edit(live *unstructured.Unstructured, phase Phase, edit func(next *unstructured.Unstructured)) {
 	next := live.DeepCopy()
-	kept, notes := next.GetLabels(), next.GetAnnotations()
-	if kept == nil {
-		kept = map[string]string{}
+	edit(next)
+	if fields := changedFields(next, live); len(fields) > 0 {
+		p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live, Fields: fields, phase: phase})
 	}
-	if notes == nil {
-		notes = map[string]string{}
-	}
-	fields := []Field{
-		{Path: "metadata.labels[" + tenant.LabelTenant + "]", Live: kept[tenant.LabelTenant], Wanted: name},
-		{Path: "metadata.annotations[" + tenant.AnnotationHome + "]", Live: notes[tenant.AnnotationHome], Wanted: home},
-	}
-	kept[tenant.LabelTenant], notes[tenant.AnnotationHome] = name, home
-	next.SetLabels(kept)
-	next.SetAnnotations(notes)
-	p.Changes = append(p.Changes, Change{Action: Update, Key: keyOf(live), Object: next, Live: live, Fields: fields, phase: phaseRemoval})
-}
-
-// RelabelLast is Relabel, after every removal: of a home that stays, whose label
-// is what a later run believes the rest by.
-func (p *Plan) RelabelLast(live *unstructured.Unstructured, labels, annotations []string) {
-	p.Relabel(live, labels, annotations)
-	p.Changes[len(p.Changes)-1].phase = phaseUnclaim
 }
 
 // sort brings the changes into the order in which they are written.

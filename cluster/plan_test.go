@@ -182,14 +182,19 @@ func TestRemovals(t *testing.T) {
 	old, pruned, last := served(t, rbac.InNamespace(teamA(), "old")), served(t, install.Namespace(teamA(), "old", false)), served(t, memberBinding())
 	set(pruned, "kept", "metadata", "labels", "team")
 	var plan Plan
-	plan.Remove(last)
-	plan.Relabel(pruned, []string{tenant.LabelTenant, "absent"}, []string{tenant.AnnotationHome})
+	plan.Delete(last, PhaseRemoval)
+	plan.Edit(pruned, PhaseRemoval, func(next *unstructured.Unstructured) {
+		unstructured.RemoveNestedField(next.Object, "metadata", "labels", tenant.LabelTenant)
+		unstructured.RemoveNestedField(next.Object, "metadata", "labels", "absent")
+		unstructured.RemoveNestedField(next.Object, "metadata", "annotations", tenant.AnnotationHome)
+	})
+	plan.Edit(pruned, PhaseRemoval, func(*unstructured.Unstructured) {}) // changes nothing
 	more, err := NewPlan("team-a", []runtime.Object{install.Namespace(teamA(), "new", true), rbac.InNamespace(teamA(), "new")}, NewLive(), never)
 	if err != nil {
 		t.Fatal(err)
 	}
 	plan.Changes = append(plan.Changes, more.Changes...)
-	plan.RemoveEarly(old)
+	plan.Delete(old, PhaseEarlyRemoval)
 	plan.sort()
 	// What is taken away early goes before anything is added to what a tenant may do.
 	want := []string{
@@ -229,10 +234,10 @@ func TestNarrowing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan.Narrow(served(t, memberBinding()))
-	if err := plan.SetSubjects(mallorys, []rbacv1.Subject{{Kind: "User", Name: "alice"}}); err != nil {
-		t.Fatal(err)
-	}
+	plan.Delete(served(t, memberBinding()), PhaseNarrowing)
+	plan.Edit(mallorys, PhaseNarrowing, func(next *unstructured.Unstructured) {
+		next.Object["subjects"] = []any{map[string]any{"kind": "User", "name": "alice"}}
+	})
 	want := []string{
 		"create RoleBinding helm-tenant.team-a.admin in namespace new",
 		"delete RoleBinding helm-tenant-member in namespace team-a-tiller",
@@ -255,7 +260,7 @@ func TestPlanObjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan.Remove(served(t, memberBinding()))
+	plan.Delete(served(t, memberBinding()), PhaseRemoval)
 	objects := plan.Objects()
 	if len(objects) != 1 {
 		t.Fatalf("%d objects", len(objects))

@@ -19,8 +19,8 @@ import (
 	"helm-tenant/install"
 )
 
-// NotReadyError says that a Tiller was not ready in time, or did not stop, and how far
-// it was.
+// NotReadyError says that a Tiller did not become ready, or did not stop, in time, and
+// what its status was.
 type NotReadyError struct {
 	Home string
 	// Stopping says that it was to stop.
@@ -81,20 +81,19 @@ func (c *Client) WaitUntilStopped(ctx context.Context, home string, say func(str
 		}
 		return "stopped", true, nil
 	})
-	var late *NotReadyError
-	if errors.As(err, &late) {
+	if late, is := errors.AsType[*NotReadyError](err); is {
 		late.Stopping = true
 	}
 	return err
 }
 
-// judge says of a Tiller's Deployment, nil where there is none, and of its pods, how
-// far they are, and whether that is far enough.
-type judge func(*appsv1.Deployment, []corev1.Pod) (sentence string, done bool, err error)
+// statusFunc returns the status of a Tiller in a sentence, from its Deployment (nil where
+// there is none) and its pods, and whether the wait is over.
+type statusFunc func(*appsv1.Deployment, []corev1.Pod) (sentence string, done bool, err error)
 
-// watchTiller watches a Tiller until far enough says that it is, and calls say with
-// its sentence at each change.
-func (c *Client) watchTiller(ctx context.Context, home string, say func(string), farEnough judge) error {
+// watchTiller watches a Tiller until status says that the wait is over, and calls say
+// with its sentence at each change.
+func (c *Client) watchTiller(ctx context.Context, home string, say func(string), status statusFunc) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	events := make(chan watch.Event)
@@ -112,7 +111,7 @@ func (c *Client) watchTiller(ctx context.Context, home string, say func(string),
 	}
 	last := ""
 	for {
-		sentence, done, err := farEnough.of(seen)
+		sentence, done, err := status.evaluate(seen)
 		if err != nil {
 			return err
 		}
@@ -193,7 +192,8 @@ func (c *Client) follow(ctx context.Context, kindName, namespace string, options
 	return objects, nil
 }
 
-func (j judge) of(seen map[Key]*unstructured.Unstructured) (string, bool, error) {
+// evaluate is the status of a Tiller of which these objects were seen.
+func (status statusFunc) evaluate(seen map[Key]*unstructured.Unstructured) (string, bool, error) {
 	var deployment *appsv1.Deployment
 	var pods []corev1.Pod
 	for _, key := range slices.SortedFunc(maps.Keys(seen), compareKeys) {
@@ -209,7 +209,7 @@ func (j judge) of(seen map[Key]*unstructured.Unstructured) (string, bool, error)
 			pods = append(pods, *pod)
 		}
 	}
-	sentence, done, err := j(deployment, pods)
+	sentence, done, err := status(deployment, pods)
 	return strings.Join(strings.Fields(sentence), " "), done, err
 }
 

@@ -28,7 +28,7 @@ func SettingsOf(spec appsv1.DeploymentSpec) tenant.Tiller {
 	pod := spec.Template.Spec
 	var s tenant.Tiller
 	if spec.Replicas != nil && *spec.Replicas > 0 { // one that is stopped is to run
-		s.Replicas = ptr(int(*spec.Replicas))
+		s.Replicas = new(int(*spec.Replicas))
 	}
 	if len(pod.NodeSelector) > 0 {
 		s.NodeSelector = maps.Clone(pod.NodeSelector)
@@ -41,7 +41,7 @@ func SettingsOf(spec appsv1.DeploymentSpec) tenant.Tiller {
 		return s
 	}
 	s.Image, s.Version = imageOf(c.Image)
-	s.HistoryMax = ptr(historyMaxOf(c))
+	s.HistoryMax = new(historyMaxOf(c))
 	for kind, list := range map[string]corev1.ResourceList{"requests": c.Resources.Requests, "limits": c.Resources.Limits} {
 		for name, quantity := range list {
 			if s.Resources == nil {

@@ -19,7 +19,7 @@ func TestSettingsOf(t *testing.T) {
 	}
 	full := one(corev1.Container{Image: "example.com:5000/tiller:v2.16.1", Resources: corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{"memory": resource.MustParse("512Mi")}, Limits: corev1.ResourceList{"cpu": resource.MustParse("2")}}})
-	full.Replicas = ptr(int32(3))
+	full.Replicas = new(int32(3))
 	full.Template.Spec.NodeSelector = map[string]string{"pool": "system"}
 	full.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
 	for _, test := range []struct {
@@ -27,14 +27,14 @@ func TestSettingsOf(t *testing.T) {
 		spec appsv1.DeploymentSpec
 		want tenant.Tiller
 	}{
-		{"nothing", appsv1.DeploymentSpec{Replicas: ptr(int32(0))}, tenant.Tiller{}},
-		{"helm init's", one(corev1.Container{Image: "ghcr.io/helm/tiller:v2.17.0", Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "7"}}}), tenant.Tiller{HistoryMax: ptr(7)}},
-		{"an older helm init's", one(corev1.Container{Image: "gcr.io/kubernetes-helm/tiller:v2.9.1"}), tenant.Tiller{HistoryMax: ptr(0)}},
+		{"nothing", appsv1.DeploymentSpec{Replicas: new(int32(0))}, tenant.Tiller{}},
+		{"helm init's", one(corev1.Container{Image: "ghcr.io/helm/tiller:v2.17.0", Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "7"}}}), tenant.Tiller{HistoryMax: new(7)}},
+		{"an older helm init's", one(corev1.Container{Image: "gcr.io/kubernetes-helm/tiller:v2.9.1"}), tenant.Tiller{HistoryMax: new(0)}},
 		{"a flag", one(corev1.Container{Image: "a/tiller:v2.9.1" + digest, Command: []string{"sh", "-c", "exec /tiller --history-max=5"}, Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "7"}}}),
-			tenant.Tiller{Image: "a/tiller:v2.9.1" + digest, HistoryMax: ptr(5)}},
-		{"another tag", one(corev1.Container{Image: "a/tiller:latest"}), tenant.Tiller{Image: "a/tiller:latest", HistoryMax: ptr(0)}},
-		{"no tag", one(corev1.Container{Image: "a:5000/tiller"}), tenant.Tiller{Image: "a:5000/tiller", HistoryMax: ptr(0)}},
-		{"all of them", full, tenant.Tiller{Image: "example.com:5000/tiller", Version: "v2.16.1", HistoryMax: ptr(0), Replicas: ptr(3),
+			tenant.Tiller{Image: "a/tiller:v2.9.1" + digest, HistoryMax: new(5)}},
+		{"another tag", one(corev1.Container{Image: "a/tiller:latest"}), tenant.Tiller{Image: "a/tiller:latest", HistoryMax: new(0)}},
+		{"no tag", one(corev1.Container{Image: "a:5000/tiller"}), tenant.Tiller{Image: "a:5000/tiller", HistoryMax: new(0)}},
+		{"all of them", full, tenant.Tiller{Image: "example.com:5000/tiller", Version: "v2.16.1", HistoryMax: new(0), Replicas: new(3),
 			Resources: map[string]string{"requests.memory": "512Mi", "limits.cpu": "2"}, NodeSelector: map[string]string{"pool": "system"}, ImagePullSecrets: []string{"registry"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

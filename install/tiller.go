@@ -107,8 +107,8 @@ func Deployment(t tenant.Tenant) *appsv1.Deployment {
 		Spec: appsv1.DeploymentSpec{
 			Replicas:                &replicas,
 			Selector:                &metav1.LabelSelector{MatchLabels: labels},
-			RevisionHistoryLimit:    ptr(int32(10)),
-			ProgressDeadlineSeconds: ptr(int32(600)),
+			RevisionHistoryLimit:    new(int32(10)),
+			ProgressDeadlineSeconds: new(int32(600)),
 			Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType,
 				RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: &quarter, MaxSurge: &quarter}},
 			Template: corev1.PodTemplateSpec{
@@ -116,17 +116,17 @@ func Deployment(t tenant.Tenant) *appsv1.Deployment {
 				Spec: corev1.PodSpec{
 					ServiceAccountName:            account,
 					DeprecatedServiceAccount:      account,
-					AutomountServiceAccountToken:  ptr(true),
+					AutomountServiceAccountToken:  new(true),
 					RestartPolicy:                 corev1.RestartPolicyAlways,
-					TerminationGracePeriodSeconds: ptr(int64(30)),
+					TerminationGracePeriodSeconds: new(int64(30)),
 					DNSPolicy:                     corev1.DNSClusterFirst,
 					SchedulerName:                 corev1.DefaultSchedulerName,
 					NodeSelector:                  t.Tiller.NodeSelector,
 					ImagePullSecrets:              pullSecrets,
 					SecurityContext: &corev1.PodSecurityContext{
-						RunAsNonRoot:   ptr(true),
-						RunAsUser:      ptr(int64(nobody)),
-						RunAsGroup:     ptr(int64(nobody)),
+						RunAsNonRoot:   new(true),
+						RunAsUser:      new(int64(nobody)),
+						RunAsGroup:     new(int64(nobody)),
 						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 					},
 					Containers: []corev1.Container{container(t)},
@@ -157,8 +157,8 @@ func container(t tenant.Tenant) corev1.Container {
 		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
 		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: ptr(false),
-			ReadOnlyRootFilesystem:   ptr(true),
+			AllowPrivilegeEscalation: new(false),
+			ReadOnlyRootFilesystem:   new(true),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 	}
@@ -171,8 +171,6 @@ func probe(path string) *corev1.Probe {
 		InitialDelaySeconds: 1, TimeoutSeconds: 1, PeriodSeconds: 10, SuccessThreshold: 1, FailureThreshold: 3,
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // ImageVersion is the tag of an image, empty where it has none.
 func ImageVersion(image string) string {

@@ -96,7 +96,7 @@ func parseExtension(text []byte) (*Extension, error) {
 			return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)
 		}
 		if slices.ContainsFunc(e.Tenants[:i], func(other Known) bool { return other.Name == t.Name }) {
-			return nil, fmt.Errorf("extension %q: tenant %q stands there twice", ExtensionName, t.Name)
+			return nil, fmt.Errorf("extension %q: duplicate tenant %q", ExtensionName, t.Name)
 		}
 		if err := checkNamespace("homeNamespace of "+t.Name, t.HomeNamespace); err != nil {
 			return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)

@@ -70,7 +70,7 @@ func TestParseExtension(t *testing.T) {
 		{"a namespace that is a flag", strings.Replace(good, `["a","b"]`, `["-a"]`, 1), `extension "helm-tenant": namespaces of team-a: "-a" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`},
 		{"an unknown engine", strings.Replace(good, `"engine":"tiller"`, `"engine":"warp"`, 1), `extension "helm-tenant": tenant "team-a": engine: "warp" is not one of tiller, impersonation, both`},
 		{"no engine", strings.Replace(good, `,"engine":"tiller"`, ``, 1), `extension "helm-tenant": tenant "team-a": engine: "" is not one of tiller, impersonation, both`},
-		{"a tenant twice", strings.Replace(good, `"name":"team-a"`, `"name":"ops"`, 1), `extension "helm-tenant": tenant "ops" stands there twice`},
+		{"a tenant twice", strings.Replace(good, `"name":"team-a"`, `"name":"ops"`, 1), `extension "helm-tenant": duplicate tenant "ops"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := parseExtension([]byte(test.text))

@@ -149,13 +149,12 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 		line := d.Line("tenants", i)
 		located = append(located, Located{t, name, line})
 		if before, twice := first[t.Name]; twice {
-			d.add(line, fmt.Errorf("tenant %q stands there twice, first on line %d", t.Name, before))
+			d.add(line, fmt.Errorf("duplicate tenant %q, first on line %d", t.Name, before))
 		}
 		first[t.Name] = line
 		for _, problem := range t.Validate() {
 			path := []any{"tenants", i}
-			var field *FieldError
-			if errors.As(problem, &field) {
+			if field, is := errors.AsType[*FieldError](problem); is {
 				path = append(path, field.Path...)
 			}
 			who := fmt.Sprintf("tenant %q: ", t.Name)

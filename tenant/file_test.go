@@ -24,7 +24,7 @@ tenants:
   allNamespaces: true
   homeNamespace: kube-system
 `
-	teamA := Tenant{Name: "team-a", Namespaces: []string{"a", "b"}, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: ptr(0)},
+	teamA := Tenant{Name: "team-a", Namespaces: []string{"a", "b"}, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: new(0)},
 		Members: Members{User("alice"), Group("team-a-devs"), Account("ci", "deployer")}}.WithDefaults()
 	ops := Tenant{Name: "ops", AllNamespaces: true, HomeNamespace: "kube-system"}.WithDefaults()
 	got, problems := ParseFile("tenants.yaml", []byte(text))
@@ -51,7 +51,7 @@ func TestParseFileNamesEveryProblem(t *testing.T) {
 		{"no tenants", head + "", []string{"f:2: there are no tenants in it"}},
 		{"unknown fields, in their lines", head + "- name: a\n  namespaces: [a]\n  roles: edit\n- name: b\n  namespace: b\n", []string{
 			`f:5: unknown field "roles"`, `f:6: tenant "b": namespaces: at least one is needed`, `f:7: unknown field "namespace"`}},
-		{"a tenant twice", head + "- {name: a, namespaces: [a]}\n- {name: b, namespaces: [b]}\n- {name: a, namespaces: [c]}\n", []string{`f:5: tenant "a" stands there twice, first on line 3`}},
+		{"a tenant twice", head + "- {name: a, namespaces: [a]}\n- {name: b, namespaces: [b]}\n- {name: a, namespaces: [c]}\n", []string{`f:5: duplicate tenant "a", first on line 3`}},
 		{"no name", head + "- namespaces: [a]\n", []string{"f:3: a tenant's name is missing"}},
 		{"values, in their lines", head + "- name: a\n  namespaces:\n  - a\n  - B\n  tiller:\n    replicas: 0\n    resources:\n      limits.cpu: lots\n  members:\n    serviceAccounts: [x]\n", []string{
 			`f:6: tenant "a": namespaces: "B" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`,

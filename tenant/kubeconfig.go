@@ -229,8 +229,7 @@ func contextNames(config *clientcmdapi.Config) string {
 
 // reason is what the system said, without the call and the path before it.
 func reason(err error) error {
-	var atPath *fs.PathError
-	if errors.As(err, &atPath) {
+	if atPath, is := errors.AsType[*fs.PathError](err); is {
 		return atPath.Err
 	}
 	return err

@@ -14,7 +14,7 @@ import (
 )
 
 // unmarshalStrict reads YAML of our own into a value. A field that it does not
-// know is an error, and so is one that stands there twice. The error is one line
+// know is an error, and so is a duplicate one. The error is one line
 // that names lines and fields, and no types of Go's.
 func unmarshalStrict(text string, into any) error {
 	err := yaml.UnmarshalStrict([]byte(text), into)
@@ -52,7 +52,7 @@ func plainProblem(problem string, into any) string {
 		return fmt.Sprintf("%s: unknown field %q", m[1], m[2])
 	}
 	if m := doubleField().FindStringSubmatch(problem); m != nil {
-		return fmt.Sprintf("%s: field %q stands there twice", m[1], m[2])
+		return fmt.Sprintf("%s: duplicate field %q", m[1], m[2])
 	}
 	if m := otherKind().FindStringSubmatch(problem); m != nil {
 		have := valueWords[m[2]]
@@ -109,8 +109,7 @@ func unmarshalStrictJSON(text []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
+	if kind, is := errors.AsType[*json.UnmarshalTypeError](err); is {
 		have, field := valueWords[kind.Value], ""
 		if have == "" {
 			have = "a " + kind.Value

@@ -125,16 +125,14 @@ func (t Tenant) WithDefaults() Tenant {
 			t.Tiller.Storage = StorageSecret
 		}
 		if t.Tiller.HistoryMax == nil {
-			t.Tiller.HistoryMax = ptr(DefaultHistoryMax)
+			t.Tiller.HistoryMax = new(DefaultHistoryMax)
 		}
 		if t.Tiller.Replicas == nil {
-			t.Tiller.Replicas = ptr(DefaultReplicas)
+			t.Tiller.Replicas = new(DefaultReplicas)
 		}
 	}
 	return t
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // CheckName says whether s can be a tenant's name: a DNS label (RFC 1123) short
 // enough for its home namespace's name.
@@ -181,7 +179,7 @@ func (t Tenant) Validate() []error {
 	for i, ns := range t.Namespaces {
 		add(at(checkNamespace("namespaces", ns), "namespaces", i))
 		if ns != "" && seen[ns] {
-			add(at(fmt.Errorf("namespaces: %q stands there twice", ns), "namespaces", i))
+			add(at(fmt.Errorf("namespaces: duplicate namespace %q", ns), "namespaces", i))
 		}
 		seen[ns] = true
 	}

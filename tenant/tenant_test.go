@@ -66,7 +66,7 @@ func TestValidate(t *testing.T) {
 		{"no namespace but all", func(t *Tenant) { t.Namespaces, t.AllNamespaces = nil, true }, nil},
 		{"an empty namespace", func(t *Tenant) { t.Namespaces = []string{"a", ""} }, []string{"namespaces holds an empty name"}},
 		{"two empty namespaces", func(t *Tenant) { t.Namespaces = []string{"", ""} }, []string{"namespaces holds an empty name", "namespaces holds an empty name"}},
-		{"a namespace twice", func(t *Tenant) { t.Namespaces = []string{"a", "b", "a"} }, []string{`namespaces: "a" stands there twice`}},
+		{"a namespace twice", func(t *Tenant) { t.Namespaces = []string{"a", "b", "a"} }, []string{`namespaces: duplicate namespace "a"`}},
 		{"a namespace that is no label", func(t *Tenant) { t.Namespaces = []string{"a", "B"} }, []string{`namespaces: "B"` + notNamespace}},
 		{"a namespace of 63 characters", func(t *Tenant) { t.Namespaces = []string{strings.Repeat("n", 63)} }, nil},
 		{"a namespace of 64 characters", func(t *Tenant) { t.Namespaces = []string{strings.Repeat("n", 64)} }, []string{`namespaces: "` + strings.Repeat("n", 64) + `"` + notNamespace}},
@@ -89,12 +89,12 @@ func TestValidate(t *testing.T) {
 		{"a role with a slash", func(t *Tenant) { t.Role = "a/b" }, []string{`role: "a/b" is not a ClusterRole's name: may not contain '/'`}},
 		{"a role with a colon, as Kubernetes' own have", func(t *Tenant) { t.Role = "system:node" }, nil},
 		{"an unknown storage", func(t *Tenant) { t.Tiller.Storage = "memory" }, []string{`storage: "memory" is not one of secret, configmap`}},
-		{"a negative history", func(t *Tenant) { t.Tiller.HistoryMax = ptr(-1) }, []string{"history-max: -1 is negative; 0 keeps every revision"}},
-		{"an unbounded history", func(t *Tenant) { t.Tiller.HistoryMax = ptr(0) }, nil},
-		{"no replica", func(t *Tenant) { t.Tiller.Replicas = ptr(0) }, []string{"replicas: 0; a Tiller needs at least 1"}},
+		{"a negative history", func(t *Tenant) { t.Tiller.HistoryMax = new(-1) }, []string{"history-max: -1 is negative; 0 keeps every revision"}},
+		{"an unbounded history", func(t *Tenant) { t.Tiller.HistoryMax = new(0) }, nil},
+		{"no replica", func(t *Tenant) { t.Tiller.Replicas = new(0) }, []string{"replicas: 0; a Tiller needs at least 1"}},
 		{"resources that are no quantity", func(t *Tenant) { t.Tiller.Resources = map[string]string{"limits.cpu": "lots"} }, []string{
 			"resources: limits.cpu=lots is not a quantity such as 100m or 64Mi"}},
-		{"more replicas than fit into 32 bits", func(t *Tenant) { t.Tiller.Replicas = ptr(1 << 32) }, []string{"replicas: 4294967296 are more than any Deployment can have"}},
+		{"more replicas than fit into 32 bits", func(t *Tenant) { t.Tiller.Replicas = new(1 << 32) }, []string{"replicas: 4294967296 are more than any Deployment can have"}},
 		{"a negative quantity", func(t *Tenant) { t.Tiller.Resources = map[string]string{"requests.memory": "-5Mi"} }, []string{"resources: requests.memory=-5Mi is negative"}},
 		{"a request above its limit", func(t *Tenant) {
 			t.Tiller.Resources = map[string]string{"requests.memory": "512Mi", "limits.memory": "500M"}
@@ -132,7 +132,7 @@ func TestValidate(t *testing.T) {
 		}, []string{
 			`engine: "warp" is not one of tiller, impersonation, both`,
 			`namespaces: "A"` + notNamespace,
-			`namespaces: "b" stands there twice`,
+			`namespaces: duplicate namespace "b"`,
 			"user: an empty name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -161,11 +161,11 @@ func TestWithDefaults(t *testing.T) {
 		given, want Tenant
 	}{
 		{"nothing is said", Tenant{Name: "t"}, Tenant{Name: "t", Engine: EngineTiller, Role: "admin",
-			Tiller: Tiller{Storage: StorageSecret, HistoryMax: ptr(20), Replicas: ptr(1)}}},
+			Tiller: Tiller{Storage: StorageSecret, HistoryMax: new(20), Replicas: new(1)}}},
 		{"all namespaces", Tenant{Name: "t", AllNamespaces: true}, Tenant{Name: "t", AllNamespaces: true, Engine: EngineTiller, Role: "cluster-admin",
-			Tiller: Tiller{Storage: StorageSecret, HistoryMax: ptr(20), Replicas: ptr(1)}}},
-		{"everything is said, zeros too", Tenant{Name: "t", Engine: EngineTiller, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: ptr(0), Replicas: ptr(3)}},
-			Tenant{Name: "t", Engine: EngineTiller, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: ptr(0), Replicas: ptr(3)}}},
+			Tiller: Tiller{Storage: StorageSecret, HistoryMax: new(20), Replicas: new(1)}}},
+		{"everything is said, zeros too", Tenant{Name: "t", Engine: EngineTiller, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: new(0), Replicas: new(3)}},
+			Tenant{Name: "t", Engine: EngineTiller, Role: "edit", Tiller: Tiller{Storage: StorageConfigMap, HistoryMax: new(0), Replicas: new(3)}}},
 		{"impersonation has no Tiller", Tenant{Name: "t", Engine: EngineImpersonation}, Tenant{Name: "t", Engine: EngineImpersonation, Role: "admin"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -210,7 +210,7 @@ func fullTenant() Tenant {
 	return Tenant{
 		Name: "team-a", Namespaces: []string{"a", "b"}, HomeNamespace: "team-a-home", Role: "edit", Engine: EngineTiller,
 		Tiller: Tiller{
-			Image: "registry.example/tiller", Version: "v2.17.0", Storage: StorageConfigMap, HistoryMax: ptr(0), Replicas: ptr(2),
+			Image: "registry.example/tiller", Version: "v2.17.0", Storage: StorageConfigMap, HistoryMax: new(0), Replicas: new(2),
 			Resources:    map[string]string{"limits.memory": "1Gi"},
 			NodeSelector: map[string]string{"disk": "ssd"}, ImagePullSecrets: []string{"pull"},
 		},
@@ -308,7 +308,7 @@ func TestParseRecordIsStrict(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"an unknown field", "name: a\nnamepsaces: [b]\n", `tenant.yaml: line 2: unknown field "namepsaces" (a newer helm-tenant may have written it)`},
 		{"an unknown field of tiller", "name: a\ntiller:\n  image: x\n  tls: true\n", `tenant.yaml: line 4: unknown field "tls" (a newer helm-tenant may have written it)`},
-		{"a field twice", "name: a\nname: b\n", `tenant.yaml: line 2: field "name" stands there twice`},
+		{"a field twice", "name: a\nname: b\n", `tenant.yaml: line 2: duplicate field "name"`},
 		{"a list where text is", "name: [a]\n", "tenant.yaml: line 1: a list where text is wanted"},
 		{"text where a list is", "namespaces: a b\n", `tenant.yaml: line 1: "a b" where a list is wanted`},
 		{"text where a number is", "tiller:\n  replicas: many\n", `tenant.yaml: line 2: "many" where a whole number is wanted`},

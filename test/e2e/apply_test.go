@@ -55,7 +55,7 @@ tenants:
 		file + `:5: unknown field "roles"`,
 		file + `:9: tenant "team-b": history-max: -1 is negative`,
 		file + `:10: tenant "team-b": storage: "disk" is not one of secret, configmap`,
-		file + `:11: tenant "team-a" stands there twice, first on line 3`,
+		file + `:11: duplicate tenant "team-a", first on line 3`,
 	}
 	lines := strings.Split(strings.TrimSpace(s.stderr), "\n")
 	lines = lines[:len(lines)-1] // helm's own last line
