@@ -31,6 +31,17 @@ type reading struct {
 	read          func(context.Context) error
 }
 
+// releaseMaps are the ConfigMaps that hold releases, which are read by themselves.
+const releaseMaps = "configmaps of releases"
+
+// resource is what is read, as the API calls it.
+func (r reading) resource() string {
+	if r.what == releaseMaps {
+		return "configmaps"
+	}
+	return r.what
+}
+
 // taking is a snapshot that is being taken. Several lists are read at once.
 type taking struct {
 	client   *cluster.Client
@@ -66,7 +77,7 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 	after := []reading{
 		{"replicasets", "which pods are Tillers'", t.readReplicaSets},
 		{"secrets", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageSecret) }},
-		{"configmaps of releases", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
+		{releaseMaps, "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
 	}
 	for _, readings := range [][]reading{t.readings(), after} {
 		if err := t.readAll(ctx, readings); err != nil {
@@ -146,7 +157,7 @@ func (t *taking) readAll(ctx context.Context, readings []reading) error {
 func (t *taking) unseen(r reading, err error) {
 	what := r.what + " in all namespaces"
 	if !slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.What == what }) {
-		t.snapshot.Unseen = append(t.snapshot.Unseen, audit.Unseen{What: what, Why: reason(err), Matters: r.matters})
+		t.snapshot.Unseen = append(t.snapshot.Unseen, audit.Unseen{Resource: r.resource(), What: what, Why: reason(err), Matters: r.matters})
 	}
 }
 
@@ -207,11 +218,11 @@ func (t *taking) readSecrets(ctx context.Context) error {
 func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
 	var own audit.Snapshot
 	err := t.client.EachPlaced(ctx, storage, t.stores(), func(key cluster.Key) {
-		own.RecordNames = append(own.RecordNames, audit.RecordName{Home: key.Namespace, Record: key.Kind + " " + key.Name})
+		own.RecordNames = append(own.RecordNames, audit.ObjectRef(key))
 	}, func(d cluster.Placed) {
-		own.Releases = append(own.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: d.Record, Tried: d.Tried})
+		own.Releases = append(own.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: audit.ObjectRef(d.Record), Tried: d.Tried})
 	}, func(key cluster.Key, err error) {
-		own.Releases = append(own.Releases, audit.Release{Home: key.Namespace, Record: key.Kind + " " + key.Name, Problem: err.Error()})
+		own.Releases = append(own.Releases, audit.Release{Home: key.Namespace, Record: audit.ObjectRef(key), Problem: err.Error()})
 	})
 	t.locked(func() {
 		t.snapshot.RecordNames = append(t.snapshot.RecordNames, own.RecordNames...)
@@ -259,8 +270,8 @@ func (t *taking) readPods(ctx context.Context) error {
 func (t *taking) readReplicaSets(ctx context.Context) error {
 	owners := map[string]bool{}
 	for _, pod := range t.snapshot.Pods {
-		if name, isSet := strings.CutPrefix(pod.Owner, "ReplicaSet "); isSet && pod.Spec != nil {
-			owners[pod.Namespace+"/"+name] = true
+		if pod.Owner.Kind == "ReplicaSet" && pod.Spec != nil {
+			owners[pod.Namespace+"/"+pod.Owner.Name] = true
 		}
 	}
 	if len(owners) == 0 {
@@ -359,7 +370,7 @@ func podOf(pod *corev1.Pod) audit.Pod {
 	p := audit.Pod{Namespace: pod.Namespace, Name: pod.Name, Account: pod.Spec.ServiceAccountName, Labels: pod.Labels}
 	for _, owner := range pod.OwnerReferences {
 		if owner.Controller != nil && *owner.Controller {
-			p.Owner = owner.Kind + " " + owner.Name
+			p.Owner = audit.ObjectRef{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}
 		}
 	}
 	if install.LooksLikeTiller(pod.Labels, pod.Spec) {

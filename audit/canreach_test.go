@@ -208,7 +208,7 @@ func TestPathsToRecords(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := sceneOf(test.team)
 			home := s.Records[0].Namespace
-			s.RecordNames = []RecordName{{home, "Secret web.v1"}, {home, "ConfigMap api.v1"}, {"elsewhere", "Secret web.v9"}}
+			s.RecordNames = []ObjectRef{{"Secret", home, "web.v1"}, {"ConfigMap", home, "api.v1"}, {"Secret", "elsewhere", "web.v9"}}
 			s.Roles = append(s.Roles, Role{Name: "readers", Rules: []rbacv1.PolicyRule{rule("", "configmaps", "get")}})
 			s.give(home, "x", User("zoe"), test.rule)
 			if test.rule.Resources[0] == "clusterroles" {

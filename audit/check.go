@@ -181,7 +181,7 @@ func (a *auditor) checkReleases() {
 				verb, severity = "failed to be installed in", Low
 			}
 			f := d.about("release "+release.Name, "release %s %s namespace %s, which is none of the tenant's", release.Name, verb, release.Namespace)
-			f.Chains = [][]string{{release.Record + " in namespace " + release.Home, "release " + release.Name, "namespace " + release.Namespace}}
+			f.Chains = [][]string{{release.Record.String(), "release " + release.Name, "namespace " + release.Namespace}}
 			f.Fix = purge(d.tenant(), release).With("or give the tenant the namespace, if it should have it")
 			a.add(idStray, severity, f)
 			break
@@ -191,10 +191,9 @@ func (a *auditor) checkReleases() {
 
 // tellUnreadable tells of a release of which nobody knows where it lives.
 func (a *auditor) tellUnreadable(d *deployer, release Release) {
-	kind, name, _ := strings.Cut(release.Record, " ")
-	f := d.about(release.Record, "where a release lives is not known: %s", release.Problem)
-	f.Chains = [][]string{{release.Record + " in namespace " + release.Home}}
-	f.Fix = deleteObject(release.Home, kind, name)
+	f := d.about(release.Record.short(), "where a release lives is not known: %s", release.Problem)
+	f.Chains = [][]string{{release.Record.String()}}
+	f.Fix = deleteObject(release.Record.Namespace, release.Record.Kind, release.Record.Name)
 	a.add(idStray, Low, f)
 }
 

@@ -147,8 +147,8 @@ func (a *auditor) findDeployers() {
 	tillers := a.findTillers()
 	secrets := map[string][]string{} // that hold releases, by home
 	for _, release := range a.snapshot.RecordNames {
-		if name, found := strings.CutPrefix(release.Record, "Secret "); found {
-			secrets[release.Home] = append(secrets[release.Home], name)
+		if release.Kind == "Secret" {
+			secrets[release.Namespace] = append(secrets[release.Namespace], release.Name)
 		}
 	}
 	add := func(d *deployer) { a.addDeployer(d, secrets[d.target.Home]) }
@@ -166,7 +166,7 @@ func (a *auditor) findDeployers() {
 	a.findOrphans(tillers, add)
 	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
 		for _, w := range tillers[namespace] {
-			if at := a.homes[namespace]; w.OfPod && (at[accountName(w.Template.Spec)].isTenants() || install.HasTillerLabels(w.Template.Labels) && at[tenant.TillerAccount].isTenants()) {
+			if at := a.homes[namespace]; w.OfPod != "" && (at[accountName(w.Template.Spec)].isTenants() || install.HasTillerLabels(w.Template.Labels) && at[tenant.TillerAccount].isTenants()) {
 				continue // told as a pod that should not be there
 			}
 			add(&deployer{tiller: w, target: Target{Home: namespace, Account: accountName(w.Template.Spec), Engine: tenant.EngineTiller}})
@@ -193,14 +193,11 @@ func (a *auditor) findTillers() map[string][]*Workload {
 			if pod.Spec == nil || slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return made(w, pod) }) {
 				continue
 			}
-			kind, name, owned := strings.Cut(pod.Owner, " ")
-			if !owned {
-				kind, name = "Pod", pod.Name
-			}
-			if slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return w.Kind == kind && w.Name == name }) {
+			owner := cmp.Or(pod.Owner, ObjectRef{"Pod", namespace, pod.Name})
+			if slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return w.Kind == owner.Kind && w.Name == owner.Name }) {
 				continue
 			}
-			tillers[namespace] = append(tillers[namespace], &Workload{Kind: kind, Namespace: namespace, Name: name, OfPod: true,
+			tillers[namespace] = append(tillers[namespace], &Workload{Kind: owner.Kind, Namespace: namespace, Name: owner.Name, OfPod: pod.Name,
 				Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels}, Spec: *pod.Spec}})
 		}
 	}
@@ -212,7 +209,7 @@ func (a *auditor) findTillers() map[string][]*Workload {
 func takeTiller(tillers map[string][]*Workload, home, account string) *Workload {
 	at := slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
 	if at < 0 {
-		at = slices.IndexFunc(tillers[home], func(w *Workload) bool { return !w.OfPod && accountName(w.Template.Spec) == account })
+		at = slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.OfPod == "" && accountName(w.Template.Spec) == account })
 	}
 	if at < 0 {
 		return nil
@@ -283,8 +280,8 @@ func accountName(spec corev1.PodSpec) string {
 func (a *auditor) findConfigMaps() {
 	named := map[string][]string{}
 	for _, release := range a.snapshot.RecordNames {
-		if name, found := strings.CutPrefix(release.Record, "ConfigMap "); found {
-			named[release.Home] = append(named[release.Home], name)
+		if release.Kind == "ConfigMap" {
+			named[release.Namespace] = append(named[release.Namespace], release.Name)
 		}
 	}
 	for _, d := range a.deployers {

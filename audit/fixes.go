@@ -100,7 +100,20 @@ func (a *auditor) mend(d *deployer) command.Fix {
 	if d.tiller.Kind == "Deployment" && d.tiller.Name == install.DeploymentName {
 		return init
 	}
+	if d.tiller.OfPod != "" {
+		return deletePod(d.target.Home, d.tiller.OfPod, d.tiller.Kind != "Pod").Then(init)
+	}
 	return deleteObject(d.target.Home, d.tiller.Kind, d.tiller.Name).Then(init)
+}
+
+// deletePod is the command that deletes a pod. What made it is named by the pod alone,
+// which can name anything: no command touches that.
+func deletePod(namespace, name string, made bool) command.Fix {
+	fix := deleteObject(namespace, "Pod", name)
+	if made {
+		return fix.With("if the pod comes back, delete what makes it")
+	}
+	return fix
 }
 
 // deleteObject is the command that deletes an object of that kind.
@@ -142,6 +155,5 @@ func purge(name string, r Release) command.Fix {
 	if purge := command.Release(name, r.Name, []string{"delete", "--purge"}); purge != nil {
 		return command.Run(purge)
 	}
-	kind, record, _ := strings.Cut(r.Record, " ")
-	return deleteObject(r.Home, kind, record).With("no helm takes the release's name: this deletes the record alone")
+	return deleteObject(r.Record.Namespace, r.Record.Kind, r.Record.Name).With("no helm takes the release's name: this deletes the record alone")
 }

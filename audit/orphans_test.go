@@ -83,7 +83,7 @@ func TestTenantWithoutRecord(t *testing.T) {
 	}
 	// Where records can't be read, there may be one.
 	s = sceneOf(team("gone", tenant.EngineBoth))
-	s.Records, s.Unseen = nil, []Unseen{{What: "configmaps in all namespaces"}}
+	s.Records, s.Unseen = nil, []Unseen{{Resource: "configmaps"}}
 	if r := Audit(s, Options{}); len(r.Findings) > 0 || len(r.Deployers) != 2 {
 		t.Errorf("without records: %+v, %+v", r.Findings, r.Deployers)
 	}

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
+	"helm-tenant/command"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
@@ -15,44 +16,54 @@ import (
 // anybody can give a pod. A Deployment's ReplicaSets have its name and a hash.
 func made(w *Workload, pod Pod) bool {
 	if w.Kind == "Deployment" {
-		name, isSet := strings.CutPrefix(pod.Owner, "ReplicaSet ")
-		at := strings.LastIndex(name, "-")
-		return isSet && at > 0 && name[:at] == w.Name
+		at := strings.LastIndex(pod.Owner.Name, "-")
+		return pod.Owner.Kind == "ReplicaSet" && at > 0 && pod.Owner.Name[:at] == w.Name
 	}
-	return pod.Owner == w.Kind+" "+w.Name
+	return pod.Owner == (ObjectRef{w.Kind, w.Namespace, w.Name})
 }
 
-// isOwnPod says whether a pod is the Tiller of that deployer, as its workload makes it;
-// where it is not, why.
-func (a *auditor) isOwnPod(d *deployer, pod Pod) (bool, string) {
-	none := "is none of its Tiller's"
+// impostor is what makes a pod one that should not be there.
+type impostor int
+
+const (
+	noImpostor impostor = iota
+	// needless is a pod of an account that needs none.
+	needless
+	// foreign is a pod that the Tiller's workload did not make.
+	foreign
+	// altered is one that it made, and that is another by now.
+	altered
+)
+
+// ownership is what a pod is to that deployer's Tiller: noImpostor where it is the
+// Tiller, as its workload makes it; where it is altered, in what.
+func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []string) {
 	switch {
 	case d.target.Engine != tenant.EngineTiller:
-		return false, "runs with its account, of which Helm 3 and 4 need no pod"
+		return needless, nil
 	case pod.Spec == nil || pod.Account != d.target.Account:
-		return false, none
+		return foreign, nil
 	}
 	w, template := d.tiller, (*corev1.PodTemplateSpec)(nil)
 	if w == nil {
-		w = &Workload{Kind: "Deployment", Name: install.DeploymentName} // its pods go with it
+		w = &Workload{Kind: "Deployment", Namespace: pod.Namespace, Name: install.DeploymentName} // its pods go with it
 	} else {
 		template = w.Template
 	}
 	if w.Kind == "Deployment" && (template == nil || install.HasTillerLabels(template.Labels)) && !a.unseen("replicasets") {
 		// While it rolls out there are pods of an older template.
-		_, name, _ := strings.Cut(pod.Owner, " ")
-		set := a.sets[[2]string{pod.Namespace, name}]
-		if set == nil || set.Deployment != w.Name || !strings.HasPrefix(pod.Owner, "ReplicaSet ") {
-			return false, none
+		set := a.sets[[2]string{pod.Namespace, pod.Owner.Name}]
+		if set == nil || set.Deployment != w.Name || pod.Owner.Kind != "ReplicaSet" {
+			return foreign, nil
 		}
 		template = set.Template
 	} else if !made(w, pod) || template == nil {
-		return false, none
+		return foreign, nil
 	}
 	if differs := differences(template.Spec, *pod.Spec); len(differs) > 0 {
-		return false, "is not as its template says: " + strings.Join(differs, ", ")
+		return altered, differs
 	}
-	return true, ""
+	return noImpostor, nil
 }
 
 // differences is what runs in a pod and is not in the template that it is said to be
@@ -88,49 +99,59 @@ func privileged(c corev1.Container) bool {
 	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 }
 
-// impostor says why a pod in the home of that deployer's is one that has its token,
-// or is taken for it, and should not be; empty where it is none.
-func (a *auditor) impostor(d *deployer, pod Pod) string {
+// impostorOf says whether a pod in the home of that deployer's is one that has its
+// token, or is taken for it, and should not be; and why, as text.
+func (a *auditor) impostorOf(d *deployer, pod Pod) (impostor, string) {
 	// Helm's clients choose by the labels.
 	isTaken := d.target.Engine == tenant.EngineTiller && install.HasTillerLabels(pod.Labels)
 	if other := a.homes[d.target.Home][pod.Account]; other != d && other.isTenants() {
-		return "" // told of that one
+		return noImpostor, "" // told of that one
 	}
 	if pod.Account != d.target.Account && !isTaken {
-		return ""
+		return noImpostor, ""
 	}
-	own, why := a.isOwnPod(d, pod)
+	kind, differs := a.ownership(d, pod)
 	switch {
-	case own:
-		return ""
+	case kind == noImpostor:
+		return kind, ""
+	case kind == needless:
+		return kind, "runs with its account, of which Helm 3 and 4 need no pod"
+	case kind == altered:
+		return kind, "is not as its template says: " + strings.Join(differs, ", ")
 	case pod.Account != d.target.Account:
-		return "has the labels by which Helm's clients find a Tiller, and " + why
-	case strings.HasPrefix(why, "runs"), strings.HasPrefix(why, "is not"):
-		return why
+		return kind, "has the labels by which Helm's clients find a Tiller, and is none of its Tiller's"
 	}
-	return "runs with its account, and " + why
+	return kind, "runs with its account, and is none of its Tiller's"
 }
 
 // checkPods looks for pods at home that are not what the deployer's tenant runs there.
 func (a *auditor) checkPods(d *deployer) {
 	home := d.target.Home
 	for _, pod := range a.pods[home] {
-		why := a.impostor(d, pod)
-		if why == "" {
+		kind, why := a.impostorOf(d, pod)
+		if kind == noImpostor {
 			continue
 		}
 		f := d.about("Pod "+pod.Name, "pod %s at the home of the deployer %s %s", pod.Name, d.account.Name, why)
 		f.Chains = [][]string{{objectName("Pod", home, pod.Name), Account(home, pod.Account).String()}}
-		kind, name := "Pod", pod.Name
-		if of, by, owned := strings.Cut(pod.Owner, " "); owned {
-			f.Chains = [][]string{append([]string{objectName(of, home, by)}, f.Chains[0]...)}
-			if resource, _ := resourceOf(of); resource != "" && !strings.HasPrefix(why, "is not") {
-				kind, name = of, by
-			}
+		f.Fix = a.removePod(d, pod, kind)
+		if pod.Owner != (ObjectRef{}) {
+			f.Chains = [][]string{append([]string{pod.Owner.String()}, f.Chains[0]...)}
 		}
-		f.Fix = deleteObject(home, kind, name)
 		a.add(idImpostor, "", f)
 	}
+}
+
+// removePod is the command that removes an impostor: what makes it, where that is there
+// and makes impostors only; else the pod, which may come back.
+func (a *auditor) removePod(d *deployer, pod Pod, kind impostor) command.Fix {
+	at := slices.IndexFunc(a.workloads[pod.Namespace], func(w *Workload) bool {
+		return w.Kind == pod.Owner.Kind && w.Name == pod.Owner.Name && w.Template != nil && w != d.tiller
+	})
+	if kind != altered && at >= 0 {
+		return deleteObject(pod.Namespace, pod.Owner.Kind, pod.Owner.Name)
+	}
+	return deletePod(pod.Namespace, pod.Name, kind != altered && pod.Owner != (ObjectRef{}))
 }
 
 // neighbours are the workloads and pods at home that are no part of the Tiller.
@@ -147,8 +168,8 @@ func (a *auditor) neighbours(d *deployer) []string {
 			slices.ContainsFunc(workloads, func(w *Workload) bool { return made(w, pod) }) {
 			continue // told as what it is
 		}
-		name := pod.Owner
-		if name == "" || strings.HasPrefix(name, "Node ") { // a static pod's
+		name := pod.Owner.short()
+		if pod.Owner == (ObjectRef{}) || pod.Owner.Kind == "Node" { // a static pod's
 			name = "Pod " + pod.Name
 		}
 		if !slices.Contains(found, name) {

@@ -23,11 +23,13 @@ func TestPodsOfTheTiller(t *testing.T) {
 			p.Spec.NodeName, p.Spec.Tolerations = "node", []corev1.Toleration{{Key: "x"}}
 			p.Spec.Volumes = []corev1.Volume{{Name: "kube-api-access-x", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}}}}
 		}, false},
-		{"of an older ReplicaSet", func(p *Pod) { p.Owner, p.Spec.Containers[0].Image = "ReplicaSet tiller-deploy-old", "tiller:v2.16.0" }, false},
-		{"of nobody's", func(p *Pod) { p.Owner = "" }, true},
-		{"of another's ReplicaSet", func(p *Pod) { p.Owner = "ReplicaSet other-5d5f" }, true},
-		{"of a ReplicaSet that is not there", func(p *Pod) { p.Owner = "ReplicaSet tiller-deploy-x" }, true},
-		{"of a Job of that name", func(p *Pod) { p.Owner = "Job " + set }, true},
+		{"of an older ReplicaSet", func(p *Pod) {
+			p.Owner, p.Spec.Containers[0].Image = ObjectRef{"ReplicaSet", p.Namespace, "tiller-deploy-old"}, "tiller:v2.16.0"
+		}, false},
+		{"of nobody's", func(p *Pod) { p.Owner = ObjectRef{} }, true},
+		{"of another's ReplicaSet", func(p *Pod) { p.Owner = ObjectRef{"ReplicaSet", p.Namespace, "other-5d5f"} }, true},
+		{"of a ReplicaSet that is not there", func(p *Pod) { p.Owner = ObjectRef{"ReplicaSet", p.Namespace, "tiller-deploy-x"} }, true},
+		{"of a Job of that name", func(p *Pod) { p.Owner = ObjectRef{"Job", p.Namespace, set} }, true},
 		{"no Tiller", func(p *Pod) { p.Spec = nil }, true},
 		{"another image", func(p *Pod) { p.Spec.Containers[0].Image = "evil/tiller" }, true},
 		{"another command", func(p *Pod) { p.Spec.Containers[0].Args = []string{"--x"} }, true},
@@ -47,7 +49,7 @@ func TestPodsOfTheTiller(t *testing.T) {
 			older := template.DeepCopy()
 			older.Spec.Containers[0].Image = "tiller:v2.16.0"
 			s.ReplicaSets = []ReplicaSet{{home, set, install.DeploymentName, template}, {home, "tiller-deploy-old", install.DeploymentName, older}, {home, "other-5d5f", "other", template}}
-			pod := Pod{Namespace: home, Name: "p", Account: "tiller", Labels: template.Labels, Owner: "ReplicaSet " + set, Spec: template.Spec.DeepCopy()}
+			pod := Pod{Namespace: home, Name: "p", Account: "tiller", Labels: template.Labels, Owner: ObjectRef{"ReplicaSet", home, set}, Spec: template.Spec.DeepCopy()}
 			test.change(&pod)
 			s.Pods = []Pod{pod}
 			got := Audit(s, Options{}).Findings

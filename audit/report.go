@@ -242,8 +242,7 @@ func newAuditor(s *Snapshot) *auditor {
 // unseen says whether any of these kinds could not be read.
 func (a *auditor) unseen(kinds ...string) bool {
 	return slices.ContainsFunc(a.snapshot.Unseen, func(u Unseen) bool {
-		first, _, _ := strings.Cut(u.What, " ")
-		return slices.Contains(kinds, first)
+		return slices.Contains(kinds, u.Resource)
 	})
 }
 

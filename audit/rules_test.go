@@ -31,7 +31,7 @@ func TestUnused(t *testing.T) {
 			test.o.Ignore = []Ignore{used, gone, elsewhere}
 			s.Unseen = nil
 			if test.unseen {
-				s.Unseen = []Unseen{{What: "pods in all namespaces"}}
+				s.Unseen = []Unseen{{Resource: "pods", What: "pods in all namespaces"}}
 			}
 			if diff := cmp.Diff(test.want, Unused(test.o.Ignore, Audit(s, test.o))); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)

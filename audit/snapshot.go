@@ -34,7 +34,7 @@ type Snapshot struct {
 	Policies    []NetworkPolicy
 	Releases    []Release
 	// RecordNames are those of all release records that Tillers keep.
-	RecordNames []RecordName
+	RecordNames []ObjectRef
 	// Admission says how the admission policy of home namespaces is.
 	Admission Admission
 
@@ -44,8 +44,21 @@ type Snapshot struct {
 	Unseen []Unseen
 }
 
+// ObjectRef names an object.
+type ObjectRef struct {
+	Kind, Namespace, Name string
+}
+
+// String is as people read it: "Role x in namespace y".
+func (o ObjectRef) String() string { return objectName(o.Kind, o.Namespace, o.Name) }
+
+// short is the object without its namespace.
+func (o ObjectRef) short() string { return o.Kind + " " + o.Name }
+
 // Unseen is something that the caller may not read.
 type Unseen struct {
+	// Resource is what the API calls it: "rolebindings".
+	Resource string `json:"-"`
 	// What was to be read, such as "rolebindings in all namespaces".
 	What string `json:"what"`
 	// Why it could not be.
@@ -96,8 +109,9 @@ type Workload struct {
 	Template *corev1.PodTemplateSpec
 	// Deployment is the whole specification, of Tillers that are Deployments.
 	Deployment *appsv1.DeploymentSpec
-	// OfPod says that only a pod was seen, or one of those that it made.
-	OfPod bool
+	// OfPod is a pod of it where only that was seen, or others like it: what made the
+	// pod is then what the pod says.
+	OfPod string
 }
 
 // Pod is one pod.
@@ -105,8 +119,9 @@ type Pod struct {
 	Namespace, Name string
 	Account         string
 	Labels          map[string]string
-	// Owner is the controller that made it: "ReplicaSet NAME"; empty for none.
-	Owner string
+	// Owner is the controller that made it, as the pod itself says: anybody who makes
+	// pods can name any object. It is zero for none.
+	Owner ObjectRef
 	// Spec is nil where it is no Tiller.
 	Spec *corev1.PodSpec
 }
@@ -146,20 +161,12 @@ type NetworkPolicy struct {
 type Release struct {
 	// Home is the namespace of the record, Namespace that of the release.
 	Home, Name, Namespace string
-	// Record is "Secret NAME".
-	Record string
+	// Record is the Secret or ConfigMap.
+	Record ObjectRef
 	// Problem is why the record can't be read, empty where it can.
 	Problem string
 	// Tried says that its first install failed, and nothing came after.
 	Tried bool
-}
-
-// RecordName is where a release record is: of a deployed release, or of an older
-// revision, which holds its values as well.
-type RecordName struct {
-	Home string
-	// Record is "Secret NAME" or "ConfigMap NAME".
-	Record string
 }
 
 // Admission is how the ValidatingAdmissionPolicy of home namespaces is.

@@ -258,9 +258,8 @@ func helmOf(engine tenant.Engine) string {
 type Placed struct {
 	// Home is the namespace of the record, Namespace that of the release.
 	Home, Name, Namespace string
-	// Record is "Secret NAME", or "ConfigMap NAME": that of its newest revision, but
-	// for superseded ones.
-	Record string
+	// Record is the Secret or ConfigMap of its newest revision, but for superseded ones.
+	Record Key
 	// Tried says that its first install failed, and nothing came after.
 	Tried bool
 }
@@ -306,13 +305,13 @@ func (c *Client) EachPlaced(ctx context.Context, storage tenant.Storage, stores 
 			problems[i] = noRecord(s.Key, "2", err)
 			return
 		}
-		placed[i] = Placed{s.Namespace, r.Name, r.Namespace, s.Kind + " " + s.Key.Name, s.Version == 1 && s.Status == "FAILED"}
+		placed[i] = Placed{s.Namespace, r.Name, r.Namespace, s.Key, s.Version == 1 && s.Status == "FAILED"}
 	})
 	for i, s := range wanted {
 		switch {
 		case problems[i] != nil:
 			problem(s.Key, problems[i])
-		case placed[i].Record != "":
+		case placed[i].Record != (Key{}):
 			do(placed[i])
 		}
 	}

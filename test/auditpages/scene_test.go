@@ -196,7 +196,7 @@ func everythingWrong() *scene {
 			break
 		}
 	}
-	s.Releases = append(s.Releases, audit.Release{Home: home, Name: "stray", Namespace: "elsewhere", Record: "Secret stray.v1"})
+	s.Releases = append(s.Releases, audit.Release{Home: home, Name: "stray", Namespace: "elsewhere", Record: audit.ObjectRef{Kind: "Secret", Namespace: home, Name: "stray.v1"}})
 	s.Pods = append(s.Pods, audit.Pod{Namespace: home, Name: "impostor", Account: "tiller", Labels: map[string]string{"app": "helm", "name": "tiller"},
 		Spec: &corev1.PodSpec{ServiceAccountName: "tiller", Containers: []corev1.Container{{Name: "tiller", Image: "example.com/evil/tiller"}}}})
 	s.Tokens = append(s.Tokens, audit.Token{Namespace: home, Name: "tiller-token", Account: "tiller"})
