@@ -1,0 +1,118 @@
+package rails
+
+import (
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+)
+
+// hostVariables are what policies need that hold host names: whether the tenant is
+// held to any, and to which.
+func hostVariables() []admissionv1.Variable {
+	return []admissionv1.Variable{
+		{Name: "restricted", Expression: quoted(annotationHosts) + ` in variables.notes`},
+		{Name: "hosts", Expression: `variables.restricted ? variables.notes[` + quoted(annotationHosts) + `].split(",") : []`},
+		{Name: "annotations", Expression: `has(object.metadata.annotations) ? object.metadata.annotations : {}`},
+		{Name: "wereAnnotations", Expression: `oldObject != null && has(oldObject.metadata.annotations) ? oldObject.metadata.annotations : {}`},
+	}
+}
+
+// allowed is a CEL expression that says whether the tenant may serve a host. A
+// wildcard stands for one label in an Ingress, and for one or more in Gateway API
+// (https://gateway-api.sigs.k8s.io/reference/spec/#hostname).
+func allowed(host string, oneLabel bool) string {
+	wild := `p.startsWith("*.") && ` + host + `.endsWith(p.substring(1)) && size(` + host + `) >= size(p)`
+	if oneLabel {
+		wild += ` && !` + host + `.substring(0, size(` + host + `) - size(p) + 1).contains(".")`
+	}
+	return `variables.hosts.exists(p, p == ` + host + ` || (` + wild + `))`
+}
+
+// Annotations by which a controller of Ingresses or of DNS serves more hosts than the
+// rules say, as comma-separated lists of hosts, or takes configuration as text.
+const (
+	hostAnnotations = `/(server-alias|host-aliases|hostname|internal-hostname|hostname-extension)$`
+	textAnnotations = `(?i)(snippet|server-alias-regex|/config-[a-z-]+$|^alb\\.ingress\\.kubernetes\\.io/conditions\\.|^zalando\\.org/skipper-routes$)`
+	allowedHosts    = `" + (variables.hosts == [""] ? "none" : variables.hosts.join(", "))`
+)
+
+// hostAnnotationRules hold what annotations add to the hosts of a Service or Ingress.
+func hostAnnotationRules() []admissionv1.Validation {
+	return []admissionv1.Validation{
+		rule(`!variables.restricted || variables.annotations.all(k, !k.matches("`+hostAnnotations+`") || (k in variables.wereAnnotations && variables.wereAnnotations[k] == variables.annotations[k])`+
+			` || variables.annotations[k] == "" || variables.annotations[k].split(",").map(h, h.trim().lowerAscii()).all(h, `+allowed("h", true)+`))`,
+			"an annotation adds hosts that the tenant may not serve",
+			`"an annotation (" + variables.annotations.filter(k, k.matches("`+hostAnnotations+`")).join(", ") + ") adds hosts other than those allowed: `+allowedHosts),
+		rule(`!variables.restricted || variables.annotations.all(k, !k.matches("`+textAnnotations+`") || (k in variables.wereAnnotations && variables.wereAnnotations[k] == variables.annotations[k]))`,
+			"an annotation adds configuration by which a tenant could serve any host",
+			`"where hosts are restricted, annotations can't add configuration, as " + variables.annotations.filter(k, k.matches("`+textAnnotations+`")).join(", ")`),
+	}
+}
+
+// ingresses holds the hosts of Ingresses.
+func ingresses() policy {
+	const old = `oldObject != null && `
+	const rules = `(has(object.spec.rules) ? object.spec.rules : [])`
+	const tls = `(has(object.spec.tls) ? object.spec.tls : [])`
+	return policy{
+		kind: "ingresses", groups: []string{"networking.k8s.io", "extensions"}, resources: []string{"ingresses"}, operations: onWrite,
+		variables: append(hostVariables(),
+			admissionv1.Variable{Name: "ruled", Expression: rules + `.map(r, has(r.host) ? r.host : "")`},
+			admissionv1.Variable{Name: "wereRuled", Expression: old + `has(oldObject.spec.rules) ? oldObject.spec.rules.map(r, has(r.host) ? r.host : "") : []`},
+			admissionv1.Variable{Name: "refused", Expression: `variables.ruled.filter(h, !(h in variables.wereRuled) && (h == "" || !` + allowed("h", true) + `))`},
+			admissionv1.Variable{Name: "open", Expression: tls + `.exists(t, (!has(t.hosts) || t.hosts.size() == 0) && !(` + old + `has(oldObject.spec.tls) && oldObject.spec.tls.exists(o, !has(o.hosts) || o.hosts.size() == 0)))`},
+			admissionv1.Variable{Name: "certified", Expression: tls + `.all(t, !has(t.hosts) || t.hosts.all(h, ` + allowed("h", true) + ` || (` + old + `has(oldObject.spec.tls) && oldObject.spec.tls.exists(o, has(o.hosts) && h in o.hosts))))`},
+		),
+		rules: append([]admissionv1.Validation{
+			rule(`!variables.restricted || variables.refused.size() == 0`, "an Ingress serves a host that the tenant may not serve",
+				`"an Ingress here can't serve " + variables.refused.map(h, h == "" ? "every host (a rule without one)" : h).join(", ") + "; allowed: `+allowedHosts),
+			rule(`!variables.restricted || (variables.certified && !variables.open)`, "tls of an Ingress names a host that the tenant may not serve, or none",
+				`"tls of an Ingress here must name hosts, of those allowed: `+allowedHosts),
+			rule(`!variables.restricted || !has(object.spec.defaultBackend) || (`+old+`has(oldObject.spec.defaultBackend))`, "an Ingress with a default backend serves every host",
+				`"an Ingress here can't have a default backend, which serves every host; allowed: `+allowedHosts),
+			// The controller then serves the host with and without www.
+			rule(`!variables.restricted || !variables.annotations.exists(k, k.endsWith("/from-to-www-redirect") && variables.annotations[k] == "true" && !(k in variables.wereAnnotations && variables.wereAnnotations[k] == "true"))`+
+				` || variables.ruled.map(h, h.startsWith("www.") ? h.substring(4) : "www." + h).all(h, `+allowed("h", true)+`)`,
+				"from-to-www-redirect adds a host that the tenant may not serve", `"from-to-www-redirect adds a host other than those allowed: `+allowedHosts),
+		}, hostAnnotationRules()...),
+	}
+}
+
+// gateways holds the hosts of Gateway API's listeners.
+func gateways() []policy {
+	// Other protocols know no hosts.
+	const web = `(!has(l.protocol) || l.protocol in ["HTTP", "HTTPS", "TLS"])`
+	const kept = `(oldObject != null && has(oldObject.spec.listeners) && oldObject.spec.listeners.exists(o, o.name == l.name && (has(o.hostname) ? o.hostname : "") == (has(l.hostname) ? l.hostname : "")))`
+	var all []policy
+	for _, w := range []struct{ kind, group string }{
+		{"gateways", "gateway.networking.k8s.io"}, {"listenersets", "gateway.networking.k8s.io"}, {"xlistenersets", "gateway.networking.x-k8s.io"},
+	} {
+		all = append(all, policy{
+			kind: w.kind, groups: []string{w.group}, resources: []string{w.kind}, operations: onWrite,
+			variables: append(hostVariables(),
+				admissionv1.Variable{Name: "refused", Expression: `!has(object.spec.listeners) ? [] : object.spec.listeners.filter(l, ` + web + ` && !` + kept +
+					` && !(has(l.hostname) && l.hostname != "" && ` + allowed("l.hostname", false) + `)).map(l, has(l.hostname) && l.hostname != "" ? l.hostname : "every host (a listener without one)")`}),
+			rules: append([]admissionv1.Validation{rule(`!variables.restricted || variables.refused.size() == 0`, "a listener serves a host that the tenant may not serve",
+				`"a listener here can't serve " + variables.refused.join(", ") + "; allowed: `+allowedHosts)}, hostAnnotationRules()...),
+		})
+	}
+	return all
+}
+
+// routes holds the hosts of Gateway API's routes: one without hosts has those of the
+// listener, which may be another tenant's. A route of a service mesh has none.
+func routes() []policy {
+	const kept = `(oldObject != null && has(oldObject.spec.hostnames) && h in oldObject.spec.hostnames)`
+	var all []policy
+	for _, kind := range []string{"httproutes", "grpcroutes", "tlsroutes"} {
+		all = append(all, policy{
+			kind: kind, groups: []string{"gateway.networking.k8s.io"}, resources: []string{kind}, operations: onWrite,
+			variables: append(hostVariables(),
+				admissionv1.Variable{Name: "mesh", Expression: `has(object.spec.parentRefs) && object.spec.parentRefs.size() > 0 && object.spec.parentRefs.all(p, has(p.kind) && p.kind == "Service")`},
+				admissionv1.Variable{Name: "none", Expression: `!has(object.spec.hostnames) || object.spec.hostnames.size() == 0`},
+				admissionv1.Variable{Name: "hadNone", Expression: `oldObject != null && (!has(oldObject.spec.hostnames) || oldObject.spec.hostnames.size() == 0)`},
+				admissionv1.Variable{Name: "refused", Expression: `variables.none ? (variables.hadNone ? [] : ["every host (no hostnames)"]) : object.spec.hostnames.filter(h, !` + kept + ` && !` + allowed("h", false) + `)`}),
+			rules: append([]admissionv1.Validation{rule(`!variables.restricted || variables.mesh || variables.refused.size() == 0`, "a route serves a host that the tenant may not serve",
+				`"a route here can't serve " + variables.refused.join(", ") + "; allowed: `+allowedHosts)}, hostAnnotationRules()...),
+		})
+	}
+	return all
+}

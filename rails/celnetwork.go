@@ -1,0 +1,73 @@
+package rails
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+)
+
+// networkPolicies keeps a member's policy in an isolated namespace from opening what
+// the isolation keeps out: policies only add up. Whom a member lets in is their own
+// risk.
+//
+// CEL of Kubernetes 1.30 has no functions for addresses in expressions that are new,
+// so IPv4 blocks are compared as numbers. Of IPv6 blocks only the first 16 bits are
+// compared: that refuses more than need be, and never less.
+func networkPolicies() policy {
+	const same = `(oldObject != null && has(oldObject.spec.egress) && e in oldObject.spec.egress` +
+		` && object.spec.podSelector == oldObject.spec.podSelector` +
+		` && (has(object.spec.policyTypes) ? object.spec.policyTypes : []) == (has(oldObject.spec.policyTypes) ? oldObject.spec.policyTypes : []))`
+	blocks := `variables.added.map(e, has(e.to) ? e.to.filter(t, has(t.ipBlock)).map(t, t.ipBlock) : [])`
+	return policy{
+		kind: "networkpolicies", groups: []string{"networking.k8s.io"}, resources: []string{"networkpolicies"}, operations: onWrite,
+		variables: []admissionv1.Variable{
+			{Name: "isolated", Expression: quoted(annotationExcept) + ` in variables.notes`},
+			{Name: "except", Expression: `variables.isolated ? variables.notes[` + quoted(annotationExcept) + `].split(",") : []`},
+			{Name: "powers", Expression: powers()},
+			{Name: "except4", Expression: `variables.except.filter(x, !x.contains(":")).map(x, ` + numbers("x") + `)`},
+			{Name: "except6", Expression: `variables.except.filter(x, x.contains(":"))`},
+			{Name: "added", Expression: `!variables.isolated || !has(object.spec.egress) ? [] : object.spec.egress.filter(e, !` + same + `)`},
+			{Name: "blocks", Expression: blocks},
+			{Name: "open4", Expression: `variables.blocks.exists(list, list.exists(b, !b.cidr.contains(":") && [` + numbers("b.cidr") + `].exists(n, variables.except4.exists(x, n[0] <= x[1] && x[0] <= n[1]` +
+				` && !(has(b.except) && b.except.exists(c, !c.contains(":") && [` + numbers("c") + `].exists(m, m[0] <= x[0] && x[1] <= m[1])))))))`},
+			{Name: "open6", Expression: `variables.blocks.exists(list, list.exists(b, b.cidr.contains(":") && variables.except6.exists(x, (` + bits("b.cidr") + ` < 16 || ` + bits("x") + ` < 16 || ` + hextet("b.cidr") + ` == ` + hextet("x") + `)` +
+				` && !(has(b.except) && x in b.except))))`},
+			// An IPv4 address in an IPv6 block.
+			{Name: "mapped", Expression: `variables.blocks.exists(list, list.exists(b, b.cidr.contains(":") && b.cidr.matches("(?i)[.]|^[0:]*:ffff:")))`},
+		},
+		rules: []admissionv1.Validation{
+			rule(`variables.added.all(e, has(e.to) && e.to.size() > 0)`, "in an isolated namespace egress must say where to",
+				`"in this isolated namespace egress must have a to, since without one it opens " + variables.except.join(", ")`),
+			rule(`!variables.open4 && !variables.open6 && !variables.mapped`, "in an isolated namespace egress can't open the metadata services' addresses",
+				`"in this isolated namespace egress can't open " + variables.except.join(", ") + ": name them in the block's except"`),
+		},
+	}
+}
+
+// powers is a list in CEL of the powers of two up to 32: how many addresses a block of
+// IPv4 has, by the bits that are left.
+func powers() string {
+	var all []string
+	for bits := range 33 {
+		all = append(all, strconv.FormatInt(1<<bits, 10))
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
+// numbers is a CEL expression for the first and the last address of an IPv4 block.
+func numbers(block string) string {
+	part := func(i int) string { return fmt.Sprintf(`int(%s.split("/")[0].split(".")[%d])`, block, i) }
+	size := `variables.powers[32 - ` + bits(block) + `]`
+	first := fmt.Sprintf("(((%s * 256 + %s) * 256 + %s) * 256 + %s) / %s * %s", part(0), part(1), part(2), part(3), size, size)
+	return fmt.Sprintf("[%s, %s + %s - 1]", first, first, size)
+}
+
+func bits(block string) string { return `int(` + block + `.split("/")[1])` }
+
+// hextet is a CEL expression for the first part of an IPv6 block, in lower case and
+// without leading zeros.
+func hextet(block string) string {
+	return block + `.lowerAscii().split(":")[0].replace("0", " ").trim().replace(" ", "0")`
+}

@@ -1,0 +1,329 @@
+package rails
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/tenant"
+)
+
+// Labels and annotations of a tenant's namespace. Members can't write a namespace, so
+// the admission policies take from here what they can't know otherwise.
+const (
+	// LabelGuard has the guard's mode; the bindings of the policies select by it.
+	LabelGuard = "helm-tenant/guard"
+	// claimPrefix begins an annotation for each tenant of the namespace, with its name
+	// and what it asks for: a namespace may be shared, and what one tenant asks for
+	// goes with that tenant only.
+	claimPrefix = "rails.helm-tenant/"
+	// annotationBefore says which labels were set for the tenants, and what was there
+	// before: they are put back when nobody asks for them any more.
+	annotationBefore = "helm-tenant/labels-before"
+
+	// The following hold what all claims together come to.
+	annotationNamespaces = "guard.helm-tenant/namespaces"
+	annotationHosts      = "guard.helm-tenant/hosts"
+	annotationClasses    = "guard.helm-tenant/priority-classes"
+	annotationExcept     = "guard.helm-tenant/egress-except"
+	annotationContact    = "guard.helm-tenant/contact"
+)
+
+// podSecurityPrefix begins the labels of PodSecurity
+// (https://kubernetes.io/docs/concepts/security/pod-security-admission/).
+const podSecurityPrefix = "pod-security.kubernetes.io/"
+
+// podSecurityModes are those of the labels that are set.
+var podSecurityModes = []string{"enforce", "warn", "audit"}
+
+// LabelEnforce is the label by which the API server refuses pods.
+const LabelEnforce = podSecurityPrefix + "enforce"
+
+// Absent is the value of a wanted label or annotation that must not be there. No
+// label or annotation of a cluster can have it.
+const Absent = "\x00"
+
+// claim is what one tenant asks of a namespace.
+type claim struct {
+	PodSecurity     tenant.PodSecurity `json:"podSecurity,omitempty"`
+	Guard           tenant.Guard       `json:"guard,omitempty"`
+	Namespaces      []string           `json:"namespaces,omitempty"`
+	Hosts           []string           `json:"hosts,omitempty"`
+	PriorityClasses []string           `json:"priorityClasses,omitempty"`
+	EgressExcept    []string           `json:"egressExcept,omitempty"`
+	Contact         string             `json:"contact,omitempty"`
+	Labels          map[string]string  `json:"labels,omitempty"`
+}
+
+// claimOf is what the tenant asks of each of its namespaces; nil when that is nothing.
+func claimOf(t tenant.Tenant) *claim {
+	var c claim
+	if t.PodSecurity != tenant.PodSecurityUnmanaged {
+		c.PodSecurity = t.PodSecurity
+	}
+	if t.Guard != tenant.GuardOff && t.Guard != "" {
+		c.Guard, c.Hosts, c.PriorityClasses, c.Contact = t.Guard, t.Hosts, t.PriorityClasses, t.Contact
+		c.Namespaces = slices.Sorted(slices.Values(t.Namespaces))
+		if t.Network == tenant.NetworkIsolated {
+			c.EgressExcept = EgressExcept(t.Rails)
+		}
+	}
+	if len(t.Labels) > 0 {
+		c.Labels = t.Labels
+	}
+	if c.PodSecurity == "" && c.Guard == "" && c.Labels == nil {
+		return nil
+	}
+	return &c
+}
+
+// ConflictError is a label for which two tenants of a namespace ask different values.
+type ConflictError struct {
+	Namespace, Label string
+	// Owner is the tenant that has Value there already.
+	Owner, Value string
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("namespace %q has the label %s=%s for tenant %q, with which it is shared", e.Namespace, e.Label, e.Value, e.Owner)
+}
+
+// NamespaceMeta returns the labels and annotations that a namespace must have for the
+// tenant's guard rails, those of the tenants with which it is shared kept; Absent
+// where one must go. live is nil for a namespace that is not there yet. Errors: a
+// *ConflictError, and a claim that can't be read.
+func NamespaceMeta(t tenant.Tenant, namespace string, live metav1.Object) (labels, annotations map[string]string, err error) {
+	return meta(t.Name, claimOf(t), namespace, live)
+}
+
+// WithoutTenant returns what NamespaceMeta does for a namespace that is taken from the
+// tenant of that name.
+func WithoutTenant(name string, live metav1.Object) (labels, annotations map[string]string, err error) {
+	return meta(name, nil, live.GetName(), live)
+}
+
+// Claimed says whether a namespace carries a claim of the tenant of that name.
+func Claimed(name string, live metav1.Object) bool {
+	_, found := live.GetAnnotations()[claimPrefix+name]
+	return found
+}
+
+func meta(name string, mine *claim, namespace string, live metav1.Object) (labels, annotations map[string]string, err error) {
+	var liveLabels, liveAnnotations map[string]string
+	if live != nil {
+		liveLabels, liveAnnotations = live.GetLabels(), live.GetAnnotations()
+	}
+	claims, err := readClaims(namespace, liveAnnotations)
+	if err != nil {
+		return nil, nil, err
+	}
+	if mine == nil {
+		delete(claims, name)
+	} else {
+		claims[name] = mine
+	}
+	wantedLabels, err := labelsOf(name, namespace, claims)
+	if err != nil {
+		return nil, nil, err
+	}
+	labels, before, err := settle(namespace, wantedLabels, liveLabels, liveAnnotations[annotationBefore])
+	if err != nil {
+		return nil, nil, err
+	}
+	annotations = guardAnnotations(claims)
+	annotations[annotationBefore] = before
+	annotations[claimPrefix+name] = Absent
+	if mine != nil {
+		text, err := json.Marshal(mine)
+		if err != nil {
+			return nil, nil, err
+		}
+		annotations[claimPrefix+name] = string(text)
+	}
+	labels[LabelGuard] = Absent
+	if mode := strictestGuard(claims); mode != "" {
+		labels[LabelGuard] = string(mode)
+	}
+	return dropAbsent(labels, liveLabels), dropAbsent(annotations, liveAnnotations), nil
+}
+
+// dropAbsent leaves out what must not be there and is not.
+func dropAbsent(wanted, live map[string]string) map[string]string {
+	maps.DeleteFunc(wanted, func(key, value string) bool {
+		_, found := live[key]
+		return value == Absent && !found
+	})
+	return wanted
+}
+
+// readClaims reads the claims of all tenants on a namespace. Fields of a newer
+// helm-tenant are passed over; they stay in the annotation of that tenant.
+func readClaims(namespace string, annotations map[string]string) (map[string]*claim, error) {
+	claims := map[string]*claim{}
+	for key, text := range annotations {
+		name, isClaim := strings.CutPrefix(key, claimPrefix)
+		if !isClaim {
+			continue
+		}
+		var c claim
+		if err := json.Unmarshal([]byte(text), &c); err != nil {
+			return nil, fmt.Errorf("namespace %q: annotation %s can't be read: %w", namespace, key, err)
+		}
+		claims[name] = &c
+	}
+	return claims, nil
+}
+
+// labelsOf are the labels that all claims come to; name is the tenant that a conflict
+// is told to.
+func labelsOf(name, namespace string, claims map[string]*claim) (map[string]string, error) {
+	labels, owner := map[string]string{}, map[string]string{}
+	level := -1
+	for _, other := range slices.Sorted(maps.Keys(claims)) {
+		c := claims[other]
+		level = max(level, slices.Index(tenant.PodSecurities, c.PodSecurity))
+		for key, value := range c.Labels {
+			if have, set := labels[key]; set && have != value {
+				first := owner[key]
+				if first == name {
+					first, have = other, value
+				}
+				return nil, &ConflictError{namespace, key, first, have}
+			}
+			labels[key], owner[key] = value, other
+		}
+	}
+	if level > 0 {
+		for _, mode := range podSecurityModes {
+			labels[podSecurityPrefix+mode] = string(tenant.PodSecurities[level])
+		}
+	}
+	return labels, nil
+}
+
+// was is a label that was set, and the value that it had before, nil for none.
+type was struct {
+	Set    string  `json:"set"`
+	Before *string `json:"before,omitempty"`
+}
+
+// settle compares the labels that are wanted with those that are there. It returns
+// the labels that must be changed, and the annotation that keeps what was there
+// before.
+func settle(namespace string, wanted, live map[string]string, beforeText string) (labels map[string]string, before string, err error) {
+	set := map[string]was{}
+	if beforeText != "" {
+		if err := json.Unmarshal([]byte(beforeText), &set); err != nil {
+			return nil, "", fmt.Errorf("namespace %q: annotation %s can't be read: %w", namespace, annotationBefore, err)
+		}
+	}
+	labels = map[string]string{}
+	next := map[string]was{}
+	keys := maps.Clone(wanted)
+	for key := range set {
+		keys[key] = wanted[key]
+	}
+	for key := range keys {
+		var original *string
+		if value, found := live[key]; found {
+			original = &value
+		}
+		if ours, isSet := set[key]; isSet && original != nil && *original == ours.Set {
+			original = ours.Before
+		}
+		want, isWanted := wanted[key]
+		if !isWanted || original != nil && (*original == want || stricter(key, *original, want)) {
+			// Nobody wants it any more, or the admin's own label does it.
+			labels[key] = Absent
+			if original != nil {
+				labels[key] = *original
+			}
+			continue
+		}
+		labels[key] = want
+		next[key] = was{want, original}
+	}
+	if len(next) == 0 {
+		return labels, Absent, nil
+	}
+	text, err := json.Marshal(next)
+	return labels, string(text), err
+}
+
+// stricter says whether a PodSecurity label that an admin set holds more than the
+// wanted one. One of an unknown level is no level.
+func stricter(key, have, want string) bool {
+	if !strings.HasPrefix(key, podSecurityPrefix) {
+		return false
+	}
+	return slices.Index(tenant.PodSecurities, tenant.PodSecurity(have)) > slices.Index(tenant.PodSecurities, tenant.PodSecurity(want))
+}
+
+// strictestGuard is the mode that all claims come to; empty where none has one.
+func strictestGuard(claims map[string]*claim) tenant.Guard {
+	strictest := tenant.Guard("")
+	for _, c := range claims {
+		if slices.Index(tenant.Guards, c.Guard) > slices.Index(tenant.Guards, strictest) {
+			strictest = c.Guard
+		}
+	}
+	return strictest
+}
+
+// guardAnnotations are what the policies read, from all claims with a guard: what any
+// of the tenants has as its own, and what all of them allow.
+func guardAnnotations(claims map[string]*claim) map[string]string {
+	var namespaces, hosts, classes, except, contacts []string
+	restricted, isolated, guarded := false, false, false
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		c := claims[name]
+		if c.Guard == "" {
+			continue
+		}
+		namespaces = append(namespaces, c.Namespaces...)
+		if len(c.Hosts) > 0 {
+			hosts = common(restricted, hosts, c.Hosts, commonHosts)
+			restricted = true
+		}
+		classes = common(guarded, classes, c.PriorityClasses, func(a, b []string) []string {
+			return slices.DeleteFunc(slices.Clone(a), func(class string) bool { return !slices.Contains(b, class) })
+		})
+		if len(c.EgressExcept) > 0 {
+			except, isolated = append(except, c.EgressExcept...), true
+		}
+		if c.Contact != "" && !slices.Contains(contacts, c.Contact) {
+			contacts = append(contacts, c.Contact)
+		}
+		guarded = true
+	}
+	annotations := map[string]string{}
+	put := func(key string, is bool, values []string) {
+		annotations[key] = Absent
+		if is {
+			slices.Sort(values)
+			annotations[key] = strings.Join(slices.Compact(values), ",")
+		}
+	}
+	put(annotationNamespaces, guarded, namespaces)
+	put(annotationHosts, restricted, hosts)
+	put(annotationClasses, len(classes) > 0, slices.Clone(classes))
+	put(annotationExcept, isolated, except)
+	annotations[annotationContact] = Absent
+	if len(contacts) > 0 {
+		annotations[annotationContact] = strings.Join(contacts, " or ")
+	}
+	return annotations
+}
+
+// common is what two lists have in common by both; the second alone where there is no
+// first.
+func common(hasFirst bool, first, second []string, both func(a, b []string) []string) []string {
+	if !hasFirst {
+		return slices.Clone(second)
+	}
+	return both(first, second)
+}

@@ -1,0 +1,272 @@
+package rails
+
+import (
+	"strconv"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/tenant"
+)
+
+const (
+	// PolicyPrefix begins the names of the guard's policies and bindings, followed by
+	// the kind of objects that a policy judges.
+	PolicyPrefix = "helm-tenant-guard-"
+	// AnnotationVersion is on each of them. An older helm-tenant leaves a newer one's
+	// as it is.
+	AnnotationVersion = "helm-tenant/guard-version"
+	// version is raised with every change of the policies.
+	version = 1
+)
+
+// Newer says whether an object is a policy or binding of the guard that a newer
+// helm-tenant wrote.
+func Newer(object metav1.Object) bool {
+	have, err := strconv.Atoi(object.GetAnnotations()[AnnotationVersion])
+	return err == nil && have > version
+}
+
+// Priorities are the PriorityClasses of the cluster that hurt nobody: the default one,
+// and those below it.
+type Priorities struct {
+	// Unknown says that the classes could not be read: no policy of those that judge
+	// priorities is wanted then, and one that is there stays as it is.
+	Unknown bool
+	// Default is the priority of a pod that names no class.
+	Default int32
+	// Harmless are the names of the classes whose priority is no higher than that.
+	Harmless []string
+}
+
+// policy is one of the guard's policies: what it judges, in CEL that Kubernetes 1.30
+// compiles (k8s.io/apiserver/pkg/cel/environment: new expressions there may use what
+// 1.29 knew, which has no functions for addresses).
+type policy struct {
+	// kind is the last part of its name.
+	kind       string
+	groups     []string
+	resources  []string
+	operations []admissionv1.OperationType
+	exclude    []admissionv1.Rule
+	conditions []admissionv1.MatchCondition
+	variables  []admissionv1.Variable
+	rules      []admissionv1.Validation
+}
+
+var (
+	onWrite  = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
+	onCreate = []admissionv1.OperationType{admissionv1.Create}
+	onAny    = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
+)
+
+// exceptions are whom no policy holds: Kubernetes' own controllers and nodes, and who
+// may update the namespace, since that is who could switch the guard off.
+func exceptions() []admissionv1.MatchCondition {
+	return []admissionv1.MatchCondition{
+		{Name: "not-kubernetes-itself", Expression: `!(request.userInfo.username in ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver"])` +
+			` && !request.userInfo.username.startsWith("` + tenant.AccountPrefix + `kube-system:")` +
+			` && !(has(request.userInfo.groups) && "system:nodes" in request.userInfo.groups)`},
+		{Name: "not-an-admin-of-the-namespace", Expression: `!authorizer.group("").resource("namespaces").namespace(request.namespace).name(request.namespace).check("update").allowed()`},
+	}
+}
+
+// common variables of all policies.
+func commonVariables() []admissionv1.Variable {
+	return []admissionv1.Variable{
+		{Name: "notes", Expression: `has(namespaceObject.metadata.annotations) ? namespaceObject.metadata.annotations : {}`},
+		{Name: "ask", Expression: `"; ask " + (` + quoted(annotationContact) + ` in variables.notes ? variables.notes[` + quoted(annotationContact) + `] : "an admin of this cluster")`},
+	}
+}
+
+func quoted(s string) string { return strconv.Quote(s) }
+
+// celList is a list of strings in CEL.
+func celList(values []string) string {
+	var items []string
+	for _, value := range values {
+		items = append(items, quoted(value))
+	}
+	return "[" + strings.Join(items, ", ") + "]"
+}
+
+// rule is a validation whose message is made by an expression, with a plain one for
+// the case that this fails.
+func rule(expression, message, messageExpression string) admissionv1.Validation {
+	return admissionv1.Validation{Expression: expression, Message: message, MessageExpression: messageExpression + " + variables.ask"}
+}
+
+// Policies are the admission policies of the guard and a binding of each for every
+// mode that is wanted. They belong to no tenant: the cluster has them once.
+func Policies(p Priorities, modes ...tenant.Guard) []runtime.Object {
+	var objects []runtime.Object
+	for _, one := range policies(p) {
+		objects = append(objects, one.object())
+		for _, mode := range modes {
+			objects = append(objects, one.binding(mode))
+		}
+	}
+	return objects
+}
+
+func policies(p Priorities) []policy {
+	all := []policy{roleBindings(), services(), claims(), ingresses(), networkPolicies(), protected()}
+	all = append(all, gateways()...)
+	all = append(all, routes()...)
+	if p.Unknown {
+		return all
+	}
+	return append(all, workloads(p)...)
+}
+
+func objectMeta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name: name, Labels: map[string]string{tenant.LabelManagedBy: tenant.ManagedBy},
+		Annotations: map[string]string{AnnotationVersion: strconv.Itoa(version)},
+	}
+}
+
+func (p policy) name() string { return PolicyPrefix + p.kind }
+
+// object is the policy, with the fields that the API server fills in.
+func (p policy) object() *admissionv1.ValidatingAdmissionPolicy {
+	fail, equivalent, namespaced := admissionv1.Fail, admissionv1.Equivalent, admissionv1.NamespacedScope
+	var excluded []admissionv1.NamedRuleWithOperations
+	for _, r := range p.exclude {
+		r.Scope = &namespaced
+		excluded = append(excluded, admissionv1.NamedRuleWithOperations{RuleWithOperations: admissionv1.RuleWithOperations{Operations: p.operations, Rule: r}})
+	}
+	return &admissionv1.ValidatingAdmissionPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
+		ObjectMeta: objectMeta(p.name()),
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy: &fail,
+			MatchConstraints: &admissionv1.MatchResources{
+				NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+					{Key: LabelGuard, Operator: metav1.LabelSelectorOpExists}}},
+				ObjectSelector: &metav1.LabelSelector{},
+				MatchPolicy:    &equivalent,
+				ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+					Operations: p.operations,
+					Rule:       admissionv1.Rule{APIGroups: p.groups, APIVersions: []string{"*"}, Resources: p.resources, Scope: &namespaced},
+				}}},
+				ExcludeResourceRules: excluded,
+			},
+			MatchConditions: append(exceptions(), p.conditions...),
+			Variables:       append(commonVariables(), p.variables...),
+			Validations:     p.rules,
+		},
+	}
+}
+
+// actions are what a binding does in each of the modes.
+var actions = map[tenant.Guard]admissionv1.ValidationAction{
+	tenant.GuardEnforce: admissionv1.Deny, tenant.GuardWarn: admissionv1.Warn, tenant.GuardAudit: admissionv1.Audit,
+}
+
+// binding is that of the policy for the namespaces in a mode.
+func (p policy) binding(mode tenant.Guard) *admissionv1.ValidatingAdmissionPolicyBinding {
+	name := p.name()
+	if mode != tenant.GuardEnforce {
+		name += "-" + string(mode)
+	}
+	equivalent := admissionv1.Equivalent
+	return &admissionv1.ValidatingAdmissionPolicyBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicyBinding"},
+		ObjectMeta: objectMeta(name),
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName:        p.name(),
+			ValidationActions: []admissionv1.ValidationAction{actions[mode]},
+			MatchResources: &admissionv1.MatchResources{
+				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{LabelGuard: string(mode)}},
+				ObjectSelector:    &metav1.LabelSelector{},
+				MatchPolicy:       &equivalent,
+			},
+		},
+	}
+}
+
+// roleBindings lets nobody in who is not of the tenant: a binding would outlive the
+// revoke of the member who made it.
+func roleBindings() policy {
+	const own = `(s.kind == "ServiceAccount" && (!has(s.namespace) || s.namespace == "" || s.namespace in variables.own))`
+	const kept = `(oldObject != null && has(oldObject.subjects) && oldObject.subjects.exists(o, o.kind == s.kind && o.name == s.name` +
+		` && (has(o.namespace) ? o.namespace : "") == (has(s.namespace) ? s.namespace : "")))`
+	return policy{
+		kind: "rolebindings", groups: []string{"rbac.authorization.k8s.io"}, resources: []string{"rolebindings"}, operations: onWrite,
+		variables: []admissionv1.Variable{
+			{Name: "own", Expression: quoted(annotationNamespaces) + ` in variables.notes ? variables.notes[` + quoted(annotationNamespaces) + `].split(",") : [request.namespace]`},
+			{Name: "outsiders", Expression: `!has(object.subjects) ? [] : object.subjects.filter(s, !` + own + ` && !` + kept + `).map(s, s.kind + " " + (has(s.namespace) && s.namespace != "" ? s.namespace + ":" : "") + s.name)`},
+		},
+		rules: []admissionv1.Validation{rule(
+			`variables.outsiders.size() == 0`,
+			"a RoleBinding in a tenant's namespace can only have service accounts of the tenant's own namespaces for subjects",
+			`"a RoleBinding here can only have service accounts of the namespaces " + variables.own.join(", ") + " for subjects, not " + variables.outsiders.join(", ")`,
+		)},
+	}
+}
+
+// services keeps others' addresses from being taken over.
+func services() policy {
+	const kept = `oldObject != null && has(oldObject.spec.externalIPs)`
+	return policy{
+		kind: "services", groups: []string{""}, resources: []string{"services", "services/status"}, operations: onWrite,
+		variables: append(hostVariables(),
+			admissionv1.Variable{Name: "external", Expression: `has(object.spec.externalIPs) ? object.spec.externalIPs : []`},
+			admissionv1.Variable{Name: "added", Expression: `variables.external.filter(ip, !(` + kept + ` && ip in oldObject.spec.externalIPs))`},
+			// A port that is added takes over an address as a new address does.
+			admissionv1.Variable{Name: "ports", Expression: `!has(object.spec.ports) || variables.external.size() == 0 ? [] : object.spec.ports.filter(p, !(` + kept +
+				` && has(oldObject.spec.ports) && oldObject.spec.ports.exists(o, o.port == p.port && (has(o.protocol) ? o.protocol : "TCP") == (has(p.protocol) ? p.protocol : "TCP")))).map(p, string(p.port))`},
+			admissionv1.Variable{Name: "balanced", Expression: `!has(request.subResource) || request.subResource != "status" || !has(object.status) || !has(object.status.loadBalancer) || !has(object.status.loadBalancer.ingress) ? [] : object.status.loadBalancer.ingress.map(i, (has(i.ip) ? i.ip : "") + (has(i.hostname) ? i.hostname : ""))`},
+			admissionv1.Variable{Name: "wasBalanced", Expression: `oldObject == null || !has(oldObject.status) || !has(oldObject.status.loadBalancer) || !has(oldObject.status.loadBalancer.ingress) ? [] : oldObject.status.loadBalancer.ingress.map(i, (has(i.ip) ? i.ip : "") + (has(i.hostname) ? i.hostname : ""))`},
+		),
+		rules: append([]admissionv1.Validation{
+			rule(`variables.added.size() == 0`, "a Service in a tenant's namespace can't have external IPs",
+				`"a Service here can't have external IPs, as " + variables.added.join(", ") + ": use type LoadBalancer or an Ingress"`),
+			rule(`variables.ports.size() == 0 || variables.added.size() > 0`, "a Service in a tenant's namespace can't get more ports on its external IPs",
+				`"a Service here can't get more ports on its external IPs, as " + variables.ports.join(", ")`),
+			// What sets addresses for all Services of the cluster is a load balancer.
+			rule(`variables.balanced.all(i, i in variables.wasBalanced) || authorizer.group("").resource("services").subresource("status").check("update").allowed()`,
+				"only a load balancer's controller sets the addresses in a Service's status", `"only a load balancer's controller sets the addresses in a Service's status"`),
+		}, hostAnnotationRules()...),
+	}
+}
+
+// claims keeps volumes of others from being bound by their name.
+func claims() policy {
+	return policy{
+		kind: "persistentvolumeclaims", groups: []string{""}, resources: []string{"persistentvolumeclaims"}, operations: onWrite,
+		rules: []admissionv1.Validation{rule(
+			`!has(object.spec.volumeName) || object.spec.volumeName == "" || (oldObject != null && has(oldObject.spec.volumeName) && oldObject.spec.volumeName == object.spec.volumeName)`,
+			"a claim in a tenant's namespace can't name its volume",
+			`"a claim here can't name its volume, as " + object.spec.volumeName + ": leave volumeName out"`,
+		)},
+	}
+}
+
+// protected keeps what helm-tenant and admins put into the namespace as it is. In
+// deletecollection request.name is empty: names are those of the objects.
+func protected() policy {
+	const isOurs = `(has(o.metadata) && (has(o.metadata.labels) && ("` + tenant.LabelTenant + `" in o.metadata.labels || "` + LabelProtected + `" in o.metadata.labels && o.metadata.labels["` + LabelProtected + `"] == "true")` +
+		` || has(o.metadata.name) && (request.resource.resource in ["networkpolicies", "resourcequotas", "limitranges"] && (o.metadata.name == "` + ObjectName + `" || o.metadata.name.startsWith("` + ObjectName + `-"))` +
+		` || request.resource.resource == "rolebindings" && o.metadata.name.startsWith("helm-tenant."))))`
+	return policy{
+		kind: "protected", groups: []string{"*"}, resources: []string{"*/*"}, operations: onAny,
+		// What is written all the time and holds nothing.
+		exclude: []admissionv1.Rule{
+			{APIGroups: []string{"", "events.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"events"}},
+			{APIGroups: []string{"coordination.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"leases"}},
+		},
+		variables: []admissionv1.Variable{
+			{Name: "objects", Expression: `(object == null ? [] : [object]) + (oldObject == null ? [] : [oldObject])`},
+			{Name: "name", Expression: `has(request.name) && request.name != "" ? request.name : variables.objects.exists(o, has(o.metadata) && has(o.metadata.name)) ? variables.objects.filter(o, has(o.metadata) && has(o.metadata.name))[0].metadata.name : ""`},
+		},
+		rules: []admissionv1.Validation{rule(
+			`!variables.objects.exists(o, `+isOurs+`)`,
+			"what an admin put into a tenant's namespace can't be created, changed or deleted here",
+			`request.resource.resource + " " + variables.name + " is protected, by its name or its label, and can only be changed by who may update the namespace"`,
+		)},
+	}
+}

@@ -1,0 +1,153 @@
+// Package rails makes the guard rails of tenants, as objects that are wanted: the
+// labels and annotations of a namespace, its ResourceQuota, LimitRange and
+// NetworkPolicy, and the cluster's admission policies helm-tenant-guard. It reads and
+// writes no cluster.
+package rails
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+const (
+	// ObjectName is that of the ResourceQuota, the LimitRange and the NetworkPolicy in
+	// a tenant's namespace.
+	ObjectName = "helm-tenant"
+	// LabelReachable with the value "true" is put by an admin on a namespace that
+	// isolated tenants let in: the ingress controller's, the monitoring's.
+	LabelReachable = "helm-tenant/reachable"
+	// LabelProtected with the value "true" is put by an admin on an object that only
+	// who may update its namespace can change.
+	LabelProtected = "helm-tenant/protected"
+)
+
+// Name is the name of the tenant's ResourceQuota, LimitRange and NetworkPolicy in a
+// namespace: ObjectName in one that carries the tenant's label, and one of its own in
+// one that it shares with the tenant of that label.
+func Name(t tenant.Tenant, owner string) string {
+	if owner == "" || owner == t.Name {
+		return ObjectName
+	}
+	return ObjectName + "-" + t.Name
+}
+
+// IsName says whether an object of that kind and name is one of those that Objects
+// makes for the tenant.
+func IsName(kind, name, tenantName string) bool {
+	switch kind {
+	case "ResourceQuota", "LimitRange", "NetworkPolicy":
+		return name == ObjectName || name == ObjectName+"-"+tenantName
+	}
+	return false
+}
+
+// Objects are the ResourceQuota, LimitRange and NetworkPolicy that the tenant has in a
+// namespace; owner is the tenant whose label the namespace carries.
+func Objects(t tenant.Tenant, namespace, owner string) []runtime.Object {
+	meta := metav1.ObjectMeta{Name: Name(t, owner), Namespace: namespace, Labels: rbac.Labels(t.Name)}
+	var objects []runtime.Object
+	if len(t.Quota) > 0 {
+		objects = append(objects, &corev1.ResourceQuota{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ResourceQuota"},
+			ObjectMeta: meta,
+			Spec:       corev1.ResourceQuotaSpec{Hard: quantities(t.Quota)},
+		})
+	}
+	if t.Limits != nil {
+		objects = append(objects, &corev1.LimitRange{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "LimitRange"},
+			ObjectMeta: meta,
+			Spec:       corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{limits(*t.Limits)}},
+		})
+	}
+	if t.Network == tenant.NetworkIsolated {
+		policy := Isolation(t, namespace)
+		policy.ObjectMeta = meta
+		objects = append(objects, policy)
+	}
+	return objects
+}
+
+// quantities reads quantities that tenant.Validate let through.
+func quantities(values map[string]string) corev1.ResourceList {
+	if len(values) == 0 {
+		return nil
+	}
+	list := corev1.ResourceList{}
+	for key, value := range values {
+		// Written as the API server stores it: a wanted 1000m would differ from a
+		// live 1 for ever.
+		list[corev1.ResourceName(key)] = resource.MustParse(value)
+	}
+	return list
+}
+
+// limits are those of a LimitRange for containers, with what the API server fills in
+// (k8s.io/kubernetes/pkg/apis/core/v1, SetDefaults_LimitRangeItem).
+func limits(l tenant.Limits) corev1.LimitRangeItem {
+	fill := func(values, from corev1.ResourceList) corev1.ResourceList {
+		for key, value := range from {
+			if _, set := values[key]; !set {
+				if values == nil {
+					values = corev1.ResourceList{}
+				}
+				values[key] = value
+			}
+		}
+		return values
+	}
+	item := corev1.LimitRangeItem{Type: corev1.LimitTypeContainer, Max: quantities(l.Max)}
+	item.Default = fill(quantities(l.Default), item.Max)
+	item.DefaultRequest = fill(quantities(l.DefaultRequest), item.Default)
+	return item
+}
+
+// Isolation is the NetworkPolicy of an isolated tenant's namespace: in come the
+// tenant's own namespaces, those that an admin labelled LabelReachable, and allowFrom;
+// out goes everything but the clouds' metadata services and networkExcept.
+func Isolation(t tenant.Tenant, namespace string) *networkingv1.NetworkPolicy {
+	from := []networkingv1.NetworkPolicyPeer{
+		// By their names, since one that the tenant shares carries another's label.
+		{NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: slices.Sorted(slices.Values(t.Namespaces)),
+		}}}},
+		{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{LabelReachable: "true"}}},
+	}
+	for _, block := range slices.Sorted(slices.Values(t.AllowFrom)) {
+		from = append(from, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: block}})
+	}
+	v4, v6 := splitFamilies(EgressExcept(t.Rails))
+	return &networkingv1.NetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Name: ObjectName, Namespace: namespace, Labels: rbac.Labels(t.Name)},
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: metav1.LabelSelector{},
+			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: from}},
+			Egress: []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{
+				{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: v4}},
+				{IPBlock: &networkingv1.IPBlock{CIDR: "::/0", Except: v6}},
+				// Some networks take address blocks for what is outside the cluster.
+				{NamespaceSelector: &metav1.LabelSelector{}},
+			}}},
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
+		},
+	}
+}
+
+// EgressExcept are the address blocks that an isolated tenant's pods can't reach.
+func EgressExcept(r tenant.Rails) []string {
+	blocks := map[string]bool{}
+	for _, block := range slices.Concat(tenant.MetadataBlocks(), r.NetworkExcept) {
+		blocks[block] = true
+	}
+	return slices.Sorted(maps.Keys(blocks))
+}
