@@ -7,6 +7,7 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/command"
+	"helm-tenant/envvar"
 	"helm-tenant/visible"
 )
 
@@ -18,7 +19,7 @@ type reportText struct {
 }
 
 func newReportText(env Environment) *reportText {
-	return &reportText{colour: isTerminal(env.Stdout) && env.get("NO_COLOR") == "" && env.get("TERM") != "dumb"}
+	return &reportText{colour: isTerminal(env.Stdout) && env.get(envvar.NoColor) == "" && env.get(envvar.Term) != "dumb"}
 }
 
 func (t *reportText) line(format string, arguments ...any) {

@@ -2,11 +2,8 @@ package cli
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +50,7 @@ and as it should be is left alone: the same command twice changes nothing.`,
 		Args: oneTenant,
 	}
 	f, r := cmd.Flags(), &o.request
-	f.StringSliceVar(&r.Tenant.Namespaces, "namespaces", nil, "namespaces of the tenant; the first is its default")
+	f.Var((*wordList)(&r.Tenant.Namespaces), "namespaces", "namespaces of the tenant; the first is its default")
 	f.StringVar(&r.DefaultNamespace, "default-namespace", "", "the one of them in which helm acts when none is named")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Tenant.AllNamespaces, "all-namespaces", false, "let the tenant act in the whole cluster")
@@ -75,7 +72,7 @@ and as it should be is left alone: the same command twice changes nothing.`,
 	f.IntVar(&o.replicas, "replicas", 0, "how many Tillers (default 1)")
 	f.StringToStringVar(&r.Tenant.Tiller.Resources, "resources", nil, "Tiller's resources, such as requests.memory=128Mi,limits.memory=512Mi")
 	f.StringToStringVar(&r.Tenant.Tiller.NodeSelector, "node-selector", nil, "labels of the nodes that Tiller may run on")
-	f.StringSliceVar(&r.Tenant.Tiller.ImagePullSecrets, "image-pull-secret", nil, "Secrets in the home namespace to pull Tiller's image with")
+	f.Var((*wordList)(&r.Tenant.Tiller.ImagePullSecrets), "image-pull-secret", "Secrets in the home namespace to pull Tiller's image with")
 	outputFlag(cmd, &o.output, "text", "yaml", "json", "name")
 	completeValues(cmd, "engine", engines()...)
 	completeValues(cmd, "storage", string(tenant.StorageSecret), string(tenant.StorageConfigMap))
@@ -111,24 +108,6 @@ func (m *memberList) Set(value string) error {
 		*m.into = m.into.With(tenant.Members{tenant.ParseSubject(m.kind, name)})
 	}
 	return err
-}
-
-// nameList is pflag's StringSlice, but for an empty value: that is a variable
-// which a script forgot to set, and is not taken for nobody.
-type nameList []string
-
-func (n *nameList) String() string { return "" }
-func (n *nameList) Type() string   { return "strings" }
-func (n *nameList) Set(value string) error {
-	names, err := csv.NewReader(strings.NewReader(value)).Read()
-	if errors.Is(err, io.EOF) || err == nil && slices.Contains(names, "") {
-		return errors.New("a name is empty")
-	}
-	if err != nil {
-		return errors.New("a name that holds a comma or a quote is put in double quotes, and a quote in it is doubled")
-	}
-	*n = append(*n, names...)
-	return nil
 }
 
 // complete turns flags into a request; what was not typed stays unsaid.

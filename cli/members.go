@@ -54,7 +54,8 @@ func newGrant(s *session) *cobra.Command {
 A member may use the tenant's deployer (reach its Tiller by port-forward, or
 impersonate its service account) and read the tenant's record, and nothing else: no
 right in the tenant's namespaces comes with it.
-A name that holds a comma is put in quotes: --user '"CN=alice,O=devs"'.`,
+Several names are separated by commas. A distinguished name is one: --user
+CN=alice,O=devs; another name that holds a comma is put in quotes: '"doe, john"'.`,
 		`  helm tenant grant team-a --user alice --group team-a-devs
   helm tenant grant team-a --service-account ci:deployer`, s.grant)
 	riskFlag(cmd, &o.risks)

@@ -22,6 +22,10 @@ func (m *migration) verifier(ctx context.Context) (helm.Client, error) {
 	if err == nil && client.Engine() != tenant.EngineImpersonation {
 		err = fmt.Errorf("a Helm 3 or 4 has to find the releases afterwards, but %s is Helm %d", client.Path, client.Major)
 	}
+	if err == nil {
+		// Found out before the first write: afterwards no helm could look at the releases.
+		err = m.place(m.k).CheckImpersonation(tenant.Resolved{Name: m.name, Engine: tenant.EngineImpersonation})
+	}
 	return client, withHint(err, "run it under Helm 3 or 4, or as helm-tenant migrate with HELM_BIN set to one; --dry-run needs none")
 }
 

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"helm-tenant/tenant"
 )
 
@@ -44,31 +42,6 @@ func TestBrief(t *testing.T) {
 	for typed, want := range map[string]string{"": "", "a": "a", "a b c": "a,b,c", "a b c d e": "a,b,c,... (5)"} {
 		if got := brief(strings.Fields(typed)); got != want {
 			t.Errorf("%s: got %q, want %q", typed, got, want)
-		}
-	}
-}
-
-func TestNameList(t *testing.T) {
-	for _, test := range []struct {
-		values []string
-		want   []string
-		fails  bool
-	}{
-		{[]string{"alice"}, []string{"alice"}, false},
-		{[]string{"alice,bob", "carol"}, []string{"alice", "bob", "carol"}, false},
-		{[]string{`"CN=alice,O=devs"`}, []string{"CN=alice,O=devs"}, false},
-		{[]string{`"a ""b"""`}, []string{`a "b"`}, false},
-		{[]string{"alice", ""}, []string{"alice"}, true},
-		{[]string{"alice,"}, nil, true},
-		{[]string{`a"b`}, nil, true},
-	} {
-		var got nameList
-		failed := false
-		for _, value := range test.values {
-			failed = got.Set(value) != nil || failed
-		}
-		if diff := cmp.Diff(test.want, []string(got)); diff != "" || failed != test.fails {
-			t.Errorf("%q: failed %t, -want +got:\n%s", test.values, failed, diff)
 		}
 	}
 }

@@ -67,7 +67,9 @@ const (
 	Path          = "PATH"
 	UserHome      = "HOME"
 	XDGDataHome   = "XDG_DATA_HOME"
-	AppData       = "APPDATA" // Windows
+	AppData       = "APPDATA"        // Windows
+	CacheHome     = "XDG_CACHE_HOME" // by os.UserCacheDir
+	TempDir       = "TMPDIR"         // by os.TempDir
 	Shell         = "SHELL"
 	NoColor       = "NO_COLOR"
 	Term          = "TERM"

@@ -3,6 +3,7 @@
 package tenant
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -23,3 +24,6 @@ func isOurs(info fs.FileInfo) bool {
 	owner, known := info.Sys().(*syscall.Stat_t)
 	return known && int(owner.Uid) == os.Geteuid()
 }
+
+// isBusy reports whether a file could not be replaced because it is a mount point.
+func isBusy(err error) bool { return errors.Is(err, syscall.EBUSY) }

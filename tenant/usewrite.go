@@ -1,0 +1,164 @@
+package tenant
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Use makes t the context's current tenant, beside those that the file knows at
+// that moment, and returns what was written. Two at once lose neither's.
+//
+// Everything else in the file that defines the context stays as it was, comments
+// and unknown keys too: it is edited as a YAML tree, and the result is compared with
+// the original before it replaces it in one step. Other programs that use
+// client-go's lock file are kept out meanwhile.
+func (k *Kubeconfig) Use(t Known) (*Extension, error) {
+	var written *Extension
+	err := k.saveExtension(func(now *Extension) *Extension {
+		written = now.With(t)
+		return written
+	})
+	return written, err
+}
+
+// extensionIn is the context's extension in a kubeconfig's text, nil where there
+// is none that can be read.
+func extensionIn(text []byte, context string) *Extension {
+	config, err := clientcmd.Load(text)
+	if err != nil || config.Contexts[context] == nil {
+		return nil
+	}
+	e, err := readExtension(config.Contexts[context])
+	if err != nil {
+		return nil
+	}
+	return e
+}
+
+func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
+	if k.File() == "" {
+		return errors.New("there is no kubeconfig to write to: name the tenant by HELM_TENANT or --tenant instead")
+	}
+	// A kubeconfig is often a link into a folder of dotfiles: keep the link.
+	file, err := filepath.EvalSymlinks(k.File())
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s can't be written: %w", k.File(), reason(err))
+	}
+	unlock, err := lock(file, lockPatience)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	info, err := os.Stat(file)
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s can't be written: %w", file, reason(err))
+	}
+	if info.Mode().Perm()&0o200 == 0 {
+		return fmt.Errorf("kubeconfig %s is read-only: make it writable, or name the tenant by HELM_TENANT or --tenant", file)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s can't be read: %w", file, reason(err))
+	}
+	after, err := withExtension(before, k.Context, next(extensionIn(before, k.Context)))
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s: %w", file, err)
+	}
+	return replaceFile(file, after, info)
+}
+
+// lockPatience is how long another program may hold the lock: kubectl does for
+// as long as it writes a file.
+const lockPatience = 3 * time.Second
+
+// lock takes client-go's own lock on a kubeconfig: a file beside it with the
+// suffix .lock (k8s.io/client-go/tools/clientcmd/loader.go, lockFile).
+func lock(file string, patience time.Duration) (unlock func(), err error) {
+	name := file + ".lock"
+	deadline := time.Now().Add(patience)
+	for {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL, 0)
+		if err == nil {
+			f.Close()
+			return func() { os.Remove(name) }, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("kubeconfig %s can't be written: %w; name the tenant by HELM_TENANT or --tenant instead", file, err)
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("kubeconfig %s is locked by another program; if none runs, remove %s", file, name)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// replaceFile puts content in the file's place; its mode and owner stay.
+func replaceFile(file string, content []byte, was fs.FileInfo) error {
+	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s can't be written: %w", file, err)
+	}
+	defer os.Remove(temp.Name()) // no longer there when all went well
+	_, err = temp.Write(content)
+	if err == nil {
+		err = keepOwner(temp, was)
+	}
+	if err == nil {
+		err = temp.Chmod(was.Mode().Perm())
+	}
+	if err == nil {
+		err = temp.Sync()
+	}
+	if closeErr := temp.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(temp.Name(), file)
+	}
+	if isBusy(err) {
+		err = writeInPlace(file, content)
+	}
+	if err != nil {
+		return fmt.Errorf("kubeconfig %s can't be written: %w", file, err)
+	}
+	return nil
+}
+
+// writeInPlace writes a file that can't be replaced: one that is mounted by itself, as
+// into a container. kubectl writes every kubeconfig so. Where it fails, what was there
+// is written back.
+func writeInPlace(file string, content []byte) error {
+	before, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	write := func(content []byte) error {
+		_, err := f.WriteAt(content, 0)
+		if err == nil {
+			err = f.Truncate(int64(len(content)))
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		return err
+	}
+	if err = write(content); err != nil {
+		if back := write(before); back != nil {
+			err = fmt.Errorf("%w; and what was there can't be written back: %w", err, back)
+		}
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
