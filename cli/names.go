@@ -42,7 +42,7 @@ func splitNames(value string) ([]string, error) {
 		case err != nil:
 			return nil, errors.New(quoted)
 		}
-		return names, checkBlanks(names)
+		return names, nil // as it stands in the quotes
 	}
 	names := strings.Split(value, ",")
 	if slices.Contains(names, "") {
@@ -67,7 +67,7 @@ func splitNames(value string) ([]string, error) {
 // for a part of it.
 func checkBlanks(names []string) error {
 	for _, name := range names {
-		if name != strings.TrimSpace(name) {
+		if trimmed := strings.TrimSpace(name); name != trimmed && trimmed != "" { // an empty name is refused with all else that is wrong
 			return fmt.Errorf("%q begins or ends with a blank: leave it out, or give each name a flag of its own", name)
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/envvar"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -74,6 +76,10 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		}
 	}
 	home, record, err := findRecord(ctx, client, homes)
+	if elsewhere, found := s.foundElsewhere(ctx, client, resolved, homes, err); found {
+		return withHint(fmt.Errorf("the kubeconfig remembers namespace %q as the home of tenant %q, and there is no record there that you can read; the tenant's record is in namespace %q", home, resolved.Name, elsewhere),
+			typed("change to it", command.Tenant("use", resolved.Name, "--home-namespace="+elsewhere)))
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
@@ -110,6 +116,24 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		s.say("Note: tenant %s is for %s, which the helm that is used is not", record.Name, helmsFor(record.Engine))
 	}
 	return nil
+}
+
+// foundElsewhere looks for the record of a tenant whose remembered home has none, in
+// the homes that the two engines' conventions name.
+func (s *session) foundElsewhere(ctx context.Context, client *cluster.Client, r tenant.Resolved, looked []string, err error) (home string, found bool) {
+	if r.Name == "" || !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		return "", false
+	}
+	for _, engine := range []tenant.Engine{r.Engine, otherEngine(r.Engine)} {
+		home := engine.ConventionalHome(r.Name)
+		if slices.Contains(looked, home) {
+			continue
+		}
+		if record, err := client.Record(ctx, home); err == nil && record.Name == r.Name && record.Home() == home {
+			return home, true
+		}
+	}
+	return "", false
 }
 
 // findRecord reads the record of the first of these homes that has one. Where

@@ -33,6 +33,8 @@ type whoami struct {
 	UserName      string   `json:"userName,omitempty"`
 	Namespace     string   `json:"namespace"`
 	Namespaces    []string `json:"namespaces,omitempty"`
+	// Stale says in what the kubeconfig's memory of the tenant differs from its record.
+	Stale string `json:"stale,omitempty"`
 	// Migration says how far it is on its way to Helm 3 and 4.
 	Migration string `json:"migration,omitempty"`
 	// One of the two, by the engine.
@@ -117,6 +119,10 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if name, err := client.User(ctx); err == nil {
 		w.UserName = name // servers before 1.28 can't tell
 	}
+	if known, found := k.Extension.Find(resolved.Name); found {
+		record, err := client.Record(ctx, known.HomeNamespace)
+		w.Stale = staleness(known, record, err)
+	}
 	if state, err := client.Migration(ctx, resolved.Home); err == nil && state != nil {
 		w.Migration = state.String() // who may not read the record is told more by what follows
 	}
@@ -148,9 +154,44 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		return err
 	}
 	if silent == nil && resolved.Engine != tenant.EngineTiller {
-		return undecided
+		silent = undecided
+	}
+	if w.Stale != "" {
+		s.say("Note: %s; write it anew: helm tenant use %s", w.Stale, w.Tenant)
 	}
 	return silent
+}
+
+// staleness says in what a kubeconfig's memory of a tenant differs from its record;
+// empty where it does not, or where the record can't be read.
+func staleness(known tenant.Known, record tenant.Tenant, err error) string {
+	if apierrors.IsNotFound(err) {
+		return fmt.Sprintf("the kubeconfig remembers namespace %q as the tenant's home, and there is no record there any more", known.HomeNamespace)
+	}
+	if err != nil {
+		return ""
+	}
+	record = record.WithDefaults()
+	var differ []string
+	differs := func(what, was, is string) {
+		if was != is {
+			differ = append(differ, fmt.Sprintf("%s %s, which the record gives as %s", what, was, is))
+		}
+	}
+	namespaces := func(names []string, all bool) string {
+		if all {
+			return "all namespaces"
+		}
+		return strings.Join(names, ",")
+	}
+	differs("tenant", known.Name, record.Name)
+	differs("home", known.HomeNamespace, record.Home())
+	differs("engine", string(known.Engine), string(record.Engine))
+	differs("namespaces", namespaces(known.Namespaces, known.AllNamespaces), namespaces(record.Namespaces, record.AllNamespaces))
+	if differ == nil {
+		return ""
+	}
+	return "the kubeconfig is stale: it remembers " + strings.Join(differ, "; ")
 }
 
 // decideFor answers where a command of helm's would go that is called as the verb is;
