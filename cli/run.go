@@ -37,6 +37,7 @@ var verbs = []verb{
 	{"destroy", newDestroy},
 	{"migrate", newMigrate},
 	{"audit", newAudit},
+	{"prove", newProve},
 	{"use", newUse},
 	{"whoami", newWhoami},
 	{"shellenv", newShellenv},

@@ -68,6 +68,8 @@ var kinds = map[string]kind{
 	"Service":     {resource: gvr("", "v1", "services"), namespaced: true},
 	"StatefulSet": {resource: gvr("apps", "v1", "statefulsets"), namespaced: true},
 	"DaemonSet":   {resource: gvr("apps", "v1", "daemonsets"), namespaced: true},
+
+	"ResourceQuota": {resource: gvr("", "v1", "resourcequotas"), namespaced: true},
 }
 
 // tenantKinds are those that may carry a tenant's label, beside the ConfigMap.

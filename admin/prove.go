@@ -1,0 +1,231 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/prove"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// Proof is what `prove` is asked for.
+type Proof struct {
+	Tenants []string // all where none is named
+	Groups  []string // those in which a member is taken to be
+	// Done hears of each tenant that is done with.
+	Done func(Outcome)
+	// Found hears how many tenants there are, before the first is done.
+	Found func(int)
+}
+
+// provable is a tenant that is proved: its target, or the rows that say why there
+// is none.
+type provable struct {
+	name   string
+	target *prove.Target
+	rows   []prove.Row
+}
+
+// Prove tries on the cluster what the tenants must be refused and returns what
+// came of it. It reads what it aims by in a few paged lists and writes nothing.
+func Prove(ctx context.Context, c *cluster.Client, p Proof) (*prove.Report, error) {
+	sender, err := c.NewImpersonator()
+	if err != nil {
+		return nil, err
+	}
+	targets, err := readProvable(ctx, c, p)
+	if err != nil {
+		return nil, err
+	}
+	p.Found(len(targets))
+	var group sync.WaitGroup
+	var done sync.Mutex
+	slots := make(chan struct{}, cluster.Width)
+	for i := range targets {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			t := &targets[i]
+			if t.target != nil && ctx.Err() == nil {
+				t.rows, t.target = proveOne(ctx, sender, t.target), nil
+			}
+			done.Lock()
+			defer done.Unlock()
+			p.Done(Outcome{Name: t.name})
+		})
+	}
+	group.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	var names []string
+	var rows []prove.Row
+	for _, t := range targets {
+		names, rows = append(names, t.name), append(rows, t.rows...)
+	}
+	return prove.NewReport(names, rows), nil
+}
+
+// proveOne sends all requests for a tenant, one after the other, and makes rows of
+// the answers.
+func proveOne(ctx context.Context, sender *cluster.Impersonator, t *prove.Target) []prove.Row {
+	var exchanges []prove.Exchange
+	send := func(requests []prove.Request) {
+		for _, r := range requests {
+			var a prove.Answer
+			a.Code, a.Body, a.Err = sender.Do(ctx, r.As.User, r.As.Groups, r.Method, r.Path, r.Query, r.Type, r.Body)
+			exchanges = append(exchanges, prove.Exchange{Request: r, Answer: a})
+		}
+	}
+	send(t.Requests())
+	send(t.Follow(exchanges))
+	return t.Judge(exchanges)
+}
+
+// readProvable reads the tenants that are asked for, and what their attempts are
+// aimed by.
+func readProvable(ctx context.Context, c *cluster.Client, p Proof) ([]provable, error) {
+	records, err := c.TenantRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(records, func(a, b corev1.ConfigMap) int {
+		return cmp.Or(strings.Compare(a.Labels[tenant.LabelTenant], b.Labels[tenant.LabelTenant]), strings.Compare(a.Namespace, b.Namespace))
+	})
+	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", "", metav1.ListOptions{
+		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.MemberName})
+	if err != nil {
+		return nil, err
+	}
+	members := map[string]tenant.Members{}
+	for _, b := range bindings {
+		members[b.Namespace] = tenant.MembersOf(b.Subjects, b.Namespace)
+	}
+	restricted, quotas, err := readLevels(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+
+	var others []prove.Other
+	var all []provable
+	for _, record := range records {
+		name := record.Labels[tenant.LabelTenant]
+		t, err := tenant.ParseRecord(record.Data[tenant.RecordKey])
+		if err != nil {
+			all = append(all, provable{name: name, rows: []prove.Row{{Tenant: name, Attempt: "record", What: "read the tenant's record", Result: prove.Untried, Answer: err.Error()}}})
+			continue
+		}
+		t = t.WithDefaults()
+		target := newTarget(t, record.Namespace)
+		switch {
+		case t.AllNamespaces:
+			all = append(all, provable{name: name, rows: []prove.Row{{Tenant: name, Attempt: "all-namespaces", What: "act in all namespaces", Result: prove.Beyond,
+				Answer: "the tenant has all namespaces by a risk that was accepted: nothing is refused to it"}}})
+			continue
+		case len(t.Namespaces) == 0:
+			continue
+		}
+		target.Restricted, target.Quotas = restricted, quotas
+		target.Member, target.MemberWhy = memberOf(members[record.Namespace], p.Groups)
+		all = append(all, provable{name: name, target: target})
+		others = append(others, prove.Other{Tenant: name, Home: target.Home, Namespace: t.Namespaces[0], Account: target.Account, Tiller: target.Tiller})
+	}
+	if err := chooseProvable(&all, p.Tenants, c.Where()); err != nil {
+		return nil, err
+	}
+	for _, one := range all {
+		if one.target != nil {
+			one.target.Other = otherThan(one.name, one.target.Namespaces, others)
+		}
+	}
+	return all, nil
+}
+
+func newTarget(t tenant.Tenant, home string) *prove.Target {
+	return &prove.Target{
+		Tenant: t.Name, Home: home, Namespaces: t.Namespaces,
+		Binding: rbac.DeployerBinding(t.Name, t.Role),
+		// Of a tenant with both engines, the Tiller: its account may do more.
+		Account: t.Engine.DeployerAccounts()[0], Tiller: t.Engine.Has(tenant.EngineTiller),
+	}
+}
+
+// chooseProvable leaves the tenants that were named.
+func chooseProvable(all *[]provable, names []string, where string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(*all, func(p provable) bool { return p.name == name }) {
+			return &NoTenantError{Name: name, Where: where}
+		}
+	}
+	*all = slices.DeleteFunc(*all, func(p provable) bool { return !slices.Contains(names, p.name) })
+	return nil
+}
+
+// otherThan is the tenant that is attacked: the next one by name that shares no
+// namespace with the attacker.
+func otherThan(name string, namespaces []string, others []prove.Other) *prove.Other {
+	first := slices.IndexFunc(others, func(o prove.Other) bool { return o.Tenant > name })
+	for i := range others {
+		o := others[(max(first, 0)+i)%len(others)]
+		if o.Tenant != name && !slices.Contains(namespaces, o.Namespace) {
+			return &o
+		}
+	}
+	return nil
+}
+
+// memberOf chooses the member as whom is tried: a user or an account, or somebody
+// in a group of members that was named.
+func memberOf(m tenant.Members, groups []string) (*prove.Identity, string) {
+	users, accounts, memberGroups := m.OfKind(rbacv1.UserKind), m.OfKind(rbacv1.ServiceAccountKind), m.OfKind(rbacv1.GroupKind)
+	switch {
+	case len(users) > 0:
+		return &prove.Identity{Role: prove.Member, User: users[0].Name, Groups: groups}, ""
+	case slices.ContainsFunc(memberGroups, func(g tenant.Subject) bool { return slices.Contains(groups, g.Name) }):
+		return &prove.Identity{Role: prove.Member, User: prove.Name, Groups: groups}, ""
+	case len(accounts) > 0:
+		return &prove.Identity{Role: prove.Member, User: tenant.AccountUser(accounts[0].Namespace, accounts[0].Name)}, ""
+	case len(memberGroups) > 0:
+		return nil, fmt.Sprintf("the members are groups: name those of a member with --in-group, such as %q", memberGroups[0].Name)
+	}
+	return nil, ""
+}
+
+// readLevels reads which namespaces have PodSecurity's level restricted, and what
+// the ResourceQuotas of each bound; quotas is nil where they can't be read.
+func readLevels(ctx context.Context, c *cluster.Client) (restricted map[string]bool, quotas map[string]map[string]bool, err error) {
+	restricted, quotas = map[string]bool{}, map[string]map[string]bool{}
+	err = c.EachMeta(ctx, "Namespace", "", metav1.ListOptions{LabelSelector: "pod-security.kubernetes.io/enforce=restricted"}, func(ns *metav1.PartialObjectMetadata) {
+		restricted[ns.Name] = true
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := cluster.List[corev1.ResourceQuota](ctx, c, "ResourceQuota", "", metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		return restricted, nil, nil
+	}
+	for _, q := range found {
+		if quotas[q.Namespace] == nil {
+			quotas[q.Namespace] = map[string]bool{}
+		}
+		for name := range q.Spec.Hard {
+			quotas[q.Namespace][string(name)] = true
+		}
+	}
+	return restricted, quotas, err
+}

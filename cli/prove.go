@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/audit/view"
+	"helm-tenant/prove"
+	"helm-tenant/tenant"
+	"helm-tenant/visible"
+)
+
+func newProve(s *session) *cobra.Command {
+	var groups []string
+	var output string
+	cmd := &cobra.Command{
+		Use:   "prove [TENANT...]",
+		Short: "Try on this cluster, writing nothing, all that a tenant must be refused",
+		Long: `Try on this cluster all that a tenant must be refused, and write nothing: of all
+tenants, or of those that are named.
+
+Each attempt is made by impersonation, as the tenant's deployer, as a member and as a
+service account in the tenant's namespaces. Writes are server-side dry runs, which
+pass authorization and admission and are not stored; reads ask for the metadata of
+one object; for streams and tokens the authorizer is asked. First comes what a tenant
+must be able to do: where that is refused, a refusal proves nothing.
+
+A group's member is tried with the groups of --in-group. What needs a running pod,
+such as the network, is listed as not tried, with how to try it.
+
+It takes the right to impersonate users, groups and service accounts. At most 40
+requests are made for a tenant and 10 for each of its namespaces.
+
+The attempts look like an attack in the API server's audit log: a SIEM that reads it
+may raise alarms. Tell whoever watches it before.
+
+Exit codes: 0 everything was refused, 4 something was not, 5 something could not be
+tried; 1 it failed.`,
+		Example: `  helm tenant prove
+  helm tenant prove team-a --in-group team-a-devs
+  helm tenant prove -o wide
+  helm tenant prove -o junit > prove.xml
+  helm tenant prove -o html > prove.html`,
+		Args: tenantNames,
+	}
+	cmd.Flags().Var((*nameList)(&groups), "in-group", "group that a member is taken to be in; repeatable")
+	outputFlag(cmd, &output, "table", "wide", "json", "yaml", "sarif", "junit", "html")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return s.prove(cmd.Context(), args, groups, output)
+	}
+	return cmd
+}
+
+func (s *session) prove(ctx context.Context, tenants, groups []string, output string) error {
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	var progress func(admin.Outcome)
+	report, err := admin.Prove(ctx, client, admin.Proof{
+		Tenants: tenants, Groups: groups,
+		Found: func(total int) { progress = s.progress(total) },
+		Done:  func(o admin.Outcome) { progress(o) },
+	})
+	if _, unknown := errors.AsType[*admin.NoTenantError](err); unknown {
+		return withHint(fmt.Errorf("prove: %w", err), "list them with: helm tenant tenants")
+	}
+	if err != nil {
+		return fmt.Errorf("prove in %s: %w", client.Where(), err)
+	}
+	if err := s.printProof(report, output); err != nil {
+		return err
+	}
+	switch report.Result {
+	case string(prove.Allowed):
+		return &codeError{code: exitFound}
+	case string(prove.Untried):
+		return &codeError{code: exitUnseen}
+	}
+	return nil
+}
+
+func (s *session) printProof(report *prove.Report, output string) error {
+	switch output {
+	case "html":
+		return view.ProofHTML(visible.Writer{W: s.env.Stdout, As: visible.JSON}, report, s.env.Now())
+	case "sarif":
+		return printObject(s.out(), "json", view.ProofSARIF(report, version()))
+	case "junit":
+		return view.ProofJUnit(s.out(), report)
+	case "json", "yaml":
+		return printObject(s.out(), output, struct {
+			APIVersion string `json:"apiVersion"`
+			Kind       string `json:"kind"`
+			*prove.Report
+		}{tenant.APIVersion, "ProofReport", report})
+	}
+	if err := proofTable(s.out(), report, output == "wide"); err != nil {
+		return err
+	}
+	_, err := io.WriteString(s.out(), proofSummary(report))
+	return err
+}
+
+// proofTable writes a line for each attempt; what was refused comes last, since
+// everything should be.
+func proofTable(w io.Writer, report *prove.Report, wide bool) error {
+	rows := slices.Clone(report.Rows)
+	rank := []prove.Result{prove.Allowed, prove.Untried, prove.Open, prove.Denied, prove.Beyond, prove.Accepted, prove.Refused}
+	slices.SortStableFunc(rows, func(a, b prove.Row) int {
+		return slices.Index(rank, a.Result) - slices.Index(rank, b.Result)
+	})
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	columns := []string{"RESULT", "TENANT", "NAMESPACE", "AS", "ATTEMPT", "BY"}
+	if wide {
+		columns = append(columns, "BENCHMARKS", "ANSWER")
+	}
+	printRow(table, columns...)
+	for _, row := range rows {
+		by := row.By
+		switch row.Result {
+		case prove.Allowed, prove.Open:
+			if row.Closes != "" {
+				by = "would be refused with " + row.Closes
+			}
+		case prove.Untried, prove.Beyond, prove.Denied:
+			by = row.Answer
+			if row.How != "" {
+				by = row.How
+			}
+		}
+		line := []string{string(row.Result), row.Tenant, dash(row.Namespace), dash(string(row.As)), row.What, dash(by)}
+		if wide {
+			line = append(line, dash(strings.Join(row.Benchmarks, ", ")), dash(row.Answer))
+		}
+		printRow(table, line...)
+	}
+	return table.Flush()
+}
+
+func proofSummary(report *prove.Report) string {
+	c := report.Counts
+	text := fmt.Sprintf("\n%s: %d refused, %d allowed, %d could not be tried", counted(len(report.Tenants), "tenant"), c[prove.Refused], c[prove.Allowed], c[prove.Untried])
+	if c[prove.Open] > 0 {
+		text += fmt.Sprintf("; %d that no setting of the tenant forbids", c[prove.Open])
+	}
+	if c[prove.Beyond] > 0 {
+		text += fmt.Sprintf("; %d that a dry run does not show", c[prove.Beyond])
+	}
+	return text + "\n"
+}

@@ -1,0 +1,81 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/client-go/rest"
+)
+
+// Impersonator sends single requests as other users and returns the API server's
+// answers, refusals included, as they are.
+type Impersonator struct {
+	client *Client
+	http   *http.Client
+	base   *url.URL
+}
+
+// NewImpersonator returns an error where the context impersonates somebody
+// already: impersonation can't be nested.
+func (c *Client) NewImpersonator() (*Impersonator, error) {
+	if user := c.config.Impersonate.UserName; user != "" {
+		return nil, fmt.Errorf("%s impersonates user %q and so can't impersonate others: use a context without impersonation", c.where, user)
+	}
+	client, err := rest.HTTPClientFor(c.config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.where, err)
+	}
+	// client-go's transport would hand the credentials to whatever host an answer
+	// names.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	base, _, err := rest.DefaultServerUrlFor(c.config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.where, err)
+	}
+	return &Impersonator{c, client, base}, nil
+}
+
+const (
+	// onlyMetadata asks for no more of a list than its objects' metadata.
+	onlyMetadata = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+	// longestAnswer is more than any single object has without its data.
+	longestAnswer = 1 << 20
+)
+
+// Do sends one request as a user in groups and returns the status and the body of
+// the answer. It is sent once, however busy the server is; err is why there is no
+// answer.
+func (i *Impersonator) Do(ctx context.Context, user string, groups []string, method, path string, query url.Values, contentType string, body []byte) (code int, answer []byte, err error) {
+	target := i.base.JoinPath(path)
+	target.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header.Set(authenticationv1.ImpersonateUserHeader, user)
+	for _, group := range groups {
+		request.Header.Add(authenticationv1.ImpersonateGroupHeader, group)
+	}
+	request.Header.Set("Accept", "application/json")
+	if method == http.MethodGet {
+		request.Header.Set("Accept", onlyMetadata)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", contentType)
+	}
+	response, err := i.http.Do(request)
+	if err != nil {
+		return 0, nil, i.client.explain(method+" "+path, err)
+	}
+	defer response.Body.Close()
+	answer, err = io.ReadAll(io.LimitReader(response.Body, longestAnswer))
+	if err != nil {
+		return 0, nil, i.client.explain(method+" "+path, err)
+	}
+	return response.StatusCode, answer, nil
+}

@@ -1,0 +1,232 @@
+package prove
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// place is one attempt by one role in one of the tenant's namespaces.
+type place struct {
+	attempt   *Attempt
+	role      Role
+	namespace string
+}
+
+// judging makes rows of the exchanges of one tenant.
+type judging struct {
+	t    *Target
+	rows []Row
+	// broken says of a role in a namespace why its refusals prove nothing; the
+	// member's and the account's control is made once, with no namespace.
+	broken map[place]string
+	// pods are the harmless pods as the API server would store them.
+	pods map[string]*corev1.Pod
+}
+
+// Judge makes rows of all that was sent and answered for a tenant, in the order
+// of the table.
+func (t *Target) Judge(exchanges []Exchange) []Row {
+	j := &judging{t: t, broken: map[place]string{}, pods: map[string]*corev1.Pod{}}
+	for _, e := range exchanges {
+		if e.Control {
+			j.control(e)
+		}
+	}
+	// A pod that is tried again with the rest comes later, and counts.
+	verdicts, latest := map[place]verdict{}, map[place]Exchange{}
+	var places []place
+	for _, e := range exchanges {
+		if e.Control {
+			continue
+		}
+		v := judge(e.Request, e.Answer)
+		for _, a := range e.Attempts {
+			at := place{a, e.As.Role, e.Namespace}
+			if _, seen := verdicts[at]; !seen {
+				places = append(places, at)
+			}
+			verdicts[at], latest[at] = v.of(a, len(e.Attempts)), e
+		}
+	}
+	for _, at := range places {
+		j.add(at.attempt, latest[at], verdicts[at])
+	}
+	j.read()
+	j.unasked()
+	slices.SortStableFunc(j.rows, func(a, b Row) int { return cmp.Compare(order(a), order(b)) })
+	return j.rows
+}
+
+// of is the verdict on one of the attempts that a request was.
+func (v verdict) of(a *Attempt, together int) verdict {
+	switch {
+	case together == 1 || v.result != Refused || v.by == "RBAC" || v.named && v.names(a):
+		return v
+	case v.named:
+		return verdict{result: Untried, text: "not named in: " + v.text}
+	}
+	return verdict{result: Untried, text: fmt.Sprintf("one pod that tried %d things was refused by %s, and the answer does not say for which: %s", together, v.by, v.text)}
+}
+
+func (j *judging) control(e Exchange) {
+	a, v := e.Attempts[0], judge(e.Request, e.Answer)
+	if a == controlAccount && v.result == Allowed && !isUser(e.Answer.Body, e.As.User) {
+		v = verdict{result: Untried, text: "the API server takes it for somebody else"}
+	}
+	row := j.row(a, e.Request, v)
+	switch {
+	case v.result == Allowed:
+		row.Result, row.Answer = Accepted, ""
+	case v.result == Refused && a.Optional:
+		row.Result = Denied
+	default:
+		row.Result, row.By = Untried, ""
+		row.Answer = strings.TrimSuffix("must be accepted, and was not: "+v.by+": "+v.text, ": ")
+		j.broken[place{role: e.As.Role, namespace: e.Namespace}] = v.text
+	}
+	if a == controlPod && v.result == Allowed {
+		var pod corev1.Pod
+		if json.Unmarshal(e.Answer.Body, &pod) == nil {
+			j.pods[e.Namespace] = &pod
+		}
+	}
+	j.rows = append(j.rows, row)
+}
+
+// why says why refusals of that role prove nothing; empty where they do.
+func (j *judging) why(role Role, namespace string) string {
+	if role != Deployer {
+		return j.broken[place{role: role}]
+	}
+	return j.broken[place{role: role, namespace: cmp.Or(namespace, j.t.Namespaces[0])}]
+}
+
+func (j *judging) add(a *Attempt, e Exchange, v verdict) {
+	if why := j.why(e.As.Role, e.Namespace); why != "" && v.result == Refused {
+		v = verdict{result: Untried, text: oneLine("the same identity was refused what it must be able to do: " + why)}
+	}
+	j.rows = append(j.rows, j.row(a, e.Request, v))
+}
+
+func (j *judging) row(a *Attempt, r Request, v verdict) Row {
+	row := j.blank(a, r.As.Role, cmp.Or(r.Where, r.Namespace))
+	row.User, row.Groups = r.As.User, r.As.Groups
+	row.Result, row.By, row.Answer = v.result, v.by, v.text
+	if v.result == Allowed {
+		row.Result = j.allowed(a, cmp.Or(r.Namespace, j.t.Namespaces[0]))
+		row.Closes = a.Closes
+	}
+	return row
+}
+
+// allowed is what it comes to that an attempt would work.
+func (j *judging) allowed(a *Attempt, namespace string) Result {
+	if a.Optional && (a.required == nil || !a.required(j.t, namespace)) {
+		return Open
+	}
+	return Allowed
+}
+
+func (j *judging) blank(a *Attempt, role Role, namespace string) Row {
+	return Row{Tenant: j.t.Tenant, Namespace: namespace, Attempt: a.ID, What: a.What, Why: a.Why, Benchmarks: a.Benchmarks, As: role}
+}
+
+// read makes the rows of attempts that need no request of their own.
+func (j *judging) read() {
+	for _, namespace := range j.t.Namespaces {
+		for _, a := range table {
+			if a.accepted == nil && a.configured == nil {
+				continue
+			}
+			row := j.blank(a, Deployer, namespace)
+			row.User, row.Result = j.t.DeployerUser(), j.allowed(a, namespace)
+			by, held, known := "quota", false, j.t.Quotas != nil
+			if a.accepted != nil {
+				pod := j.pods[namespace]
+				if known = pod != nil; known {
+					by, held = a.accepted(pod)
+				}
+			} else if known {
+				held = a.configured(j.t, namespace)
+			}
+			switch {
+			case held:
+				row.Result, row.By = Refused, by
+			case !known:
+				row.Result, row.Answer = Untried, "the ResourceQuotas can't be read"
+				if a.accepted != nil {
+					row.Answer = "no harmless pod was accepted there"
+				}
+			default:
+				row.Closes = a.Closes
+			}
+			j.rows = append(j.rows, row)
+		}
+	}
+}
+
+// unasked makes the rows of what was not sent: for want of a member or of another
+// tenant, and because no dry run shows it.
+func (j *judging) unasked() {
+	for _, a := range append([]*Attempt{controlMember}, table...) {
+		if j.t.Member == nil && slices.Contains(a.As, Member) {
+			row := j.blank(a, Member, "")
+			row.Result, row.Answer = Untried, j.t.MemberWhy
+			if j.t.MemberWhy == "" {
+				row.Result, row.Answer = Beyond, "the tenant has no members"
+			}
+			j.rows = append(j.rows, row)
+		}
+		if a.request == nil || j.t.Other != nil || a.request(j.t, j.t.Namespaces[0]) != nil {
+			continue
+		}
+		for _, role := range a.As {
+			if role == Member && j.t.Member == nil {
+				continue
+			}
+			row := j.blank(a, role, "")
+			row.Result, row.Answer = Beyond, "there is no other tenant"
+			j.rows = append(j.rows, row)
+		}
+	}
+	for _, b := range beyond {
+		if b.tiller && !j.t.Tiller {
+			continue
+		}
+		j.rows = append(j.rows, Row{Tenant: j.t.Tenant, Attempt: b.id, What: b.what, Benchmarks: b.benchmarks, Result: Beyond,
+			Answer: "a dry run does not show it", How: strings.NewReplacer("$NS", j.t.Namespaces[0], "$HOME", j.t.Home).Replace(b.how)})
+	}
+}
+
+// beyond is what no request to the API server shows.
+var beyond = []struct {
+	id, what, how string
+	benchmarks    []string
+	tiller        bool
+}{
+	{id: "network-pods", what: "reach another tenant's pods over the network",
+		how: "run a pod in $NS that connects to a pod's address of another tenant; with network: isolated it must time out"},
+	{id: "network-metadata", what: "reach the cloud's metadata service",
+		how: "run a pod in $NS that connects to 169.254.169.254:80; with network: isolated it must time out"},
+	{id: "network-tiller", what: "reach the Tiller's ports over the network", tiller: true,
+		how: "run a pod in $NS that connects to the address of the pod in $HOME, ports 44134 and 44135; both must fail"},
+	{id: "node", what: "leave a container for the node",
+		how: "keep the node's kernel and container runtime up to date; tenants that must not share a kernel need nodes of their own"},
+}
+
+// order is the place of a row in a report: controls, then the table, then what
+// was not tried.
+func order(r Row) int {
+	if i := slices.IndexFunc(table, func(a *Attempt) bool { return a.ID == r.Attempt }); i >= 0 {
+		return 1 + i
+	}
+	if r.Result == Beyond && r.As == "" {
+		return 1 + len(table)
+	}
+	return 0
+}

@@ -1,0 +1,160 @@
+package prove
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"helm-tenant/tenant"
+)
+
+// Controls are attempts that must be accepted: a refusal proves nothing where
+// the same identity is refused what it must be able to do.
+var (
+	controlPod = &Attempt{ID: "control-pod", What: "run a harmless pod", As: onlyDeployer, Each: true,
+		pod: func(*corev1.Pod) {}}
+	controlMember = &Attempt{ID: "control-member", What: "use the tenant's deployer", As: []Role{Member},
+		request: func(t *Target, _ string) *ask { return useDeployer(t.Home, t.Account, t.Tiller) }}
+	controlAccount = &Attempt{ID: "control-account", What: "ask the API server who it is", As: []Role{Account},
+		request: func(*Target, string) *ask { return whoAmI() }}
+
+	// What the benchmarks want a tenant to be able to do for itself.
+	controlPolicy = &Attempt{ID: "control-network-policy", What: "make a NetworkPolicy of its own", As: onlyDeployer, Optional: true,
+		Benchmarks: []string{"MTB-PL2-BC-OPS-4 Create Network Policies"},
+		request: func(_ *Target, ns string) *ask {
+			return create("/apis/networking.k8s.io/v1/namespaces/"+ns+"/networkpolicies", policy(ns))
+		}}
+	controlBinding = &Attempt{ID: "control-role-binding", What: "make a RoleBinding for an account of its own", As: onlyDeployer, Optional: true,
+		Benchmarks: []string{"MTB-PL2-BC-OPS-3 Create Role Bindings"},
+		request: func(_ *Target, ns string) *ask {
+			return create(rbacPath(ns, "rolebindings"), binding(ns, "view", "ServiceAccount", "default"))
+		}}
+)
+
+// DeployerUser is how the API server names the tenant's deployer.
+func (t *Target) DeployerUser() string { return tenant.AccountUser(t.Home, t.Account) }
+
+// identity is who tries an attempt as that role in that namespace; nil where it
+// is not known.
+func (t *Target) identity(role Role, namespace string) *Identity {
+	switch role {
+	case Member:
+		return t.Member
+	case Account:
+		return &Identity{Role: Account, User: tenant.AccountUser(namespace, "default")}
+	}
+	return &Identity{Role: Deployer, User: t.DeployerUser()}
+}
+
+// Requests are those to send first: controls, then everything else. A pod asks
+// for several attempts at once.
+func (t *Target) Requests() []Request {
+	var controls, others []Request
+	first := t.Namespaces[0]
+	for _, a := range []*Attempt{controlMember, controlAccount} {
+		controls = t.add(controls, a, a.As[0], first, true)
+	}
+	for _, a := range []*Attempt{controlPolicy, controlBinding} {
+		controls = t.add(controls, a, a.As[0], first, true)
+	}
+	for _, namespace := range t.Namespaces {
+		controls = t.add(controls, controlPod, Deployer, namespace, true)
+		for _, role := range []Role{Deployer, Member, Account} {
+			if r := t.podRequest(role, namespace, t.podAttempts(role)); r != nil {
+				others = append(others, *r)
+			}
+		}
+		for _, a := range table {
+			if a.request != nil && a.Each {
+				for _, role := range a.As {
+					others = t.add(others, a, role, namespace, false)
+				}
+			}
+		}
+	}
+	for _, a := range table {
+		if a.request != nil && !a.Each {
+			for _, role := range a.As {
+				others = t.add(others, a, role, first, false)
+			}
+		}
+	}
+	return append(controls, others...)
+}
+
+// add appends the request of an attempt that is not one of several in one pod.
+func (t *Target) add(requests []Request, a *Attempt, role Role, namespace string, control bool) []Request {
+	as := t.identity(role, namespace)
+	if as == nil {
+		return requests
+	}
+	if a.pod != nil {
+		r := t.podRequest(role, namespace, []*Attempt{a})
+		r.Control = control
+		return append(requests, *r)
+	}
+	asked := a.request(t, namespace)
+	if asked == nil {
+		return requests
+	}
+	r := asked.as(*as)
+	r.Attempts, r.Control = []*Attempt{a}, control
+	if a.Each {
+		r.Namespace = namespace
+	}
+	return append(requests, r)
+}
+
+func (a *ask) as(who Identity) Request {
+	return Request{As: who, Method: a.method, Path: a.path, Query: a.query, Body: a.body, Type: a.kind, Where: a.where, review: a.review}
+}
+
+// podAttempts are those that a pod can be for that role.
+func (t *Target) podAttempts(role Role) []*Attempt {
+	return slices.DeleteFunc(slices.Clone(table), func(a *Attempt) bool { return a.pod == nil || !slices.Contains(a.As, role) })
+}
+
+// podRequest is one pod that is all of the attempts.
+func (t *Target) podRequest(role Role, namespace string, attempts []*Attempt) *Request {
+	as := t.identity(role, namespace)
+	if as == nil || len(attempts) == 0 {
+		return nil
+	}
+	pod := harmless(namespace)
+	for _, a := range attempts {
+		a.pod(pod)
+	}
+	privileged := pod.Spec.Containers[0].SecurityContext
+	if privileged.Privileged != nil || len(privileged.Capabilities.Add) > 0 {
+		privileged.AllowPrivilegeEscalation = nil // false is invalid with either
+	}
+	if pod.Spec.HostNetwork {
+		for i := range pod.Spec.Containers[0].Ports { // which must then be the same
+			pod.Spec.Containers[0].Ports[i].ContainerPort = pod.Spec.Containers[0].Ports[i].HostPort
+		}
+	}
+	r := create("/api/v1/namespaces/"+namespace+"/pods", pod).as(*as)
+	r.Attempts, r.Namespace = attempts, namespace
+	return &r
+}
+
+// Follow are the requests that answers make necessary: a pod that was refused for
+// some of what it asked for is tried again with the rest. It is called once, with
+// all exchanges.
+func (t *Target) Follow(exchanges []Exchange) []Request {
+	var more []Request
+	for _, e := range exchanges {
+		if len(e.Attempts) < 2 || e.As.Role != Deployer {
+			continue
+		}
+		v := judge(e.Request, e.Answer)
+		if v.result != Refused || !v.named {
+			continue
+		}
+		rest := slices.DeleteFunc(slices.Clone(e.Attempts), func(a *Attempt) bool { return v.names(a) })
+		if r := t.podRequest(e.As.Role, e.Request.Namespace, rest); r != nil {
+			more = append(more, *r)
+		}
+	}
+	return more
+}

@@ -1,0 +1,227 @@
+// Package prove tests `helm tenant prove` against a real API server: that it
+// writes nothing, that what it says is so, and what it costs.
+package prove
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"helm-tenant/prove"
+	"helm-tenant/test/testcluster"
+)
+
+// dir holds the binary and the audit log.
+var dir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if dir, err = os.MkdirTemp("", "prove-"); err != nil {
+		panic(err)
+	}
+	code := testcluster.Main(m, testcluster.Options{AuditLog: auditLog()})
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func auditLog() string { return filepath.Join(dir, "audit.log") }
+
+// world is a cluster and its administrator.
+type world struct {
+	*testcluster.Cluster
+	binary string
+	root   *kubernetes.Clientset
+	meta   metadata.Interface
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	binary := filepath.Join(dir, "helm-tenant")
+	cmd := exec.Command("go", "build", "-o", binary, ".")
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building helm-tenant: %w\n%s", err, out)
+	}
+	return binary, nil
+})
+
+func start(t *testing.T) *world {
+	t.Helper()
+	w := &world{Cluster: testcluster.Get(t)}
+	var err error
+	if w.binary, err = build(); err != nil {
+		t.Fatal(err)
+	}
+	config, err := w.RESTConfig("root", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.WarningHandlerWithContext = rest.NoWarnings{}
+	w.root, w.meta = kubernetes.NewForConfigOrDie(config), metadata.NewForConfigOrDie(config)
+	return w
+}
+
+// result is what a command ended with.
+type result struct {
+	args           []string
+	code           int
+	stdout, stderr string
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("helm-tenant %s: exit code %d\n%s\n%s", strings.Join(r.args, " "), r.code, r.stdout, r.stderr)
+}
+
+// run runs helm-tenant as that user.
+func (w *world) run(t *testing.T, user string, groups []string, args ...string) result {
+	t.Helper()
+	kubeconfig, err := w.Kubeconfig(user, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), w.binary, args...)
+	cmd.Env = []string{"PATH=/none", "HOME=" + dir, "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + w.Bin("helm2")}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return result{args, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// admin runs helm-tenant as an administrator of the cluster.
+func (w *world) admin(t *testing.T, args ...string) result {
+	t.Helper()
+	return w.run(t, "admin", []string{"system:masters"}, args...)
+}
+
+// must runs a command that has to succeed.
+func (w *world) must(t *testing.T, args ...string) {
+	t.Helper()
+	if r := w.admin(t, args...); r.code != 0 {
+		t.Fatal(r)
+	}
+}
+
+// proves runs prove, which must end with that code, and returns its rows.
+func (w *world) proves(t *testing.T, code int, args ...string) []prove.Row {
+	t.Helper()
+	r := w.admin(t, append([]string{"prove", "-o", "json"}, args...)...)
+	if r.code != code {
+		t.Fatalf("not %d: %v", code, r)
+	}
+	var report struct{ Rows []prove.Row }
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+		t.Fatalf("%v: %v", err, r)
+	}
+	return report.Rows
+}
+
+// everything are the identity and version of every object of every kind, Leases
+// and Events apart, once nothing moves any more.
+func (w *world) everything(t *testing.T) map[string]string {
+	t.Helper()
+	lists, err := w.root.Discovery().ServerPreferredResources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resources, err := discovery.GroupVersionResources(discovery.FilteredBy(discovery.SupportsAllVerbs{Verbs: []string{"list", "get"}}, lists))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := func() map[string]string {
+		found := map[string]string{}
+		for resource := range resources {
+			if resource.Resource == "leases" || resource.Resource == "events" || resource.Resource == "componentstatuses" {
+				continue
+			}
+			list, err := w.meta.Resource(resource).List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				t.Fatalf("listing %v: %v", resource, err)
+			}
+			for _, o := range list.Items {
+				found[fmt.Sprintf("%s %s/%s", resource.Resource, o.Namespace, o.Name)] = fmt.Sprintf("%s at %s", o.UID, o.ResourceVersion)
+			}
+		}
+		return found
+	}
+	var last map[string]string
+	for range 100 {
+		next := now()
+		if last != nil && cmp.Equal(last, next) {
+			return next
+		}
+		last = next
+		time.Sleep(200 * time.Millisecond)
+	}
+	t.Fatal("the cluster never comes to rest")
+	return nil
+}
+
+// impersonated counts the requests that were made as somebody else since the audit
+// log had that size, by who and where.
+func (w *world) impersonated(t *testing.T, since int64) int {
+	t.Helper()
+	file, err := os.Open(auditLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Seek(since, 0); err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var event struct {
+			ImpersonatedUser *struct{ Username string }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+			t.Fatal(err)
+		}
+		if event.ImpersonatedUser != nil {
+			count++
+		}
+	}
+	return count
+}
+
+func logSize(t *testing.T) int64 {
+	t.Helper()
+	info, err := os.Stat(auditLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// label puts labels on a namespace, as its administrator.
+func (w *world) label(t *testing.T, namespace string, labels map[string]string) {
+	t.Helper()
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": labels}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.root.CoreV1().Namespaces().Patch(t.Context(), namespace, "application/merge-patch+json", patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }

@@ -1,0 +1,188 @@
+package prove
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/prove"
+)
+
+// find returns the rows of an attempt in a namespace.
+func find(t *testing.T, rows []prove.Row, attempt string, as prove.Role, namespace string) prove.Row {
+	t.Helper()
+	for _, row := range rows {
+		if row.Attempt == attempt && (as == "" || row.As == as) && (namespace == "" || row.Namespace == namespace) {
+			return row
+		}
+	}
+	t.Fatalf("no row of %s as %q in %q", attempt, as, namespace)
+	return prove.Row{}
+}
+
+// It changes no object of any kind, in a cluster with tenants of both engines, and
+// costs no more requests than it says.
+func TestWritesNothing(t *testing.T) {
+	w := start(t)
+	w.must(t, "init", "still", "--namespaces", "still-a,still-b", "--create-namespaces", "--user", "alice", "--wait=false")
+	w.must(t, "init", "quiet", "--namespaces", "quiet-a", "--create-namespaces", "--engine", "impersonation", "--user", "bob")
+	before := w.everything(t)
+	since := logSize(t)
+	rows := w.proves(t, 4, "still")
+	count := w.impersonated(t, since)
+	if diff := cmp.Diff(before, w.everything(t)); diff != "" {
+		t.Errorf("objects before (-) and after (+):\n%s", diff)
+	}
+	if most := prove.TenantRequests + 2*prove.NamespaceRequests; count == 0 || count > most {
+		t.Errorf("%d requests for a tenant of 2 namespaces, want 1 to %d", count, most)
+	}
+	t.Logf("%d requests, %d rows", count, len(rows))
+	for _, row := range rows {
+		if row.Result == prove.Untried {
+			t.Errorf("could not be tried: %+v", row)
+		}
+		if row.Tenant != "still" {
+			t.Errorf("a row of another tenant: %+v", row)
+		}
+	}
+	w.proves(t, 4, "quiet", "still")
+	if diff := cmp.Diff(before, w.everything(t)); diff != "" {
+		t.Errorf("objects before (-) and after (+):\n%s", diff)
+	}
+}
+
+// What refused an attempt is read from the answer, and what is opened is seen.
+func TestSaysWhatRefused(t *testing.T) {
+	w := start(t)
+	w.must(t, "init", "said", "--namespaces", "said-a,said-b", "--create-namespaces", "--engine", "impersonation", "--user", "alice")
+	w.label(t, "said-a", map[string]string{"pod-security.kubernetes.io/enforce": "baseline"})
+	w.label(t, "said-b", map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
+	rows := w.proves(t, 4, "said")
+	for _, attempt := range []string{"privileged-container", "host-path", "host-network", "host-port", "host-pid", "host-ipc", "capabilities", "seccomp-unconfined"} {
+		for namespace, by := range map[string]string{"said-a": "PodSecurity baseline", "said-b": "PodSecurity restricted"} {
+			if row := find(t, rows, attempt, prove.Deployer, namespace); row.Result != prove.Refused || row.By != by {
+				t.Errorf("%s in %s: %s by %q: %s", attempt, namespace, row.Result, row.By, row.Answer)
+			}
+		}
+	}
+	for _, attempt := range []string{"run-as-root", "privilege-escalation"} {
+		if row := find(t, rows, attempt, prove.Deployer, "said-a"); row.Result != prove.Open {
+			t.Errorf("%s under baseline: %+v", attempt, row)
+		}
+		if row := find(t, rows, attempt, prove.Deployer, "said-b"); row.Result != prove.Refused {
+			t.Errorf("%s under restricted: %+v", attempt, row)
+		}
+	}
+	for attempt, by := range map[string]string{
+		"quota": "RBAC", "label-namespace": "RBAC", "role-escalation": "RBAC's escalation check", "cluster-binding": "RBAC", "read-nodes": "RBAC",
+		"system-secrets": "RBAC", "home-pod": "RBAC", "token": "RBAC",
+	} {
+		if row := find(t, rows, attempt, prove.Deployer, ""); row.Result != prove.Refused || row.By != by {
+			t.Errorf("%s: %s by %q: %s", attempt, row.Result, row.By, row.Answer)
+		}
+	}
+	// Who is let in by mistake is seen, whoever it is.
+	if row := find(t, rows, "home-secrets", prove.Account, ""); row.Result != prove.Refused {
+		t.Errorf("%+v", row)
+	}
+	if _, err := w.root.RbacV1().RoleBindings("said-helm").Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "mistake"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "said-a", Name: "default"}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	rows = w.proves(t, 4, "said")
+	for _, attempt := range []string{"home-secrets", "home-pod", "token"} {
+		if row := find(t, rows, attempt, prove.Account, ""); row.Result != prove.Allowed {
+			t.Errorf("%s by a binding made by mistake: %+v", attempt, row)
+		}
+	}
+}
+
+// Members that are groups are tried as somebody in one of them.
+func TestInGroup(t *testing.T) {
+	w := start(t)
+	w.must(t, "init", "grouped", "--namespaces", "grouped-a", "--create-namespaces", "--engine", "impersonation", "--group", "devs")
+	if row := find(t, w.proves(t, 4, "grouped"), "control-member", prove.Member, ""); row.Result != prove.Untried || !strings.Contains(row.Answer, "--in-group") {
+		t.Errorf("%+v", row)
+	}
+	if row := find(t, w.proves(t, 4, "grouped", "--in-group", "devs"), "control-member", prove.Member, ""); row.Result != prove.Accepted {
+		t.Errorf("%+v", row)
+	}
+}
+
+// Who may not impersonate proves nothing, and is told so.
+func TestWithoutImpersonation(t *testing.T) {
+	w := start(t)
+	w.must(t, "init", "barred", "--namespaces", "barred-a", "--create-namespaces", "--wait=false")
+	rule := func(resource string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{"", "rbac.authorization.k8s.io"}, Resources: []string{resource}, Verbs: []string{"get", "list"}}
+	}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "looker"}, Rules: []rbacv1.PolicyRule{rule("namespaces"), rule("configmaps"), rule("rolebindings"), rule("resourcequotas")}}
+	if _, err := w.root.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.root.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "looker"},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "looker"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "looker"}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r := w.run(t, "looker", nil, "prove", "barred")
+	if r.code != 5 || !strings.Contains(r.stdout, "cannot impersonate") || strings.Contains(r.stdout, "refused   ") {
+		t.Error(r)
+	}
+}
+
+func TestUnknownTenant(t *testing.T) {
+	w := start(t)
+	if r := w.admin(t, "prove", "nobodys"); r.code != 1 || !strings.Contains(r.stderr, "nobodys") || r.stdout != "" {
+		t.Error(r)
+	}
+}
+
+func TestFormats(t *testing.T) {
+	w := start(t)
+	w.must(t, "init", "shown", "--namespaces", "shown-a", "--create-namespaces", "--wait=false")
+	for format, words := range map[string]string{
+		"table": "RESULT", "wide": "BENCHMARKS", "yaml": "kind: ProofReport", "sarif": `"version": "2.1.0"`, "junit": "<testsuite name=\"shown\"", "html": "<!doctype html>",
+	} {
+		r := w.admin(t, "prove", "shown", "-o", format)
+		if r.code != 4 || !strings.Contains(r.stdout, words) || r.stderr != "" {
+			t.Errorf("%s: %v", format, r)
+		}
+		var err error
+		switch format {
+		case "sarif":
+			err = json.Unmarshal([]byte(r.stdout), &map[string]any{})
+		case "junit":
+			err = xml.Unmarshal([]byte(r.stdout), &struct{ XMLName xml.Name }{})
+		}
+		if err != nil {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}
+
+// Many tenants are proved side by side, with progress on stderr.
+func TestManyTenants(t *testing.T) {
+	w := start(t)
+	var file strings.Builder
+	file.WriteString("apiVersion: helm-tenant/v1\ntenants:\n")
+	for i := range 100 {
+		fmt.Fprintf(&file, "- {name: many%[1]d, namespaces: [many%[1]d-a], engine: impersonation}\n", i)
+	}
+	path := dir + "/many.yaml"
+	if err := writeFile(path, file.String()); err != nil {
+		t.Fatal(err)
+	}
+	w.must(t, "apply", "-f", path, "--create-namespaces")
+	r := w.admin(t, "prove")
+	if r.code != 4 || !strings.Contains(r.stderr, "100 of 1") {
+		t.Errorf("no progress: %d\n%s", r.code, r.stderr)
+	}
+}
