@@ -28,6 +28,8 @@ lacks() {
 # kube-proxy and the portmap plugin write iptables rules (in the cluster's own
 # network namespace).
 command -v iptables >/dev/null || lacks iptables iptables
+# kube-router keeps the addresses that NetworkPolicies name in sets.
+command -v ipset >/dev/null || lacks ipset ipset
 command -v ip >/dev/null || lacks ip iproute2
 command -v nsenter >/dev/null || lacks nsenter util-linux
 command -v mount >/dev/null || lacks mount mount
@@ -68,6 +70,12 @@ if [ ${#lacking[@]} -gt 0 ]; then
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -q >&2
 	apt-get install -qy --no-install-recommends "${packages[@]}" >&2
+fi
+
+# Without it packets between two pods of one node pass no NetworkPolicy.
+if [ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ] && ! modprobe br_netfilter 2>/dev/null; then
+	say "missing: the kernel module br_netfilter; load it (sudo modprobe br_netfilter)"
+	exit 1
 fi
 
 if [ "$(id -u)" -ne 0 ]; then

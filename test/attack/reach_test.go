@@ -39,8 +39,7 @@ var reaching = []attack{
 	{name: "kubeconfig extension that names its home", as: onOther, run: listByExtension},
 	{name: "helm-tenant use, then list", as: onOther, run: useThenList},
 	{name: "helm-tenant whoami", as: onOther, run: whoami},
-	{name: "metrics port 44135 from a pod of one's own", as: onOther, run: metricsFromPod, knownAs: onOther,
-		known: "closed by the home's NetworkPolicy, which this cluster's network does not enforce; it shows counters, and takes no commands"},
+	{name: "metrics port 44135 from a pod of one's own", as: onOther, run: metricsFromPod},
 	{name: "port-forward opened before, used after", as: ofTheGone, run: heldTunnel, knownAs: ofTheGone,
 		known: "Kubernetes asks once, when the stream is opened; restarting Tiller ends it"},
 	{name: "the same, after Tiller was restarted", as: ofTheGone, alone: true, run: heldTunnelAfterRestart},
@@ -370,17 +369,28 @@ func whoami(ctx context.Context, s *scene) outcome {
 	return s.settle(err, effect, nil)
 }
 
+// heldByPolicy is how a connection ends that a NetworkPolicy forbids; that
+// something listens there is seen from the node each time.
+var heldByPolicy = refusal{"NetworkPolicy", regexp.MustCompile(`connect: connection refused`)}
+
 func metricsFromPod(ctx context.Context, s *scene) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
+	}
+	target := pod.Status.PodIP + ":44135"
+	if out, err := s.fromNode(ctx, s.cluster.Bin("pause"), nil, "dial", target); err != nil {
+		return failure("nothing listens there: %s %v", out, err)
+	}
+	if out, err := s.ownPod(ctx, "-dial", pauseImage, "dial", target); err != nil || out != "connected" {
+		return s.settle(errors.Join(err, errors.New(out)), "", nil, heldByPolicy)
 	}
 	out, err := s.ownPod(ctx, "", kubectlImage, "--server=http://"+pod.Status.PodIP+":44135", "get", "--raw", "/metrics")
 	effect := ""
 	if strings.Contains(out, "\ngo_goroutines ") {
 		effect = "it told its metrics"
 	}
-	return s.settle(err, effect, nil, closed)
+	return s.settle(err, effect, nil)
 }
 
 // nodeName is the cluster's node.

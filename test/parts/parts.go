@@ -47,6 +47,8 @@ const (
 	containerdVersion = "v2.3.7"
 	runcVersion       = "v1.4.3"
 	cniVersion        = "v1.9.1"
+	kubeRouterVersion = "v2.1.0"
+	coreDNSVersion    = "v1.15.0"
 
 	// Without these kube-apiserver reports v0.0.0-master, and charts' checks of
 	// the cluster's version fail.
@@ -91,6 +93,8 @@ var table = []Part{
 	{Name: "loopback", Version: cniVersion, Folder: "cni", Package: cniPlugins + "main/loopback", Minutes: "2 s"},
 	{Name: "host-local", Version: cniVersion, Folder: "cni", Package: cniPlugins + "ipam/host-local", Minutes: "2 s"},
 	{Name: "portmap", Version: cniVersion, Folder: "cni", Package: cniPlugins + "meta/portmap", Minutes: "2 s"},
+	{Name: "kube-router", Version: kubeRouterVersion, Folder: "kube-router", Package: ".", Minutes: "1.5 min"},
+	{Name: "coredns", Version: coreDNSVersion, Folder: "coredns", Package: ".", Minutes: "1.5 min"},
 	{Name: "pause", Version: "v1", Folder: "pause", Package: ".", Minutes: "1 s"},
 }
 

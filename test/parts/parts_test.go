@@ -25,9 +25,13 @@ func TestVersionsAreThePinnedOnes(t *testing.T) {
 		}
 		found := false
 		for _, line := range strings.Split(string(pins), "\n") {
-			f := strings.Fields(line)
-			if len(f) >= 2 && (p.Package == f[0] || strings.HasPrefix(p.Package, f[0]+"/")) &&
-				strings.TrimSuffix(f[1], "+incompatible") == p.Version {
+			f := strings.Fields(strings.TrimPrefix(line, "require "))
+			if len(f) < 2 || strings.TrimSuffix(f[1], "+incompatible") != p.Version {
+				continue
+			}
+			// A main package of the folder's own is about what it requires itself.
+			direct := p.Package == "." && !strings.Contains(line, "// indirect")
+			if direct || p.Package == f[0] || strings.HasPrefix(p.Package, f[0]+"/") {
 				found = true
 			}
 		}

@@ -66,7 +66,6 @@ func TestFull(t *testing.T) {
 func runPod(t *testing.T, admin *kubernetes.Clientset, namespace, image string) *corev1.Pod {
 	t.Helper()
 	yes, no := true, false
-	pods := admin.CoreV1().Pods(namespace)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "waits"},
 		Spec: corev1.PodSpec{
@@ -85,6 +84,13 @@ func runPod(t *testing.T, admin *kubernetes.Clientset, namespace, image string) 
 			}},
 		},
 	}
+	return startPod(t, admin, namespace, pod)
+}
+
+// startPod makes a pod and returns it when it runs.
+func startPod(t *testing.T, admin *kubernetes.Clientset, namespace string, pod *corev1.Pod) *corev1.Pod {
+	t.Helper()
+	pods := admin.CoreV1().Pods(namespace)
 	// The default service account comes a moment after its namespace.
 	why := ""
 	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {

@@ -27,7 +27,7 @@ func Missing(s Size) error {
 		return fmt.Errorf("a full test cluster needs root, for its namespaces; run it with sudo")
 	}
 	var lacking []string
-	for _, tool := range []string{"iptables", "ip", "nsenter", "mount", "gcc", "pkg-config"} {
+	for _, tool := range []string{"iptables", "ipset", "ip", "nsenter", "mount", "gcc", "pkg-config"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			lacking = append(lacking, tool)
 		}

@@ -5,14 +5,18 @@
 //	pause                  waits for SIGINT or SIGTERM
 //	pause dial HOST:PORT   tries a TCP connection: "connected", or the error and exit 1
 //	pause cat FILE         prints a file
+//	pause resolve NAME     prints the addresses of a host name, one a line
+//	pause serve HOST:PORT  accepts TCP connections, closes each, until it is told to end
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -39,6 +43,17 @@ func run(args []string) error {
 		}
 		fmt.Println("connected")
 		return conn.Close()
+	case len(args) == 2 && args[0] == "resolve":
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		addresses, err := net.DefaultResolver.LookupHost(ctx, args[1])
+		if err != nil {
+			return err
+		}
+		fmt.Println(strings.Join(addresses, "\n"))
+		return nil
+	case len(args) == 2 && args[0] == "serve":
+		return serve(args[1])
 	case len(args) == 2 && args[0] == "cat":
 		f, err := os.Open(args[1])
 		if err != nil {
@@ -47,5 +62,25 @@ func run(args []string) error {
 		_, err = io.Copy(os.Stdout, f)
 		return err
 	}
-	return fmt.Errorf("usage: pause [dial HOST:PORT | cat FILE]")
+	return fmt.Errorf("usage: pause [dial HOST:PORT | cat FILE | resolve NAME | serve HOST:PORT]")
+}
+
+func serve(address string) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	<-end
+	return listener.Close()
 }

@@ -43,6 +43,7 @@ type plan struct {
 const (
 	serviceCIDR = "10.96.0.0/16"
 	serviceIP   = "10.96.0.1"
+	dnsIP       = "10.96.0.10" // what kubeadm and most installers give to kube-dns
 	podCIDR     = "10.244.0.0/16"
 	clusterName = "test"
 	nodeName    = "node"
@@ -108,6 +109,10 @@ func (p *plan) writeCredentials(root string) error {
 		"kube-scheduler":          {"system:kube-scheduler"},
 		"kube-proxy":              {"system:kube-proxy"},
 		"kubelet":                 {"system:node:" + nodeName, "system:nodes"},
+		// Nothing is bound to these two: bindings would be in every test's view of
+		// who may do what.
+		"kube-router": {"kube-router", "system:masters"},
+		"coredns":     {"coredns", "system:masters"},
 	} {
 		if err := ca.Kubeconfig(filepath.Join(root, "kubeconfig", file), p.server(), who[0], who[1:]...); err != nil {
 			return err

@@ -134,6 +134,9 @@ func (p *plan) startInside(ctx context.Context) (*crew, error) {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		return nil, err
 	}
+	if err := p.filterBridge(); err != nil {
+		return nil, err
+	}
 	if err := p.writeNodeConfig(); err != nil {
 		return nil, err
 	}
@@ -159,7 +162,9 @@ func (p *plan) startInside(ctx context.Context) (*crew, error) {
 	if err := p.awaitServer(ctx, c, admin); err != nil {
 		return c, err
 	}
-	for _, start := range []func(*crew) error{p.startKubelet, p.startControllerManager, p.startScheduler, p.startProxy} {
+	for _, start := range []func(*crew) error{
+		p.startKubelet, p.startControllerManager, p.startScheduler, p.startProxy, p.startNameServer, p.startPolicies,
+	} {
 		if err := start(c); err != nil {
 			return c, err
 		}
@@ -167,7 +172,13 @@ func (p *plan) startInside(ctx context.Context) (*crew, error) {
 	if err := p.awaitControllers(ctx, c, admin); err != nil {
 		return c, err
 	}
-	return c, p.awaitNode(ctx, c, admin)
+	if err := p.publishNameServer(ctx, admin); err != nil {
+		return c, err
+	}
+	if err := p.awaitNode(ctx, c, admin); err != nil {
+		return c, err
+	}
+	return c, p.awaitNetwork(ctx, c)
 }
 
 // mountInside gives the cluster's processes a /run, /var/lib and /var/log of
@@ -440,9 +451,9 @@ state = "/run/containerd"
 		"containerRuntimeEndpoint": "unix://" + containerdSocket,
 		"healthzPort":              0,
 		"volumePluginDir":          "/run/volumeplugins", // its default is a folder below /usr, which it makes
-		"resolvConf":               "",                   // no name server is reached from pods, the host's neither
+		"resolvConf":               "",                   // the host's name servers are not reached from pods
 		"clusterDomain":            "cluster.local",
-		"clusterDNS":               []string{"10.96.0.10"},
+		"clusterDNS":               []string{dnsIP},
 
 		// It must run where we are not alone: in a container, in a sandbox, with
 		// either cgroup version, and without its own hierarchy of cgroups.

@@ -48,6 +48,7 @@ var (
 		"kube-scheduler", "kubelet", "kube-proxy",
 		"containerd", "containerd-shim-runc-v2", "ctr", "runc",
 		"bridge", "host-local", "loopback", "portmap",
+		"kube-router", "coredns",
 		"pause", "tiller")
 )
 
