@@ -40,8 +40,12 @@ func (r *Record) abortMigration() []command.Fix {
 	return []command.Fix{command.Run(command.Tenant("migrate", r.Tenant.Name, "--abort")).With("takes the migration back")}
 }
 
-// memberFlag is how a verb of ours names a subject.
+// memberFlag is how a verb of ours names a subject; empty, which no command holds, for
+// nobody.
 func memberFlag(s Subject) string {
+	if s.Text() == "" {
+		return ""
+	}
 	return command.List("--"+s.Flag(), s.Text())
 }
 

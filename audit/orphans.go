@@ -25,6 +25,9 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 	}
 	homes := map[string]string{} // what says that it is a home
 	isHome := func(home, name string) {
+		if tenant.CheckName(name) != nil {
+			name = "" // anybody's word
+		}
 		if a.recordAt(home) == nil && (a.namespaces[home] != nil || a.unseen("namespaces")) {
 			homes[home] = cmp.Or(name, homes[home])
 		}
@@ -36,8 +39,8 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 			}
 			name, ours := strings.CutPrefix(b.Name, "helm-tenant.")
 			name, _, two := strings.Cut(name, ".")
-			if !ours || !two {
-				continue
+			if !ours || !two || tenant.CheckName(name) != nil {
+				continue // init made no such binding
 			}
 			for _, s := range b.Subjects {
 				if s.Kind == rbacv1.ServiceAccountKind && slices.Contains(tenant.EngineBoth.DeployerAccounts(), s.Name) {
