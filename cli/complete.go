@@ -204,7 +204,7 @@ func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplet
 	answer := func(names []string, directive cobra.ShellCompDirective) (int, error) {
 		var out bytes.Buffer
 		for _, name := range startingWith(toComplete, names) {
-			fmt.Fprintln(&out, name)
+			visible.Fprintf(&out, "%s\n", name)
 		}
 		visible.Fprintf(&out, ":%d\n", directive)
 		_, err := c.env.Stdout.Write(out.Bytes())

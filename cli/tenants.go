@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/admin"

@@ -54,10 +54,18 @@ func List(flag, value string) string {
 	return flag + "=" + value
 }
 
-// valid reports whether a command can be shown: no word is empty (helm drops empty
-// words of a plugin), and none holds a character that is not seen.
+// valid reports whether a command can be shown: no word and no flag's value is empty
+// (helm drops empty words of a plugin), and none holds a character that is not seen.
 func (c Command) valid() bool {
-	return len(c) > 0 && !slices.ContainsFunc(c, func(word string) bool { return word == "" || !visible.Plain(word) })
+	flags := true
+	for _, word := range c {
+		flags = flags && word != "--"
+		empty := word == "" || flags && strings.HasPrefix(word, "--") && strings.Index(word, "=") == len(word)-1
+		if empty || !visible.Plain(word) {
+			return false
+		}
+	}
+	return len(c) > 0
 }
 
 // Fix is what mends something: commands that are typed in this order, and notes, which
