@@ -5,7 +5,7 @@ VERSION := $(shell sed -n 's/^version: //p' plugin.yaml)
 LDFLAGS := -s -w -X helm-tenant/cli.buildVersion=$(VERSION)
 CACHE := $(or $(HELM_TENANT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/helm-tenant)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
-MODULES := . test test/tools
+MODULES := . test test/tools scripts/release
 export CGO_ENABLED ?= 0
 
 .PHONY: help build install demo test soak race check fuzz bench fmt vet staticcheck tidy unit cross cluster cluster-down package clean
@@ -14,7 +14,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/helm-tenant
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/helm-tenant .
+	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/helm-tenant .
 
 install: build ## install this folder as a plugin of the helm on PATH
 	helm plugin install "$(CURDIR)"

@@ -1,13 +1,18 @@
 #!/bin/sh
-# Puts the plugin's binary into bin/ of the plugin's folder: the one of this
-# system that a release archive brings, with its SHA256SUMS, if there is one, else
-# one that is built with Go, else, only when HELM_TENANT_URL names where releases
-# are kept, one that is downloaded and checked against the SHA256SUMS beside this
-# script's parent folder. What lies in dist/ of a checkout is no release.
+# Puts the plugin's program into bin/ of the plugin's folder. It takes the first of
+# these that there is:
 #
-# HELM_TENANT_URL is a folder's address: the file asked for is
-# helm-tenant-OS-ARCH[.exe] in it. SHA256SUMS comes with the plugin, not from
-# that address.
+#   1. the program of this system that a release archive brings in dist/, checked
+#      against the archive's SHA256SUMS;
+#   2. one that is built with Go, in a checkout;
+#   3. one that is downloaded from HELM_TENANT_URL, the address of a release's
+#      folder, and checked: against the SHA256SUMS in the plugin's folder, or, where
+#      there is none, against the one at that address, whose PGP signature
+#      (SHA256SUMS.asc) must then be good. A bad signature is refused in any case.
+#
+# gpg checks the signature with the user's own keyring, or with the file of public
+# keys that HELM_TENANT_KEYRING names. curl and wget take a proxy from https_proxy.
+# The program that was there before stays until the new one is complete and checked.
 set -eu
 
 root=${HELM_PLUGIN_DIR:-$(cd "$(dirname "$0")/.." && pwd)}
@@ -39,37 +44,84 @@ checksum() { # prints the SHA-256 of a file
 	fi
 }
 
-verify() { # FILE NAME: holds FILE against the line for NAME in SHA256SUMS
-	[ -f "$root/SHA256SUMS" ] || fail "there is no SHA256SUMS in $root to check $2 against"
-	wanted=$(awk -v name="$2" '$2 == name || $2 == "*" name { print $1 }' "$root/SHA256SUMS")
+verify() { # FILE NAME SUMS: compares FILE with the line for NAME in the file SUMS
+	wanted=$(awk -v name="$2" '$2 == name || $2 == "*" name { print $1 }' "$3")
 	[ -n "$wanted" ] || fail "SHA256SUMS has no line for $2"
 	have=$(checksum "$1")
-	[ "$have" = "$wanted" ] || fail "the checksum of $2 is $have, SHA256SUMS says $wanted; it is not used"
+	[ "$have" = "$wanted" ] || fail "the checksum of $2 is $have, SHA256SUMS says $wanted; the file is not used"
 }
 
-mkdir -p "$root/bin"
-temp=$(mktemp -d "$root/bin/.install.XXXXXX")
+fetch() { # NAME FILE: downloads NAME from the release's address
+	if command -v curl >/dev/null 2>&1; then
+		curl --fail --silent --show-error --location --output "$2" "$HELM_TENANT_URL/$1"
+	elif command -v wget >/dev/null 2>&1; then
+		wget -q -O "$2" "$HELM_TENANT_URL/$1"
+	else
+		fail "neither curl nor wget is installed; install one, or unpack a release archive"
+	fi
+}
+
+signature() { # SUMS ASC: prints good, bad or unknown (no gpg, or not its key)
+	command -v gpg >/dev/null 2>&1 || { echo unknown; return; }
+	if [ -n "${HELM_TENANT_KEYRING:-}" ]; then
+		[ -r "$HELM_TENANT_KEYRING" ] || fail "HELM_TENANT_KEYRING $HELM_TENANT_KEYRING can't be read"
+		mkdir -m 700 "$temp/gpg"
+		gpg --homedir "$temp/gpg" --batch --quiet --import "$HELM_TENANT_KEYRING" 2>"$temp/gpg.log" ||
+			fail "HELM_TENANT_KEYRING $HELM_TENANT_KEYRING holds no PGP keys"
+		set -- "$1" "$2" --homedir "$temp/gpg"
+	fi
+	sums=$1 asc=$2
+	shift 2
+	gpg "$@" --batch --status-fd 1 --verify "$asc" "$sums" >"$temp/status" 2>/dev/null || true
+	if grep -q '^\[GNUPG:\] VALIDSIG ' "$temp/status" && grep -q '^\[GNUPG:\] GOODSIG ' "$temp/status"; then
+		echo good
+	elif grep -q '^\[GNUPG:\] NO_PUBKEY ' "$temp/status"; then
+		echo unknown
+	else
+		echo bad
+	fi
+}
+
+download() { # gets the program into $temp/new, checked
+	say "downloading $name from $HELM_TENANT_URL"
+	sums=$root/SHA256SUMS
+	fetch SHA256SUMS.asc "$temp/SHA256SUMS.asc" 2>/dev/null || rm -f "$temp/SHA256SUMS.asc"
+	fetch SHA256SUMS "$temp/SHA256SUMS" || fail "there is no SHA256SUMS at $HELM_TENANT_URL"
+	state=unknown
+	if [ -s "$temp/SHA256SUMS.asc" ]; then state=$(signature "$temp/SHA256SUMS" "$temp/SHA256SUMS.asc"); fi
+	[ "$state" != bad ] || fail "the signature of SHA256SUMS at $HELM_TENANT_URL is bad; nothing is used"
+	if [ ! -f "$sums" ]; then
+		[ "$state" = good ] || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: import the release's public key into gpg, or name its file with HELM_TENANT_KEYRING"
+		sums=$temp/SHA256SUMS
+	fi
+	fetch "$name" "$temp/new"
+	verify "$temp/new" "$name" "$sums"
+	how="downloaded and checked $name"
+	if [ "$state" = good ]; then how="$how, and its signature"; fi
+}
+
+if ! mkdir -p "$root/bin" 2>/dev/null || ! temp=$(mktemp -d "$root/bin/.install.XXXXXX" 2>/dev/null); then
+	fail "the plugin's folder can't be written: $root; install the plugin as a user who owns it, or set HELM_PLUGINS to a folder of your own"
+fi
 trap 'rm -rf "$temp"' EXIT
 trap 'exit 1' HUP INT TERM
+for left in "$root"/bin/.install.*; do # of a run that was killed
+	if [ "$left" != "$temp" ] && [ -d "$left" ]; then rm -rf "$left"; fi
+done
 
 if [ -f "$root/dist/$name" ] && [ -f "$root/SHA256SUMS" ]; then
 	cp "$root/dist/$name" "$temp/new"
-	verify "$temp/new" "$name"
+	verify "$temp/new" "$name" "$root/SHA256SUMS"
 	how="took the bundled $name"
 elif [ -f "$root/go.mod" ] && command -v go >/dev/null 2>&1; then
-	say "building with $(go version | cut -d' ' -f3), which takes a minute the first time"
+	say "building with $(cd "$root" && go version | cut -d' ' -f3), which takes a minute the first time"
 	version=$(sed -n 's/^version: //p' "$root/plugin.yaml")
-	(cd "$root" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X helm-tenant/cli.buildVersion=$version" -o "$temp/new" .)
+	# The checkout may belong to another user, whose git metadata git refuses to read.
+	(cd "$root" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X helm-tenant/cli.buildVersion=$version" -o "$temp/new" .)
 	how="built it"
 elif [ -n "${HELM_TENANT_URL:-}" ]; then
-	say "downloading $name from $HELM_TENANT_URL"
-	if command -v curl >/dev/null 2>&1; then
-		curl --fail --silent --show-error --location --output "$temp/new" "$HELM_TENANT_URL/$name"
-	else
-		wget -q -O "$temp/new" "$HELM_TENANT_URL/$name"
-	fi
-	verify "$temp/new" "$name"
-	how="downloaded and checked $name"
+	HELM_TENANT_URL=${HELM_TENANT_URL%/}
+	download
 else
 	fail "no binary for $os/$arch comes with this plugin: install Go 1.26 or later and try again, or set HELM_TENANT_URL to the folder of a release"
 fi
