@@ -1,0 +1,250 @@
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// key is a signing key that a test throws away.
+type key struct{ secret, public string } // keyring files
+
+func newKey(t *testing.T) key {
+	t.Helper()
+	entity, err := openpgp.NewEntity("Test Release", "", "release@example.com", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := key{filepath.Join(t.TempDir(), "secret.gpg"), filepath.Join(t.TempDir(), "public.gpg")}
+	var secret, public bytes.Buffer
+	if err := errors.Join(entity.SerializePrivate(&secret, nil), entity.Serialize(&public)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(k.secret, secret.Bytes(), 0o600), os.WriteFile(k.public, public.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// packageRelease builds a release of one platform, without the container image,
+// into the dist folder of a copy of the source.
+func packageRelease(t *testing.T, source, platform string, k key, more ...string) {
+	t.Helper()
+	pack := exec.Command("bash", "scripts/package.sh", "-image=false")
+	pack.Dir = source
+	pack.Env = append(os.Environ(), "PLATFORMS="+platform, "SIGNING_KEYRING="+k.secret, "SIGNING_KEY=Test Release", "SOURCE_DATE_EPOCH=1700000000")
+	pack.Env = append(pack.Env, more...)
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("packaging: %v\n%s", err, out)
+	}
+}
+
+// pushPlugin starts a registry, pushes the OCI layout of a release into it and
+// returns the address that Helm 4 installs.
+func pushPlugin(t *testing.T, dist string) string {
+	t.Helper()
+	server := httptest.NewServer(registry.New(registry.Logger(nil)))
+	t.Cleanup(server.Close)
+	dir := unpackTar(t, filepath.Join(dist, "helm-tenant-plugin-0.1.0.oci.tar"))
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := strings.TrimPrefix(server.URL, "http://") + "/charts/tenant:0.1.0"
+	tag, err := name.NewTag(address, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(tag, image); err != nil {
+		t.Fatal(err)
+	}
+	return "oci://" + address
+}
+
+func unpackTar(t *testing.T, archive string) string {
+	t.Helper()
+	f, err := os.Open(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	dir := t.TempDir()
+	for r := tar.NewReader(f); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return dir
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := filepath.Join(dir, filepath.FromSlash(header.Name))
+		if header.Typeflag == tar.TypeDir {
+			if err := os.MkdirAll(target, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		data, err := io.ReadAll(r)
+		if err == nil {
+			err = os.WriteFile(target, data, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestReproducible builds a release twice, in two folders, and compares every file
+// that holds no signature.
+func TestReproducible(t *testing.T) {
+	t.Parallel()
+	k := newKey(t)
+	one, two := tree(t), tree(t)
+	packageRelease(t, one, "linux/arm64", k)
+	packageRelease(t, two, "linux/arm64", k, "GOFLAGS=-tags=unused", "GOAMD64=v2", "TZ=Asia/Tokyo", "LC_ALL=C")
+	compared := 0
+	err := filepath.WalkDir(filepath.Join(one, "dist"), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		relative, err := filepath.Rel(one, path)
+		if err != nil {
+			return err
+		}
+		// A signature holds its time; SHA256SUMS and the layout hold signatures.
+		if regexp.MustCompile(`\.(prov|asc)$|SHA256SUMS$|plugin-.*oci\.tar$`).MatchString(relative) {
+			return nil
+		}
+		first, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		second, err := os.ReadFile(filepath.Join(two, relative))
+		if err != nil {
+			return err
+		}
+		compared++
+		if !bytes.Equal(first, second) {
+			t.Errorf("%s differs between two builds", relative)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if compared < 8 {
+		t.Errorf("only %d files were compared", compared)
+	}
+}
+
+// TestDownload runs scripts/install.sh with a release's address: what it takes, and
+// what it refuses.
+func TestDownload(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("gpg"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("gpg is not installed (Debian: apt-get install gpg)")
+		}
+		t.Skip("gpg is not installed (Debian: apt-get install gpg)")
+	}
+	k, source := newKey(t), tree(t)
+	platform := runtime.GOOS + "-" + runtime.GOARCH
+	packageRelease(t, source, strings.ReplaceAll(platform, "-", "/"), k)
+	dist, program := filepath.Join(source, "dist"), "helm-tenant-"+platform
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(dist, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	sums, signature := read("SHA256SUMS"), read("SHA256SUMS.asc")
+	wrong := regexp.MustCompile(`(?m)^[0-9a-f]{4}`).ReplaceAll(sums, []byte("0000"))
+	for _, test := range []struct {
+		name string
+		// own are the plugin's checksums; served is what the address has.
+		own     []byte
+		served  map[string][]byte
+		keyring string
+		want    string // in what it says
+		fails   bool
+	}{
+		{name: "checksums that came with the plugin", own: sums, want: "downloaded and checked " + program},
+		{name: "a signature by a key that is not known, beside own checksums", own: sums, keyring: newKey(t).public, want: "downloaded and checked " + program},
+		{name: "a good signature", keyring: k.public, want: "and its signature"},
+		{name: "a wrong checksum of the plugin's", own: wrong, want: "the file is not used", fails: true},
+		{name: "no line in the plugin's checksums", own: []byte("nothing\n"), want: "has no line for", fails: true},
+		{name: "no checksums, and a key that is not known", keyring: newKey(t).public, want: "nothing vouches for SHA256SUMS", fails: true},
+		{name: "no checksums and no signature", keyring: k.public, served: map[string][]byte{"SHA256SUMS.asc": nil}, want: "nothing vouches for SHA256SUMS", fails: true},
+		{name: "changed checksums", keyring: k.public, served: map[string][]byte{"SHA256SUMS": wrong}, want: "signature of SHA256SUMS", fails: true},
+		{name: "changed checksums, own ones are right", own: sums, keyring: k.public, served: map[string][]byte{"SHA256SUMS": wrong}, want: "signature of SHA256SUMS", fails: true},
+		{name: "a changed program", keyring: k.public, served: map[string][]byte{program: []byte("#!/bin/sh\necho owned\n")}, want: "the file is not used", fails: true},
+		{name: "no program", own: sums, served: map[string][]byte{program: nil}, want: "404", fails: true},
+		{name: "a keyring without keys", own: sums, keyring: filepath.Join(dist, "SHA256SUMS"), want: "holds no PGP keys", fails: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			files := map[string][]byte{"SHA256SUMS": sums, "SHA256SUMS.asc": signature, program: read(program)}
+			for name, data := range test.served {
+				files[name] = data
+			}
+			server := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, from *http.Request) {
+				if data := files[strings.TrimPrefix(from.URL.Path, "/release/")]; data != nil {
+					to.Write(data)
+					return
+				}
+				http.NotFound(to, from)
+			}))
+			defer server.Close()
+			dir := filepath.Join(t.TempDir(), "a folder", "tenant")
+			if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			before := filepath.Join(dir, "bin", "helm-tenant")
+			if err := os.WriteFile(before, []byte("before"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if test.own != nil {
+				if err := os.WriteFile(filepath.Join(dir, "SHA256SUMS"), test.own, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			script := exec.Command("sh", filepath.Join(repository(t), "scripts", "install.sh"))
+			script.Env = append(os.Environ(), "HELM_PLUGIN_DIR="+dir, "HELM_TENANT_URL="+server.URL+"/release/", "HELM_TENANT_KEYRING="+test.keyring, "GNUPGHOME="+t.TempDir())
+			out, err := script.CombinedOutput()
+			if (err != nil) != test.fails || !strings.Contains(string(out), test.want) {
+				t.Errorf("%v\n%s\nwanted %q", err, out, test.want)
+			}
+			kept, readErr := os.ReadFile(before)
+			if readErr != nil || (string(kept) == "before") != test.fails {
+				t.Errorf("the program that was there: %v, kept %t", readErr, string(kept) == "before")
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "bin", ".install.*")); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+	}
+}
