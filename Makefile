@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 MODULES := . test test/tools scripts/release
 export CGO_ENABLED ?= 0
 
-.PHONY: help build install demo test soak race check fuzz bench fmt vet staticcheck tidy unit cross cluster cluster-down package clean
+.PHONY: help build install demo test soak race check fuzz bench fmt vet staticcheck tidy unit cross cluster cluster-down package release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,8 +95,11 @@ cluster: ## start a test cluster and say how to use it
 cluster-down: ## end the test cluster
 	cd test && go run ./cmd/testcluster down
 
-package: ## build the release archives into dist/
+package: ## build everything of a release into dist/
 	bash scripts/package.sh
+
+release: ## bump to VERSION, tag, build and verify a release
+	bash scripts/release.sh "$(VERSION)"
 
 clean: ## remove what was built in the tree
 	rm -rf bin dist
