@@ -66,9 +66,11 @@ signature() { # SUMS ASC: prints good, bad or unknown (no gpg, or not its key)
 	if [ -n "${HELM_TENANT_KEYRING:-}" ]; then
 		[ -r "$HELM_TENANT_KEYRING" ] || fail "HELM_TENANT_KEYRING $HELM_TENANT_KEYRING can't be read"
 		mkdir -m 700 "$temp/gpg"
-		gpg --homedir "$temp/gpg" --batch --quiet --import "$HELM_TENANT_KEYRING" 2>"$temp/gpg.log" ||
+		# An import reports failure where no agent can be started, and imports all the same.
+		gpg --homedir "$temp/gpg" --no-autostart --batch --quiet --import "$HELM_TENANT_KEYRING" 2>"$temp/gpg.log" || true
+		gpg --homedir "$temp/gpg" --no-autostart --batch --quiet --with-colons --list-keys 2>>"$temp/gpg.log" | grep -q '^pub:' ||
 			fail "HELM_TENANT_KEYRING $HELM_TENANT_KEYRING holds no PGP keys"
-		set -- "$1" "$2" --homedir "$temp/gpg"
+		set -- "$1" "$2" --homedir "$temp/gpg" --no-autostart
 	fi
 	sums=$1 asc=$2
 	shift 2
