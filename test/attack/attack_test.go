@@ -4,7 +4,7 @@
 //
 //   - ours: tenants made by helm-tenant;
 //   - the seed's recipe: a Tiller per team by plain `helm init`, whose users may
-//     create pods beside it;
+//     create pods beside it. It is there to compare with, see compared;
 //   - the control: one Tiller that is cluster-admin, and an attacker who is an
 //     administrator of the cluster. There every attack must succeed; that shows
 //     that it is able to.
@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
 
@@ -84,13 +85,23 @@ type result struct {
 	in     map[*world]map[stance]outcome
 }
 
+// tableFile is where the table is to be written, empty for nowhere.
+func tableFile() string { return os.Getenv("HELM_TENANT_ATTACK_TABLE") }
+
+// compared says whether attacks are made in the baseline's world, too: in a soak,
+// and for the table. What comes of them there is no matter of ours.
+func compared() bool { return harness.Soak() || tableFile() != "" }
+
 func TestAttacks(t *testing.T) {
-	start := time.Now()
 	st := newStage(t)
-	ours, seed, control := newWorlds(t, st)
-	t.Logf("the worlds stood after %s", time.Since(start).Round(time.Second))
-	tr := &trial{themes: themes, ours: []*world{ours}, baseline: []*world{seed}, control: []*world{control}, against: "seed's recipe"}
-	tr.run(t, os.Getenv("HELM_TENANT_ATTACK_TABLE"))
+	t.Parallel() // with TestImpersonation, whose teams are others
+	makers := []maker{newOurs, newControl}
+	if compared() {
+		makers = append(makers, newSeed)
+	}
+	worlds := newWorlds(t, makers, st, st, st)
+	tr := &trial{themes: themes, ours: worlds[:1], control: worlds[1:2], baseline: worlds[2:], against: "seed's recipe"}
+	tr.run(t, tableFile())
 }
 
 // run makes all attacks, prints the table, writes it where a file is named, and
@@ -115,19 +126,17 @@ func (tr *trial) run(t *testing.T, file string) {
 	}
 }
 
-// newWorlds makes the three worlds side by side.
-func newWorlds(t *testing.T, st *stage) (ours, seed, control *world) {
+// maker makes a world on a stage.
+type maker func(context.Context, *stage) (*world, error)
+
+// newWorlds makes worlds side by side, each on its stage.
+func newWorlds(t *testing.T, makers []maker, stages ...*stage) []*world {
 	t.Helper()
-	ctx := t.Context()
-	var err error
-	if st.node, err = st.nodeName(ctx); err != nil {
-		t.Fatal(err)
-	}
-	makers := []func(context.Context, *stage) (*world, error){newOurs, newSeed, newControl}
+	start := time.Now()
 	worlds, errs := make([]*world, len(makers)), make([]error, len(makers))
 	var group sync.WaitGroup
 	for i, make := range makers {
-		group.Go(func() { worlds[i], errs[i] = make(ctx, st) })
+		group.Go(func() { worlds[i], errs[i] = make(t.Context(), stages[i]) })
 	}
 	group.Wait()
 	for _, err := range errs {
@@ -135,7 +144,8 @@ func newWorlds(t *testing.T, st *stage) (ours, seed, control *world) {
 			t.Fatalf("setting up: %v", err)
 		}
 	}
-	return worlds[0], worlds[1], worlds[2]
+	t.Logf("the worlds stood after %s", time.Since(start).Round(time.Second))
+	return worlds
 }
 
 // atOnce is how many attacks are under way side by side.

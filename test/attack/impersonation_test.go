@@ -3,12 +3,9 @@ package attack
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,36 +15,27 @@ import (
 // impersonate a service account. Attacks with helm are made with both helms. The
 // baseline is what people do there, see newUsual; it is tried with Helm 3.
 func TestImpersonation(t *testing.T) {
-	start := time.Now()
 	st := newStage(t)
+	t.Parallel()
 	// The usual practice gives its people rights over the whole cluster, which must
 	// not be those of the people in the other worlds.
 	usual := *st
 	for _, p := range []**person{&usual.alice, &usual.bob, &usual.carol, &usual.mallory} {
 		*p = st.person(t, "usual-"+(*p).name)
 	}
-	stages := []*stage{st, &usual, st}
-	makers := []func(context.Context, *stage) (*world, error){newOursByImpersonation, newUsual, newControlByImpersonation}
-	worlds, errs := make([]*world, len(makers)), make([]error, len(makers))
-	var group sync.WaitGroup
-	for i, make := range makers {
-		group.Go(func() { worlds[i], errs[i] = make(t.Context(), stages[i].under(3)) })
+	makers := []maker{newOursByImpersonation, newControlByImpersonation}
+	if compared() {
+		makers = append(makers, newUsual)
 	}
-	group.Wait()
-	for _, err := range errs {
-		if err != nil {
-			t.Fatalf("setting up: %v", err)
-		}
-	}
+	worlds := newWorlds(t, makers, st.under(3), st.under(3), usual.under(3))
 	// The same teams, to whom people come with either helm.
 	both := func(w *world) []*world {
 		other := *w
 		other.stage = w.under(4)
 		return []*world{w, &other}
 	}
-	t.Logf("the worlds stood after %s", time.Since(start).Round(time.Second))
-	tr := &trial{themes: themesOfImpersonation, ours: both(worlds[0]), baseline: worlds[1:2], control: both(worlds[2]), against: "usual practice"}
-	file := os.Getenv("HELM_TENANT_ATTACK_TABLE")
+	tr := &trial{themes: themesOfImpersonation, ours: both(worlds[0]), control: both(worlds[1]), baseline: worlds[2:], against: "usual practice"}
+	file := tableFile()
 	if ext := filepath.Ext(file); file != "" {
 		file = strings.TrimSuffix(file, ext) + "-impersonation" + ext
 	}

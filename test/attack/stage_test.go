@@ -84,13 +84,16 @@ type person struct {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	c := testcluster.Get(t)
-	st := &stage{cluster: c, dir: t.TempDir(), helm: c.Bin("helm2"), major: 2, kubectl: c.Bin("kubectl"), lanes: &sync.Map{}}
 	var err error
+	st := &stage{cluster: c, dir: t.TempDir(), helm: c.Bin("helm2"), major: 2, kubectl: c.Bin("kubectl"), lanes: &sync.Map{}}
 	if st.tenantTool, err = harness.Binary(); err != nil {
 		t.Fatal(err)
 	}
 	st.root = st.person(t, "root", "system:masters")
 	if err := st.apply(t.Context(), "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+markers+"}\n"); err != nil {
+		t.Fatal(err)
+	}
+	if st.node, err = st.nodeName(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	st.alice, st.bob = st.person(t, "alice"), st.person(t, "bob")

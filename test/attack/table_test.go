@@ -33,6 +33,9 @@ func (r *result) cell(worlds []*world, as stance, counted counts) string {
 		counted[o.verdict]++
 		said = append(said, o.String())
 	}
+	if len(said) == 0 {
+		return ""
+	}
 	if len(slices.Compact(slices.Clone(said))) == 1 {
 		return said[0]
 	}
@@ -70,10 +73,18 @@ func newTable(tr *trial, results []*result) *table {
 }
 
 func (t *table) headings() []string {
+	if len(t.trial.baseline) == 0 {
+		return []string{"attack", "as whom", "ours", "control"}
+	}
 	return []string{"attack", "as whom", "ours", t.trial.against, "control"}
 }
 
-func (r row) cells() []string { return []string{r.attack, r.as, r.ours, r.baseline, r.control} }
+func (t *table) cells(r row) []string {
+	if len(t.trial.baseline) == 0 {
+		return []string{r.attack, r.as, r.ours, r.control}
+	}
+	return []string{r.attack, r.as, r.ours, r.baseline, r.control}
+}
 
 // closing is the last line: how many attempts came to what.
 func (t *table) closing() string {
@@ -90,7 +101,7 @@ func (t *table) text() string {
 	widths := make([]int, len(headings))
 	all := [][]string{headings}
 	for _, r := range t.rows {
-		all = append(all, r.cells())
+		all = append(all, t.cells(r))
 	}
 	for _, cells := range all {
 		for i, cell := range cells {
@@ -111,7 +122,7 @@ func (t *table) text() string {
 			theme = r.theme
 			fmt.Fprintf(&b, "\n%s\n\n%s", t.trial.themes[theme].name, line(headings))
 		}
-		b.WriteString(line(r.cells()))
+		b.WriteString(line(t.cells(r)))
 		if r.remark != "" {
 			fmt.Fprintf(&b, "    %s\n", r.remark)
 		}
@@ -136,7 +147,7 @@ func (t *table) markdown() string {
 			theme = r.theme
 			fmt.Fprintf(&b, "\n### %s\n\n%s|%s\n", t.trial.themes[theme].name, line(headings), strings.Repeat("---|", len(headings)))
 		}
-		cells := r.cells()
+		cells := t.cells(r)
 		if r.remark != "" {
 			cells[2] += " (" + r.remark + ")"
 		}
