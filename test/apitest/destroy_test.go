@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"helm-tenant/test/records"
 )
@@ -40,11 +41,14 @@ func TestDestroySavesWhatIsWrittenMeanwhile(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%v", err, r)
 		}
-		for _, record := range want {
-			if !strings.Contains(string(text), "name: "+record) {
-				t.Errorf("%s does not hold %s", name, record)
-			}
+		var backup corev1.SecretList
+		must(t, yaml.Unmarshal(text, &backup))
+		saved := []string{}
+		for _, record := range backup.Items {
+			saved = append(saved, record.Name)
 		}
+		slices.Sort(saved)
+		same(t, "records in "+name, want, saved)
 		if !strings.Contains(r.stdout, "backed up in "+name) {
 			t.Errorf("%s is not told of: %v", name, r)
 		}
