@@ -163,7 +163,7 @@ func (tr *trial) attackAll(ctx context.Context) []*result {
 	var mu sync.Mutex
 	for i, theme := range tr.themes {
 		of := func(worlds []*world) []*world {
-			if theme.once {
+			if theme.once && len(worlds) > 0 {
 				return worlds[:1]
 			}
 			return worlds

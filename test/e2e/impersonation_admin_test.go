@@ -77,7 +77,7 @@ func TestHelmTenants(t *testing.T) {
 				admin.run("helm", "tenant", "grant", team, "--user", "nora")
 				nora.run("helm", "tenant", "--tenant", team, "-n", one, "ls")
 				admin.run("helm", "tenant", "revoke", team, "--user", "nora")
-				nora.isOut(team)
+				nora.isOut(team, "-n", one)
 			}
 			nora.fails(1, "forbidden", "helm", "tenant", "grant", team, "--user", "nora")
 			mia.in(t).fails(1, "forbidden", "helm", "tenant", "grant", team, "--user", "nora")
@@ -201,9 +201,9 @@ func destroyHelm(t *testing.T, admin, mia *person, team string, create []string)
 
 // isOut fails unless helm and whoami tell that somebody can't act as the tenant.
 // Helm asks the server's version first, and can't read why that is refused.
-func (p *person) isOut(team string) {
+func (p *person) isOut(team string, more ...string) {
 	p.t.Helper()
-	p.fails(1, "unreachable: unknown", "helm", "tenant", "--tenant", team, "ls")
+	p.fails(1, "unreachable: unknown", append([]string{"helm", "tenant", "--tenant", team, "ls"}, more...)...)
 	if who := p.whoami(1, "--tenant", team); !strings.Contains(who.Deployer.Problem, "you may not impersonate service account") {
 		p.t.Errorf("whoami says %q", who.Deployer.Problem)
 	}

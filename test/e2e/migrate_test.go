@@ -85,59 +85,97 @@ func (p *person) json(into any, args ...string) {
 	}
 }
 
+// asked is a release that helm is asked about. What it is asked goes to helm-tenant
+// by itself: that the plugin is the same is shown elsewhere, and these are many.
+type asked struct{ Name, Namespace string }
+
+// all asks about releases, some at once.
+func (p *person) all(releases []asked, look func(run func(args ...string) string, r asked) seen) map[string]seen {
+	p.t.Helper()
+	binary, err := harness.Binary()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	run := func(args ...string) string { return p.run(append([]string{binary}, args...)...) }
+	found := map[string]seen{}
+	var mutex sync.Mutex
+	var group sync.WaitGroup
+	slots := make(chan struct{}, 4)
+	for _, r := range releases {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			s := look(run, r)
+			mutex.Lock()
+			defer mutex.Unlock()
+			found[r.Name] = s
+		})
+	}
+	group.Wait()
+	if p.t.Failed() {
+		p.t.FailNow()
+	}
+	return found
+}
+
+// read fills in the JSON of an answer.
+func (p *person) read(into any, answer string) {
+	p.t.Helper()
+	if err := json.Unmarshal([]byte(answer), into); err != nil {
+		p.t.Errorf("%v in %s", err, answer)
+	}
+}
+
 // allOf2 asks Helm 2, by the tenant's Tiller, for all that it has.
 func (p *person) allOf2() map[string]seen {
 	p.t.Helper()
-	var list struct {
-		Releases []struct{ Name, Namespace string }
-	}
+	var list struct{ Releases []asked }
 	p.json(&list, "helm", "tenant", "list", "--all", "--output", "json")
-	found := map[string]seen{}
-	for _, r := range list.Releases {
+	return p.all(list.Releases, func(run func(...string) string, r asked) seen {
 		s := seen{Namespace: r.Namespace, Statuses: map[int]string{}, Manifests: map[int]string{}}
 		var history []struct {
 			Revision int
 			Status   string
 		}
-		p.json(&history, "helm", "tenant", "history", r.Name, "--max", "256", "--output", "json")
+		p.read(&history, run("history", r.Name, "--max", "256", "--output", "json"))
 		for _, h := range history {
 			s.Statuses[h.Revision] = statuses3[h.Status]
-			s.Manifests[h.Revision] = p.run("helm", "tenant", "get", "manifest", r.Name, "--revision", strconv.Itoa(h.Revision))
+			s.Manifests[h.Revision] = run("get", "manifest", r.Name, "--revision", strconv.Itoa(h.Revision))
 		}
-		p.json(&s.Values, "helm", "tenant", "get", "values", r.Name, "--output", "json")
-		s.Notes = strings.TrimSpace(p.run("helm", "tenant", "get", "notes", r.Name))
-		found[r.Name] = s
-	}
-	return found
+		p.read(&s.Values, run("get", "values", r.Name, "--output", "json"))
+		s.Notes = strings.TrimSpace(run("get", "notes", r.Name))
+		return s
+	})
 }
 
 // allOf3 asks Helm 3 or 4, as the tenant, for all that it has in the namespaces.
 func (p *person) allOf3(namespaces ...string) map[string]seen {
 	p.t.Helper()
-	found := map[string]seen{}
+	var releases []asked
 	for _, ns := range namespaces {
-		var list []struct{ Name, Namespace string }
+		var list []asked
 		p.json(&list, "helm", "tenant", "list", "--namespace", ns, "--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling", "--output", "json")
-		for _, r := range list {
-			s := seen{Namespace: r.Namespace, Statuses: map[int]string{}, Manifests: map[int]string{}}
-			var history []struct {
-				Revision int
-				Status   string
-			}
-			p.json(&history, "helm", "tenant", "history", r.Name, "--namespace", ns, "--output", "json")
-			for _, h := range history {
-				s.Statuses[h.Revision] = h.Status
-				s.Manifests[h.Revision] = p.run("helm", "tenant", "get", "manifest", r.Name, "--namespace", ns, "--revision", strconv.Itoa(h.Revision))
-			}
-			p.json(&s.Values, "helm", "tenant", "get", "values", r.Name, "--namespace", ns, "--output", "json")
-			if m, isMap := s.Values.(map[string]any); s.Values == nil || isMap && len(m) == 0 {
-				s.Values = map[string]any{}
-			}
-			s.Notes = strings.TrimSpace(p.run("helm", "tenant", "get", "notes", r.Name, "--namespace", ns))
-			found[r.Name] = s
-		}
+		releases = append(releases, list...)
 	}
-	return found
+	return p.all(releases, func(run func(...string) string, r asked) seen {
+		s := seen{Namespace: r.Namespace, Statuses: map[int]string{}, Manifests: map[int]string{}}
+		in := func(args ...string) string { return run(append(args, "--namespace", r.Namespace)...) }
+		var history []struct {
+			Revision int
+			Status   string
+		}
+		p.read(&history, in("history", r.Name, "--output", "json"))
+		for _, h := range history {
+			s.Statuses[h.Revision] = h.Status
+			s.Manifests[h.Revision] = in("get", "manifest", r.Name, "--revision", strconv.Itoa(h.Revision))
+		}
+		p.read(&s.Values, in("get", "values", r.Name, "--output", "json"))
+		if m, isMap := s.Values.(map[string]any); s.Values == nil || isMap && len(m) == 0 {
+			s.Values = map[string]any{}
+		}
+		s.Notes = strings.TrimSpace(in("get", "notes", r.Name))
+		return s
+	})
 }
 
 // record3 is what Helm 3 stores of a revision.
