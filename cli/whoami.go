@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/envvar"
 	"helm-tenant/helm"
 	"helm-tenant/install"
@@ -157,7 +158,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		silent = undecided
 	}
 	if w.Stale != "" {
-		s.say("Note: %s; write it anew: helm tenant use %s", w.Stale, w.Tenant)
+		s.say("Note: %s; write it anew: %s", w.Stale, command.Run(command.Tenant("use", w.Tenant)))
 	}
 	return silent
 }

@@ -1,0 +1,209 @@
+package attack
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/command/shelltest"
+	"helm-tenant/visible"
+)
+
+// hostileNames are words that the API server takes as a RoleBinding's name
+// (k8s.io/apimachinery/pkg/api/validation/path) and a chart can hold.
+func hostileNames() []string {
+	return slices.DeleteFunc(slices.Clone(shelltest.Words), func(word string) bool {
+		return word == "" || word == "." || word == ".." || strings.ContainsAny(word, "/%\x00") || !utf8.ValidString(word)
+	})
+}
+
+// hostileChart is a chart of a member's: a RoleBinding of each name, to a user of that
+// name, and release records that no helm wrote.
+func hostileChart(t *testing.T, namespace string) string {
+	t.Helper()
+	var manifest bytes.Buffer
+	add := func(object any) {
+		text, err := json.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest.WriteString("---\n")
+		// A template is not looked for in a name.
+		text = bytes.ReplaceAll(text, []byte("{{"), []byte(`\u007b\u007b`))
+		if _, err := (visible.Writer{W: &manifest, As: visible.YAML}).Write(append(text, '\n')); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, word := range hostileNames() {
+		add(map[string]any{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+			"metadata": map[string]any{"name": word, "namespace": namespace, "annotations": map[string]any{"note": word}},
+			"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+			"subjects": []any{map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": word}}})
+		if i%4 != 0 {
+			continue
+		}
+		name := fmt.Sprintf("forged-%d", i)
+		add(map[string]any{"apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1",
+			"metadata":   map[string]any{"name": "sh.helm.release.v1." + name + ".v1", "namespace": namespace, "labels": map[string]any{"owner": "helm", "name": name, "status": "deployed", "version": "1"}},
+			"stringData": map[string]any{"release": packed(t, word, namespace)}})
+	}
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "templates"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: hostile\nversion: 0.1.0\n"), 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "templates", "all.yaml"), manifest.Bytes(), 0o644))
+	return dir
+}
+
+// packed is a release of that name as Helm 3 stores one.
+func packed(t *testing.T, word, namespace string) string {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{"name": word, "namespace": namespace, "version": 1, "info": map[string]any{"status": "deployed"},
+		"chart": map[string]any{"metadata": map[string]any{"name": word, "version": word, "apiVersion": "v2"}}})
+	must(t, err)
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	_, err = w.Write(text)
+	must(t, err)
+	must(t, w.Close())
+	return base64.StdEncoding.EncodeToString(zipped.Bytes())
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var fixLine = regexp.MustCompile(`^            (?:fix|or|  )   ?((?:helm|kubectl) .*)$`)
+
+// TestHostileNames: a member installs a chart whose objects are called as somebody would
+// call them who wants an admin to run, or to believe, something else. What the admin's
+// verbs say to type is typed into every shell, and into kubectl.
+func TestHostileNames(t *testing.T) {
+	st := newStage(t).under(3)
+	const team, namespace = "words", "words-1"
+	init := []string{"init", team, "--engine", "impersonation", "--namespaces", namespace, "--create-namespaces", "--user", "alice"}
+	help, err := st.runTenant(t.Context(), st.root, "init", "--help")
+	must(t, err)
+	if strings.Contains(help, "--guard") { // it refuses bindings to users
+		init = append(init, "--guard=off", "--accept-risk=no-guard")
+	}
+	_, err = st.runTenant(t.Context(), st.root, init...)
+	must(t, err)
+	chart := hostileChart(t, namespace)
+	_, err = eventually(t.Context(), func(ctx context.Context) (string, error) {
+		return st.run(ctx, call{by: st.alice, program: st.tenantTool, env: []string{"HELM_BIN=" + st.helm},
+			args: []string{"--tenant=" + team, "upgrade", "--install", "hostile", chart, "--namespace=" + namespace}})
+	})
+	must(t, err)
+	planted, err := st.root.client.RbacV1().RoleBindings(namespace).List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	there := map[string]bool{}
+	for _, b := range planted.Items {
+		there[b.Name] = true
+	}
+	for _, word := range hostileNames() {
+		if !there[word] {
+			t.Errorf("there is no RoleBinding %q", word)
+		}
+	}
+	verbs := [][]string{
+		{"audit"}, {"audit", "-o", "wide"}, {"audit", "-o", "json"}, {"audit", "-o", "yaml"}, {"audit", "-o", "sarif"}, {"describe", team}, {"describe", team, "-o", "json"}, {"describe", team, "-o", "yaml"},
+		{"tenants", "-o", "wide"}, {"destroy", team}, {"destroy", team, "--dry-run", "--keep-releases"}, {"revoke", team, "--user", `"x; touch pwned; #"`}, {"revoke", team, "--group", "system:authenticated"},
+	}
+	said := map[string]string{}
+	for _, args := range verbs {
+		out, err := st.runTenant(t.Context(), st.root, args...)
+		name := strings.Join(args, " ")
+		if out == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+		said[name] = out
+		for line := range strings.Lines(out) {
+			if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), visible.Hidden) || strings.HasPrefix(line, "run: ") || line == "Releases: 0\n" {
+				t.Errorf("%s prints the line %q", name, line)
+			}
+		}
+	}
+	checkFixes(t, st, namespace, said["audit"], said["audit -o json"])
+}
+
+// checkFixes types the fixes of an audit: into shells with recording programs, each of
+// whose arguments must be what the JSON says, and then for true.
+func checkFixes(t *testing.T, st *stage, namespace, text, report string) {
+	t.Helper()
+	report, _, _ = strings.Cut(report, "\nError: ") // of an exit code, on the other stream
+	var read struct {
+		Findings []struct {
+			Fixes []struct{ Commands [][]string }
+		}
+	}
+	must(t, json.Unmarshal([]byte(report), &read))
+	var want [][]string
+	named := map[string]bool{}
+	for _, f := range read.Findings {
+		for _, fix := range f.Fixes {
+			for _, c := range fix.Commands {
+				want = append(want, c)
+				if slices.Equal(c[:len(c)-1], []string{"kubectl", "delete", "--namespace=" + namespace, "rolebinding", "--"}) {
+					named[c[len(c)-1]] = true
+				}
+			}
+		}
+	}
+	for _, word := range hostileNames() {
+		if named[word] != visible.Plain(word) {
+			t.Errorf("the audit has a command for the RoleBinding %q: %t", word, named[word])
+		}
+	}
+	var lines strings.Builder
+	for line := range strings.Lines(text) {
+		if match := fixLine.FindStringSubmatch(strings.TrimSuffix(line, "\n")); match != nil {
+			lines.WriteString(match[1] + "\n")
+		}
+	}
+	t.Run("shells", func(t *testing.T) {
+		for _, shell := range shelltest.Shells {
+			t.Run(shell.Name, func(t *testing.T) {
+				if diff := cmp.Diff(want, shell.Calls(t, lines.String())); diff != "" {
+					t.Errorf("-json +run:\n%s", diff)
+				}
+			})
+		}
+	})
+	var deletions strings.Builder
+	for line := range strings.Lines(lines.String()) {
+		if strings.HasPrefix(line, "kubectl delete --namespace="+namespace+" ") {
+			deletions.WriteString(line)
+		}
+	}
+	out, err := st.run(t.Context(), call{by: st.root, program: "/bin/sh", env: []string{"PATH=" + filepath.Dir(st.kubectl)}, args: []string{"-c", "set -e\n" + deletions.String()}})
+	if err != nil {
+		t.Errorf("what the audit says can't be typed: %v\n%s", err, out)
+	}
+	left, err := st.root.client.RbacV1().RoleBindings(namespace).List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	for _, b := range left.Items {
+		if visible.Plain(b.Name) && !strings.HasPrefix(b.Name, "helm-tenant.") {
+			t.Errorf("the RoleBinding %q is left", b.Name)
+		}
+	}
+	if !slices.ContainsFunc(left.Items, func(b rbacv1.RoleBinding) bool { return strings.HasPrefix(b.Name, "helm-tenant.words.") }) {
+		t.Error("the tenant's own RoleBinding is gone")
+	}
+}
