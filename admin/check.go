@@ -82,6 +82,7 @@ func (d *decision) check() error {
 		(*decision).checkNamespaces,
 		(*decision).checkRecordStorage,
 		(*decision).checkHome,
+		(*decision).checkRails,
 	} {
 		if err := refuse(d); err != nil {
 			return err

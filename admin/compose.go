@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -9,6 +11,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -22,9 +25,17 @@ func (d *decision) wanted() ([]runtime.Object, error) {
 	}
 	objects := []runtime.Object{install.Home(d.tenant, d.homeShared, d.homeCreated), record}
 	objects = append(objects, d.wantedInHome()...)
-	objects = append(objects, d.wantedInCluster()...)
+	inCluster, err := d.wantedInCluster()
+	if err != nil {
+		return nil, err
+	}
+	objects = append(objects, inCluster...)
 	for _, ns := range d.claimed() {
-		objects = append(objects, d.wantedInNamespace(ns)...)
+		inNamespace, err := d.wantedInNamespace(ns)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, inNamespace...)
 	}
 	return objects, nil
 }
@@ -45,7 +56,7 @@ func (d *decision) wantedInHome() []runtime.Object {
 
 // wantedInCluster are the objects outside namespaces: the tenant's own, and those that
 // all tenants share (isShared).
-func (d *decision) wantedInCluster() []runtime.Object {
+func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 	var objects []runtime.Object
 	if d.tenant.Engine.Has(tenant.EngineTiller) && d.facts.live.Serves("ValidatingAdmissionPolicy") {
 		objects = append(objects, install.Admission()...)
@@ -53,19 +64,41 @@ func (d *decision) wantedInCluster() []runtime.Object {
 	if d.tenant.AllNamespaces {
 		objects = append(objects, rbac.ClusterWide(d.tenant))
 	}
-	return objects
+	if !d.guarded() {
+		return objects, nil
+	}
+	guard, err := d.facts.guardObjects(d.tenant.Guard)
+	return append(objects, guard...), err
 }
 
 // wantedInNamespace are a namespace of the tenant's and the objects in it. A namespace
 // that carries another tenant's label, and is shared, keeps that.
-func (d *decision) wantedInNamespace(name string) []runtime.Object {
-	var objects []runtime.Object
+func (d *decision) wantedInNamespace(name string) ([]runtime.Object, error) {
 	live := d.facts.live.Get(namespaceKey(name))
-	if live == nil || slices.Contains([]string{"", d.tenant.Name}, live.GetLabels()[tenant.LabelTenant]) {
-		created := live == nil || live.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
-		objects = append(objects, install.Namespace(d.tenant, name, created))
+	owner := d.tenant.Name
+	created := live == nil
+	if live != nil {
+		owner = cmp.Or(live.GetLabels()[tenant.LabelTenant], owner)
+		created = live.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
 	}
-	return append(objects, rbac.InNamespace(d.tenant, name))
+	namespace := install.Namespace(d.tenant, name, created)
+	if owner != d.tenant.Name {
+		namespace.Labels, namespace.Annotations = map[string]string{}, map[string]string{}
+	}
+	objects := []runtime.Object{rbac.InNamespace(d.tenant, name)}
+	if !isSystem(name) {
+		labels, annotations, err := railsMeta(d.tenant, name, live)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(namespace.Labels, labels)
+		maps.Copy(namespace.Annotations, annotations)
+		objects = append(objects, rails.Objects(d.tenant, name, owner)...)
+	}
+	if len(namespace.Labels)+len(namespace.Annotations) > 0 {
+		objects = append(objects, namespace)
+	}
+	return objects, nil
 }
 
 // versioned is the tenant with the version that its Tiller gets.
@@ -117,6 +150,15 @@ func (d *decision) plan() (cluster.Plan, error) {
 			return plan, err
 		}
 	}
+	for _, ns := range d.removedNamespaces().Namespaces {
+		// One that is shared carries another tenant's label.
+		live := d.facts.live.Get(namespaceKey(ns))
+		if live != nil && live.GetLabels()[tenant.LabelTenant] != d.tenant.Name && rails.Claimed(d.tenant.Name, live) {
+			if err := d.planUnrail(&plan, live); err != nil {
+				return plan, err
+			}
+		}
+	}
 	if err := d.planAdoption(&plan, keys); err != nil {
 		return plan, err
 	}
@@ -137,7 +179,11 @@ func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
 		stopped := key.Kind == "Deployment" && d.migration != nil && d.tenant.Engine.Has(tenant.EngineTiller)
 		if key.Namespace == d.tenant.Home() && slices.Contains(ofEngines, key.Name) && !stopped {
 			plan.Delete(live, cluster.PhaseRemoval)
+			return nil
 		}
+		d.planUnrailed(plan, key, live)
+	case "ResourceQuota", "LimitRange":
+		d.planUnrailed(plan, key, live)
 	}
 	return nil
 }
@@ -162,8 +208,7 @@ func (d *decision) planUnclaim(plan *cluster.Plan, live *unstructured.Unstructur
 	} else {
 		d.note("namespace %q is taken from the tenant; what runs in it stays", name)
 	}
-	plan.Edit(live, cluster.PhaseRemoval, withoutLabels(tenant.LabelTenant))
-	return nil
+	return d.planUnrail(plan, live, withoutLabels(tenant.LabelTenant))
 }
 
 // planUnbind deletes a binding of the deployer that is not wanted any more.

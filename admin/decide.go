@@ -44,6 +44,7 @@ func consider(f *facts, r Request) (*decision, error) {
 		(*decision).checkReleasesOfEngine,
 		(*decision).check,
 		(*decision).settleMembers,
+		(*decision).noteRails,
 	} {
 		if err := step(d); err != nil {
 			return nil, err
@@ -161,6 +162,9 @@ func (d *decision) keysToDecide() []cluster.Key {
 	for _, ns := range d.claimed() {
 		keys = append(keys, namespaceKey(ns))
 	}
+	for _, ns := range d.removedNamespaces().Namespaces {
+		keys = append(keys, namespaceKey(ns))
+	}
 	// The roles that are bound now: does one of them and the new one hold the other?
 	for _, key := range d.facts.live.OfTenant(d.tenant.Name) {
 		if key.Kind != "RoleBinding" && key.Kind != "ClusterRoleBinding" {
@@ -171,7 +175,9 @@ func (d *decision) keysToDecide() []cluster.Key {
 		}
 	}
 	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
-		keys = append(keys, cluster.Key{Kind: kind, Name: install.AdmissionName}) // tells whether the kind is served, too
+		if d.facts.live.Serves(kind) && d.facts.live.Sees(kind) {
+			keys = append(keys, cluster.Key{Kind: kind, Name: install.AdmissionName})
+		}
 	}
 	return append(keys, d.keysToAdopt()...)
 }

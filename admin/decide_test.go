@@ -38,6 +38,8 @@ func newHome(home string, after ...string) []string {
 	})
 }
 
+const allRailless = "a tenant of all namespaces has no guard rails"
+
 const oldServer = "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace"
 
 // TestNewTenant: what a tenant is made of, in the order of writing.
@@ -51,11 +53,11 @@ func TestNewTenant(t *testing.T) {
 		want    decided
 	}{
 		{"a Tiller", empty(), asked(), decided{Steps: slices.Concat(newNamespaces, []string{"create Namespace t-tiller"}, newPolicy, newHome("t-tiller", newBindings...))}},
-		{"a Tiller, on an old API server", old, asked(), decided{Steps: slices.Concat(newNamespaces, []string{"create Namespace t-tiller"}, newHome("t-tiller", newBindings...)), Notes: []string{oldServer}}},
+		{"a Tiller, on an old API server", old, asked(), decided{Steps: slices.Concat(newNamespaces, []string{"create Namespace t-tiller"}, newHome("t-tiller", newBindings...)), Notes: []string{oldServer, NoGuardHere}}},
 		{"ConfigMaps on an old API server", old, asked(storage(tenant.StorageConfigMap)),
 			decided{Err: "open-records: with ConfigMap storage a chart could write the tenant's own record, and this API server is too old for the admission policy that prevents it"}},
 		{"ConfigMaps on an old API server, accepted", old, asked(storage(tenant.StorageConfigMap), accept(RiskOpenRecords)),
-			decided{Steps: slices.Concat(newNamespaces, []string{"create Namespace t-tiller"}, newHome("t-tiller", newBindings...)), Notes: []string{oldServer}}},
+			decided{Steps: slices.Concat(newNamespaces, []string{"create Namespace t-tiller"}, newHome("t-tiller", newBindings...)), Notes: []string{oldServer, NoGuardHere}}},
 		{"impersonation", empty(), asked(engine(tenant.EngineImpersonation)), decided{Steps: slices.Concat(newNamespaces, []string{
 			"create Namespace t-helm", "create ConfigMap helm-tenant in namespace t-helm", "create Role helm-tenant-member in namespace t-helm",
 			"create ServiceAccount helm in namespace t-helm"}, newBindings, []string{"create RoleBinding helm-tenant-member in namespace t-helm"})}},
@@ -65,7 +67,7 @@ func TestNewTenant(t *testing.T) {
 			decided{Err: `cluster-wide: a service account for all namespaces, with the role cluster-admin, makes everybody who may use tenant "t" an admin of the cluster`}},
 		{"all namespaces, accepted", empty(), asked(everywhere, accept(RiskClusterWide)), decided{Steps: slices.Concat(
 			[]string{"create Namespace t-tiller"}, newPolicy,
-			newHome("t-tiller", "create ClusterRoleBinding helm-tenant.t.cluster-admin"))}},
+			newHome("t-tiller", "create ClusterRoleBinding helm-tenant.t.cluster-admin")), Notes: []string{allRailless}}},
 		{"namespaces that are created", empty(), asked(namespaces("x"), func(r *Request) { r.CreateNamespaces = true }), decided{Steps: slices.Concat(
 			[]string{"create Namespace t-tiller", "create Namespace x"}, newPolicy, newHome("t-tiller")[:5], newHome("t-tiller")[5:7],
 			[]string{"create RoleBinding helm-tenant.t.admin in namespace x", "create Deployment tiller-deploy in namespace t-tiller"})}},

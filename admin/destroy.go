@@ -81,6 +81,9 @@ func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	for _, key := range keys {
 		r.plan(key, live.Get(key), others[key.Name], withNamespaces)
 	}
+	if err := r.unrail(ctx, c, live, keys); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -189,7 +192,9 @@ func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live 
 func homeIn(live *cluster.Live, keys []cluster.Key) string {
 	for _, kind := range []string{"ConfigMap", "Deployment", "ServiceAccount", "NetworkPolicy"} {
 		for _, key := range keys {
-			if key.Kind == kind {
+			// A NetworkPolicy of the same name isolates the tenant's other namespaces.
+			namespace := live.Get(namespaceKey(key.Namespace))
+			if key.Kind == kind && (kind != "NetworkPolicy" || namespace != nil && cluster.HomeOf(namespace) != "") {
 				return key.Namespace
 			}
 		}
@@ -269,10 +274,12 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *
 			plan.Edit(live, cluster.PhaseUnclaim, withoutLabels(labels...))
 			return
 		}
-		plan.Edit(live, cluster.PhaseRemoval, withoutLabels(labels...))
+		plan.Edit(live, cluster.PhaseRemoval, r.withoutRails(live, withoutLabels(labels...)))
 		if created {
 			r.note("namespace %q stays with what runs in it; --delete-namespaces deletes those that helm-tenant created", key.Name)
 		}
+	case !isOwn(key, r):
+		// Anybody can put the label on an object.
 	case r.HomeGoes && key.Namespace == r.Home:
 		// It goes with its namespace.
 	case key.Kind == "ConfigMap":
@@ -288,9 +295,9 @@ func (r *Removal) leave(live *unstructured.Unstructured, other *sharer) {
 	plan := &r.Prepared.Plan
 	if other.home == "" {
 		r.note("namespace %q stays, because a RoleBinding there is labelled as tenant %q's", live.GetName(), other.name)
-		plan.Edit(live, cluster.PhaseRemoval, withoutLabels(tenant.LabelTenant, tenant.LabelHome, tenant.LabelManagedBy))
+		plan.Edit(live, cluster.PhaseRemoval, r.withoutRails(live, withoutLabels(tenant.LabelTenant, tenant.LabelHome, tenant.LabelManagedBy)))
 		return
 	}
 	r.note("namespace %q stays, because tenant %q has it, too; it carries that tenant's label from now on", live.GetName(), other.name)
-	plan.Edit(live, cluster.PhaseRemoval, ofTenant(other.name, other.home))
+	plan.Edit(live, cluster.PhaseRemoval, r.withoutRails(live, ofTenant(other.name, other.home)))
 }

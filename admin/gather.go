@@ -31,6 +31,10 @@ type facts struct {
 	// for the whole cluster.
 	tillerReleases map[string]answer[[]Release]
 	helmReleases   map[string]answer[[]Release]
+	// guard are the policies that must be written for tenants with a guard.
+	guard guardFacts
+	// violations are pods and templates that PodSecurity would refuse, by namespace.
+	violations map[string]answer[[]string]
 }
 
 // answer is what one read brought. An error concerns only the tenants whose
@@ -100,7 +104,11 @@ func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts,
 func (f *facts) list(ctx context.Context, c *cluster.Client, names []string) error {
 	var group sync.WaitGroup
 	var noObjects, noHomes, noGrants error
-	group.Go(func() { f.live, noObjects = c.Read(ctx, names...) })
+	group.Go(func() {
+		if f.live, noObjects = c.Read(ctx, names...); noObjects == nil {
+			noObjects = c.ReadShared(ctx, f.live)
+		}
+	})
 	group.Go(func() { f.homes, noHomes = c.Homes(ctx) })
 	group.Go(func() { f.foreign, noGrants = readForeignGrants(ctx, c) })
 	group.Wait()

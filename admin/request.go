@@ -25,10 +25,16 @@ const (
 	RiskSystemNamespace Risk = "system-namespace"
 	// RiskOpenRecords lets a chart write the tenant's own record.
 	RiskOpenRecords Risk = "open-records"
+	// RiskNodeAccess lets a tenant's pods take the node, and everything on it.
+	RiskNodeAccess Risk = "node-access"
+	// RiskNoGuard leaves a tenant without the admission policies.
+	RiskNoGuard Risk = "no-guard"
+	// RiskViolatingPods lets a PodSecurity level be set that pods violate.
+	RiskViolatingPods Risk = "violating-pods"
 )
 
 // Risks are all that can be accepted.
-var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskOutsideReleases, RiskMissingReleases}
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskOutsideReleases, RiskMissingReleases}
 
 // Accepted are the risks that an admin accepted.
 type Accepted []Risk
@@ -127,7 +133,9 @@ func checkOpenGroups(members tenant.Members, accepted Accepted) error {
 // merged returns the tenant that is recorded, changed to what is asked.
 func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	t, asked := was, r.Tenant
+	isNew := was.Name == ""
 	if r.Exact {
+		asked.Rails = r.rails(was, isNew, asked.AllNamespaces)
 		return asked.WithDefaults()
 	}
 	t.Name = asked.Name
@@ -172,6 +180,7 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	if len(asked.Tiller.ImagePullSecrets) > 0 {
 		t.Tiller.ImagePullSecrets = asked.Tiller.ImagePullSecrets
 	}
+	t.Rails = r.rails(was, isNew, t.AllNamespaces)
 	return t.WithDefaults()
 }
 

@@ -32,7 +32,8 @@ func TestParseAccepted(t *testing.T) {
 
 func TestMerged(t *testing.T) {
 	one, zero := 1, 0
-	was := tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}, Role: "edit", Tiller: tenant.Tiller{HistoryMax: &one, NodeSelector: map[string]string{"disk": "ssd"}}}.WithDefaults()
+	was := tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}, Role: "edit", Tiller: tenant.Tiller{HistoryMax: &one, NodeSelector: map[string]string{"disk": "ssd"}},
+		Rails: tenant.RailsOfBefore()}.WithDefaults()
 	changed := func(change func(*tenant.Tenant)) tenant.Tenant {
 		out := was
 		change(&out)
@@ -44,7 +45,18 @@ func TestMerged(t *testing.T) {
 		was     tenant.Tenant
 		want    tenant.Tenant
 	}{
-		{"a new one", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}}}, tenant.Tenant{}, tenant.Tenant{Name: "t", Namespaces: []string{"a"}}.WithDefaults()},
+		{"a new one", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}}}, tenant.Tenant{},
+			tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Rails: tenant.NewRails(false)}.WithDefaults()},
+		{"a new one of a file", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Rails: tenant.Rails{Guard: tenant.GuardWarn}}, Exact: true}, tenant.Tenant{},
+			tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Rails: tenant.Rails{PodSecurity: tenant.PodSecurityBaseline, Guard: tenant.GuardWarn, Network: tenant.NetworkOpen}}.WithDefaults()},
+		{"a new one of all namespaces", Request{Tenant: tenant.Tenant{Name: "t", AllNamespaces: true}}, tenant.Tenant{}, tenant.Tenant{Name: "t", AllNamespaces: true, Rails: tenant.RailsOfBefore()}.WithDefaults()},
+		{"rails one by one, empty ones too", Request{Tenant: tenant.Tenant{Name: "t", Rails: tenant.Rails{Guard: tenant.GuardAudit, Quota: map[string]string{}}}},
+			changed(func(t *tenant.Tenant) {
+				t.Rails.Quota, t.Rails.Hosts = map[string]string{"pods": "1"}, []string{"a.org"}
+			}),
+			changed(func(t *tenant.Tenant) { t.Guard, t.Hosts = tenant.GuardAudit, []string{"a.org"} })},
+		{"isolation goes with all that it had", Request{Tenant: tenant.Tenant{Name: "t", Rails: tenant.Rails{Network: tenant.NetworkOpen}}},
+			changed(func(t *tenant.Tenant) { t.Network, t.AllowFrom = tenant.NetworkIsolated, []string{"10.0.0.0/8"} }), was},
 		{"what is not said stays", Request{Tenant: tenant.Tenant{Name: "t"}}, was, was},
 		{"namespaces are added", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"b", "c"}}}, was, changed(func(t *tenant.Tenant) { t.Namespaces = []string{"a", "b", "c"} })},
 		{"namespaces go with --prune only", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"b", "c"}}, Prune: true}, was, changed(func(t *tenant.Tenant) { t.Namespaces = []string{"b", "c"} })},
@@ -55,7 +67,7 @@ func TestMerged(t *testing.T) {
 		{"settings one by one, zeros too", Request{Tenant: tenant.Tenant{Name: "t", Role: "view", Tiller: tenant.Tiller{HistoryMax: &zero, Image: "x"}}}, was,
 			changed(func(t *tenant.Tenant) { t.Role, t.Tiller.HistoryMax, t.Tiller.Image = "view", &zero, "x" })},
 		{"all namespaces, and never back by silence", Request{Tenant: tenant.Tenant{Name: "t"}}, changed(func(t *tenant.Tenant) { t.AllNamespaces = true }), changed(func(t *tenant.Tenant) { t.AllNamespaces = true })},
-		{"exactly what a file says", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"c"}}, Exact: true}, was, tenant.Tenant{Name: "t", Namespaces: []string{"c"}}.WithDefaults()},
+		{"exactly what a file says", Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"c"}}, Exact: true}, was, tenant.Tenant{Name: "t", Namespaces: []string{"c"}, Rails: tenant.RailsOfBefore()}.WithDefaults()},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.was

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
+	"helm-tenant/rails"
 	"helm-tenant/tenant"
 )
 
@@ -99,7 +100,30 @@ func (w world) decide(t *testing.T, r Request) decided {
 		}
 		return decided{Err: err.Error()}
 	}
-	return decided{Steps: stepsOf(prepared.Plan), Notes: prepared.Notes}
+	return decided{Steps: withoutRailsOf(prepared.Plan), Notes: prepared.Notes}
+}
+
+// withoutRailsOf are the steps of a plan without what they do for guard rails, which
+// TestRails looks at.
+func withoutRailsOf(plan cluster.Plan) []string {
+	var rest cluster.Plan
+	for _, change := range plan.Changes {
+		if strings.HasPrefix(change.Key.Name, rails.PolicyPrefix) {
+			continue
+		}
+		if isRails := func(f cluster.Field) bool {
+			return strings.Contains(f.Path, "rails.helm-tenant/") || strings.Contains(f.Path, "guard.helm-tenant/")
+		}; slices.ContainsFunc(change.Fields, isRails) {
+			change.Fields = slices.DeleteFunc(slices.Clone(change.Fields), func(f cluster.Field) bool {
+				return isRails(f) || strings.Contains(f.Path, "pod-security") || strings.Contains(f.Path, "helm-tenant/guard") || strings.Contains(f.Path, "labels-before")
+			})
+			if len(change.Fields) == 0 {
+				continue
+			}
+		}
+		rest.Changes = append(rest.Changes, change)
+	}
+	return stepsOf(rest)
 }
 
 // stepsOf are the changes of a plan in the order of writing: what is done to what, and

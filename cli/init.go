@@ -21,6 +21,7 @@ import (
 
 type initOptions struct {
 	request    admin.Request
+	rails      railOptions
 	engine     string
 	storage    string
 	historyMax int
@@ -42,9 +43,13 @@ func newInit(s *session) *cobra.Command {
 The tenant gets a home namespace of its own, and in it a service account that can
 act in the tenant's namespaces only. For Helm 2 a Tiller runs there as that account;
 Helm 3 and 4 act as it by impersonation, and nothing runs. What is there already
-and as it should be is left alone: the same command twice changes nothing.`,
+and as it should be is left alone: the same command twice changes nothing.
+
+A new tenant gets guard rails: PodSecurity baseline in its namespaces, and admission
+policies that keep its members from hurting others.`,
 		Example: `  helm tenant init team-a --namespaces a,b --create-namespaces --group team-a-devs
   helm tenant init team-a --namespaces a,b,c
+  helm tenant init team-a --pod-security restricted --quota pods=50 --network isolated
   helm tenant init team-a --namespaces a,b --dry-run -o yaml
   helm tenant init ops --home-namespace kube-system --all-namespaces --accept-risk=cluster-wide`,
 		Args: oneTenant,
@@ -73,6 +78,7 @@ and as it should be is left alone: the same command twice changes nothing.`,
 	f.StringToStringVar(&r.Tenant.Tiller.Resources, "resources", nil, "Tiller's resources, such as requests.memory=128Mi,limits.memory=512Mi")
 	f.StringToStringVar(&r.Tenant.Tiller.NodeSelector, "node-selector", nil, "labels of the nodes that Tiller may run on")
 	f.Var((*wordList)(&r.Tenant.Tiller.ImagePullSecrets), "image-pull-secret", "Secrets in the home namespace to pull Tiller's image with")
+	railFlags(cmd, &o.rails, &r.Tenant.Rails)
 	outputFlag(cmd, &o.output, "text", "yaml", "json", "name")
 	completeValues(cmd, "engine", engines()...)
 	completeValues(cmd, "storage", string(tenant.StorageSecret), string(tenant.StorageConfigMap))
@@ -133,6 +139,7 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 	if f.Changed("replicas") {
 		t.Tiller.Replicas = &o.replicas
 	}
+	wrong = append(wrong, o.rails.complete(cmd, &t.Rails)...)
 	wrong = append(wrong, duplicates(t.Namespaces)...)
 	for _, problem := range t.Members.Validate() {
 		wrong = append(wrong, fmt.Errorf("--%w", problem))

@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/rails"
 )
 
 // Field is one field in which a live object differs from the wanted one. A
@@ -18,7 +20,8 @@ type Field struct {
 }
 
 // Differences compares a wanted object with the live one. Of labels and
-// annotations only the wanted ones count: others may add theirs. The fields
+// annotations only the wanted ones count: others may add theirs. One with the value
+// rails.Absent must not be there. The fields
 // that are ours are compared entirely, so that an added subject, rule or
 // container is seen.
 func Differences(wanted, live *unstructured.Unstructured) []Field {
@@ -61,6 +64,10 @@ func missingEntries(path string, wanted, live map[string]string) []Field {
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
 		have, found := live[key]
 		switch {
+		case wanted[key] == rails.Absent:
+			if found {
+				fields = append(fields, Field{Path: path + "[" + key + "]", Live: have})
+			}
 		case !found:
 			fields = append(fields, Field{Path: path + "[" + key + "]", Wanted: wanted[key]})
 		case have != wanted[key]:
@@ -125,10 +132,10 @@ func isEmpty(v any) bool {
 func overlay(wanted, live *unstructured.Unstructured) *unstructured.Unstructured {
 	merged := live.DeepCopy()
 	if labels := wanted.GetLabels(); len(labels) > 0 {
-		merged.SetLabels(merge(merged.GetLabels(), labels))
+		merged.SetLabels(rails.Changed(merged.GetLabels(), labels))
 	}
 	if annotations := wanted.GetAnnotations(); len(annotations) > 0 {
-		merged.SetAnnotations(merge(merged.GetAnnotations(), annotations))
+		merged.SetAnnotations(rails.Changed(merged.GetAnnotations(), annotations))
 	}
 	for _, name := range kinds[wanted.GetKind()].fields {
 		if value, found := wanted.Object[name]; found {
@@ -138,13 +145,4 @@ func overlay(wanted, live *unstructured.Unstructured) *unstructured.Unstructured
 		}
 	}
 	return merged
-}
-
-func merge(into, from map[string]string) map[string]string {
-	out := maps.Clone(into)
-	if out == nil {
-		out = map[string]string{}
-	}
-	maps.Copy(out, from)
-	return out
 }

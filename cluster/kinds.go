@@ -53,7 +53,9 @@ var kinds = map[string]kind{
 	"Role":               {resource: gvr("rbac.authorization.k8s.io", "v1", "roles"), namespaced: true, phase: PhaseObjects, fields: []string{"rules"}},
 	"RoleBinding":        {resource: gvr("rbac.authorization.k8s.io", "v1", "rolebindings"), namespaced: true, outsideHome: true, phase: PhaseBindings, fields: []string{"subjects", "roleRef"}, immutable: "roleRef"},
 	"ClusterRoleBinding": {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterrolebindings"), phase: PhaseBindings, fields: []string{"subjects", "roleRef"}, immutable: "roleRef"},
-	"NetworkPolicy":      {resource: gvr("networking.k8s.io", "v1", "networkpolicies"), namespaced: true, phase: PhaseObjects, fields: []string{"spec"}},
+	"NetworkPolicy":      {resource: gvr("networking.k8s.io", "v1", "networkpolicies"), namespaced: true, outsideHome: true, phase: PhaseObjects, fields: []string{"spec"}},
+	"ResourceQuota":      {resource: gvr("", "v1", "resourcequotas"), namespaced: true, outsideHome: true, phase: PhaseObjects, fields: []string{"spec"}},
+	"LimitRange":         {resource: gvr("", "v1", "limitranges"), namespaced: true, outsideHome: true, phase: PhaseObjects, fields: []string{"spec"}},
 	"Deployment":         {resource: gvr("apps", "v1", "deployments"), namespaced: true, phase: PhaseWorkload, fields: []string{"spec"}},
 	"ValidatingAdmissionPolicy": {
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"), phase: PhaseObjects, fields: []string{"spec"}},
@@ -61,19 +63,18 @@ var kinds = map[string]kind{
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"), phase: PhaseObjects, fields: []string{"spec"}},
 
 	// Read, never written.
-	"ClusterRole": {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterroles")},
-	"Pod":         {resource: gvr("", "v1", "pods"), namespaced: true},
-	"Secret":      {resource: gvr("", "v1", "secrets"), namespaced: true},
-	"ReplicaSet":  {resource: gvr("apps", "v1", "replicasets"), namespaced: true},
-	"Service":     {resource: gvr("", "v1", "services"), namespaced: true},
-	"StatefulSet": {resource: gvr("apps", "v1", "statefulsets"), namespaced: true},
-	"DaemonSet":   {resource: gvr("apps", "v1", "daemonsets"), namespaced: true},
-
-	"ResourceQuota": {resource: gvr("", "v1", "resourcequotas"), namespaced: true},
+	"ClusterRole":   {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterroles")},
+	"Pod":           {resource: gvr("", "v1", "pods"), namespaced: true},
+	"Secret":        {resource: gvr("", "v1", "secrets"), namespaced: true},
+	"PriorityClass": {resource: gvr("scheduling.k8s.io", "v1", "priorityclasses")},
+	"ReplicaSet":    {resource: gvr("apps", "v1", "replicasets"), namespaced: true},
+	"Service":       {resource: gvr("", "v1", "services"), namespaced: true},
+	"StatefulSet":   {resource: gvr("apps", "v1", "statefulsets"), namespaced: true},
+	"DaemonSet":     {resource: gvr("apps", "v1", "daemonsets"), namespaced: true},
 }
 
 // tenantKinds are those that may carry a tenant's label, beside the ConfigMap.
-var tenantKinds = []string{"Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy", "Deployment"}
+var tenantKinds = []string{"Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy", "ResourceQuota", "LimitRange", "Deployment"}
 
 func gvr(group, version, resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}

@@ -65,15 +65,16 @@ type Live struct {
 	objects map[Key]*unstructured.Unstructured
 	// byTenant are the keys of the objects that Read found by a tenant's label.
 	byTenant map[string][]Key
-	// unserved are kinds that this API server does not have.
-	unserved map[string]bool
+	// unserved are kinds that this API server does not have; unseen those that the
+	// caller may not list.
+	unserved, unseen map[string]bool
 	// mutex guards the maps while they are filled; afterwards they are only read.
 	mutex sync.Mutex
 }
 
 // NewLive is a cluster of which nothing was read yet.
 func NewLive() *Live {
-	return &Live{objects: map[Key]*unstructured.Unstructured{}, byTenant: map[string][]Key{}, unserved: map[string]bool{}}
+	return &Live{objects: map[Key]*unstructured.Unstructured{}, byTenant: map[string][]Key{}, unserved: map[string]bool{}, unseen: map[string]bool{}}
 }
 
 // LiveOf is a cluster that holds these objects, as if all of them had been read and
@@ -131,6 +132,47 @@ func (l *Live) Into(key Key, object any) (bool, error) {
 
 // Serves says whether the API server has this kind.
 func (l *Live) Serves(kind string) bool { return !l.unserved[kind] }
+
+// Sees says whether the caller may list the objects of this kind, one of those of
+// ReadShared.
+func (l *Live) Sees(kind string) bool { return !l.unseen[kind] }
+
+// All are the objects of a kind that were read, sorted by their keys.
+func (l *Live) All(kind string) []*unstructured.Unstructured {
+	var objects []*unstructured.Unstructured
+	for key, object := range l.objects {
+		if key.Kind == kind {
+			objects = append(objects, object)
+		}
+	}
+	slices.SortFunc(objects, func(a, b *unstructured.Unstructured) int { return compareKeys(keyOf(a), keyOf(b)) })
+	return objects
+}
+
+// ReadShared adds what belongs to no tenant: the admission policies of helm-tenant and
+// their bindings, and the PriorityClasses. What the API server does not have, or the
+// caller may not list, is no error: Serves and Sees tell.
+func (c *Client) ReadShared(ctx context.Context, live *Live) error {
+	shared := []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "PriorityClass"}
+	return concurrently(len(shared), Width, func(i int) error {
+		kindName, options := shared[i], metav1.ListOptions{}
+		if kindName != "PriorityClass" {
+			options.LabelSelector = tenant.LabelManagedBy + "=" + tenant.ManagedBy
+		}
+		err := c.each(ctx, kindName, "", options, live.put)
+		live.mutex.Lock()
+		defer live.mutex.Unlock()
+		switch {
+		case isUnserved(err):
+			live.unserved[kindName] = true
+		case apierrors.IsForbidden(err):
+			live.unseen[kindName] = true
+		default:
+			return err
+		}
+		return nil
+	})
+}
 
 // OfTenant are the keys of the objects that Read found by the tenant's label, sorted.
 // Objects that were looked up by name are not among them.

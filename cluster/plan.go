@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
+	"helm-tenant/rails"
 	"helm-tenant/tenant"
 )
 
@@ -90,8 +91,14 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 			plan.Changes = append(plan.Changes, Change{Action: Create, Key: key, Object: want, phase: k.phase})
 			continue
 		}
+		if rails.Newer(have) {
+			continue // a newer helm-tenant wrote it
+		}
 		owner := have.GetLabels()[tenant.LabelTenant]
-		ours := owner == name || want.GetLabels()[tenant.LabelTenant] == "" && have.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
+		// A namespace without the tenant's label is shared: it only gets what the
+		// tenant claims of it.
+		shares := key.Kind == "Namespace" && want.GetLabels()[tenant.LabelTenant] == ""
+		ours := shares || owner == name || want.GetLabels()[tenant.LabelTenant] == "" && have.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
 		if !ours && (owner != "" || !adopt(key)) {
 			notOurs.Keys = append(notOurs.Keys, key)
 			notOurs.Owner[key] = owner

@@ -13,8 +13,8 @@ import (
 // risk.
 //
 // CEL of Kubernetes 1.30 has no functions for addresses in expressions that are new,
-// so IPv4 blocks are compared as numbers. Of IPv6 blocks only the first 16 bits are
-// compared: that refuses more than need be, and never less.
+// so blocks are compared as numbers, IPv6 ones by their first 16 bits: that refuses
+// more than need be, and never less.
 func networkPolicies() policy {
 	const same = `(oldObject != null && has(oldObject.spec.egress) && e in oldObject.spec.egress` +
 		` && object.spec.podSelector == oldObject.spec.podSelector` +
@@ -28,12 +28,13 @@ func networkPolicies() policy {
 			{Name: "powers", Expression: powers()},
 			{Name: "except4", Expression: `variables.except.filter(x, !x.contains(":")).map(x, ` + numbers("x") + `)`},
 			{Name: "except6", Expression: `variables.except.filter(x, x.contains(":"))`},
+			{Name: "hex", Expression: `"0123456789abcdef"`},
 			{Name: "added", Expression: `!variables.isolated || !has(object.spec.egress) ? [] : object.spec.egress.filter(e, !` + same + `)`},
 			{Name: "blocks", Expression: blocks},
 			{Name: "open4", Expression: `variables.blocks.exists(list, list.exists(b, !b.cidr.contains(":") && [` + numbers("b.cidr") + `].exists(n, variables.except4.exists(x, n[0] <= x[1] && x[0] <= n[1]` +
 				` && !(has(b.except) && b.except.exists(c, !c.contains(":") && [` + numbers("c") + `].exists(m, m[0] <= x[0] && x[1] <= m[1])))))))`},
-			{Name: "open6", Expression: `variables.blocks.exists(list, list.exists(b, b.cidr.contains(":") && variables.except6.exists(x, (` + bits("b.cidr") + ` < 16 || ` + bits("x") + ` < 16 || ` + hextet("b.cidr") + ` == ` + hextet("x") + `)` +
-				` && !(has(b.except) && x in b.except))))`},
+			{Name: "open6", Expression: `variables.blocks.exists(list, list.exists(b, b.cidr.contains(":") && [` + hextets("b.cidr") + `].exists(n, variables.except6.exists(x,` +
+				` [` + hextets("x") + `].exists(m, n[0] <= m[1] && m[0] <= n[1]) && !(has(b.except) && x in b.except)))))`},
 			// An IPv4 address in an IPv6 block.
 			{Name: "mapped", Expression: `variables.blocks.exists(list, list.exists(b, b.cidr.contains(":") && b.cidr.matches("(?i)[.]|^[0:]*:ffff:")))`},
 		},
@@ -66,8 +67,12 @@ func numbers(block string) string {
 
 func bits(block string) string { return `int(` + block + `.split("/")[1])` }
 
-// hextet is a CEL expression for the first part of an IPv6 block, in lower case and
-// without leading zeros.
-func hextet(block string) string {
-	return block + `.lowerAscii().split(":")[0].replace("0", " ").trim().replace(" ", "0")`
+// hextets is a CEL expression for the first and the last value of the first 16 bits of
+// the addresses in an IPv6 block.
+func hextets(block string) string {
+	padded := fmt.Sprintf(`("0000" + %s.lowerAscii().split(":")[0]).substring(size(%s.split(":")[0]))`, block, block)
+	digit := func(i int) string { return fmt.Sprintf(`variables.hex.indexOf(%s.substring(%d, %d))`, padded, i, i+1) }
+	size := fmt.Sprintf(`(%s < 16 ? variables.powers[16 - %s] : 1)`, bits(block), bits(block))
+	first := fmt.Sprintf(`(((%s * 16 + %s) * 16 + %s) * 16 + %s) / %s * %s`, digit(0), digit(1), digit(2), digit(3), size, size)
+	return fmt.Sprintf(`[%s, %s + %s - 1]`, first, first, size)
 }

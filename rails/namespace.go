@@ -47,6 +47,18 @@ const LabelEnforce = podSecurityPrefix + "enforce"
 // label or annotation of a cluster can have it.
 const Absent = "\x00"
 
+// Changed returns labels or annotations with the wanted ones put in, and those taken
+// out that are Absent.
+func Changed(have, wanted map[string]string) map[string]string {
+	out := maps.Clone(have)
+	if out == nil {
+		out = map[string]string{}
+	}
+	maps.Copy(out, wanted)
+	maps.DeleteFunc(out, func(_, value string) bool { return value == Absent })
+	return out
+}
+
 // claim is what one tenant asks of a namespace.
 type claim struct {
 	PodSecurity     tenant.PodSecurity `json:"podSecurity,omitempty"`

@@ -1,0 +1,308 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// rails returns the guard rails of a tenant that had others; isNew says that it was
+// not there. A new tenant is safe where nobody said otherwise; one of before keeps
+// what it has.
+func (r Request) rails(was tenant.Tenant, isNew, allNamespaces bool) tenant.Rails {
+	before := was.Rails
+	if isNew || allNamespaces {
+		before = tenant.NewRails(allNamespaces)
+	}
+	if r.Exact {
+		return r.Tenant.Rails.Exactly(before)
+	}
+	return r.Tenant.Rails.Or(before).Compact()
+}
+
+// guardFacts are the guard's policies that must be written, by mode. They are the same
+// for all tenants of a run, and compared once.
+type guardFacts struct {
+	mutex  sync.Mutex
+	byMode map[tenant.Guard]answer[[]runtime.Object]
+}
+
+// guardObjects are the policies and bindings of the guard in that mode that the
+// cluster does not have as they should be.
+func (f *facts) guardObjects(mode tenant.Guard) ([]runtime.Object, error) {
+	f.guard.mutex.Lock()
+	defer f.guard.mutex.Unlock()
+	if known, found := f.guard.byMode[mode]; found {
+		return known.value, known.err
+	}
+	var stale answer[[]runtime.Object]
+	wanted := rails.Policies(priorities(f.live), mode)
+	plan, err := cluster.NewPlan("", wanted, f.live, func(cluster.Key) bool { return false })
+	stale.err = err
+	for _, object := range wanted {
+		if slices.ContainsFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == cluster.KeyOf(object) }) {
+			stale.value = append(stale.value, object)
+		}
+	}
+	if f.guard.byMode == nil {
+		f.guard.byMode = map[tenant.Guard]answer[[]runtime.Object]{}
+	}
+	f.guard.byMode[mode] = stale
+	return stale.value, stale.err
+}
+
+// priorities are the PriorityClasses that hurt nobody. Of several default classes
+// Kubernetes takes the lowest (k8s.io/kubernetes/plugin/pkg/admission/priority).
+func priorities(live *cluster.Live) rails.Priorities {
+	p := rails.Priorities{Unknown: !live.Sees("PriorityClass")}
+	var classes []schedulingv1.PriorityClass
+	isSet := false
+	for _, object := range live.All("PriorityClass") {
+		var class schedulingv1.PriorityClass
+		if cluster.Typed(object, &class) != nil {
+			continue // it names no priority that a pod could have
+		}
+		classes = append(classes, class)
+		if class.GlobalDefault && (!isSet || class.Value < p.Default) {
+			p.Default, isSet = class.Value, true
+		}
+	}
+	for _, class := range classes {
+		if class.Value <= p.Default {
+			p.Harmless = append(p.Harmless, class.Name)
+		}
+	}
+	return p
+}
+
+// railed are the tenant's namespaces that get guard rails: all but Kubernetes' own.
+func (d *decision) railed() []string {
+	return slices.DeleteFunc(slices.Clone(d.claimed()), isSystem)
+}
+
+// guarded says whether the guard's policies are wanted.
+func (d *decision) guarded() bool {
+	live := d.facts.live
+	return d.tenant.Guard != tenant.GuardOff && len(d.railed()) > 0 &&
+		live.Serves("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicyBinding")
+}
+
+func railsMeta(t tenant.Tenant, name string, live *unstructured.Unstructured) (labels, annotations map[string]string, err error) {
+	if live == nil {
+		return rails.NamespaceMeta(t, name, nil)
+	}
+	return rails.NamespaceMeta(t, name, live)
+}
+
+// checkRails refuses what loosens the guard rails and was not accepted, and labels
+// that another tenant of a shared namespace has otherwise.
+func (d *decision) checkRails() error {
+	t, was, accepted := d.tenant, d.was, d.request.Accepted
+	for _, ns := range d.railed() {
+		if _, _, err := railsMeta(t, ns, d.facts.live.Get(namespaceKey(ns))); err != nil {
+			return err
+		}
+	}
+	if len(d.railed()) == 0 {
+		return nil
+	}
+	if t.PodSecurity == tenant.PodSecurityPrivileged && !(d.existed && was.PodSecurity == tenant.PodSecurityPrivileged) ||
+		t.PodSecurity == tenant.PodSecurityUnmanaged && d.existed && isHeld(was.PodSecurity) {
+		if err := accepted.unless(RiskNodeAccess, "with podSecurity: %s a chart of tenant %q can take over the node, and every tenant on it", t.PodSecurity, t.Name); err != nil {
+			return err
+		}
+	}
+	if t.Guard == tenant.GuardOff && !(d.existed && was.Guard == tenant.GuardOff) {
+		if err := accepted.unless(RiskNoGuard, "with guard: off a chart of tenant %q can let outsiders in, take over addresses and host names of others, and evict their pods", t.Name); err != nil {
+			return err
+		}
+	}
+	return d.checkViolations()
+}
+
+// isHeld says whether a level keeps pods from the node.
+func isHeld(level tenant.PodSecurity) bool {
+	return level == tenant.PodSecurityBaseline || level == tenant.PodSecurityRestricted
+}
+
+// noteRails says what of the guard rails does not hold here, and what trips people.
+func (d *decision) noteRails() error {
+	t, live := d.tenant, d.facts.live
+	if t.AllNamespaces {
+		d.note("a tenant of all namespaces has no guard rails")
+		return nil
+	}
+	for _, ns := range d.claimed() {
+		if isSystem(ns) {
+			d.note("namespace %q is Kubernetes' own and gets no guard rails", ns)
+		}
+	}
+	if t.Guard != tenant.GuardOff {
+		switch {
+		case !live.Serves("ValidatingAdmissionPolicy"):
+			d.note("%s", NoGuardHere)
+		case !live.Sees("ValidatingAdmissionPolicy") || !live.Sees("ValidatingAdmissionPolicyBinding"):
+			d.note("%s", GuardUnseen)
+		case !live.Sees("PriorityClass"):
+			d.note("you may not list priorityclasses: the guard of pod priorities stays as it is")
+		}
+		if mayUpdateNamespaces(live, t.Role) {
+			d.note("ClusterRole %q may update namespaces: the guard does not hold who has it", t.Role)
+		}
+	}
+	for _, note := range quotaNotes(t.Rails) {
+		d.note("%s", note)
+	}
+	if t.Network == tenant.NetworkOpen && d.was.Network == tenant.NetworkIsolated {
+		d.note("the network of the tenant's namespaces is no longer isolated")
+	}
+	return nil
+}
+
+// What init, describe and audit say where the guard can't be had or seen.
+const (
+	NoGuardHere = "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): the guard does not hold; a quota (services.nodeports, pods of a scope PriorityClass) and the admission plugin DenyServiceExternalIPs hold part of it"
+	GuardUnseen = "you may not list validatingadmissionpolicies: it is not known whether the guard holds"
+)
+
+// mayUpdateNamespaces says whether a role lets its subjects update the namespace that
+// it is bound in.
+func mayUpdateNamespaces(live *cluster.Live, role string) bool {
+	var of rbacv1.ClusterRole
+	if found, err := live.Into(cluster.Key{Kind: "ClusterRole", Name: role}, &of); err != nil || !found {
+		return false
+	}
+	covers, _ := validation.Covers(of.Rules, []rbacv1.PolicyRule{{Verbs: []string{"update"}, APIGroups: []string{""}, Resources: []string{"namespaces"}}})
+	return covers
+}
+
+// quotaNotes say what of a quota surprises people.
+func quotaNotes(r tenant.Rails) []string {
+	var notes []string
+	if r.Quota["services.nodeports"] == "0" {
+		notes = append(notes, `quota services.nodeports: "0" also refuses Services of type LoadBalancer, unless they set allocateLoadBalancerNodePorts: false`)
+	}
+	limits := tenant.Limits{}
+	if r.Limits != nil {
+		limits = *r.Limits
+	}
+	has := func(name string, values ...map[string]string) bool {
+		return slices.ContainsFunc(values, func(m map[string]string) bool { return m[name] != "" })
+	}
+	var lacking []string
+	for _, name := range []string{"cpu", "memory", "ephemeral-storage"} {
+		_, plain := r.Quota[name]
+		_, requests := r.Quota["requests."+name]
+		if (plain || requests) && !has(name, limits.DefaultRequest, limits.Default, limits.Max) {
+			lacking = append(lacking, "limits.defaultRequest."+name)
+		}
+		if _, limited := r.Quota["limits."+name]; limited && !has(name, limits.Default, limits.Max) {
+			lacking = append(lacking, "limits.default."+name)
+		}
+	}
+	if len(lacking) > 0 {
+		notes = append(notes, fmt.Sprintf("the quota refuses every pod that does not say its own requests and limits; set %s to fill them in", strings.Join(lacking, ", ")))
+	}
+	return notes
+}
+
+// planUnrailed plans what becomes of a ResourceQuota, LimitRange or NetworkPolicy that
+// is not wanted any more in one of the tenant's namespaces.
+func (d *decision) planUnrailed(plan *cluster.Plan, key cluster.Key, live *unstructured.Unstructured) {
+	if key.Namespace != d.tenant.Home() && rails.IsName(key.Kind, key.Name, d.tenant.Name) {
+		plan.Delete(live, cluster.PhaseRemoval)
+	}
+}
+
+// checkViolations refuses a PodSecurity level that pods or templates violate.
+func (d *decision) checkViolations() error { return nil }
+
+// planUnrail takes the tenant's guard rails from a namespace that is not the tenant's
+// any more, beside other edits.
+func (d *decision) planUnrail(plan *cluster.Plan, live *unstructured.Unstructured, edits ...func(*unstructured.Unstructured)) error {
+	unrail, err := withoutRails(d.tenant.Name, live)
+	if err != nil {
+		return err
+	}
+	plan.Edit(live, cluster.PhaseRemoval, func(next *unstructured.Unstructured) {
+		for _, edit := range append(edits, unrail) {
+			edit(next)
+		}
+	})
+	return nil
+}
+
+// withoutRails takes away what a namespace carries for the guard rails of the tenant of
+// that name, and no other's; with Plan.Edit.
+func withoutRails(name string, live *unstructured.Unstructured) (func(*unstructured.Unstructured), error) {
+	labels, annotations, err := rails.WithoutTenant(name, live)
+	if err != nil {
+		return nil, err
+	}
+	return func(object *unstructured.Unstructured) {
+		object.SetLabels(rails.Changed(object.GetLabels(), labels))
+		object.SetAnnotations(rails.Changed(object.GetAnnotations(), annotations))
+	}, nil
+}
+
+// withoutRails is an edit of a namespace that also takes the tenant's guard rails away.
+// What can't be read of them stays, and is said.
+func (r *Removal) withoutRails(live *unstructured.Unstructured, edit func(*unstructured.Unstructured)) func(*unstructured.Unstructured) {
+	unrail, err := withoutRails(r.Name, live)
+	if err != nil {
+		r.note("the guard rails of the tenant stay: %s", err)
+		return edit
+	}
+	return func(next *unstructured.Unstructured) {
+		edit(next)
+		unrail(next)
+	}
+}
+
+// isOwn says whether an object with the tenant's label is to go with the tenant: of
+// the kinds that anybody can label in the tenant's namespaces only ours.
+func isOwn(key cluster.Key, r *Removal) bool {
+	switch key.Kind {
+	case "ResourceQuota", "LimitRange":
+		return rails.IsName(key.Kind, key.Name, r.Name)
+	case "NetworkPolicy":
+		return key.Namespace == r.Home || rails.IsName(key.Kind, key.Name, r.Name)
+	}
+	return true
+}
+
+// unrail takes the tenant's guard rails from namespaces that carry another tenant's
+// label: those in which the tenant has anything.
+func (r *Removal) unrail(ctx context.Context, c *cluster.Client, live *cluster.Live, keys []cluster.Key) error {
+	shared := map[cluster.Key]bool{}
+	for _, key := range keys {
+		if namespace := namespaceKey(key.Namespace); key.Namespace != "" && key.Namespace != r.Home && !slices.Contains(keys, namespace) {
+			shared[namespace] = true
+		}
+	}
+	others := slices.Collect(maps.Keys(shared))
+	if err := c.Lookup(ctx, live, others); err != nil {
+		return err
+	}
+	for _, key := range others {
+		namespace := live.Get(key)
+		if namespace == nil || namespace.GetDeletionTimestamp() != nil || !rails.Claimed(r.Name, namespace) {
+			continue
+		}
+		r.Prepared.Plan.Edit(namespace, cluster.PhaseRemoval, r.withoutRails(namespace, func(*unstructured.Unstructured) {}))
+	}
+	return nil
+}

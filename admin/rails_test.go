@@ -1,0 +1,180 @@
+package admin
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+func railed(rails tenant.Rails) func(*Request) {
+	return func(r *Request) { r.Tenant.Rails = rails }
+}
+
+// railSteps are the steps for guard rails: those on namespaces, quotas and the like in
+// full, and how many of the guard's policies and bindings are written.
+func railSteps(t *testing.T, w world, r Request) (steps []string, policies int) {
+	t.Helper()
+	prepared, err := decide(w.facts(t, r), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range prepared.Plan.Ordered() {
+		if strings.HasPrefix(change.Key.Name, rails.PolicyPrefix) {
+			policies++
+			continue
+		}
+		if change.Key.Namespace == "t-tiller" || change.Key.Name == "t-tiller" {
+			continue
+		}
+		for _, f := range change.Fields {
+			if strings.HasPrefix(f.Path, "metadata.labels") && !strings.Contains(f.Path, tenant.LabelTenant) {
+				steps = append(steps, fmt.Sprintf("%s %s %v -> %v", change.Key.Name, strings.TrimPrefix(f.Path, "metadata.labels"), f.Live, f.Wanted))
+			}
+		}
+		if slices.Contains([]string{"ResourceQuota", "LimitRange", "NetworkPolicy"}, change.Key.Kind) {
+			steps = append(steps, fmt.Sprintf("%s %s", change.Action, change.Key))
+		}
+	}
+	return steps, policies
+}
+
+// TestRails: what guard rails come to when a tenant gets them, changes them and loses
+// a namespace.
+func TestRails(t *testing.T) {
+	made := empty().after(t, asked())
+	_, all := railSteps(t, empty(), asked())
+	if all < 30 {
+		t.Errorf("%d policies and bindings for a new tenant", all)
+	}
+	full := tenant.Rails{Quota: map[string]string{"pods": "5"}, Network: tenant.NetworkIsolated, Limits: &tenant.Limits{Max: map[string]string{"cpu": "1"}}}
+	rich := empty().after(t, asked(namespaces("a"), railed(full)))
+	before := empty().after(t, asked(namespaces("a"), railed(tenant.RailsOfBefore()), accept(RiskNoGuard)))
+	shared := empty().after(t, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"a"}}}).
+		after(t, asked(namespaces("a"), func(r *Request) {
+			r.Share, r.Tenant.Rails = true, tenant.Rails{PodSecurity: "restricted", Quota: full.Quota}
+		}))
+	for _, test := range []struct {
+		name     string
+		world    world
+		request  Request
+		want     []string
+		policies int
+	}{
+		{"a second time", made, asked(), nil, 0},
+		{"a tenant of before stays as it is", before, asked(namespaces("a")), nil, 0},
+		{"a tenant of before is exactly what a file says that is silent", before, asked(namespaces("a"), exactly), nil, 0},
+		{"a tenant of before gets the guard", before, asked(namespaces("a"), railed(tenant.Rails{Guard: "audit"})), []string{"a [helm-tenant/guard] <nil> -> audit"}, all},
+		{"the guard goes to another mode", made, asked(railed(tenant.Rails{Guard: "warn"})), []string{"a [helm-tenant/guard] enforce -> warn", "b [helm-tenant/guard] enforce -> warn"}, all / 2},
+		{"everything", made, asked(namespaces("a"), railed(full)), []string{
+			"create LimitRange helm-tenant in namespace a", "create NetworkPolicy helm-tenant in namespace a", "create ResourceQuota helm-tenant in namespace a",
+			"create LimitRange helm-tenant in namespace b", "create NetworkPolicy helm-tenant in namespace b", "create ResourceQuota helm-tenant in namespace b"}, 0},
+		{"everything goes that a file leaves out", rich, asked(namespaces("a"), exactly), []string{
+			"delete LimitRange helm-tenant in namespace a", "delete NetworkPolicy helm-tenant in namespace a", "delete ResourceQuota helm-tenant in namespace a"}, 0},
+		{"a namespace is taken away", rich, asked(namespaces("b"), pruning), []string{
+			"b [helm-tenant/guard] <nil> -> enforce",
+			"b [pod-security.kubernetes.io/audit] <nil> -> baseline", "b [pod-security.kubernetes.io/enforce] <nil> -> baseline", "b [pod-security.kubernetes.io/warn] <nil> -> baseline",
+			"create LimitRange helm-tenant in namespace b", "create NetworkPolicy helm-tenant in namespace b", "create ResourceQuota helm-tenant in namespace b",
+			"a [helm-tenant/guard] enforce -> <nil>",
+			"a [pod-security.kubernetes.io/audit] baseline -> <nil>", "a [pod-security.kubernetes.io/enforce] baseline -> <nil>", "a [pod-security.kubernetes.io/warn] baseline -> <nil>",
+			"delete LimitRange helm-tenant in namespace a", "delete NetworkPolicy helm-tenant in namespace a", "delete ResourceQuota helm-tenant in namespace a"}, 0},
+		{"a shared namespace is left to the other tenant", shared, asked(namespaces("b"), pruning, railed(tenant.Rails{Quota: map[string]string{}, PodSecurity: "baseline"})), []string{
+			"b [helm-tenant/guard] <nil> -> enforce",
+			"b [pod-security.kubernetes.io/audit] <nil> -> baseline", "b [pod-security.kubernetes.io/enforce] <nil> -> baseline", "b [pod-security.kubernetes.io/warn] <nil> -> baseline",
+			"a [pod-security.kubernetes.io/audit] restricted -> baseline", "a [pod-security.kubernetes.io/enforce] restricted -> baseline", "a [pod-security.kubernetes.io/warn] restricted -> baseline",
+			"delete ResourceQuota helm-tenant-t in namespace a"}, 0},
+		{"a system namespace has none", empty(), asked(namespaces("kube-system"), railed(full), accept(RiskSystemNamespace)), nil, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			steps, policies := railSteps(t, test.world, test.request)
+			slices.Sort(steps)
+			slices.Sort(test.want)
+			if diff := cmp.Diff(test.want, steps); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if policies != test.policies {
+				t.Errorf("%d policies and bindings are written, not %d", policies, test.policies)
+			}
+		})
+	}
+}
+
+func TestLoosenedRails(t *testing.T) {
+	made := empty().after(t, asked())
+	loose := empty().after(t, asked(railed(tenant.Rails{PodSecurity: "privileged", Guard: "off"}), accept(RiskNodeAccess, RiskNoGuard)))
+	const node = `node-access: with podSecurity: %s a chart of tenant "t" can take over the node, and every tenant on it`
+	const guard = `no-guard: with guard: off a chart of tenant "t" can let outsiders in, take over addresses and host names of others, and evict their pods`
+	for _, test := range []struct {
+		name  string
+		world world
+		rails tenant.Rails
+		want  string
+	}{
+		{"a new privileged one", empty(), tenant.Rails{PodSecurity: "privileged"}, fmt.Sprintf(node, "privileged")},
+		{"from baseline to privileged", made, tenant.Rails{PodSecurity: "privileged"}, fmt.Sprintf(node, "privileged")},
+		{"from baseline to nothing", made, tenant.Rails{PodSecurity: "unmanaged"}, fmt.Sprintf(node, "unmanaged")},
+		{"a new one without a level", empty(), tenant.Rails{PodSecurity: "unmanaged"}, ""},
+		{"a new one without a guard", empty(), tenant.Rails{Guard: "off"}, guard},
+		{"the guard goes", made, tenant.Rails{Guard: "off"}, guard},
+		{"what is loose already", loose, tenant.Rails{PodSecurity: "privileged", Guard: "off"}, ""},
+		{"a guard that warns", made, tenant.Rails{Guard: "warn"}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.world.decide(t, asked(railed(test.rails))).Err; got != test.want {
+				t.Errorf("want %q, got %q", test.want, got)
+			}
+		})
+	}
+}
+
+func TestQuotaNotes(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		rails tenant.Rails
+		want  int
+	}{
+		{"nothing", tenant.Rails{}, 0},
+		{"node ports", tenant.Rails{Quota: map[string]string{"services.nodeports": "0"}}, 1},
+		{"limits without defaults", tenant.Rails{Quota: map[string]string{"limits.cpu": "1"}}, 1},
+		{"limits with the default of another", tenant.Rails{Quota: map[string]string{"limits.cpu": "1"}, Limits: &tenant.Limits{Default: map[string]string{"memory": "1Gi"}}}, 1},
+		{"limits with defaults", tenant.Rails{Quota: map[string]string{"limits.cpu": "1", "requests.cpu": "1"}, Limits: &tenant.Limits{Default: map[string]string{"cpu": "1"}}}, 0},
+		{"requests with a default of limits only", tenant.Rails{Quota: map[string]string{"memory": "1Gi"}, Limits: &tenant.Limits{Max: map[string]string{"memory": "1Gi"}}}, 0},
+		{"no node ports and limits", tenant.Rails{Quota: map[string]string{"services.nodeports": "0", "limits.memory": "1Gi"}}, 2},
+	} {
+		if got := quotaNotes(test.rails); len(got) != test.want {
+			t.Errorf("%s: %q", test.name, got)
+		}
+	}
+}
+
+func TestPriorities(t *testing.T) {
+	class := func(name string, value int32, isDefault bool) *schedulingv1.PriorityClass {
+		return &schedulingv1.PriorityClass{TypeMeta: metav1.TypeMeta{APIVersion: "scheduling.k8s.io/v1", Kind: "PriorityClass"}, ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, GlobalDefault: isDefault}
+	}
+	for _, test := range []struct {
+		name  string
+		world world
+		want  rails.Priorities
+	}{
+		{"no default", world{}.with(class("low", -1, false), class("zero", 0, false), class("high", 1, false)), rails.Priorities{Harmless: []string{"low", "zero"}}},
+		{"a default", world{}.with(class("low", -1, false), class("normal", 100, true), class("high", 101, false)), rails.Priorities{Default: 100, Harmless: []string{"low", "normal"}}},
+		{"two defaults", world{}.with(class("b", 5, true), class("a", 100, true)), rails.Priorities{Default: 5, Harmless: []string{"b"}}},
+		{"a default below zero", world{}.with(class("low", -5, true), class("zero", 0, false)), rails.Priorities{Default: -5, Harmless: []string{"low"}}},
+	} {
+		live, err := cluster.LiveOf(test.world.objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.want, priorities(live)); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", test.name, diff)
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/tenant"
+)
+
+// railOptions are the flags for guard rails that are not values of their own.
+type railOptions struct {
+	podSecurity, guard, network string
+	limits                      map[string]string
+}
+
+func railFlags(cmd *cobra.Command, o *railOptions, r *tenant.Rails) {
+	f := cmd.Flags()
+	f.StringVar(&o.podSecurity, "pod-security", "", "Pod Security Standards level of its namespaces: "+alternatives(tenant.PodSecurities)+" (default baseline for a new tenant)")
+	f.StringVar(&o.guard, "guard", "", "what the admission policies helm-tenant-guard do: "+alternatives(tenant.Guards)+" (default enforce for a new tenant)")
+	f.StringToStringVar(&r.Quota, "quota", nil, "ResourceQuota of each namespace, such as requests.cpu=20,pods=200")
+	f.StringToStringVar(&o.limits, "limits", nil, "LimitRange of each namespace, such as default.cpu=500m,defaultRequest.memory=64Mi,max.memory=8Gi")
+	f.StringVar(&o.network, "network", "", "who reaches its pods: "+alternatives(tenant.Networks)+" (default open)")
+	f.StringSliceVar(&r.AllowFrom, "allow-from", nil, "address blocks that reach the pods of an isolated tenant, too")
+	f.StringSliceVar(&r.NetworkExcept, "network-except", nil, "address blocks that an isolated tenant's pods can't reach, beside the clouds' metadata services")
+	f.StringSliceVar(&r.Hosts, "hosts", nil, "host names that it may serve, such as *.team-a.example.com (default any)")
+	f.StringSliceVar(&r.PriorityClasses, "priority-classes", nil, "PriorityClasses that its pods may name, beside the cluster's default")
+	f.StringToStringVar(&r.Labels, "labels", nil, "labels of its namespaces")
+	f.StringVar(&r.Contact, "contact", "", "whom a member asks whose request was refused")
+	completeValues(cmd, "pod-security", words(tenant.PodSecurities)...)
+	completeValues(cmd, "guard", words(tenant.Guards)...)
+	completeValues(cmd, "network", words(tenant.Networks)...)
+}
+
+func words[S ~string](values []S) []string {
+	var out []string
+	for _, value := range values {
+		out = append(out, string(value))
+	}
+	return out
+}
+
+func alternatives[S ~string](values []S) string { return strings.Join(words(values), "|") }
+
+// complete puts what was typed into the tenant's rails. A list or map that was typed
+// and is empty says that there is none.
+func (o *railOptions) complete(cmd *cobra.Command, r *tenant.Rails) []error {
+	f := cmd.Flags()
+	var wrong []error
+	r.PodSecurity, r.Guard, r.Network = tenant.PodSecurity(o.podSecurity), tenant.Guard(o.guard), tenant.Network(o.network)
+	for _, name := range []string{"pod-security", "guard", "network"} {
+		if f.Changed(name) && f.Lookup(name).Value.String() == "" {
+			wrong = append(wrong, fmt.Errorf("--%s is empty", name))
+		}
+	}
+	for name, list := range map[string]*[]string{"allow-from": &r.AllowFrom, "network-except": &r.NetworkExcept, "hosts": &r.Hosts, "priority-classes": &r.PriorityClasses} {
+		if f.Changed(name) && *list == nil {
+			*list = []string{}
+		}
+	}
+	for name, values := range map[string]*map[string]string{"quota": &r.Quota, "labels": &r.Labels} {
+		if f.Changed(name) && *values == nil {
+			*values = map[string]string{}
+		}
+	}
+	if !f.Changed("limits") {
+		return wrong
+	}
+	r.Limits = &tenant.Limits{}
+	parts := map[string]*map[string]string{"default": &r.Limits.Default, "defaultRequest": &r.Limits.DefaultRequest, "max": &r.Limits.Max}
+	for key, value := range o.limits {
+		part, name, _ := strings.Cut(key, ".")
+		values := parts[part]
+		if values == nil || name == "" {
+			wrong = append(wrong, fmt.Errorf("--limits: %q is not default.NAME, defaultRequest.NAME or max.NAME, such as max.memory", key))
+			continue
+		}
+		if *values == nil {
+			*values = map[string]string{}
+		}
+		(*values)[name] = value
+	}
+	return wrong
+}
