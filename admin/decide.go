@@ -185,6 +185,7 @@ func (d *decision) keysToDecide() []cluster.Key {
 // addReads adds the reads that the decision needs. The objects of keysToDecide are
 // known by then.
 func (d *decision) addReads(n *reads) {
+	n.tightenings = append(n.tightenings, d.tightenings()...)
 	if !d.ownsHome() {
 		n.neighbours = append(n.neighbours, d.tenant.Home())
 	}

@@ -34,7 +34,7 @@ type facts struct {
 	// guard are the policies that must be written for tenants with a guard.
 	guard guardFacts
 	// violations are pods and templates that PodSecurity would refuse, by namespace.
-	violations map[string]answer[[]string]
+	violations map[tightening]answer[[]string]
 }
 
 // answer is what one read brought. An error concerns only the tenants whose
@@ -50,6 +50,7 @@ type reads struct {
 	neighbours     []string
 	tillerReleases []string
 	helmReleases   []string
+	tightenings    []tightening
 }
 
 // gather reads all facts for all requests: a few lists, the objects that decisions
@@ -119,6 +120,9 @@ func (f *facts) list(ctx context.Context, c *cluster.Client, names []string) err
 func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error {
 	var err error
 	if f.neighbours, err = readEach(ctx, needed.neighbours, c.Neighbours); err != nil {
+		return err
+	}
+	if f.violations, err = readViolations(ctx, c, needed.tightenings); err != nil {
 		return err
 	}
 	f.tillerReleases, err = readEach(ctx, needed.tillerReleases, func(ctx context.Context, home string) ([]Release, error) {

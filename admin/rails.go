@@ -227,9 +227,6 @@ func (d *decision) planUnrailed(plan *cluster.Plan, key cluster.Key, live *unstr
 	}
 }
 
-// checkViolations refuses a PodSecurity level that pods or templates violate.
-func (d *decision) checkViolations() error { return nil }
-
 // planUnrail takes the tenant's guard rails from a namespace that is not the tenant's
 // any more, beside other edits.
 func (d *decision) planUnrail(plan *cluster.Plan, live *unstructured.Unstructured, edits ...func(*unstructured.Unstructured)) error {

@@ -28,6 +28,8 @@ type world struct {
 	neighbours map[string][]string
 	tiller     map[string][]Release
 	helm       map[string][]Release
+	// violations are what violates PodSecurity, by namespace.
+	violations map[string][]string
 	// fail is the error of every read of a namespace.
 	fail map[string]error
 }
@@ -70,6 +72,10 @@ func (w world) facts(t *testing.T, r Request) *facts {
 	}
 	var needed reads
 	d.addReads(&needed)
+	f.violations = map[tightening]answer[[]string]{}
+	for _, tight := range needed.tightenings {
+		f.violations[tight] = answer[[]string]{w.violations[tight.namespace], w.fail["pods in "+tight.namespace]}
+	}
 	f.neighbours = answers(w, needed.neighbours, w.neighbours)
 	f.tillerReleases = answers(w, needed.tillerReleases, w.tiller)
 	f.helmReleases = answers(w, needed.helmReleases, w.helm)

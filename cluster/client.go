@@ -59,7 +59,7 @@ func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Cl
 	// The server's own priority and fairness holds us back, and client-go obeys
 	// its Retry-After. Our requests are few, and bounded in concurrency.
 	config.QPS = -1
-	config.WarningHandler = rest.NoWarnings{}
+	config.WarningHandlerWithContext = warningHandler{}
 	return newClient(config, k.Where())
 }
 

@@ -63,14 +63,18 @@ var kinds = map[string]kind{
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"), phase: PhaseObjects, fields: []string{"spec"}},
 
 	// Read, never written.
-	"ClusterRole":   {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterroles")},
-	"Pod":           {resource: gvr("", "v1", "pods"), namespaced: true},
-	"Secret":        {resource: gvr("", "v1", "secrets"), namespaced: true},
-	"PriorityClass": {resource: gvr("scheduling.k8s.io", "v1", "priorityclasses")},
-	"ReplicaSet":    {resource: gvr("apps", "v1", "replicasets"), namespaced: true},
-	"Service":       {resource: gvr("", "v1", "services"), namespaced: true},
-	"StatefulSet":   {resource: gvr("apps", "v1", "statefulsets"), namespaced: true},
-	"DaemonSet":     {resource: gvr("apps", "v1", "daemonsets"), namespaced: true},
+	"ClusterRole":           {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterroles")},
+	"Pod":                   {resource: gvr("", "v1", "pods"), namespaced: true},
+	"Secret":                {resource: gvr("", "v1", "secrets"), namespaced: true},
+	"Job":                   {resource: gvr("batch", "v1", "jobs"), namespaced: true},
+	"CronJob":               {resource: gvr("batch", "v1", "cronjobs"), namespaced: true},
+	"ReplicationController": {resource: gvr("", "v1", "replicationcontrollers"), namespaced: true},
+	"PodTemplate":           {resource: gvr("", "v1", "podtemplates"), namespaced: true},
+	"PriorityClass":         {resource: gvr("scheduling.k8s.io", "v1", "priorityclasses")},
+	"ReplicaSet":            {resource: gvr("apps", "v1", "replicasets"), namespaced: true},
+	"Service":               {resource: gvr("", "v1", "services"), namespaced: true},
+	"StatefulSet":           {resource: gvr("apps", "v1", "statefulsets"), namespaced: true},
+	"DaemonSet":             {resource: gvr("apps", "v1", "daemonsets"), namespaced: true},
 }
 
 // tenantKinds are those that may carry a tenant's label, beside the ConfigMap.

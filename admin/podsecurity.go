@@ -1,0 +1,136 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// tightening is a namespace that gets a stricter level of PodSecurity than it has.
+type tightening struct {
+	namespace string
+	level     tenant.PodSecurity
+}
+
+// fewNamespaces is up to how many namespaces their pods are listed one by one, and not
+// those of the whole cluster at once.
+const fewNamespaces = 8
+
+// tightenings are those of the tenant's namespaces.
+func (d *decision) tightenings() []tightening {
+	if !isHeld(d.tenant.PodSecurity) {
+		return nil
+	}
+	var found []tightening
+	for _, ns := range d.railed() {
+		if live := d.facts.live.Get(namespaceKey(ns)); live != nil && rails.Tightens(d.tenant, live) {
+			found = append(found, tightening{ns, d.tenant.PodSecurity})
+		}
+	}
+	return found
+}
+
+// readViolations finds the pods and templates that violate the level that their
+// namespace is to get, and has the API server confirm it: what it warns of when it is
+// asked to try the label counts, too. The error is one that ends everything.
+func readViolations(ctx context.Context, c *cluster.Client, wanted []tightening) (map[tightening]answer[[]string], error) {
+	levels := map[string][]tenant.PodSecurity{}
+	for _, w := range wanted {
+		if !slices.Contains(levels[w.namespace], w.level) {
+			levels[w.namespace] = append(levels[w.namespace], w.level)
+		}
+	}
+	found := map[tightening]answer[[]string]{}
+	judge := func(key cluster.Key, template *corev1.PodTemplateSpec) {
+		for _, level := range levels[key.Namespace] {
+			at := tightening{key.Namespace, level}
+			a := found[at]
+			what, err := rails.Violation(level, &template.ObjectMeta, &template.Spec)
+			if err != nil {
+				a.err = err
+			} else if what != "" {
+				a.value = append(a.value, fmt.Sprintf("%s %s: %s", key.Kind, key.Name, what))
+			}
+			found[at] = a
+		}
+	}
+	var unseen error
+	if len(levels) > fewNamespaces {
+		if unseen = c.EachTemplate(ctx, "", judge); unseen != nil && !apierrors.IsForbidden(unseen) {
+			return nil, unseen
+		}
+	}
+	for namespace, wantedLevels := range levels {
+		if len(levels) <= fewNamespaces {
+			err := c.EachTemplate(ctx, namespace, judge)
+			if err != nil && !apierrors.IsForbidden(err) {
+				return nil, err
+			}
+		}
+		for _, level := range wantedLevels {
+			at := tightening{namespace, level}
+			a := found[at]
+			a.err = cmp.Or(a.err, unseen)
+			if len(a.value) == 0 && a.err == nil && len(levels) <= fewNamespaces {
+				a.value, a.err = c.TryLabel(ctx, namespace, rails.LabelEnforce, string(level))
+			}
+			slices.Sort(a.value)
+			found[at] = a
+		}
+	}
+	return found, ctx.Err()
+}
+
+// ViolationsError refuses a level of PodSecurity that pods or templates violate.
+type ViolationsError struct {
+	RiskError
+	// Violations are the pods and templates, a line each.
+	Violations []string
+}
+
+func (e *ViolationsError) Unwrap() error { return &e.RiskError }
+
+// checkViolations refuses a level that pods or templates of the tenant's namespaces
+// violate, unless that is accepted.
+func (d *decision) checkViolations() error {
+	var all []string
+	for _, at := range d.tightenings() {
+		a, found := d.facts.violations[at]
+		switch {
+		case !found:
+			return fmt.Errorf("the pods of namespace %q were not read", at.namespace)
+		case apierrors.IsForbidden(a.err):
+			d.note("you may not try labels of namespace %q: it is not known whether pods there violate podSecurity: %s", at.namespace, at.level)
+		case a.err != nil:
+			return a.err
+		}
+		for _, violation := range a.value {
+			all = append(all, fmt.Sprintf("namespace %s: %s", at.namespace, violation))
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if d.request.Accepted.has(RiskViolatingPods) {
+		for _, violation := range all {
+			d.note("violates podSecurity: %s: %s", d.tenant.PodSecurity, violation)
+		}
+		return nil
+	}
+	why := fmt.Sprintf("with podSecurity: %s %d pods or templates could not be created again:", d.tenant.PodSecurity, len(all))
+	if len(all) == 1 {
+		why = fmt.Sprintf("with podSecurity: %s a pod or template could not be created again:", d.tenant.PodSecurity)
+	}
+	for _, violation := range all {
+		why += "\n  " + violation
+	}
+	return &ViolationsError{RiskError{RiskViolatingPods, why}, all}
+}

@@ -1,0 +1,93 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// templates are the kinds that make pods, and where in them a pod's template is. A pod
+// is its own.
+var templates = map[string][]string{
+	"Pod":                   nil,
+	"Deployment":            {"spec", "template"},
+	"ReplicaSet":            {"spec", "template"},
+	"StatefulSet":           {"spec", "template"},
+	"DaemonSet":             {"spec", "template"},
+	"Job":                   {"spec", "template"},
+	"CronJob":               {"spec", "jobTemplate", "spec", "template"},
+	"ReplicationController": {"spec", "template"},
+	"PodTemplate":           {"template"},
+}
+
+// EachTemplate calls do for every pod and every template of pods, one at a time; of all
+// namespaces where namespace is empty. What one of these kinds made is left out: its
+// maker's template says the same.
+func (c *Client) EachTemplate(ctx context.Context, namespace string, do func(Key, *corev1.PodTemplateSpec)) error {
+	var kindNames []string
+	for kindName := range templates {
+		kindNames = append(kindNames, kindName)
+	}
+	var mutex sync.Mutex
+	return concurrently(len(kindNames), Width, func(i int) error {
+		kindName := kindNames[i]
+		return c.each(ctx, kindName, namespace, metav1.ListOptions{}, func(object *unstructured.Unstructured) {
+			if owner := metav1.GetControllerOf(object); owner != nil {
+				if _, isKnown := templates[owner.Kind]; isKnown {
+					return
+				}
+			}
+			template := object.Object
+			if path := templates[kindName]; path != nil {
+				template, _, _ = unstructured.NestedMap(object.Object, path...)
+			}
+			var typed corev1.PodTemplateSpec
+			if Typed(&unstructured.Unstructured{Object: template}, &typed) != nil {
+				return // the API server takes none that can't be read
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			do(keyOf(object), &typed)
+		})
+	})
+}
+
+// warnings collects what the API server warns of in answer to the requests of a
+// context.
+type warnings struct {
+	mutex sync.Mutex
+	texts []string
+}
+
+type warningsKey struct{}
+
+// warningHandler passes warnings on to the context that asks for them, and drops all
+// others.
+type warningHandler struct{}
+
+func (warningHandler) HandleWarningHeaderWithContext(ctx context.Context, _ int, _ string, text string) {
+	if w, asked := ctx.Value(warningsKey{}).(*warnings); asked {
+		w.mutex.Lock()
+		defer w.mutex.Unlock()
+		w.texts = append(w.texts, strings.Join(strings.Fields(text), " "))
+	}
+}
+
+// TryLabel asks the API server, without storing it, what it warns of when a namespace
+// gets a label.
+func (c *Client) TryLabel(ctx context.Context, namespace, label, value string) ([]string, error) {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]string{label: value}}})
+	if err != nil {
+		return nil, err
+	}
+	var found warnings
+	_, err = c.resource(kinds["Namespace"], "").Patch(context.WithValue(ctx, warningsKey{}, &found), namespace, types.MergePatchType, patch,
+		metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
+	return found.texts, c.explain("trying a label of namespace "+namespace, err)
+}

@@ -1,0 +1,38 @@
+package rails
+
+import (
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/pod-security-admission/api"
+	podsecurity "k8s.io/pod-security-admission/policy"
+
+	"helm-tenant/tenant"
+)
+
+// evaluator is the API server's own (k8s.io/pod-security-admission).
+var evaluator = sync.OnceValues(func() (podsecurity.Evaluator, error) {
+	return podsecurity.NewEvaluator(podsecurity.DefaultChecks(), nil)
+})
+
+// Violation says what of a pod violates a level in its latest version, as the API
+// server words it; empty where nothing does.
+func Violation(level tenant.PodSecurity, meta *metav1.ObjectMeta, spec *corev1.PodSpec) (string, error) {
+	judge, err := evaluator()
+	if err != nil || level == tenant.PodSecurityUnmanaged {
+		return "", err
+	}
+	result := podsecurity.AggregateCheckResults(judge.EvaluatePod(api.LevelVersion{Level: api.Level(level), Version: api.LatestVersion()}, meta, spec))
+	if result.Allowed {
+		return "", nil
+	}
+	return result.ForbiddenDetail(), nil
+}
+
+// Tightens says whether a namespace gets a stricter enforce label for the tenant than
+// it has; live is not nil.
+func Tightens(t tenant.Tenant, live metav1.Object) bool {
+	labels, _, err := NamespaceMeta(t, live.GetName(), live)
+	return err == nil && stricter(LabelEnforce, labels[LabelEnforce], live.GetLabels()[LabelEnforce])
+}

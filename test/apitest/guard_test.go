@@ -1,0 +1,345 @@
+package apitest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+)
+
+// as is a dynamic client that acts as somebody.
+func (w *world) as(t *testing.T, user string, groups ...string) dynamic.Interface {
+	t.Helper()
+	config, err := w.RESTConfig("root", "system:masters")
+	must(t, err)
+	config.WarningHandlerWithContext = quiet{}
+	if user != "" {
+		config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
+	}
+	return dynamic.NewForConfigOrDie(config)
+}
+
+// byGuard says whether the guard's policy for that kind refused, and nothing else.
+func byGuard(err error, kind string) error {
+	switch {
+	case err == nil:
+		return fmt.Errorf("it is allowed")
+	case !strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'helm-tenant-guard-"+kind+"'"):
+		return fmt.Errorf("it is refused by something else: %w", err)
+	case !strings.Contains(err.Error(), "ask #platform"):
+		return fmt.Errorf("it does not say whom to ask: %w", err)
+	}
+	return nil
+}
+
+// parsed is an object in YAML; NS, B and HOST stand for a team's namespaces and host.
+func parsed(t *testing.T, of team, text string) *unstructured.Unstructured {
+	t.Helper()
+	text = strings.NewReplacer("NS", of.a, "OWN", of.b).Replace(text)
+	var object unstructured.Unstructured
+	must(t, yaml.Unmarshal([]byte(text), &object.Object))
+	object.SetNamespace(of.a)
+	if object.GetName() == "" {
+		object.SetName("x")
+	}
+	return &object
+}
+
+var guarded = map[string]schema.GroupVersionResource{
+	"RoleBinding":           {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
+	"Service":               {Version: "v1", Resource: "services"},
+	"Pod":                   {Version: "v1", Resource: "pods"},
+	"PersistentVolumeClaim": {Version: "v1", Resource: "persistentvolumeclaims"},
+	"Deployment":            {Group: "apps", Version: "v1", Resource: "deployments"},
+	"DaemonSet":             {Group: "apps", Version: "v1", Resource: "daemonsets"},
+	"ReplicaSet":            {Group: "apps", Version: "v1", Resource: "replicasets"},
+	"StatefulSet":           {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	"Job":                   {Group: "batch", Version: "v1", Resource: "jobs"},
+	"CronJob":               {Group: "batch", Version: "v1", Resource: "cronjobs"},
+	"ReplicationController": {Version: "v1", Resource: "replicationcontrollers"},
+	"PodTemplate":           {Version: "v1", Resource: "podtemplates"},
+	"Ingress":               {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
+	"NetworkPolicy":         {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
+	"ConfigMap":             {Version: "v1", Resource: "configmaps"},
+}
+
+const (
+	refers    = "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}, subjects: [%s]}"
+	serves    = "{apiVersion: v1, kind: Service, spec: {ports: [{port: 80}], %s}}"
+	claims    = "{accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}%s}"
+	podSpec   = "{%scontainers: [{name: c, image: i}]}"
+	opens     = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, spec: {podSelector: {}, policyTypes: [Egress], egress: [%s]}}"
+	routes    = "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {annotations: {%s}}, spec: {%s}}"
+	backend   = "{service: {name: x, port: {number: 80}}}"
+	selecting = "selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: %s}"
+)
+
+func ingress(annotations, host string) string {
+	return fmt.Sprintf(routes, annotations, "rules: [{"+host+"http: {paths: [{path: /, pathType: Prefix, backend: "+backend+"}]}}]")
+}
+
+// attempts are creations; refusedBy is the policy that must refuse, empty where it must
+// be allowed.
+func attempts() []struct{ what, refusedBy, object string } {
+	type attempt = struct{ what, refusedBy, object string }
+	const high = "priorityClassName: system-node-critical, "
+	const volume = "volumes: [{name: v, ephemeral: {volumeClaimTemplate: {spec: {volumeName: pv, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}}}], "
+	all := []attempt{
+		{"a binding for accounts of the tenant's own", "", fmt.Sprintf(refers, "{kind: ServiceAccount, name: d, namespace: OWN}, {kind: ServiceAccount, name: d, namespace: NS}")},
+		{"a binding for nobody", "", fmt.Sprintf(refers, "")},
+		{"a binding for a user", "rolebindings", fmt.Sprintf(refers, "{kind: User, apiGroup: rbac.authorization.k8s.io, name: eve}")},
+		{"a binding for a group", "rolebindings", fmt.Sprintf(refers, "{kind: Group, apiGroup: rbac.authorization.k8s.io, name: 'system:serviceaccounts'}")},
+		{"a binding for an account as a user", "rolebindings", fmt.Sprintf(refers, "{kind: User, apiGroup: rbac.authorization.k8s.io, name: 'system:serviceaccount:NS:d'}")},
+		{"a binding for another's account among the tenant's", "rolebindings", fmt.Sprintf(refers, "{kind: ServiceAccount, name: d, namespace: NS}, {kind: ServiceAccount, name: d, namespace: default}")},
+		{"a Service", "", fmt.Sprintf(serves, "type: LoadBalancer")},
+		{"external IPs", "services", fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")},
+		{"hosts by an annotation of DNS", "services", "{apiVersion: v1, kind: Service, metadata: {annotations: {external-dns.alpha.kubernetes.io/hostname: 'x.team.example.com, other.org'}}, spec: {ports: [{port: 80}]}}"},
+		{"allowed hosts by an annotation of DNS", "", "{apiVersion: v1, kind: Service, metadata: {annotations: {external-dns.alpha.kubernetes.io/hostname: 'x.team.example.com, Y.team.example.com'}}, spec: {ports: [{port: 80}]}}"},
+		{"a claim", "", "{apiVersion: v1, kind: PersistentVolumeClaim, spec: " + fmt.Sprintf(claims, "") + "}"},
+		{"a claim that names a volume", "persistentvolumeclaims", "{apiVersion: v1, kind: PersistentVolumeClaim, spec: " + fmt.Sprintf(claims, ", volumeName: pv") + "}"},
+		{"a StatefulSet with claims", "", "{apiVersion: apps/v1, kind: StatefulSet, spec: {serviceName: x, " + fmt.Sprintf(selecting, fmt.Sprintf(podSpec, "")) + ", volumeClaimTemplates: [{metadata: {name: v}, spec: " + fmt.Sprintf(claims, "") + "}]}}"},
+		{"a StatefulSet whose claims name a volume", "statefulsets", "{apiVersion: apps/v1, kind: StatefulSet, spec: {serviceName: x, " + fmt.Sprintf(selecting, fmt.Sprintf(podSpec, "")) + ", volumeClaimTemplates: [{metadata: {name: v}, spec: " + fmt.Sprintf(claims, ", volumeName: pv") + "}]}}"},
+		{"egress to everywhere", "networkpolicies", fmt.Sprintf(opens, "{}")},
+		{"egress to the metadata address", "networkpolicies", fmt.Sprintf(opens, "{to: [{ipBlock: {cidr: 169.254.169.254/32}}]}")},
+		{"egress to a block around it", "networkpolicies", fmt.Sprintf(opens, "{to: [{podSelector: {}}, {ipBlock: {cidr: 169.254.160.0/20}}]}")},
+		{"egress to a block around it by IPv6", "networkpolicies", fmt.Sprintf(opens, "{to: [{ipBlock: {cidr: 'fc00::/7'}}]}")},
+		{"egress to all but half of it", "networkpolicies", fmt.Sprintf(opens, "{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [169.254.169.254/32]}}]}")},
+		{"egress to all but it", "", fmt.Sprintf(opens, "{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16, 100.100.100.200/32]}}, {ipBlock: {cidr: '::/0', except: ['fd00:ec2::254/128']}}]}")},
+		{"egress to other blocks and pods", "", fmt.Sprintf(opens, "{to: [{ipBlock: {cidr: 169.254.170.0/24}}, {ipBlock: {cidr: '2000::/3'}}, {namespaceSelector: {}}]}")},
+		{"ingress from everywhere", "", "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, spec: {podSelector: {}, ingress: [{}]}}"},
+		{"a NetworkPolicy of our name", "protected", "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: helm-tenant-x}, spec: {podSelector: {}}}"},
+		{"an object with our label", "protected", "{apiVersion: v1, kind: ConfigMap, metadata: {labels: {helm-tenant/tenant: x}}}"},
+		{"an object that protects itself", "protected", "{apiVersion: v1, kind: ConfigMap, metadata: {labels: {helm-tenant/protected: 'true'}}}"},
+		{"an object that says that it is not protected", "", "{apiVersion: v1, kind: ConfigMap, metadata: {labels: {helm-tenant/protected: 'false'}}}"},
+		{"an allowed host", "", ingress("", "host: x.team.example.com, ")},
+		{"the allowed wildcard", "", ingress("", "host: '*.team.example.com', ")},
+		{"a host that is deeper than the wildcard", "ingresses", ingress("", "host: x.y.team.example.com, ")},
+		{"the wildcard's own domain", "ingresses", ingress("", "host: team.example.com, ")},
+		{"another's host", "ingresses", ingress("", "host: shop.example.com, ")},
+		{"no host", "ingresses", ingress("", "")},
+		{"a default backend", "ingresses", fmt.Sprintf(routes, "", "defaultBackend: "+backend)},
+		{"a certificate for another's host", "ingresses", fmt.Sprintf(routes, "", "tls: [{secretName: s, hosts: [shop.example.com]}], rules: [{host: x.team.example.com}]")},
+		{"a certificate for every host", "ingresses", fmt.Sprintf(routes, "", "tls: [{secretName: s}], rules: [{host: x.team.example.com}]")},
+		{"a certificate", "", fmt.Sprintf(routes, "", "tls: [{secretName: s, hosts: [x.team.example.com]}], rules: [{host: x.team.example.com}]")},
+		{"an alias", "ingresses", ingress("nginx.ingress.kubernetes.io/server-alias: 'x.team.example.com,shop.example.com'", "host: x.team.example.com, ")},
+		{"an alias of the tenant's own", "", ingress("nginx.ingress.kubernetes.io/server-alias: 'y.team.example.com'", "host: x.team.example.com, ")},
+		{"a snippet", "ingresses", ingress("nginx.ingress.kubernetes.io/configuration-snippet: 'x'", "host: x.team.example.com, ")},
+		{"other annotations", "", ingress("nginx.ingress.kubernetes.io/rewrite-target: /", "host: x.team.example.com, ")},
+	}
+	for kind, shape := range map[string]string{
+		"Pod":                   "{apiVersion: v1, kind: Pod, spec: %s}",
+		"Deployment":            "{apiVersion: apps/v1, kind: Deployment, spec: {" + selecting + "}}",
+		"DaemonSet":             "{apiVersion: apps/v1, kind: DaemonSet, spec: {" + selecting + "}}",
+		"ReplicaSet":            "{apiVersion: apps/v1, kind: ReplicaSet, spec: {" + selecting + "}}",
+		"StatefulSet":           "{apiVersion: apps/v1, kind: StatefulSet, spec: {serviceName: x, " + selecting + "}}",
+		"Job":                   "{apiVersion: batch/v1, kind: Job, spec: {template: {spec: %s}}}",
+		"CronJob":               "{apiVersion: batch/v1, kind: CronJob, spec: {schedule: '* * * * *', jobTemplate: {spec: {template: {spec: %s}}}}}",
+		"ReplicationController": "{apiVersion: v1, kind: ReplicationController, spec: {selector: {a: b}, template: {metadata: {labels: {a: b}}, spec: %s}}}",
+		"PodTemplate":           "{apiVersion: v1, kind: PodTemplate, template: {spec: %s}}",
+	} {
+		once := ""
+		if strings.HasSuffix(kind, "Job") {
+			once = "restartPolicy: Never, "
+		}
+		policy := guarded[kind].Resource
+		all = append(all,
+			attempt{kind + " of the default class", "", fmt.Sprintf(shape, fmt.Sprintf(podSpec, once))},
+			attempt{kind + " of an allowed class", "", fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"priorityClassName: guard-allowed, "))},
+			attempt{kind + " of a class below the default", "", fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"priorityClassName: guard-low, "))},
+			attempt{kind + " of a high class", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+high))},
+			attempt{kind + " whose claim names a volume", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+volume))},
+		)
+	}
+	return all
+}
+
+// guardedTeam is a tenant with all that the guard holds, and those who may act in its
+// namespace: its deployer, a person with direct rights, and an account of elsewhere.
+func guardedTeam(t *testing.T) (w *world, of team, actors map[string]dynamic.Interface) {
+	t.Helper()
+	w, of = start(t), newTeam()
+	ctx := t.Context()
+	for name, value := range map[string]int64{"guard-allowed": 5, "guard-low": -5} {
+		class := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": map[string]any{"name": name}, "value": value}}
+		_, err := w.dynamic.Resource(schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1", Resource: "priorityclasses"}).Create(ctx, class, metav1.CreateOptions{})
+		if err != nil && !strings.Contains(err.Error(), "already exists") {
+			t.Fatal(err)
+		}
+	}
+	w.makeTenant(t, of, "--network", "isolated", "--hosts", "*.team.example.com", "--priority-classes", "guard-allowed", "--quota", "pods=50", "--contact", "#platform")
+	w.bind(t, of.a, "direct", "ClusterRole", "admin", rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "person-" + of.name},
+		rbacv1.Subject{Kind: "ServiceAccount", Namespace: "default", Name: "default"})
+	actors = map[string]dynamic.Interface{
+		"deployer":          w.as(t, "system:serviceaccount:"+of.home+":tiller", "system:serviceaccounts", "system:serviceaccounts:"+of.home),
+		"person":            w.as(t, "person-"+of.name),
+		"another's account": w.as(t, "system:serviceaccount:default:default", "system:serviceaccounts", "system:serviceaccounts:default"),
+	}
+	eventually(t, "the guard", func() error {
+		_, err := actors["person"].Resource(guarded["Service"]).Namespace(of.a).Create(ctx, parsed(t, of, fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")), metav1.CreateOptions{DryRun: []string{"All"}})
+		return byGuard(err, "services")
+	})
+	return w, of, actors
+}
+
+// TestTheGuard has three who are no admins of the namespace create what the policies
+// refuse and what they let through, and an admin all of it.
+func TestTheGuard(t *testing.T) {
+	t.Parallel()
+	w, of, actors := guardedTeam(t)
+	dryRun := metav1.CreateOptions{DryRun: []string{"All"}}
+	actors["admin"] = w.as(t, "")
+	for _, test := range attempts() {
+		for who, client := range actors {
+			object := parsed(t, of, test.object)
+			_, err := client.Resource(guarded[object.GetKind()]).Namespace(of.a).Create(t.Context(), object, dryRun)
+			switch {
+			case who == "admin" || test.refusedBy == "":
+				if err != nil {
+					t.Errorf("%s, %s: %v", who, test.what, err)
+				}
+			default:
+				if err := byGuard(err, test.refusedBy); err != nil {
+					t.Errorf("%s, %s: %v", who, test.what, err)
+				}
+			}
+		}
+	}
+}
+
+// TestTheGuardOfUpdates: what is there already may stay, and nothing may be added.
+func TestTheGuardOfUpdates(t *testing.T) {
+	t.Parallel()
+	w, of, actors := guardedTeam(t)
+	ctx, root, person := t.Context(), w.as(t, ""), actors["deployer"]
+	for _, test := range []struct {
+		what, before string
+		change       func(object map[string]any)
+		refusedBy    string
+	}{
+		{"an old binding gets a label", fmt.Sprintf(refers, "{kind: User, apiGroup: rbac.authorization.k8s.io, name: eve}"), nil, ""},
+		{"an old binding gets an outsider", fmt.Sprintf(refers, "{kind: ServiceAccount, namespace: NS, name: d}"), func(o map[string]any) {
+			o["subjects"] = append(o["subjects"].([]any), map[string]any{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "eve"})
+		}, "rolebindings"},
+		{"an old Service with external IPs gets a label", fmt.Sprintf(serves, "externalIPs: [10.0.0.1]"), nil, ""},
+		{"an old Service with external IPs gets a port", fmt.Sprintf(serves, "externalIPs: [10.0.0.1]"), func(o map[string]any) {
+			spec := o["spec"].(map[string]any)
+			spec["ports"] = []any{map[string]any{"name": "a", "port": int64(80), "protocol": "TCP"}, map[string]any{"name": "b", "port": int64(6443), "protocol": "TCP"}}
+		}, "services"},
+		{"a Service gets external IPs", fmt.Sprintf(serves, "type: ClusterIP"), func(o map[string]any) { o["spec"].(map[string]any)["externalIPs"] = []any{"10.0.0.1"} }, "services"},
+		{"an old claim with its volume gets a label", "{apiVersion: v1, kind: PersistentVolumeClaim, spec: " + fmt.Sprintf(claims, ", volumeName: pv") + "}", nil, ""},
+		{"a claim gets a volume", "{apiVersion: v1, kind: PersistentVolumeClaim, spec: " + fmt.Sprintf(claims, "") + "}", func(o map[string]any) { o["spec"].(map[string]any)["volumeName"] = "pv" }, "persistentvolumeclaims"},
+		{"an old Deployment of a high class is scaled", "{apiVersion: apps/v1, kind: Deployment, spec: {" + fmt.Sprintf(selecting, fmt.Sprintf(podSpec, "priorityClassName: system-node-critical, ")) + "}}",
+			func(o map[string]any) { o["spec"].(map[string]any)["replicas"] = int64(3) }, ""},
+		{"a Deployment gets a high class", "{apiVersion: apps/v1, kind: Deployment, spec: {" + fmt.Sprintf(selecting, fmt.Sprintf(podSpec, "")) + "}}",
+			func(o map[string]any) {
+				o["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["priorityClassName"] = "system-node-critical"
+			}, "deployments"},
+		{"an old Ingress of another host gets a label", ingress("", "host: shop.example.com, "), nil, ""},
+		{"an Ingress gets another host", ingress("", "host: x.team.example.com, "), func(o map[string]any) {
+			o["spec"].(map[string]any)["rules"] = []any{map[string]any{"host": "shop.example.com"}}
+		}, "ingresses"},
+		{"an old open egress gets a label", fmt.Sprintf(opens, "{}"), nil, ""},
+		{"an old open egress gets other pods", fmt.Sprintf(opens, "{}"), func(o map[string]any) {
+			o["spec"].(map[string]any)["podSelector"] = map[string]any{"matchLabels": map[string]any{"a": "b"}}
+		}, "networkpolicies"},
+		{"an object becomes protected", "{apiVersion: v1, kind: ConfigMap}", func(o map[string]any) {
+			(&unstructured.Unstructured{Object: o}).SetLabels(map[string]string{"helm-tenant/protected": "true"})
+		}, "protected"},
+		{"a protected object loses its label", "{apiVersion: v1, kind: ConfigMap, metadata: {labels: {helm-tenant/protected: 'true'}}}", func(o map[string]any) {
+			(&unstructured.Unstructured{Object: o}).SetLabels(nil)
+		}, "protected"},
+	} {
+		object := parsed(t, of, test.before)
+		api := guarded[object.GetKind()]
+		object.SetName("updated")
+		live, err := root.Resource(api).Namespace(of.a).Create(ctx, object, metav1.CreateOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", test.what, err)
+			continue
+		}
+		if test.change == nil {
+			live.SetLabels(map[string]string{"more": "labels"})
+		} else {
+			test.change(live.Object)
+		}
+		_, err = person.Resource(api).Namespace(of.a).Update(ctx, live, metav1.UpdateOptions{DryRun: []string{"All"}})
+		if test.refusedBy == "" && err != nil {
+			t.Errorf("%s: %v", test.what, err)
+		} else if test.refusedBy != "" {
+			if err := byGuard(err, test.refusedBy); err != nil {
+				t.Errorf("%s: %v", test.what, err)
+			}
+		}
+		var none int64
+		must(t, root.Resource(api).Namespace(of.a).Delete(ctx, "updated", metav1.DeleteOptions{GracePeriodSeconds: &none}))
+		eventually(t, "the deletion", func() error {
+			gone, err := root.Resource(api).Namespace(of.a).Get(ctx, "updated", metav1.GetOptions{})
+			if err != nil {
+				return nil
+			}
+			gone.SetFinalizers(nil) // what protects a claim
+			_, _ = root.Resource(api).Namespace(of.a).Update(ctx, gone, metav1.UpdateOptions{})
+			return fmt.Errorf("it is still there")
+		})
+	}
+}
+
+// TestWhatTheGuardProtects: objects of helm-tenant's and of an admin's are not deleted,
+// one by one or all at once.
+func TestWhatTheGuardProtects(t *testing.T) {
+	t.Parallel()
+	w, of, actors := guardedTeam(t)
+	ctx, dryRun := t.Context(), metav1.DeleteOptions{DryRun: []string{"All"}}
+	_, err := w.root.CoreV1().ConfigMaps(of.a).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Labels: map[string]string{"helm-tenant/protected": "true"}}}, metav1.CreateOptions{})
+	must(t, err)
+	_, err = w.root.CoreV1().ConfigMaps(of.a).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "free", Labels: map[string]string{"free": "true"}}}, metav1.CreateOptions{})
+	must(t, err)
+	for who, client := range actors {
+		for _, object := range []struct{ kind, name string }{
+			{"NetworkPolicy", "helm-tenant"}, {"RoleBinding", "helm-tenant." + of.name + ".admin"}, {"ConfigMap", "theirs"},
+		} {
+			api := client.Resource(guarded[object.kind]).Namespace(of.a)
+			if err := byGuard(api.Delete(ctx, object.name, dryRun), "protected"); err != nil {
+				t.Errorf("%s, deletion of %s %s: %v", who, object.kind, object.name, err)
+			}
+			if err := byGuard(api.DeleteCollection(ctx, dryRun, metav1.ListOptions{FieldSelector: "metadata.name=" + object.name}), "protected"); err != nil {
+				t.Errorf("%s, deletion of all, %s %s: %v", who, object.kind, object.name, err)
+			}
+		}
+		if err := client.Resource(guarded["ConfigMap"]).Namespace(of.a).DeleteCollection(ctx, dryRun, metav1.ListOptions{LabelSelector: "free"}); err != nil {
+			t.Errorf("%s, deletion of what is free: %v", who, err)
+		}
+	}
+}
+
+// TestThePoliciesHaveNoWarnings: the API server finds nothing wrong with their types.
+func TestThePoliciesHaveNoWarnings(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	eventually(t, "the check of types", func() error {
+		list, err := w.root.AdmissionregistrationV1().ValidatingAdmissionPolicies().List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=helm-tenant"})
+		if err != nil {
+			return err
+		}
+		if len(list.Items) < 15 {
+			return fmt.Errorf("%d policies", len(list.Items))
+		}
+		for _, policy := range list.Items {
+			if policy.Status.ObservedGeneration < policy.Generation {
+				return fmt.Errorf("%s was not checked yet", policy.Name)
+			}
+			if policy.Status.TypeChecking != nil && len(policy.Status.TypeChecking.ExpressionWarnings) > 0 {
+				t.Errorf("%s: %+v", policy.Name, policy.Status.TypeChecking.ExpressionWarnings)
+			}
+		}
+		return nil
+	})
+}
