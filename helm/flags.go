@@ -162,6 +162,23 @@ func versionFlags() flagTable {
 		map[byte]string{'c': "client", 's': "server"})
 }
 
+// TakesValue reports whether a flag of a command takes the next word where no "=" joins
+// one to it. known is false for a command whose flags are not read, and for a flag
+// that is not in its table.
+func TakesValue(major int, command, name string) (takes, known bool) {
+	var t flagTable
+	switch {
+	case major > 2 && (command == "install" || command == "upgrade"):
+		t = deployFlags(major, command)
+	case major > 2 && command == "list":
+		t = listFlags()
+	case major == 2 && command == "version":
+		t = versionFlags()
+	}
+	takes = slices.Contains(t.valued, name)
+	return takes, takes || slices.Contains(t.alone, name)
+}
+
 // AsksNoTiller reports whether this is Helm 2's `version` for the client alone. Where
 // both --client and --server are given, or neither, Helm 2 asks the Tiller.
 func (l Line) AsksNoTiller() bool {
