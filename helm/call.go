@@ -48,7 +48,7 @@ func ReadCall(args []string, env Environ, parent Parent) (Call, error) {
 		if err == nil {
 			c.Outer, typed, err = readParent(c.Plugin, argv, env.get(envvar.Bin), env.get(envvar.PluginName), args)
 		}
-		if c.Hidden = err; err == nil {
+		if c.Hidden = err; err == nil && !isCompletion(argv[1]) { // helm hands on what it completes as it is
 			if args, err = restoreEmpty(c.Plugin, typed, args, c.Outer); err != nil {
 				return Call{}, err
 			}
@@ -185,7 +185,7 @@ func (c Call) Identity() string {
 // The error says that helm read its own flags otherwise than they were typed: what it
 // resolved for its plugin is not what was meant.
 func restoreEmpty(major int, typed, got []string, outer Swallowed) ([]string, error) {
-	if major == 2 || !slices.Contains(typed, "") || isCompletion(typed[0]) {
+	if major == 2 || !slices.Contains(typed, "") {
 		return got, nil
 	}
 	taken, left := swallowKnown(major, typed, false)

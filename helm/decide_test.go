@@ -186,6 +186,8 @@ func TestEmptyArguments(t *testing.T) {
 		{"a namespace that helm read otherwise", []string{"tenant", "upgrade", "web", "--description", "", "-n", "x", "--debug"}, []string{"upgrade", "web", "--description", "x"},
 			nil, "", refused, false},
 		{"a context that helm read otherwise", []string{"tenant", "up", "", "--kube-context", "x", "--debug"}, []string{"up", "x"}, nil, "", refused, false},
+		{"a shell completes an alias", []string{"tenant", "__complete", "status", ""}, []string{"__complete", "status"}, []string{"__complete", "status", ""}, "", "", false},
+		{"helm completes", []string{"__complete", "tenant", "status", ""}, []string{"__complete", "status", ""}, []string{"__complete", "status", ""}, "", "", false},
 		{"called by a script", []string{"tenant", "up", "", "w"}, []string{"up"}, []string{"up"}, "", "", true},
 		{"none", []string{"tenant", "up", "w"}, []string{"up", "w"}, []string{"up", "w"}, "", "", false},
 	} {

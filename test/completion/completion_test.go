@@ -241,3 +241,56 @@ func TestShells(t *testing.T) {
 		})
 	}
 }
+
+// TestAliases completes what people alias helm-tenant to, by the lines that README and
+// `completion --help` give: bash needs one for the alias, zsh and fish none.
+func TestAliases(t *testing.T) {
+	_, member := prepare(t, "helm3", "aliases")
+	shell := func(t *testing.T, name string) string {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatalf("there is no %s here: scripts/test-prerequisites.sh installs it", name)
+		}
+		return path
+	}
+	for _, alias := range []struct{ text, bash, zsh, fish string }{
+		{"helm tenant", "source <(helm completion bash); complete -o default -F __start_helm h", "source <(helm completion zsh)", "helm completion fish | source"},
+		{"helm-tenant", "source <(helm-tenant completion bash); complete -o default -F __start_helm-tenant h", "source <(helm-tenant completion zsh)", "helm-tenant completion fish | source"},
+	} {
+		for _, test := range []struct {
+			typed string
+			want  []string
+		}{
+			{"whoa", []string{"whoami"}},
+			{"status wor", []string{"worker"}},
+			{"status ", []string{"web", "worker"}},
+		} {
+			t.Run("bash "+alias.text+" "+test.typed, func(t *testing.T) {
+				// An interactive shell expands aliases, which the completion relies on.
+				script := `shopt -s expand_aliases; source /usr/share/bash-completion/bash_completion; alias h='` + alias.text + `'; ` + alias.bash + `
+					COMP_LINE="h $1"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9; IFS=' ' read -ra COMP_WORDS <<<"$COMP_LINE"
+					[[ $COMP_LINE == *' ' ]] && COMP_WORDS+=(""); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+					function=$(complete -p h | sed 's/.*-F \([^ ]*\).*/\1/'); $function; for reply in "${COMPREPLY[@]}"; do echo "${reply%% *}"; done`
+				is(t, names(member.in(t).run(shell(t, "bash"), "-c", script, "bash", test.typed)), test.want...)
+			})
+			t.Run("fish "+alias.text+" "+test.typed, func(t *testing.T) {
+				script := alias.fish + `; alias h='` + alias.text + `'; complete -C "h $argv[1]"`
+				is(t, names(member.in(t).run(shell(t, "fish"), "-c", script, "--", test.typed)), test.want...)
+			})
+			t.Run("zsh "+alias.text+" "+test.typed, func(t *testing.T) {
+				// A shell at a terminal of its own: zsh expands the alias itself.
+				script := `zmodload zsh/zpty; zpty shell zsh -f -i
+					zpty -w shell "PS1=; autoload -Uz compinit; compinit -u -D; setopt nolistbeep; zstyle ':completion:*' menu no; ` + alias.zsh + `; alias h='` + alias.text + `'; print READY-NOW"
+					wait_for() { local out= all= end=$((SECONDS + 60)); while ((SECONDS < end)); do
+						if zpty -rt shell out; then all+=$out; [[ $all == *$~1* ]] && { print -r -- "$all"; return }; else sleep 0.05; fi; done; print -r -- "NOT SEEN: $all"; exit 1 }
+					wait_for 'READY-NOW*READY-NOW'; zpty -w -n shell "h $1"$'\t'; sleep 0.2; zpty -w -n shell $'\t'
+					wait_for "$2"`
+				seen := test.want[0]
+				if len(test.want) > 1 {
+					seen = "deployed" // they are listed in zsh's own order, with what they are
+				}
+				member.in(t).run(shell(t, "zsh"), "-f", "-c", script, "zsh", test.typed, seen)
+			})
+		}
+	}
+}
