@@ -149,7 +149,7 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 	home, record, err := findRecord(ctx, client, c.homesOf(k, r))
 	switch {
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
-		return r, withHint(fmt.Errorf("the namespaces of %s are not known, and you can't read its record in namespace %q of %s: you are no member, or there is no such tenant", name, home, k.Where()), hints...)
+		return r, withHint(fmt.Errorf("the namespaces of %s are not known: you are no member, or there is no such tenant: %w", name, err), hints...)
 	case err != nil:
 		return r, withHint(fmt.Errorf("the namespaces of %s are not known: %w", name, err), hints...)
 	case r.Name != "" && record.Name != r.Name, record.Home() != home:

@@ -249,10 +249,31 @@ func engines() []string {
 	return []string{string(tenant.EngineTiller), string(tenant.EngineImpersonation), string(tenant.EngineBoth)}
 }
 
+// completionHelp is what the completion command says of itself.
+const completionHelp = `Print the script with which a shell completes helm-tenant.
+
+  source <(helm-tenant completion bash)
+  source <(helm-tenant completion zsh)
+  helm-tenant completion fish | source
+  helm-tenant completion powershell | Out-String | Invoke-Expression
+
+zsh and fish complete an alias, too. bash needs a line for it:
+
+  alias h=helm-tenant;   complete -o default -F __start_helm-tenant h
+  alias h='helm tenant'; complete -o default -F __start_helm h   # with helm's own script
+
+Usage:
+  helm-tenant completion bash|zsh|fish|powershell
+`
+
 // completionScript prints the script that makes a shell complete helm-tenant. Only
 // the binary by itself has it: as a plugin the word is helm's own.
 func (c caller) completionScript(args []string) error {
 	usage := "helm-tenant completion bash|zsh|fish|powershell"
+	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+		_, err := io.WriteString(c.env.Stdout, completionHelp)
+		return err
+	}
 	if len(args) != 1 {
 		return &usageError{fmt.Errorf("a shell is named: bash, zsh, fish or powershell"), usage}
 	}

@@ -36,7 +36,8 @@ func newShellenv(s *session) *cobra.Command {
 		Use:   "shellenv",
 		Short: "Print exports for tools that read the environment",
 		Long: `Print exports for tools that read the environment and run helm themselves, such as
-helmfile and terraform, and for CI: with them plain helm reaches your tenant.
+helmfile, and for CI: with them plain helm reaches your tenant. What embeds Helm's
+packages, such as terraform, reads none of them: it needs a kubeconfig with "as:".
 
 helm 2 reads the kubeconfig context from no variable: it is the current one that
 counts.`,

@@ -137,7 +137,7 @@ func TestHelmLife(t *testing.T) {
 func TestHelmLocal(t *testing.T) {
 	t.Parallel()
 	majors(t, func(t *testing.T, w *world, major int) {
-		// Nobody listens there, and no tenant is known.
+		// Nobody listens there.
 		p := w.personOf(major, write(t, t.TempDir(), "kubeconfig", `apiVersion: v1
 kind: Config
 clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
