@@ -1,0 +1,312 @@
+package attack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"helm-tenant/prove"
+	"helm-tenant/test/harness"
+	"helm-tenant/test/testcluster"
+)
+
+// TestProveAgrees does for real, with the real credentials of each identity, what
+// `helm tenant prove` tries by impersonation and dry run, and fails where the two
+// come to something else.
+func TestProveAgrees(t *testing.T) {
+	p := newProver(t)
+	p.tenant(t, "--engine", "tiller", "proof-a", "pa1")
+	p.tenant(t, "--engine", "impersonation", "proof-b", "pb1")
+	p.tenant(t, "--engine", "impersonation", "proof-c", "pc1")
+	p.patch(t, "/api/v1/namespaces/pc1", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`)
+	a := &prove.Target{Tenant: "proof-a", Home: "proof-a-tiller", Namespaces: []string{"pa1"}, Binding: "helm-tenant.proof-a.admin", Account: "tiller", Tiller: true}
+	b := &prove.Target{Tenant: "proof-b", Home: "proof-b-helm", Namespaces: []string{"pb1"}, Binding: "helm-tenant.proof-b.admin", Account: "helm"}
+	c := &prove.Target{Tenant: "proof-c", Home: "proof-c-helm", Namespaces: []string{"pc1"}, Binding: "helm-tenant.proof-c.admin", Account: "helm"}
+	other := func(of *prove.Target) *prove.Other {
+		return &prove.Other{Tenant: of.Tenant, Home: of.Home, Namespace: of.Namespaces[0], Account: of.Account, Tiller: of.Tiller}
+	}
+	a.Other, b.Other, c.Other = other(b), other(a), other(a)
+	for _, target := range []*prove.Target{a, b, c} {
+		t.Run(target.Tenant, func(t *testing.T) {
+			target.Member = &prove.Identity{Role: prove.Member, User: "alice"}
+			target.Restricted = map[string]bool{"pc1": true}
+			target.Quotas = map[string]map[string]bool{}
+			tried, done := p.tried(t, target.Tenant), p.done(t, target)
+			for key, real := range done {
+				if said, there := tried[key]; !there || said.Result != real.Result || said.By != real.By {
+					t.Errorf("%s: prove says %s by %q (%s), and for real it is %s by %q (%s)",
+						key, said.Result, said.By, said.Answer, real.Result, real.By, real.Answer)
+				}
+			}
+			if len(tried) != len(done) {
+				t.Errorf("prove has %d rows, and for real there are %d", len(tried), len(done))
+			}
+		})
+	}
+}
+
+// prover is a cluster, its root, and helm-tenant.
+type prover struct {
+	cluster *testcluster.Cluster
+	root    *kubernetes.Clientset
+	client  *http.Client // root's
+	binary  string
+}
+
+func newProver(t *testing.T) *prover {
+	t.Helper()
+	p := &prover{cluster: testcluster.Get(t)}
+	config, err := p.cluster.RESTConfig("root", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.WarningHandlerWithContext = rest.NoWarnings{}
+	p.root = kubernetes.NewForConfigOrDie(config)
+	if p.client, err = rest.HTTPClientFor(config); err != nil {
+		t.Fatal(err)
+	}
+	if p.binary, err = harness.Binary(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// helmTenant runs helm-tenant as root and returns what it printed on stdout.
+func (p *prover) helmTenant(ctx context.Context, args ...string) ([]byte, error) {
+	kubeconfig, err := p.cluster.Kubeconfig("root", "system:masters")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, p.binary, args...)
+	cmd.Env = []string{"PATH=/none", "HOME=/none", "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + p.cluster.Bin("helm3")}
+	return cmd.Output()
+}
+
+func (p *prover) tenant(t *testing.T, flag, engine, name, namespace string) {
+	t.Helper()
+	if _, err := p.helmTenant(t.Context(), "init", name, flag, engine, "--namespaces", namespace, "--create-namespaces", "--user", "alice", "--wait=false"); err != nil {
+		t.Fatalf("init %s: %v", name, err)
+	}
+}
+
+// key tells rows apart, whichever other tenant is attacked.
+func key(r prove.Row) string {
+	namespace := r.Namespace
+	if strings.HasPrefix(r.Attempt, "other-") {
+		namespace = "another tenant's"
+	}
+	return fmt.Sprintf("%s as %s in %q", r.Attempt, r.As, namespace)
+}
+
+func byKey(rows []prove.Row) map[string]prove.Row {
+	keyed := map[string]prove.Row{}
+	for _, row := range rows {
+		keyed[key(row)] = row
+	}
+	return keyed
+}
+
+// tried is what `helm tenant prove` says, once every control is accepted: rights
+// come into force a moment after they are written.
+func (p *prover) tried(t *testing.T, tenant string) map[string]prove.Row {
+	t.Helper()
+	var report prove.Report
+	err := harness.Await(t.Context(), "the controls to be accepted", func(ctx context.Context) (bool, error) {
+		out, err := p.helmTenant(ctx, "prove", tenant, "-o", "json")
+		if len(out) == 0 {
+			return false, err // 4 and 5 are no failures
+		}
+		report = prove.Report{}
+		if err := json.Unmarshal(out, &report); err != nil {
+			return false, err
+		}
+		return report.Counts[prove.Untried] == 0, nil
+	})
+	if err != nil {
+		t.Fatalf("%v: %+v", err, report.Rows)
+	}
+	return byKey(report.Rows)
+}
+
+// done does all that the table has, for real, and judges the answers as prove does.
+func (p *prover) done(t *testing.T, target *prove.Target) map[string]prove.Row {
+	t.Helper()
+	clients := map[string]*http.Client{}
+	var exchanges []prove.Exchange
+	send := func(requests []prove.Request) {
+		for _, r := range requests {
+			client := clients[r.As.User]
+			if client == nil {
+				client = p.as(t, r.As)
+				clients[r.As.User] = client
+			}
+			exchanges = append(exchanges, prove.Exchange{Request: r, Answer: p.do(t, client, r)})
+		}
+	}
+	send(target.Requests())
+	send(target.Follow(exchanges))
+	return byKey(target.Judge(exchanges))
+}
+
+// as is a client with the identity's own credentials.
+func (p *prover) as(t *testing.T, who prove.Identity) *http.Client {
+	t.Helper()
+	config, err := p.cluster.RESTConfig(who.User, who.Groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if account, is := strings.CutPrefix(who.User, "system:serviceaccount:"); is {
+		namespace, name, _ := strings.Cut(account, ":")
+		token, err := p.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config = rest.AnonymousClientConfig(config)
+		config.BearerToken = token.Status.Token
+	}
+	config.NextProtos = []string{"http/1.1"} // for the streams
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// do makes a request without its dry run, and takes back what it did.
+func (p *prover) do(t *testing.T, client *http.Client, r prove.Request) prove.Answer {
+	t.Helper()
+	if strings.HasSuffix(r.Path, "/selfsubjectaccessreviews") {
+		return p.act(t, client, r)
+	}
+	before := []byte(nil)
+	if r.Method == http.MethodDelete || r.Method == http.MethodPatch {
+		_, before = p.send(t, p.client, http.MethodGet, r.Path, "", nil, nil)
+	}
+	query := ""
+	if r.Method == http.MethodGet {
+		query = "?" + r.Query.Encode()
+	}
+	code, body := p.send(t, client, r.Method, r.Path+query, r.Type, r.Body, nil)
+	if code < 300 {
+		p.undo(t, r, before, body)
+	}
+	return prove.Answer{Code: code, Body: body}
+}
+
+// undo takes back what a request did that was accepted.
+func (p *prover) undo(t *testing.T, r prove.Request, before, made []byte) {
+	t.Helper()
+	var object map[string]any
+	source := made
+	if before != nil {
+		source = before
+	}
+	if err := json.Unmarshal(source, &object); err != nil {
+		t.Fatal(err)
+	}
+	meta, _ := object["metadata"].(map[string]any)
+	name, _ := meta["name"].(string)
+	for _, field := range []string{"resourceVersion", "uid", "managedFields", "creationTimestamp"} {
+		delete(meta, field)
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, answer := 200, []byte(nil)
+	switch {
+	case r.Method == http.MethodDelete:
+		code, answer = p.send(t, p.client, http.MethodPost, r.Path[:strings.LastIndex(r.Path, "/")], "application/json", text, nil)
+	case r.Method == http.MethodPatch:
+		code, answer = p.send(t, p.client, http.MethodPut, r.Path, "application/json", text, nil)
+	case r.Method == http.MethodPost && name != "":
+		code, answer = p.send(t, p.client, http.MethodDelete, r.Path+"/"+name+"?gracePeriodSeconds=0", "", nil, nil)
+	}
+	if code >= 300 {
+		t.Fatalf("taking back %s %s: %d %s", r.Method, r.Path, code, answer)
+	}
+}
+
+// act does what an access review asks about, and answers as the review would.
+func (p *prover) act(t *testing.T, client *http.Client, r prove.Request) prove.Answer {
+	t.Helper()
+	var review authorizationv1.SelfSubjectAccessReview
+	if err := json.Unmarshal(r.Body, &review); err != nil {
+		t.Fatal(err)
+	}
+	a := review.Spec.ResourceAttributes
+	code := 0
+	var body []byte
+	switch a.Verb + " " + a.Resource + "/" + a.Subresource {
+	case "create pods/exec", "create pods/portforward":
+		// Authorization comes before the pod is looked for.
+		code, body = p.send(t, client, http.MethodPost, "/api/v1/namespaces/"+a.Namespace+"/pods/none/"+a.Subresource+"?command=true&stdout=true", "", nil, spdyStreams)
+	case "create serviceaccounts/token":
+		code, body = p.send(t, client, http.MethodPost, "/api/v1/namespaces/"+a.Namespace+"/serviceaccounts/"+a.Name+"/token", "application/json",
+			[]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`), nil)
+	case "get nodes/proxy":
+		code, body = p.send(t, client, http.MethodGet, "/api/v1/nodes/node/proxy/pods", "", nil, nil)
+	case "impersonate serviceaccounts/":
+		code, body = p.send(t, client, http.MethodGet, "/version", "", nil, http.Header{"Impersonate-User": {"system:serviceaccount:" + a.Namespace + ":" + a.Name}})
+	default:
+		t.Fatalf("nothing does %s %s/%s for real", a.Verb, a.Resource, a.Subresource)
+	}
+	if code == http.StatusForbidden && !byRBAC.Match(body) && !bytes.Contains(body, []byte(`cannot `)) {
+		t.Errorf("%s %s/%s was refused in words that are not known: %s", a.Verb, a.Resource, a.Subresource, body)
+	}
+	review.Status = authorizationv1.SubjectAccessReviewStatus{Allowed: code != http.StatusForbidden}
+	text, err := json.Marshal(review)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prove.Answer{Code: http.StatusCreated, Body: text}
+}
+
+// patch changes an object as root.
+func (p *prover) patch(t *testing.T, path, patch string) {
+	t.Helper()
+	if code, body := p.send(t, p.client, http.MethodPatch, path, "application/merge-patch+json", []byte(patch), nil); code >= 300 {
+		t.Fatalf("patching %s: %d %s", path, code, body)
+	}
+}
+
+func (p *prover) send(t *testing.T, client *http.Client, method, path, contentType string, body []byte, headers http.Header) (int, []byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), commandTime)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, p.cluster.Server+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range headers {
+		request.Header[name] = values
+	}
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return response.StatusCode, nil
+	}
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, answer
+}
