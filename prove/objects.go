@@ -16,8 +16,9 @@ import (
 )
 
 // Name is what every object is called that is tried to be made, and the user who
-// is no member. None of the objects is ever stored.
-const Name = "helm-tenant-prove"
+// is no member. None of the objects is ever stored. It does not begin as the names
+// that the guard protects do: an attempt would be refused for its name.
+const Name = "tenant-proof"
 
 // ask is how an attempt is sent; who sends it is added later.
 type ask struct {

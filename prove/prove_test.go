@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/rails"
 )
 
 func target(namespaces ...string) *Target {
@@ -101,6 +103,13 @@ func TestTableIsWhole(t *testing.T) {
 		if !strings.HasPrefix(a.ID, "control") && (a.Why == "" || a.Optional && a.Closes == "" || a.pod != nil && len(a.named) == 0) {
 			t.Errorf("%s: what it gives, what refuses it or how PodSecurity names it is missing", a.ID)
 		}
+	}
+}
+
+// The guard protects what is called helm-tenant-..., whatever it is.
+func TestNameIsNotProtected(t *testing.T) {
+	if strings.HasPrefix(Name, rails.ObjectName) {
+		t.Errorf("objects called %s are refused for their name", Name)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestWritesNothing(t *testing.T) {
 	w.must(t, "init", "quiet", "--namespaces", "quiet-a", "--create-namespaces", "--engine", "impersonation", "--user", "bob")
 	before := w.everything(t)
 	since := logSize(t)
-	rows := w.proves(t, 4, "still")
+	rows := w.proves(t, "still")
 	count := w.impersonated(t, since)
 	if diff := cmp.Diff(before, w.everything(t)); diff != "" {
 		t.Errorf("objects before (-) and after (+):\n%s", diff)
@@ -51,7 +51,7 @@ func TestWritesNothing(t *testing.T) {
 			t.Errorf("a row of another tenant: %+v", row)
 		}
 	}
-	w.proves(t, 4, "quiet", "still")
+	w.proves(t, "quiet", "still")
 	if diff := cmp.Diff(before, w.everything(t)); diff != "" {
 		t.Errorf("objects before (-) and after (+):\n%s", diff)
 	}
@@ -63,7 +63,7 @@ func TestSaysWhatRefused(t *testing.T) {
 	w.must(t, "init", "said", "--namespaces", "said-a,said-b", "--create-namespaces", "--engine", "impersonation", "--user", "alice")
 	w.label(t, "said-a", map[string]string{"pod-security.kubernetes.io/enforce": "baseline"})
 	w.label(t, "said-b", map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
-	rows := w.proves(t, 4, "said")
+	rows := w.proves(t, "said")
 	for _, attempt := range []string{"privileged-container", "host-path", "host-network", "host-port", "host-pid", "host-ipc", "capabilities", "seccomp-unconfined"} {
 		for namespace, by := range map[string]string{"said-a": "PodSecurity baseline", "said-b": "PodSecurity restricted"} {
 			if row := find(t, rows, attempt, prove.Deployer, namespace); row.Result != prove.Refused || row.By != by {
@@ -97,7 +97,7 @@ func TestSaysWhatRefused(t *testing.T) {
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	rows = w.proves(t, 4, "said")
+	rows = w.proves(t, "said")
 	for _, attempt := range []string{"home-secrets", "home-pod", "token"} {
 		if row := find(t, rows, attempt, prove.Account, ""); row.Result != prove.Allowed {
 			t.Errorf("%s by a binding made by mistake: %+v", attempt, row)
@@ -109,10 +109,10 @@ func TestSaysWhatRefused(t *testing.T) {
 func TestInGroup(t *testing.T) {
 	w := start(t)
 	w.must(t, "init", "grouped", "--namespaces", "grouped-a", "--create-namespaces", "--engine", "impersonation", "--group", "devs")
-	if row := find(t, w.proves(t, 4, "grouped"), "control-member", prove.Member, ""); row.Result != prove.Untried || !strings.Contains(row.Answer, "--in-group") {
+	if row := find(t, w.proves(t, "grouped"), "control-member", prove.Member, ""); row.Result != prove.Untried || !strings.Contains(row.Answer, "--in-group") {
 		t.Errorf("%+v", row)
 	}
-	if row := find(t, w.proves(t, 4, "grouped", "--in-group", "devs"), "control-member", prove.Member, ""); row.Result != prove.Accepted {
+	if row := find(t, w.proves(t, "grouped", "--in-group", "devs"), "control-member", prove.Member, ""); row.Result != prove.Accepted {
 		t.Errorf("%+v", row)
 	}
 }
@@ -152,7 +152,7 @@ func TestFormats(t *testing.T) {
 		"table": "RESULT", "wide": "BENCHMARKS", "yaml": "kind: ProofReport", "sarif": `"version": "2.1.0"`, "junit": "<testsuite name=\"shown\"", "html": "<!doctype html>",
 	} {
 		r := w.admin(t, "prove", "shown", "-o", format)
-		if r.code != 4 || !strings.Contains(r.stdout, words) || r.stderr != "" {
+		if r.code != 0 && r.code != 4 || !strings.Contains(r.stdout, words) || r.stderr != "" {
 			t.Errorf("%s: %v", format, r)
 		}
 		var err error
@@ -182,7 +182,7 @@ func TestManyTenants(t *testing.T) {
 	}
 	w.must(t, "apply", "-f", path, "--create-namespaces")
 	r := w.admin(t, "prove")
-	if r.code != 4 || !strings.Contains(r.stderr, "100 of 1") {
+	if r.code != 0 && r.code != 4 || !strings.Contains(r.stderr, "100 of 1") {
 		t.Errorf("no progress: %d\n%s", r.code, r.stderr)
 	}
 }
