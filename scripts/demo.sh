@@ -53,11 +53,13 @@ part() {
 # program NAME AS WORDS ARG...: the one on PATH if it says WORDS of itself, or else
 # that part.
 program() {
-	local part=$1 as=$2 words=$3 found
+	local part=$1 as=$2 words=$3 found out
 	shift 3
 	for name in "$as" helm; do
 		found=$(command -v "$name" || true)
-		if [ -n "$found" ] && "$found" "$@" 2>/dev/null | grep -q "$words"; then
+		[ -n "$found" ] || continue
+		out=$("$found" "$@" 2>/dev/null) || continue
+		if grep -q "$words" <<<"$out"; then
 			ln -sf "$(realpath "$found")" "$work/bin/$as"
 			return
 		fi

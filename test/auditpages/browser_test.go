@@ -20,6 +20,7 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/audit/view"
+	"helm-tenant/test/harness"
 )
 
 // browser is a tab of a real browser without a window.
@@ -47,12 +48,12 @@ func open(t *testing.T) *browser {
 		}
 		t.Skip(lacks)
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WindowSize(1400, 1000), chromedp.WSURLReadTimeout(2*time.Minute),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WindowSize(1400, 1000), chromedp.WSURLReadTimeout(harness.Patience),
 		chromedp.UserDataDir(t.TempDir()))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium has none for root
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*harness.Patience)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
