@@ -137,9 +137,9 @@ func TestRefusals(t *testing.T) {
 			`ConfigMap helm-tenant in namespace "t-tiller": `},
 
 		{"a record that is none", empty().with(namespace("h", tenant.LabelTenant, "t"), recordIn("h", "x", "t")), asked(), `ConfigMap helm-tenant in namespace "h": tenant.yaml: `},
-		{"a record of another", empty().with(namespace("h", tenant.LabelTenant, "t"), recordIn("h", "name: u\n", "t")), asked(),
+		{"a record of another", empty().with(namespace("h", tenant.LabelTenant, "t"), recordIn("h", "name: u\nnamespaces: [a]\n", "t")), asked(),
 			`ConfigMap helm-tenant in namespace h is labelled as tenant "t" but records tenant "u" with the home namespace "u-tiller"`},
-		{"two records", made.with(namespace("h", tenant.LabelTenant, "t"), recordIn("h", "name: t\nnamespaces: [a]\nhomeNamespace: h\n", "t")), asked(),
+		{"two records", made.with(namespace("h", tenant.LabelTenant, "t"), leadingTo("h", namespace("b", tenant.LabelTenant, "t")), recordIn("h", "name: t\nnamespaces: [a]\nhomeNamespace: h\n", "t")), asked(),
 			`tenant "t" has two records, in namespaces "h" and "t-tiller": remove the ConfigMap helm-tenant that is not the tenant's`},
 		// Read came before it, Lookup after it.
 		{"a record that appeared", empty().with(namespace("t-tiller", tenant.LabelManagedBy, tenant.ManagedBy), recordIn("t-tiller", "name: t\n", "t")), asked(home("t-tiller")),

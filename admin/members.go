@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,7 +41,9 @@ type Membership struct {
 
 // Find returns the tenant of that name, without its members. A caller who may not list
 // ConfigMaps in the cluster finds it in its conventional home namespace, or in the one
-// that is named.
+// that is named. Where the error is a *cluster.RecordError, the record can't be read, and
+// the tenant that is returned is what is known without it: its home, and that it may have
+// either engine.
 func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Tenant, error) {
 	homes := []string{home}
 	if home == "" {
@@ -61,6 +64,9 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 		t, err := c.Record(ctx, home)
 		if apierrors.IsNotFound(err) {
 			continue
+		}
+		if _, unreadable := errors.AsType[*cluster.RecordError](err); unreadable {
+			return tenant.Tenant{Name: name, HomeNamespace: home, Engine: tenant.EngineBoth}, err
 		}
 		if err != nil {
 			return tenant.Tenant{}, err

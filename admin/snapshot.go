@@ -46,10 +46,10 @@ func (r reading) resource() string {
 type taking struct {
 	client   *cluster.Client
 	snapshot audit.Snapshot
-	// records are the ConfigMaps that look like a tenant's record, homes the tenants'
-	// names by the namespaces that say that they are a home.
+	// records are the ConfigMaps that look like a tenant's record, homes tells those that
+	// are believed.
 	records []corev1.ConfigMap
-	homes   map[string]string
+	homes   *cluster.Homes
 	// mutex is of all that several lists write to.
 	mutex sync.Mutex
 }
@@ -64,7 +64,7 @@ func (t *taking) locked(do func()) {
 // there are. What the caller may not read is in the snapshot's Unseen; an error
 // is one for which nothing can be said.
 func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
-	t := &taking{client: c, homes: map[string]string{}}
+	t := &taking{client: c, homes: cluster.NewHomes()}
 	s := &t.snapshot
 	info, err := c.ServerVersion(ctx)
 	if err != nil && !apierrors.IsForbidden(err) {
@@ -79,10 +79,16 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 		{"secrets", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageSecret) }},
 		{releaseMaps, "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
 	}
-	for _, readings := range [][]reading{t.readings(), after} {
-		if err := t.readAll(ctx, readings); err != nil {
-			return nil, err
+	if err := t.readAll(ctx, t.readings()); err != nil {
+		return nil, err
+	}
+	for _, b := range s.Bindings {
+		if b.Namespace == "" && b.Tenant != "" {
+			t.homes.AddClusterRoleBinding(b.Tenant, b.Subjects)
 		}
+	}
+	if err := t.readAll(ctx, after); err != nil {
+		return nil, err
 	}
 	for _, record := range t.records {
 		r, believed := t.recordOf(record)
@@ -166,8 +172,11 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 	name := m.Labels[tenant.LabelTenant]
 	// Elsewhere anybody can put a ConfigMap that looks like a record. Where
 	// namespaces can't be read, that can't be told.
-	believed := len(t.homes) == 0 || t.homes[m.Namespace] == name
 	r := audit.Record{Namespace: m.Namespace}
+	if len(t.snapshot.Namespaces) > 0 && t.homes.TenantOf(m.Namespace) != name {
+		r.Tenant = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}.WithDefaults()
+		return r, false
+	}
 	of, err := tenant.ParseRecord(m.Data[tenant.RecordKey])
 	if err == nil && (of.Name != name || of.WithDefaults().Home() != m.Namespace) {
 		err = fmt.Errorf("it is of tenant %q with the home %q", of.Name, of.WithDefaults().Home())
@@ -179,12 +188,12 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 		r.Problem = err.Error()
 	}
 	r.Tenant = of.WithDefaults()
-	return r, believed
+	return r, true
 }
 
 func (t *taking) readNamespaces(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "Namespace", "", metav1.ListOptions{}, func(ns *corev1.Namespace) {
-		t.homes[ns.Name] = cluster.HomeOf(ns)
+		t.homes.AddNamespace(ns)
 		t.snapshot.Namespaces = append(t.snapshot.Namespaces, audit.Namespace{Name: ns.Name, Labels: ns.Labels, Annotations: map[string]string{
 			tenant.AnnotationHome: ns.Annotations[tenant.AnnotationHome]}})
 	})
@@ -193,8 +202,7 @@ func (t *taking) readNamespaces(ctx context.Context) error {
 func (t *taking) readRecords(ctx context.Context) error {
 	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + tenant.RecordName}
 	return cluster.Each(ctx, t.client, "ConfigMap", "", options, func(m *corev1.ConfigMap) {
-		m.ManagedFields = nil
-		t.records = append(t.records, *m)
+		t.records = append(t.records, cluster.BriefRecord(m))
 	})
 }
 
@@ -235,7 +243,7 @@ func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
 // runs, or is a tenant's home. A tenant's other namespaces are none, whatever its members
 // make look like a Tiller there. Where namespaces can't be read, all may be.
 func (t *taking) stores() func(namespace string) bool {
-	if len(t.homes) == 0 {
+	if len(t.snapshot.Namespaces) == 0 {
 		return func(string) bool { return true }
 	}
 	where := map[string]bool{}
@@ -246,9 +254,8 @@ func (t *taking) stores() func(namespace string) bool {
 		where[pod.Namespace] = where[pod.Namespace] || pod.Spec != nil
 	}
 	for _, ns := range t.snapshot.Namespaces {
-		home := t.homes[ns.Name]
 		switch {
-		case home != "":
+		case t.homes.TenantOf(ns.Name) != "":
 			where[ns.Name] = true
 		case ns.Labels[tenant.LabelTenant] != "":
 			where[ns.Name] = false

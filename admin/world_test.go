@@ -271,6 +271,12 @@ func storage(s tenant.Storage) func(*Request) {
 	return func(r *Request) { r.Tenant.Tiller.Storage = s }
 }
 
+// leadingTo annotates a tenant's namespace with its home.
+func leadingTo(home string, ns *corev1.Namespace) *corev1.Namespace {
+	ns.Annotations = map[string]string{tenant.AnnotationHome: home}
+	return ns
+}
+
 func recordIn(namespace, text, owner string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: tenant.RecordName, Labels: map[string]string{tenant.LabelTenant: owner}}, Data: map[string]string{tenant.RecordKey: text}}

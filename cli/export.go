@@ -17,7 +17,8 @@ func newExport(s *session) *cobra.Command {
 		Use:   "export [TENANT...]",
 		Short: "Write the tenants file from the cluster",
 		Long: `Write the tenants file from the cluster: given to apply, it changes nothing. What
-a file can't carry is said on standard error.`,
+a file can't carry is said on standard error. The exit code is 3 where a tenant was left
+out, because its record can't be read.`,
 		Example: `  helm tenant export > tenants.yaml
   helm tenant export team-a team-b`,
 		Args: tenantNames,
@@ -40,17 +41,18 @@ func (s *session) export(ctx context.Context, names []string) error {
 		return fmt.Errorf("export from %s: %w", client.Where(), inventory.Unseen[0])
 	}
 	var tenants []tenant.Tenant
+	var missing problems
 	for _, t := range inventory.Tenants {
 		switch {
 		case len(names) > 0 && !slices.Contains(names, t.Name):
 		case t.Problem != "":
-			return fmt.Errorf("export from %s: tenant %q: %s", client.Where(), t.Name, t.Problem)
+			missing = append(missing, fmt.Errorf("tenant %q can't be exported: %s", t.Name, t.Problem))
 		default:
 			tenants = append(tenants, t.Tenant)
 		}
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(tenants, func(t tenant.Tenant) bool { return t.Name == name }) {
+		if !slices.ContainsFunc(inventory.Tenants, func(t admin.Overview) bool { return t.Name == name }) {
 			return withHint(fmt.Errorf("export: %w", &admin.NoTenantError{Name: name, Where: client.Where()}), "list them with: helm tenant tenants")
 		}
 	}
@@ -60,9 +62,15 @@ func (s *session) export(ctx context.Context, names []string) error {
 				command.Run(command.Command{"helm", "tenant", "init", "TENANT", "--home-namespace=" + u.Namespace, "--namespaces=NS", "--adopt"}))
 		}
 	}
+	if len(missing) > 0 && len(tenants) == 0 {
+		return fmt.Errorf("export from %s: %w", client.Where(), missing)
+	}
 	text, err := tenant.FormatFile(tenants)
 	if err != nil {
 		return err
 	}
-	return printYAML(s.env.Stdout, []byte(text))
+	if err := printYAML(s.env.Stdout, []byte(text)); err != nil || len(missing) == 0 {
+		return err
+	}
+	return &codeError{exitPartly, withHint(missing, "the file lacks them: with apply --prune they would be destroyed")}
 }

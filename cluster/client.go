@@ -126,15 +126,21 @@ func (c *Client) Record(ctx context.Context, home string) (tenant.Tenant, error)
 	return RecordOf(object)
 }
 
-// RecordOf reads the tenant that a record holds.
+// RecordError is a tenant's record that can't be read: nobody's, a newer helm-tenant's, or
+// one that was changed by hand.
+type RecordError struct{ why string }
+
+func (e *RecordError) Error() string { return e.why }
+
+// RecordOf reads the tenant that a record holds. The error is a *RecordError.
 func RecordOf(object *unstructured.Unstructured) (tenant.Tenant, error) {
 	text, found, err := unstructured.NestedString(object.Object, "data", tenant.RecordKey)
 	if err != nil || !found {
-		return tenant.Tenant{}, fmt.Errorf("ConfigMap %s in namespace %q holds no %s", object.GetName(), object.GetNamespace(), tenant.RecordKey)
+		return tenant.Tenant{}, &RecordError{fmt.Sprintf("ConfigMap %s in namespace %q holds no %s", object.GetName(), object.GetNamespace(), tenant.RecordKey)}
 	}
 	t, err := tenant.ParseRecord(text)
 	if err != nil {
-		return tenant.Tenant{}, fmt.Errorf("ConfigMap %s in namespace %q: %w", object.GetName(), object.GetNamespace(), err)
+		return tenant.Tenant{}, &RecordError{fmt.Sprintf("ConfigMap %s in namespace %q: %v", object.GetName(), object.GetNamespace(), err)}
 	}
 	return t, nil
 }

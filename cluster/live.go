@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -68,13 +69,15 @@ type Live struct {
 	// unserved are kinds that this API server does not have; unseen those that the
 	// caller may not list.
 	unserved, unseen map[string]bool
+	// homes are those that the objects which were found by a tenant's label lead to.
+	homes *Homes
 	// mutex guards the maps while they are filled; afterwards they are only read.
 	mutex sync.Mutex
 }
 
 // NewLive is a cluster of which nothing was read yet.
 func NewLive() *Live {
-	return &Live{objects: map[Key]*unstructured.Unstructured{}, byTenant: map[string][]Key{}, unserved: map[string]bool{}, unseen: map[string]bool{}}
+	return &Live{objects: map[Key]*unstructured.Unstructured{}, byTenant: map[string][]Key{}, unserved: map[string]bool{}, unseen: map[string]bool{}, homes: NewHomes()}
 }
 
 // LiveOf is a cluster that holds these objects, as if all of them had been read and
@@ -91,7 +94,9 @@ func LiveOf(objects []runtime.Object, unserved ...string) (*Live, error) {
 			live.addLabelled(item)
 		}
 	}
-	live.disown()
+	if err := live.disown(); err != nil {
+		return nil, err
+	}
 	live.objects = known.objects
 	for _, kindName := range unserved {
 		live.unserved[kindName] = true
@@ -197,69 +202,121 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 	live := NewLive()
 	list := func(kindName string) error {
 		return c.each(ctx, kindName, "", metav1.ListOptions{LabelSelector: requirement.String()}, func(object *unstructured.Unstructured) {
-			live.addLabelled(object)
+			if live.believes(object) {
+				live.addLabelled(object)
+			}
 		})
 	}
-	err = concurrently(len(tenantKinds), Width, func(i int) error { return list(tenantKinds[i]) })
-	if err == nil {
-		// Records last, as they are written before what they speak of: so no
-		// binding is read of which the record does not know yet.
-		err = list("ConfigMap")
+	listAll := func(kindNames []string) error {
+		return concurrently(len(kindNames), Width, func(i int) error { return list(kindNames[i]) })
 	}
-	live.disown()
-	return live, err
+	// What tells which objects are to be believed comes first: of the others, which
+	// anybody can make, none is kept. Records come last, as they are written before what
+	// they speak of: so no binding is read of which the record does not know yet.
+	first, rest := tenantKinds[:0:0], tenantKinds[:0:0]
+	for _, kindName := range tenantKinds {
+		if kinds[kindName].namespaced {
+			rest = append(rest, kindName)
+		} else {
+			first = append(first, kindName)
+		}
+	}
+	if err := listAll(first); err != nil {
+		return nil, err
+	}
+	if err := live.findHomes(); err != nil {
+		return nil, err
+	}
+	if err := listAll(rest); err != nil {
+		return nil, err
+	}
+	return live, list("ConfigMap")
 }
 
-// disown drops objects whose label is not to be trusted. Anyone who may write in a
+// findHomes finds the homes that are believed.
+func (l *Live) findHomes() error {
+	l.homes = NewHomes()
+	for key, object := range l.objects {
+		switch key.Kind {
+		case "Namespace":
+			l.homes.AddNamespace(object)
+		case "ClusterRoleBinding":
+			var binding rbacv1.ClusterRoleBinding
+			if err := Typed(object, &binding); err != nil {
+				return err
+			}
+			l.homes.AddClusterRoleBinding(object.GetLabels()[tenant.LabelTenant], tenant.SubjectsOf(binding.Subjects, ""))
+		}
+	}
+	return nil
+}
+
+// disown drops the objects whose label is not to be trusted.
+func (l *Live) disown() error {
+	if err := l.findHomes(); err != nil {
+		return err
+	}
+	maps.DeleteFunc(l.objects, func(_ Key, object *unstructured.Unstructured) bool { return !l.believes(object) })
+	for name, keys := range l.byTenant {
+		l.byTenant[name] = slices.DeleteFunc(keys, func(key Key) bool { return l.objects[key] == nil })
+	}
+	return nil
+}
+
+// believes says whether an object's label is to be trusted. Anyone who may write in a
 // namespace can set labels on the objects in it, a chart too; only admins write
-// namespaces. So an object counts where its namespace is labelled as this tenant's
+// namespaces. So an object counts where its namespace is believed to be this tenant's
 // home. Kinds that stand in the tenant's other namespaces count anywhere: their label
 // leads to a removal at most.
-func (l *Live) disown() {
-	for key, object := range l.objects {
-		if !kinds[key.Kind].namespaced || kinds[key.Kind].outsideHome {
-			continue
-		}
-		name := object.GetLabels()[tenant.LabelTenant]
-		namespace := l.objects[Key{Kind: "Namespace", Name: key.Namespace}]
-		if namespace != nil && HomeOf(namespace) == name {
-			continue
-		}
-		delete(l.objects, key)
-		l.byTenant[name] = slices.DeleteFunc(l.byTenant[name], func(k Key) bool { return k == key })
-	}
+func (l *Live) believes(object *unstructured.Unstructured) bool {
+	k := kinds[object.GetKind()]
+	return !k.namespaced || k.outsideHome || l.homes.TenantOf(object.GetNamespace()) == object.GetLabels()[tenant.LabelTenant]
 }
 
-// HomeOf is the name of the tenant whose home a namespace is, by its own labels;
-// empty where it is none's. A tenant's other namespaces say where the home is.
-func HomeOf(namespace metav1.Object) string {
-	if at := namespace.GetAnnotations()[tenant.AnnotationHome]; at != "" && at != namespace.GetName() {
-		return ""
-	}
-	return namespace.GetLabels()[tenant.LabelTenant]
-}
+// Leads says whether something that only admins write leads from the tenant to that home
+// namespace; see Homes.
+func (l *Live) Leads(name, home string) bool { return l.homes.Leads(name, home) }
 
-// TenantRecords are the records of all tenants: those that stand in a home of
-// that tenant. Elsewhere anybody can put a ConfigMap that looks like one.
+// TenantRecords are the records of all tenants: those that stand in a home that is
+// believed. Elsewhere anybody can put a ConfigMap that looks like one. Of a record that
+// is too long to be read, only the beginning is returned.
 func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) {
-	records, err := List[corev1.ConfigMap](ctx, c, "ConfigMap", "", metav1.ListOptions{
-		LabelSelector: tenant.LabelTenant,
-		FieldSelector: "metadata.name=" + tenant.RecordName,
+	homes := NewHomes()
+	of := metav1.ListOptions{LabelSelector: tenant.LabelTenant}
+	err := c.EachMeta(ctx, "Namespace", "", of, func(m *metav1.PartialObjectMetadata) { homes.AddNamespace(m) })
+	if err != nil {
+		return nil, err
+	}
+	err = Each(ctx, c, "ClusterRoleBinding", "", of, func(b *rbacv1.ClusterRoleBinding) {
+		homes.AddClusterRoleBinding(b.Labels[tenant.LabelTenant], tenant.SubjectsOf(b.Subjects, ""))
 	})
 	if err != nil {
 		return nil, err
 	}
-	homes := map[string]string{}
-	err = c.each(ctx, "Namespace", "", metav1.ListOptions{LabelSelector: tenant.LabelTenant}, func(namespace *unstructured.Unstructured) {
-		homes[namespace.GetName()] = HomeOf(namespace)
+	var records []corev1.ConfigMap
+	of.FieldSelector = "metadata.name=" + tenant.RecordName
+	err = Each(ctx, c, "ConfigMap", "", of, func(m *corev1.ConfigMap) {
+		if homes.TenantOf(m.Namespace) == m.Labels[tenant.LabelTenant] {
+			records = append(records, BriefRecord(m))
+		}
 	})
-	return slices.DeleteFunc(records, func(record corev1.ConfigMap) bool {
-		return homes[record.Namespace] != record.Labels[tenant.LabelTenant]
-	}), err
+	return records, err
+}
+
+// BriefRecord is a record without what nobody reads.
+func BriefRecord(m *corev1.ConfigMap) corev1.ConfigMap {
+	brief := corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, Labels: m.Labels, Annotations: map[string]string{}}}
+	if state, found := m.Annotations[tenant.AnnotationMigration]; found {
+		brief.Annotations[tenant.AnnotationMigration] = state
+	}
+	if text, found := m.Data[tenant.RecordKey]; found {
+		brief.Data = map[string]string{tenant.RecordKey: text[:min(len(text), tenant.MaxRecord+1)]}
+	}
+	return brief
 }
 
 // Homes are the home namespaces of all tenants in the cluster, by tenant name: a
-// tenant has a home wherever its record is.
+// tenant has a home wherever its record is, if it is believed.
 func (c *Client) Homes(ctx context.Context) (map[string][]string, error) {
 	records, err := c.TenantRecords(ctx)
 	if err != nil {

@@ -53,6 +53,14 @@ const (
 	StorageConfigMap Storage = "configmap"
 )
 
+const (
+	// MaxRecord bounds a record, which is read for every tenant whenever tenants are
+	// listed. With the longest names it holds maxNamespaces of them.
+	MaxRecord = 512 << 10
+	// maxNamespaces bounds those of a tenant.
+	maxNamespaces = 5000
+)
+
 // Defaults of a tenant of which nothing else is said.
 const (
 	DefaultRole        = "admin"
@@ -175,6 +183,9 @@ func (t Tenant) Validate() []error {
 		return []error{at(err, "name")}
 	}
 	add(at(t.checkEngine(), "engine"))
+	if len(t.Namespaces) > maxNamespaces {
+		return append(problems, at(fmt.Errorf("namespaces: there are %d, and a tenant has at most %d", len(t.Namespaces), maxNamespaces), "namespaces"))
+	}
 	seen := map[string]bool{}
 	for i, ns := range t.Namespaces {
 		add(at(checkNamespace("namespaces", ns), "namespaces", i))
@@ -338,16 +349,26 @@ func (t Tenant) Record() (string, error) {
 	t.Members = Members{}
 	t.Rails = t.Rails.recorded()
 	out, err := yaml.Marshal(t)
+	if err == nil && len(out) > MaxRecord {
+		err = fmt.Errorf("the record of tenant %q would have %d bytes, and at most %d are read", t.Name, len(out), MaxRecord)
+	}
 	return string(out), err
 }
 
 // ParseRecord reads what Record wrote. A field that it does not know is an
-// error: a newer helm-tenant wrote it, and what it means can't be guessed.
+// error: a newer helm-tenant wrote it, and what it means can't be guessed. What no
+// tenants file may hold is one, too: others may write where a record is.
 func ParseRecord(text string) (Tenant, error) {
 	var t Tenant
+	if len(text) > MaxRecord {
+		return Tenant{}, fmt.Errorf("%s has more than %d bytes", RecordKey, MaxRecord)
+	}
 	if err := unmarshalStrict(text, &t); err != nil {
 		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, err)
 	}
 	t.Rails = t.Rails.modesOr(RailsOfBefore())
+	if problems := t.WithDefaults().Validate(); len(problems) > 0 {
+		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, problems[0])
+	}
 	return t, nil
 }

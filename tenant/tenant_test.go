@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -231,7 +232,6 @@ func fullRails() Rails {
 
 func TestRecordRoundTrip(t *testing.T) {
 	for _, tenant := range []Tenant{
-		{},
 		{Name: "team-a", Namespaces: []string{"a"}},
 		{Name: "ops", AllNamespaces: true, HomeNamespace: "kube-system"},
 		Tenant{Name: "team-a", Namespaces: []string{"a"}}.WithDefaults(),
@@ -304,6 +304,32 @@ contact: '#team-platform'
 	}
 }
 
+func manyNamespaces(n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("n%d", i)
+	}
+	return strings.Join(names, ",")
+}
+
+// TestLargestRecord: a tenant that may be made has a record that can be read.
+func TestLargestRecord(t *testing.T) {
+	tenant := Tenant{Name: "a"}
+	for i := range maxNamespaces {
+		tenant.Namespaces = append(tenant.Namespaces, fmt.Sprintf("%s-%05d", strings.Repeat("n", 57), i))
+	}
+	if problems := tenant.WithDefaults().Validate(); len(problems) > 0 {
+		t.Fatal(problems[0])
+	}
+	text, err := tenant.Record()
+	if err == nil {
+		_, err = ParseRecord(text)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestParseRecordIsStrict(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"an unknown field", "name: a\nnamepsaces: [b]\n", `tenant.yaml: line 2: unknown field "namepsaces" (a newer helm-tenant may have written it)`},
@@ -318,6 +344,12 @@ func TestParseRecordIsStrict(t *testing.T) {
 		{"two at once", "nome: a\ntillr: {}\n", `tenant.yaml: line 1: unknown field "nome"; line 2: unknown field "tillr" (a newer helm-tenant may have written it)`},
 		{"no YAML", "name: [a\n", "tenant.yaml: line 1: did not find expected ',' or ']'"},
 		{"a list", "- name: a\n", "tenant.yaml: line 1: a list where a map of fields is wanted"},
+		{"no name", "{}", "tenant.yaml: a tenant's name is missing"},
+		{"no namespace", "name: a\n", "tenant.yaml: namespaces: at least one is needed"},
+		{"a namespace that is none", "name: a\nnamespaces: ['x; y']\n", `tenant.yaml: namespaces: "x; y" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`},
+		{"a namespace twice", "name: a\nnamespaces: [b, b]\n", `tenant.yaml: namespaces: "b" stands there twice`},
+		{"too many namespaces", "name: a\nnamespaces: [" + manyNamespaces(5001) + "]\n", "tenant.yaml: namespaces: there are 5001, and a tenant has at most 5000"},
+		{"as much as an object holds", "name: a\nnamespaces: [" + manyNamespaces(120_000) + "]\n", "tenant.yaml has more than 524288 bytes"},
 		{"plain text", "hello", `tenant.yaml: line 1: "hello" where a map of fields is wanted`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
