@@ -83,8 +83,10 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 		return nil, err
 	}
 	for _, b := range s.Bindings {
-		if b.Namespace == "" && b.Tenant != "" {
-			t.homes.AddClusterRoleBinding(b.Tenant, b.Subjects)
+		for _, subject := range b.Subjects {
+			if b.Namespace == "" && b.Tenant != "" && subject.Kind == rbacv1.ServiceAccountKind {
+				t.homes.AddDeployer(b.Tenant, subject.Namespace)
+			}
 		}
 	}
 	if err := t.readAll(ctx, after); err != nil {

@@ -44,11 +44,15 @@ func (h *Homes) AddNamespace(namespace metav1.Object) {
 	}
 }
 
-// AddClusterRoleBinding takes in a ClusterRoleBinding that carries a tenant's label.
-func (h *Homes) AddClusterRoleBinding(name string, subjects []tenant.Subject) {
+// AddDeployer takes in that a ClusterRoleBinding with the tenant's label names a service
+// account of that namespace.
+func (h *Homes) AddDeployer(name, namespace string) { put(h.claims, name, namespace) }
+
+// addBinding takes in a ClusterRoleBinding with a tenant's label.
+func (h *Homes) addBinding(name string, subjects []rbacv1.Subject) {
 	for _, s := range subjects {
 		if s.Kind == rbacv1.ServiceAccountKind {
-			put(h.claims, name, s.Namespace)
+			h.AddDeployer(name, s.Namespace)
 		}
 	}
 }

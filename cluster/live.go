@@ -245,7 +245,7 @@ func (l *Live) findHomes() error {
 			if err := Typed(object, &binding); err != nil {
 				return err
 			}
-			l.homes.AddClusterRoleBinding(object.GetLabels()[tenant.LabelTenant], tenant.SubjectsOf(binding.Subjects, ""))
+			l.homes.addBinding(object.GetLabels()[tenant.LabelTenant], binding.Subjects)
 		}
 	}
 	return nil
@@ -288,7 +288,7 @@ func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) 
 		return nil, err
 	}
 	err = Each(ctx, c, "ClusterRoleBinding", "", of, func(b *rbacv1.ClusterRoleBinding) {
-		homes.AddClusterRoleBinding(b.Labels[tenant.LabelTenant], tenant.SubjectsOf(b.Subjects, ""))
+		homes.addBinding(b.Labels[tenant.LabelTenant], b.Subjects)
 	})
 	if err != nil {
 		return nil, err

@@ -92,7 +92,7 @@ func TestHomes(t *testing.T) {
 				homes.AddNamespace(meta)
 			}
 			for _, namespace := range test.accounts {
-				homes.AddClusterRoleBinding("team-a", []tenant.Subject{tenant.Account(namespace, "tiller"), tenant.User("zoe")})
+				homes.AddDeployer("team-a", namespace)
 			}
 			var got []string
 			for _, ns := range test.namespaces {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -39,10 +40,11 @@ func main() {
 	runs := flag.Int("runs", 30, "pairs of each comparison")
 	sizes := flag.String("tenants", "10,100,1000", "numbers of tenants for the scale table; empty leaves it out")
 	out := flag.String("out", "", "also write the results to this file")
-	only := flag.String("only", "", "run this part alone: audit")
+	names := strings.Join(slices.Sorted(maps.Keys(parts)), "|")
+	only := flag.String("only", "", "run this part alone: "+names)
 	flag.Parse()
-	if *only != "" && *only != "audit" {
-		fmt.Fprintf(os.Stderr, "bench: -only %s: there is only the part audit\n", *only)
+	if *only != "" && parts[*only] == nil {
+		fmt.Fprintf(os.Stderr, "bench: -only %s: it is none of %s\n", *only, names)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -54,14 +56,19 @@ func main() {
 	}
 }
 
+// parts can be run alone.
+var parts = map[string]part{
+	"audit": benchAudit, "records": benchRecords, "records-large": rows(largeRows), "records-bombs": rows(bombRows), "records-many": rows(manyRows),
+}
+
 func bench(ctx context.Context, runs int, sizes, out, only string) error {
 	dir, err := os.MkdirTemp("", "helm-tenant-bench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if only == "audit" {
-		return auditAlone(ctx, dir)
+	if only != "" {
+		return alone(ctx, dir, parts[only])
 	}
 	c, err := testcluster.Start(ctx, testcluster.Options{Size: testcluster.Full})
 	if err != nil {
@@ -106,6 +113,9 @@ func bench(ctx context.Context, runs int, sizes, out, only string) error {
 	if err := benchAudit(ctx, s.ours, s.helm, dir, report); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
+	if err := benchRecords(ctx, s.ours, s.helm, dir, report); err != nil {
+		return fmt.Errorf("records: %w", err)
+	}
 	fmt.Print(report.String())
 	if out == "" {
 		return nil
@@ -121,20 +131,6 @@ func build(ctx context.Context, into string) *exec.Cmd {
 	return cmd
 }
 
-// auditAlone measures and prints nothing but the audit.
-func auditAlone(ctx context.Context, dir string) error {
-	ours := filepath.Join(dir, "helm-tenant")
-	if _, err := timed(ctx, build(ctx, ours)); err != nil {
-		return err
-	}
-	report := &strings.Builder{}
-	if err := benchAudit(ctx, ours, "helm", dir, report); err != nil {
-		return err
-	}
-	fmt.Print(report.String())
-	return nil
-}
-
 // preface says how to read the figures.
 const preface = `# Benchmarks
 
@@ -147,9 +143,7 @@ a single pair's ratio says nothing, and what the wrapper itself costs is best se
 does nothing stands in helm's place. Helm 3 and 4 list in a fifth of that, so the same few milliseconds weigh more; as
 their plugin helm starts twice, and most of what that takes is helm's own.
 
-Requests are counted by the API server's own metrics, memory is the largest resident set of the process. Linux counts
-that of the bench in, which starts it: where one figure stands in a whole column, it is the bench's, and the process
-took at most that. Each side of
+Requests are counted by the API server's own metrics, memory is the largest resident set of the process. Each side of
 the scale table has a new cluster of its own. The ratios there are those from nothing and of nothing changed, against
 ` + "`kubectl apply --server-side`" + ` of the same objects.
 
@@ -193,13 +187,25 @@ func median(times []time.Duration) time.Duration {
 
 // timed runs a command, which must succeed, and returns how long it took.
 func timed(ctx context.Context, cmd *exec.Cmd) (time.Duration, error) {
+	return timedWith(ctx, cmd, func(*os.Process) func() { return func() {} })
+}
+
+// timedWith is timed; watch is called when the command has started, and what it returns
+// when it has ended.
+func timedWith(ctx context.Context, cmd *exec.Cmd, watch func(*os.Process) func()) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
 	start := time.Now()
-	if err := cmd.Run(); err != nil {
+	err := cmd.Start()
+	if err == nil {
+		end := watch(cmd.Process)
+		err = cmd.Wait()
+		end()
+	}
+	if err != nil {
 		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, said.String())
 	}
 	return time.Since(start), nil

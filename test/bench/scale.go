@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -146,7 +145,11 @@ func (m *meter) measure(ctx context.Context, args ...string) (run, error) {
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = m.env
-	wall, err := timed(ctx, cmd)
+	var largest int64
+	wall, err := timedWith(ctx, cmd, func(started *os.Process) func() {
+		memory := watchMemory(started.Pid)
+		return func() { largest = memory() }
+	})
 	if err != nil {
 		return run{}, err
 	}
@@ -154,8 +157,53 @@ func (m *meter) measure(ctx context.Context, args ...string) (run, error) {
 	if err != nil {
 		return run{}, err
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return run{wall, usage.Maxrss << 10, after - before - 1, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil // less the one for the metrics themselves
+	return run{wall, largest, after - before - 1, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil // less the one for the metrics themselves
+}
+
+// watchMemory looks at the largest resident set of a process until the function
+// that it returns is called, which tells it, in bytes. What Linux tells of a process that
+// has ended (getrusage) counts that of its parent in, from before the exec.
+func watchMemory(pid int) func() int64 {
+	done, result := make(chan struct{}), make(chan int64)
+	go func() {
+		largest := int64(0)
+		for tick := time.NewTicker(5 * time.Millisecond); ; {
+			select {
+			case <-done:
+				tick.Stop()
+				result <- largest
+				return
+			case <-tick.C:
+				largest = max(largest, residentSet(pid))
+			}
+		}
+	}()
+	return func() int64 { close(done); return <-result }
+}
+
+// residentSet is the largest that the process was since its exec; 0 where it has none.
+func residentSet(pid int) int64 {
+	folder := fmt.Sprintf("/proc/%d/", pid)
+	// Before the exec it is still the bench.
+	if program, err := os.Readlink(folder + "exe"); err != nil || program == benchProgram() {
+		return 0
+	}
+	text, err := os.ReadFile(folder + "status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+func benchProgram() string {
+	program, _ := os.Executable() // Linux knows it
+	return program
 }
 
 // requests is how many requests but watches the API server has answered, by its

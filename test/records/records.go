@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +22,23 @@ type Release struct {
 	Status string
 	// Manifest is a ConfigMap of the release's name where it is empty.
 	Manifest string
+	// Template is a file of the chart; a short one where it is empty.
+	Template string
+}
+
+// ManifestOf is a manifest of ConfigMaps that hold a text of indented lines, 40 lines each.
+func ManifestOf(name, text string) string {
+	var manifest strings.Builder
+	lines, objects := 0, 0
+	for line := range strings.Lines(text) {
+		if lines%40 == 0 {
+			objects++
+			fmt.Fprintf(&manifest, "---\n# Source: hello/templates/all.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s-%d\ndata:\n  text: |\n", name, objects)
+		}
+		lines++
+		manifest.WriteString(line)
+	}
+	return manifest.String()
 }
 
 // codes are the numbers of k8s.io/helm/_proto/hapi/release/status.proto.
@@ -56,6 +74,9 @@ func release(r Release) []byte {
 	if r.Manifest == "" {
 		r.Manifest = fmt.Sprintf("\n---\n# Source: hello/templates/all.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\ndata:\n  greeting: %q\n", r.Name, fmt.Sprint(r.Revision))
 	}
+	if r.Template == "" {
+		r.Template = "kind: ConfigMap"
+	}
 	message := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	text := func(field protowire.Number, value []byte) []byte {
 		return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), value)
@@ -74,7 +95,7 @@ func release(r Release) []byte {
 		)),
 		text(3, message( // chart
 			text(1, message(text(1, []byte("hello")), text(4, []byte("0.1.0")), text(10, []byte("v1")))),
-			text(2, message(text(1, []byte("templates/all.yaml")), text(2, []byte("kind: ConfigMap")))),
+			text(2, message(text(1, []byte("templates/all.yaml")), text(2, []byte(r.Template)))),
 			text(4, text(1, []byte("greeting: hello\n"))),
 		)),
 		text(4, text(1, []byte("greeting: you\n"))),
