@@ -159,6 +159,9 @@ func (d *decision) plan() (cluster.Plan, error) {
 			}
 		}
 	}
+	if err := d.renew(&plan, wanted); err != nil {
+		return plan, err
+	}
 	if err := d.planAdoption(&plan, keys); err != nil {
 		return plan, err
 	}

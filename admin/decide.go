@@ -22,14 +22,14 @@ func decide(f *facts, r Request) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.recordAppeared() {
+	if !d.squatted && d.recordAppeared() {
 		return nil, apierrors.NewConflict(schema.GroupResource{Resource: "ConfigMap"}, tenant.RecordName, errors.New("the tenant's record was created meanwhile"))
 	}
 	plan, err := d.plan()
 	if err != nil {
 		return nil, err
 	}
-	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, live: f.live}, nil
+	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, live: f.live}, nil
 }
 
 // consider goes through everything that decides which objects are wanted.
@@ -39,6 +39,8 @@ func consider(f *facts, r Request) (*decision, error) {
 		return nil, err
 	}
 	for _, step := range []func(*decision) error{
+		(*decision).judgeSquatter,
+		(*decision).noteRemade,
 		(*decision).judgeHome,
 		(*decision).adopt,
 		(*decision).checkReleasesOfEngine,
@@ -75,7 +77,14 @@ type decision struct {
 	homeShared bool
 	// adopted is set where deployers made by hand are taken over.
 	adopted *adoption
-	notes   []string
+	// squatted says that the home is taken from somebody who labelled it as the tenant's.
+	squatted bool
+	// notes are said when it is done, warnings before.
+	notes, warnings []string
+}
+
+func (d *decision) warn(format string, args ...any) {
+	d.warnings = append(d.warnings, fmt.Sprintf(format, args...))
 }
 
 func (d *decision) note(format string, args ...any) {
@@ -89,6 +98,9 @@ func begin(f *facts, r Request) (*decision, error) {
 		return nil, err
 	}
 	was, existed, err := recorded(f.live, r.Tenant.Name)
+	if (err != nil || r.Adopt && existed) && !r.Migrating && !r.Share && !f.leadsToRecord(r.Tenant.Name) {
+		was, existed, err = tenant.Tenant{}, false, nil // a stranger's, or as good as that; see judgeSquatter
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -159,6 +171,9 @@ func (d *decision) recordAppeared() bool {
 // carry the tenant's label and those that it wants.
 func (d *decision) keysToDecide() []cluster.Key {
 	keys := []cluster.Key{namespaceKey(d.tenant.Home()), {Kind: "ClusterRole", Name: d.tenant.Role}}
+	for _, account := range d.tenant.Engine.DeployerAccounts() {
+		keys = append(keys, accountKey(d.tenant.Home(), account))
+	}
 	for _, ns := range d.claimed() {
 		keys = append(keys, namespaceKey(ns))
 	}
@@ -189,6 +204,10 @@ func (d *decision) addReads(n *reads) {
 	if !d.ownsHome() {
 		n.neighbours = append(n.neighbours, d.tenant.Home())
 	}
+	if d.labelledOnly() {
+		n.strangers = append(n.strangers, d.tenant.Home())
+	}
+	n.strangers = append(n.strangers, d.remade()...)
 	if d.adoptsTiller() {
 		n.addReleases(d.tenant, tenant.EngineTiller)
 	}
@@ -234,6 +253,9 @@ func (d *decision) settleMembers() error {
 	members, err := liveMembers(d.facts.live, d.tenant)
 	if err != nil {
 		return err
+	}
+	if d.squatted {
+		members = nil // whoever they are, a stranger chose them
 	}
 	d.tenant.Members = members.With(d.request.Tenant.Members)
 	if d.request.Exact {

@@ -136,8 +136,8 @@ func TestRefusals(t *testing.T) {
 		{"a migration of which nothing is known", edited(made, recordKey("t-tiller"), func(m *corev1.ConfigMap) { m.Annotations = map[string]string{tenant.AnnotationMigration: "x"} }), asked(),
 			`ConfigMap helm-tenant in namespace "t-tiller": `},
 
-		{"a record that is none", empty().with(namespace("h", tenant.LabelTenant, "t"), recordIn("h", "x", "t")), asked(), `ConfigMap helm-tenant in namespace "h": tenant.yaml: `},
-		{"a record of another", empty().with(namespace("h", tenant.LabelTenant, "t"), recordIn("h", "name: u\nnamespaces: [a]\n", "t")), asked(),
+		{"a record that is none", empty().with(namespace("h", tenant.LabelTenant, "t"), leadingTo("h", namespace("a", tenant.LabelTenant, "t")), recordIn("h", "x", "t")), asked(), `ConfigMap helm-tenant in namespace "h": tenant.yaml: `},
+		{"a record of another", empty().with(namespace("h", tenant.LabelTenant, "t"), leadingTo("h", namespace("a", tenant.LabelTenant, "t")), recordIn("h", "name: u\nnamespaces: [a]\n", "t")), asked(),
 			`ConfigMap helm-tenant in namespace h is labelled as tenant "t" but records tenant "u" with the home namespace "u-tiller"`},
 		{"two records", made.with(namespace("h", tenant.LabelTenant, "t"), leadingTo("h", namespace("b", tenant.LabelTenant, "t")), recordIn("h", "name: t\nnamespaces: [a]\nhomeNamespace: h\n", "t")), asked(),
 			`tenant "t" has two records, in namespaces "h" and "t-tiller": remove the ConfigMap helm-tenant that is not the tenant's`},

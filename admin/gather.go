@@ -26,6 +26,8 @@ type facts struct {
 	// neighbours are the objects of others in a home namespace that helm-tenant
 	// did not create, by namespace.
 	neighbours map[string]answer[[]string]
+	// strangers are the objects by which others can act in a namespace.
+	strangers map[string]answer[[]string]
 	// tillerReleases are the releases of a Tiller, by its namespace; helmReleases
 	// those of Helm 3 and 4, by the namespace that was asked about, which is empty
 	// for the whole cluster.
@@ -48,6 +50,7 @@ type answer[T any] struct {
 // read once, however many tenants ask for it.
 type reads struct {
 	neighbours     []string
+	strangers      []string
 	tillerReleases []string
 	helmReleases   []string
 	tightenings    []tightening
@@ -123,6 +126,12 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 		return err
 	}
 	if f.violations, err = readViolations(ctx, c, needed.tightenings); err != nil {
+		return err
+	}
+	if f.strangers, err = readEach(ctx, needed.strangers, func(ctx context.Context, namespace string) ([]string, error) {
+		strangers, err := c.Strangers(ctx, namespace)
+		return slices.DeleteFunc(strangers, isOwnName), err
+	}); err != nil {
 		return err
 	}
 	f.tillerReleases, err = readEach(ctx, needed.tillerReleases, func(ctx context.Context, home string) ([]Release, error) {

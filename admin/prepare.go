@@ -17,8 +17,9 @@ type Prepared struct {
 	// Existed says whether the tenant was there before.
 	Existed bool
 	Plan    cluster.Plan
-	// Notes are things that the admin should know, a line each.
-	Notes []string
+	// Notes are things that the admin should know, a line each; Warnings those that they
+	// should know before anything is written.
+	Notes, Warnings []string
 	// Wrote says whether Write had anything to write, in its last round or in an
 	// earlier one, whose answer may have been lost.
 	Wrote bool
@@ -35,7 +36,7 @@ func (e Invalid) Unwrap() []error { return e }
 // Prepare finds out what must be written for the tenant to be what is asked. It
 // writes nothing. Errors: Invalid, *RefusedError, *EngineError, *LeftReleasesError,
 // *RiskError, *cluster.NotOursError, *MissingNamespacesError, *ClaimedError,
-// *MigratingError, and those of the API.
+// *MigratingError, *SquattedError, and those of the API.
 func Prepare(ctx context.Context, c *cluster.Client, r Request) (*Prepared, error) {
 	all, err := PrepareAll(ctx, c, []Request{r})
 	if err != nil {

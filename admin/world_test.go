@@ -26,6 +26,7 @@ type world struct {
 	// neighbours, tiller and helm are what the reads of these namespaces answer; every
 	// other one is empty.
 	neighbours map[string][]string
+	strangers  map[string][]string
 	tiller     map[string][]Release
 	helm       map[string][]Release
 	// violations are what violates PodSecurity, by namespace.
@@ -77,6 +78,7 @@ func (w world) facts(t *testing.T, r Request) *facts {
 		f.violations[tight] = answer[[]string]{w.violations[tight.namespace], w.fail["pods in "+tight.namespace]}
 	}
 	f.neighbours = answers(w, needed.neighbours, w.neighbours)
+	f.strangers = answers(w, needed.strangers, w.strangers)
 	f.tillerReleases = answers(w, needed.tillerReleases, w.tiller)
 	f.helmReleases = answers(w, needed.helmReleases, w.helm)
 	return f
@@ -106,7 +108,7 @@ func (w world) decide(t *testing.T, r Request) decided {
 		}
 		return decided{Err: err.Error()}
 	}
-	return decided{Steps: withoutRailsOf(prepared.Plan), Notes: prepared.Notes}
+	return decided{Steps: withoutRailsOf(prepared.Plan), Notes: slices.Concat(prepared.Warnings, prepared.Notes)}
 }
 
 // withoutRailsOf are the steps of a plan without what they do for guard rails, which

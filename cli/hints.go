@@ -63,6 +63,7 @@ func hintsFor(err error, a asking) []hint {
 		has     *hasReleasesError
 		hinted  *hintError
 		moving  *admin.MigratingError
+		squat   *admin.SquattedError
 	)
 	one := func(format string, args ...any) []hint { return []hint{hint(fmt.Sprintf(format, args...))} }
 	switch {
@@ -91,6 +92,8 @@ func hintsFor(err error, a asking) []hint {
 			return nil
 		}
 		return one("take them over with --adopt, or choose another home with %s", a.name(admin.SettingHome))
+	case errors.As(err, &squat):
+		return one("look at what is in it, and take it over with --adopt, which makes its service accounts anew, or choose another home with %s", a.name(admin.SettingHome))
 	case errors.As(err, &hinted):
 		return hinted.hints
 	case errors.As(err, &has):

@@ -176,7 +176,19 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 	if o.request.ClientVersion, o.request.DefaultEngine, err = s.clientDefaults(ctx); err != nil {
 		return err
 	}
-	prepare := func(ctx context.Context) (*admin.Prepared, error) { return admin.Prepare(ctx, client, o.request) }
+	warned := map[string]bool{}
+	prepare := func(ctx context.Context) (*admin.Prepared, error) {
+		prepared, err := admin.Prepare(ctx, client, o.request)
+		if err == nil {
+			for _, warning := range prepared.Warnings {
+				if !warned[warning] {
+					s.say("Warning: %s", warning)
+				}
+				warned[warning] = true // it may be prepared again
+			}
+		}
+		return prepared, err
+	}
 	if o.dryRun {
 		prepared, err := prepare(ctx)
 		if err != nil {

@@ -136,6 +136,21 @@ func (p *Plan) Create(object runtime.Object) error {
 	return err
 }
 
+// Renew has a live object deleted and made anew, as it is wanted. A change of it that is
+// planned already is replaced by that.
+func (p *Plan) Renew(object runtime.Object, live *unstructured.Unstructured) error {
+	want, err := toUnstructured(object)
+	if err != nil {
+		return err
+	}
+	key := keyOf(want)
+	next := overlay(want, live)
+	delete(next.Object, "secrets") // those of its tokens
+	p.Changes = slices.DeleteFunc(p.Changes, func(change Change) bool { return change.Key == key })
+	p.Changes = append(p.Changes, Change{Action: Replace, Key: key, Object: next, Live: live, phase: kinds[key.Kind].phase})
+	return nil
+}
+
 // Delete adds the deletion of a live object in that phase.
 func (p *Plan) Delete(live *unstructured.Unstructured, phase Phase) {
 	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phase})

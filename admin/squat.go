@@ -1,0 +1,167 @@
+package admin
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// SquattedError refuses a home namespace that was there before, labelled as the tenant's,
+// and to which nothing leads that only admins write. Whoever made it may have tokens of
+// the accounts in it, which no list shows.
+type SquattedError struct {
+	Name, Home string
+	// Found names what is in it.
+	Found []string
+}
+
+func (e *SquattedError) Error() string {
+	text := fmt.Sprintf("namespace %q is labelled as the home of tenant %q, but no namespace of the tenant leads to it: whoever made it may hold tokens of its service accounts", e.Home, e.Name)
+	if len(e.Found) > 0 {
+		text += "; in it: " + strings.Join(e.Found, ", ")
+	}
+	return text
+}
+
+// leadsToRecord says whether something that only admins write leads to a namespace that
+// holds a record of the tenant.
+func (f *facts) leadsToRecord(name string) bool {
+	return slices.ContainsFunc(f.live.OfTenant(name), func(key cluster.Key) bool {
+		return key.Kind == "ConfigMap" && f.live.Leads(name, key.Namespace)
+	})
+}
+
+// labelledOnly says whether somebody labelled the home namespace, or a deployer's account in
+// it, as the tenant's, without anything leading to it that only admins write.
+func (d *decision) labelledOnly() bool {
+	name, home := d.tenant.Name, d.tenant.Home()
+	live := d.facts.live
+	namespace := live.Get(namespaceKey(home))
+	if namespace == nil || d.request.Migrating || live.Leads(name, home) || d.sharesAll() {
+		return false
+	}
+	if namespace.GetLabels()[tenant.LabelTenant] == name {
+		return true
+	}
+	return slices.ContainsFunc(d.tenant.Engine.DeployerAccounts(), func(account string) bool {
+		object := live.Get(accountKey(home, account))
+		return object != nil && object.GetLabels()[tenant.LabelTenant] == name
+	})
+}
+
+// sharesAll says whether all of the tenant's namespaces carry the label of another, whose
+// home they lead to.
+func (d *decision) sharesAll() bool {
+	if !d.request.Share || len(d.tenant.Namespaces) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(d.tenant.Namespaces, func(ns string) bool {
+		live := d.facts.live.Get(namespaceKey(ns))
+		return live == nil || slices.Contains([]string{"", d.tenant.Name}, live.GetLabels()[tenant.LabelTenant])
+	})
+}
+
+// judgeSquatter refuses a home that may be a stranger's. An empty one is what a run left
+// that was killed when it had made the namespace. With --adopt it is taken: what its record
+// and bindings say is forgotten, and the accounts are made anew.
+func (d *decision) judgeSquatter() error {
+	if !d.labelledOnly() {
+		return nil
+	}
+	home := d.tenant.Home()
+	strangers, err := answerAbout(d.facts.strangers, "the objects of others", home)
+	if err != nil {
+		return err
+	}
+	var found []string
+	for _, key := range []cluster.Key{recordKey(home), accountKey(home, tenant.TillerAccount), accountKey(home, tenant.HelmAccount)} {
+		if d.facts.live.Get(key) != nil {
+			found = append(found, key.Kind+" "+key.Name)
+		}
+	}
+	found = append(found, strangers...)
+	if len(found) == 0 {
+		return nil
+	}
+	for _, ns := range d.remade() {
+		bindings, err := d.bindingsIn(ns)
+		if err != nil {
+			return err
+		}
+		for _, binding := range bindings {
+			found = append(found, binding+" in namespace "+ns)
+		}
+	}
+	if !d.request.Adopt {
+		return &SquattedError{d.tenant.Name, home, found}
+	}
+	d.squatted = true
+	d.warn("namespace %q was made by others. Its service accounts are made anew, which ends their tokens; what else is in it stays, and can act in it: %s", home, strings.Join(found, ", "))
+	return nil
+}
+
+// noteRemade warns of bindings in a namespace that was the tenant's, and was deleted and
+// made again since: it carries no label of the tenant's any more.
+func (d *decision) noteRemade() error {
+	for _, ns := range d.remade() {
+		bindings, err := d.bindingsIn(ns)
+		if err != nil {
+			return err
+		}
+		if len(bindings) > 0 {
+			d.warn("namespace %q was deleted and made again since it is the tenant's; others have rights in it: %s", ns, strings.Join(bindings, ", "))
+		}
+	}
+	return nil
+}
+
+// bindingsIn are the RoleBindings of others in a namespace.
+func (d *decision) bindingsIn(ns string) ([]string, error) {
+	strangers, err := answerAbout(d.facts.strangers, "the objects of others", ns)
+	return slices.DeleteFunc(slices.Clone(strangers), func(what string) bool { return !strings.HasPrefix(what, "RoleBinding") }), err
+}
+
+// remade are namespaces that the record names and that lost the tenant's label.
+func (d *decision) remade() []string {
+	var remade []string
+	for _, ns := range d.was.Namespaces {
+		live := d.facts.live.Get(namespaceKey(ns))
+		if live != nil && live.GetLabels()[tenant.LabelTenant] == "" && slices.Contains(d.claimed(), ns) {
+			remade = append(remade, ns)
+		}
+	}
+	return remade
+}
+
+// renew has the deployers' accounts made anew that others made: a new UID ends every
+// token, those of a TokenRequest too.
+func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
+	if d.adopted == nil {
+		return nil
+	}
+	for _, object := range wanted {
+		key := cluster.KeyOf(object)
+		live := d.facts.live.Get(key)
+		if key.Kind != "ServiceAccount" || live == nil || !d.squatted && !slices.Contains(d.adopted.accounts, key.Name) {
+			continue
+		}
+		if err := plan.Renew(object, live); err != nil {
+			return err
+		}
+		d.note("service account %s in namespace %q is made anew: every token of it ends", key.Name, key.Namespace)
+	}
+	return nil
+}
+
+// isOwnName says whether a stranger's name is one that a plan compares with what it should
+// be.
+func isOwnName(what string) bool {
+	return slices.Contains([]string{"RoleBinding " + rbac.MemberName, "RoleBinding " + rbac.RecordsName, "Deployment " + install.DeploymentName}, what)
+}

@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+func ownedAccount(namespace, name, owner string) runtime.Object {
+	return &corev1.ServiceAccount{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{tenant.LabelTenant: owner}}}
+}
+
+// TestSquatted: a stranger who may create namespaces makes what looks like the tenant's
+// home before the tenant is made.
+func TestSquatted(t *testing.T) {
+	byHelm := engine(tenant.EngineImpersonation)
+	labelled := namespace("t-helm", tenant.LabelTenant, "t", tenant.LabelHome, "impersonation", tenant.LabelManagedBy, tenant.ManagedBy)
+	record := recordIn("t-helm", "name: t\nnamespaces: [a, b]\nrole: cluster-admin\nengine: impersonation\n", "t")
+	member := bindingOf("t-helm", "helm-tenant-member", "x", user("mallory"))
+	member.(metav1.Object).SetLabels(map[string]string{tenant.LabelTenant: "t"})
+	squatted := empty().with(labelled, record, ownedAccount("t-helm", "helm", "t"), member)
+	squatted.strangers = map[string][]string{"t-helm": {"RoleBinding mine", "token Secret forever", "Pod miner"}}
+	const in = `namespace "t-helm" is labelled as the home of tenant "t", but no namespace of the tenant leads to it: whoever made it may hold tokens of its service accounts; in it: `
+
+	for _, test := range []struct {
+		name  string
+		world world
+		ask   Request
+		want  string
+	}{
+		{"all of it", squatted, asked(byHelm), in + "ConfigMap helm-tenant, ServiceAccount helm, RoleBinding mine, token Secret forever, Pod miner"},
+		{"a record that can't be read", empty().with(labelled, recordIn("t-helm", "x", "t")), asked(byHelm), in + "ConfigMap helm-tenant"},
+		{"an account", empty().with(labelled, ownedAccount("t-helm", "helm", "t")), asked(byHelm), in + "ServiceAccount helm"},
+		{"an account of another label", empty().with(labelled, ownedAccount("t-helm", "helm", "")), asked(byHelm), in + "ServiceAccount helm"},
+		{"a labelled account in a namespace that is not", empty().with(namespace("h"), ownedAccount("h", "helm", "t")), asked(byHelm, home("h")), strings.ReplaceAll(in, "t-helm", "h") + "ServiceAccount helm"},
+		{"a namespace that leads elsewhere", squatted.with(leadingTo("other", namespace("c", tenant.LabelTenant, "t"))), asked(byHelm), in + "ConfigMap helm-tenant, ServiceAccount helm, RoleBinding mine, token Secret forever, Pod miner"},
+		{"as a tenants file asks", squatted, asked(byHelm, exactly), in + "ConfigMap helm-tenant, ServiceAccount helm, RoleBinding mine, token Secret forever, Pod miner"},
+		{"an empty one, as a run leaves that was killed", empty().with(labelled), asked(byHelm), ""},
+		{"a namespace of the tenant's leads to it", squatted.with(leadingTo("t-helm", namespace("c", tenant.LabelTenant, "t"))), asked(byHelm), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.world.decide(t, test.ask).Err; got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+
+	t.Run("adopted", func(t *testing.T) {
+		got := squatted.decide(t, asked(byHelm, adopting))
+		if got.Err != "" {
+			t.Fatal(got.Err)
+		}
+		if !slices.Contains(got.Steps, "replace ServiceAccount helm in namespace t-helm") {
+			t.Errorf("the account stays: %q", got.Steps)
+		}
+		want := []string{
+			`namespace "t-helm" was made by others. Its service accounts are made anew, which ends their tokens; what else is in it stays, and can act in it: ConfigMap helm-tenant, ServiceAccount helm, RoleBinding mine, token Secret forever, Pod miner`,
+			`service account helm in namespace "t-helm" is made anew: every token of it ends`,
+		}
+		if diff := cmp.Diff(want, got.Notes); diff != "" {
+			t.Errorf("notes: -want +got:\n%s", diff)
+		}
+		prepared, err := decide(squatted.facts(t, asked(byHelm, adopting)), asked(byHelm, adopting))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if prepared.Tenant.Role != tenant.DefaultRole || !prepared.Tenant.Members.IsZero() || len(prepared.Warnings) != 1 {
+			t.Errorf("it is %+v, with warnings %q", prepared.Tenant, prepared.Warnings)
+		}
+		// What is written leads to the home: the same again changes nothing.
+		again := squatted.written(prepared.Plan)
+		if got := again.decide(t, asked(byHelm, adopting)); got.Err != "" || len(got.Steps) > 0 {
+			t.Errorf("again: %+v", got)
+		}
+	})
+}
+
+// TestRemade: a namespace of the tenant's was deleted, and made again by somebody else.
+func TestRemade(t *testing.T) {
+	made := empty().after(t, asked())
+	again := edited(made, cluster.Key{Kind: "Namespace", Name: "b"}, func(ns *unstructured.Unstructured) {
+		ns.SetLabels(nil)
+		ns.SetAnnotations(nil)
+	})
+	again.strangers = map[string][]string{"b": {"RoleBinding mine", "Pod web"}}
+	got := again.decide(t, asked())
+	want := []string{`namespace "b" was deleted and made again since it is the tenant's; others have rights in it: RoleBinding mine`}
+	if diff := cmp.Diff(want, got.Notes); diff != "" || got.Err != "" {
+		t.Errorf("%s, notes: -want +got:\n%s", got.Err, diff)
+	}
+	if got := made.decide(t, asked()); len(got.Notes) > 0 {
+		t.Errorf("with nothing of the kind it notes %q", got.Notes)
+	}
+}
