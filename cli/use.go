@@ -68,6 +68,8 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		return err
 	}
 	homes := []string{home}
+	_, remembered := k.Extension.Find(resolved.Name)
+	remembered = remembered && home == ""
 	if home == "" {
 		homes = []string{resolved.Home}
 		if _, known := k.Extension.Find(name); name != "" && !known {
@@ -76,9 +78,12 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		}
 	}
 	home, record, err := findRecord(ctx, client, homes)
-	if elsewhere, found := s.foundElsewhere(ctx, client, resolved, homes, err); found {
-		return withHint(fmt.Errorf("the kubeconfig remembers namespace %q as the home of tenant %q, and there is no record there that you can read; the tenant's record is in namespace %q", home, resolved.Name, elsewhere),
-			typed("change to it", command.Tenant("use", resolved.Name, "--home-namespace="+elsewhere)))
+	if two, is := errors.AsType[*twoHomesError](err); is {
+		return withHint(fmt.Errorf("%s: %w", k.Where(), err), hint("then: helm tenant use "+two.records[0].Name+" --home-namespace NAMESPACE")) // a valid name
+	}
+	if elsewhere, there, found := s.foundElsewhere(ctx, client, resolved, homes, err); remembered && found {
+		return withHint(fmt.Errorf("the kubeconfig remembers namespace %q as the home of tenant %q, and there is no record there that you can read; namespace %s has a record of it, which may be a stranger's", home, resolved.Name, describeHome(elsewhere, there)),
+			typed("if an admin says that it is the home, change to it", command.Tenant("use", resolved.Name, "--home-namespace="+elsewhere)))
 	}
 	switch {
 	case apierrors.IsNotFound(err):
@@ -120,9 +125,9 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 
 // foundElsewhere looks for the record of a tenant whose remembered home has none, in
 // the homes that the two engines' conventions name.
-func (s *session) foundElsewhere(ctx context.Context, client *cluster.Client, r tenant.Resolved, looked []string, err error) (home string, found bool) {
+func (s *session) foundElsewhere(ctx context.Context, client *cluster.Client, r tenant.Resolved, looked []string, err error) (home string, record tenant.Tenant, found bool) {
 	if r.Name == "" || !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
-		return "", false
+		return "", tenant.Tenant{}, false
 	}
 	for _, engine := range []tenant.Engine{r.Engine, otherEngine(r.Engine)} {
 		home := engine.ConventionalHome(r.Name)
@@ -130,26 +135,53 @@ func (s *session) foundElsewhere(ctx context.Context, client *cluster.Client, r 
 			continue
 		}
 		if record, err := client.Record(ctx, home); err == nil && record.Name == r.Name && record.Home() == home {
-			return home, true
+			return home, record, true
 		}
 	}
-	return "", false
+	return "", tenant.Tenant{}, false
 }
 
-// findRecord reads the record of the first of these homes that has one. Where
-// none has, the error is that of the first.
+// findRecord reads the record in these homes. Where none has one, the error is that of
+// the first. Where two have a record of the same tenant it is a *twoHomesError: whoever may
+// create namespaces can make one of them, and a guess would hand over what is installed.
 func findRecord(ctx context.Context, client *cluster.Client, homes []string) (string, tenant.Tenant, error) {
+	var found []tenant.Tenant
+	var at []string
 	var first error
 	for _, home := range homes {
 		record, err := client.Record(ctx, home)
-		if err == nil {
-			return home, record, nil
-		}
-		if first == nil {
+		switch {
+		case err == nil:
+			found, at = append(found, record), append(at, home)
+		case first == nil:
 			first = err
 		}
 	}
-	return homes[0], tenant.Tenant{}, first
+	switch {
+	case len(found) == 0:
+		return homes[0], tenant.Tenant{}, first
+	case len(found) == 2 && found[0].Name == found[1].Name:
+		return homes[0], tenant.Tenant{}, &twoHomesError{[2]string(at), [2]tenant.Tenant(found)}
+	}
+	return at[0], found[0], nil
+}
+
+// twoHomesError says that two namespaces hold a record of the same tenant.
+type twoHomesError struct {
+	homes   [2]string
+	records [2]tenant.Tenant
+}
+
+func (e *twoHomesError) Error() string {
+	return fmt.Sprintf("tenant %q has a record in namespace %s and in namespace %s, and one of them may be a stranger's: ask an admin which is its home", e.records[0].Name, describeHome(e.homes[0], e.records[0]), describeHome(e.homes[1], e.records[1]))
+}
+
+// describeHome is a home namespace with the namespaces that the record in it names.
+func describeHome(home string, record tenant.Tenant) string {
+	if record.AllNamespaces {
+		return fmt.Sprintf("%q (all namespaces)", home)
+	}
+	return fmt.Sprintf("%q (namespaces %s)", home, brief(record.Namespaces))
 }
 
 func otherEngine(e tenant.Engine) tenant.Engine {
