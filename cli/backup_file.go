@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,10 +23,10 @@ import (
 )
 
 const (
-	// backupHead begins a backup file: a List that kubectl takes, an item a line. A line
-	// of JSON is YAML, too, and is written and read without the others.
-	backupHead = "apiVersion: v1\nkind: List\nitems:\n"
-	// maxItem bounds a line: an object has at most some 3 MiB of JSON.
+	// backupHead begins a backup file, and backupTail ends it: a List that kubectl takes.
+	// Each item begins a line with "- ", so that it is written and read without the others.
+	backupHead, backupTail = "apiVersion: v1\nitems:\n", "kind: List\n"
+	// maxItem bounds an item: an object has at most some 3 MiB of JSON.
 	maxItem = 8 << 20
 	// maxForeign bounds a file of another form, which is read whole: kubectl's, or one of
 	// an earlier version's.
@@ -36,16 +38,18 @@ type wholeBackup struct {
 	name string
 	file *os.File
 	w    *bufio.Writer
-	// items are the hashes of the items, versions the resource versions of the records
-	// by their UIDs, namespaces where they are.
-	items      map[[sha256.Size]byte]bool
+	// items are the hashes of the items, by those of their text; versions the resource
+	// versions of the records by their UIDs, namespaces where they are.
+	items      map[hash]hash
 	versions   map[types.UID]string
 	namespaces map[string]bool
 }
 
 func newWholeBackup(f *os.File) *wholeBackup {
-	return &wholeBackup{name: f.Name(), file: f, w: bufio.NewWriterSize(f, 1<<16), items: map[[sha256.Size]byte]bool{}, versions: map[types.UID]string{}, namespaces: map[string]bool{}}
+	return &wholeBackup{name: f.Name(), file: f, w: bufio.NewWriterSize(f, 1<<16), items: map[hash]hash{}, versions: map[types.UID]string{}, namespaces: map[string]bool{}}
 }
+
+type hash = [sha256.Size]byte
 
 // add writes one record. The first also writes the head.
 func (b *wholeBackup) add(record cluster.Record) error {
@@ -53,7 +57,11 @@ func (b *wholeBackup) add(record cluster.Record) error {
 	if err != nil {
 		return err
 	}
-	hash, err := hashOf(text)
+	object, whole, err := parseItem(text)
+	if err != nil {
+		return err
+	}
+	block, err := itemText(object)
 	if err != nil {
 		return err
 	}
@@ -62,16 +70,57 @@ func (b *wholeBackup) add(record cluster.Record) error {
 			return err
 		}
 	}
-	b.items[hash] = true
+	b.items[sha256.Sum256(block)] = whole
 	b.versions[record.UID] = record.ResourceVersion
 	b.namespaces[record.Key.Namespace] = true
-	_, err = fmt.Fprintf(b.w, "- %s\n", printable(text))
-	return err
+	begin := "- "
+	for line := range bytes.Lines(block) {
+		if _, err := b.w.WriteString(begin); err != nil {
+			return err
+		}
+		if _, err := b.w.Write(line); err != nil {
+			return err
+		}
+		begin = "  "
+	}
+	return nil
+}
+
+// itemText is an item in YAML. Its data, which are most of it, are written as the JSON
+// texts that YAML takes, too: a YAML library looks at each of their bytes many times.
+func itemText(object map[string]any) ([]byte, error) {
+	data, _ := object["data"].(map[string]any)
+	rest := maps.Clone(object)
+	delete(rest, "data")
+	text, err := json.Marshal(rest)
+	if err != nil {
+		return nil, err
+	}
+	block, err := yaml.JSONToYAML(printable(text))
+	if err != nil || len(data) == 0 {
+		return block, err
+	}
+	block = append(block, "data:\n"...)
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		name, err := json.Marshal(key)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(data[key])
+		if err != nil {
+			return nil, err
+		}
+		block = fmt.Appendf(block, "  %s: %s\n", printable(name), printable(value))
+	}
+	return block, nil
 }
 
 // close ends the file, and sees that it is on the disk.
 func (b *wholeBackup) close() error {
-	err := b.w.Flush()
+	_, err := b.w.WriteString(backupTail)
+	if err == nil {
+		err = b.w.Flush()
+	}
 	if err == nil {
 		err = b.file.Sync()
 	}
@@ -81,7 +130,7 @@ func (b *wholeBackup) close() error {
 	return err
 }
 
-// printable escapes what JSON may hold as it is and YAML may not
+// printable escapes what a JSON text may hold as it is and a YAML text may not
 // (https://yaml.org/spec/1.1, c-printable), and what a terminal hides: annotations are
 // anybody's words. JSON has no escape of one character for those beyond U+FFFF.
 func printable(text []byte) []byte {
@@ -100,29 +149,33 @@ func printable(text []byte) []byte {
 	return escaped.Bytes()
 }
 
-// hashOf is the same for the same object, in whichever order its fields stand, and with
-// or without those that are null.
-func hashOf(text []byte) ([sha256.Size]byte, error) {
+// parseItem reads an item and a hash that is the same for the same object, in whichever
+// order its fields stand, and with or without those that are null.
+func parseItem(text []byte) (map[string]any, hash, error) {
 	var object map[string]any
 	if err := json.Unmarshal(text, &object); err != nil {
-		return [sha256.Size]byte{}, err
+		return nil, hash{}, err
 	}
 	if meta, is := object["metadata"].(map[string]any); is && meta["creationTimestamp"] == nil {
 		delete(meta, "creationTimestamp")
 	}
 	plain, err := json.Marshal(object)
-	return sha256.Sum256(plain), err
+	return object, sha256.Sum256(plain), err
 }
 
 // isIn says whether a file has all of the items, just as they are.
 func (b *wholeBackup) isIn(file string) bool {
-	left := map[[sha256.Size]byte]bool{}
-	for hash := range b.items {
-		left[hash] = true
+	left := map[hash]bool{}
+	for _, whole := range b.items {
+		left[whole] = true
 	}
-	err := eachSaved(file, func(item []byte) {
-		if hash, err := hashOf(item); err == nil {
-			delete(left, hash)
+	err := eachSaved(file, func(item savedItem) {
+		if whole, found := b.items[sha256.Sum256(item.text)]; found {
+			delete(left, whole) // it need not be parsed
+			return
+		}
+		if _, whole, err := item.parse(); err == nil {
+			delete(left, whole)
 		}
 	})
 	return err == nil && len(left) == 0
@@ -132,19 +185,39 @@ func (b *wholeBackup) isIn(file string) bool {
 // these are.
 func (b *wholeBackup) isOlder(file string) bool {
 	older := false
-	err := eachSaved(file, func(item []byte) {
-		var old unstructured.Unstructured
-		if json.Unmarshal(item, &old.Object) == nil {
+	err := eachSaved(file, func(item savedItem) {
+		if older {
+			return
+		}
+		if object, _, err := item.parse(); err == nil {
+			old := unstructured.Unstructured{Object: object}
 			labels := old.GetLabels()
-			older = older || (release.IsTillers(labels) || labels["owner"] == "helm") && b.namespaces[old.GetNamespace()]
+			older = (release.IsTillers(labels) || labels["owner"] == "helm") && b.namespaces[old.GetNamespace()]
 		}
 	})
 	return err == nil && older
 }
 
-// eachSaved calls do for each item in a backup file, as JSON. One that is no regular file
+// savedItem is one of a backup file.
+type savedItem struct {
+	text   []byte
+	isYAML bool
+}
+
+func (i savedItem) parse() (map[string]any, hash, error) {
+	text := i.text
+	if i.isYAML {
+		var err error
+		if text, err = yaml.YAMLToJSON(text); err != nil {
+			return nil, hash{}, err
+		}
+	}
+	return parseItem(text)
+}
+
+// eachSaved calls do for each item in a backup file; its text is gone when do returns. One that is no regular file
 // is not opened: a pipe would wait for whoever writes it.
-func eachSaved(file string, do func(item []byte)) error {
+func eachSaved(file string, do func(savedItem)) error {
 	if err := checkFile(file); err != nil {
 		return err
 	}
@@ -160,30 +233,44 @@ func eachSaved(file string, do func(item []byte)) error {
 	if _, err := r.Discard(len(backupHead)); err != nil {
 		return err
 	}
-	var line []byte
+	return eachItem(r, do)
+}
+
+// eachItem reads the items of a backup file. One after which neither another nor the
+// file's end follows may be cut, and is none.
+func eachItem(r *bufio.Reader, do func(savedItem)) error {
+	var item, line []byte
 	for {
 		part, err := r.ReadSlice('\n')
-		if len(line)+len(part) > maxItem {
-			return fmt.Errorf("an item in %s has more than %d bytes", file, maxItem)
-		}
 		line = append(line, part...)
+		if len(item)+len(line) > maxItem {
+			return fmt.Errorf("an item has more than %d bytes", maxItem)
+		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case errors.Is(err, io.EOF):
-			return nil // a line that was cut is no item
+			return nil
 		case err != nil:
 			return err
 		}
-		if item, is := bytes.CutPrefix(line, []byte("- ")); is {
-			do(bytes.TrimSpace(item))
+		rest, indented := bytes.CutPrefix(line, []byte("  "))
+		if !indented {
+			if len(item) > 0 {
+				do(savedItem{item, true})
+			}
+			item = item[:0]
+			if rest, indented = bytes.CutPrefix(line, []byte("- ")); !indented {
+				return nil // the file's end
+			}
 		}
+		item = append(item, rest...)
 		line = line[:0]
 	}
 }
 
 // eachForeign reads the items of a list that is written in another way.
-func eachForeign(r io.Reader, do func(item []byte)) error {
+func eachForeign(r io.Reader, do func(savedItem)) error {
 	text, err := io.ReadAll(io.LimitReader(r, maxForeign))
 	if err != nil {
 		return err
@@ -195,7 +282,7 @@ func eachForeign(r io.Reader, do func(item []byte)) error {
 		}
 	}
 	for _, item := range list.Items {
-		do(item)
+		do(savedItem{item, false})
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func newBackups() (backups, *[]string) {
 // saved are the items in a backup file, none where it is no such file.
 func saved(file string) []string {
 	var items []string
-	if err := eachSaved(file, func(item []byte) { items = append(items, string(item)) }); err != nil {
+	if err := eachSaved(file, func(item savedItem) { items = append(items, string(item.text)) }); err != nil {
 		return nil
 	}
 	return items
@@ -215,11 +215,11 @@ func inYAML(_ backups, file string) (string, error) {
 	return file, err
 }
 
-// cutOff takes the last line's end off.
+// cutOff takes the end off.
 func cutOff(_ backups, file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err == nil {
-		err = os.WriteFile(file, text[:len(text)-9], 0o600)
+		err = os.WriteFile(file, text[:len(text)-len(backupTail)], 0o600)
 	}
 	return file, err
 }
