@@ -221,6 +221,13 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 			return err
 		}
 	} else {
+		for _, outcome := range outcomes {
+			if outcome.Err == nil {
+				for _, warning := range outcome.Prepared.Warnings {
+					s.say("Warning: tenant %s: %s", outcome.Name, warning)
+				}
+			}
+		}
 		if err := admin.ApplyAll(ctx, client, requests, outcomes, shared, s.progress(len(requests))); err != nil {
 			return fmt.Errorf("apply in %s: %w", client.Where(), err)
 		}

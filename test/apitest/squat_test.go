@@ -1,0 +1,213 @@
+package apitest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"helm-tenant/test/records"
+)
+
+// tokenOf makes a token of a service account, and a client that has it.
+func (w *world) tokenOf(t *testing.T, namespace, account string) *kubernetes.Clientset {
+	t.Helper()
+	made, err := w.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	must(t, err)
+	config, err := w.RESTConfig("root", "system:masters")
+	must(t, err)
+	config = rest.AnonymousClientConfig(config)
+	config.BearerToken = made.Status.Token
+	return kubernetes.NewForConfigOrDie(config)
+}
+
+// TestSquattedHome: a stranger makes what looks like the tenant's home, with an account of
+// which they have a token, before the tenant is made.
+func TestSquattedHome(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	ctx, admin, home := t.Context(), w.admin(t), of.name+"-helm"
+	admin.env = append(admin.env, "HELM_BIN="+w.Bin("helm3"))
+	w.namespace(t, of.a)
+	labels := map[string]string{"helm-tenant/tenant": of.name, "app.kubernetes.io/managed-by": "helm-tenant"}
+	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name, Labels: labels} }
+	inHome := meta(home)
+	inHome.Labels = map[string]string{"helm-tenant/tenant": of.name, "helm-tenant/home": "impersonation", "app.kubernetes.io/managed-by": "helm-tenant"}
+	_, err := w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: inHome}, metav1.CreateOptions{})
+	must(t, err)
+	_, err = w.root.CoreV1().ServiceAccounts(home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta("helm")}, metav1.CreateOptions{})
+	must(t, err)
+	_, err = w.root.CoreV1().ConfigMaps(home).Create(ctx, &corev1.ConfigMap{ObjectMeta: meta("helm-tenant"),
+		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [" + of.a + "]\nengine: impersonation\nrole: cluster-admin\n"}}, metav1.CreateOptions{})
+	must(t, err)
+	_, err = w.root.RbacV1().RoleBindings(home).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "mine"},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "mallory"}}}, metav1.CreateOptions{})
+	must(t, err)
+	stolen := w.tokenOf(t, home, "helm")
+	works := func() error {
+		_, err := stolen.CoreV1().ConfigMaps(of.a).List(ctx, metav1.ListOptions{})
+		return err
+	}
+	if err := works(); !apierrors.IsForbidden(err) {
+		t.Fatalf("before there is a tenant the token gets %v", err)
+	}
+
+	before := w.versions(t, team{home: home, a: of.a})
+	admin.fails(t, 1, []string{"labelled as the home of tenant", "ServiceAccount helm", "RoleBinding mine", "--adopt"}, "init", of.name, "--namespaces", of.a)
+	same(t, "what is there", before, w.versions(t, team{home: home, a: of.a}))
+
+	r := admin.must(t, "init", of.name, "--namespaces", of.a, "--adopt")
+	warned, wrote := strings.Index(r.stderr, "RoleBinding mine"), strings.Index(r.stderr, "replaced")
+	if warned < 0 || wrote < warned {
+		t.Errorf("what is in it is not named before it writes: %v", r)
+	}
+	if !strings.Contains(r.stderr, "replaced ServiceAccount helm") {
+		t.Errorf("the account is not made anew: %v", r)
+	}
+	eventually(t, "the stranger's token is refused", func() error {
+		if err := works(); !apierrors.IsUnauthorized(err) {
+			return fmt.Errorf("it gets %v", err)
+		}
+		return nil
+	})
+	fresh := w.tokenOf(t, home, "helm")
+	if _, err := fresh.CoreV1().ConfigMaps(of.a).List(ctx, metav1.ListOptions{}); err != nil {
+		t.Errorf("the tenant's own account gets %v", err)
+	}
+	binding, err := w.root.RbacV1().RoleBindings(of.a).List(ctx, metav1.ListOptions{LabelSelector: "helm-tenant/tenant=" + of.name})
+	must(t, err)
+	if len(binding.Items) != 1 || binding.Items[0].RoleRef.Name != "admin" {
+		t.Errorf("the stranger's role is bound: %v", binding.Items)
+	}
+	if r := admin.must(t, "init", of.name, "--namespaces", of.a); strings.Contains(r.stderr, "replaced") {
+		t.Errorf("the same again makes it anew: %v", r)
+	}
+}
+
+// TestTwoHomes: both conventional homes have a record of the tenant, one a stranger's.
+func TestTwoHomes(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	alice := w.newUser(t, "alice")
+	w.makeTenant(t, of, "--user", alice.name)
+	squatted := of.name + "-helm"
+	w.namespace(t, squatted)
+	_, err := w.root.CoreV1().ConfigMaps(squatted).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant"},
+		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [theirs]\nengine: impersonation\n"}}, metav1.CreateOptions{})
+	must(t, err)
+	w.allow(t, alice, squatted, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}})
+	for _, helm := range []string{"helm2", "helm3"} {
+		alice.env = []string{"HELM_BIN=" + w.Bin(helm)}
+		alice.fails(t, 1, []string{squatted, of.home, "theirs", of.a, "--home-namespace"}, "use", of.name)
+	}
+	alice.env = nil
+	alice.must(t, "use", of.name, "--home-namespace", of.home)
+}
+
+// TestNamespaceMadeAgain: a namespace of the tenant's was deleted, and made again by
+// somebody else.
+func TestNamespaceMadeAgain(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of)
+	must(t, w.root.CoreV1().Namespaces().Delete(t.Context(), of.b, metav1.DeleteOptions{}))
+	eventually(t, "the namespace is gone", func() error {
+		_, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.b, metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			return fmt.Errorf("it gets %v", err)
+		}
+		return nil
+	})
+	w.namespace(t, of.b)
+	_, err := w.root.RbacV1().RoleBindings(of.b).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "mallory"}}}, metav1.CreateOptions{})
+	must(t, err)
+	r := admin.must(t, "init", of.name, "--wait=false")
+	if !strings.Contains(r.stderr, "made again") || !strings.Contains(r.stderr, "RoleBinding theirs") {
+		t.Errorf("the binding is not named: %v", r)
+	}
+}
+
+// TestNamespaceWithoutItsAnnotation: a tenant's namespace that lost its annotation is no
+// second home, whatever a member puts there.
+func TestNamespaceWithoutItsAnnotation(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of, "--user", "alice")
+	ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.b, metav1.GetOptions{})
+	must(t, err)
+	ns.Annotations = nil
+	_, err = w.root.CoreV1().Namespaces().Update(t.Context(), ns, metav1.UpdateOptions{})
+	must(t, err)
+	_, err = w.root.CoreV1().ConfigMaps(of.b).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant", Labels: map[string]string{"helm-tenant/tenant": of.name}},
+		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [x]\nhomeNamespace: " + of.b + "\n"}}, metav1.CreateOptions{})
+	must(t, err)
+	admin.must(t, "revoke", of.name, "--user", "alice")
+	same(t, "members", []string(nil), w.members(t, of))
+}
+
+// TestUnreadableRecord: a record of a newer helm-tenant's keeps nobody from revoking, and
+// nobody else from being exported.
+func TestUnreadableRecord(t *testing.T) {
+	t.Parallel()
+	w, of, other := start(t), newTeam(), newTeam()
+	admin := w.makeTenant(t, of, "--user", "alice", "--user", "bob")
+	w.makeTenant(t, other)
+	record, err := w.root.CoreV1().ConfigMaps(of.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
+	must(t, err)
+	record.Data["tenant.yaml"] += "future: {a: b}\n"
+	_, err = w.root.CoreV1().ConfigMaps(of.home).Update(t.Context(), record, metav1.UpdateOptions{})
+	must(t, err)
+
+	r := admin.must(t, "revoke", of.name, "--user", "alice")
+	same(t, "members", []string{"User bob"}, w.members(t, of))
+	if !strings.Contains(r.stderr, "can't be read") {
+		t.Errorf("the record is not told of: %v", r)
+	}
+	r = admin.run(t, "export", of.name, other.name)
+	if r.code != 3 || !strings.Contains(r.stdout, "name: "+other.name) || strings.Contains(r.stdout, of.name) || !strings.Contains(r.stderr, of.name) {
+		t.Errorf("it exports: %v", r)
+	}
+	if r := admin.run(t, "export", of.name); r.code != 1 || r.stdout != "" {
+		t.Errorf("it exports: %v", r)
+	}
+}
+
+// TestExplodingRecords: records that unpack to a thousand times their size are told of,
+// and keep nobody from describing or destroying the tenant.
+func TestExplodingRecords(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.makeTenant(t, of)
+	w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+	bomb := records.Secret(records.Release{Name: "bomb", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	for range 64 {
+		_, err := zip.Write(bytes.Repeat([]byte{0x1a, 0}, 1<<19))
+		must(t, err)
+	}
+	must(t, zip.Close())
+	bomb.Data["release"] = []byte(base64.StdEncoding.EncodeToString(zipped.Bytes()))
+	_, err := w.root.CoreV1().Secrets(of.home).Create(t.Context(), bomb, metav1.CreateOptions{})
+	must(t, err)
+	r := admin.must(t, "describe", of.name)
+	if !strings.Contains(r.stdout, "unpacks to more than") || !strings.Contains(r.stdout, "hello-0.1.0") {
+		t.Errorf("it describes: %v", r)
+	}
+	r = admin.run(t, "audit", of.name)
+	if !strings.Contains(r.stdout, "bomb.v1") {
+		t.Errorf("the audit says: %v", r)
+	}
+	admin.must(t, "destroy", of.name, "--keep-releases", "--yes", "--wait=false", "--backup", t.TempDir()+"/backup.yaml")
+}
