@@ -347,7 +347,7 @@ func TestParseRecordIsStrict(t *testing.T) {
 		{"no name", "{}", "tenant.yaml: a tenant's name is missing"},
 		{"no namespace", "name: a\n", "tenant.yaml: namespaces: at least one is needed"},
 		{"a namespace that is none", "name: a\nnamespaces: ['x; y']\n", `tenant.yaml: namespaces: "x; y" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`},
-		{"a namespace twice", "name: a\nnamespaces: [b, b]\n", `tenant.yaml: namespaces: "b" stands there twice`},
+		{"a namespace twice", "name: a\nnamespaces: [b, b]\n", `tenant.yaml: namespaces: duplicate namespace "b"`},
 		{"too many namespaces", "name: a\nnamespaces: [" + manyNamespaces(5001) + "]\n", "tenant.yaml: namespaces: there are 5001, and a tenant has at most 5000"},
 		{"as much as an object holds", "name: a\nnamespaces: [" + manyNamespaces(120_000) + "]\n", "tenant.yaml has more than 524288 bytes"},
 		{"plain text", "hello", `tenant.yaml: line 1: "hello" where a map of fields is wanted`},

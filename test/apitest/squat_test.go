@@ -153,7 +153,7 @@ func TestNamespaceWithoutItsAnnotation(t *testing.T) {
 		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [x]\nhomeNamespace: " + of.b + "\n"}}, metav1.CreateOptions{})
 	must(t, err)
 	admin.must(t, "revoke", of.name, "--user", "alice")
-	same(t, "members", []string(nil), w.members(t, of))
+	same(t, "members", []string{}, w.members(t, of))
 }
 
 // TestUnreadableRecord: a record of a newer helm-tenant's keeps nobody from revoking, and
