@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -174,6 +175,9 @@ func latestOf(all []Stored) []LatestRelease {
 	return latest
 }
 
+// unpackWidth is how many records of a list are unpacked at once.
+const unpackWidth = 4
+
 // eachPacked calls do with what each of the wanted records holds, by its index, maybe for
 // several at once. Those that are not there any more are left out. In a list of all that
 // are not superseded, which many of them may bring, there are others beside.
@@ -182,10 +186,12 @@ func (c *Client) eachPacked(ctx context.Context, engine tenant.Engine, namespace
 	for i, s := range wanted {
 		left[s.Key] = i
 	}
+	var group errgroup.Group // unpacking takes longer than reading
+	group.SetLimit(unpackWidth)
 	take := func(key Key, packed []byte) {
 		if i, is := left[key]; is {
 			delete(left, key)
-			do(i, packed)
+			group.Go(func() error { do(i, packed); return nil })
 		}
 	}
 	if len(wanted) >= manyNames && others <= 2*len(wanted) {
@@ -193,7 +199,9 @@ func (c *Client) eachPacked(ctx context.Context, engine tenant.Engine, namespace
 		if engine == tenant.EngineImpersonation {
 			selector = release.OfHelm + ",status!=superseded"
 		}
-		if err := c.eachRecord(ctx, namespace, selector, take); err != nil {
+		err := c.eachRecord(ctx, namespace, selector, take)
+		_ = group.Wait() // what it runs returns no error
+		if err != nil {
 			return err
 		}
 	}
