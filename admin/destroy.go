@@ -193,8 +193,7 @@ func homeIn(live *cluster.Live, keys []cluster.Key) string {
 	for _, kind := range []string{"ConfigMap", "Deployment", "ServiceAccount", "NetworkPolicy"} {
 		for _, key := range keys {
 			// A NetworkPolicy of the same name isolates the tenant's other namespaces.
-			namespace := live.Get(namespaceKey(key.Namespace))
-			if key.Kind == kind && (kind != "NetworkPolicy" || namespace != nil && cluster.HomeOf(namespace) != "") {
+			if key.Kind == kind && (kind != "NetworkPolicy" || live.HomeOf(key.Namespace) != "") {
 				return key.Namespace
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -56,9 +57,16 @@ func (d *decision) labelledOnly() bool {
 	})
 }
 
-// sharesAll says whether all of the tenant's namespaces carry the label of another, whose
-// home they lead to.
+// sharesAll says whether the tenant has no namespace that could lead to its home, since
+// they all carry the label of another: by what --share asks, or by what an admin noted on
+// one of them.
 func (d *decision) sharesAll() bool {
+	if slices.ContainsFunc(d.was.Namespaces, func(ns string) bool {
+		live := d.facts.live.Get(namespaceKey(ns))
+		return live != nil && rails.Claimed(d.tenant.Name, live)
+	}) {
+		return true
+	}
 	if !d.request.Share || len(d.tenant.Namespaces) == 0 {
 		return false
 	}

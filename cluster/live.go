@@ -273,6 +273,10 @@ func (l *Live) believes(object *unstructured.Unstructured) bool {
 	return !k.namespaced || k.outsideHome || l.homes.TenantOf(object.GetNamespace()) == object.GetLabels()[tenant.LabelTenant]
 }
 
+// HomeOf is the tenant whose home a namespace is believed to be, empty where it is none's;
+// see Homes.
+func (l *Live) HomeOf(namespace string) string { return l.homes.TenantOf(namespace) }
+
 // Leads says whether something that only admins write leads from the tenant to that home
 // namespace; see Homes.
 func (l *Live) Leads(name, home string) bool { return l.homes.Leads(name, home) }
