@@ -158,6 +158,7 @@ func newTarget(t tenant.Tenant, home string) *prove.Target {
 		Binding: rbac.DeployerBinding(t.Name, t.Role),
 		// Of a tenant with both engines, the Tiller: its account may do more.
 		Account: t.Engine.DeployerAccounts()[0], Tiller: t.Engine.Has(tenant.EngineTiller),
+		Isolated: t.Network == tenant.NetworkIsolated, Hosts: len(t.Hosts) > 0,
 	}
 }
 

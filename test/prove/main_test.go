@@ -5,12 +5,14 @@ package prove
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +26,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"helm-tenant/prove"
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
 
@@ -141,6 +144,20 @@ func (w *world) proves(t *testing.T, args ...string) []prove.Row {
 		t.Fatalf("exit code %d, not %d, with %v", r.code, code, counts)
 	}
 	return report.Rows
+}
+
+// provesAt runs prove until nothing is allowed: policies come into force a moment
+// after the first tenant was made. What still is allowed in the end is returned.
+func (w *world) provesAt(t *testing.T, args ...string) []prove.Row {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var rows []prove.Row
+	harness.Await(ctx, "everything to be refused", func(context.Context) (bool, error) {
+		rows = w.proves(t, args...)
+		return !slices.ContainsFunc(rows, func(r prove.Row) bool { return r.Result == prove.Allowed }), nil
+	})
+	return rows
 }
 
 // everything are the identity and version of every object of every kind, Leases

@@ -105,6 +105,57 @@ func TestSaysWhatRefused(t *testing.T) {
 	}
 }
 
+// A tenant as init makes it is refused everything; one without guard rails is not.
+func TestDefaults(t *testing.T) {
+	w := start(t)
+	w.must(t, "init", "railed", "--namespaces", "railed-a,railed-b", "--create-namespaces", "--user", "alice", "--wait=false")
+	rows := w.provesAt(t, "railed")
+	for _, row := range rows {
+		if row.Result == prove.Allowed || row.Result == prove.Untried {
+			t.Errorf("%s as %s in %q: %s", row.Attempt, row.As, row.Namespace, row.Result)
+		}
+	}
+	for attempt, by := range map[string]string{
+		"priority": "helm-tenant-guard-pods", "external-ips": "helm-tenant-guard-services", "outsider-binding": "helm-tenant-guard-rolebindings",
+		"claim-names-volume": "helm-tenant-guard-persistentvolumeclaims", "own-binding": "helm-tenant-guard-protected", "host-path": "PodSecurity baseline",
+	} {
+		for _, namespace := range []string{"railed-a", "railed-b"} {
+			if row := find(t, rows, attempt, prove.Deployer, namespace); !strings.Contains(row.By, by) {
+				t.Errorf("%s in %s was refused by %q", attempt, namespace, row.By)
+			}
+		}
+	}
+	for _, control := range []string{"control-network-policy", "control-role-binding"} {
+		if row := find(t, rows, control, prove.Deployer, ""); row.Result != prove.Accepted {
+			t.Errorf("%+v", row)
+		}
+	}
+	w.must(t, "init", "bare", "--namespaces", "bare-a", "--create-namespaces", "--user", "alice", "--wait=false",
+		"--pod-security", "privileged", "--guard", "off", "--accept-risk=node-access,no-guard")
+	rows = w.proves(t, "bare")
+	for _, attempt := range []string{"privileged-container", "host-path", "priority", "external-ips", "outsider-binding", "claim-names-volume", "own-binding"} {
+		if row := find(t, rows, attempt, prove.Deployer, "bare-a"); row.Result != prove.Allowed || row.Closes == "" {
+			t.Errorf("%s without guard rails: %+v", attempt, row)
+		}
+	}
+}
+
+// What a setting of the tenant forbids must be refused, by that setting.
+func TestSettings(t *testing.T) {
+	w := start(t)
+	w.must(t, "init", "set", "--namespaces", "set-a", "--create-namespaces", "--wait=false", "--network", "isolated",
+		"--hosts", "*.set.example.com", "--quota", "services.nodeports=0,pods=50", "--pod-security", "restricted")
+	rows := w.provesAt(t, "set")
+	for attempt, by := range map[string]string{
+		"run-as-root": "PodSecurity restricted", "privilege-escalation": "PodSecurity restricted", "node-port": "quota helm-tenant",
+		"foreign-host": "helm-tenant-guard-ingresses", "metadata-egress": "helm-tenant-guard-networkpolicies", "no-quota": "quota", "no-object-quota": "quota",
+	} {
+		if row := find(t, rows, attempt, prove.Deployer, ""); row.Result != prove.Refused || !strings.Contains(row.By, by) {
+			t.Errorf("%s: %s by %q: %s", attempt, row.Result, row.By, row.Answer)
+		}
+	}
+}
+
 // Members that are groups are tried as somebody in one of them.
 func TestInGroup(t *testing.T) {
 	w := start(t)
