@@ -65,6 +65,7 @@ var themes = []theme{
 	{name: "Through a Tiller, by what a chart holds", attacks: charting},
 	{name: "The home namespace and the API server directly", attacks: homing},
 	{name: "helm-tenant itself", attacks: tooling},
+	{name: "From the tenant's own namespaces, at its neighbours", attacks: guarding},
 	{name: "Limits: known and documented, and what closes them", attacks: limits},
 }
 

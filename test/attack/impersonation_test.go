@@ -44,7 +44,7 @@ func TestImpersonation(t *testing.T) {
 
 // newOursByImpersonation makes tenants as an administrator does who has Helm 3.
 func newOursByImpersonation(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "oursim", account: "helm", records: "Secret",
+	w := &world{stage: st, name: "oursim", account: "helm", records: "Secret", guarded: true,
 		a:       &tenant{name: "im-a", home: "im-a-helm", namespaces: []string{"ia1", "ia2"}, release: "desk", member: "alice"},
 		b:       &tenant{name: "im-b", home: "im-b-helm", namespaces: []string{"ib1"}, release: "shop", member: "bob"},
 		careful: &tenant{name: "im-c", home: "im-c-helm", namespaces: []string{"ic1"}, release: "desk", member: "alice"},

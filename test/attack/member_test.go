@@ -29,6 +29,7 @@ var themesOfImpersonation = []theme{
 	{name: "As one's own deployer, by kubectl", attacks: deploying, once: true},
 	{name: "The home namespace and the API server directly", attacks: homingOfDeployer, once: true},
 	{name: "helm-tenant itself", attacks: tooling, once: true},
+	{name: "From the tenant's own namespaces, at its neighbours", attacks: guarding},
 	{name: "Limits: known and documented, and what closes them", attacks: limitsOfDeployer},
 }
 
@@ -181,11 +182,9 @@ var homingOfDeployer = []attack{
 var limitsOfDeployer = []attack{
 	{name: "kubectl --as the own deployer: read Secrets", as: onOwn, run: asDeployer(readSecretsOfTeam), knownAs: onMember,
 		known: "a member can act as the deployer in all it may do, with helm or without, and its releases are its own"},
-	{name: "chart: RoleBinding to an outsider", as: onOwn, run: bindsOutsider, knownAs: onMember,
-		known: "the role admin may bind; the role edit may not"},
+	{name: "chart: RoleBinding to an outsider", as: onOwn, run: bindsOutsider},
 	{name: "the same with role edit", as: onCareful, run: bindsOutsider},
-	{name: "binding made by chart before, used after", as: ofTheGone, run: leftBehind, knownAs: ofTheGone,
-		known: "a binding in the tenant's namespace is no membership: look for it when somebody is revoked"},
+	{name: "binding made by chart before, used after", as: ofTheGone, run: leftBehind},
 	{name: "token of an account of the tenant's, made before, used after", as: ofTheGone, run: leftToken, knownAs: ofTheGone,
 		known: "the accounts of its namespaces are the tenant's; a token ends with its time, or its account"},
 	{name: "watch opened before, used after", as: ofTheGone, run: heldWatch, knownAs: ofTheGone,
@@ -194,9 +193,8 @@ var limitsOfDeployer = []attack{
 		known: "the built-in role admin holds impersonate on the accounts of its own namespace, and on no others"},
 	{name: "chart: release record in one's own namespace", as: onOwn, run: makes(recordIn("$NS")), knownAs: onMember,
 		known: "Helm 3 and 4 keep records where the release is, so its charts can write them; helm acts on them with the tenant's own rights"},
-	{name: "chart: Pod with the node's disk", as: onOwn, run: hostPathPod, knownAs: onMember,
-		known: "PodSecurity of the tenant's namespaces is the administrator's; on a node's disk lie all its pods' tokens"},
-	{name: "the same under PodSecurity", as: onCareful, run: hostPathPod},
+	{name: "chart: Pod with the node's disk", as: onOwn, run: hostPathPod},
+	{name: "the same under PodSecurity restricted", as: onCareful, run: hostPathPod},
 	{name: "chart: Service with a NodePort", as: onOwn, run: nodePort, knownAs: onMember,
 		known: "a tenant is admin of its namespaces; a quota of services.nodeports: 0 forbids it"},
 	{name: "the same under that quota", as: onCareful, run: nodePort},

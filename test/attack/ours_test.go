@@ -84,7 +84,7 @@ func (w *world) installRelease(ctx context.Context, by *person, t *tenant, relea
 
 // newOurs makes tenants as an administrator does, with helm-tenant.
 func newOurs(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "ours", account: "tiller", records: "Secret", policyBinding: "helm-tenant-records",
+	w := &world{stage: st, name: "ours", account: "tiller", records: "Secret", policyBinding: "helm-tenant-records", guarded: true,
 		a:       &tenant{name: "team-a", home: "team-a-tiller", namespaces: []string{"a1", "a2"}, release: "desk", member: "alice"},
 		b:       &tenant{name: "team-b", home: "team-b-tiller", namespaces: []string{"b1"}, release: "shop", member: "bob"},
 		careful: &tenant{name: "team-c", home: "team-c-tiller", namespaces: []string{"c1"}, release: "desk", member: "alice"},
@@ -174,7 +174,7 @@ func (w *world) settleIn(ctx context.Context) error {
 	group.Go(func() error { return w.installGoods(ctx, bob, w.b, w.b.release) })
 	group.Go(func() error {
 		s := &scene{world: w, id: "left-behind-" + w.name, actor: carol, door: w.a, victim: w.a, own: w.a.last()}
-		return s.install(ctx, s.own, bindingToOutsider)
+		return w.leaves(s.install(ctx, s.own, bindingToOutsider), s)
 	})
 	group.Go(func() (err error) {
 		if w.account == "tiller" {
@@ -194,6 +194,21 @@ func (w *world) settleIn(ctx context.Context) error {
 		return nil
 	}
 	return w.revoke(ctx, w.a, carol.name)
+}
+
+// leaves says what it comes to that somebody tried to leave a binding behind: where
+// guard rails hold it must have been refused.
+func (w *world) leaves(answer error, s *scene) error {
+	if !w.guarded {
+		return answer
+	}
+	if answer == nil {
+		return fmt.Errorf("%s could leave a binding behind, past the guard", s.actor.name)
+	}
+	if o := s.refusedBy(answer); o.by != "guard" {
+		return fmt.Errorf("leaving a binding behind was not refused by the guard: %w", answer)
+	}
+	return nil
 }
 
 // members reads who the binding of a tenant's members names.

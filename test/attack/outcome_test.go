@@ -61,6 +61,7 @@ var (
 	refusals = []refusal{
 		{"escalation check", regexp.MustCompile(`is attempting to grant RBAC permissions not currently held`)},
 		{"admission policy", regexp.MustCompile(`ValidatingAdmissionPolicy 'helm-tenant-records' with binding 'helm-tenant-records' denied request: [^\n]*`)},
+		{"guard", regexp.MustCompile(`ValidatingAdmissionPolicy 'helm-tenant-guard-[a-z]+' with binding 'helm-tenant-guard-[a-z]+' denied request: [^\n]*`)},
 		{"PodSecurity", regexp.MustCompile(`violates PodSecurity "[^"]+"`)},
 	}
 )

@@ -41,6 +41,8 @@ type world struct {
 	account string
 	// bare says that its teams have neither records nor policies.
 	bare bool
+	// guarded says that its teams' namespaces have guard rails.
+	guarded bool
 	// records is the kind of Tiller's release records.
 	records string
 	// policyBinding is the admission policy's, if the world has one.
@@ -281,8 +283,13 @@ var resources = map[string]schema.GroupVersionResource{
 	"ServiceAccount": {Version: "v1", Resource: "serviceaccounts"},
 	"Pod":            {Version: "v1", Resource: "pods"}, "Service": {Version: "v1", Resource: "services"}, "Endpoints": {Version: "v1", Resource: "endpoints"},
 	"Namespace": {Version: "v1", Resource: "namespaces"}, "PersistentVolume": {Version: "v1", Resource: "persistentvolumes"},
+	"PersistentVolumeClaim": {Version: "v1", Resource: "persistentvolumeclaims"}, "ReplicationController": {Version: "v1", Resource: "replicationcontrollers"},
 	"ResourceQuota": {Version: "v1", Resource: "resourcequotas"}, "LimitRange": {Version: "v1", Resource: "limitranges"},
 	"Deployment":         {Group: "apps", Version: "v1", Resource: "deployments"},
+	"StatefulSet":        {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	"DaemonSet":          {Group: "apps", Version: "v1", Resource: "daemonsets"},
+	"Job":                {Group: "batch", Version: "v1", Resource: "jobs"},
+	"CronJob":            {Group: "batch", Version: "v1", Resource: "cronjobs"},
 	"NetworkPolicy":      {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
 	"Role":               {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
 	"RoleBinding":        {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
