@@ -2,8 +2,8 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,7 +30,15 @@ type Prepared struct {
 // Invalid is everything that is wrong with a request, whatever the cluster holds.
 type Invalid []error
 
-func (e Invalid) Error() string   { return errors.Join(e...).Error() }
+// Error is all of it on one line.
+func (e Invalid) Error() string {
+	var texts []string
+	for _, problem := range e {
+		texts = append(texts, problem.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
 func (e Invalid) Unwrap() []error { return e }
 
 // Prepare finds out what must be written for the tenant to be what is asked. It

@@ -169,7 +169,7 @@ func TestHostileNamesInFixes(t *testing.T) {
 	var commands []command.Command
 	var text strings.Builder
 	told, run := map[string]bool{}, map[string]bool{}
-	for _, word := range shelltest.Words {
+	for _, word := range shelltest.Hostile() {
 		s := hostileScene(word)
 		names := namesIn(s, word)
 		r := Audit(s, Options{Ask: User(word), Groups: []string{word}})

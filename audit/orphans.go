@@ -130,7 +130,8 @@ func (a *auditor) checkOrphan(d *deployer) {
 		label := tenant.LabelTenant + "=" + a.snapshot.Disbelieved[at].Tenant.Name
 		f.Text = fmt.Sprintf("the deployer %s is of tenant %s, whose record is not believed: its namespace does not say that it is the home", d.account.Name, d.orphan)
 		f.Chains = [][]string{{objectName("ConfigMap", home, tenant.RecordName), "namespace " + home, "label " + label}}
-		f.Fix = labelHome(home, a.snapshot.Disbelieved[at].Tenant.Name)
+		// Who may create namespaces can make one look so.
+		f.Fix = labelHome(home, a.snapshot.Disbelieved[at].Tenant.Name).With("only if you know it for the tenant's home")
 	}
 	var who []string
 	for _, access := range d.access {

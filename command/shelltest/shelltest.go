@@ -141,3 +141,15 @@ var Words = []string{
 	"if", "then", "end", "begin; touch pwned; end", "(set)", "$status", "$argv[1]", "\u2018; touch pwned; \u2019", "\u2019; touch pwned #", "\u201a\u201b", "\u201cquoted\u201d",
 	"ünïcode", "日本語", "😀", "a\xffb", "a\xc3", "TENANT", "NS", "--user=eve", "system:masters", "..", "a/b",
 }
+
+// Hostile are Words, or with -short every fourth of them.
+func Hostile() []string {
+	if !testing.Short() {
+		return Words
+	}
+	var some []string
+	for i := 0; i < len(Words); i += 4 {
+		some = append(some, Words[i])
+	}
+	return some
+}
