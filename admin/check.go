@@ -164,7 +164,7 @@ func (d *decision) checkNamespaces() error {
 		if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != d.tenant.Name && !d.request.Share {
 			return &ClaimedError{ns, owner}
 		}
-		if isSystem(ns) {
+		if tenant.IsSystemNamespace(ns) {
 			if err := d.request.Accepted.unless(RiskSystemNamespace, "namespace %q is Kubernetes' own: who may act there can take over the cluster", ns); err != nil {
 				return err
 			}
@@ -174,12 +174,6 @@ func (d *decision) checkNamespaces() error {
 		return &MissingNamespacesError{missing}
 	}
 	return nil
-}
-
-// isSystem says whether a namespace is one that Kubernetes itself makes
-// (k8s.io/kubernetes/pkg/controlplane/controller/systemnamespaces).
-func isSystem(ns string) bool {
-	return ns == "kube-system" || ns == "kube-public" || ns == "kube-node-lease"
 }
 
 // checkNotTerminating refuses a namespace that is being deleted: nothing can be

@@ -86,7 +86,7 @@ func (d *decision) wantedInNamespace(name string) ([]runtime.Object, error) {
 		namespace.Labels, namespace.Annotations = map[string]string{}, map[string]string{}
 	}
 	objects := []runtime.Object{rbac.InNamespace(d.tenant, name)}
-	if !isSystem(name) {
+	if !tenant.IsSystemNamespace(name) {
 		labels, annotations, err := railsMeta(d.tenant, name, live)
 		if err != nil {
 			return nil, err

@@ -3,15 +3,18 @@ package admin
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -33,6 +36,8 @@ type Description struct {
 	Drift      []cluster.Change
 	Foreign    string
 	Uncompared string
+	// GuardUnheld says why the guard does not hold here, or why that is not known.
+	GuardUnheld string
 	// Unseen is what the caller may not read.
 	Unseen []string
 }
@@ -43,6 +48,15 @@ type NamespaceOf struct {
 	// Missing says that the namespace does not exist.
 	Missing  bool      `json:"missing,omitempty"`
 	Bindings []Binding `json:"bindings,omitempty"`
+	// Quota is how much of the tenant's ResourceQuota is used.
+	Quota []QuotaUse `json:"quota,omitempty"`
+}
+
+// QuotaUse is one key of a ResourceQuota.
+type QuotaUse struct {
+	Key  string `json:"key"`
+	Used string `json:"used"`
+	Hard string `json:"hard"`
 }
 
 // Binding is a RoleBinding in short.
@@ -106,11 +120,16 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 		in, err := describeNamespace(ctx, c, t, ns)
 		if ok, err := see("bindings in namespace "+ns, err); err != nil {
 			return nil, err
-		} else if ok {
-			d.In = append(d.In, in)
-		} else {
-			d.In = append(d.In, NamespaceOf{Name: ns})
+		} else if !ok {
+			in = NamespaceOf{Name: ns}
 		}
+		if len(t.Quota) > 0 && !in.Missing {
+			in.Quota, err = quotaUse(ctx, c, t, ns)
+			if _, err := see("quotas", err); err != nil {
+				return nil, err
+			}
+		}
+		d.In = append(d.In, in)
 	}
 	if len(d.Unseen) == 0 {
 		return d, d.findDrift(ctx, c)
@@ -173,6 +192,30 @@ func describeNamespace(ctx context.Context, c *cluster.Client, t tenant.Tenant, 
 	return in, nil
 }
 
+// quotaUse reads how much of the tenant's quota in a namespace is used.
+func quotaUse(ctx context.Context, c *cluster.Client, t tenant.Tenant, ns string) ([]QuotaUse, error) {
+	quotas, err := cluster.List[corev1.ResourceQuota](ctx, c, "ResourceQuota", ns, metav1.ListOptions{LabelSelector: tenant.LabelTenant + "=" + t.Name})
+	if err != nil {
+		return nil, err
+	}
+	var all []QuotaUse
+	for _, quota := range quotas {
+		if !rails.IsName("ResourceQuota", quota.Name, t.Name) {
+			continue
+		}
+		for _, key := range slices.Sorted(maps.Keys(quota.Spec.Hard)) {
+			use := QuotaUse{Key: string(key), Used: "?"}
+			hard := quota.Spec.Hard[key]
+			use.Hard = hard.String()
+			if used, counted := quota.Status.Used[key]; counted {
+				use.Used = used.String()
+			}
+			all = append(all, use)
+		}
+	}
+	return all, nil
+}
+
 // findDrift compares the objects that are there with what the record says.
 func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 	version := ""
@@ -191,6 +234,11 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 		return nil
 	case err != nil:
 		return err
+	}
+	for _, note := range prepared.Notes {
+		if note == NoGuardHere || note == GuardUnseen {
+			d.GuardUnheld = note
+		}
 	}
 	d.Drift = prepared.Plan.Ordered()
 	return nil

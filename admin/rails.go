@@ -90,7 +90,7 @@ func priorities(live *cluster.Live) rails.Priorities {
 
 // railed are the tenant's namespaces that get guard rails: all but Kubernetes' own.
 func (d *decision) railed() []string {
-	return slices.DeleteFunc(slices.Clone(d.claimed()), isSystem)
+	return slices.DeleteFunc(slices.Clone(d.claimed()), tenant.IsSystemNamespace)
 }
 
 // guarded says whether the guard's policies are wanted.
@@ -146,7 +146,7 @@ func (d *decision) noteRails() error {
 		return nil
 	}
 	for _, ns := range d.claimed() {
-		if isSystem(ns) {
+		if tenant.IsSystemNamespace(ns) {
 			d.note("namespace %q is Kubernetes' own and gets no guard rails", ns)
 		}
 	}

@@ -38,6 +38,7 @@ func (a *auditor) check() {
 		a.checkMembers(r)
 		a.checkNamespaces(r)
 		a.checkDrift(r)
+		a.checkRails(r)
 	}
 	a.checkWide()
 	a.checkTwoTenants()

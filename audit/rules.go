@@ -83,6 +83,9 @@ const (
 	idSharedHome        = "HT058"
 	idLongToken         = "HT059"
 	idAutomount         = "HT060"
+	idLoosePods         = "HT070"
+	idNoGuard           = "HT071"
+	idLoosened          = "HT072"
 )
 
 // Rule is one kind of finding.
@@ -142,6 +145,9 @@ var rules = []Rule{
 	{idSharedHome, "home shared with other workloads", Medium, "Members can port-forward to every pod there, and Tiller reads every Secret."},
 	{idLongToken, "long-lived token of the deployer", Medium, "Whoever copied it is the deployer, for ever."},
 	{idAutomount, "deployer's token in every pod of the home", Low, "A pod there gets it without asking."},
+	{idLoosePods, "privileged pods in a tenant's namespace", High, "A chart can run one, and take the node and every tenant on it."},
+	{idNoGuard, "tenant without the guard", High, "A chart can let outsiders in, take addresses and host names of others, and evict their pods."},
+	{idLoosened, "namespace looser than its record", High, "What the record says of guard rails does not hold there."},
 }
 
 func ruleOf(id string) Rule {

@@ -61,17 +61,18 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
 		tenant.Tenant
-		Home       string              `json:"home"`
-		Migration  *tenant.Migration   `json:"migration,omitempty"`
-		In         []admin.NamespaceOf `json:"inNamespaces,omitempty"`
-		Running    *admin.Tiller       `json:"running,omitempty"`
-		Pods       []admin.PodOf       `json:"pods,omitempty"`
-		Releases   []admin.Release     `json:"releases,omitempty"`
-		Drift      []diffChange        `json:"drift,omitempty"`
-		Foreign    string              `json:"foreign,omitempty"`
-		Uncompared string              `json:"uncompared,omitempty"`
-		Unseen     []string            `json:"unseen,omitempty"`
-	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.Unseen})
+		Home        string              `json:"home"`
+		Migration   *tenant.Migration   `json:"migration,omitempty"`
+		In          []admin.NamespaceOf `json:"inNamespaces,omitempty"`
+		Running     *admin.Tiller       `json:"running,omitempty"`
+		Pods        []admin.PodOf       `json:"pods,omitempty"`
+		Releases    []admin.Release     `json:"releases,omitempty"`
+		Drift       []diffChange        `json:"drift,omitempty"`
+		Foreign     string              `json:"foreign,omitempty"`
+		Uncompared  string              `json:"uncompared,omitempty"`
+		GuardUnheld string              `json:"guardUnheld,omitempty"`
+		Unseen      []string            `json:"unseen,omitempty"`
+	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.GuardUnheld, d.Unseen})
 }
 
 func (s *session) printDescription(d *admin.Description) error {
@@ -87,6 +88,9 @@ func (s *session) printDescription(d *admin.Description) error {
 		members = "(you may not see them)"
 	}
 	visible.Fprintf(head, "Members:\t%s\n", dash(members))
+	for _, line := range railLines(d.Rails) {
+		visible.Fprintf(head, "%s:\t%s\n", line[0], line[1])
+	}
 	if d.Migration != nil {
 		visible.Fprintf(head, "Migration:\t%s\n", d.Migration)
 	}
@@ -109,6 +113,10 @@ func (s *session) printDescription(d *admin.Description) error {
 	} else {
 		fmt.Fprintln(w, "\nNamespaces, and who has rights there:")
 		printBindings(w, d.In)
+		printQuotas(w, d.In)
+	}
+	if d.GuardUnheld != "" {
+		visible.Fprintf(w, "\nGuard: %s\n", d.GuardUnheld)
 	}
 	printReleases(w, d, unseen("releases"))
 	if d.Foreign != "" {

@@ -2,11 +2,16 @@ package cli
 
 import (
 	"fmt"
+	"io"
+	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"helm-tenant/admin"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // railOptions are the flags for guard rails that are not values of their own.
@@ -82,4 +87,43 @@ func (o *railOptions) complete(cmd *cobra.Command, r *tenant.Rails) []error {
 		(*values)[name] = value
 	}
 	return wrong
+}
+
+// railLines are the guard rails of a tenant as describe shows them: a name and a text
+// each, and nothing for those that it has not.
+func railLines(r tenant.Rails) [][2]string {
+	lines := [][2]string{{"PodSecurity", string(r.PodSecurity)}, {"Guard", string(r.Guard)}}
+	add := func(name, text string) {
+		if text != "" {
+			lines = append(lines, [2]string{name, text})
+		}
+	}
+	network := string(r.Network)
+	if len(r.AllowFrom) > 0 {
+		network += ", lets in " + strings.Join(r.AllowFrom, ", ")
+	}
+	if len(r.NetworkExcept) > 0 {
+		network += ", keeps out of " + strings.Join(r.NetworkExcept, ", ")
+	}
+	add("Network", network)
+	add("Hosts", strings.Join(r.Hosts, ", "))
+	add("Priorities", strings.Join(r.PriorityClasses, ", "))
+	add("Contact", r.Contact)
+	return lines
+}
+
+// printQuotas shows what is used of the quota in each namespace.
+func printQuotas(w io.Writer, in []admin.NamespaceOf) {
+	if !slices.ContainsFunc(in, func(ns admin.NamespaceOf) bool { return len(ns.Quota) > 0 }) {
+		return
+	}
+	fmt.Fprintln(w, "\nQuota:")
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "  NAMESPACE\tRESOURCE\tUSED\tHARD")
+	for _, ns := range in {
+		for _, use := range ns.Quota {
+			visible.Fprintf(table, "  %s\t%s\t%s\t%s\n", ns.Name, use.Key, use.Used, use.Hard)
+		}
+	}
+	table.Flush()
 }

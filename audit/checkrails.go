@@ -1,0 +1,79 @@
+package audit
+
+import (
+	"slices"
+
+	"helm-tenant/command"
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// checkRails tells of tenants whose guard rails are loose by their record, and of
+// namespaces that hold less than the record says.
+func (a *auditor) checkRails(r *Record) {
+	t := r.Tenant
+	if r.Problem != "" || t.AllNamespaces {
+		return
+	}
+	if t.PodSecurity == tenant.PodSecurityUnmanaged || t.PodSecurity == tenant.PodSecurityPrivileged {
+		for _, ns := range a.loosest(t) {
+			f := r.about("namespace "+ns, "the record says podSecurity: %s, and namespace %s does not refuse privileged pods", t.PodSecurity, ns)
+			f.Chains = [][]string{{"the record of tenant " + t.Name, "namespace " + ns}}
+			f.Fix = command.Run(command.Tenant("init", t.Name, "--pod-security", string(tenant.PodSecurityBaseline)))
+			a.add(idLoosePods, "", f)
+		}
+	}
+	if t.Guard != tenant.GuardEnforce && t.Guard != "" {
+		severity := High
+		if t.Guard != tenant.GuardOff {
+			severity = Medium
+		}
+		f := r.about("tenant "+t.Name, "the record says guard: %s", t.Guard)
+		f.Chains = [][]string{{"the record of tenant " + t.Name}}
+		f.Fix = command.Run(command.Tenant("init", t.Name, "--guard", string(tenant.GuardEnforce)))
+		a.add(idNoGuard, severity, f)
+	}
+	a.checkLoosened(r)
+}
+
+// loosest are the tenant's namespaces whose own label does not hold baseline.
+func (a *auditor) loosest(t tenant.Tenant) []string {
+	if a.unseen("namespaces") {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(t.Namespaces), func(ns string) bool {
+		live := a.namespaces[ns]
+		return live == nil || level(live) >= slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline)
+	})
+}
+
+// level is the rank of a namespace's enforce label, that of none where it is no level.
+func level(ns *Namespace) int {
+	return slices.Index(tenant.PodSecurities, tenant.PodSecurity(ns.Labels[rails.LabelEnforce]))
+}
+
+// checkLoosened tells of namespaces whose labels are looser than the record says.
+func (a *auditor) checkLoosened(r *Record) {
+	if a.unseen("namespaces") {
+		return
+	}
+	t := r.Tenant
+	for _, name := range t.Namespaces {
+		live := a.namespaces[name]
+		if live == nil || tenant.IsSystemNamespace(name) {
+			continue
+		}
+		loosened := ""
+		if t.PodSecurity != tenant.PodSecurityUnmanaged && level(live) < slices.Index(tenant.PodSecurities, t.PodSecurity) {
+			loosened = rails.LabelEnforce + "=" + string(t.PodSecurity)
+		} else if t.Guard != tenant.GuardOff && slices.Index(tenant.Guards, tenant.Guard(live.Labels[rails.LabelGuard])) < slices.Index(tenant.Guards, t.Guard) {
+			loosened = rails.LabelGuard + "=" + string(t.Guard)
+		}
+		if loosened == "" {
+			continue
+		}
+		f := r.about("namespace "+name, "namespace %s is looser than %s, which the record says", name, loosened)
+		f.Chains, f.Fix = [][]string{{"the record of tenant " + t.Name, "namespace " + name}}, r.init()
+		a.add(idLoosened, "", f)
+	}
+}
