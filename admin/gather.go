@@ -125,7 +125,7 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 	if f.neighbours, err = readEach(ctx, needed.neighbours, c.Neighbours); err != nil {
 		return err
 	}
-	if f.violations, err = readViolations(ctx, c, needed.tightenings); err != nil {
+	if f.violations, err = readViolations(ctx, c, f.live, needed.tightenings); err != nil {
 		return err
 	}
 	if f.strangers, err = readEach(ctx, needed.strangers, func(ctx context.Context, namespace string) ([]string, error) {

@@ -41,7 +41,7 @@ func (d *decision) tightenings() []tightening {
 // readViolations finds the pods and templates that violate the level that their
 // namespace is to get, and has the API server confirm it: what it warns of when it is
 // asked to try the label counts, too. The error is one that ends everything.
-func readViolations(ctx context.Context, c *cluster.Client, wanted []tightening) (map[tightening]answer[[]string], error) {
+func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, wanted []tightening) (map[tightening]answer[[]string], error) {
 	levels := map[string][]tenant.PodSecurity{}
 	for _, w := range wanted {
 		if !slices.Contains(levels[w.namespace], w.level) {
@@ -80,7 +80,7 @@ func readViolations(ctx context.Context, c *cluster.Client, wanted []tightening)
 			a := found[at]
 			a.err = cmp.Or(a.err, unseen)
 			if len(a.value) == 0 && a.err == nil && len(levels) <= fewNamespaces {
-				a.value, a.err = c.TryLabel(ctx, namespace, rails.LabelEnforce, string(level))
+				a.value, a.err = c.TryLabel(ctx, live.Get(namespaceKey(namespace)), rails.LabelEnforce, string(level))
 			}
 			slices.Sort(a.value)
 			found[at] = a

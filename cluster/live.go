@@ -138,8 +138,11 @@ func (l *Live) Into(key Key, object any) (bool, error) {
 // Serves says whether the API server has this kind.
 func (l *Live) Serves(kind string) bool { return !l.unserved[kind] }
 
+// seldom are kinds of which a tenant has objects only where somebody asked for them.
+var seldom = []string{"ResourceQuota", "LimitRange"}
+
 // Sees says whether the caller may list the objects of this kind, one of those of
-// ReadShared.
+// ReadShared or of seldom.
 func (l *Live) Sees(kind string) bool { return !l.unseen[kind] }
 
 // All are the objects of a kind that were read, sorted by their keys.
@@ -208,7 +211,17 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 		})
 	}
 	listAll := func(kindNames []string) error {
-		return concurrently(len(kindNames), Width, func(i int) error { return list(kindNames[i]) })
+		return concurrently(len(kindNames), Width, func(i int) error {
+			err := list(kindNames[i])
+			// Most tenants have none of these, and they can be looked up one by one.
+			if apierrors.IsForbidden(err) && slices.Contains(seldom, kindNames[i]) {
+				live.mutex.Lock()
+				defer live.mutex.Unlock()
+				live.unseen[kindNames[i]] = true
+				return nil
+			}
+			return err
+		})
 	}
 	// What tells which objects are to be believed comes first: of the others, which
 	// anybody can make, none is kept. Records come last, as they are written before what

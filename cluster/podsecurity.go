@@ -2,14 +2,12 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // templates are the kinds that make pods, and where in them a pod's template is. A pod
@@ -79,15 +77,18 @@ func (warningHandler) HandleWarningHeaderWithContext(ctx context.Context, _ int,
 	}
 }
 
-// TryLabel asks the API server, without storing it, what it warns of when a namespace
-// gets a label.
-func (c *Client) TryLabel(ctx context.Context, namespace, label, value string) ([]string, error) {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]string{label: value}}})
-	if err != nil {
-		return nil, err
+// TryLabel asks the API server, without storing it, what it warns of when a live
+// namespace gets a label.
+func (c *Client) TryLabel(ctx context.Context, namespace *unstructured.Unstructured, label, value string) ([]string, error) {
+	next := namespace.DeepCopy()
+	labels := next.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
 	}
+	labels[label] = value
+	next.SetLabels(labels)
 	var found warnings
-	_, err = c.resource(kinds["Namespace"], "").Patch(context.WithValue(ctx, warningsKey{}, &found), namespace, types.MergePatchType, patch,
-		metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
-	return found.texts, c.explain("trying a label of namespace "+namespace, err)
+	_, err := c.resource(kinds["Namespace"], "").Update(context.WithValue(ctx, warningsKey{}, &found), next,
+		metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
+	return found.texts, c.explain("trying a label of namespace "+namespace.GetName(), err)
 }

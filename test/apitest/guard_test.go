@@ -1,12 +1,14 @@
 package apitest
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -161,22 +163,37 @@ func attempts() []struct{ what, refusedBy, object string } {
 	return all
 }
 
+// guardPolicies are the kinds of the guard's policies.
+var guardPolicies = []string{
+	"cronjobs", "daemonsets", "deployments", "gateways", "grpcroutes", "httproutes", "ingresses", "jobs", "listenersets", "networkpolicies", "persistentvolumeclaims",
+	"pods", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "services", "statefulsets", "tlsroutes", "xlistenersets",
+}
+
+// classes makes the PriorityClasses of these tests, before any tenant: the policies
+// name those that are harmless.
+func (w *world) classes(ctx context.Context) error {
+	for name, value := range map[string]int32{"guard-allowed": 5, "guard-low": -5} {
+		class := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}
+		if _, err := w.root.SchedulingV1().PriorityClasses().Create(ctx, class, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // guardedTeam is a tenant with all that the guard holds, and those who may act in its
 // namespace: its deployer, a person with direct rights, and an account of elsewhere.
 func guardedTeam(t *testing.T) (w *world, of team, actors map[string]dynamic.Interface) {
 	t.Helper()
 	w, of = start(t), newTeam()
 	ctx := t.Context()
-	for name, value := range map[string]int64{"guard-allowed": 5, "guard-low": -5} {
-		class := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": map[string]any{"name": name}, "value": value}}
-		_, err := w.dynamic.Resource(schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1", Resource: "priorityclasses"}).Create(ctx, class, metav1.CreateOptions{})
-		if err != nil && !strings.Contains(err.Error(), "already exists") {
-			t.Fatal(err)
-		}
-	}
 	w.makeTenant(t, of, "--network", "isolated", "--hosts", "*.team.example.com", "--priority-classes", "guard-allowed", "--quota", "pods=50", "--contact", "#platform")
-	w.bind(t, of.a, "direct", "ClusterRole", "admin", rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "person-" + of.name},
-		rbacv1.Subject{Kind: "ServiceAccount", Namespace: "default", Name: "default"})
+	// The role admin has everything but these.
+	w.role(t, of.a, "templates", rule("", "podtemplates", "*"))
+	person := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "person-" + of.name}
+	elsewhere := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "default", Name: "default"}
+	w.bind(t, of.a, "templates", "Role", "templates", person, elsewhere, rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: "tiller"})
+	w.bind(t, of.a, "direct", "ClusterRole", "admin", person, elsewhere)
 	actors = map[string]dynamic.Interface{
 		"deployer":          w.as(t, "system:serviceaccount:"+of.home+":tiller", "system:serviceaccounts", "system:serviceaccounts:"+of.home),
 		"person":            w.as(t, "person-"+of.name),

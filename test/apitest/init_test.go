@@ -127,6 +127,9 @@ func TestTheFirstTenantAlsoMakesTheAdmissionPolicy(t *testing.T) {
 	want := append(made("first", "first-tiller", "first-a"),
 		"create validatingadmissionpolicies helm-tenant-records",
 		"create validatingadmissionpolicybindings helm-tenant-records")
+	for _, policy := range guardPolicies {
+		want = append(want, "create validatingadmissionpolicies helm-tenant-guard-"+policy, "create validatingadmissionpolicybindings helm-tenant-guard-"+policy)
+	}
 	slices.Sort(want)
 	same(t, "what the first init wrote", want, w.firstWrites)
 }
@@ -378,6 +381,8 @@ func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
 		create namespaces `+of.c+`
 		create rolebindings `+of.c+`/helm-tenant.`+of.name+`.admin
 		update configmaps `+of.home+`/helm-tenant
+		update namespaces `+of.a+`
+		update namespaces `+of.b+`
 	`), writes(admin.requests(t)))
 	if got := w.record(t, of)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{of.a, of.b, of.c}) {
 		t.Errorf("the record has the namespaces %v", got)
@@ -407,6 +412,7 @@ func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
 		delete rolebindings `+of.c+`/helm-tenant.`+of.name+`.admin
 		update configmaps `+of.home+`/helm-tenant
 		update namespaces `+of.a+`
+		update namespaces `+of.b+`
 		update namespaces `+of.c+`
 	`), writes(admin.requests(t)))
 	for _, name := range []string{of.a, of.c} {

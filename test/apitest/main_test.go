@@ -102,6 +102,9 @@ func prepare(t *testing.T, cluster *testcluster.Cluster) (*world, error) {
 		return nil, err
 	}
 
+	if err := w.classes(t.Context()); err != nil {
+		return nil, err
+	}
 	admin := w.admin(t)
 	first := admin.run(t, "init", "first", "--namespaces", "first-a", "--create-namespaces", "--wait=false")
 	if first.code != 0 {

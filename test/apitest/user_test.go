@@ -257,6 +257,7 @@ func (b *tail) String() string {
 // request is one that the API server answered.
 type request struct {
 	Verb, Stage    string
+	RequestURI     string
 	User           struct{ Username string }
 	ObjectRef      struct{ APIGroup, Resource, Subresource, Namespace, Name string }
 	ResponseStatus struct{ Code int }
@@ -276,10 +277,10 @@ func (r request) String() string {
 }
 
 // isWrite says whether it could change anything: what reviews create is but an
-// answer.
+// answer, and a dry run is none.
 func (r request) isWrite() bool {
 	return slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, r.Verb) &&
-		!strings.HasSuffix(r.ObjectRef.Resource, "reviews")
+		!strings.HasSuffix(r.ObjectRef.Resource, "reviews") && !strings.Contains(r.RequestURI, "dryRun=All")
 }
 
 // requests are those that the user made since the last call. The API server
@@ -399,7 +400,7 @@ func hang(r *http.Request) {
 // isWriteRequest says of a request on its way what isWrite says of one that was
 // answered.
 func isWriteRequest(r *http.Request) bool {
-	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "reviews")
+	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "reviews") && r.URL.Query().Get("dryRun") == ""
 }
 
 // lines are the sorted, trimmed lines of a text.

@@ -65,7 +65,7 @@ func (p *proxy) close() {
 // isWrite says whether a request could change anything: what reviews create is
 // but an answer.
 func isWrite(r *http.Request) bool {
-	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "reviews")
+	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "reviews") && r.URL.Query().Get("dryRun") == ""
 }
 
 // hang keeps a request waiting until who made it is gone. The body is read first:
