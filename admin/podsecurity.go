@@ -98,6 +98,9 @@ type ViolationsError struct {
 
 func (e *ViolationsError) Unwrap() error { return &e.RiskError }
 
+// Details are the violations.
+func (e *ViolationsError) Details() []string { return e.Violations }
+
 // checkViolations refuses a level that pods or templates of the tenant's namespaces
 // violate, unless that is accepted.
 func (d *decision) checkViolations() error {
@@ -125,12 +128,9 @@ func (d *decision) checkViolations() error {
 		}
 		return nil
 	}
-	why := fmt.Sprintf("with podSecurity: %s %d pods or templates could not be created again:", d.tenant.PodSecurity, len(all))
+	why := fmt.Sprintf("with podSecurity: %s %d pods or templates could not be created again", d.tenant.PodSecurity, len(all))
 	if len(all) == 1 {
-		why = fmt.Sprintf("with podSecurity: %s a pod or template could not be created again:", d.tenant.PodSecurity)
-	}
-	for _, violation := range all {
-		why += "\n  " + violation
+		why = fmt.Sprintf("with podSecurity: %s a pod or template could not be created again", d.tenant.PodSecurity)
 	}
 	return &ViolationsError{RiskError{RiskViolatingPods, why}, all}
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"helm-tenant/cluster"
 	"helm-tenant/rails"
@@ -176,5 +179,32 @@ func TestPriorities(t *testing.T) {
 		if diff := cmp.Diff(test.want, priorities(live)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", test.name, diff)
 		}
+	}
+}
+
+// TestViolations: a level that pods violate is refused before anything is written.
+func TestViolations(t *testing.T) {
+	bad := empty()
+	bad.violations = map[string][]string{"b": {"Pod x: host namespaces (hostNetwork=true)", "CronJob y: privileged"}}
+	request := asked()
+	_, err := decide(bad.facts(t, request), request)
+	refused, is := errors.AsType[*ViolationsError](err)
+	if !is || refused.Risk != RiskViolatingPods {
+		t.Fatalf("got %v", err)
+	}
+	if diff := cmp.Diff([]string{"namespace b: Pod x: host namespaces (hostNetwork=true)", "namespace b: CronJob y: privileged"}, refused.Details()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for name, request := range map[string]Request{
+		"accepted": asked(accept(RiskViolatingPods)), "unmanaged": asked(railed(tenant.Rails{PodSecurity: "unmanaged"})), "elsewhere": asked(namespaces("a")),
+	} {
+		if got := bad.decide(t, request).Err; got != "" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	unseen := empty()
+	unseen.fail = map[string]error{"pods in a": apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, "a", nil)}
+	if got := unseen.decide(t, asked()); got.Err != "" || len(got.Notes) != 1 {
+		t.Errorf("what can't be seen: %+v", got)
 	}
 }
