@@ -5,7 +5,7 @@ VERSION := $(shell sed -n 's/^version: //p' plugin.yaml)
 LDFLAGS := -s -w -X helm-tenant/cli.buildVersion=$(VERSION)
 CACHE := $(or $(HELM_TENANT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/helm-tenant)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
-MODULES := . test test/tools scripts/release
+MODULES := . test test/cel test/tools scripts/release
 export CGO_ENABLED ?= 0
 
 .PHONY: help build install demo test soak race check fuzz bench fmt vet staticcheck tidy unit cross cluster cluster-down package release clean
@@ -36,6 +36,7 @@ test: ## all tests: unit, scripts, a real API server, a real node, attacks
 	@bash scripts/test-prerequisites.sh
 	go test ./...
 	cd test && go run ./cmd/testcluster build >/dev/null
+	cd test/cel && go test -count=1 ./...
 	cd test && $(TESTS) -timeout 90m ./...
 
 soak: ## the same in their long forms: every kill point, 10,000 random sets, fuzzing; some hours
