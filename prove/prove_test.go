@@ -31,11 +31,11 @@ func status(code int, message string) Answer {
 
 const (
 	byRBAC      = `pods is forbidden: User "x" cannot create resource "pods" in API group "" in the namespace "a"`
-	byBaseline  = `pods "helm-tenant-prove" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true, hostPID=true, hostIPC=true), privileged (container "main" must not set securityContext.privileged=true), hostPath volumes (volume "node"), hostPort (container "main" uses hostPort 65000), non-default capabilities (container "main" must not include "SYS_ADMIN" in securityContext.capabilities.add), seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined")`
-	byGuard     = `services "helm-tenant-prove" is forbidden: ValidatingAdmissionPolicy 'helm-tenant-guard-services' with binding 'helm-tenant-guard-services' denied request: no external IPs`
+	byBaseline  = `pods "tenant-proof" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true, hostPID=true, hostIPC=true), privileged (container "main" must not set securityContext.privileged=true), hostPath volumes (volume "node"), hostPort (container "main" uses hostPort 65000), non-default capabilities (container "main" must not include "SYS_ADMIN" in securityContext.capabilities.add), seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined")`
+	byGuard     = `services "tenant-proof" is forbidden: ValidatingAdmissionPolicy 'helm-tenant-guard-services' with binding 'helm-tenant-guard-services' denied request: no external IPs`
 	byWebhook   = `admission webhook "validate.kyverno.svc" denied the request: is forbidden: violates PodSecurity "baseline": hostPath volumes (`
 	byEscalates = `rolebindings.rbac.authorization.k8s.io "x" is forbidden: user "x" (groups=["a"]) is attempting to grant RBAC permissions not currently held:`
-	byQuota     = `pods "helm-tenant-prove" is forbidden: exceeded quota: helm-tenant, requested: pods=1, used: pods=1, limited: pods=1`
+	byQuota     = `pods "tenant-proof" is forbidden: exceeded quota: helm-tenant, requested: pods=1, used: pods=1, limited: pods=1`
 )
 
 // guarded answers as a cluster on which everything is refused that must be.
