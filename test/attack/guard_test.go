@@ -31,13 +31,6 @@ spec:
       template:
         spec: {restartPolicy: Never, priorityClassName: system-node-critical, containers: [{name: main, image: "registry.k8s.io/pause:3.10"}]}
 `)},
-	{name: "chart: replace the binding of the tenant's namespace", as: onOwn, spoils: true, run: replaces(`
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: helm-tenant.$VICTIM.admin, namespace: $NS, labels: {attack: $ID}, annotations: ` + asHook + `}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
-subjects: [{kind: ServiceAccount, name: default, namespace: $NS}]
-`)},
 	{name: "chart: object that is labelled as protected by an admin", as: onOwn, run: makes("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID, labels: {helm-tenant/protected: \"true\"}}\n")},
 }
 
