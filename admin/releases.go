@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"helm-tenant/cluster"
 	"helm-tenant/release"
@@ -24,6 +25,10 @@ type Release struct {
 	// Driver is where Helm 3 and 4 keep it, as HELM_DRIVER names it; empty for a
 	// Tiller's.
 	Driver string `json:"driver,omitempty"`
+	// AppVersion is the version of the application in the chart, where it was read.
+	AppVersion string `json:"appVersion,omitempty"`
+	// Updated is when helm last wrote the release's newest record.
+	Updated *time.Time `json:"updated,omitempty"`
 	// Problem is why the record can't be read.
 	Problem string `json:"problem,omitempty"`
 }
@@ -33,7 +38,7 @@ func (r Release) Gone() bool { return release.Gone(r.Status) }
 
 // releaseOf is a release as it is listed.
 func releaseOf(l cluster.LatestRelease, engine tenant.Engine) Release {
-	r := Release{Name: l.Release, Namespace: l.Namespace, Revision: l.Revision.Version, Status: l.Status, Chart: l.Chart, Engine: engine}
+	r := Release{Name: l.Release, Namespace: l.Namespace, Revision: l.Revision.Version, Status: l.Status, Chart: l.Chart, AppVersion: l.AppVersion, Updated: timeOf(l.Updated), Engine: engine}
 	if engine == tenant.EngineImpersonation {
 		r.Namespace, r.Driver = l.Key.Namespace, strings.ToLower(l.Kind)
 	}
@@ -41,6 +46,13 @@ func releaseOf(l cluster.LatestRelease, engine tenant.Engine) Release {
 		r.Problem = l.Problem.Error()
 	}
 	return r
+}
+
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // readReleasesIn reads the releases that an engine's helm keeps in a namespace, or in the
@@ -75,9 +87,11 @@ func readReleases(ctx context.Context, c *cluster.Client, t tenant.Tenant, engin
 }
 
 func sortReleases(releases []Release) {
-	slices.SortFunc(releases, func(a, b Release) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Namespace, b.Namespace))
-	})
+	slices.SortFunc(releases, compareReleases)
+}
+
+func compareReleases(a, b Release) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Namespace, b.Namespace))
 }
 
 // helmNamespaces are the namespaces in which Helm 3 and 4 keep the tenant's release

@@ -38,6 +38,7 @@ var verbs = []verb{
 	{"migrate", newMigrate},
 	{"audit", newAudit},
 	{"prove", newProve},
+	{"releases", newReleases},
 	{"use", newUse},
 	{"whoami", newWhoami},
 	{"shellenv", newShellenv},
@@ -112,7 +113,7 @@ func run(ctx context.Context, env Environment) (int, error) {
 	case line.Command == "help" && (len(line.Args) == 0 || isVerb(line.Args[0])):
 		return c.runVerb(ctx, append([]string{"help"}, line.Args...))
 	case isVerb(line.Command):
-		if line.Tenant != "" && line.Command != "whoami" && line.Command != "shellenv" {
+		if line.Tenant != "" && line.Command != "whoami" && line.Command != "shellenv" && line.Command != "releases" {
 			cmd, _, err := newRoot(&session{caller: c}).Find([]string{line.Command})
 			if err != nil {
 				return 0, err

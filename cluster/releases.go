@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +29,8 @@ var storages = []string{"Secret", "ConfigMap"}
 type Stored struct {
 	Key
 	release.Revision
+	// Updated is when helm last wrote the record, in whole seconds.
+	Updated         time.Time
 	UID             types.UID
 	ResourceVersion string
 }
@@ -56,7 +59,7 @@ func (c *Client) eachStored(ctx context.Context, engine tenant.Engine, kindName,
 		}
 		r := read(m.Labels)
 		r.Release, r.Status = intern(r.Release), intern(r.Status)
-		do(Stored{Key{kindName, intern(m.Namespace), m.Name}, r, m.UID, m.ResourceVersion})
+		do(Stored{Key{kindName, intern(m.Namespace), m.Name}, r, release.Updated(m), m.UID, m.ResourceVersion})
 	})
 }
 
@@ -72,28 +75,43 @@ func (c *Client) StoredReleases(ctx context.Context, engine tenant.Engine, names
 	return all, nil
 }
 
+// NewestStored are the newest records of the releases that an engine's helm keeps in a
+// namespace, or in all of them where it is empty, sorted by release and namespace. Only
+// metadata is read, and no more is kept in memory than is returned.
+func (c *Client) NewestStored(ctx context.Context, engine tenant.Engine, namespace string) ([]Stored, error) {
+	type name struct{ namespace, release string }
+	newest := map[name]Stored{}
+	for _, kindName := range storages {
+		err := c.eachStored(ctx, engine, kindName, namespace, func(s Stored) {
+			at := name{s.Namespace, s.Release}
+			if have, known := newest[at]; !known || s.Version > have.Version {
+				newest[at] = s
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.SortedFunc(maps.Values(newest), compareStored), nil
+}
+
+func compareStored(a, b Stored) int {
+	return cmp.Or(strings.Compare(a.Release, b.Release), strings.Compare(a.Namespace, b.Namespace))
+}
+
 // Revisions are the newest revisions of all releases in the cluster, by the namespace
 // that they are stored in: those of Tillers in tiller, those of Helm 3 and 4 in helm.
 // Only metadata is read. Of a storage that the caller may not list, the error is
 // returned.
 func (c *Client) Revisions(ctx context.Context) (tiller, helm map[string][]release.Revision, err error) {
 	newest := func(engine tenant.Engine) (map[string][]release.Revision, error) {
-		type name struct{ namespace, release string }
-		found := map[name]release.Revision{}
-		for _, kindName := range storages {
-			err := c.eachStored(ctx, engine, kindName, "", func(s Stored) {
-				at := name{s.Namespace, s.Release}
-				if have, known := found[at]; !known || s.Version > have.Version {
-					found[at] = s.Revision
-				}
-			})
-			if err != nil {
-				return nil, err
-			}
+		stored, err := c.NewestStored(ctx, engine, "")
+		if err != nil {
+			return nil, err
 		}
 		byNamespace := map[string][]release.Revision{}
-		for at, revision := range found {
-			byNamespace[at.namespace] = append(byNamespace[at.namespace], revision)
+		for _, s := range stored {
+			byNamespace[s.Namespace] = append(byNamespace[s.Namespace], s.Revision)
 		}
 		return byNamespace, nil
 	}
@@ -134,7 +152,7 @@ func (c *Client) LatestReleases(ctx context.Context, engine tenant.Engine, names
 		var err error
 		if engine == tenant.EngineImpersonation {
 			l.Summary = release.Summary{Name: l.Release, Namespace: l.Key.Namespace, Version: l.Revision.Version}
-			l.Chart, err = release.HelmChart(packed, c.unpacked)
+			l.Chart, l.AppVersion, err = release.HelmChart(packed, c.unpacked)
 		} else {
 			l.Summary, err = release.Helm2Summary(packed, c.unpacked)
 		}
@@ -332,7 +350,7 @@ func (c *Client) StoredNames(ctx context.Context, namespace string, wanted func(
 	var found []Stored
 	err := c.EachMeta(ctx, "Secret", namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) {
 		if wanted(m) {
-			found = append(found, Stored{Key{"Secret", m.Namespace, m.Name}, release.HelmRevision(m.Labels), m.UID, m.ResourceVersion})
+			found = append(found, Stored{Key{"Secret", m.Namespace, m.Name}, release.HelmRevision(m.Labels), release.Updated(m), m.UID, m.ResourceVersion})
 		}
 	})
 	return found, err

@@ -306,7 +306,7 @@ func FuzzRecords(f *testing.F) {
 			Compare(Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Release: converted()}}}, []corev1.Secret{{Data: map[string][]byte{"release": text}}}, true, release.NewBudget())
 		}
 		_, _ = release.Helm2(text, release.NewBudget())
-		_, _ = release.HelmChart(text, release.NewBudget())
+		_, _, _ = release.HelmChart(text, release.NewBudget())
 		var old release2.Release
 		if proto.Unmarshal(message, protoadapt.MessageV2Of(&old)) != nil {
 			return

@@ -61,7 +61,7 @@ var readers = map[string]struct {
 	read func([]byte, *Budget) error
 }{
 	"Helm2Summary": {2 << 20, func(packed []byte, b *Budget) error { _, err := Helm2Summary(packed, b); return err }},
-	"HelmChart":    {2 << 20, func(packed []byte, b *Budget) error { _, err := HelmChart(packed, b); return err }},
+	"HelmChart":    {2 << 20, func(packed []byte, b *Budget) error { _, _, err := HelmChart(packed, b); return err }},
 	"Helm2":        {8 * maxUnpacked, func(packed []byte, b *Budget) error { _, err := Helm2(packed, b); return err }},
 	"InSecret": {8 * maxUnpacked, func(packed []byte, b *Budget) error {
 		_, err := InSecret(corev1.Secret{Data: map[string][]byte{"release": packed}}, b)
@@ -240,7 +240,7 @@ func TestHelmChart(t *testing.T) {
 		`{"chart":{"metadata":{`:               "",
 		`{"chart":{"metadata":{"name":"\q"}}}`: "",
 	} {
-		if got, err := HelmChart(packed(t, text), NewBudget()); got != want || (want == "") != (err != nil) {
+		if got, _, err := HelmChart(packed(t, text), NewBudget()); got != want || (want == "") != (err != nil) {
 			t.Errorf("%s: %q, %v", text, got, err)
 		}
 	}

@@ -36,8 +36,8 @@ const (
 type Summary struct {
 	Name, Namespace string
 	Version         int
-	// Chart is NAME-VERSION.
-	Chart string
+	// Chart is NAME-VERSION, AppVersion the version of the application in the chart.
+	Chart, AppVersion string
 }
 
 // Helm2 reads the release that a record of Tiller's holds packed, as a protobuf. The
@@ -99,6 +99,7 @@ const (
 	fieldMetadata     = 1 // of a chart
 	fieldChartName    = 1 // of metadata
 	fieldChartVersion = 4
+	fieldAppVersion   = 13
 )
 
 // Helm2Summary reads field by field what a list says of the release in a record of
@@ -130,6 +131,8 @@ func Helm2Summary(packed []byte, budget *Budget) (Summary, error) {
 						return w.text(f, &chart)
 					case f.number == fieldChartVersion && f.kind == protowire.BytesType:
 						return w.text(f, &version)
+					case f.number == fieldAppVersion && f.kind == protowire.BytesType:
+						return w.text(f, &s.AppVersion)
 					}
 					return nil
 				})

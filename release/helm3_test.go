@@ -83,7 +83,7 @@ func TestSecret(t *testing.T) {
 	if err != nil || !cmp.Equal(again, secret) {
 		t.Errorf("written again it differs (%v): %s", err, cmp.Diff(secret, again))
 	}
-	if got, err := HelmChart(secret.Data["release"], NewBudget()); err != nil || got != "nginx-1.2.3" {
+	if got, _, err := HelmChart(secret.Data["release"], NewBudget()); err != nil || got != "nginx-1.2.3" {
 		t.Errorf("its chart is %q, %v", got, err)
 	}
 }

@@ -19,14 +19,14 @@ const maxChartAt = 4 << 20
 // maxKeys bounds the keys of the objects that are looked into for it.
 const maxKeys = 10_000
 
-// HelmChart reads the name and version of the chart, as NAME-VERSION, that a record
-// of Helm 3 or 4 holds packed. It looks at nothing else: every release of a tenant
+// HelmChart reads the name and version of the chart, as NAME-VERSION, and the version
+// of the application in it, from the packed content of a record of Helm 3 or 4. It looks at nothing else: every release of a tenant
 // is listed with its chart, and a later helm may keep the rest in another way. No more
 // than a few kilobytes are in memory, and what comes after the chart's name is not read.
-func HelmChart(packed []byte, budget *Budget) (string, error) {
+func HelmChart(packed []byte, budget *Budget) (chart, appVersion string, err error) {
 	r, _, err := open(packed, budget)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	s := &scanner{r: bufio.NewReader(io.LimitReader(r, maxChartAt))}
 	var name, version string
@@ -44,6 +44,8 @@ func HelmChart(packed []byte, budget *Budget) (string, error) {
 					return s.value(&name)
 				case "version":
 					return s.value(&version)
+				case "appVersion":
+					return s.value(&appVersion)
 				}
 				return s.skip()
 			})
@@ -54,9 +56,9 @@ func HelmChart(packed []byte, budget *Budget) (string, error) {
 		})
 	})
 	if err != nil && !errors.Is(err, errFound) {
-		return "", err
+		return "", "", err
 	}
-	return name + "-" + version, nil
+	return name + "-" + version, appVersion, nil
 }
 
 // errFound ends the reading early.

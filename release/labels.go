@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const (
@@ -49,6 +52,19 @@ func HelmRevision(labels map[string]string) Revision {
 		status = "DELETING"
 	}
 	return Revision{Release: labels["name"], Version: version, Status: status}
+}
+
+// Updated is when helm last wrote a record: what its labels say in seconds since 1970
+// (MODIFIED_AT and CREATED_AT of Tiller's, modifiedAt and createdAt of Helm 3's and
+// 4's), else when the object was created.
+func Updated(record metav1.Object) time.Time {
+	labels := record.GetLabels()
+	for _, name := range []string{"MODIFIED_AT", "modifiedAt", "CREATED_AT", "createdAt"} {
+		if seconds, err := strconv.ParseInt(labels[name], 10, 64); err == nil && seconds > 0 {
+			return time.Unix(seconds, 0).UTC()
+		}
+	}
+	return record.GetCreationTimestamp().UTC()
 }
 
 // Gone says whether a status is that of a release of which only history is kept.

@@ -1,0 +1,187 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// ListedRelease is a release in a list over several namespaces or tenants.
+type ListedRelease struct {
+	Release
+	// Tenants are those that have the release's namespace (Helm 3 and 4), or its Tiller.
+	Tenants []string `json:"tenants"`
+}
+
+// UnlistedReleases are releases that the caller may not read.
+type UnlistedReleases struct {
+	Tenant    string `json:"tenant"`
+	Namespace string `json:"namespace,omitempty"`
+	Reason    string `json:"reason"`
+}
+
+// A ReleaseList holds the releases of some tenants, and what could not be read.
+type ReleaseList struct {
+	Releases []ListedRelease
+	Unlisted []UnlistedReleases
+}
+
+// fewNamespaces is up to how many namespaces are listed one by one; beyond it one list
+// of the whole cluster is cheaper, where the caller may make it.
+const fewNamespaces = 8
+
+// place is a namespace in which an engine's helm keeps records; an empty namespace is
+// the whole cluster.
+type place struct {
+	engine    tenant.Engine
+	namespace string
+}
+
+// ListReleases lists the newest revision of each release of the tenants. Helm 3's and
+// 4's are known by the labels of their records; the records themselves are read only
+// for a Tiller's, whose labels name no namespace, and where charts are wanted. What
+// the caller may not read is in Unlisted; other errors end the list.
+func ListReleases(ctx context.Context, c *cluster.Client, tenants []tenant.Tenant, charts bool) (*ReleaseList, error) {
+	owners := map[place][]string{}
+	for _, t := range tenants {
+		t = t.WithDefaults()
+		if t.Engine.Has(tenant.EngineTiller) {
+			at := place{tenant.EngineTiller, t.Home()}
+			owners[at] = append(owners[at], t.Name)
+		}
+		if t.Engine.Has(tenant.EngineImpersonation) {
+			for _, ns := range helmNamespaces(t) {
+				at := place{tenant.EngineImpersonation, ns}
+				owners[at] = append(owners[at], t.Name)
+			}
+		}
+	}
+	list := &ReleaseList{}
+	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
+		var places []place
+		for at := range owners {
+			if at.engine == engine {
+				places = append(places, at)
+			}
+		}
+		if err := list.read(ctx, c, places, owners, charts); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(list.Releases, func(a, b ListedRelease) int { return compareReleases(a.Release, b.Release) })
+	slices.SortFunc(list.Unlisted, func(a, b UnlistedReleases) int {
+		return strings.Compare(a.Tenant+"/"+a.Namespace, b.Tenant+"/"+b.Namespace)
+	})
+	return list, nil
+}
+
+// read lists the releases in places of one engine.
+func (l *ReleaseList) read(ctx context.Context, c *cluster.Client, places []place, owners map[place][]string, charts bool) error {
+	if len(places) == 0 {
+		return nil
+	}
+	engine := places[0].engine
+	everything := place{engine, ""}
+	if len(places) > fewNamespaces || len(owners[everything]) > 0 {
+		found, err := releasesAt(ctx, c, everything, charts)
+		switch {
+		case err == nil:
+			l.add(found, owners)
+			return nil
+		case !apierrors.IsForbidden(err):
+			return err
+		}
+		l.refuse(owners[everything], "", err)
+	}
+	for _, at := range places {
+		if at == everything {
+			continue
+		}
+		found, err := releasesAt(ctx, c, at, charts)
+		switch {
+		case err == nil:
+			l.add(found, owners)
+		case apierrors.IsForbidden(err):
+			l.refuse(owners[at], at.namespace, err)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// storedRelease is a release, and the namespace in which its record is.
+type storedRelease struct {
+	Release
+	at place
+}
+
+func releasesAt(ctx context.Context, c *cluster.Client, at place, charts bool) ([]storedRelease, error) {
+	var all []storedRelease
+	if at.engine == tenant.EngineTiller || charts {
+		latest, err := c.LatestReleases(ctx, at.engine, at.namespace)
+		for _, l := range latest {
+			all = append(all, storedRelease{releaseOf(l, at.engine), place{at.engine, l.Key.Namespace}})
+		}
+		return all, err
+	}
+	newest, err := c.NewestStored(ctx, at.engine, at.namespace)
+	for _, s := range newest {
+		all = append(all, storedRelease{releaseOf(cluster.LatestRelease{Stored: s}, at.engine), place{at.engine, s.Namespace}})
+	}
+	return all, err
+}
+
+// add keeps the releases that belong to one of the tenants.
+func (l *ReleaseList) add(found []storedRelease, owners map[place][]string) {
+	for _, r := range found {
+		of := slices.Concat(owners[r.at], owners[place{r.at.engine, ""}])
+		if len(of) == 0 {
+			continue
+		}
+		slices.Sort(of)
+		l.Releases = append(l.Releases, ListedRelease{r.Release, slices.Compact(of)})
+	}
+}
+
+func (l *ReleaseList) refuse(tenants []string, namespace string, err error) {
+	for _, name := range tenants {
+		l.Unlisted = append(l.Unlisted, UnlistedReleases{name, namespace, err.Error()})
+	}
+}
+
+// Tenants reads the records of the tenants of that name, or of all tenants where none
+// is named.
+//
+// Errors: one for a name that no tenant has, and for a record that can't be read.
+func Tenants(ctx context.Context, c *cluster.Client, names ...string) ([]tenant.Tenant, error) {
+	records, err := c.TenantRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]bool{}
+	var tenants []tenant.Tenant
+	for _, record := range records {
+		t, err := tenant.ParseRecord(record.Data[tenant.RecordKey])
+		if err != nil {
+			return nil, fmt.Errorf("the record in namespace %q: %w", record.Namespace, err)
+		}
+		if t = t.WithDefaults(); t.Home() != record.Namespace || len(names) > 0 && !slices.Contains(names, t.Name) {
+			continue
+		}
+		found[t.Name] = true
+		tenants = append(tenants, t)
+	}
+	for _, name := range names {
+		if !found[name] {
+			return nil, fmt.Errorf("there is no tenant %q", name)
+		}
+	}
+	return tenants, nil
+}

@@ -1,0 +1,305 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"helm-tenant/admin"
+	"helm-tenant/helm"
+	"helm-tenant/tenant"
+	"helm-tenant/visible"
+)
+
+// releaseQuery is what `releases` is asked for.
+type releaseQuery struct {
+	all      bool
+	filter   string
+	statuses map[string]*bool // by the status as Helm 3 spells it
+	output   string
+}
+
+// releaseStatuses are those that a release's newest revision can have, as Helm 3 spells
+// them. One that is pending has a longer word.
+var releaseStatuses = []string{"deployed", "failed", "pending", "uninstalled", "uninstalling", "unknown"}
+
+func newReleases(s *session) *cobra.Command {
+	q := releaseQuery{statuses: map[string]*bool{}}
+	cmd := &cobra.Command{
+		Use:   "releases [TENANT...]",
+		Short: "List releases over all namespaces of a tenant, or of all tenants",
+		Long: `List releases over all namespaces of your tenant, as its deployer sees them; for
+administrators those of the tenants named, or with --all of all tenants, of both
+engines in one list. Uninstalled releases of which only the history is kept are left
+out unless --uninstalled asks for them.
+
+What you may not read stands as "?", and the exit code is then 3.`,
+		Example: `  helm tenant releases
+  helm tenant releases team-a team-b --failed
+  helm tenant releases --all --filter '^web' -o wide`,
+		Args: tenantNames,
+	}
+	f := cmd.Flags()
+	f.BoolVar(&q.all, "all", false, "the releases of all tenants")
+	f.StringVar(&q.filter, "filter", "", "only releases whose name matches this regular expression")
+	for _, status := range releaseStatuses {
+		q.statuses[status] = f.Bool(status, false, "only releases that are "+status+"; several such flags add up")
+	}
+	outputFlag(cmd, &q.output, "table", "wide", "json", "yaml", "name")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if q.all && len(args) > 0 {
+			return asUsage(cmd, fmt.Errorf("--all lists all tenants; leave %q out, or --all", args[0]))
+		}
+		pattern, err := regexp.Compile(q.filter)
+		if err != nil {
+			return asUsage(cmd, fmt.Errorf("--filter: %w", err))
+		}
+		return s.releases(cmd.Context(), args, q, pattern)
+	}
+	return cmd
+}
+
+func (s *session) releases(ctx context.Context, names []string, q releaseQuery, pattern *regexp.Regexp) error {
+	list, err := s.listReleases(ctx, names, q)
+	if err != nil {
+		return err
+	}
+	list.Releases = slices.DeleteFunc(list.Releases, func(r admin.ListedRelease) bool {
+		return !pattern.MatchString(r.Name) || !q.wants(r.Status)
+	})
+	if err := s.printReleases(list, q.output); err != nil {
+		return err
+	}
+	if len(list.Unlisted) > 0 {
+		for _, u := range list.Unlisted {
+			s.say("Warning: not everything is shown: %s", u.Reason)
+		}
+		return &codeError{exitPartly, errors.New("some releases could not be listed")}
+	}
+	return nil
+}
+
+// wants reports whether a release of that status is listed.
+func (q releaseQuery) wants(status string) bool {
+	status = helmStatus(status)
+	if strings.HasPrefix(status, "pending") {
+		status = "pending"
+	}
+	asked := false
+	for name, on := range q.statuses {
+		if *on && name == status {
+			return true
+		}
+		asked = asked || *on
+	}
+	return !asked && status != "uninstalled"
+}
+
+// helmStatus is a status as Helm 3 and 4 spell it.
+func helmStatus(status string) string {
+	switch status {
+	case "DELETED":
+		return "uninstalled"
+	case "DELETING":
+		return "uninstalling"
+	case "":
+		return "unknown"
+	}
+	return strings.ReplaceAll(strings.ToLower(status), "_", "-")
+}
+
+// listReleases lists as an administrator where tenants are named, and as a member
+// otherwise, or where the caller may not read the tenants.
+func (s *session) listReleases(ctx context.Context, names []string, q releaseQuery) (*admin.ReleaseList, error) {
+	k, client, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	charts := q.output != "table" && q.output != "name"
+	if q.all || len(names) > 0 {
+		tenants, err := admin.Tenants(ctx, client, names...)
+		switch {
+		case err == nil:
+			return admin.ListReleases(ctx, client, tenants, charts)
+		case !apierrors.IsForbidden(err) || q.all:
+			return nil, fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
+		}
+	}
+	if len(names) == 0 {
+		names = []string{s.call.Line.Tenant}
+	}
+	list := &admin.ReleaseList{}
+	for _, name := range names {
+		one, err := s.memberReleases(ctx, k, name, charts)
+		if err != nil {
+			return nil, err
+		}
+		list.Releases = append(list.Releases, one.Releases...)
+		list.Unlisted = append(list.Unlisted, one.Unlisted...)
+	}
+	return list, nil
+}
+
+// memberReleases are the releases of a tenant as its member sees them: through its
+// Tiller, or as its deployer. An empty name is the tenant that the context says.
+func (s *session) memberReleases(ctx context.Context, k *tenant.Kubeconfig, name string, charts bool) (*admin.ReleaseList, error) {
+	engine := s.engine(ctx)
+	resolved, err := s.resolve(ctx, k, name, engine, s.requestTimeout)
+	if err != nil {
+		return nil, err
+	}
+	if resolved.Engine == tenant.EngineTiller {
+		return s.tillerReleases(ctx, k, resolved)
+	}
+	if resolved.NamespacesUnknown() {
+		if resolved, err = s.readNamespaces(ctx, k, resolved, s.requestTimeout); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.place(k).CheckImpersonation(resolved); err != nil {
+		return nil, err
+	}
+	client, err := s.connect(k, s.requestTimeout)
+	if err != nil {
+		return nil, err
+	}
+	if as, _ := k.Impersonates(); as != resolved.DeployerUser() {
+		if client, err = client.As(resolved.DeployerUser()); err != nil {
+			return nil, err
+		}
+	}
+	return admin.ListReleases(ctx, client, []tenant.Tenant{{
+		Name: resolved.Name, Engine: tenant.EngineImpersonation, HomeNamespace: resolved.Home, Namespaces: resolved.Namespaces, AllNamespaces: resolved.AllNamespaces,
+	}}, charts)
+}
+
+// listPage is how many releases Helm 2 is asked for at a time.
+const listPage = 512
+
+// tillerReleases asks the tenant's Tiller by helm's own list: its members may read
+// nothing in its home.
+func (s *session) tillerReleases(ctx context.Context, k *tenant.Kubeconfig, resolved tenant.Resolved) (*admin.ReleaseList, error) {
+	client, err := s.helmClient(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	list := &admin.ReleaseList{}
+	for next := ""; ; {
+		line := helm.Line{Command: "list", Args: []string{"--all", "--output=json", "--max=" + strconv.Itoa(listPage)}}
+		if next != "" {
+			line.Args = append(line.Args, "--offset="+next)
+		}
+		inv, err := s.tenantHelm(client, line, resolved, k, "")
+		if err != nil {
+			return nil, err
+		}
+		said, err := helm.Capture(ctx, inv, 2*time.Minute)
+		if err != nil {
+			return nil, fmt.Errorf("helm list: %w", err)
+		}
+		page, err := parseTillerList(said)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Releases {
+			list.Releases = append(list.Releases, admin.ListedRelease{Release: r.release(), Tenants: []string{resolved.Name}})
+		}
+		if page.Next == "" || page.Next == next {
+			return list, nil
+		}
+		next = page.Next
+	}
+}
+
+// tillerList is what `helm list --output json` of Helm 2 prints (cmd/helm/list.go).
+type tillerList struct {
+	Next     string
+	Releases []tillerRelease
+}
+
+type tillerRelease struct {
+	Name, Updated, Status, Chart, AppVersion, Namespace string
+	Revision                                            int
+}
+
+// parseTillerList reads the list; Helm 2 prints nothing where there are no releases.
+func parseTillerList(text string) (tillerList, error) {
+	var list tillerList
+	if strings.TrimSpace(text) == "" {
+		return list, nil
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return list, fmt.Errorf("helm list printed no JSON: %w", err)
+	}
+	return list, nil
+}
+
+func (t tillerRelease) release() admin.Release {
+	r := admin.Release{Name: t.Name, Namespace: t.Namespace, Revision: t.Revision, Status: t.Status, Chart: t.Chart, AppVersion: t.AppVersion, Engine: tenant.EngineTiller}
+	// Helm 2 prints the local time, in C's format.
+	if updated, err := time.ParseInLocation(time.ANSIC, t.Updated, time.Local); err == nil {
+		updated = updated.UTC()
+		r.Updated = &updated
+	}
+	return r
+}
+
+func (s *session) printReleases(list *admin.ReleaseList, output string) error {
+	switch output {
+	case "json", "yaml":
+		return printObject(s.out(), output, struct {
+			APIVersion string                   `json:"apiVersion"`
+			Kind       string                   `json:"kind"`
+			Items      []admin.ListedRelease    `json:"items"`
+			Unlisted   []admin.UnlistedReleases `json:"unlisted"`
+		}{tenant.APIVersion, "ReleaseList", append([]admin.ListedRelease{}, list.Releases...), append([]admin.UnlistedReleases{}, list.Unlisted...)})
+	case "name":
+		for _, r := range list.Releases {
+			visible.Fprintf(s.out(), "%s/%s\n", r.Namespace, r.Name)
+		}
+		return nil
+	}
+	if len(list.Releases)+len(list.Unlisted) == 0 {
+		s.say("There are no such releases.")
+		return nil
+	}
+	wide := output == "wide"
+	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
+	columns := []string{"NAME", "NAMESPACE", "REVISION", "UPDATED", "STATUS", "TENANT"}
+	if wide {
+		columns = append(columns, "CHART", "APP VERSION", "ENGINE")
+	}
+	printRow(table, columns...)
+	for _, r := range list.Releases {
+		updated := ""
+		if r.Updated != nil {
+			updated = r.Updated.Format(time.RFC3339)
+		}
+		row := []string{r.Name, dash(r.Namespace), fmt.Sprint(r.Revision), dash(updated), helmStatus(r.Status), dash(strings.Join(r.Tenants, ","))}
+		if r.Problem != "" {
+			row[1], row[4] = "?", row[4]+" (its record can't be read)"
+		}
+		if wide {
+			row = append(row, dash(r.Chart), dash(r.AppVersion), string(r.Engine))
+		}
+		printRow(table, row...)
+	}
+	for _, u := range list.Unlisted {
+		row := []string{"?", dash(u.Namespace), "?", "?", "?", u.Tenant}
+		if wide {
+			row = append(row, "?", "?", "?")
+		}
+		printRow(table, row...)
+	}
+	return table.Flush()
+}

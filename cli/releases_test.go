@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/admin"
+	"helm-tenant/tenant"
+)
+
+func TestReleaseQueryWants(t *testing.T) {
+	all := []string{"DEPLOYED", "FAILED", "PENDING_INSTALL", "PENDING_ROLLBACK", "DELETED", "DELETING", "UNKNOWN", ""}
+	for _, test := range []struct {
+		asked []string
+		want  []string
+	}{
+		{nil, []string{"DEPLOYED", "FAILED", "PENDING_INSTALL", "PENDING_ROLLBACK", "DELETING", "UNKNOWN", ""}},
+		{[]string{"pending"}, []string{"PENDING_INSTALL", "PENDING_ROLLBACK"}},
+		{[]string{"failed", "uninstalled"}, []string{"FAILED", "DELETED"}},
+		{[]string{"uninstalling"}, []string{"DELETING"}},
+		{[]string{"unknown"}, []string{"UNKNOWN", ""}},
+	} {
+		q := releaseQuery{statuses: map[string]*bool{}}
+		for _, status := range releaseStatuses {
+			q.statuses[status] = new(false)
+		}
+		for _, status := range test.asked {
+			*q.statuses[status] = true
+		}
+		var got []string
+		for _, status := range all {
+			if q.wants(status) {
+				got = append(got, status)
+			}
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("asked for %q (-want +got):\n%s", test.asked, diff)
+		}
+	}
+}
+
+func TestParseTillerList(t *testing.T) {
+	updated := time.Date(2026, 11, 5, 9, 8, 7, 0, time.Local).UTC()
+	for _, test := range []struct {
+		name, text string
+		want       []admin.Release
+		next       string
+		fails      bool
+	}{
+		{name: "no releases", text: "\n"},
+		{name: "a page", text: `{"Next":"zeta","Releases":[{"Name":"web","Revision":3,"Updated":"Thu Nov  5 09:08:07 2026","Status":"DEPLOYED","Chart":"hello-0.1.0","AppVersion":"2","Namespace":"a"}]}`,
+			next: "zeta", want: []admin.Release{{Name: "web", Namespace: "a", Revision: 3, Status: "DEPLOYED", Chart: "hello-0.1.0", AppVersion: "2", Engine: tenant.EngineTiller, Updated: &updated}}},
+		{name: "a time that is none", text: `{"Releases":[{"Name":"web","Updated":"yesterday"}]}`, want: []admin.Release{{Name: "web", Engine: tenant.EngineTiller}}},
+		{name: "no JSON", text: "NAME REVISION", fails: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			list, err := parseTillerList(test.text)
+			if (err != nil) != test.fails {
+				t.Fatal(err)
+			}
+			var got []admin.Release
+			for _, r := range list.Releases {
+				got = append(got, r.release())
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" || list.Next != test.next {
+				t.Errorf("next is %q (-want +got):\n%s", list.Next, diff)
+			}
+		})
+	}
+}
