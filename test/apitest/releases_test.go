@@ -95,8 +95,8 @@ func TestReleases(t *testing.T) {
 
 	// Who may read tenants but not all releases is told so.
 	half := w.newUser(t, "half")
-	w.allow(t, half, "", rule("", "configmaps,namespaces", "get,list"))
-	w.allow(t, half, helm.a, rule("", "secrets", "get,list"))
+	w.allow(t, half, "", rule("", "configmaps", "get", "list"), rule("", "namespaces", "get", "list"))
+	w.allow(t, half, helm.a, rule("", "secrets", "get", "list"), rule("", "configmaps", "get", "list"))
 	list, names = w.listReleases(t, half, 3, helm.name)
 	if !slices.Equal(names, []string{helm.a + "/web"}) || len(list.Unlisted) != 1 || list.Unlisted[0].Namespace != helm.b {
 		t.Errorf("half sees %q, and not %+v", names, list.Unlisted)
