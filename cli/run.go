@@ -39,10 +39,15 @@ var verbs = []verb{
 	{"audit", newAudit},
 	{"prove", newProve},
 	{"releases", newReleases},
+	{"kubeconfig", newKubeconfig},
 	{"use", newUse},
 	{"whoami", newWhoami},
 	{"shellenv", newShellenv},
 }
+
+// aboutCaller are the verbs before which --tenant may stand: they are about the tenant
+// that the caller is.
+var aboutCaller = []string{"whoami", "shellenv", "releases", "kubeconfig"}
 
 type verb struct {
 	name string
@@ -113,7 +118,7 @@ func run(ctx context.Context, env Environment) (int, error) {
 	case line.Command == "help" && (len(line.Args) == 0 || isVerb(line.Args[0])):
 		return c.runVerb(ctx, append([]string{"help"}, line.Args...))
 	case isVerb(line.Command):
-		if line.Tenant != "" && line.Command != "whoami" && line.Command != "shellenv" && line.Command != "releases" {
+		if line.Tenant != "" && !slices.Contains(aboutCaller, line.Command) {
 			cmd, _, err := newRoot(&session{caller: c}).Find([]string{line.Command})
 			if err != nil {
 				return 0, err
@@ -181,7 +186,7 @@ Before the command, and only there:
 		var unknown *pflag.NotExistError
 		if errors.As(err, &unknown) && unknown.GetSpecifiedName() == "tenant" {
 			err = fmt.Errorf("--tenant goes before the command: helm tenant --tenant TENANT %s", cmd.Name())
-			if cmd.Name() != "whoami" && cmd.Name() != "shellenv" {
+			if !slices.Contains(aboutCaller, cmd.Name()) {
 				err = noTenantFlag(cmd)
 			}
 		}

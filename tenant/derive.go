@@ -1,0 +1,149 @@
+package tenant
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// Credentials are those of a derived kubeconfig.
+type Credentials struct {
+	// Token replaces the caller's own credentials, for the service account in
+	// User. It is empty for the caller's own.
+	Token, User string
+}
+
+// Derive returns a kubeconfig in which every client is the tenant: the credentials,
+// with `as:` the tenant's deployer, and one context for the tenant, or one for each of
+// its namespaces. The contexts know the tenant as one that `use` wrote does. Files
+// that the kubeconfig names keep their absolute paths; with a token nothing but the
+// token and the server's certificate is in it.
+//
+// Errors: a tenant with a Tiller, which nobody impersonates; a user that acts as
+// somebody else already; credentials of an auth-provider, whose refresh token is good
+// for one copy only.
+func (k *Kubeconfig) Derive(t Known, eachNamespace bool, with Credentials) (text []byte, contexts []string, err error) {
+	deployer := AccountUser(t.HomeNamespace, HelmAccount)
+	if !t.Engine.Has(EngineImpersonation) {
+		return nil, nil, fmt.Errorf("tenant %q has a Tiller and no account that can be impersonated", t.Name)
+	}
+	clusterName, userName := k.Cluster, k.User
+	if k.pod != nil {
+		clusterName, userName = k.config.Contexts[podContext].Cluster, k.config.Contexts[podContext].AuthInfo
+	}
+	cluster, user := k.config.Clusters[clusterName], k.config.AuthInfos[userName]
+	if cluster == nil || user == nil {
+		return nil, nil, fmt.Errorf("%s names a cluster or user that the kubeconfig does not hold", k.Where())
+	}
+	cluster, user = cluster.DeepCopy(), user.DeepCopy()
+	if with.Token != "" {
+		if cluster, err = inlineCA(cluster); err != nil {
+			return nil, nil, err
+		}
+		user, userName = clientcmdapi.NewAuthInfo(), with.User
+		user.Token = with.Token
+	} else if err := k.checkCopied(user, deployer); err != nil {
+		return nil, nil, err
+	}
+	user.Impersonate = deployer
+	extension, err := json.Marshal(Extension{APIVersion: APIVersion, Current: t.Name, Tenants: []Known{t}})
+	if err != nil {
+		return nil, nil, err
+	}
+	config := clientcmdapi.NewConfig()
+	userName = t.Name + "/" + userName
+	config.Clusters[clusterName], config.AuthInfos[userName] = cluster, user
+	add := func(name, namespace string) {
+		kctx := clientcmdapi.NewContext()
+		kctx.Cluster, kctx.AuthInfo, kctx.Namespace = clusterName, userName, namespace
+		kctx.Extensions[ExtensionName] = &runtime.Unknown{Raw: extension, ContentType: runtime.ContentTypeJSON}
+		config.Contexts[name] = kctx
+		contexts = append(contexts, name)
+	}
+	switch {
+	case eachNamespace && len(t.Namespaces) > 0:
+		for _, ns := range t.Namespaces {
+			add(t.Name+"/"+ns, ns)
+		}
+	case len(t.Namespaces) > 0:
+		add(t.Name, t.Namespaces[0])
+	default:
+		add(t.Name, k.Namespace)
+	}
+	config.CurrentContext = contexts[0]
+	text, err = clientcmd.Write(*config)
+	return text, contexts, err
+}
+
+// checkCopied returns an error where the user's entry can't be copied into another
+// kubeconfig that acts as the deployer.
+func (k *Kubeconfig) checkCopied(user *clientcmdapi.AuthInfo, deployer string) error {
+	if as, acts := k.Impersonates(); acts && as != deployer {
+		return fmt.Errorf("user %q of the kubeconfig acts as %q already (\"as\"), and impersonation does not chain; use a context whose user acts as itself", k.User, as)
+	}
+	user.ImpersonateUID, user.ImpersonateGroups, user.ImpersonateUserExtra = "", nil, nil
+	if user.AuthProvider != nil {
+		return fmt.Errorf("user %q of the kubeconfig has the auth-provider %q, whose refresh token works once: in two files one of them would stop working; use an exec plugin, or a context with other credentials", k.User, user.AuthProvider.Name)
+	}
+	return nil
+}
+
+// inlineCA puts the certificate of the cluster's authority into its entry.
+func inlineCA(cluster *clientcmdapi.Cluster) (*clientcmdapi.Cluster, error) {
+	if cluster.CertificateAuthority == "" {
+		return cluster, nil
+	}
+	data, err := os.ReadFile(cluster.CertificateAuthority)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate authority of the cluster can't be read: %w", err)
+	}
+	cluster.CertificateAuthority, cluster.CertificateAuthorityData = "", data
+	return cluster, nil
+}
+
+// WriteDerived writes a derived kubeconfig with mode 0600. A file that is there is
+// replaced only if it holds no context but those that text holds: what somebody else
+// wrote is not lost.
+func WriteDerived(file string, text []byte, contexts []string) error {
+	old, err := clientcmd.LoadFromFile(file)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("%s exists and is no kubeconfig of this tenant; name another file, or remove it", file)
+	default:
+		for name := range old.Contexts {
+			if !slices.Contains(contexts, name) {
+				return fmt.Errorf("%s holds the context %q, which is not this tenant's; name another file, or remove it", file, name)
+			}
+		}
+		if len(old.Contexts) == 0 {
+			return fmt.Errorf("%s exists and is no kubeconfig of this tenant; name another file, or remove it", file)
+		}
+	}
+	return replaceDerived(file, text)
+}
+
+// replaceDerived writes beside the file and renames, so that a killed run leaves the
+// old file whole.
+func replaceDerived(file string, text []byte) error {
+	temporary, err := os.CreateTemp(filepath.Dir(file), ".kubeconfig-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name())
+	if _, err := temporary.Write(text); err != nil {
+		temporary.Close()
+		return err
+	}
+	if err := temporary.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), file)
+}
