@@ -109,7 +109,7 @@ func TestKubeconfig(t *testing.T) {
 		{[]string{of.name, "--for-service-account", of.a + ":ci", "--duration", "1m"}, 2, "at least 10m"},
 		{[]string{of.name, "--for-service-account", "ci"}, 1, "is not NAMESPACE:NAME"},
 		{[]string{of.name, "--for-service-account", of.a + ":nobody"}, 1, `"nobody" not found`},
-		{[]string{of.name, "--for-service-account", other.a + ":default"}, 1, "may not"},
+		{[]string{of.name, "--for-service-account", other.a + ":default"}, 1, "serviceaccounts/token"},
 		{[]string{"no-such-team"}, 1, "no-such-team"},
 		{[]string{other.name}, 1, other.name},
 	} {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"helm-tenant/cli"
 	"helm-tenant/helm"
 )
 
@@ -115,7 +116,13 @@ func TestPluginInstall(t *testing.T) {
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	verbs := strings.Fields("init grant revoke tenants describe apply export destroy audit migrate use whoami shellenv")
+	var verbs []string
+	for _, cmd := range cli.Commands().Commands() {
+		verbs = append(verbs, cmd.Name())
+	}
+	if len(verbs) < 15 {
+		t.Fatalf("helm-tenant has only the verbs %q", verbs)
+	}
 	line := regexp.MustCompile(`(?m)^  ([a-z0-9]+) +\S`)
 	aliases := regexp.MustCompile(`(?s)Aliases:\n  ([^\n]+)`)
 	for major, name := range map[int]string{2: "helm2", 3: "helm3", 4: "helm4"} {
