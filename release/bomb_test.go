@@ -280,7 +280,7 @@ func FuzzRecord(f *testing.F) {
 			return // it is stricter: groups, names that are longer than any can be
 		}
 		meta := r.GetChart().GetMetadata()
-		want := Summary{r.GetName(), r.GetNamespace(), int(r.GetVersion()), meta.GetName() + "-" + meta.GetVersion()}
+		want := Summary{r.GetName(), r.GetNamespace(), int(r.GetVersion()), meta.GetName() + "-" + meta.GetVersion(), meta.GetAppVersion()}
 		if s != want {
 			t.Errorf("the short reading says %+v, the whole one %+v", s, want)
 		}
