@@ -199,8 +199,8 @@ func TestHelm2Summary(t *testing.T) {
 		want   Summary
 		fails  bool
 	}{
-		{"a release", record(t, usualManifest(100<<10)), Summary{"web", "a", 3, "nginx-1.2.3"}, false},
-		{"not zipped", encode("\x0a\x03web\x42\x01a\x38\x03"), Summary{"web", "a", 3, "-"}, false},
+		{"a release", record(t, usualManifest(100<<10)), Summary{"web", "a", 3, "nginx-1.2.3", ""}, false},
+		{"not zipped", encode("\x0a\x03web\x42\x01a\x38\x03"), Summary{"web", "a", 3, "-", ""}, false},
 		{"two namespaces, of which Tiller takes the last", encode("\x42\x01a\x42\x01b"), Summary{Namespace: "b", Chart: "-"}, false},
 		{"a negative version", encode("\x38\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), Summary{Version: -1, Chart: "-"}, false},
 		{"fields that it does not know", encode("\x4a\x01x\x51\x00\x00\x00\x00\x00\x00\x00\x00\x5d\x00\x00\x00\x00\x0a\x01w"), Summary{Name: "w", Chart: "-"}, false},
