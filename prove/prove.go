@@ -94,7 +94,7 @@ type Answer struct {
 	Err  error
 }
 
-// Exchange is a request and its answer.
+// Exchange is a request and the answer to it.
 type Exchange struct {
 	Request
 	Answer Answer
