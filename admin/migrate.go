@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,11 +75,16 @@ type Migration struct {
 	HelmRecords []cluster.Stored
 	// later are those of them that Helm 3 made after ours.
 	later map[cluster.Key]bool
-	// Problems keep the releases from moving.
-	Problems []error
+	// Problems keep the releases from moving; the first of them, as many as unmovable says,
+	// are of Tiller's records themselves.
+	Problems  []error
+	unmovable int
 	// Replicas are those that Tiller's Deployment asks for now.
 	Replicas int32
 
+	// helm are the Secrets that Standings and HelmRecords were found in, by the namespace
+	// and name of their release.
+	helm map[string][]cluster.Stored
 	live *cluster.Live
 }
 
@@ -86,9 +92,10 @@ func recordKey(home string) cluster.Key {
 	return cluster.Key{Kind: "ConfigMap", Namespace: home, Name: tenant.RecordName}
 }
 
-// ReadMigration reads how far the tenant is and what is to move, converts it, and
-// looks for all that keeps it from moving. It writes nothing.
-func ReadMigration(ctx context.Context, c *cluster.Client, name string) (*Migration, error) {
+// ReadMigration reads how far the tenant is and what is to move, converts it, and looks
+// for all that keeps it from moving. It writes nothing. earlier is what the same run read
+// before, or nil: records that are still the same are not read and converted again.
+func ReadMigration(ctx context.Context, c *cluster.Client, name string, earlier *Migration) (*Migration, error) {
 	live, err := c.Read(ctx, name)
 	if err != nil {
 		return nil, err
@@ -100,7 +107,7 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string) (*Migrat
 	case !existed:
 		return nil, &NoTenantError{Name: name, Where: c.Where()}
 	}
-	m := &Migration{Tenant: t.WithDefaults(), later: map[cluster.Key]bool{}, live: live}
+	m := &Migration{Tenant: t.WithDefaults(), later: map[cluster.Key]bool{}, helm: map[string][]cluster.Stored{}, live: live}
 	home := m.Tenant.Home()
 	if m.State, err = cluster.MigrationOf(live.Get(recordKey(home))); err != nil {
 		return nil, err
@@ -124,30 +131,40 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string) (*Migrat
 	}
 	// Those of the other kind are not this Tiller's: it never reads them.
 	m.Records = slices.DeleteFunc(m.Records, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(storage)) })
+	slices.SortFunc(m.Records, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
+	if earlier != nil && slices.Equal(earlier.Records, m.Records) && slices.Equal(earlier.Tenant.Namespaces, t.Namespaces) && earlier.Tenant.AllNamespaces == t.AllNamespaces {
+		m.Releases, m.Problems = earlier.Releases, slices.Clone(earlier.Problems[:earlier.unmovable])
+	} else if err := m.readReleases(ctx, c); err != nil {
+		return nil, err
+	}
+	m.unmovable = len(m.Problems)
+	return m, m.lookAtTargets(ctx, c, earlier)
+}
+
+// readReleases reads Tiller's records and converts them.
+func (m *Migration) readReleases(ctx context.Context, c *cluster.Client) error {
 	var stored []migrate.Stored
-	err = c.EachRecord(ctx, m.Records, func(record cluster.Record) error {
+	err := c.EachRecord(ctx, m.Records, func(record cluster.Record) error {
 		s := migrate.Stored{Object: record.Key.Name}
 		s.Release, s.Problem = c.ReleaseOf(record)
 		stored = append(stored, s)
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	slices.SortFunc(stored, func(a, b migrate.Stored) int { return strings.Compare(a.Object, b.Object) })
+	t := m.Tenant
 	m.Releases, m.Problems = migrate.Releases(stored, func(namespace string) bool {
 		return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
 	})
-	if err := m.lookAtTargets(ctx, c); err != nil {
-		return nil, err
-	}
-	return m, m.noteUnserved(ctx, c)
+	return m.noteUnserved(ctx, c)
 }
 
 // lookAtTargets finds out whether the releases can be kept where they live: whether
 // the namespaces are there, whether the role lets Helm 3 write its records, and what
 // Helm 3 has there already.
-func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client) error {
+func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlier *Migration) error {
 	names := map[string]bool{}
 	keys := []cluster.Key{{Kind: "ClusterRole", Name: m.Tenant.Role}}
 	for _, r := range m.Releases {
@@ -168,8 +185,6 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client) error 
 		APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "create", "update", "delete"}}}); !enough {
 		m.Problems = append(m.Problems, fmt.Errorf("the tenant's role, ClusterRole %s, does not let Helm 3 keep its records: it needs get, list, create, update and delete of secrets", m.Tenant.Role))
 	}
-	there := map[string][]corev1.Secret{} // by namespace and release
-	named := map[cluster.Key]cluster.Stored{}
 	for _, namespace := range slices.Sorted(maps.Keys(names)) {
 		object := m.live.Get(namespaceKey(namespace))
 		if object == nil {
@@ -188,35 +203,71 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client) error 
 		if err != nil {
 			return err
 		}
-		err = c.EachRecord(ctx, secrets, func(record cluster.Record) error {
-			secret, is := record.Object.(*corev1.Secret)
-			if is {
-				at := namespace + "/" + release.NameOf(secret)
-				there[at] = append(there[at], *secret)
-				named[record.Key] = record.Stored
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+		for _, secret := range secrets {
+			name := cmp.Or(release.NameOf(secret.Live()), secret.Release)
+			m.helm[namespace+"/"+name] = append(m.helm[namespace+"/"+name], secret)
 		}
 	}
-	for _, r := range m.Releases {
-		objects := there[r.Namespace+"/"+r.Name]
-		slices.SortFunc(objects, func(a, b corev1.Secret) int { return strings.Compare(a.Name, b.Name) })
-		standing := migrate.Compare(r, objects, m.moved(), c.Unpacked())
-		m.Standings = append(m.Standings, standing)
-		for _, object := range objects {
-			key := cluster.Key{Kind: "Secret", Namespace: object.Namespace, Name: object.Name}
-			at := slices.Index(standing.Ours, object.Name)
-			if at >= 0 {
-				m.HelmRecords = append(m.HelmRecords, named[key])
+	return m.compare(ctx, c, earlier)
+}
+
+// compare finds out what Helm 3 has of each release.
+func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Migration) error {
+	var unread []cluster.Stored
+	for i, r := range m.Releases {
+		secrets := m.helm[r.Namespace+"/"+r.Name]
+		slices.SortFunc(secrets, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
+		if _, known := earlier.standing(m, i); !known {
+			unread = append(unread, secrets...)
+		}
+	}
+	read := map[cluster.Key]corev1.Secret{}
+	versions := map[cluster.Key]cluster.Stored{}
+	err := c.EachRecord(ctx, unread, func(record cluster.Record) error {
+		if secret, is := record.Object.(*corev1.Secret); is {
+			read[record.Key], versions[record.Key] = *secret, record.Stored
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, r := range m.Releases {
+		secrets := m.helm[r.Namespace+"/"+r.Name]
+		standing, known := earlier.standing(m, i)
+		if !known {
+			var objects []corev1.Secret
+			for j, secret := range secrets {
+				if object, found := read[secret.Key]; found { // else it was removed meanwhile
+					secrets[j] = versions[secret.Key]
+					objects = append(objects, object)
+				}
 			}
-			m.later[key] = at >= 0 && at < len(standing.Later)
+			standing = migrate.Compare(r, objects, m.moved(), c.Unpacked())
+		}
+		m.Standings = append(m.Standings, standing)
+		for _, secret := range secrets {
+			at := slices.Index(standing.Ours, secret.Key.Name)
+			if at >= 0 {
+				m.HelmRecords = append(m.HelmRecords, secret)
+			}
+			m.later[secret.Key] = at >= 0 && at < len(standing.Later)
 		}
 		m.checkClash(r, standing)
 	}
 	return nil
+}
+
+// standing is what was found of the i-th release of now, if it was compared with the same
+// Secrets then. That all revisions were written makes a difference to migrate.Compare
+// only where none of the Secrets is ours.
+func (m *Migration) standing(now *Migration, i int) (migrate.Standing, bool) {
+	if m == nil || !slices.Equal(m.Records, now.Records) || i >= len(m.Standings) || m.Releases[i].Name != now.Releases[i].Name {
+		return migrate.Standing{}, false
+	}
+	r, s := m.Releases[i], m.Standings[i]
+	same := slices.Equal(m.helm[r.Namespace+"/"+r.Name], now.helm[r.Namespace+"/"+r.Name])
+	return s, same && (len(s.Ours) > 0 || m.moved() == now.moved())
 }
 
 // moved says whether all revisions were written: then what Helm 3 has of them is its

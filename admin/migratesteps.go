@@ -46,16 +46,16 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 	return err
 }
 
-// CheckEndAllowed returns a *DeniedError unless the admin may make every write of a
+// checkEndAllowed returns a *DeniedError unless the admin may make every write of a
 // way out of the migration: what was prepared for it, and its steps.
-func CheckEndAllowed(ctx context.Context, c *cluster.Client, m *Migration, prepared *Prepared) error {
+func checkEndAllowed(ctx context.Context, c *cluster.Client, m *Migration, prepared *Prepared) error {
 	all := *prepared
 	all.Plan.Changes = slices.Clone(prepared.Plan.Changes)
 	m.planSteps(&all.Plan)
 	return CheckAllowed(ctx, c, &all)
 }
 
-// planSteps adds what Step writes, to be asked for.
+// planSteps adds what setState writes, to be asked for.
 func (m *Migration) planSteps(plan *cluster.Plan) {
 	if record := m.live.Get(recordKey(m.Tenant.Home())); record != nil {
 		plan.Edit(record, cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationMigration, "asked for"))
@@ -65,11 +65,11 @@ func (m *Migration) planSteps(plan *cluster.Plan) {
 	}
 }
 
-// Step moves the tenant's migration from one state to the next, and scales Tiller if
+// setState moves the tenant's migration from one state to the next, and scales Tiller if
 // replicas is not nil. from is nil before the migration, to is nil after it. The state is
 // written first. It does nothing if another admin already made this step or a later one,
 // and returns a *MigratingError or ErrEnded if they went the other way.
-func Step(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *tenant.Migration, replicas *int32, made func(cluster.Change)) error {
+func setState(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *tenant.Migration, replicas *int32, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		live := cluster.NewLive()
 		if err := c.Lookup(ctx, live, []cluster.Key{recordKey(t.Home()), tillerKey(t.Home())}); err != nil {
@@ -117,25 +117,26 @@ func beyond(now, to *tenant.Migration) bool {
 	return now != nil && to != nil && slices.Contains(way, to.Phase) && slices.Index(way, now.Phase) > slices.Index(way, to.Phase)
 }
 
-// WriteHelmRecords writes the records that Helm 3 has not yet. One that is there is
-// left as it is.
-func WriteHelmRecords(ctx context.Context, c *cluster.Client, name string, made func(cluster.Change)) error {
+// writeHelmRecords writes the records that Helm 3 does not have yet, and leaves those that
+// exist. It returns the migration as it was read before the last write.
+func writeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) (*Migration, error) {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		m, err := ReadMigration(ctx, c, name)
+		now, err := ReadMigration(ctx, c, at.Tenant.Name, at)
 		if err != nil {
 			return nil, err
 		}
-		prepared := m.prepared()
-		if beyond(m.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
-			return prepared, nil // somebody else has written them
+		at = now
+		prepared := at.prepared()
+		if beyond(at.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
+			return prepared, nil // another admin has written them
 		}
-		if err := m.in(tenant.PhaseFrozen); err != nil {
+		if err := at.in(tenant.PhaseFrozen); err != nil {
 			return nil, err
 		}
-		if err := m.Check(); err != nil {
+		if err := at.Check(); err != nil {
 			return nil, err
 		}
-		for _, standing := range m.Standings {
+		for _, standing := range at.Standings {
 			for _, revision := range standing.Missing {
 				if err := prepared.Plan.Create(revision.Secret); err != nil {
 					return nil, err
@@ -144,29 +145,30 @@ func WriteHelmRecords(ctx context.Context, c *cluster.Client, name string, made 
 		}
 		return prepared, nil
 	}, made)
-	return err
+	return at, err
 }
 
-// CheckHelmRecords fails unless Helm 3 has every revision that WriteHelmRecords is to
-// have written. Until then nobody uses Helm 3 on them, but for the members of a tenant
-// that had both engines: what they made a later revision of may have lost older ones.
-func CheckHelmRecords(ctx context.Context, c *cluster.Client, name string) error {
-	m, err := ReadMigration(ctx, c, name)
+// checkHelmRecords fails unless Helm 3 has every revision that writeHelmRecords should
+// have written. Until now nobody used Helm 3 on them, except members of a tenant that had
+// both engines: where they made a later revision, Helm 3 may have removed older ones. It
+// returns the migration as it was read.
+func checkHelmRecords(ctx context.Context, c *cluster.Client, at *Migration) (*Migration, error) {
+	at, err := ReadMigration(ctx, c, at.Tenant.Name, at)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if beyond(m.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
-		return nil // somebody else has checked them
+	if beyond(at.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
+		return at, nil // another admin has checked them
 	}
-	if err := m.in(tenant.PhaseFrozen); err != nil {
-		return err
+	if err := at.in(tenant.PhaseFrozen); err != nil {
+		return nil, err
 	}
-	for i, r := range m.Releases {
-		if standing := m.Standings[i]; len(standing.Missing) > 0 && len(standing.Later) == 0 {
-			return fmt.Errorf("release %s: somebody removed %s", r.Name, cluster.KeyOf(standing.Missing[0].Secret))
+	for i, r := range at.Releases {
+		if standing := at.Standings[i]; len(standing.Missing) > 0 && len(standing.Later) == 0 {
+			return nil, fmt.Errorf("release %s: somebody removed %s", r.Name, cluster.KeyOf(standing.Missing[0].Secret))
 		}
 	}
-	return nil
+	return at, nil
 }
 
 // in fails unless the migration is in that phase.
@@ -194,7 +196,7 @@ func (m *Migration) engineRequest(engine tenant.Engine) Request {
 // the engine has none. It fails where the migration is not in that phase any more.
 func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenant.Phase, engine tenant.Engine, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		prepared, err := PrepareEngine(ctx, c, m, engine)
+		prepared, err := prepareEngine(ctx, c, m, engine)
 		if err != nil {
 			return nil, err
 		}
@@ -217,41 +219,34 @@ func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenan
 	return err
 }
 
-// PrepareEngine finds out what SetEngine would write.
-func PrepareEngine(ctx context.Context, c *cluster.Client, m *Migration, engine tenant.Engine) (*Prepared, error) {
+// prepareEngine finds out what SetEngine would write.
+func prepareEngine(ctx context.Context, c *cluster.Client, m *Migration, engine tenant.Engine) (*Prepared, error) {
 	return Prepare(ctx, c, m.engineRequest(engine))
 }
 
-// RemoveHelmRecords removes what Helm 3 has of the releases; saved are the records
-// that a backup holds, and no other goes.
-func RemoveHelmRecords(ctx context.Context, c *cluster.Client, name string, saved []cluster.Stored, made func(cluster.Change)) error {
-	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		m, err := ReadMigration(ctx, c, name)
-		if err != nil {
-			return nil, err
-		}
-		if err := m.in(tenant.PhaseAborting); err != nil {
-			return nil, err
-		}
-		prepared := m.prepared()
-		return prepared, removeSaved(&prepared.Plan, m.HelmRecords, saved, m.later)
-	}, made)
-	return err
+// removeHelmRecords removes what Helm 3 has of the releases, as it was read and backed up.
+func removeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) error {
+	return removeAll(ctx, c, at, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.HelmRecords }, made)
 }
 
-// RemoveRecords removes Tiller's records; saved are those that a backup holds, and
-// no other goes.
-func RemoveRecords(ctx context.Context, c *cluster.Client, name string, saved []cluster.Stored, made func(cluster.Change)) error {
+// removeRecords removes Tiller's records, as they were read and backed up.
+func removeRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) error {
+	return removeAll(ctx, c, at, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.Records }, made)
+}
+
+// removeAll removes records in a phase of the migration. Those of at are backed up, and no
+// other one is removed.
+func removeAll(ctx context.Context, c *cluster.Client, at *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		m, err := ReadMigration(ctx, c, name)
+		now, err := ReadMigration(ctx, c, at.Tenant.Name, at)
 		if err != nil {
 			return nil, err
 		}
-		if err := m.in(tenant.PhaseFinishing); err != nil {
+		if err := now.in(phase); err != nil {
 			return nil, err
 		}
-		prepared := m.prepared()
-		return prepared, removeSaved(&prepared.Plan, m.Records, saved, nil)
+		prepared := now.prepared()
+		return prepared, removeSaved(&prepared.Plan, records(now), records(at), now.later)
 	}, made)
 	return err
 }

@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"helm-tenant/admin"
+	"helm-tenant/backup"
 	"helm-tenant/cluster"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
@@ -77,68 +76,52 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 	return withHint(fmt.Errorf("destroy of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
 }
 
-// destroyTenant takes one tenant away. Nothing is deleted before it is known that all
-// of it may be, and that what it takes with it is backed up.
+// destroyTenant removes one tenant.
 func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, name string, o *destroyOptions) error {
 	told := o.told
 	if told == nil {
 		told = s.out()
 	}
-	if err := checkBackup(o.backup); err != nil {
+	run := admin.Destroy{
+		Client: client, Name: name, File: o.backup,
+		Backups:        s.backups(client, name, func(format string, args ...any) { visible.Fprintf(told, format+"\n", args...) }),
+		DeleteReleases: o.deleteReleases, KeepReleases: o.keepReleases, DeleteNamespaces: o.deleteNamespaces,
+		DryRun: o.dryRun, Wait: o.wait, Timeout: o.timeout, Event: s.event,
+		Confirm:   func(ctx context.Context) error { return s.confirm(ctx, name, "destroy tenant "+name, o.yes) },
+		Uninstall: func(ctx context.Context, removal *admin.Removal) error { return s.deleteReleases(ctx, k, removal) },
+	}
+	removal, err := run.Run(ctx)
+	switch {
+	case err != nil:
 		return err
-	}
-	removal, err := admin.PrepareDestroy(ctx, client, name, o.deleteNamespaces)
-	if err != nil {
-		return err
-	}
-	if living := removal.Living(); len(living) > 0 && !o.deleteReleases && !o.keepReleases {
-		return &hasReleasesError{living}
-	}
-	for _, note := range removal.Prepared.Notes {
-		s.say("Note: %s", note)
-	}
-	if o.dryRun {
+	case o.dryRun:
 		s.previewDestroy(removal, o)
 		return nil
-	}
-	if err := s.confirm(ctx, name, "destroy tenant "+name, o.yes); err != nil {
-		return err
-	}
-	if err := admin.CheckAllowed(ctx, client, removal.Prepared); err != nil {
-		return err
-	}
-	files := backups{s, name, "", func(format string, args ...any) { visible.Fprintf(told, format+"\n", args...) }, client.EachRecord}
-	saved, err := files.save(ctx, o.backup, "", recordsAtRisk(removal, o))
-	if err != nil {
-		return err
-	}
-	if o.deleteReleases {
-		if err := s.deleteReleases(ctx, k, removal); err != nil {
-			return err
-		}
-	}
-	again := func(removal *admin.Removal) error {
-		saved, err = files.saveAnew(ctx, saved, "-later", recordsAtRisk(removal, o))
-		return err
-	}
-	if err := s.remove(ctx, client, removal, o, again); err != nil {
-		return err
-	}
-	if removal.HomeGoes && o.wait {
-		ctx, cancel := context.WithTimeout(ctx, o.timeout)
-		defer cancel()
-		if err := client.WaitForDeletion(ctx, removal.Home); err != nil {
-			return err
-		}
-	}
-	if o.keepReleases {
+	case o.keepReleases:
 		s.sayWhatStays(removal)
 	}
 	visible.Fprintf(told, "tenant %s is gone\n", name)
 	return nil
 }
 
-// previewDestroy says what destroyTenant would do.
+// backups write the backups of a tenant's records.
+func (s *session) backups(client *cluster.Client, name string, say func(string, ...any)) backup.Backups {
+	return backup.Backups{Tenant: name, Now: s.env.Now, Say: say, Read: client.EachRecord}
+}
+
+// event narrates what a run says.
+func (s *session) event(e admin.Event) {
+	switch {
+	case e.Change != nil:
+		s.say("%-8s %s", pastTense[e.Change.Action], e.Change.Key)
+	case e.Command != nil:
+		s.next(e.Text, *e.Command)
+	default:
+		s.say("%s", e.Text)
+	}
+}
+
+// previewDestroy says what a destroy would do.
 func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
 	for _, release := range removal.Living() {
 		what := "keeps running, unmanaged"
@@ -150,55 +133,6 @@ func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
 	for _, change := range removal.Prepared.Plan.Changes {
 		visible.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
 	}
-}
-
-// recordsAtRisk are the release records that go with what is deleted.
-func recordsAtRisk(removal *admin.Removal, o *destroyOptions) []cluster.Stored {
-	if o.deleteReleases || o.deleteNamespaces {
-		return slices.Concat(removal.Records, removal.HelmRecords)
-	}
-	return removal.Records
-}
-
-// remove deletes the tenant's objects, unless something was installed meanwhile. The
-// rights go in a step of their own: whoever upgraded until then wrote records, which
-// backUpAgain is to save, and nobody can write any after.
-func (s *session) remove(ctx context.Context, client *cluster.Client, removal *admin.Removal, o *destroyOptions, backUpAgain func(*admin.Removal) error) error {
-	prepare := func(ctx context.Context) (*admin.Removal, error) {
-		now, err := admin.PrepareDestroy(ctx, client, removal.Name, o.deleteNamespaces)
-		var gone *admin.NoTenantError
-		switch {
-		case errors.As(err, &gone):
-			return &admin.Removal{Name: removal.Name, Prepared: removal.Prepared.WithoutPlan()}, nil // somebody else was faster
-		case err != nil:
-			return nil, err
-		case len(now.Living()) > 0 && !o.keepReleases:
-			return nil, &hasReleasesError{now.Living()}
-		}
-		return now, nil
-	}
-	made := func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) }
-	_, err := admin.Write(ctx, client, func(ctx context.Context) (*admin.Prepared, error) {
-		now, err := prepare(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return now.Rights(), nil
-	}, made)
-	if err != nil {
-		return err
-	}
-	_, err = admin.Write(ctx, client, func(ctx context.Context) (*admin.Prepared, error) {
-		now, err := prepare(ctx)
-		if err == nil {
-			err = backUpAgain(now)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return now.Prepared, nil
-	}, made)
-	return err
 }
 
 // sayWhatStays names what --keep-releases left, and who can still do something with
@@ -214,27 +148,6 @@ func (s *session) sayWhatStays(removal *admin.Removal) {
 	if len(removal.Records) > 0 && !removal.HomeGoes {
 		s.say("Note: the release records stay in namespace %s, which is not ours to delete", removal.Home)
 	}
-}
-
-// hasReleasesError refuses to take a tenant away from under its releases.
-type hasReleasesError struct{ releases []admin.Release }
-
-func (e *hasReleasesError) Error() string {
-	if len(e.releases) == 1 {
-		return "it has a release:"
-	}
-	return fmt.Sprintf("it has %d releases:", len(e.releases))
-}
-
-// Details are the releases, as the rows of a table.
-func (e *hasReleasesError) Details() []string {
-	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
-	for _, r := range e.releases {
-		printRow(table, r.Name, "namespace "+dash(r.Namespace), strings.ToLower(r.Status), r.Chart)
-	}
-	table.Flush() // into memory
-	return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
 }
 
 // confirm has the tenant's name typed on a terminal, and refuses elsewhere.

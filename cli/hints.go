@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"helm-tenant/admin"
+	"helm-tenant/backup"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/tenant"
@@ -60,7 +61,9 @@ func hintsFor(err error, a asking) []hint {
 		claimed *admin.ClaimedError
 		notOurs *cluster.NotOursError
 		unknown *admin.NoTenantError
-		has     *hasReleasesError
+		has     *admin.HasReleasesError
+		step    *admin.StepError
+		second  *backup.SecondError
 		hinted  *hintError
 		moving  *admin.MigratingError
 		squat   *admin.SquattedError
@@ -96,12 +99,40 @@ func hintsFor(err error, a asking) []hint {
 		return one("look at what is in it, and take it over with --adopt, which makes its service accounts anew, or choose another home with %s", a.name(admin.SettingHome))
 	case errors.As(err, &hinted):
 		return hinted.hints
+	case errors.As(err, &second):
+		return one("the same command again goes on; --backup names another file")
+	case errors.As(err, &step):
+		return stepHints(step)
 	case errors.As(err, &has):
 		return one("delete them with --delete-releases, or leave what they made, unmanaged, with --keep-releases")
 	case errors.As(err, &unknown) && unknown.Home != "":
 		return one("leave --home-namespace out, or name the namespace in which the tenant's Tiller lives")
 	case errors.As(err, &unknown):
 		return []hint{typed("make it with", command.Tenant("init", unknown.Name, "--namespaces=NS"))}
+	}
+	return nil
+}
+
+// stepHints says how to go on after a migration that did not come to its end.
+func stepHints(e *admin.StepError) []hint {
+	again, back := command.Tenant("migrate", e.Name), typed("go back with", command.Tenant("migrate", e.Name, "--abort"))
+	switch e.Step {
+	case admin.StepNothingToFinish:
+		return []hint{typed("begin with", again)}
+	case admin.StepNothingToAbort:
+		return []hint{typed("see how it is with", command.Tenant("describe", e.Name))}
+	case admin.StepUnverified:
+		return []hint{typed("go on with", again)}
+	case admin.StepStop:
+		return []hint{"the same command again goes on", back}
+	case admin.StepStopped:
+		return []hint{typed("Tiller is stopped; bring it back with", command.Tenant("migrate", e.Name, "--abort"))}
+	case admin.StepConvert:
+		return []hint{"the same command again writes what is missing", back}
+	case admin.StepVerify:
+		return []hint{"the same command again verifies again", back}
+	case admin.StepStart:
+		return []hint{"the same command again goes on waiting; --wait=false does not"}
 	}
 	return nil
 }

@@ -1,20 +1,18 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"helm.sh/helm/v3/pkg/release"
 
 	"helm-tenant/admin"
-	"helm-tenant/cluster"
+	"helm-tenant/backup"
 	"helm-tenant/command"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -75,28 +73,33 @@ at any point, the same command again goes on.`,
 }
 
 func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) error {
-	if err := checkBackup(o.backup); err != nil {
+	if err := backup.Check(o.backup); err != nil {
 		return fmt.Errorf("migrate of tenant %q: %w", name, err)
 	}
 	k, client, err := s.open()
 	if err != nil {
 		return err
 	}
-	move := &migration{session: s, k: k, client: client, name: name, options: o}
+	m := &migration{session: s, k: k, name: name, options: o}
+	m.run = admin.Migrate{
+		Client: client, Name: name, Backups: s.backups(client, name, s.say), File: o.backup,
+		DryRun: o.dryRun, Accepted: o.accepted, Wait: o.wait, Timeout: o.timeout, Event: s.event,
+		Confirm:  func(ctx context.Context) error { return s.confirm(ctx, name, "remove its Tiller", o.yes) },
+		Verifier: m.verifier,
+	}
 	switch {
 	case o.finish:
-		err = move.finish(ctx)
+		err = m.end(m.run.Finish(ctx))("tenant %s is for Helm 3 and 4: its Tiller is gone\n")
 	case o.abort:
-		err = move.abort(ctx)
+		err = m.end(m.run.Abort(ctx))("tenant %s is back with its Tiller\n")
 	default:
-		err = move.begin(ctx)
+		err = m.begin(ctx)
 	}
 	if err == nil {
 		return nil
 	}
 	hints := hintsFor(err, byFlag)
-	var missing *admin.MissingNamespacesError
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[*admin.MissingNamespacesError](err); missing {
 		hints = []hint{typed("make the tenant whole before", command.Tenant("init", name, "--create-namespaces"))}
 	}
 	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hints...)
@@ -106,310 +109,43 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 type migration struct {
 	*session
 	k       *tenant.Kubeconfig
-	client  *cluster.Client
 	name    string
 	options *migrateOptions
+	run     admin.Migrate
 }
 
-func (m *migration) backups(part string) backups {
-	return backups{m.session, m.name, part, m.say, m.client.EachRecord}
-}
-
-func (m *migration) made(change cluster.Change) {
-	m.say("%-8s %s", pastTense[change.Action], change.Key)
-}
-
-func (m *migration) read(ctx context.Context) (*admin.Migration, error) {
-	return admin.ReadMigration(ctx, m.client, m.name)
-}
-
-// goBack says how the migration is taken back.
-func (m *migration) goBack() hint {
-	return typed("go back with", command.Tenant("migrate", m.name, "--abort"))
-}
-
-// step brings the migration into its next state; see admin.Step.
-func (m *migration) step(ctx context.Context, there *admin.Migration, phase tenant.Phase, change func(*tenant.Migration), replicas *int32) error {
-	next := *there.State
-	next.Phase = phase
-	if change != nil {
-		change(&next)
-	}
-	err := admin.Step(ctx, m.client, there.Tenant, there.State, &next, replicas, m.made)
-	if err == nil {
-		there.State = &next
-	}
-	return err
-}
-
-// begin moves the releases, as far as verified.
+// begin moves the releases, and says what comes next.
 func (m *migration) begin(ctx context.Context) error {
-	there, err := m.read(ctx)
-	if err != nil {
+	at, err := m.run.Begin(ctx)
+	if at == nil || err != nil && !m.options.dryRun {
 		return err
 	}
-	switch {
-	case there.State == nil && !there.Tenant.Engine.Has(tenant.EngineTiller):
-		return fmt.Errorf("it has the engine %s, and so no Tiller to move away from", there.Tenant.Engine)
-	case there.State != nil && (there.State.Phase == tenant.PhaseFinishing || there.State.Phase == tenant.PhaseAborting):
-		return &admin.MigratingError{Name: m.name, Migration: *there.State}
+	if m.options.dryRun || m.options.output != "text" {
+		return cmp.Or(m.print(at), err)
 	}
-	if m.options.dryRun {
-		if err := m.print(there); err != nil {
-			return err
-		}
-		return there.Check()
-	}
-	if err := there.Check(); err != nil {
-		return err
-	}
-	client, err := m.verifier(ctx)
-	if err != nil {
-		return err
-	}
-	if err := admin.CheckMigrationAllowed(ctx, m.client, there); err != nil {
-		return err
-	}
-	for _, r := range there.Releases {
-		for _, note := range r.Notes {
-			m.say("Note: release %s: %s", r.Name, note)
-		}
-	}
-	if there.State == nil || there.State.Phase == tenant.PhaseFrozen {
-		if there, err = m.freeze(ctx, there); err != nil {
-			return err
-		}
-		if err := admin.WriteHelmRecords(ctx, m.client, m.name, m.made); err != nil {
-			return err
-		}
-		if err := admin.CheckHelmRecords(ctx, m.client, m.name); err != nil {
-			return withHint(err, "the same command again writes what is missing", m.goBack())
-		}
-		if err := m.step(ctx, there, tenant.PhaseConverted, func(next *tenant.Migration) { next.Converted = true }, nil); err != nil {
-			return err
-		}
-	}
-	if err := admin.SetEngine(ctx, m.client, there, tenant.PhaseConverted, tenant.EngineBoth, m.made); err != nil {
-		return err
-	}
-	if there, err = m.read(ctx); err != nil {
-		return err
-	}
-	if there.State == nil {
-		return admin.ErrEnded
-	}
-	if err := m.verify(ctx, client, there); err != nil {
-		return withHint(err, "the same command again verifies again", m.goBack())
-	}
-	if err := m.step(ctx, there, tenant.PhaseVerified, nil, nil); err != nil {
-		return err
-	}
-	if m.options.output != "text" {
-		return m.print(there)
-	}
-	visible.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s, %s\n", m.name, counted(len(there.Releases), "release"), counted(there.Revisions(), "revision"))
-	m.next("Its members start with, under Helm 3 or 4", useOf(there.Tenant))
+	visible.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s, %s\n", m.name, counted(len(at.Releases), "release"), counted(at.Revisions(), "revision"))
+	m.next("Its members start with, under Helm 3 or 4", useOf(at.Tenant))
 	m.next("Its Tiller is stopped. Remove it with", command.Tenant("migrate", m.name, "--finish"))
 	m.next("Go back with", command.Tenant("migrate", m.name, "--abort"))
 	return nil
 }
 
-// freeze backs up Tiller's records, stops Tiller, and reads them again: it may have
-// written until then.
-func (m *migration) freeze(ctx context.Context, there *admin.Migration) (*admin.Migration, error) {
-	was, earlier := there.State, ""
-	if was != nil {
-		earlier = was.Backup // by a run that did not come to its end
-	}
-	saved, err := m.backups("").save(ctx, m.options.backup, earlier, there.Records)
-	if err != nil {
-		return nil, err
-	}
-	t := there.Tenant
-	next := tenant.Migration{Phase: tenant.PhaseFrozen, Since: m.env.Now().UTC().Truncate(time.Second), Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: there.Replicas}
-	if was != nil {
-		next = *was
-	}
-	next.Backup = saved.file
-	none := int32(0)
-	if err := admin.Step(ctx, m.client, t, was, &next, &none, m.made); err != nil {
-		return nil, err
-	}
-	waiting, cancel := context.WithTimeout(ctx, m.options.timeout)
-	defer cancel()
-	err = m.client.WaitUntilStopped(waiting, t.Home(), func(sentence string) { m.say("Tiller: %s", sentence) })
-	if err != nil {
-		return nil, withHint(err, "the same command again goes on", m.goBack())
-	}
-	frozen, err := m.read(ctx)
-	if err == nil && frozen.State == nil {
-		err = admin.ErrEnded
-	}
-	if err == nil {
-		err = frozen.Check()
-	}
-	if err != nil {
-		return nil, withHint(err, typed("Tiller is stopped; bring it back with", command.Tenant("migrate", m.name, "--abort")))
-	}
-	_, err = m.backups("").saveAnew(ctx, saved, "-stopped", frozen.Records)
-	return frozen, err
-}
-
-// finish removes the Tiller and its records.
-func (m *migration) finish(ctx context.Context) error {
-	there, err := m.read(ctx)
-	switch {
-	case err != nil:
-		return err
-	case there.State == nil:
-		return withHint(errors.New("it is not being migrated: there is nothing to finish"), typed("begin with", command.Tenant("migrate", m.name)))
-	case there.State.Phase == tenant.PhaseAborting:
-		return &admin.MigratingError{Name: m.name, Migration: *there.State}
-	case there.State.Phase != tenant.PhaseVerified && there.State.Phase != tenant.PhaseFinishing:
-		return withHint(errors.New("its releases are not all moved and verified yet"), typed("go on with", command.Tenant("migrate", m.name)))
-	}
-	var gone []string
-	for i, r := range there.Releases {
-		standing, where := there.Standings[i], r.Name+" in namespace "+r.Namespace
+// end takes the result of Finish or Abort, and then what to say of it: in a dry run, the
+// changes that would be made.
+func (m *migration) end(prepared *admin.Prepared, err error) func(done string) error {
+	return func(done string) error {
 		switch {
-		case standing.None() && r.Newest().Info.Status == release.StatusUninstalled: // what is gone made nothing
-		case standing.None():
-			gone = append(gone, where)
-		case standing.Lost(r):
-			gone = append(gone, fmt.Sprintf("revision %d of %s", r.Newest().Version, where))
+		case err != nil:
+			return err
+		case m.options.dryRun:
+			for _, change := range prepared.Plan.Ordered() {
+				visible.Fprintf(m.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
+			}
+		default:
+			visible.Fprintf(m.out(), done, m.name)
 		}
+		return nil
 	}
-	if len(gone) > 0 {
-		if !slices.Contains(m.options.accepted, admin.RiskMissingReleases) {
-			return &admin.RiskError{Risk: admin.RiskMissingReleases, Why: "Helm 3 has no record of " + strings.Join(gone, ", ") + ": either it was uninstalled since, or what it made would be managed by no helm"}
-		}
-		m.say("Note: only the backup will know of %s", strings.Join(gone, ", "))
-	}
-	prepared, err := admin.PrepareEngine(ctx, m.client, there, tenant.EngineImpersonation)
-	if err != nil {
-		return err
-	}
-	for _, record := range there.Records {
-		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
-	}
-	if m.options.dryRun {
-		return m.printChanges(prepared)
-	}
-	if err := m.confirm(ctx, m.name, "remove its Tiller", m.options.yes); err != nil {
-		return err
-	}
-	if err := admin.CheckEndAllowed(ctx, m.client, there, prepared); err != nil {
-		return err
-	}
-	if _, err := m.backups("").save(ctx, m.options.backup, "", there.Records); err != nil {
-		return err
-	}
-	if err := m.step(ctx, there, tenant.PhaseFinishing, nil, nil); err != nil {
-		return err
-	}
-	if err := admin.SetEngine(ctx, m.client, there, tenant.PhaseFinishing, tenant.EngineImpersonation, m.made); err != nil {
-		return err
-	}
-	if err := admin.RemoveRecords(ctx, m.client, m.name, there.Records, m.made); err != nil {
-		return err
-	}
-	if err := admin.Step(ctx, m.client, there.Tenant, there.State, nil, nil, m.made); err != nil {
-		return err
-	}
-	visible.Fprintf(m.out(), "tenant %s is for Helm 3 and 4: its Tiller is gone\n", m.name)
-	return nil
-}
-
-// abort goes back to Tiller.
-func (m *migration) abort(ctx context.Context) error {
-	there, err := m.read(ctx)
-	switch {
-	case err != nil:
-		return err
-	case there.State == nil:
-		return withHint(errors.New("it is not being migrated: there is nothing to go back from"), typed("see how it is with", command.Tenant("describe", m.name)))
-	case there.State.Phase == tenant.PhaseFinishing:
-		return &admin.MigratingError{Name: m.name, Migration: *there.State}
-	}
-	prepared, err := admin.PrepareEngine(ctx, m.client, there, there.State.Engine)
-	if err != nil {
-		return err
-	}
-	for _, record := range there.HelmRecords {
-		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
-	}
-	m.noteWork(there)
-	if m.options.dryRun {
-		return m.printChanges(prepared)
-	}
-	if err := admin.CheckEndAllowed(ctx, m.client, there, prepared); err != nil {
-		return err
-	}
-	saved, err := m.backups("-helm3").save(ctx, m.options.backup, "", there.HelmRecords)
-	if err != nil {
-		return err
-	}
-	if err := m.step(ctx, there, tenant.PhaseAborting, nil, nil); err != nil {
-		return err
-	}
-	// Rights first: nobody should change with Helm 3 what is being taken away.
-	if err := admin.SetEngine(ctx, m.client, there, tenant.PhaseAborting, there.State.Engine, m.made); err != nil {
-		return err
-	}
-	state := there.State
-	if there, err = m.read(ctx); err != nil {
-		return err
-	}
-	if there.State == nil {
-		return admin.ErrEnded
-	}
-	if _, err := m.backups("-helm3").saveAnew(ctx, saved, "-stopped", there.HelmRecords); err != nil {
-		return err
-	}
-	if err := admin.RemoveHelmRecords(ctx, m.client, m.name, there.HelmRecords, m.made); err != nil {
-		return err
-	}
-	if err := m.step(ctx, there, tenant.PhaseAborting, nil, &state.Replicas); err != nil {
-		return err
-	}
-	if m.options.wait {
-		waiting, cancel := context.WithTimeout(ctx, m.options.timeout)
-		defer cancel()
-		err := m.client.WaitForTiller(waiting, there.Tenant.Home(), func(sentence string) { m.say("Tiller: %s", sentence) })
-		if err != nil {
-			return withHint(err, "the same command again goes on waiting; --wait=false does not")
-		}
-	}
-	if err := admin.Step(ctx, m.client, there.Tenant, there.State, nil, nil, m.made); err != nil {
-		return err
-	}
-	visible.Fprintf(m.out(), "tenant %s is back with its Tiller\n", m.name)
-	return nil
-}
-
-// noteWork says of each release what Helm 3 did with it, which Tiller will not know.
-func (m *migration) noteWork(there *admin.Migration) {
-	for i, r := range there.Releases {
-		standing := there.Standings[i]
-		switch {
-		case len(standing.Foreign) > 0:
-			m.say("Note: release %s was installed anew by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
-		case standing.None() && there.State.Converted && there.State.Phase != tenant.PhaseAborting:
-			m.say("Note: release %s was uninstalled by Helm 3; Tiller lists it as it was", r.Name)
-			m.next("  make it anew with", command.Release(m.name, r.Name, []string{"rollback"}, strconv.Itoa(r.Newest().Version)))
-		case len(standing.Later) > 0:
-			m.say("Note: release %s: what it made stays as Helm 3 left it at revision %d; Tiller knows it as of revision %d", r.Name, slices.Max(standing.Later), r.Newest().Version)
-		case len(standing.Changed) > 0:
-			m.say("Note: release %s: Helm 3 changed what it has of it; what it made stays as it is", r.Name)
-		}
-	}
-}
-
-func (m *migration) printChanges(prepared *admin.Prepared) error {
-	for _, change := range prepared.Plan.Ordered() {
-		visible.Fprintf(m.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
-	}
-	return nil
 }
 
 // print shows what moves.

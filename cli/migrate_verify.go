@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 
 	"helm-tenant/admin"
 	"helm-tenant/helm"
@@ -16,8 +19,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// verifier is the helm that is to find the releases.
-func (m *migration) verifier(ctx context.Context) (helm.Client, error) {
+// verifier finds the helm that is to find the releases.
+func (m *migration) verifier(ctx context.Context) (func(context.Context, *admin.Migration) error, error) {
 	client, err := m.helmClient(ctx, true)
 	if err == nil && client.Engine() != tenant.EngineImpersonation {
 		err = fmt.Errorf("a Helm 3 or 4 has to find the releases afterwards, but %s is Helm %d", client.Path, client.Major)
@@ -26,32 +29,34 @@ func (m *migration) verifier(ctx context.Context) (helm.Client, error) {
 		// Found out before the first write: afterwards no helm could look at the releases.
 		err = m.place(m.k).CheckImpersonation(tenant.Resolved{Name: m.name, Engine: tenant.EngineImpersonation})
 	}
-	return client, withHint(err, "run it under Helm 3 or 4, or as helm-tenant migrate with HELM_BIN set to one; --dry-run needs none")
+	if err != nil {
+		return nil, withHint(err, "run it under Helm 3 or 4, or as helm-tenant migrate with HELM_BIN set to one; --dry-run needs none")
+	}
+	return func(ctx context.Context, at *admin.Migration) error { return m.verify(ctx, client, at) }, nil
 }
 
 // verify has a real helm, which acts as the tenant's deployer, find every release.
-func (m *migration) verify(ctx context.Context, client helm.Client, there *admin.Migration) error {
+func (m *migration) verify(ctx context.Context, client helm.Client, at *admin.Migration) error {
 	listed := map[string]map[string]listing{}
-	for _, r := range there.Releases {
+	for _, r := range at.Releases {
 		if listed[r.Namespace] == nil {
-			found, err := m.list(ctx, client, there.Tenant, r.Namespace)
+			found, err := m.list(ctx, client, at.Tenant, r.Namespace)
 			if err != nil {
 				return err
 			}
 			listed[r.Namespace] = found
 		}
 	}
-	wrong := make([]error, len(there.Releases))
-	slots := make(chan struct{}, 4) // helms at once
-	var group sync.WaitGroup
-	for i, r := range there.Releases {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			wrong[i] = m.verifyRelease(ctx, client, there.Tenant, r, there.Standings[i], listed[r.Namespace])
+	wrong := make([]error, len(at.Releases))
+	var group errgroup.Group
+	group.SetLimit(4) // helms at once
+	for i, r := range at.Releases {
+		group.Go(func() error {
+			wrong[i] = m.verifyRelease(ctx, client, at.Tenant, r, at.Standings[i], listed[r.Namespace])
+			return nil
 		})
 	}
-	group.Wait()
+	_ = group.Wait() // all that is wrong is named
 	if wrong = slices.DeleteFunc(wrong, func(err error) bool { return err == nil }); len(wrong) > 0 {
 		return problems(wrong)
 	}
@@ -126,16 +131,12 @@ func (m *migration) ask(ctx context.Context, client helm.Client, t tenant.Tenant
 	if err != nil {
 		return "", err
 	}
-	const tries = 8
-	for try := 1; ; try++ {
-		text, err := helm.Capture(ctx, inv, time.Minute)
-		if err == nil || try == tries || !strings.Contains(err.Error(), "forbidden") {
-			return text, err
-		}
-		select {
-		case <-ctx.Done():
-			return "", err
-		case <-time.After(time.Duration(try) * 100 * time.Millisecond):
-		}
-	}
+	var text string
+	patience := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 1.6, Steps: 8}
+	err = retry.OnError(patience, func(err error) bool { return ctx.Err() == nil && strings.Contains(err.Error(), "forbidden") }, func() error {
+		var err error
+		text, err = helm.Capture(ctx, inv, time.Minute)
+		return err
+	})
+	return text, err
 }

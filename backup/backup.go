@@ -1,4 +1,5 @@
-package cli
+// Package backup keeps release records in files before they are removed.
+package backup
 
 import (
 	"context"
@@ -9,42 +10,44 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"helm-tenant/cluster"
 )
 
-// backups are the backup files of one tenant's release records.
-type backups struct {
-	*session
-	tenant string
-	// part tells these records from others of the tenant's in a file's name, empty
+// Backups are the backup files of one tenant's release records.
+type Backups struct {
+	Tenant string
+	// Part tells these records from others of the tenant's in a file's name; empty
 	// where there are no others.
-	part string
-	// told is called with a sentence for each file.
-	told func(format string, args ...any)
-	// read reads the records; see cluster.Client.EachRecord.
-	read func(context.Context, []cluster.Stored, func(cluster.Record) error) error
+	Part string
+	// Now is the time for the name of a new file.
+	Now func() time.Time
+	// Say is called with a sentence for each file.
+	Say func(format string, args ...any)
+	// Read reads the records; see cluster.Client.EachRecord.
+	Read func(context.Context, []cluster.Stored, func(cluster.Record) error) error
 }
 
-// backup is a file that holds records.
-type backup struct {
-	// file is empty where there was no record.
-	file string
+// Backup is a file that holds records.
+type Backup struct {
+	// File is empty where there was no record.
+	File string
 	// versions are the resource versions of the records in it, by their UIDs.
 	versions map[types.UID]string
 }
 
 // holds says whether the file has all of these records, just as they are.
-func (b backup) holds(records []cluster.Stored) bool {
+func (b Backup) holds(records []cluster.Stored) bool {
 	return !slices.ContainsFunc(records, func(s cluster.Stored) bool { return b.versions[s.UID] != s.ResourceVersion })
 }
 
-// check refuses a file for a backup that can't become one, before anything is done: one
-// that is there and no regular file, or one in a folder that is not there. A file that
-// is empty is not checked: its name is made up later.
-func checkBackup(file string) error {
+// Check refuses a file for a backup that can't become one, before anything is done: one
+// that exists and is no regular file, or one in a folder that does not exist. An empty
+// name is not checked: a new file gets one later.
+func Check(file string) error {
 	if file == "" {
 		return nil
 	}
@@ -81,7 +84,17 @@ func checkFile(file string) error {
 	return fmt.Errorf("%s is not a regular file", file)
 }
 
-// save writes the records to a file and returns what it is; file is where, and empty a
+// SecondError says that records were written after the backup, and that a second one
+// failed.
+type SecondError struct{ Err error }
+
+func (e *SecondError) Error() string {
+	return fmt.Sprintf("what was done so far stays done, and no record is removed: some were written since the backup, and the second one can't be written: %v", e.Err)
+}
+
+func (e *SecondError) Unwrap() error { return e.Err }
+
+// Save writes the records to a file and returns what it is; file is where, and empty a
 // new one in the current folder. earlier is the file of a run before this one, which
 // will do if nobody named another and it holds the records; it may be empty. Without
 // records there is no file.
@@ -91,35 +104,34 @@ func checkFile(file string) error {
 // end, or was asked for before, and a helm has written since: then the next free name
 // is taken, FILE-2, FILE-3 and so on. Any other file is not ours to write beside: it
 // is refused, if somebody named it.
-func (b backups) save(ctx context.Context, file, earlier string, records []cluster.Stored) (backup, error) {
+func (b Backups) Save(ctx context.Context, file, earlier string, records []cluster.Stored) (Backup, error) {
 	saved, err := b.write(ctx, file, earlier, file != "", records)
 	if err != nil {
-		return backup{}, fmt.Errorf("the backup can't be written, and nothing is removed without it: %w", err)
+		return Backup{}, fmt.Errorf("the backup can't be written, and nothing is removed without it: %w", err)
 	}
 	return saved, nil
 }
 
-// saveAnew writes the records to a second file, if the first does not hold them:
+// SaveAgain writes the records to a second file, if the first does not hold them:
 // somebody wrote them meanwhile. The second's name is the first's with suffix, or the
 // next free one: nobody named it, and there is no way back to before the first.
-func (b backups) saveAnew(ctx context.Context, first backup, suffix string, records []cluster.Stored) (backup, error) {
+func (b Backups) SaveAgain(ctx context.Context, first Backup, suffix string, records []cluster.Stored) (Backup, error) {
 	if first.holds(records) {
 		return first, nil
 	}
 	file := ""
-	if first.file != "" {
-		file = suffixed(first.file, suffix)
+	if first.File != "" {
+		file = suffixed(first.File, suffix)
 	}
 	second, err := b.write(ctx, file, "", false, records)
 	if err != nil {
-		return first, withHint(fmt.Errorf("what was done so far stays done, and no record is removed: some were written since the backup, and the second one can't be written: %w", err),
-			"the same command again goes on; --backup names another file")
+		return first, &SecondError{err}
 	}
 	return second, nil
 }
 
-func (b backups) newName() string {
-	return fmt.Sprintf("helm-tenant-%s%s-%s.yaml", b.tenant, b.part, b.env.Now().UTC().Format("20060102-150405"))
+func (b Backups) newName() string {
+	return fmt.Sprintf("helm-tenant-%s%s-%s.yaml", b.Tenant, b.Part, b.Now().UTC().Format("20060102-150405"))
 }
 
 // suffixed is a file's name with a suffix before its ending.
@@ -131,21 +143,25 @@ func suffixed(file, suffix string) string {
 // write writes the records to the file, or to the next free one; see save. named says
 // that somebody named it. The records are read once, into a file that gets its name
 // when it is whole.
-func (b backups) write(ctx context.Context, file, earlier string, named bool, records []cluster.Stored) (backup, error) {
+func (b Backups) write(ctx context.Context, file, earlier string, named bool, records []cluster.Stored) (Backup, error) {
 	if len(records) == 0 {
-		return backup{}, nil
+		return Backup{}, nil
 	}
 	if file == "" {
 		file = b.newName()
 	}
 	whole, err := b.writeWhole(ctx, file, records)
 	if err != nil {
-		return backup{}, err
+		return Backup{}, err
 	}
 	defer os.Remove(whole.name)
-	done := func(free string) (backup, error) {
-		b.told("%s of tenant %s backed up in %s", counted(len(whole.versions), "release record"), b.tenant, free)
-		return backup{free, whole.versions}, nil
+	done := func(free string) (Backup, error) {
+		count := fmt.Sprintf("%d release records", len(whole.versions))
+		if len(whole.versions) == 1 {
+			count = "1 release record"
+		}
+		b.Say("%s of tenant %s backed up in %s", count, b.Tenant, free)
+		return Backup{free, whole.versions}, nil
 	}
 	if !named && earlier != "" && whole.isIn(earlier) {
 		return done(earlier)
@@ -157,18 +173,18 @@ func (b backups) write(ctx context.Context, file, earlier string, named bool, re
 		switch {
 		case err == nil, taken && whole.isIn(free): // by a run that did not come to its end
 			if free != file {
-				b.told("%s is there already, and stays as it is", file)
+				b.Say("%s is there already, and stays as it is", file)
 			}
 			return done(free)
 		case !taken, named && free == file && !whole.isOlder(file):
-			return backup{}, err
+			return Backup{}, err
 		}
 		free = suffixed(file, fmt.Sprintf("-%d", number))
 	}
 }
 
 // writeWhole writes the records into a new file beside the one that is meant.
-func (b backups) writeWhole(ctx context.Context, file string, records []cluster.Stored) (*wholeBackup, error) {
+func (b Backups) writeWhole(ctx context.Context, file string, records []cluster.Stored) (*wholeBackup, error) {
 	if err := checkFile(file); err != nil {
 		return nil, err
 	}
@@ -177,7 +193,7 @@ func (b backups) writeWhole(ctx context.Context, file string, records []cluster.
 		return nil, renamed(err, file)
 	}
 	whole := newWholeBackup(f)
-	err = b.read(ctx, records, whole.add)
+	err = b.Read(ctx, records, whole.add)
 	if err == nil {
 		err = whole.close()
 	}

@@ -1,4 +1,4 @@
-package cli
+package backup
 
 import (
 	"context"
@@ -50,11 +50,11 @@ func read(_ context.Context, records []cluster.Stored, do func(cluster.Record) e
 }
 
 // newBackups are those of tenant team, and what they tell.
-func newBackups() (backups, *[]string) {
+func newBackups() (Backups, *[]string) {
 	var told []string
-	s := &session{}
-	s.env.Now = func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
-	return backups{s, "team", "", func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }, read}, &told
+	return Backups{Tenant: "team", Read: read,
+		Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) },
+		Say: func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }}, &told
 }
 
 // saved are the items in a backup file, none where it is no such file.
@@ -69,41 +69,41 @@ func saved(file string) []string {
 // TestBackup: which file is written, told of, or refused, where one is there.
 func TestBackup(t *testing.T) {
 	const home, tiller = "team-tiller", "OWNER=TILLER"
-	type do func(b backups, file string) (string, error)
+	type do func(b Backups, file string) (string, error)
 	save := func(newest int) do {
-		return func(b backups, file string) (string, error) {
-			saved, err := b.save(t.Context(), file, "", stored(home, tiller, newest))
-			return saved.file, err
+		return func(b Backups, file string) (string, error) {
+			saved, err := b.Save(t.Context(), file, "", stored(home, tiller, newest))
+			return saved.File, err
 		}
 	}
 	unnamed := func(newest int) do {
-		return func(b backups, _ string) (string, error) { return save(newest)(b, "") }
+		return func(b Backups, _ string) (string, error) { return save(newest)(b, "") }
 	}
 	resumed := func(newest int) do {
-		return func(b backups, file string) (string, error) {
-			saved, err := b.save(t.Context(), "", file, stored(home, tiller, newest))
-			return saved.file, err
+		return func(b Backups, file string) (string, error) {
+			saved, err := b.Save(t.Context(), "", file, stored(home, tiller, newest))
+			return saved.File, err
 		}
 	}
 	anew := func(newest int) do {
-		return func(b backups, file string) (string, error) {
-			first := backup{file: file, versions: map[types.UID]string{}}
+		return func(b Backups, file string) (string, error) {
+			first := Backup{File: file, versions: map[types.UID]string{}}
 			for _, s := range stored(home, tiller, 2) {
 				if file != "" {
 					first.versions[s.UID] = s.ResourceVersion
 				}
 			}
-			_, err := b.saveAnew(t.Context(), first, "-later", stored(home, tiller, newest))
+			_, err := b.SaveAgain(t.Context(), first, "-later", stored(home, tiller, newest))
 			return "", err
 		}
 	}
 	text := func(text string) do {
-		return func(_ backups, file string) (string, error) { return file, os.WriteFile(file, []byte(text), 0o600) }
+		return func(_ Backups, file string) (string, error) { return file, os.WriteFile(file, []byte(text), 0o600) }
 	}
 	of := func(namespace, owner string, newest int) do {
-		return func(b backups, file string) (string, error) {
-			saved, err := b.save(t.Context(), file, "", stored(namespace, owner, newest))
-			return saved.file, err
+		return func(b Backups, file string) (string, error) {
+			saved, err := b.Save(t.Context(), file, "", stored(namespace, owner, newest))
+			return saved.File, err
 		}
 	}
 	const refused = "the backup can't be written, and nothing is removed without it: open b.yaml: "
@@ -149,11 +149,11 @@ func TestBackup(t *testing.T) {
 			told: []string{"3 release records of tenant team backed up in b-later.yaml"}, files: map[string]int{"b.yaml": 2, "b-later.yaml": 3}},
 		{name: "a second one, and one by a run before", before: []do{save(2), anew(3)}, do: anew(4),
 			told: []string{"b-later.yaml is there already, and stays as it is", "4 release records of tenant team backed up in b-later-2.yaml"}, files: map[string]int{"b.yaml": 2, "b-later.yaml": 3, "b-later-2.yaml": 4}},
-		{name: "a second one, and there is no first", do: func(b backups, _ string) (string, error) { return anew(2)(b, "") },
+		{name: "a second one, and there is no first", do: func(b Backups, _ string) (string, error) { return anew(2)(b, "") },
 			told: []string{"2 release records of tenant team backed up in helm-tenant-team-20261123-120000.yaml"}, files: map[string]int{"helm-tenant-team-20261123-120000.yaml": 2}},
-		{name: "it can't be written", do: func(b backups, _ string) (string, error) { return save(2)(b, "none/b.yaml") },
+		{name: "it can't be written", do: func(b Backups, _ string) (string, error) { return save(2)(b, "none/b.yaml") },
 			err: "the backup can't be written, and nothing is removed without it: open none/b.yaml: "},
-		{name: "a second one that can't be written", do: func(b backups, _ string) (string, error) { return anew(3)(b, "none/b.yaml") },
+		{name: "a second one that can't be written", do: func(b Backups, _ string) (string, error) { return anew(3)(b, "none/b.yaml") },
 			err: "what was done so far stays done, and no record is removed: some were written since the backup, and the second one can't be written: open none/b-later.yaml: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestBackup(t *testing.T) {
 }
 
 // inYAML reads a backup file as kubectl does, and writes it in another form.
-func inYAML(_ backups, file string) (string, error) {
+func inYAML(_ Backups, file string) (string, error) {
 	text, err := os.ReadFile(file)
 	var list map[string]any
 	if err == nil {
@@ -216,7 +216,7 @@ func inYAML(_ backups, file string) (string, error) {
 }
 
 // cutOff takes the end off.
-func cutOff(_ backups, file string) (string, error) {
+func cutOff(_ Backups, file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err == nil {
 		err = os.WriteFile(file, text[:len(text)-len(backupTail)], 0o600)
@@ -248,7 +248,7 @@ func TestBackupRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := ""
-			if err := checkBackup(test.file); err != nil {
+			if err := Check(test.file); err != nil {
 				got = err.Error()
 			}
 			if got != test.want {
@@ -258,10 +258,10 @@ func TestBackupRefused(t *testing.T) {
 				return
 			}
 			b, _ := newBackups()
-			if _, err := b.save(t.Context(), test.file, "", stored("a", "OWNER=TILLER", 1)); err == nil {
+			if _, err := b.Save(t.Context(), test.file, "", stored("a", "OWNER=TILLER", 1)); err == nil {
 				t.Error("it was written")
 			}
-			if _, err := b.save(t.Context(), "", test.file, stored("a", "OWNER=TILLER", 1)); err != nil {
+			if _, err := b.Save(t.Context(), "", test.file, stored("a", "OWNER=TILLER", 1)); err != nil {
 				t.Errorf("the file of an earlier run: %v", err)
 			}
 		})
@@ -272,10 +272,10 @@ func TestBackupRefused(t *testing.T) {
 func TestBackupStops(t *testing.T) {
 	t.Chdir(t.TempDir())
 	b, _ := newBackups()
-	b.read = func(ctx context.Context, records []cluster.Stored, do func(cluster.Record) error) error {
+	b.Read = func(ctx context.Context, records []cluster.Stored, do func(cluster.Record) error) error {
 		return errors.Join(read(ctx, records[:1], do), errors.New("the cluster is gone"))
 	}
-	_, err := b.save(t.Context(), "b.yaml", "", stored("a", "OWNER=TILLER", 2))
+	_, err := b.Save(t.Context(), "b.yaml", "", stored("a", "OWNER=TILLER", 2))
 	if err == nil || err.Error() != "the backup can't be written, and nothing is removed without it: the cluster is gone" {
 		t.Errorf("it says %v", err)
 	}

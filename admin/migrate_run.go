@@ -1,0 +1,324 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	release3 "helm.sh/helm/v3/pkg/release"
+
+	"helm-tenant/backup"
+	"helm-tenant/cluster"
+	"helm-tenant/command"
+	"helm-tenant/tenant"
+)
+
+// Migrate is one run of migrate: Begin, Finish or Abort.
+type Migrate struct {
+	Client *cluster.Client
+	Name   string
+	// Backups write the backups; File is the file that was asked for, empty for a new one.
+	Backups backup.Backups
+	File    string
+	// DryRun ends the run before the first write.
+	DryRun   bool
+	Accepted Accepted
+	// Wait says that Abort waits until Tiller is ready again; Timeout bounds this wait, and
+	// that for Tiller to stop.
+	Wait    bool
+	Timeout time.Duration
+	Event   Sink
+	// Verifier finds a helm that can verify the releases, before anything is written; what
+	// it returns verifies them.
+	Verifier func(context.Context) (func(context.Context, *Migration) error, error)
+	// Confirm asks the admin before the Tiller is removed.
+	Confirm func(context.Context) error
+}
+
+// Begin moves the releases: it backs up Tiller's records, stops Tiller, writes Helm 3's
+// records, grants the members Helm 3, and has the releases verified, in that order. A run
+// that ended at any point is taken up where it was. It returns the migration as it was
+// read, also with the error of a dry run.
+func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
+	at, err := ReadMigration(ctx, m.Client, m.Name, nil)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case at.State == nil && !at.Tenant.Engine.Has(tenant.EngineTiller):
+		return nil, fmt.Errorf("it has the engine %s, and so no Tiller to move away from", at.Tenant.Engine)
+	case at.State != nil && (at.State.Phase == tenant.PhaseFinishing || at.State.Phase == tenant.PhaseAborting):
+		return nil, &MigratingError{m.Name, *at.State}
+	case m.DryRun:
+		return at, at.Check()
+	}
+	if err := at.Check(); err != nil {
+		return nil, err
+	}
+	verify, err := m.Verifier(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckMigrationAllowed(ctx, m.Client, at); err != nil {
+		return nil, err
+	}
+	for _, r := range at.Releases {
+		for _, note := range r.Notes {
+			m.say("Note: release %s: %s", r.Name, note)
+		}
+	}
+	if at.State == nil || at.State.Phase == tenant.PhaseFrozen {
+		if at, err = m.convert(ctx, at); err != nil {
+			return nil, err
+		}
+	}
+	if err := SetEngine(ctx, m.Client, at, tenant.PhaseConverted, tenant.EngineBoth, m.Event.made); err != nil {
+		return nil, err
+	}
+	if at, err = m.readAgain(ctx, at); err != nil {
+		return nil, err
+	}
+	if err := verify(ctx, at); err != nil {
+		return nil, &StepError{m.Name, StepVerify, err}
+	}
+	return at, m.step(ctx, at, tenant.PhaseVerified, nil, nil)
+}
+
+func (m *Migrate) say(format string, args ...any) {
+	m.Event(Event{Text: fmt.Sprintf(format, args...)})
+}
+
+// readAgain reads what changed since, and fails if the migration was ended meanwhile.
+func (m *Migrate) readAgain(ctx context.Context, earlier *Migration) (*Migration, error) {
+	at, err := ReadMigration(ctx, m.Client, m.Name, earlier)
+	if err == nil && at.State == nil {
+		err = ErrEnded
+	}
+	return at, err
+}
+
+// step brings the migration into its next phase; see Step.
+func (m *Migrate) step(ctx context.Context, at *Migration, phase tenant.Phase, change func(*tenant.Migration), replicas *int32) error {
+	next := *at.State
+	next.Phase = phase
+	if change != nil {
+		change(&next)
+	}
+	err := setState(ctx, m.Client, at.Tenant, at.State, &next, replicas, m.Event.made)
+	if err == nil {
+		at.State = &next
+	}
+	return err
+}
+
+// convert stops Tiller and writes Helm 3's records.
+func (m *Migrate) convert(ctx context.Context, at *Migration) (*Migration, error) {
+	at, err := m.freeze(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if at, err = writeHelmRecords(ctx, m.Client, at, m.Event.made); err != nil {
+		return nil, err
+	}
+	if at, err = checkHelmRecords(ctx, m.Client, at); err != nil {
+		return nil, &StepError{m.Name, StepConvert, err}
+	}
+	return at, m.step(ctx, at, tenant.PhaseConverted, func(next *tenant.Migration) { next.Converted = true }, nil)
+}
+
+// freeze backs up Tiller's records, stops Tiller, and reads again what Tiller wrote until
+// then.
+func (m *Migrate) freeze(ctx context.Context, at *Migration) (*Migration, error) {
+	was, earlier := at.State, ""
+	if was != nil {
+		earlier = was.Backup // of a run that did not come to its end
+	}
+	saved, err := m.Backups.Save(ctx, m.File, earlier, at.Records)
+	if err != nil {
+		return nil, err
+	}
+	t := at.Tenant
+	next := tenant.Migration{Phase: tenant.PhaseFrozen, Since: m.Backups.Now().UTC().Truncate(time.Second), Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: at.Replicas}
+	if was != nil {
+		next = *was
+	}
+	next.Backup = saved.File
+	if err := setState(ctx, m.Client, t, was, &next, new(int32(0)), m.Event.made); err != nil {
+		return nil, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, m.Timeout)
+	defer cancel()
+	if err := m.Client.WaitUntilStopped(waiting, t.Home(), m.sayTiller); err != nil {
+		return nil, &StepError{m.Name, StepStop, err}
+	}
+	frozen, err := m.readAgain(ctx, at)
+	if err == nil {
+		err = frozen.Check()
+	}
+	if err != nil {
+		return nil, &StepError{m.Name, StepStopped, err}
+	}
+	_, err = m.Backups.SaveAgain(ctx, saved, "-stopped", frozen.Records)
+	return frozen, err
+}
+
+func (m *Migrate) sayTiller(sentence string) { m.say("Tiller: %s", sentence) }
+
+// Finish removes the Tiller and its records, when they are backed up. In a dry run it
+// returns what would be written.
+func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
+	at, err := ReadMigration(ctx, m.Client, m.Name, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case at.State == nil:
+		return nil, &StepError{m.Name, StepNothingToFinish, errors.New("it is not being migrated: there is nothing to finish")}
+	case at.State.Phase == tenant.PhaseAborting:
+		return nil, &MigratingError{m.Name, *at.State}
+	case at.State.Phase != tenant.PhaseVerified && at.State.Phase != tenant.PhaseFinishing:
+		return nil, &StepError{m.Name, StepUnverified, errors.New("its releases are not all moved and verified yet")}
+	}
+	if gone := at.unmoved(); len(gone) > 0 {
+		names := strings.Join(gone, ", ")
+		if err := m.Accepted.unless(RiskMissingReleases, "Helm 3 has no record of %s: either it was uninstalled since, or what it made would be managed by no helm", names); err != nil {
+			return nil, err
+		}
+		m.say("Note: only the backup will know of %s", names)
+	}
+	prepared, err := prepareEngine(ctx, m.Client, at, tenant.EngineImpersonation)
+	if err != nil {
+		return nil, err
+	}
+	for _, record := range at.Records {
+		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
+	}
+	if m.DryRun {
+		return prepared, nil
+	}
+	if err := m.Confirm(ctx); err != nil {
+		return nil, err
+	}
+	if err := checkEndAllowed(ctx, m.Client, at, prepared); err != nil {
+		return nil, err
+	}
+	if _, err := m.Backups.Save(ctx, m.File, "", at.Records); err != nil {
+		return nil, err
+	}
+	if err := m.step(ctx, at, tenant.PhaseFinishing, nil, nil); err != nil {
+		return nil, err
+	}
+	if err := SetEngine(ctx, m.Client, at, tenant.PhaseFinishing, tenant.EngineImpersonation, m.Event.made); err != nil {
+		return nil, err
+	}
+	if err := removeRecords(ctx, m.Client, at, m.Event.made); err != nil {
+		return nil, err
+	}
+	return prepared, setState(ctx, m.Client, at.Tenant, at.State, nil, nil, m.Event.made)
+}
+
+// unmoved are the releases, or their newest revisions, of which Helm 3 has no record.
+// Those that were deleted under Tiller made nothing, and don't count.
+func (m *Migration) unmoved() []string {
+	var gone []string
+	for i, r := range m.Releases {
+		standing, where := m.Standings[i], r.Name+" in namespace "+r.Namespace
+		switch {
+		case standing.None() && r.Newest().Info.Status == release3.StatusUninstalled:
+		case standing.None():
+			gone = append(gone, where)
+		case standing.Lost(r):
+			gone = append(gone, fmt.Sprintf("revision %d of %s", r.Newest().Version, where))
+		}
+	}
+	return gone
+}
+
+// Abort goes back to Tiller: it takes the rights to use Helm 3 away, removes Helm 3's
+// records when they are backed up, and starts Tiller, in that order. In a dry run it
+// returns what would be written.
+func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
+	at, err := ReadMigration(ctx, m.Client, m.Name, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case at.State == nil:
+		return nil, &StepError{m.Name, StepNothingToAbort, errors.New("it is not being migrated: there is nothing to go back from")}
+	case at.State.Phase == tenant.PhaseFinishing:
+		return nil, &MigratingError{m.Name, *at.State}
+	}
+	prepared, err := prepareEngine(ctx, m.Client, at, at.State.Engine)
+	if err != nil {
+		return nil, err
+	}
+	for _, record := range at.HelmRecords {
+		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
+	}
+	m.noteWork(at)
+	if m.DryRun {
+		return prepared, nil
+	}
+	if err := checkEndAllowed(ctx, m.Client, at, prepared); err != nil {
+		return nil, err
+	}
+	files := m.Backups
+	files.Part = "-helm3"
+	saved, err := files.Save(ctx, m.File, "", at.HelmRecords)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.step(ctx, at, tenant.PhaseAborting, nil, nil); err != nil {
+		return nil, err
+	}
+	// Rights first: nobody should change with Helm 3 what is being taken away.
+	if err := SetEngine(ctx, m.Client, at, tenant.PhaseAborting, at.State.Engine, m.Event.made); err != nil {
+		return nil, err
+	}
+	if at, err = m.readAgain(ctx, at); err != nil {
+		return nil, err
+	}
+	if _, err := files.SaveAgain(ctx, saved, "-stopped", at.HelmRecords); err != nil {
+		return nil, err
+	}
+	if err := removeHelmRecords(ctx, m.Client, at, m.Event.made); err != nil {
+		return nil, err
+	}
+	return prepared, m.restart(ctx, at)
+}
+
+// restart starts Tiller again and ends the migration.
+func (m *Migrate) restart(ctx context.Context, at *Migration) error {
+	if err := m.step(ctx, at, tenant.PhaseAborting, nil, &at.State.Replicas); err != nil {
+		return err
+	}
+	if m.Wait {
+		waiting, cancel := context.WithTimeout(ctx, m.Timeout)
+		defer cancel()
+		if err := m.Client.WaitForTiller(waiting, at.Tenant.Home(), m.sayTiller); err != nil {
+			return &StepError{m.Name, StepStart, err}
+		}
+	}
+	return setState(ctx, m.Client, at.Tenant, at.State, nil, nil, m.Event.made)
+}
+
+// noteWork says of each release what Helm 3 did with it, which Tiller will not know.
+func (m *Migrate) noteWork(at *Migration) {
+	for i, r := range at.Releases {
+		standing := at.Standings[i]
+		switch {
+		case len(standing.Foreign) > 0:
+			m.say("Note: release %s was installed anew by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
+		case standing.None() && at.State.Converted && at.State.Phase != tenant.PhaseAborting:
+			m.say("Note: release %s was uninstalled by Helm 3; Tiller lists it as it was", r.Name)
+			again := command.Release(m.Name, r.Name, []string{"rollback"}, strconv.Itoa(r.Newest().Version))
+			m.Event(Event{Text: "  install it again with", Command: &again})
+		case len(standing.Later) > 0:
+			m.say("Note: release %s: what it made stays as Helm 3 left it at revision %d; Tiller knows it as of revision %d", r.Name, slices.Max(standing.Later), r.Newest().Version)
+		case len(standing.Changed) > 0:
+			m.say("Note: release %s: Helm 3 changed what it has of it; what it made stays as it is", r.Name)
+		}
+	}
+}
