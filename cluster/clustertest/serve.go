@@ -1,0 +1,264 @@
+package clustertest
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/cluster"
+)
+
+func answer(w http.ResponseWriter, code int, object any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(object) // a client that is gone needs no answer
+}
+
+func fail(w http.ResponseWriter, err *apierrors.StatusError) {
+	status := err.Status()
+	status.Kind, status.APIVersion = "Status", "v1"
+	answer(w, int(status.Code), status)
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	gvr := schema.GroupVersionResource{}
+	switch {
+	case parts[0] == "version":
+		answer(w, 200, map[string]string{"gitVersion": "v1.37.0", "minor": "37"})
+		return
+	case parts[0] == "api" && len(parts) >= 2:
+		gvr.Version, parts = parts[1], parts[2:]
+	case parts[0] == "apis" && len(parts) >= 3:
+		gvr.Group, gvr.Version, parts = parts[1], parts[2], parts[3:]
+	default:
+		s.groups(w)
+		return
+	}
+	if len(parts) == 0 {
+		s.resources(w, gvr.GroupVersion())
+		return
+	}
+	asked := Request{}
+	if parts[0] == "namespaces" && len(parts) > 2 {
+		asked.Namespace, parts = parts[1], parts[2:]
+	}
+	gvr.Resource, parts = parts[0], parts[1:]
+	asked.Kind = kindOf[gvr]
+	if len(parts) > 0 {
+		asked.Name = parts[0]
+	}
+	if strings.HasPrefix(gvr.Resource, "selfsubject") {
+		s.review(w, r, gvr.Resource)
+		return
+	}
+	if asked.Kind == "" {
+		http.NotFound(w, r)
+		return
+	}
+	asked.Verb = map[string]string{"GET": "get", "POST": "create", "PUT": "update", "DELETE": "delete"}[r.Method]
+	query := r.URL.Query()
+	if asked.Verb == "get" && asked.Name == "" {
+		asked.Verb = "list"
+		if query.Get("watch") != "" && query.Get("watch") != "false" {
+			asked.Verb = "watch"
+		}
+	}
+	s.object(w, r, gvr, asked)
+}
+
+// object answers a request about objects of one kind.
+func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.GroupVersionResource, asked Request) {
+	var body unstructured.Unstructured
+	if asked.Verb == "create" || asked.Verb == "update" {
+		if err := json.NewDecoder(r.Body).Decode(&body.Object); err != nil {
+			fail(w, apierrors.NewBadRequest(err.Error()))
+			return
+		}
+		asked.Name = body.GetName()
+	}
+	s.mutex.Lock()
+	s.log = append(s.log, asked)
+	s.mutex.Unlock()
+	if s.Refuse != nil {
+		if err := s.Refuse(asked); err != nil {
+			fail(w, err)
+			return
+		}
+	}
+	if asked.Verb == "watch" {
+		s.watch(w, r, asked)
+		return
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	key := cluster.Key{Kind: asked.Kind, Namespace: asked.Namespace, Name: asked.Name}
+	have := s.objects[key]
+	if asked.Verb == "list" {
+		s.list(w, r, gvr, asked)
+		return
+	}
+	switch {
+	case asked.Verb == "create" && have != nil:
+		fail(w, apierrors.NewAlreadyExists(gvr.GroupResource(), key.Name))
+	case asked.Verb == "create" && asked.Namespace != "" && s.objects[cluster.Key{Kind: "Namespace", Name: asked.Namespace}] == nil:
+		fail(w, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, asked.Namespace))
+	case asked.Verb != "create" && have == nil:
+		fail(w, apierrors.NewNotFound(gvr.GroupResource(), key.Name))
+	case asked.Verb == "update" && body.GetResourceVersion() != "" && body.GetResourceVersion() != have.GetResourceVersion():
+		fail(w, apierrors.NewConflict(gvr.GroupResource(), key.Name, errors.New("the object has been modified")))
+	case asked.Verb == "delete":
+		var options metav1.DeleteOptions
+		_ = json.NewDecoder(r.Body).Decode(&options) // none is as good
+		if p := options.Preconditions; p != nil && p.UID != nil && *p.UID != have.GetUID() {
+			fail(w, apierrors.NewConflict(gvr.GroupResource(), key.Name, errors.New("the UID in the precondition is another")))
+			return
+		}
+		s.remove(key)
+		answer(w, 200, map[string]string{"kind": "Status", "apiVersion": "v1", "status": "Success"})
+	case asked.Verb == "get":
+		answer(w, 200, have.Object)
+	default:
+		body.SetKind(asked.Kind)
+		body.SetAPIVersion(gvr.GroupVersion().String())
+		body.SetNamespace(asked.Namespace)
+		s.store(&body)
+		answer(w, 200, body.Object)
+	}
+}
+
+// list answers with the objects that the selectors match, or with their metadata.
+func (s *Server) list(w http.ResponseWriter, r *http.Request, gvr schema.GroupVersionResource, asked Request) {
+	matches, err := selector(r)
+	if err != nil {
+		fail(w, apierrors.NewBadRequest(err.Error()))
+		return
+	}
+	var keys []cluster.Key
+	for key, object := range s.objects {
+		if key.Kind == asked.Kind && (asked.Namespace == "" || key.Namespace == asked.Namespace) && matches(object) {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b cluster.Key) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	list := map[string]any{"kind": asked.Kind + "List", "apiVersion": gvr.GroupVersion().String(), "metadata": map[string]any{"resourceVersion": strconv.Itoa(s.version)}}
+	metaOnly := strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList")
+	if metaOnly {
+		list["kind"], list["apiVersion"] = "PartialObjectMetadataList", "meta.k8s.io/v1"
+	}
+	items := []any{}
+	for _, key := range keys {
+		object := s.objects[key].Object
+		if metaOnly {
+			object = map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]}
+		}
+		items = append(items, object)
+	}
+	list["items"] = items
+	answer(w, 200, list)
+}
+
+// selector is what the selectors of a request say of an object.
+func selector(r *http.Request) (func(*unstructured.Unstructured) bool, error) {
+	query := r.URL.Query()
+	byLabel, err := labels.Parse(query.Get("labelSelector"))
+	if err != nil {
+		return nil, err
+	}
+	byField, err := fields.ParseSelector(query.Get("fieldSelector"))
+	if err != nil {
+		return nil, err
+	}
+	return func(object *unstructured.Unstructured) bool {
+		kind, _, _ := unstructured.NestedString(object.Object, "type")
+		known := fields.Set{"metadata.name": object.GetName(), "metadata.namespace": object.GetNamespace(), "type": kind}
+		return byLabel.Matches(labels.Set(object.GetLabels())) && byField.Matches(known)
+	}, nil
+}
+
+// watch sends what happens from now on to the objects of a kind.
+func (s *Server) watch(w http.ResponseWriter, r *http.Request, asked Request) {
+	events := make(chan []byte, 100)
+	s.mutex.Lock()
+	s.watches = append(s.watches, events)
+	s.mutex.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	w.(http.Flusher).Flush()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case text := <-events:
+			var event struct{ Object unstructured.Unstructured }
+			matches, err := selector(r)
+			if err != nil || json.Unmarshal(text, &event) != nil || event.Object.GetKind() != asked.Kind || !matches(&event.Object) ||
+				asked.Namespace != "" && event.Object.GetNamespace() != asked.Namespace {
+				continue
+			}
+			if _, err := w.Write(append(text, '\n')); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+		}
+	}
+}
+
+// groups answers which API groups there are.
+func (s *Server) groups(w http.ResponseWriter) {
+	seen := map[schema.GroupVersion]bool{}
+	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
+	for gvr := range kindOf {
+		gv := gvr.GroupVersion()
+		if gv.Group == "" || seen[gv] {
+			continue
+		}
+		seen[gv] = true
+		version := metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version}
+		list.Groups = append(list.Groups, metav1.APIGroup{Name: gv.Group, Versions: []metav1.GroupVersionForDiscovery{version}, PreferredVersion: version})
+	}
+	answer(w, 200, list)
+}
+
+// resources answers which kinds a version of an API group has.
+func (s *Server) resources(w http.ResponseWriter, gv schema.GroupVersion) {
+	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String()}
+	for gvr, kind := range kindOf {
+		if gvr.GroupVersion() == gv {
+			list.APIResources = append(list.APIResources, metav1.APIResource{Name: gvr.Resource, Kind: kind, Namespaced: !slices.Contains(clusterScoped, kind), Verbs: []string{"get", "list"}})
+		}
+	}
+	answer(w, 200, list)
+}
+
+// review answers what the caller may do, and who they are.
+func (s *Server) review(w http.ResponseWriter, r *http.Request, resource string) {
+	var review unstructured.Unstructured
+	if err := json.NewDecoder(r.Body).Decode(&review.Object); err != nil {
+		fail(w, apierrors.NewBadRequest(err.Error()))
+		return
+	}
+	switch resource {
+	case "selfsubjectaccessreviews":
+		a, _, _ := unstructured.NestedMap(review.Object, "spec", "resourceAttributes")
+		review.Object["status"] = map[string]any{"allowed": s.Allowed(fmt.Sprintf("%s %s", a["verb"], a["resource"]))}
+	case "selfsubjectrulesreviews":
+		review.Object["status"] = map[string]any{"resourceRules": []any{}, "nonResourceRules": []any{}, "incomplete": false}
+	case "selfsubjectreviews":
+		review.Object["status"] = map[string]any{"userInfo": map[string]any{"username": "admin"}}
+	}
+	answer(w, 201, review.Object)
+}

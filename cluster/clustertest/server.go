@@ -1,0 +1,223 @@
+// Package clustertest is an API server in memory, for tests of what reads and writes a
+// cluster. It keeps objects of any kind and has what Kubernetes has of conflicts: resource
+// versions, UIDs, names that are taken. It checks no object, and has no controller but the
+// one that ends a namespace. What only a real API server shows is tested in test/apitest.
+package clustertest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// kindOf are the resources that the server has, and their kinds.
+var kindOf = map[schema.GroupVersionResource]string{
+	{Version: "v1", Resource: "namespaces"}:      "Namespace",
+	{Version: "v1", Resource: "configmaps"}:      "ConfigMap",
+	{Version: "v1", Resource: "secrets"}:         "Secret",
+	{Version: "v1", Resource: "serviceaccounts"}: "ServiceAccount",
+	{Version: "v1", Resource: "pods"}:            "Pod",
+	{Version: "v1", Resource: "services"}:        "Service",
+
+	{Group: "apps", Version: "v1", Resource: "deployments"}:  "Deployment",
+	{Group: "apps", Version: "v1", Resource: "replicasets"}:  "ReplicaSet",
+	{Group: "apps", Version: "v1", Resource: "statefulsets"}: "StatefulSet",
+	{Group: "apps", Version: "v1", Resource: "daemonsets"}:   "DaemonSet",
+
+	{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}:             "NetworkPolicy",
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}:               "Role",
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}:        "RoleBinding",
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}:        "ClusterRole",
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"}: "ClusterRoleBinding",
+
+	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"}:       "ValidatingAdmissionPolicy",
+	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"}: "ValidatingAdmissionPolicyBinding",
+}
+
+// clusterScoped are the kinds outside namespaces.
+var clusterScoped = []string{"Namespace", "ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
+// Request is what a request asks for.
+type Request struct {
+	// Verb is get, list, watch, create, update, delete, or the resource of a review.
+	Verb, Kind, Namespace, Name string
+}
+
+// Server is an API server in memory.
+type Server struct {
+	// Refuse returns the answer to a request that is not to be met; nil where it is. It
+	// must not be changed while requests are under way.
+	Refuse func(Request) *apierrors.StatusError
+	// Allowed says whether the caller has a permission: VERB RESOURCE, as "create roles".
+	Allowed func(permission string) bool
+
+	t       testing.TB
+	url     string
+	mutex   sync.Mutex
+	objects map[cluster.Key]*unstructured.Unstructured
+	version int
+	log     []Request
+	watches []chan []byte
+}
+
+// Start starts a server that holds these objects.
+func Start(t testing.TB, objects ...runtime.Object) *Server {
+	t.Helper()
+	s := &Server{t: t, objects: map[cluster.Key]*unstructured.Unstructured{}, Allowed: func(string) bool { return true }}
+	s.Put(objects...)
+	server := httptest.NewServer(http.HandlerFunc(s.serve))
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	s.url = server.URL
+	return s
+}
+
+// Connect is a client of the server, as helm-tenant makes it from a kubeconfig.
+func (s *Server) Connect() *cluster.Client {
+	s.t.Helper()
+	file := filepath.Join(s.t.TempDir(), "kubeconfig")
+	text := "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters: [{name: c, cluster: {server: '" + s.url + "'}}]\nusers: [{name: u, user: {token: t}}]\ncontexts: [{name: test, context: {cluster: c, user: u}}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	k, err := tenant.LoadKubeconfig(file, "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	client, err := cluster.Connect(k, "test", time.Minute)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return client
+}
+
+// Put puts objects there, as if somebody else wrote them.
+func (s *Server) Put(objects ...runtime.Object) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, object := range objects {
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.store(&unstructured.Unstructured{Object: content})
+	}
+}
+
+// Remove takes an object away, as if somebody else deleted it.
+func (s *Server) Remove(key cluster.Key) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.remove(key)
+}
+
+// Get is the object of that key, nil where there is none.
+func (s *Server) Get(key cluster.Key) *unstructured.Unstructured {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if object := s.objects[key]; object != nil {
+		return object.DeepCopy()
+	}
+	return nil
+}
+
+// Keys are those of all objects, sorted.
+func (s *Server) Keys() []string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	var keys []string
+	for key := range s.objects {
+		keys = append(keys, key.String())
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Writes are the requests that changed anything since the last call, and forgets them.
+func (s *Server) Writes() []string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	var writes []string
+	for _, r := range s.log {
+		if r.Verb == "create" || r.Verb == "update" || r.Verb == "delete" {
+			writes = append(writes, r.Verb+" "+cluster.Key{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}.String())
+		}
+	}
+	s.log = nil
+	return writes
+}
+
+// Count counts the requests of a verb and kind since the last call of Writes.
+func (s *Server) Count(verb, kind string) int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	count := 0
+	for _, r := range s.log {
+		if r.Verb == verb && r.Kind == kind {
+			count++
+		}
+	}
+	return count
+}
+
+func (s *Server) store(object *unstructured.Unstructured) {
+	key := cluster.KeyOf(object)
+	s.version++
+	object.SetResourceVersion(strconv.Itoa(s.version))
+	kind := "MODIFIED"
+	if s.objects[key] == nil {
+		kind = "ADDED"
+		object.SetUID("")
+	}
+	if object.GetUID() == "" {
+		object.SetUID(types.UID("uid-" + strconv.Itoa(s.version)))
+	}
+	s.objects[key] = object
+	s.tell(kind, object)
+}
+
+func (s *Server) remove(key cluster.Key) {
+	object := s.objects[key]
+	if object == nil {
+		return
+	}
+	delete(s.objects, key)
+	s.version++
+	s.tell("DELETED", object)
+	if key.Kind == "Namespace" {
+		for other := range s.objects {
+			if other.Namespace == key.Name {
+				s.remove(other)
+			}
+		}
+	}
+}
+
+// tell sends an event to everybody who watches.
+func (s *Server) tell(kind string, object *unstructured.Unstructured) {
+	text, err := json.Marshal(map[string]any{"type": kind, "object": object.Object})
+	if err != nil {
+		s.t.Error(err)
+	}
+	for _, watch := range s.watches {
+		watch <- text
+	}
+}
