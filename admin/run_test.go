@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/helm/pkg/proto/hapi/release"
 
 	"helm-tenant/backup"
@@ -313,5 +315,35 @@ func TestMigrateBlocked(t *testing.T) {
 				t.Errorf("got %q", text)
 			}
 		})
+	}
+}
+
+// helmRecord is a revision of a release as Helm 3 stores it, with labels only.
+func helmRecord(namespace, name string) *corev1.Secret {
+	return &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, Type: "helm.sh/release.v1",
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "sh.helm.release.v1." + name + ".v1", Labels: map[string]string{"owner": "helm", "name": name, "version": "1", "status": "deployed"}}}
+}
+
+// TestDestroyOfHelm3: releases of Helm 3 count where the namespace is the tenant's alone.
+func TestDestroyOfHelm3(t *testing.T) {
+	server, c := empty().start(t)
+	write(t, c, asked(engine(tenant.EngineImpersonation)))
+	write(t, c, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"b"}}, Share: true})
+	server.Put(helmRecord("a", "web"), helmRecord("b", "db"))
+	removal, err := PrepareDestroy(t.Context(), c, "t", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if living := removal.Living(); len(living) != 1 || living[0].Name != "web" || len(removal.HelmRecords) != 1 {
+		t.Errorf("releases are %v", living)
+	}
+	if note := `releases of Helm 3 or 4 in namespace "b" stay: tenant "o" has that namespace, too`; !slices.Contains(removal.Prepared.Notes, note) {
+		t.Errorf("notes are %q", removal.Prepared.Notes)
+	}
+	wide := asked(everywhere, engine(tenant.EngineImpersonation), accept(RiskClusterWide))
+	wide.Tenant.Name = "w"
+	write(t, c, wide)
+	if removal, err = PrepareDestroy(t.Context(), c, "w", false); err != nil || !slices.Contains(removal.Prepared.Notes, "releases that the tenant made with Helm 3 or 4 stay: they can't be told from others'") {
+		t.Errorf("notes are %q, %v", removal.Prepared.Notes, err)
 	}
 }
