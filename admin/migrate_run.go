@@ -257,7 +257,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	for _, record := range at.HelmRecords {
 		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
-	m.noteWork(at)
+	m.NoteWork(at)
 	if m.DryRun {
 		return prepared, nil
 	}
@@ -304,8 +304,8 @@ func (m *Migrate) restart(ctx context.Context, at *Migration) error {
 	return setState(ctx, m.Client, at.Tenant, at.State, nil, nil, m.Event.made)
 }
 
-// noteWork says of each release what Helm 3 did with it, which Tiller will not know.
-func (m *Migrate) noteWork(at *Migration) {
+// NoteWork says of each release what Helm 3 did with it, which Tiller will not know.
+func (m *Migrate) NoteWork(at *Migration) {
 	for i, r := range at.Releases {
 		standing := at.Standings[i]
 		switch {

@@ -50,7 +50,7 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 		return s.printTenants(hostileInventory(word), true)
 	},
 	"destroy, refused": func(s *session, word string) error {
-		err := error(&hasReleasesError{[]admin.Release{{Name: word, Namespace: word, Status: word, Chart: word}, {Name: "web", Chart: word}}})
+		err := error(&admin.HasReleasesError{Releases: []admin.Release{{Name: word, Namespace: word, Status: word, Chart: word}, {Name: "web", Chart: word}}})
 		report(s.env.Stderr, withHint(fmt.Errorf("destroy of tenant %q: %w", "a", err), hintsFor(err, byFlag)...))
 		return nil
 	},
@@ -89,7 +89,7 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 			Revisions: []migrate.Revision{{Release: &release3.Release{Version: 3, Info: &release3.Info{}}}}}
 		there := &admin.Migration{Tenant: tenant.Tenant{Name: "a", HomeNamespace: word}, State: &tenant.Migration{Converted: true}, Releases: []migrate.Release{r}, Standings: []migrate.Standing{{}}}
 		m := &migration{session: s, name: "a", options: &migrateOptions{output: "text"}}
-		m.noteWork(there)
+		(&admin.Migrate{Name: "a", Event: s.event}).NoteWork(there)
 		return m.print(there)
 	},
 	"migrate, refused": func(s *session, word string) error {

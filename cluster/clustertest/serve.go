@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -190,29 +191,37 @@ func selector(r *http.Request) (func(*unstructured.Unstructured) bool, error) {
 	}, nil
 }
 
-// watch sends what happens from now on to the objects of a kind.
+// watch sends what happened to the objects of a kind since the version that is asked for,
+// and what happens from now on.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, asked Request) {
-	events := make(chan []byte, 100)
-	s.mutex.Lock()
-	s.watches = append(s.watches, events)
-	s.mutex.Unlock()
+	matches, err := selector(r)
+	since, wrong := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
+	if err := errors.Join(err, wrong); err != nil {
+		fail(w, apierrors.NewBadRequest(err.Error()))
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.(http.Flusher).Flush()
-	for {
-		select {
-		case <-r.Context().Done():
-			return
-		case text := <-events:
-			var event struct{ Object unstructured.Unstructured }
-			matches, err := selector(r)
-			if err != nil || json.Unmarshal(text, &event) != nil || event.Object.GetKind() != asked.Kind || !matches(&event.Object) ||
-				asked.Namespace != "" && event.Object.GetNamespace() != asked.Namespace {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for next := 0; ; {
+		s.mutex.Lock()
+		events := s.events[next:]
+		next = len(s.events)
+		s.mutex.Unlock()
+		for _, e := range events {
+			if e.version <= since || e.object.GetKind() != asked.Kind || asked.Namespace != "" && e.object.GetNamespace() != asked.Namespace || !matches(e.object) {
 				continue
 			}
-			if _, err := w.Write(append(text, '\n')); err != nil {
+			if json.NewEncoder(w).Encode(map[string]any{"type": e.kind, "object": e.object.Object}) != nil {
 				return
 			}
 			w.(http.Flusher).Flush()
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -5,7 +5,6 @@
 package clustertest
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -73,7 +72,14 @@ type Server struct {
 	objects map[cluster.Key]*unstructured.Unstructured
 	version int
 	log     []Request
-	watches []chan []byte
+	events  []event
+}
+
+// event is what happened to an object, as a watch tells it.
+type event struct {
+	version int
+	kind    string
+	object  *unstructured.Unstructured
 }
 
 // Start starts a server that holds these objects.
@@ -211,13 +217,7 @@ func (s *Server) remove(key cluster.Key) {
 	}
 }
 
-// tell sends an event to everybody who watches.
+// tell adds an event for everybody who watches.
 func (s *Server) tell(kind string, object *unstructured.Unstructured) {
-	text, err := json.Marshal(map[string]any{"type": kind, "object": object.Object})
-	if err != nil {
-		s.t.Error(err)
-	}
-	for _, watch := range s.watches {
-		watch <- text
-	}
+	s.events = append(s.events, event{s.version, kind, object.DeepCopy()})
 }

@@ -1,0 +1,299 @@
+package cluster_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/cluster"
+	"helm-tenant/cluster/clustertest"
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+func team(name string) tenant.Tenant {
+	return tenant.Tenant{Name: name, Namespaces: []string{name + "-1"}}.WithDefaults()
+}
+
+// wanted is all that a tenant wants.
+func wanted(t *testing.T, of tenant.Tenant) []runtime.Object {
+	t.Helper()
+	record, err := install.Record(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := slices.Concat([]runtime.Object{install.Home(of, false, true), record}, rbac.ServiceAccounts(of), rbac.Home(of))
+	return append(objects, install.NetworkPolicy(of, false), install.Deployment(of), install.Namespace(of, of.Namespaces[0], true), rbac.InNamespace(of, of.Namespaces[0]))
+}
+
+func object(kind, apiVersion, namespace, name string, labels map[string]string) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{Object: map[string]any{"kind": kind, "apiVersion": apiVersion}}
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	o.SetLabels(labels)
+	return o
+}
+
+func keys(live *cluster.Live, name string) []string {
+	var out []string
+	for _, key := range live.OfTenant(name) {
+		out = append(out, key.String())
+	}
+	return out
+}
+
+// TestRead: objects are found by a tenant's label, where the namespace says so, too.
+func TestRead(t *testing.T) {
+	server := clustertest.Start(t, slices.Concat(wanted(t, team("t")), wanted(t, team("o")))...)
+	c := server.Connect()
+	ofT := map[string]string{tenant.LabelTenant: "t"}
+	server.Put(object("ConfigMap", "v1", "o-1", tenant.RecordName, ofT), object("RoleBinding", "rbac.authorization.k8s.io/v1", "o-1", "x", ofT))
+	live, err := c.Read(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"Namespace t-1", "Namespace t-tiller", "RoleBinding x in namespace o-1", "RoleBinding helm-tenant.t.admin in namespace t-1",
+		"ConfigMap helm-tenant in namespace t-tiller", "Deployment tiller-deploy in namespace t-tiller", "NetworkPolicy helm-tenant in namespace t-tiller",
+		"Role helm-tenant-member in namespace t-tiller", "Role helm-tenant-records in namespace t-tiller", "RoleBinding helm-tenant-member in namespace t-tiller",
+		"RoleBinding helm-tenant-records in namespace t-tiller", "ServiceAccount tiller in namespace t-tiller"}
+	if diff := cmp.Diff(want, keys(live, "t")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if len(keys(live, "o")) > 0 {
+		t.Errorf("read are %q, too", keys(live, "o"))
+	}
+	if all, err := c.Read(t.Context()); err != nil || len(keys(all, "o")) == 0 {
+		t.Errorf("of all tenants: %v", err)
+	}
+	// LiveOf trusts the same labels, and holds all objects.
+	forged := object("ConfigMap", "v1", "o-1", tenant.RecordName, ofT)
+	of, err := cluster.LiveOf(append(wanted(t, team("t")), forged, object("RoleBinding", "rbac.authorization.k8s.io/v1", "o-1", "x", ofT)), "Pod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, keys(of, "t")); diff != "" {
+		t.Errorf("LiveOf, -want +got:\n%s", diff)
+	}
+	if of.Get(cluster.KeyOf(forged)) == nil || of.Serves("Pod") || !of.Serves("Secret") {
+		t.Error("LiveOf lacks an object, or serves another kind")
+	}
+	homes, err := c.Homes(t.Context())
+	if diff := cmp.Diff(map[string][]string{"t": {"t-tiller"}, "o": {"o-tiller"}}, homes); err != nil || diff != "" {
+		t.Errorf("homes, %v, -want +got:\n%s", err, diff)
+	}
+}
+
+// TestLookup: an object of a name, whoever owns it; many of a kind with one list.
+func TestLookup(t *testing.T) {
+	server := clustertest.Start(t, wanted(t, team("t"))...)
+	c := server.Connect()
+	live := cluster.NewLive()
+	there := cluster.Key{Kind: "Role", Namespace: "t-tiller", Name: rbac.MemberName}
+	gone := cluster.Key{Kind: "Role", Namespace: "nowhere", Name: "x"}
+	if err := c.Lookup(t.Context(), live, []cluster.Key{there, gone, {Kind: "Role", Namespace: "t-tiller", Name: "none"}}); err != nil {
+		t.Fatal(err)
+	}
+	if live.Get(there) == nil || live.Get(gone) != nil || len(live.OfTenant("t")) > 0 {
+		t.Error("what was looked up is not there, or taken for what carries a label")
+	}
+	if n := server.Count("get", "Role"); n != 2 {
+		t.Errorf("%d requests for roles, one of them in a namespace that does not exist", n)
+	}
+	server.Writes()
+	var many []cluster.Key
+	for i := range 60 {
+		server.Put(object("ConfigMap", "v1", "t-1", fmt.Sprintf("m%d", i), nil))
+		many = append(many, cluster.Key{Kind: "ConfigMap", Namespace: "t-1", Name: fmt.Sprintf("m%d", i)})
+	}
+	if err := c.Lookup(t.Context(), live, many); err != nil || live.Get(many[59]) == nil || server.Count("get", "ConfigMap") > 0 {
+		t.Errorf("many are read one by one: %v", err)
+	}
+	server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "roles"}, r.Name, errors.New("no"))
+	}
+	if err := c.Lookup(t.Context(), cluster.NewLive(), []cluster.Key{there}); !apierrors.IsForbidden(err) {
+		t.Errorf("got %v", err)
+	}
+	// A server without a kind says so of the kind, and not of an object.
+	server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		if r.Kind != "ValidatingAdmissionPolicy" {
+			return nil
+		}
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Status: "Failure", Code: 404, Reason: metav1.StatusReasonNotFound, Details: &metav1.StatusDetails{}}}
+	}
+	if err := c.Lookup(t.Context(), live, []cluster.Key{{Kind: "ValidatingAdmissionPolicy", Name: "x"}}); err != nil || live.Serves("ValidatingAdmissionPolicy") {
+		t.Errorf("a kind that is not served is: %v", err)
+	}
+}
+
+// TestNeighbours: what of a namespace is no Tiller's.
+func TestNeighbours(t *testing.T) {
+	token := object("Secret", "v1", "h", "default-token", nil)
+	token.Object["type"] = "kubernetes.io/service-account-token"
+	token.SetAnnotations(map[string]string{"kubernetes.io/service-account.name": "default"})
+	owned := object("ReplicaSet", "apps/v1", "h", "owned", nil)
+	owned.SetOwnerReferences([]metav1.OwnerReference{{Kind: "Deployment", Name: "d", APIVersion: "apps/v1", UID: "u"}})
+	server := clustertest.Start(t, object("Namespace", "v1", "", "h", nil), token, owned,
+		object("ServiceAccount", "v1", "h", "default", nil), object("ServiceAccount", "v1", "h", "theirs", nil), object("ConfigMap", "v1", "h", "kube-root-ca.crt", nil),
+		object("Pod", "v1", "h", "tiller", install.TillerLabels()), object("Deployment", "apps/v1", "h", "web", nil))
+	c := server.Connect()
+	found, err := c.Neighbours(t.Context(), "h")
+	if diff := cmp.Diff([]string{"ServiceAccount theirs"}, found); err != nil || diff != "" {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+	server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		if r.Kind == "DaemonSet" {
+			return apierrors.NewServiceUnavailable("broken")
+		}
+		return nil
+	}
+	found, unseen, err := c.AllNeighbours(t.Context(), "h")
+	if diff := cmp.Diff([]string{"ServiceAccount theirs", "Deployment web"}, found); err != nil || diff != "" {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+	if diff := cmp.Diff([]string{"daemonsets.apps"}, unseen); diff != "" {
+		t.Errorf("unseen, -want +got:\n%s", diff)
+	}
+}
+
+// TestPreflight: what is asked of whom, and what RBAC asks of those who grant.
+func TestPreflight(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		allowed func(string) bool
+		want    []string
+	}{
+		{"everything", func(string) bool { return true }, nil},
+		{"nothing but grants", func(p string) bool { return !strings.HasPrefix(p, "create ") }, []string{
+			"create deployments.apps in namespace t-tiller"}},
+		{"no right to bind or escalate", func(p string) bool {
+			return !strings.HasPrefix(p, "bind ") && !strings.HasPrefix(p, "escalate ") && p != "* *"
+		}, []string{
+			"bind clusterroles.rbac.authorization.k8s.io/admin in namespace t-1", "escalate roles.rbac.authorization.k8s.io/helm-tenant-member in namespace t-tiller"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := clustertest.Start(t)
+			server.Allowed = test.allowed
+			c := server.Connect()
+			plan, err := cluster.NewPlan("t", wanted(t, team("t")), cluster.NewLive(), func(cluster.Key) bool { return false })
+			if err != nil {
+				t.Fatal(err)
+			}
+			missing, err := c.NewPreflight(cluster.NewLive()).Missing(t.Context(), &plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, p := range missing {
+				got = append(got, p.String())
+			}
+			for _, want := range test.want {
+				if !slices.Contains(got, want) {
+					t.Errorf("no %q among %q", want, got)
+				}
+			}
+			if test.want == nil && len(got) > 0 {
+				t.Errorf("missing are %q", got)
+			}
+		})
+	}
+}
+
+// TestWrite: phase by phase, and nothing that was changed meanwhile.
+func TestWrite(t *testing.T) {
+	server := clustertest.Start(t)
+	c := server.Connect()
+	of := team("t")
+	plan, err := cluster.NewPlan("t", wanted(t, of), cluster.NewLive(), func(cluster.Key) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	if err := c.Write(t.Context(), &plan, 1, func(cluster.Change) { made++ }); err != nil || made != len(plan.Changes) {
+		t.Fatalf("%d of %d, %v", made, len(plan.Changes), err)
+	}
+	writes := server.Writes()
+	if writes[0] != "create Namespace t-1" || writes[len(writes)-1] != "create Deployment tiller-deploy in namespace t-tiller" {
+		t.Errorf("written was %q", writes)
+	}
+	live, err := c.Read(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := cluster.NewPlan("t", wanted(t, of), live, func(cluster.Key) bool { return false })
+	if err != nil || len(again.Changes) > 0 {
+		t.Errorf("a second plan has %d changes, %v", len(again.Changes), err)
+	}
+	binding := cluster.Key{Kind: "RoleBinding", Namespace: "t-1", Name: "helm-tenant.t.admin"}
+	var edit, remove cluster.Plan
+	edit.Edit(live.Get(binding), cluster.PhaseBindings, func(next *unstructured.Unstructured) { next.Object["subjects"] = []any{} })
+	remove.Delete(live.Get(binding), cluster.PhaseRemoval)
+	other := server.Get(binding)
+	server.Put(other)
+	var failed *cluster.WriteError
+	if err := c.Write(t.Context(), &edit, 1, func(cluster.Change) {}); !errors.As(err, &failed) || !cluster.Outdated(err) || failed.Total != 1 {
+		t.Errorf("an update of what changed: %v", err)
+	}
+	server.Remove(binding)
+	server.Put(other)
+	if err := c.Write(t.Context(), &remove, 1, func(cluster.Change) {}); !cluster.Outdated(err) {
+		t.Errorf("a deletion of another object of that name: %v", err)
+	}
+	server.Remove(binding)
+	if err := c.Write(t.Context(), &remove, 1, func(cluster.Change) {}); err != nil {
+		t.Errorf("a deletion of what is gone: %v", err)
+	}
+	tries := 0
+	server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		if r.Verb != "create" {
+			return nil
+		}
+		if tries++; tries < 3 {
+			return apierrors.NewInternalError(errors.New("for a moment"))
+		}
+		return nil
+	}
+	var create cluster.Plan
+	if err := create.Create(rbac.InNamespace(of, "t-1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Write(t.Context(), &create, 1, func(cluster.Change) {}); err != nil || tries != 3 {
+		t.Errorf("tried %d times: %v", tries, err)
+	}
+}
+
+// TestReplace: a field that can't be changed needs a new object.
+func TestReplace(t *testing.T) {
+	of := team("t")
+	bound := rbac.InNamespace(of, "t-1")
+	bound.RoleRef.Name = "edit"
+	server := clustertest.Start(t, install.Namespace(of, "t-1", true), bound)
+	c := server.Connect()
+	live, err := c.Read(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := cluster.NewPlan("t", []runtime.Object{rbac.InNamespace(of, "t-1")}, live, func(cluster.Key) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := c.NewPreflight(live).Missing(t.Context(), &plan); err != nil || len(missing) > 0 {
+		t.Errorf("missing %v, %v", missing, err)
+	}
+	if err := c.Write(t.Context(), &plan, 1, func(cluster.Change) {}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"delete RoleBinding helm-tenant.t.admin in namespace t-1", "create RoleBinding helm-tenant.t.admin in namespace t-1"}, server.Writes()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
