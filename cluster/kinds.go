@@ -83,3 +83,18 @@ var tenantKinds = []string{"Namespace", "ServiceAccount", "Role", "RoleBinding",
 func gvr(group, version, resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 }
+
+// Resource is a kind of objects that helm-tenant reads or writes.
+type Resource struct {
+	Kind       string
+	Namespaced bool
+}
+
+// Resources are all of them.
+func Resources() map[schema.GroupVersionResource]Resource {
+	all := map[schema.GroupVersionResource]Resource{}
+	for name, k := range kinds {
+		all[k.resource] = Resource{name, k.namespaced}
+	}
+	return all
+}

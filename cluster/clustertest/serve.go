@@ -57,7 +57,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		asked.Namespace, parts = parts[1], parts[2:]
 	}
 	gvr.Resource, parts = parts[0], parts[1:]
-	asked.Kind = kindOf[gvr]
+	asked.Kind = cluster.Resources()[gvr].Kind
 	if len(parts) > 0 {
 		asked.Name = parts[0]
 	}
@@ -230,7 +230,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, asked Request) {
 func (s *Server) groups(w http.ResponseWriter) {
 	seen := map[schema.GroupVersion]bool{}
 	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
-	for gvr := range kindOf {
+	for gvr := range cluster.Resources() {
 		gv := gvr.GroupVersion()
 		if gv.Group == "" || seen[gv] {
 			continue
@@ -245,9 +245,9 @@ func (s *Server) groups(w http.ResponseWriter) {
 // resources answers which kinds a version of an API group has.
 func (s *Server) resources(w http.ResponseWriter, gv schema.GroupVersion) {
 	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String()}
-	for gvr, kind := range kindOf {
+	for gvr, resource := range cluster.Resources() {
 		if gvr.GroupVersion() == gv {
-			list.APIResources = append(list.APIResources, metav1.APIResource{Name: gvr.Resource, Kind: kind, Namespaced: !slices.Contains(clusterScoped, kind), Verbs: []string{"get", "list"}})
+			list.APIResources = append(list.APIResources, metav1.APIResource{Name: gvr.Resource, Kind: resource.Kind, Namespaced: resource.Namespaced, Verbs: []string{"get", "list"}})
 		}
 	}
 	answer(w, 200, list)

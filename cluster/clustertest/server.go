@@ -1,5 +1,5 @@
 // Package clustertest is an API server in memory, for tests of what reads and writes a
-// cluster. It keeps objects of any kind and has what Kubernetes has of conflicts: resource
+// cluster. It keeps objects of the kinds that helm-tenant knows and has what Kubernetes has of conflicts: resource
 // versions, UIDs, names that are taken. It checks no object, and has no controller but the
 // one that ends a namespace. What only a real API server shows is tested in test/apitest.
 package clustertest
@@ -18,39 +18,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 )
-
-// kindOf are the resources that the server has, and their kinds.
-var kindOf = map[schema.GroupVersionResource]string{
-	{Version: "v1", Resource: "namespaces"}:      "Namespace",
-	{Version: "v1", Resource: "configmaps"}:      "ConfigMap",
-	{Version: "v1", Resource: "secrets"}:         "Secret",
-	{Version: "v1", Resource: "serviceaccounts"}: "ServiceAccount",
-	{Version: "v1", Resource: "pods"}:            "Pod",
-	{Version: "v1", Resource: "services"}:        "Service",
-
-	{Group: "apps", Version: "v1", Resource: "deployments"}:  "Deployment",
-	{Group: "apps", Version: "v1", Resource: "replicasets"}:  "ReplicaSet",
-	{Group: "apps", Version: "v1", Resource: "statefulsets"}: "StatefulSet",
-	{Group: "apps", Version: "v1", Resource: "daemonsets"}:   "DaemonSet",
-
-	{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}:             "NetworkPolicy",
-	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}:               "Role",
-	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}:        "RoleBinding",
-	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}:        "ClusterRole",
-	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"}: "ClusterRoleBinding",
-
-	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"}:       "ValidatingAdmissionPolicy",
-	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"}: "ValidatingAdmissionPolicyBinding",
-}
-
-// clusterScoped are the kinds outside namespaces.
-var clusterScoped = []string{"Namespace", "ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 // Request is what a request asks for.
 type Request struct {
