@@ -77,13 +77,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			asked.Verb = "watch"
 		}
 	}
+	if query.Get("dryRun") != "" {
+		asked.Verb = "dry-run"
+	}
 	s.object(w, r, gvr, asked)
 }
 
 // object answers a request about objects of one kind.
 func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.GroupVersionResource, asked Request) {
 	var body unstructured.Unstructured
-	if asked.Verb == "create" || asked.Verb == "update" {
+	if asked.Verb == "create" || asked.Verb == "update" || asked.Verb == "dry-run" {
 		if err := json.NewDecoder(r.Body).Decode(&body.Object); err != nil {
 			fail(w, apierrors.NewBadRequest(err.Error()))
 			return
@@ -107,6 +110,10 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 	defer s.mutex.Unlock()
 	key := cluster.Key{Kind: asked.Kind, Namespace: asked.Namespace, Name: asked.Name}
 	have := s.objects[key]
+	if asked.Verb == "dry-run" {
+		answer(w, 200, body.Object) // nothing is kept of it
+		return
+	}
 	if asked.Verb == "list" {
 		s.list(w, r, gvr, asked)
 		return
