@@ -17,7 +17,7 @@ import (
 	"helm-tenant/cli"
 )
 
-var update = flag.Bool("update", false, "write what the scripts print into their golden files")
+var update = flag.Bool("update", false, "write what the scripts print into their golden files, and docs/flags.md")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
