@@ -1,6 +1,8 @@
 package rails
 
 import (
+	"fmt"
+
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
 
@@ -26,11 +28,12 @@ func allowed(host string, oneLabel bool) string {
 	return `variables.hosts.exists(p, p == ` + host + ` || (` + wild + `))`
 }
 
-// Annotations by which a controller of Ingresses or of DNS serves more hosts than the
-// rules say, as comma-separated lists of hosts, or takes configuration as text.
+// Annotations by which a controller of Ingresses, of DNS or of certificates serves more
+// hosts than the rules say, as comma-separated lists of hosts, or takes configuration as
+// text.
 const (
-	hostAnnotations = `/(server-alias|host-aliases|hostname|internal-hostname|hostname-extension)$`
-	textAnnotations = `(?i)(snippet|server-alias-regex|/config-[a-z-]+$|^alb\\.ingress\\.kubernetes\\.io/conditions\\.|^zalando\\.org/skipper-routes$)`
+	hostAnnotations = `(/(server-alias|host-aliases|hostname|internal-hostname|hostname-extension|redirect-from)|^cert-manager\\.io/(alt-names|common-name)|^dns\\.alpha\\.kubernetes\\.io/(external|internal))$`
+	textAnnotations = `(?i)(snippet|server-alias-regex|/config-[a-z-]+$|^alb\\.ingress\\.kubernetes\\.io/conditions\\.|^zalando\\.org/skipper-routes$|/redirect-from-regex$|/router\\.(pathmatcher|rulesyntax)$|/rule-type$)`
 	allowedHosts    = `" + (variables.hosts == [""] ? "none" : variables.hosts.join(", "))`
 )
 
@@ -38,13 +41,20 @@ const (
 func hostAnnotationRules() []admissionv1.Validation {
 	return []admissionv1.Validation{
 		rule(`!variables.restricted || variables.annotations.all(k, !k.matches("`+hostAnnotations+`") || (k in variables.wereAnnotations && variables.wereAnnotations[k] == variables.annotations[k])`+
-			` || variables.annotations[k] == "" || variables.annotations[k].split(",").map(h, h.trim().lowerAscii()).all(h, `+allowed("h", true)+`))`,
+			` || variables.annotations[k] == "" || variables.annotations[k].split(",").map(h, h.trim().lowerAscii()).all(h, h.matches("^[a-z0-9*.-]*$") && `+allowed("h", true)+`))`,
 			"an annotation adds hosts that the tenant may not serve",
 			`"an annotation (" + variables.annotations.filter(k, k.matches("`+hostAnnotations+`")).join(", ") + ") adds hosts other than those allowed: `+allowedHosts),
 		rule(`!variables.restricted || variables.annotations.all(k, !k.matches("`+textAnnotations+`") || (k in variables.wereAnnotations && variables.wereAnnotations[k] == variables.annotations[k]))`,
 			"an annotation adds configuration by which a tenant could serve any host",
 			`"where hosts are restricted, annotations can't add configuration, as " + variables.annotations.filter(k, k.matches("`+textAnnotations+`")).join(", ")`),
 	}
+}
+
+// redirects is a CEL expression that says whether annotations redirect to a host from
+// the same with or without www. Controllers read the value as strconv.ParseBool does,
+// which knows more than "true".
+func redirects(annotations string) string {
+	return annotations + `.exists(k, k.endsWith("/from-to-www-redirect") && !(` + annotations + `[k].lowerAscii() in ["", "0", "f", "false"]))`
 }
 
 // ingresses holds the hosts of Ingresses.
@@ -57,6 +67,8 @@ func ingresses() policy {
 		variables: append(hostVariables(),
 			admissionv1.Variable{Name: "ruled", Expression: rules + `.map(r, has(r.host) ? r.host : "")`},
 			admissionv1.Variable{Name: "wereRuled", Expression: old + `has(oldObject.spec.rules) ? oldObject.spec.rules.map(r, has(r.host) ? r.host : "") : []`},
+			admissionv1.Variable{Name: "redirects", Expression: redirects("variables.annotations")},
+			admissionv1.Variable{Name: "redirected", Expression: redirects("variables.wereAnnotations")},
 			admissionv1.Variable{Name: "refused", Expression: `variables.ruled.filter(h, !(h in variables.wereRuled) && (h == "" || !` + allowed("h", true) + `))`},
 			admissionv1.Variable{Name: "open", Expression: tls + `.exists(t, (!has(t.hosts) || t.hosts.size() == 0) && !(` + old + `has(oldObject.spec.tls) && oldObject.spec.tls.exists(o, !has(o.hosts) || o.hosts.size() == 0)))`},
 			admissionv1.Variable{Name: "certified", Expression: tls + `.all(t, !has(t.hosts) || t.hosts.all(h, ` + allowed("h", true) + ` || (` + old + `has(oldObject.spec.tls) && oldObject.spec.tls.exists(o, has(o.hosts) && h in o.hosts))))`},
@@ -69,8 +81,8 @@ func ingresses() policy {
 			rule(`!variables.restricted || !has(object.spec.defaultBackend) || (`+old+`has(oldObject.spec.defaultBackend))`, "an Ingress with a default backend serves every host",
 				`"an Ingress here can't have a default backend, which serves every host; allowed: `+allowedHosts),
 			// The controller then serves the host with and without www.
-			rule(`!variables.restricted || !variables.annotations.exists(k, k.endsWith("/from-to-www-redirect") && variables.annotations[k] == "true" && !(k in variables.wereAnnotations && variables.wereAnnotations[k] == "true"))`+
-				` || variables.ruled.map(h, h.startsWith("www.") ? h.substring(4) : "www." + h).all(h, `+allowed("h", true)+`)`,
+			rule(`!variables.restricted || !variables.redirects || variables.ruled.filter(h, !(variables.redirected && h in variables.wereRuled))`+
+				`.map(h, h.startsWith("www.") ? h.substring(4) : "www." + h).all(h, `+allowed("h", true)+`)`,
 				"from-to-www-redirect adds a host that the tenant may not serve", `"from-to-www-redirect adds a host other than those allowed: `+allowedHosts),
 		}, hostAnnotationRules()...),
 	}
@@ -78,9 +90,11 @@ func ingresses() policy {
 
 // gateways holds the hosts of Gateway API's listeners.
 func gateways() []policy {
-	// Other protocols know no hosts.
-	const web = `(!has(l.protocol) || l.protocol in ["HTTP", "HTTPS", "TLS"])`
-	const kept = `(oldObject != null && has(oldObject.spec.listeners) && oldObject.spec.listeners.exists(o, o.name == l.name && (has(o.hostname) ? o.hostname : "") == (has(l.hostname) ? l.hostname : "")))`
+	// TCP and UDP know no hosts; a protocol of an implementation's own may.
+	const web = `!(has(l.protocol) && l.protocol in ["TCP", "UDP"] && !(has(l.hostname) && l.hostname != ""))`
+	const kept = `(oldObject != null && has(oldObject.spec.listeners) && oldObject.spec.listeners.exists(o, o.name == l.name && (has(o.hostname) ? o.hostname : "") == (has(l.hostname) ? l.hostname : "")` +
+		// One of TCP was not judged.
+		` && (has(o.protocol) ? o.protocol : "") == (has(l.protocol) ? l.protocol : "")))`
 	var all []policy
 	for _, w := range []struct{ kind, group string }{
 		{"gateways", "gateway.networking.k8s.io"}, {"listenersets", "gateway.networking.k8s.io"}, {"xlistenersets", "gateway.networking.x-k8s.io"},
@@ -100,15 +114,20 @@ func gateways() []policy {
 // routes holds the hosts of Gateway API's routes: one without hosts has those of the
 // listener, which may be another tenant's. A route of a service mesh has none.
 func routes() []policy {
-	const kept = `(oldObject != null && has(oldObject.spec.hostnames) && h in oldObject.spec.hostnames)`
+	// What a route of a mesh had was not judged.
+	const kept = `(variables.judged && has(oldObject.spec.hostnames) && h in oldObject.spec.hostnames)`
+	mesh := func(object string) string {
+		return fmt.Sprintf(`has(%[1]s.spec.parentRefs) && %[1]s.spec.parentRefs.size() > 0 && %[1]s.spec.parentRefs.all(p, has(p.kind) && p.kind == "Service")`, object)
+	}
 	var all []policy
 	for _, kind := range []string{"httproutes", "grpcroutes", "tlsroutes"} {
 		all = append(all, policy{
 			kind: kind, groups: []string{"gateway.networking.k8s.io"}, resources: []string{kind}, operations: onWrite,
 			variables: append(hostVariables(),
-				admissionv1.Variable{Name: "mesh", Expression: `has(object.spec.parentRefs) && object.spec.parentRefs.size() > 0 && object.spec.parentRefs.all(p, has(p.kind) && p.kind == "Service")`},
+				admissionv1.Variable{Name: "mesh", Expression: mesh("object")},
+				admissionv1.Variable{Name: "judged", Expression: `oldObject != null && !(` + mesh("oldObject") + `)`},
 				admissionv1.Variable{Name: "none", Expression: `!has(object.spec.hostnames) || object.spec.hostnames.size() == 0`},
-				admissionv1.Variable{Name: "hadNone", Expression: `oldObject != null && (!has(oldObject.spec.hostnames) || oldObject.spec.hostnames.size() == 0)`},
+				admissionv1.Variable{Name: "hadNone", Expression: `variables.judged && (!has(oldObject.spec.hostnames) || oldObject.spec.hostnames.size() == 0)`},
 				admissionv1.Variable{Name: "refused", Expression: `variables.none ? (variables.hadNone ? [] : ["every host (no hostnames)"]) : object.spec.hostnames.filter(h, !` + kept + ` && !` + allowed("h", false) + `)`}),
 			rules: append([]admissionv1.Validation{rule(`!variables.restricted || variables.mesh || variables.refused.size() == 0`, "a route serves a host that the tenant may not serve",
 				`"a route here can't serve " + variables.refused.join(", ") + "; allowed: `+allowedHosts)}, hostAnnotationRules()...),

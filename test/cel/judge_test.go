@@ -1,0 +1,148 @@
+package cel
+
+import (
+	"fmt"
+	"testing"
+
+	admissionapi "k8s.io/api/admission/v1"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/cel"
+	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"k8s.io/apiserver/pkg/cel/environment"
+	"sigs.k8s.io/yaml"
+
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// judge evaluates the validations of one of the guard's policies as an API server does,
+// in a namespace whose tenant may serve the hosts. old is empty for a creation.
+func judge(t *testing.T, kind, hosts, old, object string) (allowed bool) {
+	t.Helper()
+	var policy *admissionv1.ValidatingAdmissionPolicy
+	for _, o := range rails.Policies(rails.Priorities{}, tenant.GuardEnforce) {
+		if p, isPolicy := o.(*admissionv1.ValidatingAdmissionPolicy); isPolicy && p.Name == rails.PolicyPrefix+kind {
+			policy = p
+		}
+	}
+	compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := cel.OptionalVariableDeclarations{HasAuthorizer: true}
+	for _, v := range policy.Spec.Variables {
+		if r := compiler.CompileAndStoreVariable(&validating.Variable{Name: v.Name, Expression: v.Expression}, options, environment.StoredExpressions); r.Error != nil {
+			t.Fatal(r.Error)
+		}
+	}
+	var rules []cel.ExpressionAccessor
+	for _, v := range policy.Spec.Validations {
+		rules = append(rules, &validating.ValidationCondition{Expression: v.Expression, Message: v.Message})
+	}
+	conditions := compiler.CompileCondition(rules, options, environment.StoredExpressions)
+	attributes := &admission.VersionedAttributes{}
+	parsed := func(text string) runtime.Object {
+		var u unstructured.Unstructured
+		if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		attributes.VersionedKind = u.GroupVersionKind()
+		return &u
+	}
+	attributes.VersionedObject.Set(parsed(object))
+	if old != "" {
+		attributes.VersionedOldObject.Set(parsed(old))
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: map[string]string{"guard.helm-tenant/hosts": hosts}}}
+	results, _, err := conditions.ForInput(t.Context(), attributes, &admissionapi.AdmissionRequest{Namespace: "a"}, cel.OptionalVariableBindings{}, namespace, celconfig.RuntimeCELCostBudget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed = true
+	for _, r := range results {
+		if r.Error != nil {
+			t.Error(r.Error)
+		}
+		allowed = allowed && r.EvalResult != nil && r.EvalResult.Value() == true
+	}
+	return allowed
+}
+
+const (
+	route    = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: x}, spec: {parentRefs: [%s]%s}}"
+	listener = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: x}, spec: {listeners: [{name: a, port: 80%s}]}}"
+	ingress  = "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: x, annotations: {%s}}, spec: {rules: [%s]}}"
+)
+
+// TestHostsOfGatewayAPI: what was let through unjudged, a route of a mesh or a listener
+// of TCP, is judged when an update makes it serve hosts.
+func TestHostsOfGatewayAPI(t *testing.T) {
+	const service, gateway = "{kind: Service, name: s}", "{name: g}"
+	const mine, other = ", hostnames: [x.team.example.com]", ", hostnames: [bank.example.com]"
+	for _, test := range []struct {
+		what, kind, old, object string
+		allowed                 bool
+	}{
+		{"a route of a mesh", "httproutes", "", fmt.Sprintf(route, service, other), true},
+		{"a route", "httproutes", "", fmt.Sprintf(route, gateway, mine), true},
+		{"another's host", "httproutes", "", fmt.Sprintf(route, gateway, other), false},
+		{"a gateway beside a mesh", "httproutes", "", fmt.Sprintf(route, service+", "+gateway, other), false},
+		{"an old route that stays", "httproutes", fmt.Sprintf(route, gateway, other), fmt.Sprintf(route, gateway, other), true},
+		{"an old route without hosts that stays", "httproutes", fmt.Sprintf(route, gateway, ""), fmt.Sprintf(route, gateway, ""), true},
+		{"a route of a mesh that gets a gateway", "httproutes", fmt.Sprintf(route, service, mine), fmt.Sprintf(route, gateway, mine), true},
+		{"the same with another's host", "httproutes", fmt.Sprintf(route, service, other), fmt.Sprintf(route, gateway, other), false},
+		{"the same without hosts", "httproutes", fmt.Sprintf(route, service, ""), fmt.Sprintf(route, gateway, ""), false},
+		{"a listener of TCP", "gateways", "", fmt.Sprintf(listener, ", protocol: TCP"), true},
+		{"a listener of TCP with a host", "gateways", "", fmt.Sprintf(listener, ", protocol: TCP, hostname: bank.example.com"), false},
+		{"a listener of a protocol of an implementation's own", "gateways", "", fmt.Sprintf(listener, ", protocol: example.com/HTTP, hostname: bank.example.com"), false},
+		{"an old listener that stays", "gateways", fmt.Sprintf(listener, ", protocol: HTTP"), fmt.Sprintf(listener, ", protocol: HTTP"), true},
+		{"a listener of TCP that becomes one of HTTP", "gateways", fmt.Sprintf(listener, ", protocol: TCP"), fmt.Sprintf(listener, ", protocol: HTTP"), false},
+	} {
+		if allowed := judge(t, test.kind, "*.team.example.com", test.old, test.object); allowed != test.allowed {
+			t.Errorf("%s: allowed is %t", test.what, allowed)
+		}
+	}
+}
+
+// TestAnnotationsOfIngresses: which annotations add hosts, and how their values are read.
+func TestAnnotationsOfIngresses(t *testing.T) {
+	const hosts = "*.team.example.com,a.com,www.a.com,b.com"
+	const www, wild = "nginx.ingress.kubernetes.io/from-to-www-redirect: ", "{host: x.team.example.com}"
+	for _, test := range []struct {
+		old, annotation, rules string
+		allowed                bool
+	}{
+		{"", "nginx.ingress.kubernetes.io/rewrite-target: /", wild, true},
+		{"", "nginx.ingress.kubernetes.io/server-alias: 'y.team.example.com, a.com'", wild, true},
+		{"", "nginx.ingress.kubernetes.io/server-alias: 'localhost y.team.example.com'", wild, false},
+		{"", "nginx.ingress.kubernetes.io/server-alias: '~bank|y.team.example.com'", wild, false},
+		{"", "nginx.ingress.kubernetes.io/server-alias: 'x{.team.example.com'", wild, false},
+		{"", "cert-manager.io/alt-names: y.team.example.com", wild, true},
+		{"", "cert-manager.io/alt-names: 'y.team.example.com,bank.example.com'", wild, false},
+		{"", "cert-manager.io/common-name: bank.example.com", wild, false},
+		{"", "cert-manager.io/cluster-issuer: letsencrypt", wild, true},
+		{"", "dns.alpha.kubernetes.io/external: bank.example.com", wild, false},
+		{"", "haproxy-ingress.github.io/redirect-from: bank.example.com", wild, false},
+		{"", "haproxy-ingress.github.io/redirect-from-regex: bank.*", wild, false},
+		{"", "traefik.ingress.kubernetes.io/router.pathmatcher: 'Host(`bank.example.com`) || Path'", wild, false},
+		{"", "traefik.ingress.kubernetes.io/router.entrypoints: web", wild, true},
+		{"", www + "'true'", "{host: a.com}", true},
+		{"", www + "'false'", "{host: b.com}", true},
+		{"", www + "'true'", "{host: b.com}", false},
+		{"", www + "'1'", "{host: b.com}", false},
+		{"", www + "'T'", "{host: b.com}", false},
+		{fmt.Sprintf(ingress, www+"'true'", "{host: a.com}"), www + "'true'", "{host: a.com}, {host: b.com}", false},
+		{fmt.Sprintf(ingress, www+"'false'", "{host: b.com}"), www + "'true'", "{host: b.com}", false},
+		{fmt.Sprintf(ingress, www+"'true'", "{host: b.com}"), www + "'true'", "{host: b.com}", true},
+	} {
+		if allowed := judge(t, "ingresses", hosts, test.old, fmt.Sprintf(ingress, test.annotation, test.rules)); allowed != test.allowed {
+			t.Errorf("%s, %s: allowed is %t", test.annotation, test.rules, allowed)
+		}
+	}
+}
