@@ -322,6 +322,7 @@ func compareTenants(want, have tenant.Tenant, differs differFunc) {
 	if !equality.Semantic.DeepEqual(have.Tiller, want.Tiller) {
 		differs("tiller", "Tiller's settings are others in the file than in the cluster")
 	}
+	compareRails(want.Rails, have.Rails, differs)
 }
 
 func compareMembers(members tenant.Members, have []Subject, differs differFunc) {

@@ -1,7 +1,10 @@
 package audit
 
 import (
+	"cmp"
 	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"helm-tenant/command"
 	"helm-tenant/rails"
@@ -75,5 +78,27 @@ func (a *auditor) checkLoosened(r *Record) {
 		f := r.about("namespace "+name, "namespace %s is looser than %s, which the record says", name, loosened)
 		f.Chains, f.Fix = [][]string{{"the record of tenant " + t.Name, "namespace " + name}}, r.init()
 		a.add(idLoosened, "", f)
+	}
+}
+
+// compareRails tells of guard rails that are others in the file than in the cluster.
+// What apply would make of the file counts: its silence changes no level and no mode.
+func compareRails(file, have tenant.Rails, differs differFunc) {
+	have = have.Compact()
+	have.Network = cmp.Or(have.Network, tenant.NetworkOpen)
+	want := file.Exactly(have)
+	for _, field := range []struct {
+		name       string
+		want, have any
+	}{
+		{"podSecurity", want.PodSecurity, have.PodSecurity}, {"guard", want.Guard, have.Guard}, {"network", want.Network, have.Network},
+		{"quota", want.Quota, have.Quota}, {"limits", want.Limits, have.Limits},
+		{"allowFrom", want.AllowFrom, have.AllowFrom}, {"networkExcept", want.NetworkExcept, have.NetworkExcept},
+		{"hosts", want.Hosts, have.Hosts}, {"priorityClasses", want.PriorityClasses, have.PriorityClasses},
+		{"labels", want.Labels, have.Labels}, {"contact", want.Contact, have.Contact},
+	} {
+		if !equality.Semantic.DeepEqual(field.want, field.have) {
+			differs(field.name, "%s is another in the file than in the cluster", field.name)
+		}
 	}
 }

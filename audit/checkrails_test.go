@@ -1,0 +1,74 @@
+package audit
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/tenant"
+)
+
+func TestCompareRails(t *testing.T) {
+	have := tenant.Rails{PodSecurity: "baseline", Guard: "enforce", Network: "isolated", AllowFrom: []string{"10.0.0.0/8"}, Hosts: []string{"a.org"}}
+	for _, test := range []struct {
+		name       string
+		file, have tenant.Rails
+		want       []string
+	}{
+		{"a record of before and a silent file", tenant.Rails{}, tenant.RailsOfBefore(), nil},
+		{"silence loosens no level", tenant.Rails{Network: "isolated", AllowFrom: []string{"10.0.0.0/8"}, Hosts: []string{"a.org"}}, have, nil},
+		{"what silence takes away", tenant.Rails{}, have, []string{"network", "allowFrom", "hosts"}},
+		{"other values", tenant.Rails{PodSecurity: "restricted", Guard: "off", Network: "isolated", AllowFrom: []string{"10.0.0.0/8"}, Hosts: []string{"a.org"}, Quota: map[string]string{"pods": "1"}}, have,
+			[]string{"podSecurity", "guard", "quota"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got []string
+			compareRails(test.file, test.have, func(subject, _ string, _ ...any) { got = append(got, subject) })
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestLooseRails: what is told of a tenant whose record or whose namespaces are loose.
+func TestLooseRails(t *testing.T) {
+	labels := func(pairs ...string) map[string]string {
+		out := map[string]string{tenant.LabelTenant: "t"}
+		for i := 0; i < len(pairs); i += 2 {
+			out[pairs[i]] = pairs[i+1]
+		}
+		return out
+	}
+	const enforce, guard = "pod-security.kubernetes.io/enforce", "helm-tenant/guard"
+	for _, test := range []struct {
+		name   string
+		rails  tenant.Rails
+		labels map[string]string
+		want   []string
+	}{
+		{"of before", tenant.RailsOfBefore(), labels(), []string{idLoosePods, idNoGuard}},
+		{"of before, where an admin set the label", tenant.RailsOfBefore(), labels(enforce, "restricted"), []string{idNoGuard}},
+		{"as init makes it", tenant.NewRails(false), labels(enforce, "baseline", guard, "enforce"), nil},
+		{"a level taken away", tenant.NewRails(false), labels(guard, "enforce"), []string{idLoosened}},
+		{"a looser level", tenant.NewRails(false), labels(enforce, "privileged", guard, "enforce"), []string{idLoosened}},
+		{"a looser guard", tenant.NewRails(false), labels(enforce, "restricted", guard, "warn"), []string{idLoosened}},
+		{"a guard that warns", tenant.Rails{PodSecurity: "baseline", Guard: "warn"}, labels(enforce, "baseline", guard, "warn"), []string{idNoGuard}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			report := Audit(&Snapshot{
+				Namespaces: []Namespace{{Name: "a", Labels: test.labels}},
+				Records:    []Record{{Namespace: "t-helm", Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineImpersonation, Rails: test.rails}.WithDefaults()}},
+			}, Options{})
+			var got []string
+			for _, f := range report.Findings {
+				if f.ID == idLoosePods || f.ID == idNoGuard || f.ID == idLoosened {
+					got = append(got, f.ID)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
