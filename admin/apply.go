@@ -21,10 +21,10 @@ const (
 	requestsOfOne = 4
 )
 
-// isShared says whether an object belongs to no single tenant: the admission policies,
-// of which the cluster has each once.
+// isShared says whether an object belongs to no single tenant: the admission policies and
+// the roles that are made for tenants, of which the cluster has each once.
 func isShared(key cluster.Key) bool {
-	return key.Kind == "ValidatingAdmissionPolicy" || key.Kind == "ValidatingAdmissionPolicyBinding"
+	return key.Kind == "ValidatingAdmissionPolicy" || key.Kind == "ValidatingAdmissionPolicyBinding" || key.Kind == "ClusterRole"
 }
 
 // TakeShared takes the changes of shared objects out of the tenants' plans and returns

@@ -128,13 +128,6 @@ func (d *decision) checkReleasesOfEngine() error {
 	return &LeftReleasesError{d.tenant.Name, d.tenant.Engine, names}
 }
 
-func (d *decision) checkRole() error {
-	if d.facts.live.Get(cluster.Key{Kind: "ClusterRole", Name: d.tenant.Role}) == nil {
-		return &RefusedError{fmt.Sprintf("ClusterRole %q does not exist", d.tenant.Role), SettingRole, ""}
-	}
-	return nil
-}
-
 func (d *decision) checkClusterWide() error {
 	if !d.tenant.AllNamespaces {
 		return nil

@@ -58,6 +58,13 @@ func (d *decision) wantedInHome() []runtime.Object {
 // all tenants share (isShared).
 func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 	var objects []runtime.Object
+	if rbac.MadeOf(d.tenant.Role) != nil {
+		rules, _, err := d.roleRules(d.tenant.Role)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, rbac.ClusterRole(d.tenant.Role, rules))
+	}
 	if d.tenant.Engine.Has(tenant.EngineTiller) && d.facts.live.Serves("ValidatingAdmissionPolicy") {
 		objects = append(objects, install.Admission()...)
 	}
@@ -230,7 +237,7 @@ func (d *decision) planUnbind(plan *cluster.Plan, key cluster.Key, live *unstruc
 	// new binding is written before the old one goes; otherwise both at once would
 	// grant more than either.
 	_, role := roleRefOf(live)
-	nested, err := cluster.Nested(d.facts.live, role, d.tenant.Role)
+	nested, err := d.nested(role, d.tenant.Role)
 	if err != nil {
 		return err
 	}

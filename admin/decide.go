@@ -170,7 +170,7 @@ func (d *decision) recordAppeared() bool {
 // keysToDecide are the objects that a decision looks at by name, beside those that
 // carry the tenant's label and those that it wants.
 func (d *decision) keysToDecide() []cluster.Key {
-	keys := []cluster.Key{namespaceKey(d.tenant.Home()), {Kind: "ClusterRole", Name: d.tenant.Role}}
+	keys := append(d.roleKeys(), namespaceKey(d.tenant.Home()))
 	for _, account := range d.tenant.Engine.DeployerAccounts() {
 		keys = append(keys, accountKey(d.tenant.Home(), account))
 	}

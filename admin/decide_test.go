@@ -105,7 +105,7 @@ func TestRefusals(t *testing.T) {
 		{"everybody", empty(), asked(func(r *Request) {
 			r.Tenant.Members = tenant.Members{tenant.Group("system:authenticated")}
 		}),
-			"everyone: system:authenticated as a member opens the tenant to everybody, or to every pod, that it stands for"},
+			"everyone: system:authenticated as a member opens the tenant to everybody, every pod or every node that it stands for"},
 		{"no namespaces", empty(), asked(namespaces()), "namespaces: at least one is needed"},
 		{"a default namespace of others", empty(), asked(func(r *Request) { r.DefaultNamespace = "x" }), `default namespace "x" is not one of the tenant's namespaces a, b`},
 		{"no such role", empty(), asked(role("none")), `ClusterRole "none" does not exist`},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -135,21 +136,38 @@ func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, chan
 	return result, err
 }
 
-// Bindings reads every role and binding that counts in a namespace: its own and
-// the cluster's.
-func Bindings(ctx context.Context, c *cluster.Client, namespace string) ([]audit.Role, []audit.Binding, error) {
+// Bindings reads every role and binding that counts for who reaches these deployers of
+// a tenant: the cluster's, and those in its home, in kube-system, and in the namespaces
+// of service accounts that are members or reach it by the cluster's.
+func Bindings(ctx context.Context, c *cluster.Client, targets []audit.Target) ([]audit.Role, []audit.Binding, error) {
 	var found audit.Snapshot
-	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
-		in := namespace
-		if strings.HasPrefix(kind, "Cluster") {
-			in = ""
+	read := func(namespace string, kinds ...string) error {
+		for _, kind := range kinds {
+			if err := readRBAC(ctx, c, kind, namespace, &found); err != nil {
+				return err
+			}
 		}
-		if err := readRBAC(ctx, c, kind, in, &found); err != nil {
+		return nil
+	}
+	if err := read("", "ClusterRole", "ClusterRoleBinding"); err != nil {
+		return nil, nil, err
+	}
+	namespaces := map[string]bool{"kube-system": true}
+	for _, target := range targets {
+		namespaces[target.Home] = true
+		for _, s := range slices.Concat(target.Members, audit.Reaching(target, found.Roles, found.Bindings)) {
+			if s.Kind == rbacv1.ServiceAccountKind {
+				namespaces[s.Namespace] = true
+			}
+		}
+	}
+	for namespace := range namespaces {
+		if err := read(namespace, "Role", "RoleBinding"); err != nil {
 			return nil, nil, err
 		}
 	}
 	slices.SortStableFunc(found.Bindings, func(a, b audit.Binding) int {
-		// The namespace's own before the cluster's.
+		// The namespaces' own before the cluster's.
 		return cmp.Or(-strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
 	return found.Roles, found.Bindings, nil

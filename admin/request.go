@@ -34,7 +34,7 @@ const (
 )
 
 // Risks are all that can be accepted.
-var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskOutsideReleases, RiskMissingReleases}
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskOutsideReleases, RiskMissingReleases, RiskNamespaceWriter}
 
 // Accepted are the risks that an admin accepted.
 type Accepted []Risk
@@ -117,8 +117,8 @@ func (r Request) check() error {
 	return checkOpenGroups(r.Tenant.Members, r.Accepted)
 }
 
-// checkOpenGroups refuses members that are everybody, or every pod, unless that is
-// accepted.
+// checkOpenGroups refuses members that are everybody, every pod or every node, unless
+// that is accepted.
 func checkOpenGroups(members tenant.Members, accepted Accepted) error {
 	var open []string
 	for _, s := range members.Open() {
@@ -127,7 +127,7 @@ func checkOpenGroups(members tenant.Members, accepted Accepted) error {
 	if len(open) == 0 {
 		return nil
 	}
-	return accepted.unless(RiskEveryone, "%s as a member opens the tenant to everybody, or to every pod, that it stands for", strings.Join(open, ", "))
+	return accepted.unless(RiskEveryone, "%s as a member opens the tenant to everybody, every pod or every node that it stands for", strings.Join(open, ", "))
 }
 
 // merged returns the tenant that is recorded, changed to what is asked.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -36,10 +35,8 @@ const releaseMaps = "configmaps of releases"
 
 // resource is what is read, as the API calls it.
 func (r reading) resource() string {
-	if r.what == releaseMaps {
-		return "configmaps"
-	}
-	return r.what
+	first, _, _ := strings.Cut(r.what, " ")
+	return first
 }
 
 // taking is a snapshot that is being taken. Several lists are read at once.
@@ -66,12 +63,9 @@ func (t *taking) locked(do func()) {
 func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
 	t := &taking{client: c, homes: cluster.NewHomes()}
 	s := &t.snapshot
-	info, err := c.ServerVersion(ctx)
-	if err != nil && !apierrors.IsForbidden(err) {
+	if err := t.readFacts(ctx); err != nil && !apierrors.IsForbidden(err) {
 		return nil, err
 	}
-	s.Server = info.GitVersion
-	s.Minor, _ = strconv.Atoi(strings.TrimRight(info.Minor, "+")) // 0 where it is not a number: nothing is known of it
 	// What makes pods after the pods: it was there before them. Releases when it is known
 	// where any are.
 	after := []reading{
@@ -114,6 +108,9 @@ func (t *taking) readings() []reading {
 		{"serviceaccounts", "whether accounts exist, and what mounts them", t.readAccounts},
 		{"secrets", "where releases are, and whether accounts' tokens lie around", t.readSecrets},
 		{"pods", "which Tillers run outside Deployments, and in which pods", t.readPods},
+		{"configmaps of identities", "who can name administrators", t.readIdentities},
+		{"validatingwebhookconfigurations", "who is sent what homes hold", t.readValidating},
+		{"mutatingwebhookconfigurations", "who is sent what homes hold, and changes it", t.readMutating},
 		{"services", "whether Tillers are reached from outside", t.readServices},
 		{"networkpolicies", "whether the network holds others off", t.readPolicies},
 		{"validatingadmissionpolicies", "whether Tillers are held to their release records", func(ctx context.Context) error {
@@ -138,6 +135,11 @@ func (t *taking) readings() []reading {
 			return readWorkloads(ctx, t.client, kind, func(w audit.Workload) {
 				t.locked(func() { t.snapshot.Workloads = append(t.snapshot.Workloads, w) })
 			})
+		}})
+	}
+	for _, kind := range []string{"Job", "CronJob", "ReplicaSet", "ReplicationController"} {
+		readings = append(readings, reading{strings.ToLower(kind) + "s", "what runs beside deployers", func(ctx context.Context) error {
+			return t.readOtherWorkloads(ctx, kind)
 		}})
 	}
 	return readings
@@ -313,79 +315,6 @@ func reason(err error) string {
 		return status.Status().Message
 	}
 	return err.Error()
-}
-
-// readRBAC reads the roles or bindings of a kind into the snapshot.
-func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, into *audit.Snapshot) error {
-	// The names of roles and subjects stand in thousands of bindings.
-	known := map[string]string{}
-	intern := func(name string) string {
-		if have, found := known[name]; found {
-			return have
-		}
-		known[name] = name
-		return name
-	}
-	bind := func(meta *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
-		b := audit.Binding{Namespace: intern(meta.Namespace), Name: intern(meta.Name), RoleKind: intern(ref.Kind), RoleName: intern(ref.Name), Tenant: intern(meta.Labels[tenant.LabelTenant])}
-		for _, s := range subjects {
-			s := tenant.SubjectOf(s, meta.Namespace)
-			b.Subjects = append(b.Subjects, audit.Subject{Kind: intern(s.Kind), Namespace: intern(s.Namespace), Name: intern(s.Name)})
-		}
-		into.Bindings = append(into.Bindings, b)
-	}
-	all := metav1.ListOptions{}
-	switch kind {
-	case "Role":
-		return cluster.Each(ctx, c, kind, namespace, all, func(r *rbacv1.Role) {
-			into.Roles = append(into.Roles, audit.Role{Namespace: r.Namespace, Name: r.Name, Rules: r.Rules})
-		})
-	case "ClusterRole":
-		return cluster.Each(ctx, c, kind, "", all, func(r *rbacv1.ClusterRole) {
-			into.Roles = append(into.Roles, audit.Role{Name: r.Name, Rules: r.Rules})
-		})
-	case "RoleBinding":
-		return cluster.Each(ctx, c, kind, namespace, all, func(b *rbacv1.RoleBinding) { bind(&b.ObjectMeta, b.RoleRef, b.Subjects) })
-	}
-	return cluster.Each(ctx, c, kind, "", all, func(b *rbacv1.ClusterRoleBinding) { bind(&b.ObjectMeta, b.RoleRef, b.Subjects) })
-}
-
-func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func(audit.Workload)) error {
-	workload := func(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) audit.Workload {
-		w := audit.Workload{Kind: kind, Namespace: meta.Namespace, Name: meta.Name, Tenant: meta.Labels[tenant.LabelTenant]}
-		if install.LooksLikeTiller(template.Labels, template.Spec) {
-			w.Template = template.DeepCopy() // the rest of the page goes
-		}
-		return w
-	}
-	all := metav1.ListOptions{}
-	switch kind {
-	case "StatefulSet":
-		return cluster.Each(ctx, c, kind, "", all, func(s *appsv1.StatefulSet) { add(workload(&s.ObjectMeta, &s.Spec.Template)) })
-	case "DaemonSet":
-		return cluster.Each(ctx, c, kind, "", all, func(s *appsv1.DaemonSet) { add(workload(&s.ObjectMeta, &s.Spec.Template)) })
-	}
-	return cluster.Each(ctx, c, kind, "", all, func(d *appsv1.Deployment) {
-		w := workload(&d.ObjectMeta, &d.Spec.Template)
-		if w.Template != nil {
-			w.Deployment = d.Spec.DeepCopy()
-			w.Template = &w.Deployment.Template
-		}
-		add(w)
-	})
-}
-
-func podOf(pod *corev1.Pod) audit.Pod {
-	p := audit.Pod{Namespace: pod.Namespace, Name: pod.Name, Account: pod.Spec.ServiceAccountName, Labels: pod.Labels}
-	for _, owner := range pod.OwnerReferences {
-		if owner.Controller != nil && *owner.Controller {
-			p.Owner = audit.ObjectRef{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}
-		}
-	}
-	if install.LooksLikeTiller(pod.Labels, pod.Spec) {
-		p.Spec = pod.Spec.DeepCopy()
-	}
-	return p
 }
 
 // readAdmission says how the admission policy of home namespaces is.

@@ -45,6 +45,11 @@ func (o opened) chains(who Subject) [][]string {
 	return chains
 }
 
+// byImpersonation says whether it takes impersonating somebody.
+func (o opened) byImpersonation() bool {
+	return slices.ContainsFunc(o.steps, func(s step) bool { return s.ask.isImpersonation() })
+}
+
 func newAccess(who Subject, member bool, paths []opened) Access {
 	access := Access{Subject: who.String(), Member: member, who: who, paths: paths}
 	for _, o := range paths {
@@ -147,17 +152,18 @@ func (a *auditor) findAccess() {
 	}))
 }
 
-// mixedImpersonators are those who may be some group by rights over the whole
-// cluster, and some service account, with which a group goes, by rights in any
-// namespace.
+// mixedImpersonators are those who may be somebody only by rights over the whole
+// cluster and in a namespace together: a group goes with a service account, and who is
+// impersonated in a mode with what is done as them.
 func (a *auditor) mixedImpersonators() []Subject {
-	may := func(grants []grant, resource string) bool {
-		return slices.ContainsFunc(grants, func(g grant) bool { return g.rules.answer(act{"impersonate", "", resource}).some })
-	}
+	may := func(g grant) bool { return g.rules.acts(impersonatesBy, false) }
 	var found []Subject
 	for s, grants := range a.rights.bySubject {
+		if !slices.ContainsFunc(grants, may) {
+			continue
+		}
 		for _, of := range identityOf(s) {
-			if may(a.rights.inCluster[of], "groups") && may(grants, "serviceaccounts") {
+			if slices.ContainsFunc(a.rights.inCluster[of], func(g grant) bool { return g.rules.acts(impersonatesBy, true) && !everything(g.rules) }) {
 				found = append(found, s)
 				break
 			}
@@ -168,7 +174,9 @@ func (a *auditor) mixedImpersonators() []Subject {
 
 // wideGrant holds for rights over the whole cluster that are none of Kubernetes'
 // own.
-func wideGrant(g grant) bool { return g.binding.Namespace == "" && !isComponent(g.binding, g.to) }
+func wideGrant(g grant) bool {
+	return g.binding != nil && g.binding.Namespace == "" && !isComponent(g.binding, g.to)
+}
 
 func grantedTo(s Subject) func(grant) bool {
 	return func(g grant) bool { return g.to == s && wideGrant(g) }
@@ -177,7 +185,7 @@ func grantedTo(s Subject) func(grant) bool {
 // findImpersonators finds who can be a user or a group that reaches deployers by
 // rights over the whole cluster.
 func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*wide) {
-	p := pather{Target: Target{Minor: a.snapshot.Minor}}
+	p := pather{Target{Server: a.snapshot.Server}, a.rights}
 	path := Path{ID: "impersonate-administrator", Name: "impersonate an administrator of the cluster", finding: idImpersonateMember}
 	add := func(s Subject) {
 		if s.Kind != rbacv1.ServiceAccountKind { // see findUseOfAccounts
@@ -189,7 +197,8 @@ func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*
 		add(admin.who)
 	}
 	for _, s := range widely {
-		if reach[s] != nil {
+		// Who is impersonated impersonates nobody.
+		if reach[s] != nil && slices.ContainsFunc(reach[s].paths, func(o opened) bool { return !o.byImpersonation() }) {
 			add(s)
 		}
 	}
@@ -205,7 +214,7 @@ func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*
 		if reach[s] != nil {
 			continue
 		}
-		if steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool { return g.to == s && !isComponent(g.binding, s) }); open {
+		if steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool { return g.binding != nil && g.to == s && !isComponent(g.binding, s) }); open {
 			reach[s] = &wide{who: s, reached: a.deployers, paths: []opened{{path, steps}}}
 		}
 	}
@@ -257,7 +266,9 @@ func (a *auditor) findAccessTo(d *deployer, impersonators []Subject) {
 		if s == (Subject{}) {
 			continue
 		}
-		mine := func(g grant) bool { return g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s) }
+		mine := func(g grant) bool {
+			return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
+		}
 		if open := a.open(identityOf(s), d, nil, mine); len(open) > 0 {
 			access := newAccess(s, slices.Contains(d.members, s), open)
 			access.Own = d.isOwn(s)
@@ -288,7 +299,7 @@ func (a *auditor) findUseOfAccounts(widely []Subject) {
 		if account.Kind != rbacv1.ServiceAccountKind {
 			continue
 		}
-		path := Path{ID: "use-account", Name: "use " + account.String(), Any: append(useAccount(account), pather{Target: Target{Minor: a.snapshot.Minor}}.impersonate(account)...)}
+		path := Path{ID: "use-account", Name: "use " + account.String(), Any: a.beAccount(account, true)}
 		all.Any = append(all.Any, path.Any...)
 		candidates := slices.AppendSeq(slices.Clone(widely), maps.Keys(a.rights.inside[account.Namespace]))
 		slices.SortFunc(candidates, compareSubjects)
@@ -297,7 +308,7 @@ func (a *auditor) findUseOfAccounts(widely []Subject) {
 				continue
 			}
 			mine := func(g grant) bool {
-				return g.to == s && !isComponent(g.binding, s) && (g.binding.Namespace != "" || slices.Contains(widely, s))
+				return g.binding != nil && g.to == s && !isComponent(g.binding, s) && (g.binding.Namespace != "" || slices.Contains(widely, s))
 			}
 			if steps, open := a.rights.opens(identityOf(s), path, nil, mine); open {
 				told[[2]string{s.String(), account.Namespace}] = true

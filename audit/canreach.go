@@ -27,18 +27,35 @@ type somebody struct {
 	through []string
 	// chains are the ways by which the first became this one.
 	chains [][]string
+	// impersonated says that it took impersonating somebody, who can impersonate nobody.
+	impersonated bool
+	// general are the ways to those who reach every deployer; nil before they are asked for.
+	general []opened
 }
 
 // becomes is somebody whom this one can be.
 func (one *somebody) becomes(s Subject, o opened) *somebody {
-	return &somebody{s, identityOf(s), append(slices.Clone(one.through), s.String()), append(slices.Clone(one.chains), o.chains(one.subject)...)}
+	return &somebody{subject: s, who: identityOf(s), through: append(slices.Clone(one.through), s.String()),
+		chains: append(slices.Clone(one.chains), o.chains(one.subject)...), impersonated: one.impersonated || o.byImpersonation()}
+}
+
+// opens says whether the path is open to this one, and by what: without impersonation
+// where there is a choice, since that is no end of the way.
+func (a *auditor) opensTo(one *somebody, path Path) (opened, bool) {
+	bare := path.withoutImpersonation()
+	steps, open := a.rights.opens(one.who, bare, nil, nil)
+	if !open && !one.impersonated && len(bare.Any) < len(path.Any) {
+		steps, open = a.rights.opens(one.who, path, nil, nil)
+	}
+	return opened{path, steps}, open
 }
 
 // canReach answers for one subject, together with groups that it is in. It goes on
 // with everybody whom the subject can be, and with what the deployers that it
 // reaches can do, until nobody is new.
 func (a *auditor) canReach(s Subject, groups []string) []Reached {
-	been := map[Subject]bool{}
+	been := map[Subject]bool{}         // as themselves
+	impersonated := map[Subject]bool{} // and those who were only impersonated
 	found := map[*deployer]Reached{}
 	asked := &somebody{subject: s, who: identityOf(s, groups...)}
 	for _, of := range asked.who {
@@ -49,10 +66,16 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 		holders := a.holders(now)
 		var next []*somebody
 		add := func(one *somebody, s Subject, o opened) {
-			if !been[s] {
-				been[s] = true
-				next = append(next, one.becomes(s, o))
+			became := one.becomes(s, o)
+			if been[s] || became.impersonated && impersonated[s] {
+				return
 			}
+			if became.impersonated {
+				impersonated[s] = true
+			} else {
+				been[s] = true
+			}
+			next = append(next, became)
 		}
 		for _, d := range a.deployers {
 			if _, already := found[d]; already {
@@ -69,11 +92,17 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 			if been[s] {
 				continue
 			}
+			likely := holders.of(s)
+			if len(likely) == 0 {
+				continue
+			}
 			path := a.asSomebody(s)
-			for _, one := range holders.of(s) {
-				if steps, open := a.rights.opens(one.who, path, nil, nil); open {
-					add(one, s, opened{path, steps})
-					break
+			for _, one := range likely {
+				if o, open := a.opensTo(one, path); open {
+					add(one, s, o)
+					if been[s] {
+						break
+					}
 				}
 			}
 		}
@@ -151,14 +180,14 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 			return Reached{Tenant: d.tenant(), Home: d.target.Home, Through: one.through, Paths: paths}, nil, one
 		}
 		var open []opened
-		if likely[one] {
-			open = a.open(one.who, d, nil, nil)
-		}
-		for _, path := range a.general {
-			if steps, is := a.rights.opens(one.who, path, nil, nil); is {
-				open = append(open, opened{path, steps})
+		if likely[one] || slices.Contains(one.who, Group(groupNodes)) {
+			for _, path := range a.paths(d) {
+				if o, is := a.opensTo(one, path); is {
+					open = append(open, o)
+				}
 			}
 		}
+		open = append(open, a.generalOf(one)...)
 		r.Paths = newAccess(one.subject, false, open).Paths
 		if way, is := a.connects(one, d); is {
 			r.Paths = append(r.Paths, way)
@@ -178,6 +207,19 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 		return r, by, one
 	}
 	return Reached{}, nil, nil
+}
+
+// generalOf are the ways of somebody to those who reach every deployer; looked for once.
+func (a *auditor) generalOf(one *somebody) []opened {
+	if one.general == nil {
+		one.general = []opened{}
+		for _, path := range a.general {
+			if o, is := a.opensTo(one, path); is {
+				one.general = append(one.general, o)
+			}
+		}
+	}
+	return one.general
 }
 
 // acts says whether who has the path can do what the deployer can.
@@ -226,25 +268,11 @@ func (x *rights) connect(t Target) Path {
 
 // asSomebody is what it takes to be that subject, whoever it is.
 func (a *auditor) asSomebody(s Subject) Path {
-	t := Target{Home: s.Namespace, Account: s.Name, Minor: a.snapshot.Minor, NamesKnown: !a.unseen("pods", "secrets")}
 	path := Path{Name: "be " + s.String()}
-	if s.Kind != rbacv1.ServiceAccountKind {
-		path.Any = pather{t, a.rights}.impersonate(s)
-		return path
-	}
-	t.Pods, t.Secrets = a.heldBy(s)
-	for _, way := range a.rights.paths(t) {
-		switch way.finding {
-		case idMakePods, idEnterPods, idToken, idImpersonate, idRights:
-			path.Any = append(path.Any, way.Any...)
-		}
-	}
-	p := pather{t, a.rights}
-	if len(t.Secrets) > 0 || !t.NamesKnown {
-		path.Any = append(path.Any, p.secrets("get", "list", "watch")...)
-	}
-	for _, verb := range []string{"get", "list", "watch"} {
-		path.Any = append(path.Any, append(p.all("create", "", "secrets"), p.all(verb, "", "secrets")...))
+	if s.Kind == rbacv1.ServiceAccountKind {
+		path.Any = a.beAccount(s, true)
+	} else {
+		path.Any = pather{Target{Server: a.snapshot.Server}, a.rights}.impersonate(s)
 	}
 	return path
 }
@@ -266,6 +294,6 @@ func (a *auditor) whoMatters() []Subject {
 
 // matters says whether any of the grants holds a right that a path asks for.
 func (a *auditor) matters(grants []grant) bool {
-	in := leading{a.snapshot.Minor, true, true}
+	in := leading{a.snapshot.Server, true, true}
 	return slices.ContainsFunc(grants, func(g grant) bool { return a.rights.leads(g.rules, in) })
 }

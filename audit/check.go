@@ -21,6 +21,7 @@ func (a *auditor) check() {
 		a.checkPower(d)
 		if d.isTenants() {
 			a.checkPods(d)
+			a.checkPlaced(d)
 		}
 		switch {
 		case d.orphan != "":
@@ -40,7 +41,12 @@ func (a *auditor) check() {
 		a.checkDrift(r)
 		a.checkRails(r)
 	}
+	a.checkRoles()
 	a.checkWide()
+	a.findIdentityMap()
+	a.checkMakesHomes()
+	a.checkWebhooks()
+	a.checkTwoRecords()
 	a.checkTwoTenants()
 	a.checkSharedNamespaces()
 	a.checkReleases()
@@ -81,7 +87,11 @@ func (a *auditor) checkUnmanaged(d *deployer) {
 	}
 	f.Chains = [][]string{{d.tiller.Kind + " " + d.tiller.Name, d.account.String()}}
 	f.Fix = a.mend(d)
-	a.add(idUnmanaged, "", f)
+	if r := a.ownerOf(d.target.Home); r != nil {
+		f.Tenants = []string{r.Tenant.Name}
+		f.Text += fmt.Sprintf("; namespace %s is one of tenant %s, whose members can make it look so", d.target.Home, r.Tenant.Name)
+	}
+	a.add(idUnmanaged, a.atMost(d, High), f)
 }
 
 // checkTiller looks at the Tiller itself, managed or not.
@@ -107,8 +117,8 @@ func (a *auditor) checkTiller(d *deployer) {
 			f.Text = fmt.Sprintf("Tiller listens on its pod's address, and the NetworkPolicy %s lets some in", strings.Join(n.policies, ", "))
 		}
 		f.Fix = fix
-		a.add(idOpen, severity, f)
-		a.tell(d.record, workload)
+		a.add(idOpen, a.atMost(d, severity), f)
+		a.tell(d.record, workload, partListen)
 	}
 	if old(d.version) {
 		f := d.about(workload, "Tiller is %s", d.version)
@@ -128,16 +138,30 @@ func old(text string) bool {
 	return err == nil && v.LessThan(version.MustParseSemantic("2.17.0"))
 }
 
-// tell remembers that a finding speaks of that object, so that it is not told of
-// once more as drift.
-func (a *auditor) tell(r *Record, object string) {
-	if r == nil {
-		return
+// telling is what a finding said: the part of an object that differs from the record of
+// the tenant at that home. Of the object's other parts it said nothing.
+type telling struct{ home, object, part string }
+
+// moreRules is the part of a role that holds more than it should.
+const moreRules = "more rules"
+
+// tell remembers what a finding said, so that it is not said once more as drift.
+func (a *auditor) tell(r *Record, object, part string) {
+	if r != nil {
+		a.told[telling{r.Namespace, object, part}] = true
 	}
-	a.told[r.Namespace+"\n"+object] = true
 }
 
-func (a *auditor) wasTold(r *Record, object string) bool { return a.told[r.Namespace+"\n"+object] }
+func (a *auditor) wasTold(r *Record, object, part string) bool {
+	return a.told[telling{r.Namespace, object, part}]
+}
+
+// tellGrant remembers that a finding spoke of what a binding gives to a subject.
+func (a *auditor) tellGrant(r *Record, g grant) {
+	if g.binding != nil {
+		a.tell(r, g.binding.String(), g.to.String())
+	}
+}
 
 func (a *auditor) checkSharedNamespaces() {
 	claims := map[string][]*Record{}

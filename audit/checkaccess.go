@@ -58,7 +58,7 @@ func (a *auditor) checkAccess(d *deployer) {
 			a.add(id, severity, f)
 			for _, o := range paths {
 				for _, s := range o.steps {
-					a.tell(d.record, s.grant.binding.String())
+					a.tellGrant(d.record, s.grant)
 				}
 			}
 		}
@@ -79,7 +79,7 @@ func (a *auditor) checkAccess(d *deployer) {
 		f.Chains = [][]string{{"every member", objectName("RoleBinding", d.target.Home, rbac.MemberName), "Role " + rbac.MemberName, rights[0]}}
 		f.Fix = d.record.init()
 		a.add(idWideMember, "", f)
-		a.tell(d.record, object)
+		a.tell(d.record, object, moreRules)
 	}
 }
 
@@ -138,7 +138,7 @@ func (a *auditor) checkMember(d *deployer, access Access) {
 	a.add(idWideMember, "", f)
 	for _, o := range paths {
 		for _, s := range o.steps {
-			a.tell(d.record, s.grant.binding.String())
+			a.tellGrant(d.record, s.grant)
 		}
 	}
 }
@@ -181,8 +181,8 @@ func (a *auditor) checkOwnHome(d *deployer, access Access) {
 	a.add(idOwnHome, "", f)
 	for _, o := range paths {
 		for _, s := range o.steps {
-			a.tell(d.record, s.grant.binding.String())
-			a.tell(d.record, objectName(s.grant.binding.RoleKind, d.target.Home, s.grant.binding.RoleName))
+			a.tellGrant(d.record, s.grant)
+			a.tell(d.record, objectName(s.grant.binding.RoleKind, d.target.Home, s.grant.binding.RoleName), moreRules)
 		}
 	}
 }
@@ -203,11 +203,11 @@ func (a *auditor) checkMembers(r *Record) {
 		revoke := command.Run(command.Tenant("revoke", r.Tenant.Name, memberFlag(m)))
 		chain := [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}}
 		switch {
-		case m.IsEverybody(), m.AccountsOf() != "":
+		case m.IsEverybody(), m.AccountsOf() != "", m == Group(groupNodes):
 			f := r.about(m.String(), "%s is a member", m)
 			f.Chains, f.Fix = chain, revoke
 			severity := Critical
-			if m.AccountsOf() != "" {
+			if !m.IsEverybody() {
 				severity = High
 			}
 			a.add(idOpenGroup, severity, f)
@@ -223,14 +223,18 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 		f.Chains, f.Fix = chain, revoke
 		a.add(idNoAccount, "", f)
 	}
-	path := Path{Name: "use " + m.String(), Any: append(useAccount(m), pather{Target: Target{Minor: a.snapshot.Minor}}.impersonate(m)...)}
+	// Who impersonates it reaches a Tiller as it, and a deployer that is itself
+	// impersonated not.
+	path := Path{Name: "use " + m.String(), Any: a.beAccount(m, r.Tenant.Engine.Has(tenant.EngineTiller))}
 	var who []string
 	var first []opened
 	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[m.Namespace]), compareSubjects) {
 		if s == m || d.isOwn(s) || slices.Contains(d.members, s) {
 			continue
 		}
-		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool { return g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s) })
+		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {
+			return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
+		})
 		if !open {
 			continue
 		}

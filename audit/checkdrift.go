@@ -15,25 +15,20 @@ import (
 	"helm-tenant/tenant"
 )
 
-// driftFunc tells that an object is another than it should be, and what mends it,
-// unless it was told of before.
+// driftFunc tells that an object is another than it should be, and what mends it.
 type driftFunc func(object string, fix command.Fix, text string, arguments ...any)
 
 // checkDrift compares what is there with the record.
 func (a *auditor) checkDrift(r *Record) {
 	t := r.Tenant
 	drift := func(object string, fix command.Fix, text string, arguments ...any) {
-		if a.wasTold(r, object) {
-			return
-		}
 		f := r.about(object, text, arguments...)
 		f.Chains, f.Fix = [][]string{{"the record of tenant " + t.Name, object}}, fix
 		a.add(idDrift, "", f)
-		a.tell(r, object)
 	}
 	if r.Problem != "" {
 		f := r.about(objectName("ConfigMap", r.Namespace, tenant.RecordName), "the tenant's record can't be read: %s", r.Problem)
-		f.Fix = command.Run(command.Kubectl("edit", r.Namespace, "configmap", tenant.RecordName))
+		f.Fix = command.Run(command.Kubectl("edit", r.Namespace, "configmap", tenant.RecordName)).With("correct its key " + tenant.RecordKey)
 		a.add(idDrift, High, f)
 		return
 	}
@@ -82,7 +77,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 			}
 			holds, _ := validation.Covers(live.rules, wanted.Rules)
 			held, _ := validation.Covers(wanted.Rules, live.rules)
-			if !holds || !held {
+			if !holds || !held && !a.wasTold(r, name, moreRules) {
 				drift(name, r.init(), "Role %s has other rules than it should", wanted.Name)
 			}
 		case *rbacv1.RoleBinding:
@@ -93,7 +88,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 				drift(name, r.init(), "RoleBinding %s is missing from the home", wanted.Name)
 			case live.RoleKind != wanted.RoleRef.Kind || live.RoleName != wanted.RoleRef.Name:
 				drift(name, r.init(), "RoleBinding %s binds %s", wanted.Name, live.Role())
-			case wanted.Name != rbac.MemberName && !sameSubjects(live, wanted.Subjects):
+			case wanted.Name != rbac.MemberName && !a.sameSubjects(r, live, wanted.Subjects):
 				drift(name, r.init(), "RoleBinding %s has other subjects than the deployer", wanted.Name)
 			}
 		}
@@ -102,7 +97,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 	if t.AllNamespaces {
 		wanted := rbac.ClusterWide(t)
 		if !slices.ContainsFunc(a.rights.bindings[""], func(b *Binding) bool {
-			return b.Name == wanted.Name && b.RoleName == t.Role && sameSubjects(b, wanted.Subjects)
+			return b.Name == wanted.Name && b.RoleName == t.Role && a.sameSubjects(r, b, wanted.Subjects)
 		}) {
 			drift("ClusterRoleBinding "+wanted.Name, r.init(), "ClusterRoleBinding %s is missing, or has other subjects than the deployer", wanted.Name)
 		}
@@ -118,14 +113,14 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 		switch {
 		case at < 0:
 			drift(name, r.init(), "the deployer's binding is missing from namespace %s", ns)
-		case !sameSubjects(a.rights.bindings[ns][at], wanted.Subjects) || a.rights.bindings[ns][at].RoleName != t.Role:
+		case !a.sameSubjects(r, a.rights.bindings[ns][at], wanted.Subjects) || a.rights.bindings[ns][at].RoleName != t.Role:
 			drift(name, r.init(), "the deployer's binding in namespace %s is another than it should be", ns)
 		case a.rights.roleOf(a.rights.bindings[ns][at]) == nil:
 			drift("ClusterRole "+t.Role, r.init(), "the deployer's ClusterRole %s does not exist", t.Role)
 		}
 		for _, b := range a.rights.bindings[ns] {
 			for _, of := range deployers {
-				if b.Name != wanted.Name && slices.Contains(b.Subjects, Account(r.Namespace, of.account)) {
+				if b.Name != wanted.Name && slices.Contains(b.Subjects, Account(r.Namespace, of.account)) && !a.wasTold(r, b.String(), Account(r.Namespace, of.account).String()) {
 					drift(b.String(), a.takeAway(b, Account(r.Namespace, of.account)), "the deployer has %s in namespace %s, too", b.Role(), ns)
 				}
 			}
@@ -133,16 +128,18 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 	}
 }
 
-func sameSubjects(b *Binding, wanted []rbacv1.Subject) bool {
-	if len(b.Subjects) != len(wanted) {
-		return false
-	}
-	for _, s := range wanted {
-		if !slices.Contains(b.Subjects, tenant.SubjectOf(s, b.Namespace)) {
+// sameSubjects says whether a binding has the wanted subjects, and none beside those of
+// whom a finding spoke.
+func (a *auditor) sameSubjects(r *Record, b *Binding, wanted []rbacv1.Subject) bool {
+	want := SubjectsOf(wanted, b.Namespace)
+	for _, s := range want {
+		if !slices.Contains(b.Subjects, s) {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(b.Subjects, func(s Subject) bool {
+		return !slices.Contains(want, s) && !a.wasTold(r, b.String(), s.String())
+	})
 }
 
 func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
@@ -204,7 +201,12 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 			differs = append(differs, what)
 		}
 	}
-	want, have := wanted.Template.Spec, live.Template.Spec
+	want, have := *wanted.Template.Spec.DeepCopy(), *live.Template.Spec.DeepCopy()
+	for told := range a.told {
+		if told.home == r.Namespace && told.object == object {
+			leaveOut(told.part, &have, &want)
+		}
+	}
 	is("replicas", live.Replicas != nil && *live.Replicas == *wanted.Replicas)
 	is("serviceAccountName", have.ServiceAccountName == want.ServiceAccountName)
 	is("containers", len(have.Containers) == 1)
@@ -214,7 +216,7 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 	if c := install.TillerContainer(have); c != nil {
 		w := want.Containers[0]
 		is("image", c.Image == w.Image)
-		is("command", equality.Semantic.DeepEqual(c.Command, w.Command) && len(c.Args) == 0)
+		is("command", equality.Semantic.DeepEqual(c.Command, w.Command) && len(c.Args) == len(w.Args))
 		is("environment", equality.Semantic.DeepEqual(c.Env, w.Env) && len(c.EnvFrom) == 0)
 		is("resources", equality.Semantic.DeepEqual(c.Resources, w.Resources))
 		is("container's securityContext", equality.Semantic.DeepEqual(c.SecurityContext, w.SecurityContext))

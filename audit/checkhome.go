@@ -32,7 +32,6 @@ func (a *auditor) checkHome(d *deployer) {
 		f.Chains = [][]string{{"namespace " + home, "label pod-security.kubernetes.io/enforce"}}
 		f.Fix = init
 		a.add(idPodSecurity, "", f)
-		a.tell(d.record, "namespace "+home)
 	}
 	for _, token := range a.tokens[home] {
 		if token.Account == d.target.Account {
@@ -47,7 +46,6 @@ func (a *auditor) checkHome(d *deployer) {
 		f.Chains = [][]string{{objectName("ServiceAccount", home, sa.Name), "automountServiceAccountToken"}}
 		f.Fix = init
 		a.add(idAutomount, "", f)
-		a.tell(d.record, objectName("ServiceAccount", home, sa.Name))
 	}
 	if d.target.Engine != tenant.EngineTiller {
 		return
@@ -80,7 +78,7 @@ func (a *auditor) checkHardening(d *deployer) {
 		}
 	}
 	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && install.Flag(c, "history-max") == "" {
-		a.tillerItem(d, idHistory, "TILLER_HISTORY_MAX", d.record.init(), "Tiller keeps every revision")
+		a.tillerItem(d, idHistory, partHistory, d.record.init(), "Tiller keeps every revision")
 	}
 }
 
@@ -90,7 +88,7 @@ func (a *auditor) tillerItem(d *deployer, id, what string, fix command.Fix, text
 	f := d.about(what, text, arguments...)
 	f.Chains, f.Fix = [][]string{{workload, what}}, fix
 	a.add(id, "", f)
-	a.tell(d.record, workload)
+	a.tell(d.record, workload, what)
 }
 
 // checkPolicies looks at who can connect to the pod of a Tiller that listens on its
@@ -103,7 +101,6 @@ func (a *auditor) checkPolicies(d *deployer) {
 		f := d.about("namespace "+home, "no NetworkPolicy holds others off Tiller's pod")
 		f.Chains, f.Fix = [][]string{{"any pod of the cluster", workload, "port 44135"}}, d.record.init()
 		a.add(idNoPolicy, "", f)
-		a.tell(d.record, objectName("NetworkPolicy", home, install.PolicyName))
 	case d.network.partly:
 		f := d.about("NetworkPolicy "+d.network.letting[0], "NetworkPolicy %s lets others connect to Tiller's pod", strings.Join(d.network.letting, ", "))
 		for _, name := range d.network.letting {
@@ -112,7 +109,6 @@ func (a *auditor) checkPolicies(d *deployer) {
 				fix = d.record.init()
 			}
 			f.Chains, f.Fix = append(f.Chains, []string{objectName("NetworkPolicy", home, name), workload}), f.Fix.Then(fix)
-			a.tell(d.record, objectName("NetworkPolicy", home, name))
 		}
 		a.add(idNoPolicy, "", f)
 	}
@@ -126,9 +122,9 @@ func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 	case d.record.Tenant.Tiller.Storage == tenant.StorageConfigMap:
 		// A tenant's storage can't be changed: its Tiller would not find its releases.
 		fix := command.Run(command.Tenant("migrate", d.tenant()), command.Tenant("migrate", d.tenant(), "--finish")).With("under Helm 3 or 4, which keep their releases in Secrets")
-		a.tillerItem(d, idConfigMaps, "--storage", fix, "releases are kept in ConfigMaps, as the record says")
+		a.tillerItem(d, idConfigMaps, partStorage, fix, "releases are kept in ConfigMaps, as the record says")
 	default:
-		a.tillerItem(d, idConfigMaps, "--storage", d.record.init(), "releases are kept in ConfigMaps, and the record says Secrets")
+		a.tillerItem(d, idConfigMaps, partStorage, d.record.init(), "releases are kept in ConfigMaps, and the record says Secrets")
 	}
 }
 
@@ -236,7 +232,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 					f.spaces = append(f.spaces, ns)
 				}
 				f.fix = f.fix.Then(a.takeAway(b, s))
-				a.tell(r, b.String())
+				a.tell(r, b.String(), s.String())
 			}
 		}
 	}
@@ -244,10 +240,15 @@ func (a *auditor) checkNamespaces(r *Record) {
 	for _, s := range order {
 		finding := r.about(s.String(), "%s has rights in namespace %s by a binding that is not the tenant's", s, few(found[s].spaces))
 		severity := Medium
-		if !found[s].writes {
+		switch {
+		case s.IsEverybody() && found[s].writes:
+			severity = Critical
+		case s.IsEverybody():
+			severity = High
+		case !found[s].writes:
 			severity = Low
 		}
-		if d := a.byRecord[r]; d != nil && slices.Contains(d.members, s) {
+		if d := a.byRecord[r]; d != nil && slices.Contains(d.members, s) && !s.IsEverybody() {
 			severity = Low
 			finding.Text += "; it is a member, and a revoke leaves this"
 		}

@@ -6,7 +6,6 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
-	"helm-tenant/command"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -113,8 +112,10 @@ func (a *auditor) checkOutside(d *deployer, grants []grant) {
 			severity = Medium
 		}
 		a.add(idLeaves, severity, f)
-		a.tellPower(d, g)
-		a.tell(d.record, g.binding.String())
+		if severity.AtLeast(High) { // a milder one hides nothing
+			a.tellPower(d, g)
+		}
+		a.tellGrant(d.record, g)
 	}
 }
 
@@ -134,10 +135,10 @@ func (a *auditor) checkEscalations(d *deployer, grants []grant) {
 			f.Text = "its deployer may do everything in its namespaces, quotas and the namespace itself among it"
 		}
 		f.Chains = [][]string{{d.account.String(), g.binding.String(), g.binding.Role(), rights[0]}}
-		f.Fix = command.Run(command.Tenant("init", t.Name, "--role=admin"))
+		f.Fix = otherRole(t.Role, []*Record{d.record})
 		if g.binding.Name != rbac.DeployerBinding(t.Name, t.Role) {
 			f.Fix = a.takeAway(g.binding, g.to)
-			a.tell(d.record, g.binding.String())
+			a.tellGrant(d.record, g)
 		}
 		a.add(idEscalates, "", f)
 	}
@@ -155,7 +156,8 @@ func (a *auditor) opensHome(namespace string, g grant) bool {
 				continue
 			}
 			for _, o := range access.paths {
-				if slices.ContainsFunc(o.steps, func(s step) bool { return s.grant.binding == g.binding }) {
+				// What a milder finding says is less than that it has rights there.
+				if ruleOf(o.path.finding).Severity.AtLeast(High) && slices.ContainsFunc(o.steps, func(s step) bool { return s.grant.binding == g.binding }) {
 					return true
 				}
 			}
@@ -163,6 +165,9 @@ func (a *auditor) opensHome(namespace string, g grant) bool {
 	}
 	return false
 }
+
+// streams are the subresources by which a get may do anything.
+var streams = []string{"/exec", "/attach", "/portforward", "/proxy"}
 
 // readsOnly says whether rules do no more than read, and no Secrets.
 func readsOnly(rules []rbacv1.PolicyRule) bool {
@@ -172,8 +177,10 @@ func readsOnly(rules []rbacv1.PolicyRule) bool {
 				return false
 			}
 		}
-		if slices.Contains(rule.Resources, "secrets") || slices.Contains(rule.Resources, "*") || slices.Contains(rule.Resources, "nodes/proxy") {
-			return false
+		for _, resource := range rule.Resources {
+			if resource == "secrets" || resource == "*" || slices.ContainsFunc(streams, func(sub string) bool { return strings.HasSuffix(resource, sub) }) {
+				return false
+			}
 		}
 	}
 	return true

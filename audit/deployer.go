@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -224,15 +225,18 @@ func takeTiller(tillers map[string][]*Workload, home, account string) *Workload 
 func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	t := &d.target
 	d.account = Account(t.Home, t.Account)
-	t.Minor, t.NamesKnown = a.snapshot.Minor, !a.unseen("pods", "deployments", "secrets")
-	t.Workloads = map[string][]string{}
-	for _, w := range a.workloads[t.Home] {
-		resource, _ := resourceOf(w.Kind)
-		t.Workloads[resource] = append(t.Workloads[resource], w.Name)
+	t.Server, t.NamesKnown = a.snapshot.Server, a.namesKnown()
+	held := a.heldBy(d.account)
+	t.Pods, t.Nodes, t.Workloads = held.Pods, held.Nodes, held.Workloads
+	t.Secrets = slices.Concat(secrets, held.Tokens)
+	for _, m := range d.members {
+		if m.Kind == rbacv1.ServiceAccountKind {
+			if t.Held == nil {
+				t.Held = map[Subject]Held{}
+			}
+			t.Held[m] = a.heldBy(m)
+		}
 	}
-	var tokens []string
-	t.Pods, tokens = a.heldBy(d.account)
-	t.Secrets = slices.Concat(secrets, tokens)
 	if d.tiller != nil {
 		t.Workload = *d.tiller
 		d.network = a.snapshot.network(d.tiller.Template, t.Home)
@@ -251,22 +255,6 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	if !a.homes[t.Home][t.Account].isTenants() {
 		a.homes[t.Home][t.Account] = d
 	}
-}
-
-// heldBy are the pods that run as a service account, and the Secrets that hold a token
-// of it.
-func (a *auditor) heldBy(account Subject) (pods, tokens []string) {
-	for _, pod := range a.pods[account.Namespace] {
-		if pod.Account == account.Name {
-			pods = append(pods, pod.Name)
-		}
-	}
-	for _, token := range a.tokens[account.Namespace] {
-		if token.Account == account.Name {
-			tokens = append(tokens, token.Name)
-		}
-	}
-	return pods, tokens
 }
 
 func accountName(spec corev1.PodSpec) string {
@@ -337,83 +325,4 @@ func (a *auditor) membersOf(home string) []Subject {
 
 func isMemberBinding(b *Binding) bool {
 	return b.Name == rbac.MemberName && b.RoleKind == "Role" && b.RoleName == rbac.MemberName
-}
-
-// Power is what a deployer can do.
-type Power struct {
-	// Namespaces are those where it has rights, and by which role.
-	Namespaces []PowerIn `json:"namespaces,omitempty"`
-	// ClusterWide are the roles that it has over the whole cluster.
-	ClusterWide []PowerIn `json:"clusterWide,omitempty"`
-	// Admin says that it can do everything everywhere.
-	Admin bool `json:"admin,omitempty"`
-	// Escalates are its rights to give itself more.
-	Escalates []string `json:"escalates,omitempty"`
-	// OwnHome are the paths to itself that it has. A Tiller has those that its
-	// release records are written by; what is more is a finding.
-	OwnHome []Path `json:"ownHome,omitempty"`
-}
-
-// PowerIn is a role in a namespace.
-type PowerIn struct {
-	Namespace string `json:"namespace,omitempty"`
-	Role      string `json:"role"`
-	Binding   string `json:"binding"`
-}
-
-// holders are those whose rights are the deployer's own: it, and the accounts of
-// its home. What all accounts of the cluster can do is no deployer's own.
-func (d *deployer) holders() []Subject {
-	return []Subject{d.account, Group(groupAccounts + ":" + d.target.Home)}
-}
-
-// findOwnHome finds how a deployer reaches itself.
-func (a *auditor) findOwnHome(d *deployer) {
-	for _, o := range a.open(identityOf(d.account), d, nil, func(g grant) bool { return slices.Contains(d.holders(), g.to) }) {
-		d.power.OwnHome = append(d.power.OwnHome, o.path)
-	}
-}
-
-// findPower says what a deployer can do by its own bindings.
-func (a *auditor) findPower(d *deployer) {
-	escalates := map[string]bool{}
-	for _, s := range d.holders() {
-		for _, g := range a.rights.inCluster[s] {
-			d.power.ClusterWide = append(d.power.ClusterWide, PowerIn{"", g.binding.Role(), g.binding.Name})
-			d.power.Admin = d.power.Admin || everything(g.rules)
-			for _, verb := range escalations(g.rules) {
-				escalates[verb] = true
-			}
-		}
-		for _, g := range a.rights.bySubject[s] {
-			d.power.Namespaces = append(d.power.Namespaces, PowerIn{g.binding.Namespace, g.binding.Role(), g.binding.Name})
-			for _, verb := range escalations(g.rules) {
-				escalates[verb] = true
-			}
-		}
-	}
-	d.power.Escalates = slices.Sorted(maps.Keys(escalates))
-	slices.SortFunc(d.power.Namespaces, func(x, y PowerIn) int {
-		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Role, y.Role), cmp.Compare(x.Binding, y.Binding))
-	})
-}
-
-// everything says whether the rules allow all there is.
-func everything(rules *ruleSet) bool { return rules.answer(act{"*", "*", "*"}).all }
-
-// escalations are the rights to get past one's own.
-func escalations(rules *ruleSet) []string {
-	var found []string
-	if everything(rules) {
-		return []string{"everything"}
-	}
-	for _, a := range []act{
-		{"escalate", rbacGroup, "roles"}, {"bind", rbacGroup, "roles"}, {"escalate", rbacGroup, "clusterroles"}, {"bind", rbacGroup, "clusterroles"},
-		{"impersonate", "", "users"}, {"impersonate", "", "groups"},
-	} {
-		if rules.answer(a).some {
-			found = append(found, a.verb+" "+a.resource)
-		}
-	}
-	return found
 }

@@ -99,6 +99,12 @@ func (a *auditor) mend(d *deployer) command.Fix {
 	if d.orphan != "" {
 		return a.recordAgain(d)
 	}
+	if a.ownerOf(d.target.Home) != nil { // where a member can make anything, nothing is taken over
+		if d.tiller.OfPod != "" {
+			return deletePod(d.target.Home, d.tiller.OfPod, d.tiller.Kind != "Pod")
+		}
+		return deleteObject(d.target.Home, d.tiller.Kind, d.tiller.Name)
+	}
 	init := command.Run(command.Command{"helm", "tenant", "init", "TENANT", "--home-namespace=" + d.target.Home, "--namespaces=NS", "--adopt"}).
 		With("put the tenant's name and its namespaces in place of TENANT and NS")
 	if d.tiller.Kind == "Deployment" && d.tiller.Name == install.DeploymentName {

@@ -52,7 +52,7 @@ func hostileScene(word string) *Snapshot {
 		Binding{Namespace: "c", Name: "helm-tenant.gone." + word, RoleKind: "ClusterRole", RoleName: word, Subjects: []Subject{Account("gone-helm", "helm")}},
 		Binding{Namespace: word, Name: "helm-tenant.gone.admin", RoleKind: "ClusterRole", RoleName: "admin", Subjects: []Subject{Account("gone-helm", "helm")}},
 		Binding{Namespace: "d-helm", Name: rbac.MemberName, RoleKind: "Role", RoleName: rbac.MemberName, Subjects: []Subject{user}, Tenant: word})
-	s.Namespaces = append(s.Namespaces, Namespace{Name: "d-helm"}, Namespace{Name: "gone-helm"}, Namespace{Name: "c-tiller"}, Namespace{Name: "c"},
+	s.Namespaces = append(s.Namespaces, Namespace{Name: "d-helm"}, Namespace{Name: "gone-helm", Labels: map[string]string{tenant.LabelHome: "true"}}, Namespace{Name: "c-tiller"}, Namespace{Name: "c"},
 		Namespace{Name: "e", Labels: map[string]string{tenant.LabelTenant: word}, Annotations: map[string]string{tenant.AnnotationHome: word}},
 		Namespace{Name: "f", Labels: map[string]string{tenant.LabelTenant: "a"}, Annotations: map[string]string{tenant.AnnotationHome: home}})
 	s.Accounts = append(s.Accounts, ServiceAccount{Namespace: "c-tiller", Name: "tiller"}, ServiceAccount{Namespace: "gone-helm", Name: "helm"})

@@ -34,7 +34,7 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 	}
 	for _, bindings := range a.rights.bindings {
 		for _, b := range bindings {
-			if isMemberBinding(b) {
+			if isMemberBinding(b) && a.saysHome(b.Namespace) {
 				isHome(b.Namespace, b.Tenant)
 			}
 			name, ours := strings.CutPrefix(b.Name, "helm-tenant.")
@@ -43,7 +43,9 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 				continue // init made no such binding
 			}
 			for _, s := range b.Subjects {
-				if s.Kind == rbacv1.ServiceAccountKind && slices.Contains(tenant.EngineBoth.DeployerAccounts(), s.Name) {
+				// Anybody with rights in a namespace can give a binding there any name and
+				// any subject.
+				if s.Kind == rbacv1.ServiceAccountKind && slices.Contains(tenant.EngineBoth.DeployerAccounts(), s.Name) && (b.Namespace == "" && a.ownerOf(s.Namespace) == nil || a.saysHome(s.Namespace)) {
 					take(name, s)
 				}
 			}

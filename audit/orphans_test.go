@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,11 +37,12 @@ func TestTenantWithoutRecord(t *testing.T) {
 			"kubectl label --overwrite namespace -- gone-helm helm-tenant/tenant=gone", 1},
 		{"the binding in its namespace", func(s *Snapshot) {
 			keep(s, func(b Binding) bool { return b.Namespace == "gone-1" })
-			s.Accounts, s.Namespaces = nil, nil
+			s.Accounts = nil
+			s.Namespaces = slices.DeleteFunc(s.Namespaces, func(ns Namespace) bool { return ns.Name == home })
 		}, "helm tenant init gone --engine=impersonation --namespaces=gone-1", 0},
 		{"the members' binding", func(s *Snapshot) {
 			keep(s, isMember)
-			s.Accounts, s.Namespaces = nil, []Namespace{{Name: home}}
+			s.Accounts, s.Namespaces = nil, []Namespace{{Name: home, Labels: map[string]string{tenant.LabelHome: "true"}}}
 		}, "helm tenant init gone-helm --engine=impersonation --home-namespace=gone-helm --namespaces=NS", 1},
 		{"the home's label, and the account", func(s *Snapshot) { keep(s, func(Binding) bool { return false }) },
 			"helm tenant init gone --engine=impersonation --namespaces=NS", 0},

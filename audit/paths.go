@@ -6,6 +6,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/install"
+	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
 
@@ -26,8 +27,8 @@ type Path struct {
 type Target struct {
 	Home, Account string
 	Engine        tenant.Engine
-	// Minor is that of the API server's version, 0 where unknown.
-	Minor int
+	// Server is what the API server does.
+	Server Server
 	// Open says that its Tiller listens on the pod's own address.
 	Open bool
 	// Workload is the Tiller's, Pods the names of the pods that run with the
@@ -48,6 +49,20 @@ type Target struct {
 	// Members are those who may use it, and those who can do everything: whoever
 	// can be them, can be what they are.
 	Members []Subject
+	// Nodes are those on which its pods run; none where no pod runs yet.
+	Nodes []string
+	// Held is what is known of the service accounts among the members.
+	Held map[Subject]Held
+}
+
+// Held is what leads to a service account, beside the right to make more of it.
+type Held struct {
+	// Pods are those that run as the account, Nodes where they do, Tokens the Secrets
+	// that hold a token of it.
+	Pods, Nodes, Tokens []string
+	// Workloads are the names of all workloads of its namespace, by resource: any can
+	// be made to run as the account.
+	Workloads map[string][]string
 }
 
 // TargetsOf are the deployers of a tenant of that engine, of which nothing is
@@ -101,10 +116,27 @@ func (p pather) all(verb, group, resource string) Need {
 	return Need{{Verb: verb, Group: group, Resource: resource, Namespace: p.Home}}
 }
 
-// stream are the verbs that open one to a pod: up to Kubernetes 1.34 a get was
-// enough over a WebSocket.
+// create are the ways to make a new object: a POST, which names none, and a server-side
+// apply, for which the API server asks for patch and create by the object's name
+// (k8s.io/apiserver/pkg/endpoints/handlers, patch.go).
+func (p pather) create(group, resource string) []Need {
+	return p.createIn(p.Home, group, resource)
+}
+
+func (p pather) createIn(namespace, group, resource string) []Need {
+	ask := func(verb string, names ...string) Ask {
+		return Ask{Verb: verb, Group: group, Resource: resource, Namespace: namespace, Names: names}
+	}
+	needs := []Need{{ask("create")}}
+	for _, name := range p.rights.namesOf(act{"create", group, resource}) {
+		needs = append(needs, Need{ask("create", name), ask("patch", name)})
+	}
+	return needs
+}
+
+// stream are the verbs that open one to a pod.
 func (p pather) stream() []string {
-	if p.Minor >= 35 {
+	if p.Server.NoGetStreams {
 		return []string{"create"}
 	}
 	return []string{"create", "get"}
@@ -137,7 +169,7 @@ func (x *rights) paths(t Target) []Path {
 			add("proxy", "reach Tiller through the API server's proxy", idForward, pods([]string{"get", "create"}, "pods/proxy"), p.either([]string{"get", "create"}, services))
 		}
 	}
-	add("create-pods", "create pods", idMakePods, []Need{p.all("create", "", "pods")})
+	add("create-pods", "create pods", idMakePods, p.create("", "pods"))
 	// A running pod's image can be replaced, and keeps the pod's token.
 	add("replace-image", "replace a pod's image", idEnterPods, pods(change, "pods"))
 	add("exec", "exec into pods", idEnterPods, pods(stream, "pods/exec"))
@@ -145,18 +177,18 @@ func (x *rights) paths(t Target) []Path {
 	add("debug", "add ephemeral containers", idEnterPods, pods(change, "pods/ephemeralcontainers"))
 	// A list or a watch of the one object of a name is asked for by its name.
 	add("read-secrets", "read Secrets", idSecrets, p.secrets("get", "list", "watch"))
-	add("write-secrets", "write Secrets", idSecrets, []Need{p.all("create", "", "secrets")}, p.secrets(change...))
+	add("write-secrets", "write Secrets", idSecrets, p.create("", "secrets"), p.secrets(change...))
 	if t.InConfigMaps {
 		records := p.ask("", "configmaps", t.ConfigMaps...)
 		add("read-configmaps", "read release records in ConfigMaps", idSecrets, p.either([]string{"get", "list", "watch"}, records))
-		add("write-configmaps", "write release records in ConfigMaps", idSecrets, []Need{p.all("create", "", "configmaps")}, p.either(change, records))
+		add("write-configmaps", "write release records in ConfigMaps", idSecrets, p.create("", "configmaps"), p.either(change, records))
 	}
 	add("token", "mint the deployer's token", idToken, []Need{p.only("create", "", "serviceaccounts/token", t.Account)})
 	add(PathImpersonate, "impersonate the deployer", idImpersonate, p.impersonateDeployer())
-	if needs := p.impersonateMember(); len(needs) > 0 {
+	if needs := p.impersonateMembers(); len(needs) > 0 {
 		add("impersonate-member", "impersonate somebody who reaches it", idImpersonateMember, needs)
 	}
-	if needs := p.becomeAccount(); len(needs) > 0 {
+	if needs := p.beMembers(); len(needs) > 0 {
 		add("use-account", "use the service account of somebody who reaches it", idUseAccount, needs)
 	}
 	if t.Workload.Name != "" {
@@ -164,18 +196,8 @@ func (x *rights) paths(t Target) []Path {
 			add("change-tiller", "change the Tiller", idChangeTiller, []Need{p.only("update", group, resource, t.Workload.Name), p.only("patch", group, resource, t.Workload.Name)})
 		}
 	}
-	for _, of := range workloadKinds {
-		needs := []Need{p.all("create", of.group, of.resource)}
-		if of.changes {
-			ask := p.ask(of.group, of.resource, p.Workloads[of.resource]...)
-			// Of the kinds that are not listed every name may be one.
-			ask.AnyName = ask.AnyName || !of.listed
-			if of.listed && p.NamesKnown {
-				ask.Names = slices.DeleteFunc(slices.Clone(ask.Names), func(name string) bool { return of.kind == t.Workload.Kind && name == t.Workload.Name })
-			}
-			needs = append(needs, p.either(change, ask)...)
-		}
-		add("make-"+of.resource, "make pods by "+of.resource, idMakePods, needs)
+	for i, of := range workloadKinds {
+		add("make-"+of.resource, "make pods by "+of.resource, idMakePods, p.makePods(i))
 	}
 	add("bind", "bind a role", idRights, p.bindRoles())
 	add("escalate", "write a role", idRights, p.writeRoles())
@@ -183,7 +205,10 @@ func (x *rights) paths(t Target) []Path {
 	// in no namespace, so who may is always told once for the whole cluster.
 	add("node-proxy", "reach pods through their node", idNode, []Need{
 		{{Verb: "get", Resource: "nodes/proxy", AnyName: true}}, {{Verb: "create", Resource: "nodes/proxy", AnyName: true}}})
-	add("change-home", "loosen the home namespace's policies", idHome, []Need{p.only("update", "", "namespaces", t.Home), p.only("patch", "", "namespaces", t.Home)})
+	if t.Engine == tenant.EngineTiller || len(t.Pods) > 0 || !t.NamesKnown {
+		add("be-node", "be the node of its pods", idNode, p.beNode())
+	}
+	add("change-home", "loosen the home namespace's policies", idHome, p.changeHome())
 	if t.Engine != "" {
 		// What helm-tenant believes of the tenant, and binds the role to next time.
 		add("write-record", "write the tenant's record", idHome, []Need{
@@ -193,14 +218,53 @@ func (x *rights) paths(t Target) []Path {
 		add("change-policy", "loosen the admission policy of release records", idHome, p.changePolicy())
 	}
 	add("change-admission", "change what others write, by admission", idClusterWide, p.changeAdmission())
+	add("serve-api", "answer in the API server's place", idClusterWide, p.serveAPI())
+	// PodSecurity looks at a pod's volumes, and not at what a claim leads to.
+	add("create-volume", "make a volume of a node's disk", idClusterWide, p.createIn("", "", "persistentvolumes"))
 	add("certificate", "have a certificate of anybody's signed", idImpersonateMember, p.certificate())
 	return paths
 }
 
 const (
 	admissionGroup    = "admissionregistration.k8s.io"
+	aggregationGroup  = "apiregistration.k8s.io"
 	certificatesGroup = "certificates.k8s.io"
 )
+
+// makePods are the ways to have the controller of workloadKinds[i] make pods.
+func (p pather) makePods(i int) []Need {
+	of := workloadKinds[i]
+	needs := p.create(of.group, of.resource)
+	if !of.changes {
+		return needs
+	}
+	ask := p.ask(of.group, of.resource, p.Workloads[of.resource]...)
+	// Of the kinds that are not listed every name may be one.
+	ask.AnyName = ask.AnyName || !of.listed
+	if of.listed && p.NamesKnown { // the Tiller is another path
+		ask.Names = slices.DeleteFunc(slices.Clone(ask.Names), func(name string) bool { return of.kind == p.Workload.Kind && name == p.Workload.Name })
+	}
+	return append(needs, p.either(change, ask)...)
+}
+
+// changeHome are the ways to change the home namespace's labels. Deleting it is none:
+// what the deployer can do ends with its account.
+func (p pather) changeHome() []Need {
+	var needs []Need
+	for _, write := range rbac.NamespaceWrites() {
+		if write.Verb != "delete" {
+			needs = append(needs, p.only(write.Verb, "", write.Resource, p.Home))
+		}
+	}
+	return needs
+}
+
+// serveAPI are the ways to have the API server hand requests on to a server of one's
+// own, those for Secrets and tokens among them.
+func (p pather) serveAPI() []Need {
+	const resource = "apiservices"
+	return append(p.createIn("", aggregationGroup, resource), p.either(change, Ask{Group: aggregationGroup, Resource: resource, AnyName: true})...)
+}
 
 // changePolicy are the ways to take away, or to change, what holds Tillers to
 // their release records.
@@ -276,199 +340,4 @@ func resourceOf(kind string) (resource, group string) {
 
 func (p pather) secrets(verbs ...string) []Need {
 	return p.either(verbs, p.ask("", "secrets", p.Secrets...))
-}
-
-// constrained says whether the API server knows impersonation that is held to
-// certain acts (ConstrainedImpersonation, on from Kubernetes 1.36). The right to
-// be somebody is reported, whatever may be done as them.
-func (p pather) constrained() bool { return p.Minor == 0 || p.Minor >= 36 }
-
-const authenticationGroup = "authentication.k8s.io"
-
-// impersonate are the ways to be that subject
-// (k8s.io/apiserver/pkg/endpoints/filters/impersonation).
-func (p pather) impersonate(s Subject) []Need {
-	legacy := Ask{Verb: "impersonate", Names: []string{s.Name}}
-	limited := Ask{Group: authenticationGroup, Names: []string{s.Name}}
-	switch s.Kind {
-	case rbacv1.ServiceAccountKind:
-		legacy.Resource, legacy.Namespace = "serviceaccounts", s.Namespace
-		limited.Resource, limited.Namespace, limited.Verb = "serviceaccounts", s.Namespace, "impersonate:serviceaccount"
-	case rbacv1.UserKind:
-		legacy.Resource = "users"
-		limited.Resource, limited.Verb = "users", "impersonate:user-info"
-	default:
-		// A group goes with a user, whichever.
-		legacy.Resource = "groups"
-		limited.Resource, limited.Verb = "groups", "impersonate:user-info"
-		needs := []Need{
-			{legacy, {Verb: "impersonate", Resource: "users", AnyName: true}},
-			{legacy, {Verb: "impersonate", Resource: "serviceaccounts", AnyName: true, AnyNamespace: true}},
-		}
-		if p.constrained() {
-			needs = append(needs, Need{limited, {Verb: limited.Verb, Group: authenticationGroup, Resource: "users", AnyName: true}})
-		}
-		return needs
-	}
-	needs := []Need{{legacy}}
-	if p.constrained() {
-		needs = append(needs, Need{limited})
-	}
-	return needs
-}
-
-func (p pather) impersonateDeployer() []Need { return p.impersonate(Account(p.Home, p.Account)) }
-
-func (p pather) impersonateMember() []Need {
-	var needs []Need
-	for _, member := range p.Members {
-		needs = append(needs, p.impersonate(member)...)
-	}
-	return needs
-}
-
-// becomeAccount are the ways to use a service account that is a member: a token
-// of it, or a pod that mounts it.
-func (p pather) becomeAccount() []Need {
-	var needs []Need
-	for _, s := range p.Members {
-		if s.Kind == rbacv1.ServiceAccountKind && s.Namespace != p.Home {
-			needs = append(needs, useAccount(s)...)
-		}
-	}
-	return needs
-}
-
-func useAccount(s Subject) []Need {
-	in := pather{Target: Target{Home: s.Namespace}}
-	needs := []Need{in.only("create", "", "serviceaccounts/token", s.Name), in.all("create", "", "pods")}
-	for _, of := range workloadKinds {
-		needs = append(needs, in.all("create", of.group, of.resource))
-	}
-	return needs
-}
-
-// bindRoles are the ways to get a role by a binding. RBAC refuses who binds what
-// they do not hold, unless they may bind that role
-// (k8s.io/kubernetes/pkg/registry/rbac); who holds it has a path already.
-func (p pather) bindRoles() []Need {
-	var needs []Need
-	for _, scope := range []struct{ resource, namespace string }{{"rolebindings", p.Home}, {"clusterrolebindings", ""}} {
-		create := Ask{Verb: "create", Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace}
-		for _, resource := range []string{"clusterroles", "roles"} {
-			if resource == "roles" && scope.namespace == "" {
-				continue
-			}
-			bind := Ask{Verb: "bind", Group: rbacGroup, Resource: resource, Namespace: scope.namespace, Names: p.useful(resource, scope.namespace)}
-			needs = append(needs, Need{create, bind})
-		}
-		for _, b := range p.rights.bindings[scope.namespace] {
-			if !p.leads(p.rights.roleOf(b), scope.namespace) {
-				continue
-			}
-			resource := "roles"
-			if b.RoleKind == "ClusterRole" {
-				resource = "clusterroles"
-			}
-			bind := Ask{Verb: "bind", Group: rbacGroup, Resource: resource, Namespace: scope.namespace, Names: []string{b.RoleName}}
-			for _, verb := range change {
-				needs = append(needs, Need{{Verb: verb, Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace, Names: []string{b.Name}}, bind})
-			}
-		}
-	}
-	return needs
-}
-
-// useful are the roles that lead to the target, among those that anybody may
-// bind by name.
-func (p pather) useful(resource, namespace string) []string {
-	var names []string
-	for _, name := range p.rights.named[act{"bind", rbacGroup, resource}] {
-		key := roleKey{"", name}
-		if resource == "roles" {
-			key.namespace = namespace
-		}
-		if p.leads(p.rights.roles[key], namespace) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// leads says whether a role holds any right that a path asks for: alone it need
-// open none, but who binds it may have the others. In a namespace, rights over the
-// whole cluster are none.
-func (p pather) leads(role *ruleSet, namespace string) bool {
-	return p.rights.leads(role, leading{p.Minor, namespace == "", p.InConfigMaps})
-}
-
-func (x *rights) leads(role *ruleSet, in leading) bool {
-	if role == nil {
-		return false
-	}
-	leads, known := role.leads[in]
-	if !known {
-		leads = slices.ContainsFunc(x.leadingActs(in), func(a act) bool { return role.answer(a).some })
-		role.leads[in] = leads
-	}
-	return leads
-}
-
-// leading is what decides which acts lead to a deployer.
-type leading struct {
-	minor        int
-	cluster      bool
-	inConfigMaps bool
-}
-
-// leadingActs are those that any path asks for, and the right to bind.
-func (x *rights) leadingActs(in leading) []act {
-	if acts, known := x.leading[in]; known {
-		return acts
-	}
-	target := sample
-	target.Minor, target.InConfigMaps = in.minor, in.inConfigMaps
-	// No binding is there, so that nothing is asked of what a role leads to.
-	var acts []act
-	for _, path := range newRights(nil, nil).paths(target) {
-		for _, need := range path.Any {
-			for _, ask := range need {
-				it := act{ask.Verb, ask.Group, ask.Resource}
-				if (in.cluster || ask.Namespace != "") && !slices.Contains(acts, it) {
-					acts = append(acts, it)
-				}
-			}
-		}
-	}
-	for _, verb := range change {
-		acts = append(acts, act{verb, rbacGroup, "rolebindings"})
-		if in.cluster {
-			acts = append(acts, act{verb, rbacGroup, "clusterrolebindings"})
-		}
-	}
-	x.leading[in] = acts
-	return acts
-}
-
-// sample is a deployer to which there is every path.
-var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
-
-// writeRoles are the ways to make a role hold more than its writer does.
-func (p pather) writeRoles() []Need {
-	var needs []Need
-	for _, scope := range []struct{ resource, namespace string }{{"roles", p.Home}, {"clusterroles", ""}} {
-		ask := func(verb string, names ...string) Ask {
-			return Ask{Verb: verb, Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace, Names: names}
-		}
-		needs = append(needs, Need{ask("create"), ask("escalate")}, Need{ask("update"), ask("escalate")}, Need{ask("patch"), ask("escalate")})
-		var names []string
-		for _, verb := range []string{"escalate", "update", "patch"} {
-			names = append(names, p.rights.named[act{verb, rbacGroup, scope.resource}]...)
-		}
-		slices.Sort(names)
-		for _, name := range slices.Compact(names) {
-			needs = append(needs, Need{ask("update", name), ask("escalate", name)}, Need{ask("patch", name), ask("escalate", name)})
-		}
-	}
-	return needs
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -159,7 +160,7 @@ func (a *auditor) neighbours(d *deployer) []string {
 	var found []string
 	workloads := a.workloads[d.target.Home]
 	for _, w := range workloads {
-		if (d.tiller == nil || w.Kind != d.tiller.Kind || w.Name != d.tiller.Name) && w.Template == nil {
+		if (d.tiller == nil || w.Kind != d.tiller.Kind || w.Name != d.tiller.Name) && w.Template == nil && !a.homes[d.target.Home][cmp.Or(w.Account, "default")].isTenants() {
 			found = append(found, w.Kind+" "+w.Name)
 		}
 	}

@@ -171,9 +171,9 @@ func TestWays(t *testing.T) {
 	}
 	const home = "team-a-tiller"
 	roles := []Role{
-		{home, "member", []rbacv1.PolicyRule{rule("", "pods", "list"), rule("", "pods/portforward", "create")}},
-		{"", "admin", []rbacv1.PolicyRule{rule("", "pods/exec", "create"), rule("", "secrets", "get")}},
-		{"", "member", []rbacv1.PolicyRule{rule("", "pods", "list")}}, // another than the Role of that name
+		{Namespace: home, Name: "member", Rules: []rbacv1.PolicyRule{rule("", "pods", "list"), rule("", "pods/portforward", "create")}},
+		{Name: "admin", Rules: []rbacv1.PolicyRule{rule("", "pods/exec", "create"), rule("", "secrets", "get")}},
+		{Name: "member", Rules: []rbacv1.PolicyRule{rule("", "pods", "list")}}, // another than the Role of that name
 	}
 	bind := func(role string, subjects ...rbacv1.Subject) []Binding {
 		kind, name := "ClusterRole", role
@@ -289,7 +289,7 @@ func TestWaysOfSeveralRights(t *testing.T) {
 			var bindings []Binding
 			for i, rules := range test.rules {
 				name := string(rune('0' + i))
-				roles = append(roles, Role{home, "r" + name, rules})
+				roles = append(roles, Role{Namespace: home, Name: "r" + name, Rules: rules})
 				bindings = append(bindings, Binding{Namespace: home, Name: "b" + name, RoleKind: "Role", RoleName: "r" + name, Subjects: []Subject{User("eve")}})
 			}
 			target := TargetsOf(home, tenant.EngineTiller, Group("devs"))
@@ -335,7 +335,7 @@ func TestRolesThatLead(t *testing.T) {
 		{rule("authorization.k8s.io", "selfsubjectaccessreviews", "create"), 37, false, false},
 	} {
 		x := newRights([]Role{{Name: "r", Rules: []rbacv1.PolicyRule{test.rule}}}, nil)
-		p := pather{Target{Home: "home", Minor: test.minor}, x}
+		p := pather{Target{Home: "home", Server: serverOfMinor(test.minor)}, x}
 		for namespace, want := range map[string]bool{"home": test.inside, "": test.cluster} {
 			if got := p.leads(x.roles[roleKey{"", "r"}], namespace); got != want {
 				t.Errorf("with Kubernetes 1.%d, bound in namespace %q, %v leads: %t", test.minor, namespace, test.rule, got)

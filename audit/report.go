@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"helm-tenant/command"
 	"helm-tenant/tenant"
@@ -25,56 +24,6 @@ const (
 	Unknown Result = "unknown"
 )
 
-// Finding is one thing that is wrong.
-type Finding struct {
-	ID       string   `json:"id"`
-	Name     string   `json:"name"`
-	Severity Severity `json:"severity"`
-	// Tenants are those that it concerns; none where it is the whole cluster.
-	Tenants []string `json:"tenants,omitempty"`
-	// Home is the deployer's home namespace, where it concerns one.
-	Home string `json:"home,omitempty"`
-	// Subject is who or what it is about: "user alice".
-	Subject string `json:"subject"`
-	// Text is what was found, as a sentence without its full stop.
-	Text string `json:"text"`
-	Why  string `json:"why"`
-	// Chains are the ways through the objects that show it.
-	Chains [][]string `json:"chains,omitempty"`
-	// Fix is what mends it, and Or what else does.
-	Fix command.Fix   `json:"-"`
-	Or  []command.Fix `json:"-"`
-	// File and Line are where the tenant stands in the tenants file; empty and 0
-	// where there is none.
-	File string `json:"file,omitempty"`
-	Line int    `json:"line,omitempty"`
-	// Reason is why it is ignored.
-	Reason string `json:"reason,omitempty"`
-	// Object is what tells it from others of its kind about the same subject, where
-	// its chain does not.
-	Object string `json:"-"`
-}
-
-// Fingerprint is the same in a later run, however the finding is worded or judged
-// by then, and another finding's never.
-func (f Finding) Fingerprint() string {
-	parts := append([]string{f.ID, f.Home, f.Subject}, f.Tenants...)
-	if object := f.of(); object != "" {
-		parts = append(parts, object)
-	}
-	return strings.Join(parts, "|")
-}
-
-// of is the object for which a subject's finding is one of several of its kind;
-// empty where there is but one of a kind.
-func (f Finding) of() string {
-	at, several := map[string]int{idLeaves: 1, idEscalates: 2}[f.ID] // the binding, the role
-	if several && len(f.Chains) > 0 && at < len(f.Chains[0]) {
-		return f.Chains[0][at]
-	}
-	return f.Object
-}
-
 // MarshalJSON adds the fixes, as lists of arguments and, for people, as text. What is
 // a sentence is shown as people see it; names are as they are.
 func (f Finding) MarshalJSON() ([]byte, error) {
@@ -86,18 +35,6 @@ func (f Finding) MarshalJSON() ([]byte, error) {
 		Fix   string        `json:"fix"`
 		Fixes []command.Fix `json:"fixes"`
 	}{shown, f.Fix.String(), f.Fixes()})
-}
-
-// Fixes are what mends it, any one of them; the first is what the report advises.
-func (f Finding) Fixes() []command.Fix { return append([]command.Fix{f.Fix}, f.Or...) }
-
-// Chain is all of the chains as one line.
-func (f Finding) Chain() string {
-	var lines []string
-	for _, chain := range f.Chains {
-		lines = append(lines, strings.Join(chain, " -> "))
-	}
-	return strings.Join(lines, "; and ")
 }
 
 // Deployer is one deployer and who reaches it.
@@ -131,10 +68,13 @@ type Wide struct {
 
 // Report is what an audit has to say.
 type Report struct {
-	Result         Result          `json:"result"`
-	Server         string          `json:"server,omitempty"`
-	Findings       []Finding       `json:"findings"`
-	Ignored        []Finding       `json:"ignored,omitempty"`
+	Result   Result    `json:"result"`
+	Server   string    `json:"server,omitempty"`
+	Findings []Finding `json:"findings"`
+	Ignored  []Finding `json:"ignored,omitempty"`
+	// Compared says that there is a baseline, Gone what of it is found no more.
+	Compared       bool            `json:"comparedWithBaseline,omitempty"`
+	Gone           []Gone          `json:"gone,omitempty"`
 	Unseen         []Unseen        `json:"unseen,omitempty"`
 	Deployers      []Deployer      `json:"deployers"`
 	ClusterWide    []Wide          `json:"clusterWide,omitempty"`
@@ -157,6 +97,8 @@ type Options struct {
 	Ask    Subject
 	Groups []string
 	Ignore []Ignore
+	// Baseline is what was found before; nil where nobody says.
+	Baseline *Baseline
 }
 
 // auditor is an audit under way.
@@ -168,8 +110,11 @@ type auditor struct {
 	namespaces map[string]*Namespace
 	// labelled are the namespaces by the tenant of their label; the others by
 	// their namespace.
-	labelled       map[string][]*Namespace
+	labelled map[string][]*Namespace
+	// led are the namespaces to which the annotation of a tenant's namespace leads.
+	led            map[string]bool
 	accounts       map[Subject]*ServiceAccount
+	clusterRoles   map[string]*Role
 	pods           map[string][]Pod
 	sets           map[[2]string]*ReplicaSet // by their namespaces and names
 	workloads      map[string][]*Workload
@@ -181,8 +126,8 @@ type auditor struct {
 	// general are the ways to whoever reaches every deployer.
 	general  []Path
 	findings []Finding
-	// told are the objects that a finding speaks of.
-	told map[string]bool
+	// told is what findings said.
+	told map[telling]bool
 	// powerful are the deployers of whose rights over the whole cluster a finding
 	// speaks.
 	powerful map[Subject]bool
@@ -209,13 +154,21 @@ func Audit(s *Snapshot, o Options) *Report {
 
 func newAuditor(s *Snapshot) *auditor {
 	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
-		labelled: map[string][]*Namespace{}, accounts: map[Subject]*ServiceAccount{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
-		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, told: map[string]bool{}, powerful: map[Subject]bool{}, added: map[string]int{}}
+		labelled: map[string][]*Namespace{}, led: map[string]bool{}, accounts: map[Subject]*ServiceAccount{}, clusterRoles: map[string]*Role{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
+		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, told: map[telling]bool{}, powerful: map[Subject]bool{}, added: map[string]int{}}
 	for i := range s.Namespaces {
 		ns := &s.Namespaces[i]
 		a.namespaces[ns.Name] = ns
 		if name := ns.Labels[tenant.LabelTenant]; name != "" {
 			a.labelled[name] = append(a.labelled[name], ns)
+			if home := ns.Annotations[tenant.AnnotationHome]; home != "" && home != ns.Name {
+				a.led[home] = true
+			}
+		}
+	}
+	for i := range s.Roles {
+		if role := &s.Roles[i]; role.Namespace == "" {
+			a.clusterRoles[role.Name] = role
 		}
 	}
 	for i := range s.Accounts {
@@ -254,7 +207,7 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	f.Why = cmp.Or(f.Why, rule.Why)
 	// A tenant with two deployers in one home has the same ways to both. What is told
 	// of one object twice is told as one, as bad as the worst.
-	key := strings.Join(append([]string{f.ID, f.Home, f.Subject, f.Text, f.of()}, f.Tenants...), "\n")
+	key := fmt.Sprintf("%q", append([]string{f.ID, f.Home, f.Subject, f.Text, f.of()}, f.Tenants...))
 	at, found := a.added[key]
 	if !found {
 		a.added[key] = len(a.findings)
@@ -280,7 +233,7 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 
 // report is what is told of all that was found.
 func (a *auditor) report(o Options) *Report {
-	r := &Report{Server: a.snapshot.Server, Unseen: a.snapshot.Unseen, Administrators: a.administrators, Findings: []Finding{}, Deployers: []Deployer{}}
+	r := &Report{Server: a.snapshot.Version, Unseen: a.snapshot.Unseen, Administrators: a.administrators, Findings: []Finding{}, Deployers: []Deployer{}}
 	a.reportFindings(r, o)
 	for _, d := range a.deployers {
 		if o.asks(d.tenant()) {
@@ -323,6 +276,7 @@ func (a *auditor) reportFindings(r *Report, o Options) {
 		located[t.Name] = t
 	}
 	for _, f := range a.findings {
+		f.Print = f.Fingerprint()
 		if len(f.Tenants) > 0 {
 			at := located[f.Tenants[0]]
 			f.File, f.Line = at.File, at.Line
@@ -339,6 +293,10 @@ func (a *auditor) reportFindings(r *Report, o Options) {
 	}
 	sortFindings(r.Findings)
 	sortFindings(r.Ignored)
+	if o.Baseline != nil {
+		r.Compared = true
+		o.Baseline.compare(r, a.findings, o)
+	}
 }
 
 // view is the deployer as a report shows it.
@@ -368,32 +326,13 @@ func (w wide) view(of int) Wide {
 	return view
 }
 
-// sortFindings puts the worst first.
-func sortFindings(findings []Finding) {
-	slices.SortStableFunc(findings, func(x, y Finding) int {
-		return cmp.Or(cmp.Compare(x.Severity.rank(), y.Severity.rank()), cmp.Compare(x.ID, y.ID),
-			slices.Compare(x.Tenants, y.Tenants), cmp.Compare(x.Home, y.Home), cmp.Compare(x.Subject, y.Subject), cmp.Compare(x.Text, y.Text))
-	})
-}
-
 // Worst is the severity of the worst finding that is at least that bad; empty
-// where there is none.
+// where there is none. Where there is a baseline, only what is new counts.
 func (r *Report) Worst(least Severity) Severity {
-	if len(r.Findings) > 0 && r.Findings[0].Severity.AtLeast(least) {
-		return r.Findings[0].Severity
+	for _, f := range r.Findings { // the worst first
+		if f.Severity.AtLeast(least) && (f.New || !r.Compared) {
+			return f.Severity
+		}
 	}
 	return ""
-}
-
-// Title says whom a finding is about: a tenant, an unmanaged Tiller, or more.
-func (f Finding) Title() string {
-	switch {
-	case len(f.Tenants) == 1:
-		return "tenant " + f.Tenants[0]
-	case len(f.Tenants) > 1:
-		return "several tenants"
-	case f.Home != "":
-		return fmt.Sprintf("unmanaged Tiller in namespace %s", f.Home)
-	}
-	return "the whole cluster"
 }

@@ -9,44 +9,6 @@ import (
 	"k8s.io/component-helpers/auth/rbac/validation"
 )
 
-// Ask is one question to the API server's authorizer, or one for each of several
-// names.
-type Ask struct {
-	Verb, Group, Resource string // the resource with its subresource: pods/exec
-	// Namespace is empty for a question about the whole cluster.
-	Namespace string
-	// Names are the objects of which any one will do. A right to all objects
-	// holds for each; where there is no name, it is the right to all.
-	Names []string
-	// AnyName says that a right to any one object will do, whatever its name is.
-	AnyName bool
-	// AnyNamespace says that a right in any one namespace will do.
-	AnyNamespace bool
-}
-
-func (a Ask) String() string {
-	resource := a.Resource
-	if a.Group != "" {
-		// As kubectl writes it: deployments.apps/scale.
-		name, sub, _ := strings.Cut(resource, "/")
-		resource = name + "." + a.Group
-		if sub != "" {
-			resource += "/" + sub
-		}
-	}
-	return a.Verb + " " + resource
-}
-
-// Need are questions that all must be answered with yes.
-type Need []Ask
-
-// act is what an Ask is about, without the object.
-type act struct{ verb, group, resource string }
-
-func (a act) rule(names ...string) []rbacv1.PolicyRule {
-	return []rbacv1.PolicyRule{{APIGroups: []string{a.group}, Resources: []string{a.resource}, Verbs: []string{a.verb}, ResourceNames: names}}
-}
-
 // ruleSet are the rules of one or more roles, and what was found out about them.
 // There are many roles in a cluster, and few different ones.
 type ruleSet struct {
@@ -61,6 +23,8 @@ type ruleSet struct {
 type answer struct {
 	// all is a right to every object, some to at least one.
 	all, some bool
+	// unnamed is a right to requests that name no object.
+	unnamed bool
 }
 
 // answer says what the rules allow of an act. A single rule of validation.Covers
@@ -72,10 +36,16 @@ func (r *ruleSet) answer(a act) answer {
 	}
 	var found answer
 	for _, rule := range r.rules {
-		found.all = found.all || covers(rule, a.rule())
+		names := rule.ResourceNames
 		rule.ResourceNames = nil
-		found.some = found.some || covers(rule, a.rule())
+		if !covers(rule, a.rule()) {
+			continue
+		}
+		found.all = found.all || len(names) == 0
+		found.unnamed = found.unnamed || len(names) == 0 || a.unnamed() && slices.Contains(names, "")
+		found.some = found.some || len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return name != "" })
 	}
+	found.some = found.some || found.unnamed
 	r.known[a] = found
 	return found
 }
@@ -85,21 +55,42 @@ func covers(rule rbacv1.PolicyRule, needed []rbacv1.PolicyRule) bool {
 	return does
 }
 
+// acts says whether the rules allow any verb that begins so, on anything; with all, by a
+// rule of all verbs, too.
+func (r *ruleSet) acts(prefix string, all bool) bool {
+	return slices.ContainsFunc(r.rules, func(rule rbacv1.PolicyRule) bool {
+		return len(rule.Resources) > 0 && slices.ContainsFunc(rule.Verbs, func(verb string) bool {
+			return all && verb == rbacv1.VerbAll || strings.HasPrefix(verb, prefix)
+		})
+	})
+}
+
 func (r *ruleSet) allows(ask Ask) bool {
+	if ask.AnyAct {
+		return r.acts(ask.Verb, true)
+	}
 	a := act{ask.Verb, ask.Group, ask.Resource}
 	can := r.answer(a)
 	switch {
-	case can.all || can.some && ask.AnyName:
+	case can.all, can.unnamed && a.unnamed(), can.some && ask.AnyName:
 		return true
 	case !can.some:
 		return false
 	}
-	for _, name := range ask.Names {
+	for _, name := range r.asked(ask) {
 		if slices.Contains(r.named, name) && slices.ContainsFunc(r.rules, func(rule rbacv1.PolicyRule) bool { return covers(rule, a.rule(name)) }) {
 			return true
 		}
 	}
 	return false
+}
+
+// asked are the names that the question is about, of those that the rules know.
+func (r *ruleSet) asked(ask Ask) []string {
+	if ask.NamePrefix == "" {
+		return ask.Names
+	}
+	return slices.DeleteFunc(slices.Clone(r.named), func(name string) bool { return !strings.HasPrefix(name, ask.NamePrefix) })
 }
 
 // grant is a binding's role, as it is given to one subject.
@@ -115,6 +106,9 @@ func (g grant) chain(who Subject, ask Ask) []string {
 	chain := []string{who.String()}
 	if g.to != who {
 		chain = append(chain, g.to.String())
+	}
+	if g.binding == nil { // no right, but who they are
+		return append(chain, ask.String())
 	}
 	return append(chain, g.binding.String(), g.binding.Role(), ask.String())
 }
@@ -148,10 +142,15 @@ type rights struct {
 	inside    map[string]map[Subject][]grant
 	bindings  map[string][]*Binding
 	bySubject map[Subject][]grant
-	// named are names that any role's rules hold a verb on a resource to.
+	// sets are the different sets of rules of all roles, and named the names to which any
+	// of them holds an act; see namesOf.
+	sets  []*ruleSet
 	named map[act][]string
 	// leading are acts that lead to a deployer.
 	leading map[leading][]act
+	// bootstrap says whether bootstrap tokens lead to a node's certificate; nil where
+	// nobody asked yet.
+	bootstrap *bool
 }
 
 // roleKey names a role: Namespace is empty for a ClusterRole.
@@ -171,9 +170,9 @@ func newRights(roles []Role, bindings []Binding) *rights {
 			set = &ruleSet{rules: role.Rules, known: map[act]answer{}, leads: map[leading]bool{}}
 			for _, rule := range role.Rules {
 				set.named = append(set.named, rule.ResourceNames...)
-				x.addNamed(rule)
 			}
 			sets[text] = set
+			x.sets = append(x.sets, set)
 		}
 		x.roles[roleKey{role.Namespace, role.Name}] = set
 	}
@@ -221,24 +220,28 @@ func fingerprint(rules []rbacv1.PolicyRule) string {
 	return text.String()
 }
 
-func (x *rights) addNamed(rule rbacv1.PolicyRule) {
-	if len(rule.ResourceNames) == 0 {
-		return
+// namesOf are the names to which any role's rules hold that act, sorted.
+func (x *rights) namesOf(a act) []string {
+	names, known := x.named[a]
+	if known {
+		return names
 	}
-	for _, verb := range []string{"bind", "escalate", "update", "patch"} {
-		for _, resource := range []string{"roles", "clusterroles"} {
-			a := act{verb, rbacv1.GroupName, resource}
+	for _, set := range x.sets {
+		if len(set.named) == 0 || !set.answer(a).some {
+			continue
+		}
+		for _, rule := range set.rules {
 			bare := rule
 			bare.ResourceNames = nil
-			if covers(bare, a.rule()) {
-				for _, name := range rule.ResourceNames {
-					if !slices.Contains(x.named[a], name) {
-						x.named[a] = append(x.named[a], name)
-					}
-				}
+			if len(rule.ResourceNames) > 0 && covers(bare, a.rule()) {
+				names = append(names, rule.ResourceNames...)
 			}
 		}
 	}
+	slices.Sort(names)
+	names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+	x.named[a] = names
+	return names
 }
 
 func (x *rights) roleOf(b *Binding) *ruleSet {
@@ -254,7 +257,8 @@ func (x *rights) roleOf(b *Binding) *ruleSet {
 	return x.roles[roleKey{"", b.RoleName}]
 }
 
-// step is a question and the grant that answers it with yes.
+// step is a question and the grant that answers it with yes. A grant without a binding
+// answers who somebody is.
 type step struct {
 	ask   Ask
 	grant grant
@@ -263,6 +267,12 @@ type step struct {
 // find looks for a grant that answers the question, those to the first of who
 // before those to the groups, and those in the namespace before the cluster's.
 func (x *rights) find(who identity, ask Ask, only func(grant) bool) (grant, bool) {
+	switch {
+	case ask.BeNode:
+		return grant{to: Group(groupNodes)}, only == nil && who.isNode(ask.Names)
+	case ask.ByAccount && !who.isAccount():
+		return grant{}, false
+	}
 	for _, s := range who {
 		lists := [][]grant{nil, x.inCluster[s]}
 		switch {
@@ -303,7 +313,7 @@ func (x *rights) opens(who identity, path Path, only, fit func(grant) bool) ([]s
 		if len(steps) != len(need) || !fits {
 			continue
 		}
-		if fit != nil && slices.ContainsFunc(steps, func(s step) bool { return !fit(s.grant) }) && x.holdsWithout(who, need, only, fit) {
+		if fit != nil && slices.ContainsFunc(steps, func(s step) bool { return s.grant.binding == nil || !fit(s.grant) }) && x.holdsWithout(who, need, only, fit) {
 			continue
 		}
 		return steps, true

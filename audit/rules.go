@@ -61,6 +61,12 @@ const (
 	idHome              = "HT020"
 	idUseAccount        = "HT021"
 	idClusterWide       = "HT022"
+	idIdentityMap       = "HT023"
+	idAddedRole         = "HT024"
+	idLender            = "HT025"
+	idWritesNamespaces  = "HT026"
+	idMakesHomes        = "HT027"
+	idWebhook           = "HT028"
 	idWideMember        = "HT030"
 	idOpenGroup         = "HT031"
 	idTwoTenants        = "HT032"
@@ -72,6 +78,7 @@ const (
 	idDrift             = "HT042"
 	idFile              = "HT043"
 	idStray             = "HT044"
+	idTwoRecords        = "HT045"
 	idPodSecurity       = "HT050"
 	idNoPolicy          = "HT051"
 	idConfigMaps        = "HT052"
@@ -118,13 +125,19 @@ var rules = []Rule{
 	{idImpersonate, "outsider can impersonate the deployer", High, "Who may impersonate it has all of its rights, and this is no member."},
 	{idImpersonateMember, "outsider can impersonate somebody who may", High, "Who may be a member for a moment has a member's way in."},
 	{idRights, "outsider can give rights in the home", High, "Who may bind or escalate there has every way in, and this is no member."},
-	{idNode, "outsider can reach the deployer by its node", High, "The kubelet runs commands in every pod of its node."},
+	{idNode, "outsider can reach the deployer by its node", High, "The kubelet runs commands in every pod of its node, and the node has the tokens of their accounts."},
 	{idChangeTiller, "outsider can change the Tiller", High, "A changed image or command runs with the deployer's account."},
 	{idHome, "outsider can loosen the home", Medium, "The namespace's labels and the tenant's record hold the other guards in place."},
 	{idUseAccount, "use of an account of the cluster's own", High, "Pods or tokens of such an account reach every deployer."},
 	{idClusterWide, "cluster-wide rights that reach deployers", High, "Rights over the whole cluster open every home namespace; this is none of Kubernetes' own administrators."},
+	{idIdentityMap, "outsider can name administrators", High, "Who is named there is an administrator of the cluster at their next login."},
+	{idAddedRole, "tenants' role that others add to", Medium, "Whoever installs an operator adds to what a chart of every such tenant may do."},
+	{idLender, "deployer can use a controller's rights", High, "The controller acts for whoever wrote the object, by its own rights, which are the whole cluster's."},
+	{idWritesNamespaces, "deployer can write its namespaces", High, "Their labels hold its pods to PodSecurity and to admission policies."},
+	{idMakesHomes, "outsider can make namespaces", Low, "Who makes the home of a tenant before init does can have prepared accounts and tokens in it."},
+	{idWebhook, "webhook that is sent what homes hold", Medium, "Whoever runs it sees the tokens and releases that are written, or changes the Tiller's pods."},
 	{idWideMember, "member rights wider than needed", Medium, "A member needs one way in; each further one outlives guards, and a revoke."},
-	{idOpenGroup, "everybody is a member", Critical, "The group stands for everybody, or for every pod."},
+	{idOpenGroup, "everybody is a member", Critical, "The group stands for everybody, for every pod, or for every node."},
 	{idTwoTenants, "member of several tenants", Low, "What keeps the tenants apart does not hold for them."},
 	{idMountable, "member account that others can use", Medium, "Who can make pods in the account's namespace can be the member."},
 	{idNoAccount, "member account that does not exist", Medium, "Whoever makes an account of that name is a member."},
@@ -134,6 +147,7 @@ var rules = []Rule{
 	{idDrift, "objects differ from the record", Medium, "What the record promises is not so."},
 	{idFile, "differs from the tenants file", Medium, "The cluster is not what was agreed."},
 	{idStray, "release outside its tenant", High, "A release of this tenant was put where the tenant has no business."},
+	{idTwoRecords, "tenant with two records", High, "Which namespaces and members a verb gives it depends on which one it reads."},
 	{idPodSecurity, "home without PodSecurity", Low, "A privileged pod in the home would hold the node."},
 	{idNoPolicy, "home without NetworkPolicy", Low, "Tiller's probe port, with its metrics, answers every pod."},
 	{idConfigMaps, "releases in ConfigMaps", Medium, "Values of releases, passwords too, are readable to everybody who may read ConfigMaps."},
@@ -199,17 +213,21 @@ func (i Ignore) Check() error {
 }
 
 func (i Ignore) matches(f Finding) bool {
-	return i.ID == f.ID && (i.Tenant == "" || slices.Contains(f.Tenants, i.Tenant)) && (i.Subject == "" || i.Subject == f.Subject || i.Subject == bare(f.Subject))
+	return i.ID == f.ID && (i.Tenant == "" || slices.Contains(f.Tenants, i.Tenant)) && (i.Subject == "" || i.Subject == f.Subject)
 }
 
-// bare is a subject's name without what it is.
-func bare(subject string) string {
-	for _, kind := range []string{"user ", "group ", "service account "} {
-		if name, found := strings.CutPrefix(subject, kind); found {
-			return name
+// Meant are the subjects of findings that an item ignores but for what its subject is: a
+// user and a group of one name are two, and which one is meant nobody says.
+func (i Ignore) Meant(r *Report) []string {
+	var meant []string
+	for _, f := range r.all {
+		for _, kind := range []string{"user ", "group ", "service account "} {
+			if i.ID == f.ID && f.Subject == kind+i.Subject && !slices.Contains(meant, f.Subject) {
+				meant = append(meant, f.Subject)
+			}
 		}
 	}
-	return subject
+	return meant
 }
 
 // String is "ID", or "ID:SUBJECT".

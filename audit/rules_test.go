@@ -13,7 +13,7 @@ import (
 func TestUnused(t *testing.T) {
 	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineTiller))
 	s.give("b-1", "foreign", User("zoe"), rule("", "pods", "create"))
-	used, gone := Ignore{ID: idForeign, Subject: "zoe", Reason: "x"}, Ignore{ID: idForeign, Subject: "yan", Reason: "x"}
+	used, gone := Ignore{ID: idForeign, Subject: "user zoe", Reason: "x"}, Ignore{ID: idForeign, Subject: "group zoe", Reason: "x"}
 	elsewhere := Ignore{ID: idForeign, Tenant: "a", Reason: "x"}
 	for _, test := range []struct {
 		name   string

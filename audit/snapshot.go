@@ -4,10 +4,12 @@
 package audit
 
 import (
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/tenant"
 )
@@ -15,9 +17,15 @@ import (
 // Snapshot is what was read of a cluster: of each object the parts that count
 // here, so that a large cluster's fits into memory.
 type Snapshot struct {
-	// Server is the API server's version; Minor the 37 of 1.37, 0 where unknown.
-	Server string
-	Minor  int
+	// Version is the API server's, Server what one of it does.
+	Version string
+	Server  Server
+
+	// APIGroups are those that the API server has.
+	APIGroups []string
+	// Identities is how it takes people from a cloud.
+	Identities IdentityMap
+	Webhooks   []Webhook
 
 	Namespaces []Namespace
 	Records    []Record
@@ -55,6 +63,27 @@ func (o ObjectRef) String() string { return objectName(o.Kind, o.Namespace, o.Na
 // short is the object without its namespace.
 func (o ObjectRef) short() string { return o.Kind + " " + o.Name }
 
+// The ConfigMap in which Amazon's EKS maps people and machines of the cloud to users and
+// groups, system:masters among them.
+const (
+	IdentityMapNamespace = "kube-system"
+	IdentityMapName      = "aws-auth"
+)
+
+// IdentityMap is whether the API server uses that map, and whether it is there.
+type IdentityMap struct{ Used, Exists bool }
+
+// Webhook is one of an admission configuration's.
+type Webhook struct {
+	// Kind is MutatingWebhookConfiguration or ValidatingWebhookConfiguration,
+	// Configuration its name.
+	Kind, Configuration string
+	// Server is what is called: "service NAME in namespace NS", or a URL.
+	Server                            string
+	Rules                             []admissionv1.RuleWithOperations
+	NamespaceSelector, ObjectSelector *metav1.LabelSelector
+}
+
 // Unseen is something that the caller may not read.
 type Unseen struct {
 	// Resource is what the API calls it: "rolebindings".
@@ -89,6 +118,9 @@ type Record struct {
 type Role struct {
 	Namespace, Name string
 	Rules           []rbacv1.PolicyRule
+	// Labels are a ClusterRole's, Aggregates what chooses those whose rules it has.
+	Labels     map[string]string
+	Aggregates []metav1.LabelSelector
 }
 
 // Binding is a RoleBinding, or a ClusterRoleBinding where Namespace is empty.
@@ -105,6 +137,8 @@ type Workload struct {
 	Kind, Namespace, Name string
 	// Tenant is the value of the tenant's label.
 	Tenant string
+	// Account is the service account that its pods are to have; empty for the default one.
+	Account string
 	// Template is what its pods are made of; nil where that is no Tiller.
 	Template *corev1.PodTemplateSpec
 	// Deployment is the whole specification, of Tillers that are Deployments.
@@ -122,6 +156,8 @@ type Pod struct {
 	// Owner is the controller that made it, as the pod itself says: anybody who makes
 	// pods can name any object. It is zero for none.
 	Owner ObjectRef
+	// Node is where it runs, empty before it is scheduled.
+	Node string
 	// Spec is nil where it is no Tiller.
 	Spec *corev1.PodSpec
 }

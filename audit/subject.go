@@ -1,6 +1,9 @@
 package audit
 
 import (
+	"slices"
+	"strings"
+
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/tenant"
@@ -15,6 +18,9 @@ const (
 	groupAuthenticated   = tenant.GroupAuthenticated
 	groupUnauthenticated = tenant.GroupUnauthenticated
 	groupAccounts        = tenant.GroupAccounts
+	groupNodes           = tenant.GroupNodes
+	groupBootstrappers   = "system:bootstrappers"
+	nodePrefix           = tenant.NodePrefix
 )
 
 // SubjectsOf are the subjects of a binding in that namespace.
@@ -43,4 +49,19 @@ func identityOf(s Subject, groups ...string) identity {
 		all = append(all, Group(name))
 	}
 	return all
+}
+
+// isNode says whether it is a node, one of those named where there are some. Of the group
+// of all nodes each is one.
+func (who identity) isNode(nodes []string) bool {
+	if !slices.Contains(who, Group(groupNodes)) {
+		return false
+	}
+	node, named := strings.CutPrefix(who[0].Name, nodePrefix)
+	return !named || who[0].Kind != rbacv1.UserKind || len(nodes) == 0 || slices.Contains(nodes, node)
+}
+
+// isAccount says whether it is a service account, or a group of them.
+func (who identity) isAccount() bool {
+	return who[0].Kind == rbacv1.ServiceAccountKind || who[0] == Group(groupAccounts) || who[0].AccountsOf() != ""
 }

@@ -30,7 +30,7 @@ func TestPowerOverTheClusterIsToldOnce(t *testing.T) {
 		want   []string
 	}{
 		{"an unmanaged Tiller", func(s *Snapshot) { unmanaged(s); s.give("", "x", Account("old", "tiller"), tokens) }, []string{"HT001 high", "HT022 high"}},
-		{"an unmanaged Tiller that reaches nobody", func(s *Snapshot) { unmanaged(s); s.give("", "x", Account("old", "tiller"), rule("", "things", "get")) }, []string{"HT001 high"}},
+		{"an unmanaged Tiller that reaches nobody", func(s *Snapshot) { unmanaged(s); s.give("", "x", Account("old", "tiller"), rule("", "things", "get")) }, []string{"HT001 medium"}},
 		{"a tenant for all namespaces", recorded, []string{"HT002 medium"}},
 		{"a tenant for all namespaces, by another binding, too", func(s *Snapshot) { recorded(s); s.give("", "x", account, rule("", "pods", "create")) }, []string{"HT002 medium", "HT005 high"}},
 		{"a tenant whose record can't be read", func(s *Snapshot) {

@@ -27,6 +27,7 @@ type auditOptions struct {
 	ignore      []string
 	reason      string
 	ignoreFiles []string
+	baseline    string
 	output      string
 }
 
@@ -49,7 +50,8 @@ all that it takes to know; 1 it failed.`,
   helm tenant audit --can-reach alice --in-group devs
   helm tenant audit -f tenants.yaml -o sarif
   helm tenant audit -o html
-  helm tenant audit --ignore HT022:ops --reason operators`,
+  helm tenant audit --baseline last-week.json --fail-on high
+  helm tenant audit --ignore HT022 --reason operators`,
 		Args: tenantNames,
 	}
 	f := cmd.Flags()
@@ -57,9 +59,10 @@ all that it takes to know; 1 it failed.`,
 	f.Var((*nameList)(&o.Groups), "in-group", "with --can-reach: a group that the user is in; repeatable")
 	f.StringSliceVarP(&o.files, "file", "f", nil, "tenants file or folder to compare with; repeatable")
 	f.StringVar(&o.failOn, "fail-on", string(audit.Low), "the mildest finding to exit with 4 for: critical|high|medium|low")
-	f.StringArrayVar(&o.ignore, "ignore", nil, "finding to live with, ID or ID:SUBJECT; needs --reason; repeatable")
+	f.StringArrayVar(&o.ignore, "ignore", nil, "finding to live with, ID or ID:SUBJECT, such as HT022:group ops; needs --reason; repeatable")
 	f.StringVar(&o.reason, "reason", "", "why the findings of --ignore are lived with")
 	f.StringSliceVar(&o.ignoreFiles, "ignore-file", nil, "file of findings to live with, each with its reason; repeatable")
+	f.StringVar(&o.baseline, "baseline", "", "a former report, -o json: only what is new since counts for --fail-on, and what is gone is told")
 	outputFlag(cmd, &o.output, "table", "wide", "json", "yaml", "sarif", "html")
 	completeValues(cmd, "fail-on", string(audit.Critical), string(audit.High), string(audit.Medium), string(audit.Low))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -71,6 +74,8 @@ all that it takes to know; 1 it failed.`,
 		switch {
 		case len(o.Groups) > 0 && o.canReach == "":
 			return asUsage(cmd, errors.New("--in-group goes with --can-reach"))
+		case o.canReach != "" && o.baseline != "":
+			return asUsage(cmd, errors.New("--baseline compares findings, and --can-reach has none"))
 		case o.canReach != "" && slices.Contains([]string{"sarif", "html"}, o.output):
 			return asUsage(cmd, fmt.Errorf("--can-reach answers as table, json or yaml, not as %s", o.output))
 		case len(o.ignore) > 0 && strings.TrimSpace(o.reason) == "":
@@ -95,6 +100,16 @@ all that it takes to know; 1 it failed.`,
 	return cmd
 }
 
+// readBaseline reads the report of a former audit.
+func readBaseline(name string) (*audit.Baseline, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return audit.ParseBaseline(name, file)
+}
+
 // readIgnores reads files of findings to live with.
 func readIgnores(files []string) ([]audit.Ignore, error) {
 	var all []audit.Ignore
@@ -115,6 +130,12 @@ func readIgnores(files []string) ([]audit.Ignore, error) {
 }
 
 func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severity) error {
+	if o.baseline != "" {
+		var err error
+		if o.Baseline, err = readBaseline(o.baseline); err != nil {
+			return withHint(err, "make one with: helm tenant audit -o json > FILE")
+		}
+	}
 	var file []tenant.Located
 	if len(o.files) > 0 {
 		var err error
@@ -148,6 +169,9 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 	}
 	for _, ignore := range audit.Unused(o.Ignore, report) {
 		s.say("Note: nothing is left to ignore for %s: %s", ignore, ignore.Reason)
+		if meant := ignore.Meant(report); len(meant) > 0 {
+			s.say("  say of what kind the subject is: %s", strings.Join(meant, ", or "))
+		}
 	}
 	switch {
 	case report.Result == audit.Unknown:

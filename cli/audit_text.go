@@ -65,7 +65,11 @@ func (t *reportText) findings(r *audit.Report) {
 		for _, f := range group {
 			t.text.WriteString("  ")
 			t.painted(severityColour[f.Severity], fmt.Sprintf("%-8s", f.Severity))
-			t.line("  %s  %s", f.ID, f.Text)
+			text := f.Text
+			if f.New {
+				text = "new: " + text
+			}
+			t.line("  %s  %s", f.ID, text)
 			ways := merged(f.Chains)
 			for i, way := range ways {
 				const most = 6
@@ -276,6 +280,13 @@ func (t *reportText) summary(r *audit.Report, counts bool) {
 				}
 			}
 			t.line("%s in %s: %s.", counted(len(r.Findings), "finding"), looked, strings.Join(parts, ", "))
+		}
+		if len(r.Gone) > 0 {
+			t.line("Gone since the baseline:")
+			for _, gone := range r.Gone {
+				t.line("  %s  %s", gone.ID, gone.Text)
+			}
+			t.line("")
 		}
 		if len(r.Ignored) > 0 {
 			t.line("Ignored:")

@@ -60,7 +60,7 @@ policies that keep its members from hurting others.`,
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Tenant.AllNamespaces, "all-namespaces", false, "let the tenant act in the whole cluster")
 	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "where its deployer lives (default TENANT-tiller, or TENANT-helm for Helm 3 and 4)")
-	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of its deployer in each namespace (default admin)")
+	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of its deployer in each namespace (default admin); helm-tenant-admin is made of Kubernetes' own rules alone")
 	f.StringVar(&o.engine, "engine", "", "how helm acts for the tenant: tiller|impersonation|both (default that of your helm: tiller for Helm 2, else impersonation)")
 	memberFlags(cmd, &r.Tenant.Members)
 	f.BoolVar(&r.Share, "share", false, "allow a namespace that belongs to another tenant, too")

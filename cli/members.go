@@ -113,7 +113,7 @@ func (s *session) revoke(ctx context.Context, name string, o *memberOptions) err
 	if err != nil {
 		return s.explainMembers("revoke", name, client, err)
 	}
-	still, err := stillIn(ctx, client, t, o.members)
+	still, err := stillIn(ctx, client, result.Tenant, o.members)
 	if err != nil {
 		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, err)
 		return s.printMembership(result, o.output, revoked, nil, err)
@@ -134,12 +134,12 @@ type subjectWays struct {
 // stillIn finds the bindings of others through which the subjects can still
 // reach the tenant's deployer, and the groups that are members.
 func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone tenant.Members) ([]subjectWays, error) {
-	roles, bindings, err := admin.Bindings(ctx, client, t.Home())
+	targets := audit.TargetsOf(t.Home(), t.Engine, t.Members...)
+	roles, bindings, err := admin.Bindings(ctx, client, targets)
 	if err != nil {
 		return nil, err
 	}
 	var still []subjectWays
-	targets := audit.TargetsOf(t.Home(), t.Engine, t.Members...)
 	for _, subject := range gone {
 		// Our own binding counts too: a group in it may hold the subject.
 		ways := audit.Ways(subject, targets, roles, bindings)

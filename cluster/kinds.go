@@ -62,8 +62,9 @@ var kinds = map[string]kind{
 	"ValidatingAdmissionPolicyBinding": {
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"), phase: PhaseObjects, fields: []string{"spec"}},
 
+	"ClusterRole": {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterroles"), phase: PhaseObjects, fields: []string{"rules"}},
+
 	// Read, never written.
-	"ClusterRole":           {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterroles")},
 	"Pod":                   {resource: gvr("", "v1", "pods"), namespaced: true},
 	"Secret":                {resource: gvr("", "v1", "secrets"), namespaced: true},
 	"Job":                   {resource: gvr("batch", "v1", "jobs"), namespaced: true},
@@ -75,6 +76,10 @@ var kinds = map[string]kind{
 	"Service":               {resource: gvr("", "v1", "services"), namespaced: true},
 	"StatefulSet":           {resource: gvr("apps", "v1", "statefulsets"), namespaced: true},
 	"DaemonSet":             {resource: gvr("apps", "v1", "daemonsets"), namespaced: true},
+	"MutatingWebhookConfiguration": {
+		resource: gvr("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations")},
+	"ValidatingWebhookConfiguration": {
+		resource: gvr("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations")},
 }
 
 // tenantKinds are those that may carry a tenant's label, beside the ConfigMap.

@@ -181,12 +181,12 @@ func (p *Preflight) ask(ctx context.Context, permissions []Permission) error {
 func (p *Preflight) escalation(ctx context.Context, plan *Plan, change Change) ([]Permission, error) {
 	group := rbacv1.GroupName
 	switch change.Key.Kind {
-	case "Role":
-		var role rbacv1.Role
+	case "Role", "ClusterRole":
+		var role rbacv1.Role // the fields that count are the same
 		if err := Typed(change.Object, &role); err != nil {
 			return nil, err
 		}
-		may := Permission{Verb: "escalate", Group: group, Resource: "roles", Name: role.Name, Namespace: role.Namespace}
+		may := Permission{Verb: "escalate", Group: group, Resource: kinds[change.Key.Kind].resource.Resource, Name: role.Name, Namespace: role.Namespace}
 		return p.unlessHeld(ctx, may, role.Rules)
 	case "RoleBinding", "ClusterRoleBinding":
 		var binding rbacv1.RoleBinding // the fields that count are the same

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"sync"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -81,11 +83,41 @@ func (c *Client) ServerVersion(ctx context.Context) (version.Info, error) {
 	return info, json.Unmarshal(text, &info)
 }
 
+// ServerFlags asks the API server for the flags that it was started with. Servers
+// before Kubernetes 1.36 have no such endpoint unless told so, and few people may read it.
+func (c *Client) ServerFlags(ctx context.Context) (map[string]string, error) {
+	client, err := c.typed(corev1.SchemeGroupVersion)
+	if err != nil {
+		return nil, err
+	}
+	text, err := client.Get().AbsPath("/flagz").SetHeader("Accept", "application/json;g=config.k8s.io;v=v1beta1;as=Flagz").DoRaw(ctx)
+	if err != nil {
+		return nil, c.explain("asking for the flags", err)
+	}
+	var answer struct {
+		Flags map[string]string `json:"flags"`
+	}
+	return answer.Flags, json.Unmarshal(text, &answer)
+}
+
+// APIGroups are the names of the API groups that the API server has, beside the core's.
+func (c *Client) APIGroups(ctx context.Context) ([]string, error) {
+	var list metav1.APIGroupList
+	if err := c.discover(ctx, "/apis", &list); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, group := range list.Groups {
+		names = append(names, group.Name)
+	}
+	return names, nil
+}
+
 // typedScheme has the kinds that Each can read; made when it is first needed,
 // since the wrapper never does.
 var typedScheme = sync.OnceValues(func() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, networkingv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, networkingv1.AddToScheme, batchv1.AddToScheme, admissionv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}

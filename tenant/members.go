@@ -114,10 +114,10 @@ func (s Subject) validate() error {
 	return nil
 }
 
-// Open are the members that stand for everybody, or for every pod of the cluster or of
-// a namespace.
+// Open are the members that stand for everybody, for every pod of the cluster or of a
+// namespace, or for every node.
 func (m Members) Open() Members {
-	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return !s.IsEverybody() && s.AccountsOf() == "" })
+	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return !s.IsEverybody() && s.AccountsOf() == "" && s != Group(GroupNodes) })
 }
 
 // Subjects are the members as a RoleBinding names them.

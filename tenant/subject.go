@@ -27,6 +27,10 @@ const (
 	// namespace.
 	GroupAccounts = "system:serviceaccounts"
 	UserAnonymous = "system:anonymous"
+	// GroupNodes is of all nodes, whose users' names are NodePrefix and theirs: the
+	// certificates of their kubelets say so.
+	GroupNodes = "system:nodes"
+	NodePrefix = "system:node:"
 )
 
 // SubjectOf is the subject of a binding in that namespace, which is empty for a
@@ -141,6 +145,8 @@ func (s Subject) Groups() []string {
 		return []string{GroupAccounts + ":" + s.Namespace, GroupAccounts, GroupAuthenticated}
 	case s == Subject{Kind: rbacv1.UserKind, Name: UserAnonymous}:
 		return []string{GroupUnauthenticated}
+	case s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, NodePrefix):
+		return []string{GroupNodes, GroupAuthenticated}
 	case s.Kind == rbacv1.GroupKind && (s.Name == GroupAuthenticated || s.Name == GroupUnauthenticated):
 		return nil
 	case s.AccountsOf() != "":

@@ -57,7 +57,9 @@ type (
 		Locations    []sarifLocation    `json:"locations"`
 		Fingerprints map[string]string  `json:"partialFingerprints"`
 		Suppressions []sarifSuppression `json:"suppressions,omitempty"`
-		Properties   sarifProperties    `json:"properties"`
+		// Baseline is "new" or "unchanged" where there is a former report.
+		Baseline   string          `json:"baselineState,omitempty"`
+		Properties sarifProperties `json:"properties"`
 	}
 	// sarifProperties are what SARIF has no place for: it knows fixes of files only.
 	sarifProperties struct {
@@ -133,6 +135,13 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 	}
 	add := func(f audit.Finding, suppressions []sarifSuppression) {
 		level, _ := sarifSeverity(f.Severity)
+		baseline := ""
+		switch {
+		case f.New:
+			baseline = "new"
+		case r.Compared:
+			baseline = "unchanged"
+		}
 		text := sentence(visible.Text(f.Text)) + " " + f.Why
 		if way := f.Chain(); way != "" {
 			text += "\nWay: " + visible.Text(way)
@@ -147,6 +156,7 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 			// What makes it the same finding in a later run.
 			Fingerprints: map[string]string{"helmTenantFinding/v1": f.Fingerprint()},
 			Suppressions: suppressions,
+			Baseline:     baseline,
 			Properties:   sarifProperties{f.Fixes()},
 		})
 	}

@@ -25,6 +25,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -290,6 +291,69 @@ func certificate(ctx context.Context, a *actor) error {
 	return create(a.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, csr.Name, csr, metav1.UpdateOptions{DryRun: dry.DryRun}))
 }
 
+// applyPod makes a pod by a server-side apply, which names it.
+func applyPod(ctx context.Context, a *actor) error {
+	body := `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"made-by-outsider"},"spec":{"serviceAccountName":"tiller","securityContext":{"runAsNonRoot":true,"runAsUser":65534,"seccompProfile":{"type":"RuntimeDefault"}},
+		"containers":[{"name":"x","image":"x","securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}}]}}`
+	return a.CoreV1().RESTClient().Patch(types.ApplyPatchType).Namespace(a.home).Resource("pods").Name("made-by-outsider").
+		VersionedParams(&metav1.PatchOptions{DryRun: dry.DryRun, FieldManager: "outsider"}, metav1.ParameterCodec).Body([]byte(body)).Do(ctx).Error()
+}
+
+// finalize changes the home's labels by the subresource that ends namespaces.
+func finalize(ctx context.Context, a *actor) error {
+	ns, err := a.w.root.CoreV1().Namespaces().Get(ctx, a.home, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	ns.Labels["pod-security.kubernetes.io/enforce"] = "privileged"
+	changed, err := a.CoreV1().Namespaces().Finalize(ctx, ns, metav1.UpdateOptions{DryRun: dry.DryRun})
+	if err == nil && changed.Labels["pod-security.kubernetes.io/enforce"] != "privileged" {
+		return apierrors.NewForbidden(corev1.Resource("namespaces"), a.home, errors.New("the label stayed"))
+	}
+	return err
+}
+
+// nodeCertificate asks for a kubelet's, and has it when the controller manager approved it.
+func nodeCertificate(ctx context.Context, a *actor) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "system:node:n1", Organization: []string{"system:nodes"}}}, key)
+	if err != nil {
+		return err
+	}
+	csr, err := a.CertificatesV1().CertificateSigningRequests().Create(ctx, &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{GenerateName: "outsider-"},
+		Spec: certificatesv1.CertificateSigningRequestSpec{Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request}),
+			SignerName: certificatesv1.KubeAPIServerClientKubeletSignerName, Usages: []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth}}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	defer a.w.root.CertificatesV1().CertificateSigningRequests().Delete(context.Background(), csr.Name, metav1.DeleteOptions{})
+	for range 50 {
+		csr, err = a.CertificatesV1().CertificateSigningRequests().Get(ctx, csr.Name, metav1.GetOptions{})
+		if err != nil || len(csr.Status.Conditions) > 0 {
+			return err
+		}
+		wait()
+	}
+	return apierrors.NewForbidden(certificatesv1.Resource("certificatesigningrequests"), csr.Name, errors.New("nobody approved it"))
+}
+
+// serveAPI has an API group answered by a service of one's own.
+func serveAPI(ctx context.Context, a *actor) error {
+	body := `{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.outsider.example"},
+		"spec":{"group":"outsider.example","version":"v1","groupPriorityMinimum":100,"versionPriority":100,"insecureSkipTLSVerify":true,"service":{"namespace":"outside","name":"mine"}}}`
+	return a.CoreV1().RESTClient().Post().AbsPath("/apis/apiregistration.k8s.io/v1/apiservices").Param("dryRun", "All").Body([]byte(body)).Do(ctx).Error()
+}
+
+// makeVolume makes one of a node's disk.
+func makeVolume(ctx context.Context, a *actor) error {
+	return create(a.CoreV1().PersistentVolumes().Create(ctx, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "made-by-outsider"}, Spec: corev1.PersistentVolumeSpec{
+		Capacity: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+		PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}}, dry))
+}
+
 // way is a right that somebody is given, and whether it opens a path.
 type way struct {
 	// path is that of the audit's report, empty for a right that opens none.
@@ -315,6 +379,12 @@ var ways = []way{
 	{"create-pods", []string{"create pods"}, nil, nil, "HT011", makePods("pods")},
 	{"", []string{"create pods POD"}, nil, nil, "", makePods("pods")}, // a name that is not there yet is none
 	{"", []string{"create apps:pods"}, nil, nil, "", makePods("pods")},
+	{"create-pods", []string{"create pods EMPTY"}, nil, nil, "HT011", makePods("pods")},
+	{"create-pods", []string{"create,patch pods made-by-outsider"}, nil, nil, "HT011", applyPod},
+	{"", []string{"create pods made-by-outsider", "patch pods another"}, nil, nil, "", applyPod},
+	{"read-secrets", []string{"list secrets EMPTY"}, nil, nil, "HT013", listSecrets},
+	{"read-secrets", []string{"watch secrets EMPTY"}, nil, nil, "HT013", watchSecrets},
+	{"", []string{"get,update,patch secrets EMPTY"}, nil, nil, "", getSecret},
 	{"make-deployments", []string{"create apps:deployments"}, nil, nil, "HT011", makePods("deployments")},
 	{"make-replicasets", []string{"create apps:replicasets"}, nil, nil, "HT011", makePods("replicasets")},
 	{"make-statefulsets", []string{"create apps:statefulsets"}, nil, nil, "HT011", makePods("statefulsets")},
@@ -377,9 +447,26 @@ var ways = []way{
 	{"node-proxy", nil, []string{"get nodes/proxy"}, nil, "HT018", nodeProxy},
 	{"", []string{"get nodes/proxy"}, nil, nil, "", nodeProxy},
 	{"", nil, []string{"get nodes", "get nodes/stats"}, nil, "", nodeProxy},
+	{"be-node", nil, []string{"impersonate users system:node:n1", "impersonate groups system:nodes"}, nil, "HT018", as("system:node:n1", "system:nodes")},
+	{"", nil, []string{"impersonate users system:node:n1"}, nil, "", as("system:node:n1", "system:nodes")},
+	{"", nil, []string{"impersonate users n1", "impersonate groups system:nodes"}, nil, "", as("system:node:n1", "system:nodes")},
+	{"be-node", nil, []string{"impersonate:arbitrary-node authn:nodes n1", "impersonate-on:arbitrary-node:create authn:selfsubjectreviews", "impersonate-on:arbitrary-node:create serviceaccounts/token"}, nil, "HT018", as("system:node:n1")},
+	{"", nil, []string{"impersonate:arbitrary-node authn:nodes n2"}, nil, "", as("system:node:n2")},
+	{"", nil, []string{"impersonate-on:arbitrary-node:create authn:selfsubjectreviews", "impersonate-on:arbitrary-node:create serviceaccounts/token"}, nil, "", as("system:node:n3")},
+	{"be-node", nil, []string{"create,get certs:certificatesigningrequests", "create certs:certificatesigningrequests/nodeclient"}, nil, "HT018", nodeCertificate},
+	{"", nil, []string{"create,get certs:certificatesigningrequests", "create certs:certificatesigningrequests/selfnodeclient"}, nil, "", nodeCertificate},
+	{"", []string{"impersonate:serviceaccount authn:serviceaccounts tiller"}, nil, nil, "", as("system:serviceaccount:alpha-tiller:tiller")},
+	{"", nil, []string{"impersonate-on:serviceaccount:create authn:selfsubjectreviews"}, nil, "", as("system:serviceaccount:alpha-tiller:tiller")},
+	{"", nil, []string{"impersonate:user-info authn:users alice"}, nil, "", as("alice")},
+	{"impersonate-member", nil, []string{"impersonate:user-info authn:users alice", "impersonate-on:user-info:create authn:selfsubjectreviews", "impersonate-on:user-info:create pods/portforward"}, nil, "HT016", as("alice")},
+	{"", nil, []string{"impersonate:user-info authn:groups system:masters", "impersonate:user-info authn:users nobody", "impersonate-on:user-info:create authn:selfsubjectreviews"}, nil, "", as("nobody", "system:masters")},
 	{"change-tiller", []string{"patch apps:deployments tiller-deploy"}, nil, nil, "HT019", patch("apps:deployments", "tiller-deploy", `{"spec":{"template":{"metadata":{"annotations":{"x":"y"}}}}}`)},
 	{"", []string{"patch apps:deployments another"}, nil, nil, "", patch("apps:deployments", "tiller-deploy", `{"spec":{"template":{"metadata":{"annotations":{"x":"y"}}}}}`)},
 	{"change-home", []string{"patch namespaces"}, nil, nil, "HT020", patch("namespaces", "alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)},
+	{"change-home", []string{"patch namespaces/status"}, nil, nil, "HT020", patch("namespaces/status", "alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)},
+	{"change-home", []string{"update namespaces/finalize"}, nil, nil, "HT020", finalize},
+	{"change-home", []string{"update */finalize"}, nil, nil, "HT020", finalize},
+	{"", []string{"patch namespaces/finalize", "get,list namespaces"}, nil, nil, "", finalize},
 	{"", nil, []string{"patch namespaces outside"}, nil, "", patch("namespaces", "alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)},
 	{"write-record", []string{"patch configmaps helm-tenant"}, nil, nil, "HT020", patch("configmaps", "helm-tenant", `{"data":{"x":"y"}}`)},
 	{"", []string{"get configmaps", "patch configmaps another"}, nil, nil, "", patch("configmaps", "helm-tenant", `{"data":{"x":"y"}}`)},
@@ -391,6 +478,10 @@ var ways = []way{
 	{"change-admission", nil, []string{"create admission:validatingwebhookconfigurations"}, nil, "HT022", listenIn},
 	{"change-admission", nil, []string{"create admission:mutatingadmissionpolicies,mutatingadmissionpolicybindings"}, nil, "HT022", nil},
 	{"change-admission", nil, []string{"patch admission:mutatingadmissionpolicies"}, nil, "HT022", nil},
+	{"serve-api", nil, []string{"create apiregistration.k8s.io:apiservices"}, nil, "HT022", serveAPI},
+	{"", nil, []string{"get,list,delete apiregistration.k8s.io:apiservices", "update apiregistration.k8s.io:apiservices/status"}, nil, "", serveAPI},
+	{"create-volume", nil, []string{"create persistentvolumes"}, nil, "HT022", makeVolume},
+	{"", nil, []string{"get,list,update,patch,delete persistentvolumes", "create persistentvolumeclaims"}, nil, "", makeVolume},
 	{"", nil, []string{"get,list,watch,delete admission:mutatingwebhookconfigurations", "create admission:mutatingadmissionpolicies"}, nil, "", webhook},
 	{"certificate", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "approve certs:signers kubernetes.io/kube-apiserver-client"}, nil, "HT016", certificate},
 	{"certificate", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "approve certs:signers kubernetes.io/*"}, nil, "HT016", certificate},
@@ -434,7 +525,7 @@ func TestWays(t *testing.T) {
 			case "":
 			default:
 				want = []string{way.want + " alpha user outsider"}
-				if strings.HasSuffix(way.path, "-administrator") || slices.Contains([]string{"node-proxy", "change-policy", "change-admission", "certificate"}, way.path) || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
+				if strings.HasSuffix(way.path, "-administrator") || slices.Contains([]string{"node-proxy", "change-policy", "change-admission", "certificate", "be-node", "serve-api", "create-volume"}, way.path) || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
 					want = []string{way.want + "  user outsider"} // they lead to every deployer
 				}
 			}

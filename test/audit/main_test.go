@@ -282,7 +282,7 @@ func subjects(texts ...string) []rbacv1.Subject {
 
 // rules reads "VERB,VERB GROUP:RESOURCE NAME...", the group being left out for the
 // core's: "create pods/exec", "patch apps:deployments tiller-deploy". Some groups'
-// names are short.
+// names are short. The name EMPTY is the empty one.
 func rules(texts ...string) []rbacv1.PolicyRule {
 	var all []rbacv1.PolicyRule
 	for _, text := range texts {
@@ -292,7 +292,14 @@ func rules(texts ...string) []rbacv1.PolicyRule {
 			group, resource = "", words[1]
 		}
 		group = cmp.Or(shortGroups[group], group)
-		all = append(all, rbacv1.PolicyRule{Verbs: strings.Split(words[0], ","), APIGroups: []string{group}, Resources: strings.Split(resource, ","), ResourceNames: words[2:]})
+		var names []string
+		for _, name := range words[2:] {
+			if name == "EMPTY" {
+				name = ""
+			}
+			names = append(names, name)
+		}
+		all = append(all, rbacv1.PolicyRule{Verbs: strings.Split(words[0], ","), APIGroups: []string{group}, Resources: strings.Split(resource, ","), ResourceNames: names})
 	}
 	return all
 }

@@ -10,10 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/rand"
@@ -424,6 +426,113 @@ var planted = []struct {
 	{"somebody who can use Kubernetes' own accounts", func(p *plant) {
 		p.grant("kube-system", "debug", []string{"create pods"}, "user zoe")
 	}, []string{"HT021  user zoe"}},
+	{"somebody who can have a token of Kubernetes' own accounts put into a Secret", func(p *plant) {
+		p.grant("kube-system", "tokens", []string{"create,get secrets"}, "user zoe")
+	}, []string{"HT021  user zoe"}},
+	{"somebody who can write Secrets of kube-system, and not read them", func(p *plant) {
+		p.grant("kube-system", "tokens", []string{"create,update,patch,delete secrets"}, "user zoe")
+	}, nil},
+	{"somebody who can list and make all of kube-system by the empty name", func(p *plant) {
+		p.grant("kube-system", "tokens", []string{"create,list secrets EMPTY"}, "user zoe")
+	}, []string{"HT021  user zoe"}},
+	{"somebody who can bind roles in kube-system", func(p *plant) {
+		p.grant("kube-system", "binder", []string{"create rbac:rolebindings", "bind rbac:clusterroles edit"}, "user zoe")
+	}, []string{"HT021  user zoe"}},
+	{"somebody who can write roles in kube-system", func(p *plant) {
+		p.grant("kube-system", "writer", []string{"create,escalate rbac:roles"}, "group writers")
+	}, []string{"HT021  group writers"}},
+	{"somebody who can enter the pods of kube-system", func(p *plant) {
+		p.grant("kube-system", "enter", []string{"create pods/exec"}, "user zoe")
+	}, []string{"HT021  user zoe"}},
+	{"somebody who can only look at kube-system", func(p *plant) {
+		p.grant("kube-system", "look", []string{"get,list,watch pods", "get,list configmaps", "get pods/log"}, "user zoe")
+	}, nil},
+	{"somebody who can change an addon's Deployment", func(p *plant) {
+		p.deployment("kube-system", "addon", "default", 0)
+		p.grant("kube-system", "change", []string{"patch apps:deployments addon"}, "user zoe")
+	}, []string{"HT021  user zoe"}},
+	{"somebody who can change a Deployment that is not there", func(p *plant) {
+		p.grant("kube-system", "change", []string{"patch apps:deployments no-such-addon"}, "user zoe")
+	}, nil},
+	{"somebody who can enter the pod of an administrator's account", func(p *plant) {
+		p.account("outside", "bot")
+		p.bind("", "bot", "ClusterRole", "cluster-admin", "account outside:bot")
+		p.pod("outside", "robot", "bot", nil)
+		p.grant("outside", "enter", []string{"create pods/exec robot"}, "user zoe")
+	}, []string{"HT021  user zoe", "HT022  service account outside:bot"}},
+	{"somebody who can enter another pod", func(p *plant) {
+		p.account("outside", "bot")
+		p.bind("", "bot", "ClusterRole", "cluster-admin", "account outside:bot")
+		p.pod("outside", "other", "default", nil)
+		p.grant("outside", "enter", []string{"create pods/exec other"}, "user zoe")
+	}, []string{"HT022  service account outside:bot"}},
+	{"somebody who can name administrators in the cloud's map", func(p *plant) {
+		p.identities()
+		p.grant("kube-system", "map", []string{"patch configmaps aws-auth"}, "user zoe")
+	}, []string{"HT023  user zoe"}},
+	{"somebody who can write another ConfigMap of kube-system", func(p *plant) {
+		p.identities()
+		p.grant("kube-system", "map", []string{"patch configmaps coredns", "get configmaps"}, "user zoe")
+	}, nil},
+	{"somebody who can write a map that is not there", func(p *plant) {
+		p.grant("kube-system", "map", []string{"patch configmaps aws-auth"}, "user zoe")
+	}, nil},
+	{"Flux, as it ships", func(p *plant) {
+		p.aggregates("flux-edit", []string{"create,update,patch,delete helm.toolkit.fluxcd.io:helmreleases"}, "admin", "edit")
+		p.roleAgain("alpha", "beta", "gamma")
+	}, []string{"HT024  ClusterRole flux-edit"}},
+	{"metrics that everybody may read", func(p *plant) {
+		p.aggregates("metrics-reader", []string{"get,list,watch metrics.k8s.io:pods"}, "view", "edit", "admin")
+		p.roleAgain("alpha", "beta", "gamma")
+	}, []string{"HT024  ClusterRole metrics-reader"}},
+	{"a role that lets tenants write their namespaces", func(p *plant) {
+		p.aggregates("labeller", []string{"patch namespaces/status"}, "admin")
+		p.roleAgain("alpha", "beta", "gamma")
+	}, []string{"HT024  ClusterRole labeller"}},
+	{"a role of operators that no tenant has", func(p *plant) {
+		p.aggregates("operators", []string{"create,update helm.toolkit.fluxcd.io:helmreleases"}, "operator")
+	}, nil},
+	{"a tenant's role that writes what a controller carries out", func(p *plant) {
+		p.clusterRole("ci-role", "get,list,create,update,delete secrets,configmaps", "create argoproj.io:applications")
+		p.init("beta", "--role", "ci-role")
+		p.roleAgain("beta")
+	}, []string{"HT025 beta ClusterRole ci-role"}},
+	{"a tenant's role that came to write namespaces", func(p *plant) {
+		p.clusterRole("ns-role", "get,list,create,update,delete secrets,configmaps", "get namespaces")
+		p.init("beta", "--role", "ns-role")
+		p.roleAgain("beta")
+		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/ns-role", `{"rules":[{"apiGroups":[""],"resources":["namespaces/finalize"],"verbs":["update"]}]}`)
+	}, []string{"HT026 beta ClusterRole ns-role"}},
+	{"somebody who can make namespaces", func(p *plant) {
+		p.grant("", "spaces", []string{"create,get,list namespaces"}, "user zoe")
+	}, []string{"HT027  user zoe"}},
+	{"a webhook that is sent every Secret", func(p *plant) { p.webhook("listener", "secrets", "") }, []string{"HT028  ValidatingWebhookConfiguration listener"}},
+	{"a webhook that is sent everything", func(p *plant) { p.webhook("listener", "*/*", "") }, []string{"HT028  ValidatingWebhookConfiguration listener"}},
+	{"a webhook that leaves homes out", func(p *plant) { p.webhook("listener", "secrets", tenantHome) }, nil},
+	{"a webhook that is sent ConfigMaps", func(p *plant) { p.webhook("listener", "configmaps", "") }, nil},
+	{"every node is a member", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--group", "system:nodes", "--accept-risk=everyone")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--group", "system:nodes") })
+	}, []string{"HT031 alpha group system:nodes"}},
+	{"somebody who can impersonate a member of a tenant of Helm 3", func(p *plant) {
+		p.grant("", "be", []string{"impersonate users gail"}, "user zoe")
+	}, nil},
+	{"a role for everybody in a tenant's namespace", func(p *plant) {
+		p.bind("alpha-a", "all", "ClusterRole", "view", "group system:authenticated")
+		if r := p.w.run(p.w.Admin(), "audit", "--fail-on", "high"); r.code != 4 {
+			p.Errorf("exit code %d\n%s", r.code, r.stdout)
+		}
+	}, []string{"HT040 alpha group system:authenticated"}},
+	{"a CronJob that makes pods with the Tiller's account, and none now", func(p *plant) { p.cronJob("alpha-tiller", "tiller") }, []string{"HT009 alpha CronJob sleeper"}},
+	{"a CronJob beside the Tiller that makes no pods now", func(p *plant) { p.cronJob("alpha-tiller", "default") }, []string{"HT058 alpha namespace alpha-tiller"}},
+	{"a Deployment of no pods with the account of Helm 3", func(p *plant) { p.deployment("gamma-helm", "sleeper", "helm", 0) }, []string{"HT009 gamma Deployment sleeper"}},
+	{"two records of one tenant", func(p *plant) {
+		ns := p.namespace(map[string]string{"helm-tenant/tenant": "beta", "helm-tenant/home": "true"})
+		record, err := p.w.root.CoreV1().ConfigMaps("beta-tiller").Get(context.Background(), "helm-tenant", metav1.GetOptions{})
+		must(p.T, err)
+		text := record.Data["tenant.yaml"] + "homeNamespace: " + ns + "\n"
+		must(p.T, create(p.w.root.CoreV1().ConfigMaps(ns).Create(context.Background(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant", Labels: record.Labels}, Data: map[string]string{"tenant.yaml": text}}, metav1.CreateOptions{})))
+	}, []string{"HT045 beta tenant beta"}},
 	{"somebody who can impersonate the administrators", func(p *plant) {
 		p.grant("", "be", []string{"impersonate groups system:masters", "impersonate users root-of-all"}, "user zoe")
 	}, []string{"HT016  user zoe"}},
@@ -531,6 +640,84 @@ func (p *plant) podAgain(home string) {
 // is to revoke it.
 func (p *plant) robot() {
 	p.later(func() { p.helmTenant("grant", "alpha", "--service-account", "ci:robot") })
+}
+
+const tenantHome = "helm-tenant/home"
+
+// deployment makes one of pods that run as the account.
+func (p *plant) deployment(ns, name, account string, replicas int32) {
+	p.Helper()
+	labels := map[string]string{"is": name}
+	must(p.T, create(p.w.root.AppsV1().Deployments(ns).Create(context.Background(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.DeploymentSpec{
+		Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: restricted(account)}}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.AppsV1().Deployments(ns).Delete(context.Background(), name, metav1.DeleteOptions{}))
+	})
+}
+
+// cronJob makes one that is suspended.
+func (p *plant) cronJob(ns, account string) {
+	p.Helper()
+	yes, spec := true, restricted(account)
+	spec.RestartPolicy = corev1.RestartPolicyNever
+	must(p.T, create(p.w.root.BatchV1().CronJobs(ns).Create(context.Background(), &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "sleeper"}, Spec: batchv1.CronJobSpec{
+		Schedule: "0 0 1 1 *", Suspend: &yes, JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: spec}}}}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.BatchV1().CronJobs(ns).Delete(context.Background(), "sleeper", metav1.DeleteOptions{}))
+	})
+}
+
+// identities makes the ConfigMap by which EKS knows people.
+func (p *plant) identities() {
+	p.Helper()
+	must(p.T, create(p.w.root.CoreV1().ConfigMaps("kube-system").Create(context.Background(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "aws-auth"}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.CoreV1().ConfigMaps("kube-system").Delete(context.Background(), "aws-auth", metav1.DeleteOptions{}))
+	})
+}
+
+func (p *plant) clusterRole(name string, what ...string) {
+	p.Helper()
+	must(p.T, create(p.w.root.RbacV1().ClusterRoles().Create(context.Background(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules(what...)}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.RbacV1().ClusterRoles().Delete(context.Background(), name, metav1.DeleteOptions{}))
+	})
+}
+
+// aggregates makes a ClusterRole that is aggregated into those roles.
+func (p *plant) aggregates(name string, what []string, into ...string) {
+	p.Helper()
+	p.clusterRole(name, what...)
+	for _, role := range into {
+		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/"+name, `{"metadata":{"labels":{"rbac.authorization.k8s.io/aggregate-to-`+role+`":"true"}}}`)
+	}
+}
+
+// roleAgain gives tenants the role admin again at the end: what the finding says is to
+// give them another.
+func (p *plant) roleAgain(names ...string) {
+	for _, name := range names {
+		p.later(func() { p.init(name, "--role", "admin") })
+	}
+}
+
+// webhook makes one that is sent a resource, but of namespaces with the label without.
+func (p *plant) webhook(name, of, without string) {
+	p.Helper()
+	none, ignore, url := admissionv1.SideEffectClassNone, admissionv1.Ignore, "https://webhook.example/"
+	selector := &metav1.LabelSelector{}
+	if without != "" {
+		selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: without, Operator: metav1.LabelSelectorOpDoesNotExist}}
+	}
+	// A second is enough to be refused in; nothing answers.
+	second := int32(1)
+	must(p.T, create(p.w.root.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(context.Background(), &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Webhooks: []admissionv1.ValidatingWebhook{{Name: "listener.example.com", AdmissionReviewVersions: []string{"v1"}, SideEffects: &none, FailurePolicy: &ignore, TimeoutSeconds: &second, NamespaceSelector: selector,
+			ClientConfig: admissionv1.WebhookClientConfig{URL: &url},
+			Rules:        []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"UPDATE"}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{of}}}}}}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(context.Background(), name, metav1.DeleteOptions{}))
+	})
 }
 
 // aggregated gives zoe a ClusterRole that holds nothing but what it aggregates.

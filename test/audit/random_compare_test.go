@@ -58,6 +58,10 @@ func newComparison(t *testing.T) *comparison {
 		p.bind(home, "plain", "ClusterRole", "edit")
 	}
 	p.bind("", "plain", "ClusterRole", "edit")
+	for _, ns := range []string{"ci", "kube-system", "outside"} {
+		p.bind(ns, "plain", "ClusterRole", "edit")
+		p.grant(ns, "helm-tenant-member", []string{"create pods/portforward"})
+	}
 	p.leadingRoles()
 	// In each home there is a binding to a Role and one to a ClusterRole that lead
 	// to the deployer, so that other sets' bindings make no difference.

@@ -31,11 +31,14 @@ var themes = []theme{
 	{"get list watch create update patch delete", "", "secrets", "fine.v1 made-up"},
 	{"create", "", "serviceaccounts/token", "tiller helm robot job-controller default"},
 	{"impersonate get create", "", "serviceaccounts", "tiller helm robot job-controller default"},
-	{"impersonate", "", "users", "alice bob nobody system:kube-controller-manager"},
-	{"impersonate", "", "groups", "alpha-devs system:masters others"},
+	{"impersonate", "", "users", "alice bob nobody system:kube-controller-manager system:node:n1"},
+	{"impersonate", "", "groups", "alpha-devs system:masters system:nodes others"},
 	{"impersonate:user-info", "authentication.k8s.io", "users", "alice bob nobody system:kube-controller-manager"},
 	{"impersonate:user-info", "authentication.k8s.io", "groups", "alpha-devs system:masters others"},
 	{"impersonate:serviceaccount", "authentication.k8s.io", "serviceaccounts", "tiller helm robot job-controller default"},
+	{"impersonate:arbitrary-node impersonate:associated-node", "authentication.k8s.io", "nodes", "n1 *"},
+	{"impersonate-on:user-info:create impersonate-on:serviceaccount:create impersonate-on:arbitrary-node:create", "", "pods/portforward", "POD made-up"},
+	{"impersonate-on:arbitrary-node:create impersonate-on:associated-node:create", "", "serviceaccounts/token", "tiller helm robot job-controller default"},
 	{"create update patch get", "apps", "deployments", "tiller-deploy made-up"},
 	{"create update patch", "apps", "replicasets", "made-up"},
 	{"create update patch", "apps", "statefulsets", "made-up"},
@@ -49,6 +52,10 @@ var themes = []theme{
 	{"create update patch bind escalate", rbacv1.GroupName, "clusterroles", "edit system:basic-user rbac-writer"},
 	{"get create", "", "nodes/proxy", "some-node"},
 	{"update patch get", "", "namespaces", "HOME outside"},
+	{"update patch get", "", "namespaces/status", "HOME outside"},
+	{"update patch get", "", "namespaces/finalize", "HOME outside"},
+	{"create update patch delete", "", "persistentvolumes", "made-up"},
+	{"create update patch delete", aggregationGroup, "apiservices", "made-up"},
 	{"update patch get list watch create", "", "configmaps", "helm-tenant made-up"},
 	{"update patch delete deletecollection create", admissionGroup, "validatingadmissionpolicies", "helm-tenant-records made-up"},
 	{"update patch delete deletecollection create", admissionGroup, "validatingadmissionpolicybindings", "helm-tenant-records made-up"},
@@ -56,13 +63,15 @@ var themes = []theme{
 	{"create update patch delete", admissionGroup, "validatingwebhookconfigurations", "made-up"},
 	{"create update patch delete", admissionGroup, "mutatingadmissionpolicies", "made-up"},
 	{"create update patch delete", admissionGroup, "mutatingadmissionpolicybindings", "made-up"},
-	{"create get", certificatesGroup, "certificatesigningrequests", "made-up"},
+	{"create get patch", certificatesGroup, "certificatesigningrequests", "made-up"},
+	{"create", certificatesGroup, "certificatesigningrequests/nodeclient", "made-up"},
 	{"update patch", certificatesGroup, "certificatesigningrequests/approval", "made-up"},
 	{"approve sign", certificatesGroup, "signers", "kubernetes.io/kube-apiserver-client kubernetes.io/* kubernetes.io/legacy-unknown"},
 }
 
 const (
 	admissionGroup    = "admissionregistration.k8s.io"
+	aggregationGroup  = "apiregistration.k8s.io"
 	certificatesGroup = "certificates.k8s.io"
 )
 
@@ -71,11 +80,19 @@ var together [][]int
 
 func init() {
 	at := func(group, resource string) int {
-		return slices.IndexFunc(themes, func(t theme) bool { return t.group == group && t.resources == resource })
+		for i, t := range slices.Backward(themes) { // of two, that of what is done as somebody else
+			if t.group == group && t.resources == resource {
+				return i
+			}
+		}
+		return -1
 	}
 	for _, of := range [][]string{
 		{"", "groups", "", "users"}, {"", "groups", "", "serviceaccounts"},
-		{"authentication.k8s.io", "groups", "authentication.k8s.io", "users"},
+		{"authentication.k8s.io", "groups", "authentication.k8s.io", "users", "", "pods/portforward"},
+		{"authentication.k8s.io", "users", "", "pods/portforward"}, {"authentication.k8s.io", "serviceaccounts", "", "pods/portforward"},
+		{"authentication.k8s.io", "nodes", "", "serviceaccounts/token"},
+		{certificatesGroup, "certificatesigningrequests", certificatesGroup, "certificatesigningrequests/nodeclient"},
 		{rbacv1.GroupName, "rolebindings", rbacv1.GroupName, "clusterroles"}, {rbacv1.GroupName, "rolebindings", rbacv1.GroupName, "roles"},
 		{rbacv1.GroupName, "clusterrolebindings", rbacv1.GroupName, "clusterroles"},
 		{rbacv1.GroupName, "roles", rbacv1.GroupName, "roles"}, {rbacv1.GroupName, "clusterroles", rbacv1.GroupName, "clusterroles"},

@@ -72,44 +72,134 @@ func (s *scene) spaces() []string {
 
 // runs says whether the person can have something run in a pod of a namespace.
 func (s *scene) runs(a *asker, ns string) bool {
-	pods := []string{"made-up"}
-	for _, d := range s.deployers {
-		pods = append(pods, d.pods...)
-	}
+	pods := append([]string{"made-up"}, s.allPods()...)
 	return a.may("create", "pods", ns) || a.any("update,patch", "pods", ns, pods...) || a.may("create", "pods/exec", ns, pods...) || a.any("update,patch", "pods/ephemeralcontainers", ns, pods...) ||
 		slices.ContainsFunc(makers, func(resource string) bool {
 			return a.may("create", resource, ns) || resource != "batch:jobs" && a.any("update,patch", resource, ns, "made-up", "tiller-deploy")
 		})
 }
 
+// acts says whether the person may do anything as whom they impersonate in that mode: an
+// act of any of the themes, in any namespace.
+func (s *scene) acts(a *asker, mode string) bool {
+	pods := append([]string{"made-up"}, s.allPods()...)
+	return slices.ContainsFunc(s.spaces(), func(ns string) bool {
+		return slices.ContainsFunc(themes, func(of theme) bool {
+			names := []string{""}
+			for _, name := range strings.Fields(of.names) {
+				switch name {
+				case "POD":
+					names = append(names, pods...)
+				case "HOME":
+					for _, d := range s.deployers {
+						names = append(names, d.home)
+					}
+				default:
+					names = append(names, name)
+				}
+			}
+			return slices.ContainsFunc([]string{of.group, "", "apps", "batch", "extensions", "rbac.authorization.k8s.io"}, func(group string) bool {
+				return a.may("impersonate-on:"+mode+":create", group+":"+of.resources, ns, names...)
+			})
+		})
+	})
+}
+
+// does says whether the person may do what matters as whom they impersonate in that mode.
+type does func(mode string) bool
+
+var nobody = []string{"alice", "bob", "nobody", "system:kube-controller-manager"}
+
 // beGroup says whether the person can be in a group: with a user or an account.
-func (s *scene) beGroup(a *asker, group string) bool {
-	if a.may("impersonate:user-info", "authn:groups", "", group) && a.may("impersonate:user-info", "authn:users", "", "alice", "bob", "nobody", "system:kube-controller-manager") {
+func (s *scene) beGroup(a *asker, group string, does does) bool {
+	// The API server refuses who is held to acts the group of its administrators.
+	if group != "system:masters" && a.may("impersonate:user-info", "authn:groups", "", group) && a.may("impersonate:user-info", "authn:users", "", nobody...) && does("user-info") {
 		return true
 	}
 	if !a.may("impersonate", "groups", "", group) {
 		return false
 	}
-	return a.may("impersonate", "users", "", "alice", "bob", "nobody", "system:kube-controller-manager") ||
+	return a.may("impersonate", "users", "", append(slices.Clone(nobody), "system:node:n1")...) ||
 		slices.ContainsFunc(s.spaces(), func(ns string) bool {
 			return a.may("impersonate", "serviceaccounts", ns, "tiller", "helm", "robot", "job-controller", "default")
 		})
 }
 
-func (a *asker) beUser(user string) bool {
-	return a.may("impersonate", "users", "", user) || a.may("impersonate:user-info", "authn:users", "", user)
+func (a *asker) beUser(user string, does does) bool {
+	return a.may("impersonate", "users", "", user) || a.may("impersonate:user-info", "authn:users", "", user) && does("user-info")
 }
 
-func (a *asker) beAccount(ns, name string) bool {
-	return a.may("impersonate", "serviceaccounts", ns, name) || a.may("impersonate:serviceaccount", "authn:serviceaccounts", ns, name)
+func (a *asker) beAccount(ns, name string, does does) bool {
+	return a.may("impersonate", "serviceaccounts", ns, name) || a.may("impersonate:serviceaccount", "authn:serviceaccounts", ns, name) && does("serviceaccount")
 }
 
 var makers = []string{"apps:deployments", "apps:replicasets", "apps:statefulsets", "apps:daemonsets", "batch:jobs", "batch:cronjobs", "replicationcontrollers"}
 
-// use says whether the person can get a token of an account, or make a pod of its.
-func (a *asker) use(ns, name string) bool {
-	return a.may("create", "serviceaccounts/token", ns, name) || a.may("create", "pods", ns) ||
-		slices.ContainsFunc(makers, func(resource string) bool { return a.may("create", resource, ns) })
+// creates says whether the person can make an object: by a POST, which names none, or by a
+// server-side apply, which takes the right to patch and to create one of the name.
+func (a *asker) creates(resource, ns string, names ...string) bool {
+	return a.may("create", resource, ns) || slices.ContainsFunc(names, func(name string) bool {
+		return a.may("create", resource, ns, name) && a.may("patch", resource, ns, name)
+	})
+}
+
+// makes says whether the person can have a controller make a pod, but by the workloads
+// that are there: of those that are listed there is none, but for Tillers.
+func (a *asker) makes(resource, ns string) bool {
+	plain := resource[strings.Index(resource, ":")+1:]
+	yes := a.creates(resource, ns, "made-up", "tiller-deploy")
+	switch plain {
+	case "jobs": // one that is there keeps its pods
+		return yes
+	case "deployments", "statefulsets", "daemonsets":
+		return yes || a.any("update,patch", resource, ns)
+	}
+	return yes || a.any("update,patch", resource, ns, "made-up")
+}
+
+// binds says whether the person can bind a role in a namespace that leads to a deployer.
+func (a *asker) binds(ns string) bool {
+	return a.creates("rbac:rolebindings", ns, "helm-tenant-member", "plain") && (a.may("bind", "rbac:clusterroles", ns, "edit", "rbac-writer") || a.may("bind", "rbac:roles", ns, "helm-tenant-member")) ||
+		a.any("update,patch", "rbac:rolebindings", ns, "helm-tenant-member") && a.may("bind", "rbac:roles", ns, "helm-tenant-member") ||
+		a.any("update,patch", "rbac:rolebindings", ns, "plain") && a.may("bind", "rbac:clusterroles", ns, "edit")
+}
+
+// escalates says whether the person can write roles that hold more than they do.
+func (a *asker) escalates(resource, ns string, names ...string) bool {
+	return a.may("create", resource, ns) && a.may("escalate", resource, ns) || slices.ContainsFunc(names, func(name string) bool {
+		return a.any("update,patch", resource, ns, name) && a.may("escalate", resource, ns, name)
+	})
+}
+
+// use says whether the person can get a token of an account, or have a pod of its; none is
+// there.
+func (s *scene) use(a *asker, ns, name string) bool {
+	pods := append([]string{"made-up"}, s.allPods()...)
+	return a.may("create", "serviceaccounts/token", ns, name) || a.creates("pods", ns, pods...) ||
+		a.any("update,patch", "pods", ns) || a.may("create", "pods/exec", ns) || a.may("create", "pods/attach", ns) || a.any("update,patch", "pods/ephemeralcontainers", ns) ||
+		slices.ContainsFunc(makers, func(resource string) bool { return a.makes(resource, ns) }) ||
+		a.may("create", "secrets", ns) && a.any("get,list,watch", "secrets", ns) ||
+		slices.ContainsFunc([]string{"fine.v1", "made-up"}, func(secret string) bool {
+			return a.may("create", "secrets", ns, secret) && a.may("patch", "secrets", ns, secret) && a.any("get,list,watch", "secrets", ns, secret)
+		}) ||
+		a.binds(ns) || a.escalates("rbac:roles", ns, "helm-tenant-member", "made-up")
+}
+
+// beNode says whether the person can be a node, and have the tokens of the account there.
+func (s *scene) beNode(a *asker, d target) bool {
+	return a.may("impersonate", "users", "", "system:node:n1") && a.may("impersonate", "groups", "", "system:nodes") ||
+		a.may("impersonate:arbitrary-node", "authn:nodes", "", "n1", "*") && a.may("impersonate-on:arbitrary-node:create", "serviceaccounts/token", d.home, d.account) ||
+		strings.HasPrefix(a.user, "system:serviceaccount:") && a.may("impersonate:associated-node", "authn:nodes", "", "*") && a.may("impersonate-on:associated-node:create", "serviceaccounts/token", d.home, d.account) ||
+		a.creates("certs:certificatesigningrequests", "", "made-up") && a.may("create", "certs:certificatesigningrequests/nodeclient", "")
+}
+
+// allPods are those of the deployers.
+func (s *scene) allPods() []string {
+	var pods []string
+	for _, d := range s.deployers {
+		pods = append(pods, d.pods...)
+	}
+	return pods
 }
 
 // paths are those to the deployer that are open to the person, as the API server
@@ -131,54 +221,42 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	if d.tiller && d.open {
 		is("connect", slices.ContainsFunc(s.spaces(), func(ns string) bool { return s.runs(a, ns) }))
 	}
-	is("create-pods", a.may("create", "pods", h))
+	is("create-pods", a.creates("pods", h, append([]string{"made-up"}, s.allPods()...)...))
 	is("replace-image", a.any("update,patch", "pods", h, d.pods...))
 	is("exec", a.may("create", "pods/exec", h, d.pods...))
 	is("attach", a.may("create", "pods/attach", h, d.pods...))
 	is("debug", a.any("update,patch", "pods/ephemeralcontainers", h, d.pods...))
 	// A list or watch of the one object of a name is asked for with its name.
 	is("read-secrets", a.any("get,list,watch", "secrets", h, d.records...))
-	is("write-secrets", a.may("create", "secrets", h) || a.any("update,patch", "secrets", h, d.records...))
+	is("write-secrets", a.creates("secrets", h, "fine.v1", "made-up") || a.any("update,patch", "secrets", h, d.records...))
 	if d.inConfigMaps {
 		is("read-configmaps", a.any("get,list,watch", "configmaps", h, d.records...))
-		is("write-configmaps", a.may("create", "configmaps", h) || a.any("update,patch", "configmaps", h, d.records...))
+		is("write-configmaps", a.creates("configmaps", h, "helm-tenant", "made-up") || a.any("update,patch", "configmaps", h, d.records...))
 	}
 	is("token", a.may("create", "serviceaccounts/token", h, d.account))
-	is("impersonate-deployer", a.beAccount(h, d.account))
-	is("impersonate-member", slices.ContainsFunc(d.users, a.beUser) || d.robot && a.beAccount("ci", "robot") ||
-		slices.ContainsFunc(d.groups, func(group string) bool { return s.beGroup(a, group) }))
-	is("use-account", d.robot && a.use("ci", "robot"))
+	any := func(mode string) bool { return s.acts(a, mode) }
+	forward := func(mode string) bool {
+		return a.may("impersonate-on:"+mode+":create", "pods/portforward", h, d.pods...)
+	}
+	is("impersonate-deployer", a.beAccount(h, d.account, any))
+	// To be a member who impersonates the deployer is no way: that does not chain.
+	is("impersonate-member", d.tiller && (slices.ContainsFunc(d.users, func(user string) bool { return a.beUser(user, forward) }) || d.robot && a.beAccount("ci", "robot", forward) ||
+		slices.ContainsFunc(d.groups, func(group string) bool { return s.beGroup(a, group, forward) })))
+	is("use-account", d.robot && s.use(a, "ci", "robot"))
 	if d.tiller {
 		is("change-tiller", a.any("update,patch", "apps:deployments", h, "tiller-deploy"))
 	}
 	for _, resource := range makers {
-		_, plain, found := strings.Cut(resource, ":")
-		if !found {
-			plain = resource
-		}
-		yes := a.may("create", resource, h)
-		switch plain {
-		case "jobs": // one that is there keeps its pods
-		case "deployments", "statefulsets", "daemonsets": // but for the Tiller there is none
-			yes = yes || a.any("update,patch", resource, h)
-		default:
-			yes = yes || a.any("update,patch", resource, h, "made-up")
-		}
-		is("make-"+plain, yes)
+		plain := resource[strings.Index(resource, ":")+1:]
+		is("make-"+plain, a.makes(resource, h))
 	}
-	is("bind", a.may("create", "rbac:rolebindings", h) && (a.may("bind", "rbac:clusterroles", h, "edit", "rbac-writer") || a.may("bind", "rbac:roles", h, "helm-tenant-member")) ||
-		a.any("update,patch", "rbac:rolebindings", h, "helm-tenant-member") && a.may("bind", "rbac:roles", h, "helm-tenant-member") ||
-		a.any("update,patch", "rbac:rolebindings", h, "plain") && a.may("bind", "rbac:clusterroles", h, "edit") ||
-		a.may("create", "rbac:clusterrolebindings", "") && a.may("bind", "rbac:clusterroles", "", "edit", "rbac-writer") ||
+	is("bind", a.binds(h) ||
+		a.creates("rbac:clusterrolebindings", "", "plain") && a.may("bind", "rbac:clusterroles", "", "edit", "rbac-writer") ||
 		a.any("update,patch", "rbac:clusterrolebindings", "", "plain") && a.may("bind", "rbac:clusterroles", "", "edit"))
-	write := func(resource, ns string, names ...string) bool {
-		return a.may("create", resource, ns) && a.may("escalate", resource, ns) || slices.ContainsFunc(names, func(name string) bool {
-			return a.any("update,patch", resource, ns, name) && a.may("escalate", resource, ns, name)
-		})
-	}
-	is("escalate", write("rbac:roles", h, "helm-tenant-member", "made-up") || write("rbac:clusterroles", "", "edit", "system:basic-user", "rbac-writer"))
+	is("escalate", a.escalates("rbac:roles", h, "helm-tenant-member", "made-up") || a.escalates("rbac:clusterroles", "", "edit", "system:basic-user", "rbac-writer"))
+	is("be-node", d.tiller && s.beNode(a, d))
 	is("node-proxy", a.any("get,create", "nodes/proxy", "", "some-node"))
-	is("change-home", a.any("update,patch", "namespaces", h, h))
+	is("change-home", a.any("update,patch", "namespaces", h, h) || a.any("update,patch", "namespaces/status", h, h) || a.may("update", "namespaces/finalize", h, h))
 	is("write-record", a.any("update,patch", "configmaps", h, "helm-tenant"))
 	policy := func(resource string) bool {
 		return a.any("update,patch,delete", resource, "", "helm-tenant-records") || a.may("deletecollection", resource, "")
@@ -190,12 +268,14 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	is("change-admission", writes("admission:mutatingwebhookconfigurations") || writes("admission:validatingwebhookconfigurations") ||
 		a.any("update,patch", "admission:mutatingadmissionpolicies", "", "made-up") ||
 		a.may("create", "admission:mutatingadmissionpolicies", "") && writes("admission:mutatingadmissionpolicybindings"))
+	is("serve-api", writes("apiregistration.k8s.io:apiservices"))
+	is("create-volume", a.creates("persistentvolumes", "", "made-up"))
 	is("certificate", a.may("create", "certs:certificatesigningrequests", "") && a.any("update,patch", "certs:certificatesigningrequests/approval", "", "made-up") &&
 		a.may("approve", "certs:signers", "", "kubernetes.io/kube-apiserver-client", "kubernetes.io/*"))
-	is("impersonate-administrator", s.beGroup(a, "system:masters") || a.beUser("system:kube-controller-manager"))
+	is("impersonate-administrator", s.beGroup(a, "system:masters", any) || a.beUser("system:kube-controller-manager", any))
 	is("use-administrator", slices.ContainsFunc(s.administrators, func(account string) bool {
 		ns, name, _ := strings.Cut(account, ":")
-		return a.use(ns, name) || a.beAccount(ns, name)
+		return s.use(a, ns, name) || a.beAccount(ns, name, any)
 	}))
 	return open, asked
 }

@@ -11,6 +11,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"k8s.io/apimachinery/pkg/version"
+
 	"helm-tenant/audit"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
@@ -23,7 +25,7 @@ type scene struct{ audit.Snapshot }
 // newScene is a cluster of Kubernetes' own objects and so many tenants, as they
 // are made: nothing is wrong in it.
 func newScene(tenants int) *scene {
-	s := &scene{audit.Snapshot{Server: "v1.37.2", Minor: 37, Admission: audit.AdmissionInForce}}
+	s := &scene{audit.Snapshot{Version: "v1.37.2", Server: audit.ServerOf(version.Info{Major: "1", Minor: "37"}), Admission: audit.AdmissionInForce}}
 	s.clusterRole("cluster-admin", rule("*", "*", "*"))
 	s.clusterRole("admin", rule("apps", "deployments", "get", "list", "create", "update", "delete"))
 	s.clusterRole("view", rule("", "pods", "get", "list"))

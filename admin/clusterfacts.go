@@ -1,0 +1,113 @@
+package admin
+
+import (
+	"context"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/audit"
+	"helm-tenant/cluster"
+)
+
+// readFacts reads what an audit has to know of the API server itself: its version, what
+// it does, which API groups it has, and whether it takes people from a cloud's map.
+func (t *taking) readFacts(ctx context.Context) error {
+	s := &t.snapshot
+	info, err := t.client.ServerVersion(ctx)
+	if err != nil {
+		return err
+	}
+	s.Version, s.Server = info.GitVersion, audit.ServerOf(info)
+	// Who may not read the flags is told what any server of the version does.
+	if flags, err := t.client.ServerFlags(ctx); err == nil {
+		s.Server = s.Server.WithFlags(flags)
+	}
+	if s.APIGroups, err = t.client.APIGroups(ctx); err != nil {
+		return err
+	}
+	// Amazon's EKS makes the map when it is first needed.
+	s.Identities.Used = strings.Contains(info.GitVersion, "-eks-")
+	return nil
+}
+
+func (t *taking) readIdentities(ctx context.Context) error {
+	options := metav1.ListOptions{FieldSelector: "metadata.name=" + audit.IdentityMapName}
+	return t.client.EachMeta(ctx, "ConfigMap", audit.IdentityMapNamespace, options, func(*metav1.PartialObjectMetadata) {
+		t.locked(func() { t.snapshot.Identities = audit.IdentityMap{Used: true, Exists: true} })
+	})
+}
+
+func (t *taking) addWebhooks(kind, name string, hooks []admissionv1.ValidatingWebhook) {
+	for _, hook := range hooks {
+		w := audit.Webhook{Kind: kind, Configuration: name, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector}
+		if service := hook.ClientConfig.Service; service != nil {
+			w.Server = "service " + service.Name + " in namespace " + service.Namespace
+		} else if url := hook.ClientConfig.URL; url != nil {
+			w.Server = *url
+		}
+		t.locked(func() { t.snapshot.Webhooks = append(t.snapshot.Webhooks, w) })
+	}
+}
+
+func (t *taking) readValidating(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "ValidatingWebhookConfiguration", "", metav1.ListOptions{}, func(c *admissionv1.ValidatingWebhookConfiguration) {
+		t.addWebhooks("ValidatingWebhookConfiguration", c.Name, c.DeepCopy().Webhooks)
+	})
+}
+
+func (t *taking) readMutating(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "MutatingWebhookConfiguration", "", metav1.ListOptions{}, func(c *admissionv1.MutatingWebhookConfiguration) {
+		var hooks []admissionv1.ValidatingWebhook
+		for _, hook := range c.DeepCopy().Webhooks {
+			hooks = append(hooks, admissionv1.ValidatingWebhook{ClientConfig: hook.ClientConfig, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector})
+		}
+		t.addWebhooks("MutatingWebhookConfiguration", c.Name, hooks)
+	})
+}
+
+// isOwned says whether a controller of Kubernetes' own made the workload, which is read as
+// what made it.
+func isOwned(object metav1.Object) bool {
+	owner := metav1.GetControllerOf(object)
+	return owner != nil && (owner.Kind == "Deployment" || owner.Kind == "CronJob")
+}
+
+// readOtherWorkloads reads one kind of what makes pods, but for what another workload made.
+func (t *taking) readOtherWorkloads(ctx context.Context, kind string) error {
+	all := metav1.ListOptions{}
+	add := func(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) {
+		if template == nil || isOwned(meta) {
+			return
+		}
+		w := workloadOf(kind, meta, template)
+		t.locked(func() { t.snapshot.Workloads = append(t.snapshot.Workloads, w) })
+	}
+	switch kind {
+	case "Job":
+		return cluster.Each(ctx, t.client, kind, "", all, func(j *batchv1.Job) { add(&j.ObjectMeta, &j.Spec.Template) })
+	case "CronJob":
+		return cluster.Each(ctx, t.client, kind, "", all, func(j *batchv1.CronJob) { add(&j.ObjectMeta, &j.Spec.JobTemplate.Spec.Template) })
+	case "ReplicationController":
+		return cluster.Each(ctx, t.client, kind, "", all, func(c *corev1.ReplicationController) { add(&c.ObjectMeta, c.Spec.Template) })
+	}
+	// Every Deployment has several, which are no news: of these the names are enough.
+	namespaces := map[string]bool{}
+	if err := t.client.EachMeta(ctx, kind, "", all, func(m *metav1.PartialObjectMetadata) {
+		if !isOwned(m) {
+			namespaces[m.Namespace] = true
+		}
+	}); err != nil {
+		return err
+	}
+	for namespace := range namespaces {
+		if err := cluster.Each(ctx, t.client, kind, namespace, all, func(s *appsv1.ReplicaSet) { add(&s.ObjectMeta, &s.Spec.Template) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rbac"
+)
+
+// RiskNamespaceWriter gives a tenant's deployer a role that writes namespaces.
+const RiskNamespaceWriter Risk = "namespace-writer"
+
+func clusterRoleKey(name string) cluster.Key { return cluster.Key{Kind: "ClusterRole", Name: name} }
+
+// roleKeys are the ClusterRoles that say what the tenant's role holds.
+func (d *decision) roleKeys() []cluster.Key {
+	keys := []cluster.Key{clusterRoleKey(d.tenant.Role)}
+	for _, name := range rbac.MadeOf(d.tenant.Role) {
+		keys = append(keys, clusterRoleKey(name))
+	}
+	return keys
+}
+
+// roleRules are the rules that a ClusterRole has, or will have when it is written.
+// found is false where there is none.
+func (d *decision) roleRules(name string) (rules []rbacv1.PolicyRule, found bool, err error) {
+	names := []string{name}
+	if made := rbac.MadeOf(name); made != nil && d.tenant.Role == name {
+		names = made
+	}
+	for _, name := range names {
+		var role rbacv1.ClusterRole
+		found, err := d.facts.live.Into(clusterRoleKey(name), &role)
+		if err != nil || !found {
+			return nil, false, err
+		}
+		rules = append(rules, role.Rules...)
+	}
+	return rules, true, nil
+}
+
+// checkRole refuses a role that does not exist, and without a word that accepts it one
+// that writes namespaces: their labels are what holds a tenant's pods back. A tenant of
+// all namespaces has accepted more than that.
+func (d *decision) checkRole() error {
+	t := d.tenant
+	rules, found, err := d.roleRules(t.Role)
+	if err != nil {
+		return err
+	}
+	if made := rbac.MadeOf(t.Role); !found && made != nil {
+		return &RefusedError{fmt.Sprintf("ClusterRole %q is made of %s, and not all of them exist", t.Role, strings.Join(made, ", ")), SettingRole, ""}
+	}
+	if !found {
+		return &RefusedError{fmt.Sprintf("ClusterRole %q does not exist", t.Role), SettingRole, ""}
+	}
+	writes := rbac.WritesNamespaces(rules)
+	if len(writes) == 0 || t.AllNamespaces {
+		return nil
+	}
+	return d.request.Accepted.unless(RiskNamespaceWriter, "with ClusterRole %q, which may %s, a chart of tenant %q could take away the labels that hold its namespaces to PodSecurity and admission policies; the role %s may not",
+		t.Role, writes[0], t.Name, rbac.AdminRoleName)
+}
+
+// nested says whether one of two ClusterRoles grants all that the other does. Then both
+// may be bound for a moment without anybody having more than one of them gives.
+func (d *decision) nested(was, next string) (bool, error) {
+	first, found, err := d.roleRules(was)
+	if err != nil || !found {
+		return false, err
+	}
+	second, found, err := d.roleRules(next)
+	if err != nil || !found {
+		return false, err
+	}
+	return cluster.Nested(first, second), nil
+}

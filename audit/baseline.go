@@ -1,0 +1,108 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"helm-tenant/tenant"
+)
+
+// Baseline is what a former audit found, as its -o json says.
+type Baseline struct {
+	findings []former
+}
+
+// former is a finding of a former audit, which may be of an older helm-tenant.
+type former struct {
+	ID          string     `json:"id"`
+	Severity    Severity   `json:"severity"`
+	Tenants     []string   `json:"tenants"`
+	Home        string     `json:"home"`
+	Subject     string     `json:"subject"`
+	Text        string     `json:"text"`
+	Chains      [][]string `json:"chains"`
+	Fingerprint string     `json:"fingerprint"`
+}
+
+// maxBaseline is more than the report of a cluster of thousands of tenants.
+const maxBaseline = 64 << 20
+
+// ParseBaseline reads the report of a former audit, -o json. Errors name the file: where
+// it is no such report, or larger than any.
+func ParseBaseline(name string, r io.Reader) (*Baseline, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxBaseline+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(text) > maxBaseline {
+		return nil, fmt.Errorf("%s: larger than any report of an audit (%d MiB)", name, maxBaseline>>20)
+	}
+	var report struct {
+		APIVersion string   `json:"apiVersion"`
+		Kind       string   `json:"kind"`
+		Findings   []former `json:"findings"`
+		Ignored    []former `json:"ignored"`
+	}
+	if err := json.Unmarshal(text, &report); err != nil {
+		return nil, fmt.Errorf("%s: this is not what \"helm tenant audit -o json\" writes: %w", name, err)
+	}
+	if report.APIVersion != tenant.APIVersion || report.Kind != reportKind {
+		return nil, fmt.Errorf("%s: this is not what \"helm tenant audit -o json\" writes: its kind is %q, not %q of %s", name, report.Kind, reportKind, tenant.APIVersion)
+	}
+	b := &Baseline{findings: append(report.Findings, report.Ignored...)}
+	for i := range b.findings {
+		f := &b.findings[i]
+		if f.Severity.rank() < 0 {
+			return nil, fmt.Errorf("%s: finding %d has the severity %q, which is none", name, i+1, f.Severity)
+		}
+		if f.Fingerprint == "" {
+			f.Fingerprint = Finding{ID: f.ID, Home: f.Home, Subject: f.Subject, Tenants: f.Tenants, Chains: f.Chains}.Fingerprint()
+		}
+	}
+	return b, nil
+}
+
+// reportKind is the kind of a report in JSON and YAML.
+const reportKind = "AuditReport"
+
+// Gone is a finding of the baseline that is found no more.
+type Gone struct {
+	ID       string   `json:"id"`
+	Severity Severity `json:"severity"`
+	Tenants  []string `json:"tenants,omitempty"`
+	Subject  string   `json:"subject"`
+	Text     string   `json:"text"`
+}
+
+// compare marks the findings that the baseline has not, or has as milder ones, and
+// collects those that are gone. What was not seen is not known to be gone, nor is what
+// concerns tenants that nobody asked for.
+func (b *Baseline) compare(r *Report, all []Finding, o Options) {
+	known := map[string]Severity{}
+	for _, f := range b.findings {
+		if have, found := known[f.Fingerprint]; !found || f.Severity.AtLeast(have) {
+			known[f.Fingerprint] = f.Severity
+		}
+	}
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		was, found := known[f.Print]
+		f.New = !found || !was.AtLeast(f.Severity)
+	}
+	if len(r.Unseen) > 0 {
+		return
+	}
+	now := map[string]bool{}
+	for _, f := range all {
+		now[f.Fingerprint()] = true
+	}
+	for _, f := range b.findings {
+		asked := len(f.Tenants) == 0 && (f.Home == "" || o.asks("")) || slices.ContainsFunc(f.Tenants, o.asks)
+		if !now[f.Fingerprint] && asked {
+			now[f.Fingerprint] = true // once
+			r.Gone = append(r.Gone, Gone{f.ID, f.Severity, f.Tenants, f.Subject, f.Text})
+		}
+	}
+}

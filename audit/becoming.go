@@ -1,0 +1,233 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
+)
+
+const authenticationGroup = "authentication.k8s.io"
+
+// impersonatesBy begins every verb by which somebody is impersonated.
+const impersonatesBy = "impersonate"
+
+// isImpersonation says whether the question is for a right to impersonate. The API
+// server lets nobody do that while they are impersonated: it takes the headers away.
+func (a Ask) isImpersonation() bool { return strings.HasPrefix(a.Verb, impersonatesBy) }
+
+func (n Need) isImpersonation() bool { return slices.ContainsFunc(n, Ask.isImpersonation) }
+
+// withoutImpersonation is the path as it is to somebody who is impersonated.
+func (p Path) withoutImpersonation() Path {
+	p.Any = slices.DeleteFunc(slices.Clone(p.Any), Need.isImpersonation)
+	return p
+}
+
+// constrained says whether the API server knows impersonation that is held to
+// certain acts (ConstrainedImpersonation, on from Kubernetes 1.36): the right to be
+// somebody in a mode takes a second one, for what is done as them.
+func (p pather) constrained() bool { return !p.Server.NoConstrainedImpersonation }
+
+// acting is the right to do something as whom one impersonates in that mode. Without
+// acts it is any such right.
+func acting(mode string, acts []Ask) []Ask {
+	if len(acts) == 0 {
+		return []Ask{{Verb: impersonatesBy + "-on:" + mode + ":", AnyAct: true, AnyNamespace: true}}
+	}
+	asks := slices.Clone(acts)
+	for i := range asks {
+		asks[i].Verb = impersonatesBy + "-on:" + mode + ":" + asks[i].Verb
+	}
+	return asks
+}
+
+// impersonate are the ways to be that subject, for any of the acts where there are some
+// (k8s.io/apiserver/pkg/endpoints/filters/impersonation).
+func (p pather) impersonate(s Subject, acts ...Ask) []Need {
+	legacy := Ask{Verb: impersonatesBy, Names: []string{s.Name}}
+	limited := Ask{Group: authenticationGroup, Names: []string{s.Name}}
+	var needs []Need
+	limit := func(mode string, asks ...Ask) {
+		if !p.constrained() {
+			return
+		}
+		for i := range asks {
+			asks[i].Verb = impersonatesBy + ":" + mode
+		}
+		for _, act := range acting(mode, acts) {
+			needs = append(needs, append(slices.Clone(asks), act))
+		}
+	}
+	node, isNode := strings.CutPrefix(s.Name, nodePrefix)
+	switch {
+	case s.Kind == rbacv1.ServiceAccountKind:
+		legacy.Resource, legacy.Namespace = "serviceaccounts", s.Namespace
+		limited.Resource, limited.Namespace = "serviceaccounts", s.Namespace
+		needs = append(needs, Need{legacy})
+		limit("serviceaccount", limited)
+	case s.Kind == rbacv1.UserKind && isNode:
+		legacy.Resource = "users"
+		needs = append(needs, Need{legacy})
+		limit("arbitrary-node", Ask{Group: authenticationGroup, Resource: "nodes", Names: []string{node}})
+	case s.Kind == rbacv1.UserKind:
+		legacy.Resource, limited.Resource = "users", "users"
+		needs = append(needs, Need{legacy})
+		limit("user-info", limited)
+	default:
+		// A group goes with a user, whichever.
+		legacy.Resource, limited.Resource = "groups", "groups"
+		needs = append(needs,
+			Need{legacy, {Verb: impersonatesBy, Resource: "users", AnyName: true}},
+			Need{legacy, {Verb: impersonatesBy, Resource: "serviceaccounts", AnyName: true, AnyNamespace: true}})
+		if s.Name == groupNodes {
+			needs = append(needs, p.beNode(acts...)...)
+		}
+		if s.Name != groupMasters { // which this way the API server refuses
+			limit("user-info", limited, Ask{Group: authenticationGroup, Resource: "users", AnyName: true})
+		}
+	}
+	return needs
+}
+
+func (p pather) impersonateDeployer() []Need { return p.impersonate(Account(p.Home, p.Account)) }
+
+// impersonateMembers are the ways to be a member by impersonation. To a deployer that
+// is itself impersonated, they lead through members who need not impersonate it.
+func (p pather) impersonateMembers() []Need {
+	var needs []Need
+	for _, member := range p.Members {
+		switch {
+		case member == Group(groupMasters):
+			needs = append(needs, p.impersonate(member)...)
+		case p.Engine == tenant.EngineTiller:
+			var acts []Ask
+			for _, verb := range p.stream() {
+				forward := p.ask("", "pods/portforward", p.Pods...)
+				forward.Verb = verb
+				acts = append(acts, forward)
+			}
+			needs = append(needs, p.impersonate(member, acts...)...)
+		}
+	}
+	return needs
+}
+
+// beMembers are the ways to be a service account that is a member, by its pods or
+// tokens.
+func (p pather) beMembers() []Need {
+	var needs []Need
+	for _, s := range p.Members {
+		if s.Kind == rbacv1.ServiceAccountKind && s.Namespace != p.Home {
+			needs = append(needs, p.rights.beAccount(s, p.Held[s], p.Server, p.NamesKnown, false)...)
+		}
+	}
+	return needs
+}
+
+// beAccount are all ways to be a service account: to impersonate it, where that is
+// asked for; to get a token of it; to make, change or enter pods that run as it; to
+// write roles or bindings that give one of these; to be a node with such a pod. What
+// is known of it is held; where its names are not known, any will do.
+func (x *rights) beAccount(s Subject, held Held, server Server, known, impersonating bool) []Need {
+	t := Target{Home: s.Namespace, Account: s.Name, Server: server, NamesKnown: known, Pods: held.Pods, Nodes: held.Nodes, Workloads: held.Workloads}
+	var needs []Need
+	for _, way := range x.paths(t) {
+		switch way.finding {
+		case idImpersonate:
+			if impersonating {
+				needs = append(needs, way.Any...)
+			}
+		case idMakePods, idEnterPods, idToken:
+			needs = append(needs, way.Any...)
+		case idRights: // over the whole cluster they lead to every deployer anyway
+			needs = append(needs, slices.DeleteFunc(way.Any, func(need Need) bool { return need[0].Namespace == "" })...)
+		case idNode:
+			if len(held.Pods) > 0 {
+				needs = append(needs, way.Any...)
+			}
+		}
+	}
+	p := pather{t, x}
+	if len(held.Tokens) > 0 || !known {
+		p.Secrets = held.Tokens
+		needs = append(needs, p.secrets("get", "list", "watch")...)
+	}
+	// The controller puts a token into a Secret of the right type, to be read.
+	for _, create := range p.create("", "secrets") {
+		for _, verb := range []string{"get", "list", "watch"} {
+			read := p.all(verb, "", "secrets")
+			if len(create) > 1 { // of one name
+				read[0].Names = create[0].Names
+			}
+			needs = append(needs, append(slices.Clone(create), read...))
+		}
+	}
+	return needs
+}
+
+// beNode are the ways to be a node: the node authorizer lets it have tokens of all
+// accounts whose pods run there (k8s.io/kubernetes/plugin/pkg/auth/authorizer/node).
+// The acts are what it is asked for, the token where there are none.
+func (p pather) beNode(acts ...Ask) []Need {
+	needs := []Need{{{BeNode: true, Names: p.Nodes, Verb: "be", Resource: "node"}}}
+	// As a user of a node's name, in the group of nodes. What is named may be any node:
+	// the pods of today run elsewhere tomorrow.
+	needs = append(needs, Need{{Verb: impersonatesBy, Resource: "users", NamePrefix: nodePrefix}, {Verb: impersonatesBy, Resource: "groups", Names: []string{groupNodes}}})
+	if p.constrained() {
+		if len(acts) == 0 {
+			acts = []Ask{{Verb: "create", Resource: "serviceaccounts/token", Namespace: p.Home, Names: []string{p.Account}}}
+		}
+		for mode, ask := range map[string]Ask{
+			"arbitrary-node": {AnyName: true},
+			// A service account, for the node that its own pod runs on.
+			"associated-node": {Names: []string{"*"}, ByAccount: true},
+		} {
+			ask.Verb, ask.Group, ask.Resource = impersonatesBy+":"+mode, authenticationGroup, "nodes"
+			for _, act := range acting(mode, acts) {
+				needs = append(needs, Need{ask, act})
+			}
+		}
+	}
+	// A kubelet's certificate is approved without anybody's doing where its requester
+	// may have any node's (k8s.io/kubernetes/pkg/controller/certificates/approver).
+	const requests = "certificatesigningrequests"
+	approved := Ask{Verb: "create", Group: certificatesGroup, Resource: requests + "/nodeclient", Names: []string{""}}
+	for _, create := range p.createIn("", certificatesGroup, requests) {
+		needs = append(needs, append(create, approved))
+	}
+	if p.rights.bootstraps(p.Server) {
+		in := pather{Target{Home: systemNamespace}, p.rights}
+		needs = append(needs, in.create("", "secrets")...)
+		for _, verb := range change {
+			needs = append(needs, Need{{Verb: verb, Resource: "secrets", Namespace: systemNamespace, NamePrefix: "bootstrap-token-"}})
+		}
+	}
+	return needs
+}
+
+// bootstraps says whether bootstrap tokens lead to a node's certificate: whether the
+// API server takes them, as far as is known, and a group that they are in may have one.
+func (x *rights) bootstraps(server Server) bool {
+	if server.NoBootstrapTokens {
+		return false
+	}
+	if x.bootstrap == nil {
+		found := false
+		for s := range x.inCluster {
+			if s.Kind != rbacv1.GroupKind || s.Name != groupBootstrappers && !strings.HasPrefix(s.Name, groupBootstrappers+":") {
+				continue
+			}
+			all := identity{s, Group(groupBootstrappers), Group(groupAuthenticated)}
+			may := func(resource string, names ...string) bool {
+				_, found := x.find(all, Ask{Verb: "create", Group: certificatesGroup, Resource: resource, Names: names}, nil)
+				return found
+			}
+			found = found || may("certificatesigningrequests") && may("certificatesigningrequests/nodeclient", "")
+		}
+		x.bootstrap = &found
+	}
+	return *x.bootstrap
+}

@@ -1,0 +1,226 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"helm-tenant/command"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// findIdentityMap is the way to be named an administrator where people of a cloud are.
+func (a *auditor) findIdentityMap() {
+	if !a.snapshot.Identities.Used {
+		return
+	}
+	p := pather{Target{Home: IdentityMapNamespace, Server: a.snapshot.Server}, a.rights}
+	path := Path{ID: "map-identity", Name: "name an administrator where the cloud's people are", finding: idIdentityMap}
+	for _, verb := range change {
+		path.Any = append(path.Any, p.only(verb, "", "configmaps", IdentityMapName))
+	}
+	if !a.snapshot.Identities.Exists {
+		path.Any = append(path.Any, p.create("", "configmaps")...)
+	}
+	a.general = append(a.general, path)
+	a.eachOther([]string{IdentityMapNamespace}, func(s Subject, mine func(grant) bool) {
+		if steps, open := a.rights.opens(identityOf(s), path, nil, mine); open {
+			f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can write the ConfigMap %s of %s, which names the cluster's administrators", s, IdentityMapName, IdentityMapNamespace)}
+			f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+			a.add(idIdentityMap, everybodyIs(s), f)
+		}
+	})
+}
+
+// everybodyIs is the severity of what everybody may do; empty for anybody else.
+func everybodyIs(s Subject) Severity {
+	if s.IsEverybody() {
+		return Critical
+	}
+	return ""
+}
+
+// eachOther calls do for all who hold any right over the whole cluster or in those
+// namespaces, but for Kubernetes' own and for those who reach every deployer by rights
+// of theirs anyway, with what holds for their grants.
+func (a *auditor) eachOther(namespaces []string, do func(s Subject, mine func(grant) bool)) {
+	all := map[Subject]bool{}
+	for s := range a.rights.inCluster {
+		all[s] = true
+	}
+	for _, ns := range namespaces {
+		for s := range a.rights.inside[ns] {
+			all[s] = true
+		}
+	}
+	for _, w := range a.wide {
+		if slices.ContainsFunc(w.paths, func(o opened) bool { return o.path.finding != idHome }) {
+			delete(all, w.who)
+		}
+	}
+	for _, s := range slices.SortedFunc(maps.Keys(all), compareSubjects) {
+		if isAdministrator(s) || a.powerful[s] {
+			continue
+		}
+		do(s, func(g grant) bool { return g.binding != nil && g.to == s && !isComponent(g.binding, s) })
+	}
+}
+
+// checkMakesHomes looks for who can make a namespace, and so the home of a tenant that
+// is not there yet, with its labels.
+func (a *auditor) checkMakesHomes() {
+	path := Path{ID: "make-home", Name: "make namespaces", Any: pather{Target{}, a.rights}.createIn("", "", "namespaces")}
+	a.eachOther(nil, func(s Subject, mine func(grant) bool) {
+		steps, open := a.rights.opens(identityOf(s), path, nil, mine)
+		if !open {
+			return
+		}
+		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can make namespaces, and so the home of a tenant that is not there yet", s)}
+		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+		severity := Severity("")
+		if s.IsEverybody() {
+			severity = Medium
+		}
+		a.add(idMakesHomes, severity, f)
+	})
+}
+
+// checkWebhooks looks at what is sent out of homes to be admitted. What webhooks leave out
+// by matchConditions is not known: an expression would have to be evaluated.
+func (a *auditor) checkWebhooks() {
+	if a.unseen("namespaces") {
+		return
+	}
+	told := map[string]bool{}
+	for _, w := range a.snapshot.Webhooks {
+		key := w.Kind + " " + w.Configuration
+		if told[key] {
+			continue
+		}
+		what := w.sees()
+		homes := a.homesOf(w.NamespaceSelector)
+		if what == "" || len(homes) == 0 {
+			continue
+		}
+		told[key] = true
+		f := Finding{Subject: key, Text: fmt.Sprintf("%s is sent %s of %s", w.Server, what, few(homes)), Chains: [][]string{{"namespace " + homes[0], key, w.Server}}}
+		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration)).
+			With("give its webhooks a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
+		a.add(idWebhook, "", f)
+	}
+}
+
+// sees is what of a home is sent to the webhook, empty where nothing that counts is.
+func (w Webhook) sees() string {
+	takes := func(group, resource, verb string) bool {
+		return slices.ContainsFunc(w.Rules, func(rule admissionv1.RuleWithOperations) bool {
+			operations := []admissionv1.OperationType{admissionv1.Create, admissionv1.OperationAll}
+			if verb == "update" {
+				operations = []admissionv1.OperationType{admissionv1.Update, admissionv1.OperationAll}
+			}
+			_, sub, isSub := strings.Cut(resource, "/")
+			return slices.ContainsFunc(operations, func(o admissionv1.OperationType) bool { return slices.Contains(rule.Operations, o) }) &&
+				(slices.Contains(rule.APIGroups, group) || slices.Contains(rule.APIGroups, "*")) &&
+				(rule.Scope == nil || *rule.Scope != admissionv1.ClusterScope) &&
+				slices.ContainsFunc(rule.Resources, func(r string) bool {
+					return r == resource || r == "*/*" || r == "*" && !isSub || isSub && (r == "*/"+sub || r == strings.TrimSuffix(resource, sub)+"*")
+				})
+		})
+	}
+	chosen := func(objects ...map[string]string) bool {
+		selector, err := metav1.LabelSelectorAsSelector(w.ObjectSelector)
+		return w.ObjectSelector == nil || err == nil && slices.ContainsFunc(objects, func(l map[string]string) bool { return selector.Matches(labels.Set(l)) })
+	}
+	plain, record := map[string]string{}, map[string]string{"OWNER": "TILLER"}
+	switch {
+	case (takes("", "secrets", "create") || takes("", "secrets", "update")) && chosen(plain, record):
+		return "the Secrets"
+	case takes("", "serviceaccounts/token", "create") && chosen(plain):
+		return "the requests for tokens"
+	case w.Kind == "MutatingWebhookConfiguration" && takes("", "pods", "create") && chosen(map[string]string{"app": "helm", "name": "tiller"}):
+		return "the pods, to change them"
+	}
+	return ""
+}
+
+// homesOf are the homes that the selector chooses.
+func (a *auditor) homesOf(selector *metav1.LabelSelector) []string {
+	chosen, err := metav1.LabelSelectorAsSelector(selector)
+	if selector == nil {
+		chosen = labels.Everything()
+	}
+	var homes []string
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		if ns := a.namespaces[r.Namespace]; ns != nil && err == nil && chosen.Matches(labels.Set(ns.Labels)) {
+			homes = append(homes, r.Namespace)
+		}
+	}
+	return homes
+}
+
+// checkTwoRecords looks for tenants with more than one record that is believed.
+func (a *auditor) checkTwoRecords() {
+	of := map[string][]*Record{}
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		of[r.Tenant.Name] = append(of[r.Tenant.Name], r)
+	}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		records := of[name]
+		if len(records) < 2 {
+			continue
+		}
+		// The one to which the tenant's namespaces lead is the tenant's: their annotations
+		// only admins write.
+		lead := map[string]int{}
+		for _, ns := range a.labelled[name] {
+			if home := ns.Annotations[tenant.AnnotationHome]; home != "" && home != ns.Name {
+				lead[home]++
+			}
+		}
+		slices.SortFunc(records, func(x, y *Record) int {
+			return cmp.Or(cmp.Compare(lead[y.Namespace], lead[x.Namespace]), cmp.Compare(x.Namespace, y.Namespace))
+		})
+		f := Finding{Tenants: []string{name}, Subject: "tenant " + name}
+		var homes []string
+		for _, r := range records {
+			homes = append(homes, r.Namespace)
+			f.Chains = append(f.Chains, []string{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)})
+		}
+		f.Text = fmt.Sprintf("tenant %s has %d records, in the namespaces %s", name, len(records), few(homes))
+		if lead[homes[0]] > 0 && lead[homes[1]] == 0 {
+			f.Text += fmt.Sprintf("; its namespaces lead to %s", homes[0])
+			for _, r := range records[1:] {
+				f.Fix = f.Fix.Then(command.Run(command.Kubectl("delete", r.Namespace, "configmap", tenant.RecordName), command.Kubectl("delete", r.Namespace, "rolebinding", rbac.MemberName),
+					command.Command{"kubectl", "label", "namespace", r.Namespace, tenant.LabelTenant + "-", tenant.LabelHome + "-"}))
+			}
+		} else {
+			f.Fix = command.Advice("find out which home is the tenant's, and delete the other record: the ConfigMap " + tenant.RecordName)
+		}
+		a.add(idTwoRecords, "", f)
+	}
+}
+
+// checkPlaced looks at workloads at home that run as the deployer, and of which no pod is
+// there to be told of.
+func (a *auditor) checkPlaced(d *deployer) {
+	home := d.target.Home
+	for _, w := range a.workloads[home] {
+		if w == d.tiller || cmp.Or(w.Account, "default") != d.target.Account || w.OfPod != "" ||
+			slices.ContainsFunc(a.pods[home], func(pod Pod) bool { return made(w, pod) }) {
+			continue
+		}
+		f := d.about(w.Kind+" "+w.Name, "%s %s at the home of the deployer %s makes pods with its account", w.Kind, w.Name, d.account.Name)
+		f.Chains = [][]string{{objectName(w.Kind, home, w.Name), d.account.String()}}
+		f.Fix = command.Run(command.Kubectl("delete", home, strings.ToLower(w.Kind), w.Name))
+		a.add(idImpostor, "", f)
+	}
+}

@@ -1,0 +1,217 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/command"
+	"helm-tenant/rbac"
+)
+
+// checkRoles looks at the ClusterRoles that tenants' deployers have in their namespaces:
+// once for all tenants of a role.
+func (a *auditor) checkRoles() {
+	if a.unseen("clusterroles") {
+		return
+	}
+	users := map[string][]*Record{}
+	for i := range a.snapshot.Records {
+		if r := &a.snapshot.Records[i]; r.Problem == "" && !r.Tenant.AllNamespaces {
+			users[r.Tenant.Role] = append(users[r.Tenant.Role], r)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(users)) {
+		role := a.clusterRoles[name]
+		if role == nil {
+			continue // told as drift
+		}
+		if made := rbac.MadeOf(name); made != nil {
+			a.checkMade(role, made, users[name][0])
+		}
+		own, added := a.parts(role)
+		for _, part := range added {
+			a.checkAdded(role, part, own, users[name])
+		}
+		if len(added) > 0 { // what is added is told of those who add it
+			a.checkTenantRole(role, own, users[name])
+		} else {
+			a.checkTenantRole(role, role.Rules, users[name])
+		}
+	}
+}
+
+// parts are the rules of a role that are its own or Kubernetes' own, and the ClusterRoles
+// that are aggregated into it beside those.
+func (a *auditor) parts(role *Role) (own []rbacv1.PolicyRule, added []*Role) {
+	if len(role.Aggregates) == 0 {
+		return role.Rules, nil
+	}
+	seen := map[string]bool{role.Name: true}
+	var walk func(of *Role)
+	walk = func(of *Role) {
+		for _, part := range a.aggregatedInto(of) {
+			if seen[part.Name] {
+				continue
+			}
+			seen[part.Name] = true
+			switch {
+			case slices.Contains(rbac.KubernetesRoles("admin"), part.Name):
+				own = append(own, part.Rules...)
+			case rbac.KubernetesRoles(part.Name) != nil && len(part.Aggregates) > 0:
+				walk(part) // edit is part of admin, and view of edit
+			default:
+				added = append(added, part)
+			}
+		}
+	}
+	walk(role)
+	slices.SortFunc(added, func(x, y *Role) int { return cmp.Compare(x.Name, y.Name) })
+	return own, added
+}
+
+// aggregatedInto are the ClusterRoles that the selectors of one choose.
+func (a *auditor) aggregatedInto(role *Role) []*Role {
+	var found []*Role
+	for i := range role.Aggregates {
+		selector, err := metav1.LabelSelectorAsSelector(&role.Aggregates[i])
+		if err != nil {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(a.clusterRoles)) {
+			if other := a.clusterRoles[name]; selector.Matches(labels.Set(other.Labels)) {
+				found = append(found, other)
+			}
+		}
+	}
+	return found
+}
+
+// checkAdded tells of a ClusterRole that others aggregate into one of tenants.
+func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []*Record) {
+	covered, more := validation.Covers(own, part.Rules)
+	if covered {
+		return
+	}
+	severity, what := Medium, rightsOf(more)
+	if readsOnly(more) {
+		severity = Low
+	}
+	text := fmt.Sprintf("ClusterRole %s adds to the role %s of %s", part.Name, role.Name, tenantsOf(users))
+	if loans := a.loans(more); len(loans) > 0 {
+		severity = High
+		what = loans[0].ask.String()
+		text += fmt.Sprintf(": their deployers may %s, which %s carries out with its own rights", few(asks(loans)), loans[0].lender)
+	} else {
+		text += ": " + few(inWords(more))
+	}
+	if writes := rbac.WritesNamespaces(more); len(writes) > 0 {
+		severity, what = High, writes[0].String()
+		text += fmt.Sprintf("; they may %s, and so take away the labels that hold their namespaces", writes[0])
+	}
+	f := Finding{Subject: "ClusterRole " + part.Name, Object: "ClusterRole " + role.Name, Text: text, Fix: otherRole(role.Name, users)}
+	f.Chains = [][]string{{"tenant " + users[0].Tenant.Name, "ClusterRole " + role.Name, "ClusterRole " + part.Name, what}}
+	only(&f, users)
+	a.add(idAddedRole, severity, f)
+}
+
+// checkTenantRole tells of what a role holds by itself.
+func (a *auditor) checkTenantRole(role *Role, rules []rbacv1.PolicyRule, users []*Record) {
+	fix := otherRole(role.Name, users)
+	chain := func(what string) [][]string {
+		return [][]string{{"tenant " + users[0].Tenant.Name, "ClusterRole " + role.Name, what}}
+	}
+	if loans := a.loans(rules); len(loans) > 0 {
+		f := Finding{Subject: "ClusterRole " + role.Name, Fix: fix, Chains: chain(loans[0].ask.String()),
+			Text: fmt.Sprintf("with the role %s the deployers of %s may %s, which %s carries out with its own rights", role.Name, tenantsOf(users), few(asks(loans)), loans[0].lender)}
+		only(&f, users)
+		a.add(idLender, "", f)
+	}
+	if writes := rbac.WritesNamespaces(rules); len(writes) > 0 {
+		f := Finding{Subject: "ClusterRole " + role.Name, Fix: fix, Chains: chain(writes[0].String()),
+			Text: fmt.Sprintf("with the role %s the deployers of %s may %s", role.Name, tenantsOf(users), writes[0])}
+		only(&f, users)
+		a.add(idWritesNamespaces, "", f)
+	}
+}
+
+// checkMade tells of a role that init made, and that holds more than it made of it.
+func (a *auditor) checkMade(role *Role, of []string, user *Record) {
+	var rules []rbacv1.PolicyRule
+	for _, name := range of {
+		if part := a.clusterRoles[name]; part != nil {
+			rules = append(rules, part.Rules...)
+		}
+	}
+	if covered, more := validation.Covers(rules, role.Rules); !covered {
+		f := user.about("ClusterRole "+role.Name, "ClusterRole %s holds more than Kubernetes' own roles of which it was made: %s", role.Name, rightsOf(more))
+		f.Chains = [][]string{{"ClusterRole " + role.Name, rightsOf(more)}}
+		f.Fix = user.init()
+		a.add(idDrift, "", f)
+	}
+}
+
+// otherRole is the command that gives tenants a role without what was found in theirs.
+func otherRole(role string, users []*Record) command.Fix {
+	const most = 20
+	instead := rbac.MadeRole(role)
+	if instead == role {
+		return users[0].init() // which makes it anew
+	}
+	var fix command.Fix
+	for _, r := range users[:min(len(users), most)] {
+		fix = fix.Then(command.Run(command.Tenant("init", r.Tenant.Name, "--role="+instead)))
+	}
+	if len(users) > most {
+		fix = fix.With("the like for the other tenants of the role")
+	}
+	return fix
+}
+
+// only says that a finding concerns one tenant, where it is one's.
+func only(f *Finding, users []*Record) {
+	if len(users) == 1 {
+		f.Tenants, f.Home = []string{users[0].Tenant.Name}, users[0].Namespace
+	}
+}
+
+// tenantsOf says whose records they are.
+func tenantsOf(records []*Record) string {
+	var names []string
+	for _, r := range records {
+		names = append(names, r.Tenant.Name)
+	}
+	if len(names) == 1 {
+		return "tenant " + names[0]
+	}
+	return fmt.Sprintf("%d tenants, %s", len(names), few(names))
+}
+
+func asks(loans []loan) []string {
+	var all []string
+	for _, l := range loans {
+		all = append(all, l.ask.String())
+	}
+	return all
+}
+
+// inWords are rights in words, those that write first.
+func inWords(rules []rbacv1.PolicyRule) []string {
+	var writing, reading []string
+	for _, rule := range rules {
+		if text := describeRule(rule); readsOnly([]rbacv1.PolicyRule{rule}) {
+			reading = append(reading, text)
+		} else {
+			writing = append(writing, text)
+		}
+	}
+	return append(writing, reading...)
+}
+
+func rightsOf(rules []rbacv1.PolicyRule) string { return inWords(rules)[0] }

@@ -1,0 +1,141 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+
+	"helm-tenant/tenant"
+)
+
+// bindRoles are the ways to get a role by a binding. RBAC refuses who binds what
+// they do not hold, unless they may bind that role
+// (k8s.io/kubernetes/pkg/registry/rbac); who holds it has a path already.
+func (p pather) bindRoles() []Need {
+	var needs []Need
+	for _, scope := range []struct{ resource, namespace string }{{"rolebindings", p.Home}, {"clusterrolebindings", ""}} {
+		for _, resource := range []string{"clusterroles", "roles"} {
+			if resource == "roles" && scope.namespace == "" {
+				continue
+			}
+			bind := Ask{Verb: "bind", Group: rbacGroup, Resource: resource, Namespace: scope.namespace, Names: p.useful(resource, scope.namespace)}
+			for _, create := range p.createIn(scope.namespace, rbacGroup, scope.resource) {
+				needs = append(needs, append(create, bind))
+			}
+		}
+		for _, b := range p.rights.bindings[scope.namespace] {
+			if !p.leads(p.rights.roleOf(b), scope.namespace) {
+				continue
+			}
+			resource := "roles"
+			if b.RoleKind == "ClusterRole" {
+				resource = "clusterroles"
+			}
+			bind := Ask{Verb: "bind", Group: rbacGroup, Resource: resource, Namespace: scope.namespace, Names: []string{b.RoleName}}
+			for _, verb := range change {
+				needs = append(needs, Need{{Verb: verb, Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace, Names: []string{b.Name}}, bind})
+			}
+		}
+	}
+	return needs
+}
+
+// useful are the roles that lead to the target, among those that anybody may
+// bind by name.
+func (p pather) useful(resource, namespace string) []string {
+	var names []string
+	for _, name := range p.rights.namesOf(act{"bind", rbacGroup, resource}) {
+		key := roleKey{"", name}
+		if resource == "roles" {
+			key.namespace = namespace
+		}
+		if p.leads(p.rights.roles[key], namespace) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// leads says whether a role holds any right that a path asks for: alone it need
+// open none, but who binds it may have the others. In a namespace, rights over the
+// whole cluster are none.
+func (p pather) leads(role *ruleSet, namespace string) bool {
+	return p.rights.leads(role, leading{p.Server, namespace == "", p.InConfigMaps})
+}
+
+func (x *rights) leads(role *ruleSet, in leading) bool {
+	if role == nil {
+		return false
+	}
+	leads, known := role.leads[in]
+	if !known {
+		leads = slices.ContainsFunc(x.leadingActs(in), func(a act) bool {
+			if strings.HasSuffix(a.verb, ":") {
+				return role.acts(a.verb, false) // the first half leads for those of all verbs
+			}
+			return role.answer(a).some
+		})
+		role.leads[in] = leads
+	}
+	return leads
+}
+
+// leading is what decides which acts lead to a deployer.
+type leading struct {
+	server       Server
+	cluster      bool
+	inConfigMaps bool
+}
+
+// leadingActs are those that any path asks for, and the right to bind.
+func (x *rights) leadingActs(in leading) []act {
+	if acts, known := x.leading[in]; known {
+		return acts
+	}
+	target := sample
+	target.Server, target.InConfigMaps = in.server, in.inConfigMaps
+	// No binding is there, so that nothing is asked of what a role leads to.
+	var acts []act
+	for _, path := range newRights(nil, nil).paths(target) {
+		for _, need := range path.Any {
+			for _, ask := range need {
+				it := act{ask.Verb, ask.Group, ask.Resource}
+				if (in.cluster || ask.Namespace != "") && !slices.Contains(acts, it) {
+					acts = append(acts, it)
+				}
+			}
+		}
+	}
+	for _, verb := range change {
+		acts = append(acts, act{verb, rbacGroup, "rolebindings"})
+		if in.cluster {
+			acts = append(acts, act{verb, rbacGroup, "clusterrolebindings"})
+		}
+	}
+	x.leading[in] = acts
+	return acts
+}
+
+// sample is a deployer to which there is every path.
+var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
+
+// writeRoles are the ways to make a role hold more than its writer does.
+func (p pather) writeRoles() []Need {
+	var needs []Need
+	for _, scope := range []struct{ resource, namespace string }{{"roles", p.Home}, {"clusterroles", ""}} {
+		ask := func(verb string, names ...string) Ask {
+			return Ask{Verb: verb, Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace, Names: names}
+		}
+		// The API server asks for the right to escalate by the name in the request's path,
+		// which a POST has none of (k8s.io/kubernetes/pkg/registry/rbac, escalation_check.go).
+		needs = append(needs, Need{ask("create"), ask("escalate", "")}, Need{ask("update"), ask("escalate")}, Need{ask("patch"), ask("escalate")})
+		var names []string
+		for _, verb := range []string{"escalate", "update", "patch"} {
+			names = append(names, p.rights.namesOf(act{verb, rbacGroup, scope.resource})...)
+		}
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			needs = append(needs, Need{ask("update", name), ask("escalate", name)}, Need{ask("patch", name), ask("escalate", name)})
+		}
+	}
+	return needs
+}

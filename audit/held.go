@@ -1,0 +1,45 @@
+package audit
+
+import "slices"
+
+// heldBy is what leads to a service account.
+func (a *auditor) heldBy(account Subject) Held {
+	held := Held{Workloads: map[string][]string{}}
+	for _, w := range a.workloads[account.Namespace] {
+		if resource, _ := resourceOf(w.Kind); resource != "" {
+			held.Workloads[resource] = append(held.Workloads[resource], w.Name)
+		}
+	}
+	for _, pod := range a.pods[account.Namespace] {
+		if pod.Account == account.Name {
+			held.Pods = append(held.Pods, pod.Name)
+			if pod.Node != "" && !slices.Contains(held.Nodes, pod.Node) {
+				held.Nodes = append(held.Nodes, pod.Node)
+			}
+		}
+	}
+	for _, token := range a.tokens[account.Namespace] {
+		if token.Account == account.Name {
+			held.Tokens = append(held.Tokens, token.Name)
+		}
+	}
+	return held
+}
+
+// namesKnown says whether it is known which pods, workloads and Secrets there are.
+func (a *auditor) namesKnown() bool {
+	return !a.unseen("pods", "deployments", "statefulsets", "daemonsets", "secrets")
+}
+
+// beAccount are the ways to be a service account, as rights.beAccount has them. In
+// kube-system every pod counts: the control plane's own hold its keys.
+func (a *auditor) beAccount(s Subject, impersonating bool) []Need {
+	held := a.heldBy(s)
+	if s.Namespace == systemNamespace {
+		held.Pods, held.Nodes = nil, nil
+		for _, pod := range a.pods[systemNamespace] {
+			held.Pods = append(held.Pods, pod.Name)
+		}
+	}
+	return a.rights.beAccount(s, held, a.snapshot.Server, a.namesKnown(), impersonating)
+}

@@ -1,0 +1,114 @@
+package audit
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"helm-tenant/install"
+)
+
+// Parts of a Tiller's Deployment of which findings speak, beside those named as fields.
+const (
+	partListen  = "--listen"
+	partStorage = "--storage"
+	partHistory = "TILLER_HISTORY_MAX"
+)
+
+// leaveOut makes a live pod and the wanted one alike in the one part of which a finding
+// speaks, so that a comparison tells of all others. Both are copies.
+func leaveOut(part string, live, want *corev1.PodSpec) {
+	c := install.TillerContainer(*live)
+	if c == nil || len(want.Containers) == 0 {
+		return
+	}
+	w := &want.Containers[0]
+	kind, name, _ := strings.Cut(part, " ")
+	resource, isLimit := strings.CutPrefix(part, "limits.")
+	switch {
+	case part == partListen, part == partStorage:
+		for _, of := range []*corev1.Container{c, w} {
+			of.Command, of.Args = withoutFlag(of.Command, part), withoutFlag(of.Args, part)
+			if part == partListen {
+				of.Env = withoutEnv(of.Env, "TILLER_TLS_VERIFY")
+			}
+		}
+	case part == partHistory:
+		c.Env, w.Env = withoutEnv(c.Env, part), withoutEnv(w.Env, part)
+		c.Command = withoutFlag(c.Command, "--history-max")
+	case isLimit:
+		delete(c.Resources.Limits, corev1.ResourceName(resource))
+		delete(w.Resources.Limits, corev1.ResourceName(resource))
+	case kind == "volume":
+		live.Volumes = slices.DeleteFunc(live.Volumes, func(v corev1.Volume) bool { return v.Name == name })
+		c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == name })
+	case kind == "hostPort":
+		for i := range c.Ports {
+			if strconv.Itoa(int(c.Ports[i].HostPort)) == name {
+				c.Ports[i].HostPort = 0
+			}
+		}
+	case part == "hostNetwork":
+		live.HostNetwork = want.HostNetwork
+		for i := range c.Ports { // the API server gives the node's own ports to all
+			c.Ports[i].HostPort = 0
+		}
+	case part == "hostPID":
+		live.HostPID = want.HostPID
+	case part == "hostIPC":
+		live.HostIPC = want.HostIPC
+	default:
+		leaveOutContext(part, live, want, c, w)
+	}
+}
+
+// leaveOutContext is leaveOut for the parts of security contexts.
+func leaveOutContext(part string, live, want *corev1.PodSpec, c, w *corev1.Container) {
+	for _, of := range []**corev1.SecurityContext{&c.SecurityContext, &w.SecurityContext} {
+		if *of == nil {
+			*of = &corev1.SecurityContext{}
+		}
+	}
+	for _, of := range []**corev1.PodSecurityContext{&live.SecurityContext, &want.SecurityContext} {
+		if *of == nil {
+			*of = &corev1.PodSecurityContext{}
+		}
+	}
+	have, wanted, pod, wantedPod := c.SecurityContext, w.SecurityContext, live.SecurityContext, want.SecurityContext
+	switch part {
+	case "runAsNonRoot": // root is told by either
+		have.RunAsNonRoot, have.RunAsUser = wanted.RunAsNonRoot, wanted.RunAsUser
+		pod.RunAsNonRoot, pod.RunAsUser = wantedPod.RunAsNonRoot, wantedPod.RunAsUser
+	case "allowPrivilegeEscalation":
+		have.AllowPrivilegeEscalation = wanted.AllowPrivilegeEscalation
+	case "readOnlyRootFilesystem":
+		have.ReadOnlyRootFilesystem = wanted.ReadOnlyRootFilesystem
+	case "capabilities":
+		have.Capabilities = wanted.Capabilities
+	case "seccompProfile":
+		have.SeccompProfile, pod.SeccompProfile = wanted.SeccompProfile, wantedPod.SeccompProfile
+	case "privileged":
+		have.Privileged = wanted.Privileged
+	}
+}
+
+// withoutFlag are the words without a flag and its value.
+func withoutFlag(words []string, flag string) []string {
+	var kept []string
+	for i := 0; i < len(words); i++ {
+		switch {
+		case words[i] == flag:
+			i++ // its value is the next word
+		case strings.HasPrefix(words[i], flag+"="), strings.HasPrefix(words[i], flag[1:]+"="):
+		default:
+			kept = append(kept, words[i])
+		}
+	}
+	return kept
+}
+
+func withoutEnv(env []corev1.EnvVar, name string) []corev1.EnvVar {
+	return slices.DeleteFunc(slices.Clone(env), func(e corev1.EnvVar) bool { return e.Name == name })
+}

@@ -1,0 +1,86 @@
+package audit
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// Power is what a deployer can do.
+type Power struct {
+	// Namespaces are those where it has rights, and by which role.
+	Namespaces []PowerIn `json:"namespaces,omitempty"`
+	// ClusterWide are the roles that it has over the whole cluster.
+	ClusterWide []PowerIn `json:"clusterWide,omitempty"`
+	// Admin says that it can do everything everywhere.
+	Admin bool `json:"admin,omitempty"`
+	// Escalates are its rights to give itself more.
+	Escalates []string `json:"escalates,omitempty"`
+	// OwnHome are the paths to itself that it has. A Tiller has those that its
+	// release records are written by; what is more is a finding.
+	OwnHome []Path `json:"ownHome,omitempty"`
+}
+
+// PowerIn is a role in a namespace.
+type PowerIn struct {
+	Namespace string `json:"namespace,omitempty"`
+	Role      string `json:"role"`
+	Binding   string `json:"binding"`
+}
+
+// holders are those whose rights are the deployer's own: it, and the accounts of
+// its home. What all accounts of the cluster can do is no deployer's own.
+func (d *deployer) holders() []Subject {
+	return []Subject{d.account, Group(groupAccounts + ":" + d.target.Home)}
+}
+
+// findOwnHome finds how a deployer reaches itself.
+func (a *auditor) findOwnHome(d *deployer) {
+	for _, o := range a.open(identityOf(d.account), d, nil, func(g grant) bool { return slices.Contains(d.holders(), g.to) }) {
+		d.power.OwnHome = append(d.power.OwnHome, o.path)
+	}
+}
+
+// findPower says what a deployer can do by its own bindings.
+func (a *auditor) findPower(d *deployer) {
+	escalates := map[string]bool{}
+	for _, s := range d.holders() {
+		for _, g := range a.rights.inCluster[s] {
+			d.power.ClusterWide = append(d.power.ClusterWide, PowerIn{"", g.binding.Role(), g.binding.Name})
+			d.power.Admin = d.power.Admin || everything(g.rules)
+			for _, verb := range escalations(g.rules) {
+				escalates[verb] = true
+			}
+		}
+		for _, g := range a.rights.bySubject[s] {
+			d.power.Namespaces = append(d.power.Namespaces, PowerIn{g.binding.Namespace, g.binding.Role(), g.binding.Name})
+			for _, verb := range escalations(g.rules) {
+				escalates[verb] = true
+			}
+		}
+	}
+	d.power.Escalates = slices.Sorted(maps.Keys(escalates))
+	slices.SortFunc(d.power.Namespaces, func(x, y PowerIn) int {
+		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Role, y.Role), cmp.Compare(x.Binding, y.Binding))
+	})
+}
+
+// everything says whether the rules allow all there is.
+func everything(rules *ruleSet) bool { return rules.answer(act{"*", "*", "*"}).all }
+
+// escalations are the rights to get past one's own.
+func escalations(rules *ruleSet) []string {
+	var found []string
+	if everything(rules) {
+		return []string{"everything"}
+	}
+	for _, a := range []act{
+		{"escalate", rbacGroup, "roles"}, {"bind", rbacGroup, "roles"}, {"escalate", rbacGroup, "clusterroles"}, {"bind", rbacGroup, "clusterroles"},
+		{"impersonate", "", "users"}, {"impersonate", "", "groups"},
+	} {
+		if rules.answer(a).some {
+			found = append(found, a.verb+" "+a.resource)
+		}
+	}
+	return found
+}

@@ -1,0 +1,65 @@
+package audit
+
+import (
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/version"
+)
+
+// Server is what an API server does that decides which rights open a way. The zero
+// Server does all that any does: where nothing is known, every way counts.
+type Server struct {
+	// NoGetStreams says that a stream to a pod takes a right to create: up to Kubernetes
+	// 1.34 a get was enough over a WebSocket (AuthorizePodWebsocketUpgradeCreatePermission).
+	NoGetStreams bool
+	// NoConstrainedImpersonation says that there is no impersonation but the one by the
+	// verb impersonate (ConstrainedImpersonation, on from 1.36).
+	NoConstrainedImpersonation bool
+	// NoBootstrapTokens says that Secrets of kube-system are nobody's credentials.
+	NoBootstrapTokens bool
+}
+
+// ServerOf is what an API server of that version does, with its own feature gates left
+// as they are. One that emulates an older version does what that one did.
+func ServerOf(info version.Info) Server {
+	minor := info.Minor
+	if info.EmulationMinor != "" {
+		minor = info.EmulationMinor
+	}
+	number, _ := strconv.Atoi(strings.TrimRight(minor, "+"))
+	return serverOfMinor(number)
+}
+
+// serverOfMinor is that of Kubernetes 1.MINOR, 0 where it is not known.
+func serverOfMinor(minor int) Server {
+	return Server{NoGetStreams: minor >= 35, NoConstrainedImpersonation: minor > 0 && minor < 36}
+}
+
+// WithFlags is the server with what its command line says, as its endpoint /flagz
+// tells it (k8s.io/apiserver/pkg/server/flagz), by the flags' names.
+func (s Server) WithFlags(flags map[string]string) Server {
+	for _, pair := range strings.Split(flags["feature-gates"], ",") {
+		gate, value, _ := strings.Cut(pair, "=")
+		on, err := strconv.ParseBool(value)
+		if err != nil {
+			continue
+		}
+		switch gate = strings.TrimSpace(gate); strings.TrimPrefix(gate, "kube:") {
+		case "AuthorizePodWebsocketUpgradeCreatePermission":
+			s.NoGetStreams = on
+		case "ConstrainedImpersonation":
+			s.NoConstrainedImpersonation = !on
+		case "AllBeta":
+			// It counts only for gates that are not named, and which is beta depends on the
+			// version: what it switches off may still be there.
+			if !on && !strings.Contains(flags["feature-gates"], "AuthorizePodWebsocketUpgradeCreatePermission") {
+				s.NoGetStreams = false
+			}
+		}
+	}
+	if flags["enable-bootstrap-token-auth"] == "false" {
+		s.NoBootstrapTokens = true
+	}
+	return s
+}

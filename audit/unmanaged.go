@@ -1,0 +1,78 @@
+package audit
+
+import (
+	"slices"
+
+	"helm-tenant/tenant"
+)
+
+// ownerOf is the record of the tenant whose namespace it is, nil where it is none's. What
+// runs there its members can make, so that it is never taken for anybody's home.
+func (a *auditor) ownerOf(namespace string) *Record {
+	for i := range a.snapshot.Records {
+		if r := &a.snapshot.Records[i]; !r.Tenant.AllNamespaces && slices.Contains(r.Tenant.Namespaces, namespace) {
+			return r
+		}
+	}
+	return nil
+}
+
+// atMost is the severity of a finding about a deployer, or that of what its account can
+// do, if that is milder: anybody who makes pods makes one that looks like a Tiller. What
+// a tenant's deployer is taken for is not asked.
+func (a *auditor) atMost(d *deployer, severity Severity) Severity {
+	if d.isTenants() || a.unseen("roles", "rolebindings", "clusterroles", "clusterrolebindings") {
+		return severity
+	}
+	most := Low
+	worse := func(s Severity) {
+		if s.AtLeast(most) {
+			most = s
+		}
+	}
+	owner := a.ownerOf(d.target.Home)
+	for _, s := range d.holders() {
+		if slices.ContainsFunc(a.wide, func(w wide) bool { return w.who == s }) {
+			worse(Critical)
+		}
+		for _, g := range a.rights.inCluster[s] {
+			switch {
+			case everything(g.rules):
+				worse(Critical)
+			case readsOnly(g.rules.rules):
+				worse(Medium)
+			default:
+				worse(High)
+			}
+		}
+		for _, g := range a.rights.bySubject[s] {
+			ns := g.binding.Namespace
+			switch {
+			case ns == systemNamespace:
+				worse(Critical)
+			case owner != nil && slices.Contains(owner.Tenant.Namespaces, ns), readsOnly(g.rules.rules):
+				worse(Medium)
+			default:
+				worse(High)
+			}
+		}
+	}
+	if severity.AtLeast(most) {
+		return most
+	}
+	return severity
+}
+
+// saysHome says whether what only admins write says that a namespace is a home: its own
+// labels, or the annotation of a tenant's namespace. Objects in it say nothing: whoever
+// may write there makes them.
+func (a *auditor) saysHome(namespace string) bool {
+	if a.unseen("namespaces") {
+		return true
+	}
+	if a.ownerOf(namespace) != nil {
+		return false
+	}
+	ns := a.namespaces[namespace]
+	return a.led[namespace] || ns != nil && (ns.Labels[tenant.LabelHome] != "" || ns.Labels[tenant.LabelTenant] != "")
+}

@@ -1,0 +1,42 @@
+package rbac
+
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/component-helpers/auth/rbac/validation"
+)
+
+// NamespaceWrite is a request that changes a namespace's labels, or ends it.
+type NamespaceWrite struct{ Verb, Resource string }
+
+func (w NamespaceWrite) String() string { return w.Verb + " " + w.Resource }
+
+// NamespaceWrites are all requests that change the labels of a namespace that exists,
+// or delete it. The strategies of the subresources status and finalize keep the
+// metadata of the request (k8s.io/kubernetes/pkg/registry/core/namespace, strategy.go),
+// and finalize serves no patch. The API server authorizes each of them in the namespace
+// itself, so that a RoleBinding there is enough.
+func NamespaceWrites() []NamespaceWrite {
+	return []NamespaceWrite{
+		{"update", "namespaces"}, {"patch", "namespaces"}, {"delete", "namespaces"},
+		{"update", "namespaces/status"}, {"patch", "namespaces/status"},
+		{"update", "namespaces/finalize"},
+	}
+}
+
+// WritesNamespaces returns those of NamespaceWrites that any of the rules allows, of
+// any namespace. It is empty for a role that a tenant's deployer may have: labels of a
+// namespace hold PodSecurity and the admission policies in place.
+func WritesNamespaces(rules []rbacv1.PolicyRule) []NamespaceWrite {
+	var found []NamespaceWrite
+	for _, write := range NamespaceWrites() {
+		needed := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{write.Resource}, Verbs: []string{write.Verb}}}
+		for _, rule := range rules {
+			rule.ResourceNames = nil
+			if covered, _ := validation.Covers([]rbacv1.PolicyRule{rule}, needed); covered {
+				found = append(found, write)
+				break
+			}
+		}
+	}
+	return found
+}
