@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"context"
 	"runtime"
 	"strings"
@@ -83,6 +84,13 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 	for i, r := range requests {
 		if cluster.Outdated(outcomes[i].Err) {
 			outcomes[i].Prepared, outcomes[i].Err = Prepare(ctx, c, r)
+		}
+		if _, squatted := errors.AsType[*SquattedError](outcomes[i].Err); squatted {
+			// Another admin may have made the tenant after the namespaces were read, and
+			// before its home was.
+			if f, err := gather(ctx, c, requests[i:i+1]); err == nil {
+				outcomes[i].Prepared, outcomes[i].Err = decide(f, r)
+			}
 		}
 	}
 	return outcomes, nil

@@ -159,18 +159,26 @@ func (l *ReleaseList) refuse(tenants []string, namespace string, err error) {
 // Tenants reads the records of the tenants of that name, or of all tenants where none
 // is named.
 //
-// Errors: one for a name that no tenant has, and for a record that can't be read.
-func Tenants(ctx context.Context, c *cluster.Client, names ...string) ([]tenant.Tenant, error) {
+// What a record that can't be read would say is in the UnlistedReleases.
+//
+// Errors: one for a name that no tenant has.
+func Tenants(ctx context.Context, c *cluster.Client, names ...string) ([]tenant.Tenant, []UnlistedReleases, error) {
 	records, err := c.TenantRecords(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	var unread []UnlistedReleases
 	found := map[string]bool{}
 	var tenants []tenant.Tenant
 	for _, record := range records {
 		t, err := tenant.ParseRecord(record.Data[tenant.RecordKey])
 		if err != nil {
-			return nil, fmt.Errorf("the record in namespace %q: %w", record.Namespace, err)
+			name := record.Labels[tenant.LabelTenant]
+			if len(names) == 0 || slices.Contains(names, name) {
+				found[name] = true
+				unread = append(unread, UnlistedReleases{name, "", fmt.Sprintf("the record in namespace %q: %v", record.Namespace, err)})
+			}
+			continue
 		}
 		if t = t.WithDefaults(); t.Home() != record.Namespace || len(names) > 0 && !slices.Contains(names, t.Name) {
 			continue
@@ -180,8 +188,8 @@ func Tenants(ctx context.Context, c *cluster.Client, names ...string) ([]tenant.
 	}
 	for _, name := range names {
 		if !found[name] {
-			return nil, fmt.Errorf("there is no tenant %q", name)
+			return nil, nil, fmt.Errorf("there is no tenant %q", name)
 		}
 	}
-	return tenants, nil
+	return tenants, unread, nil
 }

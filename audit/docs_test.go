@@ -175,12 +175,17 @@ func TestClaimsAreShownByAttacks(t *testing.T) {
 	if !found {
 		t.Fatal("docs/security.md does not say what nobody gets")
 	}
+	can, defended, found := strings.Cut(can, "You can not, with the guard rails")
+	if !found {
+		t.Fatal("docs/security.md does not say what the guard rails refuse")
+	}
 	for _, row := range strings.Split(can, "\n") {
 		if cells := strings.Split(row, " | "); len(cells) == 3 {
 			check(cells[1], works)
 			check(cells[2], refused)
 		}
 	}
+	check(defended, refused)
 	check(cannot, refused)
 	if shown < 30 {
 		t.Errorf("%d claims are shown by an attack", shown)

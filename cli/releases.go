@@ -127,10 +127,14 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 	}
 	charts := q.output != "table" && q.output != "name"
 	if q.all || len(names) > 0 {
-		tenants, err := admin.Tenants(ctx, client, names...)
+		tenants, unread, err := admin.Tenants(ctx, client, names...)
 		switch {
 		case err == nil:
-			return admin.ListReleases(ctx, client, tenants, charts)
+			list, err := admin.ListReleases(ctx, client, tenants, charts)
+			if err == nil {
+				list.Unlisted = append(list.Unlisted, unread...)
+			}
+			return list, err
 		case !apierrors.IsForbidden(err) || q.all:
 			return nil, fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
 		}

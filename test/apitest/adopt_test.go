@@ -147,7 +147,7 @@ func TestAdoptOfATillerMadeByHand(t *testing.T) {
 				return
 			}
 			other := map[string]string{"secret": "configmap", "configmap": "secret"}[c.storage]
-			admin.fails(t, 1, []string{of.home, c.storage + "s", "say --storage " + c.storage}, initArgs(of, "--adopt", "--storage", other)...)
+			admin.fails(t, 1, []string{of.home, c.storage + "s", "say --storage=" + c.storage}, initArgs(of, "--adopt", "--storage", other)...)
 			admin.wroteNothing(t)
 			admin.must(t, initArgs(of, "--adopt")...)
 			deployment, err = w.root.AppsV1().Deployments(of.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})

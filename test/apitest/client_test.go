@@ -103,7 +103,7 @@ func TestAfterUseNobodyIsAsked(t *testing.T) {
 	if want := fmt.Sprintf("context %q now uses tenant %s\n", "test", of.name); r.stdout != want || r.stderr != "" {
 		t.Errorf("use says: %v", r)
 	}
-	same(t, "what use asks for", []string{"get configmaps " + of.home + "/helm-tenant"}, texted(alice.requests(t)))
+	same(t, "what use asks for", []string{"get configmaps " + of.name + "-helm/helm-tenant", "get configmaps " + of.home + "/helm-tenant"}, texted(alice.requests(t)))
 	// kubectl still reads what use wrote, and writes the file without losing it.
 	config, err := clientcmd.LoadFromFile(alice.kubeconfig)
 	must(t, err)

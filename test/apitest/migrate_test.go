@@ -115,7 +115,7 @@ func TestMigrateRefuses(t *testing.T) {
 			must(t, err)
 		}, []string{"it can't move, for 6 reasons:",
 			"release pending, revision 5, is PENDING_UPGRADE: wait for the helm that works on it, or go back with helm tenant rollback pending 4",
-			"release leaving, revision 1, is DELETING: delete it again, with helm tenant delete --purge leaving",
+			"release leaving, revision 1, is DELETING: delete it again with helm tenant delete --purge leaving",
 			`release elsewhere is in namespace "NAME-c", which is not the tenant's: give it to the tenant with init, or delete the release with helm tenant delete --purge elsewhere`,
 			"release taken: Helm 3 has one of that name in namespace NAME-b (Secret sh.helm.release.v1.taken.v1: it holds another release)",
 			"Secret broken.v1 in namespace NAME-tiller is no release record of Helm 2",
@@ -370,7 +370,7 @@ func TestMigrateAndWork(t *testing.T) {
 		w.helm3(t, "install", "db", hello(), "--namespace", of.b)
 		said(t, admin.must(t, "migrate", of.name), "release web in namespace "+of.a+" is gone", "release db in namespace "+of.b+" was installed anew by Helm 3: that one is at revision 1, deployed")
 		r := admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", backupFile(t))
-		said(t, r, "release web was uninstalled by Helm 3; Tiller lists it as it was: helm tenant rollback web 2 makes it anew",
+		said(t, r, "release web was uninstalled by Helm 3; Tiller lists it as it was", "rollback web 2",
 			"release db was installed anew by Helm 3 in namespace "+of.b+": that one stays")
 		same(t, "records", [][]string{{}, {"db.v1"}}, [][]string{w.helmRecords(t, of.a), w.helmRecords(t, of.b)})
 	})

@@ -83,7 +83,12 @@ func TestReleases(t *testing.T) {
 	if _, names := w.listReleases(t, admin, 0, tiller.name, "--failed"); !slices.Equal(names, []string{tiller.b + "/db"}) {
 		t.Errorf("failed are %q", names)
 	}
-	_, names = w.listReleases(t, admin, 0, "--all")
+	// Other tests' tenants have records that can't be read, which is said.
+	all := admin.run(t, "releases", "--all", "-o", "name")
+	if all.code != 0 && all.code != 3 {
+		t.Errorf("%v", all)
+	}
+	names = strings.Fields(all.stdout)
 	for _, want := range []string{tiller.b + "/db", helm.a + "/web", helm.b + "/web"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("--all lacks %s: %q", want, names)
