@@ -114,7 +114,7 @@ func (b Backups) Save(ctx context.Context, file, earlier string, records []clust
 
 // SaveAgain writes the records to a second file, if the first does not hold them:
 // somebody wrote them meanwhile. The second's name is the first's with suffix, or the
-// next free one: nobody named it, and there is no way back to before the first.
+// next free one: the user did not choose it, and the first backup is written already.
 func (b Backups) SaveAgain(ctx context.Context, first Backup, suffix string, records []cluster.Stored) (Backup, error) {
 	if first.holds(records) {
 		return first, nil

@@ -123,7 +123,7 @@ func (s *session) printDescription(d *admin.Description) error {
 		visible.Fprintf(w, "\nDiffers from the record: %s\n", d.Foreign)
 	}
 	if d.Uncompared != "" {
-		visible.Fprintf(w, "\nNot shown is where it differs from the record: %s\n", d.Uncompared)
+		visible.Fprintf(w, "\nDrift unknown: %s\n", d.Uncompared)
 	}
 	if len(d.Drift) > 0 {
 		visible.Fprintf(w, "\nDiffers from the record (%s makes it as it should be):\n", command.Run(command.Tenant("init", d.Name)))

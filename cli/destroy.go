@@ -183,7 +183,7 @@ func (s *session) confirm(ctx context.Context, name, what string, yes bool) erro
 	case typed.err != nil:
 		return typed.err
 	case strings.TrimSpace(typed.text) != name:
-		return errors.New("that is not its name; nothing was done")
+		return fmt.Errorf("expected the name %q; nothing was done", name)
 	}
 	return nil
 }

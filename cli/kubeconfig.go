@@ -52,7 +52,7 @@ The file is as secret as your credentials.`,
 	f.StringVar(&d.file, "output-file", "", "write a file that only you can read, instead of printing")
 	f.BoolVar(&d.eachNamespace, "each-namespace", false, "a context for each of the tenant's namespaces")
 	f.StringVar(&d.account, "for-service-account", "", "use a token of this service account, NAMESPACE:NAME")
-	f.Var((*patience)(&d.duration), "duration", "how long the token is good, at least 10m")
+	f.Var((*nonNegativeDuration)(&d.duration), "duration", "how long the token is good, at least 10m")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if cmd.Flags().Changed("duration") && d.account == "" {
 			return asUsage(cmd, errors.New("--duration is that of a token: give --for-service-account too"))

@@ -33,15 +33,15 @@ func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
 // timeoutFlag adds --timeout: how long a verb waits for what it began.
 func timeoutFlag(cmd *cobra.Command, into *time.Duration) {
 	*into = 5 * time.Minute
-	cmd.Flags().Var((*patience)(into), "timeout", "how long to wait")
+	cmd.Flags().Var((*nonNegativeDuration)(into), "timeout", "how long to wait")
 }
 
-// patience is pflag's Duration, but for a negative one: nothing is ever done in that.
-type patience time.Duration
+// nonNegativeDuration is a flag's duration that may not be negative.
+type nonNegativeDuration time.Duration
 
-func (p *patience) String() string { return time.Duration(*p).String() }
-func (p *patience) Type() string   { return "duration" }
-func (p *patience) Set(value string) error {
+func (d *nonNegativeDuration) String() string { return time.Duration(*d).String() }
+func (d *nonNegativeDuration) Type() string   { return "duration" }
+func (d *nonNegativeDuration) Set(value string) error {
 	duration, err := time.ParseDuration(value)
 	switch {
 	case err != nil:
@@ -49,7 +49,7 @@ func (p *patience) Set(value string) error {
 	case duration < 0:
 		return errors.New("it is negative")
 	}
-	*p = patience(duration)
+	*d = nonNegativeDuration(duration)
 	return nil
 }
 

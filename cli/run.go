@@ -179,7 +179,7 @@ Before the command, and only there:
 	flags.Var((*contextName)(&s.kubeContext), "kube-context", "like --context, as helm calls it")
 	flags.StringVar(&s.kubeconfigFile, "kubeconfig", "", "kubeconfig file to use")
 	s.requestTimeout = 30 * time.Second
-	flags.Var((*patience)(&s.requestTimeout), "request-timeout", "how long one request to the API server may take; 0 is no limit")
+	flags.Var((*nonNegativeDuration)(&s.requestTimeout), "request-timeout", "how long one request to the API server may take; 0 is no limit")
 	flags.Bool("debug", false, "accepted as helm's; it changes nothing here")
 	hide(root, "kube-context", "debug")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -302,8 +302,9 @@ func (s *session) checkTyped() error {
 	return nil
 }
 
-// checkIdentity also refuses what the environment says so. Verbs that only tell what
-// the wrapped helm would do need not: it never gets to see that.
+// checkIdentity rejects what checkTyped rejects, and variables of Helm's that set the
+// identity or the API server. whoami and shellenv call checkTyped only: the wrapped helm
+// never sees these variables.
 func (s *session) checkIdentity() error {
 	if err := s.checkTyped(); err != nil {
 		return err

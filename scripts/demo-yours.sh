@@ -18,8 +18,14 @@ tell "on the cluster of context $(as_admin config current-context): $(as_admin c
 
 present=$(as_admin get namespaces --ignore-not-found -o name "${namespaces[@]}") || die "the cluster's namespaces can't be read"
 [ -z "$present" ] || die "the cluster has namespaces that the demo would make and remove: $(echo $present); use another cluster"
-# Unknown where the cluster has no such kind, or does not show it.
-policies=$(as_admin get validatingadmissionpolicies,validatingadmissionpolicybindings -o name --field-selector metadata.name=helm-tenant-records 2>/dev/null) || policies=unknown
+# helm_tenant_policies: the admission policies of helm-tenant and their bindings, which
+# all tenants share; it fails where the cluster has no such kind, or does not show it.
+helm_tenant_policies() {
+	local all
+	all=$(as_admin get validatingadmissionpolicies,validatingadmissionpolicybindings -o name 2>/dev/null) || return 1
+	grep '/helm-tenant-' <<<"$all" | sort || true
+}
+policies=$(helm_tenant_policies) || policies=unknown
 
 alice_is=(--service-account "$people:alice")
 bob_is=(--service-account "$people:bob")
@@ -50,8 +56,10 @@ prepare_yours() {
 end_cluster() {
 	tell "removing the demo's namespaces from the cluster"
 	as_admin delete namespaces --ignore-not-found "${namespaces[@]}" >/dev/null || return 1
-	# The admission policy is one for all tenants: it goes if the demo brought it.
-	if [ -z "$policies" ]; then
-		as_admin delete --ignore-not-found validatingadmissionpolicybindings,validatingadmissionpolicies helm-tenant-records >/dev/null
-	fi
+	# The admission policies go if the demo brought them.
+	[ "$policies" != unknown ] || return 0
+	local brought
+	brought=$(comm -13 <(printf '%s\n' "$policies") <(helm_tenant_policies))
+	# shellcheck disable=SC2086 # a list of words
+	[ -z "$brought" ] || as_admin delete --ignore-not-found $brought >/dev/null
 }

@@ -35,7 +35,7 @@ func TestDescribeWithoutTheComparison(t *testing.T) {
 			admin := w.makeTenant(t, of, "--role", role, "--user", "alice")
 			c.make(t, of, role)
 			r := admin.must(t, "describe", of.name)
-			for _, word := range []string{"user alice", of.a, "Not shown is where it differs from the record: ", c.why} {
+			for _, word := range []string{"user alice", of.a, "Drift unknown: ", c.why} {
 				if !strings.Contains(r.stdout, word) {
 					t.Errorf("%q is not shown: %v", word, r)
 				}

@@ -103,8 +103,8 @@ func TestDestroyOnTerminal(t *testing.T) {
 
 	const prompt = `Type "typed" to destroy tenant typed: `
 	for _, c := range []struct{ name, typed, words string }{
-		{"another name", "typo\n", "that is not its name; nothing was done"},
-		{"nothing", "\n", "that is not its name; nothing was done"},
+		{"another name", "typo\n", `expected the name "typed"; nothing was done`},
+		{"nothing", "\n", `expected the name "typed"; nothing was done`},
 		{"the end of the input", "\x04", "nothing was typed; nothing was done"},
 		{"an interrupt", "\x03", "interrupted; nothing was done"},
 	} {
