@@ -87,8 +87,8 @@ type wide struct {
 	paths   []opened
 }
 
-// reach adds a deployer; of a path that leads to several, the way to the first is
-// told.
+// reach adds a deployer. For a path that leads to several deployers, the chain to the
+// first one is reported.
 func (w *wide) reach(d *deployer, open []opened) {
 	w.reached = append(w.reached, d)
 	for _, o := range open {
@@ -127,7 +127,7 @@ func (a *auditor) findAccess() {
 	for _, d := range a.deployers {
 		for _, s := range widely {
 			if d.isOwn(s) {
-				continue // what it can do to itself is told with its power
+				continue // what it can do to itself is reported with its power
 			}
 			open := a.open(identityOf(s), d, wideGrant, grantedTo(s))
 			if len(open) == 0 {
@@ -145,8 +145,8 @@ func (a *auditor) findAccess() {
 	for _, s := range slices.SortedFunc(maps.Keys(reach), compareSubjects) {
 		a.wide = append(a.wide, *reach[s])
 	}
-	// Of those who reach deployers already no more is told, and what a deployer can
-	// do is told with its power.
+	// Subjects that were found to reach deployers are skipped, and so are deployers,
+	// whose rights are reported as their power.
 	a.findUseOfAccounts(slices.DeleteFunc(widely, func(s Subject) bool {
 		return reach[s] != nil || slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.account == s })
 	}))
@@ -242,7 +242,7 @@ func (a *auditor) paths(d *deployer) []Path {
 
 // findAccessTo finds who reaches the deployer by bindings in its home, or in the
 // namespaces of accounts that are members. What is open by rights over the whole
-// cluster alone is told once for all.
+// cluster alone is reported once for all deployers.
 func (a *auditor) findAccessTo(d *deployer, impersonators []Subject) {
 	candidates := map[Subject]bool{}
 	for _, s := range impersonators {

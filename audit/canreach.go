@@ -61,7 +61,7 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 	for _, of := range asked.who {
 		been[of] = true
 	}
-	candidates := a.whoMatters()
+	candidates := a.candidates()
 	for now := []*somebody{asked}; len(now) > 0 && len(found) < len(a.deployers); {
 		holders := a.holders(now)
 		var next []*somebody
@@ -118,8 +118,8 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 	return reached
 }
 
-// holders are those of a round by where they hold anything: whoever holds nothing
-// in a namespace, nor over the cluster, has no way there.
+// holders are the subjects of a round, by where they hold rights: a subject without
+// rights in a namespace or over the cluster has no path there.
 type holders struct {
 	inside  map[string][]*somebody
 	cluster []*somebody
@@ -146,7 +146,7 @@ func (a *auditor) holders(now []*somebody) holders {
 	return h
 }
 
-// of are those who may have a way to be that subject.
+// of returns those that may be able to act as that subject.
 func (h holders) of(s Subject) []*somebody {
 	if s.Kind != rbacv1.ServiceAccountKind {
 		return h.cluster
@@ -154,9 +154,9 @@ func (h holders) of(s Subject) []*somebody {
 	return slices.Concat(h.cluster, h.inside[s.Namespace])
 }
 
-// reachedBy is the deployer as the first of those reaches it, nobody where none
-// does. by is the path by which that one can be the deployer, nil where there is
-// none: some lead to no more than its releases, or wait for somebody's help.
+// reachedBy returns how the first of now that reaches the deployer does so; first is nil
+// if none of them does. by is the path by which first can act as the deployer, nil if it
+// only gets at the deployer's releases, or needs somebody's help.
 func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached, by *opened, first *somebody) {
 	likely := map[*somebody]bool{}
 	spaces := []string{d.target.Home}
@@ -266,7 +266,7 @@ func (x *rights) connect(t Target) Path {
 	return path
 }
 
-// asSomebody is what it takes to be that subject, whoever it is.
+// asSomebody returns the path to act as that subject, of any kind.
 func (a *auditor) asSomebody(s Subject) Path {
 	path := Path{Name: "be " + s.String()}
 	if s.Kind == rbacv1.ServiceAccountKind {
@@ -277,9 +277,9 @@ func (a *auditor) asSomebody(s Subject) Path {
 	return path
 }
 
-// whoMatters are all who hold any right that leads anywhere, but for Kubernetes'
-// own, which reach every deployer.
-func (a *auditor) whoMatters() []Subject {
+// candidates returns the subjects that hold any right which some path needs, without
+// Kubernetes' own components, which reach every deployer.
+func (a *auditor) candidates() []Subject {
 	all := map[Subject]bool{}
 	for _, of := range []map[Subject][]grant{a.rights.inCluster, a.rights.bySubject} {
 		for s, grants := range of {
@@ -292,7 +292,7 @@ func (a *auditor) whoMatters() []Subject {
 	return slices.SortedFunc(maps.Keys(all), compareSubjects)
 }
 
-// matters says whether any of the grants holds a right that a path asks for.
+// matters reports whether any of the grants contains a right that some path needs.
 func (a *auditor) matters(grants []grant) bool {
 	in := leading{a.snapshot.Server, true, true}
 	return slices.ContainsFunc(grants, func(g grant) bool { return a.rights.leads(g.rules, in) })

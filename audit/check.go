@@ -118,7 +118,7 @@ func (a *auditor) checkTiller(d *deployer) {
 		}
 		f.Fix = fix
 		a.add(idOpen, a.atMost(d, severity), f)
-		a.tell(d.record, workload, partListen)
+		a.markReported(d.record, workload, partListen)
 	}
 	if old(d.version) {
 		f := d.about(workload, "Tiller is %s", d.version)
@@ -138,28 +138,28 @@ func old(text string) bool {
 	return err == nil && v.LessThan(version.MustParseSemantic("2.17.0"))
 }
 
-// telling is what a finding said: the part of an object that differs from the record of
-// the tenant at that home. Of the object's other parts it said nothing.
-type telling struct{ home, object, part string }
+// reportedPart is what a finding was about: the part of an object that differs from the
+// record of the tenant with that home. The object's other parts are not covered by it.
+type reportedPart struct{ home, object, part string }
 
 // moreRules is the part of a role that holds more than it should.
 const moreRules = "more rules"
 
-// tell remembers what a finding said, so that it is not said once more as drift.
-func (a *auditor) tell(r *Record, object, part string) {
+// markReported remembers what a finding said, so that it is not reported again as drift.
+func (a *auditor) markReported(r *Record, object, part string) {
 	if r != nil {
-		a.told[telling{r.Namespace, object, part}] = true
+		a.reported[reportedPart{r.Namespace, object, part}] = true
 	}
 }
 
-func (a *auditor) wasTold(r *Record, object, part string) bool {
-	return a.told[telling{r.Namespace, object, part}]
+func (a *auditor) wasReported(r *Record, object, part string) bool {
+	return a.reported[reportedPart{r.Namespace, object, part}]
 }
 
-// tellGrant remembers that a finding spoke of what a binding gives to a subject.
-func (a *auditor) tellGrant(r *Record, g grant) {
+// markGrantReported remembers that a finding was about what a binding grants to a subject.
+func (a *auditor) markGrantReported(r *Record, g grant) {
 	if g.binding != nil {
-		a.tell(r, g.binding.String(), g.to.String())
+		a.markReported(r, g.binding.String(), g.to.String())
 	}
 }
 

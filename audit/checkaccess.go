@@ -30,11 +30,11 @@ func (a *auditor) checkAccess(d *deployer) {
 		for _, o := range access.paths {
 			id := o.path.finding
 			if a.byMemberAccount(d, o) {
-				continue // told with the account
+				continue // reported with the account
 			}
 			if b := o.steps[0].grant.binding; b.Namespace == d.target.Home && b.RoleKind == "Role" && b.RoleName == rbac.MemberName {
 				if o.path.ID != MemberPath(d.target.Engine) {
-					continue // the member role's own trouble, told as such
+					continue // a finding about the member role itself
 				}
 				id = idStillIn
 			}
@@ -58,7 +58,7 @@ func (a *auditor) checkAccess(d *deployer) {
 			a.add(id, severity, f)
 			for _, o := range paths {
 				for _, s := range o.steps {
-					a.tellGrant(d.record, s.grant)
+					a.markGrantReported(d.record, s.grant)
 				}
 			}
 		}
@@ -79,7 +79,7 @@ func (a *auditor) checkAccess(d *deployer) {
 		f.Chains = [][]string{{"every member", objectName("RoleBinding", d.target.Home, rbac.MemberName), "Role " + rbac.MemberName, rights[0]}}
 		f.Fix = d.record.init()
 		a.add(idWideMember, "", f)
-		a.tell(d.record, object, moreRules)
+		a.markReported(d.record, object, moreRules)
 	}
 }
 
@@ -138,7 +138,7 @@ func (a *auditor) checkMember(d *deployer, access Access) {
 	a.add(idWideMember, "", f)
 	for _, o := range paths {
 		for _, s := range o.steps {
-			a.tellGrant(d.record, s.grant)
+			a.markGrantReported(d.record, s.grant)
 		}
 	}
 }
@@ -181,8 +181,8 @@ func (a *auditor) checkOwnHome(d *deployer, access Access) {
 	a.add(idOwnHome, "", f)
 	for _, o := range paths {
 		for _, s := range o.steps {
-			a.tellGrant(d.record, s.grant)
-			a.tell(d.record, objectName(s.grant.binding.RoleKind, d.target.Home, s.grant.binding.RoleName), moreRules)
+			a.markGrantReported(d.record, s.grant)
+			a.markReported(d.record, objectName(s.grant.binding.RoleKind, d.target.Home, s.grant.binding.RoleName), moreRules)
 		}
 	}
 }
@@ -256,7 +256,7 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 func (a *auditor) checkWide() {
 	for _, w := range a.wide {
 		if a.powerful[w.who] {
-			continue // told as what that deployer can do
+			continue // reported as what that deployer can do
 		}
 		f := Finding{Subject: w.who.String(), Chains: chainsOf(w.who, w.paths[:1]), Fix: a.takeAwayAll(w.paths)}
 		if len(w.reached) < len(a.deployers) && len(w.reached) == 1 {

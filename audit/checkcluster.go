@@ -98,10 +98,10 @@ func (a *auditor) checkWebhooks() {
 	if a.unseen("namespaces") {
 		return
 	}
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for _, w := range a.snapshot.Webhooks {
 		key := w.Kind + " " + w.Configuration
-		if told[key] {
+		if reported[key] {
 			continue
 		}
 		what := w.sees()
@@ -109,7 +109,7 @@ func (a *auditor) checkWebhooks() {
 		if what == "" || len(homes) == 0 {
 			continue
 		}
-		told[key] = true
+		reported[key] = true
 		f := Finding{Subject: key, Text: fmt.Sprintf("%s is sent %s of %s", w.Server, what, few(homes)), Chains: [][]string{{"namespace " + homes[0], key, w.Server}}}
 		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration)).
 			With("give its webhooks a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
@@ -209,8 +209,8 @@ func (a *auditor) checkTwoRecords() {
 	}
 }
 
-// checkPlaced looks at workloads at home that run as the deployer, and of which no pod is
-// there to be told of.
+// checkPlaced finds workloads in the home that run as the deployer and have no pod that
+// would be reported.
 func (a *auditor) checkPlaced(d *deployer) {
 	home := d.target.Home
 	for _, w := range a.workloads[home] {

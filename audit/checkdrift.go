@@ -77,7 +77,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 			}
 			holds, _ := validation.Covers(live.rules, wanted.Rules)
 			held, _ := validation.Covers(wanted.Rules, live.rules)
-			if !holds || !held && !a.wasTold(r, name, moreRules) {
+			if !holds || !held && !a.wasReported(r, name, moreRules) {
 				drift(name, r.init(), "Role %s has other rules than it should", wanted.Name)
 			}
 		case *rbacv1.RoleBinding:
@@ -120,7 +120,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 		}
 		for _, b := range a.rights.bindings[ns] {
 			for _, of := range deployers {
-				if b.Name != wanted.Name && slices.Contains(b.Subjects, Account(r.Namespace, of.account)) && !a.wasTold(r, b.String(), Account(r.Namespace, of.account).String()) {
+				if b.Name != wanted.Name && slices.Contains(b.Subjects, Account(r.Namespace, of.account)) && !a.wasReported(r, b.String(), Account(r.Namespace, of.account).String()) {
 					drift(b.String(), a.takeAway(b, Account(r.Namespace, of.account)), "the deployer has %s in namespace %s, too", b.Role(), ns)
 				}
 			}
@@ -138,7 +138,7 @@ func (a *auditor) sameSubjects(r *Record, b *Binding, wanted []rbacv1.Subject) b
 		}
 	}
 	return !slices.ContainsFunc(b.Subjects, func(s Subject) bool {
-		return !slices.Contains(want, s) && !a.wasTold(r, b.String(), s.String())
+		return !slices.Contains(want, s) && !a.wasReported(r, b.String(), s.String())
 	})
 }
 
@@ -202,9 +202,9 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 		}
 	}
 	want, have := *wanted.Template.Spec.DeepCopy(), *live.Template.Spec.DeepCopy()
-	for told := range a.told {
-		if told.home == r.Namespace && told.object == object {
-			leaveOut(told.part, &have, &want)
+	for reported := range a.reported {
+		if reported.home == r.Namespace && reported.object == object {
+			leaveOut(reported.part, &have, &want)
 		}
 	}
 	is("replicas", live.Replicas != nil && *live.Replicas == *wanted.Replicas)

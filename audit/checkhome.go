@@ -88,7 +88,7 @@ func (a *auditor) tillerItem(d *deployer, id, what string, fix command.Fix, text
 	f := d.about(what, text, arguments...)
 	f.Chains, f.Fix = [][]string{{workload, what}}, fix
 	a.add(id, "", f)
-	a.tell(d.record, workload, what)
+	a.markReported(d.record, workload, what)
 }
 
 // checkPolicies looks at who can connect to the pod of a Tiller that listens on its
@@ -232,7 +232,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 					f.spaces = append(f.spaces, ns)
 				}
 				f.fix = f.fix.Then(a.takeAway(b, s))
-				a.tell(r, b.String(), s.String())
+				a.markReported(r, b.String(), s.String())
 			}
 		}
 	}

@@ -115,7 +115,7 @@ func (a *auditor) checkOutside(d *deployer, grants []grant) {
 		if severity.AtLeast(High) { // a milder one hides nothing
 			a.tellPower(d, g)
 		}
-		a.tellGrant(d.record, g)
+		a.markGrantReported(d.record, g)
 	}
 }
 
@@ -138,7 +138,7 @@ func (a *auditor) checkEscalations(d *deployer, grants []grant) {
 		f.Fix = otherRole(t.Role, []*Record{d.record})
 		if g.binding.Name != rbac.DeployerBinding(t.Name, t.Role) {
 			f.Fix = a.takeAway(g.binding, g.to)
-			a.tellGrant(d.record, g)
+			a.markGrantReported(d.record, g)
 		}
 		a.add(idEscalates, "", f)
 	}

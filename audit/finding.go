@@ -47,7 +47,7 @@ type Finding struct {
 // by then, and another finding's never.
 func (f Finding) Fingerprint() string {
 	parts := append([]string{f.ID, f.Home, f.Subject}, f.Tenants...)
-	if object := f.of(); object != "" {
+	if object := f.discriminator(); object != "" {
 		parts = append(parts, object)
 	}
 	// What others named may hold the separator.
@@ -57,9 +57,9 @@ func (f Finding) Fingerprint() string {
 	return strings.Join(parts, "|")
 }
 
-// of is the object for which a subject's finding is one of several of its kind;
-// empty where there is but one of a kind.
-func (f Finding) of() string {
+// discriminator returns the object that tells several findings of one kind for one
+// subject apart; it is empty for kinds of which a subject has one finding at most.
+func (f Finding) discriminator() string {
 	at, several := map[string]int{idLeaves: 1, idEscalates: 2}[f.ID] // the binding, the role
 	if several && len(f.Chains) > 0 && at < len(f.Chains[0]) {
 		return f.Chains[0][at]

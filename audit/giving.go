@@ -55,9 +55,9 @@ func (p pather) useful(resource, namespace string) []string {
 	return names
 }
 
-// leads says whether a role holds any right that a path asks for: alone it need
-// open none, but who binds it may have the others. In a namespace, rights over the
-// whole cluster are none.
+// leads reports whether a role contains any right that some path needs. The role need not
+// open a path by itself: whoever it is bound to may have the other rights. In a namespace,
+// rights to cluster-scoped resources do not count.
 func (p pather) leads(role *ruleSet, namespace string) bool {
 	return p.rights.leads(role, leading{p.Server, namespace == "", p.InConfigMaps})
 }

@@ -127,7 +127,7 @@ type auditor struct {
 	general  []Path
 	findings []Finding
 	// told is what findings said.
-	told map[telling]bool
+	reported map[reportedPart]bool
 	// powerful are the deployers of whose rights over the whole cluster a finding
 	// speaks.
 	powerful map[Subject]bool
@@ -155,7 +155,7 @@ func Audit(s *Snapshot, o Options) *Report {
 func newAuditor(s *Snapshot) *auditor {
 	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
 		labelled: map[string][]*Namespace{}, led: map[string]bool{}, accounts: map[Subject]*ServiceAccount{}, clusterRoles: map[string]*Role{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
-		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, told: map[telling]bool{}, powerful: map[Subject]bool{}, added: map[string]int{}}
+		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, reported: map[reportedPart]bool{}, powerful: map[Subject]bool{}, added: map[string]int{}}
 	for i := range s.Namespaces {
 		ns := &s.Namespaces[i]
 		a.namespaces[ns.Name] = ns
@@ -207,7 +207,7 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	f.Why = cmp.Or(f.Why, rule.Why)
 	// A tenant with two deployers in one home has the same ways to both. What is told
 	// of one object twice is told as one, as bad as the worst.
-	key := fmt.Sprintf("%q", append([]string{f.ID, f.Home, f.Subject, f.Text, f.of()}, f.Tenants...))
+	key := fmt.Sprintf("%q", append([]string{f.ID, f.Home, f.Subject, f.Text, f.discriminator()}, f.Tenants...))
 	at, found := a.added[key]
 	if !found {
 		a.added[key] = len(a.findings)

@@ -264,8 +264,8 @@ type step struct {
 	grant grant
 }
 
-// find looks for a grant that answers the question, those to the first of who
-// before those to the groups, and those in the namespace before the cluster's.
+// find returns a grant that allows what is asked. It looks at the subject before its
+// groups, and at grants in the namespace before those over the whole cluster.
 func (x *rights) find(who identity, ask Ask, only func(grant) bool) (grant, bool) {
 	switch {
 	case ask.BeNode:
@@ -292,8 +292,10 @@ func (x *rights) find(who identity, ask Ask, only func(grant) bool) (grant, bool
 	return grant{}, false
 }
 
-// opens says whether the path is open to who, and by what. With fit, only a way
-// with a grant for which it holds counts, and none that is as open without it.
+// opens reports whether the identity can use the path, and returns the grants that
+// allow it. If only is set, other grants do not count. If fit is set, at least one of the
+// grants must satisfy it, and the path must not be open to one subject of the identity
+// without such a grant.
 func (x *rights) opens(who identity, path Path, only, fit func(grant) bool) ([]step, bool) {
 	for _, need := range path.Any {
 		steps := make([]step, 0, len(need))
@@ -321,8 +323,8 @@ func (x *rights) opens(who identity, path Path, only, fit func(grant) bool) ([]s
 	return nil, false
 }
 
-// holdsWithout says whether grants for which fit does not hold, all of them to one
-// and the same of who, answer all that is needed: then the way is told of that one.
+// holdsWithout reports whether one subject of the identity has everything that need asks
+// for by grants that do not satisfy fit. The path is then reported for that subject.
 func (x *rights) holdsWithout(who identity, need Need, only, fit func(grant) bool) bool {
 	return slices.ContainsFunc(who, func(one Subject) bool {
 		return !slices.ContainsFunc(need, func(ask Ask) bool {

@@ -10,8 +10,8 @@ const systemNamespace = "kube-system"
 
 // isComponent says whether a binding gives its subject what Kubernetes itself
 // gives it: to its administrators and to its own components. It goes by the
-// names of the binding, the role and the subject together: the label
-// kubernetes.io/bootstrapping anybody can set who may write bindings. Of the
+// names of the binding, the role and the subject together: whoever may write
+// bindings can set the label kubernetes.io/bootstrapping. Of the
 // bindings that every cluster has (k8s.io/kubernetes/plugin/pkg/auth/authorizer/
 // rbac/bootstrappolicy) only those are here that reach a deployer.
 func isComponent(b *Binding, s Subject) bool {
