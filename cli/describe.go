@@ -145,11 +145,11 @@ func printBindings(w io.Writer, in []admin.NamespaceOf) {
 			visible.Fprintf(table, "  %s\t-\t-\t-\n", ns.Name)
 		}
 		for _, b := range ns.Bindings {
-			name := b.Name
+			name := clipped(b.Name)
 			if !b.Ours {
 				name += " (not ours)"
 			}
-			visible.Fprintf(table, "  %s\t%s\t%s\t%s\n", ns.Name, b.Role, dash(strings.Join(b.Subjects, ", ")), name)
+			visible.Fprintf(table, "  %s\t%s\t%s\t%s\n", ns.Name, clipped(b.Role), dash(someOf(b.Subjects)), name)
 		}
 	}
 	table.Flush()

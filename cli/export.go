@@ -58,6 +58,12 @@ func (s *session) export(ctx context.Context, names []string) error {
 	}
 	if len(names) == 0 {
 		for _, u := range inventory.Unmanaged {
+			// A member can make what looks like a Tiller, and init takes no tenant's
+			// namespace for a home.
+			if slices.ContainsFunc(inventory.Tenants, func(t admin.Overview) bool { return slices.Contains(t.Namespaces, u.Namespace) }) {
+				s.say("Warning: the Tiller in namespace %s is no tenant's and can't be carried over; that namespace is a tenant's and can't be a home", u.Namespace)
+				continue
+			}
 			s.say("Warning: the Tiller in namespace %s is no tenant's and can't be carried over; make it one with: %s", u.Namespace,
 				command.Run(command.Command{"helm", "tenant", "init", "TENANT", "--home-namespace=" + u.Namespace, "--namespaces=NS", "--adopt"}))
 		}

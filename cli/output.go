@@ -127,3 +127,26 @@ func printRow(w io.Writer, cells ...string) {
 	}
 	fmt.Fprintln(w, strings.Join(shown, "\t"))
 }
+
+// clipped is a name as a table's cell. A binding's or a user's name can be of any
+// length, and a long cell pads its column in every row: -o json has it whole.
+func clipped(name string) string {
+	const most = 256 // no less than the longest name of other objects
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "..."
+}
+
+// someOf are the first of many names as a table's cell, for the same reason.
+func someOf(names []string) string {
+	const most = 10
+	shown := make([]string, min(len(names), most))
+	for i := range shown {
+		shown[i] = clipped(names[i])
+	}
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(shown, ", "), len(names)-most)
+	}
+	return strings.Join(shown, ", ")
+}

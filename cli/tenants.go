@@ -105,9 +105,9 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 		printRow(table, row...)
 	}
 	for _, u := range inventory.Unmanaged {
-		row := []string{"(unmanaged)", "in " + u.Namespace, "-", "tiller", dash(u.Version), fmt.Sprintf("%d/%d", u.Ready, u.Desired), countReleases(u.Releases)}
+		row := []string{"(unmanaged)", "in " + u.Namespace, "-", "tiller", dash(clipped(u.Version)), fmt.Sprintf("%d/%d", u.Ready, u.Desired), countReleases(u.Releases)}
 		if wide {
-			row = append(row, u.Namespace, "-", u.Image)
+			row = append(row, u.Namespace, "-", clipped(u.Image))
 		}
 		printRow(table, row...)
 	}

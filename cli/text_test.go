@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"helm-tenant/admin"
 	"helm-tenant/tenant"
 )
 
@@ -43,6 +45,33 @@ func TestBrief(t *testing.T) {
 		if got := brief(strings.Fields(typed)); got != want {
 			t.Errorf("%s: got %q, want %q", typed, got, want)
 		}
+	}
+}
+
+// A member's binding with a long name, or many subjects, pads no table without bound.
+func TestLongCells(t *testing.T) {
+	long := strings.Repeat("x", 253)
+	if got := clipped(long); got != long {
+		t.Errorf("a name of 253 characters is cut to %d", len(got))
+	}
+	if got := clipped(strings.Repeat("\u00e4", 100_000)); len(got) > 300 || !strings.HasSuffix(got, "\u00e4...") {
+		t.Errorf("a long name is shown as %q", got)
+	}
+	if got := someOf([]string{"a", "b"}); got != "a, b" {
+		t.Errorf("two names are shown as %q", got)
+	}
+	many := slices.Repeat([]string{strings.Repeat("x", 5000)}, 5000)
+	if got := someOf(many); len(got) > 3000 || !strings.HasSuffix(got, "... and 4990 more") {
+		t.Errorf("many names take %d bytes", len(got))
+	}
+	var out strings.Builder
+	bindings := []admin.Binding{{Name: long + long, Role: "Role " + many[0], Subjects: many}}
+	for range 200 {
+		bindings = append(bindings, admin.Binding{Name: "x", Role: "ClusterRole view"})
+	}
+	printBindings(&out, []admin.NamespaceOf{{Name: "a", Bindings: bindings}})
+	if out.Len() > 1_000_000 {
+		t.Errorf("200 bindings take %d bytes", out.Len())
 	}
 }
 
