@@ -38,6 +38,12 @@ const (
 	StepVerify Step = "verify"
 	// StepStart: Tiller is not ready again.
 	StepStart Step = "start"
+	// StepOwnership: not every object of the releases could be looked at.
+	StepOwnership Step = "ownership"
+	// StepNoHelmReleases: the tenant has not moved to Helm 3 and 4.
+	StepNoHelmReleases Step = "no helm releases"
+	// StepNotFinished: the migration is under way, and its end sets the ownership.
+	StepNotFinished Step = "not finished"
 )
 
 // StepError is an error of a migration that says how far it came.

@@ -304,7 +304,10 @@ func (m *Migration) noteUnserved(ctx context.Context, c *cluster.Client) error {
 		return err
 	}
 	for i := range m.Releases {
-		m.Releases[i].NoteUnserved(func(resource migrate.Resource) bool { return served[resource.APIVersion][resource.Kind] })
+		m.Releases[i].NoteUnserved(func(resource migrate.Resource) bool {
+			_, found := served[resource.APIVersion][resource.Kind]
+			return found
+		})
 	}
 	return nil
 }

@@ -37,6 +37,8 @@ type Migrate struct {
 	Verifier func(context.Context) (func(context.Context, *Migration) error, error)
 	// Confirm asks the admin before the Tiller is removed.
 	Confirm func(context.Context) error
+	// Ownership is called for each object that did not name its release.
+	Ownership func(OwnershipChange)
 }
 
 // Begin moves the releases: it backs up Tiller's records, stops Tiller, writes Helm 3's
@@ -168,8 +170,8 @@ func (m *Migrate) freeze(ctx context.Context, at *Migration) (*Migration, error)
 
 func (m *Migrate) sayTiller(sentence string) { m.say("Tiller: %s", sentence) }
 
-// Finish removes the Tiller and its records, when they are backed up. In a dry run it
-// returns what would be written.
+// Finish makes Helm the owner of what the releases hold, then removes the Tiller and its
+// records, when they are backed up. In a dry run it returns what would be written.
 func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	at, err := ReadMigration(ctx, m.Client, m.Name, nil)
 	switch {
@@ -197,7 +199,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
 	if m.DryRun {
-		return prepared, nil
+		return prepared, m.setMovedOwnership(ctx, at)
 	}
 	if err := m.Confirm(ctx); err != nil {
 		return nil, err
@@ -206,6 +208,10 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 		return nil, err
 	}
 	if _, err := m.Backups.Save(ctx, m.File, "", at.Records); err != nil {
+		return nil, err
+	}
+	// While Tiller's records exist, and the way back is open.
+	if err := m.setMovedOwnership(ctx, at); err != nil {
 		return nil, err
 	}
 	if err := m.step(ctx, at, tenant.PhaseFinishing, nil, nil); err != nil {

@@ -35,7 +35,7 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 		return err
 	}
 	// As whom the releases are verified.
-	impersonate := cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: tenant.HelmAccount, Namespace: m.Tenant.Home()}
+	impersonate := deployerImpersonation(m.Tenant)
 	may, err := c.May(ctx, impersonate)
 	if err == nil && !may {
 		missing = append(missing, impersonate)

@@ -127,6 +127,7 @@ func migrating(t *testing.T, c *cluster.Client) (*Migrate, *[]string) {
 			said = append(said, "find helm")
 			return func(context.Context, *Migration) error { said = append(said, "verify"); return nil }, nil
 		},
+		Ownership: func(change OwnershipChange) { said = append(said, "ownership of "+change.Object.Name) },
 		Event: func(e Event) {
 			switch {
 			case e.Change == nil:
@@ -209,11 +210,11 @@ func TestMigrate(t *testing.T) {
 	if prepared, err := m.Finish(t.Context()); err != nil || len(prepared.Plan.Changes) == 0 || len(server.Writes()) > 0 {
 		t.Errorf("a dry run: %v", err)
 	}
-	m.DryRun = false
+	m.DryRun, *said = false, nil
 	if _, err := m.Finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := *said; got[0] != "confirm" || got[1] != "backup" || got[2] != state || got[len(got)-1] != state {
+	if got := *said; got[0] != "confirm" || got[1] != "backup" || got[2] != "ownership of web" || slices.Index(got, state) < 2 || got[len(got)-1] != state {
 		t.Errorf("said %q", got)
 	}
 	for _, key := range server.Keys() {

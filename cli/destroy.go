@@ -14,7 +14,6 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
-	"helm-tenant/helm"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -40,7 +39,10 @@ func newDestroy(s *session) *cobra.Command {
 It refuses while the tenant has releases, unless it is told what to do with them.
 Before the release records go, all of them are written to a backup file. What
 runs in the tenant's namespaces stays, and so do the namespaces, but for
---delete-namespaces, which deletes those that helm-tenant created.`,
+--delete-namespaces, which deletes those that helm-tenant created.
+
+--delete-releases ends with exit code 3 where helm left objects of a release: helm 4.3
+leaves those that a Tiller made, unless migrate --finish or --stamp set the ownership.`,
 		Example: `  helm tenant destroy team-a
   helm tenant destroy team-a --delete-releases --yes
   helm tenant destroy team-a --keep-releases --backup team-a.yaml`,
@@ -82,13 +84,17 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 	if told == nil {
 		told = s.out()
 	}
+	var left []string
 	run := admin.Destroy{
 		Client: client, Name: name, File: o.backup,
 		Backups:        s.backups(client, name, func(format string, args ...any) { visible.Fprintf(told, format+"\n", args...) }),
 		DeleteReleases: o.deleteReleases, KeepReleases: o.keepReleases, DeleteNamespaces: o.deleteNamespaces,
 		DryRun: o.dryRun, Wait: o.wait, Timeout: o.timeout, Event: s.event,
-		Confirm:   func(ctx context.Context) error { return s.confirm(ctx, name, "destroy tenant "+name, o.yes) },
-		Uninstall: func(ctx context.Context, removal *admin.Removal) error { return s.deleteReleases(ctx, k, removal) },
+		Confirm: func(ctx context.Context) error { return s.confirm(ctx, name, "destroy tenant "+name, o.yes) },
+		Uninstall: func(ctx context.Context, removal *admin.Removal) (err error) {
+			left, err = s.deleteReleases(ctx, k, client, removal)
+			return err
+		},
 	}
 	removal, err := run.Run(ctx)
 	switch {
@@ -101,6 +107,9 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		s.sayWhatStays(removal)
 	}
 	visible.Fprintf(told, "tenant %s is gone\n", name)
+	if len(left) > 0 {
+		return &codeError{exitPartly, &leftObjectsError{name, left}}
+	}
 	return nil
 }
 
@@ -184,39 +193,6 @@ func (s *session) confirm(ctx context.Context, name, what string, yes bool) erro
 		return typed.err
 	case strings.TrimSpace(typed.text) != name:
 		return fmt.Errorf("expected the name %q; nothing was done", name)
-	}
-	return nil
-}
-
-// deleteReleases has the tenant's own deployer delete its releases. None is
-// deleted where one can't be, by this helm.
-func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, removal *admin.Removal) error {
-	if len(removal.Releases) == 0 {
-		return nil
-	}
-	h, err := s.helmClient(ctx, false)
-	if err != nil {
-		return err
-	}
-	var invocations []helm.Invocation
-	for _, release := range removal.Releases {
-		line := helm.Line{Command: "delete", Args: []string{"--purge", release.Name}}
-		if release.Engine == tenant.EngineImpersonation {
-			line = helm.Line{Command: "uninstall", Args: []string{release.Name, "--namespace", release.Namespace}}
-		}
-		resolved := tenant.Resolved{Name: removal.Name, Home: removal.Home, Engine: release.Engine}
-		inv, err := s.tenantHelm(h, line, resolved, k, release.Driver)
-		if err != nil {
-			return fmt.Errorf("release %s can't be deleted: %w", release.Name, err)
-		}
-		invocations = append(invocations, inv)
-	}
-	for i, release := range removal.Releases {
-		if _, err := helm.Capture(ctx, invocations[i], 6*time.Minute); err != nil {
-			return withHint(fmt.Errorf("release %s can't be deleted: %w", release.Name, err),
-				"with --keep-releases the tenant goes without helm's help")
-		}
-		s.say("deleted  release %s", release.Name)
 	}
 	return nil
 }

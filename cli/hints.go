@@ -123,6 +123,12 @@ func stepHints(e *admin.StepError) []hint {
 		return []hint{typed("see how it is with", command.Tenant("describe", e.Name))}
 	case admin.StepUnverified:
 		return []hint{typed("go on with", again)}
+	case admin.StepNoHelmReleases:
+		return []hint{typed("move it with", again)}
+	case admin.StepNotFinished:
+		return []hint{typed("this sets the ownership, too", command.Tenant("migrate", e.Name, "--finish"))}
+	case admin.StepOwnership:
+		return []hint{"the same command again goes on"}
 	case admin.StepStop:
 		return []hint{"the same command again goes on", back}
 	case admin.StepStopped:

@@ -20,6 +20,7 @@ import (
 
 type migrateOptions struct {
 	finish, abort     bool
+	stamp             bool
 	backup            string
 	yes, dryRun, wait bool
 	timeout           time.Duration
@@ -31,7 +32,7 @@ type migrateOptions struct {
 func newMigrate(s *session) *cobra.Command {
 	o := &migrateOptions{}
 	cmd := &cobra.Command{
-		Use:   "migrate TENANT [--dry-run | --finish | --abort]",
+		Use:   "migrate TENANT [--dry-run | --finish | --abort | --stamp]",
 		Short: "Move a tenant and its releases from Tiller to Helm 3 and 4",
 		Long: `Move a tenant and its releases from Tiller to Helm 3 and 4.
 
@@ -39,16 +40,23 @@ It stops the tenant's Tiller, turns every revision of every release into a recor
 of Helm 3's, beside what the release made, lets the members act by impersonation,
 and has a real Helm 3 or 4 find each release. What runs is not touched. Tiller and
 its records stay until --finish removes them; until then --abort goes back. Killed
-at any point, the same command again goes on.`,
+at any point, the same command again goes on.
+
+--finish first has every object of the releases name its release: since 4.3, helm
+uninstall leaves objects that do not. The label and the annotations are set on the
+objects alone, as the tenant's deployer, and nothing is restarted. --stamp does the
+same for a tenant that an earlier helm-tenant moved.`,
 		Example: `  helm tenant migrate team-a --dry-run
   helm tenant migrate team-a
   helm tenant migrate team-a --finish
-  helm tenant migrate team-a --abort`,
+  helm tenant migrate team-a --abort
+  helm tenant migrate team-a --stamp`,
 		Args: oneTenant,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.finish, "finish", false, "remove the Tiller and its records, for good")
 	f.BoolVar(&o.abort, "abort", false, "go back to Tiller, and remove what Helm 3 has of its releases")
+	f.BoolVar(&o.stamp, "stamp", false, "have the objects of a moved tenant's releases name their release; Helm 4.3 uninstalls no others")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would move and what is in the way, and do nothing")
 	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the tenant's name before --finish")
@@ -60,8 +68,10 @@ at any point, the same command again goes on.`,
 		switch {
 		case o.finish && o.abort:
 			return asUsage(cmd, errors.New("--finish and --abort contradict each other"))
-		case (o.finish || o.abort) && o.output != "text":
-			return asUsage(cmd, fmt.Errorf("--output %s is for what moves; with --finish and --abort nothing does", o.output))
+		case o.stamp && (o.finish || o.abort):
+			return asUsage(cmd, errors.New("--stamp is for a tenant that is not being migrated; --finish does the same itself"))
+		case (o.finish || o.abort || o.stamp) && o.output != "text":
+			return asUsage(cmd, fmt.Errorf("--output %s is for what moves; with --finish, --abort and --stamp nothing does", o.output))
 		}
 		var err error
 		if o.accepted, err = admin.ParseAccepted(o.risks); err != nil {
@@ -85,13 +95,15 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 		Client: client, Name: name, Backups: s.backups(client, name, s.say), File: o.backup,
 		DryRun: o.dryRun, Accepted: o.accepted, Wait: o.wait, Timeout: o.timeout, Event: s.event,
 		Confirm:  func(ctx context.Context) error { return s.confirm(ctx, name, "remove its Tiller", o.yes) },
-		Verifier: m.verifier,
+		Verifier: m.verifier, Ownership: m.sayOwnership,
 	}
 	switch {
 	case o.finish:
 		err = m.end(m.run.Finish(ctx))("tenant %s is for Helm 3 and 4: its Tiller is gone\n")
 	case o.abort:
 		err = m.end(m.run.Abort(ctx))("tenant %s is back with its Tiller\n")
+	case o.stamp:
+		err = m.stamp(ctx)
 	default:
 		err = m.begin(ctx)
 	}

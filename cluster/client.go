@@ -194,9 +194,9 @@ func (c *Client) ask(ctx context.Context, resource string, review runtime.Object
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, review)
 }
 
-// ServedKinds says which kinds the API server serves of each of these API versions;
-// one that it does not serve at all is left out.
-func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[string]map[string]bool, error) {
+// ServedKinds returns the kinds that the API server serves of each of these API versions,
+// by name; a version that it does not serve at all is left out.
+func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[string]map[string]ServedKind, error) {
 	var groups metav1.APIGroupList
 	if err := c.discover(ctx, "/apis", &groups); err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[str
 			paths[version.GroupVersion] = "/apis/" + version.GroupVersion
 		}
 	}
-	served := map[string]map[string]bool{}
+	served := map[string]map[string]ServedKind{}
 	for _, apiVersion := range apiVersions {
 		path, found := paths[apiVersion]
 		if !found || served[apiVersion] != nil {
@@ -219,9 +219,15 @@ func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[str
 		if err := c.discover(ctx, path, &resources); err != nil {
 			return nil, err
 		}
-		served[apiVersion] = map[string]bool{}
+		served[apiVersion] = map[string]ServedKind{}
+		groupVersion, err := schema.ParseGroupVersion(apiVersion)
+		if err != nil {
+			return nil, fmt.Errorf("the API server of %s names the API version %q: %w", c.where, apiVersion, err)
+		}
 		for _, resource := range resources.APIResources {
-			served[apiVersion][resource.Kind] = true
+			if !strings.Contains(resource.Name, "/") { // a subresource has the kind of its own object, or of another
+				served[apiVersion][resource.Kind] = ServedKind{kind{resource: groupVersion.WithResource(resource.Name), namespaced: resource.Namespaced}}
+			}
 		}
 	}
 	return served, nil

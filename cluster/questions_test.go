@@ -53,8 +53,18 @@ func TestClient(t *testing.T) {
 		}
 	}
 	served, err := c.ServedKinds(t.Context(), []string{"v1", "apps/v1", "batch/v1beta1"})
-	if err != nil || !served["v1"]["Pod"] || !served["apps/v1"]["Deployment"] || served["batch/v1beta1"] != nil {
+	if pods, found := served["v1"]["Pod"]; err != nil || !found || !pods.Namespaced() || served["batch/v1beta1"] != nil {
 		t.Errorf("served are %v, %v", served, err)
+	}
+	deployments, found := served["apps/v1"]["Deployment"]
+	if !found {
+		t.Errorf("served are %v", served)
+	}
+	// The names come from a manifest, and go into a URL's path.
+	for _, names := range [][2]string{{"a", "../x"}, {"..", "x"}, {"", "x"}, {"a", ""}, {"a", "x/scale"}} {
+		if _, err := c.Metadata(t.Context(), deployments, names[0], names[1]); err == nil || !strings.Contains(err.Error(), "is no name of an object") {
+			t.Errorf("%q: got %v", names, err)
+		}
 	}
 	if info, err := c.ServerVersion(t.Context()); err != nil || info.Minor != "37" {
 		t.Errorf("the version is %v, %v", info, err)

@@ -82,10 +82,13 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Cha
 // a few times; 429 and what carries a Retry-After client-go itself tries again
 // (k8s.io/client-go/rest, withRetry).
 func (c *Client) write(ctx context.Context, change Change) error {
-	patience := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 6}
-	return retry.OnError(patience, func(err error) bool { return ctx.Err() == nil && passing(err) }, func() error {
+	return retry.OnError(patience(), func(err error) bool { return ctx.Err() == nil && passing(err) }, func() error {
 		return c.writeOnce(ctx, change)
 	})
+}
+
+func patience() wait.Backoff {
+	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 6}
 }
 
 // passing says whether a failure may be over at the next try. A create or an

@@ -15,6 +15,13 @@ import (
 // Capture runs helm and returns what it printed, without debugging output. Its error
 // is what helm said.
 func Capture(ctx context.Context, inv Invocation, timeout time.Duration) (string, error) {
+	answer, _, err := CaptureWithWarnings(ctx, inv, timeout)
+	return answer, err
+}
+
+// CaptureWithWarnings is Capture that also returns what helm wrote to standard error
+// although it succeeded, without surrounding white space.
+func CaptureWithWarnings(ctx context.Context, inv Invocation, timeout time.Duration) (answer, warnings string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, inv.Path, inv.Args...)
@@ -27,9 +34,9 @@ func Capture(ctx context.Context, inv Invocation, timeout time.Duration) (string
 		if said == "" {
 			said = err.Error()
 		}
-		return "", errors.New(said)
+		return "", "", errors.New(said)
 	}
-	return strings.TrimSpace(string(out)), nil
+	return strings.TrimSpace(string(out)), strings.TrimSpace(stderr.String()), nil
 }
 
 // withoutDebug returns the environment without HELM_DEBUG, with which helm prints

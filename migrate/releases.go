@@ -16,7 +16,6 @@ import (
 	release3 "helm.sh/helm/v3/pkg/release"
 	corev1 "k8s.io/api/core/v1"
 	release2 "k8s.io/helm/pkg/proto/hapi/release"
-	"sigs.k8s.io/yaml"
 
 	"helm-tenant/command"
 	"helm-tenant/release"
@@ -206,14 +205,8 @@ type Resource struct {
 // the API server does not serve one of them any more.
 func (r Release) Resources() []Resource {
 	var resources []Resource
-	for _, document := range strings.Split("\n"+r.current().Manifest, "\n---") {
-		var head struct {
-			APIVersion, Kind string
-			Metadata         struct{ Name string }
-		}
-		if yaml.Unmarshal([]byte(document), &head) == nil && head.Kind != "" {
-			resources = append(resources, Resource{head.APIVersion, head.Kind, head.Metadata.Name})
-		}
+	for _, object := range Objects(r.current().Manifest) {
+		resources = append(resources, object.Resource)
 	}
 	return resources
 }

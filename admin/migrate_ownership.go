@@ -1,0 +1,73 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"helm-tenant/cluster"
+	"helm-tenant/command"
+	"helm-tenant/tenant"
+)
+
+// Stamp has the objects of all of the tenant's releases of Helm 3 and 4 name their release,
+// for a tenant whose migration did not do so at its end. It returns how many releases there
+// are, and how many objects helm uninstall would leave. See SetOwnership.
+func (m *Migrate) Stamp(ctx context.Context) (releases, left int, err error) {
+	live, err := m.Client.Read(ctx, m.Name)
+	if err != nil {
+		return 0, 0, err
+	}
+	t, existed, err := recorded(live, m.Name)
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case !existed:
+		return 0, 0, &NoTenantError{Name: m.Name, Where: m.Client.Where()}
+	}
+	t = t.WithDefaults()
+	state, err := cluster.MigrationOf(live.Get(recordKey(t.Home())))
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case state != nil:
+		return 0, 0, &StepError{m.Name, StepNotFinished, &MigratingError{m.Name, *state}}
+	case !t.Engine.Has(tenant.EngineImpersonation):
+		return 0, 0, &StepError{m.Name, StepNoHelmReleases, fmt.Errorf("it has the engine %s, and so no releases of Helm 3 or 4", t.Engine)}
+	}
+	held, err := helmHeld(ctx, m.Client, t, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	left, err = m.setOwnership(ctx, t, held)
+	return len(held), left, err
+}
+
+// setMovedOwnership has the objects of the releases that moved name their release. What
+// can't be changed is said, and does not keep the migration from its end.
+func (m *Migrate) setMovedOwnership(ctx context.Context, at *Migration) error {
+	held, err := movedHeld(ctx, m.Client, at)
+	if err != nil {
+		return err
+	}
+	left, err := m.setOwnership(ctx, at.Tenant, held)
+	if left > 0 && err == nil {
+		again := command.Tenant("migrate", m.Name, "--stamp")
+		m.Event(Event{Text: fmt.Sprintf("helm uninstall leaves objects named above (%d). Once the reasons are gone, repair them with", left), Command: &again})
+	}
+	return err
+}
+
+// setOwnership counts the objects that are there and do not name their release afterwards.
+func (m *Migrate) setOwnership(ctx context.Context, t tenant.Tenant, held []Held) (left int, err error) {
+	err = SetOwnership(ctx, m.Client, t, held, m.DryRun, func(change OwnershipChange) {
+		if change.Problem != nil && !change.Gone {
+			left++
+		}
+		m.Ownership(change)
+	})
+	if _, denied := errors.AsType[*DeniedError](err); err != nil && !denied {
+		err = &StepError{m.Name, StepOwnership, err}
+	}
+	return left, err
+}

@@ -1,0 +1,333 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/migrate"
+	"helm-tenant/release"
+	"helm-tenant/tenant"
+)
+
+// Held is what a release holds in the cluster, as its manifest says.
+type Held struct {
+	migrate.Owner
+	Objects []migrate.Object
+	// Problem is why the record can't be read; there are no objects then.
+	Problem error
+}
+
+// currentRecords picks the records that say what each release holds: the newest, whose
+// objects uninstall deletes, and, with deployed, the last that was deployed, which is what
+// upgrade compares with. Releases that were uninstalled hold nothing.
+func currentRecords(records []cluster.Stored, deployed bool) []cluster.Stored {
+	type name struct{ namespace, release string }
+	newest, last := map[name]cluster.Stored{}, map[name]cluster.Stored{}
+	for _, record := range records {
+		at := name{record.Namespace, record.Release}
+		if have, found := newest[at]; !found || record.Version > have.Version {
+			newest[at] = record
+		}
+		if have, found := last[at]; record.Status == "DEPLOYED" && (!found || record.Version > have.Version) {
+			last[at] = record
+		}
+	}
+	var current []cluster.Stored
+	for at, record := range newest {
+		if release.Gone(record.Status) {
+			continue
+		}
+		current = append(current, record)
+		if before, found := last[at]; deployed && found && before.Version != record.Version {
+			current = append(current, before)
+		}
+	}
+	return current
+}
+
+// readHeld reads what the releases hold whose records these are.
+func readHeld(ctx context.Context, c *cluster.Client, records []cluster.Stored) ([]Held, error) {
+	held := map[migrate.Owner]*Held{}
+	err := c.EachRecord(ctx, records, func(record cluster.Record) error {
+		owner, manifest, err := manifestOf(c, record)
+		if held[owner] == nil {
+			held[owner] = &Held{Owner: owner}
+		}
+		into := held[owner]
+		if err != nil {
+			into.Problem = err
+			return nil
+		}
+		for _, object := range migrate.Objects(manifest) {
+			if object.Namespace == "" {
+				object.Namespace = owner.Namespace
+			}
+			if !slices.Contains(into.Objects, object) {
+				into.Objects = append(into.Objects, object)
+			}
+		}
+		return nil
+	})
+	var all []Held
+	for _, owner := range slices.SortedFunc(maps.Keys(held), func(a, b migrate.Owner) int {
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	}) {
+		all = append(all, *held[owner])
+	}
+	return all, err
+}
+
+// manifestOf reads the manifest in a record, and whose it is. A record that can't be read
+// is that of the release that its labels name.
+func manifestOf(c *cluster.Client, record cluster.Record) (migrate.Owner, string, error) {
+	labelled := migrate.Owner{Name: record.Release, Namespace: record.Namespace}
+	if object, is := record.Object.(metav1.Object); is && release.IsTillers(object.GetLabels()) {
+		r, err := c.ReleaseOf(record)
+		if err != nil {
+			return labelled, "", err
+		}
+		return migrate.Owner{Name: r.GetName(), Namespace: r.GetNamespace()}, r.GetManifest(), nil
+	}
+	secret := corev1.Secret{}
+	switch object := record.Object.(type) {
+	case *corev1.Secret:
+		secret = *object
+	case *corev1.ConfigMap:
+		secret.Data = map[string][]byte{release.DataKey: []byte(object.Data[release.DataKey])}
+	}
+	r, err := release.InSecret(secret, c.Unpacked())
+	if err != nil {
+		return labelled, "", fmt.Errorf("%s can't be read: %w", record.Key, err)
+	}
+	if r.Name != labelled.Name || r.Namespace != labelled.Namespace {
+		return labelled, "", fmt.Errorf("%s holds another release than its labels say", record.Key)
+	}
+	return labelled, r.Manifest, nil
+}
+
+// helmHeld reads what the tenant's releases of Helm 3 and 4 hold: those in its namespaces,
+// or, where only is not nil, those that it accepts among them.
+func helmHeld(ctx context.Context, c *cluster.Client, t tenant.Tenant, only func(namespace, name string) bool) ([]Held, error) {
+	var records []cluster.Stored
+	for _, namespace := range helmNamespaces(t) {
+		stored, err := c.StoredReleases(ctx, tenant.EngineImpersonation, namespace)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, slices.DeleteFunc(stored, func(s cluster.Stored) bool { return only != nil && !only(s.Namespace, s.Release) })...)
+	}
+	return readHeld(ctx, c, currentRecords(records, true))
+}
+
+// movedHeld reads what the releases that moved hold, as Helm 3 has them now. A release
+// that Helm 3 uninstalled, or installed anew under the same name, is not among them.
+func movedHeld(ctx context.Context, c *cluster.Client, m *Migration) ([]Held, error) {
+	moved := map[migrate.Owner]bool{}
+	t := tenant.Tenant{}
+	for i, r := range m.Releases {
+		if m.Standings[i].None() {
+			continue
+		}
+		moved[migrate.Owner{Name: r.Name, Namespace: r.Namespace}] = true
+		if !slices.Contains(t.Namespaces, r.Namespace) {
+			t.Namespaces = append(t.Namespaces, r.Namespace)
+		}
+	}
+	return helmHeld(ctx, c, t, func(namespace, name string) bool { return moved[migrate.Owner{Name: name, Namespace: namespace}] })
+}
+
+// eachObject calls do for what the releases hold, in their order, with the kind that the
+// API server serves of it, nil where it serves none. The namespace of an object of a
+// cluster-scoped kind is taken away. The first error of do ends it.
+func eachObject(ctx context.Context, c *cluster.Client, held []Held, do func(migrate.Owner, migrate.Object, *cluster.ServedKind) error) error {
+	served, err := servedKinds(ctx, c, held)
+	if err != nil {
+		return err
+	}
+	for _, h := range held {
+		for _, object := range h.Objects {
+			kind, found := served[object.APIVersion][object.Kind]
+			if found && !kind.Namespaced() {
+				object.Namespace = ""
+			}
+			of := &kind
+			if !found {
+				of = nil
+			}
+			if err := do(h.Owner, object, of); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func servedKinds(ctx context.Context, c *cluster.Client, held []Held) (map[string]map[string]cluster.ServedKind, error) {
+	versions := map[string]bool{}
+	for _, h := range held {
+		for _, object := range h.Objects {
+			versions[object.APIVersion] = true
+		}
+	}
+	if len(versions) == 0 {
+		return nil, nil
+	}
+	return c.ServedKinds(ctx, slices.Sorted(maps.Keys(versions)))
+}
+
+// OwnershipChange is an object of a release that did not name the release.
+type OwnershipChange struct {
+	Owner  migrate.Owner
+	Object migrate.Object
+	// Problem is why the object is left as it is; nil where it names the release now.
+	Problem error
+	// Gone says that the problem is that there is no such object.
+	Gone bool
+}
+
+// SetOwnership has every object of the releases name its release, as the tenant's
+// deployer: an object that it may not change is not changed. Only labels and annotations
+// of the object itself are written, so that no workload starts anew. It calls report for
+// each object that did not name its release, whether it could be changed or not, and goes
+// on with the others. With dryRun nothing is written. An error means that not every object
+// was looked at; what was written stays, and is passed over by the next run.
+func SetOwnership(ctx context.Context, c *cluster.Client, t tenant.Tenant, held []Held, dryRun bool, report func(OwnershipChange)) error {
+	if len(held) == 0 {
+		return nil
+	}
+	if err := checkImpersonation(ctx, c, t); err != nil {
+		return err
+	}
+	deployer, err := c.As(tenant.AccountUser(t.Home(), tenant.HelmAccount))
+	if err != nil {
+		return err
+	}
+	for _, h := range held {
+		if h.Problem != nil {
+			report(OwnershipChange{Owner: h.Owner, Problem: h.Problem})
+		}
+	}
+	return eachObject(ctx, c, held, func(owner migrate.Owner, object migrate.Object, kind *cluster.ServedKind) error {
+		if kind == nil {
+			report(OwnershipChange{Owner: owner, Object: object, Problem: fmt.Errorf("this API server does not serve the kind in %s", object.APIVersion)})
+			return nil
+		}
+		changed, err := setOwnership(ctx, deployer, *kind, owner, object, dryRun)
+		if _, unreachable := errors.AsType[*cluster.UnreachableError](err); unreachable || ctx.Err() != nil {
+			return err
+		}
+		if changed || err != nil {
+			report(OwnershipChange{owner, object, err, apierrors.IsNotFound(err)})
+		}
+		return nil
+	})
+}
+
+// setOwnership says whether the object did not name its release.
+func setOwnership(ctx context.Context, deployer *cluster.Client, kind cluster.ServedKind, owner migrate.Owner, object migrate.Object, dryRun bool) (bool, error) {
+	const tries = 5 // controllers write to some objects all the time
+	for try := 1; ; try++ {
+		live, err := deployer.Metadata(ctx, kind, object.Namespace, object.Name)
+		if err != nil {
+			return false, err
+		}
+		switch owner.Ownership(live.Labels, live.Annotations) {
+		case migrate.Owned:
+			return false, nil
+		case migrate.OwnedByOther:
+			return false, fmt.Errorf("it belongs to release %s", migrate.OwnerOf(live.Annotations))
+		}
+		if dryRun {
+			return true, nil
+		}
+		labels, annotations := owner.Metadata()
+		err = deployer.PatchMetadata(ctx, kind, live, labels, annotations)
+		if err == nil || try == tries || !apierrors.IsConflict(err) {
+			return err == nil, err
+		}
+	}
+}
+
+func deployerImpersonation(t tenant.Tenant) cluster.Permission {
+	return cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: tenant.HelmAccount, Namespace: t.Home()}
+}
+
+// checkImpersonation returns a *DeniedError unless the admin may act as the tenant's
+// deployer.
+func checkImpersonation(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
+	impersonate := deployerImpersonation(t)
+	may, err := c.May(ctx, impersonate)
+	if err == nil && !may {
+		err = &DeniedError{[]cluster.Permission{impersonate}}
+	}
+	return err
+}
+
+// Remaining is an object that is there after its release was deleted.
+type Remaining struct {
+	Owner  migrate.Owner
+	Object migrate.Object
+	// Why says why it is right that the object stays; empty where it is not.
+	Why string
+	// Problem is why nobody knows whether the object is there.
+	Problem error
+}
+
+// Held reads what the releases that go with the tenant hold.
+func (r *Removal) Held(ctx context.Context, c *cluster.Client) ([]Held, error) {
+	return readHeld(ctx, c, currentRecords(slices.Concat(r.Records, r.HelmRecords), false))
+}
+
+// FindRemaining returns a function that looks which of the objects are still there, to be
+// called when the releases are deleted. Which kinds are served is asked now: a release can
+// take the definition of a kind with it.
+func FindRemaining(ctx context.Context, c *cluster.Client, held []Held) (func(context.Context) []Remaining, error) {
+	type looked struct {
+		owner  migrate.Owner
+		object migrate.Object
+		kind   *cluster.ServedKind
+	}
+	var objects []looked
+	err := eachObject(ctx, c, held, func(owner migrate.Owner, object migrate.Object, kind *cluster.ServedKind) error {
+		objects = append(objects, looked{owner, object, kind})
+		return nil
+	})
+	return func(ctx context.Context) []Remaining {
+		var remaining []Remaining
+		for _, o := range objects {
+			if o.kind == nil {
+				remaining = append(remaining, Remaining{o.owner, o.object, "", fmt.Errorf("this API server does not serve the kind in %s", o.object.APIVersion)})
+				continue
+			}
+			live, err := c.Metadata(ctx, *o.kind, o.object.Namespace, o.object.Name)
+			switch {
+			case apierrors.IsNotFound(err), err == nil && live.DeletionTimestamp != nil:
+			case err != nil:
+				remaining = append(remaining, Remaining{o.owner, o.object, "", err})
+			default:
+				remaining = append(remaining, Remaining{o.owner, o.object, whyStays(o.owner, o.object, live), nil})
+			}
+		}
+		return remaining
+	}, err
+}
+
+// whyStays says why helm is right to leave an object; empty where it is not.
+func whyStays(owner migrate.Owner, object migrate.Object, live *metav1.PartialObjectMetadata) string {
+	switch {
+	case object.Kept:
+		return "its helm.sh/resource-policy is keep"
+	case owner.Ownership(live.Labels, live.Annotations) == migrate.OwnedByOther:
+		return "it belongs to release " + migrate.OwnerOf(live.Annotations)
+	}
+	return ""
+}

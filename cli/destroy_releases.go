@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/helm"
+	"helm-tenant/tenant"
+)
+
+// deleteReleases has the tenant's own deployer delete its releases. None is deleted where
+// one can't be, by this helm. Afterwards it looks whether what they held is gone, and
+// returns a line for each object that is not, although it should be.
+func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, removal *admin.Removal) (left []string, err error) {
+	if len(removal.Releases) == 0 {
+		return nil, nil
+	}
+	invocations, err := s.deletions(ctx, k, removal)
+	if err != nil {
+		return nil, err
+	}
+	held, err := removal.Held(ctx, client) // read before: the records go with the releases
+	if err != nil {
+		return nil, err
+	}
+	remaining, err := admin.FindRemaining(ctx, client, held)
+	if err != nil {
+		return nil, err
+	}
+	for i, release := range removal.Releases {
+		_, warnings, err := helm.CaptureWithWarnings(ctx, invocations[i], 6*time.Minute)
+		if err != nil {
+			return nil, withHint(fmt.Errorf("release %s can't be deleted: %w", release.Name, err),
+				"with --keep-releases the tenant goes without helm's help")
+		}
+		for line := range strings.Lines(warnings) {
+			s.say("helm: %s", strings.TrimSpace(line))
+		}
+		s.say("deleted  release %s", release.Name)
+	}
+	for _, h := range held {
+		if h.Problem != nil {
+			left = append(left, fmt.Sprintf("what release %s in namespace %s held is unknown: %v", h.Name, h.Namespace, h.Problem))
+		}
+	}
+	for _, r := range remaining(ctx) {
+		what := fmt.Sprintf("%s of release %s", r.Object, r.Owner.Name)
+		switch {
+		case r.Problem != nil:
+			left = append(left, fmt.Sprintf("%s can't be looked for: %v", what, r.Problem))
+		case r.Why != "":
+			s.say("Note: %s stays: %s", what, r.Why)
+		default:
+			left = append(left, what)
+		}
+	}
+	return left, nil
+}
+
+// deletions are the calls of helm that delete the tenant's releases.
+func (s *session) deletions(ctx context.Context, k *tenant.Kubeconfig, removal *admin.Removal) ([]helm.Invocation, error) {
+	h, err := s.helmClient(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	var invocations []helm.Invocation
+	for _, release := range removal.Releases {
+		line := helm.Line{Command: "delete", Args: []string{"--purge", release.Name}}
+		if release.Engine == tenant.EngineImpersonation {
+			line = helm.Line{Command: "uninstall", Args: []string{release.Name, "--namespace", release.Namespace}}
+		}
+		resolved := tenant.Resolved{Name: removal.Name, Home: removal.Home, Engine: release.Engine}
+		inv, err := s.tenantHelm(h, line, resolved, k, release.Driver)
+		if err != nil {
+			return nil, fmt.Errorf("release %s can't be deleted: %w", release.Name, err)
+		}
+		invocations = append(invocations, inv)
+	}
+	return invocations, nil
+}
+
+// leftObjectsError says that helm deleted releases, and not all that they held.
+type leftObjectsError struct {
+	tenant  string
+	objects []string
+}
+
+func (e *leftObjectsError) Error() string {
+	if len(e.objects) == 1 {
+		return fmt.Sprintf("tenant %q is gone, but helm left an object of its releases: %s", e.tenant, e.objects[0])
+	}
+	return fmt.Sprintf("tenant %q is gone, but helm left %d objects of its releases:", e.tenant, len(e.objects))
+}
+
+// Details are the objects, unless the error itself names the only one.
+func (e *leftObjectsError) Details() []string {
+	if len(e.objects) == 1 {
+		return nil
+	}
+	return e.objects
+}

@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"helm-tenant/admin"
+	"helm-tenant/visible"
+)
+
+// stamp is migrate --stamp.
+func (m *migration) stamp(ctx context.Context) error {
+	releases, left, err := m.run.Stamp(ctx)
+	switch {
+	case err != nil:
+		return err
+	case left > 0:
+		return &codeError{exitPartly, fmt.Errorf("migrate of tenant %q in %s: helm uninstall leaves %s, named above", m.name, m.run.Client.Where(), counted(left, "object"))}
+	case !m.options.dryRun:
+		visible.Fprintf(m.out(), "the objects of %s of tenant %s name their release\n", counted(releases, "release"), m.name)
+	}
+	return nil
+}
+
+// sayOwnership says of an object that did not name its release whether it does now.
+func (m *migration) sayOwnership(change admin.OwnershipChange) {
+	what := fmt.Sprintf("%s of release %s", change.Object, change.Owner.Name)
+	switch {
+	case change.Problem == nil && m.options.dryRun:
+		visible.Fprintf(m.out(), "would be stamped: %s\n", what)
+	case change.Problem == nil:
+		m.say("%-8s %s", "stamped", what)
+	case change.Gone:
+		m.say("Note: %s is gone", what)
+	case change.Object.Kind == "": // the record can't be read
+		m.say("Note: no object of release %s in namespace %s is stamped: %v", change.Owner.Name, change.Owner.Namespace, change.Problem)
+	default:
+		m.say("Note: %s is not stamped: %v", what, change.Problem)
+	}
+}

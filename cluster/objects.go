@@ -1,0 +1,70 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/validation/path"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/util/retry"
+)
+
+// ServedKind is a kind of which the API server has objects.
+type ServedKind struct{ kind }
+
+// Namespaced says whether the kind's objects are in namespaces.
+func (k ServedKind) Namespaced() bool { return k.namespaced }
+
+// Metadata reads the metadata of an object of any kind; the namespace is ignored where
+// the kind has none. The names may be anybody's words: the error says so where they can't
+// be those of an object. apierrors.IsNotFound and the like hold for the API server's own
+// answers.
+func (c *Client) Metadata(ctx context.Context, of ServedKind, namespace, name string) (*metav1.PartialObjectMetadata, error) {
+	api, err := c.metadataOf(of, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	object, err := api.Get(ctx, name, metav1.GetOptions{})
+	return object, c.explain("reading "+name, err)
+}
+
+// PatchMetadata sets labels and annotations of an object, and changes nothing else of it.
+// live is what Metadata returned: the API server refuses the patch with a conflict where
+// the object has changed since, or is another one of the same name. What the way to the
+// server broke is tried again, as Write does.
+func (c *Client) PatchMetadata(ctx context.Context, of ServedKind, live *metav1.PartialObjectMetadata, labels, annotations map[string]string) error {
+	api, err := c.metadataOf(of, live.Namespace, live.Name)
+	if err != nil {
+		return err
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": live.UID, "resourceVersion": live.ResourceVersion, "labels": labels, "annotations": annotations}})
+	if err != nil {
+		return err
+	}
+	err = retry.OnError(patience(), func(err error) bool { return ctx.Err() == nil && passing(err) }, func() error {
+		_, err := api.Patch(ctx, live.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+		return err
+	})
+	return c.explain("patching "+live.Name, err)
+}
+
+func (c *Client) metadataOf(of ServedKind, namespace, name string) (metadata.ResourceInterface, error) {
+	names := []string{name}
+	if of.namespaced {
+		names = append(names, namespace)
+	}
+	// The metadata client puts them into the URL's path as they are.
+	for _, segment := range names {
+		if segment == "" || len(path.IsValidPathSegmentName(segment)) > 0 {
+			return nil, fmt.Errorf("%q is no name of an object", segment)
+		}
+	}
+	if !of.namespaced {
+		return c.metadata.Resource(of.resource), nil
+	}
+	return c.metadata.Resource(of.resource).Namespace(namespace), nil
+}

@@ -1,0 +1,66 @@
+package migrate
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestObjects(t *testing.T) {
+	configMap := func(name, namespace string, kept bool) Object {
+		return Object{Resource{"v1", "ConfigMap", name}, namespace, kept}
+	}
+	for name, c := range map[string]struct {
+		manifest string
+		want     []Object
+	}{
+		"nothing":                   {"", nil},
+		"comments":                  {"---\n# Source: x\n---\n", nil},
+		"one":                       {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", []Object{configMap("a", "", false)}},
+		"its own namespace":         {"\n---\n# Source: x\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n", []Object{configMap("a", "b", false)}},
+		"a separator in a text":     {"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  text: |\n    ---\n    kind: Secret\n", []Object{configMap("a", "", false)}},
+		"kept":                      {"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {helm.sh/resource-policy: ' Keep'}}\n", []Object{configMap("a", "", true)}},
+		"another policy":            {"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {helm.sh/resource-policy: delete, n: 1}}\n", []Object{configMap("a", "", false)}},
+		"a list":                    {"---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n", []Object{configMap("a", "", false), configMap("b", "", false)}},
+		"a kind that ends in List":  {"---\napiVersion: example.com/v1\nkind: AllowList\nmetadata: {name: a}\n", []Object{{Resource{"example.com/v1", "AllowList", "a"}, "", false}}},
+		"what is no YAML, then one": {"---\n\t:\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", []Object{configMap("a", "", false)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, Objects(c.manifest)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestOwnership(t *testing.T) {
+	helm, tiller := map[string]string{"app.kubernetes.io/managed-by": "Helm"}, map[string]string{"app.kubernetes.io/managed-by": "Tiller"}
+	names := func(name, namespace string) map[string]string {
+		return map[string]string{"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace}
+	}
+	web := Owner{"web", "a"}
+	for name, c := range map[string]struct {
+		labels, annotations map[string]string
+		want                Ownership
+	}{
+		"bare":                           {nil, nil, Unowned},
+		"Tiller's":                       {tiller, nil, Unowned},
+		"only the label":                 {helm, nil, Unowned},
+		"only the annotations":           {tiller, names("web", "a"), Unowned},
+		"only the name":                  {helm, map[string]string{"meta.helm.sh/release-name": "web"}, Unowned},
+		"its own":                        {helm, names("web", "a"), Owned},
+		"another's":                      {helm, names("db", "a"), OwnedByOther},
+		"one of that name elsewhere":     {helm, names("web", "b"), OwnedByOther},
+		"another's, without the label":   {nil, names("db", "a"), OwnedByOther},
+		"another's, without a namespace": {nil, map[string]string{"meta.helm.sh/release-name": "db"}, OwnedByOther},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := web.Ownership(c.labels, c.annotations); got != c.want {
+				t.Errorf("%v, not %v", got, c.want)
+			}
+		})
+	}
+	if labels, annotations := web.Metadata(); web.Ownership(labels, annotations) != Owned {
+		t.Errorf("what the release sets does not make it the owner: %v %v", labels, annotations)
+	}
+}
