@@ -1,6 +1,7 @@
 package install
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -127,6 +128,7 @@ func TestImageVersion(t *testing.T) {
 	for image, want := range map[string]string{
 		"ghcr.io/helm/tiller:v2.17.0": "v2.17.0", "tiller": "", "registry.example:5000/tiller": "", "registry.example:5000/tiller:v2.16.12": "v2.16.12",
 		"tiller@sha256:0123": "", "registry.example:5000/tiller:v2.17.0@sha256:0123": "v2.17.0",
+		"ghcr.io/helm/tiller:v2.17.0-" + strings.Repeat("a", 500_000): "", "ghcr.io/" + strings.Repeat("a", 500_000) + ":v2.16.0": "",
 	} {
 		if got := ImageVersion(image); got != want {
 			t.Errorf("%s: got %q, want %q", image, got, want)

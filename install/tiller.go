@@ -172,8 +172,16 @@ func probe(path string) *corev1.Probe {
 	}
 }
 
-// ImageVersion is the tag of an image, empty where it has none.
+// ImageVersion is the tag of an image, empty where it has none, and where the image is
+// longer than any that can be pulled: the API server takes one of any length, and a
+// member's would fill what is printed of it.
 func ImageVersion(image string) string {
+	// A name has at most 255 characters, a tag 128, a digest 71 with the usual algorithm
+	// (https://pkg.go.dev/github.com/distribution/reference).
+	const longest = 512
+	if len(image) > longest {
+		return ""
+	}
 	image, _, _ = strings.Cut(image, "@")
 	_, tag, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
 	return tag
