@@ -12,9 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang/protobuf/proto" //nolint:staticcheck // what Helm 2's types are made with
-	"github.com/golang/protobuf/ptypes/timestamp"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,13 +51,13 @@ func write(t *testing.T, c *cluster.Client, r Request) *Prepared {
 // record is a revision of a release as Tiller stores it.
 func record(t *testing.T, home, name, namespace string, revision int32, status release.Status_Code) *corev1.Secret {
 	t.Helper()
-	message, err := proto.Marshal(&release.Release{
+	message, err := proto.Marshal(protoadapt.MessageV2Of(&release.Release{
 		Name: name, Namespace: namespace, Version: revision,
-		Info:     &release.Info{Status: &release.Status{Code: status}, FirstDeployed: &timestamp.Timestamp{Seconds: 1}, LastDeployed: &timestamp.Timestamp{Seconds: 2}},
+		Info:     &release.Info{Status: &release.Status{Code: status}, FirstDeployed: &timestamppb.Timestamp{Seconds: 1}, LastDeployed: &timestamppb.Timestamp{Seconds: 2}},
 		Chart:    &chart.Chart{Metadata: &chart.Metadata{Name: "hello", Version: "1.0.0", ApiVersion: "v1"}},
 		Config:   &chart.Config{},
 		Manifest: fmt.Sprintf("\n---\n# Source: hello/templates/all.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n", name),
-	})
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

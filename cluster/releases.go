@@ -413,7 +413,7 @@ func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record
 		}
 		delete(left, key)
 		s.UID, s.ResourceVersion = meta.UID, meta.ResourceVersion
-		meta.ManagedFields, meta.ResourceVersion, meta.UID, meta.CreationTimestamp, meta.Generation, meta.SelfLink = nil, "", "", metav1.Time{}, 0, ""
+		meta.ManagedFields, meta.ResourceVersion, meta.UID, meta.CreationTimestamp, meta.Generation = nil, "", "", metav1.Time{}, 0
 		failed = do(Record{s, object})
 	}
 	secret := func(s *corev1.Secret) {

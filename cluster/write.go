@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,13 +47,13 @@ func Outdated(err error) bool {
 }
 
 // Write makes the changes, phase by phase, up to width of one phase side by
-// side, and calls made after each. An update is refused by the API server when the object
+// side, and calls made after each, one call at a time. An update is refused by the API server when the object
 // is not the one that was planned for any more (resourceVersion); a deletion
 // likewise (uid). The first failure ends it after its phase, as a *WriteError.
 func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Change)) error {
 	plan.sort()
-	var count atomic.Int64
-	total := len(plan.Changes)
+	var mutex sync.Mutex
+	count, total := 0, len(plan.Changes)
 	for rest := plan.Changes; len(rest) > 0; {
 		end := slices.IndexFunc(rest, func(change Change) bool { return change.phase != rest[0].phase })
 		if end < 0 {
@@ -64,13 +64,15 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Cha
 			if err := c.write(ctx, phase[i]); err != nil {
 				return &WriteError{Change: phase[i], Err: c.explain("writing", err)}
 			}
-			count.Add(1)
+			mutex.Lock()
+			defer mutex.Unlock()
+			count++
 			made(phase[i])
 			return nil
 		})
 		if err != nil {
 			failed := err.(*WriteError)
-			failed.Made, failed.Total = int(count.Load()), total
+			failed.Made, failed.Total = count, total
 			return failed
 		}
 		rest = rest[end:]
