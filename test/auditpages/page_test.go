@@ -169,7 +169,7 @@ func TestPictureShowsTheReport(t *testing.T) {
 	b := open(t)
 	b.load(text, "")
 	want := pictureOf(report.Deployers, edgesOf(report))
-	if len(want.People) < 15 || len(want.Paths) < 8 || len(want.Deployers) != 7 || len(want.Spaces) < 8 {
+	if len(want.People) < 15 || len(want.Paths) < 8 || len(want.Deployers) != 11 || len(want.Spaces) < 8 {
 		t.Fatalf("the report shows little: %+v", want)
 	}
 	if diff := cmp.Diff(want, b.picture()); diff != "" {

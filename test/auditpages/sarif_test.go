@@ -130,7 +130,7 @@ func at(document map[string]any, path ...any) map[string]any {
 }
 
 func TestSARIFSaysWhatTheReportSays(t *testing.T) {
-	ignore := []audit.Ignore{{ID: "HT010", Subject: "mallory-forward", Reason: "she left"}}
+	ignore := []audit.Ignore{{ID: "HT010", Subject: "user mallory-forward", Reason: "she left"}}
 	report := audit.Audit(&everythingWrong().Snapshot, audit.Options{Ignore: ignore})
 	run := view.SARIF(report, "0.1.0", []string{"tenants"}).Runs[0]
 	if len(run.Results) != len(report.Findings)+1 {

@@ -6,15 +6,17 @@ import (
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-
 	"k8s.io/apimachinery/pkg/version"
 
 	"helm-tenant/audit"
 	"helm-tenant/install"
+	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -141,7 +143,13 @@ func everythingWrong() *scene {
 	plain("red", func(t *tenant.Tenant) {
 		t.Engine, t.Members = tenant.EngineImpersonation, tenant.Members{tenant.Group("system:authenticated"), tenant.Account("ci", "deployer"), tenant.Account("ci", "gone")}
 	})
-	plain("old", func(t *tenant.Tenant) { t.Tiller.Storage = tenant.StorageConfigMap })
+	plain("old", func(t *tenant.Tenant) {
+		t.Tiller.Storage, t.Rails = tenant.StorageConfigMap, tenant.RailsOfBefore()
+	})
+	plain("loose", func(t *tenant.Tenant) { t.Rails = tenant.NewRails(false) })
+	plain("twice", nil)
+	plain("flux", func(t *tenant.Tenant) { t.Role = "flux-users" })
+	plain("widgets", func(t *tenant.Tenant) { t.Role = "widget-users" })
 	plain("shared", func(t *tenant.Tenant) { t.Namespaces = []string{"shared-1", "blue-2"} })
 	plain("lost", func(t *tenant.Tenant) { t.Engine = tenant.EngineImpersonation })
 	s.Records = s.Records[:len(s.Records)-1]
@@ -219,7 +227,35 @@ func everythingWrong() *scene {
 	pod.HostNetwork = true
 	pod.Containers[0].SecurityContext, pod.Containers[0].Resources, pod.Containers[0].Env = nil, corev1.ResourceRequirements{}, nil
 	s.Admission = audit.AdmissionMissing
+	s.clusterFindings()
 	return s
+}
+
+// clusterFindings plants what is wrong with tenants' roles, records and guard rails, and
+// with objects of the whole cluster.
+func (s *scene) clusterFindings() {
+	// The guard rails of old are loose by its record, those of loose by a namespace's labels.
+	for i := range s.Namespaces {
+		if s.Namespaces[i].Name == "loose-1" {
+			delete(s.Namespaces[i].Labels, rails.LabelEnforce)
+		}
+	}
+	s.Records = append(s.Records, audit.Record{Namespace: "twice-again", Tenant: tenant.Tenant{Name: "twice", HomeNamespace: "twice-again", Namespaces: []string{"elsewhere"}}.WithDefaults()})
+
+	s.clusterRole("flux-users", rule("helm.toolkit.fluxcd.io", "helmreleases", "create"), rule("", "namespaces", "patch"))
+	label := map[string]string{"rbac.example.com/aggregate-to-widget-users": "true"}
+	widgets := rule("example.com", "widgets", "create")
+	s.Roles = append(s.Roles,
+		audit.Role{Name: "widget-users", Rules: []rbacv1.PolicyRule{widgets}, Aggregates: []metav1.LabelSelector{{MatchLabels: label}}},
+		audit.Role{Name: "widget-operator", Rules: []rbacv1.PolicyRule{widgets}, Labels: label})
+
+	s.Identities = audit.IdentityMap{Used: true, Exists: true}
+	identities := rule("", "configmaps", "update")
+	identities.ResourceNames = []string{audit.IdentityMapName}
+	s.give(audit.IdentityMapNamespace, "identities", audit.User("mallory-identities"), identities)
+	s.give("", "namespaces", audit.User("mallory-namespaces"), rule("", "namespaces", "create"))
+	s.Webhooks = append(s.Webhooks, audit.Webhook{Kind: "ValidatingWebhookConfiguration", Configuration: "scanner", Server: "service scanner in namespace elsewhere",
+		Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}}}}})
 }
 
 // The tests of the pages show every kind of finding only if there is one.
