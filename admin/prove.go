@@ -117,7 +117,7 @@ func readProvable(ctx context.Context, c *cluster.Client, p Proof) ([]provable, 
 		return nil, err
 	}
 
-	var others []prove.Other
+	var others []other
 	var all []provable
 	for _, record := range records {
 		name := record.Labels[tenant.LabelTenant]
@@ -139,14 +139,15 @@ func readProvable(ctx context.Context, c *cluster.Client, p Proof) ([]provable, 
 		target.Restricted, target.Quotas = restricted, quotas
 		target.Member, target.MemberWhy = memberOf(members[record.Namespace], p.Groups)
 		all = append(all, provable{name: name, target: target})
-		others = append(others, prove.Other{Tenant: name, Home: target.Home, Namespace: t.Namespaces[0], Account: target.Account, Tiller: target.Tiller})
+		others = append(others, other{members[record.Namespace],
+			prove.Other{Tenant: name, Home: target.Home, Namespace: t.Namespaces[0], Account: target.Account, Tiller: target.Tiller}})
 	}
 	if err := chooseProvable(&all, p.Tenants, c.Where()); err != nil {
 		return nil, err
 	}
 	for _, one := range all {
 		if one.target != nil {
-			one.target.Other = otherThan(one.name, one.target.Namespaces, others)
+			one.target.Other = otherThan(one.target, others)
 		}
 	}
 	return all, nil
@@ -176,17 +177,43 @@ func chooseProvable(all *[]provable, names []string, where string) error {
 	return nil
 }
 
-// otherThan is the tenant that is attacked: the next one by name that shares no
-// namespace with the attacker.
-func otherThan(name string, namespaces []string, others []prove.Other) *prove.Other {
-	first := slices.IndexFunc(others, func(o prove.Other) bool { return o.Tenant > name })
+// other is a tenant that can be attacked from another one, and its members.
+type other struct {
+	members tenant.Members
+	prove.Other
+}
+
+// has says whether somebody is a member of the tenant; nobody is nil.
+func (o other) has(who *prove.Identity) bool {
+	return who != nil && slices.ContainsFunc(o.members, func(m tenant.Subject) bool {
+		switch m.Kind {
+		case rbacv1.UserKind:
+			return m.Name == who.User
+		case rbacv1.ServiceAccountKind:
+			return tenant.AccountUser(m.Namespace, m.Name) == who.User
+		}
+		return slices.Contains(who.Groups, m.Name)
+	})
+}
+
+// otherThan is the tenant that is attacked from a target: the next one by name that
+// shares no namespace with it and does not have its member. Where every such tenant has
+// the member, it is the next one, and says so.
+func otherThan(target *prove.Target, others []other) *prove.Other {
+	first := slices.IndexFunc(others, func(o other) bool { return o.Tenant > target.Tenant })
+	var shared *prove.Other
 	for i := range others {
 		o := others[(max(first, 0)+i)%len(others)]
-		if o.Tenant != name && !slices.Contains(namespaces, o.Namespace) {
-			return &o
+		switch {
+		case o.Tenant == target.Tenant || slices.Contains(target.Namespaces, o.Namespace):
+		case !o.has(target.Member):
+			return &o.Other
+		case shared == nil:
+			o.HasMember = true
+			shared = &o.Other
 		}
 	}
-	return nil
+	return shared
 }
 
 // memberOf chooses the member as whom is tried: a user or an account, or somebody

@@ -182,6 +182,11 @@ func (j *judging) unasked() {
 			}
 			j.rows = append(j.rows, row)
 		}
+		if slices.Contains(a.As, Member) && j.t.entitled(a, Member) {
+			row := j.blank(a, Member, "")
+			row.Result, row.Answer = Beyond, "the member is a member of every other tenant that could be tried"
+			j.rows = append(j.rows, row)
+		}
 		if a.request == nil || j.t.Other != nil || a.request(j.t, j.t.Namespaces[0]) != nil {
 			continue
 		}

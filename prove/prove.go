@@ -61,6 +61,9 @@ type Target struct {
 type Other struct {
 	Tenant, Home, Namespace, Account string
 	Tiller                           bool
+	// HasMember says that the target's member is a member of this tenant as well, and so
+	// is rightly allowed to use it: nothing is tried there as the member.
+	HasMember bool
 }
 
 // Request is one request to the API server.

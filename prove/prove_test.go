@@ -274,6 +274,18 @@ func TestMembersAndOthers(t *testing.T) {
 	if row := find(t, rows, "home-secrets", Member); row.Result != Beyond {
 		t.Errorf("no members: %+v", row)
 	}
+	tenant = target("a")
+	tenant.Other.HasMember = true
+	rows = tenant.Judge(exchange(tenant, guarded))
+	for attempt, roles := range map[string]map[Role]Result{
+		"other-secrets": {Deployer: Refused, Member: Beyond, Account: Refused}, "other-write": {Deployer: Refused}, "other-deployer": {Deployer: Refused, Member: Beyond},
+	} {
+		for role, want := range roles {
+			if row := find(t, rows, attempt, role); row.Result != want {
+				t.Errorf("the member is in the other tenant, too; %s as %s: %+v", attempt, role, row)
+			}
+		}
+	}
 }
 
 func TestJudge(t *testing.T) {

@@ -85,7 +85,7 @@ func (t *Target) Requests() []Request {
 // add appends the request of an attempt that is not one of several in one pod.
 func (t *Target) add(requests []Request, a *Attempt, role Role, namespace string, control bool) []Request {
 	as := t.identity(role, namespace)
-	if as == nil {
+	if as == nil || t.entitled(a, role) {
 		return requests
 	}
 	if a.pod != nil {
@@ -103,6 +103,12 @@ func (t *Target) add(requests []Request, a *Attempt, role Role, namespace string
 		r.Namespace = namespace
 	}
 	return append(requests, r)
+}
+
+// entitled says whether an attempt on the other tenant is one that the member may
+// rightly make, as a member of that tenant.
+func (t *Target) entitled(a *Attempt, role Role) bool {
+	return role == Member && t.Other != nil && t.Other.HasMember && slices.Contains(onOthers, a)
 }
 
 func (a *ask) as(who Identity) Request {

@@ -40,7 +40,7 @@ func TestProveAgrees(t *testing.T) {
 	a.Other, b.Other, c.Other = other(b), other(a), other(a)
 	for _, target := range []*prove.Target{a, b, c} {
 		t.Run(target.Tenant, func(t *testing.T) {
-			target.Member = &prove.Identity{Role: prove.Member, User: "alice"}
+			target.Member = &prove.Identity{Role: prove.Member, User: memberOf(target.Tenant)}
 			target.Restricted = map[string]bool{"pc1": true}
 			target.Quotas = map[string]map[string]bool{}
 			tried, done := p.tried(t, target.Tenant), p.done(t, target)
@@ -94,9 +94,13 @@ func (p *prover) helmTenant(ctx context.Context, args ...string) ([]byte, error)
 	return cmd.Output()
 }
 
+// memberOf is the one member of a tenant, who is in no other tenant of the cluster: what
+// a member of both may do would be no attack.
+func memberOf(tenant string) string { return tenant + "-member" }
+
 func (p *prover) tenant(t *testing.T, flag, engine, name, namespace string) {
 	t.Helper()
-	if _, err := p.helmTenant(t.Context(), "init", name, flag, engine, "--namespaces", namespace, "--create-namespaces", "--user", "alice", "--wait=false"); err != nil {
+	if _, err := p.helmTenant(t.Context(), "init", name, flag, engine, "--namespaces", namespace, "--create-namespaces", "--user", memberOf(name), "--wait=false"); err != nil {
 		t.Fatalf("init %s: %v", name, err)
 	}
 }

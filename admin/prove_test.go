@@ -1,0 +1,49 @@
+package admin
+
+import (
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/prove"
+	"helm-tenant/tenant"
+)
+
+func TestTheTenantThatIsAttacked(t *testing.T) {
+	user := func(name string) tenant.Subject { return tenant.Subject{Kind: rbacv1.UserKind, Name: name} }
+	of := func(name string, members ...tenant.Subject) other {
+		return other{members, prove.Other{Tenant: name, Namespace: name + "-1"}}
+	}
+	alice := &prove.Identity{Role: prove.Member, User: "alice", Groups: []string{"devs"}}
+	robot := &prove.Identity{Role: prove.Member, User: tenant.AccountUser("ci", "robot")}
+	devs := tenant.Subject{Kind: rbacv1.GroupKind, Name: "devs"}
+	account := tenant.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "ci", Name: "robot"}
+	for _, test := range []struct {
+		name       string
+		member     *prove.Identity
+		namespaces []string
+		others     []other
+		want       string
+		hasMember  bool
+	}{
+		{name: "the next by name", member: alice, others: []other{of("a"), of("b"), of("c"), of("d")}, want: "c"},
+		{name: "the first after the last", member: alice, others: []other{of("a"), of("b")}, want: "a"},
+		{name: "none that shares a namespace", member: alice, namespaces: []string{"c-1"}, others: []other{of("b"), of("c"), of("d")}, want: "d"},
+		{name: "none with the member", member: alice, others: []other{of("b"), of("c", user("alice")), of("d", user("bob"))}, want: "d"},
+		{name: "none with the member's group", member: alice, others: []other{of("b"), of("c", devs), of("d")}, want: "d"},
+		{name: "none with the member's account", member: robot, others: []other{of("b"), of("c", account), of("d", devs)}, want: "d"},
+		{name: "all have the member", member: alice, others: []other{of("a", devs), of("b"), of("c", user("alice"))}, want: "c", hasMember: true},
+		{name: "no member to try", others: []other{of("b"), of("c", user("alice"))}, want: "c"},
+		{name: "no other tenant", member: alice, others: []other{of("b")}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := otherThan(&prove.Target{Tenant: "b", Namespaces: append(test.namespaces, "b-1"), Member: test.member}, test.others)
+			if got == nil {
+				got = &prove.Other{}
+			}
+			if got.Tenant != test.want || got.HasMember != test.hasMember {
+				t.Errorf("%q, which has the member: %t; want %q, %t", got.Tenant, got.HasMember, test.want, test.hasMember)
+			}
+		})
+	}
+}
