@@ -199,6 +199,27 @@ func (s *scene) deceive(ctx context.Context, manifest string, act func(ctx conte
 	return act(ctx)
 }
 
+// leadingNamespace is a namespace of the victim's that leads to the attacker's.
+const leadingNamespace = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: leads-$ID, labels: {helm-tenant/tenant: $VICTIM}, annotations: {helm-tenant/home-namespace: $OWN}}
+`
+
+// mislead deceives by a forgery of a tenant that exists. helm-tenant believes
+// only the homes to which a namespace of the tenant leads; such a namespace is
+// made too, where the attacker may. Only an administrator may, as in the control,
+// where the forgery would mislead nobody without it.
+func (s *scene) mislead(ctx context.Context, act func(ctx context.Context) outcome) outcome {
+	return s.deceive(ctx, forgery, func(ctx context.Context) outcome {
+		_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "-f", "-"}, stdin: s.fill(leadingNamespace)})
+		if err != nil && s.refusedBy(err).verdict != refused {
+			return failure("%v", err)
+		}
+		return act(ctx)
+	})
+}
+
 // unplant removes as root what was planted.
 func (s *scene) unplant(ctx context.Context, manifest string) error {
 	for document := range strings.SplitSeq(manifest, "---\n") {
@@ -214,6 +235,9 @@ func (s *scene) unplant(ctx context.Context, manifest string) error {
 	if s.world.attacker == nil {
 		return nil
 	}
+	if _, err := s.runKubectl(ctx, s.root, "delete", "namespace", "leads-"+s.id, "--ignore-not-found", "--wait=false"); err != nil {
+		return err
+	}
 	_, err := s.runKubectl(ctx, s.root, "label", "namespace", s.own, "helm-tenant/tenant-", "helm-tenant/home-")
 	return err
 }
@@ -226,7 +250,7 @@ func forgedRecordAtRevoke(ctx context.Context, s *scene) outcome {
 	if is, err := s.becomesMember(ctx, user); err != nil || !is {
 		return failure("granting does not work to begin with: %v", err)
 	}
-	o := s.deceive(ctx, forgery, func(ctx context.Context) outcome {
+	o := s.mislead(ctx, func(ctx context.Context) outcome {
 		answer := s.world.revoke(ctx, s.victim, user)
 		still, err := s.becomesMember(ctx, user)
 		switch {
@@ -250,7 +274,7 @@ func forgedRecordAtRevoke(ctx context.Context, s *scene) outcome {
 
 func forgedRecordAtGrant(ctx context.Context, s *scene) outcome {
 	user := "granted-" + s.id
-	o := s.deceive(ctx, forgery, func(ctx context.Context) outcome {
+	o := s.mislead(ctx, func(ctx context.Context) outcome {
 		answer := s.world.grant(ctx, s.victim, user)
 		is, err := s.becomesMember(ctx, user)
 		switch {
@@ -278,7 +302,7 @@ func (s *scene) atNew() *scene {
 }
 
 func forgedRecordAtInit(ctx context.Context, s *scene) outcome {
-	return s.deceive(ctx, forgery, func(ctx context.Context) outcome {
+	return s.mislead(ctx, func(ctx context.Context) outcome {
 		if err := s.world.initAgain(ctx, s.victim); err != nil {
 			return success("the administrator can't init: %v", err)
 		}
@@ -312,7 +336,7 @@ func forgedRecordOfNew(ctx context.Context, s *scene) outcome {
 
 // forgedRecordAtExport: what export writes, an administrator may apply.
 func forgedRecordAtExport(ctx context.Context, s *scene) outcome {
-	return s.deceive(ctx, forgery, func(ctx context.Context) outcome {
+	return s.mislead(ctx, func(ctx context.Context) outcome {
 		out, err := s.world.export(ctx, s.victim)
 		switch {
 		case err != nil:
@@ -330,7 +354,7 @@ func forgedRecordAtDestroy(ctx context.Context, s *scene) outcome {
 	if err := sub.world.initNew(ctx, sub.victim.name); err != nil {
 		return failure("%v", err)
 	}
-	return sub.deceive(ctx, forgery, func(ctx context.Context) outcome {
+	return sub.mislead(ctx, func(ctx context.Context) outcome {
 		answer := sub.world.destroy(ctx, sub.victim.name)
 		hit, err := sub.seesNone(ctx, "Namespace", "", sub.own)
 		if err != nil || hit != "" {
