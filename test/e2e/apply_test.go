@@ -224,7 +224,7 @@ func applyFile(t *testing.T, w *world, log string) {
 		}
 		contains(t, s.stdout, "tenant red: change",
 			"  - RoleBinding helm-tenant.red.admin in namespace red-2",
-			"  ~ Namespace red-2\n      - metadata.labels[helm-tenant/tenant]: \"red\"",
+			"  ~ Namespace red-2\n      - metadata.labels[helm-tenant/guard]: \"enforce\"\n      - metadata.labels[helm-tenant/tenant]: \"red\"",
 			"  ~ RoleBinding helm-tenant-member in namespace red-tiller\n      - subjects: ",
 			`"rudi"`, `  ! no longer members: user rudi, group reds`, `  ! namespace "red-2" is taken from the tenant`,
 			"tenant blue: change", "  ~ Deployment tiller-deploy in namespace blue-tiller\n      ~ spec.template.spec.containers[0].env[1].value: \"5\" -> \"6\"\n", "1 tenant unchanged")
