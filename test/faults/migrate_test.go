@@ -53,6 +53,13 @@ func addHistory(ctx context.Context, w *world, name string) error {
 			return err
 		}
 	}
+	// What the releases made, which the end of the migration has name its release.
+	for _, r := range history[1:] {
+		made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: r.Name, Labels: map[string]string{"app.kubernetes.io/managed-by": "Tiller"}}}
+		if _, err := w.root.CoreV1().ConfigMaps(strings.ReplaceAll(r.Namespace, "NAME", name)).Create(ctx, made, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
