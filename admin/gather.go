@@ -173,12 +173,21 @@ func readEach[T any](ctx context.Context, namespaces []string, read func(context
 	return found, nil
 }
 
-// answerAbout returns the answer of a read. One that was never made is a mistake in
-// addReads, and not an empty answer.
+// unreadError says that a decision needs a read that was not made: an object appeared
+// after the reads were chosen, made by another admin, and before it was looked up. Then
+// all is to be gathered anew.
+type unreadError struct{ what, namespace string }
+
+func (e *unreadError) Error() string {
+	return fmt.Sprintf("%s of namespace %q were not read", e.what, e.namespace)
+}
+
+// answerAbout returns the answer of a read. One that was not made is an *unreadError,
+// and not an empty answer.
 func answerAbout[T any](answers map[string]answer[T], what, namespace string) (T, error) {
 	a, found := answers[namespace]
 	if !found {
-		return a.value, fmt.Errorf("%s of namespace %q were not read", what, namespace)
+		return a.value, &unreadError{what, namespace}
 	}
 	return a.value, a.err
 }

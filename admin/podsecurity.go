@@ -109,7 +109,7 @@ func (d *decision) checkViolations() error {
 		a, found := d.facts.violations[at]
 		switch {
 		case !found:
-			return fmt.Errorf("the pods of namespace %q were not read", at.namespace)
+			return &unreadError{"the pods", at.namespace}
 		case apierrors.IsForbidden(a.err):
 			d.note("you may not try labels of namespace %q: it is not known whether pods there violate podSecurity: %s", at.namespace, at.level)
 		case a.err != nil:

@@ -85,13 +85,25 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 		if cluster.Outdated(outcomes[i].Err) {
 			outcomes[i].Prepared, outcomes[i].Err = Prepare(ctx, c, r)
 		}
-		if _, squatted := errors.AsType[*SquattedError](outcomes[i].Err); squatted {
-			// Another admin may have made the tenant after the namespaces were read, and
-			// before its home was.
-			if f, err := gather(ctx, c, requests[i:i+1]); err == nil {
-				outcomes[i].Prepared, outcomes[i].Err = decide(f, r)
+		for tries := 0; tries < maxGatherings && changedWhileRead(outcomes[i].Err); tries++ {
+			f, err := gather(ctx, c, requests[i:i+1])
+			if err != nil {
+				outcomes[i].Err = err
+				break
 			}
+			outcomes[i].Prepared, outcomes[i].Err = decide(f, r)
 		}
 	}
 	return outcomes, nil
+}
+
+// maxGatherings bounds how often facts are gathered anew for one tenant.
+const maxGatherings = 3
+
+// changedWhileRead reports whether a decision may have failed because another admin made
+// the tenant between two reads: its home was seen, and what leads to it was not.
+func changedWhileRead(err error) bool {
+	_, unread := errors.AsType[*unreadError](err)
+	_, squatted := errors.AsType[*SquattedError](err)
+	return unread || squatted
 }

@@ -100,7 +100,7 @@ func TestStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = sam.fails(1, `remembers namespace "elsewhere" as the home of tenant "stale"`, "helm", "tenant", "use", "stale")
-	contains(t, s.stderr, `the tenant's record is in namespace "stale-helm"`, "helm tenant use stale --home-namespace=stale-helm")
+	contains(t, s.stderr, `namespace "stale-helm" (namespaces stale-1,stale-2) has a record of it`, "helm tenant use stale --home-namespace=stale-helm")
 	sam.run("helm", "tenant", "use", "stale", "--home-namespace=stale-helm")
 }
 
