@@ -138,13 +138,9 @@ func (p *plant) fix(findings []finding) {
 // typeFix types one finding's command.
 func (p *plant) typeFix(fix string) {
 	p.Helper()
-	command := fix
-	if strings.Contains(command, "helm tenant init") || strings.Contains(command, "helm tenant apply") {
-		command += " --wait=false"
-	}
-	if strings.Contains(command, "helm tenant destroy") {
-		command += " --yes"
-	}
+	// Each of several commands: no pod runs, so the first would wait for its Tiller.
+	command := strings.NewReplacer("helm tenant init ", "helm tenant init --wait=false ", "helm tenant apply ", "helm tenant apply --wait=false ",
+		"helm tenant destroy ", "helm tenant destroy --yes ").Replace(fix)
 	if r := p.w.command(p.w.Admin(), "/bin/sh", "-c", command); r.code != 0 && !strings.Contains(r.stderr, "not found") {
 		p.Errorf("the fix %q: exit code %d\n%s", command, r.code, r.stderr)
 	}

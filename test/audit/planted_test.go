@@ -530,9 +530,34 @@ var planted = []struct {
 		ns := p.namespace(map[string]string{"helm-tenant/tenant": "beta", "helm-tenant/home": "true"})
 		record, err := p.w.root.CoreV1().ConfigMaps("beta-tiller").Get(context.Background(), "helm-tenant", metav1.GetOptions{})
 		must(p.T, err)
-		text := record.Data["tenant.yaml"] + "homeNamespace: " + ns + "\n"
+		text := strings.Replace(record.Data["tenant.yaml"], "beta-a", "outside", 1) + "homeNamespace: " + ns + "\n"
+		// It is believed because a namespace leads to it, as beta-a leads to the other.
+		const label = `{"metadata":{"labels":{"helm-tenant/tenant":%s},"annotations":{"helm-tenant/home-namespace":%s}}}`
+		p.merge("/api/v1/namespaces/outside", fmt.Sprintf(label, `"beta"`, `"`+ns+`"`))
+		p.later(func() { p.merge("/api/v1/namespaces/outside", fmt.Sprintf(label, "null", "null")) })
 		must(p.T, create(p.w.root.CoreV1().ConfigMaps(ns).Create(context.Background(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant", Labels: record.Labels}, Data: map[string]string{"tenant.yaml": text}}, metav1.CreateOptions{})))
-	}, []string{"HT045 beta tenant beta"}},
+	}, []string{"HT045 beta tenant beta",
+		// Of all that init makes beside a record nothing is there.
+		"HT042 beta Deployment tiller-deploy in namespace old", "HT042 beta ServiceAccount tiller in namespace old", "HT042 beta namespace old", "HT050 beta namespace old",
+		"HT042 beta Role helm-tenant-member in namespace old", "HT042 beta RoleBinding helm-tenant-member in namespace old",
+		"HT042 beta Role helm-tenant-records in namespace old", "HT042 beta RoleBinding helm-tenant-records in namespace old",
+		"HT042 beta RoleBinding helm-tenant.beta.admin in namespace outside", "HT072 beta namespace outside"}},
+	{"a tenant that may run privileged pods", func(p *plant) {
+		p.later(func() { p.init("beta", "--pod-security", "baseline") })
+		p.init("beta", "--pod-security", "privileged", "--accept-risk=node-access")
+	}, []string{"HT070 beta namespace beta-a"}},
+	{"a tenant without the guard", func(p *plant) {
+		p.later(func() { p.init("beta", "--guard", "enforce") })
+		p.init("beta", "--guard", "off", "--accept-risk=no-guard")
+	}, []string{"HT071 beta tenant beta"}},
+	{"a tenant's namespace without its PodSecurity level", func(p *plant) {
+		p.merge("/api/v1/namespaces/beta-a", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":null}}}`)
+		p.again("beta")
+	}, []string{"HT072 beta namespace beta-a"}},
+	{"a tenant's namespace that the guard leaves out", func(p *plant) {
+		p.merge("/api/v1/namespaces/beta-a", `{"metadata":{"labels":{"helm-tenant/guard":null}}}`)
+		p.again("beta")
+	}, []string{"HT072 beta namespace beta-a"}},
 	{"somebody who can impersonate the administrators", func(p *plant) {
 		p.grant("", "be", []string{"impersonate groups system:masters", "impersonate users root-of-all"}, "user zoe")
 	}, []string{"HT016  user zoe"}},
@@ -684,9 +709,11 @@ func (p *plant) clusterRole(name string, what ...string) {
 	})
 }
 
-// aggregates makes a ClusterRole that is aggregated into those roles.
+// aggregates makes a ClusterRole that is aggregated into those roles. They hold its
+// rules for a moment after it is gone.
 func (p *plant) aggregates(name string, what []string, into ...string) {
 	p.Helper()
+	p.later(func() { p.w.clean(p.T) })
 	p.clusterRole(name, what...)
 	for _, role := range into {
 		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/"+name, `{"metadata":{"labels":{"rbac.authorization.k8s.io/aggregate-to-`+role+`":"true"}}}`)
@@ -697,7 +724,7 @@ func (p *plant) aggregates(name string, what []string, into ...string) {
 // give them another.
 func (p *plant) roleAgain(names ...string) {
 	for _, name := range names {
-		p.later(func() { p.init(name, "--role", "admin") })
+		p.later(func() { p.init(name, "--role", "admin", "--accept-risk=namespace-writer") })
 	}
 }
 
