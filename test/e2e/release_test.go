@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -59,7 +60,7 @@ func packageRelease(t *testing.T, source, platform string, k key, more ...string
 // returns the address that Helm 4 installs.
 func pushPlugin(t *testing.T, dist string) string {
 	t.Helper()
-	server := httptest.NewServer(registry.New(registry.Logger(nil)))
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
 	dir := unpackTar(t, filepath.Join(dist, "helm-tenant-plugin-0.1.0.oci.tar"))
 	index, err := layout.ImageIndexFromPath(dir)
