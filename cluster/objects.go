@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
@@ -59,7 +59,7 @@ func (c *Client) metadataOf(of ServedKind, namespace, name string) (metadata.Res
 	}
 	// The metadata client puts them into the URL's path as they are.
 	for _, segment := range names {
-		if segment == "" || len(path.IsValidPathSegmentName(segment)) > 0 {
+		if segment == "" || len(content.IsPathSegmentName(segment)) > 0 {
 			return nil, fmt.Errorf("%q is no name of an object", segment)
 		}
 	}
