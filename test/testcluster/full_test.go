@@ -47,10 +47,18 @@ func TestFull(t *testing.T) {
 	}
 
 	// The API server reaches the kubelet, and the kubelet the pod.
-	kubectl := exec.Command(c.Bin("kubectl"), "--kubeconfig", c.Admin(), "--namespace", "strict",
-		"exec", pod.Name, "--", "/wait", "dial", "10.96.0.1:443")
-	if out, err := kubectl.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "connected" {
-		t.Errorf("a pod's connection to the API server's service address: %v\n%s", err, out)
+	// kube-proxy may still be writing the service's rules.
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+		kubectl := exec.Command(c.Bin("kubectl"), "--kubeconfig", c.Admin(), "--namespace", "strict",
+			"exec", pod.Name, "--", "/wait", "dial", "10.96.0.1:443")
+		out, err := kubectl.CombinedOutput()
+		if err == nil && strings.TrimSpace(string(out)) == "connected" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("a pod's connection to the API server's service address: %v\n%s", err, out)
+			break
+		}
 	}
 
 	left := watch(t, c.Info)
