@@ -880,7 +880,7 @@ var differing = []struct {
 	{"another engine", "[beta-a]", "[beta-a]\n  engine: impersonation", []string{"HT043 beta engine"}},
 	{"another storage", "[beta-a]", "[beta-a]\n  tiller: {storage: configmap}", []string{"HT043 beta storage"}},
 	{"a tenant more", "- name: beta", "- name: delta\n  namespaces: [delta-a]\n- name: beta", []string{"HT043 delta tenant delta"}},
-	{"a tenant less", "- name: beta\n  namespaces: [beta-a]\n  members:\n    users: [bob]\n", "", []string{"HT043 beta tenant beta"}},
+	{"a tenant less", "- name: beta\n  namespaces: [beta-a]\n  members:\n    users: [bob]\n  podSecurity: baseline\n  guard: enforce\n  network: open\n", "", []string{"HT043 beta tenant beta"}},
 }
 
 // TestFile compares the cluster with tenants files, and types what the findings say.
