@@ -43,6 +43,13 @@ func TestProveAgrees(t *testing.T) {
 			target.Member = &prove.Identity{Role: prove.Member, User: memberOf(target.Tenant)}
 			target.Restricted = map[string]bool{"pc1": true}
 			target.Quotas = map[string]map[string]bool{}
+			// The API server takes a moment to act by policies that init wrote.
+			if err := harness.Await(t.Context(), "the guard to act", func(context.Context) (bool, error) {
+				row, there := p.tried(t, target.Tenant)[fmt.Sprintf("own-binding as deployer in %q", target.Namespaces[0])]
+				return there && row.Result != prove.Allowed, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
 			tried, done := p.tried(t, target.Tenant), p.done(t, target)
 			for key, real := range done {
 				if said, there := tried[key]; !there || said.Result != real.Result || said.By != real.By {
