@@ -54,6 +54,8 @@ if [ "${1:-}" != cluster ]; then
 
 	# The queries of docs/audit-log.md.
 	command -v jq >/dev/null || lacks jq jq
+	# scripts/install.sh checks the signature of a release with it.
+	command -v gpg >/dev/null || lacks gpg gpg
 	# The browser that the audit's page is tested in; a font so that its text has a
 	# width.
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || lacks chromium chromium fonts-dejavu-core
