@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -21,6 +22,32 @@ type derivation struct {
 	eachNamespace bool
 	account       string
 	duration      time.Duration
+	contextName   string
+	merge         bool
+	unmerge       bool
+}
+
+// check returns an error where flags contradict each other. given reports whether a
+// flag was given.
+func (d derivation) check(name string, given func(string) bool) error {
+	switch {
+	case given("duration") && d.account == "":
+		return errors.New("--duration is that of a token: give --for-service-account too")
+	case d.duration < cluster.MinTokenLifetime:
+		return fmt.Errorf("--duration %s is too short: Kubernetes makes tokens of at least %s", d.duration, cluster.MinTokenLifetime)
+	case d.merge && d.file != "":
+		return errors.New("--merge writes into your own kubeconfig, and --output-file another one: give one of them")
+	case given("context-name") && (d.contextName == "" || visible.Text(d.contextName) != d.contextName):
+		return errors.New("--context-name is not a name")
+	case d.unmerge && name == "":
+		return errors.New("--unmerge needs the tenant's name")
+	}
+	for _, flag := range []string{"merge", "output-file", "each-namespace", "for-service-account"} {
+		if d.unmerge && given(flag) {
+			return fmt.Errorf("--unmerge and --%s contradict each other", flag)
+		}
+	}
+	return nil
 }
 
 func newKubeconfig(s *session) *cobra.Command {
@@ -33,6 +60,10 @@ service account. With it kubectl, k9s, terraform, helmfile and plain Helm 3 and 
 the tenant, without a wrapper. Its contexts know the tenant, so "helm tenant" works
 on them as well.
 
+With --merge they are written into your own kubeconfig instead, beside what is there:
+a context named after the tenant and a user for it. Your current context stays.
+--unmerge takes them out again, and asks no cluster.
+
 With --for-service-account the credentials are a token of that account, which has to
 be a member of the tenant; it ends by itself. A token of an account in one of the
 tenant's namespaces is requested as the tenant, any other as you.
@@ -40,6 +71,8 @@ tenant's namespaces is requested as the tenant, any other as you.
 The file is as secret as your credentials.`,
 		Example: `  helm tenant kubeconfig --output-file team-a.kubeconfig
   helm tenant kubeconfig team-a --each-namespace > team-a.kubeconfig
+  helm tenant kubeconfig team-a --merge
+  helm tenant kubeconfig team-a --unmerge
   helm tenant kubeconfig team-a --for-service-account ci:deployer --duration 30m`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -53,14 +86,18 @@ The file is as secret as your credentials.`,
 	f.BoolVar(&d.eachNamespace, "each-namespace", false, "a context for each of the tenant's namespaces")
 	f.StringVar(&d.account, "for-service-account", "", "use a token of this service account, NAMESPACE:NAME")
 	f.Var((*nonNegativeDuration)(&d.duration), "duration", "how long the token is good, at least 10m")
+	f.BoolVar(&d.merge, "merge", false, "write the contexts into your own kubeconfig")
+	f.BoolVar(&d.unmerge, "unmerge", false, "take the contexts that --merge wrote out of your kubeconfig")
+	f.StringVar(&d.contextName, "context-name", "", "name of the context, instead of the tenant's")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if cmd.Flags().Changed("duration") && d.account == "" {
-			return asUsage(cmd, errors.New("--duration is that of a token: give --for-service-account too"))
+		name := strings.Join(args, "")
+		if err := d.check(name, cmd.Flags().Changed); err != nil {
+			return asUsage(cmd, err)
 		}
-		if d.duration < cluster.MinTokenLifetime {
-			return asUsage(cmd, fmt.Errorf("--duration %s is too short: Kubernetes makes tokens of at least %s", d.duration, cluster.MinTokenLifetime))
+		if d.unmerge {
+			return s.unmergeKubeconfig(name, d.contextName)
 		}
-		return s.deriveKubeconfig(cmd.Context(), strings.Join(args, ""), d)
+		return s.deriveKubeconfig(cmd.Context(), name, d)
 	}
 	return cmd
 }
@@ -94,7 +131,15 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 			return err
 		}
 	}
-	text, contexts, err := k.Derive(known, d.eachNamespace, with)
+	if d.merge {
+		contexts, file, err := k.Merge(known, d.eachNamespace, d.contextName, with)
+		if err != nil {
+			return err
+		}
+		s.say("The contexts %s are in %s; to use one: kubectl config use-context %s", strings.Join(contexts, ", "), file, command.Native().Quote(contexts[0]))
+		return nil
+	}
+	text, contexts, err := k.Derive(known, d.eachNamespace, d.contextName, with)
 	if err != nil {
 		return err
 	}
@@ -106,6 +151,23 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 		return err
 	}
 	s.say("wrote %s with the contexts %s", d.file, strings.Join(contexts, ", "))
+	return nil
+}
+
+// unmergeKubeconfig takes what --merge wrote for the tenant out of the kubeconfig.
+func (s *session) unmergeKubeconfig(name, context string) error {
+	gone, err := tenant.Unmerge(s.kubeconfigFile, name, context)
+	switch {
+	case err != nil:
+		return err
+	case len(gone.Contexts) == 0:
+		s.say("The kubeconfig has no context that --merge wrote for tenant %s.", name)
+		return nil
+	}
+	s.say("The contexts %s are no longer in the kubeconfig.", strings.Join(gone.Contexts, ", "))
+	if gone.Current {
+		s.say("Warning: one of them was the current context; to choose another one: kubectl config use-context CONTEXT")
+	}
 	return nil
 }
 

@@ -1,12 +1,14 @@
 package tenant
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
@@ -22,14 +24,24 @@ type Credentials struct {
 
 // Derive returns a kubeconfig in which every client is the tenant: the credentials,
 // with `as:` the tenant's deployer, and one context for the tenant, or one for each of
-// its namespaces. The contexts know the tenant as one that `use` wrote does. Files
-// that the kubeconfig names keep their absolute paths; with a token nothing but the
-// token and the server's certificate is in it.
+// its namespaces. name is the context's, empty for the tenant's name. The contexts know
+// the tenant as one that `use` wrote does. Files that the kubeconfig names keep their
+// absolute paths; with a token nothing but the token and the server's certificate is in
+// it.
 //
 // Errors: a tenant with a Tiller, which nobody impersonates; a user that acts as
 // somebody else already; credentials of an auth-provider, whose refresh token is good
 // for one copy only.
-func (k *Kubeconfig) Derive(t Known, eachNamespace bool, with Credentials) (text []byte, contexts []string, err error) {
+func (k *Kubeconfig) Derive(t Known, eachNamespace bool, name string, with Credentials) (text []byte, contexts []string, err error) {
+	config, contexts, err := k.derive(t, eachNamespace, name, with)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err = clientcmd.Write(*config)
+	return text, contexts, err
+}
+
+func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, with Credentials) (config *clientcmdapi.Config, contexts []string, err error) {
 	deployer := AccountUser(t.HomeNamespace, HelmAccount)
 	if !t.Engine.Has(EngineImpersonation) {
 		return nil, nil, fmt.Errorf("tenant %q has a Tiller and no account that can be impersonated", t.Name)
@@ -52,34 +64,37 @@ func (k *Kubeconfig) Derive(t Known, eachNamespace bool, with Credentials) (text
 	} else if err := k.checkCopied(user, deployer); err != nil {
 		return nil, nil, err
 	}
+	name = cmp.Or(name, t.Name)
+	if of, own := strings.CutPrefix(userName, name+"/"); own && user.Impersonate == deployer {
+		userName = of // derived from a context that was merged
+	}
 	user.Impersonate = deployer
 	extension, err := json.Marshal(Extension{APIVersion: APIVersion, Current: t.Name, Tenants: []Known{t}})
 	if err != nil {
 		return nil, nil, err
 	}
-	config := clientcmdapi.NewConfig()
-	userName = t.Name + "/" + userName
+	config = clientcmdapi.NewConfig()
+	userName = name + "/" + userName
 	config.Clusters[clusterName], config.AuthInfos[userName] = cluster, user
-	add := func(name, namespace string) {
+	add := func(context, namespace string) {
 		kctx := clientcmdapi.NewContext()
 		kctx.Cluster, kctx.AuthInfo, kctx.Namespace = clusterName, userName, namespace
 		kctx.Extensions[ExtensionName] = &runtime.Unknown{Raw: extension, ContentType: runtime.ContentTypeJSON}
-		config.Contexts[name] = kctx
-		contexts = append(contexts, name)
+		config.Contexts[context] = kctx
+		contexts = append(contexts, context)
 	}
 	switch {
 	case eachNamespace && len(t.Namespaces) > 0:
 		for _, ns := range t.Namespaces {
-			add(t.Name+"/"+ns, ns)
+			add(name+"/"+ns, ns)
 		}
 	case len(t.Namespaces) > 0:
-		add(t.Name, t.Namespaces[0])
+		add(name, t.Namespaces[0])
 	default:
-		add(t.Name, k.Namespace)
+		add(name, k.Namespace)
 	}
 	config.CurrentContext = contexts[0]
-	text, err = clientcmd.Write(*config)
-	return text, contexts, err
+	return config, contexts, nil
 }
 
 // checkCopied returns an error where the user's entry can't be copied into another

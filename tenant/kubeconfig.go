@@ -58,22 +58,11 @@ type TLS struct {
 // Every error is one line that names the file or the context and says what to
 // type.
 func LoadKubeconfig(explicitFile, context string) (*Kubeconfig, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = explicitFile
-	rules.Warner = func(error) {} // of missing files in KUBECONFIG, as kubectl ignores them
-	paths := rules.GetLoadingPrecedence()
-	if explicitFile != "" {
-		paths = []string{explicitFile}
+	k, err := readFiles(explicitFile)
+	if err != nil {
+		return nil, err
 	}
-	files := strings.Join(paths, ", ")
-	config, err := rules.Load()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("kubeconfig %s does not exist", files)
-	case err != nil:
-		return nil, explainLoad(paths, err)
-	}
-	k := &Kubeconfig{config: config, rules: rules}
+	config, files := k.config, strings.Join(k.files(), ", ")
 	if len(config.Contexts) == 0 || isPodConfig(config) {
 		if pod, found := thisPod(os.Getenv, accountFolder); found && context == "" {
 			k.pod, k.config, k.Server, k.Namespace = &pod, pod.config(), pod.server, pod.namespace
@@ -104,6 +93,31 @@ func LoadKubeconfig(explicitFile, context string) (*Kubeconfig, error) {
 		k.Broken = fmt.Errorf("context %q in kubeconfig %s: %w", k.Context, kctx.LocationOfOrigin, err)
 	}
 	return k, nil
+}
+
+// readFiles reads the files of the kubeconfig, and picks no context.
+func readFiles(explicitFile string) (*Kubeconfig, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = explicitFile
+	rules.Warner = func(error) {} // of missing files in KUBECONFIG, as kubectl ignores them
+	k := &Kubeconfig{rules: rules}
+	var err error
+	k.config, err = rules.Load()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("kubeconfig %s does not exist", strings.Join(k.files(), ", "))
+	case err != nil:
+		return nil, explainLoad(k.files(), err)
+	}
+	return k, nil
+}
+
+// files are those that the kubeconfig is read from, whether they exist or not.
+func (k *Kubeconfig) files() []string {
+	if k.rules.ExplicitPath != "" {
+		return []string{k.rules.ExplicitPath}
+	}
+	return k.rules.GetLoadingPrecedence()
 }
 
 // ErrNoKubeconfig says that there is no kubeconfig with a context.

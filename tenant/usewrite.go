@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,10 +46,18 @@ func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
 	if k.File() == "" {
 		return errors.New("there is no kubeconfig to write to: name the tenant by HELM_TENANT or --tenant instead")
 	}
+	return editKubeconfig(k.File(), func(before []byte) ([]byte, error) {
+		return withExtension(before, k.Context, next(extensionIn(before, k.Context)))
+	})
+}
+
+// editKubeconfig replaces a kubeconfig by what edit makes of its text, under
+// client-go's lock file. A text that stays the same is not written.
+func editKubeconfig(name string, edit func(before []byte) (after []byte, err error)) error {
 	// A kubeconfig is often a link into a folder of dotfiles: keep the link.
-	file, err := filepath.EvalSymlinks(k.File())
+	file, err := filepath.EvalSymlinks(name)
 	if err != nil {
-		return fmt.Errorf("kubeconfig %s can't be written: %w", k.File(), reason(err))
+		return fmt.Errorf("kubeconfig %s can't be written: %w", name, reason(err))
 	}
 	unlock, err := lock(file, lockPatience)
 	if err != nil {
@@ -66,9 +75,12 @@ func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be read: %w", file, reason(err))
 	}
-	after, err := withExtension(before, k.Context, next(extensionIn(before, k.Context)))
+	after, err := edit(before)
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s: %w", file, err)
+	}
+	if bytes.Equal(before, after) {
+		return nil
 	}
 	return replaceFile(file, after, info)
 }

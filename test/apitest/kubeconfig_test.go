@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -117,4 +120,108 @@ func TestKubeconfig(t *testing.T) {
 			t.Errorf("wanted %d and %q: %v", c.code, c.want, r)
 		}
 	}
+}
+
+// TestKubeconfigMerge merges a tenant into a member's own kubeconfig, uses it with
+// kubectl, helm, terraform's loading rules and helm-tenant, and takes it out again.
+func TestKubeconfigMerge(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	of.home = of.name + "-helm"
+	member := w.newUser(t, "member")
+	member.env = []string{"HELM_BIN=" + w.Bin("helm3")}
+	w.makeTenant(t, of, "--engine", "impersonation", "--user", member.name)
+	text, err := os.ReadFile(member.kubeconfig)
+	must(t, err)
+	own := append([]byte("# mine\n"), text...)
+	must(t, os.WriteFile(member.kubeconfig, own, 0o600))
+	// As in a folder of dotfiles.
+	link := filepath.Join(t.TempDir(), "config")
+	must(t, os.Symlink(member.kubeconfig, link))
+	person := *member
+	person.kubeconfig = link
+
+	r := person.must(t, "kubeconfig", of.name, "--merge")
+	if r.stdout != "" || !strings.Contains(r.stderr, "kubectl config use-context "+of.name) {
+		t.Errorf("it says %v", r)
+	}
+	for _, c := range []struct {
+		program string
+		args    []string
+		want    string
+	}{
+		{"kubectl", []string{"--context", of.name, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"}, "system:serviceaccount:" + of.home + ":helm"},
+		{"kubectl", []string{"auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"}, member.name}, // the current context stays
+		{"helm3", []string{"--kube-context", of.name, "install", "three", hello()}, "deployed"},
+		{"helm4", []string{"--kube-context", of.name, "list"}, "three"},
+		{"kubectl", []string{"config", "use-context", of.name}, "Switched"}, // kubectl rewrites the file
+	} {
+		if out, err := w.with(t, link, c.program, c.args...); err != nil || !strings.Contains(out, c.want) {
+			t.Errorf("%s %q: %v\n%s", c.program, c.args, err, out)
+		}
+	}
+	for _, c := range [][]string{{"list"}, {"whoami"}, {"releases"}, {"status", "three"}} {
+		if r := person.must(t, c...); !strings.Contains(r.stdout, of.a) {
+			t.Errorf("helm tenant %q on that context: %v", c, r)
+		}
+	}
+	person.must(t, "kubeconfig", "--merge") // a refresh, from the context itself
+	other := filepath.Join(t.TempDir(), "empty")
+	must(t, os.WriteFile(other, nil, 0o600))
+	for _, env := range []map[string]string{
+		{"KUBE_CONFIG_PATH": link, "KUBE_CTX": of.name},
+		{"KUBE_CONFIG_PATH": link},
+		{"KUBE_CONFIG_PATHS": other + string(os.PathListSeparator) + link, "KUBE_CTX": of.name},
+	} {
+		config, err := terraformConfig(env)
+		must(t, err)
+		client, err := kubernetes.NewForConfig(config)
+		must(t, err)
+		review, err := client.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+		must(t, err)
+		if name := review.Status.UserInfo.Username; name != "system:serviceaccount:"+of.home+":helm" {
+			t.Errorf("with %v terraform is %s", env, name)
+		}
+		if _, err := client.CoreV1().ConfigMaps(of.a).List(t.Context(), metav1.ListOptions{}); err != nil {
+			t.Errorf("with %v terraform can't read: %v", env, err)
+		}
+	}
+
+	// It goes though the tenant is gone.
+	w.admin(t).must(t, "revoke", of.name, "--user", member.name)
+	if r := person.must(t, "kubeconfig", of.name, "--unmerge"); !strings.Contains(r.stderr, "Warning: one of them was the current context") {
+		t.Errorf("it says %v", r)
+	}
+	if out, err := w.with(t, link, "kubectl", "config", "get-contexts", "-o", "name"); err != nil || strings.Contains(out, of.name) {
+		t.Errorf("contexts: %v\n%s", err, out)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is a file now: %v, %v", info, err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--unmerge"}, "needs the tenant's name"},
+		{[]string{of.name, "--unmerge", "--merge"}, "contradict"},
+		{[]string{of.name, "--merge", "--output-file", "x"}, "give one of them"},
+	} {
+		if r := person.run(t, append([]string{"kubeconfig"}, c.args...)...); r.code != 2 || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("wanted %q: %v", c.want, r)
+		}
+	}
+}
+
+// terraformConfig is what the Kubernetes and Helm providers of terraform make of their
+// variables (initializeConfiguration of hashicorp/terraform-provider-kubernetes,
+// kubernetes/provider.go): loading rules of their own, which read no KUBECONFIG.
+func terraformConfig(env map[string]string) (*rest.Config, error) {
+	rules := &clientcmd.ClientConfigLoadingRules{}
+	if path := env["KUBE_CONFIG_PATH"]; path != "" {
+		rules.ExplicitPath = path
+	} else {
+		rules.Precedence = filepath.SplitList(env["KUBE_CONFIG_PATHS"])
+	}
+	overrides := &clientcmd.ConfigOverrides{CurrentContext: env["KUBE_CTX"]}
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
 }

@@ -1,0 +1,311 @@
+package tenant
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	yamlv3 "go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/yaml"
+)
+
+// Merge writes the contexts and the user that Derive returns into the caller's own
+// kubeconfig, beside what is there; the cluster's entry is the one that is there. The
+// current context stays. An entry of an earlier Merge is replaced; contexts holds the
+// names of all that were asked for, and file is where they are.
+//
+// The file is edited as Use edits it: under client-go's lock file, with comments,
+// unknown keys, links and modes kept.
+//
+// Errors: those of Derive; a name that another entry has.
+func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, with Credentials) (contexts []string, file string, err error) {
+	if k.File() == "" {
+		return nil, "", errors.New("there is no kubeconfig to merge into: give --output-file FILE instead of --merge")
+	}
+	derived, contexts, err := k.derive(t, eachNamespace, name, with)
+	if err != nil {
+		return nil, "", err
+	}
+	derived.Clusters = nil
+	for context, kctx := range derived.Contexts {
+		if err := k.checkReplaced(context, kctx, derived.AuthInfos[kctx.AuthInfo].Impersonate); err != nil {
+			return nil, "", err
+		}
+	}
+	// The user goes first: a context without one can't be used.
+	if err := editKubeconfig(k.File(), func(text []byte) ([]byte, error) { return withEntries(text, derived) }); err != nil {
+		return nil, "", err
+	}
+	for _, other := range k.files() {
+		if err := removeElsewhere(other, k.File(), derived); err != nil {
+			return nil, "", err
+		}
+	}
+	return contexts, k.File(), nil
+}
+
+// removeElsewhere takes entries of the same names out of another file of the
+// kubeconfig: of two, the first file's counts.
+func removeElsewhere(other, target string, derived *clientcmdapi.Config) error {
+	config, err := clientcmd.LoadFromFile(other)
+	if other == target || err != nil {
+		return nil // one that can't be read does not count
+	}
+	contexts, users := slices.Collect(maps.Keys(derived.Contexts)), slices.Collect(maps.Keys(derived.AuthInfos))
+	contexts = slices.DeleteFunc(contexts, func(name string) bool { return config.Contexts[name] == nil })
+	users = slices.DeleteFunc(users, func(name string) bool { return config.AuthInfos[name] == nil })
+	if len(contexts)+len(users) == 0 {
+		return nil
+	}
+	return editKubeconfig(other, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) })
+}
+
+// checkReplaced returns an error where the kubeconfig holds a context or user of that
+// name that no Merge wrote for the same deployer on the same cluster.
+func (k *Kubeconfig) checkReplaced(name string, next *clientcmdapi.Context, deployer string) error {
+	if have := k.config.Contexts[name]; have != nil {
+		tenant, merged := mergedTenant(k.config, name)
+		switch {
+		case !merged:
+			return fmt.Errorf("the kubeconfig has a context %q of its own: give another name with --context-name", name)
+		case have.Cluster != next.Cluster:
+			return fmt.Errorf("context %q is tenant %q of the cluster %q, not of %q: give another name with --context-name", name, tenant, have.Cluster, next.Cluster)
+		}
+	}
+	if have := k.config.AuthInfos[next.AuthInfo]; have != nil && have.Impersonate != deployer {
+		return fmt.Errorf("the kubeconfig has a user %q of its own: give another name with --context-name", next.AuthInfo)
+	}
+	return nil
+}
+
+// mergedTenant returns the tenant for which Merge wrote a context: its user acts as the
+// deployer of a tenant that the context knows, and is named after the context.
+func mergedTenant(config *clientcmdapi.Config, context string) (name string, merged bool) {
+	kctx := config.Contexts[context]
+	user := config.AuthInfos[kctx.AuthInfo]
+	extension, err := readExtension(kctx)
+	if user == nil || extension == nil || err != nil {
+		return "", false
+	}
+	for _, t := range extension.Tenants {
+		if user.Impersonate != AccountUser(t.HomeNamespace, HelmAccount) {
+			continue
+		}
+		for _, prefix := range []string{context, strings.TrimSuffix(context, "/"+kctx.Namespace)} {
+			if strings.HasPrefix(kctx.AuthInfo, prefix+"/") {
+				return t.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// Unmerged is what Unmerge took out.
+type Unmerged struct {
+	Contexts, Users []string
+	// Current says that the current context is among them.
+	Current bool
+}
+
+// Unmerge takes the contexts out of the kubeconfig that Merge wrote for the tenant of
+// that name, and their users where nothing else uses them. Where context is given only
+// that one goes, and those of its namespaces. It asks no cluster: the tenant may be
+// gone. explicitFile is as in LoadKubeconfig.
+//
+// Errors: contexts of several clusters, of which none was named.
+func Unmerge(explicitFile, name, context string) (Unmerged, error) {
+	k, err := readFiles(explicitFile)
+	if err != nil {
+		return Unmerged{}, err
+	}
+	config := k.config
+	var gone Unmerged
+	clusters := map[string]bool{}
+	for _, one := range slices.Sorted(maps.Keys(config.Contexts)) {
+		if of, merged := mergedTenant(config, one); !merged || of != name || context != "" && one != context && !strings.HasPrefix(one, context+"/") {
+			continue
+		}
+		gone.Contexts = append(gone.Contexts, one)
+		clusters[config.Contexts[one].Cluster] = true
+		gone.Current = gone.Current || one == config.CurrentContext
+	}
+	if len(clusters) > 1 {
+		return Unmerged{}, fmt.Errorf("the kubeconfig has contexts of tenant %q on the clusters %s: name one with --context-name: %s", name, strings.Join(slices.Sorted(maps.Keys(clusters)), " and "), strings.Join(gone.Contexts, ", "))
+	}
+	used := map[string]bool{}
+	for other, kctx := range config.Contexts {
+		if !slices.Contains(gone.Contexts, other) {
+			used[kctx.AuthInfo] = true
+		}
+	}
+	for _, one := range gone.Contexts {
+		if user := config.Contexts[one].AuthInfo; !used[user] && !slices.Contains(gone.Users, user) {
+			gone.Users = append(gone.Users, user)
+		}
+	}
+	if len(gone.Contexts) == 0 {
+		return gone, nil
+	}
+	for _, file := range k.files() {
+		inFile, err := clientcmd.LoadFromFile(file)
+		if err != nil {
+			continue // client-go read nothing from it either
+		}
+		contexts := slices.DeleteFunc(slices.Clone(gone.Contexts), func(name string) bool { return inFile.Contexts[name] == nil })
+		users := slices.DeleteFunc(slices.Clone(gone.Users), func(name string) bool { return inFile.AuthInfos[name] == nil })
+		if len(contexts)+len(users) == 0 {
+			continue
+		}
+		if err := editKubeconfig(file, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) }); err != nil {
+			return Unmerged{}, err
+		}
+	}
+	return gone, nil
+}
+
+// withEntries returns a kubeconfig's text with the contexts and users of put in it, in
+// the place of those of the same names. What is there as it should be stays as it is.
+func withEntries(text []byte, put *clientcmdapi.Config) ([]byte, error) {
+	have, err := clientcmd.Load(text)
+	if err != nil {
+		return nil, errors.New(oneLine(err))
+	}
+	doc, err := parseTree(text)
+	if err != nil {
+		return nil, err
+	}
+	changed := false
+	for _, name := range slices.Sorted(maps.Keys(put.AuthInfos)) {
+		if equality.Semantic.DeepEqual(withoutOriginUser(have.AuthInfos[name]), withoutOriginUser(put.AuthInfos[name])) {
+			continue
+		}
+		one := &clientcmdapi.Config{AuthInfos: map[string]*clientcmdapi.AuthInfo{name: put.AuthInfos[name]}}
+		if err := doc.putEntry("users", "user", name, one); err != nil {
+			return nil, err
+		}
+		changed = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(put.Contexts)) {
+		if sameContext(have.Contexts[name], put.Contexts[name]) {
+			continue
+		}
+		one := &clientcmdapi.Config{Contexts: map[string]*clientcmdapi.Context{name: put.Contexts[name]}}
+		if err := doc.putEntry("contexts", "context", name, one); err != nil {
+			return nil, err
+		}
+		changed = true
+	}
+	if !changed {
+		return text, nil
+	}
+	after, err := doc.encode()
+	if err == nil {
+		err = sameButEntries(text, after, slices.Collect(maps.Keys(put.Contexts)), slices.Collect(maps.Keys(put.AuthInfos)))
+	}
+	return after, err
+}
+
+// withoutEntries returns a kubeconfig's text without these contexts and users.
+func withoutEntries(text []byte, contexts, users []string) ([]byte, error) {
+	doc, err := parseTree(text)
+	if err != nil {
+		return nil, err
+	}
+	for key, names := range map[string][]string{"contexts": contexts, "users": users} {
+		if err := expandAliases(mapValue(doc.top(), key)); err != nil {
+			return nil, err
+		}
+		list := mapValue(doc.top(), key)
+		if list == nil {
+			continue
+		}
+		list.Content = slices.DeleteFunc(list.Content, func(item *yamlv3.Node) bool {
+			name := mapValue(item, "name")
+			return name != nil && slices.Contains(names, name.Value)
+		})
+		if len(list.Content) == 0 && list.Kind == yamlv3.SequenceNode {
+			list.Style = yamlv3.FlowStyle // "[]"
+		}
+	}
+	after, err := doc.encode()
+	if err == nil {
+		err = sameButEntries(text, after, contexts, users)
+	}
+	return after, err
+}
+
+// putEntry puts the entry of a list that one holds, of that name, into the tree.
+func (t *tree) putEntry(list, key, name string, one *clientcmdapi.Config) error {
+	text, err := clientcmd.Write(*one)
+	if err != nil {
+		return err
+	}
+	var written map[string]any
+	if err := yaml.Unmarshal(text, &written); err != nil {
+		return err
+	}
+	entries, _ := written[list].([]any)
+	if len(entries) != 1 {
+		return fmt.Errorf("client-go wrote %d entries for one of %s", len(entries), list)
+	}
+	entry, _ := entries[0].(map[string]any)
+	value, err := t.node(entry[key])
+	if err != nil {
+		return err
+	}
+	if err := expandAliases(mapValue(t.top(), list)); err != nil {
+		return err
+	}
+	items := mapValue(t.top(), list)
+	if items == nil || items.Kind != yamlv3.SequenceNode {
+		items = &yamlv3.Node{Kind: yamlv3.SequenceNode}
+		setMapValue(t.top(), list, items, t.keyStyle())
+	}
+	if len(items.Content) == 0 && !t.isJSON {
+		items.Style = 0 // not "[]" any more
+	}
+	if item := namedItem(items, name); item != nil {
+		setMapValue(item, key, value, t.keyStyle())
+	} else {
+		items.Content = append(items.Content, t.item(key, value, name))
+	}
+	return nil
+}
+
+func withoutOriginUser(user *clientcmdapi.AuthInfo) *clientcmdapi.AuthInfo {
+	if user == nil {
+		return nil
+	}
+	user = user.DeepCopy()
+	user.LocationOfOrigin = ""
+	return user
+}
+
+// sameContext reports whether two contexts name the same cluster, user, namespace and
+// tenants.
+func sameContext(a, b *clientcmdapi.Context) bool {
+	if a == nil || b == nil || a.Cluster != b.Cluster || a.AuthInfo != b.AuthInfo || a.Namespace != b.Namespace {
+		return false
+	}
+	ofA, errA := readExtension(a)
+	ofB, errB := readExtension(b)
+	return errA == nil && errB == nil && equality.Semantic.DeepEqual(ofA, ofB)
+}
+
+// sameButEntries makes sure that client-go reads the same from both texts but for these
+// contexts and users.
+func sameButEntries(before, after []byte, contexts, users []string) error {
+	return sameBut(before, after, "the tenant's contexts and users", func(config *clientcmdapi.Config) {
+		for _, name := range contexts {
+			delete(config.Contexts, name)
+		}
+		for _, name := range users {
+			delete(config.AuthInfos, name)
+		}
+	})
+}

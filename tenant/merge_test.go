@@ -1,0 +1,201 @@
+package tenant
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+var impersonated = Known{Name: "team-a", HomeNamespace: "team-a-helm", Engine: EngineImpersonation, Namespaces: []string{"a", "b"}}
+
+const twoClusters = `# mine
+apiVersion: v1
+kind: Config
+clusters:
+- cluster: {server: https://one}
+  name: one
+- cluster: {server: https://two}
+  name: two
+contexts:
+- context: {cluster: one, user: alice} # at work
+  name: main
+- context: {cluster: two, user: alice}
+  name: second
+current-context: main
+users:
+- name: alice # me
+  user:
+    client-certificate: alice.pem
+    exec: {apiVersion: client.authentication.k8s.io/v1, command: ./login, interactiveMode: Never}
+    colour: red
+`
+
+// What Merge writes is read by client-go, changes nothing else, is the same when merged
+// again, and Unmerge gives back the text that was there.
+func TestMergeAndUnmerge(t *testing.T) {
+	for _, test := range []struct{ name, text string }{
+		{"by hand", twoClusters},
+		{"as kubectl writes it", "apiVersion: v1\nclusters:\n- cluster:\n    server: https://one\n  name: one\ncontexts:\n- context:\n    cluster: one\n    user: alice\n  name: main\ncurrent-context: main\nkind: Config\nusers:\n- name: alice\n  user:\n    token: t\n"},
+		{"indented lists", "clusters:\n  - cluster: {server: https://one}\n    name: one\ncontexts:\n  - context:\n      cluster: one\n      user: alice\n    name: main\ncurrent-context: main\nusers:\n  - name: alice\n    user: {token: t}\n"},
+		{"flow lists", "clusters: [{cluster: {server: https://one}, name: one}]\ncontexts: [{context: {cluster: one, user: alice}, name: main}]\ncurrent-context: main\nusers: [{name: alice, user: {token: t}}]\n"},
+		{"JSON in one line", `{"clusters":[{"cluster":{"server":"https://one"},"name":"one"}],"contexts":[{"context":{"cluster":"one","user":"alice"},"name":"main"}],"current-context":"main","users":[{"name":"alice","user":{"token":"t"}}]}`},
+		{"an alias for all contexts", "x-all: &all\n- context: {cluster: one, user: alice}\n  name: main\nclusters:\n- cluster: {server: https://one}\n  name: one\ncontexts: *all\ncurrent-context: main\nusers:\n- name: alice\n  user: {token: t}\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := write(t, "config", test.text, 0o640)
+			contexts, where, err := load(t, file, "").Merge(impersonated, true, "", Credentials{})
+			if err != nil || where != file || !cmp.Equal(contexts, []string{"team-a/a", "team-a/b"}) {
+				t.Fatalf("got %q in %s, %v", contexts, where, err)
+			}
+			merged := read(t, file)
+			k := load(t, file, "team-a/b")
+			if as, _ := k.Impersonates(); as != "system:serviceaccount:team-a-helm:helm" || k.Namespace != "b" || k.Server != "https://one" {
+				t.Errorf("the context is %+v, as %s", k, as)
+			}
+			if known, found := k.Extension.Find("team-a"); !found || !cmp.Equal(known, impersonated) {
+				t.Errorf("the context knows %+v", k.Extension)
+			}
+			if k := load(t, file, ""); k.Context != "main" || k.Extension != nil {
+				t.Errorf("the current context is %+v", k)
+			}
+			// On the context itself it is a refresh.
+			if _, _, err := k.Merge(impersonated, true, "", Credentials{}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(merged, read(t, file)); diff != "" {
+				t.Errorf("a second time it changed:\n%s", diff)
+			}
+			gone, err := Unmerge(file, "team-a", "")
+			if err != nil || gone.Current || !cmp.Equal(gone.Contexts, contexts) || !cmp.Equal(gone.Users, []string{"team-a/alice"}) {
+				t.Errorf("took out %+v, %v", gone, err)
+			}
+			if diff := cmp.Diff(config(t, test.text), config(t, read(t, file))); diff != "" {
+				t.Errorf("-before +after:\n%s", diff)
+			}
+			if comments := strings.Count(read(t, file), "#"); comments != strings.Count(test.text, "#") {
+				t.Errorf("%d comments are left:\n%s", comments, read(t, file))
+			}
+			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o640 {
+				t.Errorf("the file is %v, %v", info, err)
+			}
+		})
+	}
+}
+
+// config is what client-go reads from a text, as it writes it.
+func config(t *testing.T, text string) string {
+	t.Helper()
+	loaded, err := clientcmd.Load([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := clientcmd.Write(*loaded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// Paths and commands are those of the file that they stand in; the first file of two
+// that hold an entry counts.
+func TestMergeIntoOneOfTwoFiles(t *testing.T) {
+	users := "users:\n- name: alice\n  user: {client-certificate: alice.pem, exec: {apiVersion: client.authentication.k8s.io/v1, command: ./login, interactiveMode: Never}}\n"
+	first := write(t, "first", users, 0o600)
+	second := write(t, "second", "clusters:\n- cluster: {server: https://one}\n  name: one\ncontexts:\n- context: {cluster: one, user: alice}\n  name: main\ncurrent-context: main\n", 0o600)
+	t.Setenv("KUBECONFIG", strings.Join([]string{filepath.Join(t.TempDir(), "missing"), first, second}, string(os.PathListSeparator)))
+	if _, where, err := load(t, "", "").Merge(impersonated, false, "", Credentials{}); err != nil || where != second {
+		t.Fatalf("merged into %s: %v", where, err)
+	}
+	user := load(t, "", "team-a").config.AuthInfos["team-a/alice"]
+	if user == nil || user.ClientCertificate != filepath.Join(filepath.Dir(first), "alice.pem") || user.Exec.Command != filepath.Join(filepath.Dir(first), "login") {
+		t.Errorf("the user is %+v", user)
+	}
+	if diff := cmp.Diff(users, read(t, first)); diff != "" {
+		t.Errorf("the first file changed:\n%s", diff)
+	}
+	// Moved by hand into the first file, where it would win for ever.
+	_, entries, _ := strings.Cut(read(t, second), "contexts:")
+	if err := os.WriteFile(first, []byte("contexts:"+entries+strings.TrimPrefix(users, "users:\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	moved := impersonated
+	moved.Namespaces = []string{"c"}
+	if _, _, err := load(t, "", "main").Merge(moved, false, "", Credentials{}); err != nil {
+		t.Fatal(err)
+	}
+	if k := load(t, "", "team-a"); k.Namespace != "c" {
+		t.Errorf("the context's namespace is %q", k.Namespace)
+	}
+	if gone, err := Unmerge("", "team-a", ""); err != nil || len(gone.Contexts) != 1 {
+		t.Errorf("took out %+v, %v", gone, err)
+	}
+	if text := read(t, first) + read(t, second); strings.Contains(text, "team-a") {
+		t.Errorf("left:\n%s", text)
+	}
+}
+
+func TestMergeRefuses(t *testing.T) {
+	own := strings.Replace(twoClusters, "name: second", "name: team-a", 1)
+	user := strings.ReplaceAll(twoClusters, "users:\n", "users:\n- name: team-a/alice\n  user: {token: t}\n")
+	acts := strings.Replace(twoClusters, "colour: red", "as: system:admin", 1)
+	provider := strings.Replace(twoClusters, "colour: red", "auth-provider: {name: oidc}", 1)
+	for _, test := range []struct{ name, text, want string }{
+		{"a context of that name", own, `the kubeconfig has a context "team-a" of its own: give another name with --context-name`},
+		{"a user of that name", user, `the kubeconfig has a user "team-a/alice" of its own: give another name with --context-name`},
+		{"who acts as somebody else", acts, "impersonation does not chain"},
+		{"an auth-provider", provider, "whose refresh token works once"},
+	} {
+		file := write(t, "config", test.text, 0o600)
+		_, _, err := load(t, file, "main").Merge(impersonated, false, "", Credentials{})
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v", test.name, err)
+		}
+		if diff := cmp.Diff(test.text, read(t, file)); diff != "" {
+			t.Errorf("%s: the file changed:\n%s", test.name, diff)
+		}
+	}
+}
+
+// A tenant of the same name on another cluster never takes a context's place.
+func TestMergeForTwoClusters(t *testing.T) {
+	file := write(t, "config", twoClusters, 0o600)
+	merge := func(context, name string) error {
+		_, _, err := load(t, file, context).Merge(impersonated, false, name, Credentials{})
+		return err
+	}
+	if err := merge("main", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := merge("second", ""); err == nil || !strings.Contains(err.Error(), `is tenant "team-a" of the cluster "one", not of "two"`) {
+		t.Errorf("got %v", err)
+	}
+	if err := merge("second", "two-a"); err != nil {
+		t.Fatal(err)
+	}
+	if server := load(t, file, "team-a").Server; server != "https://one" {
+		t.Errorf("team-a is on %s", server)
+	}
+	if _, err := Unmerge(file, "team-a", ""); err == nil || !strings.Contains(err.Error(), "on the clusters one and two: name one with --context-name: team-a, two-a") {
+		t.Errorf("got %v", err)
+	}
+	if gone, err := Unmerge(file, "team-a", "two-a"); err != nil || !cmp.Equal(gone.Contexts, []string{"two-a"}) {
+		t.Errorf("took out %+v, %v", gone, err)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(read(t, file), "current-context: main", "current-context: team-a", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := Unmerge(file, "team-a", ""); err != nil || !gone.Current {
+		t.Errorf("took out %+v, %v", gone, err)
+	}
+	if gone, err := Unmerge(file, "team-a", ""); err != nil || len(gone.Contexts) != 0 {
+		t.Errorf("a second time: %+v, %v", gone, err)
+	}
+	if _, err := Unmerge(filepath.Join(t.TempDir(), "missing"), "team-a", ""); err == nil || errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
