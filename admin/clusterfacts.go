@@ -44,7 +44,8 @@ func (t *taking) readIdentities(ctx context.Context) error {
 
 func (t *taking) addWebhooks(kind, name string, hooks []admissionv1.ValidatingWebhook) {
 	for _, hook := range hooks {
-		w := audit.Webhook{Kind: kind, Configuration: name, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector}
+		w := audit.Webhook{Kind: kind, Configuration: name, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector,
+			Conditional: len(hook.MatchConditions) > 0}
 		if service := hook.ClientConfig.Service; service != nil {
 			w.Server = "service " + service.Name + " in namespace " + service.Namespace
 		} else if url := hook.ClientConfig.URL; url != nil {
@@ -64,7 +65,8 @@ func (t *taking) readMutating(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "MutatingWebhookConfiguration", "", metav1.ListOptions{}, func(c *admissionv1.MutatingWebhookConfiguration) {
 		var hooks []admissionv1.ValidatingWebhook
 		for _, hook := range c.DeepCopy().Webhooks {
-			hooks = append(hooks, admissionv1.ValidatingWebhook{ClientConfig: hook.ClientConfig, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector})
+			hooks = append(hooks, admissionv1.ValidatingWebhook{ClientConfig: hook.ClientConfig, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector,
+				MatchConditions: hook.MatchConditions})
 		}
 		t.addWebhooks("MutatingWebhookConfiguration", c.Name, hooks)
 	})

@@ -174,7 +174,7 @@ func (d *decision) noteRails() error {
 
 // What init, describe and audit say where the guard can't be had or seen.
 const (
-	NoGuardHere = "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): the guard does not hold; a quota (services.nodeports, pods of a scope PriorityClass) and the admission plugin DenyServiceExternalIPs hold part of it"
+	NoGuardHere = rails.Unserved
 	GuardUnseen = "you may not list validatingadmissionpolicies: it is not known whether the guard holds"
 )
 

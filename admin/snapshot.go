@@ -47,6 +47,8 @@ type taking struct {
 	// are believed.
 	records []corev1.ConfigMap
 	homes   *cluster.Homes
+	// guard holds the guard's admission policies, and what they depend on.
+	guard *cluster.Live
 	// mutex is of all that several lists write to.
 	mutex sync.Mutex
 }
@@ -61,7 +63,7 @@ func (t *taking) locked(do func()) {
 // there are. What the caller may not read is in the snapshot's Unseen; an error
 // is one for which nothing can be said.
 func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
-	t := &taking{client: c, homes: cluster.NewHomes()}
+	t := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive()}
 	s := &t.snapshot
 	if err := t.readFacts(ctx); err != nil && !apierrors.IsForbidden(err) {
 		return nil, err
@@ -94,6 +96,9 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 		}
 		s.Records = append(s.Records, r)
 	}
+	if err := t.addGuard(); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(s.Records, func(a, b audit.Record) int { return strings.Compare(a.Tenant.Name, b.Tenant.Name) })
 	slices.SortFunc(s.Bindings, func(a, b audit.Binding) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
 	slices.SortFunc(s.Unseen, func(a, b audit.Unseen) int { return strings.Compare(a.What, b.What) })
@@ -113,6 +118,8 @@ func (t *taking) readings() []reading {
 		{"mutatingwebhookconfigurations", "who is sent what homes hold, and changes it", t.readMutating},
 		{"services", "whether Tillers are reached from outside", t.readServices},
 		{"networkpolicies", "whether the network holds others off", t.readPolicies},
+		{"policies of the guard", "whether the guard's admission policies are in force", t.readGuard},
+		{"persistentvolumes", "which volumes any claim can bind", t.readVolumes},
 		{"validatingadmissionpolicies", "whether Tillers are held to their release records", func(ctx context.Context) error {
 			var err error
 			t.snapshot.Admission, err = readAdmission(ctx, t.client)

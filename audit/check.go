@@ -46,6 +46,8 @@ func (a *auditor) check() {
 	a.findIdentityMap()
 	a.checkMakesHomes()
 	a.checkWebhooks()
+	a.checkGuard()
+	a.checkVolumes()
 	a.checkTwoRecords()
 	a.checkTwoTenants()
 	a.checkSharedNamespaces()

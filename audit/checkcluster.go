@@ -92,14 +92,25 @@ func (a *auditor) checkMakesHomes() {
 	})
 }
 
-// checkWebhooks looks at what is sent out of homes to be admitted. What webhooks leave out
-// by matchConditions is not known: an expression would have to be evaluated.
+// checkWebhooks looks for webhooks that are sent what homes hold. The matchConditions of a
+// webhook are not evaluated: one that has some is reported as one that may be sent it.
 func (a *auditor) checkWebhooks() {
 	if a.unseen("namespaces") {
 		return
 	}
 	reported := map[string]bool{}
-	for _, w := range a.snapshot.Webhooks {
+	webhooks := slices.Clone(a.snapshot.Webhooks)
+	// Of several webhooks of a configuration one without conditions tells more.
+	slices.SortStableFunc(webhooks, func(x, y Webhook) int {
+		if x.Conditional == y.Conditional {
+			return 0
+		}
+		if y.Conditional {
+			return -1
+		}
+		return 1
+	})
+	for _, w := range webhooks {
 		key := w.Kind + " " + w.Configuration
 		if reported[key] {
 			continue
@@ -111,6 +122,9 @@ func (a *auditor) checkWebhooks() {
 		}
 		reported[key] = true
 		f := Finding{Subject: key, Text: fmt.Sprintf("%s is sent %s of %s", w.Server, what, few(homes)), Chains: [][]string{{"namespace " + homes[0], key, w.Server}}}
+		if w.Conditional {
+			f.Text = fmt.Sprintf("%s may be sent %s of %s: its matchConditions, which are not evaluated, may leave some out", w.Server, what, few(homes))
+		}
 		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration)).
 			With("give its webhooks a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
 		a.add(idWebhook, "", f)
@@ -138,16 +152,46 @@ func (w Webhook) sees() string {
 		selector, err := metav1.LabelSelectorAsSelector(w.ObjectSelector)
 		return w.ObjectSelector == nil || err == nil && slices.ContainsFunc(objects, func(l map[string]string) bool { return selector.Matches(labels.Set(l)) })
 	}
-	plain, record := map[string]string{}, map[string]string{"OWNER": "TILLER"}
+	plain, record := map[string]string{}, releaseLabels(w.ObjectSelector)
+	tiller := map[string]string{"app": "helm", "name": "tiller"}
 	switch {
 	case (takes("", "secrets", "create") || takes("", "secrets", "update")) && chosen(plain, record):
 		return "the Secrets"
 	case takes("", "serviceaccounts/token", "create") && chosen(plain):
 		return "the requests for tokens"
-	case w.Kind == "MutatingWebhookConfiguration" && takes("", "pods", "create") && chosen(map[string]string{"app": "helm", "name": "tiller"}):
+	case w.Kind == "MutatingWebhookConfiguration" && chosen(tiller) && slices.ContainsFunc(podWrites, func(write act) bool { return takes(write.group, write.resource, write.verb) }):
 		return "the pods, to change them"
 	}
 	return ""
+}
+
+// podWrites are the requests by which a Tiller's pod is made or changed.
+var podWrites = []act{
+	{"create", "", "pods"}, {"update", "", "pods"}, {"update", "", "pods/ephemeralcontainers"},
+	{"create", "apps", "deployments"}, {"update", "apps", "deployments"}, {"create", "apps", "replicasets"}, {"update", "apps", "replicasets"},
+}
+
+// releaseLabels are the labels of a release record, with the values that a selector asks
+// for where records differ (k8s.io/helm/pkg/storage/driver).
+func releaseLabels(selector *metav1.LabelSelector) map[string]string {
+	record := map[string]string{"OWNER": "TILLER", "NAME": "x", "STATUS": "DEPLOYED", "VERSION": "1", "CREATED_AT": "1", "MODIFIED_AT": "1"}
+	requested := func(key, value string) {
+		if _, differs := record[key]; differs && key != "OWNER" {
+			record[key] = value
+		}
+	}
+	if selector == nil {
+		return record
+	}
+	for key, value := range selector.MatchLabels {
+		requested(key, value)
+	}
+	for _, requirement := range selector.MatchExpressions {
+		if requirement.Operator == metav1.LabelSelectorOpIn && len(requirement.Values) > 0 {
+			requested(requirement.Key, requirement.Values[0])
+		}
+	}
+	return record
 }
 
 // homesOf are the homes that the selector chooses.

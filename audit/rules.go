@@ -93,6 +93,8 @@ const (
 	idLoosePods         = "HT070"
 	idNoGuard           = "HT071"
 	idLoosened          = "HT072"
+	idGuardPolicies     = "HT073"
+	idOpenVolume        = "HT074"
 )
 
 // Rule is one kind of finding.
@@ -162,6 +164,8 @@ var rules = []Rule{
 	{idLoosePods, "privileged pods in a tenant's namespace", High, "A chart can run one, and take the node and every tenant on it."},
 	{idNoGuard, "tenant without the guard", High, "A chart can let outsiders in, take addresses and host names of others, and evict their pods."},
 	{idLoosened, "namespace looser than its record", High, "What the record says of guard rails does not hold there."},
+	{idGuardPolicies, "guard's policies not in force", High, "Without them a chart can let outsiders in, and take addresses, host names and volumes of others."},
+	{idOpenVolume, "volume that any claim can bind", Medium, "A claim binds it by its class, and its tenant reads what somebody left on it."},
 }
 
 func ruleOf(id string) Rule {

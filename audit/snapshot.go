@@ -45,6 +45,10 @@ type Snapshot struct {
 	RecordNames []ObjectRef
 	// Admission says how the admission policy of home namespaces is.
 	Admission Admission
+	// Guard is how the admission policies helm-tenant-guard are.
+	Guard GuardState
+	// Volumes are the PersistentVolumes that any claim can bind.
+	Volumes []Volume
 
 	// File are the tenants as they should be; nil where nobody says.
 	File []tenant.Located
@@ -82,6 +86,9 @@ type Webhook struct {
 	Server                            string
 	Rules                             []admissionv1.RuleWithOperations
 	NamespaceSelector, ObjectSelector *metav1.LabelSelector
+	// Conditional says that it has matchConditions: CEL that may leave out some of what
+	// the rules and selectors choose. They are not evaluated.
+	Conditional bool
 }
 
 // Unseen is something that the caller may not read.

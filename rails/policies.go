@@ -29,6 +29,9 @@ func Newer(object metav1.Object) bool {
 	return err == nil && have > version
 }
 
+// Unserved is what the guard comes to on an API server that has no such policies.
+const Unserved = "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): the guard does not hold; a quota (services.nodeports, pods of a scope PriorityClass) and the admission plugin DenyServiceExternalIPs hold part of it"
+
 // Priorities are the PriorityClasses of the cluster that hurt nobody: the default one,
 // and those below it.
 type Priorities struct {
@@ -164,6 +167,16 @@ func (p policy) object() *admissionv1.ValidatingAdmissionPolicy {
 // actions are what a binding does in each of the modes.
 var actions = map[tenant.Guard]admissionv1.ValidationAction{
 	tenant.GuardEnforce: admissionv1.Deny, tenant.GuardWarn: admissionv1.Warn, tenant.GuardAudit: admissionv1.Audit,
+}
+
+// ModeOf is the mode of one of the guard's bindings, by its name.
+func ModeOf(b *admissionv1.ValidatingAdmissionPolicyBinding) tenant.Guard {
+	for _, mode := range tenant.Guards {
+		if strings.HasSuffix(b.Name, "-"+string(mode)) {
+			return mode
+		}
+	}
+	return tenant.GuardEnforce
 }
 
 // binding is that of the policy for the namespaces in a mode.

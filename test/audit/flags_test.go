@@ -31,6 +31,10 @@ var lists = []struct{ rule, unseen string }{
 	{"list rbac:rolebindings", "rolebindings in all namespaces"},
 	{"list rbac:clusterroles", "clusterroles in all namespaces"},
 	{"list rbac:clusterrolebindings", "clusterrolebindings in all namespaces"},
+	{"list persistentvolumes", "persistentvolumes in all namespaces"},
+	{"list scheduling.k8s.io:priorityclasses", "priorityclasses"},
+	{"list admission:validatingadmissionpolicies", "validatingadmissionpolicies helm-tenant-guard-*"},
+	{"list admission:validatingadmissionpolicybindings", "validatingadmissionpolicybindings helm-tenant-guard-*"},
 	{"get admission:validatingadmissionpolicies helm-tenant-records", "validatingadmissionpolicies in all namespaces"},
 	{"get admission:validatingadmissionpolicybindings helm-tenant-records", "validatingadmissionpolicies in all namespaces"},
 }

@@ -29,7 +29,7 @@ type scene struct{ audit.Snapshot }
 func newScene(tenants int) *scene {
 	s := &scene{audit.Snapshot{Version: "v1.37.2", Server: audit.ServerOf(version.Info{Major: "1", Minor: "37"}), Admission: audit.AdmissionInForce}}
 	s.clusterRole("cluster-admin", rule("*", "*", "*"))
-	s.clusterRole("admin", rule("apps", "deployments", "get", "list", "create", "update", "delete"))
+	s.clusterRole("admin", rule("", "persistentvolumeclaims", "create"), rule("apps", "deployments", "get", "list", "create", "update", "delete"))
 	s.clusterRole("view", rule("", "pods", "get", "list"))
 	s.bind("", "cluster-admin", "ClusterRole cluster-admin", audit.Group("system:masters"))
 	s.namespace("kube-system")
@@ -241,6 +241,9 @@ func (s *scene) clusterFindings() {
 		}
 	}
 	s.Records = append(s.Records, audit.Record{Namespace: "twice-again", Tenant: tenant.Tenant{Name: "twice", HomeNamespace: "twice-again", Namespaces: []string{"elsewhere"}}.WithDefaults()})
+
+	s.Guard.Problems = []audit.GuardProblem{{Object: audit.ObjectRef{Kind: "ValidatingAdmissionPolicy", Name: rails.PolicyPrefix + "services"}, Missing: true}}
+	s.Volumes = []audit.Volume{{Name: "disk-of-somebody"}}
 
 	s.clusterRole("flux-users", rule("helm.toolkit.fluxcd.io", "helmreleases", "create"), rule("", "namespaces", "patch"))
 	label := map[string]string{"rbac.example.com/aggregate-to-widget-users": "true"}

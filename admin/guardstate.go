@@ -1,0 +1,101 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/audit"
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// guardKinds are the kinds of the guard's objects, as they are called in Unseen.
+var guardKinds = map[string]string{
+	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+	"PriorityClass": "priorityclasses",
+}
+
+// guardState compares the guard's live policies with those that the tenants' modes need.
+// What can't be told of it is returned as unseen.
+func guardState(live *cluster.Live, modes []tenant.Guard) (audit.GuardState, []audit.Unseen, error) {
+	var state audit.GuardState
+	if len(modes) == 0 {
+		return state, nil, nil
+	}
+	const matters = "whether the guard's admission policies are in force"
+	if !live.Serves("ValidatingAdmissionPolicy") {
+		state.Unserved = true
+		return state, nil, nil
+	}
+	var unseen []audit.Unseen
+	for kind, resource := range guardKinds {
+		if !live.Sees(kind) {
+			what := resource
+			if kind != "PriorityClass" {
+				what += " " + rails.PolicyPrefix + "*"
+			}
+			unseen = append(unseen, audit.Unseen{Resource: resource, What: what, Why: "listing them is forbidden", Matters: matters})
+		}
+	}
+	if !live.Sees("ValidatingAdmissionPolicy") || !live.Sees("ValidatingAdmissionPolicyBinding") {
+		return state, unseen, nil
+	}
+	for _, object := range rails.Policies(priorities(live), modes...) {
+		key := cluster.KeyOf(object)
+		have := live.Get(key)
+		if have != nil && rails.Newer(have) {
+			unseen = append(unseen, audit.Unseen{Resource: guardKinds[key.Kind], What: key.String(), Why: "it says that a newer helm-tenant wrote it", Matters: matters})
+			continue
+		}
+		plan, err := cluster.NewPlan("", []runtime.Object{object}, live, func(cluster.Key) bool { return false })
+		if err != nil {
+			return state, nil, fmt.Errorf("comparing %s: %w", key, err)
+		}
+		if len(plan.Changes) == 0 {
+			continue
+		}
+		problem := audit.GuardProblem{Object: audit.ObjectRef(key), Missing: have == nil}
+		if binding, isBinding := object.(*admissionv1.ValidatingAdmissionPolicyBinding); isBinding {
+			problem.Mode = rails.ModeOf(binding)
+		}
+		state.Problems = append(state.Problems, problem)
+	}
+	return state, unseen, nil
+}
+
+// readGuard reads what guardState compares.
+func (t *taking) readGuard(ctx context.Context) error {
+	return t.client.ReadShared(ctx, t.guard)
+}
+
+// addGuard fills in the state of the guard, when the records are known.
+func (t *taking) addGuard() error {
+	s := &t.snapshot
+	var unseen []audit.Unseen
+	var err error
+	s.Guard, unseen, err = guardState(t.guard, audit.GuardModes(s.Records))
+	for _, u := range unseen {
+		if !slices.ContainsFunc(s.Unseen, func(have audit.Unseen) bool { return have.Resource == u.Resource && have.Matters == u.Matters }) {
+			s.Unseen = append(s.Unseen, u)
+		}
+	}
+	return err
+}
+
+// readVolumes reads the PersistentVolumes that any claim can bind.
+func (t *taking) readVolumes(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "PersistentVolume", "", metav1.ListOptions{}, func(v *corev1.PersistentVolume) {
+		if v.Status.Phase == corev1.VolumeAvailable && v.Spec.ClaimRef == nil && v.DeletionTimestamp == nil {
+			t.locked(func() {
+				t.snapshot.Volumes = append(t.snapshot.Volumes, audit.Volume{Name: v.Name, Class: v.Spec.StorageClassName})
+			})
+		}
+	})
+}

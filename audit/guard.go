@@ -1,0 +1,138 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"helm-tenant/command"
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// GuardState is how the admission policies helm-tenant-guard are in the cluster.
+type GuardState struct {
+	// Unserved says that the API server has no such policies.
+	Unserved bool
+	// Problems are those policies and bindings that do not hold what they should.
+	Problems []GuardProblem
+}
+
+// GuardProblem is a policy of the guard, or a binding of one, that is not in force.
+type GuardProblem struct {
+	Object ObjectRef
+	// Mode is that of a binding, empty for a policy.
+	Mode tenant.Guard
+	// Missing says that the object does not exist; otherwise it differs.
+	Missing bool
+}
+
+func (p GuardProblem) String() string {
+	if p.Missing {
+		return "it does not exist"
+	}
+	return "it differs from what helm-tenant writes"
+}
+
+// Volume is a PersistentVolume that is Available and reserved for no claim.
+type Volume struct {
+	Name, Class string
+}
+
+// GuardModes are the modes in which tenants have the guard by their records, the strictest
+// first. A record that can't be read, and a tenant of all namespaces, have none.
+func GuardModes(records []Record) []tenant.Guard {
+	var modes []tenant.Guard
+	for _, mode := range slices.Backward(tenant.Guards) {
+		if mode != tenant.GuardOff && slices.ContainsFunc(records, func(r Record) bool { return r.guardMode() == mode }) {
+			modes = append(modes, mode)
+		}
+	}
+	return modes
+}
+
+// guardMode is the mode of the guard by the record, empty where it has none.
+func (r *Record) guardMode() tenant.Guard {
+	if r.Problem != "" || r.Tenant.AllNamespaces || !slices.ContainsFunc(r.Tenant.Namespaces, func(ns string) bool { return !tenant.IsSystemNamespace(ns) }) {
+		return ""
+	}
+	return r.Tenant.Guard
+}
+
+// checkGuard looks for policies of the guard that do not hold what tenants' records say.
+func (a *auditor) checkGuard() {
+	modes := GuardModes(a.snapshot.Records)
+	if len(modes) == 0 {
+		return
+	}
+	const subject = "admission policies " + rails.PolicyPrefix + "*"
+	if a.snapshot.Guard.Unserved {
+		a.add(idGuardPolicies, Low, Finding{Subject: subject, Text: rails.Unserved,
+			Fix: command.Advice("upgrade the API server; until then hold parts of it by quotas and by the admission plugin DenyServiceExternalIPs")})
+		return
+	}
+	problems := a.snapshot.Guard.Problems
+	if len(problems) == 0 {
+		return
+	}
+	f := Finding{Subject: subject}
+	var names []string
+	severity := Medium
+	for _, p := range problems {
+		f.Chains = append(f.Chains, []string{p.Object.String(), p.String()})
+		names = append(names, p.Object.Name)
+		if p.Mode == "" || p.Mode == tenant.GuardEnforce {
+			severity = High
+		}
+	}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	f.Object = strings.Join(names, " ")
+	f.Text = fmt.Sprintf("admission policies of the guard, or their bindings, are missing or differ: %s", few(names))
+	f.Fix = a.writeGuard(modes, problems)
+	a.add(idGuardPolicies, severity, f)
+}
+
+// writeGuard is the commands that write the guard's policies anew: an init writes the
+// bindings of its tenant's mode only.
+func (a *auditor) writeGuard(modes []tenant.Guard, problems []GuardProblem) command.Fix {
+	var fix command.Fix
+	for _, mode := range modes {
+		concerned := slices.ContainsFunc(problems, func(p GuardProblem) bool { return p.Mode == mode })
+		last := mode == modes[len(modes)-1] && len(fix.Commands) == 0 // any init writes the policies
+		if !concerned && !last {
+			continue
+		}
+		var writer *Record
+		for i := range a.snapshot.Records {
+			r := &a.snapshot.Records[i]
+			if r.guardMode() == mode && (writer == nil || writer.Migrating != nil && r.Migrating == nil) {
+				writer = r
+			}
+		}
+		fix = fix.Then(writer.init())
+	}
+	return fix
+}
+
+// checkVolumes looks for PersistentVolumes that a tenant's claim can bind by their class.
+func (a *auditor) checkVolumes() {
+	claims := act{"create", "", "persistentvolumeclaims"}
+	at := slices.IndexFunc(a.snapshot.Records, func(r Record) bool {
+		role := a.rights.roles[roleKey{"", r.Tenant.Role}]
+		return role != nil && role.answer(claims).some
+	})
+	if at < 0 {
+		return
+	}
+	for _, v := range a.snapshot.Volumes {
+		f := Finding{Subject: "PersistentVolume " + v.Name, Text: fmt.Sprintf("PersistentVolume %s is Available and reserved for no claim: any tenant's claim of its class can bind it", v.Name)}
+		class := "no class"
+		if v.Class != "" {
+			class = "class " + v.Class
+		}
+		f.Chains = [][]string{{"tenant " + a.snapshot.Records[at].Tenant.Name, "a claim of " + class, f.Subject}}
+		f.Fix = command.Run(command.Kubectl("patch", "", "persistentvolume", v.Name, "--type=merge", `--patch={"spec":{"claimRef":{"namespace":"NS","name":"CLAIM"}}}`)).
+			With("put the namespace and the name of the claim that it is meant for in place of NS and CLAIM")
+		a.add(idOpenVolume, "", f)
+	}
+}
