@@ -135,9 +135,10 @@ func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error
 	t, asked := &d.tenant.Tiller, d.request.Tenant.Tiller
 	have := install.SettingsOf(spec)
 	if !d.request.Exact {
-		if asked.Image == "" && have.Image != "" {
+		unset := d.request.Unset
+		if asked.Image == "" && have.Image != "" && !slices.Contains(unset, SettingImage) {
 			t.Image = have.Image
-			if asked.Version == "" {
+			if asked.Version == "" && !slices.Contains(unset, SettingVersion) {
 				t.Version = have.Version
 			}
 		}

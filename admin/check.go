@@ -37,6 +37,9 @@ const (
 	SettingNamespaces Setting = "namespaces"
 	SettingRole       Setting = "role"
 	SettingStorage    Setting = "tiller.storage"
+	SettingImage      Setting = "tiller.image"
+	SettingVersion    Setting = "tiller.version"
+	SettingContact    Setting = "contact"
 )
 
 // RefusedError refuses a request because of what the cluster holds.

@@ -85,6 +85,9 @@ type Request struct {
 	Tenant tenant.Tenant
 	// DefaultNamespace is put first among the tenant's namespaces.
 	DefaultNamespace string
+	// Unset are the settings that go back to their defaults; a list or map that is empty
+	// and not nil does, too.
+	Unset []Setting
 	// ClientVersion is that of the admin's Helm 2, which the Tiller follows
 	// where nobody asked for a version; empty where there is none.
 	ClientVersion string
@@ -171,16 +174,21 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	set(&t.Tiller.Storage, asked.Tiller.Storage)
 	set(&t.Tiller.HistoryMax, asked.Tiller.HistoryMax)
 	set(&t.Tiller.Replicas, asked.Tiller.Replicas)
-	if len(asked.Tiller.Resources) > 0 {
+	if asked.Tiller.Resources != nil {
 		t.Tiller.Resources = asked.Tiller.Resources
 	}
-	if len(asked.Tiller.NodeSelector) > 0 {
+	if asked.Tiller.NodeSelector != nil {
 		t.Tiller.NodeSelector = asked.Tiller.NodeSelector
 	}
-	if len(asked.Tiller.ImagePullSecrets) > 0 {
+	if asked.Tiller.ImagePullSecrets != nil {
 		t.Tiller.ImagePullSecrets = asked.Tiller.ImagePullSecrets
 	}
 	t.Rails = r.rails(was, isNew, t.AllNamespaces)
+	for setting, value := range map[Setting]*string{SettingImage: &t.Tiller.Image, SettingVersion: &t.Tiller.Version, SettingContact: &t.Contact} {
+		if slices.Contains(r.Unset, setting) {
+			*value = ""
+		}
+	}
 	return t.WithDefaults()
 }
 

@@ -270,7 +270,7 @@ func (s *session) surplus(ctx context.Context, client *cluster.Client, o *applyO
 	}
 	slices.Sort(names)
 	if len(names) > 0 && !o.dryRun && !o.destroy.yes && !isTerminal(s.env.Stdin) {
-		return nil, withHint(fmt.Errorf("--prune would destroy %d tenants (%s), and there is no terminal to confirm it on", len(names), brief(names)), "add --yes")
+		return nil, withHint(fmt.Errorf("--prune would destroy %s of %s (%s), and there is no terminal to confirm it on", counted(len(names), "tenant"), client.Where(), brief(names)), "add --yes")
 	}
 	return names, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -75,8 +76,8 @@ policies that keep its members from hurting others.`,
 	f.StringVar(&o.storage, "storage", "", "where Tiller keeps releases: secret|configmap (default secret)")
 	f.IntVar(&o.historyMax, "history-max", 0, "revisions to keep of each release, 0 keeps all (default 20)")
 	f.IntVar(&o.replicas, "replicas", 0, "how many Tillers (default 1)")
-	f.StringToStringVar(&r.Tenant.Tiller.Resources, "resources", nil, "Tiller's resources, such as requests.memory=128Mi,limits.memory=512Mi")
-	f.StringToStringVar(&r.Tenant.Tiller.NodeSelector, "node-selector", nil, "labels of the nodes that Tiller may run on")
+	f.Var((*pairList)(&r.Tenant.Tiller.Resources), "resources", "Tiller's resources, such as requests.memory=128Mi,limits.memory=512Mi")
+	f.Var((*pairList)(&r.Tenant.Tiller.NodeSelector), "node-selector", "labels of the nodes that Tiller may run on")
 	f.Var((*wordList)(&r.Tenant.Tiller.ImagePullSecrets), "image-pull-secret", "Secrets in the home namespace to pull Tiller's image with")
 	railFlags(cmd, &o.rails, &r.Tenant.Rails)
 	outputFlag(cmd, &o.output, "text", "yaml", "json", "name")
@@ -130,8 +131,18 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 	if f.Changed("engine") && o.engine == "" {
 		wrong = append(wrong, errors.New("--engine is empty"))
 	}
-	if f.Changed("role") && t.Role == "" {
-		wrong = append(wrong, errors.New("--role is empty"))
+	for _, name := range []string{"role", "storage", "default-namespace"} {
+		if f.Changed(name) && f.Lookup(name).Value.String() == "" {
+			wrong = append(wrong, fmt.Errorf("--%s is empty", name))
+		}
+	}
+	for name, setting := range map[string]admin.Setting{"tiller-image": admin.SettingImage, "tiller-version": admin.SettingVersion, "contact": admin.SettingContact} {
+		if f.Changed(name) && f.Lookup(name).Value.String() == "" {
+			o.request.Unset = append(o.request.Unset, setting)
+		}
+	}
+	if f.Changed("image-pull-secret") && t.Tiller.ImagePullSecrets == nil {
+		t.Tiller.ImagePullSecrets = []string{}
 	}
 	if f.Changed("history-max") {
 		t.Tiller.HistoryMax = &o.historyMax
@@ -253,9 +264,9 @@ func (s *session) dryRun(prepared *admin.Prepared, output string) error {
 	if len(objects) == 0 {
 		s.say("tenant %s is as asked: nothing to write", prepared.Tenant.Name)
 	}
-	if output == "json" {
-		list := map[string]any{"apiVersion": "v1", "kind": "List", "items": objects}
-		return printObject(s.out(), "json", list)
+	if output == "json" || output == "yaml" && len(objects) == 0 { // kubectl apply takes an empty List, and no empty input
+		list := map[string]any{"apiVersion": "v1", "kind": "List", "items": append([]*unstructured.Unstructured{}, objects...)}
+		return printObject(s.out(), output, list)
 	}
 	for i, object := range objects {
 		if output == "name" {

@@ -24,14 +24,14 @@ func railFlags(cmd *cobra.Command, o *railOptions, r *tenant.Rails) {
 	f := cmd.Flags()
 	f.StringVar(&o.podSecurity, "pod-security", "", "Pod Security Standards level of its namespaces: "+alternatives(tenant.PodSecurities)+" (default baseline for a new tenant)")
 	f.StringVar(&o.guard, "guard", "", "what the admission policies helm-tenant-guard do: "+alternatives(tenant.Guards)+" (default enforce for a new tenant)")
-	f.StringToStringVar(&r.Quota, "quota", nil, "ResourceQuota of each namespace, such as requests.cpu=20,pods=200")
-	f.StringToStringVar(&o.limits, "limits", nil, "LimitRange of each namespace, such as default.cpu=500m,defaultRequest.memory=64Mi,max.memory=8Gi")
+	f.Var((*pairList)(&r.Quota), "quota", "ResourceQuota of each namespace, such as requests.cpu=20,pods=200")
+	f.Var((*pairList)(&o.limits), "limits", "LimitRange of each namespace, such as default.cpu=500m,defaultRequest.memory=64Mi,max.memory=8Gi")
 	f.StringVar(&o.network, "network", "", "who reaches its pods: "+alternatives(tenant.Networks)+" (default open)")
 	f.Var((*wordList)(&r.AllowFrom), "allow-from", "address blocks that reach the pods of an isolated tenant, too")
 	f.Var((*wordList)(&r.NetworkExcept), "network-except", "address blocks that an isolated tenant's pods can't reach, beside the clouds' metadata services")
 	f.Var((*wordList)(&r.Hosts), "hosts", "host names that it may serve, such as *.team-a.example.com (default any)")
 	f.Var((*wordList)(&r.PriorityClasses), "priority-classes", "PriorityClasses that its pods may name, beside the cluster's default")
-	f.StringToStringVar(&r.Labels, "labels", nil, "labels of its namespaces")
+	f.Var((*pairList)(&r.Labels), "labels", "labels of its namespaces")
 	f.StringVar(&r.Contact, "contact", "", "whom a member asks whose request was refused")
 	completeValues(cmd, "pod-security", words(tenant.PodSecurities)...)
 	completeValues(cmd, "guard", words(tenant.Guards)...)
@@ -62,11 +62,6 @@ func (o *railOptions) complete(cmd *cobra.Command, r *tenant.Rails) []error {
 	for name, list := range map[string]*[]string{"allow-from": &r.AllowFrom, "network-except": &r.NetworkExcept, "hosts": &r.Hosts, "priority-classes": &r.PriorityClasses} {
 		if f.Changed(name) && *list == nil {
 			*list = []string{}
-		}
-	}
-	for name, values := range map[string]*map[string]string{"quota": &r.Quota, "labels": &r.Labels} {
-		if f.Changed(name) && *values == nil {
-			*values = map[string]string{}
 		}
 	}
 	if !f.Changed("limits") {

@@ -68,15 +68,21 @@ func Start(t testing.TB, objects ...runtime.Object) *Server {
 	return s
 }
 
-// Connect is a client of the server, as helm-tenant makes it from a kubeconfig.
-func (s *Server) Connect() *cluster.Client {
+// Kubeconfig writes a kubeconfig for the server and returns its path.
+func (s *Server) Kubeconfig() string {
 	s.t.Helper()
 	file := filepath.Join(s.t.TempDir(), "kubeconfig")
 	text := "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters: [{name: c, cluster: {server: '" + s.url + "'}}]\nusers: [{name: u, user: {token: t}}]\ncontexts: [{name: test, context: {cluster: c, user: u}}]\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	k, err := tenant.LoadKubeconfig(file, "")
+	return file
+}
+
+// Connect is a client of the server, as helm-tenant makes it from a kubeconfig.
+func (s *Server) Connect() *cluster.Client {
+	s.t.Helper()
+	k, err := tenant.LoadKubeconfig(s.Kubeconfig(), "")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func TestDestroyOnTerminal(t *testing.T) {
 	w.admin.run("helm", "tenant", "init", "typed", "--namespaces", "typed", "--create-namespaces", "--wait=false")
 	before := w.admin.snapshot("typed")
 
-	const prompt = `Type "typed" to destroy tenant typed: `
+	const prompt = `Type "typed" to destroy tenant typed of context `
 	for _, c := range []struct{ name, typed, words string }{
 		{"another name", "typo\n", `expected the name "typed"; nothing was done`},
 		{"nothing", "\n", `expected the name "typed"; nothing was done`},

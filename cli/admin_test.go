@@ -1,0 +1,120 @@
+package cli_test
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/cli"
+	"helm-tenant/cluster"
+	"helm-tenant/cluster/clustertest"
+	"helm-tenant/helm"
+)
+
+// answered is what a run printed, and its exit code.
+type answered struct {
+	stdout, stderr string
+	code           int
+}
+
+// administrator runs verbs against an API server in memory, with no helm on PATH and no
+// terminal.
+type administrator struct {
+	t          *testing.T
+	server     *clustertest.Server
+	kubeconfig string
+}
+
+func newAdministrator(t *testing.T) administrator {
+	t.Helper()
+	server := clustertest.Start(t, &rbacv1.ClusterRole{TypeMeta: metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole"},
+		ObjectMeta: metav1.ObjectMeta{Name: "admin"}})
+	return administrator{t, server, server.Kubeconfig()}
+}
+
+// tries runs a verb that may fail; stdin is what it reads.
+func (a administrator) tries(stdin string, args ...string) answered {
+	a.t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := cli.Run(a.t.Context(), cli.Environment{
+		Args: append(args, "--kubeconfig="+a.kubeconfig), Stdin: strings.NewReader(stdin), Stdout: &stdout, Stderr: &stderr,
+		Executable: os.Args[0], PID: 1, Now: time.Now,
+		CommandLine: func(int) ([]string, error) { return nil, nil },
+		Exec:        func(helm.Invocation) (int, error) { return 0, io.EOF },
+	})
+	return answered{stdout.String(), stderr.String(), code}
+}
+
+// runs runs a verb that must succeed.
+func (a administrator) runs(args ...string) answered {
+	a.t.Helper()
+	got := a.tries("", args...)
+	if got.code != 0 {
+		a.t.Fatalf("%s: exit code %d:\n%s%s", strings.Join(args, " "), got.code, got.stdout, got.stderr)
+	}
+	return got
+}
+
+func (a administrator) record(name string) string {
+	a.t.Helper()
+	object := a.server.Get(cluster.Key{Kind: "ConfigMap", Namespace: name + "-tiller", Name: "helm-tenant"})
+	if object == nil {
+		a.t.Fatalf("tenant %s has no record", name)
+	}
+	data, _ := object.Object["data"].(map[string]any)
+	text, _ := data["tenant.yaml"].(string)
+	return text
+}
+
+// TestUnsetFlags: a flag with an empty value takes back what an earlier run set.
+func TestUnsetFlags(t *testing.T) {
+	a := newAdministrator(t)
+	a.runs("init", "t", "--namespaces=a", "--create-namespaces", "--wait=false")
+	plain := a.record("t")
+	for _, set := range []string{
+		"--node-selector=pool=system", "--resources=requests.memory=128Mi,limits.memory=512Mi", "--image-pull-secret=registry",
+		"--tiller-image=registry.example.com/tiller", "--tiller-version=v2.16.1", "--contact=#team", "--quota=pods=5", "--labels=cost=42",
+		"--limits=max.memory=8Gi", "--hosts=a.example.com", "--priority-classes=batch",
+	} {
+		flag, _, _ := strings.Cut(set, "=")
+		a.runs("init", "t", "--wait=false", set)
+		if a.record("t") == plain {
+			t.Errorf("%s sets nothing", set)
+		}
+		a.runs("init", "t", "--wait=false", flag+"=")
+		if got := a.record("t"); got != plain {
+			t.Errorf("after %s= the record is:\n%s\nbefore:\n%s", flag, got, plain)
+		}
+	}
+	for _, empty := range []string{"--role=", "--storage=", "--engine=", "--home-namespace=", "--default-namespace=", "--namespaces="} {
+		if got := a.tries("", "init", "t", empty); got.code != 2 || !strings.Contains(got.stderr, "is empty") {
+			t.Errorf("%s: exit code %d:\n%s", empty, got.code, got.stderr)
+		}
+	}
+	for _, wrong := range []string{"--node-selector=pool", "--labels==x", "--quota=pods=1,"} {
+		if got := a.tries("", "init", "t", wrong); got.code != 2 || !strings.Contains(got.stderr, "is not NAME=VALUE") {
+			t.Errorf("%s: exit code %d:\n%s", wrong, got.code, got.stderr)
+		}
+	}
+}
+
+// TestNothingToWrite: kubectl apply refuses empty input, and takes an empty List.
+func TestNothingToWrite(t *testing.T) {
+	a := newAdministrator(t)
+	a.runs("init", "t", "--namespaces=a", "--create-namespaces", "--wait=false")
+	for output, want := range map[string]string{
+		"yaml": "apiVersion: v1\nitems: []\nkind: List\n",
+		"json": "{\n  \"apiVersion\": \"v1\",\n  \"items\": [],\n  \"kind\": \"List\"\n}\n",
+		"name": "",
+	} {
+		if got := a.runs("init", "t", "--dry-run", "-o", output); got.stdout != want {
+			t.Errorf("-o %s: got %q, want %q", output, got.stdout, want)
+		}
+	}
+}

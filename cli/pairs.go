@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// pairList is a flag of NAME=VALUE pairs, several separated by commas or each with a
+// flag of its own. An empty value is an empty, non-nil map: the setting is to be unset.
+type pairList map[string]string
+
+func (p *pairList) Type() string { return "stringToString" }
+
+func (p *pairList) String() string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(*p)) {
+		pairs = append(pairs, name+"="+(*p)[name])
+	}
+	return strings.Join(pairs, ",")
+}
+
+func (p *pairList) Set(value string) error {
+	if value == "" {
+		*p = pairList{}
+		return nil
+	}
+	for pair := range strings.SplitSeq(value, ",") {
+		name, text, found := strings.Cut(pair, "=")
+		if !found || name == "" {
+			return fmt.Errorf("%q is not NAME=VALUE: separate several by commas alone", pair)
+		}
+		if *p == nil {
+			*p = pairList{}
+		}
+		(*p)[name] = text
+	}
+	return nil
+}
