@@ -6,9 +6,14 @@ import (
 	"strings"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/install"
+	"helm-tenant/release"
+	"helm-tenant/tenant"
 )
 
 // ignoredResources are resources whose objects nobody misses when their namespace is
@@ -109,4 +114,52 @@ func (c *Client) listable(ctx context.Context) (found []listable, unseen []strin
 		return err
 	})
 	return found, unseen, err
+}
+
+// neighbourKinds are the kinds of which a Tiller made by hand may have some, too.
+var neighbourKinds = []string{"Pod", "Secret", "ConfigMap", "ServiceAccount", "Service"}
+
+// Neighbours names what a namespace holds that is no part of a Tiller made by
+// hand or by helm-tenant, and that Kubernetes did not put there by itself. Only
+// metadata is read.
+func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, error) {
+	// Tokens that servers before 1.24 make for each account.
+	tokens := map[string]bool{}
+	err := c.EachMeta(ctx, "Secret", namespace, metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}, func(m *metav1.PartialObjectMetadata) {
+		account := m.Annotations[corev1.ServiceAccountNameKey]
+		tokens[m.Name] = account == "default" || account == tenant.TillerAccount
+	})
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, kindName := range neighbourKinds {
+		err := c.EachMeta(ctx, kindName, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) {
+			if !(kindName == "Secret" && tokens[m.Name]) && !belongsToTiller(kindName, m) {
+				found = append(found, kindName+" "+m.Name)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// hasTillersLabels says whether labels are those of a tenant's objects, of a Tiller's,
+// or of its records.
+func hasTillersLabels(l map[string]string) bool {
+	return l[tenant.LabelTenant] != "" || release.IsTillers(l) || install.HasTillerLabels(l)
+}
+
+func belongsToTiller(kindName string, object metav1.Object) bool {
+	switch {
+	case hasTillersLabels(object.GetLabels()):
+		return true
+	case kindName == "ServiceAccount":
+		return slices.Contains([]string{"default", tenant.TillerAccount, tenant.HelmAccount}, object.GetName())
+	case kindName == "ConfigMap":
+		return object.GetName() == "kube-root-ca.crt"
+	}
+	return false
 }

@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/tenant"
+)
+
+// TenantRecords are the records of all tenants: those that stand in a home that is
+// believed. Elsewhere anybody can put a ConfigMap that looks like one. Of a record that
+// is too long to be read, only the beginning is returned.
+func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) {
+	homes := NewHomes()
+	of := metav1.ListOptions{LabelSelector: tenant.LabelTenant}
+	err := c.EachMeta(ctx, "Namespace", "", of, func(m *metav1.PartialObjectMetadata) { homes.AddNamespace(m) })
+	if err != nil {
+		return nil, err
+	}
+	err = Each(ctx, c, "ClusterRoleBinding", "", of, func(b *rbacv1.ClusterRoleBinding) {
+		homes.addBinding(b.Labels[tenant.LabelTenant], b.Subjects)
+	})
+	if err != nil && !apierrors.IsForbidden(err) { // they only lead to homes of tenants of all namespaces
+		return nil, err
+	}
+	var records []corev1.ConfigMap
+	of.FieldSelector = "metadata.name=" + tenant.RecordName
+	err = Each(ctx, c, "ConfigMap", "", of, func(m *corev1.ConfigMap) {
+		if homes.TenantOf(m.Namespace) == m.Labels[tenant.LabelTenant] {
+			records = append(records, BriefRecord(m))
+		}
+	})
+	return records, err
+}
+
+// BriefRecord is a record without what nobody reads.
+func BriefRecord(m *corev1.ConfigMap) corev1.ConfigMap {
+	brief := corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, Labels: m.Labels, Annotations: map[string]string{}}}
+	if state, found := m.Annotations[tenant.AnnotationMigration]; found {
+		brief.Annotations[tenant.AnnotationMigration] = state
+	}
+	if text, found := m.Data[tenant.RecordKey]; found {
+		brief.Data = map[string]string{tenant.RecordKey: text[:min(len(text), tenant.MaxRecord+1)]}
+	}
+	return brief
+}
+
+// Homes are the home namespaces of all tenants in the cluster, by tenant name: a
+// tenant has a home wherever its record is, if it is believed.
+func (c *Client) Homes(ctx context.Context) (map[string][]string, error) {
+	records, err := c.TenantRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	homes := map[string][]string{}
+	for _, record := range records {
+		name := record.Labels[tenant.LabelTenant]
+		homes[name] = append(homes[name], record.Namespace)
+	}
+	return homes, nil
+}
