@@ -90,7 +90,9 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		Backups:        s.backups(client, name, func(format string, args ...any) { visible.Fprintf(told, format+"\n", args...) }),
 		DeleteReleases: o.deleteReleases, KeepReleases: o.keepReleases, DeleteNamespaces: o.deleteNamespaces,
 		DryRun: o.dryRun, Wait: o.wait, Timeout: o.timeout, Event: s.event,
-		Confirm: func(ctx context.Context) error { return s.confirm(ctx, name, fmt.Sprintf("destroy tenant %s of %s", name, client.Where()), o.yes) },
+		Confirm: func(ctx context.Context) error {
+			return s.confirm(ctx, name, fmt.Sprintf("destroy tenant %s of %s", name, client.Where()), o.yes)
+		},
 		Uninstall: func(ctx context.Context, removal *admin.Removal) (err error) {
 			left, err = s.deleteReleases(ctx, k, client, removal)
 			return err

@@ -94,7 +94,9 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	m.run = admin.Migrate{
 		Client: client, Name: name, Backups: s.backups(client, name, s.say), File: o.backup,
 		DryRun: o.dryRun, Accepted: o.accepted, Wait: o.wait, Timeout: o.timeout, Event: s.event,
-		Confirm:  func(ctx context.Context) error { return s.confirm(ctx, name, "remove its Tiller in "+client.Where(), o.yes) },
+		Confirm: func(ctx context.Context) error {
+			return s.confirm(ctx, name, "remove its Tiller in "+client.Where(), o.yes)
+		},
 		Verifier: m.verifier, Ownership: m.sayOwnership,
 	}
 	switch {
