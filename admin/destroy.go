@@ -106,7 +106,7 @@ func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 	}
 	for _, record := range records {
 		// One that can't be read says nothing of namespaces; its bindings do.
-		t, err := tenant.ParseRecord(record.Data[tenant.RecordKey])
+		t, err := tenant.ReadRecord(record.Data[tenant.RecordKey])
 		if err != nil || t.Name == name || t.AllNamespaces {
 			continue
 		}

@@ -90,10 +90,12 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 	homes := map[string]bool{}
 	for _, record := range records {
 		o := Overview{Home: record.Namespace}
-		t, err := tenant.ParseRecord(record.Data[tenant.RecordKey])
+		t, err := tenant.ReadRecord(record.Data[tenant.RecordKey])
 		if err != nil {
 			t.Name = record.Labels[tenant.LabelTenant]
 			o.Problem = err.Error()
+		} else if len(t.Unknown) > 0 {
+			o.Problem = t.UnknownFields()
 		}
 		if o.Migration, err = cluster.MigrationOf(&record); err != nil && o.Problem == "" {
 			o.Problem = err.Error()

@@ -171,7 +171,7 @@ func Tenants(ctx context.Context, c *cluster.Client, names ...string) ([]tenant.
 	found := map[string]bool{}
 	var tenants []tenant.Tenant
 	for _, record := range records {
-		t, err := tenant.ParseRecord(record.Data[tenant.RecordKey])
+		t, err := tenant.ReadRecord(record.Data[tenant.RecordKey])
 		if err != nil {
 			name := record.Labels[tenant.LabelTenant]
 			if len(names) == 0 || slices.Contains(names, name) {

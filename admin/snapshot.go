@@ -188,12 +188,15 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 		r.Tenant = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}.WithDefaults()
 		return r, false
 	}
-	of, err := tenant.ParseRecord(m.Data[tenant.RecordKey])
+	of, err := tenant.ReadRecord(m.Data[tenant.RecordKey])
 	if err == nil && (of.Name != name || of.WithDefaults().Home() != m.Namespace) {
 		err = fmt.Errorf("it is of tenant %q with the home %q", of.Name, of.WithDefaults().Home())
 	}
 	if err != nil {
 		of, r.Problem = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}, err.Error()
+	}
+	if len(of.Unknown) > 0 {
+		r.Problem = of.UnknownFields()
 	}
 	if r.Migrating, err = cluster.MigrationOf(&m); err != nil {
 		r.Problem = err.Error()

@@ -283,3 +283,24 @@ func TestBackupStops(t *testing.T) {
 		t.Errorf("it left %v, %v", left, err)
 	}
 }
+
+// TestBackupFormats: a run finds the records in the backup that a released version wrote,
+// and writes no second file.
+func TestBackupFormats(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "formats", "backup-1.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("b.yaml", text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := newBackups()
+	got, err := b.Save(t.Context(), "b.yaml", "", stored("a", "OWNER=TILLER", 2))
+	if err != nil || got.File != "b.yaml" {
+		t.Errorf("got %q, %v", got.File, err)
+	}
+	if files, err := os.ReadDir("."); err != nil || len(files) != 1 {
+		t.Errorf("there are %v, %v", files, err)
+	}
+}

@@ -86,6 +86,7 @@ func (s *session) grant(ctx context.Context, name string, o *memberOptions) erro
 	}
 	t, err := admin.Find(ctx, client, name, o.home)
 	if err == nil {
+		s.noteUnknown(t)
 		var result admin.Membership
 		result, err = admin.Grant(ctx, client, t, o.members, accepted)
 		if err == nil {
@@ -109,6 +110,7 @@ func (s *session) revoke(ctx context.Context, name string, o *memberOptions) err
 	if err != nil {
 		return s.explainMembers("revoke", name, client, err)
 	}
+	s.noteUnknown(t)
 	result, err := admin.Revoke(ctx, client, t, o.members)
 	if err != nil {
 		return s.explainMembers("revoke", name, client, err)
@@ -119,6 +121,14 @@ func (s *session) revoke(ctx context.Context, name string, o *memberOptions) err
 		return s.printMembership(result, o.output, revoked, nil, err)
 	}
 	return s.printMembership(result, o.output, revoked, still, nil)
+}
+
+// noteUnknown says which fields of a tenant's record are left alone, because a newer
+// helm-tenant wrote them.
+func (s *session) noteUnknown(t tenant.Tenant) {
+	if fields := t.UnknownFields(); fields != "" {
+		s.say("Note: the record of tenant %s is kept as it is: %s", t.Name, fields)
+	}
 }
 
 func (s *session) explainMembers(verb, name string, client *cluster.Client, err error) error {

@@ -96,7 +96,7 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 			engine += fmt.Sprintf(" (migrating: %s)", t.Migration.Phase)
 		}
 		row := []string{t.Name, dash(namespaces), dash(members), engine, dash(version), ready, countReleases(t.Releases)}
-		if t.Problem != "" {
+		if t.Problem != "" && len(t.Unknown) == 0 {
 			row[1] = "(its record can't be read)"
 		}
 		if wide {
@@ -111,7 +111,15 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 		}
 		printRow(table, row...)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, t := range inventory.Tenants {
+		if fields := t.UnknownFields(); fields != "" {
+			s.say("Note: of tenant %s not everything is shown: %s", t.Name, fields)
+		}
+	}
+	return nil
 }
 
 func dash(text string) string {

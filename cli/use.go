@@ -58,6 +58,9 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		return withHint(errors.New("in a pod there is no kubeconfig to write a tenant into"),
 			hint("name it in the pod's environment: HELM_TENANT="+name), hint("or for one command: helm tenant --tenant "+name+" COMMAND")) // a valid name
 	}
+	if newer, is := errors.AsType[*tenant.NewerExtensionError](k.Broken); is {
+		return fmt.Errorf("%s: %w: a newer helm-tenant wrote it; use that one", k.Where(), newer)
+	}
 	if k.Broken != nil && name != "" {
 		s.say("Note: what %s knew of its tenants is replaced, since it can't be read: %v", k.Where(), k.Broken)
 		k.Broken = nil

@@ -115,15 +115,15 @@ func (c *Client) NamespaceLabels(ctx context.Context, name string) (labels, anno
 	return ns.GetLabels(), ns.GetAnnotations(), nil
 }
 
-// Record reads the record of the tenant whose home namespace this is. It
-// returns an error for which apierrors.IsNotFound or IsForbidden holds where
+// Record reads the record of the tenant whose home namespace this is; fields that this
+// helm-tenant does not know are in the tenant's Unknown. It returns an error for which apierrors.IsNotFound or IsForbidden holds where
 // there is none, or where the caller may not read it.
 func (c *Client) Record(ctx context.Context, home string) (tenant.Tenant, error) {
 	object, err := c.resource(kinds["ConfigMap"], home).Get(ctx, tenant.RecordName, metav1.GetOptions{})
 	if err != nil {
 		return tenant.Tenant{}, c.explain(fmt.Sprintf("reading the tenant's record in namespace %q", home), err)
 	}
-	return RecordOf(object)
+	return recordOf(object, tenant.ReadRecord)
 }
 
 // RecordError is a tenant's record that can't be read: nobody's, a newer helm-tenant's, or
@@ -132,13 +132,18 @@ type RecordError struct{ why string }
 
 func (e *RecordError) Error() string { return e.why }
 
-// RecordOf reads the tenant that a record holds. The error is a *RecordError.
+// RecordOf reads the tenant that a record holds, of which all fields must be known. The
+// error is a *RecordError.
 func RecordOf(object *unstructured.Unstructured) (tenant.Tenant, error) {
+	return recordOf(object, tenant.ParseRecord)
+}
+
+func recordOf(object *unstructured.Unstructured, parse func(string) (tenant.Tenant, error)) (tenant.Tenant, error) {
 	text, found, err := unstructured.NestedString(object.Object, "data", tenant.RecordKey)
 	if err != nil || !found {
 		return tenant.Tenant{}, &RecordError{fmt.Sprintf("ConfigMap %s in namespace %q holds no %s", object.GetName(), object.GetNamespace(), tenant.RecordKey)}
 	}
-	t, err := tenant.ParseRecord(text)
+	t, err := parse(text)
 	if err != nil {
 		return tenant.Tenant{}, &RecordError{fmt.Sprintf("ConfigMap %s in namespace %q: %v", object.GetName(), object.GetNamespace(), err)}
 	}

@@ -3,6 +3,7 @@ package tenant
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -70,10 +71,25 @@ func readExtension(kctx *clientcmdapi.Context) (*Extension, error) {
 	return parseExtension(unknown.Raw)
 }
 
-// parseExtension reads the JSON of an extension strictly.
+// NewerExtensionError says that a newer helm-tenant wrote a context's extension, in a form
+// that this one does not read.
+type NewerExtensionError struct{ APIVersion string }
+
+func (e *NewerExtensionError) Error() string {
+	return fmt.Sprintf("extension %q has apiVersion %q, this helm-tenant reads %s", ExtensionName, e.APIVersion, APIVersion)
+}
+
+// parseExtension reads the JSON of an extension. Fields that it does not know are left
+// out: a newer helm-tenant wrote them, and another apiVersion where they change what the
+// others mean. That one is a *NewerExtensionError.
 func parseExtension(text []byte) (*Extension, error) {
 	var e Extension
-	if err := unmarshalStrictJSON(text, &e); err != nil {
+	err := unmarshalJSON(text, &e)
+	group, _, _ := strings.Cut(APIVersion, "/")
+	if strings.HasPrefix(e.APIVersion, group+"/") && e.APIVersion != APIVersion {
+		return nil, &NewerExtensionError{e.APIVersion}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("extension %q has the wrong shape: %w", ExtensionName, err)
 	}
 	if e.APIVersion != APIVersion {

@@ -60,7 +60,7 @@ func TestParseExtension(t *testing.T) {
 		{"text", `"team-a"`, `extension "helm-tenant" has the wrong shape: a string where a map of fields is wanted`},
 		{"text where a list is", `{"apiVersion":"helm-tenant/v1","tenants":"team-a"}`, `extension "helm-tenant" has the wrong shape: tenants: a string where a list is wanted`},
 		{"a number where text is", `{"apiVersion":"helm-tenant/v1","current":1}`, `extension "helm-tenant" has the wrong shape: current: a number where text is wanted`},
-		{"an unknown field", `{"apiVersion":"helm-tenant/v1","current":"a","tenants":[{"name":"a","homeNamespace":"b","engine":"tiller","host":"c"}]}`, `extension "helm-tenant" has the wrong shape: unknown field "host"`},
+		{"a newer version of another shape", `{"apiVersion":"helm-tenant/v2","current":{"name":"a"}}`, `extension "helm-tenant" has apiVersion "helm-tenant/v2", this helm-tenant reads helm-tenant/v1`},
 		{"another version", strings.Replace(good, "/v1", "/v2", 1), `extension "helm-tenant" has apiVersion "helm-tenant/v2", this helm-tenant reads helm-tenant/v1`},
 		{"no current tenant", strings.Replace(good, `"current":"ops"`, `"current":""`, 1), `extension "helm-tenant": its current tenant "" is not among its tenants`},
 		{"a current tenant that is not there", strings.Replace(good, `"current":"ops"`, `"current":"team-b"`, 1), `extension "helm-tenant": its current tenant "team-b" is not among its tenants`},

@@ -3,6 +3,8 @@ package tenant
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 	"time"
 )
 
@@ -42,6 +44,9 @@ type Migration struct {
 	Converted bool `json:"converted,omitempty"`
 	// Backup is the file that Tiller's records were written to.
 	Backup string `json:"backup,omitempty"`
+	// Unknown are the fields that this helm-tenant does not know: a newer one wrote them,
+	// and they are written again.
+	Unknown map[string]json.RawMessage `json:"-"`
 }
 
 // ParseMigration reads the annotation.
@@ -52,6 +57,7 @@ func ParseMigration(text string) (Migration, error) {
 	}
 	switch m.Phase {
 	case PhaseFrozen, PhaseConverted, PhaseVerified, PhaseFinishing, PhaseAborting:
+		m.Unknown = unknownFields([]byte(text), reflect.TypeFor[Migration]())
 		return m, nil
 	}
 	return Migration{}, fmt.Errorf("annotation %s: the phase %q is not known to this helm-tenant", AnnotationMigration, m.Phase)
@@ -60,6 +66,14 @@ func ParseMigration(text string) (Migration, error) {
 // Annotation is what ParseMigration reads.
 func (m Migration) Annotation() (string, error) {
 	text, err := json.Marshal(m)
+	if err != nil || len(m.Unknown) == 0 {
+		return string(text), err
+	}
+	fields := maps.Clone(m.Unknown)
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return "", err
+	}
+	text, err = json.Marshal(fields)
 	return string(text), err
 }
 

@@ -1,14 +1,34 @@
 package tenant
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"strings"
 
 	"gopkg.in/yaml.v2"
 )
 
-// Record is the tenant as its home namespace holds it: one item of a tenants
-// file without the members.
+// RecordVersion is the newest version of the record's form that this helm-tenant reads.
+// A record that names none has version 1. A new field does not raise it: a helm-tenant
+// that does not know a field still changes members (ReadRecord). It is raised when a
+// field gets another meaning, or members are kept in another place, and a record of a
+// version above RecordVersion is not read at all.
+const RecordVersion = 1
+
+// A storedRecord is the form of a record: a tenant and the version of the form.
+type storedRecord struct {
+	Version int `yaml:"recordVersion,omitempty"`
+	Tenant  `yaml:",inline"`
+}
+
+// Record is the tenant as its home namespace holds it: one item of a tenants file
+// without the members. A tenant with unknown fields is an error, since they would be
+// lost.
 func (t Tenant) Record() (string, error) {
+	if err := t.checkKnown(); err != nil {
+		return "", fmt.Errorf("the record of tenant %q can't be written: %w", t.Name, err)
+	}
 	t.Members = Members{}
 	t.Rails = t.Rails.recorded()
 	out, err := yaml.Marshal(t)
@@ -18,20 +38,68 @@ func (t Tenant) Record() (string, error) {
 	return string(out), err
 }
 
-// ParseRecord reads what Record wrote. A field that it does not know is an
-// error: a newer helm-tenant wrote it, and what it means can't be guessed. What no
-// tenants file may hold is one, too: others may write where a record is.
+// checkKnown refuses a tenant whose record has fields that this helm-tenant does not know.
+func (t Tenant) checkKnown() error {
+	if len(t.Unknown) == 0 {
+		return nil
+	}
+	return errors.New(t.UnknownFields())
+}
+
+// mostUnknown bounds how many unknown fields are named.
+const mostUnknown = 5
+
+// UnknownFields names the fields of the record that this helm-tenant does not know, in one
+// line; empty where it knows all.
+func (t Tenant) UnknownFields() string {
+	named, more := t.Unknown, ""
+	switch left := len(named) - mostUnknown; {
+	case len(named) == 0:
+		return ""
+	case left > 0:
+		named, more = named[:mostUnknown], fmt.Sprintf("; and %d more", left)
+	}
+	return strings.Join(named, "; ") + more + " (a newer helm-tenant may have written it)"
+}
+
+// ParseRecord reads what Record wrote, for whoever writes the tenant again. A field that
+// it does not know is an error: what it means can't be guessed, and writing would lose
+// it. What no tenants file may hold is one, too: others may write where a record is.
 func ParseRecord(text string) (Tenant, error) {
-	var t Tenant
+	t, err := ReadRecord(text)
+	if err != nil {
+		return Tenant{}, err
+	}
+	if err := t.checkKnown(); err != nil {
+		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, err)
+	}
+	return t, nil
+}
+
+// ReadRecord reads a record for whoever does not write it again: it says which home,
+// engine and namespaces a tenant has. Fields that it does not know are in the tenant's
+// Unknown, and may stand for namespaces, so that there need be none. All other errors of
+// ParseRecord are errors here, too.
+func ReadRecord(text string) (Tenant, error) {
 	if len(text) > MaxRecord {
 		return Tenant{}, fmt.Errorf("%s has more than %d bytes", RecordKey, MaxRecord)
 	}
-	if err := unmarshalStrict(text, &t); err != nil {
+	var stored storedRecord
+	unknown, err := unmarshalKnown(text, &stored)
+	if stored.Version > RecordVersion {
+		err = fmt.Errorf("it has the recordVersion %d, and this helm-tenant reads %d: use a newer one", stored.Version, RecordVersion)
+	}
+	if err != nil {
 		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, err)
 	}
-	t.Rails = t.Rails.modesOr(RailsOfBefore())
-	if problems := t.WithDefaults().Validate(); len(problems) > 0 {
-		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, problems[0])
+	t := stored.Tenant
+	t.Rails, t.Unknown = t.Rails.modesOr(RailsOfBefore()), unknown
+	for _, problem := range t.WithDefaults().Validate() {
+		if len(unknown) > 0 && errors.Is(problem, errNoNamespace) {
+			continue
+		}
+		// A mistyped field is why another one is missing.
+		return Tenant{}, fmt.Errorf("%s: %s", RecordKey, cmp.Or(t.UnknownFields(), problem.Error()))
 	}
 	return t, nil
 }

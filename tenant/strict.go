@@ -13,27 +13,30 @@ import (
 	"gopkg.in/yaml.v2"
 )
 
-// unmarshalStrict reads YAML of our own into a value. A field that it does not
-// know is an error, and so is a duplicate one. The error is one line
-// that names lines and fields, and no types of Go's.
-func unmarshalStrict(text string, into any) error {
-	err := yaml.UnmarshalStrict([]byte(text), into)
+// unmarshalKnown reads YAML of our own into a value and returns the fields that it does
+// not know, each as "line N: unknown field NAME". A duplicate field or a value of another
+// kind is an error: one line that names lines and fields, and no types of Go's.
+func unmarshalKnown(text string, into any) (unknown []string, err error) {
+	err = yaml.UnmarshalStrict([]byte(text), into)
 	if err == nil {
-		return nil
+		return nil, nil
 	}
 	var several *yaml.TypeError
 	if !errors.As(err, &several) {
-		return errors.New(strings.TrimPrefix(oneLine(err), "yaml: "))
+		return nil, errors.New(strings.TrimPrefix(oneLine(err), "yaml: "))
 	}
-	var found []string
+	var wrong []string
 	for _, problem := range several.Errors {
-		found = append(found, plainProblem(problem, into))
+		if plain := plainProblem(problem, into); unknownField().MatchString(problem) {
+			unknown = append(unknown, plain)
+		} else {
+			wrong = append(wrong, plain)
+		}
 	}
-	out := strings.Join(found, "; ")
-	if strings.Contains(out, "unknown field") {
-		out += " (a newer helm-tenant may have written it)"
+	if len(wrong) > 0 {
+		return unknown, errors.New(strings.Join(wrong, "; "))
 	}
-	return errors.New(out)
+	return unknown, nil
 }
 
 // The problems that gopkg.in/yaml.v2 finds (decode.go). They are compiled when
@@ -104,11 +107,10 @@ func isStruct(name string, within reflect.Type) bool {
 	return false
 }
 
-// unmarshalStrictJSON is unmarshalStrict for JSON.
-func unmarshalStrictJSON(text []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(into)
+// unmarshalJSON reads JSON of our own into a value; fields that it does not know are left
+// out. The error is one line, and names no types of Go's.
+func unmarshalJSON(text []byte, into any) error {
+	err := json.NewDecoder(bytes.NewReader(text)).Decode(into)
 	if kind, is := errors.AsType[*json.UnmarshalTypeError](err); is {
 		have, field := valueWords[kind.Value], ""
 		if have == "" {

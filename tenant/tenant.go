@@ -72,6 +72,9 @@ type Tenant struct {
 	Engine Engine `yaml:"engine,omitempty" json:"engine,omitempty"`
 	Tiller Tiller `yaml:"tiller,omitempty" json:"tiller,omitzero"`
 	Rails  `yaml:",inline"`
+	// Unknown are the fields of the record that this helm-tenant does not know, set by
+	// ReadRecord: a newer one wrote them. Such a tenant can't be written.
+	Unknown []string `yaml:"-" json:"-"`
 }
 
 // Home is the home namespace.
@@ -143,6 +146,9 @@ func checkNamespace(what, s string) error {
 	return nil
 }
 
+// errNoNamespace is the problem of a tenant without namespaces.
+var errNoNamespace = errors.New("namespaces: at least one is needed")
+
 // Validate returns everything that is wrong with the tenant, one clear line
 // each; nothing when it can be made. It expects WithDefaults to have been
 // applied and looks at no cluster.
@@ -169,7 +175,7 @@ func (t Tenant) Validate() []error {
 		seen[ns] = true
 	}
 	if len(t.Namespaces) == 0 && !t.AllNamespaces {
-		add(at(errors.New("namespaces: at least one is needed"), "namespaces"))
+		add(at(errNoNamespace, "namespaces"))
 	}
 	if t.HomeNamespace != "" {
 		add(at(checkNamespace("home namespace", t.HomeNamespace), "homeNamespace"))

@@ -35,6 +35,7 @@ func withExtension(text []byte, context string, e *Extension) ([]byte, error) {
 		setMapValue(kctx, "extensions", extensions, doc.keyStyle())
 	}
 	if item := namedItem(extensions, ExtensionName); item != nil {
+		keepUnknown(block, mapValue(item, "extension"))
 		setMapValue(item, "extension", block, doc.keyStyle())
 	} else {
 		extensions.Content = append(extensions.Content, doc.item("extension", block, ExtensionName))

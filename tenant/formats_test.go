@@ -1,0 +1,188 @@
+package tenant
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// format is a file that a released version wrote; see testdata/formats/README.md.
+func format(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "formats", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestRecordFormats(t *testing.T) {
+	rails := fullRails()
+	newer := Tenant{Name: "team-a", Namespaces: []string{"a"}, Role: "admin", Engine: EngineTiller,
+		Tiller:  Tiller{Storage: StorageSecret, HistoryMax: new(20), Replicas: new(1)},
+		Rails:   NewRails(false),
+		Unknown: []string{`line 9: unknown field "sidecar"`, `line 13: unknown field "fromTheFuture"`}}
+	full := fullTenant()
+	full.Engine, full.Rails = EngineBoth, RailsOfBefore()
+	want := map[string]Tenant{
+		"record-1-least.yaml":          {Name: "team-a", Namespaces: []string{"a"}, Role: "admin", Engine: EngineTiller, Tiller: newer.Tiller, Rails: RailsOfBefore()},
+		"record-1-full.yaml":           full,
+		"record-1-all-namespaces.yaml": {Name: "ops", AllNamespaces: true, HomeNamespace: "kube-system", Role: "cluster-admin", Engine: EngineImpersonation, Rails: RailsOfBefore()},
+		"record-2-guard-rails.yaml":    {Name: "team-a", Namespaces: []string{"a", "b"}, Role: "admin", Engine: EngineImpersonation, Rails: rails},
+		"record-newer.yaml":            newer,
+	}
+	files, err := filepath.Glob("testdata/formats/record-*.yaml")
+	if err != nil || len(files) < len(want) {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		t.Run(name, func(t *testing.T) {
+			wanted, listed := want[name]
+			if !listed {
+				t.Fatal("the test does not say what is read from it")
+			}
+			got, err := ReadRecord(format(t, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(wanted, got, equateEmpty); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			strict, err := ParseRecord(format(t, name))
+			if unknown := len(wanted.Unknown) > 0; (err != nil) != unknown || unknown && strict.Name != "" {
+				t.Errorf("ParseRecord: %+v, %v", strict, err)
+			}
+			text, err := got.Record()
+			if (err != nil) != (len(wanted.Unknown) > 0) {
+				t.Errorf("written again: %q, %v", text, err)
+			}
+		})
+	}
+}
+
+func TestNewerRecords(t *testing.T) {
+	const most = "name: team-a\nnamespaces: [a]\n"
+	for _, test := range []struct{ name, text, unknown, want string }{
+		{"an unknown field", most + "owners: {users: [dana]}\n", `line 3: unknown field "owners"`, ""},
+		{"unknown fields within known ones", most + "tiller: {tls: true}\nlimits: {min: {cpu: 1m}}\n", `line 3: unknown field "tls"; line 4: unknown field "min"`, ""},
+		{"namespaces that an unknown field names", "name: team-a\nnamespacesLike: {team: a}\n", `line 2: unknown field "namespacesLike"`, ""},
+		{"the version of today's form", "recordVersion: 1\n" + most, "", ""},
+		{"a later version", "recordVersion: 2\n" + most, "", "tenant.yaml: it has the recordVersion 2, and this helm-tenant reads 1: use a newer one"},
+		{"a later version of another shape", "recordVersion: 3\nname: {team: a}\n", "", "tenant.yaml: it has the recordVersion 3, and this helm-tenant reads 1: use a newer one"},
+		{"an engine that is not known", most + "engine: warp\n", "", `tenant.yaml: engine: "warp" is not one of tiller, impersonation, both`},
+		{"a known field of another kind", most + "role: [a]\nmore: 1\n", "", "tenant.yaml: line 3: a list where text is wanted"},
+		{"a name that was mistyped", "nmae: team-a\nnamespaces: [a]\n", "", `tenant.yaml: line 1: unknown field "nmae" (a newer helm-tenant may have written it)`},
+		{"a namespace that is none", "name: a\nnamespaces: ['x; y']\n", "", `tenant.yaml: namespaces: "x; y" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := ReadRecord(test.text)
+			if errorText(err) != test.want || strings.Join(got.Unknown, "; ") != test.unknown {
+				t.Errorf("got %q, %v\nwant %q, %s", got.Unknown, err, test.unknown, test.want)
+			}
+			if test.want == "" && got.Name != "team-a" {
+				t.Errorf("it is of %q", got.Name)
+			}
+		})
+	}
+	many, err := ReadRecord(most + "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\ng: 1\n")
+	if err != nil || !strings.HasSuffix(many.UnknownFields(), `"e"; and 2 more (a newer helm-tenant may have written it)`) {
+		t.Errorf("%q, %v", many.UnknownFields(), err)
+	}
+}
+
+func TestFileFormats(t *testing.T) {
+	for name, want := range map[string][]Tenant{
+		"file-1.yaml": {
+			{Name: "team-a", Namespaces: []string{"a", "b"}, Members: Members{User("alice"), Group("team-a-devs"), Account("ci", "deployer")}, Role: "admin", Engine: EngineTiller},
+			{Name: "ops", AllNamespaces: true, HomeNamespace: "kube-system"},
+		},
+		"file-2-guard-rails.yaml": {
+			{Name: "team-a", Namespaces: []string{"a"}, Engine: EngineImpersonation, Rails: Rails{PodSecurity: PodSecurityRestricted, Guard: GuardWarn, Network: NetworkOpen, Hosts: []string{"*.team-a.example.com"}}},
+		},
+	} {
+		located, problems := ParseFile(name, []byte(format(t, name)))
+		var got []Tenant
+		for _, l := range located {
+			got = append(got, l.Tenant)
+		}
+		for i := range want {
+			want[i] = want[i].WithDefaults()
+		}
+		if diff := cmp.Diff(want, got, equateEmpty); diff != "" || len(problems) > 0 {
+			t.Errorf("%s: %v, -want +got:\n%s", name, problems, diff)
+		}
+	}
+}
+
+func TestExtensionFormats(t *testing.T) {
+	for name, want := range map[string]*Extension{
+		"extension-1.json":     {APIVersion: APIVersion, Current: "ops", Tenants: []Known{teamA, ops}},
+		"extension-newer.json": {APIVersion: APIVersion, Current: "team-a", Tenants: []Known{teamA}},
+	} {
+		got, err := parseExtension([]byte(format(t, name)))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v, -want +got:\n%s", name, err, diff)
+		}
+	}
+}
+
+// What a newer helm-tenant wrote into a context's extension stays when this one writes.
+func TestExtensionKeepsUnknownFields(t *testing.T) {
+	newer := strings.TrimSpace(format(t, "extension-newer.json"))
+	for name, text := range map[string]string{
+		"YAML": "contexts:\n- context:\n    user: u\n    extensions:\n    - name: helm-tenant\n      extension: " + newer + "\n  name: main\n",
+		"JSON": `{"contexts":[{"context":{"user":"u","extensions":[{"name":"helm-tenant","extension":` + newer + `}]},"name":"main"}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			again := teamA
+			again.Namespaces, again.Engine = []string{"c"}, EngineBoth
+			after, err := withExtension([]byte(text), "main", extensionIn([]byte(text), "main").With(ops).With(again))
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, err := clientcmd.Load(after)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, after)
+			}
+			raw, err := json.Marshal(config.Contexts["main"].Extensions[ExtensionName])
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := `{"apiVersion":"helm-tenant/v1","current":"team-a","region":"eu","tenants":[{"engine":"both","homeNamespace":"team-a-tiller","name":"team-a","namespaces":["c"],"owner":true},{"allNamespaces":true,"engine":"tiller","homeNamespace":"kube-system","name":"ops"}]}`
+			var wanted, got any
+			if err := json.Unmarshal([]byte(want), &wanted); err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(raw, &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(wanted, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMigrationFormats(t *testing.T) {
+	want := Migration{Phase: PhaseConverted, Since: time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC), Engine: EngineTiller, Storage: StorageSecret, Replicas: 2, Converted: true, Backup: "team-a.yaml"}
+	got, err := ParseMigration(format(t, "migration-1.json"))
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+	newer, err := ParseMigration(`{"phase":"frozen","since":"2026-11-23T12:00:30Z","engine":"tiller","storage":"secret","replicas":2,"by":{"user":"dana"}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer.Phase = PhaseConverted
+	text, err := newer.Annotation()
+	if want := `{"by":{"user":"dana"},"engine":"tiller","phase":"converted","replicas":2,"since":"2026-11-23T12:00:30Z","storage":"secret"}`; err != nil || text != want {
+		t.Errorf("%s, %v\nwant %s", text, err, want)
+	}
+}
