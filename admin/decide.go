@@ -29,7 +29,7 @@ func decide(f *facts, r Request) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, live: f.live}, nil
+	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, live: f.live}, nil
 }
 
 // consider goes through everything that decides which objects are wanted.
@@ -75,6 +75,8 @@ type decision struct {
 	homeCreated bool
 	// homeShared says that others have objects in the home namespace.
 	homeShared bool
+	// revoked are the members that the tenant loses.
+	revoked tenant.Members
 	// adopted is set where deployers made by hand are taken over.
 	adopted *adoption
 	// squatted says that the home is taken from somebody who labelled it as the tenant's.
@@ -260,7 +262,8 @@ func (d *decision) settleMembers() error {
 	d.tenant.Members = members.With(d.request.Tenant.Members)
 	if d.request.Exact {
 		d.tenant.Members = d.request.Tenant.Members
-		if gone := members.Without(d.tenant.Members).Names(); len(gone) > 0 {
+		d.revoked = members.Without(d.tenant.Members)
+		if gone := d.revoked.Names(); len(gone) > 0 {
 			d.note("no longer members: %s", strings.Join(gone, ", "))
 		}
 	}

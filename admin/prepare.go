@@ -21,6 +21,8 @@ type Prepared struct {
 	// Notes are things that the admin should know, a line each; Warnings those that they
 	// should know before anything is written.
 	Notes, Warnings []string
+	// Revoked are the members that the tenant loses.
+	Revoked tenant.Members
 	// Wrote says whether Write had anything to write, in its last round or in an
 	// earlier one, whose answer may have been lost.
 	Wrote bool

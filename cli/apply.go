@@ -26,6 +26,7 @@ type applyOptions struct {
 	prune            bool
 	destroy          destroyOptions
 	wait             bool
+	disconnect       bool
 	timeout          time.Duration
 	output           string
 }
@@ -62,6 +63,7 @@ understood.`,
 	f.BoolVar(&o.destroy.keepReleases, "keep-releases", false, "with --prune: leave what their releases made")
 	f.BoolVar(&o.destroy.yes, "yes", false, "with --prune: do not ask")
 	f.BoolVar(&o.wait, "wait", false, "wait until every Tiller that was written is ready")
+	disconnectFlag(cmd, &o.disconnect, "members that a tenant loses")
 	timeoutFlag(cmd, &o.timeout)
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -142,8 +144,14 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 				}
 			}
 		}
+		if o.disconnect {
+			s.checkDisconnect(ctx, client, outcomes)
+		}
 		if err := admin.ApplyAll(ctx, client, requests, outcomes, shared, s.progress(len(requests))); err != nil {
 			return fmt.Errorf("apply in %s: %w", client.Where(), err)
+		}
+		if o.disconnect {
+			s.disconnectAll(ctx, client, outcomes, o.timeout)
 		}
 		if o.wait {
 			s.waitForAll(ctx, client, outcomes, o.timeout)

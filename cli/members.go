@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -22,6 +23,9 @@ type memberOptions struct {
 	home    string
 	risks   []string
 	output  string
+	// Of revoke alone.
+	disconnect bool
+	timeout    time.Duration
 }
 
 // newMembers makes the parts that grant and revoke share.
@@ -64,14 +68,22 @@ CN=alice,O=devs; another name that holds a comma is put in quotes: '"doe, john"'
 }
 
 func newRevoke(s *session) *cobra.Command {
-	cmd, _ := newMembers("revoke", "Take users, groups and service accounts out of a tenant",
+	cmd, o := newMembers("revoke", "Take users, groups and service accounts out of a tenant",
 		`Take users, groups and service accounts out of a tenant.
 
 It takes effect at their next call; a port-forward to a Tiller that they hold open
 lasts until that is restarted. Afterwards every other binding is named through which
-they can still use the tenant's deployer.`,
+they can still use the tenant's deployer.
+
+--disconnect restarts Tiller as well: it waits for pending releases up to --timeout,
+and then ends Tiller's pods with all port-forwards to them, those of members too, who
+connect again. What can't be ended is named, and the service accounts in the tenant's
+namespaces of which they may hold a token.`,
 		`  helm tenant revoke team-a --user alice
-  helm tenant revoke team-a --group team-a-devs --service-account ci:deployer`, s.revoke)
+  helm tenant revoke team-a --group team-a-devs --service-account ci:deployer
+  helm tenant revoke team-a --user alice --disconnect`, s.revoke)
+	disconnectFlag(cmd, &o.disconnect, "those revoked")
+	timeoutFlag(cmd, &o.timeout)
 	return cmd
 }
 
@@ -90,7 +102,7 @@ func (s *session) grant(ctx context.Context, name string, o *memberOptions) erro
 		var result admin.Membership
 		result, err = admin.Grant(ctx, client, t, o.members, accepted)
 		if err == nil {
-			return s.printMembership(result, o.output, granted, nil, nil)
+			return s.printMembership(result, o.output, granted, nil, nil, nil)
 		}
 	}
 	return s.explainMembers("grant", name, client, err)
@@ -111,16 +123,32 @@ func (s *session) revoke(ctx context.Context, name string, o *memberOptions) err
 		return s.explainMembers("revoke", name, client, err)
 	}
 	s.noteUnknown(t)
+	ending := s.disconnecting(client, t, o.timeout)
+	if o.disconnect {
+		if err := ending.Check(ctx); err != nil {
+			return s.explainMembers("revoke", name, client, err)
+		}
+	}
 	result, err := admin.Revoke(ctx, client, t, o.members)
 	if err != nil {
 		return s.explainMembers("revoke", name, client, err)
 	}
-	still, err := stillIn(ctx, client, result.Tenant, o.members)
-	if err != nil {
-		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, err)
-		return s.printMembership(result, o.output, revoked, nil, err)
+	still, unknown := stillIn(ctx, client, result.Tenant, o.members)
+	if unknown != nil {
+		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, unknown)
 	}
-	return s.printMembership(result, o.output, revoked, still, nil)
+	if !o.disconnect {
+		return s.printMembership(result, o.output, revoked, still, unknown, nil)
+	}
+	ended, failed := ending.Run(ctx)
+	if err := s.printMembership(result, o.output, revoked, still, unknown, &ended); err != nil {
+		return err
+	}
+	s.sayDisconnection(name, ended)
+	if failed != nil {
+		return revokeError(name, client, failed)
+	}
+	return nil
 }
 
 // noteUnknown says which fields of a tenant's record are left alone, because a newer
@@ -182,8 +210,9 @@ func (c membershipChange) words() (done, undone string) {
 }
 
 // printMembership prints what became of the members. still are the ways that are left
-// to who is none any more; unknown is why they could not be looked for, or nil.
-func (s *session) printMembership(result admin.Membership, output string, change membershipChange, still []subjectWays, unknown error) error {
+// to who is none any more; unknown is why they could not be looked for, or nil. ended is
+// what became of open connections, nil where they were left alone.
+func (s *session) printMembership(result admin.Membership, output string, change membershipChange, still []subjectWays, unknown error, ended *admin.Disconnection) error {
 	t := result.Tenant
 	if output != "text" {
 		return printObject(s.out(), output, struct {
@@ -194,7 +223,9 @@ func (s *session) printMembership(result admin.Membership, output string, change
 			Members    tenant.Members `json:"members,omitzero"`
 			StillIn    []subjectWays  `json:"stillIn,omitempty"`
 			Unknown    string         `json:"stillInUnknown,omitempty"` // why nobody looked
-		}{tenant.APIVersion, "Membership", t.Name, result.Changed, t.Members, still, errorText(unknown)})
+
+			Disconnected *admin.Disconnection `json:"disconnected,omitempty"`
+		}{tenant.APIVersion, "Membership", t.Name, result.Changed, t.Members, still, errorText(unknown), ended})
 	}
 	done, undone := change.words()
 	for _, name := range result.Changed.Names() {

@@ -71,30 +71,15 @@ var ended = refusal{"stream ended", regexp.MustCompile(`connection refused|conne
 
 func heldTunnelAfterRestart(ctx context.Context, s *scene) outcome {
 	if s.world.attacker == nil { // nothing is defended where there is one
-		if _, err := s.runKubectl(ctx, s.root, "--namespace", s.victim.home, "rollout", "restart", "deployment/tiller-deploy"); err != nil {
-			return failure("%v", err)
+		restart := s.rollOut
+		if !s.bare {
+			restart = func(ctx context.Context) error {
+				_, err := s.runTenant(ctx, s.root, "revoke", s.victim.name, "--user", s.actor.name, "--disconnect")
+				return err
+			}
 		}
-		if _, err := s.runKubectl(ctx, s.root, "--namespace", s.victim.home, "rollout", "status", "--timeout=4m", "deployment/tiller-deploy"); err != nil {
+		if err := restart(ctx); err != nil {
 			return failure("%v", err)
-		}
-		old, err := eventually(ctx, func(ctx context.Context) (string, error) {
-			pods, err := s.root.client.CoreV1().Pods(s.victim.home).List(ctx, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
-			if err != nil {
-				return "", err
-			}
-			running := 0
-			for _, pod := range pods.Items {
-				if strings.HasPrefix(pod.Name, "tiller-deploy-") {
-					running++
-				}
-			}
-			if running > 1 {
-				return "", nil
-			}
-			return "gone", nil
-		})
-		if err != nil || old == "" {
-			return failure("the old Tiller did not go: %v", err)
 		}
 	}
 	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", s.tunnel), time.Minute)
@@ -110,4 +95,35 @@ func heldTunnelAfterRestart(ctx context.Context, s *scene) outcome {
 		return s.settle(err, "", nil, ended)
 	}
 	return success("Tiller still speaks on it")
+}
+
+// rollOut restarts a Tiller as an administrator without helm-tenant does, and waits
+// until the old pod is gone.
+func (s *scene) rollOut(ctx context.Context) error {
+	for _, args := range [][]string{{"restart"}, {"status", "--timeout=4m"}} {
+		args = append([]string{"--namespace", s.victim.home, "rollout", args[0], "deployment/tiller-deploy"}, args[1:]...)
+		if _, err := s.runKubectl(ctx, s.root, args...); err != nil {
+			return err
+		}
+	}
+	old, err := eventually(ctx, func(ctx context.Context) (string, error) {
+		pods, err := s.root.client.CoreV1().Pods(s.victim.home).List(ctx, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+		if err != nil {
+			return "", err
+		}
+		running := 0
+		for _, pod := range pods.Items {
+			if strings.HasPrefix(pod.Name, "tiller-deploy-") {
+				running++
+			}
+		}
+		if running > 1 {
+			return "", nil
+		}
+		return "gone", nil
+	})
+	if err == nil && old == "" {
+		err = fmt.Errorf("the old Tiller of %s did not go", s.victim.home)
+	}
+	return err
 }

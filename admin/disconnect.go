@@ -1,0 +1,177 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// pendingPoll is how often pending releases are looked for.
+const pendingPoll = 2 * time.Second
+
+// Disconnect ends the connections to a tenant's deployer that were open when somebody
+// was revoked: Kubernetes asks for permission when a stream is opened, and not again.
+type Disconnect struct {
+	Client *cluster.Client
+	Tenant tenant.Tenant
+	// Timeout bounds the wait for pending releases, and then the one for Tiller.
+	Timeout time.Duration
+	Say     func(string)
+}
+
+// Disconnection is what was ended, and what only time or an admin ends.
+type Disconnection struct {
+	// Restarted are the Tiller pods that were ended, with all port-forwards to them.
+	Restarted []string `json:"restarted,omitempty"`
+	// Interrupted are the releases that were still pending after the timeout.
+	Interrupted []string `json:"interrupted,omitempty"`
+	// Lasting are the connections that can't be ended, a line each.
+	Lasting []string `json:"lasting,omitempty"`
+	// Accounts are the service accounts of the tenant's namespaces, of which those
+	// who were revoked may hold a token.
+	Accounts []NamespaceAccounts `json:"accounts,omitempty"`
+	// AccountsUnknown is why Accounts may be incomplete; empty where they are all.
+	AccountsUnknown string `json:"accountsUnknown,omitempty"`
+}
+
+// NamespaceAccounts are the service accounts of a namespace.
+type NamespaceAccounts struct {
+	Namespace string   `json:"namespace"`
+	Names     []string `json:"names"`
+}
+
+// Check returns a *DeniedError if the caller lacks a permission that Run needs. It is
+// asked before anything is written.
+func (d *Disconnect) Check(ctx context.Context) error {
+	if !d.Tenant.Engine.Has(tenant.EngineTiller) {
+		return nil
+	}
+	home := d.Tenant.Home()
+	var missing []cluster.Permission
+	for _, p := range []cluster.Permission{
+		{Verb: "list", Resource: "secrets", Namespace: home},
+		{Verb: "list", Resource: "configmaps", Namespace: home},
+		{Verb: "list", Resource: "pods", Namespace: home},
+		{Verb: "watch", Resource: "pods", Namespace: home},
+		{Verb: "delete", Resource: "pods", Namespace: home},
+		{Verb: "list", Group: "apps", Resource: "deployments", Namespace: home},
+		{Verb: "watch", Group: "apps", Resource: "deployments", Namespace: home},
+	} {
+		allowed, err := d.Client.May(ctx, p)
+		if err != nil {
+			return err
+		}
+		if !allowed {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) > 0 {
+		return &DeniedError{missing}
+	}
+	return nil
+}
+
+// Run waits for pending releases, restarts Tiller, and finds out what can't be ended.
+// Where the error is not nil, Disconnection holds what was done until then.
+func (d *Disconnect) Run(ctx context.Context) (Disconnection, error) {
+	result := Disconnection{Lasting: lasting(d.Tenant)}
+	result.Accounts, result.AccountsUnknown = d.accounts(ctx)
+	if !d.Tenant.Engine.Has(tenant.EngineTiller) {
+		return result, nil
+	}
+	var err error
+	if result.Interrupted, err = d.awaitReleases(ctx); err != nil {
+		return result, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	result.Restarted, err = d.Client.RestartTiller(waiting, d.Tenant.Home(), d.Say)
+	return result, err
+}
+
+// awaitReleases waits until no release of the tenant's Tiller is pending, and returns
+// those that still are after the timeout: a helm that was killed leaves one for ever.
+func (d *Disconnect) awaitReleases(ctx context.Context) ([]string, error) {
+	deadline := time.Now().Add(d.Timeout)
+	said := ""
+	for {
+		stored, err := d.Client.NewestStored(ctx, tenant.EngineTiller, d.Tenant.Home())
+		if err != nil {
+			return nil, err
+		}
+		pending := pendingReleases(stored)
+		left := time.Until(deadline)
+		if len(pending) == 0 || left <= 0 {
+			return pending, nil
+		}
+		if text := brief(pending); text != said {
+			d.Say("waiting for pending releases: " + text)
+			said = text
+		}
+		select {
+		case <-ctx.Done():
+			return pending, fmt.Errorf("interrupted while waiting for pending releases: %w", context.Cause(ctx))
+		case <-time.After(min(pendingPoll, left)):
+		}
+	}
+}
+
+// pendingReleases are the releases whose newest record says that Tiller is at work
+// (k8s.io/helm/pkg/proto/hapi/release, Status_Code).
+func pendingReleases(newest []cluster.Stored) []string {
+	var names []string
+	for _, s := range newest {
+		if strings.HasPrefix(s.Status, "PENDING_") || s.Status == "DELETING" {
+			names = append(names, s.Release)
+		}
+	}
+	return names
+}
+
+// lasting are the connections of a tenant's former members that nothing ends but time.
+// The limits are defaults: --min-request-timeout of kube-apiserver, and
+// streamingConnectionIdleTimeout of the kubelet.
+func lasting(t tenant.Tenant) []string {
+	where := "in namespaces " + strings.Join(t.Namespaces, ", ")
+	if t.AllNamespaces || len(t.Namespaces) == 0 {
+		where = "in the tenant's namespaces"
+	}
+	lines := []string{"exec, attach and port-forward " + where + ": until they are closed, or have been idle for 4 hours"}
+	if t.Engine.Has(tenant.EngineImpersonation) {
+		lines = append(lines, "a watch as the deployer: until the API server ends it, after an hour at most")
+	}
+	return lines
+}
+
+// accounts lists the service accounts of the tenant's namespaces.
+func (d *Disconnect) accounts(ctx context.Context) (all []NamespaceAccounts, unknown string) {
+	switch {
+	case d.Tenant.AllNamespaces:
+		return nil, "the tenant has all namespaces"
+	case len(d.Tenant.Namespaces) == 0:
+		return nil, "the tenant's namespaces are not known"
+	}
+	for _, namespace := range slices.Sorted(slices.Values(d.Tenant.Namespaces)) {
+		found := NamespaceAccounts{Namespace: namespace}
+		accounts, err := cluster.List[corev1.ServiceAccount](ctx, d.Client, "ServiceAccount", namespace, metav1.ListOptions{})
+		if err != nil {
+			return all, err.Error()
+		}
+		for _, account := range accounts {
+			found.Names = append(found.Names, account.Name)
+		}
+		slices.Sort(found.Names)
+		if len(found.Names) > 0 {
+			all = append(all, found)
+		}
+	}
+	return all, ""
+}

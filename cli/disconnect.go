@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/command"
+	"helm-tenant/tenant"
+)
+
+// disconnectFlag adds --disconnect.
+func disconnectFlag(cmd *cobra.Command, into *bool, whose string) {
+	cmd.Flags().BoolVar(into, "disconnect", false, "also end the open connections of "+whose+": wait for pending releases, then restart Tiller")
+}
+
+// disconnecting ends a tenant's open connections.
+func (s *session) disconnecting(client *cluster.Client, t tenant.Tenant, timeout time.Duration) *admin.Disconnect {
+	return &admin.Disconnect{Client: client, Tenant: t, Timeout: timeout, Say: func(sentence string) { s.say("%s: %s", t.Name, sentence) }}
+}
+
+// checkDisconnect finds out, before anything is written, whether the connections of the
+// tenants that lose a member may be ended; where not, it is the tenant's failure.
+func (s *session) checkDisconnect(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome) {
+	for i := range outcomes {
+		if o := &outcomes[i]; o.Err == nil && len(o.Prepared.Revoked) > 0 {
+			o.Err = s.disconnecting(client, o.Prepared.Tenant, 0).Check(ctx)
+		}
+	}
+}
+
+// disconnectAll ends the open connections of the tenants that lost a member; where
+// that fails it is the tenant's failure.
+func (s *session) disconnectAll(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome, timeout time.Duration) {
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.Err != nil || len(o.Prepared.Revoked) == 0 {
+			continue
+		}
+		var done admin.Disconnection
+		done, o.Err = s.disconnecting(client, o.Prepared.Tenant, timeout).Run(ctx)
+		s.sayDisconnection(o.Name, done)
+	}
+}
+
+// sayDisconnection says what was ended, and what was not and how it can be.
+func (s *session) sayDisconnection(name string, d admin.Disconnection) {
+	if len(d.Interrupted) > 0 {
+		s.say("Warning: tenant %s: Tiller was restarted while these releases were pending: %s", name, strings.Join(d.Interrupted, ", "))
+	}
+	if len(d.Restarted) > 0 {
+		s.say("tenant %s: ended, with all port-forwards to it: %s", name, strings.Join(d.Restarted, ", "))
+	}
+	for _, line := range d.Lasting {
+		s.say("Note: tenant %s: not ended: %s", name, line)
+	}
+	if d.AccountsUnknown != "" {
+		s.say("Warning: tenant %s: of which service accounts they may hold a token is not known: %s", name, d.AccountsUnknown)
+	}
+	if len(d.Accounts) == 0 {
+		return
+	}
+	s.say("Note: tenant %s: they may hold tokens of the service accounts in its namespaces. Deleting an account ends its tokens;", name)
+	s.say("  Kubernetes makes default again, others must be, and pods that run as it must be restarted:")
+	for _, in := range d.Accounts {
+		s.say("  %s", command.Run(append(command.Kubectl("delete", in.Namespace, "serviceaccount", in.Names[0]), in.Names[1:]...)))
+	}
+}
+
+// revokeError says that somebody was revoked, and what was not done after that.
+func revokeError(name string, client *cluster.Client, err error) error {
+	return &codeError{code: exitPartly, err: withHint(
+		fmt.Errorf("revoke for tenant %q in %s: they are no longer members, but their open connections were not ended: %w", name, client.Where(), err),
+		hintsFor(err, byFlag)...)}
+}
