@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 MODULES := . test test/cel test/tools scripts/release
 export CGO_ENABLED ?= 0
 
-.PHONY: help build install demo test soak race check fuzz bench fmt vet staticcheck tidy unit cross cluster cluster-down package release clean
+.PHONY: help build install demo test soak race windows check fuzz bench fmt vet staticcheck shellcheck tidy unit cross cluster cluster-down package release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,10 @@ soak: ## the same in their long forms: every kill point, 10,000 random sets, fuz
 race: ## the unit tests with Go's race detector; needs a C compiler
 	CGO_ENABLED=1 go test -race -short ./...
 
-check: fmt vet staticcheck tidy unit cross ## the quick checks, under a minute when warm
+windows: ## the wrapper's tests as Windows programs, under Wine
+	@bash scripts/test-windows.sh
+
+check: fmt vet staticcheck shellcheck tidy unit cross ## the quick checks, under a minute when warm
 
 fmt:
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -63,6 +66,11 @@ staticcheck:
 	cd test/tools && go build -o "$(CACHE)/tools/staticcheck" honnef.co/go/tools/cmd/staticcheck
 	"$(CACHE)/tools/staticcheck" ./...
 	cd test && "$(CACHE)/tools/staticcheck" ./...
+
+shellcheck:
+	@if command -v shellcheck >/dev/null; then shellcheck -x $$(git ls-files '*.sh' .ci/run plugin.complete); \
+	elif [ -n "$$CI" ]; then echo "missing: shellcheck"; exit 1; \
+	else echo "missing: shellcheck (Debian: sudo apt-get install shellcheck); scripts are not checked"; fi
 
 tidy:
 	@for module in $(MODULES); do (cd $$module && go mod tidy -diff) || exit 1; done

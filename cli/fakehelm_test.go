@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,7 +56,7 @@ func fakeHelm(args []string) int {
 		"HELM_NAMESPACE", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "HELM_KUBECAFILE", "HELM_KUBETLS_SERVER_NAME",
 		"HELM_KUBEINSECURE_SKIP_TLS_VERIFY"} {
 		value, set := os.LookupEnv(name)
-		if name == "HELM_TENANT_STARTER" && value == strconv.Itoa(os.Getpid()) {
+		if name == "HELM_TENANT_STARTER" && value == strconv.Itoa(starter()) {
 			continue // it replaced helm-tenant, as it should
 		}
 		if set && !(strings.HasPrefix(version, "v2.") && helm3Alone(name)) {
@@ -201,4 +202,13 @@ func contextNamespace(file, name string) string {
 		return "default"
 	}
 	return namespace
+}
+
+// starter returns the process that helm-tenant was: this one where helm takes its
+// place, the parent on Windows.
+func starter() int {
+	if runtime.GOOS == "windows" {
+		return os.Getppid()
+	}
+	return os.Getpid()
 }

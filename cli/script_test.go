@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,10 +21,13 @@ import (
 var update = flag.Bool("update", false, "write what the scripts print into their golden files, and docs/flags.md")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"helm-tenant": func() { os.Exit(cli.Run(context.Background(), cli.Process())) },
-		"helm":        func() { os.Exit(fakeHelm(os.Args[1:])) },
-	})
+	switch strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") {
+	case "helm-tenant":
+		os.Exit(cli.Run(context.Background(), cli.Process()))
+	case "helm":
+		os.Exit(fakeHelm(os.Args[1:]))
+	}
+	os.Exit(m.Run())
 }
 
 // TestScripts runs testdata/script with the real program, in a process of its
@@ -32,13 +36,24 @@ func TestMain(m *testing.M) {
 //   - exits CODE COMMAND... is exec for a command that ends with that code,
 //   - KUBECONFIG is the file config, a copy of testdata/kubeconfig, whose API
 //     server does not answer,
+//   - $CACHE is the name of the variable that says where caches are,
+//   - $NOFILE, $NOPROGRAM and $ISFOLDER are the system's words for a file and a
+//     program that do not exist, and for a folder that is read as a file,
 //   - $FAKE is the folder of the fake helm, $SELF that of helm-tenant; both are
 //     on PATH.
 func TestScripts(t *testing.T) {
-	folder := t.TempDir()
+	folder, err := os.MkdirTemp("", "helm-tenant-scripts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Wine before version 9 can't remove a tree as Go does, so this is no failure.
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Log(err)
+		}
+	})
 	self, fake := filepath.Join(folder, "self"), filepath.Join(folder, "fake")
-	// testscript.Main makes hard links of one file, and helm-tenant never starts
-	// a helm that is the same file as itself.
+	// Two copies, since helm-tenant never starts a helm that is the same file as itself.
 	copyProgram(t, filepath.Join(self, "helm-tenant"))
 	copyProgram(t, filepath.Join(fake, "helm"))
 	kubeconfig, err := os.ReadFile("testdata/kubeconfig")
@@ -47,6 +62,7 @@ func TestScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
+		WorkdirRoot:         folder,
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -55,7 +71,10 @@ func TestScripts(t *testing.T) {
 			for name, value := range map[string]string{
 				"SELF": self, "FAKE": fake, "PATH": fake + list + self + list + env.Getenv("PATH"),
 				"HOME": filepath.Join(env.WorkDir, "home"), "XDG_CACHE_HOME": filepath.Join(env.WorkDir, "cache"),
+				"LOCALAPPDATA": filepath.Join(env.WorkDir, "cache"), "CACHE": cacheVariable(),
 				"KUBECONFIG": "config",
+				"NOFILE":     systemsWords(os.ReadFile("missing")), "ISFOLDER": systemsWords(os.ReadFile(folder)),
+				"NOPROGRAM": systemsWords(exec.LookPath(filepath.Join(folder, "missing"))),
 			} {
 				env.Setenv(name, value)
 			}
@@ -63,6 +82,23 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})
+}
+
+// cacheVariable returns the variable that os.UserCacheDir reads.
+func cacheVariable() string {
+	if runtime.GOOS == "windows" {
+		return "LOCALAPPDATA"
+	}
+	return "XDG_CACHE_HOME"
+}
+
+// systemsWords returns the innermost error's text, which every system words in its
+// own way.
+func systemsWords[T any](_ T, err error) string {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err.Error()
 }
 
 // exits runs a command and holds its exit code to the one that is named.

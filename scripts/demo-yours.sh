@@ -1,3 +1,7 @@
+# shellcheck shell=bash
+# The variables of demo.sh, and for it:
+# shellcheck disable=SC2034,SC2154
+#
 # Part of demo.sh: what is other on a cluster that somebody else made. Its people
 # are service accounts, which every cluster knows.
 a=demo-a b=demo-b c=demo-c people=helm-tenant-demo
@@ -17,7 +21,7 @@ chmod 600 "$admin"
 tell "on the cluster of context $(as_admin config current-context): $(as_admin config view -o 'jsonpath={.clusters[0].cluster.server}')"
 
 present=$(as_admin get namespaces --ignore-not-found -o name "${namespaces[@]}") || die "the cluster's namespaces can't be read"
-[ -z "$present" ] || die "the cluster has namespaces that the demo would make and remove: $(echo $present); use another cluster"
+[ -z "$present" ] || die "the cluster has namespaces that the demo would make and remove: ${present//$'\n'/ }; use another cluster"
 # helm_tenant_policies: the admission policies of helm-tenant and their bindings, which
 # all tenants share; it fails where the cluster has no such kind, or does not show it.
 helm_tenant_policies() {

@@ -52,6 +52,7 @@ if [ "${1:-}" != cluster ]; then
 	command -v fish >/dev/null || lacks fish fish
 	[ -f /usr/share/bash-completion/bash_completion ] || lacks bash-completion bash-completion
 
+	command -v shellcheck >/dev/null || lacks shellcheck shellcheck
 	# The queries of docs/audit-log.md.
 	command -v jq >/dev/null || lacks jq jq
 	# scripts/install.sh checks the signature of a release with it.
