@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	release2 "k8s.io/helm/pkg/proto/hapi/release"
+
+	"helm-tenant/release"
+)
+
+// Live is the record as a plan that removes it needs it.
+func (s Stored) Live() *unstructured.Unstructured {
+	live := &unstructured.Unstructured{}
+	live.SetAPIVersion("v1")
+	live.SetKind(s.Kind)
+	live.SetNamespace(s.Namespace)
+	live.SetName(s.Name)
+	live.SetUID(s.UID)
+	live.SetResourceVersion(s.ResourceVersion)
+	return live
+}
+
+// ReleaseOf reads the release in a record of Tiller's.
+func (c *Client) ReleaseOf(record Record) (*release2.Release, error) {
+	packed := []byte(nil)
+	switch object := record.Object.(type) {
+	case *corev1.Secret:
+		packed = object.Data[release.DataKey]
+	case *corev1.ConfigMap:
+		packed = []byte(object.Data[release.DataKey])
+	}
+	r, err := release.Helm2(packed, c.unpacked)
+	if err != nil {
+		return nil, noRecord(record.Key, "2", err)
+	}
+	return r, nil
+}
+
+func noRecord(key Key, of string, err error) error {
+	return fmt.Errorf("%s is no release record of Helm %s: %w", key, of, err)
+}
+
+// Record is a release record with what it holds.
+type Record struct {
+	Stored
+	// Object is a Secret or ConfigMap as it can be created again.
+	Object runtime.Object
+}
+
+// EachRecord calls do for each of the records that is still there, in no order. However
+// many there are, few are in memory at once. The first error of do ends it.
+func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record) error) error {
+	type place struct{ kind, namespace string }
+	left := map[Key]Stored{}
+	places := map[place]int{}
+	for _, s := range stored {
+		left[s.Key] = s
+		places[place{s.Kind, s.Namespace}]++
+	}
+	var failed error
+	take := func(key Key, meta *metav1.ObjectMeta, object runtime.Object) {
+		s, wanted := left[key]
+		if !wanted || failed != nil {
+			return
+		}
+		delete(left, key)
+		s.UID, s.ResourceVersion = meta.UID, meta.ResourceVersion
+		meta.ManagedFields, meta.ResourceVersion, meta.UID, meta.CreationTimestamp, meta.Generation = nil, "", "", metav1.Time{}, 0
+		failed = do(Record{s, object})
+	}
+	secret := func(s *corev1.Secret) {
+		s.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}
+		take(Key{"Secret", s.Namespace, s.Name}, &s.ObjectMeta, s)
+	}
+	configMap := func(m *corev1.ConfigMap) {
+		m.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
+		take(Key{"ConfigMap", m.Namespace, m.Name}, &m.ObjectMeta, m)
+	}
+	size := sizes{first: recordPageSize, most: pageSize, bytes: recordPageBytes}
+	for at, count := range places {
+		if count < manyNames {
+			continue
+		}
+		err := error(nil)
+		for _, selector := range []string{release.OfTiller, release.OfHelm} {
+			options := metav1.ListOptions{LabelSelector: selector}
+			if at.kind == "Secret" {
+				err = eachSized(ctx, c, at.kind, at.namespace, options, size, secret)
+			} else {
+				err = eachSized(ctx, c, at.kind, at.namespace, options, size, configMap)
+			}
+			if err = cmp.Or(failed, err); err != nil {
+				return err
+			}
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(left), compareKeys) {
+		var err error
+		if key.Kind == "Secret" {
+			var s corev1.Secret
+			if err = c.get(ctx, key, &s); err == nil {
+				secret(&s)
+			}
+		} else {
+			var m corev1.ConfigMap
+			if err = c.get(ctx, key, &m); err == nil {
+				configMap(&m)
+			}
+		}
+		if err = cmp.Or(failed, err); err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	return failed
+}
+
+// Stripped is a live object as it can be created again.
+func Stripped(object *unstructured.Unstructured) *unstructured.Unstructured {
+	plain := object.DeepCopy()
+	for _, field := range serverFields {
+		unstructured.RemoveNestedField(plain.Object, "metadata", field)
+	}
+	unstructured.RemoveNestedField(plain.Object, "status")
+	return plain
+}
+
+// serverFields are the metadata that the API server gives.
+var serverFields = []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"}

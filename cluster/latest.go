@@ -1,0 +1,89 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"helm-tenant/release"
+	"helm-tenant/tenant"
+)
+
+// LatestRelease is the newest revision of a release.
+type LatestRelease struct {
+	Stored
+	// Summary is what the record holds. Helm 3 and 4 keep it where the release is, and
+	// only the chart is read.
+	release.Summary
+	// Problem is why the record can't be read.
+	Problem error
+}
+
+// LatestReleases are the newest revisions of the releases that an engine's helm keeps in
+// a namespace, or in all of them where it is empty, sorted by name. Older records are not
+// read.
+func (c *Client) LatestReleases(ctx context.Context, engine tenant.Engine, namespace string) ([]LatestRelease, error) {
+	all, err := c.StoredReleases(ctx, engine, namespace)
+	if err != nil {
+		return nil, err
+	}
+	latest := latestOf(all)
+	found := make([]bool, len(latest))
+	wanted := make([]Stored, len(latest))
+	for i := range latest {
+		wanted[i] = latest[i].Stored
+	}
+	err = c.eachPacked(ctx, engine, namespace, wanted, len(slices.DeleteFunc(all, func(s Stored) bool { return s.Status == superseded })), func(i int, packed []byte) {
+		found[i] = true
+		l := &latest[i]
+		var err error
+		if engine == tenant.EngineImpersonation {
+			l.Summary = release.Summary{Name: l.Release, Namespace: l.Key.Namespace, Version: l.Revision.Version}
+			l.Chart, l.AppVersion, err = release.HelmChart(packed, c.unpacked)
+		} else {
+			l.Summary, err = release.Helm2Summary(packed, c.unpacked)
+		}
+		if err != nil {
+			l.Problem = noRecord(l.Key, helmOf(engine), err)
+		}
+	})
+	// What is not found any more was removed meanwhile.
+	kept := latest[:0]
+	for i, l := range latest {
+		if found[i] {
+			kept = append(kept, l)
+		}
+	}
+	return kept, err
+}
+
+// superseded is the status of most records, as Helm 2 spells it.
+const superseded = "SUPERSEDED"
+
+// latestOf are the newest of each release, sorted.
+func latestOf(all []Stored) []LatestRelease {
+	type name struct{ namespace, release string }
+	newest := map[name]Stored{}
+	for _, s := range all {
+		at := name{s.Namespace, s.Release}
+		if have, found := newest[at]; !found || s.Version > have.Version {
+			newest[at] = s
+		}
+	}
+	var latest []LatestRelease
+	for _, s := range newest {
+		latest = append(latest, LatestRelease{Stored: s})
+	}
+	slices.SortFunc(latest, func(a, b LatestRelease) int {
+		return cmp.Or(strings.Compare(a.Release, b.Release), strings.Compare(a.Key.Namespace, b.Key.Namespace))
+	})
+	return latest
+}
+
+func helmOf(engine tenant.Engine) string {
+	if engine == tenant.EngineImpersonation {
+		return "3 or 4"
+	}
+	return "2"
+}

@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/release"
+	"helm-tenant/tenant"
+)
+
+// unpackWidth is how many records of a list are unpacked at once.
+const unpackWidth = 4
+
+// eachPacked calls do with what each of the wanted records holds, by its index, maybe for
+// several at once. Those that are not there any more are left out. In a list of all that
+// are not superseded, which many of them may bring, there are others beside.
+func (c *Client) eachPacked(ctx context.Context, engine tenant.Engine, namespace string, wanted []Stored, others int, do func(i int, packed []byte)) error {
+	left := map[Key]int{}
+	for i, s := range wanted {
+		left[s.Key] = i
+	}
+	var group errgroup.Group // unpacking takes longer than reading
+	group.SetLimit(unpackWidth)
+	take := func(key Key, packed []byte) {
+		if i, is := left[key]; is {
+			delete(left, key)
+			group.Go(func() error { do(i, packed); return nil })
+		}
+	}
+	if len(wanted) >= manyNames && others <= 2*len(wanted) {
+		selector := release.OfTiller + ",STATUS!=SUPERSEDED"
+		if engine == tenant.EngineImpersonation {
+			selector = release.OfHelm + ",status!=superseded"
+		}
+		err := c.eachRecord(ctx, namespace, selector, take)
+		_ = group.Wait() // what it runs returns no error
+		if err != nil {
+			return err
+		}
+	}
+	single := slices.SortedFunc(maps.Keys(left), compareKeys)
+	return concurrently(len(single), Width, func(i int) error {
+		packed, err := c.packed(ctx, single[i])
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		do(left[single[i]], packed)
+		return nil
+	})
+}
+
+// eachRecord calls do with the content of the records that a selector finds.
+func (c *Client) eachRecord(ctx context.Context, namespace, selector string, do func(key Key, packed []byte)) error {
+	options, size := metav1.ListOptions{LabelSelector: selector}, sizes{first: recordPageSize, most: pageSize, bytes: recordPageBytes}
+	err := eachSized(ctx, c, "Secret", namespace, options, size, func(s *corev1.Secret) {
+		do(Key{"Secret", s.Namespace, s.Name}, s.Data[release.DataKey])
+	})
+	if err != nil {
+		return err
+	}
+	return eachSized(ctx, c, "ConfigMap", namespace, options, size, func(m *corev1.ConfigMap) {
+		do(Key{"ConfigMap", m.Namespace, m.Name}, []byte(m.Data[release.DataKey]))
+	})
+}
+
+// packed reads what one record holds.
+func (c *Client) packed(ctx context.Context, key Key) ([]byte, error) {
+	if key.Kind == "ConfigMap" {
+		var m corev1.ConfigMap
+		err := c.get(ctx, key, &m)
+		return []byte(m.Data[release.DataKey]), err
+	}
+	var s corev1.Secret
+	err := c.get(ctx, key, &s)
+	return s.Data[release.DataKey], err
+}
+
+// get reads one object as the API server's own type.
+func (c *Client) get(ctx context.Context, key Key, into runtime.Object) error {
+	client, err := c.typed(kinds[key.Kind].resource.GroupVersion())
+	if err != nil {
+		return err
+	}
+	err = client.Get().Resource(kinds[key.Kind].resource.Resource).Namespace(key.Namespace).Name(key.Name).Do(ctx).Into(into)
+	return c.explain("reading "+key.String(), err)
+}
