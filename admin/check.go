@@ -146,6 +146,9 @@ func (d *decision) checkClusterWide() error {
 func (d *decision) checkNamespaces() error {
 	var missing []string
 	for _, ns := range d.claimed() {
+		if d.leftOut(ns) {
+			continue
+		}
 		live := d.facts.live.Get(namespaceKey(ns))
 		if live == nil {
 			missing = append(missing, ns)

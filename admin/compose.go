@@ -31,6 +31,9 @@ func (d *decision) wanted() ([]runtime.Object, error) {
 	}
 	objects = append(objects, inCluster...)
 	for _, ns := range d.claimed() {
+		if d.leftOut(ns) {
+			continue
+		}
 		inNamespace, err := d.wantedInNamespace(ns)
 		if err != nil {
 			return nil, err
@@ -48,7 +51,7 @@ func (d *decision) wantedInHome() []runtime.Object {
 		return objects
 	}
 	objects = append(objects, install.NetworkPolicy(t, d.homeShared))
-	if d.migration == nil {
+	if d.migration == nil || d.request.StartTiller {
 		objects = append(objects, install.Deployment(d.versioned()))
 	}
 	return objects
@@ -59,11 +62,13 @@ func (d *decision) wantedInHome() []runtime.Object {
 func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 	var objects []runtime.Object
 	if rbac.MadeOf(d.tenant.Role) != nil {
-		rules, _, err := d.roleRules(d.tenant.Role)
+		rules, found, err := d.roleRules(d.tenant.Role)
 		if err != nil {
 			return nil, err
 		}
-		objects = append(objects, rbac.ClusterRole(d.tenant.Role, rules))
+		if found {
+			objects = append(objects, rbac.ClusterRole(d.tenant.Role, rules))
+		}
 	}
 	if d.tenant.Engine.Has(tenant.EngineTiller) && d.facts.live.Serves("ValidatingAdmissionPolicy") {
 		objects = append(objects, install.Admission()...)
@@ -180,6 +185,9 @@ func (d *decision) plan() (cluster.Plan, error) {
 // not wanted.
 func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
 	live := d.facts.live.Get(key)
+	if ns := cmp.Or(key.Namespace, key.Name); slices.Contains(d.claimed(), ns) && d.leftOut(ns) {
+		return nil // being deleted, with all that is in it
+	}
 	switch key.Kind {
 	case "Namespace":
 		return d.planUnclaim(plan, live)

@@ -234,6 +234,16 @@ func (d *decision) claimed() []string {
 	return d.tenant.Namespaces
 }
 
+// leftOut says whether a namespace of a tenant that is being migrated is passed over: it
+// does not exist, or nothing can be created in it any more.
+func (d *decision) leftOut(namespace string) bool {
+	if !d.request.Migrating || d.request.CreateNamespaces {
+		return false
+	}
+	live := d.facts.live.Get(namespaceKey(namespace))
+	return live == nil || live.GetDeletionTimestamp() != nil
+}
+
 // ownsHome says whether helm-tenant created the home namespace, or will.
 func (d *decision) ownsHome() bool {
 	home := d.facts.live.Get(namespaceKey(d.tenant.Home()))

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,14 +9,10 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"helm-tenant/cluster"
 	"helm-tenant/migrate"
-	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -82,6 +77,8 @@ type Migration struct {
 	// Replicas are those that Tiller's Deployment asks for now.
 	Replicas int32
 
+	// keep bounds how many revisions of each release move; 0 is no bound.
+	keep int
 	// helm are the Secrets that Standings and HelmRecords were found in, by the namespace
 	// and name of their release.
 	helm map[string][]cluster.Stored
@@ -94,8 +91,10 @@ func recordKey(home string) cluster.Key {
 
 // ReadMigration reads how far the tenant is and what is to move, converts it, and looks
 // for all that keeps it from moving. It writes nothing. earlier is what the same run read
-// before, or nil: records that are still the same are not read and converted again.
-func ReadMigration(ctx context.Context, c *cluster.Client, name string, earlier *Migration) (*Migration, error) {
+// before, or nil: records that are still the same are not read and converted again. keep
+// bounds how many revisions of each release move, unless the migration began with another
+// bound; 0 is none.
+func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration) (*Migration, error) {
 	live, err := c.Read(ctx, name)
 	if err != nil {
 		return nil, err
@@ -105,7 +104,7 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, earlier 
 	case err != nil:
 		return nil, err
 	case !existed:
-		return nil, &NoTenantError{Name: name, Where: c.Where()}
+		return nil, lostOrNone(c, live, name)
 	}
 	m := &Migration{Tenant: t.WithDefaults(), later: map[cluster.Key]bool{}, helm: map[string][]cluster.Stored{}, live: live}
 	home := m.Tenant.Home()
@@ -113,8 +112,9 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, earlier 
 		return nil, err
 	}
 	storage := m.Tenant.Tiller.Storage
+	m.keep = keep
 	if m.State != nil {
-		storage = m.State.Storage
+		storage, m.keep = m.State.Storage, m.State.Keep
 	}
 	if deployment := live.Get(tillerKey(home)); deployment != nil {
 		replicas, found, err := unstructured.NestedInt64(deployment.Object, "spec", "replicas")
@@ -132,7 +132,7 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, earlier 
 	// Those of the other kind are not this Tiller's: it never reads them.
 	m.Records = slices.DeleteFunc(m.Records, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(storage)) })
 	slices.SortFunc(m.Records, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
-	if earlier != nil && slices.Equal(earlier.Records, m.Records) && slices.Equal(earlier.Tenant.Namespaces, t.Namespaces) && earlier.Tenant.AllNamespaces == t.AllNamespaces {
+	if earlier != nil && slices.Equal(earlier.Records, m.Records) && earlier.keep == m.keep && slices.Equal(earlier.Tenant.Namespaces, t.Namespaces) && earlier.Tenant.AllNamespaces == t.AllNamespaces {
 		m.Releases, m.Problems = earlier.Releases, slices.Clone(earlier.Problems[:earlier.unmovable])
 	} else if err := m.readReleases(ctx, c); err != nil {
 		return nil, err
@@ -155,60 +155,10 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client) error {
 	}
 	slices.SortFunc(stored, func(a, b migrate.Stored) int { return strings.Compare(a.Object, b.Object) })
 	t := m.Tenant
-	m.Releases, m.Problems = migrate.Releases(stored, func(namespace string) bool {
+	m.Releases, m.Problems = migrate.Releases(stored, m.keep, func(namespace string) bool {
 		return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
 	})
 	return m.noteUnserved(ctx, c)
-}
-
-// lookAtTargets finds out whether the releases can be kept where they live: whether
-// the namespaces are there, whether the role lets Helm 3 write its records, and what
-// Helm 3 has there already.
-func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlier *Migration) error {
-	names := map[string]bool{}
-	keys := []cluster.Key{{Kind: "ClusterRole", Name: m.Tenant.Role}}
-	for _, r := range m.Releases {
-		names[r.Namespace] = true
-	}
-	for namespace := range names {
-		keys = append(keys, namespaceKey(namespace))
-	}
-	if err := c.Lookup(ctx, m.live, keys); err != nil {
-		return err
-	}
-	var role rbacv1.ClusterRole
-	if _, err := m.live.Into(keys[0], &role); err != nil {
-		return err
-	}
-	// What the driver of Helm 3 calls (helm.sh/helm/v3/pkg/storage/driver, secrets.go).
-	if enough, _ := validation.Covers(role.Rules, []rbacv1.PolicyRule{{
-		APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "create", "update", "delete"}}}); !enough {
-		m.Problems = append(m.Problems, fmt.Errorf("the tenant's role, ClusterRole %s, does not let Helm 3 keep its records: it needs get, list, create, update and delete of secrets", m.Tenant.Role))
-	}
-	for _, namespace := range slices.Sorted(maps.Keys(names)) {
-		object := m.live.Get(namespaceKey(namespace))
-		if object == nil {
-			m.Problems = append(m.Problems, fmt.Errorf("namespace %q does not exist, and releases are there: create it, or delete them", namespace))
-			continue
-		}
-		if err := checkNotTerminating(object); err != nil {
-			m.Problems = append(m.Problems, err)
-			continue
-		}
-		moving := map[string]bool{}
-		for _, r := range m.Releases {
-			moving[r.Name] = moving[r.Name] || r.Namespace == namespace
-		}
-		secrets, err := c.StoredNames(ctx, namespace, func(secret metav1.Object) bool { return moving[release.NameOf(secret)] })
-		if err != nil {
-			return err
-		}
-		for _, secret := range secrets {
-			name := cmp.Or(release.NameOf(secret.Live()), secret.Release)
-			m.helm[namespace+"/"+name] = append(m.helm[namespace+"/"+name], secret)
-		}
-	}
-	return m.compare(ctx, c, earlier)
 }
 
 // compare finds out what Helm 3 has of each release.
@@ -292,8 +242,8 @@ func (m *Migration) checkClash(r migrate.Release, s migrate.Standing) {
 func (m *Migration) noteUnserved(ctx context.Context, c *cluster.Client) error {
 	versions := map[string]bool{}
 	for _, r := range m.Releases {
-		for _, resource := range r.Resources() {
-			versions[resource.APIVersion] = true
+		for _, version := range r.APIVersions() {
+			versions[version] = true
 		}
 	}
 	if len(versions) == 0 || m.moved() {

@@ -24,6 +24,8 @@ type Migrate struct {
 	// Backups write the backups; File is the file that was asked for, empty for a new one.
 	Backups backup.Backups
 	File    string
+	// Keep bounds how many revisions of each release move, the newest ones; 0 is no bound.
+	Keep int
 	// DryRun ends the run before the first write.
 	DryRun   bool
 	Accepted Accepted
@@ -46,7 +48,7 @@ type Migrate struct {
 // that ended at any point is taken up where it was. It returns the migration as it was
 // read, also with the error of a dry run.
 func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, nil)
+	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -55,10 +57,15 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 		return nil, fmt.Errorf("it has the engine %s, and so no Tiller to move away from", at.Tenant.Engine)
 	case at.State != nil && (at.State.Phase == tenant.PhaseFinishing || at.State.Phase == tenant.PhaseAborting):
 		return nil, &MigratingError{m.Name, *at.State}
+	case at.State != nil && m.Keep != 0 && m.Keep != at.State.Keep:
+		return nil, &StepError{m.Name, StepStopped, fmt.Errorf("its migration began with %s, which can't be changed before it ends", keepText(at.State.Keep))}
 	case m.DryRun:
 		return at, at.Check()
 	}
 	if err := at.Check(); err != nil {
+		if at.State != nil {
+			err = &StepError{m.Name, StepStopped, err}
+		}
 		return nil, err
 	}
 	verify, err := m.Verifier(ctx)
@@ -90,13 +97,20 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 	return at, m.step(ctx, at, tenant.PhaseVerified, nil, nil)
 }
 
+func keepText(keep int) string {
+	if keep == 0 {
+		return "all revisions"
+	}
+	return fmt.Sprintf("--keep %d", keep)
+}
+
 func (m *Migrate) say(format string, args ...any) {
 	m.Event(Event{Text: fmt.Sprintf(format, args...)})
 }
 
 // readAgain reads what changed since, and fails if the migration was ended meanwhile.
 func (m *Migrate) readAgain(ctx context.Context, earlier *Migration) (*Migration, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, earlier)
+	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, earlier)
 	if err == nil && at.State == nil {
 		err = ErrEnded
 	}
@@ -144,7 +158,7 @@ func (m *Migrate) freeze(ctx context.Context, at *Migration) (*Migration, error)
 		return nil, err
 	}
 	t := at.Tenant
-	next := tenant.Migration{Phase: tenant.PhaseFrozen, Since: m.Backups.Now().UTC().Truncate(time.Second), Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: at.Replicas}
+	next := tenant.Migration{Phase: tenant.PhaseFrozen, Since: m.Backups.Now().UTC().Truncate(time.Second), Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: at.Replicas, Keep: at.keep}
 	if was != nil {
 		next = *was
 	}
@@ -173,10 +187,13 @@ func (m *Migrate) sayTiller(sentence string) { m.say("Tiller: %s", sentence) }
 // Finish makes Helm the owner of what the releases hold, then removes the Tiller and its
 // records, when they are backed up. In a dry run it returns what would be written.
 func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, nil)
+	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
 	switch {
 	case err != nil:
 		return nil, err
+	case at.State == nil && at.Tenant.Engine == tenant.EngineImpersonation:
+		m.say("Note: there is nothing left to finish")
+		return at.prepared(), nil
 	case at.State == nil:
 		return nil, &StepError{m.Name, StepNothingToFinish, errors.New("it is not being migrated: there is nothing to finish")}
 	case at.State.Phase == tenant.PhaseAborting:
@@ -247,7 +264,7 @@ func (m *Migration) unmoved() []string {
 // records when they are backed up, and starts Tiller, in that order. In a dry run it
 // returns what would be written.
 func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, nil)
+	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
 	switch {
 	case err != nil:
 		return nil, err
@@ -256,7 +273,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	case at.State.Phase == tenant.PhaseFinishing:
 		return nil, &MigratingError{m.Name, *at.State}
 	}
-	prepared, err := prepareEngine(ctx, m.Client, at, at.State.Engine)
+	prepared, err := Prepare(ctx, m.Client, at.backRequest())
 	if err != nil {
 		return nil, err
 	}
@@ -297,6 +314,12 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 
 // restart starts Tiller again and ends the migration.
 func (m *Migrate) restart(ctx context.Context, at *Migration) error {
+	if request := at.backRequest(); request.StartTiller {
+		_, err := Write(ctx, m.Client, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, m.Client, request) }, m.Event.made)
+		if err != nil {
+			return err
+		}
+	}
 	if err := m.step(ctx, at, tenant.PhaseAborting, nil, &at.State.Replicas); err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func beyond(now, to *tenant.Migration) bool {
 // exist. It returns the migration as it was read before the last write.
 func writeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) (*Migration, error) {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		now, err := ReadMigration(ctx, c, at.Tenant.Name, at)
+		now, err := ReadMigration(ctx, c, at.Tenant.Name, at.keep, at)
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +153,7 @@ func writeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, mad
 // both engines: where they made a later revision, Helm 3 may have removed older ones. It
 // returns the migration as it was read.
 func checkHelmRecords(ctx context.Context, c *cluster.Client, at *Migration) (*Migration, error) {
-	at, err := ReadMigration(ctx, c, at.Tenant.Name, at)
+	at, err := ReadMigration(ctx, c, at.Tenant.Name, at.keep, at)
 	if err != nil {
 		return nil, err
 	}
@@ -224,6 +224,14 @@ func prepareEngine(ctx context.Context, c *cluster.Client, m *Migration, engine 
 	return Prepare(ctx, c, m.engineRequest(engine))
 }
 
+// backRequest asks for the tenant as it was before the migration. A Deployment of Tiller's
+// that is gone is made anew.
+func (m *Migration) backRequest() Request {
+	r := m.engineRequest(m.State.Engine)
+	r.StartTiller = m.live.Get(tillerKey(m.Tenant.Home())) == nil
+	return r
+}
+
 // removeHelmRecords removes what Helm 3 has of the releases, as it was read and backed up.
 func removeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) error {
 	return removeAll(ctx, c, at, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.HelmRecords }, made)
@@ -238,7 +246,7 @@ func removeRecords(ctx context.Context, c *cluster.Client, at *Migration, made f
 // other one is removed.
 func removeAll(ctx context.Context, c *cluster.Client, at *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		now, err := ReadMigration(ctx, c, at.Tenant.Name, at)
+		now, err := ReadMigration(ctx, c, at.Tenant.Name, at.keep, at)
 		if err != nil {
 			return nil, err
 		}

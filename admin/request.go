@@ -107,9 +107,13 @@ type Request struct {
 	// LeaveReleases lets one of a tenant's two engines go though there are release
 	// records that only it can read.
 	LeaveReleases bool
-	// Migrating lets a tenant be written that is being migrated.
+	// Migrating lets a tenant be written that is being migrated. Whatever disappeared
+	// meanwhile does not hold it up: a namespace that is gone or being deleted is left out,
+	// unless CreateNamespaces makes it, and so is a role that does not exist.
 	Migrating bool
-	Accepted  Accepted
+	// StartTiller makes the Deployment of a tenant that is being migrated, too.
+	StartTiller bool
+	Accepted    Accepted
 }
 
 // check refuses what can be refused without looking at the cluster.

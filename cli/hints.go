@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"helm-tenant/admin"
 	"helm-tenant/backup"
@@ -66,6 +67,7 @@ func hintsFor(err error, a asking) []hint {
 		second  *backup.SecondError
 		hinted  *hintError
 		moving  *admin.MigratingError
+		lost    *admin.LostRecordError
 		squat   *admin.SquattedError
 	)
 	one := func(format string, args ...any) []hint { return []hint{hint(fmt.Sprintf(format, args...))} }
@@ -83,9 +85,11 @@ func hintsFor(err error, a asking) []hint {
 	case errors.As(err, &left):
 		return one("delete them first, or read: helm tenant help migrate")
 	case errors.Is(err, admin.ErrEnded):
-		return one("what Helm 3 got of it since is taken away by migrating again, and going back")
+		return one("if Helm 3 has records of it that nobody wants, migrate it again, and abort that: it removes them")
 	case errors.As(err, &moving):
-		return []hint{typed("finish that with", command.Tenant("migrate", moving.Name, "--finish")), typed("or go back with", command.Tenant("migrate", moving.Name, "--abort"))}
+		return phaseHints(moving.Name, moving.Phase)
+	case errors.As(err, &lost):
+		return lostHints(lost)
 	case errors.As(err, &missing):
 		return one("create them with --create-namespaces, or correct %s", a.name(admin.SettingNamespaces))
 	case errors.As(err, &claimed):
@@ -113,6 +117,44 @@ func hintsFor(err error, a asking) []hint {
 	return nil
 }
 
+// phaseHints says how to end a migration that is in that phase: each of the commands works
+// there.
+func phaseHints(name string, phase tenant.Phase) []hint {
+	finish, abort := command.Tenant("migrate", name, "--finish"), command.Tenant("migrate", name, "--abort")
+	switch phase {
+	case tenant.PhaseFinishing:
+		return []hint{typed("finish that with", finish)}
+	case tenant.PhaseAborting:
+		return []hint{typed("go back to Tiller with", abort)}
+	case tenant.PhaseVerified:
+		return []hint{typed("finish that with", finish), typed("or go back with", abort)}
+	}
+	return []hint{typed("go on with", command.Tenant("migrate", name)), typed("or go back with", abort)}
+}
+
+// lostHints says how to make a tenant again of which the record is gone.
+func lostHints(e *admin.LostRecordError) []hint {
+	where := "--namespaces=" + strings.Join(e.Namespaces, ",")
+	if e.AllNamespaces {
+		where = "--all-namespaces"
+	}
+	initOf := func(engine tenant.Engine) command.Command {
+		args := []string{where, "--engine=" + string(engine)}
+		if e.Home != "" && e.Home != engine.ConventionalHome(e.Name) {
+			args = append(args, "--home-namespace="+e.Home)
+		}
+		return command.Tenant("init", e.Name, args...)
+	}
+	hints := []hint{typed("make it again, for Helm 2 and with its Tiller, with", initOf(tenant.EngineTiller))}
+	if e.HelmAccount || e.Home == "" {
+		hints = append(hints, typed("or, where its releases are Helm 3's by now, with", initOf(tenant.EngineImpersonation)))
+	}
+	if e.Home == "" {
+		hints = append(hints, "Tiller's release records went with the home: kubectl create -f BACKUP brings those back that migrate or destroy saved")
+	}
+	return hints
+}
+
 // stepHints says how to go on after a migration that did not come to its end.
 func stepHints(e *admin.StepError) []hint {
 	again, back := command.Tenant("migrate", e.Name), typed("go back with", command.Tenant("migrate", e.Name, "--abort"))
@@ -132,11 +174,11 @@ func stepHints(e *admin.StepError) []hint {
 	case admin.StepStop:
 		return []hint{"the same command again goes on", back}
 	case admin.StepStopped:
-		return []hint{typed("Tiller is stopped; bring it back with", command.Tenant("migrate", e.Name, "--abort"))}
+		return []hint{"once the reason is gone, the same command again goes on", typed("Tiller is stopped; bring it back with", command.Tenant("migrate", e.Name, "--abort"))}
 	case admin.StepConvert:
 		return []hint{"the same command again writes what is missing", back}
 	case admin.StepVerify:
-		return []hint{"the same command again verifies again", back}
+		return []hint{"the same command again verifies again", back, "where Helm 3 lost a record, go back and migrate again: that writes it anew"}
 	case admin.StepStart:
 		return []hint{"the same command again goes on waiting; --wait=false does not"}
 	}

@@ -21,6 +21,7 @@ import (
 type migrateOptions struct {
 	finish, abort     bool
 	stamp             bool
+	keep              int
 	backup            string
 	yes, dryRun, wait bool
 	timeout           time.Duration
@@ -32,7 +33,7 @@ type migrateOptions struct {
 func newMigrate(s *session) *cobra.Command {
 	o := &migrateOptions{}
 	cmd := &cobra.Command{
-		Use:   "migrate TENANT [--dry-run | --finish | --abort | --stamp]",
+		Use:   "migrate TENANT [--dry-run] [--keep N] [--finish | --abort | --stamp]",
 		Short: "Move a tenant and its releases from Tiller to Helm 3 and 4",
 		Long: `Move a tenant and its releases from Tiller to Helm 3 and 4.
 
@@ -48,6 +49,7 @@ objects alone, as the tenant's deployer, and nothing is restarted. --stamp does 
 same for a tenant that an earlier helm-tenant moved.`,
 		Example: `  helm tenant migrate team-a --dry-run
   helm tenant migrate team-a
+  helm tenant migrate team-a --keep 10
   helm tenant migrate team-a --finish
   helm tenant migrate team-a --abort
   helm tenant migrate team-a --stamp`,
@@ -57,6 +59,7 @@ same for a tenant that an earlier helm-tenant moved.`,
 	f.BoolVar(&o.finish, "finish", false, "remove the Tiller and its records, for good")
 	f.BoolVar(&o.abort, "abort", false, "go back to Tiller, and remove what Helm 3 has of its releases")
 	f.BoolVar(&o.stamp, "stamp", false, "have the objects of a moved tenant's releases name their release; Helm 4.3 uninstalls no others")
+	f.IntVar(&o.keep, "keep", 0, "move only the newest revisions of each release, this many, and the deployed one (default all)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would move and what is in the way, and do nothing")
 	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the tenant's name before --finish")
@@ -70,6 +73,10 @@ same for a tenant that an earlier helm-tenant moved.`,
 			return asUsage(cmd, errors.New("--finish and --abort contradict each other"))
 		case o.stamp && (o.finish || o.abort):
 			return asUsage(cmd, errors.New("--stamp is for a tenant that is not being migrated; --finish does the same itself"))
+		case o.keep < 0:
+			return asUsage(cmd, fmt.Errorf("--keep is a number of revisions, not %d", o.keep))
+		case o.keep > 0 && (o.finish || o.abort || o.stamp):
+			return asUsage(cmd, errors.New("--keep is for what moves; with --finish, --abort and --stamp nothing does"))
 		case (o.finish || o.abort || o.stamp) && o.output != "text":
 			return asUsage(cmd, fmt.Errorf("--output %s is for what moves; with --finish, --abort and --stamp nothing does", o.output))
 		}
@@ -92,7 +99,7 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	}
 	m := &migration{session: s, k: k, name: name, options: o}
 	m.run = admin.Migrate{
-		Client: client, Name: name, Backups: s.backups(client, name, s.say), File: o.backup,
+		Client: client, Name: name, Backups: s.backups(client, name, s.say), File: o.backup, Keep: o.keep,
 		DryRun: o.dryRun, Accepted: o.accepted, Wait: o.wait, Timeout: o.timeout, Event: s.event,
 		Confirm: func(ctx context.Context) error {
 			return s.confirm(ctx, name, "remove its Tiller in "+client.Where(), o.yes)
@@ -112,11 +119,7 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	if err == nil {
 		return nil
 	}
-	hints := hintsFor(err, byFlag)
-	if _, missing := errors.AsType[*admin.MissingNamespacesError](err); missing {
-		hints = []hint{typed("make the tenant whole before", command.Tenant("init", name, "--create-namespaces"))}
-	}
-	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hints...)
+	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
 }
 
 // migration is one run of migrate.

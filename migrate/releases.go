@@ -1,9 +1,7 @@
 package migrate
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -50,8 +48,8 @@ type Release struct {
 // Newest is the last revision.
 func (r Release) Newest() Revision { return r.Revisions[len(r.Revisions)-1] }
 
-// current is the revision that Helm 3 takes for what is there when it upgrades
-// (helm.sh/helm/v3/pkg/action, Upgrade): the last that was deployed, else the last.
+// current is the revision that Helm 3 takes for what is there when it upgrades: see
+// currentOf.
 func (r Release) current() Revision {
 	for _, revision := range slices.Backward(r.Revisions) {
 		if revision.Info.Status == release3.StatusDeployed {
@@ -59,6 +57,18 @@ func (r Release) current() Revision {
 		}
 	}
 	return r.Newest()
+}
+
+// currentOf is the revision of a Tiller's release that Helm 3 will compare with when it
+// upgrades (helm.sh/helm/v3/pkg/action, Upgrade): the last that was deployed, else the
+// last. revisions are sorted.
+func currentOf(revisions []*release2.Release) *release2.Release {
+	for _, revision := range slices.Backward(revisions) {
+		if revision.GetInfo().GetStatus().GetCode() == release2.Status_DEPLOYED {
+			return revision
+		}
+	}
+	return revisions[len(revisions)-1]
 }
 
 // validName is a name that Helm 3 takes (helm.sh/helm/v3/pkg/chartutil,
@@ -71,13 +81,16 @@ var validName = sync.OnceValue(func() *regexp.Regexp {
 const maxName = 53
 
 // Releases converts all that a Tiller has, and returns everything that keeps it from
-// moving, one clear line each. may says whether the tenant has a namespace.
+// moving, one clear line each. may says whether the tenant has a namespace. keep bounds how
+// many revisions of each release move, the newest ones; 0 is no bound.
 //
 // Of a release whose newest revision was deployed, failed, superseded or deleted all
 // revisions move, those too that an interrupted helm left pending among them: Helm 3
 // asks for the status of the newest only. Where the newest is pending or unknown,
-// nobody can tell what is in the cluster, and Helm 3 would not touch the release3.
-func Releases(stored []Stored, may func(namespace string) bool) ([]Release, []error) {
+// nobody can tell what is in the cluster, and Helm 3 would not touch the release. An older
+// revision that can't be converted, or that is too large for Helm 3, stays behind with a
+// note: only a rollback to it would need it.
+func Releases(stored []Stored, keep int, may func(namespace string) bool) ([]Release, []error) {
 	var problems []error
 	byName := map[string][]*release2.Release{}
 	for _, record := range stored {
@@ -96,7 +109,7 @@ func Releases(stored []Stored, may func(namespace string) bool) ([]Release, []er
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		revisions := byName[name]
 		slices.SortFunc(revisions, func(a, b *release2.Release) int { return cmp.Compare(a.GetVersion(), b.GetVersion()) })
-		r, wrong := move(name, revisions, may)
+		r, wrong := move(name, revisions, keep, may)
 		problems = append(problems, wrong...)
 		if len(wrong) == 0 {
 			releases = append(releases, r)
@@ -106,7 +119,7 @@ func Releases(stored []Stored, may func(namespace string) bool) ([]Release, []er
 }
 
 // move converts a release; revisions are sorted.
-func move(name string, revisions []*release2.Release, may func(string) bool) (Release, []error) {
+func move(name string, revisions []*release2.Release, keep int, may func(string) bool) (Release, []error) {
 	newest := revisions[len(revisions)-1]
 	r := Release{Name: name, Namespace: newest.GetNamespace(), Status: newest.GetInfo().GetStatus().GetCode().String()}
 	var problems []error
@@ -120,8 +133,34 @@ func move(name string, revisions []*release2.Release, may func(string) bool) (Re
 	if what := stuck(revisions); what != "" {
 		wrong("release %s, revision %d, is %s: %s", name, newest.GetVersion(), r.Status, what)
 	}
-	type hook struct{ event, name string }
-	dropped := map[hook]bool{}
+	moving := r.chooseMoving(revisions, keep)
+	current := currentOf(moving)
+	for _, old := range moving {
+		converted, err := Convert(old)
+		var secret *corev1.Secret
+		if err == nil {
+			secret, err = release.Secret(converted)
+		}
+		switch _, tooLarge := errors.AsType[*release.TooLargeError](err); {
+		case err == nil:
+			r.Revisions = append(r.Revisions, Revision{converted, secret})
+		case old != newest && old != current:
+			r.note("revision %d does not move: %v", old.GetVersion(), err)
+		case tooLarge:
+			wrong("release %s, revision %d, is too large: %w; take large files out of the chart and upgrade the release under Helm 2, or %s", name, old.GetVersion(), err, orDelete("delete it", name))
+		default:
+			wrong("release %s, revision %d, can't be converted: %w", name, old.GetVersion(), err)
+		}
+	}
+	r.noteHooks(moving)
+	return r, problems
+}
+
+// chooseMoving returns the revisions that move, and notes which do not: those that were in
+// another namespace, and those that are older than the newest keep. The one that Helm 3
+// compares with when it upgrades moves in any case.
+func (r *Release) chooseMoving(revisions []*release2.Release, keep int) []*release2.Release {
+	var here []*release2.Release
 	for _, old := range revisions {
 		// A release that was deleted can be installed anew elsewhere, by
 		// `install --replace`; Helm 3 keeps a release in one namespace.
@@ -129,16 +168,31 @@ func move(name string, revisions []*release2.Release, may func(string) bool) (Re
 			r.note("revision %d was in namespace %s and does not move", old.GetVersion(), old.GetNamespace())
 			continue
 		}
-		converted, err := Convert(old)
-		var secret *corev1.Secret
-		if err == nil {
-			secret, err = release.Secret(converted)
-		}
-		if err != nil {
-			wrong("release %s, revision %d, can't be converted: %w", name, old.GetVersion(), err)
-			continue
-		}
-		r.Revisions = append(r.Revisions, Revision{converted, secret})
+		here = append(here, old)
+	}
+	if keep == 0 || len(here) <= keep {
+		return here
+	}
+	older, moving := here[:len(here)-keep], here[len(here)-keep:]
+	if current := currentOf(here); slices.Contains(older, current) {
+		older = slices.DeleteFunc(slices.Clone(older), func(old *release2.Release) bool { return old == current })
+		moving = slices.Insert(slices.Clone(moving), 0, current)
+	}
+	switch len(older) {
+	case 0:
+	case 1:
+		r.note("revision %d does not move", older[0].GetVersion())
+	default:
+		r.note("%d older revisions do not move", len(older))
+	}
+	return moving
+}
+
+// noteHooks notes the hooks for events that Helm 3 does not know, which it does not get.
+func (r *Release) noteHooks(revisions []*release2.Release) {
+	type hook struct{ event, name string }
+	dropped := map[hook]bool{}
+	for _, old := range revisions {
 		for _, h := range old.GetHooks() {
 			for _, event := range h.GetEvents() {
 				if _, known := events[event]; !known {
@@ -154,7 +208,6 @@ func move(name string, revisions []*release2.Release, may func(string) bool) (Re
 		}
 		r.note("Helm 3 has no %s hook %s%s", h.event, h.name, stays)
 	}
-	return r, problems
 }
 
 func (r *Release) note(format string, args ...any) {
@@ -200,123 +253,53 @@ type Resource struct {
 	APIVersion, Kind, Name string
 }
 
-// Resources are the objects of the revision that Helm 3 compares with when it
-// upgrades the release3. It reads that manifest before anything else, and fails where
-// the API server does not serve one of them any more.
-func (r Release) Resources() []Resource {
-	var resources []Resource
-	for _, object := range Objects(r.current().Manifest) {
-		resources = append(resources, object.Resource)
+// APIVersions are those of the objects in all revisions that move.
+func (r Release) APIVersions() []string {
+	versions := map[string]bool{}
+	for _, revision := range r.Revisions {
+		for _, object := range Objects(revision.Manifest) {
+			versions[object.APIVersion] = true
+		}
 	}
-	return resources
+	return slices.Sorted(maps.Keys(versions))
 }
 
-// NoteUnserved notes which of its objects the API server does not serve any more.
+// NoteUnserved notes which objects the API server does not serve any more. Helm 3 reads the
+// manifest of the current revision before it upgrades, and that of the older one to which
+// it rolls back, and fails where one of the kinds is not served.
 func (r *Release) NoteUnserved(serves func(Resource) bool) {
-	if r.Newest().Info.Status == release3.StatusUninstalled {
-		return
-	}
-	for _, resource := range r.Resources() {
-		if !serves(resource) {
+	current, goes := r.current(), r.Newest().Info.Status != release3.StatusUninstalled
+	for _, resource := range unserved(current.Manifest, serves) {
+		if goes {
 			r.note("%s %s is of %s, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis %s", resource.Kind, resource.Name, resource.APIVersion, r.Name)
 		}
 	}
-}
-
-// Standing is what Helm 3 has of a release that moves.
-type Standing struct {
-	// Missing are revisions that it has not.
-	Missing []Revision
-	// Changed are those that it wrote to since, Later those that it made.
-	Changed, Later []int
-	// Ours are the names of all Secrets that belong to the release: the later ones
-	// first, since by the others they are known to descend from it.
-	Ours []string
-	// Foreign are records of its own that have nothing to do with the release but
-	// the name, a line each.
-	Foreign []string
-}
-
-// Lost says whether Helm 3 has neither the newest revision nor one that was made of it.
-// It never forgets the newest alone: either the release was uninstalled, or somebody
-// removed the record.
-func (s Standing) Lost(r Release) bool {
-	return len(s.Later) == 0 && slices.ContainsFunc(s.Missing, func(missing Revision) bool { return missing.Version == r.Newest().Version })
-}
-
-// None says whether Helm 3 has nothing of it.
-func (s Standing) None() bool { return len(s.Ours) == 0 }
-
-// Compare tells what Helm 3 has of the release: live are the records of that name in
-// its namespace. moved says whether all revisions were written before; then a later
-// one that descends from them is ours, even where none of them is left. budget bounds
-// what the records unpack to.
-func Compare(r Release, live []corev1.Secret, moved bool, budget *release.Budget) Standing {
-	var s Standing
-	found := map[int]bool{}
-	var later []int
-	var laterNames []string
-	for _, secret := range live {
-		there, err := release.InSecret(secret, budget)
-		if err == nil && (!release.Keeps(secret, there) || there.Name != r.Name) {
-			err = errors.New("it is no record that helm writes")
-		}
-		if err != nil {
-			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: %v", secret.Name, err))
+	revisions := map[string][]string{}
+	for _, revision := range r.Revisions {
+		if goes && revision.Version == current.Version {
 			continue
 		}
-		at := slices.IndexFunc(r.Revisions, func(revision Revision) bool { return revision.Version == there.Version })
-		switch {
-		case at >= 0 && sameOrigin(r.Revisions[at].Release, there):
-			found[there.Version] = true
-			s.Ours = append(s.Ours, secret.Name)
-			if !same(r.Revisions[at].Release, there) {
-				s.Changed = append(s.Changed, there.Version)
+		found := map[string]bool{}
+		for _, resource := range unserved(revision.Manifest, serves) {
+			kind := resource.Kind + " of " + resource.APIVersion
+			if !found[kind] {
+				found[kind] = true
+				revisions[kind] = append(revisions[kind], strconv.Itoa(revision.Version))
 			}
-		case there.Version > r.Newest().Version && r.descends(there):
-			later, laterNames = append(later, there.Version), append(laterNames, secret.Name)
-		default:
-			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", secret.Name))
 		}
 	}
-	for _, revision := range r.Revisions {
-		if !found[revision.Version] {
-			s.Missing = append(s.Missing, revision)
+	for _, kind := range slices.Sorted(maps.Keys(revisions)) {
+		r.note("Helm 3 can't roll back to revision %s, which has a %s: this API server does not serve it", strings.Join(revisions[kind], ", "), kind)
+	}
+}
+
+// unserved are the objects of a manifest that the API server does not serve.
+func unserved(manifest string, serves func(Resource) bool) []Resource {
+	var resources []Resource
+	for _, object := range Objects(manifest) {
+		if !serves(object.Resource) {
+			resources = append(resources, object.Resource)
 		}
 	}
-	if len(found) > 0 || moved {
-		s.Later, s.Ours = later, append(laterNames, s.Ours...)
-	} else {
-		for _, name := range laterNames {
-			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", name))
-		}
-	}
-	slices.Sort(s.Changed)
-	slices.Sort(s.Later)
-	return s
-}
-
-// descends says whether a later revision was made of ours. Helm 3 and 4 keep the time
-// of the first deployment across upgrade and rollback, also where none is told, and an
-// install sets its own: one after uninstall, and one in the place of what uninstall
-// --keep-history left (helm.sh/helm/v3/pkg/action). Which revision they go on from is
-// not always the newest, and Helm 2's install --replace sets its own time, too.
-func (r Release) descends(there *release3.Release) bool {
-	return slices.ContainsFunc(r.Revisions, func(revision Revision) bool {
-		return revision.Info.FirstDeployed.Equal(there.Info.FirstDeployed)
-	})
-}
-
-// same says whether two releases are stored in the same words.
-func same(a, b *release3.Release) bool {
-	one, err := json.Marshal(a)
-	other, err2 := json.Marshal(b)
-	return err == nil && err2 == nil && bytes.Equal(one, other)
-}
-
-// sameOrigin says whether two records are of one revision. Helm 3 changes of a
-// revision that is there its status, and when its hooks ran, and nothing else.
-func sameOrigin(a, b *release3.Release) bool {
-	return a.Name == b.Name && a.Namespace == b.Namespace && a.Version == b.Version && a.Manifest == b.Manifest &&
-		a.Info.FirstDeployed.Equal(b.Info.FirstDeployed) && a.Info.LastDeployed.Equal(b.Info.LastDeployed)
+	return resources
 }

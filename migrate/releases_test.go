@@ -104,7 +104,7 @@ func TestReleases(t *testing.T) {
 				`release web, revision 2, can't be converted: it has no chart`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			releases, problems := Releases(test.stored, func(ns string) bool { return ns == "a" || ns == "b" })
+			releases, problems := Releases(test.stored, 0, func(ns string) bool { return ns == "a" || ns == "b" })
 			var got, said []string
 			for _, r := range releases {
 				got = append(got, brief(r))
@@ -128,20 +128,25 @@ func TestNoteUnserved(t *testing.T) {
 			r.Manifest = "\n---\n# Source: x\napiVersion: extensions/v1beta1\nkind: " + kind + "\nmetadata: {name: web}\n---\n# nothing\n\n---\napiVersion: v1\nkind: Service\nmetadata:\n  name: web\n"
 		}
 	}
-	serves := func(r Resource) bool { return r.APIVersion == "v1" }
+	serves := func(r Resource) bool { return r.APIVersion == "v1" || r.APIVersion == "apps/v1" }
 	for _, test := range []struct {
 		name   string
 		stored []Stored
 		want   []string
 	}{
-		{"the one that is deployed counts", []Stored{old("web", 1, release2.Status_SUPERSEDED, manifestOf("Past")), old("web", 2, release2.Status_DEPLOYED, manifestOf("Deployment")), old("web", 3, release2.Status_FAILED, manifestOf("Failed"))},
-			[]string{"Deployment web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web"}},
+		{"the one that is deployed counts", []Stored{old("web", 1, release2.Status_SUPERSEDED, manifestOf("Past")), old("web", 2, release2.Status_DEPLOYED, manifestOf("Deployment")), old("web", 3, release2.Status_FAILED, manifestOf("Past"))},
+			[]string{"Deployment web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web",
+				"Helm 3 can't roll back to revision 1, 3, which has a Past of extensions/v1beta1: this API server does not serve it"}},
 		{"else the newest", []Stored{old("web", 1, release2.Status_SUPERSEDED, manifestOf("Past")), old("web", 2, release2.Status_FAILED, manifestOf("Failed"))},
-			[]string{"Failed web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web"}},
-		{"deleted", []Stored{old("web", 1, release2.Status_DELETED, manifestOf("Deployment"))}, nil},
+			[]string{"Failed web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web",
+				"Helm 3 can't roll back to revision 1, which has a Past of extensions/v1beta1: this API server does not serve it"}},
+		{"an older one alone", []Stored{old("web", 1, release2.Status_SUPERSEDED, manifestOf("Past")), old("web", 2, release2.Status_DEPLOYED)},
+			[]string{"Helm 3 can't roll back to revision 1, which has a Past of extensions/v1beta1: this API server does not serve it"}},
+		{"deleted", []Stored{old("web", 1, release2.Status_DELETED, manifestOf("Deployment"))},
+			[]string{"Helm 3 can't roll back to revision 1, which has a Deployment of extensions/v1beta1: this API server does not serve it"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			releases, problems := Releases(test.stored, everywhere)
+			releases, problems := Releases(test.stored, 0, everywhere)
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
@@ -154,7 +159,7 @@ func TestNoteUnserved(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	releases, problems := Releases([]Stored{old("web", 1, release2.Status_SUPERSEDED), old("web", 2, release2.Status_DEPLOYED)}, everywhere)
+	releases, problems := Releases([]Stored{old("web", 1, release2.Status_SUPERSEDED), old("web", 2, release2.Status_DEPLOYED)}, 0, everywhere)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -248,7 +253,7 @@ func TestCompareFirstDeployed(t *testing.T) {
 		{"none, and one before", []Stored{old("web", 1, release2.Status_DEPLOYED, first(1))}, helmtime.Time{}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			releases, problems := Releases(test.stored, everywhere)
+			releases, problems := Releases(test.stored, 0, everywhere)
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
@@ -283,8 +288,8 @@ func TestReleasesTooLarge(t *testing.T) {
 	}
 	old := full()
 	old.Chart.Files = []*anypb.Any{{TypeUrl: "big", Value: random}}
-	_, problems := Releases([]Stored{{Object: "web.v3", Release: old}}, everywhere)
-	if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), "release web, revision 3, can't be converted: it takes ") {
+	_, problems := Releases([]Stored{{Object: "web.v3", Release: old}}, 0, everywhere)
+	if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), "release web, revision 3, is too large: it takes ") {
 		t.Errorf("it says %v", problems)
 	}
 }
@@ -311,7 +316,7 @@ func FuzzRecords(f *testing.F) {
 		if proto.Unmarshal(message, protoadapt.MessageV2Of(&old)) != nil {
 			return
 		}
-		releases, problems := Releases([]Stored{{Object: fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()), Release: &old}}, everywhere)
+		releases, problems := Releases([]Stored{{Object: fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()), Release: &old}}, 0, everywhere)
 		if len(releases)+len(problems) == 0 {
 			t.Error("it is neither converted nor refused")
 		}

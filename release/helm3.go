@@ -53,7 +53,16 @@ func Keeps(secret corev1.Secret, r *release3.Release) bool {
 	return secret.Type == HelmSecretType && secret.Name == secretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name
 }
 
-// Secret is the Secret in which Helm 3 keeps a release. What its driver takes from
+// TooLargeError says that a release does not fit into a Secret, the only storage that
+// Helm 3 and 4 use unless they are told otherwise.
+type TooLargeError struct{ Size int }
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("it takes %d bytes as Helm 3 stores it, and a Secret holds %d", e.Size, corev1.MaxSecretSize)
+}
+
+// Secret is the Secret in which Helm 3 keeps a release. The error is a *TooLargeError
+// where it does not fit. What its driver takes from
 // the clock is taken from the release, so that the same release makes the same
 // object.
 func Secret(r *release3.Release) (*corev1.Secret, error) {
@@ -66,7 +75,7 @@ func Secret(r *release3.Release) (*corev1.Secret, error) {
 		return nil, err
 	}
 	if len(packed) > corev1.MaxSecretSize {
-		return nil, fmt.Errorf("it takes %d bytes as Helm 3 stores it, and a Secret holds %d", len(packed), corev1.MaxSecretSize)
+		return nil, &TooLargeError{len(packed)}
 	}
 	return &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},

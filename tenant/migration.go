@@ -42,6 +42,8 @@ type Migration struct {
 	Replicas int32   `json:"replicas"`
 	// Converted says that Helm 3 got a record of every revision.
 	Converted bool `json:"converted,omitempty"`
+	// Keep bounds how many revisions of each release move; 0 is no bound.
+	Keep int `json:"keep,omitempty"`
 	// Backup is the file that Tiller's records were written to.
 	Backup string `json:"backup,omitempty"`
 	// Unknown are the fields that this helm-tenant does not know: a newer one wrote them,

@@ -98,6 +98,9 @@ func (s *Server) Put(objects ...runtime.Object) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	for _, object := range objects {
+		if plain, is := object.(*unstructured.Unstructured); is {
+			object = plain.DeepCopy()
+		}
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 		if err != nil {
 			s.t.Fatal(err)
@@ -121,6 +124,17 @@ func (s *Server) Get(key cluster.Key) *unstructured.Unstructured {
 		return object.DeepCopy()
 	}
 	return nil
+}
+
+// Objects are copies of all objects.
+func (s *Server) Objects() []runtime.Object {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	var objects []runtime.Object
+	for _, object := range s.objects {
+		objects = append(objects, object.DeepCopy())
+	}
+	return objects
 }
 
 // Keys are those of all objects, sorted.

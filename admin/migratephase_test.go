@@ -1,0 +1,244 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/cluster"
+	"helm-tenant/cluster/clustertest"
+	"helm-tenant/tenant"
+)
+
+// broken are the ways to end a run of migrate in each of its phases.
+var broken = map[tenant.Phase]func(*testing.T, *clustertest.Server, *Migrate) error{
+	"": func(*testing.T, *clustertest.Server, *Migrate) error { return nil },
+	tenant.PhaseFrozen: func(t *testing.T, s *clustertest.Server, m *Migrate) error {
+		_, err := refusing(s, "create", "Secret", func() (*Migration, error) { return m.Begin(t.Context()) })
+		return err
+	},
+	tenant.PhaseConverted: func(t *testing.T, _ *clustertest.Server, m *Migrate) error {
+		verifier := m.Verifier
+		defer func() { m.Verifier = verifier }()
+		m.Verifier = func(context.Context) (func(context.Context, *Migration) error, error) {
+			return func(context.Context, *Migration) error { return errors.New("not listed") }, nil
+		}
+		_, err := m.Begin(t.Context())
+		return err
+	},
+	tenant.PhaseVerified: func(t *testing.T, _ *clustertest.Server, m *Migrate) error {
+		if _, err := m.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return nil
+	},
+	tenant.PhaseFinishing: func(t *testing.T, s *clustertest.Server, m *Migrate) error {
+		if _, err := m.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := refusing(s, "delete", "Secret", func() (*Prepared, error) { return m.Finish(t.Context()) })
+		return err
+	},
+	tenant.PhaseAborting: func(t *testing.T, s *clustertest.Server, m *Migrate) error {
+		if _, err := m.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m.File += "-helm3"
+		_, err := refusing(s, "delete", "Secret", func() (*Prepared, error) { return m.Abort(t.Context()) })
+		return err
+	},
+}
+
+// refusing runs what the server refuses at the first request of that verb and kind.
+func refusing[T any](s *clustertest.Server, verb, kind string, run func() (T, error)) (T, error) {
+	s.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		if r.Verb == verb && r.Kind == kind {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, r.Name, errors.New("broken"))
+		}
+		return nil
+	}
+	defer func() { s.Refuse = nil }()
+	return run()
+}
+
+// gone are the things that disappear while a tenant migrates.
+var gone = map[string]func(*clustertest.Server){
+	"nothing":                      func(*clustertest.Server) {},
+	"a namespace with releases":    func(s *clustertest.Server) { s.Remove(namespaceKey("a")) },
+	"a namespace without releases": func(s *clustertest.Server) { s.Remove(namespaceKey("b")) },
+	"Tiller's account":             func(s *clustertest.Server) { s.Remove(accountKey("t-tiller", "tiller")) },
+	"Helm's account":               func(s *clustertest.Server) { s.Remove(accountKey("t-tiller", "helm")) },
+	"the role": func(s *clustertest.Server) {
+		s.Remove(clusterRoleKey("helm-tenant:admin"))
+		s.Remove(clusterRoleKey("admin"))
+	},
+	"Tiller's Deployment":         func(s *clustertest.Server) { s.Remove(tillerKey("t-tiller")) },
+	"the newest record of Helm 3": func(s *clustertest.Server) { s.Remove(helmKey(2)) },
+	"all records of Helm 3":       func(s *clustertest.Server) { s.Remove(helmKey(1)); s.Remove(helmKey(2)) },
+	"the record":                  func(s *clustertest.Server) { s.Remove(recordKey("t-tiller")) },
+	"the home":                    func(s *clustertest.Server) { s.Remove(namespaceKey("t-tiller")) },
+}
+
+func helmKey(revision int) cluster.Key {
+	return cluster.Key{Kind: "Secret", Namespace: "a", Name: "sh.helm.release.v1.web.v" + string(rune('0'+revision))}
+}
+
+// inPhase are the objects of a cluster in which the tenant's migration has that phase.
+func inPhase(t *testing.T, phase tenant.Phase) []runtime.Object {
+	t.Helper()
+	server, c := withReleases(t)
+	m, _ := migrating(t, c)
+	err := broken[phase](t, server, m)
+	if phaseOf(server) != phase {
+		t.Fatalf("the phase is %q: %v", phaseOf(server), err)
+	}
+	return server.Objects()
+}
+
+// onward takes the way to the end of the migration.
+func onward(ctx context.Context, m *Migrate, phase tenant.Phase) error {
+	if phase != tenant.PhaseFinishing {
+		if _, err := m.Begin(ctx); err != nil {
+			return err
+		}
+		m.File += "-3"
+	}
+	_, err := m.Finish(ctx)
+	return err
+}
+
+// TestMigrateWays: from each phase there is a way to the end and one back, whatever
+// disappeared meanwhile; but the last two phases have only the one that was taken.
+func TestMigrateWays(t *testing.T) {
+	// What must be done first, as the error says, and what the error says then.
+	namespace := `namespace "a" does not exist`
+	role := "ClusterRole admin, does not exist: create it"
+	blocked := map[string]string{"a namespace with releases": namespace, "the role": role}
+	for phase := range broken {
+		objects := inPhase(t, phase)
+		without := func(what string) (*clustertest.Server, *Migrate) {
+			server := clustertest.Start(t, objects...)
+			gone[what](server)
+			m, _ := migrating(t, server.Connect())
+			m.Accepted = Accepted{RiskMissingReleases}
+			return server, m
+		}
+		for what := range gone {
+			t.Run(string(phase)+", gone is "+what, func(t *testing.T) {
+				lost := what == "the record" || what == "the home"
+				if phase != tenant.PhaseAborting {
+					server, m := without(what)
+					err := onward(t.Context(), m, phase)
+					if says := blocked[what]; says != "" && phase != tenant.PhaseFinishing && err != nil {
+						if !strings.Contains(fullText(err), says) {
+							t.Errorf("to the end: got %q", fullText(err))
+						}
+						server.Put(namespaceNamed("a"), clusterRole("admin", "*"))
+						err = onward(t.Context(), m, phase)
+					}
+					checkEnd(t, server, "to the end", err, lost)
+				}
+				if phase == tenant.PhaseFinishing || phase == "" {
+					return
+				}
+				server, m := without(what)
+				_, err := m.Abort(t.Context())
+				checkEnd(t, server, "back", err, lost)
+				if err == nil && !lost && server.Get(tillerKey("t-tiller")) == nil {
+					t.Error("back: there is no Tiller")
+				}
+			})
+		}
+	}
+}
+
+// checkEnd: the migration has ended; or, where its state is lost, the error says so, and
+// the tenant can be made again for either helm.
+func checkEnd(t *testing.T, server *clustertest.Server, way string, err error, lost bool) {
+	t.Helper()
+	if !lost {
+		if err != nil || phaseOf(server) != "" {
+			t.Errorf("%s: %v, in phase %q", way, fullText(err), phaseOf(server))
+		}
+		return
+	}
+	said, is := errors.AsType[*LostRecordError](err)
+	if !is || strings.Join(said.Namespaces, ",") != "a,b" {
+		t.Fatalf("%s: got %v", way, err)
+	}
+	c := server.Connect()
+	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
+		again := Request{Tenant: tenant.Tenant{Name: "t", Namespaces: said.Namespaces, Engine: engine, HomeNamespace: said.Home}}
+		if engine == tenant.EngineTiller {
+			if write(t, c, again); server.Get(tillerKey("t-tiller")) == nil {
+				t.Errorf("%s: no Tiller is made", way)
+			}
+			continue
+		}
+		if said.Home == "" {
+			server.Remove(namespaceKey("t-tiller"))
+		} else {
+			server.Remove(recordKey(said.Home))
+		}
+		if prepared := write(t, c, again); prepared.Tenant.Engine != engine || server.Get(tillerKey(said.Home)) != nil {
+			t.Errorf("%s: made is %v", way, prepared.Tenant)
+		}
+	}
+}
+
+func fullText(err error) string {
+	text := errorText(err)
+	if listed, is := errors.AsType[interface {
+		error
+		Details() []string
+	}](err); is {
+		text += " " + strings.Join(listed.Details(), "\n")
+	}
+	return text
+}
+
+func namespaceNamed(name string) *corev1.Namespace {
+	return &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+// TestMigrateQuota: a quota that leaves no room is seen before Tiller is stopped, and fewer
+// revisions may fit.
+func TestMigrateQuota(t *testing.T) {
+	server, c := withReleases(t)
+	m, _ := migrating(t, c)
+	server.Put(&corev1.ResourceQuota{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ResourceQuota"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "few"},
+		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/secrets": resource.MustParse("1")}}})
+	server.Writes()
+	if _, err := m.Begin(t.Context()); !strings.Contains(errorText(err), `ResourceQuota few of namespace "a" allows 1 Secrets, 0 exist, and Helm 3 needs 2 more`) || len(server.Writes()) > 0 {
+		t.Fatalf("got %v", err)
+	}
+	m.Keep = 1
+	at, err := m.Begin(t.Context())
+	if err != nil || at.Revisions() != 1 || server.Get(helmKey(1)) != nil || server.Get(helmKey(2)) == nil {
+		t.Fatalf("with --keep 1: %v", err)
+	}
+	// What the migration began with counts until it ends.
+	m.Keep = 2
+	if _, err := m.Begin(t.Context()); errorText(err) != "its migration began with --keep 1, which can't be changed before it ends" {
+		t.Errorf("got %v", err)
+	}
+	m.Keep, m.Timeout = 0, time.Second
+	if at, err = m.Begin(t.Context()); err != nil || at.Revisions() != 1 {
+		t.Errorf("again: %v", err)
+	}
+	if _, err := m.Finish(t.Context()); err != nil {
+		t.Errorf("got %v", err)
+	}
+	if _, err := m.Finish(t.Context()); err != nil {
+		t.Errorf("finished again: %v", err)
+	}
+}

@@ -1,0 +1,172 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/cluster"
+	"helm-tenant/migrate"
+	"helm-tenant/rbac"
+	"helm-tenant/release"
+	"helm-tenant/tenant"
+)
+
+// LostRecordError says that objects carry a tenant's label, and that the record which says
+// what the tenant is does not exist any more.
+type LostRecordError struct {
+	Name string
+	// Home is empty where no object tells it, or where it does not exist any more.
+	Home string
+	// Namespaces carry the tenant's label; AllNamespaces says that a ClusterRoleBinding does.
+	Namespaces    []string
+	AllNamespaces bool
+	// HelmAccount says whether the account exists as which Helm 3 and 4 act.
+	HelmAccount bool
+}
+
+func (e *LostRecordError) Error() string {
+	if e.Home == "" {
+		return fmt.Sprintf("tenant %q has no home namespace any more, and so no record of what it is", e.Name)
+	}
+	return fmt.Sprintf("tenant %q has no record any more: ConfigMap %s is gone from namespace %q", e.Name, tenant.RecordName, e.Home)
+}
+
+// lostOrNone is the error for a tenant that has no record: a *LostRecordError where objects
+// carry its label, else a *NoTenantError.
+func lostOrNone(c *cluster.Client, live *cluster.Live, name string) error {
+	keys := live.OfTenant(name)
+	lost := &LostRecordError{Name: name}
+	for _, key := range keys {
+		switch {
+		case key.Kind == "Namespace" && live.HomeOf(key.Name) == name:
+			lost.Home = key.Name
+		case key.Kind == "Namespace":
+			lost.Namespaces = append(lost.Namespaces, key.Name)
+		case key.Kind == "ClusterRoleBinding":
+			lost.AllNamespaces = true
+		}
+	}
+	if len(lost.Namespaces) == 0 && !lost.AllNamespaces { // anybody can label objects of other kinds
+		return &NoTenantError{Name: name, Where: c.Where()}
+	}
+	lost.HelmAccount = live.Get(accountKey(lost.Home, tenant.HelmAccount)) != nil
+	return lost
+}
+
+// lookAtTargets finds out whether the releases can be kept where they live: whether
+// the namespaces exist, whether the role lets Helm 3 write its records, what Helm 3 has
+// there already, and whether quotas leave room for more.
+func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlier *Migration) error {
+	names := map[string]bool{}
+	for _, r := range m.Releases {
+		names[r.Namespace] = true
+	}
+	keys := []cluster.Key{clusterRoleKey(m.Tenant.Role)}
+	for _, role := range rbac.MadeOf(m.Tenant.Role) {
+		keys = append(keys, clusterRoleKey(role))
+	}
+	for namespace := range names {
+		keys = append(keys, namespaceKey(namespace))
+	}
+	if err := c.Lookup(ctx, m.live, keys); err != nil {
+		return err
+	}
+	if err := m.checkRole(); err != nil {
+		return err
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(names)) {
+		object := m.live.Get(namespaceKey(namespace))
+		if object == nil {
+			m.Problems = append(m.Problems, fmt.Errorf("namespace %q does not exist, and releases are recorded there: create it, or delete them under Helm 2", namespace))
+			continue
+		}
+		if err := checkNotTerminating(object); err != nil {
+			m.Problems = append(m.Problems, err)
+			continue
+		}
+		moving := map[string]bool{}
+		for _, r := range m.Releases {
+			moving[r.Name] = moving[r.Name] || r.Namespace == namespace
+		}
+		secrets, err := c.StoredNames(ctx, namespace, func(secret metav1.Object) bool { return moving[release.NameOf(secret)] })
+		if err != nil {
+			return err
+		}
+		for _, secret := range secrets {
+			name := release.NameOf(secret.Live())
+			if name == "" {
+				name = secret.Release
+			}
+			m.helm[namespace+"/"+name] = append(m.helm[namespace+"/"+name], secret)
+		}
+	}
+	if err := m.compare(ctx, c, earlier); err != nil {
+		return err
+	}
+	return m.checkQuotas(ctx, c)
+}
+
+// checkRole notes as a problem that the tenant's role is gone, or that Helm 3 could not
+// keep its records with it.
+func (m *Migration) checkRole() error {
+	var rules []rbacv1.PolicyRule
+	found := false
+	for _, name := range append([]string{m.Tenant.Role}, rbac.MadeOf(m.Tenant.Role)...) {
+		var role rbacv1.ClusterRole
+		exists, err := m.live.Into(clusterRoleKey(name), &role)
+		if err != nil {
+			return err
+		}
+		found = found || exists
+		rules = append(rules, role.Rules...)
+	}
+	if !found {
+		m.Problems = append(m.Problems, fmt.Errorf("the tenant's role, ClusterRole %s, does not exist: create it", m.Tenant.Role))
+		return nil
+	}
+	// What the driver of Helm 3 calls (helm.sh/helm/v3/pkg/storage/driver, secrets.go).
+	if enough, _ := validation.Covers(rules, []rbacv1.PolicyRule{{
+		APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "create", "update", "delete"}}}); !enough {
+		m.Problems = append(m.Problems, fmt.Errorf("the tenant's role, ClusterRole %s, does not let Helm 3 keep its records: it needs get, list, create, update and delete of secrets", m.Tenant.Role))
+	}
+	return nil
+}
+
+// checkQuotas notes as a problem where a ResourceQuota leaves no room for the Secrets that
+// are to be written. Quotas that the caller may not read are passed over: the API server
+// judges each Secret again.
+func (m *Migration) checkQuotas(ctx context.Context, c *cluster.Client) error {
+	if m.moved() {
+		return nil
+	}
+	missing := map[string]int{}
+	for i, standing := range m.Standings {
+		missing[m.Releases[i].Namespace] += len(standing.Missing)
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(missing)) {
+		if missing[namespace] == 0 || m.live.Get(namespaceKey(namespace)) == nil {
+			continue
+		}
+		quotas, err := cluster.List[corev1.ResourceQuota](ctx, c, "ResourceQuota", namespace, metav1.ListOptions{})
+		if apierrors.IsForbidden(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, quota := range quotas {
+			if problem := migrate.CheckQuota(quota, missing[namespace]); problem != nil {
+				m.Problems = append(m.Problems, problem)
+			}
+		}
+	}
+	return nil
+}
