@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -130,14 +131,14 @@ func TestMigrateRefuses(t *testing.T) {
 		}, []string{"release web: Helm 3 has one of that name in namespace NAME-a (Secret sh.helm.release.v1.web.v1: it holds no release)"}, nil},
 		{"a namespace that is gone", func(t *testing.T, of team) {
 			w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
-			must(t, w.root.CoreV1().Namespaces().Delete(t.Context(), of.b, metav1.DeleteOptions{}))
-			eventually(t, "namespace "+of.b+" gone", func() error {
-				if _, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.b, metav1.GetOptions{}); err == nil {
-					return fmt.Errorf("it is there")
-				}
-				return nil
-			})
-		}, []string{`namespace "NAME-b" does not exist`, "helm tenant init NAME --create-namespaces"}, nil},
+			w.deleteNamespace(t, of.a)
+		}, []string{`namespace "NAME-a" does not exist, and releases are recorded there: create it, or delete them under Helm 2`}, nil},
+		{"a quota without room", func(t *testing.T, of team) {
+			w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"}, records.Release{Name: "db", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+			quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "few"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/secrets": resource.MustParse("1")}}}
+			_, err := w.root.CoreV1().ResourceQuotas(of.a).Create(t.Context(), quota, metav1.CreateOptions{})
+			must(t, err)
+		}, []string{`ResourceQuota few of namespace "NAME-a" allows 1 Secrets, 0 exist, and Helm 3 needs 2 more for the records: raise it, or move fewer revisions with --keep`}, nil},
 		{"a service account of somebody else's", func(t *testing.T, of team) {
 			_, err := w.root.CoreV1().ServiceAccounts(of.home).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "helm"}}, metav1.CreateOptions{})
 			must(t, err)
@@ -207,10 +208,14 @@ func TestMigratePlan(t *testing.T) {
 	unserved := func(what, of string) string {
 		return what + " is of " + of + ", which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web"
 	}
+	noRollback := func(what string) string {
+		return "Helm 3 can't roll back to revision 1, which has a " + what + ": this API server does not serve it"
+	}
 	want := map[string]any{
 		"apiVersion": "helm-tenant/v1", "kind": "Migration", "tenant": of.name, "home": of.home,
 		"releases": []any{
-			map[string]any{"name": "gone", "namespace": of.b, "revisions": 1.0, "revision": 1.0, "status": "DELETED"},
+			map[string]any{"name": "gone", "namespace": of.b, "revisions": 1.0, "revision": 1.0, "status": "DELETED", "notes": []any{
+				noRollback("Deployment of extensions/v1beta1"), noRollback("Nonsense of v1"), noRollback("Path of ../api")}},
 			map[string]any{"name": "web", "namespace": of.a, "revisions": 2.0, "revision": 2.0, "status": "DEPLOYED", "notes": []any{
 				unserved("Deployment web", "extensions/v1beta1"), unserved("Nonsense odd", "v1"), unserved("Path odd", "../api")}},
 		},

@@ -1,0 +1,62 @@
+package apitest
+
+import (
+	"fmt"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/test/records"
+)
+
+// deleteNamespace deletes a namespace and waits until it is gone.
+func (w *world) deleteNamespace(t *testing.T, name string) {
+	t.Helper()
+	must(t, w.root.CoreV1().Namespaces().Delete(t.Context(), name, metav1.DeleteOptions{}))
+	eventually(t, "namespace "+name+" gone", func() error {
+		if _, err := w.root.CoreV1().Namespaces().Get(t.Context(), name, metav1.GetOptions{}); err == nil {
+			return fmt.Errorf("it exists")
+		}
+		return nil
+	})
+}
+
+// TestMigrateWithoutNamespace: a namespace that disappears after Tiller was stopped holds
+// up neither the way back nor the way to the end, and what is gone of the releases is named.
+func TestMigrateWithoutNamespace(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	moved := func(t *testing.T) (team, *user) {
+		of := newTeam()
+		w.makeTenant(t, of)
+		w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"}, records.Release{Name: "db", Namespace: of.b, Revision: 1, Status: "DEPLOYED"})
+		admin := w.withHelm3(t)
+		admin.must(t, "migrate", of.name, "--backup", backupFile(t))
+		w.deleteNamespace(t, of.b)
+		return of, admin
+	}
+	t.Run("back", func(t *testing.T) {
+		t.Parallel()
+		of, admin := moved(t)
+		admin.fails(t, 1, []string{"is moved to Helm 3 and 4", "migrate " + of.name + " --finish", "migrate " + of.name + " --abort"}, "destroy", of.name, "--yes")
+		admin.must(t, "migrate", of.name, "--abort", "--wait=false", "--backup", backupFile(t))
+		same(t, "Helm 3's records", []string{}, w.helmRecords(t, of.a))
+		admin.must(t, "destroy", of.name, "--yes", "--keep-releases", "--wait=false", "--backup", backupFile(t))
+	})
+	t.Run("to the end", func(t *testing.T) {
+		t.Parallel()
+		of, admin := moved(t)
+		admin.fails(t, 1, []string{"Helm 3 has no record of db in namespace " + of.b, "--accept-risk=missing-releases"}, "migrate", of.name, "--finish", "--yes")
+		admin.must(t, "migrate", of.name)
+		admin.must(t, "migrate", of.name, "--finish", "--yes", "--accept-risk=missing-releases", "--backup", backupFile(t))
+		says(t, admin.must(t, "migrate", of.name, "--finish", "--yes"), "there is nothing left to finish")
+	})
+	t.Run("without a record", func(t *testing.T) {
+		t.Parallel()
+		of, admin := moved(t)
+		must(t, w.root.CoreV1().ConfigMaps(of.home).Delete(t.Context(), "helm-tenant", metav1.DeleteOptions{}))
+		admin.fails(t, 1, []string{"has no record any more: ConfigMap helm-tenant is gone from namespace", "helm tenant init " + of.name + " --namespaces=" + of.a + " --engine=tiller", "--engine=impersonation --home-namespace=" + of.home}, "migrate", of.name)
+		admin.must(t, "init", of.name, "--namespaces="+of.a, "--engine=impersonation", "--home-namespace="+of.home, "--wait=false")
+		same(t, "Helm 3's records", []string{"web.v1"}, w.helmRecords(t, of.a))
+	})
+}
