@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -47,6 +46,7 @@ func (d *decision) wanted() ([]runtime.Object, error) {
 func (d *decision) wantedInHome() []runtime.Object {
 	t := d.tenant
 	objects := append(rbac.ServiceAccounts(t), rbac.Home(t)...)
+	settleTerms(objects, d.facts.live, d.unreadTerms)
 	if !t.Engine.Has(tenant.EngineTiller) {
 		return objects
 	}
@@ -120,17 +120,6 @@ func (d *decision) versioned() tenant.Tenant {
 		t.Tiller.Version = d.request.ClientVersion
 	}
 	return t
-}
-
-// liveMembers are the subjects of the tenant's member binding.
-func liveMembers(live *cluster.Live, t tenant.Tenant) (tenant.Members, error) {
-	var binding rbacv1.RoleBinding
-	_, err := live.Into(memberKey(t.Home()), &binding)
-	return tenant.MembersOf(binding.Subjects, t.Home()), err
-}
-
-func memberKey(home string) cluster.Key {
-	return cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.MemberName}
 }
 
 func keysOf(objects []runtime.Object) []cluster.Key {

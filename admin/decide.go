@@ -45,7 +45,7 @@ func consider(f *facts, r Request) (*decision, error) {
 		(*decision).adopt,
 		(*decision).checkReleasesOfEngine,
 		(*decision).check,
-		(*decision).settleMembers,
+		(*decision).settlePeople,
 		(*decision).noteRails,
 	} {
 		if err := step(d); err != nil {
@@ -65,7 +65,7 @@ type decision struct {
 	was     tenant.Tenant
 	existed bool
 	// tenant is what is wanted. Adoption may still change the settings of its
-	// Tiller, and settleMembers fills in the members.
+	// Tiller, and settlePeople fills in who may use it.
 	tenant tenant.Tenant
 	// migration is nil unless the tenant is being migrated. Its Deployment is left
 	// as it is then: it is stopped, and may have to start again.
@@ -81,6 +81,9 @@ type decision struct {
 	adopted *adoption
 	// squatted says that the home is taken from somebody who labelled it as the tenant's.
 	squatted bool
+	// unreadTerms says for which relations the grants for a time can't be read; they stay
+	// as they are.
+	unreadTerms map[tenant.Relation]error
 	// notes are said when it is done, warnings before.
 	notes, warnings []string
 }
@@ -258,29 +261,6 @@ func (d *decision) judgeHome() error {
 	neighbours, err := answerAbout(d.facts.neighbours, "the objects", d.tenant.Home())
 	d.homeShared = len(neighbours) > 0
 	return err
-}
-
-// settleMembers decides who the members are, and says who is none any more.
-func (d *decision) settleMembers() error {
-	members, err := liveMembers(d.facts.live, d.tenant)
-	if err != nil {
-		return err
-	}
-	if d.squatted {
-		members = nil // whoever they are, a stranger chose them
-	}
-	d.tenant.Members = members.With(d.request.Tenant.Members)
-	if d.request.Exact {
-		d.tenant.Members = d.request.Tenant.Members
-		d.revoked = members.Without(d.tenant.Members)
-		if gone := d.revoked.Names(); len(gone) > 0 {
-			d.note("no longer members: %s", strings.Join(gone, ", "))
-		}
-	}
-	if d.tenant.Engine.Has(tenant.EngineTiller) && !d.facts.live.Serves("ValidatingAdmissionPolicy") {
-		d.note("this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
-	}
-	return nil
 }
 
 // leavingEngine is the engine that a tenant of both is to lose; empty where it loses

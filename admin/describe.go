@@ -38,6 +38,10 @@ type Description struct {
 	Uncompared string
 	// GuardUnheld says why the guard does not hold here, or why that is not known.
 	GuardUnheld string
+	// Over are the grants that are over and still in force; TermsUnread is why it is not
+	// known whose time ends when.
+	Over        tenant.Terms
+	TermsUnread string
 	// Unseen is what the caller may not read.
 	Unseen []string
 }
@@ -106,7 +110,8 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 	if ok, err := see("members", err); err != nil {
 		return nil, err
 	} else if ok && len(bindings) > 0 {
-		d.Members = tenant.MembersOf(bindings[0].Subjects, bindings[0].Namespace)
+		in := peopleOf(&bindings[0])
+		d.Members, d.Temporary, d.TermsUnread, d.Over = in.members, in.terms, in.problem(), in.terms.Over(c.Now())
 	}
 	for _, engine := range t.Engine.Parts() {
 		releases, err := readReleases(ctx, c, t, engine)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,6 +22,8 @@ type facts struct {
 	live *cluster.Live
 	// homes are the home namespaces of all tenants in the cluster, by tenant name.
 	homes map[string][]string
+	// now is the time by the API server's clock.
+	now time.Time
 	// foreign are the rights that others gave to accounts which can be deployers.
 	foreign foreignGrants
 	// neighbours are the objects of others in a home namespace that helm-tenant
@@ -75,6 +78,7 @@ func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts,
 	if err := f.list(ctx, c, names); err != nil {
 		return nil, err
 	}
+	f.now = c.Now()
 	var open []*decision
 	var keys []cluster.Key
 	for _, r := range requests {

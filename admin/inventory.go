@@ -43,6 +43,12 @@ type Overview struct {
 	Releases map[string]int `json:"releases,omitempty"`
 	// Problem is what is wrong with its record.
 	Problem string `json:"problem,omitempty"`
+	// TermsUnread is why it is not known whose time ends when.
+	TermsUnread string `json:"temporaryUnread,omitempty"`
+}
+
+func (o *Overview) takePeople(p people) {
+	o.Members, o.Temporary, o.TermsUnread = p.members, p.terms, p.problem()
 }
 
 // Inventory is what a cluster holds of tenants and Tillers.
@@ -74,12 +80,12 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		}
 		return err == nil
 	}
-	members := map[string]tenant.Members{}
+	in := map[string]people{}
 	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", "", metav1.ListOptions{
 		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.MemberName})
 	if seen(err) {
 		for _, b := range bindings {
-			members[b.Namespace] = tenant.MembersOf(b.Subjects, b.Namespace)
+			in[b.Namespace] = peopleOf(&b)
 		}
 	}
 	tillers, err := Tillers(ctx, c)
@@ -113,7 +119,7 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 				o.count(helmRevisions[ns])
 			}
 		}
-		o.Members = members[record.Namespace]
+		o.takePeople(in[record.Namespace])
 		homes[record.Namespace] = true
 		if at := slices.IndexFunc(tillers, func(tiller Tiller) bool {
 			return tiller.Namespace == record.Namespace && tiller.owner == t.Name

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/audit"
@@ -38,6 +40,8 @@ type Membership struct {
 	// Changed are those who became members, or ceased to be; for those in Unchanged
 	// nothing had to be done.
 	Changed, Unchanged tenant.Members
+	// Was are the grants for a time before the change.
+	Was tenant.Terms
 }
 
 // Find returns the tenant of that name, without its members. A caller who may not list
@@ -80,31 +84,41 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 	return tenant.Tenant{}, &NoTenantError{name, c.Where(), home}
 }
 
-// Grant makes members of the tenant out of those named.
-func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, who tenant.Members, accepted Accepted) (Membership, error) {
-	if err := checkOpenGroups(who, accepted); err != nil {
-		return Membership{}, err
-	}
-	return changeMembers(ctx, c, t, func(have tenant.Members) (next, changed tenant.Members) {
-		return have.With(who), who.Without(have)
-	}, who)
-}
-
-// Revoke takes those named away from the tenant's members, in one write.
-func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, who tenant.Members) (Membership, error) {
-	return changeMembers(ctx, c, t, func(have tenant.Members) (next, changed tenant.Members) {
-		next = have.Without(who)
-		return next, have.Without(next)
-	}, who)
-}
-
-func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, change func(tenant.Members) (next, changed tenant.Members), who tenant.Members) (Membership, error) {
-	if problems := who.Validate(); len(problems) > 0 {
+// Grant lets somebody into the tenant. Besides the API's, the errors are *RiskError,
+// Invalid and *ContradictionError.
+func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantRequest, dryRun bool) (Membership, error) {
+	if problems := g.Who.Validate(); len(problems) > 0 {
 		return Membership{}, Invalid(problems)
 	}
+	if err := checkOpenGroups(g.Who, g.Accepted); err != nil {
+		return Membership{}, err
+	}
+	var until time.Time
+	result, err := changePeople(ctx, c, t, g.Who, dryRun, func(have people) (next people, changed tenant.Members, err error) {
+		if until.IsZero() { // in a second round it is the same
+			until = c.Now().Add(g.For).UTC().Truncate(time.Second)
+		}
+		return have.grant(t.Name, g, until)
+	})
+	return result, err
+}
+
+// Revoke takes somebody out of the tenant, in one write.
+func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeRequest, dryRun bool) (Membership, error) {
+	if problems := r.Who.Validate(); len(problems) > 0 {
+		return Membership{}, Invalid(problems)
+	}
+	return changePeople(ctx, c, t, r.Who, dryRun, func(have people) (next people, changed tenant.Members, err error) {
+		return have.revoke(r, c.Now())
+	})
+}
+
+// changePeople changes whom the tenant's bindings name, from what is there when it is
+// written. who are those that the change is about.
+func changePeople(ctx context.Context, c *cluster.Client, t tenant.Tenant, who tenant.Members, dryRun bool, change func(people) (people, tenant.Members, error)) (Membership, error) {
 	result := Membership{Tenant: t}
 	key := memberKey(t.Home())
-	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
+	prepare := func(ctx context.Context) (*Prepared, error) {
 		live := cluster.NewLive()
 		if err := c.Lookup(ctx, live, []cluster.Key{key, {Kind: "Role", Namespace: t.Home(), Name: rbac.MemberName}}); err != nil {
 			return nil, err
@@ -112,14 +126,18 @@ func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, chan
 		if live.Get(key) == nil {
 			return nil, fmt.Errorf("tenant %q has no %s: init it again", t.Name, key)
 		}
-		have, err := liveMembers(live, t)
+		have, err := livePeople(live, t)
 		if err != nil {
 			return nil, err
 		}
-		next, changed := change(have)
-		t.Members = next
+		next, changed, err := change(have)
+		if err != nil {
+			return nil, err
+		}
+		t.Members, t.Temporary = next.members, next.terms
 		// An earlier round may have made the change although its answer was lost.
 		result.Changed = result.Changed.With(changed)
+		result.Was = have.terms.With(result.Was)
 		result.Tenant, result.Unchanged = t, who.Without(result.Changed)
 		var wanted []runtime.Object
 		for _, object := range rbac.Home(t) {
@@ -127,13 +145,53 @@ func changeMembers(ctx context.Context, c *cluster.Client, t tenant.Tenant, chan
 				wanted = append(wanted, object)
 			}
 		}
+		settleTerms(wanted, live, next.unread)
 		plan, err := cluster.NewPlan(t.Name, wanted, live, func(cluster.Key) bool { return false })
 		if err != nil {
 			return nil, err
 		}
 		return &Prepared{Tenant: t, Existed: true, Plan: plan, live: live}, nil
-	}, func(cluster.Change) {})
+	}
+	var err error
+	if dryRun {
+		_, err = prepare(ctx)
+	} else {
+		_, err = Write(ctx, c, prepare, func(cluster.Change) {})
+	}
 	return result, err
+}
+
+// Expired are the tenants of the cluster with grants that are over, and those of which
+// that can't be told. It reads a few lists, however many tenants there are.
+func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
+	records, err := c.TenantRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	over := map[string]bool{} // by home
+	err = cluster.Each(ctx, c, "RoleBinding", "", metav1.ListOptions{
+		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.MemberName}, func(b *rbacv1.RoleBinding) {
+		p := peopleOf(b)
+		over[b.Namespace] = over[b.Namespace] || len(p.unread) > 0 || len(p.terms.Over(c.Now())) > 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	var found []tenant.Tenant
+	for _, record := range records {
+		if !over[record.Namespace] {
+			continue
+		}
+		// Who is in stands in the bindings alone: an unreadable record is no reason to let
+		// somebody stay.
+		t, err := tenant.ReadRecord(record.Data[tenant.RecordKey])
+		if err != nil || t.WithDefaults().Home() != record.Namespace {
+			t = tenant.Tenant{Name: record.Labels[tenant.LabelTenant], HomeNamespace: record.Namespace, Engine: tenant.EngineBoth}
+		}
+		found = append(found, t.WithDefaults())
+	}
+	slices.SortFunc(found, func(a, b tenant.Tenant) int { return strings.Compare(a.Name, b.Name) })
+	return found, nil
 }
 
 // Bindings reads every role and binding that counts for who reaches these deployers of

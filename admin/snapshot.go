@@ -88,6 +88,7 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 	if err := t.readAll(ctx, after); err != nil {
 		return nil, err
 	}
+	s.Taken = c.Now()
 	for _, record := range t.records {
 		r, believed := t.recordOf(record)
 		if !believed {

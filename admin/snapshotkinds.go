@@ -11,6 +11,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
 
@@ -48,7 +49,14 @@ func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, in
 			into.Roles = append(into.Roles, role)
 		})
 	case "RoleBinding":
-		return cluster.Each(ctx, c, kind, namespace, all, func(b *rbacv1.RoleBinding) { bind(&b.ObjectMeta, b.RoleRef, b.Subjects) })
+		return cluster.Each(ctx, c, kind, namespace, all, func(b *rbacv1.RoleBinding) {
+			bind(&b.ObjectMeta, b.RoleRef, b.Subjects)
+			if b.Name == rbac.MemberName && b.Annotations[tenant.AnnotationTerms] != "" {
+				in := peopleOf(b)
+				last := &into.Bindings[len(into.Bindings)-1]
+				last.Terms, last.TermsProblem = in.terms, in.problem()
+			}
+		})
 	}
 	return cluster.Each(ctx, c, kind, "", all, func(b *rbacv1.ClusterRoleBinding) { bind(&b.ObjectMeta, b.RoleRef, b.Subjects) })
 }

@@ -19,6 +19,9 @@ import (
 	"helm-tenant/tenant"
 )
 
+// noon is the time in tests.
+var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
 // world is what a test's cluster holds.
 type world struct {
 	objects  []runtime.Object
@@ -48,7 +51,7 @@ func (w world) facts(t *testing.T, r Request) *facts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &facts{live: live, homes: map[string][]string{}, foreign: foreignGrants{}}
+	f := &facts{live: live, now: noon, homes: map[string][]string{}, foreign: foreignGrants{}}
 	for _, object := range w.objects {
 		meta := object.(metav1.Object)
 		owner := meta.GetLabels()[tenant.LabelTenant]

@@ -41,6 +41,7 @@ func (a *auditor) check() {
 		a.checkDrift(r)
 		a.checkRails(r)
 	}
+	a.checkTerms()
 	a.checkRoles()
 	a.checkWide()
 	a.findIdentityMap()

@@ -283,7 +283,9 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 	}
 	compareTenants(want, r.Tenant, differs)
 	if d := a.byRecord[r]; d != nil {
-		compareMembers(want.Members, d.members, differs)
+		current, _ := want.Current(a.snapshot.Taken)
+		compareMembers(current.Members, d.members, differs)
+		a.compareTerms(current, r.Namespace, differs)
 	}
 }
 

@@ -30,6 +30,8 @@ type deployer struct {
 	tiller *Workload
 	// members are the subjects of the tenant's member binding.
 	members []Subject
+	// terms are the grants of members that are limited in time.
+	terms   tenant.Terms
 	version string
 	network exposure
 	access  []Access
@@ -157,7 +159,7 @@ func (a *auditor) findDeployers() {
 		r := &a.snapshot.Records[i]
 		for _, of := range actorsOf(r.Tenant.Engine) {
 			members := a.membersOf(r.Namespace)
-			d := &deployer{record: r, members: members, target: Target{Home: r.Namespace, Account: of.account, Engine: of.engine, Members: members}}
+			d := &deployer{record: r, members: members, terms: a.termsOf(r.Namespace), target: Target{Home: r.Namespace, Account: of.account, Engine: of.engine, Members: members}}
 			if of.engine == tenant.EngineTiller {
 				d.tiller = takeTiller(tillers, r.Namespace, of.account)
 			}
@@ -315,9 +317,25 @@ func actorsOf(engine tenant.Engine) []actor {
 
 // membersOf are the subjects of the member binding at home.
 func (a *auditor) membersOf(home string) []Subject {
+	if b := a.membersBinding(home); b != nil {
+		return b.Subjects
+	}
+	return nil
+}
+
+func (a *auditor) termsOf(home string) tenant.Terms {
+	if b := a.membersBinding(home); b != nil {
+		return b.Terms
+	}
+	return nil
+}
+
+// membersBinding is the binding at home that names the tenant's members; nil where there
+// is none.
+func (a *auditor) membersBinding(home string) *Binding {
 	for _, b := range a.rights.bindings[home] {
 		if isMemberBinding(b) {
-			return b.Subjects
+			return b
 		}
 	}
 	return nil

@@ -50,8 +50,10 @@ type Deployer struct {
 	All     bool     `json:"allNamespaces,omitempty"`
 	Open    bool     `json:"openOnNetwork,omitempty"`
 	Members []string `json:"members,omitempty"`
-	Power   Power    `json:"power"`
-	Access  []Access `json:"access,omitempty"`
+	// Temporary are the members whose grant is limited in time.
+	Temporary tenant.Terms `json:"temporary,omitempty"`
+	Power     Power        `json:"power"`
+	Access    []Access     `json:"access,omitempty"`
 }
 
 // Wide is somebody who reaches deployers by rights over the whole cluster, and is
@@ -302,7 +304,7 @@ func (a *auditor) reportFindings(r *Report, o Options) {
 // view is the deployer as a report shows it.
 func (d *deployer) view() Deployer {
 	view := Deployer{Tenant: d.tenant(), Engine: d.target.Engine, Home: d.target.Home, Account: d.target.Account, Version: d.version,
-		Open: d.network.listens && !d.network.closed, Power: d.power, Access: d.access}
+		Open: d.network.listens && !d.network.closed, Temporary: d.terms, Power: d.power, Access: d.access}
 	if d.tiller != nil {
 		view.Workload = d.tiller.Kind + " " + d.tiller.Name
 	}

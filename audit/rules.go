@@ -73,6 +73,7 @@ const (
 	idMountable         = "HT033"
 	idNoAccount         = "HT034"
 	idStillIn           = "HT035"
+	idOver              = "HT036"
 	idForeign           = "HT040"
 	idSharedNamespace   = "HT041"
 	idDrift             = "HT042"
@@ -144,6 +145,7 @@ var rules = []Rule{
 	{idMountable, "member account that others can use", Medium, "Who can make pods in the account's namespace can be the member."},
 	{idNoAccount, "member account that does not exist", Medium, "Whoever makes an account of that name is a member."},
 	{idStillIn, "member rights by another binding", High, "It is not in the tenant's list of members: a revoke says they are out, and they are not."},
+	{idOver, "grant that is over and still in force", Medium, "Kubernetes ends no grant by itself: they can still use the tenant."},
 	{idForeign, "foreign binding in a tenant's namespace", Medium, "It is a way into the namespace that no revoke takes away."},
 	{idSharedNamespace, "namespace in several tenants", High, "Each of them can read and change what the others run there."},
 	{idDrift, "objects differ from the record", Medium, "What the record promises is not so."},

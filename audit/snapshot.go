@@ -4,6 +4,8 @@
 package audit
 
 import (
+	"time"
+
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +22,8 @@ type Snapshot struct {
 	// Version is the API server's, Server what one of it does.
 	Version string
 	Server  Server
+	// Taken is when it was read, by the API server's clock.
+	Taken time.Time
 
 	// APIGroups are those that the API server has.
 	APIGroups []string
@@ -137,6 +141,10 @@ type Binding struct {
 	Subjects           []Subject
 	// Tenant is the value of the tenant's label.
 	Tenant string
+	// Terms are the grants of a tenant's people that are limited in time, TermsProblem why
+	// they can't be read.
+	Terms        tenant.Terms
+	TermsProblem string
 }
 
 // Workload is something that makes pods.

@@ -71,8 +71,10 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 		Foreign     string              `json:"foreign,omitempty"`
 		Uncompared  string              `json:"uncompared,omitempty"`
 		GuardUnheld string              `json:"guardUnheld,omitempty"`
+		Over        tenant.Terms        `json:"over,omitempty"`
+		TermsUnread string              `json:"temporaryUnread,omitempty"`
 		Unseen      []string            `json:"unseen,omitempty"`
-	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.GuardUnheld, d.Unseen})
+	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.GuardUnheld, d.Over, d.TermsUnread, d.Unseen})
 }
 
 func (s *session) printDescription(d *admin.Description) error {
@@ -88,6 +90,16 @@ func (s *session) printDescription(d *admin.Description) error {
 		members = "(you may not see them)"
 	}
 	visible.Fprintf(head, "Members:\t%s\n", dash(members))
+	for _, term := range d.Temporary {
+		text := term.String()
+		if slices.Contains(d.Over, term) {
+			text += " (over, and still in force)"
+		}
+		visible.Fprintf(head, "For a time:\t%s, %s\n", term.Subject, text)
+	}
+	if d.TermsUnread != "" {
+		visible.Fprintf(head, "For a time:\t(can't be read: %s)\n", d.TermsUnread)
+	}
 	for _, line := range railLines(d.Rails) {
 		visible.Fprintf(head, "%s:\t%s\n", line[0], line[1])
 	}

@@ -47,6 +47,9 @@ func (s *session) export(ctx context.Context, names []string) error {
 		case len(names) > 0 && !slices.Contains(names, t.Name):
 		case t.Problem != "":
 			missing = append(missing, fmt.Errorf("tenant %q can't be exported: %s", t.Name, t.Problem))
+		case t.TermsUnread != "":
+			// In the file they would be members for good.
+			missing = append(missing, fmt.Errorf("tenant %q can't be exported, since until when its members were let in can't be read: %s", t.Name, t.TermsUnread))
 		default:
 			tenants = append(tenants, t.Tenant)
 		}

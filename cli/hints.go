@@ -69,6 +69,7 @@ func hintsFor(err error, a asking) []hint {
 		moving  *admin.MigratingError
 		lost    *admin.LostRecordError
 		squat   *admin.SquattedError
+		against *admin.ContradictionError
 	)
 	one := func(format string, args ...any) []hint { return []hint{hint(fmt.Sprintf(format, args...))} }
 	switch {
@@ -99,6 +100,8 @@ func hintsFor(err error, a asking) []hint {
 			return nil
 		}
 		return one("take them over with --adopt, or choose another home with %s", a.name(admin.SettingHome))
+	case errors.As(err, &against):
+		return []hint{typed("take away first what they have", command.Tenant("revoke", against.Tenant, memberArguments(against.Who)...))}
 	case errors.As(err, &squat):
 		return one("look at what is in it, and take it over with --adopt, which makes its service accounts anew, or choose another home with %s", a.name(admin.SettingHome))
 	case errors.As(err, &hinted):
@@ -153,6 +156,15 @@ func lostHints(e *admin.LostRecordError) []hint {
 		hints = append(hints, "Tiller's release records went with the home: kubectl create -f BACKUP brings those back that migrate or destroy saved")
 	}
 	return hints
+}
+
+// memberArguments are the flags that name these subjects.
+func memberArguments(who tenant.Members) []string {
+	var flags []string
+	for _, s := range who {
+		flags = append(flags, command.List("--"+s.Flag(), s.Text()))
+	}
+	return flags
 }
 
 // stepHints says how to go on after a migration that did not come to its end.

@@ -81,7 +81,7 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 	for _, t := range inventory.Tenants {
 		namespaces, members := brief(t.Namespaces), countMembers(t.Members)
 		if wide {
-			members = strings.Join(t.Members.Names(), ", ")
+			members = strings.Join(namesWithTerms(t.Members, t.Temporary), ", ")
 			namespaces = strings.Join(t.Namespaces, ",")
 		}
 		if t.AllNamespaces {
@@ -120,6 +120,19 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 		}
 	}
 	return nil
+}
+
+// namesWithTerms are the members as people read them, each with the end of their time.
+func namesWithTerms(members tenant.Members, terms tenant.Terms) []string {
+	var names []string
+	for _, s := range members {
+		name := s.String()
+		if term, limited := terms.Of(tenant.RelationMember, s); limited {
+			name += fmt.Sprintf(" (%s)", term)
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 func dash(text string) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/envvar"
@@ -38,6 +39,8 @@ type whoami struct {
 	Stale string `json:"stale,omitempty"`
 	// Migration says how far it is on its way to Helm 3 and 4.
 	Migration string `json:"migration,omitempty"`
+	// Temporary is until when the user may use the tenant, where that may be read.
+	Temporary *tenant.Term `json:"temporary,omitempty"`
 	// One of the two, by the engine.
 	Tiller   *tiller   `json:"tiller,omitempty"`
 	Deployer *deployer `json:"deployer,omitempty"`
@@ -119,6 +122,9 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	}
 	if name, err := client.User(ctx); err == nil {
 		w.UserName = name // servers before 1.28 can't tell
+	}
+	if term, found, err := admin.TermOf(ctx, client, resolved.Home, tenant.User(w.UserName)); err == nil && found {
+		w.Temporary = &term
 	}
 	if known, found := k.Extension.Find(resolved.Name); found {
 		record, err := client.Record(ctx, known.HomeNamespace)
@@ -300,6 +306,9 @@ func (w whoami) print(s *session) error {
 		row("NAMESPACE", "%s (also: %s)", w.Namespace, strings.Join(others, ", "))
 	} else {
 		row("NAMESPACE", "%s", w.Namespace)
+	}
+	if w.Temporary != nil {
+		row("FOR A TIME", "%s", w.Temporary)
 	}
 	if w.Migration != "" {
 		row("MIGRATION", "the tenant is %s", w.Migration)

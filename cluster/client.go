@@ -44,6 +44,7 @@ type Client struct {
 	unpacked *release.Budget
 	// where names the context, for errors.
 	where string
+	clock *clock
 }
 
 // Connect makes a client; it does not call the API yet. timeout bounds each
@@ -64,8 +65,8 @@ func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Cl
 }
 
 func newClient(config *rest.Config, where string) (*Client, error) {
-	counted := rest.CopyConfig(config)
-	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return meteredTransport{next} })
+	counted, clock := rest.CopyConfig(config), &clock{}
+	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return meteredTransport{next, clock} })
 	d, err := dynamic.NewForConfig(counted)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
@@ -74,7 +75,7 @@ func newClient(config *rest.Config, where string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
-	return &Client{dynamic: d, metadata: m, config: config, typed: typedClients(counted), unpacked: release.NewBudget(), where: where}, nil
+	return &Client{dynamic: d, metadata: m, config: config, typed: typedClients(counted), unpacked: release.NewBudget(), where: where, clock: clock}, nil
 }
 
 // As is a client of the same API server that impersonates a user, and no group.

@@ -24,11 +24,18 @@ type meteredKey struct{}
 func (m *metered) count() int64   { return m.read.Load() }
 func (m *metered) exceeded() bool { return m.read.Load() > m.most }
 
-// meteredTransport counts the answers of requests that have a *metered in their context.
-type meteredTransport struct{ http.RoundTripper }
+// meteredTransport counts the answers of requests that have a *metered in their context,
+// and sets the clock by each answer.
+type meteredTransport struct {
+	http.RoundTripper
+	clock *clock
+}
 
 func (t meteredTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := t.RoundTripper.RoundTrip(r)
+	if err == nil {
+		t.clock.set(response.Header.Get("Date"))
+	}
 	if m, found := r.Context().Value(meteredKey{}).(*metered); found && err == nil {
 		m.read.Store(0) // client-go may have tried before
 		response.Body = &meteredBody{response.Body, m}

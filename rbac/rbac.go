@@ -17,6 +17,10 @@ const (
 	RecordsName = "helm-tenant-records"
 )
 
+// BindingName is the name of the RoleBinding in the home namespace, and of its Role, that
+// makes subjects what relation says.
+func BindingName(relation tenant.Relation) string { return "helm-tenant-" + string(relation) }
+
 // Labels are those of every object that belongs to the tenant of that name.
 func Labels(name string) map[string]string {
 	return map[string]string{tenant.LabelTenant: name, tenant.LabelManagedBy: tenant.ManagedBy}
@@ -63,7 +67,11 @@ func Home(t tenant.Tenant) []runtime.Object {
 			binding(t, RecordsName, deployer(t, tenant.TillerAccount)),
 		)
 	}
-	return append(objects, role(t, MemberName, MemberRules(t.Engine)...), binding(t, MemberName, t.Members.Subjects()...))
+	members := binding(t, MemberName, t.Members.Subjects()...)
+	if terms := t.Temporary.Annotation(tenant.RelationMember); terms != "" {
+		members.Annotations = map[string]string{tenant.AnnotationTerms: terms}
+	}
+	return append(objects, role(t, MemberName, MemberRules(t.Engine)...), members)
 }
 
 // MemberRules are all that a member may do: for a Tiller what `helm` itself does

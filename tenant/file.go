@@ -152,7 +152,7 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 			d.add(line, fmt.Errorf("duplicate tenant %q, first on line %d", t.Name, before))
 		}
 		first[t.Name] = line
-		for _, problem := range t.Validate() {
+		for _, problem := range append(t.Validate(), t.checkNamedOnce()...) {
 			path := []any{"tenants", i}
 			if field, is := errors.AsType[*FieldError](problem); is {
 				path = append(path, field.Path...)
@@ -215,7 +215,7 @@ func lineOf(node *yamlv3.Node, path ...any) int {
 func FormatFile(tenants []Tenant) (string, error) {
 	file := File{APIVersion: APIVersion}
 	for _, t := range tenants {
-		file.Tenants = append(file.Tenants, t.withoutDefaults())
+		file.Tenants = append(file.Tenants, t.InFile().withoutDefaults())
 	}
 	text, err := yaml.Marshal(file)
 	return string(text), err

@@ -60,6 +60,9 @@ func TestSchemaHasTheTypesFields(t *testing.T) {
 		if goType == reflect.TypeFor[Members]() {
 			goType = reflect.TypeFor[memberLists]()
 		}
+		if goType == reflect.TypeFor[Term]() {
+			goType = reflect.TypeFor[termForm]()
+		}
 		if want := schemaType(goType); typeOf(node) != want {
 			t.Errorf("%s: the schema has the type %s, Go %s", path, typeOf(node), want)
 			return
@@ -217,6 +220,13 @@ func TestSchemaAndParserAgree(t *testing.T) {
 		{"a resource without a kind", head + "- {name: a, namespaces: [a], tiller: {resources: {cpu: 1}}}", false},
 		{"an account without a namespace", head + "- {name: a, namespaces: [a], members: {serviceAccounts: [x]}}", false},
 		{"an empty user", head + "- {name: a, namespaces: [a], members: {users: ['']}}", false},
+		{"a grant for a time", head + "- {name: a, namespaces: [a], temporary: [{user: x, until: 2026-01-31T18:00:00Z, reason: INC-12}, {group: devs, as: reader, until: '2026-01-31T18:00:00+01:00'}]}", true},
+		{"a grant for a time without an end", head + "- {name: a, namespaces: [a], temporary: [{user: x}]}", false},
+		{"a grant for a time until tomorrow", head + "- {name: a, namespaces: [a], temporary: [{user: x, until: tomorrow}]}", false},
+		{"a grant for a time of two subjects", head + "- {name: a, namespaces: [a], temporary: [{user: x, group: y, until: 2026-01-31T18:00:00Z}]}", false},
+		{"a grant for a time of nobody", head + "- {name: a, namespaces: [a], temporary: [{until: 2026-01-31T18:00:00Z}]}", false},
+		{"a grant for a time as something else", head + "- {name: a, namespaces: [a], temporary: [{user: x, as: king, until: 2026-01-31T18:00:00Z}]}", false},
+		{"a grant for a time with a reason of two lines", head + "- {name: a, namespaces: [a], temporary: [{user: x, until: 2026-01-31T18:00:00Z, reason: \"a\\nb\"}]}", false},
 		{"a role with a slash", head + "- {name: a, namespaces: [a], role: a/b}", false},
 		{"a pull secret that is no name", head + "- {name: a, namespaces: [a], tiller: {imagePullSecrets: [A]}}", false},
 	} {

@@ -110,7 +110,18 @@ func isStruct(name string, within reflect.Type) bool {
 // unmarshalJSON reads JSON of our own into a value; fields that it does not know are left
 // out. The error is one line, and names no types of Go's.
 func unmarshalJSON(text []byte, into any) error {
-	err := json.NewDecoder(bytes.NewReader(text)).Decode(into)
+	return decodeJSON(json.NewDecoder(bytes.NewReader(text)), into)
+}
+
+// unmarshalStrictJSON is unmarshalJSON, with an error for fields that it does not know.
+func unmarshalStrictJSON(text []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	return decodeJSON(decoder, into)
+}
+
+func decodeJSON(decoder *json.Decoder, into any) error {
+	err := decoder.Decode(into)
 	if kind, is := errors.AsType[*json.UnmarshalTypeError](err); is {
 		have, field := valueWords[kind.Value], ""
 		if have == "" {

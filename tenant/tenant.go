@@ -67,6 +67,9 @@ type Tenant struct {
 	// Members are left out of a record: the RoleBinding in the home namespace
 	// is the only place that says who is in, so that a revoke is one write.
 	Members Members `yaml:"members,omitempty" json:"members,omitzero"`
+	// Temporary are the grants that are limited in time. In a file their subjects are
+	// named nowhere else (Current, InFile); a record leaves them out, as it does members.
+	Temporary Terms `yaml:"temporary,omitempty" json:"temporary,omitempty"`
 	// Role is the ClusterRole that is bound to the deployer in each namespace.
 	Role   string `yaml:"role,omitempty" json:"role,omitempty"`
 	Engine Engine `yaml:"engine,omitempty" json:"engine,omitempty"`
@@ -191,6 +194,7 @@ func (t Tenant) Validate() []error {
 	}
 	problems = append(problems, t.Tiller.validate()...)
 	problems = append(problems, t.Members.Validate()...)
+	problems = append(problems, t.Temporary.Validate()...)
 	return append(problems, t.validateRails()...)
 }
 

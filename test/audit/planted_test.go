@@ -257,6 +257,17 @@ var planted = []planting{
 	{"revoked, but still able", func(p *plant) {
 		p.bind("alpha-tiller", "kept", "Role", "helm-tenant-member", "user zoe")
 	}, []string{"HT035 alpha user zoe"}},
+	{"a grant that is over and still in force", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--user", "oncall", "--for", "1h", "--reason", "INC-12")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--expired") })
+		p.merge("/apis/rbac.authorization.k8s.io/v1/namespaces/alpha-tiller/rolebindings/helm-tenant-member",
+			`{"metadata":{"annotations":{"helm-tenant/temporary":"[{\"user\":\"oncall\",\"until\":\"2026-01-31T12:00:00Z\",\"reason\":\"INC-12\"}]"}}}`)
+	}, []string{"HT036 alpha user oncall"}},
+	{"a grant whose end can't be read", func(p *plant) {
+		const binding = "/apis/rbac.authorization.k8s.io/v1/namespaces/alpha-tiller/rolebindings/helm-tenant-member"
+		p.merge(binding, `{"metadata":{"annotations":{"helm-tenant/temporary":"soon"}}}`)
+		p.later(func() { p.merge(binding, `{"metadata":{"annotations":{"helm-tenant/temporary":null}}}`) })
+	}, []string{"HT036 alpha RoleBinding helm-tenant-member in namespace alpha-tiller"}},
 
 	{"a foreign binding in a tenant's namespace", func(p *plant) { p.bind("alpha-a", "foreign", "ClusterRole", "edit", "user zoe") }, []string{"HT040 alpha user zoe"}},
 	{"a foreign binding that only reads", func(p *plant) { p.bind("alpha-b", "foreign", "ClusterRole", "view", "group auditors") }, []string{"HT040 alpha group auditors"}},

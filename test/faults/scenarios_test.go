@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 )
 
@@ -85,6 +86,15 @@ tenants:
 		args: "revoke NAME --user alice --user bob",
 	},
 	{
+		name: "grant for a time", prefix: "kx", about: []string{"NAME"}, tenants: one,
+		args: "grant NAME --user carol --group devs --for 1000h --reason INC-12",
+	},
+	{
+		name: "revoke of what is over", prefix: "ky", about: []string{"NAME"},
+		tenants: one, prepare: overSince,
+		args: "revoke NAME --expired",
+	},
+	{
 		name: "init for Helm 3", prefix: "km", about: []string{"NAME"},
 		args: "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --group devs --engine impersonation --home-namespace NAME-tiller",
 	},
@@ -151,6 +161,13 @@ tenants:
 }
 
 const adopt = "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --home-namespace NAME-tiller --adopt --wait=false"
+
+// overSince makes the grant of one of a tenant's members one that is over.
+func overSince(ctx context.Context, w *world, name string) error {
+	patch := `{"metadata":{"annotations":{"helm-tenant/temporary":"[{\"user\":\"bob\",\"until\":\"2020-01-31T12:00:00Z\"}]"}}}`
+	_, err := w.root.RbacV1().RoleBindings(name+"-tiller").Patch(ctx, "helm-tenant-member", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	return err
+}
 
 // handMade makes a home namespace with an account in it that is an admin of the
 // cluster, as guides of Helm 2's days had it.

@@ -70,6 +70,8 @@ func (w *world) states(ctx context.Context, prefix string, length int) (map[stri
 	return all, nil
 }
 
+var ends = regexp.MustCompile(`"until":"[^"]*"`)
+
 var since = regexp.MustCompile(`"since":"[^"]*"`)
 
 // unzipped is what a release record in a Secret holds, of any helm.
@@ -101,6 +103,9 @@ func normal(o *unstructured.Unstructured, name string) (key, text string, err er
 		unstructured.RemoveNestedField(o.Object, "metadata", field)
 	}
 	unstructured.RemoveNestedField(o.Object, "metadata", "annotations", "deployment.kubernetes.io/revision")
+	if m := o.GetAnnotations()["helm-tenant/temporary"]; m != "" {
+		unstructured.SetNestedField(o.Object, ends.ReplaceAllString(m, `"until":""`), "metadata", "annotations", "helm-tenant/temporary")
+	}
 	if m := o.GetAnnotations()["helm-tenant/migration"]; m != "" {
 		unstructured.SetNestedField(o.Object, since.ReplaceAllString(m, `"since":""`), "metadata", "annotations", "helm-tenant/migration")
 	}

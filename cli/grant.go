@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+)
+
+type grantOptions struct {
+	memberOptions
+	term   termFlag
+	reason string
+	risks  []string
+}
+
+// termFlag is how long a grant lasts; zero where nobody says.
+type termFlag time.Duration
+
+func (d *termFlag) String() string { return "" }
+func (d *termFlag) Type() string   { return "duration" }
+func (d *termFlag) Set(value string) error {
+	term, err := time.ParseDuration(value)
+	switch {
+	case err != nil:
+		return errors.New("it is no duration such as 90m or 8h; a day is 24h")
+	case term < time.Second:
+		return errors.New("it must be at least 1s")
+	}
+	*d = termFlag(term)
+	return nil
+}
+
+func newGrant(s *session) *cobra.Command {
+	o := &grantOptions{}
+	cmd := &cobra.Command{
+		Use: "grant TENANT [--user U] [--group G] [--service-account NS:NAME]", Short: "Let users, groups and service accounts use a tenant",
+		Long: `Let users, groups and service accounts use a tenant.
+
+A member may use the tenant's deployer (reach its Tiller by port-forward, or
+impersonate its service account) and read the tenant's record, and nothing else: no
+right in the tenant's namespaces comes with it.
+Several names are separated by commas. A distinguished name is one: --user
+CN=alice,O=devs; another name that holds a comma is put in quotes: '"doe, john"'.
+
+With --for the grant is limited in time. Kubernetes does not end it by itself: it ends
+with helm tenant revoke --expired, which a CronJob can run, and with apply. Until then
+the audit reports it. The API server's clock counts.`,
+		Example: `  helm tenant grant team-a --user alice --group team-a-devs
+  helm tenant grant team-a --service-account ci:deployer
+  helm tenant grant team-a --user oncall --for 8h --reason "INC-12"`,
+		Args: oneTenant,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.members.IsZero() {
+				return asUsage(cmd, fmt.Errorf("nobody is named: give --user, --group or --service-account"))
+			}
+			if err := o.check(); err != nil {
+				return asUsage(cmd, err)
+			}
+			accepted, err := admin.ParseAccepted(o.risks)
+			if err != nil {
+				return &usageError{err, "helm tenant grant TENANT --accept-risk=RISK"}
+			}
+			request := admin.GrantRequest{Who: o.members, For: time.Duration(o.term), Reason: o.reason, Accepted: accepted}
+			if err := request.Check(); err != nil {
+				return asUsage(cmd, err)
+			}
+			return s.grant(cmd.Context(), args[0], request, &o.memberOptions)
+		},
+	}
+	o.flags(cmd)
+	cmd.Flags().Var(&o.term, "for", "how long the grant lasts, such as 8h; for good unless it is said")
+	cmd.Flags().StringVar(&o.reason, "reason", "", "why, with --for: kept beside the grant")
+	riskFlag(cmd, &o.risks)
+	return cmd
+}
+
+func (s *session) grant(ctx context.Context, name string, request admin.GrantRequest, o *memberOptions) error {
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	t, err := admin.Find(ctx, client, name, o.home)
+	if err == nil {
+		s.noteUnknown(t)
+		var result admin.Membership
+		result, err = admin.Grant(ctx, client, t, request, o.dryRun)
+		if err == nil {
+			return s.printMembership(result, o, granted, nil, nil, nil)
+		}
+	}
+	return s.explainMembers("grant", name, client, err)
+}

@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+type revokeOptions struct {
+	memberOptions
+	expired, all, disconnect bool
+	timeout                  time.Duration
+}
+
+func newRevoke(s *session) *cobra.Command {
+	o := &revokeOptions{}
+	cmd := &cobra.Command{
+		Use: "revoke TENANT [--user U] [--group G] [--service-account NS:NAME]", Short: "Take users, groups and service accounts out of a tenant",
+		Long: `Take users, groups and service accounts out of a tenant.
+
+It takes effect at their next call; a port-forward to a Tiller that they hold open
+lasts until that is restarted. Afterwards every other binding is named through which
+they can still use the tenant's deployer.
+
+--disconnect restarts Tiller as well: it waits for pending releases up to --timeout,
+and then ends Tiller's pods with all port-forwards to them, those of members too, who
+connect again. What can't be ended is named, and the service accounts in the tenant's
+namespaces of which they may hold a token.
+
+With --expired those are taken out whose time is over (grant --for), by the API server's
+clock; with --all of every tenant. A tenant for which that fails does not stop the
+others: the exit code is then 3.`,
+		Example: `  helm tenant revoke team-a --user alice
+  helm tenant revoke team-a --group team-a-devs --service-account ci:deployer
+  helm tenant revoke team-a --user alice --disconnect
+  helm tenant revoke team-a --expired
+  helm tenant revoke --expired --all`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if !o.all {
+				return oneTenant(cmd, args)
+			}
+			if len(args) > 0 {
+				return asUsage(cmd, fmt.Errorf("a tenant (%s) and --all contradict each other", args[0]))
+			}
+			return nil
+		},
+	}
+	o.flags(cmd)
+	cmd.Flags().BoolVar(&o.expired, "expired", false, "those whose time is over")
+	cmd.Flags().BoolVar(&o.all, "all", false, "with --expired: of every tenant")
+	disconnectFlag(cmd, &o.disconnect, "those revoked")
+	timeoutFlag(cmd, &o.timeout)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case o.all && !o.expired:
+			return asUsage(cmd, errors.New("--all goes with --expired"))
+		case o.all && o.home != "":
+			return asUsage(cmd, errors.New("--all and --home-namespace contradict each other"))
+		case o.all && o.disconnect:
+			return asUsage(cmd, errors.New("--all and --disconnect contradict each other: it restarts one tenant's Tiller"))
+		case o.expired && !o.members.IsZero():
+			return asUsage(cmd, errors.New("--expired takes out everybody whose time is over: leave --user, --group and --service-account out"))
+		case !o.expired && o.members.IsZero():
+			return asUsage(cmd, errors.New("nobody is named: give --user, --group or --service-account"))
+		}
+		if err := o.check(); err != nil {
+			return asUsage(cmd, err)
+		}
+		if o.all {
+			return s.revokeExpired(cmd.Context(), o)
+		}
+		return s.revoke(cmd.Context(), args[0], o)
+	}
+	return cmd
+}
+
+func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) error {
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	t, err := admin.Find(ctx, client, name, o.home)
+	if unreadable, is := errors.AsType[*cluster.RecordError](err); is {
+		// Who is a member stands in the binding alone: nothing else is needed.
+		s.say("Warning: the record of tenant %s can't be read: %v", name, unreadable)
+		err = nil
+	}
+	if err != nil {
+		return s.explainMembers("revoke", name, client, err)
+	}
+	s.noteUnknown(t)
+	ending := s.disconnecting(client, t, o.timeout)
+	if o.disconnect {
+		if err := ending.Check(ctx); err != nil {
+			return s.explainMembers("revoke", name, client, err)
+		}
+	}
+	result, err := admin.Revoke(ctx, client, t, admin.RevokeRequest{Who: o.members, Expired: o.expired}, o.dryRun)
+	if err != nil {
+		return s.explainMembers("revoke", name, client, err)
+	}
+	gone := o.members
+	if o.expired {
+		gone = result.Changed
+		if len(gone) == 0 {
+			s.say("Nobody's time is over in tenant %s", name)
+		}
+	}
+	if o.dryRun || len(gone) == 0 {
+		return s.printMembership(result, &o.memberOptions, revoked, nil, nil, nil)
+	}
+	still, unknown := stillIn(ctx, client, result.Tenant, gone)
+	if unknown != nil {
+		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, unknown)
+	}
+	if !o.disconnect {
+		return s.printMembership(result, &o.memberOptions, revoked, still, unknown, nil)
+	}
+	ended, failed := ending.Run(ctx)
+	if err := s.printMembership(result, &o.memberOptions, revoked, still, unknown, &ended); err != nil {
+		return err
+	}
+	s.sayDisconnection(name, ended)
+	if failed != nil {
+		return revokeError(name, client, failed)
+	}
+	return nil
+}
+
+// revokeExpired takes those out of all tenants whose time is over.
+func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	tenants, err := admin.Expired(ctx, client)
+	if err != nil {
+		return fmt.Errorf("revoke in %s: %w", client.Where(), err)
+	}
+	if len(tenants) == 0 {
+		s.say("Nobody's time is over in %s", client.Where())
+	}
+	items := []membership{}
+	var failed problems
+	for _, t := range tenants {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		result, err := admin.Revoke(ctx, client, t, admin.RevokeRequest{Expired: true}, o.dryRun)
+		if err != nil {
+			err = fmt.Errorf("tenant %q: %w", t.Name, err)
+			failed = append(failed, err)
+			items = append(items, membership{Tenant: t.Name, Error: errorText(err)})
+			continue
+		}
+		items = append(items, membershipOf(result, o.dryRun))
+		if o.output == "text" {
+			s.printPeople(result, revoked, o.dryRun)
+		}
+	}
+	if o.output != "text" {
+		err = printObject(s.out(), o.output, struct {
+			APIVersion string       `json:"apiVersion"`
+			Kind       string       `json:"kind"`
+			Items      []membership `json:"items"`
+		}{tenant.APIVersion, "MembershipList", items})
+	} else if len(tenants) > 0 && !o.dryRun {
+		s.say("Note: whether they can still reach a tenant in another way is told by: helm tenant audit")
+	}
+	if len(failed) == 0 || err != nil {
+		return err
+	}
+	code := exitPartly
+	if len(failed) == len(tenants) {
+		code = exitFailed
+	}
+	return &codeError{code: code, err: failed}
+}

@@ -1,0 +1,311 @@
+package tenant
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/visible"
+)
+
+// Relation is what a subject is to a tenant.
+type Relation string
+
+const (
+	// RelationMember may use the tenant.
+	RelationMember Relation = "member"
+	// RelationReader may see the tenant's releases and change nothing.
+	RelationReader Relation = "reader"
+	// RelationOwner may grant and revoke members and readers.
+	RelationOwner Relation = "owner"
+)
+
+// Relations are all of them.
+var Relations = []Relation{RelationMember, RelationReader, RelationOwner}
+
+// Term limits a grant in time: whose grant, until when, and why it was made.
+type Term struct {
+	Subject Subject
+	As      Relation
+	Until   time.Time
+	Reason  string
+	// problem is why what was read is no term.
+	problem string
+}
+
+// Terms are the grants of a tenant that are limited in time. They stand in an annotation
+// of the binding that names their subjects, so that a grant or a revoke stays one write.
+type Terms []Term
+
+const (
+	// AnnotationTerms is on the RoleBindings of a tenant's people: a JSON list of Term.
+	AnnotationTerms = "helm-tenant/temporary"
+	// maxTerms bounds the annotation in bytes; Kubernetes allows 256 KiB for all of an
+	// object's annotations (k8s.io/apimachinery, TotalAnnotationSizeLimitB).
+	maxTerms = 128 << 10
+	// maxReason bounds a reason in bytes.
+	maxReason = 256
+	// maxTermSubject bounds a subject's name in a term.
+	maxTermSubject = 1 << 10
+)
+
+// termForm is how a term is written in files, annotations and machine-readable output.
+// One of the first three says who it is.
+type termForm struct {
+	User           string   `yaml:"user,omitempty" json:"user,omitempty"`
+	Group          string   `yaml:"group,omitempty" json:"group,omitempty"`
+	ServiceAccount string   `yaml:"serviceAccount,omitempty" json:"serviceAccount,omitempty"`
+	As             Relation `yaml:"as,omitempty" json:"as,omitempty"`
+	// Until is a time of RFC 3339.
+	Until  string `yaml:"until" json:"until"`
+	Reason string `yaml:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// fileForm is the type as which a term is read and written.
+func (t Term) fileForm() any { return termForm{} }
+
+func (t Term) form() termForm {
+	f := termForm{As: t.As, Until: FormatTime(t.Until), Reason: t.Reason}
+	if t.As == RelationMember {
+		f.As = ""
+	}
+	switch t.Subject.Kind {
+	case rbacv1.GroupKind:
+		f.Group = t.Subject.Text()
+	case rbacv1.ServiceAccountKind:
+		f.ServiceAccount = t.Subject.Text()
+	default:
+		f.User = t.Subject.Text()
+	}
+	return f
+}
+
+// term is what was read, for Validate to judge.
+func (f termForm) term() Term {
+	t := Term{As: cmp.Or(f.As, RelationMember), Reason: f.Reason}
+	named := 0
+	for kind, text := range map[string]string{rbacv1.UserKind: f.User, rbacv1.GroupKind: f.Group, rbacv1.ServiceAccountKind: f.ServiceAccount} {
+		if text != "" {
+			named++
+			t.Subject = ParseSubject(kind, text)
+		}
+	}
+	until, err := time.Parse(time.RFC3339, f.Until)
+	t.Until = until.UTC()
+	switch {
+	case named != 1:
+		t.Subject, t.problem = Subject{}, "an entry needs exactly one of user, group and serviceAccount"
+	case err != nil:
+		t.problem = fmt.Sprintf("until: %q is not a time such as 2026-01-31T18:00:00Z", f.Until)
+	}
+	return t
+}
+
+// MarshalYAML is for gopkg.in/yaml.v2.
+func (t Term) MarshalYAML() (any, error) { return t.form(), nil }
+
+// UnmarshalYAML is for gopkg.in/yaml.v2.
+func (t *Term) UnmarshalYAML(unmarshal func(any) error) error {
+	var f termForm
+	err := unmarshal(&f)
+	*t = f.term()
+	return err
+}
+
+// MarshalJSON is for encoding/json.
+func (t Term) MarshalJSON() ([]byte, error) { return json.Marshal(t.form()) }
+
+// UnmarshalJSON is for encoding/json.
+func (t *Term) UnmarshalJSON(text []byte) error {
+	var f termForm
+	err := unmarshalStrictJSON(text, &f)
+	*t = f.term()
+	return err
+}
+
+// FormatTime writes a time as terms have it: RFC 3339 in UTC, in whole seconds.
+func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// Over reports whether the term has ended.
+func (t Term) Over(now time.Time) bool { return !now.Before(t.Until) }
+
+// String is like `until 2026-01-31T18:00:00Z, "INC-12"`.
+func (t Term) String() string {
+	text := "until " + FormatTime(t.Until)
+	if t.Reason != "" {
+		text += fmt.Sprintf(", %q", t.Reason)
+	}
+	return text
+}
+
+func (t Term) validate() error {
+	if t.problem != "" {
+		return errors.New(t.problem)
+	}
+	if !slices.Contains(Relations, t.As) {
+		return fmt.Errorf("as: %q is not one of %s, %s, %s", t.As, RelationMember, RelationReader, RelationOwner)
+	}
+	if err := t.Subject.validate(); err != nil {
+		return fmt.Errorf("%s: %w", t.Subject.Flag(), err)
+	}
+	if len(t.Subject.Text()) > maxTermSubject {
+		return fmt.Errorf("%s: a name of %d bytes; at most %d fit", t.Subject.Flag(), len(t.Subject.Text()), maxTermSubject)
+	}
+	if year := t.Until.Year(); year < 2000 || year > 9999 {
+		return fmt.Errorf("until: %s is not a time in this millennium", FormatTime(t.Until))
+	}
+	return CheckReason(t.Reason)
+}
+
+// CheckReason returns an error for a reason that is too long, or that holds control or
+// invisible characters.
+func CheckReason(reason string) error {
+	switch {
+	case len(reason) > maxReason:
+		return fmt.Errorf("reason: %d bytes; at most %d fit", len(reason), maxReason)
+	case !utf8.ValidString(reason) || !visible.Plain(reason):
+		return errors.New("reason: it holds characters that can't be shown")
+	}
+	return nil
+}
+
+// Validate returns everything that is wrong with the terms, duplicates among it.
+func (l Terms) Validate() []error {
+	var problems []error
+	for i, t := range l {
+		if err := t.validate(); err != nil {
+			problems = append(problems, at(fmt.Errorf("temporary: %w", err), "temporary", i))
+		}
+		if _, twice := l[:i].Of(t.As, t.Subject); twice {
+			problems = append(problems, at(fmt.Errorf("temporary: duplicate entry for %s as %s", t.Subject, t.As), "temporary", i))
+		}
+	}
+	for _, as := range Relations {
+		if size := len(l.Annotation(as)); size > maxTerms {
+			problems = append(problems, at(fmt.Errorf("temporary: the grants as %s take %d bytes, and at most %d are read: revoke those that are over", as, size, maxTerms), "temporary"))
+		}
+	}
+	return problems
+}
+
+// Of returns the term of a subject's grant.
+func (l Terms) Of(as Relation, s Subject) (Term, bool) {
+	for _, t := range l {
+		if t.As == as && t.Subject == s {
+			return t, true
+		}
+	}
+	return Term{}, false
+}
+
+// As are the terms of grants of one relation.
+func (l Terms) As(as Relation) Terms {
+	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return t.As != as })
+}
+
+// Subjects are those whom the terms limit.
+func (l Terms) Subjects() Members {
+	var m Members
+	for _, t := range l {
+		m = append(m, t.Subject)
+	}
+	return Members(nil).With(m)
+}
+
+// Over are the terms that have ended.
+func (l Terms) Over(now time.Time) Terms {
+	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return !t.Over(now) })
+}
+
+// Without returns the terms except those of the subjects' grants as that.
+func (l Terms) Without(as Relation, gone Members) Terms {
+	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return t.As == as && slices.Contains(gone, t.Subject) })
+}
+
+// With returns the terms together with more, which replace those of the same grants.
+func (l Terms) With(more Terms) Terms {
+	out := slices.DeleteFunc(slices.Clone(l), func(t Term) bool { _, replaced := more.Of(t.As, t.Subject); return replaced })
+	return append(out, more...)
+}
+
+// Annotation is the value of AnnotationTerms for the binding of that relation; empty
+// where none of its subjects is limited.
+func (l Terms) Annotation(as Relation) string {
+	list := l.As(as)
+	if len(list) == 0 {
+		return ""
+	}
+	slices.SortFunc(list, func(a, b Term) int { return CompareSubjects(a.Subject, b.Subject) })
+	for i := range list {
+		list[i].As = RelationMember // the binding says which it is
+	}
+	text, _ := json.Marshal(list) // of strings, which can't fail
+	return string(text)
+}
+
+// ParseTerms reads the annotation of the binding of that relation, which others may have
+// written. Subjects that the binding does not name are left out: they have nothing that
+// could be limited. The error says that it can't be read; whose grant ends is not known
+// then.
+func ParseTerms(text string, as Relation, subjects Members) (Terms, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if len(text) > maxTerms {
+		return nil, fmt.Errorf("annotation %s has more than %d bytes", AnnotationTerms, maxTerms)
+	}
+	var list []Term
+	if err := unmarshalStrictJSON([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("annotation %s: %s", AnnotationTerms, strings.TrimPrefix(err.Error(), "temporary: "))
+	}
+	for i := range list {
+		list[i].As = as
+	}
+	if problems := Terms(list).Validate(); len(problems) > 0 {
+		return nil, fmt.Errorf("annotation %s: %s", AnnotationTerms, strings.TrimPrefix(problems[0].Error(), "temporary: "))
+	}
+	return slices.DeleteFunc(list, func(t Term) bool { return !slices.Contains(subjects, t.Subject) }), nil
+}
+
+// checkNamedOnce returns an error for each of a file's grants for a time whose subject is
+// named for good, too.
+func (t Tenant) checkNamedOnce() []error {
+	var problems []error
+	for i, term := range t.Temporary {
+		if slices.Contains(t.people(term.As), term.Subject) {
+			problems = append(problems, at(fmt.Errorf("temporary: %s is named among the %ss, too, which is for good: leave one out", term.Subject, term.As), "temporary", i))
+		}
+	}
+	return problems
+}
+
+// people are those of one relation.
+func (t Tenant) people(as Relation) Members {
+	if as == RelationMember {
+		return t.Members
+	}
+	return nil
+}
+
+// Current is a file's tenant at that time: those whose grant is limited and not over
+// stand among the members, too; grants that are over are left out, and returned.
+func (t Tenant) Current(now time.Time) (current Tenant, over Terms) {
+	over = t.Temporary.Over(now)
+	t.Temporary = slices.DeleteFunc(slices.Clone(t.Temporary), func(term Term) bool { return term.Over(now) })
+	t.Members = t.Members.With(t.Temporary.As(RelationMember).Subjects())
+	return t, over
+}
+
+// InFile is the reverse of Current: a tenants file names those whose grant is limited
+// only there.
+func (t Tenant) InFile() Tenant {
+	t.Members = t.Members.Without(t.Temporary.As(RelationMember).Subjects())
+	return t
+}
