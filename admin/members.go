@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -192,41 +190,4 @@ func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 	}
 	slices.SortFunc(found, func(a, b tenant.Tenant) int { return strings.Compare(a.Name, b.Name) })
 	return found, nil
-}
-
-// Bindings reads every role and binding that counts for who reaches these deployers of
-// a tenant: the cluster's, and those in its home, in kube-system, and in the namespaces
-// of service accounts that are members or reach it by the cluster's.
-func Bindings(ctx context.Context, c *cluster.Client, targets []audit.Target) ([]audit.Role, []audit.Binding, error) {
-	var found audit.Snapshot
-	read := func(namespace string, kinds ...string) error {
-		for _, kind := range kinds {
-			if err := readRBAC(ctx, c, kind, namespace, &found); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := read("", "ClusterRole", "ClusterRoleBinding"); err != nil {
-		return nil, nil, err
-	}
-	namespaces := map[string]bool{"kube-system": true}
-	for _, target := range targets {
-		namespaces[target.Home] = true
-		for _, s := range slices.Concat(target.Members, audit.Reaching(target, found.Roles, found.Bindings)) {
-			if s.Kind == rbacv1.ServiceAccountKind {
-				namespaces[s.Namespace] = true
-			}
-		}
-	}
-	for namespace := range namespaces {
-		if err := read(namespace, "Role", "RoleBinding"); err != nil {
-			return nil, nil, err
-		}
-	}
-	slices.SortStableFunc(found.Bindings, func(a, b audit.Binding) int {
-		// The namespaces' own before the cluster's.
-		return cmp.Or(-strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-	})
-	return found.Roles, found.Bindings, nil
 }

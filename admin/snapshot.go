@@ -20,6 +20,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -64,19 +65,39 @@ func (t *taking) locked(do func()) {
 // is one for which nothing can be said.
 func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
 	t := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive()}
-	s := &t.snapshot
 	if err := t.readFacts(ctx); err != nil && !apierrors.IsForbidden(err) {
 		return nil, err
 	}
-	// What makes pods after the pods: it was there before them. Releases when it is known
-	// where any are.
+	// Releases are read when it is known where any are.
 	after := []reading{
-		{"replicasets", "which pods are Tillers'", t.readReplicaSets},
 		{"secrets", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageSecret) }},
 		{releaseMaps, "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
 	}
-	if err := t.readAll(ctx, t.readings()); err != nil {
+	if err := t.take(ctx, append(t.reaching(), t.readings()...), after); err != nil {
 		return nil, err
+	}
+	return &t.snapshot, t.addGuard()
+}
+
+// TakeReach reads what decides who reaches deployers: of TakeSnapshot's lists those that
+// audit.Reach needs. What the caller may not read is in the snapshot's Unseen.
+func TakeReach(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
+	t := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive()}
+	if err := t.readFacts(ctx); err != nil && !apierrors.IsForbidden(err) {
+		return nil, err
+	}
+	after := []reading{
+		{"secrets", "which Secrets hold releases", func(ctx context.Context) error { return t.readRecordNames(ctx, "Secret") }},
+		{releaseMaps, "which ConfigMaps hold releases", func(ctx context.Context) error { return t.readRecordNames(ctx, "ConfigMap") }},
+	}
+	return &t.snapshot, t.take(ctx, t.reaching(), after)
+}
+
+// take makes the readings, then those after, and fills in what follows from them.
+func (t *taking) take(ctx context.Context, readings, after []reading) error {
+	s := &t.snapshot
+	if err := t.readAll(ctx, readings); err != nil {
+		return err
 	}
 	for _, b := range s.Bindings {
 		for _, subject := range b.Subjects {
@@ -85,10 +106,11 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 			}
 		}
 	}
-	if err := t.readAll(ctx, after); err != nil {
-		return nil, err
+	// What makes pods after the pods: it was there before them.
+	if err := t.readAll(ctx, append(after, reading{"replicasets", "which pods are Tillers'", t.readReplicaSets})); err != nil {
+		return err
 	}
-	s.Taken = c.Now()
+	s.Taken = t.client.Now()
 	for _, record := range t.records {
 		r, believed := t.recordOf(record)
 		if !believed {
@@ -97,17 +119,14 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 		}
 		s.Records = append(s.Records, r)
 	}
-	if err := t.addGuard(); err != nil {
-		return nil, err
-	}
 	slices.SortFunc(s.Records, func(a, b audit.Record) int { return strings.Compare(a.Tenant.Name, b.Tenant.Name) })
 	slices.SortFunc(s.Bindings, func(a, b audit.Binding) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
 	slices.SortFunc(s.Unseen, func(a, b audit.Unseen) int { return strings.Compare(a.What, b.What) })
-	return s, nil
+	return nil
 }
 
-// readings are all lists of a snapshot.
-func (t *taking) readings() []reading {
+// reaching are the lists that decide who reaches deployers.
+func (t *taking) reaching() []reading {
 	readings := []reading{
 		{"namespaces", "which tenants there are, and how their namespaces are labelled", t.readNamespaces},
 		{"configmaps", "which tenants there are", t.readRecords},
@@ -115,17 +134,8 @@ func (t *taking) readings() []reading {
 		{"secrets", "where releases are, and whether accounts' tokens lie around", t.readSecrets},
 		{"pods", "which Tillers run outside Deployments, and in which pods", t.readPods},
 		{"configmaps of identities", "who can name administrators", t.readIdentities},
-		{"validatingwebhookconfigurations", "who is sent what homes hold", t.readValidating},
-		{"mutatingwebhookconfigurations", "who is sent what homes hold, and changes it", t.readMutating},
 		{"services", "whether Tillers are reached from outside", t.readServices},
 		{"networkpolicies", "whether the network holds others off", t.readPolicies},
-		{"policies of the guard", "whether the guard's admission policies are in force", t.readGuard},
-		{"persistentvolumes", "which volumes any claim can bind", t.readVolumes},
-		{"validatingadmissionpolicies", "whether Tillers are held to their release records", func(ctx context.Context) error {
-			var err error
-			t.snapshot.Admission, err = readAdmission(ctx, t.client)
-			return err
-		}},
 	}
 	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "who reaches a deployer", func(ctx context.Context) error {
@@ -144,6 +154,22 @@ func (t *taking) readings() []reading {
 				t.locked(func() { t.snapshot.Workloads = append(t.snapshot.Workloads, w) })
 			})
 		}})
+	}
+	return readings
+}
+
+// readings are the lists of a snapshot beside those of reaching.
+func (t *taking) readings() []reading {
+	readings := []reading{
+		{"validatingwebhookconfigurations", "who is sent what homes hold", t.readValidating},
+		{"mutatingwebhookconfigurations", "who is sent what homes hold, and changes it", t.readMutating},
+		{"policies of the guard", "whether the guard's admission policies are in force", t.readGuard},
+		{"persistentvolumes", "which volumes any claim can bind", t.readVolumes},
+		{"validatingadmissionpolicies", "whether Tillers are held to their release records", func(ctx context.Context) error {
+			var err error
+			t.snapshot.Admission, err = readAdmission(ctx, t.client)
+			return err
+		}},
 	}
 	for _, kind := range []string{"Job", "CronJob", "ReplicaSet", "ReplicationController"} {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "what runs beside deployers", func(ctx context.Context) error {
@@ -252,6 +278,15 @@ func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
 		t.snapshot.Releases = append(t.snapshot.Releases, own.Releases...)
 	})
 	return err
+}
+
+// readRecordNames reads the names of release records alone.
+func (t *taking) readRecordNames(ctx context.Context, kind string) error {
+	return t.client.EachMeta(ctx, kind, "", metav1.ListOptions{LabelSelector: release.OfTiller}, func(m *metav1.PartialObjectMetadata) {
+		t.locked(func() {
+			t.snapshot.RecordNames = append(t.snapshot.RecordNames, audit.ObjectRef{Kind: kind, Namespace: m.Namespace, Name: m.Name})
+		})
+	})
 }
 
 // stores says of a namespace whether a Tiller may keep its releases there: where one

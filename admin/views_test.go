@@ -175,12 +175,24 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// TestBindings: the roles and bindings that count in a home.
-func TestBindings(t *testing.T) {
-	_, c := empty().with(bindingOf("", "all", "admin", user("eve")), bindingOf("a", "mine", "edit", user("eve"))).start(t)
-	roles, bindings, err := Bindings(t.Context(), c, []audit.Target{{Home: "a"}})
-	if err != nil || len(roles) != 4 || len(bindings) != 2 || bindings[0].Name != "mine" || bindings[1].Name != "all" {
-		t.Errorf("%d roles, bindings %v, %v", len(roles), bindings, err)
+// TestReach: what is read to know who reaches a tenant is what an audit reads for that.
+func TestReach(t *testing.T) {
+	server, c := empty().start(t)
+	write(t, c, Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Members: tenant.Members{tenant.User("alice")}}})
+	server.Put(bindingOf("", "all", "admin", user("eve")))
+	s, err := TakeReach(t.Context(), c)
+	if err != nil || len(s.Unseen) > 0 {
+		t.Fatalf("unseen are %v, %v", s.Unseen, err)
+	}
+	reach := audit.NewReach(s)
+	for name, want := range map[string]bool{"alice": true, "eve": true, "zoe": false} {
+		if ways := reach.Ways("t-tiller", tenant.User(name)); (len(ways) > 0) != want {
+			t.Errorf("%s reaches it by %v", name, ways)
+		}
+	}
+	server.Refuse = forbid("Pod")
+	if s, err = TakeReach(t.Context(), c); err != nil || len(s.Unseen) != 1 {
+		t.Errorf("unseen are %v, %v", s.Unseen, err)
 	}
 }
 

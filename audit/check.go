@@ -44,7 +44,7 @@ func (a *auditor) check() {
 	a.checkTerms()
 	a.checkRoles()
 	a.checkWide()
-	a.findIdentityMap()
+	a.checkIdentityMap()
 	a.checkMakesHomes()
 	a.checkWebhooks()
 	a.checkGuard()

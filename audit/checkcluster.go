@@ -16,10 +16,11 @@ import (
 	"helm-tenant/tenant"
 )
 
-// findIdentityMap is the way to be named an administrator where people of a cloud are.
-func (a *auditor) findIdentityMap() {
+// addIdentityMap adds the way to be named an administrator where people of a cloud are;
+// false where there is no such way.
+func (a *auditor) addIdentityMap() (Path, bool) {
 	if !a.snapshot.Identities.Used {
-		return
+		return Path{}, false
 	}
 	p := pather{Target{Home: IdentityMapNamespace, Server: a.snapshot.Server}, a.rights}
 	path := Path{ID: "map-identity", Name: "name an administrator where the cloud's people are", finding: idIdentityMap}
@@ -30,6 +31,15 @@ func (a *auditor) findIdentityMap() {
 		path.Any = append(path.Any, p.create("", "configmaps")...)
 	}
 	a.general = append(a.general, path)
+	return path, true
+}
+
+// checkIdentityMap looks for who can name administrators there.
+func (a *auditor) checkIdentityMap() {
+	path, used := a.addIdentityMap()
+	if !used {
+		return
+	}
 	a.eachOther([]string{IdentityMapNamespace}, func(s Subject, mine func(grant) bool) {
 		if steps, open := a.rights.opens(identityOf(s), path, nil, mine); open {
 			f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can write the ConfigMap %s of %s, which names the cluster's administrators", s, IdentityMapName, IdentityMapNamespace)}

@@ -121,7 +121,7 @@ func everyPath() []Path {
 	}
 	all = append(all, a.general...)
 	s.Identities.Used = true
-	a.findIdentityMap()
+	a.addIdentityMap()
 	all = append(all, a.general[len(a.general)-1])
 	all = append(all, a.canReach(Group(groupMasters), nil)[0].Paths[0].Path)
 	slices.SortStableFunc(all, func(x, y Path) int { return strings.Compare(x.ID, y.ID) })

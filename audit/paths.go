@@ -65,16 +65,6 @@ type Held struct {
 	Workloads map[string][]string
 }
 
-// TargetsOf are the deployers of a tenant of that engine, of which nothing is
-// known but their home, and who else can be somebody that reaches them.
-func TargetsOf(home string, engine tenant.Engine, members ...Subject) []Target {
-	var targets []Target
-	for _, of := range actorsOf(engine) {
-		targets = append(targets, Target{Home: home, Account: of.account, Engine: of.engine, Open: true, Members: append(members, Group(groupMasters))})
-	}
-	return targets
-}
-
 // IDs of the paths that are meant for members, one for each engine.
 const (
 	PathForward     = "port-forward"

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	rbacv1 "k8s.io/api/rbac/v1"
 )
 
 // Way is how a subject reaches a deployer: a binding, and the paths that its
@@ -18,68 +16,97 @@ type Way struct {
 	// Through is the subject of the binding: the one that was asked for, or a
 	// group that it is in.
 	Through string
-	Paths   []string
+	// Paths are the names of the paths that it opens, IDs their IDs.
+	Paths, IDs []string
+	// Chain is told in place of the binding where the way leads through somebody else.
+	Chain []string
 }
 
 func (w Way) String() string {
+	if len(w.Chain) > 0 {
+		return fmt.Sprintf("%s: %s", strings.Join(w.Chain, "; and "), strings.Join(w.Paths, ", "))
+	}
 	return fmt.Sprintf("%s -> %s -> %s: %s", w.Through, w.Binding, w.Role, strings.Join(w.Paths, ", "))
 }
 
-// Reaching are those whom the ClusterRoleBindings let reach the target: Kubernetes' own
-// administrators, and whoever was made one.
-func Reaching(t Target, roles []Role, bindings []Binding) []Subject {
-	return newRights(roles, bindings).reaching(t)
+// Reach answers who reaches deployers, and how: with the same list of ways as an audit.
+type Reach struct{ auditor *auditor }
+
+// NewReach prepares the answers about a snapshot.
+func NewReach(s *Snapshot) *Reach {
+	a := newAuditor(s)
+	a.findAccess()
+	a.addIdentityMap()
+	return &Reach{a}
 }
 
-func (x *rights) reaching(t Target) []Subject {
-	var found []Subject
-	paths := x.paths(t)
-	for s := range x.inCluster {
-		if slices.ContainsFunc(paths, func(path Path) bool {
-			_, open := x.opens(identity{s}, path.withoutImpersonation(), func(g grant) bool { return g.binding.Namespace == "" }, nil)
-			return open
-		}) {
-			found = append(found, s)
+// Ways returns all bindings, and others only together, through which a subject reaches the
+// deployers with that home; where there is none, the way that leads there through somebody
+// else. Which groups a user is in nobody knows before they log in: only those that the API
+// server adds by itself count.
+func (r *Reach) Ways(home string, subject Subject) []Way {
+	a := r.auditor
+	var ways []Way
+	one := &somebody{subject: subject, who: identityOf(subject)}
+	for _, d := range a.deployers {
+		if d.target.Home != home {
+			continue
+		}
+		paths := slices.Concat(a.paths(d), a.general)
+		ways = append(ways, a.rights.ways(subject, paths, a.snapshot.Bindings, home)...)
+		if way, is := a.connects(one, d); is {
+			ways = append(ways, chained(way))
 		}
 	}
-	slices.SortFunc(found, compareSubjects)
-	return found
-}
-
-// administratorPaths are the ways to be somebody who reaches the target by rights over
-// the whole cluster, but for the one who asks.
-func (x *rights) administratorPaths(asking Subject, t Target) []Path {
-	impersonate := Path{ID: "impersonate-administrator", Name: "impersonate an administrator of the cluster", finding: idImpersonateMember}
-	use := Path{ID: "use-administrator", Name: "use an account that reaches every deployer"}
-	p := pather{Target{Server: t.Server}, x}
-	for _, s := range x.reaching(t) {
-		switch {
-		case s == asking:
-		case s.Kind == rbacv1.ServiceAccountKind:
-			use.Any = append(use.Any, x.beAccount(s, Held{}, t.Server, false, true)...)
-		default:
-			impersonate.Any = append(impersonate.Any, p.impersonate(s)...)
+	if len(ways) > 0 {
+		return merge(ways)
+	}
+	for _, reached := range a.canReach(subject, nil) {
+		if reached.Home == home {
+			for _, path := range reached.Paths {
+				ways = append(ways, chained(path))
+			}
 		}
 	}
-	return []Path{impersonate, use}
+	return ways
 }
 
-// Ways finds the bindings through which a subject can reach any of a tenant's
-// deployers. roles and bindings are those in its home namespace and in the
-// namespaces of accounts that reach it, and the cluster's. Which groups a user is in nobody knows before they log in: only
-// those that the API server adds by itself count.
-func Ways(subject Subject, targets []Target, roles []Role, bindings []Binding) []Way {
-	x := newRights(roles, bindings)
+// chained is a way that is more than one binding.
+func chained(path OpenPath) Way {
+	way := Way{Paths: []string{path.Name}, IDs: []string{path.ID}}
+	for _, chain := range path.Chains {
+		way.Chain = append(way.Chain, strings.Join(chain, " -> "))
+	}
+	return way
+}
+
+// merge makes one way of those by the same bindings: a tenant of two engines has two
+// deployers at home.
+func merge(ways []Way) []Way {
+	var merged []Way
+	for _, way := range ways {
+		at := slices.IndexFunc(merged, func(have Way) bool {
+			return have.Binding == way.Binding && have.Through == way.Through && slices.Equal(have.Chain, way.Chain)
+		})
+		if at < 0 {
+			merged = append(merged, way)
+			continue
+		}
+		for i, name := range way.Paths {
+			if !slices.Contains(merged[at].Paths, name) {
+				merged[at].Paths, merged[at].IDs = append(merged[at].Paths, name), append(merged[at].IDs, way.IDs[i])
+			}
+		}
+	}
+	return merged
+}
+
+// ways are the bindings by which the paths are open to a subject: each that opens one by
+// itself, and those that do only together. home is the namespace that is not named.
+func (x *rights) ways(subject Subject, paths []Path, bindings []Binding, home string) []Way {
 	who := identityOf(subject)
-	var paths []Path
-	for _, target := range targets {
-		paths = append(paths, x.paths(target)...)
-	}
-	if len(targets) > 0 {
-		paths = append(paths, x.administratorPaths(subject, targets[0])...)
-	}
 	name := func(b *Binding) string {
-		if slices.ContainsFunc(targets, func(t Target) bool { return t.Home == b.Namespace }) {
+		if b.Namespace == home {
 			return b.kind() + " " + b.Name
 		}
 		return b.String()
@@ -88,18 +115,21 @@ func Ways(subject Subject, targets []Target, roles []Role, bindings []Binding) [
 	alone := map[string]bool{}
 	for i := range bindings {
 		b := &bindings[i]
+		if !slices.ContainsFunc(b.Subjects, func(s Subject) bool { return slices.Contains(who, s) }) {
+			continue
+		}
 		var through Subject
-		var names []string
+		var names, ids []string
 		for _, path := range paths {
 			steps, open := x.opens(who, path, func(g grant) bool { return g.binding == b }, nil)
 			if open && !slices.Contains(names, path.Name) {
 				through = steps[0].grant.to
-				names = append(names, path.Name)
+				names, ids = append(names, path.Name), append(ids, path.ID)
 				alone[path.Name] = true
 			}
 		}
 		if len(names) > 0 {
-			ways = append(ways, Way{name(b), b.Role(), through.String(), names})
+			ways = append(ways, Way{Binding: name(b), Role: b.Role(), Through: through.String(), Paths: names, IDs: ids})
 		}
 	}
 	for _, path := range paths {
@@ -118,7 +148,7 @@ func Ways(subject Subject, targets []Target, roles []Role, bindings []Binding) [
 			through, by, role = append(through, s.grant.to.String()), append(by, name(b)), append(role, b.Role())
 		}
 		both := func(words []string) string { return strings.Join(slices.Compact(words), " and ") }
-		ways = append(ways, Way{both(by), both(role), both(through), []string{path.Name}})
+		ways = append(ways, Way{Binding: both(by), Role: both(role), Through: both(through), Paths: []string{path.Name}, IDs: []string{path.ID}})
 	}
 	return ways
 }

@@ -14,12 +14,32 @@ func rule(group, resource, verb string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}, ResourceNames: names}
 }
 
+// targetsOf are the deployers of a tenant of that engine, of which nothing is
+// known but their home, and who else can be somebody that reaches them.
+func targetsOf(home string, engine tenant.Engine, members ...Subject) []Target {
+	var targets []Target
+	for _, of := range actorsOf(engine) {
+		targets = append(targets, Target{Home: home, Account: of.account, Engine: of.engine, Open: true, Members: append(members, Group(groupMasters))})
+	}
+	return targets
+}
+
+// waysTo finds the bindings through which a subject reaches any of the targets.
+func waysTo(subject Subject, targets []Target, roles []Role, bindings []Binding) []Way {
+	x := newRights(roles, bindings)
+	var paths []Path
+	for _, target := range targets {
+		paths = append(paths, x.paths(target)...)
+	}
+	return x.ways(subject, paths, bindings, targets[0].Home)
+}
+
 // opensOf names the paths that the rules open.
 func opensOf(engine tenant.Engine, rules ...rbacv1.PolicyRule) []string {
 	var names []string
 	who := Subject{Kind: "User", Name: "eve"}
 	// A RoleBinding at home and, for what is asked of the whole cluster, one there.
-	for _, way := range Ways(who, TargetsOf("home", engine), []Role{{Name: "r", Rules: rules}}, []Binding{{Name: "b", RoleKind: "ClusterRole", RoleName: "r", Subjects: []Subject{who}}}) {
+	for _, way := range waysTo(who, targetsOf("home", engine), []Role{{Name: "r", Rules: rules}}, []Binding{{Name: "b", RoleKind: "ClusterRole", RoleName: "r", Subjects: []Subject{who}}}) {
 		names = append(names, way.Paths...)
 	}
 	return names
@@ -122,7 +142,7 @@ func TestPathsAreNotOpenedByNearMisses(t *testing.T) {
 func TestWildcardsOpenEverything(t *testing.T) {
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 		var all []string
-		for _, path := range newRights(nil, nil).paths(TargetsOf("home", engine)[0]) {
+		for _, path := range newRights(nil, nil).paths(targetsOf("home", engine)[0]) {
 			all = append(all, path.Name)
 		}
 		if diff := cmp.Diff(all, opensOf(engine, rule("*", "*", "*"))); diff != "" {
@@ -217,7 +237,7 @@ func TestWays(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			for _, way := range Ways(tenant.SubjectOf(test.asked, ""), TargetsOf(home, tenant.EngineTiller), roles, test.bindings) {
+			for _, way := range waysTo(tenant.SubjectOf(test.asked, ""), targetsOf(home, tenant.EngineTiller), roles, test.bindings) {
 				got = append(got, way.String())
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -233,8 +253,8 @@ func TestWaysThroughTheCluster(t *testing.T) {
 		{Kind: "Group", Name: "system:serviceaccounts"},
 	}, "")}}
 	roles := []Role{{Name: "all", Rules: []rbacv1.PolicyRule{rule("", "pods", "create")}}}
-	got := Ways(Account("ci", "deployer"), TargetsOf("home", tenant.EngineTiller), roles, bindings)
-	want := []Way{{Binding: "ClusterRoleBinding c", Role: "ClusterRole all", Through: "group system:serviceaccounts", Paths: []string{"create pods"}}}
+	got := waysTo(Account("ci", "deployer"), targetsOf("home", tenant.EngineTiller), roles, bindings)
+	want := []Way{{Binding: "ClusterRoleBinding c", Role: "ClusterRole all", Through: "group system:serviceaccounts", Paths: []string{"create pods"}, IDs: []string{"create-pods"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -243,11 +263,11 @@ func TestWaysThroughTheCluster(t *testing.T) {
 // What is a right over the cluster, a RoleBinding gives to nobody.
 func TestClusterPathsNeedClusterBindings(t *testing.T) {
 	roles := []Role{{Name: "wide", Rules: []rbacv1.PolicyRule{rule("", "nodes/proxy", "get"), rule("", "users", "impersonate")}}}
-	target := TargetsOf("home", tenant.EngineTiller, User("alice"))
+	target := targetsOf("home", tenant.EngineTiller, User("alice"))
 	for namespace, want := range map[string]int{"": 2, "home": 0, "kube-system": 0} {
 		binding := Binding{Namespace: namespace, Name: "b", RoleKind: "ClusterRole", RoleName: "wide", Subjects: []Subject{User("eve")}}
 		paths := 0
-		for _, way := range Ways(User("eve"), target, roles, []Binding{binding}) {
+		for _, way := range waysTo(User("eve"), target, roles, []Binding{binding}) {
 			paths += len(way.Paths)
 		}
 		if paths != want {
@@ -292,9 +312,9 @@ func TestWaysOfSeveralRights(t *testing.T) {
 				roles = append(roles, Role{Namespace: home, Name: "r" + name, Rules: rules})
 				bindings = append(bindings, Binding{Namespace: home, Name: "b" + name, RoleKind: "Role", RoleName: "r" + name, Subjects: []Subject{User("eve")}})
 			}
-			target := TargetsOf(home, tenant.EngineTiller, Group("devs"))
+			target := targetsOf(home, tenant.EngineTiller, Group("devs"))
 			var got []string
-			for _, way := range Ways(User("eve"), target, roles, bindings) {
+			for _, way := range waysTo(User("eve"), target, roles, bindings) {
 				got = append(got, way.String())
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {

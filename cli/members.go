@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,28 +61,39 @@ func (s *session) explainMembers(verb, name string, client *cluster.Client, err 
 type subjectWays struct {
 	Subject string   `json:"subject"`
 	Ways    []string `json:"ways"`
+	// Paths are the IDs of the ways, as an audit has them.
+	Paths []string `json:"paths,omitempty"`
 }
 
-// stillIn finds the bindings of others through which the subjects can still
-// reach the tenant's deployer, and the groups that are members.
+// stillIn finds the ways by which the subjects can still reach the tenant's deployers: those
+// that an audit knows.
 func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone tenant.Members) ([]subjectWays, error) {
-	targets := audit.TargetsOf(t.Home(), t.Engine, t.Members...)
-	roles, bindings, err := admin.Bindings(ctx, client, targets)
+	snapshot, err := admin.TakeReach(ctx, client)
 	if err != nil {
 		return nil, err
 	}
+	reach := audit.NewReach(snapshot)
 	var still []subjectWays
 	for _, subject := range gone {
 		// Our own binding counts too: a group in it may hold the subject.
-		ways := audit.Ways(subject, targets, roles, bindings)
+		ways := reach.Ways(t.Home(), subject)
 		if len(ways) == 0 {
 			continue
 		}
 		found := subjectWays{Subject: subject.String()}
 		for _, way := range ways {
-			found.Ways = append(found.Ways, way.String())
+			found.Ways, found.Paths = append(found.Ways, way.String()), append(found.Paths, way.IDs...)
 		}
+		slices.Sort(found.Paths)
+		found.Paths = slices.Compact(found.Paths)
 		still = append(still, found)
+	}
+	if len(snapshot.Unseen) > 0 {
+		var what []string
+		for _, unseen := range snapshot.Unseen {
+			what = append(what, unseen.What)
+		}
+		return still, fmt.Errorf("you may not list %s", strings.Join(what, ", "))
 	}
 	return still, nil
 }

@@ -545,6 +545,9 @@ func TestWays(t *testing.T) {
 			if !slices.Equal(open, ids) {
 				t.Errorf("--can-reach says %q, want %q", open, ids)
 			}
+			if told := p.stillIn("alpha", "outsider"); !slices.Equal(told, ids) {
+				t.Errorf("revoke says %q, want %q", told, ids)
+			}
 			if way.try != nil {
 				err := way.try(t.Context(), outsider)
 				if status := apierrors.APIStatus(nil); err != nil && !errors.As(err, &status) {

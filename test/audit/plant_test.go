@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -243,6 +244,26 @@ func (p *plant) namespace(labels map[string]string) string {
 	p.later(func() { p.gone(p.w.root.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})) })
 	p.old = name
 	return name
+}
+
+// stillIn are the IDs of the ways that a revoke of that user says are left.
+func (p *plant) stillIn(name, user string) []string {
+	p.Helper()
+	r := p.w.run(p.w.Admin(), "revoke", name, "--user", user, "-o", "json")
+	var membership struct {
+		StillIn []struct {
+			Paths []string `json:"paths"`
+		} `json:"stillIn"`
+		Unknown string `json:"stillInUnknown"`
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &membership); err != nil || membership.Unknown != "" {
+		p.Fatalf("revoke: exit code %d: %v: %s\n%s", r.code, err, membership.Unknown, r.stderr)
+	}
+	var ids []string
+	for _, still := range membership.StillIn {
+		ids = append(ids, still.Paths...)
+	}
+	return ids
 }
 
 func wait() { time.Sleep(100 * time.Millisecond) }
