@@ -10,6 +10,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -23,8 +24,10 @@ type adoption struct {
 	accounts []string
 	// tiller says that the Tiller was made by hand, too.
 	tiller bool
-	// service is Tiller's Service, which helm does not use; nil where there is none.
-	service *unstructured.Unstructured
+	// services lead to Tillers made by hand; helm does not use them.
+	services []*unstructured.Unstructured
+	// strays are Tillers of other names, which Tiller's own Deployment replaces.
+	strays []handTiller
 	// bindings of others grant rights to the tenant's deployers. They go whoever made
 	// the accounts: a run that was killed may have labelled the accounts already.
 	bindings []*unstructured.Unstructured
@@ -32,10 +35,6 @@ type adoption struct {
 
 func tillerKey(home string) cluster.Key {
 	return cluster.Key{Kind: "Deployment", Namespace: home, Name: install.DeploymentName}
-}
-
-func serviceKey(home string) cluster.Key {
-	return cluster.Key{Kind: "Service", Namespace: home, Name: install.DeploymentName}
 }
 
 func accountKey(home, account string) cluster.Key {
@@ -56,15 +55,25 @@ func (d *decision) keysToAdopt() []cluster.Key {
 		}
 	}
 	if d.tenant.Engine.Has(tenant.EngineTiller) {
-		keys = append(keys, tillerKey(home), serviceKey(home))
+		keys = append(keys, tillerKey(home))
 	}
 	return keys
 }
 
-// adoptsTiller says whether there is a Tiller to be adopted that was made by hand.
-func (d *decision) adoptsTiller() bool {
+// looksByHand says whether the home may hold Tillers that were made by hand, and are to be
+// adopted. Tiller's Deployment gets the tenant's label last of all: where it has it, the
+// adoption is complete.
+func (d *decision) looksByHand() bool {
+	if !d.request.Adopt || !d.tenant.Engine.Has(tenant.EngineTiller) || d.facts.live.Get(namespaceKey(d.tenant.Home())) == nil {
+		return false
+	}
 	deployment := d.facts.live.Get(tillerKey(d.tenant.Home()))
-	return d.request.Adopt && d.tenant.Engine.Has(tenant.EngineTiller) && deployment != nil && deployment.GetLabels()[tenant.LabelTenant] == ""
+	return deployment == nil || deployment.GetLabels()[tenant.LabelTenant] == ""
+}
+
+// byHand are the Tillers of the home that were made by hand.
+func (d *decision) byHand() (byHand, error) {
+	return answerAbout(d.facts.byHand, "the Tillers", d.tenant.Home())
 }
 
 // adopt finds out what deployers made by hand have: where a Tiller stores its
@@ -75,8 +84,12 @@ func (d *decision) adopt() error {
 		return nil
 	}
 	d.adopted = &adoption{}
-	if d.adoptsTiller() {
-		if err := d.adoptTiller(); err != nil {
+	if d.looksByHand() {
+		found, err := d.byHand()
+		if err == nil && len(found.tillers) > 0 {
+			err = d.adoptTiller(found)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -92,40 +105,66 @@ func (d *decision) adopt() error {
 }
 
 // adoptTiller takes over the settings of a Tiller made by hand, as far as a tenant's
-// Tiller can have them.
-func (d *decision) adoptTiller() error {
+// Tiller can have them. Those of another name, and of other kinds than a Deployment, go:
+// tiller-deploy takes their place.
+func (d *decision) adoptTiller(found byHand) error {
 	t := &d.tenant
 	home := t.Home()
-	var deployment appsv1.Deployment
-	if _, err := d.facts.live.Into(tillerKey(home), &deployment); err != nil {
+	first := found.tillers[0]
+	d.adopted.tiller, d.adopted.services = true, found.services
+	for _, other := range found.tillers {
+		if other.String() != "Deployment "+install.DeploymentName {
+			d.adopted.strays = append(d.adopted.strays, other)
+			d.note("%s in namespace %q goes: Deployment %s takes its place", other, home, install.DeploymentName)
+		}
+		d.noteAccount(other.spec.Template.Spec.ServiceAccountName)
+	}
+	container := recognise.Container(first.spec.Template.Spec)
+	if container == nil {
+		return fmt.Errorf("%s in namespace %q has no container", first, home)
+	}
+	if at := recognise.NamespaceOf(container, home); at != home {
+		return fmt.Errorf("%s in namespace %q stores its releases in namespace %q, and a tenant's Tiller stores them in its own: make %q the home with --home-namespace, or move the records", first, home, at, at)
+	}
+	asked := d.request.Tenant.Tiller.Storage
+	stores, err := found.storage(home, asked)
+	if stores == "" {
+		stores = t.Tiller.Storage
+	}
+	switch {
+	case err != nil:
+		return err
+	case stores != t.Tiller.Storage && asked != "":
+		return &RefusedError{fmt.Sprintf("the Tiller in namespace %q stores its releases as %ss and would not find them as %ss", home, stores, t.Tiller.Storage), SettingStorage, string(stores)}
+	}
+	t.Tiller.Storage = stores
+	if err := d.carrySettings(first.spec, container.Image); err != nil {
 		return err
 	}
-	d.adopted.tiller = true
-	tiller := tillerOf(deployment)
-	stores := tiller.storage
-	if stores != tenant.StorageSecret && stores != tenant.StorageConfigMap {
-		return fmt.Errorf("the Tiller in namespace %q stores its releases as %q, and a tenant's Tiller stores them as %s or %s", home, stores, tenant.StorageSecret, tenant.StorageConfigMap)
-	}
-	if stores != t.Tiller.Storage {
-		if d.request.Tenant.Tiller.Storage != "" {
-			return &RefusedError{fmt.Sprintf("the Tiller in namespace %q stores its releases as %ss and would not find them as %ss", home, stores, t.Tiller.Storage), SettingStorage, string(stores)}
-		}
-		t.Tiller.Storage = stores
-	}
-	if tiller.Account != tenant.TillerAccount {
-		account := tiller.Account
-		if account == "" {
-			account = "default"
-		}
-		d.note("Tiller no longer runs as service account %q of namespace %q, which keeps the rights that it has", account, home)
-	}
-	if err := d.carrySettings(deployment.Spec, tiller.Image); err != nil {
+	if err := d.checkOutsideReleases(); err != nil {
 		return err
 	}
-	if service := d.facts.live.Get(serviceKey(home)); service != nil && install.HasTillerLabels(service.GetLabels()) {
-		d.adopted.service = service
+	return d.checkOutsideObjects(found.outside)
+}
+
+// noteAccount says what becomes of the account that an adopted Tiller ran as, if that is
+// not the one that it will run as.
+func (d *decision) noteAccount(account string) {
+	if account == tenant.TillerAccount {
+		return
 	}
-	return d.checkOutsideReleases()
+	if account == "" {
+		account = "default"
+	}
+	home, rights := d.tenant.Home(), ""
+	var grants []string
+	for _, g := range d.facts.foreign[tenant.Account(home, account)] {
+		grants = append(grants, g.String())
+	}
+	if len(grants) > 0 {
+		rights = ": " + brief(grants)
+	}
+	d.note("Tiller no longer runs as service account %q of namespace %q, which keeps the rights that it has%s", account, home, rights)
 }
 
 // carrySettings copies the settings of a Tiller made by hand into the tenant, except
@@ -133,7 +172,7 @@ func (d *decision) adoptTiller() error {
 // asks for all settings: those that it leaves out have their defaults.
 func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error {
 	t, asked := &d.tenant.Tiller, d.request.Tenant.Tiller
-	have := install.SettingsOf(spec)
+	have := recognise.SettingsOf(spec)
 	if !d.request.Exact {
 		unset := d.request.Unset
 		if asked.Image == "" && have.Image != "" && !slices.Contains(unset, SettingImage) {
@@ -174,7 +213,7 @@ func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error
 	}
 	changed("node-selector", have.NodeSelector, t.NodeSelector)
 	changed("image-pull-secret", have.ImagePullSecrets, t.ImagePullSecrets)
-	lost, tls := install.LostOf(spec)
+	lost, tls := recognise.LostOf(spec)
 	if tls {
 		d.note("Tiller no longer speaks TLS: only a port-forward comes to it; leave --tls out of helm's commands")
 	}

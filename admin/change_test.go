@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"helm-tenant/install"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -116,13 +117,13 @@ func TestChanges(t *testing.T) {
 func tillerByHand(home string, change func(*appsv1.Deployment)) []runtime.Object {
 	d := &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
-		ObjectMeta: metav1.ObjectMeta{Name: install.DeploymentName, Namespace: home, Labels: install.TillerLabels()},
-		Spec: appsv1.DeploymentSpec{Replicas: new(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: install.TillerLabels()},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: install.TillerLabels()}, Spec: corev1.PodSpec{ServiceAccountName: "tiller",
+		ObjectMeta: metav1.ObjectMeta{Name: install.DeploymentName, Namespace: home, Labels: recognise.Labels()},
+		Spec: appsv1.DeploymentSpec{Replicas: new(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: recognise.Labels()},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: recognise.Labels()}, Spec: corev1.PodSpec{ServiceAccountName: "tiller",
 				Containers: []corev1.Container{{Name: "tiller", Image: "ghcr.io/helm/tiller:v2.17.0", Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "0"}}}}}}},
 	}
 	change(d)
-	service := &corev1.Service{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: metav1.ObjectMeta{Name: install.DeploymentName, Namespace: home, Labels: install.TillerLabels()}}
+	service := &corev1.Service{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: metav1.ObjectMeta{Name: install.DeploymentName, Namespace: home, Labels: recognise.Labels()}}
 	sa := &corev1.ServiceAccount{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: metav1.ObjectMeta{Name: "tiller", Namespace: home}}
 	return []runtime.Object{namespace(home), d, service, sa}
 }

@@ -213,7 +213,8 @@ func (d *decision) addReads(n *reads) {
 		n.strangers = append(n.strangers, d.tenant.Home())
 	}
 	n.strangers = append(n.strangers, d.remade()...)
-	if d.adoptsTiller() {
+	if d.looksByHand() {
+		n.byHand = append(n.byHand, d.tenant.Home())
 		n.addReleases(d.tenant, tenant.EngineTiller)
 	}
 	if engine := d.leavingEngine(); engine != "" {
@@ -259,6 +260,11 @@ func (d *decision) judgeHome() error {
 		return nil
 	}
 	neighbours, err := answerAbout(d.facts.neighbours, "the objects", d.tenant.Home())
+	if err == nil && d.looksByHand() {
+		var found byHand
+		found, err = d.byHand()
+		neighbours = slices.DeleteFunc(slices.Clone(neighbours), func(name string) bool { return slices.Contains(found.parts, name) })
+	}
 	d.homeShared = len(neighbours) > 0
 	return err
 }

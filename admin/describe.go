@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -153,12 +152,11 @@ func (d *Description) describeTiller(ctx context.Context, c *cluster.Client, see
 			d.Pods = append(d.Pods, PodOf{pod.Name, string(pod.Status.Phase), install.PodReady(pod), pod.Spec.NodeName})
 		}
 	}
-	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", d.Home, metav1.ListOptions{LabelSelector: install.TillerSelector()})
+	tillers, err := Tillers(ctx, c, d.Home)
 	if ok, err := see("Tiller's settings", err); err != nil {
 		return err
-	} else if ok && len(deployments) > 0 {
-		tiller := tillerOf(deployments[0])
-		d.Running = &tiller
+	} else if ok && len(tillers) > 0 {
+		d.Running = &tillers[0]
 	}
 	return nil
 }

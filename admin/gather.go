@@ -36,6 +36,8 @@ type facts struct {
 	// for the whole cluster.
 	tillerReleases map[string]answer[[]Release]
 	helmReleases   map[string]answer[[]Release]
+	// byHand are the Tillers made by hand, by the home namespace.
+	byHand map[string]answer[byHand]
 	// guard are the policies that must be written for tenants with a guard.
 	guard guardFacts
 	// violations are pods and templates that PodSecurity would refuse, by namespace.
@@ -54,6 +56,7 @@ type answer[T any] struct {
 type reads struct {
 	neighbours     []string
 	strangers      []string
+	byHand         []string
 	tillerReleases []string
 	helmReleases   []string
 	tightenings    []tightening
@@ -75,7 +78,8 @@ func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts,
 	if len(names) == 0 {
 		return f, nil
 	}
-	if err := f.list(ctx, c, names); err != nil {
+	adopting := slices.ContainsFunc(requests, func(r Request) bool { return r.Adopt })
+	if err := f.list(ctx, c, names, adopting); err != nil {
 		return nil, err
 	}
 	f.now = c.Now()
@@ -108,8 +112,9 @@ func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts,
 	return f, c.Lookup(ctx, f.live, keys)
 }
 
-// list reads what is listed for all tenants at once.
-func (f *facts) list(ctx context.Context, c *cluster.Client, names []string) error {
+// list reads what is listed for all tenants at once. adopting says that some may be made of
+// what others made.
+func (f *facts) list(ctx context.Context, c *cluster.Client, names []string, adopting bool) error {
 	var group sync.WaitGroup
 	var noObjects, noHomes, noGrants error
 	group.Go(func() {
@@ -118,7 +123,7 @@ func (f *facts) list(ctx context.Context, c *cluster.Client, names []string) err
 		}
 	})
 	group.Go(func() { f.homes, noHomes = c.Homes(ctx) })
-	group.Go(func() { f.foreign, noGrants = readForeignGrants(ctx, c) })
+	group.Go(func() { f.foreign, noGrants = readForeignGrants(ctx, c, adopting) })
 	group.Wait()
 	return cmp.Or(noObjects, noHomes, noGrants) // the same one each time
 }
@@ -136,6 +141,9 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 		strangers, err := c.Strangers(ctx, namespace)
 		return slices.DeleteFunc(strangers, isOwnName), err
 	}); err != nil {
+		return err
+	}
+	if f.byHand, err = readEach(ctx, needed.byHand, func(ctx context.Context, home string) (byHand, error) { return readByHand(ctx, c, home) }); err != nil {
 		return err
 	}
 	f.tillerReleases, err = readEach(ctx, needed.tillerReleases, func(ctx context.Context, home string) ([]Release, error) {

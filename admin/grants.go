@@ -27,28 +27,30 @@ type grant struct {
 
 func (g grant) String() string { return fmt.Sprintf("%s -> %s", g.key, g.role) }
 
-// readForeignGrants reads them with two lists for all tenants.
-func readForeignGrants(ctx context.Context, c *cluster.Client) (foreignGrants, error) {
+// readForeignGrants reads them with two lists for all tenants. With adopting it keeps those
+// of every service account: a Tiller made by hand may run as any.
+func readForeignGrants(ctx context.Context, c *cluster.Client, adopting bool) (foreignGrants, error) {
 	found := foreignGrants{}
 	unlabelled := metav1.ListOptions{LabelSelector: "!" + tenant.LabelTenant}
 	err := cluster.Each(ctx, c, "ClusterRoleBinding", "", unlabelled, func(b *rbacv1.ClusterRoleBinding) {
-		found.add("ClusterRoleBinding", &b.ObjectMeta, b.RoleRef, b.Subjects)
+		found.add("ClusterRoleBinding", &b.ObjectMeta, b.RoleRef, b.Subjects, adopting)
 	})
 	if err != nil {
 		return nil, err
 	}
 	err = cluster.Each(ctx, c, "RoleBinding", "", unlabelled, func(b *rbacv1.RoleBinding) {
-		found.add("RoleBinding", &b.ObjectMeta, b.RoleRef, b.Subjects)
+		found.add("RoleBinding", &b.ObjectMeta, b.RoleRef, b.Subjects, adopting)
 	})
 	return found, err
 }
 
-// add takes a binding in under each of its subjects that counts.
-func (f foreignGrants) add(kind string, meta *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
+// add takes a binding in under each of its subjects that counts; of service accounts, those
+// that can be a deployer, or all.
+func (f foreignGrants) add(kind string, meta *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject, all bool) {
 	g := grant{cluster.Key{Kind: kind, Namespace: meta.Namespace, Name: meta.Name}, ref.Kind + " " + ref.Name}
 	for _, subject := range tenant.SubjectsOf(subjects, meta.Namespace) {
 		group := subject.IsEverybody() || subject.AccountsOf() != ""
-		if !group && !canBeDeployer(subject) {
+		if !group && !canBeDeployer(subject) && !(all && subject.Kind == rbacv1.ServiceAccountKind) {
 			continue
 		}
 		// What Kubernetes itself gives to everybody is left out.
@@ -156,8 +158,11 @@ func (d *decision) planAdoption(plan *cluster.Plan, wanted []cluster.Key) error 
 	if d.adopted == nil {
 		return nil
 	}
-	if d.adopted.service != nil {
-		plan.Delete(d.adopted.service, cluster.PhaseNarrowing)
+	for _, service := range d.adopted.services {
+		plan.Delete(service, cluster.PhaseNarrowing)
+	}
+	for _, stray := range d.adopted.strays {
+		plan.Delete(stray.object, cluster.PhaseNarrowing)
 	}
 	for _, binding := range d.adopted.bindings {
 		if slices.Contains(wanted, cluster.KeyOf(binding)) {

@@ -1,18 +1,20 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
-	"helm-tenant/install"
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
@@ -26,10 +28,9 @@ type Tiller struct {
 	Account   string   `json:"serviceAccount,omitempty"`
 	Desired   int32    `json:"desired"`
 	Ready     int32    `json:"ready"`
-	// owner is the tenant that it is labelled for, empty for an unmanaged one.
-	owner string
-	// storage is where its command line says that it keeps its releases.
-	storage tenant.Storage
+	// owner is the tenant that it is labelled for, empty for an unmanaged one; name is that
+	// of the workload.
+	owner, name string
 }
 
 // Overview is one tenant in the list of all.
@@ -88,12 +89,12 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 			in[b.Namespace] = peopleOf(&b)
 		}
 	}
-	tillers, err := Tillers(ctx, c)
+	tillers, err := Tillers(ctx, c, "")
 	seen(err)
 	revisions, helmRevisions, err := c.Revisions(ctx)
 	seen(err)
 
-	homes := map[string]bool{}
+	homes, owned := map[string]bool{}, map[string]bool{}
 	for _, record := range records {
 		o := Overview{Home: record.Namespace}
 		t, err := tenant.ReadRecord(record.Data[tenant.RecordKey])
@@ -121,6 +122,9 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		}
 		o.takePeople(in[record.Namespace])
 		homes[record.Namespace] = true
+		for _, ns := range o.Namespaces {
+			owned[ns] = !o.AllNamespaces || owned[ns]
+		}
 		if at := slices.IndexFunc(tillers, func(tiller Tiller) bool {
 			return tiller.Namespace == record.Namespace && tiller.owner == t.Name
 		}); at >= 0 {
@@ -129,7 +133,8 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		inventory.Tenants = append(inventory.Tenants, o)
 	}
 	for _, tiller := range tillers {
-		if tiller.owner == "" || !homes[tiller.Namespace] {
+		// In a tenant's own namespace any member can make what looks like one.
+		if (tiller.owner == "" || !homes[tiller.Namespace]) && !owned[tiller.Namespace] {
 			inventory.Unmanaged = append(inventory.Unmanaged, Unmanaged{tiller, countByStatus(revisions[tiller.Namespace])})
 		}
 	}
@@ -158,31 +163,46 @@ func countByStatus(revisions []release.Revision) map[string]int {
 	return count
 }
 
-// Tillers are all Deployments that a Helm 2 client would take for a Tiller.
-func Tillers(ctx context.Context, c *cluster.Client) ([]Tiller, error) {
-	deployments, err := cluster.List[appsv1.Deployment](ctx, c, "Deployment", "", metav1.ListOptions{LabelSelector: install.TillerSelector()})
+// Tillers are all Deployments, StatefulSets and DaemonSets that run a Tiller, of a namespace
+// or of all where it is empty; Deployments of Tiller's usual name come first. They are known
+// by what runs in them, as audit and init --adopt know them.
+func Tillers(ctx context.Context, c *cluster.Client, namespace string) ([]Tiller, error) {
+	var tillers []Tiller
+	add := func(meta metav1.ObjectMeta, replicas *int32, ready int32, template corev1.PodTemplateSpec) {
+		if recognise.IsTiller(template.Labels, template.Spec) {
+			tillers = append(tillers, tillerOf(meta, replicas, ready, template))
+		}
+	}
+	all := metav1.ListOptions{}
+	err := cluster.Each(ctx, c, "Deployment", namespace, all, func(d *appsv1.Deployment) {
+		add(d.ObjectMeta, d.Spec.Replicas, d.Status.ReadyReplicas, d.Spec.Template)
+	})
 	if err != nil {
 		return nil, err
 	}
-	var tillers []Tiller
-	for _, d := range deployments {
-		tillers = append(tillers, tillerOf(d))
+	slices.SortStableFunc(tillers, func(a, b Tiller) int { return cmp.Compare(rankOf("Deployment", a.name), rankOf("Deployment", b.name)) })
+	err = cluster.Each(ctx, c, "StatefulSet", namespace, all, func(s *appsv1.StatefulSet) {
+		add(s.ObjectMeta, s.Spec.Replicas, s.Status.ReadyReplicas, s.Spec.Template)
+	})
+	if err != nil {
+		return nil, err
 	}
-	return tillers, nil
+	return tillers, cluster.Each(ctx, c, "DaemonSet", namespace, all, func(d *appsv1.DaemonSet) {
+		add(d.ObjectMeta, &d.Status.DesiredNumberScheduled, d.Status.NumberReady, d.Spec.Template)
+	})
 }
 
-func tillerOf(d appsv1.Deployment) Tiller {
+func tillerOf(meta metav1.ObjectMeta, replicas *int32, ready int32, template corev1.PodTemplateSpec) Tiller {
 	t := Tiller{
-		Namespace: d.Namespace, Account: d.Spec.Template.Spec.ServiceAccountName,
-		Desired: 1, Ready: d.Status.ReadyReplicas, owner: d.Labels[tenant.LabelTenant],
+		Namespace: meta.Namespace, Account: template.Spec.ServiceAccountName,
+		Desired: 1, Ready: ready, owner: meta.Labels[tenant.LabelTenant], name: meta.Name,
 	}
-	if d.Spec.Replicas != nil {
-		t.Desired = *d.Spec.Replicas
+	if replicas != nil {
+		t.Desired = *replicas
 	}
-	if c := install.TillerContainer(d.Spec.Template.Spec); c != nil {
-		t.Image, t.Version = c.Image, install.ImageVersion(c.Image)
+	if c := recognise.Container(template.Spec); c != nil {
+		t.Image, t.Version = c.Image, recognise.ImageVersion(c.Image)
 		t.Command = slices.Concat(c.Command, c.Args)
-		t.storage = install.StorageOf(c)
 	}
 	return t
 }

@@ -129,6 +129,7 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int
 	if m.Records, err = c.StoredReleases(ctx, tenant.EngineTiller, home); err != nil {
 		return nil, err
 	}
+	stored := countStorages(m.Records)
 	// Those of the other kind are not this Tiller's: it never reads them.
 	m.Records = slices.DeleteFunc(m.Records, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(storage)) })
 	slices.SortFunc(m.Records, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
@@ -136,6 +137,9 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int
 		m.Releases, m.Problems = earlier.Releases, slices.Clone(earlier.Problems[:earlier.unmovable])
 	} else if err := m.readReleases(ctx, c); err != nil {
 		return nil, err
+	}
+	if len(m.Records) == 0 && len(stored) > 0 && !m.moved() && (m.State == nil || m.State.Phase == tenant.PhaseFrozen) {
+		m.Problems = append(m.Problems, &StorageError{Home: home, Who: fmt.Sprintf("the record of tenant %q says that its Tiller", name), Said: storage, Records: stored})
 	}
 	m.unmovable = len(m.Problems)
 	return m, m.lookAtTargets(ctx, c, earlier)
@@ -238,7 +242,8 @@ func (m *Migration) checkClash(r migrate.Release, s migrate.Standing) {
 	}
 }
 
-// noteUnserved notes the objects of which the API server has forgotten the kind.
+// noteUnserved notes the objects of which the API server has forgotten the kind, and those
+// that are outside the tenant's namespaces.
 func (m *Migration) noteUnserved(ctx context.Context, c *cluster.Client) error {
 	versions := map[string]bool{}
 	for _, r := range m.Releases {
@@ -258,6 +263,12 @@ func (m *Migration) noteUnserved(ctx context.Context, c *cluster.Client) error {
 			_, found := served[resource.APIVersion][resource.Kind]
 			return found
 		})
+		if !m.Tenant.AllNamespaces {
+			m.Releases[i].NoteOutside(m.Tenant.Namespaces, func(resource migrate.Resource) bool {
+				kind, found := served[resource.APIVersion][resource.Kind]
+				return found && !kind.Namespaced() || !found && migrate.ClusterScoped(resource.Kind)
+			})
+		}
 	}
 	return nil
 }

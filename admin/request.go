@@ -34,7 +34,7 @@ const (
 )
 
 // Risks are all that can be accepted.
-var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskOutsideReleases, RiskMissingReleases, RiskNamespaceWriter}
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskOutsideReleases, RiskClusterObjects, RiskMissingReleases, RiskNamespaceWriter}
 
 // Accepted are the risks that an admin accepted.
 type Accepted []Risk

@@ -74,11 +74,13 @@ func record(t *testing.T, home, name, namespace string, revision int32, status r
 
 // TestGather: what is read is what decisions need, however many tenants there are.
 func TestGather(t *testing.T) {
-	server, c := empty().with(tillerByHand("h", func(*appsv1.Deployment) {})...).start(t)
+	server, c := empty().with(tillerByHand("h", func(d *appsv1.Deployment) {
+		d.Spec.Template.Spec.Containers[0].Command = []string{"/tiller", "--storage=secret"}
+	})...).start(t)
 	adopted := asked(adopting, home("h"), accept(RiskSharedHome))
 	server.Put(record(t, "h", "far", "z", 1, release.Status_DEPLOYED), record(t, "h", "web", "a", 1, release.Status_SUPERSEDED), record(t, "h", "web", "a", 2, release.Status_DEPLOYED))
-	_, err := Prepare(t.Context(), c, Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}, HomeNamespace: "h", Tiller: tenant.Tiller{Storage: tenant.StorageSecret}}, Adopt: true})
-	if want := `the Tiller in namespace "h" stores its releases as configmaps and would not find them as secrets`; errorText(err) != want {
+	_, err := Prepare(t.Context(), c, Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}, HomeNamespace: "h", Tiller: tenant.Tiller{Storage: tenant.StorageConfigMap}}, Adopt: true})
+	if want := `the Tiller in namespace "h" stores its releases as secrets and would not find them as configmaps`; errorText(err) != want {
 		t.Errorf("got %v", err)
 	}
 	if _, err = Prepare(t.Context(), c, adopted); errorText(err) == "" {

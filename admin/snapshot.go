@@ -20,6 +20,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/recognise"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
@@ -334,7 +335,7 @@ func (t *taking) readReplicaSets(ctx context.Context) error {
 	if len(owners) == 0 {
 		return nil
 	}
-	return cluster.Each(ctx, t.client, "ReplicaSet", "", metav1.ListOptions{LabelSelector: install.TillerSelector()}, func(set *appsv1.ReplicaSet) {
+	return cluster.Each(ctx, t.client, "ReplicaSet", "", metav1.ListOptions{LabelSelector: recognise.Selector()}, func(set *appsv1.ReplicaSet) {
 		if owner := metav1.GetControllerOf(set); owner != nil && owner.Kind == "Deployment" && owners[set.Namespace+"/"+set.Name] {
 			t.snapshot.ReplicaSets = append(t.snapshot.ReplicaSets, audit.ReplicaSet{Namespace: set.Namespace, Name: set.Name, Deployment: owner.Name, Template: set.Spec.Template.DeepCopy()})
 		}

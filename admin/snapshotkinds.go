@@ -10,8 +10,8 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
-	"helm-tenant/install"
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -84,7 +84,7 @@ func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func
 
 func workloadOf(kind string, meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) audit.Workload {
 	w := audit.Workload{Kind: kind, Namespace: meta.Namespace, Name: meta.Name, Tenant: meta.Labels[tenant.LabelTenant], Account: template.Spec.ServiceAccountName}
-	if install.LooksLikeTiller(template.Labels, template.Spec) {
+	if recognise.IsTiller(template.Labels, template.Spec) {
 		w.Template = template.DeepCopy() // the rest of the page goes
 	}
 	return w
@@ -97,7 +97,7 @@ func podOf(pod *corev1.Pod) audit.Pod {
 			p.Owner = audit.ObjectRef{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}
 		}
 	}
-	if install.LooksLikeTiller(pod.Labels, pod.Spec) {
+	if recognise.IsTiller(pod.Labels, pod.Spec) {
 		p.Spec = pod.Spec.DeepCopy()
 	}
 	return p

@@ -20,6 +20,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/cluster/clustertest"
 	"helm-tenant/install"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -68,7 +69,7 @@ func TestDescribe(t *testing.T) {
 	server, c := empty().with(bindingOf("a", "theirs", "edit", user("eve"), account("", "robot"))).start(t)
 	write(t, c, asked(func(r *Request) { r.Tenant.Members = tenant.Members{tenant.User("alice")} }))
 	server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED), &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "tiller-1", Labels: install.TillerLabels()}, Status: corev1.PodStatus{Phase: corev1.PodRunning}})
+		ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "tiller-1", Labels: recognise.Labels()}, Status: corev1.PodStatus{Phase: corev1.PodRunning}})
 	server.Remove(namespaceKey("b"))
 	d, err := Describe(t.Context(), c, "t", "")
 	if err != nil {
@@ -91,7 +92,7 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("drift, -want +got:\n%s", diff)
 	}
 	taken := server.Get(tillerKey("t-tiller"))
-	taken.SetLabels(install.TillerLabels())
+	taken.SetLabels(recognise.Labels())
 	server.Put(taken)
 	if d, err = Describe(t.Context(), c, "t", ""); err != nil || d.Foreign != "Deployment tiller-deploy in namespace t-tiller was not made by helm-tenant" {
 		t.Errorf("foreign is %q, %v", d.Foreign, err)
@@ -136,9 +137,9 @@ func TestSnapshot(t *testing.T) {
 	server, c := empty().with(tillerByHand("old", func(*appsv1.Deployment) {})...).with(bindingOf("", "all", "cluster-admin", account("old", "tiller"))).start(t)
 	write(t, c, asked())
 	server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED), recordIn("a", "name: forged\nnamespaces: [b]\n", "forged"),
-		&corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "tiller-1", Labels: install.TillerLabels()},
+		&corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "tiller-1", Labels: recognise.Labels()},
 			Spec: corev1.PodSpec{ServiceAccountName: "tiller", Containers: []corev1.Container{{Name: "tiller", Image: "tiller"}}}},
-		&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "rs", Labels: install.TillerLabels()}},
+		&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "rs", Labels: recognise.Labels()}},
 		&networkingv1.NetworkPolicy{TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "theirs"}})
 	s, err := TakeSnapshot(t.Context(), c)
 	if err != nil {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
@@ -32,6 +34,9 @@ type world struct {
 	strangers  map[string][]string
 	tiller     map[string][]Release
 	helm       map[string][]Release
+	// records and outside are of Tillers made by hand.
+	records map[tenant.Storage]int
+	outside []OutsideObject
 	// violations are what violates PodSecurity, by namespace.
 	violations map[string][]string
 	// fail is the error of every read of a namespace.
@@ -62,11 +67,11 @@ func (w world) facts(t *testing.T, r Request) *facts {
 			}
 		case *rbacv1.RoleBinding:
 			if owner == "" {
-				f.foreign.add("RoleBinding", &o.ObjectMeta, o.RoleRef, o.Subjects)
+				f.foreign.add("RoleBinding", &o.ObjectMeta, o.RoleRef, o.Subjects, true)
 			}
 		case *rbacv1.ClusterRoleBinding:
 			if owner == "" {
-				f.foreign.add("ClusterRoleBinding", &o.ObjectMeta, o.RoleRef, o.Subjects)
+				f.foreign.add("ClusterRoleBinding", &o.ObjectMeta, o.RoleRef, o.Subjects, true)
 			}
 		}
 	}
@@ -82,9 +87,32 @@ func (w world) facts(t *testing.T, r Request) *facts {
 	}
 	f.neighbours = answers(w, needed.neighbours, w.neighbours)
 	f.strangers = answers(w, needed.strangers, w.strangers)
+	f.byHand = map[string]answer[byHand]{}
+	for _, ns := range needed.byHand {
+		found, err := findByHand(inNamespace(t, w.objects, ns))
+		found.records, found.outside = w.records, w.outside
+		f.byHand[ns] = answer[byHand]{found, cmp.Or(err, w.fail[ns])}
+	}
 	f.tillerReleases = answers(w, needed.tillerReleases, w.tiller)
 	f.helmReleases = answers(w, needed.helmReleases, w.helm)
 	return f
+}
+
+// inNamespace are the objects of a namespace as they are read.
+func inNamespace(t *testing.T, objects []runtime.Object, namespace string) []*unstructured.Unstructured {
+	t.Helper()
+	var found []*unstructured.Unstructured
+	for _, object := range objects {
+		if object.(metav1.Object).GetNamespace() != namespace {
+			continue
+		}
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, &unstructured.Unstructured{Object: content})
+	}
+	return found
 }
 
 func answers[T any](w world, namespaces []string, known map[string]T) map[string]answer[T] {

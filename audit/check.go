@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"helm-tenant/command"
-	"helm-tenant/install"
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -125,7 +125,7 @@ func (a *auditor) checkTiller(d *deployer) {
 	}
 	if old(d.version) {
 		f := d.about(workload, "Tiller is %s", d.version)
-		f.Chains = [][]string{{workload, "image " + install.TillerContainer(d.tiller.Template.Spec).Image}}
+		f.Chains = [][]string{{workload, "image " + recognise.Container(d.tiller.Template.Spec).Image}}
 		f.Fix = fix
 		if d.record != nil {
 			f.Fix = command.Run(command.Tenant("init", d.tenant(), "--tiller-version=v2.17.0"))

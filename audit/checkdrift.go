@@ -12,6 +12,7 @@ import (
 	"helm-tenant/command"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -213,7 +214,7 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 	is("initContainers", len(have.InitContainers) == 0)
 	is("volumes", len(have.Volumes) == 0)
 	is("labels", equality.Semantic.DeepEqual(live.Template.Labels, wanted.Template.Labels))
-	if c := install.TillerContainer(have); c != nil {
+	if c := recognise.Container(have); c != nil {
 		w := want.Containers[0]
 		is("image", c.Image == w.Image)
 		is("command", equality.Semantic.DeepEqual(c.Command, w.Command) && len(c.Args) == len(w.Args))

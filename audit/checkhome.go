@@ -10,6 +10,7 @@ import (
 
 	"helm-tenant/command"
 	"helm-tenant/install"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -65,7 +66,7 @@ func (a *auditor) checkHome(d *deployer) {
 func (a *auditor) checkHardening(d *deployer) {
 	a.checkPolicies(d)
 	pod := d.tiller.Template.Spec
-	c := install.TillerContainer(pod)
+	c := recognise.Container(pod)
 	if c == nil {
 		return
 	}
@@ -77,7 +78,7 @@ func (a *auditor) checkHardening(d *deployer) {
 			a.tillerItem(d, idLimits, "limits."+string(name), d.record.init(), "Tiller has no limit of %s", name)
 		}
 	}
-	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && install.Flag(c, "history-max") == "" {
+	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && recognise.Flag(c, "history-max") == "" {
 		a.tillerItem(d, idHistory, partHistory, d.record.init(), "Tiller keeps every revision")
 	}
 }
@@ -116,7 +117,7 @@ func (a *auditor) checkPolicies(d *deployer) {
 
 // checkStorage looks at where the Tiller keeps its releases.
 func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
-	storage := install.StorageOf(c)
+	storage := recognise.StorageOf(c)
 	switch {
 	case storage != tenant.StorageConfigMap:
 	case d.record.Tenant.Tiller.Storage == tenant.StorageConfigMap:

@@ -14,6 +14,7 @@ import (
 
 	"helm-tenant/install"
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -89,15 +90,14 @@ type exposure struct {
 // network says how a Tiller of that template can be reached.
 func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) exposure {
 	var e exposure
-	c := install.TillerContainer(template.Spec)
+	c := recognise.Container(template.Spec)
 	if c == nil {
 		return e
 	}
-	address := install.Flag(c, "listen")
+	address := recognise.Flag(c, "listen")
 	host := address[:max(strings.LastIndex(address, ":"), 0)]
 	loopback := host == "localhost" || strings.HasPrefix(host, "127.") || host == "[::1]"
-	verifies := install.Flag(c, "tls-verify") == "true" || slices.Contains([]string{"1", "true"}, envOf(c, "TILLER_TLS_VERIFY"))
-	e.listens = !loopback && !verifies
+	e.listens = !loopback && !recognise.VerifiesClients(c)
 	isolated := false
 	for _, policy := range s.Policies {
 		if policy.Namespace != namespace || !selects(policy.Spec.PodSelector, template.Labels) || !isolatesIngress(policy.Spec) {
@@ -169,7 +169,7 @@ func (a *auditor) findDeployers() {
 	a.findOrphans(tillers, add)
 	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
 		for _, w := range tillers[namespace] {
-			if at := a.homes[namespace]; w.OfPod != "" && (at[accountName(w.Template.Spec)].isTenants() || install.HasTillerLabels(w.Template.Labels) && at[tenant.TillerAccount].isTenants()) {
+			if at := a.homes[namespace]; w.OfPod != "" && (at[accountName(w.Template.Spec)].isTenants() || recognise.HasLabels(w.Template.Labels) && at[tenant.TillerAccount].isTenants()) {
 				continue // told as a pod that should not be there
 			}
 			add(&deployer{tiller: w, target: Target{Home: namespace, Account: accountName(w.Template.Spec), Engine: tenant.EngineTiller}})
@@ -243,8 +243,8 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 		t.Workload = *d.tiller
 		d.network = a.snapshot.network(d.tiller.Template, t.Home)
 		t.Open = d.network.listens
-		if c := install.TillerContainer(d.tiller.Template.Spec); c != nil {
-			d.version = install.ImageVersion(c.Image)
+		if c := recognise.Container(d.tiller.Template.Spec); c != nil {
+			d.version = recognise.ImageVersion(c.Image)
 		}
 	}
 	a.deployers = append(a.deployers, d)
@@ -288,8 +288,8 @@ func (d *deployer) storage() tenant.Storage {
 		return ""
 	}
 	if d.tiller != nil {
-		if c := install.TillerContainer(d.tiller.Template.Spec); c != nil {
-			return install.StorageOf(c)
+		if c := recognise.Container(d.tiller.Template.Spec); c != nil {
+			return recognise.StorageOf(c)
 		}
 	}
 	if d.record != nil {

@@ -7,7 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"helm-tenant/install"
+	"helm-tenant/recognise"
 )
 
 // Parts of a Tiller's Deployment of which findings speak, beside those named as fields.
@@ -20,7 +20,7 @@ const (
 // leaveOut makes a live pod and the wanted one alike in the one part of which a finding
 // speaks, so that a comparison tells of all others. Both are copies.
 func leaveOut(part string, live, want *corev1.PodSpec) {
-	c := install.TillerContainer(*live)
+	c := recognise.Container(*live)
 	if c == nil || len(want.Containers) == 0 {
 		return
 	}

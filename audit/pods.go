@@ -10,6 +10,7 @@ import (
 
 	"helm-tenant/command"
 	"helm-tenant/install"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -51,7 +52,7 @@ func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []stri
 	} else {
 		template = w.Template
 	}
-	if w.Kind == "Deployment" && (template == nil || install.HasTillerLabels(template.Labels)) && !a.unseen("replicasets") {
+	if w.Kind == "Deployment" && (template == nil || recognise.HasLabels(template.Labels)) && !a.unseen("replicasets") {
 		// While it rolls out there are pods of an older template.
 		set := a.sets[[2]string{pod.Namespace, pod.Owner.Name}]
 		if set == nil || set.Deployment != w.Name || pod.Owner.Kind != "ReplicaSet" {
@@ -104,7 +105,7 @@ func privileged(c corev1.Container) bool {
 // token, or is taken for it, and should not be; and why, as text.
 func (a *auditor) impostorOf(d *deployer, pod Pod) (impostor, string) {
 	// Helm's clients choose by the labels.
-	isTaken := d.target.Engine == tenant.EngineTiller && install.HasTillerLabels(pod.Labels)
+	isTaken := d.target.Engine == tenant.EngineTiller && recognise.HasLabels(pod.Labels)
 	if other := a.homes[d.target.Home][pod.Account]; other != d && other.isTenants() {
 		return noImpostor, "" // told of that one
 	}

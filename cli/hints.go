@@ -68,6 +68,7 @@ func hintsFor(err error, a asking) []hint {
 		hinted  *hintError
 		moving  *admin.MigratingError
 		lost    *admin.LostRecordError
+		storage *admin.StorageError
 		squat   *admin.SquattedError
 		against *admin.ContradictionError
 	)
@@ -89,6 +90,8 @@ func hintsFor(err error, a asking) []hint {
 		return one("if Helm 3 has records of it that nobody wants, migrate it again, and abort that: it removes them")
 	case errors.As(err, &moving):
 		return phaseHints(moving.Name, moving.Phase)
+	case errors.As(err, &storage):
+		return storageHints(storage, a)
 	case errors.As(err, &lost):
 		return lostHints(lost)
 	case errors.As(err, &missing):
@@ -133,6 +136,14 @@ func phaseHints(name string, phase tenant.Phase) []hint {
 		return []hint{typed("finish that with", finish), typed("or go back with", abort)}
 	}
 	return []hint{typed("go on with", command.Tenant("migrate", name)), typed("or go back with", abort)}
+}
+
+// storageHints says how to settle where a Tiller stores its releases.
+func storageHints(e *admin.StorageError, a asking) []hint {
+	if only := e.Only(); only != "" {
+		return []hint{hint(fmt.Sprintf("if these records are its, say %s; else remove them", a.value(admin.SettingStorage, string(only))))}
+	}
+	return []hint{hint(fmt.Sprintf("choose the storage that its records have with %s", a.name(admin.SettingStorage)))}
 }
 
 // lostHints says how to make a tenant again of which the record is gone.

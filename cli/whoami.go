@@ -17,6 +17,7 @@ import (
 	"helm-tenant/envvar"
 	"helm-tenant/helm"
 	"helm-tenant/install"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -251,8 +252,8 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 		if install.PodReady(pod) {
 			t.Ready++
 		}
-		if c := install.TillerContainer(pod.Spec); c != nil {
-			t.Version = install.ImageVersion(c.Image)
+		if c := recognise.Container(pod.Spec); c != nil {
+			t.Version = recognise.ImageVersion(c.Image)
 		}
 	}
 	if t.Pods == 0 {

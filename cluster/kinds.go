@@ -56,7 +56,7 @@ var kinds = map[string]kind{
 	"NetworkPolicy":      {resource: gvr("networking.k8s.io", "v1", "networkpolicies"), namespaced: true, outsideHome: true, phase: PhaseObjects, fields: []string{"spec"}},
 	"ResourceQuota":      {resource: gvr("", "v1", "resourcequotas"), namespaced: true, outsideHome: true, phase: PhaseObjects, fields: []string{"spec"}},
 	"LimitRange":         {resource: gvr("", "v1", "limitranges"), namespaced: true, outsideHome: true, phase: PhaseObjects, fields: []string{"spec"}},
-	"Deployment":         {resource: gvr("apps", "v1", "deployments"), namespaced: true, phase: PhaseWorkload, fields: []string{"spec"}},
+	"Deployment":         {resource: gvr("apps", "v1", "deployments"), namespaced: true, phase: PhaseWorkload, fields: []string{"spec"}, immutable: "spec.selector"},
 	"ValidatingAdmissionPolicy": {
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"), phase: PhaseObjects, fields: []string{"spec"}},
 	"ValidatingAdmissionPolicyBinding": {

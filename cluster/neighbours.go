@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"helm-tenant/install"
+	"helm-tenant/recognise"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
@@ -149,7 +149,7 @@ func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, er
 // hasTillersLabels says whether labels are those of a tenant's objects, of a Tiller's,
 // or of its records.
 func hasTillersLabels(l map[string]string) bool {
-	return l[tenant.LabelTenant] != "" || release.IsTillers(l) || install.HasTillerLabels(l)
+	return l[tenant.LabelTenant] != "" || release.IsTillers(l) || recognise.HasLabels(l)
 }
 
 func belongsToTiller(kindName string, object metav1.Object) bool {

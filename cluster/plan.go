@@ -112,9 +112,6 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 		if k.immutable != "" && slices.ContainsFunc(fields, func(f Field) bool { return under(f.Path, k.immutable) }) {
 			action = Replace
 		}
-		if key.Kind == "Deployment" && slices.ContainsFunc(fields, func(f Field) bool { return under(f.Path, "spec.selector") }) {
-			return Plan{}, fmt.Errorf("%s has another selector than Tiller's, which can't be changed: remove it first", key)
-		}
 		plan.Changes = append(plan.Changes, Change{Action: action, Key: key, Object: overlay(want, have), Live: have, Fields: fields, phase: k.phase})
 	}
 	if len(notOurs.Keys) > 0 {

@@ -120,7 +120,7 @@ func TestNewPlan(t *testing.T) {
 			[]string{"replace RoleBinding helm-tenant-member in namespace team-a-tiller"}, ""},
 		{"a Deployment for other pods", deployment, func(live *unstructured.Unstructured) {
 			set(live, "other", "spec", "selector", "matchLabels", "app")
-		}, never, nil, "Deployment tiller-deploy in namespace team-a-tiller has another selector than Tiller's, which can't be changed: remove it first"},
+		}, never, []string{"replace Deployment tiller-deploy in namespace team-a-tiller"}, ""},
 		{"a foreign object", deployment, func(live *unstructured.Unstructured) { live.SetLabels(nil) }, never, nil,
 			"Deployment tiller-deploy in namespace team-a-tiller was not made by helm-tenant"},
 		{"a foreign object that is just as wanted but for the label", memberRole(), func(live *unstructured.Unstructured) { delete(at(live, "metadata", "labels"), label) }, never, nil,

@@ -16,6 +16,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/cluster/clustertest"
 	"helm-tenant/install"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -91,7 +92,7 @@ func TestWaits(t *testing.T) {
 		d.Object["status"] = map[string]any{"observedGeneration": int64(1), "replicas": int64(1), "updatedReplicas": int64(1), "readyReplicas": ready, "availableReplicas": ready}
 		server.Put(d)
 	}
-	ready := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "ready", Labels: install.TillerLabels()},
+	ready := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "ready", Labels: recognise.Labels()},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}
 	server.Put(ready)
 	status(0)
@@ -111,7 +112,7 @@ func TestWaits(t *testing.T) {
 	if err := c.WaitForTiller(long, "t-tiller", func(sentence string) { said <- sentence }); err != nil {
 		t.Errorf("got %v", err)
 	}
-	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "p", Labels: install.TillerLabels()}}
+	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "p", Labels: recognise.Labels()}}
 	server.Remove(cluster.KeyOf(ready))
 	server.Put(pod)
 	short, cancel = context.WithTimeout(t.Context(), time.Second/5)

@@ -18,6 +18,7 @@ import (
 	"helm-tenant/cluster/clustertest"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -145,7 +146,7 @@ func TestNeighbours(t *testing.T) {
 	owned.SetOwnerReferences([]metav1.OwnerReference{{Kind: "Deployment", Name: "d", APIVersion: "apps/v1", UID: "u"}})
 	server := clustertest.Start(t, object("Namespace", "v1", "", "h", nil), token, owned,
 		object("ServiceAccount", "v1", "h", "default", nil), object("ServiceAccount", "v1", "h", "theirs", nil), object("ConfigMap", "v1", "h", "kube-root-ca.crt", nil),
-		object("Pod", "v1", "h", "tiller", install.TillerLabels()), object("Deployment", "apps/v1", "h", "web", nil))
+		object("Pod", "v1", "h", "tiller", recognise.Labels()), object("Deployment", "apps/v1", "h", "web", nil))
 	c := server.Connect()
 	found, err := c.Neighbours(t.Context(), "h")
 	if diff := cmp.Diff([]string{"ServiceAccount theirs"}, found); err != nil || diff != "" {

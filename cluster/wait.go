@@ -17,6 +17,7 @@ import (
 	watchtools "k8s.io/client-go/tools/watch"
 
 	"helm-tenant/install"
+	"helm-tenant/recognise"
 )
 
 // NotReadyError says that a Tiller did not become ready, or did not stop, in time, and
@@ -101,7 +102,7 @@ func (c *Client) watchTiller(ctx context.Context, home string, say func(string),
 	if err != nil {
 		return err
 	}
-	pods, err := c.follow(ctx, "Pod", home, metav1.ListOptions{LabelSelector: install.TillerSelector()}, events)
+	pods, err := c.follow(ctx, "Pod", home, metav1.ListOptions{LabelSelector: recognise.Selector()}, events)
 	if err != nil {
 		return err
 	}
@@ -216,5 +217,5 @@ func (status statusFunc) evaluate(seen map[Key]*unstructured.Unstructured) (stri
 // TillerPods are the pods that a Helm 2 client takes for the Tiller of a home
 // namespace.
 func (c *Client) TillerPods(ctx context.Context, home string) ([]corev1.Pod, error) {
-	return List[corev1.Pod](ctx, c, "Pod", home, metav1.ListOptions{LabelSelector: install.TillerSelector()})
+	return List[corev1.Pod](ctx, c, "Pod", home, metav1.ListOptions{LabelSelector: recognise.Selector()})
 }

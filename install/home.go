@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -76,7 +77,7 @@ func Record(t tenant.Tenant) (*corev1.ConfigMap, error) {
 func NetworkPolicy(t tenant.Tenant, shared bool) *networkingv1.NetworkPolicy {
 	var selected metav1.LabelSelector
 	if shared {
-		selected.MatchLabels = TillerLabels()
+		selected.MatchLabels = recognise.Labels()
 	}
 	return &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -21,7 +22,7 @@ const (
 	DeploymentName = "tiller-deploy"
 	// DefaultImage is where Helm 2.17 takes its Tiller from; older releases'
 	// registries are gone.
-	DefaultImage = "ghcr.io/helm/tiller"
+	DefaultImage = recognise.DefaultImage
 	// DefaultVersion is Tiller's where no Helm 2 client says which it needs.
 	DefaultVersion = "v2.17.0"
 
@@ -90,7 +91,7 @@ func resources(t tenant.Tenant) corev1.ResourceRequirements {
 // server would fill in are written out, so that a later comparison with the
 // live object sees every field that somebody else changed.
 func Deployment(t tenant.Tenant) *appsv1.Deployment {
-	labels := TillerLabels()
+	labels := recognise.Labels()
 	meta := metav1.ObjectMeta{Name: DeploymentName, Namespace: t.Home(), Labels: rbac.Labels(t.Name)}
 	maps.Copy(meta.Labels, labels)
 	replicas := int32(*t.Tiller.Replicas)
@@ -170,19 +171,4 @@ func probe(path string) *corev1.Probe {
 			Path: path, Port: intstr.FromInt32(probePort), Scheme: corev1.URISchemeHTTP}},
 		InitialDelaySeconds: 1, TimeoutSeconds: 1, PeriodSeconds: 10, SuccessThreshold: 1, FailureThreshold: 3,
 	}
-}
-
-// ImageVersion is the tag of an image, empty where it has none, and where the image is
-// longer than any that can be pulled: the API server takes one of any length, and a
-// member's would fill what is printed of it.
-func ImageVersion(image string) string {
-	// A name has at most 255 characters, a tag 128, a digest 71 with the usual algorithm
-	// (https://pkg.go.dev/github.com/distribution/reference).
-	const longest = 512
-	if len(image) > longest {
-		return ""
-	}
-	image, _, _ = strings.Cut(image, "@")
-	_, tag, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
-	return tag
 }

@@ -293,6 +293,28 @@ func (r *Release) NoteUnserved(serves func(Resource) bool) {
 	}
 }
 
+// NoteOutside notes the objects of the current revision that are in no namespace, or in
+// none of the tenant's: its deployer can neither upgrade nor delete them.
+func (r *Release) NoteOutside(namespaces []string, clusterScoped func(Resource) bool) {
+	if r.Newest().Info.Status == release3.StatusUninstalled {
+		return
+	}
+	var names []string
+	for _, object := range Objects(r.current().Manifest) {
+		if clusterScoped(object.Resource) {
+			object.Namespace = ""
+		} else {
+			object.Namespace = cmp.Or(object.Namespace, r.Namespace)
+		}
+		if !slices.Contains(namespaces, object.Namespace) {
+			names = append(names, object.String())
+		}
+	}
+	if len(names) > 0 {
+		r.note("outside the tenant's namespaces, so that its deployer can't upgrade or delete it: %s", strings.Join(names, ", "))
+	}
+}
+
 // unserved are the objects of a manifest that the API server does not serve.
 func unserved(manifest string, serves func(Resource) bool) []Resource {
 	var resources []Resource

@@ -122,6 +122,31 @@ func TestReleases(t *testing.T) {
 	}
 }
 
+// TestNoteOutside: what is in no namespace of the tenant's is noted, of the current revision.
+func TestNoteOutside(t *testing.T) {
+	manifest := func(r *release2.Release) {
+		r.Manifest = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: reader, namespace: a}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: here}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: there, namespace: z}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: own, namespace: b}\n"
+	}
+	note := "outside the tenant's namespaces, so that its deployer can't upgrade or delete it: ClusterRole reader, ConfigMap there in namespace z"
+	for _, test := range []struct {
+		stored []Stored
+		want   []string
+	}{
+		{[]Stored{old("web", 1, release2.Status_DEPLOYED, manifest)}, []string{note}},
+		{[]Stored{old("web", 1, release2.Status_SUPERSEDED, manifest), old("web", 2, release2.Status_DEPLOYED)}, nil},
+		{[]Stored{old("web", 1, release2.Status_DELETED, manifest)}, nil},
+	} {
+		releases, problems := Releases(test.stored, 0, everywhere)
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		releases[0].NoteOutside([]string{"a", "b"}, func(r Resource) bool { return r.Kind == "ClusterRole" })
+		if diff := cmp.Diff(test.want, releases[0].Notes); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+}
+
 func TestNoteUnserved(t *testing.T) {
 	manifestOf := func(kind string) func(*release2.Release) {
 		return func(r *release2.Release) {

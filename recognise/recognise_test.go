@@ -1,4 +1,4 @@
-package install
+package recognise
 
 import (
 	"strings"
@@ -7,8 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-func TestTillerLabels(t *testing.T) {
-	if got := TillerSelector(); got != "app=helm,name=tiller" {
+func TestLabels(t *testing.T) {
+	if got := Selector(); got != "app=helm,name=tiller" {
 		t.Errorf("the selector is %q", got)
 	}
 	for _, test := range []struct {
@@ -20,17 +20,17 @@ func TestTillerLabels(t *testing.T) {
 		{map[string]string{"app": "helm", "name": "other"}, false},
 		{map[string]string{"app": "helm", "name": "tiller", "x": "y"}, true},
 	} {
-		if got := HasTillerLabels(test.labels); got != test.want {
+		if got := HasLabels(test.labels); got != test.want {
 			t.Errorf("%v: %v", test.labels, got)
 		}
 	}
-	TillerLabels()["app"] = "changed"
-	if TillerLabels()["app"] != "helm" {
+	Labels()["app"] = "changed"
+	if Labels()["app"] != "helm" {
 		t.Error("the labels are one map for all")
 	}
 }
 
-func TestLooksLikeTiller(t *testing.T) {
+func TestIsTiller(t *testing.T) {
 	digest := "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	for _, test := range []struct {
 		name      string
@@ -51,17 +51,17 @@ func TestLooksLikeTiller(t *testing.T) {
 		{"another command", corev1.Container{Image: "tools", Command: []string{"/tiller-exporter", "x-tiller"}}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := LooksLikeTiller(nil, corev1.PodSpec{Containers: []corev1.Container{{Image: "proxy"}, test.container}}); got != test.want {
+			if got := IsTiller(nil, corev1.PodSpec{Containers: []corev1.Container{{Image: "proxy"}, test.container}}); got != test.want {
 				t.Errorf("got %v", got)
 			}
 		})
 	}
-	if !LooksLikeTiller(TillerLabels(), corev1.PodSpec{}) {
+	if !IsTiller(Labels(), corev1.PodSpec{}) {
 		t.Error("it is not known by its labels")
 	}
 }
 
-func TestTillerContainer(t *testing.T) {
+func TestContainer(t *testing.T) {
 	proxy := corev1.Container{Name: "proxy", Image: "proxy:1"}
 	for _, test := range []struct {
 		name       string
@@ -75,12 +75,12 @@ func TestTillerContainer(t *testing.T) {
 		{"nothing tells", []corev1.Container{proxy, {Name: "server", Image: "own:1"}}, "proxy"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if c := TillerContainer(corev1.PodSpec{Containers: test.containers}); c == nil || c.Name != test.want {
+			if c := Container(corev1.PodSpec{Containers: test.containers}); c == nil || c.Name != test.want {
 				t.Errorf("got %v", c)
 			}
 		})
 	}
-	if c := TillerContainer(corev1.PodSpec{}); c != nil {
+	if c := Container(corev1.PodSpec{}); c != nil {
 		t.Errorf("without any it is %v", c)
 	}
 }
@@ -104,7 +104,14 @@ func TestFlag(t *testing.T) {
 		{"a shell, in lines", []string{"sh", "-c", "exec /tiller \\\n  --storage \\\n  secret\n"}, nil, "secret"},
 		{"a shell, with more after it", []string{"sh", "-c", "/tiller --storage=secret||exit 1"}, nil, "secret"},
 		{"a variable", []string{"sh", "-c", "/tiller --storage=$STORAGE"}, nil, "$STORAGE"},
-		{"no value", []string{"/tiller", "--storage", "--listen=localhost:44134"}, nil, "true"},
+		{"the next word is the value, whatever it is", []string{"/tiller", "--storage", "--listen=localhost:44134"}, nil, "--listen=localhost:44134"},
+		{"no value", []string{"/tiller", "--storage"}, nil, "true"},
+		{"after a switch", []string{"/tiller", "--tls", "--storage=secret"}, nil, "secret"},
+		{"after a word that is no flag", []string{"/tiller", "x", "--storage=secret"}, nil, ""},
+		{"after two dashes", []string{"/tiller", "--", "--storage=secret"}, nil, ""},
+		{"a wrapper", []string{"/sbin/tini", "--", "/tiller", "--storage=secret"}, nil, "secret"},
+		{"arguments of a shell's script", []string{"sh", "-c", "exec /tiller"}, []string{"--storage=secret"}, ""},
+		{"another command of a script", []string{"sh", "-c", "/backup --storage=secret; exec /tiller"}, nil, ""},
 		{"another flag of that beginning", []string{"/tiller", "--storage-x=secret"}, nil, ""},
 		{"no flag", []string{"/tiller", "storage=secret", "storage", "secret"}, nil, ""},
 	} {

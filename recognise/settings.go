@@ -1,9 +1,8 @@
-package install
+package recognise
 
 import (
 	"fmt"
 	"maps"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,6 +14,9 @@ import (
 
 	"helm-tenant/tenant"
 )
+
+// DefaultImage is where Helm 2.17 takes its Tiller from.
+const DefaultImage = "ghcr.io/helm/tiller"
 
 // goneImage is the Tiller of every `helm init` before 2.17, whose registry is gone.
 const goneImage = "gcr.io/kubernetes-helm/tiller"
@@ -36,7 +38,7 @@ func SettingsOf(spec appsv1.DeploymentSpec) tenant.Tiller {
 	for _, secret := range pod.ImagePullSecrets {
 		s.ImagePullSecrets = append(s.ImagePullSecrets, secret.Name)
 	}
-	c := TillerContainer(pod)
+	c := Container(pod)
 	if c == nil {
 		return s
 	}
@@ -90,7 +92,7 @@ func historyMaxOf(c *corev1.Container) int {
 func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
 	pod := spec.Template.Spec
 	add := func(format string, args ...any) { lost = append(lost, fmt.Sprintf(format, args...)) }
-	c := TillerContainer(pod)
+	c := Container(pod)
 	if c == nil {
 		return nil, false
 	}
@@ -112,14 +114,15 @@ func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
 			add("environment from Secret %s", from.SecretRef.Name)
 		}
 	}
-	for _, flag := range flagsOf(c) {
-		switch flag {
+	args, _ := arguments(c)
+	for _, flag := range flagsIn(args) {
+		switch flag.name {
 		case "listen", "storage", "history-max":
 			continue
 		case "tls", "tls-verify":
-			tls = tls || Flag(c, flag) != "false"
+			tls = tls || flag.value != "false"
 		}
-		add("argument --%s", flag)
+		add("argument --%s", flag.name)
 	}
 	for _, v := range pod.Volumes {
 		add("volume %s", v.Name)
@@ -145,7 +148,7 @@ func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
 		add("annotation %s of its pods", name)
 	}
 	for name := range spec.Template.Labels {
-		if TillerLabels()[name] == "" {
+		if Labels()[name] == "" {
 			add("label %s of its pods", name)
 		}
 	}
@@ -153,19 +156,17 @@ func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
 	return slices.Compact(lost), tls
 }
 
-// flagsOf are the names of the flags on the command line of the Tiller in a container:
-// those of a shell before it are not its own.
-func flagsOf(c *corev1.Container) []string {
-	all := words(c)
-	if at := slices.IndexFunc(all, func(word string) bool { return path.Base(word) == "tiller" }); at >= 0 {
-		all = all[at+1:]
+// ImageVersion is the tag of an image, empty where it has none, and where the image is
+// longer than any that can be pulled: the API server takes one of any length, and a
+// member's would fill what is printed of it.
+func ImageVersion(image string) string {
+	// A name has at most 255 characters, a tag 128, a digest 71 with the usual algorithm
+	// (https://pkg.go.dev/github.com/distribution/reference).
+	const longest = 512
+	if len(image) > longest {
+		return ""
 	}
-	var names []string
-	for _, word := range all {
-		name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
-		if strings.HasPrefix(word, "-") && name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
+	image, _, _ = strings.Cut(image, "@")
+	_, tag, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+	return tag
 }

@@ -1,0 +1,233 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/recognise"
+	"helm-tenant/tenant"
+)
+
+// byHand is what a home namespace holds of Tillers that somebody made by hand.
+type byHand struct {
+	// tillers are what runs them; the Deployment of Tiller's usual name is the first.
+	tillers []handTiller
+	// services lead to one of them.
+	services []*unstructured.Unstructured
+	// parts are their pods, accounts and Services, as Neighbours names them.
+	parts []string
+	// records counts the release records in the namespace, by storage.
+	records map[tenant.Storage]int
+	// outside is what the releases hold outside namespaces, and in namespaces other than
+	// their own.
+	outside []OutsideObject
+}
+
+// handTiller is a workload or a pod that runs a Tiller.
+type handTiller struct {
+	object *unstructured.Unstructured
+	// spec has the replicas and the template, whatever kind it is.
+	spec appsv1.DeploymentSpec
+}
+
+func (t handTiller) String() string { return t.object.GetKind() + " " + t.object.GetName() }
+
+// runnerKinds are the kinds of what can run a Tiller, a Deployment first.
+var runnerKinds = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod"}
+
+// findByHand finds the Tillers among the objects of a namespace, and what belongs to them.
+// Those of helm-tenant's own are left out.
+func findByHand(objects []*unstructured.Unstructured) (byHand, error) {
+	var found byHand
+	for _, kind := range runnerKinds {
+		for _, object := range objects {
+			if object.GetKind() != kind || object.GetLabels()[tenant.LabelTenant] != "" {
+				continue
+			}
+			spec, err := runnerSpec(object)
+			if err != nil {
+				return byHand{}, err
+			}
+			if !recognise.IsTiller(spec.Template.Labels, spec.Template.Spec) {
+				continue
+			}
+			if kind == "Pod" {
+				found.parts = append(found.parts, "Pod "+object.GetName())
+			}
+			account := spec.Template.Spec.ServiceAccountName
+			if account != "" {
+				found.parts = append(found.parts, "ServiceAccount "+account)
+			}
+			if metav1.GetControllerOf(object) == nil { // else it goes with what made it
+				found.tillers = append(found.tillers, handTiller{object, spec})
+			}
+		}
+	}
+	slices.SortStableFunc(found.tillers, func(a, b handTiller) int {
+		return cmp.Compare(rankOf(a.object.GetKind(), a.object.GetName()), rankOf(b.object.GetKind(), b.object.GetName()))
+	})
+	for _, object := range objects {
+		if object.GetKind() != "Service" || !slices.ContainsFunc(found.tillers, func(t handTiller) bool { return leadsTo(object, t.spec.Template.Labels) }) {
+			continue
+		}
+		found.services = append(found.services, object)
+		found.parts = append(found.parts, "Service "+object.GetName())
+	}
+	return found, nil
+}
+
+// rankOf sorts the Deployment of Tiller's usual name before all others.
+func rankOf(kind, name string) int {
+	if kind == "Deployment" && name == install.DeploymentName {
+		return 0
+	}
+	return 1
+}
+
+// runnerSpec is what a workload, or a pod, runs, as a Deployment would have it.
+func runnerSpec(object *unstructured.Unstructured) (appsv1.DeploymentSpec, error) {
+	var spec appsv1.DeploymentSpec
+	if object.GetKind() == "Pod" {
+		var pod corev1.Pod
+		err := cluster.Typed(object, &pod)
+		spec.Template.Labels, spec.Template.Annotations, spec.Template.Spec = pod.Labels, pod.Annotations, pod.Spec
+		return spec, err
+	}
+	fields, _, err := unstructured.NestedMap(object.Object, "spec")
+	if err != nil {
+		return spec, err
+	}
+	alike := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
+	for _, name := range []string{"replicas", "template"} {
+		if value, found := fields[name]; found {
+			alike.Object["spec"].(map[string]any)[name] = value
+		}
+	}
+	var deployment appsv1.Deployment
+	err = cluster.Typed(alike, &deployment)
+	return deployment.Spec, err
+}
+
+// leadsTo says whether a Service selects pods with those labels.
+func leadsTo(service *unstructured.Unstructured, podLabels map[string]string) bool {
+	selector, _, err := unstructured.NestedStringMap(service.Object, "spec", "selector")
+	if err != nil || len(selector) == 0 {
+		return recognise.HasLabels(service.GetLabels()) // as helm init labels its own
+	}
+	return labels.SelectorFromSet(selector).Matches(labels.Set(podLabels))
+}
+
+// readByHand reads what a home namespace holds of Tillers made by hand.
+func readByHand(ctx context.Context, c *cluster.Client, home string) (byHand, error) {
+	var objects []*unstructured.Unstructured
+	for _, kind := range append([]string{"Service"}, runnerKinds...) {
+		some, err := c.List(ctx, kind, home, metav1.ListOptions{})
+		if err != nil {
+			return byHand{}, err
+		}
+		objects = append(objects, some...)
+	}
+	found, err := findByHand(objects)
+	if err != nil || len(found.tillers) == 0 {
+		return found, err
+	}
+	stored, err := c.StoredReleases(ctx, tenant.EngineTiller, home)
+	if err != nil {
+		return found, err
+	}
+	found.records = countStorages(stored)
+	held, err := readHeld(ctx, c, currentRecords(stored, true))
+	if err != nil {
+		return found, err
+	}
+	found.outside, err = findOutside(ctx, c, held)
+	return found, err
+}
+
+// countStorages counts release records of Tillers by where they are stored.
+func countStorages(records []cluster.Stored) map[tenant.Storage]int {
+	count := map[tenant.Storage]int{}
+	for _, record := range records {
+		count[tenant.Storage(strings.ToLower(record.Kind))]++
+	}
+	return count
+}
+
+// StorageError says that a Tiller's command line, or a tenant's record, names another
+// storage than the one in which the release records are.
+type StorageError struct {
+	Home string
+	// Said is the storage that Who names; empty where that can't be told.
+	Who  string
+	Said tenant.Storage
+	// Records counts the records by storage.
+	Records map[tenant.Storage]int
+}
+
+func (e *StorageError) Error() string {
+	said := fmt.Sprintf("%s stores releases as %ss", e.Who, e.Said)
+	if e.Said == "" {
+		said = e.Who + " does not say where it stores releases"
+	}
+	var counts []string
+	for _, storage := range []tenant.Storage{tenant.StorageSecret, tenant.StorageConfigMap} {
+		counts = append(counts, fmt.Sprintf("%d as %ss", e.Records[storage], storage))
+	}
+	return fmt.Sprintf("%s, but the release records in namespace %q are stored %s", said, e.Home, strings.Join(counts, ", "))
+}
+
+// Only is the storage that all records have; empty where they have several, or there is
+// none.
+func (e *StorageError) Only() tenant.Storage { return onlyStorage(e.Records) }
+
+func onlyStorage(records map[tenant.Storage]int) tenant.Storage {
+	secrets, configMaps := records[tenant.StorageSecret], records[tenant.StorageConfigMap]
+	switch {
+	case secrets > 0 && configMaps == 0:
+		return tenant.StorageSecret
+	case configMaps > 0 && secrets == 0:
+		return tenant.StorageConfigMap
+	}
+	return ""
+}
+
+// storage decides where a Tiller made by hand stores its releases. What its records are
+// counts; where its command line says otherwise, that is an error, unless the admin named
+// the storage. Without records the command line counts.
+func (b byHand) storage(home string, asked tenant.Storage) (tenant.Storage, error) {
+	t := b.tillers[0]
+	c := recognise.Container(t.spec.Template.Spec)
+	if c == nil {
+		return asked, nil
+	}
+	said := recognise.KnownStorageOf(c)
+	if said != "" && said != tenant.StorageSecret && said != tenant.StorageConfigMap {
+		return "", fmt.Errorf("the Tiller in namespace %q stores its releases as %q, and a tenant's Tiller stores them as %s or %s", home, said, tenant.StorageSecret, tenant.StorageConfigMap)
+	}
+	wrong := &StorageError{Home: home, Who: t.String(), Said: said, Records: b.records}
+	only := onlyStorage(b.records)
+	switch {
+	case len(b.records) == 0 && said == "":
+		return asked, nil
+	case len(b.records) == 0, only == said:
+		return said, nil
+	case only != "" && (only == asked || said == ""):
+		return only, nil
+	case only == "" && said != "":
+		return said, nil // the others are of a time before
+	case only == "" && asked != "":
+		return asked, nil
+	}
+	return "", wrong
+}

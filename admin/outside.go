@@ -1,0 +1,62 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"helm-tenant/cluster"
+	"helm-tenant/migrate"
+)
+
+// RiskClusterObjects narrows a Tiller that has releases with objects it can't manage then.
+const RiskClusterObjects Risk = "cluster-objects"
+
+// OutsideObject is an object of a release that is in no namespace, or in another one than
+// the release.
+type OutsideObject struct {
+	Owner  migrate.Owner
+	Object migrate.Object
+}
+
+func (o OutsideObject) String() string {
+	return fmt.Sprintf("%s of release %s", o.Object, o.Owner.Name)
+}
+
+// findOutside finds them among what the releases hold.
+func findOutside(ctx context.Context, c *cluster.Client, held []Held) ([]OutsideObject, error) {
+	var outside []OutsideObject
+	err := eachObject(ctx, c, held, func(owner migrate.Owner, object migrate.Object, kind *cluster.ServedKind) error {
+		if kind == nil && migrate.ClusterScoped(object.Kind) { // of a version that is not served any more
+			object.Namespace = ""
+		}
+		if object.Namespace != owner.Namespace {
+			outside = append(outside, OutsideObject{owner, object})
+		}
+		return nil
+	})
+	return outside, err
+}
+
+// checkOutsideObjects refuses to narrow a Tiller whose releases hold objects that it could
+// not manage any more, unless that is accepted.
+func (d *decision) checkOutsideObjects(objects []OutsideObject) error {
+	if d.tenant.AllNamespaces {
+		return nil
+	}
+	var names []string
+	for _, o := range objects {
+		if slices.Contains(d.tenant.Namespaces, o.Owner.Namespace) && !slices.Contains(d.tenant.Namespaces, o.Object.Namespace) {
+			names = append(names, o.String())
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	what := brief(names)
+	err := d.request.Accepted.unless(RiskClusterObjects, "releases hold objects outside the tenant's namespaces, which its Tiller could not upgrade or delete any more: %s; take them out of the releases, or give these releases to an ops tenant of all namespaces", what)
+	if err == nil {
+		d.note("its Tiller can't manage these objects of its releases: %s", what)
+	}
+	return err
+}

@@ -1,0 +1,229 @@
+package admin
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/helm/pkg/proto/hapi/release"
+	"sigs.k8s.io/yaml"
+
+	"helm-tenant/migrate"
+	"helm-tenant/tenant"
+)
+
+// recipe reads the objects of a published way to run a Tiller.
+func recipe(t *testing.T, name string) []runtime.Object {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "recipes", name+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]func() runtime.Object{
+		"Namespace": func() runtime.Object { return &corev1.Namespace{} }, "ServiceAccount": func() runtime.Object { return &corev1.ServiceAccount{} },
+		"Service": func() runtime.Object { return &corev1.Service{} }, "Deployment": func() runtime.Object { return &appsv1.Deployment{} },
+		"StatefulSet": func() runtime.Object { return &appsv1.StatefulSet{} }, "Role": func() runtime.Object { return &rbacv1.Role{} },
+		"RoleBinding": func() runtime.Object { return &rbacv1.RoleBinding{} }, "ClusterRoleBinding": func() runtime.Object { return &rbacv1.ClusterRoleBinding{} },
+	}
+	var objects []runtime.Object
+	for document := range strings.SplitSeq(string(text), "\n---\n") {
+		var head struct{ Kind string }
+		if err := yaml.Unmarshal([]byte(document), &head); err != nil {
+			t.Fatal(err)
+		}
+		object := kinds[head.Kind]()
+		if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// TestRecipes: of each published way to run a Tiller, what init --adopt removes or changes
+// of it, and what it says of rights that were taken and of those that stay.
+func TestRecipes(t *testing.T) {
+	for _, test := range []struct {
+		recipe  string
+		storage tenant.Storage
+		// steps are those on objects of the recipe, notes all that are about it.
+		steps, notes []string
+	}{
+		{"helm-init", "configmap",
+			[]string{"delete ClusterRoleBinding tiller", "delete Service tiller-deploy in namespace old", "replace ServiceAccount tiller in namespace old", "update Deployment tiller-deploy in namespace old"},
+			[]string{"taken from Tiller: ClusterRoleBinding tiller -> ClusterRole cluster-admin"}},
+		{"default-account", "configmap",
+			[]string{"update Deployment tiller-deploy in namespace old"},
+			[]string{`Tiller no longer runs as service account "default" of namespace "old", which keeps the rights that it has: ClusterRoleBinding add-on-cluster-admin -> ClusterRole cluster-admin`,
+				"Tiller's image: gcr.io/kubernetes-helm/tiller:v2.9.1 becomes ghcr.io/helm/tiller:v2.17.0"}},
+		{"helm-docs-two-namespaces", "configmap",
+			[]string{"delete RoleBinding tiller-binding in namespace a", "delete RoleBinding tiller-binding in namespace old", "replace ServiceAccount tiller in namespace old", "update Deployment tiller-deploy in namespace old"},
+			[]string{"taken from Tiller: RoleBinding tiller-binding in namespace a -> Role tiller-manager", "taken from Tiller: RoleBinding tiller-binding in namespace old -> Role tiller-manager"}},
+		{"kubergrunt", "secret",
+			[]string{"update Deployment tiller-deploy in namespace old"},
+			[]string{`Tiller no longer runs as service account "team-tiller" of namespace "old", which keeps the rights that it has: RoleBinding team-tiller-admin in namespace a -> ClusterRole admin`,
+				"Tiller no longer speaks TLS: only a port-forward comes to it; leave --tls out of helm's commands",
+				"Tiller loses what a tenant's Tiller has not: environment variable TILLER_TLS_CERTS, environment variable TILLER_TLS_ENABLE, environment variable TILLER_TLS_VERIFY, volume tiller-certs",
+				"Tiller's image: gcr.io/kubernetes-helm/tiller:v2.11.0 becomes ghcr.io/helm/tiller:v2.17.0"}},
+		{"magic-namespace", "configmap",
+			[]string{"update Deployment tiller-deploy in namespace old"},
+			[]string{`Tiller no longer runs as service account "magic-tiller" of namespace "old", which keeps the rights that it has: RoleBinding magic-tiller in namespace old -> ClusterRole admin`,
+				"Tiller's image: gcr.io/kubernetes-helm/tiller:v2.9.1 becomes ghcr.io/helm/tiller:v2.17.0"}},
+		{"helm-tiller-rbac", "configmap",
+			[]string{"replace ServiceAccount tiller in namespace old", "update Deployment tiller-deploy in namespace old", "update RoleBinding tiller in namespace old"},
+			[]string{"taken from Tiller, and left to its 1 other subjects: RoleBinding tiller in namespace old -> Role tiller"}},
+		{"stateful-set", "configmap",
+			[]string{"delete StatefulSet releases in namespace old", "update ClusterRoleBinding platform"},
+			[]string{`StatefulSet releases in namespace "old" goes: Deployment tiller-deploy takes its place`,
+				"taken from Tiller, and left to its 2 other subjects: ClusterRoleBinding platform -> ClusterRole cluster-admin",
+				`Tiller no longer runs as service account "deployer" of namespace "old", which keeps the rights that it has: ClusterRoleBinding platform -> ClusterRole cluster-admin`}},
+		{"other-image", "secret",
+			[]string{"delete Deployment helm-server in namespace old", "delete Service helm-server in namespace old", "replace ServiceAccount tiller in namespace old"},
+			[]string{`Deployment helm-server in namespace "old" goes: Deployment tiller-deploy takes its place`,
+				"Tiller loses what a tenant's Tiller has not: environment variable STORAGE"}},
+	} {
+		t.Run(test.recipe, func(t *testing.T) {
+			objects := recipe(t, test.recipe)
+			w := empty().with(objects...)
+			w.records = map[tenant.Storage]int{test.storage: 3}
+			request := asked(adopting, home("old"))
+			prepared, err := decide(w.facts(t, request), request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if prepared.Tenant.Tiller.Storage != test.storage {
+				t.Errorf("the storage is %s", prepared.Tenant.Tiller.Storage)
+			}
+			var steps []string
+			for _, step := range stepsOf(prepared.Plan) {
+				step, _, _ = strings.Cut(step, ":")
+				_, key, _ := strings.Cut(step, " ")
+				for _, object := range inNamespaces(t, objects) {
+					if object == key && !strings.HasPrefix(key, "Namespace") {
+						steps = append(steps, step)
+					}
+				}
+			}
+			slices.Sort(steps)
+			if diff := cmp.Diff(test.steps, steps); diff != "" {
+				t.Errorf("steps: -want +got:\n%s", diff)
+			}
+			for _, note := range test.notes {
+				if !slices.Contains(prepared.Notes, note) {
+					t.Errorf("no note %q among\n%s", note, strings.Join(prepared.Notes, "\n"))
+				}
+			}
+			// Where its records are stored otherwise than its command line says, both are said.
+			other := map[tenant.Storage]tenant.Storage{"secret": "configmap", "configmap": "secret"}[test.storage]
+			w.records = map[tenant.Storage]int{other: 2}
+			if got := w.decide(t, request).Err; !strings.Contains(got, "stores releases as "+string(test.storage)+"s, but the release records in namespace \"old\" are stored") {
+				t.Errorf("with records of another storage: %s", got)
+			}
+			request.Tenant.Tiller.Storage = other
+			if got := w.decide(t, request); got.Err != "" {
+				t.Errorf("with the records' storage: %s", got.Err)
+			}
+		})
+	}
+}
+
+// TestOutsideObjects: releases that hold objects which the narrowed Tiller can't manage are
+// named before it is narrowed.
+func TestOutsideObjects(t *testing.T) {
+	w := empty().with(recipe(t, "helm-init")...)
+	role := migrate.Object{Resource: migrate.Resource{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: "reader"}}
+	config := migrate.Object{Resource: migrate.Resource{APIVersion: "v1", Kind: "ConfigMap", Name: "shared"}}
+	in := func(object migrate.Object, namespace string) migrate.Object {
+		object.Namespace = namespace
+		return object
+	}
+	for _, test := range []struct {
+		name    string
+		outside []OutsideObject
+		want    string
+	}{
+		{"a ClusterRole", []OutsideObject{{migrate.Owner{Name: "web", Namespace: "a"}, role}}, "ClusterRole reader of release web"},
+		{"in another's namespace", []OutsideObject{{migrate.Owner{Name: "web", Namespace: "a"}, in(config, "z")}}, "ConfigMap shared in namespace z of release web"},
+		{"in another namespace of the tenant's", []OutsideObject{{migrate.Owner{Name: "web", Namespace: "a"}, in(config, "b")}}, ""},
+		{"of a release that is outside itself", []OutsideObject{{migrate.Owner{Name: "web", Namespace: "z"}, role}}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w.outside = test.outside
+			want := ""
+			if test.want != "" {
+				want = "cluster-objects: releases hold objects outside the tenant's namespaces, which its Tiller could not upgrade or delete any more: " + test.want +
+					"; take them out of the releases, or give these releases to an ops tenant of all namespaces"
+			}
+			if got := w.decide(t, asked(adopting, home("old"))); got.Err != want {
+				t.Errorf("got %q", got.Err)
+			}
+			got := w.decide(t, asked(adopting, home("old"), accept(RiskClusterObjects)))
+			if noted := slices.Contains(got.Notes, "its Tiller can't manage these objects of its releases: "+test.want); got.Err != "" || noted != (test.want != "") {
+				t.Errorf("accepted: got %q, %q", got.Err, got.Notes)
+			}
+			if got := w.decide(t, asked(adopting, home("old"), everywhere, accept(RiskClusterWide))); got.Err != "" {
+				t.Errorf("as a tenant of all namespaces: %s", got.Err)
+			}
+		})
+	}
+}
+
+// inNamespaces are the keys of objects as they are told.
+func inNamespaces(t *testing.T, objects []runtime.Object) []string {
+	t.Helper()
+	var keys []string
+	for _, key := range keysOf(objects) {
+		keys = append(keys, key.String())
+	}
+	return keys
+}
+
+// TestTillersByWhatRuns: the list of tenants has every Tiller that init --adopt takes over,
+// whatever it is called, and none that a member made in a namespace of the tenant's.
+func TestTillersByWhatRuns(t *testing.T) {
+	for _, name := range []string{"helm-init", "kubergrunt", "stateful-set", "other-image"} {
+		server, c := empty().with(recipe(t, name)...).start(t)
+		write(t, c, asked())
+		for _, object := range recipe(t, name) {
+			switch o := object.(type) {
+			case *appsv1.Deployment:
+				o.Namespace = "a"
+				server.Put(o)
+			case *appsv1.StatefulSet:
+				o.Namespace = "a"
+				server.Put(o)
+			}
+		}
+		found, err := TakeInventory(t.Context(), c)
+		if err != nil || len(found.Unmanaged) != 1 || found.Unmanaged[0].Namespace != "old" || len(found.Unseen) > 0 {
+			t.Errorf("%s: unmanaged are %v, %v", name, found.Unmanaged, err)
+		}
+		if len(found.Tenants) != 1 || found.Tenants[0].Tiller == nil || found.Tenants[0].Tiller.Version != "v2.17.0" {
+			t.Errorf("%s: tenants are %v", name, found.Tenants)
+		}
+	}
+}
+
+// TestMigrateOtherStorage: records that the tenant's Tiller does not read are no reason to
+// move nothing.
+func TestMigrateOtherStorage(t *testing.T) {
+	server, c := empty().start(t)
+	write(t, c, asked())
+	secret := record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED)
+	server.Put(&corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: secret.Name, Labels: secret.Labels},
+		Data: map[string]string{"release": string(secret.Data["release"])}})
+	m, _ := migrating(t, c)
+	server.Writes()
+	want := `it can't move: the record of tenant "t" says that its Tiller stores releases as secrets, but the release records in namespace "t-tiller" are stored 0 as secrets, 1 as configmaps`
+	if _, err := m.Begin(t.Context()); errorText(err) != want || len(server.Writes()) > 0 {
+		t.Errorf("got %v", err)
+	}
+}

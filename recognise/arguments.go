@@ -1,0 +1,200 @@
+package recognise
+
+import (
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"helm-tenant/tenant"
+)
+
+// words are those of a container's command line. An argument of a shell's holds
+// several: sh -c "tiller --listen=...".
+func words(c *corev1.Container) []string {
+	var all []string
+	for _, argument := range slices.Concat(c.Command, c.Args) {
+		all = append(all, splitScript(argument)...)
+	}
+	return all
+}
+
+// separators end a command in a shell's script.
+const separators = "\n;&|"
+
+// splitScript are the words of a shell's script, without quotes.
+func splitScript(script string) []string {
+	unquoted := strings.NewReplacer(`"`, "", `'`, "").Replace(script)
+	return strings.FieldsFunc(unquoted, func(r rune) bool { return strings.ContainsRune(" \t\r\\"+separators, r) })
+}
+
+// arguments are those that Tiller's process gets. known is false where they can't be told:
+// the entry point of an image that is not Tiller's decides, or a variable of which the value
+// stands elsewhere.
+func arguments(c *corev1.Container) (args []string, known bool) {
+	line := slices.Concat(c.Command, c.Args)
+	for i, argument := range line {
+		line[i] = expand(argument, c.Env)
+	}
+	switch {
+	case len(c.Command) == 0 && hasTillersImage(*c):
+		args, known = line, true // whatever the first word is: the image's entry point is Tiller
+	case len(c.Command) > 0 && isShell(line[0]):
+		args, known = ofScript(line[1:], c.Env)
+	default:
+		at := slices.IndexFunc(line, isProgram)
+		if args = line[at+1:]; at < 0 && len(c.Command) > 0 {
+			args = nil // some program starts it, and nobody says how
+		}
+		known = at >= 0 && len(c.Command) > 0
+	}
+	return args, known && !slices.ContainsFunc(args, func(arg string) bool { return strings.Contains(arg, "$") })
+}
+
+func isShell(program string) bool {
+	return slices.Contains([]string{"sh", "bash", "ash", "dash"}, path.Base(program))
+}
+
+// ofScript are the arguments of the Tiller that a shell's script starts. What follows the
+// script are the script's own arguments.
+func ofScript(line []string, env []corev1.EnvVar) (args []string, known bool) {
+	at := slices.IndexFunc(line, func(argument string) bool {
+		return strings.HasPrefix(argument, "-") && !strings.HasPrefix(argument, "--") && strings.HasSuffix(argument, "c")
+	})
+	if at < 0 || at+1 >= len(line) {
+		return nil, false
+	}
+	script := os.Expand(strings.ReplaceAll(line[at+1], "\\\n", " "), func(name string) string {
+		if value, found := valueOf(name, env); found {
+			return value
+		}
+		return "$" + name
+	})
+	for command := range strings.FieldsFuncSeq(script, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+		all := splitScript(command)
+		if at := slices.IndexFunc(all, isProgram); at >= 0 {
+			return all[at+1:], true
+		}
+	}
+	return nil, false
+}
+
+// expand replaces $(NAME) as the kubelet does; what it does not know stays, and $$ is a
+// plain $ (k8s.io/kubernetes/third_party/forked/golang/expansion).
+func expand(text string, env []corev1.EnvVar) string {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "$")
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		name, after, closed := strings.Cut(strings.TrimPrefix(rest, "("), ")")
+		value, known := valueOf(name, env)
+		switch {
+		case strings.HasPrefix(rest, "$"):
+			out.WriteString("$")
+			text = rest[1:]
+		case strings.HasPrefix(rest, "(") && closed && known:
+			out.WriteString(value)
+			text = after
+		default:
+			out.WriteString("$")
+			text = rest
+		}
+	}
+}
+
+// valueOf is the value of an environment variable that stands in the pod itself.
+func valueOf(name string, env []corev1.EnvVar) (string, bool) {
+	for _, e := range slices.Backward(env) { // the last counts
+		if e.Name == name && e.ValueFrom == nil {
+			return e.Value, true
+		}
+	}
+	return "", false
+}
+
+// switches are Tiller's flags that take no word after them (k8s.io/helm/cmd/tiller).
+var switches = []string{"tls", "tls-verify", "probe", "trace", "experimental-release", "version", "h", "help"}
+
+// given is a flag with its value; "true" where it has none.
+type given struct{ name, value string }
+
+// flagsIn are the flags among Tiller's arguments, as Go's package flag reads them: up to the
+// first word that is none.
+func flagsIn(args []string) []given {
+	var flags []given
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		if len(arg) < 2 || arg[0] != '-' || arg == "--" {
+			break
+		}
+		name, value, has := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
+		switch {
+		case has:
+		case slices.Contains(switches, name) || len(args) == 0:
+			value = "true"
+		default:
+			value, args = args[0], args[1:]
+		}
+		flags = append(flags, given{name, value})
+	}
+	return flags
+}
+
+// Flag is the value of one of Tiller's flags, of which the last counts; "true" where it
+// has none, empty where it is not given.
+func Flag(c *corev1.Container, name string) string {
+	args, _ := arguments(c)
+	value := ""
+	for _, flag := range flagsIn(args) {
+		if flag.name == name {
+			value = flag.value
+		}
+	}
+	return value
+}
+
+// StorageOf is where the Tiller in a container keeps its releases, as its command
+// line says; its own default is ConfigMaps (k8s.io/helm/cmd/tiller). It may be one
+// that no tenant can have.
+func StorageOf(c *corev1.Container) tenant.Storage {
+	if value := Flag(c, "storage"); value != "" {
+		return tenant.Storage(value)
+	}
+	return tenant.StorageConfigMap
+}
+
+// KnownStorageOf is StorageOf, and empty where the command line can't be told for certain.
+func KnownStorageOf(c *corev1.Container) tenant.Storage {
+	if _, known := arguments(c); !known {
+		return ""
+	}
+	return StorageOf(c)
+}
+
+// NamespaceOf is the namespace in which the Tiller in a container of that namespace keeps
+// its releases (k8s.io/helm/cmd/tiller, namespace).
+func NamespaceOf(c *corev1.Container, own string) string {
+	if value, _ := valueOf("TILLER_NAMESPACE", c.Env); value != "" {
+		return value
+	}
+	return own
+}
+
+// VerifiesClients says whether the Tiller in a container asks its clients for a
+// certificate. Any value of the variable turns it on, and the flag has the last word.
+func VerifiesClients(c *corev1.Container) bool {
+	switch Flag(c, "tls-verify") {
+	case "":
+		value, _ := valueOf("TILLER_TLS_VERIFY", c.Env)
+		return value != ""
+	case "1", "t", "T", "true", "TRUE", "True":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,67 @@
+// Package recognise says whether a pod is a Tiller, whoever made it and whatever it is
+// called, and reads its settings from what runs in it. It reads and writes no cluster.
+package recognise
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// Labels are those by which every Helm 2 client finds its Tiller
+// (k8s.io/helm/pkg/helm/portforwarder).
+func Labels() map[string]string {
+	return map[string]string{"app": "helm", "name": "tiller"}
+}
+
+// Selector selects what carries Labels.
+func Selector() string { return labels.FormatLabels(Labels()) }
+
+// HasLabels says whether Labels are among these.
+func HasLabels(of map[string]string) bool {
+	return labels.SelectorFromSet(Labels()).Matches(labels.Set(of))
+}
+
+// IsTiller says whether pods of that kind are Tillers: by the labels by which Helm finds
+// its own, by an image's name, by a command, or by Tiller's port.
+func IsTiller(podLabels map[string]string, spec corev1.PodSpec) bool {
+	return HasLabels(podLabels) || slices.ContainsFunc(spec.Containers, isTiller)
+}
+
+// port is the one at which Tiller takes calls (k8s.io/helm/pkg/tiller/environment).
+const port = 44134
+
+// isTiller knows a Tiller's container by what runs in it. Which it can't know stands
+// in docs/audit.md, "What it can't see".
+func isTiller(c corev1.Container) bool {
+	return hasTillersImage(c) || slices.ContainsFunc(words(&c), isProgram) ||
+		slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == port })
+}
+
+// hasTillersImage says whether the image's name says that it is Tiller's. The entry point
+// of such an image is Tiller.
+func hasTillersImage(c corev1.Container) bool {
+	image, _, _ := strings.Cut(c.Image, "@")
+	name, _, _ := strings.Cut(path.Base(image), ":")
+	return name[strings.LastIndexAny(name, "-_.")+1:] == "tiller"
+}
+
+// isProgram says whether a word of a command line is Tiller's program.
+func isProgram(word string) bool { return path.Base(word) == "tiller" }
+
+// Container is the one in a Tiller's pod that is Tiller: by what runs in
+// it, or by its name; the first where neither tells. It is nil where there is none.
+func Container(spec corev1.PodSpec) *corev1.Container {
+	for i, c := range spec.Containers {
+		if isTiller(c) || c.Name == "tiller" {
+			return &spec.Containers[i]
+		}
+	}
+	if len(spec.Containers) > 0 {
+		return &spec.Containers[0]
+	}
+	return nil
+}
