@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 MODULES := . test test/cel test/tools scripts/release
 export CGO_ENABLED ?= 0
 
-.PHONY: help build install demo test soak race windows check fuzz bench fmt vet staticcheck shellcheck tidy unit cross cluster cluster-down package release clean
+.PHONY: help build install demo test soak race windows check fuzz bench fmt vet lint shellcheck tidy unit cross cluster cluster-down package release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +52,7 @@ race: ## the unit tests with Go's race detector; needs a C compiler
 windows: ## the wrapper's tests as Windows programs, under Wine
 	@bash scripts/test-windows.sh
 
-check: fmt vet staticcheck shellcheck tidy unit cross ## the quick checks, under a minute when warm
+check: fmt vet shellcheck tidy unit cross ## the quick checks, under a minute when warm
 
 fmt:
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -61,11 +61,11 @@ vet:
 	go vet ./...
 	cd test && go vet ./...
 
-staticcheck:
+lint: ## the linters that Helm runs (.golangci.yml)
 	@mkdir -p "$(CACHE)/tools"
-	cd test/tools && go build -o "$(CACHE)/tools/staticcheck" honnef.co/go/tools/cmd/staticcheck
-	"$(CACHE)/tools/staticcheck" ./...
-	cd test && "$(CACHE)/tools/staticcheck" ./...
+	cd test/tools && go build -o "$(CACHE)/tools/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	"$(CACHE)/tools/golangci-lint" run ./...
+	cd test && "$(CACHE)/tools/golangci-lint" run -c ../.golangci.yml ./...
 
 shellcheck:
 	@if command -v shellcheck >/dev/null; then shellcheck -x $$(git ls-files '*.sh' .ci/run plugin.complete); \

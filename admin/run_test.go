@@ -31,7 +31,7 @@ func backupsIn(t *testing.T, c *cluster.Client) (backup.Backups, string) {
 func destroying(t *testing.T, c *cluster.Client) (*Destroy, *[]string) {
 	var said []string
 	files, file := backupsIn(t, c)
-	files.Say = func(format string, args ...any) { said = append(said, "backup") }
+	files.Say = func(_ string, _ ...any) { said = append(said, "backup") }
 	return &Destroy{Client: c, Name: "t", Backups: files, File: file, Wait: true, Timeout: time.Minute,
 		Confirm:   func(context.Context) error { said = append(said, "confirm"); return nil },
 		Uninstall: func(context.Context, *Removal) error { said = append(said, "uninstall"); return nil },

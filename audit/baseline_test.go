@@ -55,8 +55,8 @@ func TestBaseline(t *testing.T) {
 			s.give("a-tiller", "x", User("zoe"), read)
 			s.give("a-1", "y", User("yan"), rule("", "pods", "create"))
 		}, Options{}, []string{"HT040 user yan"}, nil, Medium, text},
-		{"gone", func(s *Snapshot) {}, Options{}, nil, []string{"HT013 user zoe", "HT040 user yan"}, "", text},
-		{"gone, of a tenant that nobody asked for", func(s *Snapshot) {}, Options{Tenants: []string{"b"}}, nil, nil, "", text},
+		{"gone", func(_ *Snapshot) {}, Options{}, nil, []string{"HT013 user zoe", "HT040 user yan"}, "", text},
+		{"gone, of a tenant that nobody asked for", func(_ *Snapshot) {}, Options{Tenants: []string{"b"}}, nil, nil, "", text},
 		{"what is ignored is not gone", func(s *Snapshot) {
 			s.give("a-tiller", "x", User("zoe"), read)
 			s.give("a-1", "y", User("yan"), rule("", "pods", "get"))

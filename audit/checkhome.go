@@ -78,7 +78,7 @@ func (a *auditor) checkHardening(d *deployer) {
 			a.tillerItem(d, idLimits, "limits."+string(name), d.record.init(), "Tiller has no limit of %s", name)
 		}
 	}
-	if max := envOf(c, "TILLER_HISTORY_MAX"); (max == "" || max == "0") && recognise.Flag(c, "history-max") == "" {
+	if history := envOf(c, "TILLER_HISTORY_MAX"); (history == "" || history == "0") && recognise.Flag(c, "history-max") == "" {
 		a.tillerItem(d, idHistory, partHistory, d.record.init(), "Tiller keeps every revision")
 	}
 }

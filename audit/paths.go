@@ -273,15 +273,15 @@ func (p pather) changePolicy() []Need {
 func (p pather) changeAdmission() []Need {
 	var needs []Need
 	create := func(resource string) Ask { return Ask{Verb: "create", Group: admissionGroup, Resource: resource} }
-	any := func(resource string) Ask { return Ask{Group: admissionGroup, Resource: resource, AnyName: true} }
+	anyOf := func(resource string) Ask { return Ask{Group: admissionGroup, Resource: resource, AnyName: true} }
 	for _, resource := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} {
 		needs = append(needs, Need{create(resource)})
-		needs = append(needs, p.either(change, any(resource))...)
+		needs = append(needs, p.either(change, anyOf(resource))...)
 	}
 	const policies, bindings = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"
-	needs = append(needs, p.either(change, any(policies))...)
+	needs = append(needs, p.either(change, anyOf(policies))...)
 	needs = append(needs, Need{create(policies), create(bindings)})
-	for _, need := range p.either(change, any(bindings)) {
+	for _, need := range p.either(change, anyOf(bindings)) {
 		needs = append(needs, append(Need{create(policies)}, need...))
 	}
 	return needs

@@ -23,11 +23,11 @@ func TestFingerprintsAreDifferent(t *testing.T) {
 	s.give("cd", "use", zoe, rule("", "pods", "create"))
 	count, known := map[string]int{}, map[string]Finding{}
 	for _, f := range Audit(s, Options{}).Findings {
-		print := f.Fingerprint()
-		if other, same := known[print]; same {
-			t.Errorf("%s is that of %q and of %q", print, other.Text, f.Text)
+		fingerprint := f.Fingerprint()
+		if other, same := known[fingerprint]; same {
+			t.Errorf("%s is that of %q and of %q", fingerprint, other.Text, f.Text)
 		}
-		known[print] = f
+		known[fingerprint] = f
 		count[f.ID]++
 	}
 	for _, id := range []string{idLeaves, idEscalates, idUseAccount} {

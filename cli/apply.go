@@ -66,7 +66,7 @@ understood.`,
 	disconnectFlag(cmd, &o.disconnect, "members that a tenant loses")
 	timeoutFlag(cmd, &o.timeout)
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if len(o.files) == 0 {
 			return asUsage(cmd, errors.New("no file is named: give -f FILE"))
 		}

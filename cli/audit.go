@@ -183,12 +183,12 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 }
 
 func (s *session) printReport(report *audit.Report, o *auditOptions) error {
-	switch {
-	case o.output == "html":
+	switch o.output {
+	case "html":
 		return view.HTML(visible.Writer{W: s.env.Stdout, As: visible.JSON}, report, s.env.Now())
-	case o.output == "sarif":
+	case "sarif":
 		return printObject(s.out(), "json", view.SARIF(report, version(), o.files))
-	case o.output == "json" || o.output == "yaml":
+	case "json", "yaml":
 		return printObject(s.out(), o.output, struct {
 			APIVersion string `json:"apiVersion"`
 			Kind       string `json:"kind"`

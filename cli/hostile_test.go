@@ -166,11 +166,11 @@ var shownCommands = regexp.MustCompile(`(?m)(?:^ +(?:fix|or)? *|: |[a-z] with )(
 func TestHostileNames(t *testing.T) {
 	var typed strings.Builder
 	allowed := map[string]bool{}
-	for name, print := range hostileOutputs {
+	for name, write := range hostileOutputs {
 		// Of a name that is not seen no command is shown, but for its note.
-		seen, unseen := hostileLines(t, print, "plain"), hostileLines(t, print, "\u200b")
+		seen, unseen := hostileLines(t, write, "plain"), hostileLines(t, write, "\u200b")
 		for _, word := range shelltest.Hostile() {
-			out := hostileLines(t, print, word)
+			out := hostileLines(t, write, word)
 			for _, line := range out {
 				if !visible.Plain(line) {
 					t.Errorf("%s of %q prints %q", name, word, line)
@@ -217,10 +217,10 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-func hostileLines(t *testing.T, print func(*session, string) error, word string) []string {
+func hostileLines(t *testing.T, write func(*session, string) error, word string) []string {
 	t.Helper()
 	s, stdout, stderr := hostileSession()
-	if err := print(s, word); err != nil {
+	if err := write(s, word); err != nil {
 		t.Fatal(err)
 	}
 	return strings.Split(strings.TrimSuffix(stdout.String()+stderr.String(), "\n"), "\n")

@@ -200,7 +200,7 @@ Before the command, and only there:
 		cmd.DisableFlagsInUseLine = true
 		root.AddCommand(cmd)
 	}
-	root.SetHelpCommand(&cobra.Command{Use: "help [VERB]", Short: "Show how a verb is used", Hidden: true, RunE: func(cmd *cobra.Command, args []string) error {
+	root.SetHelpCommand(&cobra.Command{Use: "help [VERB]", Short: "Show how a verb is used", Hidden: true, RunE: func(_ *cobra.Command, args []string) error {
 		found, _, err := root.Find(args)
 		if err != nil {
 			return err

@@ -48,7 +48,7 @@ counts.`,
 	}
 	cmd.Flags().StringVar(&shell, "shell", "", "bash, zsh, sh, fish or powershell (default that of $SHELL, else sh)")
 	completeValues(cmd, "shell", slices.Sorted(maps.Keys(shells))...)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if shell == "" {
 			shell = filepath.Base(s.env.get(envvar.Shell))
 			if _, known := shells[shell]; !known {

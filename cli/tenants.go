@@ -27,7 +27,7 @@ func newTenants(s *session) *cobra.Command {
 		Args: noArguments,
 	}
 	outputFlag(cmd, &output, "table", "wide", "json", "yaml", "name")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.tenants(cmd.Context(), output) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return s.tenants(cmd.Context(), output) }
 	return cmd
 }
 

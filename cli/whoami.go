@@ -88,7 +88,7 @@ It ends with exit code 1 when it does not.`,
 		},
 	}
 	outputFlag(cmd, &output, "text", "json", "yaml")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.whoami(cmd.Context(), output) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return s.whoami(cmd.Context(), output) }
 	return cmd
 }
 

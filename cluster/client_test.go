@@ -29,7 +29,7 @@ func TestExplain(t *testing.T) {
 		{"no answer", refused, `the API server of context "prod" can't be reached: dial tcp 10.0.0.1:6443: connect: connection refused`},
 		{"no answer in time", &url.Error{Op: "Get", URL: "https://x", Err: context.DeadlineExceeded}, `the API server of context "prod" did not answer in time: context deadline exceeded`},
 		{"interrupted", &url.Error{Op: "Get", URL: "https://x", Err: context.Canceled}, `interrupted while the API server of context "prod" was to answer: context canceled`},
-		{"a credential plugin that reports in lines", fmt.Errorf("getting credentials: exec: executable aws not found\n\nIt looks like you are trying to use a plugin.\n"),
+		{"a credential plugin that reports in lines", errors.New("getting credentials: exec: executable aws not found\n\nIt looks like you are trying to use a plugin.\n"),
 			`the API server of context "prod" can't be reached: getting credentials: exec: executable aws not found It looks like you are trying to use a plugin.`},
 		{"bad credentials", apierrors.NewUnauthorized("Unauthorized"), `reading it: the credentials of context "prod" are not accepted: Unauthorized`},
 		{"forbidden", apierrors.NewForbidden(secrets, "s", errors.New("no RBAC policy matched")), `reading it in context "prod": secrets "s" is forbidden: no RBAC policy matched`},

@@ -116,7 +116,7 @@ func TestPages(t *testing.T) {
 
 // TestListRefused: what was listed where is said in the same words.
 func TestListRefused(t *testing.T) {
-	c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+	c := clientOf(t, func(w http.ResponseWriter, _ *http.Request) {
 		status := apierrors.NewForbidden(corev1.Resource("x"), "", nil).Status()
 		status.Kind, status.APIVersion, status.Message = "Status", "v1", "no"
 		answer(t, w, http.StatusForbidden, status)

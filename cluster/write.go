@@ -71,9 +71,10 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Cha
 			return nil
 		})
 		if err != nil {
-			failed := err.(*WriteError)
-			failed.Made, failed.Total = count, total
-			return failed
+			if failed, ok := errors.AsType[*WriteError](err); ok {
+				failed.Made, failed.Total = count, total
+			}
+			return err
 		}
 		rest = rest[end:]
 	}

@@ -150,13 +150,13 @@ func Identify(ctx context.Context, path string) (Client, error) {
 
 // Check says whether this helm is one that helm-tenant works with.
 func (c Client) Check() error {
-	switch {
-	case c.Major == 2:
+	switch c.Major {
+	case 2:
 		if minor := minorOf(c.Version); minor >= 0 && minor < oldestMinor {
 			return fmt.Errorf("helm %s at %s is too old: helm-tenant works with 2.%d and later, best 2.17", c.Version, c.Path, oldestMinor)
 		}
 		return nil
-	case c.Major == 3 || c.Major == 4:
+	case 3, 4:
 		return nil
 	}
 	return fmt.Errorf("helm %s at %s is of no major version that helm-tenant knows", c.Version, c.Path)

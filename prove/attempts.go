@@ -129,24 +129,24 @@ func hasQuota(t *Target, namespace string) bool { return len(t.Quotas[namespace]
 var inNamespaces = []*Attempt{
 	{ID: "priority", What: "run a pod of the class system-node-critical", Why: "evicts other tenants' pods from the node",
 		As: onlyDeployer, Each: true, Closes: closedByGuard,
-		request: func(t *Target, ns string) *ask {
+		request: func(_ *Target, ns string) *ask {
 			pod := harmless(ns)
 			pod.Spec.PriorityClassName = "system-node-critical"
 			return create("/api/v1/namespaces/"+ns+"/pods", pod)
 		}},
 	{ID: "external-ips", What: "make a Service with external IPs", Why: "takes the traffic to any address, the API server's too",
 		As: onlyDeployer, Each: true, Closes: closedByGuard,
-		request: func(t *Target, ns string) *ask {
+		request: func(_ *Target, ns string) *ask {
 			return create("/api/v1/namespaces/"+ns+"/services", externalService(ns))
 		}},
 	{ID: "outsider-binding", What: "bind a Role to somebody who is no account of the tenant", Why: "lets in who is no member, and outlives a revoke",
 		As: onlyDeployer, Each: true, Closes: closedByGuard,
-		request: func(t *Target, ns string) *ask {
+		request: func(_ *Target, ns string) *ask {
 			return create(rbacPath(ns, "rolebindings"), binding(ns, "view", "User", Name))
 		}},
 	{ID: "claim-names-volume", What: "claim a volume by its name", Why: "the data of another tenant's released volume",
 		As: onlyDeployer, Each: true, Closes: closedByGuard,
-		request: func(t *Target, ns string) *ask {
+		request: func(_ *Target, ns string) *ask {
 			return create("/api/v1/namespaces/"+ns+"/persistentvolumeclaims", claim(ns))
 		}},
 	{ID: "own-binding", What: "delete the binding that makes the namespace the tenant's", Why: "what the admin put there is the tenant's to change",
@@ -154,31 +154,31 @@ var inNamespaces = []*Attempt{
 		request: func(t *Target, ns string) *ask { return remove(rbacPath(ns, "rolebindings/"+t.Binding)) }},
 	{ID: "quota", What: "make a ResourceQuota", Why: "bounds that the admin set are the tenant's to change",
 		Benchmarks: []string{"MTB-PL1-CC-TI-1 Block modification of resource quotas"}, As: onlyDeployer,
-		request: func(t *Target, ns string) *ask {
+		request: func(_ *Target, ns string) *ask {
 			return create("/api/v1/namespaces/"+ns+"/resourcequotas", quota(ns))
 		}},
 	{ID: "label-namespace", What: "change the labels of the tenant's namespace", Why: "takes PodSecurity and the guard off",
 		As: []Role{Deployer, Member},
-		request: func(t *Target, ns string) *ask {
+		request: func(_ *Target, ns string) *ask {
 			return merge("/api/v1/namespaces/"+ns, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)
 		}},
 	{ID: "role-escalation", What: "bind cluster-admin in the tenant's namespace", Why: "more than the admin gave",
 		Benchmarks: []string{"MTB-PL2-CC-TI-1 Block role privilege escalation"}, As: onlyDeployer,
-		request: func(t *Target, ns string) *ask {
+		request: func(_ *Target, ns string) *ask {
 			return create(rbacPath(ns, "rolebindings"), binding(ns, "cluster-admin", "ServiceAccount", "default"))
 		}},
 	{ID: "node-port", What: "open a port on every node", Why: "reached from wherever the nodes are, past any Ingress",
 		Benchmarks: []string{"MTB-PL1-BC-HI-1 Block use of NodePort services"}, As: onlyDeployer, Closes: `quota: {services.nodeports: "0"}`,
 		Optional: true, required: func(t *Target, ns string) bool { return t.Quotas[ns]["services.nodeports"] },
-		request: func(t *Target, ns string) *ask { return create("/api/v1/namespaces/"+ns+"/services", nodePort(ns)) }},
+		request: func(_ *Target, ns string) *ask { return create("/api/v1/namespaces/"+ns+"/services", nodePort(ns)) }},
 	{ID: "foreign-host", What: "serve a host name that is not the tenant's", Why: "another tenant's visitors, passwords and certificates",
 		As: onlyDeployer, Closes: "hosts: [...]", Optional: true, required: func(t *Target, _ string) bool { return t.Hosts },
-		request: func(t *Target, ns string) *ask {
+		request: func(_ *Target, ns string) *ask {
 			return create("/apis/networking.k8s.io/v1/namespaces/"+ns+"/ingresses", ingress(ns))
 		}},
 	{ID: "metadata-egress", What: "let its pods reach the cloud's metadata service by a NetworkPolicy of its own", Why: "the node's credentials",
 		As: onlyDeployer, Closes: "network: isolated", Optional: true, required: func(t *Target, _ string) bool { return t.Isolated },
-		request: func(t *Target, ns string) *ask {
+		request: func(_ *Target, ns string) *ask {
 			return create("/apis/networking.k8s.io/v1/namespaces/"+ns+"/networkpolicies", egress(ns))
 		}},
 	{ID: "no-quota", What: "use the cluster's resources without a bound", Why: "starves other tenants",
@@ -203,27 +203,27 @@ func countsObjects(t *Target, namespace string) bool {
 var onCluster = []*Attempt{
 	{ID: "read-nodes", What: "list the cluster's nodes", Why: "what belongs to the cluster is no tenant's",
 		Benchmarks: []string{"MTB-PL1-CC-CPI-1 Block access to cluster resources"}, As: onlyDeployer,
-		request: func(t *Target, _ string) *ask { return list("/api/v1/nodes") }},
+		request: func(_ *Target, _ string) *ask { return list("/api/v1/nodes") }},
 	{ID: "namespace", What: "make a Namespace", Why: "a place without guard rails", As: onlyDeployer,
-		request: func(t *Target, _ string) *ask { return create("/api/v1/namespaces", namespaceObject()) }},
+		request: func(_ *Target, _ string) *ask { return create("/api/v1/namespaces", namespaceObject()) }},
 	{ID: "cluster-binding", What: "bind cluster-admin in the whole cluster", Why: "everything", As: onlyDeployer,
-		request: func(t *Target, _ string) *ask {
+		request: func(_ *Target, _ string) *ask {
 			return create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", clusterBinding())
 		}},
 	{ID: "node-volume", What: "make a PersistentVolume on the node's disk", Why: "the node's files, past PodSecurity", As: onlyDeployer,
-		request: func(t *Target, _ string) *ask { return create("/api/v1/persistentvolumes", volume()) }},
+		request: func(_ *Target, _ string) *ask { return create("/api/v1/persistentvolumes", volume()) }},
 	{ID: "webhook", What: "make a webhook that sees every write", Why: "every tenant's Secrets as they are written", As: onlyDeployer,
-		request: func(t *Target, _ string) *ask {
+		request: func(_ *Target, _ string) *ask {
 			return create("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", webhook())
 		}},
 	{ID: "crd", What: "make a CustomResourceDefinition", Why: "changes the API for everybody", As: onlyDeployer,
-		request: func(t *Target, _ string) *ask {
+		request: func(_ *Target, _ string) *ask {
 			return create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition())
 		}},
 	{ID: "kubelet", What: "reach the kubelets through the API server", Why: "runs commands in every pod", As: onlyDeployer,
-		request: func(t *Target, _ string) *ask { return review("get", "", "nodes", "proxy", "", "") }},
+		request: func(_ *Target, _ string) *ask { return review("get", "", "nodes", "proxy", "", "") }},
 	{ID: "system-secrets", What: "read Secrets in kube-system", Why: "accounts that may do everything", As: onlyDeployer,
-		request: func(t *Target, _ string) *ask { return list("/api/v1/namespaces/kube-system/secrets") }},
+		request: func(_ *Target, _ string) *ask { return list("/api/v1/namespaces/kube-system/secrets") }},
 }
 
 // onHome are ways to the deployer in the tenant's own home namespace.

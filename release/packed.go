@@ -167,9 +167,9 @@ func (s *sized) Read(p []byte) (int, error) {
 
 // end is io.EOF where nothing follows.
 func (s *sized) end() error {
-	if _, err := s.text.Peek(1); err == nil {
+	_, err := s.text.Peek(1)
+	if err == nil {
 		return errNotItsSize
-	} else {
-		return err
 	}
+	return err
 }

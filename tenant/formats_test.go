@@ -78,7 +78,7 @@ func TestNewerRecords(t *testing.T) {
 		{"a later version of another shape", "recordVersion: 3\nname: {team: a}\n", "", "tenant.yaml: it has the recordVersion 3, and this helm-tenant reads 1: use a newer one"},
 		{"an engine that is not known", most + "engine: warp\n", "", `tenant.yaml: engine: "warp" is not one of tiller, impersonation, both`},
 		{"a known field of another kind", most + "role: [a]\nmore: 1\n", "", "tenant.yaml: line 3: a list where text is wanted"},
-		{"a name that was mistyped", "nmae: team-a\nnamespaces: [a]\n", "", `tenant.yaml: line 1: unknown field "nmae" (a newer helm-tenant may have written it)`},
+		{"a name that was mistyped", "nam: team-a\nnamespaces: [a]\n", "", `tenant.yaml: line 1: unknown field "nam" (a newer helm-tenant may have written it)`},
 		{"a namespace that is none", "name: a\nnamespaces: ['x; y']\n", "", `tenant.yaml: namespaces: "x; y" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

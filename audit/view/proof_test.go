@@ -64,11 +64,11 @@ func TestProofSARIF(t *testing.T) {
 		if rule := run.Tool.Driver.Rules[result.RuleIndex]; rule.ID != result.RuleID {
 			t.Errorf("result %s names rule %s", result.RuleID, rule.ID)
 		}
-		print := result.Fingerprints["helmTenantAttempt/v1"]
-		if seen[print] {
-			t.Errorf("two results are %s", print)
+		fingerprint := result.Fingerprints["helmTenantAttempt/v1"]
+		if seen[fingerprint] {
+			t.Errorf("two results are %s", fingerprint)
 		}
-		seen[print] = true
+		seen[fingerprint] = true
 	}
 	if run.Results[0].Level != "error" || run.Results[1].Level != "warning" || run.Results[2].Level != "note" {
 		t.Errorf("%s", text)

@@ -72,16 +72,16 @@ func TestSARIFLevels(t *testing.T) {
 // By its fingerprint code scanning knows a finding again: what is worded or
 // judged anew is the same one, and what was closed by hand stays closed.
 func TestSARIFFingerprints(t *testing.T) {
-	print := func(f audit.Finding) string {
+	fingerprint := func(f audit.Finding) string {
 		return SARIF(&audit.Report{Findings: []audit.Finding{f}}, "", nil).Runs[0].Results[0].Fingerprints["helmTenantFinding/v1"]
 	}
 	one := finding("HT010", audit.High)
-	if got, want := print(one), "HT010|a-tiller|user eve|a"; got != want {
+	if got, want := fingerprint(one), "HT010|a-tiller|user eve|a"; got != want {
 		t.Errorf("the fingerprint is %q, and was %q", got, want)
 	}
 	reworded := one
 	reworded.Text, reworded.Why, reworded.Fix, reworded.Severity, reworded.Line, reworded.Chains = "x", "y", command.Advice("z"), audit.Low, 7, [][]string{{"w"}}
-	if print(reworded) != print(one) {
+	if fingerprint(reworded) != fingerprint(one) {
 		t.Error("reworded it has another fingerprint")
 	}
 	for name, change := range map[string]func(*audit.Finding){
@@ -92,7 +92,7 @@ func TestSARIFFingerprints(t *testing.T) {
 		"object":  func(f *audit.Finding) { f.Object = "namespace ci" },
 	} {
 		other := one
-		if change(&other); print(other) == print(one) {
+		if change(&other); fingerprint(other) == fingerprint(one) {
 			t.Errorf("one of another %s has the same fingerprint", name)
 		}
 	}

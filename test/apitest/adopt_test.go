@@ -33,7 +33,7 @@ func TestWhatOthersMade(t *testing.T) {
 		name string
 		make func(t *testing.T, of team) (refusal string)
 	}{
-		{"home namespace", func(t *testing.T, of team) string {
+		{"home namespace", func(_ *testing.T, of team) string {
 			return "Namespace " + of.home
 		}},
 		{"service account", func(t *testing.T, of team) string {

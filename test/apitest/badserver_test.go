@@ -54,7 +54,7 @@ var faults = map[string]hook{
 		answer(w, 429, metav1.StatusReasonTooManyRequests, "too many requests, please try again later")
 		return true
 	},
-	"cut": func(w http.ResponseWriter, _ *http.Request) bool {
+	"cut": func(_ http.ResponseWriter, _ *http.Request) bool {
 		panic(http.ErrAbortHandler) // closes the connection
 	},
 	"login page": func(w http.ResponseWriter, _ *http.Request) bool {

@@ -3,6 +3,7 @@ package apitest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -109,7 +110,7 @@ func documents(t *testing.T, text string) []*unstructured.Unstructured {
 	for {
 		o := &unstructured.Unstructured{}
 		err := decoder.Decode(&o.Object)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return objects
 		}
 		if err != nil {

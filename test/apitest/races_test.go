@@ -51,7 +51,7 @@ func TestANamespaceThatIsAddedWhileTheTenantIsRead(t *testing.T) {
 	list := func(r *http.Request, resource string) bool {
 		return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/"+resource) && strings.Contains(r.URL.RawQuery, "labelSelector")
 	}
-	late := admin.through(t, func(rw http.ResponseWriter, r *http.Request) bool {
+	late := admin.through(t, func(_ http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case list(r, "configmaps"):
 			// The answer is on its way when the next request comes.

@@ -18,7 +18,7 @@ func TestDescribeWithoutTheComparison(t *testing.T) {
 		name, why string
 		make      func(t *testing.T, of team, role string)
 	}{
-		{"no role", "does not exist", func(t *testing.T, of team, role string) {
+		{"no role", "does not exist", func(t *testing.T, _ team, role string) {
 			must(t, w.root.RbacV1().ClusterRoles().Delete(t.Context(), role, metav1.DeleteOptions{}))
 		}},
 		{"a namespace that goes", "is being deleted", func(t *testing.T, of team, _ string) {

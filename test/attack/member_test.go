@@ -57,12 +57,12 @@ var impersonating = []attack{
 	{name: "kubectl --as-group system:masters", as: onOwn, run: impersonate("root", "system:masters")},
 	{name: "kubectl --as the account that makes roles", as: onOwn, run: impersonate("system:serviceaccount:kube-system:clusterrole-aggregation-controller", "")},
 	{name: "kubectl --as another account of the home", as: onBoth, run: impersonate("system:serviceaccount:$HOME:default", "")},
-	{name: "own deployer, and group system:masters", as: onOwn, run: impersonateMore(func(s *scene, c *rest.ImpersonationConfig) { c.Groups = []string{"system:masters"} })},
+	{name: "own deployer, and group system:masters", as: onOwn, run: impersonateMore(func(_ *scene, c *rest.ImpersonationConfig) { c.Groups = []string{"system:masters"} })},
 	{name: "own deployer, and the group of its namespace's accounts", as: onOwn, run: impersonateMore(func(s *scene, c *rest.ImpersonationConfig) {
 		c.Groups = []string{"system:serviceaccounts:" + s.door.home}
 	})},
-	{name: "own deployer, and a uid", as: onOwn, run: impersonateMore(func(s *scene, c *rest.ImpersonationConfig) { c.UID = "1234" })},
-	{name: "own deployer, and an extra field", as: onOwn, run: impersonateMore(func(s *scene, c *rest.ImpersonationConfig) {
+	{name: "own deployer, and a uid", as: onOwn, run: impersonateMore(func(_ *scene, c *rest.ImpersonationConfig) { c.UID = "1234" })},
+	{name: "own deployer, and an extra field", as: onOwn, run: impersonateMore(func(_ *scene, c *rest.ImpersonationConfig) {
 		c.Extra = map[string][]string{"scopes": {"all"}}
 	})},
 	// The built-in role admin holds impersonate on the accounts of the tenant's

@@ -556,7 +556,8 @@ func TestMigrateWhileMembersInstall(t *testing.T) {
 			}
 		})
 	}
-	for deadline := time.Now().Add(harness.Patience); count.Load() < 6 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); count.Load() < 6 && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
 	}
 	here := t.TempDir()
 	s := admin3.tenantIn(here, "migrate", "mio")

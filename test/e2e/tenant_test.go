@@ -125,7 +125,7 @@ func TestContext(t *testing.T) {
 	t.Run("a verb of ours", func(t *testing.T) {
 		contains(t, carol.run("helm", "tenant", "whoami", "--kube-context", "two"), "ctx-two")
 	})
-	t.Run("two that differ", func(t *testing.T) {
+	t.Run("two that differ", func(_ *testing.T) {
 		carol.fails(1, "two contexts are named", "helm", "--kube-context", "one", "tenant", "--context", "two", "ls")
 	})
 	t.Run("one that can not be known is refused", func(t *testing.T) {

@@ -53,7 +53,7 @@ func TestWait(t *testing.T) {
 		}
 	})
 
-	t.Run("the same command again finishes it", func(t *testing.T) {
+	t.Run("the same command again finishes it", func(_ *testing.T) {
 		w.admin.run("helm", "tenant", "init", "wait-image", "--tiller-image", "ghcr.io/helm/tiller:v2.17.0")
 	})
 }

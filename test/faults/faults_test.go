@@ -55,7 +55,7 @@ var kinds = map[string]fault{
 	"429": refuses(http.StatusTooManyRequests),
 	"500": refuses(http.StatusInternalServerError),
 	"503": refuses(http.StatusServiceUnavailable),
-	"502 of a balancer": func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	"502 of a balancer": func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		http.Error(w, "<h1>Bad Gateway</h1>\n<p>sorry</p>", http.StatusBadGateway)
 	},
 	"dropped before the server got it": func(http.ResponseWriter, *http.Request, http.Handler) {
