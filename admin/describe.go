@@ -37,6 +37,8 @@ type Description struct {
 	Uncompared string
 	// GuardUnheld says why the guard does not hold here, or why that is not known.
 	GuardUnheld string
+	// PodSecurityUnheld says the same of PodSecurity.
+	PodSecurityUnheld string
 	// Over are the grants that are over and still in force; TermsUnread is why it is not
 	// known whose time ends when.
 	Over        tenant.Terms
@@ -243,6 +245,7 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 			d.GuardUnheld = note
 		}
 	}
+	d.PodSecurityUnheld = PodSecurityUnheld(ctx, c, prepared.Tenant)
 	d.Drift = prepared.Plan.Ordered()
 	return nil
 }

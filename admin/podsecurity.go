@@ -134,3 +134,31 @@ func (d *decision) checkViolations() error {
 	}
 	return &ViolationsError{RiskError{RiskViolatingPods, why}, all}
 }
+
+// PodSecurityUnheld says that the API server does not enforce the PodSecurity labels of
+// the tenant's namespaces, or why that is not known; empty where it does, or where there
+// is none to enforce. Its version does not tell: the admission plugin can be switched
+// off, and webhooks stand in for it. One namespace answers for all.
+func PodSecurityUnheld(ctx context.Context, c *cluster.Client, t tenant.Tenant) string {
+	if !HasPodSecurity(t) {
+		return ""
+	}
+	i := slices.IndexFunc(t.Namespaces, isRailed)
+	refused, err := c.RefusesPrivileged(ctx, t.Namespaces[i])
+	switch {
+	case err != nil:
+		return fmt.Sprintf("it is not known whether PodSecurity is enforced: %v", err)
+	case !refused:
+		return fmt.Sprintf("this API server does not enforce PodSecurity: it takes a privileged pod in namespace %q, by which a chart takes over the node", t.Namespaces[i])
+	}
+	return ""
+}
+
+// HasPodSecurity reports whether the tenant has a level of PodSecurity that refuses
+// pods, in at least one namespace.
+func HasPodSecurity(t tenant.Tenant) bool {
+	return !t.AllNamespaces && isHeld(t.PodSecurity) && slices.ContainsFunc(t.Namespaces, isRailed)
+}
+
+// isRailed reports whether a namespace gets guard rails: all but Kubernetes' own.
+func isRailed(namespace string) bool { return !tenant.IsSystemNamespace(namespace) }

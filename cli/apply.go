@@ -150,6 +150,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 		if err := admin.ApplyAll(ctx, client, requests, outcomes, shared, s.progress(len(requests))); err != nil {
 			return fmt.Errorf("apply in %s: %w", client.Where(), err)
 		}
+		s.sayPodSecurity(ctx, client, outcomes)
 		if o.disconnect {
 			s.disconnectAll(ctx, client, outcomes, o.timeout)
 		}
@@ -162,6 +163,18 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 		}
 	}
 	return s.judge(outcomes, differs && o.detailedExitCode)
+}
+
+// sayPodSecurity says whether the API server does not enforce PodSecurity: the first
+// tenant that has it answers for all.
+func (s *session) sayPodSecurity(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome) {
+	i := slices.IndexFunc(outcomes, func(o admin.Outcome) bool { return o.Err == nil && admin.HasPodSecurity(o.Prepared.Tenant) })
+	if i < 0 {
+		return
+	}
+	if unheld := admin.PodSecurityUnheld(ctx, client, outcomes[i].Prepared.Tenant); unheld != "" {
+		s.say("Warning: %s", unheld)
+	}
 }
 
 // requests are what the file's tenants ask for.

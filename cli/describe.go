@@ -74,7 +74,9 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 		Over        tenant.Terms        `json:"over,omitempty"`
 		TermsUnread string              `json:"temporaryUnread,omitempty"`
 		Unseen      []string            `json:"unseen,omitempty"`
-	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.GuardUnheld, d.Over, d.TermsUnread, d.Unseen})
+
+		PodSecurityUnheld string `json:"podSecurityUnheld,omitempty"`
+	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.GuardUnheld, d.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld})
 }
 
 func (s *session) printDescription(d *admin.Description) error {
@@ -126,6 +128,9 @@ func (s *session) printDescription(d *admin.Description) error {
 		fmt.Fprintln(w, "\nNamespaces, and who has rights there:")
 		printBindings(w, d.In)
 		printQuotas(w, d.In)
+	}
+	if d.PodSecurityUnheld != "" {
+		visible.Fprintf(w, "\nPodSecurity: %s\n", d.PodSecurityUnheld)
 	}
 	if d.GuardUnheld != "" {
 		visible.Fprintf(w, "\nGuard: %s\n", d.GuardUnheld)

@@ -217,6 +217,9 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 		s.say("Note: %s", note)
 	}
 	t := prepared.Tenant
+	if unheld := admin.PodSecurityUnheld(ctx, client, t); unheld != "" {
+		s.say("Warning: %s", unheld)
+	}
 	hasTiller := t.Engine.Has(tenant.EngineTiller)
 	if o.wait && hasTiller {
 		ctx, cancel := context.WithTimeout(ctx, o.timeout)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,4 +92,36 @@ func (c *Client) TryLabel(ctx context.Context, namespace *unstructured.Unstructu
 	_, err := c.resource(kinds["Namespace"], "").Update(context.WithValue(ctx, warningsKey{}, &found), next,
 		metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
 	return found.texts, c.explain("trying a label of namespace "+namespace.GetName(), err)
+}
+
+// privileged is a pod that every level of PodSecurity but privileged refuses.
+var privileged = &unstructured.Unstructured{Object: map[string]any{
+	"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"generateName": "helm-tenant-"},
+	"spec": map[string]any{"automountServiceAccountToken": false, "containers": []any{map[string]any{
+		"name": "main", "image": "registry.k8s.io/pause:3.10", "securityContext": map[string]any{"privileged": true},
+	}}},
+}}
+
+// RefusesPrivileged asks the API server, by a dry run that stores nothing, whether it
+// refuses a privileged pod in a namespace for its PodSecurity label. What else refuses
+// the pod is the error: then it is not known.
+func (c *Client) RefusesPrivileged(ctx context.Context, namespace string) (bool, error) {
+	options := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager}
+	var err error
+	// The account that the pod has by default comes a moment after its namespace.
+	for range 30 {
+		_, err = c.resource(kinds["Pod"], namespace).Create(ctx, privileged.DeepCopy(), options)
+		if err == nil || !strings.Contains(err.Error(), "service account") {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "violates PodSecurity") {
+		return true, nil
+	}
+	return false, c.explain("trying a privileged pod in namespace "+namespace, err)
 }

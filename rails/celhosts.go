@@ -2,6 +2,7 @@ package rails
 
 import (
 	"fmt"
+	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
@@ -39,14 +40,24 @@ const (
 
 // hostAnnotationRules hold what annotations add to the hosts of a Service or Ingress.
 func hostAnnotationRules() []admissionv1.Validation {
+	return annotationRules("variables.annotations", "variables.wereAnnotations")
+}
+
+// annotationRules judge the annotations in one CEL variable by those that were in
+// another.
+func annotationRules(now, was string) []admissionv1.Validation {
+	unchanged := `(k in ` + was + ` && ` + was + `[k] == ` + now + `[k])`
+	matching := func(pattern string) string {
+		return now + `.filter(k, k.matches("` + pattern + `")).join(", ")`
+	}
 	return []admissionv1.Validation{
-		rule(`!variables.restricted || variables.annotations.all(k, !k.matches("`+hostAnnotations+`") || (k in variables.wereAnnotations && variables.wereAnnotations[k] == variables.annotations[k])`+
-			` || variables.annotations[k] == "" || variables.annotations[k].split(",").map(h, h.trim().lowerAscii()).all(h, h.matches("^[a-z0-9*.-]*$") && `+allowed("h", true)+`))`,
+		rule(`!variables.restricted || `+now+`.all(k, !k.matches("`+hostAnnotations+`") || `+unchanged+
+			` || `+now+`[k] == "" || `+now+`[k].split(",").map(h, h.trim().lowerAscii()).all(h, h.matches("^[a-z0-9*.-]*$") && `+allowed("h", true)+`))`,
 			"an annotation adds hosts that the tenant may not serve",
-			`"an annotation (" + variables.annotations.filter(k, k.matches("`+hostAnnotations+`")).join(", ") + ") adds hosts other than those allowed: `+allowedHosts),
-		rule(`!variables.restricted || variables.annotations.all(k, !k.matches("`+textAnnotations+`") || (k in variables.wereAnnotations && variables.wereAnnotations[k] == variables.annotations[k]))`,
+			`"an annotation (" + `+matching(hostAnnotations)+` + ") adds hosts other than those allowed: `+allowedHosts),
+		rule(`!variables.restricted || `+now+`.all(k, !k.matches("`+textAnnotations+`") || `+unchanged+`)`,
 			"an annotation adds configuration by which a tenant could serve any host",
-			`"where hosts are restricted, annotations can't add configuration, as " + variables.annotations.filter(k, k.matches("`+textAnnotations+`")).join(", ")`),
+			`"where hosts are restricted, annotations can't add configuration, as " + `+matching(textAnnotations)),
 	}
 }
 
@@ -95,6 +106,10 @@ func gateways() []policy {
 	const kept = `(oldObject != null && has(oldObject.spec.listeners) && oldObject.spec.listeners.exists(o, o.name == l.name && (has(o.hostname) ? o.hostname : "") == (has(l.hostname) ? l.hostname : "")` +
 		// One of TCP was not judged.
 		` && (has(o.protocol) ? o.protocol : "") == (has(l.protocol) ? l.protocol : "")))`
+	// A Gateway's controller gives them to the Services that it makes.
+	infrastructure := func(object string) string {
+		return `has(` + object + `.spec.infrastructure) && has(` + object + `.spec.infrastructure.annotations) ? ` + object + `.spec.infrastructure.annotations : {}`
+	}
 	var all []policy
 	for _, w := range []struct{ kind, group string }{
 		{"gateways", "gateway.networking.k8s.io"}, {"listenersets", "gateway.networking.k8s.io"}, {"xlistenersets", "gateway.networking.x-k8s.io"},
@@ -103,9 +118,11 @@ func gateways() []policy {
 			kind: w.kind, groups: []string{w.group}, resources: []string{w.kind}, operations: onWrite,
 			variables: append(hostVariables(),
 				admissionv1.Variable{Name: "refused", Expression: `!has(object.spec.listeners) ? [] : object.spec.listeners.filter(l, ` + web + ` && !` + kept +
-					` && !(has(l.hostname) && l.hostname != "" && ` + allowed("l.hostname", false) + `)).map(l, has(l.hostname) && l.hostname != "" ? l.hostname : "every host (a listener without one)")`}),
-			rules: append([]admissionv1.Validation{rule(`!variables.restricted || variables.refused.size() == 0`, "a listener serves a host that the tenant may not serve",
-				`"a listener here can't serve " + variables.refused.join(", ") + "; allowed: `+allowedHosts)}, hostAnnotationRules()...),
+					` && !(has(l.hostname) && l.hostname != "" && ` + allowed("l.hostname", false) + `)).map(l, has(l.hostname) && l.hostname != "" ? l.hostname : "every host (a listener without one)")`},
+				admissionv1.Variable{Name: "infrastructure", Expression: infrastructure("object")},
+				admissionv1.Variable{Name: "wereInfrastructure", Expression: `oldObject == null ? {} : ` + infrastructure("oldObject")}),
+			rules: slices.Concat([]admissionv1.Validation{rule(`!variables.restricted || variables.refused.size() == 0`, "a listener serves a host that the tenant may not serve",
+				`"a listener here can't serve " + variables.refused.join(", ") + "; allowed: `+allowedHosts)}, hostAnnotationRules(), annotationRules("variables.infrastructure", "variables.wereInfrastructure")),
 		})
 	}
 	return all

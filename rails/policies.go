@@ -19,7 +19,7 @@ const (
 	// as it is.
 	AnnotationVersion = "helm-tenant/guard-version"
 	// version is raised with every change of the policies.
-	version = 1
+	version = 2
 )
 
 // Newer says whether an object is a policy or binding of the guard that a newer
@@ -57,6 +57,9 @@ type policy struct {
 	conditions []admissionv1.MatchCondition
 	variables  []admissionv1.Variable
 	rules      []admissionv1.Validation
+	// params is the kind of which every object in the namespace is a parameter: the
+	// policy is evaluated for each of them.
+	params *admissionv1.ParamKind
 }
 
 var (
@@ -115,7 +118,7 @@ func Policies(p Priorities, modes ...tenant.Guard) []runtime.Object {
 }
 
 func policies(p Priorities) []policy {
-	all := []policy{roleBindings(), services(), claims(), ingresses(), networkPolicies(), protected()}
+	all := []policy{roleBindings(), roles(), services(), claims(), ingresses(), networkPolicies(), protected()}
 	all = append(all, gateways()...)
 	all = append(all, routes()...)
 	if p.Unknown {
@@ -146,6 +149,7 @@ func (p policy) object() *admissionv1.ValidatingAdmissionPolicy {
 		ObjectMeta: objectMeta(p.name()),
 		Spec: admissionv1.ValidatingAdmissionPolicySpec{
 			FailurePolicy: &fail,
+			ParamKind:     p.params,
 			MatchConstraints: &admissionv1.MatchResources{
 				NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
 					{Key: LabelGuard, Operator: metav1.LabelSelectorOpExists}}},
@@ -186,11 +190,17 @@ func (p policy) binding(mode tenant.Guard) *admissionv1.ValidatingAdmissionPolic
 		name += "-" + string(mode)
 	}
 	equivalent := admissionv1.Equivalent
+	var params *admissionv1.ParamRef
+	if p.params != nil {
+		// Without a namespace they are those of the request's.
+		params = &admissionv1.ParamRef{Selector: &metav1.LabelSelector{}, ParameterNotFoundAction: new(admissionv1.AllowAction)}
+	}
 	return &admissionv1.ValidatingAdmissionPolicyBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicyBinding"},
 		ObjectMeta: objectMeta(name),
 		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
 			PolicyName:        p.name(),
+			ParamRef:          params,
 			ValidationActions: []admissionv1.ValidationAction{actions[mode]},
 			MatchResources: &admissionv1.MatchResources{
 				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{LabelGuard: string(mode)}},
@@ -198,26 +208,6 @@ func (p policy) binding(mode tenant.Guard) *admissionv1.ValidatingAdmissionPolic
 				MatchPolicy:       &equivalent,
 			},
 		},
-	}
-}
-
-// roleBindings lets nobody in who is not of the tenant: a binding would outlive the
-// revoke of the member who made it.
-func roleBindings() policy {
-	const own = `(s.kind == "ServiceAccount" && (!has(s.namespace) || s.namespace == "" || s.namespace in variables.own))`
-	const kept = `(oldObject != null && has(oldObject.subjects) && oldObject.subjects.exists(o, o.kind == s.kind && o.name == s.name` +
-		` && (has(o.namespace) ? o.namespace : "") == (has(s.namespace) ? s.namespace : "")))`
-	return policy{
-		kind: "rolebindings", groups: []string{"rbac.authorization.k8s.io"}, resources: []string{"rolebindings"}, operations: onWrite,
-		variables: []admissionv1.Variable{
-			{Name: "own", Expression: quoted(annotationNamespaces) + ` in variables.notes ? variables.notes[` + quoted(annotationNamespaces) + `].split(",") : [request.namespace]`},
-			{Name: "outsiders", Expression: `!has(object.subjects) ? [] : object.subjects.filter(s, !` + own + ` && !` + kept + `).map(s, s.kind + " " + (has(s.namespace) && s.namespace != "" ? s.namespace + ":" : "") + s.name)`},
-		},
-		rules: []admissionv1.Validation{rule(
-			`variables.outsiders.size() == 0`,
-			"a RoleBinding in a tenant's namespace can only have service accounts of the tenant's own namespaces for subjects",
-			`"a RoleBinding here can only have service accounts of the namespaces " + variables.own.join(", ") + " for subjects, not " + variables.outsiders.join(", ")`,
-		)},
 	}
 }
 

@@ -166,7 +166,7 @@ func attempts() []struct{ what, refusedBy, object string } {
 // guardPolicies are the kinds of the guard's policies.
 var guardPolicies = []string{
 	"cronjobs", "daemonsets", "deployments", "gateways", "grpcroutes", "httproutes", "ingresses", "jobs", "listenersets", "networkpolicies", "persistentvolumeclaims",
-	"pods", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "services", "statefulsets", "tlsroutes", "xlistenersets",
+	"pods", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "roles", "services", "statefulsets", "tlsroutes", "xlistenersets",
 }
 
 // classes makes the PriorityClasses of these tests, before any tenant: the policies

@@ -32,7 +32,8 @@ func TestKubernetes130Compiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			options := cel.OptionalVariableDeclarations{HasAuthorizer: true}
+			hasParams := policy.Spec.ParamKind != nil
+			options := cel.OptionalVariableDeclarations{HasAuthorizer: true, HasParams: hasParams}
 			check := func(result cel.CompilationResult) {
 				t.Helper()
 				if result.Error != nil {
@@ -48,7 +49,7 @@ func TestKubernetes130Compiles(t *testing.T) {
 			for _, v := range policy.Spec.Validations {
 				check(compiler.CompileCELExpression(&validating.ValidationCondition{Expression: v.Expression}, options, environment.NewExpressions))
 				if v.MessageExpression != "" {
-					check(compiler.CompileCELExpression(&validating.MessageExpressionCondition{MessageExpression: v.MessageExpression}, cel.OptionalVariableDeclarations{}, environment.NewExpressions))
+					check(compiler.CompileCELExpression(&validating.MessageExpressionCondition{MessageExpression: v.MessageExpression}, cel.OptionalVariableDeclarations{HasParams: hasParams}, environment.NewExpressions))
 				}
 			}
 		})

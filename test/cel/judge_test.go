@@ -75,9 +75,10 @@ func judge(t *testing.T, kind, hosts, old, object string) (allowed bool) {
 }
 
 const (
-	route    = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: x}, spec: {parentRefs: [%s]%s}}"
-	listener = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: x}, spec: {listeners: [{name: a, port: 80%s}]}}"
-	ingress  = "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: x, annotations: {%s}}, spec: {rules: [%s]}}"
+	route     = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: x}, spec: {parentRefs: [%s]%s}}"
+	listener  = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: x}, spec: {listeners: [{name: a, port: 80%s}]}}"
+	outfitted = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: x}, spec: {listeners: [{name: a, port: 80, hostname: x.team.example.com}], infrastructure: {annotations: {%s}}}}"
+	ingress   = "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: x, annotations: {%s}}, spec: {rules: [%s]}}"
 )
 
 // TestHostsOfGatewayAPI: what was let through unjudged, a route of a mesh or a listener
@@ -103,6 +104,9 @@ func TestHostsOfGatewayAPI(t *testing.T) {
 		{"a listener of a protocol of an implementation's own", "gateways", "", fmt.Sprintf(listener, ", protocol: example.com/HTTP, hostname: bank.example.com"), false},
 		{"an old listener that stays", "gateways", fmt.Sprintf(listener, ", protocol: HTTP"), fmt.Sprintf(listener, ", protocol: HTTP"), true},
 		{"a listener of TCP that becomes one of HTTP", "gateways", fmt.Sprintf(listener, ", protocol: TCP"), fmt.Sprintf(listener, ", protocol: HTTP"), false},
+		{"a host for the Services of a Gateway", "gateways", "", fmt.Sprintf(outfitted, "external-dns.alpha.kubernetes.io/hostname: y.team.example.com"), true},
+		{"another's host for them", "gateways", "", fmt.Sprintf(outfitted, "external-dns.alpha.kubernetes.io/hostname: bank.example.com"), false},
+		{"an old one for them that stays", "gateways", fmt.Sprintf(outfitted, "external-dns.alpha.kubernetes.io/hostname: bank.example.com"), fmt.Sprintf(outfitted, "external-dns.alpha.kubernetes.io/hostname: bank.example.com, a: b"), true},
 	} {
 		if allowed := judge(t, test.kind, "*.team.example.com", test.old, test.object); allowed != test.allowed {
 			t.Errorf("%s: allowed is %t", test.what, allowed)
