@@ -10,6 +10,7 @@ package parts
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -36,6 +37,9 @@ type Part struct {
 	Tags    string // build tags
 	LDFlags string // beyond the -s -w that all get
 	Minutes string // how long a cold build takes on two cores, for the waiting
+	// Matrix is the older minor version of Kubernetes that the part belongs to.
+	// Left out where empty, so that the keys of the other parts do not change.
+	Matrix string `json:",omitempty"`
 }
 
 const (
@@ -52,8 +56,10 @@ const (
 
 	// Without these kube-apiserver reports v0.0.0-master, and charts' checks of
 	// the cluster's version fail.
-	kubernetesFlags = "-X k8s.io/component-base/version.gitVersion=" + kubernetesVersion +
-		" -X k8s.io/client-go/pkg/version.gitVersion=" + kubernetesVersion
+	kubernetesFlags = gitVersion + kubernetesVersion + clientGitVersion + kubernetesVersion
+
+	gitVersion       = "-X k8s.io/component-base/version.gitVersion="
+	clientGitVersion = " -X k8s.io/client-go/pkg/version.gitVersion="
 
 	// Without these Helm 2 calls itself v2.17+unreleased, which makes Tiller's
 	// image tag and the client's version check wrong.
@@ -99,12 +105,12 @@ var table = []Part{
 }
 
 // All returns every part, in the order in which a cold cache is filled fastest.
-func All() []Part { return append([]Part(nil), table...) }
+func All() []Part { return slices.Concat(table, matrixTable()) }
 
 // Find returns the part of that name.
 func Find(name string) (Part, error) {
 	var known []string
-	for _, p := range table {
+	for _, p := range All() {
 		if p.Name == name {
 			return p, nil
 		}
@@ -134,18 +140,10 @@ func CacheDir() (string, error) {
 // A binary lies alone in its folder under the name its users know, so that the
 // folder can be put on PATH: helm2's file is called helm.
 func Build(ctx context.Context, log io.Writer, names ...string) (map[string]string, error) {
-	if log == nil {
-		log = io.Discard
-	}
-	cache, err := CacheDir()
+	b, err := newBuilder(log)
 	if err != nil {
 		return nil, err
 	}
-	source, err := Source()
-	if err != nil {
-		return nil, err
-	}
-	b := &builder{log: log, cache: filepath.Join(cache, "parts"), source: source, keys: map[string][]byte{}}
 	built := map[string]string{}
 	for _, name := range names {
 		p, err := Find(name)
@@ -180,20 +178,39 @@ type builder struct {
 	keys   map[string][]byte // by folder: the hash of what its pins and its Go are
 }
 
-func (b *builder) build(ctx context.Context, p Part) (string, error) {
+func newBuilder(log io.Writer) (*builder, error) {
+	if log == nil {
+		log = io.Discard
+	}
+	cache, err := CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	source, err := Source()
+	if err != nil {
+		return nil, err
+	}
+	return &builder{log: log, cache: filepath.Join(cache, "parts"), source: source, keys: map[string][]byte{}}, nil
+}
+
+// binary is where the part's program is, or will be when it is built.
+func (b *builder) binary(ctx context.Context, p Part) (string, error) {
 	key, err := b.key(ctx, p)
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(b.cache, p.Name+"-"+p.Version+"-"+key)
-	file := p.File
-	if file == "" {
-		file = p.Name
+	return filepath.Join(b.cache, p.Name+"-"+p.Version+"-"+key, cmp.Or(p.File, p.Name)), nil
+}
+
+func (b *builder) build(ctx context.Context, p Part) (string, error) {
+	binary, err := b.binary(ctx, p)
+	if err != nil {
+		return "", err
 	}
-	binary := filepath.Join(dir, file)
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
+	dir, file := filepath.Dir(binary), filepath.Base(binary)
 
 	if err := os.MkdirAll(b.cache, 0o755); err != nil {
 		return "", fmt.Errorf("keeping %s: %w; set HELM_TENANT_CACHE to a folder that can be written", p.Name, err)

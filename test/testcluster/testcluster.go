@@ -62,6 +62,10 @@ type Options struct {
 
 	// APIServerArgs come after our own flags, so that they win.
 	APIServerArgs []string
+
+	// Kubernetes is an older minor version, such as 1.24 (parts.Matrix), for the
+	// API size. The present one if empty.
+	Kubernetes string
 }
 
 // A Cluster is a running cluster. Its methods may be called by several
@@ -118,6 +122,9 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	args := []string{"up", "--until-stdin-closes", "--size", string(o.Size), "--dir", o.Dir, "--audit-log", o.AuditLog}
 	if temporary {
 		args = append(args, "--temporary")
+	}
+	if o.Kubernetes != "" {
+		args = append(args, "--kubernetes", o.Kubernetes)
 	}
 	for _, a := range o.APIServerArgs {
 		args = append(args, "--apiserver-arg", a)

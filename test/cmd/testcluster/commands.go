@@ -30,7 +30,7 @@ var commands = []struct {
 	{"down", "[--dir DIR]", "end a cluster", down},
 	{"kubeconfig", "[--dir DIR] [--user U] [--group G]...", "print the path of a kubeconfig for that user (default: an administrator's)", kubeconfig},
 	{"env", "[--dir DIR]", "print shell exports: KUBECONFIG of an administrator, PATH with kubectl", env},
-	{"build", "[PART]...", "build what clusters and tests run (default: all of it), without starting anything", build},
+	{"build", "[PART]...", "build what clusters and tests run (default: all of it but older versions of Kubernetes), without starting anything", build},
 }
 
 func run(args []string) error {
@@ -103,6 +103,7 @@ func up(flags *flag.FlagSet, args []string) error {
 	size := flags.String("size", string(engine.API), "api (no pods, no root) or full (a node; root, Linux)")
 	dir := dirFlag(flags)
 	flags.StringVar(&cfg.AuditLog, "audit-log", "", "write the API server's audit log to this `file`")
+	flags.StringVar(&cfg.Kubernetes, "kubernetes", "", "an older `version` of the API server, of: "+strings.Join(parts.Matrix(), ", "))
 	flags.Var(&apiServerArgs, "apiserver-arg", "one more `flag` for kube-apiserver, such as --v=4; may be repeated")
 	untilStdinCloses := flags.Bool("until-stdin-closes", false, "end as well when standard input is closed")
 	temporary := flags.Bool("temporary", false, "remove the cluster's folder at the end, logs and all")
@@ -165,6 +166,9 @@ func upDetached(cfg engine.Config) error {
 		return err
 	}
 	args := []string{"up", "--size", string(cfg.Size), "--dir", cfg.Dir, "--audit-log", cfg.AuditLog}
+	if cfg.Kubernetes != "" {
+		args = append(args, "--kubernetes", cfg.Kubernetes)
+	}
 	for _, a := range cfg.APIServerArgs {
 		args = append(args, "--apiserver-arg", a)
 	}
@@ -289,7 +293,9 @@ func build(flags *flag.FlagSet, args []string) error {
 	names := flags.Args()
 	if len(names) == 0 {
 		for _, p := range parts.All() {
-			names = append(names, p.Name)
+			if p.Matrix == "" { // the older versions are minutes each
+				names = append(names, p.Name)
+			}
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

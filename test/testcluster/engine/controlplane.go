@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ type plan struct {
 	EtcdPeerPort  int
 	AuditLog      string // as the API server sees it; none if empty
 	APIServerArgs []string
+	minor         int // of an older Kubernetes: 24 for 1.24; 0 for the present one
 
 	// Of the full size alone.
 	Network  Network
@@ -201,6 +203,9 @@ func (p *plan) startAPIServer(c *crew) error {
 		// for the API server by service where no pod runs.
 		args = append(args, "--endpoint-reconciler-type=none")
 	}
+	if p.before(20) {
+		args = append(args, "--insecure-port=0") // anybody on this machine would be an admin
+	}
 	if p.AuditLog != "" {
 		args = append(args,
 			"--audit-policy-file="+p.path("config", "audit-policy.yaml"),
@@ -222,16 +227,16 @@ func (p *plan) bindAddress() string {
 }
 
 func (p *plan) startControllerManager(c *crew) error {
-	return c.start("kube-controller-manager", exec.Command(p.Bins["kube-controller-manager"],
-		"--kubeconfig="+p.kubeconfig("kube-controller-manager"),
+	args := []string{
+		"--kubeconfig=" + p.kubeconfig("kube-controller-manager"),
 		// Each controller acts by the RBAC rights it has on a real cluster.
 		"--use-service-account-credentials",
-		"--root-ca-file="+p.path("pki", "ca.crt"),
-		"--service-account-private-key-file="+p.path("pki", "service-accounts.key"),
+		"--root-ca-file=" + p.path("pki", "ca.crt"),
+		"--service-account-private-key-file=" + p.path("pki", "service-accounts.key"),
 		"--leader-elect=false",
 		"--secure-port=0", // nobody asks for its metrics: one port less
 		// Its default is a folder below /usr, which it makes.
-		"--flex-volume-plugin-dir="+p.path("flexvolumes"),
+		"--flex-volume-plugin-dir=" + p.path("flexvolumes"),
 		// Tests make and delete namespaces by the thousand.
 		"--kube-api-qps=500",
 		"--kube-api-burst=1000",
@@ -239,7 +244,24 @@ func (p *plan) startControllerManager(c *crew) error {
 		"--concurrent-serviceaccount-token-syncs=20",
 		// A node whose cores are busy with something else reports late.
 		"--node-monitor-grace-period=10m",
-	))
+	}
+	if p.before(23) {
+		args = append(args, "--port=0") // of plain HTTP
+	}
+	return c.start("kube-controller-manager", exec.Command(p.Bins["kube-controller-manager"], args...))
+}
+
+// before reports whether the cluster is of a Kubernetes before that minor version.
+func (p *plan) before(minor int) bool { return p.minor != 0 && p.minor < minor }
+
+// minorOf returns the minor version's number of a version such as 1.24; 0 for the
+// empty one, which is the present Kubernetes.
+func minorOf(version string) (int, error) {
+	if version == "" {
+		return 0, nil
+	}
+	_, minor, _ := strings.Cut(version, ".")
+	return strconv.Atoi(minor)
 }
 
 // awaitServer returns when the API server is ready, its bootstrap RBAC policy
@@ -257,6 +279,9 @@ func (p *plan) awaitControllers(ctx context.Context, c *crew, admin *http.Client
 		namespace := p.server() + "/api/v1/namespaces/default"
 		if err := get(ctx, admin, namespace+"/serviceaccounts/default", nil); err != nil {
 			return err
+		}
+		if p.before(20) { // which made none
+			return nil
 		}
 		return get(ctx, admin, namespace+"/configmaps/kube-root-ca.crt", nil)
 	})

@@ -16,6 +16,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"helm-tenant/test/parts"
@@ -27,6 +29,7 @@ type Config struct {
 	Dir           string    // made if it is not there; holds all that the cluster writes
 	AuditLog      string    // the file for the API server's audit log; none if empty
 	APIServerArgs []string  // after ours, so that they win
+	Kubernetes    string    // an older minor version (parts.Matrix), in the api size; the present one if empty
 	Log           io.Writer // narration
 }
 
@@ -43,7 +46,7 @@ type Keeper struct {
 // ControlPlaneParts are the parts that the api size runs, FullParts all that the
 // full size does.
 var (
-	ControlPlaneParts = []string{"etcd", "kube-apiserver", "kube-controller-manager"}
+	ControlPlaneParts = parts.ControlPlane("")
 	FullParts         = append(append([]string(nil), ControlPlaneParts...),
 		"kube-scheduler", "kubelet", "kube-proxy",
 		"containerd", "containerd-shim-runc-v2", "ctr", "runc",
@@ -87,7 +90,7 @@ func Up(ctx context.Context, cfg Config) (_ *Keeper, err error) {
 	if old, err := ReadInfo(cfg.Dir); err == nil && old.Keeper.Alive() {
 		return nil, fmt.Errorf("a cluster runs in %s already (process %d); end it with `testcluster down --dir %s`", cfg.Dir, old.Keeper.PID, cfg.Dir)
 	}
-	bins, err := parts.Build(ctx, cfg.Log, cfg.Size.Parts()...)
+	bins, err := buildParts(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +112,9 @@ func Up(ctx context.Context, cfg Config) (_ *Keeper, err error) {
 		return nil, err
 	}
 	p := &plan{Root: cfg.Dir, Shown: cfg.Dir, Bins: bins, AuditLog: cfg.AuditLog, APIServerArgs: cfg.APIServerArgs}
+	if p.minor, err = minorOf(cfg.Kubernetes); err != nil {
+		return nil, err
+	}
 	up := k.upAPI
 	if cfg.Size == Full {
 		up = k.upFull
@@ -122,6 +128,29 @@ func Up(ctx context.Context, cfg Config) (_ *Keeper, err error) {
 	}
 	fmt.Fprintf(cfg.Log, "%s cluster ready in %s: %s\n", cfg.Size, time.Since(start).Round(10*time.Millisecond), k.Info.Server)
 	return k, nil
+}
+
+// buildParts builds what the cluster runs, and returns the programs by the names
+// that the present Kubernetes' parts have.
+func buildParts(ctx context.Context, cfg Config) (map[string]string, error) {
+	if cfg.Kubernetes == "" {
+		return parts.Build(ctx, cfg.Log, cfg.Size.Parts()...)
+	}
+	if cfg.Size != API {
+		return nil, fmt.Errorf("Kubernetes %s: older versions run in the %s size alone", cfg.Kubernetes, API)
+	}
+	if !slices.Contains(parts.Matrix(), cfg.Kubernetes) {
+		return nil, fmt.Errorf("no parts of Kubernetes %s; there are %s", cfg.Kubernetes, strings.Join(parts.Matrix(), ", "))
+	}
+	built, err := parts.Build(ctx, cfg.Log, parts.ControlPlane(cfg.Kubernetes)...)
+	if err != nil {
+		return nil, err
+	}
+	bins := map[string]string{}
+	for name, binary := range built {
+		bins[strings.TrimSuffix(name, "-"+cfg.Kubernetes)] = binary
+	}
+	return bins, nil
 }
 
 func prepare(dir string) error {
