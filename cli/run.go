@@ -39,6 +39,7 @@ var verbs = []verb{
 	{"audit", newAudit},
 	{"prove", newProve},
 	{"releases", newReleases},
+	{"preflight", newPreflight},
 	{"kubeconfig", newKubeconfig},
 	{"use", newUse},
 	{"whoami", newWhoami},
@@ -47,7 +48,7 @@ var verbs = []verb{
 
 // aboutCaller are the verbs before which --tenant may stand: they are about the tenant
 // that the caller is.
-var aboutCaller = []string{"whoami", "shellenv", "releases", "kubeconfig"}
+var aboutCaller = []string{"whoami", "shellenv", "releases", "kubeconfig", "preflight"}
 
 type verb struct {
 	name string

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
@@ -37,6 +38,51 @@ func CaptureWithWarnings(ctx context.Context, inv Invocation, timeout time.Durat
 		return "", "", errors.New(said)
 	}
 	return strings.TrimSpace(string(out)), strings.TrimSpace(stderr.String()), nil
+}
+
+// Output is what a helm printed that ended.
+type Output struct {
+	Stdout []byte
+	Stderr string
+	// Code is its exit code.
+	Code int
+}
+
+// Run runs helm, without debugging output, and returns what it printed and how it ended.
+// The error says that it could not be started, or that it printed more than most bytes.
+func Run(ctx context.Context, inv Invocation, most int) (Output, error) {
+	cmd := exec.CommandContext(ctx, inv.Path, inv.Args...)
+	cmd.Env = withoutDebug(inv.Env)
+	cmd.WaitDelay = 5 * time.Second // a plugin of helm's may have started others
+	stdout, stderr := &bounded{most: most}, &bounded{most: 1 << 20}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return Output{}, context.Cause(ctx)
+	}
+	if stdout.over {
+		return Output{}, fmt.Errorf("helm printed more than %d bytes", most)
+	}
+	out := Output{stdout.text, string(stderr.text), 0}
+	if exit, ended := errors.AsType[*exec.ExitError](err); ended {
+		out.Code = max(exit.ExitCode(), 1)
+		return out, nil
+	}
+	return out, err
+}
+
+// bounded keeps the first bytes that are written to it.
+type bounded struct {
+	text []byte
+	most int
+	over bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	room := b.most - len(b.text)
+	b.text = append(b.text, p[:min(room, len(p))]...)
+	b.over = b.over || len(p) > room
+	return len(p), nil
 }
 
 // withoutDebug returns the environment without HELM_DEBUG, with which helm prints

@@ -24,8 +24,9 @@ type flagUse struct {
 	name, value string
 	// joined says that the value was typed after a "=".
 	joined bool
-	// at is the index of the word.
-	at int
+	// at is the index of the word, end that of the first word after the flag and its
+	// value.
+	at, end int
 }
 
 // isTrue reports what a boolean flag was set to.
@@ -41,24 +42,34 @@ func (u flagUse) isTrue() bool {
 // false where a flag is not in the table: whether the next word is its value can't
 // be known, and nothing that follows is returned.
 func (t flagTable) scan(args []string) (uses []flagUse, complete bool) {
+	uses, _, unknown := t.scanWords(args)
+	return uses, unknown < 0
+}
+
+// scanWords is scan that also returns the indexes of the words that are neither flags
+// nor values of flags. unknown is the index of a flag that is not in the table, at which
+// the scan ends; -1 where there is none.
+func (t flagTable) scanWords(args []string) (uses []flagUse, words []int, unknown int) {
 	for i := 0; i < len(args); i++ {
 		word := args[i]
 		switch {
 		case word == "--":
-			return uses, true
+			for i++; i < len(args); i++ {
+				words = append(words, i)
+			}
 		case strings.HasPrefix(word, "--"):
 			name, value, joined := strings.Cut(word[2:], "=")
 			use := flagUse{name: name, value: value, joined: joined, at: i}
-			if !joined {
-				switch {
-				case slices.Contains(t.valued, name):
-					if i++; i < len(args) {
-						use.value = args[i]
-					}
-				case !slices.Contains(t.alone, name):
-					return uses, false
+			takesNext := !joined && slices.Contains(t.valued, name)
+			if takesNext {
+				if i++; i < len(args) {
+					use.value = args[i]
 				}
 			}
+			if !joined && !takesNext && !slices.Contains(t.alone, name) {
+				return uses, words, i
+			}
+			use.end = min(i+1, len(args))
 			uses = append(uses, use)
 		case len(word) > 1 && word[0] == '-':
 			value := ""
@@ -66,15 +77,21 @@ func (t flagTable) scan(args []string) (uses []flagUse, complete bool) {
 				value = args[i+1]
 			}
 			letters, usesNext, known := t.scanShort(word[1:], value, i)
-			if uses = append(uses, letters...); !known {
-				return uses, false
+			if !known {
+				return append(uses, letters...), words, i
 			}
 			if usesNext {
 				i++
 			}
+			for j := range letters {
+				letters[j].end = min(i+1, len(args))
+			}
+			uses = append(uses, letters...)
+		default:
+			words = append(words, i)
 		}
 	}
-	return uses, true
+	return uses, words, -1
 }
 
 // scanShort reads one word of short flags, the index of which is at; next is the word
@@ -148,6 +165,24 @@ func deployFlags(major int, command string) flagTable {
 	return t
 }
 
+// deployFlagsOfHelm2 are those of install and upgrade of Helm 2.
+func deployFlagsOfHelm2(command string) flagTable {
+	t := globalTable().with(
+		`atomic dep-up devel dry-run no-crd-hook no-hooks render-subchart-notes replace tls tls-verify verify wait cleanup-on-fail
+		force install recreate-pods reset-values reuse-values`,
+		`ca-file cert-file description key-file keyring name-template output password repo set set-file set-string timeout
+		tls-ca-cert tls-cert tls-hostname tls-key username values version`,
+		map[byte]string{'f': "values", 'o': "output"})
+	delete(t.short, 'n')
+	if command == "install" {
+		t.valued = append(t.valued, "name")
+		t.short['n'] = "name"
+	} else {
+		t.short['i'] = "install"
+	}
+	return t
+}
+
 // listFlags are those of list of Helm 3 and 4.
 func listFlags() flagTable {
 	return globalTable().with(
@@ -172,6 +207,8 @@ func TakesValue(major int, command, name string) (takes, known bool) {
 		t = deployFlags(major, command)
 	case major > 2 && command == "list":
 		t = listFlags()
+	case major == 2 && (command == "install" || command == "upgrade"):
+		t = deployFlagsOfHelm2(command)
 	case major == 2 && command == "version":
 		t = versionFlags()
 	}

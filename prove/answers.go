@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/refusal"
 )
 
 // verdict is what an answer says.
@@ -26,33 +27,6 @@ type verdict struct {
 // names says whether the refusal names the attempt.
 func (v verdict) names(a *Attempt) bool {
 	return slices.ContainsFunc(a.named, func(words string) bool { return strings.Contains(v.text, words) })
-}
-
-// refusers are known by the words of their refusals; the first that matches is
-// the one, and its first group its name. What comes from a webhook or a policy
-// goes on in words of its own, which may be anybody's: these come first.
-var refusers = []struct {
-	words *regexp.Regexp
-	by    func(name string) string
-}{
-	{regexp.MustCompile(`^admission webhook "([^"]+)" denied the request`), func(name string) string { return "webhook " + name }},
-	{regexp.MustCompile(`ValidatingAdmissionPolicy '([^']+)' with binding '[^']+' denied request`), policyName},
-	{regexp.MustCompile(`is forbidden: violates PodSecurity "([^"]+)": `), func(level string) string { return "PodSecurity " + strings.TrimSuffix(level, ":latest") }},
-	{regexp.MustCompile(`is attempting to grant RBAC permissions not currently held`), func(string) string { return "RBAC's escalation check" }},
-	{regexp.MustCompile(`is forbidden: (?:exceeded|failed) quota: ([^,]+)`), func(name string) string { return "quota " + name }},
-	{regexp.MustCompile(`insufficient quota to match these scopes`), func(string) string { return "quota" }},
-	{regexp.MustCompile(`is forbidden: User "[^"]*" cannot \S+ resource "[^"]*"`), func(string) string { return "RBAC" }},
-	{regexp.MustCompile(`[Uu]se of external IPs is denied by admission control`), func(string) string { return "DenyServiceExternalIPs" }},
-}
-
-func policyName(name string) string {
-	switch {
-	case strings.HasPrefix(name, "helm-tenant-guard"):
-		return "guard (" + name + ")"
-	case name == "helm-tenant-records":
-		return "records policy (" + name + ")"
-	}
-	return "admission policy " + name
 }
 
 // longest is how much of an answer is kept.
@@ -81,10 +55,8 @@ func judge(r Request, a Answer) verdict {
 	if r.review || a.Code != http.StatusForbidden && a.Code != http.StatusUnprocessableEntity && a.Code != http.StatusBadRequest {
 		return verdict{result: Untried, text: text}
 	}
-	for i, refuser := range refusers {
-		if match := refuser.words.FindStringSubmatch(text); match != nil {
-			return verdict{result: Refused, by: refuser.by(match[len(match)-1]), text: text, named: i == 2}
-		}
+	if by, known := refusal.Read(text); known {
+		return verdict{result: Refused, by: by.By, text: text, named: by.Kind == refusal.PodSecurity}
 	}
 	if a.Code == http.StatusForbidden {
 		return verdict{result: Refused, by: "another admission plugin", text: text}

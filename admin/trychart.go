@@ -1,0 +1,225 @@
+package admin
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/cluster"
+	"helm-tenant/preflight"
+)
+
+// chartTrial asks the API server about the objects of a chart.
+type chartTrial struct {
+	deployer *cluster.Client
+	question preflight.Question
+	served   *cluster.Discovery
+	plan     preflight.Plan
+
+	mutex    sync.Mutex
+	findings []preflight.Finding
+	uses     []preflight.Use
+}
+
+// ServedKinds are the kinds of a discovery, as preflight judges them.
+func ServedKinds(d *cluster.Discovery) preflight.Kinds {
+	kinds := preflight.Kinds{}
+	for gvk, kind := range d.Kinds {
+		kinds[gvk] = preflight.Served{Namespaced: kind.Namespaced()}
+	}
+	return kinds
+}
+
+// TryChart asks the API server by dry runs, which store nothing, for its answers to what
+// helm would write for the plan, as the tenant's deployer, and returns what stands against
+// it. The error is one that ends everything: an API server that can't be reached.
+func TryChart(ctx context.Context, deployer *cluster.Client, q preflight.Question, served *cluster.Discovery, plan preflight.Plan) ([]preflight.Finding, error) {
+	t := &chartTrial{deployer: deployer, question: q, served: served, plan: plan}
+	var group sync.WaitGroup
+	slots := make(chan struct{}, cluster.Width)
+	for _, o := range plan.Try {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			if ctx.Err() == nil {
+				t.add(t.try(ctx, o)...)
+			}
+		})
+	}
+	if plan.Record != nil {
+		t.add(t.record(ctx, *plan.Record)...)
+	}
+	for _, o := range plan.Custom {
+		finding, err := t.custom(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		t.add(finding...)
+	}
+	group.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	over, err := t.quotas(ctx)
+	return append(t.findings, over...), err
+}
+
+func (t *chartTrial) add(findings ...preflight.Finding) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	t.findings = append(t.findings, findings...)
+}
+
+// try asks about one object: whether it is there, whether it may be written, and whether
+// its pods could be.
+func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Finding {
+	kind := t.served.Kinds[o.GroupVersionKind()]
+	var findings []preflight.Finding
+	var live *unstructured.Unstructured
+	if o.GetName() != "" && !o.FromCRDFolder() {
+		var err error
+		live, err = t.deployer.ReadObject(ctx, kind, o.GetNamespace(), o.GetName())
+		findings = t.question.Existing(o, live, err)
+		if err != nil {
+			live = nil
+		}
+		if preflight.Decided(findings) {
+			return findings
+		}
+	}
+	standIn, role := t.plan.StandIn(o)
+	if role != nil {
+		answer := t.deployer.TryCreate(ctx, t.served.Kinds[role.GroupVersionKind()], role.Unstructured)
+		if answer.Err != nil {
+			findings = append(findings, t.question.Refusal(*role, "create", answer.Err).Of(o))
+		}
+	}
+	wrote := t.write(ctx, kind, standIn, live)
+	pod, podFindings := t.tryPods(ctx, o, wrote)
+	t.use(o, kind, wrote, live, pod)
+	if wrote.Err != nil {
+		refusal := t.question.Refusal(standIn, t.question.Verb(live != nil), wrote.Err)
+		findings = preflight.Merge(findings, refusal.Of(o))
+	}
+	findings = append(findings, podFindings...)
+	return append(findings, t.question.Warnings(o, wrote.Warnings, findings, pod != nil)...)
+}
+
+// record asks whether helm could keep its record of the release.
+func (t *chartTrial) record(ctx context.Context, o preflight.Object) []preflight.Finding {
+	kind := t.served.Kinds[o.GroupVersionKind()]
+	answer := t.deployer.TryCreate(ctx, kind, o.Unstructured)
+	t.use(o, kind, answer, nil, nil)
+	if answer.Err != nil && !preflight.IsThere(answer.Err) {
+		return []preflight.Finding{t.question.Refusal(o, "create", answer.Err)}
+	}
+	return nil
+}
+
+// write asks about the object itself, by the request that helm would make.
+func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o preflight.Object, live *unstructured.Unstructured) cluster.Answer {
+	q := t.question
+	owned := q.Own(o)
+	switch {
+	case live != nil && !o.Hook:
+		// Helm 3 patches by what changed; an apply has the same admission and validation.
+		return t.deployer.TryApply(ctx, kind, owned, !q.ServerSide || q.ForceConflicts)
+	case live != nil:
+		return cluster.Answer{} // a hook that is deleted first
+	case q.ServerSide && o.GetName() != "":
+		return t.deployer.TryApply(ctx, kind, owned, q.ForceConflicts)
+	}
+	answer := t.deployer.TryCreate(ctx, kind, owned)
+	if o.FromCRDFolder() && preflight.IsThere(answer.Err) {
+		return cluster.Answer{} // helm leaves it as it is
+	}
+	return answer
+}
+
+// tryPods asks about the pods and volume claims that the object's controller would make.
+// pod is one of them as it would be stored; nil where there is none, or where that is not
+// known.
+func (t *chartTrial) tryPods(ctx context.Context, o preflight.Object, wrote cluster.Answer) (pod *corev1.Pod, findings []preflight.Finding) {
+	if o.GetKind() == "Pod" && wrote.Object != nil {
+		return preflight.PodOf(wrote.Object), nil
+	}
+	podKind := t.served.Kinds[schema.GroupVersionKind{Version: "v1", Kind: "Pod"}]
+	template, found := t.plan.Pod(o)
+	if !found {
+		return nil, nil
+	}
+	answer := t.deployer.TryCreate(ctx, podKind, template)
+	if answer.Err == nil {
+		pod = preflight.PodOf(answer.Object)
+	} else if finding, counts := t.question.PodRefusal(o, answer.Err, wrote.Err); counts {
+		pod = preflight.PodOf(template)
+		findings = append(findings, finding)
+	}
+	claimKind := t.served.Kinds[schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}]
+	for _, claim := range t.plan.Claims(o) {
+		if answer := t.deployer.TryCreate(ctx, claimKind, claim); answer.Err != nil {
+			if finding, counts := t.question.PodRefusal(o, answer.Err, wrote.Err); counts {
+				findings = append(findings, finding)
+			}
+		}
+	}
+	return pod, findings
+}
+
+// use notes what the object would use of the namespace's quotas.
+func (t *chartTrial) use(o preflight.Object, kind cluster.ServedKind, wrote cluster.Answer, live *unstructured.Unstructured, pod *corev1.Pod) {
+	use := preflight.Use{Object: o, New: live == nil, Resource: kind.Plural(), Pod: pod}
+	if wrote.Object != nil && !o.Hook {
+		use.Object.Unstructured = wrote.Object // with the API server's defaults
+	}
+	if live != nil {
+		before := preflight.Object{Unstructured: live}
+		if template, found := (preflight.Plan{}).Pod(before); found {
+			use.Before, use.BeforeReplicas = preflight.PodOf(template), preflight.Replicas(live)
+		}
+	}
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	t.uses = append(t.uses, use)
+}
+
+// quotas sums up what all objects would use.
+func (t *chartTrial) quotas(ctx context.Context) ([]preflight.Finding, error) {
+	var namespaces []string
+	for _, use := range t.uses {
+		if ns := use.Object.GetNamespace(); ns != "" && t.question.Has(ns) && !slices.Contains(namespaces, ns) {
+			namespaces = append(namespaces, ns)
+		}
+	}
+	var findings []preflight.Finding
+	for _, ns := range namespaces {
+		quotas, err := cluster.List[corev1.ResourceQuota](ctx, t.deployer, "ResourceQuota", ns, metav1.ListOptions{})
+		if err != nil {
+			unread, err := preflight.Unread("the ResourceQuotas of namespace "+ns, err)
+			if err != nil {
+				return nil, err
+			}
+			findings = append(findings, unread)
+			continue
+		}
+		findings = append(findings, t.question.Over(quotas, t.uses)...)
+	}
+	return findings, nil
+}
+
+// custom asks about an object of a kind that the chart itself defines, and that is not
+// served yet: whether the deployer may create it, and whether it is what its definition
+// says.
+func (t *chartTrial) custom(ctx context.Context, o preflight.Object) ([]preflight.Finding, error) {
+	needed := t.plan.Resource(o)
+	may, err := t.deployer.May(ctx, cluster.Permission{Verb: "create", Group: needed.Group, Resource: needed.Resource, Namespace: o.GetNamespace()})
+	if err != nil {
+		return nil, err
+	}
+	return t.question.JudgeCustom(t.plan, o, may), nil
+}

@@ -1,0 +1,297 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/envvar"
+	"helm-tenant/helm"
+	"helm-tenant/preflight"
+	"helm-tenant/tenant"
+)
+
+// preflightFlags are our own flags that may stand among helm's.
+var preflightFlags = []string{"for-admin", "context", "request-timeout"}
+
+func newPreflight(s *session) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "preflight install|upgrade [NAME] CHART [helm's own flags]",
+		Short: "Say whether a chart will install here, and all that stands against it",
+		Long: `Say whether a chart will install or upgrade in your tenant, and all that stands
+against it at once, before anything is written. It is typed as helm's install or
+upgrade is, with the same flags, and renders the chart with the same helm.
+
+Found are APIs that the API server does not serve, cluster-scoped objects, namespaces
+that are not the tenant's, rights that the deployer lacks or would give away, what the
+tenant's guard rails, PodSecurity, quota and limits refuse, objects that are there and
+belong to somebody else, and names and sizes that helm's record can't hold.
+
+With Helm 3 and 4 the API server is asked by dry runs as the tenant's deployer, which
+store nothing; each pod template is tried as a pod, too. With Helm 2 a member can't ask:
+what follows from the objects and the tenant's record is said, and the rest stands as
+not tried.
+
+For cluster-scoped objects the chart's usual values, such as rbac.create=false, are tried
+by rendering at most six times. --for-admin writes what remains into a file, for an admin
+to read and judge.
+
+Exit codes: 0 it fits, 4 it does not, 5 something could not be tried; a chart that helm
+does not render ends with helm's own message and exit code.`,
+		Example: `  helm tenant preflight install web ./chart -f values.yaml
+  helm tenant preflight upgrade --install web repo/chart --version 1.2.3 -o json
+  helm tenant preflight install web ./chart --for-admin for-admin.yaml
+  helm tenant --tenant team-b preflight install web ./chart -n b`,
+		DisableFlagParsing: true, // they are helm's, and reach it as they were typed
+		Args:               cobra.ArbitraryArgs,
+		ValidArgs:          []string{"install", "upgrade"},
+	}
+	f := cmd.Flags()
+	f.String("for-admin", "", "write the objects that an admin would have to create into this file")
+	f.StringP("output", "o", "table", "format of what is printed: table|wide|json|yaml")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		client, err := s.helmClient(cmd.Context(), false)
+		if err != nil {
+			return err
+		}
+		d, err := helm.ReadDeployment(client.Major, s.call.Line.Args, preflightFlags...)
+		if err == nil && d.Is("help") || slices.Equal(s.call.Line.Args, []string{"--help"}) || slices.Equal(s.call.Line.Args, []string{"-h"}) {
+			return cmd.Help()
+		}
+		if err != nil {
+			return asUsage(cmd, err)
+		}
+		output := d.Value("output")
+		if output == "" {
+			output = "table"
+		}
+		if formats := []string{"table", "wide", "json", "yaml"}; !slices.Contains(formats, output) {
+			return asUsage(cmd, fmt.Errorf("--output %q is not one of %s", output, strings.Join(formats, ", ")))
+		}
+		if timeout := d.Value("request-timeout"); timeout != "" {
+			if err := (*nonNegativeDuration)(&s.requestTimeout).Set(timeout); err != nil {
+				return asUsage(cmd, fmt.Errorf("--request-timeout: %w", err))
+			}
+		}
+		if err := s.checkIdentity(); err != nil {
+			return err
+		}
+		return s.preflight(cmd.Context(), client, d, output)
+	}
+	return cmd
+}
+
+// flight is a preflight that is under way.
+type flight struct {
+	*session
+	deployment *helm.Deployment
+	decision   helm.Decision
+	// kubeconfig is the file that helm is started with; empty for what the environment
+	// says.
+	kubeconfig string
+	// deployer acts as the tenant where the member may; else as the member.
+	deployer *cluster.Client
+	served   *cluster.Discovery
+	kinds    preflight.Kinds
+	question preflight.Question
+	// newest is the newest revision of the release; nil where there is none.
+	newest *cluster.Stored
+	report *preflight.Report
+	// chart is a folder or an archive for Helm 2, whose template takes no other; folder is
+	// where it was downloaded to.
+	chart, folder string
+}
+
+// preflight judges a deployment and prints the report.
+func (s *session) preflight(ctx context.Context, client helm.Client, d *helm.Deployment, output string) error {
+	f := &flight{session: s, deployment: d}
+	if err := f.locate(ctx, client); err != nil {
+		return err
+	}
+	objects, err := f.judge(ctx)
+	if f.folder != "" {
+		os.RemoveAll(f.folder)
+	}
+	if failed, is := errors.AsType[*helmError](err); is {
+		// Helm's own words, as the command itself would say them.
+		if _, err := s.env.Stderr.Write([]byte(failed.said)); err != nil {
+			return err
+		}
+		return &codeError{code: failed.code}
+	}
+	if err != nil {
+		return err
+	}
+	f.report.Sum()
+	if file := d.Value("for-admin"); file != "" {
+		if err := s.writeForAdmin(file, f.report, f.question.ForAdmins(f.report.Findings, objects)); err != nil {
+			return err
+		}
+	}
+	if err := s.printPreflight(f.report, output); err != nil {
+		return err
+	}
+	switch f.report.Result {
+	case "refused":
+		return &codeError{code: exitFound}
+	case "untried":
+		return &codeError{code: exitUnseen}
+	}
+	return nil
+}
+
+// locate finds out where helm would act, and as whom.
+func (f *flight) locate(ctx context.Context, client helm.Client) error {
+	call := f.call
+	typed := f.deployment.Typed()
+	call.Line.Command, call.Line.Args = typed.Command, typed.Args
+	if err := call.Line.Check(helm.Namespaced); err != nil {
+		return err
+	}
+	file, _ := call.Line.Typed("kubeconfig")
+	k, err := f.session.kubeconfig(file, f.deployment.Value("context"))
+	if err != nil {
+		return err
+	}
+	resolved, err := f.resolve(ctx, k, f.call.Line.Tenant, client.Engine(), f.requestTimeout)
+	if err != nil {
+		return err
+	}
+	// What a preflight says of namespaces needs all of them.
+	if resolved.NamespacesUnknown() {
+		if resolved, err = f.readNamespaces(ctx, k, resolved, f.requestTimeout); err != nil {
+			return err
+		}
+	}
+	if f.decision, err = f.decide(ctx, call, client, k, resolved, f.requestTimeout); err != nil {
+		return err
+	}
+	if k.InPod() && resolved.Engine == tenant.EngineImpersonation {
+		if f.kubeconfig, err = k.PodFile(); err != nil {
+			return err
+		}
+	}
+	if f.deployer, err = f.connect(k, f.requestTimeout); err != nil {
+		return err
+	}
+	if as, _ := k.Impersonates(); resolved.Engine == tenant.EngineImpersonation && as != resolved.DeployerUser() {
+		if f.deployer, err = f.deployer.As(resolved.DeployerUser()); err != nil {
+			return err
+		}
+	}
+	d := f.deployment
+	f.question = preflight.Question{
+		Major: client.Major, Release: d.Release, Namespace: f.decision.Namespace, Namespaces: resolved.Namespaces, AllNamespaces: resolved.AllNamespaces,
+		Deployer: resolved.DeployerUser(), NoHooks: d.Is("no-hooks"), SkipCRDs: d.Is("skip-crds"), TakeOwnership: d.Is("take-ownership"),
+		ServerSide: d.ServerSide(), ForceConflicts: d.Is("force-conflicts"),
+	}
+	f.report = &preflight.Report{Tenant: resolved.Name, Command: d.Command, Release: d.Release, Namespace: f.decision.Namespace, Chart: d.Chart,
+		Deployer: resolved.DeployerUser(), Helm: strconv.Itoa(client.Major)}
+	return nil
+}
+
+// judge renders the chart and finds what stands against it; all goes into the report.
+func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
+	var err error
+	if f.served, err = f.deployer.Discover(ctx); err != nil {
+		return nil, err
+	}
+	f.kinds = admin.ServedKinds(f.served)
+	if err := f.readRelease(ctx); err != nil {
+		return nil, err
+	}
+	findings, fitting := preflight.JudgeRelease(f.question.Release)
+	if len(findings) > 0 {
+		f.deployment = f.deployment.WithRelease(fitting)
+	}
+	f.report.Findings = append(f.report.Findings, findings...)
+	rendering, err := f.render(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rendering.Prune(f.kinds)
+	f.question.Release = cmp.Or(fitting, rendering.Name, "release-name")
+	f.report.Release = cmp.Or(f.report.Release, f.question.Release)
+	f.report.Findings = append(f.report.Findings, rendering.Findings...)
+	f.report.Findings = append(f.report.Findings, rendering.Broken...)
+	objects := rendering.Judged(f.question)
+	f.report.Objects = len(objects)
+	plan := f.question.Judge(f.kinds, objects)
+	f.report.Findings = append(f.report.Findings, plan.Findings...)
+	if f.question.Major == 2 {
+		err = f.judgeStatically(ctx, plan)
+	} else {
+		err = f.try(ctx, plan, rendering.Version)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f.report.Findings = rendering.Unexplained(f.report.Findings)
+	return objects, f.tryValues(ctx, rendering.Rendered)
+}
+
+// try asks the API server as the deployer.
+func (f *flight) try(ctx context.Context, plan preflight.Plan, version int) error {
+	if driver := f.env.get(envvar.Driver); driver == "" || driver == "secret" || driver == "secrets" {
+		plan.Record = new(f.question.Record(version))
+	}
+	findings, err := admin.TryChart(ctx, f.deployer, f.question, f.served, plan)
+	f.report.Findings = append(f.report.Findings, findings...)
+	return err
+}
+
+// readRelease finds the release's newest record. Helm 2's are not a member's to read.
+func (f *flight) readRelease(ctx context.Context) error {
+	f.question.Upgrade = f.deployment.Command == "upgrade" && f.deployment.Release != "" && !f.deployment.Is("install")
+	if f.question.Major == 2 || f.question.Release == "" {
+		return nil
+	}
+	stored, err := f.deployer.NewestStored(ctx, tenant.EngineImpersonation, f.question.Namespace)
+	if err != nil {
+		unread, err := preflight.Unread("the records of releases in namespace "+f.question.Namespace, err)
+		f.report.Findings = append(f.report.Findings, unread)
+		return err
+	}
+	if i := slices.IndexFunc(stored, func(s cluster.Stored) bool { return s.Release == f.question.Release }); i >= 0 {
+		f.newest = &stored[i]
+	}
+	switch {
+	case f.newest == nil:
+		// Without --install helm itself says that there is nothing to upgrade.
+	case f.deployment.Command == "upgrade":
+		f.question.Upgrade = true
+	default:
+		f.report.Findings = append(f.report.Findings, preflight.JudgeName(f.newest.Status, f.deployment.Is("replace"))...)
+	}
+	return nil
+}
+
+// helmTimeout is how long helm may take to render a chart.
+const helmTimeout = 5 * time.Minute
+
+// writeForAdmin writes what an admin would have to create into a file.
+func (s *session) writeForAdmin(file string, report *preflight.Report, objects []preflight.ForAdmin) error {
+	if len(objects) == 0 {
+		s.say("There is nothing for an admin to create; %s was not written.", file)
+		return nil
+	}
+	text, err := forAdminText(report, objects)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return err
+	}
+	s.say("wrote %s, for an admin to read and judge", file)
+	return nil
+}

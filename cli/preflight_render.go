@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"helm-tenant/helm"
+	"helm-tenant/preflight"
+)
+
+// helmError is a chart that helm does not render: its own message and exit code.
+type helmError struct {
+	said string
+	code int
+}
+
+func (e *helmError) Error() string { return e.said }
+
+// runHelm runs helm with a line of the same call.
+func (f *flight) runHelm(ctx context.Context, line helm.Line) (helm.Output, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, helmTimeout, fmt.Errorf("helm %s took more than %s", line.Command, helmTimeout))
+	defer cancel()
+	return helm.Run(ctx, f.decision.Render(line, f.env.Environ, f.kubeconfig), preflight.MaxRendered)
+}
+
+// capabilities are what charts ask about the API server.
+func (f *flight) capabilities() helm.Capabilities {
+	return helm.Capabilities{KubeVersion: f.served.Version, APIVersions: f.served.APIVersions()}
+}
+
+// attempt is a run of helm's as preflight reads it.
+func attempt(out helm.Output) *preflight.Attempt {
+	return &preflight.Attempt{Text: out.Stdout, Failed: out.Code != 0, Said: out.Stderr}
+}
+
+// render has helm render the chart: by its own dry run, and by its template, which also
+// prints the chart's crds folder. The error is a *helmError where helm does not.
+func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
+	capabilities := f.capabilities()
+	if f.question.Major == 2 {
+		return f.renderWithHelm2(ctx, capabilities)
+	}
+	template := f.deployment.Template(capabilities, "", f.question.Upgrade)
+	var exact, plain *helm.Output
+	run := func(into **helm.Output, line helm.Line) func() error {
+		return func() error {
+			out, err := f.runHelm(ctx, line)
+			*into = &out
+			return err
+		}
+	}
+	var group errgroup.Group
+	if f.deployment.Is("dependency-update") {
+		group.SetLimit(1) // both would write the chart's dependencies
+	}
+	group.Go(run(&exact, f.deployment.DryRun()))
+	if !f.question.Upgrade {
+		group.Go(run(&plain, template))
+	}
+	if err := group.Wait(); err != nil {
+		return preflight.Rendering{}, err
+	}
+	if exact.Code != 0 && plain == nil {
+		if err := run(&plain, template)(); err != nil {
+			return preflight.Rendering{}, err
+		}
+	}
+	var plainAttempt *preflight.Attempt
+	if plain != nil {
+		plainAttempt = attempt(*plain)
+	}
+	f.question.TakeOwnership = f.question.TakeOwnership || f.question.Upgrade && exact.Code == 0 // helm has looked
+	rendering, err := preflight.Choose(attempt(*exact), plainAttempt, !f.question.Upgrade && !f.question.SkipCRDs)
+	return rendering, asHelmError(err, exact.Code)
+}
+
+func asHelmError(err error, code int) error {
+	if failed, is := err.(*preflight.RenderError); is {
+		return &helmError{failed.Said, code}
+	}
+	return err
+}
+
+// renderWithHelm2 renders with Helm 2's template, which takes folders and archives only:
+// any other chart is downloaded first.
+func (f *flight) renderWithHelm2(ctx context.Context, capabilities helm.Capabilities) (preflight.Rendering, error) {
+	f.chart = f.deployment.Chart
+	if _, err := os.Stat(f.chart); err != nil || f.deployment.Value("repo") != "" {
+		folder, err := os.MkdirTemp("", "helm-tenant-preflight-")
+		if err != nil {
+			return preflight.Rendering{}, err
+		}
+		f.folder = folder
+		out, err := f.runHelm(ctx, f.deployment.Fetch(folder))
+		if err != nil {
+			return preflight.Rendering{}, err
+		}
+		archives, err := filepath.Glob(filepath.Join(folder, "*.tgz"))
+		if out.Code != 0 || err != nil || len(archives) != 1 {
+			return preflight.Rendering{}, &helmError{out.Stderr, max(out.Code, 1)}
+		}
+		f.chart = archives[0]
+	}
+	out, err := f.runHelm(ctx, f.deployment.Template(capabilities, f.chart, f.question.Upgrade))
+	if err != nil {
+		return preflight.Rendering{}, err
+	}
+	rendering, err := preflight.Choose(nil, attempt(out), true)
+	return rendering, asHelmError(err, out.Code)
+}

@@ -1,0 +1,115 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	discoveryv2 "k8s.io/api/apidiscovery/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Discovery is what the API server serves.
+type Discovery struct {
+	// Version is like v1.37.2.
+	Version string
+	Kinds   map[schema.GroupVersionKind]ServedKind
+}
+
+// APIVersions are the API versions that are served, and each with its kinds, as Helm's
+// charts ask for them: "apps/v1" and "apps/v1/Deployment".
+func (d *Discovery) APIVersions() []string {
+	all := map[string]bool{}
+	for gvk := range d.Kinds {
+		all[gvk.GroupVersion().String()] = true
+		all[gvk.GroupVersion().String()+"/"+gvk.Kind] = true
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+const (
+	// aggregated is how all kinds of all groups are asked for at once (Kubernetes 1.30).
+	aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+	// longestDiscovery is more than the kinds of any API server take.
+	longestDiscovery = 64 << 20
+)
+
+// Discover asks the API server for its version and for all kinds that it serves.
+func (c *Client) Discover(ctx context.Context) (*Discovery, error) {
+	d := &Discovery{Kinds: map[schema.GroupVersionKind]ServedKind{}}
+	version, err := c.ServerVersion(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.Version = version.GitVersion
+	for _, path := range []string{"/api", "/apis"} {
+		text, err := c.discoverAggregated(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		var list discoveryv2.APIGroupDiscoveryList
+		if json.Unmarshal(text, &list) != nil || list.Kind != "APIGroupDiscoveryList" {
+			if err := c.discoverEach(ctx, d, path, text); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		for _, group := range list.Items {
+			for _, version := range group.Versions {
+				gv := schema.GroupVersion{Group: group.Name, Version: version.Version}
+				for _, resource := range version.Resources {
+					if resource.ResponseKind != nil {
+						d.Kinds[gv.WithKind(resource.ResponseKind.Kind)] = ServedKind{kind{
+							resource: gv.WithResource(resource.Resource), namespaced: resource.Scope == discoveryv2.ScopeNamespace}}
+					}
+				}
+			}
+		}
+	}
+	return d, nil
+}
+
+func (c *Client) discoverAggregated(ctx context.Context, path string) ([]byte, error) {
+	client, err := c.typed(corev1.SchemeGroupVersion)
+	if err != nil {
+		return nil, err
+	}
+	text, err := client.Get().AbsPath(path).SetHeader("Accept", aggregated).DoRaw(context.WithValue(ctx, meteredKey{}, &metered{most: longestDiscovery}))
+	return text, c.explain("asking for "+path, err)
+}
+
+// discoverEach asks an API server that does not answer for all groups at once for each of
+// them; text is its list of them.
+func (c *Client) discoverEach(ctx context.Context, d *Discovery, path string, text []byte) error {
+	apiVersions := []string{"v1"}
+	if path == "/apis" {
+		apiVersions = nil
+		var groups metav1.APIGroupList
+		if err := json.Unmarshal(text, &groups); err != nil {
+			return c.explain("asking for "+path, err)
+		}
+		for _, group := range groups.Groups {
+			for _, version := range group.Versions {
+				apiVersions = append(apiVersions, version.GroupVersion)
+			}
+		}
+	}
+	served, err := c.ServedKinds(ctx, apiVersions)
+	if err != nil {
+		return err
+	}
+	for apiVersion, kindsOf := range served {
+		gv, err := schema.ParseGroupVersion(strings.TrimSpace(apiVersion))
+		if err != nil {
+			return err
+		}
+		for name, k := range kindsOf {
+			d.Kinds[gv.WithKind(name)] = k
+		}
+	}
+	return nil
+}

@@ -1,0 +1,273 @@
+package helm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Deployment is an install or upgrade as it was typed.
+type Deployment struct {
+	Major   int
+	Command string
+	// Release is the release's name, empty where helm makes one up.
+	Release string
+	// Chart is the chart as it was named: a folder, an archive, a URL, or a name in a
+	// repository.
+	Chart string
+
+	args []string
+	uses []flagUse
+	own  []string
+	// releaseAt is the index of the word that is the release's name; -1 where a flag
+	// or nobody says it.
+	releaseAt int
+}
+
+// UnknownFlagError says that helm's command has no such flag.
+type UnknownFlagError struct{ Command, Flag string }
+
+func (e *UnknownFlagError) Error() string {
+	return fmt.Sprintf("helm %s has no flag %s", e.Command, e.Flag)
+}
+
+// ReadDeployment reads helm's install or upgrade and its arguments. own are flags of
+// another program's, with values, which may stand among them; Value returns theirs, too.
+//
+// Errors: an *UnknownFlagError; a command that is neither; a chart or release that is
+// missing; arguments that are too many.
+func ReadDeployment(major int, args []string, own ...string) (*Deployment, error) {
+	_, words, _ := deployTable(major, "install", own).scanWords(args)
+	if len(words) == 0 || args[words[0]] != "install" && args[words[0]] != "upgrade" {
+		return nil, errors.New("say install or upgrade, and then what helm's command takes")
+	}
+	command := args[words[0]]
+	args = slices.Delete(slices.Clone(args), words[0], words[0]+1)
+	d := &Deployment{Major: major, Command: command, args: args, releaseAt: -1, own: own}
+	uses, words, unknown := deployTable(major, command, own).scanWords(args)
+	if unknown >= 0 {
+		flag, _, _ := strings.Cut(args[unknown], "=")
+		return nil, &UnknownFlagError{command, flag}
+	}
+	d.uses = uses
+	if d.Is("help") {
+		return d, nil
+	}
+	named := command == "upgrade" || major > 2 && len(words) > 1 // the first word is the release's name
+	want := 1
+	if named {
+		want = 2
+	}
+	switch {
+	case len(words) < want && want == 2:
+		return nil, errors.New("upgrade takes the release's name and the chart")
+	case len(words) < want:
+		return nil, errors.New("the chart is missing")
+	case len(words) > want:
+		return nil, fmt.Errorf("%s takes one chart, not also %q", command, args[words[want]])
+	}
+	d.Chart = args[words[want-1]]
+	if named {
+		d.releaseAt = words[0]
+		d.Release = args[words[0]]
+	} else if name, given := d.value("name"); given {
+		d.Release = name
+	}
+	return d, nil
+}
+
+func deployTable(major int, command string, own []string) flagTable {
+	t := deployFlagsOfHelm2(command)
+	if major > 2 {
+		t = deployFlags(major, command)
+	}
+	t.valued = append(t.valued, own...)
+	return t
+}
+
+// Is reports whether one of the boolean flags of that name is set.
+func (d *Deployment) Is(names ...string) bool {
+	set := false
+	for _, use := range d.uses {
+		if slices.Contains(names, use.name) {
+			set = use.isTrue()
+		}
+	}
+	return set
+}
+
+// ServerSide reports whether helm applies the objects on the server's side: Helm 4 does,
+// unless it is told otherwise. What an upgrade finds in the release is not looked at.
+func (d *Deployment) ServerSide() bool {
+	return d.Major >= 4 && d.Value("server-side") != "false"
+}
+
+// Value is what a flag was set to last, empty where it was not given.
+func (d *Deployment) Value(name string) string {
+	value, _ := d.value(name)
+	return value
+}
+
+func (d *Deployment) value(name string) (value string, given bool) {
+	for _, use := range d.uses {
+		if use.name == name {
+			value, given = use.value, true
+		}
+	}
+	return value, given
+}
+
+// chartFlags say where a chart comes from.
+var chartFlags = []string{"ca-file", "cert-file", "key-file", "keyring", "username", "password", "pass-credentials", "repo",
+	"version", "devel", "verify", "insecure-skip-tls-verify", "plain-http"}
+
+// renderFlags are those of install and upgrade that change what is rendered, and that
+// helm's template has, too.
+var renderFlags = map[int][]string{
+	2: {"set", "set-file", "set-string", "values", "name-template"},
+	3: {"set", "set-file", "set-json", "set-literal", "set-string", "values", "name-template", "generate-name", "dependency-update", "enable-dns",
+		"no-hooks", "skip-crds", "skip-schema-validation", "post-renderer", "post-renderer-args", "render-subchart-notes"},
+}
+
+// globalKept are helm's global flags, which each of its commands has.
+func globalKept(name string) bool {
+	return name != "debug" && slices.ContainsFunc(globalFlags, func(f flag) bool { return f.name == name })
+}
+
+// flags returns the flags that are wanted, as they were typed. A word of several short
+// flags of which only some are wanted is written anew.
+func (d *Deployment) flags(wanted func(name string) bool) []string {
+	var kept []string
+	for i := 0; i < len(d.uses); {
+		word := d.uses[i : i+1]
+		for i++; i < len(d.uses) && d.uses[i].at == word[0].at; i++ {
+			word = word[:len(word)+1]
+		}
+		if !slices.ContainsFunc(word, func(use flagUse) bool { return !wanted(use.name) }) {
+			kept = append(kept, d.args[word[0].at:word[0].end]...)
+			continue
+		}
+		for _, use := range word {
+			switch {
+			case !wanted(use.name):
+			case slices.Contains(deployTable(d.Major, d.Command, nil).valued, use.name) || use.joined:
+				kept = append(kept, "--"+use.name+"="+use.value)
+			default:
+				kept = append(kept, "--"+use.name)
+			}
+		}
+	}
+	return kept
+}
+
+// words are what follows the flags: the release's name, where it is no flag, and the
+// chart.
+func (d *Deployment) words() []string {
+	if d.releaseAt < 0 {
+		return []string{"--", d.Chart}
+	}
+	return []string{"--", d.Release, d.Chart}
+}
+
+// WithRelease is the deployment with another name of its release.
+func (d *Deployment) WithRelease(name string) *Deployment {
+	renamed := *d
+	renamed.Release = name
+	return &renamed
+}
+
+// DryRun is helm's own dry run of the deployment, which renders as the real run does,
+// with the API versions and objects of the cluster, and prints the release as JSON. Helm
+// 3 and 4 only; it needs 3.13.
+func (d *Deployment) DryRun() Line {
+	flags := d.flags(func(name string) bool {
+		return !slices.Contains([]string{"dry-run", "output", "hide-secret", "debug", "help"}, name) && !slices.Contains(d.own, name)
+	})
+	return Line{Command: d.Command, Args: slices.Concat([]string{"--dry-run=server", "--output=json", "--disable-openapi-validation"}, flags, d.words())}
+}
+
+// Typed is the deployment as helm itself would take it.
+func (d *Deployment) Typed() Line {
+	flags := d.flags(func(name string) bool { return !slices.Contains(d.own, name) })
+	return Line{Command: d.Command, Args: append(flags, d.words()...)}
+}
+
+// Capabilities are what charts ask about the API server.
+type Capabilities struct {
+	// KubeVersion is like v1.37.0.
+	KubeVersion string
+	// APIVersions are the API versions that are served, and each with its kinds:
+	// "apps/v1" and "apps/v1/Deployment".
+	APIVersions []string
+}
+
+// Template is helm's template of the deployment: it renders all objects, served or
+// not, those of the chart's crds folder included. chart is the chart's folder or
+// archive, for Helm 2, which takes no other; empty for the chart as it was named. upgrade
+// says that a release is there. set are values that come last.
+func (d *Deployment) Template(c Capabilities, chart string, upgrade bool, set ...string) Line {
+	args := []string{}
+	if c.KubeVersion != "" {
+		args = append(args, "--kube-version="+d.kubeVersion(c.KubeVersion))
+	}
+	if upgrade {
+		args = append(args, "--is-upgrade")
+	}
+	if d.Major == 2 {
+		for _, version := range c.APIVersions {
+			args = append(args, "--api-versions="+version)
+		}
+		if d.Release != "" {
+			args = append(args, "--name="+d.Release)
+		}
+	} else {
+		args = append(args, "--include-crds", "--api-versions="+strings.Join(c.APIVersions, ","))
+		if d.Major == 3 {
+			args = append(args, "--dry-run=server") // for the function lookup only; Helm 4 would refuse what is not served
+		}
+	}
+	args = append(args, d.flags(func(name string) bool {
+		return slices.Contains(renderFlags[min(d.Major, 3)], name) || d.Major > 2 && slices.Contains(chartFlags, name) || globalKept(name)
+	})...)
+	for _, value := range set {
+		args = append(args, "--set="+value)
+	}
+	if d.Major == 2 {
+		return Line{Command: "template", Args: append(args, "--", chart)}
+	}
+	return Line{Command: "template", Args: append(args, d.words()...)}
+}
+
+// kubeVersion is the version as helm's template takes it: Helm 2 wants no "v".
+func (d *Deployment) kubeVersion(version string) string {
+	version, _, _ = strings.Cut(version, "+")
+	if d.Major == 2 {
+		parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
+		return strings.Join(parts[:min(2, len(parts))], ".")
+	}
+	return version
+}
+
+// Values is helm's command that prints the chart's default values.
+func (d *Deployment) Values(chart string) Line {
+	if d.Major == 2 {
+		return Line{Command: "inspect", Args: []string{"values", "--", chart}}
+	}
+	flags := d.flags(func(name string) bool { return slices.Contains(chartFlags, name) || globalKept(name) })
+	return Line{Command: "show", Args: slices.Concat([]string{"values"}, flags, []string{"--", d.Chart})}
+}
+
+// Fetch is Helm 2's command that downloads the chart into a folder.
+func (d *Deployment) Fetch(folder string) Line {
+	flags := d.flags(func(name string) bool { return slices.Contains(chartFlags, name) || name == "home" })
+	return Line{Command: "fetch", Args: slices.Concat([]string{"--destination=" + folder}, flags, []string{"--", d.Chart})}
+}
+
+// Render is how helm is started for another line of the same call: in the same
+// context and namespace, as the same deployer.
+func (d Decision) Render(line Line, environ []string, kubeconfig string) Invocation {
+	line.Globals = slices.DeleteFunc(slices.Clone(d.line.Globals), func(word string) bool { return strings.HasPrefix(word, "--debug=") })
+	d.line = line
+	return d.Invocation(environ, kubeconfig)
+}

@@ -1,0 +1,79 @@
+package helm
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestReadDeployment(t *testing.T) {
+	for _, c := range []struct {
+		major   int
+		command string
+		args    string
+		// what it is read as
+		release, chart, problem string
+		// helm's own dry run, and helm's template
+		dryRun, template string
+	}{
+		{major: 3, command: "install", args: "web ./c --set a=b,c=d --set-string x=--y -f v.yaml --wait --timeout 5m",
+			release: "web", chart: "./c",
+			dryRun:   "--set a=b,c=d --set-string x=--y -f v.yaml --wait --timeout 5m -- web ./c",
+			template: "--set a=b,c=d --set-string x=--y -f v.yaml -- web ./c"},
+		{major: 3, command: "install", args: "-g ./c -o yaml --hide-secret --dry-run=client", chart: "./c", dryRun: "-g -- ./c", template: "-g -- ./c"},
+		{major: 4, command: "install", args: "web oci://r/c --version 1.2.3 --server-side=false --rollback-on-failure", release: "web", chart: "oci://r/c",
+			dryRun: "--version 1.2.3 --server-side=false --rollback-on-failure -- web oci://r/c", template: "--version 1.2.3 -- web oci://r/c"},
+		{major: 3, command: "upgrade", args: "-if v.yaml web ./c --reuse-values -n other", release: "web", chart: "./c",
+			dryRun: "-if v.yaml --reuse-values -n other -- web ./c", template: "--values=v.yaml -n other -- web ./c"},
+		{major: 3, command: "install", args: "--description -- web -- ./c", release: "web", chart: "./c",
+			dryRun: "--description -- -- web ./c", template: "-- web ./c"},
+		{major: 3, command: "install", args: "web ./c --post-renderer ./p --post-renderer-args --x", release: "web", chart: "./c",
+			dryRun: "--post-renderer ./p --post-renderer-args --x -- web ./c", template: "--post-renderer ./p --post-renderer-args --x -- web ./c"},
+		{major: 2, command: "install", args: "./c -n web --set a=b --tls", release: "web", chart: "./c", template: "--set a=b -- /tmp/c"},
+		{major: 2, command: "install", args: "./c", chart: "./c", template: "-- /tmp/c"},
+		{major: 2, command: "upgrade", args: "web ./c --install -f v", release: "web", chart: "./c", template: "-f v -- /tmp/c"},
+		{major: 3, command: "install", args: "web ./c --sett a=b", problem: "helm install has no flag --sett"},
+		{major: 3, command: "upgrade", args: "web", problem: "upgrade takes the release's name and the chart"},
+		{major: 3, command: "install", args: "--wait", problem: "the chart is missing"},
+		{major: 3, command: "install", args: "a b c", problem: `not also "c"`},
+	} {
+		d, err := ReadDeployment(c.major, strings.Fields("--for-admin f "+c.command+" "+c.args), "for-admin")
+		if c.problem != "" {
+			if err == nil || !strings.Contains(err.Error(), c.problem) {
+				t.Errorf("%s %s: %v, wanted %q", c.command, c.args, err, c.problem)
+			}
+			continue
+		}
+		if err != nil || d.Release != c.release || d.Chart != c.chart {
+			t.Errorf("%s %s: read as %+v, %v", c.command, c.args, d, err)
+			continue
+		}
+		if got := strings.Join(d.DryRun().Args, " "); c.major > 2 && got != "--dry-run=server --output=json --disable-openapi-validation "+c.dryRun {
+			t.Errorf("%s %s: the dry run is %s", c.command, c.args, got)
+		}
+		if got := strings.Join(d.Template(Capabilities{APIVersions: []string{"v1"}}, "/tmp/c", false).Args, " "); !strings.HasSuffix(got, " "+c.template) || strings.Count(got, "--set ") != strings.Count(c.template, "--set ") {
+			t.Errorf("%s %s: the template is %s, wanted ... %s", c.command, c.args, got, c.template)
+		}
+	}
+}
+
+// TestTemplate holds what is added to the typed arguments.
+func TestTemplate(t *testing.T) {
+	capabilities := Capabilities{KubeVersion: "v1.37.2+x", APIVersions: []string{"v1", "v1/Pod"}}
+	for _, c := range []struct {
+		major   int
+		upgrade bool
+		want    string
+	}{
+		{2, true, "--kube-version=1.37 --is-upgrade --api-versions=v1 --api-versions=v1/Pod --name=web --set=rbac.create=false -- /c"},
+		{3, false, "--kube-version=v1.37.2 --include-crds --api-versions=v1,v1/Pod --dry-run=server --set=rbac.create=false -- web ./c"},
+		{4, true, "--kube-version=v1.37.2 --is-upgrade --include-crds --api-versions=v1,v1/Pod --set=rbac.create=false -- web ./c"},
+	} {
+		d, err := ReadDeployment(c.major, []string{"upgrade", "web", "./c"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(d.Template(capabilities, "/c", c.upgrade, "rbac.create=false").Args, " "); got != c.want {
+			t.Errorf("Helm %d: %s\nwanted %s", c.major, got, c.want)
+		}
+	}
+}

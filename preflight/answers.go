@@ -1,0 +1,280 @@
+package preflight
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/refusal"
+)
+
+// status is the API server's answer in an error; nil where it did not answer.
+func status(err error) *metav1.Status {
+	if answered, is := errors.AsType[interface {
+		error
+		apierrors.APIStatus
+	}](err); is {
+		s := answered.Status()
+		return &s
+	}
+	return nil
+}
+
+// Existing judges an object that may be there already: live is what the API server has,
+// nil where err says why it was not read.
+func (q Question) Existing(o Object, live *unstructured.Unstructured, err error) []Finding {
+	if s := status(err); err != nil {
+		if s != nil && s.Code == http.StatusNotFound {
+			return nil
+		}
+		return []Finding{q.Refusal(o, "get", err)}
+	}
+	switch {
+	case o.FromCRDFolder():
+		return nil // helm leaves one that is there as it is
+	case o.Hook && o.replaces():
+		return []Finding{about(o, Exists, Warned, "it is there, and helm deletes and creates it anew: it is a hook", "", "")}
+	case o.Hook:
+		return []Finding{refused(o, Exists, "it is there, and this hook's deletion policy does not replace it", "delete it, or rename the release", "")}
+	case q.owns(live) || q.TakeOwnership:
+		return nil
+	}
+	whose := "nobody's release"
+	if name := live.GetAnnotations()[annotationRelease]; name != "" && live.GetLabels()[labelManagedBy] == "Helm" {
+		whose = fmt.Sprintf("release %q in namespace %q", name, live.GetAnnotations()[annotationNamespace])
+	}
+	return []Finding{refused(o, Exists, "it is there, and belongs to "+whose, "rename the release or the object by the chart's values, or delete the object; --take-ownership makes it this release's", "")}
+}
+
+// owns reports whether an object is the release's, as helm tells it (helm.sh/helm/v3,
+// checkOwnership in pkg/action/validate.go).
+func (q Question) owns(live *unstructured.Unstructured) bool {
+	notes := live.GetAnnotations()
+	return live.GetLabels()[labelManagedBy] == "Helm" && notes[annotationRelease] == q.Release && notes[annotationNamespace] == q.Namespace
+}
+
+// Own marks an object as helm does before it writes it.
+func (q Question) Own(o Object) *unstructured.Unstructured {
+	owned := o.DeepCopy()
+	if o.Hook || o.FromCRDFolder() {
+		return owned
+	}
+	labels, notes := owned.GetLabels(), owned.GetAnnotations()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if notes == nil {
+		notes = map[string]string{}
+	}
+	labels[labelManagedBy], notes[annotationRelease], notes[annotationNamespace] = "Helm", q.Release, q.Namespace
+	owned.SetLabels(labels)
+	owned.SetAnnotations(notes)
+	return owned
+}
+
+// limits are the words of the admission plugin LimitRanger.
+var limits = regexp.MustCompile(`is forbidden: \[?(?:(?:minimum|maximum) [^ ]+ usage per |[^ ]+ max limit to request ratio per )`)
+
+// Refusal makes a finding of the API server's refusal of a request about an object.
+func (q Question) Refusal(o Object, verb string, err error) Finding {
+	s := status(err)
+	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || s.Code == http.StatusUnauthorized {
+		return about(o, NotTried, Untried, "the API server gave no answer", "try again", oneLine(err.Error()))
+	}
+	message := oneLine(s.Message)
+	if strings.Contains(message, "does not support dry run") {
+		return about(o, NotTried, Untried, "an admission webhook of the cluster does not take part in dry runs", "only the installation itself shows it", message)
+	}
+	by, known := refusal.Read(message)
+	switch {
+	case known:
+		return q.by(o, verb, by, message)
+	case limits.MatchString(message):
+		return refused(o, LimitRange, "a LimitRange of the namespace does not allow it", "set the chart's resources within it, or ask an admin to widen the tenant's limits", message)
+	case strings.Contains(message, "error looking up service account"):
+		return refused(o, ServiceAccount, "its pods name a service account that is neither there nor in the chart", "create the account by the chart's values, or name one that is there", message)
+	case strings.Contains(message, "no PriorityClass with name"):
+		return refused(o, PriorityClass, "its pods name a priority class that the cluster does not have", "leave the class out by the chart's values, or name one that is there", message)
+	case s.Code == http.StatusForbidden && strings.Contains(message, "because it is being terminated"):
+		return refused(o, Admission, "the namespace is being deleted", "choose another namespace, or wait", message)
+	case s.Code == http.StatusForbidden:
+		return refused(o, Admission, "an admission plugin of the API server refuses it", "change what it names by the chart's values, or ask an admin", message)
+	case s.Code == http.StatusNotFound && o.GetKind() == "RoleBinding":
+		return refused(o, Invalid, "it binds a role that is neither there nor in the chart", "create the role by the chart's values, or bind one that is there", message)
+	case s.Code == http.StatusNotFound:
+		return refused(o, ForeignNamespace, fmt.Sprintf("there is no namespace %q", o.GetNamespace()), q.toNamespace(), message)
+	case s.Code == http.StatusConflict && verb == "patch":
+		return refused(o, Exists, "somebody else owns fields that the chart sets", "set them there, or give --force-conflicts", message)
+	case s.Code == http.StatusConflict:
+		return refused(o, Exists, "it is there", "rename the release, or delete the object", message)
+	}
+	return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template", message)
+}
+
+// by makes a finding of a refusal by somebody who is known.
+func (q Question) by(o Object, verb string, by refusal.Refusal, message string) Finding {
+	switch by.Kind {
+	case refusal.RBAC:
+		return q.lacks(o, verb, message)
+	case refusal.Escalation:
+		return refused(o, Escalation, "it gives rights away that the tenant's deployer does not hold itself: "+excess(message),
+			"leave these rules out by the chart's values, or ask an admin to create the role (--for-admin writes it)", message)
+	case refusal.PodSecurity:
+		return refused(o, PodSecurity, "its pods would never be created: "+afterLevel(message), "set the chart's securityContext values so that it holds, or ask an admin for another podSecurity level of the tenant", message)
+	case refusal.Quota:
+		return refused(o, Quota, "the namespace's "+by.By+" does not allow it", "ask for less by the chart's values, remove what is not needed, or ask an admin for a larger quota", message)
+	case refusal.Guard, refusal.Records:
+		return refused(o, Guard, "a guard rail of the tenant refuses it", "leave it out by the chart's values, or ask an admin", afterPolicy(message))
+	case refusal.ExternalIPs:
+		return refused(o, Admission, "the cluster allows no external IPs", "use type LoadBalancer, or an Ingress", message)
+	}
+	return refused(o, Admission, by.By+" refuses it", "change what it asks for by the chart's values, or ask an admin", afterPolicy(message))
+}
+
+// lacks is the finding about a right that the deployer lacks.
+func (q Question) lacks(o Object, verb, message string) Finding {
+	switch {
+	case o.GetNamespace() == "":
+		return refused(o, ClusterScoped, fmt.Sprintf("%s is cluster-scoped: it is in no namespace, and a tenant acts in its namespaces only", o.GetKind()),
+			"leave it out by the chart's values and have an admin create it once (--for-admin writes it)", message)
+	case !q.Has(o.GetNamespace()):
+		return q.foreign(o, message)
+	case verb == "patch" && q.ServerSide:
+		return refused(o, Rights, "the deployer may not patch "+o.GetKind()+" objects, which Helm 4's server-side apply needs", "ask an admin for a role with it, or give --server-side=false, which needs create only", message)
+	}
+	return refused(o, Rights, fmt.Sprintf("the deployer may not %s %s objects", verb, o.GetKind()), "leave it out by the chart's values, or ask an admin for a role that allows it", message)
+}
+
+func (q Question) foreign(o Object, message string) Finding {
+	return refused(o, ForeignNamespace, fmt.Sprintf("namespace %q is not the tenant's", o.GetNamespace()), q.toNamespace(), message)
+}
+
+func (q Question) toNamespace() string {
+	if q.AllNamespaces || len(q.Namespaces) == 0 {
+		return "set the namespace by the chart's values"
+	}
+	return "set the namespace by the chart's values to one of: " + strings.Join(q.Namespaces, ", ")
+}
+
+// excess are the rules of an escalation, as the API server names them, in short.
+func excess(message string) string {
+	_, rules, found := strings.Cut(message, "not currently held:")
+	if !found {
+		return message
+	}
+	return oneLine(strings.ReplaceAll(strings.TrimSpace(rules), "\n", " "))
+}
+
+// afterLevel is what violates PodSecurity.
+func afterLevel(message string) string {
+	_, what, found := strings.Cut(message, "violates PodSecurity ")
+	if !found {
+		return message
+	}
+	return "PodSecurity " + strings.ReplaceAll(what, `:latest"`, `"`)
+}
+
+// afterPolicy are an admission policy's own words.
+func afterPolicy(message string) string {
+	_, words, found := strings.Cut(message, " denied request: ")
+	if !found {
+		return message
+	}
+	return words
+}
+
+// violates is how the API server warns of pods that PodSecurity would refuse.
+const violates = "would violate PodSecurity "
+
+// Warnings makes findings of what the API server warned of when it was asked about an
+// object. found are the object's other findings; tried says that its pods were tried
+// themselves.
+func (q Question) Warnings(o Object, warnings []string, found []Finding, tried bool) []Finding {
+	known := slices.ContainsFunc(found, func(f Finding) bool { return f.ID == PodSecurity })
+	var findings []Finding
+	for _, text := range slices.Compact(slices.Sorted(slices.Values(warnings))) {
+		what, ofPods := strings.CutPrefix(oneLine(text), violates)
+		what = strings.ReplaceAll(what, `:latest"`, `"`)
+		switch {
+		case ofPods && known:
+		case ofPods && tried:
+			findings = append(findings, about(o, PodSecurity, Warned, "the namespace warns of PodSecurity "+what, "", ""))
+		case ofPods:
+			findings = append(findings, refused(o, PodSecurity, "its pods may never be created: PodSecurity "+what,
+				"set the chart's securityContext values so that it holds", oneLine(text)))
+		default:
+			findings = append(findings, about(o, Admission, Warned, "the API server warns: "+oneLine(text), "", ""))
+		}
+	}
+	return findings
+}
+
+// Verb is the request by which helm writes an object; exists says that it is there.
+func (q Question) Verb(exists bool) string {
+	if exists || q.ServerSide {
+		return "patch"
+	}
+	return "create"
+}
+
+// IsThere reports whether the API server refused to create what exists.
+func IsThere(err error) bool { return err != nil && apierrors.IsAlreadyExists(err) }
+
+// Decided reports whether findings about an object say that no other question about it
+// makes sense: it is not in the tenant's reach, or belongs to somebody else.
+func Decided(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool {
+		return f.Result == Refused && (f.ID == ClusterScoped || f.ID == ForeignNamespace || f.ID == Exists)
+	})
+}
+
+// Merge adds a finding to those of the same object. What the deployer may not do is
+// said once.
+func Merge(findings []Finding, one Finding) []Finding {
+	if one.ID == Rights || one.ID == ClusterScoped {
+		findings = slices.DeleteFunc(findings, func(f Finding) bool { return f.ID == one.ID })
+	}
+	return append(findings, one)
+}
+
+// Of is the finding as one about another object, for which the first stood.
+func (f Finding) Of(o Object) Finding {
+	f.APIVersion, f.Kind, f.Namespace, f.Name, f.File = o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName(), o.File
+	return f
+}
+
+// PodRefusal makes a finding about an object of the refusal of a pod or claim that its
+// controller would create. counts is false where it says nothing: who may not create pods
+// leaves that to the controller, and what is wrong with the object itself is known by wrote,
+// the API server's answer to it.
+func (q Question) PodRefusal(o Object, err, wrote error) (f Finding, counts bool) {
+	s := status(err)
+	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || strings.Contains(s.Message, "does not support dry run") {
+		return about(o, NotTried, Untried, "its pods could not be tried", "try again", oneLine(err.Error())), true
+	}
+	by, known := refusal.Read(oneLine(s.Message))
+	switch {
+	case known && by.Kind == refusal.RBAC:
+		return Finding{}, false
+	case (s.Code == http.StatusUnprocessableEntity || s.Code == http.StatusBadRequest || known && by.Kind == refusal.Guard) && wrote != nil:
+		return Finding{}, false
+	}
+	return q.Refusal(o, "create", err), true
+}
+
+// Unread is the finding that something could not be read. The error is that of an API
+// server that did not answer.
+func Unread(what string, err error) (Finding, error) {
+	s := status(err)
+	if s == nil {
+		return Finding{}, err
+	}
+	return Finding{ID: NotTried, Result: Untried, Why: what + " can't be read", Do: "ask an admin, or somebody who may", Answer: oneLine(s.Message)}, nil
+}

@@ -1,0 +1,159 @@
+package preflight
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+)
+
+func TestChoose(t *testing.T) {
+	const template = "---\n# Source: c/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: crd}\n---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n# Source: c/templates/p.yaml\napiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: psp}\n"
+	dump, err := json.Marshal(Dump{Name: "web", Version: 3, Manifest: "---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact := &Attempt{Text: dump}
+	plain := &Attempt{Text: []byte(template)}
+	failed := func(said string) *Attempt { return &Attempt{Failed: true, Said: said} }
+	for _, c := range []struct {
+		name         string
+		exact, plain *Attempt
+		want         string // names of objects
+		findings     string
+		fails        string
+	}{
+		{name: "both", exact: exact, plain: plain, want: "a crd"},
+		{name: "an upgrade", exact: exact, want: "a"},
+		{name: "no template", exact: exact, plain: failed("Error: x"), want: "a", findings: "not-tried"},
+		{name: "not served", exact: failed(`Error: INSTALLATION FAILED: unable to build kubernetes objects from release manifest: resource mapping not found for name: "psp" namespace: "" from "": no matches for kind "PodSecurityPolicy" in version "policy/v1beta1"`), plain: plain, want: "a crd psp"},
+		{name: "another not served", exact: failed(`Error: unable to build kubernetes objects from release manifest: resource mapping not found for name: "y" from "": no matches for kind "Y" in version "x/v1"`), plain: plain, want: "a crd"},
+		{name: "a conflict", exact: failed(`Error: INSTALLATION FAILED: Unable to continue with install: ConfigMap "a" exists`), plain: plain, want: "a crd"},
+		{name: "helm refuses", exact: failed("Error: UPGRADE FAILED: another operation is in progress"), plain: plain, want: "a crd psp", findings: "helm"},
+		{name: "it does not render", exact: failed("Error: exact"), plain: failed("Error: plain"), fails: "Error: exact"},
+		{name: "Helm 2", plain: plain, want: "a crd psp"},
+		{name: "Helm 2 fails", plain: failed("Error: plain"), fails: "Error: plain"},
+	} {
+		r, err := Choose(c.exact, c.plain, true)
+		if failed, is := errors.AsType[*RenderError](err); is != (c.fails != "") || is && failed.Said != c.fails {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		r.Prune(served())
+		var got, found []string
+		for _, o := range r.Objects {
+			got = append(got, o.GetName())
+		}
+		for _, f := range r.Findings {
+			found = append(found, string(f.ID))
+		}
+		if sorted(got) != c.want || sorted(found) != c.findings {
+			t.Errorf("%s: %q, wanted %q; %q, wanted %q", c.name, got, c.want, found, c.findings)
+		}
+	}
+	r, err := Choose(failed("Error: unable to build kubernetes objects from release manifest: something"), plain, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := r.Unexplained(nil); len(f) != 1 || f[0].ID != Helm {
+		t.Errorf("helm's refusal that nothing explains: %v", f)
+	}
+	if f := r.Unexplained([]Finding{{ID: Rights, Result: Refused}}); len(f) != 1 {
+		t.Errorf("one that something explains: %v", f)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	got := Settings([]byte("rbac: {create: true, name: x}\ncrds: {enabled: true}\nsub: {rbac: {create: true}, deep: {installCRDs: true}}\ninstallCRDs: nothing\nbad.key: {rbac: {create: true}}\n"))
+	if diff := cmp.Diff([]string{"rbac.create=false", "sub.rbac.create=false", "sub.deep.installCRDs=false", "crds.enabled=false"}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	many := ""
+	for _, one := range usual {
+		if !strings.Contains(one.path, ".") {
+			many += one.path + ": true\n"
+		}
+	}
+	if got := Settings([]byte(many)); len(got) != MaxRenders-1 {
+		t.Errorf("%d settings are tried", len(got))
+	}
+}
+
+// TestTrySettings counts renders: at most six.
+func TestTrySettings(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		left    map[string]int
+		want    []Setting
+		renders int
+	}{
+		{"one does", map[string]int{"a": 4, "b": 0}, []Setting{{"b", 0, 4}}, 2},
+		{"none does", map[string]int{}, nil, 5},
+		{"together", map[string]int{"a": 3, "c": 2, "a,c": 1}, []Setting{{"a,c", 1, 4}, {"c", 2, 4}, {"a", 3, 4}}, 6},
+	} {
+		renders := 0
+		got, err := TrySettings(4, []string{"a", "b", "c", "d", "e"}, func(set ...string) (int, error) {
+			renders++
+			if n, found := c.left[strings.Join(set, ",")]; found {
+				return n, nil
+			}
+			return 4, nil
+		})
+		if err != nil || renders != c.renders {
+			t.Errorf("%s: %d renders, %v", c.name, renders, err)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.name, diff)
+		}
+	}
+}
+
+// TestForAdmins: what an admin must not create is refused, and what is written is
+// written anew.
+func TestForAdmins(t *testing.T) {
+	const rule = "rules: [{verbs: [get], apiGroups: [''], resources: [nodes]}]\n"
+	role := func(rules string) string {
+		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: x, labels: {a: b, helm-tenant/tenant: t}, annotations: {c: d}, ownerReferences: [{name: x}]}\n" + rules
+	}
+	binding := func(to, subject string) string {
+		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: x}\nroleRef: {kind: ClusterRole, name: " + to + "}\nsubjects: [" + subject + "]\n"
+	}
+	for _, c := range []struct{ name, text, refused, says string }{
+		{"a role", role(rule), "", "get nodes"},
+		{"a wildcard", role("rules: [{verbs: ['*'], apiGroups: [''], resources: [pods]}]\n"), "wildcard", ""},
+		{"a wildcard of resources", role("rules: [{verbs: [get], apiGroups: [''], resources: ['pods/*']}]\n"), "wildcard", ""},
+		{"all paths", role("rules: [{verbs: [get], nonResourceURLs: ['/*']}]\n"), "wildcard", ""},
+		{"impersonation", role("rules: [{verbs: [impersonate], apiGroups: [''], resources: [users]}]\n"), "impersonate", ""},
+		{"aggregation", role("aggregationRule: {clusterRoleSelectors: []}\n"), "labels", ""},
+		{"a binding", binding("view", "{kind: ServiceAccount, name: x, namespace: a}"), "", "ServiceAccount x in namespace a"},
+		{"to the deployer", binding("view", "{kind: ServiceAccount, name: helm, namespace: team-helm}"), "deployer", ""},
+		{"to the deployer by name", binding("view", "{kind: User, name: 'system:serviceaccount:team-helm:helm'}"), "deployer", ""},
+		{"to its group", binding("view", "{kind: Group, name: 'system:serviceaccounts:team-helm'}"), "deployer", ""},
+		{"to everybody", binding("view", "{kind: Group, name: 'system:authenticated'}"), "group system:authenticated", ""},
+		{"to an outsider", binding("view", "{kind: User, name: mallory}"), "not of the tenant", ""},
+		{"to another namespace", binding("view", "{kind: ServiceAccount, name: x, namespace: kube-system}"), "not of the tenant", ""},
+		{"of everything", binding("cluster-admin", "{kind: ServiceAccount, name: x, namespace: a}"), "cluster-admin", ""},
+		{"a webhook", "apiVersion: v1\nkind: MutatingWebhookConfiguration\nmetadata: {name: x}\n", "whole cluster", ""},
+	} {
+		o := parse(t, c.text).Objects[0]
+		all := question().ForAdmins([]Finding{refused(o, ClusterScoped, "", "", "")}, []Object{o})
+		if len(all) != 1 || (all[0].Object == nil) != (c.refused != "") || !strings.Contains(all[0].Refused, c.refused) {
+			t.Errorf("%s: %+v", c.name, all)
+			continue
+		}
+		if c.says != "" && !slices.ContainsFunc(all[0].Comments, func(line string) bool { return strings.Contains(line, c.says) }) {
+			t.Errorf("%s: %q does not say %q", c.name, all[0].Comments, c.says)
+		}
+		if text, err := yaml.Marshal(all[0].Object); err != nil || strings.Contains(string(text), "helm-tenant/") || strings.Contains(string(text), "ownerReferences") || strings.Contains(string(text), "annotations") {
+			t.Errorf("%s: written is %s, %v", c.name, text, err)
+		}
+	}
+	o := parse(t, role(rule)).Objects[0]
+	if all := question().ForAdmins([]Finding{refused(o, PodSecurity, "", "", "")}, []Object{o}); len(all) != 0 {
+		t.Errorf("what no admin is needed for: %v", all)
+	}
+}

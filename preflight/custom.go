@@ -1,0 +1,204 @@
+package preflight
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Resource is that of an object of a kind that the chart itself defines.
+func (p Plan) Resource(o Object) schema.GroupResource {
+	definition := p.Definitions[o.gvk().GroupKind()]
+	plural, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "plural")
+	return schema.GroupResource{Group: o.gvk().Group, Resource: plural}
+}
+
+// JudgeCustom judges an object of a kind that the chart itself defines, and that the API
+// server does not serve yet. may says whether the deployer may create it.
+func (q Question) JudgeCustom(p Plan, o Object, may bool) []Finding {
+	definition := p.Definitions[o.gvk().GroupKind()]
+	var findings []Finding
+	if !may {
+		findings = append(findings, refused(o, Rights, fmt.Sprintf("the deployer may not create %s objects, which the chart's own CustomResourceDefinition %s defines", o.GetKind(), definition.GetName()),
+			"ask an admin for a role that allows it, when the definition is there", ""))
+	}
+	if o.GetNamespace() != "" && !q.Has(o.GetNamespace()) {
+		findings = append(findings, q.foreign(o, ""))
+	}
+	return append(findings, judgeSchema(definition, o)...)
+}
+
+// judgeSchema compares an object with the schema in its definition.
+func judgeSchema(definition, o Object) []Finding {
+	versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
+	for _, version := range versions {
+		one, _ := version.(map[string]any)
+		if one == nil || one["name"] != o.gvk().Version {
+			continue
+		}
+		if served, _ := one["served"].(bool); !served {
+			break
+		}
+		root, _, _ := unstructured.NestedMap(one, "schema", "openAPIV3Schema")
+		body := map[string]any{}
+		for name, value := range o.Object {
+			if name != "apiVersion" && name != "kind" && name != "metadata" {
+				body[name] = value
+			}
+		}
+		var findings []Finding
+		for _, why := range violations(root, body, "") {
+			findings = append(findings, refused(o, Invalid, "it is not what the chart's own CustomResourceDefinition says: "+oneLine(why), "mend the chart's values or its template", ""))
+		}
+		return findings
+	}
+	return []Finding{refused(o, APINotServed, fmt.Sprintf("the chart's own CustomResourceDefinition %s does not serve the version %s", definition.GetName(), o.gvk().Version),
+		"use a version that it serves", "")}
+}
+
+// maxViolations bounds what is said of one object.
+const maxViolations = 20
+
+// violations are what of a value does not match a structural schema
+// (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema).
+// Rules that join schemas (anyOf and the like) or are written in CEL are not looked at.
+func violations(s map[string]any, value any, path string) []string {
+	if s == nil {
+		return nil
+	}
+	if value == nil {
+		if nullable, _ := s["nullable"].(bool); nullable || path == "" {
+			return nil
+		}
+		return nil // the API server drops a null that is not allowed, or takes it for a default
+	}
+	at := strings.TrimPrefix(path, ".")
+	if kind, _ := s["type"].(string); !isOfType(kind, s["x-kubernetes-int-or-string"] == true, value) {
+		return []string{fmt.Sprintf("%s must be of type %s", at, kind)}
+	}
+	var found []string
+	if enum, given := s["enum"].([]any); given && !slices.ContainsFunc(enum, func(one any) bool { return fmt.Sprint(one) == fmt.Sprint(value) }) {
+		found = append(found, fmt.Sprintf("%s must be one of %v", at, enum))
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		found = append(found, objectViolations(s, v, path)...)
+	case []any:
+		if n, given := number(s["minItems"]); given && float64(len(v)) < n {
+			found = append(found, fmt.Sprintf("%s has fewer than %v items", at, n))
+		}
+		if n, given := number(s["maxItems"]); given && float64(len(v)) > n {
+			found = append(found, fmt.Sprintf("%s has more than %v items", at, n))
+		}
+		items, _ := s["items"].(map[string]any)
+		for i, item := range v {
+			found = append(found, violations(items, item, fmt.Sprintf("%s[%d]", path, i))...)
+		}
+	case string:
+		found = append(found, stringViolations(s, v, at)...)
+	default:
+		found = append(found, numberViolations(s, v, at)...)
+	}
+	return found[:min(len(found), maxViolations)]
+}
+
+func objectViolations(s, value map[string]any, path string) []string {
+	var found []string
+	properties, _ := s["properties"].(map[string]any)
+	required, _ := s["required"].([]any)
+	for _, name := range required {
+		name := fmt.Sprint(name)
+		property, _ := properties[name].(map[string]any)
+		if _, has := value[name]; !has && property["default"] == nil {
+			found = append(found, strings.TrimPrefix(path+"."+name, ".")+" is required")
+		}
+	}
+	others, _ := s["additionalProperties"].(map[string]any)
+	var names []string
+	for name := range value {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		property, known := properties[name].(map[string]any)
+		if !known {
+			property = others // what the schema does not know is dropped, not refused
+		}
+		found = append(found, violations(property, value[name], path+"."+name)...)
+	}
+	return found
+}
+
+func stringViolations(s map[string]any, value, at string) []string {
+	var found []string
+	length := float64(utf8.RuneCountInString(value))
+	if n, given := number(s["minLength"]); given && length < n {
+		found = append(found, fmt.Sprintf("%s is shorter than %v", at, n))
+	}
+	if n, given := number(s["maxLength"]); given && length > n {
+		found = append(found, fmt.Sprintf("%s is longer than %v", at, n))
+	}
+	if text, given := s["pattern"].(string); given {
+		if pattern, err := regexp.Compile(text); err == nil && !pattern.MatchString(value) {
+			found = append(found, fmt.Sprintf("%s does not match %s", at, text))
+		}
+	}
+	return found
+}
+
+func numberViolations(s map[string]any, value any, at string) []string {
+	n, is := number(value)
+	if !is {
+		return nil
+	}
+	var found []string
+	if least, given := number(s["minimum"]); given && (n < least || n == least && s["exclusiveMinimum"] == true) {
+		found = append(found, fmt.Sprintf("%s is less than %v", at, least))
+	}
+	if most, given := number(s["maximum"]); given && (n > most || n == most && s["exclusiveMaximum"] == true) {
+		found = append(found, fmt.Sprintf("%s is more than %v", at, most))
+	}
+	return found
+}
+
+func isOfType(kind string, intOrString bool, value any) bool {
+	n, isNumber := number(value)
+	_, isString := value.(string)
+	whole := isNumber && n == math.Trunc(n)
+	switch {
+	case intOrString:
+		return whole || isString
+	case kind == "object":
+		_, is := value.(map[string]any)
+		return is
+	case kind == "array":
+		_, is := value.([]any)
+		return is
+	case kind == "string":
+		return isString
+	case kind == "boolean":
+		_, is := value.(bool)
+		return is
+	case kind == "integer":
+		return whole
+	case kind == "number":
+		return isNumber
+	}
+	return true
+}
+
+func number(value any) (float64, bool) {
+	switch v := value.(type) {
+	case int64:
+		return float64(v), true
+	case float64:
+		return v, true
+	}
+	return 0, false
+}

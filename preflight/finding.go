@@ -1,0 +1,186 @@
+package preflight
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// ID names a kind of finding.
+type ID string
+
+const (
+	APINotServed     ID = "api-not-served"
+	ClusterScoped    ID = "cluster-scoped"
+	ForeignNamespace ID = "foreign-namespace"
+	Rights           ID = "rights"
+	Escalation       ID = "escalation"
+	Guard            ID = "guard"
+	PodSecurity      ID = "pod-security"
+	Quota            ID = "quota"
+	LimitRange       ID = "limit-range"
+	Exists           ID = "exists"
+	Duplicate        ID = "duplicate"
+	Name             ID = "name"
+	RecordSize       ID = "record-size"
+	ServiceAccount   ID = "service-account"
+	PriorityClass    ID = "priority-class"
+	CustomResource   ID = "custom-resource"
+	Admission        ID = "admission"
+	Invalid          ID = "invalid"
+	Helm             ID = "helm"
+	NotTried         ID = "not-tried"
+)
+
+// Result is what a finding comes to.
+type Result string
+
+const (
+	// Refused is what will not work.
+	Refused Result = "refused"
+	// Untried is what can't be judged.
+	Untried Result = "not tried"
+	// Warned is what works, and that somebody should know of.
+	Warned Result = "warning"
+)
+
+// Finding is one thing that stands against the chart, or that can't be judged.
+type Finding struct {
+	ID     ID     `json:"id"`
+	Result Result `json:"result"`
+	// The object that it is about; empty where it is about the release.
+	APIVersion string `json:"apiVersion,omitempty"`
+	Kind       string `json:"kind,omitempty"`
+	Namespace  string `json:"namespace,omitempty"`
+	Name       string `json:"name,omitempty"`
+	// File is the template that the object comes from.
+	File string `json:"file,omitempty"`
+	// Why says what is wrong, Do what to do.
+	Why string `json:"why"`
+	Do  string `json:"do,omitempty"`
+	// Answer are the API server's words, or helm's.
+	Answer string `json:"answer,omitempty"`
+}
+
+// Object names what the finding is about.
+func (f Finding) Object() string {
+	if f.Kind == "" {
+		return "release"
+	}
+	return f.Kind + " " + cmp.Or(f.Name, "?")
+}
+
+// about is a finding about an object.
+func about(o Object, id ID, result Result, why, do, answer string) Finding {
+	return Finding{ID: id, Result: result, APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(), File: o.File,
+		Why: why, Do: do, Answer: answer}
+}
+
+// refused is a finding about an object that can't be made.
+func refused(o Object, id ID, why, do, answer string) Finding {
+	return about(o, id, Refused, why, do, answer)
+}
+
+// Report is what came of a preflight.
+type Report struct {
+	// Result is fits, refused or untried.
+	Result    string `json:"result"`
+	Tenant    string `json:"tenant"`
+	Command   string `json:"command"`
+	Release   string `json:"release"`
+	Namespace string `json:"namespace"`
+	Chart     string `json:"chart"`
+	Deployer  string `json:"deployer"`
+	Helm      string `json:"helm"`
+	// Objects is how many were judged.
+	Objects  int       `json:"objects"`
+	Findings []Finding `json:"findings"`
+	// Values are settings of the chart's with which less stands against it.
+	Values []Setting `json:"values,omitempty"`
+}
+
+// Sum orders the findings, leaves repeated ones out, and says what they come to.
+func (r *Report) Sum() {
+	rank := []Result{Refused, Untried, Warned}
+	order := func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(slices.Index(rank, a.Result), slices.Index(rank, b.Result)), cmp.Compare(a.ID, b.ID),
+			cmp.Compare(a.File, b.File), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.Why, b.Why), cmp.Compare(a.Answer, b.Answer))
+	}
+	slices.SortFunc(r.Findings, order)
+	r.Findings = slices.CompactFunc(r.Findings, func(a, b Finding) bool { return order(a, b) == 0 })
+	r.Result = "fits"
+	switch {
+	case r.Has(Refused):
+		r.Result = "refused"
+	case r.Has(Untried):
+		r.Result = "untried"
+	}
+}
+
+// Has reports whether there is a finding with that result.
+func (r *Report) Has(result Result) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Result == result })
+}
+
+// Question is what is to be installed, and by whom.
+type Question struct {
+	// Major is helm's.
+	Major int
+	// Upgrade says that a release of the name is there.
+	Upgrade bool
+	// Release is empty where helm makes a name up.
+	Release, Namespace string
+	// Namespaces are the tenant's.
+	Namespaces    []string
+	AllNamespaces bool
+	// Deployer is the user that acts for the tenant.
+	Deployer string
+	// What helm was told.
+	NoHooks, SkipCRDs, TakeOwnership, CreateNamespace bool
+	// ServerSide says that helm applies objects on the server's side.
+	ServerSide bool
+	// ForceConflicts says that it takes fields over that somebody else owns.
+	ForceConflicts bool
+}
+
+// Has reports whether a namespace is the tenant's.
+func (q Question) Has(namespace string) bool {
+	return q.AllNamespaces || slices.Contains(q.Namespaces, namespace)
+}
+
+// Served is a kind that the API server serves.
+type Served struct{ Namespaced bool }
+
+// Kinds are those that the API server serves.
+type Kinds map[schema.GroupVersionKind]Served
+
+// versionsOf are the API versions in which a kind is served, by preference of name: a
+// stable one first.
+func (k Kinds) versionsOf(group, kind string) []string {
+	var versions []string
+	for gvk := range k {
+		if gvk.Group == group && gvk.Kind == kind {
+			versions = append(versions, gvk.Version)
+		}
+	}
+	slices.SortFunc(versions, func(a, b string) int {
+		unstable := func(v string) int { return strings.Count(v, "alpha")*2 + strings.Count(v, "beta") }
+		return cmp.Or(cmp.Compare(unstable(a), unstable(b)), cmp.Compare(len(b), len(a)), cmp.Compare(b, a))
+	})
+	return versions
+}
+
+// longest is how much of an answer is kept.
+const longest = 600
+
+// oneLine bounds what comes from the cluster or a chart.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "..."
+	}
+	return text
+}

@@ -1,0 +1,359 @@
+package preflight
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+
+	"helm-tenant/tenant"
+)
+
+func sorted(words []string) string { return strings.Join(slices.Sorted(slices.Values(words)), " ") }
+
+// served are the kinds of an API server of today.
+func served() Kinds {
+	kinds := Kinds{}
+	for _, kind := range []string{"v1 ConfigMap", "v1 Secret", "v1 Service", "v1 ServiceAccount", "v1 Pod", "v1 PersistentVolumeClaim", "apps/v1 Deployment", "apps/v1 StatefulSet", "batch/v1 Job",
+		"batch/v1 CronJob", "networking.k8s.io/v1 Ingress", "policy/v1 PodDisruptionBudget", "rbac.authorization.k8s.io/v1 Role", "rbac.authorization.k8s.io/v1 RoleBinding",
+		"autoscaling/v1 HorizontalPodAutoscaler", "autoscaling/v2 HorizontalPodAutoscaler", "autoscaling/v2beta9 HorizontalPodAutoscaler"} {
+		version, name, _ := strings.Cut(kind, " ")
+		kinds[schema.FromAPIVersionAndKind(version, name)] = Served{Namespaced: true}
+	}
+	for _, name := range []string{"ClusterRole", "ClusterRoleBinding"} {
+		kinds[schema.FromAPIVersionAndKind("rbac.authorization.k8s.io/v1", name)] = Served{}
+	}
+	kinds[schema.FromAPIVersionAndKind("v1", "Namespace")] = Served{}
+	kinds[schema.FromAPIVersionAndKind("apiextensions.k8s.io/v1", "CustomResourceDefinition")] = Served{}
+	return kinds
+}
+
+func parse(t *testing.T, text string) Rendered {
+	t.Helper()
+	r, err := Parse([]byte(text))
+	if err != nil || len(r.Broken) > 0 {
+		t.Fatal(err, r.Broken)
+	}
+	return r
+}
+
+func question() Question {
+	return Question{Major: 3, Release: "web", Namespace: "a", Namespaces: []string{"a", "b"}, Deployer: "system:serviceaccount:team-helm:helm"}
+}
+
+func TestJudge(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		q          func(*Question)
+		want       string // ids and what to do holds
+		do         string
+		try        int
+	}{
+		{name: "served", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", try: 1},
+		{name: "same group", text: "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: x}\n", want: "api-not-served", do: "use policy/v1,"},
+		{name: "another group", text: "apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: x}\n", want: "api-not-served", do: "use networking.k8s.io/v1,"},
+		{name: "stable before beta", text: "apiVersion: autoscaling/v2beta1\nkind: HorizontalPodAutoscaler\nmetadata: {name: x}\n", want: "api-not-served", do: "use autoscaling/v2,"},
+		{name: "gone", text: "apiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: x}\n", want: "api-not-served", do: "PodSecurity labels"},
+		{name: "an operator's", text: "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: x}\n", want: "api-not-served", do: "CustomResourceDefinition"},
+		{name: "misspelled", text: "apiVersion: v1\nkind: ConfigMop\nmetadata: {name: x}\n", want: "api-not-served", do: "spelling"},
+		{name: "twice", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: a}\n", want: "duplicate", do: "leave one", try: 1},
+		{name: "twice, applied", q: func(q *Question) { q.ServerSide = true }, text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", try: 2},
+		{name: "of two namespaces", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: b}\n", try: 2},
+		{name: "no name", text: "apiVersion: v1\nkind: ConfigMap\n", want: "invalid", do: "mend"},
+		{name: "no name of an object", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a/b}\n", want: "invalid", do: "mend"},
+		{name: "own kind", text: "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.x.com}\nspec: {group: x.com, scope: Namespaced, names: {kind: Thing, plural: things}}\n---\napiVersion: x.com/v1\nkind: Thing\nmetadata: {name: x}\n", try: 1},
+	} {
+		q := question()
+		if c.q != nil {
+			c.q(&q)
+		}
+		plan := q.Judge(served(), parse(t, c.text).Objects)
+		var got []string
+		for _, f := range plan.Findings {
+			got = append(got, string(f.ID))
+			if !strings.Contains(f.Do, c.do) {
+				t.Errorf("%s: what to do is %q, wanted %q", c.name, f.Do, c.do)
+			}
+		}
+		if sorted(got) != c.want || len(plan.Try) != c.try {
+			t.Errorf("%s: found %q, wanted %q; %d to try, wanted %d", c.name, got, c.want, len(plan.Try), c.try)
+		}
+	}
+}
+
+// answered is an error of the API server.
+func answered(code int32, reason metav1.StatusReason, message string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{Code: code, Reason: reason, Message: message, Status: metav1.StatusFailure}}
+}
+
+func TestRefusal(t *testing.T) {
+	const user = `User "system:serviceaccount:team-helm:helm"`
+	for _, c := range []struct {
+		kind, namespace, verb string
+		err                   error
+		want                  ID
+		why                   string
+		q                     func(*Question)
+	}{
+		{"ConfigMap", "a", "create", answered(403, metav1.StatusReasonForbidden, `configmaps is forbidden: `+user+` cannot create resource "configmaps" in API group "" in the namespace "a"`), Rights, "may not create", nil},
+		{"ConfigMap", "z", "create", answered(403, metav1.StatusReasonForbidden, `configmaps is forbidden: `+user+` cannot create resource "configmaps" in API group "" in the namespace "z"`), ForeignNamespace, `"z"`, nil},
+		{"ClusterRole", "", "get", answered(403, metav1.StatusReasonForbidden, `clusterroles is forbidden: `+user+` cannot get resource "clusterroles" in API group "r" at the cluster scope`), ClusterScoped, "cluster-scoped", nil},
+		{"ConfigMap", "a", "patch", answered(403, metav1.StatusReasonForbidden, `configmaps "x" is forbidden: `+user+` cannot patch resource "configmaps" in API group "" in the namespace "a"`), Rights, "server-side apply", func(q *Question) { q.ServerSide = true }},
+		{"Role", "a", "create", answered(403, metav1.StatusReasonForbidden, `roles "x" is forbidden: user "u" is attempting to grant RBAC permissions not currently held:`+"\n"+`{APIGroups:[""], Resources:["nodes"], Verbs:["get"]}`), Escalation, `Resources:["nodes"]`, nil},
+		{"Deployment", "a", "create", answered(403, metav1.StatusReasonForbidden, `pods "x" is forbidden: violates PodSecurity "baseline:latest": privileged (container "main" ...)`), PodSecurity, `PodSecurity "baseline": privileged`, nil},
+		{"Service", "a", "create", answered(403, metav1.StatusReasonForbidden, `services "x" is forbidden: exceeded quota: helm-tenant, requested: services=1, used: services=1, limited: services=1`), Quota, "helm-tenant", nil},
+		{"Deployment", "a", "create", answered(403, metav1.StatusReasonForbidden, `pods "x" is forbidden: failed quota: q: must specify memory for: main`), Quota, "quota q", nil},
+		{"Pod", "a", "create", answered(403, metav1.StatusReasonForbidden, `pods "x" is forbidden: maximum memory usage per Container is 64Mi, but limit is 1Gi`), LimitRange, "LimitRange", nil},
+		{"Pod", "a", "create", answered(403, metav1.StatusReasonForbidden, `pods "x" is forbidden: [maximum cpu usage per Pod is 1, but limit is 2, memory max limit to request ratio per Container is 2, but provided ratio is 3.000000]`), LimitRange, "LimitRange", nil},
+		{"RoleBinding", "a", "create", answered(403, metav1.StatusReasonForbidden, `rolebindings.rbac.authorization.k8s.io "x" is forbidden: ValidatingAdmissionPolicy 'helm-tenant-guard-rolebindings' with binding 'helm-tenant-guard-rolebindings' denied request: no outsiders; ask x`), Guard, "guard rail", nil},
+		{"Pod", "a", "create", answered(403, metav1.StatusReasonForbidden, `pods "x" is forbidden: error looking up service account a/x: serviceaccount "x" not found`), ServiceAccount, "account", nil},
+		{"Pod", "a", "create", answered(403, metav1.StatusReasonForbidden, `pods "x" is forbidden: no PriorityClass with name high was found`), PriorityClass, "priority", nil},
+		{"ConfigMap", "a", "create", answered(400, metav1.StatusReasonBadRequest, `admission webhook "x.example.com" denied the request: User "a" cannot get resource "b"`), Admission, "webhook x.example.com", nil},
+		{"ConfigMap", "nowhere", "create", answered(404, metav1.StatusReasonNotFound, `namespaces "nowhere" not found`), ForeignNamespace, "no namespace", nil},
+		{"RoleBinding", "a", "create", answered(404, metav1.StatusReasonNotFound, `roles.rbac.authorization.k8s.io "x" not found`), Invalid, "role", nil},
+		{"ConfigMap", "a", "create", answered(422, metav1.StatusReasonInvalid, `ConfigMap "X" is invalid: metadata.name: Invalid value`), Invalid, "does not take", nil},
+		{"ConfigMap", "a", "create", answered(400, metav1.StatusReasonBadRequest, `admission webhook "x" does not support dry run`), NotTried, "dry runs", nil},
+		{"ConfigMap", "a", "create", answered(500, metav1.StatusReasonInternalError, "etcd"), NotTried, "no answer", nil},
+		{"ConfigMap", "a", "create", answered(429, metav1.StatusReasonTooManyRequests, "later"), NotTried, "no answer", nil},
+		{"ConfigMap", "a", "create", errors.New("connection refused"), NotTried, "no answer", nil},
+	} {
+		q := question()
+		if c.q != nil {
+			c.q(&q)
+		}
+		o := Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": c.kind, "metadata": map[string]any{"name": "x"}}}, File: "f"}
+		o.SetNamespace(c.namespace)
+		f := q.Refusal(o, c.verb, c.err)
+		if f.ID != c.want || !strings.Contains(f.Why, c.why) || f.Do == "" || f.File != "f" {
+			t.Errorf("%v: %+v, wanted %s, %q", c.err, f, c.want, c.why)
+		}
+		if (f.Result == Untried) != (c.want == NotTried) {
+			t.Errorf("%v: %s", c.err, f.Result)
+		}
+	}
+}
+
+func TestExisting(t *testing.T) {
+	live := func(release, namespace string) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{}
+		u.SetLabels(map[string]string{labelManagedBy: "Helm"})
+		u.SetAnnotations(map[string]string{annotationRelease: release, annotationNamespace: namespace})
+		return u
+	}
+	object := func(notes map[string]string, hook bool, file string) Object {
+		o := Object{&unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}, file, hook}
+		o.SetAnnotations(notes)
+		o.SetNamespace("a")
+		return o
+	}
+	plain := object(nil, false, "c/templates/a.yaml")
+	for _, c := range []struct {
+		name string
+		o    Object
+		live *unstructured.Unstructured
+		want Result
+		take bool
+	}{
+		{"the release's own", plain, live("web", "a"), "", false},
+		{"another namespace's release", plain, live("web", "b"), Refused, false},
+		{"another release's", plain, live("db", "a"), Refused, false},
+		{"nobody's", plain, &unstructured.Unstructured{}, Refused, false},
+		{"taken over", plain, &unstructured.Unstructured{}, "", true},
+		{"a hook that is replaced", object(map[string]string{annotationHook: "pre-install"}, true, "h"), &unstructured.Unstructured{}, Warned, false},
+		{"a hook that is not", object(map[string]string{annotationHook: "pre-install", annotationDeletePolicy: "hook-failed"}, true, "h"), &unstructured.Unstructured{}, Refused, false},
+		{"of the crds folder", object(nil, false, "c/crds/a.yaml"), &unstructured.Unstructured{}, "", false},
+	} {
+		q := question()
+		q.TakeOwnership = c.take
+		got := Result("")
+		if f := q.Existing(c.o, c.live, nil); len(f) > 0 {
+			got = f[0].Result
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, wanted %q", c.name, got, c.want)
+		}
+	}
+	if f := question().Existing(plain, nil, answered(404, metav1.StatusReasonNotFound, "not found")); len(f) > 0 {
+		t.Errorf("one that is not there: %v", f)
+	}
+}
+
+func TestOver(t *testing.T) {
+	quota := corev1.ResourceQuota{}
+	quota.Namespace, quota.Name = "a", "q"
+	list := func(text string) corev1.ResourceList {
+		all := corev1.ResourceList{}
+		for part := range strings.FieldsSeq(text) {
+			name, amount, _ := strings.Cut(part, "=")
+			all[corev1.ResourceName(name)] = resource.MustParse(amount)
+		}
+		return all
+	}
+	pod := func(memory string) *corev1.Pod {
+		p := &corev1.Pod{}
+		p.Spec.Containers = []corev1.Container{{Name: "x", Resources: corev1.ResourceRequirements{Requests: list("memory=" + memory)}}}
+		return p
+	}
+	use := func(text, resources string, p *corev1.Pod) Use {
+		o := parse(t, text).Objects[0]
+		o.SetNamespace("a")
+		return Use{Object: o, New: true, Resource: resources, Pod: p}
+	}
+	deployment := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {replicas: 3}\n"
+	for _, c := range []struct {
+		name, hard, used string
+		uses             []Use
+		want             string
+	}{
+		{"room", "pods=3 requests.memory=3Mi", "pods=0", []Use{use(deployment, "deployments", pod("1Mi"))}, ""},
+		{"pods", "pods=5", "pods=3", []Use{use(deployment, "deployments", pod("1Mi"))}, "pods"},
+		{"memory of all", "requests.memory=5Mi memory=5Mi", "", []Use{use(deployment, "deployments", pod("2Mi"))}, "memory requests.memory"},
+		{"together", "services=1", "services=0", []Use{use("apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", "services", nil), use("apiVersion: v1\nkind: Service\nmetadata: {name: b}\n", "services", nil)}, "services"},
+		{"node ports", "services.nodeports=1 services.loadbalancers=0", "", []Use{use("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {type: LoadBalancer, ports: [{port: 1}, {port: 2}]}\n", "services", nil)}, "services.loadbalancers services.nodeports"},
+		{"count", "count/deployments.apps=0", "", []Use{use(deployment, "deployments", nil)}, "count/deployments.apps"},
+		{"what is not asked for", "persistentvolumeclaims=0", "persistentvolumeclaims=2", []Use{use(deployment, "deployments", nil)}, ""},
+		{"claims of a set", "requests.storage=2Gi persistentvolumeclaims=3", "", []Use{use("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: x}\nspec: {replicas: 3, volumeClaimTemplates: [{metadata: {name: d}, spec: {resources: {requests: {storage: 1Gi}}}}]}\n", "statefulsets", nil)}, "requests.storage"},
+		{"an upgrade", "pods=3", "pods=3", []Use{{Object: use(deployment, "", nil).Object, Resource: "deployments", Pod: pod("1Mi"), Before: pod("1Mi"), BeforeReplicas: 3}}, ""},
+	} {
+		quota.Status.Hard, quota.Status.Used = list(c.hard), list(c.used)
+		var got []string
+		for _, f := range question().Over([]corev1.ResourceQuota{quota}, c.uses) {
+			got = append(got, strings.Fields(f.Why[strings.Index(f.Why, " more ")+6:])[0])
+		}
+		for i := range got {
+			got[i] = strings.TrimSuffix(got[i], ";")
+		}
+		if sorted(got) != c.want {
+			t.Errorf("%s: %q, wanted %q", c.name, got, c.want)
+		}
+	}
+	quota.Spec.Scopes = []corev1.ResourceQuotaScope{corev1.ResourceQuotaScopeBestEffort}
+	quota.Status.Hard, quota.Status.Used = list("pods=1"), nil
+	if f := question().Over([]corev1.ResourceQuota{quota}, []Use{use(deployment, "deployments", pod("1Mi"))}); len(f) > 0 {
+		t.Errorf("pods that the quota does not count: %v", f)
+	}
+}
+
+func TestStandIn(t *testing.T) {
+	plan := question().Judge(served(), parse(t, `
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: own}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: r}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: r}
+rules: [{verbs: [get], apiGroups: [""], resources: [nodes]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: role}
+roleRef: {kind: Role, name: r}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: cluster}
+roleRef: {kind: ClusterRole, name: r}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: other}
+roleRef: {kind: ClusterRole, name: view}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: s}
+spec:
+  volumeClaimTemplates: [{metadata: {name: data}}]
+  template: {metadata: {labels: {a: b}}, spec: {serviceAccountName: own, containers: []}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec: {serviceAccountName: theirs}
+`).Objects)
+	roles := map[string]string{}
+	for _, o := range plan.Try {
+		standIn, role := plan.StandIn(o)
+		if o.GetKind() == "RoleBinding" {
+			roles[o.GetName()], _, _ = unstructured.NestedString(standIn.Object, "roleRef", "name")
+			if (role != nil) != (o.GetName() == "cluster") {
+				t.Errorf("the role of %s is %v", o.GetName(), role)
+			}
+			if role != nil && (role.GetKind() != "Role" || role.GetNamespace() != "a") {
+				t.Errorf("its rules are tried as %v", role.Object)
+			}
+		}
+		if account, _, _ := unstructured.NestedString(standIn.Object, "spec", "serviceAccountName"); o.GetKind() == "Pod" && account != "theirs" {
+			t.Errorf("the pod's account becomes %s", account)
+		}
+		if pod, found := plan.Pod(o); found {
+			text, err := yaml.Marshal(pod.Object)
+			if err != nil || !strings.Contains(string(text), "serviceAccountName: default") || !strings.Contains(string(text), "claimName: data") || !strings.Contains(string(text), "a: b") {
+				t.Errorf("the pod of %s is %s", o.GetName(), text)
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"role": harmlessRole, "cluster": harmlessRole, "other": "view"}, roles); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestJudgeRelease(t *testing.T) {
+	for name, fitting := range map[string]string{"": "", "web": "web", "a.b-c": "a.b-c", "Web": "web", "-x-": "x", "web_1": "web-1", "ä": "release-name",
+		strings.Repeat("a", 53): strings.Repeat("a", 53), strings.Repeat("a", 54): strings.Repeat("a", 53), strings.Repeat("a", 52) + "-b": strings.Repeat("a", 52)} {
+		findings, got := JudgeRelease(name)
+		if got != fitting || (len(findings) == 0) != (name == fitting) {
+			t.Errorf("%q: %v, %q, wanted %q", name, findings, got, fitting)
+		}
+	}
+}
+
+func TestJudgeStatically(t *testing.T) {
+	record := &tenant.Tenant{Name: "team", Rails: tenant.Rails{Guard: tenant.GuardEnforce, PodSecurity: tenant.PodSecurityBaseline}}
+	for _, c := range []struct {
+		name, text, want string
+		record           *tenant.Tenant
+		all              bool
+	}{
+		{name: "nothing", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", record: record},
+		{name: "cluster-scoped", text: "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: x}\n", want: "cluster-scoped", record: record},
+		{name: "allowed", text: "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: x}\n", all: true, record: record},
+		{name: "foreign", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: z}\n", want: "foreign-namespace", record: record},
+		{name: "outsider", text: "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: x}\nsubjects: [{kind: User, name: u}]\nroleRef: {kind: Role, name: r}\n", want: "guard", record: record},
+		{name: "own account", text: "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: x}\nsubjects: [{kind: ServiceAccount, name: u, namespace: b}]\nroleRef: {kind: Role, name: r}\n", record: record},
+		{name: "external IP", text: "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {externalIPs: [192.0.2.1]}\n", want: "guard", record: record},
+		{name: "privileged", text: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {template: {spec: {hostNetwork: true, containers: [{name: x}]}}}\n", want: "pod-security", record: record},
+		{name: "no record", text: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {template: {spec: {hostNetwork: true, containers: [{name: x}]}}}\n"},
+		{name: "label", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, labels: {a: 'b c'}}\n", want: "invalid", record: record},
+	} {
+		q := question()
+		q.Major, q.AllNamespaces = 2, c.all
+		plan := q.Judge(served(), parse(t, c.text).Objects)
+		var got []string
+		untried := 0
+		for _, f := range q.JudgeStatically(served(), plan, c.record) {
+			if f.Result == Untried {
+				untried++
+			} else {
+				got = append(got, string(f.ID))
+			}
+		}
+		if sorted(got) != c.want || untried < 4 || (untried == 4) != (c.record != nil) {
+			t.Errorf("%s: %q, %d not tried", c.name, got, untried)
+		}
+	}
+}

@@ -1,0 +1,292 @@
+// Package preflight judges whether a chart can be installed in a tenant: from what helm
+// rendered, from what is known of the tenant and the API server, and from the API
+// server's answers to dry runs. It asks nobody itself.
+package preflight
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	// MaxRendered bounds what helm may print: many times what a release record, of at
+	// most 1 MiB packed, holds.
+	MaxRendered = 64 << 20
+	// maxObjects bounds how many objects are judged.
+	maxObjects = 5000
+)
+
+// Object is one that helm rendered.
+type Object struct {
+	*unstructured.Unstructured
+	// File is the template that it comes from, as helm names it: CHART/templates/x.yaml.
+	File string
+	// Hook says that it is a hook: made for an event of the release, and not part of it.
+	Hook bool
+}
+
+// annotations of helm's (helm.sh/helm/v3/pkg/release).
+const (
+	annotationHook         = "helm.sh/hook"
+	annotationDeletePolicy = "helm.sh/hook-delete-policy"
+	annotationRelease      = "meta.helm.sh/release-name"
+	annotationNamespace    = "meta.helm.sh/release-namespace"
+	labelManagedBy         = "app.kubernetes.io/managed-by"
+)
+
+// events are those for which the hook is made.
+func (o Object) events() []string { return words(o.GetAnnotations()[annotationHook]) }
+
+// replaces reports whether helm deletes a hook of that name that is there before it
+// creates this one.
+func (o Object) replaces() bool {
+	policies := words(o.GetAnnotations()[annotationDeletePolicy])
+	return len(policies) == 0 || slices.Contains(policies, "before-hook-creation")
+}
+
+// words are the parts of a list with commas.
+func words(list string) []string {
+	var all []string
+	for word := range strings.SplitSeq(list, ",") {
+		if word = strings.ToLower(strings.TrimSpace(word)); word != "" {
+			all = append(all, word)
+		}
+	}
+	return all
+}
+
+// FromCRDFolder reports whether the object lies in a chart's crds folder, which helm
+// installs first, and never changes.
+func (o Object) FromCRDFolder() bool {
+	parts := strings.Split(o.File, "/")
+	return len(parts) > 2 && slices.Contains(parts[1:], "crds") && !slices.Contains(parts[1:], "templates")
+}
+
+// gvk is the object's kind.
+func (o Object) gvk() schema.GroupVersionKind { return o.GroupVersionKind() }
+
+// key tells objects of one chart apart.
+type key struct {
+	schema.GroupKind
+	namespace, name string
+}
+
+// Rendered is what helm rendered.
+type Rendered struct {
+	Objects []Object
+	// Broken are the documents that are no objects: helm would refuse them.
+	Broken []Finding
+}
+
+// Parse reads a stream of YAML documents as helm prints it, in which a comment names the
+// template of each. The error says that there is more than can be judged.
+func Parse(text []byte) (Rendered, error) {
+	var r Rendered
+	file := ""
+	for _, document := range documents(text) {
+		// A chart's file may hold several documents, of which old helms name only the
+		// first.
+		if name, found := sourceOf(document); found {
+			file = name
+		}
+		if err := r.add(document, file); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// documents splits a stream at its separators: lines that begin with three dashes.
+func documents(text []byte) [][]byte {
+	var all [][]byte
+	start, at := 0, 0
+	for at < len(text) {
+		end := len(text)
+		if i := bytes.IndexByte(text[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		if line := text[at:end]; bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || strings.ContainsRune(" \t\r\n", rune(line[3]))) {
+			all = append(all, text[start:at])
+			start = at + 3
+		}
+		at = end
+	}
+	return append(all, text[start:])
+}
+
+// sourceOf reads helm's comment at the head of a document.
+func sourceOf(document []byte) (string, bool) {
+	head, _, _ := bytes.Cut(bytes.TrimSpace(document), []byte("\n"))
+	name, found := bytes.CutPrefix(head, []byte("# Source: "))
+	return strings.TrimSpace(string(name)), found
+}
+
+// Hook adds a hook's manifest, of the template file.
+func (r *Rendered) Hook(file, manifest string) error {
+	for _, document := range documents([]byte(manifest)) {
+		if err := r.add(document, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Rendered) add(document []byte, file string) error {
+	text, err := yaml.YAMLToJSON(document)
+	if err == nil && bytes.Equal(text, []byte("null")) {
+		return nil // nothing but comments
+	}
+	var body map[string]any
+	if err == nil {
+		err = unmarshalNumbers(text, &body)
+	}
+	if err != nil {
+		r.broken(file, "", "is no YAML object: "+oneLine(err.Error()))
+		return nil
+	}
+	return r.addObject(&unstructured.Unstructured{Object: body}, file)
+}
+
+// unmarshalNumbers reads JSON with whole numbers as int64, as unstructured objects have
+// them.
+func unmarshalNumbers(text []byte, into *map[string]any) error {
+	var object unstructured.Unstructured
+	err := object.UnmarshalJSON(withKind(text))
+	if err != nil {
+		return err
+	}
+	*into = object.Object
+	if (*into)["kind"] == missingKind {
+		delete(*into, "kind")
+	}
+	return nil
+}
+
+// missingKind stands for the kind of a document that has none, which the reader of
+// unstructured objects refuses without saying which it was.
+const missingKind = "\x00"
+
+func withKind(text []byte) []byte {
+	var head struct {
+		Kind any `json:"kind"`
+	}
+	if json.Unmarshal(text, &head) == nil && (head.Kind == nil || head.Kind == "") && bytes.HasPrefix(text, []byte("{")) {
+		rest := bytes.TrimPrefix(text, []byte("{"))
+		separator := ","
+		if bytes.HasPrefix(rest, []byte("}")) {
+			separator = ""
+		}
+		return slices.Concat([]byte(`{"kind":"\u0000"`+separator), rest)
+	}
+	return text
+}
+
+func (r *Rendered) addObject(object *unstructured.Unstructured, file string) error {
+	kind, hasKind := object.Object["kind"].(string)
+	version, hasVersion := object.Object["apiVersion"].(string)
+	switch {
+	case len(object.Object) == 0:
+		return nil
+	case !hasKind || kind == "" || !hasVersion || version == "":
+		r.broken(file, kind, "has no apiVersion or no kind")
+		return nil
+	case len(r.Objects) >= maxObjects:
+		return fmt.Errorf("the chart renders more than %d objects, and no more are judged", maxObjects)
+	}
+	if items, isList := object.Object["items"].([]any); isList && strings.HasSuffix(kind, "List") {
+		for _, item := range items {
+			body, isObject := item.(map[string]any)
+			if !isObject {
+				r.broken(file, kind, "holds an item that is no object")
+				continue
+			}
+			if err := r.addObject(&unstructured.Unstructured{Object: body}, file); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	o := Object{Unstructured: object, File: file}
+	o.Hook = o.GetAnnotations()[annotationHook] != "" && !o.FromCRDFolder()
+	r.Objects = append(r.Objects, o)
+	return nil
+}
+
+func (r *Rendered) broken(file, kind, why string) {
+	r.Broken = append(r.Broken, Finding{ID: Invalid, Result: Refused, File: file, Kind: kind, Why: "the document " + why, Do: "mend the template, or its values"})
+}
+
+// Judged are the objects that the command makes: those of the release, of the crds folder
+// where it is installed, and the hooks of the command's own events. They stand in the
+// namespace of the release where they name none.
+func (r Rendered) Judged(q Question) []Object {
+	var judged []Object
+	for _, o := range r.Objects {
+		switch {
+		case o.FromCRDFolder() && (q.Upgrade || q.SkipCRDs):
+			continue
+		case o.Hook && !q.runs(o.events()):
+			continue
+		}
+		judged = append(judged, o)
+	}
+	return judged
+}
+
+// runs reports whether the command runs hooks of one of these events. Helm 2 has hooks
+// for CRDs.
+func (q Question) runs(events []string) bool {
+	if q.NoHooks {
+		return false
+	}
+	own := []string{"pre-install", "post-install"}
+	if q.Upgrade {
+		own = []string{"pre-upgrade", "post-upgrade"}
+	}
+	if q.Major == 2 && !q.Upgrade {
+		own = append(own, "crd-install")
+	}
+	return slices.ContainsFunc(events, func(event string) bool { return slices.Contains(own, event) })
+}
+
+// Dump is helm's release as its dry run prints it in JSON
+// (helm.sh/helm/v3/pkg/release, Release).
+type Dump struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Version   int    `json:"version"`
+	Manifest  string `json:"manifest"`
+	Hooks     []struct {
+		Path     string `json:"path"`
+		Manifest string `json:"manifest"`
+	} `json:"hooks"`
+}
+
+// ParseDump reads helm's release and what it renders. The error says that it is none,
+// or more than can be judged.
+func ParseDump(text []byte) (Dump, Rendered, error) {
+	var d Dump
+	// Helm may print lines of its own before the release.
+	if start := bytes.IndexByte(text, '{'); start > 0 && bytes.HasSuffix(text[:start], []byte("\n")) {
+		text = text[start:]
+	}
+	if err := json.Unmarshal(text, &d); err != nil || d.Name == "" {
+		return d, Rendered{}, cmp.Or(err, errors.New("helm's dry run printed no release"))
+	}
+	r, err := Parse([]byte(d.Manifest))
+	for _, hook := range d.Hooks {
+		if err == nil {
+			err = r.Hook(hook.Path, hook.Manifest)
+		}
+	}
+	return d, r, err
+}

@@ -1,0 +1,105 @@
+package preflight
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// names are the objects as FILE KIND/NAME, hooks with a star.
+func names(objects []Object) []string {
+	var all []string
+	for _, o := range objects {
+		name := fmt.Sprintf("%s %s/%s", o.File, o.GetKind(), o.GetName())
+		if o.Hook {
+			name += "*"
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       []string
+		broken     []string
+	}{
+		{name: "nothing", text: "\n---\n# Source: c/templates/a.yaml\n# only a comment\n---\n"},
+		{name: "files", text: "---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n# Source: c/templates/b.yaml\napiVersion: v1\nkind: Secret\nmetadata: {name: b}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: c}\n",
+			want: []string{"c/templates/a.yaml ConfigMap/a", "c/templates/b.yaml Secret/b", "c/templates/b.yaml Secret/c"}},
+		{name: "three dashes inside", text: "---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: |\n    ---\n    # Source: evil\n    kind: Secret\n",
+			want: []string{"c/templates/a.yaml ConfigMap/a"}},
+		{name: "windows lines", text: "---\r\n# Source: c/templates/a.yaml\r\napiVersion: v1\r\nkind: ConfigMap\r\nmetadata: {name: a}\r\n",
+			want: []string{"c/templates/a.yaml ConfigMap/a"}},
+		{name: "lists in lists", text: "---\n# Source: l\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMapList, items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}]}\n- 3\n",
+			want: []string{"l ConfigMap/a"}, broken: []string{"the document holds an item that is no object"}},
+		{name: "hooks", text: "---\n# Source: h\napiVersion: v1\nkind: Pod\nmetadata: {name: a, annotations: {helm.sh/hook: pre-install}}\n", want: []string{"h Pod/a*"}},
+		{name: "broken", text: "---\n# Source: b\na: [\n---\n# Source: c\nmetadata: {name: x}\n---\n# Source: d\nkind: Pod\n---\n# Source: e\n- 1\n---\n# Source: f\nkind: 3\n",
+			broken: []string{"is no YAML object", "has no apiVersion or no kind", "has no apiVersion or no kind", "is no YAML object", "no "}},
+	} {
+		r, err := Parse([]byte(c.text))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if diff := cmp.Diff(c.want, names(r.Objects)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.name, diff)
+		}
+		if len(r.Broken) != len(c.broken) {
+			t.Errorf("%s: broken are %v", c.name, r.Broken)
+			continue
+		}
+		for i, f := range r.Broken {
+			if !strings.Contains(f.Why, c.broken[i]) || f.Result != Refused {
+				t.Errorf("%s: %+v, wanted %s", c.name, f, c.broken[i])
+			}
+		}
+	}
+}
+
+// TestParseBounds: what a chart renders is a stranger's, and may be made to take memory.
+func TestParseBounds(t *testing.T) {
+	if _, err := Parse([]byte(strings.Repeat("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", maxObjects+1))); err == nil {
+		t.Error("more objects than are judged are no error")
+	}
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for i := 'b'; i < 'k'; i++ {
+		bomb += fmt.Sprintf("%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", i, i, i-1, i-1, i-1, i-1, i-1, i-1, i-1, i-1, i-1)
+	}
+	if r, err := Parse([]byte(bomb)); err != nil || len(r.Broken) != 1 {
+		t.Errorf("aliases that explode: %v, %v", r.Broken, err)
+	}
+}
+
+// TestJudged: which objects the command makes.
+func TestJudged(t *testing.T) {
+	text := ""
+	for file, event := range map[string]string{"pre-install": "pre-install", "test": "test", "both": "post-install,post-upgrade", "crd": "crd-install"} {
+		text += "---\n# Source: " + file + "\napiVersion: v1\nkind: Pod\nmetadata: {name: " + file + ", annotations: {helm.sh/hook: '" + event + "'}}\n"
+	}
+	text += "---\n# Source: c/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: in-crds}\n---\n# Source: c/charts/s/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: in-subchart}\n---\n# Source: c/templates/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\n"
+	r, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		q    Question
+		want string
+	}{
+		{Question{Major: 3}, "both in-crds in-subchart own pre-install"},
+		{Question{Major: 3, SkipCRDs: true}, "both own pre-install"},
+		{Question{Major: 4, Upgrade: true}, "both own"},
+		{Question{Major: 3, NoHooks: true}, "in-crds in-subchart own"},
+		{Question{Major: 2}, "both crd in-crds in-subchart own pre-install"},
+	} {
+		var got []string
+		for _, o := range r.Judged(c.q) {
+			got = append(got, o.GetName())
+		}
+		if diff := cmp.Diff(c.want, sorted(got)); diff != "" {
+			t.Errorf("%+v: -want +got:\n%s", c.q, diff)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package preflight
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// templates are where kinds that make pods have the pod's template.
+var templates = map[string][]string{
+	"Deployment":            {"spec", "template"},
+	"ReplicaSet":            {"spec", "template"},
+	"StatefulSet":           {"spec", "template"},
+	"DaemonSet":             {"spec", "template"},
+	"Job":                   {"spec", "template"},
+	"CronJob":               {"spec", "jobTemplate", "spec", "template"},
+	"ReplicationController": {"spec", "template"},
+}
+
+// builtin are the groups of these kinds.
+var builtin = []string{"", "apps", "batch", "extensions"}
+
+// Pod returns a pod as the object's controller would make it, with a service account that
+// is there: in place of one that the chart brings, the namespace's default. found is false
+// for objects that make no pods, and for pods themselves.
+func (p Plan) Pod(o Object) (pod *unstructured.Unstructured, found bool) {
+	path, isMaker := templates[o.GetKind()]
+	if !isMaker || !isBuiltin(o) {
+		return nil, false
+	}
+	template, found, err := unstructured.NestedMap(o.Object, path...)
+	if err != nil || !found {
+		return nil, false
+	}
+	spec, found, err := unstructured.NestedMap(template, "spec")
+	if err != nil || !found {
+		return nil, false
+	}
+	p.standInAccount(spec, o.GetNamespace())
+	claims, _, _ := unstructured.NestedSlice(o.Object, "spec", "volumeClaimTemplates")
+	volumes, _, _ := unstructured.NestedSlice(spec, "volumes")
+	for _, claim := range claims {
+		if body, is := claim.(map[string]any); is {
+			name, _, _ := unstructured.NestedString(body, "metadata", "name")
+			volumes = append(volumes, map[string]any{"name": name, "persistentVolumeClaim": map[string]any{"claimName": name}})
+		}
+	}
+	if len(volumes) > 0 {
+		spec["volumes"] = volumes
+	}
+	metadata := map[string]any{"generateName": "preflight-", "namespace": o.GetNamespace()}
+	for _, field := range []string{"labels", "annotations"} {
+		if values, found, _ := unstructured.NestedMap(template, "metadata", field); found {
+			metadata[field] = values
+		}
+	}
+	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}}, true
+}
+
+// standInAccount replaces the pods' service account by the namespace's default one where
+// the chart makes it: a dry run would not find it.
+func (p Plan) standInAccount(spec map[string]any, namespace string) {
+	for _, field := range []string{"serviceAccountName", "serviceAccount"} {
+		name, _ := spec[field].(string)
+		if _, own := p.Of("", "ServiceAccount", namespace, name); own {
+			spec[field] = "default"
+		}
+	}
+}
+
+// Claims returns the volume claims that a StatefulSet's controller would make for its
+// first pod.
+func (p Plan) Claims(o Object) []*unstructured.Unstructured {
+	if o.GetKind() != "StatefulSet" || !isBuiltin(o) {
+		return nil
+	}
+	var all []*unstructured.Unstructured
+	claims, _, _ := unstructured.NestedSlice(o.Object, "spec", "volumeClaimTemplates")
+	for _, claim := range claims {
+		body, is := claim.(map[string]any)
+		if !is {
+			continue
+		}
+		made := (&unstructured.Unstructured{Object: body}).DeepCopy()
+		made.SetAPIVersion("v1")
+		made.SetKind("PersistentVolumeClaim")
+		made.SetName(made.GetName() + "-" + o.GetName() + "-0")
+		made.SetNamespace(o.GetNamespace())
+		all = append(all, made)
+	}
+	return all
+}
+
+func isBuiltin(o Object) bool {
+	group := o.gvk().Group
+	for _, one := range builtin {
+		if group == one {
+			return true
+		}
+	}
+	return false
+}
+
+// harmlessRole is a ClusterRole that every authenticated user holds: whoever may write
+// RoleBindings may bind it.
+const harmlessRole = "system:basic-user"
+
+// StandIn is the object as a dry run can judge it: a Pod with an account that is there, a
+// RoleBinding of a role that is there in place of one that the chart makes. role is that
+// role of the chart's where its own dry run does not say whether its rules may be given
+// away: a ClusterRole, which a tenant can't write.
+func (p Plan) StandIn(o Object) (standIn Object, role *Object) {
+	switch {
+	case o.GetKind() == "Pod" && o.gvk().Group == "":
+		standIn = Object{o.DeepCopy(), o.File, o.Hook}
+		if spec, found, _ := unstructured.NestedMap(standIn.Object, "spec"); found {
+			p.standInAccount(spec, o.GetNamespace())
+			standIn.Object["spec"] = spec
+		}
+		return standIn, nil
+	case o.GetKind() != "RoleBinding" || o.gvk().Group != rbacGroup:
+		return o, nil
+	}
+	kind, _, _ := unstructured.NestedString(o.Object, "roleRef", "kind")
+	name, _, _ := unstructured.NestedString(o.Object, "roleRef", "name")
+	namespace := o.GetNamespace()
+	if kind == "ClusterRole" {
+		namespace = ""
+	}
+	own, found := p.Of(rbacGroup, kind, namespace, name)
+	if !found {
+		return o, nil
+	}
+	standIn = Object{o.DeepCopy(), o.File, o.Hook}
+	standIn.Object["roleRef"] = map[string]any{"apiGroup": rbacGroup, "kind": "ClusterRole", "name": harmlessRole}
+	if kind != "ClusterRole" {
+		return standIn, nil
+	}
+	rules := own.DeepCopy()
+	rules.SetKind("Role")
+	rules.SetName("preflight-" + own.GetName())
+	rules.SetNamespace(o.GetNamespace())
+	delete(rules.Object, "aggregationRule")
+	return standIn, &Object{rules, o.File, o.Hook}
+}
+
+const rbacGroup = "rbac.authorization.k8s.io"

@@ -1,0 +1,186 @@
+package preflight
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Attempt is what came of a rendering by helm.
+type Attempt struct {
+	Text []byte
+	// Failed says that helm ended with an error, and what it said.
+	Failed bool
+	Said   string
+}
+
+// Rendering is what a chart renders in this cluster.
+type Rendering struct {
+	Rendered
+	// Findings are about the chart as a whole.
+	Findings []Finding
+	// Name is the release's; empty where it is not known.
+	Name string
+	// Version is the revision that the release would have; 0 where that is not known.
+	Version int
+	// served are the kinds of which helm said that they are not; nil where it said
+	// nothing of the kind.
+	unserved map[schema.GroupVersionKind]bool
+	// helmSays is helm's refusal, which other findings may explain.
+	helmSays string
+}
+
+// RenderError says that helm does not render the chart; it is helm's own message.
+type RenderError struct{ Said string }
+
+func (e *RenderError) Error() string { return e.Said }
+
+// helm's refusals after it rendered, which end its dry run before it prints anything.
+var (
+	notServed = regexp.MustCompile(`no matches for kind "([^"]+)" in version "([^"]+)"`)
+	notBuilt  = "unable to build kubernetes objects from"
+	conflicts = regexp.MustCompile(`(?i)unable to continue with (?:install|update)`)
+)
+
+// Choose makes one rendering of two: exact is helm's own dry run, which knows the cluster
+// but prints nothing where it finds something to refuse; plain is its template, which
+// prints everything, and takes APIs for served that helm knows. crds says that the chart's
+// crds folder counts, which only plain prints. Either may be nil where it was not made.
+//
+// The error is a *RenderError, or says that there is more than can be judged.
+func Choose(exact, plain *Attempt, crds bool) (Rendering, error) {
+	if exact != nil && !exact.Failed {
+		return chooseExact(exact, plain, crds)
+	}
+	if plain == nil || plain.Failed {
+		for _, a := range []*Attempt{exact, plain} {
+			if a != nil {
+				return Rendering{}, &RenderError{a.Said}
+			}
+		}
+	}
+	rendered, err := Parse(plain.Text)
+	r := Rendering{Rendered: rendered}
+	if err != nil || exact == nil {
+		return r, err
+	}
+	said := oneLine(strings.TrimPrefix(strings.TrimSpace(exact.Said), "Error: "))
+	r.helmSays = said
+	switch {
+	case strings.Contains(exact.Said, notBuilt):
+		r.unserved = map[schema.GroupVersionKind]bool{}
+		for _, match := range notServed.FindAllStringSubmatch(exact.Said, -1) {
+			if gv, err := schema.ParseGroupVersion(match[2]); err == nil {
+				r.unserved[gv.WithKind(match[1])] = true
+			}
+		}
+	case conflicts.MatchString(exact.Said):
+		r.unserved = map[schema.GroupVersionKind]bool{}
+	default:
+		r.helmSays = ""
+		r.Findings = append(r.Findings, Finding{ID: Helm, Result: Refused, Why: "helm itself refuses it in this cluster", Do: "do what helm says", Answer: said})
+	}
+	r.size(plain.Text)
+	return r, nil
+}
+
+func chooseExact(exact, plain *Attempt, crds bool) (Rendering, error) {
+	dump, rendered, err := ParseDump(exact.Text)
+	r := Rendering{Rendered: rendered, Name: dump.Name, Version: dump.Version}
+	if err != nil {
+		return r, err
+	}
+	r.size(exact.Text)
+	switch {
+	case !crds || plain == nil:
+	case plain.Failed:
+		r.Findings = append(r.Findings, Finding{ID: NotTried, Result: Untried, Why: "whether the chart has a crds folder is not known: helm template fails",
+			Do: "look with: helm show crds", Answer: oneLine(plain.Said)})
+	default:
+		all, err := Parse(plain.Text)
+		if err != nil {
+			return r, err
+		}
+		for _, o := range all.Objects {
+			if o.FromCRDFolder() {
+				r.Objects = append(r.Objects, o)
+			}
+		}
+	}
+	return r, nil
+}
+
+// Prune leaves out objects that helm's template renders, but helm in this cluster does
+// not: of kinds that are not served, though helm, which looked, found no fault in them.
+func (r *Rendering) Prune(kinds Kinds) {
+	if r.unserved == nil {
+		return
+	}
+	r.Objects = slices.DeleteFunc(r.Objects, func(o Object) bool {
+		_, served := kinds[o.gvk()]
+		return !served && !o.Hook && !o.FromCRDFolder() && !r.unserved[o.gvk()]
+	})
+}
+
+// Unexplained adds helm's own refusal where no other finding explains it.
+func (r *Rendering) Unexplained(findings []Finding) []Finding {
+	if r.helmSays == "" || slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Refused }) {
+		return findings
+	}
+	return append(findings, Finding{ID: Helm, Result: Refused, Why: "helm itself refuses it in this cluster", Do: "do what helm says", Answer: r.helmSays})
+}
+
+// maxSecret is how much a Secret holds (k8s.io/api/core/v1, MaxSecretSize).
+const maxSecret = 1 << 20
+
+// size finds a record that is too large: the release as JSON, packed, has to fit into a
+// Secret. Of what helm's template prints, which is less than that, it finds only what is
+// too large by itself.
+func (r *Rendering) size(text []byte) {
+	if len(text) < maxSecret/2 {
+		return
+	}
+	packed := packedSize(text)
+	if packed > maxSecret {
+		r.Findings = append(r.Findings, Finding{ID: RecordSize, Result: Refused,
+			Why: fmt.Sprintf("helm's record of the release takes %d bytes, and a Secret holds %d", packed, maxSecret),
+			Do:  "make the chart smaller: large files and CustomResourceDefinitions do not belong in its templates"})
+	}
+}
+
+// packedSize is how many bytes a text takes in a record.
+func packedSize(text []byte) int {
+	var packed bytes.Buffer
+	writer, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return 0
+	}
+	if _, err := writer.Write(text); err != nil {
+		return 0
+	}
+	if err := writer.Close(); err != nil {
+		return 0
+	}
+	return base64.StdEncoding.EncodedLen(packed.Len())
+}
+
+// Record is the Secret in which helm keeps the release
+// (helm.sh/helm/v3/pkg/storage/driver, newSecretsObject).
+func (q Question) Record(version int) Object {
+	name := fmt.Sprintf("sh.helm.release.v1.%s.v%d", q.Release, max(version, 1))
+	return Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1",
+		"metadata": map[string]any{"name": name, "namespace": q.Namespace, "labels": map[string]any{
+			"name": q.Release, "owner": "helm", "status": "pending-install", "version": fmt.Sprint(max(version, 1))}},
+	}}, File: recordFile}
+}
+
+// recordFile stands for the template of helm's record.
+const recordFile = "(helm's record)"

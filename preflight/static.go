@@ -1,0 +1,155 @@
+package preflight
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/validate/content"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Plan is what follows from the objects alone.
+type Plan struct {
+	Findings []Finding
+	// Try are the objects that the API server is to be asked about.
+	Try []Object
+	// Record is what helm keeps of the release; nil where it keeps it elsewhere.
+	Record *Object
+	// Definitions are the chart's own CustomResourceDefinitions, by the kind that they
+	// define.
+	Definitions map[schema.GroupKind]Object
+	// Custom are the objects of those kinds that are not served yet.
+	Custom []Object
+
+	all map[key]Object
+}
+
+// Judge finds what needs no API server. The objects are those that Judged returned; they
+// get the namespace that they will stand in.
+func (q Question) Judge(kinds Kinds, objects []Object) Plan {
+	p := Plan{Definitions: map[schema.GroupKind]Object{}, all: map[key]Object{}}
+	for _, o := range objects {
+		if o.GetKind() == "CustomResourceDefinition" {
+			group, _, _ := unstructured.NestedString(o.Object, "spec", "group")
+			kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
+			p.Definitions[schema.GroupKind{Group: group, Kind: kind}] = o
+		}
+	}
+	for _, o := range objects {
+		served, isServed := kinds[o.gvk()]
+		_, own := p.Definitions[o.gvk().GroupKind()]
+		namespaced := served.Namespaced
+		if !isServed {
+			namespaced = own && p.isNamespaced(o.gvk().GroupKind())
+		}
+		if isServed || own {
+			q.place(o, namespaced)
+		}
+		if !q.judgeNames(&p, o) {
+			continue
+		}
+		switch {
+		case isServed:
+			p.Try = append(p.Try, o)
+		case own:
+			p.Custom = append(p.Custom, o)
+		default:
+			p.Findings = append(p.Findings, kinds.judgeServed(o))
+		}
+	}
+	return p
+}
+
+func (p Plan) isNamespaced(kind schema.GroupKind) bool {
+	scope, _, _ := unstructured.NestedString(p.Definitions[kind].Object, "spec", "scope")
+	return scope != "Cluster"
+}
+
+// place sets the namespace that helm would create the object in.
+func (q Question) place(o Object, namespaced bool) {
+	switch {
+	case !namespaced:
+		o.SetNamespace("")
+	case o.GetNamespace() == "":
+		o.SetNamespace(q.Namespace)
+	}
+}
+
+// judgeNames finds objects without a name, and those that stand in the chart twice. It
+// returns false where there is nothing to ask the API server.
+func (q Question) judgeNames(p *Plan, o Object) bool {
+	if o.GetName() == "" {
+		if o.GetGenerateName() == "" {
+			p.Findings = append(p.Findings, refused(o, Invalid, "the object has no metadata.name", "mend the template, or its values", ""))
+			return false
+		}
+		return true
+	}
+	if why := content.IsPathSegmentName(o.GetName()); len(why) > 0 {
+		p.Findings = append(p.Findings, refused(o, Invalid, fmt.Sprintf("the name %q is none that an object can have: %s", o.GetName(), why[0]), "mend the template, or its values", ""))
+		return false
+	}
+	k := key{o.gvk().GroupKind(), o.GetNamespace(), o.GetName()}
+	before, found := p.all[k]
+	p.all[k] = o
+	if found && !o.Hook && !before.Hook && !o.FromCRDFolder() && !before.FromCRDFolder() && !q.ServerSide {
+		p.Findings = append(p.Findings, refused(o, Duplicate, fmt.Sprintf("the chart has this object twice: %s renders it, too", before.File),
+			"leave one of them out, by the chart's values", ""))
+		return false
+	}
+	return true
+}
+
+// Of returns the chart's own object of that kind.
+func (p Plan) Of(group, kind, namespace, name string) (Object, bool) {
+	o, found := p.all[key{schema.GroupKind{Group: group, Kind: kind}, namespace, name}]
+	return o, found
+}
+
+// maxReleaseName is how long a release's name may be in each major version of Helm: it is
+// the beginning of other names, and a label (helm.sh/helm/v3/pkg/chartutil,
+// ValidateReleaseName; k8s.io/helm/pkg/tiller, releaseNameMaxLen).
+const maxReleaseName = 53
+
+// JudgeRelease finds what is wrong with the release's name; fitting is one with which
+// helm renders all the same.
+func JudgeRelease(name string) (findings []Finding, fitting string) {
+	why, do := "", "use lower case letters, digits, '-' and '.'"
+	switch {
+	case name == "":
+		return nil, name
+	case len(name) > maxReleaseName:
+		why = fmt.Sprintf("the release's name has %d characters, and helm's records hold %d", len(name), maxReleaseName)
+		do = "choose a shorter one"
+	case !isReleaseName(name):
+		why = fmt.Sprintf("the release's name %q is none that helm takes", name)
+	default:
+		return nil, name
+	}
+	fitting = strings.Trim(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(name)), "-")
+	if fitting = strings.TrimRight(fitting[:min(len(fitting), maxReleaseName)], "-"); fitting == "" {
+		fitting = "release-name"
+	}
+	return []Finding{{ID: Name, Result: Refused, Why: why, Do: do}}, fitting
+}
+
+// isReleaseName is the form that all majors of Helm ask for.
+func isReleaseName(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || strings.Trim(label, "-") != label {
+			return false
+		}
+		for _, r := range label {
+			if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,185 @@
+package preflight
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Setting is a value of the chart's with which fewer objects are out of the tenant's
+// reach.
+type Setting struct {
+	// Set is what --set takes.
+	Set string `json:"set"`
+	// Left is how many objects are cluster-scoped with it, of as many as Of without.
+	Left int `json:"left"`
+	Of   int `json:"of"`
+}
+
+// MaxRenders is how often the chart may be rendered to find settings that help.
+const MaxRenders = 6
+
+// usual are the values by which charts switch cluster-scoped objects off, the likeliest
+// first; of those that a chart has, some of the first are tried.
+var usual = []struct{ path, off string }{
+	{"rbac.create", "false"},
+	{"crds.install", "false"},
+	{"installCRDs", "false"},
+	{"crds.enabled", "false"},
+	{"crds.create", "false"},
+	{"crds.keep", "false"},
+	{"crd.create", "false"},
+	{"crd.install", "false"},
+	{"crd.enabled", "false"},
+	{"createCRDs", "false"},
+	{"createCRD", "false"},
+	{"createCustomResource", "false"},
+	{"rbac.enabled", "false"},
+	{"rbac.clusterScoped", "false"},
+	{"rbac.clusterScope", "false"},
+	{"rbac.useClusterRole", "false"},
+	{"rbac.clusterRole", "false"},
+	{"rbac.clusterRole.create", "false"},
+	{"rbac.createClusterRole", "false"},
+	{"rbac.clusterWideAccess", "false"},
+	{"rbac.cluster", "false"},
+	{"rbac.namespaced", "true"},
+	{"clusterRole.create", "false"},
+	{"clusterRole.enabled", "false"},
+	{"clusterRoleBinding.create", "false"},
+	{"podSecurityPolicy.enabled", "false"},
+	{"podSecurityPolicy.create", "false"},
+	{"rbac.pspEnabled", "false"},
+	{"psp.enabled", "false"},
+	{"psp.create", "false"},
+	{"admissionWebhooks.enabled", "false"},
+	{"webhook.enabled", "false"},
+	{"webhooks.enabled", "false"},
+	{"scope.enabled", "true"},
+	{"singleNamespace", "true"},
+	{"namespaced", "true"},
+	{"clusterScoped", "false"},
+	{"priorityClass.create", "false"},
+	{"priorityClass.enabled", "false"},
+	{"storageClass.create", "false"},
+	{"ingressClass.create", "false"},
+	{"ingressClassResource.enabled", "false"},
+	{"namespace.create", "false"},
+	{"createNamespace", "false"},
+	{"apiService.create", "false"},
+}
+
+// Settings are the usual values that a chart has, for it and its subcharts, as --set takes
+// them; text are its default values as helm prints them.
+func Settings(text []byte) []string {
+	var values map[string]any
+	if len(text) > MaxRendered || yaml.Unmarshal(text, &values) != nil {
+		return nil
+	}
+	var found []string
+	for _, one := range usual {
+		for _, path := range pathsOf(values, one.path, "", 3) {
+			if set := path + "=" + one.off; !slices.Contains(found, set) {
+				found = append(found, set)
+			}
+		}
+	}
+	return found[:min(len(found), MaxRenders-1)]
+}
+
+// pathsOf finds a path among values, at the root and below the keys that a subchart's
+// values may have, as deep as depth says.
+func pathsOf(values map[string]any, path, prefix string, depth int) []string {
+	var found []string
+	if isSwitch(values, strings.Split(path, ".")) {
+		found = append(found, prefix+path)
+	}
+	if depth == 0 {
+		return found
+	}
+	var names []string
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if inner, is := values[name].(map[string]any); is && !strings.ContainsAny(name, `.,=[]{}\`) && len(found) < MaxRenders {
+			found = append(found, pathsOf(inner, path, prefix+name+".", depth-1)...)
+		}
+	}
+	return found
+}
+
+// isSwitch reports whether the path leads to true or false.
+func isSwitch(values map[string]any, path []string) bool {
+	for _, name := range path[:len(path)-1] {
+		inner, is := values[name].(map[string]any)
+		if !is {
+			return false
+		}
+		values = inner
+	}
+	_, is := values[path[len(path)-1]].(bool)
+	return is
+}
+
+// Outside counts the objects that are in no namespace.
+func (q Question) Outside(kinds Kinds, r Rendered) int {
+	count := 0
+	for _, o := range r.Judged(q) {
+		served, found := kinds[o.gvk()]
+		if found && !served.Namespaced || !found && isClusterScoped(o) {
+			count++
+		}
+	}
+	return count
+}
+
+// isClusterScoped reports whether a kind that is not served was in no namespace.
+func isClusterScoped(o Object) bool {
+	return slices.Contains([]string{"PodSecurityPolicy", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}, o.GetKind())
+}
+
+// String is the setting as a sentence.
+func (s Setting) String() string {
+	if s.Left == 0 {
+		return fmt.Sprintf("with --set %s no cluster-scoped object is left, of %d", s.Set, s.Of)
+	}
+	return fmt.Sprintf("with --set %s %d of %d cluster-scoped objects are left", s.Set, s.Left, s.Of)
+}
+
+// LeavesOutside reports whether findings refuse objects that are in no namespace.
+func LeavesOutside(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Refused && f.ID == ClusterScoped })
+}
+
+// TrySettings returns the settings that help, the most helpful first; left renders with
+// some of them and counts the objects that are left of all. Where several help, all
+// together are tried last.
+func TrySettings(all int, settings []string, left func(set ...string) (int, error)) ([]Setting, error) {
+	var helpful []Setting
+	var sets []string
+	for _, set := range settings {
+		n, err := left(set)
+		if err != nil {
+			return nil, err
+		}
+		if n < all {
+			helpful, sets = append(helpful, Setting{set, n, all}), append(sets, set)
+		}
+		if n == 0 {
+			return []Setting{{set, n, all}}, nil
+		}
+	}
+	if len(sets) > 1 {
+		n, err := left(sets...)
+		if err != nil {
+			return nil, err
+		}
+		helpful = append(helpful, Setting{strings.Join(sets, ","), n, all})
+	}
+	slices.SortStableFunc(helpful, func(a, b Setting) int { return a.Left - b.Left })
+	return helpful, nil
+}

@@ -1,0 +1,69 @@
+// Package refusal tells from the API server's words what refused a request.
+package refusal
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Kind is a kind of what refuses requests.
+type Kind string
+
+const (
+	RBAC        Kind = "rbac"
+	Escalation  Kind = "escalation" // RBAC's check of who gives rights away
+	PodSecurity Kind = "pod-security"
+	Guard       Kind = "guard"   // the policies helm-tenant-guard
+	Records     Kind = "records" // the policy helm-tenant-records
+	Policy      Kind = "policy"  // any other ValidatingAdmissionPolicy
+	Webhook     Kind = "webhook"
+	Quota       Kind = "quota"
+	ExternalIPs Kind = "external-ips" // the admission plugin DenyServiceExternalIPs
+)
+
+// Refusal is what refused a request.
+type Refusal struct {
+	Kind Kind
+	// By names it for people.
+	By string
+}
+
+// refusers are known by the words of their refusals; the first that matches is
+// the one, and its last group its name. What comes from a webhook or a policy
+// goes on in words of its own, which may be anybody's: these come first.
+var refusers = []struct {
+	words *regexp.Regexp
+	by    func(name string) Refusal
+}{
+	{regexp.MustCompile(`^admission webhook "([^"]+)" denied the request`), func(name string) Refusal { return Refusal{Webhook, "webhook " + name} }},
+	{regexp.MustCompile(`ValidatingAdmissionPolicy '([^']+)' with binding '[^']+' denied request`), ofPolicy},
+	{regexp.MustCompile(`is forbidden: violates PodSecurity "([^"]+)": `), func(level string) Refusal {
+		return Refusal{PodSecurity, "PodSecurity " + strings.TrimSuffix(level, ":latest")}
+	}},
+	{regexp.MustCompile(`is attempting to grant RBAC permissions not currently held`), func(string) Refusal { return Refusal{Escalation, "RBAC's escalation check"} }},
+	{regexp.MustCompile(`is forbidden: (?:exceeded|failed) quota: ([^,]+)`), func(name string) Refusal { return Refusal{Quota, "quota " + name} }},
+	{regexp.MustCompile(`insufficient quota to match these scopes`), func(string) Refusal { return Refusal{Quota, "quota"} }},
+	{regexp.MustCompile(`is forbidden: User "[^"]*" cannot \S+ resource "[^"]*"`), func(string) Refusal { return Refusal{RBAC, "RBAC"} }},
+	{regexp.MustCompile(`[Uu]se of external IPs is denied by admission control`), func(string) Refusal { return Refusal{ExternalIPs, "DenyServiceExternalIPs"} }},
+}
+
+func ofPolicy(name string) Refusal {
+	switch {
+	case strings.HasPrefix(name, "helm-tenant-guard"):
+		return Refusal{Guard, "guard (" + name + ")"}
+	case name == "helm-tenant-records":
+		return Refusal{Records, "records policy (" + name + ")"}
+	}
+	return Refusal{Policy, "admission policy " + name}
+}
+
+// Read returns what refused a request with that message, in one line. known is false
+// where the words are nobody's that is known.
+func Read(message string) (r Refusal, known bool) {
+	for _, refuser := range refusers {
+		if match := refuser.words.FindStringSubmatch(message); match != nil {
+			return refuser.by(match[len(match)-1]), true
+		}
+	}
+	return Refusal{}, false
+}
