@@ -13,6 +13,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/migrate"
+	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -266,7 +267,7 @@ func (m *Migration) noteUnserved(ctx context.Context, c *cluster.Client) error {
 		if !m.Tenant.AllNamespaces {
 			m.Releases[i].NoteOutside(m.Tenant.Namespaces, func(resource migrate.Resource) bool {
 				kind, found := served[resource.APIVersion][resource.Kind]
-				return found && !kind.Namespaced() || !found && migrate.ClusterScoped(resource.Kind)
+				return found && !kind.Namespaced() || !found && release.ClusterScoped(resource.Kind)
 			})
 		}
 	}

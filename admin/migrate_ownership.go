@@ -39,8 +39,34 @@ func (m *Migrate) Stamp(ctx context.Context) (releases, left int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	left, err = m.setOwnership(ctx, t, held)
-	return len(held), left, err
+	if left, err = m.setOwnership(ctx, t, held); err != nil {
+		return len(held), left, err
+	}
+	return len(held), left, m.noteOwnership(ctx, t, left == 0)
+}
+
+// noteOwnership notes on the tenant's record whether every object names its release: the
+// audit looks at that, since it does not read the objects.
+func (m *Migrate) noteOwnership(ctx context.Context, t tenant.Tenant, set bool) error {
+	if m.DryRun {
+		return nil
+	}
+	value := ""
+	if set {
+		value = tenant.OwnershipSet
+	}
+	_, err := Write(ctx, m.Client, func(ctx context.Context) (*Prepared, error) {
+		live := cluster.NewLive()
+		if err := m.Client.Lookup(ctx, live, []cluster.Key{recordKey(t.Home())}); err != nil {
+			return nil, err
+		}
+		prepared := &Prepared{Tenant: t, Existed: true, live: live}
+		if record := live.Get(recordKey(t.Home())); record != nil {
+			prepared.Plan.Edit(record, cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationOwnership, value))
+		}
+		return prepared, nil
+	}, m.Event.made)
+	return err
 }
 
 // setMovedOwnership has the objects of the releases that moved name their release. What
@@ -55,7 +81,10 @@ func (m *Migrate) setMovedOwnership(ctx context.Context, at *Migration) error {
 		again := command.Tenant("migrate", m.Name, "--stamp")
 		m.Event(Event{Text: fmt.Sprintf("helm uninstall leaves objects named above (%d). Once the reasons are gone, repair them with", left), Command: &again})
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return m.noteOwnership(ctx, at.Tenant, left == 0)
 }
 
 // setOwnership counts the objects that are there and do not name their release afterwards.

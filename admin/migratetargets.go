@@ -79,17 +79,22 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlie
 	if err := c.Lookup(ctx, m.live, keys); err != nil {
 		return err
 	}
-	if err := m.checkRole(); err != nil {
-		return err
+	// What is gone when all records were written holds nothing up: the releases in a
+	// namespace that does not exist are gone, too.
+	if !m.moved() {
+		if err := m.checkRole(); err != nil {
+			return err
+		}
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(names)) {
-		object := m.live.Get(namespaceKey(namespace))
-		if object == nil {
-			m.Problems = append(m.Problems, fmt.Errorf("namespace %q does not exist, and releases are recorded there: create it, or delete them under Helm 2", namespace))
-			continue
-		}
-		if err := checkNotTerminating(object); err != nil {
-			m.Problems = append(m.Problems, err)
+		if m.LostNamespace(namespace) {
+			problem := fmt.Errorf("namespace %q does not exist, and releases are recorded there: create it, or delete them under Helm 2", namespace)
+			if object := m.live.Get(namespaceKey(namespace)); object != nil {
+				problem = checkNotTerminating(object)
+			}
+			if !m.moved() {
+				m.Problems = append(m.Problems, problem)
+			}
 			continue
 		}
 		moving := map[string]bool{}
@@ -112,6 +117,12 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlie
 		return err
 	}
 	return m.checkQuotas(ctx, c)
+}
+
+// LostNamespace says whether a namespace of the releases does not exist, or is being deleted.
+func (m *Migration) LostNamespace(name string) bool {
+	object := m.live.Get(namespaceKey(name))
+	return object == nil || object.GetDeletionTimestamp() != nil
 }
 
 // checkRole notes as a problem that the tenant's role is gone, or that Helm 3 could not

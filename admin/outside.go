@@ -7,6 +7,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/migrate"
+	"helm-tenant/release"
 )
 
 // RiskClusterObjects narrows a Tiller that has releases with objects it can't manage then.
@@ -27,7 +28,7 @@ func (o OutsideObject) String() string {
 func findOutside(ctx context.Context, c *cluster.Client, held []Held) ([]OutsideObject, error) {
 	var outside []OutsideObject
 	err := eachObject(ctx, c, held, func(owner migrate.Owner, object migrate.Object, kind *cluster.ServedKind) error {
-		if kind == nil && migrate.ClusterScoped(object.Kind) { // of a version that is not served any more
+		if kind == nil && release.ClusterScoped(object.Kind) { // of a version that is not served any more
 			object.Namespace = ""
 		}
 		if object.Namespace != owner.Namespace {

@@ -73,6 +73,7 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 	after := []reading{
 		{"secrets", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageSecret) }},
 		{releaseMaps, "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
+		{"secrets", "which releases came from Tiller", t.readMoved},
 	}
 	if err := t.take(ctx, append(t.reaching(), t.readings()...), after); err != nil {
 		return nil, err
@@ -226,6 +227,7 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 	if len(of.Unknown) > 0 {
 		r.Problem = of.UnknownFields()
 	}
+	r.OwnershipSet = m.Annotations[tenant.AnnotationOwnership] == tenant.OwnershipSet
 	if r.Migrating, err = cluster.MigrationOf(&m); err != nil {
 		r.Problem = err.Error()
 	}
@@ -270,7 +272,7 @@ func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
 	err := t.client.EachPlaced(ctx, storage, t.stores(), func(key cluster.Key) {
 		own.RecordNames = append(own.RecordNames, audit.ObjectRef(key))
 	}, func(d cluster.Placed) {
-		own.Releases = append(own.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: audit.ObjectRef(d.Record), Tried: d.Tried})
+		own.Releases = append(own.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: audit.ObjectRef(d.Record), Tried: d.Tried, ClusterObjects: d.ClusterObjects})
 	}, func(key cluster.Key, err error) {
 		own.Releases = append(own.Releases, audit.Release{Home: key.Namespace, Record: audit.ObjectRef(key), Problem: err.Error()})
 	})

@@ -53,6 +53,7 @@ func (a *auditor) check() {
 	a.checkTwoTenants()
 	a.checkSharedNamespaces()
 	a.checkReleases()
+	a.checkMoved()
 	a.checkAdmission()
 	a.checkFile()
 }
@@ -200,6 +201,9 @@ func (a *auditor) checkReleases() {
 			if release.Problem != "" && d.isTenants() {
 				a.tellUnreadable(d, release)
 				break
+			}
+			if d.record != nil && !d.record.Tenant.AllNamespaces && len(release.ClusterObjects) > 0 && d.target.Engine == tenant.EngineTiller {
+				a.tellClusterObjects(d, release)
 			}
 			if d.record == nil || d.record.Tenant.AllNamespaces || release.Problem != "" || slices.Contains(d.record.Tenant.Namespaces, release.Namespace) {
 				continue

@@ -91,6 +91,8 @@ const (
 	idSharedHome        = "HT058"
 	idLongToken         = "HT059"
 	idAutomount         = "HT060"
+	idUnowned           = "HT061"
+	idClusterObjects    = "HT062"
 	idLoosePods         = "HT070"
 	idNoGuard           = "HT071"
 	idLoosened          = "HT072"
@@ -163,6 +165,8 @@ var rules = []Rule{
 	{idSharedHome, "home shared with other workloads", Medium, "Members can port-forward to every pod there, and Tiller reads every Secret."},
 	{idLongToken, "long-lived token of the deployer", Medium, "Whoever copied it is the deployer, for ever."},
 	{idAutomount, "deployer's token in every pod of the home", Low, "A pod there gets it without asking."},
+	{idUnowned, "objects that helm uninstall leaves", Medium, "Since 4.3 helm uninstall reports success, and leaves objects that do not name their release."},
+	{idClusterObjects, "release with objects outside namespaces", Low, "The tenant's deployer can neither upgrade nor delete them."},
 	{idLoosePods, "privileged pods in a tenant's namespace", High, "A chart can run one, and take the node and every tenant on it."},
 	{idNoGuard, "tenant without the guard", High, "A chart can let outsiders in, take addresses and host names of others, and evict their pods."},
 	{idLoosened, "namespace looser than its record", High, "What the record says of guard rails does not hold there."},

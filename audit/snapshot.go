@@ -123,6 +123,10 @@ type Record struct {
 	// Migrating is how far the tenant is on its way from its Tiller, nil where it is on
 	// none.
 	Migrating *tenant.Migration
+	// Moved are the releases that have a record which helm-tenant wrote, sorted: they came
+	// from Tiller. OwnershipSet says that their objects named their releases afterwards.
+	Moved        []ObjectRef
+	OwnershipSet bool
 }
 
 // Role is a Role, or a ClusterRole where Namespace is empty.
@@ -218,6 +222,8 @@ type Release struct {
 	Problem string
 	// Tried says that its first install failed, and nothing came after.
 	Tried bool
+	// ClusterObjects are the first of the objects outside namespaces in its manifest.
+	ClusterObjects []string
 }
 
 // Admission is how the ValidatingAdmissionPolicy of home namespaces is.

@@ -39,7 +39,7 @@ func (m *migration) verifier(ctx context.Context) (func(context.Context, *admin.
 func (m *migration) verify(ctx context.Context, client helm.Client, at *admin.Migration) error {
 	listed := map[string]map[string]listing{}
 	for _, r := range at.Releases {
-		if listed[r.Namespace] == nil {
+		if listed[r.Namespace] == nil && !at.LostNamespace(r.Namespace) {
 			found, err := m.list(ctx, client, at.Tenant, r.Namespace)
 			if err != nil {
 				return err
@@ -51,6 +51,10 @@ func (m *migration) verify(ctx context.Context, client helm.Client, at *admin.Mi
 	var group errgroup.Group
 	group.SetLimit(4) // helms at once
 	for i, r := range at.Releases {
+		if at.LostNamespace(r.Namespace) {
+			m.say("Note: release %s is gone, with namespace %s", r.Name, r.Namespace)
+			continue
+		}
 		group.Go(func() error {
 			wrong[i] = m.verifyRelease(ctx, client, at.Tenant, r, at.Standings[i], listed[r.Namespace])
 			return nil

@@ -17,6 +17,8 @@ type Placed struct {
 	Record Key
 	// Tried says that its first install failed, and nothing came after.
 	Tried bool
+	// ClusterObjects are the first of the objects outside namespaces in its manifest.
+	ClusterObjects []string
 }
 
 // EachPlaced calls do for every release of that storage whose newest revision is not
@@ -60,7 +62,7 @@ func (c *Client) EachPlaced(ctx context.Context, storage tenant.Storage, stores 
 			problems[i] = noRecord(s.Key, "2", err)
 			return
 		}
-		placed[i] = Placed{s.Namespace, r.Name, r.Namespace, s.Key, s.Version == 1 && s.Status == "FAILED"}
+		placed[i] = Placed{s.Namespace, r.Name, r.Namespace, s.Key, s.Version == 1 && s.Status == "FAILED", r.ClusterObjects}
 	})
 	for i, s := range wanted {
 		switch {

@@ -43,6 +43,9 @@ func BriefRecord(m *corev1.ConfigMap) corev1.ConfigMap {
 	if state, found := m.Annotations[tenant.AnnotationMigration]; found {
 		brief.Annotations[tenant.AnnotationMigration] = state
 	}
+	if state, found := m.Annotations[tenant.AnnotationOwnership]; found {
+		brief.Annotations[tenant.AnnotationOwnership] = state
+	}
 	if text, found := m.Data[tenant.RecordKey]; found {
 		brief.Data = map[string]string{tenant.RecordKey: text[:min(len(text), tenant.MaxRecord+1)]}
 	}

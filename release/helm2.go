@@ -38,6 +38,9 @@ type Summary struct {
 	Version         int
 	// Chart is NAME-VERSION, AppVersion the version of the application in the chart.
 	Chart, AppVersion string
+	// ClusterObjects are the first of the objects in its manifest that are of a kind without
+	// namespaces; see ClusterScoped.
+	ClusterObjects []string
 }
 
 // Helm2 reads the release that a record of Tiller's holds packed, as a protobuf. The
@@ -94,6 +97,7 @@ func countParts(plain []byte, of protoreflect.MessageDescriptor, parts *int, dep
 const (
 	fieldName         = 1
 	fieldChart        = 3
+	fieldManifest     = 5
 	fieldVersion      = 7
 	fieldNamespace    = 8
 	fieldMetadata     = 1 // of a chart
@@ -112,12 +116,15 @@ func Helm2Summary(packed []byte, budget *Budget) (Summary, error) {
 	var s Summary
 	var chart, version string
 	w := &wire{r: bufio.NewReader(r)}
-	err = w.message(-1, func(f field) error {
+	err = w.message(-1, func(f field) (err error) {
 		switch {
 		case f.number == fieldName && f.kind == protowire.BytesType:
 			return w.text(f, &s.Name)
 		case f.number == fieldNamespace && f.kind == protowire.BytesType:
 			return w.text(f, &s.Namespace)
+		case f.number == fieldManifest && f.kind == protowire.BytesType:
+			s.ClusterObjects, err = w.clusterObjects(f)
+			return err
 		case f.number == fieldVersion && f.kind == protowire.VarintType:
 			s.Version = int(int32(f.value))
 		case f.number == fieldChart && f.kind == protowire.BytesType:

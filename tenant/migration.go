@@ -13,6 +13,13 @@ import (
 // not answer.
 const AnnotationMigration = "helm-tenant/migration"
 
+// AnnotationOwnership is on the record of a tenant of which every object of the releases
+// that moved from Tiller named its release when the migration ended.
+const AnnotationOwnership = "helm-tenant/ownership"
+
+// OwnershipSet is its value.
+const OwnershipSet = "set"
+
 // Phase is how far a migration is.
 type Phase string
 

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -353,6 +354,23 @@ var planted = []planting{
 		p.release("alpha-tiller", "odd", "alpha-b")
 		p.merge("/api/v1/namespaces/alpha-tiller/secrets/odd.v1", `{"data":{"release":"b2Rk"}}`)
 	}, []string{"HT044 alpha Secret odd.v1"}},
+	{"a release with objects outside namespaces", func(p *plant) {
+		record := records.Secret(records.Release{Name: "wide", Namespace: "alpha-b", Revision: 1, Status: "DEPLOYED",
+			Manifest: "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: reader\n"})
+		must(p.T, create(p.w.root.CoreV1().Secrets("alpha-tiller").Create(context.Background(), record, metav1.CreateOptions{})))
+		p.later(func() {
+			p.gone(p.w.root.CoreV1().Secrets("alpha-tiller").Delete(context.Background(), "wide.v1", metav1.DeleteOptions{}))
+		})
+	}, []string{"HT062 alpha release wide"}},
+	{"a release that an earlier helm-tenant moved from Tiller", func(p *plant) {
+		text := `{"name":"moved","namespace":"gamma-a","version":1,"info":{"status":"deployed","first_deployed":"2026-01-01T00:00:00Z","last_deployed":"2026-01-01T00:00:00Z"}}`
+		record := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1.moved.v1", Labels: map[string]string{"owner": "helm", "name": "moved", "version": "1", "status": "deployed"}},
+			Type: "helm.sh/release.v1", Data: map[string][]byte{"release": []byte(base64.StdEncoding.EncodeToString([]byte(text)))}}
+		must(p.T, create(p.w.root.CoreV1().Secrets("gamma-a").Create(context.Background(), record, metav1.CreateOptions{FieldManager: "helm-tenant"})))
+		p.later(func() {
+			p.gone(p.w.root.CoreV1().Secrets("gamma-a").Delete(context.Background(), record.Name, metav1.DeleteOptions{}))
+		})
+	}, []string{"HT061 gamma release moved"}},
 	{"a release where it should be", func(p *plant) { p.release("alpha-tiller", "fine", "alpha-b") }, nil},
 	{"a home without PodSecurity", func(p *plant) {
 		p.merge("/api/v1/namespaces/alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`)

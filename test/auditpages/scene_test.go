@@ -206,6 +206,12 @@ func everythingWrong() *scene {
 			break
 		}
 	}
+	s.Releases = append(s.Releases, audit.Release{Home: home, Name: "wide", Namespace: "elsewhere", ClusterObjects: []string{"ClusterRole reader"}, Record: audit.ObjectRef{Kind: "Secret", Namespace: home, Name: "wide.v1"}})
+	for i := range s.Records {
+		if r := &s.Records[i]; r.Tenant.Engine == tenant.EngineImpersonation {
+			r.Moved = []audit.ObjectRef{{Kind: "release", Namespace: r.Tenant.Namespaces[0], Name: "moved"}}
+		}
+	}
 	s.Releases = append(s.Releases, audit.Release{Home: home, Name: "stray", Namespace: "elsewhere", Record: audit.ObjectRef{Kind: "Secret", Namespace: home, Name: "stray.v1"}})
 	s.Pods = append(s.Pods, audit.Pod{Namespace: home, Name: "impostor", Account: "tiller", Labels: map[string]string{"app": "helm", "name": "tiller"},
 		Spec: &corev1.PodSpec{ServiceAccountName: "tiller", Containers: []corev1.Container{{Name: "tiller", Image: "example.com/evil/tiller"}}}})
