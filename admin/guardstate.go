@@ -80,6 +80,7 @@ func (t *taking) addGuard() error {
 	s := &t.snapshot
 	var unseen []audit.Unseen
 	var err error
+	s.Priorities = priorities(t.guard)
 	s.Guard, unseen, err = guardState(t.guard, audit.GuardModes(s.Records))
 	for _, u := range unseen {
 		if !slices.ContainsFunc(s.Unseen, func(have audit.Unseen) bool { return have.Resource == u.Resource && have.Matters == u.Matters }) {

@@ -20,6 +20,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/rails"
 	"helm-tenant/recognise"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
@@ -166,6 +167,8 @@ func (t *taking) readings() []reading {
 		{"validatingwebhookconfigurations", "who is sent what homes hold", t.readValidating},
 		{"mutatingwebhookconfigurations", "who is sent what homes hold, and changes it", t.readMutating},
 		{"policies of the guard", "whether the guard's admission policies are in force", t.readGuard},
+		{"persistentvolumeclaims", "which claims name their volumes", func(ctx context.Context) error { return readClaims(ctx, t.client, "", t.addDemand) }},
+		{"ingresses", "which hosts are served", func(ctx context.Context) error { return readIngresses(ctx, t.client, "", t.addDemand) }},
 		{"persistentvolumes", "which volumes any claim can bind", t.readVolumes},
 		{"validatingadmissionpolicies", "whether Tillers are held to their release records", func(ctx context.Context) error {
 			var err error
@@ -238,8 +241,13 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 func (t *taking) readNamespaces(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "Namespace", "", metav1.ListOptions{}, func(ns *corev1.Namespace) {
 		t.homes.AddNamespace(ns)
-		t.snapshot.Namespaces = append(t.snapshot.Namespaces, audit.Namespace{Name: ns.Name, Labels: ns.Labels, Annotations: map[string]string{
-			tenant.AnnotationHome: ns.Annotations[tenant.AnnotationHome]}})
+		annotations := map[string]string{tenant.AnnotationHome: ns.Annotations[tenant.AnnotationHome]}
+		for key, value := range ns.Annotations {
+			if rails.IsAnnotation(key) {
+				annotations[key] = value
+			}
+		}
+		t.snapshot.Namespaces = append(t.snapshot.Namespaces, audit.Namespace{Name: ns.Name, Labels: ns.Labels, Annotations: annotations})
 	})
 }
 
@@ -346,6 +354,7 @@ func (t *taking) readReplicaSets(ctx context.Context) error {
 
 func (t *taking) readServices(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "Service", "", metav1.ListOptions{}, func(service *corev1.Service) {
+		t.addDemand("Service", service, rails.OfService(service))
 		if service.Spec.Type == corev1.ServiceTypeNodePort || service.Spec.Type == corev1.ServiceTypeLoadBalancer {
 			t.snapshot.Services = append(t.snapshot.Services, audit.Service{Namespace: service.Namespace, Name: service.Name, Type: service.Spec.Type, Selector: service.Spec.Selector})
 		}

@@ -10,6 +10,7 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
+	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
@@ -68,7 +69,11 @@ func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func
 	all := metav1.ListOptions{}
 	switch kind {
 	case "StatefulSet":
-		return cluster.Each(ctx, c, kind, "", all, func(s *appsv1.StatefulSet) { add(workload(&s.ObjectMeta, &s.Spec.Template)) })
+		return cluster.Each(ctx, c, kind, "", all, func(s *appsv1.StatefulSet) {
+			w := workload(&s.ObjectMeta, &s.Spec.Template)
+			w.Demand = rails.OfTemplate(&s.Spec.Template.Spec, s.Spec.VolumeClaimTemplates...)
+			add(w)
+		})
 	case "DaemonSet":
 		return cluster.Each(ctx, c, kind, "", all, func(s *appsv1.DaemonSet) { add(workload(&s.ObjectMeta, &s.Spec.Template)) })
 	}
@@ -87,6 +92,7 @@ func workloadOf(kind string, meta *metav1.ObjectMeta, template *corev1.PodTempla
 	if recognise.IsTiller(template.Labels, template.Spec) {
 		w.Template = template.DeepCopy() // the rest of the page goes
 	}
+	w.Demand = rails.OfTemplate(&template.Spec)
 	return w
 }
 
@@ -96,6 +102,9 @@ func podOf(pod *corev1.Pod) audit.Pod {
 		if owner.Controller != nil && *owner.Controller {
 			p.Owner = audit.ObjectRef{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}
 		}
+	}
+	if p.Owner == (audit.ObjectRef{}) { // a controller's template tells of its pods
+		p.Demand = rails.OfPod(&pod.Spec)
 	}
 	if recognise.IsTiller(pod.Labels, pod.Spec) {
 		p.Spec = pod.Spec.DeepCopy()

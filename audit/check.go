@@ -40,6 +40,7 @@ func (a *auditor) check() {
 		a.checkNamespaces(r)
 		a.checkDrift(r)
 		a.checkRails(r)
+		a.checkRefused(r)
 	}
 	a.checkTerms()
 	a.checkRoles()

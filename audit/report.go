@@ -124,7 +124,11 @@ type auditor struct {
 	byRecord       map[*Record]*deployer // the first of a tenant's
 	administrators []Administrator
 	wide           []wide
-	uses           []use
+	// demands are what objects ask for that the guard judges, by namespace; refused are
+	// those of which a finding speaks.
+	demands map[string][]Demand
+	refused []ObjectRef
+	uses    []use
 	// general are the ways to whoever reaches every deployer.
 	general  []Path
 	findings []Finding
@@ -189,6 +193,7 @@ func newAuditor(s *Snapshot) *auditor {
 	for _, token := range s.Tokens {
 		a.tokens[token.Namespace] = append(a.tokens[token.Namespace], token)
 	}
+	a.demands = demandsOf(s)
 	a.findDeployers()
 	a.findConfigMaps()
 	return a

@@ -98,6 +98,7 @@ const (
 	idLoosened          = "HT072"
 	idGuardPolicies     = "HT073"
 	idOpenVolume        = "HT074"
+	idRefused           = "HT075"
 )
 
 // Rule is one kind of finding.
@@ -172,6 +173,7 @@ var rules = []Rule{
 	{idLoosened, "namespace looser than its record", High, "What the record says of guard rails does not hold there."},
 	{idGuardPolicies, "guard's policies not in force", High, "Without them a chart can let outsiders in, and take addresses, host names and volumes of others."},
 	{idOpenVolume, "volume that any claim can bind", Medium, "A claim binds it by its class, and its tenant reads what somebody left on it."},
+	{idRefused, "object that the guard refuses", Medium, "It was there before the guard, holds what may be another's, and can't be made anew by its tenant."},
 }
 
 func ruleOf(id string) Rule {

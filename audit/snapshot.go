@@ -13,6 +13,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"helm-tenant/rails"
 	"helm-tenant/tenant"
 )
 
@@ -51,8 +52,13 @@ type Snapshot struct {
 	Admission Admission
 	// Guard is how the admission policies helm-tenant-guard are.
 	Guard GuardState
+	// Priorities are the priority classes that the guard lets everybody have.
+	Priorities rails.Priorities
 	// Volumes are the PersistentVolumes that any claim can bind.
 	Volumes []Volume
+	// Demands are what objects of namespaces ask for that the guard judges, beside those of
+	// workloads, pods and network policies.
+	Demands []Demand
 
 	// File are the tenants as they should be; nil where nobody says.
 	File []tenant.Located
@@ -105,6 +111,12 @@ type Unseen struct {
 	Why string `json:"why"`
 	// Matters is what is not known for that.
 	Matters string `json:"matters"`
+}
+
+// Demand is what an object asks for that the guard judges.
+type Demand struct {
+	Object ObjectRef
+	Asks   *rails.Demand
 }
 
 // Namespace is one namespace.
@@ -162,6 +174,8 @@ type Workload struct {
 	Template *corev1.PodTemplateSpec
 	// Deployment is the whole specification, of Tillers that are Deployments.
 	Deployment *appsv1.DeploymentSpec
+	// Demand is what its template asks for that the guard judges; nil for nothing.
+	Demand *rails.Demand
 	// OfPod is a pod of it where only that was seen, or others like it: what made the
 	// pod is then what the pod says.
 	OfPod string
@@ -179,6 +193,8 @@ type Pod struct {
 	Node string
 	// Spec is nil where it is no Tiller.
 	Spec *corev1.PodSpec
+	// Demand is what it asks for that the guard judges; nil for nothing.
+	Demand *rails.Demand
 }
 
 // ReplicaSet is one that a Deployment made, with the labels of a Tiller.

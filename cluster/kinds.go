@@ -72,6 +72,8 @@ var kinds = map[string]kind{
 	"ReplicationController": {resource: gvr("", "v1", "replicationcontrollers"), namespaced: true},
 	"PodTemplate":           {resource: gvr("", "v1", "podtemplates"), namespaced: true},
 	"PriorityClass":         {resource: gvr("scheduling.k8s.io", "v1", "priorityclasses")},
+	"PersistentVolumeClaim": {resource: gvr("", "v1", "persistentvolumeclaims"), namespaced: true},
+	"Ingress":               {resource: gvr("networking.k8s.io", "v1", "ingresses"), namespaced: true},
 	"PersistentVolume":      {resource: gvr("", "v1", "persistentvolumes")},
 	"ReplicaSet":            {resource: gvr("apps", "v1", "replicasets"), namespaced: true},
 	"Service":               {resource: gvr("", "v1", "services"), namespaced: true},

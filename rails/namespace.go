@@ -25,12 +25,13 @@ const (
 	// before: they are put back when nobody asks for them any more.
 	annotationBefore = "helm-tenant/labels-before"
 
-	// The following hold what all claims together come to.
-	annotationNamespaces = "guard.helm-tenant/namespaces"
-	annotationHosts      = "guard.helm-tenant/hosts"
-	annotationClasses    = "guard.helm-tenant/priority-classes"
-	annotationExcept     = "guard.helm-tenant/egress-except"
-	annotationContact    = "guard.helm-tenant/contact"
+	// guardPrefix begins the following, which hold what all claims together come to.
+	guardPrefix          = "guard.helm-tenant/"
+	annotationNamespaces = guardPrefix + "namespaces"
+	annotationHosts      = guardPrefix + "hosts"
+	annotationClasses    = guardPrefix + "priority-classes"
+	annotationExcept     = guardPrefix + "egress-except"
+	annotationContact    = guardPrefix + "contact"
 )
 
 // podSecurityPrefix begins the labels of PodSecurity
@@ -42,6 +43,11 @@ var podSecurityModes = []string{"enforce", "warn", "audit"}
 
 // LabelEnforce is the label by which the API server refuses pods.
 const LabelEnforce = podSecurityPrefix + "enforce"
+
+// IsAnnotation says whether an annotation of a namespace is one of the guard rails'.
+func IsAnnotation(key string) bool {
+	return key == annotationBefore || strings.HasPrefix(key, claimPrefix) || strings.HasPrefix(key, guardPrefix)
+}
 
 // Absent is the value of a wanted label or annotation that must not be there. No
 // label or annotation of a cluster can have it.

@@ -1,0 +1,91 @@
+package audit
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/command"
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// object is the namespace as the guard rails are computed for it.
+func (ns *Namespace) object() metav1.Object {
+	return &metav1.ObjectMeta{Name: ns.Name, Labels: ns.Labels, Annotations: ns.Annotations}
+}
+
+// checkRefused looks for objects of the tenant that the guard would not let its members
+// make: what was there before it stays, until it is made anew.
+func (a *auditor) checkRefused(r *Record) {
+	t := r.Tenant
+	if t.Guard == "" || r.Problem != "" || t.AllNamespaces || a.unseen("namespaces") {
+		return
+	}
+	verb := "refuses"
+	if t.Guard != tenant.GuardEnforce {
+		verb = "would refuse, if it enforced,"
+	}
+	held := t
+	held.Guard = tenant.GuardEnforce
+	for _, name := range t.Namespaces {
+		live := a.namespaces[name]
+		if live == nil || tenant.IsSystemNamespace(name) {
+			continue
+		}
+		_, annotations, err := rails.NamespaceMeta(held, name, live.object())
+		if err != nil {
+			continue // init says so
+		}
+		notes := rails.Changed(live.Annotations, annotations)
+		for _, d := range a.demands[name] {
+			if slices.ContainsFunc(a.refused, func(ref ObjectRef) bool { return ref == d.Object }) {
+				continue // another tenant's, too
+			}
+			refusals := d.Asks.Refusals(name, notes, a.snapshot.Priorities)
+			if len(refusals) == 0 {
+				continue
+			}
+			a.refused = append(a.refused, d.Object)
+			f := r.about(d.Object.String(), "the guard %s to make %s anew: %s", verb, d.Object, strings.Join(refusals, "; "))
+			f.Chains = [][]string{append([]string{"namespace " + name, d.Object.String()}, refusals...)}
+			f.Fix = command.Run(command.Kubectl("edit", name, strings.ToLower(d.Object.Kind), d.Object.Name)).
+				With("take that out, where the object is a release's in its chart; or allow it in the tenant, as its hosts or priorityClasses")
+			a.add(idRefused, "", f)
+		}
+	}
+}
+
+// demandsOf are what objects ask for that the guard judges, by namespace. RoleBindings are
+// not among them: those of outsiders are foreign bindings.
+func demandsOf(s *Snapshot) map[string][]Demand {
+	all := map[string][]Demand{}
+	add := func(d Demand) { all[d.Object.Namespace] = append(all[d.Object.Namespace], d) }
+	for _, d := range s.Demands {
+		add(d)
+	}
+	for i := range s.Workloads {
+		if w := &s.Workloads[i]; w.Demand != nil {
+			add(Demand{ObjectRef{w.Kind, w.Namespace, w.Name}, w.Demand})
+		}
+	}
+	for i := range s.Pods {
+		if pod := &s.Pods[i]; pod.Demand != nil {
+			add(Demand{ObjectRef{"Pod", pod.Namespace, pod.Name}, pod.Demand})
+		}
+	}
+	for i := range s.Policies {
+		policy := &s.Policies[i]
+		if asks := rails.OfNetworkPolicy(&policy.Spec); asks != nil && policy.Name != rails.ObjectName && !strings.HasPrefix(policy.Name, rails.ObjectName+"-") {
+			add(Demand{ObjectRef{"NetworkPolicy", policy.Namespace, policy.Name}, asks})
+		}
+	}
+	for _, demands := range all {
+		slices.SortFunc(demands, func(x, y Demand) int {
+			return cmp.Or(cmp.Compare(x.Object.Kind, y.Object.Kind), cmp.Compare(x.Object.Name, y.Object.Name))
+		})
+	}
+	return all
+}

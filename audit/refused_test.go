@@ -1,0 +1,58 @@
+package audit
+
+import (
+	"strings"
+	"testing"
+
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// TestRefused: what is reported of objects that were there before the guard.
+func TestRefused(t *testing.T) {
+	addresses := &rails.Demand{ExternalIPs: []string{"10.0.0.1"}}
+	for _, test := range []struct {
+		name  string
+		rails tenant.Rails
+		asks  *rails.Demand
+		where string
+		want  string
+	}{
+		{"nothing", tenant.Rails{Guard: tenant.GuardEnforce}, nil, "a-1", ""},
+		{"external IPs", tenant.Rails{Guard: tenant.GuardEnforce}, addresses, "a-1", "the guard refuses to make Service x in namespace a-1 anew: it has the external IPs 10.0.0.1"},
+		{"a guard that is off", tenant.Rails{Guard: tenant.GuardOff}, addresses, "a-1", "the guard would refuse, if it enforced, to make"},
+		{"nobody's namespace", tenant.Rails{Guard: tenant.GuardEnforce}, addresses, "other", ""},
+		{"a host of the tenant", tenant.Rails{Guard: tenant.GuardEnforce, Hosts: []string{"*.a.org"}}, &rails.Demand{Hosts: []string{"x.a.org"}}, "a-1", ""},
+		{"another's host", tenant.Rails{Guard: tenant.GuardEnforce, Hosts: []string{"*.a.org"}}, &rails.Demand{Hosts: []string{"x.b.org", ""}}, "a-1", "it serves x.b.org, every host"},
+		{"any host", tenant.Rails{Guard: tenant.GuardEnforce}, &rails.Demand{Hosts: []string{"x.b.org"}}, "a-1", ""},
+		{"a class that is allowed", tenant.Rails{Guard: tenant.GuardEnforce, PriorityClasses: []string{"batch"}}, &rails.Demand{Class: "batch"}, "a-1", ""},
+		{"a class that is not", tenant.Rails{Guard: tenant.GuardEnforce}, &rails.Demand{Class: "batch"}, "a-1", "it has the priority class batch"},
+		{"a class that hurts nobody", tenant.Rails{Guard: tenant.GuardEnforce}, &rails.Demand{Class: "low"}, "a-1", ""},
+	} {
+		of := team("a", tenant.EngineImpersonation)
+		of.Rails = test.rails.Or(tenant.NewRails(false))
+		s := sceneOf(of)
+		s.Priorities = rails.Priorities{Harmless: []string{"low"}}
+		if test.asks != nil {
+			s.Demands = []Demand{{ObjectRef{"Service", test.where, "x"}, test.asks}}
+		}
+		got := found(s, idRefused)
+		if test.want == "" && len(got) == 0 {
+			continue
+		}
+		if len(got) != 1 || test.want == "" || !strings.Contains(got[0].Text, test.want) {
+			t.Errorf("%s: reported is %+v", test.name, got)
+		}
+	}
+}
+
+// An object in a namespace of two tenants is reported once.
+func TestRefusedOnce(t *testing.T) {
+	a, b := team("a", tenant.EngineImpersonation), team("b", tenant.EngineImpersonation)
+	a.Rails, b.Rails, b.Namespaces = tenant.NewRails(false), tenant.NewRails(false), []string{"b-1", "a-1"}
+	s := sceneOf(a, b)
+	s.Demands = []Demand{{ObjectRef{"Service", "a-1", "x"}, &rails.Demand{ExternalIPs: []string{"10.0.0.1"}}}}
+	if got := found(s, idRefused); len(got) != 1 {
+		t.Errorf("reported is %+v", got)
+	}
+}

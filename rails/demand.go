@@ -1,0 +1,308 @@
+package rails
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Demand is what an object asks for of which the guard's policies may refuse something if
+// it were created. Each field is empty where the object asks for nothing of the kind.
+type Demand struct {
+	// Subjects are a RoleBinding's.
+	Subjects []rbacv1.Subject
+	// ExternalIPs are a Service's.
+	ExternalIPs []string
+	// Class is the priority class of a pod or template; Priority that of a pod, nil for a
+	// template.
+	Class    string
+	Priority *int32
+	// Volumes are those that claims and templates of claims name.
+	Volumes []string
+	// Hosts are an Ingress' by its rules, empty for a rule without one; Certified those of
+	// its tls, empty for one without hosts.
+	Hosts, Certified []string
+	// DefaultBackend says that an Ingress has one.
+	DefaultBackend bool
+	// Annotations are those that may add hosts or configuration.
+	Annotations map[string]string
+	// Egress are a NetworkPolicy's rules.
+	Egress []networkingv1.NetworkPolicyEgressRule
+}
+
+var (
+	hostAnnotation = regexp.MustCompile(strings.ReplaceAll(hostAnnotations, `\\`, `\`))
+	textAnnotation = regexp.MustCompile(strings.ReplaceAll(textAnnotations, `\\`, `\`))
+	plainHosts     = regexp.MustCompile(`^[a-z0-9*.-]*$`)
+)
+
+const redirectAnnotation = "/from-to-www-redirect"
+
+// annotationsOf are the annotations that policies judge; nil where there is none.
+func annotationsOf(meta *metav1.ObjectMeta) map[string]string {
+	var judged map[string]string
+	for key, value := range meta.Annotations {
+		if hostAnnotation.MatchString(key) || textAnnotation.MatchString(key) || strings.HasSuffix(key, redirectAnnotation) {
+			if judged == nil {
+				judged = map[string]string{}
+			}
+			judged[key] = value
+		}
+	}
+	return judged
+}
+
+// OfRoleBinding returns what a RoleBinding asks for; nil for nothing that is judged.
+func OfRoleBinding(b *rbacv1.RoleBinding) *Demand {
+	if len(b.Subjects) == 0 {
+		return nil
+	}
+	return &Demand{Subjects: b.Subjects}
+}
+
+// OfService returns what a Service asks for; nil for nothing that is judged.
+func OfService(s *corev1.Service) *Demand {
+	d := &Demand{ExternalIPs: s.Spec.ExternalIPs, Annotations: annotationsOf(&s.ObjectMeta)}
+	if len(d.ExternalIPs) == 0 && d.Annotations == nil {
+		return nil
+	}
+	return d
+}
+
+// boundByController is on claims whose volume Kubernetes chose, and which named none
+// (k8s.io/component-helpers/storage/volume).
+const boundByController = "pv.kubernetes.io/bound-by-controller"
+
+// OfClaim returns what a PersistentVolumeClaim asks for; nil for nothing that is judged.
+func OfClaim(c *corev1.PersistentVolumeClaim) *Demand {
+	if _, chosen := c.Annotations[boundByController]; chosen || c.Spec.VolumeName == "" {
+		return nil
+	}
+	return &Demand{Volumes: []string{c.Spec.VolumeName}}
+}
+
+// OfTemplate returns what a template of pods asks for, with the templates of claims beside
+// it; nil for nothing that is judged.
+func OfTemplate(spec *corev1.PodSpec, claims ...corev1.PersistentVolumeClaim) *Demand {
+	d := &Demand{Class: spec.PriorityClassName}
+	for _, volume := range spec.Volumes {
+		if volume.Ephemeral != nil && volume.Ephemeral.VolumeClaimTemplate != nil && volume.Ephemeral.VolumeClaimTemplate.Spec.VolumeName != "" {
+			d.Volumes = append(d.Volumes, volume.Ephemeral.VolumeClaimTemplate.Spec.VolumeName)
+		}
+	}
+	for _, claim := range claims {
+		if claim.Spec.VolumeName != "" {
+			d.Volumes = append(d.Volumes, claim.Spec.VolumeName)
+		}
+	}
+	if d.Class == "" && len(d.Volumes) == 0 {
+		return nil
+	}
+	return d
+}
+
+// OfPod returns what a pod asks for, its priority filled in; nil for nothing that is judged.
+func OfPod(spec *corev1.PodSpec) *Demand {
+	d := OfTemplate(spec)
+	if d != nil && spec.Priority != nil {
+		d.Priority = new(*spec.Priority)
+	}
+	return d
+}
+
+// OfIngress returns what an Ingress asks for.
+func OfIngress(i *networkingv1.Ingress) *Demand {
+	d := &Demand{DefaultBackend: i.Spec.DefaultBackend != nil, Annotations: annotationsOf(&i.ObjectMeta)}
+	for _, rule := range i.Spec.Rules {
+		d.Hosts = append(d.Hosts, rule.Host)
+	}
+	for _, tls := range i.Spec.TLS {
+		if len(tls.Hosts) == 0 {
+			d.Certified = append(d.Certified, "")
+		}
+		d.Certified = append(d.Certified, tls.Hosts...)
+	}
+	return d
+}
+
+// OfNetworkPolicy returns what a NetworkPolicy asks for; nil for nothing that is judged.
+func OfNetworkPolicy(spec *networkingv1.NetworkPolicySpec) *Demand {
+	if len(spec.Egress) == 0 {
+		return nil
+	}
+	return &Demand{Egress: spec.Egress}
+}
+
+// Refusals says what of the demand the guard would refuse in a namespace with these
+// annotations, as clauses; none where it would let it through. It judges as the policies'
+// CEL does, which test/cel compares. Routes and Gateways are not judged.
+func (d *Demand) Refusals(namespace string, notes map[string]string, p Priorities) []string {
+	var refused []string
+	refuse := func(text string, names ...string) {
+		if len(names) > 0 {
+			refused = append(refused, text+" "+strings.Join(names, ", "))
+		}
+	}
+	refuse("it lets in", d.outsiders(namespace, notes)...)
+	refuse("it has the external IPs", d.ExternalIPs...)
+	if !p.Unknown {
+		refuse("it has the priority class", d.refusedClass(notes, p)...)
+	}
+	refuse("its claim names the volume", d.Volumes...)
+	if hosts, restricted := notes[annotationHosts]; restricted {
+		allowed := patterns(strings.Split(hosts, ","))
+		refuse("it serves", named(allowed.refused(d.Hosts), "every host")...)
+		refuse("its tls names", named(allowed.refused(d.Certified), "no host")...)
+		if d.DefaultBackend {
+			refuse("it serves", "every host by its default backend")
+		}
+		refuse("it has the annotation", d.refusedAnnotations(allowed)...)
+	}
+	if except, isolated := notes[annotationExcept]; isolated && d.opens(strings.Split(except, ",")) {
+		refused = append(refused, "its egress opens addresses that the isolation keeps closed")
+	}
+	return refused
+}
+
+// outsiders are the subjects that are no service accounts of the tenant's namespaces.
+func (d *Demand) outsiders(namespace string, notes map[string]string) []string {
+	own := []string{namespace}
+	if namespaces, said := notes[annotationNamespaces]; said {
+		own = strings.Split(namespaces, ",")
+	}
+	var out []string
+	for _, s := range d.Subjects {
+		if s.Kind == rbacv1.ServiceAccountKind && (s.Namespace == "" || slices.Contains(own, s.Namespace)) {
+			continue
+		}
+		name := s.Name
+		if s.Namespace != "" {
+			name = s.Namespace + ":" + name
+		}
+		out = append(out, s.Kind+" "+name)
+	}
+	return out
+}
+
+func (d *Demand) refusedClass(notes map[string]string, p Priorities) []string {
+	allowed := strings.Split(notes[annotationClasses], ",")
+	if d.Class == "" || slices.Contains(allowed, d.Class) {
+		return nil
+	}
+	if d.Priority != nil && *d.Priority <= p.Default || d.Priority == nil && slices.Contains(p.Harmless, d.Class) {
+		return nil
+	}
+	return []string{d.Class}
+}
+
+func (d *Demand) refusedAnnotations(allowed patterns) []string {
+	var refused []string
+	for key, value := range d.Annotations {
+		ok := !textAnnotation.MatchString(key)
+		if hostAnnotation.MatchString(key) && value != "" {
+			for _, host := range strings.Split(value, ",") {
+				host = strings.ToLower(strings.TrimSpace(host))
+				ok = ok && plainHosts.MatchString(host) && allowed.allow(host)
+			}
+		}
+		if strings.HasSuffix(key, redirectAnnotation) && !slices.Contains([]string{"", "0", "f", "false"}, strings.ToLower(value)) {
+			for _, host := range d.Hosts {
+				other, has := strings.CutPrefix(host, "www.")
+				if !has {
+					other = "www." + host
+				}
+				ok = ok && allowed.allow(other)
+			}
+		}
+		if !ok {
+			refused = append(refused, key)
+		}
+	}
+	slices.Sort(refused)
+	return refused
+}
+
+// patterns are the hosts that a tenant may serve.
+type patterns []string
+
+// allow says whether one of them allows a host of an Ingress, in which a wildcard stands
+// for one label.
+func (p patterns) allow(host string) bool {
+	return slices.ContainsFunc(p, func(pattern string) bool {
+		if pattern == host {
+			return true
+		}
+		suffix, wild := strings.CutPrefix(pattern, "*.")
+		label, ends := strings.CutSuffix(host, "."+suffix)
+		return wild && ends && label != "" && !strings.Contains(label, ".")
+	})
+}
+
+func (p patterns) refused(hosts []string) []string {
+	return slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return host != "" && p.allow(host) })
+}
+
+// named are the names with a word in place of the empty one.
+func named(names []string, empty string) []string {
+	for i := range names {
+		if names[i] == "" {
+			names[i] = empty
+		}
+	}
+	return names
+}
+
+// opens says whether egress reaches one of the address blocks. IPv6 blocks are compared by
+// their first 16 bits, as the policy does.
+func (d *Demand) opens(except []string) bool {
+	for _, rule := range d.Egress {
+		if len(rule.To) == 0 {
+			return true
+		}
+		for _, to := range rule.To {
+			if to.IPBlock != nil && opensBlock(to.IPBlock, except) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func opensBlock(block *networkingv1.IPBlock, except []string) bool {
+	open, err := netip.ParsePrefix(block.CIDR)
+	if err != nil || open.Addr().Is6() && (strings.Contains(block.CIDR, ".") || open.Addr().Is4In6()) {
+		return true
+	}
+	for _, text := range except {
+		closed, err := netip.ParsePrefix(text)
+		if err != nil || closed.Addr().Is4() != open.Addr().Is4() {
+			continue
+		}
+		if open.Addr().Is6() {
+			if overlaps16(open, closed) && !slices.Contains(block.Except, text) {
+				return true
+			}
+			continue
+		}
+		kept := slices.ContainsFunc(block.Except, func(text string) bool {
+			out, err := netip.ParsePrefix(text)
+			return err == nil && out.Addr().Is4() && out.Bits() <= closed.Bits() && out.Contains(closed.Addr())
+		})
+		if open.Overlaps(closed) && !kept {
+			return true
+		}
+	}
+	return false
+}
+
+// overlaps16 says whether two IPv6 blocks overlap by their first 16 bits.
+func overlaps16(a, b netip.Prefix) bool {
+	short := func(p netip.Prefix) netip.Prefix { return netip.PrefixFrom(p.Addr(), min(p.Bits(), 16)).Masked() }
+	return short(a).Overlaps(short(b))
+}
