@@ -206,6 +206,7 @@ func (d *decision) keysToDecide() []cluster.Key {
 // known by then.
 func (d *decision) addReads(n *reads) {
 	n.tightenings = append(n.tightenings, d.tightenings()...)
+	n.demands = append(n.demands, d.previewed()...)
 	if !d.ownsHome() {
 		n.neighbours = append(n.neighbours, d.tenant.Home())
 	}

@@ -2,14 +2,22 @@ package admin
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/rails"
+	"helm-tenant/tenant"
 )
 
 // addFunc is told what an object of that kind asks for that the guard judges; nil for nothing.
@@ -37,4 +45,106 @@ func readIngresses(ctx context.Context, c *cluster.Client, namespace string, add
 	return cluster.Each(ctx, c, "Ingress", namespace, metav1.ListOptions{}, func(ingress *networkingv1.Ingress) {
 		add("Ingress", ingress, rails.OfIngress(ingress))
 	})
+}
+
+// readDemands reads what the objects of a namespace ask for that the guard judges, without
+// those that only admins write.
+func readDemands(ctx context.Context, c *cluster.Client, namespace string) ([]audit.Demand, error) {
+	var found []audit.Demand
+	var mutex sync.Mutex
+	add := func(kind string, object metav1.Object, asks *rails.Demand) {
+		if asks == nil || object.GetLabels()[tenant.LabelTenant] != "" || object.GetLabels()[rails.LabelProtected] == "true" {
+			return
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
+		found = append(found, audit.Demand{Object: audit.ObjectRef{Kind: kind, Namespace: namespace, Name: object.GetName()}, Asks: asks})
+	}
+	all := metav1.ListOptions{}
+	for _, read := range []func() error{
+		func() error {
+			return c.EachTemplate(ctx, namespace, func(key cluster.Key, template *corev1.PodTemplateSpec) {
+				asks := rails.OfTemplate(&template.Spec)
+				if key.Kind == "Pod" {
+					asks = rails.OfPod(&template.Spec)
+				}
+				add(key.Kind, &metav1.ObjectMeta{Name: key.Name}, asks)
+			})
+		},
+		func() error {
+			return cluster.Each(ctx, c, "StatefulSet", namespace, all, func(s *appsv1.StatefulSet) {
+				add("StatefulSet", s, rails.OfTemplate(&corev1.PodSpec{}, s.Spec.VolumeClaimTemplates...))
+			})
+		},
+		func() error {
+			return cluster.Each(ctx, c, "RoleBinding", namespace, all, func(b *rbacv1.RoleBinding) { add("RoleBinding", b, rails.OfRoleBinding(b)) })
+		},
+		func() error {
+			return cluster.Each(ctx, c, "Service", namespace, all, func(s *corev1.Service) { add("Service", s, rails.OfService(s)) })
+		},
+		func() error {
+			return cluster.Each(ctx, c, "NetworkPolicy", namespace, all, func(p *networkingv1.NetworkPolicy) { add("NetworkPolicy", p, rails.OfNetworkPolicy(&p.Spec)) })
+		},
+		func() error { return readClaims(ctx, c, namespace, add) },
+		func() error { return readIngresses(ctx, c, namespace, add) },
+	} {
+		if err := read(); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(found, func(x, y audit.Demand) int { return strings.Compare(x.Object.String(), y.Object.String()) })
+	return found, nil
+}
+
+// previewed are the live namespaces whose guard changes, where the request asks for what it
+// would refuse.
+func (d *decision) previewed() []string {
+	if !d.request.Preview || !d.guarded() {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(d.railed()), func(name string) bool {
+		live := d.facts.live.Get(namespaceKey(name))
+		if live == nil {
+			return true
+		}
+		labels, annotations, err := railsMeta(d.tenant, name, live)
+		return err != nil || maps.Equal(rails.Changed(live.GetLabels(), labels), live.GetLabels()) && maps.Equal(rails.Changed(live.GetAnnotations(), annotations), live.GetAnnotations())
+	})
+}
+
+// noteRefused names the live objects that the guard would refuse when their tenant makes
+// them anew.
+func (d *decision) noteRefused() error {
+	p := priorities(d.facts.live)
+	for _, name := range d.previewed() {
+		demands, err := answerAbout(d.facts.demands, "what the guard judges", name)
+		if apierrors.IsForbidden(err) {
+			d.note("which objects of namespace %q the guard would refuse is not known: %s", name, reason(err))
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		live := d.facts.live.Get(namespaceKey(name))
+		_, annotations, err := railsMeta(d.tenant, name, live)
+		if err != nil {
+			return err
+		}
+		notes := rails.Changed(live.GetAnnotations(), annotations)
+		const most = 20
+		count := 0
+		for _, demand := range demands {
+			refusals := demand.Asks.Refusals(name, notes, p)
+			if len(refusals) == 0 {
+				continue
+			}
+			if count++; count <= most {
+				d.note("the guard would refuse to make %s anew: %s", demand.Object, strings.Join(refusals, "; "))
+			}
+		}
+		if count > most {
+			d.note("the guard would refuse %d more objects of namespace %q", count-most, name)
+		}
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 )
@@ -42,6 +43,8 @@ type facts struct {
 	guard guardFacts
 	// violations are pods and templates that PodSecurity would refuse, by namespace.
 	violations map[tightening]answer[[]string]
+	// demands are what objects ask for that the guard judges, by namespace.
+	demands map[string]answer[[]audit.Demand]
 }
 
 // answer is what one read brought. An error concerns only the tenants whose
@@ -60,6 +63,7 @@ type reads struct {
 	tillerReleases []string
 	helmReleases   []string
 	tightenings    []tightening
+	demands        []string
 }
 
 // gather reads all facts for all requests: a few lists, the objects that decisions
@@ -135,6 +139,11 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 		return err
 	}
 	if f.violations, err = readViolations(ctx, c, f.live, needed.tightenings); err != nil {
+		return err
+	}
+	if f.demands, err = readEach(ctx, needed.demands, func(ctx context.Context, namespace string) ([]audit.Demand, error) {
+		return readDemands(ctx, c, namespace)
+	}); err != nil {
 		return err
 	}
 	if f.strangers, err = readEach(ctx, needed.strangers, func(ctx context.Context, namespace string) ([]string, error) {

@@ -163,6 +163,9 @@ func (d *decision) noteRails() error {
 			d.note("ClusterRole %q may update namespaces: the guard does not hold who has it", t.Role)
 		}
 	}
+	if err := d.noteRefused(); err != nil {
+		return err
+	}
 	for _, note := range quotaNotes(t.Rails) {
 		d.note("%s", note)
 	}

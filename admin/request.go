@@ -113,7 +113,9 @@ type Request struct {
 	Migrating bool
 	// StartTiller makes the Deployment of a tenant that is being migrated, too.
 	StartTiller bool
-	Accepted    Accepted
+	// Preview has the live objects named that the guard would refuse.
+	Preview  bool
+	Accepted Accepted
 }
 
 // check refuses what can be refused without looking at the cluster.

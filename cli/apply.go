@@ -117,7 +117,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	for i := range requests {
-		requests[i].ClientVersion = version
+		requests[i].ClientVersion, requests[i].Preview = version, o.dryRun
 	}
 	outcomes, err := admin.PrepareAll(ctx, client, requests)
 	if err != nil {

@@ -187,6 +187,7 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 	if o.request.ClientVersion, o.request.DefaultEngine, err = s.clientDefaults(ctx); err != nil {
 		return err
 	}
+	o.request.Preview = o.dryRun
 	warned := map[string]bool{}
 	prepare := func(ctx context.Context) (*admin.Prepared, error) {
 		prepared, err := admin.Prepare(ctx, client, o.request)

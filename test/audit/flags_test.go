@@ -31,6 +31,8 @@ var lists = []struct{ rule, unseen string }{
 	{"list rbac:rolebindings", "rolebindings in all namespaces"},
 	{"list rbac:clusterroles", "clusterroles in all namespaces"},
 	{"list rbac:clusterrolebindings", "clusterrolebindings in all namespaces"},
+	{"list persistentvolumeclaims", "persistentvolumeclaims in all namespaces"},
+	{"list networking.k8s.io:ingresses", "ingresses in all namespaces"},
 	{"list persistentvolumes", "persistentvolumes in all namespaces"},
 	{"list scheduling.k8s.io:priorityclasses", "priorityclasses"},
 	{"list admission:validatingadmissionpolicies", "validatingadmissionpolicies helm-tenant-guard-*"},

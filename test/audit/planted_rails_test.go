@@ -2,8 +2,11 @@ package audit
 
 import (
 	"context"
+	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -49,6 +52,48 @@ var plantedRails = []planting{
 		p.init("beta", "--guard", "enforce")
 	}, nil},
 	{"a volume that any claim can bind", func(p *plant) { p.volume("disk", nil) }, []string{"HT074  PersistentVolume disk"}},
+	{"what was there before the guard", func(p *plant) {
+		ctx := context.Background()
+		class, volume := "system-cluster-critical", "some-volume"
+		spec := restricted("default")
+		spec.PriorityClassName = class
+		labels := map[string]string{"is": "critical"}
+		zero := int32(0)
+		must(p.T, create(p.w.root.AppsV1().Deployments("beta-a").Create(ctx, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "critical"}, Spec: appsv1.DeploymentSpec{
+			Replicas: &zero, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}}}, metav1.CreateOptions{})))
+		p.later(func() {
+			p.gone(p.w.root.AppsV1().Deployments("beta-a").Delete(ctx, "critical", metav1.DeleteOptions{}))
+		})
+		must(p.T, create(p.w.root.CoreV1().Services("beta-a").Create(ctx, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "takes"}, Spec: corev1.ServiceSpec{
+			ExternalIPs: []string{"192.0.2.1"}, Ports: []corev1.ServicePort{{Port: 80}}}}, metav1.CreateOptions{})))
+		p.later(func() { p.gone(p.w.root.CoreV1().Services("beta-a").Delete(ctx, "takes", metav1.DeleteOptions{})) })
+		must(p.T, create(p.w.root.CoreV1().PersistentVolumeClaims("beta-a").Create(ctx, &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "names"}, Spec: corev1.PersistentVolumeClaimSpec{
+			VolumeName: volume, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}}}}, metav1.CreateOptions{})))
+		p.later(func() {
+			p.gone(p.w.root.CoreV1().PersistentVolumeClaims("beta-a").Delete(ctx, "names", metav1.DeleteOptions{}))
+		})
+		p.later(func() { p.init("beta", "--hosts=") })
+		p.init("beta", "--hosts", "*.beta.example.com")
+		backend := networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "x", Port: networkingv1.ServiceBackendPort{Number: 80}}}
+		must(p.T, create(p.w.root.NetworkingV1().Ingresses("beta-a").Create(ctx, &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Name: "serves"}, Spec: networkingv1.IngressSpec{
+			DefaultBackend: &backend, Rules: []networkingv1.IngressRule{{Host: "x.beta.example.com"}, {Host: "bank.example.com"}}}}, metav1.CreateOptions{})))
+		p.later(func() {
+			p.gone(p.w.root.NetworkingV1().Ingresses("beta-a").Delete(ctx, "serves", metav1.DeleteOptions{}))
+		})
+		// What asks for nothing that is refused.
+		must(p.T, create(p.w.root.CoreV1().Services("beta-a").Create(ctx, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "plain"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, metav1.CreateOptions{})))
+		p.later(func() { p.gone(p.w.root.CoreV1().Services("beta-a").Delete(ctx, "plain", metav1.DeleteOptions{})) })
+		r := p.w.run(p.w.Admin(), "init", "beta", "--wait=false", "--dry-run", "--hosts", "*.other.example.com")
+		for _, word := range []string{"Deployment critical", "Service takes", "PersistentVolumeClaim names", "Ingress serves", "every host by its default backend", "bank.example.com"} {
+			if !strings.Contains(r.stderr, word) {
+				p.Errorf("init --dry-run does not say %q: exit code %d\n%s", word, r.code, r.stderr)
+			}
+		}
+		if strings.Contains(r.stderr, "plain") {
+			p.Errorf("init --dry-run says\n%s", r.stderr)
+		}
+	}, []string{"HT075 beta Deployment critical in namespace beta-a", "HT075 beta Ingress serves in namespace beta-a",
+		"HT075 beta PersistentVolumeClaim names in namespace beta-a", "HT075 beta Service takes in namespace beta-a"}},
 	{"a volume that is reserved", func(p *plant) { p.volume("disk", &corev1.ObjectReference{Namespace: "outside", Name: "mine"}) }, nil},
 }
 

@@ -249,6 +249,7 @@ func (s *scene) clusterFindings() {
 	s.Records = append(s.Records, audit.Record{Namespace: "twice-again", Tenant: tenant.Tenant{Name: "twice", HomeNamespace: "twice-again", Namespaces: []string{"elsewhere"}}.WithDefaults()})
 
 	s.Guard.Problems = []audit.GuardProblem{{Object: audit.ObjectRef{Kind: "ValidatingAdmissionPolicy", Name: rails.PolicyPrefix + "services"}, Missing: true}}
+	s.Demands = []audit.Demand{{Object: audit.ObjectRef{Kind: "Service", Namespace: "loose-2", Name: "takes-addresses"}, Asks: &rails.Demand{ExternalIPs: []string{"10.0.0.1"}}}}
 	s.Volumes = []audit.Volume{{Name: "disk-of-somebody"}}
 
 	s.clusterRole("flux-users", rule("helm.toolkit.fluxcd.io", "helmreleases", "create"), rule("", "namespaces", "patch"))

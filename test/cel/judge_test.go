@@ -25,8 +25,14 @@ import (
 // in a namespace whose tenant may serve the hosts. old is empty for a creation.
 func judge(t *testing.T, kind, hosts, old, object string) (allowed bool) {
 	t.Helper()
+	return judgeIn(t, kind, map[string]string{"guard.helm-tenant/hosts": hosts}, rails.Priorities{}, old, object)
+}
+
+// judgeIn is judge in a namespace with these annotations.
+func judgeIn(t *testing.T, kind string, notes map[string]string, priorities rails.Priorities, old, object string) (allowed bool) {
+	t.Helper()
 	var policy *admissionv1.ValidatingAdmissionPolicy
-	for _, o := range rails.Policies(rails.Priorities{}, tenant.GuardEnforce) {
+	for _, o := range rails.Policies(priorities, tenant.GuardEnforce) {
 		if p, isPolicy := o.(*admissionv1.ValidatingAdmissionPolicy); isPolicy && p.Name == rails.PolicyPrefix+kind {
 			policy = p
 		}
@@ -59,7 +65,7 @@ func judge(t *testing.T, kind, hosts, old, object string) (allowed bool) {
 	if old != "" {
 		attributes.VersionedOldObject.Set(parsed(old))
 	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: map[string]string{"guard.helm-tenant/hosts": hosts}}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: notes}}
 	results, _, err := conditions.ForInput(t.Context(), attributes, &admissionapi.AdmissionRequest{Namespace: "a"}, cel.OptionalVariableBindings{}, namespace, celconfig.RuntimeCELCostBudget)
 	if err != nil {
 		t.Fatal(err)
