@@ -248,6 +248,11 @@ func (s *scene) clusterFindings() {
 	}
 	s.Records = append(s.Records, audit.Record{Namespace: "twice-again", Tenant: tenant.Tenant{Name: "twice", HomeNamespace: "twice-again", Namespaces: []string{"elsewhere"}}.WithDefaults()})
 
+	for i, b := range s.Bindings {
+		if b.Namespace == "blue-tiller" && b.Name == rbac.MemberName {
+			s.Bindings[i].TermsProblem = "it is no JSON"
+		}
+	}
 	s.Guard.Problems = []audit.GuardProblem{{Object: audit.ObjectRef{Kind: "ValidatingAdmissionPolicy", Name: rails.PolicyPrefix + "services"}, Missing: true}}
 	s.Demands = []audit.Demand{{Object: audit.ObjectRef{Kind: "Service", Namespace: "loose-2", Name: "takes-addresses"}, Asks: &rails.Demand{ExternalIPs: []string{"10.0.0.1"}}}}
 	s.Volumes = []audit.Volume{{Name: "disk-of-somebody"}}
