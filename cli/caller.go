@@ -116,8 +116,8 @@ func (c caller) place(k *tenant.Kubeconfig) helm.Place {
 }
 
 // decide answers where a call for the resolved tenant goes. For a tenant that is only
-// named, and a command that needs a namespace, it reads the tenant's record: at most
-// two requests.
+// named it asks the namespaces in which its home may be by convention, and reads its record
+// where the command needs a namespace: at most two requests.
 func (c caller) decide(ctx context.Context, call helm.Call, client helm.Client, k *tenant.Kubeconfig, r tenant.Resolved, timeout time.Duration) (helm.Decision, error) {
 	at := c.place(k)
 	d, err := call.Decide(client, at, r)
@@ -125,11 +125,38 @@ func (c caller) decide(ctx context.Context, call helm.Call, client helm.Client, 
 		if r, err = c.readNamespaces(ctx, k, r, timeout); err == nil {
 			d, err = call.Decide(client, at, r)
 		}
+	} else if err == nil {
+		err = c.checkHomes(ctx, k, r, timeout)
 	}
 	if _, everywhere := errors.AsType[*helm.EverywhereError](err); everywhere {
 		return d, withHint(err, "the releases in all of the tenant's namespaces: helm tenant releases")
 	}
 	return d, explainHidden(err)
+}
+
+// checkHomes refuses a tenant that is only named where both namespaces have a record of it in
+// which its home may be by convention: whoever may create namespaces can make one of them. A
+// record that can't be read refuses nothing: helm says what its caller may not do.
+func (c caller) checkHomes(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved, timeout time.Duration) error {
+	homes := c.homesOf(k, r)
+	if len(homes) < 2 || r.Rule == tenant.RuleNamespaceLabel {
+		return nil
+	}
+	client, err := c.connect(k, timeout)
+	if err != nil {
+		return nil // helm says so
+	}
+	_, _, err = findRecord(ctx, client, homes)
+	if two, is := errors.AsType[*twoHomesError](err); is {
+		return explainTwoHomes(k, two)
+	}
+	return nil
+}
+
+// explainTwoHomes adds where that is, and what to type when an admin has said which home is
+// the tenant's.
+func explainTwoHomes(k *tenant.Kubeconfig, two *twoHomesError) error {
+	return withHint(fmt.Errorf("%s: %w", k.Where(), two), hint("then: helm tenant use "+two.records[0].Name+" --home-namespace NAMESPACE")) // a valid name
 }
 
 // readNamespaces completes a tenant by its record.
@@ -147,6 +174,9 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 		return r, err
 	}
 	home, record, err := findRecord(ctx, client, c.homesOf(k, r))
+	if two, is := errors.AsType[*twoHomesError](err); is {
+		return r, explainTwoHomes(k, two)
+	}
 	switch {
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
 		return r, withHint(fmt.Errorf("the namespaces of %s are not known: you are no member, or there is no such tenant: %w", name, err), hints...)

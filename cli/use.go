@@ -82,7 +82,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	}
 	home, record, err := findRecord(ctx, client, homes)
 	if two, is := errors.AsType[*twoHomesError](err); is {
-		return withHint(fmt.Errorf("%s: %w", k.Where(), err), hint("then: helm tenant use "+two.records[0].Name+" --home-namespace NAMESPACE")) // a valid name
+		return explainTwoHomes(k, two)
 	}
 	if elsewhere, there, found := s.foundElsewhere(ctx, client, resolved, homes, err); remembered && found {
 		return withHint(fmt.Errorf("the kubeconfig remembers namespace %q as the home of tenant %q, and there is no record there that you can read; namespace %s has a record of it, which may be a stranger's", home, resolved.Name, describeHome(elsewhere, there)),
