@@ -109,6 +109,16 @@ func TestTwoHomes(t *testing.T) {
 	for _, helm := range []string{"helm2", "helm3"} {
 		alice.env = []string{"HELM_BIN=" + w.Bin(helm)}
 		alice.fails(t, 1, []string{squatted, of.home, "theirs", of.a, "--home-namespace"}, "use", of.name)
+		// A namespace that is named spares no asking.
+		for _, args := range [][]string{{"list"}, {"install", "x", "y", "--namespace", of.a}, {"get", "manifest", "x", "--namespace", of.a}} {
+			if helm == "helm2" && args[0] == "get" {
+				args = args[:3]
+			}
+			alice.fails(t, 1, []string{squatted, of.home, "theirs", of.a, "--home-namespace"}, append([]string{"--tenant", of.name}, args...)...)
+			alice.env = append(alice.env, "HELM_TENANT="+of.name)
+			alice.fails(t, 1, []string{squatted, of.home, "--home-namespace"}, args...)
+			alice.env = alice.env[:1]
+		}
 	}
 	alice.env = nil
 	alice.must(t, "use", of.name, "--home-namespace", of.home)
