@@ -218,10 +218,11 @@ func timedWith(ctx context.Context, cmd *exec.Cmd, watch func(*os.Process) func(
 		err = cmd.Wait()
 		end()
 	}
+	took := time.Since(start)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, said.String())
+		return took, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, said.String())
 	}
-	return time.Since(start), nil
+	return took, nil
 }
 
 // setup is what the comparisons run with.

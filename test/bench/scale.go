@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,6 +26,7 @@ type run struct {
 	memory   int64 // bytes, the largest that the process was
 	requests int   // that the API server answered meanwhile
 	cpu      time.Duration
+	exit     error // of a command that ended with another exit code than 0
 }
 
 func (r run) String() string {
@@ -138,6 +140,15 @@ func withCluster(ctx context.Context, do func(*meter) error) error {
 }
 
 func (m *meter) measure(ctx context.Context, args ...string) (run, error) {
+	r, err := m.attempt(ctx, args...)
+	if err == nil && r.exit != nil {
+		err = r.exit
+	}
+	return r, err
+}
+
+// attempt measures a command that may refuse to do it.
+func (m *meter) attempt(ctx context.Context, args ...string) (run, error) {
 	fmt.Fprintf(os.Stderr, "measuring: %s\n", strings.Join(args, " "))
 	before, err := m.requests(ctx)
 	if err != nil {
@@ -146,18 +157,18 @@ func (m *meter) measure(ctx context.Context, args ...string) (run, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = m.env
 	var largest int64
-	wall, err := timedWith(ctx, cmd, func(started *os.Process) func() {
+	wall, failed := timedWith(ctx, cmd, func(started *os.Process) func() {
 		memory := watchMemory(started.Pid)
 		return func() { largest = memory() }
 	})
-	if err != nil {
-		return run{}, err
+	if _, refused := errors.AsType[*exec.ExitError](failed); failed != nil && !refused {
+		return run{}, failed
 	}
 	after, err := m.requests(ctx)
 	if err != nil {
 		return run{}, err
 	}
-	return run{wall, largest, after - before - 1, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil // less the one for the metrics themselves
+	return run{wall, largest, after - before - 1, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), failed}, nil // less the one for the metrics themselves
 }
 
 // watchMemory looks at the largest resident set of a process until the function
