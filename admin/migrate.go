@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -148,19 +151,34 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int
 
 // readReleases reads Tiller's records and converts them.
 func (m *Migration) readReleases(ctx context.Context, c *cluster.Client) error {
-	var stored []migrate.Stored
+	stored := map[string]migrate.Stored{}
+	var mutex sync.Mutex
+	var group errgroup.Group // converting takes longer than reading
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	err := c.EachRecord(ctx, m.Records, func(record cluster.Record) error {
-		s := migrate.Stored{Object: record.Key.Name}
-		s.Release, s.Problem = c.ReleaseOf(record)
-		stored = append(stored, s)
+		group.Go(func() error {
+			old, err := c.ReleaseOf(record)
+			s := migrate.Unreadable(record.Key.Name, err)
+			if err == nil {
+				s = migrate.Read(record.Key.Name, old)
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			stored[record.Key.Name] = s
+			return nil
+		})
 		return nil
 	})
+	_ = group.Wait() // what it runs returns no error
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(stored, func(a, b migrate.Stored) int { return strings.Compare(a.Object, b.Object) })
+	var sorted []migrate.Stored
+	for _, name := range slices.Sorted(maps.Keys(stored)) {
+		sorted = append(sorted, stored[name])
+	}
 	t := m.Tenant
-	m.Releases, m.Problems = migrate.Releases(stored, m.keep, func(namespace string) bool {
+	m.Releases, m.Problems = migrate.Releases(sorted, m.keep, func(namespace string) bool {
 		return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
 	})
 	return m.noteUnserved(ctx, c)
@@ -176,11 +194,11 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 			unread = append(unread, secrets...)
 		}
 	}
-	read := map[cluster.Key]corev1.Secret{}
+	read := map[cluster.Key]migrate.Kept{}
 	versions := map[cluster.Key]cluster.Stored{}
 	err := c.EachRecord(ctx, unread, func(record cluster.Record) error {
 		if secret, is := record.Object.(*corev1.Secret); is {
-			read[record.Key], versions[record.Key] = *secret, record.Stored
+			read[record.Key], versions[record.Key] = migrate.ReadKept(*secret, c.Unpacked()), record.Stored
 		}
 		return nil
 	})
@@ -191,14 +209,14 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 		secrets := m.helm[r.Namespace+"/"+r.Name]
 		standing, known := earlier.standing(m, i)
 		if !known {
-			var objects []corev1.Secret
+			var kept []migrate.Kept
 			for j, secret := range secrets {
-				if object, found := read[secret.Key]; found { // else it was removed meanwhile
+				if there, found := read[secret.Key]; found { // else it was removed meanwhile
 					secrets[j] = versions[secret.Key]
-					objects = append(objects, object)
+					kept = append(kept, there)
 				}
 			}
-			standing = migrate.Compare(r, objects, m.moved(), c.Unpacked())
+			standing = migrate.Compare(r, kept, m.moved())
 		}
 		m.Standings = append(m.Standings, standing)
 		for _, secret := range secrets {

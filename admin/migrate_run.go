@@ -250,7 +250,7 @@ func (m *Migration) unmoved() []string {
 	for i, r := range m.Releases {
 		standing, where := m.Standings[i], r.Name+" in namespace "+r.Namespace
 		switch {
-		case standing.None() && r.Newest().Info.Status == release3.StatusUninstalled:
+		case standing.None() && r.Newest().Status == release3.StatusUninstalled:
 		case standing.None():
 			gone = append(gone, where)
 		case standing.Lost(r):

@@ -21,11 +21,11 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 	m.planSteps(&plan)
 	for i, r := range m.Releases {
 		for _, revision := range r.Revisions {
-			key := cluster.KeyOf(revision.Secret)
+			key := cluster.KeyOf(r.EmptySecret(revision))
 			plan.Changes = append(plan.Changes, cluster.Change{Action: cluster.Delete, Key: key})
 		}
 		for _, revision := range m.Standings[i].Missing {
-			if err := plan.Create(revision.Secret); err != nil {
+			if err := plan.Create(r.EmptySecret(revision)); err != nil {
 				return err
 			}
 		}
@@ -117,37 +117,6 @@ func beyond(now, to *tenant.Migration) bool {
 	return now != nil && to != nil && slices.Contains(way, to.Phase) && slices.Index(way, now.Phase) > slices.Index(way, to.Phase)
 }
 
-// writeHelmRecords writes the records that Helm 3 does not have yet, and leaves those that
-// exist. It returns the migration as it was read before the last write.
-func writeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) (*Migration, error) {
-	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		now, err := ReadMigration(ctx, c, at.Tenant.Name, at.keep, at)
-		if err != nil {
-			return nil, err
-		}
-		at = now
-		prepared := at.prepared()
-		if beyond(at.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
-			return prepared, nil // another admin has written them
-		}
-		if err := at.in(tenant.PhaseFrozen); err != nil {
-			return nil, err
-		}
-		if err := at.Check(); err != nil {
-			return nil, err
-		}
-		for _, standing := range at.Standings {
-			for _, revision := range standing.Missing {
-				if err := prepared.Plan.Create(revision.Secret); err != nil {
-					return nil, err
-				}
-			}
-		}
-		return prepared, nil
-	}, made)
-	return at, err
-}
-
 // checkHelmRecords fails unless Helm 3 has every revision that writeHelmRecords should
 // have written. Until now nobody used Helm 3 on them, except members of a tenant that had
 // both engines: where they made a later revision, Helm 3 may have removed older ones. It
@@ -165,7 +134,7 @@ func checkHelmRecords(ctx context.Context, c *cluster.Client, at *Migration) (*M
 	}
 	for i, r := range at.Releases {
 		if standing := at.Standings[i]; len(standing.Missing) > 0 && len(standing.Later) == 0 {
-			return nil, fmt.Errorf("release %s: somebody removed %s", r.Name, cluster.KeyOf(standing.Missing[0].Secret))
+			return nil, fmt.Errorf("release %s: somebody removed %s", r.Name, cluster.KeyOf(r.EmptySecret(standing.Missing[0])))
 		}
 	}
 	return at, nil

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	release3 "helm.sh/helm/v3/pkg/release"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -86,7 +85,7 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 	},
 	"migrate": func(s *session, word string) error {
 		r := migrate.Release{Name: word, Namespace: word, Status: word, Notes: []string{"Helm 3 has no hook " + word},
-			Revisions: []migrate.Revision{{Release: &release3.Release{Version: 3, Info: &release3.Info{}}}}}
+			Revisions: []migrate.Revision{{Version: 3}}}
 		there := &admin.Migration{Tenant: tenant.Tenant{Name: "a", HomeNamespace: word}, State: &tenant.Migration{Converted: true}, Releases: []migrate.Release{r}, Standings: []migrate.Standing{{}}}
 		m := &migration{session: s, name: "a", options: &migrateOptions{output: "text"}}
 		(&admin.Migrate{Name: "a", Event: s.event}).NoteWork(there)

@@ -113,14 +113,14 @@ func (m *migration) verifyRelease(ctx context.Context, client helm.Client, t ten
 		m.say("Note: Helm 3 has changed %s since: it is at revision %s, %s", where, have.Revision, have.Status)
 		return nil
 	}
-	if have.Revision != strconv.Itoa(newest.Version) || have.Status != newest.Info.Status.String() {
-		return fmt.Errorf("%s should be at revision %d, %s, but %s lists revision %s, %s", where, newest.Version, newest.Info.Status, client.Path, have.Revision, have.Status)
+	if have.Revision != strconv.Itoa(newest.Version) || have.Status != newest.Status.String() {
+		return fmt.Errorf("%s should be at revision %d, %s, but %s lists revision %s, %s", where, newest.Version, newest.Status, client.Path, have.Revision, have.Status)
 	}
 	manifest, err := m.ask(ctx, client, t, "get", "manifest", r.Name, "--namespace="+r.Namespace, "--revision="+have.Revision)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: its manifest can't be had from %s: %w", where, client.Path, err)
-	case manifest != strings.TrimSpace(newest.Manifest):
+	case !newest.HasManifest(manifest):
 		return fmt.Errorf("%s has another manifest under %s than it has under Helm 2", where, client.Path)
 	}
 	m.say("verified %s: revision %s, %s", where, have.Revision, have.Status)

@@ -12,27 +12,11 @@ import (
 	"sync"
 
 	release3 "helm.sh/helm/v3/pkg/release"
-	corev1 "k8s.io/api/core/v1"
 	release2 "k8s.io/helm/pkg/proto/hapi/release"
 
 	"helm-tenant/command"
 	"helm-tenant/release"
 )
-
-// Stored is a record of a Tiller's.
-type Stored struct {
-	// Object is the record's own name.
-	Object  string
-	Release *release2.Release
-	// Problem is why it can't be read; there is no Release then.
-	Problem error
-}
-
-// Revision is one that moves: as Helm 3 has it, and the Secret in which it keeps it.
-type Revision struct {
-	*release3.Release
-	Secret *corev1.Secret
-}
 
 // Release is one that moves.
 type Release struct {
@@ -52,7 +36,7 @@ func (r Release) Newest() Revision { return r.Revisions[len(r.Revisions)-1] }
 // currentOf.
 func (r Release) current() Revision {
 	for _, revision := range slices.Backward(r.Revisions) {
-		if revision.Info.Status == release3.StatusDeployed {
+		if revision.Status == release3.StatusDeployed {
 			return revision
 		}
 	}
@@ -62,9 +46,9 @@ func (r Release) current() Revision {
 // currentOf is the revision of a Tiller's release that Helm 3 will compare with when it
 // upgrades (helm.sh/helm/v3/pkg/action, Upgrade): the last that was deployed, else the
 // last. revisions are sorted.
-func currentOf(revisions []*release2.Release) *release2.Release {
+func currentOf(revisions []Stored) Stored {
 	for _, revision := range slices.Backward(revisions) {
-		if revision.GetInfo().GetStatus().GetCode() == release2.Status_DEPLOYED {
+		if revision.status == release2.Status_DEPLOYED {
 			return revision
 		}
 	}
@@ -80,7 +64,7 @@ var validName = sync.OnceValue(func() *regexp.Regexp {
 
 const maxName = 53
 
-// Releases converts all that a Tiller has, and returns everything that keeps it from
+// Releases decides what moves of all that a Tiller has, and returns everything that keeps it from
 // moving, one clear line each. may says whether the tenant has a namespace. keep bounds how
 // many revisions of each release move, the newest ones; 0 is no bound.
 //
@@ -92,23 +76,22 @@ const maxName = 53
 // note: only a rollback to it would need it.
 func Releases(stored []Stored, keep int, may func(namespace string) bool) ([]Release, []error) {
 	var problems []error
-	byName := map[string][]*release2.Release{}
+	byName := map[string][]Stored{}
 	for _, record := range stored {
-		old := record.Release
-		if record.Problem != nil {
-			problems = append(problems, record.Problem)
+		if record.problem != nil {
+			problems = append(problems, record.problem)
 			continue
 		}
-		if want := fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()); record.Object != want {
-			problems = append(problems, fmt.Errorf("record %s holds %s, which no Tiller writes: remove it", record.Object, want))
+		if want := fmt.Sprintf("%s.v%d", record.name, record.version); record.object != want {
+			problems = append(problems, fmt.Errorf("record %s holds %s, which no Tiller writes: remove it", record.object, want))
 			continue
 		}
-		byName[old.GetName()] = append(byName[old.GetName()], old)
+		byName[record.name] = append(byName[record.name], record)
 	}
 	var releases []Release
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		revisions := byName[name]
-		slices.SortFunc(revisions, func(a, b *release2.Release) int { return cmp.Compare(a.GetVersion(), b.GetVersion()) })
+		slices.SortFunc(revisions, func(a, b Stored) int { return cmp.Compare(a.version, b.version) })
 		r, wrong := move(name, revisions, keep, may)
 		problems = append(problems, wrong...)
 		if len(wrong) == 0 {
@@ -118,10 +101,10 @@ func Releases(stored []Stored, keep int, may func(namespace string) bool) ([]Rel
 	return releases, problems
 }
 
-// move converts a release; revisions are sorted.
-func move(name string, revisions []*release2.Release, keep int, may func(string) bool) (Release, []error) {
+// move decides what moves of a release; revisions are sorted.
+func move(name string, revisions []Stored, keep int, may func(string) bool) (Release, []error) {
 	newest := revisions[len(revisions)-1]
-	r := Release{Name: name, Namespace: newest.GetNamespace(), Status: newest.GetInfo().GetStatus().GetCode().String()}
+	r := Release{Name: name, Namespace: newest.namespace, Status: newest.status.String()}
 	var problems []error
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if len(name) > maxName || !validName().MatchString(name) {
@@ -131,25 +114,21 @@ func move(name string, revisions []*release2.Release, keep int, may func(string)
 		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or %s", name, r.Namespace, orDelete("delete the release", name))
 	}
 	if what := stuck(revisions); what != "" {
-		wrong("release %s, revision %d, is %s: %s", name, newest.GetVersion(), r.Status, what)
+		wrong("release %s, revision %d, is %s: %s", name, newest.version, r.Status, what)
 	}
 	moving := r.chooseMoving(revisions, keep)
 	current := currentOf(moving)
 	for _, old := range moving {
-		converted, err := Convert(old)
-		var secret *corev1.Secret
-		if err == nil {
-			secret, err = release.Secret(converted)
-		}
+		err := old.failure
 		switch _, tooLarge := errors.AsType[*release.TooLargeError](err); {
 		case err == nil:
-			r.Revisions = append(r.Revisions, Revision{converted, secret})
-		case old != newest && old != current:
-			r.note("revision %d does not move: %v", old.GetVersion(), err)
+			r.Revisions = append(r.Revisions, old.revision)
+		case old.version != newest.version && old.version != current.version:
+			r.note("revision %d does not move: %v", old.version, err)
 		case tooLarge:
-			wrong("release %s, revision %d, is too large: %w; take large files out of the chart and upgrade the release under Helm 2, or %s", name, old.GetVersion(), err, orDelete("delete it", name))
+			wrong("release %s, revision %d, is too large: %w; take large files out of the chart and upgrade the release under Helm 2, or %s", name, old.version, err, orDelete("delete it", name))
 		default:
-			wrong("release %s, revision %d, can't be converted: %w", name, old.GetVersion(), err)
+			wrong("release %s, revision %d, can't be converted: %w", name, old.version, err)
 		}
 	}
 	r.noteHooks(moving)
@@ -159,13 +138,13 @@ func move(name string, revisions []*release2.Release, keep int, may func(string)
 // chooseMoving returns the revisions that move, and notes which do not: those that were in
 // another namespace, and those that are older than the newest keep. The one that Helm 3
 // compares with when it upgrades moves in any case.
-func (r *Release) chooseMoving(revisions []*release2.Release, keep int) []*release2.Release {
-	var here []*release2.Release
+func (r *Release) chooseMoving(revisions []Stored, keep int) []Stored {
+	var here []Stored
 	for _, old := range revisions {
 		// A release that was deleted can be installed anew elsewhere, by
 		// `install --replace`; Helm 3 keeps a release in one namespace.
-		if old.GetNamespace() != r.Namespace {
-			r.note("revision %d was in namespace %s and does not move", old.GetVersion(), old.GetNamespace())
+		if old.namespace != r.Namespace {
+			r.note("revision %d was in namespace %s and does not move", old.version, old.namespace)
 			continue
 		}
 		here = append(here, old)
@@ -174,14 +153,16 @@ func (r *Release) chooseMoving(revisions []*release2.Release, keep int) []*relea
 		return here
 	}
 	older, moving := here[:len(here)-keep], here[len(here)-keep:]
-	if current := currentOf(here); slices.Contains(older, current) {
-		older = slices.DeleteFunc(slices.Clone(older), func(old *release2.Release) bool { return old == current })
+	current := currentOf(here)
+	isCurrent := func(old Stored) bool { return old.version == current.version }
+	if slices.ContainsFunc(older, isCurrent) {
+		older = slices.DeleteFunc(slices.Clone(older), isCurrent)
 		moving = slices.Insert(slices.Clone(moving), 0, current)
 	}
 	switch len(older) {
 	case 0:
 	case 1:
-		r.note("revision %d does not move", older[0].GetVersion())
+		r.note("revision %d does not move", older[0].version)
 	default:
 		r.note("%d older revisions do not move", len(older))
 	}
@@ -189,16 +170,11 @@ func (r *Release) chooseMoving(revisions []*release2.Release, keep int) []*relea
 }
 
 // noteHooks notes the hooks for events that Helm 3 does not know, which it does not get.
-func (r *Release) noteHooks(revisions []*release2.Release) {
-	type hook struct{ event, name string }
+func (r *Release) noteHooks(revisions []Stored) {
 	dropped := map[hook]bool{}
 	for _, old := range revisions {
-		for _, h := range old.GetHooks() {
-			for _, event := range h.GetEvents() {
-				if _, known := events[event]; !known {
-					dropped[hook{strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(event.String(), "RELEASE_")), "_", "-"), h.GetName()}] = true
-				}
-			}
+		for _, h := range old.dropped {
+			dropped[h] = true
 		}
 	}
 	for _, h := range slices.SortedFunc(maps.Keys(dropped), func(a, b hook) int { return cmp.Or(cmp.Compare(a.event, b.event), cmp.Compare(a.name, b.name)) }) {
@@ -216,22 +192,21 @@ func (r *Release) note(format string, args ...any) {
 
 // stuck says what to do about a newest revision that nobody finished, empty where
 // there is nothing to do.
-func stuck(revisions []*release2.Release) string {
+func stuck(revisions []Stored) string {
 	newest := revisions[len(revisions)-1]
-	code := newest.GetInfo().GetStatus().GetCode()
-	if code == release2.Status_DELETING {
-		return orDelete("delete it again", newest.GetName())
+	if newest.status == release2.Status_DELETING {
+		return orDelete("delete it again", newest.name)
 	}
-	switch code {
+	switch newest.status {
 	case release2.Status_DEPLOYED, release2.Status_DELETED, release2.Status_SUPERSEDED, release2.Status_FAILED:
 		return ""
 	}
 	for _, old := range slices.Backward(revisions) {
-		if old.GetInfo().GetStatus().GetCode() == release2.Status_DEPLOYED {
-			return "wait for the helm that works on it, or go back" + with(command.Release("", newest.GetName(), []string{"rollback"}, strconv.Itoa(int(old.GetVersion()))))
+		if old.status == release2.Status_DEPLOYED {
+			return "wait for the helm that works on it, or go back" + with(command.Release("", newest.name, []string{"rollback"}, strconv.Itoa(int(old.version))))
 		}
 	}
-	return "wait for the helm that works on it, or " + orDelete("delete it", newest.GetName())
+	return "wait for the helm that works on it, or " + orDelete("delete it", newest.name)
 }
 
 // orDelete says to delete a release, and by which command.
@@ -257,7 +232,7 @@ type Resource struct {
 func (r Release) APIVersions() []string {
 	versions := map[string]bool{}
 	for _, revision := range r.Revisions {
-		for _, object := range Objects(revision.Manifest) {
+		for _, object := range revision.objects {
 			versions[object.APIVersion] = true
 		}
 	}
@@ -268,8 +243,8 @@ func (r Release) APIVersions() []string {
 // manifest of the current revision before it upgrades, and that of the older one to which
 // it rolls back, and fails where one of the kinds is not served.
 func (r *Release) NoteUnserved(serves func(Resource) bool) {
-	current, goes := r.current(), r.Newest().Info.Status != release3.StatusUninstalled
-	for _, resource := range unserved(current.Manifest, serves) {
+	current, goes := r.current(), r.Newest().Status != release3.StatusUninstalled
+	for _, resource := range unserved(current.objects, serves) {
 		if goes {
 			r.note("%s %s is of %s, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis %s", resource.Kind, resource.Name, resource.APIVersion, r.Name)
 		}
@@ -280,7 +255,7 @@ func (r *Release) NoteUnserved(serves func(Resource) bool) {
 			continue
 		}
 		found := map[string]bool{}
-		for _, resource := range unserved(revision.Manifest, serves) {
+		for _, resource := range unserved(revision.objects, serves) {
 			kind := resource.Kind + " of " + resource.APIVersion
 			if !found[kind] {
 				found[kind] = true
@@ -296,11 +271,11 @@ func (r *Release) NoteUnserved(serves func(Resource) bool) {
 // NoteOutside notes the objects of the current revision that are in no namespace, or in
 // none of the tenant's: its deployer can neither upgrade nor delete them.
 func (r *Release) NoteOutside(namespaces []string, clusterScoped func(Resource) bool) {
-	if r.Newest().Info.Status == release3.StatusUninstalled {
+	if r.Newest().Status == release3.StatusUninstalled {
 		return
 	}
 	var names []string
-	for _, object := range Objects(r.current().Manifest) {
+	for _, object := range r.current().objects {
 		if clusterScoped(object.Resource) {
 			object.Namespace = ""
 		} else {
@@ -315,10 +290,10 @@ func (r *Release) NoteOutside(namespaces []string, clusterScoped func(Resource) 
 	}
 }
 
-// unserved are the objects of a manifest that the API server does not serve.
-func unserved(manifest string, serves func(Resource) bool) []Resource {
+// unserved are those objects that the API server does not serve.
+func unserved(objects []Object, serves func(Resource) bool) []Resource {
 	var resources []Resource
-	for _, object := range Objects(manifest) {
+	for _, object := range objects {
 		if !serves(object.Resource) {
 			resources = append(resources, object.Resource)
 		}

@@ -22,8 +22,12 @@ import (
 
 func everywhere(string) bool { return true }
 
-// old is a revision of Helm 2's, changed by each of the functions.
+// old is a record of a revision of Helm 2's, changed by each of the functions.
 func old(name string, version int32, code release2.Status_Code, change ...func(*release2.Release)) Stored {
+	return Read(fmt.Sprintf("%s.v%d", name, version), oldRelease(name, version, code, change...))
+}
+
+func oldRelease(name string, version int32, code release2.Status_Code, change ...func(*release2.Release)) *release2.Release {
 	r := full()
 	r.Name, r.Version, r.Info.Status.Code = name, version, code
 	r.Info.LastDeployed = stamp(int(version))
@@ -31,7 +35,7 @@ func old(name string, version int32, code release2.Status_Code, change ...func(*
 	for _, f := range change {
 		f(r)
 	}
-	return Stored{Object: fmt.Sprintf("%s.v%d", name, version), Release: r}
+	return r
 }
 
 func in(namespace string) func(*release2.Release) {
@@ -42,9 +46,9 @@ func in(namespace string) func(*release2.Release) {
 func brief(r Release) string {
 	var revisions []string
 	for _, revision := range r.Revisions {
-		revisions = append(revisions, fmt.Sprintf("%d:%s", revision.Version, revision.Info.Status))
-		if revision.Secret.Name != fmt.Sprintf("sh.helm.release.v1.%s.v%d", r.Name, revision.Version) || revision.Secret.Namespace != r.Namespace {
-			revisions = append(revisions, "in Secret "+revision.Secret.Namespace+"/"+revision.Secret.Name)
+		revisions = append(revisions, fmt.Sprintf("%d:%s", revision.Version, revision.Status))
+		if secret := r.EmptySecret(revision); secret.Name != fmt.Sprintf("sh.helm.release.v1.%s.v%d", r.Name, revision.Version) || secret.Namespace != r.Namespace {
+			revisions = append(revisions, "in Secret "+secret.Namespace+"/"+secret.Name)
 		}
 	}
 	return fmt.Sprintf("%s/%s %s %s %q", r.Namespace, r.Name, r.Status, strings.Join(revisions, " "), r.Notes)
@@ -95,7 +99,7 @@ func TestReleases(t *testing.T) {
 			want:     []string{`a/a.b-c DEPLOYED 1:deployed []`},
 			problems: []string{`release "Web" has a name that Helm 3 does not take`, `release "a_b" has a name that Helm 3 does not take`, `release "` + strings.Repeat("x", 54) + `" has a name that Helm 3 does not take`}},
 		{name: "records that no Tiller wrote",
-			stored:   []Stored{{Object: "broken.v1", Problem: errors.New("Secret broken.v1 is none")}, {Object: "web.v1", Release: old("db", 1, deployed).Release}, {Object: "web.v2", Release: old("web", 1, deployed).Release}},
+			stored:   []Stored{Unreadable("broken.v1", errors.New("Secret broken.v1 is none")), Read("web.v1", oldRelease("db", 1, deployed)), Read("web.v2", oldRelease("web", 1, deployed))},
 			problems: []string{"Secret broken.v1 is none", "record web.v1 holds db.v1, which no Tiller writes: remove it", "record web.v2 holds web.v1, which no Tiller writes: remove it"}},
 		{name: "all of it at once",
 			stored: []Stored{old("web", 1, superseded, func(r *release2.Release) { r.Config.Raw = "[" }), old("web", 2, upgrading, in("c"), func(r *release2.Release) { r.Chart = nil })},
@@ -183,6 +187,24 @@ func TestNoteUnserved(t *testing.T) {
 	}
 }
 
+// secretOf is the Secret that is written of a revision.
+func secretOf(t *testing.T, revision Revision, of *release2.Release) *corev1.Secret {
+	t.Helper()
+	secret, err := revision.Secret(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+func keptOf(live []corev1.Secret) []Kept {
+	var kept []Kept
+	for _, secret := range live {
+		kept = append(kept, ReadKept(secret, release.NewBudget()))
+	}
+	return kept
+}
+
 func TestCompare(t *testing.T) {
 	releases, problems := Releases([]Stored{old("web", 1, release2.Status_SUPERSEDED), old("web", 2, release2.Status_DEPLOYED)}, 0, everywhere)
 	if len(problems) > 0 {
@@ -192,7 +214,7 @@ func TestCompare(t *testing.T) {
 	// stored is a revision as it lies in the cluster, changed by each function.
 	stored := func(version int, change ...func(*release3.Release)) corev1.Secret {
 		t.Helper()
-		there, err := release.InSecret(*r.Revisions[min(version, 2)-1].Secret, release.NewBudget())
+		there, err := release.InSecret(*secretOf(t, r.Revisions[min(version, 2)-1], oldRelease("web", int32(min(version, 2)), map[bool]release2.Status_Code{true: release2.Status_SUPERSEDED, false: release2.Status_DEPLOYED}[version == 1])), release.NewBudget())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +260,7 @@ func TestCompare(t *testing.T) {
 		{"no record of helm's", []corev1.Secret{disguised, {}}, true, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it is no record that helm writes Secret : it holds no release]", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := Compare(r, test.live, test.moved, release.NewBudget())
+			s := Compare(r, keptOf(test.live), test.moved)
 			var missing []int
 			for _, revision := range s.Missing {
 				missing = append(missing, revision.Version)
@@ -266,28 +288,32 @@ func TestCompareFirstDeployed(t *testing.T) {
 	unknown := func(r *release2.Release) { r.Info.FirstDeployed = nil }
 	for _, test := range []struct {
 		name   string
-		stored []Stored
+		stored []*release2.Release
 		first  helmtime.Time
 		ours   bool
 	}{
-		{"that of the newest", []Stored{old("web", 1, release2.Status_SUPERSEDED, first(1)), old("web", 2, release2.Status_DEPLOYED, first(2))}, at(2), true},
-		{"that of an older one, which is deployed", []Stored{old("web", 1, release2.Status_DEPLOYED, first(1)), old("web", 2, release2.Status_FAILED, first(2))}, at(1), true},
-		{"another", []Stored{old("web", 1, release2.Status_DEPLOYED, first(1)), old("web", 2, release2.Status_FAILED, first(2))}, at(3), false},
-		{"none, as before", []Stored{old("web", 1, release2.Status_DEPLOYED, unknown)}, helmtime.Time{}, true},
-		{"one, and none before", []Stored{old("web", 1, release2.Status_DEPLOYED, unknown)}, at(3), false},
-		{"none, and one before", []Stored{old("web", 1, release2.Status_DEPLOYED, first(1))}, helmtime.Time{}, false},
+		{"that of the newest", []*release2.Release{oldRelease("web", 1, release2.Status_SUPERSEDED, first(1)), oldRelease("web", 2, release2.Status_DEPLOYED, first(2))}, at(2), true},
+		{"that of an older one, which is deployed", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, first(1)), oldRelease("web", 2, release2.Status_FAILED, first(2))}, at(1), true},
+		{"another", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, first(1)), oldRelease("web", 2, release2.Status_FAILED, first(2))}, at(3), false},
+		{"none, as before", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, unknown)}, helmtime.Time{}, true},
+		{"one, and none before", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, unknown)}, at(3), false},
+		{"none, and one before", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, first(1))}, helmtime.Time{}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			releases, problems := Releases(test.stored, 0, everywhere)
+			var stored []Stored
+			for _, of := range test.stored {
+				stored = append(stored, Read(fmt.Sprintf("web.v%d", of.Version), of))
+			}
+			releases, problems := Releases(stored, 0, everywhere)
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
 			r := releases[0]
 			live := []corev1.Secret{}
-			for _, revision := range r.Revisions {
-				live = append(live, *revision.Secret)
+			for i, revision := range r.Revisions {
+				live = append(live, *secretOf(t, revision, test.stored[i]))
 			}
-			next, err := release.InSecret(*r.Newest().Secret, release.NewBudget())
+			next, err := release.InSecret(live[len(live)-1], release.NewBudget())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -296,7 +322,7 @@ func TestCompareFirstDeployed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := Compare(r, append(live, *secret), true, release.NewBudget())
+			s := Compare(r, keptOf(append(live, *secret)), true)
 			if ours := len(s.Later) == 1 && s.Ours[0] == secret.Name && len(s.Foreign) == 0; ours != test.ours || len(s.Missing) > 0 {
 				t.Errorf("ours: %v; %+v", ours, s)
 			}
@@ -313,7 +339,7 @@ func TestReleasesTooLarge(t *testing.T) {
 	}
 	old := full()
 	old.Chart.Files = []*anypb.Any{{TypeUrl: "big", Value: random}}
-	_, problems := Releases([]Stored{{Object: "web.v3", Release: old}}, 0, everywhere)
+	_, problems := Releases([]Stored{Read("web.v3", old)}, 0, everywhere)
 	if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), "release web, revision 3, is too large: it takes ") {
 		t.Errorf("it says %v", problems)
 	}
@@ -333,7 +359,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte{}, []byte("e30="))
 	f.Fuzz(func(t *testing.T, message, text []byte) {
 		if r, err := release.InSecret(corev1.Secret{Data: map[string][]byte{"release": text}}, release.NewBudget()); err == nil {
-			Compare(Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Release: converted()}}}, []corev1.Secret{{Data: map[string][]byte{"release": text}}}, true, release.NewBudget())
+			Compare(Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Version: 3}}}, keptOf([]corev1.Secret{{Data: map[string][]byte{"release": text}}}), true)
 		}
 		_, _ = release.Helm2(text, release.NewBudget())
 		_, _, _ = release.HelmChart(text, release.NewBudget())
@@ -341,15 +367,15 @@ func FuzzRecords(f *testing.F) {
 		if proto.Unmarshal(message, protoadapt.MessageV2Of(&old)) != nil {
 			return
 		}
-		releases, problems := Releases([]Stored{{Object: fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()), Release: &old}}, 0, everywhere)
+		releases, problems := Releases([]Stored{Read(fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()), &old)}, 0, everywhere)
 		if len(releases)+len(problems) == 0 {
 			t.Error("it is neither converted nor refused")
 		}
 		for i := range releases {
 			releases[i].NoteUnserved(func(Resource) bool { return false })
-			read, err := release.InSecret(*releases[i].Newest().Secret, release.NewBudget())
-			if err != nil || !same(read, releases[i].Newest().Release) {
-				t.Errorf("what was written is read as %v, %v", read, err)
+			newest := releases[i].Newest()
+			if kept := ReadKept(*secretOf(t, newest, &old), release.NewBudget()); kept.problem != nil || kept.revision.whole != newest.whole {
+				t.Errorf("what was written is read as %v", kept)
 			}
 		}
 	})

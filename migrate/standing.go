@@ -1,13 +1,10 @@
 package migrate
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
-	release3 "helm.sh/helm/v3/pkg/release"
 	corev1 "k8s.io/api/core/v1"
 
 	"helm-tenant/release"
@@ -37,36 +34,65 @@ func (s Standing) Lost(r Release) bool {
 // None says whether Helm 3 has nothing of it.
 func (s Standing) None() bool { return len(s.Ours) == 0 }
 
+// Kept is what must be known of a record of Helm 3's to compare it.
+type Kept struct {
+	secret          string
+	name, namespace string
+	revision        Revision
+	// problem is why it is no record that helm writes.
+	problem error
+}
+
+// ReadKept reads a record of Helm 3's. budget bounds what records unpack to.
+func ReadKept(secret corev1.Secret, budget *release.Budget) Kept {
+	k := Kept{secret: secret.Name}
+	there, err := release.InSecret(secret, budget)
+	if err == nil && !release.Keeps(secret, there) {
+		err = errNotHelms
+	}
+	if err == nil {
+		k.name, k.namespace = there.Name, there.Namespace
+		k.revision, err = revisionOf(secret.Name, there)
+		if _, tooLarge := errors.AsType[*release.TooLargeError](err); tooLarge {
+			err = nil // as helm packed it, it fits
+		}
+	}
+	k.problem = err
+	return k
+}
+
+var errNotHelms = errors.New("it is no record that helm writes")
+
 // Compare tells what Helm 3 has of the release: live are the records of that name in
 // its namespace. moved says whether all revisions were written before; then a later
-// one that descends from them is ours, even where none of them is left. budget bounds
-// what the records unpack to.
-func Compare(r Release, live []corev1.Secret, moved bool, budget *release.Budget) Standing {
+// one that descends from them is ours, even where none of them is left.
+func Compare(r Release, live []Kept, moved bool) Standing {
 	var s Standing
 	found := map[int]bool{}
 	var later []int
 	var laterNames []string
-	for _, secret := range live {
-		there, err := release.InSecret(secret, budget)
-		if err == nil && (!release.Keeps(secret, there) || there.Name != r.Name) {
-			err = errors.New("it is no record that helm writes")
+	for _, there := range live {
+		err := there.problem
+		if err == nil && there.name != r.Name {
+			err = errNotHelms
 		}
 		if err != nil {
-			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: %v", secret.Name, err))
+			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: %v", there.secret, err))
 			continue
 		}
-		at := slices.IndexFunc(r.Revisions, func(revision Revision) bool { return revision.Version == there.Version })
+		version := there.revision.Version
+		at := slices.IndexFunc(r.Revisions, func(revision Revision) bool { return revision.Version == version })
 		switch {
-		case at >= 0 && sameOrigin(r.Revisions[at].Release, there):
-			found[there.Version] = true
-			s.Ours = append(s.Ours, secret.Name)
-			if !same(r.Revisions[at].Release, there) {
-				s.Changed = append(s.Changed, there.Version)
+		case at >= 0 && r.Namespace == there.namespace && r.Revisions[at].sameOrigin(there.revision):
+			found[version] = true
+			s.Ours = append(s.Ours, there.secret)
+			if r.Revisions[at].whole != there.revision.whole {
+				s.Changed = append(s.Changed, version)
 			}
-		case there.Version > r.Newest().Version && r.descends(there):
-			later, laterNames = append(later, there.Version), append(laterNames, secret.Name)
+		case version > r.Newest().Version && r.descends(there.revision):
+			later, laterNames = append(later, version), append(laterNames, there.secret)
 		default:
-			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", secret.Name))
+			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", there.secret))
 		}
 	}
 	for _, revision := range r.Revisions {
@@ -91,22 +117,12 @@ func Compare(r Release, live []corev1.Secret, moved bool, budget *release.Budget
 // install sets its own: one after uninstall, and one in the place of what uninstall
 // --keep-history left (helm.sh/helm/v3/pkg/action). Which revision they go on from is
 // not always the newest, and Helm 2's install --replace sets its own time, too.
-func (r Release) descends(there *release3.Release) bool {
-	return slices.ContainsFunc(r.Revisions, func(revision Revision) bool {
-		return revision.Info.FirstDeployed.Equal(there.Info.FirstDeployed)
-	})
+func (r Release) descends(there Revision) bool {
+	return slices.ContainsFunc(r.Revisions, func(revision Revision) bool { return revision.first.Equal(there.first) })
 }
 
-// same says whether two releases are stored in the same words.
-func same(a, b *release3.Release) bool {
-	one, err := json.Marshal(a)
-	other, err2 := json.Marshal(b)
-	return err == nil && err2 == nil && bytes.Equal(one, other)
-}
-
-// sameOrigin says whether two records are of one revision. Helm 3 changes of a
+// sameOrigin says whether two records are of one revision of a release. Helm 3 changes of a
 // revision that is there its status, and when its hooks ran, and nothing else.
-func sameOrigin(a, b *release3.Release) bool {
-	return a.Name == b.Name && a.Namespace == b.Namespace && a.Version == b.Version && a.Manifest == b.Manifest &&
-		a.Info.FirstDeployed.Equal(b.Info.FirstDeployed) && a.Info.LastDeployed.Equal(b.Info.LastDeployed)
+func (r Revision) sameOrigin(there Revision) bool {
+	return r.Version == there.Version && r.manifest == there.manifest && r.first.Equal(there.first) && r.last.Equal(there.last)
 }

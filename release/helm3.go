@@ -1,6 +1,7 @@
 package release
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,8 +22,8 @@ const (
 	HelmSecretType = "helm.sh/release.v1"
 )
 
-// secretName is the name of the Secret in which Helm 3 keeps a revision.
-func secretName(name string, version int) string {
+// SecretName is the name of the Secret in which Helm 3 keeps a revision.
+func SecretName(name string, version int) string {
 	return fmt.Sprintf("%s.%s.v%d", storageType, name, version)
 }
 
@@ -45,12 +46,12 @@ func NameOf(secret metav1.Object) string {
 // Secret, kind is its type; it is empty for what has none, or where it is not known.
 func IsHelms(object metav1.Object, kind string) bool {
 	r := HelmRevision(object.GetLabels())
-	return (kind == "" || kind == HelmSecretType) && r.Version > 0 && object.GetName() == secretName(r.Release, r.Version)
+	return (kind == "" || kind == HelmSecretType) && r.Version > 0 && object.GetName() == SecretName(r.Release, r.Version)
 }
 
 // Keeps says whether a Secret is the one in which Helm 3 keeps that release.
 func Keeps(secret corev1.Secret, r *release3.Release) bool {
-	return secret.Type == HelmSecretType && secret.Name == secretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name
+	return secret.Type == HelmSecretType && secret.Name == SecretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name
 }
 
 // TooLargeError says that a release does not fit into a Secret, the only storage that
@@ -59,6 +60,19 @@ type TooLargeError struct{ Size int }
 
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("it takes %d bytes as Helm 3 stores it, and a Secret holds %d", e.Size, corev1.MaxSecretSize)
+}
+
+// CheckSize returns a *TooLargeError where a release, as JSON, does not fit into a Secret. It
+// is packed only where that must be known: most releases fit as they are.
+func CheckSize(plain []byte) error {
+	if base64.StdEncoding.EncodedLen(len(plain))+1<<10 <= corev1.MaxSecretSize {
+		return nil
+	}
+	packed, err := pack(plain)
+	if err == nil && len(packed) > corev1.MaxSecretSize {
+		err = &TooLargeError{len(packed)}
+	}
+	return err
 }
 
 // Secret is the Secret in which Helm 3 keeps a release. The error is a *TooLargeError
@@ -79,7 +93,7 @@ func Secret(r *release3.Release) (*corev1.Secret, error) {
 	}
 	return &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: secretName(r.Name, r.Version), Namespace: r.Namespace, Labels: map[string]string{
+		ObjectMeta: metav1.ObjectMeta{Name: SecretName(r.Name, r.Version), Namespace: r.Namespace, Labels: map[string]string{
 			labelName: r.Name, "owner": "helm", "status": r.Info.Status.String(), "version": strconv.Itoa(r.Version),
 			"createdAt": strconv.FormatInt(r.Info.LastDeployed.Unix(), 10),
 		}},

@@ -1,0 +1,168 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/migrate"
+	"helm-tenant/release"
+	"helm-tenant/tenant"
+)
+
+// batchBytes bounds what is in memory of the records that writeHelmRecords writes at once.
+const batchBytes = 16 << 20
+
+// helmRecords writes Helm 3's records of the revisions that miss one, batch by batch: all of
+// a tenant's together may be larger than the memory.
+type helmRecords struct {
+	client *cluster.Client
+	// at is the migration as it was read last.
+	at   *Migration
+	made func(cluster.Change)
+	// mutex guards batch, the records that are written next, and size, what they take.
+	mutex sync.Mutex
+	batch []*corev1.Secret
+	size  int
+}
+
+// writeHelmRecords writes the records that Helm 3 does not have yet, and leaves those that
+// exist. It returns the migration as it was read before the last write.
+func writeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) (*Migration, error) {
+	w := &helmRecords{client: c, at: at, made: made}
+	if err := w.readAgain(ctx); err != nil {
+		return nil, err
+	}
+	missing := w.missing()
+	wanted := slices.DeleteFunc(slices.Clone(w.at.Records), func(record cluster.Stored) bool {
+		_, is := missing[record.Key.Name]
+		return !is
+	})
+	var group errgroup.Group // packing takes longer than reading
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	err := c.EachRecord(ctx, wanted, func(record cluster.Record) error {
+		revision := missing[record.Key.Name]
+		delete(missing, record.Key.Name)
+		group.Go(func() error { return w.add(record, revision) })
+		if !w.full() {
+			return nil
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		return w.flush(ctx)
+	})
+	if packing := group.Wait(); err == nil {
+		err = packing
+	}
+	if err == nil {
+		err = w.flush(ctx)
+	}
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("somebody removed Tiller's record %s", slices.Min(slices.Collect(maps.Keys(missing))))
+	}
+	return w.at, err
+}
+
+// add converts what a record holds and adds it to the batch.
+func (w *helmRecords) add(record cluster.Record, revision migrate.Revision) error {
+	old, err := w.client.ReleaseOf(record)
+	if err != nil {
+		return err
+	}
+	secret, err := revision.Secret(old)
+	if err != nil {
+		return fmt.Errorf("release %s, revision %d: %w", old.GetName(), old.GetVersion(), err)
+	}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.batch, w.size = append(w.batch, secret), w.size+len(secret.Data[release.DataKey])
+	return nil
+}
+
+func (w *helmRecords) full() bool {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.size >= batchBytes
+}
+
+// readAgain reads the migration, and fails where records can't be written any more.
+func (w *helmRecords) readAgain(ctx context.Context) error {
+	now, err := ReadMigration(ctx, w.client, w.at.Tenant.Name, w.at.keep, w.at)
+	if err != nil {
+		return err
+	}
+	w.at = now
+	if w.done() {
+		return nil
+	}
+	if err := now.in(tenant.PhaseFrozen); err != nil {
+		return err
+	}
+	return now.Check()
+}
+
+// done says whether another admin has written all records.
+func (w *helmRecords) done() bool {
+	return beyond(w.at.State, &tenant.Migration{Phase: tenant.PhaseFrozen})
+}
+
+// missing are the revisions of which Helm 3 has no record, by the name of Tiller's.
+func (w *helmRecords) missing() map[string]migrate.Revision {
+	missing := map[string]migrate.Revision{}
+	if w.done() {
+		return missing
+	}
+	for _, standing := range w.at.Standings {
+		for _, revision := range standing.Missing {
+			missing[revision.Record] = revision
+		}
+	}
+	return missing
+}
+
+// flush writes the batch. Where somebody else wrote one of its records meanwhile, the
+// migration is read again, and what exists is left.
+func (w *helmRecords) flush(ctx context.Context) error {
+	if len(w.batch) == 0 {
+		return nil
+	}
+	first := true
+	_, err := Write(ctx, w.client, func(ctx context.Context) (*Prepared, error) {
+		prepared := w.at.prepared()
+		still := func(*corev1.Secret) bool { return true }
+		if !first {
+			if err := w.readAgain(ctx); err != nil {
+				return nil, err
+			}
+			prepared = w.at.prepared()
+			names := map[string]bool{}
+			for i, r := range w.at.Releases {
+				for _, revision := range w.at.Standings[i].Missing {
+					secret := r.EmptySecret(revision)
+					names[secret.Namespace+"/"+secret.Name] = !w.done()
+				}
+			}
+			still = func(secret *corev1.Secret) bool { return names[secret.Namespace+"/"+secret.Name] }
+		}
+		first = false
+		for _, secret := range w.batch {
+			if !still(secret) {
+				continue
+			}
+			if err := prepared.Plan.Create(secret); err != nil {
+				return nil, err
+			}
+		}
+		return prepared, nil
+	}, w.made)
+	w.batch, w.size = nil, 0
+	return err
+}

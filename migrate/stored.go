@@ -1,0 +1,113 @@
+package migrate
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	release3 "helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/time"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	release2 "k8s.io/helm/pkg/proto/hapi/release"
+
+	"helm-tenant/release"
+)
+
+// Stored is what must be known of a record of a Tiller's to decide whether it moves. It is
+// small, whatever the record holds: a Tiller may have thousands.
+type Stored struct {
+	// object is the record's own name.
+	object          string
+	name, namespace string
+	version         int32
+	status          release2.Status_Code
+	// dropped are hooks that Helm 3 has no event for.
+	dropped  []hook
+	revision Revision
+	// problem is why it can't be read, failure why it can't be converted.
+	problem, failure error
+}
+
+type hook struct{ event, name string }
+
+// Unreadable is a record that can't be read.
+func Unreadable(object string, problem error) Stored {
+	return Stored{object: object, problem: problem}
+}
+
+// Read converts what a record holds, and keeps what must be known of it.
+func Read(object string, old *release2.Release) Stored {
+	s := Stored{object: object, name: old.GetName(), namespace: old.GetNamespace(), version: old.GetVersion(), status: old.GetInfo().GetStatus().GetCode()}
+	for _, h := range old.GetHooks() {
+		for _, event := range h.GetEvents() {
+			if _, known := events[event]; !known {
+				s.dropped = append(s.dropped, hook{strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(event.String(), "RELEASE_")), "_", "-"), h.GetName()})
+			}
+		}
+	}
+	converted, err := Convert(old)
+	if err == nil {
+		s.revision, err = revisionOf(object, converted)
+	}
+	s.failure = err
+	return s
+}
+
+// Revision is what must be known of one that moves.
+type Revision struct {
+	Version int
+	Status  release3.Status
+	// Record is the name of Tiller's record of it.
+	Record string
+
+	first, last time.Time
+	manifest    digest
+	// whole is the digest of the release as Helm 3 stores it.
+	whole   digest
+	objects []Object
+}
+
+type digest [sha256.Size]byte
+
+// HasManifest says whether helm's text of a revision's manifest, without blanks around it, is
+// that of the revision.
+func (r Revision) HasManifest(text string) bool { return r.manifest == digestOf(text) }
+
+func digestOf(manifest string) digest { return sha256.Sum256([]byte(strings.TrimSpace(manifest))) }
+
+// revisionOf returns a *release.TooLargeError where Helm 3 can't store it.
+func revisionOf(record string, r *release3.Release) (Revision, error) {
+	plain, err := json.Marshal(r)
+	if err == nil {
+		err = release.CheckSize(plain)
+	}
+	return Revision{
+		Version: r.Version, Status: r.Info.Status, Record: record, first: r.Info.FirstDeployed, last: r.Info.LastDeployed,
+		manifest: digestOf(r.Manifest), whole: sha256.Sum256(plain), objects: Objects(r.Manifest),
+	}, err
+}
+
+// Secret converts what the record of a revision holds into the Secret of Helm 3's. It fails
+// where the record is another than the one that the revision was read from.
+func (r Revision) Secret(old *release2.Release) (*corev1.Secret, error) {
+	converted, err := Convert(old)
+	if err != nil {
+		return nil, err
+	}
+	now, err := revisionOf(r.Record, converted)
+	switch {
+	case err != nil:
+		return nil, err
+	case now.whole != r.whole:
+		return nil, fmt.Errorf("the record %s was changed meanwhile", r.Record)
+	}
+	return release.Secret(converted)
+}
+
+// EmptySecret is the Secret in which Helm 3 keeps a revision, without what it holds.
+func (r Release) EmptySecret(revision Revision) *corev1.Secret {
+	return &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: release.SecretName(r.Name, revision.Version)}, Type: release.HelmSecretType}
+}
