@@ -85,13 +85,14 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 	if err := writeShared(ctx, c, first, &shared); err != nil {
 		return err
 	}
+	moved := writeMoves(ctx, c, requests, outcomes)
 	var group errgroup.Group
 	group.SetLimit(tenantsAtOnce)
 	var mutex sync.Mutex
 	for i := range outcomes {
 		group.Go(func() error {
 			o := &outcomes[i]
-			if o.Err == nil {
+			if o.Err == nil && !moved[i] {
 				o.Err = applyOne(ctx, c, requests[i], o.Prepared)
 			}
 			mutex.Lock()

@@ -102,7 +102,7 @@ func (d *decision) checkChange() error {
 		return &RefusedError{fmt.Sprintf("tenant %q has its home in namespace %q and can't move to another", was.Name, was.Home()), SettingHome, was.Home()}
 	case next.Engine != was.Engine && next.Engine != tenant.EngineBoth && was.Engine != tenant.EngineBoth:
 		return &EngineError{was.Name, was.Engine, next.Engine}
-	case was.Engine.Has(tenant.EngineTiller) && next.Engine.Has(tenant.EngineTiller) && next.Tiller.Storage != was.Tiller.Storage:
+	case was.Engine.Has(tenant.EngineTiller) && next.Engine.Has(tenant.EngineTiller) && next.Tiller.Storage != was.Tiller.Storage && next.Tiller.Storage != d.otherStorage():
 		return &RefusedError{fmt.Sprintf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage), SettingStorage, string(was.Tiller.Storage)}
 	}
 	return nil

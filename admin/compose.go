@@ -70,7 +70,7 @@ func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 			objects = append(objects, rbac.ClusterRole(d.tenant.Role, rules))
 		}
 	}
-	if d.tenant.Engine.Has(tenant.EngineTiller) && d.facts.live.Serves("ValidatingAdmissionPolicy") {
+	if live := d.facts.live; d.tenant.Engine.Has(tenant.EngineTiller) && live.Serves("ValidatingAdmissionPolicy") && !(live.Scoped() && !live.Sees("ValidatingAdmissionPolicy")) {
 		objects = append(objects, install.Admission()...)
 	}
 	if d.tenant.AllNamespaces {

@@ -40,13 +40,16 @@ func consider(f *facts, r Request) (*decision, error) {
 	}
 	for _, step := range []func(*decision) error{
 		(*decision).judgeSquatter,
+		(*decision).noteRestored,
 		(*decision).noteRemade,
 		(*decision).judgeHome,
+		(*decision).checkLiveStorage,
 		(*decision).adopt,
 		(*decision).checkReleasesOfEngine,
 		(*decision).check,
 		(*decision).settlePeople,
 		(*decision).noteRails,
+		(*decision).noteScope,
 	} {
 		if err := step(d); err != nil {
 			return nil, err
@@ -64,6 +67,9 @@ type decision struct {
 	// was is the tenant as it is recorded, with defaults; zero unless it existed.
 	was     tenant.Tenant
 	existed bool
+	// restored says that was is taken from live objects, since there is no record that
+	// can be read.
+	restored bool
 	// tenant is what is wanted. Adoption may still change the settings of its
 	// Tiller, and settlePeople fills in who may use it.
 	tenant tenant.Tenant
@@ -106,13 +112,21 @@ func begin(f *facts, r Request) (*decision, error) {
 	if (err != nil || r.Adopt && existed) && !r.Migrating && !r.Share && !f.leadsToRecord(r.Tenant.Name) {
 		was, existed, err = tenant.Tenant{}, false, nil // a stranger's, or as good as that; see judgeSquatter
 	}
+	broken, unreadable := errors.AsType[*cluster.RecordError](err)
+	lost := (unreadable && !broken.Newer || err == nil && !existed) && !r.Migrating && !r.Adopt
+	if lost {
+		was, existed, err = restore(f, r, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	d := &decision{facts: f, request: r, existed: existed}
+	d := &decision{facts: f, request: r, existed: existed, restored: existed && lost}
 	if existed {
 		d.was = was.WithDefaults()
-		if d.migration, err = cluster.MigrationOf(f.live.Get(recordKey(d.was.Home()))); err != nil {
+		if record := f.live.Get(recordKey(d.was.Home())); record != nil && !d.restored {
+			d.migration, err = cluster.MigrationOf(record)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if d.migration != nil && !r.Migrating {
@@ -217,6 +231,9 @@ func (d *decision) addReads(n *reads) {
 	if d.looksByHand() {
 		n.byHand = append(n.byHand, d.tenant.Home())
 		n.addReleases(d.tenant, tenant.EngineTiller)
+	}
+	if d.otherStorage() != "" {
+		n.recordKinds = append(n.recordKinds, d.tenant.Home())
 	}
 	if engine := d.leavingEngine(); engine != "" {
 		n.addReleases(d.was, engine)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -236,6 +237,9 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 	case err != nil && ctx.Err() == nil:
 		// All else is known by now, and is what tells why.
 		d.Uncompared = err.Error()
+		if denied, is := errors.AsType[*ReadDeniedError](err); is {
+			d.Uncompared += " " + strings.Join(denied.Details(), "; ")
+		}
 		return nil
 	case err != nil:
 		return err

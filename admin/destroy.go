@@ -35,8 +35,29 @@ func (r *Removal) Living() []Release {
 
 // PrepareDestroy finds out what there is of a tenant. It goes by labels: a
 // tenant that was removed half-way is found too. withNamespaces also deletes
-// those of its namespaces that helm-tenant created.
+// those of its namespaces that helm-tenant created. Where reads are forbidden, a
+// *ReadDeniedError names all of them.
 func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNamespaces bool) (*Removal, error) {
+	r, err := prepareDestroy(ctx, c, name, withNamespaces)
+	return r, explainReads(ctx, c, err, func(s *readSet) {
+		t, err := Find(ctx, c, name, "")
+		if err != nil {
+			s.tenants(tenant.EngineBoth, false)
+			return
+		}
+		s.tenants(t.Engine, t.Network == tenant.NetworkIsolated)
+		s.add("get", "namespaces", t.Home(), t.Home())
+		s.home(t.Home())
+		for _, ns := range t.Namespaces {
+			s.add("list", roleBindingsResource, ns, "")
+			if t.Engine.Has(tenant.EngineImpersonation) {
+				s.add("list", "secrets", ns, "")
+			}
+		}
+	})
+}
+
+func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNamespaces bool) (*Removal, error) {
 	live, err := c.Read(ctx, name)
 	if err != nil {
 		return nil, err
@@ -44,6 +65,12 @@ func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	keys := live.OfTenant(name)
 	if len(keys) == 0 {
 		return nil, &NoTenantError{Name: name, Where: c.Where()}
+	}
+	// What can't be read of the record may be a Tiller's.
+	t, recorded, err := recorded(live, name)
+	unknown := err != nil || !recorded
+	if err := checkSeen(live, unknown || t.WithDefaults().Engine.Has(tenant.EngineTiller), unknown || t.Network == tenant.NetworkIsolated); err != nil {
+		return nil, err
 	}
 	r := &Removal{Name: name, Home: homeIn(live, keys)}
 	p := &Prepared{Tenant: tenant.Tenant{Name: name, HomeNamespace: r.Home}, Existed: true, live: live}

@@ -39,6 +39,8 @@ type facts struct {
 	helmReleases   map[string]answer[[]Release]
 	// byHand are the Tillers made by hand, by the home namespace.
 	byHand map[string]answer[byHand]
+	// recordKinds are the kinds of objects in which a Tiller has release records.
+	recordKinds map[string]answer[[]string]
 	// guard are the policies that must be written for tenants with a guard.
 	guard guardFacts
 	// violations are pods and templates that PodSecurity would refuse, by namespace.
@@ -62,6 +64,7 @@ type reads struct {
 	byHand         []string
 	tillerReleases []string
 	helmReleases   []string
+	recordKinds    []string
 	tightenings    []tightening
 	demands        []string
 }
@@ -70,9 +73,18 @@ type reads struct {
 // look at by name, what belongs to single tenants (reads), and at last the objects
 // that decisions want. What a request needs follows from what was read before;
 // nothing more is read for one that is refused already. The error is one that
-// concerns all requests.
+// concerns all requests: where a read is forbidden, a *ReadDeniedError names all that are.
 func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts, error) {
 	f := &facts{live: cluster.NewLive()}
+	err := f.gather(ctx, c, requests)
+	return f, explainReads(ctx, c, err, func(s *readSet) {
+		for _, r := range requests {
+			s.requested(r, f.live)
+		}
+	})
+}
+
+func (f *facts) gather(ctx context.Context, c *cluster.Client, requests []Request) error {
 	var names []string
 	for _, r := range requests {
 		if r.check() == nil {
@@ -80,32 +92,40 @@ func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts,
 		}
 	}
 	if len(names) == 0 {
-		return f, nil
+		return nil
 	}
 	adopting := slices.ContainsFunc(requests, func(r Request) bool { return r.Adopt })
 	if err := f.list(ctx, c, names, adopting); err != nil {
-		return nil, err
+		return err
 	}
 	f.now = c.Now()
 	var open []*decision
 	var keys []cluster.Key
 	for _, r := range requests {
 		if d, err := begin(f, r); err == nil {
+			if err := d.checkSeen(); err != nil {
+				return err
+			}
 			open = append(open, d)
 			keys = append(keys, d.keysToDecide()...)
 		}
 	}
 	if err := c.Lookup(ctx, f.live, keys); err != nil {
-		return nil, err
+		return err
 	}
+	return f.complete(ctx, c, open)
+}
+
+// complete makes the reads that follow from what the decisions know by now.
+func (f *facts) complete(ctx context.Context, c *cluster.Client, open []*decision) error {
 	var needed reads
 	for _, d := range open {
 		d.addReads(&needed)
 	}
 	if err := f.read(ctx, c, needed); err != nil {
-		return nil, err
+		return err
 	}
-	keys = nil
+	var keys []cluster.Key
 	for _, d := range open {
 		if d, err := consider(f, d.request); err == nil {
 			if wanted, err := d.wanted(); err == nil {
@@ -113,7 +133,7 @@ func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts,
 			}
 		}
 	}
-	return f, c.Lookup(ctx, f.live, keys)
+	return c.Lookup(ctx, f.live, keys)
 }
 
 // list reads what is listed for all tenants at once. adopting says that some may be made of
@@ -122,7 +142,9 @@ func (f *facts) list(ctx context.Context, c *cluster.Client, names []string, ado
 	var group sync.WaitGroup
 	var noObjects, noHomes, noGrants error
 	group.Go(func() {
-		if f.live, noObjects = c.Read(ctx, names...); noObjects == nil {
+		var live *cluster.Live
+		if live, noObjects = c.Read(ctx, names...); noObjects == nil {
+			f.live = live
 			noObjects = c.ReadShared(ctx, f.live)
 		}
 	})
@@ -157,6 +179,18 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 	}
 	f.tillerReleases, err = readEach(ctx, needed.tillerReleases, func(ctx context.Context, home string) ([]Release, error) {
 		return readReleasesIn(ctx, c, tenant.EngineTiller, home)
+	})
+	if err != nil {
+		return err
+	}
+	f.recordKinds, err = readEach(ctx, needed.recordKinds, func(ctx context.Context, home string) ([]string, error) {
+		stored, err := c.StoredReleases(ctx, tenant.EngineTiller, home)
+		var kinds []string
+		for _, s := range stored {
+			kinds = append(kinds, s.Kind)
+		}
+		slices.Sort(kinds)
+		return slices.Compact(kinds), err
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -35,7 +36,7 @@ func readForeignGrants(ctx context.Context, c *cluster.Client, adopting bool) (f
 	err := cluster.Each(ctx, c, "ClusterRoleBinding", "", unlabelled, func(b *rbacv1.ClusterRoleBinding) {
 		found.add("ClusterRoleBinding", &b.ObjectMeta, b.RoleRef, b.Subjects, adopting)
 	})
-	if err != nil {
+	if err != nil && !(c.Scoped() && apierrors.IsForbidden(err)) {
 		return nil, err
 	}
 	err = cluster.Each(ctx, c, "RoleBinding", "", unlabelled, func(b *rbacv1.RoleBinding) {

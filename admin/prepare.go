@@ -47,7 +47,7 @@ func (e Invalid) Unwrap() []error { return e }
 // Prepare finds out what must be written for the tenant to be what is asked. It
 // writes nothing. Errors: Invalid, *RefusedError, *EngineError, *LeftReleasesError,
 // *RiskError, *cluster.NotOursError, *MissingNamespacesError, *ClaimedError,
-// *MigratingError, *SquattedError, and those of the API.
+// *MigratingError, *SquattedError, *ReadDeniedError, and those of the API.
 func Prepare(ctx context.Context, c *cluster.Client, r Request) (*Prepared, error) {
 	all, err := PrepareAll(ctx, c, []Request{r})
 	if err != nil {
@@ -61,6 +61,9 @@ type Outcome struct {
 	Name     string
 	Prepared *Prepared
 	Err      error
+
+	// given are the namespaces that it gets from other tenants of the run.
+	given []move
 }
 
 // PrepareAll is Prepare for many tenants: it reads for all of them at once (gather),
@@ -83,7 +86,9 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 		})
 	}
 	_ = group.Wait() // errors are in the outcomes
+	decideMoves(ctx, c, f, requests, outcomes)
 	for i, r := range requests {
+		outcomes[i].Err = explainReads(ctx, c, outcomes[i].Err, func(s *readSet) { s.requested(r, f.live) })
 		if cluster.Outdated(outcomes[i].Err) {
 			outcomes[i].Prepared, outcomes[i].Err = Prepare(ctx, c, r)
 		}

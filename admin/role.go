@@ -51,8 +51,8 @@ func (d *decision) checkRole() error {
 	if err != nil {
 		return err
 	}
-	if !found && d.request.Migrating {
-		return nil
+	if !found && (d.request.Migrating || !d.facts.live.Sees("ClusterRole")) {
+		return nil // noteScope says so of a role that was not seen
 	}
 	if made := rbac.MadeOf(t.Role); !found && made != nil {
 		return &RefusedError{fmt.Sprintf("ClusterRole %q is made of %s, and not all of them exist", t.Role, strings.Join(made, ", ")), SettingRole, ""}

@@ -37,6 +37,8 @@ type world struct {
 	// records and outside are of Tillers made by hand.
 	records map[tenant.Storage]int
 	outside []OutsideObject
+	// recordKinds are those of the release records in a home.
+	recordKinds map[string][]string
 	// violations are what violates PodSecurity, by namespace.
 	violations map[string][]string
 	// fail is the error of every read of a namespace.
@@ -95,6 +97,7 @@ func (w world) facts(t *testing.T, r Request) *facts {
 	}
 	f.tillerReleases = answers(w, needed.tillerReleases, w.tiller)
 	f.helmReleases = answers(w, needed.helmReleases, w.helm)
+	f.recordKinds = answers(w, needed.recordKinds, w.recordKinds)
 	return f
 }
 

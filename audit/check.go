@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"helm-tenant/command"
@@ -206,7 +207,7 @@ func (a *auditor) checkReleases() {
 			if d.record != nil && !d.record.Tenant.AllNamespaces && len(release.ClusterObjects) > 0 && d.target.Engine == tenant.EngineTiller {
 				a.tellClusterObjects(d, release)
 			}
-			if d.record == nil || d.record.Tenant.AllNamespaces || release.Problem != "" || slices.Contains(d.record.Tenant.Namespaces, release.Namespace) {
+			if d.record == nil || d.record.Problem != "" || d.record.Tenant.AllNamespaces || release.Problem != "" || slices.Contains(d.record.Tenant.Namespaces, release.Namespace) {
 				continue
 			}
 			verb, severity := "lives in", Severity("")
@@ -215,7 +216,10 @@ func (a *auditor) checkReleases() {
 			}
 			f := d.about("release "+release.Name, "release %s %s namespace %s, which is none of the tenant's", release.Name, verb, release.Namespace)
 			f.Chains = [][]string{{release.Record.String(), "release " + release.Name, "namespace " + release.Namespace}}
-			f.Fix = purge(d.tenant(), release).With("or give the tenant the namespace, if it should have it")
+			f.Fix = purge(d.tenant(), release)
+			if ns := a.namespaces[release.Namespace]; ns != nil && ns.Labels[tenant.LabelTenant] == "" && !tenant.IsSystemNamespace(ns.Name) && len(validation.IsDNS1123Label(ns.Name)) == 0 {
+				f.Fix, f.Or = command.Run(command.Tenant("init", d.tenant(), "--namespaces="+ns.Name)).With("if the tenant should have the namespace"), []command.Fix{f.Fix}
+			}
 			a.add(idStray, severity, f)
 			break
 		}
@@ -226,7 +230,9 @@ func (a *auditor) checkReleases() {
 func (a *auditor) tellUnreadable(d *deployer, release Release) {
 	f := d.about(release.Record.short(), "where a release lives is not known: %s", release.Problem)
 	f.Chains = [][]string{{release.Record.String()}}
-	f.Fix = deleteObject(release.Record.Namespace, release.Record.Kind, release.Record.Name)
+	at := release.Record
+	f.Fix = command.Run(command.Kubectl("get", at.Namespace, strings.ToLower(at.Kind), at.Name, "--output=yaml")).With("look at it, and keep a copy")
+	f.Or = []command.Fix{deleteObject(at.Namespace, at.Kind, at.Name)}
 	a.add(idStray, Low, f)
 }
 

@@ -73,7 +73,7 @@ func TestReleasesInConfigMapsAreMendedByMigrating(t *testing.T) {
 	for i, word := range command {
 		command[i] = strings.Replace(word, "--storage=secret", "--storage=configmap", 1)
 	}
-	if got := found(strays, idConfigMaps); len(got) != 1 || got[0].Fix.String() != "helm tenant init strays" {
+	if got := found(strays, idConfigMaps); len(got) != 1 || got[0].Fix.String() != "helm tenant init strays --storage=configmap" {
 		t.Errorf("of releases in ConfigMaps against the record is told %+v", got)
 	}
 }

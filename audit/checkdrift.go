@@ -29,7 +29,13 @@ func (a *auditor) checkDrift(r *Record) {
 	}
 	if r.Problem != "" {
 		f := r.about(objectName("ConfigMap", r.Namespace, tenant.RecordName), "the tenant's record can't be read: %s", r.Problem)
-		f.Fix = command.Run(command.Kubectl("edit", r.Namespace, "configmap", tenant.RecordName)).With("correct its key " + tenant.RecordKey)
+		correct := command.Run(command.Kubectl("edit", r.Namespace, "configmap", tenant.RecordName)).With("correct its key " + tenant.RecordKey)
+		if len(r.Tenant.Unknown) > 0 || r.Migrating != nil {
+			f.Fix = correct
+		} else {
+			f.Fix = command.Run(InitCommand(r.Tenant)).With("writes it anew, from what the tenant is now")
+			f.Or = []command.Fix{correct}
+		}
 		a.add(idDrift, High, f)
 		return
 	}
@@ -249,7 +255,9 @@ func (a *auditor) checkFile() {
 		r := &a.snapshot.Records[i]
 		if name := r.Tenant.Name; !named[name] {
 			f := r.about("tenant "+name, "the tenant is in the cluster, and not in the file")
-			f.Chains, f.Fix = [][]string{{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)}}, command.Run(command.Tenant("destroy", name))
+			f.Chains = [][]string{{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)}}
+			f.Fix = command.Run(command.Tenant("export", name)).With("put it into the file, where it is to stay")
+			f.Or = []command.Fix{command.Run(command.Tenant("destroy", name))}
 			a.add(idFile, "", f)
 		}
 	}
@@ -278,7 +286,8 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 	if subject, text := cantBecome(want, r.Tenant); subject != "" {
 		f := r.about(subject, "%s", text)
 		f.Chains = [][]string{{where, "tenant " + want.Name, subject}}
-		f.Fix = command.Run(command.Tenant("destroy", want.Name), applyFile(located.File)).With("or correct the file; helm tenant export keeps what the tenant is now")
+		f.Fix = command.Run(command.Tenant("export", want.Name)).With("correct the file by what the tenant is now")
+		f.Or = []command.Fix{command.Run(command.Tenant("destroy", want.Name), applyFile(located.File)).With("makes it anew")}
 		a.add(idFile, "", f)
 		return // of the rest nothing can be mended before
 	}

@@ -125,7 +125,9 @@ func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 		fix := command.Run(command.Tenant("migrate", d.tenant()), command.Tenant("migrate", d.tenant(), "--finish")).With("under Helm 3 or 4, which keep their releases in Secrets")
 		a.tillerItem(d, idConfigMaps, partStorage, fix, "releases are kept in ConfigMaps, as the record says")
 	default:
-		a.tillerItem(d, idConfigMaps, partStorage, d.record.init(), "releases are kept in ConfigMaps, and the record says Secrets")
+		// An init that turned it to Secrets would hide the releases that it has.
+		fix := command.Run(command.Tenant("init", d.tenant(), "--storage="+string(tenant.StorageConfigMap))).With("has the record say so; where it has no releases, --storage=secret turns it back")
+		a.tillerItem(d, idConfigMaps, partStorage, fix, "releases are kept in ConfigMaps, and the record says Secrets")
 	}
 }
 

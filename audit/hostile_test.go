@@ -79,9 +79,9 @@ func hostileScene(word string) *Snapshot {
 }
 
 var (
-	kubectlVerb  = regexp.MustCompile(`^(delete|edit|label)$`)
+	kubectlVerb  = regexp.MustCompile(`^(delete|edit|get|label)$`)
 	resourceName = regexp.MustCompile(`^[a-z]+$`)
-	helmVerb     = regexp.MustCompile(`^(init|revoke|destroy|migrate)$`)
+	helmVerb     = regexp.MustCompile(`^(init|revoke|destroy|export|migrate)$`)
 	helmFlag     = regexp.MustCompile(`^--[a-z]+(-[a-z]+)*(=|$)`)
 	memberFlags  = regexp.MustCompile(`^--(user|group|service-account)=`)
 )
@@ -97,7 +97,7 @@ func wrong(c command.Command, names map[string]bool) string {
 			return "not a verb, a resource and a name"
 		}
 		for _, word := range c[2 : end-1] {
-			if ns, is := strings.CutPrefix(word, "--namespace="); word != "--overwrite" && (!is || !names[ns]) {
+			if ns, is := strings.CutPrefix(word, "--namespace="); word != "--overwrite" && word != "--output=yaml" && (!is || !names[ns]) {
 				return "the word " + word
 			}
 		}

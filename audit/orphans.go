@@ -10,6 +10,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/command"
+	"helm-tenant/install"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -167,15 +168,11 @@ func (a *auditor) recordAgain(d *deployer) command.Fix {
 	if len(a.homes[d.target.Home]) > 1 && !slices.ContainsFunc(tenant.EngineBoth.DeployerAccounts(), func(name string) bool { return a.homes[d.target.Home][name] == nil }) {
 		engine = tenant.EngineBoth
 	}
-	flags := []string{"--engine=" + string(engine)}
-	if home := d.target.Home; home != engine.ConventionalHome(d.orphan) {
-		flags = append(flags, "--home-namespace="+home)
-	}
+	t := tenant.Tenant{Name: d.orphan, HomeNamespace: d.target.Home, Engine: engine}
 	var spaces []string
-	role := ""
 	for _, g := range slices.Concat(a.rights.bySubject[d.account], a.rights.inCluster[d.account]) {
 		if b := g.binding; b.RoleKind == "ClusterRole" && b.Name == rbac.DeployerBinding(d.orphan, b.RoleName) {
-			role = b.RoleName
+			t.Role = b.RoleName
 			if !slices.Contains(spaces, b.Namespace) {
 				spaces = append(spaces, b.Namespace)
 			}
@@ -185,15 +182,17 @@ func (a *auditor) recordAgain(d *deployer) command.Fix {
 	note := ""
 	switch {
 	case len(spaces) == 0:
-		flags = append(flags, "--namespaces=NS")
 		note = "put the tenant's namespaces in place of NS"
 	case spaces[0] == "":
-		flags = append(flags, "--all-namespaces")
+		t.AllNamespaces = true
 	default:
-		flags = append(flags, "--namespaces="+strings.Join(spaces, ","))
+		t.Namespaces = spaces
 	}
-	if role != "" && role != tenant.DefaultRole {
-		flags = append(flags, "--role="+role)
+	// What the Tiller is now stays: its releases are where it keeps them.
+	for _, of := range a.homes[d.target.Home] {
+		if of.tiller != nil && of.tiller.Deployment != nil && engine.Has(tenant.EngineTiller) {
+			t.Tiller = install.LiveSettings(*of.tiller.Deployment)
+		}
 	}
-	return command.Run(command.Tenant("init", d.orphan, flags...)).With(note)
+	return command.Run(InitCommand(t)).With(note)
 }

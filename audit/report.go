@@ -194,6 +194,7 @@ func newAuditor(s *Snapshot) *auditor {
 		a.tokens[token.Namespace] = append(a.tokens[token.Namespace], token)
 	}
 	a.demands = demandsOf(s)
+	a.restore()
 	a.findDeployers()
 	a.findConfigMaps()
 	return a

@@ -21,6 +21,7 @@ type applyOptions struct {
 	files            []string
 	request          admin.Request
 	risks            []string
+	scoped           bool
 	dryRun           bool
 	detailedExitCode bool
 	prune            bool
@@ -53,6 +54,7 @@ understood.`,
 	f, r := cmd.Flags(), &o.request
 	f.StringSliceVarP(&o.files, "filename", "f", nil, "tenants file, folder of .yaml files, or - for standard input; repeatable")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the difference, and write nothing")
+	scopeFlag(cmd, &o.scoped)
 	f.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 2 when something differed")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Share, "share", false, "allow a namespace in two tenants")
@@ -76,6 +78,9 @@ understood.`,
 		}
 		if o.destroy.deleteReleases && o.destroy.keepReleases {
 			return asUsage(cmd, errors.New("--delete-releases and --keep-releases contradict each other"))
+		}
+		if o.scoped && o.prune {
+			return asUsage(cmd, errors.New("--prune looks for tenants in the whole cluster, and --no-cluster-reads forbids that"))
 		}
 		r.Accepted = accepted
 		r.Exact = true
@@ -119,9 +124,14 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	for i := range requests {
 		requests[i].ClientVersion, requests[i].Preview = version, o.dryRun
 	}
+	if o.scoped {
+		if client, err = admin.Scope(ctx, client, requests); err != nil {
+			return err
+		}
+	}
 	outcomes, err := admin.PrepareAll(ctx, client, requests)
 	if err != nil {
-		return fmt.Errorf("apply in %s: %w", client.Where(), err)
+		return withHint(fmt.Errorf("apply in %s: %w", client.Where(), err), hintsFor(err, byFile)...)
 	}
 	shared := admin.TakeShared(outcomes)
 	surplus, err := s.surplus(ctx, client, o, requests)

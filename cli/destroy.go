@@ -21,6 +21,8 @@ import (
 type destroyOptions struct {
 	deleteReleases, keepReleases bool
 	deleteNamespaces             bool
+	scoped                       bool
+	home                         string
 	backup                       string
 	yes, dryRun, wait            bool
 	timeout                      time.Duration
@@ -57,9 +59,14 @@ leaves those that a Tiller made, unless migrate --finish or --stamp set the owne
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	f.BoolVar(&o.wait, "wait", true, "wait until the home namespace is gone")
 	timeoutFlag(cmd, &o.timeout)
+	scopeFlag(cmd, &o.scoped)
+	f.StringVar(&o.home, "home-namespace", "", "with --no-cluster-reads: the tenant's home namespace, where it is not the usual one")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.deleteReleases && o.keepReleases {
 			return asUsage(cmd, errors.New("--delete-releases and --keep-releases contradict each other"))
+		}
+		if o.home != "" && !o.scoped {
+			return asUsage(cmd, errors.New("--home-namespace goes with --no-cluster-reads; otherwise the tenant's home is found by its labels"))
 		}
 		return s.destroy(cmd.Context(), args[0], o)
 	}
@@ -70,6 +77,13 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 	k, client, err := s.open()
 	if err != nil {
 		return err
+	}
+	if o.scoped {
+		t := tenant.Tenant{Name: name, HomeNamespace: o.home}
+		if client, err = admin.Scope(ctx, client, []admin.Request{{Tenant: t}}); err != nil {
+			return err
+		}
+		s.say("Note: only the tenant's own namespaces are read; what other namespaces and the cluster hold of it stays")
 	}
 	err = s.destroyTenant(ctx, k, client, name, o)
 	if err == nil {

@@ -71,9 +71,13 @@ func hintsFor(err error, a asking) []hint {
 		storage *admin.StorageError
 		squat   *admin.SquattedError
 		against *admin.ContradictionError
+		unread  *admin.ReadDeniedError
 	)
 	one := func(format string, args ...any) []hint { return []hint{hint(fmt.Sprintf(format, args...))} }
 	switch {
+	case errors.As(err, &unread):
+		return []hint{typed("a ClusterRole that holds what an admin needs is printed by", command.Command{"helm", "tenant", "init", "--print-role"}),
+			"an admin of the home and the tenant's namespaces alone adds --no-cluster-reads"}
 	case errors.As(err, &risk):
 		return one("if that is what you want, add --accept-risk=%s", risk.Risk)
 	case errors.As(err, &refused) && a.value(refused.Setting, refused.Value) != "" && refused.Value != "":

@@ -4,20 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
-	"helm-tenant/command"
 	"helm-tenant/helm"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
-	"helm-tenant/visible"
 )
 
 type initOptions struct {
@@ -32,6 +28,10 @@ type initOptions struct {
 	wait       bool
 	timeout    time.Duration
 	output     string
+	// printRole prints the ClusterRole of an administrator, and does nothing else.
+	printRole bool
+	// scoped reads nothing of the whole cluster.
+	scoped bool
 }
 
 func newInit(s *session) *cobra.Command {
@@ -52,10 +52,18 @@ policies that keep its members from hurting others.`,
   helm tenant init team-a --namespaces a,b,c
   helm tenant init team-a --pod-security restricted --quota pods=50 --network isolated
   helm tenant init team-a --namespaces a,b --dry-run -o yaml
+  helm tenant init --print-role | kubectl apply -f -
   helm tenant init ops --home-namespace kube-system --all-namespaces --accept-risk=cluster-wide`,
-		Args: oneTenant,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if o.printRole && len(args) == 0 {
+				return nil
+			}
+			return oneTenant(cmd, args)
+		},
 	}
 	f, r := cmd.Flags(), &o.request
+	f.BoolVar(&o.printRole, "print-role", false, "print the ClusterRole with which an admin who is not cluster-admin makes tenants of this --engine and --role, and do nothing else")
+	scopeFlag(cmd, &o.scoped)
 	f.Var((*wordList)(&r.Tenant.Namespaces), "namespaces", "namespaces of the tenant; the first is its default")
 	f.StringVar(&r.DefaultNamespace, "default-namespace", "", "the one of them in which helm acts when none is named")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
@@ -84,6 +92,9 @@ policies that keep its members from hurting others.`,
 	completeValues(cmd, "engine", engines()...)
 	completeValues(cmd, "storage", string(tenant.StorageSecret), string(tenant.StorageConfigMap))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if o.printRole {
+			return s.printRole(cmd, o)
+		}
 		r.Tenant.Name = args[0]
 		if err := o.complete(cmd); err != nil {
 			return err
@@ -188,6 +199,11 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 		return err
 	}
 	o.request.Preview = o.dryRun
+	if o.scoped {
+		if client, err = admin.Scope(ctx, client, []admin.Request{o.request}); err != nil {
+			return err
+		}
+	}
 	warned := map[string]bool{}
 	prepare := func(ctx context.Context) (*admin.Prepared, error) {
 		prepared, err := admin.Prepare(ctx, client, o.request)
@@ -248,89 +264,6 @@ func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, er
 		return client.Version, tenant.EngineTiller, nil
 	}
 	return "", client.Engine(), nil
-}
-
-// dryRun prints the objects that would be written; what kubectl can't apply, it
-// says.
-func (s *session) dryRun(prepared *admin.Prepared, output string) error {
-	if output == "text" {
-		output = "yaml"
-	}
-	for _, note := range prepared.Notes {
-		s.say("Note: %s", note)
-	}
-	for _, change := range prepared.Plan.Changes {
-		if change.Action == cluster.Delete || change.Action == cluster.Replace {
-			s.say("would be %s: %s", pastTense[change.Action], change.Key)
-		}
-	}
-	objects := prepared.Plan.Objects()
-	if len(objects) == 0 {
-		s.say("tenant %s is as asked: nothing to write", prepared.Tenant.Name)
-	}
-	if output == "json" || output == "yaml" && len(objects) == 0 { // kubectl apply takes an empty List, and no empty input
-		list := map[string]any{"apiVersion": "v1", "kind": "List", "items": append([]*unstructured.Unstructured{}, objects...)}
-		return printObject(s.out(), output, list)
-	}
-	for i, object := range objects {
-		if output == "name" {
-			visible.Fprintf(s.out(), "%s\n", resourceName(cluster.KeyOf(object)))
-			continue
-		}
-		if i > 0 {
-			fmt.Fprintln(s.out(), "---")
-		}
-		if err := printObject(s.out(), "yaml", object.Object); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func resourceName(key cluster.Key) string {
-	return strings.ToLower(key.Kind) + "/" + key.Name
-}
-
-func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
-	t := prepared.Tenant
-	switch o.output {
-	case "name":
-		visible.Fprintf(s.out(), "tenant/%s\n", t.Name)
-		return nil
-	case "json", "yaml":
-		return printObject(s.out(), o.output, tenantObject(t))
-	}
-	what := "is ready"
-	switch {
-	case !prepared.Wrote:
-		what = "is as asked: nothing was written"
-	case !o.wait && t.Engine.Has(tenant.EngineTiller):
-		what = "is written; its Tiller is starting"
-	}
-	visible.Fprintf(s.out(), "tenant %s %s\n", t.Name, what)
-	if t.Members.IsZero() {
-		s.next("It has no members yet", command.Tenant("grant", t.Name, "--user=USER"))
-	} else {
-		s.next("Its members start with", useOf(t))
-	}
-	return nil
-}
-
-// useOf is the command by which a member uses the tenant.
-func useOf(t tenant.Tenant) command.Command {
-	if t.Home() == t.Engine.ConventionalHome(t.Name) {
-		return command.Tenant("use", t.Name)
-	}
-	return command.Tenant("use", t.Name, "--home-namespace="+t.Home())
-}
-
-// tenantObject is a tenant as machines read it.
-func tenantObject(t tenant.Tenant) any {
-	return struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-		tenant.Tenant
-	}{tenant.APIVersion, "Tenant", t}
 }
 
 // explainInit says what was tried, and what to type instead.

@@ -45,6 +45,8 @@ type Client struct {
 	// where names the context, for errors.
 	where string
 	clock *clock
+	// within are the namespaces that are read; nil for the whole cluster. See Within.
+	within []string
 }
 
 // Connect makes a client; it does not call the API yet. timeout bounds each
@@ -82,7 +84,11 @@ func newClient(config *rest.Config, where string) (*Client, error) {
 func (c *Client) As(user string) (*Client, error) {
 	config := rest.CopyConfig(c.config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user}
-	return newClient(config, c.where)
+	as, err := newClient(config, c.where)
+	if err == nil {
+		as.within = c.within
+	}
+	return as, err
 }
 
 // May asks the API server whether the caller has a permission.
@@ -129,7 +135,12 @@ func (c *Client) Record(ctx context.Context, home string) (tenant.Tenant, error)
 
 // RecordError is a tenant's record that can't be read: nobody's, a newer helm-tenant's, or
 // one that was changed by hand.
-type RecordError struct{ why string }
+type RecordError struct {
+	why string
+	// Newer says that a newer helm-tenant may have written it: to write it anew would
+	// lose what that put there.
+	Newer bool
+}
 
 func (e *RecordError) Error() string { return e.why }
 
@@ -142,11 +153,11 @@ func RecordOf(object *unstructured.Unstructured) (tenant.Tenant, error) {
 func recordOf(object *unstructured.Unstructured, parse func(string) (tenant.Tenant, error)) (tenant.Tenant, error) {
 	text, found, err := unstructured.NestedString(object.Object, "data", tenant.RecordKey)
 	if err != nil || !found {
-		return tenant.Tenant{}, &RecordError{fmt.Sprintf("ConfigMap %s in namespace %q holds no %s", object.GetName(), object.GetNamespace(), tenant.RecordKey)}
+		return tenant.Tenant{}, &RecordError{why: fmt.Sprintf("ConfigMap %s in namespace %q holds no %s", object.GetName(), object.GetNamespace(), tenant.RecordKey)}
 	}
 	t, err := parse(text)
 	if err != nil {
-		return tenant.Tenant{}, &RecordError{fmt.Sprintf("ConfigMap %s in namespace %q: %v", object.GetName(), object.GetNamespace(), err)}
+		return tenant.Tenant{}, &RecordError{fmt.Sprintf("ConfigMap %s in namespace %q: %v", object.GetName(), object.GetNamespace(), err), tenant.IsNewer(text)}
 	}
 	return t, nil
 }

@@ -32,14 +32,25 @@ type sizes struct {
 	bytes       int64
 }
 
-// listPage reads one page.
-type listPage func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error)
+// listPage reads one page of a list, of all namespaces where namespace is empty.
+type listPage func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error)
 
 // pages calls do for all objects of a kind that list brings, page by page; while one is
 // looked at, the next is read. A page that has more bytes than a page may have is read
 // again with fewer objects (a limit among the options is how many it has at most), and so is one that did not come in the time that a request
 // has, though it had begun to: one slow answer does not end a run.
 func (c *Client) pages(ctx context.Context, k kind, namespace string, options metav1.ListOptions, size sizes, list listPage, do func(runtime.Object) error) error {
+	if namespace == "" && c.within != nil {
+		if !k.namespaced {
+			return c.explain(listing(k, ""), beyond(k))
+		}
+		for _, namespace := range c.within {
+			if err := c.pages(ctx, k, namespace, options, size, list, do); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type page struct {
@@ -49,7 +60,7 @@ func (c *Client) pages(ctx context.Context, k kind, namespace string, options me
 	ready := make(chan page)
 	go func() {
 		defer close(ready)
-		reader := newPageReader(list, options, size)
+		reader := newPageReader(list, namespace, options, size)
 		for reader.more {
 			list, err := reader.next(ctx)
 			select {
@@ -76,24 +87,25 @@ func (c *Client) pages(ctx context.Context, k kind, namespace string, options me
 
 // pageReader reads a list page by page.
 type pageReader struct {
-	list    listPage
-	options metav1.ListOptions
-	size    sizes
-	more    bool
+	list      listPage
+	namespace string
+	options   metav1.ListOptions
+	size      sizes
+	more      bool
 }
 
-func newPageReader(list listPage, options metav1.ListOptions, size sizes) *pageReader {
+func newPageReader(list listPage, namespace string, options metav1.ListOptions, size sizes) *pageReader {
 	size.most = cmp.Or(options.Limit, size.most, pageSize)
 	size.bytes = cmp.Or(size.bytes, pageBytes)
 	options.Limit = cmp.Or(options.Limit, size.first, size.most)
-	return &pageReader{list: list, options: options, size: size, more: true}
+	return &pageReader{list: list, namespace: namespace, options: options, size: size, more: true}
 }
 
 // next reads the next page; more says whether there is another after it.
 func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
 	for {
 		read := &metered{most: r.size.bytes}
-		list, err := r.list(context.WithValue(ctx, meteredKey{}, read), r.options)
+		list, err := r.list(context.WithValue(ctx, meteredKey{}, read), r.namespace, r.options)
 		switch {
 		case err == nil:
 			return list, r.advance(list, read.count())
@@ -167,7 +179,10 @@ func listing(k kind, namespace string) string {
 // empty.
 func (c *Client) each(ctx context.Context, kindName, namespace string, options metav1.ListOptions, do func(*unstructured.Unstructured)) error {
 	k := kinds[kindName]
-	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	if kindName == "Namespace" && c.within != nil {
+		return c.namespacesWithin(ctx, options, do)
+	}
+	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		return c.resource(k, namespace).List(ctx, options)
 	}, func(object runtime.Object) error {
 		item := object.(*unstructured.Unstructured)

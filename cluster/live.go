@@ -60,6 +60,8 @@ type Live struct {
 	// unserved are kinds that this API server does not have; unseen those that the
 	// caller may not list.
 	unserved, unseen map[string]bool
+	// scoped says that only single namespaces were read.
+	scoped bool
 	// homes are those that the objects which were found by a tenant's label lead to.
 	homes *Homes
 	// mutex guards the maps while they are filled; afterwards they are only read.
@@ -114,6 +116,15 @@ func (l *Live) addLabelled(object *unstructured.Unstructured) {
 	l.byTenant[name] = append(l.byTenant[name], keyOf(object))
 }
 
+// With returns a copy in which these objects are as given.
+func (l *Live) With(objects ...*unstructured.Unstructured) *Live {
+	next := &Live{objects: maps.Clone(l.objects), byTenant: l.byTenant, unserved: maps.Clone(l.unserved), unseen: maps.Clone(l.unseen), scoped: l.scoped, homes: l.homes}
+	for _, object := range objects {
+		next.objects[keyOf(object)] = object
+	}
+	return next
+}
+
 // Get returns the live object, nil where there is none.
 func (l *Live) Get(key Key) *unstructured.Unstructured { return l.objects[key] }
 
@@ -129,11 +140,14 @@ func (l *Live) Into(key Key, object any) (bool, error) {
 // Serves says whether the API server has this kind.
 func (l *Live) Serves(kind string) bool { return !l.unserved[kind] }
 
-// seldom are kinds of which a tenant has objects only where somebody asked for them.
-var seldom = []string{"ResourceQuota", "LimitRange"}
+// seldom are kinds of which a tenant has objects only with some settings or engines.
+var seldom = []string{"ResourceQuota", "LimitRange", "NetworkPolicy", "Deployment"}
 
-// Sees says whether the caller may list the objects of this kind, one of those of
-// ReadShared or of seldom.
+// Scoped reports whether only single namespaces were read; see Client.Within.
+func (l *Live) Scoped() bool { return l.scoped }
+
+// Sees reports whether the caller may list the objects of this kind: one of those of
+// ReadShared or of seldom, or a cluster-scoped one for a client of Within.
 func (l *Live) Sees(kind string) bool { return !l.unseen[kind] }
 
 // All are the objects of a kind that were read, sorted by their keys.

@@ -46,7 +46,7 @@ func (c *Client) lookup(ctx context.Context, live *Live, wanted map[Key]bool) er
 	}
 	var single []Key
 	for kindName, keys := range byKind {
-		if len(keys) < manyNames {
+		if len(keys) < manyNames || c.Scoped() {
 			single = append(single, keys...)
 			continue
 		}
@@ -70,6 +70,11 @@ func (c *Client) lookup(ctx context.Context, live *Live, wanted map[Key]bool) er
 			live.unserved[key.Kind] = true
 			return nil
 		case apierrors.IsNotFound(err):
+			return nil
+		case apierrors.IsForbidden(err) && c.Scoped() && !kinds[key.Kind].namespaced && key.Kind != "Namespace":
+			live.mutex.Lock()
+			defer live.mutex.Unlock()
+			live.unseen[key.Kind] = true
 			return nil
 		case err != nil:
 			return c.explain("reading "+key.String(), err)

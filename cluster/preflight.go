@@ -72,10 +72,25 @@ func (p *Preflight) Missing(ctx context.Context, plan *Plan) ([]Permission, erro
 		}
 		missing = append(missing, escalation...)
 	}
-	slices.SortFunc(missing, func(a, b Permission) int {
+	return sorted(missing), nil
+}
+
+// sorted returns each of the permissions once, in a stable order.
+func sorted(permissions []Permission) []Permission {
+	slices.SortFunc(permissions, func(a, b Permission) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Verb, b.Verb), cmp.Compare(a.Name, b.Name))
 	})
-	return slices.Compact(missing), nil
+	return slices.Compact(permissions)
+}
+
+// Missing returns those of the permissions that the caller lacks, sorted. One in a
+// namespace is left out where the same is missing, or there, for the whole cluster.
+func (c *Client) Missing(ctx context.Context, needed []Permission) ([]Permission, error) {
+	missing, err := c.NewPreflight(NewLive()).missing(ctx, sorted(slices.Clone(needed)))
+	return slices.DeleteFunc(sorted(missing), func(p Permission) bool {
+		wide := Permission{Verb: p.Verb, Group: p.Group, Resource: p.Resource}
+		return p != wide && slices.Contains(missing, wide)
+	}), err
 }
 
 func permissions(change Change) []Permission {

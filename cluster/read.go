@@ -26,6 +26,7 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 		return nil, err
 	}
 	live := NewLive()
+	live.scoped = c.Scoped()
 	list := func(kindName string) error {
 		return c.each(ctx, kindName, "", metav1.ListOptions{LabelSelector: requirement.String()}, func(object *unstructured.Unstructured) {
 			if live.believes(object) {
@@ -36,8 +37,8 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 	listAll := func(kindNames []string) error {
 		return concurrently(len(kindNames), Width, func(i int) error {
 			err := list(kindNames[i])
-			// Most tenants have none of these, and they can be looked up one by one.
-			if apierrors.IsForbidden(err) && slices.Contains(seldom, kindNames[i]) {
+			// Not every tenant has objects of these kinds: whoever decides asks Sees.
+			if apierrors.IsForbidden(err) && (slices.Contains(seldom, kindNames[i]) || live.scoped && !kinds[kindNames[i]].namespaced) {
 				live.mutex.Lock()
 				defer live.mutex.Unlock()
 				live.unseen[kindNames[i]] = true

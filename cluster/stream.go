@@ -14,6 +14,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -42,7 +43,7 @@ func eachSized[T any, P interface {
 	if err != nil {
 		return err
 	}
-	return c.pages(ctx, k, namespace, options, size, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return c.pages(ctx, k, namespace, options, size, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		request := client.Get().Resource(k.resource.Resource).SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 		if k.namespaced && namespace != "" {
 			request = request.Namespace(namespace)
@@ -61,7 +62,13 @@ func eachSized[T any, P interface {
 // EachMeta is Each for the metadata alone, of any kind.
 func (c *Client) EachMeta(ctx context.Context, kindName, namespace string, options metav1.ListOptions, do func(*metav1.PartialObjectMetadata)) error {
 	k := kinds[kindName]
-	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	if kindName == "Namespace" && c.within != nil {
+		return c.namespacesWithin(ctx, options, func(namespace *unstructured.Unstructured) {
+			do(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: namespace.GetName(), UID: namespace.GetUID(), ResourceVersion: namespace.GetResourceVersion(),
+				Labels: namespace.GetLabels(), Annotations: namespace.GetAnnotations(), DeletionTimestamp: namespace.GetDeletionTimestamp()}})
+		})
+	}
+	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		return c.metadata.Resource(k.resource).Namespace(namespace).List(ctx, options)
 	}, func(object runtime.Object) error {
 		do(object.(*metav1.PartialObjectMetadata))

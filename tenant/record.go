@@ -76,6 +76,17 @@ func ParseRecord(text string) (Tenant, error) {
 	return t, nil
 }
 
+// IsNewer reports whether a newer helm-tenant may have written a record: it has a higher
+// version, or all of it can be read but fields that this one does not know.
+func IsNewer(text string) bool {
+	if t, err := ReadRecord(text); err == nil {
+		return len(t.Unknown) > 0
+	}
+	var stored storedRecord
+	_, _ = unmarshalKnown(text, &stored) // as far as it can be read
+	return len(text) <= MaxRecord && stored.Version > RecordVersion
+}
+
 // ReadRecord reads a record for whoever does not write it again: it says which home,
 // engine and namespaces a tenant has. Fields that it does not know are in the tenant's
 // Unknown, and may stand for namespaces, so that there need be none. All other errors of

@@ -1,0 +1,25 @@
+package admin
+
+import (
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/rails"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// AdministratorRole returns the ClusterRole with which somebody who is not cluster-admin
+// can init, apply, grant, revoke and destroy tenants with that engine, whose deployers
+// have that role.
+func AdministratorRole(engine tenant.Engine, role string) *rbacv1.ClusterRole {
+	names := []string{install.AdmissionName}
+	for _, object := range rails.Policies(rails.Priorities{}, tenant.GuardEnforce, tenant.GuardWarn, tenant.GuardAudit) {
+		names = append(names, cluster.KeyOf(object).Name)
+	}
+	slices.Sort(names)
+	return rbac.Administrator(engine, role, slices.Compact(names))
+}

@@ -1,0 +1,177 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/cluster"
+)
+
+// move is a namespace that one run takes from a tenant and gives to another.
+type move struct {
+	namespace string
+	// from and to are positions among the requests, and order is the move's among all.
+	from, to, order int
+}
+
+// findMoves returns the namespaces that belong to one of the tenants, which is to lose
+// them, and that another one asks for, in an order in which they can be moved: a tenant
+// that keeps none of its namespaces must get one before it loses the last, since only its
+// namespaces lead to its home. Tenants that could only swap all that they have are left
+// out.
+func findMoves(f *facts, requests []Request) []move {
+	losing := map[string]int{} // by namespace
+	keeps := map[int]bool{}
+	decisions := map[int]*decision{}
+	for i, r := range requests {
+		d, err := begin(f, r)
+		if err != nil {
+			continue
+		}
+		decisions[i] = d
+		for _, ns := range d.was.Namespaces {
+			keeps[i] = keeps[i] || slices.Contains(d.tenant.Namespaces, ns)
+		}
+		for _, ns := range d.removedNamespaces().Namespaces {
+			losing[ns] = i
+		}
+	}
+	var wanted []move
+	for _, i := range slices.Sorted(maps.Keys(decisions)) {
+		d := decisions[i]
+		if d.request.Share {
+			continue
+		}
+		for _, ns := range d.claimed() {
+			if from, moves := losing[ns]; moves && from != i && f.live.Get(namespaceKey(ns)) != nil {
+				wanted = append(wanted, move{namespace: ns, from: from, to: i})
+			}
+		}
+	}
+	var ordered []move
+	for progress := true; progress && len(wanted) > 0; {
+		progress = false
+		for at := 0; at < len(wanted); {
+			m := wanted[at]
+			if !keeps[m.from] {
+				at++
+				continue
+			}
+			m.order = len(ordered)
+			ordered, wanted, progress = append(ordered, m), slices.Delete(wanted, at, at+1), true
+			if !slices.ContainsFunc(wanted, func(other move) bool { return other.to == m.to }) {
+				keeps[m.to] = true // it has all of them then
+			}
+		}
+	}
+	return ordered
+}
+
+// decideMoves decides again about the tenants that are given namespaces, as if these had
+// been taken from the others already. Where that is refused, they are refused, too.
+func decideMoves(ctx context.Context, c *cluster.Client, f *facts, requests []Request, outcomes []Outcome) {
+	given := map[int][]*unstructured.Unstructured{}
+	moves := findMoves(f, requests)
+	for _, m := range moves {
+		object, err := f.taken(requests[m.from], m.namespace)
+		if err != nil {
+			continue // then it stays claimed
+		}
+		o := &outcomes[m.to]
+		o.given = append(o.given, m)
+		given[m.to] = append(given[m.to], object)
+		if _, claimed := errors.AsType[*ClaimedError](o.Err); !claimed {
+			continue
+		}
+		after := f.after(given[m.to])
+		d, err := begin(after, requests[m.to])
+		if err == nil {
+			err = after.complete(ctx, c, []*decision{d})
+		}
+		if err == nil {
+			o.Prepared, err = decide(after, requests[m.to])
+		}
+		o.Err = err
+	}
+	for range moves { // a refusal may be the reason of the next
+		for _, m := range moves {
+			if outcomes[m.from].Err != nil && outcomes[m.to].Err == nil {
+				outcomes[m.to].Prepared, outcomes[m.to].Err = nil, &ClaimedError{m.namespace, requests[m.from].Tenant.Name}
+			}
+		}
+	}
+}
+
+// taken is a namespace as it is after it was taken from the tenant of the request.
+func (f *facts) taken(r Request, namespace string) (*unstructured.Unstructured, error) {
+	d, err := begin(f, r)
+	if err != nil {
+		return nil, err
+	}
+	live := f.live.Get(namespaceKey(namespace))
+	var plan cluster.Plan
+	if err := d.planUnclaim(&plan, live); err != nil || len(plan.Changes) == 0 {
+		return live, err
+	}
+	return plan.Changes[0].Object, nil
+}
+
+// after are the facts with these objects as they will be.
+func (f *facts) after(objects []*unstructured.Unstructured) *facts {
+	return &facts{live: f.live.With(objects...), homes: f.homes, foreign: f.foreign}
+}
+
+// partOf is the part of a plan that takes a namespace from its tenant.
+func partOf(plan cluster.Plan, namespace string) cluster.Plan {
+	var part cluster.Plan
+	for _, change := range plan.Changes {
+		if change.Key == namespaceKey(namespace) || change.Key.Namespace == namespace && change.Action == cluster.Delete {
+			part.Changes = append(part.Changes, change)
+		}
+	}
+	return part
+}
+
+// writeMoves takes the namespaces that move from their tenants, and writes the tenants that
+// get them and those that lost them. It returns the positions of these tenants.
+func writeMoves(ctx context.Context, c *cluster.Client, requests []Request, outcomes []Outcome) map[int]bool {
+	var moves []move
+	for _, o := range outcomes {
+		moves = append(moves, o.given...)
+	}
+	slices.SortFunc(moves, func(a, b move) int { return cmp.Compare(a.order, b.order) })
+	written := map[int]bool{}
+	rewrite := func(i int) {
+		if o := &outcomes[i]; o.Err == nil && !written[i] {
+			// Planned anew: by now the namespace is nobody's.
+			_, o.Err = Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, requests[i]) }, func(cluster.Change) {})
+			written[i] = true
+		}
+	}
+	for at, m := range moves {
+		from, to := &outcomes[m.from], &outcomes[m.to]
+		if from.Err != nil && to.Err == nil {
+			to.Err = &ClaimedError{m.namespace, from.Name} // it could not be taken
+		}
+		if to.Err != nil {
+			continue
+		}
+		part := partOf(from.Prepared.Plan, m.namespace)
+		if err := c.Write(ctx, &part, requestsOfOne, func(cluster.Change) {}); err != nil && !cluster.Outdated(err) {
+			from.Err, to.Err = err, err
+			continue
+		}
+		if !slices.ContainsFunc(moves[at+1:], func(later move) bool { return later.to == m.to }) {
+			rewrite(m.to)
+		}
+	}
+	for _, m := range moves {
+		rewrite(m.from)
+	}
+	return written
+}

@@ -1,0 +1,88 @@
+package admin
+
+import (
+	"strings"
+	"testing"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// TestMoves: a namespace that moves between tenants of one file is taken first and then
+// given, in one run; a dry run says the same.
+func TestMoves(t *testing.T) {
+	file := func(of map[string]string) []Request {
+		var requests []Request
+		for _, name := range []string{"one", "two", "three"} {
+			if list, named := of[name]; named {
+				requests = append(requests, Request{Tenant: tenant.Tenant{Name: name, Namespaces: strings.Fields(list)}, Exact: true, CreateNamespaces: true})
+			}
+		}
+		return requests
+	}
+	for _, test := range []struct {
+		name        string
+		before, now map[string]string
+		err         string
+	}{
+		{"from an earlier tenant to a later", map[string]string{"one": "a b", "two": "c"}, map[string]string{"one": "a", "two": "c b"}, ""},
+		{"from a later tenant to an earlier", map[string]string{"one": "a", "two": "c b"}, map[string]string{"one": "a b", "two": "c"}, ""},
+		{"to a new tenant", map[string]string{"one": "a b"}, map[string]string{"one": "a", "two": "b"}, ""},
+		{"several at once", map[string]string{"one": "a b c"}, map[string]string{"one": "a", "two": "b c"}, ""},
+		{"a chain", map[string]string{"one": "a", "two": "b", "three": "c d"}, map[string]string{"one": "b", "two": "c", "three": "d"}, ""},
+		{"a swap of some", map[string]string{"one": "a b", "two": "c d"}, map[string]string{"one": "a d", "two": "c b"}, ""},
+		{"a swap of all", map[string]string{"one": "a", "two": "b"}, map[string]string{"one": "b", "two": "a"}, `namespace "b" belongs to tenant "two"`},
+		{"from a tenant that is refused", map[string]string{"one": "a", "two": "c b"}, map[string]string{"one": "a b", "two": "kube-system"}, `namespace "b" belongs to tenant "two"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server, c := empty().with(namespace("c"), namespace("d")).start(t)
+			apply := func(of map[string]string) []Outcome {
+				requests := file(of)
+				outcomes, err := PrepareAll(t.Context(), c, requests)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := ApplyAll(t.Context(), c, requests, outcomes, TakeShared(outcomes), func(Outcome) {}); err != nil {
+					t.Fatal(err)
+				}
+				return outcomes
+			}
+			apply(test.before)
+			server.Writes()
+			planned, err := PrepareAll(t.Context(), c, file(test.now))
+			if err != nil || len(server.Writes()) > 0 {
+				t.Fatalf("the dry run: %v", err)
+			}
+			done := apply(test.now)
+			for i := range done {
+				for way, o := range map[string]Outcome{"dry run": planned[i], "apply": done[i]} {
+					if i == 0 && errorText(o.Err) != test.err || test.err == "" && o.Err != nil {
+						t.Errorf("%s of %s: %v", way, o.Name, o.Err)
+					}
+				}
+			}
+			if test.err != "" {
+				return
+			}
+			for name, list := range test.now {
+				for _, ns := range strings.Fields(list) {
+					if owner := server.Get(namespaceKey(ns)).GetLabels()[tenant.LabelTenant]; owner != name {
+						t.Errorf("namespace %s is of tenant %q, not of %q", ns, owner, name)
+					}
+					for other := range test.now {
+						if bound := server.Get(cluster.Key{Kind: "RoleBinding", Namespace: ns, Name: "helm-tenant." + other + ".admin"}) != nil; bound != (other == name) {
+							t.Errorf("in namespace %s the deployer of %s is bound: %t", ns, other, bound)
+						}
+					}
+				}
+			}
+			for _, o := range apply(test.now) {
+				if o.Err != nil {
+					t.Errorf("a second run of %s: %v", o.Name, o.Err)
+				} else if len(o.Prepared.Plan.Changes) > 0 {
+					t.Errorf("a second run of %s does %q", o.Name, stepsOf(o.Prepared.Plan))
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,239 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// ReadDeniedError lists the reads that a request needs and that the caller may not make.
+type ReadDeniedError struct{ Missing []cluster.Permission }
+
+func (e *ReadDeniedError) Error() string {
+	if len(e.Missing) == 1 {
+		return "you may not read what this needs, and nothing was written: " + e.Missing[0].String()
+	}
+	return fmt.Sprintf("you may not read what this needs, and nothing was written; %d permissions are missing:", len(e.Missing))
+}
+
+// Details are the permissions, unless the error itself names the only one.
+func (e *ReadDeniedError) Details() []string {
+	if len(e.Missing) == 1 {
+		return nil
+	}
+	var lines []string
+	for _, p := range e.Missing {
+		lines = append(lines, p.String())
+	}
+	return lines
+}
+
+// readSet collects the permissions that reads need. scope are the namespaces to which a
+// client is restricted; nil for the whole cluster.
+type readSet struct {
+	scope  []string
+	needed []cluster.Permission
+}
+
+// list needs lists of resources over all namespaces. Resources of another group than the
+// core's are written RESOURCE.GROUP.
+func (s *readSet) list(resources ...string) {
+	for _, resource := range resources {
+		if s.scope == nil {
+			s.add("list", resource, "", "")
+			continue
+		}
+		for _, ns := range s.scope {
+			s.add("list", resource, ns, "")
+		}
+	}
+}
+
+func (s *readSet) add(verb, resource, namespace, name string) {
+	resource, group, _ := strings.Cut(resource, ".")
+	s.needed = append(s.needed, cluster.Permission{Verb: verb, Group: group, Resource: resource, Namespace: namespace, Name: name})
+}
+
+const (
+	rolesResource        = "roles." + rbacv1.GroupName
+	roleBindingsResource = "rolebindings." + rbacv1.GroupName
+	deploymentsResource  = "deployments.apps"
+	policiesResource     = "networkpolicies.networking.k8s.io"
+)
+
+// tenants needs what is read of every tenant, by an init and by a destroy. A tenant
+// without a Tiller and without network isolation has neither Deployment nor
+// NetworkPolicy.
+func (s *readSet) tenants(engine tenant.Engine, isolated bool) {
+	if s.scope == nil {
+		s.list("namespaces", "clusterrolebindings."+rbacv1.GroupName)
+	}
+	for _, ns := range s.scope {
+		s.add("get", "namespaces", ns, ns)
+	}
+	s.list("serviceaccounts", "configmaps", rolesResource, roleBindingsResource)
+	if engine.Has(tenant.EngineTiller) {
+		s.list(deploymentsResource)
+	}
+	if engine.Has(tenant.EngineTiller) || isolated {
+		s.list(policiesResource)
+	}
+}
+
+// home needs a look at all that a home namespace holds which helm-tenant did not make.
+func (s *readSet) home(home string) {
+	for _, resource := range []string{"secrets", "pods", "configmaps", "serviceaccounts", "services"} {
+		s.add("list", resource, home, "")
+	}
+}
+
+// requested needs what an init of the request reads. live is what was read so far, nil
+// where that is nothing.
+func (s *readSet) requested(r Request, live *cluster.Live) {
+	t := r.Tenant
+	if t.Engine == "" {
+		t.Engine = r.DefaultEngine
+	}
+	t = t.WithDefaults()
+	s.tenants(t.Engine, t.Network == tenant.NetworkIsolated)
+	if s.scope == nil {
+		s.add("get", "namespaces", "", "")
+		s.add("get", "clusterroles."+rbacv1.GroupName, "", "")
+	}
+	for _, ns := range t.Namespaces {
+		s.add("get", roleBindingsResource, ns, "")
+		if len(t.Quota) > 0 {
+			s.add("get", "resourcequotas", ns, "")
+		}
+		if t.Limits != nil {
+			s.add("get", "limitranges", ns, "")
+		}
+		if t.Network == tenant.NetworkIsolated {
+			s.add("get", policiesResource, ns, "")
+		}
+	}
+	if live == nil {
+		return
+	}
+	home := live.Get(namespaceKey(t.Home()))
+	if home == nil {
+		return
+	}
+	for _, resource := range []string{"serviceaccounts", "configmaps", rolesResource, roleBindingsResource} {
+		s.add("get", resource, t.Home(), "")
+	}
+	if t.Engine.Has(tenant.EngineTiller) {
+		s.add("get", deploymentsResource, t.Home(), "")
+		s.add("get", policiesResource, t.Home(), "")
+	}
+	if home.GetLabels()[tenant.LabelManagedBy] != tenant.ManagedBy {
+		s.home(t.Home())
+	}
+}
+
+// explainReads returns err, or a *ReadDeniedError that names all missing reads of the set
+// at once, where err says that one is missing.
+func explainReads(ctx context.Context, c *cluster.Client, err error, fill func(*readSet)) error {
+	denied, some := errors.AsType[*ReadDeniedError](err)
+	if !some && !apierrors.IsForbidden(err) {
+		return err
+	}
+	s := &readSet{scope: c.Scope()}
+	if some {
+		s.needed = slices.Clone(denied.Missing)
+	}
+	fill(s)
+	missing, asking := c.Missing(ctx, s.needed)
+	if asking != nil || len(missing) == 0 {
+		return err
+	}
+	return &ReadDeniedError{missing}
+}
+
+// checkSeen returns an error where a kind was not listed of which the tenant has objects.
+func (d *decision) checkSeen() error {
+	return checkSeen(d.facts.live, d.was.Engine.Has(tenant.EngineTiller) || d.tenant.Engine.Has(tenant.EngineTiller),
+		d.was.Network == tenant.NetworkIsolated || d.tenant.Network == tenant.NetworkIsolated)
+}
+
+func checkSeen(live *cluster.Live, tiller, isolated bool) error {
+	s := &readSet{}
+	if tiller && !live.Sees("Deployment") {
+		s.list(deploymentsResource)
+	}
+	if (tiller || isolated) && !live.Sees("NetworkPolicy") {
+		s.list(policiesResource)
+	}
+	if len(s.needed) == 0 {
+		return nil
+	}
+	return &ReadDeniedError{s.needed}
+}
+
+// Scope returns a client that lists nothing of the whole cluster, but only what is in the
+// homes and namespaces of the tenants that are asked for and of their records.
+func Scope(ctx context.Context, c *cluster.Client, requests []Request) (*cluster.Client, error) {
+	var scope []string
+	for _, r := range requests {
+		if err := r.check(); err != nil {
+			return nil, err
+		}
+		t := r.Tenant
+		if t.AllNamespaces {
+			return nil, fmt.Errorf("tenant %q is of all namespaces: it can't be looked at without reading the whole cluster", t.Name)
+		}
+		if t.Engine == "" {
+			t.Engine = r.DefaultEngine
+		}
+		scope = append(scope, t.Namespaces...)
+		found := false
+		homes := []string{t.HomeNamespace}
+		if t.HomeNamespace == "" {
+			homes = []string{tenant.EngineTiller.ConventionalHome(t.Name), tenant.EngineImpersonation.ConventionalHome(t.Name)}
+		}
+		for _, home := range homes {
+			record, err := c.Record(ctx, home)
+			_, unreadable := errors.AsType[*cluster.RecordError](err)
+			switch {
+			case err == nil && record.Name == t.Name:
+				found = true
+				scope = append(scope, record.Home())
+				scope = append(scope, record.Namespaces...)
+			case err == nil, unreadable, apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+			default:
+				return nil, err
+			}
+		}
+		if !found {
+			scope = append(scope, t.WithDefaults().Home())
+		}
+	}
+	slices.Sort(scope)
+	return c.Within(slices.Compact(scope)), nil
+}
+
+// noteScope says what is not known of a tenant where only its own namespaces were read.
+func (d *decision) noteScope() error {
+	live := d.facts.live
+	if !live.Scoped() {
+		return nil
+	}
+	unchecked := []string{"whether other tenants have the same home or namespaces by their records", "which ClusterRoleBindings, and which RoleBindings in other namespaces, give its deployer more rights",
+		"what other namespaces hold of it"}
+	if !live.Sees("ClusterRole") {
+		unchecked = append(unchecked, fmt.Sprintf("whether ClusterRole %q exists, and what it grants", d.tenant.Role))
+	}
+	if d.tenant.Engine.Has(tenant.EngineTiller) {
+		unchecked = append(unchecked, "whether the admission policy keeps its Tiller to its own records")
+	}
+	d.warn("only the tenant's own namespaces were read; not checked: %s", strings.Join(unchecked, "; "))
+	return nil
+}

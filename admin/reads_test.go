@@ -1,0 +1,179 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/cluster"
+	"helm-tenant/cluster/clustertest"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// deny refuses the lists of some resources over all namespaces, and says so when asked.
+func deny(server *clustertest.Server, resources ...string) {
+	byKind := map[string]string{}
+	for gvr, resource := range cluster.Resources() {
+		byKind[resource.Kind] = gvr.Resource
+	}
+	server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		if resource := byKind[r.Kind]; r.Verb == "list" && r.Namespace == "" && slices.Contains(resources, resource) {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", errors.New("no"))
+		}
+		return nil
+	}
+	server.Allowed = func(permission string) bool {
+		verb, resource, _ := strings.Cut(permission, " ")
+		return verb != "list" || !slices.Contains(resources, resource)
+	}
+}
+
+// TestDeniedReads: all missing reads are named at once, in one order, and only those that
+// the engine and the request need.
+func TestDeniedReads(t *testing.T) {
+	const all = "clusterrolebindings configmaps deployments namespaces networkpolicies rolebindings roles serviceaccounts"
+	missing := func(err error) string {
+		denied, is := errors.AsType[*ReadDeniedError](err)
+		if !is {
+			return fmt.Sprint(err)
+		}
+		var resources []string
+		for _, p := range denied.Missing {
+			if p.Verb != "list" || p.Namespace != "" {
+				t.Errorf("%s is missing", p)
+			}
+			resources = append(resources, p.Resource)
+		}
+		return strings.Join(resources, " ")
+	}
+	isolated := func(r *Request) { r.Tenant.Network = tenant.NetworkIsolated }
+	for _, test := range []struct {
+		name    string
+		request Request
+		denied  []string
+		want    string
+	}{
+		{"everything, with a Tiller", asked(), strings.Fields(all), all},
+		{"everything, by impersonation", asked(engine(tenant.EngineImpersonation)), strings.Fields(all), "clusterrolebindings configmaps namespaces rolebindings roles serviceaccounts"},
+		{"everything, isolated", asked(engine(tenant.EngineImpersonation), isolated), strings.Fields(all), "clusterrolebindings configmaps namespaces networkpolicies rolebindings roles serviceaccounts"},
+		{"what a Tiller needs", asked(), []string{"deployments", "networkpolicies"}, "deployments networkpolicies"},
+		{"what only a Tiller needs", asked(engine(tenant.EngineImpersonation)), []string{"deployments", "networkpolicies", "resourcequotas", "limitranges"}, "<nil>"},
+		{"one", asked(), []string{"roles"}, "roles"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server, c := empty().start(t)
+			deny(server, test.denied...)
+			for range 3 { // in the same order each time
+				_, err := Prepare(t.Context(), c, test.request)
+				if got := missing(err); got != test.want {
+					t.Errorf("init: got %s, want %s", got, test.want)
+				}
+			}
+		})
+	}
+	t.Run("destroy", func(t *testing.T) {
+		for of, want := range map[tenant.Engine]string{tenant.EngineTiller: all, tenant.EngineImpersonation: "clusterrolebindings configmaps namespaces rolebindings roles serviceaccounts"} {
+			server, c := empty().start(t)
+			write(t, c, asked(engine(of)))
+			deny(server, strings.Fields(all)...)
+			_, err := PrepareDestroy(t.Context(), c, "t", false)
+			if got := missing(err); got != want {
+				t.Errorf("%s: got %s, want %s", of, got, want)
+			}
+		}
+	})
+}
+
+// TestAdministratorRole: the role that is printed holds every read that init needs, and
+// every right that the administrator gives away.
+func TestAdministratorRole(t *testing.T) {
+	for _, of := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation, tenant.EngineBoth} {
+		rules := AdministratorRole(of, "edit").Rules
+		request := asked(engine(of), func(r *Request) {
+			r.Tenant.Network, r.Tenant.Quota, r.Tenant.Limits = tenant.NetworkIsolated, map[string]string{"pods": "1"}, &tenant.Limits{}
+		})
+		live, err := cluster.LiveOf([]runtime.Object{namespace(request.Tenant.WithDefaults().Home())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &readSet{}
+		s.requested(request, live)
+		for _, p := range s.needed {
+			needed := rbacv1.PolicyRule{APIGroups: []string{p.Group}, Resources: []string{p.Resource}, Verbs: []string{p.Verb}}
+			if covered, _ := validation.Covers(rules, []rbacv1.PolicyRule{needed}); !covered {
+				t.Errorf("%s: %s is missing", of, p)
+			}
+		}
+		for _, object := range rbac.Home(tenant.Tenant{Name: "t", Engine: of}.WithDefaults()) {
+			if role, is := object.(*rbacv1.Role); is {
+				if covered, missing := validation.Covers(rules, role.Rules); !covered {
+					t.Errorf("%s: Role %s: %v is missing", of, role.Name, missing)
+				}
+			}
+		}
+		for _, rule := range rules {
+			if slices.Contains(rule.Verbs, "escalate") || slices.Contains(rule.Verbs, "*") {
+				t.Errorf("%s: %v", of, rule)
+			}
+			if slices.Contains(rule.Verbs, "bind") || slices.Contains(rule.Verbs, "impersonate") {
+				if len(rule.ResourceNames) == 0 {
+					t.Errorf("%s: %v names nothing", of, rule)
+				}
+			}
+		}
+	}
+}
+
+// TestScope: an administrator of a home and its namespaces lists nothing of the cluster,
+// and is told what that leaves unknown.
+func TestScope(t *testing.T) {
+	for _, of := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
+		server, c := empty().start(t)
+		server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+			known := map[string]bool{"a": true, "b": true, of.ConventionalHome("t"): true}
+			if r.Kind == "Namespace" && r.Verb != "list" && known[r.Name] || known[r.Namespace] {
+				return nil
+			}
+			return apierrors.NewForbidden(schema.GroupResource{Resource: r.Kind}, r.Name, errors.New("no"))
+		}
+		request := asked(engine(of))
+		request.CreateNamespaces = true
+		if _, err := Prepare(t.Context(), c, request); err == nil {
+			t.Fatal("the whole cluster may be read")
+		}
+		scoped, err := Scope(t.Context(), c, []Request{request})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := write(t, scoped, request)
+		if len(made.Warnings) != 1 || !strings.Contains(made.Warnings[0], "not checked: ") || !strings.Contains(made.Warnings[0], `whether ClusterRole "admin" exists`) {
+			t.Errorf("%s: warnings %q", of, made.Warnings)
+		}
+		// The record says which namespaces are read.
+		again := Request{Tenant: tenant.Tenant{Name: "t", Engine: of}}
+		scoped, err = Scope(t.Context(), c, []Request{again})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"a", "b", of.ConventionalHome("t")}, scoped.Scope()); diff != "" {
+			t.Errorf("%s: scope: %s", of, diff)
+		}
+		if second := write(t, scoped, again); len(second.Plan.Changes) > 0 {
+			t.Errorf("%s: a second run does %q", of, stepsOf(second.Plan))
+		}
+	}
+	_, c := empty().start(t)
+	if _, err := Scope(t.Context(), c, []Request{asked(everywhere)}); err == nil {
+		t.Error("a tenant of all namespaces is looked at within some")
+	}
+}

@@ -1,0 +1,197 @@
+package admin
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/rails"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// restored returns what the live objects of a tenant say of it, for one whose record is
+// missing or can't be read. found is false where nothing is there that is written after
+// a record: such a tenant was never complete. Of objects in namespaces that others may
+// write, only what is the same in all of them is believed.
+func restored(live *cluster.Live, name string) (t tenant.Tenant, found bool, err error) {
+	keys := live.OfTenant(name)
+	home := ""
+	for _, key := range keys {
+		if slices.Contains([]string{"Deployment", "RoleBinding"}, key.Kind) && live.Leads(name, key.Namespace) && slices.Contains([]string{install.DeploymentName, rbac.MemberName}, key.Name) {
+			home = key.Namespace
+		}
+	}
+	if home == "" {
+		return t, false, nil
+	}
+	t = tenant.Tenant{Name: name, HomeNamespace: home}
+	for _, key := range keys {
+		switch {
+		case key.Kind == "Namespace" && key.Name != home && live.Get(key).GetAnnotations()[tenant.AnnotationHome] == home:
+			t.Namespaces = append(t.Namespaces, key.Name)
+		case key.Kind == "ClusterRoleBinding":
+			t.AllNamespaces = true
+		}
+	}
+	account := func(name string) bool { return slices.Contains(keys, accountKey(home, name)) }
+	hasTiller := slices.Contains(keys, tillerKey(home)) || account(tenant.TillerAccount)
+	switch {
+	case hasTiller && account(tenant.HelmAccount):
+		t.Engine = tenant.EngineBoth
+	case hasTiller:
+		t.Engine = tenant.EngineTiller
+	default:
+		t.Engine = tenant.EngineImpersonation
+	}
+	if t.HomeNamespace == t.Engine.ConventionalHome(name) {
+		t.HomeNamespace = ""
+	}
+	t.Role = restoredRole(live, t)
+	if hasTiller {
+		if t.Tiller, err = restoredTiller(live, home); err != nil {
+			return t, false, err
+		}
+	}
+	t.Rails, err = restoredRails(live, t)
+	return t, true, err
+}
+
+// restoredRole returns the role that is bound to the tenant's deployer in all of its
+// namespaces; empty where there is none, or more than one.
+func restoredRole(live *cluster.Live, t tenant.Tenant) string {
+	bound := map[string]int{}
+	for _, key := range live.OfTenant(t.Name) {
+		if key.Kind != "RoleBinding" && key.Kind != "ClusterRoleBinding" {
+			continue
+		}
+		if kind, role := roleRefOf(live.Get(key)); kind == "ClusterRole" && key.Name == rbac.DeployerBinding(t.Name, role) {
+			bound[role]++
+		}
+	}
+	var roles []string
+	for role, count := range bound {
+		if t.AllNamespaces || count == len(t.Namespaces) {
+			roles = append(roles, role)
+		}
+	}
+	if len(roles) != 1 {
+		return ""
+	}
+	return roles[0]
+}
+
+// restoredTiller returns the settings of the Tiller in a home; where there is no
+// Deployment, its Role says where the records are.
+func restoredTiller(live *cluster.Live, home string) (tenant.Tiller, error) {
+	var deployment appsv1.Deployment
+	found, err := live.Into(tillerKey(home), &deployment)
+	if err != nil || found {
+		return install.LiveSettings(deployment.Spec), err
+	}
+	var role rbacv1.Role
+	if _, err := live.Into(cluster.Key{Kind: "Role", Namespace: home, Name: rbac.RecordsName}, &role); err != nil {
+		return tenant.Tiller{}, err
+	}
+	for _, rule := range role.Rules {
+		if slices.Contains(rule.Resources, string(tenant.StorageConfigMap)+"s") {
+			return tenant.Tiller{Storage: tenant.StorageConfigMap}, nil
+		}
+	}
+	return tenant.Tiller{}, nil
+}
+
+// restoredRails returns the guard rails that one of the tenant's namespaces says it has:
+// all have the same.
+func restoredRails(live *cluster.Live, t tenant.Tenant) (tenant.Rails, error) {
+	if len(t.Namespaces) == 0 {
+		return tenant.NewRails(t.AllNamespaces), nil
+	}
+	name := t.Namespaces[0]
+	r, err := rails.Claim(t.Name, live.Get(namespaceKey(name)))
+	if err != nil {
+		return r, err
+	}
+	object := func(kind string) cluster.Key {
+		return cluster.Key{Kind: kind, Namespace: name, Name: rails.ObjectName}
+	}
+	var quota corev1.ResourceQuota
+	var limits corev1.LimitRange
+	var policy networkingv1.NetworkPolicy
+	for kind, into := range map[string]any{"ResourceQuota": &quota, "LimitRange": &limits, "NetworkPolicy": &policy} {
+		if _, err := live.Into(object(kind), into); err != nil {
+			return r, err
+		}
+	}
+	return rails.WithObjects(r, quota, limits, policy), nil
+}
+
+// restore takes the tenant from its live objects where it has no record that can be
+// read; unreadable is why it can't, nil where there is none. A record that can't be read
+// may be a newer helm-tenant's: it is written anew only for who names the namespaces.
+func restore(f *facts, r Request, unreadable error) (was tenant.Tenant, existed bool, err error) {
+	named := r.Exact || len(r.Tenant.Namespaces) > 0 || r.Tenant.AllNamespaces
+	was, existed, err = restored(f.live, r.Tenant.Name)
+	switch {
+	case err != nil:
+		return was, false, err
+	case unreadable != nil && (!named || !existed):
+		if existed {
+			return was, false, &UnreadableRecordError{was, unreadable}
+		}
+		return was, false, unreadable
+	case !existed:
+		return tenant.Tenant{}, false, nil
+	}
+	if unreadable == nil && !r.Exact && r.Tenant.Engine != "" {
+		// A migration may have been under way: only the admin knows.
+		home := was.Home()
+		if was.Engine, was.HomeNamespace = r.Tenant.Engine, home; !was.Engine.Has(tenant.EngineTiller) {
+			was.Tiller = tenant.Tiller{}
+		}
+	}
+	if was.Tiller.Image == "" && was.Tiller.Version == r.ClientVersion {
+		was.Tiller.Version = ""
+	}
+	if was.Tiller.Storage == "" {
+		was.Tiller.Storage = r.Tenant.Tiller.Storage // nothing contradicts it
+	}
+	if !r.Exact && !r.Prune {
+		// What is named comes first, in that order: the first is the default namespace.
+		was.Namespaces = slices.Concat(r.Tenant.Namespaces, slices.DeleteFunc(slices.Clone(was.Namespaces), func(ns string) bool { return slices.Contains(r.Tenant.Namespaces, ns) }))
+	}
+	return was, true, nil
+}
+
+// noteRestored says what was taken from live objects.
+func (d *decision) noteRestored() error {
+	if !d.restored {
+		return nil
+	}
+	text := fmt.Sprintf("engine %s, role %s", d.was.Engine, d.was.Role)
+	if len(d.was.Namespaces) > 0 {
+		text += ", namespaces " + strings.Join(d.was.Namespaces, ", ")
+	}
+	if d.was.Engine.Has(tenant.EngineTiller) {
+		text += fmt.Sprintf("; its Tiller stores %ss and keeps %d revisions", d.was.Tiller.Storage, *d.was.Tiller.HistoryMax)
+	}
+	d.warn("the tenant has no record that can be read; it is written anew from what is there: %s", text)
+	return nil
+}
+
+// UnreadableRecordError says that a tenant's record can't be read, and what its live objects
+// say of the tenant.
+type UnreadableRecordError struct {
+	Tenant tenant.Tenant
+	Err    error
+}
+
+func (e *UnreadableRecordError) Error() string { return e.Err.Error() }
+func (e *UnreadableRecordError) Unwrap() error { return e.Err }

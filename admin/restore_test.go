@@ -1,0 +1,154 @@
+package admin
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// TestRestore: without a record, or with one that can't be read, an init makes the tenant
+// what its live objects say that it was, record and all.
+func TestRestore(t *testing.T) {
+	full := func(r *Request) {
+		r.Tenant.Role = "edit"
+		r.Tenant.Tiller = tenant.Tiller{Storage: tenant.StorageConfigMap, Version: "v2.16.1", HistoryMax: new(7), Replicas: new(2),
+			Resources: map[string]string{"limits.memory": "1Gi", "requests.memory": "1Gi", "requests.cpu": "20m", "limits.cpu": "1"}, NodeSelector: map[string]string{"pool": "system"}, ImagePullSecrets: []string{"registry"}}
+		r.Tenant.Rails = tenant.Rails{PodSecurity: tenant.PodSecurityRestricted, Guard: tenant.GuardWarn, Quota: map[string]string{"pods": "5"}, Network: tenant.NetworkIsolated,
+			Limits: &tenant.Limits{Max: map[string]string{"memory": "8Gi"}, Default: map[string]string{"memory": "1Gi"}, DefaultRequest: map[string]string{"memory": "1Gi"}}, AllowFrom: []string{"10.0.0.0/24"}, NetworkExcept: []string{"10.1.0.0/16"},
+			Hosts: []string{"a.example.com"}, Labels: map[string]string{"cost": "42"}, Contact: "#team"}
+		r.Tenant.Members = tenant.Members{tenant.User("alice")}
+	}
+	image := func(r *Request) {
+		r.Tenant.Tiller.Image, r.Tenant.Tiller.Version = "registry.example.com/tiller", "v2.17.0"
+	}
+	unguarded := func(r *Request) {
+		r.Tenant.Rails = tenant.Rails{PodSecurity: tenant.PodSecurityUnmanaged, Guard: tenant.GuardOff}
+		r.Accepted = append(r.Accepted, RiskNoGuard, RiskNodeAccess)
+	}
+	for name, made := range map[string]Request{
+		"defaults":               asked(),
+		"all settings":           asked(full),
+		"an image":               asked(image),
+		"impersonation":          asked(engine(tenant.EngineImpersonation)),
+		"both":                   asked(engine(tenant.EngineBoth), func(r *Request) { r.Tenant.Tiller.Storage = tenant.StorageConfigMap }),
+		"without guard rails":    asked(unguarded),
+		"a home of its own name": asked(home("elsewhere")),
+		"the whole cluster":      asked(everywhere, accept(RiskClusterWide)),
+	} {
+		before := empty().after(t, made)
+		lost := before
+		lost.objects = slices.DeleteFunc(slices.Clone(before.objects), func(o runtime.Object) bool {
+			return cluster.KeyOf(o).Name == tenant.RecordName && cluster.KeyOf(o).Kind == "ConfigMap"
+		})
+		unreadable := edited(before, recordKey(made.Tenant.WithDefaults().Home()), func(m *corev1.ConfigMap) { m.Data[tenant.RecordKey] = "name: t\nnamespaces: 5\n" })
+		t.Run(name, func(t *testing.T) {
+			record := recordOf(before)
+			bare := Request{Tenant: tenant.Tenant{Name: "t"}, Accepted: made.Accepted}
+			if got := lost.decide(t, bare); got.Err != "" || len(got.Steps) != 1 || !strings.HasPrefix(got.Steps[0], "create ConfigMap helm-tenant") || !strings.Contains(strings.Join(got.Notes, " "), "no record that can be read") {
+				t.Errorf("lost: %+v", got)
+			}
+			if diff := cmp.Diff(record, recordOf(lost.after(t, bare))); diff != "" {
+				t.Errorf("lost: the record (-before +after):\n%s", diff)
+			}
+			named := bare
+			named.Tenant.Namespaces, named.Tenant.AllNamespaces = made.Tenant.Namespaces, made.Tenant.AllNamespaces
+			if got := unreadable.decide(t, named); got.Err != "" || len(got.Steps) != 1 || !strings.HasPrefix(got.Steps[0], "update ConfigMap helm-tenant") {
+				t.Errorf("unreadable: %+v", got)
+			}
+			if diff := cmp.Diff(record, recordOf(unreadable.after(t, named))); diff != "" {
+				t.Errorf("unreadable: the record (-before +after):\n%s", diff)
+			}
+			_, err := decide(unreadable.facts(t, bare), bare)
+			if lost, is := errors.AsType[*UnreadableRecordError](err); !is || lost.Tenant.Name != "t" || !strings.Contains(lost.Error(), "a list is wanted") {
+				t.Errorf("unreadable, and nothing is named: %v", err)
+			}
+		})
+	}
+}
+
+// recordOf is the text of the only record.
+func recordOf(w world) string {
+	for _, object := range w.objects {
+		if m, is := object.(*corev1.ConfigMap); is && m.Name == tenant.RecordName {
+			return m.Data[tenant.RecordKey]
+		}
+	}
+	return ""
+}
+
+// TestRestoreRefuses: what the live Tiller is can't be changed by an init that does not
+// know it, and what a member could have written is not believed.
+func TestRestoreRefuses(t *testing.T) {
+	made := empty().after(t, asked(func(r *Request) { r.Tenant.Tiller.Storage, r.Tenant.Role = tenant.StorageConfigMap, "edit" }))
+	lost := made
+	lost.objects = slices.DeleteFunc(slices.Clone(made.objects), func(o runtime.Object) bool { return cluster.KeyOf(o) == recordKey("t-tiller") })
+	for name, r := range map[string]Request{
+		"secrets":         asked(func(r *Request) { r.Tenant.Tiller.Storage = tenant.StorageSecret }),
+		"secrets, a file": asked(exactly),
+	} {
+		if got := lost.decide(t, r); !strings.Contains(got.Err, "stores its releases as configmaps") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got := lost.decide(t, asked(engine(tenant.EngineImpersonation), exactly)); !strings.Contains(got.Err, "can't ") {
+		t.Errorf("another engine: %+v", got)
+	}
+	forged := bindingOf("a", rbac.DeployerBinding("t", "cluster-admin"), "cluster-admin", account("t-tiller", "tiller"))
+	forged.(metav1.Object).SetLabels(rbac.Labels("t"))
+	next := lost.with(forged).after(t, Request{Tenant: tenant.Tenant{Name: "t"}})
+	if text := recordOf(next); !strings.Contains(text, "role: edit") {
+		t.Errorf("with a forged binding the record is:\n%s", text)
+	}
+	// Without anything that is written after a record there is nothing to restore.
+	partly := lost
+	partly.objects = slices.DeleteFunc(slices.Clone(lost.objects), func(o runtime.Object) bool {
+		return cluster.KeyOf(o) == tillerKey("t-tiller") || cluster.KeyOf(o).Name == rbac.MemberName && cluster.KeyOf(o).Kind == "RoleBinding"
+	})
+	if got := partly.decide(t, asked()); got.Err != "" || strings.Contains(strings.Join(got.Notes, " "), "written anew") {
+		t.Errorf("an init that was killed: %+v", got)
+	}
+}
+
+// TestLiveStorage: a Tiller that was turned by hand, or whose record was, is not turned
+// away from the releases that it has.
+func TestLiveStorage(t *testing.T) {
+	turned := edited(empty().after(t, asked()), tillerKey("t-tiller"), func(d *unstructured.Unstructured) {
+		containers, _, _ := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "containers")
+		containers[0].(map[string]any)["command"].([]any)[2] = "--storage=configmap"
+		_ = unstructured.SetNestedSlice(d.Object, containers, "spec", "template", "spec", "containers")
+	})
+	storage := func(s tenant.Storage) func(*Request) { return func(r *Request) { r.Tenant.Tiller.Storage = s } }
+	const refused = `the Tiller in namespace "t-tiller" keeps its releases as configmaps, and the tenant's record says secrets: Tiller would not find them there`
+	for _, test := range []struct {
+		name    string
+		kinds   []string
+		request Request
+		err     string
+		writes  string
+	}{
+		{"without releases it is turned back", nil, asked(), "", "Deployment"},
+		{"its releases are elsewhere", []string{"Secret"}, asked(), "", "Deployment"},
+		{"it has releases", []string{"ConfigMap"}, asked(), refused, ""},
+		{"it has releases, and a file says nothing", []string{"ConfigMap"}, asked(exactly), refused, ""},
+		{"the record is to say so", []string{"ConfigMap"}, asked(storage(tenant.StorageConfigMap)), "", "ConfigMap"},
+		{"it is to be turned back", []string{"ConfigMap"}, asked(storage(tenant.StorageSecret)), "", "Deployment"},
+	} {
+		w := turned
+		w.recordKinds = map[string][]string{"t-tiller": test.kinds}
+		got := w.decide(t, test.request)
+		if got.Err != test.err || test.writes != "" && !slices.ContainsFunc(got.Steps, func(step string) bool { return strings.HasPrefix(step, "update "+test.writes+" ") }) {
+			t.Errorf("%s: %+v", test.name, got)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package audit
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"helm-tenant/command"
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// InitCommand is the init that makes a tenant with all that is known of it, as far as it
+// differs from the defaults; namespaces that are not known are left to be put in.
+func InitCommand(t tenant.Tenant) command.Command {
+	t = t.WithDefaults()
+	flags := []string{"--engine=" + string(t.Engine)}
+	if t.Home() != t.Engine.ConventionalHome(t.Name) {
+		flags = append(flags, "--home-namespace="+t.Home())
+	}
+	role := tenant.DefaultRole
+	switch {
+	case t.AllNamespaces:
+		flags, role = append(flags, "--all-namespaces", "--accept-risk=cluster-wide"), tenant.DefaultClusterRole
+	case len(t.Namespaces) == 0:
+		flags = append(flags, "--namespaces=NS")
+	default:
+		flags = append(flags, "--namespaces="+strings.Join(t.Namespaces, ","))
+	}
+	if t.Role != role {
+		flags = append(flags, "--role="+t.Role)
+	}
+	return command.Tenant("init", t.Name, append(flags, tillerFlags(t.Tiller)...)...)
+}
+
+// tillerFlags are init's flags for the settings of a Tiller that are not the default.
+func tillerFlags(s tenant.Tiller) []string {
+	var flags []string
+	add := func(name, value string) {
+		if value != "" {
+			flags = append(flags, "--"+name+"="+value)
+		}
+	}
+	pairs := func(of map[string]string) string {
+		var texts []string
+		for _, key := range slices.Sorted(maps.Keys(of)) {
+			texts = append(texts, key+"="+of[key])
+		}
+		return strings.Join(texts, ",")
+	}
+	if s.Storage != tenant.StorageSecret {
+		add("storage", string(s.Storage))
+	}
+	add("tiller-image", s.Image)
+	add("tiller-version", s.Version)
+	if s.HistoryMax != nil && *s.HistoryMax != tenant.DefaultHistoryMax {
+		add("history-max", strconv.Itoa(*s.HistoryMax))
+	}
+	if s.Replicas != nil && *s.Replicas != tenant.DefaultReplicas {
+		add("replicas", strconv.Itoa(*s.Replicas))
+	}
+	add("resources", pairs(s.Resources))
+	add("node-selector", pairs(s.NodeSelector))
+	add("image-pull-secret", strings.Join(s.ImagePullSecrets, ","))
+	return flags
+}
+
+// restore fills in what the record of a tenant would say that can't be read, from what is
+// there: nothing else is then told of it that is not so.
+func (a *auditor) restore() {
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		if r.Problem == "" || len(r.Tenant.Namespaces) > 0 || r.Tenant.AllNamespaces {
+			continue
+		}
+		t := tenant.Tenant{Name: r.Tenant.Name, HomeNamespace: r.Namespace}
+		tiller := slices.IndexFunc(a.workloads[r.Namespace], func(w *Workload) bool { return w.Name == install.DeploymentName && w.Deployment != nil })
+		hasTiller := tiller >= 0 || a.accounts[Account(r.Namespace, tenant.TillerAccount)] != nil
+		hasHelm := a.accounts[Account(r.Namespace, tenant.HelmAccount)] != nil
+		switch {
+		case hasTiller && hasHelm:
+			t.Engine = tenant.EngineBoth
+		case hasHelm:
+			t.Engine = tenant.EngineImpersonation
+		}
+		if tiller >= 0 {
+			t.Tiller = install.LiveSettings(*a.workloads[r.Namespace][tiller].Deployment)
+		}
+		for _, ns := range a.labelled[t.Name] {
+			if ns.Name != r.Namespace && ns.Annotations[tenant.AnnotationHome] == r.Namespace {
+				t.Namespaces = append(t.Namespaces, ns.Name)
+			}
+		}
+		slices.Sort(t.Namespaces)
+		t.AllNamespaces = len(t.Namespaces) == 0 && slices.ContainsFunc(a.rights.bindings[""], func(b *Binding) bool { return b.Name == rbac.DeployerBinding(t.Name, b.RoleName) })
+		t.Role = a.boundRole(t)
+		r.Tenant = t.WithDefaults()
+	}
+}
+
+// boundRole is the role that is bound to the tenant's deployer in all of its namespaces;
+// empty where there is none, or more than one.
+func (a *auditor) boundRole(t tenant.Tenant) string {
+	namespaces := t.Namespaces
+	if t.AllNamespaces {
+		namespaces = []string{""}
+	}
+	bound := map[string]int{}
+	for _, ns := range namespaces {
+		for _, b := range a.rights.bindings[ns] {
+			if b.RoleKind == "ClusterRole" && b.Name == rbac.DeployerBinding(t.Name, b.RoleName) {
+				bound[b.RoleName]++
+			}
+		}
+	}
+	var roles []string
+	for role, count := range bound {
+		if count == len(namespaces) {
+			roles = append(roles, role)
+		}
+	}
+	if len(roles) != 1 {
+		return ""
+	}
+	return roles[0]
+}

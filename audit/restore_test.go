@@ -1,0 +1,35 @@
+package audit
+
+import (
+	"slices"
+	"testing"
+
+	"helm-tenant/tenant"
+)
+
+// TestUnreadableRecord: of a tenant whose record can't be read only that is told, with
+// the init that makes the tenant what it is now; no healthy release is to be deleted.
+func TestUnreadableRecord(t *testing.T) {
+	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation, tenant.EngineBoth} {
+		was := team("lost", engine)
+		want := "helm tenant init lost --engine=" + string(engine) + " --namespaces=lost-1"
+		if engine.Has(tenant.EngineTiller) {
+			was.Tiller = tenant.Tiller{Storage: tenant.StorageConfigMap, Version: "v2.18.0", HistoryMax: new(7)}
+			was = was.WithDefaults()
+			want += " --storage=configmap --tiller-version=v2.18.0 --history-max=7"
+		}
+		s := sceneOf(was)
+		s.Releases = []Release{{Home: was.Home(), Name: "web", Namespace: "lost-1", Record: ObjectRef{"ConfigMap", was.Home(), "web.v1"}}}
+		s.Records[0].Tenant = tenant.Tenant{Name: "lost", HomeNamespace: was.Home()}.WithDefaults()
+		s.Records[0].Problem = "tenant.yaml: it is no YAML"
+		var told []Finding
+		for _, f := range Audit(s, Options{}).Findings {
+			if slices.Contains(f.Tenants, "lost") && f.ID != idConfigMaps { // that is so, whatever the record says
+				told = append(told, f)
+			}
+		}
+		if len(told) != 1 || told[0].ID != idDrift || told[0].Severity != High || told[0].Fix.String() != want || len(told[0].Or) != 1 {
+			t.Errorf("%s: got %+v, want the fix %s", engine, told, want)
+		}
+	}
+}

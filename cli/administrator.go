@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"cmp"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+	"helm-tenant/visible"
+)
+
+// scopeFlag lets a verb be run by an administrator of single namespaces.
+func scopeFlag(cmd *cobra.Command, into *bool) {
+	cmd.Flags().BoolVar(into, "no-cluster-reads", false, "read the tenant's home and namespaces alone, for an admin of nothing else; says what is not checked then")
+}
+
+// printRole prints the ClusterRole of an administrator who is not cluster-admin.
+func (s *session) printRole(cmd *cobra.Command, o *initOptions) error {
+	if o.output == "name" {
+		visible.Fprintf(s.out(), "clusterrole/%s\n", rbac.AdministratorName)
+		return nil
+	}
+	t := tenant.Tenant{Name: "any", Namespaces: []string{"any-namespace"}, Engine: cmp.Or(tenant.Engine(o.engine), tenant.EngineBoth), Role: o.request.Tenant.Role}.WithDefaults()
+	if wrong := t.Validate(); len(wrong) > 0 {
+		return asUsage(cmd, problems(wrong))
+	}
+	output := o.output
+	if output == "text" {
+		output = "yaml"
+	}
+	s.say("Bind it only to whom you trust with the cluster: who may bind a ClusterRole in every namespace can take every namespace.")
+	if rbac.MadeOf(t.Role) != nil {
+		s.say("ClusterRole %s is written by the first init that names it, which a cluster-admin has to run.", t.Role)
+	}
+	return printObject(s.out(), output, admin.AdministratorRole(t.Engine, t.Role))
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/command"
+	"helm-tenant/tenant"
+	"helm-tenant/visible"
+)
+
+// dryRun prints the objects that would be written; what kubectl can't apply, it
+// says.
+func (s *session) dryRun(prepared *admin.Prepared, output string) error {
+	if output == "text" {
+		output = "yaml"
+	}
+	for _, note := range prepared.Notes {
+		s.say("Note: %s", note)
+	}
+	for _, change := range prepared.Plan.Changes {
+		if change.Action == cluster.Delete || change.Action == cluster.Replace {
+			s.say("would be %s: %s", pastTense[change.Action], change.Key)
+		}
+	}
+	objects := prepared.Plan.Objects()
+	if len(objects) == 0 {
+		s.say("tenant %s is as asked: nothing to write", prepared.Tenant.Name)
+	}
+	if output == "json" || output == "yaml" && len(objects) == 0 { // kubectl apply takes an empty List, and no empty input
+		list := map[string]any{"apiVersion": "v1", "kind": "List", "items": append([]*unstructured.Unstructured{}, objects...)}
+		return printObject(s.out(), output, list)
+	}
+	for i, object := range objects {
+		if output == "name" {
+			visible.Fprintf(s.out(), "%s\n", resourceName(cluster.KeyOf(object)))
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(s.out(), "---")
+		}
+		if err := printObject(s.out(), "yaml", object.Object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func resourceName(key cluster.Key) string {
+	return strings.ToLower(key.Kind) + "/" + key.Name
+}
+
+func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
+	t := prepared.Tenant
+	switch o.output {
+	case "name":
+		visible.Fprintf(s.out(), "tenant/%s\n", t.Name)
+		return nil
+	case "json", "yaml":
+		return printObject(s.out(), o.output, tenantObject(t))
+	}
+	what := "is ready"
+	switch {
+	case !prepared.Wrote:
+		what = "is as asked: nothing was written"
+	case !o.wait && t.Engine.Has(tenant.EngineTiller):
+		what = "is written; its Tiller is starting"
+	}
+	visible.Fprintf(s.out(), "tenant %s %s\n", t.Name, what)
+	if t.Members.IsZero() {
+		s.next("It has no members yet", command.Tenant("grant", t.Name, "--user=USER"))
+	} else {
+		s.next("Its members start with", useOf(t))
+	}
+	return nil
+}
+
+// useOf is the command by which a member uses the tenant.
+func useOf(t tenant.Tenant) command.Command {
+	if t.Home() == t.Engine.ConventionalHome(t.Name) {
+		return command.Tenant("use", t.Name)
+	}
+	return command.Tenant("use", t.Name, "--home-namespace="+t.Home())
+}
+
+// tenantObject is a tenant as machines read it.
+func tenantObject(t tenant.Tenant) any {
+	return struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		tenant.Tenant
+	}{tenant.APIVersion, "Tenant", t}
+}

@@ -1,0 +1,96 @@
+package apitest
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// printedRole is the ClusterRole that init --print-role prints.
+func printedRole(t *testing.T, u *user, args ...string) rbacv1.ClusterRole {
+	t.Helper()
+	var role rbacv1.ClusterRole
+	r := u.must(t, append([]string{"init", "--print-role", "-o", "json"}, args...)...)
+	if err := json.Unmarshal([]byte(r.stdout), &role); err != nil || len(role.Rules) == 0 {
+		t.Fatalf("%v: %v", err, r)
+	}
+	return role
+}
+
+// TestAdministrator gives somebody exactly the ClusterRole that is printed, for each
+// engine: they can init, apply, grant, revoke and destroy, and no other verb of theirs
+// fails for want of a right. Without one of its rules they are told all that is missing.
+func TestAdministrator(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for engine, home := range map[string]string{"tiller": "-tiller", "impersonation": "-helm", "both": "-tiller"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			of := newTeam()
+			u := w.newUser(t, "administrator")
+			role := printedRole(t, u, "--engine", engine)
+			w.allow(t, u, "", role.Rules...)
+			w.lastGrant(t, u, of.name)
+			u.must(t, "init", of.name, "--engine", engine, "--namespaces", of.a+","+of.b, "--create-namespaces", "--quota", "pods=5", "--network", "isolated", "--wait=false", "--user", "ann")
+			u.must(t, "init", of.name, "--limits", "max.memory=8Gi", "--wait=false")
+			u.must(t, "grant", of.name, "--user", "bob")
+			if r := u.must(t, "revoke", of.name, "--user", "bob"); strings.Contains(r.stderr, "Warning") {
+				t.Errorf("not all is known: %v", r)
+			}
+			file := filepath.Join(t.TempDir(), "tenants.yaml")
+			text := "apiVersion: helm-tenant/v1\ntenants:\n- {name: " + of.name + ", engine: " + engine + ", namespaces: [" + of.a + ", " + of.c + "], members: {users: [ann]}}\n"
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			u.must(t, "apply", "-f", file, "--create-namespaces")
+			if r := u.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "1 tenant unchanged") {
+				t.Errorf("a second run changes something: %v", r)
+			}
+			u.must(t, "describe", of.name)
+			u.must(t, "destroy", of.name, "--yes", "--delete-namespaces", "--backup", filepath.Join(t.TempDir(), "backup.yaml"))
+			eventually(t, "the home of "+of.name, func() error {
+				_, err := w.admin(t).CoreV1().Namespaces().Get(t.Context(), of.name+home, metav1.GetOptions{})
+				if err == nil {
+					return errors.New("it is still there")
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// TestAdministratorOfNamespaces: without any right in the whole cluster, but for reading
+// the role, an admin of a home and its namespaces makes a tenant and is told what that
+// leaves unchecked.
+func TestAdministratorOfNamespaces(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.namespace(t, of.home, of.a, of.b)
+	u := w.newUser(t, "namespaces")
+	role := printedRole(t, u)
+	for _, ns := range []string{of.home, of.a, of.b} {
+		w.allow(t, u, ns, role.Rules...)
+	}
+	w.lastGrant(t, u, of.name)
+	args := []string{"init", of.name, "--engine=tiller", "--home-namespace", of.home, "--namespaces", of.a + "," + of.b, "--wait=false"}
+	r := u.run(t, args...)
+	if r.code != 1 || strings.Count(r.stderr, "list ") < 8 || !strings.Contains(r.stderr, "--no-cluster-reads") {
+		t.Errorf("not all that is missing is named: %v", r)
+	}
+	u.wroteNothing(t)
+	r = u.must(t, append(args, "--no-cluster-reads")...)
+	if !strings.Contains(r.stderr, "not checked: ") || !strings.Contains(r.stderr, `whether ClusterRole "admin" exists`) {
+		t.Errorf("it is not said what is unchecked: %v", r)
+	}
+	if r := u.must(t, append(args, "--no-cluster-reads")...); !strings.Contains(r.stdout, "nothing was written") {
+		t.Errorf("a second run writes: %v", r)
+	}
+	u.must(t, "grant", of.name, "--user", "ann", "--home-namespace", of.home)
+	u.must(t, "destroy", of.name, "--yes", "--no-cluster-reads", "--home-namespace", of.home)
+}
