@@ -129,7 +129,7 @@ func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o prefl
 	case live != nil && !o.Hook:
 		// Helm 3 patches by what changed; an apply has the same admission and validation.
 		return t.deployer.TryApply(ctx, kind, owned, !q.ServerSide || q.ForceConflicts)
-	case live != nil:
+	case live != nil && o.Replaces():
 		return cluster.Answer{} // a hook that is deleted first
 	case q.ServerSide && o.GetName() != "":
 		return t.deployer.TryApply(ctx, kind, owned, q.ForceConflicts)

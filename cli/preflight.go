@@ -253,7 +253,7 @@ func (f *flight) try(ctx context.Context, plan preflight.Plan, version int) erro
 // readRelease finds the release's newest record. Helm 2's are not a member's to read.
 func (f *flight) readRelease(ctx context.Context) error {
 	f.question.Upgrade = f.deployment.Command == "upgrade" && f.deployment.Release != "" && !f.deployment.Is("install")
-	if f.question.Major == 2 || f.question.Release == "" {
+	if f.question.Major == 2 || f.question.Release == "" || !f.question.Has(f.question.Namespace) {
 		return nil
 	}
 	stored, err := f.deployer.NewestStored(ctx, tenant.EngineImpersonation, f.question.Namespace)

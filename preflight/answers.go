@@ -39,7 +39,9 @@ func (q Question) Existing(o Object, live *unstructured.Unstructured, err error)
 	switch {
 	case o.FromCRDFolder():
 		return nil // helm leaves one that is there as it is
-	case o.Hook && o.replaces():
+	case o.Hook && !o.Replaces() && q.ServerSide:
+		return []Finding{about(o, Exists, Warned, "it is there, and helm writes over it: it is a hook", "", "")}
+	case o.Hook && o.Replaces():
 		return []Finding{about(o, Exists, Warned, "it is there, and helm deletes and creates it anew: it is a hook", "", "")}
 	case o.Hook:
 		return []Finding{refused(o, Exists, "it is there, and this hook's deletion policy does not replace it", "delete it, or rename the release", "")}
@@ -85,6 +87,9 @@ var limits = regexp.MustCompile(`is forbidden: \[?(?:(?:minimum|maximum) [^ ]+ u
 // Refusal makes a finding of the API server's refusal of a request about an object.
 func (q Question) Refusal(o Object, verb string, err error) Finding {
 	s := status(err)
+	if s != nil && strings.HasPrefix(s.Message, "failed to create typed patch object") { // of an apply, with status 500
+		return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template", oneLine(s.Message))
+	}
 	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || s.Code == http.StatusUnauthorized {
 		return about(o, NotTried, Untried, "the API server gave no answer", "try again", oneLine(err.Error()))
 	}
@@ -109,7 +114,7 @@ func (q Question) Refusal(o Object, verb string, err error) Finding {
 	case s.Code == http.StatusNotFound && o.GetKind() == "RoleBinding":
 		return refused(o, Invalid, "it binds a role that is neither there nor in the chart", "create the role by the chart's values, or bind one that is there", message)
 	case s.Code == http.StatusNotFound:
-		return refused(o, ForeignNamespace, fmt.Sprintf("there is no namespace %q", o.GetNamespace()), q.toNamespace(), message)
+		return refused(o, ForeignNamespace, fmt.Sprintf("there is no namespace %q", o.GetNamespace()), q.toNamespace(o.GetNamespace()), message)
 	case s.Code == http.StatusConflict && verb == "patch":
 		return refused(o, Exists, "somebody else owns fields that the chart sets", "set them there, or give --force-conflicts", message)
 	case s.Code == http.StatusConflict:
@@ -153,14 +158,19 @@ func (q Question) lacks(o Object, verb, message string) Finding {
 }
 
 func (q Question) foreign(o Object, message string) Finding {
-	return refused(o, ForeignNamespace, fmt.Sprintf("namespace %q is not the tenant's", o.GetNamespace()), q.toNamespace(), message)
+	return refused(o, ForeignNamespace, fmt.Sprintf("namespace %q is not the tenant's", o.GetNamespace()), q.toNamespace(o.GetNamespace()), message)
 }
 
-func (q Question) toNamespace() string {
-	if q.AllNamespaces || len(q.Namespaces) == 0 {
-		return "set the namespace by the chart's values"
+// toNamespace says where an object of that namespace could stand.
+func (q Question) toNamespace(namespace string) string {
+	do := "set the namespace by the chart's values"
+	if namespace == q.Namespace {
+		do = "give --namespace"
 	}
-	return "set the namespace by the chart's values to one of: " + strings.Join(q.Namespaces, ", ")
+	if q.AllNamespaces || len(q.Namespaces) == 0 {
+		return do
+	}
+	return do + ", to one of: " + strings.Join(q.Namespaces, ", ")
 }
 
 // excess are the rules of an escalation, as the API server names them, in short.

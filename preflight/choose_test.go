@@ -129,6 +129,8 @@ func TestForAdmins(t *testing.T) {
 		{"all paths", role("rules: [{verbs: [get], nonResourceURLs: ['/*']}]\n"), "wildcard", ""},
 		{"impersonation", role("rules: [{verbs: [impersonate], apiGroups: [''], resources: [users]}]\n"), "impersonate", ""},
 		{"aggregation", role("aggregationRule: {clusterRoleSelectors: []}\n"), "labels", ""},
+		{"a role of everybody", strings.Replace(role(rule), "a: b", "rbac.authorization.k8s.io/aggregate-to-admin: 'true'", 1), "everybody", ""},
+		{"the cluster's own role", strings.Replace(role(rule), "name: x", "name: view", 1), "overwrite", ""},
 		{"a binding", binding("view", "{kind: ServiceAccount, name: x, namespace: a}"), "", "ServiceAccount x in namespace a"},
 		{"to the deployer", binding("view", "{kind: ServiceAccount, name: helm, namespace: team-helm}"), "deployer", ""},
 		{"to the deployer by name", binding("view", "{kind: User, name: 'system:serviceaccount:team-helm:helm'}"), "deployer", ""},

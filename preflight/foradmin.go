@@ -48,8 +48,8 @@ func (q Question) ForAdmins(findings []Finding, objects []Object) []ForAdmin {
 func anew(o Object) map[string]any {
 	body := o.DeepCopy()
 	labels := body.GetLabels()
-	for name := range labels {
-		if strings.HasPrefix(name, "helm-tenant/") || strings.Contains(name, ".helm-tenant/") {
+	for name, value := range labels {
+		if strings.Contains(name, "helm-tenant/") || name == labelManagedBy && value != "Helm" {
 			delete(labels, name)
 		}
 	}
@@ -101,8 +101,19 @@ func (q Question) gives(o Object) (says []string, refused string) {
 	return []string{"Is in no namespace; what it does is to be judged by its text."}, ""
 }
 
+// ownRoles are ClusterRoles that each cluster has.
+var ownRoles = []string{"cluster-admin", "admin", "edit", "view"}
+
 // givesRules says what a role gives.
 func givesRules(o Object) (says []string, refused string) {
+	for label := range o.GetLabels() {
+		if strings.HasPrefix(label, "rbac.authorization.k8s.io/") {
+			return nil, "its label " + oneLine(label) + " would add its rules to a role of everybody"
+		}
+	}
+	if name := o.GetName(); o.GetKind() == "ClusterRole" && (strings.HasPrefix(name, "system:") || slices.Contains(ownRoles, name) || strings.HasPrefix(name, "helm-tenant")) {
+		return nil, "it would overwrite a role of the cluster's own"
+	}
 	var role rbacv1.ClusterRole
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &role); err != nil {
 		return nil, "its rules can't be read"
@@ -157,7 +168,7 @@ func (q Question) givesBinding(o Object) (says []string, refused string) {
 		where = "in namespace " + o.GetNamespace()
 	}
 	says = append(says, oneLine(fmt.Sprintf("Gives what %s %s allows, %s, to:", binding.RoleRef.Kind, binding.RoleRef.Name, where)))
-	if slices.Contains([]string{"cluster-admin", "admin", "edit"}, binding.RoleRef.Name) && o.GetKind() == "ClusterRoleBinding" {
+	if slices.Contains(ownRoles[:3], binding.RoleRef.Name) && o.GetKind() == "ClusterRoleBinding" {
 		return nil, fmt.Sprintf("it binds %s in the whole cluster", binding.RoleRef.Name)
 	}
 	for _, s := range binding.Subjects {

@@ -122,6 +122,7 @@ func TestRefusal(t *testing.T) {
 		{"RoleBinding", "a", "create", answered(404, metav1.StatusReasonNotFound, `roles.rbac.authorization.k8s.io "x" not found`), Invalid, "role", nil},
 		{"ConfigMap", "a", "create", answered(422, metav1.StatusReasonInvalid, `ConfigMap "X" is invalid: metadata.name: Invalid value`), Invalid, "does not take", nil},
 		{"ConfigMap", "a", "create", answered(400, metav1.StatusReasonBadRequest, `admission webhook "x" does not support dry run`), NotTried, "dry runs", nil},
+		{"Service", "a", "patch", answered(500, metav1.StatusReasonInternalError, `failed to create typed patch object (a/x; /v1, Kind=Service): .spec.ports: expected numeric (int or float), got string`), Invalid, "does not take", nil},
 		{"ConfigMap", "a", "create", answered(500, metav1.StatusReasonInternalError, "etcd"), NotTried, "no answer", nil},
 		{"ConfigMap", "a", "create", answered(429, metav1.StatusReasonTooManyRequests, "later"), NotTried, "no answer", nil},
 		{"ConfigMap", "a", "create", errors.New("connection refused"), NotTried, "no answer", nil},
@@ -170,10 +171,11 @@ func TestExisting(t *testing.T) {
 		{"taken over", plain, &unstructured.Unstructured{}, "", true},
 		{"a hook that is replaced", object(map[string]string{annotationHook: "pre-install"}, true, "h"), &unstructured.Unstructured{}, Warned, false},
 		{"a hook that is not", object(map[string]string{annotationHook: "pre-install", annotationDeletePolicy: "hook-failed"}, true, "h"), &unstructured.Unstructured{}, Refused, false},
+		{"a hook that is written over", object(map[string]string{annotationHook: "pre-install", annotationDeletePolicy: "hook-failed"}, true, "applied"), &unstructured.Unstructured{}, Warned, false},
 		{"of the crds folder", object(nil, false, "c/crds/a.yaml"), &unstructured.Unstructured{}, "", false},
 	} {
 		q := question()
-		q.TakeOwnership = c.take
+		q.TakeOwnership, q.ServerSide = c.take, c.o.File == "applied"
 		got := Result("")
 		if f := q.Existing(c.o, c.live, nil); len(f) > 0 {
 			got = f[0].Result

@@ -46,9 +46,9 @@ const (
 // events are those for which the hook is made.
 func (o Object) events() []string { return words(o.GetAnnotations()[annotationHook]) }
 
-// replaces reports whether helm deletes a hook of that name that is there before it
+// Replaces reports whether helm deletes a hook of that name that is there before it
 // creates this one.
-func (o Object) replaces() bool {
+func (o Object) Replaces() bool {
 	policies := words(o.GetAnnotations()[annotationDeletePolicy])
 	return len(policies) == 0 || slices.Contains(policies, "before-hook-creation")
 }

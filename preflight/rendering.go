@@ -85,7 +85,7 @@ func Choose(exact, plain *Attempt, crds bool) (Rendering, error) {
 		r.unserved = map[schema.GroupVersionKind]bool{}
 	default:
 		r.helmSays = ""
-		r.Findings = append(r.Findings, Finding{ID: Helm, Result: Refused, Why: "helm itself refuses it in this cluster", Do: "do what helm says", Answer: said})
+		r.Findings = append(r.Findings, helmRefuses(said))
 	}
 	r.size(plain.Text)
 	return r, nil
@@ -134,7 +134,11 @@ func (r *Rendering) Unexplained(findings []Finding) []Finding {
 	if r.helmSays == "" || slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Refused }) {
 		return findings
 	}
-	return append(findings, Finding{ID: Helm, Result: Refused, Why: "helm itself refuses it in this cluster", Do: "do what helm says", Answer: r.helmSays})
+	return append(findings, helmRefuses(r.helmSays))
+}
+
+func helmRefuses(said string) Finding {
+	return Finding{ID: Helm, Result: Refused, Why: "helm itself refuses it: " + said, Do: "do what helm says", Answer: said}
 }
 
 // maxSecret is how much a Secret holds (k8s.io/api/core/v1, MaxSecretSize).

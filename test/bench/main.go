@@ -447,6 +447,13 @@ func (s *setup) comparisonsOf(m modern) []comparison {
 			theirsText: "`" + m.name + " least list`, which is `exec helm --kube-as-user ... \"$@\"`",
 		},
 		{
+			name: m.name + ": whether a chart fits", reach: 1.50,
+			ours:       func(int) *exec.Cmd { return s.command(m.member, s.ours, "preflight", "install", "web", "charts/hello") },
+			oursText:   "`helm-tenant preflight install`",
+			theirs:     func(int) *exec.Cmd { return s.command(m.member, m.helm, "template", "web", "charts/hello") },
+			theirsText: "`" + m.name + " template`",
+		},
+		{
 			name: m.name + ": a tenant with 5 namespaces", reach: 0.25,
 			ours: func(round int) *exec.Cmd {
 				name := fmt.Sprintf("%s-ours%d", m.name, round)

@@ -84,7 +84,7 @@ func hookOf(text, events string) string {
 }
 
 func in(namespace, text string) string {
-	return strings.Replace(text, "metadata: {name: R", "metadata: {namespace: "+namespace+", name: R", 1)
+	return strings.Replace(text, "metadata: {", "metadata: {namespace: "+namespace+", ", 1)
 }
 
 // troubles are all kinds.
@@ -179,6 +179,8 @@ func troubles() []trouble {
 		{id: "exists", prepare: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: taken}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: taken}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: taken, labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: somebody, meta.helm.sh/release-namespace: NS}}\n", sorts: []string{
 			strings.Replace(configMap, "R", "taken", 1), "apiVersion: v1\nkind: Secret\nmetadata: {name: taken}\n", "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: taken}\n",
 			hookOf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: R}\n", "pre-install") + "---\n" + strings.Replace(configMap, "R", "taken", 1),
+		}},
+		{id: "exists", only: "3", prepare: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: taken}\n", sorts: []string{ // Helm 4 applies the hook over it
 			strings.Replace(strings.Replace(configMap, "R", "taken", 1), "metadata: {", `metadata: {annotations: {helm.sh/hook: pre-install, helm.sh/hook-delete-policy: hook-succeeded}, `, 1),
 		}},
 		{id: "duplicate", only: "3", sorts: []string{configMap + "---\n" + configMap, configMap + "---\n" + in("NS", configMap),
@@ -241,14 +243,17 @@ func fitting() []string {
 var placeholder = regexp.MustCompile(`\bR\b`)
 
 // charts makes count charts of some sorts: each sort once, and then with more around it
-// that fits.
-func charts(sorts []string, count int) []string {
+// that fits, of which every role may write the kinds where some is given.
+func charts(sorts []string, count int, role bool) []string {
 	around := fitting()
+	if role {
+		around = []string{configMap, "apiVersion: v1\nkind: Secret\nmetadata: {name: R}\n"}
+	}
 	var all []string
 	for i := range count {
 		text := sorts[i%len(sorts)]
 		if i >= len(sorts) {
-			text += fmt.Sprintf("\nFILE templates/more.yaml\n%s", placeholder.ReplaceAllString(around[i%7], "R-more"))
+			text += fmt.Sprintf("\nFILE templates/more.yaml\n%s", placeholder.ReplaceAllString(around[i%min(7, len(around))], "R-more"))
 		}
 		all = append(all, text)
 	}
