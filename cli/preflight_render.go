@@ -65,8 +65,8 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 		return preflight.Rendering{}, err
 	}
 	if exact.Code != 0 && plain == nil {
-		if err := run(&plain, template)(); err != nil {
-			return preflight.Rendering{}, err
+		if plain, _ = f.templateOfUpgrade(ctx, capabilities); ctx.Err() != nil {
+			return preflight.Rendering{}, context.Cause(ctx)
 		}
 	}
 	var plainAttempt *preflight.Attempt
@@ -76,6 +76,30 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 	f.question.TakeOwnership = f.question.TakeOwnership || f.question.Upgrade && exact.Code == 0 // helm has looked
 	rendering, err := preflight.Choose(attempt(*exact), plainAttempt, !f.question.Upgrade && !f.question.SkipCRDs)
 	return rendering, asHelmError(err, exact.Code)
+}
+
+// templateOfUpgrade renders an upgrade by helm's template, with the values of the release
+// that is there where helm would take them.
+func (f *flight) templateOfUpgrade(ctx context.Context, capabilities helm.Capabilities) (*helm.Output, error) {
+	deployment := f.deployment
+	if deployment.ReusesValues() && f.newest != nil {
+		values, err := f.runHelm(ctx, deployment.ReleaseValues())
+		if err != nil || values.Code != 0 {
+			return nil, err
+		}
+		folder, err := os.MkdirTemp("", "helm-tenant-preflight-") // mode 0700: values hold secrets
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(folder)
+		file := filepath.Join(folder, "values.yaml")
+		if err := os.WriteFile(file, values.Stdout, 0o600); err != nil {
+			return nil, err
+		}
+		deployment = deployment.WithValues(file)
+	}
+	out, err := f.runHelm(ctx, deployment.Template(capabilities, "", true))
+	return &out, err
 }
 
 func asHelmError(err error, code int) error {

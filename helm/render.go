@@ -258,6 +258,35 @@ func (d *Deployment) Values(chart string) Line {
 	return Line{Command: "show", Args: slices.Concat([]string{"values"}, flags, []string{"--", d.Chart})}
 }
 
+// ReusesValues reports whether an upgrade takes the values of the release that is there:
+// where it is told so, and where neither values nor --reset-values are given
+// (helm.sh/helm/v3, reuseValues in pkg/action/upgrade.go).
+func (d *Deployment) ReusesValues() bool {
+	switch {
+	case d.Command != "upgrade" || d.Is("reset-values"):
+		return false
+	case d.Is("reuse-values") || d.Is("reset-then-reuse-values"):
+		return true
+	}
+	return !slices.ContainsFunc(d.uses, func(use flagUse) bool {
+		return slices.Contains([]string{"set", "set-file", "set-json", "set-literal", "set-string", "values"}, use.name)
+	})
+}
+
+// ReleaseValues is helm's command that prints the values of the release that is there.
+func (d *Deployment) ReleaseValues() Line {
+	flags := d.flags(globalKept)
+	return Line{Command: "get", Args: slices.Concat([]string{"values", "--output=yaml"}, flags, []string{"--", d.Release})}
+}
+
+// WithValues is the deployment with values from a file, which come before all others.
+func (d *Deployment) WithValues(file string) *Deployment {
+	with := *d
+	with.args = append([]string{"--values=" + file}, d.args...)
+	with.uses, _ = deployTable(d.Major, d.Command, d.own).scan(with.args)
+	return &with
+}
+
 // Fetch is Helm 2's command that downloads the chart into a folder.
 func (d *Deployment) Fetch(folder string) Line {
 	flags := d.flags(func(name string) bool { return slices.Contains(chartFlags, name) || name == "home" })

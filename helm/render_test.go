@@ -77,3 +77,25 @@ func TestTemplate(t *testing.T) {
 		}
 	}
 }
+
+func TestReusesValues(t *testing.T) {
+	for args, want := range map[string]bool{
+		"upgrade web c": true, "upgrade web c --set a=b": false, "upgrade web c -f v --reuse-values": true, "upgrade web c --reset-values": false,
+		"upgrade web c --reset-then-reuse-values --set a=b": true, "install web c": false, "upgrade web c --reuse-values --reset-values": false,
+	} {
+		d, err := ReadDeployment(3, strings.Fields(args))
+		if err != nil || d.ReusesValues() != want {
+			t.Errorf("%s: %v, %v", args, !want, err)
+		}
+	}
+	d, err := ReadDeployment(3, strings.Fields("upgrade web c -f b -n a --reuse-values"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(d.WithValues("/a").Template(Capabilities{}, "", true).Args, " "); !strings.HasSuffix(got, "--values=/a -f b -n a -- web c") {
+		t.Errorf("with the release's values: %s", got)
+	}
+	if got := strings.Join(d.ReleaseValues().Args, " "); got != "values --output=yaml -n a -- web" {
+		t.Errorf("they are asked for by: %s", got)
+	}
+}

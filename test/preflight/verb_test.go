@@ -72,7 +72,7 @@ func TestVerb(t *testing.T) {
 				{"install web " + fails, 1, "no luck"},
 				{"install web ./nowhere-at-all", 1, "not found"},
 				{"install web " + good + " --bad-flag", 2, "helm install has no flag --bad-flag"},
-				{"install web", 1, "web"},
+				{"install web", 1, "must either provide a name"},
 				{"install", 2, "the chart is missing"},
 				{"rollback web", 2, "say install or upgrade"},
 				{"install web " + good + " --kube-as-user root", 1, "--kube-as-user says who acts"},
@@ -97,7 +97,8 @@ func TestVerb(t *testing.T) {
 			}{
 				{"upgrade web " + good, 0, "fits (2 objects"},
 				{"install web " + good, 4, "a release of that name is there (deployed)"},
-				{"upgrade web " + reuse, 0, "fits (0 objects"},
+				{"upgrade web " + reuse + " --reset-values", 0, "fits (0 objects"},
+				{"upgrade web " + reuse, 4, `namespace "other-a" is not the tenant's`},
 				{"upgrade web " + reuse + " --reuse-values", 4, `namespace "other-a" is not the tenant's`},
 				{"install web2 " + chart(t, strings.Replace(configMap, "name: R", "name: web", 1), name+"-a"), 4, `belongs to release "web"`},
 				{"install web2 " + chart(t, strings.Replace(configMap, "name: R", "name: web", 1), name+"-a") + " --take-ownership", 0, "fits"},
@@ -136,6 +137,13 @@ func (w *world) holdsNothing(t *testing.T, namespace string) {
 func TestHelm2(t *testing.T) {
 	w := start(t)
 	user := w.newTenant(t, "two", "2", "--hosts", "*.example.com")
+	ofHelm2 := func(text string) string {
+		folder := chart(t, text, "two-a")
+		if err := os.WriteFile(filepath.Join(folder, "Chart.yaml"), []byte("apiVersion: v1\nname: chart\nversion: 1.0.0\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return folder
+	}
 	for _, c := range []struct {
 		text, args string
 		code       int
@@ -152,19 +160,16 @@ func TestHelm2(t *testing.T) {
 		{configMap, "-n " + strings.Repeat("a", 54), 4, "name"},
 		{strings.Replace(crd, "metadata: {name: things.R.example.com}", "metadata: {name: things.x.example.com, annotations: {helm.sh/hook: crd-install}}", 1), "", 4, "cluster-scoped"},
 	} {
-		folder := chart(t, strings.ReplaceAll(c.text, ".R.example.com", ".x.example.com"), "two-a")
-		if err := os.WriteFile(filepath.Join(folder, "Chart.yaml"), []byte("apiVersion: v1\nname: chart\nversion: 1.0.0\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		folder := ofHelm2(strings.ReplaceAll(c.text, ".R.example.com", ".x.example.com"))
 		report, r := user.report(t, append([]string{"install", folder}, strings.Fields(c.args)...)...)
 		if r.code != c.code || c.id != "" && !slices.ContainsFunc(report.Findings, has(c.id)) || !report.Has(preflight.Untried) {
 			t.Errorf("wanted %d, %s: %v\n%s", c.code, c.id, r, c.text)
 		}
 	}
-	if r := user.run(t, "preflight", "install", chart(t, "{{ fail \"no luck\" }}", "two-a")); r.code != 1 || !strings.Contains(r.stderr, "no luck") {
+	if r := user.run(t, "preflight", "install", ofHelm2("{{ fail \"no luck\" }}")); r.code != 1 || !strings.Contains(r.stderr, "no luck") {
 		t.Errorf("a chart that does not render: %v", r)
 	}
-	if r := user.run(t, "preflight", "upgrade", "web", chart(t, "{{- if .Release.IsUpgrade }}\n"+rbac("ClusterRole", "")+"{{- end }}\n", "two-a")); r.code != 4 {
+	if r := user.run(t, "preflight", "upgrade", "web", ofHelm2("{{- if .Release.IsUpgrade }}\n"+rbac("ClusterRole", "")+"{{- end }}\n")); r.code != 4 {
 		t.Errorf("an upgrade: %v", r)
 	}
 }
