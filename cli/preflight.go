@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -203,7 +204,12 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 // judge renders the chart and finds what stands against it; all goes into the report.
 func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 	var err error
-	if f.served, err = f.deployer.Discover(ctx); err != nil {
+	f.served, err = f.deployer.Discover(ctx)
+	switch {
+	case apierrors.IsForbidden(err) && f.question.Major > 2:
+		return nil, withHint(fmt.Errorf("you may not act as the tenant's deployer, %s: you are no member of the tenant, or no longer", f.question.Deployer),
+			"ask an admin: helm tenant grant TENANT --user YOU")
+	case err != nil:
 		return nil, err
 	}
 	f.kinds = admin.ServedKinds(f.served)
