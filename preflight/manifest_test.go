@@ -103,3 +103,30 @@ func TestJudged(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParse: what a chart renders is anybody's text.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {helm.sh/hook: pre-install}}\n"))
+	f.Add([]byte("kind: List\napiVersion: v1\nitems: [{kind: RoleBinding, apiVersion: rbac.authorization.k8s.io/v1, roleRef: 3}]\n"))
+	f.Add([]byte("kind: StatefulSet\napiVersion: apps/v1\nspec: {volumeClaimTemplates: [3], template: {metadata: [], spec: {volumes: {}}}}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := Parse(text)
+		if err != nil {
+			return
+		}
+		q := question()
+		plan := q.Judge(served(), r.Judged(q))
+		for _, o := range plan.Try {
+			plan.StandIn(o)
+			plan.Pod(o)
+			plan.Claims(o)
+			q.Own(o)
+			q.Over(nil, []Use{{Object: o, New: true}})
+			q.ForAdmins([]Finding{refused(o, ClusterScoped, "", "", "")}, []Object{o})
+		}
+		q.JudgeStatically(served(), plan, nil)
+		for _, o := range plan.Custom {
+			q.JudgeCustom(plan, o, true)
+		}
+	})
+}

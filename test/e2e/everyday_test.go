@@ -20,7 +20,7 @@ func TestFlagTables(t *testing.T) {
 	for _, c := range []struct {
 		major   int
 		command string
-	}{{2, "version"}, {3, "install"}, {3, "upgrade"}, {3, "list"}, {4, "install"}, {4, "upgrade"}, {4, "list"}} {
+	}{{2, "version"}, {2, "install"}, {2, "upgrade"}, {3, "install"}, {3, "upgrade"}, {3, "list"}, {4, "install"}, {4, "upgrade"}, {4, "list"}} {
 		found := line.FindAllStringSubmatch(p.run(w.cluster.Bin(fmt.Sprintf("helm%d", c.major)), c.command, "--help"), -1)
 		if len(found) < 15 {
 			t.Fatalf("Helm %d's %s has only %d flags", c.major, c.command, len(found))
