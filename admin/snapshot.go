@@ -166,7 +166,7 @@ func (t *taking) readings() []reading {
 	readings := []reading{
 		{"validatingwebhookconfigurations", "who is sent what homes hold", t.readValidating},
 		{"mutatingwebhookconfigurations", "who is sent what homes hold, and changes it", t.readMutating},
-		{"policies of the guard", "whether the guard's admission policies are in force", t.readGuard},
+		{guardPolicies, "whether the guard's admission policies are in force", t.readGuard},
 		{"persistentvolumeclaims", "which claims name their volumes", func(ctx context.Context) error { return readClaims(ctx, t.client, "", t.addDemand) }},
 		{"ingresses", "which hosts are served", func(ctx context.Context) error { return readIngresses(ctx, t.client, "", t.addDemand) }},
 		{"persistentvolumes", "which volumes any claim can bind", t.readVolumes},

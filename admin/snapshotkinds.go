@@ -88,7 +88,8 @@ func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func
 }
 
 func workloadOf(kind string, meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) audit.Workload {
-	w := audit.Workload{Kind: kind, Namespace: meta.Namespace, Name: meta.Name, Tenant: meta.Labels[tenant.LabelTenant], Account: template.Spec.ServiceAccountName}
+	w := audit.Workload{Kind: kind, Namespace: meta.Namespace, Name: meta.Name, Tenant: meta.Labels[tenant.LabelTenant], Account: template.Spec.ServiceAccountName,
+		AppliesFrom: appliesFrom(meta.Namespace, &template.Spec)}
 	if recognise.IsTiller(template.Labels, template.Spec) {
 		w.Template = template.DeepCopy() // the rest of the page goes
 	}

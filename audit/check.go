@@ -49,6 +49,7 @@ func (a *auditor) check() {
 	a.checkIdentityMap()
 	a.checkMakesHomes()
 	a.checkWebhooks()
+	a.checkApply()
 	a.checkGuard()
 	a.checkVolumes()
 	a.checkTwoRecords()

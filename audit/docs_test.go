@@ -123,6 +123,10 @@ func everyPath() []Path {
 	s.Identities.Used = true
 	a.addIdentityMap()
 	all = append(all, a.general[len(a.general)-1])
+	s.Workloads = append(s.Workloads, Workload{Kind: "CronJob", Namespace: "ops", Account: "robot", AppliesFrom: []ObjectRef{{Kind: "ConfigMap", Namespace: "ops", Name: "FILE"}, {Kind: "Secret", Namespace: "ops", Name: "FILE"}}})
+	before := len(a.general)
+	a.checkApply()
+	all = append(all, a.general[before:]...)
 	all = append(all, a.canReach(Group(groupMasters), nil)[0].Paths[0].Path)
 	slices.SortStableFunc(all, func(x, y Path) int { return strings.Compare(x.ID, y.ID) })
 	merged := all[:1]

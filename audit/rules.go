@@ -67,6 +67,7 @@ const (
 	idWritesNamespaces  = "HT026"
 	idMakesHomes        = "HT027"
 	idWebhook           = "HT028"
+	idApplyFile         = "HT029"
 	idWideMember        = "HT030"
 	idOpenGroup         = "HT031"
 	idTwoTenants        = "HT032"
@@ -142,6 +143,7 @@ var rules = []Rule{
 	{idWritesNamespaces, "deployer can write its namespaces", High, "Their labels hold its pods to PodSecurity and to admission policies."},
 	{idMakesHomes, "outsider can make namespaces", Low, "Who makes the home of a tenant before init does can have prepared accounts and tokens in it."},
 	{idWebhook, "webhook that is sent what homes hold", Medium, "Whoever runs it sees the tokens and releases that are written, or changes the Tiller's pods."},
+	{idApplyFile, "outsider can write what an unattended apply reads", High, "The apply writes whatever tenant stands there, of all namespaces too, with an administrator's rights."},
 	{idWideMember, "member rights wider than needed", Medium, "A member needs one way in; each further one outlives guards, and a revoke."},
 	{idOpenGroup, "everybody is a member", Critical, "The group stands for everybody, for every pod, or for every node."},
 	{idTwoTenants, "member of several tenants", Low, "What keeps the tenants apart does not hold for them."},

@@ -176,6 +176,9 @@ type Workload struct {
 	Deployment *appsv1.DeploymentSpec
 	// Demand is what its template asks for that the guard judges; nil for nothing.
 	Demand *rails.Demand
+	// AppliesFrom are the ConfigMaps and Secrets that its pods read where they run
+	// helm-tenant's apply.
+	AppliesFrom []ObjectRef
 	// OfPod is a pod of it where only that was seen, or others like it: what made the
 	// pod is then what the pod says.
 	OfPod string

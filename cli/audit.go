@@ -28,6 +28,7 @@ type auditOptions struct {
 	reason      string
 	ignoreFiles []string
 	baseline    string
+	metrics     string
 	output      string
 }
 
@@ -51,6 +52,7 @@ all that it takes to know; 1 it failed.`,
   helm tenant audit -f tenants.yaml -o sarif
   helm tenant audit -o html
   helm tenant audit --baseline last-week.json --fail-on high
+  helm tenant audit --metrics /var/lib/node_exporter/textfile/helm-tenant.prom
   helm tenant audit --ignore HT022 --reason operators`,
 		Args: tenantNames,
 	}
@@ -63,6 +65,7 @@ all that it takes to know; 1 it failed.`,
 	f.StringVar(&o.reason, "reason", "", "why the findings of --ignore are lived with")
 	f.StringSliceVar(&o.ignoreFiles, "ignore-file", nil, "file of findings to live with, each with its reason; repeatable")
 	f.StringVar(&o.baseline, "baseline", "", "a former report, -o json: only what is new since counts for --fail-on, and what is gone is told")
+	f.StringVar(&o.metrics, "metrics", "", "file to replace by the numbers of findings, as Prometheus text for the node exporter's textfile collector")
 	outputFlag(cmd, &o.output, "table", "wide", "json", "yaml", "sarif", "html")
 	completeValues(cmd, "fail-on", string(audit.Critical), string(audit.High), string(audit.Medium), string(audit.Low))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -78,6 +81,8 @@ all that it takes to know; 1 it failed.`,
 			return asUsage(cmd, errors.New("--baseline compares findings, and --can-reach has none"))
 		case o.canReach != "" && slices.Contains([]string{"sarif", "html"}, o.output):
 			return asUsage(cmd, fmt.Errorf("--can-reach answers as table, json or yaml, not as %s", o.output))
+		case o.canReach != "" && o.metrics != "":
+			return asUsage(cmd, errors.New("--metrics counts findings, and --can-reach has none"))
 		case len(o.ignore) > 0 && strings.TrimSpace(o.reason) == "":
 			return asUsage(cmd, errors.New("--ignore needs a --reason, which the report shows"))
 		}
@@ -143,6 +148,11 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 			return err
 		}
 	}
+	if o.metrics != "" {
+		if err := checkMetrics(o.metrics); err != nil {
+			return err
+		}
+	}
 	_, client, err := s.open()
 	if err != nil {
 		return err
@@ -166,6 +176,11 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 	}
 	if err := s.printReport(report, o); err != nil {
 		return err
+	}
+	if o.metrics != "" {
+		if err := s.writeMetrics(o.metrics, report); err != nil {
+			return err
+		}
 	}
 	for _, ignore := range audit.Unused(o.Ignore, report) {
 		s.say("Note: nothing is left to ignore for %s: %s", ignore, ignore.Reason)

@@ -96,13 +96,16 @@ func gvr(group, version, resource string) schema.GroupVersionResource {
 type Resource struct {
 	Kind       string
 	Namespaced bool
+	// Written says that helm-tenant makes, changes and deletes such objects; others are
+	// only read.
+	Written bool
 }
 
 // Resources are all of them.
 func Resources() map[schema.GroupVersionResource]Resource {
 	all := map[schema.GroupVersionResource]Resource{}
 	for name, k := range kinds {
-		all[k.resource] = Resource{name, k.namespaced}
+		all[k.resource] = Resource{name, k.namespaced, len(k.fields) > 0 || name == "Namespace"}
 	}
 	return all
 }

@@ -32,6 +32,10 @@ else
 	fi
 	sed "s/^version: .*/version: $version/" plugin.yaml >plugin.yaml.new
 	mv plugin.yaml.new plugin.yaml
+	for file in deploy/*/kustomization.yaml; do # the image of the same version
+		sed "s/^\(  newTag:\) .*/\1 $version/" "$file" >"$file.new"
+		mv "$file.new" "$file"
+	done
 	if [ -n "$(git status --porcelain)" ]; then git commit -qam "Release $version"; fi
 	git tag -a "v$version" -m "helm-tenant $version"
 fi

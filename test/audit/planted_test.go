@@ -18,6 +18,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/kubernetes"
@@ -500,6 +501,14 @@ var planted = []planting{
 		p.pod("outside", "other", "default", nil)
 		p.grant("outside", "enter", []string{"create pods/exec other"}, "user zoe")
 	}, []string{"HT022  service account outside:bot"}},
+	{"somebody who can write the file of an apply with an administrator's account", func(p *plant) {
+		p.applies("outside", "bot", "tenants")
+		p.grant("outside", "write", []string{"patch configmaps tenants"}, "user zoe")
+	}, []string{"HT022  service account outside:bot", "HT029  user zoe"}},
+	{"somebody who can write another ConfigMap beside such an apply", func(p *plant) {
+		p.applies("outside", "bot", "tenants")
+		p.grant("outside", "write", []string{"patch configmaps others"}, "user zoe")
+	}, []string{"HT022  service account outside:bot"}},
 	{"somebody who can name administrators in the cloud's map", func(p *plant) {
 		p.identities()
 		p.grant("kube-system", "map", []string{"patch configmaps aws-auth"}, "user zoe")
@@ -710,6 +719,18 @@ func (p *plant) cronJob(ns, account string) {
 	p.later(func() {
 		p.gone(p.w.root.BatchV1().CronJobs(ns).Delete(context.Background(), "sleeper", metav1.DeleteOptions{}))
 	})
+}
+
+// applies makes a suspended CronJob that applies a ConfigMap with a cluster-admin's
+// account.
+func (p *plant) applies(ns, account, file string) {
+	p.Helper()
+	p.account(ns, account)
+	p.bind("", account, "ClusterRole", "cluster-admin", "account "+ns+":"+account)
+	p.cronJob(ns, account)
+	const patch = `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"containers":[{"name":"%s","args":["apply","-f","/etc/tenants.yaml"],"image":"registry.example.com/helm-tenant:1.0.0"}],"volumes":[{"name":"file","configMap":{"name":"%s"}}]}}}}}}`
+	_, err := p.w.root.BatchV1().CronJobs(ns).Patch(context.Background(), "sleeper", types.StrategicMergePatchType, fmt.Appendf(nil, patch, restricted(account).Containers[0].Name, file), metav1.PatchOptions{})
+	must(p.T, err)
 }
 
 // identities makes the ConfigMap by which EKS knows people.

@@ -269,6 +269,9 @@ func (s *scene) clusterFindings() {
 	identities.ResourceNames = []string{audit.IdentityMapName}
 	s.give(audit.IdentityMapNamespace, "identities", audit.User("mallory-identities"), identities)
 	s.give("", "namespaces", audit.User("mallory-namespaces"), rule("", "namespaces", "create"))
+	s.give("", "nightly", audit.Account("nightly", "apply"), rule("*", "*", "*"))
+	s.Workloads = append(s.Workloads, audit.Workload{Kind: "CronJob", Namespace: "nightly", Name: "apply", Account: "apply", AppliesFrom: []audit.ObjectRef{{Kind: "ConfigMap", Namespace: "nightly", Name: "tenants"}}})
+	s.give("nightly", "file", audit.User("mallory-file"), rule("", "configmaps", "patch"))
 	s.Webhooks = append(s.Webhooks, audit.Webhook{Kind: "ValidatingWebhookConfiguration", Configuration: "scanner", Server: "service scanner in namespace elsewhere",
 		Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}}}}})
 }

@@ -323,6 +323,15 @@ func (c *Cluster) LoadImage(ctx context.Context, name, binary, entrypoint, user 
 	return c.Info.LoadImage(ctx, c.Bin("ctr"), engine.Image{Name: name, Binary: binary, Entrypoint: entrypoint, User: user})
 }
 
+// LoadLayout gives the node of a full cluster the image of an archived OCI layout, under
+// that name and the tags that are in the archive.
+func (c *Cluster) LoadLayout(ctx context.Context, archive, name string) error {
+	if c.Info.Size != Full {
+		return fmt.Errorf("loading image %s: an %s cluster has no node", name, c.Info.Size)
+	}
+	return c.Info.LoadLayout(ctx, c.Bin("ctr"), archive, name)
+}
+
 // buildCommand returns the path of the testcluster command, built from the
 // sources beside this package. It takes a moment when they have not changed.
 func buildCommand(ctx context.Context) (string, error) {

@@ -118,9 +118,19 @@ func (i Info) LoadImage(ctx context.Context, ctr string, image Image) error {
 	if err := writeArchive(archive.Name(), image); err != nil {
 		return err
 	}
+	return i.load(ctx, ctr, archive.Name())
+}
+
+// LoadLayout adds the image of an archived OCI layout, under that name and the tags that
+// are in the archive.
+func (i Info) LoadLayout(ctx context.Context, ctr, archive, name string) error {
+	return i.load(ctx, ctr, archive, "--base-name", name)
+}
+
+func (i Info) load(ctx context.Context, ctr, archive string, more ...string) error {
 	socket := filepath.Join("/proc", fmt.Sprint(i.Inside), "root", containerdSocket)
-	if out, err := exec.CommandContext(ctx, ctr, importArgs(socket, archive.Name())...).CombinedOutput(); err != nil {
-		return fmt.Errorf("loading image %s: %w\n%s", image.Name, err, strings.TrimSpace(string(out)))
+	if out, err := exec.CommandContext(ctx, ctr, importArgs(socket, archive, more...)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("loading the image of %s: %w\n%s", archive, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }
@@ -130,6 +140,7 @@ func (i Info) LoadImage(ctx context.Context, ctr string, image Image) error {
 const containerdSocket = "/run/containerd/containerd.sock"
 
 // The kubelet sees what is in containerd's namespace k8s.io.
-func importArgs(socket, archive string) []string {
-	return []string{"--address", socket, "--namespace", "k8s.io", "images", "import", archive}
+func importArgs(socket, archive string, more ...string) []string {
+	args := append([]string{"--address", socket, "--namespace", "k8s.io", "images", "import"}, more...)
+	return append(args, archive)
 }

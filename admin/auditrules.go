@@ -1,0 +1,49 @@
+package admin
+
+import (
+	"maps"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+)
+
+// guardPolicies are what is read of the guard: objects of all guardKinds.
+const guardPolicies = "policies of the guard"
+
+// AuditRules are the rights that an audit needs to see everything, as a ClusterRole has
+// them: to list what TakeSnapshot lists, to get the admission policy of home namespaces,
+// and to get the API server's flags.
+func AuditRules() []rbacv1.PolicyRule {
+	groups := map[string]string{}
+	for resource := range cluster.Resources() {
+		groups[resource.Resource] = resource.Group
+	}
+	listed := map[string][]string{} // resources by their API group
+	t := &taking{}
+	for _, r := range slices.Concat(t.reaching(), t.readings()) {
+		resources := []string{r.resource()}
+		if r.what == guardPolicies {
+			resources = slices.Collect(maps.Values(guardKinds))
+		}
+		for _, resource := range resources {
+			group := groups[resource]
+			listed[group] = append(listed[group], resource)
+		}
+	}
+	var rules []rbacv1.PolicyRule
+	for _, group := range slices.Sorted(maps.Keys(listed)) {
+		slices.Sort(listed[group])
+		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: slices.Compact(listed[group]), Verbs: []string{"list"}})
+	}
+	// Release records are listed without what they hold; the newest of each release is read.
+	rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps", "secrets"}, Verbs: []string{"get"}})
+	for _, object := range install.Admission() {
+		key := cluster.KeyOf(object)
+		resource := guardKinds[key.Kind]
+		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{groups[resource]}, Resources: []string{resource}, ResourceNames: []string{key.Name}, Verbs: []string{"get"}})
+	}
+	return append(rules, rbacv1.PolicyRule{NonResourceURLs: []string{"/flagz"}, Verbs: []string{"get"}})
+}

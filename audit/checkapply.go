@@ -1,0 +1,73 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// checkApply looks for who can write what an unattended `helm tenant apply` reads. It
+// writes what stands there with its account's rights, which are an administrator's: who
+// can use the account itself is found by findUseOfAccounts.
+func (a *auditor) checkApply() {
+	reported := map[string]bool{}
+	for i := range a.snapshot.Workloads {
+		w := &a.snapshot.Workloads[i]
+		account := Account(w.Namespace, cmp.Or(w.Account, "default"))
+		if len(w.AppliesFrom) == 0 || !a.reachesAll(account) {
+			continue
+		}
+		for _, source := range w.AppliesFrom {
+			if key := source.String(); !reported[key] {
+				reported[key] = true
+				a.checkSource(w, account, source)
+			}
+		}
+	}
+}
+
+// reachesAll reports whether a service account reaches deployers by rights over the whole
+// cluster.
+func (a *auditor) reachesAll(account Subject) bool {
+	return slices.ContainsFunc(a.wide, func(w wide) bool { return w.who == account }) ||
+		slices.ContainsFunc(a.administrators, func(admin Administrator) bool {
+			return admin.who == account && admin.who.Kind == rbacv1.ServiceAccountKind
+		})
+}
+
+// checkSource looks for who can write one ConfigMap or Secret that an apply reads.
+func (a *auditor) checkSource(w *Workload, account Subject, source ObjectRef) {
+	p := pather{Target{Home: source.Namespace, Server: a.snapshot.Server, NamesKnown: true}, a.rights}
+	resource := "configmaps"
+	if source.Kind == "Secret" {
+		resource = "secrets"
+	}
+	path := Path{ID: "write-tenants-file", Name: "write what an unattended apply reads", finding: idApplyFile}
+	for _, verb := range change {
+		path.Any = append(path.Any, p.only(verb, "", resource, source.Name))
+	}
+	for _, verb := range []string{"delete", "deletecollection"} {
+		gone := p.only(verb, "", resource, source.Name)
+		if verb == "deletecollection" {
+			gone = p.all(verb, "", resource)
+		}
+		for _, create := range p.create("", resource) {
+			path.Any = append(path.Any, append(slices.Clone(gone), create...))
+		}
+	}
+	a.general = append(a.general, path)
+	a.eachOther([]string{source.Namespace}, func(s Subject, mine func(grant) bool) {
+		if s == account {
+			return
+		}
+		steps, open := a.rights.opens(identityOf(s), path, nil, mine)
+		if !open {
+			return
+		}
+		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can write %s, which %s applies with the rights of %s", s, source, objectName(w.Kind, w.Namespace, w.Name), account)}
+		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+		a.add(idApplyFile, everybodyIs(s), f)
+	})
+}
