@@ -23,7 +23,7 @@ import (
 var update = flag.Bool("update", false, "write the generated ClusterRoles")
 
 // jobs are the folders, with the rules that their accounts need.
-var jobs = map[string]func() []rbacv1.PolicyRule{"audit": admin.AuditRules, "apply": admin.ApplyRules}
+var jobs = map[string]func() []rbacv1.PolicyRule{"audit": admin.AuditRules, "apply": admin.ApplyRules, "revoke": admin.RevokeRules}
 
 func read(t *testing.T, name string) []byte {
 	t.Helper()
