@@ -108,7 +108,7 @@ package: ## build everything of a release into dist/
 	bash scripts/package.sh
 
 release: ## bump to VERSION, tag, build and verify a release
-	bash scripts/release.sh "$(VERSION)"
+	@bash scripts/release.sh "$(if $(filter-out file,$(origin VERSION)),$(VERSION))"
 
 clean: ## remove what was built in the tree
 	rm -rf bin dist

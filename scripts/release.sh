@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# release.sh VERSION: makes a release. It checks that the tree is clean and that
-# CHANGELOG.md says what is new, writes VERSION into plugin.yaml and CHANGELOG.md,
-# commits, tags, builds dist/ and verifies it. It pushes nothing. What stopped it is
+# release.sh VERSION [ARGS]: makes a release; ARGS are for scripts/package.sh. It checks
+# that the tree is clean and that CHANGELOG.md says what is new, writes VERSION into
+# plugin.yaml, CHANGELOG.md and the image tags of deploy/, commits, tags, builds dist/ and
+# verifies it. It pushes nothing. What stopped it is
 # mended and the same command typed again: steps that are done are not repeated.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,25 +11,37 @@ say() { printf 'release: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
 version=${1:-}
-[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] ||
+shift || true
+number='(0|[1-9][0-9]*)'
+[[ $version =~ ^$number\.$number\.$number(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$ ]] ||
 	fail "\"$version\" is not a version; type: make release VERSION=1.2.3"
-[ -z "$(git status --porcelain)" ] || fail "the tree has changes that are not committed"
+for program in git go sha256sum; do
+	command -v "$program" >/dev/null || fail "$program is not installed"
+done
+[ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$(pwd -P)" ] || fail "this folder is no git repository of its own"
+branch=$(git symbolic-ref -q --short HEAD) || fail "no branch is checked out; type: git checkout main"
+[ -z "$(git status --porcelain)" ] || fail "the tree has changes that are not committed; commit them, or type: git checkout -- . && git clean -n"
+if [ -n "${SIGNING_KEYRING:-}" ] && [ ! -r "$SIGNING_KEYRING" ]; then fail "SIGNING_KEYRING $SIGNING_KEYRING can't be read"; fi
 
 current=$(sed -n 's/^version: //p' plugin.yaml)
 if git rev-parse -q --verify "refs/tags/v$version" >/dev/null; then
-	[ "$(git rev-parse "v$version^{commit}")" = "$(git rev-parse HEAD)" ] || fail "the tag v$version exists and is not this commit"
+	[ "$(git rev-parse "v$version^{commit}")" = "$(git rev-parse HEAD)" ] || fail "v$version is released already: the tag exists, and is not this commit"
+	[ "$current" = "$version" ] || fail "the tag v$version is this commit, and plugin.yaml says $current; type: git tag -d v$version"
 	say "v$version is tagged; building it"
 else
-	highest=$(printf '%s\n%s\n' "${current%%-*}" "${version%%-*}" | sort -V | tail -1)
-	[ "$highest" = "${version%%-*}" ] || fail "$version is older than $current in plugin.yaml"
+	# 1.2.3-rc.1 comes before 1.2.3: for sort -V, ~ comes before everything.
+	order() { sed '/-/!s/$/+/; s/-/~/'; }
+	highest=$(printf '%s\n%s\n' "$current" "$version" | order | LC_ALL=C sort -V | tail -1)
+	[ "$highest" = "$(echo "$version" | order)" ] || fail "$version is older than $current in plugin.yaml"
 	news=$(awk '/^## \[Unreleased\]/ { inside = 1; next } /^## \[/ { inside = 0 } inside && /^- / { print }' CHANGELOG.md)
+	grep -q '^## \[Unreleased\]' CHANGELOG.md || fail "CHANGELOG.md has no section [Unreleased]"
 	if ! grep -qF "## [$version]" CHANGELOG.md; then
 		[ -n "$news" ] || fail "CHANGELOG.md has nothing under [Unreleased]; say what is new in $version"
 		today=$(date -u +%Y-%m-%d)
 		awk -v heading="## [$version] - $today" '{ print } /^## \[Unreleased\]/ { print ""; print heading }' CHANGELOG.md >CHANGELOG.md.new
 		mv CHANGELOG.md.new CHANGELOG.md
 	elif [ -n "$news" ]; then
-		fail "CHANGELOG.md has both [$version] and lines under [Unreleased]; move them"
+		fail "CHANGELOG.md has $version already, and lines under [Unreleased]: release a later version"
 	fi
 	sed "s/^version: .*/version: $version/" plugin.yaml >plugin.yaml.new
 	mv plugin.yaml.new plugin.yaml
@@ -40,7 +53,7 @@ else
 	git tag -a "v$version" -m "helm-tenant $version"
 fi
 
-bash scripts/package.sh
+bash scripts/package.sh "$@"
 say "verifying dist/"
 (cd dist && sha256sum --quiet -c SHA256SUMS)
 if [ -f dist/SHA256SUMS.asc ]; then
@@ -51,4 +64,4 @@ if [ -x "$native" ]; then
 	said=$("$native" --version)
 	[ "$said" = "helm-tenant $version" ] || fail "the program calls itself \"$said\", not helm-tenant $version"
 fi
-say "dist/ holds helm-tenant $version; publish it with: git push origin main v$version"
+say "dist/ holds helm-tenant $version; publish it with: git push origin $branch v$version"

@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// clone is a git repository of its own with what is in the tree, on a branch main.
+func clone(t *testing.T) string {
+	t.Helper()
+	dir := tree(t)
+	git(t, dir, "init", "-q", "-b", "main")
+	git(t, dir, "config", "user.name", "Test")
+	git(t, dir, "config", "user.email", "test@example.com")
+	git(t, dir, "add", "-A")
+	git(t, dir, "commit", "-q", "-m", "All of it")
+	return dir
+}
+
+func git(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %q: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func edit(t *testing.T, file, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(text), from) {
+		t.Fatalf("%s does not hold %q: %v", file, from, err)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), from, to, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReleaseRefused: each state in which no release can be made is said in one line, and
+// nothing is changed.
+func TestReleaseRefused(t *testing.T) {
+	t.Parallel()
+	dir := clone(t)
+	changelog := filepath.Join(dir, "CHANGELOG.md")
+	before := git(t, dir, "rev-parse", "HEAD")
+	for _, test := range []struct {
+		name, version, want string
+		change              func()
+	}{
+		{"no version", "", `"" is not a version; type: make release VERSION=1.2.3`, nil},
+		{"a leading v", "v1.2.3", `"v1.2.3" is not a version`, nil},
+		{"two numbers", "1.2", `"1.2" is not a version`, nil},
+		{"a leading zero", "1.02.3", `"1.02.3" is not a version`, nil},
+		{"a shell's word", "1.2.3;id", `"1.2.3;id" is not a version`, nil},
+		{"an older version", "0.0.9", "0.0.9 is older than 0.1.0 in plugin.yaml", nil},
+		{"a pre-release of what is released", "0.1.0-rc.1", "0.1.0-rc.1 is older than 0.1.0", nil},
+		{"this version, with news", "0.1.0", "CHANGELOG.md has 0.1.0 already, and lines under [Unreleased]", nil},
+		{"changes that are not committed", "9.0.0", "the tree has changes that are not committed", func() { edit(t, changelog, "# Changelog", "# The changelog") }},
+		{"a file that is not committed", "9.0.0", "the tree has changes that are not committed", func() {
+			if err := os.WriteFile(filepath.Join(dir, "new.txt"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"no branch", "9.0.0", "no branch is checked out; type: git checkout main", func() { git(t, dir, "checkout", "-q", "--detach") }},
+		{"a tag elsewhere", "9.0.0", "v9.0.0 is released already", func() {
+			git(t, dir, "tag", "v9.0.0")
+			git(t, dir, "commit", "-q", "--allow-empty", "-m", "More")
+		}},
+		{"a tag by hand", "9.0.0", "the tag v9.0.0 is this commit, and plugin.yaml says 0.1.0", func() { git(t, dir, "tag", "v9.0.0") }},
+		{"nothing new", "9.0.0", "CHANGELOG.md has nothing under [Unreleased]; say what is new in 9.0.0", func() {
+			text, err := os.ReadFile(changelog)
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, rest, _ := strings.Cut(string(text), "## [Unreleased]")
+			_, released, _ := strings.Cut(rest, "\n## [")
+			if err := os.WriteFile(changelog, []byte(head+"## [Unreleased]\n\n## ["+released), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			git(t, dir, "commit", "-qam", "Nothing new")
+		}},
+		{"no section for what is new", "9.0.0", "CHANGELOG.md has no section [Unreleased]", func() {
+			edit(t, changelog, "## [Unreleased]", "## Unreleased")
+			git(t, dir, "commit", "-qam", "Another heading")
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.change != nil {
+				test.change()
+			}
+			state := git(t, dir, "status", "--porcelain") + git(t, dir, "rev-parse", "HEAD") + git(t, dir, "tag")
+			out, err := exec.Command("bash", filepath.Join(dir, "scripts", "release.sh"), test.version, "-image=false").CombinedOutput()
+			if err == nil || !strings.HasPrefix(string(out), "release: "+test.want) || strings.Count(string(out), "\n") != 1 {
+				t.Errorf("%v, wanted one line %q:\n%s", err, test.want, out)
+			}
+			if after := git(t, dir, "status", "--porcelain") + git(t, dir, "rev-parse", "HEAD") + git(t, dir, "tag"); after != state {
+				t.Errorf("it changed the repository: %s, before %s", after, state)
+			}
+			git(t, dir, "checkout", "-q", "-f", "main")
+			git(t, dir, "reset", "-q", "--hard", before)
+			git(t, dir, "clean", "-qfd")
+			if tags := git(t, dir, "tag"); tags != "" {
+				git(t, dir, "tag", "-d", tags)
+			}
+		})
+	}
+}
+
+// TestRelease makes a release of one platform in a clone, and again what was stopped after
+// the tag.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	dir := clone(t)
+	release := func() string {
+		t.Helper()
+		cmd := exec.Command("bash", filepath.Join(dir, "scripts", "release.sh"), "1.2.3", "-image=false")
+		cmd.Env = append(os.Environ(), "PLATFORMS="+runtime.GOOS+"/"+runtime.GOARCH)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	contains(t, release(), "verifying dist/", "dist/ holds helm-tenant 1.2.3; publish it with: git push origin main v1.2.3")
+	if tagged, head := git(t, dir, "rev-parse", "v1.2.3^{commit}"), git(t, dir, "rev-parse", "HEAD"); tagged != head {
+		t.Errorf("the tag is %s, not %s", tagged, head)
+	}
+	if left := git(t, dir, "status", "--porcelain"); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+	changed := git(t, dir, "show", "--stat", "--format=%s", "HEAD")
+	contains(t, changed, "Release 1.2.3", "CHANGELOG.md", "plugin.yaml", "deploy/audit/kustomization.yaml")
+	name := "helm-tenant-" + runtime.GOOS + "-" + runtime.GOARCH
+	for _, file := range []string{name, name + "-1.2.3.tgz", "helm4/all/tenant-1.2.3.tgz", "helm-tenant-1.2.3.cdx.json", "krew-tenant.yaml", "helm-tenant.rb", "artifacthub-repo.yml", "SHA256SUMS"} {
+		if _, err := os.Stat(filepath.Join(dir, "dist", file)); err != nil {
+			t.Error(err)
+		}
+	}
+	contains(t, release(), "v1.2.3 is tagged; building it")
+}
