@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 MODULES := . test test/cel test/tools scripts/release
 export CGO_ENABLED ?= 0
 
-.PHONY: help build install demo test soak race windows check fuzz bench fmt vet lint shellcheck tidy unit cross cluster cluster-down package release clean
+.PHONY: help build install demo test soak matrix race windows check fuzz bench fmt vet lint shellcheck tidy unit cross cluster cluster-down package release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ soak: ## the same in their long forms: every kill point, 10,000 random sets, fuz
 	cd test && go run ./cmd/testcluster build >/dev/null
 	cd test && HELM_TENANT_SOAK=yes $(TESTS) -timeout 8h ./...
 	$(MAKE) fuzz
+
+matrix: ## a short story on API servers of Kubernetes 1.16 to the present; builds each once
+	cd test && HELM_TENANT_MATRIX=all go test -count=1 -v -timeout 8h ./matrix
 
 race: ## the unit tests with Go's race detector; needs a C compiler
 	CGO_ENABLED=1 go test -race -short ./...

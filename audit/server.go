@@ -21,9 +21,13 @@ type Server struct {
 }
 
 // ServerOf is what an API server of that version does, with its own feature gates left
-// as they are. One that emulates an older version does what that one did.
+// as they are. One that emulates an older version does what that one did. A server that
+// was built without a minor version tells it as a part of its whole version.
 func ServerOf(info version.Info) Server {
 	minor := info.Minor
+	if parts := strings.Split(info.GitVersion, "."); minor == "" && len(parts) > 2 {
+		minor = parts[1]
+	}
 	if info.EmulationMinor != "" {
 		minor = info.EmulationMinor
 	}
