@@ -150,15 +150,23 @@ func (t *chartTrial) tryPods(ctx context.Context, o preflight.Object, wrote clus
 	}
 	podKind := t.served.Kinds[schema.GroupVersionKind{Version: "v1", Kind: "Pod"}]
 	template, found := t.plan.Pod(o)
-	if !found {
-		return nil, nil
+	if o.GetKind() == "Pod" && wrote.Err != nil && o.GroupVersionKind().Group == "" {
+		standIn, _ := t.plan.StandIn(o)
+		template, found = preflight.Mend(standIn.Unstructured, t.question.Refusal(o, "create", wrote.Err))
 	}
-	answer := t.deployer.TryCreate(ctx, podKind, template)
-	if answer.Err == nil {
-		pod = preflight.PodOf(answer.Object)
-	} else if finding, counts := t.question.PodRefusal(o, answer.Err, wrote.Err); counts {
+	for found {
+		answer := t.deployer.TryCreate(ctx, podKind, template)
+		if answer.Err == nil {
+			pod = preflight.PodOf(answer.Object)
+			break
+		}
+		finding, counts := t.question.PodRefusal(o, answer.Err, wrote.Err)
+		if !counts {
+			break
+		}
 		pod = preflight.PodOf(template)
 		findings = append(findings, finding)
+		template, found = preflight.Mend(template, finding)
 	}
 	claimKind := t.served.Kinds[schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}]
 	for _, claim := range t.plan.Claims(o) {

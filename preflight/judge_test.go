@@ -359,3 +359,26 @@ func TestJudgeStatically(t *testing.T) {
 		}
 	}
 }
+
+func TestMend(t *testing.T) {
+	pod := parse(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {serviceAccountName: x, serviceAccount: x, priorityClassName: high}\n").Objects[0].Unstructured
+	for id, want := range map[ID]map[string]any{
+		ServiceAccount: {"serviceAccountName": "default", "priorityClassName": "high"},
+		PriorityClass:  {"serviceAccountName": "x"},
+		PodSecurity:    nil,
+	} {
+		mend, mended := Mend(pod, Finding{ID: id})
+		if mended != (want != nil) {
+			t.Errorf("%s: %v", id, mended)
+		}
+		if want == nil {
+			continue
+		}
+		if diff := cmp.Diff(want, mend.Object["spec"]); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", id, diff)
+		}
+		if _, again := Mend(mend, Finding{ID: id}); again {
+			t.Errorf("%s is mended twice", id)
+		}
+	}
+}

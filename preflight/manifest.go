@@ -20,7 +20,7 @@ import (
 const (
 	// MaxRendered bounds what helm may print: many times what a release record, of at
 	// most 1 MiB packed, holds.
-	MaxRendered = 64 << 20
+	MaxRendered = 32 << 20
 	// maxObjects bounds how many objects are judged.
 	maxObjects = 5000
 )

@@ -66,6 +66,32 @@ func (p Plan) standInAccount(spec map[string]any, namespace string) {
 	}
 }
 
+// Mend returns the pod without what a finding was about, so that what else stands against
+// it is found, too: the API server's answer names one thing. mended is false where nothing
+// was changed.
+func Mend(pod *unstructured.Unstructured, f Finding) (mend *unstructured.Unstructured, mended bool) {
+	field, value := "", ""
+	switch f.ID {
+	case ServiceAccount:
+		field, value = "serviceAccountName", "default"
+	case PriorityClass:
+		field = "priorityClassName"
+	default:
+		return pod, false
+	}
+	mend = pod.DeepCopy()
+	spec, found, err := unstructured.NestedMap(mend.Object, "spec")
+	if was, _ := spec[field].(string); err != nil || !found || was == value {
+		return pod, false
+	}
+	delete(spec, "serviceAccount")
+	if spec[field] = value; value == "" {
+		delete(spec, field)
+	}
+	mend.Object["spec"] = spec
+	return mend, true
+}
+
 // Claims returns the volume claims that a StatefulSet's controller would make for its
 // first pod.
 func (p Plan) Claims(o Object) []*unstructured.Unstructured {
