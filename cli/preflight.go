@@ -108,6 +108,8 @@ type flight struct {
 	// newest is the newest revision of the release; nil where there is none.
 	newest *cluster.Stored
 	report *preflight.Report
+	// exact waits for helm's own dry run; nil with Helm 2.
+	exact func() (helm.Output, error)
 	// chart is a folder or an archive for Helm 2, whose template takes no other; folder is
 	// where it was downloaded to.
 	chart, folder string
@@ -203,6 +205,17 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 
 // judge renders the chart and finds what stands against it; all goes into the report.
 func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
+	findings, fitting := preflight.JudgeRelease(f.question.Release)
+	if len(findings) > 0 {
+		f.deployment = f.deployment.WithRelease(fitting)
+	}
+	f.report.Findings = append(f.report.Findings, findings...)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if f.question.Major > 2 {
+		// It asks the API server the same things, and is what takes longest.
+		f.exact = f.start(ctx, f.deployment.DryRun())
+	}
 	var err error
 	f.served, err = f.deployer.Discover(ctx)
 	switch {
@@ -216,11 +229,6 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 	if err := f.readRelease(ctx); err != nil {
 		return nil, err
 	}
-	findings, fitting := preflight.JudgeRelease(f.question.Release)
-	if len(findings) > 0 {
-		f.deployment = f.deployment.WithRelease(fitting)
-	}
-	f.report.Findings = append(f.report.Findings, findings...)
 	rendering, err := f.render(ctx)
 	if err != nil {
 		return nil, err

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sync/errgroup"
-
 	"helm-tenant/helm"
 	"helm-tenant/preflight"
 )
@@ -32,6 +30,21 @@ func (f *flight) capabilities() helm.Capabilities {
 	return helm.Capabilities{KubeVersion: f.served.Version, APIVersions: f.served.APIVersions()}
 }
 
+// start runs helm in the background; the function that it returns waits for it.
+func (f *flight) start(ctx context.Context, line helm.Line) func() (helm.Output, error) {
+	done := make(chan struct{})
+	var out helm.Output
+	var err error
+	go func() {
+		defer close(done)
+		out, err = f.runHelm(ctx, line)
+	}()
+	return func() (helm.Output, error) {
+		<-done
+		return out, err
+	}
+}
+
 // attempt is a run of helm's as preflight reads it.
 func attempt(out helm.Output) *preflight.Attempt {
 	return &preflight.Attempt{Text: out.Stdout, Failed: out.Code != 0, Said: out.Stderr}
@@ -45,23 +58,21 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 		return f.renderWithHelm2(ctx, capabilities)
 	}
 	template := f.deployment.Template(capabilities, "", f.question.Upgrade)
-	var exact, plain *helm.Output
-	run := func(into **helm.Output, line helm.Line) func() error {
-		return func() error {
-			out, err := f.runHelm(ctx, line)
-			*into = &out
-			return err
+	if f.deployment.Is("dependency-update") { // both would write the chart's dependencies
+		if _, err := f.exact(); err != nil {
+			return preflight.Rendering{}, err
 		}
 	}
-	var group errgroup.Group
-	if f.deployment.Is("dependency-update") {
-		group.SetLimit(1) // both would write the chart's dependencies
-	}
-	group.Go(run(&exact, f.deployment.DryRun()))
+	var plain *helm.Output
 	if !f.question.Upgrade {
-		group.Go(run(&plain, template))
+		out, err := f.runHelm(ctx, template)
+		if err != nil {
+			return preflight.Rendering{}, err
+		}
+		plain = &out
 	}
-	if err := group.Wait(); err != nil {
+	exact, err := f.exact()
+	if err != nil {
 		return preflight.Rendering{}, err
 	}
 	if exact.Code != 0 && plain == nil {
@@ -74,7 +85,7 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 		plainAttempt = attempt(*plain)
 	}
 	f.question.TakeOwnership = f.question.TakeOwnership || f.question.Upgrade && exact.Code == 0 // helm has looked
-	rendering, err := preflight.Choose(attempt(*exact), plainAttempt, !f.question.Upgrade && !f.question.SkipCRDs)
+	rendering, err := preflight.Choose(attempt(exact), plainAttempt, !f.question.Upgrade && !f.question.SkipCRDs)
 	return rendering, asHelmError(err, exact.Code)
 }
 
