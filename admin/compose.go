@@ -70,6 +70,9 @@ func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 			objects = append(objects, rbac.ClusterRole(d.tenant.Role, rules))
 		}
 	}
+	if d.tenant.HasReaders() {
+		objects = append(objects, rbac.SecretsClusterRole())
+	}
 	if live := d.facts.live; d.tenant.Engine.Has(tenant.EngineTiller) && live.Serves("ValidatingAdmissionPolicy") && !(live.Scoped() && !live.Sees("ValidatingAdmissionPolicy")) {
 		objects = append(objects, install.Admission()...)
 	}
@@ -98,6 +101,9 @@ func (d *decision) wantedInNamespace(name string) ([]runtime.Object, error) {
 		namespace.Labels, namespace.Annotations = map[string]string{}, map[string]string{}
 	}
 	objects := []runtime.Object{rbac.InNamespace(d.tenant, name)}
+	for _, b := range rbac.ReaderBindings(d.tenant, name) {
+		objects = append(objects, b)
+	}
 	if !tenant.IsSystemNamespace(name) {
 		labels, annotations, err := railsMeta(d.tenant, name, live)
 		if err != nil {
@@ -196,7 +202,7 @@ func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
 }
 
 // ofEngines are the names of the objects in a home that only one engine needs.
-var ofEngines = []string{install.DeploymentName, tenant.TillerAccount, tenant.HelmAccount, rbac.RecordsName, install.PolicyName}
+var ofEngines = []string{install.DeploymentName, tenant.TillerAccount, tenant.HelmAccount, tenant.ReaderAccount, rbac.RecordsName, rbac.ReaderName, install.PolicyName}
 
 // planUnclaim takes the tenant's label from a namespace that is not the tenant's any
 // more, if that was asked for.

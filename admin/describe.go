@@ -108,12 +108,17 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 			return nil, err
 		}
 	}
-	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", d.Home, metav1.ListOptions{FieldSelector: "metadata.name=" + rbac.MemberName})
+	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", d.Home, metav1.ListOptions{})
 	if ok, err := see("members", err); err != nil {
 		return nil, err
-	} else if ok && len(bindings) > 0 {
-		in := peopleOf(&bindings[0])
-		d.Members, d.Temporary, d.TermsUnread, d.Over = in.members, in.terms, in.problem(), in.terms.Over(c.Now())
+	} else if ok {
+		var in people
+		for i := range bindings {
+			in.add(&bindings[i])
+		}
+		in.put(&d.Tenant)
+		_, d.ReadersKept = in.of[tenant.RelationReader]
+		d.TermsUnread, d.Over = in.problem(), in.terms.Over(c.Now())
 	}
 	for _, engine := range t.Engine.Parts() {
 		releases, err := readReleases(ctx, c, t, engine)
@@ -124,7 +129,7 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 		}
 	}
 	for _, ns := range t.Namespaces {
-		in, err := describeNamespace(ctx, c, t, ns)
+		in, err := describeNamespace(ctx, c, d.Tenant, ns)
 		if ok, err := see("bindings in namespace "+ns, err); err != nil {
 			return nil, err
 		} else if !ok {
@@ -175,14 +180,16 @@ func describeNamespace(ctx context.Context, c *cluster.Client, t tenant.Tenant, 
 	if err != nil {
 		return in, err
 	}
-	wanted := rbac.InNamespace(t, ns)
+	wanted := append(rbac.ReaderBindings(t, ns), rbac.InNamespace(t, ns))
 	for _, b := range bindings {
 		in.Bindings = append(in.Bindings, Binding{
 			Name: b.Name, Role: b.RoleRef.Kind + " " + b.RoleRef.Name,
 			Subjects: tenant.MembersOf(b.Subjects, b.Namespace).Names(),
 			// A chart can give its own binding our name and label, or ours its own
 			// subjects.
-			Ours: b.Name == wanted.Name && b.RoleRef == wanted.RoleRef && slices.Equal(b.Subjects, wanted.Subjects),
+			Ours: slices.ContainsFunc(wanted, func(w *rbacv1.RoleBinding) bool {
+				return b.Name == w.Name && b.RoleRef == w.RoleRef && slices.Equal(b.Subjects, w.Subjects)
+			}),
 		})
 	}
 	// Ours first.

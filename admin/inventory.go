@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
-	"helm-tenant/rbac"
 	"helm-tenant/recognise"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
@@ -49,7 +48,8 @@ type Overview struct {
 }
 
 func (o *Overview) takePeople(p people) {
-	o.Members, o.Temporary, o.TermsUnread = p.members, p.terms, p.problem()
+	p.put(&o.Tenant)
+	o.TermsUnread = p.problem()
 }
 
 // Inventory is what a cluster holds of tenants and Tillers.
@@ -82,13 +82,11 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		return err == nil
 	}
 	in := map[string]people{}
-	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", "", metav1.ListOptions{
-		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.MemberName})
-	if seen(err) {
-		for _, b := range bindings {
-			in[b.Namespace] = peopleOf(&b)
-		}
-	}
+	seen(eachPeople(ctx, c, func(b *rbacv1.RoleBinding) {
+		p := in[b.Namespace]
+		p.add(b)
+		in[b.Namespace] = p
+	}))
 	tillers, err := Tillers(ctx, c, "")
 	seen(err)
 	revisions, helmRevisions, err := c.Revisions(ctx)

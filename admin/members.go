@@ -35,11 +35,21 @@ func (e *NoTenantError) Error() string {
 // Membership is a change of a tenant's members.
 type Membership struct {
 	Tenant tenant.Tenant
-	// Changed are those who became members, or ceased to be; for those in Unchanged
-	// nothing had to be done.
-	Changed, Unchanged tenant.Members
+	// Changed are those who became members, or what else their relation is, or ceased to
+	// be; for those in Unchanged nothing had to be done.
+	Changed   map[tenant.Relation]tenant.Members
+	Unchanged tenant.Members
 	// Was are the grants for a time before the change.
 	Was tenant.Terms
+}
+
+// Everybody are those for whom anything changed.
+func (m Membership) Everybody() tenant.Members {
+	var all tenant.Members
+	for _, as := range tenant.Relations {
+		all = all.With(m.Changed[as])
+	}
+	return all
 }
 
 // Find returns the tenant of that name, without its members. A caller who may not list
@@ -91,40 +101,51 @@ func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantReque
 	if err := checkOpenGroups(g.Who, g.Accepted); err != nil {
 		return Membership{}, err
 	}
+	if g.As == tenant.RelationReader {
+		if err := t.CheckReaders(); err != nil {
+			return Membership{}, err
+		}
+		if err := checkReadsSecrets(g.Accepted, t); err != nil {
+			return Membership{}, err
+		}
+	}
 	var until time.Time
-	result, err := changePeople(ctx, c, t, g.Who, dryRun, func(have people) (next people, changed tenant.Members, err error) {
+	return changePeople(ctx, c, t, g.Who, []tenant.Relation{g.As}, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
 		if until.IsZero() { // in a second round it is the same
-			until = c.Now().Add(g.For).UTC().Truncate(time.Second)
+			until = c.Now().Add(g.For + time.Second - 1).UTC().Truncate(time.Second)
 		}
 		return have.grant(t.Name, g, until)
 	})
-	return result, err
 }
 
-// Revoke takes somebody out of the tenant, in one write.
+// Revoke takes somebody out of the tenant, by one write for each relation that they have.
 func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeRequest, dryRun bool) (Membership, error) {
 	if problems := r.Who.Validate(); len(problems) > 0 {
 		return Membership{}, Invalid(problems)
 	}
-	return changePeople(ctx, c, t, r.Who, dryRun, func(have people) (next people, changed tenant.Members, err error) {
+	return changePeople(ctx, c, t, r.Who, nil, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
 		return have.revoke(r, c.Now())
 	})
 }
 
 // changePeople changes whom the tenant's bindings name, from what is there when it is
-// written. who are those that the change is about.
-func changePeople(ctx context.Context, c *cluster.Client, t tenant.Tenant, who tenant.Members, dryRun bool, change func(people) (people, tenant.Members, error)) (Membership, error) {
-	result := Membership{Tenant: t}
-	key := memberKey(t.Home())
+// written. who are those that the change is about; needed are the relations whose objects
+// are made where they are missing.
+func changePeople(ctx context.Context, c *cluster.Client, t tenant.Tenant, who tenant.Members, needed []tenant.Relation, dryRun bool, change func(people) (people, map[tenant.Relation]tenant.Members, error)) (Membership, error) {
+	result := Membership{Tenant: t, Changed: map[tenant.Relation]tenant.Members{}}
 	prepare := func(ctx context.Context) (*Prepared, error) {
 		live := cluster.NewLive()
-		if err := c.Lookup(ctx, live, []cluster.Key{key, {Kind: "Role", Namespace: t.Home(), Name: rbac.MemberName}}); err != nil {
+		keys := peopleKeys(t.Home())
+		for _, key := range keys {
+			keys = append(keys, cluster.Key{Kind: "Role", Namespace: key.Namespace, Name: key.Name})
+		}
+		if err := c.Lookup(ctx, live, keys); err != nil {
 			return nil, err
 		}
-		if live.Get(key) == nil {
-			return nil, fmt.Errorf("tenant %q has no %s: init it again", t.Name, key)
+		if live.Get(memberKey(t.Home())) == nil {
+			return nil, fmt.Errorf("tenant %q has no %s: init it again", t.Name, memberKey(t.Home()))
 		}
-		have, err := livePeople(live, t)
+		have, readers, err := livePeople(live, t)
 		if err != nil {
 			return nil, err
 		}
@@ -132,14 +153,23 @@ func changePeople(ctx context.Context, c *cluster.Client, t tenant.Tenant, who t
 		if err != nil {
 			return nil, err
 		}
-		t.Members, t.Temporary = next.members, next.terms
+		next.put(&t)
+		t.ReadersKept = readers
 		// An earlier round may have made the change although its answer was lost.
-		result.Changed = result.Changed.With(changed)
+		for as, who := range changed {
+			result.Changed[as] = result.Changed[as].With(who)
+		}
 		result.Was = have.terms.With(result.Was)
-		result.Tenant, result.Unchanged = t, who.Without(result.Changed)
+		result.Tenant, result.Unchanged = t, who.Without(result.Everybody())
 		var wanted []runtime.Object
+		if slices.Contains(needed, tenant.RelationReader) {
+			wanted = readerObjects(t)
+			if err := c.Lookup(ctx, live, append(keysOf(wanted), clusterRoleKey(rbac.ViewRole))); err != nil {
+				return nil, err
+			}
+		}
 		for _, object := range rbac.Home(t) {
-			if cluster.KeyOf(object) == key {
+			if key := cluster.KeyOf(object); slices.Contains(peopleKeys(t.Home()), key) && (live.Get(key) != nil || slices.Contains(needed, tenant.RelationReader)) {
 				wanted = append(wanted, object)
 			}
 		}
@@ -167,9 +197,9 @@ func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 		return nil, err
 	}
 	over := map[string]bool{} // by home
-	err = cluster.Each(ctx, c, "RoleBinding", "", metav1.ListOptions{
-		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.MemberName}, func(b *rbacv1.RoleBinding) {
-		p := peopleOf(b)
+	err = eachPeople(ctx, c, func(b *rbacv1.RoleBinding) {
+		var p people
+		p.add(b)
 		over[b.Namespace] = over[b.Namespace] || len(p.unread) > 0 || len(p.terms.Over(c.Now())) > 0
 	})
 	if err != nil {
@@ -190,4 +220,15 @@ func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 	}
 	slices.SortFunc(found, func(a, b tenant.Tenant) int { return strings.Compare(a.Name, b.Name) })
 	return found, nil
+}
+
+// eachPeople reads the bindings of the people of all tenants, whoever made them.
+func eachPeople(ctx context.Context, c *cluster.Client, do func(*rbacv1.RoleBinding)) error {
+	for _, as := range tenant.Relations {
+		options := metav1.ListOptions{LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.BindingName(as)}
+		if err := cluster.Each(ctx, c, "RoleBinding", "", options, do); err != nil {
+			return err
+		}
+	}
+	return nil
 }

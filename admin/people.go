@@ -2,12 +2,10 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,22 +19,29 @@ import (
 
 // people are those whom the bindings of a tenant name.
 type people struct {
-	members tenant.Members
+	of map[tenant.Relation]tenant.Members
 	// terms are the grants that are limited in time. unread says for which relations they
 	// can't be read, and why.
 	terms  tenant.Terms
 	unread map[tenant.Relation]error
 }
 
-// peopleOf reads a binding of people in the home namespace.
-func peopleOf(b *rbacv1.RoleBinding) people {
-	p := people{members: tenant.MembersOf(b.Subjects, b.Namespace), unread: map[tenant.Relation]error{}}
-	terms, err := tenant.ParseTerms(b.Annotations[tenant.AnnotationTerms], tenant.RelationMember, p.members)
-	p.terms = terms
-	if err != nil {
-		p.unread[tenant.RelationMember] = fmt.Errorf("RoleBinding %s in namespace %q: %w", b.Name, b.Namespace, err)
+// add adds those whom a binding of people in the home namespace names.
+func (p *people) add(b *rbacv1.RoleBinding) {
+	at := slices.IndexFunc(tenant.Relations, func(as tenant.Relation) bool { return rbac.BindingName(as) == b.Name })
+	if at < 0 {
+		return
 	}
-	return p
+	if p.of == nil {
+		p.of, p.unread = map[tenant.Relation]tenant.Members{}, map[tenant.Relation]error{}
+	}
+	as := tenant.Relations[at]
+	p.of[as] = tenant.MembersOf(b.Subjects, b.Namespace)
+	terms, err := tenant.ParseTerms(b.Annotations[tenant.AnnotationTerms], as, p.of[as])
+	p.terms = append(p.terms, terms...)
+	if err != nil {
+		p.unread[as] = fmt.Errorf("RoleBinding %s in namespace %q: %w", b.Name, b.Namespace, err)
+	}
 }
 
 // problem is why terms can't be read; empty where they can.
@@ -47,12 +52,47 @@ func (p people) problem() string {
 	return ""
 }
 
-// livePeople are those whom the tenant's live bindings name.
-func livePeople(live *cluster.Live, t tenant.Tenant) (people, error) {
-	var binding rbacv1.RoleBinding
-	_, err := live.Into(memberKey(t.Home()), &binding)
-	binding.Namespace = t.Home()
-	return peopleOf(&binding), err
+// clone is a copy of which the lists can be changed.
+func (p people) clone() people {
+	p.of, p.terms = maps.Clone(p.of), slices.Clone(p.terms)
+	if p.of == nil {
+		p.of = map[tenant.Relation]tenant.Members{}
+	}
+	return p
+}
+
+// put makes them the tenant's people.
+func (p people) put(t *tenant.Tenant) {
+	for _, as := range tenant.Relations {
+		t.SetPeople(as, p.of[as])
+	}
+	t.Temporary = p.terms
+}
+
+// peopleKeys are the bindings of people in a home namespace.
+func peopleKeys(home string) []cluster.Key {
+	var keys []cluster.Key
+	for _, as := range tenant.Relations {
+		keys = append(keys, cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.BindingName(as)})
+	}
+	return keys
+}
+
+// livePeople are those whom the tenant's live bindings name. readers says whether the
+// readers' binding is there, and the tenant's.
+func livePeople(live *cluster.Live, t tenant.Tenant) (found people, readers bool, err error) {
+	for _, key := range peopleKeys(t.Home()) {
+		var binding rbacv1.RoleBinding
+		there, err := live.Into(key, &binding)
+		if err != nil {
+			return found, false, err
+		}
+		if there {
+			found.add(&binding)
+		}
+		readers = readers || there && key.Name == rbac.ReaderName && binding.Labels[tenant.LabelTenant] == t.Name
+	}
+	return found, readers, nil
 }
 
 // TermOf reads until when the subject may use the tenant whose home that is; found is
@@ -62,7 +102,7 @@ func TermOf(ctx context.Context, c *cluster.Client, home string, s tenant.Subjec
 	if err := c.Lookup(ctx, live, []cluster.Key{memberKey(home)}); err != nil {
 		return tenant.Term{}, false, err
 	}
-	have, err := livePeople(live, tenant.Tenant{HomeNamespace: home})
+	have, _, err := livePeople(live, tenant.Tenant{HomeNamespace: home})
 	term, found = have.terms.Of(tenant.RelationMember, s)
 	return term, found, err
 }
@@ -76,12 +116,16 @@ func memberKey(home string) cluster.Key {
 func settleTerms(objects []runtime.Object, live *cluster.Live, unread map[tenant.Relation]error) {
 	for _, object := range objects {
 		binding, is := object.(*rbacv1.RoleBinding)
-		if !is || binding.Name != rbac.MemberName {
+		if !is {
+			continue
+		}
+		at := slices.IndexFunc(tenant.Relations, func(as tenant.Relation) bool { return rbac.BindingName(as) == binding.Name })
+		if at < 0 {
 			continue
 		}
 		have := live.Get(cluster.KeyOf(object))
 		switch {
-		case unread[tenant.RelationMember] != nil:
+		case unread[tenant.Relations[at]] != nil:
 			delete(binding.Annotations, tenant.AnnotationTerms)
 		case have != nil && have.GetAnnotations()[tenant.AnnotationTerms] != "" && binding.Annotations[tenant.AnnotationTerms] == "":
 			metav1.SetMetaDataAnnotation(&binding.ObjectMeta, tenant.AnnotationTerms, rails.Absent)
@@ -89,56 +133,69 @@ func settleTerms(objects []runtime.Object, live *cluster.Live, unread map[tenant
 	}
 }
 
-// settlePeople decides who may use the tenant, and until when, and says who is out and
+// settlePeople decides who is what to the tenant, and until when, and says who is out and
 // whose time changes.
 func (d *decision) settlePeople() error {
-	have, err := livePeople(d.facts.live, d.tenant)
+	have, readers, err := livePeople(d.facts.live, d.tenant)
 	if err != nil {
 		return err
 	}
 	if d.squatted {
-		have = people{} // whoever they are, a stranger chose them
+		have, readers = people{}, false // whoever they are, a stranger chose them
 	}
 	asked, over := d.request.Tenant.Current(d.facts.now)
 	if d.request.Exact {
-		d.tenant.Members, d.tenant.Temporary = asked.Members, asked.Temporary
+		for _, as := range tenant.Relations {
+			d.tenant.SetPeople(as, asked.People(as))
+		}
+		d.tenant.Temporary = asked.Temporary
 		d.noteChanged(have, over)
 	} else {
-		d.tenant.Members, d.tenant.Temporary, d.unreadTerms = have.members.With(d.request.Tenant.Members), have.terms, have.unread
+		next := have.clone()
+		next.of[tenant.RelationMember] = have.of[tenant.RelationMember].With(d.request.Tenant.Members)
+		next.put(&d.tenant)
+		d.unreadTerms = have.unread
 		d.noteTerms(have)
 	}
 	if d.tenant.Engine.Has(tenant.EngineTiller) && !d.facts.live.Serves("ValidatingAdmissionPolicy") {
 		d.note("this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
 	}
-	return nil
+	return d.settleReaders(have, readers)
 }
 
 // noteChanged says what a tenants file changes for those who were in; over are its grants
 // whose time has ended.
 func (d *decision) noteChanged(have people, over tenant.Terms) {
-	if d.revoked = have.members.Without(d.tenant.Members); len(d.revoked) > 0 {
-		d.note("no longer members: %s", strings.Join(described(d.revoked, have.terms), ", "))
-	}
-	if len(over) > 0 {
-		d.note("over by the file, and not granted: %s", strings.Join(described(over.Subjects(), over), ", "))
-	}
-	var forGood, forATime tenant.Members
-	for _, s := range have.members {
-		_, was := have.terms.Of(tenant.RelationMember, s)
-		_, is := d.tenant.Temporary.Of(tenant.RelationMember, s)
-		switch {
-		case !slices.Contains(d.tenant.Members, s):
-		case was && !is:
-			forGood = append(forGood, s)
-		case !was && is && have.unread[tenant.RelationMember] == nil:
-			forATime = append(forATime, s)
+	for _, as := range tenant.Relations {
+		before, after := have.of[as], d.tenant.People(as)
+		gone := before.Without(after)
+		if as == tenant.RelationMember {
+			d.revoked = gone
 		}
-	}
-	if len(forGood) > 0 {
-		d.note("members for good, by the file, who were members for a time: %s", strings.Join(described(forGood, have.terms), ", "))
-	}
-	if len(forATime) > 0 {
-		d.note("members for a time, by the file, who were members for good: %s", strings.Join(described(forATime, d.tenant.Temporary), ", "))
+		if len(gone) > 0 {
+			d.note("no longer %ss: %s", as, strings.Join(described(gone, have.terms.As(as)), ", "))
+		}
+		if over := over.As(as); len(over) > 0 {
+			d.note("over by the file, and not granted: %s", strings.Join(described(over.Subjects(), over), ", "))
+		}
+		var forGood, forATime tenant.Members
+		for _, s := range before {
+			_, was := have.terms.Of(as, s)
+			_, is := d.tenant.Temporary.Of(as, s)
+			switch {
+			case !slices.Contains(after, s):
+			case was && !is:
+				forGood = append(forGood, s)
+			case !was && is && have.unread[as] == nil:
+				forATime = append(forATime, s)
+			}
+		}
+		if len(forGood) > 0 {
+			d.note("%ss for good, by the file, who were %ss for a time: %s", as, as, strings.Join(described(forGood, have.terms.As(as)), ", "))
+		}
+		if len(forATime) > 0 {
+			d.note("%ss for a time, by the file, who were %ss for good: %s", as, as, strings.Join(described(forATime, d.tenant.Temporary.As(as)), ", "))
+		}
 	}
 }
 
@@ -172,104 +229,4 @@ func described(who tenant.Members, terms tenant.Terms) []string {
 		all = append(all, text)
 	}
 	return all
-}
-
-// GrantRequest is who is let into a tenant, as what, and for how long.
-type GrantRequest struct {
-	Who tenant.Members
-	// For is how long the grant lasts; 0 is for good.
-	For      time.Duration
-	Reason   string
-	Accepted Accepted
-}
-
-// The bounds of GrantRequest.For.
-const (
-	minTerm = time.Second
-	maxTerm = 10 * 366 * 24 * time.Hour
-)
-
-// Check refuses what can be refused without a cluster.
-func (g GrantRequest) Check() error {
-	switch {
-	case g.For < 0 || g.For > 0 && g.For < minTerm:
-		return fmt.Errorf("--for: %s is not at least a second", g.For)
-	case g.For > maxTerm:
-		return fmt.Errorf("--for: %s is more than ten years; leave it out for a grant for good", g.For)
-	case g.For == 0 && g.Reason != "":
-		return errors.New("--reason goes with --for: a grant for good keeps none")
-	}
-	if err := tenant.CheckReason(g.Reason); err != nil {
-		return fmt.Errorf("--%w", err)
-	}
-	return nil
-}
-
-// ContradictionError refuses a grant that contradicts what somebody has.
-type ContradictionError struct {
-	Tenant string
-	Who    tenant.Members
-	// Whys name for each what they have and what was asked for.
-	Whys []string
-}
-
-func (e *ContradictionError) Error() string { return strings.Join(e.Whys, "; ") }
-
-// grant is what becomes of people by a grant that ends at until. The error is a
-// *ContradictionError, or says that terms can't be read.
-func (p people) grant(name string, g GrantRequest, until time.Time) (next people, changed tenant.Members, err error) {
-	const as = tenant.RelationMember
-	if err := p.unread[as]; err != nil {
-		return p, nil, err
-	}
-	wrong := &ContradictionError{Tenant: name}
-	refuse := func(s tenant.Subject, format string, args ...any) {
-		wrong.Who, wrong.Whys = append(wrong.Who, s), append(wrong.Whys, fmt.Sprintf(format, args...))
-	}
-	next = p
-	var terms tenant.Terms
-	for _, s := range g.Who {
-		term, limited := p.terms.Of(as, s)
-		wanted := tenant.Term{Subject: s, As: as, Until: until, Reason: g.Reason}
-		switch in := slices.Contains(p.members, s); {
-		case g.For > 0 && in && !limited:
-			refuse(s, "%s is a %s for good, and --for %s asks for one %s", s, as, g.For, wanted)
-		case g.For == 0 && limited:
-			refuse(s, "%s is a %s %s, and without --for a grant is for good", s, as, term)
-		case g.For > 0 && term != wanted:
-			terms, changed = append(terms, wanted), append(changed, s)
-		case !in:
-			changed = append(changed, s)
-		}
-	}
-	if len(wrong.Who) > 0 {
-		return p, nil, wrong
-	}
-	next.members, next.terms = p.members.With(g.Who), p.terms.With(terms)
-	if problems := next.terms.Validate(); len(problems) > 0 {
-		return p, nil, Invalid(problems)
-	}
-	return next, changed, nil
-}
-
-// RevokeRequest is who is taken out of a tenant.
-type RevokeRequest struct {
-	Who tenant.Members
-	// Expired takes out those whose time is over.
-	Expired bool
-}
-
-// revoke is what becomes of people by a revocation.
-func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed tenant.Members, err error) {
-	who := r.Who
-	if r.Expired {
-		for _, as := range slices.Sorted(maps.Keys(p.unread)) {
-			return p, nil, fmt.Errorf("whose time is over is not known: %w", p.unread[as])
-		}
-		who = p.terms.Over(now).Subjects()
-	}
-	next = p
-	next.members = p.members.Without(who)
-	next.terms = p.terms.Without(tenant.RelationMember, who)
-	return next, p.members.Without(next.members), nil
 }

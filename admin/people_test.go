@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 )
 
@@ -16,11 +18,17 @@ func until(name string, hours int, reason string) tenant.Term {
 }
 
 // text is what people and their terms are, in short.
-func (p people) text() string { return strings.Join(described(p.members, p.terms), "; ") }
+func (p people) text() string {
+	text := strings.Join(described(p.of[tenant.RelationMember], p.terms.As(tenant.RelationMember)), "; ")
+	if readers := p.of[tenant.RelationReader]; len(readers) > 0 {
+		text += "; readers: " + strings.Join(described(readers, p.terms.As(tenant.RelationReader)), "; ")
+	}
+	return text
+}
 
 // TestGrantDecision: what becomes of whom, and what contradicts what is there.
 func TestGrantDecision(t *testing.T) {
-	have := people{members: tenant.Members{tenant.User("alice"), tenant.User("bob"), tenant.User("carol")},
+	have := people{of: map[tenant.Relation]tenant.Members{tenant.RelationMember: {tenant.User("alice"), tenant.User("bob"), tenant.User("carol")}},
 		terms: tenant.Terms{until("bob", 1, "INC-1"), until("carol", -1, "")}}
 	for _, test := range []struct {
 		name          string
@@ -42,7 +50,14 @@ func TestGrantDecision(t *testing.T) {
 			err: "user alice is a member for good, and --for 8h0m0s asks for one until 2026-01-31T20:00:00Z"},
 		{name: "for good, of those who are in for a time", grant: GrantRequest{Who: tenant.Members{tenant.User("bob"), tenant.User("carol")}},
 			err: `user bob is a member until 2026-01-31T13:00:00Z, "INC-1", and without --for a grant is for good; user carol is a member until 2026-01-31T11:00:00Z, and without --for a grant is for good`},
+		{name: "as a reader", grant: GrantRequest{Who: tenant.Members{tenant.User("dan")}, As: tenant.RelationReader, For: time.Hour},
+			want: `user alice; user bob (until 2026-01-31T13:00:00Z, "INC-1"); user carol (until 2026-01-31T11:00:00Z); readers: user dan (until 2026-01-31T13:00:00Z)`, changed: "user dan"},
+		{name: "a member as a reader", grant: GrantRequest{Who: tenant.Members{tenant.User("alice")}, As: tenant.RelationReader},
+			err: "user alice is a member, who may do more than read, and would stay one beside a reader"},
 	} {
+		if test.grant.As == "" {
+			test.grant.As = tenant.RelationMember
+		}
 		t.Run(test.name, func(t *testing.T) {
 			next, changed, err := have.grant("t", test.grant, noon.Add(test.grant.For))
 			if errorText(err) != test.err {
@@ -54,10 +69,10 @@ func TestGrantDecision(t *testing.T) {
 			if diff := cmp.Diff(test.want, next.text()); diff != "" {
 				t.Error(diff)
 			}
-			if got := strings.Join(changed.Names(), ", "); got != test.changed {
+			if got := strings.Join(changed[test.grant.As].Names(), ", "); got != test.changed {
 				t.Errorf("changed: %s", got)
 			}
-			if again, changed, err := next.grant("t", test.grant, noon.Add(test.grant.For)); err != nil || len(changed) > 0 || again.text() != next.text() {
+			if again, changed, err := next.grant("t", test.grant, noon.Add(test.grant.For)); err != nil || len(changed[test.grant.As]) > 0 || again.text() != next.text() {
 				t.Errorf("the same again: %s, %v", again.text(), err)
 			}
 		})
@@ -144,23 +159,23 @@ func TestGrantForATime(t *testing.T) {
 	team := write(t, c, asked()).Tenant
 	server.Writes()
 	bob := tenant.Members{tenant.User("bob")}
-	got, err := Grant(t.Context(), c, team, GrantRequest{Who: bob, For: time.Hour, Reason: "INC-12"}, true)
-	if err != nil || len(got.Changed) != 1 || len(server.Writes()) > 0 {
+	got, err := Grant(t.Context(), c, team, GrantRequest{Who: bob, As: tenant.RelationMember, For: time.Hour, Reason: "INC-12"}, true)
+	if err != nil || len(got.Everybody()) != 1 || len(server.Writes()) > 0 {
 		t.Fatalf("a dry run: %v, %v", got, err)
 	}
-	if got, err = Grant(t.Context(), c, team, GrantRequest{Who: bob, For: time.Hour, Reason: "INC-12"}, false); err != nil {
+	if got, err = Grant(t.Context(), c, team, GrantRequest{Who: bob, As: tenant.RelationMember, For: time.Hour, Reason: "INC-12"}, false); err != nil {
 		t.Fatal(err)
 	}
 	if left := time.Until(got.Tenant.Temporary[0].Until); left < 59*time.Minute || left > time.Hour {
 		t.Errorf("it lasts %s", left)
 	}
-	if _, err := Grant(t.Context(), c, team, GrantRequest{Who: tenant.Members{tenant.User("carol")}}, false); err != nil {
+	if _, err := Grant(t.Context(), c, team, GrantRequest{Who: tenant.Members{tenant.User("carol")}, As: tenant.RelationMember}, false); err != nil {
 		t.Fatal(err)
 	}
 	if expired, err := Expired(t.Context(), c); err != nil || len(expired) > 0 {
 		t.Errorf("over: %v, %v", expired, err)
 	}
-	if got, err = Revoke(t.Context(), c, team, RevokeRequest{Expired: true}, false); err != nil || len(got.Changed) > 0 || len(got.Tenant.Members) != 2 {
+	if got, err = Revoke(t.Context(), c, team, RevokeRequest{Expired: true}, false); err != nil || len(got.Everybody()) > 0 || len(got.Tenant.Members) != 2 {
 		t.Errorf("revoked %v, left %v, %v", got.Changed, got.Tenant.Members, err)
 	}
 	binding := server.Get(memberKey("t-tiller"))
@@ -172,7 +187,7 @@ func TestGrantForATime(t *testing.T) {
 	}
 	server.Writes()
 	got, err = Revoke(t.Context(), c, expired[0], RevokeRequest{Expired: true}, false)
-	if err != nil || got.Changed.Names()[0] != "user bob" || got.Tenant.Members.Names()[0] != "user carol" || len(got.Tenant.Members) != 1 {
+	if err != nil || got.Everybody().Names()[0] != "user bob" || got.Tenant.Members.Names()[0] != "user carol" || len(got.Tenant.Members) != 1 {
 		t.Errorf("revoked %v, left %v, %v", got.Changed, got.Tenant.Members, err)
 	}
 	if diff := cmp.Diff([]string{"update RoleBinding helm-tenant-member in namespace t-tiller"}, server.Writes()); diff != "" {
@@ -189,7 +204,7 @@ func TestTermsThatCantBeRead(t *testing.T) {
 	server, c := withTerms(t, "x", "bob", "carol").start(t)
 	team := tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}}.WithDefaults()
 	const why = `RoleBinding helm-tenant-member in namespace "t-tiller": annotation helm-tenant/temporary: invalid character 'x' looking for beginning of value`
-	if _, err := Grant(t.Context(), c, team, GrantRequest{Who: tenant.Members{tenant.User("dan")}}, false); errorText(err) != why {
+	if _, err := Grant(t.Context(), c, team, GrantRequest{Who: tenant.Members{tenant.User("dan")}, As: tenant.RelationMember}, false); errorText(err) != why {
 		t.Errorf("grant: %v", err)
 	}
 	if _, err := Revoke(t.Context(), c, team, RevokeRequest{Expired: true}, false); errorText(err) != "whose time is over is not known: "+why {
@@ -199,7 +214,7 @@ func TestTermsThatCantBeRead(t *testing.T) {
 		t.Errorf("it is not among those to be looked at: %v, %v", expired, err)
 	}
 	got, err := Revoke(t.Context(), c, team, RevokeRequest{Who: tenant.Members{tenant.User("bob")}}, false)
-	if err != nil || len(got.Changed) != 1 {
+	if err != nil || len(got.Everybody()) != 1 {
 		t.Errorf("revoke: %v, %v", got.Changed, err)
 	}
 	if text := server.Get(memberKey("t-tiller")).GetAnnotations()[tenant.AnnotationTerms]; text != "x" {
@@ -208,5 +223,87 @@ func TestTermsThatCantBeRead(t *testing.T) {
 	server.Refuse = forbid("RoleBinding")
 	if _, err := Expired(t.Context(), c); err == nil {
 		t.Error("nothing is over where nothing may be read")
+	}
+}
+
+// TestReaders: the first reader brings the account, its rights in each namespace and the
+// Secrets' ClusterRole; a further one is one write; a revoke leaves the objects.
+func TestReaders(t *testing.T) {
+	server, c := empty().with(clusterRole("view", "get", "list")).start(t)
+	team := write(t, c, asked(engine(tenant.EngineImpersonation))).Tenant
+	server.Writes()
+	request := GrantRequest{Who: tenant.Members{tenant.User("pam")}, As: tenant.RelationReader}
+	if _, err := Grant(t.Context(), c, team, request, false); errorText(err) == "" || len(server.Writes()) > 0 {
+		t.Fatalf("what readers read need not be accepted: %v", err)
+	}
+	request.Accepted = Accepted{RiskReadsSecrets}
+	if _, err := Grant(t.Context(), c, team, request, false); err != nil {
+		t.Fatal(err)
+	}
+	made := []string{
+		"create ClusterRole helm-tenant-reads-secrets", "create Role helm-tenant-reader in namespace t-helm",
+		"create RoleBinding helm-tenant-reader in namespace t-helm",
+		"create RoleBinding helm-tenant-reader.t.helm-tenant-reads-secrets in namespace a", "create RoleBinding helm-tenant-reader.t.helm-tenant-reads-secrets in namespace b",
+		"create RoleBinding helm-tenant-reader.t.view in namespace a", "create RoleBinding helm-tenant-reader.t.view in namespace b",
+		"create ServiceAccount helm-reader in namespace t-helm",
+	}
+	got := server.Writes()
+	slices.Sort(got)
+	slices.Sort(made)
+	if diff := cmp.Diff(made, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if again := write(t, c, asked(engine(tenant.EngineImpersonation))); len(again.Plan.Changes) > 0 {
+		t.Errorf("an init does %q", stepsOf(again.Plan))
+	}
+	if again := write(t, c, asked(engine(tenant.EngineImpersonation), exactly, func(r *Request) { r.Tenant.Readers = tenant.Members{tenant.User("pam")} })); len(again.Plan.Changes) > 0 {
+		t.Errorf("an apply does %q", stepsOf(again.Plan))
+	}
+	server.Writes()
+	request.Who = tenant.Members{tenant.Group("support")}
+	if _, err := Grant(t.Context(), c, team, request, false); err != nil {
+		t.Fatal(err)
+	}
+	// A namespace's binding is lost: the same grant brings it back.
+	server.Remove(cluster.Key{Kind: "RoleBinding", Namespace: "a", Name: "helm-tenant-reader.t.view"})
+	if _, err := Grant(t.Context(), c, team, request, false); err != nil {
+		t.Fatal(err)
+	}
+	revoked, err := Revoke(t.Context(), c, team, RevokeRequest{Who: tenant.Members{tenant.User("pam"), tenant.Group("support")}}, false)
+	if err != nil || len(revoked.Everybody()) != 2 {
+		t.Fatalf("revoked %v, %v", revoked.Changed, err)
+	}
+	if diff := cmp.Diff([]string{"update RoleBinding helm-tenant-reader in namespace t-helm", "create RoleBinding helm-tenant-reader.t.view in namespace a",
+		"update RoleBinding helm-tenant-reader in namespace t-helm"}, server.Writes()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if _, err := Prepare(t.Context(), c, asked(engine(tenant.EngineImpersonation), exactly, func(r *Request) { r.Tenant.Readers = tenant.Members{tenant.User("eve")} })); errorText(err) == "" {
+		t.Error("apply takes a further reader without a word")
+	}
+	more := write(t, c, asked(engine(tenant.EngineImpersonation), namespaces("a", "b", "c"), func(r *Request) { r.CreateNamespaces = true }))
+	if steps := strings.Join(stepsOf(more.Plan), "\n"); !strings.Contains(steps, "create RoleBinding helm-tenant-reader.t.view in namespace c") {
+		t.Errorf("a further namespace is not read: %s", steps)
+	}
+	for _, test := range []struct {
+		request Request
+		want    string
+	}{
+		{Request{Tenant: tenant.Tenant{Name: "x", Namespaces: []string{"a"}, Readers: tenant.Members{tenant.User("pam")}}, Exact: true}, "which can't tell readers from writers"},
+		{Request{Tenant: tenant.Tenant{Name: "x", AllNamespaces: true, Engine: tenant.EngineImpersonation, Readers: tenant.Members{tenant.User("pam")}}, Exact: true}, "would read every Secret of the cluster"},
+	} {
+		if _, err := Prepare(t.Context(), c, test.request); !strings.Contains(errorText(err), test.want) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// TestReadersGo: with the engine that they need, and with the tenant.
+func TestReadersGo(t *testing.T) {
+	w := empty().with(clusterRole("view", "get", "list")).after(t, asked(engine(tenant.EngineBoth), exactly, accept(RiskReadsSecrets), func(r *Request) { r.Tenant.Readers = tenant.Members{tenant.User("pam")} }))
+	got := w.decide(t, asked(engine(tenant.EngineTiller)))
+	if text := strings.Join(got.Steps, "\n"); !strings.Contains(text, "delete RoleBinding helm-tenant-reader.t.view in namespace a") ||
+		!strings.Contains(text, "delete RoleBinding helm-tenant-reader in namespace t-tiller") || !strings.Contains(text, "delete ServiceAccount helm-reader in namespace t-tiller") ||
+		!slices.Contains(got.Notes, "no longer a reader, since the tenant can have none: user pam") {
+		t.Errorf("got %+v", got)
 	}
 }

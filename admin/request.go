@@ -29,12 +29,14 @@ const (
 	RiskNodeAccess Risk = "node-access"
 	// RiskNoGuard leaves a tenant without the admission policies.
 	RiskNoGuard Risk = "no-guard"
+	// RiskReadsSecrets lets readers read every Secret of the tenant's namespaces.
+	RiskReadsSecrets Risk = "reads-secrets"
 	// RiskViolatingPods lets a PodSecurity level be set that pods violate.
 	RiskViolatingPods Risk = "violating-pods"
 )
 
 // Risks are all that can be accepted.
-var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskOutsideReleases, RiskClusterObjects, RiskMissingReleases, RiskNamespaceWriter}
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskReadsSecrets, RiskOutsideReleases, RiskClusterObjects, RiskMissingReleases, RiskNamespaceWriter}
 
 // Accepted are the risks that an admin accepted.
 type Accepted []Risk
@@ -123,7 +125,11 @@ func (r Request) check() error {
 	if err := tenant.CheckName(r.Tenant.Name); err != nil {
 		return Invalid{err}
 	}
-	return checkOpenGroups(r.Tenant.Members, r.Accepted)
+	named := r.Tenant.Temporary.Subjects()
+	for _, as := range tenant.Relations {
+		named = named.With(r.Tenant.People(as))
+	}
+	return checkOpenGroups(named, r.Accepted)
 }
 
 // checkOpenGroups refuses members that are everybody, every pod or every node, unless

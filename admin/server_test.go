@@ -184,14 +184,14 @@ func TestGrantAndRevoke(t *testing.T) {
 	team := write(t, c, asked()).Tenant
 	server.Writes()
 	who := tenant.Members{tenant.User("alice"), tenant.Group("devs"), tenant.Account("ci", "bot")}
-	got, err := Grant(t.Context(), c, team, GrantRequest{Who: who}, false)
-	if err != nil || !cmp.Equal(got.Changed, who) {
+	got, err := Grant(t.Context(), c, team, GrantRequest{Who: who, As: tenant.RelationMember}, false)
+	if err != nil || !cmp.Equal(got.Everybody(), who) {
 		t.Fatalf("%v, %v", got.Changed, err)
 	}
 	if diff := cmp.Diff([]string{"update RoleBinding helm-tenant-member in namespace t-tiller"}, server.Writes()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if got, err = Grant(t.Context(), c, team, GrantRequest{Who: who}, false); err != nil || len(got.Changed) > 0 || !cmp.Equal(got.Unchanged, who) {
+	if got, err = Grant(t.Context(), c, team, GrantRequest{Who: who, As: tenant.RelationMember}, false); err != nil || len(got.Everybody()) > 0 || !cmp.Equal(got.Unchanged, who) {
 		t.Errorf("again: %v, %v", got, err)
 	}
 	if _, err := Grant(t.Context(), c, team, GrantRequest{Who: tenant.Members{tenant.Group("system:authenticated")}}, false); errorText(err) == "" {
@@ -208,7 +208,7 @@ func TestGrantAndRevoke(t *testing.T) {
 	if err != nil || !cmp.Equal(found.Tenants[0].Members, tenant.Members{tenant.Account("t-tiller", "robot")}) {
 		t.Errorf("members are %v, %v", found.Tenants[0].Members, err)
 	}
-	if got, err = Revoke(t.Context(), c, team, RevokeRequest{Who: tenant.Members{tenant.Account("t-tiller", "robot")}}, false); err != nil || len(got.Changed) != 1 || len(got.Tenant.Members) > 0 {
+	if got, err = Revoke(t.Context(), c, team, RevokeRequest{Who: tenant.Members{tenant.Account("t-tiller", "robot")}}, false); err != nil || len(got.Everybody()) != 1 || len(got.Tenant.Members) > 0 {
 		t.Errorf("revoked %v, left %v, %v", got.Changed, got.Tenant.Members, err)
 	}
 	server.Remove(memberKey("t-tiller"))

@@ -11,7 +11,6 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/rails"
-	"helm-tenant/rbac"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
@@ -52,8 +51,9 @@ func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, in
 	case "RoleBinding":
 		return cluster.Each(ctx, c, kind, namespace, all, func(b *rbacv1.RoleBinding) {
 			bind(&b.ObjectMeta, b.RoleRef, b.Subjects)
-			if b.Name == rbac.MemberName && b.Annotations[tenant.AnnotationTerms] != "" {
-				in := peopleOf(b)
+			if b.Annotations[tenant.AnnotationTerms] != "" {
+				var in people
+				in.add(b)
 				last := &into.Bindings[len(into.Bindings)-1]
 				last.Terms, last.TermsProblem = in.terms, in.problem()
 			}

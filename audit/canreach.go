@@ -13,6 +13,9 @@ type Reached struct {
 	Tenant string `json:"tenant,omitempty"`
 	Home   string `json:"home"`
 	Member bool   `json:"member,omitempty"`
+	// Reader says that it is one of the tenant's readers, who reach its readers' account
+	// and no deployer.
+	Reader bool `json:"reader,omitempty"`
 	// Through are those whom it takes, one after the other, where the one who was
 	// asked about does not reach it as themselves: somebody whom they can be, or a
 	// deployer that they reach.

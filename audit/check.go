@@ -38,6 +38,7 @@ func (a *auditor) check() {
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
 		a.checkMembers(r)
+		a.checkReaders(r)
 		a.checkNamespaces(r)
 		a.checkDrift(r)
 		a.checkRails(r)

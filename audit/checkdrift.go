@@ -45,6 +45,9 @@ func (a *auditor) checkDrift(r *Record) {
 				drift(objectName("ServiceAccount", r.Namespace, of.account), r.init(), "the deployer's account %s is missing", of.account)
 			}
 		}
+		if a.withReaders(r).HasReaders() && a.accounts[Account(r.Namespace, tenant.ReaderAccount)] == nil {
+			drift(objectName("ServiceAccount", r.Namespace, tenant.ReaderAccount), r.init(), "the readers' account %s is missing", tenant.ReaderAccount)
+		}
 	}
 	if !a.unseen("roles", "rolebindings", "clusterroles", "clusterrolebindings") {
 		a.driftOfRoles(r, drift)
@@ -68,7 +71,7 @@ func (a *auditor) checkDrift(r *Record) {
 }
 
 func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
-	t := r.Tenant
+	t := a.withReaders(r)
 	bindings := map[string]*Binding{}
 	for _, b := range a.rights.bindings[r.Namespace] {
 		bindings[b.Name] = b
@@ -95,7 +98,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 				drift(name, r.init(), "RoleBinding %s is missing from the home", wanted.Name)
 			case live.RoleKind != wanted.RoleRef.Kind || live.RoleName != wanted.RoleRef.Name:
 				drift(name, r.init(), "RoleBinding %s binds %s", wanted.Name, live.Role())
-			case wanted.Name != rbac.MemberName && !a.sameSubjects(r, live, wanted.Subjects):
+			case wanted.Name == rbac.RecordsName && !a.sameSubjects(r, live, wanted.Subjects):
 				drift(name, r.init(), "RoleBinding %s has other subjects than the deployer", wanted.Name)
 			}
 		}
@@ -124,6 +127,11 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 			drift(name, r.init(), "the deployer's binding in namespace %s is another than it should be", ns)
 		case a.rights.roleOf(a.rights.bindings[ns][at]) == nil:
 			drift("ClusterRole "+t.Role, r.init(), "the deployer's ClusterRole %s does not exist", t.Role)
+		}
+		for _, wanted := range rbac.ReaderBindings(t, ns) {
+			if !slices.ContainsFunc(a.rights.bindings[ns], func(b *Binding) bool { return b.Name == wanted.Name && a.isReadersOwn(b) }) {
+				drift(objectName("RoleBinding", ns, wanted.Name), r.init(), "the binding %s of the readers' account is missing from namespace %s, or another than it should be", wanted.Name, ns)
+			}
 		}
 		for _, b := range a.rights.bindings[ns] {
 			for _, of := range deployers {
@@ -295,6 +303,7 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 	if d := a.byRecord[r]; d != nil {
 		current, _ := want.Current(a.snapshot.Taken)
 		compareMembers(current.Members, d.members, differs)
+		a.compareReaders(current, r, differs)
 		a.compareTerms(current, r.Namespace, differs)
 	}
 }

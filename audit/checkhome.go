@@ -212,10 +212,13 @@ func (a *auditor) checkNamespaces(r *Record) {
 	for _, ns := range t.Namespaces {
 		for _, b := range a.rights.bindings[ns] {
 			rules := a.rights.roleOf(b)
-			if rules == nil {
+			if rules == nil || a.isReadersOwn(b) {
 				continue
 			}
 			for _, s := range b.Subjects {
+				if s == Account(r.Namespace, tenant.ReaderAccount) {
+					continue // reported as what the readers' account has
+				}
 				if s == (Subject{}) || a.isDeployerIn(s, ns) || s.Kind == rbacv1.ServiceAccountKind && slices.Contains(t.Namespaces, s.Namespace) ||
 					slices.Contains(t.Namespaces, s.AccountsOf()) {
 					continue

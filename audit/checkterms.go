@@ -13,44 +13,61 @@ import (
 func (a *auditor) checkTerms() {
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
-		b := a.membersBinding(r.Namespace)
-		if b == nil {
-			continue
+		for _, as := range tenant.Relations {
+			if b := a.peopleBinding(r.Namespace, rbac.BindingName(as)); b != nil {
+				a.checkTermsOf(r, b)
+			}
 		}
-		if b.TermsProblem != "" {
-			f := r.about(b.String(), "until when its members were let in is not known: %s", b.TermsProblem)
-			f.Chains = [][]string{{b.String(), "annotation " + tenant.AnnotationTerms}}
-			f.Fix = command.Run(command.Kubectl("edit", b.Namespace, "rolebinding", b.Name)).With("correct the annotation, or take it away with the subjects whose time is over")
-			a.add(idOver, "", f)
-		}
-		for _, term := range b.Terms.Over(a.snapshot.Taken) {
-			f := r.about(term.Subject.String(), "%s was a %s %s: over, and still in force", term.Subject, term.As, term)
-			f.Chains = [][]string{{term.Subject.String(), b.String(), "Role " + rbac.MemberName}}
-			f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--expired"))
-			a.add(idOver, "", f)
-		}
+	}
+}
+
+func (a *auditor) checkTermsOf(r *Record, b *Binding) {
+	if b.TermsProblem != "" {
+		f := r.about(b.String(), "until when its subjects were let in is not known: %s", b.TermsProblem)
+		f.Chains = [][]string{{b.String(), "annotation " + tenant.AnnotationTerms}}
+		f.Fix = command.Run(command.Kubectl("edit", b.Namespace, "rolebinding", b.Name)).With("correct the annotation, or take it away with the subjects whose time is over")
+		a.add(idOver, "", f)
+	}
+	for _, term := range b.Terms.Over(a.snapshot.Taken) {
+		f := r.about(term.Subject.String(), "%s was a %s %s: over, and still in force", term.Subject, term.As, term)
+		f.Chains = [][]string{{term.Subject.String(), b.String(), b.Role()}}
+		f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--expired"))
+		a.add(idOver, "", f)
+	}
+}
+
+// compareReaders compares the readers with those of the file.
+func (a *auditor) compareReaders(want tenant.Tenant, r *Record, differs differFunc) {
+	have := a.withReaders(r).Readers
+	for _, s := range have.Without(want.Readers) {
+		differs(s.String(), "%s is a reader in the cluster, and not in the file", s)
+	}
+	for _, s := range want.Readers.Without(have) {
+		differs(s.String(), "%s is a reader in the file, and not in the cluster", s)
 	}
 }
 
 // compareTerms compares until when members are let in by the file and in the cluster.
 func (a *auditor) compareTerms(want tenant.Tenant, home string, differs differFunc) {
-	b := a.membersBinding(home)
-	if b == nil || b.TermsProblem != "" {
-		return
-	}
 	until := func(t tenant.Term, limited bool) string {
 		if !limited {
 			return "for good"
 		}
 		return t.String()
 	}
-	for _, s := range want.Members {
-		if !slices.Contains(b.Subjects, s) {
-			continue // reported as no member
+	for _, as := range tenant.Relations {
+		b := a.peopleBinding(home, rbac.BindingName(as))
+		if b == nil || b.TermsProblem != "" {
+			continue
 		}
-		inFile := until(want.Temporary.Of(tenant.RelationMember, s))
-		if have := until(b.Terms.Of(tenant.RelationMember, s)); have != inFile {
-			differs(s.String(), "%s is a member %s in the file, and %s in the cluster", s, inFile, have)
+		for _, s := range want.People(as) {
+			if !slices.Contains(b.Subjects, s) {
+				continue // reported as missing
+			}
+			inFile := until(want.Temporary.Of(as, s))
+			if have := until(b.Terms.Of(as, s)); have != inFile {
+				differs(s.String(), "%s is a %s %s in the file, and %s in the cluster", s, as, inFile, have)
+			}
 		}
 	}
 }

@@ -332,14 +332,7 @@ func (a *auditor) termsOf(home string) tenant.Terms {
 
 // membersBinding is the binding at home that names the tenant's members; nil where there
 // is none.
-func (a *auditor) membersBinding(home string) *Binding {
-	for _, b := range a.rights.bindings[home] {
-		if isMemberBinding(b) {
-			return b
-		}
-	}
-	return nil
-}
+func (a *auditor) membersBinding(home string) *Binding { return a.peopleBinding(home, rbac.MemberName) }
 
 func isMemberBinding(b *Binding) bool {
 	return b.Name == rbac.MemberName && b.RoleKind == "Role" && b.RoleName == rbac.MemberName

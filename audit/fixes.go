@@ -6,6 +6,7 @@ import (
 
 	"helm-tenant/command"
 	"helm-tenant/install"
+	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
 
@@ -51,6 +52,13 @@ func memberFlag(s Subject) string {
 
 // takeAway is the command that ends what a binding gives to the subject.
 func (a *auditor) takeAway(b *Binding, s Subject) command.Fix {
+	if b.Name == rbac.ReaderName && b.RoleName == rbac.ReaderName {
+		for _, d := range a.homes[b.Namespace] {
+			if d.record != nil {
+				return command.Run(command.Tenant("revoke", d.tenant(), "--reader", memberFlag(s)))
+			}
+		}
+	}
 	if isMemberBinding(b) {
 		if named := a.homes[b.Namespace]; len(named) > 0 {
 			for _, d := range named {

@@ -85,6 +85,8 @@ type Report struct {
 	Asked    string    `json:"asked,omitempty"`
 	Groups   []string  `json:"groups,omitempty"`
 	CanReach []Reached `json:"canReach,omitempty"`
+	// CanRead are the tenants that they can read and whose deployer they don't reach.
+	CanRead []Reached `json:"canRead,omitempty"`
 
 	// all are the findings of all tenants, what is ignored among them.
 	all []Finding
@@ -256,6 +258,11 @@ func (a *auditor) report(o Options) *Report {
 		for _, reached := range a.canReach(o.Ask, o.Groups) {
 			if o.asks(reached.Tenant) {
 				r.CanReach = append(r.CanReach, reached)
+			}
+		}
+		for _, read := range a.canRead(o.Ask, o.Groups) {
+			if o.asks(read.Tenant) && !slices.ContainsFunc(r.CanReach, func(reached Reached) bool { return reached.Tenant == read.Tenant }) {
+				r.CanRead = append(r.CanRead, read)
 			}
 		}
 	}

@@ -75,6 +75,8 @@ const (
 	idNoAccount         = "HT034"
 	idStillIn           = "HT035"
 	idOver              = "HT036"
+	idWideReader        = "HT037"
+	idOtherReader       = "HT038"
 	idForeign           = "HT040"
 	idSharedNamespace   = "HT041"
 	idDrift             = "HT042"
@@ -151,6 +153,8 @@ var rules = []Rule{
 	{idNoAccount, "member account that does not exist", Medium, "Whoever makes an account of that name is a member."},
 	{idStillIn, "member rights by another binding", High, "It is not in the tenant's list of members: a revoke says they are out, and they are not."},
 	{idOver, "grant that is over and still in force", Medium, "Kubernetes ends no grant by itself: they can still use the tenant."},
+	{idWideReader, "reader can do more than read", High, "Readers were let in to see releases; each of them can change what this gives."},
+	{idOtherReader, "outsider can read a tenant", High, "They read its releases and Secrets, and no list of readers says so."},
 	{idForeign, "foreign binding in a tenant's namespace", Medium, "It is a way into the namespace that no revoke takes away."},
 	{idSharedNamespace, "namespace in several tenants", High, "Each of them can read and change what the others run there."},
 	{idDrift, "objects differ from the record", Medium, "What the record promises is not so."},

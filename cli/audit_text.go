@@ -217,6 +217,11 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 	if len(r.Groups) > 0 {
 		who += " (in " + strings.Join(r.Groups, ", ") + ")"
 	}
+	if len(r.CanReach) == 0 && len(r.CanRead) > 0 {
+		t.line("%s reaches no deployer.", who)
+		t.canRead(r.CanRead)
+		return
+	}
 	if len(r.CanReach) == 0 {
 		if r.Result != audit.Unknown {
 			of := ""
@@ -246,6 +251,24 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 		t.line("")
 		for _, path := range reached.Paths {
 			t.line("  %s", path.Name)
+			for _, way := range merged(path.Chains) {
+				t.line("    %s", way)
+			}
+		}
+	}
+	t.canRead(r.CanRead)
+}
+
+// canRead writes which tenants somebody reads.
+func (t *reportText) canRead(read []audit.Reached) {
+	for _, one := range read {
+		title := "and reads tenant " + one.Tenant
+		if one.Reader {
+			title += ", as a reader"
+		}
+		t.painted(bold, title)
+		t.line("")
+		for _, path := range one.Paths {
 			for _, way := range merged(path.Chains) {
 				t.line("    %s", way)
 			}

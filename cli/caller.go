@@ -131,6 +131,13 @@ func (c caller) decide(ctx context.Context, call helm.Call, client helm.Client, 
 	if _, everywhere := errors.AsType[*helm.EverywhereError](err); everywhere {
 		return d, withHint(err, "the releases in all of the tenant's namespaces: helm tenant releases")
 	}
+	if read, isReader := errors.AsType[*helm.ReaderError](err); isReader {
+		hints := []hint{"ask an admin to make you a member, then say it once: helm tenant use TENANT"}
+		if read.DryRun {
+			hints = append(hints, "what it would do: add --dry-run")
+		}
+		return d, withHint(err, hints...)
+	}
 	return d, explainHidden(err)
 }
 

@@ -92,6 +92,9 @@ func (s *session) printDescription(d *admin.Description) error {
 		members = "(you may not see them)"
 	}
 	visible.Fprintf(head, "Members:\t%s\n", dash(members))
+	if len(d.Readers) > 0 {
+		visible.Fprintf(head, "Readers:\t%s\n", strings.Join(d.Readers.Names(), ", "))
+	}
 	for _, term := range d.Temporary {
 		text := term.String()
 		if slices.Contains(d.Over, term) {

@@ -9,10 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"helm-tenant/admin"
+	"helm-tenant/tenant"
 )
 
 type grantOptions struct {
 	memberOptions
+	reader bool
 	term   termFlag
 	reason string
 	risks  []string
@@ -47,12 +49,18 @@ right in the tenant's namespaces comes with it.
 Several names are separated by commas. A distinguished name is one: --user
 CN=alice,O=devs; another name that holds a comma is put in quotes: '"doe, john"'.
 
+With --reader they may see the tenant's releases through Helm 3 and 4 (list, get,
+history, status, diff and dry runs), and change nothing. They read every Secret of the
+tenant's namespaces: a release record is one, and RBAC can't tell it from another. So
+it needs --accept-risk=reads-secrets. A Tiller can't tell readers from writers.
+
 With --for the grant is limited in time. Kubernetes does not end it by itself: it ends
 with helm tenant revoke --expired, which a CronJob can run, and with apply. Until then
 the audit reports it. The API server's clock counts.`,
 		Example: `  helm tenant grant team-a --user alice --group team-a-devs
   helm tenant grant team-a --service-account ci:deployer
-  helm tenant grant team-a --user oncall --for 8h --reason "INC-12"`,
+  helm tenant grant team-a --user oncall --for 8h --reason "INC-12"
+  helm tenant grant team-a --reader --group support --accept-risk=reads-secrets`,
 		Args: oneTenant,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.members.IsZero() {
@@ -65,7 +73,11 @@ the audit reports it. The API server's clock counts.`,
 			if err != nil {
 				return &usageError{err, "helm tenant grant TENANT --accept-risk=RISK"}
 			}
-			request := admin.GrantRequest{Who: o.members, For: time.Duration(o.term), Reason: o.reason, Accepted: accepted}
+			request := admin.GrantRequest{Who: o.members, As: tenant.RelationMember, For: time.Duration(o.term), Reason: o.reason, Accepted: accepted}
+			if o.reader {
+				request.As = tenant.RelationReader
+			}
+			o.as = request.As
 			if err := request.Check(); err != nil {
 				return asUsage(cmd, err)
 			}
@@ -73,6 +85,7 @@ the audit reports it. The API server's clock counts.`,
 		},
 	}
 	o.flags(cmd)
+	cmd.Flags().BoolVar(&o.reader, "reader", false, "let them see the tenant's releases, and change nothing")
 	cmd.Flags().Var(&o.term, "for", "how long the grant lasts, such as 8h; for good unless it is said")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why, with --for: kept beside the grant")
 	riskFlag(cmd, &o.risks)
@@ -90,7 +103,11 @@ func (s *session) grant(ctx context.Context, name string, request admin.GrantReq
 		var result admin.Membership
 		result, err = admin.Grant(ctx, client, t, request, o.dryRun)
 		if err == nil {
-			return s.printMembership(result, o, granted, nil, nil, nil)
+			err := s.printMembership(result, o, granted, nil, nil, nil)
+			if request.As == tenant.RelationReader {
+				s.say("Note: readers of tenant %s read every Secret in %s, and they use Helm 3 or 4", name, brief(t.Namespaces))
+			}
+			return err
 		}
 	}
 	return s.explainMembers("grant", name, client, err)

@@ -74,10 +74,10 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 	"revoke": func(s *session, word string) error {
 		members := tenant.Members{{Kind: "User", Name: word}, {Kind: "Group", Name: word}}
 		still := []subjectWays{{Subject: "user " + word, Ways: []string{"user " + word + " -> RoleBinding " + word}}}
-		if err := s.printMembership(admin.Membership{Tenant: tenant.Tenant{Name: "a", Members: members}, Changed: members, Unchanged: members}, &memberOptions{output: "text"}, revoked, still, nil, nil); err != nil {
+		if err := s.printMembership(admin.Membership{Tenant: tenant.Tenant{Name: "a", Members: members}, Changed: map[tenant.Relation]tenant.Members{tenant.RelationMember: members}, Unchanged: members}, &memberOptions{output: "text", as: tenant.RelationMember}, revoked, still, nil, nil); err != nil {
 			return err
 		}
-		return s.printMembership(admin.Membership{Tenant: tenant.Tenant{Name: "a", Members: members}}, &memberOptions{output: "text"}, revoked, nil, nil, nil)
+		return s.printMembership(admin.Membership{Tenant: tenant.Tenant{Name: "a", Members: members}}, &memberOptions{output: "text", as: tenant.RelationMember}, revoked, nil, nil, nil)
 	},
 	"init": func(s *session, word string) error {
 		t := tenant.Tenant{Name: "a", HomeNamespace: word, Engine: tenant.EngineTiller, Members: tenant.Members{{Kind: "User", Name: word}}}

@@ -124,7 +124,12 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 			return err
 		}
 	}
-	known := tenant.Known{Name: resolved.Name, HomeNamespace: resolved.Home, Engine: tenant.EngineImpersonation, Namespaces: resolved.Namespaces, AllNamespaces: resolved.AllNamespaces}
+	if d.account == "" {
+		if resolved, err = asReader(ctx, client, k, resolved); err != nil {
+			return err
+		}
+	}
+	known := tenant.Known{Name: resolved.Name, HomeNamespace: resolved.Home, Engine: tenant.EngineImpersonation, Namespaces: resolved.Namespaces, AllNamespaces: resolved.AllNamespaces, Reader: resolved.Reader}
 	var with tenant.Credentials
 	if d.account != "" {
 		if with, err = s.accountToken(ctx, client, known, d); err != nil {
@@ -179,7 +184,7 @@ func (s *session) accountToken(ctx context.Context, client *cluster.Client, know
 	}
 	if slices.Contains(known.Namespaces, namespace) {
 		var err error
-		if client, err = client.As(tenant.AccountUser(known.HomeNamespace, tenant.HelmAccount)); err != nil {
+		if client, err = client.As(tenant.AccountUser(known.HomeNamespace, known.Account())); err != nil {
 			return tenant.Credentials{}, err
 		}
 	}

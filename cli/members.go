@@ -23,6 +23,8 @@ type memberOptions struct {
 	home    string
 	dryRun  bool
 	output  string
+	// as is the one relation that is named; a member where none is.
+	as tenant.Relation
 }
 
 func (o *memberOptions) flags(cmd *cobra.Command) {
@@ -106,37 +108,53 @@ const (
 	revoked
 )
 
-// words say what became of somebody, and of whom it was so before.
-func (c membershipChange) words(dryRun bool) (done, undone string) {
+// mayAs is what people of a relation may do to a tenant.
+var mayAs = map[tenant.Relation]string{tenant.RelationMember: "use", tenant.RelationReader: "read"}
+
+// done says what became of somebody.
+func (c membershipChange) done(as tenant.Relation, dryRun bool) string {
 	switch {
 	case c == revoked && dryRun:
-		return "would no longer be able to use", "is no member of"
+		return "would no longer be able to " + mayAs[as]
 	case c == revoked:
-		return "can no longer use", "was no member of"
+		return "can no longer " + mayAs[as]
 	case dryRun:
-		return "would be able to use", "can already use"
+		return "would be able to " + mayAs[as]
 	}
-	return "can now use", "could already use"
+	return "can now " + mayAs[as]
+}
+
+// undone says that nothing had to be done.
+func (c membershipChange) undone(as tenant.Relation) string {
+	if c == revoked {
+		return fmt.Sprintf("was no %s of", as)
+	}
+	return "could already " + mayAs[as]
 }
 
 // membership is a change of a tenant's people as it is printed.
 type membership struct {
-	APIVersion string         `json:"apiVersion,omitempty"`
-	Kind       string         `json:"kind,omitempty"`
-	Tenant     string         `json:"tenant"`
-	DryRun     bool           `json:"dryRun,omitempty"`
-	Changed    tenant.Members `json:"changed,omitzero"`
-	Members    tenant.Members `json:"members,omitzero"`
-	Temporary  tenant.Terms   `json:"temporary,omitempty"`
-	StillIn    []subjectWays  `json:"stillIn,omitempty"`
-	Unknown    string         `json:"stillInUnknown,omitempty"` // why nobody looked
-	Error      string         `json:"error,omitempty"`
+	APIVersion string `json:"apiVersion,omitempty"`
+	Kind       string `json:"kind,omitempty"`
+	Tenant     string `json:"tenant"`
+	DryRun     bool   `json:"dryRun,omitempty"`
+	// Changed are the members that changed, ChangedReaders the readers.
+	Changed        tenant.Members `json:"changed,omitzero"`
+	ChangedReaders tenant.Members `json:"changedReaders,omitzero"`
+	Members        tenant.Members `json:"members,omitzero"`
+	Readers        tenant.Members `json:"readers,omitzero"`
+	Temporary      tenant.Terms   `json:"temporary,omitempty"`
+	StillIn        []subjectWays  `json:"stillIn,omitempty"`
+	Unknown        string         `json:"stillInUnknown,omitempty"` // why nobody looked
+	Error          string         `json:"error,omitempty"`
 
 	Disconnected *admin.Disconnection `json:"disconnected,omitempty"`
 }
 
 func membershipOf(result admin.Membership, dryRun bool) membership {
-	return membership{Tenant: result.Tenant.Name, DryRun: dryRun, Changed: result.Changed, Members: result.Tenant.Members, Temporary: result.Tenant.Temporary}
+	t := result.Tenant
+	return membership{Tenant: t.Name, DryRun: dryRun, Changed: result.Changed[tenant.RelationMember], ChangedReaders: result.Changed[tenant.RelationReader],
+		Members: t.Members, Readers: t.Readers, Temporary: t.Temporary}
 }
 
 // printMembership prints what became of the members. still are the ways that are left
@@ -150,7 +168,7 @@ func (s *session) printMembership(result admin.Membership, o *memberOptions, cha
 		m.Disconnected = ended
 		return printObject(s.out(), o.output, m)
 	}
-	s.printPeople(result, change, o.dryRun)
+	s.printPeople(result, change, o.as, o.dryRun)
 	for _, subject := range still {
 		s.say("Warning: %s can still reach it:", subject.Subject)
 		for _, way := range subject.Ways {
@@ -163,23 +181,25 @@ func (s *session) printMembership(result admin.Membership, o *memberOptions, cha
 	return nil
 }
 
-// printPeople prints a line for everybody who was named, or whose time is over.
-func (s *session) printPeople(result admin.Membership, change membershipChange, dryRun bool) {
+// printPeople prints a line for everybody who was named, or whose time is over. as is the
+// relation that was named, where one was.
+func (s *session) printPeople(result admin.Membership, change membershipChange, as tenant.Relation, dryRun bool) {
 	t := result.Tenant
-	done, undone := change.words(dryRun)
-	for _, subject := range result.Changed {
-		now, limited := t.Temporary.Of(tenant.RelationMember, subject)
-		was, wasLimited := result.Was.Of(tenant.RelationMember, subject)
-		text := ""
-		if limited {
-			text = " " + now.String()
+	for _, of := range tenant.Relations {
+		for _, subject := range result.Changed[of] {
+			now, limited := t.Temporary.Of(of, subject)
+			was, wasLimited := result.Was.Of(of, subject)
+			text := ""
+			if limited {
+				text = " " + now.String()
+			}
+			if wasLimited {
+				text += fmt.Sprintf(" (was %s)", was)
+			}
+			visible.Fprintf(s.out(), "%s %s tenant %s%s\n", subject, change.done(of, dryRun), t.Name, text)
 		}
-		if wasLimited {
-			text += fmt.Sprintf(" (was %s)", was)
-		}
-		visible.Fprintf(s.out(), "%s %s tenant %s%s\n", subject, done, t.Name, text)
 	}
 	for _, name := range result.Unchanged.Names() {
-		visible.Fprintf(s.out(), "%s %s tenant %s\n", name, undone, t.Name)
+		visible.Fprintf(s.out(), "%s %s tenant %s\n", name, change.undone(as), t.Name)
 	}
 }

@@ -177,6 +177,9 @@ func (s *session) memberReleases(ctx context.Context, k *tenant.Kubeconfig, name
 	if err != nil {
 		return nil, err
 	}
+	if resolved, err = asReader(ctx, client, k, resolved); err != nil {
+		return nil, err
+	}
 	if as, _ := k.Impersonates(); as != resolved.DeployerUser() {
 		if client, err = client.As(resolved.DeployerUser()); err != nil {
 			return nil, err

@@ -16,6 +16,7 @@ import (
 type revokeOptions struct {
 	memberOptions
 	expired, all, disconnect bool
+	member, reader           bool
 	timeout                  time.Duration
 }
 
@@ -25,6 +26,7 @@ func newRevoke(s *session) *cobra.Command {
 		Use: "revoke TENANT [--user U] [--group G] [--service-account NS:NAME]", Short: "Take users, groups and service accounts out of a tenant",
 		Long: `Take users, groups and service accounts out of a tenant.
 
+Whatever they are to the tenant is taken away, --member and --reader narrow that.
 It takes effect at their next call; a port-forward to a Tiller that they hold open
 lasts until that is restarted. Afterwards every other binding is named through which
 they can still use the tenant's deployer.
@@ -53,6 +55,8 @@ others: the exit code is then 3.`,
 		},
 	}
 	o.flags(cmd)
+	cmd.Flags().BoolVar(&o.member, "member", false, "only that they are members")
+	cmd.Flags().BoolVar(&o.reader, "reader", false, "only that they are readers")
 	cmd.Flags().BoolVar(&o.expired, "expired", false, "those whose time is over")
 	cmd.Flags().BoolVar(&o.all, "all", false, "with --expired: of every tenant")
 	disconnectFlag(cmd, &o.disconnect, "those revoked")
@@ -73,12 +77,27 @@ others: the exit code is then 3.`,
 		if err := o.check(); err != nil {
 			return asUsage(cmd, err)
 		}
+		o.as = tenant.RelationMember
+		if o.reader && !o.member {
+			o.as = tenant.RelationReader
+		}
 		if o.all {
 			return s.revokeExpired(cmd.Context(), o)
 		}
 		return s.revoke(cmd.Context(), args[0], o)
 	}
 	return cmd
+}
+
+// request is what is asked; nobody is named where it is for those whose time is over.
+func (o *revokeOptions) request() admin.RevokeRequest {
+	r := admin.RevokeRequest{Who: o.members, Expired: o.expired}
+	for as, only := range map[tenant.Relation]bool{tenant.RelationMember: o.member, tenant.RelationReader: o.reader} {
+		if only {
+			r.As = append(r.As, as)
+		}
+	}
+	return r
 }
 
 func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) error {
@@ -102,13 +121,13 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 			return s.explainMembers("revoke", name, client, err)
 		}
 	}
-	result, err := admin.Revoke(ctx, client, t, admin.RevokeRequest{Who: o.members, Expired: o.expired}, o.dryRun)
+	result, err := admin.Revoke(ctx, client, t, o.request(), o.dryRun)
 	if err != nil {
 		return s.explainMembers("revoke", name, client, err)
 	}
 	gone := o.members
 	if o.expired {
-		gone = result.Changed
+		gone = result.Everybody()
 		if len(gone) == 0 {
 			s.say("Nobody's time is over in tenant %s", name)
 		}
@@ -153,7 +172,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		result, err := admin.Revoke(ctx, client, t, admin.RevokeRequest{Expired: true}, o.dryRun)
+		result, err := admin.Revoke(ctx, client, t, o.request(), o.dryRun)
 		if err != nil {
 			err = fmt.Errorf("tenant %q: %w", t.Name, err)
 			failed = append(failed, err)
@@ -162,7 +181,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 		}
 		items = append(items, membershipOf(result, o.dryRun))
 		if o.output == "text" {
-			s.printPeople(result, revoked, o.dryRun)
+			s.printPeople(result, revoked, o.as, o.dryRun)
 		}
 	}
 	if o.output != "text" {

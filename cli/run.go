@@ -323,7 +323,8 @@ func (s *session) checkIdentity() error {
 
 // isDeployer says whether a user is one that shellenv exports.
 func isDeployer(user string) bool {
-	return tenant.User(user) == tenant.Account(tenant.User(user).Namespace, tenant.HelmAccount)
+	s := tenant.User(user)
+	return s == tenant.Account(s.Namespace, tenant.HelmAccount) || s == tenant.Account(s.Namespace, tenant.ReaderAccount)
 }
 
 // say narrates on stderr.

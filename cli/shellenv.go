@@ -87,7 +87,7 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	if resolved.Engine == tenant.EngineTiller {
 		set(envvar.TillerNamespace, resolved.Home)
 	} else {
-		d, err := s.decideFor(ctx, "install", k, resolved)
+		d, err := s.decideFor(ctx, probeCommand(resolved), k, resolved)
 		if err != nil {
 			return err
 		}

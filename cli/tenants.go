@@ -81,7 +81,7 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 	for _, t := range inventory.Tenants {
 		namespaces, members := brief(t.Namespaces), countMembers(t.Members)
 		if wide {
-			members = strings.Join(namesWithTerms(t.Members, t.Temporary), ", ")
+			members = strings.Join(peopleOf(t.Tenant), "; ")
 			namespaces = strings.Join(t.Namespaces, ",")
 		}
 		if t.AllNamespaces {
@@ -122,17 +122,28 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 	return nil
 }
 
-// namesWithTerms are the members as people read them, each with the end of their time.
-func namesWithTerms(members tenant.Members, terms tenant.Terms) []string {
-	var names []string
-	for _, s := range members {
-		name := s.String()
-		if term, limited := terms.Of(tenant.RelationMember, s); limited {
-			name += fmt.Sprintf(" (%s)", term)
+// peopleOf are a tenant's people, one text for each relation that anybody has, and each
+// with the end of their time.
+func peopleOf(t tenant.Tenant) []string {
+	var all []string
+	for _, as := range tenant.Relations {
+		var names []string
+		for _, s := range t.People(as) {
+			name := s.String()
+			if term, limited := t.Temporary.Of(as, s); limited {
+				name += fmt.Sprintf(" (%s)", term)
+			}
+			names = append(names, name)
 		}
-		names = append(names, name)
+		text := strings.Join(names, ", ")
+		if as != tenant.RelationMember && text != "" {
+			text = fmt.Sprintf("%ss: %s", as, text)
+		}
+		if text != "" {
+			all = append(all, text)
+		}
 	}
-	return names
+	return all
 }
 
 func dash(text string) string {

@@ -105,6 +105,13 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	}
 	record = record.WithDefaults()
 	known := tenant.Known{Name: record.Name, HomeNamespace: home, Engine: record.Engine, Namespaces: record.Namespaces, AllNamespaces: record.AllNamespaces}
+	if record.Engine.Has(tenant.EngineImpersonation) {
+		acts, err := asReader(ctx, client, k, tenant.Resolved{Home: home, Engine: tenant.EngineImpersonation})
+		if err != nil {
+			return err
+		}
+		known.Reader = acts.Reader
+	}
 	extension, err := k.Use(known)
 	if err != nil {
 		return err
@@ -116,7 +123,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 			*tenant.Extension
 		}{"ContextTenants", k.Context, extension})
 	}
-	visible.Fprintf(s.out(), "context %q now uses tenant %s\n", k.Context, record.Name)
+	visible.Fprintf(s.out(), "context %q now %s tenant %s\n", k.Context, usesOrReads(known), record.Name)
 	if named := s.env.get(envvar.Tenant); named != "" && named != record.Name {
 		s.say("Note: HELM_TENANT is set, and says tenant %s until it is unset", named)
 	}
@@ -124,6 +131,13 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		s.say("Note: tenant %s is for %s, which the helm that is used is not", record.Name, helmsFor(record.Engine))
 	}
 	return nil
+}
+
+func usesOrReads(t tenant.Known) string {
+	if t.Reader {
+		return "reads"
+	}
+	return "uses"
 }
 
 // foundElsewhere looks for the record of a tenant whose remembered home has none, in

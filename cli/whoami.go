@@ -40,6 +40,8 @@ type whoami struct {
 	Stale string `json:"stale,omitempty"`
 	// Migration says how far it is on its way to Helm 3 and 4.
 	Migration string `json:"migration,omitempty"`
+	// May is what the user may do with a tenant of Helm 3 and 4: use or read.
+	May string `json:"may,omitempty"`
 	// Temporary is until when the user may use the tenant, where that may be read.
 	Temporary *tenant.Term `json:"temporary,omitempty"`
 	// One of the two, by the engine.
@@ -110,7 +112,11 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		return err
 	}
 	namespace := k.Namespace
-	d, err := s.decideFor(ctx, "install", k, resolved)
+	remembered := resolved.Reader
+	if resolved, err = asReader(ctx, client, k, resolved); err != nil {
+		return err
+	}
+	d, err := s.decideFor(ctx, probeCommand(resolved), k, resolved)
 	if err == nil {
 		resolved, namespace = d.Tenant, d.Namespace
 	}
@@ -130,6 +136,12 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if known, found := k.Extension.Find(resolved.Name); found {
 		record, err := client.Record(ctx, known.HomeNamespace)
 		w.Stale = staleness(known, record, err)
+		if w.Stale == "" && remembered != resolved.Reader {
+			w.Stale = fmt.Sprintf("the kubeconfig is stale: it remembers that you may %s the tenant, and you may %s it", mayDo(remembered), mayDo(resolved.Reader))
+		}
+	}
+	if resolved.Engine != tenant.EngineTiller {
+		w.May = mayDo(resolved.Reader)
 	}
 	if state, err := client.Migration(ctx, resolved.Home); err == nil && state != nil {
 		w.Migration = state.String() // who may not read the record is told more by what follows
@@ -168,6 +180,28 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		s.say("Note: %s; write it anew: %s", w.Stale, command.Run(command.Tenant("use", w.Tenant)))
 	}
 	return silent
+}
+
+// What a user may do with a tenant, in whoami's words.
+const (
+	mayUse  = "use"
+	mayRead = "read"
+)
+
+func mayDo(reader bool) string {
+	if reader {
+		return mayRead
+	}
+	return mayUse
+}
+
+// probeCommand is a command of helm's that the caller may run and that acts in a
+// namespace.
+func probeCommand(r tenant.Resolved) string {
+	if r.Reader {
+		return "list"
+	}
+	return "install"
 }
 
 // staleness says in what a kubeconfig's memory of a tenant differs from its record;
@@ -230,11 +264,11 @@ func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Re
 	}
 	switch {
 	case apierrors.IsForbidden(err):
-		d.Problem = fmt.Sprintf("you may not impersonate service account %q in namespace %q, or there is none", tenant.HelmAccount, resolved.Home)
+		d.Problem = fmt.Sprintf("you may not impersonate service account %q in namespace %q, or there is none", resolved.Account(), resolved.Home)
 	case err != nil:
 		d.Problem = err.Error()
 	case !d.Answers:
-		d.Problem = fmt.Sprintf("service account %q of namespace %q may not list Secrets in namespace %q, where helm keeps its releases", tenant.HelmAccount, resolved.Home, namespace)
+		d.Problem = fmt.Sprintf("service account %q of namespace %q may not list Secrets in namespace %q, where helm keeps its releases", resolved.Account(), resolved.Home, namespace)
 	}
 	return d
 }
@@ -307,6 +341,9 @@ func (w whoami) print(s *session) error {
 		row("NAMESPACE", "%s (also: %s)", w.Namespace, strings.Join(others, ", "))
 	} else {
 		row("NAMESPACE", "%s", w.Namespace)
+	}
+	if w.May == mayRead {
+		row("MAY", "%s: list, get, history, status and dry runs", w.May)
 	}
 	if w.Temporary != nil {
 		row("FOR A TIME", "%s", w.Temporary)

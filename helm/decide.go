@@ -62,6 +62,9 @@ func (c Call) Decide(client Client, at Place, r tenant.Resolved) (Decision, erro
 	if err := c.checkIdentity(at, r); err != nil {
 		return Decision{}, err
 	}
+	if err := c.checkReader(client, r); err != nil {
+		return Decision{}, err
+	}
 	if err := c.decideNamespace(&d, at); err != nil {
 		return Decision{}, err
 	}
@@ -88,7 +91,7 @@ func (c Call) checkIdentity(at Place, r tenant.Resolved) error {
 		return nil
 	}
 	if what := c.Identity(); what != "" {
-		return fmt.Errorf("%s says who acts, or where, but the tenant decides that: its service account %q in namespace %q acts; leave it out, or run helm itself", what, tenant.HelmAccount, r.Home)
+		return fmt.Errorf("%s says who acts, or where, but the tenant decides that: its service account %q in namespace %q acts; leave it out, or run helm itself", what, r.Account(), r.Home)
 	}
 	if _, given := c.Line.Typed("tiller-namespace"); given {
 		return errors.New("--tiller-namespace is Helm 2's; name the tenant: --tenant TENANT")

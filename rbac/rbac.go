@@ -34,12 +34,16 @@ func DeployerBinding(name, role string) string {
 	return "helm-tenant." + name + "." + role
 }
 
-// ServiceAccounts are the tenant's deployers. No token is mounted by default: the
+// ServiceAccounts are the tenant's deployers, and the account of its readers. No token is mounted by default: the
 // Tiller's Deployment asks for it, and nobody else in the home namespace should
 // get it; the one that is impersonated needs none.
 func ServiceAccounts(t tenant.Tenant) []runtime.Object {
 	var accounts []runtime.Object
-	for _, name := range t.Engine.DeployerAccounts() {
+	names := t.Engine.DeployerAccounts()
+	if t.HasReaders() {
+		names = append(names, tenant.ReaderAccount)
+	}
+	for _, name := range names {
 		automount := false
 		accounts = append(accounts, &corev1.ServiceAccount{
 			TypeMeta:                     metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
@@ -67,11 +71,21 @@ func Home(t tenant.Tenant) []runtime.Object {
 			binding(t, RecordsName, deployer(t, tenant.TillerAccount)),
 		)
 	}
-	members := binding(t, MemberName, t.Members.Subjects()...)
-	if terms := t.Temporary.Annotation(tenant.RelationMember); terms != "" {
-		members.Annotations = map[string]string{tenant.AnnotationTerms: terms}
+	objects = append(objects, role(t, MemberName, MemberRules(t.Engine)...), peopleBinding(t, tenant.RelationMember))
+	if t.HasReaders() {
+		objects = append(objects, role(t, ReaderName, ReaderRules()...), peopleBinding(t, tenant.RelationReader))
 	}
-	return append(objects, role(t, MemberName, MemberRules(t.Engine)...), members)
+	return objects
+}
+
+// peopleBinding is the binding that makes the tenant's people of that relation what they
+// are, with an annotation of those whose grant is limited in time.
+func peopleBinding(t tenant.Tenant, as tenant.Relation) *rbacv1.RoleBinding {
+	b := binding(t, BindingName(as), t.People(as).Subjects()...)
+	if terms := t.Temporary.Annotation(as); terms != "" {
+		b.Annotations = map[string]string{tenant.AnnotationTerms: terms}
+	}
+	return b
 }
 
 // MemberRules are all that a member may do: for a Tiller what `helm` itself does

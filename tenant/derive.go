@@ -42,7 +42,7 @@ func (k *Kubeconfig) Derive(t Known, eachNamespace bool, name string, with Crede
 }
 
 func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, with Credentials) (config *clientcmdapi.Config, contexts []string, err error) {
-	deployer := AccountUser(t.HomeNamespace, HelmAccount)
+	deployer := AccountUser(t.HomeNamespace, t.Account())
 	if !t.Engine.Has(EngineImpersonation) {
 		return nil, nil, fmt.Errorf("tenant %q has a Tiller and no account that can be impersonated", t.Name)
 	}

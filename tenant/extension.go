@@ -26,6 +26,16 @@ type Known struct {
 	Engine        Engine   `json:"engine"`
 	Namespaces    []string `json:"namespaces,omitempty"`
 	AllNamespaces bool     `json:"allNamespaces,omitempty"`
+	// Reader says that the caller may read the tenant, and change nothing.
+	Reader bool `json:"reader,omitempty"`
+}
+
+// Account is the service account as which the caller acts under Helm 3 and 4.
+func (t Known) Account() string {
+	if t.Reader {
+		return ReaderAccount
+	}
+	return HelmAccount
 }
 
 // Find returns what is known of the tenant of that name.

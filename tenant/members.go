@@ -89,12 +89,15 @@ func (m Members) OfKind(kind string) Members {
 }
 
 // Validate returns everything that is wrong with how members are written.
-func (m Members) Validate() []error {
+func (m Members) Validate() []error { return m.validate(peopleFields[RelationMember]) }
+
+// validate is Validate for the people in that field of a tenant.
+func (m Members) validate(field string) []error {
 	var problems []error
 	for _, k := range memberKinds {
 		for i, s := range m.OfKind(k.kind) {
 			if err := s.validate(); err != nil {
-				problems = append(problems, at(fmt.Errorf("%s: %w", s.Flag(), err), "members", k.field, i))
+				problems = append(problems, at(fmt.Errorf("%s: %w", s.Flag(), err), field, k.field, i))
 			}
 		}
 	}

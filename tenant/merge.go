@@ -93,7 +93,7 @@ func mergedTenant(config *clientcmdapi.Config, context string) (name string, mer
 		return "", false
 	}
 	for _, t := range extension.Tenants {
-		if user.Impersonate != AccountUser(t.HomeNamespace, HelmAccount) {
+		if user.Impersonate != AccountUser(t.HomeNamespace, t.Account()) {
 			continue
 		}
 		for _, prefix := range []string{context, strings.TrimSuffix(context, "/"+kctx.Namespace)} {

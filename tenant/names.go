@@ -37,6 +37,8 @@ const maxName = 56
 const (
 	TillerAccount = "tiller"
 	HelmAccount   = "helm"
+	// ReaderAccount sees a tenant's releases and changes nothing.
+	ReaderAccount = "helm-reader"
 )
 
 // AccountPrefix begins the user name of every service account.

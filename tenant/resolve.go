@@ -45,7 +45,10 @@ type Resolved struct {
 	// Namespaces are nil where they are not known.
 	Namespaces    []string
 	AllNamespaces bool
-	Rule          Rule
+	// Reader says that the caller may read the tenant, and change nothing; only a
+	// kubeconfig's extension says that.
+	Reader bool
+	Rule   Rule
 }
 
 // LabelsOf reads the labels and annotations of a namespace.
@@ -162,7 +165,7 @@ func (t Known) resolved(rule Rule, asked Engine) Resolved {
 	if engine == EngineBoth {
 		engine = asked
 	}
-	return Resolved{Name: t.Name, Home: t.HomeNamespace, Engine: engine, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces, Rule: rule}
+	return Resolved{Name: t.Name, Home: t.HomeNamespace, Engine: engine, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces, Reader: t.Reader, Rule: rule}
 }
 
 // NamespacesUnknown reports whether the tenant's namespaces have to be read from its
@@ -174,7 +177,7 @@ func (r Resolved) NamespacesUnknown() bool {
 // WithRecord returns the tenant as its record in the namespace home has it.
 func (r Resolved) WithRecord(home string, record Tenant) Resolved {
 	record = record.WithDefaults()
-	known := Known{Name: record.Name, HomeNamespace: home, Engine: record.Engine, Namespaces: record.Namespaces, AllNamespaces: record.AllNamespaces}
+	known := Known{Name: record.Name, HomeNamespace: home, Engine: record.Engine, Namespaces: record.Namespaces, AllNamespaces: record.AllNamespaces, Reader: r.Reader}
 	return known.resolved(r.Rule, r.Engine)
 }
 
@@ -188,6 +191,9 @@ func (r Resolved) NamespaceFor(contextNamespace string) string {
 	return r.Namespaces[0]
 }
 
-// DeployerUser is the user name of the service account that acts for the tenant
-// under Helm 3 and 4.
-func (r Resolved) DeployerUser() string { return AccountUser(r.Home, HelmAccount) }
+// Account is the service account as which the caller acts under Helm 3 and 4: the
+// tenant's deployer, or for a reader the account of its readers.
+func (r Resolved) Account() string { return Known{Reader: r.Reader}.Account() }
+
+// DeployerUser is the user name of Account.
+func (r Resolved) DeployerUser() string { return AccountUser(r.Home, r.Account()) }

@@ -122,20 +122,13 @@ func TestSchemaHasTheTypesFields(t *testing.T) {
 		{"podSecurity", schema.Defs["tenant"].Properties["podSecurity"].Enum, words(PodSecurities)},
 		{"guard", schema.Defs["tenant"].Properties["guard"].Enum, words(Guards)},
 		{"network", schema.Defs["tenant"].Properties["network"].Enum, words(Networks)},
+		{"as", schema.Defs["term"].Properties["as"].Enum, words(Relations)},
 		{"storage", tiller["storage"].Enum, []string{string(StorageSecret), string(StorageConfigMap)}},
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.name, diff)
 		}
 	}
-}
-
-func words[S ~string](values []S) []string {
-	var out []string
-	for _, v := range values {
-		out = append(out, string(v))
-	}
-	return out
 }
 
 // typeOf is the schema's word for what a node takes.
@@ -220,7 +213,7 @@ func TestSchemaAndParserAgree(t *testing.T) {
 		{"a resource without a kind", head + "- {name: a, namespaces: [a], tiller: {resources: {cpu: 1}}}", false},
 		{"an account without a namespace", head + "- {name: a, namespaces: [a], members: {serviceAccounts: [x]}}", false},
 		{"an empty user", head + "- {name: a, namespaces: [a], members: {users: ['']}}", false},
-		{"a grant for a time", head + "- {name: a, namespaces: [a], temporary: [{user: x, until: 2026-01-31T18:00:00Z, reason: INC-12}, {group: devs, as: reader, until: '2026-01-31T18:00:00+01:00'}]}", true},
+		{"a grant for a time", head + "- {name: a, namespaces: [a], engine: impersonation, temporary: [{user: x, until: 2026-01-31T18:00:00Z, reason: INC-12}, {group: devs, as: reader, until: '2026-01-31T18:00:00+01:00'}]}", true},
 		{"a grant for a time without an end", head + "- {name: a, namespaces: [a], temporary: [{user: x}]}", false},
 		{"a grant for a time until tomorrow", head + "- {name: a, namespaces: [a], temporary: [{user: x, until: tomorrow}]}", false},
 		{"a grant for a time of two subjects", head + "- {name: a, namespaces: [a], temporary: [{user: x, group: y, until: 2026-01-31T18:00:00Z}]}", false},

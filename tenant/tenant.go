@@ -67,6 +67,12 @@ type Tenant struct {
 	// Members are left out of a record: the RoleBinding in the home namespace
 	// is the only place that says who is in, so that a revoke is one write.
 	Members Members `yaml:"members,omitempty" json:"members,omitzero"`
+	// Readers may see the tenant's releases through Helm 3 and 4; they stand in a binding
+	// of their own.
+	Readers Members `yaml:"readers,omitempty" json:"readers,omitzero"`
+	// ReadersKept says that the objects for readers are there, and stay although nobody
+	// is one.
+	ReadersKept bool `yaml:"-" json:"-"`
 	// Temporary are the grants that are limited in time. In a file their subjects are
 	// named nowhere else (Current, InFile); a record leaves them out, as it does members.
 	Temporary Terms `yaml:"temporary,omitempty" json:"temporary,omitempty"`
@@ -193,8 +199,11 @@ func (t Tenant) Validate() []error {
 		add(at(fmt.Errorf("tiller: a tenant with the engine %s has no Tiller to set up", t.Engine), "tiller"))
 	}
 	problems = append(problems, t.Tiller.validate()...)
-	problems = append(problems, t.Members.Validate()...)
+	for _, as := range Relations {
+		problems = append(problems, t.People(as).validate(peopleFields[as])...)
+	}
 	problems = append(problems, t.Temporary.Validate()...)
+	add(at(t.checkReaders(), "readers"))
 	return append(problems, t.validateRails()...)
 }
 

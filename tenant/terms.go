@@ -15,21 +15,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// Relation is what a subject is to a tenant.
-type Relation string
-
-const (
-	// RelationMember may use the tenant.
-	RelationMember Relation = "member"
-	// RelationReader may see the tenant's releases and change nothing.
-	RelationReader Relation = "reader"
-	// RelationOwner may grant and revoke members and readers.
-	RelationOwner Relation = "owner"
-)
-
-// Relations are all of them.
-var Relations = []Relation{RelationMember, RelationReader, RelationOwner}
-
 // Term limits a grant in time: whose grant, until when, and why it was made.
 type Term struct {
 	Subject Subject
@@ -66,6 +51,14 @@ type termForm struct {
 	// Until is a time of RFC 3339.
 	Until  string `yaml:"until" json:"until"`
 	Reason string `yaml:"reason,omitempty" json:"reason,omitempty"`
+}
+
+func words[S ~string](values []S) []string {
+	var out []string
+	for _, v := range values {
+		out = append(out, string(v))
+	}
+	return out
 }
 
 // fileForm is the type as which a term is read and written.
@@ -150,7 +143,7 @@ func (t Term) validate() error {
 		return errors.New(t.problem)
 	}
 	if !slices.Contains(Relations, t.As) {
-		return fmt.Errorf("as: %q is not one of %s, %s, %s", t.As, RelationMember, RelationReader, RelationOwner)
+		return fmt.Errorf("as: %q is not one of %s", t.As, strings.Join(words(Relations), ", "))
 	}
 	if err := t.Subject.validate(); err != nil {
 		return fmt.Errorf("%s: %w", t.Subject.Flag(), err)
@@ -272,40 +265,4 @@ func ParseTerms(text string, as Relation, subjects Members) (Terms, error) {
 		return nil, fmt.Errorf("annotation %s: %s", AnnotationTerms, strings.TrimPrefix(problems[0].Error(), "temporary: "))
 	}
 	return slices.DeleteFunc(list, func(t Term) bool { return !slices.Contains(subjects, t.Subject) }), nil
-}
-
-// checkNamedOnce returns an error for each of a file's grants for a time whose subject is
-// named for good, too.
-func (t Tenant) checkNamedOnce() []error {
-	var problems []error
-	for i, term := range t.Temporary {
-		if slices.Contains(t.people(term.As), term.Subject) {
-			problems = append(problems, at(fmt.Errorf("temporary: %s is named among the %ss, too, which is for good: leave one out", term.Subject, term.As), "temporary", i))
-		}
-	}
-	return problems
-}
-
-// people are those of one relation.
-func (t Tenant) people(as Relation) Members {
-	if as == RelationMember {
-		return t.Members
-	}
-	return nil
-}
-
-// Current is a file's tenant at that time: those whose grant is limited and not over
-// stand among the members, too; grants that are over are left out, and returned.
-func (t Tenant) Current(now time.Time) (current Tenant, over Terms) {
-	over = t.Temporary.Over(now)
-	t.Temporary = slices.DeleteFunc(slices.Clone(t.Temporary), func(term Term) bool { return term.Over(now) })
-	t.Members = t.Members.With(t.Temporary.As(RelationMember).Subjects())
-	return t, over
-}
-
-// InFile is the reverse of Current: a tenants file names those whose grant is limited
-// only there.
-func (t Tenant) InFile() Tenant {
-	t.Members = t.Members.Without(t.Temporary.As(RelationMember).Subjects())
-	return t
 }

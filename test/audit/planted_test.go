@@ -259,6 +259,18 @@ var planted = []planting{
 	{"revoked, but still able", func(p *plant) {
 		p.bind("alpha-tiller", "kept", "Role", "helm-tenant-member", "user zoe")
 	}, []string{"HT035 alpha user zoe"}},
+	{"an account of readers that can change something", func(p *plant) {
+		p.helmTenant("init", "readable", "--namespaces", "readable-a", "--create-namespaces", "--engine", "impersonation")
+		p.later(func() { p.helmTenant("destroy", "readable", "--yes", "--delete-namespaces") })
+		p.helmTenant("grant", "readable", "--reader", "--user", "pam", "--accept-risk=reads-secrets")
+		p.bind("readable-a", "more", "ClusterRole", "edit", "account readable-helm:helm-reader")
+	}, []string{"HT037 readable service account readable-helm:helm-reader"}},
+	{"an outsider who reads", func(p *plant) {
+		p.helmTenant("init", "readable", "--namespaces", "readable-a", "--create-namespaces", "--engine", "impersonation")
+		p.later(func() { p.helmTenant("destroy", "readable", "--yes", "--delete-namespaces") })
+		p.helmTenant("grant", "readable", "--reader", "--user", "pam", "--accept-risk=reads-secrets")
+		p.bind("readable-helm", "kept", "Role", "helm-tenant-reader", "user zoe")
+	}, []string{"HT038 readable user zoe"}},
 	{"a grant that is over and still in force", func(p *plant) {
 		p.helmTenant("grant", "alpha", "--user", "oncall", "--for", "1h", "--reason", "INC-12")
 		p.later(func() { p.helmTenant("revoke", "alpha", "--expired") })

@@ -14,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
@@ -95,6 +96,14 @@ tenants:
 		args: "revoke NAME --expired",
 	},
 	{
+		name: "grant of the first reader", prefix: "kz", about: []string{"NAME"}, tenants: one + "  engine: both\n", prepare: withSecretsRole,
+		args: "grant NAME --reader --user pam --group support --accept-risk=reads-secrets",
+	},
+	{
+		name: "revoke of a member and reader", prefix: "la", about: []string{"NAME"}, tenants: one + "  engine: both\n", prepare: alsoReading,
+		args: "revoke NAME --user bob",
+	},
+	{
 		name: "init for Helm 3", prefix: "km", about: []string{"NAME"},
 		args: "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --group devs --engine impersonation --home-namespace NAME-tiller",
 	},
@@ -161,6 +170,28 @@ tenants:
 }
 
 const adopt = "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --home-namespace NAME-tiller --adopt --wait=false"
+
+// withSecretsRole makes the ClusterRole that all tenants with readers share, so that each
+// run makes the same writes.
+func withSecretsRole(ctx context.Context, w *world, _ string) error {
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant-reads-secrets", Labels: map[string]string{"app.kubernetes.io/managed-by": "helm-tenant"}},
+		Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list"}}}}
+	_, err := w.root.RbacV1().ClusterRoles().Create(ctx, role, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+// alsoReading makes a member a reader as well.
+func alsoReading(ctx context.Context, w *world, name string) error {
+	if err := w.must(w.run(w.direct, w.folder(), "", "grant", name, "--reader", "--user", "pam", "--accept-risk=reads-secrets")); err != nil {
+		return err
+	}
+	patch := `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"bob"}]}`
+	_, err := w.root.RbacV1().RoleBindings(name+"-tiller").Patch(ctx, "helm-tenant-reader", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	return err
+}
 
 // overSince makes the grant of one of a tenant's members one that is over.
 func overSince(ctx context.Context, w *world, name string) error {

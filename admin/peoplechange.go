@@ -1,0 +1,125 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"helm-tenant/tenant"
+)
+
+// GrantRequest is who is let into a tenant, as what, and for how long.
+type GrantRequest struct {
+	Who tenant.Members
+	// As is what they are to be.
+	As tenant.Relation
+	// For is how long the grant lasts; 0 is for good.
+	For      time.Duration
+	Reason   string
+	Accepted Accepted
+}
+
+// The bounds of GrantRequest.For.
+const (
+	minTerm = time.Second
+	maxTerm = 10 * 366 * 24 * time.Hour
+)
+
+// Check refuses what can be refused without a cluster.
+func (g GrantRequest) Check() error {
+	switch {
+	case g.For < 0 || g.For > 0 && g.For < minTerm:
+		return fmt.Errorf("--for: %s is not at least a second", g.For)
+	case g.For > maxTerm:
+		return fmt.Errorf("--for: %s is more than ten years; leave it out for a grant for good", g.For)
+	case g.For == 0 && g.Reason != "":
+		return errors.New("--reason goes with --for: a grant for good keeps none")
+	}
+	if err := tenant.CheckReason(g.Reason); err != nil {
+		return fmt.Errorf("--%w", err)
+	}
+	return nil
+}
+
+// ContradictionError refuses a grant that contradicts what somebody has.
+type ContradictionError struct {
+	Tenant string
+	Who    tenant.Members
+	// Whys name for each what they have and what was asked for.
+	Whys []string
+}
+
+func (e *ContradictionError) Error() string { return strings.Join(e.Whys, "; ") }
+
+// grant is what becomes of people by a grant that ends at until. The error is a
+// *ContradictionError, or says that terms can't be read.
+func (p people) grant(name string, g GrantRequest, until time.Time) (next people, changed map[tenant.Relation]tenant.Members, err error) {
+	as := g.As
+	if err := p.unread[as]; err != nil {
+		return p, nil, err
+	}
+	wrong := &ContradictionError{Tenant: name}
+	refuse := func(s tenant.Subject, format string, args ...any) {
+		wrong.Who, wrong.Whys = append(wrong.Who, s), append(wrong.Whys, fmt.Sprintf(format, args...))
+	}
+	next = p.clone()
+	var terms tenant.Terms
+	var more tenant.Members
+	for _, s := range g.Who {
+		term, limited := p.terms.Of(as, s)
+		wanted := tenant.Term{Subject: s, As: as, Until: until, Reason: g.Reason}
+		switch in := slices.Contains(p.of[as], s); {
+		case as == tenant.RelationReader && slices.Contains(p.of[tenant.RelationMember], s):
+			refuse(s, "%s is a member, who may do more than read, and would stay one beside a reader", s)
+		case g.For > 0 && in && !limited:
+			refuse(s, "%s is a %s for good, and --for %s asks for one %s", s, as, g.For, wanted)
+		case g.For == 0 && limited:
+			refuse(s, "%s is a %s %s, and without --for a grant is for good", s, as, term)
+		case g.For > 0 && term != wanted:
+			terms, more = append(terms, wanted), append(more, s)
+		case !in:
+			more = append(more, s)
+		}
+	}
+	if len(wrong.Who) > 0 {
+		return p, nil, wrong
+	}
+	next.of[as], next.terms = p.of[as].With(g.Who), p.terms.With(terms)
+	if problems := next.terms.Validate(); len(problems) > 0 {
+		return p, nil, Invalid(problems)
+	}
+	return next, map[tenant.Relation]tenant.Members{as: more}, nil
+}
+
+// RevokeRequest is who is taken out of a tenant.
+type RevokeRequest struct {
+	Who tenant.Members
+	// As narrows what is taken away; empty is everything.
+	As []tenant.Relation
+	// Expired takes out those whose time is over.
+	Expired bool
+}
+
+// revoke is what becomes of people by a revocation.
+func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed map[tenant.Relation]tenant.Members, err error) {
+	relations := r.As
+	if len(relations) == 0 {
+		relations = tenant.Relations
+	}
+	next, changed = p.clone(), map[tenant.Relation]tenant.Members{}
+	for _, as := range relations {
+		who := r.Who
+		if r.Expired {
+			if err := p.unread[as]; err != nil {
+				return p, nil, fmt.Errorf("whose time is over is not known: %w", err)
+			}
+			who = p.terms.As(as).Over(now).Subjects()
+		}
+		next.of[as] = p.of[as].Without(who)
+		next.terms = next.terms.Without(as, who)
+		changed[as] = p.of[as].Without(next.of[as])
+	}
+	return next, changed, nil
+}

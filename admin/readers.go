@@ -1,0 +1,58 @@
+package admin
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// settleReaders decides whether the tenant has the objects for readers; there says that
+// it has them. They stay when the last reader goes, so that a revoke takes nobody's way
+// but theirs, and a grant is one write again.
+func (d *decision) settleReaders(have people, there bool) error {
+	t := &d.tenant
+	if t.CheckReaders() != nil {
+		for _, s := range have.of[tenant.RelationReader].Names() {
+			d.note("no longer a reader, since the tenant can have none: %s", s)
+		}
+		t.Readers, t.ReadersKept = nil, false
+		t.Temporary = t.Temporary.Without(tenant.RelationReader, have.of[tenant.RelationReader])
+		return nil
+	}
+	t.ReadersKept = there
+	if more := t.Readers.Without(have.of[tenant.RelationReader]); len(more) > 0 {
+		return checkReadsSecrets(d.request.Accepted, *t)
+	}
+	return nil
+}
+
+// checkReadsSecrets refuses a tenant's first and further readers unless it is accepted
+// what they read.
+func checkReadsSecrets(accepted Accepted, t tenant.Tenant) error {
+	return accepted.unless(RiskReadsSecrets, "a reader reads every Secret in the namespaces %s, passwords and tokens of service accounts among them: release records are Secrets, and RBAC can't tell one from another", strings.Join(t.Namespaces, ", "))
+}
+
+// readerObjects are all objects that a tenant's readers need, but for their binding.
+func readerObjects(t tenant.Tenant) []runtime.Object {
+	objects := []runtime.Object{rbac.SecretsClusterRole()}
+	for _, object := range rbac.ServiceAccounts(t) {
+		if cluster.KeyOf(object).Name == tenant.ReaderAccount {
+			objects = append(objects, object)
+		}
+	}
+	for _, object := range rbac.Home(t) {
+		if key := cluster.KeyOf(object); key.Name == rbac.ReaderName && key.Kind == "Role" {
+			objects = append(objects, object)
+		}
+	}
+	for _, ns := range t.Namespaces {
+		for _, b := range rbac.ReaderBindings(t, ns) {
+			objects = append(objects, b)
+		}
+	}
+	return objects
+}

@@ -1,0 +1,185 @@
+package audit
+
+import (
+	"maps"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/command"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// readersBinding is the binding at home that names the tenant's readers; nil where there
+// is none.
+func (a *auditor) readersBinding(home string) *Binding {
+	return a.peopleBinding(home, rbac.ReaderName)
+}
+
+// peopleBinding is the binding of a tenant's people of that name at home.
+func (a *auditor) peopleBinding(home, name string) *Binding {
+	for _, b := range a.rights.bindings[home] {
+		if b.Name == name && b.RoleKind == "Role" && b.RoleName == name {
+			return b
+		}
+	}
+	return nil
+}
+
+// withReaders is the tenant of a record, which says nothing of readers, with what its
+// home has for them.
+func (a *auditor) withReaders(r *Record) tenant.Tenant {
+	t := r.Tenant
+	if b := a.readersBinding(r.Namespace); b != nil {
+		t.Readers, t.ReadersKept = tenant.Members(nil).With(b.Subjects), true
+	}
+	return t
+}
+
+// isReadersOwn reports whether a binding in a tenant's namespace is what its readers'
+// account is to have there.
+func (a *auditor) isReadersOwn(b *Binding) bool {
+	for _, s := range b.Subjects {
+		if s.Kind != rbacv1.ServiceAccountKind || s.Name != tenant.ReaderAccount {
+			return false
+		}
+		d := a.homes[s.Namespace][tenant.HelmAccount]
+		if d == nil || d.record == nil || !slices.Contains(d.record.Tenant.Namespaces, b.Namespace) || !slices.ContainsFunc(rbac.ReaderBindings(a.withReaders(d.record), b.Namespace), func(w *rbacv1.RoleBinding) bool {
+			return b.Name == w.Name && b.RoleKind == w.RoleRef.Kind && b.RoleName == w.RoleRef.Name
+		}) {
+			return false
+		}
+	}
+	return len(b.Subjects) > 0
+}
+
+// checkReaders looks at who reads the tenant, and at what reading it gives.
+func (a *auditor) checkReaders(r *Record) {
+	t := a.withReaders(r)
+	if !t.HasReaders() {
+		return
+	}
+	reader := Account(r.Namespace, tenant.ReaderAccount)
+	a.checkReadersRights(r, reader)
+	a.checkReadTokens(r, t)
+	a.checkOtherReaders(r, t, reader)
+	for _, m := range t.Readers {
+		if m.IsEverybody() || m.AccountsOf() != "" || m == Group(groupNodes) {
+			f := r.about(m.String(), "%s is a reader", m)
+			f.Chains = [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.ReaderName), "Role " + rbac.ReaderName}}
+			f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--reader", memberFlag(m)))
+			severity := Critical
+			if !m.IsEverybody() {
+				severity = High
+			}
+			a.add(idOpenGroup, severity, f)
+		}
+	}
+}
+
+// checkReadersRights finds what the readers' account may do beside reading.
+func (a *auditor) checkReadersRights(r *Record, reader Subject) {
+	for _, of := range []Subject{reader, Group(tenant.GroupAccounts + ":" + r.Namespace)} {
+		for _, g := range a.rights.bySubject[of] {
+			own := a.isReadersOwn(g.binding)
+			if own && !changes(g.rules.rules) {
+				continue
+			}
+			f := r.about(of.String(), "the readers' account has %s by %s, which is more than reading the tenant", g.binding.Role(), g.binding)
+			f.Chains, f.Fix = [][]string{{"every reader", reader.String(), g.binding.String(), g.binding.Role()}}, a.takeAway(g.binding, of)
+			severity := Severity("")
+			switch {
+			case own:
+				f.Text = "the readers' account can change something by " + g.binding.Role() + ", to which others may have added"
+				f.Fix = command.Advice("take out of the ClusterRole, or of those that are aggregated into it, what changes anything")
+			case !changes(g.rules.rules):
+				severity = Medium
+			}
+			a.add(idWideReader, severity, f)
+			a.markReported(r, g.binding.String(), of.String())
+		}
+	}
+}
+
+// changes reports whether rules do more than read, Secrets among it.
+func changes(rules []rbacv1.PolicyRule) bool {
+	var rest []rbacv1.PolicyRule
+	for _, rule := range rules {
+		rule.Resources = slices.DeleteFunc(slices.Clone(rule.Resources), func(resource string) bool { return resource == "secrets" })
+		if len(rule.Resources) < 1 && !slices.ContainsFunc(rule.Verbs, func(verb string) bool { return !slices.Contains([]string{"get", "list", "watch"}, verb) }) {
+			continue
+		}
+		rest = append(rest, rule)
+	}
+	return !readsOnly(rest)
+}
+
+// checkReadTokens finds tokens in Secrets that readers read, of accounts that can do more.
+func (a *auditor) checkReadTokens(r *Record, t tenant.Tenant) {
+	if len(t.Readers) == 0 {
+		return
+	}
+	for _, ns := range t.Namespaces {
+		for _, token := range a.tokens[ns] {
+			account := Account(ns, token.Account)
+			at := slices.IndexFunc(a.rights.bySubject[account], func(g grant) bool { return changes(g.rules.rules) })
+			if at < 0 {
+				continue
+			}
+			g := a.rights.bySubject[account][at]
+			secret := objectName("Secret", ns, token.Name)
+			f := r.about(secret, "a reader can read the token of %s in it, which can do more than read", account)
+			f.Chains = [][]string{{"every reader", secret, account.String(), g.binding.String(), g.binding.Role()}}
+			f.Fix = deleteObject(ns, "Secret", token.Name).With("the account's pods get tokens of their own, which are no Secrets")
+			a.add(idWideReader, "", f)
+		}
+	}
+}
+
+// checkOtherReaders finds those who can be the readers' account and are no readers.
+func (a *auditor) checkOtherReaders(r *Record, t tenant.Tenant, reader Subject) {
+	d := a.byRecord[r]
+	if d == nil {
+		return
+	}
+	path := a.readPath(reader)
+	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[r.Namespace]), compareSubjects) {
+		if s == (Subject{}) || d.isOwn(s) || slices.Contains(t.Readers, s) || slices.Contains(d.members, s) {
+			continue
+		}
+		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {
+			return g.binding != nil && g.to == s && g.binding.Namespace == r.Namespace && !isComponent(g.binding, s)
+		})
+		if !open {
+			continue
+		}
+		f := r.about(s.String(), "%s is no reader and can impersonate the readers' account", s)
+		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+		a.add(idOtherReader, "", f)
+	}
+}
+
+// readPath is the way of a reader.
+func (a *auditor) readPath(reader Subject) Path {
+	p := pather{Target{Server: a.snapshot.Server}, a.rights}
+	return Path{ID: "impersonate-reader", Name: "read its releases and Secrets as " + reader.Text(), Any: p.impersonate(reader)}
+}
+
+// canRead are the tenants that somebody can read as a reader, by rights of their own.
+func (a *auditor) canRead(s Subject, groups []string) []Reached {
+	var found []Reached
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		t := a.withReaders(r)
+		if !t.HasReaders() {
+			continue
+		}
+		path, who := a.readPath(Account(r.Namespace, tenant.ReaderAccount)), identityOf(s, groups...)
+		if steps, open := a.rights.opens(who, path, nil, nil); open {
+			is := slices.ContainsFunc(who, func(of Subject) bool { return slices.Contains(t.Readers, of) })
+			found = append(found, Reached{Tenant: t.Name, Home: r.Namespace, Reader: is, Paths: newAccess(s, false, []opened{{path, steps}}).Paths})
+		}
+	}
+	return found
+}

@@ -1,0 +1,54 @@
+package rbac
+
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/tenant"
+)
+
+const (
+	// ReaderName is the name of the readers' Role and RoleBinding in a home namespace.
+	ReaderName = "helm-tenant-reader"
+	// SecretsRole is the ClusterRole by which the readers' account reads release records;
+	// all tenants with readers share it.
+	SecretsRole = "helm-tenant-reads-secrets"
+	// ViewRole is Kubernetes' ClusterRole that reads workloads, and no Secrets.
+	ViewRole = "view"
+)
+
+// ReaderRules are all that a reader may do in a home namespace: to impersonate the
+// readers' account, and to read the tenant's record.
+func ReaderRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, ResourceNames: []string{tenant.ReaderAccount}, Verbs: []string{"impersonate"}},
+		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{tenant.RecordName}, Verbs: []string{"get"}},
+	}
+}
+
+// SecretsClusterRole reads Secrets. RBAC can't tell a release record, which is one, from
+// another Secret.
+func SecretsClusterRole() *rbacv1.ClusterRole {
+	return ClusterRole(SecretsRole, []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list"}}})
+}
+
+// Reader is the account of the tenant's readers, as a subject of a binding.
+func Reader(t tenant.Tenant) rbacv1.Subject { return deployer(t, tenant.ReaderAccount) }
+
+// ReaderBindings are those by which the readers' account sees what is in one of the
+// tenant's namespaces; none for a tenant without readers.
+func ReaderBindings(t tenant.Tenant, namespace string) []*rbacv1.RoleBinding {
+	if !t.HasReaders() {
+		return nil
+	}
+	var bindings []*rbacv1.RoleBinding
+	for _, name := range []string{ViewRole, SecretsRole} {
+		bindings = append(bindings, &rbacv1.RoleBinding{
+			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
+			ObjectMeta: metav1.ObjectMeta{Name: ReaderName + "." + t.Name + "." + name, Namespace: namespace, Labels: Labels(t.Name)},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+			Subjects:   []rbacv1.Subject{Reader(t)},
+		})
+	}
+	return bindings
+}
