@@ -75,6 +75,24 @@ func TestPluginInstall(t *testing.T) {
 		}
 	}
 
+	for _, major := range []int{3, 4} {
+		t.Run(fmt.Sprintf("helm %d in a path with spaces", major), func(t *testing.T) {
+			data := filepath.Join(t.TempDir(), "my files", "helm data")
+			p := &person{t: t, env: append(helm3Home(t, w.cluster, major), "KUBECONFIG="+w.cluster.Admin(), "HELM_DATA_HOME="+data)}
+			args := []string{"helm", "plugin", "install", served.URL + "/" + name + "-0.1.0.tgz"}
+			if major == 4 {
+				args = append(args, "--verify=false")
+			}
+			p.run(args...)
+			if got := p.run("helm", "tenant", "--version"); got != "helm-tenant 0.1.0\n" {
+				t.Errorf("it says %q", got)
+			}
+			if _, err := os.Stat(filepath.Join(data, "plugins")); err != nil {
+				t.Errorf("it is installed elsewhere: %v", err)
+			}
+		})
+	}
+
 	t.Run("helm 2 from a folder", func(t *testing.T) {
 		p.run("helm", "plugin", "install", source)
 		contains(t, p.run("helm", "plugin", "list"), "tenant", "0.1.0")

@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"helm-tenant/test/harness"
+)
+
+// packageImage builds the container image of a release and returns its archive.
+func packageImage(t *testing.T) string {
+	t.Helper()
+	source := tree(t)
+	pack := exec.Command("bash", "scripts/package.sh")
+	pack.Dir = source
+	pack.Env = append(os.Environ(), "PLATFORMS=linux/"+runtime.GOARCH, "SOURCE_DATE_EPOCH=1700000000")
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("packaging: %v\n%s", err, out)
+	}
+	return filepath.Join(source, "dist", "helm-tenant-image-0.1.0.oci.tar")
+}
+
+// runNow runs a CronJob's Job at once, waits for its end, and returns what its pod
+// printed and its exit code.
+func (p *person) runNow(namespace, cronJob, name string) (log, exitCode string) {
+	p.t.Helper()
+	p.run("kubectl", "-n", namespace, "create", "job", name, "--from=cronjob/"+cronJob)
+	const state = `jsonpath={.items[*].status.containerStatuses[*].state.terminated.exitCode}`
+	for deadline := time.Now().Add(2 * harness.Patience); ; time.Sleep(time.Second) {
+		code := p.run("kubectl", "-n", namespace, "get", "pods", "-l", "batch.kubernetes.io/job-name="+name, "-o", state)
+		if code != "" {
+			return p.run("kubectl", "-n", namespace, "logs", "-l", "batch.kubernetes.io/job-name="+name, "--tail=-1"), code
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("Job %s has not ended:\n%s", name, p.run("kubectl", "-n", namespace, "describe", "pods"))
+		}
+	}
+}
+
+// TestUnattended runs the CronJobs of deploy/ with the container image of a release, as
+// they are but for the tenants file.
+func TestUnattended(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	archive := packageImage(t)
+	if err := w.cluster.LoadLayout(t.Context(), archive, "registry.example.com/helm-tenant"); err != nil {
+		t.Fatal(err)
+	}
+	deploy := filepath.Join(t.TempDir(), "deploy")
+	copyTree(t, filepath.Join(repository(t), "deploy"), deploy)
+	tenants := func(members string) {
+		t.Helper()
+		text := fmt.Sprintf(`apiVersion: helm-tenant/v1
+tenants:
+- name: nightly
+  namespaces: [nightly-a, nightly-b]
+  members: {users: [%s]}
+  podSecurity: restricted
+  quota: {pods: "10"}
+  limits: {default: {memory: 64Mi}}
+  network: isolated
+- name: nightly-3
+  namespaces: [nightly-c]
+  engine: impersonation
+  role: helm-tenant-edit
+  members: {groups: [nightly]}
+`, members)
+		if err := os.WriteFile(filepath.Join(deploy, "apply", "tenants.yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		w.admin.run("kubectl", "apply", "-k", filepath.Join(deploy, "apply"))
+	}
+	const applying = "helm-tenant-apply"
+
+	tenants("alice, bob")
+	if log, code := w.admin.runNow(applying, applying, "first"); code != "0" {
+		t.Fatalf("apply ended with %s:\n%s", code, log)
+	}
+	w.admin.run("kubectl", "-n", "nightly-tiller", "rollout", "status", "deployment/tiller-deploy", "--timeout=120s")
+	contains(t, w.admin.run("helm", "tenant", "describe", "nightly"), "user alice", "user bob", "nightly-b")
+	tenants("alice")
+	if log, code := w.admin.runNow(applying, applying, "second"); code != "0" || !strings.Contains(log, "bob") {
+		t.Errorf("apply ended with %s:\n%s", code, log)
+	}
+	if described := w.admin.run("helm", "tenant", "describe", "nightly"); strings.Contains(described, "user bob") {
+		t.Errorf("bob is still a member:\n%s", described)
+	}
+
+	w.admin.run("kubectl", "apply", "-k", filepath.Join(deploy, "audit"))
+	log, code := w.admin.runNow("helm-tenant-audit", "helm-tenant-audit", "now")
+	// Other tests make what an audit finds.
+	if code != "0" && code != "4" || strings.Contains(log, "you may not read everything") {
+		t.Errorf("the audit ended with %s:\n%s", code, log)
+	}
+	// Its own account is ignored by the file, apply's is not.
+	for account, found := range map[string]bool{"helm-tenant-apply:helm-tenant-apply": true, "helm-tenant-audit:helm-tenant-audit reaches": false} {
+		findings, _, _ := strings.Cut(log, "\nIgnored:")
+		if strings.Contains(findings, account) != found {
+			t.Errorf("%s is found: %t\n%s", account, !found, log)
+		}
+	}
+	for _, job := range []string{"apply", "audit"} {
+		w.admin.run("kubectl", "delete", "-k", filepath.Join(deploy, job), "--wait=false")
+	}
+}
