@@ -46,7 +46,7 @@ soak: ## the same in their long forms: every kill point, 10,000 random sets, fuz
 	cd test && HELM_TENANT_SOAK=yes $(TESTS) -timeout 8h ./...
 	$(MAKE) fuzz
 
-matrix: ## a short story on API servers of Kubernetes 1.16 to the present; builds each once
+matrix: ## a short story on API servers of several versions of Kubernetes; builds each once
 	cd test && HELM_TENANT_MATRIX=all go test -count=1 -v -timeout 8h ./matrix
 
 race: ## the unit tests with Go's race detector; needs a C compiler

@@ -7,7 +7,7 @@ import (
 )
 
 // An older Kubernetes, of which the API server and the controller manager are
-// built. Which minors there are: the ones in which something that helm-tenant
+// built. Which minors there are: those around which something that helm-tenant
 // relies on appeared.
 type olderKubernetes struct {
 	minor, version string
@@ -19,11 +19,8 @@ type olderKubernetes struct {
 const oldLinkNames = "-checklinkname=0"
 
 var matrix = []olderKubernetes{
-	{minor: "1.36", version: "v1.36.3"},
-	{minor: "1.30", version: "v1.30.14"}, // the first with ValidatingAdmissionPolicies
-	{minor: "1.24", version: "v1.24.17", ldflags: oldLinkNames},
-	{minor: "1.19", version: "v1.19.16", ldflags: oldLinkNames}, // before PodSecurity, policy/v1, EndpointSlices v1
-	{minor: "1.16", version: "v1.16.15", ldflags: oldLinkNames}, // Helm 2.17's own client library
+	{minor: "1.30", version: "v1.30.14"},                        // the first with ValidatingAdmissionPolicies
+	{minor: "1.24", version: "v1.24.17", ldflags: oldLinkNames}, // without them, and with PodSecurity
 }
 
 // Matrix returns the minor versions of Kubernetes, such as 1.24, of which there
