@@ -71,7 +71,6 @@ type server struct {
 	dir     string
 	binary  string
 	root    *kubernetes.Clientset
-	dynamic dynamic.Interface
 	config  *rest.Config
 }
 
@@ -91,7 +90,7 @@ func startServer(t *testing.T, version string) *server {
 	s.config, err = cluster.RESTConfig("root", "system:masters")
 	must(t, err)
 	s.config.WarningHandlerWithContext = rest.NoWarnings{}
-	s.root, s.dynamic = kubernetes.NewForConfigOrDie(s.config), dynamic.NewForConfigOrDie(s.config)
+	s.root = kubernetes.NewForConfigOrDie(s.config)
 	return s
 }
 
@@ -140,15 +139,6 @@ func (p *person) must(t *testing.T, args ...string) string {
 		t.Fatalf("on Kubernetes %s: helm-tenant %s: exit code %d\n%s%s", p.s.version, strings.Join(args, " "), code, stdout, stderr)
 	}
 	return stdout + stderr
-}
-
-// fails runs helm-tenant, which has to fail with a line that holds the words.
-func (p *person) fails(t *testing.T, words string, args ...string) {
-	t.Helper()
-	stdout, stderr, code := p.try(t, args...)
-	if code == 0 || !strings.Contains(stderr, words) {
-		t.Errorf("on Kubernetes %s: helm-tenant %s: exit code %d, and not %q:\n%s%s", p.s.version, strings.Join(args, " "), code, words, stdout, stderr)
-	}
 }
 
 func must(t *testing.T, err error) {
