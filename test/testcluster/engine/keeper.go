@@ -137,7 +137,7 @@ func buildParts(ctx context.Context, cfg Config) (map[string]string, error) {
 		return parts.Build(ctx, cfg.Log, cfg.Size.Parts()...)
 	}
 	if cfg.Size != API {
-		return nil, fmt.Errorf("Kubernetes %s: older versions run in the %s size alone", cfg.Kubernetes, API)
+		return nil, fmt.Errorf("older versions of Kubernetes, such as %s, run in the %s size alone", cfg.Kubernetes, API)
 	}
 	if !slices.Contains(parts.Matrix(), cfg.Kubernetes) {
 		return nil, fmt.Errorf("no parts of Kubernetes %s; there are %s", cfg.Kubernetes, strings.Join(parts.Matrix(), ", "))
