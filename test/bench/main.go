@@ -61,7 +61,7 @@ func main() {
 
 // parts can be run alone.
 var parts = map[string]part{
-	"audit": benchAudit, "records": benchRecords, "records-large": rows(largeRows), "records-bombs": rows(bombRows), "records-many": rows(manyRows),
+	"audit": benchAudit, "rails": benchRails, "records": benchRecords, "records-large": rows(largeRows), "records-bombs": rows(bombRows), "records-many": rows(manyRows),
 }
 
 func bench(ctx context.Context, runs int, sizes, out, only string) error {
@@ -115,6 +115,9 @@ func bench(ctx context.Context, runs int, sizes, out, only string) error {
 	}
 	if err := benchAudit(ctx, s.ours, s.helm, dir, report); err != nil {
 		return fmt.Errorf("audit: %w", err)
+	}
+	if err := benchRails(ctx, s.ours, s.helm, dir, report); err != nil {
+		return fmt.Errorf("guard rails: %w", err)
 	}
 	if err := benchRecords(ctx, s.ours, s.helm, dir, report); err != nil {
 		return fmt.Errorf("records: %w", err)
