@@ -4,17 +4,22 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/rbac"
+	"helm-tenant/tenant"
 )
 
 // RevokeRules are the rights that `revoke --expired --all` needs, as a ClusterRole has
-// them. Who has them can make anybody a member of any tenant: RBAC asks for bind, or for
-// all rights of the role, whatever becomes of a binding's subjects.
+// them. Who has them can make anybody a member or reader of any tenant: RBAC asks for
+// bind, or for all rights of the role, whatever becomes of a binding's subjects.
 func RevokeRules() []rbacv1.PolicyRule {
+	var names []string // of the bindings and of their roles
+	for _, as := range tenant.Relations {
+		names = append(names, rbac.BindingName(as))
+	}
 	return []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"configmaps", "namespaces"}, Verbs: []string{"list"}},
 		{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get"}},
 		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"clusterrolebindings", "rolebindings"}, Verbs: []string{"list"}},
-		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"rolebindings"}, ResourceNames: []string{rbac.MemberName}, Verbs: []string{"get", "update"}},
-		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles"}, ResourceNames: []string{rbac.MemberName}, Verbs: []string{"get", "bind"}},
+		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"rolebindings"}, ResourceNames: names, Verbs: []string{"get", "update"}},
+		{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles"}, ResourceNames: names, Verbs: []string{"get", "bind"}},
 	}
 }

@@ -39,7 +39,7 @@ func TestRevokeRules(t *testing.T) {
 	if err != nil || len(expired) != 1 {
 		t.Fatal(expired, err)
 	}
-	if got, err := Revoke(t.Context(), c, expired[0], RevokeRequest{Expired: true}, false); err != nil || len(got.Changed) != 1 {
+	if got, err := Revoke(t.Context(), c, expired[0], RevokeRequest{Expired: true}, false); err != nil || len(got.Changed[tenant.RelationMember]) != 1 {
 		t.Fatal(got, err)
 	}
 	asked := map[string]bool{}
