@@ -30,9 +30,9 @@ func splitScript(script string) []string {
 	return strings.FieldsFunc(unquoted, func(r rune) bool { return strings.ContainsRune(" \t\r\\"+separators, r) })
 }
 
-// arguments are those that Tiller's process gets. known is false where they can't be told:
-// the entry point of an image that is not Tiller's decides, or a variable of which the value
-// stands elsewhere.
+// arguments are those that Tiller's process gets, with variables as they stand where their
+// values are elsewhere. known is false where they can't be told: the entry point of an image
+// that is not Tiller's decides.
 func arguments(c *corev1.Container) (args []string, known bool) {
 	line := slices.Concat(c.Command, c.Args)
 	for i, argument := range line {
@@ -50,7 +50,7 @@ func arguments(c *corev1.Container) (args []string, known bool) {
 		}
 		known = at >= 0 && len(c.Command) > 0
 	}
-	return args, known && !slices.ContainsFunc(args, func(arg string) bool { return strings.Contains(arg, "$") })
+	return args, known
 }
 
 func isShell(program string) bool {
@@ -171,10 +171,13 @@ func StorageOf(c *corev1.Container) tenant.Storage {
 
 // KnownStorageOf is StorageOf, and empty where the command line can't be told for certain.
 func KnownStorageOf(c *corev1.Container) tenant.Storage {
-	if _, known := arguments(c); !known {
+	args, known := arguments(c)
+	storage := StorageOf(c)
+	// A word that is a variable may be flags.
+	if !known || strings.Contains(string(storage), "$") || slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "$") }) {
 		return ""
 	}
-	return StorageOf(c)
+	return storage
 }
 
 // NamespaceOf is the namespace in which the Tiller in a container of that namespace keeps

@@ -33,6 +33,8 @@ func TestKnownStorageOf(t *testing.T) {
 		{"a shell's variable from elsewhere", corev1.Container{Image: tillers, Command: []string{"sh", "-c", "exec /tiller --storage=$STORAGE"}, Env: elsewhere}, ""},
 		{"a script in the image", corev1.Container{Image: tillers, Command: []string{"/start.sh"}}, ""},
 		{"a shell's script in the image", corev1.Container{Image: tillers, Command: []string{"sh", "/start.sh"}}, ""},
+		{"another flag's variable", corev1.Container{Image: tillers, Args: []string{"--storage=sql", "--sql-connection-string=$(STORAGE)"}, Env: elsewhere}, "sql"},
+		{"a variable in the place of flags", corev1.Container{Image: tillers, Command: []string{"sh", "-c", "exec /tiller $FLAGS"}}, ""},
 		{"in memory", corev1.Container{Image: tillers, Args: []string{"--storage=memory"}}, "memory"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
