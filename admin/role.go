@@ -51,7 +51,7 @@ func (d *decision) checkRole() error {
 	if err != nil {
 		return err
 	}
-	if !found && (d.request.Migrating || !d.facts.live.Sees("ClusterRole")) {
+	if !found && (d.request.Migrating && !d.request.CreateNamespaces || !d.facts.live.Sees("ClusterRole")) {
 		return nil // noteScope says so of a role that was not seen
 	}
 	if made := rbac.MadeOf(t.Role); !found && made != nil {
