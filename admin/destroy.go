@@ -12,6 +12,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // Removal is a tenant and what must be written for it to be gone.
@@ -261,9 +262,9 @@ func (r *Removal) note(format string, args ...any) {
 func brief(names []string) string {
 	const few = 5
 	if len(names) > few {
-		return strings.Join(names[:few], ", ") + fmt.Sprintf(" and %d more", len(names)-few)
+		return visible.List(names[:few]) + fmt.Sprintf(" and %d more", len(names)-few)
 	}
-	return strings.Join(names, ", ")
+	return visible.List(names)
 }
 
 // plan adds what is done to one object. Rights go first, what a later run finds

@@ -15,6 +15,7 @@ import (
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // people are those whom the bindings of a tenant name.
@@ -222,7 +223,7 @@ func (d *decision) noteTerms(have people) {
 func described(who tenant.Members, terms tenant.Terms) []string {
 	var all []string
 	for _, s := range who {
-		text := s.String()
+		text := visible.Name(s.String())
 		if at := slices.IndexFunc(terms, func(t tenant.Term) bool { return t.Subject == s }); at >= 0 {
 			text += fmt.Sprintf(" (%s)", terms[at])
 		}

@@ -12,6 +12,7 @@ import (
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // SquattedError refuses a home namespace that was there before, labelled as the tenant's,
@@ -26,7 +27,7 @@ type SquattedError struct {
 func (e *SquattedError) Error() string {
 	text := fmt.Sprintf("namespace %q is labelled as the home of tenant %q, but no namespace of the tenant leads to it: whoever made it may hold tokens of its service accounts", e.Home, e.Name)
 	if len(e.Found) > 0 {
-		text += "; in it: " + strings.Join(e.Found, ", ")
+		text += "; in it: " + visible.List(e.Found)
 	}
 	return text
 }
@@ -111,7 +112,7 @@ func (d *decision) judgeSquatter() error {
 		return &SquattedError{d.tenant.Name, home, found}
 	}
 	d.squatted = true
-	d.warn("namespace %q was made by others. Its service accounts are made anew, which ends their tokens; what else is in it stays, and can act in it: %s", home, strings.Join(found, ", "))
+	d.warn("namespace %q was made by others. Its service accounts are made anew, which ends their tokens; what else is in it stays, and can act in it: %s", home, visible.List(found))
 	return nil
 }
 
@@ -124,7 +125,7 @@ func (d *decision) noteRemade() error {
 			return err
 		}
 		if len(bindings) > 0 {
-			d.warn("namespace %q was deleted and made again since it is the tenant's; others have rights in it: %s", ns, strings.Join(bindings, ", "))
+			d.warn("namespace %q was deleted and made again since it is the tenant's; others have rights in it: %s", ns, visible.List(bindings))
 		}
 	}
 	return nil

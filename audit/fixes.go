@@ -8,6 +8,7 @@ import (
 	"helm-tenant/install"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // init is the command that makes the tenant what its record says. It refuses one that
@@ -148,9 +149,9 @@ func narrow(name string) command.Fix {
 func few(names []string) string {
 	const most = 4
 	if len(names) <= most {
-		return strings.Join(names, ", ")
+		return visible.List(names)
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	return fmt.Sprintf("%s and %d more", visible.List(names[:most]), len(names)-most)
 }
 
 // prune is the command that also takes away what the tenant's record does not name.

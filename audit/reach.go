@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"helm-tenant/visible"
 )
 
 // Way is how a subject reaches a deployer: a binding, and the paths that its
@@ -26,7 +28,7 @@ func (w Way) String() string {
 	if len(w.Chain) > 0 {
 		return fmt.Sprintf("%s: %s", strings.Join(w.Chain, "; and "), strings.Join(w.Paths, ", "))
 	}
-	return fmt.Sprintf("%s -> %s -> %s: %s", w.Through, w.Binding, w.Role, strings.Join(w.Paths, ", "))
+	return fmt.Sprintf("%s: %s", visible.Chain([]string{w.Through, w.Binding, w.Role}), strings.Join(w.Paths, ", "))
 }
 
 // Reach answers who reaches deployers, and how: with the same list of ways as an audit.
@@ -75,7 +77,7 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 func chained(path OpenPath) Way {
 	way := Way{Paths: []string{path.Name}, IDs: []string{path.ID}}
 	for _, chain := range path.Chains {
-		way.Chain = append(way.Chain, strings.Join(chain, " -> "))
+		way.Chain = append(way.Chain, visible.Chain(chain))
 	}
 	return way
 }

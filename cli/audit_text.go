@@ -112,14 +112,14 @@ func merged(chains [][]string) []string {
 	ends := map[string][]string{}
 	for _, chain := range chains {
 		last := len(chain) - 1
-		start := strings.Join(chain[:last], " -> ")
+		start := visible.Chain(chain[:last])
 		if ends[start] == nil {
 			order = append(order, start)
 		}
 		ends[start] = append(ends[start], chain[last])
 	}
 	for i, start := range order {
-		end := strings.Join(ends[start], ", ")
+		end := visible.List(ends[start])
 		if start == "" {
 			order[i] = end
 			continue
@@ -215,7 +215,7 @@ func pathNames(paths []audit.OpenPath) []string {
 func (t *reportText) canReach(r *audit.Report, tenants []string) {
 	who := r.Asked
 	if len(r.Groups) > 0 {
-		who += " (in " + strings.Join(r.Groups, ", ") + ")"
+		who += " (in " + visible.List(r.Groups) + ")"
 	}
 	if len(r.CanReach) == 0 && len(r.CanRead) > 0 {
 		t.line("%s reaches no deployer.", who)

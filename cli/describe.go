@@ -87,7 +87,7 @@ func (s *session) printDescription(d *admin.Description) error {
 	visible.Fprintf(head, "Engine:\t%s\n", d.Engine)
 	visible.Fprintf(head, "Home:\t%s\n", d.Home)
 	visible.Fprintf(head, "Role:\tClusterRole %s\n", d.Role)
-	members := strings.Join(d.Members.Names(), ", ")
+	members := visible.List(d.Members.Names())
 	if unseen("members") {
 		members = "(you may not see them)"
 	}

@@ -176,7 +176,7 @@ func (s *session) printMembership(result admin.Membership, o *memberOptions, cha
 		}
 	}
 	if groups := t.Members.OfKind(rbacv1.GroupKind); len(still) == 0 && change == revoked && len(groups) > 0 {
-		s.say("Note: everybody in these groups can use it: %s (in %s of namespace %s)", strings.Join(groups.Names(), ", "), rbac.MemberName, t.Home())
+		s.say("Note: everybody in these groups can use it: %s (in %s of namespace %s)", visible.List(groups.Names()), rbac.MemberName, t.Home())
 	}
 	return nil
 }

@@ -132,10 +132,10 @@ func printRow(w io.Writer, cells ...string) {
 // length, and a long cell pads its column in every row: -o json has it whole.
 func clipped(name string) string {
 	const most = 256 // no less than the longest name of other objects
-	if len(name) <= most {
-		return name
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "..."
 	}
-	return strings.ToValidUTF8(name[:most], "") + "..."
+	return visible.Name(name)
 }
 
 // someOf are the first of many names as a table's cell, for the same reason.

@@ -129,7 +129,7 @@ func peopleOf(t tenant.Tenant) []string {
 	for _, as := range tenant.Relations {
 		var names []string
 		for _, s := range t.People(as) {
-			name := s.String()
+			name := visible.Name(s.String())
 			if term, limited := t.Temporary.Of(as, s); limited {
 				name += fmt.Sprintf(" (%s)", term)
 			}

@@ -69,6 +69,33 @@ func inText(r rune) string {
 	return fmt.Sprintf(`\U%08x`, r)
 }
 
+// Name shows a name that could read as several among others, or as more than a name, in
+// double quotes: one that holds what separates names, cells or the parts of a chain.
+func Name(name string) string {
+	if strings.ContainsAny(name, `,;"`) || strings.Contains(name, "  ") || strings.Contains(name, "->") || name != strings.TrimSpace(name) {
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+	}
+	return name
+}
+
+// List shows names, separated by commas.
+func List(names []string) string {
+	shown := make([]string, len(names))
+	for i, name := range names {
+		shown[i] = Name(name)
+	}
+	return strings.Join(shown, ", ")
+}
+
+// Chain shows names that lead from one to the next.
+func Chain(names []string) string {
+	shown := make([]string, len(names))
+	for i, name := range names {
+		shown[i] = Name(name)
+	}
+	return strings.Join(shown, " -> ")
+}
+
 // Writer shows the hidden characters of what is written as escapes, but for the
 // line breaks and tabs that the text itself is laid out with. It expects whole
 // characters in each Write, as fmt and encoding/json write them.
