@@ -131,7 +131,7 @@ func (a *auditor) checkVolumes() {
 			class = "class " + v.Class
 		}
 		f.Chains = [][]string{{"tenant " + a.snapshot.Records[at].Tenant.Name, "a claim of " + class, f.Subject}}
-		f.Fix = command.Run(command.Kubectl("patch", "", "persistentvolume", v.Name, "--type=merge", `--patch={"spec":{"claimRef":{"namespace":"NS","name":"CLAIM"}}}`)).
+		f.Fix = command.Run(command.Kubectl("patch", "", "persistentvolume", v.Name, "--type=merge", "--patch=spec: {claimRef: {namespace: NS, name: CLAIM}}")).
 			With("put the namespace and the name of the claim that it is meant for in place of NS and CLAIM")
 		a.add(idOpenVolume, "", f)
 	}

@@ -56,7 +56,7 @@ func TestOpenVolume(t *testing.T) {
 		t.Errorf("of a volume that no tenant can claim is reported %+v", got)
 	}
 	s.Roles[0].Rules = append(s.Roles[0].Rules, rule("", "persistentvolumeclaims", "create"))
-	want := `kubectl patch --type=merge '--patch={"spec":{"claimRef":{"namespace":"NS","name":"CLAIM"}}}' persistentvolume -- disk`
+	want := `kubectl patch --type=merge '--patch=spec: {claimRef: {namespace: NS, name: CLAIM}}' persistentvolume -- disk`
 	if got := found(s, idOpenVolume); len(got) != 1 || got[0].Fix.String() != want {
 		t.Errorf("reported is %+v", got)
 	}

@@ -51,11 +51,23 @@ func (a *auditor) checkRefused(r *Record) {
 			a.refused = append(a.refused, d.Object)
 			f := r.about(d.Object.String(), "the guard %s to make %s anew: %s", verb, d.Object, strings.Join(refusals, "; "))
 			f.Chains = [][]string{append([]string{"namespace " + name, d.Object.String()}, refusals...)}
-			f.Fix = command.Run(command.Kubectl("edit", name, strings.ToLower(d.Object.Kind), d.Object.Name)).
-				With("take that out, where the object is a release's in its chart; or allow it in the tenant, as its hosts or priorityClasses")
+			f.Fix = mendRefused(d)
 			a.add(idRefused, "", f)
 		}
 	}
+}
+
+// mendRefused is what has an object ask for nothing that is refused. Which volume a claim
+// has, and what a pod is, can't be changed.
+func mendRefused(d Demand) command.Fix {
+	switch {
+	case d.Object.Kind == "Pod":
+		return deleteObject(d.Object.Namespace, d.Object.Kind, d.Object.Name)
+	case len(d.Asks.Volumes) > 0:
+		return command.Advice("make the claim anew without volumeName, or what makes it with another template of claims; what is in the volume stays there only where its reclaim policy is Retain")
+	}
+	return command.Run(command.Kubectl("edit", d.Object.Namespace, strings.ToLower(d.Object.Kind), d.Object.Name)).
+		With("take that out, where the object is a release's in its chart; or allow it in the tenant, as its hosts or priorityClasses")
 }
 
 // demandsOf are what objects ask for that the guard judges, by namespace. RoleBindings are

@@ -487,6 +487,23 @@ var ways = []way{
 	{"certificate", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "approve certs:signers kubernetes.io/*"}, nil, "HT016", certificate},
 	{"", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "sign certs:signers", "approve certs:signers example.com/mine"}, nil, "", certificate},
 	{"", nil, []string{"create certs:certificatesigningrequests", "approve certs:signers"}, nil, "", certificate},
+	// Subresources by wildcards.
+	{"exec", []string{"create */exec"}, nil, nil, "HT012", stream(http.MethodPost, "exec")},
+	{"debug", []string{"patch */ephemeralcontainers"}, nil, nil, "HT012", patch("pods/ephemeralcontainers", "POD", `{"spec":{"ephemeralContainers":[]}}`)},
+	{"token", []string{"create */token tiller"}, nil, nil, "HT014", useToken("alpha-tiller", "tiller")},
+	{"node-proxy", nil, []string{"get */proxy some-node"}, nil, "HT018", nil},
+	{"certificate", nil, []string{"create certs:certificatesigningrequests", "update certs:*/approval", "approve certs:signers kubernetes.io/kube-apiserver-client"}, nil, "HT016", certificate},
+	{"be-node", nil, []string{"create,get certs:certificatesigningrequests", "create certs:*/nodeclient"}, nil, "HT018", nodeCertificate},
+	{"", []string{"create pods/*", "* pods/"}, nil, nil, "", stream(http.MethodPost, "exec")}, // no wildcard
+	// Of a name that leads nowhere, or of a part of the object that does not.
+	{"", nil, []string{"impersonate authn:uids", "impersonate authn:userextras/scopes", "impersonate:user-info authn:uids"}, nil, "", as("alice")},
+	{"", []string{"patch pods/status", "create pods/eviction,pods/binding", "patch pods/resize", "deletecollection pods,secrets,configmaps", "update pods/log"}, nil, nil, "", stream(http.MethodPost, "exec")},
+	{"", []string{"* apps:deployments/scale", "* apps:deployments/status", "* apps:controllerrevisions", "* podtemplates", "* endpoints", "* discovery.k8s.io:endpointslices", "update,patch serviceaccounts"}, nil, nil, "",
+		patch("apps:deployments", "tiller-deploy", `{"spec":{"template":{"metadata":{"annotations":{"x":"y"}}}}}`)},
+	{"", nil, []string{"* apiextensions.k8s.io:customresourcedefinitions", "* nodes/status", "* certs:certificatesigningrequests/status", "* admission:validatingadmissionpolicies/status", "* persistentvolumes/status"}, nil, "", nodeProxy},
+	{"", []string{"bind rbac:rolebindings", "escalate rbac:rolebindings", "create rbac:roles/escalate", "create rbac:rolebindings"}, nil, nil, "", bindTo("ClusterRole", "edit")},
+	{"", []string{"create rbac:rolebindings"}, []string{"escalate rbac:clusterroles"}, nil, "", bindTo("ClusterRole", "edit")},
+	{"", []string{"impersonate serviceaccounts/token tiller", "impersonate pods", "impersonate-on:serviceaccount:create serviceaccounts/token"}, nil, nil, "", as("system:serviceaccount:alpha-tiller:tiller")},
 	// Tiller listens on its loopback: what the API server's proxy connects to is
 	// not there, whoever may use it.
 	{"", []string{"get,create pods/proxy", "get,create services/proxy"}, nil, nil, "", nil},

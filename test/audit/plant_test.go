@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 
+	"helm-tenant/command"
 	"helm-tenant/test/harness"
 )
 
@@ -116,25 +118,77 @@ func (p *plant) same(got []finding, want []string) {
 	}
 }
 
-// fix types the commands that the findings name. Afterwards there must be
-// nothing to find. A command in which somebody has to fill in or choose something has
-// a note, or others beside it, and is not typed.
+// fix types the commands that the findings name, with what somebody has to fill in or to
+// choose. Afterwards there must be nothing to find.
 func (p *plant) fix(findings []finding) {
 	p.Helper()
-	typed := false
+	var commands []string
 	for _, f := range findings {
-		if f.Fixes[0].Note != "" || len(f.Fixes) > 1 {
+		line, complete := completed(f)
+		if !complete {
 			return
 		}
-		p.typeFix(f.Fix)
-		typed = true
+		commands = append(commands, line)
 	}
-	if typed {
-		p.w.clean(p.T)
-		p.planted = false // what is left to take away is nothing to find
-		fixes++
+	if len(commands) == 0 {
+		return
 	}
+	for i, line := range commands {
+		p.typeFix(line)
+		typedKinds[findings[i].ID] = true
+	}
+	p.w.clean(p.T)
+	p.planted = false // what is left to take away is nothing to find
+	fixes++
 }
+
+// completed is a finding's command as somebody types it; false where it can't be typed here.
+func completed(f finding) (string, bool) {
+	if len(f.Fixes[0].Commands) == 0 || len(f.Fixes) > 1 || untyped[f.ID] != "" {
+		return "", false
+	}
+	fix := f.Fix
+	for _, placeholder := range placeholders[f.ID] {
+		fix = strings.ReplaceAll(fix, placeholder[0], placeholder[1])
+	}
+	if strings.Contains(fix, "kubectl edit") {
+		editor := editors[f.ID]
+		if editor == "" {
+			return "", false
+		}
+		return "KUBE_EDITOR=" + command.Native().Quote("sed -i -z "+command.Native().Quote(editor)) + " " + fix, true
+	}
+	open := regexp.MustCompile(`\b(NS|TENANT|CLAIM)\b`).MatchString(fix)
+	return fix, !open && !strings.Contains(f.Fixes[0].Note, "comes back")
+}
+
+// placeholders are what is put in place of words that somebody has to fill in, by the
+// finding's kind.
+var placeholders = map[string][][2]string{
+	"HT002": {{"NS", "outside"}},
+	"HT041": {{"NS", "beta-a"}},
+	"HT074": {{"NS", "outside"}, {"CLAIM", "mine"}},
+}
+
+// takeZoeOut has sed take user zoe out of a binding.
+const takeZoeOut = `s/- apiGroup: rbac.authorization.k8s.io\n  kind: User\n  name: zoe\n//`
+
+// editors are what sed makes of an object, by the finding's kind.
+var editors = map[string]string{
+	"HT022": takeZoeOut, "HT040": takeZoeOut,
+	"HT028": `s/namespaceSelector: {}/namespaceSelector: {matchExpressions: [{key: helm-tenant\/home, operator: DoesNotExist}]}/`,
+	"HT075": `s/  externalIPs:\n  - [0-9.]*\n//; s/ *priorityClassName: [a-z-]*\n//`,
+}
+
+// untyped are kinds of which the command is typed by another test, or can't be without pods
+// that run.
+var untyped = map[string]string{
+	"HT001": "an adoption: test/apitest, TestAdopt",
+	"HT044": "a purge takes a Tiller that runs: test/e2e",
+}
+
+// typedKinds are the kinds of which a command was typed, and mended it.
+var typedKinds = map[string]bool{}
 
 // typeFix types one finding's command.
 func (p *plant) typeFix(fix string) {

@@ -52,18 +52,19 @@ var plantedRails = []planting{
 		p.init("beta", "--guard", "enforce")
 	}, nil},
 	{"a volume that any claim can bind", func(p *plant) { p.volume("disk", nil) }, []string{"HT074  PersistentVolume disk"}},
+	{"a Service with external IPs from before the guard", func(p *plant) {
+		must(p.T, create(p.w.root.CoreV1().Services("beta-a").Create(context.Background(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "takes"}, Spec: corev1.ServiceSpec{
+			ExternalIPs: []string{"192.0.2.1"}, Ports: []corev1.ServicePort{{Port: 80}}}}, metav1.CreateOptions{})))
+		p.later(func() {
+			p.gone(p.w.root.CoreV1().Services("beta-a").Delete(context.Background(), "takes", metav1.DeleteOptions{}))
+		})
+	}, []string{"HT075 beta Service takes in namespace beta-a"}},
+	{"a Deployment of a high priority from before the guard", func(p *plant) { p.criticalDeployment("beta-a", "critical") },
+		[]string{"HT075 beta Deployment critical in namespace beta-a"}},
 	{"what was there before the guard", func(p *plant) {
 		ctx := context.Background()
-		class, volume := "system-cluster-critical", "some-volume"
-		spec := restricted("default")
-		spec.PriorityClassName = class
-		labels := map[string]string{"is": "critical"}
-		zero := int32(0)
-		must(p.T, create(p.w.root.AppsV1().Deployments("beta-a").Create(ctx, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "critical"}, Spec: appsv1.DeploymentSpec{
-			Replicas: &zero, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}}}, metav1.CreateOptions{})))
-		p.later(func() {
-			p.gone(p.w.root.AppsV1().Deployments("beta-a").Delete(ctx, "critical", metav1.DeleteOptions{}))
-		})
+		const volume = "some-volume"
+		p.criticalDeployment("beta-a", "critical")
 		must(p.T, create(p.w.root.CoreV1().Services("beta-a").Create(ctx, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "takes"}, Spec: corev1.ServiceSpec{
 			ExternalIPs: []string{"192.0.2.1"}, Ports: []corev1.ServicePort{{Port: 80}}}}, metav1.CreateOptions{})))
 		p.later(func() { p.gone(p.w.root.CoreV1().Services("beta-a").Delete(ctx, "takes", metav1.DeleteOptions{})) })
@@ -114,4 +115,16 @@ func (p *plant) volume(name string, claim *corev1.ObjectReference) {
 		wait()
 	}
 	p.Fatal("the volume is not Available")
+}
+
+// criticalDeployment makes one of no pods with a priority above the cluster's default.
+func (p *plant) criticalDeployment(ns, name string) {
+	p.Helper()
+	ctx, zero := context.Background(), int32(0)
+	spec := restricted("default")
+	spec.PriorityClassName = "system-cluster-critical"
+	labels := map[string]string{"is": name}
+	must(p.T, create(p.w.root.AppsV1().Deployments(ns).Create(ctx, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.DeploymentSpec{
+		Replicas: &zero, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}}}, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.AppsV1().Deployments(ns).Delete(ctx, name, metav1.DeleteOptions{})) })
 }
