@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -66,12 +67,7 @@ func (a *auditor) checkLoosened(r *Record) {
 		if live == nil || tenant.IsSystemNamespace(name) {
 			continue
 		}
-		loosened := ""
-		if t.PodSecurity != tenant.PodSecurityUnmanaged && level(live) < slices.Index(tenant.PodSecurities, t.PodSecurity) {
-			loosened = rails.LabelEnforce + "=" + string(t.PodSecurity)
-		} else if t.Guard != tenant.GuardOff && slices.Index(tenant.Guards, tenant.Guard(live.Labels[rails.LabelGuard])) < slices.Index(tenant.Guards, t.Guard) {
-			loosened = rails.LabelGuard + "=" + string(t.Guard)
-		}
+		loosened := a.loosened(t, live)
 		if loosened == "" {
 			continue
 		}
@@ -79,6 +75,40 @@ func (a *auditor) checkLoosened(r *Record) {
 		f.Chains, f.Fix = [][]string{{"the record of tenant " + t.Name, "namespace " + name}}, r.init()
 		a.add(idLoosened, "", f)
 	}
+}
+
+// loosened is what of the record's guard rails a namespace does not hold; empty where it
+// holds all.
+func (a *auditor) loosened(t tenant.Tenant, live *Namespace) string {
+	if t.PodSecurity != tenant.PodSecurityUnmanaged && level(live) < slices.Index(tenant.PodSecurities, t.PodSecurity) {
+		return rails.LabelEnforce + "=" + string(t.PodSecurity)
+	}
+	if t.Guard == "" || t.Guard == tenant.GuardOff {
+		return ""
+	}
+	if slices.Index(tenant.Guards, tenant.Guard(live.Labels[rails.LabelGuard])) < slices.Index(tenant.Guards, t.Guard) {
+		return rails.LabelGuard + "=" + string(t.Guard)
+	}
+	// By these annotations the policies know what the tenant may have.
+	if _, annotations, err := rails.NamespaceMeta(t, live.Name, live.object()); err == nil {
+		wanted := rails.Changed(live.Annotations, annotations)
+		for _, key := range slices.Sorted(maps.Keys(annotations)) {
+			if wanted[key] != live.Annotations[key] {
+				return "its annotation " + key
+			}
+		}
+	}
+	if t.Network != tenant.NetworkIsolated || a.unseen("networkpolicies") {
+		return ""
+	}
+	want := rails.Isolation(t, live.Name)
+	name := rails.Name(t, live.Labels[tenant.LabelTenant])
+	if !slices.ContainsFunc(a.snapshot.Policies, func(p NetworkPolicy) bool {
+		return p.Namespace == live.Name && p.Name == name && equality.Semantic.DeepEqual(p.Spec, want.Spec)
+	}) {
+		return "its NetworkPolicy " + name
+	}
+	return ""
 }
 
 // compareRails tells of guard rails that are others in the file than in the cluster.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"helm-tenant/rails"
 	"helm-tenant/tenant"
 )
 
@@ -40,6 +41,8 @@ func TestLooseRails(t *testing.T) {
 		}
 		return out
 	}
+	held := tenant.NewRails(false)
+	held.Hosts = []string{"*.a.org"}
 	const enforce, guard = "pod-security.kubernetes.io/enforce", "helm-tenant/guard"
 	for _, test := range []struct {
 		name   string
@@ -54,11 +57,26 @@ func TestLooseRails(t *testing.T) {
 		{"a looser level", tenant.NewRails(false), labels(enforce, "privileged", guard, "enforce"), []string{idLoosened}},
 		{"a looser guard", tenant.NewRails(false), labels(enforce, "restricted", guard, "warn"), []string{idLoosened}},
 		{"a guard that warns", tenant.Rails{PodSecurity: "baseline", Guard: "warn"}, labels(enforce, "baseline", guard, "warn"), []string{idNoGuard}},
+		{"an annotation less", held, labels(enforce, "baseline", guard, "enforce", "-", "guard.helm-tenant/hosts"), []string{idLoosened}},
+		{"an annotation changed", held, labels(enforce, "baseline", guard, "enforce", "+", "guard.helm-tenant/hosts"), []string{idLoosened}},
+		{"an annotation more", tenant.NewRails(false), labels(enforce, "baseline", guard, "enforce", "+", "guard.helm-tenant/priority-classes"), []string{idLoosened}},
+		{"no isolation", tenant.Rails{PodSecurity: "baseline", Guard: "enforce", Network: "isolated"}, labels(enforce, "baseline", guard, "enforce"), []string{idLoosened}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			of := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineImpersonation, Rails: test.rails}.WithDefaults()
+			_, annotations, err := rails.NamespaceMeta(of, "a", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			delete(annotations, test.labels["-"])
+			if key := test.labels["+"]; key != "" {
+				annotations[key] = "x"
+			}
+			delete(test.labels, "-")
+			delete(test.labels, "+")
 			report := Audit(&Snapshot{
-				Namespaces: []Namespace{{Name: "a", Labels: test.labels}},
-				Records:    []Record{{Namespace: "t-helm", Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineImpersonation, Rails: test.rails}.WithDefaults()}},
+				Namespaces: []Namespace{{Name: "a", Labels: test.labels, Annotations: rails.Changed(nil, annotations)}},
+				Records:    []Record{{Namespace: "t-helm", Tenant: of}},
 			}, Options{})
 			var got []string
 			for _, f := range report.Findings {

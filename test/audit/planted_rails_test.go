@@ -51,6 +51,16 @@ var plantedRails = []planting{
 		p.delete("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/helm-tenant-guard-services-warn")
 		p.init("beta", "--guard", "enforce")
 	}, nil},
+	{"a tenant's namespace without the hosts that it is held to", func(p *plant) {
+		p.later(func() { p.init("beta", "--hosts=") })
+		p.init("beta", "--hosts", "*.beta.example.com")
+		p.merge("/api/v1/namespaces/beta-a", `{"metadata":{"annotations":{"guard.helm-tenant/hosts":null}}}`)
+	}, []string{"HT072 beta namespace beta-a"}},
+	{"an isolated tenant's namespace with a wider NetworkPolicy", func(p *plant) {
+		p.later(func() { p.init("beta", "--network", "open") })
+		p.init("beta", "--network", "isolated")
+		p.merge("/apis/networking.k8s.io/v1/namespaces/beta-a/networkpolicies/helm-tenant", `{"spec":{"ingress":[{}]}}`)
+	}, []string{"HT072 beta namespace beta-a"}},
 	{"a volume that any claim can bind", func(p *plant) { p.volume("disk", nil) }, []string{"HT074  PersistentVolume disk"}},
 	{"a Service with external IPs from before the guard", func(p *plant) {
 		must(p.T, create(p.w.root.CoreV1().Services("beta-a").Create(context.Background(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "takes"}, Spec: corev1.ServiceSpec{
