@@ -109,10 +109,6 @@ func (t *taking) take(ctx context.Context, readings, after []reading) error {
 			}
 		}
 	}
-	// What makes pods after the pods: it was there before them.
-	if err := t.readAll(ctx, append(after, reading{"replicasets", "which pods are Tillers'", t.readReplicaSets})); err != nil {
-		return err
-	}
 	s.Taken = t.client.Now()
 	for _, record := range t.records {
 		r, believed := t.recordOf(record)
@@ -123,6 +119,10 @@ func (t *taking) take(ctx context.Context, readings, after []reading) error {
 		s.Records = append(s.Records, r)
 	}
 	slices.SortFunc(s.Records, func(a, b audit.Record) int { return strings.Compare(a.Tenant.Name, b.Tenant.Name) })
+	// What makes pods after the pods: it was there before them.
+	if err := t.readAll(ctx, append(after, reading{"replicasets", "which pods are Tillers'", t.readReplicaSets})); err != nil {
+		return err
+	}
 	slices.SortFunc(s.Bindings, func(a, b audit.Binding) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
 	slices.SortFunc(s.Unseen, func(a, b audit.Unseen) int { return strings.Compare(a.What, b.What) })
 	return nil
