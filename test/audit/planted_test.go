@@ -79,9 +79,16 @@ var planted = []planting{
 	{"unmanaged Tiller, by its image", func(p *plant) {
 		p.unmanaged(func(d *appsv1.Deployment) {
 			relabel(d)
-			container(d).Name, container(d).Image, container(d).Command = "server", "registry.example:5000/team/helm-tiller:v2.17.0", []string{"/bin/start", "--listen=localhost:44134"}
+			container(d).Name, container(d).Image = "server", "registry.example:5000/team/helm-tiller:v2.17.0"
+			container(d).Command, container(d).Args = nil, []string{"--listen=localhost:44134"}
 		})
 	}, []string{"HT001  " + unmanagedTiller}},
+	{"unmanaged Tiller that another program starts, nobody knows how", func(p *plant) {
+		p.unmanaged(func(d *appsv1.Deployment) {
+			relabel(d)
+			container(d).Name, container(d).Image, container(d).Command = "server", "registry.example:5000/team/helm-tiller:v2.17.0", []string{"/bin/start", "--listen=localhost:44134"}
+		})
+	}, []string{"HT001  " + unmanagedTiller, "HT003  Deployment tiller-deploy in namespace old"}},
 	{"unmanaged Tiller, by its command", func(p *plant) {
 		p.unmanaged(func(d *appsv1.Deployment) {
 			relabel(d)
