@@ -70,12 +70,16 @@ func inText(r rune) string {
 }
 
 // Name shows a name that could read as several among others, or as more than a name, in
-// double quotes: one that holds what separates names, cells or the parts of a chain.
+// double quotes: one that holds what separates names or cells.
 func Name(name string) string {
-	if strings.ContainsAny(name, `,;"`) || strings.Contains(name, "  ") || strings.Contains(name, "->") || name != strings.TrimSpace(name) {
-		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+	if strings.ContainsAny(name, `,;"`) || strings.Contains(name, "  ") || name != strings.TrimSpace(name) {
+		return quote(name)
 	}
 	return name
+}
+
+func quote(name string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
 }
 
 // List shows names, separated by commas.
@@ -87,11 +91,15 @@ func List(names []string) string {
 	return strings.Join(shown, ", ")
 }
 
-// Chain shows names that lead from one to the next.
+// Chain shows names that lead from one to the next; one that holds an arrow itself stands in
+// quotes, too.
 func Chain(names []string) string {
 	shown := make([]string, len(names))
 	for i, name := range names {
 		shown[i] = Name(name)
+		if shown[i] == name && strings.Contains(name, "->") {
+			shown[i] = quote(name)
+		}
 	}
 	return strings.Join(shown, " -> ")
 }
