@@ -172,6 +172,8 @@ func (d *decision) plan() (cluster.Plan, error) {
 	if err := d.planAdoption(&plan, keys); err != nil {
 		return plan, err
 	}
+	d.planRestart(&plan)
+	d.noteChanges(plan)
 	d.noteForeignGrants(keys)
 	return plan, nil
 }

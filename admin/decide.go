@@ -29,7 +29,13 @@ func decide(f *facts, r Request) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, live: f.live}, nil
+	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live}, nil
+}
+
+// stale reports whether what members' kubeconfigs remember of the tenant changes.
+func (d *decision) stale() bool {
+	was, next := d.was, d.tenant
+	return d.existed && (!slices.Equal(was.Namespaces, next.Namespaces) || was.AllNamespaces != next.AllNamespaces || was.Engine != next.Engine)
 }
 
 // consider goes through everything that decides which objects are wanted.
@@ -90,6 +96,8 @@ type decision struct {
 	// unreadTerms says for which relations the grants for a time can't be read; they stay
 	// as they are.
 	unreadTerms map[tenant.Relation]error
+	// roleGaps are the rights that the deployer's role lacks and helm needs.
+	roleGaps []string
 	// notes are said when it is done, warnings before.
 	notes, warnings []string
 }

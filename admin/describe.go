@@ -36,6 +36,8 @@ type Description struct {
 	Drift      []cluster.Change
 	Foreign    string
 	Uncompared string
+	// RoleGaps are the rights that the deployer's role lacks and helm needs.
+	RoleGaps []string
 	// GuardUnheld says why the guard does not hold here, or why that is not known.
 	GuardUnheld string
 	// PodSecurityUnheld says the same of PodSecurity.
@@ -257,6 +259,6 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 		}
 	}
 	d.PodSecurityUnheld = PodSecurityUnheld(ctx, c, prepared.Tenant)
-	d.Drift = prepared.Plan.Ordered()
+	d.Drift, d.RoleGaps = prepared.Plan.Ordered(), prepared.RoleGaps
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
+	"helm-tenant/install"
 	"helm-tenant/recognise"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
@@ -27,6 +28,8 @@ type Tiller struct {
 	Account   string   `json:"serviceAccount,omitempty"`
 	Desired   int32    `json:"desired"`
 	Ready     int32    `json:"ready"`
+	// Rollout says why its rollout is not done; empty where it is.
+	Rollout string `json:"rollout,omitempty"`
 	// owner is the tenant that it is labelled for, empty for an unmanaged one; name is that
 	// of the workload.
 	owner, name string
@@ -161,6 +164,9 @@ func countByStatus(revisions []release.Revision) map[string]int {
 	return count
 }
 
+// mostRollouts bounds of how many Tillers that are not rolled out it is asked why.
+const mostRollouts = 10
+
 // Tillers are all Deployments, StatefulSets and DaemonSets that run a Tiller, of a namespace
 // or of all where it is empty; Deployments of Tiller's usual name come first. They are known
 // by what runs in them, as audit and init --adopt know them.
@@ -172,11 +178,19 @@ func Tillers(ctx context.Context, c *cluster.Client, namespace string) ([]Tiller
 		}
 	}
 	all := metav1.ListOptions{}
+	unfinished := map[int]*appsv1.Deployment{}
 	err := cluster.Each(ctx, c, "Deployment", namespace, all, func(d *appsv1.Deployment) {
-		add(d.ObjectMeta, d.Spec.Replicas, d.Status.ReadyReplicas, d.Spec.Template)
+		count := len(tillers)
+		add(d.ObjectMeta, d.Spec.Replicas, install.Updated(d), d.Spec.Template)
+		if _, done := install.Readiness(d, nil); !done && len(tillers) > count {
+			unfinished[count] = d.DeepCopy()
+		}
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, at := range slices.Sorted(maps.Keys(unfinished))[:min(len(unfinished), mostRollouts)] {
+		tillers[at].Rollout, _ = c.Rollout(ctx, unfinished[at])
 	}
 	slices.SortStableFunc(tillers, func(a, b Tiller) int { return cmp.Compare(rankOf("Deployment", a.name), rankOf("Deployment", b.name)) })
 	err = cluster.Each(ctx, c, "StatefulSet", namespace, all, func(s *appsv1.StatefulSet) {

@@ -18,6 +18,12 @@ type Prepared struct {
 	// Existed says whether the tenant was there before.
 	Existed bool
 	Plan    cluster.Plan
+	// Stale says that kubeconfigs which remember the tenant remember other namespaces, or
+	// another engine, than it has now.
+	Stale bool
+	// RoleGaps are the rights that the deployer's role lacks and helm needs, and what fails
+	// without them, a line each. They are among the notes, too.
+	RoleGaps []string
 	// Notes are things that the admin should know, a line each; Warnings those that they
 	// should know before anything is written.
 	Notes, Warnings []string

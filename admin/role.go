@@ -60,6 +60,10 @@ func (d *decision) checkRole() error {
 	if !found {
 		return &RefusedError{fmt.Sprintf("ClusterRole %q does not exist", t.Role), SettingRole, ""}
 	}
+	d.roleGaps = rbac.RoleGaps(rules, t.Engine)
+	for _, gap := range d.roleGaps {
+		d.note("with ClusterRole %q the deployer can't do all that helm needs: %s", t.Role, gap)
+	}
 	writes := rbac.WritesNamespaces(rules)
 	if len(writes) == 0 || t.AllNamespaces {
 		return nil

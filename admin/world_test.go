@@ -142,7 +142,14 @@ func (w world) decide(t *testing.T, r Request) decided {
 		}
 		return decided{Err: err.Error()}
 	}
-	return decided{Steps: withoutRailsOf(prepared.Plan), Notes: slices.Concat(prepared.Warnings, prepared.Notes)}
+	// What the world's small roles lack is noted each time; TestNoteRoleGaps looks at that.
+	notes := slices.DeleteFunc(slices.Concat(prepared.Warnings, prepared.Notes), func(note string) bool {
+		return slices.ContainsFunc(prepared.RoleGaps, func(gap string) bool { return strings.HasSuffix(note, gap) })
+	})
+	if len(notes) == 0 {
+		notes = nil
+	}
+	return decided{Steps: withoutRailsOf(prepared.Plan), Notes: notes}
 }
 
 // withoutRailsOf are the steps of a plan without what they do for guard rails, which

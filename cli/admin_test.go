@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -116,5 +117,60 @@ func TestNothingToWrite(t *testing.T) {
 		if got := a.runs("init", "t", "--dry-run", "-o", output); got.stdout != want {
 			t.Errorf("-o %s: got %q, want %q", output, got.stdout, want)
 		}
+	}
+}
+
+// TestMembersUseAgain: who changes what kubeconfigs remember is told what members type.
+func TestMembersUseAgain(t *testing.T) {
+	a := newAdministrator(t)
+	const again = "type again: helm tenant use t"
+	if got := a.runs("init", "t", "--namespaces=a", "--create-namespaces", "--wait=false", "--user=ann"); strings.Contains(got.stderr, again) {
+		t.Errorf("a new tenant: %s", got.stderr)
+	}
+	if got := a.runs("init", "t", "--namespaces=b", "--create-namespaces", "--wait=false"); !strings.Contains(got.stderr, again) {
+		t.Errorf("another namespace: %s", got.stderr)
+	}
+	if got := a.runs("init", "t", "--wait=false"); strings.Contains(got.stderr, again) {
+		t.Errorf("nothing changed: %s", got.stderr)
+	}
+	file := "apiVersion: helm-tenant/v1\ntenants:\n- {name: t, namespaces: [a], members: {users: [ann]}}\n"
+	if got := a.tries(file, "apply", "-f", "-"); got.code != 0 || !strings.Contains(got.stderr, again) {
+		t.Errorf("a file: exit code %d: %s", got.code, got.stderr)
+	}
+}
+
+// TestDocumentedAdministrator holds docs/administrator-role.yaml to what is printed.
+func TestDocumentedAdministrator(t *testing.T) {
+	const file = "../docs/administrator-role.yaml"
+	got := newAdministrator(t).runs("init", "--print-role")
+	if *update {
+		if err := os.WriteFile(file, []byte(got.stdout), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || string(want) != got.stdout {
+		t.Errorf("%s is not what init --print-role prints (go test ./cli -update): %v", file, err)
+	}
+}
+
+// TestPruneDryRun: a dry run names the tenants that the real run could not destroy, and
+// ends as that does.
+func TestPruneDryRun(t *testing.T) {
+	a := newAdministrator(t)
+	a.runs("init", "t", "--namespaces=a", "--create-namespaces", "--wait=false")
+	a.runs("init", "u", "--namespaces=b", "--create-namespaces", "--wait=false")
+	a.server.Put(&corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "u-tiller", Name: "web.v1", Labels: map[string]string{"OWNER": "TILLER", "NAME": "web", "VERSION": "1", "STATUS": "DEPLOYED"}}})
+	file := "apiVersion: helm-tenant/v1\ntenants:\n- {name: t, namespaces: [a]}\n"
+	dry := a.tries(file, "apply", "-f", "-", "--prune", "--dry-run")
+	if dry.code != 3 || !strings.Contains(dry.stderr, "it has a release") || strings.Contains(dry.stdout, "destroy") {
+		t.Errorf("the dry run: exit code %d\n%s%s", dry.code, dry.stdout, dry.stderr)
+	}
+	if got := a.tries(file, "apply", "-f", "-", "--prune", "--yes"); got.code != dry.code || !strings.Contains(got.stderr, "it has a release") {
+		t.Errorf("the run: exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+	if got := a.tries(file, "apply", "-f", "-", "--prune", "--dry-run", "--keep-releases"); got.code != 0 || !strings.Contains(got.stdout, "tenant u: destroy") {
+		t.Errorf("with --keep-releases: exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
 }

@@ -143,6 +143,11 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 		differs = differs || outcome.Err == nil && len(outcome.Prepared.Plan.Changes) > 0
 	}
 	if o.dryRun {
+		refused := s.tryPrune(ctx, client, o, surplus)
+		outcomes = append(outcomes, refused...)
+		for _, outcome := range refused {
+			surplus = slices.DeleteFunc(surplus, func(name string) bool { return name == outcome.Name })
+		}
 		if err := s.printDiff(o.output, outcomes, shared, surplus); err != nil {
 			return err
 		}
@@ -195,43 +200,6 @@ func (o *applyOptions) requests(located []tenant.Located) []admin.Request {
 		requests[i].Tenant = l.Tenant
 	}
 	return requests
-}
-
-// surplus are the tenants of the cluster that the files do not name.
-func (s *session) surplus(ctx context.Context, client *cluster.Client, o *applyOptions, requests []admin.Request) ([]string, error) {
-	if !o.prune {
-		return nil, nil
-	}
-	homes, err := client.Homes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range requests {
-		delete(homes, r.Tenant.Name)
-	}
-	var names []string
-	for name := range homes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	if len(names) > 0 && !o.dryRun && !o.destroy.yes && !isTerminal(s.env.Stdin) {
-		return nil, withHint(fmt.Errorf("--prune would destroy %s of %s (%s), and there is no terminal to confirm it on", counted(len(names), "tenant"), client.Where(), brief(names)), "add --yes")
-	}
-	return names, nil
-}
-
-// pruneTenants destroys the surplus tenants under destroy's rules.
-func (s *session) pruneTenants(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, o *applyOptions, names []string) []admin.Outcome {
-	var outcomes []admin.Outcome
-	for _, name := range names {
-		d := o.destroy
-		d.wait, d.timeout = o.wait, o.timeout
-		if o.output != "text" {
-			d.told = s.env.Stderr // what is printed is one object
-		}
-		outcomes = append(outcomes, admin.Outcome{Name: name, Err: s.destroyTenant(ctx, k, client, name, &d)})
-	}
-	return outcomes
 }
 
 // progress says how far it is: on a terminal in one line that changes, else a
@@ -331,6 +299,11 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 			Kind       string    `json:"kind"`
 			Items      []applied `json:"items"`
 		}{tenant.APIVersion, "ApplyResult", append([]applied{}, items...)})
+	}
+	for _, o := range outcomes {
+		if o.Err == nil && o.Prepared != nil && o.Prepared.Stale {
+			s.next(fmt.Sprintf("The namespaces or the engine of tenant %s changed: members whose kubeconfig remembers it type again", o.Name), useOf(o.Prepared.Tenant))
+		}
 	}
 	for _, item := range items {
 		for _, note := range item.Notes {

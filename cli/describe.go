@@ -70,13 +70,14 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 		Drift       []diffChange        `json:"drift,omitempty"`
 		Foreign     string              `json:"foreign,omitempty"`
 		Uncompared  string              `json:"uncompared,omitempty"`
+		RoleGaps    []string            `json:"roleGaps,omitempty"`
 		GuardUnheld string              `json:"guardUnheld,omitempty"`
 		Over        tenant.Terms        `json:"over,omitempty"`
 		TermsUnread string              `json:"temporaryUnread,omitempty"`
 		Unseen      []string            `json:"unseen,omitempty"`
 
 		PodSecurityUnheld string `json:"podSecurityUnheld,omitempty"`
-	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.GuardUnheld, d.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld})
+	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.RoleGaps, d.GuardUnheld, d.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld})
 }
 
 func (s *session) printDescription(d *admin.Description) error {
@@ -113,6 +114,9 @@ func (s *session) printDescription(d *admin.Description) error {
 	}
 	if d.Running != nil {
 		visible.Fprintf(head, "Tiller:\t%s, %d of %d ready\n", d.Running.Image, d.Running.Ready, d.Running.Desired)
+		if d.Running.Rollout != "" {
+			visible.Fprintf(head, "Rollout:\t%s\n", d.Running.Rollout)
+		}
 		visible.Fprintf(head, "Command:\t%s\n", strings.Join(d.Running.Command, " "))
 	}
 	for _, pod := range d.Pods {
@@ -134,6 +138,12 @@ func (s *session) printDescription(d *admin.Description) error {
 	}
 	if d.PodSecurityUnheld != "" {
 		visible.Fprintf(w, "\nPodSecurity: %s\n", d.PodSecurityUnheld)
+	}
+	for i, gap := range d.RoleGaps {
+		if i == 0 {
+			fmt.Fprintln(w, "\nThe deployer's role lacks what helm needs:")
+		}
+		visible.Fprintf(w, "  %s\n", gap)
 	}
 	if d.GuardUnheld != "" {
 		visible.Fprintf(w, "\nGuard: %s\n", d.GuardUnheld)

@@ -73,6 +73,8 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 	visible.Fprintf(s.out(), "tenant %s %s\n", t.Name, what)
 	if t.Members.IsZero() {
 		s.next("It has no members yet", command.Tenant("grant", t.Name, "--user=USER"))
+	} else if prepared.Stale {
+		s.next("Its namespaces or its engine changed: members whose kubeconfig remembers the tenant type again", useOf(t))
 	} else {
 		s.next("Its members start with", useOf(t))
 	}

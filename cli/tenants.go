@@ -68,6 +68,11 @@ func (s *session) tenants(ctx context.Context, output string) error {
 		s.say("There are no tenants in %s. Make one with: helm tenant init TENANT --namespaces=NS", client.Where())
 		return nil
 	}
+	for _, t := range inventory.Tenants {
+		if t.Tiller != nil && t.Tiller.Rollout != "" {
+			s.say("Note: tenant %s: Tiller: %s", t.Name, t.Tiller.Rollout)
+		}
+	}
 	return s.printTenants(inventory, output == "wide")
 }
 

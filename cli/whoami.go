@@ -6,18 +6,14 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/admin"
-	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/envvar"
 	"helm-tenant/helm"
-	"helm-tenant/install"
-	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -252,61 +248,6 @@ func (s *session) decideFor(ctx context.Context, command string, k *tenant.Kubec
 		return s.env.lookup(name)
 	}
 	return s.decide(ctx, call, client, k, r, s.requestTimeout)
-}
-
-// askDeployer asks the API server, as the tenant's service account, for what
-// every command of Helm 3 and 4 needs.
-func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Resolved, namespace string) *deployer {
-	d := &deployer{User: resolved.DeployerUser()}
-	as, err := client.As(d.User)
-	if err == nil {
-		d.Answers, err = as.May(ctx, cluster.Permission{Verb: "list", Resource: "secrets", Namespace: namespace})
-	}
-	switch {
-	case apierrors.IsForbidden(err):
-		d.Problem = fmt.Sprintf("you may not impersonate service account %q in namespace %q, or there is none", resolved.Account(), resolved.Home)
-	case err != nil:
-		d.Problem = err.Error()
-	case !d.Answers:
-		d.Problem = fmt.Sprintf("service account %q of namespace %q may not list Secrets in namespace %q, where helm keeps its releases", resolved.Account(), resolved.Home, namespace)
-	}
-	return d
-}
-
-// askTiller looks at Tiller's pods, then asks it through helm.
-func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) *tiller {
-	t := &tiller{}
-	pods, err := client.TillerPods(ctx, resolved.Home)
-	if err != nil {
-		t.Problem = err.Error()
-		return t
-	}
-	t.Pods = len(pods)
-	for _, pod := range pods {
-		if install.PodReady(pod) {
-			t.Ready++
-		}
-		if c := recognise.Container(pod.Spec); c != nil {
-			t.Version = recognise.ImageVersion(c.Image)
-		}
-	}
-	if t.Pods == 0 {
-		t.Problem = "it has no pod"
-		return t
-	}
-	h, err := s.helmClient(ctx, false)
-	if err == nil {
-		var inv helm.Invocation
-		inv, err = s.tenantHelm(h, helm.AskTiller(), resolved, k, "")
-		if err == nil {
-			t.Answer, err = helm.Capture(ctx, inv, 30*time.Second)
-		}
-	}
-	t.Answers = err == nil
-	if err != nil {
-		t.Problem = err.Error()
-	}
-	return t
 }
 
 func (w whoami) print(s *session) error {

@@ -54,7 +54,7 @@ func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string
 		if d == nil {
 			return "", false, fmt.Errorf("the Deployment %s is gone from namespace %q", install.DeploymentName, home)
 		}
-		sentence, done := install.Readiness(d, pods)
+		sentence, done := install.Readiness(d, pods, c.setsOf(ctx, home, pods)...)
 		if !done {
 			return sentence, false, nil
 		}
@@ -212,6 +212,35 @@ func (status statusFunc) evaluate(seen map[Key]*unstructured.Unstructured) (stri
 	}
 	sentence, done, err := status(deployment, pods)
 	return strings.Join(strings.Fields(sentence), " "), done, err
+}
+
+// setsOf reads the metadata of the ReplicaSets in a home namespace where its pods are of
+// more than one. It is empty where the caller may not read them.
+func (c *Client) setsOf(ctx context.Context, home string, pods []corev1.Pod) []metav1.PartialObjectMetadata {
+	hashes := map[string]bool{}
+	for _, pod := range pods {
+		hashes[pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]] = true
+	}
+	if len(hashes) < 2 {
+		return nil
+	}
+	var sets []metav1.PartialObjectMetadata
+	if err := c.EachMeta(ctx, "ReplicaSet", home, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) { sets = append(sets, *m) }); err != nil {
+		return nil
+	}
+	return sets
+}
+
+// Rollout says how far the Tiller's rollout is, as install.Readiness does.
+func (c *Client) Rollout(ctx context.Context, d *appsv1.Deployment) (sentence string, done bool) {
+	if sentence, done = install.Readiness(d, nil); done {
+		return sentence, true
+	}
+	pods, err := c.TillerPods(ctx, d.Namespace)
+	if err != nil {
+		return sentence, false
+	}
+	return install.Readiness(d, pods, c.setsOf(ctx, d.Namespace, pods)...)
 }
 
 // TillerPods are the pods that a Helm 2 client takes for the Tiller of a home

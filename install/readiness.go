@@ -7,14 +7,16 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Readiness says how far a Tiller's rollout is, as a sentence, and whether it is
 // done. It judges as `kubectl rollout status` does
 // (k8s.io/kubectl/pkg/polymorphichelpers), but waits for pods that are too many,
 // too, and says of a pod that does not start why not. The pods must be at least as
-// new as the Deployment: its status counts them.
-func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done bool) {
+// new as the Deployment: its status counts them. sets are the metadata of ReplicaSets in
+// its namespace, as far as they are known: the trouble of an older one's pod is none.
+func Readiness(d *appsv1.Deployment, pods []corev1.Pod, sets ...metav1.PartialObjectMetadata) (sentence string, done bool) {
 	want := int32(1)
 	if d.Spec.Replicas != nil {
 		want = *d.Spec.Replicas
@@ -36,7 +38,7 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done b
 			return "the pod is refused: " + condition.Message, false
 		}
 	}
-	pods = slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+	pods = slices.DeleteFunc(current(d, pods, sets), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 	staying := int32(len(pods))
 	pods = slices.DeleteFunc(pods, PodReady)
 	for _, pod := range pods {
@@ -58,6 +60,33 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod) (sentence string, done b
 		return "waiting for the old pod to end", false
 	}
 	return "waiting for the pod to be made", false
+}
+
+// revision is the annotation in which a Deployment and its ReplicaSets have the number of
+// a rollout (k8s.io/kubernetes/pkg/controller/deployment/util, RevisionAnnotation).
+const revision = "deployment.kubernetes.io/revision"
+
+// current returns the pods of the Deployment's current ReplicaSet. Where that is not
+// known, it is the one that made the newest pod.
+func current(d *appsv1.Deployment, pods []corev1.Pod, sets []metav1.PartialObjectMetadata) []corev1.Pod {
+	if len(pods) == 0 || d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas == 0 {
+		return nil
+	}
+	newest := slices.MaxFunc(pods, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	hash := newest.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+	for _, set := range sets {
+		owner := metav1.GetControllerOf(&set)
+		if owner != nil && owner.UID == d.UID && d.Annotations[revision] != "" && set.Annotations[revision] == d.Annotations[revision] {
+			hash = set.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool { return pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != hash })
+}
+
+// Updated is how many pods of the Deployment's current ReplicaSet are ready: those that
+// are older are taken for ready, as they are while a rollout is stuck.
+func Updated(d *appsv1.Deployment) int32 {
+	return max(0, d.Status.ReadyReplicas-(d.Status.Replicas-d.Status.UpdatedReplicas))
 }
 
 // trouble says why a pod does not run, empty where it does or is on its way.

@@ -110,3 +110,37 @@ func TestPodReady(t *testing.T) {
 		}
 	}
 }
+
+// TestReadinessOfCurrentSet: the trouble of an older ReplicaSet's pod is none of the
+// rollout that is under way.
+func TestReadinessOfCurrentSet(t *testing.T) {
+	pod := func(name, hash string, second int64, reason string) corev1.Pod {
+		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"pod-template-hash": hash}, CreationTimestamp: metav1.Unix(second, 0)},
+			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Image: "i", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}}}}}
+	}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{UID: "d", Annotations: map[string]string{"deployment.kubernetes.io/revision": "2"}},
+		Status: appsv1.DeploymentStatus{Replicas: 2, UpdatedReplicas: 1}}
+	set := func(hash, revision string) metav1.PartialObjectMetadata {
+		return metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"pod-template-hash": hash}, Annotations: map[string]string{"deployment.kubernetes.io/revision": revision},
+			OwnerReferences: []metav1.OwnerReference{{UID: "d", Controller: new(true)}}}}
+	}
+	old, now := pod("a-old", "1", 2, "ErrImagePull"), pod("b-new", "2", 1, "CreateContainerConfigError")
+	sets := []metav1.PartialObjectMetadata{set("1", "1"), set("2", "2")}
+	if got, done := Readiness(d, []corev1.Pod{old, now}, sets...); done || got != "pod b-new does not start: CreateContainerConfigError: " {
+		t.Errorf("got %q", got)
+	}
+	now.CreationTimestamp = metav1.Unix(3, 0)
+	if got, _ := Readiness(d, []corev1.Pod{old, now}); got != "pod b-new does not start: CreateContainerConfigError: " {
+		t.Errorf("without ReplicaSets: got %q", got)
+	}
+	d.Status.UpdatedReplicas = 0
+	if got, _ := Readiness(d, []corev1.Pod{old}); got != "waiting for the pod to be made" {
+		t.Errorf("before there is a new pod: got %q", got)
+	}
+	for _, test := range []struct{ replicas, updated, ready, want int32 }{{1, 1, 1, 1}, {2, 1, 1, 0}, {2, 1, 2, 1}, {1, 0, 1, 0}, {3, 3, 2, 2}, {2, 1, 0, 0}} {
+		d.Status = appsv1.DeploymentStatus{Replicas: test.replicas, UpdatedReplicas: test.updated, ReadyReplicas: test.ready}
+		if got := Updated(d); got != test.want {
+			t.Errorf("%+v: got %d", test, got)
+		}
+	}
+}

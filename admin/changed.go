@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/recognise"
+	"helm-tenant/tenant"
+)
+
+// noteChanges says what was changed by hand and is dangerous: a binding that was opened to
+// everybody, and another image of the tenant's Tiller.
+func (d *decision) noteChanges(plan cluster.Plan) {
+	if !d.existed || d.adopted != nil {
+		return
+	}
+	if have, _, err := livePeople(d.facts.live, d.tenant); err == nil {
+		for _, open := range have.of[tenant.RelationMember].Open().Without(d.request.Tenant.Members) {
+			if slices.Contains(d.tenant.Members, open) {
+				d.note("%s is a member of the tenant, and with it everybody, every pod or every node that it stands for", open)
+			}
+		}
+	}
+	for _, change := range plan.Changes {
+		if change.Action != cluster.Update && change.Action != cluster.Replace {
+			continue
+		}
+		switch change.Key.Kind {
+		case "RoleBinding", "ClusterRoleBinding":
+			d.noteClosed(change)
+		case "Deployment":
+			was, is := imageIn(change.Live), imageIn(change.Object)
+			if withoutTag(was) != withoutTag(is) && withoutTag(install.Image(d.was)) == withoutTag(is) {
+				d.note("Tiller ran the image %s, which is not the tenant's; it is %s again", was, is)
+			}
+		}
+	}
+}
+
+// noteClosed names the open groups that a change takes out of a deployer's binding.
+func (d *decision) noteClosed(change cluster.Change) {
+	if change.Key.Name == rbac.MemberName {
+		return // settleMembers says who is none any more
+	}
+	was, err := typedBinding(change.Live)
+	if err != nil {
+		return
+	}
+	next, err := typedBinding(change.Object)
+	if err != nil {
+		return
+	}
+	gone := tenant.MembersOf(was.Subjects, was.Namespace).Without(tenant.MembersOf(next.Subjects, next.Namespace)).Open()
+	for _, open := range gone {
+		d.note("%s was opened to %s, which is taken out of it", change.Key, open)
+	}
+}
+
+// imageIn is the image of the Tiller in a Deployment.
+func imageIn(deployment *unstructured.Unstructured) string {
+	containers, _, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
+	if len(containers) == 0 {
+		return ""
+	}
+	first, _ := containers[0].(map[string]any)
+	image, _ := first["image"].(string)
+	return image
+}
+
+func withoutTag(image string) string {
+	return strings.TrimSuffix(image, ":"+recognise.ImageVersion(image))
+}

@@ -1,0 +1,63 @@
+package admin
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// annotationRestarted is on the template of a Tiller's pods: when they were made anew. It
+// is the one of `kubectl rollout restart`.
+const annotationRestarted = "kubectl.kubernetes.io/restartedAt"
+
+// restartSlack is how much later than it was planned an account may be made that a restart
+// is for.
+const restartSlack = 10 * time.Minute
+
+// planRestart has the Tiller's pods made anew where they hold a token of a service account
+// that was deleted: the API server answers Unauthorized to a token of an earlier account of
+// the same name.
+func (d *decision) planRestart(plan *cluster.Plan) {
+	home := d.tenant.Home()
+	live := d.facts.live.Get(tillerKey(home))
+	if live == nil || live.GetLabels()[tenant.LabelTenant] != d.tenant.Name || d.migration != nil || !d.tenant.Engine.Has(tenant.EngineTiller) {
+		return
+	}
+	account := accountKey(home, tenant.TillerAccount)
+	renewed := slices.ContainsFunc(plan.Changes, func(change cluster.Change) bool {
+		return change.Key == account && (change.Action == cluster.Create || change.Action == cluster.Replace)
+	})
+	if !renewed && !outlived(live, d.facts.live.Get(account)) {
+		return
+	}
+	path := []string{"spec", "template", "metadata", "annotations"}
+	restart := func(next *unstructured.Unstructured) {
+		// The template is an object: the API server has checked it.
+		_ = unstructured.SetNestedField(next.Object, d.facts.now.UTC().Format(time.RFC3339), append(path, annotationRestarted)...)
+	}
+	at := slices.IndexFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == tillerKey(home) })
+	switch {
+	case at < 0:
+		plan.Edit(live, cluster.PhaseWorkload, restart)
+	case plan.Changes[at].Action == cluster.Update:
+		restart(plan.Changes[at].Object)
+	}
+	if !d.squatted && d.adopted == nil {
+		d.note("Tiller's pods are made anew: they hold a token of a service account that does not exist any more")
+	}
+}
+
+// outlived reports whether a Tiller was there before its service account, and was not
+// restarted since that was made.
+func outlived(tiller, account *unstructured.Unstructured) bool {
+	if account == nil || !account.GetCreationTimestamp().After(tiller.GetCreationTimestamp().Time) {
+		return false
+	}
+	text, _, _ := unstructured.NestedString(tiller.Object, "spec", "template", "metadata", "annotations", annotationRestarted)
+	restarted, err := time.Parse(time.RFC3339, text)
+	return err != nil || restarted.Add(restartSlack).Before(account.GetCreationTimestamp().Time)
+}

@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// surplus are the tenants of the cluster that the files do not name.
+func (s *session) surplus(ctx context.Context, client *cluster.Client, o *applyOptions, requests []admin.Request) ([]string, error) {
+	if !o.prune {
+		return nil, nil
+	}
+	homes, err := client.Homes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range requests {
+		delete(homes, r.Tenant.Name)
+	}
+	var names []string
+	for name := range homes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(names) > 0 && !o.dryRun && !o.destroy.yes && !isTerminal(s.env.Stdin) {
+		return nil, withHint(fmt.Errorf("--prune would destroy %s of %s (%s), and there is no terminal to confirm it on", counted(len(names), "tenant"), client.Where(), brief(names)), "add --yes")
+	}
+	return names, nil
+}
+
+// pruneTenants destroys the surplus tenants under destroy's rules.
+func (s *session) pruneTenants(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, o *applyOptions, names []string) []admin.Outcome {
+	var outcomes []admin.Outcome
+	for _, name := range names {
+		d := o.destroy
+		d.wait, d.timeout = o.wait, o.timeout
+		if o.output != "text" {
+			d.told = s.env.Stderr // what is printed is one object
+		}
+		outcomes = append(outcomes, admin.Outcome{Name: name, Err: s.destroyTenant(ctx, k, client, name, &d)})
+	}
+	return outcomes
+}
+
+// tryPrune returns those of the surplus tenants that a prune could not destroy, and why.
+func (s *session) tryPrune(ctx context.Context, client *cluster.Client, o *applyOptions, names []string) []admin.Outcome {
+	var refused []admin.Outcome
+	for _, name := range names {
+		run := admin.Destroy{Client: client, Name: name, DeleteReleases: o.destroy.deleteReleases, KeepReleases: o.destroy.keepReleases, DryRun: true, Event: func(admin.Event) {}}
+		removal, err := run.Run(ctx)
+		if err == nil {
+			err = admin.CheckAllowed(ctx, client, removal.Prepared)
+		}
+		if err != nil {
+			refused = append(refused, admin.Outcome{Name: name, Err: err})
+		}
+	}
+	return refused
+}

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"helm-tenant/cluster"
+	"helm-tenant/helm"
+	"helm-tenant/install"
+	"helm-tenant/recognise"
+	"helm-tenant/tenant"
+)
+
+// askDeployer asks the API server, as the tenant's service account, for what
+// every command of Helm 3 and 4 needs.
+func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Resolved, namespace string) *deployer {
+	d := &deployer{User: resolved.DeployerUser()}
+	as, err := client.As(d.User)
+	if err == nil {
+		d.Answers, err = as.May(ctx, cluster.Permission{Verb: "list", Resource: "secrets", Namespace: namespace})
+	}
+	switch {
+	case apierrors.IsForbidden(err):
+		d.Problem = fmt.Sprintf("you may not impersonate service account %q in namespace %q, or there is none", resolved.Account(), resolved.Home)
+	case err != nil:
+		d.Problem = err.Error()
+	case !d.Answers:
+		d.Problem = fmt.Sprintf("service account %q of namespace %q may not list Secrets in namespace %q, where helm keeps its releases", resolved.Account(), resolved.Home, namespace)
+	}
+	return d
+}
+
+// askTiller looks at Tiller's pods, then asks it through helm.
+func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) *tiller {
+	t := &tiller{}
+	pods, err := client.TillerPods(ctx, resolved.Home)
+	switch {
+	case apierrors.IsForbidden(err):
+		t.Problem = fmt.Sprintf("you are no member of it, or there is no such tenant: you may not list pods in namespace %q", resolved.Home)
+		return t
+	case err != nil:
+		t.Problem = err.Error()
+		return t
+	}
+	t.Pods = len(pods)
+	for _, pod := range pods {
+		if install.PodReady(pod) {
+			t.Ready++
+		}
+		if c := recognise.Container(pod.Spec); c != nil {
+			t.Version = recognise.ImageVersion(c.Image)
+		}
+	}
+	if t.Pods == 0 {
+		t.Problem = "it has no pod"
+		if _, err := client.Record(ctx, resolved.Home); apierrors.IsNotFound(err) {
+			t.Problem = fmt.Sprintf("there is no such tenant: namespace %q holds no record of one", resolved.Home)
+		}
+		return t
+	}
+	h, err := s.helmClient(ctx, false)
+	if err == nil {
+		var inv helm.Invocation
+		inv, err = s.tenantHelm(h, helm.AskTiller(), resolved, k, "")
+		if err == nil {
+			t.Answer, err = helm.Capture(ctx, inv, 30*time.Second)
+		}
+	}
+	if err == nil {
+		err = s.askRecords(ctx, h, k, resolved)
+	}
+	t.Answers = err == nil
+	if err != nil {
+		t.Problem = err.Error()
+	}
+	return t
+}
+
+// askRecords asks Tiller for a release that does not exist: its version it tells without
+// its account, which may be gone, and what it knows of releases not.
+func (s *session) askRecords(ctx context.Context, h helm.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) error {
+	inv, err := s.tenantHelm(h, helm.AskRecords(), resolved, k, "")
+	if err != nil {
+		return err
+	}
+	_, err = helm.Capture(ctx, inv, 30*time.Second)
+	if err == nil || strings.Contains(err.Error(), "not found") {
+		return nil
+	}
+	return fmt.Errorf("it answers, and can't read its releases: %w", err)
+}

@@ -1,0 +1,57 @@
+package rbac
+
+import (
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/tenant"
+)
+
+// RoleGaps returns, a line each, which rights a deployer's role lacks that helm needs with
+// these engines, and what fails without them. What a chart's own objects need can't be
+// known: of create and patch it is asked whether the role allows them on anything.
+func RoleGaps(rules []rbacv1.PolicyRule, engine tenant.Engine) []string {
+	lacking := func(group, resource string, verbs ...string) string {
+		var missing []string
+		for _, verb := range verbs {
+			needed := rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}}
+			if covered, _ := validation.Covers(rules, []rbacv1.PolicyRule{needed}); !covered {
+				missing = append(missing, verb)
+			}
+		}
+		return strings.Join(missing, ", ")
+	}
+	allows := func(verb string) bool {
+		return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
+			return (slices.Contains(r.Verbs, verb) || slices.Contains(r.Verbs, rbacv1.VerbAll)) && slices.ContainsFunc(r.Resources, func(resource string) bool {
+				return !strings.Contains(resource, "/") && resource != "secrets" && !slices.Contains([]string{"localsubjectaccessreviews", "subjectaccessreviews"}, resource)
+			})
+		})
+	}
+	var gaps []string
+	if engine.Has(tenant.EngineImpersonation) {
+		if verbs := lacking("", "secrets", "get", "list", "create", "update", "delete"); verbs != "" {
+			gaps = append(gaps, "it may not "+verbs+" secrets: Helm 3 and 4 keep their releases in them, and no command of theirs works")
+		}
+	}
+	if engine.Has(tenant.EngineTiller) && lacking("", "namespaces", "get") != "" {
+		gaps = append(gaps, "it may not get namespaces: Tiller looks for the release's namespace, and no install works")
+	}
+	if !allows("create") {
+		gaps = append(gaps, "it may create nothing: no install works")
+	}
+	if !allows("patch") {
+		what := "it may patch nothing: upgrades fail"
+		if engine.Has(tenant.EngineImpersonation) {
+			what = "it may patch nothing: installs fail under Helm 4, whose server-side apply patches, and upgrades under Helm 2 and 3"
+		}
+		gaps = append(gaps, what)
+	}
+	if verbs := lacking("", "pods", "get", "list", "watch"); verbs != "" {
+		gaps = append(gaps, "it may not "+verbs+" pods: --wait, --atomic and hooks fail")
+	}
+	return gaps
+}
