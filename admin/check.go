@@ -169,7 +169,7 @@ func (d *decision) checkNamespaces() error {
 			}
 		}
 	}
-	if len(missing) > 0 && !d.request.CreateNamespaces {
+	if len(missing) > 0 && !d.request.CreateNamespaces && !d.request.freezes() {
 		return &MissingNamespacesError{missing}
 	}
 	return nil

@@ -22,7 +22,13 @@ func (d *decision) wanted() ([]runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects := []runtime.Object{install.Home(d.tenant, d.homeShared, d.homeCreated), record}
+	home := install.Home(d.tenant, d.homeShared, d.homeCreated)
+	var labels, annotations map[string]string
+	if live := d.facts.live.Get(namespaceKey(home.Name)); live != nil {
+		labels, annotations = live.GetLabels(), live.GetAnnotations()
+	}
+	rails.FreezeHome(d.tenant, home, labels, annotations)
+	objects := []runtime.Object{home, record}
 	objects = append(objects, d.wantedInHome()...)
 	inCluster, err := d.wantedInCluster()
 	if err != nil {
@@ -77,8 +83,11 @@ func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 		objects = append(objects, install.Admission()...)
 	}
 	if d.tenant.AllNamespaces {
-		objects = append(objects, rbac.ClusterWide(d.tenant))
+		for _, binding := range rbac.ClusterWideBindings(d.tenant) {
+			objects = append(objects, binding)
+		}
 	}
+	objects = append(objects, d.wantedForFreeze()...)
 	if !d.guarded() {
 		return objects, nil
 	}
@@ -100,7 +109,10 @@ func (d *decision) wantedInNamespace(name string) ([]runtime.Object, error) {
 	if owner != d.tenant.Name {
 		namespace.Labels, namespace.Annotations = map[string]string{}, map[string]string{}
 	}
-	objects := []runtime.Object{rbac.InNamespace(d.tenant, name)}
+	var objects []runtime.Object
+	for _, binding := range rbac.DeployerBindings(d.tenant, name) {
+		objects = append(objects, binding)
+	}
 	for _, b := range rbac.ReaderBindings(d.tenant, name) {
 		objects = append(objects, b)
 	}

@@ -29,6 +29,10 @@ func decide(f *facts, r Request) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.freezes() {
+		d.onlyFreeze(&plan)
+		d.notes, d.warnings = d.freezeNotes, nil
+	}
 	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live}, nil
 }
 
@@ -51,6 +55,7 @@ func consider(f *facts, r Request) (*decision, error) {
 		(*decision).judgeHome,
 		(*decision).checkLiveStorage,
 		(*decision).adopt,
+		(*decision).settleFreeze,
 		(*decision).checkReleasesOfEngine,
 		(*decision).check,
 		(*decision).settlePeople,
@@ -98,6 +103,8 @@ type decision struct {
 	unreadTerms map[tenant.Relation]error
 	// roleGaps are the rights that the deployer's role lacks and helm needs.
 	roleGaps []string
+	// freezeNotes are those of the notes that concern a freeze.
+	freezeNotes []string
 	// notes are said when it is done, warnings before.
 	notes, warnings []string
 }
@@ -140,6 +147,9 @@ func begin(f *facts, r Request) (*decision, error) {
 		if d.migration != nil && !r.Migrating {
 			return nil, &MigratingError{r.Tenant.Name, *d.migration}
 		}
+	}
+	if !existed && r.freezes() {
+		return nil, &NoTenantError{Name: r.Tenant.Name}
 	}
 	d.tenant = r.merged(was)
 	if existed && !r.Exact && d.tenant.HomeNamespace == "" {

@@ -182,7 +182,7 @@ func describeNamespace(ctx context.Context, c *cluster.Client, t tenant.Tenant, 
 	if err != nil {
 		return in, err
 	}
-	wanted := append(rbac.ReaderBindings(t, ns), rbac.InNamespace(t, ns))
+	wanted := append(rbac.ReaderBindings(t, ns), rbac.DeployerBindings(t, ns)...)
 	for _, b := range bindings {
 		in.Bindings = append(in.Bindings, Binding{
 			Name: b.Name, Role: b.RoleRef.Kind + " " + b.RoleRef.Name,

@@ -84,6 +84,11 @@ func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 		if state != nil {
 			return nil, &MigratingError{name, *state}
 		}
+		if recorded, err := cluster.RecordOf(record); err == nil {
+			if err := checkThawed(recorded); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if r.Home != "" {
 		if err := c.Lookup(ctx, live, []cluster.Key{namespaceKey(r.Home)}); err != nil {

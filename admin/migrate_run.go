@@ -52,6 +52,9 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkThawed(at.Tenant); err != nil {
+		return nil, err
+	}
 	switch {
 	case at.State == nil && !at.Tenant.Engine.Has(tenant.EngineTiller):
 		return nil, fmt.Errorf("it has the engine %s, and so no Tiller to move away from", at.Tenant.Engine)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"helm-tenant/tenant"
 )
@@ -106,6 +107,11 @@ type Request struct {
 	Exact bool
 	// DefaultEngine is that of a tenant which is new and of which nobody said it.
 	DefaultEngine tenant.Engine
+	// Freeze asks for a freeze and Thaw for its end, and for nothing else; Now is the time
+	// at which one begins.
+	Freeze *tenant.Freeze
+	Thaw   bool
+	Now    time.Time
 	// LeaveReleases lets one of a tenant's two engines go though there are release
 	// records that only it can read.
 	LeaveReleases bool
@@ -124,6 +130,11 @@ type Request struct {
 func (r Request) check() error {
 	if err := tenant.CheckName(r.Tenant.Name); err != nil {
 		return Invalid{err}
+	}
+	if r.Freeze != nil {
+		if err := tenant.CheckFreezeReason(r.Freeze.Reason); err != nil {
+			return Invalid{err}
+		}
 	}
 	named := r.Tenant.Temporary.Subjects()
 	for _, as := range tenant.Relations {
@@ -148,6 +159,7 @@ func checkOpenGroups(members tenant.Members, accepted Accepted) error {
 // merged returns the tenant that is recorded, changed to what is asked.
 func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	t, asked := was, r.Tenant
+	t.Frozen, asked.Frozen = r.frozen(was), r.frozen(was)
 	isNew := was.Name == ""
 	if r.Exact {
 		asked.Rails = r.rails(was, isNew, asked.AllNamespaces)

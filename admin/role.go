@@ -8,6 +8,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/rbac"
+	"helm-tenant/tenant"
 )
 
 // RiskNamespaceWriter gives a tenant's deployer a role that writes namespaces.
@@ -20,6 +21,11 @@ func (d *decision) roleKeys() []cluster.Key {
 	keys := []cluster.Key{clusterRoleKey(d.tenant.Role)}
 	for _, name := range rbac.MadeOf(d.tenant.Role) {
 		keys = append(keys, clusterRoleKey(name))
+	}
+	if d.tenant.Frozen != nil {
+		for _, name := range rbac.BoundRoles(tenant.Tenant{Frozen: &tenant.Freeze{Means: tenant.FreezeByRole}}) {
+			keys = append(keys, clusterRoleKey(name))
+		}
 	}
 	return keys
 }

@@ -103,13 +103,13 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 			}
 		}
 	}
-	deployers := actorsOf(t.Engine)
 	if t.AllNamespaces {
-		wanted := rbac.ClusterWide(t)
-		if !slices.ContainsFunc(a.rights.bindings[""], func(b *Binding) bool {
-			return b.Name == wanted.Name && b.RoleName == t.Role && a.sameSubjects(r, b, wanted.Subjects)
-		}) {
-			drift("ClusterRoleBinding "+wanted.Name, r.init(), "ClusterRoleBinding %s is missing, or has other subjects than the deployer", wanted.Name)
+		for _, wanted := range rbac.ClusterWideBindings(t) {
+			if !slices.ContainsFunc(a.rights.bindings[""], func(b *Binding) bool {
+				return b.Name == wanted.Name && b.RoleName == wanted.RoleRef.Name && a.sameSubjects(r, b, wanted.Subjects)
+			}) {
+				drift("ClusterRoleBinding "+wanted.Name, r.init(), "ClusterRoleBinding %s is missing, or has other subjects than the deployer", wanted.Name)
+			}
 		}
 		return
 	}
@@ -117,29 +117,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 		if a.namespaces[ns] == nil && !a.unseen("namespaces") {
 			continue // said of the namespace
 		}
-		wanted := rbac.InNamespace(t, ns)
-		name := objectName("RoleBinding", ns, wanted.Name)
-		at := slices.IndexFunc(a.rights.bindings[ns], func(b *Binding) bool { return b.Name == wanted.Name })
-		switch {
-		case at < 0:
-			drift(name, r.init(), "the deployer's binding is missing from namespace %s", ns)
-		case !a.sameSubjects(r, a.rights.bindings[ns][at], wanted.Subjects) || a.rights.bindings[ns][at].RoleName != t.Role:
-			drift(name, r.init(), "the deployer's binding in namespace %s is another than it should be", ns)
-		case a.rights.roleOf(a.rights.bindings[ns][at]) == nil:
-			drift("ClusterRole "+t.Role, r.init(), "the deployer's ClusterRole %s does not exist", t.Role)
-		}
-		for _, wanted := range rbac.ReaderBindings(t, ns) {
-			if !slices.ContainsFunc(a.rights.bindings[ns], func(b *Binding) bool { return b.Name == wanted.Name && a.isReadersOwn(b) }) {
-				drift(objectName("RoleBinding", ns, wanted.Name), r.init(), "the binding %s of the readers' account is missing from namespace %s, or another than it should be", wanted.Name, ns)
-			}
-		}
-		for _, b := range a.rights.bindings[ns] {
-			for _, of := range deployers {
-				if b.Name != wanted.Name && slices.Contains(b.Subjects, Account(r.Namespace, of.account)) && !a.wasReported(r, b.String(), Account(r.Namespace, of.account).String()) {
-					drift(b.String(), a.takeAway(b, Account(r.Namespace, of.account)), "the deployer has %s in namespace %s, too", b.Role(), ns)
-				}
-			}
-		}
+		a.driftOfBindings(r, t, ns, drift)
 	}
 }
 

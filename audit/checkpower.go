@@ -19,7 +19,7 @@ func (a *auditor) checkPower(d *deployer) {
 	var outside, own []grant
 	for _, s := range d.holders() {
 		for _, g := range a.rights.inCluster[s] {
-			recorded := t.AllNamespaces && g.binding.Name == rbac.DeployerBinding(t.Name, t.Role) && g.binding.RoleName == t.Role
+			recorded := t.AllNamespaces && slices.Contains(rbac.BoundRoles(t), g.binding.RoleName) && g.binding.Name == rbac.DeployerBinding(t.Name, g.binding.RoleName)
 			switch {
 			case everything(g.rules):
 				a.tellClusterAdmin(d, g, recorded)

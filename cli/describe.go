@@ -109,6 +109,9 @@ func (s *session) printDescription(d *admin.Description) error {
 	for _, line := range railLines(d.Rails) {
 		visible.Fprintf(head, "%s:\t%s\n", line[0], line[1])
 	}
+	if d.Frozen != nil {
+		visible.Fprintf(head, "Frozen:\t%s, by %s\n", strings.TrimPrefix(d.Frozen.String(), "frozen "), d.Frozen.Means)
+	}
 	if d.Migration != nil {
 		visible.Fprintf(head, "Migration:\t%s\n", d.Migration)
 	}

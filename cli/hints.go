@@ -69,6 +69,7 @@ func hintsFor(err error, a asking) []hint {
 		moving  *admin.MigratingError
 		lost    *admin.LostRecordError
 		storage *admin.StorageError
+		frozen  *admin.FrozenError
 		squat   *admin.SquattedError
 		against *admin.ContradictionError
 		unread  *admin.ReadDeniedError
@@ -98,6 +99,8 @@ func hintsFor(err error, a asking) []hint {
 		return storageHints(storage, a)
 	case errors.As(err, &lost):
 		return lostHints(lost)
+	case errors.As(err, &frozen):
+		return []hint{typed("end the freeze first", command.Tenant("thaw", frozen.Name))}
 	case errors.As(err, &missing):
 		return one("create them with --create-namespaces, or correct %s", a.name(admin.SettingNamespaces))
 	case errors.As(err, &claimed):

@@ -30,6 +30,8 @@ var verbs = []verb{
 	{"init", newInit},
 	{"grant", newGrant},
 	{"revoke", newRevoke},
+	{"freeze", newFreeze},
+	{"thaw", newThaw},
 	{"tenants", newTenants},
 	{"describe", newDescribe},
 	{"apply", newApply},

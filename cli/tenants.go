@@ -100,6 +100,9 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 		if t.Migration != nil {
 			engine += fmt.Sprintf(" (migrating: %s)", t.Migration.Phase)
 		}
+		if t.Frozen != nil {
+			engine += " (frozen)"
+		}
 		row := []string{t.Name, dash(namespaces), dash(members), engine, dash(version), ready, countReleases(t.Releases)}
 		if t.Problem != "" && len(t.Unknown) == 0 {
 			row[1] = "(its record can't be read)"

@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,7 +13,6 @@ import (
 	"helm-tenant/envvar"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
-	"helm-tenant/visible"
 )
 
 // whoami is what a member sees of the tenant.
@@ -40,6 +37,8 @@ type whoami struct {
 	May string `json:"may,omitempty"`
 	// Temporary is until when the user may use the tenant, where that may be read.
 	Temporary *tenant.Term `json:"temporary,omitempty"`
+	// Frozen is nil unless the tenant is frozen.
+	Frozen *tenant.Freeze `json:"frozen,omitempty"`
 	// One of the two, by the engine.
 	Tiller   *tiller   `json:"tiller,omitempty"`
 	Deployer *deployer `json:"deployer,omitempty"`
@@ -129,8 +128,14 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if term, found, err := admin.TermOf(ctx, client, resolved.Home, tenant.User(w.UserName)); err == nil && found {
 		w.Temporary = &term
 	}
+	record, err := client.Record(ctx, resolved.Home)
+	if err == nil && record.Frozen != nil {
+		w.Frozen = record.Frozen
+	}
 	if known, found := k.Extension.Find(resolved.Name); found {
-		record, err := client.Record(ctx, known.HomeNamespace)
+		if known.HomeNamespace != resolved.Home {
+			record, err = client.Record(ctx, known.HomeNamespace)
+		}
 		w.Stale = staleness(known, record, err)
 		if w.Stale == "" && remembered != resolved.Reader {
 			w.Stale = fmt.Sprintf("the kubeconfig is stale: it remembers that you may %s the tenant, and you may %s it", mayDo(remembered), mayDo(resolved.Reader))
@@ -248,72 +253,4 @@ func (s *session) decideFor(ctx context.Context, command string, k *tenant.Kubec
 		return s.env.lookup(name)
 	}
 	return s.decide(ctx, call, client, k, r, s.requestTimeout)
-}
-
-func (w whoami) print(s *session) error {
-	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
-	row := func(name, format string, args ...any) {
-		visible.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
-	}
-	name := w.Tenant
-	if name == "" {
-		name = "(its name is not known)"
-	}
-	row("TENANT", "%s", name)
-	row("BECAUSE OF", "%s", w.Rule)
-	row("HOME", "%s", w.HomeNamespace)
-	if w.Context == "" {
-		row("CONTEXT", "none: the service account of this pod")
-		row("CLUSTER", "%s", w.Server)
-	} else {
-		row("CONTEXT", "%s", w.Context)
-		row("CLUSTER", "%s at %s", w.Cluster, w.Server)
-	}
-	user := w.User
-	switch {
-	case user == "":
-		user = w.UserName
-	case w.UserName != "" && w.UserName != user:
-		user += ", known as " + w.UserName
-	}
-	row("USER", "%s", user)
-	others := slices.DeleteFunc(slices.Clone(w.Namespaces), func(ns string) bool { return ns == w.Namespace })
-	if len(others) > 0 {
-		row("NAMESPACE", "%s (also: %s)", w.Namespace, strings.Join(others, ", "))
-	} else {
-		row("NAMESPACE", "%s", w.Namespace)
-	}
-	if w.May == mayRead {
-		row("MAY", "%s: list, get, history, status and dry runs", w.May)
-	}
-	if w.Temporary != nil {
-		row("FOR A TIME", "%s", w.Temporary)
-	}
-	if w.Migration != "" {
-		row("MIGRATION", "the tenant is %s", w.Migration)
-	}
-	if w.Tiller != nil {
-		row("TILLER", "%s", w.Tiller)
-	} else {
-		row("ACTS AS", "%s", w.Deployer)
-	}
-	return table.Flush()
-}
-
-func (d *deployer) String() string {
-	if d.Answers {
-		return d.User
-	}
-	return d.User + ", which does not work"
-}
-
-func (t *tiller) String() string {
-	text := fmt.Sprintf("%d of %d ready", t.Ready, t.Pods)
-	if t.Version != "" {
-		text = t.Version + ", " + text
-	}
-	if t.Answers {
-		return text + ", answers as " + t.Answer
-	}
-	return text + ", does not answer"
 }

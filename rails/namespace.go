@@ -34,6 +34,17 @@ const (
 	annotationContact    = guardPrefix + "contact"
 )
 
+// Label and annotations of a frozen tenant's namespaces, its home among them.
+const (
+	// LabelFrozen selects the namespaces for the policy of a freeze.
+	LabelFrozen = "helm-tenant/frozen"
+	// annotationFrozen says which tenants are frozen, and why.
+	annotationFrozen = "guard.helm-tenant/frozen"
+	// annotationFrozenAccounts names the service accounts that write nothing: NAMESPACE
+	// for all of a namespace, or NAMESPACE:NAME.
+	annotationFrozenAccounts = "guard.helm-tenant/frozen-accounts"
+)
+
 // podSecurityPrefix begins the labels of PodSecurity
 // (https://kubernetes.io/docs/concepts/security/pod-security-admission/).
 const podSecurityPrefix = "pod-security.kubernetes.io/"
@@ -75,6 +86,7 @@ type claim struct {
 	EgressExcept    []string           `json:"egressExcept,omitempty"`
 	Contact         string             `json:"contact,omitempty"`
 	Labels          map[string]string  `json:"labels,omitempty"`
+	Frozen          *freeze            `json:"frozen,omitempty"`
 }
 
 // claimOf is what the tenant asks of each of its namespaces; nil when that is nothing.
@@ -93,7 +105,8 @@ func claimOf(t tenant.Tenant) *claim {
 	if len(t.Labels) > 0 {
 		c.Labels = t.Labels
 	}
-	if c.PodSecurity == "" && c.Guard == "" && c.Labels == nil {
+	c.Frozen = freezeOf(t)
+	if c.PodSecurity == "" && c.Guard == "" && c.Labels == nil && c.Frozen == nil {
 		return nil
 	}
 	return &c
@@ -162,7 +175,11 @@ func meta(name string, mine *claim, namespace string, live metav1.Object) (label
 		}
 		annotations[claimPrefix+name] = string(text)
 	}
-	labels[LabelGuard] = Absent
+	maps.Copy(annotations, freezeAnnotations(claims))
+	labels[LabelGuard], labels[LabelFrozen] = Absent, Absent
+	if annotations[annotationFrozen] != Absent {
+		labels[LabelFrozen] = "true"
+	}
 	if mode := strictestGuard(claims); mode != "" {
 		labels[LabelGuard] = string(mode)
 	}

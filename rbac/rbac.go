@@ -62,11 +62,15 @@ func Home(t tenant.Tenant) []runtime.Object {
 	if t.Engine.Has(tenant.EngineTiller) {
 		// What Helm 2's storage drivers call (k8s.io/helm/pkg/storage/driver):
 		// no watch, no patch, and nothing but records.
+		verbs := []string{"get", "list", "create", "update", "delete"}
+		if t.FrozenBy(tenant.FreezeByRole) {
+			verbs = []string{"get", "list"}
+		}
 		objects = append(objects,
 			role(t, RecordsName, rbacv1.PolicyRule{
 				APIGroups: []string{""},
 				Resources: []string{string(t.Tiller.Storage) + "s"},
-				Verbs:     []string{"get", "list", "create", "update", "delete"},
+				Verbs:     verbs,
 			}),
 			binding(t, RecordsName, deployer(t, tenant.TillerAccount)),
 		)
@@ -104,7 +108,34 @@ func MemberRules(engine tenant.Engine) []rbacv1.PolicyRule {
 	return append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{tenant.RecordName}, Verbs: []string{"get"}})
 }
 
-// InNamespace is the binding that lets the tenant's deployers act in one of its
+// BoundRoles are the ClusterRoles that the tenant's deployers have in its namespaces:
+// the tenant's role, or while it is frozen by role what only reads.
+func BoundRoles(t tenant.Tenant) []string {
+	if t.FrozenBy(tenant.FreezeByRole) {
+		return []string{ViewRole, SecretsRole}
+	}
+	return []string{t.Role}
+}
+
+// DeployerBindings are the bindings of BoundRoles in one of the tenant's namespaces.
+func DeployerBindings(t tenant.Tenant, namespace string) []*rbacv1.RoleBinding {
+	var bindings []*rbacv1.RoleBinding
+	for _, t.Role = range BoundRoles(t) {
+		bindings = append(bindings, InNamespace(t, namespace))
+	}
+	return bindings
+}
+
+// ClusterWideBindings are the bindings of BoundRoles of a tenant of all namespaces.
+func ClusterWideBindings(t tenant.Tenant) []*rbacv1.ClusterRoleBinding {
+	var bindings []*rbacv1.ClusterRoleBinding
+	for _, t.Role = range BoundRoles(t) {
+		bindings = append(bindings, ClusterWide(t))
+	}
+	return bindings
+}
+
+// InNamespace is the binding of the tenant's role that lets the tenant's deployers act in one of its
 // namespaces.
 func InNamespace(t tenant.Tenant, namespace string) *rbacv1.RoleBinding {
 	return &rbacv1.RoleBinding{

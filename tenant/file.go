@@ -230,6 +230,9 @@ func (t Tenant) withoutDefaults() Tenant {
 	if t.AllNamespaces && t.Role == DefaultClusterRole || !t.AllNamespaces && t.Role == DefaultRole {
 		t.Role = ""
 	}
+	if t.Frozen != nil {
+		t.Frozen = &Freeze{Reason: t.Frozen.Reason, Since: t.Frozen.Since}
+	}
 	if t.Engine == EngineTiller {
 		t.Engine = ""
 		if t.Tiller.Storage == StorageSecret {

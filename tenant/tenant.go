@@ -80,6 +80,8 @@ type Tenant struct {
 	Role   string `yaml:"role,omitempty" json:"role,omitempty"`
 	Engine Engine `yaml:"engine,omitempty" json:"engine,omitempty"`
 	Tiller Tiller `yaml:"tiller,omitempty" json:"tiller,omitzero"`
+	// Frozen is nil unless the tenant is frozen.
+	Frozen *Freeze `yaml:"frozen,omitempty" json:"frozen,omitempty"`
 	Rails  `yaml:",inline"`
 	// Unknown are the fields of the record that this helm-tenant does not know, set by
 	// ReadRecord: a newer one wrote them. Such a tenant can't be written.
@@ -204,6 +206,7 @@ func (t Tenant) Validate() []error {
 	}
 	problems = append(problems, t.Temporary.Validate()...)
 	add(at(t.checkReaders(), "readers"))
+	problems = append(problems, t.Frozen.validate()...)
 	return append(problems, t.validateRails()...)
 }
 

@@ -3,6 +3,7 @@
 package cel
 
 import (
+	"slices"
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -21,7 +22,8 @@ import (
 // minor before it knew, so that it can be rolled back.
 func TestKubernetes130Compiles(t *testing.T) {
 	count := 0
-	for _, object := range append(rails.Policies(rails.Priorities{Harmless: []string{"low"}}, tenant.GuardEnforce), install.Admission()...) {
+	policies := slices.Concat(rails.Policies(rails.Priorities{Harmless: []string{"low"}}, tenant.GuardEnforce), rails.Freezing(), install.Admission())
+	for _, object := range policies {
 		policy, isPolicy := object.(*admissionv1.ValidatingAdmissionPolicy)
 		if !isPolicy {
 			continue

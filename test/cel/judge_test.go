@@ -37,6 +37,14 @@ func judgeIn(t *testing.T, kind string, notes map[string]string, priorities rail
 			policy = p
 		}
 	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: notes}}
+	return judgePolicy(t, policy, namespace, &admissionapi.AdmissionRequest{Namespace: "a"}, old, object)
+}
+
+// judgePolicy evaluates the validations of a policy for a request. old or object is empty
+// where the request has none.
+func judgePolicy(t *testing.T, policy *admissionv1.ValidatingAdmissionPolicy, namespace *corev1.Namespace, request *admissionapi.AdmissionRequest, old, object string) (allowed bool) {
+	t.Helper()
 	compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	if err != nil {
 		t.Fatal(err)
@@ -61,12 +69,13 @@ func judgeIn(t *testing.T, kind string, notes map[string]string, priorities rail
 		attributes.VersionedKind = u.GroupVersionKind()
 		return &u
 	}
-	attributes.VersionedObject.Set(parsed(object))
+	if object != "" {
+		attributes.VersionedObject.Set(parsed(object))
+	}
 	if old != "" {
 		attributes.VersionedOldObject.Set(parsed(old))
 	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: notes}}
-	results, _, err := conditions.ForInput(t.Context(), attributes, &admissionapi.AdmissionRequest{Namespace: "a"}, cel.OptionalVariableBindings{}, namespace, celconfig.RuntimeCELCostBudget)
+	results, _, err := conditions.ForInput(t.Context(), attributes, request, cel.OptionalVariableBindings{}, namespace, celconfig.RuntimeCELCostBudget)
 	if err != nil {
 		t.Fatal(err)
 	}

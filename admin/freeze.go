@@ -1,0 +1,249 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/audit"
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// FrozenError refuses what must not be done to a frozen tenant.
+type FrozenError struct {
+	Name   string
+	Frozen tenant.Freeze
+}
+
+func (e *FrozenError) Error() string {
+	return fmt.Sprintf("tenant %q is %s", e.Name, e.Frozen)
+}
+
+// FreezeRequest asks for a tenant to be frozen for that reason from now on, or with the
+// new reason since when it is. Everything else of the tenant stays as it is, drift as
+// well.
+func FreezeRequest(name, reason string, now time.Time) Request {
+	r := ThawRequest(name)
+	r.Thaw, r.Freeze, r.Now = false, &tenant.Freeze{Reason: reason}, now
+	return r
+}
+
+// ThawRequest asks for the end of a freeze.
+func ThawRequest(name string) Request {
+	return Request{Tenant: tenant.Tenant{Name: name}, Thaw: true, Share: true, Accepted: Risks}
+}
+
+// freezes reports whether the request changes nothing but whether the tenant is frozen.
+func (r Request) freezes() bool { return r.Freeze != nil || r.Thaw }
+
+// frozen is the freeze that a tenant is to have which was as was. A freeze ends by a
+// thaw only: neither a tenants file nor init undoes one.
+func (r Request) frozen(was tenant.Tenant) *tenant.Freeze {
+	var next tenant.Freeze
+	switch {
+	case r.Thaw:
+		return nil
+	case r.Freeze != nil:
+		next = *r.Freeze
+		if was.Frozen != nil {
+			next.Since = was.Frozen.Since
+		}
+	case was.Frozen != nil:
+		next = *was.Frozen
+	case r.Tenant.Frozen != nil:
+		next = *r.Tenant.Frozen
+	default:
+		return nil
+	}
+	if next.Since == "" && !r.Now.IsZero() {
+		next.Since = r.Now.UTC().Format(time.RFC3339)
+	}
+	return &next
+}
+
+// settleFreeze decides what holds the freeze of a frozen tenant.
+func (d *decision) settleFreeze() error {
+	if d.tenant.Frozen == nil {
+		return nil
+	}
+	next := *d.tenant.Frozen
+	means, why, err := d.freezeMeans()
+	next.Means, d.tenant.Frozen = means, &next
+	if err != nil {
+		return err
+	}
+	if d.request.freezes() {
+		if was := d.was.Frozen; was != nil && was.Reason != next.Reason {
+			d.freezeNotes = append(d.freezeNotes, fmt.Sprintf("it was %s", *was))
+		}
+	} else if d.was.Frozen != nil {
+		d.freezeNotes = append(d.freezeNotes, fmt.Sprintf("the tenant is %s; that stays", next))
+	}
+	if why != "" {
+		d.freezeNotes = append(d.freezeNotes, why+": the deployer only gets a role that reads, and other accounts of the tenant go on")
+	}
+	d.notes = append(d.notes, d.freezeNotes...)
+	return nil
+}
+
+// freezeMeans are the admission policy where it can hold everything of the tenant; else
+// why it can't.
+func (d *decision) freezeMeans() (means tenant.FreezeMeans, why string, err error) {
+	live := d.facts.live
+	switch {
+	case d.tenant.AllNamespaces:
+		return tenant.FreezeByRole, "the tenant has all namespaces, of which the admission policy holds none", nil
+	case len(d.railed()) < len(d.claimed()):
+		return tenant.FreezeByRole, "the tenant has a namespace of Kubernetes' own, where no admission policy is set", nil
+	case !live.Serves("ValidatingAdmissionPolicy"):
+		return tenant.FreezeByRole, "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30)", nil
+	case !live.Sees("ValidatingAdmissionPolicy") || !live.Sees("ValidatingAdmissionPolicyBinding"):
+		return tenant.FreezeByRole, "you may not list validatingadmissionpolicies", nil
+	}
+	rules, _, err := d.roleRules(d.tenant.Role)
+	if len(rbac.WritesNamespaces(rules)) > 0 {
+		return tenant.FreezeByRole, fmt.Sprintf("with ClusterRole %q the tenant could take the admission policy off its namespaces", d.tenant.Role), err
+	}
+	return tenant.FreezeByPolicy, "", err
+}
+
+// wantedForFreeze are the objects of the cluster that the tenant's freeze needs.
+func (d *decision) wantedForFreeze() []runtime.Object {
+	switch {
+	case d.tenant.FrozenBy(tenant.FreezeByPolicy):
+		return rails.Freezing()
+	case d.tenant.FrozenBy(tenant.FreezeByRole) && !d.tenant.HasReaders():
+		return []runtime.Object{rbac.SecretsClusterRole()}
+	}
+	return nil
+}
+
+// onlyFreeze takes out of a plan what has nothing to do with a freeze: in an incident
+// nothing else is to change. What is in a namespace that does not exist can't be written.
+func (d *decision) onlyFreeze(plan *cluster.Plan) {
+	shared := keysOf(append(rails.Freezing(), rbac.SecretsClusterRole()))
+	plan.Changes = slices.DeleteFunc(plan.Changes, func(change cluster.Change) bool {
+		key := change.Key
+		if key.Namespace != "" && d.facts.live.Get(namespaceKey(key.Namespace)) == nil {
+			return true
+		}
+		switch key.Kind {
+		case "ConfigMap":
+			return key.Name != tenant.RecordName
+		case "Namespace":
+			return change.Action != cluster.Update || !slices.ContainsFunc(change.Fields, func(f cluster.Field) bool { return rails.Freezes(d.tenant.Name, f.Path) })
+		case "Role":
+			return key.Name != rbac.RecordsName
+		case "RoleBinding", "ClusterRoleBinding":
+			return !strings.HasPrefix(key.Name, rbac.DeployerBinding(d.tenant.Name, ""))
+		}
+		return !slices.Contains(shared, key)
+	})
+}
+
+// Writers returns who can still change objects in the namespaces of a tenant that is
+// frozen, or about to be, by a right of their own; Kubernetes itself left out. What the
+// caller may not read is in unseen.
+func Writers(ctx context.Context, c *cluster.Client, t tenant.Tenant) (writers []audit.Writer, unseen []string, err error) {
+	var found audit.Snapshot
+	read := func(kind, namespace string) error {
+		err := readRBAC(ctx, c, kind, namespace, &found)
+		if apierrors.IsForbidden(err) {
+			what := strings.ToLower(kind) + "s"
+			if namespace != "" {
+				what += " in namespace " + namespace
+			}
+			unseen = append(unseen, what)
+			return nil
+		}
+		return err
+	}
+	kinds := []struct{ kind, namespace string }{{"ClusterRole", ""}, {"ClusterRoleBinding", ""}}
+	for _, ns := range t.Namespaces {
+		kinds = append(kinds, struct{ kind, namespace string }{"Role", ns}, struct{ kind, namespace string }{"RoleBinding", ns})
+	}
+	for _, one := range kinds {
+		if err := read(one.kind, one.namespace); err != nil {
+			return nil, nil, err
+		}
+	}
+	return audit.Writers(t.Namespaces, found.Roles, found.Bindings, heldBy(t)), unseen, nil
+}
+
+// heldBy says of a binding's subject whether the freeze holds it.
+func heldBy(t tenant.Tenant) func(audit.Binding, audit.Subject) bool {
+	return func(b audit.Binding, s audit.Subject) bool {
+		if s.Kind != rbacv1.ServiceAccountKind {
+			return false
+		}
+		deployer := s.Namespace == t.Home() && slices.Contains(t.Engine.DeployerAccounts(), s.Name)
+		if t.FrozenBy(tenant.FreezeByRole) {
+			return deployer && b.Tenant == t.Name && strings.HasPrefix(b.Name, rbac.DeployerBinding(t.Name, ""))
+		}
+		return deployer || slices.Contains(t.Namespaces, s.Namespace)
+	}
+}
+
+// checkThawed returns a *FrozenError where a record says that its tenant is frozen.
+func checkThawed(record tenant.Tenant) error {
+	if record.Frozen != nil {
+		return &FrozenError{record.Name, *record.Frozen}
+	}
+	return nil
+}
+
+// freezePatience is how long AwaitFreeze looks: an API server takes up policies within
+// seconds.
+const freezePatience = 20 * time.Second
+
+// AwaitFreeze waits until the admission policy of a freeze denies what the tenant's
+// deployer would write, by dry runs that store nothing. It returns an error where that
+// can't be told: because the caller may not impersonate the deployer, say, or in time.
+func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
+	if !t.FrozenBy(tenant.FreezeByPolicy) {
+		return nil // RBAC holds from the next request on
+	}
+	impersonator, err := c.NewImpersonator()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, freezePatience, errors.New("the API server has not taken up the policy yet"))
+	defer cancel()
+	account := t.Engine.DeployerAccounts()[0]
+	path := "/api/v1/namespaces/" + t.DefaultNamespace() + "/configmaps"
+	body := []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"generateName":"helm-tenant-freeze-"}}`)
+	for {
+		code, answer, err := impersonator.Do(ctx, tenant.AccountUser(t.Home(), account), nil, http.MethodPost, path, url.Values{"dryRun": {"All"}}, "application/json", body)
+		var status metav1.Status
+		_ = json.Unmarshal(answer, &status) // an object that was made is no status
+		switch {
+		case context.Cause(ctx) != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return err
+		case strings.Contains(status.Message, rails.PolicyPrefix):
+			return nil
+		case code != http.StatusCreated:
+			return errors.New(status.Message)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

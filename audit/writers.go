@@ -1,0 +1,85 @@
+package audit
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// Writer is somebody who may change objects in a tenant's namespaces by a binding.
+type Writer struct {
+	Subject Subject `json:"-"`
+	// Name is the subject as people read it.
+	Name    string `json:"subject"`
+	Binding string `json:"binding"`
+	Role    string `json:"role"`
+}
+
+// Writers returns who may change objects in any of these namespaces, by the bindings
+// there and those of the cluster. Left out are those of which held says that their
+// writes are denied, and Kubernetes' own components. Rights that are only reached by
+// impersonation or by another account's token are not looked for.
+func Writers(namespaces []string, roles []Role, bindings []Binding, held func(Binding, Subject) bool) []Writer {
+	rules := map[roleKey][]rbacv1.PolicyRule{}
+	for _, role := range roles {
+		rules[roleKey{role.Namespace, role.Name}] = role.Rules
+	}
+	var writers []Writer
+	for _, b := range bindings {
+		if b.Namespace != "" && !slices.Contains(namespaces, b.Namespace) {
+			continue
+		}
+		of := roleKey{name: b.RoleName}
+		if b.RoleKind == "Role" {
+			of.namespace = b.Namespace
+		}
+		if !slices.ContainsFunc(rules[of], writesInNamespaces) {
+			continue
+		}
+		for _, s := range b.Subjects {
+			if !isKubernetes(s) && !held(b, s) {
+				writers = append(writers, Writer{s, s.String(), b.String(), b.Role()})
+			}
+		}
+	}
+	slices.SortFunc(writers, func(a, b Writer) int {
+		return cmp.Or(compareSubjects(a.Subject, b.Subject), strings.Compare(a.Binding, b.Binding))
+	})
+	return slices.Compact(writers)
+}
+
+// isKubernetes reports whether a subject is one of Kubernetes' own components.
+func isKubernetes(s Subject) bool {
+	switch s.Kind {
+	case rbacv1.ServiceAccountKind:
+		return s.Namespace == "kube-system"
+	case rbacv1.UserKind:
+		return strings.HasPrefix(s.Name, "system:kube-") || strings.HasPrefix(s.Name, nodePrefix) || s.Name == "system:apiserver"
+	}
+	return s.Name == groupNodes || strings.HasPrefix(s.Name, groupBootstrappers) || s.Name == "system:monitoring"
+}
+
+// readingVerbs change nothing.
+var readingVerbs = []string{"get", "list", "watch"}
+
+// outsideNamespaces are resources of the cluster, and those whose objects are questions
+// or messages.
+var outsideNamespaces = []string{
+	"namespaces", "nodes", "persistentvolumes", "componentstatuses", "clusterroles", "clusterrolebindings", "customresourcedefinitions",
+	"storageclasses", "csinodes", "csidrivers", "volumeattachments", "priorityclasses", "runtimeclasses", "ingressclasses", "apiservices",
+	"mutatingwebhookconfigurations", "validatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
+	"certificatesigningrequests", "flowschemas", "prioritylevelconfigurations", "users", "groups", "uids",
+	"tokenreviews", "subjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews", "localsubjectaccessreviews",
+	"events", "leases",
+}
+
+// writesInNamespaces reports whether a rule lets change objects in namespaces.
+func writesInNamespaces(rule rbacv1.PolicyRule) bool {
+	writes := slices.ContainsFunc(rule.Verbs, func(verb string) bool { return !slices.Contains(readingVerbs, verb) })
+	return writes && slices.ContainsFunc(rule.Resources, func(resource string) bool {
+		name, _, _ := strings.Cut(resource, "/")
+		return !slices.Contains(outsideNamespaces, name)
+	})
+}

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"helm-tenant/admin"
+	"helm-tenant/audit"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+	"helm-tenant/visible"
+)
+
+func newFreeze(s *session) *cobra.Command {
+	var reason, output string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "freeze TENANT --reason REASON",
+		Short: "Let nothing be changed in a tenant through helm",
+		Long: `Let nothing be changed in a tenant through helm, until it is thawed. Everything can
+still be seen.
+
+Where the API server has ValidatingAdmissionPolicy (Kubernetes 1.30), it denies what the
+tenant's deployer and the service accounts of its namespaces write, and says why. Else
+the deployer gets a role that only reads. What runs goes on; who can still change it by
+rights of their own is listed.`,
+		Example: `  helm tenant freeze team-a --reason=INC-12
+  helm tenant freeze team-a --reason=INC-12 --dry-run -o name`,
+		Args: oneTenant,
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, in one line; it stands in each refusal")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be written, and write nothing")
+	outputFlag(cmd, &output, "text", "json", "yaml", "name")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := tenant.CheckFreezeReason(reason); err != nil {
+			return asUsage(cmd, fmt.Errorf("--reason: %w", err))
+		}
+		return s.freeze(cmd.Context(), "freeze", admin.FreezeRequest(args[0], reason, s.env.Now()), dryRun, output)
+	}
+	return cmd
+}
+
+func newThaw(s *session) *cobra.Command {
+	var output string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "thaw TENANT",
+		Short: "End the freeze of a tenant",
+		Long: `End the freeze of a tenant: its deployer and service accounts may write again what
+they might before.`,
+		Example: `  helm tenant thaw team-a
+  helm tenant thaw team-a --dry-run`,
+		Args: oneTenant,
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be written, and write nothing")
+	outputFlag(cmd, &output, "text", "json", "yaml", "name")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return s.freeze(cmd.Context(), "thaw", admin.ThawRequest(args[0]), dryRun, output)
+	}
+	return cmd
+}
+
+// freeze freezes or thaws a tenant, as the request says.
+func (s *session) freeze(ctx context.Context, verb string, request admin.Request, dryRun bool, output string) error {
+	name := request.Tenant.Name
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	explain := func(err error) error {
+		if unknown, is := errors.AsType[*admin.NoTenantError](err); is {
+			return withHint(fmt.Errorf("%s: there is no tenant %q in %s", verb, unknown.Name, client.Where()), "list them with: helm tenant tenants")
+		}
+		return withHint(fmt.Errorf("%s of tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err, byFlag)...)
+	}
+	prepare := func(ctx context.Context) (*admin.Prepared, error) { return admin.Prepare(ctx, client, request) }
+	var prepared *admin.Prepared
+	if dryRun {
+		if prepared, err = prepare(ctx); err != nil {
+			return explain(err)
+		}
+		if err := s.dryRun(prepared, output); err != nil {
+			return err
+		}
+	} else if prepared, err = admin.Write(ctx, client, prepare, func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) }); err != nil {
+		return explain(err)
+	}
+	if !dryRun {
+		if err := admin.AwaitFreeze(ctx, client, prepared.Tenant); err != nil {
+			s.say("Warning: whether the freeze is in force is not known: %v", err)
+		}
+	}
+	var writers []audit.Writer
+	var unseen []string
+	if prepared.Tenant.Frozen != nil {
+		if writers, unseen, err = admin.Writers(ctx, client, prepared.Tenant); err != nil {
+			s.say("Warning: who can still change something in tenant %s is not known: %v", name, err)
+		}
+	}
+	if dryRun {
+		s.sayWriters(prepared.Tenant, writers, unseen)
+		return nil
+	}
+	return s.frozen(prepared, writers, unseen, output)
+}
+
+// frozen prints what became of the tenant.
+func (s *session) frozen(prepared *admin.Prepared, writers []audit.Writer, unseen []string, output string) error {
+	t := prepared.Tenant
+	for _, note := range prepared.Notes {
+		s.say("Note: %s", note)
+	}
+	switch output {
+	case "name":
+		visible.Fprintf(s.out(), "tenant/%s\n", t.Name)
+	case "json", "yaml":
+		return printObject(s.out(), output, struct {
+			APIVersion string         `json:"apiVersion"`
+			Kind       string         `json:"kind"`
+			Tenant     string         `json:"tenant"`
+			Frozen     *tenant.Freeze `json:"frozen"`
+			Changed    bool           `json:"changed"`
+			Writers    []audit.Writer `json:"writers"`
+			Unseen     []string       `json:"unseen,omitempty"`
+		}{tenant.APIVersion, "TenantFreeze", t.Name, t.Frozen, prepared.Wrote, append([]audit.Writer{}, writers...), unseen})
+	default:
+		state := "is not frozen"
+		if t.Frozen != nil {
+			state = "is " + t.Frozen.String()
+		} else if prepared.Wrote {
+			state = "is thawed"
+		}
+		visible.Fprintf(s.out(), "tenant %s %s\n", t.Name, state)
+	}
+	s.sayWriters(t, writers, unseen)
+	return nil
+}
+
+// sayWriters lists who can still change something in a frozen tenant.
+func (s *session) sayWriters(t tenant.Tenant, writers []audit.Writer, unseen []string) {
+	if t.Frozen == nil {
+		return
+	}
+	if len(writers) > 0 {
+		s.say("The freeze does not hold who has rights of their own in the tenant's namespaces:")
+	}
+	for _, w := range writers {
+		s.say("  %s, by %s, %s", w.Name, w.Binding, w.Role)
+	}
+	for _, what := range unseen {
+		s.say("Note: you may not list %s: others who can change something may be missing here", what)
+	}
+}

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"helm-tenant/visible"
+)
+
+func (w whoami) print(s *session) error {
+	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
+	row := func(name, format string, args ...any) {
+		visible.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	name := w.Tenant
+	if name == "" {
+		name = "(its name is not known)"
+	}
+	row("TENANT", "%s", name)
+	row("BECAUSE OF", "%s", w.Rule)
+	row("HOME", "%s", w.HomeNamespace)
+	if w.Context == "" {
+		row("CONTEXT", "none: the service account of this pod")
+		row("CLUSTER", "%s", w.Server)
+	} else {
+		row("CONTEXT", "%s", w.Context)
+		row("CLUSTER", "%s at %s", w.Cluster, w.Server)
+	}
+	user := w.User
+	switch {
+	case user == "":
+		user = w.UserName
+	case w.UserName != "" && w.UserName != user:
+		user += ", known as " + w.UserName
+	}
+	row("USER", "%s", user)
+	others := slices.DeleteFunc(slices.Clone(w.Namespaces), func(ns string) bool { return ns == w.Namespace })
+	if len(others) > 0 {
+		row("NAMESPACE", "%s (also: %s)", w.Namespace, strings.Join(others, ", "))
+	} else {
+		row("NAMESPACE", "%s", w.Namespace)
+	}
+	if w.May == mayRead {
+		row("MAY", "%s: list, get, history, status and dry runs", w.May)
+	}
+	if w.Temporary != nil {
+		row("FOR A TIME", "%s", w.Temporary)
+	}
+	if w.Frozen != nil {
+		row("FROZEN", "%s", strings.TrimPrefix(w.Frozen.String(), "frozen "))
+	}
+	if w.Migration != "" {
+		row("MIGRATION", "the tenant is %s", w.Migration)
+	}
+	if w.Tiller != nil {
+		row("TILLER", "%s", w.Tiller)
+	} else {
+		row("ACTS AS", "%s", w.Deployer)
+	}
+	return table.Flush()
+}
+
+func (d *deployer) String() string {
+	if d.Answers {
+		return d.User
+	}
+	return d.User + ", which does not work"
+}
+
+func (t *tiller) String() string {
+	text := fmt.Sprintf("%d of %d ready", t.Ready, t.Pods)
+	if t.Version != "" {
+		text = t.Version + ", " + text
+	}
+	if t.Answers {
+		return text + ", answers as " + t.Answer
+	}
+	return text + ", does not answer"
+}

@@ -1,0 +1,136 @@
+package rails
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/tenant"
+)
+
+// freeze is what a frozen tenant asks of a namespace.
+type freeze struct {
+	// Text says that the tenant is frozen, and why.
+	Text string `json:"text"`
+	// Accounts are as in annotationFrozenAccounts.
+	Accounts []string `json:"accounts"`
+}
+
+// freezeOf is nil unless the tenant is frozen by the admission policy.
+func freezeOf(t tenant.Tenant) *freeze {
+	if !t.FrozenBy(tenant.FreezeByPolicy) {
+		return nil
+	}
+	accounts := slices.Clone(t.Namespaces)
+	for _, name := range t.Engine.DeployerAccounts() {
+		accounts = append(accounts, t.Home()+":"+name)
+	}
+	slices.Sort(accounts)
+	return &freeze{Text: "tenant " + t.Name + " is frozen: " + t.Frozen.Reason, Accounts: accounts}
+}
+
+// freezeAnnotations are what the policy reads, of all frozen tenants of a namespace;
+// Absent where none is.
+func freezeAnnotations(claims map[string]*claim) map[string]string {
+	var texts, accounts []string
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		if frozen := claims[name].Frozen; frozen != nil {
+			texts, accounts = append(texts, frozen.Text), append(accounts, frozen.Accounts...)
+		}
+	}
+	if texts == nil {
+		return map[string]string{annotationFrozen: Absent, annotationFrozenAccounts: Absent}
+	}
+	slices.Sort(accounts)
+	return map[string]string{annotationFrozen: strings.Join(texts, "; "), annotationFrozenAccounts: strings.Join(slices.Compact(accounts), ",")}
+}
+
+// FreezeHome puts into a wanted home namespace what holds a freeze there: a Tiller
+// writes its records at home. The live labels and annotations are empty where the
+// namespace is not there yet.
+func FreezeHome(t tenant.Tenant, home metav1.Object, liveLabels, liveAnnotations map[string]string) {
+	claims := map[string]*claim{t.Name: {Frozen: freezeOf(t)}}
+	labels, annotations := map[string]string{LabelFrozen: Absent}, freezeAnnotations(claims)
+	if annotations[annotationFrozen] != Absent {
+		labels[LabelFrozen] = "true"
+	}
+	wantedLabels, wantedAnnotations := maps.Clone(home.GetLabels()), map[string]string{}
+	maps.Copy(wantedLabels, dropAbsent(labels, liveLabels))
+	maps.Copy(wantedAnnotations, home.GetAnnotations())
+	maps.Copy(wantedAnnotations, dropAbsent(annotations, liveAnnotations))
+	home.SetLabels(wantedLabels)
+	if len(wantedAnnotations) > 0 {
+		home.SetAnnotations(wantedAnnotations)
+	}
+}
+
+// Freezes reports whether a field of a namespace, by its path, is one that changes when
+// the tenant of that name is frozen or thawed.
+func Freezes(name, path string) bool {
+	return slices.ContainsFunc([]string{LabelFrozen, annotationFrozen, annotationFrozenAccounts, claimPrefix + name}, func(key string) bool {
+		return strings.HasSuffix(path, "["+key+"]")
+	})
+}
+
+// Freezing are the admission policy of frozen tenants and its binding. They belong to no
+// tenant: the cluster has them once.
+//
+// The policy denies what the tenant's accounts write in its namespaces, and what its
+// Tiller writes at home, events and leases apart. The end of a release that was pending
+// may be recorded: helm can't go on with one that is pending for ever.
+func Freezing() []runtime.Object {
+	one := frozen()
+	object, binding := one.object(), one.binding(tenant.GuardEnforce)
+	selector := &metav1.LabelSelector{MatchLabels: map[string]string{LabelFrozen: "true"}}
+	object.Spec.MatchConstraints.NamespaceSelector = selector
+	object.Spec.MatchConditions = []admissionv1.MatchCondition{{
+		Name: "a-service-account", Expression: `request.userInfo.username.startsWith("` + tenant.AccountPrefix + `")`}}
+	// What is entered is changed.
+	all := object.Spec.MatchConstraints.ResourceRules[0]
+	enter := *all.DeepCopy()
+	enter.Operations = []admissionv1.OperationType{admissionv1.Connect}
+	enter.APIGroups, enter.Resources = []string{""}, []string{"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy"}
+	object.Spec.MatchConstraints.ResourceRules = append(object.Spec.MatchConstraints.ResourceRules, enter)
+	binding.Spec.MatchResources.NamespaceSelector = selector
+	return []runtime.Object{object, binding}
+}
+
+func frozen() policy {
+	return policy{
+		kind: "frozen", groups: []string{"*"}, resources: []string{"*/*"}, operations: onAny,
+		exclude: []admissionv1.Rule{
+			{APIGroups: []string{"", "events.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"events"}},
+			{APIGroups: []string{"coordination.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"leases"}},
+			// A question, and no write.
+			{APIGroups: []string{"authorization.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"localsubjectaccessreviews"}},
+		},
+		variables: []admissionv1.Variable{
+			{Name: "accounts", Expression: quoted(annotationFrozenAccounts) + ` in variables.notes ? variables.notes[` + quoted(annotationFrozenAccounts) + `].split(",") : []`},
+			{Name: "account", Expression: `request.userInfo.username.split(":")`},
+			{Name: "held", Expression: `variables.account.size() == 4 && (variables.account[2] in variables.accounts || variables.account[2] + ":" + variables.account[3] in variables.accounts)`},
+			{Name: "before", Expression: `oldObject != null && has(oldObject.metadata) && has(oldObject.metadata.labels) ? oldObject.metadata.labels : {}`},
+			{Name: "after", Expression: `object != null && has(object.metadata) && has(object.metadata.labels) ? object.metadata.labels : {}`},
+			{Name: "ends", Expression: `request.operation == "UPDATE" && request.resource.group == "" && request.resource.resource in ["secrets", "configmaps"] && (` +
+				ends("owner", "helm", "status", "pending-", `["failed", "deployed"]`) + ` || ` + ends("OWNER", "TILLER", "STATUS", "PENDING_", `["FAILED", "DEPLOYED"]`) + `)`},
+		},
+		rules: []admissionv1.Validation{rule(
+			`!variables.held || variables.ends`,
+			"the tenant is frozen: nothing can be changed in it through helm",
+			`(`+quoted(annotationFrozen)+` in variables.notes ? variables.notes[`+quoted(annotationFrozen)+`] : "the tenant is frozen")`,
+		)},
+	}
+}
+
+// ends is whether a write says how a release ended that was pending, by the labels that
+// one of helm's storage drivers sets.
+func ends(ownerKey, owner, statusKey, pending, ended string) string {
+	label := func(of, key string) string {
+		return quoted(key) + ` in variables.` + of + ` && variables.` + of + `[` + quoted(key) + `]`
+	}
+	return `(` + label("before", ownerKey) + ` == ` + quoted(owner) + ` && ` + label("after", ownerKey) + ` == ` + quoted(owner) +
+		` && ` + label("before", statusKey) + `.startsWith(` + quoted(pending) + `) && ` + label("after", statusKey) + ` in ` + ended + `)`
+}

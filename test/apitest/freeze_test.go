@@ -1,0 +1,170 @@
+package apitest
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// acting is a client of the administrator's that acts as somebody else.
+func (w *world) acting(t *testing.T, user string) kubernetes.Interface {
+	t.Helper()
+	config, err := w.RESTConfig("root", "system:masters")
+	must(t, err)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user}
+	client, err := kubernetes.NewForConfig(config)
+	must(t, err)
+	return client
+}
+
+// TestFreeze freezes a tenant while its members use it, and thaws it.
+func TestFreeze(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	of.home = of.name + "-helm"
+	admin, member := w.admin(t), w.newUser(t, "member")
+	w.makeTenant(t, of, "--engine", "impersonation", "--user", member.name)
+	helms := []string{"helm3", "helm4"}
+	with := func(helm string) *user {
+		one := *member
+		one.env = []string{"HELM_BIN=" + w.Bin(helm)}
+		return &one
+	}
+	with("helm3").must(t, "use", of.name)
+	for _, helm := range helms {
+		with(helm).must(t, "install", helm, hello())
+	}
+	// Somebody with a right of their own, and an account that a chart made.
+	binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "own"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
+		Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "dana-" + of.name}, {Kind: "ServiceAccount", Namespace: of.b, Name: "operator"}}}
+	_, err := w.root.RbacV1().RoleBindings(of.a).Create(t.Context(), binding, metav1.CreateOptions{})
+	must(t, err)
+
+	before := admin.must(t, "export", of.name).stdout
+	if r := admin.must(t, "freeze", of.name, "--reason", "INC-12: shop", "--dry-run", "-o", "name"); !strings.Contains(r.stdout, "configmap/helm-tenant") {
+		t.Errorf("a dry run: %v", r)
+	}
+	if now := admin.must(t, "export", of.name).stdout; now != before {
+		t.Errorf("a dry run changed it to:\n%s", now)
+	}
+	r := admin.must(t, "freeze", of.name, "--reason", "INC-12: shop", "-o", "json")
+	var frozen struct {
+		Kind    string
+		Frozen  struct{ Reason, Since, Means string }
+		Writers []struct{ Subject, Binding, Role string }
+	}
+	must(t, json.Unmarshal([]byte(r.stdout), &frozen))
+	if frozen.Kind != "TenantFreeze" || frozen.Frozen.Reason != "INC-12: shop" || frozen.Frozen.Means != "policy" || frozen.Frozen.Since == "" {
+		t.Errorf("it says %+v", frozen)
+	}
+	listed := func(subject string) bool {
+		return slices.ContainsFunc(frozen.Writers, func(w struct{ Subject, Binding, Role string }) bool { return w.Subject == subject })
+	}
+	if !listed("user dana-"+of.name) || listed("service account "+of.b+":operator") || listed("service account "+of.home+":helm") {
+		t.Errorf("who can still write: %+v", frozen.Writers)
+	}
+
+	// It is in force when freeze returns, and says why.
+	for _, helm := range helms {
+		one := with(helm)
+		for _, args := range [][]string{{"install", "new", hello()}, {"upgrade", helm, hello(), "--set", "a=b"}, {"rollback", helm, "1"}} {
+			if r := one.run(t, args...); r.code == 0 || !strings.Contains(r.stderr, "tenant "+of.name+" is frozen: INC-12: shop") {
+				t.Errorf("%s %q: %v", helm, args, r)
+			}
+		}
+		if r := one.run(t, "uninstall", helm); r.code == 0 {
+			t.Errorf("%s uninstall: %v", helm, r)
+		}
+		if r := one.must(t, "list"); strings.Count(r.stdout, "deployed") != len(helms) {
+			t.Errorf("%s list: %v", helm, r)
+		}
+		if r := one.must(t, "get", "manifest", helm); !strings.Contains(r.stdout, "ConfigMap") {
+			t.Errorf("%s get: %v", helm, r)
+		}
+	}
+	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "x-"}}
+	for user, denied := range map[string]bool{"system:serviceaccount:" + of.b + ":operator": true, "dana-" + of.name: false} {
+		_, err := w.acting(t, user).CoreV1().ConfigMaps(of.a).Create(t.Context(), configMap, metav1.CreateOptions{})
+		if apierrors.IsForbidden(err) != denied || denied && !strings.Contains(err.Error(), "is frozen") {
+			t.Errorf("%s: %v", user, err)
+		}
+	}
+	deployer := w.acting(t, "system:serviceaccount:"+of.home+":helm")
+	_, err = deployer.CoreV1().ServiceAccounts(of.a).CreateToken(t.Context(), "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if !apierrors.IsForbidden(err) {
+		t.Errorf("a token: %v", err)
+	}
+
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"tenants"}, "impersonation (frozen)"},
+		{[]string{"describe", of.name}, "INC-12: shop, by policy"},
+		{[]string{"export", of.name}, "reason: 'INC-12: shop'"},
+	} {
+		if r := admin.must(t, c.args...); !strings.Contains(r.stdout, c.want) {
+			t.Errorf("%q: %v", c.args, r)
+		}
+	}
+	if r := with("helm3").must(t, "whoami"); !strings.Contains(r.stdout, "FROZEN") || !strings.Contains(r.stdout, "INC-12: shop") {
+		t.Errorf("whoami: %v", r)
+	}
+	if r := admin.must(t, "describe", of.name); strings.Contains(r.stdout, "Differs") {
+		t.Errorf("a freeze is drift: %v", r)
+	}
+	if r := admin.run(t, "audit", of.name, "-o", "json"); strings.Contains(r.stdout, "HT042") {
+		t.Errorf("a freeze is drift in the audit: %v", r)
+	}
+	if r := admin.run(t, "destroy", of.name, "--yes", "--keep-releases"); r.code != 1 || !strings.Contains(r.stderr, "is frozen") || !strings.Contains(r.stderr, "helm tenant thaw "+of.name) {
+		t.Errorf("destroy: %v", r)
+	}
+	// A file from before the freeze does not undo it, nor does init.
+	file := filepath.Join(t.TempDir(), "tenants.yaml")
+	must(t, os.WriteFile(file, []byte(before), 0o600))
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "1 tenant unchanged") {
+		t.Errorf("apply: %v", r)
+	}
+	admin.must(t, "init", of.name, "--quota", "pods=50")
+	if r := with("helm3").run(t, "install", "new", hello()); r.code == 0 {
+		t.Errorf("after init: %v", r)
+	}
+
+	admin.must(t, "thaw", of.name)
+	if r := admin.must(t, "thaw", of.name); !strings.Contains(r.stdout, "is not frozen") {
+		t.Errorf("thawed again: %v", r)
+	}
+	for _, helm := range helms {
+		with(helm).must(t, "upgrade", helm, hello(), "--set", "a=b")
+		with(helm).must(t, "uninstall", helm)
+	}
+}
+
+// TestFreezeByManyAdmins: of two who freeze for different reasons and one who thaws none
+// leaves the tenant half-way.
+func TestFreezeByManyAdmins(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of)
+	var group sync.WaitGroup
+	for _, args := range [][]string{{"freeze", of.name, "--reason", "one"}, {"freeze", of.name, "--reason", "two"}, {"thaw", of.name}, {"freeze", of.name, "--reason", "one"}} {
+		one := w.admin(t)
+		group.Go(func() { one.must(t, args...) })
+	}
+	group.Wait()
+	if r := w.admin(t).must(t, "describe", of.name); strings.Contains(r.stdout, "Differs") {
+		t.Errorf("it is half-way: %v", r)
+	}
+}
