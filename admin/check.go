@@ -152,6 +152,9 @@ func (d *decision) checkNamespaces() error {
 		live := d.facts.live.Get(namespaceKey(ns))
 		if live == nil {
 			missing = append(missing, ns)
+			if err := d.checkSystemNamespace(ns); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := checkNotTerminating(live); err != nil {
@@ -163,16 +166,22 @@ func (d *decision) checkNamespaces() error {
 		if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != d.tenant.Name && !d.request.Share {
 			return &ClaimedError{ns, owner}
 		}
-		if tenant.IsSystemNamespace(ns) {
-			if err := d.request.Accepted.unless(RiskSystemNamespace, "namespace %q is Kubernetes' own: who may act there can take over the cluster", ns); err != nil {
-				return err
-			}
+		if err := d.checkSystemNamespace(ns); err != nil {
+			return err
 		}
 	}
-	if len(missing) > 0 && !d.request.CreateNamespaces && !d.request.freezes() {
+	if len(missing) > 0 && !d.request.CreateNamespaces && !d.request.freezes() && !d.request.offline {
 		return &MissingNamespacesError{missing}
 	}
 	return nil
+}
+
+// checkSystemNamespace refuses a namespace of Kubernetes' own.
+func (d *decision) checkSystemNamespace(name string) error {
+	if !tenant.IsSystemNamespace(name) {
+		return nil
+	}
+	return d.request.Accepted.unless(RiskSystemNamespace, "namespace %q is Kubernetes' own: who may act there can take over the cluster", name)
 }
 
 // checkNotTerminating refuses a namespace that is being deleted: nothing can be

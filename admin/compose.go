@@ -100,7 +100,7 @@ func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 func (d *decision) wantedInNamespace(name string) ([]runtime.Object, error) {
 	live := d.facts.live.Get(namespaceKey(name))
 	owner := d.tenant.Name
-	created := live == nil
+	created := live == nil && (!d.request.offline || d.request.CreateNamespaces)
 	if live != nil {
 		owner = cmp.Or(live.GetLabels()[tenant.LabelTenant], owner)
 		created = live.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy

@@ -112,6 +112,8 @@ type Request struct {
 	Freeze *tenant.Freeze
 	Thaw   bool
 	Now    time.Time
+	// offline says that there is no cluster to look at; see Render.
+	offline bool
 	// LeaveReleases lets one of a tenant's two engines go though there are release
 	// records that only it can read.
 	LeaveReleases bool

@@ -22,7 +22,8 @@ type applyOptions struct {
 	request          admin.Request
 	risks            []string
 	scoped           bool
-	dryRun           bool
+	dryRun           string
+	kubeVersion      string
 	detailedExitCode bool
 	prune            bool
 	destroy          destroyOptions
@@ -48,13 +49,16 @@ Exit codes: 0 done, 1 it failed for every tenant, 3 for some of them; with
 understood.`,
 		Example: `  helm tenant apply -f tenants.yaml --dry-run
   helm tenant apply -f tenants.yaml --create-namespaces
+  helm tenant apply -f tenants.yaml --dry-run=client -o yaml
   helm tenant export | helm tenant apply -f -`,
 		Args: noArguments,
 	}
 	f, r := cmd.Flags(), &o.request
 	f.StringSliceVarP(&o.files, "filename", "f", nil, "tenants file, folder of .yaml files, or - for standard input; repeatable")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the difference, and write nothing")
 	scopeFlag(cmd, &o.scoped)
+	f.StringVar(&o.dryRun, "dry-run", "none", "server: print the difference, and write nothing; client: print all objects, without a cluster")
+	f.Lookup("dry-run").NoOptDefVal = "server"
+	f.StringVar(&o.kubeVersion, "kube-version", admin.DefaultKubeVersion, "with --dry-run=client: the version of Kubernetes that the objects are for")
 	f.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 2 when something differed")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Share, "share", false, "allow a namespace in two tenants")
@@ -67,7 +71,7 @@ understood.`,
 	f.BoolVar(&o.wait, "wait", false, "wait until every Tiller that was written is ready")
 	disconnectFlag(cmd, &o.disconnect, "members that a tenant loses")
 	timeoutFlag(cmd, &o.timeout)
-	outputFlag(cmd, &o.output, "text", "json", "yaml")
+	outputFlag(cmd, &o.output, "text", "json", "yaml", "name")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if len(o.files) == 0 {
 			return asUsage(cmd, errors.New("no file is named: give -f FILE"))
@@ -84,6 +88,12 @@ understood.`,
 		}
 		r.Accepted = accepted
 		r.Exact = true
+		if err := o.checkDryRun(cmd.Flags().Changed); err != nil {
+			return asUsage(cmd, err)
+		}
+		if o.dryRun == dryRunClient {
+			return s.render(cmd.Context(), o)
+		}
 		return s.apply(cmd.Context(), o)
 	}
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
@@ -95,17 +105,23 @@ understood.`,
 	return cmd
 }
 
-func (s *session) apply(ctx context.Context, o *applyOptions) error {
+// readDisjoint reads the files, and refuses tenants that want the same namespace.
+func (s *session) readDisjoint(o *applyOptions) ([]tenant.Located, error) {
 	located, err := s.readTenants(o.files)
 	var wrong problems
 	if err != nil && !errors.As(err, &wrong) {
-		return err
+		return nil, err
 	}
 	// What two tenants both want is told with all else that is wrong.
 	overlaps := admin.Overlaps(located, o.request.Share)
 	if wrong = append(wrong, overlaps...); len(overlaps) > 0 {
-		return withHint(wrong, "a namespace in two tenants on purpose: --share")
+		return nil, withHint(wrong, "a namespace in two tenants on purpose: --share")
 	}
+	return located, err
+}
+
+func (s *session) apply(ctx context.Context, o *applyOptions) error {
+	located, err := s.readDisjoint(o)
 	if err != nil {
 		return err
 	}
@@ -122,7 +138,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	for i := range requests {
-		requests[i].ClientVersion, requests[i].Preview = version, o.dryRun
+		requests[i].ClientVersion, requests[i].Preview = version, o.dryRun == dryRunServer
 	}
 	if o.scoped {
 		if client, err = admin.Scope(ctx, client, requests); err != nil {
@@ -142,7 +158,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	for _, outcome := range outcomes {
 		differs = differs || outcome.Err == nil && len(outcome.Prepared.Plan.Changes) > 0
 	}
-	if o.dryRun {
+	if o.dryRun == dryRunServer {
 		refused := s.tryPrune(ctx, client, o, surplus)
 		outcomes = append(outcomes, refused...)
 		for _, outcome := range refused {
@@ -260,69 +276,4 @@ func (s *session) judge(outcomes []admin.Outcome, differed bool) error {
 		code = exitFailed
 	}
 	return &codeError{code: code, err: lines}
-}
-
-// printApplied lists what was done to each tenant that changed.
-func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
-	type applied struct {
-		Name   string   `json:"name"`
-		Result string   `json:"result"`
-		Writes int      `json:"writes"`
-		Notes  []string `json:"notes,omitempty"`
-		Error  string   `json:"error,omitempty"`
-	}
-	var items []applied
-	unchanged := 0
-	for _, o := range outcomes {
-		item := applied{Name: o.Name}
-		switch {
-		case o.Err != nil:
-			item.Result, item.Error = "failed", errorText(o.Err)
-		case o.Prepared == nil:
-			item.Result = "destroyed"
-		case len(o.Prepared.Plan.Changes) == 0:
-			item.Result = "unchanged"
-			unchanged++
-		case o.Prepared.Existed:
-			item.Result = "changed"
-		default:
-			item.Result = "created"
-		}
-		if o.Prepared != nil {
-			item.Writes, item.Notes = len(o.Prepared.Plan.Changes), shown(o.Prepared.Notes)
-		}
-		items = append(items, item)
-	}
-	if output != "text" {
-		return printObject(s.out(), output, struct {
-			APIVersion string    `json:"apiVersion"`
-			Kind       string    `json:"kind"`
-			Items      []applied `json:"items"`
-		}{tenant.APIVersion, "ApplyResult", append([]applied{}, items...)})
-	}
-	for _, o := range outcomes {
-		if o.Err == nil && o.Prepared != nil && o.Prepared.Stale {
-			s.next(fmt.Sprintf("The namespaces or the engine of tenant %s changed: members whose kubeconfig remembers it type again", o.Name), useOf(o.Prepared.Tenant))
-		}
-	}
-	for _, item := range items {
-		for _, note := range item.Notes {
-			s.say("Note: tenant %s: %s", item.Name, note)
-		}
-		if item.Result == "created" || item.Result == "changed" {
-			visible.Fprintf(s.out(), "tenant %s %s, %s\n", item.Name, item.Result, counted(item.Writes, "write"))
-		}
-	}
-	if unchanged > 0 {
-		visible.Fprintf(s.out(), "%s unchanged\n", counted(unchanged, "tenant"))
-	}
-	return nil
-}
-
-// counted is like "1 tenant" or "2 tenants".
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -27,7 +27,7 @@ func (s *session) surplus(ctx context.Context, client *cluster.Client, o *applyO
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	if len(names) > 0 && !o.dryRun && !o.destroy.yes && !isTerminal(s.env.Stdin) {
+	if len(names) > 0 && o.dryRun != dryRunServer && !o.destroy.yes && !isTerminal(s.env.Stdin) {
 		return nil, withHint(fmt.Errorf("--prune would destroy %s of %s (%s), and there is no terminal to confirm it on", counted(len(names), "tenant"), client.Where(), brief(names)), "add --yes")
 	}
 	return names, nil

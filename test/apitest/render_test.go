@@ -1,0 +1,70 @@
+package apitest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestManifestsAppliedByKubectl: what apply --dry-run=client prints, applied by kubectl in
+// either way, is what apply makes of the file, and the other way round.
+func TestManifestsAppliedByKubectl(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, way := range [][]string{{"apply", "-f"}, {"apply", "--server-side", "-f"}} {
+		of := newTeam()
+		admin := w.admin(t)
+		file := filepath.Join(t.TempDir(), "tenants.yaml")
+		must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+of.name+"\n  namespaces: ["+of.a+", "+of.b+"]\n  engine: both\n"+
+			"  members: {users: [alice], groups: [devs], serviceAccounts: ['"+of.a+":ci']}\n  quota: {pods: '20'}\n  limits: {default: {cpu: 500m}}\n  network: isolated\n"+
+			"  hosts: ['*.example.com']\n  labels: {cost-center: '42'}\n  contact: '#ops'\n"), 0o600))
+		offline := *admin
+		offline.kubeconfig = filepath.Join(t.TempDir(), "none")
+		r := offline.must(t, "apply", "-f", file, "--dry-run=client", "-o", "yaml")
+		manifests := filepath.Join(t.TempDir(), "manifests.yaml")
+		must(t, os.WriteFile(manifests, []byte(r.stdout), 0o600))
+		args := append(way, manifests)
+		if way[1] == "--server-side" {
+			args = append(args, "--force-conflicts") // the policies are all tenants'
+		}
+		if out, err := w.with(t, admin.kubeconfig, "kubectl", args...); err != nil {
+			t.Fatalf("kubectl %q: %v\n%s", args, err, out)
+		}
+		// The test cluster has PriorityClasses of its own, to which an apply adapts what all
+		// tenants share.
+		for _, c := range []struct {
+			args []string
+			want string
+		}{
+			{[]string{"init", of.name, "--dry-run", "-o", "name"}, ""},
+			{[]string{"apply", "-f", file}, "1 tenant unchanged"},
+			{[]string{"apply", "-f", file, "--dry-run"}, "1 tenant unchanged"},
+		} {
+			r := admin.must(t, c.args...)
+			if !strings.Contains(r.stdout, c.want) || strings.Contains(r.stdout, of.name) {
+				t.Errorf("after kubectl %q, %q: %v", way, c.args, r)
+			}
+		}
+		if r := admin.run(t, "audit", of.name, "-f", file, "-o", "json"); strings.Contains(r.stdout, "HT042") || strings.Contains(r.stdout, "HT043") {
+			t.Errorf("after kubectl %q, the audit: %v", way, r)
+		}
+		out, err := w.with(t, admin.kubeconfig, "kubectl", "diff", "-f", manifests)
+		if err != nil && strings.Contains(out, of.name) {
+			t.Errorf("after an apply kubectl diff finds: %v\n%s", err, out)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--dry-run=cluster"}, "--dry-run=cluster is not one of"},
+		{[]string{"--dry-run=client", "--prune"}, "--prune needs a cluster"},
+		{[]string{"--dry-run=client", "--wait"}, "--wait needs a cluster"},
+		{[]string{"--kube-version", "1.29"}, "--kube-version is for --dry-run=client"},
+	} {
+		if r := w.admin(t).run(t, append([]string{"apply", "-f", "none.yaml"}, c.args...)...); r.code != 2 || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("wanted %q: %v", c.want, r)
+		}
+	}
+}
