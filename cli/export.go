@@ -2,32 +2,83 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	sigsyaml "sigs.k8s.io/yaml"
 
 	"helm-tenant/admin"
 	"helm-tenant/command"
 	"helm-tenant/tenant"
 )
 
+// Values of export's --format.
+const (
+	formatTenants = "tenants"
+	formatArgoCD  = "argocd"
+)
+
 func newExport(s *session) *cobra.Command {
+	format, argo := formatTenants, admin.ArgoCD{Namespace: "argocd", Server: "https://kubernetes.default.svc"}
 	cmd := &cobra.Command{
 		Use:   "export [TENANT...]",
 		Short: "Write the tenants file from the cluster",
 		Long: `Write the tenants file from the cluster: given to apply, it changes nothing. What
 a file can't carry is said on standard error. The exit code is 3 where a tenant was left
-out, because its record can't be read.`,
+out, because its record can't be read.
+
+With --format=argocd it writes an AppProject of Argo CD for each tenant instead: its
+Applications deploy into the tenant's namespaces only, make nothing outside namespaces,
+and are synchronized as the tenant's deployer where Argo CD impersonates.`,
 		Example: `  helm tenant export > tenants.yaml
-  helm tenant export team-a team-b`,
+  helm tenant export team-a team-b
+  helm tenant export --format=argocd --argocd-namespace=argocd`,
 		Args: tenantNames,
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.export(cmd.Context(), args) }
+	f := cmd.Flags()
+	f.StringVar(&format, "format", format, "what is written: tenants (a tenants file) or argocd (AppProjects)")
+	f.StringVar(&argo.Namespace, "argocd-namespace", argo.Namespace, "with --format=argocd: Argo CD's namespace")
+	f.StringVar(&argo.Server, "argocd-server", argo.Server, "with --format=argocd: how Argo CD's Applications name this cluster")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case format == formatArgoCD:
+			return s.export(cmd.Context(), args, func(tenants []tenant.Tenant) (string, error) { return s.appProjects(argo, tenants) })
+		case format != formatTenants:
+			return asUsage(cmd, fmt.Errorf("--format=%s is not one of %s, %s", format, formatTenants, formatArgoCD))
+		case f.Changed("argocd-namespace") || f.Changed("argocd-server"):
+			return asUsage(cmd, errors.New("--argocd-namespace and --argocd-server are for --format=argocd"))
+		}
+		return s.export(cmd.Context(), args, tenant.FormatFile)
+	}
 	return cmd
 }
 
-func (s *session) export(ctx context.Context, names []string) error {
+// appProjects are the tenants as Argo CD has them; who can't be one is said.
+func (s *session) appProjects(argo admin.ArgoCD, tenants []tenant.Tenant) (string, error) {
+	var out strings.Builder
+	for _, t := range tenants {
+		project, err := argo.AppProject(t)
+		if err != nil {
+			s.say("Warning: no AppProject for %v", err)
+			continue
+		}
+		text, err := sigsyaml.Marshal(project)
+		if err != nil {
+			return "", err
+		}
+		if out.Len() > 0 {
+			out.WriteString("---\n")
+		}
+		out.Write(text)
+	}
+	return out.String(), nil
+}
+
+// export writes tenants from the cluster, all or those that are named.
+func (s *session) export(ctx context.Context, names []string, write func([]tenant.Tenant) (string, error)) error {
 	_, client, err := s.open()
 	if err != nil {
 		return err
@@ -74,7 +125,7 @@ func (s *session) export(ctx context.Context, names []string) error {
 	if len(missing) > 0 && len(tenants) == 0 {
 		return fmt.Errorf("export from %s: %w", client.Where(), missing)
 	}
-	text, err := tenant.FormatFile(tenants)
+	text, err := write(tenants)
 	if err != nil {
 		return err
 	}
