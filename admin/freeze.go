@@ -247,3 +247,28 @@ func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error 
 		}
 	}
 }
+
+// maxFreezeRounds bounds how often WriteFreeze looks again.
+const maxFreezeRounds = 10
+
+// WriteFreeze writes what a FreezeRequest or ThawRequest asks for, and looks again until
+// nothing is left to write: the objects are read one after the other, and of two admins
+// who freeze for different reasons one may have read the record before the other wrote
+// it, and a namespace after.
+func WriteFreeze(ctx context.Context, c *cluster.Client, r Request, made func(cluster.Change)) (*Prepared, error) {
+	wrote, notes := false, []string(nil)
+	for round := 0; ; round++ {
+		prepared, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, r) }, made)
+		if err != nil {
+			return prepared, err
+		}
+		if round == 0 {
+			notes = prepared.Notes
+		}
+		wrote = wrote || prepared.Wrote
+		prepared.Wrote, prepared.Notes = wrote, notes
+		if len(prepared.Plan.Changes) == 0 || round == maxFreezeRounds {
+			return prepared, nil
+		}
+	}
+}

@@ -76,16 +76,15 @@ func (s *session) freeze(ctx context.Context, verb string, request admin.Request
 		}
 		return withHint(fmt.Errorf("%s of tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err, byFlag)...)
 	}
-	prepare := func(ctx context.Context) (*admin.Prepared, error) { return admin.Prepare(ctx, client, request) }
 	var prepared *admin.Prepared
 	if dryRun {
-		if prepared, err = prepare(ctx); err != nil {
+		if prepared, err = admin.Prepare(ctx, client, request); err != nil {
 			return explain(err)
 		}
 		if err := s.dryRun(prepared, output); err != nil {
 			return err
 		}
-	} else if prepared, err = admin.Write(ctx, client, prepare, func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) }); err != nil {
+	} else if prepared, err = admin.WriteFreeze(ctx, client, request, func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) }); err != nil {
 		return explain(err)
 	}
 	if !dryRun {
