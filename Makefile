@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 MODULES := . test test/cel test/tools scripts/release
 export CGO_ENABLED ?= 0
 
-.PHONY: help build install demo test soak matrix race windows check fuzz bench fmt vet lint shellcheck tidy unit cross cluster cluster-down package release clean
+.PHONY: help build install demo test soak matrix race windows check fuzz bench fmt vet lint shellcheck picture tidy unit cross cluster cluster-down package release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ shellcheck:
 	@if command -v shellcheck >/dev/null; then shellcheck -x $$(git ls-files '*.sh' .ci/run plugin.complete); \
 	elif [ -n "$$CI" ]; then echo "missing: shellcheck"; exit 1; \
 	else echo "missing: shellcheck (Debian: sudo apt-get install shellcheck); scripts are not checked"; fi
+
+picture: ## draw the imports in docs/architecture.md
+	go test . -run TestPicture -update
 
 tidy:
 	@for module in $(MODULES); do (cd $$module && go mod tidy -diff) || exit 1; done
