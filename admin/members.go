@@ -135,15 +135,23 @@ func changePeople(ctx context.Context, c *cluster.Client, t tenant.Tenant, who t
 	result := Membership{Tenant: t, Changed: map[tenant.Relation]tenant.Members{}}
 	prepare := func(ctx context.Context) (*Prepared, error) {
 		live := cluster.NewLive()
-		keys := peopleKeys(t.Home())
-		for _, key := range keys {
-			keys = append(keys, cluster.Key{Kind: "Role", Namespace: key.Namespace, Name: key.Name})
-		}
-		if err := c.Lookup(ctx, live, keys); err != nil {
+		bindings := peopleKeys(t.Home())
+		if err := c.Lookup(ctx, live, bindings); err != nil {
 			return nil, err
 		}
 		if live.Get(memberKey(t.Home())) == nil {
 			return nil, fmt.Errorf("tenant %q has no %s: init it again", t.Name, memberKey(t.Home()))
+		}
+		// A tenant without readers has no Role for them, and whoever may change its members
+		// need not be allowed to read one.
+		var roles []cluster.Key
+		for _, key := range bindings {
+			if live.Get(key) != nil {
+				roles = append(roles, cluster.Key{Kind: "Role", Namespace: key.Namespace, Name: key.Name})
+			}
+		}
+		if err := c.Lookup(ctx, live, roles); err != nil {
+			return nil, err
 		}
 		have, readers, err := livePeople(live, t)
 		if err != nil {

@@ -175,7 +175,7 @@ func TestUnreadableRecord(t *testing.T) {
 	w.makeTenant(t, other)
 	record, err := w.root.CoreV1().ConfigMaps(of.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
 	must(t, err)
-	record.Data["tenant.yaml"] += "future: {a: b}\n"
+	record.Data["tenant.yaml"] = "namespaces: {a: b}\n"
 	_, err = w.root.CoreV1().ConfigMaps(of.home).Update(t.Context(), record, metav1.UpdateOptions{})
 	must(t, err)
 
