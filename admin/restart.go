@@ -24,8 +24,12 @@ const restartSlack = 10 * time.Minute
 func (d *decision) planRestart(plan *cluster.Plan) {
 	home := d.tenant.Home()
 	live := d.facts.live.Get(tillerKey(home))
-	if live == nil || live.GetLabels()[tenant.LabelTenant] != d.tenant.Name || d.migration != nil || !d.tenant.Engine.Has(tenant.EngineTiller) {
+	if live == nil || d.migration != nil || !d.tenant.Engine.Has(tenant.EngineTiller) {
 		return
+	}
+	at := slices.IndexFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == tillerKey(home) })
+	if live.GetLabels()[tenant.LabelTenant] != d.tenant.Name && (at < 0 || plan.Changes[at].Action != cluster.Update) {
+		return // somebody else's
 	}
 	account := accountKey(home, tenant.TillerAccount)
 	renewed := slices.ContainsFunc(plan.Changes, func(change cluster.Change) bool {
@@ -39,7 +43,6 @@ func (d *decision) planRestart(plan *cluster.Plan) {
 		// The template is an object: the API server has checked it.
 		_ = unstructured.SetNestedField(next.Object, d.facts.now.UTC().Format(time.RFC3339), append(path, annotationRestarted)...)
 	}
-	at := slices.IndexFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == tillerKey(home) })
 	switch {
 	case at < 0:
 		plan.Edit(live, cluster.PhaseWorkload, restart)

@@ -241,11 +241,22 @@ func content(o *unstructured.Unstructured) string {
 		unstructured.RemoveNestedField(o.Object, "metadata", field)
 	}
 	delete(o.Object, "status")
+	withoutRestart(o)
 	text, err := json.MarshalIndent(o.Object, "", " ")
 	if err != nil {
 		panic(err)
 	}
 	return string(text)
+}
+
+// withoutRestart takes out of a Deployment when its pods were made anew, as Tiller's are
+// whose account is a later one.
+func withoutRestart(o *unstructured.Unstructured) {
+	annotations := []string{"spec", "template", "metadata", "annotations"}
+	unstructured.RemoveNestedField(o.Object, append(annotations, "kubectl.kubernetes.io/restartedAt")...)
+	if rest, found, _ := unstructured.NestedMap(o.Object, annotations...); found && len(rest) == 0 {
+		unstructured.RemoveNestedField(o.Object, annotations...)
+	}
 }
 
 func TestKubectlAppliesADryRun(t *testing.T) {

@@ -50,6 +50,7 @@ func (w *world) dump(t *testing.T, of team) map[string]string {
 			annotations = nil
 		}
 		o.SetAnnotations(annotations)
+		withoutRestart(o)
 		text, err := json.MarshalIndent(o.Object, "", " ")
 		if err != nil {
 			t.Fatal(err)

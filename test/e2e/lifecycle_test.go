@@ -94,7 +94,7 @@ func TestDestroy(t *testing.T) {
 		contains(t, admin.in(t).fails(1, "no terminal to confirm it on", "helm", "tenant", "destroy", "dst", "--keep-releases").stderr, "add --yes")
 	})
 	t.Run("refused to a member", func(t *testing.T) {
-		dana.in(t).fails(1, "forbidden", "helm", "tenant", "destroy", "dst", "--keep-releases", "--yes")
+		dana.in(t).fails(1, "you may not read", "helm", "tenant", "destroy", "dst", "--keep-releases", "--yes")
 	})
 	t.Run("both at once", func(t *testing.T) {
 		admin.in(t).fails(2, "contradict", "helm", "tenant", "destroy", "dst", "--keep-releases", "--delete-releases")
