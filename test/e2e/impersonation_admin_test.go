@@ -152,7 +152,7 @@ func destroyHelm(t *testing.T, admin, mia *person, team string, create []string)
 	before := admin.snapshot(team)
 	s := admin.fails(1, "it has 2 releases", "helm", "tenant", "destroy", team, "--yes")
 	contains(t, s.stderr, "web", "namespace "+one, "late", "namespace "+two, "--delete-releases", "--keep-releases")
-	mia.fails(1, "forbidden", "helm", "tenant", "destroy", team, "--delete-releases", "--yes")
+	mia.fails(1, "you may not read", "helm", "tenant", "destroy", team, "--delete-releases", "--yes")
 	if after := admin.snapshot(team); after != before {
 		t.Fatalf("what was refused changed something:\n%s\nbefore:\n%s", after, before)
 	}
