@@ -128,6 +128,8 @@ func TestOnlyRefusalsCount(t *testing.T) {
 		{`configmaps is forbidden: User "system:serviceaccount:team-a-tiller:tiller" cannot create resource "configmaps"`, refused, "RBAC, of Tiller"},
 		{`is forbidden: user "system:serviceaccount:team-a-tiller:tiller" (groups=["x"]) is attempting to grant RBAC permissions not currently held`, refused, "escalation check"},
 		{`ValidatingAdmissionPolicy 'helm-tenant-records' with binding 'helm-tenant-records' denied request: no`, refused, "admission policy"},
+		{"Error: destroy of tenant \"team-b\" in context \"test\": you may not read what this needs, and nothing was written; 8 permissions are missing:\n  list configmaps in the cluster", refused, "RBAC"},
+		{`Error: the Tiller in namespace "team-b-tiller" of context "test" does not answer: you are no member of it, or there is no such tenant: you may not list pods in namespace "team-b-tiller"`, refused, "RBAC"},
 		// Somebody else's refusal, and what only looks like one.
 		{`pods is forbidden: User "bob" cannot list resource "pods"`, broken, ""},
 		{`ValidatingAdmissionPolicy 'of-somebody' with binding 'of-somebody' denied request: no`, broken, ""},
