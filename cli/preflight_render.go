@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -114,7 +115,7 @@ func (f *flight) templateOfUpgrade(ctx context.Context, capabilities helm.Capabi
 }
 
 func asHelmError(err error, code int) error {
-	if failed, is := err.(*preflight.RenderError); is {
+	if failed, is := errors.AsType[*preflight.RenderError](err); is {
 		return &helmError{failed.Said, code}
 	}
 	return err

@@ -109,7 +109,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {helm.sh/hook: pre-install}}\n"))
 	f.Add([]byte("kind: List\napiVersion: v1\nitems: [{kind: RoleBinding, apiVersion: rbac.authorization.k8s.io/v1, roleRef: 3}]\n"))
 	f.Add([]byte("kind: StatefulSet\napiVersion: apps/v1\nspec: {volumeClaimTemplates: [3], template: {metadata: [], spec: {volumes: {}}}}\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
+	f.Fuzz(func(_ *testing.T, text []byte) {
 		r, err := Parse(text)
 		if err != nil {
 			return

@@ -183,6 +183,7 @@ var editors = map[string]string{
 // untyped are kinds of which the command is typed by another test, or can't be without pods
 // that run.
 var untyped = map[string]string{
+	"HT052": "the command has the record say what is so, and the finding stays: TestReleasesLeaveConfigMaps",
 	"HT001": "an adoption: test/apitest, TestAdopt",
 	"HT044": "a purge takes a Tiller that runs: test/e2e",
 }

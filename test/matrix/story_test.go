@@ -55,7 +55,7 @@ func TestMatrix(t *testing.T) {
 			if !strings.Contains(said, "a watch as the deployer") || !strings.Contains(said, "delete --namespace=n1 serviceaccount") {
 				t.Errorf("revoke --disconnect says:\n%s", said)
 			}
-			s.await(t, "alice to be out", func(ctx context.Context) (bool, error) {
+			s.await(t, "alice to be out", func(_ context.Context) (bool, error) {
 				_, _, code := alice.try(t, "list")
 				return code != 0, nil
 			})
