@@ -342,7 +342,7 @@ func prune(t *testing.T, w *world) {
 	if s.code != 1 {
 		t.Errorf("exit code %d", s.code)
 	}
-	contains(t, s.stderr, "--prune would destroy 2 tenants (blue,red), and there is no terminal to confirm it on", "add --yes")
+	contains(t, s.stderr, "--prune would destroy 2 tenants of context \"test\" (blue,red), and there is no terminal to confirm it on", "add --yes")
 	contains(t, admin.run("helm", "tenant", "tenants", "-o", "name"), "tenant/blue", "tenant/red")
 
 	// In a folder of its own: the backups go there.
