@@ -103,6 +103,12 @@ func normal(o *unstructured.Unstructured, name string) (key, text string, err er
 		unstructured.RemoveNestedField(o.Object, "metadata", field)
 	}
 	unstructured.RemoveNestedField(o.Object, "metadata", "annotations", "deployment.kubernetes.io/revision")
+	// When the pods were made anew, as those of an adopted Tiller are.
+	template := []string{"spec", "template", "metadata", "annotations"}
+	unstructured.RemoveNestedField(o.Object, append(template, "kubectl.kubernetes.io/restartedAt")...)
+	if rest, found, _ := unstructured.NestedMap(o.Object, template...); found && len(rest) == 0 {
+		unstructured.RemoveNestedField(o.Object, template...)
+	}
 	if m := o.GetAnnotations()["helm-tenant/temporary"]; m != "" {
 		unstructured.SetNestedField(o.Object, ends.ReplaceAllString(m, `"until":""`), "metadata", "annotations", "helm-tenant/temporary")
 	}
