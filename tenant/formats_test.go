@@ -35,7 +35,11 @@ func TestRecordFormats(t *testing.T) {
 		"record-1-full.yaml":           full,
 		"record-1-all-namespaces.yaml": {Name: "ops", AllNamespaces: true, HomeNamespace: "kube-system", Role: "cluster-admin", Engine: EngineImpersonation, Rails: RailsOfBefore()},
 		"record-2-guard-rails.yaml":    {Name: "team-a", Namespaces: []string{"a", "b"}, Role: "admin", Engine: EngineImpersonation, Rails: rails},
-		"record-newer.yaml":            newer,
+		"record-3-frozen.yaml": {Name: "team-a", Namespaces: []string{"a", "b"}, Role: "admin", Engine: EngineImpersonation, Rails: NewRails(false),
+			Frozen: &Freeze{Reason: "INC-12: database restored", Since: "2026-11-26T08:00:00Z", Means: FreezeByPolicy}},
+		"record-3-frozen-by-role.yaml": {Name: "team-a", Namespaces: []string{"a"}, Role: "admin", Engine: EngineTiller, Tiller: newer.Tiller, Rails: NewRails(false),
+			Frozen: &Freeze{Reason: "INC-12", Since: "2026-11-26T08:00:00Z", Means: FreezeByRole}},
+		"record-newer.yaml": newer,
 	}
 	files, err := filepath.Glob("testdata/formats/record-*.yaml")
 	if err != nil || len(files) < len(want) {
@@ -98,6 +102,7 @@ func TestNewerRecords(t *testing.T) {
 }
 
 func TestFileFormats(t *testing.T) {
+	evening := time.Date(2026, 12, 1, 18, 0, 0, 0, time.UTC)
 	for name, want := range map[string][]Tenant{
 		"file-1.yaml": {
 			{Name: "team-a", Namespaces: []string{"a", "b"}, Members: Members{User("alice"), Group("team-a-devs"), Account("ci", "deployer")}, Role: "admin", Engine: EngineTiller},
@@ -105,6 +110,12 @@ func TestFileFormats(t *testing.T) {
 		},
 		"file-2-guard-rails.yaml": {
 			{Name: "team-a", Namespaces: []string{"a"}, Engine: EngineImpersonation, Rails: Rails{PodSecurity: PodSecurityRestricted, Guard: GuardWarn, Network: NetworkOpen, Hosts: []string{"*.team-a.example.com"}}},
+		},
+		"file-3-people.yaml": {
+			{Name: "team-a", Namespaces: []string{"a"}, Members: Members{User("alice")}, Readers: Members{Group("support"), Account("ci", "dashboard")},
+				Temporary: Terms{{Subject: User("oncall"), As: RelationMember, Until: evening, Reason: "INC-12"}, {Subject: Group("auditors"), As: RelationReader, Until: evening.Add(-2 * time.Hour)}},
+				Engine:    EngineImpersonation},
+			{Name: "team-b", Namespaces: []string{"b"}, Engine: EngineTiller, Frozen: &Freeze{Reason: "INC-12: database restored", Since: "2026-11-26T08:00:00Z"}},
 		},
 	} {
 		located, problems := ParseFile(name, []byte(format(t, name)))
@@ -115,16 +126,60 @@ func TestFileFormats(t *testing.T) {
 		for i := range want {
 			want[i] = want[i].WithDefaults()
 		}
-		if diff := cmp.Diff(want, got, equateEmpty); diff != "" || len(problems) > 0 {
+		if diff := cmp.Diff(want, got, equateEmpty, cmp.AllowUnexported(Term{})); diff != "" || len(problems) > 0 {
 			t.Errorf("%s: %v, -want +got:\n%s", name, problems, diff)
+		}
+	}
+}
+
+// TestTemporaryFields: what is forgotten or mistyped in a file's grant for a time is said;
+// no such grant is taken for one that is for good, or for one that is over.
+func TestTemporaryFields(t *testing.T) {
+	const head = "apiVersion: helm-tenant/v1\ntenants:\n- name: a\n  namespaces: [a]\n  engine: impersonation\n  temporary:\n"
+	for entry, want := range map[string]string{
+		"  - user: oncall\n":                                     `f:7: tenant "a": temporary: until: it is missing: write a time such as 2026-01-31T18:00:00Z`,
+		"  - user: oncall\n    until:\n":                         `f:7: tenant "a": temporary: until: it is missing: write a time such as 2026-01-31T18:00:00Z`,
+		"  - user: oncall\n    for: 8h\n":                        `f:8: unknown field "for"`,
+		"  - user: oncall\n    until: 8h\n":                      `f:7: tenant "a": temporary: until: "8h" is not a time such as 2026-01-31T18:00:00Z`,
+		"  - user: oncall\n    until: 2026-01-31\n":              `f:7: tenant "a": temporary: until: "2026-01-31" is not a time such as 2026-01-31T18:00:00Z`,
+		"  - until: 2026-12-01T18:00:00Z\n":                      `f:7: tenant "a": temporary: an entry needs exactly one of user, group and serviceAccount`,
+		"  - {user: x, group: y, until: 2026-12-01T18:00:00Z}\n": `f:7: tenant "a": temporary: an entry needs exactly one of user, group and serviceAccount`,
+		"  - {user: x, as: boss, until: 2026-12-01T18:00:00Z}\n": `f:7: tenant "a": temporary: as: "boss" is not one of member, reader`,
+	} {
+		_, problems := ParseFile("f", []byte(head+entry))
+		var got []string
+		for _, problem := range problems {
+			got = append(got, problem.Error())
+		}
+		if joined := strings.Join(got, "; "); joined != want {
+			t.Errorf("%q:\ngot  %s\nwant %s", entry, joined, want)
+		}
+	}
+}
+
+func TestTermsFormats(t *testing.T) {
+	evening := time.Date(2026, 12, 1, 18, 0, 0, 0, time.UTC)
+	for name, want := range map[string]struct {
+		as    Relation
+		named Members
+		terms Terms
+	}{
+		"terms-1-member.json": {RelationMember, Members{User("oncall"), User("alice"), Account("ci", "deployer")}, Terms{ // contractors are gone from the binding
+			{Subject: User("oncall"), As: RelationMember, Until: evening, Reason: "INC-12"}, {Subject: Account("ci", "deployer"), As: RelationMember, Until: evening}}},
+		"terms-1-reader.json": {RelationReader, Members{User("auditor")}, Terms{{Subject: User("auditor"), As: RelationReader, Until: evening, Reason: "yearly audit"}}},
+	} {
+		got, err := ParseTerms(format(t, name), want.as, want.named)
+		if diff := cmp.Diff(want.terms, got, cmp.AllowUnexported(Term{})); diff != "" || err != nil {
+			t.Errorf("%s: %v, -want +got:\n%s", name, err, diff)
 		}
 	}
 }
 
 func TestExtensionFormats(t *testing.T) {
 	for name, want := range map[string]*Extension{
-		"extension-1.json":     {APIVersion: APIVersion, Current: "ops", Tenants: []Known{teamA, ops}},
-		"extension-newer.json": {APIVersion: APIVersion, Current: "team-a", Tenants: []Known{teamA}},
+		"extension-1.json":        {APIVersion: APIVersion, Current: "ops", Tenants: []Known{teamA, ops}},
+		"extension-2-reader.json": {APIVersion: APIVersion, Current: "team-c", Tenants: []Known{{Name: "team-c", HomeNamespace: "team-c-helm", Engine: EngineImpersonation, Namespaces: []string{"c"}, Reader: true}}},
+		"extension-newer.json":    {APIVersion: APIVersion, Current: "team-a", Tenants: []Known{teamA}},
 	} {
 		got, err := parseExtension([]byte(format(t, name)))
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -171,10 +226,15 @@ func TestExtensionKeepsUnknownFields(t *testing.T) {
 }
 
 func TestMigrationFormats(t *testing.T) {
-	want := Migration{Phase: PhaseConverted, Since: time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC), Engine: EngineTiller, Storage: StorageSecret, Replicas: 2, Converted: true, Backup: "team-a.yaml"}
-	got, err := ParseMigration(format(t, "migration-1.json"))
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("%v, -want +got:\n%s", err, diff)
+	since := time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC)
+	for name, want := range map[string]Migration{
+		"migration-1.json":      {Phase: PhaseConverted, Since: since, Engine: EngineTiller, Storage: StorageSecret, Replicas: 2, Converted: true, Backup: "team-a.yaml"},
+		"migration-2-keep.json": {Phase: PhaseFrozen, Since: since, Engine: EngineTiller, Storage: StorageConfigMap, Replicas: 1, Keep: 3},
+	} {
+		got, err := ParseMigration(format(t, name))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v, -want +got:\n%s", name, err, diff)
+		}
 	}
 	newer, err := ParseMigration(`{"phase":"frozen","since":"2026-11-23T12:00:30Z","engine":"tiller","storage":"secret","replicas":2,"by":{"user":"dana"}}`)
 	if err != nil {

@@ -95,6 +95,8 @@ func (f termForm) term() Term {
 	switch {
 	case named != 1:
 		t.Subject, t.problem = Subject{}, "an entry needs exactly one of user, group and serviceAccount"
+	case f.Until == "":
+		t.problem = "until: it is missing: write a time such as 2026-01-31T18:00:00Z"
 	case err != nil:
 		t.problem = fmt.Sprintf("until: %q is not a time such as 2026-01-31T18:00:00Z", f.Until)
 	}
