@@ -65,6 +65,8 @@ func mendRefused(d Demand) command.Fix {
 		return deleteObject(d.Object.Namespace, d.Object.Kind, d.Object.Name)
 	case len(d.Asks.Volumes) > 0:
 		return command.Advice("make the claim anew without volumeName, or what makes it with another template of claims; what is in the volume stays there only where its reclaim policy is Retain")
+	case len(d.Asks.Storage) > 0:
+		return command.Advice("make a PersistentVolume for what the volume names, with a claimRef, and use a claim in its place")
 	}
 	return command.Run(command.Kubectl("edit", d.Object.Namespace, strings.ToLower(d.Object.Kind), d.Object.Name)).
 		With("take that out, where the object is a release's in its chart; or allow it in the tenant, as its hosts or priorityClasses")

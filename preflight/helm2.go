@@ -120,20 +120,33 @@ func (q Question) judgeGuard(p Plan, o Object, t tenant.Tenant) []Finding {
 			add("a claim's template here can't name a volume")
 		}
 	}
+	if pod, found, err := p.podOf(o); found && err == nil {
+		if names := rails.DirectStorage(&pod.Spec); len(names) > 0 {
+			add("a pod here can't mount a disk or storage server directly, as volume %s", strings.Join(names, ", "))
+		}
+	}
 	return findings
 }
 
-// judgePods finds what PodSecurity refuses, by the API server's own function.
-func (p Plan) judgePods(o Object, t tenant.Tenant) []Finding {
+// podOf is the pod that an object is, or the first one that it makes.
+func (p Plan) podOf(o Object) (pod corev1.Pod, found bool, err error) {
 	template, found := p.Pod(o)
 	if o.GetKind() == "Pod" && o.gvk().Group == "" {
 		template, found = o.Unstructured, true
 	}
+	if found {
+		err = runtime.DefaultUnstructuredConverter.FromUnstructured(template.Object, &pod)
+	}
+	return pod, found, err
+}
+
+// judgePods finds what PodSecurity refuses, by the API server's own function.
+func (p Plan) judgePods(o Object, t tenant.Tenant) []Finding {
+	pod, found, err := p.podOf(o)
 	if !found || t.PodSecurity == tenant.PodSecurityUnmanaged || t.PodSecurity == "" {
 		return nil
 	}
-	var pod corev1.Pod
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template.Object, &pod); err != nil {
+	if err != nil {
 		return []Finding{refused(o, Invalid, "its pods can't be read: "+oneLine(err.Error()), "mend the chart's values or its template", "")}
 	}
 	why, err := rails.Violation(t.PodSecurity, &metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations}, &pod.Spec)

@@ -149,6 +149,13 @@ var inNamespaces = []*Attempt{
 		request: func(_ *Target, ns string) *ask {
 			return create("/api/v1/namespaces/"+ns+"/persistentvolumeclaims", claim(ns))
 		}},
+	{ID: "direct-storage", What: "mount a path of a storage server by naming it", Why: "the data of every tenant's volumes on a server that trusts the nodes",
+		As: onlyDeployer, Closes: closedByGuard,
+		request: func(_ *Target, ns string) *ask {
+			pod := harmless(ns)
+			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "server", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "192.0.2.1", Path: "/"}}})
+			return create("/api/v1/namespaces/"+ns+"/pods", pod)
+		}},
 	{ID: "own-binding", What: "delete the binding that makes the namespace the tenant's", Why: "what the admin put there is the tenant's to change",
 		Benchmarks: []string{"MTB-PL1-BC-CPI-2 Block Multitenant Resources"}, As: onlyDeployer, Each: true, Closes: closedByGuard,
 		request: func(t *Target, ns string) *ask { return remove(rbacPath(ns, "rolebindings/"+t.Binding)) }},

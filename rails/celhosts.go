@@ -68,13 +68,13 @@ func redirects(annotations string) string {
 	return annotations + `.exists(k, k.endsWith("/from-to-www-redirect") && !(` + annotations + `[k].lowerAscii() in ["", "0", "f", "false"]))`
 }
 
-// ingresses holds the hosts of Ingresses.
+// ingresses holds the hosts of Ingresses. An update of their status may change annotations.
 func ingresses() policy {
 	const old = `oldObject != null && `
 	const rules = `(has(object.spec.rules) ? object.spec.rules : [])`
 	const tls = `(has(object.spec.tls) ? object.spec.tls : [])`
 	return policy{
-		kind: "ingresses", groups: []string{"networking.k8s.io", "extensions"}, resources: []string{"ingresses"}, operations: onWrite,
+		kind: "ingresses", groups: []string{"networking.k8s.io", "extensions"}, resources: []string{"ingresses", "ingresses/status"}, operations: onWrite,
 		variables: append(hostVariables(),
 			admissionv1.Variable{Name: "ruled", Expression: rules + `.map(r, has(r.host) ? r.host : "")`},
 			admissionv1.Variable{Name: "wereRuled", Expression: old + `has(oldObject.spec.rules) ? oldObject.spec.rules.map(r, has(r.host) ? r.host : "") : []`},

@@ -25,6 +25,8 @@ type Demand struct {
 	Priority *int32
 	// Volumes are those that claims and templates of claims name.
 	Volumes []string
+	// Storage are the volumes of a pod or template that are a disk or storage server.
+	Storage []string
 	// Hosts are an Ingress' by its rules, empty for a rule without one; Certified those of
 	// its tls, empty for one without hosts.
 	Hosts, Certified []string
@@ -90,7 +92,7 @@ func OfClaim(c *corev1.PersistentVolumeClaim) *Demand {
 // OfTemplate returns what a template of pods asks for, with the templates of claims beside
 // it; nil for nothing that is judged.
 func OfTemplate(spec *corev1.PodSpec, claims ...corev1.PersistentVolumeClaim) *Demand {
-	d := &Demand{Class: spec.PriorityClassName}
+	d := &Demand{Class: spec.PriorityClassName, Storage: DirectStorage(spec)}
 	for _, volume := range spec.Volumes {
 		if volume.Ephemeral != nil && volume.Ephemeral.VolumeClaimTemplate != nil && volume.Ephemeral.VolumeClaimTemplate.Spec.VolumeName != "" {
 			d.Volumes = append(d.Volumes, volume.Ephemeral.VolumeClaimTemplate.Spec.VolumeName)
@@ -101,7 +103,7 @@ func OfTemplate(spec *corev1.PodSpec, claims ...corev1.PersistentVolumeClaim) *D
 			d.Volumes = append(d.Volumes, claim.Spec.VolumeName)
 		}
 	}
-	if d.Class == "" && len(d.Volumes) == 0 {
+	if d.Class == "" && len(d.Volumes) == 0 && len(d.Storage) == 0 {
 		return nil
 	}
 	return d
@@ -155,6 +157,9 @@ func (d *Demand) Refusals(namespace string, notes map[string]string, p Prioritie
 		refuse("it has the priority class", d.refusedClass(notes, p)...)
 	}
 	refuse("its claim names the volume", d.Volumes...)
+	if !p.Unknown {
+		refuse("it mounts a disk or storage server by the volume", d.Storage...)
+	}
 	if hosts, restricted := notes[annotationHosts]; restricted {
 		allowed := patterns(strings.Split(hosts, ","))
 		refuse("it serves", named(allowed.refused(d.Hosts), "every host")...)

@@ -158,6 +158,7 @@ func attempts() []struct{ what, refusedBy, object string } {
 			attempt{kind + " of a class below the default", "", fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"priorityClassName: guard-low, "))},
 			attempt{kind + " of a high class", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+high))},
 			attempt{kind + " whose claim names a volume", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+volume))},
+			attempt{kind + " with a storage server's path", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"volumes: [{name: v, nfs: {server: 192.0.2.1, path: /}}], "))},
 		)
 	}
 	return all

@@ -14,6 +14,7 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: $ID, reso
 `)},
 	{name: "chart: StatefulSet whose claims name a volume", as: onOwn, run: makes(controller("apps/v1", "StatefulSet",
 		"\n  serviceName: none\n  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], volumeName: $ID, resources: {requests: {storage: 1Mi}}}}]", ""))},
+	{name: "chart: Pod with a volume of a storage server", as: onOwn, run: makes(podManifest("$OWN", "$ID", "\n  volumes: [{name: data, nfs: {server: 192.0.2.1, path: /}}]", pauseImage, "serve", ":65000"))},
 	{name: "chart: Pod of class system-node-critical", as: onOwn, run: makes(podManifest("$OWN", "$ID", criticalClass, pauseImage, "serve", ":65000"))},
 	{name: "chart: Deployment of that class", as: onOwn, run: makes(controller("apps/v1", "Deployment", "", criticalClass))},
 	{name: "chart: StatefulSet of that class", as: onOwn, run: makes(controller("apps/v1", "StatefulSet", "\n  serviceName: none", criticalClass))},

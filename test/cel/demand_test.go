@@ -22,6 +22,14 @@ func parse[T any](t *testing.T, text string) *T {
 	return object
 }
 
+// storage are volumes by which a pod mounts a disk or storage server, one of each kind.
+var storage = []string{
+	"awsElasticBlockStore: {volumeID: yy}", "azureDisk: {diskName: yy, diskURI: z}", "cephfs: {monitors: [yy]}", "cinder: {volumeID: yy}", "fc: {lun: 0}",
+	"flexVolume: {driver: yy}", "flocker: {datasetName: yy}", "gcePersistentDisk: {pdName: yy}", "gitRepo: {repository: yy}", "glusterfs: {endpoints: yy, path: z}",
+	"iscsi: {targetPortal: yy, iqn: z, lun: 0}", "nfs: {server: yy, path: /}", "photonPersistentDisk: {pdID: yy}", "portworxVolume: {volumeID: yy}", "quobyte: {registry: yy, volume: z}",
+	"rbd: {monitors: [yy], image: z}", "scaleIO: {gateway: yy, system: z, secretRef: {name: s}}", "storageos: {volumeName: yy}", "vsphereVolume: {volumePath: yy}",
+}
+
 // TestDemands: what is said of live objects is what the policies would answer if they were
 // created.
 func TestDemands(t *testing.T) {
@@ -53,7 +61,7 @@ func TestDemands(t *testing.T) {
 		"networkpolicies": "apiVersion: networking.k8s.io/v1, kind: NetworkPolicy", "statefulsets": "apiVersion: apps/v1, kind: StatefulSet",
 	}
 	refused := 0
-	for kind, bodies := range map[string][]string{
+	bodies := map[string][]string{
 		"rolebindings": {
 			"metadata: {name: x}, roleRef: {kind: ClusterRole, name: edit, apiGroup: rbac.authorization.k8s.io}",
 			"metadata: {name: x}, subjects: [{kind: ServiceAccount, name: yy}]", "metadata: {name: x}, subjects: [{kind: ServiceAccount, name: yy, namespace: b}]",
@@ -82,7 +90,7 @@ func TestDemands(t *testing.T) {
 		"pods": {
 			"metadata: {name: x}, spec: {priority: 10}", "metadata: {name: x}, spec: {priorityClassName: batch, priority: 1000}", "metadata: {name: x}, spec: {priorityClassName: other, priority: 11}",
 			"metadata: {name: x}, spec: {priorityClassName: other, priority: 10}", "metadata: {name: x}, spec: {volumes: [{name: v, ephemeral: {volumeClaimTemplate: {spec: {volumeName: yy}}}}]}",
-			"metadata: {name: x}, spec: {volumes: [{name: v, emptyDir: {}}]}",
+			"metadata: {name: x}, spec: {volumes: [{name: v, emptyDir: {}}]}", "metadata: {name: x}, spec: {volumes: [{name: v, azureFile: {secretName: yy, shareName: z}}, {name: w, csi: {driver: yy}}]}",
 		},
 		"deployments": {
 			"metadata: {name: x}, spec: {template: {spec: {}}}", "metadata: {name: x}, spec: {template: {spec: {priorityClassName: batch}}}", "metadata: {name: x}, spec: {template: {spec: {priorityClassName: low}}}",
@@ -101,7 +109,12 @@ func TestDemands(t *testing.T) {
 			"metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: 'fd00:1::/32'}}]}]}", "metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: 'fc00::/7'}}]}]}",
 			"metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: '2001:db8::/32'}}]}]}", "metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: '::ffff:0:0/96'}}]}]}",
 		},
-	} {
+	}
+	for _, volume := range storage {
+		bodies["pods"] = append(bodies["pods"], "metadata: {name: x}, spec: {volumes: [{name: v, emptyDir: {}}, {name: w, "+volume+"}]}")
+		bodies["deployments"] = append(bodies["deployments"], "metadata: {name: x}, spec: {template: {spec: {volumes: [{name: w, "+volume+"}]}}}")
+	}
+	for kind, bodies := range bodies {
 		for _, body := range bodies {
 			text := "{" + heads[kind] + ", " + body + "}"
 			allowed := judgeIn(t, kind, notes, priorities, "", text)
@@ -117,7 +130,7 @@ func TestDemands(t *testing.T) {
 			}
 		}
 	}
-	if refused < 25 {
+	if refused < 25+2*len(storage) {
 		t.Errorf("%d are refused", refused)
 	}
 }

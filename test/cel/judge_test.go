@@ -165,3 +165,24 @@ func TestAnnotationsOfIngresses(t *testing.T) {
 		}
 	}
 }
+
+// TestStorageOfTemplates: a volume that was there stays when something else changes, and
+// none is added or pointed elsewhere.
+func TestStorageOfTemplates(t *testing.T) {
+	const shapes = "{apiVersion: batch/v1, kind: CronJob, metadata: {name: x}, spec: {schedule: '%s', jobTemplate: {spec: {template: {spec: {volumes: [%s]}}}}}}"
+	const nfs = "{name: v, nfs: {server: 192.0.2.1, path: /mine}}"
+	for _, test := range []struct {
+		what, before, after string
+		allowed             bool
+	}{
+		{"the schedule changes", nfs, nfs, true},
+		{"a volume is taken away", nfs + ", {name: e, emptyDir: {}}", "{name: e, emptyDir: {}}", true},
+		{"another volume is added", nfs, nfs + ", {name: e, emptyDir: {}}", true},
+		{"the path changes", nfs, "{name: v, nfs: {server: 192.0.2.1, path: /}}", false},
+		{"a server is added", "{name: v, emptyDir: {}}", nfs, false},
+	} {
+		if allowed := judge(t, "cronjobs", "", fmt.Sprintf(shapes, "0 0 1 1 *", test.before), fmt.Sprintf(shapes, "0 0 2 1 *", test.after)); allowed != test.allowed {
+			t.Errorf("%s: allowed is %t", test.what, allowed)
+		}
+	}
+}
