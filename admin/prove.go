@@ -103,14 +103,17 @@ func readProvable(ctx context.Context, c *cluster.Client, p Proof) ([]provable, 
 	slices.SortFunc(records, func(a, b corev1.ConfigMap) int {
 		return cmp.Or(strings.Compare(a.Labels[tenant.LabelTenant], b.Labels[tenant.LabelTenant]), strings.Compare(a.Namespace, b.Namespace))
 	})
-	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", "", metav1.ListOptions{
-		LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.MemberName})
+	members, readers := map[string]tenant.Members{}, map[string]bool{}
+	err = eachPeople(ctx, c, func(b *rbacv1.RoleBinding) {
+		switch b.Name {
+		case rbac.MemberName:
+			members[b.Namespace] = tenant.MembersOf(b.Subjects, b.Namespace)
+		case rbac.ReaderName:
+			readers[b.Namespace] = true
+		}
+	})
 	if err != nil {
 		return nil, err
-	}
-	members := map[string]tenant.Members{}
-	for _, b := range bindings {
-		members[b.Namespace] = tenant.MembersOf(b.Subjects, b.Namespace)
 	}
 	restricted, quotas, err := readLevels(ctx, c)
 	if err != nil {
@@ -133,9 +136,14 @@ func readProvable(ctx context.Context, c *cluster.Client, p Proof) ([]provable, 
 			all = append(all, provable{name: name, rows: []prove.Row{{Tenant: name, Attempt: "all-namespaces", What: "act in all namespaces", Result: prove.Beyond,
 				Answer: "the tenant has all namespaces by a risk that was accepted: nothing is refused to it"}}})
 			continue
+		case t.Frozen != nil:
+			all = append(all, provable{name: name, rows: []prove.Row{{Tenant: name, Attempt: "frozen", What: "act while the tenant is frozen", Result: prove.Untried,
+				Answer: fmt.Sprintf("the tenant is %s: everything is refused, and no refusal says what holds without the freeze; thaw it first", *t.Frozen)}}})
+			continue
 		case len(t.Namespaces) == 0:
 			continue
 		}
+		target.HasReaders = readers[record.Namespace] && t.CheckReaders() == nil
 		target.Restricted, target.Quotas = restricted, quotas
 		target.Member, target.MemberWhy = memberOf(members[record.Namespace], p.Groups)
 		all = append(all, provable{name: name, target: target})

@@ -47,14 +47,14 @@ const (
 
 var (
 	onlyDeployer = []Role{Deployer}
-	all          = []Role{Deployer, Member, Account}
-	people       = []Role{Member, Account}
+	all          = []Role{Deployer, Member, Account, Reader}
+	people       = []Role{Member, Account, Reader}
 )
 
 // Attempts are all of them, in the order of reports.
 func Attempts() []*Attempt { return append([]*Attempt(nil), table...) }
 
-var table = concat(onNode, inNamespaces, onCluster, onHome, onOthers)
+var table = concat(onNode, inNamespaces, onCluster, onHome, byReaders, onOthers)
 
 func concat(lists ...[]*Attempt) []*Attempt {
 	var all []*Attempt
@@ -68,7 +68,7 @@ func concat(lists ...[]*Attempt) []*Attempt {
 // there.
 var onNode = []*Attempt{
 	{ID: "privileged-container", What: "run a privileged container", Why: "root on the node: every pod's token and disk",
-		Benchmarks: []string{"MTB-PL1-BC-CPI-5 Block privileged containers"}, As: all, Each: true, Closes: closedByPodSecurity,
+		Benchmarks: []string{"MTB-PL1-BC-CPI-5 Block privileged containers"}, As: []Role{Deployer, Member, Account}, Each: true, Closes: closedByPodSecurity,
 		named: []string{"privileged (container"},
 		pod:   func(p *corev1.Pod) { security(p).Privileged, security(p).AllowPrivilegeEscalation = new(true), nil }},
 	{ID: "host-path", What: "mount a folder of the node", Why: "the node's files: other pods' volumes and tokens, the kubelet's key",
@@ -165,7 +165,7 @@ var inNamespaces = []*Attempt{
 			return create("/api/v1/namespaces/"+ns+"/resourcequotas", quota(ns))
 		}},
 	{ID: "label-namespace", What: "change the labels of the tenant's namespace", Why: "takes PodSecurity and the guard off",
-		As: []Role{Deployer, Member},
+		As: []Role{Deployer, Member, Reader},
 		request: func(_ *Target, ns string) *ask {
 			return merge("/api/v1/namespaces/"+ns, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)
 		}},
@@ -257,7 +257,7 @@ var onHome = []*Attempt{
 		}},
 	{ID: "home-exec", What: "run a command in a pod of the home namespace", Why: "the deployer's token", As: []Role{Member},
 		request: func(t *Target, _ string) *ask { return review("create", "", "pods", "exec", t.Home, "") }},
-	{ID: "record", What: "change the tenant's record", Why: "the next apply gives what it says", As: []Role{Member},
+	{ID: "record", What: "change the tenant's record", Why: "the next apply gives what it says", As: []Role{Member, Reader},
 		request: func(t *Target, _ string) *ask {
 			return merge("/api/v1/namespaces/"+t.Home+"/configmaps/helm-tenant", `{"metadata":{"annotations":{"`+Name+`":"true"}}}`)
 		}},
@@ -283,7 +283,7 @@ var onOthers = []*Attempt{
 			}
 			return create("/api/v1/namespaces/"+t.Other.Namespace+"/configmaps", settings(t.Other.Namespace))
 		}},
-	{ID: "other-deployer", What: "act as another tenant's deployer", Why: "all that the other tenant can do", As: []Role{Deployer, Member},
+	{ID: "other-deployer", What: "act as another tenant's deployer", Why: "all that the other tenant can do", As: []Role{Deployer, Member, Reader},
 		request: func(t *Target, _ string) *ask {
 			if t.Other == nil {
 				return nil

@@ -12,7 +12,7 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range append(Attempts(), controlPod, controlMember, controlAccount, controlPolicy, controlBinding) {
+	for _, a := range append(Attempts(), controlPod, controlMember, controlAccount, controlReader, controlPolicy, controlBinding) {
 		if line := docsLine(a); !strings.Contains(string(text), line) {
 			t.Errorf("docs/prove.md lacks: %s", line)
 		}

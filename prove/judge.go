@@ -191,7 +191,7 @@ func (j *judging) unasked() {
 			continue
 		}
 		for _, role := range a.As {
-			if role == Member && j.t.Member == nil {
+			if role == Member && j.t.Member == nil || role == Reader && !j.t.HasReaders {
 				continue
 			}
 			row := j.blank(a, role, "")

@@ -21,6 +21,7 @@ const (
 	Deployer Role = "deployer" // the account by which helm acts for the tenant
 	Member   Role = "member"   // a person, or an account, that may use the tenant
 	Account  Role = "account"  // a service account in one of the tenant's namespaces
+	Reader   Role = "reader"   // the account as which the tenant's readers act
 )
 
 // Identity is who a request is sent as, by impersonation.
@@ -46,6 +47,8 @@ type Target struct {
 	// where the tenant has no members.
 	Member    *Identity
 	MemberWhy string
+	// HasReaders says that the tenant has an account for readers.
+	HasReaders bool
 	// Isolated and Hosts are settings that forbid what is allowed without them.
 	Isolated bool
 	Hosts    bool
@@ -105,6 +108,6 @@ type Exchange struct {
 
 // Budgets: how many requests a tenant may cost, and each of its namespaces more.
 const (
-	TenantRequests    = 40
-	NamespaceRequests = 10
+	TenantRequests    = 70
+	NamespaceRequests = 11
 )

@@ -18,7 +18,7 @@ func target(namespaces ...string) *Target {
 	return &Target{
 		Tenant: "team-a", Home: "team-a-tiller", Namespaces: namespaces, Binding: "helm-tenant.team-a.admin",
 		Account: "tiller", Tiller: true, Member: &Identity{Role: Member, User: "alice", Groups: []string{"devs"}},
-		Restricted: map[string]bool{}, Quotas: map[string]map[string]bool{},
+		HasReaders: true, Restricted: map[string]bool{}, Quotas: map[string]map[string]bool{},
 		Other: &Other{Tenant: "team-b", Home: "team-b-helm", Namespace: "b", Account: "helm"},
 	}
 }
@@ -86,7 +86,7 @@ func find(t *testing.T, rows []Row, attempt string, as Role) Row {
 
 func TestTableIsWhole(t *testing.T) {
 	seen := map[string]bool{}
-	for _, a := range append([]*Attempt{controlPod, controlMember, controlAccount, controlPolicy, controlBinding}, table...) {
+	for _, a := range append([]*Attempt{controlPod, controlMember, controlAccount, controlReader, controlPolicy, controlBinding}, table...) {
 		if seen[a.ID] || a.ID == "" || a.What == "" {
 			t.Errorf("%q: no ID of its own, or no words", a.ID)
 		}
@@ -206,7 +206,7 @@ func TestControls(t *testing.T) {
 	for _, test := range []struct {
 		control string
 		as      Role
-	}{{"control-pod", Deployer}, {"control-member", Member}, {"control-account", Account}} {
+	}{{"control-pod", Deployer}, {"control-member", Member}, {"control-account", Account}, {"control-reader", Reader}} {
 		tenant := target("a")
 		rows := tenant.Judge(exchange(tenant, func(r Request) Answer {
 			if r.Control && r.Attempts[0].ID == test.control {

@@ -42,6 +42,11 @@ func (t *Target) identity(role Role, namespace string) *Identity {
 		return t.Member
 	case Account:
 		return &Identity{Role: Account, User: tenant.AccountUser(namespace, "default")}
+	case Reader:
+		if !t.HasReaders {
+			return nil
+		}
+		return &Identity{Role: Reader, User: t.readerUser()}
 	}
 	return &Identity{Role: Deployer, User: t.DeployerUser()}
 }
@@ -51,7 +56,7 @@ func (t *Target) identity(role Role, namespace string) *Identity {
 func (t *Target) Requests() []Request {
 	var controls, others []Request
 	first := t.Namespaces[0]
-	for _, a := range []*Attempt{controlMember, controlAccount} {
+	for _, a := range []*Attempt{controlMember, controlAccount, controlReader} {
 		controls = t.add(controls, a, a.As[0], first, true)
 	}
 	for _, a := range []*Attempt{controlPolicy, controlBinding} {
@@ -59,7 +64,7 @@ func (t *Target) Requests() []Request {
 	}
 	for _, namespace := range t.Namespaces {
 		controls = t.add(controls, controlPod, Deployer, namespace, true)
-		for _, role := range []Role{Deployer, Member, Account} {
+		for _, role := range all {
 			if r := t.podRequest(role, namespace, t.podAttempts(role)); r != nil {
 				others = append(others, *r)
 			}

@@ -30,6 +30,9 @@ func TestProveAgrees(t *testing.T) {
 	p.tenant(t, "--engine", "tiller", "proof-a", "pa1")
 	p.tenant(t, "--engine", "impersonation", "proof-b", "pb1")
 	p.tenant(t, "--engine", "impersonation", "proof-c", "pc1")
+	if _, err := p.helmTenant(t.Context(), "grant", "proof-b", "--reader", "--user", "proof-b-reader", "--accept-risk=reads-secrets"); err != nil {
+		t.Fatalf("grant of a reader: %v", err)
+	}
 	p.patch(t, "/api/v1/namespaces/pc1", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`)
 	a := &prove.Target{Tenant: "proof-a", Home: "proof-a-tiller", Namespaces: []string{"pa1"}, Binding: "helm-tenant.proof-a.admin", Account: "tiller", Tiller: true}
 	b := &prove.Target{Tenant: "proof-b", Home: "proof-b-helm", Namespaces: []string{"pb1"}, Binding: "helm-tenant.proof-b.admin", Account: "helm"}
@@ -41,6 +44,7 @@ func TestProveAgrees(t *testing.T) {
 	for _, target := range []*prove.Target{a, b, c} {
 		t.Run(target.Tenant, func(t *testing.T) {
 			target.Member = &prove.Identity{Role: prove.Member, User: memberOf(target.Tenant)}
+			target.HasReaders = target == b
 			target.Restricted = map[string]bool{"pc1": true}
 			target.Quotas = map[string]map[string]bool{}
 			// The API server takes a moment to act by policies that init wrote.
@@ -261,6 +265,17 @@ func (p *prover) act(t *testing.T, client *http.Client, r prove.Request) prove.A
 	code := 0
 	var body []byte
 	switch a.Verb + " " + a.Resource + "/" + a.Subresource {
+	case "create pods/attach":
+		code, body = p.send(t, client, http.MethodPost, "/api/v1/namespaces/"+a.Namespace+"/pods/none/attach?stdout=true", "", nil, spdyStreams)
+	case "patch pods/ephemeralcontainers", "patch pods/status":
+		code, body = p.send(t, client, http.MethodPatch, "/api/v1/namespaces/"+a.Namespace+"/pods/none/"+a.Subresource, "application/merge-patch+json", []byte("{}"), nil)
+	case "patch deployments/scale":
+		code, body = p.send(t, client, http.MethodPatch, "/apis/apps/v1/namespaces/"+a.Namespace+"/deployments/none/scale", "application/merge-patch+json", []byte(`{"spec":{"replicas":0}}`), nil)
+	case "create pods/eviction":
+		code, body = p.send(t, client, http.MethodPost, "/api/v1/namespaces/"+a.Namespace+"/pods/none/eviction", "application/json",
+			[]byte(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"none"}}`), nil)
+	case "create services/proxy":
+		code, body = p.send(t, client, http.MethodPost, "/api/v1/namespaces/"+a.Namespace+"/services/none/proxy/", "", nil, nil)
 	case "create pods/exec", "create pods/portforward":
 		// Authorization comes before the pod is looked for.
 		code, body = p.send(t, client, http.MethodPost, "/api/v1/namespaces/"+a.Namespace+"/pods/none/"+a.Subresource+"?command=true&stdout=true", "", nil, spdyStreams)

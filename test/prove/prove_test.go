@@ -168,6 +168,50 @@ func TestInGroup(t *testing.T) {
 	}
 }
 
+// Readers are refused every write; a right that somebody added to their account is seen.
+// Of a frozen tenant nothing is tried.
+func TestReaders(t *testing.T) {
+	w := start(t)
+	w.must(t, "init", "readable", "--namespaces", "readable-a", "--create-namespaces", "--engine", "impersonation", "--user", "alice")
+	for _, row := range w.proves(t, "readable") {
+		if row.As == prove.Reader {
+			t.Errorf("without readers: %+v", row)
+		}
+	}
+	w.must(t, "grant", "readable", "--reader", "--user", "pam", "--accept-risk=reads-secrets")
+	rows := w.proves(t, "readable")
+	tried := 0
+	for _, row := range rows {
+		if row.As == prove.Reader && row.Result == prove.Refused {
+			tried++
+		} else if row.As == prove.Reader && row.Result != prove.Accepted {
+			t.Errorf("%+v", row)
+		}
+	}
+	if tried < 16 {
+		t.Errorf("%d attempts as the reader", tried)
+	}
+	if row := find(t, rows, "control-reader", prove.Reader, ""); row.Result != prove.Accepted {
+		t.Errorf("%+v", row)
+	}
+	if _, err := w.root.RbacV1().RoleBindings("readable-a").Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "mistake"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "readable-helm", Name: "helm-reader"}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	rows = w.proves(t, "readable")
+	for _, attempt := range []string{"reader-create", "reader-workload", "reader-release", "reader-change", "reader-delete", "reader-exec", "reader-scale", "reader-evict", "reader-token"} {
+		if row := find(t, rows, attempt, prove.Reader, ""); row.Result != prove.Allowed {
+			t.Errorf("%s by a binding made by mistake: %+v", attempt, row)
+		}
+	}
+	w.must(t, "freeze", "readable", "--reason", "INC-12")
+	if r := w.admin(t, "prove", "readable"); r.code != 5 || !strings.Contains(r.stdout, "INC-12") || strings.Contains(r.stdout, "privileged-container") {
+		t.Errorf("a frozen tenant: %+v", r)
+	}
+}
+
 // Who may not impersonate proves nothing, and is told so.
 func TestWithoutImpersonation(t *testing.T) {
 	w := start(t)
