@@ -19,19 +19,9 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: $ID, reso
 	{name: "chart: Deployment of that class", as: onOwn, run: makes(controller("apps/v1", "Deployment", "", criticalClass))},
 	{name: "chart: StatefulSet of that class", as: onOwn, run: makes(controller("apps/v1", "StatefulSet", "\n  serviceName: none", criticalClass))},
 	{name: "chart: DaemonSet of that class", as: onOwn, run: makes(controller("apps/v1", "DaemonSet", "", criticalClass))},
-	{name: "chart: ReplicationController of that class", as: onOwn, run: makes(strings.Replace(controller("v1", "ReplicationController", "", criticalClass), "{matchLabels: {app: $ID}}", "{app: $ID}", 1))},
+	{name: "chart: ReplicationController of that class", as: onOwn, run: makes(replicationController(criticalClass))},
 	{name: "chart: Job of that class", as: onOwn, run: makes(jobOf(criticalClass))},
-	{name: "chart: CronJob of that class", as: onOwn, run: makes(`
-apiVersion: batch/v1
-kind: CronJob
-metadata: {name: $ID}
-spec:
-  schedule: "0 0 1 1 *"
-  jobTemplate:
-    spec:
-      template:
-        spec: {restartPolicy: Never, priorityClassName: system-node-critical, containers: [{name: main, image: "registry.k8s.io/pause:3.10"}]}
-`)},
+	{name: "chart: CronJob of that class", as: onOwn, run: makes(cronJobOf(criticalClass))},
 	{name: "chart: object that is labelled as protected by an admin", as: onOwn, run: makes("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID, labels: {helm-tenant/protected: \"true\"}}\n")},
 }
 
@@ -69,5 +59,25 @@ spec:
     spec:` + strings.ReplaceAll(pod, "\n  ", "\n      ") + `
       restartPolicy: Never
       containers: [{name: main, image: "registry.k8s.io/pause:3.10"}]
+`
+}
+
+func replicationController(pod string) string {
+	return strings.Replace(controller("v1", "ReplicationController", "", pod), "{matchLabels: {app: $ID}}", "{app: $ID}", 1)
+}
+
+func cronJobOf(pod string) string {
+	return `
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: $ID}
+spec:
+  schedule: "0 0 1 1 *"
+  jobTemplate:
+    spec:
+      template:
+        spec:` + strings.ReplaceAll(pod, "\n  ", "\n          ") + `
+          restartPolicy: Never
+          containers: [{name: main, image: "registry.k8s.io/pause:3.10"}]
 `
 }

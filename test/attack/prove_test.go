@@ -178,19 +178,41 @@ func (p *prover) done(t *testing.T, target *prove.Target) map[string]prove.Row {
 // as is a client with the identity's own credentials.
 func (p *prover) as(t *testing.T, who prove.Identity) *http.Client {
 	t.Helper()
-	config, err := p.cluster.RESTConfig(who.User, who.Groups...)
+	if account, is := strings.CutPrefix(who.User, "system:serviceaccount:"); is {
+		namespace, name, _ := strings.Cut(account, ":")
+		return p.withToken(t, namespace, name)
+	}
+	return p.withCertificate(t, who.User, who.Groups...)
+}
+
+// withToken is a client with a new token of a service account.
+func (p *prover) withToken(t *testing.T, namespace, account string) *http.Client {
+	t.Helper()
+	config, err := p.cluster.RESTConfig("nobody")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if account, is := strings.CutPrefix(who.User, "system:serviceaccount:"); is {
-		namespace, name, _ := strings.Cut(account, ":")
-		token, err := p.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		config = rest.AnonymousClientConfig(config)
-		config.BearerToken = token.Status.Token
+	token, err := p.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
+	config = rest.AnonymousClientConfig(config)
+	config.BearerToken = token.Status.Token
+	return httpClient(t, config)
+}
+
+// withCertificate is a client with a certificate of a person.
+func (p *prover) withCertificate(t *testing.T, user string, groups ...string) *http.Client {
+	t.Helper()
+	config, err := p.cluster.RESTConfig(user, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return httpClient(t, config)
+}
+
+func httpClient(t *testing.T, config *rest.Config) *http.Client {
+	t.Helper()
 	config.NextProtos = []string{"http/1.1"} // for the streams
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {

@@ -286,6 +286,8 @@ var resources = map[string]schema.GroupVersionResource{
 	"PersistentVolumeClaim": {Version: "v1", Resource: "persistentvolumeclaims"}, "ReplicationController": {Version: "v1", Resource: "replicationcontrollers"},
 	"ResourceQuota": {Version: "v1", Resource: "resourcequotas"}, "LimitRange": {Version: "v1", Resource: "limitranges"},
 	"Deployment":         {Group: "apps", Version: "v1", Resource: "deployments"},
+	"ReplicaSet":         {Group: "apps", Version: "v1", Resource: "replicasets"},
+	"Ingress":            {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
 	"StatefulSet":        {Group: "apps", Version: "v1", Resource: "statefulsets"},
 	"DaemonSet":          {Group: "apps", Version: "v1", Resource: "daemonsets"},
 	"Job":                {Group: "batch", Version: "v1", Resource: "jobs"},
