@@ -19,6 +19,7 @@ type olderKubernetes struct {
 const oldLinkNames = "-checklinkname=0"
 
 var matrix = []olderKubernetes{
+	{minor: "1.36", version: "v1.36.3"},                         // the minor before the present one
 	{minor: "1.30", version: "v1.30.14"},                        // the first with ValidatingAdmissionPolicies
 	{minor: "1.24", version: "v1.24.17", ldflags: oldLinkNames}, // without them, and with PodSecurity
 }
