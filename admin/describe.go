@@ -3,19 +3,15 @@ package admin
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
-	"helm-tenant/rails"
-	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
 
@@ -130,20 +126,8 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 			d.Releases = append(d.Releases, releases...)
 		}
 	}
-	for _, ns := range t.Namespaces {
-		in, err := describeNamespace(ctx, c, d.Tenant, ns)
-		if ok, err := see("bindings in namespace "+ns, err); err != nil {
-			return nil, err
-		} else if !ok {
-			in = NamespaceOf{Name: ns}
-		}
-		if len(t.Quota) > 0 && !in.Missing {
-			in.Quota, err = quotaUse(ctx, c, t, ns)
-			if _, err := see("quotas", err); err != nil {
-				return nil, err
-			}
-		}
-		d.In = append(d.In, in)
+	if d.In, err = describeNamespaces(ctx, c, d.Tenant, see); err != nil {
+		return nil, err
 	}
 	if len(d.Unseen) == 0 {
 		return d, d.findDrift(ctx, c)
@@ -169,66 +153,6 @@ func (d *Description) describeTiller(ctx context.Context, c *cluster.Client, see
 		d.Running = &tillers[0]
 	}
 	return nil
-}
-
-func describeNamespace(ctx context.Context, c *cluster.Client, t tenant.Tenant, ns string) (NamespaceOf, error) {
-	in := NamespaceOf{Name: ns}
-	_, _, err := c.NamespaceLabels(ctx, ns)
-	if apierrors.IsNotFound(err) {
-		in.Missing = true
-		return in, nil
-	}
-	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", ns, metav1.ListOptions{})
-	if err != nil {
-		return in, err
-	}
-	wanted := append(rbac.ReaderBindings(t, ns), rbac.DeployerBindings(t, ns)...)
-	for _, b := range bindings {
-		in.Bindings = append(in.Bindings, Binding{
-			Name: b.Name, Role: b.RoleRef.Kind + " " + b.RoleRef.Name,
-			Subjects: tenant.MembersOf(b.Subjects, b.Namespace).Names(),
-			// A chart can give its own binding our name and label, or ours its own
-			// subjects.
-			Ours: slices.ContainsFunc(wanted, func(w *rbacv1.RoleBinding) bool {
-				return b.Name == w.Name && b.RoleRef == w.RoleRef && slices.Equal(b.Subjects, w.Subjects)
-			}),
-		})
-	}
-	// Ours first.
-	slices.SortStableFunc(in.Bindings, func(a, b Binding) int {
-		switch {
-		case a.Ours == b.Ours:
-			return 0
-		case a.Ours:
-			return -1
-		}
-		return 1
-	})
-	return in, nil
-}
-
-// quotaUse reads how much of the tenant's quota in a namespace is used.
-func quotaUse(ctx context.Context, c *cluster.Client, t tenant.Tenant, ns string) ([]QuotaUse, error) {
-	quotas, err := cluster.List[corev1.ResourceQuota](ctx, c, "ResourceQuota", ns, metav1.ListOptions{LabelSelector: tenant.LabelTenant + "=" + t.Name})
-	if err != nil {
-		return nil, err
-	}
-	var all []QuotaUse
-	for _, quota := range quotas {
-		if !rails.IsName("ResourceQuota", quota.Name, t.Name) {
-			continue
-		}
-		for _, key := range slices.Sorted(maps.Keys(quota.Spec.Hard)) {
-			use := QuotaUse{Key: string(key), Used: "?"}
-			hard := quota.Spec.Hard[key]
-			use.Hard = hard.String()
-			if used, counted := quota.Status.Used[key]; counted {
-				use.Used = used.String()
-			}
-			all = append(all, use)
-		}
-	}
-	return all, nil
 }
 
 // findDrift compares the objects that are there with what the record says.

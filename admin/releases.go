@@ -74,13 +74,18 @@ func readReleases(ctx context.Context, c *cluster.Client, t tenant.Tenant, engin
 	if engine == tenant.EngineTiller {
 		return readReleasesIn(ctx, c, engine, t.Home())
 	}
+	answers, err := readEach(ctx, slices.Clone(helmNamespaces(t)), func(ctx context.Context, ns string) ([]Release, error) {
+		return readReleasesIn(ctx, c, engine, ns)
+	})
+	if err != nil {
+		return nil, err
+	}
 	var all []Release
 	for _, ns := range helmNamespaces(t) {
-		releases, err := readReleasesIn(ctx, c, engine, ns)
-		if err != nil {
-			return nil, err
+		if answers[ns].err != nil {
+			return nil, answers[ns].err
 		}
-		all = append(all, releases...)
+		all = append(all, answers[ns].value...)
 	}
 	sortReleases(all)
 	return all, nil

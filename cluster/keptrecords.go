@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -87,7 +88,7 @@ func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record
 	}
 	size := sizes{first: recordPageSize, most: pageSize, bytes: recordPageBytes}
 	for at, count := range places {
-		if count < manyNames {
+		if count < manyRecords {
 			continue
 		}
 		err := error(nil)
@@ -103,24 +104,33 @@ func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record
 			}
 		}
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(left), compareKeys) {
-		var err error
-		if key.Kind == "Secret" {
-			var s corev1.Secret
-			if err = c.get(ctx, key, &s); err == nil {
-				secret(&s)
-			}
-		} else {
-			var m corev1.ConfigMap
-			if err = c.get(ctx, key, &m); err == nil {
-				configMap(&m)
-			}
-		}
-		if err = cmp.Or(failed, err); err != nil && !apierrors.IsNotFound(err) {
-			return err
-		}
+	single := slices.SortedFunc(maps.Keys(left), compareKeys)
+	var mutex sync.Mutex // do is called for one at a time
+	err := concurrently(len(single), Width, func(i int) error {
+		return c.eachSingle(ctx, single[i], &mutex, secret, configMap, &failed)
+	})
+	return cmp.Or(failed, err)
+}
+
+// eachSingle reads one record and passes it to the function of its kind, while it holds
+// the mutex. One that does not exist is left out. It returns failed if that is set.
+func (c *Client) eachSingle(ctx context.Context, key Key, mutex *sync.Mutex, secret func(*corev1.Secret), configMap func(*corev1.ConfigMap), failed *error) error {
+	var s corev1.Secret
+	var m corev1.ConfigMap
+	into, pass := runtime.Object(&s), func() { secret(&s) }
+	if key.Kind == "ConfigMap" {
+		into, pass = &m, func() { configMap(&m) }
 	}
-	return failed
+	if err := c.get(ctx, key, into); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return err
+	}
+	mutex.Lock()
+	defer mutex.Unlock()
+	pass()
+	return *failed
 }
 
 // Stripped is a live object as it can be created again.

@@ -36,9 +36,10 @@ type sizes struct {
 type listPage func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error)
 
 // pages calls do for all objects of a kind that list brings, page by page; while one is
-// looked at, the next is read. A page that has more bytes than a page may have is read
-// again with fewer objects (a limit among the options is how many it has at most), and so is one that did not come in the time that a request
-// has, though it had begun to: one slow answer does not end a run.
+// looked at, the next is read. A limit among the options is how many objects a page has at
+// most. A page with more bytes than a page may have is read again with fewer objects, and
+// so is one that did not come in the time of a request: one slow page does not end a run.
+// Where nothing at all came in that time, this is tried once.
 func (c *Client) pages(ctx context.Context, k kind, namespace string, options metav1.ListOptions, size sizes, list listPage, do func(runtime.Object) error) error {
 	if namespace == "" && c.within != nil {
 		if !k.namespaced {
@@ -92,6 +93,7 @@ type pageReader struct {
 	options   metav1.ListOptions
 	size      sizes
 	more      bool
+	silent    bool // a page took longer than a request may, and nothing of it came
 }
 
 func newPageReader(list listPage, namespace string, options metav1.ListOptions, size sizes) *pageReader {
@@ -116,7 +118,10 @@ func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
 		case r.options.Limit > 1 && read.exceeded():
 			r.options.Limit = max(1, r.options.Limit/8)
 			continue
-		case r.options.Limit > 1 && read.count() > 0 && isTimeout(err):
+		case r.options.Limit > 1 && isTimeout(err) && (read.count() > 0 || !r.silent):
+			// A server that collects a page before it sends anything looks like one that
+			// does not answer, which is told after a second try.
+			r.silent = r.silent || read.count() == 0
 			r.options.Limit = max(1, r.options.Limit/8)
 			r.size.most = r.options.Limit // the next would be as slow
 			continue

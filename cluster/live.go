@@ -21,6 +21,9 @@ const (
 	// manyNames is from how many names on a list of everything is cheaper than
 	// asking for each.
 	manyNames = 50
+	// manyRecords is manyNames for release records in a namespace. They come in pages of
+	// few, so that few of them are cheaper to list, too.
+	manyRecords = 8
 )
 
 // Key names one object.

@@ -34,7 +34,7 @@ func (c *Client) eachPacked(ctx context.Context, engine tenant.Engine, namespace
 			group.Go(func() error { do(i, packed); return nil })
 		}
 	}
-	if len(wanted) >= manyNames && others <= 2*len(wanted) {
+	if len(wanted) >= manyRecords && others <= 2*len(wanted) {
 		selector := release.OfTiller + ",STATUS!=SUPERSEDED"
 		if engine == tenant.EngineImpersonation {
 			selector = release.OfHelm + ",status!=superseded"

@@ -18,6 +18,8 @@ import (
 // pagedServer is a list of ConfigMaps of a size each, as a server pages it.
 type pagedServer struct {
 	sizes []int
+	// silent says that nothing of an answer is sent before the delay is over.
+	silent bool
 	// expireAt is the continue token that has expired once, delay how long an answer of so
 	// many objects or more takes to be sent.
 	expireAt string
@@ -48,8 +50,10 @@ func (s *pagedServer) serve(t *testing.T) http.HandlerFunc {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if s.delay != nil {
-			_, _ = w.Write([]byte(" "))
-			w.(http.Flusher).Flush()
+			if !s.silent {
+				_, _ = w.Write([]byte(" "))
+				w.(http.Flusher).Flush()
+			}
 			time.Sleep(s.delay(end - start))
 		}
 		_ = json.NewEncoder(w).Encode(list) // the client may have had enough
@@ -74,6 +78,8 @@ func TestPagesBySize(t *testing.T) {
 		{name: "one that no API server would store", served: pagedServer{sizes: []int{10, pageBytes + 1, 10}}, err: "an object takes more than 16777216 bytes"},
 		{name: "a token that expires", served: pagedServer{sizes: many(4500, 10), expireAt: "2000"}, limits: []int{2000, 2000, 2000, 2000}},
 		{name: "slow pages", served: pagedServer{sizes: many(600, 10), delay: func(objects int) time.Duration { return time.Duration(objects) * 3 * time.Millisecond }}},
+		{name: "a page that is long in coming", served: pagedServer{sizes: many(600, 10), silent: true, delay: func(objects int) time.Duration { return time.Duration(objects) * 3 * time.Millisecond }}},
+		{name: "a server that does not answer", served: pagedServer{sizes: many(3, 10), silent: true, delay: func(int) time.Duration { return 1500 * time.Millisecond }}, err: "did not answer in time"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := clientOf(t, test.served.serve(t))
