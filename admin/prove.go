@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -77,19 +78,28 @@ func Prove(ctx context.Context, c *cluster.Client, p Proof) (*prove.Report, erro
 	return prove.NewReport(names, rows), nil
 }
 
-// proveOne sends all requests for a tenant, one after the other, and makes rows of
-// the answers.
+// attemptsAtOnce is how many requests for one tenant are under way at once.
+const attemptsAtOnce = 4
+
+// proveOne sends all requests for a tenant and makes rows of the answers.
 func proveOne(ctx context.Context, sender *cluster.Impersonator, t *prove.Target) []prove.Row {
-	var exchanges []prove.Exchange
-	send := func(requests []prove.Request) {
-		for _, r := range requests {
-			var a prove.Answer
-			a.Code, a.Body, a.Err = sender.Do(ctx, r.As.User, r.As.Groups, r.Method, r.Path, r.Query, r.Type, r.Body)
-			exchanges = append(exchanges, prove.Exchange{Request: r, Answer: a})
+	send := func(requests []prove.Request) []prove.Exchange {
+		exchanges := make([]prove.Exchange, len(requests))
+		var group errgroup.Group
+		group.SetLimit(attemptsAtOnce)
+		for i, r := range requests {
+			group.Go(func() error {
+				var a prove.Answer
+				a.Code, a.Body, a.Err = sender.Do(ctx, r.As.User, r.As.Groups, r.Method, r.Path, r.Query, r.Type, r.Body)
+				exchanges[i] = prove.Exchange{Request: r, Answer: a}
+				return nil
+			})
 		}
+		_ = group.Wait() // what it runs returns no error
+		return exchanges
 	}
-	send(t.Requests())
-	send(t.Follow(exchanges))
+	exchanges := send(t.Requests())
+	exchanges = append(exchanges, send(t.Follow(exchanges))...)
 	return t.Judge(exchanges)
 }
 

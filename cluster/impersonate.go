@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/client-go/rest"
@@ -45,17 +47,38 @@ const (
 	onlyMetadata = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 	// longestAnswer is more than any single object has without its data.
 	longestAnswer = 1 << 20
+	// mostRetries is how often a request is sent again to an overloaded server, and
+	// longestWait how long a Retry-After may be.
+	mostRetries, longestWait = 10, 30 * time.Second
 )
 
 // Do sends one request as a user in groups and returns the status and the body of
-// the answer. It is sent once, however busy the server is; err is why there is no
-// answer.
+// the answer. As client-go does, it sends the request again where a busy API server
+// answers 429 and names a time in Retry-After, up to ten times
+// (k8s.io/client-go/rest, withRetry). err is why there is no answer.
 func (i *Impersonator) Do(ctx context.Context, user string, groups []string, method, path string, query url.Values, contentType string, body []byte) (code int, answer []byte, err error) {
+	for try := 0; ; try++ {
+		var again time.Duration
+		code, answer, again, err = i.send(ctx, user, groups, method, path, query, contentType, body)
+		if err != nil || again == 0 || try == mostRetries {
+			return code, answer, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, nil, context.Cause(ctx)
+		case <-time.After(again):
+		}
+	}
+}
+
+// send sends one request once. again is after which time a busy server wants it sent
+// again, 0 where it does not.
+func (i *Impersonator) send(ctx context.Context, user string, groups []string, method, path string, query url.Values, contentType string, body []byte) (code int, answer []byte, again time.Duration, err error) {
 	target := i.base.JoinPath(path)
 	target.RawQuery = query.Encode()
 	request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, 0, err
 	}
 	request.Header.Set(authenticationv1.ImpersonateUserHeader, user)
 	for _, group := range groups {
@@ -70,12 +93,22 @@ func (i *Impersonator) Do(ctx context.Context, user string, groups []string, met
 	}
 	response, err := i.http.Do(request)
 	if err != nil {
-		return 0, nil, i.client.explain(method+" "+path, err)
+		return 0, nil, 0, i.client.explain(method+" "+path, err)
 	}
 	defer response.Body.Close()
 	answer, err = io.ReadAll(io.LimitReader(response.Body, longestAnswer))
 	if err != nil {
-		return 0, nil, i.client.explain(method+" "+path, err)
+		return 0, nil, 0, i.client.explain(method+" "+path, err)
 	}
-	return response.StatusCode, answer, nil
+	return response.StatusCode, answer, retryAfter(response), nil
+}
+
+// retryAfter returns after which time an overloaded server wants a request sent again, 0
+// where it did not refuse it for that.
+func retryAfter(response *http.Response) time.Duration {
+	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+	if response.StatusCode != http.StatusTooManyRequests || err != nil || seconds <= 0 {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, longestWait)
 }

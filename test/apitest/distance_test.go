@@ -1,0 +1,282 @@
+package apitest
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"helm-tenant/test/records"
+)
+
+// rancherPath is where a proxy such as Rancher's serves a cluster's API.
+const rancherPath = "/k8s/clusters/c-1"
+
+// route is a way to the API server that counts what goes along it.
+type route struct {
+	mu       sync.Mutex
+	requests []string
+	problems []string
+}
+
+// take returns the requests since the last call, sorted.
+func (r *route) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	taken := r.requests
+	r.requests = nil
+	slices.Sort(taken)
+	return taken
+}
+
+// behind is the user with a kubeconfig that leads through a proxy which serves the API
+// under a path, as Rancher does, and the route. Requests outside the path are not found,
+// as there. hold is called before a request is passed on; it may answer it.
+func (u *user) behind(t *testing.T, hold hook) (*user, *route) {
+	t.Helper()
+	way := &route{}
+	through := u.through(t, func(w http.ResponseWriter, r *http.Request) bool {
+		path, inside := strings.CutPrefix(r.URL.Path, rancherPath)
+		if !inside {
+			way.mu.Lock()
+			way.problems = append(way.problems, r.Method+" "+r.URL.Path)
+			way.mu.Unlock()
+			http.NotFound(w, r)
+			return true
+		}
+		r.URL.Path, r.URL.RawPath = path, ""
+		if hold != nil && hold(w, r) {
+			return true
+		}
+		way.mu.Lock()
+		defer way.mu.Unlock()
+		way.requests = append(way.requests, r.Method+" "+path)
+		return false
+	})
+	t.Cleanup(func() {
+		for _, problem := range way.problems {
+			t.Errorf("a request beside the cluster's path: %s", problem)
+		}
+	})
+	text, err := os.ReadFile(through.kubeconfig)
+	must(t, err)
+	before, after, found := strings.Cut(string(text), "server: http://")
+	address, rest, _ := strings.Cut(after, "\n")
+	if !found {
+		t.Fatalf("the kubeconfig has no server:\n%s", text)
+	}
+	must(t, os.WriteFile(through.kubeconfig, []byte(before+"server: http://"+address+rancherPath+"\n"+rest), 0o600))
+	return through, way
+}
+
+// counted is a verb, how many requests it makes at most for a tenant of two namespaces,
+// and how many more for each further one.
+type counted struct {
+	command    string
+	most, each int
+}
+
+// verbsCounted are typed in this order. TEAM is the tenant, ENGINE its engine, NAMESPACES
+// its namespaces and FILE what export wrote.
+var verbsCounted = []counted{
+	// A namespace and a binding are created, and looked for before.
+	{"init TEAM --engine ENGINE --namespaces NAMESPACES --create-namespaces --user alice --wait=false", 52, 4},
+	{"init TEAM --wait=false", 21, 0},
+	{"init TEAM --user alice,bob --wait=false --dry-run", 20, 0},
+	{"describe TEAM", 38, 0},
+	{"tenants", 17, 0},
+	{"releases TEAM", 8, 0},
+	{"audit TEAM", 44, 0}, // the records of Tillers come in small pages,
+	{"audit", 44, 0},
+	{"export TEAM", 17, 0},
+	{"export", 17, 0},
+	{"apply -f FILE", 21, 0},
+	{"apply -f FILE --dry-run", 20, 0},
+	{"grant TEAM --user carol", 12, 0},
+	{"revoke TEAM --user carol", 33, 0},
+	{"prove TEAM", 66, 10}, // each attempt is a request
+	{"freeze TEAM --reason x", 70, 3},
+	{"thaw TEAM", 46, 1},
+	{"use TEAM", 3, 0},
+	{"migrate TEAM --dry-run", 36, 2}, // the records and quotas of each namespace
+	{"destroy TEAM --yes --keep-releases --wait=false", 225, 12},
+}
+
+// TestRequests counts the requests of each verb on a cluster behind a proxy: nothing is
+// asked for one by one that a list answers. It runs alone, so that nothing is read anew
+// because of others.
+func TestRequests(t *testing.T) {
+	w := start(t)
+	for _, engine := range []string{"tiller", "impersonation"} {
+		for _, size := range []int{2, 12} {
+			t.Run(fmt.Sprintf("%s/%d", engine, size), func(t *testing.T) { w.countRequests(t, engine, size) })
+		}
+	}
+}
+
+func (w *world) countRequests(t *testing.T, engine string, size int) {
+	t.Helper()
+	of := newTeam()
+	admin, way := w.withHelm3(t).behind(t, nil)
+	var namespaces []string
+	for i := range size {
+		namespaces = append(namespaces, fmt.Sprintf("%s-n%d", of.name, i))
+	}
+	folder := t.TempDir()
+	file := filepath.Join(folder, "tenants.yaml")
+	for _, c := range verbsCounted {
+		args := strings.Fields(strings.NewReplacer("TEAM", of.name, "ENGINE", engine, "NAMESPACES", strings.Join(namespaces, ","), "FILE", file).Replace(c.command))
+		if args[0] == "migrate" {
+			if engine != "tiller" {
+				continue
+			}
+			for i := range 20 * size {
+				w.stored(t, of, records.Release{Name: fmt.Sprintf("r%d", i), Namespace: namespaces[i%size], Revision: 1, Status: "DEPLOYED"})
+			}
+		}
+		if args[0] == "destroy" {
+			args = append(args, "--backup", filepath.Join(folder, "backup.yaml"))
+		}
+		r := admin.run(t, args...)
+		if r.code != 0 && (args[0] != "audit" || r.code != 4) {
+			t.Fatalf("it failed: %v", r)
+		}
+		if c.command == "export TEAM" {
+			must(t, os.WriteFile(file, []byte(r.stdout), 0o644))
+		}
+		made := way.take()
+		t.Logf("%s: %d requests", c.command, len(made))
+		most := c.most + (size-2)*c.each
+		if engine == "impersonation" && (args[0] == "describe" || args[0] == "releases") {
+			most += 2 * (size - 2) // a namespace's records are listed in it, in Secrets and ConfigMaps
+		}
+		if len(made) > most {
+			t.Errorf("%s makes %d requests for %d namespaces, and %d are enough:\n%s", c.command, len(made), size, most, strings.Join(made, "\n"))
+		}
+	}
+}
+
+// TestTheWrapperMakesNoRequest is about what runs before helm does.
+func TestTheWrapperMakesNoRequest(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of, "--engine", "impersonation")
+	u, way := w.admin(t).behind(t, nil)
+	helm := filepath.Join(t.TempDir(), "helm")
+	must(t, os.WriteFile(helm, []byte("#!/bin/sh\necho v3.22.0 \"$@\"\n"), 0o755))
+	u.env = append(u.env, "HELM_BIN="+helm)
+	u.must(t, "use", of.name)
+	if len(way.take()) == 0 {
+		t.Fatal("no request went through the proxy")
+	}
+	for _, args := range [][]string{{"list"}, {"upgrade", "--install", "web", "chart", "--namespace", of.b}, {"--tenant", of.name, "status", "web"}, {"help"}} {
+		u.must(t, args...)
+		if made := way.take(); len(made) > 0 {
+			t.Errorf("%v: requests before helm: %v", args, made)
+		}
+	}
+}
+
+// distant are verbs for a tenant that exists, and change nothing that the next reads.
+func distant(of team) [][]string {
+	return [][]string{
+		{"tenants"}, {"describe", of.name}, {"releases", of.name}, {"export", of.name}, {"audit", of.name}, {"init", of.name, "--wait=false", "--dry-run"},
+		{"grant", of.name, "--user", "dave", "--dry-run"}, {"freeze", of.name, "--reason", "x", "--dry-run"}, {"prove", of.name},
+	}
+}
+
+// TestASlowAPIServer answers each request after half a second: a run lasts longer than
+// --request-timeout, which is that of one request.
+func TestASlowAPIServer(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	u, _ := w.withHelm3(t).behind(t, func(http.ResponseWriter, *http.Request) bool {
+		time.Sleep(500 * time.Millisecond)
+		return false
+	})
+	timeout := []string{"--request-timeout", "10s"}
+	made := u.must(t, append([]string{"init", of.name, "--engine", "impersonation", "--namespaces", of.a + "," + of.b, "--create-namespaces", "--user", "alice", "--request-timeout", "5s"})...)
+	if made.took < 5*time.Second {
+		t.Errorf("it took %v, which shows nothing: %v", made.took, made)
+	}
+	for _, args := range [][]string{{"tenants"}, {"describe", of.name}, {"audit", of.name}, {"grant", of.name, "--user", "dave"}} {
+		r := u.run(t, append(args, timeout...)...)
+		if r.code != 0 && r.code != 4 {
+			t.Errorf("it failed: %v", r)
+		}
+	}
+}
+
+// TestASlowPage is longer in coming than a request may take, where it has many objects.
+func TestASlowPage(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of, "--engine", "impersonation")
+	var mu sync.Mutex
+	slow := 0
+	u, _ := w.withHelm3(t).behind(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+		if limit < 1000 || r.URL.Path != "/api/v1/namespaces" && r.URL.Path != "/apis/rbac.authorization.k8s.io/v1/rolebindings" {
+			return false
+		}
+		mu.Lock()
+		slow++
+		mu.Unlock()
+		select {
+		case <-r.Context().Done():
+		case <-time.After(4 * time.Second):
+		}
+		return false
+	})
+	for _, args := range [][]string{{"tenants"}, {"describe", of.name}} {
+		r := u.run(t, append(args, "--request-timeout", "2s")...)
+		if r.code != 0 && r.code != 4 {
+			t.Errorf("a slow page ends it: %v", r)
+		}
+	}
+	if slow == 0 {
+		t.Error("no page was slow")
+	}
+}
+
+// TestAThrottledAPIServer lets few requests a second pass, and refuses the others with 429
+// and Retry-After. What passes is what is asked of a server that refuses nothing.
+func TestAThrottledAPIServer(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	w.makeTenant(t, of, "--engine", "impersonation")
+	direct, free := w.withHelm3(t).behind(t, nil)
+	var mu sync.Mutex
+	second, passed, refused := int64(0), 0, 0
+	throttled, way := w.withHelm3(t).behind(t, func(response http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now().Unix(); now != second {
+			second, passed = now, 0
+		}
+		if passed++; passed > 20 {
+			refused++
+			return faults["429"](response, r)
+		}
+		return false
+	})
+	for _, args := range distant(of) {
+		plain := direct.run(t, args...)
+		r := throttled.run(t, args...)
+		if r.code != plain.code {
+			t.Errorf("it ends with %d where nothing is refused, and else: %v", plain.code, r)
+		}
+		if a, b := len(free.take()), len(way.take()); a != b {
+			t.Errorf("%v: %d requests, and %d where some are refused first", args, a, b)
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
