@@ -22,6 +22,16 @@ func (d *decision) wanted() ([]runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.request.Receiving != nil {
+		text, err := d.request.Receiving.Annotation()
+		if err != nil {
+			return nil, err
+		}
+		if record.Annotations == nil {
+			record.Annotations = map[string]string{}
+		}
+		record.Annotations[tenant.AnnotationMigration] = text
+	}
 	home := install.Home(d.tenant, d.homeShared, d.homeCreated)
 	var labels, annotations map[string]string
 	if live := d.facts.live.Get(namespaceKey(home.Name)); live != nil {

@@ -144,9 +144,12 @@ func begin(f *facts, r Request) (*decision, error) {
 		if err != nil {
 			return nil, err
 		}
-		if d.migration != nil && !r.Migrating {
+		if d.migration != nil && !r.Migrating && (r.Receiving == nil || d.migration.From != r.Receiving.From) {
 			return nil, &MigratingError{r.Tenant.Name, *d.migration}
 		}
+	}
+	if r.Receiving != nil {
+		d.migration = r.Receiving
 	}
 	if !existed && r.freezes() {
 		return nil, &NoTenantError{Name: r.Tenant.Name}

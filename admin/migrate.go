@@ -115,6 +115,9 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int
 	if m.State, err = cluster.MigrationOf(live.Get(recordKey(home))); err != nil {
 		return nil, err
 	}
+	if m.State != nil && m.State.From != "" {
+		return nil, &MigratingError{name, *m.State}
+	}
 	storage := m.Tenant.Tiller.Storage
 	m.keep = keep
 	if m.State != nil {

@@ -37,7 +37,7 @@ const (
 )
 
 // Risks are all that can be accepted.
-var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskReadsSecrets, RiskOutsideReleases, RiskClusterObjects, RiskMissingReleases, RiskNamespaceWriter}
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskReadsSecrets, RiskOutsideReleases, RiskClusterObjects, RiskMissingReleases, RiskNamespaceWriter, RiskUnmatchedRecords}
 
 // Accepted are the risks that an admin accepted.
 type Accepted []Risk
@@ -121,8 +121,13 @@ type Request struct {
 	// meanwhile does not hold it up: a namespace that is gone or being deleted is left out,
 	// unless CreateNamespaces makes it, and so is a role that does not exist.
 	Migrating bool
-	// StartTiller makes the Deployment of a tenant that is being migrated, too.
+	// StartTiller makes the Deployment of a tenant that is being migrated, or that receives
+	// releases, too.
 	StartTiller bool
+	// Receiving is the state of a tenant to which releases of another Tiller are copied: it
+	// is put on the tenant's record, and the tenant's Tiller is not made before it ends. A
+	// tenant that is in another migration is refused.
+	Receiving *tenant.Migration
 	// Preview has the live objects named that the guard would refuse.
 	Preview  bool
 	Accepted Accepted

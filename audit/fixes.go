@@ -24,6 +24,12 @@ func (r *Record) init() command.Fix {
 // endMigration is the commands that end the tenant's migration.
 func (r *Record) endMigration() command.Fix {
 	name := r.Tenant.Name
+	if from := r.Migrating.From; from != "" {
+		if r.Migrating.Phase == tenant.PhaseAborting {
+			return command.Run(splitCommand(from, "--abort"))
+		}
+		return command.Run(splitCommand(from, "-f", "tenants.yaml")).With("with the tenants file of the split")
+	}
 	finish, abort := command.Tenant("migrate", name, "--finish"), command.Tenant("migrate", name, "--abort")
 	switch r.Migrating.Phase {
 	case tenant.PhaseVerified, tenant.PhaseFinishing:
@@ -39,7 +45,15 @@ func (r *Record) abortMigration() []command.Fix {
 	if r.Migrating == nil || r.Migrating.Phase == tenant.PhaseFinishing || r.Migrating.Phase == tenant.PhaseAborting {
 		return nil
 	}
+	if from := r.Migrating.From; from != "" {
+		return []command.Fix{command.Run(splitCommand(from, "--abort")).With("takes the split back")}
+	}
 	return []command.Fix{command.Run(command.Tenant("migrate", r.Tenant.Name, "--abort")).With("takes the migration back")}
+}
+
+// splitCommand is split of the Tiller in a namespace.
+func splitCommand(from string, flags ...string) command.Command {
+	return append(append(command.Command{"helm", "tenant", "split"}, flags...), "--from="+from)
 }
 
 // memberFlag is how a verb of ours names a subject; empty, which no command holds, for

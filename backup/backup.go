@@ -2,6 +2,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ import (
 // Backups are the backup files of one tenant's release records.
 type Backups struct {
 	Tenant string
+	// Whose says whose records these are, where they are not the tenant's alone; Tenant is
+	// only a part of the file's name then.
+	Whose string
 	// Part tells these records from others of the tenant's in a file's name; empty
 	// where there are no others.
 	Part string
@@ -39,8 +43,8 @@ type Backup struct {
 	versions map[types.UID]string
 }
 
-// holds says whether the file has all of these records, just as they are.
-func (b Backup) holds(records []cluster.Stored) bool {
+// Holds says whether the file has all of these records, just as they are.
+func (b Backup) Holds(records []cluster.Stored) bool {
 	return !slices.ContainsFunc(records, func(s cluster.Stored) bool { return b.versions[s.UID] != s.ResourceVersion })
 }
 
@@ -116,7 +120,7 @@ func (b Backups) Save(ctx context.Context, file, earlier string, records []clust
 // somebody wrote them meanwhile. The second's name is the first's with suffix, or the
 // next free one: the user did not choose it, and the first backup is written already.
 func (b Backups) SaveAgain(ctx context.Context, first Backup, suffix string, records []cluster.Stored) (Backup, error) {
-	if first.holds(records) {
+	if first.Holds(records) {
 		return first, nil
 	}
 	file := ""
@@ -160,7 +164,7 @@ func (b Backups) write(ctx context.Context, file, earlier string, named bool, re
 		if len(whole.versions) == 1 {
 			count = "1 release record"
 		}
-		b.Say("%s of tenant %s backed up in %s", count, b.Tenant, free)
+		b.Say("%s of %s backed up in %s", count, cmp.Or(b.Whose, "tenant "+b.Tenant), free)
 		return Backup{free, whole.versions}, nil
 	}
 	if !named && earlier != "" && whole.isIn(earlier) {

@@ -93,6 +93,8 @@ func hintsFor(err error, a asking) []hint {
 		return one("delete them first, or read: helm tenant help migrate")
 	case errors.Is(err, admin.ErrEnded):
 		return one("if Helm 3 has records of it that nobody wants, migrate it again, and abort that: it removes them")
+	case errors.As(err, &moving) && moving.From != "":
+		return []hint{typed("go on with", splitCommand(moving.From, "-f", "tenants.yaml")), typed("or go back with", splitCommand(moving.From, "--abort"))}
 	case errors.As(err, &moving):
 		return phaseHints(moving.Name, moving.Phase)
 	case errors.As(err, &storage):

@@ -38,6 +38,7 @@ var verbs = []verb{
 	{"export", newExport},
 	{"destroy", newDestroy},
 	{"migrate", newMigrate},
+	{"split", newSplit},
 	{"audit", newAudit},
 	{"prove", newProve},
 	{"releases", newReleases},

@@ -4,9 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/util/retry"
@@ -29,6 +34,56 @@ func (c *Client) Metadata(ctx context.Context, of ServedKind, namespace, name st
 	}
 	object, err := api.Get(ctx, name, metav1.GetOptions{})
 	return object, c.explain("reading "+name, err)
+}
+
+// Place is where an object of a known kind is.
+type Place struct{ Namespace, Name string }
+
+// Objects reads the objects of one kind at these places, and leaves out those that do not
+// exist. Where there are many in a namespace, they are taken from a list. The names may be
+// anybody's words: those that no object can have are left out, too.
+func (c *Client) Objects(ctx context.Context, of ServedKind, places []Place) (map[Place]map[string]any, error) {
+	byNamespace := map[string][]Place{}
+	for _, at := range places {
+		if _, err := c.metadataOf(of, at.Namespace, at.Name); err == nil {
+			byNamespace[at.Namespace] = append(byNamespace[at.Namespace], at)
+		}
+	}
+	found := map[Place]map[string]any{}
+	var mutex sync.Mutex
+	var single []Place
+	for namespace, wanted := range byNamespace {
+		if len(wanted) < manyNames {
+			single = append(single, wanted...)
+			continue
+		}
+		err := c.pages(ctx, of.kind, namespace, metav1.ListOptions{}, sizes{}, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
+			return c.resource(of.kind, namespace).List(ctx, options)
+		}, func(object runtime.Object) error {
+			item := object.(*unstructured.Unstructured)
+			if at := (Place{item.GetNamespace(), item.GetName()}); slices.Contains(wanted, at) {
+				found[at] = item.Object
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	err := concurrently(len(single), Width, func(i int) error {
+		object, err := c.resource(of.kind, single[i].Namespace).Get(ctx, single[i].Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return c.explain("reading "+single[i].Name, err)
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
+		found[single[i]] = object.Object
+		return nil
+	})
+	return found, err
 }
 
 // PatchMetadata sets labels and annotations of an object, and changes nothing else of it.

@@ -53,6 +53,10 @@ type Migration struct {
 	Keep int `json:"keep,omitempty"`
 	// Backup is the file that Tiller's records were written to.
 	Backup string `json:"backup,omitempty"`
+	// From is the namespace of another Tiller from which releases are being copied to the
+	// tenant: this is no migration then, but the tenant's part in a split, frozen or
+	// aborting. It is empty for a migration.
+	From string `json:"from,omitempty"`
 	// Unknown are the fields that this helm-tenant does not know: a newer one wrote them,
 	// and they are written again.
 	Unknown map[string]json.RawMessage `json:"-"`
@@ -89,6 +93,12 @@ func (m Migration) Annotation() (string, error) {
 // String says to a member what is going on.
 func (m Migration) String() string {
 	since := m.Since.UTC().Format("2006-01-02 15:04 MST")
+	switch {
+	case m.From != "" && m.Phase == PhaseAborting:
+		return fmt.Sprintf("giving its releases back to the Tiller in namespace %q; its own Tiller is about to start", m.From)
+	case m.From != "":
+		return fmt.Sprintf("receiving its releases from the Tiller in namespace %q since %s; its own Tiller is stopped", m.From, since)
+	}
 	switch m.Phase {
 	case PhaseVerified:
 		return "moved to Helm 3 and 4 since " + since + "; its Tiller is stopped, and kept until an admin finishes the migration"

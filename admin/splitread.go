@@ -1,0 +1,341 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/cluster"
+	"helm-tenant/migrate"
+	"helm-tenant/recognise"
+	"helm-tenant/release"
+	"helm-tenant/tenant"
+)
+
+// NoTillerError says that no Tiller which could be split runs in a namespace.
+type NoTillerError struct {
+	From string
+	// Tenant is the one whose home the namespace is, if it is one.
+	Tenant string
+}
+
+func (e *NoTillerError) Error() string {
+	if e.Tenant != "" {
+		return fmt.Sprintf("namespace %q is the home of tenant %q: only a Tiller that is no tenant's is split", e.From, e.Tenant)
+	}
+	return fmt.Sprintf("no Tiller runs in namespace %q", e.From)
+}
+
+// SplittingError refuses what would disturb a split that is under way.
+type SplittingError struct {
+	From string
+	tenant.Split
+}
+
+func (e *SplittingError) Error() string {
+	return fmt.Sprintf("the split of the Tiller in namespace %q is %s", e.From, e.Phase)
+}
+
+func splitKey(from string) cluster.Key {
+	return cluster.Key{Kind: "ConfigMap", Namespace: from, Name: tenant.SplitName}
+}
+
+// copyKey is where a tenant's Tiller keeps the record.
+func copyKey(storage tenant.Storage, home string, record oldRecord) cluster.Key {
+	kind := "Secret"
+	if storage == tenant.StorageConfigMap {
+		kind = "ConfigMap"
+	}
+	return cluster.Key{Kind: kind, Namespace: home, Name: record.Key.Name}
+}
+
+// readSplitState reads how far a split is; nil where there is none.
+func readSplitState(ctx context.Context, c *cluster.Client, from string) (*unstructured.Unstructured, *tenant.Split, error) {
+	live := cluster.NewLive()
+	if err := c.Lookup(ctx, live, []cluster.Key{splitKey(from)}); err != nil {
+		return nil, nil, err
+	}
+	object := live.Get(splitKey(from))
+	if object == nil {
+		return nil, nil, nil
+	}
+	var m corev1.ConfigMap
+	if err := cluster.Typed(object, &m); err != nil {
+		return nil, nil, err
+	}
+	state, err := tenant.ParseSplit(m.Data[tenant.SplitKey])
+	return object, &state, err
+}
+
+// readSplit reads what the Tiller in a namespace has and how far its split is, and decides
+// where each release goes: to the tenants, where a split has not begun, or is frozen, else
+// where the state of the split says. It writes nothing.
+func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []tenant.Tenant, leave []string) (*SplitPlan, error) {
+	p := &SplitPlan{From: from, copies: map[cluster.Key]oldRecord{}, later: map[string][]cluster.Stored{}, live: cluster.NewLive()}
+	var err error
+	if _, p.State, err = readSplitState(ctx, c, from); err != nil {
+		return nil, err
+	}
+	if err := p.readTiller(ctx, c); err != nil {
+		return nil, err
+	}
+	stored, err := c.StoredReleases(ctx, tenant.EngineTiller, from)
+	if err != nil {
+		return nil, err
+	}
+	stored = slices.DeleteFunc(stored, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(p.Storage)) })
+	current := map[cluster.Key]bool{}
+	for _, record := range currentRecords(stored, true) {
+		current[record.Key] = true
+	}
+	records, err := readOldRecords(ctx, c, stored, current)
+	if err != nil {
+		return nil, err
+	}
+	p.Releases = assign(records, tenants, leave)
+	for _, name := range leave {
+		if !slices.ContainsFunc(p.Releases, func(r SplitRelease) bool { return r.Name == name }) {
+			return nil, Invalid{fmt.Errorf("--leave %s: the Tiller in namespace %q has no such release", name, from)}
+		}
+	}
+	if err := p.checkState(); err != nil {
+		return nil, err
+	}
+	objects, err := readHeldObjects(ctx, c, p.Releases)
+	if err != nil {
+		return nil, err
+	}
+	judge(p.Releases, tenants, objects)
+	p.checkTenants(tenants)
+	if err := p.readCopies(ctx, c); err != nil {
+		return nil, err
+	}
+	p.checkClashes()
+	return p, nil
+}
+
+// checkState refuses another way to split than the one that was begun.
+func (p *SplitPlan) checkState() error {
+	if p.State == nil {
+		return nil
+	}
+	mapping := p.mapping()
+	for _, name := range slices.Sorted(maps.Keys(p.State.Releases)) {
+		was, now := p.State.Releases[name], mapping[name]
+		if now != was && slices.ContainsFunc(p.Releases, func(r SplitRelease) bool { return r.Name == name }) {
+			return fmt.Errorf("the split began with release %q going to tenant %q, and not to %q: use the same file and --leave, or go back first", name, was, now)
+		}
+	}
+	return nil
+}
+
+// readTiller finds the Tillers of the namespace, and where they keep their records.
+func (p *SplitPlan) readTiller(ctx context.Context, c *cluster.Client) error {
+	found, err := readTillers(ctx, c, p.From)
+	if err != nil {
+		return err
+	}
+	p.tillers = found.tillers
+	if p.State != nil {
+		p.Storage = p.State.Storage
+		return nil
+	}
+	if len(found.tillers) == 0 {
+		homes, err := c.Homes(ctx)
+		if err != nil {
+			return err
+		}
+		none := &NoTillerError{From: p.From}
+		for name, of := range homes {
+			if slices.Contains(of, p.From) {
+				none.Tenant = name
+			}
+		}
+		return none
+	}
+	for _, t := range found.tillers {
+		if !slices.Contains(tenant.ScalableKinds, t.object.GetKind()) {
+			return fmt.Errorf("the Tiller in namespace %q is %s, which can't be stopped and started again: run it as a Deployment first", p.From, t)
+		}
+	}
+	container := recognise.Container(found.tillers[0].spec.Template.Spec)
+	if container == nil {
+		return fmt.Errorf("%s in namespace %q has no container", found.tillers[0], p.From)
+	}
+	if at := recognise.NamespaceOf(container, p.From); at != p.From {
+		return fmt.Errorf("%s in namespace %q stores its releases in namespace %q: only a Tiller is split that has them in its own", found.tillers[0], p.From, at)
+	}
+	if p.Storage, err = found.storage(p.From, ""); err == nil && p.Storage == "" {
+		p.Storage = tenant.StorageConfigMap // that of a Tiller which does not say it
+	}
+	return err
+}
+
+// readTillers finds the Tillers of a namespace that are no tenant's, and counts its records.
+func readTillers(ctx context.Context, c *cluster.Client, namespace string) (byHand, error) {
+	var objects []*unstructured.Unstructured
+	for _, kind := range runnerKinds {
+		some, err := c.List(ctx, kind, namespace, metav1.ListOptions{})
+		if err != nil {
+			return byHand{}, err
+		}
+		objects = append(objects, some...)
+	}
+	found, err := findByHand(objects)
+	if err != nil || len(found.tillers) == 0 {
+		return found, err
+	}
+	stored, err := c.StoredReleases(ctx, tenant.EngineTiller, namespace)
+	found.records = countStorages(stored)
+	return found, err
+}
+
+// readOldRecords reads what the records hold. The objects of a manifest are kept of those in
+// current.
+func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Stored, current map[cluster.Key]bool) ([]oldRecord, error) {
+	var records []oldRecord
+	var mutex sync.Mutex
+	var group errgroup.Group // unpacking takes longer than reading
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	err := c.EachRecord(ctx, stored, func(record cluster.Record) error {
+		group.Go(func() error {
+			old := oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record))}
+			r, err := c.ReleaseOf(record)
+			if old.problem = err; err == nil {
+				old.name, old.namespace, old.version, old.status = r.GetName(), r.GetNamespace(), int(r.GetVersion()), r.GetInfo().GetStatus().GetCode().String()
+				if current[record.Key] {
+					old.bodies = migrate.Bodies(r.GetManifest())
+				}
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			records = append(records, old)
+			return nil
+		})
+		return nil
+	})
+	_ = group.Wait() // what it runs returns no error
+	return records, err
+}
+
+// packedIn is the data of a record, which is the same in a ConfigMap and in a Secret.
+func packedIn(record cluster.Record) []byte {
+	switch object := record.Object.(type) {
+	case *corev1.Secret:
+		return object.Data[release.DataKey]
+	case *corev1.ConfigMap:
+		return []byte(object.Data[release.DataKey])
+	}
+	return nil
+}
+
+// readHeldObjects reads the objects that the releases hold which move, by the record that
+// names them. What the caller may not read is an error.
+func readHeldObjects(ctx context.Context, c *cluster.Client, releases []SplitRelease) (map[cluster.Key][]seenObject, error) {
+	var held []Held
+	for _, r := range releases {
+		for _, record := range r.records {
+			h := Held{Owner: migrate.Owner{Name: r.Name, Namespace: record.namespace}}
+			for _, body := range record.bodies {
+				h.Objects = append(h.Objects, body.Object)
+			}
+			if r.Tenant != "" {
+				held = append(held, h)
+			}
+		}
+	}
+	served, err := servedKinds(ctx, c, held)
+	if err != nil {
+		return nil, err
+	}
+	type kindName struct{ apiVersion, kind string }
+	places := map[kindName][]cluster.Place{}
+	seen := map[cluster.Key][]seenObject{}
+	for _, r := range releases {
+		for _, record := range r.records {
+			for _, body := range record.bodies {
+				if r.Tenant == "" {
+					continue
+				}
+				object := seenObject{Body: body}
+				kind, found := served[body.APIVersion][body.Kind]
+				object.served = found
+				switch {
+				case found && !kind.Namespaced(), !found && release.ClusterScoped(body.Kind):
+					object.Namespace = ""
+				case object.Namespace == "":
+					object.Namespace = record.namespace
+				}
+				if found {
+					name := kindName{body.APIVersion, body.Kind}
+					places[name] = append(places[name], cluster.Place{Namespace: object.Namespace, Name: object.Name})
+				}
+				seen[record.Key] = append(seen[record.Key], object)
+			}
+		}
+	}
+	for name, at := range places {
+		live, err := c.Objects(ctx, served[name.apiVersion][name.kind], at)
+		if err != nil {
+			return nil, err
+		}
+		for key := range seen {
+			for i := range seen[key] {
+				if o := &seen[key][i]; (kindName{o.APIVersion, o.Kind}) == name {
+					o.live = live[cluster.Place{Namespace: o.Namespace, Name: o.Name}]
+				}
+			}
+		}
+	}
+	return seen, nil
+}
+
+// readCopies reads what the homes of the tenants have of the releases.
+func (p *SplitPlan) readCopies(ctx context.Context, c *cluster.Client) error {
+	ours, wanted, homes := map[string]string{}, map[cluster.Key]bool{}, []string{}
+	for _, r := range p.Releases {
+		if r.Tenant == "" {
+			continue
+		}
+		homes, ours[r.Home+"/"+r.Name] = append(homes, r.Home), r.Name
+		for _, record := range r.records {
+			wanted[copyKey(r.storage, r.Home, record)] = true
+		}
+	}
+	answers, err := readEach(ctx, homes, func(ctx context.Context, home string) ([]cluster.Stored, error) {
+		return c.StoredReleases(ctx, tenant.EngineTiller, home)
+	})
+	if err != nil {
+		return err
+	}
+	var copies []cluster.Stored
+	for _, home := range slices.Sorted(maps.Keys(answers)) {
+		stored, err := answerAbout(answers, "the releases", home)
+		if err != nil {
+			return err
+		}
+		for _, record := range stored {
+			name := ours[home+"/"+record.Release]
+			switch {
+			case wanted[record.Key]:
+				copies = append(copies, record)
+			case name != "":
+				p.later[name] = append(p.later[name], record)
+			}
+		}
+	}
+	return c.EachRecord(ctx, copies, func(record cluster.Record) error {
+		p.copies[record.Key] = oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record))}
+		return nil
+	})
+}

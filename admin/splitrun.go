@@ -1,0 +1,301 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"helm-tenant/backup"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// Split is one run of split: Begin, Finish or Abort.
+type Split struct {
+	Client *cluster.Client
+	// From is the namespace of the Tiller that is split.
+	From string
+	// Requests ask for the tenants of the file; Finish and Abort need none.
+	Requests []Request
+	// Leave names releases that stay.
+	Leave []string
+	// Backups write the backups; File is the file that was asked for, empty for a new one.
+	Backups backup.Backups
+	File    string
+	// DryRun ends the run before the first write.
+	DryRun   bool
+	Accepted Accepted
+	// Wait says that the Tillers that are started must become ready; Timeout bounds this wait,
+	// and that for a Tiller to stop.
+	Wait    bool
+	Timeout time.Duration
+	Event   Sink
+	// Confirm asks the admin before the records of the Tiller are removed.
+	Confirm func(context.Context) error
+}
+
+// OutcomesError is what is wrong with some of the tenants.
+type OutcomesError struct{ Failed []Outcome }
+
+func (e *OutcomesError) Error() string {
+	first := fmt.Sprintf("tenant %q: %v", e.Failed[0].Name, e.Failed[0].Err)
+	if more := len(e.Failed) - 1; more > 0 {
+		return fmt.Sprintf("%s; and %d more of the tenants", first, more)
+	}
+	return first
+}
+
+// Unwrap returns the errors of the tenants.
+func (e *OutcomesError) Unwrap() []error {
+	var all []error
+	for _, o := range e.Failed {
+		all = append(all, o.Err)
+	}
+	return all
+}
+
+// failed returns an *OutcomesError where one of the tenants has an error.
+func failed(outcomes []Outcome) error {
+	e := &OutcomesError{}
+	for _, o := range outcomes {
+		if o.Err != nil {
+			e.Failed = append(e.Failed, o)
+		}
+	}
+	if len(e.Failed) == 0 {
+		return nil
+	}
+	return e
+}
+
+// SplitError is an error after a split began: it can be gone on with, or taken back.
+type SplitError struct {
+	From string
+	Err  error
+}
+
+func (e *SplitError) Error() string { return e.Err.Error() }
+func (e *SplitError) Unwrap() error { return e.Err }
+
+func (s *Split) say(format string, args ...any) {
+	s.Event(Event{Text: fmt.Sprintf(format, args...)})
+}
+
+func (s *Split) tenants() []tenant.Tenant {
+	var all []tenant.Tenant
+	for _, r := range s.Requests {
+		all = append(all, r.Tenant.WithDefaults())
+	}
+	return all
+}
+
+// Begin moves the releases: it backs up the Tiller's records, makes the tenants, stops the
+// Tiller, copies the records to the tenants' homes, compares the copies with the originals,
+// and starts the tenants' Tillers, in that order. A run that ended at any point is taken up
+// where it was. It returns the plan also with the error of a dry run.
+func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
+	p, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave)
+	if err != nil {
+		return nil, err
+	}
+	if p.State != nil {
+		switch p.State.Phase {
+		case tenant.PhaseFinishing, tenant.PhaseAborting:
+			return nil, &SplittingError{s.From, *p.State}
+		case tenant.PhaseVerified:
+			return p, nil
+		}
+	}
+	err = p.check(s.Accepted)
+	if err != nil && !s.DryRun {
+		return nil, s.begun(p, err)
+	}
+	state := s.frozen(p)
+	outcomes, unread := PrepareAll(ctx, s.Client, s.requests(p, state, false))
+	if err == nil {
+		err = unread
+	}
+	if err == nil {
+		err = failed(outcomes)
+	}
+	if s.DryRun {
+		return p, err
+	}
+	if err != nil {
+		return nil, s.begun(p, err)
+	}
+	if moving, _ := p.Moving(); moving == 0 && p.State == nil {
+		return nil, errors.New("no release would move to a tenant of the file")
+	}
+	if err := s.checkAllowed(ctx, p); err != nil {
+		return nil, s.begun(p, err)
+	}
+	if p.State == nil || p.State.Phase == tenant.PhaseFrozen {
+		if p, err = s.convert(ctx, p, state); err != nil {
+			return nil, &SplitError{s.From, err}
+		}
+	}
+	if err := s.start(ctx, p); err != nil {
+		return nil, &SplitError{s.From, err}
+	}
+	return p, s.step(ctx, p.State, tenant.PhaseVerified)
+}
+
+// begun is the error of a run that did nothing: a *SplitError where one before it did.
+func (s *Split) begun(p *SplitPlan, err error) error {
+	if p.State != nil {
+		return &SplitError{s.From, err}
+	}
+	return err
+}
+
+// frozen is the state in which the split begins, or goes on.
+func (s *Split) frozen(p *SplitPlan) *tenant.Split {
+	next := tenant.Split{Phase: tenant.PhaseFrozen, Since: s.Backups.Now().UTC().Truncate(time.Second), Storage: p.Storage, Replicas: map[string]int32{}, Releases: p.mapping()}
+	if p.State != nil {
+		next = *p.State
+		next.Releases = p.mapping()
+		return &next
+	}
+	for _, t := range p.tillers {
+		next.Replicas[t.String()] = 1
+		if t.spec.Replicas != nil {
+			next.Replicas[t.String()] = *t.spec.Replicas
+		}
+	}
+	return &next
+}
+
+// requests ask for the tenants while their records are copied: those that get some have no
+// Tiller then, or one that is stopped. With start, the Tillers are wanted.
+func (s *Split) requests(p *SplitPlan, state *tenant.Split, start bool) []Request {
+	targets := p.targets()
+	requests := slices.Clone(s.Requests)
+	for i := range requests {
+		t := requests[i].Tenant.WithDefaults()
+		if !targets[t.Name] {
+			continue
+		}
+		requests[i].StartTiller = start
+		requests[i].Receiving = receiving(state, s.From, t)
+	}
+	return requests
+}
+
+// receiving is the tenant's part in the split, as its record has it.
+func receiving(state *tenant.Split, from string, t tenant.Tenant) *tenant.Migration {
+	return &tenant.Migration{Phase: tenant.PhaseFrozen, Since: state.Since, Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: 1, From: from}
+}
+
+// convert makes the tenants, stops the Tiller, and copies its records.
+func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) (*SplitPlan, error) {
+	earlier := ""
+	if p.State != nil {
+		earlier = p.State.Backup
+	}
+	saved, err := s.Backups.Save(ctx, s.File, earlier, p.moved())
+	if err != nil {
+		return nil, err
+	}
+	state.Backup = saved.File
+	if err := setSplit(ctx, s.Client, s.From, p.State, state, s.Event.made); err != nil {
+		return nil, err
+	}
+	if err := s.apply(ctx, s.requests(p, state, false)); err != nil {
+		return nil, err
+	}
+	if err := s.stopTenants(ctx, p, state); err != nil {
+		return nil, err
+	}
+	if err := s.scale(ctx, nil); err != nil {
+		return nil, err
+	}
+	if err := s.waitUntilStopped(ctx); err != nil {
+		return nil, err
+	}
+	frozen, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave)
+	if err == nil {
+		err = frozen.check(s.Accepted)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err = s.Backups.SaveAgain(ctx, saved, "-stopped", frozen.moved()); err != nil {
+		return nil, err
+	}
+	state.Releases = frozen.mapping()
+	if err := setSplit(ctx, s.Client, s.From, frozen.State, state, s.Event.made); err != nil {
+		return nil, err
+	}
+	if err := copyRecords(ctx, s.Client, frozen, s.Event.made); err != nil {
+		return nil, err
+	}
+	copied, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave)
+	if err != nil {
+		return nil, err
+	}
+	if err := copied.same(frozen); err != nil {
+		return nil, err
+	}
+	copied.State = state
+	return copied, s.step(ctx, copied.State, tenant.PhaseConverted)
+}
+
+// moved are the records of the releases that move.
+func (p *SplitPlan) moved() []cluster.Stored {
+	var records []cluster.Stored
+	for _, r := range p.Releases {
+		for _, record := range r.records {
+			if r.Tenant != "" {
+				records = append(records, record.Stored)
+			}
+		}
+	}
+	return records
+}
+
+// same fails unless every record that moves has a copy of the same bytes, and is itself
+// what it was when it was copied.
+func (p *SplitPlan) same(frozen *SplitPlan) error {
+	for key := range p.missing() {
+		return fmt.Errorf("%s has no copy of the same bytes in the tenant's home", key)
+	}
+	if !slices.Equal(p.moved(), frozen.moved()) {
+		return errors.New("somebody changed the Tiller's records while they were copied: see that nothing else runs a Tiller there")
+	}
+	return nil
+}
+
+// step brings the split into its next phase.
+func (s *Split) step(ctx context.Context, state *tenant.Split, phase tenant.Phase) error {
+	next := *state
+	next.Phase = phase
+	err := setSplit(ctx, s.Client, s.From, state, &next, s.Event.made)
+	if err == nil {
+		*state = next
+	}
+	return err
+}
+
+// apply makes the tenants what is asked.
+func (s *Split) apply(ctx context.Context, requests []Request) error {
+	outcomes, err := PrepareAll(ctx, s.Client, requests)
+	if err == nil {
+		err = failed(outcomes)
+	}
+	if err != nil {
+		return err
+	}
+	shared := TakeShared(outcomes)
+	err = ApplyAll(ctx, s.Client, requests, outcomes, shared, func(o Outcome) {
+		if o.Err == nil && len(o.Prepared.Plan.Changes) > 0 {
+			s.say("tenant %s: %d writes", o.Name, len(o.Prepared.Plan.Changes))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return failed(outcomes)
+}

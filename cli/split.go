@@ -1,0 +1,262 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"helm-tenant/admin"
+	"helm-tenant/backup"
+	"helm-tenant/command"
+	"helm-tenant/tenant"
+	"helm-tenant/visible"
+)
+
+type splitOptions struct {
+	apply                applyOptions
+	from, backup, output string
+	leave                []string
+	finish, abort        bool
+	yes, dryRun, wait    bool
+	timeout              time.Duration
+}
+
+// defaultFrom is where helm init puts a Tiller.
+const defaultFrom = "kube-system"
+
+func newSplit(s *session) *cobra.Command {
+	o := &splitOptions{}
+	r := &o.apply.request
+	cmd := &cobra.Command{
+		Use:   "split -f FILE [--from NAMESPACE] [--dry-run] | split [--from NAMESPACE] --finish | --abort",
+		Short: "Give the releases of one Tiller to the tenants of a file",
+		Long: `Give the releases of one Tiller to the tenants of a file.
+
+Each release goes to the tenant that has the release's namespace, else to the
+tenant of all namespaces; where the file has none, it stays. It makes the tenants,
+stops the Tiller, copies the release records to the tenants' home namespaces,
+compares the copies byte for byte, and starts the tenants' Tillers. What the
+releases made is not touched. The old Tiller and its records stay until --finish
+removes the records of the releases that moved, and starts the Tiller again for
+the others; until then --abort goes back. Killed at any point, the same command
+again goes on.
+
+Objects outside the new tenant's namespaces, and records that do not match what is
+live, are listed, and refused unless the risk is accepted.`,
+		Example: `  helm tenant split -f tenants.yaml --dry-run
+  helm tenant split -f tenants.yaml
+  helm tenant split -f tenants.yaml --from tiller-system --leave ingress
+  helm tenant split --finish
+  helm tenant split --abort`,
+		Args: noArguments,
+	}
+	f := cmd.Flags()
+	f.StringSliceVarP(&o.apply.files, "filename", "f", nil, "tenants file, folder of .yaml files, or - for standard input; repeatable")
+	f.StringVar(&o.from, "from", defaultFrom, "namespace of the Tiller that is split")
+	f.StringSliceVar(&o.leave, "leave", nil, "release that stays with the old Tiller; repeatable")
+	f.BoolVar(&o.finish, "finish", false, "remove the old Tiller's records of the releases that moved, for good")
+	f.BoolVar(&o.abort, "abort", false, "go back to the old Tiller, and remove the tenants' copies of its records")
+	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say where each release goes and what is in the way, and do nothing")
+	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-NAMESPACE-TIME.yaml here)")
+	f.BoolVar(&o.yes, "yes", false, "do not ask for the namespace's name before --finish")
+	riskFlag(cmd, &o.apply.risks)
+	f.BoolVar(&o.wait, "wait", true, "wait until each Tiller that is started is ready")
+	timeoutFlag(cmd, &o.timeout)
+	outputFlag(cmd, &o.output, "text", "json", "yaml")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ends := o.finish || o.abort
+		switch {
+		case o.finish && o.abort:
+			return asUsage(cmd, errors.New("--finish and --abort contradict each other"))
+		case !ends && len(o.apply.files) == 0:
+			return asUsage(cmd, errors.New("no file is named: give -f FILE"))
+		case ends && (len(o.apply.files) > 0 || len(o.leave) > 0):
+			return asUsage(cmd, errors.New("--finish and --abort go by what was split, and take no -f and no --leave"))
+		case ends && o.output != "text":
+			return asUsage(cmd, fmt.Errorf("--output %s is for what moves; with --finish and --abort nothing does", o.output))
+		}
+		if len(validation.IsDNS1123Label(o.from)) > 0 {
+			return asUsage(cmd, fmt.Errorf("--from: %q is no name of a namespace", o.from))
+		}
+		var err error
+		if r.Accepted, err = admin.ParseAccepted(o.apply.risks); err != nil {
+			return asUsage(cmd, err)
+		}
+		r.Exact = true
+		return s.split(cmd.Context(), o)
+	}
+	return cmd
+}
+
+func (s *session) split(ctx context.Context, o *splitOptions) error {
+	if err := backup.Check(o.backup); err != nil {
+		return fmt.Errorf("split: %w", err)
+	}
+	run := admin.Split{From: o.from, Leave: o.leave, File: o.backup, DryRun: o.dryRun, Accepted: o.apply.request.Accepted, Wait: o.wait, Timeout: o.timeout, Event: s.event}
+	if !o.finish && !o.abort {
+		located, err := s.readDisjoint(&o.apply)
+		if err != nil {
+			return err
+		}
+		run.Requests = o.apply.requests(located)
+	}
+	_, client, err := s.open()
+	if err != nil {
+		return err
+	}
+	version, _, err := s.clientDefaults(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range run.Requests {
+		run.Requests[i].ClientVersion, run.Requests[i].Preview = version, o.dryRun
+	}
+	run.Client, run.Backups = client, s.backups(client, o.from, s.say)
+	run.Backups.Whose = "the Tiller in namespace " + o.from
+	run.Confirm = func(ctx context.Context) error {
+		return s.confirm(ctx, o.from, "remove its Tiller's records of the releases that moved, in "+client.Where(), o.yes)
+	}
+	switch {
+	case o.finish:
+		err = s.endSplit(run.Finish(ctx))(o, "the Tiller in namespace %s is split\n")
+	case o.abort:
+		err = s.endSplit(run.Abort(ctx))(o, "the Tiller in namespace %s has its releases again\n")
+	default:
+		err = s.beginSplit(ctx, &run, o)
+	}
+	if err == nil {
+		return nil
+	}
+	return withHint(fmt.Errorf("split of the Tiller in namespace %q in %s: %w", o.from, client.Where(), err), s.splitHints(err, o)...)
+}
+
+// splitCommand is split with the flag, and --from where that is not the default.
+func splitCommand(from string, flags ...string) command.Command {
+	c := append(command.Command{"helm", "tenant", "split"}, flags...)
+	if from != defaultFrom {
+		c = append(c, "--from="+from)
+	}
+	return c
+}
+
+// splitHints says what to type instead.
+func (s *session) splitHints(err error, o *splitOptions) []hint {
+	hints := hintsFor(err, byFile)
+	if errors.Is(err, admin.ErrNoSplit) {
+		return []hint{typed("begin with", splitCommand(o.from, "-f", "tenants.yaml"))}
+	}
+	if _, is := errors.AsType[*admin.SplitError](err); is {
+		hints = append(hints, "the same command again goes on, once the reason is gone", typed("go back with", splitCommand(o.from, "--abort")))
+	}
+	if splitting, is := errors.AsType[*admin.SplittingError](err); is {
+		switch splitting.Phase {
+		case tenant.PhaseFinishing:
+			hints = append(hints, typed("finish that with", splitCommand(o.from, "--finish")))
+		case tenant.PhaseAborting:
+			hints = append(hints, typed("go back with", splitCommand(o.from, "--abort")))
+		default:
+			hints = append(hints, typed("go on with", splitCommand(o.from, "-f", "tenants.yaml")), typed("or go back with", splitCommand(o.from, "--abort")))
+		}
+	}
+	return hints
+}
+
+func (s *session) beginSplit(ctx context.Context, run *admin.Split, o *splitOptions) error {
+	p, err := run.Begin(ctx)
+	if p == nil || err != nil && !o.dryRun {
+		return err
+	}
+	if o.dryRun || o.output != "text" {
+		if printing := s.printSplit(p, o); printing != nil {
+			return printing
+		}
+		return err
+	}
+	releases, revisions := p.Moving()
+	visible.Fprintf(s.out(), "the Tiller in namespace %s gave %s, %s, to tenants\n", o.from, counted(releases, "release"), counted(revisions, "revision"))
+	s.next("It is stopped. Remove its records of them with", splitCommand(o.from, "--finish"))
+	s.next("Go back with", splitCommand(o.from, "--abort"))
+	return nil
+}
+
+// endSplit takes the result of Finish or Abort, and then what to say of it.
+func (s *session) endSplit(e *admin.SplitEnd, err error) func(o *splitOptions, done string) error {
+	return func(o *splitOptions, done string) error {
+		if err != nil {
+			return err
+		}
+		if o.dryRun {
+			for _, change := range e.Plan.Ordered() {
+				visible.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
+			}
+			return nil
+		}
+		visible.Fprintf(s.out(), done, o.from)
+		if o.abort {
+			for _, t := range e.Tenants {
+				s.next(fmt.Sprintf("Tenant %s stays. Remove it with", t.Name), command.Tenant("destroy", t.Name))
+			}
+			return nil
+		}
+		if len(e.Rest) == 0 {
+			s.say("It has no other release, and stays stopped: delete its workload, its Service and the binding of its account")
+			return nil
+		}
+		var names []string
+		for _, record := range e.Rest {
+			names = append(names, record.Release)
+		}
+		s.say("It runs for what stays: %s", strings.Join(names, ", "))
+		s.next("It has all its rights still. Make it an ops tenant of some namespaces with", command.Command{"helm", "tenant", "init", "ops", "--home-namespace=" + o.from, "--adopt", "--namespaces=NS"})
+		return nil
+	}
+}
+
+// printSplit shows where each release goes.
+func (s *session) printSplit(p *admin.SplitPlan, o *splitOptions) error {
+	type moving struct {
+		Name      string   `json:"name"`
+		Namespace string   `json:"namespace"`
+		Revisions int      `json:"revisions"`
+		Revision  int      `json:"revision"`
+		Status    string   `json:"status"`
+		Tenant    string   `json:"tenant,omitempty"`
+		Home      string   `json:"home,omitempty"`
+		Notes     []string `json:"notes,omitempty"`
+	}
+	releases := []moving{}
+	for _, r := range p.Releases {
+		releases = append(releases, moving{visible.Text(r.Name), visible.Text(r.Namespace), r.Revisions, r.Newest, visible.Text(r.Status), r.Tenant, r.Home, shown(r.Notes())})
+	}
+	if o.output != "text" {
+		var wrong []string
+		for _, problem := range p.Problems {
+			wrong = append(wrong, visible.Text(problem.Error()))
+		}
+		return printObject(s.out(), o.output, struct {
+			APIVersion string         `json:"apiVersion"`
+			Kind       string         `json:"kind"`
+			From       string         `json:"from"`
+			Storage    tenant.Storage `json:"storage"`
+			State      *tenant.Split  `json:"state,omitempty"`
+			Releases   []moving       `json:"releases"`
+			Problems   []string       `json:"problems,omitempty"`
+		}{tenant.APIVersion, "Split", p.From, p.Storage, p.State, releases, wrong})
+	}
+	if p.State != nil {
+		s.say("the split is %s since %s", p.State.Phase, p.State.Since.Format(time.RFC3339))
+	}
+	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "RELEASE\tNAMESPACE\tREVISIONS\tSTATUS\tTENANT\tNOTES")
+	for _, r := range releases {
+		visible.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Name, dash(r.Namespace), r.Revisions, r.Status, dash(r.Tenant), dash(strings.Join(r.Notes, "; ")))
+	}
+	return table.Flush()
+}

@@ -1,0 +1,212 @@
+package migrate
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/yaml"
+)
+
+// Body is an object in the manifest of a release, with all its fields.
+type Body struct {
+	Object
+	Fields map[string]any
+}
+
+// Bodies returns the objects of a manifest as Objects does, with their fields.
+func Bodies(manifest string) []Body {
+	var bodies []Body
+	for document := range strings.SplitSeq("\n"+manifest, "\n---") {
+		var fields map[string]any
+		if yaml.Unmarshal([]byte(document), &fields) == nil {
+			bodies = appendBodies(bodies, fields)
+		}
+	}
+	return bodies
+}
+
+func appendBodies(bodies []Body, fields map[string]any) []Body {
+	text := func(from map[string]any, key string) string {
+		value, _ := from[key].(string)
+		return value
+	}
+	metadata, _ := fields["metadata"].(map[string]any)
+	kind, name := text(fields, "kind"), text(metadata, "name")
+	switch {
+	case kind == "":
+		return bodies
+	case strings.HasSuffix(kind, "List") && name == "":
+		items, _ := fields["items"].([]any)
+		for _, item := range items {
+			if inner, is := item.(map[string]any); is {
+				bodies = appendBodies(bodies, inner)
+			}
+		}
+		return bodies
+	}
+	return append(bodies, Body{Object{Resource: Resource{text(fields, "apiVersion"), kind, name}, Namespace: text(metadata, "namespace")}, fields})
+}
+
+// Unlike returns the first field of the manifest that the live object does not have, or has
+// otherwise, as a path; empty where there is none. The live object may have more: what the
+// API server fills in, and what controllers and people add. Replicas are left out, since
+// autoscalers set them, and so is the status. Quantities and numbers are compared by value.
+func (b Body) Unlike(live map[string]any) string {
+	wanted := maps.Clone(b.Fields)
+	delete(wanted, "status")
+	delete(wanted, "apiVersion") // the items of a list may come without it, and without a kind
+	delete(wanted, "kind")
+	if metadata, is := wanted["metadata"].(map[string]any); is {
+		kept := map[string]any{}
+		for _, key := range []string{"labels", "annotations"} {
+			if value, found := metadata[key]; found {
+				kept[key] = value
+			}
+		}
+		wanted["metadata"] = kept
+	}
+	if spec, is := wanted["spec"].(map[string]any); is {
+		spec = maps.Clone(spec)
+		delete(spec, "replicas")
+		wanted["spec"] = spec
+	}
+	if plain, is := wanted["stringData"].(map[string]any); is && b.Kind == "Secret" {
+		delete(wanted, "stringData")
+		data, _ := wanted["data"].(map[string]any)
+		if data = maps.Clone(data); data == nil {
+			data = map[string]any{}
+		}
+		for key, value := range plain {
+			data[key] = base64.StdEncoding.EncodeToString(fmt.Append(nil, value))
+		}
+		wanted["data"] = data
+	}
+	return unlike("", wanted, live)
+}
+
+// unlike compares one value; path is where it stands.
+func unlike(path string, wanted, live any) string {
+	if isZero(wanted) && (live == nil || isZero(live)) {
+		return ""
+	}
+	switch w := wanted.(type) {
+	case map[string]any:
+		l, is := live.(map[string]any)
+		if !is {
+			return path
+		}
+		for _, key := range slices.Sorted(maps.Keys(w)) {
+			if w[key] == nil { // null asks for the default
+				continue
+			}
+			if at := unlike(strings.TrimPrefix(path+"."+key, "."), w[key], l[key]); at != "" {
+				return at
+			}
+		}
+		return ""
+	case []any:
+		l, is := live.([]any)
+		if !is {
+			return path
+		}
+		return unlikeList(path, w, l)
+	}
+	if sameScalar(wanted, live) {
+		return ""
+	}
+	return path
+}
+
+// unlikeList finds for each wanted element one of the live list that has not been taken,
+// that of the same index first. What the live list has beside, others have added.
+func unlikeList(path string, wanted, live []any) string {
+	taken := make([]bool, len(live))
+	for i, element := range wanted {
+		first := ""
+		if i < len(live) && !taken[i] {
+			if first = unlike(fmt.Sprintf("%s[%d]", path, i), element, live[i]); first == "" {
+				taken[i] = true
+				continue
+			}
+		}
+		at := -1
+		for j := range live {
+			if !taken[j] && unlike(path, element, live[j]) == "" {
+				at = j
+				break
+			}
+		}
+		switch {
+		case at >= 0:
+			taken[at] = true
+		case first != "":
+			return first
+		default:
+			return fmt.Sprintf("%s[%d]", path, i)
+		}
+	}
+	return ""
+}
+
+// isZero says whether the API server may leave a value out.
+func isZero(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return true
+	case map[string]any:
+		for _, inner := range v {
+			if !isZero(inner) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		return len(v) == 0
+	case string:
+		return v == ""
+	case bool:
+		return !v
+	case float64:
+		return v == 0
+	case int64:
+		return v == 0
+	}
+	return false
+}
+
+// sameScalar says whether two values are the same text, or the same quantity.
+func sameScalar(wanted, live any) bool {
+	w, l := scalarText(wanted), scalarText(live)
+	if w == l {
+		return true
+	}
+	if w == "" || l == "" {
+		return false
+	}
+	q, err := resource.ParseQuantity(w)
+	if err != nil {
+		return false
+	}
+	p, err := resource.ParseQuantity(l)
+	return err == nil && q.Cmp(p) == 0
+}
+
+// scalarText writes a number without an exponent, so that a float of a manifest and an
+// integer of an API server's answer are the same text.
+func scalarText(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case float64:
+		if v == float64(int64(v)) {
+			return fmt.Sprint(int64(v))
+		}
+	case map[string]any, []any:
+		return ""
+	}
+	return fmt.Sprint(value)
+}
