@@ -7,19 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
 	"strings"
 	"testing"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"helm-tenant/prove"
 	"helm-tenant/test/harness"
-	"helm-tenant/test/testcluster"
 )
 
 // TestProveAgrees does for real, with the real credentials of each identity, what
@@ -65,54 +59,6 @@ func TestProveAgrees(t *testing.T) {
 				t.Errorf("prove has %d rows, and for real there are %d", len(tried), len(done))
 			}
 		})
-	}
-}
-
-// prover is a cluster, its root, and helm-tenant.
-type prover struct {
-	cluster *testcluster.Cluster
-	root    *kubernetes.Clientset
-	client  *http.Client // root's
-	binary  string
-}
-
-func newProver(t *testing.T) *prover {
-	t.Helper()
-	p := &prover{cluster: testcluster.Get(t)}
-	config, err := p.cluster.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandlerWithContext = rest.NoWarnings{}
-	p.root = kubernetes.NewForConfigOrDie(config)
-	if p.client, err = rest.HTTPClientFor(config); err != nil {
-		t.Fatal(err)
-	}
-	if p.binary, err = harness.Binary(); err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// helmTenant runs helm-tenant as root and returns what it printed on stdout.
-func (p *prover) helmTenant(ctx context.Context, args ...string) ([]byte, error) {
-	kubeconfig, err := p.cluster.Kubeconfig("root", "system:masters")
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, p.binary, args...)
-	cmd.Env = []string{"PATH=/none", "HOME=/none", "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + p.cluster.Bin("helm3")}
-	return cmd.Output()
-}
-
-// memberOf is the one member of a tenant, who is in no other tenant of the cluster: what
-// a member of both may do would be no attack.
-func memberOf(tenant string) string { return tenant + "-member" }
-
-func (p *prover) tenant(t *testing.T, flag, engine, name, namespace string) {
-	t.Helper()
-	if _, err := p.helmTenant(t.Context(), "init", name, flag, engine, "--namespaces", namespace, "--create-namespaces", "--user", memberOf(name), "--wait=false"); err != nil {
-		t.Fatalf("init %s: %v", name, err)
 	}
 }
 
@@ -183,42 +129,6 @@ func (p *prover) as(t *testing.T, who prove.Identity) *http.Client {
 		return p.withToken(t, namespace, name)
 	}
 	return p.withCertificate(t, who.User, who.Groups...)
-}
-
-// withToken is a client with a new token of a service account.
-func (p *prover) withToken(t *testing.T, namespace, account string) *http.Client {
-	t.Helper()
-	config, err := p.cluster.RESTConfig("nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := p.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config = rest.AnonymousClientConfig(config)
-	config.BearerToken = token.Status.Token
-	return httpClient(t, config)
-}
-
-// withCertificate is a client with a certificate of a person.
-func (p *prover) withCertificate(t *testing.T, user string, groups ...string) *http.Client {
-	t.Helper()
-	config, err := p.cluster.RESTConfig(user, groups...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return httpClient(t, config)
-}
-
-func httpClient(t *testing.T, config *rest.Config) *http.Client {
-	t.Helper()
-	config.NextProtos = []string{"http/1.1"} // for the streams
-	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
 }
 
 // do makes a request without its dry run, and takes back what it did.
