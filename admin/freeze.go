@@ -184,17 +184,15 @@ func Writers(ctx context.Context, c *cluster.Client, t tenant.Tenant) (writers [
 	return audit.Writers(t.Namespaces, found.Roles, found.Bindings, heldBy(t)), unseen, nil
 }
 
-// heldBy says of a binding's subject whether the freeze holds it.
+// heldBy says of a binding's subject whether the freeze holds it. A freeze by role changes
+// the deployer's own bindings, which may be about to be written.
 func heldBy(t tenant.Tenant) func(audit.Binding, audit.Subject) bool {
 	return func(b audit.Binding, s audit.Subject) bool {
-		if s.Kind != rbacv1.ServiceAccountKind {
-			return false
+		if !t.FrozenBy(tenant.FreezeByRole) {
+			return audit.HeldByFreeze(t, s)
 		}
-		deployer := s.Namespace == t.Home() && slices.Contains(t.Engine.DeployerAccounts(), s.Name)
-		if t.FrozenBy(tenant.FreezeByRole) {
-			return deployer && b.Tenant == t.Name && strings.HasPrefix(b.Name, rbac.DeployerBinding(t.Name, ""))
-		}
-		return deployer || slices.Contains(t.Namespaces, s.Namespace)
+		return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == t.Home() && slices.Contains(t.Engine.DeployerAccounts(), s.Name) &&
+			b.Tenant == t.Name && strings.HasPrefix(b.Name, rbac.DeployerBinding(t.Name, ""))
 	}
 }
 

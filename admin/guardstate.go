@@ -22,11 +22,12 @@ var guardKinds = map[string]string{
 	"PriorityClass": "priorityclasses",
 }
 
-// guardState compares the guard's live policies with those that the tenants' modes need.
+// guardState compares the guard's live policies with those that the tenants' modes need,
+// and where a tenant is frozen those of freezes.
 // What can't be told of it is returned as unseen.
-func guardState(live *cluster.Live, modes []tenant.Guard) (audit.GuardState, []audit.Unseen, error) {
+func guardState(live *cluster.Live, modes []tenant.Guard, frozen bool) (audit.GuardState, []audit.Unseen, error) {
 	var state audit.GuardState
-	if len(modes) == 0 {
+	if len(modes) == 0 && !frozen {
 		return state, nil, nil
 	}
 	const matters = "whether the guard's admission policies are in force"
@@ -47,27 +48,39 @@ func guardState(live *cluster.Live, modes []tenant.Guard) (audit.GuardState, []a
 	if !live.Sees("ValidatingAdmissionPolicy") || !live.Sees("ValidatingAdmissionPolicyBinding") {
 		return state, unseen, nil
 	}
-	for _, object := range rails.Policies(priorities(live), modes...) {
-		key := cluster.KeyOf(object)
-		have := live.Get(key)
-		if have != nil && rails.Newer(have) {
-			unseen = append(unseen, audit.Unseen{Resource: guardKinds[key.Kind], What: key.String(), Why: "it says that a newer helm-tenant wrote it", Matters: matters})
-			continue
+	compare := func(objects []runtime.Object) (problems []audit.GuardProblem, err error) {
+		for _, object := range objects {
+			key := cluster.KeyOf(object)
+			have := live.Get(key)
+			if have != nil && rails.Newer(have) {
+				unseen = append(unseen, audit.Unseen{Resource: guardKinds[key.Kind], What: key.String(), Why: "it says that a newer helm-tenant wrote it", Matters: matters})
+				continue
+			}
+			plan, err := cluster.NewPlan("", []runtime.Object{object}, live, func(cluster.Key) bool { return false })
+			if err != nil {
+				return nil, fmt.Errorf("comparing %s: %w", key, err)
+			}
+			if len(plan.Changes) == 0 {
+				continue
+			}
+			problem := audit.GuardProblem{Object: audit.ObjectRef(key), Missing: have == nil}
+			if binding, isBinding := object.(*admissionv1.ValidatingAdmissionPolicyBinding); isBinding {
+				problem.Mode = rails.ModeOf(binding)
+			}
+			problems = append(problems, problem)
 		}
-		plan, err := cluster.NewPlan("", []runtime.Object{object}, live, func(cluster.Key) bool { return false })
-		if err != nil {
-			return state, nil, fmt.Errorf("comparing %s: %w", key, err)
-		}
-		if len(plan.Changes) == 0 {
-			continue
-		}
-		problem := audit.GuardProblem{Object: audit.ObjectRef(key), Missing: have == nil}
-		if binding, isBinding := object.(*admissionv1.ValidatingAdmissionPolicyBinding); isBinding {
-			problem.Mode = rails.ModeOf(binding)
-		}
-		state.Problems = append(state.Problems, problem)
+		return problems, nil
 	}
-	return state, unseen, nil
+	var err error
+	if len(modes) > 0 {
+		if state.Problems, err = compare(rails.Policies(priorities(live), modes...)); err != nil {
+			return state, nil, err
+		}
+	}
+	if frozen {
+		state.Freeze, err = compare(rails.Freezing())
+	}
+	return state, unseen, err
 }
 
 // readGuard reads what guardState compares.
@@ -81,7 +94,7 @@ func (t *taking) addGuard() error {
 	var unseen []audit.Unseen
 	var err error
 	s.Priorities = priorities(t.guard)
-	s.Guard, unseen, err = guardState(t.guard, audit.GuardModes(s.Records))
+	s.Guard, unseen, err = guardState(t.guard, audit.GuardModes(s.Records), audit.AnyFrozen(s.Records))
 	for _, u := range unseen {
 		if !slices.ContainsFunc(s.Unseen, func(have audit.Unseen) bool { return have.Resource == u.Resource && have.Matters == u.Matters }) {
 			s.Unseen = append(s.Unseen, u)

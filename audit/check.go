@@ -42,6 +42,7 @@ func (a *auditor) check() {
 		a.checkNamespaces(r)
 		a.checkDrift(r)
 		a.checkRails(r)
+		a.checkFrozen(r)
 		a.checkRefused(r)
 	}
 	a.checkTerms()

@@ -16,6 +16,8 @@ type GuardState struct {
 	Unserved bool
 	// Problems are those policies and bindings that do not hold what they should.
 	Problems []GuardProblem
+	// Freeze are those of the admission policy of frozen tenants.
+	Freeze []GuardProblem
 }
 
 // GuardProblem is a policy of the guard, or a binding of one, that is not in force.
@@ -49,6 +51,11 @@ func GuardModes(records []Record) []tenant.Guard {
 		}
 	}
 	return modes
+}
+
+// AnyFrozen reports whether any tenant is frozen by the admission policy.
+func AnyFrozen(records []Record) bool {
+	return slices.ContainsFunc(records, func(r Record) bool { return r.Problem == "" && r.Tenant.FrozenBy(tenant.FreezeByPolicy) })
 }
 
 // guardMode is the mode of the guard by the record, empty where it has none.

@@ -102,6 +102,8 @@ const (
 	idGuardPolicies     = "HT073"
 	idOpenVolume        = "HT074"
 	idRefused           = "HT075"
+	idNotFrozen         = "HT076"
+	idFrozenWriter      = "HT077"
 )
 
 // Rule is one kind of finding.
@@ -180,6 +182,8 @@ var rules = []Rule{
 	{idGuardPolicies, "guard's policies not in force", High, "Without them a chart can let outsiders in, and take addresses, host names and volumes of others."},
 	{idOpenVolume, "volume that any claim can bind", Medium, "A claim binds it by its class, and its tenant reads what somebody left on it."},
 	{idRefused, "object that the guard refuses", Medium, "It was there before the guard, holds what may be another's, and can't be made anew by its tenant."},
+	{idNotFrozen, "freeze that is not in force", High, "The tenant is said to be frozen, and helm can change it."},
+	{idFrozenWriter, "writer in a frozen tenant", Medium, "A freeze holds the tenant's own accounts: who has rights of their own can still change what is to stay as it is."},
 }
 
 func ruleOf(id string) Rule {

@@ -31,7 +31,9 @@ func sceneOf(tenants ...tenant.Tenant) *Snapshot {
 		for _, name := range t.Namespaces {
 			ns := install.Namespace(t, name, true)
 			s.Namespaces = append(s.Namespaces, Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations})
-			s.addRBAC(rbac.InNamespace(t, name))
+			for _, b := range rbac.DeployerBindings(t, name) {
+				s.addRBAC(b)
+			}
 		}
 		if t.Engine.Has(tenant.EngineTiller) {
 			d := install.Deployment(t)

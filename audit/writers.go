@@ -26,16 +26,24 @@ func Writers(namespaces []string, roles []Role, bindings []Binding, held func(Bi
 	for _, role := range roles {
 		rules[roleKey{role.Namespace, role.Name}] = role.Rules
 	}
+	var there []*Binding
+	for i, b := range bindings {
+		if b.Namespace == "" || slices.Contains(namespaces, b.Namespace) {
+			there = append(there, &bindings[i])
+		}
+	}
+	return writersOf(there, func(of roleKey) []rbacv1.PolicyRule { return rules[of] }, func(b *Binding, s Subject) bool { return held(*b, s) })
+}
+
+// writersOf are Writers by these bindings, sorted by subject.
+func writersOf(bindings []*Binding, rules func(roleKey) []rbacv1.PolicyRule, held func(*Binding, Subject) bool) []Writer {
 	var writers []Writer
 	for _, b := range bindings {
-		if b.Namespace != "" && !slices.Contains(namespaces, b.Namespace) {
-			continue
-		}
 		of := roleKey{name: b.RoleName}
 		if b.RoleKind == "Role" {
 			of.namespace = b.Namespace
 		}
-		if !slices.ContainsFunc(rules[of], writesInNamespaces) {
+		if !slices.ContainsFunc(rules(of), writesInNamespaces) {
 			continue
 		}
 		for _, s := range b.Subjects {

@@ -26,7 +26,7 @@ func freezeOf(t tenant.Tenant) *freeze {
 		return nil
 	}
 	accounts := slices.Clone(t.Namespaces)
-	for _, name := range t.Engine.DeployerAccounts() {
+	for _, name := range append(t.Engine.DeployerAccounts(), tenant.ReaderAccount) {
 		accounts = append(accounts, t.Home()+":"+name)
 	}
 	slices.Sort(accounts)
@@ -74,6 +74,18 @@ func Freezes(name, path string) bool {
 	return slices.ContainsFunc([]string{LabelFrozen, annotationFrozen, annotationFrozenAccounts, claimPrefix + name}, func(key string) bool {
 		return strings.HasSuffix(path, "["+key+"]")
 	})
+}
+
+// FreezeIn reports whether a namespace with these labels and annotations is one in which
+// the admission policy holds the tenant's freeze; true of a tenant that is not frozen by
+// it.
+func FreezeIn(t tenant.Tenant, labels, annotations map[string]string) bool {
+	want := freezeOf(t)
+	if want == nil {
+		return true
+	}
+	held := strings.Split(annotations[annotationFrozenAccounts], ",")
+	return labels[LabelFrozen] == "true" && !slices.ContainsFunc(want.Accounts, func(account string) bool { return !slices.Contains(held, account) })
 }
 
 // Freezing are the admission policy of frozen tenants and its binding. They belong to no

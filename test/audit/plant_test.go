@@ -57,6 +57,12 @@ func (p *plant) undo() {
 	last()
 }
 
+// frozen freezes a tenant until the test ends.
+func (p *plant) frozen(name string) {
+	p.later(func() { p.helmTenant("thaw", name) })
+	p.helmTenant("freeze", name, "--reason", "INC-12")
+}
+
 func (p *plant) later(undo func()) { p.undos, p.planted = append(p.undos, undo), true }
 
 // gone takes a "not found" for done: the finding's own command may have been

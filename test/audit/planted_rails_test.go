@@ -45,6 +45,30 @@ var plantedRails = []planting{
 		p.again("alpha")
 		p.merge("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/helm-tenant-guard-protected", `{"spec":{"matchConditions":[{"name":"not-zoe","expression":"request.userInfo.username != \"zoe\""}]}}`)
 	}, []string{"HT073  admission policies helm-tenant-guard-*"}},
+	{"a frozen tenant without the admission policy of freezes", func(p *plant) {
+		p.frozen("beta")
+		p.delete("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/helm-tenant-guard-frozen")
+	}, []string{"HT076 beta ValidatingAdmissionPolicy helm-tenant-guard-frozen"}},
+	{"a frozen tenant with a binding of the policy that only audits", func(p *plant) {
+		p.frozen("beta")
+		p.merge("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/helm-tenant-guard-frozen", `{"spec":{"validationActions":["Audit"]}}`)
+	}, []string{"HT076 beta ValidatingAdmissionPolicyBinding helm-tenant-guard-frozen"}},
+	{"a frozen tenant's namespace that the policy leaves out", func(p *plant) {
+		p.frozen("beta")
+		p.merge("/api/v1/namespaces/beta-a", `{"metadata":{"labels":{"helm-tenant/frozen":null}}}`)
+	}, []string{"HT076 beta namespace beta-a"}},
+	{"a frozen tenant's namespace with other accounts", func(p *plant) {
+		p.frozen("beta")
+		p.merge("/api/v1/namespaces/beta-a", `{"metadata":{"annotations":{"guard.helm-tenant/frozen-accounts":"beta-a"}}}`)
+	}, []string{"HT076 beta namespace beta-a"}},
+	{"somebody who can write in a frozen tenant", func(p *plant) {
+		p.frozen("beta")
+		p.bind("beta-a", "foreign", "ClusterRole", "edit", "user zoe")
+	}, []string{"HT040 beta user zoe", "HT077 beta user zoe"}},
+	{"an account of a frozen tenant's namespace, which is held", func(p *plant) {
+		p.frozen("beta")
+		p.bind("beta-a", "operator", "ClusterRole", "edit", "account beta-a:operator")
+	}, nil},
 	{"a binding of the guard of a mode that nobody has", func(p *plant) {
 		p.later(func() { p.init("beta", "--guard", "enforce") })
 		p.init("beta", "--guard", "warn")

@@ -156,6 +156,10 @@ func everythingWrong() *scene {
 	plain("read", func(t *tenant.Tenant) {
 		t.Engine, t.Readers = tenant.EngineImpersonation, tenant.Members{tenant.User("rita")}
 	})
+	// Frozen by its record, and neither in its namespaces nor by a policy.
+	plain("cold", func(t *tenant.Tenant) {
+		t.Frozen = &tenant.Freeze{Reason: "INC-12: " + hostile[:40], Since: "2026-11-26T08:00:00Z", Means: tenant.FreezeByPolicy}
+	})
 	plain("shared", func(t *tenant.Tenant) { t.Namespaces = []string{"shared-1", "blue-2"} })
 	plain("lost", func(t *tenant.Tenant) { t.Engine = tenant.EngineImpersonation })
 	s.Records = s.Records[:len(s.Records)-1]
@@ -241,6 +245,8 @@ func everythingWrong() *scene {
 	pod := &s.tillerOf("old").Spec
 	pod.HostNetwork = true
 	pod.Containers[0].SecurityContext, pod.Containers[0].Resources, pod.Containers[0].Env = nil, corev1.ResourceRequirements{}, nil
+	s.bind("cold-1", "restorer", "ClusterRole admin", audit.User("restorer"))
+	s.Guard.Freeze = []audit.GuardProblem{{Object: audit.ObjectRef{Kind: "ValidatingAdmissionPolicy", Name: rails.PolicyPrefix + "frozen"}, Missing: true}}
 	s.Admission = audit.AdmissionMissing
 	s.clusterFindings()
 	return s

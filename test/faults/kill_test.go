@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"helm-tenant/rails"
 	"helm-tenant/test/harness"
 )
 
@@ -34,7 +35,8 @@ type scenario struct {
 	// loses is for a change that may take what is there before and after away
 	// for a moment.
 	loses bool
-	// policy has the cluster's admission policy taken away before each run.
+	// policy has the cluster's admission policies of homes and of freezes taken away before
+	// each run.
 	policy bool
 	// alone is for a command that is about all tenants of the cluster: no other
 	// scenario runs meanwhile, and no other kill. Its input is the tenants file of
@@ -375,12 +377,14 @@ func (s *scenario) dropPolicy(ctx context.Context, w *world) error {
 	if !s.policy {
 		return nil
 	}
-	const name = "helm-tenant-records"
 	api := w.root.AdmissionregistrationV1()
-	err := errors.Join(
-		ignoreNotFound(api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})),
-		ignoreNotFound(api.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})),
-	)
+	var err error
+	for _, name := range []string{"helm-tenant-records", rails.PolicyPrefix + "frozen"} {
+		err = errors.Join(err,
+			ignoreNotFound(api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})),
+			ignoreNotFound(api.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})),
+		)
+	}
 	return err
 }
 

@@ -104,6 +104,22 @@ tenants:
 		args: "revoke NAME --user bob",
 	},
 	{
+		name: "freeze of the first tenant", prefix: "lb", about: []string{"NAME"}, tenants: one, policy: true,
+		args: "freeze NAME --reason INC-12",
+	},
+	{
+		name: "freeze", prefix: "lc", about: []string{"NAME"}, tenants: one + "  engine: both\n", prepare: withFreezing, every: true,
+		args: "freeze NAME --reason INC-12",
+	},
+	{
+		name: "freeze for another reason", prefix: "ld", about: []string{"NAME"}, tenants: one, prepare: frozen,
+		args: "freeze NAME --reason INC-13",
+	},
+	{
+		name: "thaw", prefix: "le", about: []string{"NAME"}, tenants: one, prepare: frozen, every: true,
+		args: "thaw NAME",
+	},
+	{
 		name: "init for Helm 3", prefix: "km", about: []string{"NAME"},
 		args: "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --group devs --engine impersonation --home-namespace NAME-tiller",
 	},

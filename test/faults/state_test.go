@@ -76,6 +76,9 @@ var ends = regexp.MustCompile(`"until":"[^"]*"`)
 
 var since = regexp.MustCompile(`"since":"[^"]*"`)
 
+// frozenSince is when a tenant was frozen, in its record.
+var frozenSince = regexp.MustCompile(`since: .*`)
+
 // unzipped is what a release record in a Secret holds, of any helm.
 func unzipped(text string) (string, error) {
 	data := []byte(text)
@@ -116,6 +119,9 @@ func normal(o *unstructured.Unstructured, name string) (key, text string, err er
 	}
 	if m := o.GetAnnotations()["helm-tenant/migration"]; m != "" {
 		unstructured.SetNestedField(o.Object, since.ReplaceAllString(m, `"since":""`), "metadata", "annotations", "helm-tenant/migration")
+	}
+	if text, found, _ := unstructured.NestedString(o.Object, "data", "tenant.yaml"); found {
+		unstructured.SetNestedField(o.Object, frozenSince.ReplaceAllString(text, "since: THEN"), "data", "tenant.yaml")
 	}
 	if text, found, _ := unstructured.NestedString(o.Object, "data", "release"); found {
 		// A name within it makes other words of the whole.
