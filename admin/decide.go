@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -152,7 +153,7 @@ func begin(f *facts, r Request) (*decision, error) {
 		d.migration = r.Receiving
 	}
 	if !existed && r.freezes() {
-		return nil, &NoTenantError{Name: r.Tenant.Name}
+		return nil, noTenant(r.Tenant.Name, "", slices.Collect(maps.Keys(f.homes)))
 	}
 	d.tenant = r.merged(was)
 	if existed && !r.Exact && d.tenant.HomeNamespace == "" {

@@ -50,10 +50,11 @@ type Description struct {
 type NamespaceOf struct {
 	Name string `json:"name"`
 	// Missing says that the namespace does not exist.
-	Missing  bool      `json:"missing,omitempty"`
-	Bindings []Binding `json:"bindings,omitempty"`
+	Missing bool `json:"missing,omitempty"`
+	// Bindings are nil where they may not be read.
+	Bindings []Binding `json:"bindings" nil:"unknown"`
 	// Quota is how much of the tenant's ResourceQuota is used.
-	Quota []QuotaUse `json:"quota,omitempty"`
+	Quota []QuotaUse `json:"quota"`
 }
 
 // QuotaUse is one key of a ResourceQuota.

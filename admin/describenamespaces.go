@@ -51,13 +51,13 @@ func describeNamespaces(ctx context.Context, c *cluster.Client, t tenant.Tenant,
 	}
 	var described []NamespaceOf
 	for _, ns := range t.Namespaces {
-		in := NamespaceOf{Name: ns, Missing: !r.exist[ns]}
+		in := NamespaceOf{Name: ns, Missing: !r.exist[ns], Bindings: []Binding{}}
 		if ok, err := see("bindings in namespace "+ns, r.unread[ns]); err != nil {
 			return nil, err
 		} else if !ok {
 			in = NamespaceOf{Name: ns}
 		} else if r.exist[ns] {
-			in.Bindings = bindingsOf(t, ns, r.bindings[ns])
+			in.Bindings = append(in.Bindings, bindingsOf(t, ns, r.bindings[ns])...)
 		}
 		if len(t.Quota) > 0 && !in.Missing {
 			if _, err := see("quotas", r.quotasUnread[ns]); err != nil {

@@ -65,7 +65,7 @@ func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	}
 	keys := live.OfTenant(name)
 	if len(keys) == 0 {
-		return nil, &NoTenantError{Name: name, Where: c.Where()}
+		return nil, noTenantIn(ctx, c, name)
 	}
 	// What can't be read of the record may be a Tiller's.
 	t, recorded, err := recorded(live, name)

@@ -30,14 +30,14 @@ type Disconnect struct {
 // Disconnection is what was ended, and what only time or an admin ends.
 type Disconnection struct {
 	// Restarted are the Tiller pods that were ended, with all port-forwards to them.
-	Restarted []string `json:"restarted,omitempty"`
+	Restarted []string `json:"restarted"`
 	// Interrupted are the releases that were still pending after the timeout.
-	Interrupted []string `json:"interrupted,omitempty"`
+	Interrupted []string `json:"interrupted"`
 	// Lasting are the connections that can't be ended, a line each.
-	Lasting []string `json:"lasting,omitempty"`
+	Lasting []string `json:"lasting"`
 	// Accounts are the service accounts of the tenant's namespaces, of which those
 	// who were revoked may hold a token.
-	Accounts []NamespaceAccounts `json:"accounts,omitempty"`
+	Accounts []NamespaceAccounts `json:"accounts"`
 	// AccountsUnknown is why Accounts may be incomplete; empty where they are all.
 	AccountsUnknown string `json:"accountsUnknown,omitempty"`
 }

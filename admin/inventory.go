@@ -24,7 +24,7 @@ type Tiller struct {
 	Namespace string   `json:"namespace"`
 	Image     string   `json:"image"`
 	Version   string   `json:"version,omitempty"`
-	Command   []string `json:"command,omitempty"`
+	Command   []string `json:"command"`
 	Account   string   `json:"serviceAccount,omitempty"`
 	Desired   int32    `json:"desired"`
 	Ready     int32    `json:"ready"`
@@ -62,6 +62,28 @@ type Inventory struct {
 	Unmanaged []Unmanaged
 	// Unseen says what the caller may not read, and so what is missing here.
 	Unseen []error
+	// PeopleUnseen, TillersUnseen and ReleasesUnseen say that these are not known of any
+	// tenant, or not of each.
+	PeopleUnseen, TillersUnseen, ReleasesUnseen bool
+}
+
+// Lacks returns an error for a tenant that the cluster does not hold; nil for one that it
+// does. where is the cluster, for the error.
+func (i *Inventory) Lacks(name, where string) *NoTenantError {
+	var known []string
+	for _, t := range i.Tenants {
+		if t.Name == name {
+			return nil
+		}
+		known = append(known, t.Name)
+	}
+	return noTenant(name, where, known)
+}
+
+// Only leaves the tenants of these names, and no Tiller that is none's.
+func (i *Inventory) Only(names []string) {
+	i.Tenants = slices.DeleteFunc(i.Tenants, func(t Overview) bool { return !slices.Contains(names, t.Name) })
+	i.Unmanaged = nil
 }
 
 // Unmanaged is a Tiller that was not made by helm-tenant.
@@ -85,15 +107,15 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		return err == nil
 	}
 	in := map[string]people{}
-	seen(eachPeople(ctx, c, func(b *rbacv1.RoleBinding) {
+	inventory.PeopleUnseen = !seen(eachPeople(ctx, c, func(b *rbacv1.RoleBinding) {
 		p := in[b.Namespace]
 		p.add(b)
 		in[b.Namespace] = p
 	}))
 	tillers, err := Tillers(ctx, c, "")
-	seen(err)
+	inventory.TillersUnseen = !seen(err)
 	revisions, helmRevisions, err := c.Revisions(ctx)
-	seen(err)
+	inventory.ReleasesUnseen = !seen(err)
 
 	homes, owned := map[string]bool{}, map[string]bool{}
 	for _, record := range records {

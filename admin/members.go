@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,23 @@ type NoTenantError struct {
 	Name, Where string
 	// Home is the home namespace that was named, empty where none was.
 	Home string
+	// Near are tenants with a similar name, of those that the caller may see.
+	Near []string
+}
+
+// noTenant returns the error for a tenant that is not there, of the tenants that are.
+func noTenant(name, where string, known []string) *NoTenantError {
+	return &NoTenantError{Name: name, Where: where, Near: tenant.Near(name, known)}
+}
+
+// noTenantIn is noTenant where the tenants that are there have yet to be read; a caller who
+// may not read them gets no similar names.
+func noTenantIn(ctx context.Context, c *cluster.Client, name string) *NoTenantError {
+	homes, err := c.Homes(ctx)
+	if err != nil {
+		homes = nil // the error is about the name, and not about this list
+	}
+	return noTenant(name, c.Where(), slices.Collect(maps.Keys(homes)))
 }
 
 func (e *NoTenantError) Error() string {
@@ -59,6 +77,7 @@ func (m Membership) Everybody() tenant.Members {
 // either engine.
 func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Tenant, error) {
 	homes := []string{home}
+	var known []string
 	if home == "" {
 		all, err := c.Homes(ctx)
 		switch {
@@ -67,7 +86,7 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 		case err != nil:
 			return tenant.Tenant{}, err
 		default:
-			homes = all[name]
+			homes, known = all[name], slices.Collect(maps.Keys(all))
 		}
 		if len(homes) > 1 && err == nil {
 			return tenant.Tenant{}, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's, or name its home with --home-namespace", name, homes[0], homes[1], tenant.RecordName)
@@ -89,7 +108,9 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 		}
 		return t.WithDefaults(), nil
 	}
-	return tenant.Tenant{}, &NoTenantError{name, c.Where(), home}
+	unknown := noTenant(name, c.Where(), known)
+	unknown.Home = home
+	return tenant.Tenant{}, unknown
 }
 
 // Grant lets somebody into the tenant. Besides the API's, the errors are *RiskError,

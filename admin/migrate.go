@@ -108,7 +108,7 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int
 	case err != nil:
 		return nil, err
 	case !existed:
-		return nil, lostOrNone(c, live, name)
+		return nil, lostOrNone(ctx, c, live, name)
 	}
 	m := &Migration{Tenant: t.WithDefaults(), later: map[cluster.Key]bool{}, helm: map[string][]cluster.Stored{}, live: live}
 	home := m.Tenant.Home()

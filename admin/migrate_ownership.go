@@ -23,7 +23,7 @@ func (m *Migrate) Stamp(ctx context.Context) (releases, left int, err error) {
 	case err != nil:
 		return 0, 0, err
 	case !existed:
-		return 0, 0, lostOrNone(m.Client, live, m.Name)
+		return 0, 0, lostOrNone(ctx, m.Client, live, m.Name)
 	}
 	t = t.WithDefaults()
 	state, err := cluster.MigrationOf(live.Get(recordKey(t.Home())))

@@ -41,7 +41,7 @@ func (e *LostRecordError) Error() string {
 
 // lostOrNone is the error for a tenant that has no record: a *LostRecordError where objects
 // carry its label, else a *NoTenantError.
-func lostOrNone(c *cluster.Client, live *cluster.Live, name string) error {
+func lostOrNone(ctx context.Context, c *cluster.Client, live *cluster.Live, name string) error {
 	keys := live.OfTenant(name)
 	lost := &LostRecordError{Name: name}
 	for _, key := range keys {
@@ -55,7 +55,7 @@ func lostOrNone(c *cluster.Client, live *cluster.Live, name string) error {
 		}
 	}
 	if len(lost.Namespaces) == 0 && !lost.AllNamespaces { // anybody can label objects of other kinds
-		return &NoTenantError{Name: name, Where: c.Where()}
+		return noTenantIn(ctx, c, name)
 	}
 	lost.HelmAccount = live.Get(accountKey(lost.Home, tenant.HelmAccount)) != nil
 	return lost

@@ -188,7 +188,11 @@ func chooseProvable(all *[]provable, names []string, where string) error {
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(*all, func(p provable) bool { return p.name == name }) {
-			return &NoTenantError{Name: name, Where: where}
+			var known []string
+			for _, p := range *all {
+				known = append(known, p.name)
+			}
+			return noTenant(name, where, known)
 		}
 	}
 	*all = slices.DeleteFunc(*all, func(p provable) bool { return !slices.Contains(names, p.name) })

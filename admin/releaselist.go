@@ -188,7 +188,11 @@ func Tenants(ctx context.Context, c *cluster.Client, names ...string) ([]tenant.
 	}
 	for _, name := range names {
 		if !found[name] {
-			return nil, nil, fmt.Errorf("there is no tenant %q", name)
+			var known []string
+			for _, record := range records {
+				known = append(known, record.Labels[tenant.LabelTenant])
+			}
+			return nil, nil, noTenant(name, c.Where(), known)
 		}
 	}
 	return tenants, unread, nil

@@ -77,7 +77,7 @@ func TestDescribe(t *testing.T) {
 	}
 	wantIn := []NamespaceOf{
 		{Name: "a", Bindings: []Binding{{"helm-tenant.t.admin", "ClusterRole admin", []string{"service account t-tiller:tiller"}, true}, {"theirs", "ClusterRole edit", []string{"user eve", "service account a:robot"}, false}}},
-		{Name: "b", Missing: true}}
+		{Name: "b", Missing: true, Bindings: []Binding{}}}
 	if diff := cmp.Diff(wantIn, d.In); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -71,7 +71,7 @@ const reportKind = "AuditReport"
 type Gone struct {
 	ID       string   `json:"id"`
 	Severity Severity `json:"severity"`
-	Tenants  []string `json:"tenants,omitempty"`
+	Tenants  []string `json:"tenants"`
 	Subject  string   `json:"subject"`
 	Text     string   `json:"text"`
 }

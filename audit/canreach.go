@@ -19,7 +19,7 @@ type Reached struct {
 	// Through are those whom it takes, one after the other, where the one who was
 	// asked about does not reach it as themselves: somebody whom they can be, or a
 	// deployer that they reach.
-	Through []string   `json:"through,omitempty"`
+	Through []string   `json:"through"`
 	Paths   []OpenPath `json:"paths"`
 }
 

@@ -15,7 +15,7 @@ type Finding struct {
 	Name     string   `json:"name"`
 	Severity Severity `json:"severity"`
 	// Tenants are those that it concerns; none where it is the whole cluster.
-	Tenants []string `json:"tenants,omitempty"`
+	Tenants []string `json:"tenants"`
 	// Home is the deployer's home namespace, where it concerns one.
 	Home string `json:"home,omitempty"`
 	// Subject is who or what it is about: "user alice".
@@ -24,7 +24,7 @@ type Finding struct {
 	Text string `json:"text"`
 	Why  string `json:"why"`
 	// Chains are the ways through the objects that show it.
-	Chains [][]string `json:"chains,omitempty"`
+	Chains [][]string `json:"chains"`
 	// Fix is what mends it, and Or what else does.
 	Fix command.Fix   `json:"-"`
 	Or  []command.Fix `json:"-"`

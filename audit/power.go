@@ -9,16 +9,16 @@ import (
 // Power is what a deployer can do.
 type Power struct {
 	// Namespaces are those where it has rights, and by which role.
-	Namespaces []PowerIn `json:"namespaces,omitempty"`
+	Namespaces []PowerIn `json:"namespaces"`
 	// ClusterWide are the roles that it has over the whole cluster.
-	ClusterWide []PowerIn `json:"clusterWide,omitempty"`
+	ClusterWide []PowerIn `json:"clusterWide"`
 	// Admin says that it can do everything everywhere.
 	Admin bool `json:"admin,omitempty"`
 	// Escalates are its rights to give itself more.
-	Escalates []string `json:"escalates,omitempty"`
+	Escalates []string `json:"escalates"`
 	// OwnHome are the paths to itself that it has. A Tiller has those that its
 	// release records are written by; what is more is a finding.
-	OwnHome []Path `json:"ownHome,omitempty"`
+	OwnHome []Path `json:"ownHome"`
 }
 
 // PowerIn is a role in a namespace.

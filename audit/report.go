@@ -45,15 +45,15 @@ type Deployer struct {
 	Account    string        `json:"serviceAccount"`
 	Workload   string        `json:"workload,omitempty"`
 	Version    string        `json:"version,omitempty"`
-	Namespaces []string      `json:"namespaces,omitempty"`
+	Namespaces []string      `json:"namespaces"`
 	// All says that its namespaces are all of the cluster.
 	All     bool     `json:"allNamespaces,omitempty"`
 	Open    bool     `json:"openOnNetwork,omitempty"`
-	Members []string `json:"members,omitempty"`
+	Members []string `json:"members"`
 	// Temporary are the members whose grant is limited in time.
-	Temporary tenant.Terms `json:"temporary,omitempty"`
+	Temporary tenant.Terms `json:"temporary"`
 	Power     Power        `json:"power"`
-	Access    []Access     `json:"access,omitempty"`
+	Access    []Access     `json:"access"`
 }
 
 // Wide is somebody who reaches deployers by rights over the whole cluster, and is
@@ -64,7 +64,7 @@ type Wide struct {
 	Deployers int `json:"deployers"`
 	Of        int `json:"of"`
 	// Reaches are the deployers' accounts, HOME:ACCOUNT, where it is not all.
-	Reaches []string   `json:"reaches,omitempty"`
+	Reaches []string   `json:"reaches"`
 	Paths   []OpenPath `json:"paths"`
 }
 
@@ -73,20 +73,20 @@ type Report struct {
 	Result   Result    `json:"result"`
 	Server   string    `json:"server,omitempty"`
 	Findings []Finding `json:"findings"`
-	Ignored  []Finding `json:"ignored,omitempty"`
+	Ignored  []Finding `json:"ignored"`
 	// Compared says that there is a baseline, Gone what of it is found no more.
 	Compared       bool            `json:"comparedWithBaseline,omitempty"`
-	Gone           []Gone          `json:"gone,omitempty"`
-	Unseen         []Unseen        `json:"unseen,omitempty"`
+	Gone           []Gone          `json:"gone"`
+	Unseen         []Unseen        `json:"unseen"`
 	Deployers      []Deployer      `json:"deployers"`
-	ClusterWide    []Wide          `json:"clusterWide,omitempty"`
-	Administrators []Administrator `json:"administrators,omitempty"`
+	ClusterWide    []Wide          `json:"clusterWide"`
+	Administrators []Administrator `json:"administrators"`
 	// CanReach answers for Asked, where somebody was asked about.
 	Asked    string    `json:"asked,omitempty"`
-	Groups   []string  `json:"groups,omitempty"`
-	CanReach []Reached `json:"canReach,omitempty"`
+	Groups   []string  `json:"groups"`
+	CanReach []Reached `json:"canReach" nil:"unknown"`
 	// CanRead are the tenants that they can read and whose deployer they don't reach.
-	CanRead []Reached `json:"canRead,omitempty"`
+	CanRead []Reached `json:"canRead" nil:"unknown"`
 
 	// all are the findings of all tenants, what is ignored among them.
 	all []Finding
@@ -255,6 +255,7 @@ func (a *auditor) report(o Options) *Report {
 	}
 	if o.Ask != (Subject{}) {
 		r.Asked, r.Groups = o.Ask.String(), o.Groups
+		r.CanReach, r.CanRead = []Reached{}, []Reached{} // nil where nobody is asked about
 		for _, reached := range a.canReach(o.Ask, o.Groups) {
 			if o.asks(reached.Tenant) {
 				r.CanReach = append(r.CanReach, reached)

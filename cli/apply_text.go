@@ -14,7 +14,7 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 		Name   string   `json:"name"`
 		Result string   `json:"result"`
 		Writes int      `json:"writes"`
-		Notes  []string `json:"notes,omitempty"`
+		Notes  []string `json:"notes"`
 		Error  string   `json:"error,omitempty"`
 	}
 	var items []applied

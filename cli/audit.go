@@ -171,7 +171,12 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 		if !slices.ContainsFunc(snapshot.Records, func(r audit.Record) bool { return named(r.Tenant) }) &&
 			!slices.ContainsFunc(report.Deployers, func(d audit.Deployer) bool { return d.Tenant == name }) && // without a record
 			!slices.ContainsFunc(file, func(l tenant.Located) bool { return named(l.Tenant) }) && len(snapshot.Unseen) == 0 {
-			return withHint(fmt.Errorf("audit: %w", &admin.NoTenantError{Name: name, Where: client.Where()}), "list them with: helm tenant tenants")
+			var known []string
+			for _, r := range snapshot.Records {
+				known = append(known, r.Tenant.Name)
+			}
+			err := &admin.NoTenantError{Name: name, Where: client.Where(), Near: tenant.Near(name, known)}
+			return withHint(fmt.Errorf("audit: %w", err), noTenantHints(err)...)
 		}
 	}
 	if err := s.printReport(report, o); err != nil {

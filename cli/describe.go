@@ -57,27 +57,40 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 		return s.printDescription(d)
 	}
 	drift := cluster.Plan{Changes: d.Drift}
+	unseen := func(what string) bool { return slices.Contains(d.Unseen, what) }
+	compared := len(d.Unseen) == 0 && d.Foreign == "" && d.Uncompared == ""
+	var people struct { // unknown ones are null
+		Members, Readers *tenant.Members
+		Temporary, Over  *tenant.Terms
+	}
+	if !unseen("members") {
+		people.Members, people.Readers, people.Temporary, people.Over = &d.Members, &d.Readers, &d.Temporary, &d.Over
+	}
 	return printObject(s.out(), output, struct {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
 		tenant.Tenant
 		Home        string              `json:"home"`
 		Migration   *tenant.Migration   `json:"migration,omitempty"`
-		In          []admin.NamespaceOf `json:"inNamespaces,omitempty"`
+		In          []admin.NamespaceOf `json:"inNamespaces"`
 		Running     *admin.Tiller       `json:"running,omitempty"`
-		Pods        []admin.PodOf       `json:"pods,omitempty"`
-		Releases    []admin.Release     `json:"releases,omitempty"`
-		Drift       []diffChange        `json:"drift,omitempty"`
+		Pods        []admin.PodOf       `json:"pods" nil:"unknown"`
+		Releases    []admin.Release     `json:"releases" nil:"unknown"`
+		Drift       []diffChange        `json:"drift" nil:"unknown"`
 		Foreign     string              `json:"foreign,omitempty"`
 		Uncompared  string              `json:"uncompared,omitempty"`
-		RoleGaps    []string            `json:"roleGaps,omitempty"`
+		RoleGaps    []string            `json:"roleGaps" nil:"unknown"`
 		GuardUnheld string              `json:"guardUnheld,omitempty"`
-		Over        tenant.Terms        `json:"over,omitempty"`
+		Members     *tenant.Members     `json:"members"`
+		Readers     *tenant.Members     `json:"readers"`
+		Temporary   *tenant.Terms       `json:"temporary"`
+		Over        *tenant.Terms       `json:"over"`
 		TermsUnread string              `json:"temporaryUnread,omitempty"`
-		Unseen      []string            `json:"unseen,omitempty"`
+		Unseen      []string            `json:"unseen"`
 
 		PodSecurityUnheld string `json:"podSecurityUnheld,omitempty"`
-	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, d.Pods, d.Releases, diffChanges(&drift), d.Foreign, d.Uncompared, d.RoleGaps, d.GuardUnheld, d.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld})
+	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, known(d.Pods, !unseen("Tiller's pods")), known(d.Releases, !unseen("releases")),
+		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Temporary, people.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld})
 }
 
 func (s *session) printDescription(d *admin.Description) error {

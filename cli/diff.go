@@ -25,14 +25,14 @@ type diffChange struct {
 	Kind      string         `json:"kind"`
 	Namespace string         `json:"namespace,omitempty"`
 	Name      string         `json:"name"`
-	Fields    []diffField    `json:"fields,omitempty"`
+	Fields    []diffField    `json:"fields"`
 }
 
 type diffTenant struct {
 	Name    string       `json:"name"`
 	Result  string       `json:"result"`
-	Changes []diffChange `json:"changes,omitempty"`
-	Notes   []string     `json:"notes,omitempty"`
+	Changes []diffChange `json:"changes"`
+	Notes   []string     `json:"notes"`
 	Error   string       `json:"error,omitempty"`
 }
 
@@ -76,7 +76,7 @@ func (s *session) printDiff(output string, outcomes []admin.Outcome, shared clus
 		return printObject(s.out(), output, struct {
 			APIVersion string       `json:"apiVersion"`
 			Kind       string       `json:"kind"`
-			Cluster    []diffChange `json:"cluster,omitempty"`
+			Cluster    []diffChange `json:"cluster"`
 			Items      []diffTenant `json:"items"`
 		}{tenant.APIVersion, "TenantDiff", diffChanges(&shared), append([]diffTenant{}, items...)})
 	}

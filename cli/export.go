@@ -106,8 +106,8 @@ func (s *session) export(ctx context.Context, names []string, write func([]tenan
 		}
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(inventory.Tenants, func(t admin.Overview) bool { return t.Name == name }) {
-			return withHint(fmt.Errorf("export: %w", &admin.NoTenantError{Name: name, Where: client.Where()}), "list them with: helm tenant tenants")
+		if unknown := inventory.Lacks(name, client.Where()); unknown != nil {
+			return withHint(fmt.Errorf("export: %w", unknown), noTenantHints(unknown)...)
 		}
 	}
 	if len(names) == 0 {

@@ -72,7 +72,8 @@ func (s *session) freeze(ctx context.Context, verb string, request admin.Request
 	}
 	explain := func(err error) error {
 		if unknown, is := errors.AsType[*admin.NoTenantError](err); is {
-			return withHint(fmt.Errorf("%s: there is no tenant %q in %s", verb, unknown.Name, client.Where()), "list them with: helm tenant tenants")
+			unknown.Where = client.Where()
+			return withHint(fmt.Errorf("%s: %w", verb, unknown), noTenantHints(unknown)...)
 		}
 		return withHint(fmt.Errorf("%s of tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err, byFlag)...)
 	}
@@ -123,7 +124,7 @@ func (s *session) frozen(prepared *admin.Prepared, writers []audit.Writer, unsee
 			Frozen     *tenant.Freeze `json:"frozen"`
 			Changed    bool           `json:"changed"`
 			Writers    []audit.Writer `json:"writers"`
-			Unseen     []string       `json:"unseen,omitempty"`
+			Unseen     []string       `json:"unseen"`
 		}{tenant.APIVersion, "TenantFreeze", t.Name, t.Frozen, prepared.Wrote, append([]audit.Writer{}, writers...), unseen})
 	default:
 		state := "is not frozen"

@@ -127,9 +127,18 @@ func hintsFor(err error, a asking) []hint {
 	case errors.As(err, &unknown) && unknown.Home != "":
 		return one("leave --home-namespace out, or name the namespace in which the tenant's Tiller lives")
 	case errors.As(err, &unknown):
-		return []hint{typed("make it with", command.Tenant("init", unknown.Name, "--namespaces=NS"))}
+		return noTenantHints(unknown)
 	}
 	return nil
+}
+
+// noTenantHints says what may have been meant by the name of a tenant that is not there.
+func noTenantHints(e *admin.NoTenantError) []hint {
+	list := typed("list them with", command.Command{"helm", "tenant", "tenants"})
+	if len(e.Near) == 0 {
+		return []hint{list}
+	}
+	return []hint{hint("did you mean: " + visible.List(e.Near)), list}
 }
 
 // phaseHints says how to end a migration that is in that phase: each of the commands works

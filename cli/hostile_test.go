@@ -43,10 +43,10 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 		return s.printDescription(hostileDescription(word))
 	},
 	"tenants": func(s *session, word string) error {
-		return s.printTenants(hostileInventory(word), false)
+		return s.printTenants(hostileInventory(word), "here", tenantsQuery{output: "table"})
 	},
 	"tenants -o wide": func(s *session, word string) error {
-		return s.printTenants(hostileInventory(word), true)
+		return s.printTenants(hostileInventory(word), "here", tenantsQuery{output: "wide"})
 	},
 	"destroy, refused": func(s *session, word string) error {
 		err := error(&admin.HasReleasesError{Releases: []admin.Release{{Name: word, Namespace: word, Status: word, Chart: word}, {Name: "web", Chart: word}}})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -56,7 +58,11 @@ func (s *session) noteUnknown(t tenant.Tenant) {
 }
 
 func (s *session) explainMembers(verb, name string, client *cluster.Client, err error) error {
-	return withHint(fmt.Errorf("%s for tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err, byFlag)...)
+	hints := hintsFor(err, byFlag)
+	if unknown, is := errors.AsType[*admin.NoTenantError](err); is && unknown.Home == "" && len(unknown.Near) == 0 && verb == "grant" {
+		hints = []hint{typed("make it with", command.Tenant("init", unknown.Name, "--namespaces=NS"))}
+	}
+	return withHint(fmt.Errorf("%s for tenant %q in %s: %w", verb, name, client.Where(), err), hints...)
 }
 
 // subjectWays are the ways of one subject that is no member (any more).
@@ -64,7 +70,7 @@ type subjectWays struct {
 	Subject string   `json:"subject"`
 	Ways    []string `json:"ways"`
 	// Paths are the IDs of the ways, as an audit has them.
-	Paths []string `json:"paths,omitempty"`
+	Paths []string `json:"paths"`
 }
 
 // stillIn finds the ways by which the subjects can still reach the tenant's deployers: those
@@ -139,12 +145,12 @@ type membership struct {
 	Tenant     string `json:"tenant"`
 	DryRun     bool   `json:"dryRun,omitempty"`
 	// Changed are the members that changed, ChangedReaders the readers.
-	Changed        tenant.Members `json:"changed,omitzero"`
-	ChangedReaders tenant.Members `json:"changedReaders,omitzero"`
-	Members        tenant.Members `json:"members,omitzero"`
-	Readers        tenant.Members `json:"readers,omitzero"`
-	Temporary      tenant.Terms   `json:"temporary,omitempty"`
-	StillIn        []subjectWays  `json:"stillIn,omitempty"`
+	Changed        tenant.Members `json:"changed"`
+	ChangedReaders tenant.Members `json:"changedReaders"`
+	Members        tenant.Members `json:"members"`
+	Readers        tenant.Members `json:"readers"`
+	Temporary      tenant.Terms   `json:"temporary"`
+	StillIn        []subjectWays  `json:"stillIn"`
 	Unknown        string         `json:"stillInUnknown,omitempty"` // why nobody looked
 	Error          string         `json:"error,omitempty"`
 

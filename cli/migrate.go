@@ -173,7 +173,7 @@ func (m *migration) print(there *admin.Migration) error {
 		Revisions int      `json:"revisions"`
 		Revision  int      `json:"revision"`
 		Status    string   `json:"status"`
-		Notes     []string `json:"notes,omitempty"`
+		Notes     []string `json:"notes"`
 	}
 	var releases []moving
 	for _, r := range there.Releases {
@@ -191,7 +191,7 @@ func (m *migration) print(there *admin.Migration) error {
 			Home       string            `json:"home"`
 			State      *tenant.Migration `json:"state,omitempty"`
 			Releases   []moving          `json:"releases"`
-			Problems   []string          `json:"problems,omitempty"`
+			Problems   []string          `json:"problems"`
 		}{tenant.APIVersion, "Migration", m.name, there.Tenant.Home(), there.State, releases, wrong})
 	}
 	if there.State != nil {

@@ -30,6 +30,21 @@ func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
 	}
 }
 
+// tableOptions are how a table is printed for scripts that read lines.
+type tableOptions struct{ noHeaders, quiet bool }
+
+func (o *tableOptions) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.noHeaders, "no-headers", false, "leave the headers of the table out")
+	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "print names alone")
+}
+
+// head writes the headers of a table, unless they are left out.
+func (o tableOptions) head(table io.Writer, columns ...string) {
+	if !o.noHeaders {
+		printRow(table, columns...)
+	}
+}
+
 // timeoutFlag adds --timeout: how long a verb waits for what it began.
 func timeoutFlag(cmd *cobra.Command, into *time.Duration) {
 	*into = 5 * time.Minute
@@ -53,8 +68,10 @@ func (d *nonNegativeDuration) Set(value string) error {
 	return nil
 }
 
-// printObject writes a value as JSON or YAML.
+// printObject writes a value as JSON or YAML; a list of it that is nil is written as an
+// empty one (withLists).
 func printObject(w io.Writer, format string, value any) error {
+	value = withLists(value)
 	if format == "json" {
 		encoder := json.NewEncoder(visible.Writer{W: w, As: visible.JSON})
 		encoder.SetIndent("", "  ")

@@ -70,8 +70,8 @@ func (s *session) prove(ctx context.Context, tenants, groups []string, output st
 		Found: func(total int) { progress = s.progress(total) },
 		Done:  func(o admin.Outcome) { progress(o) },
 	})
-	if _, unknown := errors.AsType[*admin.NoTenantError](err); unknown {
-		return withHint(fmt.Errorf("prove: %w", err), "list them with: helm tenant tenants")
+	if unknown, is := errors.AsType[*admin.NoTenantError](err); is {
+		return withHint(fmt.Errorf("prove: %w", err), noTenantHints(unknown)...)
 	}
 	if err != nil {
 		return fmt.Errorf("prove in %s: %w", client.Where(), err)

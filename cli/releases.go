@@ -27,6 +27,7 @@ type releaseQuery struct {
 	filter   string
 	statuses map[string]*bool // by the status as Helm 3 spells it
 	output   string
+	plain    tableOptions
 }
 
 // releaseStatuses are those that a release's newest revision can have, as Helm 3 spells
@@ -56,6 +57,7 @@ What you may not read stands as "?", and the exit code is then 3.`,
 		q.statuses[status] = f.Bool(status, false, "only releases that are "+status+"; several such flags add up")
 	}
 	outputFlag(cmd, &q.output, "table", "wide", "json", "yaml", "name")
+	q.plain.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if q.all && len(args) > 0 {
 			return asUsage(cmd, fmt.Errorf("--all lists all tenants; leave %q out, or --all", args[0]))
@@ -77,7 +79,7 @@ func (s *session) releases(ctx context.Context, names []string, q releaseQuery, 
 	list.Releases = slices.DeleteFunc(list.Releases, func(r admin.ListedRelease) bool {
 		return !pattern.MatchString(r.Name) || !q.wants(r.Status)
 	})
-	if err := s.printReleases(list, q.output); err != nil {
+	if err := s.printReleases(list, q.output, q.plain); err != nil {
 		return err
 	}
 	if len(list.Unlisted) > 0 {
@@ -128,6 +130,7 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 	charts := q.output != "table" && q.output != "name"
 	if q.all || len(names) > 0 {
 		tenants, unread, err := admin.Tenants(ctx, client, names...)
+		var unknown *admin.NoTenantError
 		switch {
 		case err == nil:
 			list, err := admin.ListReleases(ctx, client, tenants, charts)
@@ -135,6 +138,8 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 				list.Unlisted = append(list.Unlisted, unread...)
 			}
 			return list, err
+		case errors.As(err, &unknown):
+			return nil, withHint(fmt.Errorf("releases: %w", unknown), noTenantHints(unknown)...)
 		case !apierrors.IsForbidden(err) || q.all:
 			return nil, fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
 		}
@@ -261,7 +266,13 @@ func (t tillerRelease) release() admin.Release {
 	return r
 }
 
-func (s *session) printReleases(list *admin.ReleaseList, output string) error {
+func (s *session) printReleases(list *admin.ReleaseList, output string, plain tableOptions) error {
+	if plain.quiet {
+		for _, r := range list.Releases {
+			visible.Fprintf(s.out(), "%s\n", r.Name)
+		}
+		return nil
+	}
 	switch output {
 	case "json", "yaml":
 		return printObject(s.out(), output, struct {
@@ -286,7 +297,7 @@ func (s *session) printReleases(list *admin.ReleaseList, output string) error {
 	if wide {
 		columns = append(columns, "CHART", "APP VERSION", "ENGINE")
 	}
-	printRow(table, columns...)
+	plain.head(table, columns...)
 	for _, r := range list.Releases {
 		updated := ""
 		if r.Updated != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,22 +13,45 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/admin"
+	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
 
+// tenantsQuery is what `tenants` is asked for.
+type tenantsQuery struct {
+	names  []string
+	output string
+	plain  tableOptions
+	watch  bool
+}
+
 func newTenants(s *session) *cobra.Command {
-	var output string
+	var q tenantsQuery
 	cmd := &cobra.Command{
-		Use:   "tenants",
+		Use:   "tenants [TENANT...]",
 		Short: "List the tenants of the cluster, and the Tillers that are none's",
+		Long: `List the tenants of the cluster, and the Tillers that are none's; or the tenants
+that are named.
+
+What you may not read stands as "?", and as null in -o json; a warning names it.`,
 		Example: `  helm tenant tenants
+  helm tenant tenants team-a team-b
   helm tenant tenants -o wide
+  helm tenant tenants --watch
   helm tenant tenants -o json`,
-		Args: noArguments,
+		Args: tenantNames,
 	}
-	outputFlag(cmd, &output, "table", "wide", "json", "yaml", "name")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return s.tenants(cmd.Context(), output) }
+	outputFlag(cmd, &q.output, "table", "wide", "json", "yaml", "name")
+	q.plain.flags(cmd)
+	cmd.Flags().BoolVarP(&q.watch, "watch", "w", false, "go on: print a tenant's line again when it changes")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		q.names = args
+		if q.watch && (q.plain.quiet || q.output != "table" && q.output != "wide") {
+			return asUsage(cmd, errors.New("--watch prints tables only: leave --quiet out, and --output, or make it wide"))
+		}
+		return s.tenants(cmd.Context(), q)
+	}
 	return cmd
 }
 
@@ -38,34 +62,106 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func (s *session) tenants(ctx context.Context, output string) error {
+func (s *session) tenants(ctx context.Context, q tenantsQuery) error {
 	_, client, err := s.open()
 	if err != nil {
 		return err
 	}
-	inventory, err := admin.TakeInventory(ctx, client)
+	inventory, missing, err := takeTenants(ctx, client, q.names)
 	if err != nil {
-		return fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
+		return err
 	}
 	for _, unseen := range inventory.Unseen {
 		s.say("Warning: not everything is shown: %v", unseen)
 	}
-	switch output {
-	case "name":
+	if err := s.printTenants(inventory, client.Where(), q); err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		code := exitPartly
+		if len(inventory.Tenants) == 0 {
+			code = exitFailed
+		}
+		return &codeError{code, missing}
+	}
+	if q.watch {
+		return s.watchTenants(ctx, client, inventory, q)
+	}
+	return nil
+}
+
+// takeTenants reads the tenants of those names, of all where there are none. missing has an
+// error for each that is not there.
+func takeTenants(ctx context.Context, client *cluster.Client, names []string) (inventory *admin.Inventory, missing problems, err error) {
+	if inventory, err = admin.TakeInventory(ctx, client); err != nil {
+		return nil, nil, fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
+	}
+	if len(names) == 0 {
+		return inventory, nil, nil
+	}
+	for _, name := range names {
+		if unknown := inventory.Lacks(name, client.Where()); unknown != nil {
+			missing = append(missing, withHint(unknown, noTenantHints(unknown)...))
+		}
+	}
+	inventory.Only(names)
+	return inventory, missing, nil
+}
+
+// tenantItem is a tenant in machine output: what is not known of it is null.
+type tenantItem struct {
+	admin.Overview
+	Members   *tenant.Members `json:"members"`
+	Readers   *tenant.Members `json:"readers"`
+	Temporary *tenant.Terms   `json:"temporary"`
+	Releases  map[string]int  `json:"releases"`
+}
+
+// tenantItems are an inventory's tenants for machine output.
+func tenantItems(inventory *admin.Inventory) []tenantItem {
+	items := []tenantItem{}
+	for _, t := range inventory.Tenants {
+		item := tenantItem{Overview: t}
+		if !inventory.PeopleUnseen {
+			item.Members, item.Readers, item.Temporary = &t.Members, &t.Readers, &t.Temporary
+		}
+		if !inventory.ReleasesUnseen {
+			item.Releases = map[string]int{}
+			maps.Copy(item.Releases, t.Releases)
+		}
+		items = append(items, item)
+	}
+	return items
+}
+
+func (s *session) printTenants(inventory *admin.Inventory, where string, q tenantsQuery) error {
+	if q.plain.quiet || q.output == "name" {
+		prefix := "tenant/"
+		if q.plain.quiet {
+			prefix = ""
+		}
 		for _, t := range inventory.Tenants {
-			visible.Fprintf(s.out(), "tenant/%s\n", t.Name)
+			visible.Fprintf(s.out(), "%s%s\n", prefix, t.Name)
 		}
 		return nil
-	case "json", "yaml":
-		return printObject(s.out(), output, struct {
+	}
+	if q.output == "json" || q.output == "yaml" {
+		unseen := []string{}
+		for _, err := range inventory.Unseen {
+			unseen = append(unseen, errorText(err))
+		}
+		return printObject(s.out(), q.output, struct {
 			APIVersion string            `json:"apiVersion"`
 			Kind       string            `json:"kind"`
-			Items      []admin.Overview  `json:"items"`
+			Items      []tenantItem      `json:"items"`
 			Unmanaged  []admin.Unmanaged `json:"unmanaged"`
-		}{tenant.APIVersion, "TenantList", append([]admin.Overview{}, inventory.Tenants...), append([]admin.Unmanaged{}, inventory.Unmanaged...)})
+			Unseen     []string          `json:"unseen"`
+		}{tenant.APIVersion, "TenantList", tenantItems(inventory), inventory.Unmanaged, unseen})
 	}
 	if len(inventory.Tenants)+len(inventory.Unmanaged) == 0 {
-		s.say("There are no tenants in %s. Make one with: helm tenant init TENANT --namespaces=NS", client.Where())
+		if len(q.names) == 0 {
+			s.say("There are no tenants in %s. Make one with: helm tenant init TENANT --namespaces=NS", where)
+		}
 		return nil
 	}
 	for _, t := range inventory.Tenants {
@@ -73,53 +169,7 @@ func (s *session) tenants(ctx context.Context, output string) error {
 			s.say("Note: tenant %s: Tiller: %s", t.Name, t.Tiller.Rollout)
 		}
 	}
-	return s.printTenants(inventory, output == "wide")
-}
-
-func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
-	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
-	columns := []string{"NAME", "NAMESPACES", "MEMBERS", "ENGINE", "TILLER", "READY", "RELEASES"}
-	if wide {
-		columns = append(columns, "HOME", "ROLE", "IMAGE")
-	}
-	printRow(table, columns...)
-	for _, t := range inventory.Tenants {
-		namespaces, members := brief(t.Namespaces), countMembers(t.Members)
-		if wide {
-			members = strings.Join(peopleOf(t.Tenant), "; ")
-			namespaces = strings.Join(t.Namespaces, ",")
-		}
-		if t.AllNamespaces {
-			namespaces = "(all)"
-		}
-		version, ready, image := "-", "-", "-"
-		if t.Tiller != nil {
-			version, ready, image = t.Tiller.Version, fmt.Sprintf("%d/%d", t.Tiller.Ready, t.Tiller.Desired), t.Tiller.Image
-		}
-		engine := string(t.Engine)
-		if t.Migration != nil {
-			engine += fmt.Sprintf(" (migrating: %s)", t.Migration.Phase)
-		}
-		if t.Frozen != nil {
-			engine += " (frozen)"
-		}
-		row := []string{t.Name, dash(namespaces), dash(members), engine, dash(version), ready, countReleases(t.Releases)}
-		if t.Problem != "" && len(t.Unknown) == 0 {
-			row[1] = "(its record can't be read)"
-		}
-		if wide {
-			row = append(row, t.Home, t.Role, image)
-		}
-		printRow(table, row...)
-	}
-	for _, u := range inventory.Unmanaged {
-		row := []string{"(unmanaged)", "in " + u.Namespace, "-", "tiller", dash(clipped(u.Version)), fmt.Sprintf("%d/%d", u.Ready, u.Desired), countReleases(u.Releases)}
-		if wide {
-			row = append(row, u.Namespace, "-", clipped(u.Image))
-		}
-		printRow(table, row...)
-	}
-	if err := table.Flush(); err != nil {
+	if err := s.printTenantRows(tenantRows(inventory, q.output == "wide"), q); err != nil {
 		return err
 	}
 	for _, t := range inventory.Tenants {
@@ -128,6 +178,82 @@ func (s *session) printTenants(inventory *admin.Inventory, wide bool) error {
 		}
 	}
 	return nil
+}
+
+// printTenantRows prints lines of the table of tenants, and their headers unless q leaves
+// those out.
+func (s *session) printTenantRows(rows [][]string, q tenantsQuery) error {
+	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
+	columns := []string{"NAME", "NAMESPACES", "MEMBERS", "ENGINE", "TILLER", "READY", "RELEASES"}
+	if q.output == "wide" {
+		columns = append(columns, "HOME", "ROLE", "IMAGE")
+	}
+	q.plain.head(table, columns...)
+	for _, row := range rows {
+		printRow(table, row...)
+	}
+	return table.Flush()
+}
+
+const (
+	// unknownCell is what a table has where something could not be read.
+	unknownCell = "?"
+	// unmanaged stands in the place of a name for a Tiller that no tenant has.
+	unmanaged = "(unmanaged)"
+)
+
+// tenantRows are the lines of the table of tenants.
+func tenantRows(inventory *admin.Inventory, wide bool) [][]string {
+	var rows [][]string
+	releases := func(byStatus map[string]int) string {
+		if inventory.ReleasesUnseen {
+			return unknownCell
+		}
+		return countReleases(byStatus)
+	}
+	for _, t := range inventory.Tenants {
+		namespaces, members := brief(t.Namespaces), countMembers(t.Members)
+		if wide {
+			members = strings.Join(peopleOf(t.Tenant), "; ")
+			namespaces = strings.Join(t.Namespaces, ",")
+		}
+		if inventory.PeopleUnseen {
+			members = unknownCell
+		}
+		if t.AllNamespaces {
+			namespaces = "(all)"
+		}
+		version, ready, image := "-", "-", "-"
+		switch {
+		case t.Tiller != nil:
+			version, ready, image = t.Tiller.Version, fmt.Sprintf("%d/%d", t.Tiller.Ready, t.Tiller.Desired), t.Tiller.Image
+		case inventory.TillersUnseen && t.Engine.Has(tenant.EngineTiller):
+			version, ready, image = unknownCell, unknownCell, unknownCell
+		}
+		engine := string(t.Engine)
+		if t.Migration != nil {
+			engine += fmt.Sprintf(" (migrating: %s)", t.Migration.Phase)
+		}
+		if t.Frozen != nil {
+			engine += " (frozen)"
+		}
+		row := []string{t.Name, dash(namespaces), dash(members), engine, dash(version), ready, releases(t.Releases)}
+		if t.Problem != "" && len(t.Unknown) == 0 {
+			row[1] = "(its record can't be read)"
+		}
+		if wide {
+			row = append(row, t.Home, t.Role, image)
+		}
+		rows = append(rows, row)
+	}
+	for _, u := range inventory.Unmanaged {
+		row := []string{unmanaged, "in " + u.Namespace, "-", "tiller", dash(clipped(u.Version)), fmt.Sprintf("%d/%d", u.Ready, u.Desired), releases(u.Releases)}
+		if wide {
+			row = append(row, u.Namespace, "-", clipped(u.Image))
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // peopleOf are a tenant's people, one text for each relation that anybody has, and each

@@ -28,7 +28,7 @@ type whoami struct {
 	User          string   `json:"user"`
 	UserName      string   `json:"userName,omitempty"`
 	Namespace     string   `json:"namespace"`
-	Namespaces    []string `json:"namespaces,omitempty"`
+	Namespaces    []string `json:"namespaces"`
 	// Stale says in what the kubeconfig's memory of the tenant differs from its record.
 	Stale string `json:"stale,omitempty"`
 	// Migration says how far it is on its way to Helm 3 and 4.

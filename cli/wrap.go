@@ -133,34 +133,20 @@ func (c caller) debug() bool {
 
 // mistyped returns an error where a word is nearly one of our verbs.
 func mistyped(word string) error {
+	if len(word) <= 2 || isVerb(word) {
+		return nil
+	}
+	var names []string
 	for _, verb := range verbs {
-		if word != verb.name && len(word) > 2 && distance(word, verb.name) <= 2 {
-			return withHint(fmt.Errorf("%q is no command of helm's or of helm-tenant's", word), hint("did you mean: helm tenant "+verb.name))
+		names = append(names, verb.name)
+	}
+	// A helm command may begin as a verb of ours does: only the letters count.
+	for _, name := range tenant.Near(word, names) {
+		if len(name) <= len(word)+2 {
+			return withHint(fmt.Errorf("%q is no command of helm's or of helm-tenant's", word), hint("did you mean: helm tenant "+name))
 		}
 	}
 	return nil
-}
-
-// distance is how many letters are to be added, removed or replaced to make b of a
-// (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // tenantHelm is a command of helm's that a verb of ours runs for a tenant. driver is

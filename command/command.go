@@ -151,9 +151,9 @@ func (f Fix) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(struct {
 		Commands []Command `json:"commands"`
-		Lines    []string  `json:"lines,omitempty"`
+		Lines    []string  `json:"lines"`
 		Note     string    `json:"note,omitempty"`
-	}{commands, lines, note})
+	}{commands, append([]string{}, lines...), note})
 }
 
 // Release is a command of the tenant's helm on a release: verb is its words before the

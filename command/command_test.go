@@ -80,7 +80,7 @@ func TestFixes(t *testing.T) {
 	}
 	got, err := json.Marshal([]Fix{both, Advice("upgrade")})
 	const want = `[{"commands":[["helm","tenant","init","a"],["kubectl","delete","clusterrolebinding","--","x; y"]],` +
-		`"lines":["helm tenant init a","kubectl delete clusterrolebinding -- 'x; y'"],"note":"first; second"},{"commands":[],"note":"upgrade"}]`
+		`"lines":["helm tenant init a","kubectl delete clusterrolebinding -- 'x; y'"],"note":"first; second"},{"commands":[],"lines":[],"note":"upgrade"}]`
 	if err != nil || string(got) != want {
 		t.Errorf("as JSON they are %s, %v", got, err)
 	}

@@ -98,7 +98,7 @@ type Report struct {
 	Objects  int       `json:"objects"`
 	Findings []Finding `json:"findings"`
 	// Values are settings of the chart's with which less stands against it.
-	Values []Setting `json:"values,omitempty"`
+	Values []Setting `json:"values"`
 }
 
 // Sum orders the findings, leaves repeated ones out, and says what they come to.

@@ -27,10 +27,10 @@ type Row struct {
 	Attempt    string   `json:"attempt"`
 	What       string   `json:"what"`
 	Why        string   `json:"gives,omitempty"`
-	Benchmarks []string `json:"benchmarks,omitempty"`
+	Benchmarks []string `json:"benchmarks"`
 	As         Role     `json:"as,omitempty"`
 	User       string   `json:"user,omitempty"`
-	Groups     []string `json:"groups,omitempty"`
+	Groups     []string `json:"groups"`
 	Result     Result   `json:"result"`
 	// By is what refused it.
 	By string `json:"by,omitempty"`

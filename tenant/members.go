@@ -17,10 +17,10 @@ type Members []Subject
 
 // memberLists is how members are written.
 type memberLists struct {
-	Users  []string `yaml:"users,flow,omitempty" json:"users,omitempty"`
-	Groups []string `yaml:"groups,flow,omitempty" json:"groups,omitempty"`
+	Users  []string `yaml:"users,flow,omitempty" json:"users"`
+	Groups []string `yaml:"groups,flow,omitempty" json:"groups"`
 	// ServiceAccounts are written NAMESPACE:NAME.
-	ServiceAccounts []string `yaml:"serviceAccounts,flow,omitempty" json:"serviceAccounts,omitempty"`
+	ServiceAccounts []string `yaml:"serviceAccounts,flow,omitempty" json:"serviceAccounts"`
 }
 
 // memberKinds are the kinds of members in their order, and the field of memberLists in
@@ -48,6 +48,7 @@ func (m Members) lists() memberLists {
 	var l memberLists
 	for _, k := range memberKinds {
 		list := k.list(&l)
+		*list = []string{}
 		for _, s := range m.OfKind(k.kind) {
 			*list = append(*list, s.Text())
 		}

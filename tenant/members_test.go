@@ -149,7 +149,7 @@ func TestMembersInFiles(t *testing.T) {
 	if err := json.Unmarshal(text, &back); err != nil || !cmp.Equal(m, back) {
 		t.Errorf("got %v, %v", back, err)
 	}
-	if text, err = json.Marshal(Members(nil)); string(text) != "{}" || err != nil {
+	if text, err = json.Marshal(Members(nil)); string(text) != `{"users":[],"groups":[],"serviceAccounts":[]}` || err != nil {
 		t.Errorf("nobody is %s, %v", text, err)
 	}
 }

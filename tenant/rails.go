@@ -66,14 +66,14 @@ type Rails struct {
 	Limits  *Limits `yaml:"limits,omitempty" json:"limits,omitempty"`
 	Network Network `yaml:"network,omitempty" json:"network,omitempty"`
 	// AllowFrom are address blocks that may reach the pods of an isolated tenant.
-	AllowFrom []string `yaml:"allowFrom,flow,omitempty" json:"allowFrom,omitempty"`
+	AllowFrom []string `yaml:"allowFrom,flow,omitempty" json:"allowFrom"`
 	// NetworkExcept are address blocks that the pods of an isolated tenant can't
 	// reach, beside MetadataBlocks.
-	NetworkExcept []string `yaml:"networkExcept,flow,omitempty" json:"networkExcept,omitempty"`
+	NetworkExcept []string `yaml:"networkExcept,flow,omitempty" json:"networkExcept"`
 	// Hosts are the host names that the tenant may serve; none means any.
-	Hosts []string `yaml:"hosts,flow,omitempty" json:"hosts,omitempty"`
+	Hosts []string `yaml:"hosts,flow,omitempty" json:"hosts"`
 	// PriorityClasses are those that pods may name, beside the cluster's default.
-	PriorityClasses []string `yaml:"priorityClasses,flow,omitempty" json:"priorityClasses,omitempty"`
+	PriorityClasses []string `yaml:"priorityClasses,flow,omitempty" json:"priorityClasses"`
 	// Labels are put on the tenant's namespaces.
 	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
 	// Contact is whom a member asks whose request was refused.

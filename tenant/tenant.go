@@ -59,23 +59,23 @@ const (
 type Tenant struct {
 	Name string `yaml:"name" json:"name"`
 	// Namespaces that the deployer may act in; the first is the default one.
-	Namespaces []string `yaml:"namespaces,flow,omitempty" json:"namespaces,omitempty"`
+	Namespaces []string `yaml:"namespaces,flow,omitempty" json:"namespaces"`
 	// AllNamespaces lets the deployer act in the whole cluster.
 	AllNamespaces bool `yaml:"allNamespaces,omitempty" json:"allNamespaces,omitempty"`
 	// HomeNamespace is empty where it is the conventional one.
 	HomeNamespace string `yaml:"homeNamespace,omitempty" json:"homeNamespace,omitempty"`
 	// Members are left out of a record: the RoleBinding in the home namespace
 	// is the only place that says who is in, so that a revoke is one write.
-	Members Members `yaml:"members,omitempty" json:"members,omitzero"`
+	Members Members `yaml:"members,omitempty" json:"members"`
 	// Readers may see the tenant's releases through Helm 3 and 4; they stand in a binding
 	// of their own.
-	Readers Members `yaml:"readers,omitempty" json:"readers,omitzero"`
+	Readers Members `yaml:"readers,omitempty" json:"readers"`
 	// ReadersKept says that the objects for readers are there, and stay although nobody
 	// is one.
 	ReadersKept bool `yaml:"-" json:"-"`
 	// Temporary are the grants that are limited in time. In a file their subjects are
 	// named nowhere else (Current, InFile); a record leaves them out, as it does members.
-	Temporary Terms `yaml:"temporary,omitempty" json:"temporary,omitempty"`
+	Temporary Terms `yaml:"temporary,omitempty" json:"temporary"`
 	// Role is the ClusterRole that is bound to the deployer in each namespace.
 	Role   string `yaml:"role,omitempty" json:"role,omitempty"`
 	Engine Engine `yaml:"engine,omitempty" json:"engine,omitempty"`

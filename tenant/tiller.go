@@ -30,7 +30,7 @@ type Tiller struct {
 	Replicas         *int              `yaml:"replicas,omitempty" json:"replicas,omitempty"`
 	Resources        map[string]string `yaml:"resources,omitempty" json:"resources,omitempty"`
 	NodeSelector     map[string]string `yaml:"nodeSelector,omitempty" json:"nodeSelector,omitempty"`
-	ImagePullSecrets []string          `yaml:"imagePullSecrets,flow,omitempty" json:"imagePullSecrets,omitempty"`
+	ImagePullSecrets []string          `yaml:"imagePullSecrets,flow,omitempty" json:"imagePullSecrets"`
 }
 
 func (s Tiller) isZero() bool { return reflect.ValueOf(s).IsZero() }

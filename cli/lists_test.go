@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"helm-tenant/admin"
+	"helm-tenant/audit"
+	"helm-tenant/tenant"
+)
+
+// TestWithLists: an empty list is [], one that is not known null, and none is left out.
+func TestWithLists(t *testing.T) {
+	type inner struct {
+		Names []string `json:"names"`
+	}
+	type outer struct {
+		inner
+		Inside  inner          `json:"inside"`
+		Pointer *inner         `json:"pointer"`
+		None    *inner         `json:"none"`
+		Items   []inner        `json:"items"`
+		Unknown []string       `json:"unknown" nil:"unknown"`
+		Known   []string       `json:"known" nil:"unknown"`
+		Bytes   []byte         `json:"bytes"`
+		Any     map[string]any `json:"any"`
+	}
+	var text strings.Builder
+	if err := printObject(&text, "json", outer{Pointer: &inner{}, Items: []inner{{}}, Known: []string{}}); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"names":[],"inside":{"names":[]},"pointer":{"names":[]},"none":null,"items":[{"names":[]}],"unknown":null,"known":[],"bytes":null,"any":null}`
+	if got := strings.Join(strings.Fields(text.String()), ""); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestListsOfOutputs: what our verbs print has no null and leaves no list out.
+func TestListsOfOutputs(t *testing.T) {
+	for name, test := range map[string]struct {
+		value any
+		lists []string
+	}{
+		"tenant": {tenantObject(tenant.Tenant{Name: "t"}), []string{"namespaces", "users", "groups", "serviceAccounts", "temporary", "imagePullSecrets",
+			"allowFrom", "networkExcept", "hosts", "priorityClasses"}},
+		"membership": {membershipOf(admin.Membership{}, false), []string{"users", "stillIn", "temporary"}},
+		"audit":      {&audit.Report{Findings: []audit.Finding{{}}, Deployers: []audit.Deployer{{}}}, []string{"ignored", "gone", "unseen", "clusterWide", "administrators", "groups", "tenants", "chains", "namespaces", "members", "access", "ownHome", "escalates", "commands"}},
+		"diff":       {diffTenant{}, []string{"changes", "notes"}},
+		"change":     {diffChange{}, []string{"fields"}},
+		"whoami":     {whoami{}, []string{"namespaces"}},
+	} {
+		var text strings.Builder
+		if err := printObject(&text, "json", test.value); err != nil {
+			t.Fatal(err)
+		}
+		for _, list := range test.lists {
+			if !strings.Contains(text.String(), `"`+list+`": []`) {
+				t.Errorf("%s: %s is not []:\n%s", name, list, text.String())
+			}
+		}
+	}
+}

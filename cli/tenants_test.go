@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/admin"
+	"helm-tenant/tenant"
+)
+
+// TestTenantRowsUnknown: what may not be read is "?" in the table and null in JSON; what is
+// none is 0 and [].
+func TestTenantRowsUnknown(t *testing.T) {
+	of := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineTiller, Role: "admin"}
+	for name, test := range map[string]struct {
+		inventory admin.Inventory
+		row       []string
+		json      []string
+	}{
+		"known":    {admin.Inventory{}, []string{"t", "a", "-", "tiller", "-", "-", "0"}, []string{`"members": {`, `"users": []`, `"releases": {}`}},
+		"people":   {admin.Inventory{PeopleUnseen: true}, []string{"t", "a", "?", "tiller", "-", "-", "0"}, []string{`"members": null`, `"readers": null`, `"temporary": null`}},
+		"tillers":  {admin.Inventory{TillersUnseen: true}, []string{"t", "a", "-", "tiller", "?", "?", "0"}, []string{`"releases": {}`}},
+		"releases": {admin.Inventory{ReleasesUnseen: true}, []string{"t", "a", "-", "tiller", "-", "-", "?"}, []string{`"releases": null`}},
+	} {
+		test.inventory.Tenants = []admin.Overview{{Tenant: of, Home: "t-tiller"}}
+		if diff := cmp.Diff([][]string{test.row}, tenantRows(&test.inventory, false)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+		var text strings.Builder
+		if err := printObject(&text, "json", tenantItems(&test.inventory)); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range test.json {
+			if !strings.Contains(text.String(), want) {
+				t.Errorf("%s: no %s in:\n%s", name, want, text.String())
+			}
+		}
+	}
+}
+
+func TestChangedRows(t *testing.T) {
+	before := [][]string{{"t", "a"}, {"u", "b"}, {unmanaged, "in x"}, {unmanaged, "in y"}}
+	changed, gone := changedRows(before, [][]string{{"t", "a,c"}, {unmanaged, "in x"}, {"new", "n"}})
+	if diff := cmp.Diff([][]string{{"t", "a,c"}, {"new", "n"}}, changed); diff != "" {
+		t.Errorf("changed, -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"u", unmanaged}, gone); diff != "" {
+		t.Errorf("gone, -want +got:\n%s", diff)
+	}
+}

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+)
+
+// watchEvery is how often the tenants are read again. A list of all is a few requests; a
+// watch of each kind that it is made of would be a dozen that stay open.
+const watchEvery = 5 * time.Second
+
+// watchTenants prints a line again when something in it changes, until the caller
+// interrupts it. seen is what is printed already. A tenant that is gone is told on stderr.
+func (s *session) watchTenants(ctx context.Context, client *cluster.Client, seen *admin.Inventory, q tenantsQuery) error {
+	wide := q.output == "wide"
+	before := tenantRows(seen, wide)
+	q.plain.noHeaders = true
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil // how a watch ends
+		case <-ticker.C:
+		}
+		inventory, _, err := takeTenants(ctx, client, q.names)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		rows := tenantRows(inventory, wide)
+		changed, gone := changedRows(before, rows)
+		for _, name := range gone {
+			s.say("gone: %s", name)
+		}
+		if err := s.printTenantRows(changed, q); err != nil {
+			return err
+		}
+		before = rows
+	}
+}
+
+// changedRows are the lines that were not there before, and the names of tenants of which
+// there is no line any more.
+func changedRows(before, after [][]string) (changed [][]string, gone []string) {
+	for _, row := range after {
+		if !slices.ContainsFunc(before, func(b []string) bool { return slices.Equal(b, row) }) {
+			changed = append(changed, row)
+		}
+	}
+	for _, row := range before {
+		if !slices.ContainsFunc(after, func(a []string) bool { return a[0] == row[0] && (a[0] != unmanaged || a[1] == row[1]) }) {
+			gone = append(gone, row[0])
+		}
+	}
+	return changed, gone
+}
