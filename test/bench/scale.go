@@ -30,7 +30,7 @@ type run struct {
 }
 
 func (r run) String() string {
-	return fmt.Sprintf("%.1f s, %d MiB, %d requests", r.wall.Seconds(), r.memory>>20, r.requests)
+	return fmt.Sprintf("%.1f s (processor %.1f s), %d MiB, %d requests", r.wall.Seconds(), r.cpu.Seconds(), r.memory>>20, r.requests)
 }
 
 // scale measures apply over many tenants of five namespaces, from nothing and
