@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -42,10 +43,31 @@ func (s *session) disconnectAll(ctx context.Context, client *cluster.Client, out
 		if o.Err != nil || len(o.Prepared.Revoked) == 0 {
 			continue
 		}
+		if o.Prepared.Tenant.Engine.Has(tenant.EngineTiller) {
+			// The same apply again finds nobody to revoke, and ends nothing.
+			s.say("Note: tenant %s: if this ends before Tiller is restarted, type: %s", o.Name, command.Run(disconnectCommand(o.Name, o.Prepared.Revoked)))
+		}
 		var done admin.Disconnection
 		done, o.Err = s.disconnecting(client, o.Prepared.Tenant, timeout).Run(ctx)
 		s.sayDisconnection(o.Name, done)
 	}
+}
+
+// disconnectCommand is the revoke that ends the connections of those who are no longer
+// members.
+func disconnectCommand(name string, gone tenant.Members) command.Command {
+	var flags []string
+	for _, subject := range gone.Subjects() {
+		switch subject.Kind {
+		case rbacv1.UserKind:
+			flags = append(flags, command.List("--user", subject.Name))
+		case rbacv1.GroupKind:
+			flags = append(flags, command.List("--group", subject.Name))
+		default:
+			flags = append(flags, command.List("--service-account", subject.Namespace+":"+subject.Name))
+		}
+	}
+	return command.Tenant("revoke", name, append(flags, "--disconnect")...)
 }
 
 // sayDisconnection says what was ended, and what was not and how it can be.

@@ -76,7 +76,11 @@ func TestDisconnectWaits(t *testing.T) {
 		if err := cmd.Wait(); err != nil {
 			t.Fatalf("%v: %v\n%s", step.args, err, said.String())
 		}
-		if strings.Contains(said.String(), "interrupted") {
+		again := "type: helm tenant revoke parting --user=bob --disconnect"
+		if (step.input != "") != strings.Contains(said.String(), again) {
+			t.Errorf("%v says:\n%s", step.args, said.String())
+		}
+		if strings.Contains(said.String(), "while these releases were pending") {
 			t.Errorf("%v says:\n%s", step.args, said.String())
 		}
 		p.tillerPod(t, home, before)
