@@ -21,6 +21,8 @@ type SplitEnd struct {
 	// Moved are the Tiller's records of the releases that moved; Rest are the newest records
 	// of the others that hold something.
 	Moved, Rest []cluster.Stored
+	// RestNamespaces are the namespaces of the Rest, as far as they can be read.
+	RestNamespaces []string
 	// Tenants are those that got releases, and exist.
 	Tenants []tenant.Tenant
 	// Copies are the records that the tenants' Tillers have of these releases.
@@ -156,6 +158,15 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	if len(e.Rest) > 0 {
 		if err := s.scale(ctx, e.State.Replicas); err != nil {
 			return nil, err
+		}
+		releases, err := readReleasesIn(ctx, s.Client, tenant.EngineTiller, s.From)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range releases {
+			if !r.Gone() && r.Problem == "" && !slices.Contains(e.RestNamespaces, r.Namespace) {
+				e.RestNamespaces = append(e.RestNamespaces, r.Namespace)
+			}
 		}
 	}
 	return e, setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made)

@@ -214,7 +214,7 @@ func (s *session) endSplit(e *admin.SplitEnd, err error) func(o *splitOptions, d
 			names = append(names, record.Release)
 		}
 		s.say("It runs for what stays: %s", strings.Join(names, ", "))
-		s.next("It has all its rights still. Make it an ops tenant of some namespaces with", command.Command{"helm", "tenant", "init", "ops", "--home-namespace=" + o.from, "--adopt", "--namespaces=NS"})
+		s.next("It has all its rights still. Make it an ops tenant of some namespaces with", command.Tenant("init", "ops", "--home-namespace="+o.from, "--adopt", command.List("--namespaces", strings.Join(e.RestNamespaces, ","))))
 		return nil
 	}
 }

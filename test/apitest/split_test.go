@@ -137,7 +137,8 @@ func TestSplit(t *testing.T) {
 	if left := w.tillerRecords(t, from); !maps.Equal(left, map[string]string{"ConfigMap rest.v1": before["ConfigMap rest.v1"]}) || w.replicas(t, from) != 1 {
 		t.Errorf("the old Tiller has %q and %d replicas", slices.Collect(maps.Keys(left)), w.replicas(t, from))
 	}
-	if count := kept(t, file3); count["ConfigMap"] != 4 || !strings.Contains(r.stderr, "It runs for what stays: rest") {
+	if count := kept(t, file3); count["ConfigMap"] != 4 || !strings.Contains(r.stderr, "It runs for what stays: rest") ||
+		!strings.Contains(r.stderr, "helm tenant init ops --home-namespace="+from+" --adopt --namespaces="+nobody.a) {
 		t.Errorf("the backup has %v: %v", count, r)
 	}
 	admin.fails(t, 1, []string{"no split is under way there", "helm tenant split -f tenants.yaml --from=" + from}, "split", "--finish", "--from", from, "--yes")
