@@ -2,7 +2,7 @@
 # tree, in HELM_TENANT_CACHE or the user's cache folder.
 
 VERSION := $(shell sed -n 's/^version: //p' plugin.yaml)
-LDFLAGS := -s -w -X helm-tenant/cli.buildVersion=$(VERSION)
+LDFLAGS := -s -w -X helm-tenant/wrapper.buildVersion=$(VERSION)
 CACHE := $(or $(HELM_TENANT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/helm-tenant)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 MODULES := . test test/cel test/tools scripts/release
@@ -13,8 +13,9 @@ export CGO_ENABLED ?= 0
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/helm-tenant
-	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/helm-tenant .
+build: ## build bin/helm-tenant, and bin/helm-tenant-full beside it
+	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/helm-tenant-full .
+	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/helm-tenant ./cmd/wrapper
 
 install: build ## install this folder as a plugin of the helm on PATH
 	helm plugin install "$(CURDIR)"

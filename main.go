@@ -9,11 +9,12 @@ import (
 	"syscall"
 
 	"helm-tenant/cli"
+	"helm-tenant/wrapper"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Run(ctx, cli.Process())
+	code := cli.Run(ctx, wrapper.Process())
 	stop()
 	os.Exit(code)
 }

@@ -222,15 +222,15 @@ func (o *applyOptions) requests(located []tenant.Located) []admin.Request {
 // line now and then.
 func (s *session) progress(total int) func(admin.Outcome) {
 	count, last := 0, time.Time{}
-	terminal := isTerminal(s.env.Stderr)
+	terminal := isTerminal(s.Env.Stderr)
 	return func(admin.Outcome) {
 		count++
 		switch {
-		case terminal && (count == total || s.env.Now().Sub(last) > 100*time.Millisecond):
-			last = s.env.Now()
-			visible.Fprintf(s.env.Stderr, "\r%d of %d tenants", count, total)
+		case terminal && (count == total || s.Env.Now().Sub(last) > 100*time.Millisecond):
+			last = s.Env.Now()
+			visible.Fprintf(s.Env.Stderr, "\r%d of %d tenants", count, total)
 			if count == total {
-				fmt.Fprintln(s.env.Stderr)
+				fmt.Fprintln(s.Env.Stderr)
 			}
 		case !terminal && count%100 == 0:
 			s.say("%d of %d tenants", count, total)

@@ -17,6 +17,7 @@ import (
 	"helm-tenant/audit/view"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
+	"helm-tenant/wrapper"
 )
 
 type auditOptions struct {
@@ -205,9 +206,9 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 func (s *session) printReport(report *audit.Report, o *auditOptions) error {
 	switch o.output {
 	case "html":
-		return view.HTML(visible.Writer{W: s.env.Stdout, As: visible.JSON}, report, s.env.Now())
+		return view.HTML(visible.Writer{W: s.Env.Stdout, As: visible.JSON}, report, s.Env.Now())
 	case "sarif":
-		return printObject(s.out(), "json", view.SARIF(report, version(), o.files))
+		return printObject(s.out(), "json", view.SARIF(report, wrapper.Version(), o.files))
 	case "json", "yaml":
 		return printObject(s.out(), o.output, struct {
 			APIVersion string `json:"apiVersion"`
@@ -215,7 +216,7 @@ func (s *session) printReport(report *audit.Report, o *auditOptions) error {
 			*audit.Report
 		}{tenant.APIVersion, "AuditReport", report})
 	}
-	t := newReportText(s.env)
+	t := newReportText(s.Env)
 	if o.canReach != "" {
 		t.canReach(report, o.Tenants)
 	} else {
@@ -225,6 +226,6 @@ func (s *session) printReport(report *audit.Report, o *auditOptions) error {
 		}
 	}
 	t.summary(report, o.canReach == "")
-	_, err := io.WriteString(s.env.Stdout, t.text.String())
+	_, err := io.WriteString(s.Env.Stdout, t.text.String())
 	return err
 }

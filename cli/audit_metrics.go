@@ -9,6 +9,7 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/audit/view"
+	"helm-tenant/wrapper"
 )
 
 // checkMetrics refuses a file for metrics that can't be replaced, before anything is
@@ -45,7 +46,7 @@ func (s *session) writeMetrics(file string, report *audit.Report) (err error) {
 			err = fmt.Errorf("the metrics can't be written: %w", errors.Join(err, os.Remove(temp.Name())))
 		}
 	}()
-	err = view.Prometheus(temp, report, version(), s.env.Now())
+	err = view.Prometheus(temp, report, wrapper.Version(), s.Env.Now())
 	if err == nil {
 		err = temp.Chmod(0o644)
 	}

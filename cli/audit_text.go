@@ -19,7 +19,7 @@ type reportText struct {
 }
 
 func newReportText(env Environment) *reportText {
-	return &reportText{colour: isTerminal(env.Stdout) && env.get(envvar.NoColor) == "" && env.get(envvar.Term) != "dumb"}
+	return &reportText{colour: isTerminal(env.Stdout) && env.Get(envvar.NoColor) == "" && env.Get(envvar.Term) != "dumb"}
 }
 
 func (t *reportText) line(format string, arguments ...any) {

@@ -16,24 +16,19 @@ import (
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
+	"helm-tenant/wrapper"
 )
 
 // patienceAtTab is how long somebody who pressed the tab key is kept waiting for
 // names that the API server knows.
 const patienceAtTab = 3 * time.Second
 
-// isCompletion says whether a command is one that completion scripts call
-// (github.com/spf13/cobra, completions.go).
-func isCompletion(command string) bool {
-	return command == cobra.ShellCompRequestCmd || command == cobra.ShellCompNoDescRequestCmd
-}
-
 // complete answers a completion script, or Helm 3's and 4's plugin.complete: what
 // can follow these words, of which the last is still being typed. Our own verbs and
 // flags complete themselves; all else is asked of helm, as the tenant. What can't
 // be known is left out, silently: there is no place on the screen to complain.
 func (c caller) complete(ctx context.Context, request string, words []string) (int, error) {
-	c.env.Stderr = io.Discard
+	c.Env.Stderr = io.Discard
 	if len(words) == 0 {
 		words = []string{""}
 	}
@@ -44,26 +39,26 @@ func (c caller) complete(ctx context.Context, request string, words []string) (i
 		at := len(words) - len(line.Args) - 2
 		return c.complete(ctx, request, slices.Delete(slices.Clone(words), at, at+1))
 	}
-	if err != nil || line.Command == "" || isVerb(line.Command) {
+	if err != nil || line.Command == "" || wrapper.IsVerb(line.Command) {
 		return c.completeOurs(ctx, append([]string{request}, words...))
 	}
-	c.call.Line = line
-	client, err := c.helmClient(ctx, false)
+	c.Call.Line = line
+	client, err := c.HelmClient(ctx, false)
 	if err != nil {
 		return exitDone, nil
 	}
 	if client.Major == 2 {
 		return c.completeHelm2(ctx, client, words[len(words)-1])
 	}
-	c.call.Line.Args = append(slices.Clone(line.Args), words[len(words)-1])
+	c.Call.Line.Args = append(slices.Clone(line.Args), words[len(words)-1])
 	inv, err := c.invocation(ctx, client)
 	if err != nil {
-		inv = helm.WrapLocal(client, c.call.Line, c.env.Environ)
+		inv = helm.WrapLocal(client, c.Call.Line, c.Env.Environ)
 	}
 	inv.Args = append([]string{request}, inv.Args...)
 	out, err := helm.Capture(ctx, inv, patienceOfHelm)
 	if err == nil {
-		_, err = io.WriteString(c.env.Stdout, helmAnswer(out, words[len(words)-1]))
+		_, err = io.WriteString(c.Env.Stdout, helmAnswer(out, words[len(words)-1]))
 	}
 	return exitDone, err
 }
@@ -138,7 +133,7 @@ func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 		}
 	}
 	root.SetArgs(args)
-	root.SetOut(c.env.Stdout)
+	root.SetOut(c.Env.Stdout)
 	root.SetErr(io.Discard)
 	return exitDone, root.ExecuteContext(ctx)
 }
@@ -181,14 +176,14 @@ func (s *session) knownTenants(ctx context.Context) []string {
 // helmCommands are the commands of the helm that is used: of Helm 3 and 4 as they
 // complete them themselves, plugins and descriptions included.
 func (s *session) helmCommands(ctx context.Context, toComplete string) []string {
-	client, err := s.helmClient(ctx, false)
+	client, err := s.HelmClient(ctx, false)
 	if err != nil {
 		return nil
 	}
 	if client.Major == 2 {
 		return startingWith(toComplete, helm.Commands(2))
 	}
-	inv := helm.WrapLocal(client, helm.Line{Command: cobra.ShellCompRequestCmd, Args: []string{toComplete}}, s.env.Environ)
+	inv := helm.WrapLocal(client, helm.Line{Command: cobra.ShellCompRequestCmd, Args: []string{toComplete}}, s.Env.Environ)
 	out, err := helm.Capture(ctx, inv, patienceAtTab)
 	if err != nil {
 		return nil
@@ -196,7 +191,7 @@ func (s *session) helmCommands(ctx context.Context, toComplete string) []string 
 	var commands []string
 	for line := range strings.Lines(out) {
 		line = strings.TrimSuffix(line, "\n")
-		if name, _, _ := strings.Cut(line, "\t"); name != "" && !strings.HasPrefix(name, ":") && name != "tenant" && name != "help" && !isVerb(name) {
+		if name, _, _ := strings.Cut(line, "\t"); name != "" && !strings.HasPrefix(name, ":") && name != "tenant" && name != "help" && !wrapper.IsVerb(name) {
 			commands = append(commands, line)
 		}
 	}
@@ -212,16 +207,16 @@ func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplet
 			visible.Fprintf(&out, "%s\n", name)
 		}
 		visible.Fprintf(&out, ":%d\n", directive)
-		_, err := c.env.Stdout.Write(out.Bytes())
+		_, err := c.Env.Stdout.Write(out.Bytes())
 		return exitDone, err
 	}
-	if names := helm.Subcommands(c.call.Line.Command); names != nil && len(c.call.Line.Args) == 0 {
+	if names := helm.Subcommands(c.Call.Line.Command); names != nil && len(c.Call.Line.Args) == 0 {
 		return answer(names, cobra.ShellCompDirectiveNoFileComp)
 	}
-	if strings.HasPrefix(toComplete, "-") || !helm.TakesRelease(c.call.Line.Command) {
+	if strings.HasPrefix(toComplete, "-") || !helm.TakesRelease(c.Call.Line.Command) {
 		return answer(nil, cobra.ShellCompDirectiveDefault)
 	}
-	c.call.Line.Command, c.call.Line.Args = "list", []string{"--all", "--short", "--max", "1000"}
+	c.Call.Line.Command, c.Call.Line.Args = "list", []string{"--all", "--short", "--max", "1000"}
 	inv, err := c.invocation(ctx, client)
 	if err != nil {
 		return answer(nil, cobra.ShellCompDirectiveNoFileComp)
@@ -276,7 +271,7 @@ Usage:
 func (c caller) completionScript(args []string) error {
 	usage := "helm-tenant completion bash|zsh|fish|powershell"
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
-		_, err := io.WriteString(c.env.Stdout, completionHelp)
+		_, err := io.WriteString(c.Env.Stdout, completionHelp)
 		return err
 	}
 	if len(args) != 1 {
@@ -285,13 +280,13 @@ func (c caller) completionScript(args []string) error {
 	root := &cobra.Command{Use: "helm-tenant"}
 	switch args[0] {
 	case "bash":
-		return root.GenBashCompletionV2(c.env.Stdout, true)
+		return root.GenBashCompletionV2(c.Env.Stdout, true)
 	case "zsh":
-		return root.GenZshCompletion(c.env.Stdout)
+		return root.GenZshCompletion(c.Env.Stdout)
 	case "fish":
-		return root.GenFishCompletion(c.env.Stdout, true)
+		return root.GenFishCompletion(c.Env.Stdout, true)
 	case "powershell":
-		return root.GenPowerShellCompletionWithDesc(c.env.Stdout)
+		return root.GenPowerShellCompletionWithDesc(c.Env.Stdout)
 	}
 	return &usageError{fmt.Errorf("completion for %q is not there", args[0]), usage}
 }

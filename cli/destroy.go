@@ -131,7 +131,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 
 // backups write the backups of a tenant's records.
 func (s *session) backups(client *cluster.Client, name string, say func(string, ...any)) backup.Backups {
-	return backup.Backups{Tenant: name, Now: s.env.Now, Say: say, Read: client.EachRecord}
+	return backup.Backups{Tenant: name, Now: s.Env.Now, Say: say, Read: client.EachRecord}
 }
 
 // event narrates what a run says.
@@ -180,10 +180,10 @@ func (s *session) confirm(ctx context.Context, name, what string, yes bool) erro
 	if yes {
 		return nil
 	}
-	if !isTerminal(s.env.Stdin) {
+	if !isTerminal(s.Env.Stdin) {
 		return withHint(errors.New("there is no terminal to confirm it on"), "add --yes")
 	}
-	visible.Fprintf(s.env.Stderr, "Type %q to %s: ", name, what)
+	visible.Fprintf(s.Env.Stderr, "Type %q to %s: ", name, what)
 	type line struct {
 		text string
 		err  error
@@ -191,19 +191,19 @@ func (s *session) confirm(ctx context.Context, name, what string, yes bool) erro
 	// A Ctrl-C ends the context only, and a read from a terminal knows of none.
 	read := make(chan line, 1)
 	go func() {
-		text, err := bufio.NewReader(s.env.Stdin).ReadString('\n')
+		text, err := bufio.NewReader(s.Env.Stdin).ReadString('\n')
 		read <- line{text, err}
 	}()
 	var typed line
 	select {
 	case <-ctx.Done():
-		fmt.Fprintln(s.env.Stderr)
+		fmt.Fprintln(s.Env.Stderr)
 		return errors.New("interrupted; nothing was done")
 	case typed = <-read:
 	}
 	switch {
 	case errors.Is(typed.err, io.EOF):
-		fmt.Fprintln(s.env.Stderr)
+		fmt.Fprintln(s.Env.Stderr)
 		return errors.New("nothing was typed; nothing was done")
 	case typed.err != nil:
 		return typed.err

@@ -63,7 +63,7 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, clie
 
 // deletions are the calls of helm that delete the tenant's releases.
 func (s *session) deletions(ctx context.Context, k *tenant.Kubeconfig, removal *admin.Removal) ([]helm.Invocation, error) {
-	h, err := s.helmClient(ctx, false)
+	h, err := s.HelmClient(ctx, false)
 	if err != nil {
 		return nil, err
 	}

@@ -129,7 +129,7 @@ func (s *session) export(ctx context.Context, names []string, write func([]tenan
 	if err != nil {
 		return err
 	}
-	if err := printYAML(s.env.Stdout, []byte(text)); err != nil || len(missing) == 0 {
+	if err := printYAML(s.Env.Stdout, []byte(text)); err != nil || len(missing) == 0 {
 		return err
 	}
 	return &codeError{exitPartly, withHint(missing, "the file lacks them: with apply --prune they would be destroyed")}

@@ -38,7 +38,7 @@ rights of their own is listed.`,
 		if err := tenant.CheckFreezeReason(reason); err != nil {
 			return asUsage(cmd, fmt.Errorf("--reason: %w", err))
 		}
-		return s.freeze(cmd.Context(), "freeze", admin.FreezeRequest(args[0], reason, s.env.Now()), dryRun, output)
+		return s.freeze(cmd.Context(), "freeze", admin.FreezeRequest(args[0], reason, s.Env.Now()), dryRun, output)
 	}
 	return cmd
 }

@@ -27,13 +27,14 @@ import (
 	"helm-tenant/migrate"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
+	"helm-tenant/wrapper"
 )
 
 // hostileSession is a session whose streams are kept.
 func hostileSession() (s *session, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
 	env := Environment{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr, Now: func() time.Time { return time.Unix(1e9, 0) }}
-	return &session{caller: caller{env: env}}, stdout, stderr
+	return &session{caller: caller{wrapper.Caller{Env: env}}}, stdout, stderr
 }
 
 // hostileOutputs are what the verbs print about a cluster in which whatever somebody
@@ -50,7 +51,7 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 	},
 	"destroy, refused": func(s *session, word string) error {
 		err := error(&admin.HasReleasesError{Releases: []admin.Release{{Name: word, Namespace: word, Status: word, Chart: word}, {Name: "web", Chart: word}}})
-		report(s.env.Stderr, withHint(fmt.Errorf("destroy of tenant %q: %w", "a", err), hintsFor(err, byFlag)...))
+		report(s.Env.Stderr, withHint(fmt.Errorf("destroy of tenant %q: %w", "a", err), hintsFor(err, byFlag)...))
 		return nil
 	},
 	"destroy --dry-run": func(s *session, word string) error {
@@ -68,7 +69,7 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 		if err := s.printApplied("text", outcomes); err != nil {
 			return err
 		}
-		report(s.env.Stderr, s.judge(outcomes, false))
+		report(s.Env.Stderr, s.judge(outcomes, false))
 		return nil
 	},
 	"revoke": func(s *session, word string) error {
@@ -93,7 +94,7 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 	},
 	"migrate, refused": func(s *session, word string) error {
 		err := error(&admin.BlockedError{Problems: []error{errors.New("release " + word), fmt.Errorf("hook %q", word)}})
-		report(s.env.Stderr, fmt.Errorf("migrate of tenant %q: %w", "a", err))
+		report(s.Env.Stderr, fmt.Errorf("migrate of tenant %q: %w", "a", err))
 		return nil
 	},
 	"errors": func(s *session, word string) error {
@@ -104,8 +105,8 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 			&admin.DeniedError{Missing: []cluster.Permission{{Verb: "get", Resource: "pods", Namespace: word, Name: word}, {Verb: "get", Resource: word}}},
 			&cluster.NotOursError{Keys: []cluster.Key{{Kind: "Role", Namespace: word, Name: word}}},
 		} {
-			report(s.env.Stderr, withHint(err, hintsFor(err, byFlag)...))
-			report(s.env.Stderr, withHint(err, hintsFor(err, byFile)...))
+			report(s.Env.Stderr, withHint(err, hintsFor(err, byFlag)...))
+			report(s.Env.Stderr, withHint(err, hintsFor(err, byFile)...))
 		}
 		return nil
 	},
@@ -303,9 +304,9 @@ func shellenvOf(t *testing.T, name, shell string) (string, error) {
 		return "", err
 	}
 	s, stdout, stderr := hostileSession()
-	s.env.Environ = []string{"PATH=/nowhere", "HELM_TENANT=team-a"}
-	s.env.Args = []string{"shellenv", "--shell=" + shell, "--kubeconfig=" + file}
-	if code := Run(t.Context(), s.env); code != exitDone {
+	s.Env.Environ = []string{"PATH=/nowhere", "HELM_TENANT=team-a"}
+	s.Env.Args = []string{"shellenv", "--shell=" + shell, "--kubeconfig=" + file}
+	if code := Run(t.Context(), s.Env); code != exitDone {
 		return stdout.String(), errors.New(stderr.String())
 	}
 	return stdout.String(), nil

@@ -254,7 +254,7 @@ var pastTense = map[cluster.Action]string{cluster.Create: "created", cluster.Upd
 // clientDefaults are what follows from the helm that is used: the version of a
 // Tiller, empty where it is no Helm 2, and the engine of a new tenant.
 func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, error) {
-	client, err := s.helmClient(ctx, true)
+	client, err := s.HelmClient(ctx, true)
 	switch {
 	case errors.Is(err, helm.ErrNoHelm):
 		return "", tenant.EngineTiller, nil // an admin's machine needs none

@@ -108,7 +108,7 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 		return err
 	}
 	if name == "" {
-		name = s.call.Line.Tenant
+		name = s.Call.Line.Tenant
 	}
 	// Only tenants of Helm 3 and 4 have one, whatever helm is on PATH.
 	resolved, err := s.resolve(ctx, k, name, tenant.EngineImpersonation, s.requestTimeout)
@@ -149,7 +149,7 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 		return err
 	}
 	if d.file == "" {
-		_, err := s.env.Stdout.Write(text)
+		_, err := s.Env.Stdout.Write(text)
 		return err
 	}
 	if err := tenant.WriteDerived(d.file, text, contexts); err != nil {

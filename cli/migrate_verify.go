@@ -21,13 +21,13 @@ import (
 
 // verifier finds the helm that is to find the releases.
 func (m *migration) verifier(ctx context.Context) (func(context.Context, *admin.Migration) error, error) {
-	client, err := m.helmClient(ctx, true)
+	client, err := m.HelmClient(ctx, true)
 	if err == nil && client.Engine() != tenant.EngineImpersonation {
 		err = fmt.Errorf("a Helm 3 or 4 has to find the releases afterwards, but %s is Helm %d", client.Path, client.Major)
 	}
 	if err == nil {
 		// Found out before the first write: afterwards no helm could look at the releases.
-		err = m.place(m.k).CheckImpersonation(tenant.Resolved{Name: m.name, Engine: tenant.EngineImpersonation})
+		err = m.Place(m.k).CheckImpersonation(tenant.Resolved{Name: m.name, Engine: tenant.EngineImpersonation})
 	}
 	if err != nil {
 		return nil, withHint(err, "run it under Helm 3 or 4, or as helm-tenant migrate with HELM_BIN set to one; --dry-run needs none")

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	yamlv3 "go.yaml.in/yaml/v3"
+	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
 	"helm-tenant/visible"
@@ -166,4 +168,10 @@ func someOf(names []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(shown, ", "), len(names)-most)
 	}
 	return strings.Join(shown, ", ")
+}
+
+// isTerminal says whether a stream is one that a person sits at.
+func isTerminal(stream any) bool {
+	file, isFile := stream.(*os.File)
+	return isFile && term.IsTerminal(int(file.Fd()))
 }

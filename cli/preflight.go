@@ -61,12 +61,12 @@ does not render ends with helm's own message and exit code.`,
 	f.String("for-admin", "", "write the objects that an admin would have to create into this file")
 	f.StringP("output", "o", "table", "format of what is printed: table|wide|json|yaml")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := s.helmClient(cmd.Context(), false)
+		client, err := s.HelmClient(cmd.Context(), false)
 		if err != nil {
 			return err
 		}
-		d, err := helm.ReadDeployment(client.Major, s.call.Line.Args, preflightFlags...)
-		if err == nil && d.Is("help") || slices.Equal(s.call.Line.Args, []string{"--help"}) || slices.Equal(s.call.Line.Args, []string{"-h"}) {
+		d, err := helm.ReadDeployment(client.Major, s.Call.Line.Args, preflightFlags...)
+		if err == nil && d.Is("help") || slices.Equal(s.Call.Line.Args, []string{"--help"}) || slices.Equal(s.Call.Line.Args, []string{"-h"}) {
 			return cmd.Help()
 		}
 		if err != nil {
@@ -127,7 +127,7 @@ func (s *session) preflight(ctx context.Context, client helm.Client, d *helm.Dep
 	}
 	if failed, is := errors.AsType[*helmError](err); is {
 		// Helm's own words, as the command itself would say them.
-		if _, err := s.env.Stderr.Write([]byte(failed.said)); err != nil {
+		if _, err := s.Env.Stderr.Write([]byte(failed.said)); err != nil {
 			return err
 		}
 		return &codeError{code: failed.code}
@@ -155,7 +155,7 @@ func (s *session) preflight(ctx context.Context, client helm.Client, d *helm.Dep
 
 // locate finds out where helm would act, and as whom.
 func (f *flight) locate(ctx context.Context, client helm.Client) error {
-	call := f.call
+	call := f.Call
 	typed := f.deployment.Typed()
 	call.Line.Command, call.Line.Args = typed.Command, typed.Args
 	if err := call.Line.Check(helm.Namespaced); err != nil {
@@ -166,7 +166,7 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := f.resolve(ctx, k, f.call.Line.Tenant, client.Engine(), f.requestTimeout)
+	resolved, err := f.resolve(ctx, k, f.Call.Line.Tenant, client.Engine(), f.requestTimeout)
 	if err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 
 // try asks the API server as the deployer.
 func (f *flight) try(ctx context.Context, plan preflight.Plan, version int) error {
-	if driver := f.env.get(envvar.Driver); driver == "" || driver == "secret" || driver == "secrets" {
+	if driver := f.Env.Get(envvar.Driver); driver == "" || driver == "secret" || driver == "secrets" {
 		plan.Record = new(f.question.Record(version))
 	}
 	findings, err := admin.TryChart(ctx, f.deployer, f.question, f.served, plan)

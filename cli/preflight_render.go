@@ -23,7 +23,7 @@ func (e *helmError) Error() string { return e.said }
 func (f *flight) runHelm(ctx context.Context, line helm.Line) (helm.Output, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, helmTimeout, fmt.Errorf("helm %s took more than %s", line.Command, helmTimeout))
 	defer cancel()
-	return helm.Run(ctx, f.decision.Render(line, f.env.Environ, f.kubeconfig), preflight.MaxRendered)
+	return helm.Run(ctx, f.decision.Render(line, f.Env.Environ, f.kubeconfig), preflight.MaxRendered)
 }
 
 // capabilities are what charts ask about the API server.

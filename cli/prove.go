@@ -16,6 +16,7 @@ import (
 	"helm-tenant/prove"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
+	"helm-tenant/wrapper"
 )
 
 func newProve(s *session) *cobra.Command {
@@ -91,9 +92,9 @@ func (s *session) prove(ctx context.Context, tenants, groups []string, output st
 func (s *session) printProof(report *prove.Report, output string) error {
 	switch output {
 	case "html":
-		return view.ProofHTML(visible.Writer{W: s.env.Stdout, As: visible.JSON}, report, s.env.Now())
+		return view.ProofHTML(visible.Writer{W: s.Env.Stdout, As: visible.JSON}, report, s.Env.Now())
 	case "sarif":
-		return printObject(s.out(), "json", view.ProofSARIF(report, version()))
+		return printObject(s.out(), "json", view.ProofSARIF(report, wrapper.Version()))
 	case "junit":
 		return view.ProofJUnit(s.out(), report)
 	case "json", "yaml":

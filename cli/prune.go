@@ -27,7 +27,7 @@ func (s *session) surplus(ctx context.Context, client *cluster.Client, o *applyO
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	if len(names) > 0 && o.dryRun != dryRunServer && !o.destroy.yes && !isTerminal(s.env.Stdin) {
+	if len(names) > 0 && o.dryRun != dryRunServer && !o.destroy.yes && !isTerminal(s.Env.Stdin) {
 		return nil, withHint(fmt.Errorf("--prune would destroy %s of %s (%s), and there is no terminal to confirm it on", counted(len(names), "tenant"), client.Where(), brief(names)), "add --yes")
 	}
 	return names, nil
@@ -40,7 +40,7 @@ func (s *session) pruneTenants(ctx context.Context, k *tenant.Kubeconfig, client
 		d := o.destroy
 		d.wait, d.timeout = o.wait, o.timeout
 		if o.output != "text" {
-			d.told = s.env.Stderr // what is printed is one object
+			d.told = s.Env.Stderr // what is printed is one object
 		}
 		outcomes = append(outcomes, admin.Outcome{Name: name, Err: s.destroyTenant(ctx, k, client, name, &d)})
 	}

@@ -145,7 +145,7 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 		}
 	}
 	if len(names) == 0 {
-		names = []string{s.call.Line.Tenant}
+		names = []string{s.Call.Line.Tenant}
 	}
 	list := &admin.ReleaseList{}
 	for _, name := range names {
@@ -175,7 +175,7 @@ func (s *session) memberReleases(ctx context.Context, k *tenant.Kubeconfig, name
 			return nil, err
 		}
 	}
-	if err := s.place(k).CheckImpersonation(resolved); err != nil {
+	if err := s.Place(k).CheckImpersonation(resolved); err != nil {
 		return nil, err
 	}
 	client, err := s.connect(k, s.requestTimeout)
@@ -201,7 +201,7 @@ const listPage = 512
 // tillerReleases asks the tenant's Tiller by helm's own list: its members may read
 // nothing in its home.
 func (s *session) tillerReleases(ctx context.Context, k *tenant.Kubeconfig, resolved tenant.Resolved) (*admin.ReleaseList, error) {
-	client, err := s.helmClient(ctx, false)
+	client, err := s.HelmClient(ctx, false)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func (s *session) render(ctx context.Context, o *applyOptions) error {
 	for i := range requests {
 		requests[i].ClientVersion = version
 	}
-	manifests, err := admin.Render(requests, o.kubeVersion, s.env.Now())
+	manifests, err := admin.Render(requests, o.kubeVersion, s.Env.Now())
 	if err != nil {
 		return withHint(fmt.Errorf("apply: %w", err), hintsFor(err, byFile)...)
 	}

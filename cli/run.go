@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,13 +18,10 @@ import (
 	"helm-tenant/envvar"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
+	"helm-tenant/wrapper"
 )
 
-// verbs are all commands of ours. None may be called like a command of Helm's
-// or of a widely used plugin, but for init.
-//
-// Their names stand here as well, so that a command of helm's, which is most calls,
-// is known without building them all.
+// verbs makes each of wrapper.Verbs.
 var verbs = []verb{
 	{"init", newInit},
 	{"grant", newGrant},
@@ -56,19 +52,6 @@ var aboutCaller = []string{"whoami", "shellenv", "releases", "kubeconfig", "pref
 type verb struct {
 	name string
 	make func(*session) *cobra.Command
-}
-
-// buildVersion is set by the Makefile; `go install` leaves it empty.
-var buildVersion string
-
-func version() string {
-	if buildVersion != "" {
-		return buildVersion
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
 }
 
 // session is one run of one of our verbs.
@@ -104,38 +87,37 @@ func asksForExitCode(arg string) bool {
 }
 
 func run(ctx context.Context, env Environment) (int, error) {
+	if err := env.CheckWrapper(); err != nil {
+		return 0, err
+	}
 	c, err := newCaller(env)
 	if err != nil {
 		return 0, &usageError{err, "helm tenant [--tenant T] [--context C] COMMAND [ARGUMENT...]"}
 	}
-	line := c.call.Line
+	if c.Wraps() {
+		return c.wrap(ctx)
+	}
+	line := c.Call.Line
 	switch {
-	case isCompletion(line.Command):
+	case wrapper.IsCompletion(line.Command):
 		return c.complete(ctx, line.Command, line.Args)
-	case line.Command == "completion" && c.call.Plugin == 0:
+	case line.Command == "completion" && c.Call.Plugin == 0:
 		return exitDone, c.completionScript(line.Args)
 	case line.Version:
-		visible.Fprintf(env.Stdout, "helm-tenant %s\n", version())
+		visible.Fprintf(env.Stdout, "helm-tenant %s\n", wrapper.Version())
 		return exitDone, nil
 	case line.Command == "" || line.Help:
 		return c.runVerb(ctx, []string{"--help"})
-	case line.Command == "help" && (len(line.Args) == 0 || isVerb(line.Args[0])):
+	case line.Command == "help" && (len(line.Args) == 0 || wrapper.IsVerb(line.Args[0])):
 		return c.runVerb(ctx, append([]string{"help"}, line.Args...))
-	case isVerb(line.Command):
-		if line.Tenant != "" && !slices.Contains(aboutCaller, line.Command) {
-			cmd, _, err := newRoot(&session{caller: c}).Find([]string{line.Command})
-			if err != nil {
-				return 0, err
-			}
-			return 0, asUsage(cmd, noTenantFlag(cmd))
+	case line.Tenant != "" && !slices.Contains(aboutCaller, line.Command):
+		cmd, _, err := newRoot(&session{caller: c}).Find([]string{line.Command})
+		if err != nil {
+			return 0, err
 		}
-		return c.runVerb(ctx, append(append([]string{line.Command}, line.Globals...), line.Args...))
+		return 0, asUsage(cmd, noTenantFlag(cmd))
 	}
-	return c.wrap(ctx)
-}
-
-func isVerb(word string) bool {
-	return slices.ContainsFunc(verbs, func(v verb) bool { return v.name == word })
+	return c.runVerb(ctx, append(append([]string{line.Command}, line.Globals...), line.Args...))
 }
 
 // runVerb runs one of our own verbs, or help.
@@ -143,9 +125,9 @@ func (c caller) runVerb(ctx context.Context, args []string) (int, error) {
 	s := &session{caller: c}
 	root := newRoot(s)
 	root.SetArgs(args)
-	root.SetIn(c.env.Stdin)
-	root.SetOut(c.env.Stdout)
-	root.SetErr(c.env.Stderr)
+	root.SetIn(c.Env.Stdin)
+	root.SetOut(c.Env.Stdout)
+	root.SetErr(c.Env.Stderr)
 	err := root.ExecuteContext(ctx)
 	var unreachable *cluster.UnreachableError
 	var hinted *hintError
@@ -178,7 +160,7 @@ Before the command, and only there:
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	flags := root.PersistentFlags()
-	s.context = s.call.Line.Context
+	s.context = s.Call.Line.Context
 	flags.Var((*contextName)(&s.context), "context", "kubeconfig context to use")
 	flags.Var((*contextName)(&s.kubeContext), "kube-context", "like --context, as helm calls it")
 	flags.StringVar(&s.kubeconfigFile, "kubeconfig", "", "kubeconfig file to use")
@@ -286,7 +268,7 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 	if err := s.checkIdentity(); err != nil {
 		return nil, nil, err
 	}
-	if typed := s.call.Outer.TillerNamespace; typed != "" {
+	if typed := s.Call.Outer.TillerNamespace; typed != "" {
 		return nil, nil, fmt.Errorf("--tiller-namespace %s is helm's; a tenant's home namespace is named with --home-namespace", typed)
 	}
 	k, err := s.kubeconfig(s.kubeconfigFile, s.context, s.kubeContext)
@@ -300,7 +282,7 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 // checkTyped refuses what was typed to helm and says who acts, or where, beside the
 // kubeconfig: our own verbs act as the caller, on the context's cluster.
 func (s *session) checkTyped() error {
-	if typed := s.call.Outer.Identity; len(typed) > 0 {
+	if typed := s.Call.Outer.Identity; len(typed) > 0 {
 		return fmt.Errorf("%s says who acts, or where, but helm-tenant acts as a kubeconfig context says: use --context, or leave it out", typed[0])
 	}
 	return nil
@@ -314,9 +296,9 @@ func (s *session) checkIdentity() error {
 		return err
 	}
 	for _, name := range []string{envvar.KubeAPIServer, envvar.KubeToken, envvar.KubeAsUser, envvar.KubeAsGroups} {
-		value := s.env.get(name)
+		value := s.Env.Get(name)
 		// Where it can't be seen whether the account was typed, it may have been.
-		if value == "" || name == envvar.KubeAsUser && isDeployer(value) && s.call.Hidden == nil {
+		if value == "" || name == envvar.KubeAsUser && isDeployer(value) && s.Call.Hidden == nil {
 			continue
 		}
 		return fmt.Errorf("%s is set (helm's --kube-... flags end there); helm-tenant acts as a kubeconfig context says: use --context, or unset it", name)
@@ -332,11 +314,11 @@ func isDeployer(user string) bool {
 
 // say narrates on stderr.
 func (s *session) say(format string, args ...any) {
-	visible.Fprintf(s.env.Stderr, format+"\n", args...)
+	visible.Fprintf(s.Env.Stderr, format+"\n", args...)
 }
 
 // next narrates what to type next.
 func (s *session) next(text string, c command.Command) { s.say("%s: %s", text, command.Run(c)) }
 
 // out is where data goes.
-func (s *session) out() io.Writer { return visible.Writer{W: s.env.Stdout} }
+func (s *session) out() io.Writer { return visible.Writer{W: s.Env.Stdout} }

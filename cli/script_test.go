@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"helm-tenant/cli"
+	"helm-tenant/wrapper"
 )
 
 var update = flag.Bool("update", false, "write what the scripts print into their golden files, and docs/flags.md")
@@ -23,7 +24,12 @@ var update = flag.Bool("update", false, "write what the scripts print into their
 func TestMain(m *testing.M) {
 	switch strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") {
 	case "helm-tenant":
-		os.Exit(cli.Run(context.Background(), cli.Process()))
+		// As it is installed: the wrapper first, and where it can't do, the whole program.
+		ctx, env := context.Background(), wrapper.Process()
+		if code, done := wrapper.Run(ctx, env); done {
+			os.Exit(code)
+		}
+		os.Exit(cli.Run(ctx, env))
 	case "helm":
 		os.Exit(fakeHelm(os.Args[1:]))
 	}

@@ -50,7 +50,7 @@ counts.`,
 	completeValues(cmd, "shell", slices.Sorted(maps.Keys(shells))...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if shell == "" {
-			shell = filepath.Base(s.env.get(envvar.Shell))
+			shell = filepath.Base(s.Env.Get(envvar.Shell))
 			if _, known := shells[shell]; !known {
 				shell = "sh"
 			}
@@ -73,7 +73,7 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 		return err
 	}
 	engine := s.engine(ctx)
-	resolved, err := s.resolve(ctx, k, s.call.Line.Tenant, engine, s.requestTimeout)
+	resolved, err := s.resolve(ctx, k, s.Call.Line.Tenant, engine, s.requestTimeout)
 	if err != nil {
 		return err
 	}

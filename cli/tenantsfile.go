@@ -25,7 +25,7 @@ func (s *session) readTenants(files []string) ([]tenant.Located, error) {
 	}
 	for _, name := range files {
 		if name == "-" {
-			text, err := io.ReadAll(s.env.Stdin)
+			text, err := io.ReadAll(s.Env.Stdin)
 			if err != nil {
 				return nil, err
 			}

@@ -78,14 +78,14 @@ func TestLongCells(t *testing.T) {
 func TestEnvironmentLookup(t *testing.T) {
 	env := Environment{Environ: []string{"A=1", "AB=2", "A=3", "E=", "X=y=z"}}
 	for name, want := range map[string]string{"A": "3", "AB": "2", "X": "y=z", "E": "", "B": ""} {
-		if got := env.get(name); got != want {
+		if got := env.Get(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
-	if _, set := env.lookup("E"); !set {
+	if _, set := env.Lookup("E"); !set {
 		t.Error("an empty variable is set")
 	}
-	if _, set := env.lookup("B"); set {
+	if _, set := env.Lookup("B"); set {
 		t.Error("a variable that is not there is set")
 	}
 }

@@ -77,7 +77,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		homes = []string{resolved.Home}
 		if _, known := k.Extension.Find(name); name != "" && !known {
 			// A tenant that was moved keeps its home; the record there says whose it is.
-			homes = append(homes, otherEngine(engine).ConventionalHome(name))
+			homes = append(homes, engine.Other().ConventionalHome(name))
 		}
 	}
 	home, record, err := findRecord(ctx, client, homes)
@@ -124,7 +124,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		}{"ContextTenants", k.Context, extension})
 	}
 	visible.Fprintf(s.out(), "context %q now %s tenant %s\n", k.Context, usesOrReads(known), record.Name)
-	if named := s.env.get(envvar.Tenant); named != "" && named != record.Name {
+	if named := s.Env.Get(envvar.Tenant); named != "" && named != record.Name {
 		s.say("Note: HELM_TENANT is set, and says tenant %s until it is unset", named)
 	}
 	if !record.Engine.Has(engine) {
@@ -146,7 +146,7 @@ func (s *session) foundElsewhere(ctx context.Context, client *cluster.Client, r 
 	if r.Name == "" || !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		return "", tenant.Tenant{}, false
 	}
-	for _, engine := range []tenant.Engine{r.Engine, otherEngine(r.Engine)} {
+	for _, engine := range []tenant.Engine{r.Engine, r.Engine.Other()} {
 		home := engine.ConventionalHome(r.Name)
 		if slices.Contains(looked, home) {
 			continue
@@ -201,13 +201,6 @@ func describeHome(home string, record tenant.Tenant) string {
 	return fmt.Sprintf("%q (namespaces %s)", home, brief(record.Namespaces))
 }
 
-func otherEngine(e tenant.Engine) tenant.Engine {
-	if e == tenant.EngineTiller {
-		return tenant.EngineImpersonation
-	}
-	return tenant.EngineTiller
-}
-
 // helmsFor names the helms that work with an engine.
 func helmsFor(e tenant.Engine) string {
 	if e == tenant.EngineTiller {
@@ -218,7 +211,7 @@ func helmsFor(e tenant.Engine) string {
 
 // engine is the one of the helm that is used; Helm 2's where there is none.
 func (s *session) engine(ctx context.Context) tenant.Engine {
-	client, err := s.helmClient(ctx, false)
+	client, err := s.HelmClient(ctx, false)
 	if err != nil {
 		return tenant.EngineTiller
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"helm-tenant/helm"
+	"helm-tenant/wrapper"
 )
 
 // eachVerb calls do with every command of ours, and with the root.
@@ -73,7 +74,7 @@ func TestExamplesAreUnderstood(t *testing.T) {
 					t.Errorf("%s: %v", example, err)
 					continue
 				}
-				if !isVerb(line.Command) {
+				if !wrapper.IsVerb(line.Command) {
 					if cmd.HasParent() || helm.ClassOf(2, line.Command) == helm.Plugin {
 						t.Errorf("%s: %s is no command", example, line.Command)
 					}

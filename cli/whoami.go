@@ -102,7 +102,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if err != nil {
 		return err
 	}
-	resolved, err := s.resolve(ctx, k, s.call.Line.Tenant, s.engine(ctx), s.requestTimeout)
+	resolved, err := s.resolve(ctx, k, s.Call.Line.Tenant, s.engine(ctx), s.requestTimeout)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		}
 	} else {
 		w.Deployer = askDeployer(ctx, client, resolved, w.Namespace)
-		if err := s.place(k).CheckImpersonation(resolved); err != nil {
+		if err := s.Place(k).CheckImpersonation(resolved); err != nil {
 			w.Deployer = &deployer{User: resolved.DeployerUser(), Problem: err.Error()}
 		}
 		if !w.Deployer.Answers {
@@ -242,15 +242,15 @@ func staleness(known tenant.Known, record tenant.Tenant, err error) string {
 func (s *session) decideFor(ctx context.Context, command string, k *tenant.Kubeconfig, r tenant.Resolved) (helm.Decision, error) {
 	client := helm.Client{Major: 2}
 	if r.Engine == tenant.EngineImpersonation {
-		client.Major = max(s.call.Plugin, 3)
+		client.Major = max(s.Call.Plugin, 3)
 	}
-	call := s.call
+	call := s.Call
 	call.Line = helm.Line{Command: command}
 	call.Env = func(name string) (string, bool) {
 		if name == envvar.KubeAPIServer {
 			return "", false // the wrapped helm is refused; a verb says who the tenant is
 		}
-		return s.env.lookup(name)
+		return s.Env.Lookup(name)
 	}
 	return s.decide(ctx, call, client, k, r, s.requestTimeout)
 }

@@ -62,7 +62,7 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 		}
 		return t
 	}
-	h, err := s.helmClient(ctx, false)
+	h, err := s.HelmClient(ctx, false)
 	if err == nil {
 		var inv helm.Invocation
 		inv, err = s.tenantHelm(h, helm.AskTiller(), resolved, k, "")

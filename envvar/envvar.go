@@ -6,6 +6,8 @@ package envvar
 const (
 	// Tenant names the tenant, as --tenant does. The wrapped helm gets it too.
 	Tenant = "HELM_TENANT"
+	// Wrapper is set for helm-tenant-full: the version of the helm-tenant that started it.
+	Wrapper = "HELM_TENANT_WRAPPER"
 	// Starter is set for the wrapped helm: the process id of the helm-tenant that
 	// started it, or StarterAsks. It ends endless recursion.
 	Starter = "HELM_TENANT_STARTER"

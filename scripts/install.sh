@@ -1,18 +1,20 @@
 #!/bin/sh
-# Puts the plugin's program into bin/ of the plugin's folder. It takes the first of
-# these that there is:
+# Puts the plugin's programs into bin/ of the plugin's folder: on Unix helm-tenant, a
+# small one that starts fast, and helm-tenant-full, which it becomes for all that it does
+# not do itself; on Windows, and from a release that has no small one, the whole program
+# as helm-tenant. It takes the first of these that there are:
 #
-#   1. the program of this system that a release archive brings in dist/, checked
+#   1. the programs of this system that a release archive brings in dist/, checked
 #      against the archive's SHA256SUMS;
-#   2. one that is built with Go, in a checkout;
-#   3. one that is downloaded from HELM_TENANT_URL, the address of a release's
+#   2. those that are built with Go, in a checkout;
+#   3. those that are downloaded from HELM_TENANT_URL, the address of a release's
 #      folder, and checked: against the SHA256SUMS in the plugin's folder, or, where
 #      there is none, against the one at that address, whose PGP signature
 #      (SHA256SUMS.asc) must then be good. A bad signature is refused in any case.
 #
 # gpg checks the signature with the user's own keyring, or with the file of public
 # keys that HELM_TENANT_KEYRING names. curl and wget take a proxy from https_proxy.
-# The program that was there before stays until the new one is complete and checked.
+# The programs that were there before stay until the new ones are complete and checked.
 set -eu
 
 root=${HELM_PLUGIN_DIR:-$(cd "$(dirname "$0")/.." && pwd)}
@@ -34,6 +36,7 @@ esac
 exe=
 if [ "$os" = windows ]; then exe=.exe; fi
 name=helm-tenant-$os-$arch$exe
+wrapper=helm-tenant-wrapper-$os-$arch
 target=$root/bin/helm-tenant$exe
 
 checksum() { # prints the SHA-256 of a file
@@ -98,6 +101,10 @@ download() { # gets the program into $temp/new, checked
 	fi
 	fetch "$name" "$temp/new"
 	verify "$temp/new" "$name" "$sums"
+	if grep -q "[ *]$wrapper\$" "$sums"; then
+		fetch "$wrapper" "$temp/wrapper"
+		verify "$temp/wrapper" "$wrapper" "$sums"
+	fi
 	how="downloaded and checked $name"
 	if [ "$state" = good ]; then how="$how, and its signature"; fi
 }
@@ -114,12 +121,20 @@ done
 if [ -f "$root/dist/$name" ] && [ -f "$root/SHA256SUMS" ]; then
 	cp "$root/dist/$name" "$temp/new"
 	verify "$temp/new" "$name" "$root/SHA256SUMS"
+	if [ -f "$root/dist/$wrapper" ]; then
+		cp "$root/dist/$wrapper" "$temp/wrapper"
+		verify "$temp/wrapper" "$wrapper" "$root/SHA256SUMS"
+	fi
 	how="took the bundled $name"
 elif [ -f "$root/go.mod" ] && command -v go >/dev/null 2>&1; then
 	say "building with $(cd "$root" && go version | cut -d' ' -f3), which takes a minute the first time"
 	version=$(sed -n 's/^version: //p' "$root/plugin.yaml")
 	# The checkout may belong to another user, whose git metadata git refuses to read.
-	(cd "$root" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X helm-tenant/cli.buildVersion=$version" -o "$temp/new" .)
+	build() { # PACKAGE FILE
+		(cd "$root" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X helm-tenant/wrapper.buildVersion=$version" -o "$2" "$1")
+	}
+	build . "$temp/new"
+	if [ "$os" != windows ]; then build ./cmd/wrapper "$temp/wrapper"; fi
 	how="built it"
 elif [ -n "${HELM_TENANT_URL:-}" ]; then
 	HELM_TENANT_URL=${HELM_TENANT_URL%/}
@@ -129,7 +144,14 @@ else
 fi
 
 chmod 755 "$temp/new"
-mv -f "$temp/new" "$target"
+if [ -f "$temp/wrapper" ]; then
+	chmod 755 "$temp/wrapper"
+	mv -f "$temp/new" "$root/bin/helm-tenant-full"
+	mv -f "$temp/wrapper" "$target"
+else
+	mv -f "$temp/new" "$target"
+	rm -f "$root/bin/helm-tenant-full"
+fi
 say "$how: $("$target" --version)"
 case $root in
 *' '*) say "warning: Helm 2 can't run a plugin whose path holds a space: $root" ;;

@@ -39,6 +39,14 @@ func (e Engine) Parts() []Engine {
 // Has says whether e is that engine or holds it.
 func (e Engine) Has(one Engine) bool { return slices.Contains(e.Parts(), one) }
 
+// Other is the engine that a tenant of this one may be moved to or from.
+func (e Engine) Other() Engine {
+	if e == EngineTiller {
+		return EngineImpersonation
+	}
+	return EngineTiller
+}
+
 const (
 	// MaxRecord bounds a record, which is read for every tenant whenever tenants are
 	// listed. With the longest names it holds maxNamespaces of them.

@@ -96,8 +96,8 @@ func tarFolder(dir string, at time.Time) ([]byte, error) {
 	return writeTar(files, at)
 }
 
-// pluginFiles are the files of the plugin's folder with the binaries of these
-// platforms. scripts/install.sh takes the one that fits into bin/.
+// pluginFiles are the files of the plugin's folder with the programs of these
+// platforms. scripts/install.sh takes those that fit into bin/.
 func (b *build) pluginFiles(platforms []platform) (map[string]file, error) {
 	files := map[string]file{}
 	for name, mode := range map[string]fs.FileMode{"plugin.yaml": 0o644, "plugin.complete": 0o755, "LICENSE": 0o644, "README.md": 0o644, "scripts/install.sh": 0o755} {
@@ -109,12 +109,14 @@ func (b *build) pluginFiles(platforms []platform) (map[string]file, error) {
 	}
 	var sums strings.Builder
 	for _, p := range platforms {
-		data, err := os.ReadFile(filepath.Join(b.out, p.binary()))
-		if err != nil {
-			return nil, err
+		for _, program := range p.programs() {
+			data, err := os.ReadFile(filepath.Join(b.out, program.file))
+			if err != nil {
+				return nil, err
+			}
+			files["dist/"+program.file] = file{data, 0o755}
+			fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(data), program.file)
 		}
-		files["dist/"+p.binary()] = file{data, 0o755}
-		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(data), p.binary())
 	}
 	files["SHA256SUMS"] = file{[]byte(sums.String()), 0o644}
 	return files, nil

@@ -31,14 +31,15 @@ func (b *build) compile(ctx context.Context, dir, pkg, ldflags, output string, p
 	return nil
 }
 
-// binaries builds the stand-alone program of each platform, and the checksums that
-// the plugin archives bring with them.
+// binaries builds the programs of each platform.
 func (b *build) binaries(ctx context.Context) error {
 	for _, p := range b.platforms {
-		say("  %s", p.binary())
-		err := b.compile(ctx, b.root, ".", "-X helm-tenant/cli.buildVersion="+b.version, filepath.Join(b.out, p.binary()), p)
-		if err != nil {
-			return err
+		for _, program := range p.programs() {
+			say("  %s", program.file)
+			err := b.compile(ctx, b.root, program.pkg, "-X helm-tenant/wrapper.buildVersion="+b.version, filepath.Join(b.out, program.file), p)
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil

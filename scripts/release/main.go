@@ -61,6 +61,19 @@ func (p platform) binary() string {
 	return "helm-tenant-" + p.String()
 }
 
+// program is a file of a release that is built from a main package of the project.
+type program struct{ file, pkg string }
+
+// programs are those of the platform: the whole program, which stands alone, and on Unix
+// the wrapper, which starts fast and lies before it in a plugin's folder.
+func (p platform) programs() []program {
+	programs := []program{{p.binary(), "."}}
+	if p.os != "windows" {
+		programs = append(programs, program{"helm-tenant-wrapper-" + p.String(), "./cmd/wrapper"})
+	}
+	return programs
+}
+
 // A build is what all steps of one release know.
 type build struct {
 	root, out string

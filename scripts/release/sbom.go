@@ -22,27 +22,29 @@ func (b *build) sbom(context.Context) error {
 	bom := cyclonedx.NewBOM()
 	var programs []cyclonedx.Component
 	for _, p := range b.platforms {
-		name := filepath.Join(b.out, p.binary())
-		info, err := buildinfo.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		goVersion = info.GoVersion
-		for _, module := range info.Deps {
-			if module.Replace != nil {
-				module = module.Replace
+		for _, program := range p.programs() {
+			name := filepath.Join(b.out, program.file)
+			info, err := buildinfo.ReadFile(name)
+			if err != nil {
+				return err
 			}
-			modules[module.Path+"@"+module.Version] = component(module.Path, module.Version)
+			goVersion = info.GoVersion
+			for _, module := range info.Deps {
+				if module.Replace != nil {
+					module = module.Replace
+				}
+				modules[module.Path+"@"+module.Version] = component(module.Path, module.Version)
+			}
+			data, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			sum := sha256.Sum256(data)
+			programs = append(programs, cyclonedx.Component{
+				Type: cyclonedx.ComponentTypeFile, BOMRef: program.file, Name: program.file, Version: b.version,
+				Hashes: &[]cyclonedx.Hash{{Algorithm: cyclonedx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}},
+			})
 		}
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(data)
-		programs = append(programs, cyclonedx.Component{
-			Type: cyclonedx.ComponentTypeFile, BOMRef: p.binary(), Name: p.binary(), Version: b.version,
-			Hashes: &[]cyclonedx.Hash{{Algorithm: cyclonedx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}},
-		})
 	}
 	if len(modules) == 0 {
 		return fmt.Errorf("the programs name no modules")

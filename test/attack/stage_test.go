@@ -86,7 +86,7 @@ func newStage(t *testing.T) *stage {
 	c := testcluster.Get(t)
 	var err error
 	st := &stage{cluster: c, dir: t.TempDir(), helm: c.Bin("helm2"), major: 2, kubectl: c.Bin("kubectl"), lanes: &sync.Map{}}
-	if st.tenantTool, err = harness.Binary(); err != nil {
+	if st.tenantTool, err = harness.Installed(); err != nil {
 		t.Fatal(err)
 	}
 	st.root = st.person(t, "root", "system:masters")

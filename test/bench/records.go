@@ -269,7 +269,7 @@ func random(size int) []byte {
 // alone builds the program, and prints what one part measures.
 func alone(ctx context.Context, dir string, part part) error {
 	ours := filepath.Join(dir, "helm-tenant")
-	if _, err := timed(ctx, build(ctx, ours)); err != nil {
+	if _, err := timed(ctx, build(ctx, ".", ours)); err != nil {
 		return err
 	}
 	report := &strings.Builder{}

@@ -10,6 +10,7 @@ import (
 
 	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
+	"helm-tenant/wrapper"
 )
 
 // setup is what the comparisons run with.
@@ -67,7 +68,7 @@ func prepare(ctx context.Context, c *testcluster.Cluster, dir string) (*setup, e
 	s.admin, s.member = append(slices.Clone(env), "KUBECONFIG="+c.Admin()), append(slices.Clone(env), "KUBECONFIG="+member)
 
 	for _, cmd := range []*exec.Cmd{
-		build(ctx, s.ours),
+		build(ctx, "./cmd/wrapper", s.ours), build(ctx, ".", filepath.Join(filepath.Dir(s.ours), wrapper.Whole)),
 		s.command(s.admin, s.helm, "init", "--client-only", "--skip-refresh", "--stable-repo-url", "http://127.0.0.1:1"),
 		s.command(s.admin, s.ours, "init", "bench", "--namespaces", "bench", "--create-namespaces", "--user", "alice"),
 		s.command(s.member, s.ours, "use", "bench"),

@@ -40,7 +40,7 @@ func newSomebody(t *testing.T, helm, kubeconfig string) *somebody {
 		}
 	}
 	binary := filepath.Join(plugin, "bin", "helm-tenant")
-	built, err := harness.Binary()
+	built, err := harness.Installed()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
+	"helm-tenant/wrapper"
 )
 
 func TestMain(m *testing.M) {
@@ -107,18 +108,18 @@ func plugin(t testing.TB) string {
 	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	binary, err := harness.Binary()
+	binary, err := harness.Installed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A copy: the hook that installs the plugin writes into this folder.
-	if out, err := exec.Command("cp", binary, filepath.Join(dir, "bin", "helm-tenant")).CombinedOutput(); err != nil {
-		t.Fatalf("copying helm-tenant: %v\n%s", err, out)
+	// Copies: the hook that installs the plugin writes into this folder.
+	for _, name := range []string{wrapper.Program, wrapper.Whole} {
+		copyFile(t, filepath.Join(filepath.Dir(binary), name), filepath.Join(dir, "bin", name))
 	}
-	// And as a release has it, so that the hook that installs it finds its binary.
-	bundled := fmt.Sprintf("helm-tenant-%s-%s", runtime.GOOS, runtime.GOARCH)
+	// And as a release has it, so that the hook that installs it finds its programs.
+	system := runtime.GOOS + "-" + runtime.GOARCH
 	pack := exec.Command("sh", "-c", `mkdir scripts dist && cp "$0/plugin.yaml" . && cp "$0/scripts/install.sh" scripts/ &&
-		ln bin/helm-tenant "dist/$1" && (cd dist && sha256sum "$1") >SHA256SUMS`, repository(t), bundled)
+		ln bin/helm-tenant "dist/helm-tenant-wrapper-$1" && ln bin/helm-tenant-full "dist/helm-tenant-$1" && (cd dist && sha256sum *) >SHA256SUMS`, repository(t), system)
 	pack.Dir = dir
 	if out, err := pack.CombinedOutput(); err != nil {
 		t.Fatalf("making the plugin's folder: %v\n%s", err, out)

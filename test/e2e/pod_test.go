@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"helm-tenant/wrapper"
 )
 
 // A pod is where CI runs: a service account, a read-only root, no kubeconfig.
@@ -56,8 +58,11 @@ func (w *world) ciPod(major int, namespace, tenant string, tmp bool) podPerson {
 		}
 	}
 	copyFile(w.t, w.cluster.Bin(fmt.Sprintf("helm%d", major)), filepath.Join(host, "bin", "helm"))
-	copyFile(w.t, w.binary(), filepath.Join(host, "bin", "helm-tenant"))
-	copyFile(w.t, w.binary(), filepath.Join(host, "home/plugins/tenant/bin/helm-tenant"))
+	for _, name := range []string{wrapper.Program, wrapper.Whole} {
+		from := filepath.Join(filepath.Dir(w.binary()), name)
+		copyFile(w.t, from, filepath.Join(host, "bin", name))
+		copyFile(w.t, from, filepath.Join(host, "home/plugins/tenant/bin", name))
+	}
 	copyFile(w.t, filepath.Join(repository(w.t), "plugin.yaml"), filepath.Join(host, "home/plugins/tenant/plugin.yaml"))
 	if err := os.WriteFile(filepath.Join(host, "home/plugins/again/plugin.yaml"), []byte("name: again\nversion: 0.1.0\nusage: lists\ndescription: lists\ncommand: \"$HELM_BIN list -q\"\n"), 0o644); err != nil {
 		w.t.Fatal(err)

@@ -175,7 +175,7 @@ func TestDownload(t *testing.T) {
 	k, source := newKey(t), tree(t)
 	platform := runtime.GOOS + "-" + runtime.GOARCH
 	packageRelease(t, source, strings.ReplaceAll(platform, "-", "/"), k)
-	dist, program := filepath.Join(source, "dist"), "helm-tenant-"+platform
+	dist, program, wrapper := filepath.Join(source, "dist"), "helm-tenant-"+platform, "helm-tenant-wrapper-"+platform
 	read := func(name string) []byte {
 		data, err := os.ReadFile(filepath.Join(dist, name))
 		if err != nil {
@@ -204,11 +204,13 @@ func TestDownload(t *testing.T) {
 		{name: "changed checksums", keyring: k.public, served: map[string][]byte{"SHA256SUMS": wrong}, want: "signature of SHA256SUMS", fails: true},
 		{name: "changed checksums, own ones are right", own: sums, keyring: k.public, served: map[string][]byte{"SHA256SUMS": wrong}, want: "signature of SHA256SUMS", fails: true},
 		{name: "a changed program", keyring: k.public, served: map[string][]byte{program: []byte("#!/bin/sh\necho owned\n")}, want: "the file is not used", fails: true},
+		{name: "a changed wrapper", keyring: k.public, served: map[string][]byte{wrapper: []byte("#!/bin/sh\necho owned\n")}, want: "the file is not used", fails: true},
+		{name: "no wrapper", own: sums, served: map[string][]byte{wrapper: nil}, want: "404", fails: true},
 		{name: "no program", own: sums, served: map[string][]byte{program: nil}, want: "404", fails: true},
 		{name: "a keyring without keys", own: sums, keyring: filepath.Join(dist, "SHA256SUMS"), want: "holds no PGP keys", fails: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			files := map[string][]byte{"SHA256SUMS": sums, "SHA256SUMS.asc": signature, program: read(program)}
+			files := map[string][]byte{"SHA256SUMS": sums, "SHA256SUMS.asc": signature, program: read(program), wrapper: read(wrapper)}
 			for name, data := range test.served {
 				files[name] = data
 			}

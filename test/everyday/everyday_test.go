@@ -58,7 +58,7 @@ func TestCharts(t *testing.T) {
 	}
 	config.WarningHandlerWithContext = rest.NoWarnings{}
 	root := kubernetes.NewForConfigOrDie(config)
-	binary, err := harness.Binary()
+	binary, err := harness.Installed()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"helm-tenant/test/parts"
+	"helm-tenant/wrapper"
 )
 
 // Repository returns the project's root folder.
@@ -24,6 +25,15 @@ func Repository() (string, error) {
 // repository. All test packages share the file, so it is linked once and only
 // when the sources changed; nobody may write to it.
 var Binary = sync.OnceValues(func() (string, error) { return Command("", ".", "helm-tenant") })
+
+// Installed returns the path of the helm-tenant of a plugin's folder on Unix: the wrapper,
+// with the whole program beside it under the name wrapper.Whole.
+var Installed = sync.OnceValues(func() (string, error) {
+	if _, err := Command("", ".", filepath.Join("installed", wrapper.Whole)); err != nil {
+		return "", err
+	}
+	return Command("", "./cmd/wrapper", filepath.Join("installed", wrapper.Program))
+})
 
 // RaceBinary is Binary, built with Go's race detector where HELM_TENANT_RACE is
 // set: a command in which two goroutines get into each other's way then ends with

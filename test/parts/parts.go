@@ -337,10 +337,10 @@ func (b *builder) key(ctx context.Context, p Part) (string, error) {
 func Command(ctx context.Context, dir, pkg, name, folder string, flags ...string) (string, error) {
 	sum := sha256.Sum256([]byte(dir))
 	folder = filepath.Join(folder, hex.EncodeToString(sum[:4]))
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	output := filepath.Join(folder, name)
+	if err := os.MkdirAll(filepath.Dir(output), 0o755); err != nil {
 		return "", fmt.Errorf("building %s: %w; set HELM_TENANT_CACHE to a folder that can be written", name, err)
 	}
-	output := filepath.Join(folder, name)
 	unlock, err := lock(ctx, output+".lock", func() {})
 	if err != nil {
 		return "", fmt.Errorf("building %s: %w", name, err)

@@ -1,14 +1,13 @@
-// Package cli holds the verbs of helm-tenant, one file each: flags, text and
-// output. All that is not a verb of ours goes to helm.
-package cli
+// Package wrapper runs helm's own commands for the caller's tenant: it decides from the
+// arguments, the environment and the kubeconfig alone where a call goes. What that takes of
+// the API server it asks of whoever calls it, so that a program of this package starts fast.
+package wrapper
 
 import (
 	"io"
 	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"helm-tenant/helm"
 )
@@ -23,6 +22,8 @@ type Environment struct {
 	Stderr  io.Writer
 	// Executable is our own binary.
 	Executable string
+	// Wrapper is the version of the wrapper that started this program; empty for none.
+	Wrapper string
 	// PID is our own process id, ParentPID that of who started us.
 	PID, ParentPID int
 	// CommandLine is the argv of a process.
@@ -43,11 +44,11 @@ func Process() Environment {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Executable: executable, PID: os.Getpid(), ParentPID: os.Getppid(),
 		CommandLine: helm.CommandLine, Now: time.Now, Exec: helm.Exec,
-	}
+	}.handedOver()
 }
 
-// lookup finds a variable; the last entry of a name wins, as in a shell.
-func (e Environment) lookup(name string) (string, bool) {
+// Lookup finds a variable; the last entry of a name wins, as in a shell.
+func (e Environment) Lookup(name string) (string, bool) {
 	for i := len(e.Environ) - 1; i >= 0; i-- {
 		if value, found := strings.CutPrefix(e.Environ[i], name+"="); found {
 			return value, true
@@ -56,13 +57,8 @@ func (e Environment) lookup(name string) (string, bool) {
 	return "", false
 }
 
-func (e Environment) get(name string) string {
-	value, _ := e.lookup(name)
+// Get is the value of a variable, empty where it is not set.
+func (e Environment) Get(name string) string {
+	value, _ := e.Lookup(name)
 	return value
-}
-
-// isTerminal says whether a stream is one that a person sits at.
-func isTerminal(stream any) bool {
-	file, isFile := stream.(*os.File)
-	return isFile && term.IsTerminal(int(file.Fd()))
 }

@@ -1,0 +1,140 @@
+package wrapper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"helm-tenant/envvar"
+	"helm-tenant/helm"
+	"helm-tenant/tenant"
+)
+
+// Caller is who calls, and what they said about where the call goes.
+type Caller struct {
+	Env  Environment
+	Call helm.Call
+}
+
+// New reads the arguments and what helm's own command line says. The error is that of a
+// command line that can't be understood.
+func New(env Environment) (Caller, error) {
+	call, err := helm.ReadCall(env.Args, env.Lookup, helm.Parent{
+		CommandLine: func() ([]string, error) { return env.CommandLine(env.ParentPID) },
+		Environ:     func() ([]string, error) { return helm.EnvironOf(env.ParentPID) },
+	})
+	return Caller{env, call}, err
+}
+
+// Kubeconfig loads the context that is meant from a file, or from where kubectl finds it;
+// contexts are further flags that name one. A *helm.HiddenError says that helm may have
+// taken a flag away that names another.
+func (c Caller) Kubeconfig(file string, contexts ...string) (*tenant.Kubeconfig, error) {
+	name, err := c.Call.Context(contexts...)
+	if err != nil {
+		return nil, err
+	}
+	k, err := tenant.LoadKubeconfig(file, name)
+	if err != nil {
+		return nil, err
+	}
+	k.TLS = c.Call.TLS()
+	return k, nil
+}
+
+// HelmClient is the helm that is wrapped. As a plugin the major version is
+// known without asking; the version itself is asked for where exact is set.
+func (c Caller) HelmClient(ctx context.Context, exact bool) (helm.Client, error) {
+	path, err := helm.Find(c.Env.Lookup, c.Env.Executable)
+	if err != nil {
+		return helm.Client{}, err
+	}
+	if c.Call.Plugin != 0 && !exact {
+		return helm.Client{Path: path, Major: c.Call.Plugin}, nil
+	}
+	client, err := helm.Identify(ctx, path)
+	if err != nil {
+		return helm.Client{}, err
+	}
+	return client, client.Check()
+}
+
+// ErrLoop says that the helm that was found led back to us.
+var ErrLoop = errors.New("the helm that was found starts helm-tenant again")
+
+// Loop returns ErrLoop where our own process id, or our parent's, is the one that last
+// started a helm.
+func (c Caller) Loop() error {
+	starter := c.Env.Get(envvar.Starter)
+	if starter == "" || c.Call.Plugin != 0 {
+		return nil
+	}
+	if starter == envvar.StarterAsks || starter == fmt.Sprint(c.Env.PID) || starter == fmt.Sprint(c.Env.ParentPID) {
+		return ErrLoop
+	}
+	return nil
+}
+
+// Debug reports whether helm was asked for debugging output.
+func (c Caller) Debug() bool {
+	value := c.Env.Get(envvar.Debug)
+	return value != "" && value != "false" && value != "0" || slices.Contains(c.Call.Line.Globals, "--debug=true") || slices.Contains(c.Call.Line.Args, "--debug")
+}
+
+// Place is what k says about where a call goes.
+func (c Caller) Place(k *tenant.Kubeconfig) helm.Place {
+	at := helm.Place{Context: k.Context, Namespace: k.Namespace, User: k.User}
+	at.As, at.Impersonates = k.Impersonates()
+	if c.Call.Plugin > 2 {
+		at.OuterNamespace = k.NamespaceOf(c.Env.Get(envvar.KubeContext))
+	}
+	return at
+}
+
+// Cluster answers what the caller's files do not say.
+type Cluster interface {
+	// NamespaceLabels reads the labels and annotations of the context's namespace, which
+	// name its tenant.
+	NamespaceLabels(ctx context.Context, k *tenant.Kubeconfig, namespace string) (labels, annotations map[string]string, err error)
+	// ReadNamespaces completes a tenant by its record.
+	ReadNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved) (tenant.Resolved, error)
+	// CheckHomes refuses a tenant of which more than one of these homes has a record.
+	CheckHomes(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved, homes []string) error
+}
+
+// Resolve finds the tenant that is meant: the one that flag names, or what environment and
+// kubeconfig say. The error is that of tenant.Kubeconfig's Resolve.
+func (c Caller) Resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, engine tenant.Engine, cluster Cluster) (tenant.Resolved, error) {
+	return k.Resolve(ctx, c.Call.Asked(flag, engine), func(ctx context.Context, namespace string) (map[string]string, map[string]string, error) {
+		return cluster.NamespaceLabels(ctx, k, namespace)
+	})
+}
+
+// Decide answers where a call for the resolved tenant goes. For a tenant that is only
+// named the cluster is asked for its record where the command needs a namespace, or where
+// two namespaces may be its home by convention.
+func (c Caller) Decide(ctx context.Context, call helm.Call, client helm.Client, k *tenant.Kubeconfig, r tenant.Resolved, cluster Cluster) (helm.Decision, error) {
+	at := c.Place(k)
+	d, err := call.Decide(client, at, r)
+	if _, unknown := errors.AsType[*helm.NamespacesUnknownError](err); unknown {
+		if r, err = cluster.ReadNamespaces(ctx, k, r); err == nil {
+			d, err = call.Decide(client, at, r)
+		}
+		return d, err
+	}
+	if homes := HomesOf(k, r); err == nil && len(homes) > 1 && r.Rule != tenant.RuleNamespaceLabel {
+		err = cluster.CheckHomes(ctx, k, r, homes)
+	}
+	return d, err
+}
+
+// HomesOf are the namespaces in which the record of a tenant may be: where it was
+// moved from one engine to the other it kept its home.
+func HomesOf(k *tenant.Kubeconfig, r tenant.Resolved) []string {
+	_, known := k.Extension.Find(r.Name)
+	if r.Name == "" || known || r.Home != r.Engine.ConventionalHome(r.Name) {
+		return []string{r.Home}
+	}
+	return []string{r.Home, r.Engine.Other().ConventionalHome(r.Name)}
+}

@@ -1,0 +1,58 @@
+package wrapper
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"helm-tenant/envvar"
+)
+
+// The names of the two programs of a plugin's folder on Unix.
+const (
+	Program = "helm-tenant"
+	Whole   = "helm-tenant-full"
+)
+
+// VersionError says that the wrapper and the whole program are of two releases.
+type VersionError struct{ Wrapper, Whole string }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%s is version %s, and %s beside it is %s: install helm-tenant again", Program, e.Wrapper, Whole, e.Whole)
+}
+
+// whole is the path of the whole program, which lies beside the wrapper.
+func whole(env Environment) string {
+	path, err := filepath.EvalSymlinks(env.Executable)
+	if err != nil {
+		path = env.Executable
+	}
+	return filepath.Join(filepath.Dir(path), Whole)
+}
+
+// handedOver completes the environment of a whole program that a wrapper started: its
+// version, which no other program is to see, and its path, which is never taken for helm.
+func (e Environment) handedOver() Environment {
+	version, found := e.Lookup(envvar.Wrapper)
+	if !found {
+		return e
+	}
+	e.Wrapper = version
+	e.Environ = slices.DeleteFunc(slices.Clone(e.Environ), func(entry string) bool { return strings.HasPrefix(entry, envvar.Wrapper+"=") })
+	beside := filepath.Join(filepath.Dir(e.Executable), Program)
+	if _, err := os.Stat(beside); err == nil && filepath.Base(e.Executable) == Whole {
+		e.Executable = beside
+	}
+	return e
+}
+
+// CheckWrapper returns a *VersionError where the wrapper that started this program is not
+// of the same release.
+func (e Environment) CheckWrapper() error {
+	if e.Wrapper == "" || e.Wrapper == Version() {
+		return nil
+	}
+	return &VersionError{e.Wrapper, Version()}
+}

@@ -1,0 +1,122 @@
+package wrapper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"helm-tenant/command"
+	"helm-tenant/helm"
+	"helm-tenant/tenant"
+	"helm-tenant/visible"
+)
+
+// Start is how helm is started for a command, and what is said on stderr before.
+type Start struct {
+	helm.Invocation
+	Notes []string
+}
+
+// Say writes the notes, a line each.
+func (s Start) Say(w io.Writer) {
+	for _, note := range s.Notes {
+		visible.Fprintf(w, "helm-tenant: %s\n", note)
+	}
+}
+
+// LineError says that a command of helm's is typed in a way that it can't be wrapped.
+type LineError struct{ Err error }
+
+func (e *LineError) Error() string { return e.Err.Error() }
+func (e *LineError) Unwrap() error { return e.Err }
+
+// Start decides how helm is started for the caller's command. Its errors are a *LineError,
+// a *MistypedError, and those of Kubeconfig, Resolve and Decide.
+func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) (Start, error) {
+	line := c.Call.Line
+	class := helm.ClassOf(client.Major, line.Command)
+	if class == helm.Local || line.AsksNoTiller() || line.RenderOnly(client.Major) {
+		start := Start{Invocation: helm.WrapLocal(client, line, c.Env.Environ)}
+		if class == helm.Local && line.Command == "create" {
+			start.Notes = []string{"create is helm's command: it makes a chart; a tenant is made with: helm tenant init TENANT"}
+		}
+		return start, nil
+	}
+	if err := line.Check(class); err != nil {
+		return Start{}, &LineError{err}
+	}
+	if class == helm.Plugin {
+		if err := mistyped(line.Command); err != nil && !helm.PluginInstalled(c.Env.Lookup, client.Major, line.Command) {
+			return Start{}, err
+		}
+	}
+	file, _ := line.Typed("kubeconfig")
+	k, err := c.Kubeconfig(file)
+	var resolved tenant.Resolved
+	if err == nil {
+		resolved, err = c.Resolve(ctx, k, line.Tenant, client.Engine(), cluster)
+	}
+	if err != nil {
+		return c.withoutTenant(client, class, err)
+	}
+	d, err := c.Decide(ctx, c.Call, client, k, resolved, cluster)
+	if err != nil {
+		return Start{Notes: c.noteDelete(k)}, err
+	}
+	start := Start{Notes: c.noteDelete(k)}
+	if d.LeavesOut() && c.Debug() {
+		start.Notes = append(start.Notes, fmt.Sprintf("--create-namespace is left out: namespace %s is the tenant's, and is there", d.Namespace))
+	}
+	start.Invocation, err = c.Invocation(d, k)
+	return start, err
+}
+
+// Invocation is how helm is started by a decision; in a pod it makes the kubeconfig that
+// Helm 3 and 4 need there.
+func (c Caller) Invocation(d helm.Decision, k *tenant.Kubeconfig) (helm.Invocation, error) {
+	var file string
+	if k.InPod() && d.Tenant.Engine == tenant.EngineImpersonation {
+		var err error
+		if file, err = k.PodFile(); err != nil {
+			return helm.Invocation{}, err
+		}
+	}
+	return d.Invocation(c.Env.Environ, file), nil
+}
+
+// withoutTenant is what happens to a command for which no tenant is found, and why: how
+// it is typed is told to everybody, and a plugin of helm's that may work on files
+// alone is run without a cluster.
+func (c Caller) withoutTenant(client helm.Client, class helm.Class, why error) (Start, error) {
+	line := c.Call.Line
+	_, isUnresolved := errors.AsType[*tenant.UnresolvedError](why)
+	switch {
+	case class != helm.Plugin && (slices.Contains(line.Args, "--help") || slices.Contains(line.Args, "-h")):
+		return Start{Invocation: helm.WrapLocal(client, helm.Line{Command: "help", Args: line.Words()}, c.Env.Environ)}, nil
+	case class == helm.Plugin && (isUnresolved || errors.Is(why, tenant.ErrNoKubeconfig)) && !c.Call.NamesTenant() &&
+		helm.PluginInstalled(c.Env.Lookup, client.Major, line.Command):
+		return Start{helm.WrapFileless(client, line, c.Env.Environ), []string{"no tenant is known; " + line.Command + " runs without one, and without a cluster"}}, nil
+	}
+	return Start{}, why
+}
+
+// Removes reports whether helm's command of that name removes a release.
+func Removes(command string) bool {
+	return slices.Contains([]string{"delete", "del", "uninstall", "un"}, command)
+}
+
+// noteDelete says whose command it is where a tenant's name is given to helm's delete.
+func (c Caller) noteDelete(k *tenant.Kubeconfig) []string {
+	line := c.Call.Line
+	if !Removes(line.Command) {
+		return nil
+	}
+	for _, arg := range line.Args {
+		if _, known := k.Extension.Find(arg); known {
+			return []string{fmt.Sprintf("%s is helm's command: it removes the release %s; the tenant is removed with: %s", line.Command, arg, command.Run(command.Tenant("destroy", arg)))}
+		}
+	}
+	return nil
+}

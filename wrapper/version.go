@@ -1,0 +1,17 @@
+package wrapper
+
+import "runtime/debug"
+
+// buildVersion is set by the Makefile; `go install` leaves it empty.
+var buildVersion string
+
+// Version is the version of helm-tenant, "devel" for one that is built without any.
+func Version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}
