@@ -9,7 +9,7 @@ import (
 
 // Verbs are the names of all commands of ours. None may be called like a command of Helm's
 // or of a widely used plugin, but for init.
-var Verbs = []string{"init", "grant", "revoke", "freeze", "thaw", "tenants", "describe", "apply", "export", "destroy", "migrate",
+var Verbs = []string{"init", "grant", "revoke", "freeze", "thaw", "tenants", "describe", "apply", "export", "destroy", "migrate", "split",
 	"audit", "prove", "releases", "preflight", "kubeconfig", "use", "whoami", "shellenv"}
 
 // IsVerb reports whether a word is a command of ours.

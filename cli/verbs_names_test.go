@@ -1,0 +1,19 @@
+package cli
+
+import (
+	"slices"
+	"testing"
+
+	"helm-tenant/wrapper"
+)
+
+// The wrapper knows the names of all verbs, else one of ours would be given to helm.
+func TestVerbNames(t *testing.T) {
+	var names []string
+	for _, verb := range verbs {
+		names = append(names, verb.name)
+	}
+	if !slices.Equal(names, wrapper.Verbs) {
+		t.Errorf("cli makes %q, and the wrapper knows %q", names, wrapper.Verbs)
+	}
+}
