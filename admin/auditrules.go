@@ -14,7 +14,7 @@ import (
 const guardPolicies = "policies of the guard"
 
 // AuditRules are the rights that an audit needs to see everything, as a ClusterRole has
-// them: to list what TakeSnapshot lists, to get the admission policy of home namespaces,
+// them: to list what TakeSnapshot lists, to get the admission policies of home namespaces,
 // and to get the API server's flags.
 func AuditRules() []rbacv1.PolicyRule {
 	groups := map[string]string{}
@@ -40,7 +40,7 @@ func AuditRules() []rbacv1.PolicyRule {
 	}
 	// Release records are listed without what they hold; the newest of each release is read.
 	rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps", "secrets"}, Verbs: []string{"get"}})
-	for _, object := range install.Admission() {
+	for _, object := range slices.Concat(install.Admission(), install.Owners()) {
 		key := cluster.KeyOf(object)
 		resource := guardKinds[key.Kind]
 		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{groups[resource]}, Resources: []string{resource}, ResourceNames: []string{key.Name}, Verbs: []string{"get"}})

@@ -86,10 +86,13 @@ func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 			objects = append(objects, rbac.ClusterRole(d.tenant.Role, rules))
 		}
 	}
+	if d.tenant.HasOwners() && servesPolicies(d.facts.live) {
+		objects = append(objects, install.Owners()...)
+	}
 	if d.tenant.HasReaders() {
 		objects = append(objects, rbac.SecretsClusterRole())
 	}
-	if live := d.facts.live; d.tenant.Engine.Has(tenant.EngineTiller) && live.Serves("ValidatingAdmissionPolicy") && !(live.Scoped() && !live.Sees("ValidatingAdmissionPolicy")) {
+	if d.tenant.Engine.Has(tenant.EngineTiller) && servesPolicies(d.facts.live) {
 		objects = append(objects, install.Admission()...)
 	}
 	if d.tenant.AllNamespaces {
@@ -226,7 +229,7 @@ func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
 }
 
 // ofEngines are the names of the objects in a home that only one engine needs.
-var ofEngines = []string{install.DeploymentName, tenant.TillerAccount, tenant.HelmAccount, tenant.ReaderAccount, rbac.RecordsName, rbac.ReaderName, install.PolicyName}
+var ofEngines = []string{install.DeploymentName, tenant.TillerAccount, tenant.HelmAccount, tenant.ReaderAccount, rbac.RecordsName, rbac.ReaderName, rbac.OwnerName, install.PolicyName}
 
 // planUnclaim takes the tenant's label from a namespace that is not the tenant's any
 // more, if that was asked for.

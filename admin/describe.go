@@ -107,17 +107,8 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 			return nil, err
 		}
 	}
-	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", d.Home, metav1.ListOptions{})
-	if ok, err := see("members", err); err != nil {
+	if err := d.describePeople(ctx, c, see); err != nil {
 		return nil, err
-	} else if ok {
-		var in people
-		for i := range bindings {
-			in.add(&bindings[i])
-		}
-		in.put(&d.Tenant)
-		_, d.ReadersKept = in.of[tenant.RelationReader]
-		d.TermsUnread, d.Over = in.problem(), in.terms.Over(c.Now())
 	}
 	for _, engine := range t.Engine.Parts() {
 		releases, err := readReleases(ctx, c, t, engine)
@@ -134,6 +125,43 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 		return d, d.findDrift(ctx, c)
 	}
 	return d, nil
+}
+
+// describePeople reads who has which relation to the tenant. An owner may not list the
+// bindings in the home namespace, and gets those of members and readers by name.
+func (d *Description) describePeople(ctx context.Context, c *cluster.Client, see func(string, error) (bool, error)) error {
+	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", d.Home, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		bindings, err = nil, nil
+		for _, as := range tenant.Relations {
+			live := cluster.NewLive()
+			ok, err := see(string(as)+"s", c.Lookup(ctx, live, []cluster.Key{peopleKey(d.Home, as)}))
+			if err != nil {
+				return err
+			}
+			var binding rbacv1.RoleBinding
+			if there, err := live.Into(peopleKey(d.Home, as), &binding); err != nil {
+				return err
+			} else if there {
+				bindings = append(bindings, binding)
+			}
+			if !ok && as == tenant.RelationMember {
+				break // nor may they read the others
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	var in people
+	for i := range bindings {
+		in.add(&bindings[i])
+	}
+	in.put(&d.Tenant)
+	_, d.ReadersKept = in.of[tenant.RelationReader]
+	_, d.OwnersKept = in.of[tenant.RelationOwner]
+	d.TermsUnread, d.Over = in.problem(), in.terms.Over(c.Now())
+	return nil
 }
 
 // describeTiller reads its pods and its Deployment; see says whether what was

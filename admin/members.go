@@ -12,7 +12,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
 	"helm-tenant/rbac"
@@ -57,6 +56,10 @@ type Membership struct {
 	// be; for those in Unchanged nothing had to be done.
 	Changed   map[tenant.Relation]tenant.Members
 	Unchanged tenant.Members
+	// Unseen are the relations whose binding the caller may not read.
+	Unseen []tenant.Relation
+	// Notes are what an admin should know of the change.
+	Notes []string
 	// Was are the grants for a time before the change.
 	Was tenant.Terms
 }
@@ -79,22 +82,34 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 	homes := []string{home}
 	var known []string
 	if home == "" {
-		all, err := c.Homes(ctx)
+		// An owner may not list them: that is asked, not tried.
+		may, err := c.May(ctx, cluster.Permission{Verb: "list", Resource: "configmaps"})
+		if err != nil {
+			return tenant.Tenant{}, err
+		}
+		var all map[string][]string
+		if may {
+			all, err = c.Homes(ctx)
+		}
 		switch {
-		case apierrors.IsForbidden(err):
+		case !may, apierrors.IsForbidden(err):
 			homes = []string{tenant.EngineTiller.ConventionalHome(name), tenant.EngineImpersonation.ConventionalHome(name)}
 		case err != nil:
 			return tenant.Tenant{}, err
 		default:
 			homes, known = all[name], slices.Collect(maps.Keys(all))
 		}
-		if len(homes) > 1 && err == nil {
+		if len(homes) > 1 && err == nil && may {
 			return tenant.Tenant{}, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's, or name its home with --home-namespace", name, homes[0], homes[1], tenant.RecordName)
 		}
 	}
+	var forbidden error
 	for _, home := range homes {
 		t, err := c.Record(ctx, home)
-		if apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) && len(homes) > 1 {
+			if apierrors.IsForbidden(err) {
+				forbidden = err // in the other one it may be allowed
+			}
 			continue
 		}
 		if _, unreadable := errors.AsType[*cluster.RecordError](err); unreadable {
@@ -107,6 +122,9 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 			return tenant.Tenant{}, fmt.Errorf("namespace %q is the home of tenant %q, not of %q", home, t.Name, name)
 		}
 		return t.WithDefaults(), nil
+	}
+	if forbidden != nil {
+		return tenant.Tenant{}, forbidden
 	}
 	unknown := noTenant(name, c.Where(), known)
 	unknown.Home = home
@@ -131,7 +149,8 @@ func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantReque
 		}
 	}
 	var until time.Time
-	return changePeople(ctx, c, t, g.Who, []tenant.Relation{g.As}, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
+	change := peopleChange{tenant: t, who: g.Who, relations: []tenant.Relation{tenant.RelationMember, g.As}, needed: g.As, accepted: g.Accepted}
+	return change.write(ctx, c, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
 		if until.IsZero() { // in a second round it is the same
 			until = c.Now().Add(g.For + time.Second - 1).UTC().Truncate(time.Second)
 		}
@@ -140,82 +159,18 @@ func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantReque
 }
 
 // Revoke takes somebody out of the tenant, by one write for each relation that they have.
+// What the caller may not look at is in the result's Unseen.
 func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeRequest, dryRun bool) (Membership, error) {
 	if problems := r.Who.Validate(); len(problems) > 0 {
 		return Membership{}, Invalid(problems)
 	}
-	return changePeople(ctx, c, t, r.Who, nil, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
+	change := peopleChange{tenant: t, who: r.Who, relations: r.As}
+	if len(r.As) == 0 {
+		change.relations, change.optional = tenant.Relations, true
+	}
+	return change.write(ctx, c, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
 		return have.revoke(r, c.Now())
 	})
-}
-
-// changePeople changes whom the tenant's bindings name, from what is there when it is
-// written. who are those that the change is about; needed are the relations whose objects
-// are made where they are missing.
-func changePeople(ctx context.Context, c *cluster.Client, t tenant.Tenant, who tenant.Members, needed []tenant.Relation, dryRun bool, change func(people) (people, map[tenant.Relation]tenant.Members, error)) (Membership, error) {
-	result := Membership{Tenant: t, Changed: map[tenant.Relation]tenant.Members{}}
-	prepare := func(ctx context.Context) (*Prepared, error) {
-		live := cluster.NewLive()
-		bindings := peopleKeys(t.Home())
-		if err := c.Lookup(ctx, live, bindings); err != nil {
-			return nil, err
-		}
-		if live.Get(memberKey(t.Home())) == nil {
-			return nil, fmt.Errorf("tenant %q has no %s: init it again", t.Name, memberKey(t.Home()))
-		}
-		// A tenant without readers has no Role for them, and whoever may change its members
-		// need not be allowed to read one.
-		var roles []cluster.Key
-		for _, key := range bindings {
-			if live.Get(key) != nil {
-				roles = append(roles, cluster.Key{Kind: "Role", Namespace: key.Namespace, Name: key.Name})
-			}
-		}
-		if err := c.Lookup(ctx, live, roles); err != nil {
-			return nil, err
-		}
-		have, readers, err := livePeople(live, t)
-		if err != nil {
-			return nil, err
-		}
-		next, changed, err := change(have)
-		if err != nil {
-			return nil, err
-		}
-		next.put(&t)
-		t.ReadersKept = readers
-		// An earlier round may have made the change although its answer was lost.
-		for as, who := range changed {
-			result.Changed[as] = result.Changed[as].With(who)
-		}
-		result.Was = have.terms.With(result.Was)
-		result.Tenant, result.Unchanged = t, who.Without(result.Everybody())
-		var wanted []runtime.Object
-		if slices.Contains(needed, tenant.RelationReader) {
-			wanted = readerObjects(t)
-			if err := c.Lookup(ctx, live, append(keysOf(wanted), clusterRoleKey(rbac.ViewRole))); err != nil {
-				return nil, err
-			}
-		}
-		for _, object := range rbac.Home(t) {
-			if key := cluster.KeyOf(object); slices.Contains(peopleKeys(t.Home()), key) && (live.Get(key) != nil || slices.Contains(needed, tenant.RelationReader)) {
-				wanted = append(wanted, object)
-			}
-		}
-		settleTerms(wanted, live, next.unread)
-		plan, err := cluster.NewPlan(t.Name, wanted, live, func(cluster.Key) bool { return false })
-		if err != nil {
-			return nil, err
-		}
-		return &Prepared{Tenant: t, Existed: true, Plan: plan, live: live}, nil
-	}
-	var err error
-	if dryRun {
-		_, err = prepare(ctx)
-	} else {
-		_, err = Write(ctx, c, prepare, func(cluster.Change) {})
-	}
-	return result, err
 }
 
 // Expired are the tenants of the cluster with grants that are over, and those of which

@@ -70,30 +70,27 @@ func (p people) put(t *tenant.Tenant) {
 	t.Temporary = p.terms
 }
 
-// peopleKeys are the bindings of people in a home namespace.
-func peopleKeys(home string) []cluster.Key {
-	var keys []cluster.Key
-	for _, as := range tenant.Relations {
-		keys = append(keys, cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.BindingName(as)})
-	}
-	return keys
+// peopleKey is the binding of the people of that relation in a home namespace.
+func peopleKey(home string, as tenant.Relation) cluster.Key {
+	return cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.BindingName(as)}
 }
 
-// livePeople are those whom the tenant's live bindings name. readers says whether the
-// readers' binding is there, and the tenant's.
-func livePeople(live *cluster.Live, t tenant.Tenant) (found people, readers bool, err error) {
-	for _, key := range peopleKeys(t.Home()) {
+// livePeople are those whom the tenant's live bindings name. kept are the relations whose
+// binding is there, and the tenant's.
+func livePeople(live *cluster.Live, t tenant.Tenant) (found people, kept map[tenant.Relation]bool, err error) {
+	kept = map[tenant.Relation]bool{}
+	for _, as := range tenant.Relations {
 		var binding rbacv1.RoleBinding
-		there, err := live.Into(key, &binding)
+		there, err := live.Into(peopleKey(t.Home(), as), &binding)
 		if err != nil {
-			return found, false, err
+			return found, kept, err
 		}
 		if there {
 			found.add(&binding)
+			kept[as] = binding.Labels[tenant.LabelTenant] == t.Name
 		}
-		readers = readers || there && key.Name == rbac.ReaderName && binding.Labels[tenant.LabelTenant] == t.Name
 	}
-	return found, readers, nil
+	return found, kept, nil
 }
 
 // TermOf reads until when the subject may use the tenant whose home that is; found is
@@ -109,7 +106,7 @@ func TermOf(ctx context.Context, c *cluster.Client, home string, s tenant.Subjec
 }
 
 func memberKey(home string) cluster.Key {
-	return cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.MemberName}
+	return peopleKey(home, tenant.RelationMember)
 }
 
 // settleTerms completes the annotation for grants for a time on wanted bindings: one that
@@ -137,19 +134,24 @@ func settleTerms(objects []runtime.Object, live *cluster.Live, unread map[tenant
 // settlePeople decides who is what to the tenant, and until when, and says who is out and
 // whose time changes.
 func (d *decision) settlePeople() error {
-	have, readers, err := livePeople(d.facts.live, d.tenant)
+	have, kept, err := livePeople(d.facts.live, d.tenant)
 	if err != nil {
 		return err
 	}
 	if d.squatted {
-		have, readers = people{}, false // whoever they are, a stranger chose them
+		have, kept = people{}, nil // whoever they are, a stranger chose them
 	}
 	asked, over := d.request.Tenant.Current(d.facts.now)
 	if d.request.Exact {
+		d.tenant.Temporary = nil
 		for _, as := range tenant.Relations {
+			if as != tenant.RelationOwner && d.tenant.MembersFrom == tenant.MembersFromOwners {
+				d.leaveToOwners(as, have)
+				continue
+			}
 			d.tenant.SetPeople(as, asked.People(as))
+			d.tenant.Temporary = append(d.tenant.Temporary, asked.Temporary.As(as)...)
 		}
-		d.tenant.Temporary = asked.Temporary
 		d.noteChanged(have, over)
 	} else {
 		next := have.clone()
@@ -161,7 +163,14 @@ func (d *decision) settlePeople() error {
 	if d.tenant.Engine.Has(tenant.EngineTiller) && !d.facts.live.Serves("ValidatingAdmissionPolicy") {
 		d.note("this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
 	}
-	return d.settleReaders(have, readers)
+	d.tenant.OwnersKept = kept[tenant.RelationOwner]
+	if err := d.settleReaders(have, kept[tenant.RelationReader]); err != nil {
+		return err
+	}
+	if more := d.tenant.Owners.Without(have.of[tenant.RelationOwner]); len(more) > 0 {
+		return checkOwners(d.request.Accepted, d.tenant, d.homeShared, servesPolicies(d.facts.live))
+	}
+	return nil
 }
 
 // noteChanged says what a tenants file changes for those who were in; over are its grants
@@ -175,6 +184,9 @@ func (d *decision) noteChanged(have people, over tenant.Terms) {
 		}
 		if len(gone) > 0 {
 			d.note("no longer %ss: %s", as, strings.Join(described(gone, have.terms.As(as)), ", "))
+			if as != tenant.RelationOwner && len(have.of[tenant.RelationOwner]) > 0 {
+				d.note("those whom the tenant's owners let in as %ss are taken out as well, since the file does not name them; with membersFrom: owners, apply leaves them alone", as)
+			}
 		}
 		if over := over.As(as); len(over) > 0 {
 			d.note("over by the file, and not granted: %s", strings.Join(described(over.Subjects(), over), ", "))

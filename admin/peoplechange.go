@@ -74,9 +74,9 @@ func (p people) grant(name string, g GrantRequest, until time.Time) (next people
 		case as == tenant.RelationReader && slices.Contains(p.of[tenant.RelationMember], s):
 			refuse(s, "%s is a member, who may do more than read, and would stay one beside a reader", s)
 		case g.For > 0 && in && !limited:
-			refuse(s, "%s is a %s for good, and --for %s asks for one %s", s, as, g.For, wanted)
+			refuse(s, "%s is %s for good, and --for %s asks for one %s", s, as.Noun(), g.For, wanted)
 		case g.For == 0 && limited:
-			refuse(s, "%s is a %s %s, and without --for a grant is for good", s, as, term)
+			refuse(s, "%s is %s %s, and without --for a grant is for good", s, as.Noun(), term)
 		case g.For > 0 && term != wanted:
 			terms, more = append(terms, wanted), append(more, s)
 		case !in:

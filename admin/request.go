@@ -32,12 +32,16 @@ const (
 	RiskNoGuard Risk = "no-guard"
 	// RiskReadsSecrets lets readers read every Secret of the tenant's namespaces.
 	RiskReadsSecrets Risk = "reads-secrets"
+	// RiskOwnerOfCluster gives owners to a tenant that can take over more than itself.
+	RiskOwnerOfCluster Risk = "owner-of-cluster"
+	// RiskUnheldOwners gives owners to a tenant where no admission policy holds them.
+	RiskUnheldOwners Risk = "unheld-owners"
 	// RiskViolatingPods lets a PodSecurity level be set that pods violate.
 	RiskViolatingPods Risk = "violating-pods"
 )
 
 // Risks are all that can be accepted.
-var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskReadsSecrets, RiskOutsideReleases, RiskClusterObjects, RiskMissingReleases, RiskNamespaceWriter, RiskUnmatchedRecords}
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskReadsSecrets, RiskOwnerOfCluster, RiskUnheldOwners, RiskOutsideReleases, RiskClusterObjects, RiskMissingReleases, RiskNamespaceWriter, RiskUnmatchedRecords}
 
 // Accepted are the risks that an admin accepted.
 type Accepted []Risk

@@ -172,7 +172,9 @@ func (t *taking) readings() []reading {
 		{"persistentvolumes", "which volumes any claim can bind", t.readVolumes},
 		{"validatingadmissionpolicies", "whether Tillers are held to their release records", func(ctx context.Context) error {
 			var err error
-			t.snapshot.Admission, err = readAdmission(ctx, t.client)
+			if t.snapshot.Admission, err = readAdmission(ctx, t.client, install.Admission()); err == nil {
+				t.snapshot.OwnersAdmission, err = readAdmission(ctx, t.client, install.Owners())
+			}
 			return err
 		}},
 	}
@@ -375,11 +377,10 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// readAdmission says how the admission policy of home namespaces is.
-func readAdmission(ctx context.Context, c *cluster.Client) (audit.Admission, error) {
+// readAdmission says how an admission policy and its binding are.
+func readAdmission(ctx context.Context, c *cluster.Client, wanted []runtime.Object) (audit.Admission, error) {
 	live := cluster.NewLive()
 	var keys []cluster.Key
-	wanted := install.Admission()
 	for _, object := range wanted {
 		keys = append(keys, cluster.KeyOf(object))
 	}
@@ -392,7 +393,7 @@ func readAdmission(ctx context.Context, c *cluster.Client) (audit.Admission, err
 	if slices.ContainsFunc(keys, func(key cluster.Key) bool { return live.Get(key) == nil }) {
 		return audit.AdmissionMissing, nil
 	}
-	plan, err := cluster.NewPlan("", []runtime.Object(wanted), live, func(cluster.Key) bool { return false })
+	plan, err := cluster.NewPlan("", wanted, live, func(cluster.Key) bool { return false })
 	_, notOurs := errors.AsType[*cluster.NotOursError](err)
 	switch {
 	case notOurs, err == nil && len(plan.Changes) > 0:

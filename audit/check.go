@@ -39,6 +39,7 @@ func (a *auditor) check() {
 		r := &a.snapshot.Records[i]
 		a.checkMembers(r)
 		a.checkReaders(r)
+		a.checkOwners(r)
 		a.checkNamespaces(r)
 		a.checkDrift(r)
 		a.checkRails(r)

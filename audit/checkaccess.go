@@ -29,6 +29,9 @@ func (a *auditor) checkAccess(d *deployer) {
 		byFinding := map[string][]opened{}
 		for _, o := range access.paths {
 			id := o.path.finding
+			if a.byOwning(d, o) {
+				continue // what an owner is for
+			}
 			if a.byMemberAccount(d, o) {
 				continue // reported with the account
 			}
@@ -124,7 +127,7 @@ func (a *auditor) checkMember(d *deployer, access Access) {
 		ours := !slices.ContainsFunc(o.steps, func(s step) bool { return !isMemberBinding(s.grant.binding) })
 		meant := slices.ContainsFunc(actorsOf(d.record.Tenant.Engine), func(of actor) bool { return o.path.ID == MemberPath(of.engine) })
 		// A member who can be another member, or its account, gains nothing.
-		if ours || meant || a.byMemberAccount(d, o) || o.path.ID == "impersonate-member" {
+		if ours || meant || a.byOwning(d, o) || a.byMemberAccount(d, o) || o.path.ID == "impersonate-member" {
 			continue
 		}
 		paths = append(paths, o)

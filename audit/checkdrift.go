@@ -280,7 +280,9 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 	compareTenants(want, r.Tenant, differs)
 	if d := a.byRecord[r]; d != nil {
 		current, _ := want.Current(a.snapshot.Taken)
-		compareMembers(current.Members, d.members, differs)
+		if want.MembersFrom != tenant.MembersFromOwners {
+			compareMembers(current.Members, d.members, differs)
+		}
 		a.compareReaders(current, r, differs)
 		a.compareTerms(current, r.Namespace, differs)
 	}
@@ -322,6 +324,9 @@ func compareTenants(want, have tenant.Tenant, differs differFunc) {
 	}
 	if !equality.Semantic.DeepEqual(have.Tiller, want.Tiller) {
 		differs("tiller", "Tiller's settings are others in the file than in the cluster")
+	}
+	if byOwners := want.MembersFrom == tenant.MembersFromOwners; byOwners != (have.MembersFrom == tenant.MembersFromOwners) {
+		differs("membersFrom", "the owners say who the members are: %t in the file, %t in the cluster", byOwners, !byOwners)
 	}
 	compareRails(want.Rails, have.Rails, differs)
 }

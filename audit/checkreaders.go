@@ -27,10 +27,13 @@ func (a *auditor) peopleBinding(home, name string) *Binding {
 	return nil
 }
 
-// withReaders is the tenant of a record, which says nothing of readers, with what its
-// home has for them.
+// withReaders is the tenant of a record, which says nothing of readers and owners, with
+// what its home has for them.
 func (a *auditor) withReaders(r *Record) tenant.Tenant {
 	t := r.Tenant
+	if b := a.peopleBinding(r.Namespace, rbac.OwnerName); b != nil {
+		t.Owners, t.OwnersKept = tenant.Members(nil).With(b.Subjects), true
+	}
 	if b := a.readersBinding(r.Namespace); b != nil {
 		t.Readers, t.ReadersKept = tenant.Members(nil).With(b.Subjects), true
 	}

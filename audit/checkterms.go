@@ -29,21 +29,26 @@ func (a *auditor) checkTermsOf(r *Record, b *Binding) {
 		a.add(idOver, "", f)
 	}
 	for _, term := range b.Terms.Over(a.snapshot.Taken) {
-		f := r.about(term.Subject.String(), "%s was a %s %s: over, and still in force", term.Subject, term.As, term)
+		f := r.about(term.Subject.String(), "%s was %s %s: over, and still in force", term.Subject, term.As.Noun(), term)
 		f.Chains = [][]string{{term.Subject.String(), b.String(), b.Role()}}
 		f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--expired"))
 		a.add(idOver, "", f)
 	}
 }
 
-// compareReaders compares the readers with those of the file.
+// compareReaders compares the readers and owners with those of the file.
 func (a *auditor) compareReaders(want tenant.Tenant, r *Record, differs differFunc) {
-	have := a.withReaders(r).Readers
-	for _, s := range have.Without(want.Readers) {
-		differs(s.String(), "%s is a reader in the cluster, and not in the file", s)
-	}
-	for _, s := range want.Readers.Without(have) {
-		differs(s.String(), "%s is a reader in the file, and not in the cluster", s)
+	live := a.withReaders(r)
+	for _, as := range []tenant.Relation{tenant.RelationReader, tenant.RelationOwner} {
+		if as != tenant.RelationOwner && want.MembersFrom == tenant.MembersFromOwners {
+			continue
+		}
+		for _, s := range live.People(as).Without(want.People(as)) {
+			differs(s.String(), "%s is %s in the cluster, and not in the file", s, as.Noun())
+		}
+		for _, s := range want.People(as).Without(live.People(as)) {
+			differs(s.String(), "%s is %s in the file, and not in the cluster", s, as.Noun())
+		}
 	}
 }
 
@@ -57,7 +62,7 @@ func (a *auditor) compareTerms(want tenant.Tenant, home string, differs differFu
 	}
 	for _, as := range tenant.Relations {
 		b := a.peopleBinding(home, rbac.BindingName(as))
-		if b == nil || b.TermsProblem != "" {
+		if b == nil || b.TermsProblem != "" || as != tenant.RelationOwner && want.MembersFrom == tenant.MembersFromOwners {
 			continue
 		}
 		for _, s := range want.People(as) {
@@ -66,7 +71,7 @@ func (a *auditor) compareTerms(want tenant.Tenant, home string, differs differFu
 			}
 			inFile := until(want.Temporary.Of(as, s))
 			if have := until(b.Terms.Of(as, s)); have != inFile {
-				differs(s.String(), "%s is a %s %s in the file, and %s in the cluster", s, as, inFile, have)
+				differs(s.String(), "%s is %s %s in the file, and %s in the cluster", s, as.Noun(), inFile, have)
 			}
 		}
 	}

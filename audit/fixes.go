@@ -74,6 +74,13 @@ func (a *auditor) takeAway(b *Binding, s Subject) command.Fix {
 			}
 		}
 	}
+	if b.Name == rbac.OwnerName && b.RoleName == rbac.OwnerName {
+		for _, d := range a.homes[b.Namespace] {
+			if d.record != nil {
+				return command.Run(command.Tenant("revoke", d.tenant(), "--owner", memberFlag(s)))
+			}
+		}
+	}
 	if isMemberBinding(b) {
 		if named := a.homes[b.Namespace]; len(named) > 0 {
 			for _, d := range named {

@@ -77,6 +77,7 @@ const (
 	idOver              = "HT036"
 	idWideReader        = "HT037"
 	idOtherReader       = "HT038"
+	idUnheldOwners      = "HT039"
 	idForeign           = "HT040"
 	idSharedNamespace   = "HT041"
 	idDrift             = "HT042"
@@ -157,6 +158,7 @@ var rules = []Rule{
 	{idOver, "grant that is over and still in force", Medium, "Kubernetes ends no grant by itself: they can still use the tenant."},
 	{idWideReader, "reader can do more than read", High, "Readers were let in to see releases; each of them can change what this gives."},
 	{idOtherReader, "outsider can read a tenant", High, "They read its releases and Secrets, and no list of readers says so."},
+	{idUnheldOwners, "owners whom no policy limits", High, "They can let in everybody, or have the tenant's bindings deleted."},
 	{idForeign, "foreign binding in a tenant's namespace", Medium, "It is a way into the namespace that no revoke takes away."},
 	{idSharedNamespace, "namespace in several tenants", High, "Each of them can read and change what the others run there."},
 	{idDrift, "objects differ from the record", Medium, "What the record promises is not so."},

@@ -16,7 +16,7 @@ import (
 // sceneOf is a cluster as an audit reads it, with these tenants as they are made:
 // nothing is wrong in it.
 func sceneOf(tenants ...tenant.Tenant) *Snapshot {
-	s := &Snapshot{Server: serverOfMinor(37), Admission: AdmissionInForce, Roles: []Role{{Name: "admin", Rules: []rbacv1.PolicyRule{rule("apps", "deployments", "create")}}}}
+	s := &Snapshot{Server: serverOfMinor(37), Admission: AdmissionInForce, OwnersAdmission: AdmissionInForce, Roles: []Role{{Name: "admin", Rules: []rbacv1.PolicyRule{rule("apps", "deployments", "create")}}}}
 	for _, t := range tenants {
 		t = t.WithDefaults()
 		for _, object := range rbac.Home(t) {

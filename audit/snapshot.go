@@ -50,6 +50,8 @@ type Snapshot struct {
 	RecordNames []ObjectRef
 	// Admission says how the admission policy of home namespaces is.
 	Admission Admission
+	// OwnersAdmission says how that of owners is.
+	OwnersAdmission Admission
 	// Guard is how the admission policies helm-tenant-guard are.
 	Guard GuardState
 	// Priorities are the priority classes that the guard lets everybody have.

@@ -109,6 +109,12 @@ func (s *session) printDescription(d *admin.Description) error {
 	if len(d.Readers) > 0 {
 		visible.Fprintf(head, "Readers:\t%s\n", strings.Join(d.Readers.Names(), ", "))
 	}
+	if len(d.Owners) > 0 {
+		visible.Fprintf(head, "Owners:\t%s\n", strings.Join(d.Owners.Names(), ", "))
+	}
+	if d.MembersFrom == tenant.MembersFromOwners {
+		visible.Fprintf(head, "Members from:\towners\n")
+	}
 	for _, term := range d.Temporary {
 		text := term.String()
 		if slices.Contains(d.Over, term) {

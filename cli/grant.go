@@ -15,6 +15,7 @@ import (
 type grantOptions struct {
 	memberOptions
 	reader bool
+	owner  bool
 	term   termFlag
 	reason string
 	risks  []string
@@ -54,13 +55,20 @@ history, status, diff and dry runs), and change nothing. They read every Secret 
 tenant's namespaces: a release record is one, and RBAC can't tell it from another. So
 it needs --accept-risk=reads-secrets. A Tiller can't tell readers from writers.
 
+With --owner they may grant and revoke the tenant's members and readers, and nothing
+else: an owner is not a member unless granted that too, and needs no right over the
+cluster. An admission policy limits what owners write, which Kubernetes has since 1.30;
+below, it needs --accept-risk=unheld-owners. Owners of a tenant with a shared home or of
+all namespaces need --accept-risk=owner-of-cluster.
+
 With --for the grant is limited in time. Kubernetes does not end it by itself: it ends
 with helm tenant revoke --expired, which a CronJob can run, and with apply. Until then
 the audit reports it. The API server's clock counts.`,
 		Example: `  helm tenant grant team-a --user alice --group team-a-devs
   helm tenant grant team-a --service-account ci:deployer
   helm tenant grant team-a --user oncall --for 8h --reason "INC-12"
-  helm tenant grant team-a --reader --group support --accept-risk=reads-secrets`,
+  helm tenant grant team-a --reader --group support --accept-risk=reads-secrets
+  helm tenant grant team-a --owner --user dana`,
 		Args: oneTenant,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.members.IsZero() {
@@ -74,8 +82,13 @@ the audit reports it. The API server's clock counts.`,
 				return &usageError{err, "helm tenant grant TENANT --accept-risk=RISK"}
 			}
 			request := admin.GrantRequest{Who: o.members, As: tenant.RelationMember, For: time.Duration(o.term), Reason: o.reason, Accepted: accepted}
-			if o.reader {
+			switch {
+			case o.reader && o.owner:
+				return asUsage(cmd, errors.New("--reader and --owner: grant one at a time"))
+			case o.reader:
 				request.As = tenant.RelationReader
+			case o.owner:
+				request.As = tenant.RelationOwner
 			}
 			o.as = request.As
 			if err := request.Check(); err != nil {
@@ -86,6 +99,7 @@ the audit reports it. The API server's clock counts.`,
 	}
 	o.flags(cmd)
 	cmd.Flags().BoolVar(&o.reader, "reader", false, "let them see the tenant's releases, and change nothing")
+	cmd.Flags().BoolVar(&o.owner, "owner", false, "let them grant and revoke the tenant's members and readers")
 	cmd.Flags().Var(&o.term, "for", "how long the grant lasts, such as 8h; for good unless it is said")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why, with --for: kept beside the grant")
 	riskFlag(cmd, &o.risks)
@@ -104,6 +118,9 @@ func (s *session) grant(ctx context.Context, name string, request admin.GrantReq
 		result, err = admin.Grant(ctx, client, t, request, o.dryRun)
 		if err == nil {
 			err := s.printMembership(result, o, granted, nil, nil, nil)
+			for _, note := range result.Notes {
+				s.say("Note: %s", note)
+			}
 			if request.As == tenant.RelationReader {
 				s.say("Note: readers of tenant %s read every Secret in %s, and they use Helm 3 or 4", name, brief(t.Namespaces))
 			}

@@ -76,6 +76,12 @@ type subjectWays struct {
 // stillIn finds the ways by which the subjects can still reach the tenant's deployers: those
 // that an audit knows.
 func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone tenant.Members) ([]subjectWays, error) {
+	// An owner may not list them: that is asked, not tried.
+	if may, err := client.May(ctx, cluster.Permission{Verb: "list", Group: rbacv1.GroupName, Resource: "clusterrolebindings"}); err != nil {
+		return nil, err
+	} else if !may {
+		return nil, errors.New("you may not list the cluster's role bindings")
+	}
 	snapshot, err := admin.TakeReach(ctx, client)
 	if err != nil {
 		return nil, err
@@ -115,7 +121,7 @@ const (
 )
 
 // mayAs is what people of a relation may do to a tenant.
-var mayAs = map[tenant.Relation]string{tenant.RelationMember: "use", tenant.RelationReader: "read"}
+var mayAs = map[tenant.Relation]string{tenant.RelationMember: "use", tenant.RelationReader: "read", tenant.RelationOwner: "grant and revoke members of"}
 
 // done says what became of somebody.
 func (c membershipChange) done(as tenant.Relation, dryRun bool) string {
@@ -144,15 +150,20 @@ type membership struct {
 	Kind       string `json:"kind,omitempty"`
 	Tenant     string `json:"tenant"`
 	DryRun     bool   `json:"dryRun,omitempty"`
-	// Changed are the members that changed, ChangedReaders the readers.
+	// Changed are the members that changed, ChangedReaders the readers, ChangedOwners the owners.
 	Changed        tenant.Members `json:"changed"`
 	ChangedReaders tenant.Members `json:"changedReaders"`
+	ChangedOwners  tenant.Members `json:"changedOwners"`
 	Members        tenant.Members `json:"members"`
 	Readers        tenant.Members `json:"readers"`
+	Owners         tenant.Members `json:"owners"`
 	Temporary      tenant.Terms   `json:"temporary"`
 	StillIn        []subjectWays  `json:"stillIn"`
 	Unknown        string         `json:"stillInUnknown,omitempty"` // why nobody looked
-	Error          string         `json:"error,omitempty"`
+	// Unseen are the relations whose binding the caller may not read: nothing of them changed.
+	Unseen []tenant.Relation `json:"unseen,omitempty"`
+	Notes  []string          `json:"notes,omitempty"`
+	Error  string            `json:"error,omitempty"`
 
 	Disconnected *admin.Disconnection `json:"disconnected,omitempty"`
 }
@@ -160,7 +171,9 @@ type membership struct {
 func membershipOf(result admin.Membership, dryRun bool) membership {
 	t := result.Tenant
 	return membership{Tenant: t.Name, DryRun: dryRun, Changed: result.Changed[tenant.RelationMember], ChangedReaders: result.Changed[tenant.RelationReader],
-		Members: t.Members, Readers: t.Readers, Temporary: t.Temporary}
+		ChangedOwners: result.Changed[tenant.RelationOwner], Owners: t.Owners,
+		Members: t.Members, Readers: t.Readers, Temporary: t.Temporary,
+		Unseen: result.Unseen, Notes: result.Notes}
 }
 
 // printMembership prints what became of the members. still are the ways that are left

@@ -16,7 +16,7 @@ import (
 type revokeOptions struct {
 	memberOptions
 	expired, all, disconnect bool
-	member, reader           bool
+	member, reader, owner    bool
 	timeout                  time.Duration
 }
 
@@ -26,7 +26,8 @@ func newRevoke(s *session) *cobra.Command {
 		Use: "revoke TENANT [--user U] [--group G] [--service-account NS:NAME]", Short: "Take users, groups and service accounts out of a tenant",
 		Long: `Take users, groups and service accounts out of a tenant.
 
-Whatever they are to the tenant is taken away, --member and --reader narrow that.
+They are removed from the members, readers and owners, or from those that --member,
+--reader and --owner name. An owner can revoke members and readers.
 It takes effect at their next call; a port-forward to a Tiller that they hold open
 lasts until that is restarted. Afterwards every other binding is named through which
 they can still use the tenant's deployer.
@@ -41,6 +42,7 @@ clock; with --all of every tenant. A tenant for which that fails does not stop t
 others: the exit code is then 3.`,
 		Example: `  helm tenant revoke team-a --user alice
   helm tenant revoke team-a --group team-a-devs --service-account ci:deployer
+  helm tenant revoke team-a --owner --user dana
   helm tenant revoke team-a --user alice --disconnect
   helm tenant revoke team-a --expired
   helm tenant revoke --expired --all`,
@@ -57,6 +59,7 @@ others: the exit code is then 3.`,
 	o.flags(cmd)
 	cmd.Flags().BoolVar(&o.member, "member", false, "only that they are members")
 	cmd.Flags().BoolVar(&o.reader, "reader", false, "only that they are readers")
+	cmd.Flags().BoolVar(&o.owner, "owner", false, "only that they are owners")
 	cmd.Flags().BoolVar(&o.expired, "expired", false, "those whose time is over")
 	cmd.Flags().BoolVar(&o.all, "all", false, "with --expired: of every tenant")
 	disconnectFlag(cmd, &o.disconnect, "those revoked")
@@ -78,8 +81,8 @@ others: the exit code is then 3.`,
 			return asUsage(cmd, err)
 		}
 		o.as = tenant.RelationMember
-		if o.reader && !o.member {
-			o.as = tenant.RelationReader
+		if as := o.request().As; len(as) == 1 {
+			o.as = as[0]
 		}
 		if o.all {
 			return s.revokeExpired(cmd.Context(), o)
@@ -92,7 +95,7 @@ others: the exit code is then 3.`,
 // request is what is asked; nobody is named where it is for those whose time is over.
 func (o *revokeOptions) request() admin.RevokeRequest {
 	r := admin.RevokeRequest{Who: o.members, Expired: o.expired}
-	for as, only := range map[tenant.Relation]bool{tenant.RelationMember: o.member, tenant.RelationReader: o.reader} {
+	for as, only := range map[tenant.Relation]bool{tenant.RelationMember: o.member, tenant.RelationReader: o.reader, tenant.RelationOwner: o.owner} {
 		if only {
 			r.As = append(r.As, as)
 		}
@@ -124,6 +127,9 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 	result, err := admin.Revoke(ctx, client, t, o.request(), o.dryRun)
 	if err != nil {
 		return s.explainMembers("revoke", name, client, err)
+	}
+	for _, as := range result.Unseen {
+		s.say("Note: you may not read the %ss of tenant %s: who is one stays one", as, name)
 	}
 	gone := o.members
 	if o.expired {

@@ -35,6 +35,9 @@ type whoami struct {
 	Migration string `json:"migration,omitempty"`
 	// May is what the user may do with a tenant of Helm 3 and 4: use or read.
 	May string `json:"may,omitempty"`
+	// Grants says that the user may grant and revoke the tenant's members, as an owner or
+	// an admin.
+	Grants bool `json:"grants,omitempty"`
 	// Temporary is until when the user may use the tenant, where that may be read.
 	Temporary *tenant.Term `json:"temporary,omitempty"`
 	// Frozen is nil unless the tenant is frozen.
@@ -144,6 +147,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if resolved.Engine != tenant.EngineTiller {
 		w.May = mayDo(resolved.Reader)
 	}
+	w.Grants = mayGrant(ctx, client, resolved.Home)
 	if state, err := client.Migration(ctx, resolved.Home); err == nil && state != nil {
 		w.Migration = state.String() // who may not read the record is told more by what follows
 	}

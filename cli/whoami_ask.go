@@ -6,11 +6,13 @@ import (
 	"strings"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
 	"helm-tenant/helm"
 	"helm-tenant/install"
+	"helm-tenant/rbac"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
@@ -32,6 +34,13 @@ func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Re
 		d.Problem = fmt.Sprintf("service account %q of namespace %q may not list Secrets in namespace %q, where helm keeps its releases", resolved.Account(), resolved.Home, namespace)
 	}
 	return d
+}
+
+// mayGrant asks the API server whether the caller may change the tenant's members. Where
+// it gives no answer, the caller is told of no such right.
+func mayGrant(ctx context.Context, client *cluster.Client, home string) bool {
+	may, err := client.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "rolebindings", Name: rbac.MemberName, Namespace: home})
+	return err == nil && may
 }
 
 // askTiller looks at Tiller's pods, then asks it through helm.

@@ -45,6 +45,9 @@ func (w whoami) print(s *session) error {
 	if w.May == mayRead {
 		row("MAY", "%s: list, get, history, status and dry runs", w.May)
 	}
+	if w.Grants {
+		row("GRANTS", "you may grant and revoke its members")
+	}
 	if w.Temporary != nil {
 		row("FOR A TIME", "%s", w.Temporary)
 	}

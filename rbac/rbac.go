@@ -79,6 +79,9 @@ func Home(t tenant.Tenant) []runtime.Object {
 	if t.HasReaders() {
 		objects = append(objects, role(t, ReaderName, ReaderRules()...), peopleBinding(t, tenant.RelationReader))
 	}
+	if t.HasOwners() {
+		objects = append(objects, role(t, OwnerName, OwnerRules(t)...), peopleBinding(t, tenant.RelationOwner))
+	}
 	return objects
 }
 

@@ -152,7 +152,7 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 			d.add(line, fmt.Errorf("duplicate tenant %q, first on line %d", t.Name, before))
 		}
 		first[t.Name] = line
-		for _, problem := range append(t.Validate(), t.checkNamedOnce()...) {
+		for _, problem := range slices.Concat(t.Validate(), t.checkNamedOnce(), t.checkOwnersSay()) {
 			path := []any{"tenants", i}
 			if field, is := errors.AsType[*FieldError](problem); is {
 				path = append(path, field.Path...)
@@ -232,6 +232,9 @@ func (t Tenant) withoutDefaults() Tenant {
 	}
 	if t.Frozen != nil {
 		t.Frozen = &Freeze{Reason: t.Frozen.Reason, Since: t.Frozen.Since}
+	}
+	if t.MembersFrom == MembersFromFile {
+		t.MembersFrom = ""
 	}
 	if t.Engine == EngineTiller {
 		t.Engine = ""

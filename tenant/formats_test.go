@@ -74,7 +74,7 @@ func TestRecordFormats(t *testing.T) {
 func TestNewerRecords(t *testing.T) {
 	const most = "name: team-a\nnamespaces: [a]\n"
 	for _, test := range []struct{ name, text, unknown, want string }{
-		{"an unknown field", most + "owners: {users: [dana]}\n", `line 3: unknown field "owners"`, ""},
+		{"an unknown field", most + "rings: {users: [dana]}\n", `line 3: unknown field "rings"`, ""},
 		{"unknown fields within known ones", most + "tiller: {tls: true}\nlimits: {min: {cpu: 1m}}\n", `line 3: unknown field "tls"; line 4: unknown field "min"`, ""},
 		{"namespaces that an unknown field names", "name: team-a\nnamespacesLike: {team: a}\n", `line 2: unknown field "namespacesLike"`, ""},
 		{"the version of today's form", "recordVersion: 1\n" + most, "", ""},

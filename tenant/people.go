@@ -9,39 +9,95 @@ import (
 // Relation is what a subject is to a tenant.
 type Relation string
 
+// Noun is the relation with its article, as in "is an owner".
+func (r Relation) Noun() string {
+	if r == RelationOwner {
+		return "an " + string(r)
+	}
+	return "a " + string(r)
+}
+
 const (
 	// RelationMember may use the tenant.
 	RelationMember Relation = "member"
 	// RelationReader may see the tenant's releases and change nothing.
 	RelationReader Relation = "reader"
+	// RelationOwner may grant and revoke the tenant's members and readers, and is none of
+	// them by that.
+	RelationOwner Relation = "owner"
+)
+
+// MembersFrom says who decides about a tenant's members and readers.
+type MembersFrom string
+
+const (
+	// MembersFromFile is the tenants file; nothing else counts at the next apply.
+	MembersFromFile MembersFrom = "file"
+	// MembersFromOwners are the tenant's owners; apply leaves members and readers alone.
+	MembersFromOwners MembersFrom = "owners"
 )
 
 // Relations are all of them.
-var Relations = []Relation{RelationMember, RelationReader}
+var Relations = []Relation{RelationMember, RelationReader, RelationOwner}
 
 // peopleFields are the fields of a tenant that hold its people.
-var peopleFields = map[Relation]string{RelationMember: "members", RelationReader: "readers"}
+var peopleFields = map[Relation]string{RelationMember: "members", RelationReader: "readers", RelationOwner: "owners"}
 
 // People are those of one relation.
 func (t Tenant) People(as Relation) Members {
-	if as == RelationReader {
+	switch as {
+	case RelationReader:
 		return t.Readers
+	case RelationOwner:
+		return t.Owners
 	}
 	return t.Members
 }
 
 // SetPeople makes those the people of that relation.
 func (t *Tenant) SetPeople(as Relation, m Members) {
-	if as == RelationReader {
+	switch as {
+	case RelationReader:
 		t.Readers = m
-		return
+	case RelationOwner:
+		t.Owners = m
+	default:
+		t.Members = m
 	}
-	t.Members = m
 }
 
-// HasReaders reports whether the tenant has, or keeps, the objects for readers.
+// HasReaders reports whether the tenant has, or keeps, the objects for readers. An owner
+// may let readers in, and can't make these.
 func (t Tenant) HasReaders() bool {
-	return t.checkReaders() == nil && (len(t.Readers) > 0 || t.ReadersKept)
+	return t.CheckReaders() == nil && (len(t.Readers) > 0 || t.ReadersKept || t.HasOwners())
+}
+
+// HasOwners reports whether the tenant has, or keeps, the objects for owners.
+func (t Tenant) HasOwners() bool { return len(t.Owners) > 0 || t.OwnersKept }
+
+func (t Tenant) checkMembersFrom() error {
+	switch t.MembersFrom {
+	case "", MembersFromFile, MembersFromOwners:
+		return nil
+	}
+	return fmt.Errorf("membersFrom: %q is not one of %s, %s", t.MembersFrom, MembersFromFile, MembersFromOwners)
+}
+
+// checkOwnersSay returns what is wrong with a file's tenant whose members the owners say.
+func (t Tenant) checkOwnersSay() []error {
+	if t.MembersFrom != MembersFromOwners {
+		return nil
+	}
+	var problems []error
+	for _, as := range []Relation{RelationMember, RelationReader} {
+		if len(t.People(as))+len(t.Temporary.As(as)) > 0 {
+			problems = append(problems, at(fmt.Errorf("%s: with membersFrom: owners, the owners say who they are: leave them out", peopleFields[as]), peopleFields[as]))
+		}
+	}
+	if len(t.Owners)+len(t.Temporary.As(RelationOwner)) == 0 {
+		problems = append(problems, at(fmt.Errorf("membersFrom: %s, and there are no owners", t.MembersFrom), "membersFrom"))
+	}
+	return problems
 }
 
 // CheckReaders returns why the tenant can't have readers; nil where it can.
@@ -88,10 +144,13 @@ func (t Tenant) Current(now time.Time) (current Tenant, over Terms) {
 }
 
 // InFile is the reverse of Current: a tenants file names those whose grant is limited
-// only there.
+// only there, and nobody whom the owners let in where they say who is.
 func (t Tenant) InFile() Tenant {
 	for _, as := range Relations {
 		t.SetPeople(as, t.People(as).Without(t.Temporary.As(as).Subjects()))
+	}
+	if t.MembersFrom == MembersFromOwners {
+		t.Members, t.Readers, t.Temporary = nil, nil, t.Temporary.As(RelationOwner)
 	}
 	return t
 }

@@ -29,7 +29,7 @@ func (t Tenant) Record() (string, error) {
 	if err := t.checkKnown(); err != nil {
 		return "", fmt.Errorf("the record of tenant %q can't be written: %w", t.Name, err)
 	}
-	t.Members, t.Readers, t.Temporary = nil, nil, nil
+	t.Members, t.Readers, t.Owners, t.Temporary = nil, nil, nil, nil
 	t.Rails = t.Rails.recorded()
 	out, err := yaml.Marshal(t)
 	if err == nil && len(out) > MaxRecord {
@@ -104,7 +104,7 @@ func ReadRecord(text string) (Tenant, error) {
 		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, err)
 	}
 	t := stored.Tenant
-	t.Members, t.Readers, t.Temporary = nil, nil, nil // the bindings alone say who is in
+	t.Members, t.Readers, t.Owners, t.Temporary = nil, nil, nil, nil // the bindings alone say who is in
 	t.Rails, t.Unknown = t.Rails.modesOr(RailsOfBefore()), unknown
 	for _, problem := range t.WithDefaults().Validate() {
 		if len(unknown) > 0 && errors.Is(problem, errNoNamespace) {

@@ -123,6 +123,7 @@ func TestSchemaHasTheTypesFields(t *testing.T) {
 		{"guard", schema.Defs["tenant"].Properties["guard"].Enum, words(Guards)},
 		{"network", schema.Defs["tenant"].Properties["network"].Enum, words(Networks)},
 		{"as", schema.Defs["term"].Properties["as"].Enum, words(Relations)},
+		{"membersFrom", schema.Defs["tenant"].Properties["membersFrom"].Enum, words([]MembersFrom{MembersFromFile, MembersFromOwners})},
 		{"storage", tiller["storage"].Enum, []string{string(StorageSecret), string(StorageConfigMap)}},
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {

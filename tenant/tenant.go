@@ -78,6 +78,12 @@ type Tenant struct {
 	// Readers may see the tenant's releases through Helm 3 and 4; they stand in a binding
 	// of their own.
 	Readers Members `yaml:"readers,omitempty" json:"readers"`
+	// Owners may grant and revoke the tenant's members and readers.
+	Owners Members `yaml:"owners,omitempty" json:"owners"`
+	// MembersFrom says who decides about members and readers; empty is the file.
+	MembersFrom MembersFrom `yaml:"membersFrom,omitempty" json:"membersFrom,omitempty"`
+	// OwnersKept is to owners what ReadersKept is to readers.
+	OwnersKept bool `yaml:"-" json:"-"`
 	// ReadersKept says that the objects for readers are there, and stay although nobody
 	// is one.
 	ReadersKept bool `yaml:"-" json:"-"`
@@ -214,6 +220,7 @@ func (t Tenant) Validate() []error {
 	}
 	problems = append(problems, t.Temporary.Validate()...)
 	add(at(t.checkReaders(), "readers"))
+	add(at(t.checkMembersFrom(), "membersFrom"))
 	problems = append(problems, t.Frozen.validate()...)
 	return append(problems, t.validateRails()...)
 }

@@ -278,6 +278,24 @@ var planted = []planting{
 		p.helmTenant("grant", "readable", "--reader", "--user", "pam", "--accept-risk=reads-secrets")
 		p.bind("readable-helm", "kept", "Role", "helm-tenant-reader", "user zoe")
 	}, []string{"HT038 readable user zoe"}},
+	{"owners whom no policy limits", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--owner", "--user", "olaf")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--owner", "--user", "olaf") })
+		p.delete("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/helm-tenant-owners")
+	}, []string{"HT039 alpha every owner"}},
+	{"owners as they are meant to be", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--owner", "--user", "olaf")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--owner", "--user", "olaf") })
+	}, nil},
+	{"everybody is an owner", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--owner", "--group", "system:authenticated", "--accept-risk=everyone")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--owner", "--group", "system:authenticated") })
+	}, []string{"HT031 alpha group system:authenticated"}},
+	{"an owner with more rights than that", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--owner", "--user", "olaf")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--owner", "--user", "olaf") })
+		p.grant("alpha-tiller", "more", []string{"create pods/exec"}, "user olaf")
+	}, []string{"HT012 alpha user olaf"}},
 	{"a grant that is over and still in force", func(p *plant) {
 		p.helmTenant("grant", "alpha", "--user", "oncall", "--for", "1h", "--reason", "INC-12")
 		p.later(func() { p.helmTenant("revoke", "alpha", "--expired") })

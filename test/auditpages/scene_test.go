@@ -247,7 +247,8 @@ func everythingWrong() *scene {
 	pod.Containers[0].SecurityContext, pod.Containers[0].Resources, pod.Containers[0].Env = nil, corev1.ResourceRequirements{}, nil
 	s.bind("cold-1", "restorer", "ClusterRole admin", audit.User("restorer"))
 	s.Guard.Freeze = []audit.GuardProblem{{Object: audit.ObjectRef{Kind: "ValidatingAdmissionPolicy", Name: rails.PolicyPrefix + "frozen"}, Missing: true}}
-	s.Admission = audit.AdmissionMissing
+	s.Admission, s.OwnersAdmission = audit.AdmissionMissing, audit.AdmissionMissing
+	s.bind(home, rbac.OwnerName, "Role "+rbac.OwnerName, audit.User("olga"))
 	s.clusterFindings()
 	return s
 }

@@ -120,6 +120,14 @@ tenants:
 		args: "thaw NAME",
 	},
 	{
+		name: "grant of the first owner", prefix: "lo", about: []string{"NAME"}, tenants: one, prepare: withOwnersPolicy,
+		args: "grant NAME --owner --user dana --group leads",
+	},
+	{
+		name: "revoke of a member and owner", prefix: "lp", about: []string{"NAME"}, tenants: one, prepare: alsoOwning,
+		args: "revoke NAME --user bob",
+	},
+	{
 		name: "init for Helm 3", prefix: "km", about: []string{"NAME"},
 		args: "init NAME --namespaces NAME-a,NAME-b --create-namespaces --user alice --group devs --engine impersonation --home-namespace NAME-tiller",
 	},
@@ -207,6 +215,24 @@ func alsoReading(ctx context.Context, w *world, name string) error {
 	patch := `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"bob"}]}`
 	_, err := w.root.RbacV1().RoleBindings(name+"-tiller").Patch(ctx, "helm-tenant-reader", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	return err
+}
+
+// alsoOwning makes a member an owner as well.
+func alsoOwning(ctx context.Context, w *world, name string) error {
+	return w.must(w.run(w.direct, w.folder(), "", "grant", name, "--owner", "--user", "bob"))
+}
+
+// withOwnersPolicy makes the admission policy that all tenants with owners share, so that
+// each run makes the same writes, and leaves the tenant without owners.
+func withOwnersPolicy(ctx context.Context, w *world, name string) error {
+	if err := alsoOwning(ctx, w, name); err != nil {
+		return err
+	}
+	rbac := w.root.RbacV1()
+	if err := rbac.RoleBindings(name+"-tiller").Delete(ctx, "helm-tenant-owner", metav1.DeleteOptions{}); err != nil {
+		return err
+	}
+	return rbac.Roles(name+"-tiller").Delete(ctx, "helm-tenant-owner", metav1.DeleteOptions{})
 }
 
 // overSince makes the grant of one of a tenant's members one that is over.

@@ -1,0 +1,79 @@
+package admin
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// leaveToOwners keeps the people of a relation that the tenant's owners decide about, and
+// notes who they are.
+func (d *decision) leaveToOwners(as tenant.Relation, have people) {
+	d.tenant.SetPeople(as, have.of[as])
+	d.tenant.Temporary = append(d.tenant.Temporary, have.terms.As(as)...)
+	if err := have.unread[as]; err != nil {
+		if d.unreadTerms == nil {
+			d.unreadTerms = map[tenant.Relation]error{}
+		}
+		d.unreadTerms[as] = err
+	}
+	if len(have.of[as]) > 0 {
+		d.note("%ss, granted by the owners and kept: %s", as, strings.Join(described(have.of[as], have.terms.As(as)), ", "))
+	}
+}
+
+// unheldOwners is what owners can do where no admission policy limits what they write.
+const unheldOwners = "RBAC lets them write everything in the two bindings, such as a group of everybody, or an owner reference by which a binding is deleted; Kubernetes 1.30 and later have admission policies"
+
+// servesPolicies reports whether the API server has admission policies, as far as the
+// caller may see them.
+func servesPolicies(live *cluster.Live) bool {
+	return live.Serves("ValidatingAdmissionPolicy") && !(live.Scoped() && !live.Sees("ValidatingAdmissionPolicy"))
+}
+
+// checkOwners refuses owners of a tenant where being one gives more than the choice of its
+// members and readers. shared says that the home namespace holds objects of others, held
+// that the API server has admission policies. The error is a *RiskError; nil where there
+// is no risk, or it was accepted. Whoever owns a tenant of all namespaces can become an
+// administrator of the cluster: that no policy limits them is no further risk.
+func checkOwners(accepted Accepted, t tenant.Tenant, shared, held bool) error {
+	var err error
+	switch {
+	case t.AllNamespaces:
+		err = accepted.unless(RiskOwnerOfCluster, "tenant %q has all namespaces: whoever its owners let in is an admin of the cluster, themselves among them", t.Name)
+	case shared && t.Engine.Has(tenant.EngineTiller):
+		err = accepted.unless(RiskOwnerOfCluster, "the home of tenant %q holds objects of others: whoever its owners let in reaches every pod there, themselves among them", t.Name)
+	case shared:
+		err = accepted.unless(RiskOwnerOfCluster, "the home of tenant %q holds objects of others, and its owners may write role bindings there", t.Name)
+	}
+	if err != nil {
+		return err
+	}
+	if !held && !t.AllNamespaces {
+		return accepted.unless(RiskUnheldOwners, "no admission policy limits what the owners of tenant %q write: %s", t.Name, unheldOwners)
+	}
+	return nil
+}
+
+// ownerObjects are the objects that a tenant's owners need beside the bindings of people;
+// held says that the API server has admission policies.
+func ownerObjects(t tenant.Tenant, held bool) []runtime.Object {
+	var objects []runtime.Object
+	if held {
+		objects = append(objects, install.Owners()...)
+	}
+	for _, object := range rbac.Home(t) {
+		if key := cluster.KeyOf(object); key.Name == rbac.OwnerName && key.Kind == "Role" {
+			objects = append(objects, object)
+		}
+	}
+	if t.HasReaders() {
+		objects = append(objects, readerObjects(t)...)
+	}
+	return objects
+}

@@ -1,0 +1,170 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// peopleChange is a change of whom a tenant's bindings name.
+type peopleChange struct {
+	tenant tenant.Tenant
+	// who are those that the change is about.
+	who tenant.Members
+	// relations are those whose bindings are read and written.
+	relations []tenant.Relation
+	// optional says that owners are left out where the caller may not read their binding.
+	optional bool
+	// needed is the relation whose objects are made where they are missing; empty for none.
+	needed   tenant.Relation
+	accepted Accepted
+
+	unseen []tenant.Relation
+	notes  []string
+}
+
+// write makes the change to the bindings that exist when it is written, and returns who
+// was changed. It reads single objects of the home namespace, and others only where
+// objects of readers or owners are to be made. The errors are those of the API, of change
+// and of checkOwners.
+func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool, change func(people) (people, map[tenant.Relation]tenant.Members, error)) (Membership, error) {
+	result := Membership{Tenant: p.tenant, Changed: map[tenant.Relation]tenant.Members{}}
+	prepare := func(ctx context.Context) (*Prepared, error) {
+		t, live := p.tenant, cluster.NewLive()
+		p.unseen, p.notes = nil, nil
+		if err := p.look(ctx, c, live); err != nil {
+			return nil, err
+		}
+		have, kept, err := livePeople(live, t)
+		if err != nil {
+			return nil, err
+		}
+		next, changed, err := change(have)
+		if err != nil {
+			return nil, err
+		}
+		next.put(&t)
+		t.ReadersKept, t.OwnersKept = kept[tenant.RelationReader], kept[tenant.RelationOwner]
+		// An earlier round may have made the change although its answer was lost.
+		for as, who := range changed {
+			result.Changed[as] = result.Changed[as].With(who)
+		}
+		result.Was = have.terms.With(result.Was)
+		wanted, err := p.wanted(ctx, c, live, t)
+		if err != nil {
+			return nil, err
+		}
+		result.Tenant, result.Unchanged, result.Unseen, result.Notes = t, p.who.Without(result.Everybody()), p.unseen, p.notes
+		settleTerms(wanted, live, next.unread)
+		plan, err := cluster.NewPlan(t.Name, wanted, live, func(cluster.Key) bool { return false })
+		if err != nil {
+			return nil, err
+		}
+		return &Prepared{Tenant: t, Existed: true, Plan: plan, live: live}, nil
+	}
+	var err error
+	if dryRun {
+		_, err = prepare(ctx)
+	} else {
+		_, err = Write(ctx, c, prepare, func(cluster.Change) {})
+	}
+	return result, err
+}
+
+// look reads the bindings of the relations, and the Role of each. An owner may not read the
+// binding of owners, which is then listed in unseen, nor the Roles: these are compared with
+// the caller's own rights, which is not needed for somebody who may bind them.
+func (p *peopleChange) look(ctx context.Context, c *cluster.Client, live *cluster.Live) error {
+	home := p.tenant.Home()
+	for _, as := range p.relations {
+		err := c.Lookup(ctx, live, []cluster.Key{peopleKey(home, as)})
+		if apierrors.IsForbidden(err) && as == tenant.RelationOwner && p.optional {
+			p.unseen = append(p.unseen, as)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		role := peopleKey(home, as)
+		if live.Get(role) == nil {
+			continue
+		}
+		role.Kind = "Role"
+		if err := c.Lookup(ctx, live, []cluster.Key{role}); err != nil && !apierrors.IsForbidden(err) {
+			return err
+		}
+	}
+	if slices.Contains(p.relations, tenant.RelationMember) && live.Get(memberKey(home)) == nil {
+		return fmt.Errorf("tenant %q has no %s: init it again", p.tenant.Name, memberKey(home))
+	}
+	return nil
+}
+
+// wanted are the objects that the change writes: the bindings that exist, and those that
+// the relation needs that is granted.
+func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) ([]runtime.Object, error) {
+	var wanted []runtime.Object
+	made := map[cluster.Key]bool{}
+	switch p.needed {
+	case tenant.RelationReader:
+		// They exist in a tenant with owners, who may write the binding alone.
+		if may, err := c.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "roles", Name: rbac.ReaderName, Namespace: t.Home()}); err != nil {
+			return nil, err
+		} else if may || !t.ReadersKept {
+			wanted, made[peopleKey(t.Home(), tenant.RelationReader)] = readerObjects(t), true
+		}
+	case tenant.RelationOwner:
+		held, err := p.checkOwners(ctx, c, live, t)
+		if err != nil {
+			return nil, err
+		}
+		wanted = ownerObjects(t, held)
+		made[peopleKey(t.Home(), tenant.RelationOwner)], made[peopleKey(t.Home(), tenant.RelationReader)] = true, true
+		if err := c.Lookup(ctx, live, []cluster.Key{peopleKey(t.Home(), tenant.RelationReader)}); err != nil {
+			return nil, err
+		}
+	}
+	if len(wanted) > 0 {
+		if err := c.Lookup(ctx, live, append(keysOf(wanted), clusterRoleKey(rbac.ViewRole))); err != nil {
+			return nil, err
+		}
+	}
+	for _, object := range rbac.Home(t) {
+		key := cluster.KeyOf(object)
+		if key.Kind == "RoleBinding" && (made[key] || live.Get(key) != nil && slices.ContainsFunc(p.relations, func(as tenant.Relation) bool { return key == peopleKey(t.Home(), as) })) {
+			wanted = append(wanted, object)
+		}
+	}
+	return wanted, nil
+}
+
+// checkOwners returns whether the API server has admission policies. The error is a
+// *RiskError where owners of the tenant are a risk that was not accepted.
+func (p *peopleChange) checkOwners(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) (held bool, err error) {
+	policy := cluster.Key{Kind: "ValidatingAdmissionPolicy", Name: install.OwnersName}
+	if err := c.Lookup(ctx, live, []cluster.Key{policy}); err != nil {
+		return false, err
+	}
+	held = servesPolicies(live)
+	shared := false
+	if home := live.Get(namespaceKey(t.Home())); home != nil && home.GetLabels()[tenant.LabelManagedBy] != tenant.ManagedBy {
+		neighbours, err := c.Neighbours(ctx, t.Home())
+		if err != nil {
+			return held, err
+		}
+		shared = len(neighbours) > 0
+	}
+	if !held && !t.AllNamespaces {
+		p.notes = append(p.notes, "no admission policy limits what the owners write: "+unheldOwners)
+	}
+	return held, checkOwners(p.accepted, t, shared, held)
+}

@@ -1,0 +1,285 @@
+package apitest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+)
+
+// ownerOf makes an owner of the tenant, and waits until the API server knows the grant and
+// the admission policy limits what the owner writes.
+func (w *world) ownerOf(t *testing.T, of team, more ...string) *user {
+	t.Helper()
+	dana := w.newUser(t, "dana")
+	w.admin(t).must(t, append([]string{"grant", of.name, "--owner", "--user", dana.name, "--home-namespace", of.home}, more...)...)
+	eventually(t, "the owner may write, and not everything", func() error {
+		err := dana.writePeople(t, of, "helm-tenant-member", func(b *rbacv1.RoleBinding) {
+			b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: "Group", APIGroup: rbacGroup, Name: "system:authenticated"})
+		}, metav1.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), "an owner can't let in") {
+			return fmt.Errorf("the answer is %w", err)
+		}
+		return nil
+	})
+	dana.requests(t)
+	return dana
+}
+
+// writePeople changes a binding of people as kubectl edit does, and returns the answer.
+func (u *user) writePeople(t *testing.T, of team, name string, change func(*rbacv1.RoleBinding), dryRun ...string) error {
+	t.Helper()
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		b, err := u.RbacV1().RoleBindings(of.home).Get(t.Context(), name, metav1.GetOptions{})
+		if err == nil {
+			change(b)
+			_, err = u.RbacV1().RoleBindings(of.home).Update(t.Context(), b, metav1.UpdateOptions{DryRun: dryRun})
+		}
+		return err
+	})
+}
+
+// TestOwners: an owner grants and revokes members and readers, reads nothing outside the
+// home namespace, and can do no more with the verbs.
+func TestOwners(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	of.home = of.name + "-helm"
+	w.makeTenant(t, of, "--engine", "impersonation", "--user", "alice")
+	dana := w.ownerOf(t, of)
+
+	r := dana.must(t, "grant", of.name, "--user", "bob")
+	if want := "user bob can now use tenant " + of.name + "\n"; r.stdout != want {
+		t.Errorf("it said %q, not %q", r.stdout, want)
+	}
+	dana.must(t, "grant", of.name, "--user", "oncall", "--for", "1h")
+	dana.must(t, "grant", of.name, "--reader", "--user", "pam", "--accept-risk=reads-secrets")
+	if r := dana.must(t, "revoke", of.name, "--user", "alice,pam"); !strings.Contains(r.stderr, "you may not read the owners") || !strings.Contains(r.stderr, "is not known") {
+		t.Errorf("what was not looked at is not said: %v", r)
+	}
+	dana.must(t, "revoke", of.name, "--user", "oncall", "--dry-run")
+	same(t, "members", []string{"User bob", "User oncall"}, w.members(t, of))
+	dana.must(t, "revoke", of.name, "--user", "bob,oncall")
+	same(t, "members, and the binding stays", []string{}, w.members(t, of))
+	dana.must(t, "grant", of.name, "--user", "bob")
+	if r := dana.must(t, "describe", of.name); !strings.Contains(r.stdout, "user bob") || strings.Contains(r.stdout, "user "+dana.name) {
+		t.Errorf("describe shows an owner: %v", r)
+	}
+	var requests []string
+	for _, request := range dana.requests(t) {
+		if request.ObjectRef.Resource != "" && !strings.HasSuffix(request.ObjectRef.Resource, "reviews") && request.ObjectRef.Namespace != of.home &&
+			request.ObjectRef.Namespace != of.a && request.ObjectRef.Namespace != of.b { // describe looks at these
+			requests = append(requests, request.String())
+		}
+	}
+	slices.Sort(requests)
+	if requests = slices.Compact(requests); len(requests) > 0 && !slices.Equal(requests, []string{"get configmaps " + of.name + "-tiller/helm-tenant"}) {
+		t.Errorf("it asked for %q", requests)
+	}
+
+	dana.fails(t, 1, []string{"helm-tenant-owner"}, "grant", of.name, "--owner", "--user", "eve")
+	dana.fails(t, 1, []string{"helm-tenant-owner"}, "revoke", of.name, "--owner", "--user", dana.name)
+	dana.fails(t, 1, []string{"the cluster"}, "init", of.name, "--role", "cluster-admin", "--wait=false")
+	dana.wroteNothing(t)
+	dana.fails(t, 1, []string{"an owner can't let in a user or group of Kubernetes' own"}, "grant", of.name, "--group", "system:authenticated", "--accept-risk=everyone")
+
+	// The admin takes away everything that somebody is; narrowed, that alone.
+	admin := w.admin(t)
+	admin.must(t, "grant", of.name, "--user", dana.name)
+	r = admin.must(t, "revoke", of.name, "--user", dana.name, "--member")
+	if !strings.Contains(r.stderr, "can still reach it") || !strings.Contains(r.stderr, "helm-tenant-owner") {
+		t.Errorf("that an owner can let themselves in is not said: %v", r)
+	}
+	admin.must(t, "grant", of.name, "--user", dana.name)
+	r = admin.must(t, "revoke", of.name, "--user", dana.name)
+	same(t, "revoke", []string{"user " + dana.name + " can no longer grant and revoke members of tenant " + of.name, "user " + dana.name + " can no longer use tenant " + of.name}, lines(r.stdout))
+	eventually(t, "an owner no longer", func() error {
+		return dana.may(t, false, access("update", rbacGroup, "rolebindings", "", of.home, "helm-tenant-member"))
+	})
+}
+
+// TestOwnersAttacks: what an owner tries with kubectl, and what refuses it.
+func TestOwnersAttacks(t *testing.T) {
+	t.Parallel()
+	w, of, other := start(t), newTeam(), newTeam()
+	w.makeTenant(t, of, "--user", "alice")
+	w.makeTenant(t, other, "--user", "olga")
+	dana := w.ownerOf(t, of)
+	// What an admin granted before does not stop an owner.
+	w.admin(t).must(t, "grant", of.name, "--group", "system:serviceaccounts:ci", "--accept-risk=everyone")
+
+	const member, reader, owner = "helm-tenant-member", "helm-tenant-reader", "helm-tenant-owner"
+	bindings := dana.RbacV1().RoleBindings
+	me := rbacv1.Subject{Kind: "User", APIGroup: rbacGroup, Name: dana.name}
+	binding := func(namespace, name, kind, role string) *rbacv1.RoleBinding {
+		return &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Subjects: []rbacv1.Subject{me}, RoleRef: rbacv1.RoleRef{APIGroup: rbacGroup, Kind: kind, Name: role}}
+	}
+	create := func(namespace, name, kind, role string) error {
+		_, err := bindings(namespace).Create(t.Context(), binding(namespace, name, kind, role), metav1.CreateOptions{})
+		return err
+	}
+	change := func(change func(*rbacv1.RoleBinding)) error { return dana.writePeople(t, of, member, change) }
+	admit := func(kind, name string) error {
+		return change(func(b *rbacv1.RoleBinding) {
+			b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: kind, APIGroup: rbacGroup, Name: name})
+		})
+	}
+	before := w.versions(t, of)
+	for _, attack := range []struct {
+		name, refusal string
+		try           func() error
+	}{
+		{"an admin of the home", "cannot create resource", func() error { return create(of.home, "mine", "ClusterRole", "admin") }},
+		{"an admin of the home, by the members' binding", "attempting to grant RBAC permissions not currently held", func() error {
+			return change(func(b *rbacv1.RoleBinding) {
+				b.RoleRef = rbacv1.RoleRef{APIGroup: rbacGroup, Kind: "ClusterRole", Name: "admin"}
+			})
+		}},
+		{"another Role of the home, by the members' binding", "roleRef", func() error {
+			return change(func(b *rbacv1.RoleBinding) { b.RoleRef.Name = owner })
+		}},
+		{"a binding that is not there, by an update", "forbidden", func() error {
+			b := binding(of.home, reader, "ClusterRole", "admin")
+			_, err := bindings(of.home).Update(t.Context(), b, metav1.UpdateOptions{})
+			return err
+		}},
+		{"a member of another tenant", "cannot update resource", func() error {
+			_, err := bindings(other.home).Update(t.Context(), binding(other.home, member, "Role", member), metav1.UpdateOptions{})
+			return err
+		}},
+		{"the members' Role in a namespace of the tenant", "cannot create resource", func() error { return create(of.a, "mine", "Role", member) }},
+		{"everybody", "an owner can't let in", func() error { return admit("Group", "system:authenticated") }},
+		{"everybody without a name", "an owner can't let in", func() error { return admit("Group", "system:unauthenticated") }},
+		{"every service account", "an owner can't let in", func() error { return admit("Group", "system:serviceaccounts") }},
+		{"the anonymous user", "an owner can't let in", func() error { return admit("User", "system:anonymous") }},
+		{"an administrator's group", "an owner can't let in", func() error { return admit("Group", "system:masters") }},
+		{"the record", "cannot update resource", func() error {
+			record, err := dana.CoreV1().ConfigMaps(of.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
+			if err == nil {
+				record.Data["tenant.yaml"] = strings.ReplaceAll(record.Data["tenant.yaml"], of.a, "kube-system")
+				_, err = dana.CoreV1().ConfigMaps(of.home).Update(t.Context(), record, metav1.UpdateOptions{})
+			}
+			return err
+		}},
+		{"one more owner", "cannot get resource", func() error { return dana.writePeople(t, of, owner, func(*rbacv1.RoleBinding) {}) }},
+		{"no owner, by an update", "cannot update resource", func() error {
+			b := binding(of.home, owner, "Role", owner)
+			b.Subjects = nil
+			_, err := bindings(of.home).Update(t.Context(), b, metav1.UpdateOptions{})
+			return err
+		}},
+		{"no owner, by a deletion", "cannot delete resource", func() error { return bindings(of.home).Delete(t.Context(), owner, metav1.DeleteOptions{}) }},
+		{"no members' binding", "cannot delete resource", func() error { return bindings(of.home).Delete(t.Context(), member, metav1.DeleteOptions{}) }},
+		{"a binding that is collected as garbage", "an owner can't change labels, finalizers and owner references", func() error {
+			return change(func(b *rbacv1.RoleBinding) {
+				b.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "gone", UID: "00000000-0000-0000-0000-000000000000"}}
+			})
+		}},
+		{"a binding that nobody can delete", "an owner can't change labels, finalizers and owner references", func() error {
+			return change(func(b *rbacv1.RoleBinding) { b.Finalizers = []string{"example.com/mine"} })
+		}},
+		{"a binding of another tenant's", "an owner can't change labels, finalizers and owner references", func() error {
+			return change(func(b *rbacv1.RoleBinding) { b.Labels["helm-tenant/tenant"] = other.name })
+		}},
+		{"a binding without labels", "an owner can't change labels, finalizers and owner references", func() error {
+			return change(func(b *rbacv1.RoleBinding) { b.Labels = nil })
+		}},
+		{"an annotation of somebody else's", "an owner can't change an annotation", func() error {
+			return change(func(b *rbacv1.RoleBinding) { b.Annotations = map[string]string{"example.com/mine": "x"} })
+		}},
+		{"a Role with more rights", "cannot get resource", func() error {
+			_, err := dana.RbacV1().Roles(of.home).Get(t.Context(), member, metav1.GetOptions{})
+			return err
+		}},
+		{"the Tiller", "cannot list resource", func() error {
+			_, err := dana.CoreV1().Pods(of.home).List(t.Context(), metav1.ListOptions{})
+			return err
+		}},
+		{"a Secret of the home", "cannot list resource", func() error {
+			_, err := dana.CoreV1().Secrets(of.home).List(t.Context(), metav1.ListOptions{})
+			return err
+		}},
+	} {
+		if err := attack.try(); err == nil || !strings.Contains(err.Error(), attack.refusal) {
+			t.Errorf("%s: %q does not refuse it: %v", attack.name, attack.refusal, err)
+		}
+	}
+	same(t, "objects after the attacks", before, w.versions(t, of))
+	dana.must(t, "grant", of.name, "--user", "bob")
+	same(t, "members", []string{"Group system:serviceaccounts:ci", "User alice", "User bob"}, w.members(t, of))
+}
+
+// TestOwnersRisks: where being an owner gives more than members and readers.
+func TestOwnersRisks(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	admin.must(t, "init", of.name, "--all-namespaces", "--accept-risk=cluster-wide", "--engine", "impersonation", "--wait=false")
+	admin.requests(t)
+	admin.fails(t, 1, []string{"all namespaces", "--accept-risk=owner-of-cluster"}, "grant", of.name, "--owner", "--user", "dana")
+	admin.fails(t, 2, []string{"--reader and --owner"}, "grant", of.name, "--owner", "--reader", "--user", "dana")
+	admin.fails(t, 1, []string{"--accept-risk=everyone"}, "grant", of.name, "--owner", "--group", "system:authenticated", "--accept-risk=owner-of-cluster")
+	admin.wroteNothing(t)
+	admin.must(t, "grant", of.name, "--owner", "--user", "dana", "--accept-risk=owner-of-cluster")
+	admin.must(t, "destroy", of.name, "--yes", "--wait=false")
+
+	shared := newTeam()
+	shared.home = shared.name + "-shared"
+	w.namespace(t, shared.home)
+	if _, err := w.root.CoreV1().ConfigMaps(shared.home).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.makeTenant(t, shared, "--home-namespace", shared.home, "--accept-risk=shared-home")
+	admin.requests(t)
+	admin.fails(t, 1, []string{"holds objects of others", "--accept-risk=owner-of-cluster"}, "grant", shared.name, "--owner", "--user", "dana")
+	admin.wroteNothing(t)
+	w.ownerOf(t, shared, "--accept-risk=owner-of-cluster")
+}
+
+// TestMembersFrom: a tenants file leaves members to the owners, or takes them back.
+func TestMembersFrom(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	admin, dana := w.admin(t), w.newUser(t, "dana")
+	file := filepath.Join(t.TempDir(), "tenants.yaml")
+	apply := func(more string) result {
+		t.Helper()
+		text := fmt.Sprintf("apiVersion: helm-tenant/v1\ntenants:\n- name: %s\n  namespaces: [%s, %s]\n  owners: {users: [%s]}\n%s", of.name, of.a, of.b, dana.name, more)
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		return admin.must(t, "apply", "-f", file, "--create-namespaces", "--wait=false")
+	}
+	apply("  membersFrom: owners\n")
+	eventually(t, "an owner", func() error {
+		return dana.may(t, true, access("update", rbacGroup, "rolebindings", "", of.home, "helm-tenant-member"))
+	})
+	dana.must(t, "grant", of.name, "--user", "bob")
+	dana.must(t, "grant", of.name, "--user", "oncall", "--for", "1h")
+	admin.requests(t)
+	if r := apply("  membersFrom: owners\n"); !strings.Contains(r.stderr, "granted by the owners and kept: user bob, user oncall (until") {
+		t.Errorf("whom the owners let in is not said: %v", r)
+	}
+	admin.wroteNothing(t)
+	same(t, "members", []string{"User bob", "User oncall"}, w.members(t, of))
+
+	// What is exported makes the same, and names nobody whom the owners let in.
+	exported := admin.must(t, "export", of.name).stdout
+	if !strings.Contains(exported, "membersFrom: owners") || !strings.Contains(exported, dana.name) || strings.Contains(exported, "bob") || strings.Contains(exported, "oncall") {
+		t.Errorf("exported was %s", exported)
+	}
+	must(t, os.WriteFile(file, []byte(exported), 0o600))
+	admin.requests(t)
+	admin.must(t, "apply", "-f", file, "--wait=false")
+	admin.wroteNothing(t)
+
+	if r := apply("  members: {users: [alice]}\n"); !strings.Contains(r.stderr, "no longer members: user bob, user oncall") || !strings.Contains(r.stderr, "membersFrom: owners") {
+		t.Errorf("that the file takes out whom the owners let in is not said: %v", r)
+	}
+	same(t, "members by the file", []string{"User alice"}, w.members(t, of))
+}
