@@ -39,7 +39,8 @@ func TestRecordFormats(t *testing.T) {
 			Frozen: &Freeze{Reason: "INC-12: database restored", Since: "2026-11-26T08:00:00Z", Means: FreezeByPolicy}},
 		"record-3-frozen-by-role.yaml": {Name: "team-a", Namespaces: []string{"a"}, Role: "admin", Engine: EngineTiller, Tiller: newer.Tiller, Rails: NewRails(false),
 			Frozen: &Freeze{Reason: "INC-12", Since: "2026-11-26T08:00:00Z", Means: FreezeByRole}},
-		"record-newer.yaml": newer,
+		"record-4-owners.yaml": {Name: "team-a", Namespaces: []string{"a", "b"}, Role: "admin", Engine: EngineImpersonation, MembersFrom: MembersFromOwners, Rails: NewRails(false)},
+		"record-newer.yaml":    newer,
 	}
 	files, err := filepath.Glob("testdata/formats/record-*.yaml")
 	if err != nil || len(files) < len(want) {
@@ -117,6 +118,10 @@ func TestFileFormats(t *testing.T) {
 				Engine:    EngineImpersonation},
 			{Name: "team-b", Namespaces: []string{"b"}, Engine: EngineTiller, Frozen: &Freeze{Reason: "INC-12: database restored", Since: "2026-11-26T08:00:00Z"}},
 		},
+		"file-4-owners.yaml": {
+			{Name: "team-a", Namespaces: []string{"a"}, Owners: Members{User("dana"), Group("leads")}, MembersFrom: MembersFromOwners,
+				Temporary: Terms{{Subject: User("deputy"), As: RelationOwner, Until: evening}}, Engine: EngineImpersonation},
+		},
 	} {
 		located, problems := ParseFile(name, []byte(format(t, name)))
 		var got []Tenant
@@ -144,7 +149,7 @@ func TestTemporaryFields(t *testing.T) {
 		"  - user: oncall\n    until: 2026-01-31\n":              `f:7: tenant "a": temporary: until: "2026-01-31" is not a time such as 2026-01-31T18:00:00Z`,
 		"  - until: 2026-12-01T18:00:00Z\n":                      `f:7: tenant "a": temporary: an entry needs exactly one of user, group and serviceAccount`,
 		"  - {user: x, group: y, until: 2026-12-01T18:00:00Z}\n": `f:7: tenant "a": temporary: an entry needs exactly one of user, group and serviceAccount`,
-		"  - {user: x, as: boss, until: 2026-12-01T18:00:00Z}\n": `f:7: tenant "a": temporary: as: "boss" is not one of member, reader`,
+		"  - {user: x, as: boss, until: 2026-12-01T18:00:00Z}\n": `f:7: tenant "a": temporary: as: "boss" is not one of member, reader, owner`,
 	} {
 		_, problems := ParseFile("f", []byte(head+entry))
 		var got []string

@@ -99,8 +99,8 @@ var verbsCounted = []counted{
 	{"apply -f FILE", 21, 0},
 	{"apply -f FILE --dry-run", 20, 0},
 	{"grant TEAM --user carol", 12, 0},
-	{"revoke TEAM --user carol", 33, 0},
-	{"prove TEAM", 66, 10}, // each attempt is a request
+	{"revoke TEAM --user carol", 35, 0},
+	{"prove TEAM", 67, 10}, // each attempt is a request
 	{"freeze TEAM --reason x", 70, 3},
 	{"thaw TEAM", 46, 1},
 	{"use TEAM", 3, 0},
