@@ -106,8 +106,11 @@ type Exchange struct {
 	Answer Answer
 }
 
-// Budgets: how many requests a tenant may cost, and each of its namespaces more.
+// Budgets: how many requests a tenant may cost, and each of its namespaces more; and
+// both more for a tenant that has readers.
 const (
-	TenantRequests    = 70
-	NamespaceRequests = 11
+	TenantRequests          = 40
+	NamespaceRequests       = 10
+	ReaderTenantRequests    = 30
+	ReaderNamespaceRequests = 1
 )

@@ -132,24 +132,30 @@ func TestBudget(t *testing.T) {
 			namespaces = append(namespaces, fmt.Sprintf("ns-%d", i))
 		}
 		for name, answer := range map[string]func(Request) Answer{"guarded": guarded, "open": func(r Request) Answer { return Answer{Code: 201, Body: r.Body} }} {
-			own, each := 0, map[string]int{}
-			for _, e := range exchange(target(namespaces...), answer) {
-				if e.Namespace == "" {
-					own++
-				} else {
-					each[e.Namespace]++
+			for _, readers := range []bool{false, true} {
+				tenant, mostOwn, mostEach := target(namespaces...), TenantRequests, NamespaceRequests
+				if tenant.HasReaders = readers; readers {
+					mostOwn, mostEach = mostOwn+ReaderTenantRequests, mostEach+ReaderNamespaceRequests
 				}
-			}
-			if own > TenantRequests {
-				t.Errorf("%d namespaces, %s: %d requests for the tenant", n, name, own)
-			}
-			for ns, count := range each {
-				if count > NamespaceRequests {
-					t.Errorf("%d namespaces, %s: %d requests for namespace %s", n, name, count, ns)
+				own, each := 0, map[string]int{}
+				for _, e := range exchange(tenant, answer) {
+					if e.Namespace == "" {
+						own++
+					} else {
+						each[e.Namespace]++
+					}
 				}
-			}
-			if n == 1 && own+each["ns-0"] > TenantRequests+NamespaceRequests {
-				t.Errorf("%s: %d requests in all", name, own+each["ns-0"])
+				if own > mostOwn {
+					t.Errorf("%d namespaces, %s, readers %t: %d requests for the tenant", n, name, readers, own)
+				}
+				for ns, count := range each {
+					if count > mostEach {
+						t.Errorf("%d namespaces, %s, readers %t: %d requests for namespace %s", n, name, readers, count, ns)
+					}
+				}
+				if n == 1 && own+each["ns-0"] > mostOwn+mostEach {
+					t.Errorf("%s, readers %t: %d requests in all", name, readers, own+each["ns-0"])
+				}
 			}
 		}
 	}
