@@ -218,7 +218,7 @@ func alsoReading(ctx context.Context, w *world, name string) error {
 }
 
 // alsoOwning makes a member an owner as well.
-func alsoOwning(ctx context.Context, w *world, name string) error {
+func alsoOwning(_ context.Context, w *world, name string) error {
 	return w.must(w.run(w.direct, w.folder(), "", "grant", name, "--owner", "--user", "bob"))
 }
 
