@@ -10,6 +10,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/component-helpers/auth/rbac/validation"
@@ -146,6 +147,9 @@ func (d *decision) noteRails() error {
 		return nil
 	}
 	for _, ns := range d.claimed() {
+		if ns == metav1.NamespaceDefault && !slices.Contains(d.was.Namespaces, ns) {
+			d.note("namespace %q is that of every kubeconfig context that names none: what others install there without naming one is in the tenant's reach", ns)
+		}
 		if tenant.IsSystemNamespace(ns) {
 			d.note("namespace %q is Kubernetes' own and gets no guard rails", ns)
 		}

@@ -91,3 +91,21 @@ func TestNoteRoleGaps(t *testing.T) {
 		t.Errorf("%v: %+v", err, prepared)
 	}
 }
+
+// TestNoteDefaultNamespace: a tenant that is given the namespace of contexts that name none
+// is told so once.
+func TestNoteDefaultNamespace(t *testing.T) {
+	const note = `namespace "default" is that of every kubeconfig context`
+	for name, test := range map[string]struct {
+		request Request
+		want    bool
+	}{
+		"default": {asked(func(r *Request) { r.Tenant.Namespaces = []string{"a", "default"} }), true},
+		"others":  {asked(), false},
+	} {
+		prepared := empty().with(namespace("default")).decide(t, test.request)
+		if got := strings.Contains(strings.Join(prepared.Notes, "; "), note); got != test.want {
+			t.Errorf("%s: the notes are %q", name, prepared.Notes)
+		}
+	}
+}
