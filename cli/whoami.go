@@ -53,6 +53,10 @@ type deployer struct {
 	// Answers says whether the caller may act as it, and it may act in Namespace.
 	Answers bool   `json:"answers"`
 	Problem string `json:"problem,omitempty"`
+	// RoleGaps are the rights that it lacks in Namespace and helm needs; nil where that is
+	// not known, or where it is meant to be so: for readers, and while the tenant is frozen
+	// or migrated.
+	RoleGaps []string `json:"roleGaps" nil:"unknown"`
 }
 
 type tiller struct {
@@ -166,6 +170,9 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		if err := s.Place(k).CheckImpersonation(resolved); err != nil {
 			w.Deployer = &deployer{User: resolved.DeployerUser(), Problem: err.Error()}
 		}
+		if w.Deployer.Answers && !resolved.Reader && w.Frozen == nil && w.Migration == "" {
+			w.Deployer.RoleGaps = deployerGaps(ctx, client, resolved, w.Namespace)
+		}
 		if !w.Deployer.Answers {
 			silent = fmt.Errorf("you can't act as the tenant in %s: %s", k.Where(), w.Deployer.Problem)
 		}
@@ -180,6 +187,11 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	}
 	if silent == nil && resolved.Engine != tenant.EngineTiller {
 		silent = undecided
+	}
+	if w.Deployer != nil {
+		for _, gap := range w.Deployer.RoleGaps {
+			s.say("Note: %s can't do all that helm needs: %s", w.Deployer.User, gap)
+		}
 	}
 	if w.Stale != "" {
 		s.say("Note: %s; write it anew: %s", w.Stale, command.Run(command.Tenant("use", w.Tenant)))

@@ -43,6 +43,20 @@ func mayGrant(ctx context.Context, client *cluster.Client, home string) bool {
 	return err == nil && may
 }
 
+// deployerGaps are the rights that the tenant's service account lacks in a namespace and helm
+// needs; nil where they can't be listed, empty where it has them all.
+func deployerGaps(ctx context.Context, client *cluster.Client, resolved tenant.Resolved, namespace string) []string {
+	as, err := client.As(resolved.DeployerUser())
+	if err != nil {
+		return nil
+	}
+	rules, complete, err := as.Rules(ctx, namespace)
+	if err != nil || !complete {
+		return nil
+	}
+	return append([]string{}, rbac.RoleGaps(rules, tenant.EngineImpersonation)...)
+}
+
 // askTiller looks at Tiller's pods, then asks it through helm.
 func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) *tiller {
 	t := &tiller{}

@@ -244,6 +244,24 @@ func (p *Preflight) rules(plan *Plan, binding rbacv1.RoleBinding) ([]rbacv1.Poli
 	return role.Rules, err
 }
 
+// Rules asks the API server which rules the caller holds in a namespace, those of the whole
+// cluster among them. complete is false where an authorizer could not list all, as webhooks
+// can't.
+func (c *Client) Rules(ctx context.Context, namespace string) (held []rbacv1.PolicyRule, complete bool, err error) {
+	review := authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
+	review.APIVersion, review.Kind = authorizationv1.SchemeGroupVersion.String(), "SelfSubjectRulesReview"
+	if err := c.ask(ctx, "selfsubjectrulesreviews", &review); err != nil {
+		return nil, false, err
+	}
+	for _, rule := range review.Status.ResourceRules {
+		held = append(held, rbacv1.PolicyRule{Verbs: rule.Verbs, APIGroups: rule.APIGroups, Resources: rule.Resources, ResourceNames: rule.ResourceNames})
+	}
+	for _, rule := range review.Status.NonResourceRules {
+		held = append(held, rbacv1.PolicyRule{Verbs: rule.Verbs, NonResourceURLs: rule.NonResourceURLs})
+	}
+	return held, !review.Status.Incomplete, nil
+}
+
 // unlessHeld returns the permission if the caller neither has it nor holds all
 // of the rules in its namespace.
 func (p *Preflight) unlessHeld(ctx context.Context, may Permission, rules []rbacv1.PolicyRule) ([]Permission, error) {
@@ -260,17 +278,9 @@ func (p *Preflight) unlessHeld(ctx context.Context, may Permission, rules []rbac
 		}
 		return missing, nil
 	}
-	review := authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: may.Namespace}}
-	review.APIVersion, review.Kind = authorizationv1.SchemeGroupVersion.String(), "SelfSubjectRulesReview"
-	if err := p.client.ask(ctx, "selfsubjectrulesreviews", &review); err != nil {
+	held, _, err := p.client.Rules(ctx, may.Namespace)
+	if err != nil {
 		return nil, err
-	}
-	var held []rbacv1.PolicyRule
-	for _, rule := range review.Status.ResourceRules {
-		held = append(held, rbacv1.PolicyRule{Verbs: rule.Verbs, APIGroups: rule.APIGroups, Resources: rule.Resources, ResourceNames: rule.ResourceNames})
-	}
-	for _, rule := range review.Status.NonResourceRules {
-		held = append(held, rbacv1.PolicyRule{Verbs: rule.Verbs, NonResourceURLs: rule.NonResourceURLs})
 	}
 	// The API server itself resolves holdings the same way; the pure function
 	// is the one that it uses.

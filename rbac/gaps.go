@@ -10,6 +10,10 @@ import (
 	"helm-tenant/tenant"
 )
 
+// reviews are resources that nobody stores: to create one is to ask the API server, and every
+// account may ask about itself.
+var reviews = []string{"localsubjectaccessreviews", "subjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
+
 // RoleGaps returns, a line each, which rights a deployer's role lacks that helm needs with
 // these engines, and what fails without them. What a chart's own objects need can't be
 // known: of create and patch it is asked whether the role allows them on anything.
@@ -27,14 +31,14 @@ func RoleGaps(rules []rbacv1.PolicyRule, engine tenant.Engine) []string {
 	allows := func(verb string) bool {
 		return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
 			return (slices.Contains(r.Verbs, verb) || slices.Contains(r.Verbs, rbacv1.VerbAll)) && slices.ContainsFunc(r.Resources, func(resource string) bool {
-				return !strings.Contains(resource, "/") && resource != "secrets" && !slices.Contains([]string{"localsubjectaccessreviews", "subjectaccessreviews"}, resource)
+				return !strings.Contains(resource, "/") && resource != "secrets" && !slices.Contains(reviews, resource)
 			})
 		})
 	}
 	var gaps []string
 	if engine.Has(tenant.EngineImpersonation) {
 		if verbs := lacking("", "secrets", "get", "list", "create", "update", "delete"); verbs != "" {
-			gaps = append(gaps, "it may not "+verbs+" secrets: Helm 3 and 4 keep their releases in them, and no command of theirs works")
+			gaps = append(gaps, "it may not "+verbs+" secrets: Helm 3 and 4 keep their releases in them, and installs, upgrades or uninstalls fail")
 		}
 	}
 	if engine.Has(tenant.EngineTiller) && lacking("", "namespaces", "get") != "" {

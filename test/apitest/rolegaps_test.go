@@ -1,0 +1,101 @@
+package apitest
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// TestRoleGapsAreReal compares what whoami says of a deployer's role with what a real Helm 3
+// and 4 can do with it: where no right is missing, an install, an upgrade and an uninstall
+// work; where one is, whoami names it, and the command that it speaks of is forbidden.
+func TestRoleGapsAreReal(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	chart := configMapChart(t)
+	secrets := []string{"get", "list", "create", "update", "delete"}
+	without := func(verbs []string, one string) []string {
+		return slices.DeleteFunc(slices.Clone(verbs), func(v string) bool { return v == one })
+	}
+	objects := []string{"get", "list", "create", "patch", "update", "delete"}
+	pods := rule("", "pods", "get", "list", "watch")
+	for _, c := range []struct {
+		name             string
+		secrets, objects []string
+		// gap is a part of what whoami says; nothing is missing where it is empty.
+		gap string
+		// fails are the commands that don't work, by Helm's major.
+		fails map[string][]string
+	}{
+		{"nothing missing", secrets, objects, "", nil},
+		{"no create of secrets", without(secrets, "create"), objects, "it may not create secrets", map[string][]string{"helm3": {"install"}, "helm4": {"install"}}},
+		{"no update of secrets", without(secrets, "update"), objects, "it may not update secrets", map[string][]string{"helm3": {"upgrade"}, "helm4": {"upgrade"}}},
+		{"no list of secrets", without(secrets, "list"), objects, "may not list Secrets", map[string][]string{"helm3": {"upgrade"}, "helm4": {"upgrade"}}},
+		{"no delete of secrets", without(secrets, "delete"), objects, "it may not delete secrets", map[string][]string{"helm3": {"uninstall"}, "helm4": {"uninstall"}}},
+		{"no create", secrets, without(objects, "create"), "it may create nothing", map[string][]string{"helm3": {"install"}, "helm4": {"install"}}},
+		{"no patch", secrets, without(objects, "patch"), "it may patch nothing", map[string][]string{"helm3": {"upgrade"}, "helm4": {"install"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for _, major := range []string{"helm3", "helm4"} {
+				of := newTeam()
+				of.home = of.name + "-helm"
+				role := of.name + "-deployer"
+				rules := []rbacv1.PolicyRule{pods, rule("", "configmaps", c.objects...), rule("", "secrets", c.secrets...)}
+				w.role(t, "", role, rules...)
+				member := w.newUser(t, "member")
+				member.env = []string{"HELM_BIN=" + w.Bin(major)}
+				w.makeTenant(t, of, "--engine", "impersonation", "--role", role, "--user", member.name)
+				member.must(t, "use", of.name)
+
+				var said struct {
+					Deployer struct {
+						RoleGaps []string `json:"roleGaps"`
+					} `json:"deployer"`
+				}
+				r := member.run(t, "whoami", "-o", "json")
+				if err := json.Unmarshal([]byte(r.stdout), &said); err != nil {
+					t.Fatalf("%s: whoami says %v", major, r)
+				}
+				gaps := strings.Join(said.Deployer.RoleGaps, "\n")
+				// Who may not list Secrets is told that nothing works at all.
+				if c.gap == "" && (gaps != "" || said.Deployer.RoleGaps == nil) || !strings.Contains(gaps+r.stderr, strings.TrimPrefix(c.gap, "it ")) {
+					t.Errorf("%s: the gaps are %q, want %q; whoami says %v", major, gaps, c.gap, r)
+				}
+				failed := false
+				for _, command := range [][]string{{"install", "web", chart}, {"upgrade", "web", chart, "--set", "value=two"}, {"uninstall", "web"}} {
+					r := member.run(t, command...)
+					expected := slices.Contains(c.fails[major], command[0])
+					// A release whose record could not be updated is pending for good.
+					refused := r.code != 0 && (strings.Contains(r.stderr, "forbidden") || strings.Contains(r.stderr, "cannot ") || strings.Contains(r.stderr, "another operation"))
+					if expected != refused || !expected && r.code != 0 {
+						t.Errorf("%s %v, expected to fail: %v: %v", major, command, expected, r)
+					}
+					if failed = failed || expected; failed {
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+// configMapChart writes a chart of one ConfigMap, which needs no rights on other kinds.
+func configMapChart(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "plain")
+	must(t, os.MkdirAll(filepath.Join(dir, "templates"), 0o755))
+	for name, text := range map[string]string{
+		"Chart.yaml":              "apiVersion: v2\nname: plain\nversion: 1.0.0\n",
+		"values.yaml":             "value: one\n",
+		"templates/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\ndata:\n  value: {{ .Values.value }}\n",
+	} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	return dir
+}
