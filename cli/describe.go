@@ -60,11 +60,11 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 	unseen := func(what string) bool { return slices.Contains(d.Unseen, what) }
 	compared := len(d.Unseen) == 0 && d.Foreign == "" && d.Uncompared == ""
 	var people struct { // unknown ones are null
-		Members, Readers *tenant.Members
-		Temporary, Over  *tenant.Terms
+		Members, Readers, Owners *tenant.Members
+		Temporary, Over          *tenant.Terms
 	}
 	if !unseen("members") {
-		people.Members, people.Readers, people.Temporary, people.Over = &d.Members, &d.Readers, &d.Temporary, &d.Over
+		people.Members, people.Readers, people.Owners, people.Temporary, people.Over = &d.Members, &d.Readers, &d.Owners, &d.Temporary, &d.Over
 	}
 	return printObject(s.out(), output, struct {
 		APIVersion string `json:"apiVersion"`
@@ -83,6 +83,7 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 		GuardUnheld string              `json:"guardUnheld,omitempty"`
 		Members     *tenant.Members     `json:"members"`
 		Readers     *tenant.Members     `json:"readers"`
+		Owners      *tenant.Members     `json:"owners"`
 		Temporary   *tenant.Terms       `json:"temporary"`
 		Over        *tenant.Terms       `json:"over"`
 		TermsUnread string              `json:"temporaryUnread,omitempty"`
@@ -90,7 +91,7 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 
 		PodSecurityUnheld string `json:"podSecurityUnheld,omitempty"`
 	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, known(d.Pods, !unseen("Tiller's pods")), known(d.Releases, !unseen("releases")),
-		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Temporary, people.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld})
+		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Owners, people.Temporary, people.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld})
 }
 
 func (s *session) printDescription(d *admin.Description) error {

@@ -113,6 +113,7 @@ type tenantItem struct {
 	admin.Overview
 	Members   *tenant.Members `json:"members"`
 	Readers   *tenant.Members `json:"readers"`
+	Owners    *tenant.Members `json:"owners"`
 	Temporary *tenant.Terms   `json:"temporary"`
 	Releases  map[string]int  `json:"releases"`
 }
@@ -123,7 +124,7 @@ func tenantItems(inventory *admin.Inventory) []tenantItem {
 	for _, t := range inventory.Tenants {
 		item := tenantItem{Overview: t}
 		if !inventory.PeopleUnseen {
-			item.Members, item.Readers, item.Temporary = &t.Members, &t.Readers, &t.Temporary
+			item.Members, item.Readers, item.Owners, item.Temporary = &t.Members, &t.Readers, &t.Owners, &t.Temporary
 		}
 		if !inventory.ReleasesUnseen {
 			item.Releases = map[string]int{}

@@ -20,7 +20,7 @@ func TestTenantRowsUnknown(t *testing.T) {
 		json      []string
 	}{
 		"known":    {admin.Inventory{}, []string{"t", "a", "-", "tiller", "-", "-", "0"}, []string{`"members": {`, `"users": []`, `"releases": {}`}},
-		"people":   {admin.Inventory{PeopleUnseen: true}, []string{"t", "a", "?", "tiller", "-", "-", "0"}, []string{`"members": null`, `"readers": null`, `"temporary": null`}},
+		"people":   {admin.Inventory{PeopleUnseen: true}, []string{"t", "a", "?", "tiller", "-", "-", "0"}, []string{`"members": null`, `"readers": null`, `"owners": null`, `"temporary": null`}},
 		"tillers":  {admin.Inventory{TillersUnseen: true}, []string{"t", "a", "-", "tiller", "?", "?", "0"}, []string{`"releases": {}`}},
 		"releases": {admin.Inventory{ReleasesUnseen: true}, []string{"t", "a", "-", "tiller", "-", "-", "?"}, []string{`"releases": null`}},
 	} {
