@@ -95,10 +95,13 @@ func TestMembersAsJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &membership); err != nil {
 		t.Fatalf("%v: %v", err, r)
 	}
+	nobody := map[string]any{"users": []any{}, "groups": []any{}, "serviceAccounts": []any{}}
 	same(t, "membership", map[string]any{
 		"apiVersion": "helm-tenant/v1", "kind": "Membership", "tenant": of.name,
-		"changed": map[string]any{"users": []any{"bob"}, "serviceAccounts": []any{"ci:bot"}},
-		"members": map[string]any{"users": []any{"alice", "bob"}, "serviceAccounts": []any{"ci:bot"}},
+		"changed":        map[string]any{"users": []any{"bob"}, "groups": []any{}, "serviceAccounts": []any{"ci:bot"}},
+		"members":        map[string]any{"users": []any{"alice", "bob"}, "groups": []any{}, "serviceAccounts": []any{"ci:bot"}},
+		"changedReaders": nobody, "changedOwners": nobody, "readers": nobody, "owners": nobody,
+		"temporary": []any{}, "stillIn": []any{},
 	}, membership)
 }
 
