@@ -19,7 +19,8 @@ import (
 func TestAuditRules(t *testing.T) {
 	server, c := empty().with(tillerByHand("old", func(*appsv1.Deployment) {})...).start(t)
 	write(t, c, asked())
-	write(t, c, Request{Tenant: tenant.Tenant{Name: "three", Namespaces: []string{"b"}, Engine: tenant.EngineImpersonation}, Share: true})
+	write(t, c, Request{Tenant: tenant.Tenant{Name: "three", Namespaces: []string{"b"}, Engine: tenant.EngineImpersonation,
+		Rails: tenant.Rails{Quota: map[string]string{"pods": "9"}, Limits: &tenant.Limits{Max: map[string]string{"memory": "1Gi"}}}}, Share: true})
 	stored := record(t, "old", "db", "z", 1, release.Status_DEPLOYED)
 	server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED), &corev1.ConfigMap{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: stored.ObjectMeta, Data: map[string]string{"release": string(stored.Data["release"])}})

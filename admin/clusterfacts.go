@@ -9,6 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
@@ -56,20 +57,43 @@ func (t *taking) addWebhooks(kind, name string, hooks []admissionv1.ValidatingWe
 }
 
 func (t *taking) readValidating(ctx context.Context) error {
-	return cluster.Each(ctx, t.client, "ValidatingWebhookConfiguration", "", metav1.ListOptions{}, func(c *admissionv1.ValidatingWebhookConfiguration) {
-		t.addWebhooks("ValidatingWebhookConfiguration", c.Name, c.DeepCopy().Webhooks)
+	return readWebhooks(ctx, t, "ValidatingWebhookConfiguration", func(c *admissionv1.ValidatingWebhookConfiguration) []admissionv1.ValidatingWebhook {
+		return c.DeepCopy().Webhooks
 	})
 }
 
 func (t *taking) readMutating(ctx context.Context) error {
-	return cluster.Each(ctx, t.client, "MutatingWebhookConfiguration", "", metav1.ListOptions{}, func(c *admissionv1.MutatingWebhookConfiguration) {
+	return readWebhooks(ctx, t, "MutatingWebhookConfiguration", func(c *admissionv1.MutatingWebhookConfiguration) []admissionv1.ValidatingWebhook {
 		var hooks []admissionv1.ValidatingWebhook
 		for _, hook := range c.DeepCopy().Webhooks {
 			hooks = append(hooks, admissionv1.ValidatingWebhook{ClientConfig: hook.ClientConfig, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector,
 				MatchConditions: hook.MatchConditions})
 		}
-		t.addWebhooks("MutatingWebhookConfiguration", c.Name, hooks)
+		return hooks
 	})
+}
+
+// readWebhooks reads the configurations of webhooks of one kind; hooks returns those of
+// one, as a validating configuration has them.
+func readWebhooks[T any, P interface {
+	*T
+	runtime.Object
+	metav1.Object
+}](ctx context.Context, t *taking, kind string, hooks func(P) []admissionv1.ValidatingWebhook) error {
+	names := []string{}
+	if err := cluster.Each(ctx, t.client, kind, "", metav1.ListOptions{}, func(c P) {
+		names = append(names, c.GetName())
+		t.addWebhooks(kind, c.GetName(), hooks(c))
+	}); err != nil {
+		return err
+	}
+	t.locked(func() {
+		if t.snapshot.WebhookNames == nil {
+			t.snapshot.WebhookNames = map[string][]string{}
+		}
+		t.snapshot.WebhookNames[kind] = names
+	})
+	return nil
 }
 
 // isOwned says whether a controller of Kubernetes' own made the workload, which is read as

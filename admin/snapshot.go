@@ -76,6 +76,7 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 		{releaseMaps, "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
 		{"secrets", "which releases came from Tiller", t.readMoved},
 	}
+	after = append(after, t.railReadings()...)
 	if err := t.take(ctx, append(t.reaching(), t.readings()...), after); err != nil {
 		return nil, err
 	}

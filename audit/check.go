@@ -51,6 +51,7 @@ func (a *auditor) check() {
 	a.checkWide()
 	a.checkIdentityMap()
 	a.checkMakesHomes()
+	a.checkNamespaceWriters()
 	a.checkWebhooks()
 	a.checkApply()
 	a.checkGuard()

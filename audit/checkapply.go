@@ -44,19 +44,7 @@ func (a *auditor) checkSource(w *Workload, account Subject, source ObjectRef) {
 	if source.Kind == "Secret" {
 		resource = "secrets"
 	}
-	path := Path{ID: "write-tenants-file", Name: "write what an unattended apply reads", finding: idApplyFile}
-	for _, verb := range change {
-		path.Any = append(path.Any, p.only(verb, "", resource, source.Name))
-	}
-	for _, verb := range []string{"delete", "deletecollection"} {
-		gone := p.only(verb, "", resource, source.Name)
-		if verb == "deletecollection" {
-			gone = p.all(verb, "", resource)
-		}
-		for _, create := range p.create("", resource) {
-			path.Any = append(path.Any, append(slices.Clone(gone), create...))
-		}
-	}
+	path := Path{ID: "write-tenants-file", Name: "write what an unattended apply reads", finding: idApplyFile, Any: p.write(resource, source.Name)}
 	a.general = append(a.general, path)
 	a.eachOther([]string{source.Namespace}, func(s Subject, mine func(grant) bool) {
 		if s == account {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -206,6 +207,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 		fix    command.Fix
 		spaces []string
 		writes bool
+		more   string // what no role of a tenant should hold
 	}
 	found := map[Subject]*foreign{}
 	var order []Subject
@@ -219,8 +221,12 @@ func (a *auditor) checkNamespaces(r *Record) {
 				if s == Account(r.Namespace, tenant.ReaderAccount) {
 					continue // reported as what the readers' account has
 				}
-				if s == (Subject{}) || a.isDeployerIn(s, ns) || s.Kind == rbacv1.ServiceAccountKind && slices.Contains(t.Namespaces, s.Namespace) ||
-					slices.Contains(t.Namespaces, s.AccountsOf()) {
+				own := s.Kind == rbacv1.ServiceAccountKind && slices.Contains(t.Namespaces, s.Namespace) || slices.Contains(t.Namespaces, s.AccountsOf())
+				if s == (Subject{}) || a.isDeployerIn(s, ns) {
+					continue
+				}
+				more := a.outgrows(t, rules.rules)
+				if own && more == "" {
 					continue
 				}
 				if other := a.deployerOf(s); other != nil && other.record != nil {
@@ -233,6 +239,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 					order = append(order, s)
 				}
 				f.writes = f.writes || !readsOnly(rules.rules)
+				f.more = cmp.Or(f.more, more)
 				f.chains = append(f.chains, []string{s.String(), b.String(), b.Role()})
 				if !slices.Contains(f.spaces, ns) {
 					f.spaces = append(f.spaces, ns)
@@ -257,6 +264,12 @@ func (a *auditor) checkNamespaces(r *Record) {
 		if d := a.byRecord[r]; d != nil && slices.Contains(d.members, s) && !s.IsEverybody() {
 			severity = Low
 			finding.Text += "; it is a member, and a revoke leaves this"
+		}
+		if found[s].more != "" {
+			finding.Text += "; it may " + found[s].more
+			if severity != Critical {
+				severity = High
+			}
 		}
 		finding.Chains, finding.Fix = found[s].chains, found[s].fix
 		a.add(idForeign, severity, finding)

@@ -48,6 +48,7 @@ func (a *auditor) checkPower(d *deployer) {
 	}
 	a.checkOutside(d, outside)
 	a.checkEscalations(d, own)
+	a.checkOwnGrants(d, own)
 }
 
 // tellClusterAdmin tells of a binding by which a deployer can do everything;

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"helm-tenant/command"
@@ -67,13 +68,17 @@ func (a *auditor) checkLoosened(r *Record) {
 		if live == nil || tenant.IsSystemNamespace(name) {
 			continue
 		}
-		loosened := a.loosened(t, live)
+		// Without its quota a tenant starves others; without the other rails it takes from them.
+		severity, loosened := Severity(""), a.loosened(t, live)
+		if loosened == "" {
+			severity, loosened = Medium, a.unlimited(t, live)
+		}
 		if loosened == "" {
 			continue
 		}
 		f := r.about("namespace "+name, "namespace %s is looser than %s, which the record says", name, loosened)
 		f.Chains, f.Fix = [][]string{{"the record of tenant " + t.Name, "namespace " + name}}, r.init()
-		a.add(idLoosened, "", f)
+		a.add(idLoosened, severity, f)
 	}
 }
 
@@ -107,6 +112,29 @@ func (a *auditor) loosened(t tenant.Tenant, live *Namespace) string {
 		return p.Namespace == live.Name && p.Name == name && equality.Semantic.DeepEqual(p.Spec, want.Spec)
 	}) {
 		return "its NetworkPolicy " + name
+	}
+	return ""
+}
+
+// unlimited is the ResourceQuota or LimitRange that the record asks for and that the
+// namespace does not have as it should be; empty where it has all.
+func (a *auditor) unlimited(t tenant.Tenant, live *Namespace) string {
+	for _, wanted := range rails.Objects(t, live.Name, live.Labels[tenant.LabelTenant]) {
+		kind, resource, same := "", "", func(Limit) bool { return false }
+		switch wanted := wanted.(type) {
+		case *corev1.ResourceQuota:
+			kind, resource = "ResourceQuota", "resourcequotas"
+			same = func(l Limit) bool { return l.Quota != nil && equality.Semantic.DeepEqual(*l.Quota, wanted.Spec) }
+		case *corev1.LimitRange:
+			kind, resource = "LimitRange", "limitranges"
+			same = func(l Limit) bool { return l.Range != nil && equality.Semantic.DeepEqual(*l.Range, wanted.Spec) }
+		default:
+			continue
+		}
+		object := ObjectRef{kind, live.Name, rails.Name(t, live.Labels[tenant.LabelTenant])}
+		if !a.unseen(resource) && !slices.ContainsFunc(a.snapshot.Limits, func(l Limit) bool { return l.Object == object && same(l) }) {
+			return "its " + object.short()
+		}
 	}
 	return ""
 }

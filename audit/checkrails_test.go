@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
@@ -83,6 +85,62 @@ func TestLooseRails(t *testing.T) {
 				if f.ID == idLoosePods || f.ID == idNoGuard || f.ID == idLoosened {
 					got = append(got, f.ID)
 				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestUnlimited: a namespace whose quota or limits are missing, or others than the record
+// says, is reported; looser labels stay high.
+func TestUnlimited(t *testing.T) {
+	held := tenant.NewRails(false)
+	held.Quota, held.Limits = map[string]string{"pods": "9", "requests.cpu": "2000m"}, &tenant.Limits{Max: map[string]string{"memory": "1Gi"}}
+	for _, test := range []struct {
+		name   string
+		change func(*Snapshot)
+		want   []string
+	}{
+		{"as init makes them", func(*Snapshot) {}, nil},
+		{"no quota", func(s *Snapshot) { s.Limits = s.Limits[1:] }, []string{"HT072 medium"}},
+		{"no limits", func(s *Snapshot) { s.Limits = s.Limits[:1] }, []string{"HT072 medium"}},
+		{"a larger quota", func(s *Snapshot) { s.Limits[0].Quota.Hard["pods"] = resource.MustParse("900") }, []string{"HT072 medium"}},
+		{"a part of the quota is gone", func(s *Snapshot) { delete(s.Limits[0].Quota.Hard, "pods") }, []string{"HT072 medium"}},
+		{"a scope that leaves pods out", func(s *Snapshot) { s.Limits[0].Quota.Scopes = []corev1.ResourceQuotaScope{"Terminating"} }, []string{"HT072 medium"}},
+		{"other limits", func(s *Snapshot) { s.Limits[1].Range.Limits[0].Type = corev1.LimitTypePod }, []string{"HT072 medium"}},
+		{"the quota of another namespace", func(s *Snapshot) { s.Limits[0].Object.Namespace = "b" }, []string{"HT072 medium"}},
+		{"no quota, and no level", func(s *Snapshot) {
+			s.Limits = nil
+			delete(s.Namespaces[1].Labels, rails.LabelEnforce)
+		}, []string{"HT072 high"}},
+		{"quotas that nobody may list", func(s *Snapshot) {
+			s.Limits, s.Unseen = nil, []Unseen{{Resource: "resourcequotas"}, {Resource: "limitranges"}}
+		}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			of := team("t", tenant.EngineImpersonation)
+			of.Rails = held
+			s := sceneOf(of)
+			live := &s.Namespaces[1]
+			labels, annotations, err := rails.NamespaceMeta(s.Records[0].Tenant, live.Name, live.object())
+			if err != nil {
+				t.Fatal(err)
+			}
+			live.Labels, live.Annotations = rails.Changed(live.Labels, labels), rails.Changed(live.Annotations, annotations)
+			for _, object := range rails.Objects(s.Records[0].Tenant, "t-1", "t") {
+				switch o := object.(type) {
+				case *corev1.ResourceQuota:
+					s.Limits = append(s.Limits, Limit{Object: ObjectRef{"ResourceQuota", "t-1", o.Name}, Quota: &o.Spec})
+				case *corev1.LimitRange:
+					s.Limits = append(s.Limits, Limit{Object: ObjectRef{"LimitRange", "t-1", o.Name}, Range: &o.Spec})
+				}
+			}
+			test.change(s)
+			var got []string
+			for _, f := range found(s, idLoosened) {
+				got = append(got, f.ID+" "+string(f.Severity))
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)

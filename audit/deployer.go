@@ -227,7 +227,11 @@ func takeTiller(tillers map[string][]*Workload, home, account string) *Workload 
 func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	t := &d.target
 	d.account = Account(t.Home, t.Account)
-	t.Server, t.NamesKnown = a.snapshot.Server, a.namesKnown()
+	t.Server, t.NamesKnown, t.Webhooks = a.snapshot.Server, a.namesKnown(), a.webhooks()
+	if d.record != nil {
+		mode := d.record.guardMode()
+		t.Guarded = mode != "" && mode != tenant.GuardOff
+	}
 	held := a.heldBy(d.account)
 	t.Pods, t.Nodes, t.Workloads = held.Pods, held.Nodes, held.Workloads
 	t.Secrets = slices.Concat(secrets, held.Tokens)

@@ -116,7 +116,7 @@ func (x *rights) leadingActs(in leading) []act {
 }
 
 // sample is a deployer to which there is every path.
-var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
+var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Guarded: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
 
 // writeRoles are the ways to make a role hold more than its writer does.
 func (p pather) writeRoles() []Need {

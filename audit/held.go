@@ -31,6 +31,17 @@ func (a *auditor) namesKnown() bool {
 	return !a.unseen("pods", "deployments", "statefulsets", "daemonsets", "secrets")
 }
 
+// webhooks are the names of webhook configurations, as a Target has them.
+func (a *auditor) webhooks() map[string][]string {
+	names := map[string][]string{}
+	for _, of := range webhookKinds {
+		if there, known := a.snapshot.WebhookNames[of.kind]; known {
+			names[of.resource] = there
+		}
+	}
+	return names
+}
+
 // beAccount are the ways to be a service account, as rights.beAccount has them. In
 // kube-system every pod counts: the control plane's own hold its keys.
 func (a *auditor) beAccount(s Subject, impersonating bool) []Need {

@@ -129,7 +129,15 @@ func (a *auditor) checkOrphan(d *deployer) {
 	f := d.about(d.account.String(), "the deployer %s is of tenant %s, which has no record", d.account.Name, d.orphan)
 	f.Chains = [][]string{{"tenant " + d.orphan, "namespace " + home, d.account.String()}}
 	f.Fix = a.recordAgain(d)
-	if at := slices.IndexFunc(a.snapshot.Disbelieved, func(r Record) bool { return r.Namespace == home }); at >= 0 {
+	if real := a.homeOf(d.orphan); real != "" {
+		f.Text = fmt.Sprintf("namespace %s looks like the home of tenant %s, which is %s: members who look for the tenant by its name find this one", home, d.orphan, real)
+		f.Chains = [][]string{{"tenant " + d.orphan, "namespace " + real}, {"namespace " + home, d.account.String()}}
+		f.Fix = command.Run(command.Kubectl("delete", home, "serviceaccount", d.account.Name))
+		if slices.ContainsFunc(a.snapshot.Disbelieved, func(r Record) bool { return r.Namespace == home }) {
+			f.Fix = f.Fix.Then(command.Run(command.Kubectl("delete", home, "configmap", tenant.RecordName)))
+		}
+		f.Fix = f.Fix.With("find out who made the namespace")
+	} else if at := slices.IndexFunc(a.snapshot.Disbelieved, func(r Record) bool { return r.Namespace == home }); at >= 0 {
 		label := tenant.LabelTenant + "=" + a.snapshot.Disbelieved[at].Tenant.Name
 		f.Text = fmt.Sprintf("the deployer %s is of tenant %s, whose record is not believed: its namespace does not say that it is the home", d.account.Name, d.orphan)
 		f.Chains = [][]string{{objectName("ConfigMap", home, tenant.RecordName), "namespace " + home, "label " + label}}
@@ -149,6 +157,17 @@ func (a *auditor) checkOrphan(d *deployer) {
 		f.Text += "; it can be reached by " + few(who)
 	}
 	a.add(idOrphan, "", f)
+}
+
+// homeOf is the home of the tenant of that name by a record that is believed, empty where
+// there is none.
+func (a *auditor) homeOf(name string) string {
+	for i := range a.snapshot.Records {
+		if r := &a.snapshot.Records[i]; r.Tenant.Name == name {
+			return r.Namespace
+		}
+	}
+	return ""
 }
 
 // labelHome is the command that makes a namespace say that it is the tenant's home. A

@@ -75,8 +75,19 @@ func TestTenantWithoutRecord(t *testing.T) {
 			}
 		})
 	}
+	// What looks like the home of a tenant that has one elsewhere is no home of it.
+	a := team("a", tenant.EngineImpersonation)
+	a.HomeNamespace = "ops-a"
+	s := sceneOf(a)
+	s.Namespaces = append(s.Namespaces, Namespace{Name: "a-helm", Labels: map[string]string{tenant.LabelTenant: "a", tenant.LabelHome: "true"}})
+	s.Accounts = append(s.Accounts, ServiceAccount{Namespace: "a-helm", Name: "helm"})
+	s.Disbelieved = []Record{{Namespace: "a-helm", Tenant: team("a", tenant.EngineImpersonation)}}
+	want := "kubectl delete --namespace=a-helm serviceaccount -- helm; kubectl delete --namespace=a-helm configmap -- helm-tenant"
+	if got := found(s, idOrphan); len(got) != 1 || !strings.HasPrefix(got[0].Fix.String(), want) || !strings.Contains(got[0].Text, "which is ops-a") {
+		t.Errorf("of a home beside the tenant's: %+v", got)
+	}
 	// Nobody's namespace, and what a known tenant's namespace holds, is no deployer.
-	s := sceneOf(team("a", tenant.EngineTiller))
+	s = sceneOf(team("a", tenant.EngineTiller))
 	s.Namespaces = append(s.Namespaces, Namespace{Name: "odd", Labels: map[string]string{tenant.LabelTenant: "nobody"}},
 		Namespace{Name: "a-2", Labels: map[string]string{tenant.LabelTenant: "a"}})
 	s.Accounts = append(s.Accounts, ServiceAccount{Namespace: "a-2", Name: "helm"})

@@ -6,6 +6,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/install"
+	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -37,6 +38,11 @@ type Target struct {
 	Pods     []string
 	// Workloads are the names of all workloads at home, by resource.
 	Workloads map[string][]string
+	// Webhooks are the names of the webhook configurations, by resource; a resource is
+	// missing where they are not known.
+	Webhooks map[string][]string
+	// Guarded says that the guard's policies hold the tenant's namespaces.
+	Guarded bool
 	// Secrets are those at home that hold its releases or its token.
 	Secrets []string
 	// InConfigMaps says that its releases are kept in ConfigMaps, and ConfigMaps
@@ -201,11 +207,13 @@ func (x *rights) paths(t Target) []Path {
 	add("change-home", "loosen the home namespace's policies", idHome, p.changeHome())
 	if t.Engine != "" {
 		// What helm-tenant believes of the tenant, and binds the role to next time.
-		add("write-record", "write the tenant's record", idHome, []Need{
-			p.only("update", "", "configmaps", tenant.RecordName), p.only("patch", "", "configmaps", tenant.RecordName)})
+		add("write-record", "write the tenant's record", idHome, p.write("configmaps", tenant.RecordName))
+	}
+	if t.Guarded {
+		add("change-guard", "loosen the guard's admission policies", idHome, p.changePolicies(Ask{NamePrefix: rails.PolicyPrefix}))
 	}
 	if t.Engine == tenant.EngineTiller {
-		add("change-policy", "loosen the admission policy of release records", idHome, p.changePolicy())
+		add("change-policy", "loosen the admission policy of release records", idHome, p.changePolicies(Ask{Names: []string{install.AdmissionName}}))
 	}
 	add("change-admission", "change what others write, by admission", idClusterWide, p.changeAdmission())
 	add("serve-api", "answer in the API server's place", idClusterWide, p.serveAPI())
@@ -214,12 +222,6 @@ func (x *rights) paths(t Target) []Path {
 	add("certificate", "have a certificate of anybody's signed", idImpersonateMember, p.certificate())
 	return paths
 }
-
-const (
-	admissionGroup    = "admissionregistration.k8s.io"
-	aggregationGroup  = "apiregistration.k8s.io"
-	certificatesGroup = "certificates.k8s.io"
-)
 
 // makePods are the ways to have the controller of workloadKinds[i] make pods.
 func (p pather) makePods(i int) []Need {
@@ -249,54 +251,12 @@ func (p pather) changeHome() []Need {
 	return needs
 }
 
-// serveAPI are the ways to have the API server hand requests on to a server of one's
-// own, those for Secrets and tokens among them.
-func (p pather) serveAPI() []Need {
-	const resource = "apiservices"
-	return append(p.createIn("", aggregationGroup, resource), p.either(change, Ask{Group: aggregationGroup, Resource: resource, AnyName: true})...)
-}
-
-// changePolicy are the ways to take away, or to change, what holds Tillers to
-// their release records.
-func (p pather) changePolicy() []Need {
-	var needs []Need
-	for _, resource := range []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"} {
-		needs = append(needs, p.either([]string{"update", "patch", "delete"}, Ask{Group: admissionGroup, Resource: resource, Names: []string{install.AdmissionName}})...)
-		needs = append(needs, Need{{Verb: "deletecollection", Group: admissionGroup, Resource: resource}})
-	}
-	return needs
-}
-
-// changeAdmission are the ways to have every object that is written sent to a
-// server of one's own, Secrets too, or changed. A policy that is there may be bound;
-// a new one has to be.
-func (p pather) changeAdmission() []Need {
-	var needs []Need
-	create := func(resource string) Ask { return Ask{Verb: "create", Group: admissionGroup, Resource: resource} }
-	anyOf := func(resource string) Ask { return Ask{Group: admissionGroup, Resource: resource, AnyName: true} }
-	for _, resource := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} {
-		needs = append(needs, Need{create(resource)})
-		needs = append(needs, p.either(change, anyOf(resource))...)
-	}
-	const policies, bindings = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"
-	needs = append(needs, p.either(change, anyOf(policies))...)
-	needs = append(needs, Need{create(policies), create(bindings)})
-	for _, need := range p.either(change, anyOf(bindings)) {
-		needs = append(needs, append(Need{create(policies)}, need...))
-	}
-	return needs
-}
-
-// certificate are the ways to a certificate with which the API server takes one
-// for anybody but system:masters, or for any node. Who approves a request of
-// theirs has it: the controller manager signs it. The right to sign is of no use
-// without its key.
-func (p pather) certificate() []Need {
-	approve := Ask{Verb: "approve", Group: certificatesGroup, Resource: "signers",
-		Names: []string{"kubernetes.io/kube-apiserver-client", "kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/*"}}
-	var needs []Need
-	for _, need := range p.either(change, Ask{Group: certificatesGroup, Resource: "certificatesigningrequests/approval", AnyName: true}) {
-		needs = append(needs, append(Need{{Verb: "create", Group: certificatesGroup, Resource: "certificatesigningrequests"}, approve}, need...))
+// write are the ways to change what the object of that name holds: to update it, or to
+// delete it and create another of its name.
+func (p pather) write(resource, name string) []Need {
+	needs := []Need{p.only("update", "", resource, name), p.only("patch", "", resource, name)}
+	for _, gone := range []Need{p.only("delete", "", resource, name), p.all("deletecollection", "", resource)} {
+		needs = append(needs, append(gone, p.all("create", "", resource)...)) // who applies one of the name may patch it
 	}
 	return needs
 }

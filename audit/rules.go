@@ -105,6 +105,7 @@ const (
 	idRefused           = "HT075"
 	idNotFrozen         = "HT076"
 	idFrozenWriter      = "HT077"
+	idLoosensNamespace  = "HT078"
 )
 
 // Rule is one kind of finding.
@@ -186,6 +187,7 @@ var rules = []Rule{
 	{idRefused, "object that the guard refuses", Medium, "It was there before the guard, holds what may be another's, and can't be made anew by its tenant."},
 	{idNotFrozen, "freeze that is not in force", High, "The tenant is said to be frozen, and helm can change it."},
 	{idFrozenWriter, "writer in a frozen tenant", Medium, "A freeze holds the tenant's own accounts: who has rights of their own can still change what is to stay as it is."},
+	{idLoosensNamespace, "outsider can loosen a tenant's namespace", Medium, "The namespace's labels hold its pods to PodSecurity and to the guard."},
 }
 
 func ruleOf(id string) Rule {

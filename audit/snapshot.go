@@ -31,6 +31,9 @@ type Snapshot struct {
 	// Identities is how it takes people from a cloud.
 	Identities IdentityMap
 	Webhooks   []Webhook
+	// WebhookNames are the names of webhook configurations, by kind, those without any
+	// webhook among them; a kind that was not read is missing.
+	WebhookNames map[string][]string
 
 	Namespaces []Namespace
 	Records    []Record
@@ -45,7 +48,9 @@ type Snapshot struct {
 	Tokens      []Token
 	Services    []Service
 	Policies    []NetworkPolicy
-	Releases    []Release
+	// Limits are the quotas and limit ranges of tenants whose records ask for such.
+	Limits   []Limit
+	Releases []Release
 	// RecordNames are those of all release records that Tillers keep.
 	RecordNames []ObjectRef
 	// Admission says how the admission policy of home namespaces is.
@@ -231,6 +236,14 @@ type Service struct {
 type NetworkPolicy struct {
 	Namespace, Name string
 	Spec            networkingv1.NetworkPolicySpec
+}
+
+// Limit is a ResourceQuota or a LimitRange with a tenant's label; one of Quota and Range
+// is set.
+type Limit struct {
+	Object ObjectRef
+	Quota  *corev1.ResourceQuotaSpec
+	Range  *corev1.LimitRangeSpec
 }
 
 // Release is a release that is not deleted, by the record that a Tiller keeps of it.

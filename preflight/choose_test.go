@@ -139,6 +139,13 @@ func TestForAdmins(t *testing.T) {
 		{"to an outsider", binding("view", "{kind: User, name: mallory}"), "not of the tenant", ""},
 		{"to another namespace", binding("view", "{kind: ServiceAccount, name: x, namespace: kube-system}"), "not of the tenant", ""},
 		{"of everything", binding("cluster-admin", "{kind: ServiceAccount, name: x, namespace: a}"), "cluster-admin", ""},
+		{"impersonation that is held to acts", role("rules: [{verbs: ['impersonate:arbitrary-node'], apiGroups: [authentication.k8s.io], resources: [nodes]}]\n"), "impersonate", ""},
+		{"a controller's role", binding("'system:controller:clusterrole-aggregation-controller'", "{kind: ServiceAccount, name: x, namespace: a}"), "components", ""},
+		{"the right to ask who calls", binding("'system:auth-delegator'", "{kind: ServiceAccount, name: x, namespace: a}"), "", "ServiceAccount x in namespace a"},
+		{"a policy that changes objects", "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicy\nmetadata: {name: x}\n", "whole cluster", ""},
+		{"a binding of a policy", "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: x}\n", "whole cluster", ""},
+		{"a node's disk", "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: x}\nspec: {hostPath: {path: /}}\n", "node's disk", ""},
+		{"a volume elsewhere", "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: x}\nspec: {nfs: {server: a, path: /}}\n", "", "judged by its text"},
 		{"a webhook", "apiVersion: v1\nkind: MutatingWebhookConfiguration\nmetadata: {name: x}\n", "whole cluster", ""},
 	} {
 		o := parse(t, c.text).Objects[0]

@@ -86,6 +86,14 @@ func (q Question) gives(o Object) (says []string, refused string) {
 		return says, ""
 	case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
 		return nil, "a service of the chart's would see, and could change or refuse, requests of the whole cluster"
+	case "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
+		return nil, "its rules would change or refuse requests of the whole cluster"
+	case "PersistentVolume":
+		for _, source := range []string{"hostPath", "local"} {
+			if _, found, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", source); found {
+				return nil, "a claim of it would get a part of a node's disk, which holds the tokens of all its pods"
+			}
+		}
 	case "APIService":
 		return nil, "a service of the chart's would answer for an API of the whole cluster"
 	case "PriorityClass":
@@ -103,6 +111,10 @@ func (q Question) gives(o Object) (says []string, refused string) {
 
 // ownRoles are ClusterRoles that each cluster has.
 var ownRoles = []string{"cluster-admin", "admin", "edit", "view"}
+
+// harmlessRoles are those of Kubernetes' own roles that charts bind, as a server that asks
+// the API server who is calling does.
+var harmlessRoles = []string{"system:auth-delegator", "system:basic-user", "system:discovery", "system:public-info-viewer"}
 
 // givesRules says what a role gives.
 func givesRules(o Object) (says []string, refused string) {
@@ -132,8 +144,8 @@ func givesRules(o Object) (says []string, refused string) {
 				return nil, "a rule of it has a wildcard: " + ruleText(rule)
 			}
 		}
-		for _, verb := range []string{"escalate", "bind", "impersonate"} {
-			if slices.Contains(rule.Verbs, verb) {
+		for _, verb := range rule.Verbs {
+			if verb == "escalate" || verb == "bind" || strings.HasPrefix(verb, "impersonate") {
 				return nil, fmt.Sprintf("a rule of it has the verb %s, by which one gets all rights of others: %s", verb, ruleText(rule))
 			}
 		}
@@ -170,6 +182,9 @@ func (q Question) givesBinding(o Object) (says []string, refused string) {
 	says = append(says, oneLine(fmt.Sprintf("Gives what %s %s allows, %s, to:", binding.RoleRef.Kind, binding.RoleRef.Name, where)))
 	if slices.Contains(ownRoles[:3], binding.RoleRef.Name) && o.GetKind() == "ClusterRoleBinding" {
 		return nil, fmt.Sprintf("it binds %s in the whole cluster", binding.RoleRef.Name)
+	}
+	if name := binding.RoleRef.Name; strings.HasPrefix(name, "system:") && !slices.Contains(harmlessRoles, name) {
+		return nil, "it binds " + oneLine(name) + ", a role of Kubernetes' own components"
 	}
 	for _, s := range binding.Subjects {
 		name := s.Kind + " " + s.Name

@@ -469,15 +469,21 @@ var ways = []way{
 	{"", []string{"patch namespaces/finalize", "get,list namespaces"}, nil, nil, "", finalize},
 	{"", nil, []string{"patch namespaces outside"}, nil, "", patch("namespaces", "alpha-tiller", `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`)},
 	{"write-record", []string{"patch configmaps helm-tenant"}, nil, nil, "HT020", patch("configmaps", "helm-tenant", `{"data":{"x":"y"}}`)},
+	{"write-record", []string{"delete configmaps helm-tenant", "create configmaps"}, nil, nil, "HT020", recreate},
+	{"", []string{"delete,deletecollection configmaps"}, nil, nil, "", recreate},
 	{"", []string{"get configmaps", "patch configmaps another"}, nil, nil, "", patch("configmaps", "helm-tenant", `{"data":{"x":"y"}}`)},
 	{"change-policy", nil, []string{"delete admission:validatingadmissionpolicybindings helm-tenant-records"}, nil, "HT020", noPolicy("validatingadmissionpolicybindings")},
-	{"change-policy", nil, []string{"delete admission:validatingadmissionpolicies"}, nil, "HT020", noPolicy("validatingadmissionpolicies")},
+	{"change-policy", nil, []string{"delete admission:validatingadmissionpolicies helm-tenant-records"}, nil, "HT020", noPolicy("validatingadmissionpolicies")},
 	{"", nil, []string{"create,get,list admission:validatingadmissionpolicies,validatingadmissionpolicybindings", "update,delete admission:validatingadmissionpolicies another"}, nil, "", noPolicy("validatingadmissionpolicies")},
 	{"", []string{"delete admission:validatingadmissionpolicies"}, nil, nil, "", noPolicy("validatingadmissionpolicies")},
+	{"change-guard", nil, []string{"delete admission:validatingadmissionpolicybindings helm-tenant-guard-pods"}, nil, "HT020", noGuard("validatingadmissionpolicybindings", "helm-tenant-guard-pods")},
+	{"change-guard", nil, []string{"delete admission:validatingadmissionpolicies helm-tenant-guard-rolebindings"}, nil, "HT020", noGuard("validatingadmissionpolicies", "helm-tenant-guard-rolebindings")},
+	{"", nil, []string{"delete admission:validatingadmissionpolicies pods", "get,create admission:validatingadmissionpolicies"}, nil, "", noGuard("validatingadmissionpolicies", "helm-tenant-guard-pods")},
 	{"change-admission", nil, []string{"create admission:mutatingwebhookconfigurations"}, nil, "HT022", webhook},
 	{"change-admission", nil, []string{"create admission:validatingwebhookconfigurations"}, nil, "HT022", listenIn},
 	{"change-admission", nil, []string{"create admission:mutatingadmissionpolicies,mutatingadmissionpolicybindings"}, nil, "HT022", nil},
 	{"change-admission", nil, []string{"patch admission:mutatingadmissionpolicies"}, nil, "HT022", nil},
+	{"change-admission", nil, []string{"create,patch admission:mutatingwebhookconfigurations made-by-outsider"}, nil, "HT022", applyWebhook},
 	{"serve-api", nil, []string{"create apiregistration.k8s.io:apiservices"}, nil, "HT022", serveAPI},
 	{"", nil, []string{"get,list,delete apiregistration.k8s.io:apiservices", "update apiregistration.k8s.io:apiservices/status"}, nil, "", serveAPI},
 	{"create-volume", nil, []string{"create persistentvolumes"}, nil, "HT022", makeVolume},
@@ -485,6 +491,7 @@ var ways = []way{
 	{"", nil, []string{"get,list,watch,delete admission:mutatingwebhookconfigurations", "create admission:mutatingadmissionpolicies"}, nil, "", webhook},
 	{"certificate", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "approve certs:signers kubernetes.io/kube-apiserver-client"}, nil, "HT016", certificate},
 	{"certificate", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "approve certs:signers kubernetes.io/*"}, nil, "HT016", certificate},
+	{"certificate", nil, []string{"create,patch certs:certificatesigningrequests mine", "update certs:certificatesigningrequests/approval mine", "approve certs:signers kubernetes.io/kube-apiserver-client"}, nil, "HT016", nil},
 	{"", nil, []string{"create certs:certificatesigningrequests", "update certs:certificatesigningrequests/approval", "sign certs:signers", "approve certs:signers example.com/mine"}, nil, "", certificate},
 	{"", nil, []string{"create certs:certificatesigningrequests", "approve certs:signers"}, nil, "", certificate},
 	// Subresources by wildcards.
@@ -542,7 +549,7 @@ func TestWays(t *testing.T) {
 			case "":
 			default:
 				want = []string{way.want + " alpha user outsider"}
-				if strings.HasSuffix(way.path, "-administrator") || slices.Contains([]string{"node-proxy", "change-policy", "change-admission", "certificate", "be-node", "serve-api", "create-volume"}, way.path) || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
+				if strings.HasSuffix(way.path, "-administrator") || slices.Contains([]string{"node-proxy", "change-policy", "change-guard", "change-admission", "certificate", "be-node", "serve-api", "create-volume"}, way.path) || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
 					want = []string{way.want + "  user outsider"} // they lead to every deployer
 				}
 			}

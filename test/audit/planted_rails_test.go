@@ -85,6 +85,25 @@ var plantedRails = []planting{
 		p.init("beta", "--network", "isolated")
 		p.merge("/apis/networking.k8s.io/v1/namespaces/beta-a/networkpolicies/helm-tenant", `{"spec":{"ingress":[{}]}}`)
 	}, []string{"HT072 beta namespace beta-a"}},
+	{"a user who can change the labels of a tenant's namespace", func(p *plant) { p.grant("", "labels", []string{"patch namespaces beta-a"}, "user zoe") },
+		[]string{"HT078 beta user zoe"}},
+	{"a member who can change the labels of the tenant's namespace", func(p *plant) { p.grant("beta-a", "labels", []string{"update namespaces/finalize"}, "user bob") },
+		[]string{"HT040 beta user bob"}},
+	{"a deployer that can change the labels of its namespace", func(p *plant) {
+		p.grant("beta-a", "labels", []string{"patch namespaces"}, "account beta-tiller:tiller")
+	}, []string{"HT026 beta service account beta-tiller:tiller"}},
+	{"a user who can take a policy of the guard away", func(p *plant) {
+		p.grant("", "policies", []string{"delete admission:validatingadmissionpolicies helm-tenant-guard-pods"}, "user zoe")
+	}, []string{"HT020  user zoe"}},
+	{"a user who could change webhooks, of which there is none", func(p *plant) {
+		p.grant("", "webhooks", []string{"update,patch admission:mutatingwebhookconfigurations,validatingwebhookconfigurations"}, "user zoe")
+	}, nil},
+	{"a tenant's namespace with another quota, and one without limits", func(p *plant) {
+		p.later(func() { p.init("beta", "--quota=", "--limits=") })
+		p.init("beta", "--quota", "pods=9", "--limits", "max.memory=1Gi")
+		p.merge("/api/v1/namespaces/beta-a/resourcequotas/helm-tenant", `{"spec":{"hard":{"pods":"900"}}}`)
+		p.delete("/api/v1/namespaces/beta-a/limitranges/helm-tenant")
+	}, []string{"HT072 beta namespace beta-a"}},
 	{"a volume that any claim can bind", func(p *plant) { p.volume("disk", nil) }, []string{"HT074  PersistentVolume disk"}},
 	{"a Service with external IPs from before the guard", func(p *plant) {
 		must(p.T, create(p.w.root.CoreV1().Services("beta-a").Create(context.Background(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "takes"}, Spec: corev1.ServiceSpec{

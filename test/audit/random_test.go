@@ -73,7 +73,7 @@ func TestRandom(t *testing.T) {
 		return
 	}
 	for _, id := range []string{"port-forward", "proxy", "connect", "create-pods", "replace-image", "exec", "attach", "debug", "read-secrets", "write-secrets", "read-configmaps", "write-configmaps", "token", "impersonate-deployer",
-		"impersonate-member", "use-account", "change-tiller", "make-jobs", "bind", "escalate", "node-proxy", "change-home", "write-record", "change-policy", "change-admission", "be-node", "serve-api", "create-volume", "certificate", "impersonate-administrator", "use-administrator"} {
+		"impersonate-member", "use-account", "change-tiller", "make-jobs", "bind", "escalate", "node-proxy", "change-home", "write-record", "change-policy", "change-guard", "change-admission", "be-node", "serve-api", "create-volume", "certificate", "impersonate-administrator", "use-administrator"} {
 		if c.open[id] == 0 {
 			t.Errorf("%s was open to nobody: the sets try too little", id)
 		}

@@ -257,20 +257,25 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	is("be-node", d.tiller && s.beNode(a, d))
 	is("node-proxy", a.any("get,create", "nodes/proxy", "", "some-node"))
 	is("change-home", a.any("update,patch", "namespaces", h, h) || a.any("update,patch", "namespaces/status", h, h) || a.may("update", "namespaces/finalize", h, h))
-	is("write-record", a.any("update,patch", "configmaps", h, "helm-tenant"))
-	policy := func(resource string) bool {
-		return a.any("update,patch,delete", resource, "", "helm-tenant-records") || a.may("deletecollection", resource, "")
+	is("write-record", a.any("update,patch", "configmaps", h, "helm-tenant") ||
+		(a.may("delete", "configmaps", h, "helm-tenant") || a.may("deletecollection", "configmaps", h)) && a.may("create", "configmaps", h))
+	policy := func(name string) bool {
+		return slices.ContainsFunc([]string{"admission:validatingadmissionpolicies", "admission:validatingadmissionpolicybindings"}, func(resource string) bool {
+			return a.any("update,patch,delete", resource, "", name) || a.may("deletecollection", resource, "")
+		})
 	}
-	is("change-policy", d.tiller && (policy("admission:validatingadmissionpolicies") || policy("admission:validatingadmissionpolicybindings")))
+	is("change-policy", d.tiller && policy("helm-tenant-records"))
+	is("change-guard", !d.open && policy("helm-tenant-guard-pods"))
 	writes := func(resource string) bool {
 		return a.may("create", resource, "") || a.any("update,patch", resource, "", "made-up")
 	}
-	is("change-admission", writes("admission:mutatingwebhookconfigurations") || writes("admission:validatingwebhookconfigurations") ||
+	// No webhook is configured that could be changed.
+	is("change-admission", a.creates("admission:mutatingwebhookconfigurations", "", "made-up") || a.creates("admission:validatingwebhookconfigurations", "", "made-up") ||
 		a.any("update,patch", "admission:mutatingadmissionpolicies", "", "made-up") ||
 		a.may("create", "admission:mutatingadmissionpolicies", "") && writes("admission:mutatingadmissionpolicybindings"))
 	is("serve-api", writes("apiregistration.k8s.io:apiservices"))
 	is("create-volume", a.creates("persistentvolumes", "", "made-up"))
-	is("certificate", a.may("create", "certs:certificatesigningrequests", "") && a.any("update,patch", "certs:certificatesigningrequests/approval", "", "made-up") &&
+	is("certificate", a.creates("certs:certificatesigningrequests", "", "made-up") && a.any("update,patch", "certs:certificatesigningrequests/approval", "", "made-up") &&
 		a.may("approve", "certs:signers", "", "kubernetes.io/kube-apiserver-client", "kubernetes.io/*"))
 	is("impersonate-administrator", s.beGroup(a, "system:masters", any) || a.beUser("system:kube-controller-manager", any))
 	is("use-administrator", slices.ContainsFunc(s.administrators, func(account string) bool {

@@ -149,16 +149,15 @@ func everythingWrong() *scene {
 	plain("old", func(t *tenant.Tenant) {
 		t.Tiller.Storage, t.Rails = tenant.StorageConfigMap, tenant.RailsOfBefore()
 	})
-	plain("loose", func(t *tenant.Tenant) { t.Rails = tenant.NewRails(false) })
+	plain("loose", func(t *tenant.Tenant) { t.Rails, t.Role = tenant.NewRails(false), "widget-users" })
 	plain("twice", nil)
-	plain("flux", func(t *tenant.Tenant) { t.Role = "flux-users" })
-	plain("widgets", func(t *tenant.Tenant) { t.Role = "widget-users" })
+	// Frozen by its record, and neither in its namespaces nor by a policy.
+	plain("flux", func(t *tenant.Tenant) {
+		t.Role = "flux-users"
+		t.Frozen = &tenant.Freeze{Reason: "INC-12: " + hostile[:40], Since: "2026-11-26T08:00:00Z", Means: tenant.FreezeByPolicy}
+	})
 	plain("read", func(t *tenant.Tenant) {
 		t.Engine, t.Readers = tenant.EngineImpersonation, tenant.Members{tenant.User("rita")}
-	})
-	// Frozen by its record, and neither in its namespaces nor by a policy.
-	plain("cold", func(t *tenant.Tenant) {
-		t.Frozen = &tenant.Freeze{Reason: "INC-12: " + hostile[:40], Since: "2026-11-26T08:00:00Z", Means: tenant.FreezeByPolicy}
 	})
 	plain("shared", func(t *tenant.Tenant) { t.Namespaces = []string{"shared-1", "blue-2"} })
 	plain("lost", func(t *tenant.Tenant) { t.Engine = tenant.EngineImpersonation })
@@ -245,7 +244,7 @@ func everythingWrong() *scene {
 	pod := &s.tillerOf("old").Spec
 	pod.HostNetwork = true
 	pod.Containers[0].SecurityContext, pod.Containers[0].Resources, pod.Containers[0].Env = nil, corev1.ResourceRequirements{}, nil
-	s.bind("cold-1", "restorer", "ClusterRole admin", audit.User("restorer"))
+	s.bind("flux-1", "restorer", "ClusterRole admin", audit.User("restorer"))
 	s.Guard.Freeze = []audit.GuardProblem{{Object: audit.ObjectRef{Kind: "ValidatingAdmissionPolicy", Name: rails.PolicyPrefix + "frozen"}, Missing: true}}
 	s.Admission, s.OwnersAdmission = audit.AdmissionMissing, audit.AdmissionMissing
 	s.bind(home, rbac.OwnerName, "Role "+rbac.OwnerName, audit.User("olga"))
@@ -285,6 +284,9 @@ func (s *scene) clusterFindings() {
 	identities.ResourceNames = []string{audit.IdentityMapName}
 	s.give(audit.IdentityMapNamespace, "identities", audit.User("mallory-identities"), identities)
 	s.give("", "namespaces", audit.User("mallory-namespaces"), rule("", "namespaces", "create"))
+	labels := rule("", "namespaces", "patch")
+	labels.ResourceNames = []string{"blue-1"}
+	s.give("", "labels", audit.User("mallory-labels"), labels)
 	s.give("", "nightly", audit.Account("nightly", "apply"), rule("*", "*", "*"))
 	s.Workloads = append(s.Workloads, audit.Workload{Kind: "CronJob", Namespace: "nightly", Name: "apply", Account: "apply", AppliesFrom: []audit.ObjectRef{{Kind: "ConfigMap", Namespace: "nightly", Name: "tenants"}}})
 	s.give("nightly", "file", audit.User("mallory-file"), rule("", "configmaps", "patch"))

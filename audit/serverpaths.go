@@ -1,0 +1,78 @@
+package audit
+
+import "slices"
+
+const (
+	admissionGroup    = "admissionregistration.k8s.io"
+	aggregationGroup  = "apiregistration.k8s.io"
+	certificatesGroup = "certificates.k8s.io"
+)
+
+// serveAPI are the ways to have the API server hand requests on to a server of one's
+// own, those for Secrets and tokens among them.
+func (p pather) serveAPI() []Need {
+	const resource = "apiservices"
+	return append(p.createIn("", aggregationGroup, resource), p.either(change, Ask{Group: aggregationGroup, Resource: resource, AnyName: true})...)
+}
+
+// changePolicies are the ways to delete or change any of the admission policies that
+// named asks for, or a binding of one.
+func (p pather) changePolicies(named Ask) []Need {
+	named.Group = admissionGroup
+	var needs []Need
+	for _, resource := range []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"} {
+		named.Resource = resource
+		needs = append(needs, p.either([]string{"update", "patch", "delete"}, named)...)
+		needs = append(needs, Need{{Verb: "deletecollection", Group: admissionGroup, Resource: resource}})
+	}
+	return needs
+}
+
+// webhookKinds are those that are sent what others write.
+var webhookKinds = []struct{ kind, resource string }{
+	{"MutatingWebhookConfiguration", "mutatingwebhookconfigurations"},
+	{"ValidatingWebhookConfiguration", "validatingwebhookconfigurations"},
+}
+
+// changeAdmission are the ways to have every object that is written sent to a
+// server of one's own, Secrets too, or changed. A policy that is there may be bound;
+// a new one has to be.
+func (p pather) changeAdmission() []Need {
+	var needs []Need
+	create := func(resource string) Ask { return Ask{Verb: "create", Group: admissionGroup, Resource: resource} }
+	anyOf := func(resource string) Ask { return Ask{Group: admissionGroup, Resource: resource, AnyName: true} }
+	for _, kind := range webhookKinds {
+		needs = append(needs, p.createIn("", admissionGroup, kind.resource)...)
+		ask := anyOf(kind.resource)
+		if there, known := p.Webhooks[kind.resource]; known {
+			if len(there) == 0 {
+				continue // there is none to change
+			}
+			ask.AnyName, ask.Names = false, there
+		}
+		needs = append(needs, p.either(change, ask)...)
+	}
+	const policies, bindings = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"
+	needs = append(needs, p.either(change, anyOf(policies))...)
+	needs = append(needs, Need{create(policies), create(bindings)})
+	for _, need := range p.either(change, anyOf(bindings)) {
+		needs = append(needs, append(Need{create(policies)}, need...))
+	}
+	return needs
+}
+
+// certificate are the ways to a certificate with which the API server takes one
+// for anybody but system:masters, or for any node. Who approves a request of
+// theirs has it: the controller manager signs it. The right to sign is of no use
+// without its key.
+func (p pather) certificate() []Need {
+	approve := Ask{Verb: "approve", Group: certificatesGroup, Resource: "signers",
+		Names: []string{"kubernetes.io/kube-apiserver-client", "kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/*"}}
+	var needs []Need
+	for _, need := range p.either(change, Ask{Group: certificatesGroup, Resource: "certificatesigningrequests/approval", AnyName: true}) {
+		for _, create := range p.createIn("", certificatesGroup, "certificatesigningrequests") {
+			needs = append(needs, slices.Concat(create, Need{approve}, need))
+		}
+	}
+	return needs
+}
