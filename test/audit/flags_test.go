@@ -39,6 +39,8 @@ var lists = []struct{ rule, unseen string }{
 	{"list admission:validatingadmissionpolicybindings", "validatingadmissionpolicybindings helm-tenant-guard-*"},
 	{"get admission:validatingadmissionpolicies helm-tenant-records", "validatingadmissionpolicies in all namespaces"},
 	{"get admission:validatingadmissionpolicybindings helm-tenant-records", "validatingadmissionpolicies in all namespaces"},
+	{"get admission:validatingadmissionpolicies helm-tenant-owners", "validatingadmissionpolicies in all namespaces"},
+	{"get admission:validatingadmissionpolicybindings helm-tenant-owners", "validatingadmissionpolicies in all namespaces"},
 }
 
 // Who may not read one of the lists is told which, and that nothing is known for it;
