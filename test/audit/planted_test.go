@@ -273,11 +273,11 @@ var planted = []planting{
 		p.bind("readable-a", "more", "ClusterRole", "edit", "account readable-helm:helm-reader")
 	}, []string{"HT037 readable service account readable-helm:helm-reader"}},
 	{"an outsider who reads", func(p *plant) {
-		p.helmTenant("init", "readable", "--namespaces", "readable-a", "--create-namespaces", "--engine", "impersonation")
-		p.later(func() { p.helmTenant("destroy", "readable", "--yes", "--delete-namespaces") })
-		p.helmTenant("grant", "readable", "--reader", "--user", "pam", "--accept-risk=reads-secrets")
-		p.bind("readable-helm", "kept", "Role", "helm-tenant-reader", "user zoe")
-	}, []string{"HT038 readable user zoe"}},
+		p.helmTenant("init", "legible", "--namespaces", "legible-a", "--create-namespaces", "--engine", "impersonation")
+		p.later(func() { p.helmTenant("destroy", "legible", "--yes", "--delete-namespaces") })
+		p.helmTenant("grant", "legible", "--reader", "--user", "pam", "--accept-risk=reads-secrets")
+		p.bind("legible-helm", "kept", "Role", "helm-tenant-reader", "user zoe")
+	}, []string{"HT038 legible user zoe"}},
 	{"owners whom no policy limits", func(p *plant) {
 		p.helmTenant("grant", "alpha", "--owner", "--user", "olaf")
 		p.later(func() { p.helmTenant("revoke", "alpha", "--owner", "--user", "olaf") })
