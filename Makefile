@@ -89,6 +89,8 @@ cross: ## build for every platform
 	@for platform in $(PLATFORMS); do \
 		echo "building for $$platform"; \
 		GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -o /dev/null . || exit 1; \
+		case $$platform in windows/*) continue;; esac; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -o /dev/null ./cmd/wrapper || exit 1; \
 	done
 
 FUZZTIME ?= 60s
