@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,12 +128,12 @@ func settled(t *testing.T, s *clustertest.Server) {
 
 // killedAt has the server refuse every write from the nth on.
 func killedAt(s *clustertest.Server, n int, run func() error) error {
-	writes := 0
+	var writes atomic.Int64 // several requests are answered at once
 	s.Refuse = func(r clustertest.Request) *apierrors.StatusError {
 		if r.Verb != "create" && r.Verb != "update" && r.Verb != "delete" || strings.HasSuffix(r.Kind, "Review") {
 			return nil
 		}
-		if writes++; writes > n {
+		if writes.Add(1) > int64(n) {
 			return apierrors.NewForbidden(schema.GroupResource{Resource: r.Kind}, r.Name, errors.New("killed"))
 		}
 		return nil

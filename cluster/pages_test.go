@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,14 +25,34 @@ type pagedServer struct {
 	// many objects or more takes to be sent.
 	expireAt string
 	delay    func(objects int) time.Duration
-	limits   []int
+	// limits are the sizes of the pages that were asked for; a client that did not wait for
+	// an answer asks for the next while the server still gives it.
+	limits *asked
+}
+
+// asked are numbers that several requests add to.
+type asked struct {
+	mu      sync.Mutex
+	numbers []int
+}
+
+func (a *asked) add(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.numbers = append(a.numbers, n)
+}
+
+func (a *asked) all() []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.numbers)
 }
 
 func (s *pagedServer) serve(t *testing.T) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		limit, _ := strconv.Atoi(q.Get("limit"))
-		s.limits = append(s.limits, limit)
+		s.limits.add(limit)
 		if s.expireAt != "" && q.Get("continue") == s.expireAt {
 			at := s.expireAt
 			s.expireAt = ""
@@ -82,6 +103,7 @@ func TestPagesBySize(t *testing.T) {
 		{name: "a server that does not answer", served: pagedServer{sizes: many(3, 10), silent: true, delay: func(int) time.Duration { return 1500 * time.Millisecond }}, err: "did not answer in time"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			test.served.limits = &asked{}
 			c := clientOf(t, test.served.serve(t))
 			if test.served.delay != nil {
 				c = clientWith(t, test.served.serve(t), rest.Config{Timeout: time.Second})
@@ -101,11 +123,11 @@ func TestPagesBySize(t *testing.T) {
 					t.Errorf("%d objects came", len(names))
 				}
 			}
-			if test.limits != nil && err == nil && !slices.Equal(test.limits, test.served.limits) {
-				t.Errorf("it asked for pages of %d", test.served.limits)
+			if test.limits != nil && err == nil && !slices.Equal(test.limits, test.served.limits.all()) {
+				t.Errorf("it asked for pages of %d", test.served.limits.all())
 			}
-			if len(test.served.limits) > 60 {
-				t.Errorf("it asked %d times", len(test.served.limits))
+			if times := len(test.served.limits.all()); times > 60 {
+				t.Errorf("it asked %d times", times)
 			}
 		})
 	}
