@@ -30,7 +30,12 @@ const maxClusterObjects = 20
 // by line: a manifest is as large as a record can unpack to. It knows a document's kind and
 // name as charts write them: in lines of their own, and the name within metadata.
 func (w *wire) clusterObjects(f field) ([]string, error) {
-	manifest := bufio.NewReaderSize(io.LimitReader(w.r, f.size), 1<<10)
+	// One buffer for all: a record may have as many manifests as it has bytes.
+	if w.lines == nil {
+		w.lines = bufio.NewReaderSize(nil, 1<<10)
+	}
+	manifest := w.lines
+	manifest.Reset(io.LimitReader(w.r, f.size))
 	var found []string
 	kind, inMetadata := "", false
 	for {

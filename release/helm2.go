@@ -164,6 +164,8 @@ type field struct {
 
 // wire reads messages as they come.
 type wire struct {
+	// lines reads a manifest line by line; made with the first.
+	lines *bufio.Reader
 	r *bufio.Reader
 	// at is how far it is, parts how many fields were read.
 	at    int64
