@@ -166,7 +166,7 @@ type field struct {
 type wire struct {
 	// lines reads a manifest line by line; made with the first.
 	lines *bufio.Reader
-	r *bufio.Reader
+	r     *bufio.Reader
 	// at is how far it is, parts how many fields were read.
 	at    int64
 	parts int
