@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -34,20 +33,7 @@ type browser struct {
 
 func open(t *testing.T) *browser {
 	t.Helper()
-	program := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			program = found
-			break
-		}
-	}
-	if program == "" {
-		const lacks = "no Chromium is on PATH: scripts/test-prerequisites.sh installs Debian's"
-		if os.Getenv("CI") != "" {
-			t.Fatal(lacks)
-		}
-		t.Skip(lacks)
-	}
+	program := harness.Program(t, "chromium", "chromium-browser", "google-chrome")
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.WindowSize(1400, 1000), chromedp.WSURLReadTimeout(harness.Patience),
 		chromedp.UserDataDir(t.TempDir()))
 	if os.Geteuid() == 0 {

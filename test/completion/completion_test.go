@@ -195,17 +195,6 @@ func TestPlugin(t *testing.T) {
 // TestShells lets each shell complete with the script that is made for it.
 func TestShells(t *testing.T) {
 	_, member := prepare(t, "helm3", "shells")
-	lookPath := func(t *testing.T, shell string) string {
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			message := "there is no " + shell + " here: scripts/test-prerequisites.sh installs it"
-			if os.Getenv("CI") != "" {
-				t.Fatal(message)
-			}
-			t.Skip(message)
-		}
-		return path
-	}
 	for _, test := range []struct {
 		typed []string
 		want  []string
@@ -216,9 +205,9 @@ func TestShells(t *testing.T) {
 		{[]string{"unin"}, []string{"uninstall"}},
 	} {
 		t.Run("bash "+strings.Join(test.typed, " "), func(t *testing.T) {
-			bash := lookPath(t, "bash")
+			bash := harness.Program(t, "bash")
 			if !exists("/usr/share/bash-completion/bash_completion") {
-				lookPath(t, "bash-completion")
+				harness.Program(t, "bash-completion")
 			}
 			words := append([]string{"helm-tenant"}, test.typed...)
 			script := `source /usr/share/bash-completion/bash_completion; source <(helm-tenant completion bash)
@@ -227,12 +216,12 @@ func TestShells(t *testing.T) {
 			is(t, names(member.in(t).run(bash, append([]string{"-c", script, "bash"}, words...)...)), test.want...)
 		})
 		t.Run("fish "+strings.Join(test.typed, " "), func(t *testing.T) {
-			fish := lookPath(t, "fish")
+			fish := harness.Program(t, "fish")
 			script := `helm-tenant completion fish | source; complete -C "helm-tenant $argv"`
 			is(t, names(member.in(t).run(fish, "-c", script, "--", strings.Join(test.typed, " "))), test.want...)
 		})
 		t.Run("zsh "+strings.Join(test.typed, " "), func(t *testing.T) {
-			zsh := lookPath(t, "zsh")
+			zsh := harness.Program(t, "zsh")
 			// The script's own function, with compadd and _describe told to print.
 			script := `compdef() { : }; source <(helm-tenant completion zsh)
 				_describe() { print -l -- "${completions[@]%%:*}" }

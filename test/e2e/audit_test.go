@@ -141,13 +141,7 @@ func TestWhoDidIt(t *testing.T) {
 	}
 
 	t.Run("queries", func(t *testing.T) {
-		if _, err := exec.LookPath("jq"); err != nil {
-			const lacks = "there is no jq here: scripts/test-prerequisites.sh installs it"
-			if os.Getenv("CI") != "" {
-				t.Fatal(lacks)
-			}
-			t.Skip(lacks)
-		}
+		harness.Program(t, "jq")
 		ask := func(mark string) string {
 			t.Helper()
 			cmd := exec.Command("sh", "-ec", block(t, "audit-log.md", mark))

@@ -21,6 +21,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"helm-tenant/test/harness"
 )
 
 // key is a signing key that a test throws away.
@@ -166,12 +168,7 @@ func TestReproducible(t *testing.T) {
 // what it refuses.
 func TestDownload(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("gpg"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("gpg is not installed (Debian: apt-get install gpg)")
-		}
-		t.Skip("gpg is not installed (Debian: apt-get install gpg)")
-	}
+	harness.Program(t, "gpg")
 	k, source := newKey(t), tree(t)
 	platform := runtime.GOOS + "-" + runtime.GOARCH
 	packageRelease(t, source, strings.ReplaceAll(platform, "-", "/"), k)

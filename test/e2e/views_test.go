@@ -2,13 +2,14 @@ package e2e
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/test/harness"
 )
 
 // TestViews shows one tenant in all the ways there are to look at it, by an
@@ -150,14 +151,7 @@ func shellenv(t *testing.T, w *world, vera *person) {
 	}
 	for _, c := range scripts {
 		t.Run(c.shell, func(t *testing.T) {
-			shell, err := exec.LookPath(c.shell)
-			if err != nil {
-				lacks := "there is no " + c.shell + " here: scripts/test-prerequisites.sh installs it"
-				if os.Getenv("CI") != "" {
-					t.Fatal(lacks)
-				}
-				t.Skip(lacks)
-			}
+			shell := harness.Program(t, c.shell)
 			if got, want := vera.in(t).run(shell, "-c", c.script), "web\nweb\nview\n"; got != want {
 				t.Errorf("got %q, wanted %q", got, want)
 			}
