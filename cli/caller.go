@@ -104,7 +104,7 @@ func (s server) ReadNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 // CheckHomes refuses a tenant that is only named where both namespaces have a record of it in
 // which its home may be by convention: whoever may create namespaces can make one of them. A
 // record that can't be read refuses nothing: helm says what its caller may not do.
-func (s server) CheckHomes(ctx context.Context, k *tenant.Kubeconfig, _ tenant.Resolved, homes []string) error {
+func (s server) CheckHomes(ctx context.Context, k *tenant.Kubeconfig, homes []string) error {
 	client, err := s.connect(k, s.timeout)
 	if err != nil {
 		return nil // helm says so

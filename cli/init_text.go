@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,19 +32,25 @@ func (s *session) dryRun(prepared *admin.Prepared, output string) error {
 	if len(objects) == 0 {
 		s.say("tenant %s is as asked: nothing to write", prepared.Tenant.Name)
 	}
+	return printManifests(s.out(), output, objects)
+}
+
+// printManifests prints objects as kubectl reads them: json is a List, yaml a document each,
+// name their names.
+func printManifests(w io.Writer, output string, objects []*unstructured.Unstructured) error {
 	if output == "json" || output == "yaml" && len(objects) == 0 { // kubectl apply takes an empty List, and no empty input
 		list := map[string]any{"apiVersion": "v1", "kind": "List", "items": append([]*unstructured.Unstructured{}, objects...)}
-		return printObject(s.out(), output, list)
+		return printObject(w, output, list)
 	}
 	for i, object := range objects {
 		if output == "name" {
-			visible.Fprintf(s.out(), "%s\n", resourceName(cluster.KeyOf(object)))
+			visible.Fprintf(w, "%s\n", resourceName(cluster.KeyOf(object)))
 			continue
 		}
 		if i > 0 {
-			fmt.Fprintln(s.out(), "---")
+			fmt.Fprintln(w, "---")
 		}
-		if err := printObject(s.out(), "yaml", object.Object); err != nil {
+		if err := printObject(w, "yaml", object.Object); err != nil {
 			return err
 		}
 	}

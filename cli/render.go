@@ -8,8 +8,6 @@ import (
 	"slices"
 
 	"helm-tenant/admin"
-	"helm-tenant/cluster"
-	"helm-tenant/visible"
 )
 
 // Values of --dry-run, as kubectl has them.
@@ -71,20 +69,5 @@ func (s *session) render(ctx context.Context, o *applyOptions) error {
 			s.say("Note: tenant %s: %s", name, note)
 		}
 	}
-	if o.output == "json" {
-		return printObject(s.out(), "json", map[string]any{"apiVersion": "v1", "kind": "List", "items": manifests.Objects})
-	}
-	for i, object := range manifests.Objects {
-		if o.output == "name" {
-			visible.Fprintf(s.out(), "%s\n", resourceName(cluster.KeyOf(object)))
-			continue
-		}
-		if i > 0 {
-			fmt.Fprintln(s.out(), "---")
-		}
-		if err := printObject(s.out(), "yaml", object.Object); err != nil {
-			return err
-		}
-	}
-	return nil
+	return printManifests(s.out(), o.output, manifests.Objects)
 }

@@ -100,7 +100,7 @@ type Cluster interface {
 	// ReadNamespaces completes a tenant by its record.
 	ReadNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved) (tenant.Resolved, error)
 	// CheckHomes refuses a tenant of which more than one of these homes has a record.
-	CheckHomes(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved, homes []string) error
+	CheckHomes(ctx context.Context, k *tenant.Kubeconfig, homes []string) error
 }
 
 // Resolve finds the tenant that is meant: the one that flag names, or what environment and
@@ -124,7 +124,7 @@ func (c Caller) Decide(ctx context.Context, call helm.Call, client helm.Client, 
 		return d, err
 	}
 	if homes := HomesOf(k, r); err == nil && len(homes) > 1 && r.Rule != tenant.RuleNamespaceLabel {
-		err = cluster.CheckHomes(ctx, k, r, homes)
+		err = cluster.CheckHomes(ctx, k, homes)
 	}
 	return d, err
 }

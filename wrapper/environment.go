@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"helm-tenant/envvar"
 	"helm-tenant/helm"
 )
 
@@ -39,12 +40,17 @@ func Process() Environment {
 	if err != nil {
 		executable = os.Args[0]
 	}
-	return Environment{
+	env := Environment{
 		Args: os.Args[1:], Environ: os.Environ(),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Executable: executable, PID: os.Getpid(), ParentPID: os.Getppid(),
 		CommandLine: helm.CommandLine, Now: time.Now, Exec: helm.Exec,
 	}.handedOver()
+	if env.Wrapper != "" {
+		// What this process starts may start another helm-tenant, of another release.
+		_ = os.Unsetenv(envvar.Wrapper) // which fails for names without a letter only
+	}
+	return env
 }
 
 // Lookup finds a variable; the last entry of a name wins, as in a shell.

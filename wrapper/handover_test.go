@@ -68,6 +68,10 @@ func TestHandedOver(t *testing.T) {
 	if _, is := errors.AsType[*VersionError](handed.CheckWrapper()); !is {
 		t.Errorf("a wrapper of another release: %v", handed.CheckWrapper())
 	}
+	t.Setenv("HELM_TENANT_WRAPPER", "0.0.1")
+	if env := Process(); env.Wrapper != "0.0.1" || env.Get("HELM_TENANT_WRAPPER") != "" || os.Getenv("HELM_TENANT_WRAPPER") != "" {
+		t.Errorf("what this process starts gets HELM_TENANT_WRAPPER=%q", os.Getenv("HELM_TENANT_WRAPPER"))
+	}
 	handed.Wrapper = Version()
 	if err := handed.CheckWrapper(); err != nil {
 		t.Error(err)

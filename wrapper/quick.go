@@ -45,7 +45,7 @@ func (filesOnly) ReadNamespaces(_ context.Context, _ *tenant.Kubeconfig, r tenan
 	return r, errAsk
 }
 
-func (filesOnly) CheckHomes(context.Context, *tenant.Kubeconfig, tenant.Resolved, []string) error {
+func (filesOnly) CheckHomes(context.Context, *tenant.Kubeconfig, []string) error {
 	return errAsk
 }
 
