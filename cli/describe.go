@@ -108,10 +108,10 @@ func (s *session) printDescription(d *admin.Description) error {
 	}
 	visible.Fprintf(head, "Members:\t%s\n", dash(members))
 	if len(d.Readers) > 0 {
-		visible.Fprintf(head, "Readers:\t%s\n", strings.Join(d.Readers.Names(), ", "))
+		visible.Fprintf(head, "Readers:\t%s\n", visible.List(d.Readers.Names()))
 	}
 	if len(d.Owners) > 0 {
-		visible.Fprintf(head, "Owners:\t%s\n", strings.Join(d.Owners.Names(), ", "))
+		visible.Fprintf(head, "Owners:\t%s\n", visible.List(d.Owners.Names()))
 	}
 	if d.MembersFrom == tenant.MembersFromOwners {
 		visible.Fprintf(head, "Members from:\towners\n")

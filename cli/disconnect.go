@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +12,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // disconnectFlag adds --disconnect.
@@ -73,10 +73,10 @@ func disconnectCommand(name string, gone tenant.Members) command.Command {
 // sayDisconnection says what was ended, and what was not and how it can be.
 func (s *session) sayDisconnection(name string, d admin.Disconnection) {
 	if len(d.Interrupted) > 0 {
-		s.say("Warning: tenant %s: Tiller was restarted while these releases were pending: %s", name, strings.Join(d.Interrupted, ", "))
+		s.say("Warning: tenant %s: Tiller was restarted while these releases were pending: %s", name, visible.List(d.Interrupted))
 	}
 	if len(d.Restarted) > 0 {
-		s.say("tenant %s: ended, with all port-forwards to it: %s", name, strings.Join(d.Restarted, ", "))
+		s.say("tenant %s: ended, with all port-forwards to it: %s", name, visible.List(d.Restarted))
 	}
 	for _, line := range d.Lasting {
 		s.say("Note: tenant %s: not ended: %s", name, line)

@@ -148,7 +148,7 @@ func (s *session) sayWriters(t tenant.Tenant, writers []audit.Writer, unseen []s
 		s.say("The freeze does not hold who has rights of their own in the tenant's namespaces:")
 	}
 	for _, w := range writers {
-		s.say("  %s, by %s, %s", w.Name, w.Binding, w.Role)
+		s.say("  %s, by %s, %s", visible.Name(w.Name), visible.Name(w.Binding), visible.Name(w.Role))
 	}
 	for _, what := range unseen {
 		s.say("Note: you may not list %s: others who can change something may be missing here", what)

@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -166,7 +167,9 @@ var shownCommands = regexp.MustCompile(`(?m)(?:^ +(?:fix|or)? *|: |[a-z] with )(
 func TestHostileNames(t *testing.T) {
 	var typed strings.Builder
 	allowed := map[string]bool{}
-	for name, write := range hostileOutputs {
+	outputs := maps.Clone(hostileOutputs)
+	maps.Copy(outputs, hostileVerbs)
+	for name, write := range outputs {
 		// Of a name that is not seen no command is shown, but for its note.
 		seen, unseen := hostileLines(t, write, "plain"), hostileLines(t, write, "\u200b")
 		for _, word := range shelltest.Hostile() {
@@ -190,12 +193,12 @@ func TestHostileNames(t *testing.T) {
 			for _, match := range shownCommands.FindAllStringSubmatch(strings.Join(out, "\n"), -1) {
 				typed.WriteString(match[1] + "\n")
 			}
-			for _, whole := range []string{word, command.List("--user", word), "--home-namespace=" + word, "--role=" + word} {
+			for _, whole := range []string{word, command.List("--user", word), "--home-namespace=" + word, "--role=" + word, "--from=" + word, "--namespaces=" + word + ",b"} {
 				allowed[whole] = true
 			}
 		}
 	}
-	ours := regexp.MustCompile(`^([a-z]+|a|--(namespace=a|namespaces=NS|finish|abort|engine=both|tenant=a|user=USER)|--|[0-9]+)$`)
+	ours := regexp.MustCompile(`^([a-z]+|a|--(namespace=a|namespaces=(NS|b)|finish|abort|adopt|engine=(both|tiller|impersonation)|home-namespace=kube-system|tenant=a|user=USER)|-f|tenants\.yaml|--|[0-9]+)$`)
 	for _, shell := range shelltest.Shells {
 		t.Run(shell.Name, func(t *testing.T) {
 			t.Parallel()

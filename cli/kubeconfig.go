@@ -37,7 +37,7 @@ func (d derivation) check(name string, given func(string) bool) error {
 		return fmt.Errorf("--duration %s is too short: Kubernetes makes tokens of at least %s", d.duration, cluster.MinTokenLifetime)
 	case d.merge && d.file != "":
 		return errors.New("--merge writes into your own kubeconfig, and --output-file another one: give one of them")
-	case given("context-name") && (d.contextName == "" || visible.Text(d.contextName) != d.contextName):
+	case given("context-name") && (d.contextName == "" || strings.HasPrefix(d.contextName, "-") || !visible.Plain(d.contextName)):
 		return errors.New("--context-name is not a name")
 	case d.unmerge && name == "":
 		return errors.New("--unmerge needs the tenant's name")
@@ -149,8 +149,7 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 		return err
 	}
 	if d.file == "" {
-		_, err := s.Env.Stdout.Write(text)
-		return err
+		return s.printDerived(text)
 	}
 	if err := tenant.WriteDerived(d.file, text, contexts); err != nil {
 		return err
@@ -158,6 +157,10 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 	s.say("wrote %s with the contexts %s", d.file, strings.Join(contexts, ", "))
 	return nil
 }
+
+// printDerived prints a derived kubeconfig. Its names are those of the caller's own, which
+// somebody else may have written.
+func (s *session) printDerived(text []byte) error { return printYAML(s.Env.Stdout, text) }
 
 // unmergeKubeconfig takes what --merge wrote for the tenant out of the kubeconfig.
 func (s *session) unmergeKubeconfig(name, context string) error {

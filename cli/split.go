@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -213,10 +214,21 @@ func (s *session) endSplit(e *admin.SplitEnd, err error) func(o *splitOptions, d
 		for _, record := range e.Rest {
 			names = append(names, record.Release)
 		}
-		s.say("It runs for what stays: %s", strings.Join(names, ", "))
-		s.next("It has all its rights still. Make it an ops tenant of some namespaces with", command.Tenant("init", "ops", "--home-namespace="+o.from, "--adopt", command.List("--namespaces", strings.Join(e.RestNamespaces, ","))))
+		s.say("It runs for what stays: %s", visible.List(names))
+		s.next("It has all its rights still. Make it an ops tenant of some namespaces with", opsTenant(o.from, e.RestNamespaces))
 		return nil
 	}
+}
+
+// opsTenant is the init that makes a Tiller an ops tenant of the namespaces of its
+// releases. Their records name them, which others may have written: a name that no
+// namespace has is left out.
+func opsTenant(home string, namespaces []string) command.Command {
+	namespaces = slices.DeleteFunc(slices.Clone(namespaces), func(name string) bool { return len(validation.IsDNS1123Label(name)) > 0 })
+	if len(namespaces) == 0 {
+		namespaces = []string{"NS"}
+	}
+	return command.Tenant("init", "ops", "--home-namespace="+home, "--adopt", "--namespaces="+strings.Join(namespaces, ","))
 }
 
 // printSplit shows where each release goes.

@@ -246,7 +246,7 @@ func (r *Release) NoteUnserved(serves func(Resource) bool) {
 	current, goes := r.current(), r.Newest().Status != release3.StatusUninstalled
 	for _, resource := range unserved(current.objects, serves) {
 		if goes {
-			r.note("%s %s is of %s, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis %s", resource.Kind, resource.Name, resource.APIVersion, r.Name)
+			r.note("%s %s is of %s, which this API server does not serve: Helm 3 can't upgrade the release before the Helm plugin mapkubeapis has changed its record", resource.Kind, resource.Name, resource.APIVersion)
 		}
 	}
 	revisions := map[string][]string{}

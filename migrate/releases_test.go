@@ -164,10 +164,10 @@ func TestNoteUnserved(t *testing.T) {
 		want   []string
 	}{
 		{"the one that is deployed counts", []Stored{old("web", 1, release2.Status_SUPERSEDED, manifestOf("Past")), old("web", 2, release2.Status_DEPLOYED, manifestOf("Deployment")), old("web", 3, release2.Status_FAILED, manifestOf("Past"))},
-			[]string{"Deployment web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web",
+			[]string{"Deployment web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before the Helm plugin mapkubeapis has changed its record",
 				"Helm 3 can't roll back to revision 1, 3, which has a Past of extensions/v1beta1: this API server does not serve it"}},
 		{"else the newest", []Stored{old("web", 1, release2.Status_SUPERSEDED, manifestOf("Past")), old("web", 2, release2.Status_FAILED, manifestOf("Failed"))},
-			[]string{"Failed web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web",
+			[]string{"Failed web is of extensions/v1beta1, which this API server does not serve: Helm 3 can't upgrade the release before the Helm plugin mapkubeapis has changed its record",
 				"Helm 3 can't roll back to revision 1, which has a Past of extensions/v1beta1: this API server does not serve it"}},
 		{"an older one alone", []Stored{old("web", 1, release2.Status_SUPERSEDED, manifestOf("Past")), old("web", 2, release2.Status_DEPLOYED)},
 			[]string{"Helm 3 can't roll back to revision 1, which has a Past of extensions/v1beta1: this API server does not serve it"}},

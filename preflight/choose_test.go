@@ -68,7 +68,7 @@ func TestChoose(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	got := Settings([]byte("rbac: {create: true, name: x}\ncrds: {enabled: true}\nsub: {rbac: {create: true}, deep: {installCRDs: true}}\ninstallCRDs: nothing\nbad.key: {rbac: {create: true}}\n"))
+	got := Settings([]byte("rbac: {create: true, name: x}\ncrds: {enabled: true}\nsub: {rbac: {create: true}, deep: {installCRDs: true}}\ninstallCRDs: nothing\nbad.key: {rbac: {create: true}}\n\"x;touch pwned;\": {rbac: {create: true}}\n$(id): {rbac: {create: true}}\n-x: {rbac: {create: true}}\n"))
 	if diff := cmp.Diff([]string{"rbac.create=false", "sub.rbac.create=false", "sub.deep.installCRDs=false", "crds.enabled=false"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

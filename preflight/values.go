@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -89,6 +90,11 @@ func Settings(text []byte) []string {
 	return found[:min(len(found), MaxRenders-1)]
 }
 
+// subchartName matches the keys below which a setting is looked for. A chart's author
+// chooses them, and a person types the setting into a shell: a key that a shell or --set
+// reads as more than a word is no subchart's.
+var subchartName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+
 // pathsOf finds a path among values, at the root and below the keys that a subchart's
 // values may have, as deep as depth says.
 func pathsOf(values map[string]any, path, prefix string, depth int) []string {
@@ -105,7 +111,7 @@ func pathsOf(values map[string]any, path, prefix string, depth int) []string {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if inner, is := values[name].(map[string]any); is && !strings.ContainsAny(name, `.,=[]{}\`) && len(found) < MaxRenders {
+		if inner, is := values[name].(map[string]any); is && subchartName.MatchString(name) && len(found) < MaxRenders {
 			found = append(found, pathsOf(inner, path, prefix+name+".", depth-1)...)
 		}
 	}

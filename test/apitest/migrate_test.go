@@ -206,7 +206,7 @@ func TestMigratePlan(t *testing.T) {
 	var got any
 	must(t, json.Unmarshal([]byte(r.stdout), &got))
 	unserved := func(what, of string) string {
-		return what + " is of " + of + ", which this API server does not serve: Helm 3 can't upgrade the release before helm mapkubeapis web"
+		return what + " is of " + of + ", which this API server does not serve: Helm 3 can't upgrade the release before the Helm plugin mapkubeapis has changed its record"
 	}
 	noRollback := func(what string) string {
 		return "Helm 3 can't roll back to revision 1, which has a " + what + ": this API server does not serve it"
