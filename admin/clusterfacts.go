@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -87,13 +88,32 @@ func readWebhooks[T any, P interface {
 	}); err != nil {
 		return err
 	}
+	t.addWebhookNames(kind, names)
+	return nil
+}
+
+func (t *taking) addWebhookNames(kind string, names []string) {
 	t.locked(func() {
 		if t.snapshot.WebhookNames == nil {
 			t.snapshot.WebhookNames = map[string][]string{}
 		}
 		t.snapshot.WebhookNames[kind] = names
 	})
-	return nil
+}
+
+// readWebhookNames reads the names of the webhook configurations of one kind. For a caller
+// who may not list them they are not known, and a right to change any is taken for one to
+// change one that is there.
+func (t *taking) readWebhookNames(ctx context.Context, kind string) error {
+	names := []string{}
+	err := t.client.EachMeta(ctx, kind, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) { names = append(names, m.Name) })
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil
+	case err == nil:
+		t.addWebhookNames(kind, names)
+	}
+	return err
 }
 
 // isOwned says whether a controller of Kubernetes' own made the workload, which is read as

@@ -94,6 +94,9 @@ func TakeReach(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) 
 		{"secrets", "which Secrets hold releases", func(ctx context.Context) error { return t.readRecordNames(ctx, "Secret") }},
 		{releaseMaps, "which ConfigMaps hold releases", func(ctx context.Context) error { return t.readRecordNames(ctx, "ConfigMap") }},
 	}
+	for _, kind := range []string{"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"} {
+		after = append(after, reading{kind, "", func(ctx context.Context) error { return t.readWebhookNames(ctx, kind) }})
+	}
 	return &t.snapshot, t.take(ctx, t.reaching(), after)
 }
 

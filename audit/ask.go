@@ -25,6 +25,9 @@ type Ask struct {
 	ByAccount bool
 	// BeNode asks for no right: whether somebody is a node, of Names where there are some.
 	BeNode bool
+	// GroupNamed says that a rule counts only if it names the group: one for all API
+	// groups is about those that the API server has.
+	GroupNamed bool
 	// AnyNamespace says that a right in any one namespace will do.
 	AnyNamespace bool
 }

@@ -50,6 +50,7 @@ func (a *auditor) check() {
 	a.checkRoles()
 	a.checkWide()
 	a.checkIdentityMap()
+	a.checkLenders()
 	a.checkMakesHomes()
 	a.checkNamespaceWriters()
 	a.checkWebhooks()

@@ -102,6 +102,44 @@ func TestDocumentedPaths(t *testing.T) {
 	}
 }
 
+// docs/audit.md lists the objects of each controller that lends its rights, and of each that
+// makes pods.
+func TestDocumentedControllers(t *testing.T) {
+	text, err := os.ReadFile("../docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := func(name string) []string {
+		_, part, _ := strings.Cut(string(text), "<!-- "+name+" -->\n")
+		part, _, _ = strings.Cut(part, "\n<!-- /"+name+" -->")
+		var objects []string
+		for line := range strings.SplitSeq(part, "\n") {
+			cells := strings.Split(line, " | ")
+			for _, match := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[min(1, len(cells)-1)], -1) {
+				objects = append(objects, match[1])
+			}
+		}
+		return objects
+	}
+	var lending, making []string
+	for _, of := range lenders {
+		for _, resource := range of.resources {
+			lending = append(lending, resource+"."+of.group)
+		}
+	}
+	for _, of := range podMakers {
+		for _, resource := range of.resources {
+			making = append(making, resource+"."+of.group)
+		}
+	}
+	if diff := cmp.Diff(lending, listed("lenders")); diff != "" {
+		t.Errorf("-controllers that lend their rights +documented:\n%s", diff)
+	}
+	if diff := cmp.Diff(making, listed("pod makers")); diff != "" {
+		t.Errorf("-controllers that make pods +documented:\n%s", diff)
+	}
+}
+
 // everyPath is one path of each ID that a report can hold.
 func everyPath() []Path {
 	s := sceneOf(team("a", tenant.EngineBoth))
@@ -120,6 +158,7 @@ func everyPath() []Path {
 		}
 	}
 	all = append(all, a.general...)
+	all = append(all, a.rights.borrowing(Subject{}))
 	s.Identities.Used = true
 	a.addIdentityMap()
 	all = append(all, a.general[len(a.general)-1])

@@ -95,11 +95,14 @@ func (x *rights) leadingActs(in leading) []act {
 	target.Server, target.InConfigMaps = in.server, in.inConfigMaps
 	// No binding is there, so that nothing is asked of what a role leads to.
 	var acts []act
-	for _, path := range newRights(nil, nil).paths(target) {
+	bare := newRights(nil, nil)
+	bare.served, bare.mentioned = x.served, x.mentioned
+	paths, borrowing := bare.paths(target), bare.borrowing(Subject{})
+	for _, path := range append(paths, borrowing) {
 		for _, need := range path.Any {
 			for _, ask := range need {
 				it := act{ask.Verb, ask.Group, ask.Resource}
-				if (in.cluster || ask.Namespace != "") && !slices.Contains(acts, it) {
+				if (in.cluster || ask.Namespace != "" || ask.AnyNamespace && path.ID == borrowing.ID) && !slices.Contains(acts, it) {
 					acts = append(acts, it)
 				}
 			}

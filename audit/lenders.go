@@ -12,32 +12,162 @@ import (
 type lender struct {
 	name, group string
 	resources   []string
+	// span says where an object acts.
+	span span
+	// homes are the namespaces in which the controller is commonly installed. The service
+	// accounts there are its own.
+	homes []string
 }
 
-// lenders are known by the kinds that their own documentation installs.
+// span says where an object of a lender acts, and which objects do.
+type span int
+
+const (
+	// aside is the span of objects that act on something else than the cluster's RBAC,
+	// Secrets of others and pods of others: certificates, other systems, their own
+	// namespace. They matter to a tenant's guard rails only.
+	aside span = iota
+	// everywhere is that of objects that act in the whole cluster, in whichever namespace
+	// they are; unscoped that of such in none; fromHome that of such in the controller's
+	// own namespace.
+	everywhere
+	unscoped
+	fromHome
+)
+
+// The namespaces of controllers.
+var (
+	fluxHomes       = []string{"flux-system"}
+	argoHomes       = []string{"argocd", "argo-cd", "openshift-gitops"}
+	tektonHomes     = []string{"tekton-pipelines", "tekton-pipelines-resolvers", "tekton-operator", "openshift-pipelines"}
+	crossplaneHomes = []string{"crossplane-system", "upbound-system"}
+	secretsHomes    = []string{"external-secrets"}
+	veleroHomes     = []string{"velero", "openshift-adp"}
+	kyvernoHomes    = []string{"kyverno"}
+	rancherHomes    = []string{"cattle-system", "cattle-fleet-system", "cattle-fleet-local-system", "cattle-fleet-clusters-system", "fleet-local"}
+	olmHomes        = []string{"olm", "operators", "openshift-operator-lifecycle-manager", "openshift-marketplace", "openshift-operators"}
+	olm1Homes       = []string{"olmv1-system", "openshift-operator-controller", "openshift-catalogd"}
+)
+
+// lenders are known by the kinds that their own documentation installs. Cluster API is none
+// of them: its objects act on other clusters.
 var lenders = []lender{
-	{"Flux's helm-controller", "helm.toolkit.fluxcd.io", []string{"helmreleases"}},
-	{"Flux's kustomize-controller", "kustomize.toolkit.fluxcd.io", []string{"kustomizations"}},
-	{"Flux's tofu-controller", "infra.contrib.fluxcd.io", []string{"terraforms"}},
-	{"Flux Operator", "fluxcd.controlplane.io", []string{"fluxinstances", "resourcesets"}},
-	{"Argo CD", "argoproj.io", []string{"applications", "applicationsets", "appprojects"}},
-	{"Tekton Pipelines", "tekton.dev", []string{"taskruns", "pipelineruns", "customruns"}},
-	{"Tekton Triggers", "triggers.tekton.dev", []string{"eventlisteners", "triggers", "triggertemplates"}},
-	{"Tekton's resolvers", "resolution.tekton.dev", []string{"resolutionrequests"}},
-	{"Tekton Operator", "operator.tekton.dev", []string{"tektonconfigs"}},
-	{"Crossplane", "apiextensions.crossplane.io", []string{"compositions", "compositeresourcedefinitions"}},
-	{"Crossplane", "pkg.crossplane.io", []string{"configurations", "functions", "providers", "deploymentruntimeconfigs"}},
-	{"Crossplane's provider-kubernetes", "kubernetes.crossplane.io", []string{"objects", "providerconfigs"}},
-	{"Crossplane's provider-kubernetes", "kubernetes.m.crossplane.io", []string{"objects", "providerconfigs"}},
-	{"Crossplane's provider-helm", "helm.crossplane.io", []string{"releases", "providerconfigs"}},
-	{"Crossplane's provider-helm", "helm.m.crossplane.io", []string{"releases", "providerconfigs"}},
-	{"cert-manager", "cert-manager.io", []string{"certificates", "certificaterequests", "issuers", "clusterissuers"}},
-	{"cert-manager", "acme.cert-manager.io", []string{"challenges", "orders"}},
-	{"External Secrets", "external-secrets.io", []string{"externalsecrets", "clusterexternalsecrets", "pushsecrets", "clusterpushsecrets", "secretstores", "clustersecretstores"}},
-	{"External Secrets", "generators.external-secrets.io", []string{"*"}},
-	{"Velero", "velero.io", []string{"backups", "backupstoragelocations", "restores", "schedules", "podvolumerestores", "datadownloads"}},
-	{"Kyverno", "kyverno.io", []string{"policies", "clusterpolicies", "cleanuppolicies", "clustercleanuppolicies", "updaterequests"}},
-	{"Kyverno", "policies.kyverno.io", []string{"generatingpolicies", "namespacedgeneratingpolicies", "mutatingpolicies", "namespacedmutatingpolicies", "deletingpolicies", "namespaceddeletingpolicies"}},
+	{"Flux's helm-controller", "helm.toolkit.fluxcd.io", []string{"helmreleases"}, everywhere, fluxHomes},
+	{"Flux's kustomize-controller", "kustomize.toolkit.fluxcd.io", []string{"kustomizations"}, everywhere, fluxHomes},
+	{"Flux's tofu-controller", "infra.contrib.fluxcd.io", []string{"terraforms"}, aside, fluxHomes},
+	{"Flux Operator", "fluxcd.controlplane.io", []string{"fluxinstances", "resourcesets"}, everywhere, fluxHomes},
+	{"Helm Operator", "helm.fluxcd.io", []string{"helmreleases"}, everywhere, []string{"flux"}},
+	{"Argo CD", "argoproj.io", []string{"applications", "applicationsets", "appprojects"}, fromHome, argoHomes},
+	{"Tekton Pipelines", "tekton.dev", []string{"taskruns", "pipelineruns", "customruns"}, aside, tektonHomes},
+	{"Tekton Triggers", "triggers.tekton.dev", []string{"eventlisteners", "triggers", "triggertemplates"}, aside, tektonHomes},
+	{"Tekton's resolvers", "resolution.tekton.dev", []string{"resolutionrequests"}, aside, tektonHomes},
+	{"Tekton Operator", "operator.tekton.dev", []string{"tektonconfigs", "tektoninstallersets"}, unscoped, tektonHomes},
+	{"Crossplane", "apiextensions.crossplane.io", []string{"compositions", "compositeresourcedefinitions"}, unscoped, crossplaneHomes},
+	{"Crossplane", "pkg.crossplane.io", []string{"configurations", "functions", "providers", "deploymentruntimeconfigs"}, unscoped, crossplaneHomes},
+	{"Crossplane", "ops.crossplane.io", []string{"operations", "cronoperations", "watchoperations"}, unscoped, crossplaneHomes},
+	{"Crossplane's provider-kubernetes", "kubernetes.crossplane.io", []string{"objects", "providerconfigs"}, unscoped, crossplaneHomes},
+	{"Crossplane's provider-kubernetes", "kubernetes.m.crossplane.io", []string{"objects", "providerconfigs"}, everywhere, crossplaneHomes},
+	{"Crossplane's provider-helm", "helm.crossplane.io", []string{"releases", "providerconfigs"}, unscoped, crossplaneHomes},
+	{"Crossplane's provider-helm", "helm.m.crossplane.io", []string{"releases", "providerconfigs"}, everywhere, crossplaneHomes},
+	{"cert-manager", "cert-manager.io", []string{"certificates", "certificaterequests", "issuers", "clusterissuers"}, aside, nil},
+	{"cert-manager", "acme.cert-manager.io", []string{"challenges", "orders"}, aside, nil},
+	{"External Secrets", "external-secrets.io", []string{"externalsecrets", "pushsecrets", "secretstores"}, aside, secretsHomes},
+	{"External Secrets", "external-secrets.io", []string{"clusterexternalsecrets", "clusterpushsecrets", "clustersecretstores"}, unscoped, secretsHomes},
+	{"External Secrets", "generators.external-secrets.io", []string{"*"}, aside, secretsHomes},
+	{"Velero", "velero.io", []string{"backups", "backupstoragelocations", "restores", "schedules", "podvolumebackups", "podvolumerestores", "datauploads", "datadownloads"}, fromHome, veleroHomes},
+	{"Kyverno", "kyverno.io", []string{"policies", "cleanuppolicies", "clustercleanuppolicies", "updaterequests"}, aside, kyvernoHomes},
+	{"Kyverno", "kyverno.io", []string{"clusterpolicies"}, unscoped, kyvernoHomes},
+	{"Kyverno", "policies.kyverno.io", []string{"namespacedgeneratingpolicies", "namespacedmutatingpolicies", "deletingpolicies", "namespaceddeletingpolicies"}, aside, kyvernoHomes},
+	{"Kyverno", "policies.kyverno.io", []string{"generatingpolicies", "mutatingpolicies"}, unscoped, kyvernoHomes},
+	{"Gatekeeper", "mutations.gatekeeper.sh", []string{"assign", "assignimage", "modifyset"}, unscoped, []string{"gatekeeper-system"}},
+	{"Rancher", "management.cattle.io", []string{"globalroles", "globalrolebindings", "roletemplates"}, unscoped, rancherHomes},
+	{"Rancher", "management.cattle.io", []string{"clusterroletemplatebindings", "projectroletemplatebindings"}, everywhere, rancherHomes},
+	{"Rancher's Fleet", "fleet.cattle.io", []string{"gitrepos", "bundles", "helmops"}, fromHome, rancherHomes},
+	{"Rancher's Fleet", "fleet.cattle.io", []string{"bundledeployments"}, everywhere, rancherHomes},
+	{"the helm-controller of K3s and RKE2", "helm.cattle.io", []string{"helmcharts", "helmchartconfigs"}, everywhere, nil},
+	{"Rancher's system-upgrade-controller", "upgrade.cattle.io", []string{"plans"}, fromHome, []string{"system-upgrade", "cattle-system"}},
+	{"the Operator Lifecycle Manager", "operators.coreos.com", []string{"subscriptions", "clusterserviceversions", "installplans", "operatorgroups", "catalogsources"}, everywhere, olmHomes},
+	{"the Operator Lifecycle Manager", "olm.operatorframework.io", []string{"clusterextensions", "clustercatalogs"}, unscoped, olm1Homes},
+}
+
+// podMakers are well-known controllers that make pods in the namespace of an object, with
+// an account of it that the object's writer chooses, as Kubernetes' own workloads do.
+var podMakers = []struct {
+	group     string
+	resources []string
+}{
+	{"argoproj.io", []string{"workflows", "cronworkflows", "rollouts", "sensors", "eventsources"}},
+	{"tekton.dev", []string{"taskruns", "pipelineruns"}},
+	{"triggers.tekton.dev", []string{"eventlisteners"}},
+	{"keda.sh", []string{"scaledjobs"}},
+	{"serving.knative.dev", []string{"services", "configurations"}},
+	{"monitoring.coreos.com", []string{"prometheuses", "prometheusagents", "alertmanagers", "thanosrulers"}},
+	{"apps.openshift.io", []string{"deploymentconfigs"}},
+}
+
+// there reports whether there may be objects of an API group: whether the API server has
+// it, or a role names it. named says that only rules count which name it: one for all
+// groups is about those that are there.
+func (x *rights) there(group string) (there, named bool) {
+	if slices.Contains(x.served, group) {
+		return true, false
+	}
+	return x.mentioned[group], true
+}
+
+// writesOf are the ways to write an object of a kind that others defined, in a namespace,
+// or wherever the question says. A patch makes a new one, too.
+func (p pather) writesOf(group, resource string, in Ask) []Need {
+	there, named := p.rights.there(group)
+	if !there {
+		return nil
+	}
+	in.Group, in.Resource, in.GroupNamed = group, resource, named
+	create := in
+	create.Verb = "create"
+	in.AnyName = true
+	return append([]Need{{create}}, p.either(change, in)...)
+}
+
+// makeCustom are the ways to have a controller of podMakers make pods at home.
+func (p pather) makeCustom() []Need {
+	var needs []Need
+	for _, of := range podMakers {
+		for _, resource := range of.resources {
+			needs = append(needs, p.writesOf(of.group, resource, Ask{Namespace: p.Home})...)
+		}
+	}
+	return needs
+}
+
+// borrow are the ways to have lenders act in the whole cluster, but for those whose own
+// account somebody is.
+func (x *rights) borrow(somebody Subject) []Need {
+	p := pather{Target{}, x}
+	var needs []Need
+	for _, of := range lenders {
+		if slices.Contains(of.homes, somebody.Namespace) || slices.Contains(of.homes, somebody.AccountsOf()) {
+			continue
+		}
+		for _, resource := range of.resources {
+			switch of.span {
+			case everywhere:
+				needs = append(needs, p.writesOf(of.group, resource, Ask{AnyNamespace: true})...)
+			case unscoped:
+				needs = append(needs, p.writesOf(of.group, resource, Ask{})...)
+			case fromHome:
+				for _, home := range of.homes {
+					needs = append(needs, p.writesOf(of.group, resource, Ask{Namespace: home})...)
+				}
+			}
+		}
+	}
+	return needs
+}
+
+// borrowing is the way to every deployer by a controller's rights.
+func (x *rights) borrowing(somebody Subject) Path {
+	return Path{ID: "use-controller", Name: "use a controller's rights", finding: idBorrows, Any: x.borrow(somebody)}
 }
 
 // loan is an object by which a controller's rights are used.

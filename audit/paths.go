@@ -195,6 +195,7 @@ func (x *rights) paths(t Target) []Path {
 	for i, of := range workloadKinds {
 		add("make-"+of.resource, "make pods by "+of.resource, idMakePods, p.makePods(i))
 	}
+	add("make-custom", "make pods by an object of a controller", idMakePods, p.makeCustom())
 	add("bind", "bind a role", idRights, p.bindRoles())
 	add("escalate", "write a role", idRights, p.writeRoles())
 	// Whoever reaches the kubelet of its node runs commands in its pods. Nodes are

@@ -39,6 +39,7 @@ func NewReach(s *Snapshot) *Reach {
 	a := newAuditor(s)
 	a.findAccess()
 	a.addIdentityMap()
+	a.general = append(a.general, a.rights.borrowing(Subject{}))
 	return &Reach{a}
 }
 

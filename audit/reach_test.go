@@ -143,7 +143,9 @@ func TestWildcardsOpenEverything(t *testing.T) {
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 		var all []string
 		for _, path := range newRights(nil, nil).paths(targetsOf("home", engine)[0]) {
-			all = append(all, path.Name)
+			if len(path.Any) > 0 { // no controller is there
+				all = append(all, path.Name)
+			}
 		}
 		if diff := cmp.Diff(all, opensOf(engine, rule("*", "*", "*"))); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", engine, diff)

@@ -195,6 +195,7 @@ func newAuditor(s *Snapshot) *auditor {
 	for _, token := range s.Tokens {
 		a.tokens[token.Namespace] = append(a.tokens[token.Namespace], token)
 	}
+	a.rights.served = s.APIGroups
 	a.demands = demandsOf(s)
 	a.restore()
 	a.findDeployers()

@@ -69,6 +69,15 @@ func (r *ruleSet) allows(ask Ask) bool {
 	if ask.AnyAct {
 		return r.acts(ask.Verb, true)
 	}
+	if ask.GroupNamed {
+		only := &ruleSet{named: r.named, known: map[act]answer{}}
+		for _, rule := range r.rules {
+			if slices.Contains(rule.APIGroups, ask.Group) {
+				only.rules = append(only.rules, rule)
+			}
+		}
+		r, ask.GroupNamed = only, false
+	}
 	a := act{ask.Verb, ask.Group, ask.Resource}
 	can := r.answer(a)
 	switch {
@@ -148,6 +157,9 @@ type rights struct {
 	named map[act][]string
 	// leading are acts that lead to a deployer.
 	leading map[leading][]act
+	// served are the API groups of the server, mentioned those that rules name.
+	served    []string
+	mentioned map[string]bool
 	// bootstrap says whether bootstrap tokens lead to a node's certificate; nil where
 	// nobody asked yet.
 	bootstrap *bool
@@ -160,7 +172,7 @@ func newRights(roles []Role, bindings []Binding) *rights {
 	x := &rights{
 		roles: map[roleKey]*ruleSet{}, inCluster: map[Subject][]grant{}, inside: map[string]map[Subject][]grant{},
 		bindings: map[string][]*Binding{}, bySubject: map[Subject][]grant{}, named: map[act][]string{},
-		leading: map[leading][]act{},
+		leading: map[leading][]act{}, mentioned: map[string]bool{},
 	}
 	sets := map[string]*ruleSet{}
 	for _, role := range roles {
@@ -170,6 +182,9 @@ func newRights(roles []Role, bindings []Binding) *rights {
 			set = &ruleSet{rules: role.Rules, known: map[act]answer{}, leads: map[leading]bool{}}
 			for _, rule := range role.Rules {
 				set.named = append(set.named, rule.ResourceNames...)
+				for _, group := range rule.APIGroups {
+					x.mentioned[group] = true
+				}
 			}
 			sets[text] = set
 			x.sets = append(x.sets, set)

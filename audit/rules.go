@@ -106,6 +106,7 @@ const (
 	idNotFrozen         = "HT076"
 	idFrozenWriter      = "HT077"
 	idLoosensNamespace  = "HT078"
+	idBorrows           = "HT079"
 )
 
 // Rule is one kind of finding.
@@ -188,6 +189,7 @@ var rules = []Rule{
 	{idNotFrozen, "freeze that is not in force", High, "The tenant is said to be frozen, and helm can change it."},
 	{idFrozenWriter, "writer in a frozen tenant", Medium, "A freeze holds the tenant's own accounts: who has rights of their own can still change what is to stay as it is."},
 	{idLoosensNamespace, "outsider can loosen a tenant's namespace", Medium, "The namespace's labels hold its pods to PodSecurity and to the guard."},
+	{idBorrows, "outsider can use a controller's rights", High, "The controller acts for whoever wrote the object, by its own rights, which reach every deployer."},
 }
 
 func ruleOf(id string) Rule {

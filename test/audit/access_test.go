@@ -106,6 +106,18 @@ func makePods(kind string) try {
 	}
 }
 
+// custom creates an object of a kind that others defined; namespace is empty for one of
+// the cluster. Whether it is allowed the API server says before it looks for the kind.
+func custom(version, namespace, resource string) try {
+	return func(ctx context.Context, a *actor) error {
+		path := "/apis/" + version
+		if namespace != "" {
+			path += "/namespaces/" + namespace
+		}
+		return a.CoreV1().RESTClient().Post().AbsPath(path+"/"+resource).Param("dryRun", "All").Body([]byte(`{}`)).Do(ctx).Error()
+	}
+}
+
 // as sends a request as somebody else.
 func as(user string, groups ...string) try {
 	return func(ctx context.Context, a *actor) error {
@@ -511,6 +523,14 @@ var ways = []way{
 	{"", []string{"bind rbac:rolebindings", "escalate rbac:rolebindings", "create rbac:roles/escalate", "create rbac:rolebindings"}, nil, nil, "", bindTo("ClusterRole", "edit")},
 	{"", []string{"create rbac:rolebindings"}, []string{"escalate rbac:clusterroles"}, nil, "", bindTo("ClusterRole", "edit")},
 	{"", []string{"impersonate serviceaccounts/token tiller", "impersonate pods", "impersonate-on:serviceaccount:create serviceaccounts/token"}, nil, nil, "", as("system:serviceaccount:alpha-tiller:tiller")},
+	// By objects of controllers, of which the authorizer answers whether they are served or not.
+	{"use-controller", nil, []string{"create helm.toolkit.fluxcd.io:helmreleases"}, nil, "HT079", custom("helm.toolkit.fluxcd.io/v2", "alpha-b", "helmreleases")},
+	{"use-controller", []string{"create kustomize.toolkit.fluxcd.io:kustomizations"}, nil, nil, "HT079", custom("kustomize.toolkit.fluxcd.io/v1", "alpha-tiller", "kustomizations")},
+	{"use-controller", nil, []string{"create ops.crossplane.io:operations"}, nil, "HT079", custom("ops.crossplane.io/v1alpha1", "", "operations")},
+	{"make-custom", []string{"create argoproj.io:workflows"}, nil, nil, "HT011", custom("argoproj.io/v1alpha1", "alpha-tiller", "workflows")},
+	{"make-custom", []string{"create keda.sh:scaledjobs"}, nil, nil, "HT011", custom("keda.sh/v1alpha1", "alpha-tiller", "scaledjobs")},
+	{"", []string{"create argoproj.io:applications", "create ops.crossplane.io:operations", "create keda.sh:scaledobjects"}, []string{"get,list,delete helm.toolkit.fluxcd.io:helmreleases", "create cert-manager.io:certificates"}, nil, "",
+		custom("helm.toolkit.fluxcd.io/v2", "alpha-b", "helmreleases")},
 	// Tiller listens on its loopback: what the API server's proxy connects to is
 	// not there, whoever may use it.
 	{"", []string{"get,create pods/proxy", "get,create services/proxy"}, nil, nil, "", nil},
@@ -549,7 +569,7 @@ func TestWays(t *testing.T) {
 			case "":
 			default:
 				want = []string{way.want + " alpha user outsider"}
-				if strings.HasSuffix(way.path, "-administrator") || slices.Contains([]string{"node-proxy", "change-policy", "change-guard", "change-admission", "certificate", "be-node", "serve-api", "create-volume"}, way.path) || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
+				if strings.HasSuffix(way.path, "-administrator") || slices.Contains([]string{"node-proxy", "change-policy", "change-guard", "change-admission", "certificate", "be-node", "serve-api", "create-volume", "use-controller"}, way.path) || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
 					want = []string{way.want + "  user outsider"} // they lead to every deployer
 				}
 			}

@@ -583,6 +583,23 @@ var planted = []planting{
 		p.roleAgain("beta")
 		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/ns-role", `{"rules":[{"apiGroups":[""],"resources":["namespaces/finalize"],"verbs":["update"]}]}`)
 	}, []string{"HT026 beta ClusterRole ns-role"}},
+	{"somebody who can write what Flux carries out, everywhere", func(p *plant) {
+		p.grant("", "flux", []string{"create helm.toolkit.fluxcd.io:helmreleases"}, "user zoe")
+	}, []string{"HT079  user zoe"}},
+	{"somebody who can write what Flux carries out, in a namespace of nobody's", func(p *plant) {
+		p.grant("outside", "flux", []string{"patch kustomize.toolkit.fluxcd.io:kustomizations"}, "user zoe")
+	}, []string{"HT079  user zoe"}},
+	{"an account of Flux's own, and somebody who reads", func(p *plant) {
+		p.grant("", "flux", []string{"* helm.toolkit.fluxcd.io:*"}, "account flux-system:source-controller")
+		p.grant("", "reads", []string{"get,list,watch,delete helm.toolkit.fluxcd.io:helmreleases"}, "user zoe")
+	}, nil},
+	{"somebody who can write certificates, and applications outside Argo CD's namespace", func(p *plant) {
+		p.grant("", "certs", []string{"create cert-manager.io:certificates"}, "user zoe")
+		p.grant("outside", "apps", []string{"create argoproj.io:applications"}, "user zoe")
+	}, nil},
+	{"somebody who can have pods made in every namespace, by workflows", func(p *plant) {
+		p.grant("", "flows", []string{"create argoproj.io:workflows"}, "user zoe")
+	}, []string{"HT022  user zoe"}},
 	{"somebody who can make namespaces", func(p *plant) {
 		p.grant("", "spaces", []string{"create,get,list namespaces"}, "user zoe")
 	}, []string{"HT027  user zoe"}},

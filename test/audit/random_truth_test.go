@@ -272,7 +272,8 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	// No webhook is configured that could be changed.
 	is("change-admission", a.creates("admission:mutatingwebhookconfigurations", "", "made-up") || a.creates("admission:validatingwebhookconfigurations", "", "made-up") ||
 		a.any("update,patch", "admission:mutatingadmissionpolicies", "", "made-up") ||
-		a.may("create", "admission:mutatingadmissionpolicies", "") && writes("admission:mutatingadmissionpolicybindings"))
+		a.may("create", "admission:mutatingadmissionpolicies", "") && (writes("admission:mutatingadmissionpolicybindings") ||
+			a.any("delete", "admission:mutatingadmissionpolicies", "", "made-up") || a.may("deletecollection", "admission:mutatingadmissionpolicies", "")))
 	is("serve-api", writes("apiregistration.k8s.io:apiservices"))
 	is("create-volume", a.creates("persistentvolumes", "", "made-up"))
 	is("certificate", a.creates("certs:certificatesigningrequests", "", "made-up") && a.any("update,patch", "certs:certificatesigningrequests/approval", "", "made-up") &&

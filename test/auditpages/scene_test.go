@@ -287,6 +287,7 @@ func (s *scene) clusterFindings() {
 	labels := rule("", "namespaces", "patch")
 	labels.ResourceNames = []string{"blue-1"}
 	s.give("", "labels", audit.User("mallory-labels"), labels)
+	s.give("", "flux", audit.User("mallory-flux"), rule("kustomize.toolkit.fluxcd.io", "kustomizations", "create"))
 	s.give("", "nightly", audit.Account("nightly", "apply"), rule("*", "*", "*"))
 	s.Workloads = append(s.Workloads, audit.Workload{Kind: "CronJob", Namespace: "nightly", Name: "apply", Account: "apply", AppliesFrom: []audit.ObjectRef{{Kind: "ConfigMap", Namespace: "nightly", Name: "tenants"}}})
 	s.give("nightly", "file", audit.User("mallory-file"), rule("", "configmaps", "patch"))

@@ -1,0 +1,74 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+
+	"helm-tenant/tenant"
+)
+
+// checkLenders looks for who can use the rights of a well-known controller, and so reaches
+// every deployer. What a tenant's deployer, or anybody in a tenant's namespace, can do is
+// reported with the tenant's role or the binding there; the accounts of the controller's
+// own namespace write its objects by design.
+func (a *auditor) checkLenders() {
+	a.general = append(a.general, a.rights.borrowing(Subject{}))
+	if len(a.general[len(a.general)-1].Any) == 0 {
+		return
+	}
+	namespaces := a.lendingNamespaces()
+	a.eachOther(namespaces, func(s Subject, mine func(grant) bool) {
+		path := a.rights.borrowing(s)
+		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {
+			return mine(g) && (g.binding.Namespace == "" || slices.Contains(namespaces, g.binding.Namespace))
+		})
+		if !open {
+			return
+		}
+		ask := steps[0].ask
+		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can %s, which %s carries out with its own rights", s, ask, lenderOf(ask))}
+		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+		severity := everybodyIs(s)
+		if s.Namespace == systemNamespace {
+			severity = Medium
+		}
+		a.add(idBorrows, severity, f)
+	})
+}
+
+// lendingNamespaces are those, none of a tenant's, in which a binding lets anybody write a
+// lender's objects.
+func (a *auditor) lendingNamespaces() []string {
+	known := map[*ruleSet]bool{} // many bindings have one role
+	lends := func(g grant) bool {
+		does, found := known[g.rules]
+		if !found {
+			does = len(a.loans(g.rules.rules)) > 0
+			known[g.rules] = does
+		}
+		return does
+	}
+	var namespaces []string
+	for namespace, subjects := range a.rights.inside {
+		if ns := a.namespaces[namespace]; ns != nil && ns.Labels[tenant.LabelTenant] != "" && ns.Labels[tenant.LabelHome] == "" {
+			continue
+		}
+		for _, grants := range subjects {
+			if slices.ContainsFunc(grants, lends) {
+				namespaces = append(namespaces, namespace)
+				break
+			}
+		}
+	}
+	return namespaces
+}
+
+// lenderOf names the controller that carries out what the question is about.
+func lenderOf(ask Ask) string {
+	for _, of := range lenders {
+		if of.group == ask.Group && slices.Contains(of.resources, ask.Resource) {
+			return of.name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,117 @@
+package audit
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
+)
+
+// TestBorrowing: who can have a controller act in the whole cluster, or make pods in a
+// home, is reported once; who is meant to write its objects, and whose objects act nowhere
+// that counts, is not.
+func TestBorrowing(t *testing.T) {
+	eve, alice := User("eve"), User("alice")
+	const flux, argo = "helm.toolkit.fluxcd.io", "argoproj.io"
+	for _, test := range []struct {
+		name  string
+		plant func(*Snapshot)
+		want  []string
+	}{
+		{"releases of Flux, everywhere", func(s *Snapshot) { s.give("", "x", eve, rule(flux, "helmreleases", "create")) }, []string{"HT079 high user eve"}},
+		{"releases of Flux, in one namespace", func(s *Snapshot) { s.give("c", "x", eve, rule(flux, "helmreleases", "patch")) }, []string{"HT079 high user eve"}},
+		{"releases of Flux, in a home", func(s *Snapshot) { s.give("a-tiller", "x", eve, rule(flux, "helmreleases", "update", "one")) }, []string{"HT079 high user eve"}},
+		{"releases of Flux, for everybody", func(s *Snapshot) { s.give("", "x", Group("system:authenticated"), rule(flux, "*", "*")) }, []string{"HT079 critical group system:authenticated"}},
+		{"releases of Flux, to read and delete", func(s *Snapshot) {
+			s.give("", "x", eve, rule(flux, "helmreleases", "get"), rule(flux, "helmreleases", "delete"))
+		}, nil},
+		{"the status of releases of Flux", func(s *Snapshot) { s.give("", "x", eve, rule(flux, "helmreleases/status", "update")) }, nil},
+		{"an account of Flux's own", func(s *Snapshot) { s.give("", "x", Account("flux-system", "source-controller"), rule(flux, "*", "*")) }, nil},
+		{"all accounts of Flux's namespace", func(s *Snapshot) { s.give("", "x", Group("system:serviceaccounts:flux-system"), rule(flux, "*", "*")) }, nil},
+		{"an account of Flux's own that writes another's", func(s *Snapshot) {
+			s.give("", "x", Account("flux-system", "image"), rule("velero.io", "restores", "create"))
+		}, []string{"HT079 high service account flux-system:image"}},
+		{"an account of kube-system", func(s *Snapshot) {
+			s.give("", "x", Account("kube-system", "addon"), rule(flux, "helmreleases", "create"))
+		}, []string{"HT079 medium service account kube-system:addon"}},
+		{"a controller of Kubernetes' own", func(s *Snapshot) {
+			s.Roles = append(s.Roles, Role{Name: "system:controller:generic-garbage-collector", Rules: []rbacv1.PolicyRule{rule("*", "*", "update")}})
+			s.APIGroups = []string{flux}
+			s.Bindings = append(s.Bindings, Binding{Name: "system:controller:generic-garbage-collector", RoleKind: "ClusterRole", RoleName: "system:controller:generic-garbage-collector", Subjects: []Subject{Account("kube-system", "generic-garbage-collector")}})
+		}, nil},
+		{"an administrator", func(s *Snapshot) { s.give("", "x", eve, rule("*", "*", "*")) }, []string{"HT022 high user eve"}},
+		{"all objects of whichever group, which is not there", func(s *Snapshot) { s.give("c", "x", eve, rule("*", "*", "create")) }, nil},
+		{"all objects of whichever group, which is there", func(s *Snapshot) {
+			s.APIGroups = []string{flux}
+			s.give("c", "x", eve, rule("*", "*", "create"))
+		}, []string{"HT079 high user eve"}},
+		{"applications of Argo CD, in its namespace", func(s *Snapshot) { s.give("argocd", "x", eve, rule(argo, "applications", "create")) }, []string{"HT079 high user eve"}},
+		{"applications of Argo CD, everywhere", func(s *Snapshot) { s.give("", "x", eve, rule(argo, "applications", "create")) }, []string{"HT079 high user eve"}},
+		{"applications of Argo CD, in another namespace", func(s *Snapshot) { s.give("c", "x", eve, rule(argo, "applications", "create")) }, nil},
+		{"an operation of Crossplane", func(s *Snapshot) { s.give("", "x", eve, rule("ops.crossplane.io", "cronoperations", "create")) }, []string{"HT079 high user eve"}},
+		{"an operation of Crossplane, in a namespace, where none is", func(s *Snapshot) { s.give("c", "x", eve, rule("ops.crossplane.io", "operations", "create")) }, nil},
+		{"a mutation of Gatekeeper", func(s *Snapshot) { s.give("", "x", eve, rule("mutations.gatekeeper.sh", "assign", "create")) }, []string{"HT079 high user eve"}},
+		{"a chart of K3s", func(s *Snapshot) { s.give("c", "x", eve, rule("helm.cattle.io", "helmcharts", "create")) }, []string{"HT079 high user eve"}},
+		{"a subscription to an operator", func(s *Snapshot) { s.give("c", "x", eve, rule("operators.coreos.com", "subscriptions", "create")) }, []string{"HT079 high user eve"}},
+		{"an extension of the cluster", func(s *Snapshot) {
+			s.give("", "x", eve, rule("olm.operatorframework.io", "clusterextensions", "update"))
+		}, []string{"HT079 high user eve"}},
+		{"certificates", func(s *Snapshot) { s.give("", "x", eve, rule("cert-manager.io", "certificates", "create")) }, nil},
+		{"clusters of Cluster API", func(s *Snapshot) { s.give("", "x", eve, rule("cluster.x-k8s.io", "clusters", "create")) }, nil},
+		{"releases of Flux, in a tenant's namespace", func(s *Snapshot) { s.give("a-1", "x", eve, rule(flux, "helmreleases", "create")) }, []string{"HT040 high user eve"}},
+		{"releases of Flux, in a tenant's namespace, as a member", func(s *Snapshot) { s.give("a-1", "x", alice, rule(flux, "helmreleases", "create")) }, []string{"HT040 high user alice"}},
+		{"releases of Flux, everywhere, as the deployer", func(s *Snapshot) {
+			s.give("", "x", Account("a-tiller", "tiller"), rule(flux, "helmreleases", "create"))
+		}, []string{"HT005 high service account a-tiller:tiller"}},
+		{"workflows in a home", func(s *Snapshot) { s.give("a-tiller", "x", eve, rule(argo, "workflows", "create")) }, []string{"HT011 high user eve"}},
+		{"workflows everywhere", func(s *Snapshot) { s.give("", "x", eve, rule(argo, "workflows", "create")) }, []string{"HT022 high user eve"}},
+		{"workflows elsewhere", func(s *Snapshot) { s.give("c", "x", eve, rule(argo, "workflows", "create")) }, nil},
+		{"jobs of KEDA in a home", func(s *Snapshot) { s.give("a-tiller", "x", eve, rule("keda.sh", "scaledjobs", "patch", "one")) }, []string{"HT011 high user eve"}},
+		{"scaled objects of KEDA in a home", func(s *Snapshot) { s.give("a-tiller", "x", eve, rule("keda.sh", "scaledobjects", "create")) }, nil},
+		{"a binding of a role that leads to Flux", func(s *Snapshot) {
+			s.Roles = append(s.Roles, Role{Name: "flux-edit", Rules: []rbacv1.PolicyRule{rule(flux, "helmreleases", "create")}})
+			s.give("a-tiller", "x", eve, rule(rbacGroup, "rolebindings", "create"), rule(rbacGroup, "clusterroles", "bind", "flux-edit"))
+		}, []string{"HT017 high user eve"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			of := tenant.Tenant{Name: "a", Namespaces: []string{"a-1"}, Engine: tenant.EngineTiller, Members: tenant.Members{tenant.User("alice")}}
+			s := sceneOf(of)
+			test.plant(s)
+			var got []string
+			for _, f := range Audit(s, Options{}).Findings {
+				if f.ID == idLoosened {
+					continue // the scene's namespaces have no guard
+				}
+				got = append(got, f.ID+" "+string(f.Severity)+" "+f.Subject)
+				if f.Fix.String() == "" || len(f.Chains) == 0 {
+					t.Errorf("%s lacks a chain or a fix", f.ID)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Who can use a controller's rights reaches every deployer, in the answer for one person
+// and in a revoke's rest, directly and by an account that they can be.
+func TestBorrowersReachDeployers(t *testing.T) {
+	s := sceneOf(team("a", tenant.EngineTiller))
+	s.give("ci", "flux", Account("ci", "robot"), rule("kustomize.toolkit.fluxcd.io", "kustomizations", "create"))
+	s.give("ci", "token", User("eve"), rule("", "serviceaccounts/token", "create", "robot"))
+	ways := NewReach(s).Ways("a-tiller", User("eve"))
+	if len(ways) != 1 || !slices.Equal(ways[0].IDs, []string{"use-controller"}) {
+		t.Errorf("eve has the ways %v", ways)
+	}
+	if ways := NewReach(s).Ways("a-tiller", Account("ci", "robot")); len(ways) != 1 || !slices.Equal(ways[0].IDs, []string{"use-controller"}) {
+		t.Errorf("the account has the ways %v", ways)
+	}
+	if ways := NewReach(s).Ways("a-tiller", Account("ci", "other")); len(ways) != 0 {
+		t.Errorf("another account has the ways %v", ways)
+	}
+}
