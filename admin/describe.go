@@ -53,8 +53,8 @@ type NamespaceOf struct {
 	Missing bool `json:"missing,omitempty"`
 	// Bindings are nil where they may not be read.
 	Bindings []Binding `json:"bindings" nil:"unknown"`
-	// Quota is how much of the tenant's ResourceQuota is used.
-	Quota []QuotaUse `json:"quota"`
+	// Quota is how much of the tenant's ResourceQuota is used; nil where it may not be read.
+	Quota []QuotaUse `json:"quota" nil:"unknown"`
 }
 
 // QuotaUse is one key of a ResourceQuota.

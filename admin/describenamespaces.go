@@ -51,19 +51,22 @@ func describeNamespaces(ctx context.Context, c *cluster.Client, t tenant.Tenant,
 	}
 	var described []NamespaceOf
 	for _, ns := range t.Namespaces {
-		in := NamespaceOf{Name: ns, Missing: !r.exist[ns], Bindings: []Binding{}}
+		in := NamespaceOf{Name: ns, Missing: !r.exist[ns], Bindings: []Binding{}, Quota: []QuotaUse{}}
 		if ok, err := see("bindings in namespace "+ns, r.unread[ns]); err != nil {
 			return nil, err
 		} else if !ok {
-			in = NamespaceOf{Name: ns}
+			in.Bindings = nil
 		} else if r.exist[ns] {
 			in.Bindings = append(in.Bindings, bindingsOf(t, ns, r.bindings[ns])...)
 		}
 		if len(t.Quota) > 0 && !in.Missing {
-			if _, err := see("quotas", r.quotasUnread[ns]); err != nil {
+			if ok, err := see("quotas", r.quotasUnread[ns]); err != nil {
 				return nil, err
+			} else if ok {
+				in.Quota = append(in.Quota, quotaUse(t, r.quotas[ns])...)
+			} else {
+				in.Quota = nil
 			}
-			in.Quota = quotaUse(t, r.quotas[ns])
 		}
 		described = append(described, in)
 	}

@@ -76,8 +76,8 @@ func TestDescribe(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantIn := []NamespaceOf{
-		{Name: "a", Bindings: []Binding{{"helm-tenant.t.admin", "ClusterRole admin", []string{"service account t-tiller:tiller"}, true}, {"theirs", "ClusterRole edit", []string{"user eve", "service account a:robot"}, false}}},
-		{Name: "b", Missing: true, Bindings: []Binding{}}}
+		{Name: "a", Bindings: []Binding{{"helm-tenant.t.admin", "ClusterRole admin", []string{"service account t-tiller:tiller"}, true}, {"theirs", "ClusterRole edit", []string{"user eve", "service account a:robot"}, false}}, Quota: []QuotaUse{}},
+		{Name: "b", Missing: true, Bindings: []Binding{}, Quota: []QuotaUse{}}}
 	if diff := cmp.Diff(wantIn, d.In); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -111,6 +111,9 @@ func TestDescribe(t *testing.T) {
 	}
 	if d, err = Describe(t.Context(), c, "t", ""); err != nil || len(d.Unseen) != 5 || d.Drift != nil || len(d.Members) != 0 {
 		t.Errorf("members are %v, unseen are %q, %v", d.Members, d.Unseen, err)
+	}
+	if in := d.In[0]; in.Bindings != nil || in.Quota == nil {
+		t.Errorf("bindings that may not be read are %v, and no quota is %v", in.Bindings, in.Quota)
 	}
 }
 

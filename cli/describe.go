@@ -56,6 +56,11 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 	if output == "text" {
 		return s.printDescription(d)
 	}
+	return printObject(s.out(), output, descriptionObject(d))
+}
+
+// descriptionObject is a description for machine output: what may not be read is null.
+func descriptionObject(d *admin.Description) any {
 	drift := cluster.Plan{Changes: d.Drift}
 	unseen := func(what string) bool { return slices.Contains(d.Unseen, what) }
 	compared := len(d.Unseen) == 0 && d.Foreign == "" && d.Uncompared == ""
@@ -64,9 +69,15 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 		Temporary, Over          *tenant.Terms
 	}
 	if !unseen("members") {
-		people.Members, people.Readers, people.Owners, people.Temporary, people.Over = &d.Members, &d.Readers, &d.Owners, &d.Temporary, &d.Over
+		people.Members, people.Temporary, people.Over = &d.Members, &d.Temporary, &d.Over
+		if !unseen("readers") {
+			people.Readers = &d.Readers
+		}
+		if !unseen("owners") {
+			people.Owners = &d.Owners
+		}
 	}
-	return printObject(s.out(), output, struct {
+	return struct {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
 		tenant.Tenant
@@ -91,7 +102,7 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 
 		PodSecurityUnheld string `json:"podSecurityUnheld,omitempty"`
 	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, known(d.Pods, !unseen("Tiller's pods")), known(d.Releases, !unseen("releases")),
-		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Owners, people.Temporary, people.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld})
+		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Owners, people.Temporary, people.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld}
 }
 
 func (s *session) printDescription(d *admin.Description) error {
@@ -194,6 +205,8 @@ func printBindings(w io.Writer, in []admin.NamespaceOf) {
 	for _, ns := range in {
 		if ns.Missing {
 			visible.Fprintf(table, "  %s\t(does not exist)\t-\t-\n", ns.Name)
+		} else if ns.Bindings == nil {
+			visible.Fprintf(table, "  %s\t%[2]s\t%[2]s\t%[2]s\n", ns.Name, unknownCell)
 		} else if len(ns.Bindings) == 0 {
 			visible.Fprintf(table, "  %s\t-\t-\t-\n", ns.Name)
 		}

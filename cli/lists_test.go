@@ -43,7 +43,7 @@ func TestListsOfOutputs(t *testing.T) {
 	}{
 		"tenant": {tenantObject(tenant.Tenant{Name: "t"}), []string{"namespaces", "users", "groups", "serviceAccounts", "temporary", "imagePullSecrets",
 			"allowFrom", "networkExcept", "hosts", "priorityClasses"}},
-		"membership": {membershipOf(admin.Membership{}, false), []string{"users", "stillIn", "temporary"}},
+		"membership": {membershipOf(admin.Membership{}, false), []string{"users", "stillIn", "temporary", "unseen", "notes"}},
 		"audit":      {&audit.Report{Findings: []audit.Finding{{}}, Deployers: []audit.Deployer{{}}}, []string{"ignored", "gone", "unseen", "clusterWide", "administrators", "groups", "tenants", "chains", "namespaces", "members", "access", "ownHome", "escalates", "commands"}},
 		"diff":       {diffTenant{}, []string{"changes", "notes"}},
 		"change":     {diffChange{}, []string{"fields"}},
@@ -56,6 +56,30 @@ func TestListsOfOutputs(t *testing.T) {
 		for _, list := range test.lists {
 			if !strings.Contains(text.String(), `"`+list+`": []`) {
 				t.Errorf("%s: %s is not []:\n%s", name, list, text.String())
+			}
+		}
+	}
+}
+
+// TestUnknownLists: what a caller may not read is null in the output of our verbs, and not
+// empty.
+func TestUnknownLists(t *testing.T) {
+	for name, test := range map[string]struct {
+		value any
+		lists []string
+	}{
+		"description for an owner": {descriptionObject(&admin.Description{Unseen: []string{"owners", "readers"}}), []string{"owners", "readers", "drift", "roleGaps"}},
+		"namespace":                {admin.NamespaceOf{}, []string{"bindings", "quota"}},
+		"membership for an owner":  {membershipOf(admin.Membership{Unseen: []tenant.Relation{tenant.RelationOwner}}, false), []string{"owners"}},
+		"membership, no audit":     {membership{}, []string{"stillIn"}},
+	} {
+		var text strings.Builder
+		if err := printObject(&text, "json", test.value); err != nil {
+			t.Fatal(err)
+		}
+		for _, list := range test.lists {
+			if !strings.Contains(text.String(), `"`+list+`": null`) {
+				t.Errorf("%s: %s is not null:\n%s", name, list, text.String())
 			}
 		}
 	}

@@ -154,15 +154,16 @@ type membership struct {
 	Changed        tenant.Members `json:"changed"`
 	ChangedReaders tenant.Members `json:"changedReaders"`
 	ChangedOwners  tenant.Members `json:"changedOwners"`
-	Members        tenant.Members `json:"members"`
-	Readers        tenant.Members `json:"readers"`
-	Owners         tenant.Members `json:"owners"`
-	Temporary      tenant.Terms   `json:"temporary"`
-	StillIn        []subjectWays  `json:"stillIn"`
-	Unknown        string         `json:"stillInUnknown,omitempty"` // why nobody looked
+	// Members, Readers and Owners are null where they are among Unseen.
+	Members   *tenant.Members `json:"members"`
+	Readers   *tenant.Members `json:"readers"`
+	Owners    *tenant.Members `json:"owners"`
+	Temporary tenant.Terms    `json:"temporary"`
+	StillIn   []subjectWays   `json:"stillIn" nil:"unknown"`
+	Unknown   string          `json:"stillInUnknown,omitempty"` // why nobody looked
 	// Unseen are the relations whose binding the caller may not read: nothing of them changed.
-	Unseen []tenant.Relation `json:"unseen,omitempty"`
-	Notes  []string          `json:"notes,omitempty"`
+	Unseen []tenant.Relation `json:"unseen"`
+	Notes  []string          `json:"notes"`
 	Error  string            `json:"error,omitempty"`
 
 	Disconnected *admin.Disconnection `json:"disconnected,omitempty"`
@@ -170,10 +171,17 @@ type membership struct {
 
 func membershipOf(result admin.Membership, dryRun bool) membership {
 	t := result.Tenant
+	people := func(as tenant.Relation) *tenant.Members {
+		if slices.Contains(result.Unseen, as) {
+			return nil
+		}
+		m := t.People(as)
+		return &m
+	}
 	return membership{Tenant: t.Name, DryRun: dryRun, Changed: result.Changed[tenant.RelationMember], ChangedReaders: result.Changed[tenant.RelationReader],
-		ChangedOwners: result.Changed[tenant.RelationOwner], Owners: t.Owners,
-		Members: t.Members, Readers: t.Readers, Temporary: t.Temporary,
-		Unseen: result.Unseen, Notes: result.Notes}
+		ChangedOwners: result.Changed[tenant.RelationOwner],
+		Members:       people(tenant.RelationMember), Readers: people(tenant.RelationReader), Owners: people(tenant.RelationOwner), Temporary: t.Temporary,
+		StillIn: []subjectWays{}, Unseen: result.Unseen, Notes: result.Notes}
 }
 
 // printMembership prints what became of the members. still are the ways that are left
@@ -183,7 +191,7 @@ func (s *session) printMembership(result admin.Membership, o *memberOptions, cha
 	t := result.Tenant
 	if o.output != "text" {
 		m := membershipOf(result, o.dryRun)
-		m.APIVersion, m.Kind, m.StillIn, m.Unknown = tenant.APIVersion, "Membership", still, errorText(unknown)
+		m.APIVersion, m.Kind, m.StillIn, m.Unknown = tenant.APIVersion, "Membership", known(still, unknown == nil), errorText(unknown)
 		m.Disconnected = ended
 		return printObject(s.out(), o.output, m)
 	}

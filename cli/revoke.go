@@ -185,7 +185,9 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 			items = append(items, membership{Tenant: t.Name, Error: errorText(err)})
 			continue
 		}
-		items = append(items, membershipOf(result, o.dryRun))
+		item := membershipOf(result, o.dryRun)
+		item.StillIn = nil // nobody looked
+		items = append(items, item)
 		if o.output == "text" {
 			s.printPeople(result, revoked, o.as, o.dryRun)
 		}

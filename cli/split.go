@@ -241,7 +241,7 @@ func (s *session) printSplit(p *admin.SplitPlan, o *splitOptions) error {
 		Status    string   `json:"status"`
 		Tenant    string   `json:"tenant,omitempty"`
 		Home      string   `json:"home,omitempty"`
-		Notes     []string `json:"notes,omitempty"`
+		Notes     []string `json:"notes"`
 	}
 	releases := []moving{}
 	for _, r := range p.Releases {
@@ -259,7 +259,7 @@ func (s *session) printSplit(p *admin.SplitPlan, o *splitOptions) error {
 			Storage    tenant.Storage `json:"storage"`
 			State      *tenant.Split  `json:"state,omitempty"`
 			Releases   []moving       `json:"releases"`
-			Problems   []string       `json:"problems,omitempty"`
+			Problems   []string       `json:"problems"`
 		}{tenant.APIVersion, "Split", p.From, p.Storage, p.State, releases, wrong})
 	}
 	if p.State != nil {

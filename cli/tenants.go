@@ -135,6 +135,21 @@ func tenantItems(inventory *admin.Inventory) []tenantItem {
 	return items
 }
 
+// tenantList is an inventory for machine output.
+func tenantList(inventory *admin.Inventory) any {
+	var unseen []string
+	for _, err := range inventory.Unseen {
+		unseen = append(unseen, errorText(err))
+	}
+	return struct {
+		APIVersion string            `json:"apiVersion"`
+		Kind       string            `json:"kind"`
+		Items      []tenantItem      `json:"items"`
+		Unmanaged  []admin.Unmanaged `json:"unmanaged" nil:"unknown"`
+		Unseen     []string          `json:"unseen"`
+	}{tenant.APIVersion, "TenantList", tenantItems(inventory), known(inventory.Unmanaged, !inventory.TillersUnseen), unseen}
+}
+
 func (s *session) printTenants(inventory *admin.Inventory, where string, q tenantsQuery) error {
 	if q.plain.quiet || q.output == "name" {
 		prefix := "tenant/"
@@ -147,17 +162,7 @@ func (s *session) printTenants(inventory *admin.Inventory, where string, q tenan
 		return nil
 	}
 	if q.output == "json" || q.output == "yaml" {
-		unseen := []string{}
-		for _, err := range inventory.Unseen {
-			unseen = append(unseen, errorText(err))
-		}
-		return printObject(s.out(), q.output, struct {
-			APIVersion string            `json:"apiVersion"`
-			Kind       string            `json:"kind"`
-			Items      []tenantItem      `json:"items"`
-			Unmanaged  []admin.Unmanaged `json:"unmanaged"`
-			Unseen     []string          `json:"unseen"`
-		}{tenant.APIVersion, "TenantList", tenantItems(inventory), inventory.Unmanaged, unseen})
+		return printObject(s.out(), q.output, tenantList(inventory))
 	}
 	if len(inventory.Tenants)+len(inventory.Unmanaged) == 0 {
 		if len(q.names) == 0 {

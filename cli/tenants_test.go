@@ -19,9 +19,9 @@ func TestTenantRowsUnknown(t *testing.T) {
 		row       []string
 		json      []string
 	}{
-		"known":    {admin.Inventory{}, []string{"t", "a", "-", "tiller", "-", "-", "0"}, []string{`"members": {`, `"users": []`, `"releases": {}`}},
+		"known":    {admin.Inventory{}, []string{"t", "a", "-", "tiller", "-", "-", "0"}, []string{`"members": {`, `"users": []`, `"releases": {}`, `"unmanaged": []`}},
 		"people":   {admin.Inventory{PeopleUnseen: true}, []string{"t", "a", "?", "tiller", "-", "-", "0"}, []string{`"members": null`, `"readers": null`, `"owners": null`, `"temporary": null`}},
-		"tillers":  {admin.Inventory{TillersUnseen: true}, []string{"t", "a", "-", "tiller", "?", "?", "0"}, []string{`"releases": {}`}},
+		"tillers":  {admin.Inventory{TillersUnseen: true}, []string{"t", "a", "-", "tiller", "?", "?", "0"}, []string{`"releases": {}`, `"unmanaged": null`}},
 		"releases": {admin.Inventory{ReleasesUnseen: true}, []string{"t", "a", "-", "tiller", "-", "-", "?"}, []string{`"releases": null`}},
 	} {
 		test.inventory.Tenants = []admin.Overview{{Tenant: of, Home: "t-tiller"}}
@@ -29,7 +29,7 @@ func TestTenantRowsUnknown(t *testing.T) {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
 		var text strings.Builder
-		if err := printObject(&text, "json", tenantItems(&test.inventory)); err != nil {
+		if err := printObject(&text, "json", tenantList(&test.inventory)); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range test.json {
