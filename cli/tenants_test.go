@@ -50,3 +50,22 @@ func TestChangedRows(t *testing.T) {
 		t.Errorf("gone, -want +got:\n%s", diff)
 	}
 }
+
+// TestWatchOfNone: in a watch that began without tenants, the headers come with the first.
+func TestWatchOfNone(t *testing.T) {
+	s, stdout, _ := hostileSession()
+	row := []string{"t", "a", "-", "tiller", "-", "-", "0"}
+	var q tenantsQuery
+	for _, step := range []struct{ before, rows [][]string }{{nil, nil}, {nil, [][]string{row}}, {[][]string{row}, [][]string{row}}, {[][]string{row}, [][]string{row, append([]string{"u"}, row[1:]...)}}} {
+		if err := s.printChanged(step.before, step.rows, &q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var first []string
+	for line := range strings.Lines(stdout.String()) {
+		first = append(first, strings.Fields(line)[0])
+	}
+	if diff := cmp.Diff([]string{"NAME", "t", "u"}, first); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

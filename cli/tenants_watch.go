@@ -14,11 +14,12 @@ import (
 const watchEvery = 5 * time.Second
 
 // watchTenants prints a line again when something in it changes, until the caller
-// interrupts it. seen is what is printed already. A tenant that is gone is told on stderr.
+// interrupts it or the tenants can't be read. seen is what is printed already. That a tenant
+// is gone is said on stderr.
 func (s *session) watchTenants(ctx context.Context, client *cluster.Client, seen *admin.Inventory, q tenantsQuery) error {
 	wide := q.output == "wide"
 	before := tenantRows(seen, wide)
-	q.plain.noHeaders = true
+	q.plain.noHeaders = q.plain.noHeaders || len(before) > 0 // nothing was printed of an empty cluster
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
@@ -35,15 +36,26 @@ func (s *session) watchTenants(ctx context.Context, client *cluster.Client, seen
 			return err
 		}
 		rows := tenantRows(inventory, wide)
-		changed, gone := changedRows(before, rows)
-		for _, name := range gone {
-			s.say("gone: %s", name)
-		}
-		if err := s.printTenantRows(changed, q); err != nil {
+		if err := s.printChanged(before, rows, &q); err != nil {
 			return err
 		}
 		before = rows
 	}
+}
+
+// printChanged prints what is new in the lines, with the headers if those have not been
+// printed.
+func (s *session) printChanged(before, rows [][]string, q *tenantsQuery) error {
+	changed, gone := changedRows(before, rows)
+	for _, name := range gone {
+		s.say("gone: %s", name)
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	err := s.printTenantRows(changed, *q)
+	q.plain.noHeaders = true
+	return err
 }
 
 // changedRows are the lines that were not there before, and the names of tenants of which

@@ -21,8 +21,8 @@ const (
 	// manyNames is from how many names on a list of everything is cheaper than
 	// asking for each.
 	manyNames = 50
-	// manyRecords is manyNames for release records in a namespace. They come in pages of
-	// few, so that few of them are cheaper to list, too.
+	// manyRecords is the same for the release records of a namespace. Their pages are small
+	// (recordPageSize), so that a list pays off sooner.
 	manyRecords = 8
 )
 

@@ -16,7 +16,7 @@ var reviews = []string{"localsubjectaccessreviews", "subjectaccessreviews", "sel
 
 // RoleGaps returns, a line each, which rights a deployer's role lacks that helm needs with
 // these engines, and what fails without them. What a chart's own objects need can't be
-// known: of create and patch it is asked whether the role allows them on anything.
+// known: for create and patch, it is enough that the role allows them on some resource.
 func RoleGaps(rules []rbacv1.PolicyRule, engine tenant.Engine) []string {
 	lacking := func(group, resource string, verbs ...string) string {
 		var missing []string
