@@ -47,7 +47,7 @@ func TestListsOfOutputs(t *testing.T) {
 		"audit":      {&audit.Report{Findings: []audit.Finding{{}}, Deployers: []audit.Deployer{{}}}, []string{"ignored", "gone", "unseen", "clusterWide", "administrators", "groups", "tenants", "chains", "namespaces", "members", "access", "ownHome", "escalates", "commands"}},
 		"diff":       {diffTenant{}, []string{"changes", "notes"}},
 		"change":     {diffChange{}, []string{"fields"}},
-		"whoami":     {whoami{}, []string{"namespaces"}},
+		"whoami":     {whoami{Namespaces: known([]string(nil), true)}, []string{"namespaces"}},
 	} {
 		var text strings.Builder
 		if err := printObject(&text, "json", test.value); err != nil {
@@ -72,6 +72,7 @@ func TestUnknownLists(t *testing.T) {
 		"namespace":                {admin.NamespaceOf{}, []string{"bindings", "quota"}},
 		"membership for an owner":  {membershipOf(admin.Membership{Unseen: []tenant.Relation{tenant.RelationOwner}}, false), []string{"owners"}},
 		"membership, no audit":     {membership{}, []string{"stillIn"}},
+		"whoami of a stranger":     {whoami{Namespaces: known([]string{}, false)}, []string{"namespaces"}},
 	} {
 		var text strings.Builder
 		if err := printObject(&text, "json", test.value); err != nil {

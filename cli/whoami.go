@@ -28,7 +28,7 @@ type whoami struct {
 	User          string   `json:"user"`
 	UserName      string   `json:"userName,omitempty"`
 	Namespace     string   `json:"namespace"`
-	Namespaces    []string `json:"namespaces"`
+	Namespaces    []string `json:"namespaces" nil:"unknown"`
 	// Stale says in what the kubeconfig's memory of the tenant differs from its record.
 	Stale string `json:"stale,omitempty"`
 	// Migration says how far it is on its way to Helm 3 and 4.
@@ -127,7 +127,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		APIVersion: tenant.APIVersion, Kind: "Whoami",
 		Tenant: resolved.Name, HomeNamespace: resolved.Home, Rule: string(resolved.Rule),
 		Context: k.Context, Cluster: k.Cluster, Server: k.Server, User: k.User,
-		Namespace: namespace, Namespaces: resolved.Namespaces,
+		Namespace: namespace, Namespaces: known(resolved.Namespaces, !resolved.NamespacesUnknown()),
 	}
 	if name, err := client.User(ctx); err == nil {
 		w.UserName = name // servers before 1.28 can't tell
