@@ -100,7 +100,9 @@ func assign(records []oldRecord, tenants []tenant.Tenant, leave []string) []Spli
 	var releases []SplitRelease
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		of := byName[name]
-		slices.SortFunc(of, func(a, b oldRecord) int { return cmp.Compare(a.Version, b.Version) })
+		slices.SortFunc(of, func(a, b oldRecord) int {
+			return cmp.Or(cmp.Compare(a.Version, b.Version), strings.Compare(a.Key.Name, b.Key.Name))
+		})
 		newest := of[len(of)-1]
 		r := SplitRelease{Name: name, Namespace: newest.namespace, Revisions: len(of), Newest: newest.Version, Status: newest.Status, records: of}
 		to, found := owner[newest.namespace]
@@ -232,9 +234,15 @@ func (p *SplitPlan) Rest() int {
 	return count
 }
 
-// targets are the tenants to which releases move.
+// targets are the tenants to which releases move, and those that a split which is under way
+// has prepared for releases that were deleted since.
 func (p *SplitPlan) targets() map[string]bool {
 	targets := map[string]bool{}
+	if p.State != nil {
+		for _, name := range p.State.Tenants() {
+			targets[name] = true
+		}
+	}
 	for _, r := range p.Releases {
 		if r.Tenant != "" {
 			targets[r.Tenant] = true

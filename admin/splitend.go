@@ -47,12 +47,12 @@ func (s *Split) readEnd(ctx context.Context) (*SplitEnd, error) {
 	}
 	stored = slices.DeleteFunc(stored, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(state.Storage)) })
 	for _, record := range stored {
-		if state.Releases[record.Release] != "" {
+		if state.Copied(record.Release) != "" {
 			e.Moved = append(e.Moved, record)
 		}
 	}
 	for _, record := range currentRecords(stored, false) {
-		if state.Releases[record.Release] == "" {
+		if state.Copied(record.Release) == "" {
 			e.Rest = append(e.Rest, record)
 		}
 	}
@@ -82,7 +82,7 @@ func (s *Split) readEnd(ctx context.Context) (*SplitEnd, error) {
 			return nil, err
 		}
 		for _, record := range copies {
-			if state.Releases[record.Release] == name {
+			if state.Copied(record.Release) == name {
 				e.Copies = append(e.Copies, record)
 			}
 		}
@@ -116,6 +116,25 @@ func (e *SplitEnd) lost() []string {
 	return lost
 }
 
+// changed are the releases whose records in the namespace of the Tiller that is split are not
+// those that were copied. While the records are removed nobody can know.
+func (e *SplitEnd) changed() []string {
+	if e.State.Phase != tenant.PhaseVerified {
+		return nil
+	}
+	now := map[string][]cluster.Stored{}
+	for _, record := range e.Moved {
+		now[record.Release] = append(now[record.Release], record)
+	}
+	var changed []string
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if digestOf(now[name]) != e.State.Copies[name] {
+			changed = append(changed, name)
+		}
+	}
+	return changed
+}
+
 // Finish removes the Tiller's records of the releases that moved, when they are backed up,
 // and starts the Tiller again where it has others. In a dry run it says what would be
 // written.
@@ -132,6 +151,12 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 			return nil, err
 		}
 		s.say("Note: only the backup will know of %s", strings.Join(lost, ", "))
+	}
+	if changed := e.changed(); len(changed) > 0 {
+		if err := s.Accepted.unless(RiskMissingReleases, "the records of %s in namespace %q were written after they were copied, and the tenants' Tillers do not have what was written", brief(changed), s.From); err != nil {
+			return nil, err
+		}
+		s.say("Note: only the backup will know what was written of %s", strings.Join(changed, ", "))
 	}
 	for _, record := range e.Moved {
 		e.Plan.Delete(record.Live(), cluster.PhaseRemoval)
@@ -266,7 +291,7 @@ func (s *Split) restart(ctx context.Context, t tenant.Tenant) error {
 
 // noteWork says what the tenants did with releases, which the split Tiller will not know.
 func (s *Split) noteWork(e *SplitEnd) {
-	if e.State.Phase != tenant.PhaseVerified {
+	if e.State.Phase != tenant.PhaseConverted && e.State.Phase != tenant.PhaseVerified {
 		return
 	}
 	copies, originals := newest(e.Copies), newest(e.Moved)
@@ -275,9 +300,9 @@ func (s *Split) noteWork(e *SplitEnd) {
 		have, found := copies[name]
 		switch {
 		case !found:
-			s.say("Note: release %s was deleted by tenant %s; the Tiller in namespace %s lists it as it was", name, e.State.Releases[name], s.From)
-		case have.Version > was.Version:
-			s.say("Note: release %s: what it made stays as tenant %s left it at revision %d; the Tiller in namespace %s knows it as of revision %d", name, e.State.Releases[name], have.Version, s.From, was.Version)
+			s.say("Note: the Tiller of tenant %s has no record of release %s any more: it was deleted, or moved to Helm 3; the Tiller in namespace %s lists it as it was", e.State.Releases[name], name, s.From)
+		case have.Revision != was.Revision || !have.Updated.Equal(was.Updated):
+			s.say("Note: release %s: what it made stays as tenant %s left it at revision %d, %s; the Tiller in namespace %s knows it as of revision %d, %s", name, e.State.Releases[name], have.Version, have.Status, s.From, was.Version, was.Status)
 		}
 	}
 }

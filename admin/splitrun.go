@@ -2,9 +2,12 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"helm-tenant/backup"
@@ -156,7 +159,8 @@ func (s *Split) frozen(p *SplitPlan) *tenant.Split {
 	next := tenant.Split{Phase: tenant.PhaseFrozen, Since: s.Backups.Now().UTC().Truncate(time.Second), Storage: p.Storage, Replicas: map[string]int32{}, Releases: p.mapping()}
 	if p.State != nil {
 		next = *p.State
-		next.Releases = p.mapping()
+		next.Releases = maps.Clone(p.State.Releases)
+		maps.Copy(next.Releases, p.mapping())
 		return &next
 	}
 	for _, t := range p.tillers {
@@ -217,6 +221,9 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	}
 	frozen, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave)
 	if err == nil {
+		err = frozen.checkStopped(state)
+	}
+	if err == nil {
 		err = frozen.check(s.Accepted)
 	}
 	if err != nil {
@@ -225,7 +232,12 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if _, err = s.Backups.SaveAgain(ctx, saved, "-stopped", frozen.moved()); err != nil {
 		return nil, err
 	}
-	state.Releases = frozen.mapping()
+	state = s.frozen(frozen) // another admin's replicas, where that one began
+	state.Backup, state.Copies = saved.File, map[string]string{}
+	maps.Copy(state.Copies, frozen.State.Copies)
+	for name := range frozen.mapping() {
+		state.Copies[name] = ""
+	}
 	if err := setSplit(ctx, s.Client, s.From, frozen.State, state, s.Event.made); err != nil {
 		return nil, err
 	}
@@ -240,6 +252,11 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 		return nil, err
 	}
 	copied.State = state
+	for _, r := range copied.Releases {
+		if r.Tenant != "" {
+			state.Copies[r.Name] = digestOf(storedOf(r.records))
+		}
+	}
 	return copied, s.step(ctx, copied.State, tenant.PhaseConverted)
 }
 
@@ -247,13 +264,30 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 func (p *SplitPlan) moved() []cluster.Stored {
 	var records []cluster.Stored
 	for _, r := range p.Releases {
-		for _, record := range r.records {
-			if r.Tenant != "" {
-				records = append(records, record.Stored)
-			}
+		if r.Tenant != "" {
+			records = append(records, storedOf(r.records)...)
 		}
 	}
 	return records
+}
+
+func storedOf(records []oldRecord) []cluster.Stored {
+	var stored []cluster.Stored
+	for _, record := range records {
+		stored = append(stored, record.Stored)
+	}
+	return stored
+}
+
+// digestOf is another one when a Tiller writes, adds or removes one of the records. It goes
+// by their labels, since restores and new keys of an encryption at rest write records, too.
+func digestOf(records []cluster.Stored) string {
+	var lines []string
+	for _, record := range records {
+		lines = append(lines, fmt.Sprintln(record.Key, record.Revision, record.Updated.Unix()))
+	}
+	slices.Sort(lines)
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, ""))))
 }
 
 // same fails unless every record that moves has a copy of the same bytes, and is itself

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,6 +67,24 @@ func (s *Split) stopTenant(ctx context.Context, t tenant.Tenant, state *tenant.M
 		return nil
 	}
 	return s.Client.WaitUntilStopped(ctx, t.Home(), func(sentence string) { s.say("%s: Tiller: %s", t.Name, sentence) })
+}
+
+// checkStopped fails unless the split is where this run brought it, and the Tillers of all
+// tenants that get releases are stopped: state names those that this run stopped.
+func (p *SplitPlan) checkStopped(state *tenant.Split) error {
+	switch {
+	case p.State == nil:
+		return ErrEnded
+	case p.State.Phase != tenant.PhaseFrozen:
+		return &SplittingError{p.From, *p.State}
+	}
+	stopped := state.Tenants()
+	for _, r := range p.Releases {
+		if r.Tenant != "" && !slices.Contains(stopped, r.Tenant) {
+			return fmt.Errorf("release %q of tenant %q was installed before the Tiller stopped, and the Tiller of that tenant is not stopped", r.Name, r.Tenant)
+		}
+	}
+	return nil
 }
 
 // waitUntilStopped waits until no pod of the split Tiller is left.

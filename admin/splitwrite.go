@@ -43,6 +43,8 @@ func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *te
 			return s.Phase
 		}
 		switch {
+		case was == nil && now != nil && !maps.Equal(now.Releases, next.Releases):
+			return nil, &SplittingError{from, *now} // another admin began, and with another file
 		case phase(now) == phase(next) && phase(now) != phase(was):
 			return &Prepared{live: cluster.NewLive()}, nil // another admin made this step
 		case phase(now) != phase(was) && now == nil:

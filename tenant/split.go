@@ -32,6 +32,10 @@ type Split struct {
 	Replicas map[string]int32 `json:"replicas,omitempty"`
 	// Releases are the tenants to which releases move, by the release's name.
 	Releases map[string]string `json:"releases"`
+	// Copies are the releases of which the homes of the tenants may have copies, each with a
+	// digest of the records that were copied, when all copies are compared. What a home has
+	// of a release that is not among them is the tenant's own.
+	Copies map[string]string `json:"copies,omitempty"`
 	// Backup is the file that the Tiller's records were written to.
 	Backup string `json:"backup,omitempty"`
 }
@@ -67,4 +71,12 @@ func (s Split) Text() (string, error) {
 // Tenants are the names of the tenants to which releases move, sorted.
 func (s Split) Tenants() []string {
 	return slices.Compact(slices.Sorted(maps.Values(s.Releases)))
+}
+
+// Copied is the tenant whose home may have copies of the release; empty where none has.
+func (s Split) Copied(release string) string {
+	if _, found := s.Copies[release]; !found {
+		return ""
+	}
+	return s.Releases[release]
 }
