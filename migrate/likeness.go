@@ -85,11 +85,18 @@ func (b Body) Unlike(live map[string]any) string {
 		}
 		wanted["data"] = data
 	}
-	return unlike("", wanted, live)
+	left := mostCompared
+	return unlike("", wanted, live, &left)
 }
 
-// unlike compares one value; path is where it stands.
-func unlike(path string, wanted, live any) string {
+// mostCompared are the values of an object that are compared before elements of lists count
+// only at their own index: a forged list in another order takes its length squared.
+const mostCompared = 1_000_000
+
+// unlike compares one value; path is where it stands, and left how many are compared before
+// lists are not searched any more.
+func unlike(path string, wanted, live any, left *int) string {
+	*left--
 	if isZero(wanted) && (live == nil || isZero(live)) {
 		return ""
 	}
@@ -103,7 +110,7 @@ func unlike(path string, wanted, live any) string {
 			if w[key] == nil { // null asks for the default
 				continue
 			}
-			if at := unlike(strings.TrimPrefix(path+"."+key, "."), w[key], l[key]); at != "" {
+			if at := unlike(strings.TrimPrefix(path+"."+key, "."), w[key], l[key], left); at != "" {
 				return at
 			}
 		}
@@ -113,7 +120,7 @@ func unlike(path string, wanted, live any) string {
 		if !is {
 			return path
 		}
-		return unlikeList(path, w, l)
+		return unlikeList(path, w, l, left)
 	}
 	if sameScalar(wanted, live) {
 		return ""
@@ -123,19 +130,19 @@ func unlike(path string, wanted, live any) string {
 
 // unlikeList finds for each wanted element one of the live list that has not been taken,
 // that of the same index first. What the live list has beside, others have added.
-func unlikeList(path string, wanted, live []any) string {
+func unlikeList(path string, wanted, live []any, left *int) string {
 	taken := make([]bool, len(live))
 	for i, element := range wanted {
 		first := ""
 		if i < len(live) && !taken[i] {
-			if first = unlike(fmt.Sprintf("%s[%d]", path, i), element, live[i]); first == "" {
+			if first = unlike(fmt.Sprintf("%s[%d]", path, i), element, live[i], left); first == "" {
 				taken[i] = true
 				continue
 			}
 		}
 		at := -1
-		for j := range live {
-			if !taken[j] && unlike(path, element, live[j]) == "" {
+		for j := 0; j < len(live) && *left > 0; j++ {
+			if !taken[j] && unlike(path, element, live[j], left) == "" {
 				at = j
 				break
 			}

@@ -1,7 +1,10 @@
 package migrate
 
 import (
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -35,6 +38,25 @@ func TestUnlike(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// TestUnlikeOfLongLists: lists that were written to take the time of all pairs of their
+// elements do not.
+func TestUnlikeOfLongLists(t *testing.T) {
+	var wanted, live []any
+	for i := range 30_000 {
+		wanted, live = append(wanted, fmt.Sprint("a", i)), append(live, fmt.Sprint("a", i))
+	}
+	slices.Reverse(live)
+	began := time.Now()
+	got := Body{Fields: map[string]any{"rules": wanted}}.Unlike(map[string]any{"rules": live})
+	if took := time.Since(began); got == "" || took > 20*time.Second {
+		t.Errorf("after %s it says %q", took, got)
+	}
+	live = append([]any{"more"}, wanted[:1000]...)
+	if got := (Body{Fields: map[string]any{"rules": wanted[:1000]}}).Unlike(map[string]any{"rules": live}); got != "" {
+		t.Errorf("one more of 1000: %s", got)
 	}
 }
 
