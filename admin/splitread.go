@@ -214,7 +214,7 @@ func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Sto
 			if old.problem = err; err == nil {
 				old.name, old.namespace, old.version, old.status = r.GetName(), r.GetNamespace(), int(r.GetVersion()), r.GetInfo().GetStatus().GetCode().String()
 				if current[record.Key] {
-					old.bodies = migrate.Bodies(r.GetManifest())
+					old.bodies, old.problem = migrate.Bodies(r.GetManifest())
 				}
 			}
 			mutex.Lock()

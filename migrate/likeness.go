@@ -17,16 +17,30 @@ type Body struct {
 	Fields map[string]any
 }
 
-// Bodies returns the objects of a manifest as Objects does, with their fields.
-func Bodies(manifest string) []Body {
+// What a manifest may be to be compared. A forged record unpacks to much more than what a
+// chart makes: parsed, it takes ten times the memory, and each object a request.
+const (
+	mostObjects  = 5000
+	mostManifest = 8 << 20
+)
+
+// Bodies returns the objects of a manifest as Objects does, with their fields, or an error
+// where the manifest is larger than those of charts.
+func Bodies(manifest string) ([]Body, error) {
+	if len(manifest) > mostManifest {
+		return nil, fmt.Errorf("its manifest is larger than %d MiB", mostManifest>>20)
+	}
 	var bodies []Body
 	for document := range strings.SplitSeq("\n"+manifest, "\n---") {
 		var fields map[string]any
 		if yaml.Unmarshal([]byte(document), &fields) == nil {
 			bodies = appendBodies(bodies, fields)
 		}
+		if len(bodies) > mostObjects {
+			return nil, fmt.Errorf("its manifest has more than %d objects", mostObjects)
+		}
 	}
-	return bodies
+	return bodies, nil
 }
 
 func appendBodies(bodies []Body, fields map[string]any) []Body {

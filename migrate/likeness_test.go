@@ -3,6 +3,7 @@ package migrate
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +30,10 @@ func TestUnlike(t *testing.T) {
 		{"a list that lost one", "kind: Role\nrules: [{verbs: [get, list]}]", "rules: [{verbs: [get]}]", "rules[0].verbs[1]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			bodies := Bodies(test.manifest)
+			bodies, err := Bodies(test.manifest)
+			if err != nil {
+				t.Fatal(err)
+			}
 			var live map[string]any
 			if err := yaml.Unmarshal([]byte(test.live), &live); err != nil || len(bodies) != 1 {
 				t.Fatalf("%d objects: %v", len(bodies), err)
@@ -61,8 +65,14 @@ func TestUnlikeOfLongLists(t *testing.T) {
 }
 
 func TestBodies(t *testing.T) {
-	bodies := Bodies("kind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: ns}}\n---\nno object\n---\nkind: Secret\nmetadata: {name: b}\n")
-	if len(bodies) != 2 || bodies[0].String() != "ConfigMap a in namespace ns" || bodies[1].String() != "Secret b" || bodies[1].Fields["kind"] != "Secret" {
-		t.Errorf("got %v", bodies)
+	bodies, err := Bodies("kind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: ns}}\n---\nno object\n---\nkind: Secret\nmetadata: {name: b}\n")
+	if err != nil || len(bodies) != 2 || bodies[0].String() != "ConfigMap a in namespace ns" || bodies[1].String() != "Secret b" || bodies[1].Fields["kind"] != "Secret" {
+		t.Errorf("got %v, %v", bodies, err)
+	}
+	if _, err := Bodies(strings.Repeat("---\nkind: A\nmetadata: {name: b}\n", mostObjects+1)); err == nil || err.Error() != "its manifest has more than 5000 objects" {
+		t.Errorf("too many objects: %v", err)
+	}
+	if _, err := Bodies(strings.Repeat("#", mostManifest+1)); err == nil || err.Error() != "its manifest is larger than 8 MiB" {
+		t.Errorf("too large: %v", err)
 	}
 }
