@@ -132,6 +132,9 @@ type Request struct {
 	// is put on the tenant's record, and the tenant's Tiller is not made before it ends. A
 	// tenant that is in another migration is refused.
 	Receiving *tenant.Migration
+	// Resumed says that an earlier run of the same split made the tenant: its home is its own,
+	// though the namespaces that led to it are gone.
+	Resumed bool
 	// Preview has the live objects named that the guard would refuse.
 	Preview  bool
 	Accepted Accepted

@@ -31,7 +31,7 @@ type SplitEnd struct {
 	Plan cluster.Plan
 }
 
-// readEnd reads what a split has come to.
+// readEnd reads what a split has come to. It returns ErrNoSplit where there is none.
 func (s *Split) readEnd(ctx context.Context) (*SplitEnd, error) {
 	_, state, err := readSplitState(ctx, s.Client, s.From)
 	switch {
@@ -40,7 +40,13 @@ func (s *Split) readEnd(ctx context.Context) (*SplitEnd, error) {
 	case state == nil:
 		return nil, ErrNoSplit
 	}
-	e := &SplitEnd{State: *state}
+	return s.endOf(ctx, *state)
+}
+
+// endOf reads what a split with that state has come to. It returns a *LostRecordError where a
+// tenant has lost its record and still has its home, with copies in it.
+func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error) {
+	e := &SplitEnd{State: state}
 	stored, err := s.Client.StoredReleases(ctx, tenant.EngineTiller, s.From)
 	if err != nil {
 		return nil, err
@@ -67,7 +73,10 @@ func (s *Split) readEnd(ctx context.Context) (*SplitEnd, error) {
 			return nil, err
 		}
 		if !existed {
-			continue
+			if err := s.checkLost(ctx, live, name, state); err != nil {
+				return nil, err
+			}
+			continue // with its home, and the copies, or before it was made
 		}
 		migration, err := cluster.MigrationOf(live.Get(recordKey(t.Home())))
 		if err != nil {
@@ -88,6 +97,29 @@ func (s *Split) readEnd(ctx context.Context) (*SplitEnd, error) {
 		}
 	}
 	return e, nil
+}
+
+// checkLost returns a *LostRecordError where a tenant has no record, and a home with copies.
+func (s *Split) checkLost(ctx context.Context, live *cluster.Live, name string, state tenant.Split) error {
+	err := lostOrNone(ctx, s.Client, live, name)
+	if _, none := errors.AsType[*NoTenantError](err); none {
+		return nil
+	}
+	lost, is := errors.AsType[*LostRecordError](err)
+	switch {
+	case !is:
+		return err
+	case lost.Home == "":
+		return nil
+	}
+	copies, reading := s.Client.StoredReleases(ctx, tenant.EngineTiller, lost.Home)
+	if reading != nil {
+		return reading
+	}
+	if slices.ContainsFunc(copies, func(record cluster.Stored) bool { return state.Copied(record.Release) == name }) {
+		return err
+	}
+	return nil
 }
 
 // newest are the newest of the records, by release.
@@ -148,13 +180,13 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	}
 	if lost := e.lost(); len(lost) > 0 {
 		if err := s.Accepted.unless(RiskMissingReleases, "the tenants' Tillers have no record of %s: either it was deleted since, or what it made would be managed by no Tiller", brief(lost)); err != nil {
-			return nil, err
+			return nil, s.canAbort(e, err)
 		}
 		s.say("Note: only the backup will know of %s", strings.Join(lost, ", "))
 	}
 	if changed := e.changed(); len(changed) > 0 {
 		if err := s.Accepted.unless(RiskMissingReleases, "the records of %s in namespace %q were written after they were copied, and the tenants' Tillers do not have what was written", brief(changed), s.From); err != nil {
-			return nil, err
+			return nil, s.canAbort(e, err)
 		}
 		s.say("Note: only the backup will know what was written of %s", strings.Join(changed, ", "))
 	}
@@ -197,6 +229,14 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	return e, setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made)
 }
 
+// canAbort makes an error of Finish a *SplitError where the way back is open.
+func (s *Split) canAbort(e *SplitEnd, err error) error {
+	if e.State.Phase == tenant.PhaseVerified {
+		return &SplitError{s.From, err}
+	}
+	return err
+}
+
 // removeRecords removes records that are backed up, as they are read now.
 func (s *Split) removeRecords(ctx context.Context, saved func([]cluster.Stored) bool, records func(*SplitEnd) []cluster.Stored) error {
 	_, err := Write(ctx, s.Client, func(ctx context.Context) (*Prepared, error) {
@@ -217,92 +257,4 @@ func (s *Split) removeRecords(ctx context.Context, saved func([]cluster.Stored) 
 		return prepared, nil
 	}, s.Event.made)
 	return err
-}
-
-// Abort goes back: it stops the tenants' Tillers, removes what they have of the releases when
-// that is backed up, and starts the Tiller that was split. The tenants stay, with their own
-// releases. In a dry run it says what would be written.
-func (s *Split) Abort(ctx context.Context) (*SplitEnd, error) {
-	e, err := s.readEnd(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if e.State.Phase == tenant.PhaseFinishing {
-		return nil, &SplittingError{s.From, e.State}
-	}
-	for _, record := range e.Copies {
-		e.Plan.Delete(record.Live(), cluster.PhaseRemoval)
-	}
-	s.noteWork(e)
-	if s.DryRun {
-		return e, nil
-	}
-	if err := CheckAllowed(ctx, s.Client, &Prepared{Plan: e.Plan, live: cluster.NewLive()}); err != nil {
-		return nil, err
-	}
-	files := s.Backups
-	files.Part = "-tenants"
-	saved, err := files.Save(ctx, s.File, "", e.Copies)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.step(ctx, &e.State, tenant.PhaseAborting); err != nil {
-		return nil, err
-	}
-	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
-	for _, t := range e.Tenants {
-		state := receiving(&e.State, s.From, t)
-		state.Phase = tenant.PhaseAborting
-		if err := s.stopTenant(waiting, t, state); err != nil {
-			return nil, err
-		}
-	}
-	stopped, err := s.readEnd(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if saved, err = files.SaveAgain(ctx, saved, "-stopped", stopped.Copies); err != nil {
-		return nil, err
-	}
-	if err := s.removeRecords(ctx, saved.Holds, func(e *SplitEnd) []cluster.Stored { return e.Copies }); err != nil {
-		return nil, err
-	}
-	if err := s.scale(ctx, e.State.Replicas); err != nil {
-		return nil, err
-	}
-	for _, t := range e.Tenants {
-		if err := s.restart(ctx, t); err != nil {
-			return nil, err
-		}
-	}
-	return e, setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made)
-}
-
-// restart starts the tenant's own Tiller after an abort, and ends its part in the split.
-func (s *Split) restart(ctx context.Context, t tenant.Tenant) error {
-	request := Request{Tenant: tenant.Tenant{Name: t.Name}, Migrating: true, StartTiller: true, Share: true, Accepted: Risks}
-	_, err := Write(ctx, s.Client, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, s.Client, request) }, s.Event.made)
-	if err != nil {
-		return err
-	}
-	return s.mark(ctx, t, nil, nil)
-}
-
-// noteWork says what the tenants did with releases, which the split Tiller will not know.
-func (s *Split) noteWork(e *SplitEnd) {
-	if e.State.Phase != tenant.PhaseConverted && e.State.Phase != tenant.PhaseVerified {
-		return
-	}
-	copies, originals := newest(e.Copies), newest(e.Moved)
-	for _, name := range slices.Sorted(maps.Keys(originals)) {
-		was := originals[name]
-		have, found := copies[name]
-		switch {
-		case !found:
-			s.say("Note: the Tiller of tenant %s has no record of release %s any more: it was deleted, or moved to Helm 3; the Tiller in namespace %s lists it as it was", e.State.Releases[name], name, s.From)
-		case have.Revision != was.Revision || !have.Updated.Equal(was.Updated):
-			s.say("Note: release %s: what it made stays as tenant %s left it at revision %d, %s; the Tiller in namespace %s knows it as of revision %d, %s", name, e.State.Releases[name], have.Version, have.Status, s.From, was.Version, was.Status)
-		}
-	}
 }

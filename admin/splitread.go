@@ -79,8 +79,9 @@ func readSplitState(ctx context.Context, c *cluster.Client, from string) (*unstr
 
 // readSplit reads what the Tiller in a namespace has and how far its split is, and decides
 // where each release goes: to the tenants, where a split has not begun, or is frozen, else
-// where the state of the split says. It writes nothing.
-func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []tenant.Tenant, leave []string) (*SplitPlan, error) {
+// where the state of the split says. It writes nothing. earlier is what the same run read
+// before, or nil: records that are still the same are not read and unpacked again.
+func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []tenant.Tenant, leave []string, earlier *SplitPlan) (*SplitPlan, error) {
 	p := &SplitPlan{From: from, copies: map[cluster.Key]oldRecord{}, later: map[string][]cluster.Stored{}, live: cluster.NewLive()}
 	var err error
 	if _, p.State, err = readSplitState(ctx, c, from); err != nil {
@@ -98,7 +99,7 @@ func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []te
 	for _, record := range currentRecords(stored, true) {
 		current[record.Key] = true
 	}
-	records, err := readOldRecords(ctx, c, stored, current)
+	records, err := readOldRecords(ctx, c, stored, current, earlier.recordsByKey())
 	if err != nil {
 		return nil, err
 	}
@@ -201,19 +202,27 @@ func readTillers(ctx context.Context, c *cluster.Client, namespace string) (byHa
 }
 
 // readOldRecords reads what the records hold. The objects of a manifest are kept of those in
-// current.
-func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Stored, current map[cluster.Key]bool) ([]oldRecord, error) {
+// current. Records that are in known and did not change are not read.
+func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Stored, current map[cluster.Key]bool, known map[cluster.Key]oldRecord) ([]oldRecord, error) {
 	var records []oldRecord
+	var unread []cluster.Stored
+	for _, record := range stored {
+		if old, found := known[record.Key]; found && old.Stored == record && old.current == current[record.Key] {
+			records = append(records, old)
+		} else {
+			unread = append(unread, record)
+		}
+	}
 	var mutex sync.Mutex
 	var group errgroup.Group // unpacking takes longer than reading
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	err := c.EachRecord(ctx, stored, func(record cluster.Record) error {
+	err := c.EachRecord(ctx, unread, func(record cluster.Record) error {
 		group.Go(func() error {
-			old := oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record))}
+			old := oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record)), current: current[record.Key]}
 			r, err := c.ReleaseOf(record)
 			if old.problem = err; err == nil {
 				old.name, old.namespace, old.version, old.status = r.GetName(), r.GetNamespace(), int(r.GetVersion()), r.GetInfo().GetStatus().GetCode().String()
-				if current[record.Key] {
+				if old.current {
 					old.bodies, old.problem = migrate.Bodies(r.GetManifest())
 				}
 			}

@@ -99,7 +99,7 @@ func (s *Split) tenants() []tenant.Tenant {
 // and starts the tenants' Tillers, in that order. A run that ended at any point is taken up
 // where it was. It returns the plan also with the error of a dry run.
 func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
-	p, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave)
+	p, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +110,9 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 		case tenant.PhaseVerified:
 			return p, nil
 		}
+	}
+	if err := p.readTenants(ctx, s.Client); err != nil {
+		return nil, err
 	}
 	err = p.check(s.Accepted)
 	if err != nil && !s.DryRun {
@@ -168,6 +171,9 @@ func (s *Split) frozen(p *SplitPlan) *tenant.Split {
 		if t.spec.Replicas != nil {
 			next.Replicas[t.String()] = *t.spec.Replicas
 		}
+		if p.begun { // and stopped it
+			next.Replicas[t.String()] = max(1, next.Replicas[t.String()])
+		}
 	}
 	return &next
 }
@@ -183,6 +189,7 @@ func (s *Split) requests(p *SplitPlan, state *tenant.Split, start bool) []Reques
 			continue
 		}
 		requests[i].StartTiller = start
+		requests[i].Resumed = p.State != nil && slices.Contains(p.State.Tenants(), t.Name)
 		requests[i].Receiving = receiving(state, s.From, t)
 	}
 	return requests
@@ -219,7 +226,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if err := s.waitUntilStopped(ctx); err != nil {
 		return nil, err
 	}
-	frozen, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave)
+	frozen, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, p)
 	if err == nil {
 		err = frozen.checkStopped(state)
 	}
@@ -244,7 +251,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if err := copyRecords(ctx, s.Client, frozen, s.Event.made); err != nil {
 		return nil, err
 	}
-	copied, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave)
+	copied, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, frozen)
 	if err != nil {
 		return nil, err
 	}

@@ -203,7 +203,7 @@ func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, made func
 	}
 	batch, size := map[cluster.Key]runtime.Object{}, 0
 	flush := func() error {
-		err := writeCopies(ctx, c, batch, made)
+		err := writeCopies(ctx, c, p.From, batch, made)
 		batch, size = map[cluster.Key]runtime.Object{}, 0
 		return err
 	}
@@ -222,14 +222,26 @@ func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, made func
 	return flush()
 }
 
-// writeCopies writes a batch of copies. What stands in the place of one must be the same.
-func writeCopies(ctx context.Context, c *cluster.Client, batch map[cluster.Key]runtime.Object, made func(cluster.Change)) error {
+// writeCopies writes a batch of copies. What stands in the place of one must be the same. It
+// returns ErrEnded or a *SplittingError where another admin ended the split, or went back,
+// meanwhile; where they copied all records, nothing is left to write.
+func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[cluster.Key]runtime.Object, made func(cluster.Change)) error {
 	if len(batch) == 0 {
 		return nil
 	}
 	first := true
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		prepared := &Prepared{live: cluster.NewLive()}
+		switch _, state, err := readSplitState(ctx, c, from); {
+		case err != nil:
+			return nil, err
+		case state == nil:
+			return nil, ErrEnded
+		case state.Phase == tenant.PhaseConverted || state.Phase == tenant.PhaseVerified:
+			return prepared, nil
+		case state.Phase != tenant.PhaseFrozen:
+			return nil, &SplittingError{from, *state}
+		}
 		if !first { // somebody wrote one of them meanwhile
 			if err := c.Lookup(ctx, prepared.live, slices.Collect(maps.Keys(batch))); err != nil {
 				return nil, err

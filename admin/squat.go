@@ -46,7 +46,7 @@ func (d *decision) labelledOnly() bool {
 	name, home := d.tenant.Name, d.tenant.Home()
 	live := d.facts.live
 	namespace := live.Get(namespaceKey(home))
-	if namespace == nil || d.request.Migrating || live.Leads(name, home) || d.sharesAll() {
+	if namespace == nil || d.request.Migrating || d.request.Resumed || live.Leads(name, home) || d.sharesAll() {
 		return false
 	}
 	if namespace.GetLabels()[tenant.LabelTenant] == name {

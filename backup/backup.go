@@ -167,7 +167,8 @@ func (b Backups) write(ctx context.Context, file, earlier string, named bool, re
 		b.Say("%s of %s backed up in %s", count, cmp.Or(b.Whose, "tenant "+b.Tenant), free)
 		return Backup{free, whole.versions}, nil
 	}
-	if !named && earlier != "" && whole.isIn(earlier) {
+	// The name may come from the cluster: a device or a pipe is not opened.
+	if !named && earlier != "" && checkFile(earlier) == nil && whole.isIn(earlier) {
 		return done(earlier)
 	}
 	free := file

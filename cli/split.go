@@ -153,6 +153,9 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 	if errors.Is(err, admin.ErrNoSplit) {
 		return []hint{typed("begin with", splitCommand(o.from, "-f", "tenants.yaml"))}
 	}
+	if none, is := errors.AsType[*admin.NoTillerError](err); is && none.Tenant == "" {
+		return []hint{"name the namespace of the Tiller with --from NAMESPACE", typed("where a split of it was under way, end that with", splitCommand(o.from, "--abort"))}
+	}
 	if _, is := errors.AsType[*admin.SplitError](err); is {
 		hints = append(hints, "the same command again goes on, once the reason is gone", typed("go back with", splitCommand(o.from, "--abort")))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -40,23 +41,40 @@ type Split struct {
 	Backup string `json:"backup,omitempty"`
 }
 
-// ParseSplit reads the state that Text wrote.
+// ParseSplit reads the state that Text wrote. Whoever may write ConfigMaps in the Tiller's
+// namespace may have written it, so it is read as strictly as a tenants file: fields that
+// are not known, workloads that can't be scaled, names that no tenant can have, and copies
+// of releases that do not move are errors.
 func ParseSplit(text string) (Split, error) {
 	var s Split
+	wrong := func(format string, args ...any) (Split, error) {
+		return Split{}, fmt.Errorf("ConfigMap %s, key %s: %w", SplitName, SplitKey, fmt.Errorf(format, args...))
+	}
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return Split{}, fmt.Errorf("ConfigMap %s, key %s: %w", SplitName, SplitKey, err)
+		return wrong("%w", err)
+	}
+	if unknown := unknownFields([]byte(text), reflect.TypeFor[Split]()); len(unknown) > 0 {
+		return wrong("the field %q is not known to this helm-tenant", slices.Min(slices.Collect(maps.Keys(unknown))))
 	}
 	if !slices.Contains([]Phase{PhaseFrozen, PhaseConverted, PhaseVerified, PhaseFinishing, PhaseAborting}, s.Phase) {
-		return Split{}, fmt.Errorf("ConfigMap %s, key %s: the phase %q is not known to this helm-tenant", SplitName, SplitKey, s.Phase)
+		return wrong("the phase %q is not known to this helm-tenant", s.Phase)
 	}
-	for workload, replicas := range s.Replicas {
-		if kind, _, _ := strings.Cut(workload, " "); !slices.Contains(ScalableKinds, kind) || replicas < 0 {
-			return Split{}, fmt.Errorf("ConfigMap %s, key %s: %q with %d replicas is no workload of a Tiller", SplitName, SplitKey, workload, replicas)
+	if s.Storage != StorageSecret && s.Storage != StorageConfigMap {
+		return wrong("storage: %q is not one of %s, %s", s.Storage, StorageSecret, StorageConfigMap)
+	}
+	for _, workload := range slices.Sorted(maps.Keys(s.Replicas)) {
+		if kind, _, _ := strings.Cut(workload, " "); !slices.Contains(ScalableKinds, kind) || s.Replicas[workload] < 0 {
+			return wrong("%q with %d replicas is no workload of a Tiller", workload, s.Replicas[workload])
 		}
 	}
-	for name, of := range s.Releases {
-		if err := CheckName(of); err != nil {
-			return Split{}, fmt.Errorf("ConfigMap %s, key %s, release %q: %w", SplitName, SplitKey, name, err)
+	for _, name := range slices.Sorted(maps.Keys(s.Releases)) {
+		if err := CheckName(s.Releases[name]); err != nil {
+			return wrong("release %q: %w", name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Copies)) {
+		if s.Releases[name] == "" {
+			return wrong("release %q has copies and does not move to a tenant", name)
 		}
 	}
 	return s, nil

@@ -364,11 +364,14 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 	return err
 }
 
-// goneAlready says whether a destroy found nothing left to destroy, or a migrate
-// nothing to end.
+// goneAlready says whether a destroy found nothing left to destroy, or a migrate or a
+// split nothing to end.
 func goneAlready(r result) bool {
-	if r.args[0] == "migrate" {
+	switch r.args[0] {
+	case "migrate":
 		return r.code == 1 && strings.Contains(r.stderr, "it is not being migrated")
+	case "split":
+		return r.code == 1 && strings.Contains(r.stderr, "no split is under way there")
 	}
 	return r.args[0] == "destroy" && r.code == 1 && strings.Contains(r.stderr, "there is no tenant")
 }

@@ -79,10 +79,14 @@ var since = regexp.MustCompile(`"since":"[^"]*"`)
 // frozenSince is when a tenant was frozen, in its record.
 var frozenSince = regexp.MustCompile(`since: .*`)
 
-// unzipped is what a release record in a Secret holds, of any helm.
+// digests are those of the records that a split copied, of which their namespace is a part.
+var digests = regexp.MustCompile(`"[0-9a-f]{64}"`)
+
+// unzipped is what a release record holds, of any helm: base64 in a ConfigMap, and that once
+// more in a Secret.
 func unzipped(text string) (string, error) {
 	data := []byte(text)
-	for range 2 {
+	for !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		plain, err := base64.StdEncoding.DecodeString(string(data))
 		if err != nil {
 			return "", err
@@ -114,6 +118,10 @@ func normal(o *unstructured.Unstructured, name string) (key, text string, err er
 	if rest, found, _ := unstructured.NestedMap(o.Object, template...); found && len(rest) == 0 {
 		unstructured.RemoveNestedField(o.Object, template...)
 	}
+	if o.GetKind() == "Service" {
+		unstructured.RemoveNestedField(o.Object, "spec", "clusterIP")
+		unstructured.RemoveNestedField(o.Object, "spec", "clusterIPs")
+	}
 	if m := o.GetAnnotations()["helm-tenant/temporary"]; m != "" {
 		unstructured.SetNestedField(o.Object, ends.ReplaceAllString(m, `"until":""`), "metadata", "annotations", "helm-tenant/temporary")
 	}
@@ -122,6 +130,10 @@ func normal(o *unstructured.Unstructured, name string) (key, text string, err er
 	}
 	if text, found, _ := unstructured.NestedString(o.Object, "data", "tenant.yaml"); found {
 		unstructured.SetNestedField(o.Object, frozenSince.ReplaceAllString(text, "since: THEN"), "data", "tenant.yaml")
+	}
+	if text, found, _ := unstructured.NestedString(o.Object, "data", "split.json"); found {
+		text = digests.ReplaceAllString(since.ReplaceAllString(text, `"since":""`), `"DIGEST"`)
+		unstructured.SetNestedField(o.Object, text, "data", "split.json")
 	}
 	if text, found, _ := unstructured.NestedString(o.Object, "data", "release"); found {
 		// A name within it makes other words of the whole.

@@ -1,0 +1,214 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// SplitPlan is what becomes of the releases of a Tiller.
+type SplitPlan struct {
+	// From is the Tiller's namespace, Storage where it keeps its records.
+	From    string
+	Storage tenant.Storage
+	// State is nil where the split has not begun.
+	State    *tenant.Split
+	Releases []SplitRelease
+	// Problems keep the releases from moving.
+	Problems []error
+
+	// tillers run the Tiller.
+	tillers []handTiller
+	// copies are what the tenants' homes have in the place of the copies, by their keys.
+	copies map[cluster.Key]oldRecord
+	// begun says that a split of this Tiller began before, though its state is gone.
+	begun bool
+	// frozen is a *FrozenError for the first of the tenants that is frozen.
+	frozen error
+	// later are the records that the tenants' Tillers have of these releases beside the
+	// copies, by the release's name.
+	later map[string][]cluster.Stored
+	live  *cluster.Live
+}
+
+// recordsByKey are the Tiller's records as they were read; none where p is nil.
+func (p *SplitPlan) recordsByKey() map[cluster.Key]oldRecord {
+	records := map[cluster.Key]oldRecord{}
+	if p == nil {
+		return records
+	}
+	for _, r := range p.Releases {
+		for _, record := range r.records {
+			records[record.Key] = record
+		}
+	}
+	return records
+}
+
+// Moving counts the releases that move, and their revisions.
+func (p *SplitPlan) Moving() (releases, revisions int) {
+	for _, r := range p.Releases {
+		if r.Tenant != "" {
+			releases, revisions = releases+1, revisions+r.Revisions
+		}
+	}
+	return releases, revisions
+}
+
+// Rest counts the releases that stay and hold something.
+func (p *SplitPlan) Rest() int {
+	count := 0
+	for _, r := range p.Releases {
+		if r.Tenant == "" && r.living() {
+			count++
+		}
+	}
+	return count
+}
+
+// targets are the tenants to which releases move, and those that a split which is under way
+// has prepared for releases that were deleted since.
+func (p *SplitPlan) targets() map[string]bool {
+	targets := map[string]bool{}
+	if p.State != nil {
+		for _, name := range p.State.Tenants() {
+			targets[name] = true
+		}
+	}
+	for _, r := range p.Releases {
+		if r.Tenant != "" {
+			targets[r.Tenant] = true
+		}
+	}
+	return targets
+}
+
+// mapping is what tenant.Split remembers of the releases.
+func (p *SplitPlan) mapping() map[string]string {
+	mapping := map[string]string{}
+	for _, r := range p.Releases {
+		if r.Tenant != "" {
+			mapping[r.Name] = r.Tenant
+		}
+	}
+	return mapping
+}
+
+// check returns everything that keeps the releases from moving as a *BlockedError, a
+// *FrozenError where a tenant is frozen, or a *RiskError for the first risk that is not
+// accepted.
+func (p *SplitPlan) check(accepted Accepted) error {
+	if p.frozen != nil {
+		return p.frozen
+	}
+	if len(p.Problems) > 0 {
+		return &BlockedError{p.Problems}
+	}
+	var outside, unmatched []string
+	for _, r := range p.Releases {
+		for _, object := range r.Outside {
+			outside = append(outside, fmt.Sprintf("%s of release %s", object, r.Name))
+		}
+		for _, text := range r.Unmatched {
+			unmatched = append(unmatched, fmt.Sprintf("release %s: %s", r.Name, text))
+		}
+	}
+	if len(outside) > 0 {
+		if err := accepted.unless(RiskClusterObjects, "releases hold objects outside their tenant's namespaces, which its Tiller could not upgrade or delete any more: %s; leave them with --leave RELEASE, or give them to a tenant of all namespaces", brief(outside)); err != nil {
+			return err
+		}
+	}
+	if len(unmatched) > 0 {
+		return accepted.unless(RiskUnmatchedRecords, "whoever could reach the Tiller could write any record, and these do not match what is live: %s; look at them, or leave them with --leave RELEASE", brief(unmatched))
+	}
+	return nil
+}
+
+// readTenants reads what the records of the tenants that get releases say. A record that
+// can't be read is PrepareAll's to judge.
+func (p *SplitPlan) readTenants(ctx context.Context, c *cluster.Client) error {
+	names := slices.Sorted(maps.Keys(p.targets()))
+	if len(names) == 0 {
+		return nil
+	}
+	live, err := c.Read(ctx, names...)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		t, existed, err := recorded(live, name)
+		if err != nil || !existed {
+			continue
+		}
+		if migration, err := cluster.MigrationOf(live.Get(recordKey(t.Home()))); err == nil && migration != nil && migration.From == p.From {
+			p.begun = true
+		}
+		if p.frozen == nil {
+			p.frozen = checkThawed(t)
+		}
+	}
+	for _, r := range p.Releases {
+		for _, record := range r.records {
+			have, found := p.copies[copyKey(r.storage, r.Home, record)]
+			p.begun = p.begun || r.Tenant != "" && found && have.packed == record.packed
+		}
+	}
+	return nil
+}
+
+// checkTenants notes as problems what of the tenants keeps them from getting releases.
+func (p *SplitPlan) checkTenants(tenants []tenant.Tenant) {
+	targets := p.targets()
+	for _, t := range tenants {
+		if !targets[t.Name] {
+			continue
+		}
+		if !t.Engine.Has(tenant.EngineTiller) {
+			p.Problems = append(p.Problems, fmt.Errorf("tenant %q has engine: %s in the file, and releases come to a Tiller: say engine: %s, split, and then type helm tenant migrate %s", t.Name, t.Engine, tenant.EngineTiller, t.Name))
+		}
+		if t.Home() == p.From {
+			p.Problems = append(p.Problems, fmt.Errorf("tenant %q has the home namespace %q, where the Tiller is that is split: choose another homeNamespace in the file", t.Name, p.From))
+		}
+	}
+}
+
+// checkClashes notes as problems the releases that their tenant's Tiller has already. While
+// records are copied, a copy that is the same as its original is none.
+func (p *SplitPlan) checkClashes() {
+	if p.State != nil && p.State.Phase != tenant.PhaseFrozen {
+		return
+	}
+	for _, r := range p.Releases {
+		if r.Tenant == "" {
+			continue
+		}
+		clash := len(p.later[r.Name]) > 0
+		for _, record := range r.records {
+			have, found := p.copies[copyKey(r.storage, r.Home, record)]
+			clash = clash || found && have.packed != record.packed
+		}
+		if clash {
+			p.Problems = append(p.Problems, fmt.Errorf("release %s: the Tiller of tenant %q has one of that name already: delete one of the two, or leave this one with --leave %s", r.Name, r.Tenant, r.Name))
+		}
+	}
+}
+
+// missing are the records of which there is no copy, with the release they belong to.
+func (p *SplitPlan) missing() map[cluster.Key]SplitRelease {
+	missing := map[cluster.Key]SplitRelease{}
+	for _, r := range p.Releases {
+		if r.Tenant == "" {
+			continue
+		}
+		for _, record := range r.records {
+			if have, found := p.copies[copyKey(r.storage, r.Home, record)]; !found || have.packed != record.packed {
+				missing[record.Key] = r
+			}
+		}
+	}
+	return missing
+}
