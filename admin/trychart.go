@@ -41,6 +41,9 @@ func ServedKinds(d *cluster.Discovery) preflight.Kinds {
 func TryChart(ctx context.Context, deployer *cluster.Client, q preflight.Question, served *cluster.Discovery, plan preflight.Plan) ([]preflight.Finding, error) {
 	t := &chartTrial{deployer: deployer, question: q, served: served, plan: plan}
 	var group sync.WaitGroup
+	// Reads are made side by side with the dry runs: what these ask for changes nothing.
+	quotas := make(chan quotasRead, 1)
+	go func() { quotas <- t.readQuotas(ctx) }()
 	slots := make(chan struct{}, cluster.Width)
 	for _, o := range plan.Try {
 		slots <- struct{}{}
@@ -52,7 +55,7 @@ func TryChart(ctx context.Context, deployer *cluster.Client, q preflight.Questio
 		})
 	}
 	if plan.Record != nil {
-		t.add(t.record(ctx, *plan.Record)...)
+		group.Go(func() { t.add(t.record(ctx, *plan.Record)...) })
 	}
 	for _, o := range plan.Custom {
 		finding, err := t.custom(ctx, o)
@@ -62,11 +65,18 @@ func TryChart(ctx context.Context, deployer *cluster.Client, q preflight.Questio
 		t.add(finding...)
 	}
 	group.Wait()
+	read := <-quotas
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	over, err := t.quotas(ctx)
-	return append(t.findings, over...), err
+	if read.err != nil {
+		return nil, read.err
+	}
+	t.add(read.unread...)
+	for _, of := range read.quotas {
+		t.add(q.Over(of, t.uses)...)
+	}
+	return t.findings, nil
 }
 
 func (t *chartTrial) add(findings ...preflight.Finding) {
@@ -81,7 +91,7 @@ func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Fi
 	kind := t.served.Kinds[o.GroupVersionKind()]
 	var findings []preflight.Finding
 	var live *unstructured.Unstructured
-	if o.GetName() != "" && !o.FromCRDFolder() {
+	if o.GetName() != "" && !o.CRDFolder {
 		var err error
 		live, err = t.deployer.ReadObject(ctx, kind, o.GetNamespace(), o.GetName())
 		findings = t.question.Existing(o, live, err)
@@ -135,7 +145,7 @@ func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o prefl
 		return t.deployer.TryApply(ctx, kind, owned, q.ForceConflicts)
 	}
 	answer := t.deployer.TryCreate(ctx, kind, owned)
-	if o.FromCRDFolder() && preflight.IsThere(answer.Err) {
+	if o.CRDFolder && preflight.IsThere(answer.Err) {
 		return cluster.Answer{} // helm leaves it as it is
 	}
 	return answer
@@ -196,28 +206,40 @@ func (t *chartTrial) use(o preflight.Object, kind cluster.ServedKind, wrote clus
 	t.uses = append(t.uses, use)
 }
 
-// quotas sums up what all objects would use.
-func (t *chartTrial) quotas(ctx context.Context) ([]preflight.Finding, error) {
+// quotasRead are the quotas of the plan's namespaces.
+type quotasRead struct {
+	quotas [][]corev1.ResourceQuota
+	// unread says which could not be read.
+	unread []preflight.Finding
+	err    error
+}
+
+// readQuotas reads the quotas of the tenant's namespaces that the plan writes into.
+func (t *chartTrial) readQuotas(ctx context.Context) (read quotasRead) {
 	var namespaces []string
-	for _, use := range t.uses {
-		if ns := use.Object.GetNamespace(); ns != "" && t.question.Has(ns) && !slices.Contains(namespaces, ns) {
+	objects := t.plan.Try
+	if t.plan.Record != nil {
+		objects = append(slices.Clone(objects), *t.plan.Record)
+	}
+	for _, o := range objects {
+		if ns := o.GetNamespace(); ns != "" && t.question.Has(ns) && !slices.Contains(namespaces, ns) {
 			namespaces = append(namespaces, ns)
 		}
 	}
-	var findings []preflight.Finding
 	for _, ns := range namespaces {
 		quotas, err := cluster.List[corev1.ResourceQuota](ctx, t.deployer, "ResourceQuota", ns, metav1.ListOptions{})
-		if err != nil {
-			unread, err := preflight.Unread("the ResourceQuotas of namespace "+ns, err)
-			if err != nil {
-				return nil, err
-			}
-			findings = append(findings, unread)
+		if err == nil {
+			read.quotas = append(read.quotas, quotas)
 			continue
 		}
-		findings = append(findings, t.question.Over(quotas, t.uses)...)
+		unread, err := preflight.Unread("the ResourceQuotas of namespace "+ns, err)
+		if err != nil {
+			read.err = err
+			return read
+		}
+		read.unread = append(read.unread, unread)
 	}
-	return findings, nil
+	return read
 }
 
 // custom asks about an object of a kind that the chart itself defines, and that is not

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/admin"
@@ -110,6 +111,8 @@ type flight struct {
 	report *preflight.Report
 	// exact waits for helm's own dry run; nil with Helm 2.
 	exact func() (helm.Output, error)
+	// renders is how often helm has rendered the chart.
+	renders int
 	// chart is a folder or an archive for Helm 2, whose template takes no other; folder is
 	// where it was downloaded to.
 	chart, folder string
@@ -214,10 +217,15 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 	defer cancel()
 	if f.question.Major > 2 {
 		// It asks the API server the same things, and is what takes longest.
-		f.exact = f.start(ctx, f.deployment.DryRun())
+		f.exact, f.renders = f.start(ctx, f.deployment.DryRun()), 1
 	}
-	var err error
-	f.served, err = f.deployer.Discover(ctx)
+	asking, ctxOfAsking := errgroup.WithContext(ctx)
+	asking.Go(func() (err error) {
+		f.served, err = f.deployer.Discover(ctxOfAsking)
+		return err
+	})
+	asking.Go(func() error { return f.readRelease(ctxOfAsking) })
+	err := asking.Wait()
 	switch {
 	case apierrors.IsForbidden(err) && f.question.Major > 2:
 		return nil, withHint(fmt.Errorf("you may not act as the tenant's deployer, %s: you are no member of the tenant, or no longer", f.question.Deployer),
@@ -226,9 +234,6 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 		return nil, err
 	}
 	f.kinds = admin.ServedKinds(f.served)
-	if err := f.readRelease(ctx); err != nil {
-		return nil, err
-	}
 	rendering, err := f.render(ctx)
 	if err != nil {
 		return nil, err

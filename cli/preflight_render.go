@@ -51,48 +51,78 @@ func attempt(out helm.Output) *preflight.Attempt {
 	return &preflight.Attempt{Text: out.Stdout, Failed: out.Code != 0, Said: out.Stderr}
 }
 
-// render has helm render the chart: by its own dry run, and by its template, which also
-// prints the chart's crds folder. The error is a *helmError where helm does not.
+func attemptOf(out helm.Output, err error) (*preflight.Attempt, error) {
+	if err != nil {
+		return nil, err
+	}
+	return attempt(out), nil
+}
+
+// render has helm render the chart: by its own dry run, and where that refuses the chart,
+// by its template. The error is a *helmError where helm does not render it.
 func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 	capabilities := f.capabilities()
 	if f.question.Major == 2 {
 		return f.renderWithHelm2(ctx, capabilities)
 	}
-	template := f.deployment.Template(capabilities, "", f.question.Upgrade)
-	if f.deployment.Is("dependency-update") { // both would write the chart's dependencies
-		if _, err := f.exact(); err != nil {
-			return preflight.Rendering{}, err
-		}
-	}
-	var plain *helm.Output
-	if !f.question.Upgrade {
-		out, err := f.runHelm(ctx, template)
-		if err != nil {
-			return preflight.Rendering{}, err
-		}
-		plain = &out
-	}
+	crds := f.renderCRDs(ctx, capabilities)
 	exact, err := f.exact()
 	if err != nil {
 		return preflight.Rendering{}, err
 	}
-	if exact.Code != 0 && plain == nil {
-		if plain, _ = f.templateOfUpgrade(ctx, capabilities); ctx.Err() != nil {
+	if exact.Code != 0 {
+		rendering, err := f.renderRefused(ctx, capabilities, exact)
+		return rendering, asHelmError(err, exact.Code)
+	}
+	f.question.TakeOwnership = f.question.TakeOwnership || f.question.Upgrade // helm has looked
+	folders, err := crds()
+	if err != nil {
+		return preflight.Rendering{}, err
+	}
+	return preflight.RenderingOfDryRun(attempt(exact), folders)
+}
+
+// renderCRDs has helm's template print the chart's crds folders, of which its dry run says
+// nothing, side by side with that. The function that it returns waits for it, and returns
+// nil where there are none, or where the command does not look at them.
+func (f *flight) renderCRDs(ctx context.Context, capabilities helm.Capabilities) func() (*preflight.Attempt, error) {
+	if f.question.Upgrade || f.question.SkipCRDs || !f.deployment.MayHaveCRDs() {
+		return func() (*preflight.Attempt, error) { return nil, nil }
+	}
+	start := func() func() (helm.Output, error) {
+		f.renders++
+		return f.start(ctx, f.deployment.CRDs(capabilities))
+	}
+	if f.deployment.Is("dependency-update") { // both would write the chart's dependencies
+		return func() (*preflight.Attempt, error) { return attemptOf(start()()) }
+	}
+	running := start()
+	return func() (*preflight.Attempt, error) { return attemptOf(running()) }
+}
+
+// renderRefused renders by helm's template what its dry run refuses.
+func (f *flight) renderRefused(ctx context.Context, capabilities helm.Capabilities, exact helm.Output) (preflight.Rendering, error) {
+	f.renders++
+	if f.question.Upgrade {
+		plain, err := f.templateOfUpgrade(ctx, capabilities)
+		if ctx.Err() != nil {
 			return preflight.Rendering{}, context.Cause(ctx)
 		}
+		if err != nil {
+			plain = nil
+		}
+		return preflight.RenderingOfRefused(attempt(exact), plain)
 	}
-	var plainAttempt *preflight.Attempt
-	if plain != nil {
-		plainAttempt = attempt(*plain)
+	plain, err := attemptOf(f.runHelm(ctx, f.deployment.Template(capabilities, "", false)))
+	if err != nil {
+		return preflight.Rendering{}, err
 	}
-	f.question.TakeOwnership = f.question.TakeOwnership || f.question.Upgrade && exact.Code == 0 // helm has looked
-	rendering, err := preflight.Choose(attempt(exact), plainAttempt, !f.question.Upgrade && !f.question.SkipCRDs)
-	return rendering, asHelmError(err, exact.Code)
+	return preflight.RenderingOfRefused(attempt(exact), plain)
 }
 
 // templateOfUpgrade renders an upgrade by helm's template, with the values of the release
 // that is there where helm would take them.
-func (f *flight) templateOfUpgrade(ctx context.Context, capabilities helm.Capabilities) (*helm.Output, error) {
+func (f *flight) templateOfUpgrade(ctx context.Context, capabilities helm.Capabilities) (*preflight.Attempt, error) {
 	deployment := f.deployment
 	if deployment.ReusesValues() && f.newest != nil {
 		values, err := f.runHelm(ctx, deployment.ReleaseValues())
@@ -110,8 +140,7 @@ func (f *flight) templateOfUpgrade(ctx context.Context, capabilities helm.Capabi
 		}
 		deployment = deployment.WithValues(file)
 	}
-	out, err := f.runHelm(ctx, deployment.Template(capabilities, "", true))
-	return &out, err
+	return attemptOf(f.runHelm(ctx, deployment.Template(capabilities, "", true)))
 }
 
 func asHelmError(err error, code int) error {
@@ -145,6 +174,7 @@ func (f *flight) renderWithHelm2(ctx context.Context, capabilities helm.Capabili
 	if err != nil {
 		return preflight.Rendering{}, err
 	}
-	rendering, err := preflight.Choose(nil, attempt(out), true)
+	f.renders++
+	rendering, err := preflight.RenderingOfTemplate(attempt(out))
 	return rendering, asHelmError(err, out.Code)
 }

@@ -45,10 +45,10 @@ func (f *flight) tryValues(ctx context.Context, rendered preflight.Rendered) err
 		if err != nil || out.Code != 0 {
 			return all, err
 		}
-		r, err := preflight.Parse(out.Stdout)
+		r, err := preflight.ParseTemplate(f.question.Major, out.Stdout)
 		return f.question.Outside(f.kinds, r), err
 	}
-	f.report.Values, err = preflight.TrySettings(all, preflight.Settings(values.Stdout), left)
+	f.report.Values, err = preflight.TrySettings(all, preflight.Settings(values.Stdout, preflight.MaxRenders-f.renders), left)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	discoveryv2 "k8s.io/api/apidiscovery/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,16 +42,27 @@ const (
 // Discover asks the API server for its version and for all kinds that it serves.
 func (c *Client) Discover(ctx context.Context) (*Discovery, error) {
 	d := &Discovery{Kinds: map[schema.GroupVersionKind]ServedKind{}}
-	version, err := c.ServerVersion(ctx)
-	if err != nil {
+	paths := []string{"/api", "/apis"}
+	texts := make([][]byte, len(paths))
+	group, ctxOfGroup := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		version, err := c.ServerVersion(ctxOfGroup)
+		if err == nil {
+			d.Version = version.GitVersion
+		}
+		return err
+	})
+	for i, path := range paths {
+		group.Go(func() (err error) {
+			texts[i], err = c.discoverAggregated(ctxOfGroup, path)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	d.Version = version.GitVersion
-	for _, path := range []string{"/api", "/apis"} {
-		text, err := c.discoverAggregated(ctx, path)
-		if err != nil {
-			return nil, err
-		}
+	for i, path := range paths {
+		text := texts[i]
 		var list discoveryv2.APIGroupDiscoveryList
 		if json.Unmarshal(text, &list) != nil || list.Kind != "APIGroupDiscoveryList" {
 			if err := c.discoverEach(ctx, d, path, text); err != nil {

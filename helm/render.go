@@ -239,6 +239,16 @@ func (d *Deployment) Template(c Capabilities, chart string, upgrade bool, set ..
 	return Line{Command: "template", Args: append(args, d.words()...)}
 }
 
+// CRDs is helm's template for the sake of the crds folders only, with which it begins: it
+// asks no API server, and leaves out what has no say in them.
+func (d *Deployment) CRDs(c Capabilities) Line {
+	args := []string{"--include-crds", "--kube-version=" + d.kubeVersion(c.KubeVersion), "--api-versions=" + strings.Join(c.APIVersions, ",")}
+	args = append(args, d.flags(func(name string) bool {
+		return slices.Contains(renderFlags[3], name) && !strings.HasPrefix(name, "post-renderer") || slices.Contains(chartFlags, name) || globalKept(name)
+	})...)
+	return Line{Command: "template", Args: append(args, d.words()...)}
+}
+
 // kubeVersion is the version as helm's template takes it: Helm 2 wants no "v".
 func (d *Deployment) kubeVersion(version string) string {
 	version, _, _ = strings.Cut(version, "+")

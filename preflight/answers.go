@@ -37,7 +37,7 @@ func (q Question) Existing(o Object, live *unstructured.Unstructured, err error)
 		return []Finding{q.Refusal(o, "get", err)}
 	}
 	switch {
-	case o.FromCRDFolder():
+	case o.CRDFolder:
 		return nil // helm leaves one that is there as it is
 	case o.Hook && !o.Replaces() && q.ServerSide:
 		return []Finding{about(o, Exists, Warned, "it is there, and helm writes over it: it is a hook", "", "")}
@@ -65,7 +65,7 @@ func (q Question) owns(live *unstructured.Unstructured) bool {
 // Own marks an object as helm does before it writes it.
 func (q Question) Own(o Object) *unstructured.Unstructured {
 	owned := o.DeepCopy()
-	if o.Hook || o.FromCRDFolder() {
+	if o.Hook || o.CRDFolder {
 		return owned
 	}
 	labels, notes := owned.GetLabels(), owned.GetAnnotations()

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestChoose(t *testing.T) {
+func TestRendering(t *testing.T) {
 	const template = "---\n# Source: c/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: crd}\n---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n# Source: c/templates/p.yaml\napiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: psp}\n"
 	dump, err := json.Marshal(Dump{Name: "web", Version: 3, Manifest: "---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"})
 	if err != nil {
@@ -38,7 +38,16 @@ func TestChoose(t *testing.T) {
 		{name: "Helm 2", plain: plain, want: "a crd psp"},
 		{name: "Helm 2 fails", plain: failed("Error: plain"), fails: "Error: plain"},
 	} {
-		r, err := Choose(c.exact, c.plain, true)
+		var r Rendering
+		var err error
+		switch {
+		case c.exact == nil:
+			r, err = RenderingOfTemplate(c.plain)
+		case c.exact.Failed:
+			r, err = RenderingOfRefused(c.exact, c.plain)
+		default:
+			r, err = RenderingOfDryRun(c.exact, c.plain)
+		}
 		if failed, is := errors.AsType[*RenderError](err); is != (c.fails != "") || is && failed.Said != c.fails {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -55,7 +64,7 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%s: %q, wanted %q; %q, wanted %q", c.name, got, c.want, found, c.findings)
 		}
 	}
-	r, err := Choose(failed("Error: unable to build kubernetes objects from release manifest: something"), plain, true)
+	r, err := RenderingOfRefused(failed("Error: unable to build kubernetes objects from release manifest: something"), plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +77,7 @@ func TestChoose(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	got := Settings([]byte("rbac: {create: true, name: x}\ncrds: {enabled: true}\nsub: {rbac: {create: true}, deep: {installCRDs: true}}\ninstallCRDs: nothing\nbad.key: {rbac: {create: true}}\n\"x;touch pwned;\": {rbac: {create: true}}\n$(id): {rbac: {create: true}}\n-x: {rbac: {create: true}}\n"))
+	got := Settings([]byte("rbac: {create: true, name: x}\ncrds: {enabled: true}\nsub: {rbac: {create: true}, deep: {installCRDs: true}}\ninstallCRDs: nothing\nbad.key: {rbac: {create: true}}\n\"x;touch pwned;\": {rbac: {create: true}}\n$(id): {rbac: {create: true}}\n-x: {rbac: {create: true}}\n"), 6)
 	if diff := cmp.Diff([]string{"rbac.create=false", "sub.rbac.create=false", "sub.deep.installCRDs=false", "crds.enabled=false"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -78,8 +87,10 @@ func TestSettings(t *testing.T) {
 			many += one.path + ": true\n"
 		}
 	}
-	if got := Settings([]byte(many)); len(got) != MaxRenders-1 {
-		t.Errorf("%d settings are tried", len(got))
+	for renders, want := range map[int]int{6: 5, 3: 2, 1: 0, -1: 0} {
+		if got := Settings([]byte(many), renders); len(got) != want {
+			t.Errorf("%d settings are tried with %d renders", len(got), renders)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ func served() Kinds {
 
 func parse(t *testing.T, text string) Rendered {
 	t.Helper()
-	r, err := Parse([]byte(text))
+	r, err := ParseTemplate(2, []byte(text))
 	if err != nil || len(r.Broken) > 0 {
 		t.Fatal(err, r.Broken)
 	}
@@ -151,12 +151,14 @@ func TestExisting(t *testing.T) {
 		return u
 	}
 	object := func(notes map[string]string, hook bool, file string) Object {
-		o := Object{&unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}, file, hook}
+		o := Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}, File: file, Hook: hook, notes: notes}
 		o.SetAnnotations(notes)
 		o.SetNamespace("a")
 		return o
 	}
 	plain := object(nil, false, "c/templates/a.yaml")
+	inCRDs := object(nil, false, "c/crds/a.yaml")
+	inCRDs.CRDFolder = true
 	for _, c := range []struct {
 		name string
 		o    Object
@@ -172,7 +174,7 @@ func TestExisting(t *testing.T) {
 		{"a hook that is replaced", object(map[string]string{annotationHook: "pre-install"}, true, "h"), &unstructured.Unstructured{}, Warned, false},
 		{"a hook that is not", object(map[string]string{annotationHook: "pre-install", annotationDeletePolicy: "hook-failed"}, true, "h"), &unstructured.Unstructured{}, Refused, false},
 		{"a hook that is written over", object(map[string]string{annotationHook: "pre-install", annotationDeletePolicy: "hook-failed"}, true, "applied"), &unstructured.Unstructured{}, Warned, false},
-		{"of the crds folder", object(nil, false, "c/crds/a.yaml"), &unstructured.Unstructured{}, "", false},
+		{"of the crds folder", inCRDs, &unstructured.Unstructured{}, "", false},
 	} {
 		q := question()
 		q.TakeOwnership, q.ServerSide = c.take, c.o.File == "applied"

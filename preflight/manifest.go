@@ -32,6 +32,11 @@ type Object struct {
 	File string
 	// Hook says that it is a hook: made for an event of the release, and not part of it.
 	Hook bool
+	// CRDFolder says that it lies in a chart's crds folder, which helm installs first, and
+	// never changes.
+	CRDFolder bool
+	// notes are the annotations of a hook: those of its document, which may be a List.
+	notes map[string]string
 }
 
 // annotations of helm's (helm.sh/helm/v3/pkg/release).
@@ -44,12 +49,12 @@ const (
 )
 
 // events are those for which the hook is made.
-func (o Object) events() []string { return words(o.GetAnnotations()[annotationHook]) }
+func (o Object) events() []string { return words(o.notes[annotationHook]) }
 
 // Replaces reports whether helm deletes a hook of that name that is there before it
 // creates this one.
 func (o Object) Replaces() bool {
-	policies := words(o.GetAnnotations()[annotationDeletePolicy])
+	policies := words(o.notes[annotationDeletePolicy])
 	return len(policies) == 0 || slices.Contains(policies, "before-hook-creation")
 }
 
@@ -64,10 +69,9 @@ func words(list string) []string {
 	return all
 }
 
-// FromCRDFolder reports whether the object lies in a chart's crds folder, which helm
-// installs first, and never changes.
-func (o Object) FromCRDFolder() bool {
-	parts := strings.Split(o.File, "/")
+// isCRDFile reports whether a file lies in the crds folder of a chart or its subcharts.
+func isCRDFile(name string) bool {
+	parts := strings.Split(name, "/")
 	return len(parts) > 2 && slices.Contains(parts[1:], "crds") && !slices.Contains(parts[1:], "templates")
 }
 
@@ -87,19 +91,35 @@ type Rendered struct {
 	Broken []Finding
 }
 
-// Parse reads a stream of YAML documents as helm prints it, in which a comment names the
-// template of each. The error says that there is more than can be judged.
-func Parse(text []byte) (Rendered, error) {
+// ParseTemplate reads what helm's template prints. That of Helm 3 and 4 begins with the
+// files of the crds folders (--include-crds). Only the beginning counts as such: a template
+// may print a comment that names a file of a crds folder.
+func ParseTemplate(major int, text []byte) (Rendered, error) {
+	return parseStream(text, stream{hooks: true, crds: major > 2})
+}
+
+// stream says what may stand among the objects of a release: hooks, and files of crds
+// folders.
+type stream struct{ hooks, crds bool }
+
+// parseStream reads a stream of YAML documents as helm prints it, in which a comment names
+// the template of each. The error says that there is more than can be judged.
+func parseStream(text []byte, s stream) (Rendered, error) {
 	var r Rendered
-	file := ""
+	file, inCRDs := "", s.crds
 	for _, document := range documents(text) {
 		// A chart's file may hold several documents, of which old helms name only the
 		// first.
 		if name, found := sourceOf(document); found {
 			file = name
+			inCRDs = inCRDs && isCRDFile(file)
 		}
-		if err := r.add(document, file); err != nil {
+		before := len(r.Objects)
+		if err := r.add(document, file, s.hooks && !(inCRDs && file != "")); err != nil {
 			return r, err
+		}
+		for i := before; inCRDs && file != "" && i < len(r.Objects); i++ {
+			r.Objects[i].CRDFolder = true
 		}
 	}
 	return r, nil
@@ -133,14 +153,16 @@ func sourceOf(document []byte) (string, bool) {
 // Hook adds a hook's manifest, of the template file.
 func (r *Rendered) Hook(file, manifest string) error {
 	for _, document := range documents([]byte(manifest)) {
-		if err := r.add(document, file); err != nil {
+		if err := r.add(document, file, true); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Rendered) add(document []byte, file string) error {
+// add adds the objects of a document. hooks says that it is a hook if it is annotated as
+// one; what stands in a List is what the List is.
+func (r *Rendered) add(document []byte, file string, hooks bool) error {
 	text, err := yaml.YAMLToJSON(document)
 	if err == nil && bytes.Equal(text, []byte("null")) {
 		return nil // nothing but comments
@@ -153,7 +175,12 @@ func (r *Rendered) add(document []byte, file string) error {
 		r.broken(file, "", "is no YAML object: "+oneLine(err.Error()))
 		return nil
 	}
-	return r.addObject(&unstructured.Unstructured{Object: body}, file)
+	object := &unstructured.Unstructured{Object: body}
+	var notes map[string]string
+	if hooks && object.GetAnnotations()[annotationHook] != "" {
+		notes = object.GetAnnotations()
+	}
+	return r.addObject(object, Object{File: file, Hook: notes != nil, notes: notes})
 }
 
 // unmarshalNumbers reads JSON with whole numbers as int64, as unstructured objects have
@@ -190,14 +217,14 @@ func withKind(text []byte) []byte {
 	return text
 }
 
-func (r *Rendered) addObject(object *unstructured.Unstructured, file string) error {
+func (r *Rendered) addObject(object *unstructured.Unstructured, from Object) error {
 	kind, hasKind := object.Object["kind"].(string)
 	version, hasVersion := object.Object["apiVersion"].(string)
 	switch {
 	case len(object.Object) == 0:
 		return nil
 	case !hasKind || kind == "" || !hasVersion || version == "":
-		r.broken(file, kind, "has no apiVersion or no kind")
+		r.broken(from.File, kind, "has no apiVersion or no kind")
 		return nil
 	case len(r.Objects) >= maxObjects:
 		return fmt.Errorf("the chart renders more than %d objects, and no more are judged", maxObjects)
@@ -206,18 +233,17 @@ func (r *Rendered) addObject(object *unstructured.Unstructured, file string) err
 		for _, item := range items {
 			body, isObject := item.(map[string]any)
 			if !isObject {
-				r.broken(file, kind, "holds an item that is no object")
+				r.broken(from.File, kind, "holds an item that is no object")
 				continue
 			}
-			if err := r.addObject(&unstructured.Unstructured{Object: body}, file); err != nil {
+			if err := r.addObject(&unstructured.Unstructured{Object: body}, from); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	o := Object{Unstructured: object, File: file}
-	o.Hook = o.GetAnnotations()[annotationHook] != "" && !o.FromCRDFolder()
-	r.Objects = append(r.Objects, o)
+	from.Unstructured = object
+	r.Objects = append(r.Objects, from)
 	return nil
 }
 
@@ -232,7 +258,7 @@ func (r Rendered) Judged(q Question) []Object {
 	var judged []Object
 	for _, o := range r.Objects {
 		switch {
-		case o.FromCRDFolder() && (q.Upgrade || q.SkipCRDs):
+		case o.CRDFolder && (q.Upgrade || q.SkipCRDs):
 			continue
 		case o.Hook && !q.runs(o.events()):
 			continue
@@ -282,7 +308,7 @@ func ParseDump(text []byte) (Dump, Rendered, error) {
 	if err := json.Unmarshal(text, &d); err != nil || d.Name == "" {
 		return d, Rendered{}, cmp.Or(err, errors.New("helm's dry run printed no release"))
 	}
-	r, err := Parse([]byte(d.Manifest))
+	r, err := parseStream([]byte(d.Manifest), stream{}) // helm has taken the hooks out
 	for _, hook := range d.Hooks {
 		if err == nil {
 			err = r.Hook(hook.Path, hook.Manifest)

@@ -40,7 +40,7 @@ func TestParse(t *testing.T) {
 		{name: "broken", text: "---\n# Source: b\na: [\n---\n# Source: c\nmetadata: {name: x}\n---\n# Source: d\nkind: Pod\n---\n# Source: e\n- 1\n---\n# Source: f\nkind: 3\n",
 			broken: []string{"is no YAML object", "has no apiVersion or no kind", "has no apiVersion or no kind", "is no YAML object", "no "}},
 	} {
-		r, err := Parse([]byte(c.text))
+		r, err := ParseTemplate(2, []byte(c.text))
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -61,14 +61,14 @@ func TestParse(t *testing.T) {
 
 // TestParseBounds: what a chart renders is a stranger's, and may be made to take memory.
 func TestParseBounds(t *testing.T) {
-	if _, err := Parse([]byte(strings.Repeat("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", maxObjects+1))); err == nil {
+	if _, err := ParseTemplate(2, []byte(strings.Repeat("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", maxObjects+1))); err == nil {
 		t.Error("more objects than are judged are no error")
 	}
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
 	for i := 'b'; i < 'k'; i++ {
 		bomb += fmt.Sprintf("%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", i, i, i-1, i-1, i-1, i-1, i-1, i-1, i-1, i-1, i-1)
 	}
-	if r, err := Parse([]byte(bomb)); err != nil || len(r.Broken) != 1 {
+	if r, err := ParseTemplate(2, []byte(bomb)); err != nil || len(r.Broken) != 1 {
 		t.Errorf("aliases that explode: %v, %v", r.Broken, err)
 	}
 }
@@ -79,8 +79,8 @@ func TestJudged(t *testing.T) {
 	for file, event := range map[string]string{"pre-install": "pre-install", "test": "test", "both": "post-install,post-upgrade", "crd": "crd-install"} {
 		text += "---\n# Source: " + file + "\napiVersion: v1\nkind: Pod\nmetadata: {name: " + file + ", annotations: {helm.sh/hook: '" + event + "'}}\n"
 	}
-	text += "---\n# Source: c/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: in-crds}\n---\n# Source: c/charts/s/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: in-subchart}\n---\n# Source: c/templates/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\n"
-	r, err := Parse([]byte(text))
+	text = "---\n# Source: c/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: in-crds}\n---\n# Source: c/charts/s/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: in-subchart}\n---\n# Source: c/templates/crds/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\n" + text
+	r, err := ParseTemplate(3, []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,13 +104,53 @@ func TestJudged(t *testing.T) {
 	}
 }
 
+// TestForgedWords: a template that prints what helm prints makes its objects neither a
+// crds folder's, which an upgrade leaves out, nor hooks, of which some are never run.
+func TestForgedWords(t *testing.T) {
+	const role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: evil, annotations: {helm.sh/hook: post-delete}}\n"
+	const list = "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Namespace, metadata: {name: evil, annotations: {helm.sh/hook: test}}}]\n"
+	plain := strings.Replace(role, ", annotations: {helm.sh/hook: post-delete}", "", 1)
+	for _, c := range []struct {
+		name string
+		read func() (Rendered, error)
+	}{
+		{"a comment in a release", func() (Rendered, error) {
+			return parseStream([]byte("---\n# Source: c/crds/a.yaml\n"+plain), stream{})
+		}},
+		{"a hook among what is none", func() (Rendered, error) {
+			return parseStream([]byte("---\n# Source: c/templates/a.yaml\n"+role), stream{})
+		}},
+		{"a file with a line break", func() (Rendered, error) {
+			return ParseTemplate(3, []byte("---\n# Source: c/templates/a\n---\n# Source: c/crds/b.yaml\n"+plain))
+		}},
+		{"Helm 2", func() (Rendered, error) { return ParseTemplate(2, []byte("---\n# Source: c/crds/b.yaml\n"+plain)) }},
+		{"no comment at all", func() (Rendered, error) { return ParseTemplate(3, []byte(plain)) }},
+		{"a hook in a List", func() (Rendered, error) { return ParseTemplate(3, []byte("---\n# Source: c/templates/a.yaml\n"+list)) }},
+	} {
+		r, err := c.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := question()
+		q.Upgrade = true
+		if judged := r.Judged(q); len(judged) != 1 || judged[0].GetName() != "evil" {
+			t.Errorf("%s: judged are %v", c.name, judged)
+		}
+	}
+	hook := "apiVersion: v1\nkind: List\nmetadata: {annotations: {helm.sh/hook: test}}\nitems: [{apiVersion: v1, kind: Namespace, metadata: {name: x}}]\n"
+	r, err := ParseTemplate(3, []byte(hook))
+	if err != nil || len(r.Objects) != 1 || !r.Objects[0].Hook || len(r.Judged(question())) != 0 {
+		t.Errorf("a List that is a hook: %v, %v", r, err)
+	}
+}
+
 // FuzzParse: what a chart renders is anybody's text.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {helm.sh/hook: pre-install}}\n"))
 	f.Add([]byte("kind: List\napiVersion: v1\nitems: [{kind: RoleBinding, apiVersion: rbac.authorization.k8s.io/v1, roleRef: 3}]\n"))
 	f.Add([]byte("kind: StatefulSet\napiVersion: apps/v1\nspec: {volumeClaimTemplates: [3], template: {metadata: [], spec: {volumes: {}}}}\n"))
 	f.Fuzz(func(_ *testing.T, text []byte) {
-		r, err := Parse(text)
+		r, err := ParseTemplate(2, text)
 		if err != nil {
 			return
 		}

@@ -136,7 +136,7 @@ const harmlessRole = "system:basic-user"
 func (p Plan) StandIn(o Object) (standIn Object, role *Object) {
 	switch {
 	case o.GetKind() == "Pod" && o.gvk().Group == "":
-		standIn = Object{o.DeepCopy(), o.File, o.Hook}
+		standIn = o.with(o.DeepCopy())
 		if spec, found, _ := unstructured.NestedMap(standIn.Object, "spec"); found {
 			p.standInAccount(spec, o.GetNamespace())
 			standIn.Object["spec"] = spec
@@ -155,7 +155,7 @@ func (p Plan) StandIn(o Object) (standIn Object, role *Object) {
 	if !found {
 		return o, nil
 	}
-	standIn = Object{o.DeepCopy(), o.File, o.Hook}
+	standIn = o.with(o.DeepCopy())
 	standIn.Object["roleRef"] = map[string]any{"apiGroup": rbacGroup, "kind": "ClusterRole", "name": harmlessRole}
 	if kind != "ClusterRole" {
 		return standIn, nil
@@ -165,7 +165,13 @@ func (p Plan) StandIn(o Object) (standIn Object, role *Object) {
 	rules.SetName("preflight-" + own.GetName())
 	rules.SetNamespace(o.GetNamespace())
 	delete(rules.Object, "aggregationRule")
-	return standIn, &Object{rules, o.File, o.Hook}
+	return standIn, new(o.with(rules))
+}
+
+// with is another object that comes from the same document.
+func (o Object) with(body *unstructured.Unstructured) Object {
+	o.Unstructured = body
+	return o
 }
 
 const rbacGroup = "rbac.authorization.k8s.io"

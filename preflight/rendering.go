@@ -49,26 +49,31 @@ var (
 	conflicts = regexp.MustCompile(`(?i)unable to continue with (?:install|update)`)
 )
 
-// Choose makes one rendering of two: exact is helm's own dry run, which knows the cluster
-// but prints nothing where it finds something to refuse; plain is its template, which
-// prints everything, and takes APIs for served that helm knows. crds says that the chart's
-// crds folder counts, which only plain prints. Either may be nil where it was not made.
+// RenderingOfTemplate is what `helm template` of Helm 2 printed, which knows no crds
+// folders.
 //
 // The error is a *RenderError, or says that there is more than can be judged.
-func Choose(exact, plain *Attempt, crds bool) (Rendering, error) {
-	if exact != nil && !exact.Failed {
-		return chooseExact(exact, plain, crds)
+func RenderingOfTemplate(plain *Attempt) (Rendering, error) {
+	if plain.Failed {
+		return Rendering{}, &RenderError{plain.Said}
 	}
+	rendered, err := ParseTemplate(2, plain.Text)
+	return Rendering{Rendered: rendered}, err
+}
+
+// RenderingOfRefused makes a rendering of two: exact is helm's own dry run, which knows the
+// cluster but printed nothing, because it found something to refuse; plain is its template
+// with the crds folders, which prints everything, and takes APIs for served that helm
+// knows. It is nil where it was not made.
+//
+// The error is a *RenderError, or says that there is more than can be judged.
+func RenderingOfRefused(exact, plain *Attempt) (Rendering, error) {
 	if plain == nil || plain.Failed {
-		for _, a := range []*Attempt{exact, plain} {
-			if a != nil {
-				return Rendering{}, &RenderError{a.Said}
-			}
-		}
+		return Rendering{}, &RenderError{exact.Said}
 	}
-	rendered, err := Parse(plain.Text)
+	rendered, err := ParseTemplate(3, plain.Text)
 	r := Rendering{Rendered: rendered}
-	if err != nil || exact == nil {
+	if err != nil {
 		return r, err
 	}
 	said := oneLine(strings.TrimPrefix(strings.TrimSpace(exact.Said), "Error: "))
@@ -91,7 +96,12 @@ func Choose(exact, plain *Attempt, crds bool) (Rendering, error) {
 	return r, nil
 }
 
-func chooseExact(exact, plain *Attempt, crds bool) (Rendering, error) {
+// RenderingOfDryRun is what helm's own dry run printed. crds is its template with the crds
+// folders, of which the dry run says nothing; nil where there are none, or where the
+// command does not look at them.
+//
+// The error says that the dry run printed no release, or more than can be judged.
+func RenderingOfDryRun(exact, crds *Attempt) (Rendering, error) {
 	dump, rendered, err := ParseDump(exact.Text)
 	r := Rendering{Rendered: rendered, Name: dump.Name, Version: dump.Version}
 	if err != nil {
@@ -99,17 +109,17 @@ func chooseExact(exact, plain *Attempt, crds bool) (Rendering, error) {
 	}
 	r.size(exact.Text)
 	switch {
-	case !crds || plain == nil:
-	case plain.Failed:
+	case crds == nil:
+	case crds.Failed:
 		r.Findings = append(r.Findings, Finding{ID: NotTried, Result: Untried, Why: "whether the chart has a crds folder is not known: helm template fails",
-			Do: "look with: helm show crds", Answer: oneLine(plain.Said)})
+			Do: "look with: helm show crds", Answer: oneLine(crds.Said)})
 	default:
-		all, err := Parse(plain.Text)
+		all, err := ParseTemplate(3, crds.Text)
 		if err != nil {
 			return r, err
 		}
 		for _, o := range all.Objects {
-			if o.FromCRDFolder() {
+			if o.CRDFolder {
 				r.Objects = append(r.Objects, o)
 			}
 		}
@@ -125,7 +135,7 @@ func (r *Rendering) Prune(kinds Kinds) {
 	}
 	r.Objects = slices.DeleteFunc(r.Objects, func(o Object) bool {
 		_, served := kinds[o.gvk()]
-		return !served && !o.Hook && !o.FromCRDFolder() && !r.unserved[o.gvk()]
+		return !served && !o.Hook && !o.CRDFolder && !r.unserved[o.gvk()]
 	})
 }
 

@@ -93,7 +93,7 @@ func (q Question) judgeNames(p *Plan, o Object) bool {
 	k := key{o.gvk().GroupKind(), o.GetNamespace(), o.GetName()}
 	before, found := p.all[k]
 	p.all[k] = o
-	if found && !o.Hook && !before.Hook && !o.FromCRDFolder() && !before.FromCRDFolder() && !q.ServerSide {
+	if found && !o.Hook && !before.Hook && !o.CRDFolder && !before.CRDFolder && !q.ServerSide {
 		p.Findings = append(p.Findings, refused(o, Duplicate, fmt.Sprintf("the chart has this object twice: %s renders it, too", before.File),
 			"leave one of them out, by the chart's values", ""))
 		return false

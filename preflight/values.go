@@ -19,7 +19,8 @@ type Setting struct {
 	Of   int `json:"of"`
 }
 
-// MaxRenders is how often the chart may be rendered to find settings that help.
+// MaxRenders is how often helm may render the chart in one preflight, to judge it and to
+// find settings that help.
 const MaxRenders = 6
 
 // usual are the values by which charts switch cluster-scoped objects off, the likeliest
@@ -73,10 +74,11 @@ var usual = []struct{ path, off string }{
 }
 
 // Settings are the usual values that a chart has, for it and its subcharts, as --set takes
-// them; text are its default values as helm prints them.
-func Settings(text []byte) []string {
+// them; text are its default values as helm prints them. There are at most as many as can
+// be tried with so many renders, of which the last is for all together.
+func Settings(text []byte, renders int) []string {
 	var values map[string]any
-	if len(text) > MaxRendered || yaml.Unmarshal(text, &values) != nil {
+	if renders < 2 || len(text) > MaxRendered || yaml.Unmarshal(text, &values) != nil {
 		return nil
 	}
 	var found []string
@@ -87,7 +89,7 @@ func Settings(text []byte) []string {
 			}
 		}
 	}
-	return found[:min(len(found), MaxRenders-1)]
+	return found[:min(len(found), renders-1)]
 }
 
 // subchartName matches the keys below which a setting is looked for. A chart's author

@@ -1,0 +1,82 @@
+package helm
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxChart bounds how much of an archive is unpacked to look for a crds folder.
+const maxChart = 64 << 20
+
+// MayHaveCRDs reports whether the chart may have a crds folder: whether it is no folder or
+// archive on this machine, can't be read, or a file in it is named like one. It says true
+// where it does not know: what counts is then seen by CRDs.
+func (d *Deployment) MayHaveCRDs() bool {
+	// Helm takes a name for a path before it looks into repositories, unless one is named
+	// (helm.sh/helm/v3/pkg/action, LocateChart).
+	chart := strings.TrimSpace(d.Chart)
+	info, err := os.Stat(chart)
+	switch {
+	case err != nil || d.Value("repo") != "" || d.Is("dependency-update"):
+		return true
+	case info.IsDir():
+		return folderMayHaveCRDs(chart)
+	}
+	return archiveMayHaveCRDs(chart)
+}
+
+var errMayHaveCRDs = errors.New("it may have CRDs")
+
+func folderMayHaveCRDs(folder string) bool {
+	// A link at the top is followed, as helm does; links further down may lead anywhere.
+	folder, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		return true
+	}
+	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.Type()&fs.ModeSymlink != 0, path != folder && strings.Contains(entry.Name(), "crds"):
+			return errMayHaveCRDs
+		case entry.Type().IsRegular() && filepath.Base(filepath.Dir(path)) == "charts" && isArchive(entry.Name()) && archiveMayHaveCRDs(path):
+			return errMayHaveCRDs
+		}
+		return nil
+	}) != nil
+}
+
+// isArchive reports whether a file among a chart's dependencies may be a packed chart.
+func isArchive(name string) bool {
+	return strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".gz")
+}
+
+// archiveMayHaveCRDs looks at the names in a packed chart. A chart packed within it is not
+// opened.
+func archiveMayHaveCRDs(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	zipped, err := gzip.NewReader(f)
+	if err != nil {
+		return true
+	}
+	limited := &io.LimitedReader{R: zipped, N: maxChart}
+	for files := tar.NewReader(limited); ; {
+		header, err := files.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return limited.N <= 0
+		case err != nil || strings.Contains(header.Name, "crds") || isArchive(header.Name):
+			return true
+		}
+	}
+}
