@@ -5,12 +5,12 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -34,18 +34,20 @@ func run(args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	// A Ctrl-C reaches the tests as well, whose clusters end with them: it is
-	// waited for. Who is told to end by another process tells them.
-	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	terminated := make(chan os.Signal, 1)
-	signal.Notify(terminated, syscall.SIGTERM)
+	// go test leaves an interrupt to the tests and waits for them: their clusters end with
+	// them. It reaches a test by the process group alone, so they have one of their own,
+	// and hear of a Ctrl-C and of an end that another process asks for alike.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	if err := cmd.Start(); err != nil {
 		return 1, err
 	}
+	var interrupted atomic.Bool
 	go func() {
-		<-terminated
-		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
+		<-signals
+		interrupted.Store(true)
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) // they may have ended
 	}()
 	events := make(chan event)
 	go func() {
@@ -77,7 +79,7 @@ func run(args []string) (int, error) {
 	}
 	err = cmd.Wait()
 	s.end(time.Now())
-	if interrupted.Err() != nil {
+	if interrupted.Load() {
 		return 130, nil
 	}
 	if code := cmd.ProcessState.ExitCode(); code != 0 || err == nil {
