@@ -160,6 +160,20 @@ func TestOwnersAttacks(t *testing.T) {
 		{"every service account", "an owner can't let in", func() error { return admit("Group", "system:serviceaccounts") }},
 		{"the anonymous user", "an owner can't let in", func() error { return admit("User", "system:anonymous") }},
 		{"an administrator's group", "an owner can't let in", func() error { return admit("Group", "system:masters") }},
+		{"a service account of no namespace", "an owner can't let in a service account whose namespace", func() error {
+			return change(func(b *rbacv1.RoleBinding) {
+				b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: "ServiceAccount", Namespace: "kube-system:x", Name: "bot"})
+			})
+		}},
+		{"a user without a name", "an owner can't let in a service account whose namespace", func() error { return admit("User", " ") }},
+		{"a user whose name writes backwards", "whose name is blank or has control or format characters", func() error { return admit("User", "alice\u202e") }},
+		{"so many that nobody can read them", "an owner can't let in more than 1000", func() error {
+			return change(func(b *rbacv1.RoleBinding) {
+				for i := range 5000 {
+					b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: "User", APIGroup: rbacGroup, Name: fmt.Sprintf("user-%d", i)})
+				}
+			})
+		}},
 		{"the record", "cannot update resource", func() error {
 			record, err := dana.CoreV1().ConfigMaps(of.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
 			if err == nil {

@@ -1,6 +1,8 @@
 package cel
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	admissionapi "k8s.io/api/admission/v1"
@@ -30,6 +32,13 @@ func TestOwners(t *testing.T) {
 		everyone = "{kind: Group, apiGroup: rbac.authorization.k8s.io, name: 'system:authenticated'}"
 		nobody   = "{kind: User, apiGroup: rbac.authorization.k8s.io, name: 'system:anonymous'}"
 	)
+	many := func(n int) string { // with the length of a distinguished name
+		all := make([]string, n)
+		for i := range all {
+			all[i] = fmt.Sprintf("{kind: User, apiGroup: rbac.authorization.k8s.io, name: 'CN=%0200d'}", i)
+		}
+		return strings.Join(all, ", ")
+	}
 	none := binding("", "")
 	for _, test := range []struct {
 		what, old, object string
@@ -42,7 +51,20 @@ func TestOwners(t *testing.T) {
 		{"the anonymous user", none, binding("", subjects(nobody)), false},
 		{"everybody, whom an admin let in", binding("", subjects(everyone)), binding("", subjects(everyone+", "+alice)), true},
 		{"everybody goes", binding("", subjects(everyone)), binding("", subjects(alice)), true},
-		{"a service account whose name begins so", none, binding("", subjects("{kind: ServiceAccount, namespace: ci, name: 'system:x'}")), true},
+		{"a service account whose namespace is none", none, binding("", subjects("{kind: ServiceAccount, namespace: 'kube-system:x', name: bot}")), false},
+		{"a service account without a namespace", none, binding("", subjects("{kind: ServiceAccount, name: bot}")), false},
+		{"a service account whose namespace is none, whom an admin let in", binding("", subjects("{kind: ServiceAccount, namespace: 'A', name: bot}")), binding("", subjects(alice+", {kind: ServiceAccount, namespace: 'A', name: bot}")), true},
+		{"a user with a blank name", none, binding("", subjects("{kind: User, apiGroup: rbac.authorization.k8s.io, name: ' '}")), false},
+		{"a group with a name of no-break spaces", none, binding("", subjects(`{kind: Group, apiGroup: rbac.authorization.k8s.io, name: "\u00a0\u3000"}`)), false},
+		{"a user whose name turns the line", none, binding("", subjects(`{kind: User, apiGroup: rbac.authorization.k8s.io, name: "alice\u202e"}`)), false},
+		{"a group with a newline", none, binding("", subjects(`{kind: Group, apiGroup: rbac.authorization.k8s.io, name: "devs\nops"}`)), false},
+		{"a user with an escape sequence", none, binding("", subjects(`{kind: User, apiGroup: rbac.authorization.k8s.io, name: "\e[2Jalice"}`)), false},
+		{"a user with a zero-width space, whom an admin let in", binding("", subjects(`{kind: User, apiGroup: rbac.authorization.k8s.io, name: "a\u200b"}`)), binding("", subjects(alice+`, {kind: User, apiGroup: rbac.authorization.k8s.io, name: "a\u200b"}`)), true},
+		{"names of people", none, binding("", subjects(`{kind: User, apiGroup: rbac.authorization.k8s.io, name: "Zoë Müller"}, {kind: User, apiGroup: rbac.authorization.k8s.io, name: "oidc:山田@example.com"}, {kind: Group, apiGroup: rbac.authorization.k8s.io, name: "CN=devs,OU=it"}`)), true},
+		{"a thousand subjects", none, binding("", subjects(many(1000))), true},
+		{"more than a thousand", none, binding("", subjects(many(1001))), false},
+		{"more than a thousand, one of whom goes", binding("", subjects(many(1500))), binding("", subjects(many(1499))), true},
+		{"more than a thousand, and one more", binding("", subjects(many(1500))), binding("", subjects(many(1501))), false},
 		{"a grant for a time", none, binding(", annotations: {helm-tenant/temporary: x}", subjects(alice)), true},
 		{"another end", binding(", annotations: {helm-tenant/temporary: x}", subjects(alice)), binding(", annotations: {helm-tenant/temporary: y}", subjects(alice)), true},
 		{"a grant for good", binding(", annotations: {helm-tenant/temporary: x}", subjects(alice)), none, true},
