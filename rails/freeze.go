@@ -127,7 +127,7 @@ func frozen() policy {
 			{Name: "before", Expression: `oldObject != null && has(oldObject.metadata) && has(oldObject.metadata.labels) ? oldObject.metadata.labels : {}`},
 			{Name: "after", Expression: `object != null && has(object.metadata) && has(object.metadata.labels) ? object.metadata.labels : {}`},
 			{Name: "ends", Expression: `request.operation == "UPDATE" && request.resource.group == "" && request.resource.resource in ["secrets", "configmaps"] && (` +
-				ends("owner", "helm", "status", "pending-", `["failed", "deployed"]`) + ` || ` + ends("OWNER", "TILLER", "STATUS", "PENDING_", `["FAILED", "DEPLOYED"]`) + `)`},
+				helm3Records.ends() + ` || ` + helm2Records.ends() + `)`},
 		},
 		rules: []admissionv1.Validation{rule(
 			`!variables.held || variables.ends`,
@@ -137,12 +137,40 @@ func frozen() policy {
 	}
 }
 
-// ends is whether a write says how a release ended that was pending, by the labels that
-// one of helm's storage drivers sets.
-func ends(ownerKey, owner, statusKey, pending, ended string) string {
-	label := func(of, key string) string {
-		return quoted(key) + ` in variables.` + of + ` && variables.` + of + `[` + quoted(key) + `]`
+// records are the release records that a storage driver of helm writes, as its labels,
+// names and Secret types tell them.
+type records struct {
+	owner, ownerValue, name, version, status string
+	// prefix comes before NAME.vVERSION in the record's name.
+	prefix, secretType string
+	// pending begins a status before the end; ended are the statuses that end it.
+	pending string
+	ended   []string
+}
+
+var (
+	// helm.sh/helm/v3/pkg/storage/driver, secrets.go.
+	helm3Records = records{"owner", "helm", "name", "version", "status", "sh.helm.release.v1.", "helm.sh/release.v1", "pending-", []string{"failed", "deployed"}}
+	// k8s.io/helm/pkg/storage/driver, secrets.go.
+	helm2Records = records{"OWNER", "TILLER", "NAME", "VERSION", "STATUS", "", "Opaque", "PENDING_", []string{"FAILED", "DEPLOYED"}}
+)
+
+// ends is the CEL expression of whether a write to a Secret or ConfigMap says how a release
+// ended that was pending.
+func (r records) ends() string {
+	label := func(of, key string) string { return `variables.` + of + `[` + quoted(key) + `]` }
+	var there []string
+	for _, key := range []string{r.owner, r.name, r.version, r.status} {
+		there = append(there, quoted(key)+` in variables.before && `+quoted(key)+` in variables.after`)
 	}
-	return `(` + label("before", ownerKey) + ` == ` + quoted(owner) + ` && ` + label("after", ownerKey) + ` == ` + quoted(owner) +
-		` && ` + label("before", statusKey) + `.startsWith(` + quoted(pending) + `) && ` + label("after", statusKey) + ` in ` + ended + `)`
+	var ended []string
+	for _, status := range r.ended {
+		ended = append(ended, quoted(status))
+	}
+	return `(` + strings.Join(there, ` && `) +
+		` && ` + label("before", r.owner) + ` == ` + quoted(r.ownerValue) + ` && ` + label("after", r.owner) + ` == ` + quoted(r.ownerValue) +
+		` && ` + label("before", r.status) + `.startsWith(` + quoted(r.pending) + `) && ` + label("after", r.status) + ` in [` + strings.Join(ended, `, `) + `]` +
+		` && object.metadata.name == ` + quoted(r.prefix) + ` + ` + label("after", r.name) + ` + ".v" + ` + label("after", r.version) +
+		` && (request.resource.resource == "configmaps" || (has(object.type) && object.type == ` + quoted(r.secretType) + `))` +
+		` && has(object.data) && object.data.all(k, k == "release") && !has(object.metadata.ownerReferences) && !has(object.metadata.finalizers))`
 }

@@ -19,9 +19,16 @@ func TestFreeze(t *testing.T) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: map[string]string{
 		"guard.helm-tenant/frozen": "tenant t is frozen: INC-1", "guard.helm-tenant/frozen-accounts": "a,b,t-tiller:tiller"}}}
 	const deployer = "system:serviceaccount:t-tiller:tiller"
-	record := func(labels string) string {
-		return "{apiVersion: v1, kind: Secret, metadata: {name: x, labels: {" + labels + "}}}"
+	secret := func(name, labels, kind, data string) string {
+		return "{apiVersion: v1, kind: Secret, type: " + kind + ", metadata: {name: " + name + ", labels: {" + labels + "}}, data: {" + data + "}}"
 	}
+	helm3 := func(status string) string {
+		return secret("sh.helm.release.v1.web.v2", "owner: helm, name: web, version: '2', status: "+status, "helm.sh/release.v1", "release: eA==")
+	}
+	helm2 := func(status string) string {
+		return secret("web.v2", "OWNER: TILLER, NAME: web, VERSION: '2', STATUS: "+status, "Opaque", "release: eA==")
+	}
+	const like3, like2 = "owner: helm, name: web, version: '2', status: ", "OWNER: TILLER, NAME: web, VERSION: '2', STATUS: "
 	const configMap = "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}"
 	for _, test := range []struct {
 		what, user, old, object string
@@ -36,15 +43,25 @@ func TestFreeze(t *testing.T) {
 		{"another deployer", "system:serviceaccount:u-tiller:tiller", "", configMap, true},
 		{"a person", "dana", "", configMap, true},
 		{"a person who is called so", "a", "", configMap, true},
-		{"a release of Helm 3 fails", deployer, record("owner: helm, status: pending-upgrade"), record("owner: helm, status: failed"), true},
-		{"a release of Helm 3 is done", deployer, record("owner: helm, status: pending-install"), record("owner: helm, status: deployed"), true},
-		{"a release of Helm 2 fails", deployer, record("OWNER: TILLER, STATUS: PENDING_INSTALL"), record("OWNER: TILLER, STATUS: FAILED"), true},
-		{"a release is superseded", deployer, record("owner: helm, status: deployed"), record("owner: helm, status: superseded"), false},
-		{"a release is uninstalled", deployer, record("owner: helm, status: deployed"), record("owner: helm, status: uninstalling"), false},
-		{"a pending release stays", deployer, record("owner: helm, status: pending-upgrade"), record("owner: helm, status: pending-upgrade"), false},
-		{"a pending release is removed", deployer, record("owner: helm, status: pending-upgrade"), "", false},
-		{"a Secret that becomes a record", deployer, record("status: pending-x"), record("owner: helm, status: failed"), false},
-		{"a record of nobody's", deployer, record("OWNER: TILLER, status: pending-x"), record("OWNER: TILLER, status: failed"), false},
+		{"a release of Helm 3 fails", deployer, helm3("pending-upgrade"), helm3("failed"), true},
+		{"a release of Helm 3 is done", deployer, helm3("pending-install"), helm3("deployed"), true},
+		{"a release of Helm 2 fails", deployer, helm2("PENDING_INSTALL"), helm2("FAILED"), true},
+		{"a release of Helm 2 is done", deployer, helm2("PENDING_ROLLBACK"), helm2("DEPLOYED"), true},
+		{"a release is superseded", deployer, helm3("deployed"), helm3("superseded"), false},
+		{"a release is uninstalled", deployer, helm3("deployed"), helm3("uninstalling"), false},
+		{"a pending release stays", deployer, helm3("pending-upgrade"), helm3("pending-upgrade"), false},
+		{"a pending release is removed", deployer, helm3("pending-upgrade"), "", false},
+		{"a pending release is made", deployer, "", helm3("failed"), false},
+		{"a Secret that becomes a record", deployer, secret("sh.helm.release.v1.web.v2", "status: pending-x", "helm.sh/release.v1", "release: eA=="), helm3("failed"), false},
+		{"a record of nobody's", deployer, secret("web.v2", "OWNER: TILLER, NAME: web, VERSION: '2', status: pending-x", "Opaque", "release: eA=="), helm2("FAILED"), false},
+		{"a Secret with a record's labels, by another name", deployer, secret("database", like3+"pending-upgrade", "helm.sh/release.v1", "release: eA=="), secret("database", like3+"failed", "helm.sh/release.v1", "release: eA=="), false},
+		{"a Secret with a record's labels, of another type", deployer, secret("sh.helm.release.v1.web.v2", like3+"pending-upgrade", "Opaque", "release: eA=="), secret("sh.helm.release.v1.web.v2", like3+"failed", "Opaque", "release: eA=="), false},
+		{"a Secret with a record's labels, of another version", deployer, secret("web.v3", like2+"PENDING_UPGRADE", "Opaque", "release: eA=="), secret("web.v3", like2+"FAILED", "Opaque", "release: eA=="), false},
+		{"a record with a password beside it", deployer, helm3("pending-upgrade"), secret("sh.helm.release.v1.web.v2", like3+"failed", "helm.sh/release.v1", "release: eA==, password: eA=="), false},
+		{"a record of Helm 2 of another type", deployer, helm2("PENDING_UPGRADE"), secret("web.v2", like2+"FAILED", "kubernetes.io/basic-auth", "release: eA=="), false},
+		{"a record of Helm 2 without data", deployer, helm2("PENDING_UPGRADE"), "{apiVersion: v1, kind: Secret, type: Opaque, metadata: {name: web.v2, labels: {" + like2 + "FAILED}}}", false},
+		{"a record that is collected as garbage", deployer, helm2("PENDING_UPGRADE"),
+			"{apiVersion: v1, kind: Secret, type: Opaque, metadata: {name: web.v2, labels: {" + like2 + "FAILED}, ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: x, uid: y}]}, data: {release: eA==}}", false},
 	} {
 		operation := admissionapi.Update
 		switch {
