@@ -20,51 +20,12 @@ type Access struct {
 	paths []opened
 }
 
-// OpenPath is a path that is open to a subject.
-type OpenPath struct {
-	Path
-	// Chains are the ways from the subject to the rights that it needs, object by
-	// object.
-	Chains [][]string `json:"chains"`
-}
-
-// opened is a path and the grants that open it.
-type opened struct {
-	path  Path
-	steps []step
-}
-
-func (o opened) chains(who Subject) [][]string {
-	var chains [][]string
-	for _, s := range o.steps {
-		chain := s.grant.chain(who, s.ask)
-		if !slices.ContainsFunc(chains, func(c []string) bool { return slices.Equal(c, chain) }) {
-			chains = append(chains, chain)
-		}
-	}
-	return chains
-}
-
-// byImpersonation says whether it takes impersonating somebody.
-func (o opened) byImpersonation() bool {
-	return slices.ContainsFunc(o.steps, func(s step) bool { return s.ask.isImpersonation() })
-}
-
 func newAccess(who Subject, member bool, paths []opened) Access {
 	access := Access{Subject: who.String(), Member: member, who: who, paths: paths}
 	for _, o := range paths {
 		access.Paths = append(access.Paths, OpenPath{o.path, o.chains(who)})
 	}
 	return access
-}
-
-// names are the paths' names.
-func names(paths []opened) []string {
-	var all []string
-	for _, o := range paths {
-		all = append(all, o.path.Name)
-	}
-	return all
 }
 
 // Administrator is somebody who may do so much in the whole cluster by
@@ -221,25 +182,6 @@ func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*
 	a.general = append(a.general, path)
 }
 
-// open are the paths to the deployer that are open to who.
-func (a *auditor) open(who identity, d *deployer, only, fit func(grant) bool) []opened {
-	var open []opened
-	for _, path := range a.paths(d) {
-		if steps, is := a.rights.opens(who, path, only, fit); is {
-			open = append(open, opened{path, steps})
-		}
-	}
-	return open
-}
-
-// paths are the ways to the deployer; made once.
-func (a *auditor) paths(d *deployer) []Path {
-	if a.last.deployer != d {
-		a.last.deployer, a.last.paths = d, a.rights.paths(d.target)
-	}
-	return a.last.paths
-}
-
 // findAccessTo finds who reaches the deployer by bindings in its home, or in the
 // namespaces of accounts that are members. What is open by rights over the whole
 // cluster alone is reported once for all deployers.
@@ -248,14 +190,14 @@ func (a *auditor) findAccessTo(d *deployer, impersonators []Subject) {
 	for _, s := range impersonators {
 		candidates[s] = true
 	}
-	namespaces := []string{d.target.Home}
+	members, namespaces := map[Subject]bool{}, map[string]bool{d.target.Home: true}
 	for _, m := range d.members {
-		candidates[m] = true
-		if m.Kind == rbacv1.ServiceAccountKind && !slices.Contains(namespaces, m.Namespace) {
-			namespaces = append(namespaces, m.Namespace)
+		candidates[m], members[m] = true, true
+		if m.Kind == rbacv1.ServiceAccountKind {
+			namespaces[m.Namespace] = true
 		}
 	}
-	for _, ns := range namespaces {
+	for ns := range namespaces {
 		for s, grants := range a.rights.inside[ns] {
 			if a.matters(grants) {
 				candidates[s] = true
@@ -266,11 +208,8 @@ func (a *auditor) findAccessTo(d *deployer, impersonators []Subject) {
 		if s == (Subject{}) {
 			continue
 		}
-		mine := func(g grant) bool {
-			return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
-		}
-		if open := a.open(identityOf(s), d, nil, mine); len(open) > 0 {
-			access := newAccess(s, slices.Contains(d.members, s), open)
+		if open := a.openInside(s, d); len(open) > 0 {
+			access := newAccess(s, members[s], open)
 			access.Own = d.isOwn(s)
 			d.access = append(d.access, access)
 		}

@@ -143,9 +143,11 @@ func MembersOf(subjects []rbacv1.Subject, namespace string) Members {
 // kind.
 func (m Members) With(more Members) Members {
 	var out Members
+	seen := map[Subject]bool{}
 	for _, k := range memberKinds {
 		for _, s := range append(m.OfKind(k.kind), more.OfKind(k.kind)...) {
-			if !slices.Contains(out, s) {
+			if !seen[s] {
+				seen[s] = true
 				out = append(out, s)
 			}
 		}
@@ -155,7 +157,11 @@ func (m Members) With(more Members) Members {
 
 // Without returns the members except those of gone.
 func (m Members) Without(gone Members) Members {
-	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return slices.Contains(gone, s) })
+	out := map[Subject]bool{}
+	for _, s := range gone {
+		out[s] = true
+	}
+	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return out[s] })
 }
 
 // Names lists the members as people read them: "user alice", "group devs", "service
