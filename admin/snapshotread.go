@@ -1,0 +1,146 @@
+package admin
+
+import (
+	"context"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/audit"
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/recognise"
+	"helm-tenant/release"
+	"helm-tenant/tenant"
+)
+
+func (t *taking) readNamespaces(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "Namespace", "", metav1.ListOptions{}, func(ns *corev1.Namespace) {
+		t.homes.AddNamespace(ns)
+		annotations := map[string]string{tenant.AnnotationHome: ns.Annotations[tenant.AnnotationHome]}
+		for key, value := range ns.Annotations {
+			if rails.IsAnnotation(key) {
+				annotations[key] = value
+			}
+		}
+		t.snapshot.Namespaces = append(t.snapshot.Namespaces, audit.Namespace{Name: ns.Name, Labels: ns.Labels, Annotations: annotations})
+	})
+}
+
+func (t *taking) readRecords(ctx context.Context) error {
+	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + tenant.RecordName}
+	return cluster.Each(ctx, t.client, "ConfigMap", "", options, func(m *corev1.ConfigMap) {
+		t.records = append(t.records, cluster.BriefRecord(m))
+	})
+}
+
+func (t *taking) readAccounts(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "ServiceAccount", "", metav1.ListOptions{}, func(sa *corev1.ServiceAccount) {
+		mounts := sa.AutomountServiceAccountToken == nil || *sa.AutomountServiceAccountToken
+		t.snapshot.Accounts = append(t.snapshot.Accounts, audit.ServiceAccount{Namespace: sa.Namespace, Name: sa.Name, Mounts: mounts})
+	})
+}
+
+func (t *taking) readSecrets(ctx context.Context) error {
+	options := metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}
+	return t.client.EachMeta(ctx, "Secret", "", options, func(m *metav1.PartialObjectMetadata) {
+		t.snapshot.Tokens = append(t.snapshot.Tokens, audit.Token{Namespace: m.Namespace, Name: m.Name, Account: m.Annotations[corev1.ServiceAccountNameKey]})
+	})
+}
+
+// readPlaced reads the names of the release records of one storage, and where the
+// releases live. Those of older revisions lead to values, too, and no more of them is
+// read than their names. It is done when it is known where helm stores any.
+func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
+	var own audit.Snapshot
+	err := t.client.EachPlaced(ctx, storage, t.stores(), func(key cluster.Key) {
+		own.RecordNames = append(own.RecordNames, audit.ObjectRef(key))
+	}, func(d cluster.Placed) {
+		own.Releases = append(own.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: audit.ObjectRef(d.Record), Tried: d.Tried, ClusterObjects: d.ClusterObjects})
+	}, func(key cluster.Key, err error) {
+		own.Releases = append(own.Releases, audit.Release{Home: key.Namespace, Record: audit.ObjectRef(key), Problem: err.Error()})
+	})
+	t.locked(func() {
+		t.snapshot.RecordNames = append(t.snapshot.RecordNames, own.RecordNames...)
+		t.snapshot.Releases = append(t.snapshot.Releases, own.Releases...)
+	})
+	return err
+}
+
+// readRecordNames reads the names of release records alone.
+func (t *taking) readRecordNames(ctx context.Context, kind string) error {
+	return t.client.EachMeta(ctx, kind, "", metav1.ListOptions{LabelSelector: release.OfTiller}, func(m *metav1.PartialObjectMetadata) {
+		t.locked(func() {
+			t.snapshot.RecordNames = append(t.snapshot.RecordNames, audit.ObjectRef{Kind: kind, Namespace: m.Namespace, Name: m.Name})
+		})
+	})
+}
+
+// stores says of a namespace whether a Tiller may keep its releases there: where one
+// runs, or is a tenant's home. A tenant's other namespaces are none, whatever its members
+// make look like a Tiller there. Where namespaces can't be read, all may be.
+func (t *taking) stores() func(namespace string) bool {
+	if len(t.snapshot.Namespaces) == 0 {
+		return func(string) bool { return true }
+	}
+	where := map[string]bool{}
+	for _, w := range t.snapshot.Workloads {
+		where[w.Namespace] = where[w.Namespace] || w.Template != nil
+	}
+	for _, pod := range t.snapshot.Pods {
+		where[pod.Namespace] = where[pod.Namespace] || pod.Spec != nil
+	}
+	for _, ns := range t.snapshot.Namespaces {
+		switch {
+		case t.homes.TenantOf(ns.Name) != "":
+			where[ns.Name] = true
+		case ns.Labels[tenant.LabelTenant] != "":
+			where[ns.Name] = false
+		}
+	}
+	return func(namespace string) bool { return where[namespace] }
+}
+
+func (t *taking) readPods(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "Pod", "", metav1.ListOptions{}, func(pod *corev1.Pod) {
+		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			return
+		}
+		t.snapshot.Pods = append(t.snapshot.Pods, podOf(pod))
+	})
+}
+
+// readReplicaSets reads those that the pods that look like Tillers say made them.
+func (t *taking) readReplicaSets(ctx context.Context) error {
+	owners := map[string]bool{}
+	for _, pod := range t.snapshot.Pods {
+		if pod.Owner.Kind == "ReplicaSet" && pod.Spec != nil {
+			owners[pod.Namespace+"/"+pod.Owner.Name] = true
+		}
+	}
+	if len(owners) == 0 {
+		return nil
+	}
+	return cluster.Each(ctx, t.client, "ReplicaSet", "", metav1.ListOptions{LabelSelector: recognise.Selector()}, func(set *appsv1.ReplicaSet) {
+		if owner := metav1.GetControllerOf(set); owner != nil && owner.Kind == "Deployment" && owners[set.Namespace+"/"+set.Name] {
+			t.snapshot.ReplicaSets = append(t.snapshot.ReplicaSets, audit.ReplicaSet{Namespace: set.Namespace, Name: set.Name, Deployment: owner.Name, Template: set.Spec.Template.DeepCopy()})
+		}
+	})
+}
+
+func (t *taking) readServices(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "Service", "", metav1.ListOptions{}, func(service *corev1.Service) {
+		t.addDemand("Service", service, rails.OfService(service))
+		if service.Spec.Type == corev1.ServiceTypeNodePort || service.Spec.Type == corev1.ServiceTypeLoadBalancer {
+			t.snapshot.Services = append(t.snapshot.Services, audit.Service{Namespace: service.Namespace, Name: service.Name, Type: service.Spec.Type, Selector: service.Spec.Selector})
+		}
+	})
+}
+
+func (t *taking) readPolicies(ctx context.Context) error {
+	return cluster.Each(ctx, t.client, "NetworkPolicy", "", metav1.ListOptions{}, func(policy *networkingv1.NetworkPolicy) {
+		t.snapshot.Policies = append(t.snapshot.Policies, audit.NetworkPolicy{Namespace: policy.Namespace, Name: policy.Name, Spec: policy.Spec})
+	})
+}
