@@ -190,21 +190,37 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client) error {
 // compare finds out what Helm 3 has of each release.
 func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Migration) error {
 	var unread []cluster.Stored
+	releases := map[cluster.Key]migrate.Release{}
 	for i, r := range m.Releases {
 		secrets := m.helm[r.Namespace+"/"+r.Name]
 		slices.SortFunc(secrets, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
-		if _, known := earlier.standing(m, i); !known {
-			unread = append(unread, secrets...)
+		if _, known := earlier.standing(m, i); known {
+			continue
+		}
+		for _, secret := range secrets {
+			unread, releases[secret.Key] = append(unread, secret), r
 		}
 	}
 	read := map[cluster.Key]migrate.Kept{}
 	versions := map[cluster.Key]cluster.Stored{}
+	var mutex sync.Mutex
+	var group errgroup.Group // unpacking takes longer than reading
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	err := c.EachRecord(ctx, unread, func(record cluster.Record) error {
-		if secret, is := record.Object.(*corev1.Secret); is {
-			read[record.Key], versions[record.Key] = migrate.ReadKept(*secret, c.Unpacked()), record.Stored
+		secret, is := record.Object.(*corev1.Secret)
+		if !is {
+			return nil
 		}
+		group.Go(func() error {
+			kept := migrate.ReadKept(releases[record.Key], *secret, c.Unpacked())
+			mutex.Lock()
+			defer mutex.Unlock()
+			read[record.Key], versions[record.Key] = kept, record.Stored
+			return nil
+		})
 		return nil
 	})
+	_ = group.Wait() // what it runs returns no error
 	if err != nil {
 		return err
 	}

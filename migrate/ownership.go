@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -41,11 +42,58 @@ func Objects(manifest string) []Object {
 	var objects []Object
 	for document := range strings.SplitSeq("\n"+manifest, "\n---") {
 		var head manifestObject
+		if short, ok := headOf(document); ok && yaml.Unmarshal([]byte(short), &head) == nil {
+			objects = head.appendTo(objects)
+			continue
+		}
+		head = manifestObject{}
 		if yaml.Unmarshal([]byte(document), &head) == nil {
 			objects = head.appendTo(objects)
 		}
 	}
 	return objects
+}
+
+// headOf returns the lines of a YAML document that belong to the fields of manifestObject: a
+// YAML library takes a thousand times as long for a whole document as it takes to find them.
+// ok is false where the document is not a block mapping with plain keys, each of them once, as
+// nearly all templates write it. Then the whole has to be parsed.
+func headOf(document string) (head string, ok bool) {
+	var kept strings.Builder
+	seen := map[string]bool{}
+	keeps := false
+	for line := range strings.Lines(document) {
+		switch {
+		case line[0] == '#', strings.TrimSpace(line) == "":
+		case line[0] == ' ' && strings.HasPrefix(strings.TrimLeft(line, " "), "#") && len(seen) == 0:
+			continue // what follows the separator on its line
+		case line[0] == ' ' || strings.HasPrefix(line, "- "):
+			if len(seen) == 0 {
+				return "", false
+			}
+		default:
+			key, rest, found := strings.Cut(line, ":")
+			if !found || !isPlainKey(key) || rest != "" && !strings.ContainsRune(" \r\n", rune(rest[0])) || seen[strings.ToLower(key)] {
+				return "", false
+			}
+			seen[strings.ToLower(key)] = true
+			keeps = slices.ContainsFunc(headFields, func(field string) bool { return strings.EqualFold(field, key) })
+		}
+		if keeps {
+			kept.WriteString(line)
+		}
+	}
+	head = kept.String()
+	return head, !strings.Contains(head, "*") // an alias may stand for what was left out
+}
+
+// headFields are the fields of manifestObject.
+var headFields = []string{"apiVersion", "kind", "metadata", "items"}
+
+func isPlainKey(key string) bool {
+	return key != "" && strings.IndexFunc(key, func(r rune) bool {
+		return r != '_' && r != '-' && !('a' <= r && r <= 'z') && !('A' <= r && r <= 'Z') && !('0' <= r && r <= '9')
+	}) < 0
 }
 
 func (m manifestObject) appendTo(objects []Object) []Object {

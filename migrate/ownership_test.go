@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 )
 
 func TestObjects(t *testing.T) {
@@ -27,6 +28,43 @@ func TestObjects(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, Objects(c.manifest)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestObjectsInFull: what headOf leaves out of a document does not change which objects are
+// found in it, and where it can't tell, the whole document is parsed.
+func TestObjectsInFull(t *testing.T) {
+	for name, c := range map[string]struct {
+		document string
+		short    bool
+	}{
+		"as templates write it":             {"\n# Source: x\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n\n  annotations:\n    helm.sh/resource-policy: keep\ndata:\n  text: |\n    kind: Secret\n", true},
+		"a list at the margin":              {"rules:\n- apiGroups: []\nkind: Role\nmetadata: {name: a}\napiVersion: v1\n", true},
+		"items at the margin":               {"kind: List\napiVersion: v1\nitems:\n- kind: ConfigMap\n  metadata:\n    name: a\n", true},
+		"a comment behind ---":              {" # x\nkind: ConfigMap\nmetadata: {name: a}\n", true},
+		"ends of Windows lines":             {"\r\nkind: ConfigMap\r\nmetadata:\r\n  name: a\r\ndata: {}\r\n", true},
+		"flow":                              {" {kind: ConfigMap, metadata: {name: a}}\n", false},
+		"quoted keys":                       {"\"kind\": ConfigMap\nmetadata: {name: a}\n", false},
+		"indented":                          {"\n  kind: ConfigMap\n  metadata:\n    name: a\n", false},
+		"a key twice":                       {"kind: Secret\nmetadata: {name: a}\nkind: ConfigMap\n", false},
+		"a text that goes on at the margin": {"data:\n  text: \"x\nkind: Secret\"\nkind: ConfigMap\nmetadata: {name: a}\n", false},
+		"a key without a space":             {"kind:\tConfigMap\nmetadata: {name: a}\n", false},
+		"an alias":                          {"data: &d {name: a}\nkind: ConfigMap\nmetadata: *d\n", false},
+		"an end":                            {"kind: ConfigMap\nmetadata: {name: a}\n...\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, short := headOf(c.document); short != c.short {
+				t.Errorf("short: %v", short)
+			}
+			var whole manifestObject
+			if err := yaml.Unmarshal([]byte(c.document), &whole); err != nil {
+				t.Fatal(err)
+			}
+			want := whole.appendTo(nil)
+			if diff := cmp.Diff(want, Objects("---"+c.document)); diff != "" || len(want) != 1 {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

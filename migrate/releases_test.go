@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -197,12 +198,18 @@ func secretOf(t *testing.T, revision Revision, of *release2.Release) *corev1.Sec
 	return secret
 }
 
-func keptOf(live []corev1.Secret) []Kept {
-	var kept []Kept
+// keptOf reads the records, and holds what is known by its digest to what is parsed.
+func keptOf(t *testing.T, r Release, live []corev1.Secret) []Kept {
+	t.Helper()
+	var all []Kept
 	for _, secret := range live {
-		kept = append(kept, ReadKept(secret, release.NewBudget()))
+		kept, parsed := ReadKept(r, secret, release.NewBudget()), ReadKept(Release{}, secret, release.NewBudget())
+		if !reflect.DeepEqual(kept.revision, parsed.revision) || kept.name != parsed.name || kept.namespace != parsed.namespace || (kept.problem == nil) != (parsed.problem == nil) {
+			t.Errorf("known by its digest it is %v, parsed %v", kept, parsed)
+		}
+		all = append(all, kept)
 	}
-	return kept
+	return all
 }
 
 func TestCompare(t *testing.T) {
@@ -260,7 +267,7 @@ func TestCompare(t *testing.T) {
 		{"no record of helm's", []corev1.Secret{disguised, {}}, true, "missing [1 2] changed [] later [] foreign [Secret sh.helm.release.v1.web.v2: it is no record that helm writes Secret : it holds no release]", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := Compare(r, keptOf(test.live), test.moved)
+			s := Compare(r, keptOf(t, r, test.live), test.moved)
 			var missing []int
 			for _, revision := range s.Missing {
 				missing = append(missing, revision.Version)
@@ -322,7 +329,7 @@ func TestCompareFirstDeployed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := Compare(r, keptOf(append(live, *secret)), true)
+			s := Compare(r, keptOf(t, r, append(live, *secret)), true)
 			if ours := len(s.Later) == 1 && s.Ours[0] == secret.Name && len(s.Foreign) == 0; ours != test.ours || len(s.Missing) > 0 {
 				t.Errorf("ours: %v; %+v", ours, s)
 			}
@@ -359,7 +366,8 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte{}, []byte("e30="))
 	f.Fuzz(func(t *testing.T, message, text []byte) {
 		if r, err := release.InSecret(corev1.Secret{Data: map[string][]byte{"release": text}}, release.NewBudget()); err == nil {
-			Compare(Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Version: 3}}}, keptOf([]corev1.Secret{{Data: map[string][]byte{"release": text}}}), true)
+			of := Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Version: 3}}}
+			Compare(of, keptOf(t, of, []corev1.Secret{{Data: map[string][]byte{"release": text}}}), true)
 		}
 		_, _ = release.Helm2(text, release.NewBudget())
 		_, _, _ = release.HelmChart(text, release.NewBudget())
@@ -374,7 +382,7 @@ func FuzzRecords(f *testing.F) {
 		for i := range releases {
 			releases[i].NoteUnserved(func(Resource) bool { return false })
 			newest := releases[i].Newest()
-			if kept := ReadKept(*secretOf(t, newest, &old), release.NewBudget()); kept.problem != nil || kept.revision.whole != newest.whole {
+			if kept := ReadKept(Release{}, *secretOf(t, newest, &old), release.NewBudget()); kept.problem != nil || kept.revision.whole != newest.whole {
 				t.Errorf("what was written is read as %v", kept)
 			}
 		}

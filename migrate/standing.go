@@ -1,10 +1,12 @@
 package migrate
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
 
+	release3 "helm.sh/helm/v3/pkg/release"
 	corev1 "k8s.io/api/core/v1"
 
 	"helm-tenant/release"
@@ -43,16 +45,30 @@ type Kept struct {
 	problem error
 }
 
-// ReadKept reads a record of Helm 3's. budget bounds what records unpack to.
-func ReadKept(secret corev1.Secret, budget *release.Budget) Kept {
+// ReadKept reads a record of Helm 3's in the place of those of r. One that is as it was
+// written is known by its digest and not parsed. budget bounds what records unpack to.
+func ReadKept(r Release, secret corev1.Secret, budget *release.Budget) Kept {
 	k := Kept{secret: secret.Name}
-	there, err := release.InSecret(secret, budget)
+	plain, err := release.PlainInSecret(secret, budget)
+	if err != nil {
+		k.problem = err
+		return k
+	}
+	whole := sha256.Sum256(plain)
+	for _, revision := range r.Revisions {
+		if revision.whole == whole && release.Keeps(secret, &release3.Release{Name: r.Name, Version: revision.Version}) {
+			revision.Record, revision.objects = secret.Name, nil // as of a record that is parsed
+			k.name, k.namespace, k.revision = r.Name, r.Namespace, revision
+			return k
+		}
+	}
+	there, err := release.ParsePlain(plain)
 	if err == nil && !release.Keeps(secret, there) {
 		err = errNotHelms
 	}
 	if err == nil {
 		k.name, k.namespace = there.Name, there.Namespace
-		k.revision, err = revisionOf(secret.Name, there)
+		k.revision, _, err = revisionOf(secret.Name, there)
 		if _, tooLarge := errors.AsType[*release.TooLargeError](err); tooLarge {
 			err = nil // as helm packed it, it fits
 		}

@@ -49,7 +49,8 @@ func Read(object string, old *release2.Release) Stored {
 	}
 	converted, err := Convert(old)
 	if err == nil {
-		s.revision, err = revisionOf(object, converted)
+		s.revision, _, err = revisionOf(object, converted)
+		s.revision.objects = Objects(converted.Manifest)
 	}
 	s.failure = err
 	return s
@@ -65,7 +66,9 @@ type Revision struct {
 	first, last time.Time
 	manifest    digest
 	// whole is the digest of the release as Helm 3 stores it.
-	whole   digest
+	whole digest
+	// objects are those of the manifest. Only Read fills them in: to find them takes a YAML
+	// library, and as long as all else together.
 	objects []Object
 }
 
@@ -77,16 +80,17 @@ func (r Revision) HasManifest(text string) bool { return r.manifest == digestOf(
 
 func digestOf(manifest string) digest { return sha256.Sum256([]byte(strings.TrimSpace(manifest))) }
 
-// revisionOf returns a *release.TooLargeError where Helm 3 can't store it.
-func revisionOf(record string, r *release3.Release) (Revision, error) {
+// revisionOf returns the revision that a release of Helm 3's is, and the JSON text that Helm 3
+// keeps of it. The error is a *release.TooLargeError where Helm 3 can't store it.
+func revisionOf(record string, r *release3.Release) (Revision, []byte, error) {
 	plain, err := json.Marshal(r)
 	if err == nil {
 		err = release.CheckSize(plain)
 	}
 	return Revision{
 		Version: r.Version, Status: r.Info.Status, Record: record, first: r.Info.FirstDeployed, last: r.Info.LastDeployed,
-		manifest: digestOf(r.Manifest), whole: sha256.Sum256(plain), objects: Objects(r.Manifest),
-	}, err
+		manifest: digestOf(r.Manifest), whole: sha256.Sum256(plain),
+	}, plain, err
 }
 
 // Secret converts what the record of a revision holds into the Secret of Helm 3's. It fails
@@ -96,14 +100,14 @@ func (r Revision) Secret(old *release2.Release) (*corev1.Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := revisionOf(r.Record, converted)
+	now, plain, err := revisionOf(r.Record, converted)
 	switch {
 	case err != nil:
 		return nil, err
 	case now.whole != r.whole:
 		return nil, fmt.Errorf("the record %s was changed meanwhile", r.Record)
 	}
-	return release.Secret(converted)
+	return release.SecretOf(converted, plain)
 }
 
 // EmptySecret is the Secret in which Helm 3 keeps a revision, without what it holds.

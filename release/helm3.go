@@ -76,14 +76,18 @@ func CheckSize(plain []byte) error {
 }
 
 // Secret is the Secret in which Helm 3 keeps a release. The error is a *TooLargeError
-// where it does not fit. What its driver takes from
-// the clock is taken from the release, so that the same release makes the same
-// object.
+// where it does not fit. What Helm's driver takes from the clock is taken from the release,
+// so that the same release makes the same object.
 func Secret(r *release3.Release) (*corev1.Secret, error) {
 	plain, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
 	}
+	return SecretOf(r, plain)
+}
+
+// SecretOf is Secret for a release of which the JSON text is known.
+func SecretOf(r *release3.Release, plain []byte) (*corev1.Secret, error) {
 	packed, err := pack(plain)
 	if err != nil {
 		return nil, err
@@ -104,12 +108,22 @@ func Secret(r *release3.Release) (*corev1.Secret, error) {
 
 // InSecret reads the release in a Secret of Helm 3's, within the budget.
 func InSecret(secret corev1.Secret, budget *Budget) (*release3.Release, error) {
-	packed, found := secret.Data[DataKey]
-	if !found {
-		return nil, errors.New("it holds no release")
+	plain, err := PlainInSecret(secret, budget)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlain(plain)
+}
+
+var errNoRelease = errors.New("it holds no release")
+
+// ParsePlain reads a release from the JSON text of a record of Helm 3's.
+func ParsePlain(plain []byte) (*release3.Release, error) {
+	if err := countValues(plain); err != nil {
+		return nil, err
 	}
 	var r release3.Release
-	if err := helm3(packed, &r, budget); err != nil {
+	if err := json.Unmarshal(plain, &r); err != nil {
 		return nil, err
 	}
 	if r.Info == nil {
@@ -118,14 +132,12 @@ func InSecret(secret corev1.Secret, budget *Budget) (*release3.Release, error) {
 	return &r, nil
 }
 
-// helm3 reads what a record of Helm 3 or 4 holds packed, as JSON.
-func helm3(packed []byte, into any, budget *Budget) error {
-	plain, err := unpack(packed, budget)
-	if err == nil {
-		err = countValues(plain)
+// PlainInSecret returns the JSON text that a record of Helm 3's holds, within the budget. It
+// is not looked at: a text that is known by its digest need not be parsed.
+func PlainInSecret(secret corev1.Secret, budget *Budget) ([]byte, error) {
+	packed, found := secret.Data[DataKey]
+	if !found {
+		return nil, errNoRelease
 	}
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(plain, into)
+	return unpack(packed, budget)
 }
