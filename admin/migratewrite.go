@@ -154,11 +154,8 @@ func (w *helmRecords) flush(ctx context.Context) error {
 		}
 		first = false
 		for _, secret := range w.batch {
-			if !still(secret) {
-				continue
-			}
-			if err := prepared.Plan.Create(secret); err != nil {
-				return nil, err
+			if still(secret) {
+				prepared.Plan.CreateSecret(secret)
 			}
 		}
 		return prepared, nil

@@ -86,7 +86,6 @@ func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record
 		m.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
 		take(Key{"ConfigMap", m.Namespace, m.Name}, &m.ObjectMeta, m)
 	}
-	size := sizes{first: recordPageSize, most: pageSize, bytes: recordPageBytes}
 	for at, count := range places {
 		if count < manyRecords {
 			continue
@@ -95,9 +94,9 @@ func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record
 		for _, selector := range []string{release.OfTiller, release.OfHelm} {
 			options := metav1.ListOptions{LabelSelector: selector}
 			if at.kind == "Secret" {
-				err = eachSized(ctx, c, at.kind, at.namespace, options, size, secret)
+				err = eachSized(ctx, c, at.kind, at.namespace, options, recordSizes, secret)
 			} else {
-				err = eachSized(ctx, c, at.kind, at.namespace, options, size, configMap)
+				err = eachSized(ctx, c, at.kind, at.namespace, options, recordSizes, configMap)
 			}
 			if err = cmp.Or(failed, err); err != nil {
 				return err

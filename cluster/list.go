@@ -30,7 +30,17 @@ const (
 type sizes struct {
 	first, most int64
 	bytes       int64
+	// packed says that the objects hold what is compressed already.
+	packed bool
 }
+
+// recordSizes are those of lists of release records.
+var recordSizes = sizes{first: recordPageSize, most: pageSize, bytes: recordPageBytes, packed: true}
+
+// notZipped is the header of a request whose answer the API server is not to compress. It
+// would do so with all that is longer than 128 KiB, and take longer than for all else about
+// release records, which are compressed and hardly get shorter by it.
+func notZipped() (key, value string) { return "Accept-Encoding", "identity" }
 
 // listPage reads one page of a list, of all namespaces where namespace is empty.
 type listPage func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error)

@@ -61,14 +61,14 @@ func (c *Client) eachPacked(ctx context.Context, engine tenant.Engine, namespace
 
 // eachRecord calls do with the content of the records that a selector finds.
 func (c *Client) eachRecord(ctx context.Context, namespace, selector string, do func(key Key, packed []byte)) error {
-	options, size := metav1.ListOptions{LabelSelector: selector}, sizes{first: recordPageSize, most: pageSize, bytes: recordPageBytes}
-	err := eachSized(ctx, c, "Secret", namespace, options, size, func(s *corev1.Secret) {
+	options := metav1.ListOptions{LabelSelector: selector}
+	err := eachSized(ctx, c, "Secret", namespace, options, recordSizes, func(s *corev1.Secret) {
 		do(Key{"Secret", s.Namespace, s.Name}, s.Data[release.DataKey])
 	})
 	if err != nil {
 		return err
 	}
-	return eachSized(ctx, c, "ConfigMap", namespace, options, size, func(m *corev1.ConfigMap) {
+	return eachSized(ctx, c, "ConfigMap", namespace, options, recordSizes, func(m *corev1.ConfigMap) {
 		do(Key{"ConfigMap", m.Namespace, m.Name}, []byte(m.Data[release.DataKey]))
 	})
 }
@@ -85,12 +85,12 @@ func (c *Client) packed(ctx context.Context, key Key) ([]byte, error) {
 	return s.Data[release.DataKey], err
 }
 
-// get reads one object as the API server's own type.
+// get reads one release record as the API server's own type.
 func (c *Client) get(ctx context.Context, key Key, into runtime.Object) error {
 	client, err := c.typed(kinds[key.Kind].resource.GroupVersion())
 	if err != nil {
 		return err
 	}
-	err = client.Get().Resource(kinds[key.Kind].resource.Resource).Namespace(key.Namespace).Name(key.Name).Do(ctx).Into(into)
+	err = client.Get().Resource(kinds[key.Kind].resource.Resource).Namespace(key.Namespace).Name(key.Name).SetHeader(notZipped()).Do(ctx).Into(into)
 	return c.explain("reading "+key.String(), err)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,13 +30,14 @@ const (
 type Change struct {
 	Action Action
 	Key    Key
-	// Object is what is written; nil for a Delete.
+	// Object is what is written; nil for a Delete, and for what CreateSecret added.
 	Object *unstructured.Unstructured
 	// Live is what was there when the change was planned.
 	Live   *unstructured.Unstructured
 	Fields []Field
 
-	phase Phase
+	secret *corev1.Secret
+	phase  Phase
 }
 
 // Plan is the difference between what is wanted and what is there.
@@ -131,6 +133,12 @@ func (p *Plan) Create(object runtime.Object) error {
 		p.Changes = append(p.Changes, Change{Action: Create, Key: keyOf(want), Object: want, phase: PhaseObjects})
 	}
 	return err
+}
+
+// CreateSecret adds the creation of a Secret that does not exist. It is written as protobuf:
+// a release record would be copied several times on its way through JSON.
+func (p *Plan) CreateSecret(secret *corev1.Secret) {
+	p.Changes = append(p.Changes, Change{Action: Create, Key: Key{"Secret", secret.Namespace, secret.Name}, secret: secret, phase: PhaseObjects})
 }
 
 // Renew has a live object deleted and made anew, as it is wanted. A change of it that is

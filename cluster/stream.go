@@ -45,6 +45,9 @@ func eachSized[T any, P interface {
 	}
 	return c.pages(ctx, k, namespace, options, size, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		request := client.Get().Resource(k.resource.Resource).SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion)
+		if size.packed {
+			request = request.SetHeader(notZipped())
+		}
 		if k.namespaced && namespace != "" {
 			request = request.Namespace(namespace)
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -102,10 +103,26 @@ func passing(err error) bool {
 		errors.Is(err, io.ErrUnexpectedEOF) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
+// metadataOnly asks for the metadata of an object that is written.
+const metadataOnly = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
+func (c *Client) createSecret(ctx context.Context, secret *corev1.Secret) error {
+	client, err := c.typed(corev1.SchemeGroupVersion)
+	if err != nil {
+		return err
+	}
+	options := metav1.CreateOptions{FieldManager: FieldManager}
+	return client.Post().Resource("secrets").Namespace(secret.Namespace).SetHeader("Accept", metadataOnly).
+		SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion).Body(secret).Do(ctx).Error()
+}
+
 func (c *Client) writeOnce(ctx context.Context, change Change) error {
 	api := c.resource(kinds[change.Key.Kind], change.Key.Namespace)
 	switch change.Action {
 	case Create:
+		if change.secret != nil {
+			return c.createSecret(ctx, change.secret)
+		}
 		_, err := api.Create(ctx, change.Object, metav1.CreateOptions{FieldManager: FieldManager})
 		return err
 	case Update:

@@ -5,18 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 
 	"helm-tenant/cluster"
 )
@@ -83,11 +87,32 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.object(w, r, gvr, asked)
 }
 
+// decode reads the object in a request, in JSON, or a Secret as protobuf.
+func decode(r *http.Request, into *unstructured.Unstructured) error {
+	if r.Header.Get("Content-Type") != runtime.ContentTypeProtobuf {
+		return json.NewDecoder(r.Body).Decode(&into.Object)
+	}
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	var secret corev1.Secret
+	if _, _, err := protobuf.NewSerializer(scheme, scheme).Decode(text, nil, &secret); err != nil {
+		return err
+	}
+	into.Object, err = runtime.DefaultUnstructuredConverter.ToUnstructured(&secret)
+	return err
+}
+
 // object answers a request about objects of one kind.
 func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.GroupVersionResource, asked Request) {
 	var body unstructured.Unstructured
 	if asked.Verb == "create" || asked.Verb == "update" || asked.Verb == "dry-run" {
-		if err := json.NewDecoder(r.Body).Decode(&body.Object); err != nil {
+		if err := decode(r, &body); err != nil {
 			fail(w, apierrors.NewBadRequest(err.Error()))
 			return
 		}
