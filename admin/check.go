@@ -40,6 +40,8 @@ const (
 	SettingImage      Setting = "tiller.image"
 	SettingVersion    Setting = "tiller.version"
 	SettingContact    Setting = "contact"
+
+	SettingFluxAccount Setting = "fluxAccount"
 )
 
 // RefusedError refuses a request because of what the cluster holds.

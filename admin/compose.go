@@ -129,6 +129,9 @@ func (d *decision) wantedInNamespace(name string) ([]runtime.Object, error) {
 	for _, b := range rbac.ReaderBindings(d.tenant, name) {
 		objects = append(objects, b)
 	}
+	if account := rbac.FluxAccount(d.tenant, name); account != nil {
+		objects = append(objects, account)
+	}
 	if !tenant.IsSystemNamespace(name) {
 		labels, annotations, err := railsMeta(d.tenant, name, live)
 		if err != nil {
@@ -180,6 +183,11 @@ func (d *decision) plan() (cluster.Plan, error) {
 		}
 		if err := d.planRemoval(&plan, key); err != nil {
 			return plan, err
+		}
+	}
+	for _, key := range d.droppedAccounts() {
+		if live := d.facts.live.Get(key); live != nil && live.GetLabels()[tenant.LabelTenant] == d.tenant.Name {
+			plan.Delete(live, cluster.PhaseRemoval)
 		}
 	}
 	for _, ns := range d.removedNamespaces().Namespaces {

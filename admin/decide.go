@@ -60,6 +60,7 @@ func consider(f *facts, r Request) (*decision, error) {
 		(*decision).checkReleasesOfEngine,
 		(*decision).check,
 		(*decision).settlePeople,
+		(*decision).noteFlux,
 		(*decision).noteRails,
 		(*decision).noteScope,
 	} {
@@ -235,6 +236,7 @@ func (d *decision) keysToDecide() []cluster.Key {
 			keys = append(keys, cluster.Key{Kind: kind, Name: install.AdmissionName})
 		}
 	}
+	keys = append(keys, d.droppedAccounts()...)
 	return append(keys, d.keysToAdopt()...)
 }
 

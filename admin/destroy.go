@@ -114,6 +114,9 @@ func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	for _, key := range keys {
 		r.plan(key, live.Get(key), others[key.Name], withNamespaces)
 	}
+	if err := r.dropFluxAccounts(ctx, c, live, t); err != nil {
+		return nil, err
+	}
 	if err := r.unrail(ctx, c, live, keys); err != nil {
 		return nil, err
 	}

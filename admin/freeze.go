@@ -93,6 +93,9 @@ func (d *decision) settleFreeze() error {
 	} else if d.was.Frozen != nil {
 		d.freezeNotes = append(d.freezeNotes, fmt.Sprintf("the tenant is %s; that stays", next))
 	}
+	if account := d.tenant.FluxAccount; account != "" {
+		d.freezeNotes = append(d.freezeNotes, fmt.Sprintf("the freeze holds service account %s in the tenant's namespaces as well: what Flux applies as it fails until the tenant is thawed", account))
+	}
 	if why != "" {
 		d.freezeNotes = append(d.freezeNotes, why+": the deployer only gets a role that reads, and other accounts of the tenant go on")
 	}
@@ -191,8 +194,8 @@ func heldBy(t tenant.Tenant) func(audit.Binding, audit.Subject) bool {
 		if !t.FrozenBy(tenant.FreezeByRole) {
 			return audit.HeldByFreeze(t, s)
 		}
-		return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == t.Home() && slices.Contains(t.Engine.DeployerAccounts(), s.Name) &&
-			b.Tenant == t.Name && strings.HasPrefix(b.Name, rbac.DeployerBinding(t.Name, ""))
+		own := s.Namespace == t.Home() && slices.Contains(t.Engine.DeployerAccounts(), s.Name) || s.Name == t.FluxAccountIn(s.Namespace)
+		return s.Kind == rbacv1.ServiceAccountKind && own && b.Tenant == t.Name && strings.HasPrefix(b.Name, rbac.DeployerBinding(t.Name, ""))
 	}
 }
 

@@ -200,6 +200,7 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	}
 	set(&t.HomeNamespace, asked.HomeNamespace)
 	set(&t.Role, asked.Role)
+	set(&t.FluxAccount, asked.FluxAccount)
 	set(&t.Engine, asked.Engine)
 	if t.Engine == "" {
 		t.Engine = r.DefaultEngine
@@ -222,7 +223,7 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 		t.Tiller.ImagePullSecrets = asked.Tiller.ImagePullSecrets
 	}
 	t.Rails = r.rails(was, isNew, t.AllNamespaces)
-	for setting, value := range map[Setting]*string{SettingImage: &t.Tiller.Image, SettingVersion: &t.Tiller.Version, SettingContact: &t.Contact} {
+	for setting, value := range map[Setting]*string{SettingImage: &t.Tiller.Image, SettingVersion: &t.Tiller.Version, SettingContact: &t.Contact, SettingFluxAccount: &t.FluxAccount} {
 		if slices.Contains(r.Unset, setting) {
 			*value = ""
 		}

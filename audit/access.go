@@ -238,7 +238,7 @@ func (a *auditor) findUseOfAccounts(widely []Subject) {
 		if account.Kind != rbacv1.ServiceAccountKind {
 			continue
 		}
-		path := Path{ID: "use-account", Name: "use " + account.String(), Any: a.beAccount(account, true)}
+		path := Path{ID: useAccountPath, Name: "use " + account.String(), Any: a.beAccount(account, true)}
 		all.Any = append(all.Any, path.Any...)
 		candidates := slices.AppendSeq(slices.Clone(widely), maps.Keys(a.rights.inside[account.Namespace]))
 		slices.SortFunc(candidates, compareSubjects)

@@ -112,7 +112,7 @@ func wantedRules(t tenant.Tenant) map[string][]rbacv1.PolicyRule {
 // byMemberAccount says whether a path goes by using a service account that is a
 // member, in the account's own namespace.
 func (a *auditor) byMemberAccount(d *deployer, o opened) bool {
-	if o.path.ID != "use-account" && o.path.ID != "impersonate-member" {
+	if o.path.ID != useAccountPath && o.path.ID != "impersonate-member" {
 		return false
 	}
 	return slices.ContainsFunc(o.steps, func(s step) bool {

@@ -185,7 +185,7 @@ func (x *rights) paths(t Target) []Path {
 		add("impersonate-member", "impersonate somebody who reaches it", idImpersonateMember, needs)
 	}
 	if needs := p.beMembers(); len(needs) > 0 {
-		add("use-account", "use the service account of somebody who reaches it", idUseAccount, needs)
+		add(useAccountPath, "use the service account of somebody who reaches it", idUseAccount, needs)
 	}
 	if t.Workload.Name != "" {
 		if resource, group := resourceOf(t.Workload.Kind); resource != "" {

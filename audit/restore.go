@@ -32,6 +32,9 @@ func InitCommand(t tenant.Tenant) command.Command {
 	if t.Role != role {
 		flags = append(flags, "--role="+t.Role)
 	}
+	if t.FluxAccount != "" {
+		flags = append(flags, "--flux-account="+t.FluxAccount)
+	}
 	return command.Tenant("init", t.Name, append(flags, tillerFlags(t.Tiller)...)...)
 }
 

@@ -107,6 +107,7 @@ const (
 	idFrozenWriter      = "HT077"
 	idLoosensNamespace  = "HT078"
 	idBorrows           = "HT079"
+	idFluxAccount       = "HT080"
 )
 
 // Rule is one kind of finding.
@@ -190,6 +191,7 @@ var rules = []Rule{
 	{idFrozenWriter, "writer in a frozen tenant", Medium, "A freeze holds the tenant's own accounts: who has rights of their own can still change what is to stay as it is."},
 	{idLoosensNamespace, "outsider can loosen a tenant's namespace", Medium, "The namespace's labels hold its pods to PodSecurity and to the guard."},
 	{idBorrows, "outsider can use a controller's rights", High, "The controller acts for whoever wrote the object, by its own rights, which reach every deployer."},
+	{idFluxAccount, "account in a tenant's namespaces with its role", Low, "Whoever may run pods or mint tokens there can act with the tenant's role, and no list of members says so."},
 }
 
 func ruleOf(id string) Rule {

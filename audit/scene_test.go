@@ -34,6 +34,9 @@ func sceneOf(tenants ...tenant.Tenant) *Snapshot {
 			for _, b := range rbac.DeployerBindings(t, name) {
 				s.addRBAC(b)
 			}
+			if account := rbac.FluxAccount(t, name); account != nil {
+				s.Accounts = append(s.Accounts, ServiceAccount{Namespace: name, Name: account.Name})
+			}
 		}
 		if t.Engine.Has(tenant.EngineTiller) {
 			d := install.Deployment(t)

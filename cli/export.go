@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"helm-tenant/admin"
@@ -16,13 +17,17 @@ import (
 )
 
 // Values of export's --format.
+var exportFormats = []string{formatTenants, formatArgoCD, formatFlux}
+
 const (
 	formatTenants = "tenants"
 	formatArgoCD  = "argocd"
+	formatFlux    = "flux"
 )
 
 func newExport(s *session) *cobra.Command {
 	format, argo := formatTenants, admin.ArgoCD{Namespace: "argocd", Server: "https://kubernetes.default.svc"}
+	flux, source := admin.Flux{Account: "flux"}, admin.FluxSourceKinds[0]
 	cmd := &cobra.Command{
 		Use:   "export [TENANT...]",
 		Short: "Write the tenants file from the cluster",
@@ -32,28 +37,72 @@ out, because its record can't be read.
 
 With --format=argocd it writes an AppProject of Argo CD for each tenant instead: its
 Applications deploy into the tenant's namespaces only, make nothing outside namespaces,
-and are synchronized as the tenant's deployer where Argo CD impersonates.`,
+and are synchronized as the tenant's deployer where Argo CD impersonates.
+
+With --format=flux it writes for each namespace a service account with the tenant's role
+and a Kustomization that applies as this account the folder of the namespace's name. Flux
+impersonates only accounts of the Kustomization's namespace, where pods can use it too: the
+audit reports it (HT080). "init --flux-account" makes and records the account.`,
 		Example: `  helm tenant export > tenants.yaml
   helm tenant export team-a team-b
-  helm tenant export --format=argocd --argocd-namespace=argocd`,
+  helm tenant export --format=argocd --argocd-namespace=argocd
+  helm tenant export --format=flux --flux-source=OCIRepository/apps team-a`,
 		Args: tenantNames,
 	}
 	f := cmd.Flags()
-	f.StringVar(&format, "format", format, "what is written: tenants (a tenants file) or argocd (AppProjects)")
+	f.StringVar(&format, "format", format, "what is written: tenants (a tenants file), argocd (AppProjects) or flux (accounts and Kustomizations)")
 	f.StringVar(&argo.Namespace, "argocd-namespace", argo.Namespace, "with --format=argocd: Argo CD's namespace")
 	f.StringVar(&argo.Server, "argocd-server", argo.Server, "with --format=argocd: how Argo CD's Applications name this cluster")
+	f.StringVar(&flux.Account, "flux-account", flux.Account, "with --format=flux: the service account of tenants that record none")
+	f.StringVar(&source, "flux-source", source, "with --format=flux: the source to apply, as KIND/NAME; named after the tenant where there is no NAME")
+	completeValues(cmd, "format", exportFormats...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
+		case !slices.Contains(exportFormats, format):
+			return asUsage(cmd, fmt.Errorf("--format=%s is not one of %s", format, strings.Join(exportFormats, ", ")))
+		case format != formatArgoCD && (f.Changed("argocd-namespace") || f.Changed("argocd-server")):
+			return asUsage(cmd, errors.New("--argocd-namespace and --argocd-server are for --format=argocd"))
+		case format != formatFlux && (f.Changed("flux-account") || f.Changed("flux-source")):
+			return asUsage(cmd, errors.New("--flux-account and --flux-source are for --format=flux"))
 		case format == formatArgoCD:
 			return s.export(cmd.Context(), args, func(tenants []tenant.Tenant) (string, error) { return s.appProjects(argo, tenants) })
-		case format != formatTenants:
-			return asUsage(cmd, fmt.Errorf("--format=%s is not one of %s, %s", format, formatTenants, formatArgoCD))
-		case f.Changed("argocd-namespace") || f.Changed("argocd-server"):
-			return asUsage(cmd, errors.New("--argocd-namespace and --argocd-server are for --format=argocd"))
+		case format == formatTenants:
+			return s.export(cmd.Context(), args, tenant.FormatFile)
 		}
-		return s.export(cmd.Context(), args, tenant.FormatFile)
+		if err := tenant.CheckFluxAccount(flux.Account); err != nil {
+			return asUsage(cmd, fmt.Errorf("--flux-account: %w", err))
+		}
+		var err error
+		if flux.SourceKind, flux.SourceName, err = admin.ParseFluxSource(source); err != nil {
+			return asUsage(cmd, fmt.Errorf("--flux-source: %w", err))
+		}
+		return s.export(cmd.Context(), args, func(tenants []tenant.Tenant) (string, error) { return s.fluxObjects(flux, tenants) })
 	}
 	return cmd
+}
+
+// fluxObjects are the objects by which Flux deploys into the tenants' namespaces; what the
+// record of a tenant does not say of them is said.
+func (s *session) fluxObjects(flux admin.Flux, tenants []tenant.Tenant) (string, error) {
+	var all []*unstructured.Unstructured
+	for _, t := range tenants {
+		objects, err := flux.Objects(t)
+		if err != nil {
+			s.say("Warning: nothing for Flux for %v", err)
+			continue
+		}
+		if t.FluxAccount == "" {
+			s.say("Warning: tenant %s records no account for Flux, and its next init or apply takes the rights of %s away; record it with: %s", t.Name, flux.Account,
+				command.Run(command.Tenant("init", t.Name, "--flux-account="+flux.Account)))
+		}
+		all = append(all, objects...)
+	}
+	if len(all) == 0 {
+		return "", nil
+	}
+	var out strings.Builder
+	err := printManifests(&out, "yaml", all)
+	return out.String(), err
 }
 
 // appProjects are the tenants as Argo CD has them; who can't be one is said.

@@ -70,6 +70,7 @@ policies that keep its members from hurting others.`,
 	f.BoolVar(&r.Tenant.AllNamespaces, "all-namespaces", false, "let the tenant act in the whole cluster")
 	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "where its deployer lives (default TENANT-tiller, or TENANT-helm for Helm 3 and 4)")
 	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of its deployer in each namespace (default admin); helm-tenant-admin is made of Kubernetes' own rules alone")
+	f.StringVar(&r.Tenant.FluxAccount, "flux-account", "", "a service account of that name in each namespace, with the same role, for Flux; pods there can use it; an empty name takes it away")
 	f.StringVar(&o.engine, "engine", "", "how helm acts for the tenant: tiller|impersonation|both (default that of your helm: tiller for Helm 2, else impersonation)")
 	memberFlags(cmd, &r.Tenant.Members)
 	f.BoolVar(&r.Share, "share", false, "allow a namespace that belongs to another tenant, too")
@@ -147,7 +148,7 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 			wrong = append(wrong, fmt.Errorf("--%s is empty", name))
 		}
 	}
-	for name, setting := range map[string]admin.Setting{"tiller-image": admin.SettingImage, "tiller-version": admin.SettingVersion, "contact": admin.SettingContact} {
+	for name, setting := range map[string]admin.Setting{"tiller-image": admin.SettingImage, "tiller-version": admin.SettingVersion, "contact": admin.SettingContact, "flux-account": admin.SettingFluxAccount} {
 		if f.Changed(name) && f.Lookup(name).Value.String() == "" {
 			o.request.Unset = append(o.request.Unset, setting)
 		}
@@ -160,6 +161,11 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 	}
 	if f.Changed("replicas") {
 		t.Tiller.Replicas = &o.replicas
+	}
+	if name := t.FluxAccount; name != "" {
+		if err := tenant.CheckFluxAccount(name); err != nil {
+			wrong = append(wrong, fmt.Errorf("--flux-account: %w", err))
+		}
 	}
 	wrong = append(wrong, o.rails.complete(cmd, &t.Rails)...)
 	wrong = append(wrong, duplicates(t.Namespaces)...)

@@ -90,7 +90,7 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone 
 	var still []subjectWays
 	for _, subject := range gone {
 		// Our own binding counts too: a group in it may hold the subject.
-		ways := reach.Ways(t.Home(), subject)
+		ways := append(reach.Ways(t.Home(), subject), reach.AccountWays(t, subject)...)
 		if len(ways) == 0 {
 			continue
 		}

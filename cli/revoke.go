@@ -145,6 +145,9 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 	if unknown != nil {
 		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, unknown)
 	}
+	if account := result.Tenant.FluxAccount; account != "" {
+		s.say("Note: service account %s in the namespaces of tenant %s keeps its role, and who was a member may hold a token of it from a pod", account, name)
+	}
 	if !o.disconnect {
 		return s.printMembership(result, &o.memberOptions, revoked, still, unknown, nil)
 	}

@@ -54,6 +54,20 @@ func ServiceAccounts(t tenant.Tenant) []runtime.Object {
 	return accounts
 }
 
+// FluxAccount is the service account for Flux in one of the tenant's namespaces, nil where
+// the tenant has none there. Flux impersonates it, so that it needs no token.
+func FluxAccount(t tenant.Tenant, namespace string) *corev1.ServiceAccount {
+	name := t.FluxAccountIn(namespace)
+	if name == "" {
+		return nil
+	}
+	return &corev1.ServiceAccount{
+		TypeMeta:                     metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
+		ObjectMeta:                   metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: Labels(t.Name)},
+		AutomountServiceAccountToken: new(false),
+	}
+}
+
 // Home are the roles and bindings in the home namespace: what the Tiller needs
 // for the release records that it stores, and what a member needs to reach the
 // deployer. The member binding has the tenant's members for subjects.
@@ -138,14 +152,18 @@ func ClusterWideBindings(t tenant.Tenant) []*rbacv1.ClusterRoleBinding {
 	return bindings
 }
 
-// InNamespace is the binding of the tenant's role that lets the tenant's deployers act in one of its
-// namespaces.
+// InNamespace is the binding of the tenant's role that lets the tenant's deployers, and its
+// account for Flux, act in one of its namespaces.
 func InNamespace(t tenant.Tenant, namespace string) *rbacv1.RoleBinding {
+	subjects := Deployers(t)
+	if name := t.FluxAccountIn(namespace); name != "" {
+		subjects = append(subjects, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name})
+	}
 	return &rbacv1.RoleBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
 		ObjectMeta: metav1.ObjectMeta{Name: DeployerBinding(t.Name, t.Role), Namespace: namespace, Labels: Labels(t.Name)},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: t.Role},
-		Subjects:   Deployers(t),
+		Subjects:   subjects,
 	}
 }
 

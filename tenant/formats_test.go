@@ -40,6 +40,7 @@ func TestRecordFormats(t *testing.T) {
 		"record-3-frozen-by-role.yaml": {Name: "team-a", Namespaces: []string{"a"}, Role: "admin", Engine: EngineTiller, Tiller: newer.Tiller, Rails: NewRails(false),
 			Frozen: &Freeze{Reason: "INC-12", Since: "2026-11-26T08:00:00Z", Means: FreezeByRole}},
 		"record-4-owners.yaml": {Name: "team-a", Namespaces: []string{"a", "b"}, Role: "admin", Engine: EngineImpersonation, MembersFrom: MembersFromOwners, Rails: NewRails(false)},
+		"record-5-flux.yaml":   {Name: "team-a", Namespaces: []string{"a", "b"}, Role: "admin", Engine: EngineImpersonation, FluxAccount: "flux", Rails: NewRails(false)},
 		"record-newer.yaml":    newer,
 	}
 	files, err := filepath.Glob("testdata/formats/record-*.yaml")
@@ -122,6 +123,7 @@ func TestFileFormats(t *testing.T) {
 			{Name: "team-a", Namespaces: []string{"a"}, Owners: Members{User("dana"), Group("leads")}, MembersFrom: MembersFromOwners,
 				Temporary: Terms{{Subject: User("deputy"), As: RelationOwner, Until: evening}}, Engine: EngineImpersonation},
 		},
+		"file-5-flux.yaml": {{Name: "team-a", Namespaces: []string{"a", "b"}, Engine: EngineImpersonation, FluxAccount: "flux"}},
 	} {
 		located, problems := ParseFile(name, []byte(format(t, name)))
 		var got []Tenant

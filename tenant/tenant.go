@@ -93,7 +93,11 @@ type Tenant struct {
 	// Role is the ClusterRole that is bound to the deployer in each namespace.
 	Role   string `yaml:"role,omitempty" json:"role,omitempty"`
 	Engine Engine `yaml:"engine,omitempty" json:"engine,omitempty"`
-	Tiller Tiller `yaml:"tiller,omitempty" json:"tiller,omitzero"`
+	// FluxAccount is the name of a service account in each namespace that has the tenant's
+	// role as well, for Flux (FluxAccountIn); empty for none. Whoever may run pods in a
+	// namespace can act as it there.
+	FluxAccount string `yaml:"fluxAccount,omitempty" json:"fluxAccount,omitempty"`
+	Tiller      Tiller `yaml:"tiller,omitempty" json:"tiller,omitzero"`
 	// Frozen is nil unless the tenant is frozen.
 	Frozen *Freeze `yaml:"frozen,omitempty" json:"frozen,omitempty"`
 	Rails  `yaml:",inline"`
@@ -219,6 +223,7 @@ func (t Tenant) Validate() []error {
 		problems = append(problems, t.People(as).validate(peopleFields[as])...)
 	}
 	problems = append(problems, t.Temporary.Validate()...)
+	add(at(t.checkFluxAccount(), "fluxAccount"))
 	add(at(t.checkReaders(), "readers"))
 	add(at(t.checkMembersFrom(), "membersFrom"))
 	problems = append(problems, t.Frozen.validate()...)

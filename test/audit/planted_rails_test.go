@@ -69,6 +69,16 @@ var plantedRails = []planting{
 		p.frozen("beta")
 		p.bind("beta-a", "operator", "ClusterRole", "edit", "account beta-a:operator")
 	}, nil},
+	{"an account for Flux, which somebody can use who may run pods", func(p *plant) {
+		p.later(func() { p.init("beta", "--flux-account=") })
+		p.init("beta", "--flux-account=flux")
+		p.grant("beta-a", "pods", []string{"create pods"}, "user zoe")
+	}, []string{"HT040 beta user zoe", "HT080 beta service account flux"}},
+	{"an account for Flux that is gone", func(p *plant) {
+		p.later(func() { p.init("beta", "--flux-account=") })
+		p.init("beta", "--flux-account=flux")
+		p.delete("/api/v1/namespaces/beta-a/serviceaccounts/flux")
+	}, []string{"HT042 beta ServiceAccount flux in namespace beta-a", "HT080 beta service account flux"}},
 	{"a binding of the guard of a mode that nobody has", func(p *plant) {
 		p.later(func() { p.init("beta", "--guard", "enforce") })
 		p.init("beta", "--guard", "warn")

@@ -101,6 +101,9 @@ func (s *scene) tenant(t tenant.Tenant) {
 		for _, b := range append(rbac.DeployerBindings(t, name), rbac.ReaderBindings(t, name)...) {
 			s.rbac(b)
 		}
+		if account := rbac.FluxAccount(t, name); account != nil {
+			s.Accounts = append(s.Accounts, audit.ServiceAccount{Namespace: name, Name: account.Name})
+		}
 	}
 	if t.Engine.Has(tenant.EngineTiller) {
 		d := install.Deployment(t)
@@ -153,7 +156,7 @@ func everythingWrong() *scene {
 	plain("twice", nil)
 	// Frozen by its record, and neither in its namespaces nor by a policy.
 	plain("flux", func(t *tenant.Tenant) {
-		t.Role = "flux-users"
+		t.Role, t.FluxAccount = "flux-users", "flux"
 		t.Frozen = &tenant.Freeze{Reason: "INC-12: " + hostile[:40], Since: "2026-11-26T08:00:00Z", Means: tenant.FreezeByPolicy}
 	})
 	plain("read", func(t *tenant.Tenant) {

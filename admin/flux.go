@@ -1,0 +1,144 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// noteFlux says what an account for Flux gives to whom, where the tenant gets one.
+func (d *decision) noteFlux() error {
+	if account := d.tenant.FluxAccount; account != "" && account != d.was.FluxAccount {
+		d.warn("service account %s in each namespace of the tenant has the role %s: whoever may run pods or mint tokens there can act as it, and no revoke takes that away", account, d.tenant.Role)
+	}
+	return nil
+}
+
+// droppedAccounts are the accounts for Flux that the tenant had, and is to have no more.
+func (d *decision) droppedAccounts() []cluster.Key {
+	var keys []cluster.Key
+	for _, ns := range d.was.Namespaces {
+		if name := d.was.FluxAccountIn(ns); name != "" && d.tenant.FluxAccountIn(ns) != name {
+			keys = append(keys, accountKey(ns, name))
+		}
+	}
+	return keys
+}
+
+// dropFluxAccounts plans the removal of the tenant's accounts for Flux. They are known by
+// the record, since anybody can label an account in a tenant's namespace as the tenant's.
+func (r *Removal) dropFluxAccounts(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) error {
+	var keys []cluster.Key
+	for _, ns := range t.Namespaces {
+		if name := t.FluxAccountIn(ns); name != "" {
+			keys = append(keys, accountKey(ns, name))
+		}
+	}
+	if err := c.Lookup(ctx, live, keys); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if account := live.Get(key); account != nil && account.GetLabels()[tenant.LabelTenant] == r.Name {
+			r.Prepared.Plan.Delete(account, cluster.PhaseEarlyRemoval) // before a namespace that goes with it
+		}
+	}
+	return nil
+}
+
+// Flux is how tenants are exported for Flux.
+type Flux struct {
+	// Account is the service account of a tenant that records none.
+	Account string
+	// SourceKind and SourceName are the source that the Kustomizations apply; without a
+	// name it is called as the tenant is.
+	SourceKind, SourceName string
+}
+
+// FluxSourceKinds are the kinds of sources that a Kustomization may name
+// (https://fluxcd.io/flux/components/kustomize/kustomizations/#source-reference).
+var FluxSourceKinds = []string{"GitRepository", "OCIRepository", "Bucket", "ExternalArtifact"}
+
+// ParseFluxSource reads a source as KIND/NAME, KIND or NAME.
+func ParseFluxSource(text string) (kind, name string, err error) {
+	kind, name, both := strings.Cut(text, "/")
+	switch {
+	case both:
+	case slices.Contains(FluxSourceKinds, text):
+		name = ""
+	default:
+		kind, name = FluxSourceKinds[0], text
+	}
+	switch {
+	case !slices.Contains(FluxSourceKinds, kind):
+		return "", "", fmt.Errorf("%q is not a kind of sources: give one of %s, as KIND/NAME", kind, strings.Join(FluxSourceKinds, ", "))
+	case (both || !slices.Contains(FluxSourceKinds, text)) && len(validation.IsDNS1123Subdomain(name)) > 0:
+		return "", "", fmt.Errorf("%q is not a source's name: use lower case letters, digits, '-' and '.', starting and ending with a letter or digit", name)
+	}
+	return kind, name, nil
+}
+
+// Objects returns what lets Flux deploy into the tenant's namespaces, and nowhere else:
+// for each a service account, the binding of the tenant's role, and a Kustomization
+// (kustomize.toolkit.fluxcd.io/v1) that applies the folder of the namespace's name as that
+// account. The account and the binding are those that init makes for a tenant which
+// records the account.
+//
+// Errors: a tenant of all namespaces, and one with no namespace but Kubernetes' own.
+func (f Flux) Objects(t tenant.Tenant) ([]*unstructured.Unstructured, error) {
+	if t.AllNamespaces {
+		return nil, &TenantError{t.Name, errors.New("it has all namespaces, and an account of one namespace can't act for it")}
+	}
+	t.FluxAccount = cmp.Or(t.FluxAccount, f.Account)
+	var objects []*unstructured.Unstructured
+	for _, ns := range t.Namespaces {
+		account := rbac.FluxAccount(t, ns)
+		if account == nil {
+			continue
+		}
+		typed := []runtime.Object{account}
+		for _, binding := range rbac.DeployerBindings(t, ns) {
+			typed = append(typed, binding)
+		}
+		for _, object := range typed {
+			content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+			if err != nil {
+				return nil, err
+			}
+			objects = append(objects, cluster.Stripped(&unstructured.Unstructured{Object: content}))
+		}
+		objects = append(objects, f.kustomization(t, ns))
+	}
+	if len(objects) == 0 {
+		return nil, &TenantError{t.Name, errors.New("it has no namespace but Kubernetes' own, where it gets no account for Flux")}
+	}
+	return objects, nil
+}
+
+func (f Flux) kustomization(t tenant.Tenant, ns string) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+		"spec": map[string]any{
+			"interval":           "10m",
+			"path":               "./" + ns,
+			"prune":              true,
+			"serviceAccountName": t.FluxAccount,
+			"sourceRef":          map[string]any{"kind": cmp.Or(f.SourceKind, FluxSourceKinds[0]), "name": cmp.Or(f.SourceName, t.Name)},
+			"targetNamespace":    ns,
+		},
+	}}
+	object.SetName(t.Name)
+	object.SetNamespace(ns)
+	object.SetLabels(map[string]string{tenant.LabelManagedBy: tenant.ManagedBy})
+	return object
+}

@@ -1,0 +1,136 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"helm-tenant/command"
+	"helm-tenant/tenant"
+)
+
+// checkFile compares the tenants with those of a tenants file.
+func (a *auditor) checkFile() {
+	if a.snapshot.File == nil {
+		return
+	}
+	records := map[string]*Record{}
+	for i := range a.snapshot.Records {
+		records[a.snapshot.Records[i].Tenant.Name] = &a.snapshot.Records[i]
+	}
+	named := map[string]bool{}
+	for _, located := range a.snapshot.File {
+		named[located.Name] = true
+		a.checkLocated(located, records[located.Name])
+	}
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		if name := r.Tenant.Name; !named[name] {
+			f := r.about("tenant "+name, "the tenant is in the cluster, and not in the file")
+			f.Chains = [][]string{{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)}}
+			f.Fix = command.Run(command.Tenant("export", name)).With("put it into the file, where it is to stay")
+			f.Or = []command.Fix{command.Run(command.Tenant("destroy", name))}
+			a.add(idFile, "", f)
+		}
+	}
+}
+
+// differFunc tells of a difference to the tenants file.
+type differFunc func(subject, text string, arguments ...any)
+
+// checkLocated compares a tenant of the file with its record, which is nil where
+// there is none.
+func (a *auditor) checkLocated(located tenant.Located, r *Record) {
+	want := located.Tenant
+	where := fmt.Sprintf("%s:%d", located.File, located.Line)
+	differs := func(subject, text string, arguments ...any) {
+		f := Finding{Tenants: []string{want.Name}, Subject: subject, Text: fmt.Sprintf(text, arguments...),
+			Chains: [][]string{{where, "tenant " + want.Name, subject}}, Fix: command.Run(applyFile(located.File))}
+		if r != nil {
+			f.Home = r.Namespace
+		}
+		a.add(idFile, "", f)
+	}
+	if r == nil {
+		differs("tenant "+want.Name, "the tenant is in the file, and not in the cluster")
+		return
+	}
+	if subject, text := cantBecome(want, r.Tenant); subject != "" {
+		f := r.about(subject, "%s", text)
+		f.Chains = [][]string{{where, "tenant " + want.Name, subject}}
+		f.Fix = command.Run(command.Tenant("export", want.Name)).With("correct the file by what the tenant is now")
+		f.Or = []command.Fix{command.Run(command.Tenant("destroy", want.Name), applyFile(located.File)).With("makes it anew")}
+		a.add(idFile, "", f)
+		return // of the rest nothing can be mended before
+	}
+	compareTenants(want, r.Tenant, differs)
+	if d := a.byRecord[r]; d != nil {
+		current, _ := want.Current(a.snapshot.Taken)
+		if want.MembersFrom != tenant.MembersFromOwners {
+			compareMembers(current.Members, d.members, differs)
+		}
+		a.compareReaders(current, r, differs)
+		a.compareTerms(current, r.Namespace, differs)
+	}
+}
+
+// cantBecome says what of a tenant would have to change that can't (see checkChange of
+// the package admin); empty where nothing would.
+func cantBecome(want, have tenant.Tenant) (subject, text string) {
+	switch {
+	case have.Engine != want.Engine && have.Engine != tenant.EngineBoth && want.Engine != tenant.EngineBoth:
+		return "engine", fmt.Sprintf("the engine is %s in the file, and %s in the cluster", want.Engine, have.Engine)
+	case have.Home() != want.Home():
+		return "home namespace", fmt.Sprintf("the home is %s in the file, and %s in the cluster", want.Home(), have.Home())
+	case have.Engine.Has(tenant.EngineTiller) && want.Engine.Has(tenant.EngineTiller) && have.Tiller.Storage != want.Tiller.Storage:
+		return "storage", fmt.Sprintf("the storage is %s in the file, and %s in the cluster", want.Tiller.Storage, have.Tiller.Storage)
+	}
+	return "", ""
+}
+
+func compareTenants(want, have tenant.Tenant, differs differFunc) {
+	for _, ns := range want.Namespaces {
+		if !slices.Contains(have.Namespaces, ns) {
+			differs("namespace "+ns, "namespace %s is the tenant's in the file, and not in the cluster", ns)
+		}
+	}
+	for _, ns := range have.Namespaces {
+		if !slices.Contains(want.Namespaces, ns) {
+			differs("namespace "+ns, "namespace %s is the tenant's in the cluster, and not in the file", ns)
+		}
+	}
+	if have.AllNamespaces != want.AllNamespaces {
+		differs("allNamespaces", "the tenant has all namespaces: %t in the file, %t in the cluster", want.AllNamespaces, have.AllNamespaces)
+	}
+	if have.Role != want.Role {
+		differs("role", "the role is %s in the file, and %s in the cluster", want.Role, have.Role)
+	}
+	if have.FluxAccount != want.FluxAccount {
+		differs("fluxAccount", "the account for Flux is %q in the file, and %q in the cluster", want.FluxAccount, have.FluxAccount)
+	}
+	if have.Engine != want.Engine {
+		differs("engine", "the engine is %s in the file, and %s in the cluster", want.Engine, have.Engine)
+	}
+	if !equality.Semantic.DeepEqual(have.Tiller, want.Tiller) {
+		differs("tiller", "Tiller's settings are others in the file than in the cluster")
+	}
+	if byOwners := want.MembersFrom == tenant.MembersFromOwners; byOwners != (have.MembersFrom == tenant.MembersFromOwners) {
+		differs("membersFrom", "the owners say who the members are: %t in the file, %t in the cluster", byOwners, !byOwners)
+	}
+	compareRails(want.Rails, have.Rails, differs)
+}
+
+func compareMembers(members tenant.Members, have []Subject, differs differFunc) {
+	want := []Subject(members)
+	for _, m := range have {
+		if !slices.Contains(want, m) {
+			differs(m.String(), "%s is a member in the cluster, and not in the file", m)
+		}
+	}
+	for _, m := range want {
+		if !slices.Contains(have, m) {
+			differs(m.String(), "%s is a member in the file, and not in the cluster", m)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/command"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// useAccountPath is the ID of the path by which somebody can be a service account.
+const useAccountPath = "use-account"
+
+// checkFluxAccount reports that a tenant has accounts for Flux in its namespaces, who else
+// can act as them, and which are missing.
+func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
+	t := r.Tenant
+	var chains [][]string
+	var others []string
+	for _, ns := range t.Namespaces {
+		name := t.FluxAccountIn(ns)
+		if name == "" {
+			continue
+		}
+		account := Account(ns, name)
+		if a.accounts[account] == nil && a.namespaces[ns] != nil && !a.unseen("serviceaccounts") {
+			drift(objectName("ServiceAccount", ns, name), r.init(), "the account %s for Flux is missing from namespace %s", name, ns)
+		}
+		for _, b := range rbac.DeployerBindings(t, ns) {
+			chains = append(chains, []string{account.String(), objectName("RoleBinding", ns, b.Name), "ClusterRole " + b.RoleRef.Name})
+		}
+		for _, use := range a.usersOf(r, account) {
+			if name := use.who.String(); !slices.Contains(others, name) {
+				others = append(others, name)
+				chains = append(chains, chainsOf(use.who, []opened{{Path{}, use.steps}})...)
+			}
+		}
+	}
+	if chains == nil {
+		return
+	}
+	f := r.about("service account "+t.FluxAccount, "service account %s in each namespace of the tenant has its role %s, and pods there can use it", t.FluxAccount, t.Role)
+	severity := Low
+	if len(others) > 0 {
+		severity, f.Text = Medium, f.Text+fmt.Sprintf("; so can %s", few(others))
+	}
+	f.Chains = chains
+	f.Fix = command.Run(command.Tenant("init", t.Name, "--flux-account=")).With("or ignore it where Flux deploys the tenant")
+	a.add(idFluxAccount, severity, f)
+}
+
+// usersOf are those who can act as an account in a tenant's namespace by rights there, the
+// tenant's own accounts and its members left out.
+func (a *auditor) usersOf(r *Record, account Subject) []use {
+	if a.unseen("roles", "rolebindings", "clusterroles") {
+		return nil
+	}
+	d := a.byRecord[r]
+	path := Path{Name: "use " + account.String(), Any: a.beAccount(account, true)}
+	var found []use
+	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[account.Namespace]), compareSubjects) {
+		own := s.Kind == rbacv1.ServiceAccountKind && slices.Contains(r.Tenant.Namespaces, s.Namespace)
+		if s == (Subject{}) || own || d != nil && (d.isOwn(s) || slices.Contains(d.members, s)) {
+			continue
+		}
+		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {
+			return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
+		})
+		if open {
+			found = append(found, use{s, account, steps})
+		}
+	}
+	return found
+}
+
+// AccountWays returns the ways by which a subject has the tenant's role through an account
+// for Flux: as the account itself, or by rights to use it.
+func (r *Reach) AccountWays(t tenant.Tenant, subject Subject) []Way {
+	a := r.auditor
+	var ways []Way
+	for _, ns := range t.Namespaces {
+		name := t.FluxAccountIn(ns)
+		if name == "" {
+			continue
+		}
+		account := Account(ns, name)
+		if account == subject {
+			for _, b := range rbac.DeployerBindings(t, ns) {
+				ways = append(ways, Way{Binding: objectName("RoleBinding", ns, b.Name), Role: "ClusterRole " + b.RoleRef.Name, Through: account.String(),
+					Paths: []string{"act with the tenant's role"}, IDs: []string{useAccountPath}})
+			}
+			continue
+		}
+		path := Path{ID: useAccountPath, Name: "use " + account.String() + ", which has the tenant's role", Any: a.beAccount(account, true)}
+		ways = append(ways, a.rights.ways(subject, []Path{path}, a.snapshot.Bindings, t.Home())...)
+	}
+	return merge(ways)
+}

@@ -1,0 +1,102 @@
+package audit
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
+)
+
+// fluxScene is a tenant with an account for Flux, and nothing else to find.
+func fluxScene() *Snapshot {
+	of := team("a", tenant.EngineImpersonation)
+	of.FluxAccount, of.Members = "flux", tenant.Members{User("alice")}
+	return sceneOf(of, team("b", tenant.EngineImpersonation))
+}
+
+// TestCheckFluxAccount: who can use a tenant's account for Flux.
+func TestCheckFluxAccount(t *testing.T) {
+	flux := Account("a-1", "flux")
+	pods, tokens := rule("", "pods", "create"), rule("", "serviceaccounts/token", "create")
+	const low, medium = "HT080 low service account flux", "HT080 medium service account flux"
+	for _, test := range []struct {
+		name  string
+		plant func(*Snapshot)
+		want  []string
+	}{
+		{"nothing", func(*Snapshot) {}, []string{low}},
+		{"a member who may run pods there", func(s *Snapshot) { s.give("a-1", "w", User("alice"), pods) }, []string{"HT040 low user alice", low}},
+		{"somebody who may run pods there", func(s *Snapshot) { s.give("a-1", "w", User("eve"), pods) }, []string{"HT040 medium user eve", medium}},
+		{"somebody who may mint its tokens", func(s *Snapshot) { s.give("a-1", "w", User("eve"), tokens) }, []string{"HT040 medium user eve", medium}},
+		{"somebody who may mint another's tokens", func(s *Snapshot) {
+			tokens := tokens
+			tokens.ResourceNames = []string{"bot"}
+			s.give("a-1", "w", User("eve"), tokens)
+		}, []string{"HT040 medium user eve", low}},
+		{"somebody who reads", func(s *Snapshot) { s.give("a-1", "w", User("eve"), rule("", "pods", "list")) }, []string{"HT040 low user eve", low}},
+		{"another tenant's namespace", func(s *Snapshot) { s.give("b-1", "w", User("eve"), pods) }, []string{"HT040 medium user eve", low}},
+		{"the account is gone", func(s *Snapshot) {
+			s.Accounts = slices.DeleteFunc(s.Accounts, func(a ServiceAccount) bool { return a.Name == "flux" })
+		}, []string{"HT042 medium ServiceAccount flux in namespace a-1", low}},
+		{"its rights are gone", func(s *Snapshot) {
+			for i := range s.Bindings {
+				s.Bindings[i].Subjects = slices.DeleteFunc(slices.Clone(s.Bindings[i].Subjects), func(who Subject) bool { return who == flux })
+			}
+		}, []string{"HT042 medium RoleBinding helm-tenant.a.admin in namespace a-1", low}},
+		{"another account has its rights", func(s *Snapshot) {
+			for i := range s.Bindings {
+				if s.Bindings[i].Namespace == "a-1" {
+					s.Bindings[i].Subjects = append(slices.Clone(s.Bindings[i].Subjects), Account("a-1", "other"))
+				}
+			}
+		}, []string{"HT042 medium RoleBinding helm-tenant.a.admin in namespace a-1", low}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := fluxScene()
+			test.plant(s)
+			var got []string
+			for _, f := range Audit(s, Options{}).Findings {
+				got = append(got, f.ID+" "+string(f.Severity)+" "+f.Subject)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAccountWays: by what somebody still has the tenant's role who is no member any more.
+func TestAccountWays(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		plant func(*Snapshot)
+		who   Subject
+		want  []string
+	}{
+		{"nothing", func(*Snapshot) {}, User("eve"), nil},
+		{"pods", func(s *Snapshot) { s.give("a-1", "w", User("eve"), rule("", "pods", "create")) }, User("eve"),
+			[]string{"user eve -> RoleBinding w in namespace a-1 -> Role w: use service account a-1:flux, which has the tenant's role"}},
+		{"pods elsewhere", func(s *Snapshot) { s.give("b-1", "w", User("eve"), rule("", "pods", "create")) }, User("eve"), nil},
+		{"the account itself", func(*Snapshot) {}, Account("a-1", "flux"),
+			[]string{"service account a-1:flux -> RoleBinding helm-tenant.a.admin in namespace a-1 -> ClusterRole admin: act with the tenant's role"}},
+		{"another account of that name", func(*Snapshot) {}, Account("b-1", "flux"), nil},
+		{"a group that it is in", func(s *Snapshot) {
+			s.Bindings = append(s.Bindings, Binding{Namespace: "a-1", Name: "w", RoleKind: "ClusterRole", RoleName: "runs", Subjects: []Subject{Group("system:authenticated")}})
+			s.Roles = append(s.Roles, Role{Name: "runs", Rules: []rbacv1.PolicyRule{rule("", "pods", "create")}})
+		}, User("eve"), []string{"group system:authenticated -> RoleBinding w in namespace a-1 -> ClusterRole runs: use service account a-1:flux, which has the tenant's role"}},
+	} {
+		s := fluxScene()
+		test.plant(s)
+		var got []string
+		for _, way := range NewReach(s).AccountWays(s.Records[0].Tenant, test.who) {
+			got = append(got, way.String())
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", test.name, diff)
+		}
+	}
+}

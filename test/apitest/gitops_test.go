@@ -1,0 +1,126 @@
+package apitest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/test/parts"
+)
+
+// define makes the API server serve kinds of other projects until the test ends, as these
+// projects define them. Other tests must not run meanwhile: an audit looks at what is
+// served.
+func (w *world) define(t *testing.T, kubeconfig string, kinds ...string) {
+	t.Helper()
+	for _, kind := range kinds {
+		file, err := parts.CRD(t.Context(), kind)
+		must(t, err)
+		if out, err := w.with(t, kubeconfig, "kubectl", "apply", "--server-side", "-f", file); err != nil {
+			t.Fatalf("kubectl apply of the definition of %s: %v\n%s", kind, err, out)
+		}
+		t.Cleanup(func() {
+			if out, err := w.with(t, kubeconfig, "kubectl", "delete", "-f", file, "--wait"); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+		if out, err := w.with(t, kubeconfig, "kubectl", "wait", "--for=condition=Established", "--timeout=60s", "-f", file); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+}
+
+// TestGitOpsExports: what export writes for Argo CD and Flux is what their own definitions
+// allow, and what it makes for Flux is the tenant's own.
+func TestGitOpsExports(t *testing.T) {
+	w, of := start(t), newTeam()
+	admin := w.admin(t)
+	w.define(t, admin.kubeconfig, "Kustomization", "AppProject")
+	w.makeTenant(t, of, "--engine", "impersonation", "--home-namespace", of.home)
+	apply := func(t *testing.T, text string) {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "objects.yaml")
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		if out, err := w.with(t, admin.kubeconfig, "kubectl", "apply", "--server-side", "--force-conflicts", "--validate=strict", "-f", file); err != nil {
+			t.Fatalf("%v\n%s\n%s", err, out, text)
+		}
+	}
+	apply(t, admin.must(t, "export", "--format=argocd", "--argocd-namespace="+of.a, of.name).stdout)
+
+	plain := admin.must(t, "export", "--format=flux", of.name)
+	if !strings.Contains(plain.stderr, "records no account for Flux") || !strings.Contains(plain.stderr, "init "+of.name+" --flux-account=flux") {
+		t.Errorf("that it is not recorded is not said: %v", plain)
+	}
+	if r := admin.must(t, "init", of.name, "--flux-account=flux"); !strings.Contains(r.stderr, "service account flux in each namespace of the tenant has the role admin") {
+		t.Errorf("what the account gives is not said: %v", r)
+	}
+	exported := admin.must(t, "export", "--format=flux", "--flux-source=OCIRepository/apps", of.name)
+	if exported.stderr != "" || exported.stdout != strings.ReplaceAll(plain.stdout, "kind: GitRepository\n    name: "+of.name, "kind: OCIRepository\n    name: apps") {
+		t.Errorf("after init the export is another: %v", exported)
+	}
+	apply(t, exported.stdout)
+	for _, ns := range []string{of.a, of.b} {
+		out, err := w.with(t, admin.kubeconfig, "kubectl", "get", "kustomizations.kustomize.toolkit.fluxcd.io", of.name, "--namespace", ns, "-o", "jsonpath={.spec.serviceAccountName} {.spec.targetNamespace} {.spec.sourceRef.kind}/{.spec.sourceRef.name}")
+		if err != nil || out != "flux "+ns+" OCIRepository/apps" {
+			t.Errorf("the Kustomization is %q, %v", out, err)
+		}
+	}
+	if r := admin.must(t, "init", of.name, "--dry-run", "-o", "name"); r.stdout != "" {
+		t.Errorf("what was applied is drift: %v", r)
+	}
+
+	// Who may run pods there can use the account: the audit and a revoke say so.
+	zoe := w.newUser(t, "zoe")
+	_, err := w.root.RbacV1().RoleBindings(of.a).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "edits"},
+		Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacGroup, Name: zoe.name}}, RoleRef: rbacv1.RoleRef{APIGroup: rbacGroup, Kind: "ClusterRole", Name: "edit"}}, metav1.CreateOptions{})
+	must(t, err)
+	if r := admin.run(t, "audit", of.name, "-o", "json"); !strings.Contains(r.stdout, "HT080") || !strings.Contains(r.stdout, "so can user "+zoe.name) {
+		t.Errorf("the audit: %v", r)
+	}
+	admin.must(t, "grant", of.name, "--home-namespace", of.home, "--user", zoe.name)
+	if r := admin.must(t, "revoke", of.name, "--home-namespace", of.home, "--user", zoe.name); !strings.Contains(r.stderr, "use service account "+of.a+":flux, which has the tenant's role") || !strings.Contains(r.stderr, "keeps its role") {
+		t.Errorf("the revoke: %v", r)
+	}
+
+	// A freeze holds it, and says so.
+	if r := admin.must(t, "freeze", of.name, "--reason", "INC-1"); !strings.Contains(r.stderr, "holds service account flux") {
+		t.Errorf("the freeze: %v", r)
+	}
+	flux := "system:serviceaccount:" + of.a + ":flux"
+	eventually(t, "the freeze holds the account", func() error {
+		out, err := w.with(t, admin.kubeconfig, "kubectl", "--as", flux, "create", "configmap", "x", "--namespace", of.a, "--dry-run=server")
+		if err == nil || !strings.Contains(out, "INC-1") {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	admin.must(t, "thaw", of.name)
+	eventually(t, "the thaw lets it go on", func() error {
+		out, err := w.with(t, admin.kubeconfig, "kubectl", "--as", flux, "create", "configmap", "x", "--namespace", of.a, "--dry-run=server")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	if out, err := w.with(t, admin.kubeconfig, "kubectl", "--as", flux, "create", "configmap", "x", "--namespace", of.home, "--dry-run=server"); err == nil {
+		t.Errorf("it can write in the home: %s", out)
+	}
+
+	// It goes when it is told to, and with the tenant.
+	admin.must(t, "init", of.name, "--flux-account=")
+	gone := func(ns string) {
+		t.Helper()
+		if accounts, err := w.root.CoreV1().ServiceAccounts(ns).List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=flux"}); err != nil || len(accounts.Items) > 0 {
+			t.Errorf("in %s: %v, %v", ns, accounts, err)
+		}
+	}
+	gone(of.a)
+	admin.must(t, "init", of.name, "--flux-account=flux")
+	admin.must(t, "destroy", of.name, "--yes")
+	gone(of.b)
+}
