@@ -46,6 +46,7 @@ func (a *auditor) check() {
 		a.checkFrozen(r)
 		a.checkRefused(r)
 	}
+	a.checkPodSecurity()
 	a.checkTerms()
 	a.checkRoles()
 	a.checkWide()

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -39,6 +40,30 @@ func (a *auditor) checkRails(r *Record) {
 		a.add(idNoGuard, severity, f)
 	}
 	a.checkLoosened(r)
+}
+
+// checkPodSecurity tells where tenants ask for a level of PodSecurity, and the API server
+// does not enforce the labels, nor a webhook in its place
+// (k8s.io/pod-security-admission/webhook).
+func (a *auditor) checkPodSecurity() {
+	const webhook = "pod-security-webhook.kubernetes.io"
+	if !a.snapshot.Server.NoPodSecurity || slices.Contains(a.snapshot.WebhookNames["ValidatingWebhookConfiguration"], webhook) {
+		return
+	}
+	var asking []*Record
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		if level := slices.Index(tenant.PodSecurities, r.Tenant.PodSecurity); r.Problem == "" && !r.Tenant.AllNamespaces && level >= slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline) {
+			asking = append(asking, r)
+		}
+	}
+	if len(asking) == 0 {
+		return
+	}
+	f := Finding{Subject: "the API server", Text: fmt.Sprintf("this API server does not enforce PodSecurity, for which %s asks: a chart can run a privileged pod", tenantsOf(asking))}
+	f.Chains = [][]string{{"the API server", "admission plugin PodSecurity is off", "tenant " + asking[0].Tenant.Name}}
+	f.Fix = command.Advice("take PodSecurity out of the API server's --disable-admission-plugins; before Kubernetes 1.23, upgrade it")
+	a.add(idLoosened, "", f)
 }
 
 // loosest are the tenant's namespaces whose own label does not hold baseline.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,9 @@ type Server struct {
 	// NoConstrainedImpersonation says that there is no impersonation but the one by the
 	// verb impersonate (ConstrainedImpersonation, on from 1.36).
 	NoConstrainedImpersonation bool
+	// NoPodSecurity says that the labels of PodSecurity hold no pod: its admission plugin is
+	// on by default from Kubernetes 1.23, and can be switched off.
+	NoPodSecurity bool
 	// NoBootstrapTokens says that Secrets of kube-system are nobody's credentials.
 	NoBootstrapTokens bool
 }
@@ -37,7 +41,7 @@ func ServerOf(info version.Info) Server {
 
 // serverOfMinor is that of Kubernetes 1.MINOR, 0 where it is not known.
 func serverOfMinor(minor int) Server {
-	return Server{NoGetStreams: minor >= 35, NoConstrainedImpersonation: minor > 0 && minor < 36}
+	return Server{NoGetStreams: minor >= 35, NoConstrainedImpersonation: minor > 0 && minor < 36, NoPodSecurity: minor > 0 && minor < 23}
 }
 
 // WithFlags is the server with what its command line says, as its endpoint /flagz
@@ -61,6 +65,10 @@ func (s Server) WithFlags(flags map[string]string) Server {
 				s.NoGetStreams = false
 			}
 		}
+	}
+	disabled := strings.Split(strings.Trim(flags["disable-admission-plugins"], "[]"), ",")
+	if slices.Contains(disabled, "PodSecurity") {
+		s.NoPodSecurity = true
 	}
 	if flags["enable-bootstrap-token-auth"] == "false" {
 		s.NoBootstrapTokens = true

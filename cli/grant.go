@@ -121,6 +121,9 @@ func (s *session) grant(ctx context.Context, name string, request admin.GrantReq
 			for _, note := range result.Notes {
 				s.say("Note: %s", note)
 			}
+			if t.Home() != t.Engine.ConventionalHome(t.Name) && err == nil && !o.dryRun {
+				s.next("Nobody finds its home by the tenant's name: they start with", useOf(t))
+			}
 			if request.As == tenant.RelationReader {
 				s.say("Note: readers of tenant %s read every Secret in %s, and they use Helm 3 or 4", name, brief(t.Namespaces))
 			}

@@ -70,7 +70,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	if err != nil {
 		return err
 	}
-	homes := []string{home}
+	homes, named := []string{home}, home != ""
 	_, remembered := k.Extension.Find(resolved.Name)
 	remembered = remembered && home == ""
 	if home == "" {
@@ -104,6 +104,11 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		return fmt.Errorf("the record in namespace %q of %s says that its home is %q: ask an admin", home, k.Where(), record.Home())
 	}
 	record = record.WithDefaults()
+	if !named && !remembered {
+		if err := checkLed(ctx, client, k, home, record); err != nil {
+			return err
+		}
+	}
 	known := tenant.Known{Name: record.Name, HomeNamespace: home, Engine: record.Engine, Namespaces: record.Namespaces, AllNamespaces: record.AllNamespaces}
 	if record.Engine.Has(tenant.EngineImpersonation) {
 		acts, err := asReader(ctx, client, k, tenant.Resolved{Home: home, Engine: tenant.EngineImpersonation})
@@ -181,6 +186,25 @@ func findRecord(ctx context.Context, client *cluster.Client, homes []string) (st
 		return homes[0], tenant.Tenant{}, &twoHomesError{[2]string(at), [2]tenant.Tenant(found)}
 	}
 	return at[0], found[0], nil
+}
+
+// checkLed returns an error where a namespace of the tenant's says that the home is another
+// than the one that was found by its name: whoever may create namespaces can make one of
+// that name, and only an admin writes the annotation of a tenant's namespace. A namespace
+// that the caller may not read says nothing.
+func checkLed(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, home string, record tenant.Tenant) error {
+	const most = 3 // requests
+	namespaces := slices.Compact(append([]string{k.Namespace}, record.Namespaces...))
+	for _, namespace := range namespaces[:min(len(namespaces), most)] {
+		labels, annotations, err := client.NamespaceLabels(ctx, namespace)
+		led := annotations[tenant.AnnotationHome]
+		if err != nil || labels[tenant.LabelTenant] != record.Name || led == "" || led == home {
+			continue
+		}
+		return withHint(fmt.Errorf("namespace %q of %s says that tenant %q has its home in namespace %q; the record in namespace %s may be a stranger's", namespace, k.Where(), record.Name, led, describeHome(home, record)),
+			typed("if an admin says that it is the home, use it", command.Tenant("use", record.Name, "--home-namespace="+led)))
+	}
+	return nil
 }
 
 // twoHomesError says that two namespaces hold a record of the same tenant.

@@ -124,6 +124,33 @@ func TestTwoHomes(t *testing.T) {
 	alice.must(t, "use", of.name, "--home-namespace", of.home)
 }
 
+// TestSquattedConvention: a tenant has a home of its own, and a stranger a namespace of the
+// conventional name, with a record that a member can read.
+func TestSquattedConvention(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	alice := w.newUser(t, "alice")
+	home := of.name + "-house"
+	admin := w.admin(t)
+	admin.must(t, "init", of.name, "--namespaces", of.a, "--create-namespaces", "--home-namespace", home, "--wait=false")
+	r := admin.must(t, "grant", of.name, "--user", alice.name)
+	handed := "helm tenant use " + of.name + " --home-namespace=" + home
+	if !strings.Contains(r.stderr, handed) {
+		t.Errorf("the command to hand over is not printed: %v", r)
+	}
+	squatted := of.name + "-tiller"
+	w.namespace(t, squatted)
+	_, err := w.root.CoreV1().ConfigMaps(squatted).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant"},
+		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [" + of.a + "]\n"}}, metav1.CreateOptions{})
+	must(t, err)
+	w.allow(t, alice, squatted, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}})
+	alice.env = []string{"HELM_BIN=" + w.Bin("helm2")}
+	w.allow(t, alice, of.a, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get"}})
+	alice.fails(t, 1, []string{squatted, home, of.a, "--home-namespace=" + home}, "use", of.name)
+	alice.must(t, "use", of.name, "--home-namespace", home)
+	alice.must(t, "use", of.name) // it is remembered
+}
+
 // TestNamespaceMadeAgain: a namespace of the tenant's was deleted, and made again by
 // somebody else.
 func TestNamespaceMadeAgain(t *testing.T) {
