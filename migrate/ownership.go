@@ -57,8 +57,13 @@ func Objects(manifest string) []Object {
 // headOf returns the lines of a YAML document that belong to the fields of manifestObject: a
 // YAML library takes a thousand times as long for a whole document as it takes to find them.
 // ok is false where the document is not a block mapping with plain keys, each of them once, as
-// nearly all templates write it. Then the whole has to be parsed.
+// nearly all templates write it, or has something in it that could make a YAML library see
+// other lines: a break that is not a line feed, or a quote or bracket that a line leaves
+// open. Then the whole has to be parsed. Whoever writes a release record writes its documents.
 func headOf(document string) (head string, ok bool) {
+	if strings.ContainsFunc(strings.ReplaceAll(document, "\r\n", "\n"), notPlain) {
+		return "", false
+	}
 	var kept strings.Builder
 	seen := map[string]bool{}
 	keeps := false
@@ -80,11 +85,24 @@ func headOf(document string) (head string, ok bool) {
 			keeps = slices.ContainsFunc(headFields, func(field string) bool { return strings.EqualFold(field, key) })
 		}
 		if keeps {
+			if !closed(line) {
+				return "", false
+			}
 			kept.WriteString(line)
 		}
 	}
 	head = kept.String()
 	return head, !strings.Contains(head, "*") // an alias may stand for what was left out
+}
+
+// notPlain reports whether a character is none of printable ASCII, nor a line feed. YAML
+// breaks lines at others, too.
+func notPlain(r rune) bool { return r != '\n' && (r < ' ' || r > '~') }
+
+// closed reports whether a line has quotes in pairs, and brackets as well.
+func closed(line string) bool {
+	count := func(c string) int { return strings.Count(line, c) }
+	return count(`"`)%2 == 0 && count(`'`)%2 == 0 && count("{") == count("}") && count("[") == count("]")
 }
 
 // headFields are the fields of manifestObject.

@@ -53,6 +53,11 @@ func TestObjectsInFull(t *testing.T) {
 		"a text that goes on at the margin": {"data:\n  text: \"x\nkind: Secret\"\nkind: ConfigMap\nmetadata: {name: a}\n", false},
 		"a key without a space":             {"kind:\tConfigMap\nmetadata: {name: a}\n", false},
 		"an alias":                          {"data: &d {name: a}\nkind: ConfigMap\nmetadata: *d\n", false},
+		"another line break":                {"kind: ConfigMap\nmetadata: {name: a, namespace: x}\nspec: x\rmetadata: {name: a, namespace: y}\n", false},
+		"one of Unicode's line breaks":      {"kind: ConfigMap\nmetadata: {name: a, namespace: x}\nspec: x\u2028metadata: {name: a, namespace: y}\n", false},
+		"a quote that goes on":              {"kind: ConfigMap\nmetadata:\n  name: a\n  annotations: {x: \"\ndata: \"}\n  namespace: y\n", false},
+		"a bracket that goes on":            {"kind: ConfigMap\nmetadata: {name: a,\ndata: x,\n namespace: y}\n", false},
+		"a text with an apostrophe":         {"kind: ConfigMap\nmetadata:\n  name: a\ndata:\n  text: it isn't\n", true},
 		"an end":                            {"kind: ConfigMap\nmetadata: {name: a}\n...\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,4 +106,30 @@ func TestOwnership(t *testing.T) {
 	if labels, annotations := web.Metadata(); web.Ownership(labels, annotations) != Owned {
 		t.Errorf("what the release sets does not make it the owner: %v %v", labels, annotations)
 	}
+}
+
+// FuzzObjects: whatever a document is, what is found in its first lines is what a YAML library
+// finds in the whole.
+func FuzzObjects(f *testing.F) {
+	for _, seed := range []string{
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  namespace: b\n  annotations:\n    helm.sh/resource-policy: keep\ndata:\n  text: |\n    kind: Secret\n",
+		"kind: List\nitems:\n- kind: ConfigMap\n  metadata:\n    name: a\n- kind: Secret\n  metadata: {name: b}\nx: [y]\n",
+		"kind: ConfigMap\nmetadata: {name: a, namespace: x}\nspec: x\rmetadata: {name: a, namespace: y}\n",
+		"kind: ConfigMap\nmetadata:\n  name: a\n  annotations: {x: 'a\"b', y: \"c\ndata: \"}\n  namespace: y\n",
+		"kind: ConfigMap\nmetadata: {name: a,\ndata: x,\n namespace: y}\n",
+		"data: &d {name: a}\nkind: ConfigMap\nmetadata:\n  <<: *d\n",
+		"kind: >-\n  ConfigMap\nmetadata:\n  name: a\n# x\nspec: !!str x\n",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, document string) {
+		short, ok := headOf(document)
+		var whole, head manifestObject
+		if !ok || yaml.Unmarshal([]byte(document), &whole) != nil || yaml.Unmarshal([]byte(short), &head) != nil {
+			return
+		}
+		if diff := cmp.Diff(whole.appendTo(nil), head.appendTo(nil)); diff != "" {
+			t.Errorf("-whole +head:\n%s", diff)
+		}
+	})
 }
