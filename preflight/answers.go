@@ -84,6 +84,9 @@ func (q Question) Own(o Object) *unstructured.Unstructured {
 // limits are the words of the admission plugin LimitRanger.
 var limits = regexp.MustCompile(`is forbidden: \[?(?:(?:minimum|maximum) [^ ]+ usage per |[^ ]+ max limit to request ratio per )`)
 
+// noAnswer is what is said of a question that the API server did not answer.
+const noAnswer = "the API server gave no answer"
+
 // Refusal makes a finding of the API server's refusal of a request about an object.
 func (q Question) Refusal(o Object, verb string, err error) Finding {
 	s := status(err)
@@ -91,7 +94,7 @@ func (q Question) Refusal(o Object, verb string, err error) Finding {
 		return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template", oneLine(s.Message))
 	}
 	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || s.Code == http.StatusUnauthorized {
-		return about(o, NotTried, Untried, "the API server gave no answer", "try again", oneLine(err.Error()))
+		return about(o, NotTried, Untried, noAnswer, "try again", oneLine(err.Error()))
 	}
 	message := oneLine(s.Message)
 	if strings.Contains(message, "does not support dry run") {

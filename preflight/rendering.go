@@ -139,10 +139,14 @@ func (r *Rendering) Prune(kinds Kinds) {
 	})
 }
 
-// Unexplained adds helm's own refusal where no other finding explains it.
+// Unexplained adds helm's own refusal where no other finding explains it. Where the API
+// server did not answer, it says nothing of the chart.
 func (r *Rendering) Unexplained(findings []Finding) []Finding {
-	if r.helmSays == "" || slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Refused }) {
+	switch {
+	case r.helmSays == "" || slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Refused }):
 		return findings
+	case slices.ContainsFunc(findings, func(f Finding) bool { return f.ID == NotTried && f.Why == noAnswer }):
+		return append(findings, Finding{ID: NotTried, Result: Untried, Why: "helm's own dry run failed: " + r.helmSays, Do: "try again", Answer: r.helmSays})
 	}
 	return append(findings, helmRefuses(r.helmSays))
 }

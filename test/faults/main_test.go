@@ -159,18 +159,24 @@ type process struct {
 
 // launch starts `helm-tenant ARGS...` in a folder; input is its standard input.
 func (w *world) launch(kubeconfig, folder, input string, args ...string) (*process, error) {
+	var env []string
+	if args[0] == "migrate" || slices.Contains(args, "--delete-releases") {
+		env = append(env, "HELM_BIN="+w.Bin("helm3")) // it verifies with that, or uninstalls
+	}
+	return w.launchWith(env, kubeconfig, folder, input, args...)
+}
+
+// launchWith is launch with more in the environment.
+func (w *world) launchWith(env []string, kubeconfig, folder, input string, args ...string) (*process, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	p := &process{cmd: exec.CommandContext(ctx, w.binary, args...), ended: make(chan struct{}), cancel: cancel}
 	// Nothing of the machine's own: no helm, no cache, no kubeconfig.
-	p.cmd.Env = []string{
+	p.cmd.Env = append([]string{
 		"PATH=" + filepath.Join(dir, "no-programs"),
 		"HOME=" + filepath.Join(dir, "home"),
 		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
 		"KUBECONFIG=" + kubeconfig,
-	}
-	if args[0] == "migrate" || slices.Contains(args, "--delete-releases") {
-		p.cmd.Env = append(p.cmd.Env, "HELM_BIN="+w.Bin("helm3")) // it verifies with that, or uninstalls
-	}
+	}, env...)
 	p.cmd.Dir, p.cmd.Stdin = folder, strings.NewReader(input)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
@@ -198,6 +204,15 @@ func (p *process) result() (result, error) {
 
 func (w *world) run(kubeconfig, folder, input string, args ...string) (result, error) {
 	p, err := w.launch(kubeconfig, folder, input, args...)
+	if err != nil {
+		return result{}, err
+	}
+	return p.result()
+}
+
+// runWith runs a command that calls that helm.
+func (w *world) runWith(helm, kubeconfig, folder string, args ...string) (result, error) {
+	p, err := w.launchWith([]string{"HELM_BIN=" + w.Bin(helm)}, kubeconfig, folder, "", args...)
 	if err != nil {
 		return result{}, err
 	}
