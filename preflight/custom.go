@@ -56,6 +56,11 @@ func judgeSchema(definition, o Object) []Finding {
 		for _, why := range violations(root, body, "") {
 			findings = append(findings, refused(o, Invalid, "it is not what the chart's own CustomResourceDefinition says: "+oneLine(why), "mend the chart's values or its template", ""))
 		}
+		if rules := unjudged(root, body, ""); len(rules) > 0 {
+			slices.Sort(rules)
+			findings = append(findings, about(o, NotTried, Untried, "the chart's own CustomResourceDefinition has rules that only the API server judges: "+oneLine(strings.Join(rules, ", ")),
+				"only the installation itself shows it, or another preflight when the definition is there", ""))
+		}
 		return findings
 	}
 	return []Finding{refused(o, APINotServed, fmt.Sprintf("the chart's own CustomResourceDefinition %s does not serve the version %s", definition.GetName(), o.gvk().Version),
@@ -67,7 +72,7 @@ const maxViolations = 20
 
 // violations are what of a value does not match a structural schema
 // (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema).
-// Rules that join schemas (anyOf and the like) or are written in CEL are not looked at.
+// Those that join schemas (anyOf and the like) or are written in CEL are left to unjudged.
 func violations(s map[string]any, value any, path string) []string {
 	if s == nil {
 		return nil

@@ -133,17 +133,20 @@ func (w *world) holdsNothing(t *testing.T, namespace string) {
 	}
 }
 
+// ofHelm2 writes a chart for Helm 2.
+func ofHelm2(t *testing.T, text, namespace string) string {
+	t.Helper()
+	folder := chart(t, text, namespace)
+	if err := os.WriteFile(filepath.Join(folder, "Chart.yaml"), []byte("apiVersion: v1\nname: chart\nversion: 1.0.0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
 // TestHelm2 judges statically, as a member who may ask nothing as the Tiller's account.
 func TestHelm2(t *testing.T) {
 	w := start(t)
 	user := w.newTenant(t, "two", "2", "--hosts", "*.example.com")
-	ofHelm2 := func(text string) string {
-		folder := chart(t, text, "two-a")
-		if err := os.WriteFile(filepath.Join(folder, "Chart.yaml"), []byte("apiVersion: v1\nname: chart\nversion: 1.0.0\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return folder
-	}
 	for _, c := range []struct {
 		text, args string
 		code       int
@@ -160,16 +163,16 @@ func TestHelm2(t *testing.T) {
 		{configMap, "-n " + strings.Repeat("a", 54), 4, "name"},
 		{strings.Replace(crd, "metadata: {name: things.R.example.com}", "metadata: {name: things.x.example.com, annotations: {helm.sh/hook: crd-install}}", 1), "", 4, "cluster-scoped"},
 	} {
-		folder := ofHelm2(strings.ReplaceAll(c.text, ".R.example.com", ".x.example.com"))
+		folder := ofHelm2(t, strings.ReplaceAll(c.text, ".R.example.com", ".x.example.com"), "two-a")
 		report, r := user.report(t, append([]string{"install", folder}, strings.Fields(c.args)...)...)
 		if r.code != c.code || c.id != "" && !slices.ContainsFunc(report.Findings, has(c.id)) || !report.Has(preflight.Untried) {
 			t.Errorf("wanted %d, %s: %v\n%s", c.code, c.id, r, c.text)
 		}
 	}
-	if r := user.run(t, "preflight", "install", ofHelm2("{{ fail \"no luck\" }}")); r.code != 1 || !strings.Contains(r.stderr, "no luck") {
+	if r := user.run(t, "preflight", "install", ofHelm2(t, "{{ fail \"no luck\" }}", "two-a")); r.code != 1 || !strings.Contains(r.stderr, "no luck") {
 		t.Errorf("a chart that does not render: %v", r)
 	}
-	if r := user.run(t, "preflight", "upgrade", "web", ofHelm2("{{- if .Release.IsUpgrade }}\n"+rbac("ClusterRole", "")+"{{- end }}\n")); r.code != 4 {
+	if r := user.run(t, "preflight", "upgrade", "web", ofHelm2(t, "{{- if .Release.IsUpgrade }}\n"+rbac("ClusterRole", "")+"{{- end }}\n", "two-a")); r.code != 4 {
 		t.Errorf("an upgrade: %v", r)
 	}
 }
