@@ -3,8 +3,6 @@ package audit
 import (
 	"fmt"
 	"slices"
-
-	"helm-tenant/tenant"
 )
 
 // checkLenders looks for who can use the rights of a well-known controller, and so reaches
@@ -48,9 +46,16 @@ func (a *auditor) lendingNamespaces() []string {
 		}
 		return does
 	}
+	// The records say which are tenants': whoever makes a namespace can label it as one.
+	tenants := map[string]bool{}
+	for i := range a.snapshot.Records {
+		for _, namespace := range a.snapshot.Records[i].Tenant.Namespaces {
+			tenants[namespace] = true
+		}
+	}
 	var namespaces []string
 	for namespace, subjects := range a.rights.inside {
-		if ns := a.namespaces[namespace]; ns != nil && ns.Labels[tenant.LabelTenant] != "" && ns.Labels[tenant.LabelHome] == "" {
+		if tenants[namespace] {
 			continue
 		}
 		for _, grants := range subjects {

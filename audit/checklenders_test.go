@@ -66,6 +66,23 @@ func TestBorrowing(t *testing.T) {
 		{"releases of Flux, everywhere, as the deployer", func(s *Snapshot) {
 			s.give("", "x", Account("a-tiller", "tiller"), rule(flux, "helmreleases", "create"))
 		}, []string{"HT005 high service account a-tiller:tiller"}},
+		{"releases of Flux, in a namespace that only its label calls a tenant's", func(s *Snapshot) {
+			s.Namespaces = append(s.Namespaces, Namespace{Name: "c", Labels: map[string]string{tenant.LabelTenant: "a"}})
+			s.give("c", "x", eve, rule(flux, "helmreleases", "create"))
+		}, []string{"HT079 high user eve"}},
+		{"workflows where an account is that is a member", func(s *Snapshot) {
+			s.Accounts = append(s.Accounts, ServiceAccount{Namespace: "ci", Name: "robot"})
+			for i := range s.Bindings {
+				if s.Bindings[i].Name == "helm-tenant-member" {
+					s.Bindings[i].Subjects = append(s.Bindings[i].Subjects, Account("ci", "robot"))
+				}
+			}
+			s.give("ci", "x", eve, rule(argo, "workflows", "create"))
+		}, []string{"HT033 medium service account ci:robot"}},
+		{"workflows where an account is that can do everything", func(s *Snapshot) {
+			s.give("", "all", Account("ops", "robot"), rule("*", "*", "*"))
+			s.give("ops", "x", eve, rule(argo, "cronworkflows", "patch", "nightly"))
+		}, []string{"HT021 high user eve", "HT022 high service account ops:robot"}},
 		{"workflows in a home", func(s *Snapshot) { s.give("a-tiller", "x", eve, rule(argo, "workflows", "create")) }, []string{"HT011 high user eve"}},
 		{"workflows everywhere", func(s *Snapshot) { s.give("", "x", eve, rule(argo, "workflows", "create")) }, []string{"HT022 high user eve"}},
 		{"workflows elsewhere", func(s *Snapshot) { s.give("c", "x", eve, rule(argo, "workflows", "create")) }, nil},

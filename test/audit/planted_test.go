@@ -72,7 +72,7 @@ type planting struct {
 }
 
 // allPlanted are all of them.
-func allPlanted() []planting { return slices.Concat(planted, plantedRails) }
+func allPlanted() []planting { return slices.Concat(planted, plantedRails, plantedRelatives) }
 
 var planted = []planting{
 	{"unmanaged Tiller, by its labels", func(p *plant) { p.unmanaged(nil) }, []string{"HT001  " + unmanagedTiller}},

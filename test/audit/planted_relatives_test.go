@@ -1,0 +1,37 @@
+package audit
+
+// plantedRelatives are further ways of the kinds that others among the planted show: by
+// another name for the same subject, by a subresource, by a controller in place of the API.
+var plantedRelatives = []planting{
+	{"an account that is named as a user", func(p *plant) {
+		p.grant("alpha-tiller", "exec", []string{"create pods/exec"}, "user system:serviceaccount:outside:bot")
+	}, []string{"HT012 alpha service account outside:bot"}},
+	{"a deployer that is named as a user", func(p *plant) {
+		p.bind("outside", "left", "ClusterRole", "edit", "user system:serviceaccount:alpha-tiller:tiller")
+	}, []string{"HT005 alpha " + accountOfAlpha}},
+	{"who is not logged in at all", func(p *plant) {
+		p.grant("alpha-tiller", "secrets", []string{"get secrets"}, "user system:anonymous")
+	}, []string{"HT013 alpha user system:anonymous"}},
+	{"all accounts of a stranger's namespace", func(p *plant) {
+		p.grant("alpha-tiller", "pods", []string{"patch apps:deployments tiller-deploy"}, "group system:serviceaccounts:outside")
+	}, []string{"HT019 alpha group system:serviceaccounts:outside"}},
+	{"workflows in the namespace of an account that is a member", func(p *plant) {
+		p.grant("ci", "flows", []string{"create argoproj.io:workflows"}, "user zoe")
+	}, []string{"HT033 alpha service account ci:robot"}},
+	{"a way to kube-system's accounts by a controller's objects", func(p *plant) {
+		p.grant("kube-system", "flows", []string{"create tekton.dev:taskruns"}, "user zoe")
+	}, []string{"HT021  user zoe"}},
+	{"a mutating policy that is made anew by its name", func(p *plant) {
+		p.grant("", "policies", []string{"create,delete admission:mutatingadmissionpolicies"}, "user zoe")
+	}, []string{"HT022  user zoe"}},
+	{"mutating policies, which nobody binds", func(p *plant) {
+		p.grant("", "policies", []string{"create,get,list admission:mutatingadmissionpolicies"}, "user zoe")
+	}, nil},
+	{"an operator's subscription in a namespace of nobody's, by a ClusterRole", func(p *plant) {
+		p.clusterRole("olm-edit", "create,update operators.coreos.com:subscriptions")
+		p.bind("outside", "olm-edit", "ClusterRole", "olm-edit", "user zoe")
+	}, []string{"HT079  user zoe"}},
+	{"a cluster-scoped object of a controller, by a RoleBinding, which gives none", func(p *plant) {
+		p.grant("outside", "operations", []string{"create ops.crossplane.io:operations"}, "user zoe")
+	}, nil},
+}
