@@ -137,7 +137,7 @@ func begin(f *facts, r Request) (*decision, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &decision{facts: f, request: r, existed: existed, restored: existed && lost}
+	d := &decision{facts: f, request: r, existed: existed, restored: existed && lost, notes: slices.Clone(r.leftOut)}
 	if existed {
 		d.was = was.WithDefaults()
 		if record := f.live.Get(recordKey(d.was.Home())); record != nil && !d.restored {

@@ -76,6 +76,11 @@ type Outcome struct {
 // then decides about each (decide). What is wrong with one tenant is in its Outcome
 // and does not stop the others; the error is one that concerns all of them.
 func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]Outcome, error) {
+	asked := requests
+	requests, unresolved, err := resolveSelectors(ctx, c, asked)
+	if err != nil {
+		return nil, err
+	}
 	f, err := gather(ctx, c, requests)
 	if err != nil {
 		return nil, err
@@ -87,7 +92,9 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 	for i, r := range requests {
 		group.Go(func() error {
 			outcomes[i].Name = r.Tenant.Name
-			outcomes[i].Prepared, outcomes[i].Err = decide(f, r)
+			if outcomes[i].Err = unresolved[i]; unresolved[i] == nil {
+				outcomes[i].Prepared, outcomes[i].Err = decide(f, r)
+			}
 			return nil
 		})
 	}
@@ -96,7 +103,7 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 	for i, r := range requests {
 		outcomes[i].Err = explainReads(ctx, c, outcomes[i].Err, func(s *readSet) { s.requested(r, f.live) })
 		if cluster.Outdated(outcomes[i].Err) {
-			outcomes[i].Prepared, outcomes[i].Err = Prepare(ctx, c, r)
+			outcomes[i].Prepared, outcomes[i].Err = Prepare(ctx, c, asked[i])
 		}
 		for tries := 0; tries < maxGatherings && changedWhileRead(outcomes[i].Err); tries++ {
 			f, err := gather(ctx, c, requests[i:i+1])

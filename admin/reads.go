@@ -190,6 +190,9 @@ func Scope(ctx context.Context, c *cluster.Client, requests []Request) (*cluster
 		if t.AllNamespaces {
 			return nil, fmt.Errorf("tenant %q is of all namespaces: it can't be looked at without reading the whole cluster", t.Name)
 		}
+		if t.NamespaceSelector != nil {
+			return nil, fmt.Errorf("tenant %q has a namespaceSelector, which can't be resolved without listing the cluster's namespaces: name its namespaces", t.Name)
+		}
 		if t.Engine == "" {
 			t.Engine = r.DefaultEngine
 		}

@@ -45,6 +45,9 @@ func Render(requests []Request, kubeVersion string, now time.Time) (Manifests, e
 	var all cluster.Plan
 	for _, r := range requests {
 		r.offline = true
+		if r.Tenant.NamespaceSelector != nil {
+			return Manifests{}, &TenantError{r.Tenant.Name, errSelectorOffline}
+		}
 		prepared, err := decide(f, r)
 		if err != nil {
 			return Manifests{}, &TenantError{r.Tenant.Name, err}

@@ -116,6 +116,11 @@ type Request struct {
 	Freeze *tenant.Freeze
 	Thaw   bool
 	Now    time.Time
+	// File are all tenants of the tenants file of which this is one: a selector does not
+	// choose what another tenant of the file names. It is nil for a request of its own.
+	File []tenant.Tenant
+	// leftOut says of namespaces that match the tenant's selector why it can't have them.
+	leftOut []string
 	// offline says that there is no cluster to look at; see Render.
 	offline bool
 	// LeaveReleases lets one of a tenant's two engines go though there are release
@@ -195,6 +200,10 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 			t.Namespaces = slices.Insert(slices.Delete(t.Namespaces, at, at+1), 0, first)
 		}
 	}
+	// What somebody names stays when its label goes.
+	t.Selected = slices.DeleteFunc(slices.Clone(was.Selected), func(ns string) bool {
+		return !slices.Contains(t.Namespaces, ns) || slices.Contains(asked.Namespaces, ns) || ns == r.DefaultNamespace
+	})
 	if asked.AllNamespaces {
 		t.AllNamespaces = true
 	}

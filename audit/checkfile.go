@@ -20,8 +20,10 @@ func (a *auditor) checkFile() {
 		records[a.snapshot.Records[i].Tenant.Name] = &a.snapshot.Records[i]
 	}
 	named := map[string]bool{}
+	selection := a.selection()
 	for _, located := range a.snapshot.File {
 		named[located.Name] = true
+		located.Tenant = a.resolved(selection, located.Tenant, records[located.Name])
 		a.checkLocated(located, records[located.Name])
 	}
 	for i := range a.snapshot.Records {
@@ -34,6 +36,33 @@ func (a *auditor) checkFile() {
 			a.add(idFile, "", f)
 		}
 	}
+}
+
+// selection is what the selectors of the file's tenants choose in the cluster.
+func (a *auditor) selection() *tenant.Selection {
+	var file []tenant.Tenant
+	for _, located := range a.snapshot.File {
+		file = append(file, located.Tenant)
+	}
+	var all []tenant.LabelledNamespace
+	for _, ns := range a.snapshot.Namespaces {
+		all = append(all, tenant.LabelledNamespace{Name: ns.Name, Labels: ns.Labels})
+	}
+	return tenant.Select(file, all)
+}
+
+// resolved is a tenant of the file with the namespaces that its selector chooses; where
+// that can't be told, with those that it chose last, by the record.
+func (a *auditor) resolved(selection *tenant.Selection, t tenant.Tenant, r *Record) tenant.Tenant {
+	next, _, err := selection.Of(t)
+	if t.NamespaceSelector == nil || err == nil && !a.unseen("namespaces") {
+		return next
+	}
+	if r != nil {
+		t.Selected = slices.DeleteFunc(slices.Clone(r.Tenant.Selected), func(ns string) bool { return slices.Contains(t.Namespaces, ns) })
+		t.Namespaces = slices.Concat(t.Namespaces, t.Selected)
+	}
+	return t
 }
 
 // differFunc tells of a difference to the tenants file.
@@ -91,7 +120,11 @@ func cantBecome(want, have tenant.Tenant) (subject, text string) {
 
 func compareTenants(want, have tenant.Tenant, differs differFunc) {
 	for _, ns := range want.Namespaces {
-		if !slices.Contains(have.Namespaces, ns) {
+		switch {
+		case slices.Contains(have.Namespaces, ns):
+		case slices.Contains(want.Selected, ns):
+			differs("namespace "+ns, "namespace %s matches the namespaceSelector of the file, and is not the tenant's in the cluster", ns)
+		default:
 			differs("namespace "+ns, "namespace %s is the tenant's in the file, and not in the cluster", ns)
 		}
 	}
@@ -99,6 +132,9 @@ func compareTenants(want, have tenant.Tenant, differs differFunc) {
 		if !slices.Contains(want.Namespaces, ns) {
 			differs("namespace "+ns, "namespace %s is the tenant's in the cluster, and not in the file", ns)
 		}
+	}
+	if !equality.Semantic.DeepEqual(have.NamespaceSelector, want.NamespaceSelector) {
+		differs("namespaceSelector", "the namespaceSelector is %q in the file, and %q in the cluster", want.NamespaceSelector, have.NamespaceSelector)
 	}
 	if have.AllNamespaces != want.AllNamespaces {
 		differs("allNamespaces", "the tenant has all namespaces: %t in the file, %t in the cluster", want.AllNamespaces, have.AllNamespaces)

@@ -211,9 +211,10 @@ func (s *session) sayPodSecurity(ctx context.Context, client *cluster.Client, ou
 // requests are what the file's tenants ask for.
 func (o *applyOptions) requests(located []tenant.Located) []admin.Request {
 	requests := make([]admin.Request, len(located))
+	file := make([]tenant.Tenant, len(located))
 	for i, l := range located {
-		requests[i] = o.request
-		requests[i].Tenant = l.Tenant
+		requests[i], file[i] = o.request, l.Tenant
+		requests[i].Tenant, requests[i].File = l.Tenant, file
 	}
 	return requests
 }

@@ -113,6 +113,9 @@ func (s *session) printDescription(d *admin.Description) error {
 	visible.Fprintf(head, "Engine:\t%s\n", d.Engine)
 	visible.Fprintf(head, "Home:\t%s\n", d.Home)
 	visible.Fprintf(head, "Role:\tClusterRole %s\n", d.Role)
+	if d.NamespaceSelector != nil {
+		visible.Fprintf(head, "Namespaces by:\t%s\n", d.NamespaceSelector)
+	}
 	if d.FluxAccount != "" {
 		visible.Fprintf(head, "Flux:\tservice account %s in each namespace, with the same role\n", d.FluxAccount)
 	}

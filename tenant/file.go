@@ -230,6 +230,7 @@ func (t Tenant) withoutDefaults() Tenant {
 	if t.AllNamespaces && t.Role == DefaultClusterRole || !t.AllNamespaces && t.Role == DefaultRole {
 		t.Role = ""
 	}
+	t.Namespaces, t.Selected = t.named(), nil
 	if t.Frozen != nil {
 		t.Frozen = &Freeze{Reason: t.Frozen.Reason, Since: t.Frozen.Since}
 	}

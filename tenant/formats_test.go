@@ -41,7 +41,9 @@ func TestRecordFormats(t *testing.T) {
 			Frozen: &Freeze{Reason: "INC-12", Since: "2026-11-26T08:00:00Z", Means: FreezeByRole}},
 		"record-4-owners.yaml": {Name: "team-a", Namespaces: []string{"a", "b"}, Role: "admin", Engine: EngineImpersonation, MembersFrom: MembersFromOwners, Rails: NewRails(false)},
 		"record-5-flux.yaml":   {Name: "team-a", Namespaces: []string{"a", "b"}, Role: "admin", Engine: EngineImpersonation, FluxAccount: "flux", Rails: NewRails(false)},
-		"record-newer.yaml":    newer,
+		"record-6-selector.yaml": {Name: "team-a", Namespaces: []string{"a", "b"}, NamespaceSelector: &NamespaceSelector{MatchLabels: map[string]string{"team": "a"}}, Selected: []string{"b"},
+			Role: "admin", Engine: EngineImpersonation, Rails: NewRails(false)},
+		"record-newer.yaml": newer,
 	}
 	files, err := filepath.Glob("testdata/formats/record-*.yaml")
 	if err != nil || len(files) < len(want) {
@@ -123,6 +125,8 @@ func TestFileFormats(t *testing.T) {
 			{Name: "team-a", Namespaces: []string{"a"}, Owners: Members{User("dana"), Group("leads")}, MembersFrom: MembersFromOwners,
 				Temporary: Terms{{Subject: User("deputy"), As: RelationOwner, Until: evening}}, Engine: EngineImpersonation},
 		},
+		"file-6-selector.yaml": {{Name: "team-a", Namespaces: []string{"a"}, Engine: EngineImpersonation,
+			NamespaceSelector: &NamespaceSelector{MatchLabels: map[string]string{"team": "a"}, MatchExpressions: []SelectorRequirement{{"env", "In", []string{"dev", "test"}}}}}},
 		"file-5-flux.yaml": {{Name: "team-a", Namespaces: []string{"a", "b"}, Engine: EngineImpersonation, FluxAccount: "flux"}},
 	} {
 		located, problems := ParseFile(name, []byte(format(t, name)))

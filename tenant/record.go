@@ -20,6 +20,8 @@ const RecordVersion = 1
 type storedRecord struct {
 	Version int `yaml:"recordVersion,omitempty"`
 	Tenant  `yaml:",inline"`
+	// SelectedNamespaces are the tenant's Selected.
+	SelectedNamespaces []string `yaml:"selectedNamespaces,flow,omitempty"`
 }
 
 // Record is the tenant as its home namespace holds it: one item of a tenants file
@@ -31,7 +33,7 @@ func (t Tenant) Record() (string, error) {
 	}
 	t.Members, t.Readers, t.Owners, t.Temporary = nil, nil, nil, nil
 	t.Rails = t.Rails.recorded()
-	out, err := yaml.Marshal(t)
+	out, err := yaml.Marshal(storedRecord{Tenant: t, SelectedNamespaces: t.Selected})
 	if err == nil && len(out) > MaxRecord {
 		err = fmt.Errorf("the record of tenant %q would have %d bytes, and at most %d are read", t.Name, len(out), MaxRecord)
 	}
@@ -104,6 +106,7 @@ func ReadRecord(text string) (Tenant, error) {
 		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, err)
 	}
 	t := stored.Tenant
+	t.Selected = stored.SelectedNamespaces
 	t.Members, t.Readers, t.Owners, t.Temporary = nil, nil, nil, nil // the bindings alone say who is in
 	t.Rails, t.Unknown = t.Rails.modesOr(RailsOfBefore()), unknown
 	for _, problem := range t.WithDefaults().Validate() {

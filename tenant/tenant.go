@@ -68,6 +68,10 @@ type Tenant struct {
 	Name string `yaml:"name" json:"name"`
 	// Namespaces that the deployer may act in; the first is the default one.
 	Namespaces []string `yaml:"namespaces,flow,omitempty" json:"namespaces"`
+	// NamespaceSelector chooses more namespaces by their labels, at each apply (Select).
+	NamespaceSelector *NamespaceSelector `yaml:"namespaceSelector,omitempty" json:"namespaceSelector,omitempty"`
+	// Selected are those of Namespaces that the selector chose; a file leaves them out.
+	Selected []string `yaml:"-" json:"selectedNamespaces,omitempty"`
 	// AllNamespaces lets the deployer act in the whole cluster.
 	AllNamespaces bool `yaml:"allNamespaces,omitempty" json:"allNamespaces,omitempty"`
 	// HomeNamespace is empty where it is the conventional one.
@@ -206,6 +210,7 @@ func (t Tenant) Validate() []error {
 	if len(t.Namespaces) == 0 && !t.AllNamespaces {
 		add(at(errNoNamespace, "namespaces"))
 	}
+	add(at(t.checkSelector(), "namespaceSelector"))
 	if t.HomeNamespace != "" {
 		add(at(checkNamespace("home namespace", t.HomeNamespace), "homeNamespace"))
 	}

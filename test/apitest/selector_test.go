@@ -1,0 +1,74 @@
+package apitest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// TestNamespaceSelector: apply gives a tenant the namespaces that match, and takes them
+// away when they match no more; the audit tells of what matches meanwhile.
+func TestNamespaceSelector(t *testing.T) {
+	t.Parallel()
+	w, of, other := start(t), newTeam(), newTeam()
+	admin := w.admin(t)
+	w.makeTenant(t, other, "--engine", "impersonation", "--home-namespace", other.home)
+	w.makeTenant(t, of, "--engine", "impersonation", "--home-namespace", of.home)
+	admin.must(t, "init", of.name, "--namespaces", of.a, "--prune")
+	label := func(ns, value string) {
+		t.Helper()
+		_, err := w.root.CoreV1().Namespaces().Patch(t.Context(), ns, types.MergePatchType, []byte(`{"metadata":{"labels":{"example.com/of":`+value+`}}}`), metav1.PatchOptions{})
+		must(t, err)
+	}
+	file := filepath.Join(t.TempDir(), "tenants.yaml")
+	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+of.name+"\n  namespaces: ["+of.a+"]\n  namespaceSelector: {matchLabels: {example.com/of: "+of.name+"}}\n"+
+		"  engine: impersonation\n  homeNamespace: "+of.home+"\n"), 0o600))
+	admin.must(t, "apply", "-f", file)
+	drifted := func() string { return admin.run(t, "audit", of.name, "-f", file, "-o", "json").stdout }
+	if text := drifted(); strings.Contains(text, "HT043") {
+		t.Errorf("after an apply: %s", text)
+	}
+
+	for _, ns := range []string{of.b, other.a, of.home} {
+		label(ns, `"`+of.name+`"`)
+	}
+	if text := drifted(); !strings.Contains(text, "namespace "+of.b+" matches the namespaceSelector") || strings.Contains(text, "namespace "+other.a+" matches") {
+		t.Errorf("one more matches: %s", text)
+	}
+	if r := admin.must(t, "init", of.name, "--dry-run", "-o", "name"); r.stdout != "" {
+		t.Errorf("an init resolves it: %v", r)
+	}
+	r := admin.must(t, "apply", "-f", file, "--dry-run")
+	for _, want := range []string{`namespace "` + other.a + `" matches the namespaceSelector and is left out: it belongs to tenant "` + other.name + `"`, `namespace "` + of.home + `" matches the namespaceSelector and is left out: it is a home namespace`} {
+		if !strings.Contains(r.stdout+r.stderr, want) {
+			t.Errorf("%q is not said: %v", want, r)
+		}
+	}
+	admin.must(t, "apply", "-f", file)
+	has := func(ns string, want bool) {
+		t.Helper()
+		bindings, err := w.root.RbacV1().RoleBindings(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "helm-tenant/tenant=" + of.name})
+		if err != nil || (len(bindings.Items) > 0) != want {
+			t.Errorf("in %s: %d bindings, %v", ns, len(bindings.Items), err)
+		}
+	}
+	has(of.b, true)
+	has(other.a, false)
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "1 tenant unchanged") {
+		t.Errorf("a second apply: %v", r)
+	}
+	if r := admin.must(t, "export", of.name); !strings.Contains(r.stdout, "namespaces: ["+of.a+"]\n") || !strings.Contains(r.stdout, "namespaceSelector:") {
+		t.Errorf("the export: %v", r)
+	}
+	label(of.b, "null")
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout+r.stderr, `namespace "`+of.b+`" is taken from the tenant`) {
+		t.Errorf("one matches no more: %v", r)
+	}
+	has(of.b, false)
+	admin.fails(t, 1, []string{"can't be resolved without listing the cluster's namespaces"}, "apply", "-f", file, "--no-cluster-reads")
+	admin.fails(t, 1, []string{"apply the file to one"}, "apply", "-f", file, "--dry-run=client")
+}
