@@ -18,8 +18,12 @@ import (
 	"helm-tenant/tenant"
 )
 
-// namespacesToList is from how many namespaces on a list of the whole cluster is read
-// instead of each namespace.
+// namespacesToList is from how many namespaces on what is in them is taken from a list of
+// the whole cluster, where the caller may read it, and not from a list of each. A list of
+// the whole cluster is a request for each 2,000 objects, whatever the tenant has: the
+// number of requests, which is what counts with a distant or throttling API server, does not
+// grow with the tenant. Objects whose names are known are another case: see
+// cluster.Client.Lookup.
 const namespacesToList = 4
 
 // namespaceReads is what describe reads of a tenant's namespaces, by namespace.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
@@ -27,6 +26,8 @@ type Removal struct {
 	// HomeGoes says whether the home namespace is deleted, with the records.
 	HomeGoes bool
 	Prepared *Prepared
+	// others are the other tenants of its namespaces, by namespace.
+	others map[string]*sharer
 }
 
 // Living are the releases whose workloads are there.
@@ -59,60 +60,28 @@ func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 }
 
 func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNamespaces bool) (*Removal, error) {
-	live, err := c.Read(ctx, name)
+	r, keys, err := readRemoval(ctx, c, name)
 	if err != nil {
 		return nil, err
 	}
-	keys := live.OfTenant(name)
-	if len(keys) == 0 {
-		return nil, noTenantIn(ctx, c, name)
-	}
-	// What can't be read of the record may be a Tiller's.
-	t, recorded, err := recorded(live, name)
-	unknown := err != nil || !recorded
-	if err := checkSeen(live, unknown || t.WithDefaults().Engine.Has(tenant.EngineTiller), unknown || t.Network == tenant.NetworkIsolated); err != nil {
-		return nil, err
-	}
-	r := &Removal{Name: name, Home: homeIn(live, keys)}
-	p := &Prepared{Tenant: tenant.Tenant{Name: name, HomeNamespace: r.Home}, Existed: true, live: live}
-	r.Prepared = p
-	if record := live.Get(recordKey(r.Home)); record != nil {
-		state, err := cluster.MigrationOf(record)
-		if err != nil {
-			return nil, err
-		}
-		if state != nil {
-			return nil, &MigratingError{name, *state}
-		}
-		if recorded, err := cluster.RecordOf(record); err == nil {
-			if err := checkThawed(recorded); err != nil {
-				return nil, err
-			}
-		}
-	}
+	live := r.Prepared.live
 	if r.Home != "" {
-		if err := c.Lookup(ctx, live, []cluster.Key{namespaceKey(r.Home)}); err != nil {
-			return nil, err
-		}
-		if r.Records, err = c.StoredReleases(ctx, tenant.EngineTiller, r.Home); err != nil {
-			return nil, err
-		}
-		if r.Releases, err = readReleases(ctx, c, p.Tenant, tenant.EngineTiller); err != nil {
-			return nil, err
-		}
 		if err := r.decideHome(ctx, c, live); err != nil {
 			return nil, err
 		}
 	}
-	others, err := findOthers(ctx, c, live, name, keys)
-	if err != nil {
+	if r.others, err = findOthers(ctx, c, live, name, keys); err != nil {
 		return nil, err
 	}
-	if err := r.findHelmReleases(ctx, c, live, keys, others); err != nil {
+	if err := r.findHelmReleases(ctx, c, live, keys); err != nil {
 		return nil, err
 	}
 	for _, key := range keys {
-		r.plan(key, live.Get(key), others[key.Name], withNamespaces)
+		r.plan(key, live.Get(key), r.others[key.Name], withNamespaces)
+	}
+	t, _, err := recorded(live, name)
+	if err != nil {
+		t = tenant.Tenant{} // a record that can't be read names no account
 	}
 	if err := r.dropFluxAccounts(ctx, c, live, t); err != nil {
 		return nil, err
@@ -123,76 +92,76 @@ func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	return r, nil
 }
 
-// sharer is another tenant that has a namespace, too.
-type sharer struct {
-	name string
-	// home is where it is recorded that it has; empty where only a binding says so,
-	// whose label a chart may have set.
-	home string
-}
-
-// findOthers are the other tenants of a tenant's namespaces, one for each namespace
-// that has any: by their records, or by a binding there that carries the label of
-// one.
-func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name string, keys []cluster.Key) (map[string]*sharer, error) {
-	others := map[string]*sharer{}
-	records, err := c.TenantRecords(ctx)
+// rights reads the tenant again, and returns the part of the removal that takes the rights
+// away, the members' and the deployer's. Who else has the tenant's namespaces, and what else
+// is in its home, is not read again: what goes there is decided when the rights are gone.
+func (r *Removal) rights(ctx context.Context, c *cluster.Client) (*Removal, error) {
+	now, keys, err := readRemoval(ctx, c, r.Name)
 	if err != nil {
 		return nil, err
 	}
-	for _, record := range records {
-		// One that can't be read says nothing of namespaces; its bindings do.
-		t, err := tenant.ReadRecord(record.Data[tenant.RecordKey])
-		if err != nil || t.Name == name || t.AllNamespaces {
-			continue
-		}
-		shared := slices.DeleteFunc(slices.Clone(t.Namespaces), func(ns string) bool {
-			return others[ns] != nil || !slices.Contains(keys, namespaceKey(ns))
-		})
-		if len(shared) == 0 {
-			continue
-		}
-		if err := c.Lookup(ctx, live, []cluster.Key{namespaceKey(record.Namespace)}); err != nil {
-			return nil, err
-		}
-		if home := live.Get(namespaceKey(record.Namespace)); home == nil || home.GetDeletionTimestamp() != nil {
-			continue // it is being destroyed itself
-		}
-		for _, ns := range shared {
-			others[ns] = &sharer{t.Name, record.Namespace}
-		}
+	now.others = r.others
+	if err := now.findHelmReleases(ctx, c, now.Prepared.live, keys); err != nil {
+		return nil, err
 	}
 	for _, key := range keys {
-		if key.Kind != "Namespace" || others[key.Name] != nil {
-			continue
-		}
-		bindings, err := c.List(ctx, "RoleBinding", key.Name, metav1.ListOptions{LabelSelector: tenant.LabelTenant + "!=" + name + "," + tenant.LabelTenant})
-		if err != nil {
-			return nil, err
-		}
-		if len(bindings) > 0 {
-			others[key.Name] = &sharer{name: bindings[0].GetLabels()[tenant.LabelTenant]}
+		if key.Kind == "RoleBinding" || key.Kind == "ClusterRoleBinding" {
+			now.Prepared.Plan.Delete(now.Prepared.live.Get(key), cluster.PhaseEarlyRemoval)
 		}
 	}
-	return others, nil
+	return now, nil
 }
 
-// Rights is the part of the removal that takes the rights away, the members' and the
-// deployer's.
-func (r *Removal) Rights() *Prepared {
-	rights := r.Prepared.WithoutPlan()
-	for _, change := range r.Prepared.Plan.Changes {
-		if change.Action == cluster.Delete && (change.Key.Kind == "RoleBinding" || change.Key.Kind == "ClusterRoleBinding") {
-			rights.Plan.Changes = append(rights.Plan.Changes, change)
+// readRemoval reads what a tenant's labels find, and the releases and records of its Tiller.
+// Nothing is planned yet.
+func readRemoval(ctx context.Context, c *cluster.Client, name string) (*Removal, []cluster.Key, error) {
+	live, err := c.Read(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys := live.OfTenant(name)
+	if len(keys) == 0 {
+		return nil, nil, noTenantIn(ctx, c, name)
+	}
+	// What can't be read of the record may be a Tiller's.
+	t, recorded, err := recorded(live, name)
+	unknown := err != nil || !recorded
+	if err := checkSeen(live, unknown || t.WithDefaults().Engine.Has(tenant.EngineTiller), unknown || t.Network == tenant.NetworkIsolated); err != nil {
+		return nil, nil, err
+	}
+	r := &Removal{Name: name, Home: homeIn(live, keys)}
+	r.Prepared = &Prepared{Tenant: tenant.Tenant{Name: name, HomeNamespace: r.Home}, Existed: true, live: live}
+	if record := live.Get(recordKey(r.Home)); record != nil {
+		state, err := cluster.MigrationOf(record)
+		if err != nil {
+			return nil, nil, err
+		}
+		if state != nil {
+			return nil, nil, &MigratingError{name, *state}
+		}
+		if recorded, err := cluster.RecordOf(record); err == nil {
+			if err := checkThawed(recorded); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
-	return rights
+	if r.Home == "" {
+		return r, keys, nil
+	}
+	if err := c.Lookup(ctx, live, []cluster.Key{namespaceKey(r.Home)}); err != nil {
+		return nil, nil, err
+	}
+	if r.Records, err = c.StoredReleases(ctx, tenant.EngineTiller, r.Home); err != nil {
+		return nil, nil, err
+	}
+	r.Releases, err = readReleases(ctx, c, r.Prepared.Tenant, tenant.EngineTiller)
+	return r, keys, err
 }
 
 // findHelmReleases finds what Helm 3 and 4 installed in the tenant's namespaces,
 // if they act for it. Who installed a release stands nowhere: those in a namespace
 // that it shares, and those of a tenant of all namespaces, are left alone.
-func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live *cluster.Live, keys []cluster.Key, others map[string]*sharer) error {
+func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live *cluster.Live, keys []cluster.Key) error {
 	if live.Get(cluster.Key{Kind: "ServiceAccount", Namespace: r.Home, Name: tenant.HelmAccount}) == nil {
 		return nil
 	}
@@ -211,7 +180,7 @@ func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live 
 		if len(records) == 0 {
 			continue
 		}
-		if other := others[key.Name]; other != nil {
+		if other := r.others[key.Name]; other != nil {
 			r.note("releases of Helm 3 or 4 in namespace %q stay: tenant %q has that namespace, too", key.Name, other.name)
 			continue
 		}

@@ -121,8 +121,7 @@ func (d *Destroy) recordsAtRisk(removal *Removal) []cluster.Stored {
 // rights go first, in a step of their own: records that were written until then go into a
 // second backup, and nobody can write any afterwards.
 func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Backup) error {
-	prepare := func(ctx context.Context) (*Removal, error) {
-		now, err := PrepareDestroy(ctx, d.Client, d.Name, d.DeleteNamespaces)
+	check := func(now *Removal, err error) (*Removal, error) {
 		if _, gone := errors.AsType[*NoTenantError](err); gone {
 			return &Removal{Name: d.Name, Prepared: removal.Prepared.WithoutPlan()}, nil // another admin was faster
 		}
@@ -135,17 +134,17 @@ func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Bac
 		return now, nil
 	}
 	_, err := Write(ctx, d.Client, func(ctx context.Context) (*Prepared, error) {
-		now, err := prepare(ctx)
+		now, err := check(removal.rights(ctx, d.Client))
 		if err != nil {
 			return nil, err
 		}
-		return now.Rights(), nil
+		return now.Prepared, nil
 	}, d.Event.made)
 	if err != nil {
 		return err
 	}
 	_, err = Write(ctx, d.Client, func(ctx context.Context) (*Prepared, error) {
-		now, err := prepare(ctx)
+		now, err := check(PrepareDestroy(ctx, d.Client, d.Name, d.DeleteNamespaces))
 		if err != nil {
 			return nil, err
 		}

@@ -175,13 +175,26 @@ func Writers(ctx context.Context, c *cluster.Client, t tenant.Tenant) (writers [
 		}
 		return err
 	}
-	kinds := []struct{ kind, namespace string }{{"ClusterRole", ""}, {"ClusterRoleBinding", ""}}
-	for _, ns := range t.Namespaces {
-		kinds = append(kinds, struct{ kind, namespace string }{"Role", ns}, struct{ kind, namespace string }{"RoleBinding", ns})
-	}
-	for _, one := range kinds {
-		if err := read(one.kind, one.namespace); err != nil {
+	for _, kind := range []string{"ClusterRole", "ClusterRoleBinding"} {
+		if err := read(kind, ""); err != nil {
 			return nil, nil, err
+		}
+	}
+	for _, kind := range []string{"Role", "RoleBinding"} {
+		if len(t.Namespaces) >= namespacesToList && !c.Scoped() {
+			err := readRBAC(ctx, c, kind, "", &found)
+			if err == nil {
+				continue
+			}
+			// A caller without rights in the whole cluster may have them in each namespace.
+			if !apierrors.IsForbidden(err) {
+				return nil, nil, err
+			}
+		}
+		for _, ns := range t.Namespaces {
+			if err := read(kind, ns); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	return audit.Writers(t.Namespaces, found.Roles, found.Bindings, heldBy(t)), unseen, nil

@@ -32,10 +32,6 @@ type ReleaseList struct {
 	Unlisted []UnlistedReleases
 }
 
-// namespacesOneByOne is up to how many namespaces are listed one by one; beyond it one list
-// of the whole cluster is cheaper, where the caller may make it.
-const namespacesOneByOne = 8
-
 // place is a namespace in which an engine's helm keeps records; an empty namespace is
 // the whole cluster.
 type place struct {
@@ -88,7 +84,7 @@ func (l *ReleaseList) read(ctx context.Context, c *cluster.Client, places []plac
 	}
 	engine := places[0].engine
 	everything := place{engine, ""}
-	if len(places) > namespacesOneByOne || len(owners[everything]) > 0 {
+	if len(places) >= namespacesToList || len(owners[everything]) > 0 {
 		found, err := releasesAt(ctx, c, everything, charts)
 		switch {
 		case err == nil:

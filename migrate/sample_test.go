@@ -28,3 +28,19 @@ func TestSample(t *testing.T) {
 		t.Errorf("50 of 1000 are %d", got)
 	}
 }
+
+// TestTooLargeToList: what counts is what all revisions in a namespace hold together.
+func TestTooLargeToList(t *testing.T) {
+	of := func(namespace string, sizes ...int) Release {
+		r := Release{Namespace: namespace}
+		for _, size := range sizes {
+			r.Revisions = append(r.Revisions, Revision{size: size})
+		}
+		return r
+	}
+	const half = maxListed / 2
+	got := TooLargeToList([]Release{of("one", half, half), of("revisions", half, half, 1), of("releases", half), of("releases", half+1), of("none")})
+	if diff := cmp.Diff(map[string]bool{"revisions": true, "releases": true}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -67,6 +67,8 @@ type Revision struct {
 	manifest    digest
 	// whole is the digest of the release as Helm 3 stores it.
 	whole digest
+	// size is how long that is.
+	size int
 	// objects are those of the manifest. Only Read fills them in: to find them takes a YAML
 	// library, and as long as all else together.
 	objects []Object
@@ -89,7 +91,7 @@ func revisionOf(record string, r *release3.Release) (Revision, []byte, error) {
 	}
 	return Revision{
 		Version: r.Version, Status: r.Info.Status, Record: record, first: r.Info.FirstDeployed, last: r.Info.LastDeployed,
-		manifest: digestOf(r.Manifest), whole: sha256.Sum256(plain),
+		manifest: digestOf(r.Manifest), whole: sha256.Sum256(plain), size: len(plain),
 	}, plain, err
 }
 

@@ -99,13 +99,13 @@ var verbsCounted = []counted{
 	{"apply -f FILE", 21, 0},
 	{"apply -f FILE --dry-run", 20, 0},
 	{"grant TEAM --user carol", 12, 0},
-	{"revoke TEAM --user carol", 35, 0},
+	{"revoke TEAM --user carol", 37, 0},
 	{"prove TEAM", 67, 10}, // each attempt is a request
-	{"freeze TEAM --reason x", 70, 3},
+	{"freeze TEAM --reason x", 70, 1},
 	{"thaw TEAM", 46, 1},
 	{"use TEAM", 3, 0},
 	{"migrate TEAM --dry-run", 36, 2}, // the records and quotas of each namespace
-	{"destroy TEAM --yes --keep-releases --wait=false", 225, 12},
+	{"destroy TEAM --yes --keep-releases --wait=false", 175, 8},
 }
 
 // TestRequests counts the requests of each verb on a cluster behind a proxy: nothing is

@@ -238,7 +238,7 @@ func manyRows(ctx context.Context, m *meter, ours, _ string, report *strings.Bui
 		return err
 	}
 	what := fmt.Sprintf("%d records of %d releases of one tenant", manyReleases*manyEach, manyReleases)
-	for _, args := range [][]string{{ours, "tenants"}, {ours, "describe", "many"}, {ours, "releases"}, {ours, "releases", "many", "--output", "json"}, {ours, "export"}, {ours, "audit", "--fail-on", "critical"}} {
+	for _, args := range [][]string{{ours, "tenants"}, {ours, "describe", "many"}, {ours, "releases", "--all"}, {ours, "export"}, {ours, "audit", "--fail-on", "critical"}} {
 		if err := m.row(ctx, report, what, 0, manyMiB, args...); err != nil {
 			return err
 		}
