@@ -103,7 +103,7 @@ var verbsCounted = []counted{
 	{"prove TEAM", 67, 10}, // each attempt is a request
 	{"freeze TEAM --reason x", 70, 1},
 	{"thaw TEAM", 46, 1},
-	{"use TEAM", 3, 0},
+	{"use TEAM", 6, 0},
 	{"migrate TEAM --dry-run", 36, 2}, // the records and quotas of each namespace
 	{"destroy TEAM --yes --keep-releases --wait=false", 175, 8},
 }
