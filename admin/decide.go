@@ -157,7 +157,7 @@ func begin(f *facts, r Request) (*decision, error) {
 		return nil, noTenant(r.Tenant.Name, "", slices.Collect(maps.Keys(f.homes)))
 	}
 	d.tenant = r.merged(was)
-	if existed && !r.Exact && d.tenant.HomeNamespace == "" {
+	if existed && d.tenant.HomeNamespace == "" && (!r.Exact || isConventional(d.was)) {
 		d.tenant.HomeNamespace = d.was.Home() // the convention of another engine is no reason to move
 	}
 	if d.tenant.HomeNamespace == d.tenant.Engine.ConventionalHome(d.tenant.Name) {
@@ -175,6 +175,13 @@ func begin(f *facts, r Request) (*decision, error) {
 		return nil, Invalid{fmt.Errorf("default namespace %q is not one of the tenant's namespaces %s", first, strings.Join(d.tenant.Namespaces, ", "))}
 	}
 	return d, nil
+}
+
+// isConventional says whether the tenant's home is the one of its name, with whichever engine.
+func isConventional(t tenant.Tenant) bool {
+	return slices.ContainsFunc([]tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation}, func(e tenant.Engine) bool {
+		return t.Home() == e.ConventionalHome(t.Name)
+	})
 }
 
 // recorded returns the tenant as its record has it, and whether there is a record.

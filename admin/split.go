@@ -33,6 +33,8 @@ type SplitRelease struct {
 	// storage is where the tenant's Tiller keeps its records.
 	storage tenant.Storage
 	records []oldRecord
+	// Onward says that the tenant goes on to Helm 3 and 4 with it.
+	Onward bool
 }
 
 // Notes are what an admin should know of the release, a line each.
@@ -40,6 +42,9 @@ func (r SplitRelease) Notes() []string {
 	var notes []string
 	if r.Stays != "" {
 		notes = append(notes, r.Stays)
+	}
+	if r.Onward {
+		notes = append(notes, "goes on to Helm 3 and 4")
 	}
 	for _, object := range r.Outside {
 		notes = append(notes, "holds "+object)
@@ -62,6 +67,8 @@ type oldRecord struct {
 	// bodies are the objects of its manifest; only those of current records are kept.
 	bodies  []migrate.Body
 	current bool
+	// converted is what Helm 3 would get of it.
+	converted migrate.Stored
 	// problem is why it can't be read.
 	problem error
 }

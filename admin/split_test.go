@@ -285,8 +285,6 @@ func TestSplitRefused(t *testing.T) {
 			want: `revision 1 names namespace`, risk: RiskUnmatchedRecords},
 		{name: "a release that the tenant has", put: []runtime.Object{record(t, "ta-tiller", "web", "a", 7, release.Status_DEPLOYED), namespace("ta-tiller", tenant.LabelTenant, "ta", tenant.LabelManagedBy, tenant.ManagedBy)},
 			want: "release web: the Tiller of tenant \"ta\" has one of that name already: delete one of the two, or leave this one with --leave web"},
-		{name: "an engine without a Tiller", run: func(s *Split) { s.Requests[0].Tenant.Engine = tenant.EngineImpersonation },
-			want: `tenant "ta" has engine: impersonation in the file, and releases come to a Tiller: say engine: tiller, split, and then type helm tenant migrate ta`},
 		{name: "a namespace that is missing", run: func(s *Split) { s.Requests[1].Tenant.Namespaces = []string{"b", "d"} }, want: `tenant "tb": namespace "d" does not exist`},
 		{name: "nothing to move", run: func(s *Split) { s.Leave = []string{"web", "db"} }, want: "no release would move to a tenant of the file"},
 		{name: "nothing to leave", run: func(s *Split) { s.Leave = []string{"wbe"} }, want: `--leave wbe: the Tiller in namespace "old" has no such release`},

@@ -33,6 +33,9 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 	if e.State.Phase == tenant.PhaseFinishing {
 		return nil, &SplittingError{s.From, e.State}
 	}
+	if len(e.finished) > 0 {
+		return nil, &MovedOnError{s.From, e.finished}
+	}
 	for _, name := range e.orphans() {
 		s.say("Note: release %s stays with tenant %s: the Tiller in namespace %s has no record of it any more", name, e.State.Releases[name], s.From)
 	}
@@ -53,6 +56,9 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 		return nil, err
 	}
 	if err := s.step(ctx, &e.State, tenant.PhaseAborting); err != nil {
+		return nil, err
+	}
+	if err := s.abortOnward(ctx, e); err != nil {
 		return nil, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)

@@ -27,6 +27,10 @@ type SplitEnd struct {
 	Tenants []tenant.Tenant
 	// Copies are the records that the tenants' Tillers have of these releases.
 	Copies []cluster.Stored
+	// moved are the records that Helm 3 has of these releases, of tenants whose migration is
+	// finished, and finished those tenants.
+	moved    []cluster.Stored
+	finished []string
 	// Plan is what would be written, in a dry run.
 	Plan cluster.Plan
 }
@@ -82,8 +86,14 @@ func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error
 		if err != nil {
 			return nil, err
 		}
-		if migration != nil && migration.From != s.From {
+		onward := slices.Contains(state.Onward, name)
+		if migration != nil && migration.From != s.From && (!onward || migration.From != "") {
 			return nil, &MigratingError{name, *migration}
+		}
+		if st := (standing{t.WithDefaults(), true, migration}); onward && (st.finished() || st.finishing()) {
+			if err := s.readMoved(ctx, e, t); err != nil {
+				return nil, err
+			}
 		}
 		e.Tenants = append(e.Tenants, t.WithDefaults())
 		copies, err := s.Client.StoredReleases(ctx, tenant.EngineTiller, t.Home())
@@ -137,7 +147,7 @@ func newest(records []cluster.Stored) map[string]cluster.Stored {
 // record that is as new.
 func (e *SplitEnd) lost() []string {
 	var lost []string
-	copies := newest(e.Copies)
+	copies := newest(slices.Concat(e.Copies, e.moved))
 	for name, record := range newest(e.Moved) {
 		have, found := copies[name]
 		if current := currentRecords([]cluster.Stored{record}, false); len(current) > 0 && (!found || have.Version < record.Version) {
@@ -167,8 +177,8 @@ func (e *SplitEnd) changed() []string {
 	return changed
 }
 
-// Finish removes the Tiller's records of the releases that moved, when they are backed up,
-// and starts the Tiller again where it has others. In a dry run it says what would be
+// Finish finishes the migrations of the tenants that went on to Helm 3 and 4, removes the
+// Tiller's records of the releases that moved, when they are backed up, and starts the Tiller again where it has others. In a dry run it says what would be
 // written.
 func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	e, err := s.readEnd(ctx)
@@ -193,6 +203,13 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	for _, record := range e.Moved {
 		e.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
+	if err := s.previewNarrow(ctx, e); err != nil {
+		return nil, s.canAbort(e, err)
+	}
+	// What is in the way of a tenant's migration is found out while the way back is open.
+	if err := s.previewOnward(ctx, e); err != nil {
+		return nil, s.canAbort(e, err)
+	}
 	if s.DryRun {
 		return e, nil
 	}
@@ -209,6 +226,9 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	if err := s.step(ctx, &e.State, tenant.PhaseFinishing); err != nil {
 		return nil, err
 	}
+	if err := s.finishOnward(ctx, e); err != nil {
+		return nil, err
+	}
 	if err := s.removeRecords(ctx, saved.Holds, func(e *SplitEnd) []cluster.Stored { return e.Moved }); err != nil {
 		return nil, err
 	}
@@ -216,14 +236,8 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 		if err := s.scale(ctx, e.State.Replicas); err != nil {
 			return nil, err
 		}
-		releases, err := readReleasesIn(ctx, s.Client, tenant.EngineTiller, s.From)
-		if err != nil {
+		if err := s.narrow(ctx, e); err != nil {
 			return nil, err
-		}
-		for _, r := range releases {
-			if !r.Gone() && r.Problem == "" && !slices.Contains(e.RestNamespaces, r.Namespace) {
-				e.RestNamespaces = append(e.RestNamespaces, r.Namespace)
-			}
 		}
 	}
 	return e, setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made)

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -259,4 +260,44 @@ func whereIs(s *clustertest.Server, release string) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(found))
+}
+
+// TestSplitForgedState: whatever the state says, --abort removes no record of a release that
+// the Tiller which is split does not have.
+func TestSplitForgedState(t *testing.T) {
+	s, c := unsplit(t).start(t)
+	if _, err := splitting(t, c).Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	own := record(t, "ta-tiller", "own", "a", 1, 1)
+	s.Put(own)
+	_, state, err := readSplitState(t.Context(), c, "old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Releases["own"], state.Copies["own"] = "ta", ""
+	forged, err := splitObject("old", *state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Put(forged)
+	if _, err := splitting(t, c).Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := whereIs(s, "own"); !slices.Equal(got, []string{"ta-tiller"}) || !slices.Equal(whereIs(s, "web"), []string{"old"}) {
+		t.Errorf("release own is in %q, release web in %q", got, whereIs(s, "web"))
+	}
+	settled(t, s)
+}
+
+// TestSplitToFrozen: a tenant that is frozen gets no releases.
+func TestSplitToFrozen(t *testing.T) {
+	s, c := unsplit(t).start(t)
+	write(t, c, Request{Tenant: tenant.Tenant{Name: "ta", Namespaces: []string{"a"}}, Exact: true})
+	write(t, c, FreezeRequest("ta", "INC-12", noon))
+	before := s.Objects()
+	_, err := splitting(t, c).Begin(t.Context())
+	if frozen, is := errors.AsType[*FrozenError](err); !is || frozen.Name != "ta" || len(s.Objects()) != len(before) {
+		t.Errorf("got %v", err)
+	}
 }

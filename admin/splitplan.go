@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"helm-tenant/cluster"
+	"helm-tenant/migrate"
 	"helm-tenant/tenant"
 )
 
@@ -168,10 +169,38 @@ func (p *SplitPlan) checkTenants(tenants []tenant.Tenant) {
 			continue
 		}
 		if !t.Engine.Has(tenant.EngineTiller) {
-			p.Problems = append(p.Problems, fmt.Errorf("tenant %q has engine: %s in the file, and releases come to a Tiller: say engine: %s, split, and then type helm tenant migrate %s", t.Name, t.Engine, tenant.EngineTiller, t.Name))
+			p.Problems = append(p.Problems, fmt.Errorf("tenant %q has engine: %s in the file, and releases come to a Tiller: say engine: %s", t.Name, t.Engine, tenant.EngineTiller))
 		}
 		if t.Home() == p.From {
 			p.Problems = append(p.Problems, fmt.Errorf("tenant %q has the home namespace %q, where the Tiller is that is split: choose another homeNamespace in the file", t.Name, p.From))
+		}
+	}
+}
+
+// checkOnward notes as problems what keeps the releases of tenants that go on to Helm 3 and
+// 4 from being converted: it is found out before anything is copied.
+func (p *SplitPlan) checkOnward(tenants []tenant.Tenant, onward map[string]bool) {
+	if p.State != nil && p.State.Phase != tenant.PhaseFrozen {
+		return
+	}
+	for _, t := range tenants {
+		if !onward[t.Name] {
+			continue
+		}
+		var stored []migrate.Stored
+		for i := range p.Releases {
+			if r := &p.Releases[i]; r.Tenant == t.Name {
+				r.Onward = true
+				for _, record := range r.records {
+					stored = append(stored, record.converted)
+				}
+			}
+		}
+		_, problems := migrate.Releases(stored, 0, func(namespace string) bool {
+			return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
+		})
+		for _, problem := range problems {
+			p.Problems = append(p.Problems, fmt.Errorf("tenant %q can't go on to Helm 3: %w", t.Name, problem))
 		}
 	}
 }

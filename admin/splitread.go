@@ -81,7 +81,8 @@ func readSplitState(ctx context.Context, c *cluster.Client, from string) (*unstr
 // where each release goes: to the tenants, where a split has not begun, or is frozen, else
 // where the state of the split says. It writes nothing. earlier is what the same run read
 // before, or nil: records that are still the same are not read and unpacked again.
-func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []tenant.Tenant, leave []string, earlier *SplitPlan) (*SplitPlan, error) {
+// onward are the tenants that go on to Helm 3 and 4.
+func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []tenant.Tenant, leave []string, onward map[string]bool, earlier *SplitPlan) (*SplitPlan, error) {
 	p := &SplitPlan{From: from, copies: map[cluster.Key]oldRecord{}, later: map[string][]cluster.Stored{}, live: cluster.NewLive()}
 	var err error
 	if _, p.State, err = readSplitState(ctx, c, from); err != nil {
@@ -99,7 +100,7 @@ func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []te
 	for _, record := range currentRecords(stored, true) {
 		current[record.Key] = true
 	}
-	records, err := readOldRecords(ctx, c, stored, current, earlier.recordsByKey())
+	records, err := readOldRecords(ctx, c, stored, current, earlier.recordsByKey(), len(onward) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +119,7 @@ func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []te
 	}
 	judge(p.Releases, tenants, objects)
 	p.checkTenants(tenants)
+	p.checkOnward(tenants, onward)
 	if err := p.readCopies(ctx, c); err != nil {
 		return nil, err
 	}
@@ -202,8 +204,9 @@ func readTillers(ctx context.Context, c *cluster.Client, namespace string) (byHa
 }
 
 // readOldRecords reads what the records hold. The objects of a manifest are kept of those in
-// current. Records that are in known and did not change are not read.
-func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Stored, current map[cluster.Key]bool, known map[cluster.Key]oldRecord) ([]oldRecord, error) {
+// current. Records that are in known and did not change are not read. converts has each
+// converted for Helm 3, too.
+func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Stored, current map[cluster.Key]bool, known map[cluster.Key]oldRecord, converts bool) ([]oldRecord, error) {
 	var records []oldRecord
 	var unread []cluster.Stored
 	for _, record := range stored {
@@ -220,7 +223,11 @@ func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Sto
 		group.Go(func() error {
 			old := oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record)), current: current[record.Key]}
 			r, err := c.ReleaseOf(record)
+			old.converted = migrate.Unreadable(record.Key.Name, err)
 			if old.problem = err; err == nil {
+				if converts {
+					old.converted = migrate.Read(record.Key.Name, r)
+				}
 				old.name, old.namespace, old.version, old.status = r.GetName(), r.GetNamespace(), int(r.GetVersion()), r.GetInfo().GetStatus().GetCode().String()
 				if old.current {
 					old.bodies, old.problem = migrate.Bodies(r.GetManifest())
@@ -246,105 +253,4 @@ func packedIn(record cluster.Record) []byte {
 		return []byte(object.Data[release.DataKey])
 	}
 	return nil
-}
-
-// readHeldObjects reads the objects that the releases hold which move, by the record that
-// names them. What the caller may not read is an error.
-func readHeldObjects(ctx context.Context, c *cluster.Client, releases []SplitRelease) (map[cluster.Key][]seenObject, error) {
-	var held []Held
-	for _, r := range releases {
-		for _, record := range r.records {
-			h := Held{Owner: migrate.Owner{Name: r.Name, Namespace: record.namespace}}
-			for _, body := range record.bodies {
-				h.Objects = append(h.Objects, body.Object)
-			}
-			if r.Tenant != "" {
-				held = append(held, h)
-			}
-		}
-	}
-	served, err := servedKinds(ctx, c, held)
-	if err != nil {
-		return nil, err
-	}
-	type kindName struct{ apiVersion, kind string }
-	places := map[kindName][]cluster.Place{}
-	seen := map[cluster.Key][]seenObject{}
-	for _, r := range releases {
-		for _, record := range r.records {
-			for _, body := range record.bodies {
-				if r.Tenant == "" {
-					continue
-				}
-				object := seenObject{Body: body}
-				kind, found := served[body.APIVersion][body.Kind]
-				object.served = found
-				switch {
-				case found && !kind.Namespaced(), !found && release.ClusterScoped(body.Kind):
-					object.Namespace = ""
-				case object.Namespace == "":
-					object.Namespace = record.namespace
-				}
-				if found {
-					name := kindName{body.APIVersion, body.Kind}
-					places[name] = append(places[name], cluster.Place{Namespace: object.Namespace, Name: object.Name})
-				}
-				seen[record.Key] = append(seen[record.Key], object)
-			}
-		}
-	}
-	for name, at := range places {
-		live, err := c.Objects(ctx, served[name.apiVersion][name.kind], at)
-		if err != nil {
-			return nil, err
-		}
-		for key := range seen {
-			for i := range seen[key] {
-				if o := &seen[key][i]; (kindName{o.APIVersion, o.Kind}) == name {
-					o.live = live[cluster.Place{Namespace: o.Namespace, Name: o.Name}]
-				}
-			}
-		}
-	}
-	return seen, nil
-}
-
-// readCopies reads what the homes of the tenants have of the releases.
-func (p *SplitPlan) readCopies(ctx context.Context, c *cluster.Client) error {
-	ours, wanted, homes := map[string]string{}, map[cluster.Key]bool{}, []string{}
-	for _, r := range p.Releases {
-		if r.Tenant == "" {
-			continue
-		}
-		homes, ours[r.Home+"/"+r.Name] = append(homes, r.Home), r.Name
-		for _, record := range r.records {
-			wanted[copyKey(r.storage, r.Home, record)] = true
-		}
-	}
-	answers, err := readEach(ctx, homes, func(ctx context.Context, home string) ([]cluster.Stored, error) {
-		return c.StoredReleases(ctx, tenant.EngineTiller, home)
-	})
-	if err != nil {
-		return err
-	}
-	var copies []cluster.Stored
-	for _, home := range slices.Sorted(maps.Keys(answers)) {
-		stored, err := answerAbout(answers, "the releases", home)
-		if err != nil {
-			return err
-		}
-		for _, record := range stored {
-			name := ours[home+"/"+record.Release]
-			switch {
-			case wanted[record.Key]:
-				copies = append(copies, record)
-			case name != "":
-				p.later[name] = append(p.later[name], record)
-			}
-		}
-	}
-	return c.EachRecord(ctx, copies, func(record cluster.Record) error {
-		p.copies[record.Key] = oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record))}
-		return nil
-	})
 }

@@ -37,6 +37,17 @@ type Split struct {
 	Event   Sink
 	// Confirm asks the admin before the records of the Tiller are removed.
 	Confirm func(context.Context) error
+	// Narrow is the tenant that Finish makes of the Tiller, with rights in the namespaces of
+	// the releases that stay alone; where it is empty, the Tiller keeps what it has.
+	Narrow string
+	// ClientVersion is that of the admin's Helm 2, which a narrowed Tiller follows.
+	ClientVersion string
+	// Migration is a run of migrate for a tenant that goes on to Helm 3 and 4. It asks for no
+	// confirmation.
+	Migration func(tenant string) *Migrate
+
+	// onward are the tenants that go on to Helm 3 and 4.
+	onward map[string]bool
 }
 
 // OutcomesError is what is wrong with some of the tenants.
@@ -96,19 +107,28 @@ func (s *Split) tenants() []tenant.Tenant {
 
 // Begin moves the releases: it backs up the Tiller's records, makes the tenants, stops the
 // Tiller, copies the records to the tenants' homes, compares the copies with the originals,
-// and starts the tenants' Tillers, in that order. A run that ended at any point is taken up
+// and starts the tenants' Tillers, in that order; then the tenants that the file wants with
+// Helm 3 and 4 alone are migrated. A run that ended at any point is taken up
 // where it was. It returns the plan also with the error of a dry run.
 func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
-	p, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, nil)
+	wanted := s.Requests
+	if err := s.stageOnward(ctx); err != nil {
+		return nil, err
+	}
+	p, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, s.onward, nil)
 	if err != nil {
 		return nil, err
 	}
+	s.unstage(wanted, p.targets())
 	if p.State != nil {
 		switch p.State.Phase {
 		case tenant.PhaseFinishing, tenant.PhaseAborting:
 			return nil, &SplittingError{s.From, *p.State}
 		case tenant.PhaseVerified:
-			return p, nil
+			if s.DryRun {
+				return p, nil
+			}
+			return p, s.goOn(ctx, p.State)
 		}
 	}
 	if err := p.readTenants(ctx, s.Client); err != nil {
@@ -138,6 +158,9 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 	if err := s.checkAllowed(ctx, p); err != nil {
 		return nil, s.begun(p, err)
 	}
+	if err := s.checkVerifier(ctx, state); err != nil {
+		return nil, s.begun(p, err)
+	}
 	if p.State == nil || p.State.Phase == tenant.PhaseFrozen {
 		if p, err = s.convert(ctx, p, state); err != nil {
 			return nil, &SplitError{s.From, err}
@@ -146,7 +169,10 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 	if err := s.start(ctx, p); err != nil {
 		return nil, &SplitError{s.From, err}
 	}
-	return p, s.step(ctx, p.State, tenant.PhaseVerified)
+	if err := s.step(ctx, p.State, tenant.PhaseVerified); err != nil {
+		return nil, &SplitError{s.From, err}
+	}
+	return p, s.goOn(ctx, p.State)
 }
 
 // begun is the error of a run that did nothing: a *SplitError where one before it did.
@@ -155,49 +181,6 @@ func (s *Split) begun(p *SplitPlan, err error) error {
 		return &SplitError{s.From, err}
 	}
 	return err
-}
-
-// frozen is the state in which the split begins, or goes on.
-func (s *Split) frozen(p *SplitPlan) *tenant.Split {
-	next := tenant.Split{Phase: tenant.PhaseFrozen, Since: s.Backups.Now().UTC().Truncate(time.Second), Storage: p.Storage, Replicas: map[string]int32{}, Releases: p.mapping()}
-	if p.State != nil {
-		next = *p.State
-		next.Releases = maps.Clone(p.State.Releases)
-		maps.Copy(next.Releases, p.mapping())
-		return &next
-	}
-	for _, t := range p.tillers {
-		next.Replicas[t.String()] = 1
-		if t.spec.Replicas != nil {
-			next.Replicas[t.String()] = *t.spec.Replicas
-		}
-		if p.begun { // and stopped it
-			next.Replicas[t.String()] = max(1, next.Replicas[t.String()])
-		}
-	}
-	return &next
-}
-
-// requests ask for the tenants while their records are copied: those that get some have no
-// Tiller then, or one that is stopped. With start, the Tillers are wanted.
-func (s *Split) requests(p *SplitPlan, state *tenant.Split, start bool) []Request {
-	targets := p.targets()
-	requests := slices.Clone(s.Requests)
-	for i := range requests {
-		t := requests[i].Tenant.WithDefaults()
-		if !targets[t.Name] {
-			continue
-		}
-		requests[i].StartTiller = start
-		requests[i].Resumed = p.State != nil && slices.Contains(p.State.Tenants(), t.Name)
-		requests[i].Receiving = receiving(state, s.From, t)
-	}
-	return requests
-}
-
-// receiving is the tenant's part in the split, as its record has it.
-func receiving(state *tenant.Split, from string, t tenant.Tenant) *tenant.Migration {
-	return &tenant.Migration{Phase: tenant.PhaseFrozen, Since: state.Since, Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: 1, From: from}
 }
 
 // convert makes the tenants, stops the Tiller, and copies its records.
@@ -226,7 +209,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if err := s.waitUntilStopped(ctx); err != nil {
 		return nil, err
 	}
-	frozen, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, p)
+	frozen, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, s.onward, p)
 	if err == nil {
 		err = frozen.checkStopped(state)
 	}
@@ -251,7 +234,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if err := copyRecords(ctx, s.Client, frozen, s.Event.made); err != nil {
 		return nil, err
 	}
-	copied, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, frozen)
+	copied, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, s.onward, frozen)
 	if err != nil {
 		return nil, err
 	}

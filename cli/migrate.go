@@ -13,6 +13,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/backup"
+	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -97,15 +98,7 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	if err != nil {
 		return err
 	}
-	m := &migration{session: s, k: k, name: name, options: o}
-	m.run = admin.Migrate{
-		Client: client, Name: name, Backups: s.backups(client, name, s.say), File: o.backup, Keep: o.keep,
-		DryRun: o.dryRun, Accepted: o.accepted, Wait: o.wait, Timeout: o.timeout, Event: s.event,
-		Confirm: func(ctx context.Context) error {
-			return s.confirm(ctx, name, "remove its Tiller in "+client.Where(), o.yes)
-		},
-		Verifier: m.verifier, Ownership: m.sayOwnership,
-	}
+	m := s.newMigration(k, client, name, o)
 	switch {
 	case o.finish:
 		err = m.end(m.run.Finish(ctx))("tenant %s is for Helm 3 and 4: its Tiller is gone\n")
@@ -120,6 +113,20 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 		return nil
 	}
 	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
+}
+
+// newMigration is a run of migrate with these options.
+func (s *session) newMigration(k *tenant.Kubeconfig, client *cluster.Client, name string, o *migrateOptions) *migration {
+	m := &migration{session: s, k: k, name: name, options: o}
+	m.run = admin.Migrate{
+		Client: client, Name: name, Backups: s.backups(client, name, s.say), File: o.backup, Keep: o.keep,
+		DryRun: o.dryRun, Accepted: o.accepted, Wait: o.wait, Timeout: o.timeout, Event: s.event,
+		Confirm: func(ctx context.Context) error {
+			return s.confirm(ctx, name, "remove its Tiller in "+client.Where(), o.yes)
+		},
+		Verifier: m.verifier, Ownership: m.sayOwnership,
+	}
+	return m
 }
 
 // migration is one run of migrate.

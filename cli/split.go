@@ -22,6 +22,7 @@ import (
 type splitOptions struct {
 	apply                applyOptions
 	from, backup, output string
+	narrow               string
 	leave                []string
 	finish, abort        bool
 	yes, dryRun, wait    bool
@@ -48,12 +49,18 @@ removes the records of the releases that moved, and starts the Tiller again for
 the others; until then --abort goes back. Killed at any point, the same command
 again goes on.
 
+A tenant with engine: impersonation in the file gets its releases by a Tiller of its
+own, in the home namespace TENANT-tiller, and is migrated to Helm 3 and 4 in the same
+run; --finish and --abort end its migration, too. That needs a Helm 3 or 4, which
+verifies the releases: set HELM_BIN to one where this runs under Helm 2.
+
 Objects outside the new tenant's namespaces, and records that do not match what is
 live, are listed, and refused unless the risk is accepted.`,
 		Example: `  helm tenant split -f tenants.yaml --dry-run
   helm tenant split -f tenants.yaml
   helm tenant split -f tenants.yaml --from tiller-system --leave ingress
   helm tenant split --finish
+  helm tenant split --finish --narrow ops
   helm tenant split --abort`,
 		Args: noArguments,
 	}
@@ -62,6 +69,7 @@ live, are listed, and refused unless the risk is accepted.`,
 	f.StringVar(&o.from, "from", defaultFrom, "namespace of the Tiller that is split")
 	f.StringSliceVar(&o.leave, "leave", nil, "release that stays with the old Tiller; repeatable")
 	f.BoolVar(&o.finish, "finish", false, "remove the old Tiller's records of the releases that moved, for good")
+	f.StringVar(&o.narrow, "narrow", "", "with --finish, make the old Tiller a tenant of this name, with rights only where releases stay")
 	f.BoolVar(&o.abort, "abort", false, "go back to the old Tiller, and remove the tenants' copies of its records")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say where each release goes and what is in the way, and do nothing")
@@ -82,6 +90,14 @@ live, are listed, and refused unless the risk is accepted.`,
 			return asUsage(cmd, errors.New("--finish and --abort go by what was split, and take no -f and no --leave"))
 		case ends && o.output != "text":
 			return asUsage(cmd, fmt.Errorf("--output %s is for what moves; with --finish and --abort nothing does", o.output))
+		}
+		if o.narrow != "" && !o.finish {
+			return asUsage(cmd, errors.New("--narrow is for the end of a split: add it to --finish"))
+		}
+		if o.narrow != "" {
+			if err := tenant.CheckName(o.narrow); err != nil {
+				return asUsage(cmd, fmt.Errorf("--narrow: %w", err))
+			}
 		}
 		if len(validation.IsDNS1123Label(o.from)) > 0 {
 			return asUsage(cmd, fmt.Errorf("--from: %q is no name of a namespace", o.from))
@@ -108,7 +124,7 @@ func (s *session) split(ctx context.Context, o *splitOptions) error {
 		}
 		run.Requests = o.apply.requests(located)
 	}
-	_, client, err := s.open()
+	k, client, err := s.open()
 	if err != nil {
 		return err
 	}
@@ -119,8 +135,13 @@ func (s *session) split(ctx context.Context, o *splitOptions) error {
 	for i := range run.Requests {
 		run.Requests[i].ClientVersion, run.Requests[i].Preview = version, o.dryRun
 	}
+	run.Narrow, run.ClientVersion = o.narrow, version
 	run.Client, run.Backups = client, s.backups(client, o.from, s.say)
 	run.Backups.Whose = "the Tiller in namespace " + o.from
+	run.Migration = func(name string) *admin.Migrate {
+		m := s.newMigration(k, client, name, &migrateOptions{yes: true, accepted: run.Accepted, wait: o.wait, timeout: o.timeout})
+		return &m.run
+	}
 	run.Confirm = func(ctx context.Context) error {
 		return s.confirm(ctx, o.from, "remove its Tiller's records of the releases that moved, in "+client.Where(), o.yes)
 	}
@@ -159,6 +180,12 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 	if _, is := errors.AsType[*admin.SplitError](err); is {
 		hints = append(hints, "the same command again goes on, once the reason is gone", typed("go back with", splitCommand(o.from, "--abort")))
 	}
+	if _, is := errors.AsType[*admin.NarrowError](err); is {
+		hints = append(hints, typed("the same command again goes on; without --narrow the Tiller keeps its rights", splitCommand(o.from, "--finish")))
+	}
+	if _, is := errors.AsType[*admin.MovedOnError](err); is {
+		return []hint{typed("finish the split with", splitCommand(o.from, "--finish"))}
+	}
 	if splitting, is := errors.AsType[*admin.SplittingError](err); is {
 		switch splitting.Phase {
 		case tenant.PhaseFinishing:
@@ -185,6 +212,9 @@ func (s *session) beginSplit(ctx context.Context, run *admin.Split, o *splitOpti
 	}
 	releases, revisions := p.Moving()
 	visible.Fprintf(s.out(), "the Tiller in namespace %s gave %s, %s, to tenants\n", o.from, counted(releases, "release"), counted(revisions, "revision"))
+	if onward := p.State.Onward; len(onward) > 0 {
+		visible.Fprintf(s.out(), "moved to Helm 3 and 4: %s\n", visible.List(onward))
+	}
 	s.next("It is stopped. Remove its records of them with", splitCommand(o.from, "--finish"))
 	s.next("Go back with", splitCommand(o.from, "--abort"))
 	return nil
@@ -218,6 +248,10 @@ func (s *session) endSplit(e *admin.SplitEnd, err error) func(o *splitOptions, d
 			names = append(names, record.Release)
 		}
 		s.say("It runs for what stays: %s", visible.List(names))
+		if o.narrow != "" {
+			s.next(fmt.Sprintf("It is tenant %s now. Let people use it with", o.narrow), command.Tenant("grant", o.narrow, "--group=GROUP"))
+			return nil
+		}
 		s.next("It has all its rights still. Make it an ops tenant of some namespaces with", opsTenant(o.from, e.RestNamespaces))
 		return nil
 	}
@@ -244,11 +278,12 @@ func (s *session) printSplit(p *admin.SplitPlan, o *splitOptions) error {
 		Status    string   `json:"status"`
 		Tenant    string   `json:"tenant,omitempty"`
 		Home      string   `json:"home,omitempty"`
+		Onward    bool     `json:"onward,omitempty"`
 		Notes     []string `json:"notes"`
 	}
 	releases := []moving{}
 	for _, r := range p.Releases {
-		releases = append(releases, moving{visible.Text(r.Name), visible.Text(r.Namespace), r.Revisions, r.Newest, visible.Text(r.Status), r.Tenant, r.Home, shown(r.Notes())})
+		releases = append(releases, moving{visible.Text(r.Name), visible.Text(r.Namespace), r.Revisions, r.Newest, visible.Text(r.Status), r.Tenant, r.Home, r.Onward, shown(r.Notes())})
 	}
 	if o.output != "text" {
 		var wrong []string

@@ -159,7 +159,7 @@ func belongsToTiller(kindName string, object metav1.Object) bool {
 	case kindName == "ServiceAccount":
 		return slices.Contains([]string{"default", tenant.TillerAccount, tenant.HelmAccount}, object.GetName())
 	case kindName == "ConfigMap":
-		return object.GetName() == "kube-root-ca.crt"
+		return object.GetName() == "kube-root-ca.crt" || object.GetName() == tenant.SplitName
 	}
 	return false
 }

@@ -37,6 +37,9 @@ type Split struct {
 	// digest of the records that were copied, when all copies are compared. What a home has
 	// of a release that is not among them is the tenant's own.
 	Copies map[string]string `json:"copies,omitempty"`
+	// Onward are those of the tenants that go on to Helm 3 and 4 when they have their
+	// releases, sorted.
+	Onward []string `json:"onward,omitempty"`
 	// Backup is the file that the Tiller's records were written to.
 	Backup string `json:"backup,omitempty"`
 }
@@ -75,6 +78,11 @@ func ParseSplit(text string) (Split, error) {
 	for _, name := range slices.Sorted(maps.Keys(s.Copies)) {
 		if s.Releases[name] == "" {
 			return wrong("release %q has copies and does not move to a tenant", name)
+		}
+	}
+	for _, name := range s.Onward {
+		if !slices.Contains(s.Tenants(), name) {
+			return wrong("tenant %q goes on to Helm 3 and gets no release", name)
 		}
 	}
 	return s, nil

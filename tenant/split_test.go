@@ -12,7 +12,7 @@ import (
 // is refused.
 func TestSplit(t *testing.T) {
 	s := Split{Phase: PhaseVerified, Since: time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC), Storage: StorageConfigMap,
-		Replicas: map[string]int32{"Deployment tiller-deploy": 1}, Releases: map[string]string{"web": "team-a"}, Copies: map[string]string{"web": "1"}, Backup: "kube-system.yaml"}
+		Replicas: map[string]int32{"Deployment tiller-deploy": 1}, Releases: map[string]string{"web": "team-a"}, Copies: map[string]string{"web": "1"}, Onward: []string{"team-a"}, Backup: "kube-system.yaml"}
 	text, err := s.Text()
 	if err != nil {
 		t.Fatal(err)
@@ -31,6 +31,7 @@ func TestSplit(t *testing.T) {
 		{`"Deployment tiller-deploy":1`, `"Deployment tiller-deploy":-1`, `with -1 replicas is no workload of a Tiller`},
 		{`"web":"team-a"`, `"web":"../x"`, `release "web": `},
 		{`"web":"1"`, `"db":"1"`, `release "db" has copies and does not move to a tenant`},
+		{`"onward":["team-a"]`, `"onward":["team-b"]`, `tenant "team-b" goes on to Helm 3 and gets no release`},
 	} {
 		forged := test.forged
 		if forged != "" {

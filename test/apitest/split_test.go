@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/test/records"
@@ -170,5 +171,39 @@ func TestSplitOfForgedRecords(t *testing.T) {
 	admin.must(t, append(split, "--leave", "thief,reach")...)
 	if got := slices.Collect(maps.Keys(w.tillerRecords(t, one.home))); !slices.Equal(got, []string{"Secret good.v1"}) {
 		t.Errorf("the tenant got %q", got)
+	}
+}
+
+// TestSplitNarrow: --finish --narrow makes the old Tiller a tenant of the namespaces of what
+// stays: its account is no admin of the cluster any more.
+func TestSplitNarrow(t *testing.T) {
+	t.Parallel()
+	w, one, nobody, ops := start(t), newTeam(), newTeam(), newTeam()
+	admin := w.admin(t)
+	w.namespace(t, one.a, nobody.a)
+	from := w.sharedTiller(t, records.Release{Name: "web", Namespace: one.a, Revision: 1, Status: "DEPLOYED"}, records.Release{Name: "rest", Namespace: nobody.a, Revision: 1, Status: "DEPLOYED"})
+	file := tenantsFile(t, fmt.Sprintf("- name: %s\n  namespaces: [%s]\n", one.name, one.a))
+	admin.must(t, "split", "-f", file, "--from", from, "--wait=false", "--backup", backupFile(t))
+	r := admin.must(t, "split", "--finish", "--narrow", ops.name, "--from", from, "--dry-run")
+	if !strings.Contains(r.stdout, "would be created: RoleBinding helm-tenant."+ops.name+".admin in namespace "+nobody.a) {
+		t.Errorf("the dry run says %v", r)
+	}
+	r = admin.must(t, "split", "--finish", "--narrow", ops.name, "--from", from, "--yes", "--backup", backupFile(t))
+	if !strings.Contains(r.stderr, "It is tenant "+ops.name+" now") {
+		t.Errorf("it says %v", r)
+	}
+	if left := slices.Collect(maps.Keys(w.tillerRecords(t, from))); !slices.Equal(left, []string{"ConfigMap rest.v1"}) || w.replicas(t, from) != 1 {
+		t.Errorf("the old Tiller has %q", left)
+	}
+	if _, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "tiller-"+from, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("its account is still an admin of the cluster: %v", err)
+	}
+	var described struct {
+		Namespaces    []string
+		HomeNamespace string
+	}
+	must(t, json.Unmarshal([]byte(admin.must(t, "describe", ops.name, "-o", "json").stdout), &described))
+	if !slices.Equal(described.Namespaces, []string{nobody.a}) || described.HomeNamespace != from {
+		t.Errorf("the tenant is %+v", described)
 	}
 }

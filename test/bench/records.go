@@ -35,7 +35,7 @@ type part func(ctx context.Context, ours, helm, dir string, report *strings.Buil
 // have very many or very large ones.
 func benchRecords(ctx context.Context, ours, helm, dir string, report *strings.Builder) error {
 	report.WriteString("\nRelease records: large ones, some that unpack to a thousand times their size, and many.\n")
-	for _, part := range []part{rows(largeRows), rows(bombRows), rows(manyRows)} {
+	for _, part := range []part{rows(largeRows), rows(bombRows), rows(manyRows), rows(splitRows)} {
 		if err := part(ctx, ours, helm, dir, report); err != nil {
 			return err
 		}

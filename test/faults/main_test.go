@@ -160,7 +160,7 @@ type process struct {
 // launch starts `helm-tenant ARGS...` in a folder; input is its standard input.
 func (w *world) launch(kubeconfig, folder, input string, args ...string) (*process, error) {
 	var env []string
-	if args[0] == "migrate" || slices.Contains(args, "--delete-releases") {
+	if args[0] == "migrate" || args[0] == "split" || slices.Contains(args, "--delete-releases") {
 		env = append(env, "HELM_BIN="+w.Bin("helm3")) // it verifies with that, or uninstalls
 	}
 	return w.launchWith(env, kubeconfig, folder, input, args...)

@@ -27,6 +27,9 @@ import (
 const (
 	splitFile = "apiVersion: helm-tenant/v1\ntenants:\n" +
 		"- name: NAMEx\n  namespaces: [NAMEx-a]\n  members: {users: [alice]}\n" + existingTenant
+	// splitFileOnward has one of them go on to Helm 3 and 4.
+	splitFileOnward = "apiVersion: helm-tenant/v1\ntenants:\n" +
+		"- name: NAMEx\n  namespaces: [NAMEx-a]\n  engine: impersonation\n  members: {users: [alice]}\n" + existingTenant
 	existingTenant = "- name: NAMEy\n  namespaces: [NAMEy-a]\n  members: {users: [bob]}\n"
 )
 
@@ -49,6 +52,18 @@ var splits = []*scenario{
 	{
 		name: "split, and back", prefix: "sc", about: []string{"NAMEx", "NAMEy"}, tenants: existingTenant, prepare: splitDone, first: copiesBackedUp,
 		args: splitAbort + " --backup backup.yaml",
+	},
+	{
+		name: "split to Helm 3", prefix: "se", about: []string{"NAMEx", "NAMEy"}, tenants: existingTenant, prepare: sharedTiller, first: originalsBackedUp,
+		args: splitBegin + " --backup backup.yaml", input: splitFileOnward,
+	},
+	{
+		name: "split to Helm 3, to the end", prefix: "sf", about: []string{"NAMEx", "NAMEy"}, tenants: existingTenant, prepare: splitDoneOnward, first: originalsBackedUp,
+		args: splitFinish + " --backup backup.yaml",
+	},
+	{
+		name: "split to Helm 3, and back", prefix: "sg", about: []string{"NAMEx", "NAMEy"}, tenants: existingTenant, prepare: splitDoneOnward, first: copiesBackedUp,
+		args: splitAbort + " --backup backup.yaml", loses: true,
 	},
 }
 
@@ -97,6 +112,14 @@ func splitDone(ctx context.Context, w *world, name string) error {
 		return err
 	}
 	return w.must(w.runFor(name, w.folder(), splitBegin, splitFile))
+}
+
+// splitDoneOnward has that Tiller split, and one of the tenants moved to Helm 3 and 4.
+func splitDoneOnward(ctx context.Context, w *world, name string) error {
+	if err := sharedTiller(ctx, w, name); err != nil {
+		return err
+	}
+	return w.must(w.runFor(name, w.folder(), splitBegin, splitFileOnward))
 }
 
 // runFor runs a command in which NAME stands for the name.

@@ -76,6 +76,9 @@ var ends = regexp.MustCompile(`"until":"[^"]*"`)
 
 var since = regexp.MustCompile(`"since":"[^"]*"`)
 
+// backedUpAt ends the name of a backup that nobody named.
+var backedUpAt = regexp.MustCompile(`-[0-9]{8}-[0-9]{6}\.yaml`)
+
 // frozenSince is when a tenant was frozen, in its record.
 var frozenSince = regexp.MustCompile(`since: .*`)
 
@@ -126,7 +129,8 @@ func normal(o *unstructured.Unstructured, name string) (key, text string, err er
 		unstructured.SetNestedField(o.Object, ends.ReplaceAllString(m, `"until":""`), "metadata", "annotations", "helm-tenant/temporary")
 	}
 	if m := o.GetAnnotations()["helm-tenant/migration"]; m != "" {
-		unstructured.SetNestedField(o.Object, since.ReplaceAllString(m, `"since":""`), "metadata", "annotations", "helm-tenant/migration")
+		m = backedUpAt.ReplaceAllString(since.ReplaceAllString(m, `"since":""`), "-TIME.yaml")
+		unstructured.SetNestedField(o.Object, m, "metadata", "annotations", "helm-tenant/migration")
 	}
 	if text, found, _ := unstructured.NestedString(o.Object, "data", "tenant.yaml"); found {
 		unstructured.SetNestedField(o.Object, frozenSince.ReplaceAllString(text, "since: THEN"), "data", "tenant.yaml")

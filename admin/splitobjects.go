@@ -1,0 +1,114 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"maps"
+	"slices"
+
+	"helm-tenant/cluster"
+	"helm-tenant/migrate"
+	"helm-tenant/release"
+	"helm-tenant/tenant"
+)
+
+// readHeldObjects reads the objects that the releases hold which move, by the record that
+// names them. What the caller may not read is an error.
+func readHeldObjects(ctx context.Context, c *cluster.Client, releases []SplitRelease) (map[cluster.Key][]seenObject, error) {
+	var held []Held
+	for _, r := range releases {
+		for _, record := range r.records {
+			h := Held{Owner: migrate.Owner{Name: r.Name, Namespace: record.namespace}}
+			for _, body := range record.bodies {
+				h.Objects = append(h.Objects, body.Object)
+			}
+			if r.Tenant != "" {
+				held = append(held, h)
+			}
+		}
+	}
+	served, err := servedKinds(ctx, c, held)
+	if err != nil {
+		return nil, err
+	}
+	type kindName struct{ apiVersion, kind string }
+	places := map[kindName][]cluster.Place{}
+	seen := map[cluster.Key][]seenObject{}
+	for _, r := range releases {
+		for _, record := range r.records {
+			for _, body := range record.bodies {
+				if r.Tenant == "" {
+					continue
+				}
+				object := seenObject{Body: body}
+				kind, found := served[body.APIVersion][body.Kind]
+				object.served = found
+				switch {
+				case found && !kind.Namespaced(), !found && release.ClusterScoped(body.Kind):
+					object.Namespace = ""
+				case object.Namespace == "":
+					object.Namespace = record.namespace
+				}
+				if found {
+					name := kindName{body.APIVersion, body.Kind}
+					places[name] = append(places[name], cluster.Place{Namespace: object.Namespace, Name: object.Name})
+				}
+				seen[record.Key] = append(seen[record.Key], object)
+			}
+		}
+	}
+	for name, at := range places {
+		live, err := c.Objects(ctx, served[name.apiVersion][name.kind], at)
+		if err != nil {
+			return nil, err
+		}
+		for key := range seen {
+			for i := range seen[key] {
+				if o := &seen[key][i]; (kindName{o.APIVersion, o.Kind}) == name {
+					o.live = live[cluster.Place{Namespace: o.Namespace, Name: o.Name}]
+				}
+			}
+		}
+	}
+	return seen, nil
+}
+
+// readCopies reads what the homes of the tenants have of the releases.
+func (p *SplitPlan) readCopies(ctx context.Context, c *cluster.Client) error {
+	ours, wanted, homes := map[string]string{}, map[cluster.Key]bool{}, []string{}
+	for _, r := range p.Releases {
+		if r.Tenant == "" {
+			continue
+		}
+		homes, ours[r.Home+"/"+r.Name] = append(homes, r.Home), r.Name
+		for _, record := range r.records {
+			wanted[copyKey(r.storage, r.Home, record)] = true
+		}
+	}
+	answers, err := readEach(ctx, homes, func(ctx context.Context, home string) ([]cluster.Stored, error) {
+		return c.StoredReleases(ctx, tenant.EngineTiller, home)
+	})
+	if err != nil {
+		return err
+	}
+	var copies []cluster.Stored
+	for _, home := range slices.Sorted(maps.Keys(answers)) {
+		stored, err := answerAbout(answers, "the releases", home)
+		if err != nil {
+			return err
+		}
+		for _, record := range stored {
+			name := ours[home+"/"+record.Release]
+			switch {
+			case wanted[record.Key]:
+				copies = append(copies, record)
+			case name != "":
+				p.later[name] = append(p.later[name], record)
+			}
+		}
+	}
+	return c.EachRecord(ctx, copies, func(record cluster.Record) error {
+		p.copies[record.Key] = oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record))}
+		return nil
+	})
+}

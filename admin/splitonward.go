@@ -1,0 +1,218 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// MovedOnError refuses to take a split back after a tenant's migration to Helm 3 and 4 was
+// finished: its Tiller is gone, and the one that was split would manage the same releases.
+type MovedOnError struct {
+	From    string
+	Tenants []string
+}
+
+func (e *MovedOnError) Error() string {
+	return fmt.Sprintf("the releases of tenant %s are Helm 3's for good, and there is no way back", strings.Join(e.Tenants, ", "))
+}
+
+// stageOnward has tenants of the file that have Helm 3 and 4 alone asked for with a Tiller,
+// to which releases can come; they are migrated afterwards. Their homes are those of that
+// Tiller, as migrate leaves them, or those that they have already.
+func (s *Split) stageOnward(ctx context.Context) error {
+	s.onward = map[string]bool{}
+	requests := append([]Request(nil), s.Requests...)
+	var names []string
+	for _, r := range requests {
+		if !r.Tenant.WithDefaults().Engine.Has(tenant.EngineTiller) {
+			names = append(names, r.Tenant.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	live, err := s.Client.Read(ctx, names...)
+	if err != nil {
+		return err
+	}
+	for i := range requests {
+		t := &requests[i].Tenant
+		if t.WithDefaults().Engine.Has(tenant.EngineTiller) {
+			continue
+		}
+		s.onward[t.Name] = true
+		t.Engine = tenant.EngineTiller
+		was, existed, err := recorded(live, t.Name)
+		if err != nil || !existed {
+			continue // PrepareAll says what is wrong
+		}
+		if was = was.WithDefaults(); was.Engine != tenant.EngineTiller {
+			t.Engine = tenant.EngineBoth
+		}
+		if t.HomeNamespace == "" {
+			t.HomeNamespace = was.Home()
+		}
+	}
+	s.Requests = requests
+	return nil
+}
+
+// unstage asks again for what the file says, of tenants that get no release.
+func (s *Split) unstage(wanted []Request, targets map[string]bool) {
+	for i := range s.Requests {
+		if name := s.Requests[i].Tenant.Name; s.onward[name] && !targets[name] {
+			s.Requests[i] = wanted[i]
+			delete(s.onward, name)
+		}
+	}
+}
+
+// checkVerifier fails where no helm can verify the releases of the tenants that go on.
+func (s *Split) checkVerifier(ctx context.Context, state *tenant.Split) error {
+	for _, name := range state.Onward {
+		if _, err := s.Migration(name).Verifier(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// standing is a tenant of the split as its record has it.
+type standing struct {
+	tenant    tenant.Tenant
+	existed   bool
+	migration *tenant.Migration
+}
+
+func (s *Split) standingOf(ctx context.Context, name string) (standing, error) {
+	var st standing
+	live, err := s.Client.Read(ctx, name)
+	if err != nil {
+		return st, err
+	}
+	if st.tenant, st.existed, err = recorded(live, name); err == nil && st.existed {
+		st.tenant = st.tenant.WithDefaults()
+		st.migration, err = cluster.MigrationOf(live.Get(recordKey(st.tenant.Home())))
+	}
+	return st, err
+}
+
+// finished says whether the tenant has left its Tiller for good.
+func (s standing) finished() bool {
+	return s.existed && s.migration == nil && !s.tenant.Engine.Has(tenant.EngineTiller)
+}
+
+// finishing says whether the tenant is leaving its Tiller, and can't go back.
+func (s standing) finishing() bool {
+	return s.migration != nil && s.migration.From == "" && s.migration.Phase == tenant.PhaseFinishing
+}
+
+// goOn migrates the tenants that go on to Helm 3 and 4. What is wrong with one does not stop
+// the others: the error is a *SplitError of an *OutcomesError.
+func (s *Split) goOn(ctx context.Context, state *tenant.Split) error {
+	var outcomes []Outcome
+	for _, name := range state.Onward {
+		outcomes = append(outcomes, Outcome{Name: name, Err: s.goOnWith(ctx, name)})
+	}
+	if err := failed(outcomes); err != nil {
+		return &SplitError{s.From, err}
+	}
+	return nil
+}
+
+func (s *Split) goOnWith(ctx context.Context, name string) error {
+	st, err := s.standingOf(ctx, name)
+	if err != nil || st.finished() || st.migration != nil && st.migration.Phase == tenant.PhaseVerified {
+		return err
+	}
+	m, err := s.Migration(name).Begin(ctx)
+	if err == nil {
+		s.say("tenant %s is moved to Helm 3 and 4: %d releases, %d revisions", name, len(m.Releases), m.Revisions())
+	}
+	return err
+}
+
+// previewOnward adds to the plan what the end of the migrations would write, and fails where
+// one of them can't be finished.
+func (s *Split) previewOnward(ctx context.Context, e *SplitEnd) error {
+	for _, name := range e.State.Onward {
+		st, err := s.standingOf(ctx, name)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !st.existed || st.finished():
+			continue
+		case st.migration == nil:
+			s.say("Note: tenant %s is not being migrated, and keeps its Tiller", name)
+			continue
+		}
+		m := s.Migration(name)
+		m.DryRun = true
+		if !s.DryRun {
+			m.Event, m.Ownership = func(Event) {}, func(OwnershipChange) {}
+		}
+		prepared, err := m.Finish(ctx)
+		if err != nil {
+			return fmt.Errorf("tenant %q: %w", name, err)
+		}
+		e.Plan.Changes = append(e.Plan.Changes, prepared.Plan.Changes...)
+	}
+	return nil
+}
+
+// finishOnward finishes the migrations.
+func (s *Split) finishOnward(ctx context.Context, e *SplitEnd) error {
+	for _, name := range e.State.Onward {
+		st, err := s.standingOf(ctx, name)
+		if err == nil && st.migration != nil {
+			_, err = s.Migration(name).Finish(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("tenant %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// abortOnward takes the migrations back: each tenant has its Tiller again.
+func (s *Split) abortOnward(ctx context.Context, e *SplitEnd) error {
+	for _, name := range e.State.Onward {
+		st, err := s.standingOf(ctx, name)
+		if err == nil && st.migration != nil && st.migration.From == "" {
+			m := s.Migration(name)
+			m.Wait = false // it is stopped next
+			_, err = m.Abort(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("tenant %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// readMoved reads what Helm 3 has of the releases that a tenant got before its migration was
+// finished. migrate keeps the numbers of the revisions.
+func (s *Split) readMoved(ctx context.Context, e *SplitEnd, t tenant.Tenant) error {
+	e.finished = append(e.finished, t.Name)
+	namespaces := t.Namespaces
+	if t.AllNamespaces {
+		namespaces = []string{""}
+	}
+	for _, namespace := range namespaces {
+		records, err := s.Client.StoredReleases(ctx, tenant.EngineImpersonation, namespace)
+		if err != nil {
+			return err
+		}
+		for _, record := range records {
+			if e.State.Copied(record.Release) == t.Name {
+				e.moved = append(e.moved, record)
+			}
+		}
+	}
+	return nil
+}
