@@ -163,7 +163,7 @@ func TestSplitOfForgedRecords(t *testing.T) {
 		_, err := w.root.CoreV1().ConfigMaps(from).Create(t.Context(), records.ConfigMap(r), metav1.CreateOptions{})
 		must(t, err)
 	}
-	file := tenantsFile(t, fmt.Sprintf("- name: %s\n  namespaces: [%s]\n- name: %s\n  namespaces: [%s]\n", one.name, one.a, two.name, two.a))
+	file := tenantsFile(t, fmt.Sprintf("- name: %s\n  namespaces: [%s]\n- name: %s\n  namespaces: [%s]\n  members: {users: [%s-member]}\n", one.name, one.a, two.name, two.a, two.name))
 	split := []string{"split", "-f", file, "--from", from, "--wait=false", "--backup", backupFile(t)}
 	admin.fails(t, 1, []string{"Secret x in namespace " + two.a + " of release reach", "ClusterRole view of release reach", "add --accept-risk=cluster-objects"}, split...)
 	admin.fails(t, 1, []string{"release thief: ConfigMap good in namespace " + one.a + " has another data.greeting", "release thief: ConfigMap good in namespace " + one.a + " is held by release good, too", "add --accept-risk=unmatched-records"},
@@ -171,6 +171,24 @@ func TestSplitOfForgedRecords(t *testing.T) {
 	admin.must(t, append(split, "--leave", "thief,reach")...)
 	if got := slices.Collect(maps.Keys(w.tillerRecords(t, one.home))); !slices.Equal(got, []string{"Secret good.v1"}) {
 		t.Errorf("the tenant got %q", got)
+	}
+	// A member reaches neither the copies, nor the originals, nor another tenant's Tiller.
+	member := w.acting(t, two.name+"-member")
+	if _, err := member.CoreV1().ConfigMaps(two.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{}); err != nil {
+		t.Errorf("the member can't read the tenant's record: %v", err)
+	}
+	if _, err := member.CoreV1().Secrets(one.home).Get(t.Context(), "good.v1", metav1.GetOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("reading a copy: %v", err)
+	}
+	if _, err := member.CoreV1().Pods(one.home).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("looking for another tenant's Tiller: %v", err)
+	}
+	if _, err := member.CoreV1().ConfigMaps(from).Get(t.Context(), "good.v1", metav1.GetOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("reading an original: %v", err)
+	}
+	forged := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant-split"}}
+	if _, err := member.CoreV1().ConfigMaps(from).Update(t.Context(), forged, metav1.UpdateOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("writing the state of the split: %v", err)
 	}
 }
 
