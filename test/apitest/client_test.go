@@ -104,7 +104,10 @@ func TestAfterUseNobodyIsAsked(t *testing.T) {
 	if want := fmt.Sprintf("context %q now uses tenant %s\n", "test", of.name); r.stdout != want || r.stderr != "" {
 		t.Errorf("use says: %v", r)
 	}
-	same(t, "what use asks for", []string{"get configmaps " + of.name + "-helm/helm-tenant", "get configmaps " + of.home + "/helm-tenant"}, texted(alice.requests(t)))
+	same(t, "what use asks for", []string{
+		"get configmaps " + of.name + "-helm/helm-tenant", "get configmaps " + of.home + "/helm-tenant",
+		"get namespaces default", "get namespaces " + of.a, "get namespaces " + of.b, // whether they name another home
+	}, texted(alice.requests(t)))
 	// kubectl still reads what use wrote, and writes the file without losing it.
 	config, err := clientcmd.LoadFromFile(alice.kubeconfig)
 	must(t, err)

@@ -101,7 +101,7 @@ func TestMembersAsJSON(t *testing.T) {
 		"changed":        map[string]any{"users": []any{"bob"}, "groups": []any{}, "serviceAccounts": []any{"ci:bot"}},
 		"members":        map[string]any{"users": []any{"alice", "bob"}, "groups": []any{}, "serviceAccounts": []any{"ci:bot"}},
 		"changedReaders": nobody, "changedOwners": nobody, "readers": nobody, "owners": nobody,
-		"temporary": []any{}, "stillIn": []any{},
+		"temporary": []any{}, "stillIn": []any{}, "notes": []any{}, "unseen": []any{},
 	}, membership)
 }
 
