@@ -2,14 +2,10 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	release3 "helm.sh/helm/v3/pkg/release"
 
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
@@ -186,155 +182,6 @@ func (m *Migrate) freeze(ctx context.Context, at *Migration) (*Migration, error)
 }
 
 func (m *Migrate) sayTiller(sentence string) { m.say("Tiller: %s", sentence) }
-
-// Finish makes Helm the owner of what the releases hold, then removes the Tiller and its
-// records, when they are backed up. In a dry run it returns what would be written.
-func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
-	switch {
-	case err != nil:
-		return nil, err
-	case at.State == nil && at.Tenant.Engine == tenant.EngineImpersonation:
-		m.say("Note: there is nothing left to finish")
-		return at.prepared(), nil
-	case at.State == nil:
-		return nil, &StepError{m.Name, StepNothingToFinish, errors.New("it is not being migrated: there is nothing to finish")}
-	case at.State.Phase == tenant.PhaseAborting:
-		return nil, &MigratingError{m.Name, *at.State}
-	case at.State.Phase != tenant.PhaseVerified && at.State.Phase != tenant.PhaseFinishing:
-		return nil, &StepError{m.Name, StepUnverified, errors.New("its releases are not all moved and verified yet")}
-	}
-	if gone := at.unmoved(); len(gone) > 0 {
-		names := strings.Join(gone, ", ")
-		if err := m.Accepted.unless(RiskMissingReleases, "Helm 3 has no record of %s: either it was uninstalled since, or what it made would be managed by no helm", names); err != nil {
-			return nil, err
-		}
-		m.say("Note: only the backup will know of %s", names)
-	}
-	prepared, err := prepareEngine(ctx, m.Client, at, tenant.EngineImpersonation)
-	if err != nil {
-		return nil, err
-	}
-	for _, record := range at.Records {
-		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
-	}
-	if m.DryRun {
-		return prepared, m.setMovedOwnership(ctx, at)
-	}
-	if err := m.Confirm(ctx); err != nil {
-		return nil, err
-	}
-	if err := checkEndAllowed(ctx, m.Client, at, prepared); err != nil {
-		return nil, err
-	}
-	if _, err := m.Backups.Save(ctx, m.File, "", at.Records); err != nil {
-		return nil, err
-	}
-	// While Tiller's records exist, and the way back is open.
-	if err := m.setMovedOwnership(ctx, at); err != nil {
-		return nil, err
-	}
-	if err := m.step(ctx, at, tenant.PhaseFinishing, nil, nil); err != nil {
-		return nil, err
-	}
-	if err := SetEngine(ctx, m.Client, at, tenant.PhaseFinishing, tenant.EngineImpersonation, m.Event.made); err != nil {
-		return nil, err
-	}
-	if err := removeRecords(ctx, m.Client, at, m.Event.made); err != nil {
-		return nil, err
-	}
-	return prepared, setState(ctx, m.Client, at.Tenant, at.State, nil, nil, m.Event.made)
-}
-
-// unmoved are the releases, or their newest revisions, of which Helm 3 has no record.
-// Those that were deleted under Tiller made nothing, and don't count.
-func (m *Migration) unmoved() []string {
-	var gone []string
-	for i, r := range m.Releases {
-		standing, where := m.Standings[i], r.Name+" in namespace "+r.Namespace
-		switch {
-		case standing.None() && r.Newest().Status == release3.StatusUninstalled:
-		case standing.None():
-			gone = append(gone, where)
-		case standing.Lost(r):
-			gone = append(gone, fmt.Sprintf("revision %d of %s", r.Newest().Version, where))
-		}
-	}
-	return gone
-}
-
-// Abort goes back to Tiller: it takes the rights to use Helm 3 away, removes Helm 3's
-// records when they are backed up, and starts Tiller, in that order. In a dry run it
-// returns what would be written.
-func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
-	switch {
-	case err != nil:
-		return nil, err
-	case at.State == nil:
-		return nil, &StepError{m.Name, StepNothingToAbort, errors.New("it is not being migrated: there is nothing to go back from")}
-	case at.State.Phase == tenant.PhaseFinishing:
-		return nil, &MigratingError{m.Name, *at.State}
-	}
-	prepared, err := Prepare(ctx, m.Client, at.backRequest())
-	if err != nil {
-		return nil, err
-	}
-	for _, record := range at.HelmRecords {
-		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
-	}
-	m.NoteWork(at)
-	if m.DryRun {
-		return prepared, nil
-	}
-	if err := checkEndAllowed(ctx, m.Client, at, prepared); err != nil {
-		return nil, err
-	}
-	files := m.Backups
-	files.Part = "-helm3"
-	saved, err := files.Save(ctx, m.File, "", at.HelmRecords)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.step(ctx, at, tenant.PhaseAborting, nil, nil); err != nil {
-		return nil, err
-	}
-	// Rights first: nobody should change with Helm 3 what is being taken away.
-	if err := SetEngine(ctx, m.Client, at, tenant.PhaseAborting, at.State.Engine, m.Event.made); err != nil {
-		return nil, err
-	}
-	if at, err = m.readAgain(ctx, at); err != nil {
-		return nil, err
-	}
-	if _, err := files.SaveAgain(ctx, saved, "-stopped", at.HelmRecords); err != nil {
-		return nil, err
-	}
-	if err := removeHelmRecords(ctx, m.Client, at, m.Event.made); err != nil {
-		return nil, err
-	}
-	return prepared, m.restart(ctx, at)
-}
-
-// restart starts Tiller again and ends the migration.
-func (m *Migrate) restart(ctx context.Context, at *Migration) error {
-	if request := at.backRequest(); request.StartTiller {
-		_, err := Write(ctx, m.Client, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, m.Client, request) }, m.Event.made)
-		if err != nil {
-			return err
-		}
-	}
-	if err := m.step(ctx, at, tenant.PhaseAborting, nil, &at.State.Replicas); err != nil {
-		return err
-	}
-	if m.Wait {
-		waiting, cancel := context.WithTimeout(ctx, m.Timeout)
-		defer cancel()
-		if err := m.Client.WaitForTiller(waiting, at.Tenant.Home(), m.sayTiller); err != nil {
-			return &StepError{m.Name, StepStart, err}
-		}
-	}
-	return setState(ctx, m.Client, at.Tenant, at.State, nil, nil, m.Event.made)
-}
 
 // NoteWork says of each release what Helm 3 did with it, which Tiller will not know.
 func (m *Migrate) NoteWork(at *Migration) {
