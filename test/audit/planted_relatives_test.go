@@ -16,6 +16,7 @@ var plantedRelatives = []planting{
 		p.grant("alpha-tiller", "pods", []string{"patch apps:deployments tiller-deploy"}, "group system:serviceaccounts:outside")
 	}, []string{"HT019 alpha group system:serviceaccounts:outside"}},
 	{"workflows in the namespace of an account that is a member", func(p *plant) {
+		p.robot()
 		p.grant("ci", "flows", []string{"create argoproj.io:workflows"}, "user zoe")
 	}, []string{"HT033 alpha service account ci:robot"}},
 	{"a way to kube-system's accounts by a controller's objects", func(p *plant) {

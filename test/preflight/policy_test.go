@@ -1,9 +1,13 @@
 package preflight
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/preflight"
 	"helm-tenant/test/harness"
@@ -43,6 +47,16 @@ func TestOthersPolicies(t *testing.T) {
 			user := w.newTenant(t, name, major)
 			w.kubectl(t, strings.ReplaceAll(othersPolicy, "NAME", name))
 			if err := harness.Settle(t.Context(), w.root, name+"-a"); err != nil {
+				t.Fatal(err)
+			}
+			err := harness.Await(t.Context(), "the policy to be in force", func(ctx context.Context) (bool, error) {
+				_, err := w.root.CoreV1().ConfigMaps(name+"-a").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "refused"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+				if err != nil && strings.Contains(err.Error(), "not that name") {
+					return true, nil
+				}
+				return false, err
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 			for _, c := range []struct {
