@@ -182,7 +182,7 @@ func lostHints(e *admin.LostRecordError) []hint {
 		hints = append(hints, typed("or, where its releases are Helm 3's by now, with", initOf(tenant.EngineImpersonation)))
 	}
 	if e.Home == "" {
-		hints = append(hints, "Tiller's release records went with the home: kubectl create -f BACKUP brings those back that migrate or destroy saved")
+		hints = append(hints, "Tiller's release records went with the home; those that migrate or destroy saved are brought back by creating the objects in their backup file")
 	}
 	return hints
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -291,14 +293,20 @@ func TestHostileKubeconfigs(t *testing.T) {
 		if word == "" || strings.Contains(word, "\x00") || !utf8.ValidString(word) {
 			continue // no kubeconfig holds it
 		}
+		const held = "WORD" // client-go can read a control character that is escaped, and can't write it
 		config := clientcmdapi.NewConfig()
-		config.Clusters[word] = &clientcmdapi.Cluster{Server: "https://127.0.0.1:1"}
-		config.AuthInfos[word] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{APIVersion: "client.authentication.k8s.io/v1", Command: "login", Args: []string{word, "--" + word},
-			Env: []clientcmdapi.ExecEnvVar{{Name: "X", Value: word}}, InstallHint: word, InteractiveMode: clientcmdapi.NeverExecInteractiveMode}}
-		config.Contexts[word] = &clientcmdapi.Context{Cluster: word, AuthInfo: word, Namespace: "b"}
-		config.CurrentContext = word
+		config.Clusters[held] = &clientcmdapi.Cluster{Server: "https://127.0.0.1:1"}
+		config.AuthInfos[held] = &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{APIVersion: "client.authentication.k8s.io/v1", Command: "login", Args: []string{held, "--" + held},
+			Env: []clientcmdapi.ExecEnvVar{{Name: "X", Value: held}}, InstallHint: held, InteractiveMode: clientcmdapi.NeverExecInteractiveMode}}
+		config.Contexts[held] = &clientcmdapi.Context{Cluster: held, AuthInfo: held, Namespace: "b"}
+		config.CurrentContext = held
 		file := filepath.Join(t.TempDir(), "config")
-		if err := clientcmd.WriteToFile(*config, file); err != nil {
+		written, err := clientcmd.Write(*config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written = bytes.ReplaceAll(written, []byte("--"+held), []byte(strconv.QuoteToASCII("--"+word)))
+		if err := os.WriteFile(file, bytes.ReplaceAll(written, []byte(held), []byte(strconv.QuoteToASCII(word))), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, stdout, _ := hostileSession()
@@ -307,6 +315,12 @@ func TestHostileKubeconfigs(t *testing.T) {
 			t.Fatalf("%q: %v", word, err)
 		}
 		text, contexts, err := k.Derive(tenant.Known{Name: "a", HomeNamespace: "a-helm", Engine: tenant.EngineImpersonation, Namespaces: []string{"a-1"}}, false, "", tenant.Credentials{})
+		if err != nil && strings.ContainsFunc(word, func(r rune) bool { return 0x7f <= r && r <= 0x9f }) {
+			if !strings.Contains(err.Error(), "in the kubeconfig's entry can't be written again") {
+				t.Errorf("%q: %v", word, err)
+			}
+			continue
+		}
 		if err != nil || !slices.Equal(contexts, []string{"a"}) {
 			t.Fatalf("%q: %q, %v", word, contexts, err)
 		}

@@ -31,14 +31,26 @@ type Credentials struct {
 //
 // Errors: a tenant with a Tiller, which nobody impersonates; a user that acts as
 // somebody else already; credentials of an auth-provider, whose refresh token is good
-// for one copy only.
+// for one copy only; an entry with control characters that client-go can't write.
 func (k *Kubeconfig) Derive(t Known, eachNamespace bool, name string, with Credentials) (text []byte, contexts []string, err error) {
 	config, contexts, err := k.derive(t, eachNamespace, name, with)
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err = clientcmd.Write(*config)
+	text, err = writeConfig(config)
 	return text, contexts, err
+}
+
+// writeConfig is clientcmd.Write with an error that says what is wrong with a kubeconfig
+// that can be read, with such characters escaped, and can't be written: client-go escapes
+// U+007F to U+009F in JSON as little as JSON asks for, and reads that as YAML
+// (sigs.k8s.io/yaml, JSONToYAML).
+func writeConfig(config *clientcmdapi.Config) ([]byte, error) {
+	text, err := clientcmd.Write(*config)
+	if err != nil {
+		return nil, fmt.Errorf("a name, path or argument in the kubeconfig's entry can't be written again: %w", err)
+	}
+	return text, nil
 }
 
 func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, with Credentials) (config *clientcmdapi.Config, contexts []string, err error) {

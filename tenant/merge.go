@@ -241,7 +241,7 @@ func withoutEntries(text []byte, contexts, users []string) ([]byte, error) {
 
 // putEntry puts the entry of a list that one holds, of that name, into the tree.
 func (t *tree) putEntry(list, key, name string, one *clientcmdapi.Config) error {
-	text, err := clientcmd.Write(*one)
+	text, err := writeConfig(one)
 	if err != nil {
 		return err
 	}
