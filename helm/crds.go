@@ -34,7 +34,8 @@ func (d *Deployment) MayHaveCRDs() bool {
 var errMayHaveCRDs = errors.New("it may have CRDs")
 
 func folderMayHaveCRDs(folder string) bool {
-	// A link at the top is followed, as helm does; links further down may lead anywhere.
+	// A link at the top is followed, as helm does; links further down, on Windows junctions
+	// as well, may lead anywhere.
 	folder, err := filepath.EvalSymlinks(folder)
 	if err != nil {
 		return true
@@ -43,7 +44,7 @@ func folderMayHaveCRDs(folder string) bool {
 		switch {
 		case err != nil:
 			return err
-		case entry.Type()&fs.ModeSymlink != 0, path != folder && strings.Contains(entry.Name(), "crds"):
+		case !entry.IsDir() && !entry.Type().IsRegular(), path != folder && strings.Contains(entry.Name(), "crds"):
 			return errMayHaveCRDs
 		case entry.Type().IsRegular() && filepath.Base(filepath.Dir(path)) == "charts" && isArchive(entry.Name()) && archiveMayHaveCRDs(path):
 			return errMayHaveCRDs
