@@ -57,14 +57,7 @@ func TestCheckFluxAccount(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := fluxScene()
 			test.plant(s)
-			var got []string
-			for _, f := range Audit(s, Options{}).Findings {
-				got = append(got, f.ID+" "+string(f.Severity)+" "+f.Subject)
-			}
-			slices.Sort(got)
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			compareFindings(t, s, false, test.want)
 		})
 	}
 }

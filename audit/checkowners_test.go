@@ -69,14 +69,7 @@ func TestCheckOwners(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := ownedScene(tenant.EngineTiller)
 			test.plant(s)
-			var got []string
-			for _, f := range Audit(s, Options{}).Findings {
-				got = append(got, f.ID+" "+string(f.Severity)+" "+f.Subject)
-			}
-			slices.Sort(got)
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			compareFindings(t, s, false, test.want)
 		})
 	}
 }

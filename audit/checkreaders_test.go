@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/rbac"
@@ -77,14 +76,7 @@ func TestCheckReaders(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := readScene()
 			test.plant(s)
-			var got []string
-			for _, f := range Audit(s, Options{}).Findings {
-				got = append(got, f.ID+" "+string(f.Severity)+" "+f.Subject)
-			}
-			slices.Sort(got)
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			compareFindings(t, s, false, test.want)
 		})
 	}
 }

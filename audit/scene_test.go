@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -83,5 +84,25 @@ func TestSceneHasNoFindings(t *testing.T) {
 	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation), team("c", tenant.EngineBoth))
 	for _, f := range Audit(s, Options{}).Findings {
 		t.Errorf("%s %s: %s", f.ID, f.Title(), f.Text)
+	}
+}
+
+// compareFindings holds the findings of an audit, as "ID SEVERITY SUBJECT", to those wanted.
+// The scene's namespaces have no guard, which is not reported with unguarded.
+func compareFindings(t *testing.T, s *Snapshot, unguarded bool, want []string) {
+	t.Helper()
+	var got []string
+	for _, f := range Audit(s, Options{}).Findings {
+		if unguarded && f.ID == idLoosened {
+			continue
+		}
+		got = append(got, f.ID+" "+string(f.Severity)+" "+f.Subject)
+		if f.Fix.String() == "" || len(f.Chains) == 0 {
+			t.Errorf("%s lacks a chain or a fix", f.ID)
+		}
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
