@@ -8,11 +8,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -264,14 +262,7 @@ func (s *scenario) killedAndBack(w *world, name string, writes int) error {
 // same result as a split without faults.
 func TestSplitWhileServerFails(t *testing.T) {
 	w, ctx := start(t), context.Background()
-	seed := uint64(time.Now().UnixNano()) % 1_000_000
-	if s := os.Getenv("HELM_TENANT_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("HELM_TENANT_SEED: %v", err)
-		}
-	}
-	t.Logf("HELM_TENANT_SEED=%d", seed)
+	seed := chosenSeed(t)
 	count := 8
 	if harness.Soak() {
 		count = 60

@@ -179,11 +179,10 @@ func (t *trial) left() (state, error) {
 	return all, nil
 }
 
-// TestChaos runs commands through a proxy that disturbs them. Each ends well, or
-// with a clear error; then the same command without faults ends well. In the end
-// everything is as an undisturbed apply of what is wanted makes it.
-func TestChaos(t *testing.T) {
-	w, ctx := start(t), context.Background()
+// chosenSeed returns the seed of the faults, HELM_TENANT_SEED or one by the clock, and logs
+// it, so that a failure can be repeated.
+func chosenSeed(t *testing.T) uint64 {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano()) % 1_000_000
 	if s := os.Getenv("HELM_TENANT_SEED"); s != "" {
 		var err error
@@ -192,6 +191,15 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	t.Logf("HELM_TENANT_SEED=%d", seed)
+	return seed
+}
+
+// TestChaos runs commands through a proxy that disturbs them. Each ends well, or
+// with a clear error; then the same command without faults ends well. In the end
+// everything is as an undisturbed apply of what is wanted makes it.
+func TestChaos(t *testing.T) {
+	w, ctx := start(t), context.Background()
+	seed := chosenSeed(t)
 	began := time.Now()
 	all := make([]*trial, trials())
 	file := "apiVersion: helm-tenant/v1\ntenants:\n"
