@@ -60,7 +60,7 @@ func (d *decision) keysToAdopt() []cluster.Key {
 	return keys
 }
 
-// looksByHand says whether the home may hold Tillers that were made by hand, and are to be
+// looksByHand reports whether the home may hold Tillers that were made by hand, and are to be
 // adopted. Tiller's Deployment gets the tenant's label last of all: where it has it, the
 // adoption is complete.
 func (d *decision) looksByHand() bool {

@@ -21,7 +21,7 @@ const (
 	requestsOfOne = 4
 )
 
-// isShared says whether an object belongs to no single tenant: the admission policies and
+// isShared reports whether an object belongs to no single tenant: the admission policies and
 // the roles that are made for tenants, of which the cluster has each once.
 func isShared(key cluster.Key) bool {
 	return key.Kind == "ValidatingAdmissionPolicy" || key.Kind == "ValidatingAdmissionPolicyBinding" || key.Kind == "ClusterRole"

@@ -119,7 +119,7 @@ func runnerSpec(object *unstructured.Unstructured) (appsv1.DeploymentSpec, error
 	return deployment.Spec, err
 }
 
-// leadsTo says whether a Service selects pods with those labels.
+// leadsTo reports whether a Service selects pods with those labels.
 func leadsTo(service *unstructured.Unstructured, podLabels map[string]string) bool {
 	selector, _, err := unstructured.NestedStringMap(service.Object, "spec", "selector")
 	if err != nil || len(selector) == 0 {

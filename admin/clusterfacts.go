@@ -116,7 +116,7 @@ func (t *taking) readWebhookNames(ctx context.Context, kind string) error {
 	return err
 }
 
-// isOwned says whether a controller of Kubernetes' own made the workload, which is read as
+// isOwned reports whether a controller of Kubernetes' own made the workload, which is read as
 // what made it.
 func isOwned(object metav1.Object) bool {
 	owner := metav1.GetControllerOf(object)

@@ -177,7 +177,7 @@ func begin(f *facts, r Request) (*decision, error) {
 	return d, nil
 }
 
-// isConventional says whether the tenant's home is the one of its name, with whichever engine.
+// isConventional reports whether the tenant's home is the one of its name, with whichever engine.
 func isConventional(t tenant.Tenant) bool {
 	return slices.ContainsFunc([]tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation}, func(e tenant.Engine) bool {
 		return t.Home() == e.ConventionalHome(t.Name)
@@ -209,7 +209,7 @@ func recorded(live *cluster.Live, name string) (tenant.Tenant, bool, error) {
 	return tenant.Tenant{}, false, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's", name, found[0].Home(), found[1].Home(), tenant.RecordName)
 }
 
-// recordAppeared says whether somebody else created the tenant's record after the
+// recordAppeared reports whether somebody else created the tenant's record after the
 // tenants' objects were listed: what it holds would be lost.
 func (d *decision) recordAppeared() bool {
 	record := d.facts.live.Get(recordKey(d.tenant.Home()))
@@ -278,7 +278,7 @@ func (d *decision) addReads(n *reads) {
 
 func namespaceKey(name string) cluster.Key { return cluster.Key{Kind: "Namespace", Name: name} }
 
-// ownsHome says whether helm-tenant created the home namespace, or will.
+// ownsHome reports whether helm-tenant created the home namespace, or will.
 func (d *decision) ownsHome() bool {
 	home := d.facts.live.Get(namespaceKey(d.tenant.Home()))
 	return home == nil || home.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy

@@ -113,7 +113,7 @@ func (d *decision) previewed() []string {
 }
 
 // noteRefused names the live objects that the guard would refuse when their tenant makes
-// them anew.
+// them again.
 func (d *decision) noteRefused() error {
 	p := priorities(d.facts.live)
 	for _, name := range d.previewed() {

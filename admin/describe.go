@@ -69,7 +69,7 @@ type Binding struct {
 	Name     string   `json:"name"`
 	Role     string   `json:"role"`
 	Subjects []string `json:"subjects"`
-	// Ours says whether helm-tenant made it for this tenant.
+	// Ours reports whether helm-tenant made it for this tenant.
 	Ours bool `json:"ours"`
 }
 
@@ -92,7 +92,7 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 	if d.Migration, err = c.Migration(ctx, d.Home); err != nil {
 		return nil, err
 	}
-	// see says whether what was asked for could be read.
+	// see reports whether what was asked for could be read.
 	see := func(what string, err error) (bool, error) {
 		if apierrors.IsForbidden(err) {
 			if !slices.Contains(d.Unseen, what) {
@@ -164,7 +164,7 @@ func (d *Description) describePeople(ctx context.Context, c *cluster.Client, see
 	return nil
 }
 
-// describeTiller reads its pods and its Deployment; see says whether what was
+// describeTiller reads its pods and its Deployment; see reports whether what was
 // asked for could be read.
 func (d *Description) describeTiller(ctx context.Context, c *cluster.Client, see func(string, error) (bool, error)) error {
 	pods, err := c.TillerPods(ctx, d.Home)

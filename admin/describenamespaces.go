@@ -36,7 +36,7 @@ type namespaceReads struct {
 	unread, quotasUnread map[string]error
 }
 
-// describeNamespaces describes the namespaces of a tenant in their order. see says whether
+// describeNamespaces describes the namespaces of a tenant in their order. see reports whether
 // what was asked for could be read.
 func describeNamespaces(ctx context.Context, c *cluster.Client, t tenant.Tenant, see func(string, error) (bool, error)) ([]NamespaceOf, error) {
 	r := &namespaceReads{exist: map[string]bool{}, bindings: map[string][]rbacv1.RoleBinding{}, quotas: map[string][]corev1.ResourceQuota{},

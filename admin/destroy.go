@@ -23,7 +23,7 @@ type Removal struct {
 	// HelmRecords hold those of Helm 3 and 4; they stay with their namespace.
 	HelmRecords []cluster.Stored
 	Releases    []Release
-	// HomeGoes says whether the home namespace is deleted, with the records.
+	// HomeGoes reports whether the home namespace is deleted, with the records.
 	HomeGoes bool
 	Prepared *Prepared
 	// others are the other tenants of its namespaces, by namespace.
@@ -211,7 +211,7 @@ func homeIn(live *cluster.Live, keys []cluster.Key) string {
 	return ""
 }
 
-// decideHome says whether the home namespace can go: it was made for this, and
+// decideHome reports whether the home namespace can go: it was made for this, and
 // nobody else put anything there.
 func (r *Removal) decideHome(ctx context.Context, c *cluster.Client, live *cluster.Live) error {
 	home := live.Get(namespaceKey(r.Home))

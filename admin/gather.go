@@ -230,7 +230,7 @@ func readEach[T any](ctx context.Context, namespaces []string, read func(context
 
 // unreadError says that a decision needs a read that was not made: an object appeared
 // after the reads were chosen, made by another admin, and before it was looked up. Then
-// all is to be gathered anew.
+// all is to be gathered again.
 type unreadError struct{ what, namespace string }
 
 func (e *unreadError) Error() string {

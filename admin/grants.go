@@ -65,7 +65,7 @@ func (f foreignGrants) add(kind string, meta *metav1.ObjectMeta, ref rbacv1.Role
 	}
 }
 
-// canBeDeployer says whether the subject is a service account of a deployer's name.
+// canBeDeployer reports whether the subject is a service account of a deployer's name.
 func canBeDeployer(s tenant.Subject) bool {
 	return s.Kind == rbacv1.ServiceAccountKind && (s.Name == tenant.TillerAccount || s.Name == tenant.HelmAccount)
 }

@@ -262,7 +262,7 @@ func (m *Migration) standing(now *Migration, i int) (migrate.Standing, bool) {
 	return s, same && (len(s.Ours) > 0 || m.moved() == now.moved())
 }
 
-// moved says whether all revisions were written: then what Helm 3 has of them is its
+// moved reports whether all revisions were written: then what Helm 3 has of them is its
 // own affair.
 func (m *Migration) moved() bool {
 	return m.State != nil && m.State.Converted

@@ -111,7 +111,7 @@ func isState(a, b *tenant.Migration) bool {
 	return a == b || a != nil && b != nil && a.Phase == b.Phase
 }
 
-// beyond says whether the migration is in a later phase than to, on the same way.
+// beyond reports whether the migration is in a later phase than to, on the same way.
 func beyond(now, to *tenant.Migration) bool {
 	way := []tenant.Phase{tenant.PhaseFrozen, tenant.PhaseConverted, tenant.PhaseVerified}
 	return now != nil && to != nil && slices.Contains(way, to.Phase) && slices.Index(way, now.Phase) > slices.Index(way, to.Phase)
@@ -194,7 +194,7 @@ func prepareEngine(ctx context.Context, c *cluster.Client, m *Migration, engine 
 }
 
 // backRequest asks for the tenant as it was before the migration. A Deployment of Tiller's
-// that is gone is made anew.
+// that is gone is made again.
 func (m *Migration) backRequest() Request {
 	r := m.engineRequest(m.State.Engine)
 	r.StartTiller = m.live.Get(tillerKey(m.Tenant.Home())) == nil

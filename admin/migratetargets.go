@@ -28,7 +28,7 @@ type LostRecordError struct {
 	// Namespaces carry the tenant's label; AllNamespaces says that a ClusterRoleBinding does.
 	Namespaces    []string
 	AllNamespaces bool
-	// HelmAccount says whether the account exists as which Helm 3 and 4 act.
+	// HelmAccount reports whether the account exists as which Helm 3 and 4 act.
 	HelmAccount bool
 }
 
@@ -119,7 +119,7 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlie
 	return m.checkQuotas(ctx, c)
 }
 
-// LostNamespace says whether a namespace of the releases does not exist, or is being deleted.
+// LostNamespace reports whether a namespace of the releases does not exist, or is being deleted.
 func (m *Migration) LostNamespace(name string) bool {
 	object := m.live.Get(namespaceKey(name))
 	return object == nil || object.GetDeletionTimestamp() != nil

@@ -109,7 +109,7 @@ func (w *helmRecords) readAgain(ctx context.Context) error {
 	return now.Check()
 }
 
-// done says whether another admin has written all records.
+// done reports whether another admin has written all records.
 func (w *helmRecords) done() bool {
 	return beyond(w.at.State, &tenant.Migration{Phase: tenant.PhaseFrozen})
 }

@@ -148,7 +148,7 @@ func writeMoves(ctx context.Context, c *cluster.Client, requests []Request, outc
 	written := map[int]bool{}
 	rewrite := func(i int) {
 		if o := &outcomes[i]; o.Err == nil && !written[i] {
-			// Planned anew: by now the namespace is nobody's.
+			// Planned again: by now the namespace is nobody's.
 			_, o.Err = Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, requests[i]) }, func(cluster.Change) {})
 			written[i] = true
 		}

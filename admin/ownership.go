@@ -129,7 +129,7 @@ func helmHeld(ctx context.Context, c *cluster.Client, t tenant.Tenant, only func
 }
 
 // movedHeld reads what the releases that moved hold, as Helm 3 has them now. A release
-// that Helm 3 uninstalled, or installed anew under the same name, is not among them.
+// that Helm 3 uninstalled, or installed again under the same name, is not among them.
 func movedHeld(ctx context.Context, c *cluster.Client, m *Migration) ([]Held, error) {
 	moved := map[migrate.Owner]bool{}
 	t := tenant.Tenant{}
@@ -196,7 +196,7 @@ type OwnershipChange struct {
 
 // SetOwnership has every object of the releases name its release, as the tenant's
 // deployer: an object that it may not change is not changed. Only labels and annotations
-// of the object itself are written, so that no workload starts anew. It calls report for
+// of the object itself are written, so that no workload restarts. It calls report for
 // each object that did not name its release, whether it could be changed or not, and goes
 // on with the others. With dryRun nothing is written. An error means that not every object
 // was looked at; what was written stays, and is passed over by the next run.
@@ -232,7 +232,7 @@ func SetOwnership(ctx context.Context, c *cluster.Client, t tenant.Tenant, held 
 	})
 }
 
-// setOwnership says whether the object did not name its release.
+// setOwnership reports whether the object did not name its release.
 func setOwnership(ctx context.Context, deployer *cluster.Client, kind cluster.ServedKind, owner migrate.Owner, object migrate.Object, dryRun bool) (bool, error) {
 	const tries = 5 // controllers write to some objects all the time
 	for try := 1; ; try++ {

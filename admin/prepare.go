@@ -15,7 +15,7 @@ import (
 // Prepared is a tenant and what must be written to make it so.
 type Prepared struct {
 	Tenant tenant.Tenant
-	// Existed says whether the tenant was there before.
+	// Existed reports whether the tenant was there before.
 	Existed bool
 	Plan    cluster.Plan
 	// Stale says that kubeconfigs which remember the tenant remember other namespaces, or
@@ -29,7 +29,7 @@ type Prepared struct {
 	Notes, Warnings []string
 	// Revoked are the members that the tenant loses.
 	Revoked tenant.Members
-	// Wrote says whether Write had anything to write, in its last round or in an
+	// Wrote reports whether Write had anything to write, in its last round or in an
 	// earlier one, whose answer may have been lost.
 	Wrote bool
 
@@ -117,7 +117,7 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 	return outcomes, nil
 }
 
-// maxGatherings bounds how often facts are gathered anew for one tenant.
+// maxGatherings bounds how often facts are gathered again for one tenant.
 const maxGatherings = 3
 
 // changedWhileRead reports whether a decision may have failed because another admin made

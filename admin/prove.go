@@ -205,7 +205,7 @@ type other struct {
 	prove.Other
 }
 
-// has says whether somebody is a member of the tenant; nobody is nil.
+// has reports whether somebody is a member of the tenant; nobody is nil.
 func (o other) has(who *prove.Identity) bool {
 	return who != nil && slices.ContainsFunc(o.members, func(m tenant.Subject) bool {
 		switch m.Kind {

@@ -94,7 +94,7 @@ func (d *decision) railed() []string {
 	return slices.DeleteFunc(slices.Clone(d.claimed()), tenant.IsSystemNamespace)
 }
 
-// guarded says whether the guard's policies are wanted.
+// guarded reports whether the guard's policies are wanted.
 func (d *decision) guarded() bool {
 	live := d.facts.live
 	return d.tenant.Guard != tenant.GuardOff && len(d.railed()) > 0 &&
@@ -134,7 +134,7 @@ func (d *decision) checkRails() error {
 	return d.checkViolations()
 }
 
-// isHeld says whether a level keeps pods from the node.
+// isHeld reports whether a level keeps pods from the node.
 func isHeld(level tenant.PodSecurity) bool {
 	return level == tenant.PodSecurityBaseline || level == tenant.PodSecurityRestricted
 }
@@ -185,7 +185,7 @@ const (
 	GuardUnseen = "you may not list validatingadmissionpolicies: it is not known whether the guard holds"
 )
 
-// mayUpdateNamespaces says whether a role lets its subjects update the namespace that
+// mayUpdateNamespaces reports whether a role lets its subjects update the namespace that
 // it is bound in.
 func mayUpdateNamespaces(live *cluster.Live, role string) bool {
 	var of rbacv1.ClusterRole
@@ -276,7 +276,7 @@ func (r *Removal) withoutRails(live *unstructured.Unstructured, edit func(*unstr
 	}
 }
 
-// isOwn says whether an object with the tenant's label is to go with the tenant: of
+// isOwn reports whether an object with the tenant's label is to go with the tenant: of
 // the kinds that anybody can label in the tenant's namespaces only ours.
 func isOwn(key cluster.Key, r *Removal) bool {
 	switch key.Kind {

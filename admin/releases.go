@@ -33,7 +33,7 @@ type Release struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// Gone says whether the release was deleted and only its history is kept.
+// Gone reports whether the release was deleted and only its history is kept.
 func (r Release) Gone() bool { return release.Gone(r.Status) }
 
 // releaseOf is a release as it is listed.

@@ -17,7 +17,7 @@ func (d *decision) claimed() []string {
 	return d.tenant.Namespaces
 }
 
-// leftOut says whether a namespace of a tenant that is being migrated is passed over: it
+// leftOut reports whether a namespace of a tenant that is being migrated is passed over: it
 // does not exist, or nothing can be created in it any more.
 func (d *decision) leftOut(namespace string) bool {
 	if !d.request.Migrating || d.request.CreateNamespaces {

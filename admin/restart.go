@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// annotationRestarted is on the template of a Tiller's pods: when they were made anew. It
+// annotationRestarted is on the template of a Tiller's pods: when they were made again. It
 // is the one of `kubectl rollout restart`.
 const annotationRestarted = "kubectl.kubernetes.io/restartedAt"
 
@@ -18,7 +18,7 @@ const annotationRestarted = "kubectl.kubernetes.io/restartedAt"
 // is for.
 const restartSlack = 10 * time.Minute
 
-// planRestart has the Tiller's pods made anew where they hold a token of a service account
+// planRestart has the Tiller's pods made again where they hold a token of a service account
 // that was deleted: the API server answers Unauthorized to a token of an earlier account of
 // the same name.
 func (d *decision) planRestart(plan *cluster.Plan) {

@@ -12,7 +12,7 @@ import (
 	"helm-tenant/cluster"
 )
 
-// TestRestart: Tiller's pods are made anew where their account was deleted, whether
+// TestRestart: Tiller's pods are made again where their account was deleted, whether
 // somebody made it again or not, and once.
 func TestRestart(t *testing.T) {
 	begun := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))

@@ -135,7 +135,7 @@ func restoredRails(live *cluster.Live, t tenant.Tenant) (tenant.Rails, error) {
 
 // restore takes the tenant from its live objects where it has no record that can be
 // read; unreadable is why it can't, nil where there is none. A record that can't be read
-// may be a newer helm-tenant's: it is written anew only for who names the namespaces.
+// may be a newer helm-tenant's: it is written again only for who names the namespaces.
 func restore(f *facts, r Request, unreadable error) (was tenant.Tenant, existed bool, err error) {
 	named := r.Exact || len(r.Tenant.Namespaces) > 0 || r.Tenant.AllNamespaces
 	was, existed, err = restored(f.live, r.Tenant.Name)

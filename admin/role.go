@@ -78,7 +78,7 @@ func (d *decision) checkRole() error {
 		t.Role, writes[0], t.Name, rbac.AdminRoleName)
 }
 
-// nested says whether one of two ClusterRoles grants all that the other does. Then both
+// nested reports whether one of two ClusterRoles grants all that the other does. Then both
 // may be bound for a moment without anybody having more than one of them gives.
 func (d *decision) nested(was, next string) (bool, error) {
 	first, found, err := d.roleRules(was)

@@ -52,7 +52,7 @@ func (r SplitRelease) Notes() []string {
 	return append(notes, r.Unmatched...)
 }
 
-// living says whether the release holds anything.
+// living reports whether the release holds anything.
 func (r SplitRelease) living() bool { return !release.Gone(r.Status) }
 
 // oldRecord is a record of the Tiller that is split, and what it holds.

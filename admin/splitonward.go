@@ -101,12 +101,12 @@ func (s *Split) standingOf(ctx context.Context, name string) (standing, error) {
 	return st, err
 }
 
-// finished says whether the tenant has left its Tiller for good.
+// finished reports whether the tenant has left its Tiller for good.
 func (s standing) finished() bool {
 	return s.existed && s.migration == nil && !s.tenant.Engine.Has(tenant.EngineTiller)
 }
 
-// finishing says whether the tenant is leaving its Tiller, and can't go back.
+// finishing reports whether the tenant is leaving its Tiller, and can't go back.
 func (s standing) finishing() bool {
 	return s.migration != nil && s.migration.From == "" && s.migration.Phase == tenant.PhaseFinishing
 }

@@ -269,7 +269,7 @@ func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[
 	return err
 }
 
-// holdsSame says whether a live object has the data of the copy.
+// holdsSame reports whether a live object has the data of the copy.
 func holdsSame(live *unstructured.Unstructured, object runtime.Object) (bool, error) {
 	var have cluster.Record
 	switch live.GetKind() {

@@ -32,7 +32,7 @@ func (e *SquattedError) Error() string {
 	return text
 }
 
-// leadsToRecord says whether something that only admins write leads to a namespace that
+// leadsToRecord reports whether something that only admins write leads to a namespace that
 // holds a record of the tenant.
 func (f *facts) leadsToRecord(name string) bool {
 	return slices.ContainsFunc(f.live.OfTenant(name), func(key cluster.Key) bool {
@@ -40,7 +40,7 @@ func (f *facts) leadsToRecord(name string) bool {
 	})
 }
 
-// labelledOnly says whether somebody labelled the home namespace, or a deployer's account in
+// labelledOnly reports whether somebody labelled the home namespace, or a deployer's account in
 // it, as the tenant's, without anything leading to it that only admins write.
 func (d *decision) labelledOnly() bool {
 	name, home := d.tenant.Name, d.tenant.Home()
@@ -58,7 +58,7 @@ func (d *decision) labelledOnly() bool {
 	})
 }
 
-// sharesAll says whether the tenant has no namespace that could lead to its home, since
+// sharesAll reports whether the tenant has no namespace that could lead to its home, since
 // they all carry the label of another: by what --share asks, or by what an admin noted on
 // one of them.
 func (d *decision) sharesAll() bool {
@@ -79,7 +79,7 @@ func (d *decision) sharesAll() bool {
 
 // judgeSquatter refuses a home that may be a stranger's. An empty one is what a run left
 // that was killed when it had made the namespace. With --adopt it is taken: what its record
-// and bindings say is forgotten, and the accounts are made anew.
+// and bindings say is forgotten, and the accounts are made again.
 func (d *decision) judgeSquatter() error {
 	if !d.labelledOnly() {
 		return nil
@@ -149,7 +149,7 @@ func (d *decision) remade() []string {
 	return remade
 }
 
-// renew has the deployers' accounts made anew that others made: a new UID ends every
+// renew has the deployers' accounts made again that others made: a new UID ends every
 // token, those of a TokenRequest too.
 func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
 	if d.adopted == nil {
@@ -169,7 +169,7 @@ func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
 	return nil
 }
 
-// isOwnName says whether a stranger's name is one that a plan compares with what it should
+// isOwnName reports whether a stranger's name is one that a plan compares with what it should
 // be.
 func isOwnName(what string) bool {
 	return slices.Contains([]string{"RoleBinding " + rbac.MemberName, "RoleBinding " + rbac.RecordsName, "Deployment " + install.DeploymentName}, what)

@@ -10,7 +10,7 @@ import (
 // Access is what one subject can do to reach a deployer.
 type Access struct {
 	Subject string `json:"subject"`
-	// Member says whether it is one of the tenant's.
+	// Member reports whether it is one of the tenant's.
 	Member bool `json:"member,omitempty"`
 	// Own says that it is one of the tenant's own deployers.
 	Own   bool       `json:"own,omitempty"`

@@ -58,7 +58,7 @@ func (a act) rule(names ...string) []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{{APIGroups: []string{a.group}, Resources: []string{a.resource}, Verbs: []string{a.verb}, ResourceNames: names}}
 }
 
-// unnamed says whether requests of that act may name no object: a POST of a new one,
+// unnamed reports whether requests of that act may name no object: a POST of a new one,
 // and what concerns all objects of a kind. A rule with resourceNames: [""] allows
 // these, of every object (k8s.io/kubernetes/pkg/apis/rbac/v1, ResourceNameMatches).
 func (a act) unnamed() bool {

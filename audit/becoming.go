@@ -14,7 +14,7 @@ const authenticationGroup = "authentication.k8s.io"
 // impersonatesBy begins every verb by which somebody is impersonated.
 const impersonatesBy = "impersonate"
 
-// isImpersonation says whether the question is for a right to impersonate. The API
+// isImpersonation reports whether the question is for a right to impersonate. The API
 // server lets nobody do that while they are impersonated: it takes the headers away.
 func (a Ask) isImpersonation() bool { return strings.HasPrefix(a.Verb, impersonatesBy) }
 
@@ -26,7 +26,7 @@ func (p Path) withoutImpersonation() Path {
 	return p
 }
 
-// constrained says whether the API server knows impersonation that is held to
+// constrained reports whether the API server knows impersonation that is held to
 // certain acts (ConstrainedImpersonation, on from Kubernetes 1.36): the right to be
 // somebody in a mode takes a second one, for what is done as them.
 func (p pather) constrained() bool { return !p.Server.NoConstrainedImpersonation }
@@ -208,7 +208,7 @@ func (p pather) beNode(acts ...Ask) []Need {
 	return needs
 }
 
-// bootstraps says whether bootstrap tokens lead to a node's certificate: whether the
+// bootstraps reports whether bootstrap tokens lead to a node's certificate: whether the
 // API server takes them, as far as is known, and a group that they are in may have one.
 func (x *rights) bootstraps(server Server) bool {
 	if server.NoBootstrapTokens {

@@ -42,7 +42,7 @@ func (one *somebody) becomes(s Subject, o opened) *somebody {
 		chains: append(slices.Clone(one.chains), o.chains(one.subject)...), impersonated: one.impersonated || o.byImpersonation()}
 }
 
-// opens says whether the path is open to this one, and by what: without impersonation
+// opens reports whether the path is open to this one, and by what: without impersonation
 // where there is a choice, since that is no end of the way.
 func (a *auditor) opensTo(one *somebody, path Path) (opened, bool) {
 	bare := path.withoutImpersonation()
@@ -225,12 +225,12 @@ func (a *auditor) generalOf(one *somebody) []opened {
 	return one.general
 }
 
-// acts says whether who has the path can do what the deployer can.
+// acts reports whether who has the path can do what the deployer can.
 func (p Path) acts() bool {
 	return p.finding != idHome && !slices.Contains([]string{"read-secrets", "read-configmaps"}, p.ID)
 }
 
-// connects says whether somebody reaches a Tiller that is open on the network, from
+// connects reports whether somebody reaches a Tiller that is open on the network, from
 // a pod of theirs or from outside.
 func (a *auditor) connects(one *somebody, d *deployer) (OpenPath, bool) {
 	if d.tiller == nil || !d.network.listens || d.network.closed {

@@ -144,7 +144,7 @@ func (a *auditor) checkTiller(d *deployer) {
 	}
 }
 
-// old says whether it is a version before the last of Helm 2. One that is not a
+// old reports whether it is a version before the last of Helm 2. One that is not a
 // version is not known to be.
 func old(text string) bool {
 	v, err := version.ParseSemantic(text)

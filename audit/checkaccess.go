@@ -109,7 +109,7 @@ func wantedRules(t tenant.Tenant) map[string][]rbacv1.PolicyRule {
 	return wanted
 }
 
-// byMemberAccount says whether a path goes by using a service account that is a
+// byMemberAccount reports whether a path goes by using a service account that is a
 // member, in the account's own namespace.
 func (a *auditor) byMemberAccount(d *deployer, o opened) bool {
 	if o.path.ID != useAccountPath && o.path.ID != "impersonate-member" {
@@ -190,7 +190,7 @@ func (a *auditor) checkOwnHome(d *deployer, access Access) {
 	}
 }
 
-// writesMore says whether rules write Secrets by more verbs than Tiller needs.
+// writesMore reports whether rules write Secrets by more verbs than Tiller needs.
 func writesMore(rules []rbacv1.PolicyRule) bool {
 	set := ruleSet{rules: rules, known: map[act]answer{}}
 	return set.answer(act{"patch", "", "secrets"}).some

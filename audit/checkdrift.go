@@ -121,7 +121,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 	}
 }
 
-// sameSubjects says whether a binding has the wanted subjects, and none beside those of
+// sameSubjects reports whether a binding has the wanted subjects, and none beside those of
 // whom a finding spoke.
 func (a *auditor) sameSubjects(r *Record, b *Binding, wanted []rbacv1.Subject) bool {
 	want := SubjectsOf(wanted, b.Namespace)
@@ -170,7 +170,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 	}
 }
 
-// claims says whether the tenant of that name has the namespace by its record.
+// claims reports whether the tenant of that name has the namespace by its record.
 func (a *auditor) claims(name, ns string) bool {
 	return slices.ContainsFunc(a.snapshot.Records, func(r Record) bool { return r.Tenant.Name == name && slices.Contains(r.Tenant.Namespaces, ns) })
 }

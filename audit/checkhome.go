@@ -284,7 +284,7 @@ func (a *auditor) deployerOf(s Subject) *deployer {
 	return a.homes[s.Namespace][s.Name]
 }
 
-// isDeployerIn says whether the subject is the deployer of a tenant that has
+// isDeployerIn reports whether the subject is the deployer of a tenant that has
 // that namespace.
 func (a *auditor) isDeployerIn(s Subject, ns string) bool {
 	d := a.deployerOf(s)

@@ -145,7 +145,7 @@ func (a *auditor) checkEscalations(d *deployer, grants []grant) {
 	}
 }
 
-// opensHome says whether a grant in a namespace is told already as the way of an
+// opensHome reports whether a grant in a namespace is told already as the way of an
 // outsider to a deployer that has its home there.
 func (a *auditor) opensHome(namespace string, g grant) bool {
 	for _, d := range a.homes[namespace] {
@@ -170,7 +170,7 @@ func (a *auditor) opensHome(namespace string, g grant) bool {
 // streams are the subresources by which a get may do anything.
 var streams = []string{"/exec", "/attach", "/portforward", "/proxy"}
 
-// readsOnly says whether rules do no more than read, and no Secrets.
+// readsOnly reports whether rules do no more than read, and no Secrets.
 func readsOnly(rules []rbacv1.PolicyRule) bool {
 	for _, rule := range rules {
 		for _, verb := range rule.Verbs {

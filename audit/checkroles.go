@@ -162,7 +162,7 @@ func otherRole(role string, users []*Record) command.Fix {
 	const most = 20
 	instead := rbac.MadeRole(role)
 	if instead == role {
-		return users[0].init() // which makes it anew
+		return users[0].init() // which makes it again
 	}
 	var fix command.Fix
 	for _, r := range users[:min(len(users), most)] {

@@ -46,10 +46,10 @@ func (d *deployer) tenant() string {
 	return d.record.Tenant.Name
 }
 
-// isTenants says whether there is one, and it is a tenant's.
+// isTenants reports whether there is one, and it is a tenant's.
 func (d *deployer) isTenants() bool { return d != nil && d.tenant() != "" }
 
-// isOwn says whether the subject is one of the tenant's deployers.
+// isOwn reports whether the subject is one of the tenant's deployers.
 func (d *deployer) isOwn(s Subject) bool {
 	return s == d.account || d.record != nil && s.Namespace == d.target.Home && s.Kind == d.account.Kind &&
 		slices.Contains(d.record.Tenant.Engine.DeployerAccounts(), s.Name)
@@ -129,7 +129,7 @@ func isolatesIngress(spec networkingv1.NetworkPolicySpec) bool {
 	return len(spec.PolicyTypes) == 0 || slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
 }
 
-// lets says whether a rule lets anybody connect to Tiller's port.
+// lets reports whether a rule lets anybody connect to Tiller's port.
 func lets(rule networkingv1.NetworkPolicyIngressRule) bool {
 	const port = 44134 // k8s.io/helm/pkg/tiller/environment
 	if len(rule.Ports) == 0 {

@@ -99,7 +99,7 @@ func (a *auditor) checkGuard() {
 	a.add(idGuardPolicies, severity, f)
 }
 
-// writeGuard is the commands that write the guard's policies anew: an init writes the
+// writeGuard is the commands that write the guard's policies again: an init writes the
 // bindings of its tenant's mode only.
 func (a *auditor) writeGuard(modes []tenant.Guard, problems []GuardProblem) command.Fix {
 	var fix command.Fix

@@ -26,7 +26,7 @@ func (a *auditor) heldBy(account Subject) Held {
 	return held
 }
 
-// namesKnown says whether it is known which pods, workloads and Secrets there are.
+// namesKnown reports whether it is known which pods, workloads and Secrets there are.
 func (a *auditor) namesKnown() bool {
 	return !a.unseen("pods", "deployments", "statefulsets", "daemonsets", "secrets")
 }

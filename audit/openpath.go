@@ -29,7 +29,7 @@ func (o opened) chains(who Subject) [][]string {
 	return chains
 }
 
-// byImpersonation says whether it takes impersonating somebody.
+// byImpersonation reports whether it takes impersonating somebody.
 func (o opened) byImpersonation() bool {
 	return slices.ContainsFunc(o.steps, func(s step) bool { return s.ask.isImpersonation() })
 }

@@ -49,7 +49,7 @@ type Target struct {
 	// names them.
 	InConfigMaps bool
 	ConfigMaps   []string
-	// NamesKnown says whether the names above are. Where they are not, a right to
+	// NamesKnown reports whether the names above are. Where they are not, a right to
 	// any one object counts.
 	NamesKnown bool
 	// Members are those who may use it, and those who can do everything: whoever
@@ -266,9 +266,9 @@ func (p pather) write(resource, name string) []Need {
 // chooses.
 var workloadKinds = []struct {
 	kind, group, resource string
-	// changes says whether a live one's pods can be changed: a Job's can't.
+	// changes reports whether a live one's pods can be changed: a Job's can't.
 	changes bool
-	// listed says whether a Snapshot holds them.
+	// listed reports whether a Snapshot holds them.
 	listed bool
 }{
 	{"Deployment", "apps", "deployments", true, true},

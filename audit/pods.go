@@ -14,7 +14,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// made says whether a workload made that pod: by the pod's owner, since labels
+// made reports whether a workload made that pod: by the pod's owner, since labels
 // anybody can give a pod. A Deployment's ReplicaSets have its name and a hash.
 func made(w *Workload, pod Pod) bool {
 	if w.Kind == "Deployment" {
@@ -101,7 +101,7 @@ func privileged(c corev1.Container) bool {
 	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 }
 
-// impostorOf says whether a pod in the home of that deployer's is one that has its
+// impostorOf reports whether a pod in the home of that deployer's is one that has its
 // token, or is taken for it, and should not be; and why, as text.
 func (a *auditor) impostorOf(d *deployer, pod Pod) (impostor, string) {
 	// Helm's clients choose by the labels.

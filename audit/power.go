@@ -65,7 +65,7 @@ func (a *auditor) findPower(d *deployer) {
 	})
 }
 
-// everything says whether the rules allow all there is.
+// everything reports whether the rules allow all there is.
 func everything(rules *ruleSet) bool { return rules.answer(act{"*", "*", "*"}).all }
 
 // escalations are the rights to get past one's own.

@@ -18,7 +18,7 @@ func (ns *Namespace) object() metav1.Object {
 }
 
 // checkRefused looks for objects of the tenant that the guard would not let its members
-// make: what was there before it stays, until it is made anew.
+// make: what was there before it stays, until it is made again.
 func (a *auditor) checkRefused(r *Record) {
 	t := r.Tenant
 	if t.Guard == "" || r.Problem != "" || t.AllNamespaces || a.unseen("namespaces") {

@@ -174,7 +174,7 @@ func newAuditor(s *Snapshot) *auditor {
 	return a
 }
 
-// unseen says whether any of these kinds could not be read.
+// unseen reports whether any of these kinds could not be read.
 func (a *auditor) unseen(kinds ...string) bool {
 	return slices.ContainsFunc(a.snapshot.Unseen, func(u Unseen) bool {
 		return slices.Contains(kinds, u.Resource)
@@ -250,7 +250,7 @@ func (a *auditor) report(o Options) *Report {
 	return r
 }
 
-// asks says whether that tenant is asked for; where the name is empty, whether
+// asks reports whether that tenant is asked for; where the name is empty, whether
 // Tillers of none are.
 func (o Options) asks(name string) bool {
 	return len(o.Tenants) == 0 || slices.Contains(o.Tenants, name)

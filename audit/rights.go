@@ -16,7 +16,7 @@ type ruleSet struct {
 	// named are the names that any rule is held to.
 	named []string
 	known map[act]answer
-	// leads says whether they hold any act that leads to a deployer.
+	// leads reports whether they hold any act that leads to a deployer.
 	leads map[leading]bool
 }
 
@@ -55,7 +55,7 @@ func covers(rule rbacv1.PolicyRule, needed []rbacv1.PolicyRule) bool {
 	return does
 }
 
-// acts says whether the rules allow any verb that begins so, on anything; with all, by a
+// acts reports whether the rules allow any verb that begins so, on anything; with all, by a
 // rule of all verbs, too.
 func (r *ruleSet) acts(prefix string, all bool) bool {
 	return slices.ContainsFunc(r.rules, func(rule rbacv1.PolicyRule) bool {
@@ -160,7 +160,7 @@ type rights struct {
 	// served are the API groups of the server, mentioned those that rules name.
 	served    []string
 	mentioned map[string]bool
-	// bootstrap says whether bootstrap tokens lead to a node's certificate; nil where
+	// bootstrap reports whether bootstrap tokens lead to a node's certificate; nil where
 	// nobody asked yet.
 	bootstrap *bool
 }

@@ -25,7 +25,7 @@ func Severities() []Severity { return []Severity{Critical, High, Medium, Low} }
 // rank is 0 for the worst.
 func (s Severity) rank() int { return slices.Index(Severities(), s) }
 
-// AtLeast says whether it is as bad as the other, or worse.
+// AtLeast reports whether it is as bad as the other, or worse.
 func (s Severity) AtLeast(other Severity) bool { return s.rank() <= other.rank() }
 
 // ParseSeverity reads one.

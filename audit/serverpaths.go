@@ -58,7 +58,7 @@ func (p pather) changeAdmission() []Need {
 	for _, need := range p.either(change, anyOf(bindings)) {
 		needs = append(needs, append(Need{create(policies)}, need...))
 	}
-	// One that is bound can be made anew by its name.
+	// One that is bound can be made again by its name.
 	for _, need := range []Need{p.either([]string{"delete"}, anyOf(policies))[0], {{Verb: "deletecollection", Group: admissionGroup, Resource: policies}}} {
 		needs = append(needs, append(need, create(policies)))
 	}

@@ -216,7 +216,7 @@ type ReplicaSet struct {
 // ServiceAccount is a service account.
 type ServiceAccount struct {
 	Namespace, Name string
-	// Mounts says whether its token is in every pod that does not refuse it.
+	// Mounts reports whether its token is in every pod that does not refuse it.
 	Mounts bool
 }
 

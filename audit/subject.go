@@ -51,7 +51,7 @@ func identityOf(s Subject, groups ...string) identity {
 	return all
 }
 
-// isNode says whether it is a node, one of those named where there are some. Of the group
+// isNode reports whether it is a node, one of those named where there are some. Of the group
 // of all nodes each is one.
 func (who identity) isNode(nodes []string) bool {
 	if !slices.Contains(who, Group(groupNodes)) {
@@ -61,7 +61,7 @@ func (who identity) isNode(nodes []string) bool {
 	return !named || who[0].Kind != rbacv1.UserKind || len(nodes) == 0 || slices.Contains(nodes, node)
 }
 
-// isAccount says whether it is a service account, or a group of them.
+// isAccount reports whether it is a service account, or a group of them.
 func (who identity) isAccount() bool {
 	return who[0].Kind == rbacv1.ServiceAccountKind || who[0] == Group(groupAccounts) || who[0].AccountsOf() != ""
 }

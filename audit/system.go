@@ -8,7 +8,7 @@ import (
 
 const systemNamespace = "kube-system"
 
-// isComponent says whether a binding gives its subject what Kubernetes itself
+// isComponent reports whether a binding gives its subject what Kubernetes itself
 // gives it: to its administrators and to its own components. It goes by the
 // names of the binding, the role and the subject together: whoever may write
 // bindings can set the label kubernetes.io/bootstrapping. Of the
@@ -41,7 +41,7 @@ func isComponent(b *Binding, s Subject) bool {
 	return found && b.RoleName == b.Name && s == Account(systemNamespace, name) && controllers[name]
 }
 
-// isAdministrator says whether somebody is one by name, whatever the roles say.
+// isAdministrator reports whether somebody is one by name, whatever the roles say.
 func isAdministrator(s Subject) bool { return s.Kind == rbacv1.GroupKind && s.Name == groupMasters }
 
 // controllers are those of the controller manager, of Kubernetes 1.16 to 1.37.

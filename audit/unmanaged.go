@@ -63,7 +63,7 @@ func (a *auditor) atMost(d *deployer, severity Severity) Severity {
 	return severity
 }
 
-// saysHome says whether what only admins write says that a namespace is a home: its own
+// saysHome reports whether what only admins write says that a namespace is a home: its own
 // labels, or the annotation of a tenant's namespace. Objects in it say nothing: whoever
 // may write there makes them.
 func (a *auditor) saysHome(namespace string) bool {

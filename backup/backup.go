@@ -43,7 +43,7 @@ type Backup struct {
 	versions map[types.UID]string
 }
 
-// Holds says whether the file has all of these records, just as they are.
+// Holds reports whether the file has all of these records, just as they are.
 func (b Backup) Holds(records []cluster.Stored) bool {
 	return !slices.ContainsFunc(records, func(s cluster.Stored) bool { return b.versions[s.UID] != s.ResourceVersion })
 }

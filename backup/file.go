@@ -163,7 +163,7 @@ func parseItem(text []byte) (map[string]any, hash, error) {
 	return object, sha256.Sum256(plain), err
 }
 
-// isIn says whether a file has all of the items, just as they are.
+// isIn reports whether a file has all of the items, just as they are.
 func (b *wholeBackup) isIn(file string) bool {
 	left := map[hash]bool{}
 	for _, whole := range b.items {
@@ -181,7 +181,7 @@ func (b *wholeBackup) isIn(file string) bool {
 	return err == nil && len(left) == 0
 }
 
-// isOlder says whether a file is a backup of records in a namespace in which some of
+// isOlder reports whether a file is a backup of records in a namespace in which some of
 // these are.
 func (b *wholeBackup) isOlder(file string) bool {
 	older := false

@@ -196,7 +196,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	return s.judge(outcomes, differs && o.detailedExitCode)
 }
 
-// sayPodSecurity says whether the API server does not enforce PodSecurity: the first
+// sayPodSecurity reports whether the API server does not enforce PodSecurity: the first
 // tenant that has it answers for all.
 func (s *session) sayPodSecurity(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome) {
 	i := slices.IndexFunc(outcomes, func(o admin.Outcome) bool { return o.Err == nil && admin.HasPodSecurity(o.Prepared.Tenant) })

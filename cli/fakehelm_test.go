@@ -80,7 +80,7 @@ func fakeHelm(args []string) int {
 	return code
 }
 
-// helm3Alone says whether a variable means nothing to Helm 2.
+// helm3Alone reports whether a variable means nothing to Helm 2.
 func helm3Alone(name string) bool {
 	return name == "HELM_NAMESPACE" || strings.HasPrefix(name, "HELM_KUBE") && name != envvar.KubeContext
 }

@@ -170,7 +170,7 @@ func someOf(names []string) string {
 	return strings.Join(shown, ", ")
 }
 
-// isTerminal says whether a stream is one that a person sits at.
+// isTerminal reports whether a stream is one that a person sits at.
 func isTerminal(stream any) bool {
 	file, isFile := stream.(*os.File)
 	return isFile && term.IsTerminal(int(file.Fd()))

@@ -306,7 +306,7 @@ func (s *session) checkIdentity() error {
 	return nil
 }
 
-// isDeployer says whether a user is one that shellenv exports.
+// isDeployer reports whether a user is one that shellenv exports.
 func isDeployer(user string) bool {
 	s := tenant.User(user)
 	return s == tenant.Account(s.Namespace, tenant.HelmAccount) || s == tenant.Account(s.Namespace, tenant.ReaderAccount)

@@ -132,7 +132,7 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	return nil
 }
 
-// homeIsKnown says whether the tenant's name alone leads to its home namespace;
+// homeIsKnown reports whether the tenant's name alone leads to its home namespace;
 // where it does not, TILLER_NAMESPACE has to.
 func homeIsKnown(k *tenant.Kubeconfig, r tenant.Resolved) bool {
 	known, found := k.Extension.Find(r.Name)

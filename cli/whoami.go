@@ -50,7 +50,7 @@ type whoami struct {
 // deployer is the service account that Helm 3 and 4 act as.
 type deployer struct {
 	User string `json:"user"`
-	// Answers says whether the caller may act as it, and it may act in Namespace.
+	// Answers reports whether the caller may act as it, and it may act in Namespace.
 	Answers bool   `json:"answers"`
 	Problem string `json:"problem,omitempty"`
 	// RoleGaps are the rights that it lacks in Namespace and helm needs; nil where that is
@@ -64,7 +64,7 @@ type tiller struct {
 	Pods    int    `json:"pods"`
 	Ready   int    `json:"ready"`
 	Version string `json:"version,omitempty"`
-	// Answers says whether helm reaches it; Answer is what it said.
+	// Answers reports whether helm reaches it; Answer is what it said.
 	Answers bool   `json:"answers"`
 	Answer  string `json:"answer,omitempty"`
 	Problem string `json:"problem,omitempty"`

@@ -137,7 +137,7 @@ func (c *Client) Record(ctx context.Context, home string) (tenant.Tenant, error)
 // one that was changed by hand.
 type RecordError struct {
 	why string
-	// Newer says that a newer helm-tenant may have written it: to write it anew would
+	// Newer says that a newer helm-tenant may have written it: to write it again would
 	// lose what that put there.
 	Newer bool
 }

@@ -78,6 +78,6 @@ func (h *Homes) TenantOf(namespace string) string {
 	return name
 }
 
-// Leads says whether something that only admins write leads from the tenant to that home
+// Leads reports whether something that only admins write leads from the tenant to that home
 // namespace.
 func (h *Homes) Leads(name, home string) bool { return h.claims[name][home] }

@@ -113,7 +113,7 @@ func newPageReader(list listPage, namespace string, options metav1.ListOptions, 
 	return &pageReader{list: list, namespace: namespace, options: options, size: size, more: true}
 }
 
-// next reads the next page; more says whether there is another after it.
+// next reads the next page; more reports whether there is another after it.
 func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
 	for {
 		read := &metered{most: r.size.bytes}
@@ -158,7 +158,7 @@ func (r *pageReader) advance(list runtime.Object, bytes int64) error {
 	return nil
 }
 
-// expired says whether a list took so long that the API server has forgotten its state,
+// expired reports whether a list took so long that the API server has forgotten its state,
 // and makes the page after the last one the next, as of now
 // (k8s.io/apimachinery/pkg/apis/meta/v1, ListMeta.Continue).
 func (r *pageReader) expired(err error) bool {

@@ -131,7 +131,7 @@ func (l *Live) With(objects ...*unstructured.Unstructured) *Live {
 // Get returns the live object, nil where there is none.
 func (l *Live) Get(key Key) *unstructured.Unstructured { return l.objects[key] }
 
-// Into reads the live object into a typed one and says whether there is one.
+// Into reads the live object into a typed one and reports whether there is one.
 func (l *Live) Into(key Key, object any) (bool, error) {
 	live := l.objects[key]
 	if live == nil {
@@ -140,7 +140,7 @@ func (l *Live) Into(key Key, object any) (bool, error) {
 	return true, Typed(live, object)
 }
 
-// Serves says whether the API server has this kind.
+// Serves reports whether the API server has this kind.
 func (l *Live) Serves(kind string) bool { return !l.unserved[kind] }
 
 // seldom are kinds of which a tenant has objects only with some settings or engines.
@@ -203,7 +203,7 @@ func (l *Live) disown() error {
 	return nil
 }
 
-// believes says whether an object's label is to be trusted. Anyone who may write in a
+// believes reports whether an object's label is to be trusted. Anyone who may write in a
 // namespace can set labels on the objects in it, a chart too; only admins write
 // namespaces. So an object counts where its namespace is believed to be this tenant's
 // home. Kinds that stand in the tenant's other namespaces count anywhere: their label
@@ -217,6 +217,6 @@ func (l *Live) believes(object *unstructured.Unstructured) bool {
 // see Homes.
 func (l *Live) HomeOf(namespace string) string { return l.homes.TenantOf(namespace) }
 
-// Leads says whether something that only admins write leads from the tenant to that home
+// Leads reports whether something that only admins write leads from the tenant to that home
 // namespace; see Homes.
 func (l *Live) Leads(name, home string) bool { return l.homes.Leads(name, home) }

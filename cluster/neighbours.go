@@ -63,7 +63,7 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 	return append(found, slices.Compact(more)...), unseen, err
 }
 
-// isUnseen says whether a kind can't be read: the caller may not, or what serves it is
+// isUnseen reports whether a kind can't be read: the caller may not, or what serves it is
 // broken (an aggregated API server, a conversion webhook).
 func isUnseen(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err)
@@ -146,7 +146,7 @@ func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, er
 	return found, nil
 }
 
-// hasTillersLabels says whether labels are those of a tenant's objects, of a Tiller's,
+// hasTillersLabels reports whether labels are those of a tenant's objects, of a Tiller's,
 // or of its records.
 func hasTillersLabels(l map[string]string) bool {
 	return l[tenant.LabelTenant] != "" || release.IsTillers(l) || recognise.HasLabels(l)

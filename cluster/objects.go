@@ -20,7 +20,7 @@ import (
 // ServedKind is a kind of which the API server has objects.
 type ServedKind struct{ kind }
 
-// Namespaced says whether the kind's objects are in namespaces.
+// Namespaced reports whether the kind's objects are in namespaces.
 func (k ServedKind) Namespaced() bool { return k.namespaced }
 
 // Metadata reads the metadata of an object of any kind; the namespace is ignored where

@@ -22,7 +22,7 @@ const (
 	Create Action = "create"
 	Update Action = "update"
 	Delete Action = "delete"
-	// Replace deletes and creates anew: a field that can't be changed differs.
+	// Replace deletes and creates again: a field that can't be changed differs.
 	Replace Action = "replace"
 )
 
@@ -141,7 +141,7 @@ func (p *Plan) CreateSecret(secret *corev1.Secret) {
 	p.Changes = append(p.Changes, Change{Action: Create, Key: Key{"Secret", secret.Namespace, secret.Name}, secret: secret, phase: PhaseObjects})
 }
 
-// Renew has a live object deleted and made anew, as it is wanted. A change of it that is
+// Renew has a live object deleted and made again, as it is wanted. A change of it that is
 // planned already is replaced by that.
 func (p *Plan) Renew(object runtime.Object, live *unstructured.Unstructured) error {
 	want, err := toUnstructured(object)
@@ -198,7 +198,7 @@ func (p *Plan) Objects() []*unstructured.Unstructured {
 	return objects
 }
 
-// Nested says whether the rules of one of two roles grant all that the other's do.
+// Nested reports whether the rules of one of two roles grant all that the other's do.
 // Then both may be bound for a moment without anybody having more than one of
 // them gives.
 func Nested(a, b []rbacv1.PolicyRule) bool {

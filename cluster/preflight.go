@@ -121,7 +121,7 @@ func permissions(change Change) []Permission {
 	return []Permission{remove, anew}
 }
 
-// grantsMore says whether an update of a role or binding is one for which the
+// grantsMore reports whether an update of a role or binding is one for which the
 // API server checks for escalation.
 func grantsMore(change Change) bool {
 	return slices.ContainsFunc(change.Fields, func(f Field) bool {
@@ -158,7 +158,7 @@ func (p *Preflight) missing(ctx context.Context, needed []Permission) ([]Permiss
 	return slices.DeleteFunc(narrow, p.knows), nil
 }
 
-// knows says whether a permission that was asked for is there.
+// knows reports whether a permission that was asked for is there.
 func (p *Preflight) knows(permission Permission) bool {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()

@@ -41,8 +41,8 @@ func (e *WriteError) Error() string {
 
 func (e *WriteError) Unwrap() error { return e.Err }
 
-// Outdated says whether a write failed because the object had changed since it
-// was read: reading and planning anew is then right.
+// Outdated reports whether a write failed because the object had changed since it
+// was read: reading and planning again is then right.
 func Outdated(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err)
 }
@@ -95,9 +95,9 @@ func patience() wait.Backoff {
 	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 6}
 }
 
-// passing says whether a failure may be over at the next try. A create or an
+// passing reports whether a failure may be over at the next try. A create or an
 // update that did reach the server is then refused as outdated, which has
-// everything read and planned anew.
+// everything read and planned again.
 func passing(err error) bool {
 	return apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)

@@ -148,7 +148,7 @@ func Identify(ctx context.Context, path string) (Client, error) {
 	return client, nil
 }
 
-// Check says whether this helm is one that helm-tenant works with.
+// Check reports whether this helm is one that helm-tenant works with.
 func (c Client) Check() error {
 	switch c.Major {
 	case 2:

@@ -88,7 +88,7 @@ func Subcommands(command string) []string {
 	return nil
 }
 
-// TakesRelease says whether the first argument of a command of Helm 2 is a
+// TakesRelease reports whether the first argument of a command of Helm 2 is a
 // release's name (k8s.io/helm/cmd/helm, bashCompletionFunc in helm.go).
 func TakesRelease(command string) bool {
 	return slices.Contains([]string{"delete", "del", "history", "hist", "status", "test", "upgrade", "rollback", "get"}, command)

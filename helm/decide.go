@@ -227,7 +227,7 @@ func (d Decision) LeavesOut() bool {
 
 // withoutCreateNamespace returns the command's arguments without --create-namespace
 // where the namespace is there, since it is the tenant's: helm would try to create it
-// first, which RBAC can't allow by name. left says whether anything was left out.
+// first, which RBAC can't allow by name. left reports whether anything was left out.
 func (d Decision) withoutCreateNamespace() (args []string, left bool) {
 	args = d.line.Args
 	command := d.line.Command

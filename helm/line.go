@@ -150,7 +150,7 @@ func (l Line) Words() []string {
 	return words
 }
 
-// RenderOnly says whether this is Helm 3's or 4's template without a word that
+// RenderOnly reports whether this is Helm 3's or 4's template without a word that
 // has it ask the cluster.
 func (l Line) RenderOnly(major int) bool {
 	if major == 2 || l.Command != "template" {

@@ -123,7 +123,7 @@ func swallow(major int, args []string) (taken, left []string) {
 	return swallowKnown(major, args, major != 2)
 }
 
-// swallowKnown is swallow; empty says whether an empty word is taken for a flag.
+// swallowKnown is swallow; empty reports whether an empty word is taken for a flag.
 func swallowKnown(major int, args []string, empty bool) (taken, left []string) {
 	swallowed := swallowedFlags(major)
 	for i := 0; i < len(args); i++ {

@@ -136,7 +136,7 @@ func globalKept(name string) bool {
 }
 
 // flags returns the flags that are wanted, as they were typed. A word of several short
-// flags of which only some are wanted is written anew.
+// flags of which only some are wanted is written again.
 func (d *Deployment) flags(wanted func(name string) bool) []string {
 	var kept []string
 	for i := 0; i < len(d.uses); {

@@ -48,7 +48,7 @@ func WrapFileless(client Client, line Line, environ []string) Invocation {
 
 // scrubbed are the variables that must not reach the wrapped helm: an address
 // that goes around the tunnel, what the outer helm said to us as its plugin,
-// and what is set anew.
+// and what helm-tenant sets itself.
 var scrubbed = []string{envvar.Host, envvar.TillerHost, envvar.TillerNamespace, envvar.PluginName, envvar.PluginDir, envvar.Tenant, envvar.KubeContext}
 
 // started returns the environment of a helm that process pid starts. Of two

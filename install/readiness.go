@@ -113,7 +113,7 @@ func trouble(pod corev1.Pod) string {
 	return ""
 }
 
-// PodReady says whether a pod's Ready condition holds.
+// PodReady reports whether a pod's Ready condition holds.
 func PodReady(pod corev1.Pod) bool {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodReady {

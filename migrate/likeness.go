@@ -173,7 +173,7 @@ func unlikeList(path string, wanted, live []any, left *int) string {
 	return ""
 }
 
-// isZero says whether the API server may leave a value out.
+// isZero reports whether the API server may leave a value out.
 func isZero(value any) bool {
 	switch v := value.(type) {
 	case nil:
@@ -199,7 +199,7 @@ func isZero(value any) bool {
 	return false
 }
 
-// sameScalar says whether two values are the same text, or the same quantity.
+// sameScalar reports whether two values are the same text, or the same quantity.
 func sameScalar(wanted, live any) bool {
 	w, l := scalarText(wanted), scalarText(live)
 	if w == l {

@@ -65,7 +65,7 @@ var validName = sync.OnceValue(func() *regexp.Regexp {
 const maxName = 53
 
 // Releases decides what moves of all that a Tiller has, and returns everything that keeps it from
-// moving, one clear line each. may says whether the tenant has a namespace. keep bounds how
+// moving, one clear line each. may reports whether the tenant has a namespace. keep bounds how
 // many revisions of each release move, the newest ones; 0 is no bound.
 //
 // Of a release whose newest revision was deployed, failed, superseded or deleted all
@@ -141,7 +141,7 @@ func move(name string, revisions []Stored, keep int, may func(string) bool) (Rel
 func (r *Release) chooseMoving(revisions []Stored, keep int) []Stored {
 	var here []Stored
 	for _, old := range revisions {
-		// A release that was deleted can be installed anew elsewhere, by
+		// A release that was deleted can be installed again elsewhere, by
 		// `install --replace`; Helm 3 keeps a release in one namespace.
 		if old.namespace != r.Namespace {
 			r.note("revision %d was in namespace %s and does not move", old.version, old.namespace)

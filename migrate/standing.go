@@ -26,14 +26,14 @@ type Standing struct {
 	Foreign []string
 }
 
-// Lost says whether Helm 3 has neither the newest revision nor one that was made of it.
+// Lost reports whether Helm 3 has neither the newest revision nor one that was made of it.
 // It never forgets the newest alone: either the release was uninstalled, or somebody
 // removed the record.
 func (s Standing) Lost(r Release) bool {
 	return len(s.Later) == 0 && slices.ContainsFunc(s.Missing, func(missing Revision) bool { return missing.Version == r.Newest().Version })
 }
 
-// None says whether Helm 3 has nothing of it.
+// None reports whether Helm 3 has nothing of it.
 func (s Standing) None() bool { return len(s.Ours) == 0 }
 
 // Kept is what must be known of a record of Helm 3's to compare it.
@@ -80,7 +80,7 @@ func ReadKept(r Release, secret corev1.Secret, budget *release.Budget) Kept {
 var errNotHelms = errors.New("it is no record that helm writes")
 
 // Compare tells what Helm 3 has of the release: live are the records of that name in
-// its namespace. moved says whether all revisions were written before; then a later
+// its namespace. moved reports whether all revisions were written before; then a later
 // one that descends from them is ours, even where none of them is left.
 func Compare(r Release, live []Kept, moved bool) Standing {
 	var s Standing
@@ -128,7 +128,7 @@ func Compare(r Release, live []Kept, moved bool) Standing {
 	return s
 }
 
-// descends says whether a later revision was made of ours. Helm 3 and 4 keep the time
+// descends reports whether a later revision was made of ours. Helm 3 and 4 keep the time
 // of the first deployment across upgrade and rollback, also where none is told, and an
 // install sets its own: one after uninstall, and one in the place of what uninstall
 // --keep-history left (helm.sh/helm/v3/pkg/action). Which revision they go on from is
@@ -137,7 +137,7 @@ func (r Release) descends(there Revision) bool {
 	return slices.ContainsFunc(r.Revisions, func(revision Revision) bool { return revision.first.Equal(there.first) })
 }
 
-// sameOrigin says whether two records are of one revision of a release. Helm 3 changes of a
+// sameOrigin reports whether two records are of one revision of a release. Helm 3 changes of a
 // revision that is there its status, and when its hooks ran, and nothing else.
 func (r Revision) sameOrigin(there Revision) bool {
 	return r.Version == there.Version && r.manifest == there.manifest && r.first.Equal(there.first) && r.last.Equal(there.last)

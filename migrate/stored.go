@@ -76,7 +76,7 @@ type Revision struct {
 
 type digest [sha256.Size]byte
 
-// HasManifest says whether helm's text of a revision's manifest, without blanks around it, is
+// HasManifest reports whether helm's text of a revision's manifest, without blanks around it, is
 // that of the revision.
 func (r Revision) HasManifest(text string) bool { return r.manifest == digestOf(text) }
 

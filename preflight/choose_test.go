@@ -124,7 +124,7 @@ func TestTrySettings(t *testing.T) {
 }
 
 // TestForAdmins: what an admin must not create is refused, and what is written is
-// written anew.
+// written again.
 func TestForAdmins(t *testing.T) {
 	const rule = "rules: [{verbs: [get], apiGroups: [''], resources: [nodes]}]\n"
 	role := func(rules string) string {

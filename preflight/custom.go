@@ -20,7 +20,7 @@ func (p Plan) Resource(o Object) schema.GroupResource {
 }
 
 // JudgeCustom judges an object of a kind that the chart itself defines, and that the API
-// server does not serve yet. may says whether the deployer may create it.
+// server does not serve yet. may reports whether the deployer may create it.
 func (q Question) JudgeCustom(p Plan, o Object, may bool) []Finding {
 	definition := p.Definitions[o.gvk().GroupKind()]
 	var findings []Finding

@@ -14,7 +14,7 @@ import (
 type ForAdmin struct {
 	// Comments say in plain words what it is and what it gives.
 	Comments []string
-	// Object is written anew from what was parsed; nil where Refused says why no admin
+	// Object is written again from what was parsed; nil where Refused says why no admin
 	// should create it.
 	Object  map[string]any
 	Refused string

@@ -24,7 +24,7 @@ type verdict struct {
 	named bool
 }
 
-// names says whether the refusal names the attempt.
+// names reports whether the refusal names the attempt.
 func (v verdict) names(a *Attempt) bool {
 	return slices.ContainsFunc(a.named, func(words string) bool { return strings.Contains(v.text, words) })
 }
@@ -78,7 +78,7 @@ func judgeReview(body []byte) verdict {
 	return verdict{result: Refused, by: "RBAC", text: oneLine(strings.TrimSuffix("not allowed: "+review.Status.Reason, ": "))}
 }
 
-// isUser says whether the API server takes the one who asked for that user.
+// isUser reports whether the API server takes the one who asked for that user.
 func isUser(body []byte, user string) bool {
 	var review authenticationv1.SelfSubjectReview
 	return json.Unmarshal(body, &review) == nil && review.Status.UserInfo.Username == user

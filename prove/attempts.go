@@ -196,7 +196,7 @@ var inNamespaces = []*Attempt{
 		Optional: true, configured: countsObjects},
 }
 
-// countsObjects says whether a quota bounds how many objects of a kind there are.
+// countsObjects reports whether a quota bounds how many objects of a kind there are.
 func countsObjects(t *Target, namespace string) bool {
 	for _, name := range []string{"pods", "services", "configmaps", "secrets", "persistentvolumeclaims", "replicationcontrollers"} {
 		if t.Quotas[namespace][name] || t.Quotas[namespace]["count/"+name] {

@@ -110,7 +110,7 @@ func (t *Target) add(requests []Request, a *Attempt, role Role, namespace string
 	return append(requests, r)
 }
 
-// entitled says whether an attempt on the other tenant is one that the member may
+// entitled reports whether an attempt on the other tenant is one that the member may
 // rightly make, as a member of that tenant.
 func (t *Target) entitled(a *Attempt, role Role) bool {
 	return role == Member && t.Other != nil && t.Other.HasMember && slices.Contains(onOthers, a)

@@ -18,7 +18,7 @@ func hostVariables() []admissionv1.Variable {
 	}
 }
 
-// allowed is a CEL expression that says whether the tenant may serve a host. A
+// allowed is a CEL expression that reports whether the tenant may serve a host. A
 // wildcard stands for one label in an Ingress, and for one or more in Gateway API
 // (https://gateway-api.sigs.k8s.io/reference/spec/#hostname).
 func allowed(host string, oneLabel bool) string {
@@ -61,7 +61,7 @@ func annotationRules(now, was string) []admissionv1.Validation {
 	}
 }
 
-// redirects is a CEL expression that says whether annotations redirect to a host from
+// redirects is a CEL expression that reports whether annotations redirect to a host from
 // the same with or without www. Controllers read the value as strconv.ParseBool does,
 // which knows more than "true".
 func redirects(annotations string) string {

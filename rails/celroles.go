@@ -2,7 +2,7 @@ package rails
 
 import admissionv1 "k8s.io/api/admissionregistration/v1"
 
-// ownSubject is a CEL expression that says whether the subject s of a binding is a
+// ownSubject is a CEL expression that reports whether the subject s of a binding is a
 // service account of the tenant's own namespaces.
 const ownSubject = `(s.kind == "ServiceAccount" && (!has(s.namespace) || s.namespace == "" || s.namespace in variables.own))`
 

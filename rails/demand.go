@@ -236,7 +236,7 @@ func (d *Demand) refusedAnnotations(allowed patterns) []string {
 // patterns are the hosts that a tenant may serve.
 type patterns []string
 
-// allow says whether one of them allows a host of an Ingress, in which a wildcard stands
+// allow reports whether one of them allows a host of an Ingress, in which a wildcard stands
 // for one label.
 func (p patterns) allow(host string) bool {
 	return slices.ContainsFunc(p, func(pattern string) bool {
@@ -263,7 +263,7 @@ func named(names []string, empty string) []string {
 	return names
 }
 
-// opens says whether egress reaches one of the address blocks. IPv6 blocks are compared by
+// opens reports whether egress reaches one of the address blocks. IPv6 blocks are compared by
 // their first 16 bits, as the policy does.
 func (d *Demand) opens(except []string) bool {
 	for _, rule := range d.Egress {
@@ -306,7 +306,7 @@ func opensBlock(block *networkingv1.IPBlock, except []string) bool {
 	return false
 }
 
-// overlaps16 says whether two IPv6 blocks overlap by their first 16 bits.
+// overlaps16 reports whether two IPv6 blocks overlap by their first 16 bits.
 func overlaps16(a, b netip.Prefix) bool {
 	short := func(p netip.Prefix) netip.Prefix { return netip.PrefixFrom(p.Addr(), min(p.Bits(), 16)).Masked() }
 	return short(a).Overlaps(short(b))

@@ -18,7 +18,7 @@ func splitFamilies(blocks []string) (v4, v6 []string) {
 	return v4, v6
 }
 
-// covers says whether a pattern of hosts allows all that another does. A wildcard
+// covers reports whether a pattern of hosts allows all that another does. A wildcard
 // stands for one or more labels here: the policies decide how deep it reaches, by API.
 func covers(pattern, other string) bool {
 	suffix, wild := strings.CutPrefix(pattern, "*")

@@ -55,7 +55,7 @@ var podSecurityModes = []string{"enforce", "warn", "audit"}
 // LabelEnforce is the label by which the API server refuses pods.
 const LabelEnforce = podSecurityPrefix + "enforce"
 
-// IsAnnotation says whether an annotation of a namespace is one of the guard rails'.
+// IsAnnotation reports whether an annotation of a namespace is one of the guard rails'.
 func IsAnnotation(key string) bool {
 	return key == annotationBefore || strings.HasPrefix(key, claimPrefix) || strings.HasPrefix(key, guardPrefix)
 }
@@ -101,7 +101,7 @@ func WithoutTenant(name string, live metav1.Object) (labels, annotations map[str
 	return meta(name, nil, live.GetName(), live)
 }
 
-// Claimed says whether a namespace carries a claim of the tenant of that name.
+// Claimed reports whether a namespace carries a claim of the tenant of that name.
 func Claimed(name string, live metav1.Object) bool {
 	_, found := live.GetAnnotations()[claimPrefix+name]
 	return found
@@ -235,7 +235,7 @@ func settle(namespace string, wanted, live map[string]string, beforeText string)
 	return labels, string(text), err
 }
 
-// stricter says whether a PodSecurity label that an admin set holds more than the
+// stricter reports whether a PodSecurity label that an admin set holds more than the
 // wanted one. One of an unknown level is no level.
 func stricter(key, have, want string) bool {
 	if !strings.HasPrefix(key, podSecurityPrefix) {

@@ -30,7 +30,7 @@ func Violation(level tenant.PodSecurity, meta *metav1.ObjectMeta, spec *corev1.P
 	return result.ForbiddenDetail(), nil
 }
 
-// Tightens says whether a namespace gets a stricter enforce label for the tenant than
+// Tightens reports whether a namespace gets a stricter enforce label for the tenant than
 // it has; live is not nil.
 func Tightens(t tenant.Tenant, live metav1.Object) bool {
 	labels, _, err := NamespaceMeta(t, live.GetName(), live)

@@ -22,7 +22,7 @@ const (
 	version = 4
 )
 
-// Newer says whether an object is a policy or binding of the guard that a newer
+// Newer reports whether an object is a policy or binding of the guard that a newer
 // helm-tenant wrote.
 func Newer(object metav1.Object) bool {
 	have, err := strconv.Atoi(object.GetAnnotations()[AnnotationVersion])

@@ -40,7 +40,7 @@ func Name(t tenant.Tenant, owner string) string {
 	return ObjectName + "-" + t.Name
 }
 
-// IsName says whether an object of that kind and name is one of those that Objects
+// IsName reports whether an object of that kind and name is one of those that Objects
 // makes for the tenant.
 func IsName(kind, name, tenantName string) bool {
 	switch kind {

@@ -189,7 +189,7 @@ func NamespaceOf(c *corev1.Container, own string) string {
 	return own
 }
 
-// VerifiesClients says whether the Tiller in a container asks its clients for a
+// VerifiesClients reports whether the Tiller in a container asks its clients for a
 // certificate. Any value of the variable turns it on, and the flag has the last word.
 func VerifiesClients(c *corev1.Container) bool {
 	switch Flag(c, "tls-verify") {

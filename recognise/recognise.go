@@ -1,4 +1,4 @@
-// Package recognise says whether a pod is a Tiller, whoever made it and whatever it is
+// Package recognise reports whether a pod is a Tiller, whoever made it and whatever it is
 // called, and reads its settings from what runs in it. It reads and writes no cluster.
 package recognise
 
@@ -20,12 +20,12 @@ func Labels() map[string]string {
 // Selector selects what carries Labels.
 func Selector() string { return labels.FormatLabels(Labels()) }
 
-// HasLabels says whether Labels are among these.
+// HasLabels reports whether Labels are among these.
 func HasLabels(of map[string]string) bool {
 	return labels.SelectorFromSet(Labels()).Matches(labels.Set(of))
 }
 
-// IsTiller says whether pods of that kind are Tillers: by the labels by which Helm finds
+// IsTiller reports whether pods of that kind are Tillers: by the labels by which Helm finds
 // its own, by an image's name, by a command, or by Tiller's port.
 func IsTiller(podLabels map[string]string, spec corev1.PodSpec) bool {
 	return HasLabels(podLabels) || slices.ContainsFunc(spec.Containers, isTiller)
@@ -41,7 +41,7 @@ func isTiller(c corev1.Container) bool {
 		slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == port })
 }
 
-// hasTillersImage says whether the image's name says that it is Tiller's. The entry point
+// hasTillersImage reports whether the image's name says that it is Tiller's. The entry point
 // of such an image is Tiller.
 func hasTillersImage(c corev1.Container) bool {
 	image, _, _ := strings.Cut(c.Image, "@")
@@ -49,7 +49,7 @@ func hasTillersImage(c corev1.Container) bool {
 	return name[strings.LastIndexAny(name, "-_.")+1:] == "tiller"
 }
 
-// isProgram says whether a word of a command line is Tiller's program.
+// isProgram reports whether a word of a command line is Tiller's program.
 func isProgram(word string) bool { return path.Base(word) == "tiller" }
 
 // Container is the one in a Tiller's pod that is Tiller: by what runs in

@@ -88,7 +88,7 @@ func historyMaxOf(c *corev1.Container) int {
 }
 
 // LostOf names what a Tiller made by hand has and a tenant's Tiller can't have, or
-// has otherwise; tls says whether that is TLS, too.
+// has otherwise; tls reports whether that is TLS, too.
 func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
 	pod := spec.Template.Spec
 	add := func(format string, args ...any) { lost = append(lost, fmt.Sprintf(format, args...)) }

@@ -18,7 +18,7 @@ var clusterKinds = []string{
 	"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration", "VolumeSnapshotClass",
 }
 
-// ClusterScoped says whether objects of that kind are known to be outside namespaces. What
+// ClusterScoped reports whether objects of that kind are known to be outside namespaces. What
 // an API server serves tells it of all kinds; this is for where none is asked, or where it
 // does not serve the kind any more.
 func ClusterScoped(kind string) bool { return slices.Contains(clusterKinds, kind) }

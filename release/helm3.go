@@ -41,7 +41,7 @@ func NameOf(secret metav1.Object) string {
 	return ""
 }
 
-// IsHelms says whether an object is what Helm 3 and 4 keep a revision in, by its name:
+// IsHelms reports whether an object is what Helm 3 and 4 keep a revision in, by its name:
 // anybody can give a Secret of theirs the label by which helm lists its own. Of a
 // Secret, kind is its type; it is empty for what has none, or where it is not known.
 func IsHelms(object metav1.Object, kind string) bool {
@@ -49,7 +49,7 @@ func IsHelms(object metav1.Object, kind string) bool {
 	return (kind == "" || kind == HelmSecretType) && r.Version > 0 && object.GetName() == SecretName(r.Release, r.Version)
 }
 
-// Keeps says whether a Secret is the one in which Helm 3 keeps that release.
+// Keeps reports whether a Secret is the one in which Helm 3 keeps that release.
 func Keeps(secret corev1.Secret, r *release3.Release) bool {
 	return secret.Type == HelmSecretType && secret.Name == SecretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name
 }

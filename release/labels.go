@@ -23,7 +23,7 @@ const (
 	OfHelm = "owner=helm"
 )
 
-// IsTillers says whether these are the labels of a record of Tiller's.
+// IsTillers reports whether these are the labels of a record of Tiller's.
 func IsTillers(labels map[string]string) bool { return labels["OWNER"] == "TILLER" }
 
 // Revision is one release record, as its labels tell it.
@@ -67,7 +67,7 @@ func Updated(record metav1.Object) time.Time {
 	return record.GetCreationTimestamp().UTC()
 }
 
-// Gone says whether a status is that of a release of which only history is kept.
+// Gone reports whether a status is that of a release of which only history is kept.
 func Gone(status string) bool { return status == "DELETED" }
 
 // Latest returns the newest revision of each release, sorted by name.

@@ -30,7 +30,7 @@ type Kubeconfig struct {
 	// Extension is what `use` wrote into the context, nil where it did not.
 	Extension *Extension
 	// Broken is why the context's extension can't be read. Then no tenant is
-	// resolved, and `use` writes it anew.
+	// resolved, and `use` writes it again.
 	Broken error
 
 	// TLS overrides what the kubeconfig says about the server's certificate.
@@ -180,7 +180,7 @@ func (k *Kubeconfig) Impersonates() (user string, found bool) {
 	return info.Impersonate, info.Impersonate != "" || info.ImpersonateUID != "" || len(info.ImpersonateGroups) > 0 || len(info.ImpersonateUserExtra) > 0
 }
 
-// IsCurrent says whether this is the kubeconfig's current context.
+// IsCurrent reports whether this is the kubeconfig's current context.
 func (k *Kubeconfig) IsCurrent() bool { return k.InPod() || k.config.CurrentContext == k.Context }
 
 // NamespaceOf is the namespace of a context, of the current one where the name is

@@ -73,7 +73,7 @@ func TestLoadKubeconfigRefuses(t *testing.T) {
 	}
 }
 
-// A broken extension must keep nobody from `use`, which writes it anew, and
+// A broken extension must keep nobody from `use`, which writes it again, and
 // must never be taken for none.
 func TestBrokenExtension(t *testing.T) {
 	const text = "current-context: a\ncontexts:\n- name: a\n  context:\n    extensions:\n    - {name: helm-tenant, extension: team-a}\n"

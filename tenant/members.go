@@ -81,7 +81,7 @@ func (m *Members) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// IsZero says whether there is no member at all.
+// IsZero reports whether there is no member at all.
 func (m Members) IsZero() bool { return len(m) == 0 }
 
 // OfKind are the members of one kind.

@@ -72,7 +72,7 @@ func (e Engine) ConventionalHome(name string) string {
 	return name + "-tiller"
 }
 
-// IsSystemNamespace says whether a namespace is one that Kubernetes itself makes
+// IsSystemNamespace reports whether a namespace is one that Kubernetes itself makes
 // (k8s.io/kubernetes/pkg/controlplane/controller/systemnamespaces).
 func IsSystemNamespace(name string) bool {
 	return name == "kube-system" || name == "kube-public" || name == "kube-node-lease"

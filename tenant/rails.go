@@ -29,7 +29,7 @@ const (
 // Guards are all values, the loosest first.
 var Guards = []Guard{GuardOff, GuardAudit, GuardWarn, GuardEnforce}
 
-// Network says whether NetworkPolicies isolate the tenant's pods.
+// Network reports whether NetworkPolicies isolate the tenant's pods.
 type Network string
 
 const (

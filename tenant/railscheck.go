@@ -150,7 +150,7 @@ var counted = []string{
 	"services.nodeports", "services.loadbalancers",
 }
 
-// isQuotaKey says whether a ResourceQuota takes the key
+// isQuotaKey reports whether a ResourceQuota takes the key
 // (k8s.io/kubernetes/pkg/apis/core/validation, ValidateResourceQuotaResourceName).
 func isQuotaKey(key string) bool {
 	if strings.Contains(key, "/") {

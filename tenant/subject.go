@@ -155,7 +155,7 @@ func (s Subject) Groups() []string {
 	return []string{GroupAuthenticated}
 }
 
-// IsEverybody says whether the subject is everybody who can reach the API server, or
+// IsEverybody reports whether the subject is everybody who can reach the API server, or
 // every pod of the cluster.
 func (s Subject) IsEverybody() bool {
 	switch s.Kind {

@@ -36,7 +36,7 @@ func (e Engine) Parts() []Engine {
 	return []Engine{e}
 }
 
-// Has says whether e is that engine or holds it.
+// Has reports whether e is that engine or holds it.
 func (e Engine) Has(one Engine) bool { return slices.Contains(e.Parts(), one) }
 
 // Other is the engine that a tenant of this one may be moved to or from.
@@ -152,7 +152,7 @@ func (t Tenant) WithDefaults() Tenant {
 	return t
 }
 
-// CheckName says whether s can be a tenant's name: a DNS label (RFC 1123) short
+// CheckName reports whether s can be a tenant's name: a DNS label (RFC 1123) short
 // enough for its home namespace's name.
 func CheckName(s string) error {
 	if s == "" {
@@ -167,7 +167,7 @@ func CheckName(s string) error {
 	return nil
 }
 
-// checkNamespace says whether s can be a namespace's name; what names the
+// checkNamespace reports whether s can be a namespace's name; what names the
 // setting that it stands in.
 func checkNamespace(what, s string) error {
 	if s == "" {

@@ -146,7 +146,7 @@ func (s Tiller) checkResources() []error {
 // sharedResources are those of which less can be asked for than is allowed.
 var sharedResources = []string{"cpu", "memory", "ephemeral-storage"}
 
-// isResource says whether a container can have a resource of that name.
+// isResource reports whether a container can have a resource of that name.
 func isResource(name string) bool {
 	if slices.Contains(sharedResources, name) || strings.HasPrefix(name, "hugepages-") && len(name) > len("hugepages-") {
 		return true

@@ -13,7 +13,7 @@ const (
 	completeNoDescriptions = "__completeNoDesc"
 )
 
-// IsCompletion says whether a command is one that completion scripts call.
+// IsCompletion reports whether a command is one that completion scripts call.
 func IsCompletion(command string) bool {
 	return command == complete || command == completeNoDescriptions
 }

@@ -70,7 +70,7 @@ func TestSARIFLevels(t *testing.T) {
 }
 
 // By its fingerprint code scanning knows a finding again: what is worded or
-// judged anew is the same one, and what was closed by hand stays closed.
+// judged again is the same one, and what was closed by hand stays closed.
 func TestSARIFFingerprints(t *testing.T) {
 	fingerprint := func(f audit.Finding) string {
 		return SARIF(&audit.Report{Findings: []audit.Finding{f}}, "", nil).Runs[0].Results[0].Fingerprints["helmTenantFinding/v1"]

@@ -35,7 +35,7 @@ type Server struct {
 	// Refuse returns the answer to a request that is not to be met; nil where it is. It
 	// must not be changed while requests are under way.
 	Refuse func(Request) *apierrors.StatusError
-	// Allowed says whether the caller has a permission: VERB RESOURCE, as "create roles".
+	// Allowed reports whether the caller has a permission: VERB RESOURCE, as "create roles".
 	Allowed func(permission string) bool
 
 	t       testing.TB

@@ -109,7 +109,7 @@ var verbsCounted = []counted{
 }
 
 // TestRequests counts the requests of each verb on a cluster behind a proxy: nothing is
-// asked for one by one that a list answers. It runs alone, so that nothing is read anew
+// asked for one by one that a list answers. It runs alone, so that nothing is read again
 // because of others.
 func TestRequests(t *testing.T) {
 	w := start(t)

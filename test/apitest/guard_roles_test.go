@@ -10,7 +10,7 @@ import (
 )
 
 // TestTheGuardOfRoles: a Role that an admin's binding gives to outsiders gets no more
-// rules from the tenant, neither by an update nor by being made anew; others do.
+// rules from the tenant, neither by an update nor by being made again; others do.
 func TestTheGuardOfRoles(t *testing.T) {
 	t.Parallel()
 	w, of, actors := guardedTeam(t)

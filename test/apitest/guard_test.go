@@ -29,7 +29,7 @@ func (w *world) as(t *testing.T, user string, groups ...string) dynamic.Interfac
 	return dynamic.NewForConfigOrDie(config)
 }
 
-// byGuard says whether the guard's policy for that kind refused, and nothing else.
+// byGuard reports whether the guard's policy for that kind refused, and nothing else.
 func byGuard(err error, kind string) error {
 	switch {
 	case err == nil:

@@ -249,7 +249,7 @@ func content(o *unstructured.Unstructured) string {
 	return string(text)
 }
 
-// withoutRestart takes out of a Deployment when its pods were made anew, as Tiller's are
+// withoutRestart takes out of a Deployment when its pods were made again, as Tiller's are
 // whose account is a later one.
 func withoutRestart(o *unstructured.Unstructured) {
 	annotations := []string{"spec", "template", "metadata", "annotations"}

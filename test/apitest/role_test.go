@@ -24,7 +24,7 @@ func TestARoleChange(t *testing.T) {
 	w.role(t, "", custom, rule("apps", "deployments", "*"), rule("example.com", "widgets", "*"))
 	for _, c := range []struct {
 		from, to string
-		// both says whether both roles have to stand for a moment, so that there
+		// both reports whether both roles have to stand for a moment, so that there
 		// is always one, or whether they never may at once.
 		both bool
 	}{

@@ -276,7 +276,7 @@ func (r request) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s", r.Verb, resource, name))
 }
 
-// isWrite says whether it could change anything: what reviews create is but an
+// isWrite reports whether it could change anything: what reviews create is but an
 // answer, and a dry run is none.
 func (r request) isWrite() bool {
 	return slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, r.Verb) &&

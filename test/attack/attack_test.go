@@ -89,7 +89,7 @@ type result struct {
 // tableFile is where the table is to be written, empty for nowhere.
 func tableFile() string { return os.Getenv("HELM_TENANT_ATTACK_TABLE") }
 
-// compared says whether attacks are made in the baseline's world, too: in a soak,
+// compared reports whether attacks are made in the baseline's world, too: in a soak,
 // and for the table. What comes of them there is no matter of ours.
 func compared() bool { return harness.Soak() || tableFile() != "" }
 

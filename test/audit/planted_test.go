@@ -736,7 +736,7 @@ func (p *plant) tillerPod(home string) string {
 	return ""
 }
 
-// podAgain has the Tiller's pod made anew at the end.
+// podAgain has the Tiller's pod made again at the end.
 func (p *plant) podAgain(home string) {
 	p.later(func() {
 		p.gone(p.w.root.CoreV1().Pods(home).Delete(context.Background(), p.old, metav1.DeleteOptions{}))

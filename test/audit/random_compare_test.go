@@ -146,7 +146,7 @@ func (c *comparison) compare(b *batch, truth authority, said view) {
 	})
 }
 
-// one compares one person's paths, and says whether any is open.
+// one compares one person's paths, and reports whether any is open.
 func (c *comparison) one(b *batch, s *scene, a *asker, got report) (any bool) {
 	said := map[string][]string{}
 	for _, reached := range got.CanReach {

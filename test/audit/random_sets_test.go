@@ -133,7 +133,7 @@ type person struct {
 	groups []string
 }
 
-// custom says whether the person is in a group that no service account is in by
+// custom reports whether the person is in a group that no service account is in by
 // itself.
 func (p person) custom() bool {
 	return slices.ContainsFunc(p.groups, func(group string) bool { return !strings.HasPrefix(group, "system:") })

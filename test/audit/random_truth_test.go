@@ -70,7 +70,7 @@ func (s *scene) spaces() []string {
 	return spaces
 }
 
-// runs says whether the person can have something run in a pod of a namespace.
+// runs reports whether the person can have something run in a pod of a namespace.
 func (s *scene) runs(a *asker, ns string) bool {
 	pods := append([]string{"made-up"}, s.allPods()...)
 	return a.may("create", "pods", ns) || a.any("update,patch", "pods", ns, pods...) || a.may("create", "pods/exec", ns, pods...) || a.any("update,patch", "pods/ephemeralcontainers", ns, pods...) ||
@@ -79,7 +79,7 @@ func (s *scene) runs(a *asker, ns string) bool {
 		})
 }
 
-// acts says whether the person may do anything as whom they impersonate in that mode: an
+// acts reports whether the person may do anything as whom they impersonate in that mode: an
 // act of any of the themes, in any namespace.
 func (s *scene) acts(a *asker, mode string) bool {
 	pods := append([]string{"made-up"}, s.allPods()...)
@@ -105,12 +105,12 @@ func (s *scene) acts(a *asker, mode string) bool {
 	})
 }
 
-// does says whether the person may do what matters as whom they impersonate in that mode.
+// does reports whether the person may do what matters as whom they impersonate in that mode.
 type does func(mode string) bool
 
 var nobody = []string{"alice", "bob", "nobody", "system:kube-controller-manager"}
 
-// beGroup says whether the person can be in a group: with a user or an account.
+// beGroup reports whether the person can be in a group: with a user or an account.
 func (s *scene) beGroup(a *asker, group string, does does) bool {
 	// The API server refuses who is held to acts the group of its administrators.
 	if group != "system:masters" && a.may("impersonate:user-info", "authn:groups", "", group) && a.may("impersonate:user-info", "authn:users", "", nobody...) && does("user-info") {
@@ -135,7 +135,7 @@ func (a *asker) beAccount(ns, name string, does does) bool {
 
 var makers = []string{"apps:deployments", "apps:replicasets", "apps:statefulsets", "apps:daemonsets", "batch:jobs", "batch:cronjobs", "replicationcontrollers"}
 
-// creates says whether the person can make an object: by a POST, which names none, or by a
+// creates reports whether the person can make an object: by a POST, which names none, or by a
 // server-side apply, which takes the right to patch and to create one of the name.
 func (a *asker) creates(resource, ns string, names ...string) bool {
 	return a.may("create", resource, ns) || slices.ContainsFunc(names, func(name string) bool {
@@ -143,7 +143,7 @@ func (a *asker) creates(resource, ns string, names ...string) bool {
 	})
 }
 
-// makes says whether the person can have a controller make a pod, but by the workloads
+// makes reports whether the person can have a controller make a pod, but by the workloads
 // that are there: of those that are listed there is none, but for Tillers.
 func (a *asker) makes(resource, ns string) bool {
 	plain := resource[strings.Index(resource, ":")+1:]
@@ -157,21 +157,21 @@ func (a *asker) makes(resource, ns string) bool {
 	return yes || a.any("update,patch", resource, ns, "made-up")
 }
 
-// binds says whether the person can bind a role in a namespace that leads to a deployer.
+// binds reports whether the person can bind a role in a namespace that leads to a deployer.
 func (a *asker) binds(ns string) bool {
 	return a.creates("rbac:rolebindings", ns, "helm-tenant-member", "plain") && (a.may("bind", "rbac:clusterroles", ns, "edit", "rbac-writer") || a.may("bind", "rbac:roles", ns, "helm-tenant-member")) ||
 		a.any("update,patch", "rbac:rolebindings", ns, "helm-tenant-member") && a.may("bind", "rbac:roles", ns, "helm-tenant-member") ||
 		a.any("update,patch", "rbac:rolebindings", ns, "plain") && a.may("bind", "rbac:clusterroles", ns, "edit")
 }
 
-// escalates says whether the person can write roles that hold more than they do.
+// escalates reports whether the person can write roles that hold more than they do.
 func (a *asker) escalates(resource, ns string, names ...string) bool {
 	return a.may("create", resource, ns) && a.may("escalate", resource, ns) || slices.ContainsFunc(names, func(name string) bool {
 		return a.any("update,patch", resource, ns, name) && a.may("escalate", resource, ns, name)
 	})
 }
 
-// use says whether the person can get a token of an account, or have a pod of its; none is
+// use reports whether the person can get a token of an account, or have a pod of its; none is
 // there.
 func (s *scene) use(a *asker, ns, name string) bool {
 	pods := append([]string{"made-up"}, s.allPods()...)
@@ -185,7 +185,7 @@ func (s *scene) use(a *asker, ns, name string) bool {
 		a.binds(ns) || a.escalates("rbac:roles", ns, "helm-tenant-member", "made-up")
 }
 
-// beNode says whether the person can be a node, and have the tokens of the account there.
+// beNode reports whether the person can be a node, and have the tokens of the account there.
 func (s *scene) beNode(a *asker, d target) bool {
 	return a.may("impersonate", "users", "", "system:node:n1") && a.may("impersonate", "groups", "", "system:nodes") ||
 		a.may("impersonate:arbitrary-node", "authn:nodes", "", "n1", "*") && a.may("impersonate-on:arbitrary-node:create", "serviceaccounts/token", d.home, d.account) ||
@@ -203,7 +203,7 @@ func (s *scene) allPods() []string {
 }
 
 // paths are those to the deployer that are open to the person, as the API server
-// says, and how many were asked for: docs/security.md in questions, written anew.
+// says, and how many were asked for: docs/security.md in questions, written again.
 func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	is := func(path string, yes bool) {
 		asked++

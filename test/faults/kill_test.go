@@ -364,7 +364,7 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 	return err
 }
 
-// goneAlready says whether a destroy found nothing left to destroy, or a migrate or a
+// goneAlready reports whether a destroy found nothing left to destroy, or a migrate or a
 // split nothing to end.
 func goneAlready(r result) bool {
 	switch r.args[0] {

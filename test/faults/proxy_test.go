@@ -62,7 +62,7 @@ func (p *proxy) close() {
 	p.server.Close()
 }
 
-// isWrite says whether a request could change anything: what reviews create is
+// isWrite reports whether a request could change anything: what reviews create is
 // but an answer.
 func isWrite(r *http.Request) bool {
 	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "reviews") && r.URL.Query().Get("dryRun") == ""
@@ -196,7 +196,7 @@ func (g *gate) next() *write {
 	return slices.MinFunc(g.waiting, compare)
 }
 
-// done counts a write and says whether it was the last one.
+// done counts a write and reports whether it was the last one.
 func (g *gate) done(mine *write, code int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

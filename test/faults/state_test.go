@@ -104,7 +104,7 @@ func unzipped(text string) (string, error) {
 	return string(plain), err
 }
 
-// isKubernetes says whether Kubernetes puts such an object into each namespace.
+// isKubernetes reports whether Kubernetes puts such an object into each namespace.
 func isKubernetes(o *unstructured.Unstructured) bool {
 	return o.GetKind() == "ServiceAccount" && o.GetName() == "default" || o.GetKind() == "ConfigMap" && o.GetName() == "kube-root-ca.crt"
 }
@@ -115,7 +115,7 @@ func normal(o *unstructured.Unstructured, name string) (key, text string, err er
 		unstructured.RemoveNestedField(o.Object, "metadata", field)
 	}
 	unstructured.RemoveNestedField(o.Object, "metadata", "annotations", "deployment.kubernetes.io/revision")
-	// When the pods were made anew, as those of an adopted Tiller are.
+	// When the pods were made again, as those of an adopted Tiller are.
 	template := []string{"spec", "template", "metadata", "annotations"}
 	unstructured.RemoveNestedField(o.Object, append(template, "kubectl.kubernetes.io/restartedAt")...)
 	if rest, found, _ := unstructured.NestedMap(o.Object, template...); found && len(rest) == 0 {

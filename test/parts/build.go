@@ -179,7 +179,7 @@ func (b *builder) key(ctx context.Context, p Part) (string, error) {
 
 // Command builds the command pkg of the module in dir into folder, under that
 // name, and returns its path. Unlike a part it follows its
-// sources: go looks at them each time, and links anew only if they changed.
+// sources: go looks at them each time, and links again only if they changed.
 // Several checkouts have one binary each.
 func Command(ctx context.Context, dir, pkg, name, folder string, flags ...string) (string, error) {
 	sum := sha256.Sum256([]byte(dir))

@@ -27,7 +27,7 @@ type test struct{ pkg, name string }
 
 func (t test) String() string { return strings.TrimSpace(path.Base(t.pkg) + " " + t.name) }
 
-// top says whether it is a test that is no part of another.
+// top reports whether it is a test that is no part of another.
 func (t test) top() bool { return t.name != "" && !strings.Contains(t.name, "/") }
 
 // summary is what is known of the tests, and told.
