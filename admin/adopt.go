@@ -256,7 +256,7 @@ func (d *decision) checkOutsideReleases() error {
 	}
 	var outside []string
 	for _, r := range releases {
-		if !r.Gone() && r.Problem == "" && !slices.Contains(d.tenant.Namespaces, r.Namespace) {
+		if !r.Gone() && !d.request.Leaving[r.Name] && r.Problem == "" && !slices.Contains(d.tenant.Namespaces, r.Namespace) {
 			outside = append(outside, fmt.Sprintf("%s in namespace %s", r.Name, r.Namespace))
 		}
 	}

@@ -47,7 +47,7 @@ func (d *decision) checkOutsideObjects(objects []OutsideObject) error {
 	}
 	var names []string
 	for _, o := range objects {
-		if slices.Contains(d.tenant.Namespaces, o.Owner.Namespace) && !slices.Contains(d.tenant.Namespaces, o.Object.Namespace) {
+		if !d.request.Leaving[o.Owner.Name] && slices.Contains(d.tenant.Namespaces, o.Owner.Namespace) && !slices.Contains(d.tenant.Namespaces, o.Object.Namespace) {
 			names = append(names, o.String())
 		}
 	}

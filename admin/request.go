@@ -104,6 +104,9 @@ type Request struct {
 	Share bool
 	// Adopt takes over objects that are there and were not made by helm-tenant.
 	Adopt bool
+	// Leaving are releases that leave the Tiller before it is adopted: what they hold does not
+	// count.
+	Leaving map[string]bool
 	// Prune takes namespaces away that are not asked for.
 	Prune bool
 	// Exact makes the tenant just what is asked: settings, namespaces and

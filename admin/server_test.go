@@ -51,12 +51,18 @@ func write(t *testing.T, c *cluster.Client, r Request) *Prepared {
 // record is a revision of a release as Tiller stores it.
 func record(t *testing.T, home, name, namespace string, revision int32, status release.Status_Code) *corev1.Secret {
 	t.Helper()
+	return recordHolding(t, home, name, namespace, revision, status, fmt.Sprintf("\n---\n# Source: hello/templates/all.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n", name))
+}
+
+// recordHolding is the same of a release with that manifest.
+func recordHolding(t *testing.T, home, name, namespace string, revision int32, status release.Status_Code, manifest string) *corev1.Secret {
+	t.Helper()
 	message, err := proto.Marshal(protoadapt.MessageV2Of(&release.Release{
 		Name: name, Namespace: namespace, Version: revision,
 		Info:     &release.Info{Status: &release.Status{Code: status}, FirstDeployed: &timestamppb.Timestamp{Seconds: 1}, LastDeployed: &timestamppb.Timestamp{Seconds: 2}},
 		Chart:    &chart.Chart{Metadata: &chart.Metadata{Name: "hello", Version: "1.0.0", ApiVersion: "v1"}},
 		Config:   &chart.Config{},
-		Manifest: fmt.Sprintf("\n---\n# Source: hello/templates/all.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n", name),
+		Manifest: manifest,
 	}))
 	if err != nil {
 		t.Fatal(err)

@@ -31,13 +31,16 @@ func (s *Split) narrowed(e *SplitEnd) Request {
 }
 
 // previewNarrow reads where the releases that stay are, and fails where the Tiller could not
-// be narrowed to them. What is said of its releases counts when those that moved are gone.
+// be narrowed to them, without the releases that moved.
 func (s *Split) previewNarrow(ctx context.Context, e *SplitEnd) error {
 	if err := s.readRest(ctx, e); err != nil || s.Narrow == "" || len(e.Rest) == 0 {
 		return err
 	}
 	request := s.narrowed(e)
-	request.Accepted = append(Accepted{RiskOutsideReleases, RiskClusterObjects}, request.Accepted...)
+	request.Leaving = map[string]bool{}
+	for _, record := range e.Moved {
+		request.Leaving[record.Release] = true
+	}
 	prepared, err := Prepare(ctx, s.Client, request)
 	if err != nil {
 		return err

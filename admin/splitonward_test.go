@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"k8s.io/helm/pkg/proto/hapi/release"
+
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
 	"helm-tenant/cluster/clustertest"
@@ -213,4 +215,44 @@ func TestSplitNarrow(t *testing.T) {
 			break
 		}
 	}
+}
+
+// TestSplitNarrowClusterObjects: objects outside namespaces of the releases that stay are
+// named before the records of the others are removed; those of releases that moved are not.
+func TestSplitNarrowClusterObjects(t *testing.T) {
+	role := func(name string) string {
+		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: " + name + "\n"
+	}
+	w := unsplit(t)
+	s, c := w.start(t)
+	moves := recordHolding(t, "old", "moves", "a", 1, release.Status_DEPLOYED, role("moves"))
+	s.Put(inConfigMap(moves), clusterRole("moves", "*"))
+	begin := splitting(t, c)
+	begin.Accepted = Accepted{RiskClusterObjects, RiskUnmatchedRecords}
+	if _, err := begin.Begin(t.Context()); err != nil {
+		t.Fatal(fullText(err))
+	}
+	narrow := func(accepted ...Risk) error {
+		run := splitting(t, c)
+		run.Narrow, run.Accepted = "ops", append(Accepted{RiskSharedHome}, accepted...)
+		run.DryRun = len(accepted) == 0
+		_, err := run.Finish(t.Context())
+		return err
+	}
+	if err := narrow(); err != nil {
+		t.Errorf("of a release that moved: %v", fullText(err))
+	}
+	s.Put(inConfigMap(recordHolding(t, "old", "stays", "c", 1, release.Status_DEPLOYED, role("stays"))))
+	err := narrow(RiskOutsideReleases)
+	risk, is := errors.AsType[*RiskError](err)
+	if !is || risk.Risk != RiskClusterObjects || !strings.Contains(risk.Why, "ClusterRole stays of release stays;") {
+		t.Fatalf("got %v", fullText(err))
+	}
+	if _, state, err := readSplitState(t.Context(), c, "old"); err != nil || state.Phase != tenant.PhaseVerified {
+		t.Fatalf("the state is %+v, %v", state, err)
+	}
+	if err := narrow(RiskClusterObjects); err != nil {
+		t.Errorf("accepted: %v", fullText(err))
+	}
+	settled(t, s)
 }
