@@ -58,6 +58,9 @@ type Membership struct {
 	Unchanged tenant.Members
 	// Unseen are the relations whose binding the caller may not read.
 	Unseen []tenant.Relation
+	// Unread are the relations whose binding was not read, since the change is not about
+	// them: Tenant says nothing of their people.
+	Unread []tenant.Relation
 	// Notes are what an admin should know of the change.
 	Notes []string
 	// Was are the grants for a time before the change.
@@ -149,7 +152,14 @@ func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantReque
 		}
 	}
 	var until time.Time
-	change := peopleChange{tenant: t, who: g.Who, relations: []tenant.Relation{tenant.RelationMember, g.As}, needed: g.As, accepted: g.Accepted}
+	relations := []tenant.Relation{tenant.RelationMember}
+	switch g.As {
+	case tenant.RelationReader:
+		relations = append(relations, tenant.RelationReader)
+	case tenant.RelationOwner:
+		relations = tenant.Relations // with the first owner the bindings of all of them are made
+	}
+	change := peopleChange{tenant: t, who: g.Who, relations: relations, needed: g.As, accepted: g.Accepted}
 	return change.write(ctx, c, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
 		if until.IsZero() { // in a second round it is the same
 			until = c.Now().Add(g.For + time.Second - 1).UTC().Truncate(time.Second)

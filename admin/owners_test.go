@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +120,43 @@ func TestOwners(t *testing.T) {
 	}
 	if did := write(t, c, asked(engine(tenant.EngineImpersonation))); len(did.Plan.Changes) > 0 {
 		t.Errorf("after the last owner an init does %q", stepsOf(did.Plan))
+	}
+}
+
+// TestGrantKeepsOthers: a grant of one relation takes nobody out of another, nor changes
+// until when they are in.
+func TestGrantKeepsOthers(t *testing.T) {
+	for _, as := range tenant.Relations {
+		server, c := empty().with(clusterRole("view", "get", "list")).start(t)
+		team := write(t, c, asked(engine(tenant.EngineImpersonation))).Tenant
+		for _, before := range tenant.Relations {
+			for _, term := range []time.Duration{0, time.Hour} {
+				who := tenant.Members{tenant.User(fmt.Sprintf("%s-%d", before, term))}
+				if _, err := Grant(t.Context(), c, team, GrantRequest{Who: who, As: before, For: term, Accepted: Risks}, false); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		objects := map[tenant.Relation]any{}
+		for _, before := range tenant.Relations {
+			objects[before] = server.Get(peopleKey("t-helm", before)).Object
+		}
+		server.Writes()
+		got, err := Grant(t.Context(), c, team, GrantRequest{Who: tenant.Members{tenant.User("new")}, As: as, Accepted: Risks}, false)
+		if err != nil || len(got.Changed[as]) != 1 || len(got.Everybody()) != 1 {
+			t.Errorf("%s: granted %v, %v", as, got.Changed, err)
+		}
+		if diff := cmp.Diff([]string{"update " + peopleKey("t-helm", as).String()}, server.Writes()); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", as, diff)
+		}
+		for _, before := range tenant.Relations {
+			if diff := cmp.Diff(objects[before], any(server.Get(peopleKey("t-helm", before)).Object)); before != as && diff != "" {
+				t.Errorf("a grant of %s changed the %ss:\n%s", as, before, diff)
+			}
+			if people := got.Tenant.People(before); slices.Contains(got.Unread, before) == (len(people) > 0) {
+				t.Errorf("a grant of %s: %ss are %v, not read %v", as, before, people, got.Unread)
+			}
+		}
 	}
 }
 

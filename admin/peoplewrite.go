@@ -64,7 +64,9 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 			return nil, err
 		}
 		result.Tenant, result.Unchanged, result.Unseen, result.Notes = t, p.who.Without(result.Everybody()), p.unseen, p.notes
+		result.Unread = slices.DeleteFunc(slices.Clone(tenant.Relations), func(as tenant.Relation) bool { return slices.Contains(p.relations, as) })
 		settleTerms(wanted, live, next.unread)
+		keepLabels(wanted, live)
 		plan, err := cluster.NewPlan(t.Name, wanted, live, func(cluster.Key) bool { return false })
 		if err != nil {
 			return nil, err
@@ -145,6 +147,19 @@ func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *clus
 		}
 	}
 	return wanted, nil
+}
+
+// keepLabels leaves the labels of bindings that exist as they are, but for the one by which
+// they are the tenant's: an owner may not write labels, and is to be able to revoke where
+// one is missing. An init restores them.
+func keepLabels(wanted []runtime.Object, live *cluster.Live) {
+	for _, object := range wanted {
+		binding, is := object.(*rbacv1.RoleBinding)
+		if !is || live.Get(cluster.KeyOf(object)) == nil {
+			continue
+		}
+		binding.Labels = map[string]string{tenant.LabelTenant: binding.Labels[tenant.LabelTenant]}
+	}
 }
 
 // checkOwners returns whether the API server has admission policies. The error is a

@@ -71,6 +71,7 @@ func TestUnknownLists(t *testing.T) {
 		"description for an owner": {descriptionObject(&admin.Description{Unseen: []string{"owners", "readers"}}), []string{"owners", "readers", "drift", "roleGaps"}},
 		"namespace":                {admin.NamespaceOf{}, []string{"bindings", "quota"}},
 		"membership for an owner":  {membershipOf(admin.Membership{Unseen: []tenant.Relation{tenant.RelationOwner}}, false), []string{"owners"}},
+		"membership of a grant":    {membershipOf(admin.Membership{Unread: []tenant.Relation{tenant.RelationReader, tenant.RelationOwner}}, false), []string{"readers", "owners"}},
 		"membership, no audit":     {membership{}, []string{"stillIn"}},
 		"whoami of a stranger":     {whoami{Namespaces: known([]string{}, false)}, []string{"namespaces"}},
 	} {

@@ -62,6 +62,9 @@ func (s *session) explainMembers(verb, name string, client *cluster.Client, err 
 	if unknown, is := errors.AsType[*admin.NoTenantError](err); is && unknown.Home == "" && len(unknown.Near) == 0 && verb == "grant" {
 		hints = []hint{typed("make it with", command.Tenant("init", unknown.Name, "--namespaces=NS"))}
 	}
+	if _, is := errors.AsType[*cluster.NotOursError](err); is && len(hints) > 0 {
+		hints = []hint{typed("its label "+tenant.LabelTenant+" is missing; an administrator restores it with", command.Tenant("init", name, "--adopt"))}
+	}
 	return withHint(fmt.Errorf("%s for tenant %q in %s: %w", verb, name, client.Where(), err), hints...)
 }
 
@@ -154,7 +157,8 @@ type membership struct {
 	Changed        tenant.Members `json:"changed"`
 	ChangedReaders tenant.Members `json:"changedReaders"`
 	ChangedOwners  tenant.Members `json:"changedOwners"`
-	// Members, Readers and Owners are null where they are among Unseen.
+	// Members, Readers and Owners are null where their binding was not read: the caller may
+	// not, or the change is not about them.
 	Members   *tenant.Members `json:"members"`
 	Readers   *tenant.Members `json:"readers"`
 	Owners    *tenant.Members `json:"owners"`
@@ -172,7 +176,7 @@ type membership struct {
 func membershipOf(result admin.Membership, dryRun bool) membership {
 	t := result.Tenant
 	people := func(as tenant.Relation) *tenant.Members {
-		if slices.Contains(result.Unseen, as) {
+		if slices.Contains(result.Unseen, as) || slices.Contains(result.Unread, as) {
 			return nil
 		}
 		m := t.People(as)

@@ -100,7 +100,7 @@ func TestMembersAsJSON(t *testing.T) {
 		"apiVersion": "helm-tenant/v1", "kind": "Membership", "tenant": of.name,
 		"changed":        map[string]any{"users": []any{"bob"}, "groups": []any{}, "serviceAccounts": []any{"ci:bot"}},
 		"members":        map[string]any{"users": []any{"alice", "bob"}, "groups": []any{}, "serviceAccounts": []any{"ci:bot"}},
-		"changedReaders": nobody, "changedOwners": nobody, "readers": nobody, "owners": nobody,
+		"changedReaders": nobody, "changedOwners": nobody, "readers": nil, "owners": nil, // not read, and so not known
 		"temporary": []any{}, "stillIn": []any{}, "notes": []any{}, "unseen": []any{},
 	}, membership)
 }

@@ -105,6 +105,37 @@ func TestOwners(t *testing.T) {
 	})
 }
 
+// TestOwnersWithoutLabels: an owner grants and revokes where a binding has lost a label that
+// an owner may not write. Where it is the tenant's label, the error names what an
+// administrator types.
+func TestOwnersWithoutLabels(t *testing.T) {
+	t.Parallel()
+	w, of := start(t), newTeam()
+	of.home = of.name + "-helm"
+	w.makeTenant(t, of, "--engine", "impersonation", "--user", "alice")
+	dana := w.ownerOf(t, of)
+	root := &user{Clientset: w.root}
+	lose := func(label string) {
+		t.Helper()
+		must(t, root.writePeople(t, of, "helm-tenant-member", func(b *rbacv1.RoleBinding) { delete(b.Labels, label) }))
+	}
+	lose("app.kubernetes.io/managed-by")
+	dana.must(t, "grant", of.name, "--user", "bob")
+	dana.must(t, "revoke", of.name, "--user", "alice")
+	same(t, "members", []string{"User bob"}, w.members(t, of))
+	lose("helm-tenant/tenant")
+	command := "helm tenant init " + of.name + " --adopt"
+	dana.fails(t, 1, []string{"helm-tenant/tenant is missing", command}, "revoke", of.name, "--user", "bob")
+	admin := w.admin(t)
+	admin.fails(t, 1, []string{"helm-tenant/tenant is missing", command}, "grant", of.name, "--user", "carol")
+	admin.must(t, append(strings.Fields(command)[2:], "--wait=false")...)
+	dana.must(t, "revoke", of.name, "--user", "bob")
+	same(t, "members", []string{}, w.members(t, of))
+	if r := admin.must(t, "describe", of.name); strings.Contains(r.stdout, "Differs") {
+		t.Errorf("init restores not every label: %v", r)
+	}
+}
+
 // TestOwnersAttacks: what an owner tries with kubectl, and what refuses it.
 func TestOwnersAttacks(t *testing.T) {
 	t.Parallel()
