@@ -50,6 +50,10 @@ func TestChanges(t *testing.T) {
 		want    decided
 	}{
 		{"nothing", made, asked(), decided{}},
+		{"a risk that was taken before", wide, asked(everywhere), decided{Notes: []string{"a tenant of all namespaces has no guard rails"}}},
+		{"a risk that was taken before, by a file", wide, asked(everywhere, exactly), decided{Notes: []string{"a tenant of all namespaces has no guard rails"}}},
+		{"a risk that was taken before, with a change", wide, asked(everywhere, withMembers("bob")),
+			decided{Err: `cluster-wide: a Tiller for all namespaces, with the role cluster-admin, makes everybody who may use tenant "t" an admin of the cluster`}},
 		{"nothing is asked but the name", made, Request{Tenant: tenant.Tenant{Name: "t"}}, decided{}},
 		{"another member", made, asked(withMembers("bob")), decided{Steps: []string{memberships}}},
 		{"just other members", made, asked(withMembers("bob"), exactly), decided{Steps: []string{memberships}, Notes: []string{"no longer members: user alice"}}},

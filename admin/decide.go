@@ -18,7 +18,22 @@ import (
 // decide returns what must be written for a tenant to be what the request asks,
 // with the notes for the admin, or the reason why that can't be. It is pure: all
 // that it depends on is in the facts. The errors are those of Prepare.
+//
+// A tenant that is already what is asked takes no risk anew: so what export wrote of it
+// can be applied as it is.
 func decide(f *facts, r Request) (*Prepared, error) {
+	prepared, err := decideAccepted(f, r)
+	if _, risky := errors.AsType[*RiskError](err); risky {
+		r.Accepted = Risks
+		if as, refused := decideAccepted(f, r); refused == nil && as.Existed && len(as.Plan.Changes) == 0 {
+			return as, nil
+		}
+	}
+	return prepared, err
+}
+
+// decideAccepted is decide for a request whose risks count as taken anew.
+func decideAccepted(f *facts, r Request) (*Prepared, error) {
 	d, err := consider(f, r)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,8 @@ type Removal struct {
 	Releases    []Release
 	// HomeGoes reports whether the home namespace is deleted, with the records.
 	HomeGoes bool
+	// Backups are the files in which Run saved the records.
+	Backups  []string
 	Prepared *Prepared
 	// others are the other tenants of its namespaces, by namespace.
 	others map[string]*sharer
@@ -279,7 +281,10 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *
 			return
 		}
 		plan.Edit(live, cluster.PhaseRemoval, r.withoutRails(live, withoutLabels(labels...)))
-		if created {
+		switch {
+		case withNamespaces:
+			r.note("namespace %q stays with what runs in it: helm-tenant did not create it for this tenant; if nobody else needs it: kubectl delete namespace %s", key.Name, key.Name)
+		case created:
 			r.note("namespace %q stays with what runs in it; --delete-namespaces deletes those that helm-tenant created", key.Name)
 		}
 	case !isOwn(key, r):

@@ -91,6 +91,7 @@ func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 	if err != nil {
 		return nil, err
 	}
+	removal.addBackup(saved)
 	if d.DeleteReleases {
 		if err := d.Uninstall(ctx, removal); err != nil {
 			return nil, err
@@ -107,6 +108,13 @@ func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 		}
 	}
 	return removal, nil
+}
+
+// addBackup notes the file of a backup, unless it holds nothing or is noted.
+func (r *Removal) addBackup(b backup.Backup) {
+	if b.File != "" && !slices.Contains(r.Backups, b.File) {
+		r.Backups = append(r.Backups, b.File)
+	}
 }
 
 // recordsAtRisk are the release records that go with what is deleted.
@@ -151,6 +159,7 @@ func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Bac
 		if saved, err = d.Backups.SaveAgain(ctx, saved, "-later", d.recordsAtRisk(now)); err != nil {
 			return nil, err
 		}
+		removal.addBackup(saved)
 		return now.Prepared, nil
 	}, d.Event.made)
 	return err

@@ -26,9 +26,18 @@ type destroyOptions struct {
 	backup                       string
 	yes, dryRun, wait            bool
 	timeout                      time.Duration
-	// told is where it is said what became of the tenant; standard output where
-	// it is nil.
-	told io.Writer
+	output                       string
+	// quiet keeps standard output free: what becomes of the tenant is a part of what
+	// somebody else prints there.
+	quiet bool
+}
+
+// narration is where it is said what becomes of the tenant.
+func (o *destroyOptions) narration(s *session) io.Writer {
+	if o.quiet || o.output != "text" {
+		return s.Env.Stderr
+	}
+	return s.out()
 }
 
 func newDestroy(s *session) *cobra.Command {
@@ -47,7 +56,8 @@ runs in the tenant's namespaces stays, and so do the namespaces, but for
 leaves those that a Tiller made, unless migrate --finish or --stamp set the ownership.`,
 		Example: `  helm tenant destroy team-a
   helm tenant destroy team-a --delete-releases --yes
-  helm tenant destroy team-a --keep-releases --backup team-a.yaml`,
+  helm tenant destroy team-a --keep-releases --backup team-a.yaml
+  helm tenant destroy team-a --dry-run -o json`,
 		Args: oneTenant,
 	}
 	f := cmd.Flags()
@@ -61,6 +71,7 @@ leaves those that a Tiller made, unless migrate --finish or --stamp set the owne
 	timeoutFlag(cmd, &o.timeout)
 	scopeFlag(cmd, &o.scoped)
 	f.StringVar(&o.home, "home-namespace", "", "with --no-cluster-reads: the tenant's home namespace, where it is not the usual one")
+	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.deleteReleases && o.keepReleases {
 			return asUsage(cmd, errors.New("--delete-releases and --keep-releases contradict each other"))
@@ -94,16 +105,19 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 
 // destroyTenant removes one tenant.
 func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, name string, o *destroyOptions) error {
-	told := o.told
-	if told == nil {
-		told = s.out()
-	}
 	var left []string
+	var made []cluster.Change
 	run := admin.Destroy{
 		Client: client, Name: name, File: o.backup,
-		Backups:        s.backups(client, name, func(format string, args ...any) { visible.Fprintf(told, format+"\n", args...) }),
+		Backups:        s.backups(client, name, func(format string, args ...any) { visible.Fprintf(o.narration(s), format+"\n", args...) }),
 		DeleteReleases: o.deleteReleases, KeepReleases: o.keepReleases, DeleteNamespaces: o.deleteNamespaces,
-		DryRun: o.dryRun, Wait: o.wait, Timeout: o.timeout, Event: s.event,
+		DryRun: o.dryRun, Wait: o.wait, Timeout: o.timeout,
+		Event: func(e admin.Event) {
+			if e.Change != nil {
+				made = append(made, *e.Change)
+			}
+			s.event(e)
+		},
 		Confirm: func(ctx context.Context) error {
 			return s.confirm(ctx, name, fmt.Sprintf("destroy tenant %s of %s", name, client.Where()), o.yes)
 		},
@@ -113,16 +127,17 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		},
 	}
 	removal, err := run.Run(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case o.dryRun:
-		s.previewDestroy(removal, o)
-		return nil
-	case o.keepReleases:
+	}
+	if o.dryRun {
+		made = removal.Prepared.Plan.Ordered()
+	} else if o.keepReleases {
 		s.sayWhatStays(removal)
 	}
-	visible.Fprintf(told, "tenant %s is gone\n", name)
+	if err := s.printDestruction(removal, o, made, left); err != nil {
+		return err
+	}
 	if len(left) > 0 {
 		return &codeError{exitPartly, &leftObjectsError{name, left}}
 	}
@@ -143,35 +158,6 @@ func (s *session) event(e admin.Event) {
 		s.next(e.Text, *e.Command)
 	default:
 		s.say("%s", e.Text)
-	}
-}
-
-// previewDestroy says what a destroy would do.
-func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
-	for _, release := range removal.Living() {
-		what := "keeps running, unmanaged"
-		if o.deleteReleases {
-			what = "would be deleted"
-		}
-		s.say("release %s in namespace %s %s", release.Name, release.Namespace, what)
-	}
-	for _, change := range removal.Prepared.Plan.Changes {
-		visible.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
-	}
-}
-
-// sayWhatStays names what --keep-releases left, and who can still do something with
-// it.
-func (s *session) sayWhatStays(removal *admin.Removal) {
-	for _, release := range removal.Living() {
-		if release.Engine == tenant.EngineImpersonation {
-			s.say("Note: release %s in namespace %s is still there, for whoever has rights in that namespace", release.Name, release.Namespace)
-			continue
-		}
-		s.say("Note: what release %s made in namespace %s is still there, and managed by no helm", release.Name, release.Namespace)
-	}
-	if len(removal.Records) > 0 && !removal.HomeGoes {
-		s.say("Note: the release records stay in namespace %s, which is not ours to delete", removal.Home)
 	}
 }
 

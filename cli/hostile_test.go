@@ -57,9 +57,13 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 	},
 	"destroy --dry-run": func(s *session, word string) error {
 		removal := &admin.Removal{Name: "a", Home: word, Releases: []admin.Release{{Name: word, Namespace: word, Status: "DEPLOYED"}}, Prepared: &admin.Prepared{Plan: hostilePlan(word)}}
-		s.previewDestroy(removal, &destroyOptions{})
+		s.previewDestroy(removal, &destroyOptions{output: "text"})
 		s.sayWhatStays(removal)
 		return nil
+	},
+	"destroy -o json": func(s *session, word string) error {
+		removal := &admin.Removal{Name: "a", Home: word, Backups: []string{word}, Releases: []admin.Release{{Name: word, Namespace: word, Status: "DEPLOYED"}}, Prepared: &admin.Prepared{Notes: []string{word}}}
+		return s.printDestruction(removal, &destroyOptions{output: "json"}, hostilePlan(word).Changes, []string{word})
 	},
 	"apply --dry-run": func(s *session, word string) error {
 		outcomes := []admin.Outcome{{Name: "a", Prepared: &admin.Prepared{Plan: hostilePlan(word), Notes: []string{"it has " + word}}}, {Name: word, Err: errors.New(word)}}

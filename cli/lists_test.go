@@ -46,6 +46,7 @@ func TestListsOfOutputs(t *testing.T) {
 		"membership": {membershipOf(admin.Membership{}, false), []string{"users", "stillIn", "temporary", "unseen", "notes"}},
 		"audit":      {&audit.Report{Findings: []audit.Finding{{}}, Deployers: []audit.Deployer{{}}}, []string{"ignored", "gone", "unseen", "clusterWide", "administrators", "groups", "tenants", "chains", "namespaces", "members", "access", "ownHome", "escalates", "commands"}},
 		"diff":       {diffTenant{}, []string{"changes", "notes"}},
+		"destroy":    {destructionOf(&admin.Removal{Prepared: &admin.Prepared{}}, &destroyOptions{}, nil, nil), []string{"releases", "changes", "backups", "left", "notes"}},
 		"change":     {diffChange{}, []string{"fields"}},
 		"whoami":     {whoami{Namespaces: known([]string(nil), true)}, []string{"namespaces"}},
 	} {

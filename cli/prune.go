@@ -39,9 +39,8 @@ func (s *session) pruneTenants(ctx context.Context, k *tenant.Kubeconfig, client
 	for _, name := range names {
 		d := o.destroy
 		d.wait, d.timeout = o.wait, o.timeout
-		if o.output != "text" {
-			d.told = s.Env.Stderr // what is printed is one object
-		}
+		d.output = "text"
+		d.quiet = o.output != "text" // what is printed is one object
 		outcomes = append(outcomes, admin.Outcome{Name: name, Err: s.destroyTenant(ctx, k, client, name, &d)})
 	}
 	return outcomes

@@ -67,7 +67,12 @@ func ParseDocument(name string, text []byte, into any) *Document {
 		d.addText(oneLine(err))
 		return d
 	}
-	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+	err := decoder.Decode(&second)
+	for err == nil && isEmptyDocument(&second) { // a bare --- at the end, as generators write it
+		second = yamlv3.Node{}
+		err = decoder.Decode(&second)
+	}
+	if !errors.Is(err, io.EOF) {
 		// What is in it would be overlooked: tenants, say, and gone with --prune.
 		if err != nil {
 			second.Line, _ = splitLine(oneLine(err))

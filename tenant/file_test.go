@@ -31,8 +31,15 @@ tenants:
 	if len(problems) > 0 {
 		t.Fatal(lines(problems))
 	}
-	if diff := cmp.Diff([]Located{{teamA, "tenants.yaml", 4}, {ops, "tenants.yaml", 13}}, got); diff != "" {
+	want := []Located{{teamA, "tenants.yaml", 4}, {ops, "tenants.yaml", 13}}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	// Empty documents behind it hold no tenants.
+	for _, end := range []string{"---\n", "---", "...\n", "---\n# the end\n", "---\n---\n...\n"} {
+		if got, problems := ParseFile("tenants.yaml", []byte(text+end)); len(problems) > 0 || !cmp.Equal(want, got) {
+			t.Errorf("with %q at the end: %v, %v", end, got, lines(problems))
+		}
 	}
 }
 
@@ -59,6 +66,10 @@ func TestParseFileNamesEveryProblem(t *testing.T) {
 			`f:10: tenant "a": resources: limits.cpu=lots is not a quantity such as 100m or 64Mi`,
 			`f:12: tenant "a": service-account: "x" is not NAMESPACE:NAME`}},
 		{"a second document", head + "- {name: a, namespaces: [a]}\n---\n" + head + "- {name: b, namespaces: [b]}\n", []string{
+			"f:4: a second YAML document starts here: give each a file of its own"}},
+		{"a document behind an empty one", head + "- {name: a, namespaces: [a]}\n---\n---\n" + head + "- {name: b, namespaces: [b]}\n", []string{
+			"f:5: a second YAML document starts here: give each a file of its own"}},
+		{"a second document that is no mapping", head + "- {name: a, namespaces: [a]}\n--- ''\n", []string{
 			"f:4: a second YAML document starts here: give each a file of its own"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"helm-tenant/admin"
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+	"helm-tenant/visible"
+)
+
+// destruction is what a destroy did or would do, as -o json prints it.
+type destruction struct {
+	APIVersion    string `json:"apiVersion"`
+	Kind          string `json:"kind"`
+	Tenant        string `json:"tenant"`
+	HomeNamespace string `json:"homeNamespace"`
+	DryRun        bool   `json:"dryRun"`
+	// Releases are those that the tenant had.
+	Releases []destroyedRelease `json:"releases"`
+	// Changes are the changes of objects, in the order in which they are made.
+	Changes []diffChange `json:"changes"`
+	// Backups are the files in which the release records are.
+	Backups []string `json:"backups"`
+	// Left are the objects of deleted releases that helm left.
+	Left  []string `json:"left"`
+	Notes []string `json:"notes"`
+}
+
+// destroyedRelease is a release of a tenant that is destroyed.
+type destroyedRelease struct {
+	Name      string        `json:"name"`
+	Namespace string        `json:"namespace"`
+	Engine    tenant.Engine `json:"engine"`
+	// Deleted says that helm deletes what the release made; otherwise that stays.
+	Deleted bool `json:"deleted"`
+}
+
+// destructionOf is a destroy as it is printed. made are the changes that were made, or for
+// a dry run those of the plan.
+func destructionOf(removal *admin.Removal, o *destroyOptions, made []cluster.Change, left []string) destruction {
+	d := destruction{APIVersion: tenant.APIVersion, Kind: "TenantDestruction", Tenant: removal.Name, HomeNamespace: removal.Home, DryRun: o.dryRun,
+		Changes: diffChanges(&cluster.Plan{Changes: made}), Backups: removal.Backups, Left: left, Notes: shown(removal.Prepared.Notes)}
+	for _, r := range removal.Living() {
+		d.Releases = append(d.Releases, destroyedRelease{r.Name, r.Namespace, r.Engine, o.deleteReleases})
+	}
+	return d
+}
+
+// printDestruction prints what became of the tenant, or would become of it.
+func (s *session) printDestruction(removal *admin.Removal, o *destroyOptions, made []cluster.Change, left []string) error {
+	switch {
+	case o.output != "text" && o.output != "":
+		return printObject(s.out(), o.output, destructionOf(removal, o, made, left))
+	case o.dryRun:
+		s.previewDestroy(removal, o)
+	default:
+		visible.Fprintf(o.narration(s), "tenant %s is gone\n", removal.Name)
+	}
+	return nil
+}
+
+// previewDestroy says what a destroy would do.
+func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
+	for _, release := range removal.Living() {
+		what := "keeps running, unmanaged"
+		if o.deleteReleases {
+			what = "would be deleted"
+		}
+		s.say("release %s in namespace %s %s", release.Name, release.Namespace, what)
+	}
+	for _, change := range removal.Prepared.Plan.Changes {
+		visible.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
+	}
+}
+
+// sayWhatStays names what --keep-releases left, and who can still do something with
+// it.
+func (s *session) sayWhatStays(removal *admin.Removal) {
+	for _, release := range removal.Living() {
+		if release.Engine == tenant.EngineImpersonation {
+			s.say("Note: release %s in namespace %s is still there, for whoever has rights in that namespace", release.Name, release.Namespace)
+			continue
+		}
+		s.say("Note: what release %s made in namespace %s is still there, and managed by no helm", release.Name, release.Namespace)
+	}
+	if len(removal.Records) > 0 && !removal.HomeGoes {
+		s.say("Note: the release records stay in namespace %s, which is not ours to delete", removal.Home)
+	}
+}
