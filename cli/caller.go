@@ -69,6 +69,9 @@ func explainDecision(err error) error {
 	if _, everywhere := errors.AsType[*helm.EverywhereError](err); everywhere {
 		return withHint(err, "the releases in all of the tenant's namespaces: helm tenant releases")
 	}
+	if _, old := errors.AsType[*helm.OldClientError](err); old {
+		return withHint(err, "where the plugin can speak it, write apiVersion: client.authentication.k8s.io/v1beta1 there", "or use a context with other credentials: helm tenant --context CONTEXT COMMAND")
+	}
 	if read, isReader := errors.AsType[*helm.ReaderError](err); isReader {
 		hints := []hint{"ask an admin to make you a member, then say it once: helm tenant use TENANT"}
 		if read.DryRun {

@@ -68,6 +68,8 @@ type tiller struct {
 	Answers bool   `json:"answers"`
 	Answer  string `json:"answer,omitempty"`
 	Problem string `json:"problem,omitempty"`
+	// IgnoredSettings are those of the kubeconfig that Helm 2 does not know.
+	IgnoredSettings []string `json:"ignoredSettings"`
 }
 
 func newWhoami(s *session) *cobra.Command {
@@ -191,6 +193,11 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if w.Deployer != nil {
 		for _, gap := range w.Deployer.RoleGaps {
 			s.say("Note: %s can't do all that helm needs: %s", w.Deployer.User, gap)
+		}
+	}
+	if w.Tiller != nil {
+		for _, setting := range w.Tiller.IgnoredSettings {
+			s.say("Note: Helm 2 does not know, and goes without, %s", setting)
 		}
 	}
 	if w.Stale != "" {

@@ -59,7 +59,7 @@ func deployerGaps(ctx context.Context, client *cluster.Client, resolved tenant.R
 
 // askTiller looks at Tiller's pods, then asks it through helm.
 func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) *tiller {
-	t := &tiller{}
+	t := &tiller{IgnoredSettings: s.Place(k).Helm2.Ignores}
 	pods, err := client.TillerPods(ctx, resolved.Home)
 	switch {
 	case apierrors.IsForbidden(err):

@@ -73,6 +73,8 @@ const (
 	CacheHome     = "XDG_CACHE_HOME" // by os.UserCacheDir
 	TempDir       = "TMPDIR"         // by os.TempDir
 	Shell         = "SHELL"
+	HTTPSProxy    = "HTTPS_PROXY"
+	HTTPSProxyLow = "https_proxy" // what Go reads in the second place
 	NoColor       = "NO_COLOR"
 	Term          = "TERM"
 )

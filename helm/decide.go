@@ -23,6 +23,8 @@ type Place struct {
 	// else, As as which user.
 	User, As     string
 	Impersonates bool
+	// Helm2 is what Helm 2 does not know of the context's settings.
+	Helm2 tenant.Helm2Limits
 }
 
 // Decision is where a call goes: which context, which namespace, as whom.
@@ -35,8 +37,10 @@ type Decision struct {
 	// namespaceFlag is what --namespace says before the command; empty where the
 	// command's own arguments or the context say it.
 	namespaceFlag string
-	connection    []string
-	line          Line
+	// Ignored are the settings of the kubeconfig that the client goes without.
+	Ignored    []string
+	connection []string
+	line       Line
 }
 
 // NamespacesUnknownError says that a command acts in a namespace, that nobody named
@@ -65,6 +69,9 @@ func (c Call) Decide(client Client, at Place, r tenant.Resolved) (Decision, erro
 	if err := c.checkReader(client, r); err != nil {
 		return Decision{}, err
 	}
+	if r.Engine == tenant.EngineTiller {
+		d.Ignored = at.Helm2.Ignores
+	}
 	if err := c.decideNamespace(&d, at); err != nil {
 		return Decision{}, err
 	}
@@ -73,6 +80,11 @@ func (c Call) Decide(client Client, at Place, r tenant.Resolved) (Decision, erro
 	}
 	return d, nil
 }
+
+// OldClientError says that Helm 2 can't connect with what the kubeconfig says.
+type OldClientError struct{ Why string }
+
+func (e *OldClientError) Error() string { return e.Why }
 
 // EverywhereError says that a list of all of the cluster's namespaces was asked for.
 type EverywhereError struct{ Tenant tenant.Resolved }
@@ -87,6 +99,9 @@ func (c Call) checkIdentity(at Place, r tenant.Resolved) error {
 	if r.Engine == tenant.EngineTiller {
 		if _, given := c.Line.Typed("host"); given || c.Outer.Host != "" {
 			return errors.New("--host goes around the tenant's own Tiller; leave it out, or run helm itself")
+		}
+		if at.Helm2.Fails != "" {
+			return &OldClientError{at.Helm2.Fails}
 		}
 		return nil
 	}

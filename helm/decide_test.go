@@ -78,6 +78,8 @@ func TestDecide(t *testing.T) {
 		{"a user who impersonates", 3, "list", Call{}, "", Place{Namespace: "d", User: "u", Impersonates: true, As: "alice"}, helm, "", "", `user "u" of the kubeconfig acts as "alice" already ("as"), and impersonation does not chain: Helm 3 and 4 can't act as the tenant's service account from there; use a context whose user acts as itself`},
 		{"a user who is the deployer", 3, "list", Call{}, "", Place{Namespace: "d", User: "u", Impersonates: true, As: "system:serviceaccount:team-c-helm:helm"}, helm, "d", "", ""},
 		{"a user who impersonates reaches a Tiller", 2, "list", Call{}, "", Place{Namespace: "a", User: "u", Impersonates: true, As: "alice"}, tiller, "a", "", ""},
+		{"Helm 2 with what it does not know", 2, "list", Call{}, "", Place{Namespace: "a", Helm2: tenant.Helm2Limits{Fails: "Helm 2 can't use it"}}, tiller, "", "", "Helm 2 can't use it"},
+		{"Helm 3 with what Helm 2 does not know", 3, "list", Call{}, "", Place{Namespace: "d", Helm2: tenant.Helm2Limits{Fails: "Helm 2 can't use it"}}, helm, "d", "", ""},
 		{"around the Tiller", 2, "list", Call{Plugin: 2, Outer: Swallowed{Host: "h:1"}}, "", Place{Namespace: "a"}, tiller, "", "", "--host goes around the tenant's own Tiller; leave it out, or run helm itself"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -86,6 +86,7 @@ func (c Caller) Debug() bool {
 func (c Caller) Place(k *tenant.Kubeconfig) helm.Place {
 	at := helm.Place{Context: k.Context, Namespace: k.Namespace, User: k.User}
 	at.As, at.Impersonates = k.Impersonates()
+	at.Helm2 = k.Helm2Limits(c.Env.Get(envvar.HTTPSProxy) != "" || c.Env.Get(envvar.HTTPSProxyLow) != "")
 	if c.Call.Plugin > 2 {
 		at.OuterNamespace = k.NamespaceOf(c.Env.Get(envvar.KubeContext))
 	}

@@ -66,6 +66,9 @@ func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) 
 		return Start{Notes: c.noteDelete(k)}, err
 	}
 	start := Start{Notes: c.noteDelete(k)}
+	for _, setting := range d.Ignored {
+		start.Notes = append(start.Notes, "Helm 2 does not know, and goes without, "+setting)
+	}
 	if d.LeavesOut() && c.Debug() {
 		start.Notes = append(start.Notes, fmt.Sprintf("--create-namespace is left out: namespace %s is the tenant's, and is there", d.Namespace))
 	}
