@@ -119,6 +119,7 @@ func FuzzObjects(f *testing.F) {
 		"kind: ConfigMap\nmetadata: {name: a,\ndata: x,\n namespace: y}\n",
 		"data: &d {name: a}\nkind: ConfigMap\nmetadata:\n  <<: *d\n",
 		"kind: >-\n  ConfigMap\nmetadata:\n  name: a\n# x\nspec: !!str x\n",
+		"# Source: x\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: \"a\"\n  labels:\n    app: a\n    version: \"1.2\"\n  namespace: b\n",
 	} {
 		f.Add(seed)
 	}
@@ -130,6 +131,11 @@ func FuzzObjects(f *testing.F) {
 		}
 		if diff := cmp.Diff(whole.appendTo(nil), head.appendTo(nil)); diff != "" {
 			t.Errorf("-whole +head:\n%s", diff)
+		}
+		if plain, is := plainHead(short); is {
+			if diff := cmp.Diff(whole.appendTo(nil), plain.appendTo(nil)); diff != "" {
+				t.Errorf("-whole +plain:\n%s", diff)
+			}
 		}
 	})
 }
