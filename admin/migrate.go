@@ -86,7 +86,9 @@ type Migration struct {
 	// helm are the Secrets that Standings and HelmRecords were found in, by the namespace
 	// and name of their release.
 	helm map[string][]cluster.Stored
-	live *cluster.Live
+	// written are those that this run wrote; nil where it wrote none yet.
+	written *migrate.Written
+	live    *cluster.Live
 }
 
 func recordKey(home string) cluster.Key {
@@ -99,6 +101,13 @@ func recordKey(home string) cluster.Key {
 // bounds how many revisions of each release move, unless the migration began with another
 // bound; 0 is none.
 func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration) (*Migration, error) {
+	return readMigration(ctx, c, name, keep, earlier, nil)
+}
+
+// readMigration is ReadMigration. Where the releases are still to be moved, save is called
+// with each of Tiller's records that is read, one at a time; its error ends the reading. It
+// may be nil.
+func readMigration(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration, save func(cluster.Record) error) (*Migration, error) {
 	live, err := c.Read(ctx, name)
 	if err != nil {
 		return nil, err
@@ -111,6 +120,9 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int
 		return nil, lostOrNone(ctx, c, live, name)
 	}
 	m := &Migration{Tenant: t.WithDefaults(), later: map[cluster.Key]bool{}, helm: map[string][]cluster.Stored{}, live: live}
+	if earlier != nil {
+		m.written = earlier.written
+	}
 	home := m.Tenant.Home()
 	if m.State, err = cluster.MigrationOf(live.Get(recordKey(home))); err != nil {
 		return nil, err
@@ -142,7 +154,7 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int
 	slices.SortFunc(m.Records, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
 	if earlier != nil && slices.Equal(earlier.Records, m.Records) && earlier.keep == m.keep && slices.Equal(earlier.Tenant.Namespaces, t.Namespaces) && earlier.Tenant.AllNamespaces == t.AllNamespaces {
 		m.Releases, m.Problems = earlier.Releases, slices.Clone(earlier.Problems[:earlier.unmovable])
-	} else if err := m.readReleases(ctx, c); err != nil {
+	} else if err := m.readReleases(ctx, c, save); err != nil {
 		return nil, err
 	}
 	if len(m.Records) == 0 && len(stored) > 0 && !m.moved() && (m.State == nil || m.State.Phase == tenant.PhaseFrozen) {
@@ -152,8 +164,11 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int
 	return m, m.lookAtTargets(ctx, c, earlier)
 }
 
-// readReleases reads Tiller's records and converts them.
-func (m *Migration) readReleases(ctx context.Context, c *cluster.Client) error {
+// readReleases reads Tiller's records and converts them; see readMigration about save.
+func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save func(cluster.Record) error) error {
+	if save == nil || m.State != nil && m.State.Phase != tenant.PhaseFrozen {
+		save = func(cluster.Record) error { return nil }
+	}
 	stored := map[string]migrate.Stored{}
 	var mutex sync.Mutex
 	var group errgroup.Group // converting takes longer than reading
@@ -170,7 +185,7 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client) error {
 			stored[record.Key.Name] = s
 			return nil
 		})
-		return nil
+		return save(record)
 	})
 	_ = group.Wait() // what it runs returns no error
 	if err != nil {
@@ -212,7 +227,7 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 			return nil
 		}
 		group.Go(func() error {
-			kept := migrate.ReadKept(releases[record.Key], *secret, c.Unpacked())
+			kept := migrate.ReadKept(releases[record.Key], *secret, m.written, c.Unpacked())
 			mutex.Lock()
 			defer mutex.Unlock()
 			read[record.Key], versions[record.Key] = kept, record.Stored

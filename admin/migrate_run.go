@@ -44,7 +44,13 @@ type Migrate struct {
 // that ended at any point is taken up where it was. It returns the migration as it was
 // read, also with the error of a dry run.
 func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
+	draft := m.Backups.Draft(m.File)
+	defer draft.Discard()
+	save := draft.Add
+	if m.DryRun {
+		save = nil
+	}
+	at, err := readMigration(ctx, m.Client, m.Name, m.Keep, nil, save)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +86,7 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 		}
 	}
 	if at.State == nil || at.State.Phase == tenant.PhaseFrozen {
-		if at, err = m.convert(ctx, at); err != nil {
+		if at, err = m.convert(ctx, at, draft); err != nil {
 			return nil, err
 		}
 	}
@@ -131,8 +137,8 @@ func (m *Migrate) step(ctx context.Context, at *Migration, phase tenant.Phase, c
 }
 
 // convert stops Tiller and writes Helm 3's records.
-func (m *Migrate) convert(ctx context.Context, at *Migration) (*Migration, error) {
-	at, err := m.freeze(ctx, at)
+func (m *Migrate) convert(ctx context.Context, at *Migration, draft *backup.Draft) (*Migration, error) {
+	at, err := m.freeze(ctx, at, draft)
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +151,14 @@ func (m *Migrate) convert(ctx context.Context, at *Migration) (*Migration, error
 	return at, m.step(ctx, at, tenant.PhaseConverted, func(next *tenant.Migration) { next.Converted = true }, nil)
 }
 
-// freeze backs up Tiller's records, stops Tiller, and reads again what Tiller wrote until
-// then.
-func (m *Migrate) freeze(ctx context.Context, at *Migration) (*Migration, error) {
+// freeze saves the draft, which has Tiller's records, as the backup, stops Tiller, and reads
+// again what Tiller wrote until then.
+func (m *Migrate) freeze(ctx context.Context, at *Migration, draft *backup.Draft) (*Migration, error) {
 	was, earlier := at.State, ""
 	if was != nil {
 		earlier = was.Backup // of a run that did not come to its end
 	}
-	saved, err := m.Backups.Save(ctx, m.File, earlier, at.Records)
+	saved, err := draft.Save(earlier)
 	if err != nil {
 		return nil, err
 	}

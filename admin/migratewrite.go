@@ -27,6 +27,8 @@ type helmRecords struct {
 	// at is the migration as it was read last.
 	at   *Migration
 	made func(cluster.Change)
+	// written are the records as they are written.
+	written *migrate.Written
 	// mutex guards batch, the records that are written next, and size, what they take.
 	mutex sync.Mutex
 	batch []*corev1.Secret
@@ -36,7 +38,10 @@ type helmRecords struct {
 // writeHelmRecords writes the records that Helm 3 does not have yet, and leaves those that
 // exist. It returns the migration as it was read before the last write.
 func writeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) (*Migration, error) {
-	w := &helmRecords{client: c, at: at, made: made}
+	if at.written == nil {
+		at.written = migrate.NewWritten()
+	}
+	w := &helmRecords{client: c, at: at, made: made, written: at.written}
 	if err := w.readAgain(ctx); err != nil {
 		return nil, err
 	}
@@ -81,6 +86,7 @@ func (w *helmRecords) add(record cluster.Record, revision migrate.Revision) erro
 	if err != nil {
 		return fmt.Errorf("release %s, revision %d: %w", old.GetName(), old.GetVersion(), err)
 	}
+	w.written.Add(secret, revision)
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.batch, w.size = append(w.batch, secret), w.size+len(secret.Data[release.DataKey])

@@ -2,7 +2,6 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,12 +108,33 @@ func (e *SecondError) Unwrap() error { return e.Err }
 // is taken, FILE-2, FILE-3 and so on. Any other file is not ours to write beside: it
 // is refused, if somebody named it.
 func (b Backups) Save(ctx context.Context, file, earlier string, records []cluster.Stored) (Backup, error) {
-	saved, err := b.write(ctx, file, earlier, file != "", records)
-	if err != nil {
-		return Backup{}, fmt.Errorf("the backup can't be written, and nothing is removed without it: %w", err)
+	if len(records) == 0 {
+		return Backup{}, nil
 	}
-	return saved, nil
+	draft := b.Draft(file)
+	defer draft.Discard()
+	err := b.Read(ctx, records, draft.Add)
+	if err != nil {
+		return Backup{}, unwritten(err)
+	}
+	return draft.Save(earlier)
 }
+
+// unwritten is the error of a backup that can't be written.
+func unwritten(err error) error {
+	if _, already := errors.AsType[*unwrittenError](err); already || err == nil {
+		return err
+	}
+	return &unwrittenError{err}
+}
+
+type unwrittenError struct{ err error }
+
+func (e *unwrittenError) Error() string {
+	return fmt.Sprintf("the backup can't be written, and nothing is removed without it: %v", e.err)
+}
+
+func (e *unwrittenError) Unwrap() error { return e.err }
 
 // SaveAgain writes the records to a second file, if the first does not hold them:
 // somebody wrote them meanwhile. The second's name is the first's with suffix, or the
@@ -127,11 +147,19 @@ func (b Backups) SaveAgain(ctx context.Context, first Backup, suffix string, rec
 	if first.File != "" {
 		file = suffixed(first.File, suffix)
 	}
-	second, err := b.write(ctx, file, "", false, records)
-	if err != nil {
-		return first, &SecondError{err}
+	if len(records) == 0 {
+		return Backup{}, nil
 	}
-	return second, nil
+	draft := b.draft(file, false)
+	defer draft.Discard()
+	err := b.Read(ctx, records, draft.add)
+	if err == nil {
+		var second Backup
+		if second, err = draft.save(""); err == nil {
+			return second, nil
+		}
+	}
+	return first, &SecondError{err}
 }
 
 func (b Backups) newName() string {
@@ -142,70 +170,6 @@ func (b Backups) newName() string {
 func suffixed(file, suffix string) string {
 	ending := filepath.Ext(file)
 	return strings.TrimSuffix(file, ending) + suffix + ending
-}
-
-// write writes the records to the file, or to the next free one; see save. named says
-// that somebody named it. The records are read once, into a file that gets its name
-// when it is whole.
-func (b Backups) write(ctx context.Context, file, earlier string, named bool, records []cluster.Stored) (Backup, error) {
-	if len(records) == 0 {
-		return Backup{}, nil
-	}
-	if file == "" {
-		file = b.newName()
-	}
-	whole, err := b.writeWhole(ctx, file, records)
-	if err != nil {
-		return Backup{}, err
-	}
-	defer os.Remove(whole.name)
-	done := func(free string) (Backup, error) {
-		count := fmt.Sprintf("%d release records", len(whole.versions))
-		if len(whole.versions) == 1 {
-			count = "1 release record"
-		}
-		b.Say("%s of %s backed up in %s", count, cmp.Or(b.Whose, "tenant "+b.Tenant), free)
-		return Backup{free, whole.versions}, nil
-	}
-	// The name may come from the cluster: a device or a pipe is not opened.
-	if !named && earlier != "" && checkFile(earlier) == nil && whole.isIn(earlier) {
-		return done(earlier)
-	}
-	free := file
-	for number := 2; ; number++ {
-		err := publish(whole.name, free)
-		taken := errors.Is(err, fs.ErrExist)
-		switch {
-		case err == nil, taken && whole.isIn(free): // by a run that did not come to its end
-			if free != file {
-				b.Say("%s is there already, and stays as it is", file)
-			}
-			return done(free)
-		case !taken, named && free == file && !whole.isOlder(file):
-			return Backup{}, err
-		}
-		free = suffixed(file, fmt.Sprintf("-%d", number))
-	}
-}
-
-// writeWhole writes the records into a new file beside the one that is meant.
-func (b Backups) writeWhole(ctx context.Context, file string, records []cluster.Stored) (*wholeBackup, error) {
-	if err := checkFile(file); err != nil {
-		return nil, err
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".helm-tenant-backup-*")
-	if err != nil {
-		return nil, renamed(err, file)
-	}
-	whole := newWholeBackup(f)
-	err = b.Read(ctx, records, whole.add)
-	if err == nil {
-		err = whole.close()
-	}
-	if err != nil {
-		return nil, errors.Join(renamed(err, file), ignoreClosed(f.Close()), os.Remove(f.Name()))
-	}
-	return whole, nil
 }
 
 func ignoreClosed(err error) error {

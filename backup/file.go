@@ -4,21 +4,21 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"helm-tenant/cluster"
-	"helm-tenant/release"
 	"helm-tenant/visible"
 )
 
@@ -53,15 +53,15 @@ type hash = [sha256.Size]byte
 
 // add writes one record. The first also writes the head.
 func (b *wholeBackup) add(record cluster.Record) error {
-	text, err := json.Marshal(record.Object)
+	rest, data, err := split(record.Object)
 	if err != nil {
 		return err
 	}
-	object, whole, err := parseItem(text)
+	block, err := itemText(rest, data)
 	if err != nil {
 		return err
 	}
-	block, err := itemText(object)
+	whole, err := hashOf(rest, data)
 	if err != nil {
 		return err
 	}
@@ -86,12 +86,68 @@ func (b *wholeBackup) add(record cluster.Record) error {
 	return nil
 }
 
-// itemText is an item in YAML. Its data, which are most of it, are written as the JSON
-// texts that YAML takes, too: a YAML library looks at each of their bytes many times.
-func itemText(object map[string]any) ([]byte, error) {
-	data, _ := object["data"].(map[string]any)
-	rest := maps.Clone(object)
-	delete(rest, "data")
+// split returns an object without its data, and these as its JSON has them. They are most
+// of it, and are not turned into JSON and back with the rest.
+func split(object runtime.Object) (rest map[string]any, data map[string]string, err error) {
+	data = map[string]string{}
+	var small any = object
+	switch o := object.(type) {
+	case *corev1.Secret:
+		for key, value := range o.Data {
+			data[key] = base64.StdEncoding.EncodeToString(value)
+		}
+		without := *o
+		without.Data, small = nil, &without
+	case *corev1.ConfigMap:
+		for key, value := range o.Data {
+			data[key] = value
+		}
+		without := *o
+		without.Data, small = nil, &without
+	}
+	text, err := json.Marshal(small)
+	if err == nil {
+		err = json.Unmarshal(text, &rest)
+	}
+	if err == nil {
+		withoutNoTime(rest)
+	}
+	return rest, data, err
+}
+
+// withoutNoTime removes the time of creation where there is none: typed objects write null.
+func withoutNoTime(object map[string]any) {
+	if meta, is := object["metadata"].(map[string]any); is && meta["creationTimestamp"] == nil {
+		delete(meta, "creationTimestamp")
+	}
+}
+
+// hashOf is the same for the same object, in whichever order its fields stood.
+func hashOf(rest map[string]any, data map[string]string) (hash, error) {
+	text, err := json.Marshal(rest)
+	if err != nil {
+		return hash{}, err
+	}
+	h := sha256.New()
+	for _, part := range append([]string{string(text)}, inOrder(data)...) {
+		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash takes all
+		_, _ = io.WriteString(h, part)
+	}
+	return hash(h.Sum(nil)), nil
+}
+
+// inOrder are the keys and values, by key.
+func inOrder(data map[string]string) []string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		parts = append(parts, key, data[key])
+	}
+	return parts
+}
+
+// itemText is an item in YAML. Its data are written as the JSON texts that YAML takes, too:
+// a YAML library looks at each of their bytes many times.
+func itemText(rest map[string]any, data map[string]string) ([]byte, error) {
 	text, err := json.Marshal(rest)
 	if err != nil {
 		return nil, err
@@ -106,13 +162,31 @@ func itemText(object map[string]any) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		block = fmt.Appendf(block, "  %s: ", printable(name))
+		if isBase64(data[key]) {
+			block = fmt.Appendf(block, "\"%s\"\n", data[key])
+			continue
+		}
 		value, err := json.Marshal(data[key])
 		if err != nil {
 			return nil, err
 		}
-		block = fmt.Appendf(block, "  %s: %s\n", printable(name), printable(value))
+		block = fmt.Appendf(block, "%s\n", printable(value))
 	}
 	return block, nil
+}
+
+// isBase64 reports whether a text has no other characters than base64, which stand in JSON
+// as they are.
+func isBase64(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '+', c == '/', c == '=':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // close ends the file, and sees that it is on the disk.
@@ -149,166 +223,23 @@ func printable(text []byte) []byte {
 	return escaped.Bytes()
 }
 
-// parseItem reads an item and a hash that is the same for the same object, in whichever
-// order its fields stand, and with or without those that are null.
+// parseItem reads an item, and its hash; see hashOf.
 func parseItem(text []byte) (map[string]any, hash, error) {
 	var object map[string]any
 	if err := json.Unmarshal(text, &object); err != nil {
 		return nil, hash{}, err
 	}
-	if meta, is := object["metadata"].(map[string]any); is && meta["creationTimestamp"] == nil {
-		delete(meta, "creationTimestamp")
-	}
-	plain, err := json.Marshal(object)
-	return object, sha256.Sum256(plain), err
-}
-
-// isIn reports whether a file has all of the items, just as they are.
-func (b *wholeBackup) isIn(file string) bool {
-	left := map[hash]bool{}
-	for _, whole := range b.items {
-		left[whole] = true
-	}
-	err := eachSaved(file, func(item savedItem) {
-		if whole, found := b.items[sha256.Sum256(item.text)]; found {
-			delete(left, whole) // it need not be parsed
-			return
+	withoutNoTime(object)
+	rest, data := maps.Clone(object), map[string]string{}
+	values, _ := object["data"].(map[string]any)
+	for key, value := range values {
+		text, is := value.(string)
+		if !is { // no Secret and no ConfigMap has it
+			return nil, hash{}, fmt.Errorf("the value %q is no text", key)
 		}
-		if _, whole, err := item.parse(); err == nil {
-			delete(left, whole)
-		}
-	})
-	return err == nil && len(left) == 0
-}
-
-// isOlder reports whether a file is a backup of records in a namespace in which some of
-// these are.
-func (b *wholeBackup) isOlder(file string) bool {
-	older := false
-	err := eachSaved(file, func(item savedItem) {
-		if older {
-			return
-		}
-		if object, _, err := item.parse(); err == nil {
-			old := unstructured.Unstructured{Object: object}
-			labels := old.GetLabels()
-			older = (release.IsTillers(labels) || labels["owner"] == "helm") && b.namespaces[old.GetNamespace()]
-		}
-	})
-	return err == nil && older
-}
-
-// savedItem is one of a backup file.
-type savedItem struct {
-	text   []byte
-	isYAML bool
-}
-
-func (i savedItem) parse() (map[string]any, hash, error) {
-	text := i.text
-	if i.isYAML {
-		var err error
-		if text, err = yaml.YAMLToJSON(text); err != nil {
-			return nil, hash{}, err
-		}
+		data[key] = text
 	}
-	return parseItem(text)
-}
-
-// eachSaved calls do for each item in a backup file; its text is gone when do returns. One that is no regular file
-// is not opened: a pipe would wait for whoever writes it.
-func eachSaved(file string, do func(savedItem)) error {
-	if err := checkFile(file); err != nil {
-		return err
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	r := bufio.NewReaderSize(f, 1<<16)
-	if head, _ := r.Peek(len(backupHead)); string(head) != backupHead {
-		return eachForeign(r, do)
-	}
-	if _, err := r.Discard(len(backupHead)); err != nil {
-		return err
-	}
-	return eachItem(r, do)
-}
-
-// eachItem reads the items of a backup file. One after which neither another nor the
-// file's end follows may be cut, and is none.
-func eachItem(r *bufio.Reader, do func(savedItem)) error {
-	var item, line []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		line = append(line, part...)
-		if len(item)+len(line) > maxItem {
-			return fmt.Errorf("an item has more than %d bytes", maxItem)
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-		rest, indented := bytes.CutPrefix(line, []byte("  "))
-		if !indented {
-			if len(item) > 0 {
-				do(savedItem{item, true})
-			}
-			item = item[:0]
-			if rest, indented = bytes.CutPrefix(line, []byte("- ")); !indented {
-				return nil // the file's end
-			}
-		}
-		item = append(item, rest...)
-		line = line[:0]
-	}
-}
-
-// eachForeign reads the items of a list that is written in another way.
-func eachForeign(r io.Reader, do func(savedItem)) error {
-	text, err := io.ReadAll(io.LimitReader(r, maxForeign))
-	if err != nil {
-		return err
-	}
-	var list struct{ Items []json.RawMessage }
-	if json.Unmarshal(text, &list) != nil {
-		if err := yaml.Unmarshal(text, &list); err != nil {
-			return err
-		}
-	}
-	for _, item := range list.Items {
-		do(savedItem{item, false})
-	}
-	return nil
-}
-
-// copyFile makes a new file with what another holds, which only its owner can read:
-// records hold the values of releases.
-func copyFile(from, to string) error {
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	source, err := os.Open(from)
-	if err == nil {
-		_, err = io.Copy(f, source)
-		err = errors.Join(err, source.Close())
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil { // half a backup would be in the way the next time
-		if removeErr := os.Remove(to); !errors.Is(removeErr, fs.ErrNotExist) {
-			err = errors.Join(err, removeErr)
-		}
-	}
-	return err
+	delete(rest, "data")
+	whole, err := hashOf(rest, data)
+	return object, whole, err
 }

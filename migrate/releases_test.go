@@ -203,7 +203,7 @@ func keptOf(t *testing.T, r Release, live []corev1.Secret) []Kept {
 	t.Helper()
 	var all []Kept
 	for _, secret := range live {
-		kept, parsed := ReadKept(r, secret, release.NewBudget()), ReadKept(Release{}, secret, release.NewBudget())
+		kept, parsed := ReadKept(r, secret, nil, release.NewBudget()), ReadKept(Release{}, secret, nil, release.NewBudget())
 		if !reflect.DeepEqual(kept.revision, parsed.revision) || kept.name != parsed.name || kept.namespace != parsed.namespace || (kept.problem == nil) != (parsed.problem == nil) {
 			t.Errorf("known by its digest it is %v, parsed %v", kept, parsed)
 		}
@@ -382,7 +382,7 @@ func FuzzRecords(f *testing.F) {
 		for i := range releases {
 			releases[i].NoteUnserved(func(Resource) bool { return false })
 			newest := releases[i].Newest()
-			if kept := ReadKept(Release{}, *secretOf(t, newest, &old), release.NewBudget()); kept.problem != nil || kept.revision.whole != newest.whole {
+			if kept := ReadKept(Release{}, *secretOf(t, newest, &old), nil, release.NewBudget()); kept.problem != nil || kept.revision.whole != newest.whole {
 				t.Errorf("what was written is read as %v", kept)
 			}
 		}

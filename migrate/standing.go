@@ -45,22 +45,23 @@ type Kept struct {
 	problem error
 }
 
-// ReadKept reads a record of Helm 3's in the place of those of r. One that is as it was
-// written is known by its digest and not parsed. budget bounds what records unpack to.
-func ReadKept(r Release, secret corev1.Secret, budget *release.Budget) Kept {
+// ReadKept reads a record of Helm 3's in the place of those of r. One that has the bytes
+// that this run wrote is not unpacked, and one that holds the release as it was converted
+// is not parsed: both are known by digests. budget bounds what records unpack to.
+func ReadKept(r Release, secret corev1.Secret, written *Written, budget *release.Budget) Kept {
+	if whole, is := written.release(&secret); is {
+		if k, found := r.keptAs(whole, secret); found {
+			return k
+		}
+	}
 	k := Kept{secret: secret.Name}
 	plain, err := release.PlainInSecret(secret, budget)
 	if err != nil {
 		k.problem = err
 		return k
 	}
-	whole := sha256.Sum256(plain)
-	for _, revision := range r.Revisions {
-		if revision.whole == whole && release.Keeps(secret, &release3.Release{Name: r.Name, Version: revision.Version}) {
-			revision.Record, revision.objects = secret.Name, nil // as of a record that is parsed
-			k.name, k.namespace, k.revision = r.Name, r.Namespace, revision
-			return k
-		}
+	if k, found := r.keptAs(sha256.Sum256(plain), secret); found {
+		return k
 	}
 	there, err := release.ParsePlain(plain)
 	if err == nil && !release.Keeps(secret, there) {
@@ -75,6 +76,17 @@ func ReadKept(r Release, secret corev1.Secret, budget *release.Budget) Kept {
 	}
 	k.problem = err
 	return k
+}
+
+// keptAs returns a record as it is known where it holds a revision of r that has this digest.
+func (r Release) keptAs(whole digest, secret corev1.Secret) (Kept, bool) {
+	for _, revision := range r.Revisions {
+		if revision.whole == whole && release.Keeps(secret, &release3.Release{Name: r.Name, Version: revision.Version}) {
+			revision.Record, revision.objects = secret.Name, nil // as of a record that is parsed
+			return Kept{secret: secret.Name, name: r.Name, namespace: r.Namespace, revision: revision}, true
+		}
+	}
+	return Kept{}, false
 }
 
 var errNotHelms = errors.New("it is no record that helm writes")

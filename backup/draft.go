@@ -1,0 +1,103 @@
+package backup
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"helm-tenant/cluster"
+)
+
+// Draft is a backup that does not have its name yet: whoever reads the records for another
+// purpose adds them to it, so that they are read once. Discard has to be called in the end.
+type Draft struct {
+	backups Backups
+	file    string
+	// named says that somebody named the file.
+	named bool
+	// whole is nil before the first record.
+	whole *wholeBackup
+}
+
+// Draft begins a backup in that file, as Save does; nothing is written before the first record.
+func (b Backups) Draft(file string) *Draft { return b.draft(file, file != "") }
+
+func (b Backups) draft(file string, named bool) *Draft {
+	return &Draft{backups: b, file: file, named: named}
+}
+
+// Add writes a record into the draft, a file beside the one that is meant.
+func (d *Draft) Add(record cluster.Record) error { return unwritten(d.add(record)) }
+
+func (d *Draft) add(record cluster.Record) error {
+	if d.whole == nil {
+		if d.file == "" {
+			d.file = d.backups.newName()
+		}
+		if err := checkFile(d.file); err != nil {
+			return err
+		}
+		f, err := os.CreateTemp(filepath.Dir(d.file), ".helm-tenant-backup-*")
+		if err != nil {
+			return renamed(err, d.file)
+		}
+		d.whole = newWholeBackup(f)
+	}
+	return renamed(d.whole.add(record), d.file)
+}
+
+// Save gives the draft the name of the file, or the next free one, and returns what it has;
+// see Backups.Save. Without a record there is no file.
+func (d *Draft) Save(earlier string) (Backup, error) {
+	saved, err := d.save(earlier)
+	return saved, unwritten(err)
+}
+
+func (d *Draft) save(earlier string) (Backup, error) {
+	if d.whole == nil {
+		return Backup{}, nil
+	}
+	whole, file := d.whole, d.file
+	if err := whole.close(); err != nil {
+		return Backup{}, renamed(err, file)
+	}
+	done := func(free string) (Backup, error) {
+		count := fmt.Sprintf("%d release records", len(whole.versions))
+		if len(whole.versions) == 1 {
+			count = "1 release record"
+		}
+		d.backups.Say("%s of %s backed up in %s", count, cmp.Or(d.backups.Whose, "tenant "+d.backups.Tenant), free)
+		return Backup{free, whole.versions}, nil
+	}
+	// The name may come from the cluster: a device or a pipe is not opened.
+	if !d.named && earlier != "" && checkFile(earlier) == nil && whole.isIn(earlier) {
+		return done(earlier)
+	}
+	free := file
+	for number := 2; ; number++ {
+		err := publish(whole.name, free)
+		taken := errors.Is(err, fs.ErrExist)
+		switch {
+		case err == nil, taken && whole.isIn(free): // by a run that did not come to its end
+			if free != file {
+				d.backups.Say("%s is there already, and stays as it is", file)
+			}
+			return done(free)
+		case !taken, d.named && free == file && !whole.isOlder(file):
+			return Backup{}, err
+		}
+		free = suffixed(file, fmt.Sprintf("-%d", number))
+	}
+}
+
+// Discard removes the file that has no name yet. What was saved stays.
+func (d *Draft) Discard() {
+	if d.whole != nil {
+		_ = d.whole.file.Close()    // it is closed already where it was saved
+		_ = os.Remove(d.whole.name) // whoever may write in the folder can remove it, too
+		d.whole = nil
+	}
+}
