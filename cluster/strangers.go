@@ -2,23 +2,40 @@ package cluster
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // strangerKinds are the kinds by which somebody can act as an account of a namespace, or
 // may get to do so.
 var strangerKinds = []string{"RoleBinding", "Secret", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}
 
+// makers are the kinds that make objects of some of strangerKinds. Owner references are the
+// word of whoever writes the object: one is left out only where such an object, which is
+// named itself, is its controller.
+var makers = map[string][]string{
+	"Pod":        {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"},
+	"ReplicaSet": {"Deployment"},
+	"Job":        {"CronJob"},
+}
+
+// stranger is an object by which somebody may act as an account of its namespace.
+type stranger struct {
+	kind, shown     string
+	uid, controller types.UID
+}
+
 // Strangers names what a namespace holds by which others can act as its service accounts:
 // RoleBindings, token Secrets, pods, and workloads that make pods. Whose they are is not
-// looked at, since anybody can set a label. What belongs to another object is left out,
-// since that is named. Kinds that the caller may not list are named as such. Only metadata
+// looked at, since anybody can set a label. Pods, ReplicaSets and Jobs of a workload that is
+// named are left out. Kinds that the caller may not list are named as such. Only metadata
 // is read.
 func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, error) {
-	var found []string
+	var all []stranger
 	for _, kindName := range strangerKinds {
 		var options metav1.ListOptions
 		what := kindName
@@ -27,17 +44,34 @@ func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, err
 			what = "token Secret"
 		}
 		err := c.EachMeta(ctx, kindName, namespace, options, func(m *metav1.PartialObjectMetadata) {
-			if metav1.GetControllerOf(m) == nil {
-				found = append(found, what+" "+m.Name)
+			one := stranger{kind: kindName, shown: what + " " + m.Name, uid: m.UID}
+			if controller := metav1.GetControllerOf(m); controller != nil {
+				one.controller = controller.UID
 			}
+			all = append(all, one)
 		})
 		switch {
 		case apierrors.IsForbidden(err):
-			found = append(found, what+"s that you may not list")
+			all = append(all, stranger{shown: what + "s that you may not list"})
 		case isUnserved(err): // an API server of before
 		case err != nil:
 			return nil, err
 		}
 	}
-	return found, nil
+	return nameStrangers(all), nil
+}
+
+// nameStrangers leaves out what another one made that is named.
+func nameStrangers(all []stranger) []string {
+	kinds := map[types.UID]string{}
+	for _, one := range all {
+		kinds[one.uid] = one.kind
+	}
+	var found []string
+	for _, one := range all {
+		if one.controller == "" || !slices.Contains(makers[one.kind], kinds[one.controller]) {
+			found = append(found, one.shown)
+		}
+	}
+	return found
 }
