@@ -54,13 +54,17 @@ func List(flag, value string) string {
 	return flag + "=" + value
 }
 
-// valid reports whether a command can be shown: no word and no flag's value is empty
-// (helm drops empty words of a plugin), and none holds a character that is not seen.
+// emptied are flags of helm-tenant whose empty value takes a setting away.
+var emptied = []string{"--flux-account="}
+
+// valid reports whether a command can be shown: no word and no flag's value is empty, but
+// where that is meant (helm drops empty words of a plugin), and none holds a character that
+// is not seen.
 func (c Command) valid() bool {
 	flags := true
 	for _, word := range c {
 		flags = flags && word != "--"
-		empty := word == "" || flags && strings.HasPrefix(word, "--") && strings.Index(word, "=") == len(word)-1
+		empty := word == "" || flags && strings.HasPrefix(word, "--") && strings.Index(word, "=") == len(word)-1 && !slices.Contains(emptied, word)
 		if empty || !visible.Plain(word) {
 			return false
 		}

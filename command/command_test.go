@@ -63,6 +63,13 @@ func TestCommandsOfHostileWords(t *testing.T) {
 			t.Errorf("of a release %q is made %v", word, fix)
 		}
 	}
+	// A value that takes a setting away is meant to be empty.
+	if got, want := Run(Tenant("init", "a", "--flux-account=")).String(), "helm tenant init a --flux-account="; got != want {
+		t.Errorf("the account for Flux is taken away by %s, not %s", got, want)
+	}
+	if fix := Run(Tenant("revoke", "a", "--user=")); len(fix.Commands) > 0 {
+		t.Errorf("of an empty name is made %v", fix)
+	}
 	// One such command among others leaves none of them.
 	if fix := Run(Tenant("destroy", "a"), Tenant("init", "x; y")); !fix.Equal(Advice(Unnamed)) {
 		t.Errorf("half of a fix is shown: %v", fix)
