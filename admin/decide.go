@@ -68,6 +68,7 @@ func consider(f *facts, r Request) (*decision, error) {
 		(*decision).judgeSquatter,
 		(*decision).noteRestored,
 		(*decision).noteRemade,
+		(*decision).noteSelected,
 		(*decision).judgeHome,
 		(*decision).checkLiveStorage,
 		(*decision).adopt,
@@ -273,7 +274,7 @@ func (d *decision) addReads(n *reads) {
 	if d.labelledOnly() {
 		n.strangers = append(n.strangers, d.tenant.Home())
 	}
-	n.strangers = append(n.strangers, d.remade()...)
+	n.strangers = append(append(n.strangers, d.remade()...), d.selectedAnew()...)
 	if d.looksByHand() {
 		n.byHand = append(n.byHand, d.tenant.Home())
 		n.addReleases(d.tenant, tenant.EngineTiller)

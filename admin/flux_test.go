@@ -56,6 +56,27 @@ func TestFluxAccount(t *testing.T) {
 			checkSteps(t, test.name, steps, test.want...)
 		})
 	}
+	// A member knows the tokens of an account that was there before, whatever its label says.
+	for _, test := range []struct {
+		label   string
+		request Request
+	}{{"", asked(fluxAccount("flux"), adopting)}, {"t", asked(fluxAccount("flux"))}} {
+		prepared := foreign.DeepCopy()
+		if test.label != "" {
+			prepared.Labels = map[string]string{tenant.LabelTenant: test.label}
+		}
+		world := made.with(prepared)
+		steps, notes, _ := world.steps(t, test.request)
+		if !slices.Contains(steps, account("replace", "flux", "b")) || !slices.Contains(steps, account("create", "flux", "a")) {
+			t.Errorf("of an account that was there, labelled %q, becomes %q", test.label, steps)
+		}
+		if want := `service account flux in namespace "b" is made anew: every token of it ends`; !slices.Contains(notes, want) {
+			t.Errorf("labelled %q, it notes %q", test.label, notes)
+		}
+		if again, _, _ := world.after(t, test.request).steps(t, test.request); len(again) > 0 {
+			t.Errorf("labelled %q, again it does %q", test.label, again)
+		}
+	}
 	for _, object := range with.objects {
 		if b, is := object.(*rbacv1.RoleBinding); is && b.Name == "helm-tenant.t.admin" {
 			want := []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "t-tiller", Name: "tiller"}, {Kind: "ServiceAccount", Namespace: b.Namespace, Name: "flux"}}

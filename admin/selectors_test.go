@@ -2,6 +2,7 @@ package admin
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,6 +45,12 @@ func TestSelectors(t *testing.T) {
 	}
 	if !slices.Contains(prepared.Notes, `namespace "kube-system" matches the namespaceSelector and is left out: it is Kubernetes' own`) {
 		t.Errorf("it says %q", prepared.Notes)
+	}
+	// Who made a namespace can have prepared it. The tenant's own bindings are read with it.
+	squatted := made.with()
+	squatted.strangers = map[string][]string{"b": {"RoleBinding old"}, "c": {"RoleBinding mine", "token Secret forever", "Pod web"}}
+	if got, want := squatted.decide(t, more), `namespace "c" becomes the tenant's by its labels; others can act in it: RoleBinding mine, token Secret forever`; !slices.Contains(got.Notes, want) || slices.ContainsFunc(got.Notes, func(note string) bool { return strings.Contains(note, "RoleBinding old") }) {
+		t.Errorf("of a namespace with others' bindings it says %q", got.Notes)
 	}
 	steps, notes, _ := made.steps(t, resolve())
 	checkSteps(t, "none matches any more", steps, "update ConfigMap helm-tenant", "update Namespace a: ", "update Namespace b: ", "delete RoleBinding helm-tenant.t.admin in namespace b")

@@ -131,6 +131,32 @@ func (d *decision) noteRemade() error {
 	return nil
 }
 
+// noteSelected names the RoleBindings and tokens of others in namespaces that the tenant gets
+// by their labels: no admin named these namespaces, and who made one may have prepared it.
+func (d *decision) noteSelected() error {
+	for _, ns := range d.selectedAnew() {
+		strangers, err := answerAbout(d.facts.strangers, "the objects of others", ns)
+		if err != nil {
+			return err
+		}
+		found := slices.DeleteFunc(slices.Clone(strangers), func(what string) bool {
+			return !strings.HasPrefix(what, "RoleBinding") && !strings.HasPrefix(what, "token Secret")
+		})
+		if len(found) > 0 {
+			d.warn("namespace %q becomes the tenant's by its labels; others can act in it: %s", ns, visible.List(found))
+		}
+	}
+	return nil
+}
+
+// selectedAnew are namespaces of the cluster that the tenant's selector chooses, and that its
+// record does not have.
+func (d *decision) selectedAnew() []string {
+	return slices.DeleteFunc(slices.Clone(d.tenant.Selected), func(ns string) bool {
+		return slices.Contains(d.was.Namespaces, ns) || d.facts.live.Get(namespaceKey(ns)) == nil
+	})
+}
+
 // bindingsIn are the RoleBindings of others in a namespace.
 func (d *decision) bindingsIn(ns string) ([]string, error) {
 	strangers, err := answerAbout(d.facts.strangers, "the objects of others", ns)
@@ -149,16 +175,13 @@ func (d *decision) remade() []string {
 	return remade
 }
 
-// renew has the deployers' accounts made again that others made: a new UID ends every
-// token, those of a TokenRequest too.
+// renew replaces service accounts that others made, those of the deployers and those for
+// Flux: a new UID ends every token, those of a TokenRequest too.
 func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
-	if d.adopted == nil {
-		return nil
-	}
 	for _, object := range wanted {
 		key := cluster.KeyOf(object)
 		live := d.facts.live.Get(key)
-		if key.Kind != "ServiceAccount" || live == nil || !d.squatted && !slices.Contains(d.adopted.accounts, key.Name) {
+		if key.Kind != "ServiceAccount" || live == nil || !d.madeByOthers(key) {
 			continue
 		}
 		if err := plan.Renew(object, live); err != nil {
@@ -167,6 +190,16 @@ func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
 		d.note("service account %s in namespace %q is made anew: every token of it ends", key.Name, key.Namespace)
 	}
 	return nil
+}
+
+// madeByOthers reports whether a live service account that the tenant is to have is none of
+// helm-tenant's. That of a tenant's namespace is known by its label: who may write there can
+// set it, but only an admin puts the account into the record.
+func (d *decision) madeByOthers(key cluster.Key) bool {
+	if d.tenant.FluxAccountIn(key.Namespace) == key.Name {
+		return d.was.FluxAccountIn(key.Namespace) != key.Name
+	}
+	return d.squatted || d.adopted != nil && slices.Contains(d.adopted.accounts, key.Name)
 }
 
 // isOwnName reports whether a stranger's name is one that a plan compares with what it should
