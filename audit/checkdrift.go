@@ -141,7 +141,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 		live := a.namespaces[name]
 		object := "namespace " + name
 		if live == nil {
-			drift(object, r.init(), "namespace %s does not exist", name)
+			drift(object, r.init("--create-namespaces"), "namespace %s does not exist", name)
 			return
 		}
 		for _, label := range []string{tenant.LabelTenant, tenant.LabelHome} {

@@ -80,7 +80,11 @@ func (a *auditor) checkHardening(d *deployer) {
 		}
 	}
 	if history := envOf(c, "TILLER_HISTORY_MAX"); (history == "" || history == "0") && recognise.Flag(c, "history-max") == "" {
-		a.tillerItem(d, idHistory, partHistory, d.record.init(), "Tiller keeps every revision")
+		fix := d.record.init()
+		if recorded := d.record.Tenant.WithDefaults().Tiller.HistoryMax; recorded != nil && *recorded == 0 {
+			fix = d.record.init(fmt.Sprintf("--history-max=%d", tenant.DefaultHistoryMax)) // init alone leaves it as it is recorded
+		}
+		a.tillerItem(d, idHistory, partHistory, fix, "Tiller keeps every revision")
 	}
 }
 

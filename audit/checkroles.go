@@ -35,6 +35,7 @@ func (a *auditor) checkRoles() {
 		if made := rbac.MadeOf(name); made != nil {
 			a.checkMade(role, made, users[name][0])
 		}
+		a.checkRoleGaps(role, users[name])
 		own, added := a.parts(role)
 		for _, part := range added {
 			a.checkAdded(role, part, own, users[name])

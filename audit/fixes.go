@@ -13,8 +13,8 @@ import (
 
 // init is the command that makes the tenant what its record says. It refuses one that
 // is being migrated.
-func (r *Record) init() command.Fix {
-	init := command.Run(command.Tenant("init", r.Tenant.Name))
+func (r *Record) init(flags ...string) command.Fix {
+	init := command.Run(command.Tenant("init", r.Tenant.Name, flags...))
 	if r.Migrating != nil {
 		return r.endMigration().Then(init)
 	}

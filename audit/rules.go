@@ -108,6 +108,7 @@ const (
 	idLoosensNamespace  = "HT078"
 	idBorrows           = "HT079"
 	idFluxAccount       = "HT080"
+	idRoleGaps          = "HT081"
 )
 
 // Rule is one kind of finding.
@@ -192,6 +193,7 @@ var rules = []Rule{
 	{idLoosensNamespace, "outsider can loosen a tenant's namespace", Medium, "The namespace's labels hold its pods to PodSecurity and to the guard."},
 	{idBorrows, "outsider can use a controller's rights", High, "The controller acts for whoever wrote the object, by its own rights, which reach every deployer."},
 	{idFluxAccount, "account in a tenant's namespaces with its role", Low, "Whoever may run pods or mint tokens there can act with the tenant's role, and no list of members says so."},
+	{idRoleGaps, "role with which helm can't work", Low, "Installs, upgrades or uninstalls fail half-way, and leave records and objects behind."},
 }
 
 func ruleOf(id string) Rule {

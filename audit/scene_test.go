@@ -14,10 +14,19 @@ import (
 	"helm-tenant/tenant"
 )
 
+// worksRules are those of a role with which helm can work.
+func worksRules() []rbacv1.PolicyRule {
+	var rules []rbacv1.PolicyRule
+	for resource, verbs := range map[string][]string{"secrets": {"get", "list", "create", "update", "delete"}, "namespaces": {"get"}, "pods": {"get", "list", "watch"}} {
+		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{resource}, Verbs: verbs})
+	}
+	return append(rules, rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"create", "patch"}})
+}
+
 // sceneOf is a cluster as an audit reads it, with these tenants as they are made:
 // nothing is wrong in it.
 func sceneOf(tenants ...tenant.Tenant) *Snapshot {
-	s := &Snapshot{Server: serverOfMinor(37), Admission: AdmissionInForce, OwnersAdmission: AdmissionInForce, Roles: []Role{{Name: "admin", Rules: []rbacv1.PolicyRule{rule("apps", "deployments", "create")}}}}
+	s := &Snapshot{Server: serverOfMinor(37), Admission: AdmissionInForce, OwnersAdmission: AdmissionInForce, Roles: []Role{{Name: "admin", Rules: worksRules()}}}
 	for _, t := range tenants {
 		t = t.WithDefaults()
 		for _, object := range rbac.Home(t) {

@@ -270,6 +270,17 @@ func (p *plant) helmTenant(args ...string) {
 	}
 }
 
+// removeNamespace deletes a namespace, and waits until it is gone.
+func (p *plant) removeNamespace(name string) {
+	p.Helper()
+	namespaces := p.w.root.CoreV1().Namespaces()
+	must(p.T, namespaces.Delete(context.Background(), name, metav1.DeleteOptions{}))
+	must(p.T, harness.Await(context.Background(), "the end of namespace "+name, func(ctx context.Context) (bool, error) {
+		_, err := namespaces.Get(ctx, name, metav1.GetOptions{})
+		return apierrors.IsNotFound(err), nil
+	}))
+}
+
 // again makes the tenant what its record says when the plant is undone.
 func (p *plant) again(name string) { p.later(func() { p.init(name) }) }
 

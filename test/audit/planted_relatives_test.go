@@ -3,6 +3,24 @@ package audit
 // plantedRelatives are further ways of the kinds that others among the planted show: by
 // another name for the same subject, by a subresource, by a controller in place of the API.
 var plantedRelatives = []planting{
+	{"a role without rights on pods", func(p *plant) {
+		p.clusterRole("podless", "get,list,create,update,patch,delete secrets,configmaps", "get namespaces")
+		p.init("beta", "--role", "podless")
+		p.roleAgain("beta")
+	}, []string{"HT081 beta ClusterRole podless"}},
+	{"a role of Kubernetes' with which nothing can be installed", func(p *plant) {
+		p.init("beta", "--role", "view")
+		p.roleAgain("beta")
+	}, []string{"HT081 beta ClusterRole view"}},
+	{"a tenant's namespace that is gone", func(p *plant) {
+		p.init("brief", "--namespaces", "brief-a,brief-b", "--create-namespaces", "--user", "bea")
+		p.later(func() { p.helmTenant("destroy", "brief", "--yes", "--delete-namespaces") })
+		p.removeNamespace("brief-b")
+	}, []string{"HT042 brief namespace brief-b"}},
+	{"a history without a bound, as recorded", func(p *plant) {
+		p.init("alpha", "--history-max", "0")
+		p.later(func() { p.init("alpha", "--history-max", "20") })
+	}, []string{"HT056 alpha TILLER_HISTORY_MAX"}},
 	{"an account that is named as a user", func(p *plant) {
 		p.grant("alpha-tiller", "exec", []string{"create pods/exec"}, "user system:serviceaccount:outside:bot")
 	}, []string{"HT012 alpha service account outside:bot"}},

@@ -576,13 +576,13 @@ var planted = []planting{
 		p.clusterRole("ci-role", "get,list,create,update,delete secrets,configmaps", "create argoproj.io:applications")
 		p.init("beta", "--role", "ci-role")
 		p.roleAgain("beta")
-	}, []string{"HT025 beta ClusterRole ci-role"}},
+	}, []string{"HT025 beta ClusterRole ci-role", "HT081 beta ClusterRole ci-role"}},
 	{"a tenant's role that came to write namespaces", func(p *plant) {
 		p.clusterRole("ns-role", "get,list,create,update,delete secrets,configmaps", "get namespaces")
 		p.init("beta", "--role", "ns-role")
 		p.roleAgain("beta")
 		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/ns-role", `{"rules":[{"apiGroups":[""],"resources":["namespaces/finalize"],"verbs":["update"]}]}`)
-	}, []string{"HT026 beta ClusterRole ns-role"}},
+	}, []string{"HT026 beta ClusterRole ns-role", "HT081 beta ClusterRole ns-role"}},
 	{"somebody who can write what Flux carries out, everywhere", func(p *plant) {
 		p.grant("", "flux", []string{"create helm.toolkit.fluxcd.io:helmreleases"}, "user zoe")
 	}, []string{"HT079  user zoe"}},

@@ -29,7 +29,8 @@ type scene struct{ audit.Snapshot }
 func newScene(tenants int) *scene {
 	s := &scene{audit.Snapshot{Version: "v1.37.2", Server: audit.ServerOf(version.Info{Major: "1", Minor: "37"}), Admission: audit.AdmissionInForce}}
 	s.clusterRole("cluster-admin", rule("*", "*", "*"))
-	s.clusterRole("admin", rule("", "persistentvolumeclaims", "create"), rule("apps", "deployments", "get", "list", "create", "update", "delete"))
+	s.clusterRole("admin", rule("", "persistentvolumeclaims", "create"), rule("apps", "deployments", "get", "list", "create", "update", "patch", "delete"),
+		rule("", "secrets", "get", "list", "create", "update", "delete"), rule("", "pods", "get", "list", "watch"), rule("", "namespaces", "get"))
 	s.clusterRole(rbac.ViewRole, rule("", "pods", "get", "list"))
 	s.clusterRole(rbac.SecretsRole, rbac.SecretsClusterRole().Rules...)
 	s.bind("", "cluster-admin", "ClusterRole cluster-admin", audit.Group("system:masters"))

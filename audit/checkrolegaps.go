@@ -1,0 +1,53 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"helm-tenant/command"
+	"helm-tenant/rbac"
+)
+
+// checkRoleGaps tells of a role with which helm can't do all that it does for the tenants that
+// have it: an install stops half-way, or the release can't be removed.
+func (a *auditor) checkRoleGaps(role *Role, users []*Record) {
+	var gaps []string
+	var concerned []*Record
+	for _, r := range users {
+		lacks := rbac.RoleGaps(role.Rules, r.Tenant.WithDefaults().Engine)
+		if len(lacks) > 0 {
+			concerned = append(concerned, r)
+		}
+		for _, gap := range lacks {
+			if !slices.Contains(gaps, gap) {
+				gaps = append(gaps, gap)
+			}
+		}
+	}
+	if len(concerned) == 0 {
+		return
+	}
+	f := Finding{Subject: "ClusterRole " + role.Name, Fix: widerRole(role.Name, concerned),
+		Text:   fmt.Sprintf("helm can't do all that it does for %s with the role %s: %s", tenantsOf(concerned), role.Name, strings.Join(gaps, "; ")),
+		Chains: [][]string{{"tenant " + concerned[0].Tenant.Name, "ClusterRole " + role.Name}}}
+	only(&f, concerned)
+	a.add(idRoleGaps, "", f)
+}
+
+// widerRole is the command that gives tenants what helm needs: in a role of the admin's own
+// it is added, in place of one of Kubernetes' or ours another is chosen.
+func widerRole(role string, users []*Record) command.Fix {
+	if rbac.KubernetesRoles(role) == nil && rbac.MadeOf(role) == nil {
+		return command.Run(command.Kubectl("edit", "", "clusterrole", role)).With("add what is missing")
+	}
+	const most = 20
+	var fix command.Fix
+	for _, r := range users[:min(len(users), most)] {
+		fix = fix.Then(command.Run(command.Tenant("init", r.Tenant.Name, "--role="+rbac.AdminRoleName)))
+	}
+	if len(users) > most {
+		fix = fix.With("the like for the other tenants of the role")
+	}
+	return fix
+}
