@@ -126,3 +126,28 @@ func TestFileless(t *testing.T) {
 		p.fails(1, "no such tenant", "helm", "tenant", "--tenant", "missing", "files")
 	}
 }
+
+// TestRevoked is whoami of somebody who was a member, and of a tenant that is not there.
+func TestRevoked(t *testing.T) {
+	t.Parallel()
+	for _, major := range []int{2, 3, 4} {
+		t.Run(fmt.Sprintf("helm %d", major), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			team, engine, member := fmt.Sprintf("revoked%d", major), "impersonation", (*person)(nil)
+			gone, none := "you may not impersonate", "you may not impersonate"
+			if major == 2 {
+				engine, member = "tiller", w.user("rita")
+				gone, none = "you are no member of it, or there is no such tenant", "you are no member of it, or there is no such tenant"
+			} else {
+				member = w.userOf(major, "rita")
+			}
+			w.admin.run("helm", "tenant", "init", team, "--namespaces", team+"-1", "--create-namespaces", "--engine", engine, "--user", "rita")
+			member.run("helm", "tenant", "use", team)
+			member.run("helm", "tenant", "whoami")
+			w.admin.run("helm", "tenant", "revoke", team, "--user", "rita")
+			member.fails(1, gone, "helm", "tenant", "whoami")
+			member.fails(1, none, "helm", "tenant", "--tenant", team+"x", "whoami")
+		})
+	}
+}

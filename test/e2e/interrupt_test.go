@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"helm-tenant/test/harness"
+)
+
+// TestInterrupt is Ctrl-C on the terminal of an interactive shell while helm waits for a
+// Deployment that never gets ready, and will undo what it did. As helm's plugin the outer
+// helm ends at once and the wrapped one works on behind the prompt; helm-tenant itself ends
+// when helm does. docs/everyday.md says so.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	majors(t, func(t *testing.T, w *world, major int) {
+		team := fmt.Sprintf("break%d", major)
+		undo, list := "--atomic", []string{"helm", "tenant", "list", "-q", "-a"}
+		if major == 4 {
+			undo, list = "--rollback-on-failure", []string{"helm", "tenant", "list", "-q"}
+		}
+		member := w.userOf(major, "ines").with("PS1="+prompt, "ENV=")
+		w.admin.run("helm", "tenant", "init", team, "--namespaces", team+"-1", "--create-namespaces", "--engine", "impersonation", "--user", "ines")
+		member.run("helm", "tenant", "use", team)
+		chart := unready(t)
+		for _, test := range []struct {
+			name, program string
+			whole         bool // the prompt comes back when the release is undone
+		}{{"plugin", "helm tenant", false}, {"alone", w.binary(), true}} {
+			t.Run(test.name, func(t *testing.T) {
+				await := func(what string, is func() bool) {
+					t.Helper()
+					if err := harness.Await(t.Context(), what, func(context.Context) (bool, error) { return is(), nil }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				isThere := func() bool { return strings.Contains(member.in(t).run(list...), test.name) }
+				s := member.in(t).onTerminal(t, "/bin/sh", "-i")
+				s.await(prompt)
+				s.types(fmt.Sprintf("%s install %s %s --wait %s --timeout 5m\n", test.program, test.name, chart, undo))
+				await("the release", isThere)
+				s.types("\x03")
+				s.await("has been uninstalled")
+				await("the prompt", func() bool { return strings.Count(s.shown(), prompt) == 2 })
+				if shown := s.shown(); test.whole && strings.LastIndex(shown, prompt) < strings.Index(shown, "has been uninstalled") {
+					t.Errorf("helm-tenant ended before helm did:\n%s", shown)
+				}
+				await("the end of the release", func() bool { return !isThere() })
+				s.types("exit\n")
+				s.end()
+			})
+		}
+	})
+}
+
+// prompt is that of the shell on the terminal.
+const prompt = "prompt:"
+
+// unready is a chart with a Deployment that never gets ready.
+func unready(t *testing.T) string {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "unready")
+	if err := os.MkdirAll(filepath.Join(folder, "templates"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, folder, "Chart.yaml", "apiVersion: v1\nname: unready\nversion: 0.1.0\n")
+	write(t, folder, "templates/all.yaml", `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .Release.Name }}}
+spec:
+  selector: {matchLabels: {release: {{ .Release.Name }}}}
+  template:
+    metadata: {labels: {release: {{ .Release.Name }}}}
+    spec: {terminationGracePeriodSeconds: 1, containers: [{name: main, image: "registry.example/nowhere:1"}]}
+`)
+	return folder
+}
