@@ -104,6 +104,7 @@ func (u *user) command(ctx context.Context, args ...string) *exec.Cmd {
 		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
 		"KUBECONFIG=" + u.kubeconfig,
 		"HELM_BIN=" + u.w.helm,
+		harness.Collector(),
 	}, u.env...)
 	return cmd
 }

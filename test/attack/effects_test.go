@@ -14,6 +14,8 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/test/harness"
 )
 
 // What is seen of an attack's effect, looked at as root; empty where there is
@@ -172,7 +174,7 @@ func (w *watched) String() string {
 // stream runs a command that does not end by itself, until ctx does.
 func (st *stage) stream(ctx context.Context, out *watched, by *person, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = []string{"HOME=" + by.home, "KUBECONFIG=" + by.kubeconfig}
+	cmd.Env = []string{"HOME=" + by.home, "KUBECONFIG=" + by.kubeconfig, harness.Collector()}
 	cmd.Stdout, cmd.Stderr = io.Writer(out), io.Writer(out)
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Run(); err != nil {

@@ -57,7 +57,7 @@ func (p *prover) command(ctx context.Context, args ...string) (*exec.Cmd, error)
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, p.binary, args...)
-	cmd.Env = []string{"PATH=/none", "HOME=/none", "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + p.cluster.Bin("helm3")}
+	cmd.Env = []string{"PATH=/none", "HOME=/none", "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + p.cluster.Bin("helm3"), harness.Collector()}
 	return cmd, nil
 }
 

@@ -182,6 +182,7 @@ func (st *stage) runOnce(ctx context.Context, c call) (string, error) {
 		st.cluster.InNetwork(cmd)
 	}
 	cmd.Env = append([]string{
+		harness.Collector(),
 		"PATH=" + filepath.Dir(st.helm), "HOME=" + c.by.home, "HELM_HOME=" + filepath.Join(c.by.home, ".helm"), "KUBECONFIG=" + c.by.kubeconfig,
 	}, c.env...)
 	cmd.Stdin = strings.NewReader(c.stdin)

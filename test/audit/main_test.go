@@ -87,7 +87,7 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	if err := os.Symlink(cluster.Bin("kubectl"), filepath.Join(w.dir, "bin", "kubectl")); err != nil {
 		return nil, err
 	}
-	w.env = []string{"PATH=" + filepath.Join(w.dir, "bin") + ":/usr/bin:/bin", "HOME=" + w.dir, "XDG_CACHE_HOME=" + w.dir, "HELM_BIN=" + cluster.Bin("helm2")}
+	w.env = []string{"PATH=" + filepath.Join(w.dir, "bin") + ":/usr/bin:/bin", "HOME=" + w.dir, "XDG_CACHE_HOME=" + w.dir, "HELM_BIN=" + cluster.Bin("helm2"), harness.Collector()}
 	config, err := cluster.RESTConfig("root", "system:masters")
 	if err != nil {
 		return nil, err

@@ -156,7 +156,7 @@ func newHelm(t *testing.T, c *testcluster.Cluster, root *kubernetes.Clientset, b
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	h.env = []string{"HOME=" + folder, "PATH=/none", "KUBECONFIG=" + member, "HELM_BIN=" + h.binary}
+	h.env = []string{"HOME=" + folder, "PATH=/none", "KUBECONFIG=" + member, "HELM_BIN=" + h.binary, harness.Collector()}
 	init := exec.CommandContext(t.Context(), binary, "init", tenant, "--namespaces", h.namespace, "--create-namespaces",
 		"--engine", engine, "--user", "alice", "--wait=false")
 	init.Env = append(slices.Clone(h.env), "KUBECONFIG="+admin)

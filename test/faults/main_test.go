@@ -176,6 +176,7 @@ func (w *world) launchWith(env []string, kubeconfig, folder, input string, args 
 		"HOME=" + filepath.Join(dir, "home"),
 		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
 		"KUBECONFIG=" + kubeconfig,
+		harness.Collector(),
 	}, env...)
 	p.cmd.Dir, p.cmd.Stdin = folder, strings.NewReader(input)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr

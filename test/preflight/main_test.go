@@ -114,7 +114,7 @@ func (w *world) member(t *testing.T, major, user string, groups ...string) *memb
 func (m *member) run(t *testing.T, args ...string) result {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), m.w.binary, args...)
-	cmd.Env = []string{"PATH=/none", "HOME=" + m.home, "KUBECONFIG=" + m.kubeconfig, "HELM_BIN=" + m.helm}
+	cmd.Env = []string{"PATH=/none", "HOME=" + m.home, "KUBECONFIG=" + m.kubeconfig, "HELM_BIN=" + m.helm, harness.Collector()}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

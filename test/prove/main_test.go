@@ -98,7 +98,7 @@ func (w *world) run(t *testing.T, user string, groups []string, args ...string) 
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), w.binary, args...)
-	cmd.Env = []string{"PATH=/none", "HOME=" + dir, "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + w.Bin("helm2")}
+	cmd.Env = []string{"PATH=/none", "HOME=" + dir, "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + w.Bin("helm2"), harness.Collector()}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()

@@ -15,6 +15,12 @@ import (
 	"time"
 )
 
+// collector is the GOGC of the tests and of all that they start, the cluster's components,
+// the helms and the compiler among them, where the environment has none. A helm command
+// takes a quarter less of the processor's time with it, an API server a tenth, for some
+// hundred megabytes of memory a cluster.
+const collector = "400"
+
 // interval is how often it says which tests are running.
 const interval = 20 * time.Second
 
@@ -30,6 +36,10 @@ func main() {
 func run(args []string) (int, error) {
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
+	cmd.Env = os.Environ()
+	if os.Getenv("GOGC") == "" {
+		cmd.Env = append(cmd.Env, "GOGC="+collector)
+	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return 1, err
