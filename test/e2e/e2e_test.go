@@ -20,12 +20,21 @@ import (
 	"helm-tenant/wrapper"
 )
 
+// releaseDir holds the release that the tests share; TestMain makes and removes it.
+var releaseDir string
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Most of the time is spent waiting for pods and namespaces: more tests at
 	// once than there are cores. -parallel still has the last word.
 	flag.Set("test.parallel", "8")
-	os.Exit(testcluster.Main(m, testcluster.Options{Size: testcluster.Full}))
+	var err error
+	if releaseDir, err = os.MkdirTemp("", "e2e-release-"); err != nil {
+		panic(err)
+	}
+	code := testcluster.Main(m, testcluster.Options{Size: testcluster.Full})
+	_ = os.RemoveAll(releaseDir)
+	os.Exit(code)
 }
 
 // repository is the project's root.

@@ -14,17 +14,29 @@ import (
 
 	"helm-tenant/cli"
 	"helm-tenant/helm"
+	"helm-tenant/test/harness"
 )
 
 // tree is a copy of what is in the repository, without what was built before.
 func tree(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "helm-tenant")
-	clone := exec.Command("sh", "-c", `mkdir -p "$1" && cd "$0" && git ls-files -co --exclude-standard -z -- . ':!test' | xargs -0 cp --parents -t "$1"`, repository(t), dir)
-	if out, err := clone.CombinedOutput(); err != nil {
-		t.Fatalf("copying the tree: %v\n%s", err, out)
+	if err := copySource(dir); err != nil {
+		t.Fatal(err)
 	}
 	return dir
+}
+
+func copySource(dir string) error {
+	root, err := harness.Repository()
+	if err != nil {
+		return err
+	}
+	clone := exec.Command("sh", "-c", `mkdir -p "$1" && cd "$0" && git ls-files -co --exclude-standard -z -- . ':!test' | xargs -0 cp --parents -t "$1"`, root, dir)
+	if out, err := clone.CombinedOutput(); err != nil {
+		return fmt.Errorf("copying the tree: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // TestPluginInstall installs the plugin as its users do, under each major version
@@ -32,12 +44,11 @@ func tree(t *testing.T) string {
 func TestPluginInstall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	source, copied := tree(t), tree(t)
+	source := tree(t)
 	p := &person{t: t, env: append(helmHome(t, w.cluster), "KUBECONFIG="+w.cluster.Admin())}
-	platform := runtime.GOOS + "/" + runtime.GOARCH
-	key := newKey(t)
-	packageRelease(t, copied, platform, key)
-	dist, name := filepath.Join(copied, "dist"), "helm-tenant-"+strings.ReplaceAll(platform, "/", "-")
+	dist, key := hostRelease(t)
+	platform := runtime.GOOS + "-" + runtime.GOARCH
+	name := "helm-tenant-" + platform
 	// Helm 3 knows an archive by its content type alone.
 	served := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, from *http.Request) {
 		to.Header().Set("Content-Type", "application/gzip")
@@ -47,12 +58,12 @@ func TestPluginInstall(t *testing.T) {
 
 	t.Run("helm 4 refuses another key's signature", func(t *testing.T) {
 		p := &person{t: t, env: append(helm3Home(t, w.cluster, 4), "KUBECONFIG="+w.cluster.Admin())}
-		archive := filepath.Join(dist, "helm4", strings.ReplaceAll(platform, "/", "-"), "tenant-0.1.0.tgz")
+		archive := filepath.Join(dist, "helm4", platform, "tenant-0.1.0.tgz")
 		p.fails(1, "verification failed", "helm", "plugin", "install", archive, "--keyring", newKey(t).public)
 	})
 
 	for _, major := range []int{3, 4} {
-		flat, folder := name+"-0.1.0.tgz", "helm4/"+strings.ReplaceAll(platform, "/", "-")+"/tenant-0.1.0.tgz"
+		flat, folder := name+"-0.1.0.tgz", "helm4/"+platform+"/tenant-0.1.0.tgz"
 		ways := map[string][]string{"a folder": {source}, "the archive that Helm 2 takes": {served.URL + "/" + flat}}
 		if major == 4 {
 			// Helm 4 verifies the provenance of an archive unless it is told not to.

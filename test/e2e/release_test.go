@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
@@ -30,33 +32,67 @@ type key struct{ secret, public string } // keyring files
 
 func newKey(t *testing.T) key {
 	t.Helper()
-	entity, err := openpgp.NewEntity("Test Release", "", "release@example.com", nil)
+	k, err := writeKey(t.TempDir())
 	if err != nil {
-		t.Fatal(err)
-	}
-	k := key{filepath.Join(t.TempDir(), "secret.gpg"), filepath.Join(t.TempDir(), "public.gpg")}
-	var secret, public bytes.Buffer
-	if err := errors.Join(entity.SerializePrivate(&secret, nil), entity.Serialize(&public)); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.WriteFile(k.secret, secret.Bytes(), 0o600), os.WriteFile(k.public, public.Bytes(), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
-// packageRelease builds a release of one platform, without the container image,
-// into the dist folder of a copy of the source.
-func packageRelease(t *testing.T, source, platform string, k key, more ...string) {
-	t.Helper()
-	pack := exec.Command("bash", "scripts/package.sh", "-image=false")
+func writeKey(dir string) (key, error) {
+	entity, err := openpgp.NewEntity("Test Release", "", "release@example.com", nil)
+	if err != nil {
+		return key{}, err
+	}
+	k := key{filepath.Join(dir, "secret.gpg"), filepath.Join(dir, "public.gpg")}
+	var secret, public bytes.Buffer
+	if err := errors.Join(entity.SerializePrivate(&secret, nil), entity.Serialize(&public)); err != nil {
+		return key{}, err
+	}
+	return k, errors.Join(os.WriteFile(k.secret, secret.Bytes(), 0o600), os.WriteFile(k.public, public.Bytes(), 0o600))
+}
+
+// packageRelease builds a signed release of one platform into the dist folder of a copy of
+// the source; image is the flag that says whether the container image is part of it.
+func packageRelease(source, platform, image string, k key, more ...string) error {
+	pack := exec.Command("bash", "scripts/package.sh", image)
 	pack.Dir = source
 	pack.Env = append(os.Environ(), "PLATFORMS="+platform, "SIGNING_KEYRING="+k.secret, "SIGNING_KEY=Test Release", "SOURCE_DATE_EPOCH=1700000000")
 	pack.Env = append(pack.Env, more...)
 	if out, err := pack.CombinedOutput(); err != nil {
-		t.Fatalf("packaging: %v\n%s", err, out)
+		return fmt.Errorf("packaging: %w\n%s", err, out)
 	}
+	return nil
 }
+
+// hostRelease returns the dist folder of a release for this platform, container image
+// included, and the key that signed it. It is built once for all tests, which must not
+// change it.
+func hostRelease(t *testing.T) (dist string, k key) {
+	t.Helper()
+	released, err := buildHostRelease()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return released.dist, released.key
+}
+
+type hostReleased struct {
+	dist string
+	key  key
+}
+
+var buildHostRelease = sync.OnceValues(func() (hostReleased, error) {
+	source := filepath.Join(releaseDir, "helm-tenant")
+	if err := copySource(source); err != nil {
+		return hostReleased{}, err
+	}
+	k, err := writeKey(releaseDir)
+	if err != nil {
+		return hostReleased{}, err
+	}
+	return hostReleased{filepath.Join(source, "dist"), k}, packageRelease(source, runtime.GOOS+"/"+runtime.GOARCH, "-image=true", k)
+})
 
 // pushPlugin starts a registry, pushes the OCI layout of a release into it and
 // returns the address that Helm 4 installs.
@@ -127,8 +163,12 @@ func TestReproducible(t *testing.T) {
 	t.Parallel()
 	k := newKey(t)
 	one, two := tree(t), tree(t)
-	packageRelease(t, one, "linux/arm64", k)
-	packageRelease(t, two, "linux/arm64", k, "GOFLAGS=-tags=unused", "GOAMD64=v2", "TZ=Asia/Tokyo", "LC_ALL=C")
+	if err := packageRelease(one, "linux/arm64", "-image=false", k); err != nil {
+		t.Fatal(err)
+	}
+	if err := packageRelease(two, "linux/arm64", "-image=false", k, "GOFLAGS=-tags=unused", "GOAMD64=v2", "TZ=Asia/Tokyo", "LC_ALL=C"); err != nil {
+		t.Fatal(err)
+	}
 	compared := 0
 	err := filepath.WalkDir(filepath.Join(one, "dist"), func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -169,10 +209,9 @@ func TestReproducible(t *testing.T) {
 func TestDownload(t *testing.T) {
 	t.Parallel()
 	harness.Program(t, "gpg")
-	k, source := newKey(t), tree(t)
+	dist, k := hostRelease(t)
 	platform := runtime.GOOS + "-" + runtime.GOARCH
-	packageRelease(t, source, strings.ReplaceAll(platform, "-", "/"), k)
-	dist, program, wrapper := filepath.Join(source, "dist"), "helm-tenant-"+platform, "helm-tenant-wrapper-"+platform
+	program, wrapper := "helm-tenant-"+platform, "helm-tenant-wrapper-"+platform
 	read := func(name string) []byte {
 		data, err := os.ReadFile(filepath.Join(dist, name))
 		if err != nil {

@@ -3,28 +3,13 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"helm-tenant/test/harness"
 )
-
-// packageImage builds the container image of a release and returns its archive.
-func packageImage(t *testing.T) string {
-	t.Helper()
-	source := tree(t)
-	pack := exec.Command("bash", "scripts/package.sh")
-	pack.Dir = source
-	pack.Env = append(os.Environ(), "PLATFORMS=linux/"+runtime.GOARCH, "SOURCE_DATE_EPOCH=1700000000")
-	if out, err := pack.CombinedOutput(); err != nil {
-		t.Fatalf("packaging: %v\n%s", err, out)
-	}
-	return filepath.Join(source, "dist", "helm-tenant-image-0.1.0.oci.tar")
-}
 
 // runNow runs a CronJob's Job at once, waits for its end, and returns what its pod
 // printed and its exit code.
@@ -48,8 +33,8 @@ func (p *person) runNow(namespace, cronJob, name string) (log, exitCode string) 
 func TestUnattended(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	archive := packageImage(t)
-	if err := w.cluster.LoadLayout(t.Context(), archive, "registry.example.com/helm-tenant"); err != nil {
+	dist, _ := hostRelease(t)
+	if err := w.cluster.LoadLayout(t.Context(), filepath.Join(dist, "helm-tenant-image-0.1.0.oci.tar"), "registry.example.com/helm-tenant"); err != nil {
 		t.Fatal(err)
 	}
 	deploy := filepath.Join(t.TempDir(), "deploy")
