@@ -266,7 +266,7 @@ func TestWhoami(t *testing.T) {
 		"apiVersion": "helm-tenant/v1", "kind": "Whoami", "tenant": of.name, "homeNamespace": of.home, "rule": "kubeconfig context",
 		"context": "test", "cluster": "test", "server": w.Server, "user": alice.name, "userName": alice.name,
 		"namespace": of.a, "namespaces": []any{of.a, of.b},
-		"tiller": map[string]any{"pods": 1.0, "ready": 0.0, "version": "v2.17.0", "answers": true, "answer": "v2.17.0"},
+		"tiller": map[string]any{"pods": 1.0, "ready": 0.0, "version": "v2.17.0", "answers": true, "answer": "v2.17.0", "ignoredSettings": []any{}},
 	}
 	// Helm knows best whether Tiller answers; here it says so.
 	same(t, "whoami, no pod ready", want, whoami(0))
@@ -296,7 +296,7 @@ func TestWhoami(t *testing.T) {
 		return nil
 	})
 	tiller = whoami(1)["tiller"].(map[string]any)
-	same(t, "a Tiller without a pod", map[string]any{"pods": 0.0, "ready": 0.0, "answers": false, "problem": "it has no pod"}, tiller)
+	same(t, "a Tiller without a pod", map[string]any{"pods": 0.0, "ready": 0.0, "answers": false, "problem": "it has no pod", "ignoredSettings": []any{}}, tiller)
 }
 
 // tillerPod is the pod that the controllers made; nothing runs it.
