@@ -254,6 +254,22 @@ func TestHostileProofs(t *testing.T) {
 	}
 }
 
+// What helm says of a chart that it does not render quotes the chart.
+func TestHostileRefusalsOfHelm(t *testing.T) {
+	for _, word := range shelltest.Hostile() {
+		s, _, stderr := hostileSession()
+		err := s.sayHelmFailed(&helmError{said: "Error: execution error at (web/templates/x.yaml:1:4): " + word + "\n", code: 3})
+		if code, is := errors.AsType[*codeError](err); !is || code.code != 3 {
+			t.Errorf("of %q: %v", word, err)
+		}
+		for i, line := range strings.Split(strings.TrimSuffix(stderr.String(), "\n"), "\n") {
+			if !visible.Plain(strings.ReplaceAll(line, "\t", "")) || i > 0 && !strings.HasPrefix(line, "  ") {
+				t.Errorf("of %q is printed the line %q", word, line)
+			}
+		}
+	}
+}
+
 // What preflight writes for an admin holds one document for each object, and nothing of a
 // chart's author outside it but comments.
 func TestHostileObjectsForAdmins(t *testing.T) {

@@ -129,11 +129,7 @@ func (s *session) preflight(ctx context.Context, client helm.Client, d *helm.Dep
 		os.RemoveAll(f.folder)
 	}
 	if failed, is := errors.AsType[*helmError](err); is {
-		// Helm's own words, as the command itself would say them.
-		if _, err := s.Env.Stderr.Write([]byte(failed.said)); err != nil {
-			return err
-		}
-		return &codeError{code: failed.code}
+		return s.sayHelmFailed(failed)
 	}
 	if err != nil {
 		return err

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"helm-tenant/helm"
 	"helm-tenant/preflight"
+	"helm-tenant/visible"
 )
 
 // helmError is a chart that helm does not render: its own message and exit code.
@@ -18,6 +20,16 @@ type helmError struct {
 }
 
 func (e *helmError) Error() string { return e.said }
+
+// sayHelmFailed prints helm's own message, which may quote the chart: its author steers no
+// terminal with it, and makes no line that reads as one of preflight's report.
+func (s *session) sayHelmFailed(failed *helmError) error {
+	text := strings.ReplaceAll(strings.TrimRight(failed.said, "\n"), "\n", "\n  ") + "\n"
+	if _, err := (visible.Writer{W: s.Env.Stderr}).Write([]byte(text)); err != nil {
+		return err
+	}
+	return &codeError{code: failed.code}
+}
 
 // runHelm runs helm with a line of the same call.
 func (f *flight) runHelm(ctx context.Context, line helm.Line) (helm.Output, error) {

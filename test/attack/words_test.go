@@ -127,9 +127,22 @@ func TestHostileNames(t *testing.T) {
 		{"tenants", "-o", "wide"}, {"destroy", team}, {"destroy", team, "--dry-run", "--keep-releases"}, {"revoke", team, "--user", `"x; touch pwned; #"`}, {"revoke", team, "--group", "system:authenticated"},
 	}
 	said := map[string]string{}
-	for _, args := range verbs {
-		out, err := st.runTenant(t.Context(), st.root, args...)
+	forAdmin := filepath.Join(t.TempDir(), "for-admin.yaml")
+	verbs = append(verbs, [][]string{
+		{"releases", team}, {"releases", team, "-o", "wide"}, {"releases", team, "-o", "json"}, {"releases", "--all", "-o", "yaml"}, {"prove", team}, {"prove", team, "-o", "json"},
+		{"freeze", team, "--reason", "INC-1", "--dry-run"}, {"grant", team, "--user", "x", "--dry-run"}, {"export", team}, {"export", team, "--format=flux"}, {"init", team, "--flux-account=flux", "--dry-run"},
+	}...)
+	asMember := [][]string{
+		{"whoami"}, {"whoami", "-o", "json"}, {"kubeconfig", team}, {"shellenv", "--shell=bash"},
+		{"preflight", "install", "other", chart, "--namespace=" + namespace, "--for-admin", forAdmin}, {"preflight", "upgrade", "hostile", chart, "--namespace=" + namespace, "-o", "json"},
+	}
+	for i, args := range slices.Concat(verbs, asMember) {
 		name := strings.Join(args, " ")
+		as := call{by: st.root, program: st.tenantTool, args: args}
+		if i >= len(verbs) {
+			as.by, as.env, as.args = st.alice, []string{"HELM_BIN=" + st.helm, "HELM_TENANT=" + team}, args
+		}
+		out, err := st.run(t.Context(), as)
 		if out == "" {
 			t.Errorf("%s: %v", name, err)
 		}
