@@ -338,4 +338,10 @@ func (p *plant) stillIn(name, user string) []string {
 	return ids
 }
 
+// await looks until it is so, as long as a slow machine may take.
+func (p *plant) await(what string, look func() bool) {
+	p.Helper()
+	must(p.T, harness.Await(context.Background(), what, func(context.Context) (bool, error) { return look(), nil }))
+}
+
 func wait() { time.Sleep(100 * time.Millisecond) }

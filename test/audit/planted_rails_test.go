@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -168,16 +169,19 @@ func (p *plant) volume(name string, claim *corev1.ObjectReference) {
 	must(p.T, create(volumes.Create(ctx, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PersistentVolumeSpec{
 		Capacity: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, ClaimRef: claim,
 		PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/data"}}}}, metav1.CreateOptions{})))
-	p.later(func() { p.gone(volumes.Delete(ctx, name, metav1.DeleteOptions{})) })
-	for range 300 {
+	p.later(func() {
+		p.gone(volumes.Delete(ctx, name, metav1.DeleteOptions{}))
+		// A controller takes the finalizer away, and the next test makes one of this name.
+		p.await("the volume to be gone", func() bool {
+			_, err := volumes.Get(ctx, name, metav1.GetOptions{})
+			return apierrors.IsNotFound(err)
+		})
+	})
+	p.await("the volume to be Available", func() bool {
 		v, err := volumes.Get(ctx, name, metav1.GetOptions{})
 		must(p.T, err)
-		if v.Status.Phase == corev1.VolumeAvailable {
-			return
-		}
-		wait()
-	}
-	p.Fatal("the volume is not Available")
+		return v.Status.Phase == corev1.VolumeAvailable
+	})
 }
 
 // criticalDeployment makes one of no pods with a priority above the cluster's default.

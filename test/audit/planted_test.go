@@ -697,13 +697,10 @@ func (p *plant) job(ns, account string) {
 	p.later(func() {
 		p.gone(p.w.root.BatchV1().Jobs(ns).Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &background}))
 	})
-	for range 300 {
-		if p.old = p.podOf(ns, name+"-"); p.old != "" {
-			return
-		}
-		wait()
-	}
-	p.Fatal("no pod of the Job was made")
+	p.await("a pod of the Job", func() bool {
+		p.old = p.podOf(ns, name+"-")
+		return p.old != ""
+	})
 }
 
 func (p *plant) podsAt(ns string) []corev1.Pod {
@@ -724,16 +721,13 @@ func (p *plant) podOf(ns, prefix string) string {
 }
 
 // tillerPod is the Tiller's at that home.
-func (p *plant) tillerPod(home string) string {
+func (p *plant) tillerPod(home string) (name string) {
 	p.Helper()
-	for range 300 {
-		if name := p.podOf(home, "tiller-deploy-"); name != "" {
-			return name
-		}
-		wait()
-	}
-	p.Fatal("there is no pod of the Tiller's")
-	return ""
+	p.await("a pod of the Tiller", func() bool {
+		name = p.podOf(home, "tiller-deploy-")
+		return name != ""
+	})
+	return name
 }
 
 // podAgain has the Tiller's pod made again at the end.
@@ -854,15 +848,11 @@ func (p *plant) aggregated() {
 	p.gone(p.w.root.RbacV1().ClusterRoleBindings().Delete(ctx, "part", metav1.DeleteOptions{}))
 	p.grant("", "sum", []string{"get nothings"}, "user zoe")
 	p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/sum", `{"aggregationRule":{"clusterRoleSelectors":[{"matchLabels":{"aggregate":"here"}}]}}`)
-	for range 100 {
+	p.await("the aggregated role", func() bool {
 		role, err := p.w.root.RbacV1().ClusterRoles().Get(ctx, "sum", metav1.GetOptions{})
 		must(p.T, err)
-		if len(role.Rules) == 1 && role.Rules[0].Resources[0] == "secrets" {
-			return
-		}
-		wait()
-	}
-	p.Fatal("the role was not aggregated")
+		return len(role.Rules) == 1 && role.Rules[0].Resources[0] == "secrets"
+	})
 }
 
 // release writes the record of a release, as Tiller does.
