@@ -2,16 +2,15 @@ package audit
 
 import (
 	"slices"
-	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"helm-tenant/command"
+	"helm-tenant/difference"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
-	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -137,21 +136,21 @@ func (a *auditor) sameSubjects(r *Record, b *Binding, wanted []rbacv1.Subject) b
 
 func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 	t := r.Tenant
-	labelled := func(name string, wanted map[string]string) {
-		live := a.namespaces[name]
-		object := "namespace " + name
+	compare := func(wanted *corev1.Namespace) {
+		live := a.namespaces[wanted.Name]
+		object := "namespace " + wanted.Name
 		if live == nil {
-			drift(object, r.init("--create-namespaces"), "namespace %s does not exist", name)
+			drift(object, r.init("--create-namespaces"), "namespace %s does not exist", wanted.Name)
 			return
 		}
-		for _, label := range []string{tenant.LabelTenant, tenant.LabelHome} {
-			if want := wanted[label]; want != "" && live.Labels[label] != want {
-				drift(object, r.init(), "namespace %s lacks the label %s=%s", name, label, want)
-				return
-			}
+		fields := slices.Concat(
+			difference.Entries("metadata.labels", wanted.Labels, live.Labels),
+			difference.Entries("metadata.annotations", wanted.Annotations, live.Annotations))
+		if len(fields) > 0 {
+			drift(object, r.init(), "namespace %s differs: %s", wanted.Name, few(difference.Paths(fields)))
 		}
 	}
-	labelled(r.Namespace, install.Home(t, true, false).Labels)
+	compare(install.Home(t, true, false))
 	if t.AllNamespaces {
 		return
 	}
@@ -161,7 +160,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 		if live := a.namespaces[ns]; live != nil && live.Labels[tenant.LabelTenant] != t.Name && a.claims(live.Labels[tenant.LabelTenant], ns) {
 			continue
 		}
-		labelled(ns, wanted.Labels)
+		compare(wanted)
 	}
 	for _, ns := range a.labelled[t.Name] {
 		if ns.Name != r.Namespace && !slices.Contains(t.Namespaces, ns.Name) && ns.Annotations[tenant.AnnotationHome] == r.Namespace {
@@ -183,42 +182,21 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 	if t.Tiller.Version == "" {
 		t.Tiller.Version = d.version
 	}
-	wanted, live := install.Deployment(t).Spec, d.tiller.Deployment
+	wanted, live := install.Deployment(t).Spec, d.tiller.Deployment.DeepCopy()
 	if live == nil {
 		drift(object, r.init(), "Tiller is a %s, not the Deployment %s", d.tiller.Kind, install.DeploymentName)
 		return
 	}
-	var differs []string
-	is := func(what string, same bool) {
-		if !same {
-			differs = append(differs, what)
-		}
-	}
-	want, have := *wanted.Template.Spec.DeepCopy(), *live.Template.Spec.DeepCopy()
 	for reported := range a.reported {
 		if reported.home == r.Namespace && reported.object == object {
-			leaveOut(reported.part, &have, &want)
+			leaveOut(reported.part, &live.Template.Spec, &wanted.Template.Spec)
 		}
 	}
-	is("replicas", live.Replicas != nil && *live.Replicas == *wanted.Replicas)
-	is("serviceAccountName", have.ServiceAccountName == want.ServiceAccountName)
-	is("containers", len(have.Containers) == 1)
-	is("initContainers", len(have.InitContainers) == 0)
-	is("volumes", len(have.Volumes) == 0)
-	is("labels", equality.Semantic.DeepEqual(live.Template.Labels, wanted.Template.Labels))
-	if c := recognise.Container(have); c != nil {
-		w := want.Containers[0]
-		is("image", c.Image == w.Image)
-		is("command", equality.Semantic.DeepEqual(c.Command, w.Command) && len(c.Args) == len(w.Args))
-		is("environment", equality.Semantic.DeepEqual(c.Env, w.Env) && len(c.EnvFrom) == 0)
-		is("resources", equality.Semantic.DeepEqual(c.Resources, w.Resources))
-		is("container's securityContext", equality.Semantic.DeepEqual(c.SecurityContext, w.SecurityContext))
-	}
-	is("securityContext", equality.Semantic.DeepEqual(have.SecurityContext, want.SecurityContext))
-	if len(differs) == 0 && !equality.Semantic.DeepEqual(have, want) {
-		differs = append(differs, "pod")
-	}
-	if len(differs) > 0 {
-		drift(object, r.init(), "Tiller's Deployment differs: %s", strings.Join(differs, ", "))
+	fields, err := difference.Typed("spec", &wanted, live)
+	switch {
+	case err != nil:
+		drift(object, r.init(), "Tiller's Deployment can't be compared: %v", err)
+	case len(fields) > 0:
+		drift(object, r.init(), "Tiller's Deployment differs: %s", few(difference.Paths(fields)))
 	}
 }

@@ -63,6 +63,20 @@ func at(object *unstructured.Unstructured, path ...any) map[string]any {
 func memberBinding() runtime.Object { return rbac.Home(teamA())[3] }
 func memberRole() runtime.Object    { return rbac.Home(teamA())[2] }
 
+// expected is a Field: path, live value, wanted value.
+type expected struct {
+	Path         string
+	Live, Wanted any
+}
+
+func asExpected(fields []Field) []expected {
+	var all []expected
+	for _, f := range fields {
+		all = append(all, expected(f))
+	}
+	return all
+}
+
 func TestDifferences(t *testing.T) {
 	alice := map[string]any{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "alice"}
 	mallory := map[string]any{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "mallory"}
@@ -71,7 +85,7 @@ func TestDifferences(t *testing.T) {
 		name   string
 		wanted runtime.Object
 		change func(live *unstructured.Unstructured)
-		want   []Field
+		want   []expected
 	}{
 		{"a binding that is as wanted", memberBinding(), nil, nil},
 		{"a Deployment that is as wanted", install.Deployment(teamA()), nil, nil},
@@ -79,50 +93,50 @@ func TestDifferences(t *testing.T) {
 
 		{"an extra subject", memberBinding(), func(live *unstructured.Unstructured) {
 			live.Object["subjects"] = []any{alice, mallory}
-		}, []Field{{"subjects", []any{alice, mallory}, []any{alice}}}},
+		}, []expected{{"subjects", []any{alice, mallory}, []any{alice}}}},
 		{"another subject", memberBinding(), func(live *unstructured.Unstructured) {
 			live.Object["subjects"] = []any{mallory}
-		}, []Field{{"subjects", []any{mallory}, []any{alice}}}},
-		{"no subjects", memberBinding(), func(live *unstructured.Unstructured) { delete(live.Object, "subjects") }, []Field{{"subjects", nil, []any{alice}}}},
-		{"another role", memberBinding(), func(live *unstructured.Unstructured) { set(live, "cluster-admin", "roleRef", "name") }, []Field{
+		}, []expected{{"subjects", []any{mallory}, []any{alice}}}},
+		{"no subjects", memberBinding(), func(live *unstructured.Unstructured) { delete(live.Object, "subjects") }, []expected{{"subjects", nil, []any{alice}}}},
+		{"another role", memberBinding(), func(live *unstructured.Unstructured) { set(live, "cluster-admin", "roleRef", "name") }, []expected{
 			{"roleRef.name", "cluster-admin", "helm-tenant-member"}}},
 		{"an extra rule", memberRole(), func(live *unstructured.Unstructured) {
 			live.Object["rules"] = append(live.Object["rules"].([]any)[:3:3], map[string]any{"verbs": []any{"*"}})
-		}, []Field{{"rules", append(served(t, memberRole()).Object["rules"].([]any), map[string]any{"verbs": []any{"*"}}), served(t, memberRole()).Object["rules"]}}},
-		{"an extra verb", memberRole(), func(live *unstructured.Unstructured) { at(live, "rules", 0)["verbs"] = []any{"list", "get"} }, []Field{
+		}, []expected{{"rules", append(served(t, memberRole()).Object["rules"].([]any), map[string]any{"verbs": []any{"*"}}), served(t, memberRole()).Object["rules"]}}},
+		{"an extra verb", memberRole(), func(live *unstructured.Unstructured) { at(live, "rules", 0)["verbs"] = []any{"list", "get"} }, []expected{
 			{"rules[0].verbs", []any{"list", "get"}, []any{"list"}}}},
-		{"a rule's names are gone", memberRole(), func(live *unstructured.Unstructured) { delete(at(live, "rules", 2), "resourceNames") }, []Field{
+		{"a rule's names are gone", memberRole(), func(live *unstructured.Unstructured) { delete(at(live, "rules", 2), "resourceNames") }, []expected{
 			{"rules[2].resourceNames", nil, []any{"helm-tenant"}}}},
 
 		{"an extra container", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
 			pod := at(live, "spec", "template", "spec")
 			pod["containers"] = append(pod["containers"].([]any), map[string]any{"name": "sidecar"})
-		}, []Field{{template + ".spec.containers", append(served(t, install.Deployment(teamA())).Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any), map[string]any{"name": "sidecar"}),
+		}, []expected{{template + ".spec.containers", append(served(t, install.Deployment(teamA())).Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any), map[string]any{"name": "sidecar"}),
 			served(t, install.Deployment(teamA())).Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"]}}},
 		{"an extra volume", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
 			at(live, "spec", "template", "spec")["volumes"] = []any{map[string]any{"name": "host"}}
-		}, []Field{{template + ".spec.volumes", []any{map[string]any{"name": "host"}}, nil}}},
+		}, []expected{{template + ".spec.volumes", []any{map[string]any{"name": "host"}}, nil}}},
 		{"another image and command", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
 			c := at(live, "spec", "template", "spec", "containers", 0)
 			c["image"], c["command"] = "evil", []any{"/tiller", "--listen=:44134", "--storage=secret"}
-		}, []Field{{template + ".spec.containers[0].command[1]", "--listen=:44134", "--listen=localhost:44134"}, {template + ".spec.containers[0].image", "evil", "ghcr.io/helm/tiller:v2.17.0"}}},
+		}, []expected{{template + ".spec.containers[0].command[1]", "--listen=:44134", "--listen=localhost:44134"}, {template + ".spec.containers[0].image", "evil", "ghcr.io/helm/tiller:v2.17.0"}}},
 		{"root", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
 			at(live, "spec", "template", "spec", "securityContext")["runAsUser"] = int64(0)
-		}, []Field{{template + ".spec.securityContext.runAsUser", int64(0), int64(65534)}}},
+		}, []expected{{template + ".spec.securityContext.runAsUser", int64(0), int64(65534)}}},
 		{"the node's network", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
 			at(live, "spec", "template", "spec")["hostNetwork"] = true
-		}, []Field{{template + ".spec.hostNetwork", true, nil}}},
-		{"scaled", install.Deployment(teamA()), func(live *unstructured.Unstructured) { set(live, int64(0), "spec", "replicas") }, []Field{{"spec.replicas", int64(0), int64(1)}}},
+		}, []expected{{template + ".spec.hostNetwork", true, nil}}},
+		{"scaled", install.Deployment(teamA()), func(live *unstructured.Unstructured) { set(live, int64(0), "spec", "replicas") }, []expected{{"spec.replicas", int64(0), int64(1)}}},
 		{"kubectl rollout restart is not ours to undo", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
 			set(live, "2026-01-01T00:00:00Z", "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 		}, nil},
 		{"a pod without Tiller's label", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
 			delete(at(live, "spec", "template", "metadata", "labels"), "name")
-		}, []Field{{template + ".metadata.labels[name]", nil, "tiller"}}},
+		}, []expected{{template + ".metadata.labels[name]", nil, "tiller"}}},
 
 		{"a policy that lets all in", install.NetworkPolicy(teamA(), false), func(live *unstructured.Unstructured) {
 			at(live, "spec")["ingress"] = []any{map[string]any{}}
-		}, []Field{{"spec.ingress", []any{map[string]any{}}, nil}}},
+		}, []expected{{"spec.ingress", []any{map[string]any{}}, nil}}},
 		{"an empty list is no list", install.NetworkPolicy(teamA(), false), func(live *unstructured.Unstructured) { at(live, "spec")["ingress"] = []any{} }, nil},
 
 		{"labels and annotations of others", install.Namespace(teamA(), "a", true), func(live *unstructured.Unstructured) {
@@ -132,13 +146,13 @@ func TestDifferences(t *testing.T) {
 		{"our labels and annotations", install.Namespace(teamA(), "a", true), func(live *unstructured.Unstructured) {
 			set(live, "team-b", "metadata", "labels", tenant.LabelTenant)
 			delete(at(live, "metadata", "annotations"), tenant.AnnotationHome)
-		}, []Field{{"metadata.labels[helm-tenant/tenant]", "team-b", "team-a"}, {"metadata.annotations[helm-tenant/home-namespace]", nil, "team-a-tiller"}}},
+		}, []expected{{"metadata.labels[helm-tenant/tenant]", "team-b", "team-a"}, {"metadata.annotations[helm-tenant/home-namespace]", nil, "team-a-tiller"}}},
 		{"the account's pull secrets are others'", rbac.ServiceAccounts(teamA())[0], func(live *unstructured.Unstructured) {
 			live.Object["imagePullSecrets"] = []any{map[string]any{"name": "theirs"}}
 		}, nil},
 		{"the account's token is mounted", rbac.ServiceAccounts(teamA())[0], func(live *unstructured.Unstructured) {
 			live.Object["automountServiceAccountToken"] = true
-		}, []Field{{"automountServiceAccountToken", true, false}}},
+		}, []expected{{"automountServiceAccountToken", true, false}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			wanted, err := toUnstructured(test.wanted)
@@ -150,7 +164,7 @@ func TestDifferences(t *testing.T) {
 				test.change(live)
 			}
 			before := live.DeepCopy()
-			if diff := cmp.Diff(test.want, Differences(wanted, live)); diff != "" {
+			if diff := cmp.Diff(test.want, asExpected(Differences(wanted, live))); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			// What is written then must differ no more, and keep what is others'.

@@ -1,0 +1,119 @@
+// Package difference compares objects as they should be with live ones, field by field.
+// The plan of what to write (package cluster) and the drift that an audit reports both come
+// from it, so that they can't contradict each other. It reads no cluster.
+package difference
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/rails"
+)
+
+// Field is one field in which a live object differs from the wanted one. A value is nil
+// where the field is missing.
+type Field struct {
+	Path         string
+	Live, Wanted any
+}
+
+// Typed is Values for two pointers to a part of an object, such as a DeploymentSpec. The
+// error is one of a part that can't be converted to JSON.
+func Typed(path string, wanted, live any) ([]Field, error) {
+	wantedMap, err := runtime.DefaultUnstructuredConverter.ToUnstructured(wanted)
+	if err != nil {
+		return nil, err
+	}
+	liveMap, err := runtime.DefaultUnstructuredConverter.ToUnstructured(live)
+	if err != nil {
+		return nil, err
+	}
+	return Values(path, wantedMap, liveMap), nil
+}
+
+// Paths returns the paths of fields.
+func Paths(fields []Field) []string {
+	var paths []string
+	for _, field := range fields {
+		paths = append(paths, field.Path)
+	}
+	return paths
+}
+
+// Entries compares labels or annotations at that path. Only the wanted ones count, since
+// others may add theirs. One with the value rails.Absent must not be there.
+func Entries(path string, wanted, live map[string]string) []Field {
+	var fields []Field
+	for _, key := range slices.Sorted(maps.Keys(wanted)) {
+		have, found := live[key]
+		switch {
+		case wanted[key] == rails.Absent:
+			if found {
+				fields = append(fields, Field{Path: path + "[" + key + "]", Live: have})
+			}
+		case !found:
+			fields = append(fields, Field{Path: path + "[" + key + "]", Wanted: wanted[key]})
+		case have != wanted[key]:
+			fields = append(fields, Field{Path: path + "[" + key + "]", Live: have, Wanted: wanted[key]})
+		}
+	}
+	return fields
+}
+
+// Values compares what stands at a path of two objects: maps key by key, and lists of one
+// length item by item. Of a pod template's metadata it compares what Entries does, and
+// what is empty equals what is missing.
+func Values(path string, wanted, live any) []Field {
+	if isEmpty(wanted) && isEmpty(live) {
+		return nil
+	}
+	w, wantedMap := wanted.(map[string]any)
+	l, liveMap := live.(map[string]any)
+	if wantedMap && liveMap {
+		var fields []Field
+		keys := maps.Clone(w)
+		maps.Copy(keys, l)
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			// A pod template's own metadata: kubectl rollout restart writes there.
+			if key == "metadata" {
+				wantedMeta, liveMeta := &unstructured.Unstructured{Object: w}, &unstructured.Unstructured{Object: l}
+				fields = append(fields, Entries(path+".metadata.labels", wantedMeta.GetLabels(), liveMeta.GetLabels())...)
+				fields = append(fields, Entries(path+".metadata.annotations", wantedMeta.GetAnnotations(), liveMeta.GetAnnotations())...)
+				continue
+			}
+			fields = append(fields, Values(path+"."+key, w[key], l[key])...)
+		}
+		return fields
+	}
+	ws, wantedList := wanted.([]any)
+	ls, liveList := live.([]any)
+	// Who is bound is a set: the second of two subjects did not turn into another.
+	if wantedList && liveList && len(ws) == len(ls) && path != "subjects" {
+		var fields []Field
+		for i := range ws {
+			fields = append(fields, Values(fmt.Sprintf("%s[%d]", path, i), ws[i], ls[i])...)
+		}
+		return fields
+	}
+	if equality.Semantic.DeepEqual(wanted, live) {
+		return nil
+	}
+	return []Field{{Path: path, Live: live, Wanted: wanted}}
+}
+
+func isEmpty(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case map[string]any:
+		return len(v) == 0
+	case []any:
+		return len(v) == 0
+	}
+	return false
+}
