@@ -96,7 +96,7 @@ func (d *decision) check() error {
 	return nil
 }
 
-// checkChange refuses what a tenant that exists can't become.
+// checkChange refuses changes that an existing tenant can't undergo.
 func (d *decision) checkChange() error {
 	was, next := d.was, d.tenant
 	switch {

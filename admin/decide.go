@@ -93,7 +93,7 @@ type decision struct {
 	facts   *facts
 	request Request
 
-	// was is the tenant as it is recorded, with defaults; zero unless it existed.
+	// was is the tenant as recorded, with defaults; the zero Tenant for a new one.
 	was     tenant.Tenant
 	existed bool
 	// restored says that was is taken from live objects, since there is no record that

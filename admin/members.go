@@ -32,8 +32,8 @@ func noTenant(name, where string, known []string) *NoTenantError {
 	return &NoTenantError{Name: name, Where: where, Near: tenant.Near(name, known)}
 }
 
-// noTenantIn is noTenant where the tenants that are there have yet to be read; a caller who
-// may not read them gets no similar names.
+// noTenantIn is noTenant for a caller that has not read the tenants yet; one who may not
+// read them gets no similar names.
 func noTenantIn(ctx context.Context, c *cluster.Client, name string) *NoTenantError {
 	homes, err := c.Homes(ctx)
 	if err != nil {
@@ -52,8 +52,8 @@ func (e *NoTenantError) Error() string {
 // Membership is a change of a tenant's members.
 type Membership struct {
 	Tenant tenant.Tenant
-	// Changed are those who became members, or what else their relation is, or ceased to
-	// be; for those in Unchanged nothing had to be done.
+	// Changed are the subjects that got or lost the relation. For those in Unchanged
+	// nothing had to be done.
 	Changed   map[tenant.Relation]tenant.Members
 	Unchanged tenant.Members
 	// Unseen are the relations whose binding the caller may not read.

@@ -41,7 +41,7 @@ type Migrate struct {
 
 // Begin moves the releases: it backs up Tiller's records, stops Tiller, writes Helm 3's
 // records, grants the members Helm 3, and has the releases verified, in that order. A run
-// that ended at any point is taken up where it was. It returns the migration as it was
+// that ended at any point is continued from there. It returns the migration as it was
 // read, also with the error of a dry run.
 func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 	draft := m.Backups.Draft(m.File)

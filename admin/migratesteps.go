@@ -111,7 +111,8 @@ func isState(a, b *tenant.Migration) bool {
 	return a == b || a != nil && b != nil && a.Phase == b.Phase
 }
 
-// beyond reports whether the migration is in a later phase than to, on the same way.
+// beyond reports whether the migration is in a later phase than to, in the same
+// direction.
 func beyond(now, to *tenant.Migration) bool {
 	way := []tenant.Phase{tenant.PhaseFrozen, tenant.PhaseConverted, tenant.PhaseVerified}
 	return now != nil && to != nil && slices.Contains(way, to.Phase) && slices.Index(way, now.Phase) > slices.Index(way, to.Phase)

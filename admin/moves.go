@@ -22,8 +22,8 @@ type move struct {
 // findMoves returns the namespaces that belong to one of the tenants, which is to lose
 // them, and that another one asks for, in an order in which they can be moved: a tenant
 // that keeps none of its namespaces must get one before it loses the last, since only its
-// namespaces lead to its home. Tenants that could only swap all that they have are left
-// out.
+// namespaces lead to its home. Tenants that could only exchange all of their namespaces
+// are left out.
 func findMoves(f *facts, requests []Request) []move {
 	losing := map[string]int{} // by namespace
 	keeps := map[int]bool{}

@@ -36,11 +36,11 @@ func servesPolicies(live *cluster.Live) bool {
 	return live.Serves("ValidatingAdmissionPolicy") && !(live.Scoped() && !live.Sees("ValidatingAdmissionPolicy"))
 }
 
-// checkOwners refuses owners of a tenant where being one gives more than the choice of its
-// members and readers. shared says that the home namespace holds objects of others, held
-// that the API server has admission policies. The error is a *RiskError; nil where there
-// is no risk, or it was accepted. Whoever owns a tenant of all namespaces can become an
-// administrator of the cluster: that no policy limits them is no further risk.
+// checkOwners refuses owners of a tenant who could do more than choose its members and
+// readers. shared says that the home namespace holds objects of others, held that the API
+// server has admission policies. The error is a *RiskError; nil where there is no risk,
+// or it was accepted. Whoever owns a tenant of all namespaces can become an administrator
+// of the cluster: that no policy limits them is no further risk.
 func checkOwners(accepted Accepted, t tenant.Tenant, shared, held bool) error {
 	var err error
 	switch {

@@ -40,7 +40,7 @@ func (t *taking) railReadings() []reading {
 	}
 }
 
-// recorded reports whether the guard rails of any record are such.
+// recorded reports whether the guard rails of any record satisfy the condition.
 func (t *taking) recorded(are func(tenant.Rails) bool) bool {
 	return slices.ContainsFunc(t.snapshot.Records, func(r audit.Record) bool {
 		return r.Problem == "" && !r.Tenant.AllNamespaces && are(r.Tenant.Rails)

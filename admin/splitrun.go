@@ -84,7 +84,7 @@ func failed(outcomes []Outcome) error {
 	return e
 }
 
-// SplitError is an error after a split began: it can be gone on with, or taken back.
+// SplitError is an error after a split began: the split can be continued or aborted.
 type SplitError struct {
 	From string
 	Err  error
@@ -105,11 +105,11 @@ func (s *Split) tenants() []tenant.Tenant {
 	return all
 }
 
-// Begin moves the releases: it backs up the Tiller's records, makes the tenants, stops the
-// Tiller, copies the records to the tenants' homes, compares the copies with the originals,
-// and starts the tenants' Tillers, in that order; then the tenants that the file wants with
-// Helm 3 and 4 alone are migrated. A run that ended at any point is taken up
-// where it was. It returns the plan also with the error of a dry run.
+// Begin moves the releases: it backs up the Tiller's records, makes the tenants, stops
+// the Tiller, copies the records to the tenants' homes, compares the copies with the
+// originals, and starts the tenants' Tillers, in that order; then the tenants that the
+// file wants with Helm 3 and 4 alone are migrated. A run that ended at any point is
+// continued from there. It returns the plan also with the error of a dry run.
 func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 	wanted := s.Requests
 	if err := s.stageOnward(ctx); err != nil {

@@ -14,7 +14,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// driftFunc tells that an object is another than it should be, and what mends it.
+// driftFunc reports that an object differs from what it should be, with the fix.
 type driftFunc func(object string, fix command.Fix, text string, arguments ...any)
 
 // checkDrift compares what is there with the record.
@@ -120,8 +120,8 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 	}
 }
 
-// sameSubjects reports whether a binding has the wanted subjects, and none beside those of
-// whom a finding spoke.
+// sameSubjects reports whether a binding has the wanted subjects and no others, except
+// those that a finding has reported already.
 func (a *auditor) sameSubjects(r *Record, b *Binding, wanted []rbacv1.Subject) bool {
 	want := SubjectsOf(wanted, b.Namespace)
 	for _, s := range want {
@@ -174,8 +174,8 @@ func (a *auditor) claims(name, ns string) bool {
 	return slices.ContainsFunc(a.snapshot.Records, func(r Record) bool { return r.Tenant.Name == name && slices.Contains(r.Tenant.Namespaces, ns) })
 }
 
-// driftOfTiller compares the Tiller's Deployment with the one that is made for
-// the tenant; another version of it is no drift.
+// driftOfTiller compares the Tiller's Deployment with the one that init writes for the
+// tenant. A Tiller of another version is no drift.
 func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 	object := objectName(d.tiller.Kind, r.Namespace, d.tiller.Name)
 	t := r.Tenant

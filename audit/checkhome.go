@@ -15,7 +15,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkHome looks at what should hold a tenant's deployer and its home in place.
+// checkHome checks the settings that restrict a tenant's deployer and its home.
 func (a *auditor) checkHome(d *deployer) {
 	t, home := d.record.Tenant, d.target.Home
 	init := d.record.init()
@@ -63,7 +63,7 @@ func (a *auditor) checkHome(d *deployer) {
 	a.checkHardening(d)
 }
 
-// checkHardening looks at what should hold the Tiller of a tenant back.
+// checkHardening checks the settings that restrict a tenant's Tiller.
 func (a *auditor) checkHardening(d *deployer) {
 	a.checkPolicies(d)
 	pod := d.tiller.Template.Spec
@@ -88,7 +88,7 @@ func (a *auditor) checkHardening(d *deployer) {
 	}
 }
 
-// tillerItem tells of one thing about a tenant's Tiller.
+// tillerItem reports a finding about one setting of a tenant's Tiller.
 func (a *auditor) tillerItem(d *deployer, id, what string, fix command.Fix, text string, arguments ...any) {
 	workload := objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
 	f := d.about(what, text, arguments...)

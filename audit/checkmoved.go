@@ -5,8 +5,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkMoved looks for releases that came from Tiller, and whose objects nobody made name
-// them: an earlier helm-tenant did not, or could not change some of them.
+// checkMoved looks for releases that were migrated from Tiller and whose objects do not
+// name their release: an earlier helm-tenant did not set that, or could not change some
+// objects.
 func (a *auditor) checkMoved() {
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
@@ -24,7 +25,7 @@ func (a *auditor) checkMoved() {
 	}
 }
 
-// tellClusterObjects tells of a release that holds objects which the tenant's deployer can't
+// tellClusterObjects reports a release with objects that the tenant's deployer can't
 // change.
 func (a *auditor) tellClusterObjects(d *deployer, release Release) {
 	f := d.about("release "+release.Name, "release %s in namespace %s holds objects outside namespaces: %s", release.Name, release.Namespace, few(release.ClusterObjects))

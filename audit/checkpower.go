@@ -51,8 +51,8 @@ func (a *auditor) checkPower(d *deployer) {
 	a.checkOwnGrants(d, own)
 }
 
-// tellClusterAdmin tells of a binding by which a deployer can do everything;
-// recorded says that the tenant's record wants it.
+// tellClusterAdmin reports a binding that makes a deployer an administrator of the
+// cluster. recorded says that the tenant's record asks for it.
 func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 	f := d.about(d.account.String(), "%s is cluster-admin", d.name())
 	f.Chains = [][]string{g.chain(d.account, Ask{Verb: "*", Resource: "*"})}
@@ -71,8 +71,8 @@ func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 	a.tellPower(d, g)
 }
 
-// tellRecorded tells of the binding of a tenant for all namespaces by which it reaches
-// others' deployers.
+// tellRecorded reports the binding by which a tenant of all namespaces reaches the
+// deployers of other tenants.
 func (a *auditor) tellRecorded(d *deployer, g grant) {
 	at := slices.IndexFunc(a.wide, func(w wide) bool { return w.who == g.to })
 	if at < 0 {
@@ -120,8 +120,8 @@ func (a *auditor) checkOutside(d *deployer, grants []grant) {
 	}
 }
 
-// checkEscalations looks at what of a deployer's rights in its own namespaces gives
-// it more of them.
+// checkEscalations looks for rights of a deployer in its own namespaces that let it give
+// itself more rights.
 func (a *auditor) checkEscalations(d *deployer, grants []grant) {
 	t := d.record.Tenant
 	told := map[string]bool{}
@@ -145,7 +145,7 @@ func (a *auditor) checkEscalations(d *deployer, grants []grant) {
 	}
 }
 
-// opensHome reports whether a grant in a namespace is told already as the way of an
+// opensHome reports whether a grant in a namespace is reported already, as the path of an
 // outsider to a deployer that has its home there.
 func (a *auditor) opensHome(namespace string, g grant) bool {
 	for _, d := range a.homes[namespace] {

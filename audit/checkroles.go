@@ -142,7 +142,7 @@ func (a *auditor) checkTenantRole(role *Role, rules []rbacv1.PolicyRule, users [
 	}
 }
 
-// checkMade tells of a role that init made, and that holds more than it made of it.
+// checkMade reports a role that init created and that grants more than init gave it.
 func (a *auditor) checkMade(role *Role, of []string, user *Record) {
 	var rules []rbacv1.PolicyRule
 	for _, name := range of {
@@ -158,7 +158,8 @@ func (a *auditor) checkMade(role *Role, of []string, user *Record) {
 	}
 }
 
-// otherRole is the command that gives tenants a role without what was found in theirs.
+// otherRole is the command that gives tenants another role, without the rights that the
+// finding reports.
 func otherRole(role string, users []*Record) command.Fix {
 	const most = 20
 	instead := rbac.MadeRole(role)

@@ -161,7 +161,8 @@ func deleteObject(namespace, kind, name string) command.Fix {
 	return command.Run(command.Kubectl("delete", namespace, strings.ToLower(kind), name))
 }
 
-// narrow is what gives a tenant of all namespaces some instead: it is made again.
+// narrow are the commands that give a tenant of all namespaces some namespaces instead:
+// it is destroyed and created again.
 func narrow(name string) command.Fix {
 	return command.Run(command.Tenant("destroy", name), command.Tenant("init", name, "--namespaces=NS")).With("put the tenant's namespaces in place of NS")
 }

@@ -10,15 +10,15 @@ import (
 	"helm-tenant/recognise"
 )
 
-// Parts of a Tiller's Deployment of which findings speak, beside those named as fields.
+// Parts of a Tiller's Deployment that findings report, beside those named as fields.
 const (
 	partListen  = "--listen"
 	partStorage = "--storage"
 	partHistory = "TILLER_HISTORY_MAX"
 )
 
-// leaveOut makes a live pod and the wanted one alike in the one part of which a finding
-// speaks, so that a comparison tells of all others. Both are copies.
+// leaveOut makes a live pod equal to the wanted one in the part that a finding has
+// reported already, so that a comparison reports all other parts. Both are copies.
 func leaveOut(part string, live, want *corev1.PodSpec) {
 	c := recognise.Container(*live)
 	if c == nil || len(want.Containers) == 0 {

@@ -14,8 +14,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// made reports whether a workload made that pod: by the pod's owner, since labels
-// anybody can give a pod. A Deployment's ReplicaSets have its name and a hash.
+// made reports whether a workload created that pod. It goes by the pod's owner, since
+// anybody can set labels. The ReplicaSets of a Deployment are called by its name and a
+// hash.
 func made(w *Workload, pod Pod) bool {
 	if w.Kind == "Deployment" {
 		at := strings.LastIndex(pod.Owner.Name, "-")
@@ -24,7 +25,7 @@ func made(w *Workload, pod Pod) bool {
 	return pod.Owner == (ObjectRef{w.Kind, w.Namespace, w.Name})
 }
 
-// impostor is what makes a pod one that should not be there.
+// impostor is the reason why a pod should not be in a home namespace.
 type impostor int
 
 const (
@@ -33,12 +34,12 @@ const (
 	needless
 	// foreign is a pod that the Tiller's workload did not make.
 	foreign
-	// altered is one that it made, and that is another by now.
+	// altered is a pod that the workload created and that was changed since.
 	altered
 )
 
-// ownership is what a pod is to that deployer's Tiller: noImpostor where it is the
-// Tiller, as its workload makes it; where it is altered, in what.
+// ownership returns noImpostor if the pod is that deployer's Tiller as its workload
+// creates it, else the kind of impostor, and for an altered pod what differs.
 func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []string) {
 	switch {
 	case d.target.Engine != tenant.EngineTiller:
@@ -68,8 +69,8 @@ func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []stri
 	return noImpostor, nil
 }
 
-// differences is what runs in a pod and is not in the template that it is said to be
-// made of, leaving out what API servers and admission add to pods.
+// differences returns what a pod runs beyond the template of its owner, except what API
+// servers and admission add to pods.
 func differences(template, pod corev1.PodSpec) []string {
 	var differs []string
 	is := func(what string, same bool) {
@@ -144,8 +145,8 @@ func (a *auditor) checkPods(d *deployer) {
 	}
 }
 
-// removePod is the command that removes an impostor: what makes it, where that is there
-// and makes impostors only; else the pod, which may come back.
+// removePod is the command that removes an impostor: its workload, if that exists and
+// creates nothing else; otherwise the pod, which may come back.
 func (a *auditor) removePod(d *deployer, pod Pod, kind impostor) command.Fix {
 	at := slices.IndexFunc(a.workloads[pod.Namespace], func(w *Workload) bool {
 		return w.Kind == pod.Owner.Kind && w.Name == pod.Owner.Name && w.Template != nil && w != d.tiller

@@ -103,7 +103,7 @@ type auditor struct {
 	// general are the ways to whoever reaches every deployer.
 	general  []Path
 	findings []Finding
-	// told is what findings said.
+	// told holds the parts of objects that findings have reported.
 	reported map[reportedPart]bool
 	// powerful are the deployers of whose rights over the whole cluster a finding
 	// speaks.
@@ -181,8 +181,7 @@ func (a *auditor) unseen(kinds ...string) bool {
 	})
 }
 
-// add takes a finding in. id says what kind it is; severity is that of the kind
-// where it is empty.
+// add adds a finding. id is its kind; an empty severity stands for that of the kind.
 func (a *auditor) add(id string, severity Severity, f Finding) {
 	rule := ruleOf(id)
 	f.ID, f.Name, f.Severity = id, rule.Name, cmp.Or(severity, rule.Severity)
@@ -213,7 +212,7 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	}
 }
 
-// report is what is told of all that was found.
+// report makes the report of all findings.
 func (a *auditor) report(o Options) *Report {
 	r := &Report{Server: a.snapshot.Version, Unseen: a.snapshot.Unseen, Administrators: a.administrators, Findings: []Finding{}, Deployers: []Deployer{}}
 	a.reportFindings(r, o)

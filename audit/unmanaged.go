@@ -6,8 +6,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// ownerOf is the record of the tenant whose namespace it is, nil where it is none's. What
-// runs there its members can make, so that it is never taken for anybody's home.
+// ownerOf is the record of the tenant that has the namespace, nil if no tenant has it.
+// Members can create whatever runs there, so the namespace is never taken for a home.
 func (a *auditor) ownerOf(namespace string) *Record {
 	for i := range a.snapshot.Records {
 		if r := &a.snapshot.Records[i]; !r.Tenant.AllNamespaces && slices.Contains(r.Tenant.Namespaces, namespace) {
@@ -17,9 +17,9 @@ func (a *auditor) ownerOf(namespace string) *Record {
 	return nil
 }
 
-// atMost is the severity of a finding about a deployer, or that of what its account can
-// do, if that is milder: anybody who makes pods makes one that looks like a Tiller. What
-// a tenant's deployer is taken for is not asked.
+// atMost is the severity of a finding about a deployer, lowered to what its account can
+// do: anybody who can create pods can create one that looks like a Tiller. It is not
+// lowered for a tenant's deployer.
 func (a *auditor) atMost(d *deployer, severity Severity) Severity {
 	if d.isTenants() || a.unseen("roles", "rolebindings", "clusterroles", "clusterrolebindings") {
 		return severity

@@ -50,7 +50,8 @@ type whoami struct {
 // deployer is the service account that Helm 3 and 4 act as.
 type deployer struct {
 	User string `json:"user"`
-	// Answers reports whether the caller may act as it, and it may act in Namespace.
+	// Answers reports whether the caller may act as it, and whether it may act in
+	// Namespace.
 	Answers bool   `json:"answers"`
 	Problem string `json:"problem,omitempty"`
 	// RoleGaps are the rights that it lacks in Namespace and helm needs; nil where that is

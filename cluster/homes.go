@@ -44,7 +44,7 @@ func (h *Homes) AddNamespace(namespace metav1.Object) {
 	}
 }
 
-// AddDeployer takes in that a ClusterRoleBinding with the tenant's label names a service
+// AddDeployer records that a ClusterRoleBinding with the tenant's label names a service
 // account of that namespace.
 func (h *Homes) AddDeployer(name, namespace string) { put(h.claims, name, namespace) }
 

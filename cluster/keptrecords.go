@@ -18,7 +18,7 @@ import (
 	"helm-tenant/release"
 )
 
-// Live is the record as a plan that removes it needs it.
+// Live is the live object, for a plan that removes the record.
 func (s Stored) Live() *unstructured.Unstructured {
 	live := &unstructured.Unstructured{}
 	live.SetAPIVersion("v1")

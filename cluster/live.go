@@ -143,7 +143,7 @@ func (l *Live) Into(key Key, object any) (bool, error) {
 // Serves reports whether the API server has this kind.
 func (l *Live) Serves(kind string) bool { return !l.unserved[kind] }
 
-// seldom are kinds of which a tenant has objects only with some settings or engines.
+// seldom are kinds of which only some tenants have objects, by their settings or engine.
 var seldom = []string{"ResourceQuota", "LimitRange", "NetworkPolicy", "Deployment"}
 
 // Scoped reports whether only single namespaces were read; see Client.Within.

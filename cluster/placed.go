@@ -9,7 +9,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Placed is a release of Helm 2's that is not deleted.
+// Placed is a release of Helm 2 that is not deleted.
 type Placed struct {
 	// Home is the namespace of the record, Namespace that of the release.
 	Home, Name, Namespace string

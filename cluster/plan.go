@@ -141,8 +141,8 @@ func (p *Plan) CreateSecret(secret *corev1.Secret) {
 	p.Changes = append(p.Changes, Change{Action: Create, Key: Key{"Secret", secret.Namespace, secret.Name}, secret: secret, phase: PhaseObjects})
 }
 
-// Renew has a live object deleted and made again, as it is wanted. A change of it that is
-// planned already is replaced by that.
+// Renew deletes a live object and creates it again as it is wanted. It replaces a change
+// of the object that is planned already.
 func (p *Plan) Renew(object runtime.Object, live *unstructured.Unstructured) error {
 	want, err := toUnstructured(object)
 	if err != nil {

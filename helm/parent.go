@@ -23,8 +23,7 @@ type Swallowed struct {
 	// which one.
 	Namespace      bool
 	NamespaceValue string
-	// Identity are the flags by which somebody said who acts, or on which API
-	// server.
+	// Identity are the flags that set the user or the API server.
 	Identity []string
 	// Connection are the flags that say how the API server is reached, each as
 	// one --name=value.

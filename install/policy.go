@@ -61,12 +61,12 @@ const OwnersName = "helm-tenant-owners"
 // maxSubjectsOfOwners is how many subjects a binding can have that an owner writes.
 const maxSubjectsOfOwners = 1000
 
-// Owners is the admission policy, with its binding, for those who may update bindings in a
-// home namespace and not the namespace itself: a tenant's owners. They may change subjects
-// and the annotation of grants for a time. No further subject may be a user or group of
-// Kubernetes' own or have a name that nobody can have; one that an admin granted can stay.
-// Whoever may update the namespace is an admin of the tenant, whom the policy does not
-// limit.
+// Owners is the admission policy, with its binding, for subjects that may update bindings
+// in a home namespace but not the namespace itself: a tenant's owners. They may change
+// subjects and the annotation of grants for a time. No further subject may be a user or
+// group of Kubernetes' own or have a name that nobody can have; one that an admin granted
+// can stay. Whoever may update the namespace is an admin of the tenant, whom the policy
+// does not limit.
 func Owners() []runtime.Object {
 	same := func(field string) string {
 		return `(has(object.metadata.` + field + `) ? object.metadata.` + field + ` : []) == (has(oldObject.metadata.` + field + `) ? oldObject.metadata.` + field + ` : [])`

@@ -18,7 +18,7 @@ import (
 	"helm-tenant/release"
 )
 
-// Release is one that moves.
+// Release is a release that moves.
 type Release struct {
 	Name, Namespace string
 	// Revisions are sorted, the newest last.

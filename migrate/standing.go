@@ -33,7 +33,7 @@ func (s Standing) Lost(r Release) bool {
 	return len(s.Later) == 0 && slices.ContainsFunc(s.Missing, func(missing Revision) bool { return missing.Version == r.Newest().Version })
 }
 
-// None reports whether Helm 3 has nothing of it.
+// None reports whether Helm 3 has no record of the release.
 func (s Standing) None() bool { return len(s.Ours) == 0 }
 
 // Kept is what must be known of a record of Helm 3's to compare it.
