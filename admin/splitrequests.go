@@ -1,12 +1,29 @@
 package admin
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"time"
 
 	"helm-tenant/tenant"
 )
+
+// resolveSelectors gives the tenants the namespaces that their namespaceSelectors choose,
+// as apply does: releases go to tenants by namespace. It returns an *OutcomesError for the
+// selectors that can't be resolved.
+func (s *Split) resolveSelectors(ctx context.Context) error {
+	resolved, unresolved, err := resolveSelectors(ctx, s.Client, s.Requests)
+	if err != nil {
+		return err
+	}
+	var outcomes []Outcome
+	for i, err := range unresolved {
+		outcomes = append(outcomes, Outcome{Name: s.Requests[i].Tenant.Name, Err: err})
+	}
+	s.Requests = resolved
+	return failed(outcomes)
+}
 
 // frozen is the state in which the split begins, or goes on.
 func (s *Split) frozen(p *SplitPlan) *tenant.Split {

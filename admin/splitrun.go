@@ -111,6 +111,9 @@ func (s *Split) tenants() []tenant.Tenant {
 // file wants with Helm 3 and 4 alone are migrated. A run that ended at any point is
 // continued from there. It returns the plan also with the error of a dry run.
 func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
+	if err := s.resolveSelectors(ctx); err != nil {
+		return nil, err
+	}
 	wanted := s.Requests
 	if err := s.stageOnward(ctx); err != nil {
 		return nil, err

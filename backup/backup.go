@@ -166,6 +166,15 @@ func (b Backups) newName() string {
 	return fmt.Sprintf("helm-tenant-%s%s-%s.yaml", b.Tenant, b.Part, b.Now().UTC().Format("20060102-150405"))
 }
 
+// FileOf returns the name for the backup of one of several tenants, beside the file that
+// was named for all of them; empty where none was named.
+func FileOf(file, tenant string) string {
+	if file == "" {
+		return ""
+	}
+	return suffixed(file, "-"+tenant)
+}
+
 // suffixed is a file's name with a suffix before its ending.
 func suffixed(file, suffix string) string {
 	ending := filepath.Ext(file)

@@ -304,3 +304,11 @@ func TestBackupFormats(t *testing.T) {
 		t.Errorf("there are %v, %v", files, err)
 	}
 }
+
+func TestFileOf(t *testing.T) {
+	for file, want := range map[string]string{"": "", "all.yaml": "all-team-a.yaml", "d/all.yaml": "d/all-team-a.yaml", "all": "all-team-a"} {
+		if got := FileOf(file, "team-a"); got != want {
+			t.Errorf("%q beside %q, not %q", got, file, want)
+		}
+	}
+}

@@ -73,7 +73,7 @@ live, are listed, and refused unless the risk is accepted.`,
 	f.BoolVar(&o.abort, "abort", false, "go back to the old Tiller, and remove the tenants' copies of its records")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say where each release goes and what is in the way, and do nothing")
-	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-NAMESPACE-TIME.yaml here)")
+	f.StringVar(&o.backup, "backup", "", "file for the release records, FILE-TENANT for those of a tenant that is migrated (default helm-tenant-NAMESPACE-TIME.yaml here)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the namespace's name before --finish")
 	riskFlag(cmd, &o.apply.risks)
 	f.BoolVar(&o.wait, "wait", true, "wait until each Tiller that is started is ready")
@@ -139,7 +139,7 @@ func (s *session) split(ctx context.Context, o *splitOptions) error {
 	run.Client, run.Backups = client, s.backups(client, o.from, s.say)
 	run.Backups.Whose = "the Tiller in namespace " + o.from
 	run.Migration = func(name string) *admin.Migrate {
-		m := s.newMigration(k, client, name, &migrateOptions{yes: true, accepted: run.Accepted, wait: o.wait, timeout: o.timeout})
+		m := s.newMigration(k, client, name, &migrateOptions{backup: backup.FileOf(o.backup, name), yes: true, accepted: run.Accepted, wait: o.wait, timeout: o.timeout})
 		return &m.run
 	}
 	run.Confirm = func(ctx context.Context) error {
