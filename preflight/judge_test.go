@@ -50,6 +50,12 @@ func question() Question {
 	return Question{Major: 3, Release: "web", Namespace: "a", Namespaces: []string{"a", "b"}, Deployer: "system:serviceaccount:team-helm:helm"}
 }
 
+func generated(annotations string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: x-, annotations: {" + annotations + "}}\n"
+}
+
+func major(version int) func(*Question) { return func(q *Question) { q.Major = version } }
+
 func TestJudge(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
@@ -69,6 +75,13 @@ func TestJudge(t *testing.T) {
 		{name: "twice, applied", q: func(q *Question) { q.ServerSide = true }, text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", try: 2},
 		{name: "of two namespaces", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: b}\n", try: 2},
 		{name: "no name", text: "apiVersion: v1\nkind: ConfigMap\n", want: "invalid", do: "mend"},
+		{name: "generated name", text: generated(""), want: "invalid", do: "metadata.name"},
+		{name: "generated name, Helm 2", q: major(2), text: generated(""), try: 1},
+		{name: "generated name, Helm 4", q: major(4), text: generated(""), try: 1},
+		{name: "generated name, applied", q: func(q *Question) { q.Major, q.ServerSide = 4, true }, text: generated(""), want: "invalid", do: "--server-side=false"},
+		{name: "generated name of a hook", text: generated("helm.sh/hook: pre-install"), want: "invalid", do: "metadata.name"},
+		{name: "generated name of a hook, Helm 2", q: major(2), text: generated("helm.sh/hook: pre-install"), try: 1},
+		{name: "generated name of a hook, Helm 4", q: major(4), text: generated("helm.sh/hook: pre-install, helm.sh/hook-delete-policy: hook-succeeded"), want: "invalid", do: "metadata.name"},
 		{name: "no name of an object", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a/b}\n", want: "invalid", do: "mend"},
 		{name: "own kind", text: "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.x.com}\nspec: {group: x.com, scope: Namespaced, names: {kind: Thing, plural: things}}\n---\napiVersion: x.com/v1\nkind: Thing\nmetadata: {name: x}\n", try: 1},
 	} {

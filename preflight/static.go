@@ -80,11 +80,11 @@ func (q Question) place(o Object, namespaced bool) {
 // returns false where there is nothing to ask the API server.
 func (q Question) judgeNames(p *Plan, o Object) bool {
 	if o.GetName() == "" {
-		if o.GetGenerateName() == "" {
-			p.Findings = append(p.Findings, refused(o, Invalid, "the object has no metadata.name", "mend the template, or its values", ""))
-			return false
+		why, do := q.needsName(o)
+		if why != "" {
+			p.Findings = append(p.Findings, refused(o, Invalid, why, do, ""))
 		}
-		return true
+		return why == ""
 	}
 	if why := content.IsPathSegmentName(o.GetName()); len(why) > 0 {
 		p.Findings = append(p.Findings, refused(o, Invalid, fmt.Sprintf("the name %q is none that an object can have: %s", o.GetName(), why[0]), "mend the template, or its values", ""))
@@ -99,6 +99,27 @@ func (q Question) judgeNames(p *Plan, o Object) bool {
 		return false
 	}
 	return true
+}
+
+// needsName says why helm can't create an object without a name, and what to do; why is
+// empty where it can. Helm 3 and 4 look for hooks by name, Helm 3 looks for what is there
+// by name before it installs (helm.sh/helm/v3/pkg/action, existingResourceConflict), and
+// Helm 4's server-side apply needs a name.
+func (q Question) needsName(o Object) (why, do string) {
+	const name = "give it a metadata.name in the template"
+	switch {
+	case o.GetGenerateName() == "":
+		return "the object has no metadata.name", "mend the template, or its values"
+	case q.Major < 3:
+		return "", ""
+	case o.Hook:
+		return "helm looks for a hook by its name, and this one has generateName instead", name
+	case q.ServerSide:
+		return "helm's server-side apply needs a name, and the object has generateName instead", name + ", or give --server-side=false"
+	case q.Major == 3:
+		return "helm looks for the object by its name before it installs, and it has generateName instead", name
+	}
+	return "", ""
 }
 
 // Of returns the chart's own object of that kind.

@@ -83,6 +83,11 @@ func hookOf(text, events string) string {
 	return strings.Replace(text, "metadata: {name: R", `metadata: {annotations: {helm.sh/hook: "`+events+`"}, name: R`, 1)
 }
 
+// generated leaves the object's name to the API server.
+func generated(text string) string {
+	return strings.Replace(text, "name: R", "generateName: R-", 1)
+}
+
 func in(namespace, text string) string {
 	return strings.Replace(text, "metadata: {", "metadata: {namespace: "+namespace+", ", 1)
 }
@@ -191,6 +196,8 @@ func troubles() []trouble {
 		{id: "service-account", sorts: each(makers, "serviceAccountName: nobody, "+container(""), "serviceAccountName: R-x, "+container(""), "serviceAccountName: nobody, "+container(""))},
 		{id: "priority-class", init: []string{"--priority-classes", "nowhere"}, sorts: each([]string{"Deployment", "StatefulSet", "Job"}, "priorityClassName: nowhere, "+container(""), "priorityClassName: nowhere, "+container(""))},
 		{id: "invalid", sorts: []string{
+			generated(hookOf(configMap, "pre-install")), generated(configMap),
+			generated(strings.Replace(hookOf(configMap, "pre-install"), "annotations: {", "annotations: {helm.sh/hook-delete-policy: hook-succeeded, ", 1)),
 			strings.Replace(configMap, "name: R", "name: R_Under", 1), strings.Replace(configMap, "name: R", "labels: {a: 'not a label!'}, name: R", 1),
 			"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: R}\nspec: {template: {spec: {" + container("") + "}}}\n",
 			"apiVersion: v1\nkind: Service\nmetadata: {name: R}\nspec: {ports: [{port: eighty}]}\n",
