@@ -49,7 +49,7 @@ func TestFluxAccount(t *testing.T) {
 		{"somebody else's account", made.with(foreign), asked(fluxAccount("flux")), []string{"error: ServiceAccount flux in namespace b was not made by helm-tenant"}},
 		{"all namespaces", empty(), asked(everywhere, fluxAccount("flux"), accept(RiskClusterWide)), []string{"error: fluxAccount: a tenant of all namespaces has no accounts in its namespaces"}},
 		{"a freeze", with, FreezeRequest("t", "INC-1", noon), []string{record, "update Namespace a:", "update Namespace b:", "update Namespace t-tiller:",
-			"create ValidatingAdmissionPolicy ", "create ValidatingAdmissionPolicyBinding "}},
+			"create ValidatingAdmissionPolicy ", "create ValidatingAdmissionPolicyBinding ", "create ValidatingAdmissionPolicyBinding "}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			steps, _, _ := test.world.steps(t, test.request)

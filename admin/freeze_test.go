@@ -54,7 +54,7 @@ func TestFreezeByPolicy(t *testing.T) {
 	const frozen, accounts = "helm-tenant/frozen", "guard.helm-tenant/frozen-accounts"
 	steps, notes, now := w.steps(t, freezing)
 	checkSteps(t, "freeze", steps, "update Namespace a: ", "update Namespace b: ", "update Namespace t-tiller: ",
-		"create ValidatingAdmissionPolicy helm-tenant-guard-frozen", "create ValidatingAdmissionPolicyBinding helm-tenant-guard-frozen",
+		"create ValidatingAdmissionPolicy helm-tenant-guard-frozen", "create ValidatingAdmissionPolicyBinding helm-tenant-guard-frozen-warn", "create ValidatingAdmissionPolicyBinding helm-tenant-guard-frozen",
 		"update ConfigMap helm-tenant in namespace t-tiller: data.tenant.yaml")
 	for _, step := range steps {
 		if strings.HasPrefix(step, "update Namespace") && !(strings.Contains(step, "labels["+frozen+"]") && strings.Contains(step, accounts)) {
@@ -202,6 +202,41 @@ func TestFreezeRefuses(t *testing.T) {
 	}
 }
 
+// TestFreezeByRoleHoldsFlux: the account for Flux has what the deployer has, frozen and
+// thawed.
+func TestFreezeByRoleHoldsFlux(t *testing.T) {
+	old := empty().with(clusterRole("view", "get"))
+	old.unserved = []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+	made := old.after(t, asked(fluxAccount("flux")))
+	roles := func(w world) (roles []string) {
+		for _, object := range w.objects {
+			if b, is := object.(*rbacv1.RoleBinding); is && slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool { return s.Namespace == b.Namespace && s.Name == "flux" }) {
+				roles = append(roles, b.Namespace+": "+b.RoleRef.Name)
+			}
+		}
+		slices.Sort(roles)
+		return roles
+	}
+	frozen := made.after(t, freezing)
+	for _, test := range []struct {
+		what  string
+		world world
+		want  []string
+	}{
+		{"before", made, []string{"a: admin", "b: admin"}},
+		{"frozen", frozen, []string{"a: helm-tenant-reads-secrets", "a: view", "b: helm-tenant-reads-secrets", "b: view"}},
+		{"thawed", frozen.after(t, ThawRequest("t")), []string{"a: admin", "b: admin"}},
+	} {
+		if got := roles(test.world); !slices.Equal(got, test.want) {
+			t.Errorf("%s: the account has %q, not %q", test.what, got, test.want)
+		}
+	}
+	steps, notes, _ := made.steps(t, freezing)
+	if joined := strings.Join(notes, "\n"); !strings.Contains(joined, "service account flux") || len(steps) == 0 {
+		t.Errorf("that Flux fails is not said: %q", notes)
+	}
+}
+
 // A namespace that is gone does not keep the rest from being frozen.
 func TestFreezeWithoutANamespace(t *testing.T) {
 	w := empty().after(t, asked())
@@ -213,7 +248,7 @@ func TestFreezeWithoutANamespace(t *testing.T) {
 		return is && (meta.GetName() == "b" && meta.GetNamespace() == "" || meta.GetNamespace() == "b")
 	})
 	steps, _, _ := w.steps(t, freezing)
-	checkSteps(t, "freeze", steps, "update Namespace a: ", "update Namespace t-tiller: ", "create ValidatingAdmissionPolicy ", "create ValidatingAdmissionPolicyBinding ", "update ConfigMap")
+	checkSteps(t, "freeze", steps, "update Namespace a: ", "update Namespace t-tiller: ", "create ValidatingAdmissionPolicy ", "create ValidatingAdmissionPolicyBinding ", "create ValidatingAdmissionPolicyBinding ", "update ConfigMap")
 }
 
 func TestWriters(t *testing.T) {

@@ -79,6 +79,8 @@ func guardState(live *cluster.Live, modes []tenant.Guard, frozen bool) (audit.Gu
 	}
 	if frozen {
 		state.Freeze, err = compare(rails.Freezing())
+		// What only warns holds nothing.
+		state.Freeze = slices.DeleteFunc(state.Freeze, func(p audit.GuardProblem) bool { return p.Mode == tenant.GuardWarn })
 	}
 	return state, unseen, err
 }

@@ -93,15 +93,16 @@ func livePeople(live *cluster.Live, t tenant.Tenant) (found people, kept map[ten
 	return found, kept, nil
 }
 
-// TermOf reads until when the subject may use the tenant whose home that is; found is
-// false for one who may for good, or who is not named. Few may read that.
-func TermOf(ctx context.Context, c *cluster.Client, home string, s tenant.Subject) (term tenant.Term, found bool, err error) {
+// TermOf reads until when the subject has that relation to the tenant whose home that is;
+// found is false for one who has it for good, or who is not named. Few may read that: an
+// owner may of members and readers, a member or a reader may not.
+func TermOf(ctx context.Context, c *cluster.Client, home string, as tenant.Relation, s tenant.Subject) (term tenant.Term, found bool, err error) {
 	live := cluster.NewLive()
-	if err := c.Lookup(ctx, live, []cluster.Key{memberKey(home)}); err != nil {
+	if err := c.Lookup(ctx, live, []cluster.Key{peopleKey(home, as)}); err != nil {
 		return tenant.Term{}, false, err
 	}
 	have, _, err := livePeople(live, tenant.Tenant{HomeNamespace: home})
-	term, found = have.terms.Of(tenant.RelationMember, s)
+	term, found = have.terms.Of(as, s)
 	return term, found, err
 }
 

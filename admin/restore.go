@@ -55,6 +55,9 @@ func restored(live *cluster.Live, name string) (t tenant.Tenant, found bool, err
 		t.HomeNamespace = ""
 	}
 	t.Role = restoredRole(live, t)
+	if t.FluxAccount, err = restoredFluxAccount(live, t); err != nil {
+		return t, false, err
+	}
 	if hasTiller {
 		if t.Tiller, err = restoredTiller(live, home); err != nil {
 			return t, false, err
@@ -86,6 +89,33 @@ func restoredRole(live *cluster.Live, t tenant.Tenant) string {
 		return ""
 	}
 	return roles[0]
+}
+
+// restoredFluxAccount returns the service account of its own that each of the tenant's
+// namespaces binds to the tenant's role beside the deployer; empty where there is none, or
+// not the same everywhere.
+func restoredFluxAccount(live *cluster.Live, t tenant.Tenant) (string, error) {
+	var account string
+	for _, ns := range t.Namespaces {
+		if tenant.IsSystemNamespace(ns) {
+			continue // has none
+		}
+		var binding rbacv1.RoleBinding
+		if _, err := live.Into(cluster.Key{Kind: "RoleBinding", Namespace: ns, Name: rbac.DeployerBinding(t.Name, t.Role)}, &binding); err != nil {
+			return "", err
+		}
+		var own []string
+		for _, s := range binding.Subjects {
+			if s.Kind == rbacv1.ServiceAccountKind && s.Namespace == ns {
+				own = append(own, s.Name)
+			}
+		}
+		if len(own) != 1 || account != "" && own[0] != account || tenant.CheckFluxAccount(own[0]) != nil {
+			return "", nil
+		}
+		account = own[0]
+	}
+	return account, nil
 }
 
 // restoredTiller returns the settings of the Tiller in a home; where there is no
@@ -181,6 +211,9 @@ func (d *decision) noteRestored() error {
 	}
 	if d.was.Engine.Has(tenant.EngineTiller) {
 		text += fmt.Sprintf("; its Tiller stores %ss and keeps %d revisions", d.was.Tiller.Storage, *d.was.Tiller.HistoryMax)
+	}
+	if d.was.FluxAccount != "" {
+		text += "; Flux applies as service account " + d.was.FluxAccount
 	}
 	d.warn("the tenant has no record that can be read; it is written anew from what is there: %s", text)
 	return nil

@@ -43,6 +43,7 @@ func TestRestore(t *testing.T) {
 		"impersonation":          asked(engine(tenant.EngineImpersonation)),
 		"both":                   asked(engine(tenant.EngineBoth), func(r *Request) { r.Tenant.Tiller.Storage = tenant.StorageConfigMap }),
 		"without guard rails":    asked(unguarded),
+		"an account for Flux":    asked(fluxAccount("flux")),
 		"a home of its own name": asked(home("elsewhere")),
 		"the whole cluster":      asked(everywhere, accept(RiskClusterWide)),
 	} {

@@ -25,7 +25,7 @@ func (t *taking) readNamespaces(ctx context.Context) error {
 				annotations[key] = value
 			}
 		}
-		t.snapshot.Namespaces = append(t.snapshot.Namespaces, audit.Namespace{Name: ns.Name, Labels: ns.Labels, Annotations: annotations})
+		t.snapshot.Namespaces = append(t.snapshot.Namespaces, audit.Namespace{Name: ns.Name, Labels: ns.Labels, Annotations: annotations, Terminating: ns.DeletionTimestamp != nil})
 	})
 }
 

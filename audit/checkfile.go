@@ -46,7 +46,7 @@ func (a *auditor) selection() *tenant.Selection {
 	}
 	var all []tenant.LabelledNamespace
 	for _, ns := range a.snapshot.Namespaces {
-		all = append(all, tenant.LabelledNamespace{Name: ns.Name, Labels: ns.Labels})
+		all = append(all, tenant.LabelledNamespace{Name: ns.Name, Labels: ns.Labels, Terminating: ns.Terminating})
 	}
 	return tenant.Select(file, all)
 }

@@ -22,6 +22,9 @@ func TestFileSelectors(t *testing.T) {
 		{"another namespace matches", func(s *Snapshot) {
 			s.Namespaces = append(s.Namespaces, Namespace{Name: "new", Labels: map[string]string{"team": "a"}})
 		}, []string{"namespace new: namespace new matches the namespaceSelector of the file, and is not the tenant's in the cluster"}},
+		{"one that is being deleted matches", func(s *Snapshot) {
+			s.Namespaces = append(s.Namespaces, Namespace{Name: "old", Labels: map[string]string{"team": "a"}, Terminating: true})
+		}, nil},
 		{"Kubernetes' own and another tenant's match", func(s *Snapshot) {
 			s.Namespaces = append(s.Namespaces, Namespace{Name: "kube-system", Labels: map[string]string{"team": "a"}})
 			for i := range s.Namespaces {

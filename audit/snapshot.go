@@ -130,6 +130,8 @@ type Demand struct {
 type Namespace struct {
 	Name                string
 	Labels, Annotations map[string]string
+	// Terminating says that it is being deleted.
+	Terminating bool
 }
 
 // Record is a tenant's record in its home namespace. Who its members are, the

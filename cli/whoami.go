@@ -135,7 +135,11 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if name, err := client.User(ctx); err == nil {
 		w.UserName = name // servers before 1.28 can't tell
 	}
-	if term, found, err := admin.TermOf(ctx, client, resolved.Home, tenant.User(w.UserName)); err == nil && found {
+	as := tenant.RelationMember
+	if resolved.Reader {
+		as = tenant.RelationReader
+	}
+	if term, found, err := admin.TermOf(ctx, client, resolved.Home, as, tenant.User(w.UserName)); err == nil && found {
 		w.Temporary = &term
 	}
 	record, err := client.Record(ctx, resolved.Home)

@@ -88,7 +88,7 @@ func FreezeIn(t tenant.Tenant, labels, annotations map[string]string) bool {
 	return labels[LabelFrozen] == "true" && !slices.ContainsFunc(want.Accounts, func(account string) bool { return !slices.Contains(held, account) })
 }
 
-// Freezing are the admission policy of frozen tenants and its binding. They belong to no
+// Freezing are the admission policy of frozen tenants and its bindings. They belong to no
 // tenant: the cluster has them once.
 //
 // The policy denies what the tenant's accounts write in its namespaces, and what its
@@ -108,7 +108,21 @@ func Freezing() []runtime.Object {
 	enter.APIGroups, enter.Resources = []string{""}, []string{"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy"}
 	object.Spec.MatchConstraints.ResourceRules = append(object.Spec.MatchConstraints.ResourceRules, enter)
 	binding.Spec.MatchResources.NamespaceSelector = selector
-	return []runtime.Object{object, binding}
+	return []runtime.Object{object, binding, frozenWarning(one, selector)}
+}
+
+// frozenWarning is a binding that denies nothing: it has the API server warn of what the
+// other one denies. An uninstall of Helm 3 and 4 begins with an update of the release's
+// record, and keeps to itself why that and what follows was denied ("failed to delete
+// release"); warnings are printed.
+func frozenWarning(one policy, selector *metav1.LabelSelector) *admissionv1.ValidatingAdmissionPolicyBinding {
+	warning := one.binding(tenant.GuardWarn)
+	warning.Spec.MatchResources.NamespaceSelector = selector
+	warning.Spec.MatchResources.ResourceRules = []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+		Operations: []admissionv1.OperationType{admissionv1.Update},
+		Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"*"}, Resources: []string{"secrets", "configmaps"}, Scope: new(admissionv1.NamespacedScope)},
+	}}}
+	return warning
 }
 
 func frozen() policy {

@@ -90,6 +90,14 @@ func TestOwners(t *testing.T) {
 	dana.wroteNothing(t)
 	dana.fails(t, 1, []string{"an owner can't let in a user or group of Kubernetes' own"}, "grant", of.name, "--group", "system:authenticated", "--accept-risk=everyone")
 
+	// An owner may read until when they are a reader themselves.
+	dana.must(t, "grant", of.name, "--reader", "--user", dana.name, "--for", "1h", "--reason", "INC-7", "--accept-risk=reads-secrets")
+	dana.must(t, "use", of.name)
+	if r := dana.must(t, "whoami"); !strings.Contains(r.stdout, "INC-7") || !strings.Contains(r.stdout, "grant and revoke its members") {
+		t.Errorf("whoami of a reader for a time: %v", r)
+	}
+	dana.must(t, "revoke", of.name, "--reader", "--user", dana.name)
+
 	// The admin takes away everything that somebody is; narrowed, that alone.
 	admin := w.admin(t)
 	admin.must(t, "grant", of.name, "--user", dana.name)
