@@ -382,7 +382,7 @@ func (s *scenario) dropPolicy(ctx context.Context, w *world) error {
 	}
 	api := w.root.AdmissionregistrationV1()
 	var err error
-	for _, name := range []string{"helm-tenant-records", rails.PolicyPrefix + "frozen"} {
+	for _, name := range []string{"helm-tenant-records", rails.PolicyPrefix + "frozen", rails.PolicyPrefix + "frozen-warn"} {
 		err = errors.Join(err,
 			ignoreNotFound(api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})),
 			ignoreNotFound(api.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})),
