@@ -87,7 +87,7 @@ tenants:
 		args: "revoke NAME --user alice --user bob",
 	},
 	{
-		name: "grant for a time", prefix: "kx", about: []string{"NAME"}, tenants: one,
+		name: "grant for a time", prefix: "kx", about: []string{"NAME"}, tenants: one, renews: true,
 		args: "grant NAME --user carol --group devs --for 1000h --reason INC-12",
 	},
 	{
