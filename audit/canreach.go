@@ -34,6 +34,8 @@ type somebody struct {
 	impersonated bool
 	// general are the ways to those who reach every deployer; nil before they are asked for.
 	general []opened
+	// nodes are the ways to nodes by privileged pods; nil before they are asked for.
+	nodes []opened
 }
 
 // becomes is somebody whom this one can be.
@@ -191,6 +193,9 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 			}
 		}
 		open = append(open, a.generalOf(one)...)
+		if taken := a.takesNode(one, d); len(taken) > 0 {
+			open = append(open, taken[0]) // each of many namespaces is as good
+		}
 		r.Paths = newAccess(one.subject, false, open).Paths
 		if way, is := a.connects(one, d); is {
 			r.Paths = append(r.Paths, way)

@@ -52,6 +52,7 @@ func (a *auditor) check() {
 	a.checkWide()
 	a.checkIdentityMap()
 	a.checkLenders()
+	a.checkNodes()
 	a.checkMakesHomes()
 	a.checkNamespaceWriters()
 	a.checkWebhooks()

@@ -60,6 +60,9 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 		if way, is := a.connects(one, d); is {
 			ways = append(ways, chained(way))
 		}
+		for _, o := range a.takesNode(one, d) {
+			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
+		}
 	}
 	if len(ways) > 0 {
 		return merge(ways)

@@ -101,7 +101,10 @@ type auditor struct {
 	refused []ObjectRef
 	uses    []use
 	// general are the ways to whoever reaches every deployer.
-	general  []Path
+	general []Path
+	// loose are the namespaces whose labels let privileged pods in, with the way to the
+	// node that leads through each; nil before it is asked for.
+	loose    map[string]*Path
 	findings []Finding
 	// told holds the parts of objects that findings have reported.
 	reported map[reportedPart]bool
@@ -171,6 +174,7 @@ func newAuditor(s *Snapshot) *auditor {
 	a.restore()
 	a.findDeployers()
 	a.findConfigMaps()
+	a.findLoose()
 	return a
 }
 

@@ -26,6 +26,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
 	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
@@ -99,7 +101,9 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	w.reviews = kubernetes.NewForConfigOrDie(quick)
 	ctx := context.Background()
 	for _, ns := range []string{markers, "ci", "outside"} {
-		if _, err := w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{}); err != nil {
+		// Pods there take no node.
+		labels := map[string]string{rails.LabelEnforce: string(tenant.PodSecurityBaseline)}
+		if _, err := w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: labels}}, metav1.CreateOptions{}); err != nil {
 			return nil, err
 		}
 	}

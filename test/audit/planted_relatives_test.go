@@ -1,5 +1,7 @@
 package audit
 
+import "helm-tenant/rails"
+
 // plantedRelatives are further ways of the kinds that others among the planted show: by
 // another name for the same subject, by a subresource, by a controller in place of the API.
 var plantedRelatives = []planting{
@@ -52,5 +54,17 @@ var plantedRelatives = []planting{
 	}, []string{"HT079  user zoe"}},
 	{"a cluster-scoped object of a controller, by a RoleBinding, which gives none", func(p *plant) {
 		p.grant("outside", "operations", []string{"create ops.crossplane.io:operations"}, "user zoe")
+	}, nil},
+	{"pods in a namespace of nobody's that refuses no privileged ones", func(p *plant) {
+		p.grant(p.namespace(nil), "pods", []string{"create pods"}, "user zoe")
+	}, []string{"HT082  user zoe"}},
+	{"workloads there, for a group", func(p *plant) {
+		p.bind(p.namespace(map[string]string{rails.LabelEnforce: "privileged"}), "edit", "ClusterRole", "edit", "group builders")
+	}, []string{"HT082  group builders"}},
+	{"pods in a namespace of nobody's that refuses privileged ones", func(p *plant) {
+		p.grant(p.namespace(map[string]string{rails.LabelEnforce: "baseline"}), "pods", []string{"create pods"}, "user zoe")
+	}, nil},
+	{"a right to read there", func(p *plant) {
+		p.bind(p.namespace(nil), "view", "ClusterRole", "view", "user zoe")
 	}, nil},
 }

@@ -1,0 +1,97 @@
+package audit
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/tenant"
+)
+
+// TestNodes: who can make pods in a namespace that lets privileged ones in is reported, and
+// reaches the tenants that have a Tiller; who is meant to, or can't, is not.
+func TestNodes(t *testing.T) {
+	eve := User("eve")
+	pods, deployments := rule("", "pods", "create"), rule("apps", "deployments", "patch")
+	node, told := []string{"a-tiller take-node", "c-tiller take-node", "c-tiller read-secrets,write-secrets through service account c-tiller:tiller"}, []string{"HT082 medium user eve"}
+	for _, test := range []struct {
+		name  string
+		level string
+		plant func(*Snapshot)
+		reach []string
+		want  []string
+	}{
+		{"pods", "", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, node, told},
+		{"workloads that are there", "", func(s *Snapshot) { s.give("tools", "x", eve, deployments) }, node, told},
+		{"a named Job", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("batch", "jobs", "*", "nightly")) }, node, told},
+		{"objects that a controller makes pods of", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("tekton.dev", "taskruns", "create")) }, node, told},
+		{"a level that allows them", "privileged", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, node, told},
+		{"a word that is no level", "Baseline", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, node, told},
+		{"a level that refuses them", "baseline", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, nil, nil},
+		{"a stricter level", "restricted", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, nil, nil},
+		{"reading", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("", "pods", "get")) }, nil, nil},
+		{"a namespace that is not there", "", func(s *Snapshot) { s.give("gone", "x", eve, pods) }, nil, nil},
+		{"a namespace that is being deleted", "", func(s *Snapshot) {
+			s.give("tools", "x", eve, pods)
+			s.Namespaces[len(s.Namespaces)-1].Terminating = true
+		}, nil, nil},
+		{"namespaces that can't be read", "", func(s *Snapshot) {
+			s.give("tools", "x", eve, pods)
+			s.Unseen = append(s.Unseen, Unseen{Resource: "namespaces"})
+		}, nil, nil},
+		{"two namespaces", "", func(s *Snapshot) {
+			s.Namespaces = append(s.Namespaces, Namespace{Name: "more"})
+			s.give("tools", "x", eve, pods)
+			s.give("more", "x", eve, deployments)
+		}, node, told},
+		{"the namespace's own account", "", func(s *Snapshot) { s.give("tools", "x", Account("tools", "operator"), pods) }, nil, nil},
+		{"the account of another namespace", "", func(s *Snapshot) { s.give("tools", "x", Account("ci", "robot"), pods) }, nil, []string{"HT082 medium service account ci:robot"}},
+		{"everybody", "", func(s *Snapshot) { s.give("tools", "x", Group("system:authenticated"), pods) }, node, []string{"HT082 critical group system:authenticated"}},
+		{"Kubernetes' own namespace", "", func(s *Snapshot) {
+			s.Namespaces = append(s.Namespaces, Namespace{Name: "kube-public"})
+			s.give("kube-public", "x", eve, pods)
+		}, nil, nil},
+		{"a tenant's namespace", "", func(s *Snapshot) {
+			at := slices.IndexFunc(s.Namespaces, func(ns Namespace) bool { return ns.Name == "b-1" })
+			s.Namespaces[at].Labels = nil
+			s.give("b-1", "x", eve, pods)
+		}, nil, nil},
+		{"an administrator", "", func(s *Snapshot) {
+			s.give("", "x", eve, rule("*", "*", "*"))
+			s.give("tools", "x", eve, pods)
+		}, nil, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation), team("c", tenant.EngineBoth))
+			tools := Namespace{Name: "tools"}
+			if test.level != "" {
+				tools.Labels = map[string]string{"pod-security.kubernetes.io/enforce": test.level}
+			}
+			s.Namespaces = append(s.Namespaces, tools)
+			test.plant(s)
+			var got []string
+			for _, f := range found(s, idTakesNode) {
+				got = append(got, f.ID+" "+string(f.Severity)+" "+f.Subject)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+			if test.name == "an administrator" {
+				return
+			}
+			if diff := cmp.Diff(test.reach, reachedBy(s, eve)); diff != "" {
+				t.Errorf("eve reaches (-want +got):\n%s", diff)
+			}
+			if test.name == "pods" {
+				f := found(s, idTakesNode)[0]
+				if want := "kubectl label --overwrite namespace -- tools pod-security.kubernetes.io/enforce=baseline"; f.Fix.String() != want {
+					t.Errorf("the fix is %q, not %q", f.Fix.String(), want)
+				}
+				if ways := NewReach(s).Ways("a-tiller", eve); len(ways) != 1 || ways[0].IDs[0] != "take-node" {
+					t.Errorf("the ways that are left are %v", ways)
+				}
+			}
+		})
+	}
+}
