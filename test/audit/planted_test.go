@@ -573,12 +573,12 @@ var planted = []planting{
 		p.aggregates("operators", []string{"create,update helm.toolkit.fluxcd.io:helmreleases"}, "operator")
 	}, nil},
 	{"a tenant's role that writes what a controller carries out", func(p *plant) {
-		p.clusterRole("ci-role", "get,list,create,update,delete secrets,configmaps", "create argoproj.io:applications")
+		p.clusterRole("ci-role", "get,list,create,update,patch,delete secrets,configmaps", "get namespaces", "get,list,watch pods", "create,patch,delete apps:deployments", "create argoproj.io:applications")
 		p.init("beta", "--role", "ci-role")
 		p.roleAgain("beta")
-	}, []string{"HT025 beta ClusterRole ci-role", "HT081 beta ClusterRole ci-role"}},
+	}, []string{"HT025 beta ClusterRole ci-role"}},
 	{"a tenant's role that came to write namespaces", func(p *plant) {
-		p.clusterRole("ns-role", "get,list,create,update,delete secrets,configmaps", "get namespaces")
+		p.clusterRole("ns-role", "get,list,create,update,patch,delete secrets,configmaps", "get namespaces", "get,list,watch pods", "create,patch,delete apps:deployments")
 		p.init("beta", "--role", "ns-role")
 		p.roleAgain("beta")
 		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/ns-role", `{"rules":[{"apiGroups":[""],"resources":["namespaces/finalize"],"verbs":["update"]}]}`)
