@@ -181,13 +181,6 @@ func suffixed(file, suffix string) string {
 	return strings.TrimSuffix(file, ending) + suffix + ending
 }
 
-func ignoreClosed(err error) error {
-	if errors.Is(err, fs.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
 // renamed tells an error about a file beside the one that is meant as one about that.
 func renamed(err error, file string) error {
 	if path, is := errors.AsType[*fs.PathError](err); is {
