@@ -41,12 +41,8 @@ type manifestObject struct {
 func Objects(manifest string) []Object {
 	var objects []Object
 	for document := range strings.SplitSeq("\n"+manifest, "\n---") {
-		short, ok := headOf(document)
-		head, plain := manifestObject{}, false
-		if ok {
-			head, plain = plainHead(short)
-		}
-		if plain || ok && yaml.Unmarshal([]byte(short), &head) == nil {
+		var head manifestObject
+		if short, ok := headOf(document); ok && yaml.Unmarshal([]byte(short), &head) == nil {
 			objects = head.appendTo(objects)
 			continue
 		}

@@ -132,10 +132,5 @@ func FuzzObjects(f *testing.F) {
 		if diff := cmp.Diff(whole.appendTo(nil), head.appendTo(nil)); diff != "" {
 			t.Errorf("-whole +head:\n%s", diff)
 		}
-		if plain, is := plainHead(short); is {
-			if diff := cmp.Diff(whole.appendTo(nil), plain.appendTo(nil)); diff != "" {
-				t.Errorf("-whole +plain:\n%s", diff)
-			}
-		}
 	})
 }
