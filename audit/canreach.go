@@ -193,7 +193,7 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 			}
 		}
 		open = append(open, a.generalOf(one)...)
-		if taken := a.takesNode(one, d); len(taken) > 0 {
+		if taken := a.nodePathsTo(one, d); len(taken) > 0 {
 			open = append(open, taken[0]) // each of many namespaces is as good
 		}
 		r.Paths = newAccess(one.subject, false, open).Paths

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,8 +13,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// findLoose finds the namespaces whose labels let privileged pods in, without those of
-// tenants, homes, and those that Kubernetes itself makes, of which other findings tell.
+// findLoose finds the namespaces whose PodSecurity label does not refuse privileged pods.
+// Tenants' namespaces, homes, and the namespaces that Kubernetes makes have findings of their
+// own.
 func (a *auditor) findLoose() {
 	a.loose = map[string]*Path{}
 	if a.unseen("namespaces") {
@@ -32,9 +34,9 @@ func (a *auditor) findLoose() {
 	}
 }
 
-// takeNode is the way to the node of a privileged pod in a namespace that lets one in. The
-// paths are made when they are asked for: most namespaces are no one's but the admin's.
-func (a *auditor) takeNode(namespace string) Path {
+// nodePath returns the path through a privileged pod in a loose namespace to the pod's node. It
+// is made when somebody has rights there, which in most namespaces is nobody.
+func (a *auditor) nodePath(namespace string) Path {
 	if path := a.loose[namespace]; path != nil {
 		return *path
 	}
@@ -48,9 +50,9 @@ func (a *auditor) takeNode(namespace string) Path {
 	return path
 }
 
-// nodesTaken returns the ways to nodes that are open by the grants of some subjects in
-// namespaces that let privileged pods in, one for each namespace.
-func (a *auditor) nodesTaken(who identity) []opened {
+// openNodePaths returns the node paths that are open to a subject and its groups by their
+// RoleBindings, one for each loose namespace.
+func (a *auditor) openNodePaths(who identity) []opened {
 	namespaces := map[string]bool{}
 	for _, s := range who {
 		for _, g := range a.rights.bySubject[s] {
@@ -61,7 +63,7 @@ func (a *auditor) nodesTaken(who identity) []opened {
 	}
 	var open []opened
 	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
-		path := a.takeNode(namespace)
+		path := a.nodePath(namespace)
 		if steps, is := a.rights.opens(who, path, nil, func(g grant) bool { return g.binding != nil && g.binding.Namespace == namespace }); is {
 			open = append(open, opened{path, steps})
 		}
@@ -69,47 +71,49 @@ func (a *auditor) nodesTaken(who identity) []opened {
 	return open
 }
 
-// takesNode returns how somebody takes nodes by a privileged pod: where the deployer's
-// Tiller runs, or comes to run, that is a way to its token.
-func (a *auditor) takesNode(one *somebody, d *deployer) []opened {
+// nodePathsTo returns the node paths by which somebody reaches a deployer: a Tiller's token is
+// on the node that the Tiller runs on.
+func (a *auditor) nodePathsTo(one *somebody, d *deployer) []opened {
 	if d.tiller == nil {
 		return nil
 	}
 	if one.nodes == nil {
-		one.nodes = append([]opened{}, a.nodesTaken(one.who)...)
+		one.nodes = append([]opened{}, a.openNodePaths(one.who)...)
 	}
 	return one.nodes
 }
 
-// checkNodes tells who can run privileged pods beside the tenants. The accounts of a
-// namespace that have rights in it are what an admin installed there.
+// checkNodes reports loose namespaces in which somebody can run privileged pods. An account
+// with rights in its own namespace does not count: it is a controller that an administrator
+// installed there.
 func (a *auditor) checkNodes() {
 	if len(a.deployers) == 0 {
 		return
 	}
+	subjects, open := map[string][]Subject{}, map[string][]opened{}
 	a.eachOther(slices.Collect(maps.Keys(a.loose)), func(s Subject, _ func(grant) bool) {
 		if slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.isOwn(s) }) {
 			return // reported with its power
 		}
-		open := slices.DeleteFunc(a.nodesTaken(identity{s}), func(o opened) bool {
-			return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == o.steps[0].grant.binding.Namespace
-		})
-		if len(open) == 0 {
-			return
+		for _, o := range a.openNodePaths(identity{s}) {
+			namespace := o.steps[0].grant.binding.Namespace
+			if s.Kind != rbacv1.ServiceAccountKind || s.Namespace != namespace {
+				subjects[namespace], open[namespace] = append(subjects[namespace], s), append(open[namespace], o)
+			}
 		}
-		var namespaces []string
-		for _, o := range open {
-			namespaces = append(namespaces, o.steps[0].grant.binding.Namespace)
-		}
-		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can make pods in %s, where no label of PodSecurity refuses privileged ones", s, few(namespaces))}
-		f.Chains = chainsOf(s, open)
-		const most = 5
-		for _, namespace := range namespaces[:min(len(namespaces), most)] {
-			f.Fix = f.Fix.Then(command.Run(append(command.Kubectl("label", "", "namespace", namespace, "--overwrite"), rails.LabelEnforce+"="+string(tenant.PodSecurityBaseline))))
-		}
-		if len(namespaces) > most {
-			f.Fix = f.Fix.With("the like for the other namespaces")
-		}
-		a.add(idTakesNode, everybodyIs(s), f)
 	})
+	for _, namespace := range slices.Sorted(maps.Keys(subjects)) {
+		var names []string
+		f, severity := Finding{Subject: "namespace " + namespace}, Severity("")
+		for i, s := range subjects[namespace] {
+			names, severity = append(names, s.String()), cmp.Or(severity, everybodyIs(s))
+			const most = 5
+			if i < most {
+				f.Chains = append(f.Chains, open[namespace][i].chains(s)...)
+			}
+		}
+		f.Text = fmt.Sprintf("no PodSecurity label of namespace %s refuses privileged pods, and %s can make pods there", namespace, few(names))
+		f.Fix = command.Run(append(command.Kubectl("label", "", "namespace", namespace, "--overwrite"), rails.LabelEnforce+"="+string(tenant.PodSecurityBaseline)))
+		a.add(idTakesNode, severity, f)
+	}
 }

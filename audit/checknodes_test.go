@@ -9,12 +9,12 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestNodes: who can make pods in a namespace that lets privileged ones in is reported, and
-// reaches the tenants that have a Tiller; who is meant to, or can't, is not.
+// TestNodes: a namespace is reported where its label does not refuse privileged pods and
+// somebody can make pods, who then reaches the tenants that have a Tiller.
 func TestNodes(t *testing.T) {
 	eve := User("eve")
 	pods, deployments := rule("", "pods", "create"), rule("apps", "deployments", "patch")
-	node, told := []string{"a-tiller take-node", "c-tiller take-node", "c-tiller read-secrets,write-secrets through service account c-tiller:tiller"}, []string{"HT082 medium user eve"}
+	node, told := []string{"a-tiller take-node", "c-tiller take-node", "c-tiller read-secrets,write-secrets through service account c-tiller:tiller"}, []string{"HT082 medium namespace tools"}
 	for _, test := range []struct {
 		name  string
 		level string
@@ -44,10 +44,14 @@ func TestNodes(t *testing.T) {
 			s.Namespaces = append(s.Namespaces, Namespace{Name: "more"})
 			s.give("tools", "x", eve, pods)
 			s.give("more", "x", eve, deployments)
+		}, node, []string{"HT082 medium namespace more", "HT082 medium namespace tools"}},
+		{"two people", "", func(s *Snapshot) {
+			s.give("tools", "x", eve, pods)
+			s.give("tools", "y", User("zoe"), pods)
 		}, node, told},
 		{"the namespace's own account", "", func(s *Snapshot) { s.give("tools", "x", Account("tools", "operator"), pods) }, nil, nil},
-		{"the account of another namespace", "", func(s *Snapshot) { s.give("tools", "x", Account("ci", "robot"), pods) }, nil, []string{"HT082 medium service account ci:robot"}},
-		{"everybody", "", func(s *Snapshot) { s.give("tools", "x", Group("system:authenticated"), pods) }, node, []string{"HT082 critical group system:authenticated"}},
+		{"the account of another namespace", "", func(s *Snapshot) { s.give("tools", "x", Account("ci", "robot"), pods) }, nil, []string{"HT082 medium namespace tools"}},
+		{"everybody", "", func(s *Snapshot) { s.give("tools", "x", Group("system:authenticated"), pods) }, node, []string{"HT082 critical namespace tools"}},
 		{"Kubernetes' own namespace", "", func(s *Snapshot) {
 			s.Namespaces = append(s.Namespaces, Namespace{Name: "kube-public"})
 			s.give("kube-public", "x", eve, pods)

@@ -60,7 +60,7 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 		if way, is := a.connects(one, d); is {
 			ways = append(ways, chained(way))
 		}
-		for _, o := range a.takesNode(one, d) {
+		for _, o := range a.nodePathsTo(one, d) {
 			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
 		}
 	}

@@ -102,8 +102,8 @@ type auditor struct {
 	uses    []use
 	// general are the ways to whoever reaches every deployer.
 	general []Path
-	// loose are the namespaces whose labels let privileged pods in, with the way to the
-	// node that leads through each; nil before it is asked for.
+	// loose are the namespaces that let privileged pods in, with the path to the node of such
+	// a pod; the path is nil before it is asked for.
 	loose    map[string]*Path
 	findings []Finding
 	// told holds the parts of objects that findings have reported.

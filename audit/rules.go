@@ -195,7 +195,7 @@ var rules = []Rule{
 	{idBorrows, "outsider can use a controller's rights", High, "The controller acts for whoever wrote the object, by its own rights, which reach every deployer."},
 	{idFluxAccount, "account in a tenant's namespaces with its role", Low, "Whoever may run pods or mint tokens there can act with the tenant's role, and no list of members says so."},
 	{idRoleGaps, "role with which helm can't work", Low, "Installs, upgrades or uninstalls fail half-way, and leave records and objects behind."},
-	{idTakesNode, "outsider can run privileged pods", Medium, "Such a pod takes its node, and the token of every pod there, a Tiller's as well."},
+	{idTakesNode, "privileged pods beside the tenants", Medium, "Such a pod takes its node, and the token of every pod there, a Tiller's as well."},
 }
 
 func ruleOf(id string) Rule {

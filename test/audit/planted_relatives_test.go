@@ -57,10 +57,10 @@ var plantedRelatives = []planting{
 	}, nil},
 	{"pods in a namespace of nobody's that refuses no privileged ones", func(p *plant) {
 		p.grant(p.namespace(nil), "pods", []string{"create pods"}, "user zoe")
-	}, []string{"HT082  user zoe"}},
+	}, []string{"HT082  namespace old"}},
 	{"workloads there, for a group", func(p *plant) {
 		p.bind(p.namespace(map[string]string{rails.LabelEnforce: "privileged"}), "edit", "ClusterRole", "edit", "group builders")
-	}, []string{"HT082  group builders"}},
+	}, []string{"HT082  namespace old"}},
 	{"pods in a namespace of nobody's that refuses privileged ones", func(p *plant) {
 		p.grant(p.namespace(map[string]string{rails.LabelEnforce: "baseline"}), "pods", []string{"create pods"}, "user zoe")
 	}, nil},
