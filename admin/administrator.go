@@ -16,8 +16,9 @@ import (
 // can init, apply, grant, revoke and destroy tenants with that engine, whose deployers
 // have that role.
 func AdministratorRole(engine tenant.Engine, role string) *rbacv1.ClusterRole {
-	names := []string{install.AdmissionName}
-	for _, object := range rails.Policies(rails.Priorities{}, tenant.GuardEnforce, tenant.GuardWarn, tenant.GuardAudit) {
+	policies := rails.Policies(rails.Priorities{}, tenant.GuardEnforce, tenant.GuardWarn, tenant.GuardAudit)
+	var names []string
+	for _, object := range slices.Concat(install.Admission(), install.Owners(), rails.Freezing(), policies) {
 		names = append(names, cluster.KeyOf(object).Name)
 	}
 	slices.Sort(names)

@@ -114,6 +114,12 @@ func TestAdministratorRole(t *testing.T) {
 				t.Errorf("%s: %s is missing", of, p)
 			}
 		}
+		for _, name := range []string{"helm-tenant-records", "helm-tenant-owners", "helm-tenant-guard-frozen", "helm-tenant-guard-frozen-warn", "helm-tenant-guard-pods"} {
+			update := rbacv1.PolicyRule{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingadmissionpolicybindings"}, ResourceNames: []string{name}, Verbs: []string{"update"}}
+			if covered, _ := validation.Covers(rules, []rbacv1.PolicyRule{update}); !covered {
+				t.Errorf("%s: the update of binding %s is missing", of, name)
+			}
+		}
 		for _, object := range rbac.Home(tenant.Tenant{Name: "t", Engine: of}.WithDefaults()) {
 			if role, is := object.(*rbacv1.Role); is {
 				if covered, missing := validation.Covers(rules, role.Rules); !covered {
