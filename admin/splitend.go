@@ -240,7 +240,16 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 			return nil, err
 		}
 	}
-	return e, setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made)
+	if err := setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made); err != nil {
+		return nil, err
+	}
+	if len(e.Rest) == 0 || s.Narrow == "" || !s.Wait {
+		return e, nil
+	}
+	// The narrowed Tiller starts again, since its pod changes.
+	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	return e, s.Client.WaitForTiller(waiting, s.From, func(sentence string) { s.say("%s: Tiller: %s", s.Narrow, sentence) })
 }
 
 // canAbort makes an error of Finish a *SplitError where the way back is open.

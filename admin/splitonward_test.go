@@ -215,6 +215,16 @@ func TestSplitNarrow(t *testing.T) {
 			break
 		}
 	}
+
+	// No controller makes pods here: a run that waits says so when the split is finished.
+	s = clustertest.Start(t, begun...)
+	run = splitting(t, s.Connect())
+	run.Narrow, run.Accepted, run.Wait, run.Timeout = "ops", Accepted{RiskSharedHome}, true, time.Millisecond
+	_, err := run.Finish(t.Context())
+	if _, is := errors.AsType[*cluster.NotReadyError](err); !is {
+		t.Errorf("got %v", fullText(err))
+	}
+	settled(t, s)
 }
 
 // TestSplitNarrowClusterObjects: objects outside namespaces of the releases that stay are

@@ -14,6 +14,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/backup"
+	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -76,7 +77,7 @@ live, are listed, and refused unless the risk is accepted.`,
 	f.StringVar(&o.backup, "backup", "", "file for the release records, FILE-TENANT for those of a tenant that is migrated (default helm-tenant-NAMESPACE-TIME.yaml here)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the namespace's name before --finish")
 	riskFlag(cmd, &o.apply.risks)
-	f.BoolVar(&o.wait, "wait", true, "wait until each Tiller that is started is ready")
+	f.BoolVar(&o.wait, "wait", true, "wait until the Tiller of each tenant that is started is ready")
 	timeoutFlag(cmd, &o.timeout)
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -182,6 +183,9 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 	}
 	if _, is := errors.AsType[*admin.NarrowError](err); is {
 		hints = append(hints, typed("the same command again goes on; without --narrow the Tiller keeps its rights", splitCommand(o.from, "--finish")))
+	}
+	if late, is := errors.AsType[*cluster.NotReadyError](err); is && o.finish && !late.Stopping && late.Home == o.from {
+		return append(hints, typed("the split is finished; look at the Tiller with", command.Tenant("describe", o.narrow)))
 	}
 	if _, is := errors.AsType[*admin.MovedOnError](err); is {
 		return []hint{typed("finish the split with", splitCommand(o.from, "--finish"))}

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/test/parts"
@@ -123,4 +125,35 @@ func TestGitOpsExports(t *testing.T) {
 	admin.must(t, "init", of.name, "--flux-account=flux")
 	admin.must(t, "destroy", of.name, "--yes")
 	gone(of.b)
+}
+
+// TestFluxAccountOfSomebody: an account of the name that a member made before, with our label
+// or with --adopt, is not taken over: its tokens end.
+func TestFluxAccountOfSomebody(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for name, c := range map[string]struct {
+		labelled bool
+		flags    []string
+	}{"labelled": {labelled: true}, "adopted": {flags: []string{"--adopt"}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			of, admin := newTeam(), w.admin(t)
+			w.makeTenant(t, of, "--engine", "impersonation", "--home-namespace", of.home)
+			account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "flux"}}
+			if c.labelled {
+				account.Labels = map[string]string{"helm-tenant/tenant": of.name, "app.kubernetes.io/managed-by": "helm-tenant"}
+			}
+			_, err := w.root.CoreV1().ServiceAccounts(of.a).Create(t.Context(), account, metav1.CreateOptions{})
+			must(t, err)
+			token := w.tokenOf(t, of.a, "flux")
+			admin.must(t, append([]string{"init", of.name, "--flux-account=flux"}, c.flags...)...)
+			eventually(t, "the token ends", func() error {
+				if _, err := token.CoreV1().ConfigMaps(of.a).List(t.Context(), metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+					return fmt.Errorf("it gets %v", err)
+				}
+				return nil
+			})
+		})
+	}
 }

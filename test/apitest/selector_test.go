@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -33,6 +34,9 @@ func TestNamespaceSelector(t *testing.T) {
 		t.Errorf("after an apply: %s", text)
 	}
 
+	_, err := w.root.RbacV1().RoleBindings(of.b).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "prepared"},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: of.b, Name: "default"}}, RoleRef: rbacv1.RoleRef{APIGroup: rbacGroup, Kind: "ClusterRole", Name: "edit"}}, metav1.CreateOptions{})
+	must(t, err)
 	for _, ns := range []string{of.b, other.a, of.home} {
 		label(ns, `"`+of.name+`"`)
 	}
@@ -48,7 +52,9 @@ func TestNamespaceSelector(t *testing.T) {
 			t.Errorf("%q is not said: %v", want, r)
 		}
 	}
-	admin.must(t, "apply", "-f", file)
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stderr, `namespace "`+of.b+`" becomes the tenant's by its labels; others can act in it: RoleBinding prepared`) {
+		t.Errorf("who can act in the namespace is not said: %v", r)
+	}
 	has := func(ns string, want bool) {
 		t.Helper()
 		bindings, err := w.root.RbacV1().RoleBindings(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "helm-tenant/tenant=" + of.name})

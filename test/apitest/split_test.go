@@ -206,7 +206,7 @@ func TestSplitNarrow(t *testing.T) {
 	if !strings.Contains(r.stdout, "would be created: RoleBinding helm-tenant."+ops.name+".admin in namespace "+nobody.a) {
 		t.Errorf("the dry run says %v", r)
 	}
-	r = admin.must(t, "split", "--finish", "--narrow", ops.name, "--from", from, "--yes", "--backup", backupFile(t))
+	r = admin.must(t, "split", "--finish", "--narrow", ops.name, "--from", from, "--yes", "--wait=false", "--backup", backupFile(t))
 	if !strings.Contains(r.stderr, "It is tenant "+ops.name+" now") {
 		t.Errorf("it says %v", r)
 	}

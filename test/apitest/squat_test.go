@@ -53,6 +53,13 @@ func TestSquattedHome(t *testing.T) {
 	_, err = w.root.RbacV1().RoleBindings(home).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "mine"},
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "mallory"}}}, metav1.CreateOptions{})
 	must(t, err)
+	// An owner reference is the word of whoever writes it, and hides nothing.
+	record, err := w.root.CoreV1().ConfigMaps(home).Get(ctx, "helm-tenant", metav1.GetOptions{})
+	must(t, err)
+	_, err = w.root.RbacV1().RoleBindings(home).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "owned", OwnerReferences: []metav1.OwnerReference{
+		{APIVersion: "v1", Kind: "ConfigMap", Name: record.Name, UID: record.UID, Controller: new(true)}}},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "mallory"}}}, metav1.CreateOptions{})
+	must(t, err)
 	stolen := w.tokenOf(t, home, "helm")
 	works := func() error {
 		_, err := stolen.CoreV1().ConfigMaps(of.a).List(ctx, metav1.ListOptions{})
@@ -63,7 +70,7 @@ func TestSquattedHome(t *testing.T) {
 	}
 
 	before := w.versions(t, team{home: home, a: of.a})
-	admin.fails(t, 1, []string{"labelled as the home of tenant", "ServiceAccount helm", "RoleBinding mine", "--adopt"}, "init", of.name, "--namespaces", of.a)
+	admin.fails(t, 1, []string{"labelled as the home of tenant", "ServiceAccount helm", "RoleBinding mine", "RoleBinding owned", "--adopt"}, "init", of.name, "--namespaces", of.a)
 	same(t, "what is there", before, w.versions(t, team{home: home, a: of.a}))
 
 	r := admin.must(t, "init", of.name, "--namespaces", of.a, "--adopt")

@@ -55,11 +55,17 @@ tenants:
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	split := []string{"split", "-f", file, "--from", "onward-old", "--leave", "rest,restwide", "--accept-risk", "cluster-wide"}
+	split := []string{"split", "-f", file, "--from", "onward-old", "--leave", "rest,restwide", "--accept-risk", "cluster-wide", "--backup", "all.yaml"}
 	contains(t, admin2.must(admin2.tenantIn(here, append(split, "--dry-run")...)).stdout, "onward-ops", "Helm 3")
 	contains(t, admin2.try(append([]string{"helm", "tenant"}, split...)...).stderr, "HELM_BIN") // under Helm 2 nothing can verify
 	s := admin3.must(admin3.tenantIn(here, split...))
 	contains(t, s.stdout, "gave 4 releases, 7 revisions, to tenants", "moved to Helm 3 and 4: onward-one, onward-ops")
+
+	for _, name := range []string{"all.yaml", "all-onward-one.yaml", "all-onward-ops.yaml"} {
+		if _, err := os.Stat(filepath.Join(here, name)); err != nil {
+			t.Errorf("a backup is missing: %v", err)
+		}
+	}
 
 	ona3, ona4 := w.userOf(3, "ona"), w.userOf(4, "ona")
 	opa4 := w.userOf(4, "opa")
