@@ -57,6 +57,40 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
+// TestInterruptHelm2: helm ends at Ctrl-C however it was started, and Tiller goes on: here it
+// waits until the time is over, and records that the install failed.
+func TestInterruptHelm2(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	member := w.user("ivo").with("PS1="+prompt, "ENV=")
+	w.admin.run("helm", "tenant", "init", "break2", "--namespaces", "break2-1", "--create-namespaces", "--user", "ivo")
+	member.run("helm", "tenant", "use", "break2")
+	chart := unready(t)
+	for name, program := range map[string]string{"plugin": "helm tenant", "alone": w.binary()} {
+		t.Run(name, func(t *testing.T) {
+			status := func() string { return member.in(t).try("helm", "tenant", "status", name).stdout }
+			await := func(what string, is func() bool) {
+				t.Helper()
+				if err := harness.Await(t.Context(), what, func(context.Context) (bool, error) { return is(), nil }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := member.in(t).onTerminal(t, "/bin/sh", "-i")
+			s.await(prompt)
+			s.types(fmt.Sprintf("%s install --name %s %s --wait --timeout 15\n", program, name, chart))
+			await("the release", func() bool { return strings.Contains(status(), "PENDING_INSTALL") })
+			s.types("\x03")
+			await("the prompt", func() bool { return strings.Count(s.shown(), prompt) == 2 })
+			if got := status(); !strings.Contains(got, "PENDING_INSTALL") {
+				t.Errorf("helm did not end at once: %s\n%s", got, s.shown())
+			}
+			await("the end of what Tiller does", func() bool { return strings.Contains(status(), "FAILED") })
+			s.types("exit\n")
+			s.end()
+		})
+	}
+}
+
 // prompt is that of the shell on the terminal.
 const prompt = "prompt:"
 
