@@ -194,10 +194,11 @@ func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
 
 // madeByOthers reports whether a live service account that the tenant is to have is none of
 // helm-tenant's. That of a tenant's namespace is known by its label: who may write there can
-// set it, but only an admin puts the account into the record.
+// set it, but only an admin puts the account into the record. A record that is restored from
+// bindings is no such word.
 func (d *decision) madeByOthers(key cluster.Key) bool {
 	if d.tenant.FluxAccountIn(key.Namespace) == key.Name {
-		return d.was.FluxAccountIn(key.Namespace) != key.Name
+		return d.restored || d.was.FluxAccountIn(key.Namespace) != key.Name
 	}
 	return d.squatted || d.adopted != nil && slices.Contains(d.adopted.accounts, key.Name)
 }

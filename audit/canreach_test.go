@@ -123,7 +123,7 @@ func TestCanReachThroughOthers(t *testing.T) {
 		{"an open Tiller, from a deployer's pod", func(s *Snapshot) {
 			s.open()
 			member(s, "b-helm", zoe)
-		}, nil, []string{"a-tiller connect through service account b-helm:helm", "b-helm impersonate-deployer"}},
+		}, nil, []string{"a-tiller take-node,connect through service account b-helm:helm", "b-helm impersonate-deployer"}},
 		{"an open Tiller, and no pod", func(s *Snapshot) {
 			s.open()
 			s.give("outside", "y", zoe, rule("", "pods", "list"))

@@ -13,59 +13,65 @@ import (
 	"helm-tenant/tenant"
 )
 
-// findLoose finds the namespaces whose PodSecurity label does not refuse privileged pods.
-// Tenants' namespaces, homes, and the namespaces that Kubernetes makes have findings of their
-// own.
-func (a *auditor) findLoose() {
-	a.loose = map[string]*Path{}
-	if a.unseen("namespaces") {
-		return
-	}
-	for name, ns := range a.namespaces {
-		if level(ns) < slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline) && !ns.Terminating && !tenant.IsSystemNamespace(name) && a.homes[name] == nil {
-			a.loose[name] = nil
-		}
-	}
-	for i := range a.snapshot.Records {
-		delete(a.loose, a.snapshot.Records[i].Namespace)
-		for _, name := range a.snapshot.Records[i].Tenant.Namespaces {
-			delete(a.loose, name)
-		}
-	}
+// takesPods reports whether a privileged pod in a namespace is a way to a node of its own.
+// Rights in a tenant's home and in kube-system lead further, and are other paths.
+func (a *auditor) takesPods(namespace string) bool {
+	ns := a.namespaces[namespace]
+	return ns != nil && !ns.Terminating && namespace != systemNamespace && !a.isTenantHome(namespace)
 }
 
-// nodePath returns the path through a privileged pod in a loose namespace to the pod's node. It
-// is made when somebody has rights there, which in most namespaces is nobody.
+func (a *auditor) isTenantHome(namespace string) bool {
+	return slices.ContainsFunc(a.snapshot.Records, func(r Record) bool { return r.Namespace == namespace })
+}
+
+// isLoose reports whether a namespace's PodSecurity label does not refuse privileged pods.
+func (a *auditor) isLoose(namespace string) bool {
+	return level(a.namespaces[namespace]) < slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline)
+}
+
+// nodePath returns the path through a privileged pod in a namespace to the pod's node.
 func (a *auditor) nodePath(namespace string) Path {
-	if path := a.loose[namespace]; path != nil {
-		return *path
+	if path, found := a.nodePaths[namespace]; found {
+		return path
 	}
 	p := pather{Target{Home: namespace, Server: a.snapshot.Server}, a.rights}
-	path := Path{ID: "take-node", Name: "take the node of a privileged pod in namespace " + namespace, finding: idTakesNode, Any: p.create("", "pods")}
+	path := Path{ID: "take-node", Name: "take the node of a privileged pod in namespace " + namespace, finding: idTakesNode}
+	path.Any = slices.Concat(p.create("", "pods"), p.either(change, p.ask("", "pods/ephemeralcontainers")), p.makeCustom(), p.bindRoles(), p.writeRoles())
 	for i := range workloadKinds {
 		path.Any = append(path.Any, p.makePods(i)...)
 	}
-	path.Any = append(path.Any, p.makeCustom()...)
-	a.loose[namespace] = &path
+	a.nodePaths[namespace] = path
 	return path
 }
 
 // openNodePaths returns the node paths that are open to a subject and its groups by their
-// RoleBindings, one for each loose namespace.
+// RoleBindings, one for each namespace that takes privileged pods, or whose label they can
+// change.
 func (a *auditor) openNodePaths(who identity) []opened {
+	if a.unseen("namespaces") {
+		return nil
+	}
 	namespaces := map[string]bool{}
 	for _, s := range who {
 		for _, g := range a.rights.bySubject[s] {
-			if _, loose := a.loose[g.binding.Namespace]; loose {
+			if a.takesPods(g.binding.Namespace) {
 				namespaces[g.binding.Namespace] = true
 			}
 		}
 	}
 	var open []opened
 	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
+		var loosens []step
+		if !a.isLoose(namespace) {
+			labels := Path{Any: pather{Target{Home: namespace}, a.rights}.changeHome()}
+			var is bool
+			if loosens, is = a.rights.opens(who, labels, nil, nil); !is {
+				continue
+			}
+		}
 		path := a.nodePath(namespace)
 		if steps, is := a.rights.opens(who, path, nil, func(g grant) bool { return g.binding != nil && g.binding.Namespace == namespace }); is {
-			open = append(open, opened{path, steps})
+			open = append(open, opened{path, append(steps, loosens...)})
 		}
 	}
 	return open
@@ -83,37 +89,87 @@ func (a *auditor) nodePathsTo(one *somebody, d *deployer) []opened {
 	return one.nodes
 }
 
-// checkNodes reports loose namespaces in which somebody can run privileged pods. An account
-// with rights in its own namespace does not count: it is a controller that an administrator
-// installed there.
-func (a *auditor) checkNodes() {
-	if len(a.deployers) == 0 {
-		return
+// nodeTaker is somebody who takes a node by a privileged pod, and how.
+type nodeTaker struct {
+	subject Subject
+	by      opened
+}
+
+// nodeTakers returns who can run privileged pods in which namespaces that are no tenant's. An
+// account with rights in its own namespace does not count: it is a controller that an
+// administrator installed there. Who can act as that account counts.
+func (a *auditor) nodeTakers() map[string][]nodeTaker {
+	var namespaces []string
+	for name := range a.namespaces {
+		if a.takesPods(name) {
+			namespaces = append(namespaces, name)
+		}
 	}
-	subjects, open := map[string][]Subject{}, map[string][]opened{}
-	a.eachOther(slices.Collect(maps.Keys(a.loose)), func(s Subject, _ func(grant) bool) {
+	for i := range a.snapshot.Records {
+		namespaces = slices.DeleteFunc(namespaces, func(name string) bool { return slices.Contains(a.snapshot.Records[i].Tenant.Namespaces, name) })
+	}
+	slices.Sort(namespaces)
+	isOwn := func(s Subject, namespace string) bool {
+		return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == namespace
+	}
+	takers, own := map[string][]nodeTaker{}, map[string]Path{}
+	a.eachOther(namespaces, func(s Subject, _ func(grant) bool) {
 		if slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.isOwn(s) }) {
 			return // reported with its power
 		}
 		for _, o := range a.openNodePaths(identity{s}) {
 			namespace := o.steps[0].grant.binding.Namespace
-			if s.Kind != rbacv1.ServiceAccountKind || s.Namespace != namespace {
-				subjects[namespace], open[namespace] = append(subjects[namespace], s), append(open[namespace], o)
+			switch _, isOthers := slices.BinarySearch(namespaces, namespace); {
+			case !isOthers:
+			case isOwn(s, namespace):
+				path := own[namespace]
+				own[namespace] = Path{ID: o.path.ID, Name: o.path.Name, finding: idTakesNode, Any: append(path.Any, a.beAccount(s, true)...)}
+			default:
+				takers[namespace] = append(takers[namespace], nodeTaker{s, o})
 			}
 		}
 	})
-	for _, namespace := range slices.Sorted(maps.Keys(subjects)) {
-		var names []string
-		f, severity := Finding{Subject: "namespace " + namespace}, Severity("")
-		for i, s := range subjects[namespace] {
-			names, severity = append(names, s.String()), cmp.Or(severity, everybodyIs(s))
-			const most = 5
-			if i < most {
-				f.Chains = append(f.Chains, open[namespace][i].chains(s)...)
+	a.eachOther(slices.Collect(maps.Keys(own)), func(s Subject, mine func(grant) bool) {
+		seen := map[string]bool{}
+		for _, g := range a.rights.bySubject[s] {
+			namespace := g.binding.Namespace
+			path, found := own[namespace]
+			if !found || seen[namespace] || isOwn(s, namespace) || slices.ContainsFunc(takers[namespace], func(t nodeTaker) bool { return t.subject == s }) {
+				continue
+			}
+			seen[namespace] = true
+			if steps, open := a.rights.opens(identity{s}, path, nil, mine); open {
+				takers[namespace] = append(takers[namespace], nodeTaker{s, opened{path, steps}})
 			}
 		}
-		f.Text = fmt.Sprintf("no PodSecurity label of namespace %s refuses privileged pods, and %s can make pods there", namespace, few(names))
-		f.Fix = command.Run(append(command.Kubectl("label", "", "namespace", namespace, "--overwrite"), rails.LabelEnforce+"="+string(tenant.PodSecurityBaseline)))
+	})
+	return takers
+}
+
+// checkNodes reports the namespaces in which somebody can run privileged pods.
+func (a *auditor) checkNodes() {
+	if len(a.deployers) == 0 {
+		return
+	}
+	takers := a.nodeTakers()
+	for _, namespace := range slices.Sorted(maps.Keys(takers)) {
+		var names []string
+		var open []opened
+		f, severity := Finding{Subject: "namespace " + namespace}, Severity("")
+		for i, taker := range takers[namespace] {
+			names, severity, open = append(names, taker.subject.String()), cmp.Or(severity, everybodyIs(taker.subject)), append(open, taker.by)
+			const most = 5
+			if i < most {
+				f.Chains = append(f.Chains, taker.by.chains(taker.subject)...)
+			}
+		}
+		if a.isLoose(namespace) {
+			f.Text = fmt.Sprintf("no PodSecurity label of namespace %s refuses privileged pods, and %s can make pods there", namespace, few(names))
+			f.Fix = command.Run(append(command.Kubectl("label", "", "namespace", namespace, "--overwrite"), rails.LabelEnforce+"="+string(tenant.PodSecurityBaseline)))
+		} else {
+			f.Text = fmt.Sprintf("%s can make pods in namespace %s, and change the label by which it refuses privileged ones", few(names), namespace)
+			f.Fix = a.takeAwayAll(open)
+		}
 		a.add(idTakesNode, severity, f)
 	}
 }

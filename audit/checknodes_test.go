@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
 
@@ -52,15 +53,40 @@ func TestNodes(t *testing.T) {
 		{"the namespace's own account", "", func(s *Snapshot) { s.give("tools", "x", Account("tools", "operator"), pods) }, nil, nil},
 		{"the account of another namespace", "", func(s *Snapshot) { s.give("tools", "x", Account("ci", "robot"), pods) }, nil, []string{"HT082 medium namespace tools"}},
 		{"everybody", "", func(s *Snapshot) { s.give("tools", "x", Group("system:authenticated"), pods) }, node, []string{"HT082 critical namespace tools"}},
-		{"Kubernetes' own namespace", "", func(s *Snapshot) {
+		{"a namespace of Kubernetes' that holds nothing", "baseline", func(s *Snapshot) {
 			s.Namespaces = append(s.Namespaces, Namespace{Name: "kube-public"})
 			s.give("kube-public", "x", eve, pods)
-		}, nil, nil},
-		{"a tenant's namespace", "", func(s *Snapshot) {
+		}, node, []string{"HT082 medium namespace kube-public"}},
+		{"a namespace with a Tiller that somebody made", "", func(s *Snapshot) {
+			s.give("tools", "x", eve, rule("", "pods", "create"), rule("apps", "deployments", "create"))
+			d := install.Deployment(team("x", tenant.EngineTiller).WithDefaults())
+			s.Workloads = append(s.Workloads, Workload{Kind: "Deployment", Namespace: "tools", Name: "tiller-deploy", Template: &d.Spec.Template, Deployment: &d.Spec})
+		}, append([]string{"tools create-pods,make-deployments,take-node"}, node...), told},
+		{"a tenant's namespace, of which another finding tells", "", func(s *Snapshot) {
 			at := slices.IndexFunc(s.Namespaces, func(ns Namespace) bool { return ns.Name == "b-1" })
 			s.Namespaces[at].Labels = nil
 			s.give("b-1", "x", eve, pods)
+		}, node, nil},
+		{"a label that they can change", "baseline", func(s *Snapshot) {
+			s.give("tools", "x", eve, pods)
+			s.give("", "y", eve, rule("", "namespaces", "patch", "tools"))
+		}, node, told},
+		{"the label of another namespace", "baseline", func(s *Snapshot) {
+			s.give("tools", "x", eve, pods)
+			s.give("", "y", eve, rule("", "namespaces", "patch", "others"))
 		}, nil, nil},
+		{"a container beside others", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("", "pods/ephemeralcontainers", "patch")) }, node, told},
+		{"a role that makes pods", "", func(s *Snapshot) {
+			s.give("tools", "x", eve, rule(rbacGroup, "rolebindings", "create"), rule(rbacGroup, "clusterroles", "bind"))
+		}, node, told},
+		{"a role of their own", "", func(s *Snapshot) {
+			s.give("tools", "x", eve, rule(rbacGroup, "roles", "update"), rule(rbacGroup, "roles", "escalate"))
+		}, node, told},
+		{"the token of the namespace's own account", "", func(s *Snapshot) {
+			s.give("tools", "x", Account("tools", "operator"), pods)
+			s.give("tools", "y", eve, rule("", "serviceaccounts/token", "create"))
+		}, []string{"a-tiller take-node through service account tools:operator", "c-tiller take-node through service account tools:operator",
+			"c-tiller read-secrets,write-secrets through service account tools:operator, service account c-tiller:tiller"}, told},
 		{"an administrator", "", func(s *Snapshot) {
 			s.give("", "x", eve, rule("*", "*", "*"))
 			s.give("tools", "x", eve, pods)

@@ -102,10 +102,9 @@ type auditor struct {
 	uses    []use
 	// general are the ways to whoever reaches every deployer.
 	general []Path
-	// loose are the namespaces that let privileged pods in, with the path to the node of such
-	// a pod; the path is nil before it is asked for.
-	loose    map[string]*Path
-	findings []Finding
+	// nodePaths are the paths through privileged pods that were asked for, by namespace.
+	nodePaths map[string]Path
+	findings  []Finding
 	// told holds the parts of objects that findings have reported.
 	reported map[reportedPart]bool
 	// powerful are the deployers of whose rights over the whole cluster a finding
@@ -137,7 +136,7 @@ func Audit(s *Snapshot, o Options) *Report {
 func newAuditor(s *Snapshot) *auditor {
 	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
 		labelled: map[string][]*Namespace{}, led: map[string]bool{}, accounts: map[Subject]*ServiceAccount{}, clusterRoles: map[string]*Role{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
-		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, reported: map[reportedPart]bool{}, powerful: map[Subject]bool{}, added: map[string]int{}}
+		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, reported: map[reportedPart]bool{}, powerful: map[Subject]bool{}, added: map[string]int{}, nodePaths: map[string]Path{}}
 	for i := range s.Namespaces {
 		ns := &s.Namespaces[i]
 		a.namespaces[ns.Name] = ns
@@ -174,7 +173,6 @@ func newAuditor(s *Snapshot) *auditor {
 	a.restore()
 	a.findDeployers()
 	a.findConfigMaps()
-	a.findLoose()
 	return a
 }
 

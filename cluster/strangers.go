@@ -18,7 +18,7 @@ var strangerKinds = []string{"RoleBinding", "Secret", "Pod", "Deployment", "Stat
 // word of whoever writes the object: one is left out only where such an object, which is
 // named itself, is its controller.
 var makers = map[string][]string{
-	"Pod":        {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"},
+	"Pod":        {"StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"},
 	"ReplicaSet": {"Deployment"},
 	"Job":        {"CronJob"},
 }
