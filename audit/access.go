@@ -117,7 +117,7 @@ func (a *auditor) findAccess() {
 // cluster and in a namespace together: a group goes with a service account, and who is
 // impersonated in a mode with what is done as them.
 func (a *auditor) mixedImpersonators() []Subject {
-	may := func(g grant) bool { return g.rules.acts(impersonatesBy, false) }
+	may := func(g grant) bool { return g.rules.acts(impersonatesBy, true) }
 	var found []Subject
 	for s, grants := range a.rights.bySubject {
 		if !slices.ContainsFunc(grants, may) {
