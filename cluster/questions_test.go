@@ -102,6 +102,11 @@ func TestWaits(t *testing.T) {
 	if err := c.WaitForTiller(short, "t-tiller", func(string) {}); !errors.As(err, &late) || late.Stopping {
 		t.Errorf("got %v", err)
 	}
+	over, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	if err := c.WaitForTiller(over, "t-tiller", func(string) {}); !errors.As(err, &late) || late.Sentence != "its status is not known yet" || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a wait that is over before the first answer: got %v", err)
+	}
 	said := make(chan string, 100)
 	go func() {
 		<-said // it watches now

@@ -93,8 +93,23 @@ func (c *Client) WaitUntilStopped(ctx context.Context, home string, say func(str
 type statusFunc func(*appsv1.Deployment, []corev1.Pod) (sentence string, done bool, err error)
 
 // watchTiller watches a Tiller until status says that the wait is over, and calls say
-// with its sentence at each change.
+// with its sentence at each change. Where ctx ends during a request, it is the wait that
+// is over, and the API server is not to blame.
 func (c *Client) watchTiller(ctx context.Context, home string, say func(string), status statusFunc) error {
+	last := "its status is not known yet"
+	err := c.watchStatus(ctx, home, func(sentence string) {
+		last = sentence
+		say(sentence)
+	}, status)
+	if err != nil && ctx.Err() != nil {
+		return &NotReadyError{Home: home, Sentence: last, Err: ctx.Err()}
+	}
+	return err
+}
+
+// watchStatus watches a Tiller until status says that the wait is over, and calls say
+// with its sentence at each change. It returns the error of ctx when ctx ends.
+func (c *Client) watchStatus(ctx context.Context, home string, say func(string), status statusFunc) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	events := make(chan watch.Event)
@@ -125,7 +140,7 @@ func (c *Client) watchTiller(ctx context.Context, home string, say func(string),
 		}
 		select {
 		case <-ctx.Done():
-			return &NotReadyError{Home: home, Sentence: last, Err: ctx.Err()}
+			return ctx.Err()
 		case event := <-events:
 			object, isObject := event.Object.(*unstructured.Unstructured)
 			switch {
