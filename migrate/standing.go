@@ -36,6 +36,9 @@ func (s Standing) Lost(r Release) bool {
 // None reports whether Helm 3 has no record of the release.
 func (s Standing) None() bool { return len(s.Ours) == 0 }
 
+// touched reports whether Helm 3 did anything to the release since it has it.
+func (s Standing) touched() bool { return len(s.Missing)+len(s.Changed)+len(s.Later) > 0 }
+
 // Kept is what must be known of a record of Helm 3's to compare it.
 type Kept struct {
 	secret          string

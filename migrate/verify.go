@@ -1,0 +1,312 @@
+package migrate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// maxManifests is for how many releases helm is asked for the manifest: that starts a
+	// process for each, and all records were read and compared after they were written.
+	maxManifests = 50
+	// helmsAtOnce is how many of these processes run at a time.
+	helmsAtOnce = 4
+)
+
+// Verifier has a real helm find the releases that were moved.
+type Verifier struct {
+	// Program is the helm that is asked, as messages name it.
+	Program string
+	// Ask runs helm as the tenant's deployer and returns what it printed. It is called from
+	// several goroutines at once.
+	Ask func(ctx context.Context, command string, args ...string) (string, error)
+	// Say tells the admin a sentence. It is called from several goroutines at once.
+	Say func(sentence string)
+}
+
+// Verify has helm list every release, and print the manifests of some. In a namespace whose
+// records are too large to be listed it asks for some of the releases, and judges the others
+// by their records. standings are what Helm 3 has of each of the releases; lost reports
+// whether a namespace is gone. The error is an *UnverifiedError of all releases that Helm 3 does
+// not have as they were moved, or that of a helm that lists nothing.
+func (v *Verifier) Verify(ctx context.Context, releases []Release, standings []Standing, lost func(namespace string) bool) error {
+	checks := planChecks(releases, lost)
+	listed := map[string]map[string]Listing{}
+	for i, r := range releases {
+		if checks[i].by == byList && listed[r.Namespace] == nil {
+			found, err := v.list(ctx, r.Namespace)
+			if err != nil {
+				return err
+			}
+			listed[r.Namespace] = found
+		}
+	}
+	wrong := make([]error, len(releases))
+	var group errgroup.Group
+	group.SetLimit(helmsAtOnce)
+	for i, r := range releases {
+		group.Go(func() error {
+			wrong[i] = v.check(ctx, r, standings[i], checks[i], listed[r.Namespace])
+			return nil // all that is wrong is named
+		})
+	}
+	_ = group.Wait()
+	if wrong = slices.DeleteFunc(wrong, func(err error) bool { return err == nil }); len(wrong) > 0 {
+		return &UnverifiedError{wrong}
+	}
+	if note := sampleNote(checks, v.Program); note != "" {
+		v.Say(note)
+	}
+	return nil
+}
+
+// UnverifiedError is every release that Helm 3 does not have as it was moved.
+type UnverifiedError struct{ Problems []error }
+
+func (e *UnverifiedError) Error() string {
+	if len(e.Problems) == 1 {
+		return e.Problems[0].Error()
+	}
+	return fmt.Sprintf("%d releases are not as they were moved:", len(e.Problems))
+}
+
+// Details are the problems, unless the error itself names the only one.
+func (e *UnverifiedError) Details() []string {
+	if len(e.Problems) == 1 {
+		return nil
+	}
+	var lines []string
+	for _, problem := range e.Problems {
+		lines = append(lines, problem.Error())
+	}
+	return lines
+}
+
+// means is how a release is verified.
+type means int
+
+const (
+	// byList: helm lists the releases of its namespace.
+	byList means = iota
+	// byHistory: helm is asked for the release's newest revision.
+	byHistory
+	// byRecords: helm is not asked.
+	byRecords
+	// byNothing: the release's namespace is gone.
+	byNothing
+)
+
+// check is how a release is verified, and whether helm is asked for its manifest, too.
+type check struct {
+	by       means
+	manifest bool
+}
+
+// planChecks decides how each of the releases is verified.
+func planChecks(releases []Release, lost func(namespace string) bool) []check {
+	large := TooLargeToList(releases)
+	most := maxManifests
+	if len(large) > 0 {
+		most /= 2 // a release of a large namespace takes two processes
+	}
+	sample := Sample(len(releases), most)
+	checks := make([]check, len(releases))
+	for i, r := range releases {
+		switch {
+		case lost(r.Namespace):
+			checks[i] = check{by: byNothing}
+		case !large[r.Namespace]:
+			checks[i] = check{byList, sample[i]}
+		case sample[i]:
+			checks[i] = check{byHistory, true}
+		default:
+			checks[i] = check{by: byRecords}
+		}
+	}
+	return checks
+}
+
+// sampleNote says which releases helm was not asked for, empty where there is none.
+func sampleNote(checks []check, program string) string {
+	there, manifests, unasked := 0, 0, false
+	for _, c := range checks {
+		if c.by == byNothing {
+			continue
+		}
+		there++
+		if c.manifest {
+			manifests++
+		}
+		unasked = unasked || c.by == byRecords
+	}
+	switch {
+	case manifests == there:
+		return ""
+	case unasked:
+		return fmt.Sprintf("Note: %s was asked for %d of %d releases: to list all of them it would have to unpack all their records; the records of all were compared", program, manifests, there)
+	default:
+		return fmt.Sprintf("Note: %s was asked for the manifests of %d of %d releases; it lists all of them, and the records of all were compared", program, manifests, there)
+	}
+}
+
+// check verifies one release. listed are those of its namespace, where helm listed them.
+func (v *Verifier) check(ctx context.Context, r Release, standing Standing, how check, listed map[string]Listing) error {
+	var found Verdict
+	switch how.by {
+	case byNothing:
+		v.Say(fmt.Sprintf("Note: release %s is gone, with namespace %s", r.Name, r.Namespace))
+		return nil
+	case byRecords:
+		found = r.Judge(standing)
+	case byHistory:
+		listing, err := v.newest(ctx, r)
+		if err != nil {
+			return err
+		}
+		found = r.JudgeListed(standing, listing, v.Program)
+	default:
+		var listing *Listing
+		if one, is := listed[r.Name]; is {
+			listing = &one
+		}
+		found = r.JudgeListed(standing, listing, v.Program)
+	}
+	if found.Same && how.manifest {
+		text, err := v.Ask(ctx, "get", "manifest", r.Name, "--namespace="+r.Namespace, "--revision="+strconv.Itoa(r.Newest().Version))
+		if err != nil {
+			return fmt.Errorf("%s: %s does not print its manifest: %w", r.where(), v.Program, err)
+		}
+		if !r.Newest().HasManifest(text) {
+			return fmt.Errorf("%s has another manifest under %s than it has under Helm 2", r.where(), v.Program)
+		}
+	}
+	if found.Note != "" {
+		v.Say(found.Note)
+	}
+	return found.Problem
+}
+
+func (v *Verifier) list(ctx context.Context, namespace string) (map[string]Listing, error) {
+	// Helm 4 has no --all.
+	text, err := v.Ask(ctx, "list", "--namespace="+namespace, "--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling", "--max=0", "--output=json")
+	var found map[string]Listing
+	if err == nil {
+		found, err = ParseList(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s does not list the releases of namespace %s: %w", v.Program, namespace, err)
+	}
+	return found, nil
+}
+
+// newest asks helm for the newest revision of one release; nil where helm has none.
+func (v *Verifier) newest(ctx context.Context, r Release) (*Listing, error) {
+	text, err := v.Ask(ctx, "history", r.Name, "--namespace="+r.Namespace, "--max=1", "--output=json")
+	if err != nil && strings.Contains(err.Error(), "release: not found") {
+		return nil, nil
+	}
+	var listing Listing
+	if err == nil {
+		listing, err = ParseHistory(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s does not tell the newest revision of release %s in namespace %s: %w", v.Program, r.Name, r.Namespace, err)
+	}
+	return &listing, nil
+}
+
+// Listing is what helm says of a release's newest revision.
+type Listing struct{ Revision, Status string }
+
+// ParseList reads what `helm list --output=json` printed (helm.sh/helm/v3/cmd/helm, list.go),
+// by the names of the releases.
+func ParseList(text string) (map[string]Listing, error) {
+	var all []struct{ Name, Revision, Status string }
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		return nil, err
+	}
+	found := map[string]Listing{}
+	for _, one := range all {
+		found[one.Name] = Listing{one.Revision, one.Status}
+	}
+	return found, nil
+}
+
+// ParseHistory reads what `helm history --max=1 --output=json` printed (helm.sh/helm/v3/cmd/helm,
+// history.go). It fails where that is not one revision.
+func ParseHistory(text string) (Listing, error) {
+	var revisions []struct {
+		Revision int
+		Status   string
+	}
+	if err := json.Unmarshal([]byte(text), &revisions); err != nil {
+		return Listing{}, err
+	}
+	if len(revisions) != 1 {
+		return Listing{}, fmt.Errorf("its history has %d revisions, not one", len(revisions))
+	}
+	return Listing{strconv.Itoa(revisions[0].Revision), revisions[0].Status}, nil
+}
+
+// Verdict is how Helm 3 has a release that was moved.
+type Verdict struct {
+	// Note tells the admin about it; empty where there is nothing to tell.
+	Note string
+	// Same says that it is as it was moved, so that its manifest can be compared.
+	Same bool
+	// Problem is why the release is not verified.
+	Problem error
+}
+
+func note(format string, args ...any) Verdict {
+	return Verdict{Note: "Note: " + fmt.Sprintf(format, args...)}
+}
+
+// Judge judges a release by its records alone, which were compared with those of Tiller.
+func (r Release) Judge(standing Standing) Verdict {
+	switch {
+	case standing.None() && len(standing.Foreign) > 0:
+		return note("%s was installed anew by Helm 3", r.where())
+	case standing.None():
+		return note("%s is gone: Helm 3 uninstalled it, or somebody removed its records", r.where())
+	case standing.Lost(r):
+		return Verdict{Problem: fmt.Errorf("%s: Helm 3 has no record of revision %d, and made none of it: somebody removed it", r.where(), r.Newest().Version)}
+	case standing.touched():
+		return note("Helm 3 has changed %s since", r.where())
+	}
+	return Verdict{Same: true}
+}
+
+// JudgeListed judges a release by its records and by what helm lists of it, nil for nothing.
+// program is the helm that listed it.
+func (r Release) JudgeListed(standing Standing, listed *Listing, program string) Verdict {
+	byItsRecords := r.Judge(standing)
+	gone := standing.None() && len(standing.Foreign) == 0
+	switch {
+	case listed == nil && gone:
+		return byItsRecords
+	case listed == nil:
+		return Verdict{Problem: fmt.Errorf("%s is not listed by %s", r.where(), program)}
+	case gone: // Helm 3 installed it after the records were read
+		return note("Helm 3 has changed %s since: it is at revision %s, %s", r.where(), listed.Revision, listed.Status)
+	case byItsRecords.Problem != nil:
+		return byItsRecords
+	case !byItsRecords.Same:
+		return Verdict{Note: fmt.Sprintf("%s: it is at revision %s, %s", byItsRecords.Note, listed.Revision, listed.Status)}
+	}
+	if newest := r.Newest(); listed.Revision != strconv.Itoa(newest.Version) || listed.Status != newest.Status.String() {
+		return Verdict{Problem: fmt.Errorf("%s should be at revision %d, %s, but %s lists revision %s, %s", r.where(), newest.Version, newest.Status, program, listed.Revision, listed.Status)}
+	}
+	return Verdict{Same: true, Note: fmt.Sprintf("verified %s: revision %s, %s", r.where(), listed.Revision, listed.Status)}
+}
+
+// where names the release in a message.
+func (r Release) where() string {
+	return fmt.Sprintf("release %s in namespace %s", r.Name, r.Namespace)
+}
