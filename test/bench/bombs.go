@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -37,10 +38,15 @@ func bombRows(ctx context.Context, m *meter, ours, dir string, report *strings.B
 	if err := m.loadBombs(ctx); err != nil {
 		return err
 	}
-	what := fmt.Sprintf("%d bombs of 1 MiB in a home, and as many in two namespaces", bombs)
+	file := filepath.Join(dir, "bombs-tenants.yaml")
+	if err := os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- {name: taker, namespaces: [taker]}\n"), 0o600); err != nil {
+		return err
+	}
+	what := fmt.Sprintf("%d bombs of 1 MiB in a home, in an old Tiller's namespace and in two others", bombs)
 	seconds, mib := before.wall.Seconds()+bombSeconds, float64(before.memory>>20)+bombMiB
 	for _, args := range [][]string{{"audit", "--fail-on", "critical"}, {"describe", "bombed"}, {"tenants"}, {"releases", "bombed"}, {"releases", "--all"},
 		{"migrate", "bombed", "--backup", filepath.Join(dir, "bombed.yaml")}, {"destroy", "bombed", "--yes", "--wait=false"},
+		{"split", "-f", file, "--from=old", "--create-namespaces", "--dry-run"},
 		{"describe", "helds"}, {"releases", "helds"}, {"destroy", "helds", "--yes"}} {
 		if err := m.rowOf(ctx, report, what, seconds, mib, append([]string{ours}, args...)...); err != nil {
 			return err
@@ -76,8 +82,8 @@ func bombRows(ctx context.Context, m *meter, ours, dir string, report *strings.B
 // helmRecord is the type of the Secrets in which Helm 3 and 4 keep releases.
 const helmRecord = "helm.sh/release.v1"
 
-// loadBombs writes the records that explode: Tiller's in a home and a namespace, Helm 3's in
-// another.
+// loadBombs writes the records that explode: Tiller's in a home, a namespace and the namespace
+// of an old Tiller, Helm 3's in a namespace.
 func (m *meter) loadBombs(ctx context.Context) error {
 	bomb := bombOf(1<<20-64, []byte{0x1a, 0}) // protobuf's empty messages
 	tillers := func(i int) *corev1.Secret {
@@ -85,7 +91,14 @@ func (m *meter) loadBombs(ctx context.Context) error {
 		s.Data["release"] = bomb
 		return s
 	}
-	for _, namespace := range []string{"bombed-tiller", "bombed"} {
+	client, err := m.loader()
+	if err != nil {
+		return err
+	}
+	if err := makeOldTiller(ctx, client, "old"); err != nil {
+		return err
+	}
+	for _, namespace := range []string{"bombed-tiller", "bombed", "old"} {
 		if err := m.load(ctx, namespace, bombs, tillers); err != nil {
 			return err
 		}

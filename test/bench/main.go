@@ -49,7 +49,7 @@ const calls = "calls"
 
 // parts are the others that can be run alone.
 var parts = map[string]part{
-	"audit": benchAudit, "rails": benchRails, "records": benchRecords, "records-large": rows(largeRows), "records-bombs": rows(bombRows), "records-many": rows(manyRows), "records-split": rows(splitRows),
+	"audit": benchAudit, "rails": benchRails, "records": benchRecords, "records-large": rows(largeRows), "records-bombs": rows(bombRows), "records-many": rows(manyRows), "records-tenants": rows(tenantRows), "records-split": rows(splitRows),
 }
 
 func bench(ctx context.Context, runs int, sizes, out, only string) error {

@@ -26,6 +26,8 @@ const (
 	bombs, bombSeconds, bombMiB      = 100, 5, 100
 	manyReleases, manyEach, manyMiB  = 5000, 20, 200
 	memberSecrets, memberSecretBytes = 300, 480_000
+	listTenants, listEach            = 1000, 10
+	listSeconds, listMiB             = 5, 200
 )
 
 // part measures a cluster of its own and adds to the report.
@@ -35,7 +37,7 @@ type part func(ctx context.Context, ours, helm, dir string, report *strings.Buil
 // have very many or very large ones.
 func benchRecords(ctx context.Context, ours, helm, dir string, report *strings.Builder) error {
 	report.WriteString("\nRelease records: large ones, some that unpack to a thousand times their size, and many.\n")
-	for _, part := range []part{rows(largeRows), rows(bombRows), rows(manyRows), rows(splitRows)} {
+	for _, part := range []part{rows(largeRows), rows(bombRows), rows(manyRows), rows(tenantRows), rows(splitRows)} {
 		if err := part(ctx, ours, helm, dir, report); err != nil {
 			return err
 		}
@@ -120,6 +122,11 @@ func (m *meter) loader() (kubernetes.Interface, error) {
 
 // load creates Secrets in a namespace, many at once.
 func (m *meter) load(ctx context.Context, namespace string, count int, make func(int) *corev1.Secret) error {
+	return m.loadAcross(ctx, count, func(int) string { return namespace }, make)
+}
+
+// loadAcross creates Secrets in the namespaces that are named for them, many at once.
+func (m *meter) loadAcross(ctx context.Context, count int, namespace func(int) string, make func(int) *corev1.Secret) error {
 	client, err := m.loader()
 	if err != nil {
 		return err
@@ -129,12 +136,12 @@ func (m *meter) load(ctx context.Context, namespace string, count int, make func
 	group.SetLimit(16)
 	for i := range count {
 		group.Go(func() error {
-			_, err := client.CoreV1().Secrets(namespace).Create(ctx, make(i), metav1.CreateOptions{})
+			_, err := client.CoreV1().Secrets(namespace(i)).Create(ctx, make(i), metav1.CreateOptions{})
 			return err
 		})
 	}
 	err = group.Wait()
-	fmt.Fprintf(os.Stderr, "filled %s in %s\n", namespace, time.Since(start).Round(time.Second))
+	fmt.Fprintf(os.Stderr, "created %d Secrets, from namespace %s on, in %s\n", count, namespace(0), time.Since(start).Round(time.Second))
 	return err
 }
 
@@ -143,7 +150,7 @@ func largeRows(ctx context.Context, m *meter, ours, dir string, report *strings.
 	if err := m.init(ctx, ours, "large"); err != nil {
 		return err
 	}
-	text := textOf(largeBytes) // packs to a quarter
+	text := textOf(largeBytes)
 	chart, manifest := text[:len(text)/2], text[len(text)/2:]
 	secret := func(i int) *corev1.Secret {
 		name := fmt.Sprintf("release-%04d", i)
@@ -246,12 +253,40 @@ func manyRows(ctx context.Context, m *meter, ours, _ string, report *strings.Bui
 	return nil
 }
 
-// textOf is a text that packs as charts and manifests do, to about so many bytes in
-// base64.
+// tenantRows measures a list of all releases: a thousand tenants with ten releases each.
+func tenantRows(ctx context.Context, m *meter, ours, dir string, report *strings.Builder) error {
+	file := filepath.Join(dir, "list-tenants.yaml")
+	if err := os.WriteFile(file, []byte(tenantsFile("tiller", listTenants)), 0o600); err != nil {
+		return err
+	}
+	if _, err := m.measure(ctx, ours, "apply", "-f", file, "--create-namespaces"); err != nil {
+		return err
+	}
+	home := func(i int) string { return fmt.Sprintf("t%04d-tiller", i/listEach) }
+	err := m.loadAcross(ctx, listTenants*listEach, home, func(i int) *corev1.Secret {
+		return records.Secret(records.Release{Name: fmt.Sprintf("release-%05d", i), Namespace: fmt.Sprintf("t%04d-1", i/listEach), Revision: 1, Status: "DEPLOYED"})
+	})
+	if err != nil {
+		return err
+	}
+	if err := m.settle(ctx); err != nil {
+		return err
+	}
+	what := fmt.Sprintf("%d tenants with %d releases", listTenants, listTenants*listEach)
+	for _, args := range [][]string{{"releases", "--all"}, {"tenants"}} {
+		if err := m.row(ctx, report, what, listSeconds, listMiB, append([]string{ours}, args...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// textOf returns a text that takes about so many bytes in a record. Compressed and encoded
+// in base64 it has 2/11 of its length, as charts and manifests have.
 func textOf(packed int) string {
 	var text strings.Builder
 	r := rand.New(rand.NewPCG(1, 2)) // the same in each run
-	for text.Len() < packed*3 {
+	for text.Len() < packed*11/2 {
 		fmt.Fprintf(&text, "      - name: item-%d\n        value: %q\n        readOnly: true\n", r.IntN(1e6), fmt.Sprint(r.IntN(1e9)))
 	}
 	return text.String()

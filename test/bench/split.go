@@ -64,16 +64,7 @@ func fillSplit(ctx context.Context, client kubernetes.Interface, dir string) (st
 			return "", err
 		}
 	}
-	if err := makeNamespace(ctx, client, "old"); err != nil {
-		return "", err
-	}
-	labels := map[string]string{"app": "helm", "name": "tiller"}
-	tiller := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "tiller-deploy", Labels: labels}, Spec: appsv1.DeploymentSpec{
-		Selector: &metav1.LabelSelector{MatchLabels: labels},
-		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
-			Containers: []corev1.Container{{Name: "tiller", Image: "registry.example.com/tiller:v2.16.12", Env: []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: "old"}}}}}},
-	}}
-	if _, err := client.AppsV1().Deployments("old").Create(ctx, tiller, metav1.CreateOptions{}); err != nil {
+	if err := makeOldTiller(ctx, client, "old"); err != nil {
 		return "", err
 	}
 	for i := range splitReleases {
@@ -93,6 +84,21 @@ func fillSplit(ctx context.Context, client kubernetes.Interface, dir string) (st
 	}
 	path := filepath.Join(dir, "split-tenants.yaml")
 	return path, os.WriteFile(path, []byte(file), 0o600)
+}
+
+// makeOldTiller makes a namespace with a Tiller in it as helm init makes one.
+func makeOldTiller(ctx context.Context, client kubernetes.Interface, namespace string) error {
+	if err := makeNamespace(ctx, client, namespace); err != nil {
+		return err
+	}
+	labels := map[string]string{"app": "helm", "name": "tiller"}
+	tiller := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "tiller-deploy", Labels: labels}, Spec: appsv1.DeploymentSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{Name: "tiller", Image: "registry.example.com/tiller:v2.16.12", Env: []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: namespace}}}}}},
+	}}
+	_, err := client.AppsV1().Deployments(namespace).Create(ctx, tiller, metav1.CreateOptions{})
+	return err
 }
 
 func makeNamespace(ctx context.Context, client kubernetes.Interface, name string) error {
