@@ -196,6 +196,9 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 		if taken := a.nodePathsTo(one, d); len(taken) > 0 {
 			open = append(open, taken[0]) // each of many namespaces is as good
 		}
+		if o, is := a.kubeletPathTo(one, d); is {
+			open = append(open, o)
+		}
 		r.Paths = newAccess(one.subject, false, open).Paths
 		if way, is := a.connects(one, d); is {
 			r.Paths = append(r.Paths, way)
@@ -232,7 +235,7 @@ func (a *auditor) generalOf(one *somebody) []opened {
 
 // acts reports whether who has the path can do what the deployer can.
 func (p Path) acts() bool {
-	return p.finding != idHome && !slices.Contains([]string{"read-secrets", "read-configmaps"}, p.ID)
+	return p.finding != idHome && p.finding != idKubelet && !slices.Contains([]string{"read-secrets", "read-configmaps"}, p.ID)
 }
 
 // connects reports whether somebody reaches a Tiller that is open on the network, from
@@ -303,5 +306,7 @@ func (a *auditor) candidates() []Subject {
 // matters reports whether any of the grants contains a right that some path needs.
 func (a *auditor) matters(grants []grant) bool {
 	in := leading{a.snapshot.Server, true, true}
-	return slices.ContainsFunc(grants, func(g grant) bool { return a.rights.leads(g.rules, in) })
+	return slices.ContainsFunc(grants, func(g grant) bool {
+		return a.rights.leads(g.rules, in) || g.binding.Namespace == "" && replacesKubelets(g.rules)
+	})
 }

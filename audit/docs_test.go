@@ -158,7 +158,9 @@ func everyPath() []Path {
 		}
 	}
 	all = append(all, a.general...)
-	all = append(all, a.rights.borrowing(Subject{}))
+	all = append(all, a.rights.borrowing(Subject{}), a.rights.replaceKubelet())
+	a.rights.served = []string{"helm.toolkit.fluxcd.io"}
+	all = append(all, a.rights.redefining(Subject{}))
 	s.Identities.Used = true
 	a.addIdentityMap()
 	all = append(all, a.general[len(a.general)-1])

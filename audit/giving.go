@@ -98,7 +98,7 @@ func (x *rights) leadingActs(in leading) []act {
 	bare := newRights(nil, nil)
 	bare.served, bare.mentioned = x.served, x.mentioned
 	paths, borrowing := bare.paths(target), bare.borrowing(Subject{})
-	for _, path := range append(paths, borrowing) {
+	for _, path := range append(paths, borrowing, bare.redefining(Subject{})) {
 		for _, need := range path.Any {
 			for _, ask := range need {
 				it := act{ask.Verb, ask.Group, ask.Resource}

@@ -39,7 +39,7 @@ func NewReach(s *Snapshot) *Reach {
 	a := newAuditor(s)
 	a.findAccess()
 	a.addIdentityMap()
-	a.general = append(a.general, a.rights.borrowing(Subject{}))
+	a.general = append(a.general, a.rights.borrowing(Subject{}), a.rights.redefining(Subject{}))
 	return &Reach{a}
 }
 
@@ -61,6 +61,9 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 			ways = append(ways, chained(way))
 		}
 		for _, o := range a.nodePathsTo(one, d) {
+			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
+		}
+		if o, is := a.kubeletPathTo(one, d); is {
 			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
 		}
 	}

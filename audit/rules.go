@@ -110,6 +110,7 @@ const (
 	idFluxAccount       = "HT080"
 	idRoleGaps          = "HT081"
 	idTakesNode         = "HT082"
+	idKubelet           = "HT083"
 )
 
 // Rule is one kind of finding.
@@ -196,6 +197,7 @@ var rules = []Rule{
 	{idFluxAccount, "account in a tenant's namespaces with its role", Low, "Whoever may run pods or mint tokens there can act with the tenant's role, and no list of members says so."},
 	{idRoleGaps, "role with which helm can't work", Low, "Installs, upgrades or uninstalls fail half-way, and leave records and objects behind."},
 	{idTakesNode, "privileged pods beside the tenants", Medium, "Such a pod takes its node, and the token of every pod there, a Tiller's as well."},
+	{idKubelet, "outsider can answer in a kubelet's place", Medium, "Members' port-forwards go to the address in the node's status, with what they install: values and passwords."},
 }
 
 func ruleOf(id string) Rule {

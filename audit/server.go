@@ -20,6 +20,9 @@ type Server struct {
 	// NoPodSecurity says that the labels of PodSecurity hold no pod: its admission plugin is
 	// on by default from Kubernetes 1.23, and can be switched off.
 	NoPodSecurity bool
+	// VerifiesKubelets says that whoever answers in a kubelet's place needs a certificate of
+	// the authority that the API server knows for kubelets.
+	VerifiesKubelets bool
 	// NoBootstrapTokens says that Secrets of kube-system are nobody's credentials.
 	NoBootstrapTokens bool
 }
@@ -73,5 +76,6 @@ func (s Server) WithFlags(flags map[string]string) Server {
 	if flags["enable-bootstrap-token-auth"] == "false" {
 		s.NoBootstrapTokens = true
 	}
+	s.VerifiesKubelets = flags["kubelet-certificate-authority"] != ""
 	return s
 }

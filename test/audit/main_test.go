@@ -33,7 +33,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(testcluster.Main(m, testcluster.Options{}))
+	// As kubeadm's clusters, the API server does not verify the certificates of kubelets.
+	os.Exit(testcluster.Main(m, testcluster.Options{APIServerArgs: []string{"--kubelet-certificate-authority="}}))
 }
 
 // world is the cluster that all tests share. Its tests run one after the other:

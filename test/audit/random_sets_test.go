@@ -51,6 +51,8 @@ var themes = []theme{
 	{"create update patch bind escalate", rbacv1.GroupName, "roles", "helm-tenant-member made-up"},
 	{"create update patch bind escalate", rbacv1.GroupName, "clusterroles", "edit system:basic-user rbac-writer"},
 	{"get create", "", "nodes/proxy", "some-node"},
+	{"update patch get", "", "nodes/status", "some-node"},
+	{"create delete deletecollection patch", "", "nodes", "some-node made-up"},
 	{"update patch get", "", "namespaces", "HOME outside"},
 	{"update patch get", "", "namespaces/status", "HOME outside"},
 	{"update patch get", "", "namespaces/finalize", "HOME outside"},

@@ -256,6 +256,8 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	is("escalate", a.escalates("rbac:roles", h, "helm-tenant-member", "made-up") || a.escalates("rbac:clusterroles", "", "edit", "system:basic-user", "rbac-writer"))
 	is("be-node", d.tiller && s.beNode(a, d))
 	is("node-proxy", a.any("get,create", "nodes/proxy", "", "some-node"))
+	is("replace-kubelet", d.tiller && (a.any("update,patch", "nodes/status", "", "some-node") ||
+		(a.may("delete", "nodes", "", "some-node", "made-up") || a.may("deletecollection", "nodes", "")) && a.creates("nodes", "", "some-node", "made-up")))
 	is("change-home", a.any("update,patch", "namespaces", h, h) || a.any("update,patch", "namespaces/status", h, h) || a.may("update", "namespaces/finalize", h, h))
 	is("write-record", a.any("update,patch", "configmaps", h, "helm-tenant") ||
 		(a.may("delete", "configmaps", h, "helm-tenant") || a.may("deletecollection", "configmaps", h)) && a.may("create", "configmaps", h))

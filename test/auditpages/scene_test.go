@@ -291,6 +291,7 @@ func (s *scene) clusterFindings() {
 	labels := rule("", "namespaces", "patch")
 	labels.ResourceNames = []string{"blue-1"}
 	s.give("", "labels", audit.User("mallory-labels"), labels)
+	s.give("", "kubelets", audit.User("mallory-kubelets"), rule("", "nodes/status", "patch"))
 	s.give("", "flux", audit.User("mallory-flux"), rule("kustomize.toolkit.fluxcd.io", "kustomizations", "create"))
 	s.give("", "nightly", audit.Account("nightly", "apply"), rule("*", "*", "*"))
 	s.Workloads = append(s.Workloads, audit.Workload{Kind: "CronJob", Namespace: "nightly", Name: "apply", Account: "apply", AppliesFrom: []audit.ObjectRef{{Kind: "ConfigMap", Namespace: "nightly", Name: "tenants"}}})

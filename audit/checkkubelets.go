@@ -1,0 +1,66 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+const kubeletPath = "replace-kubelet"
+
+// replaceKubelet returns the path to the place of a node's kubelet. The API server connects to
+// the address and port in a node's status for port-forward, exec, attach and logs
+// (k8s.io/kubernetes/pkg/kubelet/client). Only the status subresource and a new node set the
+// status; an update of the node itself keeps it (k8s.io/kubernetes/pkg/registry/core/node).
+// A server that is connected to so is sent no credentials of anybody.
+func (x *rights) replaceKubelet() Path {
+	p := pather{Target{}, x}
+	path := Path{ID: kubeletPath, Name: "answer in a kubelet's place", finding: idKubelet,
+		Any: p.either(change, Ask{Resource: "nodes/status", AnyName: true})}
+	for _, gone := range []Ask{{Verb: "delete", Resource: "nodes", AnyName: true}, {Verb: "deletecollection", Resource: "nodes"}} {
+		for _, create := range p.createIn("", "", "nodes") {
+			path.Any = append(path.Any, append(Need{gone}, create...))
+		}
+	}
+	return path
+}
+
+// replacesKubelets reports whether the rules hold any right by which a node's status is written.
+func replacesKubelets(rules *ruleSet) bool {
+	return slices.ContainsFunc([]act{{"update", "", "nodes/status"}, {"patch", "", "nodes/status"}, {"create", "", "nodes"}}, func(of act) bool { return rules.answer(of).some })
+}
+
+// kubeletPathTo returns the path to the place of the kubelet of a Tiller's node, if it is open
+// to somebody. Where the API server verifies the certificates of kubelets there is none.
+func (a *auditor) kubeletPathTo(one *somebody, d *deployer) (opened, bool) {
+	if d.tiller == nil || a.snapshot.Server.VerifiesKubelets {
+		return opened{}, false
+	}
+	return a.opensTo(one, a.rights.replaceKubelet())
+}
+
+// checkKubelets reports who can have the API server connect to a host of theirs in place of a
+// kubelet. Nodes write their own status.
+func (a *auditor) checkKubelets() {
+	if a.snapshot.Server.VerifiesKubelets || !slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.tiller != nil }) {
+		return
+	}
+	path := a.rights.replaceKubelet()
+	a.eachOther(nil, func(s Subject, mine func(grant) bool) {
+		if s == Group(groupNodes) || s.Kind == rbacv1.UserKind && isKubernetes(s) {
+			return
+		}
+		steps, open := a.rights.opens(identityOf(s), path, nil, mine)
+		if !open {
+			return
+		}
+		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can set the address of a node: a host there is sent what members send to the Tillers of that node, and answers in their place, where the API server does not verify kubelets", s)}
+		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+		severity := everybodyIs(s)
+		if s.Namespace == systemNamespace {
+			severity = Low
+		}
+		a.add(idKubelet, severity, f)
+	})
+}
