@@ -21,7 +21,7 @@ func (t *taking) readNamespaces(ctx context.Context) error {
 		t.homes.AddNamespace(ns)
 		annotations := map[string]string{tenant.AnnotationHome: ns.Annotations[tenant.AnnotationHome]}
 		for key, value := range ns.Annotations {
-			if rails.IsAnnotation(key) {
+			if rails.IsAnnotation(key) || key == rails.AnnotationDrivers {
 				annotations[key] = value
 			}
 		}

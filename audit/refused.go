@@ -67,6 +67,8 @@ func mendRefused(d Demand) command.Fix {
 		return command.Advice("make the claim anew without volumeName, or what makes it with another template of claims; what is in the volume stays there only where its reclaim policy is Retain")
 	case len(d.Asks.Storage) > 0:
 		return command.Advice("make a PersistentVolume for what the volume names, with a claimRef, and use a claim in its place")
+	case len(d.Asks.Drivers) > 0:
+		return command.Advice("use a claim in its place; or, where the attributes of the driver's inline volumes give nobody what is another tenant's, name the driver in the namespace's annotation " + rails.AnnotationDrivers)
 	}
 	return command.Run(command.Kubectl("edit", d.Object.Namespace, strings.ToLower(d.Object.Kind), d.Object.Name)).
 		With("take that out, where the object is a release's in its chart; or allow it in the tenant, as its hosts or priorityClasses")

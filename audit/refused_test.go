@@ -27,6 +27,7 @@ func TestRefused(t *testing.T) {
 		{"any host", tenant.Rails{Guard: tenant.GuardEnforce}, &rails.Demand{Hosts: []string{"x.b.org"}}, "a-1", ""},
 		{"a class that is allowed", tenant.Rails{Guard: tenant.GuardEnforce, PriorityClasses: []string{"batch"}}, &rails.Demand{Class: "batch"}, "a-1", ""},
 		{"a class that is not", tenant.Rails{Guard: tenant.GuardEnforce}, &rails.Demand{Class: "batch"}, "a-1", "it has the priority class batch"},
+		{"a CSI driver that is not allowed", tenant.Rails{Guard: tenant.GuardEnforce}, &rails.Demand{Drivers: []string{"nfs.csi.k8s.io"}}, "a-1", "it has inline volumes of the CSI driver nfs.csi.k8s.io"},
 		{"a class that hurts nobody", tenant.Rails{Guard: tenant.GuardEnforce}, &rails.Demand{Class: "low"}, "a-1", ""},
 	} {
 		of := team("a", tenant.EngineImpersonation)

@@ -124,6 +124,10 @@ func (q Question) judgeGuard(p Plan, o Object, t tenant.Tenant) []Finding {
 		if names := rails.DirectStorage(&pod.Spec); len(names) > 0 {
 			add("a pod here can't mount a disk or storage server directly, as volume %s", strings.Join(names, ", "))
 		}
+		if drivers := rails.InlineDrivers(&pod.Spec); len(drivers) > 0 {
+			findings = append(findings, about(o, NotTried, Untried, "whether an admin allowed inline volumes of the CSI driver "+oneLine(strings.Join(drivers, ", "))+" is not known",
+				"ask an admin, or use a PersistentVolumeClaim", ""))
+		}
 	}
 	return findings
 }

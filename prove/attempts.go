@@ -156,6 +156,15 @@ var inNamespaces = []*Attempt{
 			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "server", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "192.0.2.1", Path: "/"}}})
 			return create("/api/v1/namespaces/"+ns+"/pods", pod)
 		}},
+	{ID: "inline-storage", What: "mount what a CSI driver serves by naming it in a pod", Why: "the data that the driver reaches with credentials of its own",
+		As: onlyDeployer, Closes: closedByGuard,
+		request: func(_ *Target, ns string) *ask {
+			pod := harmless(ns)
+			// No driver is called so: that the pod is taken is what counts.
+			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "share", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{
+				Driver: "prove.helm-tenant.example.com", VolumeAttributes: map[string]string{"server": "192.0.2.1", "share": "/"}}}})
+			return create("/api/v1/namespaces/"+ns+"/pods", pod)
+		}},
 	{ID: "own-binding", What: "delete the binding that makes the namespace the tenant's", Why: "what the admin put there is the tenant's to change",
 		Benchmarks: []string{"MTB-PL1-BC-CPI-2 Block Multitenant Resources"}, As: onlyDeployer, Each: true, Closes: closedByGuard,
 		request: func(t *Target, ns string) *ask { return remove(rbacPath(ns, "rolebindings/"+t.Binding)) }},

@@ -27,6 +27,9 @@ type Demand struct {
 	Volumes []string
 	// Storage are the volumes of a pod or template that are a disk or storage server.
 	Storage []string
+	// Drivers are the CSI drivers of a pod's or template's inline volumes, as InlineDrivers
+	// returns them.
+	Drivers []string
 	// Hosts are an Ingress' by its rules, empty for a rule without one; Certified those of
 	// its tls, empty for one without hosts.
 	Hosts, Certified []string
@@ -92,7 +95,7 @@ func OfClaim(c *corev1.PersistentVolumeClaim) *Demand {
 // OfTemplate returns what a template of pods asks for, with the templates of claims beside
 // it; nil for nothing that is judged.
 func OfTemplate(spec *corev1.PodSpec, claims ...corev1.PersistentVolumeClaim) *Demand {
-	d := &Demand{Class: spec.PriorityClassName, Storage: DirectStorage(spec)}
+	d := &Demand{Class: spec.PriorityClassName, Storage: DirectStorage(spec), Drivers: InlineDrivers(spec)}
 	for _, volume := range spec.Volumes {
 		if volume.Ephemeral != nil && volume.Ephemeral.VolumeClaimTemplate != nil && volume.Ephemeral.VolumeClaimTemplate.Spec.VolumeName != "" {
 			d.Volumes = append(d.Volumes, volume.Ephemeral.VolumeClaimTemplate.Spec.VolumeName)
@@ -103,7 +106,7 @@ func OfTemplate(spec *corev1.PodSpec, claims ...corev1.PersistentVolumeClaim) *D
 			d.Volumes = append(d.Volumes, claim.Spec.VolumeName)
 		}
 	}
-	if d.Class == "" && len(d.Volumes) == 0 && len(d.Storage) == 0 {
+	if d.Class == "" && len(d.Volumes) == 0 && len(d.Storage) == 0 && len(d.Drivers) == 0 {
 		return nil
 	}
 	return d
@@ -159,6 +162,7 @@ func (d *Demand) Refusals(namespace string, notes map[string]string, p Prioritie
 	refuse("its claim names the volume", d.Volumes...)
 	if !p.Unknown {
 		refuse("it mounts a disk or storage server by the volume", d.Storage...)
+		refuse("it has inline volumes of the CSI driver", d.refusedDrivers(notes)...)
 	}
 	if hosts, restricted := notes[annotationHosts]; restricted {
 		allowed := patterns(strings.Split(hosts, ","))
@@ -204,6 +208,14 @@ func (d *Demand) refusedClass(notes map[string]string, p Priorities) []string {
 		return nil
 	}
 	return []string{d.Class}
+}
+
+func (d *Demand) refusedDrivers(notes map[string]string) []string {
+	allowed := strings.Split(notes[AnnotationDrivers], ",")
+	for i := range allowed {
+		allowed[i] = strings.TrimSpace(allowed[i])
+	}
+	return slices.DeleteFunc(slices.Clone(d.Drivers), func(driver string) bool { return slices.Contains(allowed, driver) })
 }
 
 func (d *Demand) refusedAnnotations(allowed patterns) []string {

@@ -19,7 +19,7 @@ const (
 	// as it is.
 	AnnotationVersion = "helm-tenant/guard-version"
 	// version is raised with every change of the policies.
-	version = 4
+	version = 5
 )
 
 // Newer reports whether an object is a policy or binding of the guard that a newer

@@ -159,6 +159,8 @@ func attempts() []struct{ what, refusedBy, object string } {
 			attempt{kind + " of a high class", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+high))},
 			attempt{kind + " whose claim names a volume", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+volume))},
 			attempt{kind + " with a storage server's path", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"volumes: [{name: v, nfs: {server: 192.0.2.1, path: /}}], "))},
+			attempt{kind + " with a share by a CSI driver", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"volumes: [{name: v, csi: {driver: nfs.csi.k8s.io, volumeAttributes: {server: 192.0.2.1, share: /}}}], "))},
+			attempt{kind + " with secrets of its own and an allowed CSI driver", "", fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"volumes: [{name: v, csi: {driver: secrets-store.csi.k8s.io}}, {name: w, csi: {driver: allowed.example.com}}], "))},
 		)
 	}
 	return all
@@ -190,6 +192,7 @@ func guardedTeam(t *testing.T) (w *world, of team, actors map[string]dynamic.Int
 	w, of = start(t), newTeam()
 	ctx := t.Context()
 	w.makeTenant(t, of, "--network", "isolated", "--hosts", "*.team.example.com", "--priority-classes", "guard-allowed", "--quota", "pods=50", "--contact", "#platform")
+	w.patch(t, "namespaces", "", of.a, `{"metadata":{"annotations":{"helm-tenant/csi-drivers":"other.example.com, allowed.example.com"}}}`)
 	// The role admin has everything but these.
 	w.role(t, of.a, "templates", rule("", "podtemplates", "*"))
 	person := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "person-" + of.name}

@@ -15,6 +15,7 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: $ID, reso
 	{name: "chart: StatefulSet whose claims name a volume", as: onOwn, run: makes(controller("apps/v1", "StatefulSet",
 		"\n  serviceName: none\n  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], volumeName: $ID, resources: {requests: {storage: 1Mi}}}}]", ""))},
 	{name: "chart: Pod with a volume of a storage server", as: onOwn, run: makes(podManifest("$OWN", "$ID", "\n  volumes: [{name: data, nfs: {server: 192.0.2.1, path: /}}]", pauseImage, "serve", ":65000"))},
+	{name: "chart: Pod with an inline volume of a CSI driver", as: onOwn, run: makes(podManifest("$OWN", "$ID", inlineVolume, pauseImage, "serve", ":65000"))},
 	{name: "chart: Pod of class system-node-critical", as: onOwn, run: makes(podManifest("$OWN", "$ID", criticalClass, pauseImage, "serve", ":65000"))},
 	{name: "chart: Deployment of that class", as: onOwn, run: makes(controller("apps/v1", "Deployment", "", criticalClass))},
 	{name: "chart: StatefulSet of that class", as: onOwn, run: makes(controller("apps/v1", "StatefulSet", "\n  serviceName: none", criticalClass))},
@@ -25,7 +26,10 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: $ID, reso
 	{name: "chart: object that is labelled as protected by an admin", as: onOwn, run: makes("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID, labels: {helm-tenant/protected: \"true\"}}\n")},
 }
 
-const criticalClass = "\n  priorityClassName: system-node-critical"
+const (
+	criticalClass = "\n  priorityClassName: system-node-critical"
+	inlineVolume  = "\n  volumes: [{name: data, csi: {driver: nfs.csi.k8s.io, volumeAttributes: {server: 192.0.2.1, share: /}}}]"
+)
 
 // controller is an object that makes pods; none is made, since that it stands is
 // what counts.

@@ -123,9 +123,11 @@ func insideTable() []attackInside {
 		{what: "Pod in the node's network", object: podOf("\n  hostNetwork: true")},
 		{what: "Pod of class system-node-critical", object: podOf(criticalClass)},
 		{what: "Pod with a volume of a storage server", object: podOf(volume)},
+		{what: "Pod with an inline volume of a CSI driver", object: podOf(inlineVolume)},
 		{what: "StatefulSet whose claims name a volume", object: controller("apps/v1", "StatefulSet", claimsOf("volumeName: $ID, "), "")},
 	}
-	for _, made := range []struct{ what, pod string }{{" of class system-node-critical", criticalClass}, {" with a volume of a storage server", volume}} {
+	for _, made := range []struct{ what, pod string }{{" of class system-node-critical", criticalClass}, {" with a volume of a storage server", volume},
+		{" with an inline volume of a CSI driver", inlineVolume}} {
 		for _, maker := range []struct {
 			kind  string
 			make  func(pod string) string

@@ -22,9 +22,10 @@ func parse[T any](t *testing.T, text string) *T {
 	return object
 }
 
-// storage are volumes by which a pod mounts a disk or storage server, one of each kind.
+// storage are volumes by which a pod mounts a disk or storage server, one of each kind,
+// and inline volumes of CSI drivers.
 var storage = []string{
-	"awsElasticBlockStore: {volumeID: yy}", "azureDisk: {diskName: yy, diskURI: z}", "cephfs: {monitors: [yy]}", "cinder: {volumeID: yy}", "fc: {lun: 0}",
+	"csi: {driver: nfs.csi.k8s.io}", "csi: {driver: ''}", "awsElasticBlockStore: {volumeID: yy}", "azureDisk: {diskName: yy, diskURI: z}", "cephfs: {monitors: [yy]}", "cinder: {volumeID: yy}", "fc: {lun: 0}",
 	"flexVolume: {driver: yy}", "flocker: {datasetName: yy}", "gcePersistentDisk: {pdName: yy}", "gitRepo: {repository: yy}", "glusterfs: {endpoints: yy, path: z}",
 	"iscsi: {targetPortal: yy, iqn: z, lun: 0}", "nfs: {server: yy, path: /}", "photonPersistentDisk: {pdID: yy}", "portworxVolume: {volumeID: yy}", "quobyte: {registry: yy, volume: z}",
 	"rbd: {monitors: [yy], image: z}", "scaleIO: {gateway: yy, system: z, secretRef: {name: s}}", "storageos: {volumeName: yy}", "vsphereVolume: {volumePath: yy}",
@@ -35,7 +36,7 @@ var storage = []string{
 func TestDemands(t *testing.T) {
 	notes := map[string]string{
 		"guard.helm-tenant/hosts": "*.team.example.com,a.com", "guard.helm-tenant/namespaces": "a,b", "guard.helm-tenant/priority-classes": "batch",
-		"guard.helm-tenant/egress-except": "169.254.169.254/32,fd00:ec2::254/128",
+		"guard.helm-tenant/egress-except": "169.254.169.254/32,fd00:ec2::254/128", "helm-tenant/csi-drivers": "allowed.example.com, other.example.com",
 	}
 	priorities := rails.Priorities{Default: 10, Harmless: []string{"low"}}
 	of := map[string]func(text string) *rails.Demand{
@@ -90,11 +91,13 @@ func TestDemands(t *testing.T) {
 		"pods": {
 			"metadata: {name: x}, spec: {priority: 10}", "metadata: {name: x}, spec: {priorityClassName: batch, priority: 1000}", "metadata: {name: x}, spec: {priorityClassName: other, priority: 11}",
 			"metadata: {name: x}, spec: {priorityClassName: other, priority: 10}", "metadata: {name: x}, spec: {volumes: [{name: v, ephemeral: {volumeClaimTemplate: {spec: {volumeName: yy}}}}]}",
-			"metadata: {name: x}, spec: {volumes: [{name: v, emptyDir: {}}]}", "metadata: {name: x}, spec: {volumes: [{name: v, azureFile: {secretName: yy, shareName: z}}, {name: w, csi: {driver: yy}}]}",
+			"metadata: {name: x}, spec: {volumes: [{name: v, emptyDir: {}}]}", "metadata: {name: x}, spec: {volumes: [{name: v, azureFile: {secretName: yy, shareName: z}}, {name: w, csi: {driver: secrets-store.csi.k8s.io}}]}",
+			"metadata: {name: x}, spec: {volumes: [{name: v, image: {reference: yy}}, {name: w, csi: {driver: other.example.com}}]}",
 		},
 		"deployments": {
 			"metadata: {name: x}, spec: {template: {spec: {}}}", "metadata: {name: x}, spec: {template: {spec: {priorityClassName: batch}}}", "metadata: {name: x}, spec: {template: {spec: {priorityClassName: low}}}",
 			"metadata: {name: x}, spec: {template: {spec: {priorityClassName: high}}}", "metadata: {name: x}, spec: {template: {spec: {volumes: [{name: v, ephemeral: {volumeClaimTemplate: {spec: {volumeName: yy}}}}]}}}",
+			"metadata: {name: x}, spec: {template: {spec: {volumes: [{name: v, csi: {driver: allowed.example.com}}, {name: w, csi: {driver: csi.spiffe.io}}]}}}",
 		},
 		"statefulsets": {
 			"metadata: {name: x}, spec: {template: {spec: {}}, volumeClaimTemplates: [{spec: {}}]}", "metadata: {name: x}, spec: {template: {spec: {}}, volumeClaimTemplates: [{spec: {volumeName: yy}}]}",

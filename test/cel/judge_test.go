@@ -171,6 +171,8 @@ func TestAnnotationsOfIngresses(t *testing.T) {
 func TestStorageOfTemplates(t *testing.T) {
 	const shapes = "{apiVersion: batch/v1, kind: CronJob, metadata: {name: x}, spec: {schedule: '%s', jobTemplate: {spec: {template: {spec: {volumes: [%s]}}}}}}"
 	const nfs = "{name: v, nfs: {server: 192.0.2.1, path: /mine}}"
+	const inline = "{name: v, csi: {driver: nfs.csi.k8s.io, volumeAttributes: {server: 192.0.2.1, share: /mine}}}"
+	const own = "{name: w, csi: {driver: secrets-store.csi.k8s.io, volumeAttributes: {secretProviderClass: x}}}"
 	for _, test := range []struct {
 		what, before, after string
 		allowed             bool
@@ -180,6 +182,9 @@ func TestStorageOfTemplates(t *testing.T) {
 		{"another volume is added", nfs, nfs + ", {name: e, emptyDir: {}}", true},
 		{"the path changes", nfs, "{name: v, nfs: {server: 192.0.2.1, path: /}}", false},
 		{"a server is added", "{name: v, emptyDir: {}}", nfs, false},
+		{"a share by a CSI driver stays", inline, inline + ", " + own, true},
+		{"the share changes", inline, "{name: v, csi: {driver: nfs.csi.k8s.io, volumeAttributes: {server: 192.0.2.1, share: /}}}", false},
+		{"a share by a CSI driver is added", own, own + ", " + inline, false},
 	} {
 		if allowed := judge(t, "cronjobs", "", fmt.Sprintf(shapes, "0 0 1 1 *", test.before), fmt.Sprintf(shapes, "0 0 2 1 *", test.after)); allowed != test.allowed {
 			t.Errorf("%s: allowed is %t", test.what, allowed)

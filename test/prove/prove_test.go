@@ -133,7 +133,7 @@ func TestDefaults(t *testing.T) {
 	w.must(t, "init", "bare", "--namespaces", "bare-a", "--create-namespaces", "--user", "alice", "--wait=false",
 		"--pod-security", "privileged", "--guard", "off", "--accept-risk=node-access,no-guard")
 	rows = w.proves(t, "bare")
-	for _, attempt := range []string{"privileged-container", "host-path", "priority", "external-ips", "outsider-binding", "claim-names-volume", "direct-storage", "own-binding"} {
+	for _, attempt := range []string{"privileged-container", "host-path", "priority", "external-ips", "outsider-binding", "claim-names-volume", "direct-storage", "inline-storage", "own-binding"} {
 		if row := find(t, rows, attempt, prove.Deployer, "bare-a"); row.Result != prove.Allowed || row.Closes == "" {
 			t.Errorf("%s without guard rails: %+v", attempt, row)
 		}

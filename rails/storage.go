@@ -1,0 +1,127 @@
+package rails
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// AnnotationDrivers is put by an admin on a tenant's namespace: the CSI drivers, separated
+// by commas, of which pods there may have inline volumes beside those of inlineDrivers.
+const AnnotationDrivers = "helm-tenant/csi-drivers"
+
+// inlineDrivers are the CSI drivers that decide by the pod's own service account, or by
+// Secrets of its own namespace, what an inline volume of it holds. Of any other driver the
+// attributes that a pod writes may name a share, a bucket or a path of the node that the
+// driver mounts with its own credentials; Kubernetes calls such drivers unsuitable for
+// inline use, and leaves it to each driver to be none
+// (https://kubernetes-csi.github.io/docs/ephemeral-local-volumes.html#security-considerations).
+var inlineDrivers = []string{
+	"csi.cert-manager.io", "csi.sharedresource.openshift.io", "csi.spiffe.io", "gcsfuse.csi.storage.gke.io",
+	"secrets-store.csi.k8s.io", "spiffe.csi.cert-manager.io",
+}
+
+// directStorage are the kinds of volumes by which a pod names a disk, or a path of a
+// storage server, that the node mounts with its own network and rights: another tenant's
+// data, without the PersistentVolume that an admin would have to make. PodSecurity refuses
+// them at the level restricted. Not among them are azureFile, which needs the credentials
+// of a Secret beside the pod, and image, which holds what a container of that image would.
+var directStorage = []string{
+	"awsElasticBlockStore", "azureDisk", "cephfs", "cinder", "fc", "flexVolume", "flocker", "gcePersistentDisk", "gitRepo", "glusterfs",
+	"iscsi", "nfs", "photonPersistentDisk", "portworxVolume", "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume",
+}
+
+// DirectStorage returns the names of a pod's volumes that are of the kinds that the guard
+// refuses because they name a disk or a storage server.
+func DirectStorage(spec *corev1.PodSpec) []string {
+	var names []string
+	for i := range spec.Volumes {
+		v := &spec.Volumes[i]
+		if v.AWSElasticBlockStore != nil || v.AzureDisk != nil || v.CephFS != nil || v.Cinder != nil || v.FC != nil || v.FlexVolume != nil ||
+			v.Flocker != nil || v.GCEPersistentDisk != nil || v.GitRepo != nil || v.Glusterfs != nil || v.ISCSI != nil || v.NFS != nil ||
+			v.PhotonPersistentDisk != nil || v.PortworxVolume != nil || v.Quobyte != nil || v.RBD != nil || v.ScaleIO != nil || v.StorageOS != nil || v.VsphereVolume != nil {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+// InlineDrivers returns the CSI drivers of a pod's inline volumes, those apart that any pod
+// may use. The namespace's AnnotationDrivers may allow more of them.
+func InlineDrivers(spec *corev1.PodSpec) []string {
+	var drivers []string
+	for i := range spec.Volumes {
+		if csi := spec.Volumes[i].CSI; csi != nil && !slices.Contains(inlineDrivers, csi.Driver) && !slices.Contains(drivers, csi.Driver) {
+			drivers = append(drivers, csi.Driver)
+		}
+	}
+	return drivers
+}
+
+const (
+	storageMessage = "a pod in a tenant's namespace can't mount a disk or storage server directly"
+	// The name only: which kind it is, the volume says.
+	storageMessageExpression = `"a pod here can't mount a disk or storage server directly, as volume " + variables.storage.map(v, v.name).join(", ") + ": use a PersistentVolumeClaim"`
+	inlineMessage            = "a pod in a tenant's namespace can't have inline volumes of this CSI driver"
+	inlineMessageExpression  = `"a pod here can't have inline volumes of the CSI driver " + variables.inline.map(v, v.csi.driver).join(", ") + ": use a PersistentVolumeClaim, or have the driver allowed by the namespace's annotation ` + AnnotationDrivers + `"`
+)
+
+func driversVariable() admissionv1.Variable {
+	return admissionv1.Variable{Name: "drivers", Expression: celList(inlineDrivers) + ` + (` + quoted(AnnotationDrivers) + ` in variables.notes ? variables.notes[` + quoted(AnnotationDrivers) + `].split(",").map(d, d.trim()) : [])`}
+}
+
+func podStorageVariables() []admissionv1.Variable {
+	return []admissionv1.Variable{
+		driversVariable(),
+		{Name: "storage", Expression: `!has(object.spec.volumes) ? [] : ` + direct("object.spec")},
+		{Name: "inline", Expression: `!has(object.spec.volumes) ? [] : ` + inline("object.spec")},
+	}
+}
+
+func podStorageRules() []admissionv1.Validation {
+	return []admissionv1.Validation{
+		rule(`variables.storage.size() == 0`, storageMessage, storageMessageExpression),
+		rule(`variables.inline.size() == 0`, inlineMessage, inlineMessageExpression),
+	}
+}
+
+// templateStorageVariables are those of a template at that path of the object: what it has
+// now and what it had.
+func templateStorageVariables(template string) []admissionv1.Variable {
+	return []admissionv1.Variable{
+		driversVariable(),
+		{Name: "storage", Expression: volumesOf("object", template, direct)},
+		{Name: "hadStorage", Expression: `oldObject == null ? [] : ` + volumesOf("oldObject", template, direct)},
+		{Name: "inline", Expression: volumesOf("object", template, inline)},
+		{Name: "hadInline", Expression: `oldObject == null ? [] : ` + volumesOf("oldObject", template, inline)},
+	}
+}
+
+func templateStorageRules() []admissionv1.Validation {
+	return []admissionv1.Validation{
+		rule(`variables.storage.all(v, v in variables.hadStorage)`, storageMessage, storageMessageExpression),
+		rule(`variables.inline.all(v, v in variables.hadInline)`, inlineMessage, inlineMessageExpression),
+	}
+}
+
+// volumesOf is a CEL expression for the volumes of a template that a filter of its spec
+// finds.
+func volumesOf(object, template string, filter func(spec string) string) string {
+	exists, spec := present(object, template)
+	return fmt.Sprintf(`!(%s && has(%s.volumes)) ? [] : %s`, exists, spec, filter(spec))
+}
+
+func direct(spec string) string {
+	var kinds []string
+	for _, kind := range directStorage {
+		kinds = append(kinds, "has(v."+kind+")")
+	}
+	return spec + ".volumes.filter(v, " + strings.Join(kinds, " || ") + ")"
+}
+
+func inline(spec string) string {
+	return spec + ".volumes.filter(v, has(v.csi) && !(v.csi.driver in variables.drivers))"
+}
