@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -291,19 +289,5 @@ func (i *inside) compare(t *testing.T, rows []string) {
 		heading += " " + actor.name + " |"
 	}
 	table := heading + " control |\n" + strings.Repeat("|---", len(i.actors)+3) + "|\n" + strings.Join(rows, "\n") + "\n"
-	if file := tableFile(); file != "" {
-		ext := filepath.Ext(file)
-		if err := os.WriteFile(strings.TrimSuffix(file, ext)+"-inside"+ext, []byte(table), 0o644); err != nil {
-			t.Error(err)
-		}
-		return
-	}
-	docs, err := os.ReadFile("../../docs/security.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(docs), "<!-- attacks inside -->\n")
-	if have, _, found := strings.Cut(rest, "<!-- /attacks inside -->"); !found || strings.TrimSpace(have) != strings.TrimSpace(table) {
-		t.Errorf("docs/security.md has between <!-- attacks inside --> another table than:\n%s", table)
-	}
+	compareTable(t, "inside", table)
 }

@@ -1,0 +1,163 @@
+package attack
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
+)
+
+// tryPeople is how one of peopleAttacks is tried.
+type tryPeople = func(ctx context.Context, c kubernetes.Interface, at *attacked) error
+
+// changes is an attack that gets a binding of the home namespace and updates it, as
+// kubectl edit does.
+func changes(name string, change func(b *rbacv1.RoleBinding, at *attacked)) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+		return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			b, err := c.RbacV1().RoleBindings(at.home).Get(ctx, name, metav1.GetOptions{})
+			if err == nil {
+				change(b, at)
+				_, err = c.RbacV1().RoleBindings(at.home).Update(ctx, b, metav1.UpdateOptions{})
+			}
+			return err
+		})
+	}
+}
+
+// admits is an attack that adds a subject to the members' binding.
+func admits(s rbacv1.Subject) tryPeople {
+	return changes(memberBinding, func(b *rbacv1.RoleBinding, _ *attacked) { b.Subjects = append(b.Subjects, s) })
+}
+
+// turns is an attack that makes the members' binding one of another role to the attacker.
+// Kubernetes changes no binding's role: who may, deletes it and makes another.
+func turns(kind, role string) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+		err := changes(memberBinding, func(b *rbacv1.RoleBinding, _ *attacked) {
+			b.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: role}
+		})(ctx, c, at)
+		if !apierrors.IsInvalid(err) {
+			return err
+		}
+		if err := c.RbacV1().RoleBindings(at.home).Delete(ctx, memberBinding, metav1.DeleteOptions{}); err != nil {
+			return err
+		}
+		_, err = c.RbacV1().RoleBindings(at.home).Create(ctx, bindingTo(at, at.home, memberBinding, kind, role), metav1.CreateOptions{})
+		return err
+	}
+}
+
+// oneselfIn is a patch that makes the attacker a binding's only subject.
+const oneselfIn = `{"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"$ME"}]}`
+
+func named(kind, name string) rbacv1.Subject {
+	return rbacv1.Subject{Kind: kind, APIGroup: rbacv1.GroupName, Name: name}
+}
+
+// bindingTo is a binding of a role to the attacker.
+func bindingTo(at *attacked, namespace, name, kind, role string) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Subjects: []rbacv1.Subject{named("User", at.me)}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: role}}
+}
+
+// binds is an attack that creates a binding of a role to the attacker.
+func binds(namespace func(*attacked) string, kind, role string) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+		_, err := c.RbacV1().RoleBindings(namespace(at)).Create(ctx, bindingTo(at, namespace(at), at.id, kind, role), metav1.CreateOptions{})
+		return err
+	}
+}
+
+func atHome(at *attacked) string      { return at.home }
+func inNamespace(at *attacked) string { return at.namespace }
+
+// fill replaces what stands for names.
+func (at *attacked) fill(text string) string {
+	return strings.NewReplacer("$ID", at.id, "$ME", at.me, "$HOME", at.home, "$NS", at.namespace, "$TENANT", at.tenant).Replace(text)
+}
+
+// requestTo is a request of that verb to the API group of a kind.
+func requestTo(c kubernetes.Interface, verb, kind string) *rest.Request {
+	groups := map[string]rest.Interface{"": c.CoreV1().RESTClient(), "apps": c.AppsV1().RESTClient(), rbacv1.GroupName: c.RbacV1().RESTClient()}
+	return groups[resources[kind].Group].Verb(verb)
+}
+
+// cluster is the namespace of what is in none.
+func cluster(*attacked) string { return "" }
+
+// merges is an attack by one merge patch of an object.
+func merges(kind string, namespace func(*attacked) string, name, patch string, subresource ...string) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+		return requestTo(c, "PATCH", kind).Namespace(namespace(at)).Resource(resources[kind].Resource).Name(at.fill(name)).SubResource(subresource...).
+			SetHeader("Content-Type", mergeType).Body([]byte(at.fill(patch))).Do(ctx).Error()
+	}
+}
+
+// removes is an attack by the deletion of an object.
+func removes(kind string, namespace func(*attacked) string, name string) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+		return requestTo(c, "DELETE", kind).Namespace(namespace(at)).Resource(resources[kind].Resource).Name(name).Do(ctx).Error()
+	}
+}
+
+// reads is an attack by a list of objects.
+func reads(kind string, namespace func(*attacked) string) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+		return requestTo(c, "GET", kind).Namespace(namespace(at)).Resource(resources[kind].Resource).Do(ctx).Error()
+	}
+}
+
+// tokens is an attack that asks for a token of a service account.
+func tokens(namespace func(*attacked) string, account string) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+		name := account
+		if name == "" {
+			name = at.account
+		}
+		_, err := c.CoreV1().ServiceAccounts(namespace(at)).CreateToken(ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+		return err
+	}
+}
+
+// impersonates is an attack that acts as an account.
+func impersonates(user func(*attacked) string) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+		return c.CoreV1().RESTClient().Get().AbsPath("/version").SetHeader("Impersonate-User", user(at)).Do(ctx).Error()
+	}
+}
+
+func deployerOf(at *attacked) string { return "system:serviceaccount:" + at.home + ":" + at.account }
+
+// enters is an attack that connects to a pod. Whoever comes past the authorizer and
+// admission control is told that the pod runs on no node.
+func enters(verb, subresource string) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+		err := requestTo(c, verb, "Pod").Namespace(at.namespace).Resource("pods").Name("shop").SubResource(subresource).Param("command", "true").Do(ctx).Error()
+		if _, answered := errors.AsType[*apierrors.StatusError](err); answered && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && !apierrors.IsUnauthorized(err) {
+			return nil
+		}
+		return err
+	}
+}
+
+func createObject(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+	_, err := c.CoreV1().ConfigMaps(at.namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: at.id}}, metav1.CreateOptions{})
+	return err
+}
+
+// record is where the tenant's release is kept.
+func (at *attacked) record() (namespace, name string) {
+	if at.account == "tiller" {
+		return at.home, "shop.v1"
+	}
+	return at.namespace, "sh.helm.release.v1.shop.v1"
+}
