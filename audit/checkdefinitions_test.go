@@ -27,7 +27,8 @@ func TestDefinitions(t *testing.T) {
 		{"all definitions, to update", []string{"example.com", argo}, define("update"), borrows},
 		{"all definitions of a cluster without such a controller", []string{"example.com"}, define("patch"), nil},
 		{"the one of Flux's releases", []string{flux}, define("update", "helmreleases.helm.toolkit.fluxcd.io"), borrows},
-		{"the one of Flux's sources", []string{flux, "source.toolkit.fluxcd.io"}, define("update", "gitrepositories.source.toolkit.fluxcd.io"), nil},
+		{"the one of Flux's sources", []string{flux, "source.toolkit.fluxcd.io"}, define("update", "gitrepositories.source.toolkit.fluxcd.io"), borrows},
+		{"the one of Flux's alerts", []string{flux, "notification.toolkit.fluxcd.io"}, define("update", "alerts.notification.toolkit.fluxcd.io"), nil},
 		{"the one of certificates, which act on no tenant", []string{"cert-manager.io"}, define("update", "certificates.cert-manager.io"), nil},
 		{"to make and delete them", []string{flux}, func(s *Snapshot) {
 			s.give("", "x", eve, rule(definitionsGroup, definitions, "create"), rule(definitionsGroup, definitions, "delete"))

@@ -41,7 +41,9 @@ func (a *auditor) lendingNamespaces() []string {
 	lends := func(g grant) bool {
 		does, found := known[g.rules]
 		if !found {
-			does = len(a.loans(g.rules.rules)) > 0
+			does = slices.ContainsFunc(lenders, func(of lender) bool {
+				return slices.ContainsFunc(of.resources, func(resource string) bool { return a.writes(g.rules.rules, of.group, resource) != "" })
+			})
 			known[g.rules] = does
 		}
 		return does

@@ -54,6 +54,49 @@ func TestBorrowing(t *testing.T) {
 		{"an operation of Crossplane, in a namespace, where none is", func(s *Snapshot) { s.give("c", "x", eve, rule("ops.crossplane.io", "operations", "create")) }, nil},
 		{"a mutation of Gatekeeper", func(s *Snapshot) { s.give("", "x", eve, rule("mutations.gatekeeper.sh", "assign", "create")) }, []string{"HT079 high user eve"}},
 		{"a chart of K3s", func(s *Snapshot) { s.give("c", "x", eve, rule("helm.cattle.io", "helmcharts", "create")) }, []string{"HT079 high user eve"}},
+		{"a source of Flux in its namespace", func(s *Snapshot) {
+			s.give("flux-system", "x", eve, rule("source.toolkit.fluxcd.io", "gitrepositories", "patch", "apps"))
+		}, []string{"HT079 high user eve"}},
+		{"a source of Flux in its namespace, by rights over the cluster", func(s *Snapshot) { s.give("", "x", eve, rule("source.toolkit.fluxcd.io", "buckets", "update")) }, []string{"HT079 high user eve"}},
+		{"a new source of Flux, which nobody names", func(s *Snapshot) {
+			s.give("flux-system", "x", eve, rule("source.toolkit.fluxcd.io", "gitrepositories", "create"))
+		}, nil},
+		{"a source of Flux in another namespace", func(s *Snapshot) { s.give("c", "x", eve, rule("source.toolkit.fluxcd.io", "*", "*")) }, nil},
+		{"a source of Flux in a tenant's namespace", func(s *Snapshot) {
+			s.give("a-1", "x", eve, rule("source.toolkit.fluxcd.io", "gitrepositories", "patch"))
+		}, []string{"HT040 medium user eve"}},
+		{"an application of KubeVela", func(s *Snapshot) { s.give("c", "x", eve, rule("core.oam.dev", "applications", "create")) }, []string{"HT079 high user eve"}},
+		{"a definition of KubeVela, for everybody's applications", func(s *Snapshot) { s.give("vela-system", "x", eve, rule("core.oam.dev", "traitdefinitions", "patch")) }, []string{"HT079 high user eve"}},
+		{"a definition of KubeVela, for one's own", func(s *Snapshot) { s.give("c", "x", eve, rule("core.oam.dev", "traitdefinitions", "patch")) }, nil},
+		{"a class of Karpenter's nodes", func(s *Snapshot) { s.give("", "x", eve, rule("karpenter.k8s.aws", "ec2nodeclasses", "patch")) }, []string{"HT079 high user eve"}},
+		{"a pool of Karpenter's nodes", func(s *Snapshot) { s.give("", "x", eve, rule("karpenter.sh", "nodepools", "*")) }, nil},
+		{"files of OpenShift's nodes", func(s *Snapshot) {
+			s.give("", "x", eve, rule("machineconfiguration.openshift.io", "machineconfigs", "create"))
+		}, []string{"HT079 high user eve"}},
+		{"work of a hub for itself", func(s *Snapshot) {
+			s.give("local-cluster", "x", eve, rule("work.open-cluster-management.io", "manifestworks", "create"))
+		}, []string{"HT079 high user eve"}},
+		{"work of a hub for another cluster", func(s *Snapshot) {
+			s.give("cluster-7", "x", eve, rule("work.open-cluster-management.io", "manifestworks", "create"))
+		}, nil},
+		{"the root of Config Sync", func(s *Snapshot) {
+			s.give("config-management-system", "x", eve, rule("configsync.gke.io", "rootsyncs", "create"))
+		}, []string{"HT079 high user eve"}},
+		{"a repository of Config Sync", func(s *Snapshot) { s.give("c", "x", eve, rule("configsync.gke.io", "reposyncs", "create")) }, nil},
+		{"a controller of Metacontroller", func(s *Snapshot) {
+			s.give("", "x", eve, rule("metacontroller.k8s.io", "compositecontrollers", "create"))
+		}, []string{"HT079 high user eve"}},
+		{"a namespace below another", func(s *Snapshot) { s.give("c", "x", eve, rule("hnc.x-k8s.io", "subnamespaceanchors", "create")) }, nil},
+		{"a namespace below a tenant's", func(s *Snapshot) { s.give("a-1", "x", alice, rule("hnc.x-k8s.io", "subnamespaceanchors", "create")) }, []string{"HT040 high user alice"}},
+		{"what Capsule copies to every namespace", func(s *Snapshot) {
+			s.give("", "x", eve, rule("capsule.clastix.io", "globaltenantresources", "create"))
+		}, []string{"HT079 high user eve"}},
+		{"a virtual machine with an account's token in a home", func(s *Snapshot) { s.give("a-tiller", "x", eve, rule("kubevirt.io", "virtualmachines", "create")) }, []string{"HT011 high user eve"}},
+		{"a virtual machine elsewhere", func(s *Snapshot) { s.give("c", "x", eve, rule("kubevirt.io", "virtualmachines", "create")) }, nil},
+		{"jobs of Spark and Volcano, and clusters of Ray, in a home", func(s *Snapshot) {
+			s.give("a-tiller", "x", eve, rule("sparkoperator.k8s.io", "sparkapplications", "create"), rule("batch.volcano.sh", "jobs", "create"), rule("ray.io", "rayclusters", "patch"))
+		}, []string{"HT011 high user eve"}},
+		{"a cluster of Kafka in a home", func(s *Snapshot) { s.give("a-tiller", "x", eve, rule("kafka.strimzi.io", "kafkas", "create")) }, nil},
 		{"a subscription to an operator", func(s *Snapshot) { s.give("c", "x", eve, rule("operators.coreos.com", "subscriptions", "create")) }, []string{"HT079 high user eve"}},
 		{"an extension of the cluster", func(s *Snapshot) {
 			s.give("", "x", eve, rule("olm.operatorframework.io", "clusterextensions", "update"))

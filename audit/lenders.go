@@ -33,6 +33,10 @@ const (
 	everywhere
 	unscoped
 	fromHome
+	// sourced is that of objects in the controller's own namespace that other objects there
+	// name, which are carried out: to change one that is there matters, a new one is named
+	// by nobody. In other namespaces only their writers' own objects name them.
+	sourced
 )
 
 // The namespaces of controllers.
@@ -47,13 +51,18 @@ var (
 	rancherHomes    = []string{"cattle-system", "cattle-fleet-system", "cattle-fleet-local-system", "cattle-fleet-clusters-system", "fleet-local"}
 	olmHomes        = []string{"olm", "operators", "openshift-operator-lifecycle-manager", "openshift-marketplace", "openshift-operators"}
 	olm1Homes       = []string{"olmv1-system", "openshift-operator-controller", "openshift-catalogd"}
+	velaHomes       = []string{"vela-system"}
+	hubHomes        = []string{"local-cluster"}
 )
 
-// lenders are known by the kinds that their own documentation installs. Cluster API is none
-// of them: its objects act on other clusters.
+// lenders are known by the kinds that their own documentation installs. Some that look like
+// lenders are none. The objects of Cluster API act on other clusters. Those of Strimzi, and of
+// operators of databases, make pods with an account that the operator made for them. Karpenter's
+// NodePool chooses among node classes, and says nothing of what runs on a node.
 var lenders = []lender{
 	{"Flux's helm-controller", "helm.toolkit.fluxcd.io", []string{"helmreleases"}, everywhere, fluxHomes},
 	{"Flux's kustomize-controller", "kustomize.toolkit.fluxcd.io", []string{"kustomizations"}, everywhere, fluxHomes},
+	{"Flux's controllers", "source.toolkit.fluxcd.io", []string{"gitrepositories", "ocirepositories", "helmrepositories", "helmcharts", "buckets", "externalartifacts"}, sourced, fluxHomes},
 	{"Flux's tofu-controller", "infra.contrib.fluxcd.io", []string{"terraforms"}, aside, fluxHomes},
 	{"Flux Operator", "fluxcd.controlplane.io", []string{"fluxinstances", "resourcesets"}, everywhere, fluxHomes},
 	{"Helm Operator", "helm.fluxcd.io", []string{"helmreleases"}, everywhere, []string{"flux"}},
@@ -88,6 +97,24 @@ var lenders = []lender{
 	{"Rancher's system-upgrade-controller", "upgrade.cattle.io", []string{"plans"}, fromHome, []string{"system-upgrade", "cattle-system"}},
 	{"the Operator Lifecycle Manager", "operators.coreos.com", []string{"subscriptions", "clusterserviceversions", "installplans", "operatorgroups", "catalogsources"}, everywhere, olmHomes},
 	{"the Operator Lifecycle Manager", "olm.operatorframework.io", []string{"clusterextensions", "clustercatalogs"}, unscoped, olm1Homes},
+	// Its controller is cluster-admin unless it was told to impersonate who wrote the
+	// application; a definition is a template for everybody's applications.
+	{"KubeVela", "core.oam.dev", []string{"applications", "workflowruns"}, everywhere, velaHomes},
+	{"KubeVela", "core.oam.dev", []string{"componentdefinitions", "traitdefinitions", "workflowstepdefinitions", "policydefinitions"}, sourced, velaHomes},
+	// What userData says runs on new nodes, with all pods' tokens.
+	{"Karpenter", "karpenter.k8s.aws", []string{"ec2nodeclasses"}, unscoped, []string{"karpenter"}},
+	{"OpenShift's machine config operator", "machineconfiguration.openshift.io", []string{"machineconfigs"}, unscoped, []string{"openshift-machine-config-operator"}},
+	// The hub that manages itself does so under that name.
+	{"Open Cluster Management", "work.open-cluster-management.io", []string{"manifestworks"}, fromHome, hubHomes},
+	{"Open Cluster Management", "policy.open-cluster-management.io", []string{"configurationpolicies", "operatorpolicies"}, fromHome, hubHomes},
+	{"Open Cluster Management", "rbac.open-cluster-management.io", []string{"clusterpermissions"}, fromHome, hubHomes},
+	{"Config Sync", "configsync.gke.io", []string{"rootsyncs"}, fromHome, []string{"config-management-system"}},
+	{"Metacontroller", "metacontroller.k8s.io", []string{"compositecontrollers", "decoratorcontrollers"}, unscoped, []string{"metacontroller"}},
+	// These make or fill namespaces, which no level of PodSecurity and no policy of the tenant's holds.
+	{"the Hierarchical Namespace Controller", "hnc.x-k8s.io", []string{"subnamespaceanchors", "hierarchyconfigurations"}, aside, []string{"hnc-system"}},
+	{"Accurate", "accurate.cybozu.com", []string{"subnamespaces"}, aside, []string{"accurate"}},
+	{"Capsule", "capsule.clastix.io", []string{"tenantresources"}, aside, []string{"capsule-system"}},
+	{"Capsule", "capsule.clastix.io", []string{"globaltenantresources"}, unscoped, []string{"capsule-system"}},
 }
 
 // podMakers are well-known controllers that make pods in the namespace of an object, with
@@ -96,13 +123,30 @@ var podMakers = []struct {
 	group     string
 	resources []string
 }{
-	{"argoproj.io", []string{"workflows", "cronworkflows", "rollouts", "sensors", "eventsources"}},
+	{"argoproj.io", []string{"workflows", "cronworkflows", "rollouts", "experiments", "analysisruns", "sensors", "eventsources"}},
 	{"tekton.dev", []string{"taskruns", "pipelineruns"}},
 	{"triggers.tekton.dev", []string{"eventlisteners"}},
 	{"keda.sh", []string{"scaledjobs"}},
-	{"serving.knative.dev", []string{"services", "configurations"}},
+	{"serving.knative.dev", []string{"services", "configurations", "revisions"}},
+	{"sources.knative.dev", []string{"containersources"}},
 	{"monitoring.coreos.com", []string{"prometheuses", "prometheusagents", "alertmanagers", "thanosrulers"}},
 	{"apps.openshift.io", []string{"deploymentconfigs"}},
+	{"build.openshift.io", []string{"builds", "buildconfigs"}},
+	{"kubevirt.io", []string{"virtualmachines", "virtualmachineinstances", "virtualmachineinstancereplicasets"}}, // a volume holds the account's token
+	{"pool.kubevirt.io", []string{"virtualmachinepools"}},
+	{"sparkoperator.k8s.io", []string{"sparkapplications", "scheduledsparkapplications"}},
+	{"flink.apache.org", []string{"flinkdeployments"}},
+	{"batch.volcano.sh", []string{"jobs"}},
+	{"ray.io", []string{"rayclusters", "rayjobs", "rayservices"}},
+	{"kubeflow.org", []string{"notebooks", "tfjobs", "pytorchjobs", "mpijobs", "xgboostjobs"}},
+	{"serving.kserve.io", []string{"inferenceservices"}},
+	{"jobset.x-k8s.io", []string{"jobsets"}},
+	{"leaderworkerset.x-k8s.io", []string{"leaderworkersets"}},
+	{"apps.kruise.io", []string{"clonesets", "statefulsets", "daemonsets", "uniteddeployments", "broadcastjobs", "advancedcronjobs"}},
+	{"agones.dev", []string{"fleets", "gameserversets", "gameservers"}},
+	{"actions.github.com", []string{"autoscalingrunnersets", "ephemeralrunnersets", "ephemeralrunners"}},
+	{"actions.summerwind.dev", []string{"runners", "runnersets", "runnerdeployments", "runnerreplicasets"}},
+	{"opentelemetry.io", []string{"opentelemetrycollectors"}},
 }
 
 // there reports whether there may be objects of an API group: whether the API server has
@@ -127,6 +171,16 @@ func (p pather) writesOf(group, resource string, in Ask) []Need {
 	create.Verb = "create"
 	in.AnyName = true
 	return append([]Need{{create}}, p.either(change, in)...)
+}
+
+// changesOf are the ways to change an object of a kind that others defined.
+func (p pather) changesOf(group, resource string, in Ask) []Need {
+	there, named := p.rights.there(group)
+	if !there {
+		return nil
+	}
+	in.Group, in.Resource, in.GroupNamed = group, resource, named
+	return p.either(change, in)
 }
 
 // makeCustom are the ways to have a controller of podMakers make pods at home.
@@ -159,6 +213,10 @@ func (x *rights) borrow(somebody Subject) []Need {
 				for _, home := range of.homes {
 					needs = append(needs, p.writesOf(of.group, resource, Ask{Namespace: home})...)
 				}
+			case sourced:
+				for _, home := range of.homes {
+					needs = append(needs, p.changesOf(of.group, resource, Ask{Namespace: home, AnyName: true})...)
+				}
 			}
 		}
 	}
@@ -176,11 +234,15 @@ type loan struct {
 	ask    Ask
 }
 
-// loans are the objects of lenders that the rules allow to be written. Rules for the
-// objects of every API group count where the API server has the lender's.
+// loans are the objects of lenders that the rules allow to be written, but for sources, which
+// matter in the lender's own namespace only. Rules for the objects of every API group count
+// where the API server has the lender's.
 func (a *auditor) loans(rules []rbacv1.PolicyRule) []loan {
 	var found []loan
 	for _, of := range lenders {
+		if of.span == sourced {
+			continue
+		}
 		for _, resource := range of.resources {
 			if verb := a.writes(rules, of.group, resource); verb != "" {
 				found = append(found, loan{of.name, Ask{Verb: verb, Group: of.group, Resource: resource}})
