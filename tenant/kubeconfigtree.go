@@ -80,18 +80,23 @@ func (t *tree) item(key string, value *yamlv3.Node, name string) *yamlv3.Node {
 // encode writes the tree as the text that it was read from was laid out.
 func (t *tree) encode() ([]byte, error) {
 	var out bytes.Buffer
-	encoder := yamlv3.NewEncoder(&out)
-	encoder.SetIndent(2)
-	if contexts := mapValue(t.top(), "contexts"); contexts != nil && contexts.Column == t.top().Column {
-		encoder.CompactSeqIndent() // as kubectl writes it
-	}
-	if err := encoder.Encode(&t.doc); err != nil {
+	if err := t.encoder(&out).Encode(&t.doc); err != nil {
 		return nil, err
 	}
 	if t.isJSON {
 		return layoutJSON(out.Bytes(), t.text)
 	}
 	return out.Bytes(), nil
+}
+
+// encoder writes YAML as the text that the tree was read from is laid out.
+func (t *tree) encoder(out io.Writer) *yamlv3.Encoder {
+	encoder := yamlv3.NewEncoder(out)
+	encoder.SetIndent(2)
+	if contexts := mapValue(t.top(), "contexts"); contexts != nil && contexts.Column == t.top().Column {
+		encoder.CompactSeqIndent() // as kubectl writes it
+	}
+	return encoder
 }
 
 // isEmptyDocument reports whether a YAML document holds nothing.

@@ -1,0 +1,239 @@
+package tenant
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+
+	yamlv3 "go.yaml.in/yaml/v3"
+)
+
+// splice is a kubeconfig as lines, whose lists of named entries are edited line by line: all
+// else keeps its bytes, blank lines and line ends too. It knows lists in block style, one
+// entry below the other; of others its methods return false, and the caller writes the
+// YAML tree anew. What comes of a splice must be compared with the text before it.
+type splice struct {
+	tree *tree
+	// lines are the text's, with their ends.
+	lines []string
+	eol   string
+}
+
+func (t *tree) splice() *splice {
+	s := &splice{tree: t, lines: strings.SplitAfter(string(t.text), "\n"), eol: "\n"}
+	if last := len(s.lines) - 1; s.lines[last] == "" {
+		s.lines = s.lines[:last]
+	}
+	if len(s.lines) > 0 && strings.HasSuffix(s.lines[0], "\r\n") {
+		s.eol = "\r\n"
+	}
+	return s
+}
+
+// otherBreaks is what YAML takes for the end of a line beside those of Unix and Windows
+// (go.yaml.in/yaml/v3, yamlprivateh.go): lines are counted otherwise then.
+var otherBreaks = regexp.MustCompile(`\r[^\n]|\r$|[\x{85}\x{2028}\x{2029}]`)
+
+func (s *splice) text() []byte { return []byte(strings.Join(s.lines, "")) }
+
+// was is the end of the line of a list's key that put made or changed: the list's value
+// before, so that remove can write it again.
+var was = regexp.MustCompile(`^( *[a-z-]+: +)# helm-tenant: was (absent|null|\[\]|~)\r?\n?$`)
+
+// emptyValue is the line of a list's key with a value that holds no entries.
+var emptyValue = regexp.MustCompile(`^( *[a-z-]+: +)(null|\[\]|~)\r?\n?$`)
+
+// indentOf returns how many spaces a line begins with, and false for a line that is blank
+// or a comment.
+func indentOf(line string) (int, bool) {
+	content := strings.TrimLeft(line, " ")
+	if strings.TrimSpace(content) == "" || content[0] == '#' {
+		return 0, false
+	}
+	return len(line) - len(content), true
+}
+
+// block returns the key and the list of that name if the list is in block style; no list
+// for one that is absent or empty.
+func (s *splice) block(name string) (key, list *yamlv3.Node, ok bool) {
+	top := s.tree.top()
+	if s.tree.isJSON || otherBreaks.Match(s.tree.text) || top.Kind != yamlv3.MappingNode || top.Style&yamlv3.FlowStyle != 0 {
+		return nil, nil, false
+	}
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		if top.Content[i].Value != name {
+			continue
+		}
+		key, list := top.Content[i], top.Content[i+1]
+		switch {
+		case list.Kind == yamlv3.ScalarNode && list.Tag == "!!null", list.Kind == yamlv3.SequenceNode && len(list.Content) == 0:
+			return key, nil, true
+		case list.Kind != yamlv3.SequenceNode || list.Style&yamlv3.FlowStyle != 0 || list.Anchor != "":
+			return nil, nil, false
+		}
+		return key, list, true
+	}
+	return nil, nil, true
+}
+
+// span returns the lines of an entry of a list, from that of its dash on. Blank lines and
+// comments after it are not the entry's.
+func (s *splice) span(list *yamlv3.Node, item int) (from, to int, ok bool) {
+	dash := list.Column - 1
+	from = list.Content[item].Line - 1
+	for ; from >= 0; from-- {
+		if indent, content := indentOf(s.lines[from]); content && indent == dash && s.lines[from][indent] == '-' {
+			break
+		}
+	}
+	if from < 0 {
+		return 0, 0, false
+	}
+	to = from + 1
+	for i := to; i < len(s.lines); i++ {
+		indent, content := indentOf(s.lines[i])
+		if !content {
+			continue
+		}
+		if indent <= dash {
+			break
+		}
+		to = i + 1
+	}
+	return from, to, true
+}
+
+// entry returns the lines of a new entry whose dash has that indent.
+func (s *splice) entry(item *yamlv3.Node, indent int) ([]string, error) {
+	var out bytes.Buffer
+	encoder := s.tree.encoder(&out)
+	if err := encoder.Encode(&yamlv3.Node{Kind: yamlv3.SequenceNode, Content: []*yamlv3.Node{item}}); err != nil {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	text := strings.TrimLeft(lines[0], " ")
+	drop := len(lines[0]) - len(text) // an encoder that indents lists
+	for i, line := range lines {
+		lines[i] = strings.Repeat(" ", indent) + line[min(drop, len(line)):] + s.eol
+	}
+	return lines, nil
+}
+
+// insert puts lines before the line of that number; a last line without an end stays one.
+func (s *splice) insert(at int, lines []string) {
+	if at == len(s.lines) && at > 0 && !strings.HasSuffix(s.lines[at-1], "\n") {
+		s.lines[at-1] += s.eol
+		lines[len(lines)-1] = strings.TrimSuffix(lines[len(lines)-1], s.eol)
+	}
+	s.lines = slices.Insert(s.lines, at, lines...)
+}
+
+// cut removes lines; a text whose last line has no end is one afterwards.
+func (s *splice) cut(from, to int) {
+	if to == len(s.lines) && from > 0 && !strings.HasSuffix(s.lines[to-1], "\n") {
+		s.lines[from-1] = strings.TrimRight(s.lines[from-1], "\r\n")
+	}
+	s.lines = slices.Delete(s.lines, from, to)
+}
+
+// put writes an entry into a list, in the place of the one of that name, or as the last.
+// The tree is not changed with it: it has to be read anew before the next edit.
+func (s *splice) put(name, entryName string, item *yamlv3.Node) (bool, error) {
+	key, list, ok := s.block(name)
+	if !ok {
+		return false, nil
+	}
+	indent := s.tree.top().Column - 1
+	if list != nil {
+		indent = list.Column - 1
+	}
+	lines, err := s.entry(item, indent)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case list != nil:
+		last := len(list.Content) - 1
+		have := slices.IndexFunc(list.Content, func(item *yamlv3.Node) bool { return isNamed(item, entryName) })
+		from, to, ok := s.span(list, max(have, 0))
+		if have < 0 {
+			_, from, ok = s.span(list, last)
+			to = from
+		}
+		if !ok {
+			return false, nil
+		}
+		if from < to { // replaced
+			s.cut(from, to)
+		}
+		s.insert(from, lines)
+	case key != nil:
+		at := key.Line - 1
+		if match := emptyValue.FindStringSubmatch(s.lines[at]); match != nil {
+			end := s.lines[at][len(strings.TrimRight(s.lines[at], "\r\n")):]
+			s.lines[at] = match[1] + "# helm-tenant: was " + match[2] + end
+		} else if strings.TrimSpace(s.lines[at]) != name+":" {
+			return false, nil
+		}
+		s.insert(at+1, lines)
+	default:
+		at := s.end()
+		s.insert(at, append([]string{strings.Repeat(" ", indent) + name + ": # helm-tenant: was absent" + s.eol}, lines...))
+	}
+	return true, nil
+}
+
+// end is the line after the last one of the document's content.
+func (s *splice) end() int {
+	keys := s.tree.top().Content
+	end := 0
+	for i := keys[len(keys)-2].Line - 1; i < len(s.lines); i++ {
+		if text := strings.TrimRight(s.lines[i], " \r\n"); text == "---" || text == "..." {
+			break
+		}
+		if _, content := indentOf(s.lines[i]); content {
+			end = i + 1
+		}
+	}
+	return end
+}
+
+// remove takes the entries of these names out of a list.
+func (s *splice) remove(name string, entries []string) bool {
+	key, list, ok := s.block(name)
+	if !ok || list == nil {
+		return ok
+	}
+	left := len(list.Content)
+	for i, item := range slices.Backward(list.Content) {
+		if !slices.ContainsFunc(entries, func(entry string) bool { return isNamed(item, entry) }) {
+			continue
+		}
+		from, to, ok := s.span(list, i)
+		if !ok {
+			return false
+		}
+		s.cut(from, to)
+		left--
+	}
+	at := key.Line - 1
+	if left > 0 {
+		return true
+	}
+	match := was.FindStringSubmatch(s.lines[at])
+	switch {
+	case match == nil: // "users:" alone is a list without entries
+	case match[2] == "absent":
+		s.cut(at, at+1)
+	default:
+		end := s.lines[at][len(strings.TrimRight(s.lines[at], "\r\n")):]
+		s.lines[at] = match[1] + match[2] + end
+	}
+	return true
+}
+
+func isNamed(item *yamlv3.Node, name string) bool {
+	n := mapValue(item, "name")
+	return n != nil && n.Value == name
+}
