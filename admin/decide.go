@@ -172,6 +172,12 @@ func begin(f *facts, r Request) (*decision, error) {
 	if !existed && r.freezes() {
 		return nil, noTenant(r.Tenant.Name, "", slices.Collect(maps.Keys(f.homes)))
 	}
+	if lost && !existed && !r.Exact && len(r.Tenant.Namespaces) == 0 && !r.Tenant.AllNamespaces {
+		// The admin need not remember what the cluster still says.
+		if lost := lostTenant(f.live, r.Tenant.Name); lost != nil {
+			return nil, lost
+		}
+	}
 	d.tenant = r.merged(was)
 	if existed && d.tenant.HomeNamespace == "" && (!r.Exact || isConventional(d.was)) {
 		d.tenant.HomeNamespace = d.was.Home() // the convention of another engine is no reason to move

@@ -30,6 +30,12 @@ type LostRecordError struct {
 	AllNamespaces bool
 	// HelmAccount reports whether the account exists as which Helm 3 and 4 act.
 	HelmAccount bool
+	// FormerHome is the namespace that all of Namespaces name as the tenant's home, where Home
+	// is empty; it is empty where they name none, or several.
+	FormerHome string
+	// Role is bound to the tenant's deployer in all of Namespaces; empty where that is none,
+	// or not one.
+	Role string
 }
 
 func (e *LostRecordError) Error() string {
@@ -39,24 +45,67 @@ func (e *LostRecordError) Error() string {
 	return fmt.Sprintf("tenant %q has no record any more: ConfigMap %s is gone from namespace %q", e.Name, tenant.RecordName, e.Home)
 }
 
+// Ways are the tenants that it may have been, one for each engine, the likelier first. Role
+// and HomeNamespace are empty where the default is meant.
+func (e *LostRecordError) Ways() []tenant.Tenant {
+	way := func(engine tenant.Engine) tenant.Tenant {
+		t := tenant.Tenant{Name: e.Name, Namespaces: e.Namespaces, AllNamespaces: e.AllNamespaces, Engine: engine, Role: e.Role}
+		if t.Role == (tenant.Tenant{AllNamespaces: e.AllNamespaces}).WithDefaults().Role {
+			t.Role = ""
+		}
+		former := tenant.Tenant{Name: e.Name, HomeNamespace: e.FormerHome}
+		switch {
+		case e.Home != "" && e.Home != engine.ConventionalHome(e.Name):
+			t.HomeNamespace = e.Home
+		case e.Home == "" && e.FormerHome != "" && !isConventional(former):
+			t.HomeNamespace = e.FormerHome
+		}
+		return t
+	}
+	var ways []tenant.Tenant
+	// A home of that name was made for Helm 3.
+	if e.Home != "" || e.FormerHome != tenant.EngineImpersonation.ConventionalHome(e.Name) {
+		ways = append(ways, way(tenant.EngineTiller))
+	}
+	if e.Home == "" || e.HelmAccount {
+		ways = append(ways, way(tenant.EngineImpersonation))
+	}
+	return ways
+}
+
 // lostOrNone is the error for a tenant that has no record: a *LostRecordError where objects
 // carry its label, else a *NoTenantError.
 func lostOrNone(ctx context.Context, c *cluster.Client, live *cluster.Live, name string) error {
+	if lost := lostTenant(live, name); lost != nil {
+		return lost
+	}
+	return noTenantIn(ctx, c, name)
+}
+
+// lostTenant is what the live objects of a tenant without a record say of it; nil where
+// nothing that only admins write carries its label.
+func lostTenant(live *cluster.Live, name string) *LostRecordError {
 	keys := live.OfTenant(name)
 	lost := &LostRecordError{Name: name}
+	homes := map[string]bool{}
 	for _, key := range keys {
 		switch {
 		case key.Kind == "Namespace" && live.HomeOf(key.Name) == name:
 			lost.Home = key.Name
 		case key.Kind == "Namespace":
 			lost.Namespaces = append(lost.Namespaces, key.Name)
+			homes[live.Get(key).GetAnnotations()[tenant.AnnotationHome]] = true
 		case key.Kind == "ClusterRoleBinding":
 			lost.AllNamespaces = true
 		}
 	}
 	if len(lost.Namespaces) == 0 && !lost.AllNamespaces { // anybody can label objects of other kinds
-		return noTenantIn(ctx, c, name)
+		return nil
 	}
+	if former := slices.Collect(maps.Keys(homes)); lost.Home == "" && len(former) == 1 {
+		lost.FormerHome = former[0]
+	}
+	lost.Role = restoredRole(live, tenant.Tenant{Name: name, Namespaces: lost.Namespaces, AllNamespaces: lost.AllNamespaces})
 	lost.HelmAccount = live.Get(accountKey(lost.Home, tenant.HelmAccount)) != nil
 	return lost
 }

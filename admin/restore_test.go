@@ -164,3 +164,60 @@ func TestLiveStorage(t *testing.T) {
 		}
 	}
 }
+
+// TestLostRecord: an init that names no namespaces says what the namespaces of a tenant
+// without a record and a home still say, for each engine that it may have had.
+func TestLostRecord(t *testing.T) {
+	bare := Request{Tenant: tenant.Tenant{Name: "t"}}
+	for _, test := range []struct {
+		name string
+		made Request
+		kept func(cluster.Key) bool
+		want []tenant.Tenant
+	}{
+		{"its home is gone", asked(), outsideOf("t-tiller"), []tenant.Tenant{
+			{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineTiller}, {Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineImpersonation}}},
+		{"with a role and a home of its own", asked(role("edit"), home("own")), outsideOf("own"), []tenant.Tenant{
+			{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineTiller, Role: "edit", HomeNamespace: "own"},
+			{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineImpersonation, Role: "edit", HomeNamespace: "own"}}},
+		{"of Helm 3", asked(engine(tenant.EngineImpersonation)), outsideOf("t-helm"), []tenant.Tenant{{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineImpersonation}}},
+		{"of all namespaces", asked(everywhere, accept(RiskClusterWide)), outsideOf("t-tiller"), []tenant.Tenant{
+			{Name: "t", AllNamespaces: true, Engine: tenant.EngineTiller}, {Name: "t", AllNamespaces: true, Engine: tenant.EngineImpersonation}}},
+		{"its home is empty", asked(), func(key cluster.Key) bool { return key.Namespace != "t-tiller" }, []tenant.Tenant{{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineTiller}}},
+		{"an empty home of its own", asked(engine(tenant.EngineBoth), home("own")), func(key cluster.Key) bool { return key.Namespace != "own" || key.Name == tenant.HelmAccount }, []tenant.Tenant{
+			{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineTiller, HomeNamespace: "own"}, {Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineImpersonation, HomeNamespace: "own"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := empty().after(t, test.made)
+			w.objects = slices.DeleteFunc(slices.Clone(w.objects), func(o runtime.Object) bool { return !test.kept(cluster.KeyOf(o)) })
+			_, err := decide(w.facts(t, bare), bare)
+			lost, is := errors.AsType[*LostRecordError](err)
+			if !is {
+				t.Fatalf("got %v", err)
+			}
+			if diff := cmp.Diff(test.want, lost.Ways()); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			for _, way := range lost.Ways() {
+				if got := w.decide(t, Request{Tenant: way, Accepted: test.made.Accepted}); got.Err != "" {
+					t.Errorf("made again as %v: %s", way, got.Err)
+				}
+			}
+		})
+	}
+	// Nothing of a tenant is there, or what is there can be anybody's.
+	labelled := bindingOf("a", "some", "edit", user("mallory"))
+	labelled.(metav1.Object).SetLabels(rbac.Labels("t"))
+	for name, w := range map[string]world{"nothing": empty(), "a labelled RoleBinding": empty().with(labelled)} {
+		if got := w.decide(t, bare); !strings.Contains(got.Err, "at least one is needed") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// outsideOf are the objects that stay when a namespace goes.
+func outsideOf(namespace string) func(cluster.Key) bool {
+	return func(key cluster.Key) bool {
+		return key.Namespace != namespace && key != namespaceKey(namespace)
+	}
+}

@@ -166,25 +166,38 @@ func storageHints(e *admin.StorageError, a asking) []hint {
 
 // lostHints says how to make a tenant again of which the record is gone.
 func lostHints(e *admin.LostRecordError) []hint {
-	where := "--namespaces=" + strings.Join(e.Namespaces, ",")
-	if e.AllNamespaces {
-		where = "--all-namespaces"
-	}
-	initOf := func(engine tenant.Engine) command.Command {
-		args := []string{where, "--engine=" + string(engine)}
-		if e.Home != "" && e.Home != engine.ConventionalHome(e.Name) {
-			args = append(args, "--home-namespace="+e.Home)
+	var hints []hint
+	for _, t := range e.Ways() {
+		before := "make it again, for Helm 2 and with its Tiller, with"
+		if t.Engine == tenant.EngineImpersonation {
+			before = "or, where its releases are Helm 3's by now, with"
 		}
-		return command.Tenant("init", e.Name, args...)
-	}
-	hints := []hint{typed("make it again, for Helm 2 and with its Tiller, with", initOf(tenant.EngineTiller))}
-	if e.HelmAccount || e.Home == "" {
-		hints = append(hints, typed("or, where its releases are Helm 3's by now, with", initOf(tenant.EngineImpersonation)))
+		if len(hints) == 0 && t.Engine == tenant.EngineImpersonation {
+			before = "make it again with"
+		}
+		hints = append(hints, typed(before, initCommand(t)))
 	}
 	if e.Home == "" {
 		hints = append(hints, "Tiller's release records went with the home; those that migrate or destroy saved are brought back by creating the objects in their backup file")
 	}
 	return hints
+}
+
+// initCommand makes a tenant of this engine with these namespaces, role and home; of the
+// last two it leaves out those that are empty.
+func initCommand(t tenant.Tenant) command.Command {
+	args := []string{"--namespaces=" + strings.Join(t.Namespaces, ",")}
+	if t.AllNamespaces {
+		args = []string{"--all-namespaces"}
+	}
+	args = append(args, "--engine="+string(t.Engine))
+	if t.Role != "" {
+		args = append(args, "--role="+t.Role)
+	}
+	if t.HomeNamespace != "" {
+		args = append(args, "--home-namespace="+t.HomeNamespace)
+	}
+	return command.Tenant("init", t.Name, args...)
 }
 
 // memberArguments are the flags that name these subjects.
