@@ -18,7 +18,7 @@ import (
 )
 
 // batchBytes bounds what is in memory of the records that writeHelmRecords writes at once.
-const batchBytes = 16 << 20
+const batchBytes = 8 << 20
 
 // helmRecords writes Helm 3's records of the revisions that miss one, batch by batch: all of
 // a tenant's together may be larger than the memory.
