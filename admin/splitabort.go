@@ -16,8 +16,8 @@ import (
 )
 
 // Abort goes back: it stops the tenants' Tillers, removes what they have of the releases when
-// that is backed up, and starts the Tiller that was split. The tenants stay, with their own
-// releases. In a dry run it says what would be written.
+// that is backed up, and starts the Tiller that was split and the tenants' own, and waits for
+// them, if that is asked. The tenants stay, with their own releases. In a dry run it says what would be written.
 func (s *Split) Abort(ctx context.Context) (*SplitEnd, error) {
 	e, err := s.readEnd(ctx)
 	if errors.Is(err, ErrNoSplit) {
@@ -89,7 +89,13 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 			return nil, err
 		}
 	}
-	return e, setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made)
+	if err := setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made); err != nil || !s.Wait {
+		return e, err
+	}
+	if err := s.waitUntilStarted(ctx); err != nil {
+		return nil, err
+	}
+	return e, s.waitForTenants(ctx, e.Tenants)
 }
 
 // orphans are the releases of which only their tenant has records, sorted.

@@ -178,8 +178,9 @@ func (e *SplitEnd) changed() []string {
 }
 
 // Finish finishes the migrations of the tenants that went on to Helm 3 and 4, removes the
-// Tiller's records of the releases that moved, when they are backed up, and starts the Tiller again where it has others. In a dry run it says what would be
-// written.
+// Tiller's records of the releases that moved, when they are backed up, and where it has others
+// starts the Tiller again and waits for it, if that is asked. In a dry run it says what would
+// be written.
 func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	e, err := s.readEnd(ctx)
 	if err != nil {
@@ -243,8 +244,11 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	if err := setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made); err != nil {
 		return nil, err
 	}
-	if len(e.Rest) == 0 || s.Narrow == "" || !s.Wait {
+	switch {
+	case len(e.Rest) == 0 || !s.Wait:
 		return e, nil
+	case s.Narrow == "":
+		return e, s.waitUntilStarted(ctx)
 	}
 	// The narrowed Tiller starts again, since its pod changes.
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"helm-tenant/cluster"
+	"helm-tenant/install"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
@@ -114,4 +116,75 @@ func (s *Split) waitUntilStopped(ctx context.Context) error {
 		return &cluster.NotReadyError{Home: s.From, Stopping: true, Sentence: "pod " + left + " runs", Err: err}
 	}
 	return err
+}
+
+// waitUntilStarted waits until the split Tiller, which was started again, has as many ready
+// pods as its workloads ask for: before, helm finds no Tiller. It ends with a
+// *cluster.NotReadyError when the time is over.
+func (s *Split) waitUntilStarted(ctx context.Context) error {
+	found, err := readTillers(ctx, s.Client, s.From)
+	if err != nil {
+		return err
+	}
+	wanted := 0
+	for _, t := range found.tillers {
+		if slices.Contains(tenant.ScalableKinds, t.object.GetKind()) && t.spec.Replicas != nil {
+			wanted += int(*t.spec.Replicas)
+		}
+	}
+	said := ""
+	err = wait.PollUntilContextTimeout(ctx, time.Second/2, s.Timeout, true, func(ctx context.Context) (bool, error) {
+		ready, err := s.readyPods(ctx)
+		if err != nil || ready >= wanted {
+			return err == nil, err
+		}
+		if sentence := fmt.Sprintf("%d of %d pods ready", ready, wanted); sentence != said {
+			said = sentence
+			s.say("Tiller: %s", said)
+		}
+		return false, nil
+	})
+	if wait.Interrupted(err) {
+		return &cluster.NotReadyError{Home: s.From, Sentence: said, Err: err}
+	}
+	return err
+}
+
+// readyPods counts the ready pods of the split Tiller.
+func (s *Split) readyPods(ctx context.Context) (int, error) {
+	pods, err := s.Client.List(ctx, "Pod", s.From, metav1.ListOptions{})
+	ready := 0
+	for _, object := range pods {
+		var pod corev1.Pod
+		if err := cluster.Typed(object, &pod); err != nil {
+			return 0, err
+		}
+		if pod.DeletionTimestamp == nil && install.PodReady(pod) && recognise.IsTiller(pod.Labels, pod.Spec) {
+			ready++
+		}
+	}
+	return ready, err
+}
+
+// waitForTenants waits until the Tiller of each of the tenants that has one is ready.
+func (s *Split) waitForTenants(ctx context.Context, tenants []tenant.Tenant) error {
+	live := cluster.NewLive()
+	var keys []cluster.Key
+	for _, t := range tenants {
+		keys = append(keys, tillerKey(t.Home()))
+	}
+	if err := s.Client.Lookup(ctx, live, keys); err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	for _, t := range tenants {
+		if live.Get(tillerKey(t.Home())) == nil {
+			continue
+		}
+		if err := s.Client.WaitForTiller(waiting, t.Home(), func(sentence string) { s.say("%s: Tiller: %s", t.Name, sentence) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -77,7 +77,7 @@ live, are listed, and refused unless the risk is accepted.`,
 	f.StringVar(&o.backup, "backup", "", "file for the release records, FILE-TENANT for those of a tenant that is migrated (default helm-tenant-NAMESPACE-TIME.yaml here)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the namespace's name before --finish")
 	riskFlag(cmd, &o.apply.risks)
-	f.BoolVar(&o.wait, "wait", true, "wait until the Tiller of each tenant that is started is ready")
+	f.BoolVar(&o.wait, "wait", true, "wait until each Tiller that is started is ready")
 	timeoutFlag(cmd, &o.timeout)
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -184,8 +184,8 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 	if _, is := errors.AsType[*admin.NarrowError](err); is {
 		hints = append(hints, typed("the same command again goes on; without --narrow the Tiller keeps its rights", splitCommand(o.from, "--finish")))
 	}
-	if late, is := errors.AsType[*cluster.NotReadyError](err); is && o.finish && !late.Stopping && late.Home == o.from {
-		return append(hints, typed("the split is finished; look at the Tiller with", command.Tenant("describe", o.narrow)))
+	if late, is := errors.AsType[*cluster.NotReadyError](err); is && !late.Stopping && late.Home == o.from {
+		return append(hints, s.lateHint(o))
 	}
 	if _, is := errors.AsType[*admin.MovedOnError](err); is {
 		return []hint{typed("finish the split with", splitCommand(o.from, "--finish"))}
@@ -201,6 +201,18 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 		}
 	}
 	return hints
+}
+
+// lateHint says what to do about the split Tiller that was started again and is not ready.
+func (s *session) lateHint(o *splitOptions) hint {
+	done := "the split is finished"
+	if o.abort {
+		done = "the split is taken back"
+	}
+	if o.narrow != "" {
+		return typed(done+"; look at the Tiller with", command.Tenant("describe", o.narrow))
+	}
+	return typed(done+"; look at the Tiller's pods with", command.Command{"kubectl", "get", "pods", "--namespace=" + o.from})
 }
 
 func (s *session) beginSplit(ctx context.Context, run *admin.Split, o *splitOptions) error {

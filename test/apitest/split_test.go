@@ -121,7 +121,7 @@ func TestSplit(t *testing.T) {
 	}
 
 	file2 := backupFile(t)
-	admin.must(t, "split", "--abort", "--from", from, "--backup", file2)
+	admin.must(t, "split", "--abort", "--from", from, "--wait=false", "--backup", file2)
 	if !maps.Equal(before, w.tillerRecords(t, from)) || !maps.Equal(own, w.tillerRecords(t, two.home)) || len(w.tillerRecords(t, one.home)) != 0 || w.replicas(t, from) != 1 {
 		t.Error("after the abort not everything is as it was")
 	}
@@ -133,7 +133,7 @@ func TestSplit(t *testing.T) {
 	copied()
 	admin.fails(t, 1, []string{"there is no terminal to confirm it on", "add --yes"}, "split", "--finish", "--from", from)
 	file3 := backupFile(t)
-	r = admin.must(t, "split", "--finish", "--from", from, "--yes", "--backup", file3)
+	r = admin.must(t, "split", "--finish", "--from", from, "--yes", "--wait=false", "--backup", file3)
 	copied()
 	if left := w.tillerRecords(t, from); !maps.Equal(left, map[string]string{"ConfigMap rest.v1": before["ConfigMap rest.v1"]}) || w.replicas(t, from) != 1 {
 		t.Errorf("the old Tiller has %q and %d replicas", slices.Collect(maps.Keys(left)), w.replicas(t, from))

@@ -40,9 +40,9 @@ func splitRows(ctx context.Context, m *meter, ours, dir string, report *strings.
 	for _, args := range [][]string{
 		{"split", "-f", file, from, "--dry-run", "-o", "json"},
 		{"split", "-f", file, from, "--wait=false", "--backup", filepath.Join(dir, "split.yaml")},
-		{"split", from, "--abort", "--backup", filepath.Join(dir, "split-abort.yaml")},
+		{"split", from, "--abort", "--wait=false", "--backup", filepath.Join(dir, "split-abort.yaml")},
 		{"split", "-f", file, from, "--wait=false", "--backup", filepath.Join(dir, "split-2.yaml")},
-		{"split", from, "--finish", "--yes", "--backup", filepath.Join(dir, "split-finish.yaml")},
+		{"split", from, "--finish", "--yes", "--wait=false", "--backup", filepath.Join(dir, "split-finish.yaml")},
 	} {
 		if err := m.row(ctx, report, what, 0, splitMiB, append([]string{ours}, args...)...); err != nil {
 			return err

@@ -33,8 +33,8 @@ const (
 
 const (
 	splitBegin  = "split -f - --from NAME-old-tiller --wait=false"
-	splitFinish = "split --finish --from NAME-old-tiller --yes"
-	splitAbort  = "split --abort --from NAME-old-tiller"
+	splitFinish = "split --finish --from NAME-old-tiller --yes --wait=false"
+	splitAbort  = "split --abort --from NAME-old-tiller --wait=false"
 )
 
 // splits are the scenarios of split: to the tenants, to the end, and back.
