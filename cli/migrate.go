@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -98,6 +99,9 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	if err != nil {
 		return err
 	}
+	// Records unpack to ten times their size, and are garbage as soon as they are converted:
+	// collecting sooner costs little.
+	debug.SetGCPercent(50)
 	m := s.newMigration(k, client, name, o)
 	switch {
 	case o.finish:
