@@ -11,6 +11,7 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"helm-tenant/cluster"
@@ -178,6 +179,45 @@ func TestPriorities(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, priorities(live)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", test.name, diff)
+		}
+	}
+}
+
+// TestGuardStateOfClasses: whatever is changed about the PriorityClasses by which the guard's
+// policies were written, those that name them are reported, and no others.
+func TestGuardStateOfClasses(t *testing.T) {
+	class := func(name string, value int32, isDefault bool) *schedulingv1.PriorityClass {
+		return &schedulingv1.PriorityClass{TypeMeta: metav1.TypeMeta{APIVersion: "scheduling.k8s.io/v1", Kind: "PriorityClass"}, ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, GlobalDefault: isDefault}
+	}
+	written := rails.Policies(rails.Priorities{Default: 100, Harmless: []string{"low", "normal"}}, tenant.GuardEnforce)
+	for _, test := range []struct {
+		name    string
+		classes []runtime.Object
+		stale   bool
+	}{
+		{"the same", []runtime.Object{class("low", -1, false), class("normal", 100, true), class("high", 101, false)}, false},
+		{"another high class", []runtime.Object{class("low", -1, false), class("normal", 100, true), class("higher", 1000, false)}, false},
+		{"another low class", []runtime.Object{class("low", -1, false), class("lower", -2, false), class("normal", 100, true)}, true},
+		{"no default any more", []runtime.Object{class("low", -1, false), class("normal", 100, false)}, true},
+		{"a higher default", []runtime.Object{class("low", -1, false), class("normal", 100, false), class("high", 101, true)}, true},
+		{"a second, higher default", []runtime.Object{class("low", -1, false), class("normal", 100, true), class("high", 101, true)}, false},
+		{"a second, lower default", []runtime.Object{class("low", -1, true), class("normal", 100, true)}, true},
+	} {
+		live, err := cluster.LiveOf(world{}.with(append(test.classes, written...)...).objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state, _, err := guardState(live, []tenant.Guard{tenant.GuardEnforce}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range state.Problems {
+			if p.Missing || !rails.DependsOnPriorities(p.Object.Name) {
+				t.Errorf("%s: %+v is reported", test.name, p)
+			}
+		}
+		if (len(state.Problems) > 0) != test.stale {
+			t.Errorf("%s: reported is %+v", test.name, state.Problems)
 		}
 	}
 }

@@ -84,10 +84,11 @@ func (a *auditor) checkGuard() {
 	}
 	f := Finding{Subject: subject}
 	var names []string
-	severity := Medium
+	severity, classes := Medium, true
 	for _, p := range problems {
 		f.Chains = append(f.Chains, []string{p.Object.String(), p.String()})
 		names = append(names, p.Object.Name)
+		classes = classes && !p.Missing && p.Mode == "" && rails.DependsOnPriorities(p.Object.Name)
 		if p.Mode == "" || p.Mode == tenant.GuardEnforce {
 			severity = High
 		}
@@ -96,6 +97,9 @@ func (a *auditor) checkGuard() {
 	f.Object = strings.Join(names, " ")
 	f.Text = fmt.Sprintf("admission policies of the guard, or their bindings, are missing or differ: %s", few(names))
 	f.Fix = a.writeGuard(modes, problems)
+	if classes {
+		f.Fix = f.Fix.With("all of them name PriorityClasses: those of the cluster may have changed since they were written")
+	}
 	a.add(idGuardPolicies, severity, f)
 }
 

@@ -30,6 +30,8 @@ func TestGuardPolicies(t *testing.T) {
 		{"a binding that warns", []tenant.Guard{tenant.GuardEnforce, tenant.GuardWarn}, GuardState{Problems: []GuardProblem{binding(tenant.GuardWarn)}}, Medium, "helm tenant init b"},
 		{"bindings of two modes", []tenant.Guard{tenant.GuardEnforce, tenant.GuardWarn}, GuardState{Problems: []GuardProblem{binding(tenant.GuardWarn), binding(tenant.GuardEnforce)}}, High,
 			"helm tenant init a; helm tenant init b"},
+		{"policies of pods that differ", []tenant.Guard{tenant.GuardEnforce}, GuardState{Problems: []GuardProblem{{Object: ObjectRef{Kind: "ValidatingAdmissionPolicy", Name: "helm-tenant-guard-pods"}}}}, High,
+			"helm tenant init a"},
 		{"no such policies", []tenant.Guard{tenant.GuardEnforce}, GuardState{Unserved: true}, Low, "upgrade the API server"},
 	} {
 		s := &Snapshot{Guard: test.state}
@@ -44,6 +46,10 @@ func TestGuardPolicies(t *testing.T) {
 		}
 		if len(got) != 1 || got[0].Severity != test.severity || !strings.HasPrefix(got[0].Fix.String(), test.fix) {
 			t.Errorf("%s: found %+v", test.name, got)
+			continue
+		}
+		if said := strings.Contains(strings.Join(got[0].Fix.Notes, " "), "PriorityClasses"); said != strings.HasPrefix(test.name, "policies of pods") {
+			t.Errorf("%s: notes are %q", test.name, got[0].Fix.Notes)
 		}
 	}
 }

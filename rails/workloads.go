@@ -8,6 +8,12 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
 
+// DependsOnPriorities reports whether the policy of the guard of that name has the
+// priority of the cluster's default class, or the names of classes, written into it.
+func DependsOnPriorities(name string) bool {
+	return slices.ContainsFunc(workloads(Priorities{}), func(p policy) bool { return p.name() == name })
+}
+
 // workloads are the policies for pods and for what makes pods: controllers are not
 // held, so the templates are judged as pods are.
 func workloads(p Priorities) []policy {
@@ -31,7 +37,7 @@ func workloads(p Priorities) []policy {
 				admissionv1.Variable{Name: "wereVolumes", Expression: `oldObject == null ? [] : ` + volumesOf("oldObject", w.template, ephemeral)},
 			),
 			rules: []admissionv1.Validation{
-				rule(`variables.class == "" || variables.class in variables.classes || variables.class == variables.was`, classMessage, classMessageExpression("variables.class")),
+				rule(`variables.class == "" || variables.class in variables.classes || variables.class == variables.was`, classMessage, classMessageExpression("variables.class", p)),
 				rule(`variables.volumes.all(v, v in variables.wereVolumes)`, volumeMessage, volumeMessageExpression),
 			},
 		}
@@ -55,8 +61,10 @@ const (
 	volumeMessageExpression = `"a claim's template here can't name a volume, as " + variables.volumes.join(", ") + ": leave volumeName out"`
 )
 
-func classMessageExpression(class string) string {
-	return `"a pod here can't have the priority class " + ` + class + ` + "; allowed: " + (variables.allowed.size() == 0 ? "none but the cluster's default" : variables.allowed.join(", "))`
+// classMessageExpression says which class is refused, and which are not: the classes of
+// the cluster may have changed since the policies were written.
+func classMessageExpression(class string, p Priorities) string {
+	return fmt.Sprintf(`"a pod here can't have the priority class " + %s + ", which is above the cluster's default priority of %d; allowed: " + (variables.allowed.size() == 0 ? "those up to it" : variables.allowed.join(", ") + ", and those up to it")`, class, p.Default)
 }
 
 // allowedClasses are the names of classes that a pod may have.
@@ -105,7 +113,7 @@ func pods(p Priorities) policy {
 			{Name: "volumes", Expression: `!has(object.spec.volumes) ? [] : ` + ephemeral("object.spec")},
 		}, podStorageVariables()),
 		rules: append([]admissionv1.Validation{
-			rule(fmt.Sprintf(`!has(object.spec.priority) || object.spec.priority <= %d || variables.class in variables.allowed`, p.Default), classMessage, classMessageExpression("variables.class")),
+			rule(fmt.Sprintf(`!has(object.spec.priority) || object.spec.priority <= %d || variables.class in variables.allowed`, p.Default), classMessage, classMessageExpression("variables.class", p)),
 			rule(`variables.volumes.size() == 0`, volumeMessage, volumeMessageExpression),
 		}, podStorageRules()...),
 	}
