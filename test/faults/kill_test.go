@@ -41,8 +41,8 @@ type scenario struct {
 	// each run.
 	policy bool
 	// alone is for a command that is about all tenants of the cluster: no other
-	// scenario runs meanwhile, and no other kill. Its input is the tenants file of
-	// all but those of its own name.
+	// scenario runs meanwhile, and no other kill, whose tenants are made only then.
+	// Its input is the tenants file of all but those of its own name.
 	alone bool
 	// every has it killed at every write, unless -short, where others are killed
 	// at some.
@@ -151,8 +151,10 @@ func (s *scenario) run(t *testing.T, w *world) (int, error) {
 		kills[i].name = s.one(i + 1)
 		names = append(names, kills[i].name)
 	}
-	if err := s.setUp(ctx, w, names...); err != nil {
-		return 0, err
+	if !s.alone { // else what one kill acts on would be what the next one needs
+		if err := s.setUp(ctx, w, names...); err != nil {
+			return 0, err
+		}
 	}
 	width := inFlight
 	if s.policy || s.alone {
@@ -294,6 +296,11 @@ func (s *scenario) undisturbed(ctx context.Context, w *world, name string, code 
 }
 
 func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question, before, after access) error {
+	if s.alone {
+		if err := s.setUp(ctx, w, k.name); err != nil {
+			return err
+		}
+	}
 	if err := s.dropPolicy(ctx, w); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,6 +95,25 @@ tenants:
 		name: "revoke of what is over", prefix: "ky", about: []string{"NAME"},
 		tenants: one, prepare: overSince,
 		args: "revoke NAME --expired",
+	},
+	{
+		name: "revoke of what is over in all tenants", prefix: "lq", about: []string{"NAMEx", "NAMEy", "NAMEz"}, alone: true,
+		tenants: `
+- name: NAMEx
+  namespaces: [NAMEx-a]
+  members: {users: [alice, bob]}
+- name: NAMEy
+  namespaces: [NAMEy-a]
+  members: {users: [bob, carol]}
+- name: NAMEz
+  namespaces: [NAMEz-a]
+  members: {users: [bob]}
+`,
+		// Nobody's time is over in the third.
+		prepare: func(ctx context.Context, w *world, name string) error {
+			return errors.Join(overSince(ctx, w, name+"x"), overSince(ctx, w, name+"y"))
+		},
+		args: "revoke --expired --all",
 	},
 	{
 		name: "grant of the first reader", prefix: "kz", about: []string{"NAME"}, tenants: one + "  engine: both\n", prepare: withSecretsRole,
