@@ -125,7 +125,9 @@ func explainTwoHomes(k *tenant.Kubeconfig, two *twoHomesError) error {
 	return withHint(fmt.Errorf("%s: %w", k.Where(), two), hint("then: helm tenant use "+two.records[0].Name+" --home-namespace NAMESPACE")) // a valid name
 }
 
-// readNamespaces completes a tenant by its record.
+// readNamespaces completes a tenant by its record. Where the record is missing, can't be
+// read or is another tenant's, the caller is told to name the namespace. Where the API server
+// did not answer, or not to these credentials, that would not help: helm would fail alike.
 func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved, timeout time.Duration) (tenant.Resolved, error) {
 	name := "the tenant in " + r.Home
 	if r.Name != "" {
@@ -146,10 +148,19 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 	switch {
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
 		return r, withHint(fmt.Errorf("the namespaces of %s are not known: you are no member, or there is no such tenant: %w", name, err), hints...)
+	case isUnusable(err):
+		return r, err
 	case err != nil:
 		return r, withHint(fmt.Errorf("the namespaces of %s are not known: %w", name, err), hints...)
 	case r.Name != "" && record.Name != r.Name, record.Home() != home:
 		return r, withHint(fmt.Errorf("the record in namespace %q of %s is that of tenant %q with the home %q, not of %s", home, k.Where(), record.Name, record.Home(), name), hints...)
 	}
 	return r.WithRecord(home, record), nil
+}
+
+// isUnusable reports whether an error says that no request of the caller's is answered: the
+// API server can't be reached, or does not accept the credentials.
+func isUnusable(err error) bool {
+	_, unreachable := errors.AsType[*cluster.UnreachableError](err)
+	return unreachable || apierrors.IsUnauthorized(err)
 }

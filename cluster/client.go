@@ -284,13 +284,13 @@ func (c *Client) explain(what string, err error) error {
 		if request, is := errors.AsType[*url.Error](err); is {
 			err = request.Err
 		}
-		unreachable := &UnreachableError{before: fmt.Sprintf("the API server of %s can't be reached: ", c.where), err: err}
+		unreachable := &UnreachableError{before: fmt.Sprintf("the API server of %s can't be reached%s: ", c.where, throughProxy(c.config)), err: err}
 		var timeout interface{ Timeout() bool }
 		switch {
 		case errors.Is(err, context.Canceled):
 			unreachable.before = fmt.Sprintf("interrupted while the API server of %s was to answer: ", c.where)
 		case errors.As(err, &timeout) && timeout.Timeout():
-			unreachable.before, unreachable.TimedOut = fmt.Sprintf("the API server of %s did not answer in time: ", c.where), true
+			unreachable.before, unreachable.TimedOut = fmt.Sprintf("the API server of %s did not answer in time%s: ", c.where, throughProxy(c.config)), true
 		}
 		return unreachable
 	}
@@ -302,20 +302,6 @@ type statusError interface {
 	error
 	apierrors.APIStatus
 }
-
-// UnreachableError is an API server that did not answer. Its text is one line:
-// credential plugins report in several.
-type UnreachableError struct {
-	// TimedOut says that the time was up that Connect was given for one request.
-	TimedOut bool
-	before   string
-	err      error
-}
-
-func (e *UnreachableError) Error() string {
-	return e.before + strings.Join(strings.Fields(e.err.Error()), " ")
-}
-func (e *UnreachableError) Unwrap() error { return e.err }
 
 func toUnstructured(object runtime.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
