@@ -50,9 +50,14 @@ var runnerKinds = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet
 // Those of helm-tenant's own are left out.
 func findByHand(objects []*unstructured.Unstructured) (byHand, error) {
 	var found byHand
+	var makers cluster.Owners
 	for _, kind := range runnerKinds {
 		for _, object := range objects {
-			if object.GetKind() != kind || object.GetLabels()[tenant.LabelTenant] != "" {
+			if object.GetKind() != kind {
+				continue
+			}
+			if object.GetLabels()[tenant.LabelTenant] != "" {
+				makers.Add(kind, object)
 				continue
 			}
 			spec, err := runnerSpec(object)
@@ -62,6 +67,7 @@ func findByHand(objects []*unstructured.Unstructured) (byHand, error) {
 			if !recognise.IsTiller(spec.Template.Labels, spec.Template.Spec) {
 				continue
 			}
+			makers.Add(kind, object)
 			if kind == "Pod" {
 				found.parts = append(found.parts, "Pod "+object.GetName())
 			}
@@ -69,7 +75,7 @@ func findByHand(objects []*unstructured.Unstructured) (byHand, error) {
 			if account != "" {
 				found.parts = append(found.parts, "ServiceAccount "+account)
 			}
-			if metav1.GetControllerOf(object) == nil { // else it goes with what made it
+			if _, made := makers.Maker(kind, object); !made { // else it goes with what made it
 				found.tillers = append(found.tillers, handTiller{object, spec})
 			}
 		}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -116,22 +117,34 @@ func (t *taking) readWebhookNames(ctx context.Context, kind string) error {
 	return err
 }
 
-// isOwned reports whether a controller of Kubernetes' own made the workload, which is read as
-// what made it.
-func isOwned(object metav1.Object) bool {
+// isOwned reports whether a Deployment or CronJob that was read made the workload. Where these
+// could not be read, the workload's own word counts.
+func (t *taking) isOwned(kind string, object metav1.Object) bool {
 	owner := metav1.GetControllerOf(object)
-	return owner != nil && (owner.Kind == "Deployment" || owner.Kind == "CronJob")
+	if owner == nil || owner.Kind != "Deployment" && owner.Kind != "CronJob" {
+		return false
+	}
+	made := true
+	t.locked(func() {
+		if !slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.Resource == strings.ToLower(owner.Kind)+"s" }) {
+			_, made = t.makers.Maker(kind, object)
+		}
+	})
+	return made
 }
 
 // readOtherWorkloads reads one kind of what makes pods, but for what another workload made.
 func (t *taking) readOtherWorkloads(ctx context.Context, kind string) error {
 	all := metav1.ListOptions{}
 	add := func(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) {
-		if template == nil || isOwned(meta) {
+		if template == nil || t.isOwned(kind, meta) {
 			return
 		}
 		w := workloadOf(kind, meta, template)
-		t.locked(func() { t.snapshot.Workloads = append(t.snapshot.Workloads, w) })
+		t.locked(func() {
+			t.makers.Add(kind, meta)
+			t.snapshot.Workloads = append(t.snapshot.Workloads, w)
+		})
 	}
 	switch kind {
 	case "Job":
@@ -144,7 +157,7 @@ func (t *taking) readOtherWorkloads(ctx context.Context, kind string) error {
 	// Every Deployment has several, which are no news: of these the names are enough.
 	namespaces := map[string]bool{}
 	if err := t.client.EachMeta(ctx, kind, "", all, func(m *metav1.PartialObjectMetadata) {
-		if !isOwned(m) {
+		if !t.isOwned(kind, m) {
 			namespaces[m.Namespace] = true
 		}
 	}); err != nil {

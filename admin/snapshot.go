@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/audit"
@@ -46,6 +47,8 @@ type taking struct {
 	homes   *cluster.Homes
 	// guard holds the guard's admission policies, and what they depend on.
 	guard *cluster.Live
+	// makers are the workloads that were read and may make others.
+	makers cluster.Owners
 	// mutex is of all that several lists write to.
 	mutex sync.Mutex
 }
@@ -70,7 +73,7 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 		{releaseMaps, "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
 		{"secrets", "which releases came from Tiller", t.readMoved},
 	}
-	after = append(after, t.railReadings()...)
+	after = slices.Concat(after, t.madeReadings(), t.railReadings())
 	if err := t.take(ctx, append(t.reaching(), t.readings()...), after); err != nil {
 		return nil, err
 	}
@@ -151,8 +154,11 @@ func (t *taking) reaching() []reading {
 	}
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "which Tillers there are", func(ctx context.Context) error {
-			return readWorkloads(ctx, t.client, kind, func(w audit.Workload) {
-				t.locked(func() { t.snapshot.Workloads = append(t.snapshot.Workloads, w) })
+			return readWorkloads(ctx, t.client, kind, func(meta *metav1.ObjectMeta, w audit.Workload) {
+				t.locked(func() {
+					t.makers.Add(kind, meta)
+					t.snapshot.Workloads = append(t.snapshot.Workloads, w)
+				})
 			})
 		}})
 	}
@@ -176,7 +182,15 @@ func (t *taking) readings() []reading {
 			return err
 		}},
 	}
-	for _, kind := range []string{"Job", "CronJob", "ReplicaSet", "ReplicationController"} {
+	return append(readings, t.workloadReadings("CronJob", "ReplicationController")...)
+}
+
+// madeReadings are the lists of workloads that others make, which are read before.
+func (t *taking) madeReadings() []reading { return t.workloadReadings("Job", "ReplicaSet") }
+
+func (t *taking) workloadReadings(kinds ...string) []reading {
+	var readings []reading
+	for _, kind := range kinds {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "what runs beside deployers", func(ctx context.Context) error {
 			return t.readOtherWorkloads(ctx, kind)
 		}})

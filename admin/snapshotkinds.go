@@ -62,7 +62,7 @@ func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, in
 	return cluster.Each(ctx, c, kind, "", all, func(b *rbacv1.ClusterRoleBinding) { bind(&b.ObjectMeta, b.RoleRef, b.Subjects) })
 }
 
-func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func(audit.Workload)) error {
+func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func(*metav1.ObjectMeta, audit.Workload)) error {
 	workload := func(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) audit.Workload {
 		return workloadOf(kind, meta, template)
 	}
@@ -72,10 +72,10 @@ func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func
 		return cluster.Each(ctx, c, kind, "", all, func(s *appsv1.StatefulSet) {
 			w := workload(&s.ObjectMeta, &s.Spec.Template)
 			w.Demand = rails.OfTemplate(&s.Spec.Template.Spec, s.Spec.VolumeClaimTemplates...)
-			add(w)
+			add(&s.ObjectMeta, w)
 		})
 	case "DaemonSet":
-		return cluster.Each(ctx, c, kind, "", all, func(s *appsv1.DaemonSet) { add(workload(&s.ObjectMeta, &s.Spec.Template)) })
+		return cluster.Each(ctx, c, kind, "", all, func(s *appsv1.DaemonSet) { add(&s.ObjectMeta, workload(&s.ObjectMeta, &s.Spec.Template)) })
 	}
 	return cluster.Each(ctx, c, kind, "", all, func(d *appsv1.Deployment) {
 		w := workload(&d.ObjectMeta, &d.Spec.Template)
@@ -83,7 +83,7 @@ func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func
 			w.Deployment = d.Spec.DeepCopy()
 			w.Template = &w.Deployment.Template
 		}
-		add(w)
+		add(&d.ObjectMeta, w)
 	})
 }
 
@@ -104,9 +104,7 @@ func podOf(pod *corev1.Pod) audit.Pod {
 			p.Owner = audit.ObjectRef{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}
 		}
 	}
-	if p.Owner == (audit.ObjectRef{}) { // a controller's template tells of its pods
-		p.Demand = rails.OfPod(&pod.Spec)
-	}
+	p.Demand = rails.OfPod(&pod.Spec)
 	if recognise.IsTiller(pod.Labels, pod.Spec) {
 		p.Spec = pod.Spec.DeepCopy()
 	}

@@ -82,13 +82,16 @@ func demandsOf(s *Snapshot) map[string][]Demand {
 	for _, d := range s.Demands {
 		add(d)
 	}
+	demanding := map[string][]*Workload{}
 	for i := range s.Workloads {
 		if w := &s.Workloads[i]; w.Demand != nil {
+			demanding[w.Namespace] = append(demanding[w.Namespace], w)
 			add(Demand{ObjectRef{w.Kind, w.Namespace, w.Name}, w.Demand})
 		}
 	}
 	for i := range s.Pods {
-		if pod := &s.Pods[i]; pod.Demand != nil {
+		// What made a pod is told in its place, where it asks for something itself.
+		if pod := &s.Pods[i]; pod.Demand != nil && !slices.ContainsFunc(demanding[pod.Namespace], func(w *Workload) bool { return made(w, *pod) }) {
 			add(Demand{ObjectRef{"Pod", pod.Namespace, pod.Name}, pod.Demand})
 		}
 	}

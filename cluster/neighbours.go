@@ -25,10 +25,19 @@ var ignoredResources = []string{
 }
 
 // AllNeighbours is Neighbours for every kind that the API server can list: all that is
-// deleted with a namespace. Objects that have an owner are left out, since their owner is
-// named. unseen are kinds that can't be read.
+// deleted with a namespace. An object that another one owns is left out where that one is
+// there and named. unseen are kinds that can't be read.
 func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, unseen []string, err error) {
-	if found, err = c.Neighbours(ctx, namespace); err != nil {
+	var there Owners
+	var all []owned
+	err = c.eachNeighbour(ctx, namespace, func(kindName string, m *metav1.PartialObjectMetadata, isTillers bool) {
+		there.Add(kindName, m)
+		all = append(all, owned{Key{kindName, namespace, m.Name}, kindName + " " + m.Name, nil, isTillers})
+		if !isTillers {
+			found = append(found, kindName+" "+m.Name)
+		}
+	})
+	if err != nil {
 		return nil, nil, err
 	}
 	listable, unseen, err := c.listable(ctx)
@@ -36,7 +45,6 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 		return nil, nil, err
 	}
 	var mutex sync.Mutex
-	var more []string
 	err = concurrently(len(listable), Width, func(i int) error {
 		k := kind{resource: listable[i].resource, namespaced: true}
 		list, err := c.metadata.Resource(k.resource).Namespace(namespace).List(ctx, metav1.ListOptions{})
@@ -52,12 +60,12 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 			return c.explain(listing(k, namespace), err)
 		}
 		for _, object := range list.Items {
-			if len(object.OwnerReferences) == 0 && !hasTillersLabels(object.Labels) {
-				more = append(more, listable[i].kind+" "+object.Name)
-			}
+			there.Add(listable[i].kind, &object)
+			all = append(all, owned{Key{listable[i].kind, namespace, object.Name}, listable[i].kind + " " + object.Name, object.OwnerReferences, hasTillersLabels(object.Labels)})
 		}
 		return nil
 	})
+	more := slices.DeleteFunc(there.unowned(all), func(name string) bool { return slices.Contains(found, name) })
 	slices.Sort(more)
 	slices.Sort(unseen)
 	return append(found, slices.Compact(more)...), unseen, err
@@ -123,6 +131,18 @@ var neighbourKinds = []string{"Pod", "Secret", "ConfigMap", "ServiceAccount", "S
 // hand or by helm-tenant, and that Kubernetes did not put there by itself. Only
 // metadata is read.
 func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, error) {
+	var found []string
+	err := c.eachNeighbour(ctx, namespace, func(kindName string, m *metav1.PartialObjectMetadata, isTillers bool) {
+		if !isTillers {
+			found = append(found, kindName+" "+m.Name)
+		}
+	})
+	return found, err
+}
+
+// eachNeighbour calls do for every object of neighbourKinds in a namespace, and reports
+// whether it is a Tiller's, or put there by Kubernetes itself.
+func (c *Client) eachNeighbour(ctx context.Context, namespace string, do func(kindName string, m *metav1.PartialObjectMetadata, isTillers bool)) error {
 	// Tokens that servers before 1.24 make for each account.
 	tokens := map[string]bool{}
 	err := c.EachMeta(ctx, "Secret", namespace, metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}, func(m *metav1.PartialObjectMetadata) {
@@ -130,20 +150,17 @@ func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, er
 		tokens[m.Name] = account == "default" || account == tenant.TillerAccount
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var found []string
 	for _, kindName := range neighbourKinds {
 		err := c.EachMeta(ctx, kindName, namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) {
-			if !(kindName == "Secret" && tokens[m.Name]) && !belongsToTiller(kindName, m) {
-				found = append(found, kindName+" "+m.Name)
-			}
+			do(kindName, m, kindName == "Secret" && tokens[m.Name] || belongsToTiller(kindName, m))
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // hasTillersLabels reports whether labels are those of a tenant's objects, of a Tiller's,

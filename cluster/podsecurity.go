@@ -25,22 +25,39 @@ var templates = map[string][]string{
 	"PodTemplate":           {"template"},
 }
 
+// templateRounds are the kinds of templates, those that make others first.
+var templateRounds = [][]string{
+	{"Deployment", "StatefulSet", "DaemonSet", "CronJob", "ReplicationController", "PodTemplate"},
+	{"ReplicaSet", "Job"},
+	{"Pod"},
+}
+
 // EachTemplate calls do for every pod and every template of pods, one at a time; of all
-// namespaces where namespace is empty. What one of these kinds made is left out: its
-// maker's template says the same.
+// namespaces where namespace is empty. What one of these kinds made that is there is left
+// out: its maker's template says the same.
 func (c *Client) EachTemplate(ctx context.Context, namespace string, do func(Key, *corev1.PodTemplateSpec)) error {
-	var kindNames []string
-	for kindName := range templates {
-		kindNames = append(kindNames, kindName)
+	var there Owners
+	for _, kindNames := range templateRounds {
+		if err := c.eachTemplateOf(ctx, kindNames, namespace, &there, do); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespace string, there *Owners, do func(Key, *corev1.PodTemplateSpec)) error {
 	var mutex sync.Mutex
 	return concurrently(len(kindNames), Width, func(i int) error {
 		kindName := kindNames[i]
 		return c.each(ctx, kindName, namespace, metav1.ListOptions{}, func(object *unstructured.Unstructured) {
-			if owner := metav1.GetControllerOf(object); owner != nil {
-				if _, isKnown := templates[owner.Kind]; isKnown {
-					return
-				}
+			mutex.Lock()
+			_, made := there.Maker(kindName, object)
+			if kindName != "Pod" {
+				there.Add(kindName, object)
+			}
+			mutex.Unlock()
+			if made {
+				return
 			}
 			template := object.Object
 			if path := templates[kindName]; path != nil {

@@ -143,10 +143,14 @@ func TestNeighbours(t *testing.T) {
 	token.Object["type"] = "kubernetes.io/service-account-token"
 	token.SetAnnotations(map[string]string{"kubernetes.io/service-account.name": "default"})
 	owned := object("ReplicaSet", "apps/v1", "h", "owned", nil)
-	owned.SetOwnerReferences([]metav1.OwnerReference{{Kind: "Deployment", Name: "d", APIVersion: "apps/v1", UID: "u"}})
-	server := clustertest.Start(t, object("Namespace", "v1", "", "h", nil), token, owned,
+	web := object("Deployment", "apps/v1", "h", "web", nil)
+	hidden := object("StatefulSet", "apps/v1", "h", "hidden", nil)
+	hidden.SetOwnerReferences([]metav1.OwnerReference{{Kind: "Namespace", Name: "h", APIVersion: "v1", UID: "n"}})
+	server := clustertest.Start(t, object("Namespace", "v1", "", "h", nil), token,
 		object("ServiceAccount", "v1", "h", "default", nil), object("ServiceAccount", "v1", "h", "theirs", nil), object("ConfigMap", "v1", "h", "kube-root-ca.crt", nil),
-		object("Pod", "v1", "h", "tiller", recognise.Labels()), object("Deployment", "apps/v1", "h", "web", nil))
+		object("Pod", "v1", "h", "tiller", recognise.Labels()), web, hidden)
+	owned.SetOwnerReferences([]metav1.OwnerReference{{Kind: "Deployment", Name: "web", APIVersion: "apps/v1", UID: server.Get(cluster.KeyOf(web)).GetUID()}})
+	server.Put(owned)
 	c := server.Connect()
 	found, err := c.Neighbours(t.Context(), "h")
 	if diff := cmp.Diff([]string{"ServiceAccount theirs"}, found); err != nil || diff != "" {
@@ -159,7 +163,7 @@ func TestNeighbours(t *testing.T) {
 		return nil
 	}
 	found, unseen, err := c.AllNeighbours(t.Context(), "h")
-	if diff := cmp.Diff([]string{"ServiceAccount theirs", "Deployment web"}, found); err != nil || diff != "" {
+	if diff := cmp.Diff([]string{"ServiceAccount theirs", "Deployment web", "StatefulSet hidden"}, found); err != nil || diff != "" {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}
 	if diff := cmp.Diff([]string{"daemonsets.apps"}, unseen); diff != "" {

@@ -2,31 +2,20 @@ package cluster
 
 import (
 	"context"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // strangerKinds are the kinds by which somebody can act as an account of a namespace, or
 // may get to do so.
 var strangerKinds = []string{"RoleBinding", "Secret", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}
 
-// makers are the kinds that make objects of some of strangerKinds. Owner references are the
-// word of whoever writes the object: one is left out only where such an object, which is
-// named itself, is its controller.
-var makers = map[string][]string{
-	"Pod":        {"StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"},
-	"ReplicaSet": {"Deployment"},
-	"Job":        {"CronJob"},
-}
-
 // stranger is an object by which somebody may act as an account of its namespace.
 type stranger struct {
-	kind, shown     string
-	uid, controller types.UID
+	kind, shown string
+	object      metav1.Object // nil for what stands for a whole kind
 }
 
 // Strangers names what a namespace holds by which others can act as its service accounts:
@@ -44,11 +33,7 @@ func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, err
 			what = "token Secret"
 		}
 		err := c.EachMeta(ctx, kindName, namespace, options, func(m *metav1.PartialObjectMetadata) {
-			one := stranger{kind: kindName, shown: what + " " + m.Name, uid: m.UID}
-			if controller := metav1.GetControllerOf(m); controller != nil {
-				one.controller = controller.UID
-			}
-			all = append(all, one)
+			all = append(all, stranger{kindName, what + " " + m.Name, m})
 		})
 		switch {
 		case apierrors.IsForbidden(err):
@@ -61,17 +46,23 @@ func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, err
 	return nameStrangers(all), nil
 }
 
-// nameStrangers leaves out what another one made that is named.
+// nameStrangers leaves out what another one made that is named. Its maker's own maker may be
+// named in its place.
 func nameStrangers(all []stranger) []string {
-	kinds := map[types.UID]string{}
+	var there Owners
 	for _, one := range all {
-		kinds[one.uid] = one.kind
+		if one.object != nil {
+			there.Add(one.kind, one.object)
+		}
 	}
 	var found []string
 	for _, one := range all {
-		if one.controller == "" || !slices.Contains(makers[one.kind], kinds[one.controller]) {
-			found = append(found, one.shown)
+		if one.object != nil {
+			if _, made := there.Maker(one.kind, one.object); made {
+				continue
+			}
 		}
+		found = append(found, one.shown)
 	}
 	return found
 }

@@ -1,32 +1,88 @@
 package cluster
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
+
+// withOwner is an object of that name and UID in namespace ns, with a controller where there is
+// one: "UID KIND NAME".
+func withOwner(name, uid, controller string) *metav1.PartialObjectMetadata {
+	m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(uid)}}
+	if words := strings.Fields(controller); len(words) == 3 {
+		m.OwnerReferences = []metav1.OwnerReference{{UID: types.UID(words[0]), Kind: words[1], Name: words[2], Controller: new(true)}}
+	}
+	return m
+}
 
 // Whoever squats a namespace writes the owner references of what is in it: none of them
 // hides an object behind one that is not named.
 func TestNameStrangers(t *testing.T) {
+	one := func(kind, shown, name, uid, controller string) stranger {
+		return stranger{kind, shown, withOwner(name, uid, controller)}
+	}
+	web := one("Deployment", "Deployment web", "web", "1", "")
 	for _, test := range []struct {
 		name string
 		all  []stranger
 		want []string
 	}{
-		{"a workload and what it makes", []stranger{{"Pod", "Pod web-1-x", "3", "2"}, {"Deployment", "Deployment web", "1", ""}, {"ReplicaSet", "ReplicaSet web-1", "2", "1"}},
+		{"a workload and what it makes", []stranger{one("Pod", "Pod web-1-x", "web-1-x", "3", "2 ReplicaSet web-1"), web, one("ReplicaSet", "ReplicaSet web-1", "web-1", "2", "1 Deployment web")},
 			[]string{"Deployment web"}},
-		{"a RoleBinding and a token that a ConfigMap controls", []stranger{{"RoleBinding", "RoleBinding mine", "1", "9"}, {"Secret", "token Secret forever", "2", "9"}},
+		{"a RoleBinding and a token that a ConfigMap controls", []stranger{one("RoleBinding", "RoleBinding mine", "mine", "1", "9 ConfigMap x"), one("Secret", "token Secret forever", "forever", "2", "9 ConfigMap x")},
 			[]string{"RoleBinding mine", "token Secret forever"}},
-		{"a token that a workload controls", []stranger{{"Secret", "token Secret forever", "2", "1"}, {"Deployment", "Deployment web", "1", ""}},
+		{"a token that a workload controls", []stranger{one("Secret", "token Secret forever", "forever", "2", "1 Deployment web"), web},
 			[]string{"token Secret forever", "Deployment web"}},
-		{"a pod of something that is not there", []stranger{{"Pod", "Pod miner", "1", "9"}}, []string{"Pod miner"}},
-		{"two that control each other", []stranger{{"ReplicaSet", "ReplicaSet one", "1", "2"}, {"Deployment", "Deployment two", "2", "1"}}, []string{"Deployment two"}},
-		{"two of a kind", []stranger{{"ReplicaSet", "ReplicaSet one", "1", "2"}, {"ReplicaSet", "ReplicaSet two", "2", "1"}}, []string{"ReplicaSet one", "ReplicaSet two"}},
-		{"one that controls itself", []stranger{{"Pod", "Pod miner", "1", "1"}}, []string{"Pod miner"}},
-		{"kinds that nobody may list", []stranger{{shown: "Pods that you may not list"}, {"Pod", "Pod x", "1", ""}}, []string{"Pods that you may not list", "Pod x"}},
+		{"a pod of something that is not there", []stranger{one("Pod", "Pod miner", "miner", "1", "9 ReplicaSet x")}, []string{"Pod miner"}},
+		{"a ReplicaSet by the UID of another kind", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 StatefulSet web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by the UID of another name", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 Deployment other"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by the name of another UID", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "7 Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"two that control each other", []stranger{one("ReplicaSet", "ReplicaSet one", "one", "1", "2 Deployment two"), one("Deployment", "Deployment two", "two", "2", "1 ReplicaSet one")}, []string{"Deployment two"}},
+		{"two of a kind", []stranger{one("ReplicaSet", "ReplicaSet one", "one", "1", "2 ReplicaSet two"), one("ReplicaSet", "ReplicaSet two", "two", "2", "1 ReplicaSet one")}, []string{"ReplicaSet one", "ReplicaSet two"}},
+		{"one that controls itself", []stranger{one("Pod", "Pod miner", "miner", "1", "1 Pod miner")}, []string{"Pod miner"}},
+		{"kinds that nobody may list", []stranger{{shown: "Pods that you may not list"}, one("Pod", "Pod x", "x", "1", "")}, []string{"Pods that you may not list", "Pod x"}},
 	} {
 		if diff := cmp.Diff(test.want, nameStrangers(test.all)); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", test.name, diff)
+		}
+	}
+}
+
+// What is deleted with a namespace is named, but for what an object owns that is named itself.
+func TestUnowned(t *testing.T) {
+	type object struct {
+		kind, name, uid, owner string
+		ours                   bool
+	}
+	web := object{kind: "Deployment", name: "web", uid: "1"}
+	for _, test := range []struct {
+		name string
+		all  []object
+		want []string
+	}{
+		{"a chain", []object{web, {"ReplicaSet", "web-1", "2", "1 Deployment web", false}, {"PodMetric", "m", "3", "2 ReplicaSet web-1", false}}, []string{"Deployment web"}},
+		{"a chain, the other way round", []object{{"PodMetric", "m", "3", "2 ReplicaSet web-1", false}, {"ReplicaSet", "web-1", "2", "1 Deployment web", false}, web}, []string{"Deployment web"}},
+		{"an owner that is not named", []object{{"ConfigMap", "kube-root-ca.crt", "1", "", true}, {"Claim", "data", "2", "1 ConfigMap kube-root-ca.crt", false}}, []string{"Claim data"}},
+		{"an owner that is not there", []object{{"Claim", "data", "2", "9 Namespace ns", false}}, []string{"Claim data"}},
+		{"the UID of another kind", []object{web, {"Claim", "data", "2", "1 StatefulSet web", false}}, []string{"Deployment web", "Claim data"}},
+		{"the UID of another name", []object{web, {"Claim", "data", "2", "1 Deployment db", false}}, []string{"Deployment web", "Claim data"}},
+		{"the name of another UID", []object{web, {"Claim", "data", "2", "7 Deployment web", false}}, []string{"Deployment web", "Claim data"}},
+		{"two that own each other", []object{{"Claim", "a", "1", "2 Claim b", false}, {"Claim", "b", "2", "1 Claim a", false}}, []string{"Claim a", "Claim b"}},
+		{"one that owns itself", []object{{"Claim", "a", "1", "1 Claim a", false}}, []string{"Claim a"}},
+		{"a part of a Tiller's", []object{{"ReplicaSet", "tiller-1", "1", "", true}}, nil},
+	} {
+		var there Owners
+		var all []owned
+		for _, o := range test.all {
+			m := withOwner(o.name, o.uid, o.owner)
+			there.Add(o.kind, m)
+			all = append(all, owned{Key{o.kind, "ns", o.name}, o.kind + " " + o.name, m.OwnerReferences, o.ours})
+		}
+		if diff := cmp.Diff(test.want, there.unowned(all)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", test.name, diff)
 		}
 	}
