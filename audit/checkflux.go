@@ -20,7 +20,8 @@ const useAccountPath = "use-account"
 func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
 	t := r.Tenant
 	var chains [][]string
-	var others []string
+	var others, secrets []string
+	var fix command.Fix
 	for _, ns := range t.Namespaces {
 		name := t.FluxAccountIn(ns)
 		if name == "" {
@@ -32,6 +33,11 @@ func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
 		}
 		for _, b := range rbac.DeployerBindings(t, ns) {
 			chains = append(chains, []string{account.String(), objectName("RoleBinding", ns, b.Name), "ClusterRole " + b.RoleRef.Name})
+		}
+		for _, token := range a.tokensOf(account) {
+			secrets = append(secrets, objectName("Secret", ns, token.Name))
+			chains = append(chains, []string{objectName("Secret", ns, token.Name), account.String()})
+			fix = fix.Then(deleteObject(ns, "Secret", token.Name))
 		}
 		for _, use := range a.usersOf(r, account) {
 			if name := use.who.String(); !slices.Contains(others, name) {
@@ -48,9 +54,23 @@ func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
 	if len(others) > 0 {
 		severity, f.Text = Medium, f.Text+fmt.Sprintf("; so can %s", few(others))
 	}
+	if len(secrets) > 0 {
+		severity, f.Text = Medium, f.Text+"; tokens of it that never end are in "+few(secrets)
+	}
 	f.Chains = chains
-	f.Fix = command.Run(command.Tenant("init", t.Name, "--flux-account=")).With("or ignore it where Flux deploys the tenant")
+	f.Fix = fix.Then(command.Run(command.Tenant("init", t.Name, "--flux-account="))).With("or ignore it where Flux deploys the tenant")
 	a.add(idFluxAccount, severity, f)
+}
+
+// tokensOf are the Secrets that hold long-lived tokens of an account, as they say.
+func (a *auditor) tokensOf(account Subject) []Token {
+	var found []Token
+	for _, token := range a.tokens[account.Namespace] {
+		if token.Account == account.Name {
+			found = append(found, token)
+		}
+	}
+	return found
 }
 
 // usersOf are those who can act as an account in a tenant's namespace by rights there, the

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,6 +39,12 @@ func TestCheckFluxAccount(t *testing.T) {
 		}, []string{"HT040 medium user eve", low}},
 		{"somebody who reads", func(s *Snapshot) { s.give("a-1", "w", User("eve"), rule("", "pods", "list")) }, []string{"HT040 low user eve", low}},
 		{"another tenant's namespace", func(s *Snapshot) { s.give("b-1", "w", User("eve"), pods) }, []string{"HT040 medium user eve", low}},
+		{"a token of it that never ends", func(s *Snapshot) {
+			s.Tokens = append(s.Tokens, Token{Namespace: "a-1", Name: "forever", Account: "flux"})
+		}, []string{medium}},
+		{"a token of another account, and of one of that name elsewhere", func(s *Snapshot) {
+			s.Tokens = append(s.Tokens, Token{Namespace: "a-1", Name: "forever", Account: "default"}, Token{Namespace: "b-1", Name: "forever", Account: "flux"})
+		}, []string{low}},
 		{"the account is gone", func(s *Snapshot) {
 			s.Accounts = slices.DeleteFunc(s.Accounts, func(a ServiceAccount) bool { return a.Name == "flux" })
 		}, []string{"HT042 medium ServiceAccount flux in namespace a-1", low}},
@@ -90,6 +97,30 @@ func TestAccountWays(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", test.name, diff)
+		}
+	}
+}
+
+// The Secrets with tokens of an account are named, and deleted by the fix: those of a tenant's
+// account for Flux, and those of a home that only looks like one.
+func TestTokensAreNamed(t *testing.T) {
+	flux := fluxScene()
+	flux.Tokens = []Token{{Namespace: "a-1", Name: "forever", Account: "flux"}, {Namespace: "a-1", Name: "of-another", Account: "default"}}
+	squatted := sceneOf(team("a", tenant.EngineTiller))
+	squatted.Namespaces = append(squatted.Namespaces, Namespace{Name: "a-helm", Labels: map[string]string{tenant.LabelTenant: "a", tenant.LabelHome: "true"}})
+	squatted.Accounts = append(squatted.Accounts, ServiceAccount{Namespace: "a-helm", Name: "helm"})
+	squatted.Tokens = []Token{{Namespace: "a-helm", Name: "prepared", Account: "helm"}}
+	for _, test := range []struct {
+		s        *Snapshot
+		id, text string
+		fix      string
+	}{
+		{flux, "HT080", "; tokens of it that never end are in Secret forever in namespace a-1", "kubectl delete --namespace=a-1 secret -- forever; helm tenant init a --flux-account="},
+		{squatted, "HT008", "; tokens of it that never end are there in Secret prepared", "kubectl delete --namespace=a-helm secret -- prepared; kubectl delete --namespace=a-helm serviceaccount -- helm"},
+	} {
+		found := slices.DeleteFunc(Audit(test.s, Options{}).Findings, func(f Finding) bool { return f.ID != test.id })
+		if len(found) != 1 || !strings.HasSuffix(found[0].Text, test.text) || found[0].Fix.String() != test.fix {
+			t.Errorf("%s: got %+v", test.id, found)
 		}
 	}
 }

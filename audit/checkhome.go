@@ -35,13 +35,11 @@ func (a *auditor) checkHome(d *deployer) {
 		f.Fix = init
 		a.add(idPodSecurity, "", f)
 	}
-	for _, token := range a.tokens[home] {
-		if token.Account == d.target.Account {
-			f := d.about("Secret "+token.Name, "Secret %s holds a token of the deployer that never ends", token.Name)
-			f.Chains = [][]string{{objectName("Secret", home, token.Name), d.account.String()}}
-			f.Fix = deleteObject(home, "Secret", token.Name)
-			a.add(idLongToken, "", f)
-		}
+	for _, token := range a.tokensOf(Account(home, d.target.Account)) {
+		f := d.about("Secret "+token.Name, "Secret %s holds a token of the deployer that never ends", token.Name)
+		f.Chains = [][]string{{objectName("Secret", home, token.Name), d.account.String()}}
+		f.Fix = deleteObject(home, "Secret", token.Name)
+		a.add(idLongToken, "", f)
 	}
 	if sa := a.accounts[d.account]; sa != nil && sa.Mounts {
 		f := d.about(d.account.String(), "the deployer's token is mounted in every pod of its account that does not refuse it")

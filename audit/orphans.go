@@ -144,6 +144,16 @@ func (a *auditor) checkOrphan(d *deployer) {
 		// Who may create namespaces can make one look so.
 		f.Fix = labelHome(home, a.snapshot.Disbelieved[at].Tenant.Name).With("only if you know it for the tenant's home")
 	}
+	if tokens := a.tokensOf(Account(home, d.target.Account)); len(tokens) > 0 {
+		var secrets []string
+		var fix command.Fix
+		for _, token := range tokens {
+			secrets = append(secrets, "Secret "+token.Name)
+			f.Chains = append(f.Chains, []string{objectName("Secret", home, token.Name), d.account.String()})
+			fix = fix.Then(deleteObject(home, "Secret", token.Name))
+		}
+		f.Text, f.Fix = f.Text+"; tokens of it that never end are there in "+few(secrets), fix.Then(f.Fix)
+	}
 	var who []string
 	for _, access := range d.access {
 		if !d.isOwn(access.who) {

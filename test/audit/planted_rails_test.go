@@ -10,7 +10,19 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/rails"
 )
+
+// longToken makes a Secret into which the token controller puts a token of an account.
+func (p *plant) longToken(ns, account string) {
+	p.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: account + "-forever", Annotations: map[string]string{corev1.ServiceAccountNameKey: account}}, Type: corev1.SecretTypeServiceAccountToken}
+	must(p.T, create(p.w.root.CoreV1().Secrets(ns).Create(context.Background(), secret, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.CoreV1().Secrets(ns).Delete(context.Background(), secret.Name, metav1.DeleteOptions{}))
+	})
+}
 
 // plantedRails are those that concern tenants' guard rails.
 var plantedRails = []planting{
@@ -75,6 +87,19 @@ var plantedRails = []planting{
 		p.init("beta", "--flux-account=flux")
 		p.grant("beta-a", "pods", []string{"create pods"}, "user zoe")
 	}, []string{"HT040 beta user zoe", "HT080 beta service account flux"}},
+	{"an account for Flux, of which a Secret holds a token", func(p *plant) {
+		p.later(func() { p.init("beta", "--flux-account=") })
+		p.init("beta", "--flux-account=flux")
+		p.longToken("beta-a", "flux")
+	}, []string{"HT080 beta service account flux"}},
+	{"a namespace that looks like a tenant's home, with a token", func(p *plant) {
+		ctx := context.Background()
+		must(p.T, create(p.w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "beta-helm",
+			Labels: map[string]string{"helm-tenant/tenant": "beta", "helm-tenant/home": "beta", rails.LabelEnforce: "restricted"}}}, metav1.CreateOptions{})))
+		p.later(func() { p.removeNamespace("beta-helm") })
+		p.account("beta-helm", "helm")
+		p.longToken("beta-helm", "helm")
+	}, []string{"HT008 beta service account beta-helm:helm"}},
 	{"an account for Flux that is gone", func(p *plant) {
 		p.later(func() { p.init("beta", "--flux-account=") })
 		p.init("beta", "--flux-account=flux")
