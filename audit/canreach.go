@@ -21,6 +21,9 @@ type Reached struct {
 	// deployer that they reach.
 	Through []string   `json:"through"`
 	Paths   []OpenPath `json:"paths"`
+	// Everything are the ways to a grant of all rights in the cluster, where they have one:
+	// each of Paths is one of these rights.
+	Everything [][]string `json:"everything,omitempty"`
 }
 
 // somebody is who was asked about, or whom they can be.
@@ -213,11 +216,25 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 		if at := slices.IndexFunc(open, func(o opened) bool { return o.path.acts() }); at >= 0 {
 			by = &open[at]
 		}
-		r.Tenant, r.Home, r.Through = d.tenant(), d.target.Home, one.through
+		r.Tenant, r.Home, r.Through, r.Everything = d.tenant(), d.target.Home, one.through, a.everythingOf(one)
 		r.Member = slices.ContainsFunc(d.members, func(m Subject) bool { return slices.Contains(one.who, m) })
 		return r, by, one
 	}
 	return Reached{}, nil, nil
+}
+
+// everythingOf are the ways of somebody to a grant of all rights in the cluster; none where
+// they have no such grant.
+func (a *auditor) everythingOf(one *somebody) [][]string {
+	for _, s := range one.who {
+		for _, g := range a.rights.inCluster[s] {
+			if everything(g.rules) {
+				chain := g.chain(one.subject, Ask{})
+				return append(slices.Clone(one.chains), chain[:len(chain)-1]) // all that may be asked
+			}
+		}
+	}
+	return nil
 }
 
 // generalOf are the ways of somebody to those who reach every deployer; looked for once.

@@ -229,3 +229,31 @@ func TestPathsToRecords(t *testing.T) {
 		})
 	}
 }
+
+// Who may do everything in the cluster is told so by one way beside the paths that it
+// opens.
+func TestCanReachByEverything(t *testing.T) {
+	zoe, yan, bot := User("zoe"), User("yan"), Account("outside", "bot")
+	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation))
+	s.give("", "all", bot, rule("*", "*", "*"))
+	s.give("outside", "y", zoe, rule("", "pods", "create"))
+	s.give("", "much", yan, rule("", "*", "*"))
+	for _, test := range []struct {
+		who  Subject
+		want [][]string
+	}{
+		{bot, [][]string{{bot.String(), "ClusterRoleBinding all", "ClusterRole all"}}},
+		{zoe, nil}, // by one path, to whoever reaches every deployer
+		{yan, nil},
+	} {
+		reached := Audit(s, Options{Ask: test.who}).CanReach
+		if len(reached) == 0 {
+			t.Errorf("%s reaches nothing", test.who)
+		}
+		for _, r := range reached {
+			if diff := cmp.Diff(test.want, r.Everything); diff != "" || len(r.Paths) == 0 {
+				t.Errorf("%s, %s, %d paths: -want +got:\n%s", test.who, r.Home, len(r.Paths), diff)
+			}
+		}
+	}
+}

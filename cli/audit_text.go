@@ -249,7 +249,11 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 		}
 		t.painted(bold, title)
 		t.line("")
-		for _, path := range reached.Paths {
+		paths := reached.Paths
+		if len(reached.Everything) > 0 { // each path is one of these rights
+			paths = []audit.OpenPath{{Path: audit.Path{Name: "do everything in the cluster"}, Chains: reached.Everything}}
+		}
+		for _, path := range paths {
 			t.line("  %s", path.Name)
 			for _, way := range merged(path.Chains) {
 				t.line("    %s", way)

@@ -57,6 +57,8 @@ func TestAuditSaysThroughWhom(t *testing.T) {
 		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Paths: path}}}, nil, "user zoe reaches:\ntenant a, as a member\n  exec into pods\n    user zoe -> RoleBinding r\n"},
 		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Through: []string{"user yan", "user bob"}, Paths: path}}}, nil,
 			"user zoe reaches:\ntenant a, through user yan, then user bob\n  exec into pods\n    user zoe -> RoleBinding r\n"},
+		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Paths: append(path, path...), Everything: [][]string{{"user zoe", "ClusterRoleBinding all", "ClusterRole cluster-admin"}}}}}, nil,
+			"user zoe reaches:\ntenant a\n  do everything in the cluster\n    user zoe -> ClusterRoleBinding all -> ClusterRole cluster-admin\n"},
 	} {
 		var text reportText
 		text.canReach(&test.report, test.tenants)
