@@ -39,3 +39,22 @@ func TestHelm2Limits(t *testing.T) {
 		})
 	}
 }
+
+// An auth-provider that client-go no longer has is named with what to use instead, by every
+// verb that asks the cluster; oidc is one that it has.
+func TestAuthProviders(t *testing.T) {
+	for provider, want := range map[string]string{
+		"oidc":      "",
+		"gcp":       `user "alice" of the kubeconfig has the auth-provider "gcp", which clients of Kubernetes have no more (Helm 2's own commands work with it); use the exec plugin gke-gcloud-auth-plugin, which "gcloud container clusters get-credentials" writes into a kubeconfig`,
+		"azure":     "kubelogin convert-kubeconfig",
+		"openstack": "client-keystone-auth",
+		"mine":      `has the auth-provider "mine", which clients of Kubernetes do not know; use an exec plugin`,
+	} {
+		text := strings.Replace(twoClusters, "colour: red", "auth-provider: {name: "+provider+", config: {}}", 1)
+		text = strings.Replace(text, "    client-certificate: alice.pem\n    exec: {apiVersion: client.authentication.k8s.io/v1, command: ./login, interactiveMode: Never}\n", "", 1)
+		_, err := load(t, write(t, "config", text, 0o600), "main").RESTConfig()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("%s: %v", provider, err)
+		}
+	}
+}

@@ -161,10 +161,35 @@ func (k *Kubeconfig) RESTConfig() (*rest.Config, error) {
 		}
 		context = podContext
 	}
+	if err := k.checkAuthProvider(); err != nil {
+		return nil, err
+	}
 	overrides := &clientcmd.ConfigOverrides{ClusterInfo: clientcmdapi.Cluster{
 		CertificateAuthority: k.TLS.CAFile, TLSServerName: k.TLS.ServerName, InsecureSkipTLSVerify: k.TLS.Insecure,
 	}}
 	return clientcmd.NewNonInteractiveClientConfig(*k.config, context, overrides, k.rules).ClientConfig()
+}
+
+// checkAuthProvider returns an error where the context's user has an auth-provider that
+// client-go does not have (k8s.io/client-go/plugin/pkg/client/auth): gcp and azure were
+// removed in 1.26, openstack in 1.22, and Helm 2 is built with an older one.
+func (k *Kubeconfig) checkAuthProvider() error {
+	if k.config == nil {
+		return nil
+	}
+	user := k.config.AuthInfos[k.User]
+	if user == nil || user.AuthProvider == nil || user.AuthProvider.Name == "oidc" {
+		return nil
+	}
+	instead := map[string]string{
+		"gcp":       "use the exec plugin gke-gcloud-auth-plugin, which \"gcloud container clusters get-credentials\" writes into a kubeconfig",
+		"azure":     "use the exec plugin kubelogin, which \"kubelogin convert-kubeconfig\" writes into a kubeconfig",
+		"openstack": "use the exec plugin client-keystone-auth",
+	}[user.AuthProvider.Name]
+	if instead == "" {
+		return fmt.Errorf("user %q of the kubeconfig has the auth-provider %q, which clients of Kubernetes do not know; use an exec plugin", k.User, user.AuthProvider.Name)
+	}
+	return fmt.Errorf("user %q of the kubeconfig has the auth-provider %q, which clients of Kubernetes have no more (Helm 2's own commands work with it); %s", k.User, user.AuthProvider.Name, instead)
 }
 
 // Impersonates returns whom the context's user acts as ("as:" in a kubeconfig), and
