@@ -13,14 +13,23 @@
 #      (SHA256SUMS.asc) must then be good. A bad signature is refused in any case.
 #
 # gpg checks the signature with the user's own keyring, or with the file of public
-# keys that HELM_TENANT_KEYRING names. curl and wget take a proxy from https_proxy.
+# keys that HELM_TENANT_KEYRING names. curl and wget take a proxy from https_proxy, or
+# HTTPS_PROXY.
 # The programs that were there before stay until the new ones are complete and checked.
 set -eu
 
-root=${HELM_PLUGIN_DIR:-$(cd "$(dirname "$0")/.." && pwd)}
-
 say() { printf 'helm-tenant: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
+
+unset CDPATH # cd would print, and could go elsewhere
+root=${HELM_PLUGIN_DIR:-$(cd "$(dirname "$0")/.." && pwd)}
+case $root in
+/* | [A-Za-z]:*) ;;
+*) # go builds in that folder, where a relative path would lead elsewhere
+	absolute=$(cd -- "$root" 2>/dev/null && pwd) || fail "HELM_PLUGIN_DIR is no folder: $root"
+	root=$absolute
+	;;
+esac
 
 case $(uname -s) in
 Linux) os=linux ;;
@@ -56,11 +65,10 @@ verify() { # FILE NAME SUMS: compares FILE with the line for NAME in the file SU
 
 fetch() { # NAME FILE: downloads NAME from the release's address
 	if command -v curl >/dev/null 2>&1; then
-		curl --fail --silent --show-error --location --output "$2" "$HELM_TENANT_URL/$1"
-	elif command -v wget >/dev/null 2>&1; then
-		wget -q -O "$2" "$HELM_TENANT_URL/$1"
+		# A server that sends nothing for a minute is given up.
+		curl --fail --silent --show-error --location --connect-timeout 60 --speed-limit 1 --speed-time 60 --output "$2" "$HELM_TENANT_URL/$1"
 	else
-		fail "neither curl nor wget is installed; install one, or unpack a release archive"
+		wget -q -T 60 -O "$2" "$HELM_TENANT_URL/$1"
 	fi
 }
 
@@ -89,6 +97,7 @@ signature() { # SUMS ASC: prints good, bad or unknown (no gpg, or not its key)
 
 download() { # gets the program into $temp/new, checked
 	say "downloading $name from $HELM_TENANT_URL"
+	command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 || fail "neither curl nor wget is installed; install one, or unpack a release archive"
 	sums=$root/SHA256SUMS
 	fetch SHA256SUMS.asc "$temp/SHA256SUMS.asc" 2>/dev/null || rm -f "$temp/SHA256SUMS.asc"
 	fetch SHA256SUMS "$temp/SHA256SUMS" || fail "there is no SHA256SUMS at $HELM_TENANT_URL"
@@ -96,6 +105,7 @@ download() { # gets the program into $temp/new, checked
 	if [ -s "$temp/SHA256SUMS.asc" ]; then state=$(signature "$temp/SHA256SUMS" "$temp/SHA256SUMS.asc"); fi
 	[ "$state" != bad ] || fail "the signature of SHA256SUMS at $HELM_TENANT_URL is bad; nothing is used"
 	if [ ! -f "$sums" ]; then
+		[ "$state" = good ] || command -v gpg >/dev/null 2>&1 || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: install gpg, which checks its signature, or unpack a release archive"
 		[ "$state" = good ] || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: import the release's public key into gpg, or name its file with HELM_TENANT_KEYRING"
 		sums=$temp/SHA256SUMS
 	fi
@@ -138,6 +148,10 @@ elif [ -f "$root/go.mod" ] && command -v go >/dev/null 2>&1; then
 	how="built it"
 elif [ -n "${HELM_TENANT_URL:-}" ]; then
 	HELM_TENANT_URL=${HELM_TENANT_URL%/}
+	if [ -z "${https_proxy:-}" ] && [ -n "${HTTPS_PROXY:-}" ]; then
+		https_proxy=$HTTPS_PROXY
+		export https_proxy # wget reads that one alone
+	fi
 	download
 else
 	fail "no binary for $os/$arch comes with this plugin: install Go 1.26 or later and try again, or set HELM_TENANT_URL to the folder of a release"

@@ -26,11 +26,11 @@ type installing struct {
 	env          []string
 }
 
-// newInstalling makes the folder, in a path with a space, with a program of before and
+// newInstalling makes the folder, in a path with spaces, quotes and what a shell expands, with a program of before and
 // the checksums that came with the plugin.
 func newInstalling(t *testing.T) *installing {
 	t.Helper()
-	i := &installing{dir: filepath.Join(t.TempDir(), "a folder", "tenant"), program: "helm-tenant-" + runtime.GOOS + "-" + runtime.GOARCH}
+	i := &installing{dir: filepath.Join(t.TempDir(), "a folder", `it's "the" $(plugin) of *`, "tenant"), program: "helm-tenant-" + runtime.GOOS + "-" + runtime.GOARCH}
 	i.content = append([]byte("#!/bin/sh\necho helm-tenant 9.9.9\nexit\n"), bytes.Repeat([]byte("#"), 1<<20)...)
 	for name, content := range map[string][]byte{
 		"bin/helm-tenant":    []byte("#!/bin/sh\necho before\n"),
