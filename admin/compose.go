@@ -208,6 +208,7 @@ func (d *decision) plan() (cluster.Plan, error) {
 	d.planRestart(&plan)
 	d.noteChanges(plan)
 	d.noteForeignGrants(keys)
+	d.facts.guard.reuse(plan.Changes)
 	return plan, nil
 }
 

@@ -39,6 +39,28 @@ func (r Request) rails(was tenant.Tenant, isNew, allNamespaces bool) tenant.Rail
 type guardFacts struct {
 	mutex  sync.Mutex
 	byMode map[tenant.Guard]answer[[]runtime.Object]
+	// changes are those of shared objects that a tenant's plan has already.
+	changes map[cluster.Key]cluster.Change
+}
+
+// reuse puts for each change of a shared object the equal one of another tenant's plan in
+// its place: a thousand plans would hold each policy of the guard a thousand times.
+func (g *guardFacts) reuse(changes []cluster.Change) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	for i, change := range changes {
+		if !isShared(change.Key) {
+			continue
+		}
+		if known, found := g.changes[change.Key]; found && known.Action == change.Action {
+			changes[i] = known
+			continue
+		}
+		if g.changes == nil {
+			g.changes = map[cluster.Key]cluster.Change{}
+		}
+		g.changes[change.Key] = change
+	}
 }
 
 // guardObjects are the policies and bindings of the guard in that mode that the
