@@ -26,11 +26,15 @@ func (s *session) disconnecting(client *cluster.Client, t tenant.Tenant, timeout
 }
 
 // checkDisconnect finds out, before anything is written, whether the connections of the
-// tenants that lose a member may be ended; where not, it is the tenant's failure.
+// tenants that lose a member may be ended; where not, it is the tenant's failure. It says
+// which command ends them where this one is stopped half-way: the same apply again finds
+// nobody to revoke, and ends nothing.
 func (s *session) checkDisconnect(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome) {
 	for i := range outcomes {
 		if o := &outcomes[i]; o.Err == nil && len(o.Prepared.Revoked) > 0 {
-			o.Err = s.disconnecting(client, o.Prepared.Tenant, 0).Check(ctx)
+			if o.Err = s.disconnecting(client, o.Prepared.Tenant, 0).Check(ctx); o.Err == nil && o.Prepared.Tenant.Engine.Has(tenant.EngineTiller) {
+				s.say("Note: tenant %s: if this ends before Tiller is restarted, type: %s", o.Name, command.Run(disconnectCommand(o.Name, o.Prepared.Revoked)))
+			}
 		}
 	}
 }
@@ -42,10 +46,6 @@ func (s *session) disconnectAll(ctx context.Context, client *cluster.Client, out
 		o := &outcomes[i]
 		if o.Err != nil || len(o.Prepared.Revoked) == 0 {
 			continue
-		}
-		if o.Prepared.Tenant.Engine.Has(tenant.EngineTiller) {
-			// The same apply again finds nobody to revoke, and ends nothing.
-			s.say("Note: tenant %s: if this ends before Tiller is restarted, type: %s", o.Name, command.Run(disconnectCommand(o.Name, o.Prepared.Revoked)))
 		}
 		var done admin.Disconnection
 		done, o.Err = s.disconnecting(client, o.Prepared.Tenant, timeout).Run(ctx)
