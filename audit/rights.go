@@ -38,7 +38,7 @@ func (r *ruleSet) answer(a act) answer {
 	for _, rule := range r.rules {
 		names := rule.ResourceNames
 		rule.ResourceNames = nil
-		if !covers(rule, a.rule()) {
+		if !covers(rule, a) {
 			continue
 		}
 		found.all = found.all || len(names) == 0
@@ -50,9 +50,20 @@ func (r *ruleSet) answer(a act) answer {
 	return found
 }
 
-func covers(rule rbacv1.PolicyRule, needed []rbacv1.PolicyRule) bool {
-	does, _ := validation.Covers([]rbacv1.PolicyRule{rule}, needed)
+// covers reports whether a rule allows an act on an object of that name, or on every
+// object where none is given. Most rules are about another verb or API group, which is
+// looked at first: Covers takes every rule and every act apart before it compares them.
+func covers(rule rbacv1.PolicyRule, a act, name ...string) bool {
+	if !listed(rule.Verbs, a.verb) || !listed(rule.APIGroups, a.group) {
+		return false
+	}
+	does, _ := validation.Covers([]rbacv1.PolicyRule{rule}, a.rule(name...))
 	return does
+}
+
+// listed reports whether a rule's list has the word or the one that stands for all.
+func listed(words []string, word string) bool {
+	return slices.Contains(words, word) || slices.Contains(words, rbacv1.VerbAll)
 }
 
 // acts reports whether the rules allow any verb that begins so, on anything; with all, by a
@@ -87,7 +98,7 @@ func (r *ruleSet) allows(ask Ask) bool {
 		return false
 	}
 	for _, name := range r.asked(ask) {
-		if slices.Contains(r.named, name) && slices.ContainsFunc(r.rules, func(rule rbacv1.PolicyRule) bool { return covers(rule, a.rule(name)) }) {
+		if slices.Contains(r.named, name) && slices.ContainsFunc(r.rules, func(rule rbacv1.PolicyRule) bool { return covers(rule, a, name) }) {
 			return true
 		}
 	}
@@ -248,7 +259,7 @@ func (x *rights) namesOf(a act) []string {
 		for _, rule := range set.rules {
 			bare := rule
 			bare.ResourceNames = nil
-			if len(rule.ResourceNames) > 0 && covers(bare, a.rule()) {
+			if len(rule.ResourceNames) > 0 && covers(bare, a) {
 				names = append(names, rule.ResourceNames...)
 			}
 		}

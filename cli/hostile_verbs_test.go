@@ -326,7 +326,7 @@ func TestHostileKubeconfigs(t *testing.T) {
 			t.Fatal(err)
 		}
 		s, stdout, _ := hostileSession()
-		k, err := tenant.LoadKubeconfig(file, "")
+		k, err := tenant.LoadKubeconfig(os.Environ(), file, "")
 		if err != nil {
 			t.Fatalf("%q: %v", word, err)
 		}

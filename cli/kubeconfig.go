@@ -164,7 +164,7 @@ func (s *session) printDerived(text []byte) error { return printYAML(s.Env.Stdou
 
 // unmergeKubeconfig takes what --merge wrote for the tenant out of the kubeconfig.
 func (s *session) unmergeKubeconfig(name, context string) error {
-	gone, err := tenant.Unmerge(s.kubeconfigFile, name, context)
+	gone, err := tenant.Unmerge(s.Env.Environ, s.kubeconfigFile, name, context)
 	switch {
 	case err != nil:
 		return err

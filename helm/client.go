@@ -130,17 +130,17 @@ func Find(env Environ, self string) (string, error) {
 // Identify learns the version of the helm at path. What it learned is kept in
 // the user's cache folder for as long as the binary does not change, since
 // asking costs as much as a call of helm.
-func Identify(ctx context.Context, path string) (Client, error) {
+func Identify(ctx context.Context, env envvar.Environment, path string) (Client, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return Client{}, err
 	}
 	key := identity{Path: path, Size: info.Size(), Modified: info.ModTime()}
-	cache := cacheFile(path)
+	cache := cacheFile(env, path)
 	if client, found := remembered(cache, key); found {
 		return client, nil
 	}
-	client, err := ask(ctx, path)
+	client, err := ask(ctx, env, path)
 	if err != nil {
 		return Client{}, err
 	}
@@ -175,8 +175,8 @@ type memory struct {
 
 // cacheFile is the file that remembers the version of the helm at path; each helm has
 // one of its own, so that who uses two side by side asks neither again.
-func cacheFile(path string) string {
-	dir, err := os.UserCacheDir()
+func cacheFile(env envvar.Environment, path string) string {
+	dir, err := env.CacheDir()
 	if err != nil {
 		return ""
 	}
@@ -221,13 +221,13 @@ var versionPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCo
 
 // ask runs helm for its version: `version --client` answers on Helm 2 without
 // Tiller and on Helm 3; Helm 4 has no --client.
-func ask(ctx context.Context, path string) (Client, error) {
+func ask(ctx context.Context, env envvar.Environment, path string) (Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	var said []byte
 	for _, args := range [][]string{{"version", "--client", "--short"}, {"version", "--short"}} {
 		cmd := exec.CommandContext(ctx, path, args...)
-		cmd.Env = append(withoutDebug(os.Environ()), envvar.NoPlugins+"=1", envvar.Starter+"="+envvar.StarterAsks)
+		cmd.Env = append(withoutDebug(env), envvar.NoPlugins+"=1", envvar.Starter+"="+envvar.StarterAsks)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()

@@ -117,7 +117,7 @@ func TestIdentify(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			cacheIn(t, t.TempDir())
 			path := program(t, t.TempDir(), "helm", test.script)
-			got, err := Identify(t.Context(), path)
+			got, err := Identify(t.Context(), os.Environ(), path)
 			if diff := cmp.Diff(strings.ReplaceAll(test.fail, "PATH", path), errorText(err)); diff != "" {
 				t.Errorf("error, -want +got:\n%s", diff)
 			}
@@ -137,7 +137,7 @@ func TestIdentifyCantRun(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Identify(t.Context(), path)
+	_, err := Identify(t.Context(), os.Environ(), path)
 	if diff := cmp.Diff("helm at "+path+" can't be run: permission denied", errorText(err)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -151,7 +151,7 @@ func TestIdentifyRemembers(t *testing.T) {
 	path := program(t, folder, "helm", "echo x >>"+calls+"; echo v2.17.0")
 	identify := func(want Client) {
 		t.Helper()
-		got, err := Identify(t.Context(), path)
+		got, err := Identify(t.Context(), os.Environ(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,11 +193,11 @@ func TestIdentifyRemembers(t *testing.T) {
 
 	// A cache that is broken, or can't be written, is no cache.
 	for _, spoil := range []func() error{
-		func() error { return os.WriteFile(cacheFile(path), []byte("{"), 0o600) },
+		func() error { return os.WriteFile(cacheFile(os.Environ(), path), []byte("{"), 0o600) },
 		func() error {
-			return os.WriteFile(cacheFile(path), []byte(`{"path":"/other","version":"v2.17.0"}`), 0o600)
+			return os.WriteFile(cacheFile(os.Environ(), path), []byte(`{"path":"/other","version":"v2.17.0"}`), 0o600)
 		},
-		func() error { return os.RemoveAll(filepath.Dir(cacheFile(path))) },
+		func() error { return os.RemoveAll(filepath.Dir(cacheFile(os.Environ(), path))) },
 	} {
 		if err := spoil(); err != nil {
 			t.Fatal(err)
@@ -211,15 +211,15 @@ func TestIdentifyRemembers(t *testing.T) {
 	other := program(t, t.TempDir(), "helm", "echo x >>"+calls+"; echo v4.3.1")
 	for range 2 {
 		identify(three)
-		if got, err := Identify(t.Context(), other); err != nil || got.Major != 4 {
+		if got, err := Identify(t.Context(), os.Environ(), other); err != nil || got.Major != 4 {
 			t.Errorf("the other helm: got %+v, %v", got, err)
 		}
 	}
 	called(7)
-	if err := os.RemoveAll(filepath.Dir(cacheFile(path))); err != nil {
+	if err := os.RemoveAll(filepath.Dir(cacheFile(os.Environ(), path))); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Dir(cacheFile(path)), nil, 0o600); err != nil { // a file where the folder should be
+	if err := os.WriteFile(filepath.Dir(cacheFile(os.Environ(), path)), nil, 0o600); err != nil { // a file where the folder should be
 		t.Fatal(err)
 	}
 	identify(three)

@@ -458,7 +458,7 @@ func kubeconfigOf(contexts ...string) string {
 
 func load(t *testing.T, file, context string) *Kubeconfig {
 	t.Helper()
-	k, err := LoadKubeconfig(file, context)
+	k, err := LoadKubeconfig(os.Environ(), file, context)
 	if err != nil {
 		t.Fatal(err)
 	}

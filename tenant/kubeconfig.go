@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
+	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 
@@ -15,6 +16,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"helm-tenant/envvar"
 )
 
 // Kubeconfig is one context of the caller's kubeconfig.
@@ -38,6 +41,7 @@ type Kubeconfig struct {
 
 	config *clientcmdapi.Config
 	rules  *clientcmd.ClientConfigLoadingRules
+	env    envvar.Environment
 	// pod is set where there is no kubeconfig and the process runs in a pod.
 	pod *pod
 }
@@ -52,19 +56,19 @@ type TLS struct {
 
 // LoadKubeconfig reads the kubeconfig as kubectl and helm do: the explicit file
 // when one is named, else those of $KUBECONFIG, else ~/.kube/config, and picks
-// the named context, or the current one where context is empty. It makes no API
-// call.
+// the named context, or the current one where context is empty; env is the caller's
+// environment. It makes no API call.
 //
 // Every error is one line that names the file or the context and says what to
 // type.
-func LoadKubeconfig(explicitFile, context string) (*Kubeconfig, error) {
-	k, err := readFiles(explicitFile)
+func LoadKubeconfig(env envvar.Environment, explicitFile, context string) (*Kubeconfig, error) {
+	k, err := readFiles(env, explicitFile)
 	if err != nil {
 		return nil, err
 	}
 	config, files := k.config, strings.Join(k.files(), ", ")
 	if len(config.Contexts) == 0 || isPodConfig(config) {
-		if pod, found := thisPod(os.Getenv, accountFolder); found && context == "" {
+		if pod, found := thisPod(env.Get, accountFolder); found && context == "" {
 			k.pod, k.config, k.Server, k.Namespace = &pod, pod.config(), pod.server, pod.namespace
 			return k, nil
 		}
@@ -96,11 +100,12 @@ func LoadKubeconfig(explicitFile, context string) (*Kubeconfig, error) {
 }
 
 // readFiles reads the files of the kubeconfig, and picks no context.
-func readFiles(explicitFile string) (*Kubeconfig, error) {
+func readFiles(env envvar.Environment, explicitFile string) (*Kubeconfig, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.Precedence = kubeconfigPaths(env)
 	rules.ExplicitPath = explicitFile
 	rules.Warner = func(error) {} // of missing files in KUBECONFIG, as kubectl ignores them
-	k := &Kubeconfig{rules: rules}
+	k := &Kubeconfig{rules: rules, env: env}
 	var err error
 	k.config, err = rules.Load()
 	switch {
@@ -110,6 +115,25 @@ func readFiles(explicitFile string) (*Kubeconfig, error) {
 		return nil, explainLoad(k.files(), err)
 	}
 	return k, nil
+}
+
+// kubeconfigPaths are the files that a kubeconfig is read from where none is named
+// (k8s.io/client-go/tools/clientcmd, NewDefaultClientConfigLoadingRules; the user's home
+// is that of k8s.io/client-go/util/homedir).
+func kubeconfigPaths(env envvar.Environment) []string {
+	var paths []string
+	for _, path := range filepath.SplitList(env.Get(envvar.Kubeconfig)) {
+		if path != "" && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	switch {
+	case env.Get(envvar.Kubeconfig) != "":
+		return paths
+	case goruntime.GOOS == "windows": // where a home is looked for by several variables and files
+		return []string{clientcmd.RecommendedHomeFile}
+	}
+	return []string{filepath.Join(env.Get(envvar.UserHome), clientcmd.RecommendedHomeDir, clientcmd.RecommendedFileName)}
 }
 
 // files are those that the kubeconfig is read from, whether they exist or not.
@@ -221,7 +245,7 @@ func (k *Kubeconfig) NamespaceOf(context string) string {
 		return "default"
 	}
 	if kctx.Namespace == "" {
-		if pod, found := thisPod(os.Getenv, accountFolder); found && isFile(pod.token()) {
+		if pod, found := thisPod(k.env.Get, accountFolder); found && isFile(pod.token()) {
 			return pod.namespace
 		}
 		return "default"

@@ -65,7 +65,7 @@ func TestLoadKubeconfigRefuses(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file := write(t, "config", test.text, 0o600)
-			_, err := LoadKubeconfig(file, test.context)
+			_, err := LoadKubeconfig(os.Environ(), file, test.context)
 			if diff := cmp.Diff(strings.ReplaceAll(test.want, "FILE", file), errorText(err)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -111,7 +111,7 @@ func TestLoadKubeconfigNamesTheFile(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("KUBECONFIG", test.list)
-			_, err := LoadKubeconfig(test.explicit, "")
+			_, err := LoadKubeconfig(os.Environ(), test.explicit, "")
 			if diff := cmp.Diff(test.want, errorText(err)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -125,7 +125,7 @@ func TestLoadKubeconfigUnreadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	var err error
-	heldByModes(t, func() { _, err = LoadKubeconfig(file, "") })
+	heldByModes(t, func() { _, err = LoadKubeconfig(os.Environ(), file, "") })
 	if diff := cmp.Diff(fmt.Sprintf("kubeconfig %s can't be read: permission denied", file), errorText(err)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -141,7 +141,7 @@ func TestLoadKubeconfigInPod(t *testing.T) {
 	if _, err := k.Use(teamA); errorText(err) != "there is no kubeconfig to write to: name the tenant by HELM_TENANT or --tenant instead" {
 		t.Errorf("Use: got %v", err)
 	}
-	if _, err := LoadKubeconfig("", "main"); err == nil {
+	if _, err := LoadKubeconfig(os.Environ(), "", "main"); err == nil {
 		t.Error("a context that was named is not the pod's own cluster")
 	}
 }

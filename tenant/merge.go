@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"helm-tenant/envvar"
 )
 
 // Merge writes the contexts and the user that Derive returns into the caller's own
@@ -112,11 +114,11 @@ type Unmerged struct {
 // Unmerge takes the contexts out of the kubeconfig that Merge wrote for the tenant of
 // that name, and their users where nothing else uses them. Where context is given only
 // that one goes, and those of its namespaces. It asks no cluster: the tenant may be
-// gone. explicitFile is as in LoadKubeconfig.
+// gone. env and explicitFile are as in LoadKubeconfig.
 //
 // Errors: contexts of several clusters, of which none was named.
-func Unmerge(explicitFile, name, context string) (Unmerged, error) {
-	k, err := readFiles(explicitFile)
+func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerged, error) {
+	k, err := readFiles(env, explicitFile)
 	if err != nil {
 		return Unmerged{}, err
 	}

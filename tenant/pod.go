@@ -97,8 +97,8 @@ func (k *Kubeconfig) PodFile() (string, error) {
 		return "", err
 	}
 	mine := fmt.Sprintf("helm-tenant-%d", os.Getuid())
-	folders := []string{filepath.Join(os.TempDir(), mine), filepath.Join("/dev/shm", mine)}
-	if cache, err := os.UserCacheDir(); err == nil {
+	folders := []string{filepath.Join(k.env.TempDir(), mine), filepath.Join("/dev/shm", mine)}
+	if cache, err := k.env.CacheDir(); err == nil {
 		folders = slices.Insert(folders, 0, filepath.Join(cache, "helm-tenant"))
 	}
 	var why []string

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"helm-tenant/envvar"
 )
 
 // podFolder is what the kubelet mounts for a service account.
@@ -89,9 +91,7 @@ func TestPodFile(t *testing.T) {
 	p := pod{server: "https://h:443", namespace: "ci", folder: podFolder(t, map[string]string{"token": "x"})}
 	k := &Kubeconfig{pod: &p, config: p.config()}
 	cache, temp := t.TempDir(), t.TempDir()
-	t.Setenv("HOME", cache)
-	t.Setenv("XDG_CACHE_HOME", cache)
-	t.Setenv("TMPDIR", temp)
+	k.env = envvar.Environment{"HOME=" + cache, "XDG_CACHE_HOME=" + cache, "TMPDIR=" + temp}
 	file, err := k.PodFile()
 	if err != nil {
 		t.Fatal(err)

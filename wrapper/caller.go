@@ -35,7 +35,7 @@ func (c Caller) Kubeconfig(file string, contexts ...string) (*tenant.Kubeconfig,
 	if err != nil {
 		return nil, err
 	}
-	k, err := tenant.LoadKubeconfig(file, name)
+	k, err := tenant.LoadKubeconfig(c.Env.Environ, file, name)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (c Caller) HelmClient(ctx context.Context, exact bool) (helm.Client, error)
 	if c.Call.Plugin != 0 && !exact {
 		return helm.Client{Path: path, Major: c.Call.Plugin}, nil
 	}
-	client, err := helm.Identify(ctx, path)
+	client, err := helm.Identify(ctx, c.Env.Environ, path)
 	if err != nil {
 		return helm.Client{}, err
 	}

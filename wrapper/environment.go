@@ -6,7 +6,6 @@ package wrapper
 import (
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"helm-tenant/envvar"
@@ -17,7 +16,7 @@ import (
 type Environment struct {
 	// Args are the arguments, the program's name left out.
 	Args    []string
-	Environ []string
+	Environ envvar.Environment
 	Stdin   io.Reader
 	Stdout  io.Writer
 	Stderr  io.Writer
@@ -53,18 +52,8 @@ func Process() Environment {
 	return env
 }
 
-// Lookup finds a variable; the last entry of a name wins, as in a shell.
-func (e Environment) Lookup(name string) (string, bool) {
-	for i := len(e.Environ) - 1; i >= 0; i-- {
-		if value, found := strings.CutPrefix(e.Environ[i], name+"="); found {
-			return value, true
-		}
-	}
-	return "", false
-}
+// Lookup returns the value of a variable and whether it is set.
+func (e Environment) Lookup(name string) (string, bool) { return e.Environ.Lookup(name) }
 
 // Get is the value of a variable, empty where it is not set.
-func (e Environment) Get(name string) string {
-	value, _ := e.Lookup(name)
-	return value
-}
+func (e Environment) Get(name string) string { return e.Environ.Get(name) }

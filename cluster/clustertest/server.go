@@ -82,7 +82,7 @@ func (s *Server) Kubeconfig() string {
 // Connect is a client of the server, as helm-tenant makes it from a kubeconfig.
 func (s *Server) Connect() *cluster.Client {
 	s.t.Helper()
-	k, err := tenant.LoadKubeconfig(s.Kubeconfig(), "")
+	k, err := tenant.LoadKubeconfig(nil, s.Kubeconfig(), "")
 	if err != nil {
 		s.t.Fatal(err)
 	}

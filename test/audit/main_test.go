@@ -142,14 +142,24 @@ type result struct {
 
 // run runs helm-tenant with that kubeconfig.
 func (w *world) run(kubeconfig string, args ...string) result {
-	return w.command(kubeconfig, filepath.Join(w.dir, "helm-tenant"), args...)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	defer cancel()
+	r, err := harness.Run(ctx, w.environ(kubeconfig), strings.NewReader(""), args...)
+	if err != nil {
+		return result{-1, r.Stdout, err.Error()}
+	}
+	return result{r.Code, r.Stdout, r.Stderr}
+}
+
+func (w *world) environ(kubeconfig string) []string {
+	return append([]string{"KUBECONFIG=" + kubeconfig}, w.env...)
 }
 
 func (w *world) command(kubeconfig, program string, args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append([]string{"KUBECONFIG=" + kubeconfig}, w.env...)
+	cmd.Env = w.environ(kubeconfig)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

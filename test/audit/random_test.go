@@ -40,7 +40,7 @@ func TestRandom(t *testing.T) {
 		*sets = min(*sets, 100)
 	}
 	c := newComparison(t)
-	kubeconfig, err := tenant.LoadKubeconfig(c.Admin(), "")
+	kubeconfig, err := tenant.LoadKubeconfig(nil, c.Admin(), "")
 	must(t, err)
 	client, err := cluster.Connect(kubeconfig, "test", 0)
 	must(t, err)

@@ -1,0 +1,72 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"time"
+
+	"helm-tenant/cli"
+	"helm-tenant/helm"
+)
+
+// Result is how a run of helm-tenant ended, and what it printed.
+type Result struct {
+	Code           int
+	Stdout, Stderr string
+}
+
+// Run runs helm-tenant with that environment and input in the test's own process, which
+// takes a third of the processor's time of a process of its own. A helm that it wraps is
+// started. Relative paths are those of the test's own working folder.
+//
+// It is for tests of what a verb reads, decides and writes. What tests signals, kills,
+// terminals, several runs at once or the start of the program runs Binary. Where
+// HELM_TENANT_RACE is set, it starts the program that was built with the race detector,
+// which ends with an exit code of its own.
+func Run(ctx context.Context, environ []string, stdin io.Reader, args ...string) (Result, error) {
+	if os.Getenv("HELM_TENANT_RACE") != "" {
+		return start(ctx, environ, stdin, args...)
+	}
+	binary, err := Binary()
+	if err != nil {
+		return Result{}, err
+	}
+	var stdout, stderr bytes.Buffer
+	code := cli.Run(ctx, cli.Environment{
+		Args: args, Environ: environ, Stdin: stdin, Stdout: &stdout, Stderr: &stderr,
+		Executable: binary, PID: os.Getpid(), ParentPID: os.Getppid(), Now: time.Now,
+		CommandLine: helm.CommandLine,
+		Exec: func(call helm.Invocation) (int, error) {
+			cmd := exec.CommandContext(ctx, call.Path, call.Args...)
+			cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = call.Env, stdin, &stdout, &stderr
+			return exitCode(cmd)
+		},
+	})
+	return Result{code, stdout.String(), stderr.String()}, ctx.Err()
+}
+
+// start runs the program.
+func start(ctx context.Context, environ []string, stdin io.Reader, args ...string) (Result, error) {
+	binary, err := RaceBinary()
+	if err != nil {
+		return Result{}, err
+	}
+	cmd := exec.CommandContext(ctx, binary, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = environ, stdin, &stdout, &stderr
+	code, err := exitCode(cmd)
+	return Result{code, stdout.String(), stderr.String()}, errors.Join(err, ctx.Err())
+}
+
+// exitCode runs a command; the error is that it can't be started.
+func exitCode(cmd *exec.Cmd) (int, error) {
+	err := cmd.Run()
+	if _, exited := errors.AsType[*exec.ExitError](err); exited {
+		err = nil
+	}
+	return cmd.ProcessState.ExitCode(), err
+}
