@@ -94,7 +94,7 @@ func TestMergeKeepsEveryByte(t *testing.T) {
 				if _, _, err := load(t, file, "").Merge(moved, true, "", Credentials{}); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := Unmerge(file, "team-a", ""); err != nil {
+				if _, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(test.text, read(t, real)); diff != "" {

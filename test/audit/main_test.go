@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,12 +32,28 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// As kubeadm's clusters, the API server does not verify the certificates of kubelets.
-	os.Exit(testcluster.Main(m, testcluster.Options{APIServerArgs: []string{"--kubelet-certificate-authority="}}))
+	code := testcluster.Main(m, clusterOptions())
+	if second.cluster != nil {
+		if err := second.cluster.Stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "stopping the second test cluster: %v\n", err)
+			code = 1
+		}
+	}
+	for _, id := range typed.missing() {
+		fmt.Fprintf(os.Stderr, "no command of a finding %s was typed\n", id)
+		code = 1
+	}
+	os.Exit(code)
 }
 
-// world is the cluster that all tests share. Its tests run one after the other:
-// each has the cluster to itself, and leaves it without findings.
+// clusterOptions are those of both clusters: as in clusters of kubeadm's, the API server
+// does not verify the certificates of kubelets.
+func clusterOptions() testcluster.Options {
+	return testcluster.Options{APIServerArgs: []string{"--kubelet-certificate-authority="}}
+}
+
+// world is a cluster that tests use one after the other: each has it to itself, and
+// leaves it without findings.
 type world struct {
 	*testcluster.Cluster
 	dir  string
@@ -50,22 +65,47 @@ type world struct {
 	residue []string
 }
 
-var shared struct {
-	once sync.Once
-	w    *world
-	err  error
+// slot is a cluster that starts when the first test takes it.
+type slot struct {
+	cluster *testcluster.Cluster
+	w       *world
+	err     error
 }
 
-// start returns the shared world, in which there are three tenants, and nothing
-// to find: alpha and beta with Tillers, gamma for Helm 3.
+// first and second are the two clusters, so that the tests take half the time. free are
+// those that no test has.
+var (
+	first, second slot
+	free          = func() chan *slot {
+		slots := make(chan *slot, 2)
+		slots <- &first
+		slots <- &second
+		return slots
+	}()
+)
+
+// start returns a cluster that no other test has until this one ends, in which there are
+// three tenants, and nothing to find: alpha and beta with Tillers, gamma for Helm 3.
 func start(t *testing.T) *world {
 	t.Helper()
-	cluster := testcluster.Get(t)
-	shared.once.Do(func() { shared.w, shared.err = prepare(cluster) })
-	if shared.err != nil {
-		t.Fatal(shared.err)
+	t.Parallel()
+	testcluster.Require(t, testcluster.API)
+	s := <-free
+	t.Cleanup(func() { free <- s })
+	switch {
+	case s.w != nil || s.err != nil:
+	case s == &first:
+		s.cluster = testcluster.Get(t)
+		s.w, s.err = prepare(s.cluster)
+	default:
+		if s.cluster, s.err = testcluster.Start(context.Background(), clusterOptions()); s.err == nil {
+			s.w, s.err = prepare(s.cluster)
+		}
 	}
-	return shared.w
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	return s.w
 }
 
 const markers = "markers" // the namespace for settle

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -141,11 +143,11 @@ func (p *plant) fix(findings []finding) {
 	}
 	for i, line := range commands {
 		p.typeFix(line)
-		typedKinds[findings[i].ID] = true
+		typed.mended(findings[i].ID)
 	}
 	p.w.clean(p.T)
 	p.planted = false // what is left to take away is nothing to find
-	fixes++
+	typed.whole()
 }
 
 // completed is a finding's command as somebody types it; false where it can't be typed here.
@@ -194,8 +196,59 @@ var untyped = map[string]string{
 	"HT044": "a purge takes a Tiller that runs: test/e2e",
 }
 
-// typedKinds are the kinds of which a command was typed, and mended it.
-var typedKinds = map[string]bool{}
+// typed is what all tests typed of the findings' commands.
+var typed = tally{kinds: map[string]bool{}, printed: map[string]bool{}}
+
+// tally counts what was typed. Its methods may be called by several tests at once.
+type tally struct {
+	mu sync.Mutex
+	// kinds are the kinds of findings of which a command was typed, printed those that
+	// TestPlanted saw with a command.
+	kinds, printed map[string]bool
+	// cases counts the cases of which all commands were typed, and mended it; planted and
+	// ways those that TestPlanted and TestWays ran.
+	cases, planted, ways int
+}
+
+func (y *tally) mended(id string) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.kinds[id] = true
+}
+
+func (y *tally) whole() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.cases++
+}
+
+// saw counts a case of TestPlanted and the findings that have a command.
+func (y *tally) saw(findings []finding) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.planted++
+	for _, f := range findings {
+		if len(f.Fixes[0].Commands) > 0 {
+			y.printed[f.ID] = true
+		}
+	}
+}
+
+func (y *tally) went() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.ways++
+}
+
+// missing are the kinds of findings of which no command was typed, where all cases ran.
+func (y *tally) missing() []string {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.planted < len(allPlanted()) || y.ways < len(ways) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(y.printed)), func(id string) bool { return y.kinds[id] || untyped[id] != "" })
+}
 
 // typeFix types one finding's command.
 func (p *plant) typeFix(fix string) {
@@ -207,9 +260,6 @@ func (p *plant) typeFix(fix string) {
 		p.Errorf("the fix %q: exit code %d\n%s", command, r.code, r.stderr)
 	}
 }
-
-// fixes counts the findings' commands that were typed, and mended it.
-var fixes int
 
 // grant gives subjects rights by a role and a binding of that name: in a
 // namespace, or over the cluster where it is empty.

@@ -47,10 +47,11 @@ func newComparison(t *testing.T) *comparison {
 	t.Helper()
 	w := start(t)
 	w.clean(t)
-	if *seed == 0 {
-		*seed = time.Now().UnixNano()
+	seed := *seed
+	if seed == 0 {
+		seed = time.Now().UnixNano()
 	}
-	t.Logf("-seed %d -sets %d", *seed, *sets)
+	t.Logf("-seed %d", seed)
 	p := w.plant(t)
 	p.release("alpha-tiller", "fine", "alpha-b")
 	p.unmanaged(func(d *appsv1.Deployment) { container(d).Command = nil })
@@ -78,7 +79,7 @@ func newComparison(t *testing.T) *comparison {
 		}
 		s.deployers = append(s.deployers, d)
 	}
-	g := &generator{Rand: rand.New(rand.NewPCG(uint64(*seed), 0))}
+	g := &generator{Rand: rand.New(rand.NewPCG(uint64(seed), 0))}
 	for _, d := range s.deployers {
 		g.homes, g.pods = append(g.homes, d.home), append(g.pods, d.pods...)
 	}

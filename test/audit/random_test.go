@@ -33,11 +33,12 @@ const enough = 300
 // says. Cluster and audit are real, but the sets are put beside what was read of
 // the cluster, in memory: TestRandomOnServer does the whole way.
 func TestRandom(t *testing.T) {
+	sets := *sets
 	switch {
 	case harness.Soak():
-		*sets = max(*sets, 10_000)
+		sets = max(sets, 10_000)
 	case testing.Short():
-		*sets = min(*sets, 100)
+		sets = min(sets, 100)
 	}
 	c := newComparison(t)
 	kubeconfig, err := tenant.LoadKubeconfig(nil, c.Admin(), "")
@@ -50,8 +51,8 @@ func TestRandom(t *testing.T) {
 	must(t, err)
 	oracle := newOracle(t)
 	const batch = 8 // what an audit takes grows with the sets beside each other
-	for first := 0; first < *sets && !t.Failed(); first += batch {
-		b := c.make(numbers(first, min(first+batch, *sets)))
+	for first := 0; first < sets && !t.Failed(); first += batch {
+		b := c.make(numbers(first, min(first+batch, sets)))
 		must(t, oracle.know(objects.with(b.objects)))
 		cluster := beside(snapshot, b.objects)
 		c.compare(b, oracle.may, view{
@@ -69,7 +70,7 @@ func TestRandom(t *testing.T) {
 		})
 	}
 	c.sum()
-	if *sets < enough {
+	if sets < enough {
 		return
 	}
 	for _, id := range []string{"port-forward", "proxy", "connect", "create-pods", "replace-image", "exec", "attach", "debug", "read-secrets", "write-secrets", "read-configmaps", "write-configmaps", "token", "impersonate-deployer",

@@ -39,11 +39,14 @@ var Installed = sync.OnceValues(func() (string, error) {
 // set: a command in which two goroutines get into each other's way then ends with
 // exit code 66 and says so. It needs a C compiler, and takes twice as long.
 func RaceBinary() (string, error) {
-	if os.Getenv("HELM_TENANT_RACE") == "" {
+	if !Race() {
 		return Binary()
 	}
 	return Command("", ".", "helm-tenant-race", "-race")
 }
+
+// Race reports whether the tests are to run what was built with the race detector.
+func Race() bool { return os.Getenv("HELM_TENANT_RACE") != "" }
 
 // Command builds a command of the module in that folder of the repository, under
 // that name, and returns its path.

@@ -23,14 +23,10 @@ type Result struct {
 // takes a third of the processor's time of a process of its own. A helm that it wraps is
 // started. Relative paths are those of the test's own working folder.
 //
-// It is for tests of what a verb reads, decides and writes. What tests signals, kills,
-// terminals, several runs at once or the start of the program runs Binary. Where
-// HELM_TENANT_RACE is set, it starts the program that was built with the race detector,
-// which ends with an exit code of its own.
+// It is for tests of what a verb reads, decides and writes. What tests signals, kills, a
+// terminal, the working folder or the start of the program runs Binary. The error says
+// that the context ended first.
 func Run(ctx context.Context, environ []string, stdin io.Reader, args ...string) (Result, error) {
-	if os.Getenv("HELM_TENANT_RACE") != "" {
-		return start(ctx, environ, stdin, args...)
-	}
 	binary, err := Binary()
 	if err != nil {
 		return Result{}, err
@@ -47,19 +43,6 @@ func Run(ctx context.Context, environ []string, stdin io.Reader, args ...string)
 		},
 	})
 	return Result{code, stdout.String(), stderr.String()}, ctx.Err()
-}
-
-// start runs the program.
-func start(ctx context.Context, environ []string, stdin io.Reader, args ...string) (Result, error) {
-	binary, err := RaceBinary()
-	if err != nil {
-		return Result{}, err
-	}
-	cmd := exec.CommandContext(ctx, binary, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = environ, stdin, &stdout, &stderr
-	code, err := exitCode(cmd)
-	return Result{code, stdout.String(), stderr.String()}, errors.Join(err, ctx.Err())
 }
 
 // exitCode runs a command; the error is that it can't be started.

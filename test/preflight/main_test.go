@@ -3,9 +3,7 @@
 package preflight
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,17 +25,12 @@ func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, testcluster.Options{})
 // world is a cluster and its administrator.
 type world struct {
 	*testcluster.Cluster
-	binary string
-	root   *kubernetes.Clientset
+	root *kubernetes.Clientset
 }
 
 func start(t *testing.T) *world {
 	t.Helper()
 	w := &world{Cluster: testcluster.Get(t)}
-	var err error
-	if w.binary, err = harness.Binary(); err != nil {
-		t.Fatal(err)
-	}
 	config, err := w.RESTConfig("root", "system:masters")
 	if err != nil {
 		t.Fatal(err)
@@ -113,15 +106,12 @@ func (w *world) member(t *testing.T, major, user string, groups ...string) *memb
 
 func (m *member) run(t *testing.T, args ...string) result {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), m.w.binary, args...)
-	cmd.Env = []string{"PATH=/none", "HOME=" + m.home, "KUBECONFIG=" + m.kubeconfig, "HELM_BIN=" + m.helm, harness.Collector()}
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+	environ := []string{"PATH=/none", "HOME=" + m.home, "KUBECONFIG=" + m.kubeconfig, "HELM_BIN=" + m.helm, harness.Collector()}
+	r, err := harness.Run(t.Context(), environ, strings.NewReader(""), args...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return result{args, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	return result{args, r.Code, r.Stdout, r.Stderr}
 }
 
 // must runs a command of an administrator's that has to succeed.
