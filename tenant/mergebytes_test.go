@@ -140,7 +140,7 @@ func TestMergeIntoEmptyLists(t *testing.T) {
 			if k := load(t, "", "team-a"); k.Namespace != "a" {
 				t.Errorf("%q: the context is %+v:\n%s", users, k, read(t, second))
 			}
-			if _, err := Unmerge("", "team-a", ""); err != nil {
+			if _, err := Unmerge(os.Environ(), "", "team-a", ""); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(text, read(t, second)); diff != "" {
