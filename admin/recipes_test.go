@@ -89,6 +89,13 @@ func TestRecipes(t *testing.T) {
 			[]string{"delete Deployment helm-server in namespace old", "delete Service helm-server in namespace old", "replace ServiceAccount tiller in namespace old"},
 			[]string{`Deployment helm-server in namespace "old" goes: Deployment tiller-deploy takes its place`,
 				"Tiller loses what a tenant's Tiller has not: environment variable STORAGE"}},
+		{"variables", "secret",
+			[]string{"delete Deployment releases in namespace old", "delete RoleBinding releases in namespace old", "delete Service releases in namespace old",
+				"replace ServiceAccount tiller in namespace old", "update ClusterRoleBinding operators"},
+			[]string{`Deployment releases in namespace "old" goes: Deployment tiller-deploy takes its place`,
+				"taken from Tiller, and left to its 1 other subjects: ClusterRoleBinding operators -> ClusterRole cluster-admin",
+				"Tiller no longer speaks TLS: only a port-forward comes to it; leave --tls out of helm's commands",
+				"Tiller loses what a tenant's Tiller has not: argument --tls-verify, environment variable DRIVER, environment variable KEEP, volume certs"}},
 	} {
 		t.Run(test.recipe, func(t *testing.T) {
 			objects := recipe(t, test.recipe)
@@ -132,6 +139,30 @@ func TestRecipes(t *testing.T) {
 				t.Errorf("with the records' storage: %s", got.Err)
 			}
 		})
+	}
+}
+
+// TestRecipeSettings: what init --adopt keeps of a Tiller's settings, however they are given.
+func TestRecipeSettings(t *testing.T) {
+	for _, test := range []struct {
+		recipe, image, version string
+		historyMax             int
+		replicas               int32
+	}{
+		{"helm-init", "", "", 0, 1},
+		{"stateful-set", "registry.example/tiller", "v2.16.1", 0, 2},
+		{"other-image", "registry.example/platform/helm-server:1", "", 9, 1},
+		{"variables", "registry.example/platform/helm-server:7", "", 9, 3},
+	} {
+		request := asked(adopting, home("old"))
+		prepared, err := decide(empty().with(recipe(t, test.recipe)...).facts(t, request), request)
+		if err != nil {
+			t.Fatalf("%s: %v", test.recipe, err)
+		}
+		got := prepared.Tenant.Tiller
+		if got.Image != test.image || got.Version != test.version || int(*got.HistoryMax) != test.historyMax || int32(*got.Replicas) != test.replicas {
+			t.Errorf("%s: image %q, version %q, history %d, replicas %d", test.recipe, got.Image, got.Version, *got.HistoryMax, *got.Replicas)
+		}
 	}
 }
 

@@ -95,7 +95,7 @@ func (m *meter) loadBombs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := makeOldTiller(ctx, client, "old"); err != nil {
+	if err := makeOldTiller(ctx, client, "old", "--storage=secret"); err != nil {
 		return err
 	}
 	for _, namespace := range []string{"bombed-tiller", "bombed", "old"} {

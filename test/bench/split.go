@@ -86,8 +86,9 @@ func fillSplit(ctx context.Context, client kubernetes.Interface, dir string) (st
 	return path, os.WriteFile(path, []byte(file), 0o600)
 }
 
-// makeOldTiller makes a namespace with a Tiller in it as helm init makes one.
-func makeOldTiller(ctx context.Context, client kubernetes.Interface, namespace string) error {
+// makeOldTiller makes a namespace with a Tiller in it as helm init makes one, with these
+// flags.
+func makeOldTiller(ctx context.Context, client kubernetes.Interface, namespace string, flags ...string) error {
 	if err := makeNamespace(ctx, client, namespace); err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func makeOldTiller(ctx context.Context, client kubernetes.Interface, namespace s
 	tiller := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "tiller-deploy", Labels: labels}, Spec: appsv1.DeploymentSpec{
 		Selector: &metav1.LabelSelector{MatchLabels: labels},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
-			Containers: []corev1.Container{{Name: "tiller", Image: "registry.example.com/tiller:v2.16.12", Env: []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: namespace}}}}}},
+			Containers: []corev1.Container{{Name: "tiller", Image: "registry.example.com/tiller:v2.16.12", Command: append([]string{"/tiller"}, flags...), Env: []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: namespace}}}}}},
 	}}
 	_, err := client.AppsV1().Deployments(namespace).Create(ctx, tiller, metav1.CreateOptions{})
 	return err
