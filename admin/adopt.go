@@ -201,7 +201,12 @@ func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error
 			d.note("Tiller's %s: %s becomes %s", what, from, to)
 		}
 	}
-	changed("image", image, install.Image(d.versioned()))
+	next := install.Image(d.versioned())
+	changed("image", image, next)
+	// Helm's own image has it there, another one need not.
+	if program := recognise.Program(recognise.Container(spec.Template.Spec)); program != "" && program != install.Program && next == image {
+		d.warn("Tiller was started as %s in image %s, and a tenant's Tiller is started as %s: where that image has none, name one that has with --tiller-image", program, image, install.Program)
+	}
 	if have.Replicas == nil && spec.Replicas != nil {
 		changed("replicas", int(*spec.Replicas), *t.Replicas)
 	} else {

@@ -148,11 +148,13 @@ func TestRecipeSettings(t *testing.T) {
 		recipe, image, version string
 		historyMax             int
 		replicas               int32
+		// warning is of the program, which the image may not have.
+		warning string
 	}{
-		{"helm-init", "", "", 0, 1},
-		{"stateful-set", "registry.example/tiller", "v2.16.1", 0, 2},
-		{"other-image", "registry.example/platform/helm-server:1", "", 9, 1},
-		{"variables", "registry.example/platform/helm-server:7", "", 9, 3},
+		{"helm-init", "", "", 0, 1, ""},
+		{"stateful-set", "registry.example/tiller", "v2.16.1", 0, 2, ""},
+		{"other-image", "registry.example/platform/helm-server:1", "", 9, 1, ""},
+		{"variables", "registry.example/platform/helm-server:7", "", 9, 3, "Tiller was started as /usr/local/bin/tiller in image registry.example/platform/helm-server:7, and a tenant's Tiller is started as /tiller"},
 	} {
 		request := asked(adopting, home("old"))
 		prepared, err := decide(empty().with(recipe(t, test.recipe)...).facts(t, request), request)
@@ -162,6 +164,9 @@ func TestRecipeSettings(t *testing.T) {
 		got := prepared.Tenant.Tiller
 		if got.Image != test.image || got.Version != test.version || int(*got.HistoryMax) != test.historyMax || int32(*got.Replicas) != test.replicas {
 			t.Errorf("%s: image %q, version %q, history %d, replicas %d", test.recipe, got.Image, got.Version, *got.HistoryMax, *got.Replicas)
+		}
+		if warnings := strings.Join(prepared.Warnings, "\n"); test.warning == "" && strings.Contains(warnings, "started as") || !strings.Contains(warnings, test.warning) {
+			t.Errorf("%s: it warns of %q", test.recipe, warnings)
 		}
 	}
 }

@@ -20,6 +20,8 @@ import (
 const (
 	// DeploymentName is the one that helm init gives (k8s.io/helm/cmd/helm/installer).
 	DeploymentName = "tiller-deploy"
+	// Program is Tiller in Helm's own image.
+	Program = "/tiller"
 	// DefaultImage is where Helm 2.17 takes its Tiller from; older releases'
 	// registries are gone.
 	DefaultImage = recognise.DefaultImage
@@ -143,7 +145,7 @@ func container(t tenant.Tenant) corev1.Container {
 		Image:           Image(t),
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		// Through the pod's own loopback only a port-forward comes in.
-		Command: []string{"/tiller", "--listen=localhost:" + strconv.Itoa(tillerPort), "--storage=" + string(t.Tiller.Storage)},
+		Command: []string{Program, "--listen=localhost:" + strconv.Itoa(tillerPort), "--storage=" + string(t.Tiller.Storage)},
 		Ports: []corev1.ContainerPort{
 			{ContainerPort: tillerPort, Name: "tiller", Protocol: corev1.ProtocolTCP},
 			{ContainerPort: probePort, Name: "http", Protocol: corev1.ProtocolTCP},

@@ -52,6 +52,16 @@ func hasTillersImage(c corev1.Container) bool {
 // isProgram reports whether a word of a command line is Tiller's program.
 func isProgram(word string) bool { return path.Base(word) == "tiller" }
 
+// Program is Tiller's program as a container's command line names it; empty where it names
+// none, so that the image's entry point decides.
+func Program(c *corev1.Container) string {
+	all := words(c)
+	if at := slices.IndexFunc(all, isProgram); at >= 0 {
+		return all[at]
+	}
+	return ""
+}
+
 // Container is the one in a Tiller's pod that is Tiller: by what runs in
 // it, or by its name; the first where neither tells. It is nil where there is none.
 func Container(spec corev1.PodSpec) *corev1.Container {

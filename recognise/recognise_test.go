@@ -61,6 +61,24 @@ func TestIsTiller(t *testing.T) {
 	}
 }
 
+func TestProgram(t *testing.T) {
+	for _, test := range []struct {
+		command, args []string
+		want          string
+	}{
+		{nil, nil, ""},
+		{nil, []string{"--storage=secret"}, ""},
+		{[]string{"/tiller"}, nil, "/tiller"},
+		{[]string{"/sbin/tini", "--", "/usr/local/bin/tiller"}, []string{"--storage=secret"}, "/usr/local/bin/tiller"},
+		{[]string{"sh", "-c", "cd /; exec 'tiller' --storage=secret"}, nil, "tiller"},
+		{[]string{"/start.sh"}, []string{"--storage=secret"}, ""},
+	} {
+		if got := Program(&corev1.Container{Command: test.command, Args: test.args}); got != test.want {
+			t.Errorf("%q %q: got %q, not %q", test.command, test.args, got, test.want)
+		}
+	}
+}
+
 func TestContainer(t *testing.T) {
 	proxy := corev1.Container{Name: "proxy", Image: "proxy:1"}
 	for _, test := range []struct {
