@@ -140,7 +140,7 @@ func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantReque
 	if problems := g.Who.Validate(); len(problems) > 0 {
 		return Membership{}, Invalid(problems)
 	}
-	if err := checkOpenGroups(g.Who, g.Accepted); err != nil {
+	if err := checkNamed(g.As, g.Who, g.Accepted); err != nil {
 		return Membership{}, err
 	}
 	if g.As == tenant.RelationReader {

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"helm-tenant/tenant"
 )
 
@@ -158,24 +161,38 @@ func (r Request) check() error {
 			return Invalid{err}
 		}
 	}
-	named := r.Tenant.Temporary.Subjects()
 	for _, as := range tenant.Relations {
-		named = named.With(r.Tenant.People(as))
+		if err := checkNamed(as, r.Tenant.Temporary.As(as).Subjects().With(r.Tenant.People(as)), r.Accepted); err != nil {
+			return err
+		}
 	}
-	return checkOpenGroups(named, r.Accepted)
+	return nil
 }
 
-// checkOpenGroups refuses members that are everybody, every pod or every node, unless
-// that is accepted.
-func checkOpenGroups(members tenant.Members, accepted Accepted) error {
+// checkNamed refuses members, readers or owners that stand for nobody, or may do everything
+// already, and, unless that is accepted, those that are everybody, every pod or every node. The
+// errors are Invalid and *RiskError.
+func checkNamed(as tenant.Relation, who tenant.Members, accepted Accepted) error {
 	var open []string
-	for _, s := range members.Open() {
+	for _, s := range who {
+		switch {
+		case s == tenant.Group(tenant.GroupMasters):
+			return Invalid{fmt.Errorf("%s: everybody in it can do everything in the cluster already, and no %s of a tenant can do more", s, as)}
+		case s.Kind == rbacv1.GroupKind && strings.HasPrefix(s.Name, tenant.GroupAccounts+":") && len(validation.IsDNS1123Label(s.AccountsOf())) > 0:
+			return Invalid{fmt.Errorf("%s: all service accounts of a namespace are %s:NAMESPACE", s, tenant.GroupAccounts)}
+		}
+	}
+	for _, s := range who.Open() {
 		open = append(open, s.Name)
 	}
 	if len(open) == 0 {
 		return nil
 	}
-	return accepted.unless(RiskEveryone, "%s as a member opens the tenant to everybody, every pod or every node that it stands for", strings.Join(open, ", "))
+	article := "a"
+	if as == tenant.RelationOwner {
+		article = "an"
+	}
+	return accepted.unless(RiskEveryone, "%s as %s %s opens the tenant to everybody, every pod or every node that it stands for", strings.Join(open, ", "), article, as)
 }
 
 // merged returns the tenant that is recorded, changed to what is asked.

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -79,5 +81,44 @@ func TestMerged(t *testing.T) {
 				t.Errorf("what was changed to %+v", test.was)
 			}
 		})
+	}
+}
+
+// Members, readers and owners are held to the same: who stands for everybody needs the risk's
+// name, and who stands for nobody, or can do everything already, is refused whatever is accepted.
+func TestCheckNamed(t *testing.T) {
+	for _, as := range tenant.Relations {
+		for _, test := range []struct {
+			who tenant.Subject
+			// risk is how it ends without the risk accepted, refused how it ends with it.
+			risk    Risk
+			refused bool
+		}{
+			{tenant.User("alice"), "", false},
+			{tenant.Group("devs"), "", false},
+			{tenant.Group("system:serviceaccountsx"), "", false},
+			{tenant.Account("ci", "robot"), "", false},
+			{tenant.User("system:masters"), "", false}, // a user of that name is nobody special
+			{tenant.Group("system:authenticated"), RiskEveryone, false},
+			{tenant.Group("system:unauthenticated"), RiskEveryone, false},
+			{tenant.Group("system:serviceaccounts"), RiskEveryone, false},
+			{tenant.Group("system:serviceaccounts:ci"), RiskEveryone, false},
+			{tenant.Group("system:nodes"), RiskEveryone, false},
+			{tenant.User("system:anonymous"), RiskEveryone, false},
+			{tenant.Group("system:masters"), "", true},
+			{tenant.Group("system:serviceaccounts:"), "", true},
+			{tenant.Group("system:serviceaccounts:Not A Name"), "", true},
+		} {
+			who := tenant.Members{tenant.User("bob"), test.who}
+			err := checkNamed(as, who, nil)
+			risk, isRisk := errors.AsType[*RiskError](err)
+			invalid, isInvalid := errors.AsType[Invalid](checkNamed(as, who, Accepted{RiskEveryone}))
+			switch {
+			case isInvalid != test.refused || isInvalid && (len(invalid) != 1 || strings.Contains(invalid.Error(), "\n")):
+				t.Errorf("%s as %s, with the risk: %v", test.who, as, invalid)
+			case isRisk != (test.risk != "") || isRisk && (risk.Risk != test.risk || !strings.Contains(err.Error(), string(as)+" opens")):
+				t.Errorf("%s as %s: %v", test.who, as, err)
+			}
+		}
 	}
 }

@@ -14,7 +14,7 @@ type Subject = tenant.Subject
 
 // The groups that paths speak of.
 const (
-	groupMasters         = "system:masters"
+	groupMasters         = tenant.GroupMasters
 	groupAuthenticated   = tenant.GroupAuthenticated
 	groupUnauthenticated = tenant.GroupUnauthenticated
 	groupAccounts        = tenant.GroupAccounts

@@ -30,7 +30,9 @@ const (
 	// GroupNodes is of all nodes, whose users' names are NodePrefix and theirs: the
 	// certificates of their kubelets say so.
 	GroupNodes = "system:nodes"
-	NodePrefix = "system:node:"
+	// GroupMasters is of whom the API server lets do everything, whatever its authorizers say.
+	GroupMasters = "system:masters"
+	NodePrefix   = "system:node:"
 )
 
 // SubjectOf is the subject of a binding in that namespace, which is empty for a

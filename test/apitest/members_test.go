@@ -132,13 +132,21 @@ func TestMembersThatCanNotBe(t *testing.T) {
 	// Who opens the tenant to everybody must be accepted by name.
 	for _, open := range []string{
 		"--group system:authenticated", "--group system:unauthenticated", "--group system:serviceaccounts",
-		"--group system:serviceaccounts:kube-system", "--user system:anonymous",
+		"--group system:serviceaccounts:kube-system", "--user system:anonymous", "--group system:nodes",
 	} {
 		name := strings.Fields(open)[1]
 		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("grant TEAM --user alice "+open, of)...)
 		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("grant TEAM --accept-risk=cluster-wide "+open, of)...)
 		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("init TEAM --wait=false "+open, of)...)
+		admin.fails(t, 1, []string{name + " as a reader opens", "--accept-risk=everyone"}, words("grant TEAM --reader --accept-risk=reads-secrets "+open, of)...)
+		admin.fails(t, 1, []string{name + " as an owner opens", "--accept-risk=everyone"}, words("grant TEAM --owner --accept-risk=owner-of-cluster "+open, of)...)
 	}
+	// Who can do everything already is nothing to a tenant, whatever risk is accepted.
+	for _, as := range []string{"", "--reader", "--owner"} {
+		admin.fails(t, 2, []string{"group system:masters: everybody in it can do everything"}, words("grant TEAM --group system:masters --accept-risk=everyone "+as, of)...)
+		admin.fails(t, 2, []string{"system:serviceaccounts:NAMESPACE"}, words("grant TEAM --group system:serviceaccounts: --accept-risk=everyone "+as, of)...)
+	}
+	admin.fails(t, 2, []string{"group system:masters: everybody in it can do everything"}, words("init TEAM --wait=false --group system:masters --accept-risk=everyone", of)...)
 	admin.fails(t, 2, []string{"anything", "everyone"}, words("grant TEAM --user alice --accept-risk=anything", of)...)
 	admin.wroteNothing(t)
 	admin.must(t, words("grant TEAM --group system:authenticated --accept-risk=everyone", of)...)
