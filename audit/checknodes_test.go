@@ -125,3 +125,58 @@ func TestNodes(t *testing.T) {
 		})
 	}
 }
+
+// The namespaces that take privileged pods are named one by one for the whole cluster, as one
+// finding where tenants are asked for, and not at all for tenants without a Tiller.
+func TestNodesOfAskedTenants(t *testing.T) {
+	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation))
+	for _, name := range []string{"x", "y", "z"} {
+		s.Namespaces = append(s.Namespaces, Namespace{Name: name})
+		s.give(name, "pods", User("eve"), rule("", "pods", "create"))
+	}
+	s.give("", "kubelets", User("eve"), rule("", "nodes/status", "patch"))
+	subjects := func(r *Report) []string {
+		var found []string
+		for _, f := range r.Findings {
+			found = append(found, f.ID+" "+f.Subject)
+		}
+		return found
+	}
+	for _, test := range []struct {
+		options Options
+		want    []string
+	}{
+		{Options{}, []string{"HT082 namespace x", "HT082 namespace y", "HT082 namespace z", "HT083 user eve"}},
+		{Options{Tenants: []string{"a"}}, []string{"HT082 namespaces beside the tenants", "HT083 user eve"}},
+		{Options{Tenants: []string{"a", "b"}}, []string{"HT082 namespaces beside the tenants", "HT083 user eve"}},
+		{Options{Tenants: []string{"b"}}, nil},
+		{Options{Tenants: []string{"a"}, Ignore: []Ignore{{ID: "HT082", Subject: "namespace x", Reason: "r"}, {ID: "HT082", Subject: "namespace y", Reason: "r"}}}, []string{"HT082 namespace z", "HT083 user eve"}},
+	} {
+		if diff := cmp.Diff(test.want, subjects(Audit(s, test.options))); diff != "" {
+			t.Errorf("%v, -want +got:\n%s", test.options, diff)
+		}
+	}
+	baselineOf := func(r *Report) *Baseline {
+		b := &Baseline{}
+		for _, f := range r.Findings {
+			b.findings = append(b.findings, former{ID: f.ID, Severity: f.Severity, Fingerprint: f.Print, Subject: f.Subject})
+		}
+		return b
+	}
+	isNew := func(r *Report) bool {
+		return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.New })
+	}
+	whole, one := baselineOf(Audit(s, Options{})), baselineOf(Audit(s, Options{Tenants: []string{"a"}}))
+	for name, b := range map[string]*Baseline{"of the whole cluster": whole, "of the tenant": one} {
+		if r := Audit(s, Options{Tenants: []string{"a"}, Baseline: b}); isNew(r) || len(r.Gone) > 0 {
+			t.Errorf("with a baseline %s: %v is new or gone: %v", name, subjects(r), r.Gone)
+		}
+	}
+	s.Namespaces = append(s.Namespaces, Namespace{Name: "w"})
+	s.give("w", "pods", User("eve"), rule("", "pods", "create"))
+	for name, b := range map[string]*Baseline{"of the whole cluster": whole, "of the tenant": one} {
+		if r := Audit(s, Options{Tenants: []string{"a"}, Baseline: b}); !isNew(r) {
+			t.Errorf("with a baseline %s a further namespace is not new", name)
+		}
+	}
+}

@@ -272,7 +272,7 @@ func (a *auditor) reportFindings(r *Report, o Options) {
 		}
 		unmanaged := len(f.Tenants) == 0 && f.Home != ""
 		switch at := slices.IndexFunc(o.Ignore, func(i Ignore) bool { return i.matches(f) }); {
-		case len(f.Tenants) > 0 && !slices.ContainsFunc(f.Tenants, o.asks), unmanaged && !o.asks(""):
+		case len(f.Tenants) > 0 && !slices.ContainsFunc(f.Tenants, o.asks), unmanaged && !o.asks(""), !a.concerns(f.ID, o):
 		case at >= 0:
 			f.Reason = o.Ignore[at].Reason
 			r.Ignored = append(r.Ignored, f)
@@ -282,9 +282,17 @@ func (a *auditor) reportFindings(r *Report, o Options) {
 	}
 	sortFindings(r.Findings)
 	sortFindings(r.Ignored)
+	taken, folds := takenNodes(r.Findings, o)
+	all, baseline := a.findings, &Baseline{}
+	if folds {
+		all = append(slices.Clone(all), taken)
+	}
 	if o.Baseline != nil {
-		r.Compared = true
-		o.Baseline.compare(r, a.findings, o)
+		r.Compared, baseline = true, o.Baseline
+		baseline.compare(r, all, o)
+	}
+	if folds {
+		foldTakenNodes(r, taken, baseline)
 	}
 }
 

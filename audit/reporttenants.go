@@ -1,0 +1,55 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"helm-tenant/command"
+)
+
+// concerns reports whether a finding about the whole cluster concerns any tenant that is asked
+// for: a node that somebody takes, or in whose place they answer, concerns those with a Tiller.
+func (a *auditor) concerns(id string, o Options) bool {
+	if len(o.Tenants) == 0 || id != idTakesNode && id != idKubelet {
+		return true
+	}
+	return slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.tiller != nil && d.tenant() != "" && o.asks(d.tenant()) })
+}
+
+// takenNodes returns the findings of several namespaces that take privileged pods as one, where
+// tenants are asked for: the namespaces are none of theirs, whichever tenant it is.
+func takenNodes(findings []Finding, o Options) (one Finding, is bool) {
+	var namespaces []string
+	for _, f := range findings {
+		if f.ID != idTakesNode {
+			continue
+		}
+		if len(namespaces) == 0 || f.Severity.rank() < one.Severity.rank() {
+			one = f
+		}
+		namespaces = append(namespaces, strings.TrimPrefix(f.Subject, "namespace "))
+	}
+	if len(o.Tenants) == 0 || len(namespaces) < 2 {
+		return Finding{}, false
+	}
+	slices.Sort(namespaces)
+	one.Subject, one.Object = "namespaces beside the tenants", strings.Join(namespaces, " ")
+	one.Text = fmt.Sprintf("somebody can make privileged pods in %d namespaces: %s", len(namespaces), few(namespaces))
+	one.Fix, one.Or = command.Run(command.Command{"helm", "tenant", "audit"}).With("it names who, in each of them"), nil
+	one.Print = one.Fingerprint()
+	return one, true
+}
+
+// foldTakenNodes puts the one finding in the place of those of takenNodes. It is new if the
+// baseline has neither it nor all of them.
+func foldTakenNodes(r *Report, one Finding, b *Baseline) {
+	isNew := false
+	r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool {
+		isNew = isNew || f.ID == idTakesNode && f.New
+		return f.ID == idTakesNode
+	})
+	one.New = isNew && !slices.ContainsFunc(b.findings, func(f former) bool { return f.Fingerprint == one.Print })
+	r.Findings = append(r.Findings, one)
+	sortFindings(r.Findings)
+}
