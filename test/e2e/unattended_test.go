@@ -90,7 +90,18 @@ tenants:
 			t.Errorf("%s is found: %t\n%s", account, !found, log)
 		}
 	}
-	for _, job := range []string{"apply", "audit"} {
+
+	w.admin.run("helm", "tenant", "grant", "nightly", "--user", "carol", "--for", "1s")
+	contains(t, w.admin.run("helm", "tenant", "describe", "nightly"), "user carol")
+	time.Sleep(time.Second) // the grant ends
+	w.admin.run("kubectl", "apply", "-k", filepath.Join(deploy, "revoke"))
+	if log, code := w.admin.runNow("helm-tenant-revoke", "helm-tenant-revoke", "now"); code != "0" {
+		t.Errorf("the revoke ended with %s:\n%s", code, log)
+	}
+	if described := w.admin.run("helm", "tenant", "describe", "nightly"); strings.Contains(described, "user carol") || !strings.Contains(described, "user alice") {
+		t.Errorf("carol is still a member, or alice is none any more:\n%s", described)
+	}
+	for _, job := range []string{"apply", "audit", "revoke"} {
 		w.admin.run("kubectl", "delete", "-k", filepath.Join(deploy, job), "--wait=false")
 	}
 }
