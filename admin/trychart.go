@@ -175,7 +175,9 @@ func (t *chartTrial) tryPods(ctx context.Context, o preflight.Object, wrote clus
 			break
 		}
 		pod = preflight.PodOf(template)
-		findings = append(findings, finding)
+		if finding.ID != preflight.Quota || !preflight.Idle(o.Unstructured) { // no pod asks for it
+			findings = append(findings, finding)
+		}
 		template, found = preflight.Mend(template, finding)
 	}
 	claimKind := t.served.Kinds[schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}]

@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -226,6 +227,9 @@ func TestOver(t *testing.T) {
 		return Use{Object: o, New: true, Resource: resources, Pod: p}
 	}
 	deployment := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {replicas: 3}\n"
+	autoscaler := func(least int) Use {
+		return use(fmt.Sprintf("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: y}\nspec: {minReplicas: %d, scaleTargetRef: {kind: Deployment, name: x}}\n", least), "horizontalpodautoscalers", nil)
+	}
 	for _, c := range []struct {
 		name, hard, used string
 		uses             []Use
@@ -239,6 +243,14 @@ func TestOver(t *testing.T) {
 		{"count", "count/deployments.apps=0", "", []Use{use(deployment, "deployments", nil)}, "count/deployments.apps"},
 		{"what is not asked for", "persistentvolumeclaims=0", "persistentvolumeclaims=2", []Use{use(deployment, "deployments", nil)}, ""},
 		{"claims of a set", "requests.storage=2Gi persistentvolumeclaims=3", "", []Use{use("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: x}\nspec: {replicas: 3, volumeClaimTemplates: [{metadata: {name: d}, spec: {resources: {requests: {storage: 1Gi}}}}]}\n", "statefulsets", nil)}, "requests.storage"},
+		{"no more at once than complete", "pods=2", "", []Use{use("apiVersion: batch/v1\nkind: Job\nmetadata: {name: x}\nspec: {parallelism: 9, completions: 2}\n", "jobs", pod("1Mi"))}, ""},
+		{"at once, of many that complete", "pods=2", "", []Use{use("apiVersion: batch/v1\nkind: Job\nmetadata: {name: x}\nspec: {parallelism: 3, completions: 9}\n", "jobs", pod("1Mi"))}, "pods"},
+		{"at once, of any number", "pods=2", "", []Use{use("apiVersion: batch/v1\nkind: Job\nmetadata: {name: x}\nspec: {parallelism: 3}\n", "jobs", pod("1Mi"))}, "pods"},
+		{"a Job that is suspended", "pods=0", "", []Use{use("apiVersion: batch/v1\nkind: Job\nmetadata: {name: x}\nspec: {suspend: true}\n", "jobs", pod("1Mi"))}, ""},
+		{"what an autoscaler scales", "pods=4", "", []Use{use(deployment, "deployments", pod("1Mi")), autoscaler(5)}, "pods"},
+		{"what an autoscaler need not scale", "pods=3", "", []Use{use(deployment, "deployments", pod("1Mi")), autoscaler(2)}, ""},
+		{"none, which an autoscaler leaves alone", "pods=3", "", []Use{use(strings.Replace(deployment, "3", "0", 1), "deployments", pod("1Mi")), autoscaler(5)}, ""},
+		{"a Deployment's ReplicaSet", "count/replicasets.apps=0", "", []Use{use(deployment, "deployments", nil)}, "count/replicasets.apps"},
 		{"an upgrade", "pods=3", "pods=3", []Use{{Object: use(deployment, "", nil).Object, Resource: "deployments", Pod: pod("1Mi"), Before: pod("1Mi"), BeforeReplicas: 3}}, ""},
 	} {
 		quota.Status.Hard, quota.Status.Used = list(c.hard), list(c.used)
@@ -399,6 +411,23 @@ func TestMend(t *testing.T) {
 		}
 		if _, again := Mend(mend, Finding{ID: id}); again {
 			t.Errorf("%s is mended twice", id)
+		}
+	}
+}
+
+func TestIdle(t *testing.T) {
+	for text, want := range map[string]bool{
+		"kind: Deployment\nspec: {replicas: 0}":  true,
+		"kind: Deployment\nspec: {}":             false,
+		"kind: StatefulSet\nspec: {replicas: 0}": true,
+		"kind: Job\nspec: {suspend: true}":       true,
+		"kind: Job\nspec: {parallelism: 0}":      true,
+		"kind: CronJob\nspec: {suspend: true}":   false,
+		"kind: DaemonSet":                        false,
+		"kind: Pod":                              false,
+	} {
+		if got := Idle(parse(t, "apiVersion: v1\nmetadata: {name: x}\n"+text+"\n").Objects[0].Unstructured); got != want {
+			t.Errorf("%q: %t", text, got)
 		}
 	}
 }

@@ -32,29 +32,66 @@ type Use struct {
 // Replicas is how many pods an object has at the same time. A CronJob's and a
 // hook's come and go, and those of a DaemonSet depend on the nodes: each is tried once, and not counted.
 func Replicas(o *unstructured.Unstructured) int64 {
-	field := "replicas"
+	number := func(field string) int64 {
+		if n, found, err := unstructured.NestedInt64(o.Object, "spec", field); found && err == nil {
+			return n
+		}
+		return 1
+	}
 	switch o.GetKind() {
 	case "Pod":
 		return 1
 	case "CronJob", "DaemonSet":
 		return 0
 	case "Job":
-		field = "parallelism"
+		if suspended, _, _ := unstructured.NestedBool(o.Object, "spec", "suspend"); suspended {
+			return 0
+		}
+		// No more run at once than are to complete; without a number of completions one
+		// that completes ends the Job (k8s.io/kubernetes/pkg/controller/job, manageJob).
+		if _, said, _ := unstructured.NestedInt64(o.Object, "spec", "completions"); said {
+			return min(number("parallelism"), number("completions"))
+		}
+		return number("parallelism")
 	}
-	if n, found, err := unstructured.NestedInt64(o.Object, "spec", field); found && err == nil {
-		return n
+	return number("replicas")
+}
+
+// Idle reports whether an object makes no pods until somebody scales or resumes it.
+func Idle(o *unstructured.Unstructured) bool {
+	return o.GetKind() != "CronJob" && o.GetKind() != "DaemonSet" && Replicas(o) == 0
+}
+
+// scaled is an object that a HorizontalPodAutoscaler scales.
+type scaled struct{ namespace, kind, name string }
+
+// leastOf are the numbers of pods to which autoscalers among the objects scale others at
+// least, whatever the load is.
+func leastOf(uses []Use) map[scaled]int64 {
+	least := map[scaled]int64{}
+	for _, use := range uses {
+		o := use.Object
+		if o.GetKind() != "HorizontalPodAutoscaler" || o.gvk().Group != "autoscaling" {
+			continue
+		}
+		kind, _, _ := unstructured.NestedString(o.Object, "spec", "scaleTargetRef", "kind")
+		name, _, _ := unstructured.NestedString(o.Object, "spec", "scaleTargetRef", "name")
+		if n, said, err := unstructured.NestedInt64(o.Object, "spec", "minReplicas"); said && err == nil {
+			least[scaled{o.GetNamespace(), kind, name}] = n
+		}
 	}
-	return 1
+	return least
 }
 
 // Over finds the quotas that all objects together go beyond, though each alone may not.
 func (q Question) Over(quotas []corev1.ResourceQuota, uses []Use) []Finding {
 	var findings []Finding
+	least := leastOf(uses)
 	for _, quota := range quotas {
 		asked := corev1.ResourceList{}
 		for _, use := range uses {
 			if use.Object.GetNamespace() == quota.Namespace {
-				use.add(asked, quota)
+				use.add(asked, quota, least)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(quota.Status.Hard)) {
@@ -76,7 +113,7 @@ func (q Question) Over(quotas []corev1.ResourceQuota, uses []Use) []Finding {
 }
 
 // add counts what the object uses of a quota.
-func (u Use) add(asked corev1.ResourceList, quota corev1.ResourceQuota) {
+func (u Use) add(asked corev1.ResourceList, quota corev1.ResourceQuota, least map[scaled]int64) {
 	plus := func(name string, amount resource.Quantity) {
 		sum := asked[corev1.ResourceName(name)]
 		sum.Add(amount)
@@ -91,6 +128,9 @@ func (u Use) add(asked corev1.ResourceList, quota corev1.ResourceQuota) {
 			count += "." + group
 		}
 		plus(count, one)
+		if count == "count/deployments.apps" {
+			plus("count/replicasets.apps", one)
+		}
 		if group == "" && slices.Contains([]string{"services", "configmaps", "secrets", "persistentvolumeclaims", "replicationcontrollers", "resourcequotas"}, u.Resource) {
 			plus(u.Resource, one)
 		}
@@ -98,7 +138,11 @@ func (u Use) add(asked corev1.ResourceList, quota corev1.ResourceQuota) {
 		u.addClaims(plus)
 	}
 	if !u.Object.Hook {
-		addPods(plus, u.Pod, Replicas(u.Object.Unstructured), quota)
+		replicas := Replicas(u.Object.Unstructured)
+		if replicas > 0 { // an autoscaler leaves one with none alone
+			replicas = max(replicas, least[scaled{u.Object.GetNamespace(), u.Object.GetKind(), u.Object.GetName()}])
+		}
+		addPods(plus, u.Pod, replicas, quota)
 		addPods(func(name string, amount resource.Quantity) { amount.Neg(); plus(name, amount) }, u.Before, u.BeforeReplicas, quota)
 	}
 }
