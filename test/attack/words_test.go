@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/command/shelltest"
+	"helm-tenant/test/records"
 	"helm-tenant/visible"
 )
 
@@ -32,7 +35,7 @@ func hostileNames() []string {
 }
 
 // hostileChart is a chart of a member's: a RoleBinding of each name, to a user of that
-// name, and release records that no helm wrote.
+// name, release records that no helm wrote, and what looks like the Tiller of some of them.
 func hostileChart(t *testing.T, namespace string) string {
 	t.Helper()
 	var manifest bytes.Buffer
@@ -60,7 +63,15 @@ func hostileChart(t *testing.T, namespace string) string {
 		add(map[string]any{"apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1",
 			"metadata":   map[string]any{"name": "sh.helm.release.v1." + name + ".v1", "namespace": namespace, "labels": map[string]any{"owner": "helm", "name": name, "status": "deployed", "version": "1"}},
 			"stringData": map[string]any{"release": packed(t, word, namespace)}})
+		// As a Tiller stores one: only the labels have to be plain.
+		record := records.Release{Name: word, Namespace: []string{namespace, word}[i/4%2], Revision: 1, Status: "DEPLOYED"}
+		add(map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]any{"release": records.Encode(record)},
+			"metadata": map[string]any{"name": name + ".v1", "namespace": namespace, "labels": map[string]any{"OWNER": "TILLER", "NAME": name, "STATUS": "DEPLOYED", "VERSION": "1"}}})
 	}
+	labels := map[string]any{"app": "helm", "name": "tiller"}
+	add(map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "tiller-deploy", "namespace": namespace, "labels": labels},
+		"spec": map[string]any{"replicas": 0, "selector": map[string]any{"matchLabels": labels}, "template": map[string]any{"metadata": map[string]any{"labels": labels},
+			"spec": map[string]any{"containers": []any{map[string]any{"name": "tiller", "image": "ghcr.io/helm/tiller:v2.17.0", "command": []any{"/tiller", "--listen=localhost:44134"}}}}}}})
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "templates"), 0o755))
 	must(t, os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: hostile\nversion: 0.1.0\n"), 0o644))
@@ -90,6 +101,16 @@ func must(t *testing.T, err error) {
 }
 
 var fixLine = regexp.MustCompile(`^            (?:fix|or|  )   ?((?:helm|kubectl) .*)$`)
+
+// wordsCodes are the exit codes of verbs in TestHostileNames, by their first three words, where
+// they are not 0.
+var wordsCodes = map[string]int{
+	"audit": 4, "audit -o wide": 4, "audit -o json": 4, "audit -o yaml": 4, "audit -o sarif": 4,
+	"prove words": 4, "prove words -o": 4, // the guard is off
+	"destroy words":             1, // it has releases
+	"preflight install other":   4, // its objects are another release's
+	"preflight upgrade hostile": 4, // an apply, which is YAML, holds neither DEL nor C1 control characters
+}
 
 // TestHostileNames: a member installs a chart whose objects are called as somebody would
 // call them who wants an admin to run, or to believe, something else. What the admin's
@@ -127,6 +148,9 @@ func TestHostileNames(t *testing.T) {
 		{"tenants", "-o", "wide"}, {"destroy", team}, {"destroy", team, "--dry-run", "--keep-releases"}, {"revoke", team, "--user", `"x; touch pwned; #"`}, {"revoke", team, "--group", "system:authenticated"},
 	}
 	said := map[string]string{}
+	file := filepath.Join(t.TempDir(), "tenants.yaml")
+	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- {name: taker, namespaces: [taken], engine: tiller}\n"), 0o600))
+	verbs = append(verbs, []string{"split", "-f", file, "--from=" + namespace, "--create-namespaces", "--dry-run"}, []string{"split", "-f", file, "--from=" + namespace, "--create-namespaces", "--dry-run", "-o", "json"})
 	forAdmin := filepath.Join(t.TempDir(), "for-admin.yaml")
 	verbs = append(verbs, [][]string{
 		{"releases", team}, {"releases", team, "-o", "wide"}, {"releases", team, "-o", "json"}, {"releases", "--all", "-o", "yaml"}, {"prove", team}, {"prove", team, "-o", "json"},
@@ -143,8 +167,14 @@ func TestHostileNames(t *testing.T) {
 			as.by, as.env, as.args = st.alice, []string{"HELM_BIN=" + st.helm, "HELM_TENANT=" + team}, args
 		}
 		out, err := st.run(t.Context(), as)
-		if out == "" {
-			t.Errorf("%s: %v", name, err)
+		code := 0
+		if exit, is := errors.AsType[*exec.ExitError](err); is {
+			code = exit.ExitCode()
+		} else if err != nil {
+			code = -1
+		}
+		if want := wordsCodes[strings.Join(args[:min(len(args), 3)], " ")]; out == "" || code != want {
+			t.Errorf("%s: exit code %d, not %d: %s", name, code, want, out)
 		}
 		said[name] = out
 		for line := range strings.Lines(out) {
