@@ -91,7 +91,7 @@ func demandsOf(s *Snapshot) map[string][]Demand {
 	}
 	for i := range s.Pods {
 		// What made a pod is told in its place, where it asks for something itself.
-		if pod := &s.Pods[i]; pod.Demand != nil && !slices.ContainsFunc(demanding[pod.Namespace], func(w *Workload) bool { return made(w, *pod) }) {
+		if pod := &s.Pods[i]; pod.Demand != nil && !slices.ContainsFunc(demanding[pod.Namespace], func(w *Workload) bool { return made(w, *pod) || madeJobOf(w, *pod) }) {
 			add(Demand{ObjectRef{"Pod", pod.Namespace, pod.Name}, pod.Demand})
 		}
 	}
@@ -107,4 +107,11 @@ func demandsOf(s *Snapshot) map[string][]Demand {
 		})
 	}
 	return all
+}
+
+// madeJobOf reports whether a CronJob made the Job of that pod, which is called by its name and
+// a time.
+func madeJobOf(w *Workload, pod Pod) bool {
+	at := strings.LastIndex(pod.Owner.Name, "-")
+	return w.Kind == "CronJob" && pod.Owner.Kind == "Job" && at > 0 && pod.Owner.Name[:at] == w.Name
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
 )
@@ -55,5 +57,31 @@ func TestRefusedOnce(t *testing.T) {
 	s.Demands = []Demand{{ObjectRef{"Service", "a-1", "x"}, &rails.Demand{ExternalIPs: []string{"10.0.0.1"}}}}
 	if got := found(s, idRefused); len(got) != 1 {
 		t.Errorf("reported is %+v", got)
+	}
+}
+
+// A pod is told beside what made it where that asks for nothing itself, or is not there.
+func TestDemandsOfPods(t *testing.T) {
+	asks := &rails.Demand{Class: "system-node-critical"}
+	pod := func(name, kind, owner string) Pod {
+		p := Pod{Namespace: "a-1", Name: name, Demand: asks}
+		if kind != "" {
+			p.Owner = ObjectRef{kind, "a-1", owner}
+		}
+		return p
+	}
+	s := &Snapshot{
+		Workloads: []Workload{{Kind: "Deployment", Namespace: "a-1", Name: "web", Demand: asks}, {Kind: "Deployment", Namespace: "a-1", Name: "plain"},
+			{Kind: "CronJob", Namespace: "a-1", Name: "nightly", Demand: asks}, {Kind: "StatefulSet", Namespace: "a-1", Name: "db", Demand: asks}},
+		Pods: []Pod{pod("alone", "", ""), pod("web-1-x", "ReplicaSet", "web-1"), pod("plain-1-x", "ReplicaSet", "plain-1"), pod("nightly-1-x", "Job", "nightly-1"), pod("db-0", "StatefulSet", "db"),
+			pod("forged", "ReplicaSet", "gone-1"), pod("forged-job", "Job", "other-1")},
+	}
+	var got []string
+	for _, d := range demandsOf(s)["a-1"] {
+		got = append(got, d.Object.Kind+" "+d.Object.Name)
+	}
+	want := []string{"CronJob nightly", "Deployment web", "Pod alone", "Pod forged", "Pod forged-job", "Pod plain-1-x", "StatefulSet db"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

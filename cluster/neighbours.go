@@ -26,13 +26,13 @@ var ignoredResources = []string{
 
 // AllNeighbours is Neighbours for every kind that the API server can list: all that is
 // deleted with a namespace. An object that another one owns is left out where that one is
-// there and named. unseen are kinds that can't be read.
+// there, and is named or a Tiller's. unseen are kinds that can't be read.
 func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, unseen []string, err error) {
 	var there Owners
 	var all []owned
 	err = c.eachNeighbour(ctx, namespace, func(kindName string, m *metav1.PartialObjectMetadata, isTillers bool) {
 		there.Add(kindName, m)
-		all = append(all, owned{Key{kindName, namespace, m.Name}, kindName + " " + m.Name, nil, isTillers})
+		all = append(all, owned{Key{kindName, namespace, m.Name}, kindName + " " + m.Name, nil, isTillers, hasTillersLabels(m.Labels)})
 		if !isTillers {
 			found = append(found, kindName+" "+m.Name)
 		}
@@ -61,7 +61,8 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 		}
 		for _, object := range list.Items {
 			there.Add(listable[i].kind, &object)
-			all = append(all, owned{Key{listable[i].kind, namespace, object.Name}, listable[i].kind + " " + object.Name, object.OwnerReferences, hasTillersLabels(object.Labels)})
+			isTillers := hasTillersLabels(object.Labels)
+			all = append(all, owned{Key{listable[i].kind, namespace, object.Name}, listable[i].kind + " " + object.Name, object.OwnerReferences, isTillers, isTillers})
 		}
 		return nil
 	})

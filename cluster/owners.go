@@ -51,11 +51,13 @@ type owned struct {
 	key    Key
 	shown  string
 	owners []metav1.OwnerReference
-	// ours is one that is not named, whoever owns it.
-	ours bool
+	// ours is one that is not named, whoever owns it. tillers is one of a Tiller's: what it
+	// owns, such as a report on its pod, goes with it.
+	ours, tillers bool
 }
 
-// unowned returns the names of those that no other one that is named owns, by whatever chain.
+// unowned returns the names of those that no other one owns that is named, or a Tiller's, by
+// whatever chain.
 func (o *Owners) unowned(all []owned) []string {
 	children := map[Key][]int{}
 	covered := make([]bool, len(all))
@@ -67,7 +69,7 @@ func (o *Owners) unowned(all []owned) []string {
 				children[owner], isOwned = append(children[owner], i), true
 			}
 		}
-		if !isOwned && !one.ours {
+		if !isOwned && !one.ours || one.tillers {
 			queue = append(queue, i)
 		}
 	}

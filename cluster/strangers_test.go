@@ -58,6 +58,7 @@ func TestUnowned(t *testing.T) {
 		kind, name, uid, owner string
 		ours                   bool
 	}
+	tillers := map[string]bool{"tiller-1": true}
 	web := object{kind: "Deployment", name: "web", uid: "1"}
 	for _, test := range []struct {
 		name string
@@ -73,6 +74,8 @@ func TestUnowned(t *testing.T) {
 		{"the name of another UID", []object{web, {"Claim", "data", "2", "7 Deployment web", false}}, []string{"Deployment web", "Claim data"}},
 		{"two that own each other", []object{{"Claim", "a", "1", "2 Claim b", false}, {"Claim", "b", "2", "1 Claim a", false}}, []string{"Claim a", "Claim b"}},
 		{"one that owns itself", []object{{"Claim", "a", "1", "1 Claim a", false}}, []string{"Claim a"}},
+		{"what a Tiller's pod owns", []object{{"Pod", "tiller-1", "1", "", true}, {"Endpoint", "of-pod", "2", "1 Pod tiller-1", false}, {"Report", "r", "3", "2 Endpoint of-pod", false}}, nil},
+		{"what says so of a pod that is gone", []object{{"Pod", "tiller-1", "1", "", true}, {"Endpoint", "of-pod", "2", "9 Pod tiller-1", false}}, []string{"Endpoint of-pod"}},
 		{"a part of a Tiller's", []object{{"ReplicaSet", "tiller-1", "1", "", true}}, nil},
 	} {
 		var there Owners
@@ -80,7 +83,7 @@ func TestUnowned(t *testing.T) {
 		for _, o := range test.all {
 			m := withOwner(o.name, o.uid, o.owner)
 			there.Add(o.kind, m)
-			all = append(all, owned{Key{o.kind, "ns", o.name}, o.kind + " " + o.name, m.OwnerReferences, o.ours})
+			all = append(all, owned{Key{o.kind, "ns", o.name}, o.kind + " " + o.name, m.OwnerReferences, o.ours, tillers[o.name]})
 		}
 		if diff := cmp.Diff(test.want, there.unowned(all)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", test.name, diff)
