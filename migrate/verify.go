@@ -298,7 +298,11 @@ func (r Release) JudgeListed(standing Standing, listed *Listing, program string)
 	case byItsRecords.Problem != nil:
 		return byItsRecords
 	case !byItsRecords.Same:
-		return Verdict{Note: fmt.Sprintf("%s: it is at revision %s, %s", byItsRecords.Note, listed.Revision, listed.Status)}
+		which := "it"
+		if standing.None() {
+			which = "that one" // of the same name
+		}
+		return Verdict{Note: fmt.Sprintf("%s: %s is at revision %s, %s", byItsRecords.Note, which, listed.Revision, listed.Status)}
 	}
 	if newest := r.Newest(); listed.Revision != strconv.Itoa(newest.Version) || listed.Status != newest.Status.String() {
 		return Verdict{Problem: fmt.Errorf("%s should be at revision %d, %s, but %s lists revision %s, %s", r.where(), newest.Version, newest.Status, program, listed.Revision, listed.Status)}
