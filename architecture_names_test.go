@@ -95,7 +95,7 @@ func declarations(root string) (map[string]bool, error) {
 						add(parsed.Name.Name, s.Names...)
 					case *ast.TypeSpec:
 						add(parsed.Name.Name, s.Name)
-						if structure, is := s.Type.(*ast.StructType); is {
+						if structure, ok := s.Type.(*ast.StructType); ok {
 							for _, field := range structure.Fields.List {
 								add(s.Name.Name, field.Names...)
 							}
@@ -111,10 +111,10 @@ func declarations(root string) (map[string]bool, error) {
 
 // receiver returns the name of the type of a method's receiver.
 func receiver(expression ast.Expr) string {
-	if pointer, is := expression.(*ast.StarExpr); is {
+	if pointer, ok := expression.(*ast.StarExpr); ok {
 		expression = pointer.X
 	}
-	if generic, is := expression.(*ast.IndexExpr); is {
+	if generic, ok := expression.(*ast.IndexExpr); ok {
 		expression = generic.X
 	}
 	name, _ := expression.(*ast.Ident)

@@ -123,8 +123,8 @@ func (d *decision) adoptTiller(found byHand) error {
 	if container == nil {
 		return fmt.Errorf("%s in namespace %q has no container", first, home)
 	}
-	if at := recognise.NamespaceOf(container, home); at != home {
-		return fmt.Errorf("%s in namespace %q stores its releases in namespace %q, and a tenant's Tiller stores them in its own: make %q the home with --home-namespace, or move the records", first, home, at, at)
+	if storage := recognise.NamespaceOf(container, home); storage != home {
+		return fmt.Errorf("%s in namespace %q stores its releases in namespace %q, and a tenant's Tiller stores them in its own: make %q the home with --home-namespace, or move the records", first, home, storage, storage)
 	}
 	asked := d.request.Tenant.Tiller.Storage
 	stores, err := found.storage(home, asked)

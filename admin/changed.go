@@ -20,7 +20,7 @@ func (d *decision) noteChanges(plan cluster.Plan) {
 		return
 	}
 	if have, _, err := livePeople(d.facts.live, d.tenant); err == nil {
-		for _, open := range have.of[tenant.RelationMember].Open().Without(d.request.Tenant.Members) {
+		for _, open := range have.byRelation[tenant.RelationMember].Open().Without(d.request.Tenant.Members) {
 			if slices.Contains(d.tenant.Members, open) {
 				d.note("%s is a member of the tenant, and with it everybody, every pod or every node that it stands for", open)
 			}

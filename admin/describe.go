@@ -158,8 +158,8 @@ func (d *Description) describePeople(ctx context.Context, c *cluster.Client, see
 		in.add(&bindings[i])
 	}
 	in.put(&d.Tenant)
-	_, d.ReadersKept = in.of[tenant.RelationReader]
-	_, d.OwnersKept = in.of[tenant.RelationOwner]
+	_, d.ReadersKept = in.byRelation[tenant.RelationReader]
+	_, d.OwnersKept = in.byRelation[tenant.RelationOwner]
 	d.TermsUnread, d.Over = in.problem(), in.terms.Over(c.Now())
 	return nil
 }
@@ -199,7 +199,7 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 	case err != nil && ctx.Err() == nil:
 		// All else is known by now, and is what tells why.
 		d.Uncompared = err.Error()
-		if denied, is := errors.AsType[*ReadDeniedError](err); is {
+		if denied, ok := errors.AsType[*ReadDeniedError](err); ok {
 			d.Uncompared += " " + strings.Join(denied.Details(), "; ")
 		}
 		return nil

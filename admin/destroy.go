@@ -239,9 +239,9 @@ func (r *Removal) note(format string, args ...any) {
 }
 
 func brief(names []string) string {
-	const few = 5
-	if len(names) > few {
-		return visible.List(names[:few]) + fmt.Sprintf(" and %d more", len(names)-few)
+	const mostNames = 5
+	if len(names) > mostNames {
+		return visible.List(names[:mostNames]) + fmt.Sprintf(" and %d more", len(names)-mostNames)
 	}
 	return visible.List(names)
 }

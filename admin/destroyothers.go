@@ -56,11 +56,11 @@ func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 		}
 	}
 	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant + "!=" + name + "," + tenant.LabelTenant}
-	at := unknown
+	list := unknown
 	if len(unknown) >= namespacesToList && !c.Scoped() {
-		at = []string{""}
+		list = []string{""}
 	}
-	for _, ns := range at {
+	for _, ns := range list {
 		err := c.EachMeta(ctx, "RoleBinding", ns, options, func(b *metav1.PartialObjectMetadata) {
 			if slices.Contains(unknown, b.Namespace) && others[b.Namespace] == nil {
 				others[b.Namespace] = &sharer{name: b.Labels[tenant.LabelTenant]}

@@ -78,7 +78,7 @@ func TestFluxAccount(t *testing.T) {
 		}
 	}
 	for _, object := range with.objects {
-		if b, is := object.(*rbacv1.RoleBinding); is && b.Name == "helm-tenant.t.admin" {
+		if b, ok := object.(*rbacv1.RoleBinding); ok && b.Name == "helm-tenant.t.admin" {
 			want := []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "t-tiller", Name: "tiller"}, {Kind: "ServiceAccount", Namespace: b.Namespace, Name: "flux"}}
 			if diff := cmp.Diff(want, b.Subjects); diff != "" {
 				t.Errorf("subjects in %s, -want +got:\n%s", b.Namespace, diff)
@@ -113,13 +113,13 @@ func TestFluxAccount(t *testing.T) {
 
 // TestFluxObjects: the objects for Flux are those of init, and a Kustomization.
 func TestFluxObjects(t *testing.T) {
-	of := tenant.Tenant{Name: "t", Namespaces: []string{"a", "kube-system"}, Engine: tenant.EngineImpersonation}.WithDefaults()
+	team := tenant.Tenant{Name: "t", Namespaces: []string{"a", "kube-system"}, Engine: tenant.EngineImpersonation}.WithDefaults()
 	flux := Flux{Account: "flux", SourceKind: "Bucket"}
-	objects, err := flux.Objects(of)
+	objects, err := flux.Objects(team)
 	if err != nil || len(objects) != 3 {
 		t.Fatalf("%v, %v", objects, err)
 	}
-	of.FluxAccount = "flux"
+	team.FluxAccount = "flux"
 	var want []any
 	for _, object := range empty().after(t, asked(engine(tenant.EngineImpersonation), namespaces("a", "kube-system"), fluxAccount("flux"), accept(RiskSystemNamespace))).objects {
 		meta := object.(metav1.Object)
@@ -147,8 +147,8 @@ func TestFluxObjects(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	of.FluxAccount = "deploys"
-	if objects, err = flux.Objects(of); err != nil || objects[0].GetName() != "deploys" {
+	team.FluxAccount = "deploys"
+	if objects, err = flux.Objects(team); err != nil || objects[0].GetName() != "deploys" {
 		t.Errorf("the account of the record is not taken: %v, %v", objects, err)
 	}
 	for _, one := range []tenant.Tenant{{Name: "t", AllNamespaces: true}, {Name: "t", Namespaces: []string{"kube-system"}}} {

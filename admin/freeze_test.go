@@ -34,12 +34,12 @@ func checkSteps(t *testing.T, what string, got []string, want ...string) {
 	t.Helper()
 	left := slices.Clone(got)
 	for _, text := range want {
-		at := slices.IndexFunc(left, func(step string) bool { return strings.Contains(step, text) })
-		if at < 0 {
+		index := slices.IndexFunc(left, func(step string) bool { return strings.Contains(step, text) })
+		if index < 0 {
 			t.Errorf("%s: no step %q in %q", what, text, got)
 			continue
 		}
-		left = slices.Delete(left, at, at+1)
+		left = slices.Delete(left, index, index+1)
 	}
 	if len(left) > 0 {
 		t.Errorf("%s: also %q", what, left)
@@ -50,7 +50,7 @@ func TestFreezeByPolicy(t *testing.T) {
 	w := empty().after(t, asked())
 	// Drift stays as it is: in an incident nothing else is to change.
 	w = edited(w, memberKey("t-tiller"), func(b *rbacv1.RoleBinding) { b.Labels["drifted"] = "yes" })
-	w.objects = slices.DeleteFunc(w.objects, func(o runtime.Object) bool { _, is := o.(*appsv1.Deployment); return is })
+	w.objects = slices.DeleteFunc(w.objects, func(o runtime.Object) bool { _, ok := o.(*appsv1.Deployment); return ok })
 	const frozen, accounts = "helm-tenant/frozen", "guard.helm-tenant/frozen-accounts"
 	steps, notes, now := w.steps(t, freezing)
 	checkSteps(t, "freeze", steps, "update Namespace a: ", "update Namespace b: ", "update Namespace t-tiller: ",
@@ -66,7 +66,7 @@ func TestFreezeByPolicy(t *testing.T) {
 	}
 	w = empty().after(t, asked()).after(t, freezing)
 	for _, object := range w.objects {
-		if ns, is := object.(*corev1.Namespace); is && ns.Name == "a" && ns.Annotations[accounts] != "a,b,t-tiller:tiller" {
+		if ns, ok := object.(*corev1.Namespace); ok && ns.Name == "a" && ns.Annotations[accounts] != "a,b,t-tiller:tiller" {
 			t.Errorf("the accounts are %q", ns.Annotations[accounts])
 		}
 	}
@@ -96,11 +96,11 @@ func TestFreezeByPolicy(t *testing.T) {
 	steps, _, now = thawed.steps(t, asked())
 	checkSteps(t, "after a thaw", steps)
 	for _, object := range thawed.objects {
-		if meta, is := object.(interface {
+		if meta, ok := object.(interface {
 			GetName() string
 			GetLabels() map[string]string
 			GetAnnotations() map[string]string
-		}); is && (meta.GetLabels()[frozen] != "" || meta.GetAnnotations()[accounts] != "") {
+		}); ok && (meta.GetLabels()[frozen] != "" || meta.GetAnnotations()[accounts] != "") {
 			t.Errorf("%s still says that it is frozen", meta.GetName())
 		}
 	}
@@ -150,7 +150,7 @@ func TestFreezeByRole(t *testing.T) {
 			checkSteps(t, "init", steps)
 			thawed := frozen.after(t, ThawRequest("t"))
 			for _, object := range thawed.objects {
-				if b, is := object.(*rbacv1.RoleBinding); is && strings.HasPrefix(b.Name, rbac.DeployerBinding("t", "")) && b.RoleRef.Name != "admin" && b.RoleRef.Name != "wide" {
+				if b, ok := object.(*rbacv1.RoleBinding); ok && strings.HasPrefix(b.Name, rbac.DeployerBinding("t", "")) && b.RoleRef.Name != "admin" && b.RoleRef.Name != "wide" {
 					t.Errorf("%s is left", b.Name)
 				}
 			}
@@ -210,7 +210,7 @@ func TestFreezeByRoleHoldsFlux(t *testing.T) {
 	made := old.after(t, asked(fluxAccount("flux")))
 	roles := func(w world) (roles []string) {
 		for _, object := range w.objects {
-			if b, is := object.(*rbacv1.RoleBinding); is && slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool { return s.Namespace == b.Namespace && s.Name == "flux" }) {
+			if b, ok := object.(*rbacv1.RoleBinding); ok && slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool { return s.Namespace == b.Namespace && s.Name == "flux" }) {
 				roles = append(roles, b.Namespace+": "+b.RoleRef.Name)
 			}
 		}
@@ -241,18 +241,18 @@ func TestFreezeByRoleHoldsFlux(t *testing.T) {
 func TestFreezeWithoutANamespace(t *testing.T) {
 	w := empty().after(t, asked())
 	w.objects = slices.DeleteFunc(w.objects, func(o runtime.Object) bool {
-		meta, is := o.(interface {
+		meta, ok := o.(interface {
 			GetName() string
 			GetNamespace() string
 		})
-		return is && (meta.GetName() == "b" && meta.GetNamespace() == "" || meta.GetNamespace() == "b")
+		return ok && (meta.GetName() == "b" && meta.GetNamespace() == "" || meta.GetNamespace() == "b")
 	})
 	steps, _, _ := w.steps(t, freezing)
 	checkSteps(t, "freeze", steps, "update Namespace a: ", "update Namespace t-tiller: ", "create ValidatingAdmissionPolicy ", "create ValidatingAdmissionPolicyBinding ", "create ValidatingAdmissionPolicyBinding ", "update ConfigMap")
 }
 
 func TestWriters(t *testing.T) {
-	of := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineTiller, Frozen: &tenant.Freeze{Means: tenant.FreezeByPolicy}}
+	team := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineTiller, Frozen: &tenant.Freeze{Means: tenant.FreezeByPolicy}}
 	roles := []audit.Role{
 		{Name: "admin", Rules: []rbacv1.PolicyRule{{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "update"}}}},
 		{Name: "view", Rules: []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"get", "list", "watch"}}}},
@@ -274,7 +274,7 @@ func TestWriters(t *testing.T) {
 	}
 	names := func() []string {
 		var found []string
-		for _, w := range audit.Writers(of.Namespaces, roles, bindings, heldBy(of)) {
+		for _, w := range audit.Writers(team.Namespaces, roles, bindings, heldBy(team)) {
 			found = append(found, w.Name+" by "+w.Binding)
 		}
 		return found
@@ -283,7 +283,7 @@ func TestWriters(t *testing.T) {
 	if diff := cmp.Diff(outsiders, slices.Sorted(slices.Values(names()))); diff != "" {
 		t.Errorf("by policy, -want +got:\n%s", diff)
 	}
-	of.Frozen.Means = tenant.FreezeByRole
+	team.Frozen.Means = tenant.FreezeByRole
 	byChart := append([]string{"service account a:operator by RoleBinding by-chart in namespace a", "service account t-tiller:tiller by RoleBinding by-chart in namespace a"}, outsiders...)
 	if diff := cmp.Diff(slices.Sorted(slices.Values(byChart)), slices.Sorted(slices.Values(names()))); diff != "" {
 		t.Errorf("by role, -want +got:\n%s", diff)

@@ -148,10 +148,10 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		for _, ns := range o.Namespaces {
 			owned[ns] = !o.AllNamespaces || owned[ns]
 		}
-		if at := slices.IndexFunc(tillers, func(tiller Tiller) bool {
+		if index := slices.IndexFunc(tillers, func(tiller Tiller) bool {
 			return tiller.Namespace == record.Namespace && tiller.owner == t.Name
-		}); at >= 0 {
-			o.Tiller = &tillers[at]
+		}); index >= 0 {
+			o.Tiller = &tillers[index]
 		}
 		inventory.Tenants = append(inventory.Tenants, o)
 	}
@@ -211,8 +211,8 @@ func Tillers(ctx context.Context, c *cluster.Client, namespace string) ([]Tiller
 	if err != nil {
 		return nil, err
 	}
-	for _, at := range slices.Sorted(maps.Keys(unfinished))[:min(len(unfinished), mostRollouts)] {
-		tillers[at].Rollout, _ = c.Rollout(ctx, unfinished[at])
+	for _, index := range slices.Sorted(maps.Keys(unfinished))[:min(len(unfinished), mostRollouts)] {
+		tillers[index].Rollout, _ = c.Rollout(ctx, unfinished[index])
 	}
 	slices.SortStableFunc(tillers, func(a, b Tiller) int { return cmp.Compare(rankOf("Deployment", a.name), rankOf("Deployment", b.name)) })
 	err = cluster.Each(ctx, c, "StatefulSet", namespace, all, func(s *appsv1.StatefulSet) {

@@ -222,8 +222,8 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 	var group errgroup.Group // unpacking takes longer than reading
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	err := c.EachRecord(ctx, unread, func(record cluster.Record) error {
-		secret, is := record.Object.(*corev1.Secret)
-		if !is {
+		secret, ok := record.Object.(*corev1.Secret)
+		if !ok {
 			return nil
 		}
 		group.Go(func() error {
@@ -254,11 +254,11 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 		}
 		m.Standings = append(m.Standings, standing)
 		for _, secret := range secrets {
-			at := slices.Index(standing.Ours, secret.Key.Name)
-			if at >= 0 {
+			index := slices.Index(standing.Ours, secret.Key.Name)
+			if index >= 0 {
 				m.HelmRecords = append(m.HelmRecords, secret)
 			}
-			m.later[secret.Key] = at >= 0 && at < len(standing.Later)
+			m.later[secret.Key] = index >= 0 && index < len(standing.Later)
 		}
 		m.checkClash(r, standing)
 	}

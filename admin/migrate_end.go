@@ -15,60 +15,60 @@ import (
 // Finish makes Helm the owner of what the releases hold, then removes the Tiller and its
 // records, when they are backed up. In a dry run it returns what would be written.
 func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
+	migration, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
 	switch {
 	case err != nil:
 		return nil, err
-	case at.State == nil && at.Tenant.Engine == tenant.EngineImpersonation:
+	case migration.State == nil && migration.Tenant.Engine == tenant.EngineImpersonation:
 		m.say("Note: there is nothing left to finish")
-		return at.prepared(), nil
-	case at.State == nil:
+		return migration.prepared(), nil
+	case migration.State == nil:
 		return nil, &StepError{m.Name, StepNothingToFinish, errors.New("it is not being migrated: there is nothing to finish")}
-	case at.State.Phase == tenant.PhaseAborting:
-		return nil, &MigratingError{m.Name, *at.State}
-	case at.State.Phase != tenant.PhaseVerified && at.State.Phase != tenant.PhaseFinishing:
+	case migration.State.Phase == tenant.PhaseAborting:
+		return nil, &MigratingError{m.Name, *migration.State}
+	case migration.State.Phase != tenant.PhaseVerified && migration.State.Phase != tenant.PhaseFinishing:
 		return nil, &StepError{m.Name, StepUnverified, errors.New("its releases are not all moved and verified yet")}
 	}
-	if gone := at.unmoved(); len(gone) > 0 {
+	if gone := migration.unmoved(); len(gone) > 0 {
 		names := strings.Join(gone, ", ")
 		if err := m.Accepted.unless(RiskMissingReleases, "Helm 3 has no record of %s: either it was uninstalled since, or what it made would be managed by no helm", names); err != nil {
 			return nil, err
 		}
 		m.say("Note: only the backup will know of %s", names)
 	}
-	prepared, err := prepareEngine(ctx, m.Client, at, tenant.EngineImpersonation)
+	prepared, err := prepareEngine(ctx, m.Client, migration, tenant.EngineImpersonation)
 	if err != nil {
 		return nil, err
 	}
-	for _, record := range at.Records {
+	for _, record := range migration.Records {
 		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
 	if m.DryRun {
-		return prepared, m.setMovedOwnership(ctx, at)
+		return prepared, m.setMovedOwnership(ctx, migration)
 	}
 	if err := m.Confirm(ctx); err != nil {
 		return nil, err
 	}
-	if err := checkEndAllowed(ctx, m.Client, at, prepared); err != nil {
+	if err := checkEndAllowed(ctx, m.Client, migration, prepared); err != nil {
 		return nil, err
 	}
-	if _, err := m.Backups.Save(ctx, m.File, "", at.Records); err != nil {
+	if _, err := m.Backups.Save(ctx, m.File, "", migration.Records); err != nil {
 		return nil, err
 	}
 	// While Tiller's records exist, and the way back is open.
-	if err := m.setMovedOwnership(ctx, at); err != nil {
+	if err := m.setMovedOwnership(ctx, migration); err != nil {
 		return nil, err
 	}
-	if err := m.step(ctx, at, tenant.PhaseFinishing, nil, nil); err != nil {
+	if err := m.step(ctx, migration, tenant.PhaseFinishing, nil, nil); err != nil {
 		return nil, err
 	}
-	if err := SetEngine(ctx, m.Client, at, tenant.PhaseFinishing, tenant.EngineImpersonation, m.Event.made); err != nil {
+	if err := SetEngine(ctx, m.Client, migration, tenant.PhaseFinishing, tenant.EngineImpersonation, m.Event.made); err != nil {
 		return nil, err
 	}
-	if err := removeRecords(ctx, m.Client, at, m.Event.made); err != nil {
+	if err := removeRecords(ctx, m.Client, migration, m.Event.made); err != nil {
 		return nil, err
 	}
-	return prepared, setState(ctx, m.Client, at.Tenant, at.State, nil, nil, m.Event.made)
+	return prepared, setState(ctx, m.Client, migration.Tenant, migration.State, nil, nil, m.Event.made)
 }
 
 // unmoved are the releases, or their newest revisions, of which Helm 3 has no record.
@@ -92,71 +92,71 @@ func (m *Migration) unmoved() []string {
 // records when they are backed up, and starts Tiller, in that order. In a dry run it
 // returns what would be written.
 func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
+	migration, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
 	switch {
 	case err != nil:
 		return nil, err
-	case at.State == nil:
+	case migration.State == nil:
 		return nil, &StepError{m.Name, StepNothingToAbort, errors.New("it is not being migrated: there is nothing to go back from")}
-	case at.State.Phase == tenant.PhaseFinishing:
-		return nil, &MigratingError{m.Name, *at.State}
+	case migration.State.Phase == tenant.PhaseFinishing:
+		return nil, &MigratingError{m.Name, *migration.State}
 	}
-	prepared, err := Prepare(ctx, m.Client, at.backRequest())
+	prepared, err := Prepare(ctx, m.Client, migration.backRequest())
 	if err != nil {
 		return nil, err
 	}
-	for _, record := range at.HelmRecords {
+	for _, record := range migration.HelmRecords {
 		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
-	m.NoteWork(at)
+	m.NoteWork(migration)
 	if m.DryRun {
 		return prepared, nil
 	}
-	if err := checkEndAllowed(ctx, m.Client, at, prepared); err != nil {
+	if err := checkEndAllowed(ctx, m.Client, migration, prepared); err != nil {
 		return nil, err
 	}
 	files := m.Backups
 	files.Part = "-helm3"
-	saved, err := files.Save(ctx, m.File, "", at.HelmRecords)
+	saved, err := files.Save(ctx, m.File, "", migration.HelmRecords)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.step(ctx, at, tenant.PhaseAborting, nil, nil); err != nil {
+	if err := m.step(ctx, migration, tenant.PhaseAborting, nil, nil); err != nil {
 		return nil, err
 	}
 	// Rights first: nobody should change with Helm 3 what is being taken away.
-	if err := SetEngine(ctx, m.Client, at, tenant.PhaseAborting, at.State.Engine, m.Event.made); err != nil {
+	if err := SetEngine(ctx, m.Client, migration, tenant.PhaseAborting, migration.State.Engine, m.Event.made); err != nil {
 		return nil, err
 	}
-	if at, err = m.readAgain(ctx, at); err != nil {
+	if migration, err = m.readAgain(ctx, migration); err != nil {
 		return nil, err
 	}
-	if _, err := files.SaveAgain(ctx, saved, "-stopped", at.HelmRecords); err != nil {
+	if _, err := files.SaveAgain(ctx, saved, "-stopped", migration.HelmRecords); err != nil {
 		return nil, err
 	}
-	if err := removeHelmRecords(ctx, m.Client, at, m.Event.made); err != nil {
+	if err := removeHelmRecords(ctx, m.Client, migration, m.Event.made); err != nil {
 		return nil, err
 	}
-	return prepared, m.restart(ctx, at)
+	return prepared, m.restart(ctx, migration)
 }
 
 // restart starts Tiller again and ends the migration.
-func (m *Migrate) restart(ctx context.Context, at *Migration) error {
-	if request := at.backRequest(); request.StartTiller {
+func (m *Migrate) restart(ctx context.Context, migration *Migration) error {
+	if request := migration.backRequest(); request.StartTiller {
 		_, err := Write(ctx, m.Client, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, m.Client, request) }, m.Event.made)
 		if err != nil {
 			return err
 		}
 	}
-	if err := m.step(ctx, at, tenant.PhaseAborting, nil, &at.State.Replicas); err != nil {
+	if err := m.step(ctx, migration, tenant.PhaseAborting, nil, &migration.State.Replicas); err != nil {
 		return err
 	}
 	if m.Wait {
 		waiting, cancel := context.WithTimeout(ctx, m.Timeout)
 		defer cancel()
-		if err := m.Client.WaitForTiller(waiting, at.Tenant.Home(), m.sayTiller); err != nil {
+		if err := m.Client.WaitForTiller(waiting, migration.Tenant.Home(), m.sayTiller); err != nil {
 			return &StepError{m.Name, StepStart, err}
 		}
 	}
-	return setState(ctx, m.Client, at.Tenant, at.State, nil, nil, m.Event.made)
+	return setState(ctx, m.Client, migration.Tenant, migration.State, nil, nil, m.Event.made)
 }

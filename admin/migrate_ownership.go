@@ -71,12 +71,12 @@ func (m *Migrate) noteOwnership(ctx context.Context, t tenant.Tenant, set bool) 
 
 // setMovedOwnership has the objects of the releases that moved name their release. What
 // can't be changed is said, and does not keep the migration from its end.
-func (m *Migrate) setMovedOwnership(ctx context.Context, at *Migration) error {
-	held, err := movedHeld(ctx, m.Client, at)
+func (m *Migrate) setMovedOwnership(ctx context.Context, migration *Migration) error {
+	held, err := movedHeld(ctx, m.Client, migration)
 	if err != nil {
 		return err
 	}
-	left, err := m.setOwnership(ctx, at.Tenant, held)
+	left, err := m.setOwnership(ctx, migration.Tenant, held)
 	if left > 0 && err == nil {
 		again := command.Tenant("migrate", m.Name, "--stamp")
 		m.Event(Event{Text: fmt.Sprintf("helm uninstall leaves objects named above (%d). Once the reasons are gone, repair them with", left), Command: &again})
@@ -84,7 +84,7 @@ func (m *Migrate) setMovedOwnership(ctx context.Context, at *Migration) error {
 	if err != nil {
 		return err
 	}
-	return m.noteOwnership(ctx, at.Tenant, left == 0)
+	return m.noteOwnership(ctx, migration.Tenant, left == 0)
 }
 
 // setOwnership counts the objects that are there and do not name their release afterwards.

@@ -50,25 +50,25 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 	if m.DryRun {
 		save = nil
 	}
-	at, err := readMigration(ctx, m.Client, m.Name, m.Keep, nil, save)
+	migration, err := readMigration(ctx, m.Client, m.Name, m.Keep, nil, save)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkThawed(at.Tenant); err != nil {
+	if err := checkThawed(migration.Tenant); err != nil {
 		return nil, err
 	}
 	switch {
-	case at.State == nil && !at.Tenant.Engine.Has(tenant.EngineTiller):
-		return nil, fmt.Errorf("it has the engine %s, and so no Tiller to move away from", at.Tenant.Engine)
-	case at.State != nil && (at.State.Phase == tenant.PhaseFinishing || at.State.Phase == tenant.PhaseAborting):
-		return nil, &MigratingError{m.Name, *at.State}
-	case at.State != nil && m.Keep != 0 && m.Keep != at.State.Keep:
-		return nil, &StepError{m.Name, StepStopped, fmt.Errorf("its migration began with %s, which can't be changed before it ends", keepText(at.State.Keep))}
+	case migration.State == nil && !migration.Tenant.Engine.Has(tenant.EngineTiller):
+		return nil, fmt.Errorf("it has the engine %s, and so no Tiller to move away from", migration.Tenant.Engine)
+	case migration.State != nil && (migration.State.Phase == tenant.PhaseFinishing || migration.State.Phase == tenant.PhaseAborting):
+		return nil, &MigratingError{m.Name, *migration.State}
+	case migration.State != nil && m.Keep != 0 && m.Keep != migration.State.Keep:
+		return nil, &StepError{m.Name, StepStopped, fmt.Errorf("its migration began with %s, which can't be changed before it ends", keepText(migration.State.Keep))}
 	case m.DryRun:
-		return at, at.Check()
+		return migration, migration.Check()
 	}
-	if err := at.Check(); err != nil {
-		if at.State != nil {
+	if err := migration.Check(); err != nil {
+		if migration.State != nil {
 			err = &StepError{m.Name, StepStopped, err}
 		}
 		return nil, err
@@ -77,29 +77,29 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckMigrationAllowed(ctx, m.Client, at); err != nil {
+	if err := CheckMigrationAllowed(ctx, m.Client, migration); err != nil {
 		return nil, err
 	}
-	for _, r := range at.Releases {
+	for _, r := range migration.Releases {
 		for _, note := range r.Notes {
 			m.say("Note: release %s: %s", r.Name, note)
 		}
 	}
-	if at.State == nil || at.State.Phase == tenant.PhaseFrozen {
-		if at, err = m.convert(ctx, at, draft); err != nil {
+	if migration.State == nil || migration.State.Phase == tenant.PhaseFrozen {
+		if migration, err = m.convert(ctx, migration, draft); err != nil {
 			return nil, err
 		}
 	}
-	if err := SetEngine(ctx, m.Client, at, tenant.PhaseConverted, tenant.EngineBoth, m.Event.made); err != nil {
+	if err := SetEngine(ctx, m.Client, migration, tenant.PhaseConverted, tenant.EngineBoth, m.Event.made); err != nil {
 		return nil, err
 	}
-	if at, err = m.readAgain(ctx, at); err != nil {
+	if migration, err = m.readAgain(ctx, migration); err != nil {
 		return nil, err
 	}
-	if err := verify(ctx, at); err != nil {
+	if err := verify(ctx, migration); err != nil {
 		return nil, &StepError{m.Name, StepVerify, err}
 	}
-	return at, m.step(ctx, at, tenant.PhaseVerified, nil, nil)
+	return migration, m.step(ctx, migration, tenant.PhaseVerified, nil, nil)
 }
 
 func keepText(keep int) string {
@@ -115,46 +115,46 @@ func (m *Migrate) say(format string, args ...any) {
 
 // readAgain reads what changed since, and fails if the migration was ended meanwhile.
 func (m *Migrate) readAgain(ctx context.Context, earlier *Migration) (*Migration, error) {
-	at, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, earlier)
-	if err == nil && at.State == nil {
+	migration, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, earlier)
+	if err == nil && migration.State == nil {
 		err = ErrEnded
 	}
-	return at, err
+	return migration, err
 }
 
 // step brings the migration into its next phase; see Step.
-func (m *Migrate) step(ctx context.Context, at *Migration, phase tenant.Phase, change func(*tenant.Migration), replicas *int32) error {
-	next := *at.State
+func (m *Migrate) step(ctx context.Context, migration *Migration, phase tenant.Phase, change func(*tenant.Migration), replicas *int32) error {
+	next := *migration.State
 	next.Phase = phase
 	if change != nil {
 		change(&next)
 	}
-	err := setState(ctx, m.Client, at.Tenant, at.State, &next, replicas, m.Event.made)
+	err := setState(ctx, m.Client, migration.Tenant, migration.State, &next, replicas, m.Event.made)
 	if err == nil {
-		at.State = &next
+		migration.State = &next
 	}
 	return err
 }
 
 // convert stops Tiller and writes Helm 3's records.
-func (m *Migrate) convert(ctx context.Context, at *Migration, draft *backup.Draft) (*Migration, error) {
-	at, err := m.freeze(ctx, at, draft)
+func (m *Migrate) convert(ctx context.Context, migration *Migration, draft *backup.Draft) (*Migration, error) {
+	migration, err := m.freeze(ctx, migration, draft)
 	if err != nil {
 		return nil, err
 	}
-	if at, err = writeHelmRecords(ctx, m.Client, at, m.Event.made); err != nil {
+	if migration, err = writeHelmRecords(ctx, m.Client, migration, m.Event.made); err != nil {
 		return nil, err
 	}
-	if at, err = checkHelmRecords(ctx, m.Client, at); err != nil {
+	if migration, err = checkHelmRecords(ctx, m.Client, migration); err != nil {
 		return nil, &StepError{m.Name, StepConvert, err}
 	}
-	return at, m.step(ctx, at, tenant.PhaseConverted, func(next *tenant.Migration) { next.Converted = true }, nil)
+	return migration, m.step(ctx, migration, tenant.PhaseConverted, func(next *tenant.Migration) { next.Converted = true }, nil)
 }
 
 // freeze saves the draft, which has Tiller's records, as the backup, stops Tiller, and reads
 // again what Tiller wrote until then.
-func (m *Migrate) freeze(ctx context.Context, at *Migration, draft *backup.Draft) (*Migration, error) {
-	was, earlier := at.State, ""
+func (m *Migrate) freeze(ctx context.Context, migration *Migration, draft *backup.Draft) (*Migration, error) {
+	was, earlier := migration.State, ""
 	if was != nil {
 		earlier = was.Backup // of a run that did not come to its end
 	}
@@ -162,8 +162,8 @@ func (m *Migrate) freeze(ctx context.Context, at *Migration, draft *backup.Draft
 	if err != nil {
 		return nil, err
 	}
-	t := at.Tenant
-	next := tenant.Migration{Phase: tenant.PhaseFrozen, Since: m.Backups.Now().UTC().Truncate(time.Second), Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: at.Replicas, Keep: at.keep}
+	t := migration.Tenant
+	next := tenant.Migration{Phase: tenant.PhaseFrozen, Since: m.Backups.Now().UTC().Truncate(time.Second), Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: migration.Replicas, Keep: migration.keep}
 	if was != nil {
 		next = *was
 	}
@@ -176,7 +176,7 @@ func (m *Migrate) freeze(ctx context.Context, at *Migration, draft *backup.Draft
 	if err := m.Client.WaitUntilStopped(waiting, t.Home(), m.sayTiller); err != nil {
 		return nil, &StepError{m.Name, StepStop, err}
 	}
-	frozen, err := m.readAgain(ctx, at)
+	frozen, err := m.readAgain(ctx, migration)
 	if err == nil {
 		err = frozen.Check()
 	}
@@ -190,13 +190,13 @@ func (m *Migrate) freeze(ctx context.Context, at *Migration, draft *backup.Draft
 func (m *Migrate) sayTiller(sentence string) { m.say("Tiller: %s", sentence) }
 
 // NoteWork says of each release what Helm 3 did with it, which Tiller will not know.
-func (m *Migrate) NoteWork(at *Migration) {
-	for i, r := range at.Releases {
-		standing := at.Standings[i]
+func (m *Migrate) NoteWork(migration *Migration) {
+	for i, r := range migration.Releases {
+		standing := migration.Standings[i]
 		switch {
 		case len(standing.Foreign) > 0:
 			m.say("Note: release %s was installed anew by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
-		case standing.None() && at.State.Converted && at.State.Phase != tenant.PhaseAborting:
+		case standing.None() && migration.State.Converted && migration.State.Phase != tenant.PhaseAborting:
 			m.say("Note: release %s was uninstalled by Helm 3; Tiller lists it as it was", r.Name)
 			again := command.Release(m.Name, r.Name, []string{"rollback"}, strconv.Itoa(r.Newest().Version))
 			m.Event(Event{Text: "  install it again with", Command: &again})

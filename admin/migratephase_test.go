@@ -171,8 +171,8 @@ func checkEnd(t *testing.T, server *clustertest.Server, way string, err error, l
 		}
 		return
 	}
-	said, is := errors.AsType[*LostRecordError](err)
-	if !is || strings.Join(said.Namespaces, ",") != "a,b" {
+	said, ok := errors.AsType[*LostRecordError](err)
+	if !ok || strings.Join(said.Namespaces, ",") != "a,b" {
 		t.Fatalf("%s: got %v", way, err)
 	}
 	c := server.Connect()
@@ -197,10 +197,10 @@ func checkEnd(t *testing.T, server *clustertest.Server, way string, err error, l
 
 func fullText(err error) string {
 	text := errorText(err)
-	if listed, is := errors.AsType[interface {
+	if listed, ok := errors.AsType[interface {
 		error
 		Details() []string
-	}](err); is {
+	}](err); ok {
 		text += " " + strings.Join(listed.Details(), "\n")
 	}
 	return text
@@ -222,8 +222,8 @@ func TestMigrateQuota(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	m.Keep = 1
-	at, err := m.Begin(t.Context())
-	if err != nil || at.Revisions() != 1 || server.Get(helmKey(1)) != nil || server.Get(helmKey(2)) == nil {
+	migration, err := m.Begin(t.Context())
+	if err != nil || migration.Revisions() != 1 || server.Get(helmKey(1)) != nil || server.Get(helmKey(2)) == nil {
 		t.Fatalf("with --keep 1: %v", err)
 	}
 	// What the migration began with counts until it ends.
@@ -232,7 +232,7 @@ func TestMigrateQuota(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	m.Keep, m.Timeout = 0, time.Second
-	if at, err = m.Begin(t.Context()); err != nil || at.Revisions() != 1 {
+	if migration, err = m.Begin(t.Context()); err != nil || migration.Revisions() != 1 {
 		t.Errorf("again: %v", err)
 	}
 	if _, err := m.Finish(t.Context()); err != nil {

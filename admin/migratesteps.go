@@ -122,23 +122,23 @@ func beyond(now, to *tenant.Migration) bool {
 // have written. Until now nobody used Helm 3 on them, except members of a tenant that had
 // both engines: where they made a later revision, Helm 3 may have removed older ones. It
 // returns the migration as it was read.
-func checkHelmRecords(ctx context.Context, c *cluster.Client, at *Migration) (*Migration, error) {
-	at, err := ReadMigration(ctx, c, at.Tenant.Name, at.keep, at)
+func checkHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration) (*Migration, error) {
+	migration, err := ReadMigration(ctx, c, migration.Tenant.Name, migration.keep, migration)
 	if err != nil {
 		return nil, err
 	}
-	if beyond(at.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
-		return at, nil // another admin has checked them
+	if beyond(migration.State, &tenant.Migration{Phase: tenant.PhaseFrozen}) {
+		return migration, nil // another admin has checked them
 	}
-	if err := at.in(tenant.PhaseFrozen); err != nil {
+	if err := migration.in(tenant.PhaseFrozen); err != nil {
 		return nil, err
 	}
-	for i, r := range at.Releases {
-		if standing := at.Standings[i]; len(standing.Missing) > 0 && len(standing.Later) == 0 {
+	for i, r := range migration.Releases {
+		if standing := migration.Standings[i]; len(standing.Missing) > 0 && len(standing.Later) == 0 {
 			return nil, fmt.Errorf("release %s: somebody removed %s", r.Name, cluster.KeyOf(r.EmptySecret(standing.Missing[0])))
 		}
 	}
-	return at, nil
+	return migration, nil
 }
 
 // in fails unless the migration is in that phase.
@@ -203,20 +203,20 @@ func (m *Migration) backRequest() Request {
 }
 
 // removeHelmRecords removes what Helm 3 has of the releases, as it was read and backed up.
-func removeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) error {
-	return removeAll(ctx, c, at, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.HelmRecords }, made)
+func removeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration, made func(cluster.Change)) error {
+	return removeAll(ctx, c, migration, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.HelmRecords }, made)
 }
 
 // removeRecords removes Tiller's records, as they were read and backed up.
-func removeRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) error {
-	return removeAll(ctx, c, at, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.Records }, made)
+func removeRecords(ctx context.Context, c *cluster.Client, migration *Migration, made func(cluster.Change)) error {
+	return removeAll(ctx, c, migration, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.Records }, made)
 }
 
-// removeAll removes records in a phase of the migration. Those of at are backed up, and no
+// removeAll removes records in a phase of the migration. Those that it holds are backed up, and no
 // other one is removed.
-func removeAll(ctx context.Context, c *cluster.Client, at *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, made func(cluster.Change)) error {
+func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		now, err := ReadMigration(ctx, c, at.Tenant.Name, at.keep, at)
+		now, err := ReadMigration(ctx, c, migration.Tenant.Name, migration.keep, migration)
 		if err != nil {
 			return nil, err
 		}
@@ -224,7 +224,7 @@ func removeAll(ctx context.Context, c *cluster.Client, at *Migration, phase tena
 			return nil, err
 		}
 		prepared := now.prepared()
-		return prepared, removeSaved(&prepared.Plan, records(now), records(at), now.later)
+		return prepared, removeSaved(&prepared.Plan, records(now), records(migration), now.later)
 	}, made)
 	return err
 }

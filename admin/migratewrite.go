@@ -24,9 +24,9 @@ const batchBytes = 8 << 20
 // a tenant's together may be larger than the memory.
 type helmRecords struct {
 	client *cluster.Client
-	// at is the migration as it was read last.
-	at   *Migration
-	made func(cluster.Change)
+	// migration is what was read last.
+	migration *Migration
+	made      func(cluster.Change)
 	// written are the records as they are written.
 	written *migrate.Written
 	// mutex guards batch, the records that are written next, and size, what they take.
@@ -37,18 +37,18 @@ type helmRecords struct {
 
 // writeHelmRecords writes the records that Helm 3 does not have yet, and leaves those that
 // exist. It returns the migration as it was read before the last write.
-func writeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, made func(cluster.Change)) (*Migration, error) {
-	if at.written == nil {
-		at.written = migrate.NewWritten()
+func writeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration, made func(cluster.Change)) (*Migration, error) {
+	if migration.written == nil {
+		migration.written = migrate.NewWritten()
 	}
-	w := &helmRecords{client: c, at: at, made: made, written: at.written}
+	w := &helmRecords{client: c, migration: migration, made: made, written: migration.written}
 	if err := w.readAgain(ctx); err != nil {
 		return nil, err
 	}
 	missing := w.missing()
-	wanted := slices.DeleteFunc(slices.Clone(w.at.Records), func(record cluster.Stored) bool {
-		_, is := missing[record.Key.Name]
-		return !is
+	wanted := slices.DeleteFunc(slices.Clone(w.migration.Records), func(record cluster.Stored) bool {
+		_, ok := missing[record.Key.Name]
+		return !ok
 	})
 	var group errgroup.Group // packing takes longer than reading
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -73,7 +73,7 @@ func writeHelmRecords(ctx context.Context, c *cluster.Client, at *Migration, mad
 	if err == nil && len(missing) > 0 {
 		err = fmt.Errorf("somebody removed Tiller's record %s", slices.Min(slices.Collect(maps.Keys(missing))))
 	}
-	return w.at, err
+	return w.migration, err
 }
 
 // add converts what a record holds and adds it to the batch.
@@ -101,11 +101,11 @@ func (w *helmRecords) full() bool {
 
 // readAgain reads the migration, and fails where records can't be written any more.
 func (w *helmRecords) readAgain(ctx context.Context) error {
-	now, err := ReadMigration(ctx, w.client, w.at.Tenant.Name, w.at.keep, w.at)
+	now, err := ReadMigration(ctx, w.client, w.migration.Tenant.Name, w.migration.keep, w.migration)
 	if err != nil {
 		return err
 	}
-	w.at = now
+	w.migration = now
 	if w.done() {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (w *helmRecords) readAgain(ctx context.Context) error {
 
 // done reports whether another admin has written all records.
 func (w *helmRecords) done() bool {
-	return beyond(w.at.State, &tenant.Migration{Phase: tenant.PhaseFrozen})
+	return beyond(w.migration.State, &tenant.Migration{Phase: tenant.PhaseFrozen})
 }
 
 // missing are the revisions of which Helm 3 has no record, by the name of Tiller's.
@@ -126,7 +126,7 @@ func (w *helmRecords) missing() map[string]migrate.Revision {
 	if w.done() {
 		return missing
 	}
-	for _, standing := range w.at.Standings {
+	for _, standing := range w.migration.Standings {
 		for _, revision := range standing.Missing {
 			missing[revision.Record] = revision
 		}
@@ -142,16 +142,16 @@ func (w *helmRecords) flush(ctx context.Context) error {
 	}
 	first := true
 	_, err := Write(ctx, w.client, func(ctx context.Context) (*Prepared, error) {
-		prepared := w.at.prepared()
+		prepared := w.migration.prepared()
 		still := func(*corev1.Secret) bool { return true }
 		if !first {
 			if err := w.readAgain(ctx); err != nil {
 				return nil, err
 			}
-			prepared = w.at.prepared()
+			prepared = w.migration.prepared()
 			names := map[string]bool{}
-			for i, r := range w.at.Releases {
-				for _, revision := range w.at.Standings[i].Missing {
+			for i, r := range w.migration.Releases {
+				for _, revision := range w.migration.Standings[i].Missing {
 					secret := r.EmptySecret(revision)
 					names[secret.Namespace+"/"+secret.Name] = !w.done()
 				}

@@ -56,14 +56,14 @@ func findMoves(f *facts, requests []Request) []move {
 	var ordered []move
 	for progress := true; progress && len(wanted) > 0; {
 		progress = false
-		for at := 0; at < len(wanted); {
-			m := wanted[at]
+		for index := 0; index < len(wanted); {
+			m := wanted[index]
 			if !keeps[m.from] {
-				at++
+				index++
 				continue
 			}
 			m.order = len(ordered)
-			ordered, wanted, progress = append(ordered, m), slices.Delete(wanted, at, at+1), true
+			ordered, wanted, progress = append(ordered, m), slices.Delete(wanted, index, index+1), true
 			if !slices.ContainsFunc(wanted, func(other move) bool { return other.to == m.to }) {
 				keeps[m.to] = true // it has all of them then
 			}
@@ -153,7 +153,7 @@ func writeMoves(ctx context.Context, c *cluster.Client, requests []Request, outc
 			written[i] = true
 		}
 	}
-	for at, m := range moves {
+	for index, m := range moves {
 		from, to := &outcomes[m.from], &outcomes[m.to]
 		if from.Err != nil && to.Err == nil {
 			to.Err = &ClaimedError{m.namespace, from.Name} // it could not be taken
@@ -166,7 +166,7 @@ func writeMoves(ctx context.Context, c *cluster.Client, requests []Request, outc
 			from.Err, to.Err = err, err
 			continue
 		}
-		if !slices.ContainsFunc(moves[at+1:], func(later move) bool { return later.to == m.to }) {
+		if !slices.ContainsFunc(moves[index+1:], func(later move) bool { return later.to == m.to }) {
 			rewrite(m.to)
 		}
 	}

@@ -11,10 +11,10 @@ import (
 // TestMoves: a namespace that moves between tenants of one file is taken first and then
 // given, in one run; a dry run says the same.
 func TestMoves(t *testing.T) {
-	file := func(of map[string]string) []Request {
+	file := func(values map[string]string) []Request {
 		var requests []Request
 		for _, name := range []string{"one", "two", "three"} {
-			if list, named := of[name]; named {
+			if list, named := values[name]; named {
 				requests = append(requests, Request{Tenant: tenant.Tenant{Name: name, Namespaces: strings.Fields(list)}, Exact: true, CreateNamespaces: true})
 			}
 		}
@@ -36,8 +36,8 @@ func TestMoves(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server, c := empty().with(namespace("c"), namespace("d")).start(t)
-			apply := func(of map[string]string) []Outcome {
-				requests := file(of)
+			apply := func(values map[string]string) []Outcome {
+				requests := file(values)
 				outcomes, err := PrepareAll(t.Context(), c, requests)
 				if err != nil {
 					t.Fatal(err)

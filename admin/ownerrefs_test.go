@@ -20,8 +20,8 @@ import (
 )
 
 // controlledBy is the owner reference "UID KIND NAME"; none where it is empty.
-func controlledBy(of string) []metav1.OwnerReference {
-	words := strings.Fields(of)
+func controlledBy(name string) []metav1.OwnerReference {
+	words := strings.Fields(name)
 	if len(words) != 3 {
 		return nil
 	}

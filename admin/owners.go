@@ -14,7 +14,7 @@ import (
 // leaveToOwners keeps the people of a relation that the tenant's owners decide about, and
 // notes who they are.
 func (d *decision) leaveToOwners(as tenant.Relation, have people) {
-	d.tenant.SetPeople(as, have.of[as])
+	d.tenant.SetPeople(as, have.byRelation[as])
 	d.tenant.Temporary = append(d.tenant.Temporary, have.terms.As(as)...)
 	if err := have.unread[as]; err != nil {
 		if d.unreadTerms == nil {
@@ -22,8 +22,8 @@ func (d *decision) leaveToOwners(as tenant.Relation, have people) {
 		}
 		d.unreadTerms[as] = err
 	}
-	if len(have.of[as]) > 0 {
-		d.note("%ss, granted by the owners and kept: %s", as, strings.Join(described(have.of[as], have.terms.As(as)), ", "))
+	if len(have.byRelation[as]) > 0 {
+		d.note("%ss, granted by the owners and kept: %s", as, strings.Join(described(have.byRelation[as], have.terms.As(as)), ", "))
 	}
 }
 

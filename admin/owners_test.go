@@ -52,8 +52,8 @@ func TestCheckOwners(t *testing.T) {
 		{name: "another risk", unlimits: true, accepted: Accepted{RiskOwnerOfCluster, RiskEveryone}, want: RiskUnheldOwners},
 		{name: "both", shared: true, unlimits: true, accepted: both},
 	} {
-		of := tenant.Tenant{Name: "t", AllNamespaces: test.all, Engine: test.engine}.WithDefaults()
-		err := checkOwners(test.accepted, of, test.shared, !test.unlimits)
+		team := tenant.Tenant{Name: "t", AllNamespaces: test.all, Engine: test.engine}.WithDefaults()
+		err := checkOwners(test.accepted, team, test.shared, !test.unlimits)
 		if got := err == nil; got != (test.want == "") || err != nil && riskOf(err) != test.want {
 			t.Errorf("%s: %v", test.name, err)
 		}
@@ -62,7 +62,7 @@ func TestCheckOwners(t *testing.T) {
 
 // riskOf is the risk that an error asks to accept.
 func riskOf(err error) Risk {
-	if risk, is := errors.AsType[*RiskError](err); is {
+	if risk, ok := errors.AsType[*RiskError](err); ok {
 		return risk.Risk
 	}
 	return ""

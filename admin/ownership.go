@@ -33,21 +33,21 @@ func currentRecords(records []cluster.Stored, deployed bool) []cluster.Stored {
 	type name struct{ namespace, release string }
 	newest, last := map[name]cluster.Stored{}, map[name]cluster.Stored{}
 	for _, record := range records {
-		at := name{record.Namespace, record.Release}
-		if have, found := newest[at]; !found || record.Version > have.Version {
-			newest[at] = record
+		release := name{record.Namespace, record.Release}
+		if have, found := newest[release]; !found || record.Version > have.Version {
+			newest[release] = record
 		}
-		if have, found := last[at]; record.Status == "DEPLOYED" && (!found || record.Version > have.Version) {
-			last[at] = record
+		if have, found := last[release]; record.Status == "DEPLOYED" && (!found || record.Version > have.Version) {
+			last[release] = record
 		}
 	}
 	var current []cluster.Stored
-	for at, record := range newest {
+	for key, record := range newest {
 		if release.Gone(record.Status) {
 			continue
 		}
 		current = append(current, record)
-		if before, found := last[at]; deployed && found && before.Version != record.Version {
+		if before, found := last[key]; deployed && found && before.Version != record.Version {
 			current = append(current, before)
 		}
 	}
@@ -90,7 +90,7 @@ func readHeld(ctx context.Context, c *cluster.Client, records []cluster.Stored) 
 // is that of the release that its labels name.
 func manifestOf(c *cluster.Client, record cluster.Record) (migrate.Owner, string, error) {
 	labelled := migrate.Owner{Name: record.Release, Namespace: record.Namespace}
-	if object, is := record.Object.(metav1.Object); is && release.IsTillers(object.GetLabels()) {
+	if object, ok := record.Object.(metav1.Object); ok && release.IsTillers(object.GetLabels()) {
 		r, err := c.ReleaseOf(record)
 		if err != nil {
 			return labelled, "", err
@@ -159,11 +159,11 @@ func eachObject(ctx context.Context, c *cluster.Client, held []Held, do func(mig
 			if found && !kind.Namespaced() {
 				object.Namespace = ""
 			}
-			of := &kind
+			served := &kind
 			if !found {
-				of = nil
+				served = nil
 			}
-			if err := do(h.Owner, object, of); err != nil {
+			if err := do(h.Owner, object, served); err != nil {
 				return err
 			}
 		}

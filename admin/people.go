@@ -20,7 +20,7 @@ import (
 
 // people are those whom the bindings of a tenant name.
 type people struct {
-	of map[tenant.Relation]tenant.Members
+	byRelation map[tenant.Relation]tenant.Members
 	// terms are the grants that are limited in time. unread says for which relations they
 	// can't be read, and why.
 	terms  tenant.Terms
@@ -29,16 +29,16 @@ type people struct {
 
 // add adds those whom a binding of people in the home namespace names.
 func (p *people) add(b *rbacv1.RoleBinding) {
-	at := slices.IndexFunc(tenant.Relations, func(as tenant.Relation) bool { return rbac.BindingName(as) == b.Name })
-	if at < 0 {
+	index := slices.IndexFunc(tenant.Relations, func(as tenant.Relation) bool { return rbac.BindingName(as) == b.Name })
+	if index < 0 {
 		return
 	}
-	if p.of == nil {
-		p.of, p.unread = map[tenant.Relation]tenant.Members{}, map[tenant.Relation]error{}
+	if p.byRelation == nil {
+		p.byRelation, p.unread = map[tenant.Relation]tenant.Members{}, map[tenant.Relation]error{}
 	}
-	as := tenant.Relations[at]
-	p.of[as] = tenant.MembersOf(b.Subjects, b.Namespace)
-	terms, err := tenant.ParseTerms(b.Annotations[tenant.AnnotationTerms], as, p.of[as])
+	as := tenant.Relations[index]
+	p.byRelation[as] = tenant.MembersOf(b.Subjects, b.Namespace)
+	terms, err := tenant.ParseTerms(b.Annotations[tenant.AnnotationTerms], as, p.byRelation[as])
 	p.terms = append(p.terms, terms...)
 	if err != nil {
 		p.unread[as] = fmt.Errorf("RoleBinding %s in namespace %q: %w", b.Name, b.Namespace, err)
@@ -55,9 +55,9 @@ func (p people) problem() string {
 
 // clone is a copy of which the lists can be changed.
 func (p people) clone() people {
-	p.of, p.terms = maps.Clone(p.of), slices.Clone(p.terms)
-	if p.of == nil {
-		p.of = map[tenant.Relation]tenant.Members{}
+	p.byRelation, p.terms = maps.Clone(p.byRelation), slices.Clone(p.terms)
+	if p.byRelation == nil {
+		p.byRelation = map[tenant.Relation]tenant.Members{}
 	}
 	return p
 }
@@ -65,7 +65,7 @@ func (p people) clone() people {
 // put makes them the tenant's people.
 func (p people) put(t *tenant.Tenant) {
 	for _, as := range tenant.Relations {
-		t.SetPeople(as, p.of[as])
+		t.SetPeople(as, p.byRelation[as])
 	}
 	t.Temporary = p.terms
 }
@@ -114,17 +114,17 @@ func memberKey(home string) cluster.Key {
 // is there and not wanted goes, and one that can't be read stays.
 func settleTerms(objects []runtime.Object, live *cluster.Live, unread map[tenant.Relation]error) {
 	for _, object := range objects {
-		binding, is := object.(*rbacv1.RoleBinding)
-		if !is {
+		binding, ok := object.(*rbacv1.RoleBinding)
+		if !ok {
 			continue
 		}
-		at := slices.IndexFunc(tenant.Relations, func(as tenant.Relation) bool { return rbac.BindingName(as) == binding.Name })
-		if at < 0 {
+		index := slices.IndexFunc(tenant.Relations, func(as tenant.Relation) bool { return rbac.BindingName(as) == binding.Name })
+		if index < 0 {
 			continue
 		}
 		have := live.Get(cluster.KeyOf(object))
 		switch {
-		case unread[tenant.Relations[at]] != nil:
+		case unread[tenant.Relations[index]] != nil:
 			delete(binding.Annotations, tenant.AnnotationTerms)
 		case have != nil && have.GetAnnotations()[tenant.AnnotationTerms] != "" && binding.Annotations[tenant.AnnotationTerms] == "":
 			metav1.SetMetaDataAnnotation(&binding.ObjectMeta, tenant.AnnotationTerms, rails.Absent)
@@ -156,7 +156,7 @@ func (d *decision) settlePeople() error {
 		d.noteChanged(have, over)
 	} else {
 		next := have.clone()
-		next.of[tenant.RelationMember] = have.of[tenant.RelationMember].With(d.request.Tenant.Members)
+		next.byRelation[tenant.RelationMember] = have.byRelation[tenant.RelationMember].With(d.request.Tenant.Members)
 		next.put(&d.tenant)
 		d.unreadTerms = have.unread
 		d.noteTerms(have)
@@ -168,7 +168,7 @@ func (d *decision) settlePeople() error {
 	if err := d.settleReaders(have, kept[tenant.RelationReader]); err != nil {
 		return err
 	}
-	if more := d.tenant.Owners.Without(have.of[tenant.RelationOwner]); len(more) > 0 {
+	if more := d.tenant.Owners.Without(have.byRelation[tenant.RelationOwner]); len(more) > 0 {
 		return checkOwners(d.request.Accepted, d.tenant, d.homeShared, servesPolicies(d.facts.live))
 	}
 	return nil
@@ -178,14 +178,14 @@ func (d *decision) settlePeople() error {
 // whose time has ended.
 func (d *decision) noteChanged(have people, over tenant.Terms) {
 	for _, as := range tenant.Relations {
-		before, after := have.of[as], d.tenant.People(as)
+		before, after := have.byRelation[as], d.tenant.People(as)
 		gone := before.Without(after)
 		if as == tenant.RelationMember {
 			d.revoked = gone
 		}
 		if len(gone) > 0 {
 			d.note("no longer %ss: %s", as, strings.Join(described(gone, have.terms.As(as)), ", "))
-			if as != tenant.RelationOwner && len(have.of[tenant.RelationOwner]) > 0 {
+			if as != tenant.RelationOwner && len(have.byRelation[tenant.RelationOwner]) > 0 {
 				d.note("those whom the tenant's owners let in as %ss are taken out as well, since the file does not name them; with membersFrom: owners, apply leaves them alone", as)
 			}
 		}
@@ -195,12 +195,12 @@ func (d *decision) noteChanged(have people, over tenant.Terms) {
 		var forGood, forATime tenant.Members
 		for _, s := range before {
 			_, was := have.terms.Of(as, s)
-			_, is := d.tenant.Temporary.Of(as, s)
+			_, ok := d.tenant.Temporary.Of(as, s)
 			switch {
 			case !slices.Contains(after, s):
-			case was && !is:
+			case was && !ok:
 				forGood = append(forGood, s)
-			case !was && is && have.unread[as] == nil:
+			case !was && ok && have.unread[as] == nil:
 				forATime = append(forATime, s)
 			}
 		}
@@ -223,7 +223,7 @@ func (d *decision) noteTerms(have people) {
 	}
 	var limited tenant.Members
 	for _, s := range d.request.Tenant.Members {
-		if _, is := have.terms.Of(tenant.RelationMember, s); is {
+		if _, ok := have.terms.Of(tenant.RelationMember, s); ok {
 			limited = append(limited, s)
 		}
 	}
@@ -237,8 +237,8 @@ func described(who tenant.Members, terms tenant.Terms) []string {
 	var all []string
 	for _, s := range who {
 		text := visible.Name(s.String())
-		if at := slices.IndexFunc(terms, func(t tenant.Term) bool { return t.Subject == s }); at >= 0 {
-			text += fmt.Sprintf(" (%s)", terms[at])
+		if index := slices.IndexFunc(terms, func(t tenant.Term) bool { return t.Subject == s }); index >= 0 {
+			text += fmt.Sprintf(" (%s)", terms[index])
 		}
 		all = append(all, text)
 	}

@@ -19,8 +19,8 @@ func until(name string, hours int, reason string) tenant.Term {
 
 // text is what people and their terms are, in short.
 func (p people) text() string {
-	text := strings.Join(described(p.of[tenant.RelationMember], p.terms.As(tenant.RelationMember)), "; ")
-	if readers := p.of[tenant.RelationReader]; len(readers) > 0 {
+	text := strings.Join(described(p.byRelation[tenant.RelationMember], p.terms.As(tenant.RelationMember)), "; ")
+	if readers := p.byRelation[tenant.RelationReader]; len(readers) > 0 {
 		text += "; readers: " + strings.Join(described(readers, p.terms.As(tenant.RelationReader)), "; ")
 	}
 	return text
@@ -28,7 +28,7 @@ func (p people) text() string {
 
 // TestGrantDecision: what becomes of whom, and what contradicts what is there.
 func TestGrantDecision(t *testing.T) {
-	have := people{of: map[tenant.Relation]tenant.Members{tenant.RelationMember: {tenant.User("alice"), tenant.User("bob"), tenant.User("carol")}},
+	have := people{byRelation: map[tenant.Relation]tenant.Members{tenant.RelationMember: {tenant.User("alice"), tenant.User("bob"), tenant.User("carol")}},
 		terms: tenant.Terms{until("bob", 1, "INC-1"), until("carol", -1, "")}}
 	for _, test := range []struct {
 		name          string

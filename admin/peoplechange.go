@@ -70,8 +70,8 @@ func (p people) grant(name string, g GrantRequest, until time.Time) (next people
 	for _, s := range g.Who {
 		term, limited := p.terms.Of(as, s)
 		wanted := tenant.Term{Subject: s, As: as, Until: until, Reason: g.Reason}
-		switch in := slices.Contains(p.of[as], s); {
-		case as == tenant.RelationReader && slices.Contains(p.of[tenant.RelationMember], s):
+		switch in := slices.Contains(p.byRelation[as], s); {
+		case as == tenant.RelationReader && slices.Contains(p.byRelation[tenant.RelationMember], s):
 			refuse(s, "%s is a member, who may do more than read, and would stay one beside a reader", s)
 		case g.For > 0 && in && !limited:
 			refuse(s, "%s is %s for good, and --for %s asks for one %s", s, as.Noun(), g.For, wanted)
@@ -86,7 +86,7 @@ func (p people) grant(name string, g GrantRequest, until time.Time) (next people
 	if len(wrong.Who) > 0 {
 		return p, nil, wrong
 	}
-	next.of[as], next.terms = p.of[as].With(g.Who), p.terms.With(terms)
+	next.byRelation[as], next.terms = p.byRelation[as].With(g.Who), p.terms.With(terms)
 	if problems := next.terms.Validate(); len(problems) > 0 {
 		return p, nil, Invalid(problems)
 	}
@@ -117,9 +117,9 @@ func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed map
 			}
 			who = p.terms.As(as).Over(now).Subjects()
 		}
-		next.of[as] = p.of[as].Without(who)
+		next.byRelation[as] = p.byRelation[as].Without(who)
 		next.terms = next.terms.Without(as, who)
-		changed[as] = p.of[as].Without(next.of[as])
+		changed[as] = p.byRelation[as].Without(next.byRelation[as])
 	}
 	return next, changed, nil
 }

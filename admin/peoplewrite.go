@@ -154,8 +154,8 @@ func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *clus
 // one is missing. An init restores them.
 func keepLabels(wanted []runtime.Object, live *cluster.Live) {
 	for _, object := range wanted {
-		binding, is := object.(*rbacv1.RoleBinding)
-		if !is || live.Get(cluster.KeyOf(object)) == nil {
+		binding, ok := object.(*rbacv1.RoleBinding)
+		if !ok || live.Get(cluster.KeyOf(object)) == nil {
 			continue
 		}
 		binding.Labels = map[string]string{tenant.LabelTenant: binding.Labels[tenant.LabelTenant]}

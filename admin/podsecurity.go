@@ -51,15 +51,15 @@ func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, 
 	found := map[tightening]answer[[]string]{}
 	judge := func(key cluster.Key, template *corev1.PodTemplateSpec) {
 		for _, level := range levels[key.Namespace] {
-			at := tightening{key.Namespace, level}
-			a := found[at]
+			tighter := tightening{key.Namespace, level}
+			a := found[tighter]
 			what, err := rails.Violation(level, &template.ObjectMeta, &template.Spec)
 			if err != nil {
 				a.err = err
 			} else if what != "" {
 				a.value = append(a.value, fmt.Sprintf("%s %s: %s", key.Kind, key.Name, what))
 			}
-			found[at] = a
+			found[tighter] = a
 		}
 	}
 	var unseen error
@@ -76,14 +76,14 @@ func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, 
 			}
 		}
 		for _, level := range wantedLevels {
-			at := tightening{namespace, level}
-			a := found[at]
+			tighter := tightening{namespace, level}
+			a := found[tighter]
 			a.err = cmp.Or(a.err, unseen)
 			if len(a.value) == 0 && a.err == nil && len(levels) <= fewNamespaces {
 				a.value, a.err = c.TryLabel(ctx, live.Get(namespaceKey(namespace)), rails.LabelEnforce, string(level))
 			}
 			slices.Sort(a.value)
-			found[at] = a
+			found[tighter] = a
 		}
 	}
 	return found, ctx.Err()
@@ -105,18 +105,18 @@ func (e *ViolationsError) Details() []string { return e.Violations }
 // violate, unless that is accepted.
 func (d *decision) checkViolations() error {
 	var all []string
-	for _, at := range d.tightenings() {
-		a, found := d.facts.violations[at]
+	for _, tighter := range d.tightenings() {
+		a, found := d.facts.violations[tighter]
 		switch {
 		case !found:
-			return &unreadError{"the pods", at.namespace}
+			return &unreadError{"the pods", tighter.namespace}
 		case apierrors.IsForbidden(a.err):
-			d.note("you may not try labels of namespace %q: it is not known whether pods there violate podSecurity: %s", at.namespace, at.level)
+			d.note("you may not try labels of namespace %q: it is not known whether pods there violate podSecurity: %s", tighter.namespace, tighter.level)
 		case a.err != nil:
 			return a.err
 		}
 		for _, violation := range a.value {
-			all = append(all, fmt.Sprintf("namespace %s: %s", at.namespace, violation))
+			all = append(all, fmt.Sprintf("namespace %s: %s", tighter.namespace, violation))
 		}
 	}
 	if len(all) == 0 {

@@ -21,7 +21,7 @@ func TestPodSecurityUnheld(t *testing.T) {
 	}
 	for _, test := range []struct {
 		what   string
-		of     tenant.Tenant
+		team   tenant.Tenant
 		refuse *apierrors.StatusError
 		want   string // empty for nothing
 		asked  bool
@@ -43,7 +43,7 @@ func TestPodSecurityUnheld(t *testing.T) {
 			asked = true
 			return test.refuse
 		}
-		got := PodSecurityUnheld(t.Context(), c, test.of)
+		got := PodSecurityUnheld(t.Context(), c, test.team)
 		if (got == "") != (test.want == "") || !strings.Contains(got, test.want) || asked != test.asked {
 			t.Errorf("%s: %q, asked: %t", test.what, got, asked)
 		}

@@ -11,7 +11,7 @@ import (
 
 func TestTheTenantThatIsAttacked(t *testing.T) {
 	user := func(name string) tenant.Subject { return tenant.Subject{Kind: rbacv1.UserKind, Name: name} }
-	of := func(name string, members ...tenant.Subject) other {
+	another := func(name string, members ...tenant.Subject) other {
 		return other{members, prove.Other{Tenant: name, Namespace: name + "-1"}}
 	}
 	alice := &prove.Identity{Role: prove.Member, User: "alice", Groups: []string{"devs"}}
@@ -26,15 +26,15 @@ func TestTheTenantThatIsAttacked(t *testing.T) {
 		want       string
 		hasMember  bool
 	}{
-		{name: "the next by name", member: alice, others: []other{of("a"), of("b"), of("c"), of("d")}, want: "c"},
-		{name: "the first after the last", member: alice, others: []other{of("a"), of("b")}, want: "a"},
-		{name: "none that shares a namespace", member: alice, namespaces: []string{"c-1"}, others: []other{of("b"), of("c"), of("d")}, want: "d"},
-		{name: "none with the member", member: alice, others: []other{of("b"), of("c", user("alice")), of("d", user("bob"))}, want: "d"},
-		{name: "none with the member's group", member: alice, others: []other{of("b"), of("c", devs), of("d")}, want: "d"},
-		{name: "none with the member's account", member: robot, others: []other{of("b"), of("c", account), of("d", devs)}, want: "d"},
-		{name: "all have the member", member: alice, others: []other{of("a", devs), of("b"), of("c", user("alice"))}, want: "c", hasMember: true},
-		{name: "no member to try", others: []other{of("b"), of("c", user("alice"))}, want: "c"},
-		{name: "no other tenant", member: alice, others: []other{of("b")}},
+		{name: "the next by name", member: alice, others: []other{another("a"), another("b"), another("c"), another("d")}, want: "c"},
+		{name: "the first after the last", member: alice, others: []other{another("a"), another("b")}, want: "a"},
+		{name: "none that shares a namespace", member: alice, namespaces: []string{"c-1"}, others: []other{another("b"), another("c"), another("d")}, want: "d"},
+		{name: "none with the member", member: alice, others: []other{another("b"), another("c", user("alice")), another("d", user("bob"))}, want: "d"},
+		{name: "none with the member's group", member: alice, others: []other{another("b"), another("c", devs), another("d")}, want: "d"},
+		{name: "none with the member's account", member: robot, others: []other{another("b"), another("c", account), another("d", devs)}, want: "d"},
+		{name: "all have the member", member: alice, others: []other{another("a", devs), another("b"), another("c", user("alice"))}, want: "c", hasMember: true},
+		{name: "no member to try", others: []other{another("b"), another("c", user("alice"))}, want: "c"},
+		{name: "no other tenant", member: alice, others: []other{another("b")}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := otherThan(&prove.Target{Tenant: "b", Namespaces: append(test.namespaces, "b-1"), Member: test.member}, test.others)

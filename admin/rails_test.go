@@ -228,8 +228,8 @@ func TestViolations(t *testing.T) {
 	bad.violations = map[string][]string{"b": {"Pod x: host namespaces (hostNetwork=true)", "CronJob y: privileged"}}
 	request := asked()
 	_, err := decide(bad.facts(t, request), request)
-	refused, is := errors.AsType[*ViolationsError](err)
-	if !is || refused.Risk != RiskViolatingPods {
+	refused, ok := errors.AsType[*ViolationsError](err)
+	if !ok || refused.Risk != RiskViolatingPods {
 		t.Fatalf("got %v", err)
 	}
 	if diff := cmp.Diff([]string{"namespace b: Pod x: host namespaces (hostNetwork=true)", "namespace b: CronJob y: privileged"}, refused.Details()); diff != "" {

@@ -16,15 +16,15 @@ import (
 func (d *decision) settleReaders(have people, there bool) error {
 	t := &d.tenant
 	if t.CheckReaders() != nil {
-		for _, s := range have.of[tenant.RelationReader].Names() {
+		for _, s := range have.byRelation[tenant.RelationReader].Names() {
 			d.note("no longer a reader, since the tenant can have none: %s", s)
 		}
 		t.Readers, t.ReadersKept = nil, false
-		t.Temporary = t.Temporary.Without(tenant.RelationReader, have.of[tenant.RelationReader])
+		t.Temporary = t.Temporary.Without(tenant.RelationReader, have.byRelation[tenant.RelationReader])
 		return nil
 	}
 	t.ReadersKept = there
-	if more := t.Readers.Without(have.of[tenant.RelationReader]); len(more) > 0 {
+	if more := t.Readers.Without(have.byRelation[tenant.RelationReader]); len(more) > 0 {
 		return checkReadsSecrets(d.request.Accepted, *t)
 	}
 	return nil

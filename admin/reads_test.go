@@ -43,8 +43,8 @@ func deny(server *clustertest.Server, resources ...string) {
 func TestDeniedReads(t *testing.T) {
 	const all = "clusterrolebindings configmaps deployments namespaces networkpolicies rolebindings roles serviceaccounts"
 	missing := func(err error) string {
-		denied, is := errors.AsType[*ReadDeniedError](err)
-		if !is {
+		denied, ok := errors.AsType[*ReadDeniedError](err)
+		if !ok {
 			return fmt.Sprint(err)
 		}
 		var resources []string
@@ -121,7 +121,7 @@ func TestAdministratorRole(t *testing.T) {
 			}
 		}
 		for _, object := range rbac.Home(tenant.Tenant{Name: "t", Engine: of}.WithDefaults()) {
-			if role, is := object.(*rbacv1.Role); is {
+			if role, ok := object.(*rbacv1.Role); ok {
 				if covered, missing := validation.Covers(rules, role.Rules); !covered {
 					t.Errorf("%s: Role %s: %v is missing", of, role.Name, missing)
 				}

@@ -48,22 +48,22 @@ func ListReleases(ctx context.Context, c *cluster.Client, tenants []tenant.Tenan
 	for _, t := range tenants {
 		t = t.WithDefaults()
 		if t.Engine.Has(tenant.EngineTiller) {
-			at := place{tenant.EngineTiller, t.Home()}
-			owners[at] = append(owners[at], t.Name)
+			location := place{tenant.EngineTiller, t.Home()}
+			owners[location] = append(owners[location], t.Name)
 		}
 		if t.Engine.Has(tenant.EngineImpersonation) {
 			for _, ns := range helmNamespaces(t) {
-				at := place{tenant.EngineImpersonation, ns}
-				owners[at] = append(owners[at], t.Name)
+				location := place{tenant.EngineImpersonation, ns}
+				owners[location] = append(owners[location], t.Name)
 			}
 		}
 	}
 	list := &ReleaseList{}
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 		var places []place
-		for at := range owners {
-			if at.engine == engine {
-				places = append(places, at)
+		for place := range owners {
+			if place.engine == engine {
+				places = append(places, place)
 			}
 		}
 		if err := list.read(ctx, c, places, owners, charts); err != nil {
@@ -95,16 +95,16 @@ func (l *ReleaseList) read(ctx context.Context, c *cluster.Client, places []plac
 		}
 		l.refuse(owners[everything], "", err)
 	}
-	for _, at := range places {
-		if at == everything {
+	for _, place := range places {
+		if place == everything {
 			continue
 		}
-		found, err := releasesAt(ctx, c, at, charts)
+		found, err := releasesAt(ctx, c, place, charts)
 		switch {
 		case err == nil:
 			l.add(found, owners)
 		case apierrors.IsForbidden(err):
-			l.refuse(owners[at], at.namespace, err)
+			l.refuse(owners[place], place.namespace, err)
 		default:
 			return err
 		}
@@ -115,21 +115,21 @@ func (l *ReleaseList) read(ctx context.Context, c *cluster.Client, places []plac
 // storedRelease is a release, and the namespace in which its record is.
 type storedRelease struct {
 	Release
-	at place
+	place place
 }
 
-func releasesAt(ctx context.Context, c *cluster.Client, at place, charts bool) ([]storedRelease, error) {
+func releasesAt(ctx context.Context, c *cluster.Client, location place, charts bool) ([]storedRelease, error) {
 	var all []storedRelease
-	if at.engine == tenant.EngineTiller || charts {
-		latest, err := c.LatestReleases(ctx, at.engine, at.namespace)
+	if location.engine == tenant.EngineTiller || charts {
+		latest, err := c.LatestReleases(ctx, location.engine, location.namespace)
 		for _, l := range latest {
-			all = append(all, storedRelease{releaseOf(l, at.engine), place{at.engine, l.Key.Namespace}})
+			all = append(all, storedRelease{releaseOf(l, location.engine), place{location.engine, l.Key.Namespace}})
 		}
 		return all, err
 	}
-	newest, err := c.NewestStored(ctx, at.engine, at.namespace)
+	newest, err := c.NewestStored(ctx, location.engine, location.namespace)
 	for _, s := range newest {
-		all = append(all, storedRelease{releaseOf(cluster.LatestRelease{Stored: s}, at.engine), place{at.engine, s.Namespace}})
+		all = append(all, storedRelease{releaseOf(cluster.LatestRelease{Stored: s}, location.engine), place{location.engine, s.Namespace}})
 	}
 	return all, err
 }
@@ -137,12 +137,12 @@ func releasesAt(ctx context.Context, c *cluster.Client, at place, charts bool) (
 // add keeps the releases that belong to one of the tenants.
 func (l *ReleaseList) add(found []storedRelease, owners map[place][]string) {
 	for _, r := range found {
-		of := slices.Concat(owners[r.at], owners[place{r.at.engine, ""}])
-		if len(of) == 0 {
+		names := slices.Concat(owners[r.place], owners[place{r.place.engine, ""}])
+		if len(names) == 0 {
 			continue
 		}
-		slices.Sort(of)
-		l.Releases = append(l.Releases, ListedRelease{r.Release, slices.Compact(of)})
+		slices.Sort(names)
+		l.Releases = append(l.Releases, ListedRelease{r.Release, slices.Compact(names)})
 	}
 }
 

@@ -29,7 +29,7 @@ func TestRender(t *testing.T) {
 	one := asked(exactly, func(r *Request) { r.Tenant.Members = tenant.Members{tenant.User("alice")} })
 	two := Request{Tenant: tenant.Tenant{Name: "u", Namespaces: []string{"c"}, Engine: tenant.EngineImpersonation}, Exact: true}
 	keys, m := rendered(t, DefaultKubeVersion, one, two)
-	at := func(key string) int {
+	indexOf := func(key string) int {
 		t.Helper()
 		i := slices.Index(keys, key)
 		if i < 0 || slices.Contains(keys[i+1:], key) {
@@ -37,11 +37,11 @@ func TestRender(t *testing.T) {
 		}
 		return i
 	}
-	order := []int{at("Namespace t-tiller"), at("ConfigMap helm-tenant in namespace t-tiller"), at("RoleBinding helm-tenant.u.admin in namespace c"), at("Deployment tiller-deploy in namespace t-tiller")}
+	order := []int{indexOf("Namespace t-tiller"), indexOf("ConfigMap helm-tenant in namespace t-tiller"), indexOf("RoleBinding helm-tenant.u.admin in namespace c"), indexOf("Deployment tiller-deploy in namespace t-tiller")}
 	if !slices.IsSorted(order) {
 		t.Errorf("the order is %v: %q", order, keys)
 	}
-	at("ValidatingAdmissionPolicy helm-tenant-guard-pods")
+	indexOf("ValidatingAdmissionPolicy helm-tenant-guard-pods")
 
 	var plan cluster.Plan
 	for _, object := range m.Objects {

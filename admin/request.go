@@ -216,8 +216,8 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 		}
 	}
 	if first := r.DefaultNamespace; first != "" {
-		if at := slices.Index(t.Namespaces, first); at >= 0 {
-			t.Namespaces = slices.Insert(slices.Delete(t.Namespaces, at, at+1), 0, first)
+		if index := slices.Index(t.Namespaces, first); index >= 0 {
+			t.Namespaces = slices.Insert(slices.Delete(t.Namespaces, index, index+1), 0, first)
 		}
 	}
 	// What somebody names stays when its label goes.

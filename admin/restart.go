@@ -27,8 +27,8 @@ func (d *decision) planRestart(plan *cluster.Plan) {
 	if live == nil || d.migration != nil || !d.tenant.Engine.Has(tenant.EngineTiller) {
 		return
 	}
-	at := slices.IndexFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == tillerKey(home) })
-	if live.GetLabels()[tenant.LabelTenant] != d.tenant.Name && (at < 0 || plan.Changes[at].Action != cluster.Update) {
+	index := slices.IndexFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == tillerKey(home) })
+	if live.GetLabels()[tenant.LabelTenant] != d.tenant.Name && (index < 0 || plan.Changes[index].Action != cluster.Update) {
 		return // somebody else's
 	}
 	account := accountKey(home, tenant.TillerAccount)
@@ -44,10 +44,10 @@ func (d *decision) planRestart(plan *cluster.Plan) {
 		_ = unstructured.SetNestedField(next.Object, d.facts.now.UTC().Format(time.RFC3339), append(path, annotationRestarted)...)
 	}
 	switch {
-	case at < 0:
+	case index < 0:
 		plan.Edit(live, cluster.PhaseWorkload, restart)
-	case plan.Changes[at].Action == cluster.Update:
-		restart(plan.Changes[at].Object)
+	case plan.Changes[index].Action == cluster.Update:
+		restart(plan.Changes[index].Object)
 	}
 	if !d.squatted && d.adopted == nil {
 		d.note("Tiller's pods are made anew: they hold a token of a service account that does not exist any more")

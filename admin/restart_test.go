@@ -16,11 +16,11 @@ import (
 // somebody made it again or not, and once.
 func TestRestart(t *testing.T) {
 	begun := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	at := func(w world, key cluster.Key, when metav1.Time) world {
+	restarted := func(w world, key cluster.Key, when metav1.Time) world {
 		return edited(w, key, func(o *unstructured.Unstructured) { o.SetCreationTimestamp(when) })
 	}
 	account := accountKey("t-tiller", "tiller")
-	made := at(at(empty().after(t, asked()), tillerKey("t-tiller"), begun), account, begun)
+	made := restarted(restarted(empty().after(t, asked()), tillerKey("t-tiller"), begun), account, begun)
 	const restart = "update Deployment tiller-deploy in namespace t-tiller: spec.template.metadata.annotations[kubectl.kubernetes.io/restartedAt]"
 	restarts := func(w world) bool {
 		return strings.Contains(strings.Join(w.decide(t, asked()).Steps, "; "), restart)
@@ -38,7 +38,7 @@ func TestRestart(t *testing.T) {
 	if !restarts(lost) {
 		t.Errorf("the account is gone: %+v", lost.decide(t, asked()))
 	}
-	remade := at(made, account, metav1.NewTime(begun.Add(time.Hour)))
+	remade := restarted(made, account, metav1.NewTime(begun.Add(time.Hour)))
 	if !restarts(remade) {
 		t.Errorf("the account was made again: %+v", remade.decide(t, asked()))
 	}

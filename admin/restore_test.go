@@ -63,8 +63,8 @@ func TestRestore(t *testing.T) {
 				}
 			}
 			writes := func(steps []string, last string) bool {
-				at := len(renewed)
-				return len(steps) == at+1 && slices.Equal(steps[:at], renewed) && strings.HasPrefix(steps[at], last)
+				index := len(renewed)
+				return len(steps) == index+1 && slices.Equal(steps[:index], renewed) && strings.HasPrefix(steps[index], last)
 			}
 			bare := Request{Tenant: tenant.Tenant{Name: "t"}, Accepted: made.Accepted}
 			if got := lost.decide(t, bare); got.Err != "" || !writes(got.Steps, "create ConfigMap helm-tenant") || !strings.Contains(strings.Join(got.Notes, " "), "no record that can be read") {
@@ -82,7 +82,7 @@ func TestRestore(t *testing.T) {
 				t.Errorf("unreadable: the record (-before +after):\n%s", diff)
 			}
 			_, err := decide(unreadable.facts(t, bare), bare)
-			if lost, is := errors.AsType[*UnreadableRecordError](err); !is || lost.Tenant.Name != "t" || !strings.Contains(lost.Error(), "a list is wanted") {
+			if lost, ok := errors.AsType[*UnreadableRecordError](err); !ok || lost.Tenant.Name != "t" || !strings.Contains(lost.Error(), "a list is wanted") {
 				t.Errorf("unreadable, and nothing is named: %v", err)
 			}
 		})
@@ -92,7 +92,7 @@ func TestRestore(t *testing.T) {
 // recordOf is the text of the only record.
 func recordOf(w world) string {
 	for _, object := range w.objects {
-		if m, is := object.(*corev1.ConfigMap); is && m.Name == tenant.RecordName {
+		if m, ok := object.(*corev1.ConfigMap); ok && m.Name == tenant.RecordName {
 			return m.Data[tenant.RecordKey]
 		}
 	}
@@ -191,8 +191,8 @@ func TestLostRecord(t *testing.T) {
 			w := empty().after(t, test.made)
 			w.objects = slices.DeleteFunc(slices.Clone(w.objects), func(o runtime.Object) bool { return !test.kept(cluster.KeyOf(o)) })
 			_, err := decide(w.facts(t, bare), bare)
-			lost, is := errors.AsType[*LostRecordError](err)
-			if !is {
+			lost, ok := errors.AsType[*LostRecordError](err)
+			if !ok {
 				t.Fatalf("got %v", err)
 			}
 			if diff := cmp.Diff(test.want, lost.Ways()); diff != "" {

@@ -164,12 +164,12 @@ func TestMigrate(t *testing.T) {
 	server, c := withReleases(t)
 	m, said := migrating(t, c)
 	m.DryRun = true
-	at, err := m.Begin(t.Context())
-	if err != nil || len(at.Releases) != 1 || at.Revisions() != 2 || len(server.Writes()) > 0 {
+	migration, err := m.Begin(t.Context())
+	if err != nil || len(migration.Releases) != 1 || migration.Revisions() != 2 || len(server.Writes()) > 0 {
 		t.Fatalf("a dry run: %v", err)
 	}
 	m.DryRun = false
-	if at, err = m.Begin(t.Context()); err != nil {
+	if migration, err = m.Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	reads := server.Count("get", "Secret")
@@ -197,7 +197,7 @@ func TestMigrate(t *testing.T) {
 	if reads > 8 {
 		t.Errorf("%d reads of 4 records", reads)
 	}
-	if phaseOf(server) != tenant.PhaseVerified || at.State.Phase != tenant.PhaseVerified {
+	if phaseOf(server) != tenant.PhaseVerified || migration.State.Phase != tenant.PhaseVerified {
 		t.Errorf("the phase is %q", phaseOf(server))
 	}
 	// The same again changes nothing; a finish removes Tiller and what it stored.
@@ -310,7 +310,7 @@ func TestMigrateBlocked(t *testing.T) {
 			test.spoil(server, m)
 			_, err := m.Begin(t.Context())
 			text := errorText(err)
-			if listed, is := err.(interface{ Details() []string }); is {
+			if listed, ok := err.(interface{ Details() []string }); ok {
 				text += strings.Join(listed.Details(), "\n")
 			}
 			if !strings.Contains(text, test.want) || len(server.Writes()) > 0 {

@@ -234,27 +234,27 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 		r.Tenant = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}.WithDefaults()
 		return r, false
 	}
-	of, err := tenant.ReadRecord(m.Data[tenant.RecordKey])
-	if err == nil && (of.Name != name || of.WithDefaults().Home() != m.Namespace) {
-		err = fmt.Errorf("it is of tenant %q with the home %q", of.Name, of.WithDefaults().Home())
+	recorded, err := tenant.ReadRecord(m.Data[tenant.RecordKey])
+	if err == nil && (recorded.Name != name || recorded.WithDefaults().Home() != m.Namespace) {
+		err = fmt.Errorf("it is of tenant %q with the home %q", recorded.Name, recorded.WithDefaults().Home())
 	}
 	if err != nil {
-		of, r.Problem = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}, err.Error()
+		recorded, r.Problem = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}, err.Error()
 	}
-	if len(of.Unknown) > 0 {
-		r.Problem = of.UnknownFields()
+	if len(recorded.Unknown) > 0 {
+		r.Problem = recorded.UnknownFields()
 	}
 	r.OwnershipSet = m.Annotations[tenant.AnnotationOwnership] == tenant.OwnershipSet
 	if r.Migrating, err = cluster.MigrationOf(&m); err != nil {
 		r.Problem = err.Error()
 	}
-	r.Tenant = of.WithDefaults()
+	r.Tenant = recorded.WithDefaults()
 	return r, true
 }
 
 // reason is the API server's own word.
 func reason(err error) string {
-	if status, is := errors.AsType[*apierrors.StatusError](err); is {
+	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
 		return status.Status().Message
 	}
 	return err.Error()

@@ -107,12 +107,12 @@ func assign(records []oldRecord, tenants []tenant.Tenant, leave []string) []Spli
 	}
 	var releases []SplitRelease
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		of := byName[name]
-		slices.SortFunc(of, func(a, b oldRecord) int {
+		records := byName[name]
+		slices.SortFunc(records, func(a, b oldRecord) int {
 			return cmp.Or(cmp.Compare(a.Version, b.Version), strings.Compare(a.Key.Name, b.Key.Name))
 		})
-		newest := of[len(of)-1]
-		r := SplitRelease{Name: name, Namespace: newest.namespace, Revisions: len(of), Newest: newest.Version, Status: newest.Status, records: of}
+		newest := records[len(records)-1]
+		r := SplitRelease{Name: name, Namespace: newest.namespace, Revisions: len(records), Newest: newest.Version, Status: newest.Status, records: records}
 		to, found := owner[newest.namespace]
 		if !found {
 			to = rest

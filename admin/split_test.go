@@ -65,8 +65,8 @@ func splitting(t *testing.T, c *cluster.Client) *Split {
 func recordsIn(s *clustertest.Server) map[string]string {
 	found := map[string]string{}
 	for _, object := range s.Objects() {
-		m, is := object.(metav1.Object)
-		if !is || m.GetLabels()["OWNER"] != "TILLER" {
+		m, ok := object.(metav1.Object)
+		if !ok || m.GetLabels()["OWNER"] != "TILLER" {
 			continue
 		}
 		key := cluster.KeyOf(object)
@@ -308,11 +308,11 @@ func TestSplitRefused(t *testing.T) {
 			if writes := slices.DeleteFunc(s.Writes(), func(line string) bool { return strings.Contains(line, "Review") }); len(writes) > 0 {
 				t.Errorf("it wrote %q", writes)
 			}
-			risk, is := errors.AsType[*RiskError](err)
-			if is != (test.risk != "") || is && risk.Risk != test.risk {
+			risk, ok := errors.AsType[*RiskError](err)
+			if ok != (test.risk != "") || ok && risk.Risk != test.risk {
 				t.Fatalf("the risk is %v", risk)
 			}
-			if is {
+			if ok {
 				run.Accepted = Accepted{test.risk}
 				if _, err := run.Begin(t.Context()); err != nil {
 					t.Errorf("accepted: %v", err)

@@ -115,9 +115,9 @@ func (s *Split) checkLost(ctx context.Context, live *cluster.Live, name string, 
 	if _, none := errors.AsType[*NoTenantError](err); none {
 		return nil
 	}
-	lost, is := errors.AsType[*LostRecordError](err)
+	lost, ok := errors.AsType[*LostRecordError](err)
 	switch {
-	case !is:
+	case !ok:
 		return err
 	case lost.Home == "":
 		return nil

@@ -57,8 +57,8 @@ func readHeldObjects(ctx context.Context, c *cluster.Client, releases []SplitRel
 			}
 		}
 	}
-	for name, at := range places {
-		live, err := c.Objects(ctx, served[name.apiVersion][name.kind], at)
+	for name, sites := range places {
+		live, err := c.Objects(ctx, served[name.apiVersion][name.kind], sites)
 		if err != nil {
 			return nil, err
 		}

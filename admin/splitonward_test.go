@@ -135,7 +135,7 @@ func TestSplitOnward(t *testing.T) {
 		s := clustertest.Start(t, begun...)
 		run := splittingOnward(t, s.Connect())
 		err := killedAt(s, n, func() error { _, err := run.Finish(t.Context()); return err })
-		if moved, is := errors.AsType[*MovedOnError](func() error { _, err := splittingOnward(t, s.Connect()).Abort(t.Context()); return err }()); is {
+		if moved, ok := errors.AsType[*MovedOnError](func() error { _, err := splittingOnward(t, s.Connect()).Abort(t.Context()); return err }()); ok {
 			t.Errorf("an abort while it finishes: %v", moved)
 		}
 		finishing := splittingOnward(t, s.Connect())
@@ -184,8 +184,8 @@ func TestSplitNarrow(t *testing.T) {
 	begun := s.Objects()
 	run := splitting(t, c)
 	run.Narrow = "ops"
-	risk, is := errors.AsType[*RiskError](func() error { _, err := run.Finish(t.Context()); return err }())
-	if _, state, err := readSplitState(t.Context(), c, "old"); !is || risk.Risk != RiskSharedHome || err != nil || state.Phase != tenant.PhaseVerified {
+	risk, ok := errors.AsType[*RiskError](func() error { _, err := run.Finish(t.Context()); return err }())
+	if _, state, err := readSplitState(t.Context(), c, "old"); !ok || risk.Risk != RiskSharedHome || err != nil || state.Phase != tenant.PhaseVerified {
 		t.Fatalf("the risk is %v, the state %+v, %v", risk, state, err)
 	}
 	for n := 0; ; n++ {
@@ -221,7 +221,7 @@ func TestSplitNarrow(t *testing.T) {
 	run = splitting(t, s.Connect())
 	run.Narrow, run.Accepted, run.Wait, run.Timeout = "ops", Accepted{RiskSharedHome}, true, time.Millisecond
 	_, err := run.Finish(t.Context())
-	if _, is := errors.AsType[*cluster.NotReadyError](err); !is {
+	if _, ok := errors.AsType[*cluster.NotReadyError](err); !ok {
 		t.Errorf("got %v", fullText(err))
 	}
 	settled(t, s)
@@ -254,8 +254,8 @@ func TestSplitNarrowClusterObjects(t *testing.T) {
 	}
 	s.Put(inConfigMap(recordHolding(t, "old", "stays", "c", 1, release.Status_DEPLOYED, role("stays"))))
 	err := narrow(RiskOutsideReleases)
-	risk, is := errors.AsType[*RiskError](err)
-	if !is || risk.Risk != RiskClusterObjects || !strings.Contains(risk.Why, "ClusterRole stays of release stays;") {
+	risk, ok := errors.AsType[*RiskError](err)
+	if !ok || risk.Risk != RiskClusterObjects || !strings.Contains(risk.Why, "ClusterRole stays of release stays;") {
 		t.Fatalf("got %v", fullText(err))
 	}
 	if _, state, err := readSplitState(t.Context(), c, "old"); err != nil || state.Phase != tenant.PhaseVerified {

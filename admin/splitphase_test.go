@@ -297,7 +297,7 @@ func TestSplitToFrozen(t *testing.T) {
 	write(t, c, FreezeRequest("ta", "INC-12", noon))
 	before := s.Objects()
 	_, err := splitting(t, c).Begin(t.Context())
-	if frozen, is := errors.AsType[*FrozenError](err); !is || frozen.Name != "ta" || len(s.Objects()) != len(before) {
+	if frozen, ok := errors.AsType[*FrozenError](err); !ok || frozen.Name != "ta" || len(s.Objects()) != len(before) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -145,7 +145,7 @@ func TestSplitOfWrittenRecords(t *testing.T) {
 		s, run := begun(t)
 		s.Put(inConfigMap(record(t, "old", "web", "a", 2, release.Status_DELETED)))
 		_, err := run.Finish(t.Context())
-		if risk, is := errors.AsType[*RiskError](err); !is || risk.Risk != RiskMissingReleases || !strings.Contains(err.Error(), `the records of web in namespace "old" were written after they were copied`) {
+		if risk, ok := errors.AsType[*RiskError](err); !ok || risk.Risk != RiskMissingReleases || !strings.Contains(err.Error(), `the records of web in namespace "old" were written after they were copied`) {
 			t.Fatalf("got %v", err)
 		}
 		run.Accepted = Accepted{RiskMissingReleases}

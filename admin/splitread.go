@@ -159,8 +159,8 @@ func (p *SplitPlan) readTiller(ctx context.Context, c *cluster.Client) error {
 			return err
 		}
 		none := &NoTillerError{From: p.From}
-		for name, of := range homes {
-			if slices.Contains(of, p.From) {
+		for name, names := range homes {
+			if slices.Contains(names, p.From) {
 				none.Tenant = name
 			}
 		}
@@ -175,8 +175,8 @@ func (p *SplitPlan) readTiller(ctx context.Context, c *cluster.Client) error {
 	if container == nil {
 		return fmt.Errorf("%s in namespace %q has no container", found.tillers[0], p.From)
 	}
-	if at := recognise.NamespaceOf(container, p.From); at != p.From {
-		return fmt.Errorf("%s in namespace %q stores its releases in namespace %q: only a Tiller is split that has them in its own", found.tillers[0], p.From, at)
+	if storage := recognise.NamespaceOf(container, p.From); storage != p.From {
+		return fmt.Errorf("%s in namespace %q stores its releases in namespace %q: only a Tiller is split that has them in its own", found.tillers[0], p.From, storage)
 	}
 	if p.Storage, err = found.storage(p.From, ""); err == nil && p.Storage == "" {
 		p.Storage = tenant.StorageConfigMap // that of a Tiller which does not say it

@@ -56,8 +56,8 @@ func TestSplitWaits(t *testing.T) {
 				ended = ended || e.Change != nil && e.Change.Action == cluster.Delete && e.Change.Key == splitKey("old")
 			}
 			err := test.end(ctx, run)
-			late, is := errors.AsType[*cluster.NotReadyError](err)
-			if is != (test.late != "") || is && (late.Home != test.late || late.Stopping) || !is && err != nil {
+			late, ok := errors.AsType[*cluster.NotReadyError](err)
+			if ok != (test.late != "") || ok && (late.Home != test.late || late.Stopping) || !ok && err != nil {
 				t.Errorf("got %v", fullText(err))
 			}
 			settled(t, s)

@@ -175,7 +175,7 @@ var tillersLabels = []string{"NAME", "OWNER", "STATUS", "VERSION", "CREATED_AT",
 // Tiller's own are copied: others could give the copy to another tenant.
 func copyOf(key cluster.Key, record cluster.Record) runtime.Object {
 	labels := map[string]string{}
-	if object, is := record.Object.(metav1.Object); is {
+	if object, ok := record.Object.(metav1.Object); ok {
 		for _, name := range tillersLabels {
 			if value, found := object.GetLabels()[name]; found {
 				labels[name] = value
@@ -196,7 +196,7 @@ func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, made func
 	var wanted []cluster.Stored
 	for _, r := range p.Releases {
 		for _, record := range r.records {
-			if _, is := missing[record.Key]; is {
+			if _, ok := missing[record.Key]; ok {
 				wanted = append(wanted, record.Stored)
 			}
 		}

@@ -73,8 +73,8 @@ func TryChart(ctx context.Context, deployer *cluster.Client, q preflight.Questio
 		return nil, read.err
 	}
 	t.add(read.unread...)
-	for _, of := range read.quotas {
-		t.add(q.Over(of, t.uses)...)
+	for _, quotas := range read.quotas {
+		t.add(q.Over(quotas, t.uses)...)
 	}
 	return t.findings, nil
 }

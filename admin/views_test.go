@@ -213,10 +213,10 @@ func TestReach(t *testing.T) {
 
 // TestOverlaps: what two tenants of files claim both.
 func TestOverlaps(t *testing.T) {
-	at := func(line int, name string, namespaces ...string) tenant.Located {
+	located := func(line int, name string, namespaces ...string) tenant.Located {
 		return tenant.Located{Tenant: tenant.Tenant{Name: name, Namespaces: namespaces}, File: "f", Line: line}
 	}
-	tenants := []tenant.Located{at(1, "x", "a"), at(2, "y", "a"), at(3, "z", "x-tiller")}
+	tenants := []tenant.Located{located(1, "x", "a"), located(2, "y", "a"), located(3, "z", "x-tiller")}
 	var got []string
 	for _, err := range Overlaps(tenants, false) {
 		got = append(got, err.Error())

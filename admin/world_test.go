@@ -137,7 +137,7 @@ func (w world) decide(t *testing.T, r Request) decided {
 	t.Helper()
 	prepared, err := decide(w.facts(t, r), r)
 	if err != nil {
-		if risk, is := errors.AsType[*RiskError](err); is {
+		if risk, ok := errors.AsType[*RiskError](err); ok {
 			return decided{Err: string(risk.Risk) + ": " + err.Error()}
 		}
 		return decided{Err: err.Error()}
@@ -283,7 +283,7 @@ func (w world) written(plan cluster.Plan) world {
 func edited[T runtime.Object](w world, key cluster.Key, edit func(T)) world {
 	w.objects = slices.Clone(w.objects)
 	for i, object := range w.objects {
-		if typed, is := object.(T); is && cluster.KeyOf(object) == key {
+		if typed, ok := object.(T); ok && cluster.KeyOf(object) == key {
 			changed := typed.DeepCopyObject().(T)
 			edit(changed)
 			w.objects[i] = changed

@@ -123,8 +123,8 @@ func (a *auditor) mixedImpersonators() []Subject {
 		if !slices.ContainsFunc(grants, may) {
 			continue
 		}
-		for _, of := range identityOf(s) {
-			if slices.ContainsFunc(a.rights.inCluster[of], func(g grant) bool { return g.rules.acts(impersonatesBy, true) && !everything(g.rules) }) {
+		for _, subject := range identityOf(s) {
+			if slices.ContainsFunc(a.rights.inCluster[subject], func(g grant) bool { return g.rules.acts(impersonatesBy, true) && !everything(g.rules) }) {
 				found = append(found, s)
 				break
 			}
@@ -233,7 +233,7 @@ func (a *auditor) findUseOfAccounts(widely []Subject) {
 		accounts = append(accounts, w.who)
 	}
 	all := Path{ID: "use-administrator", Name: "use an account that reaches every deployer"}
-	told := map[[2]string]bool{}
+	reported := map[[2]string]bool{}
 	for _, account := range accounts {
 		if account.Kind != rbacv1.ServiceAccountKind {
 			continue
@@ -243,14 +243,14 @@ func (a *auditor) findUseOfAccounts(widely []Subject) {
 		candidates := slices.AppendSeq(slices.Clone(widely), maps.Keys(a.rights.inside[account.Namespace]))
 		slices.SortFunc(candidates, compareSubjects)
 		for _, s := range slices.Compact(candidates) {
-			if s == account || told[[2]string{s.String(), account.Namespace}] {
+			if s == account || reported[[2]string{s.String(), account.Namespace}] {
 				continue
 			}
 			mine := func(g grant) bool {
 				return g.binding != nil && g.to == s && !isComponent(g.binding, s) && (g.binding.Namespace != "" || slices.Contains(widely, s))
 			}
 			if steps, open := a.rights.opens(identityOf(s), path, nil, mine); open {
-				told[[2]string{s.String(), account.Namespace}] = true
+				reported[[2]string{s.String(), account.Namespace}] = true
 				a.uses = append(a.uses, use{s, account, steps})
 			}
 		}

@@ -62,12 +62,12 @@ func (a *auditor) opensTo(one *somebody, path Path) (opened, bool) {
 // with everybody whom the subject can be, and with what the deployers that it
 // reaches can do, until nobody is new.
 func (a *auditor) canReach(s Subject, groups []string) []Reached {
-	been := map[Subject]bool{}         // as themselves
+	visited := map[Subject]bool{}      // as themselves
 	impersonated := map[Subject]bool{} // and those who were only impersonated
 	found := map[*deployer]Reached{}
 	asked := &somebody{subject: s, who: identityOf(s, groups...)}
-	for _, of := range asked.who {
-		been[of] = true
+	for _, subject := range asked.who {
+		visited[subject] = true
 	}
 	candidates := a.candidates()
 	for now := []*somebody{asked}; len(now) > 0 && len(found) < len(a.deployers); {
@@ -75,13 +75,13 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 		var next []*somebody
 		add := func(one *somebody, s Subject, o opened) {
 			became := one.becomes(s, o)
-			if been[s] || became.impersonated && impersonated[s] {
+			if visited[s] || became.impersonated && impersonated[s] {
 				return
 			}
 			if became.impersonated {
 				impersonated[s] = true
 			} else {
-				been[s] = true
+				visited[s] = true
 			}
 			next = append(next, became)
 		}
@@ -97,10 +97,10 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 			}
 		}
 		for _, s := range candidates {
-			if been[s] {
+			if visited[s] {
 				continue
 			}
-			likely := holders.of(s)
+			likely := holders.holding(s)
 			if len(likely) == 0 {
 				continue
 			}
@@ -108,7 +108,7 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 			for _, one := range likely {
 				if o, open := a.opensTo(one, path); open {
 					add(one, s, o)
-					if been[s] {
+					if visited[s] {
 						break
 					}
 				}
@@ -118,7 +118,7 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 	}
 	var reached []Reached
 	for _, d := range a.deployers {
-		if r, is := found[d]; is {
+		if r, ok := found[d]; ok {
 			reached = append(reached, r)
 		}
 	}
@@ -155,7 +155,7 @@ func (a *auditor) holders(now []*somebody) holders {
 }
 
 // of returns those that may be able to act as that subject.
-func (h holders) of(s Subject) []*somebody {
+func (h holders) holding(s Subject) []*somebody {
 	if s.Kind != rbacv1.ServiceAccountKind {
 		return h.cluster
 	}
@@ -190,7 +190,7 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 		var open []opened
 		if likely[one] || slices.Contains(one.who, Group(groupNodes)) {
 			for _, path := range a.paths(d) {
-				if o, is := a.opensTo(one, path); is {
+				if o, ok := a.opensTo(one, path); ok {
 					open = append(open, o)
 				}
 			}
@@ -199,11 +199,11 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 		if taken := a.nodePathsTo(one, d); len(taken) > 0 {
 			open = append(open, taken[0]) // each of many namespaces is as good
 		}
-		if o, is := a.kubeletPathTo(one, d); is {
+		if o, ok := a.kubeletPathTo(one, d); ok {
 			open = append(open, o)
 		}
 		r.Paths = newAccess(one.subject, false, open).Paths
-		if way, is := a.connects(one, d); is {
+		if way, ok := a.connects(one, d); ok {
 			r.Paths = append(r.Paths, way)
 			by = &opened{path: way.Path}
 		}
@@ -213,8 +213,8 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 		for i := range r.Paths {
 			r.Paths[i].Chains = append(slices.Clone(one.chains), r.Paths[i].Chains...)
 		}
-		if at := slices.IndexFunc(open, func(o opened) bool { return o.path.acts() }); at >= 0 {
-			by = &open[at]
+		if index := slices.IndexFunc(open, func(o opened) bool { return o.path.acts() }); index >= 0 {
+			by = &open[index]
 		}
 		r.Tenant, r.Home, r.Through, r.Everything = d.tenant(), d.target.Home, one.through, a.everythingOf(one)
 		r.Member = slices.ContainsFunc(d.members, func(m Subject) bool { return slices.Contains(one.who, m) })
@@ -242,7 +242,7 @@ func (a *auditor) generalOf(one *somebody) []opened {
 	if one.general == nil {
 		one.general = []opened{}
 		for _, path := range a.general {
-			if o, is := a.opensTo(one, path); is {
+			if o, ok := a.opensTo(one, path); ok {
 				one.general = append(one.general, o)
 			}
 		}
@@ -285,10 +285,10 @@ func (x *rights) connect(t Target) Path {
 	anywhere(change, "", "pods")
 	anywhere(p.stream(), "", "pods/exec")
 	anywhere(change, "", "pods/ephemeralcontainers")
-	for _, of := range workloadKinds {
-		anywhere([]string{"create"}, of.group, of.resource)
-		if of.changes {
-			anywhere(change, of.group, of.resource)
+	for _, workload := range workloadKinds {
+		anywhere([]string{"create"}, workload.group, workload.resource)
+		if workload.changes {
+			anywhere(change, workload.group, workload.resource)
 		}
 	}
 	return path

@@ -96,10 +96,10 @@ func (a *auditor) checkUnmanaged(d *deployer) {
 		for _, in := range d.power.ClusterWide {
 			roles = append(roles, in.Role)
 		}
-		f.Text += "; it has " + few(roles) + " in the whole cluster"
+		f.Text += "; it has " + shortened(roles) + " in the whole cluster"
 	}
 	if len(who) > 0 {
-		f.Text += "; it can be reached by " + few(who)
+		f.Text += "; it can be reached by " + shortened(who)
 	}
 	f.Chains = [][]string{{d.tiller.Kind + " " + d.tiller.Name, d.account.String()}}
 	f.Fix = a.mend(d)
@@ -201,7 +201,7 @@ func (a *auditor) checkSharedNamespaces() {
 			f.Chains = append(f.Chains, []string{"tenant " + r.Tenant.Name, objectName("RoleBinding", ns, rbac.DeployerBinding(r.Tenant.Name, r.Tenant.Role)), "namespace " + ns})
 		}
 		slices.Sort(in)
-		f.Tenants, f.Text = in, fmt.Sprintf("namespace %s belongs to the tenants %s", ns, few(in))
+		f.Tenants, f.Text = in, fmt.Sprintf("namespace %s belongs to the tenants %s", ns, shortened(in))
 		f.Fix = command.Run(command.Tenant("init", in[len(in)-1], "--namespaces=NS", "--prune")).With("put all its namespaces but the shared one in place of NS")
 		a.add(idSharedNamespace, "", f)
 	}
@@ -240,9 +240,9 @@ func (a *auditor) checkReleases() {
 func (a *auditor) tellUnreadable(d *deployer, release Release) {
 	f := d.about(release.Record.short(), "where a release lives is not known: %s", release.Problem)
 	f.Chains = [][]string{{release.Record.String()}}
-	at := release.Record
-	f.Fix = command.Run(command.Kubectl("get", at.Namespace, strings.ToLower(at.Kind), at.Name, "--output=yaml")).With("look at it, and keep a copy")
-	f.Or = []command.Fix{deleteObject(at.Namespace, at.Kind, at.Name)}
+	record := release.Record
+	f.Fix = command.Run(command.Kubectl("get", record.Namespace, strings.ToLower(record.Kind), record.Name, "--output=yaml")).With("look at it, and keep a copy")
+	f.Or = []command.Fix{deleteObject(record.Namespace, record.Kind, record.Name)}
 	a.add(idStray, Low, f)
 }
 

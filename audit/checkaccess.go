@@ -78,7 +78,7 @@ func (a *auditor) checkAccess(d *deployer) {
 		for _, rule := range more {
 			rights = append(rights, describeRule(rule))
 		}
-		f := d.about("every member", "the member role gives more than a member needs: %s", few(rights))
+		f := d.about("every member", "the member role gives more than a member needs: %s", shortened(rights))
 		f.Chains = [][]string{{"every member", objectName("RoleBinding", d.target.Home, rbac.MemberName), "Role " + rbac.MemberName, rights[0]}}
 		f.Fix = d.record.init()
 		a.add(idWideMember, "", f)
@@ -125,7 +125,7 @@ func (a *auditor) checkMember(d *deployer, access Access) {
 	var paths []opened
 	for _, o := range access.paths {
 		ours := !slices.ContainsFunc(o.steps, func(s step) bool { return !isMemberBinding(s.grant.binding) })
-		meant := slices.ContainsFunc(actorsOf(d.record.Tenant.Engine), func(of actor) bool { return o.path.ID == MemberPath(of.engine) })
+		meant := slices.ContainsFunc(actorsOf(d.record.Tenant.Engine), func(account actor) bool { return o.path.ID == MemberPath(account.engine) })
 		// A member who can be another member, or its account, gains nothing.
 		if ours || meant || a.byOwning(d, o) || a.byMemberAccount(d, o) || o.path.ID == "impersonate-member" {
 			continue
@@ -248,7 +248,7 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 		}
 	}
 	if len(who) > 0 {
-		f := r.about(m.String(), "%s is a member, and can be used by %s", m, few(who))
+		f := r.about(m.String(), "%s is a member, and can be used by %s", m, shortened(who))
 		f.Chains, f.Fix = append(chain, []string{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}), revoke
 		a.add(idMountable, "", f)
 	}
@@ -268,7 +268,7 @@ func (a *auditor) checkWide() {
 				f.Tenants = []string{w.reached[0].tenant()}
 			}
 		}
-		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, a.reach(w), few(names(w.paths)))
+		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, a.reach(w), shortened(names(w.paths)))
 		id, severity := idClusterWide, High
 		// Some ways nobody has but by rights over the whole cluster, and what loosens
 		// the homes is no worse there than in one of them.
@@ -321,7 +321,7 @@ func (a *auditor) checkTwoTenants() {
 			continue
 		}
 		slices.Sort(in)
-		f := Finding{Tenants: in, Subject: m.String(), Text: fmt.Sprintf("%s is a member of the tenants %s", m, few(in)),
+		f := Finding{Tenants: in, Subject: m.String(), Text: fmt.Sprintf("%s is a member of the tenants %s", m, shortened(in)),
 			Fix: command.Run(command.Tenant("revoke", in[len(in)-1], memberFlag(m)))}
 		for _, name := range in {
 			f.Chains = append(f.Chains, []string{m.String(), "tenant " + name})

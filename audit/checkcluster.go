@@ -131,9 +131,9 @@ func (a *auditor) checkWebhooks() {
 			continue
 		}
 		reported[key] = true
-		f := Finding{Subject: key, Text: fmt.Sprintf("%s is sent %s of %s", w.Server, what, few(homes)), Chains: [][]string{{"namespace " + homes[0], key, w.Server}}}
+		f := Finding{Subject: key, Text: fmt.Sprintf("%s is sent %s of %s", w.Server, what, shortened(homes)), Chains: [][]string{{"namespace " + homes[0], key, w.Server}}}
 		if w.Conditional {
-			f.Text = fmt.Sprintf("%s may be sent %s of %s: its matchConditions, which are not evaluated, may leave some out", w.Server, what, few(homes))
+			f.Text = fmt.Sprintf("%s may be sent %s of %s: its matchConditions, which are not evaluated, may leave some out", w.Server, what, shortened(homes))
 		}
 		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration)).
 			With("give its webhooks a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
@@ -222,13 +222,13 @@ func (a *auditor) homesOf(selector *metav1.LabelSelector) []string {
 
 // checkTwoRecords looks for tenants with more than one record that is believed.
 func (a *auditor) checkTwoRecords() {
-	of := map[string][]*Record{}
+	byName := map[string][]*Record{}
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
-		of[r.Tenant.Name] = append(of[r.Tenant.Name], r)
+		byName[r.Tenant.Name] = append(byName[r.Tenant.Name], r)
 	}
-	for _, name := range slices.Sorted(maps.Keys(of)) {
-		records := of[name]
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		records := byName[name]
 		if len(records) < 2 {
 			continue
 		}
@@ -249,7 +249,7 @@ func (a *auditor) checkTwoRecords() {
 			homes = append(homes, r.Namespace)
 			f.Chains = append(f.Chains, []string{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)})
 		}
-		f.Text = fmt.Sprintf("tenant %s has %d records, in the namespaces %s", name, len(records), few(homes))
+		f.Text = fmt.Sprintf("tenant %s has %d records, in the namespaces %s", name, len(records), shortened(homes))
 		if lead[homes[0]] > 0 && lead[homes[1]] == 0 {
 			f.Text += fmt.Sprintf("; its namespaces lead to %s", homes[0])
 			for _, r := range records[1:] {

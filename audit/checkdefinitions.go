@@ -20,14 +20,14 @@ const (
 // controller whose own account somebody is.
 func (x *rights) redefine(somebody Subject) []Need {
 	var needs []Need
-	for _, of := range lenders {
-		own := slices.Contains(of.homes, somebody.Namespace) || slices.Contains(of.homes, somebody.AccountsOf())
-		if of.span == aside || own || !slices.Contains(x.served, of.group) {
+	for _, lender := range lenders {
+		own := slices.Contains(lender.homes, somebody.Namespace) || slices.Contains(lender.homes, somebody.AccountsOf())
+		if lender.span == aside || own || !slices.Contains(x.served, lender.group) {
 			continue
 		}
 		var names []string
-		for _, resource := range of.resources {
-			names = append(names, resource+"."+of.group)
+		for _, resource := range lender.resources {
+			names = append(names, resource+"."+lender.group)
 		}
 		needs = append(needs, pather{}.either(change, Ask{Group: definitionsGroup, Resource: definitions, Names: names})...)
 	}

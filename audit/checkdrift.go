@@ -38,9 +38,9 @@ func (a *auditor) checkDrift(r *Record) {
 		return
 	}
 	if !a.unseen("serviceaccounts") {
-		for _, of := range actorsOf(t.Engine) {
-			if a.accounts[Account(r.Namespace, of.account)] == nil {
-				drift(objectName("ServiceAccount", r.Namespace, of.account), r.init(), "the deployer's account %s is missing", of.account)
+		for _, actor := range actorsOf(t.Engine) {
+			if a.accounts[Account(r.Namespace, actor.account)] == nil {
+				drift(objectName("ServiceAccount", r.Namespace, actor.account), r.init(), "the deployer's account %s is missing", actor.account)
 			}
 		}
 		if a.withReaders(r).HasReaders() && a.accounts[Account(r.Namespace, tenant.ReaderAccount)] == nil {
@@ -62,8 +62,8 @@ func (a *auditor) checkDrift(r *Record) {
 		a.add(idDrift, "", f)
 		return
 	}
-	for _, of := range actorsOf(t.Engine) {
-		if d := a.homes[r.Namespace][of.account]; d != nil && d.record == r && d.tiller != nil {
+	for _, actor := range actorsOf(t.Engine) {
+		if d := a.homes[r.Namespace][actor.account]; d != nil && d.record == r && d.tiller != nil {
 			a.driftOfTiller(r, d, drift)
 		}
 	}
@@ -147,7 +147,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 			difference.Entries("metadata.labels", wanted.Labels, live.Labels),
 			difference.Entries("metadata.annotations", wanted.Annotations, live.Annotations))
 		if len(fields) > 0 {
-			drift(object, r.init(), "namespace %s differs: %s", wanted.Name, few(difference.Paths(fields)))
+			drift(object, r.init(), "namespace %s differs: %s", wanted.Name, shortened(difference.Paths(fields)))
 		}
 	}
 	compare(install.Home(t, true, false))
@@ -197,6 +197,6 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 	case err != nil:
 		drift(object, r.init(), "Tiller's Deployment can't be compared: %v", err)
 	case len(fields) > 0:
-		drift(object, r.init(), "Tiller's Deployment differs: %s", few(difference.Paths(fields)))
+		drift(object, r.init(), "Tiller's Deployment differs: %s", shortened(difference.Paths(fields)))
 	}
 }

@@ -52,10 +52,10 @@ func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
 	f := r.about("service account "+t.FluxAccount, "service account %s in each namespace of the tenant has its role %s, and pods there can use it", t.FluxAccount, t.Role)
 	severity := Low
 	if len(others) > 0 {
-		severity, f.Text = Medium, f.Text+fmt.Sprintf("; so can %s", few(others))
+		severity, f.Text = Medium, f.Text+fmt.Sprintf("; so can %s", shortened(others))
 	}
 	if len(secrets) > 0 {
-		severity, f.Text = Medium, f.Text+"; tokens of it that never end are in "+few(secrets)
+		severity, f.Text = Medium, f.Text+"; tokens of it that never end are in "+shortened(secrets)
 	}
 	f.Chains = chains
 	f.Fix = fix.Then(command.Run(command.Tenant("init", t.Name, "--flux-account="))).With("or ignore it where Flux deploys the tenant")

@@ -13,9 +13,9 @@ import (
 
 // fluxScene is a tenant with an account for Flux, and nothing else to find.
 func fluxScene() *Snapshot {
-	of := team("a", tenant.EngineImpersonation)
-	of.FluxAccount, of.Members = "flux", tenant.Members{User("alice")}
-	return sceneOf(of, team("b", tenant.EngineImpersonation))
+	tested := team("a", tenant.EngineImpersonation)
+	tested.FluxAccount, tested.Members = "flux", tenant.Members{User("alice")}
+	return sceneOf(tested, team("b", tenant.EngineImpersonation))
 }
 
 // TestCheckFluxAccount: who can use a tenant's account for Flux.

@@ -59,8 +59,8 @@ func (a *auditor) checkWriters(r *Record) {
 	for _, ns := range append([]string{""}, t.Namespaces...) {
 		bindings = append(bindings, a.rights.bindings[ns]...)
 	}
-	rulesOf := func(of roleKey) []rbacv1.PolicyRule {
-		if set := a.rights.roles[of]; set != nil {
+	rulesOf := func(key roleKey) []rbacv1.PolicyRule {
+		if set := a.rights.roles[key]; set != nil {
 			return set.rules
 		}
 		return nil
@@ -71,14 +71,14 @@ func (a *auditor) checkWriters(r *Record) {
 	for len(writers) > 0 {
 		who := writers[0].Subject
 		f := r.about(who.String(), "tenant %s is frozen, and %s can change what is in its namespaces", t.Name, who)
-		of := slices.IndexFunc(writers, func(w Writer) bool { return w.Subject != who })
-		if of < 0 {
-			of = len(writers)
+		other := slices.IndexFunc(writers, func(w Writer) bool { return w.Subject != who })
+		if other < 0 {
+			other = len(writers)
 		}
-		for _, w := range writers[:of] {
+		for _, w := range writers[:other] {
 			f.Chains = append(f.Chains, []string{who.String(), w.Binding, w.Role})
 		}
-		writers = writers[of:]
+		writers = writers[other:]
 		f.Fix = command.Advice("take these rights away until the tenant is thawed, or ignore it where they are meant: those of who restores it, say")
 		a.add(idFrozenWriter, "", f)
 	}

@@ -14,15 +14,15 @@ import (
 
 // frozenScene is a tenant that is frozen by these means, of which nothing is wrong.
 func frozenScene(means tenant.FreezeMeans) *Snapshot {
-	of := team("a", tenant.EngineImpersonation)
-	of.Frozen = &tenant.Freeze{Reason: "INC-12", Since: "2026-01-31T12:00:00Z", Means: means}
-	s := sceneOf(of)
+	tested := team("a", tenant.EngineImpersonation)
+	tested.Frozen = &tenant.Freeze{Reason: "INC-12", Since: "2026-01-31T12:00:00Z", Means: means}
+	s := sceneOf(tested)
 	s.Roles = append(s.Roles, Role{Name: "edit", Rules: []rbacv1.PolicyRule{rule("apps", "deployments", "patch")}},
 		Role{Name: rbac.ViewRole, Rules: []rbacv1.PolicyRule{rule("apps", "deployments", "get", "list")}},
 		Role{Name: rbac.SecretsRole, Rules: rbac.SecretsClusterRole().Rules})
 	for i := range s.Namespaces {
 		ns := &s.Namespaces[i]
-		labels, annotations, err := rails.NamespaceMeta(of, ns.Name, ns.object())
+		labels, annotations, err := rails.NamespaceMeta(tested, ns.Name, ns.object())
 		if err != nil {
 			panic(err)
 		}

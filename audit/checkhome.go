@@ -21,7 +21,7 @@ func (a *auditor) checkHome(d *deployer) {
 	init := d.record.init()
 	neighbours := a.neighbours(d)
 	if len(neighbours) > 0 {
-		f := d.about("namespace "+home, "the home holds other workloads: %s", few(neighbours))
+		f := d.about("namespace "+home, "the home holds other workloads: %s", shortened(neighbours))
 		f.Chains = [][]string{{"every member", "namespace " + home, neighbours[0]}}
 		f.Fix = command.Advice("export the tenant, destroy it, and init it with a home of its own")
 		if t.AllNamespaces {
@@ -136,7 +136,7 @@ func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 
 // checkContainer looks at what the Tiller's process may do, by its container's
 // security context or, where that says nothing, its pod's.
-func (a *auditor) checkContainer(d *deployer, c *corev1.Container, of *corev1.PodSecurityContext) {
+func (a *auditor) checkContainer(d *deployer, c *corev1.Container, pod *corev1.PodSecurityContext) {
 	item := func(what, text string, arguments ...any) {
 		a.tillerItem(d, idContainer, what, d.record.init(), text, arguments...)
 	}
@@ -144,12 +144,12 @@ func (a *auditor) checkContainer(d *deployer, c *corev1.Container, of *corev1.Po
 	if c.SecurityContext != nil {
 		context = *c.SecurityContext
 	}
-	if of == nil {
-		of = &corev1.PodSecurityContext{}
+	if pod == nil {
+		pod = &corev1.PodSecurityContext{}
 	}
 	nonRoot := context.RunAsNonRoot
 	if nonRoot == nil {
-		nonRoot = of.RunAsNonRoot
+		nonRoot = pod.RunAsNonRoot
 	}
 	if nonRoot == nil || !*nonRoot {
 		item("runAsNonRoot", "Tiller may run as root")
@@ -165,7 +165,7 @@ func (a *auditor) checkContainer(d *deployer, c *corev1.Container, of *corev1.Po
 	}
 	profile := context.SeccompProfile
 	if profile == nil {
-		profile = of.SeccompProfile
+		profile = pod.SeccompProfile
 	}
 	if profile == nil || profile.Type == corev1.SeccompProfileTypeUnconfined {
 		item("seccompProfile", "Tiller may make every system call")
@@ -253,7 +253,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 	}
 	slices.SortFunc(order, compareSubjects)
 	for _, s := range order {
-		finding := r.about(s.String(), "%s has rights in namespace %s by a binding that is not the tenant's", s, few(found[s].spaces))
+		finding := r.about(s.String(), "%s has rights in namespace %s by a binding that is not the tenant's", s, shortened(found[s].spaces))
 		severity := Medium
 		switch {
 		case s.IsEverybody() && found[s].writes:

@@ -41,8 +41,8 @@ func (a *auditor) lendingNamespaces() []string {
 	lends := func(g grant) bool {
 		does, found := known[g.rules]
 		if !found {
-			does = slices.ContainsFunc(lenders, func(of lender) bool {
-				return slices.ContainsFunc(of.resources, func(resource string) bool { return a.writes(g.rules.rules, of.group, resource) != "" })
+			does = slices.ContainsFunc(lenders, func(controller lender) bool {
+				return slices.ContainsFunc(controller.resources, func(resource string) bool { return a.writes(g.rules.rules, controller.group, resource) != "" })
 			})
 			known[g.rules] = does
 		}
@@ -72,9 +72,9 @@ func (a *auditor) lendingNamespaces() []string {
 
 // lenderOf names the controller that carries out what the question is about.
 func lenderOf(ask Ask) string {
-	for _, of := range lenders {
-		if of.group == ask.Group && slices.Contains(of.resources, ask.Resource) {
-			return of.name
+	for _, lender := range lenders {
+		if lender.group == ask.Group && slices.Contains(lender.resources, ask.Resource) {
+			return lender.name
 		}
 	}
 	return ""

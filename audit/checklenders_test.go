@@ -136,8 +136,8 @@ func TestBorrowing(t *testing.T) {
 		}, []string{"HT017 high user eve"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			of := tenant.Tenant{Name: "a", Namespaces: []string{"a-1"}, Engine: tenant.EngineTiller, Members: tenant.Members{tenant.User("alice")}}
-			s := sceneOf(of)
+			team := tenant.Tenant{Name: "a", Namespaces: []string{"a-1"}, Engine: tenant.EngineTiller, Members: tenant.Members{tenant.User("alice")}}
+			s := sceneOf(team)
 			test.plant(s)
 			compareFindings(t, s, true, test.want)
 		})

@@ -82,8 +82,8 @@ func TestLoosening(t *testing.T) {
 		}, []string{"HT016 high user eve"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			of := tenant.Tenant{Name: "a", Namespaces: []string{"a-1", "a-2"}, Engine: tenant.EngineTiller, Members: tenant.Members{tenant.User("alice")}}
-			s := sceneOf(of)
+			team := tenant.Tenant{Name: "a", Namespaces: []string{"a-1", "a-2"}, Engine: tenant.EngineTiller, Members: tenant.Members{tenant.User("alice")}}
+			s := sceneOf(team)
 			test.plant(s)
 			compareFindings(t, s, true, test.want)
 		})

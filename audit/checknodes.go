@@ -64,13 +64,13 @@ func (a *auditor) openNodePaths(who identity) []opened {
 		var loosens []step
 		if !a.isLoose(namespace) {
 			labels := Path{Any: pather{Target{Home: namespace}, a.rights}.changeHome()}
-			var is bool
-			if loosens, is = a.rights.opens(who, labels, nil, nil); !is {
+			var ok bool
+			if loosens, ok = a.rights.opens(who, labels, nil, nil); !ok {
 				continue
 			}
 		}
 		path := a.nodePath(namespace)
-		if steps, is := a.rights.opens(who, path, nil, func(g grant) bool { return g.binding != nil && g.binding.Namespace == namespace }); is {
+		if steps, ok := a.rights.opens(who, path, nil, func(g grant) bool { return g.binding != nil && g.binding.Namespace == namespace }); ok {
 			open = append(open, opened{path, append(steps, loosens...)})
 		}
 	}
@@ -164,10 +164,10 @@ func (a *auditor) checkNodes() {
 			}
 		}
 		if a.isLoose(namespace) {
-			f.Text = fmt.Sprintf("no PodSecurity label of namespace %s refuses privileged pods, and %s can make pods there", namespace, few(names))
+			f.Text = fmt.Sprintf("no PodSecurity label of namespace %s refuses privileged pods, and %s can make pods there", namespace, shortened(names))
 			f.Fix = command.Run(append(command.Kubectl("label", "", "namespace", namespace, "--overwrite"), rails.LabelEnforce+"="+string(tenant.PodSecurityBaseline)))
 		} else {
-			f.Text = fmt.Sprintf("%s can make pods in namespace %s, and change the label by which it refuses privileged ones", few(names), namespace)
+			f.Text = fmt.Sprintf("%s can make pods in namespace %s, and change the label by which it refuses privileged ones", shortened(names), namespace)
 			f.Fix = a.takeAwayAll(open)
 		}
 		a.add(idTakesNode, severity, f)

@@ -15,7 +15,7 @@ import (
 func TestNodes(t *testing.T) {
 	eve := User("eve")
 	pods, deployments := rule("", "pods", "create"), rule("apps", "deployments", "patch")
-	node, told := []string{"a-tiller take-node", "c-tiller take-node", "c-tiller read-secrets,write-secrets through service account c-tiller:tiller"}, []string{"HT082 medium namespace tools"}
+	node, lines := []string{"a-tiller take-node", "c-tiller take-node", "c-tiller read-secrets,write-secrets through service account c-tiller:tiller"}, []string{"HT082 medium namespace tools"}
 	for _, test := range []struct {
 		name  string
 		level string
@@ -23,12 +23,12 @@ func TestNodes(t *testing.T) {
 		reach []string
 		want  []string
 	}{
-		{"pods", "", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, node, told},
-		{"workloads that are there", "", func(s *Snapshot) { s.give("tools", "x", eve, deployments) }, node, told},
-		{"a named Job", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("batch", "jobs", "*", "nightly")) }, node, told},
-		{"objects that a controller makes pods of", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("tekton.dev", "taskruns", "create")) }, node, told},
-		{"a level that allows them", "privileged", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, node, told},
-		{"a word that is no level", "Baseline", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, node, told},
+		{"pods", "", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, node, lines},
+		{"workloads that are there", "", func(s *Snapshot) { s.give("tools", "x", eve, deployments) }, node, lines},
+		{"a named Job", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("batch", "jobs", "*", "nightly")) }, node, lines},
+		{"objects that a controller makes pods of", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("tekton.dev", "taskruns", "create")) }, node, lines},
+		{"a level that allows them", "privileged", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, node, lines},
+		{"a word that is no level", "Baseline", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, node, lines},
 		{"a level that refuses them", "baseline", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, nil, nil},
 		{"a stricter level", "restricted", func(s *Snapshot) { s.give("tools", "x", eve, pods) }, nil, nil},
 		{"reading", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("", "pods", "get")) }, nil, nil},
@@ -49,7 +49,7 @@ func TestNodes(t *testing.T) {
 		{"two people", "", func(s *Snapshot) {
 			s.give("tools", "x", eve, pods)
 			s.give("tools", "y", User("zoe"), pods)
-		}, node, told},
+		}, node, lines},
 		{"the namespace's own account", "", func(s *Snapshot) { s.give("tools", "x", Account("tools", "operator"), pods) }, nil, nil},
 		{"the account of another namespace", "", func(s *Snapshot) { s.give("tools", "x", Account("ci", "robot"), pods) }, nil, []string{"HT082 medium namespace tools"}},
 		{"everybody", "", func(s *Snapshot) { s.give("tools", "x", Group("system:authenticated"), pods) }, node, []string{"HT082 critical namespace tools"}},
@@ -61,32 +61,32 @@ func TestNodes(t *testing.T) {
 			s.give("tools", "x", eve, rule("", "pods", "create"), rule("apps", "deployments", "create"))
 			d := install.Deployment(team("x", tenant.EngineTiller).WithDefaults())
 			s.Workloads = append(s.Workloads, Workload{Kind: "Deployment", Namespace: "tools", Name: "tiller-deploy", Template: &d.Spec.Template, Deployment: &d.Spec})
-		}, append([]string{"tools create-pods,make-deployments,take-node"}, node...), told},
+		}, append([]string{"tools create-pods,make-deployments,take-node"}, node...), lines},
 		{"a tenant's namespace, of which another finding tells", "", func(s *Snapshot) {
-			at := slices.IndexFunc(s.Namespaces, func(ns Namespace) bool { return ns.Name == "b-1" })
-			s.Namespaces[at].Labels = nil
+			index := slices.IndexFunc(s.Namespaces, func(ns Namespace) bool { return ns.Name == "b-1" })
+			s.Namespaces[index].Labels = nil
 			s.give("b-1", "x", eve, pods)
 		}, node, nil},
 		{"a label that they can change", "baseline", func(s *Snapshot) {
 			s.give("tools", "x", eve, pods)
 			s.give("", "y", eve, rule("", "namespaces", "patch", "tools"))
-		}, node, told},
+		}, node, lines},
 		{"the label of another namespace", "baseline", func(s *Snapshot) {
 			s.give("tools", "x", eve, pods)
 			s.give("", "y", eve, rule("", "namespaces", "patch", "others"))
 		}, nil, nil},
-		{"a container beside others", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("", "pods/ephemeralcontainers", "patch")) }, node, told},
+		{"a container beside others", "", func(s *Snapshot) { s.give("tools", "x", eve, rule("", "pods/ephemeralcontainers", "patch")) }, node, lines},
 		{"a role that makes pods", "", func(s *Snapshot) {
 			s.give("tools", "x", eve, rule(rbacGroup, "rolebindings", "create"), rule(rbacGroup, "clusterroles", "bind"))
-		}, node, told},
+		}, node, lines},
 		{"a role of their own", "", func(s *Snapshot) {
 			s.give("tools", "x", eve, rule(rbacGroup, "roles", "update"), rule(rbacGroup, "roles", "escalate"))
-		}, node, told},
+		}, node, lines},
 		{"the token of the namespace's own account", "", func(s *Snapshot) {
 			s.give("tools", "x", Account("tools", "operator"), pods)
 			s.give("tools", "y", eve, rule("", "serviceaccounts/token", "create"))
 		}, []string{"a-tiller take-node through service account tools:operator", "c-tiller take-node through service account tools:operator",
-			"c-tiller read-secrets,write-secrets through service account tools:operator, service account c-tiller:tiller"}, told},
+			"c-tiller read-secrets,write-secrets through service account tools:operator, service account c-tiller:tiller"}, lines},
 		{"an administrator", "", func(s *Snapshot) {
 			s.give("", "x", eve, rule("*", "*", "*"))
 			s.give("tools", "x", eve, pods)

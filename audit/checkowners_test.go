@@ -12,11 +12,11 @@ import (
 
 // ownedScene is a tenant with an owner, of which nothing is wrong.
 func ownedScene(engine tenant.Engine) *Snapshot {
-	of := team("a", engine)
-	of.Owners = tenant.Members{User("dana")}
-	s := sceneOf(of, team("b", tenant.EngineTiller))
-	if of.HasReaders() {
-		for _, b := range rbac.ReaderBindings(of, "a-1") {
+	tested := team("a", engine)
+	tested.Owners = tenant.Members{User("dana")}
+	s := sceneOf(tested, team("b", tenant.EngineTiller))
+	if tested.HasReaders() {
+		for _, b := range rbac.ReaderBindings(tested, "a-1") {
 			s.addRBAC(b)
 		}
 	}

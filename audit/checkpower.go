@@ -74,11 +74,11 @@ func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 // tellRecorded reports the binding by which a tenant of all namespaces reaches the
 // deployers of other tenants.
 func (a *auditor) tellRecorded(d *deployer, g grant) {
-	at := slices.IndexFunc(a.wide, func(w wide) bool { return w.who == g.to })
-	if at < 0 {
+	index := slices.IndexFunc(a.wide, func(w wide) bool { return w.who == g.to })
+	if index < 0 {
 		return
 	}
-	w := a.wide[at]
+	w := a.wide[index]
 	f := d.about(d.account.String(), "%s reaches %s by %s, as its record says", d.name(), a.reach(w), g.binding.Role())
 	f.Why = "Whoever reaches it reaches these, too, and has their rights."
 	f.Chains = chainsOf(w.who, w.paths[:1])
@@ -124,13 +124,13 @@ func (a *auditor) checkOutside(d *deployer, grants []grant) {
 // itself more rights.
 func (a *auditor) checkEscalations(d *deployer, grants []grant) {
 	t := d.record.Tenant
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for _, g := range grants {
 		rights := escalations(g.rules)
-		if len(rights) == 0 || told[g.binding.Role()] {
+		if len(rights) == 0 || reported[g.binding.Role()] {
 			continue
 		}
-		told[g.binding.Role()] = true // once for all namespaces
+		reported[g.binding.Role()] = true // once for all namespaces
 		f := d.about(d.account.String(), "its deployer may %s in its namespaces", strings.Join(rights, ", "))
 		if rights[0] == "everything" {
 			f.Text = "its deployer may do everything in its namespaces, quotas and the namespace itself among it"

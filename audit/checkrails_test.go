@@ -65,8 +65,8 @@ func TestLooseRails(t *testing.T) {
 		{"no isolation", tenant.Rails{PodSecurity: "baseline", Guard: "enforce", Network: "isolated"}, labels(enforce, "baseline", guard, "enforce"), []string{idLoosened}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			of := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineImpersonation, Rails: test.rails}.WithDefaults()
-			_, annotations, err := rails.NamespaceMeta(of, "a", nil)
+			team := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineImpersonation, Rails: test.rails}.WithDefaults()
+			_, annotations, err := rails.NamespaceMeta(team, "a", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +78,7 @@ func TestLooseRails(t *testing.T) {
 			delete(test.labels, "+")
 			report := Audit(&Snapshot{
 				Namespaces: []Namespace{{Name: "a", Labels: test.labels, Annotations: rails.Changed(nil, annotations)}},
-				Records:    []Record{{Namespace: "t-helm", Tenant: of}},
+				Records:    []Record{{Namespace: "t-helm", Tenant: team}},
 			}, Options{})
 			var got []string
 			for _, f := range report.Findings {
@@ -120,9 +120,9 @@ func TestUnlimited(t *testing.T) {
 		}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			of := team("t", tenant.EngineImpersonation)
-			of.Rails = held
-			s := sceneOf(of)
+			tested := team("t", tenant.EngineImpersonation)
+			tested.Rails = held
+			s := sceneOf(tested)
 			live := &s.Namespaces[1]
 			labels, annotations, err := rails.NamespaceMeta(s.Records[0].Tenant, live.Name, live.object())
 			if err != nil {

@@ -83,14 +83,14 @@ func (a *auditor) checkReaders(r *Record) {
 
 // checkReadersRights finds what the readers' account may do beside reading.
 func (a *auditor) checkReadersRights(r *Record, reader Subject) {
-	for _, of := range []Subject{reader, Group(tenant.GroupAccounts + ":" + r.Namespace)} {
-		for _, g := range a.rights.bySubject[of] {
+	for _, subject := range []Subject{reader, Group(tenant.GroupAccounts + ":" + r.Namespace)} {
+		for _, g := range a.rights.bySubject[subject] {
 			own := a.isReadersOwn(g.binding)
 			if own && !changes(g.rules.rules) {
 				continue
 			}
-			f := r.about(of.String(), "the readers' account has %s by %s, which is more than reading the tenant", g.binding.Role(), g.binding)
-			f.Chains, f.Fix = [][]string{{"every reader", reader.String(), g.binding.String(), g.binding.Role()}}, a.takeAway(g.binding, of)
+			f := r.about(subject.String(), "the readers' account has %s by %s, which is more than reading the tenant", g.binding.Role(), g.binding)
+			f.Chains, f.Fix = [][]string{{"every reader", reader.String(), g.binding.String(), g.binding.Role()}}, a.takeAway(g.binding, subject)
 			severity := Severity("")
 			switch {
 			case own:
@@ -100,7 +100,7 @@ func (a *auditor) checkReadersRights(r *Record, reader Subject) {
 				severity = Medium
 			}
 			a.add(idWideReader, severity, f)
-			a.markReported(r, g.binding.String(), of.String())
+			a.markReported(r, g.binding.String(), subject.String())
 		}
 	}
 }
@@ -126,11 +126,11 @@ func (a *auditor) checkReadTokens(r *Record, t tenant.Tenant) {
 	for _, ns := range t.Namespaces {
 		for _, token := range a.tokens[ns] {
 			account := Account(ns, token.Account)
-			at := slices.IndexFunc(a.rights.bySubject[account], func(g grant) bool { return changes(g.rules.rules) })
-			if at < 0 {
+			index := slices.IndexFunc(a.rights.bySubject[account], func(g grant) bool { return changes(g.rules.rules) })
+			if index < 0 {
 				continue
 			}
-			g := a.rights.bySubject[account][at]
+			g := a.rights.bySubject[account][index]
 			secret := objectName("Secret", ns, token.Name)
 			f := r.about(secret, "a reader can read the token of %s in it, which can do more than read", account)
 			f.Chains = [][]string{{"every reader", secret, account.String(), g.binding.String(), g.binding.Role()}}
@@ -180,8 +180,8 @@ func (a *auditor) canRead(s Subject, groups []string) []Reached {
 		}
 		path, who := a.readPath(Account(r.Namespace, tenant.ReaderAccount)), identityOf(s, groups...)
 		if steps, open := a.rights.opens(who, path, nil, nil); open {
-			is := slices.ContainsFunc(who, func(of Subject) bool { return slices.Contains(t.Readers, of) })
-			found = append(found, Reached{Tenant: t.Name, Home: r.Namespace, Reader: is, Paths: newAccess(s, false, []opened{{path, steps}}).Paths})
+			ok := slices.ContainsFunc(who, func(subject Subject) bool { return slices.Contains(t.Readers, subject) })
+			found = append(found, Reached{Tenant: t.Name, Home: r.Namespace, Reader: ok, Paths: newAccess(s, false, []opened{{path, steps}}).Paths})
 		}
 	}
 	return found

@@ -13,12 +13,12 @@ import (
 
 // readScene is a tenant with a reader, of which nothing is wrong.
 func readScene() *Snapshot {
-	of := team("a", tenant.EngineImpersonation)
-	of.Readers = tenant.Members{User("pam")}
-	s := sceneOf(of, team("b", tenant.EngineImpersonation))
+	tested := team("a", tenant.EngineImpersonation)
+	tested.Readers = tenant.Members{User("pam")}
+	s := sceneOf(tested, team("b", tenant.EngineImpersonation))
 	s.Roles = append(s.Roles, Role{Name: rbac.ViewRole, Rules: []rbacv1.PolicyRule{rule("apps", "deployments", "get", "list")}},
 		Role{Name: rbac.SecretsRole, Rules: rbac.SecretsClusterRole().Rules})
-	for _, b := range rbac.ReaderBindings(of, "a-1") {
+	for _, b := range rbac.ReaderBindings(tested, "a-1") {
 		s.addRBAC(b)
 	}
 	s.Records[0].Tenant.Readers = nil

@@ -34,9 +34,9 @@ func TestRoleGaps(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var tenants []tenant.Tenant
-			for _, of := range []tenant.Tenant{team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation)} {
-				of.Role = test.role
-				tenants = append(tenants, of)
+			for _, tested := range []tenant.Tenant{team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation)} {
+				tested.Role = test.role
+				tenants = append(tenants, tested)
 			}
 			s := sceneOf(tenants...)
 			s.Roles = append(s.Roles, Role{Name: test.role, Rules: test.rules})

@@ -55,9 +55,9 @@ func (a *auditor) parts(role *Role) (own []rbacv1.PolicyRule, added []*Role) {
 		return role.Rules, nil
 	}
 	seen := map[string]bool{role.Name: true}
-	var walk func(of *Role)
-	walk = func(of *Role) {
-		for _, part := range a.aggregatedInto(of) {
+	var walk func(role *Role)
+	walk = func(role *Role) {
+		for _, part := range a.aggregatedInto(role) {
 			if seen[part.Name] {
 				continue
 			}
@@ -108,9 +108,9 @@ func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []
 	if loans := a.loans(more); len(loans) > 0 {
 		severity = High
 		what = loans[0].ask.String()
-		text += fmt.Sprintf(": their deployers may %s, which %s carries out with its own rights", few(asks(loans)), loans[0].lender)
+		text += fmt.Sprintf(": their deployers may %s, which %s carries out with its own rights", shortened(asks(loans)), loans[0].lender)
 	} else {
-		text += ": " + few(inWords(more))
+		text += ": " + shortened(inWords(more))
 	}
 	if writes := rbac.WritesNamespaces(more); len(writes) > 0 {
 		severity, what = High, writes[0].String()
@@ -130,7 +130,7 @@ func (a *auditor) checkTenantRole(role *Role, rules []rbacv1.PolicyRule, users [
 	}
 	if loans := a.loans(rules); len(loans) > 0 {
 		f := Finding{Subject: "ClusterRole " + role.Name, Fix: fix, Chains: chain(loans[0].ask.String()),
-			Text: fmt.Sprintf("with the role %s the deployers of %s may %s, which %s carries out with its own rights", role.Name, tenantsOf(users), few(asks(loans)), loans[0].lender)}
+			Text: fmt.Sprintf("with the role %s the deployers of %s may %s, which %s carries out with its own rights", role.Name, tenantsOf(users), shortened(asks(loans)), loans[0].lender)}
 		only(&f, users)
 		a.add(idLender, "", f)
 	}
@@ -143,9 +143,9 @@ func (a *auditor) checkTenantRole(role *Role, rules []rbacv1.PolicyRule, users [
 }
 
 // checkMade reports a role that init created and that grants more than init gave it.
-func (a *auditor) checkMade(role *Role, of []string, user *Record) {
+func (a *auditor) checkMade(role *Role, tenants []string, user *Record) {
 	var rules []rbacv1.PolicyRule
-	for _, name := range of {
+	for _, name := range tenants {
 		if part := a.clusterRoles[name]; part != nil {
 			rules = append(rules, part.Rules...)
 		}
@@ -192,7 +192,7 @@ func tenantsOf(records []*Record) string {
 	if len(names) == 1 {
 		return "tenant " + names[0]
 	}
-	return fmt.Sprintf("%d tenants, %s", len(names), few(names))
+	return fmt.Sprintf("%d tenants, %s", len(names), shortened(names))
 }
 
 func asks(loans []loan) []string {

@@ -14,9 +14,9 @@ func TestCheckTerms(t *testing.T) {
 	term := func(name string, hours int) tenant.Term {
 		return tenant.Term{Subject: User(name), As: tenant.RelationMember, Until: noon.Add(time.Duration(hours) * time.Hour), Reason: "INC-12"}
 	}
-	of := team("a", tenant.EngineTiller)
-	of.Members = tenant.Members{User("alice"), User("bob"), User("carol")}
-	s := sceneOf(of)
+	tested := team("a", tenant.EngineTiller)
+	tested.Members = tenant.Members{User("alice"), User("bob"), User("carol")}
+	s := sceneOf(tested)
 	s.Taken = noon
 	for i := range s.Bindings {
 		if isMemberBinding(&s.Bindings[i]) {

@@ -105,7 +105,7 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 		}
 		isolated = true
 		e.policies = append(e.policies, policy.Name)
-		if slices.ContainsFunc(policy.Spec.Ingress, lets) {
+		if slices.ContainsFunc(policy.Spec.Ingress, admits) {
 			e.partly = true
 			e.letting = append(e.letting, policy.Name)
 		}
@@ -129,8 +129,8 @@ func isolatesIngress(spec networkingv1.NetworkPolicySpec) bool {
 	return len(spec.PolicyTypes) == 0 || slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
 }
 
-// lets reports whether a rule lets anybody connect to Tiller's port.
-func lets(rule networkingv1.NetworkPolicyIngressRule) bool {
+// admits reports whether a rule lets anybody connect to Tiller's port.
+func admits(rule networkingv1.NetworkPolicyIngressRule) bool {
 	const port = 44134 // k8s.io/helm/pkg/tiller/environment
 	if len(rule.Ports) == 0 {
 		return true
@@ -157,11 +157,11 @@ func (a *auditor) findDeployers() {
 	add := func(d *deployer) { a.addDeployer(d, secrets[d.target.Home]) }
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
-		for _, of := range actorsOf(r.Tenant.Engine) {
+		for _, actor := range actorsOf(r.Tenant.Engine) {
 			members := a.membersOf(r.Namespace)
-			d := &deployer{record: r, members: members, terms: a.termsOf(r.Namespace), target: Target{Home: r.Namespace, Account: of.account, Engine: of.engine, Members: members}}
-			if of.engine == tenant.EngineTiller {
-				d.tiller = takeTiller(tillers, r.Namespace, of.account)
+			d := &deployer{record: r, members: members, terms: a.termsOf(r.Namespace), target: Target{Home: r.Namespace, Account: actor.account, Engine: actor.engine, Members: members}}
+			if actor.engine == tenant.EngineTiller {
+				d.tiller = takeTiller(tillers, r.Namespace, actor.account)
 			}
 			add(d)
 		}
@@ -169,7 +169,7 @@ func (a *auditor) findDeployers() {
 	a.findOrphans(tillers, add)
 	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
 		for _, w := range tillers[namespace] {
-			if at := a.homes[namespace]; w.OfPod != "" && (at[accountName(w.Template.Spec)].isTenants() || recognise.HasLabels(w.Template.Labels) && at[tenant.TillerAccount].isTenants()) {
+			if deployers := a.homes[namespace]; w.OfPod != "" && (deployers[accountName(w.Template.Spec)].isTenants() || recognise.HasLabels(w.Template.Labels) && deployers[tenant.TillerAccount].isTenants()) {
 				continue // told as a pod that should not be there
 			}
 			add(&deployer{tiller: w, target: Target{Home: namespace, Account: accountName(w.Template.Spec), Engine: tenant.EngineTiller}})
@@ -210,15 +210,15 @@ func (a *auditor) findTillers() map[string][]*Workload {
 // takeTiller takes out a tenant's Tiller, nil where there is none: its own by its
 // name, and by any other name one that runs as its account.
 func takeTiller(tillers map[string][]*Workload, home, account string) *Workload {
-	at := slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
-	if at < 0 {
-		at = slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.OfPod == "" && accountName(w.Template.Spec) == account })
+	index := slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
+	if index < 0 {
+		index = slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.OfPod == "" && accountName(w.Template.Spec) == account })
 	}
-	if at < 0 {
+	if index < 0 {
 		return nil
 	}
-	found := tillers[home][at]
-	tillers[home] = slices.Delete(tillers[home], at, at+1)
+	found := tillers[home][index]
+	tillers[home] = slices.Delete(tillers[home], index, index+1)
 	return found
 }
 

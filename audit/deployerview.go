@@ -52,8 +52,8 @@ func (d *deployer) view() Deployer {
 }
 
 // view is somebody as a report shows them, of so many deployers.
-func (w wide) view(of int) Wide {
-	view := Wide{Subject: w.who.String(), Deployers: len(w.reached), Of: of, Paths: newAccess(w.who, false, w.paths).Paths}
+func (w wide) view(total int) Wide {
+	view := Wide{Subject: w.who.String(), Deployers: len(w.reached), Of: total, Paths: newAccess(w.who, false, w.paths).Paths}
 	if view.Deployers < view.Of {
 		for _, d := range w.reached {
 			view.Reaches = append(view.Reaches, d.target.Home+":"+d.target.Account)

@@ -122,14 +122,14 @@ func TestDocumentedControllers(t *testing.T) {
 		return objects
 	}
 	var lending, making []string
-	for _, of := range lenders {
-		for _, resource := range of.resources {
-			lending = append(lending, resource+"."+of.group)
+	for _, lender := range lenders {
+		for _, resource := range lender.resources {
+			lending = append(lending, resource+"."+lender.group)
 		}
 	}
-	for _, of := range podMakers {
-		for _, resource := range of.resources {
-			making = append(making, resource+"."+of.group)
+	for _, maker := range podMakers {
+		for _, resource := range maker.resources {
+			making = append(making, resource+"."+maker.group)
 		}
 	}
 	if diff := cmp.Diff(lending, listed("lenders")); diff != "" {
@@ -202,20 +202,20 @@ func TestClaimsAreShownByAttacks(t *testing.T) {
 		}
 	}
 	names, shown := regexp.MustCompile(`\*([^*]+)\*`), 0
-	check := func(cell string, is func(outcomes []string) bool) {
+	check := func(cell string, fits func(outcomes []string) bool) {
 		t.Helper()
 		for _, match := range names.FindAllStringSubmatch(cell, -1) {
 			shown++
-			if of := outcomes[match[1]]; len(of) == 0 || !is(of) {
-				t.Errorf("of the attack %q the tables say %q", match[1], of)
+			if names := outcomes[match[1]]; len(names) == 0 || !fits(names) {
+				t.Errorf("of the attack %q the tables say %q", match[1], names)
 			}
 		}
 	}
-	works := func(of []string) bool {
-		return slices.ContainsFunc(of, func(o string) bool { return strings.HasPrefix(o, "works: known") })
+	works := func(names []string) bool {
+		return slices.ContainsFunc(names, func(o string) bool { return strings.HasPrefix(o, "works: known") })
 	}
-	refused := func(of []string) bool {
-		return !slices.ContainsFunc(of, func(o string) bool { return !strings.HasPrefix(o, "refused: ") })
+	refused := func(names []string) bool {
+		return !slices.ContainsFunc(names, func(o string) bool { return !strings.HasPrefix(o, "refused: ") })
 	}
 	can, cannot, found := strings.Cut(strings.ReplaceAll(claims, "**", ""), "Nobody\ngets")
 	if !found {

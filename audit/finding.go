@@ -60,9 +60,9 @@ func (f Finding) Fingerprint() string {
 // discriminator returns the object that tells several findings of one kind for one
 // subject apart; it is empty for kinds of which a subject has one finding at most.
 func (f Finding) discriminator() string {
-	at, several := map[string]int{idLeaves: 1, idEscalates: 2}[f.ID] // the binding, the role
-	if several && len(f.Chains) > 0 && at < len(f.Chains[0]) {
-		return f.Chains[0][at]
+	index, several := map[string]int{idLeaves: 1, idEscalates: 2}[f.ID] // the binding, the role
+	if several && len(f.Chains) > 0 && index < len(f.Chains[0]) {
+		return f.Chains[0][index]
 	}
 	return f.Object
 }

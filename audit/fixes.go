@@ -168,7 +168,7 @@ func narrow(name string) command.Fix {
 }
 
 // few lists the first of many.
-func few(names []string) string {
+func shortened(names []string) string {
 	const most = 4
 	if len(names) <= most {
 		return visible.List(names)

@@ -95,7 +95,7 @@ func (a *auditor) checkGuard() {
 	}
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	f.Object = strings.Join(names, " ")
-	f.Text = fmt.Sprintf("admission policies of the guard, or their bindings, are missing or differ: %s", few(names))
+	f.Text = fmt.Sprintf("admission policies of the guard, or their bindings, are missing or differ: %s", shortened(names))
 	f.Fix = a.writeGuard(modes, problems)
 	if classes {
 		f.Fix = f.Fix.With("all of them name PriorityClasses: those of the cluster may have changed since they were written")
@@ -128,11 +128,11 @@ func (a *auditor) writeGuard(modes []tenant.Guard, problems []GuardProblem) comm
 // checkVolumes looks for PersistentVolumes that a tenant's claim can bind by their class.
 func (a *auditor) checkVolumes() {
 	claims := act{"create", "", "persistentvolumeclaims"}
-	at := slices.IndexFunc(a.snapshot.Records, func(r Record) bool {
+	index := slices.IndexFunc(a.snapshot.Records, func(r Record) bool {
 		role := a.rights.roles[roleKey{"", r.Tenant.Role}]
 		return role != nil && role.answer(claims).some
 	})
-	if at < 0 {
+	if index < 0 {
 		return
 	}
 	for _, v := range a.snapshot.Volumes {
@@ -141,7 +141,7 @@ func (a *auditor) checkVolumes() {
 		if v.Class != "" {
 			class = "class " + v.Class
 		}
-		f.Chains = [][]string{{"tenant " + a.snapshot.Records[at].Tenant.Name, "a claim of " + class, f.Subject}}
+		f.Chains = [][]string{{"tenant " + a.snapshot.Records[index].Tenant.Name, "a claim of " + class, f.Subject}}
 		f.Fix = command.Run(command.Kubectl("patch", "", "persistentvolume", v.Name, "--type=merge", "--patch=spec: {claimRef: {namespace: NS, name: CLAIM}}")).
 			With("put the namespace and the name of the claim that it is meant for in place of NS and CLAIM")
 		a.add(idOpenVolume, "", f)

@@ -36,9 +36,9 @@ func TestGuardPolicies(t *testing.T) {
 	} {
 		s := &Snapshot{Guard: test.state}
 		for i, mode := range test.guards {
-			of := team(string(rune('a'+i)), tenant.EngineImpersonation)
-			of.Rails = tenant.Rails{PodSecurity: tenant.PodSecurityBaseline, Guard: mode, Network: tenant.NetworkOpen}
-			s.Records = append(s.Records, Record{Namespace: of.Home(), Tenant: of.WithDefaults()})
+			tested := team(string(rune('a'+i)), tenant.EngineImpersonation)
+			tested.Rails = tenant.Rails{PodSecurity: tenant.PodSecurityBaseline, Guard: mode, Network: tenant.NetworkOpen}
+			s.Records = append(s.Records, Record{Namespace: tested.Home(), Tenant: tested.WithDefaults()})
 		}
 		got := found(s, idGuardPolicies)
 		if test.severity == "" && len(got) == 0 {

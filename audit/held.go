@@ -34,9 +34,9 @@ func (a *auditor) namesKnown() bool {
 // webhooks are the names of webhook configurations, as a Target has them.
 func (a *auditor) webhooks() map[string][]string {
 	names := map[string][]string{}
-	for _, of := range webhookKinds {
-		if there, known := a.snapshot.WebhookNames[of.kind]; known {
-			names[of.resource] = there
+	for _, webhook := range webhookKinds {
+		if there, known := a.snapshot.WebhookNames[webhook.kind]; known {
+			names[webhook.resource] = there
 		}
 	}
 	return names

@@ -97,7 +97,7 @@ func wrong(c command.Command, names map[string]bool) string {
 			return "not a verb, a resource and a name"
 		}
 		for _, word := range c[2 : end-1] {
-			if ns, is := strings.CutPrefix(word, "--namespace="); word != "--overwrite" && word != "--output=yaml" && (!is || !names[ns]) {
+			if ns, ok := strings.CutPrefix(word, "--namespace="); word != "--overwrite" && word != "--output=yaml" && (!ok || !names[ns]) {
 				return "the word " + word
 			}
 		}
@@ -168,7 +168,7 @@ func TestHostileNamesInFixes(t *testing.T) {
 	}
 	var commands []command.Command
 	var text strings.Builder
-	told, run := map[string]bool{}, map[string]bool{}
+	reported, run := map[string]bool{}, map[string]bool{}
 	for _, word := range shelltest.Hostile() {
 		s := hostileScene(word)
 		names := namesIn(s, word)
@@ -177,7 +177,7 @@ func TestHostileNamesInFixes(t *testing.T) {
 			t.Errorf("%q: %d findings", word, len(r.Findings))
 		}
 		for _, f := range r.Findings {
-			told[f.ID] = true
+			reported[f.ID] = true
 			if commands := len(f.Fix.Commands); commands == 0 && len(f.Fix.Notes) == 0 {
 				t.Errorf("%q: %s says nothing to mend it: %s", word, f.ID, f.Text)
 			}
@@ -203,7 +203,7 @@ func TestHostileNamesInFixes(t *testing.T) {
 		checkReportAsJSON(t, word, r)
 	}
 	for _, id := range []string{idClusterAdmin, idLeaves, idForeign, idImpostor, idLongToken, idStray, idOpenGroup, idNoAccount, idOrphan, idUnmanaged, idOpen, idFile, idStillIn, idClusterWide} {
-		if !told[id] {
+		if !reported[id] {
 			t.Errorf("no scene has %s", id)
 		}
 	}
@@ -241,20 +241,20 @@ func checkReportAsJSON(t *testing.T, word string, r *Report) {
 		t.Fatal(err)
 	}
 	for i, f := range read.Findings {
-		of := r.Findings[i]
+		finding := r.Findings[i]
 		if !visible.Plain(f.Text) || !visible.Plain(f.Fix) {
-			t.Errorf("%q: %s: for people it says %q, %q", word, of.ID, f.Text, f.Fix)
+			t.Errorf("%q: %s: for people it says %q, %q", word, finding.ID, f.Text, f.Fix)
 		}
-		if f.Subject != strings.ToValidUTF8(of.Subject, "\ufffd") {
-			t.Errorf("%q: %s: the subject is %q, not %q", word, of.ID, f.Subject, of.Subject)
+		if f.Subject != strings.ToValidUTF8(finding.Subject, "\ufffd") {
+			t.Errorf("%q: %s: the subject is %q, not %q", word, finding.ID, f.Subject, finding.Subject)
 		}
-		for j, fix := range of.Fixes() {
+		for j, fix := range finding.Fixes() {
 			var want [][]string
 			for _, c := range fix.Commands {
 				want = append(want, c)
 			}
 			if len(want)+len(f.Fixes[j].Commands) > 0 && !cmp.Equal(want, f.Fixes[j].Commands) {
-				t.Errorf("%q: %s: the commands are %q, not %q", word, of.ID, f.Fixes[j].Commands, want)
+				t.Errorf("%q: %s: the commands are %q, not %q", word, finding.ID, f.Fixes[j].Commands, want)
 			}
 		}
 	}

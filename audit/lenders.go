@@ -186,9 +186,9 @@ func (p pather) changesOf(group, resource string, in Ask) []Need {
 // makeCustom are the ways to have a controller of podMakers make pods at home.
 func (p pather) makeCustom() []Need {
 	var needs []Need
-	for _, of := range podMakers {
-		for _, resource := range of.resources {
-			needs = append(needs, p.writesOf(of.group, resource, Ask{Namespace: p.Home})...)
+	for _, maker := range podMakers {
+		for _, resource := range maker.resources {
+			needs = append(needs, p.writesOf(maker.group, resource, Ask{Namespace: p.Home})...)
 		}
 	}
 	return needs
@@ -199,23 +199,23 @@ func (p pather) makeCustom() []Need {
 func (x *rights) borrow(somebody Subject) []Need {
 	p := pather{Target{}, x}
 	var needs []Need
-	for _, of := range lenders {
-		if slices.Contains(of.homes, somebody.Namespace) || slices.Contains(of.homes, somebody.AccountsOf()) {
+	for _, lender := range lenders {
+		if slices.Contains(lender.homes, somebody.Namespace) || slices.Contains(lender.homes, somebody.AccountsOf()) {
 			continue
 		}
-		for _, resource := range of.resources {
-			switch of.span {
+		for _, resource := range lender.resources {
+			switch lender.span {
 			case everywhere:
-				needs = append(needs, p.writesOf(of.group, resource, Ask{AnyNamespace: true})...)
+				needs = append(needs, p.writesOf(lender.group, resource, Ask{AnyNamespace: true})...)
 			case unscoped:
-				needs = append(needs, p.writesOf(of.group, resource, Ask{})...)
+				needs = append(needs, p.writesOf(lender.group, resource, Ask{})...)
 			case fromHome:
-				for _, home := range of.homes {
-					needs = append(needs, p.writesOf(of.group, resource, Ask{Namespace: home})...)
+				for _, home := range lender.homes {
+					needs = append(needs, p.writesOf(lender.group, resource, Ask{Namespace: home})...)
 				}
 			case sourced:
-				for _, home := range of.homes {
-					needs = append(needs, p.changesOf(of.group, resource, Ask{Namespace: home, AnyName: true})...)
+				for _, home := range lender.homes {
+					needs = append(needs, p.changesOf(lender.group, resource, Ask{Namespace: home, AnyName: true})...)
 				}
 			}
 		}
@@ -239,13 +239,13 @@ type loan struct {
 // where the API server has the lender's.
 func (a *auditor) loans(rules []rbacv1.PolicyRule) []loan {
 	var found []loan
-	for _, of := range lenders {
-		if of.span == sourced {
+	for _, lender := range lenders {
+		if lender.span == sourced {
 			continue
 		}
-		for _, resource := range of.resources {
-			if verb := a.writes(rules, of.group, resource); verb != "" {
-				found = append(found, loan{of.name, Ask{Verb: verb, Group: of.group, Resource: resource}})
+		for _, resource := range lender.resources {
+			if verb := a.writes(rules, lender.group, resource); verb != "" {
+				found = append(found, loan{lender.name, Ask{Verb: verb, Group: lender.group, Resource: resource}})
 			}
 		}
 	}

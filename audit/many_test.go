@@ -15,12 +15,12 @@ import (
 // can have a token of one of them is found. Where each account's paths are compared for all
 // the others, this takes minutes.
 func TestManyAccounts(t *testing.T) {
-	of := team("a", tenant.EngineImpersonation)
+	tested := team("a", tenant.EngineImpersonation)
 	scene := func(accounts int) *Snapshot {
-		s := sceneOf(of, team("b", tenant.EngineTiller))
+		s := sceneOf(tested, team("b", tenant.EngineTiller))
 		s.Namespaces = append(s.Namespaces, Namespace{Name: "ci"})
 		for i := range s.Bindings {
-			if s.Bindings[i].Name == rbac.MemberName && s.Bindings[i].Namespace == of.Home() {
+			if s.Bindings[i].Name == rbac.MemberName && s.Bindings[i].Namespace == tested.Home() {
 				for j := range accounts {
 					name := fmt.Sprintf("n%d", j)
 					s.Bindings[i].Subjects = append(s.Bindings[i].Subjects, Account("ci", name))
@@ -30,15 +30,15 @@ func TestManyAccounts(t *testing.T) {
 		}
 		return s
 	}
-	few, many := Audit(scene(1), Options{}), Audit(scene(3000), Options{})
-	if len(many.Findings) != len(few.Findings) {
-		t.Errorf("%d findings with 3000 accounts, %d with one: %v", len(many.Findings), len(few.Findings), few.Findings)
+	small, many := Audit(scene(1), Options{}), Audit(scene(3000), Options{})
+	if len(many.Findings) != len(small.Findings) {
+		t.Errorf("%d findings with 3000 accounts, %d with one: %v", len(many.Findings), len(small.Findings), small.Findings)
 	}
 	s := scene(3000)
 	s.give("ci", "w", User("eve"), rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"}, ResourceNames: []string{"n2999"}})
 	got := Audit(s, Options{}).Findings
-	if len(got) != len(few.Findings)+1 {
-		t.Fatalf("%d findings with somebody who has a member's token, %d without", len(got), len(few.Findings))
+	if len(got) != len(small.Findings)+1 {
+		t.Fatalf("%d findings with somebody who has a member's token, %d without", len(got), len(small.Findings))
 	}
 	for _, f := range got {
 		if f.ID == "HT033" && strings.Contains(f.Text, "ci:n2999 is a member, and can be used by user eve") {

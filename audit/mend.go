@@ -29,10 +29,10 @@ func leaveOut(part string, live, want *corev1.PodSpec) {
 	resource, isLimit := strings.CutPrefix(part, "limits.")
 	switch {
 	case part == partListen, part == partStorage:
-		for _, of := range []*corev1.Container{c, w} {
-			of.Command, of.Args = withoutFlag(of.Command, part), withoutFlag(of.Args, part)
+		for _, container := range []*corev1.Container{c, w} {
+			container.Command, container.Args = withoutFlag(container.Command, part), withoutFlag(container.Args, part)
 			if part == partListen {
-				of.Env = withoutEnv(of.Env, "TILLER_TLS_VERIFY")
+				container.Env = withoutEnv(container.Env, "TILLER_TLS_VERIFY")
 			}
 		}
 	case part == partHistory:
@@ -66,14 +66,14 @@ func leaveOut(part string, live, want *corev1.PodSpec) {
 
 // leaveOutContext is leaveOut for the parts of security contexts.
 func leaveOutContext(part string, live, want *corev1.PodSpec, c, w *corev1.Container) {
-	for _, of := range []**corev1.SecurityContext{&c.SecurityContext, &w.SecurityContext} {
-		if *of == nil {
-			*of = &corev1.SecurityContext{}
+	for _, context := range []**corev1.SecurityContext{&c.SecurityContext, &w.SecurityContext} {
+		if *context == nil {
+			*context = &corev1.SecurityContext{}
 		}
 	}
-	for _, of := range []**corev1.PodSecurityContext{&live.SecurityContext, &want.SecurityContext} {
-		if *of == nil {
-			*of = &corev1.PodSecurityContext{}
+	for _, context := range []**corev1.PodSecurityContext{&live.SecurityContext, &want.SecurityContext} {
+		if *context == nil {
+			*context = &corev1.PodSecurityContext{}
 		}
 	}
 	have, wanted, pod, wantedPod := c.SecurityContext, w.SecurityContext, live.SecurityContext, want.SecurityContext

@@ -47,7 +47,7 @@ func names(paths []opened) []string {
 func (a *auditor) open(who identity, d *deployer, only, fit func(grant) bool) []opened {
 	var open []opened
 	for _, path := range a.paths(d) {
-		if steps, is := a.rights.opens(who, path, only, fit); is {
+		if steps, ok := a.rights.opens(who, path, only, fit); ok {
 			open = append(open, opened{path, steps})
 		}
 	}
@@ -76,7 +76,7 @@ func (a *auditor) openInside(s Subject, d *deployer) []opened {
 		for _, n := range slices.Compact(needs) {
 			some.Any = append(some.Any, path.Any[n])
 		}
-		if steps, is := a.rights.opens(identityOf(s), some, nil, mine); is {
+		if steps, ok := a.rights.opens(identityOf(s), some, nil, mine); ok {
 			open = append(open, opened{path, steps})
 		}
 	}

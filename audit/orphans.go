@@ -63,8 +63,8 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 		}
 	}
 	for _, home := range slices.Sorted(maps.Keys(homes)) {
-		for _, of := range a.actorsAt(home) {
-			take(cmp.Or(homes[home], home), Account(home, of.account))
+		for _, actor := range a.actorsAt(home) {
+			take(cmp.Or(homes[home], home), Account(home, actor.account))
 		}
 	}
 	for _, account := range slices.SortedFunc(maps.Keys(found), compareSubjects) {
@@ -101,12 +101,12 @@ func (a *auditor) actorsAt(home string) []actor {
 	may := func(verb, resource string) bool {
 		return members != nil && members.answer(act{verb, "", resource}).some
 	}
-	return slices.DeleteFunc(actorsOf(tenant.EngineBoth), func(of actor) bool {
+	return slices.DeleteFunc(actorsOf(tenant.EngineBoth), func(account actor) bool {
 		used := may("impersonate", "serviceaccounts")
-		if of.engine == tenant.EngineTiller {
+		if account.engine == tenant.EngineTiller {
 			used = may("create", "pods/portforward")
 		}
-		return !used && a.accounts[Account(home, of.account)] == nil
+		return !used && a.accounts[Account(home, account.account)] == nil
 	})
 }
 
@@ -137,12 +137,12 @@ func (a *auditor) checkOrphan(d *deployer) {
 			f.Fix = f.Fix.Then(command.Run(command.Kubectl("delete", home, "configmap", tenant.RecordName)))
 		}
 		f.Fix = f.Fix.With("find out who made the namespace")
-	} else if at := slices.IndexFunc(a.snapshot.Disbelieved, func(r Record) bool { return r.Namespace == home }); at >= 0 {
-		label := tenant.LabelTenant + "=" + a.snapshot.Disbelieved[at].Tenant.Name
+	} else if index := slices.IndexFunc(a.snapshot.Disbelieved, func(r Record) bool { return r.Namespace == home }); index >= 0 {
+		label := tenant.LabelTenant + "=" + a.snapshot.Disbelieved[index].Tenant.Name
 		f.Text = fmt.Sprintf("the deployer %s is of tenant %s, whose record is not believed: its namespace does not say that it is the home", d.account.Name, d.orphan)
 		f.Chains = [][]string{{objectName("ConfigMap", home, tenant.RecordName), "namespace " + home, "label " + label}}
 		// Who may create namespaces can make one look so.
-		f.Fix = labelHome(home, a.snapshot.Disbelieved[at].Tenant.Name).With("only if you know it for the tenant's home")
+		f.Fix = labelHome(home, a.snapshot.Disbelieved[index].Tenant.Name).With("only if you know it for the tenant's home")
 	}
 	if tokens := a.tokensOf(Account(home, d.target.Account)); len(tokens) > 0 {
 		var secrets []string
@@ -152,7 +152,7 @@ func (a *auditor) checkOrphan(d *deployer) {
 			f.Chains = append(f.Chains, []string{objectName("Secret", home, token.Name), d.account.String()})
 			fix = fix.Then(deleteObject(home, "Secret", token.Name))
 		}
-		f.Text, f.Fix = f.Text+"; tokens of it that never end are there in "+few(secrets), fix.Then(f.Fix)
+		f.Text, f.Fix = f.Text+"; tokens of it that never end are there in "+shortened(secrets), fix.Then(f.Fix)
 	}
 	var who []string
 	for _, access := range d.access {
@@ -164,7 +164,7 @@ func (a *auditor) checkOrphan(d *deployer) {
 		}
 	}
 	if len(who) > 0 {
-		f.Text += "; it can be reached by " + few(who)
+		f.Text += "; it can be reached by " + shortened(who)
 	}
 	a.add(idOrphan, "", f)
 }
@@ -218,9 +218,9 @@ func (a *auditor) recordAgain(d *deployer) command.Fix {
 		t.Namespaces = spaces
 	}
 	// What the Tiller is now stays: its releases are where it keeps them.
-	for _, of := range a.homes[d.target.Home] {
-		if of.tiller != nil && of.tiller.Deployment != nil && engine.Has(tenant.EngineTiller) {
-			t.Tiller = install.LiveSettings(*of.tiller.Deployment)
+	for _, deployer := range a.homes[d.target.Home] {
+		if deployer.tiller != nil && deployer.tiller.Deployment != nil && engine.Has(tenant.EngineTiller) {
+			t.Tiller = install.LiveSettings(*deployer.tiller.Deployment)
 		}
 	}
 	return command.Run(InitCommand(t)).With(note)

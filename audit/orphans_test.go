@@ -14,10 +14,10 @@ import (
 func TestTenantWithoutRecord(t *testing.T) {
 	const home = "gone-helm"
 	gail := User("gail")
-	keep := func(s *Snapshot, is func(Binding) bool) {
+	keep := func(s *Snapshot, wanted func(Binding) bool) {
 		var kept []Binding
 		for _, b := range s.Bindings {
-			if is(b) {
+			if wanted(b) {
 				kept = append(kept, b)
 			}
 		}
@@ -67,7 +67,7 @@ func TestTenantWithoutRecord(t *testing.T) {
 			r := Audit(s, Options{Ask: gail})
 			if len(r.Findings) != 1 || r.Findings[0].ID != idOrphan || r.Findings[0].Fix.String() != test.fix {
 				t.Errorf("found %+v", r.Findings)
-			} else if told := strings.Contains(r.Findings[0].Text, "reached by user gail"); told != (test.reach > 0) {
+			} else if printed := strings.Contains(r.Findings[0].Text, "reached by user gail"); printed != (test.reach > 0) {
 				t.Errorf("of who reaches it: %s", r.Findings[0].Text)
 			}
 			if len(r.CanReach) != test.reach || len(r.Deployers) != 1 {

@@ -192,8 +192,8 @@ func (x *rights) paths(t Target) []Path {
 			add("change-tiller", "change the Tiller", idChangeTiller, []Need{p.only("update", group, resource, t.Workload.Name), p.only("patch", group, resource, t.Workload.Name)})
 		}
 	}
-	for i, of := range workloadKinds {
-		add("make-"+of.resource, "make pods by "+of.resource, idMakePods, p.makePods(i))
+	for i, workload := range workloadKinds {
+		add("make-"+workload.resource, "make pods by "+workload.resource, idMakePods, p.makePods(i))
 	}
 	add("make-custom", "make pods by an object of a controller", idMakePods, p.makeCustom())
 	add("bind", "bind a role", idRights, p.bindRoles())
@@ -226,16 +226,16 @@ func (x *rights) paths(t Target) []Path {
 
 // makePods are the ways to have the controller of workloadKinds[i] make pods.
 func (p pather) makePods(i int) []Need {
-	of := workloadKinds[i]
-	needs := p.create(of.group, of.resource)
-	if !of.changes {
+	workload := workloadKinds[i]
+	needs := p.create(workload.group, workload.resource)
+	if !workload.changes {
 		return needs
 	}
-	ask := p.ask(of.group, of.resource, p.Workloads[of.resource]...)
+	ask := p.ask(workload.group, workload.resource, p.Workloads[workload.resource]...)
 	// Of the kinds that are not listed every name may be one.
-	ask.AnyName = ask.AnyName || !of.listed
-	if of.listed && p.NamesKnown { // the Tiller is another path
-		ask.Names = slices.DeleteFunc(slices.Clone(ask.Names), func(name string) bool { return of.kind == p.Workload.Kind && name == p.Workload.Name })
+	ask.AnyName = ask.AnyName || !workload.listed
+	if workload.listed && p.NamesKnown { // the Tiller is another path
+		ask.Names = slices.DeleteFunc(slices.Clone(ask.Names), func(name string) bool { return workload.kind == p.Workload.Kind && name == p.Workload.Name })
 	}
 	return append(needs, p.either(change, ask)...)
 }
@@ -281,9 +281,9 @@ var workloadKinds = []struct {
 }
 
 func resourceOf(kind string) (resource, group string) {
-	for _, of := range workloadKinds {
-		if of.kind == kind {
-			return of.resource, of.group
+	for _, workload := range workloadKinds {
+		if workload.kind == kind {
+			return workload.resource, workload.group
 		}
 	}
 	return "", ""

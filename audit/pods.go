@@ -19,8 +19,8 @@ import (
 // hash.
 func made(w *Workload, pod Pod) bool {
 	if w.Kind == "Deployment" {
-		at := strings.LastIndex(pod.Owner.Name, "-")
-		return pod.Owner.Kind == "ReplicaSet" && at > 0 && pod.Owner.Name[:at] == w.Name
+		index := strings.LastIndex(pod.Owner.Name, "-")
+		return pod.Owner.Kind == "ReplicaSet" && index > 0 && pod.Owner.Name[:index] == w.Name
 	}
 	return pod.Owner == (ObjectRef{w.Kind, w.Namespace, w.Name})
 }
@@ -73,25 +73,25 @@ func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []stri
 // servers and admission add to pods.
 func differences(template, pod corev1.PodSpec) []string {
 	var differs []string
-	is := func(what string, same bool) {
+	check := func(what string, same bool) {
 		if !same {
 			differs = append(differs, what)
 		}
 	}
-	is("ephemeral containers", len(pod.EphemeralContainers) == 0)
+	check("ephemeral containers", len(pod.EphemeralContainers) == 0)
 	for what, lists := range map[string][2][]corev1.Container{"containers": {template.Containers, pod.Containers}, "init containers": {template.InitContainers, pod.InitContainers}} {
-		of, has := lists[0], lists[1]
-		is(what, len(of) == len(has))
-		for i := range min(len(of), len(has)) {
-			want, have := of[i], has[i]
-			is("image "+have.Image, want.Image == have.Image)
-			is("command", slices.Equal(want.Command, have.Command) && slices.Equal(want.Args, have.Args))
-			is("lifecycle", equality.Semantic.DeepEqual(want.Lifecycle, have.Lifecycle))
-			is("privileged", !privileged(have) || privileged(want))
+		containers, has := lists[0], lists[1]
+		check(what, len(containers) == len(has))
+		for i := range min(len(containers), len(has)) {
+			want, have := containers[i], has[i]
+			check("image "+have.Image, want.Image == have.Image)
+			check("command", slices.Equal(want.Command, have.Command) && slices.Equal(want.Args, have.Args))
+			check("lifecycle", equality.Semantic.DeepEqual(want.Lifecycle, have.Lifecycle))
+			check("privileged", !privileged(have) || privileged(want))
 		}
 	}
-	is("the node's own", template.HostNetwork == pod.HostNetwork && template.HostPID == pod.HostPID && template.HostIPC == pod.HostIPC)
-	is("volumes", !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
+	check("the node's own", template.HostNetwork == pod.HostNetwork && template.HostPID == pod.HostPID && template.HostIPC == pod.HostIPC)
+	check("volumes", !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
 		return v.HostPath != nil && !slices.ContainsFunc(template.Volumes, func(w corev1.Volume) bool { return equality.Semantic.DeepEqual(v, w) })
 	}))
 	slices.Sort(differs)
@@ -148,10 +148,10 @@ func (a *auditor) checkPods(d *deployer) {
 // removePod is the command that removes an impostor: its workload, if that exists and
 // creates nothing else; otherwise the pod, which may come back.
 func (a *auditor) removePod(d *deployer, pod Pod, kind impostor) command.Fix {
-	at := slices.IndexFunc(a.workloads[pod.Namespace], func(w *Workload) bool {
+	index := slices.IndexFunc(a.workloads[pod.Namespace], func(w *Workload) bool {
 		return w.Kind == pod.Owner.Kind && w.Name == pod.Owner.Name && w.Template != nil && w != d.tiller
 	})
-	if kind != altered && at >= 0 {
+	if kind != altered && index >= 0 {
 		return deleteObject(pod.Namespace, pod.Owner.Kind, pod.Owner.Name)
 	}
 	return deletePod(pod.Namespace, pod.Name, kind != altered && pod.Owner != (ObjectRef{}))

@@ -14,9 +14,9 @@ import (
 func TestPodsOfTheTiller(t *testing.T) {
 	const home, set = "a-tiller", "tiller-deploy-5d5f"
 	for _, test := range []struct {
-		name   string
-		change func(*Pod)
-		told   bool
+		name    string
+		change  func(*Pod)
+		printed bool
 	}{
 		{"as it is made", func(*Pod) {}, false},
 		{"as API servers and admission make it", func(p *Pod) {
@@ -53,7 +53,7 @@ func TestPodsOfTheTiller(t *testing.T) {
 			test.change(&pod)
 			s.Pods = []Pod{pod}
 			got := Audit(s, Options{}).Findings
-			if told := len(got) == 1 && got[0].ID == idImpostor; told != test.told || !told && len(got) > 0 {
+			if printed := len(got) == 1 && got[0].ID == idImpostor; printed != test.printed || !printed && len(got) > 0 {
 				t.Errorf("found %+v", got)
 			}
 		})

@@ -57,13 +57,13 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 		}
 		paths := slices.Concat(a.paths(d), a.general)
 		ways = append(ways, a.rights.ways(subject, paths, a.snapshot.Bindings, home)...)
-		if way, is := a.connects(one, d); is {
+		if way, ok := a.connects(one, d); ok {
 			ways = append(ways, chained(way))
 		}
 		for _, o := range a.nodePathsTo(one, d) {
 			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
 		}
-		if o, is := a.kubeletPathTo(one, d); is {
+		if o, ok := a.kubeletPathTo(one, d); ok {
 			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
 		}
 	}
@@ -94,16 +94,16 @@ func chained(path OpenPath) Way {
 func merge(ways []Way) []Way {
 	var merged []Way
 	for _, way := range ways {
-		at := slices.IndexFunc(merged, func(have Way) bool {
+		index := slices.IndexFunc(merged, func(have Way) bool {
 			return have.Binding == way.Binding && have.Through == way.Through && slices.Equal(have.Chain, way.Chain)
 		})
-		if at < 0 {
+		if index < 0 {
 			merged = append(merged, way)
 			continue
 		}
 		for i, name := range way.Paths {
-			if !slices.Contains(merged[at].Paths, name) {
-				merged[at].Paths, merged[at].IDs = append(merged[at].Paths, name), append(merged[at].IDs, way.IDs[i])
+			if !slices.Contains(merged[index].Paths, name) {
+				merged[index].Paths, merged[index].IDs = append(merged[index].Paths, name), append(merged[index].IDs, way.IDs[i])
 			}
 		}
 	}

@@ -18,8 +18,8 @@ func rule(group, resource, verb string, names ...string) rbacv1.PolicyRule {
 // known but their home, and who else can be somebody that reaches them.
 func targetsOf(home string, engine tenant.Engine, members ...Subject) []Target {
 	var targets []Target
-	for _, of := range actorsOf(engine) {
-		targets = append(targets, Target{Home: home, Account: of.account, Engine: of.engine, Open: true, Members: append(members, Group(groupMasters))})
+	for _, actor := range actorsOf(engine) {
+		targets = append(targets, Target{Home: home, Account: actor.account, Engine: actor.engine, Open: true, Members: append(members, Group(groupMasters))})
 	}
 	return targets
 }

@@ -112,6 +112,6 @@ func demandsOf(s *Snapshot) map[string][]Demand {
 // madeJobOf reports whether a CronJob made the Job of that pod, which is called by its name and
 // a time.
 func madeJobOf(w *Workload, pod Pod) bool {
-	at := strings.LastIndex(pod.Owner.Name, "-")
-	return w.Kind == "CronJob" && pod.Owner.Kind == "Job" && at > 0 && pod.Owner.Name[:at] == w.Name
+	index := strings.LastIndex(pod.Owner.Name, "-")
+	return w.Kind == "CronJob" && pod.Owner.Kind == "Job" && index > 0 && pod.Owner.Name[:index] == w.Name
 }

@@ -32,9 +32,9 @@ func TestRefused(t *testing.T) {
 		{"a CSI driver that is not allowed", tenant.Rails{Guard: tenant.GuardEnforce}, &rails.Demand{Drivers: []string{"nfs.csi.k8s.io"}}, "a-1", "it has inline volumes of the CSI driver nfs.csi.k8s.io"},
 		{"a class that hurts nobody", tenant.Rails{Guard: tenant.GuardEnforce}, &rails.Demand{Class: "low"}, "a-1", ""},
 	} {
-		of := team("a", tenant.EngineImpersonation)
-		of.Rails = test.rails.Or(tenant.NewRails(false))
-		s := sceneOf(of)
+		tested := team("a", tenant.EngineImpersonation)
+		tested.Rails = test.rails.Or(tenant.NewRails(false))
+		s := sceneOf(tested)
 		s.Priorities = rails.Priorities{Harmless: []string{"low"}}
 		if test.asks != nil {
 			s.Demands = []Demand{{ObjectRef{"Service", test.where, "x"}, test.asks}}

@@ -105,7 +105,7 @@ type auditor struct {
 	// nodePaths are the paths through privileged pods that were asked for, by namespace.
 	nodePaths map[string]Path
 	findings  []Finding
-	// told holds the parts of objects that findings have reported.
+	// reported holds the parts of objects that findings have reported.
 	reported map[reportedPart]bool
 	// powerful are the deployers of whose rights over the whole cluster a finding
 	// speaks.
@@ -191,13 +191,13 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	// A tenant with two deployers in one home has the same ways to both. What is told
 	// of one object twice is told as one, as bad as the worst.
 	key := fmt.Sprintf("%q", append([]string{f.ID, f.Home, f.Subject, f.Text, f.discriminator()}, f.Tenants...))
-	at, found := a.added[key]
+	index, found := a.added[key]
 	if !found {
 		a.added[key] = len(a.findings)
 		a.findings = append(a.findings, f)
 		return
 	}
-	have := &a.findings[at]
+	have := &a.findings[index]
 	if f.Severity.rank() < have.Severity.rank() {
 		have.Severity, have.Why = f.Severity, f.Why
 	}
@@ -267,14 +267,14 @@ func (a *auditor) reportFindings(r *Report, o Options) {
 	for _, f := range a.findings {
 		f.Print = f.Fingerprint()
 		if len(f.Tenants) > 0 {
-			at := located[f.Tenants[0]]
-			f.File, f.Line = at.File, at.Line
+			location := located[f.Tenants[0]]
+			f.File, f.Line = location.File, location.Line
 		}
 		unmanaged := len(f.Tenants) == 0 && f.Home != ""
-		switch at := slices.IndexFunc(o.Ignore, func(i Ignore) bool { return i.matches(f) }); {
+		switch index := slices.IndexFunc(o.Ignore, func(i Ignore) bool { return i.matches(f) }); {
 		case len(f.Tenants) > 0 && !slices.ContainsFunc(f.Tenants, o.asks), unmanaged && !o.asks(""), !a.concerns(f.ID, o):
-		case at >= 0:
-			f.Reason = o.Ignore[at].Reason
+		case index >= 0:
+			f.Reason = o.Ignore[index].Reason
 			r.Ignored = append(r.Ignored, f)
 		default:
 			r.Findings = append(r.Findings, f)

@@ -19,7 +19,7 @@ func (a *auditor) concerns(id string, o Options) bool {
 
 // takenNodes returns the findings of several namespaces that take privileged pods as one, where
 // tenants are asked for: the namespaces are none of theirs, whichever tenant it is.
-func takenNodes(findings []Finding, o Options) (one Finding, is bool) {
+func takenNodes(findings []Finding, o Options) (one Finding, ok bool) {
 	var namespaces []string
 	for _, f := range findings {
 		if f.ID != idTakesNode {
@@ -35,7 +35,7 @@ func takenNodes(findings []Finding, o Options) (one Finding, is bool) {
 	}
 	slices.Sort(namespaces)
 	one.Subject, one.Object = "namespaces beside the tenants", strings.Join(namespaces, " ")
-	one.Text = fmt.Sprintf("somebody can make privileged pods in %d namespaces: %s", len(namespaces), few(namespaces))
+	one.Text = fmt.Sprintf("somebody can make privileged pods in %d namespaces: %s", len(namespaces), shortened(namespaces))
 	one.Fix, one.Or = command.Run(command.Command{"helm", "tenant", "audit"}).With("it names who, in each of them"), nil
 	one.Print = one.Fingerprint()
 	return one, true

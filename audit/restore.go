@@ -46,10 +46,10 @@ func tillerFlags(s tenant.Tiller) []string {
 			flags = append(flags, "--"+name+"="+value)
 		}
 	}
-	pairs := func(of map[string]string) string {
+	pairs := func(values map[string]string) string {
 		var texts []string
-		for _, key := range slices.Sorted(maps.Keys(of)) {
-			texts = append(texts, key+"="+of[key])
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			texts = append(texts, key+"="+values[key])
 		}
 		return strings.Join(texts, ",")
 	}

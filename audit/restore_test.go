@@ -22,14 +22,14 @@ func TestUnreadableRecord(t *testing.T) {
 		s.Releases = []Release{{Home: was.Home(), Name: "web", Namespace: "lost-1", Record: ObjectRef{"ConfigMap", was.Home(), "web.v1"}}}
 		s.Records[0].Tenant = tenant.Tenant{Name: "lost", HomeNamespace: was.Home()}.WithDefaults()
 		s.Records[0].Problem = "tenant.yaml: it is no YAML"
-		var told []Finding
+		var findings []Finding
 		for _, f := range Audit(s, Options{}).Findings {
 			if slices.Contains(f.Tenants, "lost") && f.ID != idConfigMaps { // that is so, whatever the record says
-				told = append(told, f)
+				findings = append(findings, f)
 			}
 		}
-		if len(told) != 1 || told[0].ID != idDrift || told[0].Severity != High || told[0].Fix.String() != want || len(told[0].Or) != 1 {
-			t.Errorf("%s: got %+v, want the fix %s", engine, told, want)
+		if len(findings) != 1 || findings[0].ID != idDrift || findings[0].Severity != High || findings[0].Fix.String() != want || len(findings[0].Or) != 1 {
+			t.Errorf("%s: got %+v, want the fix %s", engine, findings, want)
 		}
 	}
 }

@@ -40,8 +40,8 @@ func TestPodSecurityThatIsOff(t *testing.T) {
 	} {
 		s := sceneOf(held)
 		test.change(s)
-		at := func(f Finding) bool { return f.Subject == "the API server" }
-		if findings := found(s, idLoosened); len(slices.DeleteFunc(findings, func(f Finding) bool { return !at(f) })) != test.want {
+		here := func(f Finding) bool { return f.Subject == "the API server" }
+		if findings := found(s, idLoosened); len(slices.DeleteFunc(findings, func(f Finding) bool { return !here(f) })) != test.want {
 			t.Errorf("%s: %v", test.name, findings)
 		}
 	}

@@ -32,18 +32,18 @@ func Writers(namespaces []string, roles []Role, bindings []Binding, held func(Bi
 			there = append(there, &bindings[i])
 		}
 	}
-	return writersOf(there, func(of roleKey) []rbacv1.PolicyRule { return rules[of] }, func(b *Binding, s Subject) bool { return held(*b, s) })
+	return writersOf(there, func(key roleKey) []rbacv1.PolicyRule { return rules[key] }, func(b *Binding, s Subject) bool { return held(*b, s) })
 }
 
 // writersOf are Writers by these bindings, sorted by subject.
 func writersOf(bindings []*Binding, rules func(roleKey) []rbacv1.PolicyRule, held func(*Binding, Subject) bool) []Writer {
 	var writers []Writer
 	for _, b := range bindings {
-		of := roleKey{name: b.RoleName}
+		key := roleKey{name: b.RoleName}
 		if b.RoleKind == "Role" {
-			of.namespace = b.Namespace
+			key.namespace = b.Namespace
 		}
-		if !slices.ContainsFunc(rules(of), writesInNamespaces) {
+		if !slices.ContainsFunc(rules(key), writesInNamespaces) {
 			continue
 		}
 		for _, s := range b.Subjects {

@@ -183,7 +183,7 @@ func suffixed(file, suffix string) string {
 
 // renamed tells an error about a file beside the one that is meant as one about that.
 func renamed(err error, file string) error {
-	if path, is := errors.AsType[*fs.PathError](err); is {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return &fs.PathError{Op: path.Op, Path: file, Err: path.Err}
 	}
 	return err
@@ -193,13 +193,13 @@ func renamed(err error, file string) error {
 // has no links, it is copied.
 func publish(whole, file string) error {
 	err := os.Link(whole, file)
-	link, is := errors.AsType[*os.LinkError](err)
+	link, ok := errors.AsType[*os.LinkError](err)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrExist):
 		return &fs.PathError{Op: "open", Path: file, Err: link.Err}
-	case !is:
+	case !ok:
 		return err
 	}
 	return copyFile(whole, file)

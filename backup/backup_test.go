@@ -51,10 +51,10 @@ func read(_ context.Context, records []cluster.Stored, do func(cluster.Record) e
 
 // newBackups are those of tenant team, and what they tell.
 func newBackups() (Backups, *[]string) {
-	var told []string
+	var lines []string
 	return Backups{Tenant: "team", Read: read,
 		Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) },
-		Say: func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }}, &told
+		Say: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }}, &lines
 }
 
 // saved are the items in a backup file, none where it is no such file.
@@ -100,7 +100,7 @@ func TestBackup(t *testing.T) {
 	text := func(text string) do {
 		return func(_ Backups, file string) (string, error) { return file, os.WriteFile(file, []byte(text), 0o600) }
 	}
-	of := func(namespace, owner string, newest int) do {
+	backupOf := func(namespace, owner string, newest int) do {
 		return func(b Backups, file string) (string, error) {
 			saved, err := b.Save(t.Context(), file, "", stored(namespace, owner, newest))
 			return saved.File, err
@@ -113,44 +113,44 @@ func TestBackup(t *testing.T) {
 		do     do
 		file   string
 		err    string // up to what the system says
-		told   []string
+		lines  []string
 		files  map[string]int // records in each, -1 where it is none of ours
 	}{
 		{name: "nothing is there", do: save(2), file: "b.yaml",
-			told: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
+			lines: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
 		{name: "no records", do: save(0)},
 		{name: "the same", before: []do{save(2)}, do: save(2), file: "b.yaml",
-			told: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
+			lines: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
 		{name: "written since", before: []do{save(2)}, do: save(3), file: "b-2.yaml",
-			told: []string{"b.yaml is there already, and stays as it is", "3 release records of tenant team backed up in b-2.yaml"}, files: map[string]int{"b.yaml": 2, "b-2.yaml": 3}},
+			lines: []string{"b.yaml is there already, and stays as it is", "3 release records of tenant team backed up in b-2.yaml"}, files: map[string]int{"b.yaml": 2, "b-2.yaml": 3}},
 		{name: "written since, twice", before: []do{save(2), save(3)}, do: save(4), file: "b-3.yaml",
-			told: []string{"b.yaml is there already, and stays as it is", "4 release records of tenant team backed up in b-3.yaml"}, files: map[string]int{"b.yaml": 2, "b-2.yaml": 3, "b-3.yaml": 4}},
+			lines: []string{"b.yaml is there already, and stays as it is", "4 release records of tenant team backed up in b-3.yaml"}, files: map[string]int{"b.yaml": 2, "b-2.yaml": 3, "b-3.yaml": 4}},
 		{name: "written since, and saved", before: []do{save(2), save(3)}, do: save(3), file: "b-2.yaml",
-			told: []string{"b.yaml is there already, and stays as it is", "3 release records of tenant team backed up in b-2.yaml"}, files: map[string]int{"b.yaml": 2, "b-2.yaml": 3}},
+			lines: []string{"b.yaml is there already, and stays as it is", "3 release records of tenant team backed up in b-2.yaml"}, files: map[string]int{"b.yaml": 2, "b-2.yaml": 3}},
 		{name: "another file", before: []do{text("mine")}, do: save(2), err: refused, files: map[string]int{"b.yaml": -1}},
 		{name: "an empty one", before: []do{text("")}, do: save(2), err: refused, files: map[string]int{"b.yaml": -1}},
 		{name: "a list of something else", before: []do{text("items: [1, {metadata: 1}, {metadata: {namespace: team-tiller}}, null]")}, do: save(2), err: refused, files: map[string]int{"b.yaml": 4}},
-		{name: "another tenant's", before: []do{of("other-tiller", tiller, 2)}, do: save(2), err: refused, files: map[string]int{"b.yaml": 2}},
-		{name: "of Helm 3", before: []do{of(home, "owner=helm", 2)}, do: of(home, "owner=helm", 3), file: "b-2.yaml",
-			told: []string{"b.yaml is there already, and stays as it is", "3 release records of tenant team backed up in b-2.yaml"}, files: map[string]int{"b.yaml": 2, "b-2.yaml": 3}},
+		{name: "another tenant's", before: []do{backupOf("other-tiller", tiller, 2)}, do: save(2), err: refused, files: map[string]int{"b.yaml": 2}},
+		{name: "of Helm 3", before: []do{backupOf(home, "owner=helm", 2)}, do: backupOf(home, "owner=helm", 3), file: "b-2.yaml",
+			lines: []string{"b.yaml is there already, and stays as it is", "3 release records of tenant team backed up in b-2.yaml"}, files: map[string]int{"b.yaml": 2, "b-2.yaml": 3}},
 		{name: "nobody named it", before: []do{unnamed(2)}, do: unnamed(3), file: "helm-tenant-team-20261123-120000-2.yaml",
-			told:  []string{"helm-tenant-team-20261123-120000.yaml is there already, and stays as it is", "3 release records of tenant team backed up in helm-tenant-team-20261123-120000-2.yaml"},
+			lines: []string{"helm-tenant-team-20261123-120000.yaml is there already, and stays as it is", "3 release records of tenant team backed up in helm-tenant-team-20261123-120000-2.yaml"},
 			files: map[string]int{"helm-tenant-team-20261123-120000.yaml": 2, "helm-tenant-team-20261123-120000-2.yaml": 3}},
 		{name: "by a run before this one", before: []do{save(2)}, do: resumed(2), file: "b.yaml",
-			told: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
+			lines: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
 		{name: "by a run before this one, and written since", before: []do{save(2)}, do: resumed(3), file: "helm-tenant-team-20261123-120000.yaml",
-			told: []string{"3 release records of tenant team backed up in helm-tenant-team-20261123-120000.yaml"}, files: map[string]int{"b.yaml": 2, "helm-tenant-team-20261123-120000.yaml": 3}},
+			lines: []string{"3 release records of tenant team backed up in helm-tenant-team-20261123-120000.yaml"}, files: map[string]int{"b.yaml": 2, "helm-tenant-team-20261123-120000.yaml": 3}},
 		{name: "in the form of kubectl, and of earlier versions", before: []do{save(2), inYAML}, do: save(2), file: "b.yaml",
-			told: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
+			lines: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
 		{name: "cut in its midst", before: []do{save(2), cutOff}, do: save(2), file: "b-2.yaml",
-			told: []string{"b.yaml is there already, and stays as it is", "2 release records of tenant team backed up in b-2.yaml"}, files: map[string]int{"b.yaml": 1, "b-2.yaml": 2}},
+			lines: []string{"b.yaml is there already, and stays as it is", "2 release records of tenant team backed up in b-2.yaml"}, files: map[string]int{"b.yaml": 1, "b-2.yaml": 2}},
 		{name: "a second one that is not needed", before: []do{save(2)}, do: anew(2), files: map[string]int{"b.yaml": 2}},
 		{name: "a second one", before: []do{save(2)}, do: anew(3),
-			told: []string{"3 release records of tenant team backed up in b-later.yaml"}, files: map[string]int{"b.yaml": 2, "b-later.yaml": 3}},
+			lines: []string{"3 release records of tenant team backed up in b-later.yaml"}, files: map[string]int{"b.yaml": 2, "b-later.yaml": 3}},
 		{name: "a second one, and one by a run before", before: []do{save(2), anew(3)}, do: anew(4),
-			told: []string{"b-later.yaml is there already, and stays as it is", "4 release records of tenant team backed up in b-later-2.yaml"}, files: map[string]int{"b.yaml": 2, "b-later.yaml": 3, "b-later-2.yaml": 4}},
+			lines: []string{"b-later.yaml is there already, and stays as it is", "4 release records of tenant team backed up in b-later-2.yaml"}, files: map[string]int{"b.yaml": 2, "b-later.yaml": 3, "b-later-2.yaml": 4}},
 		{name: "a second one, and there is no first", do: func(b Backups, _ string) (string, error) { return anew(2)(b, "") },
-			told: []string{"2 release records of tenant team backed up in helm-tenant-team-20261123-120000.yaml"}, files: map[string]int{"helm-tenant-team-20261123-120000.yaml": 2}},
+			lines: []string{"2 release records of tenant team backed up in helm-tenant-team-20261123-120000.yaml"}, files: map[string]int{"helm-tenant-team-20261123-120000.yaml": 2}},
 		{name: "it can't be written", do: func(b Backups, _ string) (string, error) { return save(2)(b, "none/b.yaml") },
 			err: "the backup can't be written, and nothing is removed without it: open none/b.yaml: "},
 		{name: "a second one that can't be written", do: func(b Backups, _ string) (string, error) { return anew(3)(b, "none/b.yaml") },
@@ -164,7 +164,7 @@ func TestBackup(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b, told := newBackups()
+			b, lines := newBackups()
 			file, err := test.do(b, "b.yaml")
 			var said string
 			if err != nil {
@@ -173,7 +173,7 @@ func TestBackup(t *testing.T) {
 			if file != test.file || !strings.HasPrefix(said, test.err) || (err == nil) != (test.err == "") {
 				t.Errorf("it returned %q, %q, not %q, %q", file, said, test.file, test.err)
 			}
-			if diff := cmp.Diff(test.told, *told); diff != "" {
+			if diff := cmp.Diff(test.lines, *lines); diff != "" {
 				t.Errorf("told: -want +got:\n%s", diff)
 			}
 			var files map[string]int

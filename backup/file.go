@@ -117,7 +117,7 @@ func split(object runtime.Object) (rest map[string]any, data map[string]string, 
 
 // withoutNoTime removes the time of creation where there is none: typed objects write null.
 func withoutNoTime(object map[string]any) {
-	if meta, is := object["metadata"].(map[string]any); is && meta["creationTimestamp"] == nil {
+	if meta, ok := object["metadata"].(map[string]any); ok && meta["creationTimestamp"] == nil {
 		delete(meta, "creationTimestamp")
 	}
 }
@@ -233,8 +233,8 @@ func parseItem(text []byte) (map[string]any, hash, error) {
 	rest, data := maps.Clone(object), map[string]string{}
 	values, _ := object["data"].(map[string]any)
 	for key, value := range values {
-		text, is := value.(string)
-		if !is { // no Secret and no ConfigMap has it
+		text, ok := value.(string)
+		if !ok { // no Secret and no ConfigMap has it
 			return nil, hash{}, fmt.Errorf("the value %q is no text", key)
 		}
 		data[key] = text

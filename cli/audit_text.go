@@ -224,11 +224,11 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 	}
 	if len(r.CanReach) == 0 {
 		if r.Result != audit.Unknown {
-			of := ""
+			suffix := ""
 			if len(tenants) > 0 {
-				of = " of " + brief(tenants)
+				suffix = " of " + brief(tenants)
 			}
-			t.line("%s reaches no deployer%s, and can be nobody who does", who, of)
+			t.line("%s reaches no deployer%s, and can be nobody who does", who, suffix)
 			if len(r.Groups) == 0 && strings.HasPrefix(r.Asked, "user ") {
 				t.line("Which groups a user is in is known when they log in: name them with --in-group.")
 			}

@@ -113,7 +113,7 @@ func (s server) CheckHomes(ctx context.Context, k *tenant.Kubeconfig, homes []st
 		return nil // helm says so
 	}
 	_, _, err = findRecord(ctx, client, homes)
-	if two, is := errors.AsType[*twoHomesError](err); is {
+	if two, ok := errors.AsType[*twoHomesError](err); ok {
 		return explainTwoHomes(k, two)
 	}
 	return nil
@@ -142,7 +142,7 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 		return r, err
 	}
 	home, record, err := findRecord(ctx, client, wrapper.HomesOf(k, r))
-	if two, is := errors.AsType[*twoHomesError](err); is {
+	if two, ok := errors.AsType[*twoHomesError](err); ok {
 		return r, explainTwoHomes(k, two)
 	}
 	switch {

@@ -36,8 +36,8 @@ func (c caller) complete(ctx context.Context, request string, words []string) (i
 	line, err := helm.ParseLine(typed)
 	if err == nil && line.Command == "preflight" && len(line.Args) > 0 && helm.ClassOf(3, line.Args[0]) == helm.Namespaced {
 		// From install or upgrade on, all is as helm has it.
-		at := len(words) - len(line.Args) - 2
-		return c.complete(ctx, request, slices.Delete(slices.Clone(words), at, at+1))
+		index := len(words) - len(line.Args) - 2
+		return c.complete(ctx, request, slices.Delete(slices.Clone(words), index, index+1))
 	}
 	if err != nil || line.Command == "" || wrapper.IsVerb(line.Command) {
 		return c.completeOurs(ctx, append([]string{request}, words...))

@@ -37,8 +37,8 @@ func fakeHelm(args []string) int {
 	if version == "" {
 		version = "v2.17.0"
 	}
-	if at := slices.Index(args, "tenant"); at >= 0 {
-		return runPlugin(version, slices.Delete(slices.Clone(args), at, at+1))
+	if index := slices.Index(args, "tenant"); index >= 0 {
+		return runPlugin(version, slices.Delete(slices.Clone(args), index, index+1))
 	}
 	if len(args) > 0 && args[0] == "version" && slices.Contains(args, "--short") {
 		return tellVersion(version, args)

@@ -71,7 +71,7 @@ func (s *session) freeze(ctx context.Context, verb string, request admin.Request
 		return err
 	}
 	explain := func(err error) error {
-		if unknown, is := errors.AsType[*admin.NoTenantError](err); is {
+		if unknown, ok := errors.AsType[*admin.NoTenantError](err); ok {
 			unknown.Where = client.Where()
 			return withHint(fmt.Errorf("%s: %w", verb, unknown), noTenantHints(unknown)...)
 		}

@@ -366,12 +366,12 @@ func TestPrintsAreVisible(t *testing.T) {
 			t.Fatal(err)
 		}
 		ast.Inspect(file, func(node ast.Node) bool {
-			call, is := node.(*ast.CallExpr)
-			if !is {
+			call, ok := node.(*ast.CallExpr)
+			if !ok {
 				return true
 			}
-			of, is := call.Fun.(*ast.SelectorExpr)
-			if !is {
+			of, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
 				return true
 			}
 			from, _ := of.X.(*ast.Ident)
@@ -379,10 +379,10 @@ func TestPrintsAreVisible(t *testing.T) {
 				return true
 			}
 			foreign := slices.ContainsFunc(call.Args[1:], func(arg ast.Expr) bool { _, literal := arg.(*ast.BasicLit); return !literal })
-			at := set.Position(call.Pos())
+			position := set.Position(call.Pos())
 			own := []string{"backup_file.go", "output.go"} // escape by themselves
-			if foreign && !slices.Contains(own, filepath.Base(at.Filename)) {
-				t.Errorf("%s prints past the package visible", at)
+			if foreign && !slices.Contains(own, filepath.Base(position.Filename)) {
+				t.Errorf("%s prints past the package visible", position)
 			}
 			return true
 		})

@@ -259,7 +259,7 @@ func TestHostileRefusalsOfHelm(t *testing.T) {
 	for _, word := range shelltest.Hostile() {
 		s, _, stderr := hostileSession()
 		err := s.sayHelmFailed(&helmError{said: "Error: execution error at (web/templates/x.yaml:1:4): " + word + "\n", code: 3})
-		if code, is := errors.AsType[*codeError](err); !is || code.code != 3 {
+		if code, ok := errors.AsType[*codeError](err); !ok || code.code != 3 {
 			t.Errorf("of %q: %v", word, err)
 		}
 		for i, line := range strings.Split(strings.TrimSuffix(stderr.String(), "\n"), "\n") {

@@ -59,10 +59,10 @@ func (s *session) noteUnknown(t tenant.Tenant) {
 
 func (s *session) explainMembers(verb, name string, client *cluster.Client, err error) error {
 	hints := hintsFor(err, byFlag)
-	if unknown, is := errors.AsType[*admin.NoTenantError](err); is && unknown.Home == "" && len(unknown.Near) == 0 && verb == "grant" {
+	if unknown, ok := errors.AsType[*admin.NoTenantError](err); ok && unknown.Home == "" && len(unknown.Near) == 0 && verb == "grant" {
 		hints = []hint{typed("make it with", command.Tenant("init", unknown.Name, "--namespaces=NS"))}
 	}
-	if _, is := errors.AsType[*cluster.NotOursError](err); is && len(hints) > 0 {
+	if _, ok := errors.AsType[*cluster.NotOursError](err); ok && len(hints) > 0 {
 		hints = []hint{typed("its label "+tenant.LabelTenant+" is missing; an administrator restores it with", command.Tenant("init", name, "--adopt"))}
 	}
 	return withHint(fmt.Errorf("%s for tenant %q in %s: %w", verb, name, client.Where(), err), hints...)
@@ -216,10 +216,10 @@ func (s *session) printMembership(result admin.Membership, o *memberOptions, cha
 // relation that was named, where one was.
 func (s *session) printPeople(result admin.Membership, change membershipChange, as tenant.Relation, dryRun bool) {
 	t := result.Tenant
-	for _, of := range tenant.Relations {
-		for _, subject := range result.Changed[of] {
-			now, limited := t.Temporary.Of(of, subject)
-			was, wasLimited := result.Was.Of(of, subject)
+	for _, relation := range tenant.Relations {
+		for _, subject := range result.Changed[relation] {
+			now, limited := t.Temporary.Of(relation, subject)
+			was, wasLimited := result.Was.Of(relation, subject)
 			text := ""
 			if limited {
 				text = " " + now.String()
@@ -227,7 +227,7 @@ func (s *session) printPeople(result admin.Membership, change membershipChange, 
 			if wasLimited {
 				text += fmt.Sprintf(" (was %s)", was)
 			}
-			visible.Fprintf(s.out(), "%s %s tenant %s%s\n", subject, change.done(of, dryRun), t.Name, text)
+			visible.Fprintf(s.out(), "%s %s tenant %s%s\n", subject, change.done(relation, dryRun), t.Name, text)
 		}
 	}
 	for _, name := range result.Unchanged.Names() {

@@ -144,15 +144,15 @@ type migration struct {
 
 // begin moves the releases, and says what comes next.
 func (m *migration) begin(ctx context.Context) error {
-	at, err := m.run.Begin(ctx)
-	if at == nil || err != nil && !m.options.dryRun {
+	migration, err := m.run.Begin(ctx)
+	if migration == nil || err != nil && !m.options.dryRun {
 		return err
 	}
 	if m.options.dryRun || m.options.output != "text" {
-		return cmp.Or(m.print(at), err)
+		return cmp.Or(m.print(migration), err)
 	}
-	visible.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s, %s\n", m.name, counted(len(at.Releases), "release"), counted(at.Revisions(), "revision"))
-	m.next("Its members start with, under Helm 3 or 4", useOf(at.Tenant))
+	visible.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s, %s\n", m.name, counted(len(migration.Releases), "release"), counted(migration.Revisions(), "revision"))
+	m.next("Its members start with, under Helm 3 or 4", useOf(migration.Tenant))
 	m.next("Its Tiller is stopped. Remove it with", command.Tenant("migrate", m.name, "--finish"))
 	m.next("Go back with", command.Tenant("migrate", m.name, "--abort"))
 	return nil

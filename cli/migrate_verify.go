@@ -28,15 +28,15 @@ func (m *migration) verifier(ctx context.Context) (func(context.Context, *admin.
 	if err != nil {
 		return nil, withHint(err, "run it under Helm 3 or 4, or as helm-tenant migrate with HELM_BIN set to one; --dry-run needs none")
 	}
-	return func(ctx context.Context, at *admin.Migration) error {
+	return func(ctx context.Context, migration *admin.Migration) error {
 		v := migrate.Verifier{
 			Program: client.Path,
 			Ask: func(ctx context.Context, command string, args ...string) (string, error) {
-				return m.ask(ctx, client, at.Tenant, command, args...)
+				return m.ask(ctx, client, migration.Tenant, command, args...)
 			},
 			Say: func(sentence string) { m.say("%s", sentence) },
 		}
-		return v.Verify(ctx, at.Releases, at.Standings, at.LostNamespace)
+		return v.Verify(ctx, migration.Releases, migration.Standings, migration.LostNamespace)
 	}, nil
 }
 

@@ -128,7 +128,7 @@ func (s *session) preflight(ctx context.Context, client helm.Client, d *helm.Dep
 	if f.folder != "" {
 		os.RemoveAll(f.folder)
 	}
-	if failed, is := errors.AsType[*helmError](err); is {
+	if failed, ok := errors.AsType[*helmError](err); ok {
 		return s.sayHelmFailed(failed)
 	}
 	if err != nil {

@@ -156,7 +156,7 @@ func (f *flight) templateOfUpgrade(ctx context.Context, capabilities helm.Capabi
 }
 
 func asHelmError(err error, code int) error {
-	if failed, is := errors.AsType[*preflight.RenderError](err); is {
+	if failed, ok := errors.AsType[*preflight.RenderError](err); ok {
 		return &helmError{failed.Said, code}
 	}
 	return err

@@ -71,7 +71,7 @@ func (s *session) prove(ctx context.Context, tenants, groups []string, output st
 		Found: func(total int) { progress = s.progress(total) },
 		Done:  func(o admin.Outcome) { progress(o) },
 	})
-	if unknown, is := errors.AsType[*admin.NoTenantError](err); is {
+	if unknown, ok := errors.AsType[*admin.NoTenantError](err); ok {
 		return withHint(fmt.Errorf("prove: %w", err), noTenantHints(unknown)...)
 	}
 	if err != nil {

@@ -109,7 +109,7 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 		return err
 	}
 	t, err := admin.Find(ctx, client, name, o.home)
-	if unreadable, is := errors.AsType[*cluster.RecordError](err); is {
+	if unreadable, ok := errors.AsType[*cluster.RecordError](err); ok {
 		// Who is a member stands in the binding alone: nothing else is needed.
 		s.say("Warning: the record of tenant %s can't be read: %v", name, unreadable)
 		err = nil

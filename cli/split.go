@@ -175,22 +175,22 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 	if errors.Is(err, admin.ErrNoSplit) {
 		return []hint{typed("begin with", splitCommand(o.from, "-f", "tenants.yaml"))}
 	}
-	if none, is := errors.AsType[*admin.NoTillerError](err); is && none.Tenant == "" {
+	if none, ok := errors.AsType[*admin.NoTillerError](err); ok && none.Tenant == "" {
 		return []hint{"name the namespace of the Tiller with --from NAMESPACE", typed("where a split of it was under way, end that with", splitCommand(o.from, "--abort"))}
 	}
-	if _, is := errors.AsType[*admin.SplitError](err); is {
+	if _, ok := errors.AsType[*admin.SplitError](err); ok {
 		hints = append(hints, "the same command again goes on, once the reason is gone", typed("go back with", splitCommand(o.from, "--abort")))
 	}
-	if _, is := errors.AsType[*admin.NarrowError](err); is {
+	if _, ok := errors.AsType[*admin.NarrowError](err); ok {
 		hints = append(hints, typed("the same command again goes on; without --narrow the Tiller keeps its rights", splitCommand(o.from, "--finish")))
 	}
-	if late, is := errors.AsType[*cluster.NotReadyError](err); is && !late.Stopping && late.Home == o.from {
+	if late, ok := errors.AsType[*cluster.NotReadyError](err); ok && !late.Stopping && late.Home == o.from {
 		return append(hints, s.lateHint(o))
 	}
-	if _, is := errors.AsType[*admin.MovedOnError](err); is {
+	if _, ok := errors.AsType[*admin.MovedOnError](err); ok {
 		return []hint{typed("finish the split with", splitCommand(o.from, "--finish"))}
 	}
-	if splitting, is := errors.AsType[*admin.SplittingError](err); is {
+	if splitting, ok := errors.AsType[*admin.SplittingError](err); ok {
 		switch splitting.Phase {
 		case tenant.PhaseFinishing:
 			hints = append(hints, typed("finish that with", splitCommand(o.from, "--finish")))

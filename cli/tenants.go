@@ -295,11 +295,11 @@ func dash(text string) string {
 
 // brief lists the first of many names.
 func brief(names []string) string {
-	const few = 3
-	if len(names) <= few {
+	const mostNames = 3
+	if len(names) <= mostNames {
 		return strings.Join(names, ",")
 	}
-	return fmt.Sprintf("%s,... (%d)", strings.Join(names[:few], ","), len(names))
+	return fmt.Sprintf("%s,... (%d)", strings.Join(names[:mostNames], ","), len(names))
 }
 
 func countMembers(m tenant.Members) string {

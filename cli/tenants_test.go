@@ -13,7 +13,7 @@ import (
 // TestTenantRowsUnknown: what may not be read is "?" in the table and null in JSON; what is
 // none is 0 and [].
 func TestTenantRowsUnknown(t *testing.T) {
-	of := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineTiller, Role: "admin"}
+	team := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineTiller, Role: "admin"}
 	for name, test := range map[string]struct {
 		inventory admin.Inventory
 		row       []string
@@ -24,7 +24,7 @@ func TestTenantRowsUnknown(t *testing.T) {
 		"tillers":  {admin.Inventory{TillersUnseen: true}, []string{"t", "a", "-", "tiller", "?", "?", "0"}, []string{`"releases": {}`, `"unmanaged": null`}},
 		"releases": {admin.Inventory{ReleasesUnseen: true}, []string{"t", "a", "-", "tiller", "-", "-", "?"}, []string{`"releases": null`}},
 	} {
-		test.inventory.Tenants = []admin.Overview{{Tenant: of, Home: "t-tiller"}}
+		test.inventory.Tenants = []admin.Overview{{Tenant: team, Home: "t-tiller"}}
 		if diff := cmp.Diff([][]string{test.row}, tenantRows(&test.inventory, false)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}

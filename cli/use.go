@@ -58,7 +58,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		return withHint(errors.New("in a pod there is no kubeconfig to write a tenant into"),
 			hint("name it in the pod's environment: HELM_TENANT="+name), hint("or for one command: helm tenant --tenant "+name+" COMMAND")) // a valid name
 	}
-	if newer, is := errors.AsType[*tenant.NewerExtensionError](k.Broken); is {
+	if newer, ok := errors.AsType[*tenant.NewerExtensionError](k.Broken); ok {
 		return fmt.Errorf("%s: %w: a newer helm-tenant wrote it; use that one", k.Where(), newer)
 	}
 	if k.Broken != nil && name != "" {
@@ -81,7 +81,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		}
 	}
 	home, record, err := findRecord(ctx, client, homes)
-	if two, is := errors.AsType[*twoHomesError](err); is {
+	if two, ok := errors.AsType[*twoHomesError](err); ok {
 		return explainTwoHomes(k, two)
 	}
 	if elsewhere, there, found := s.foundElsewhere(ctx, client, resolved, homes, err); remembered && found {
@@ -168,13 +168,13 @@ func (s *session) foundElsewhere(ctx context.Context, client *cluster.Client, r 
 // create namespaces can make one of them, and a guess would hand over what is installed.
 func findRecord(ctx context.Context, client *cluster.Client, homes []string) (string, tenant.Tenant, error) {
 	var found []tenant.Tenant
-	var at []string
+	var clusters []string
 	var first error
 	for _, home := range homes {
 		record, err := client.Record(ctx, home)
 		switch {
 		case err == nil:
-			found, at = append(found, record), append(at, home)
+			found, clusters = append(found, record), append(clusters, home)
 		case first == nil:
 			first = err
 		}
@@ -183,9 +183,9 @@ func findRecord(ctx context.Context, client *cluster.Client, homes []string) (st
 	case len(found) == 0:
 		return homes[0], tenant.Tenant{}, first
 	case len(found) == 2 && found[0].Name == found[1].Name:
-		return homes[0], tenant.Tenant{}, &twoHomesError{[2]string(at), [2]tenant.Tenant(found)}
+		return homes[0], tenant.Tenant{}, &twoHomesError{[2]string(clusters), [2]tenant.Tenant(found)}
 	}
-	return at[0], found[0], nil
+	return clusters[0], found[0], nil
 }
 
 // checkLed returns an error where a namespace of the tenant's says that the home is another

@@ -244,9 +244,9 @@ func staleness(known tenant.Known, record tenant.Tenant, err error) string {
 	}
 	record = record.WithDefaults()
 	var differ []string
-	differs := func(what, was, is string) {
-		if was != is {
-			differ = append(differ, fmt.Sprintf("%s %s, which the record gives as %s", what, was, is))
+	differs := func(what, was, state string) {
+		if was != state {
+			differ = append(differ, fmt.Sprintf("%s %s, which the record gives as %s", what, was, state))
 		}
 	}
 	namespaces := func(names []string, all bool) string {

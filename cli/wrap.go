@@ -39,14 +39,14 @@ func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invoca
 
 // explain adds to an error of a wrapped call what to type instead.
 func (c caller) explain(err error) error {
-	if line, is := errors.AsType[*wrapper.LineError](err); is {
+	if line, ok := errors.AsType[*wrapper.LineError](err); ok {
 		return &usageError{line.Err, "helm tenant [--tenant T] [--context C] COMMAND [ARGUMENT...]"}
 	}
-	if word, is := errors.AsType[*wrapper.MistypedError](err); is {
+	if word, ok := errors.AsType[*wrapper.MistypedError](err); ok {
 		return withHint(err, hint("did you mean: helm tenant "+word.Verb)) // one of ours
 	}
 	line := c.Call.Line
-	if _, is := errors.AsType[*tenant.UnresolvedError](err); is && wrapper.Removes(line.Command) && len(line.Args) > 0 {
+	if _, ok := errors.AsType[*tenant.UnresolvedError](err); ok && wrapper.Removes(line.Command) && len(line.Args) > 0 {
 		return withHint(err, hint(line.Command+" is helm's command, for a release; a tenant is removed with: helm tenant destroy TENANT")) // one of helm's commands
 	}
 	return explainDecision(err)

@@ -281,7 +281,7 @@ func (c *Client) explain(what string, err error) error {
 	}
 	if _, answered := errors.AsType[statusError](err); !answered {
 		// Which request it was says nothing: the others would have failed, too.
-		if request, is := errors.AsType[*url.Error](err); is {
+		if request, ok := errors.AsType[*url.Error](err); ok {
 			err = request.Err
 		}
 		unreachable := &UnreachableError{before: fmt.Sprintf("the API server of %s can't be reached%s: ", c.where, throughProxy(c.config)), err: err}

@@ -108,7 +108,7 @@ func TestWriteError(t *testing.T) {
 
 // What the API server refuses for what it is, it refuses again.
 func TestWriteErrorPromisesNothingInVain(t *testing.T) {
-	of := schema.GroupResource{Resource: "deployments"}
+	resource := schema.GroupResource{Resource: "deployments"}
 	for _, test := range []struct {
 		err  error
 		want string
@@ -116,7 +116,7 @@ func TestWriteErrorPromisesNothingInVain(t *testing.T) {
 		{apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "d", nil), "(10 of 11 writes were made)"},
 		{apierrors.NewBadRequest("unreadable"), "(10 of 11 writes were made)"},
 		{apierrors.NewInternalError(errors.New("sorry")), "(10 of 11 writes were made; the same command again finishes them)"},
-		{apierrors.NewForbidden(of, "d", errors.New("no")), "(10 of 11 writes were made; the same command again finishes them)"},
+		{apierrors.NewForbidden(resource, "d", errors.New("no")), "(10 of 11 writes were made; the same command again finishes them)"},
 	} {
 		e := &WriteError{Change: Change{Action: Create, Key: Key{"Deployment", "a", "d"}}, Made: 10, Total: 11, Err: fmt.Errorf("writing: %w", test.err)}
 		if got := e.Error(); !strings.HasSuffix(got, test.want) {

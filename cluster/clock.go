@@ -15,11 +15,11 @@ type clock struct{ ahead atomic.Int64 }
 
 // set takes the Date header of an answer that has just come.
 func (c *clock) set(date string) {
-	at, err := http.ParseTime(date)
+	serverTime, err := http.ParseTime(date)
 	if err != nil {
 		return // a proxy may leave it out
 	}
-	ahead := time.Until(at)
+	ahead := time.Until(serverTime)
 	if ahead.Abs() < tolerance {
 		ahead = 0
 	}

@@ -47,7 +47,7 @@ func set(object *unstructured.Unstructured, value any, path ...string) {
 }
 
 // at returns what stands at a path of map keys and list indexes.
-func at(object *unstructured.Unstructured, path ...any) map[string]any {
+func mapIn(object *unstructured.Unstructured, path ...any) map[string]any {
 	var value any = object.Object
 	for _, step := range path {
 		switch step := step.(type) {
@@ -103,41 +103,41 @@ func TestDifferences(t *testing.T) {
 		{"an extra rule", memberRole(), func(live *unstructured.Unstructured) {
 			live.Object["rules"] = append(live.Object["rules"].([]any)[:3:3], map[string]any{"verbs": []any{"*"}})
 		}, []expected{{"rules", append(served(t, memberRole()).Object["rules"].([]any), map[string]any{"verbs": []any{"*"}}), served(t, memberRole()).Object["rules"]}}},
-		{"an extra verb", memberRole(), func(live *unstructured.Unstructured) { at(live, "rules", 0)["verbs"] = []any{"list", "get"} }, []expected{
+		{"an extra verb", memberRole(), func(live *unstructured.Unstructured) { mapIn(live, "rules", 0)["verbs"] = []any{"list", "get"} }, []expected{
 			{"rules[0].verbs", []any{"list", "get"}, []any{"list"}}}},
-		{"a rule's names are gone", memberRole(), func(live *unstructured.Unstructured) { delete(at(live, "rules", 2), "resourceNames") }, []expected{
+		{"a rule's names are gone", memberRole(), func(live *unstructured.Unstructured) { delete(mapIn(live, "rules", 2), "resourceNames") }, []expected{
 			{"rules[2].resourceNames", nil, []any{"helm-tenant"}}}},
 
 		{"an extra container", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
-			pod := at(live, "spec", "template", "spec")
+			pod := mapIn(live, "spec", "template", "spec")
 			pod["containers"] = append(pod["containers"].([]any), map[string]any{"name": "sidecar"})
 		}, []expected{{template + ".spec.containers", append(served(t, install.Deployment(teamA())).Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any), map[string]any{"name": "sidecar"}),
 			served(t, install.Deployment(teamA())).Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"]}}},
 		{"an extra volume", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
-			at(live, "spec", "template", "spec")["volumes"] = []any{map[string]any{"name": "host"}}
+			mapIn(live, "spec", "template", "spec")["volumes"] = []any{map[string]any{"name": "host"}}
 		}, []expected{{template + ".spec.volumes", []any{map[string]any{"name": "host"}}, nil}}},
 		{"another image and command", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
-			c := at(live, "spec", "template", "spec", "containers", 0)
+			c := mapIn(live, "spec", "template", "spec", "containers", 0)
 			c["image"], c["command"] = "evil", []any{"/tiller", "--listen=:44134", "--storage=secret"}
 		}, []expected{{template + ".spec.containers[0].command[1]", "--listen=:44134", "--listen=localhost:44134"}, {template + ".spec.containers[0].image", "evil", "ghcr.io/helm/tiller:v2.17.0"}}},
 		{"root", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
-			at(live, "spec", "template", "spec", "securityContext")["runAsUser"] = int64(0)
+			mapIn(live, "spec", "template", "spec", "securityContext")["runAsUser"] = int64(0)
 		}, []expected{{template + ".spec.securityContext.runAsUser", int64(0), int64(65534)}}},
 		{"the node's network", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
-			at(live, "spec", "template", "spec")["hostNetwork"] = true
+			mapIn(live, "spec", "template", "spec")["hostNetwork"] = true
 		}, []expected{{template + ".spec.hostNetwork", true, nil}}},
 		{"scaled", install.Deployment(teamA()), func(live *unstructured.Unstructured) { set(live, int64(0), "spec", "replicas") }, []expected{{"spec.replicas", int64(0), int64(1)}}},
 		{"kubectl rollout restart is not ours to undo", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
 			set(live, "2026-01-01T00:00:00Z", "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 		}, nil},
 		{"a pod without Tiller's label", install.Deployment(teamA()), func(live *unstructured.Unstructured) {
-			delete(at(live, "spec", "template", "metadata", "labels"), "name")
+			delete(mapIn(live, "spec", "template", "metadata", "labels"), "name")
 		}, []expected{{template + ".metadata.labels[name]", nil, "tiller"}}},
 
 		{"a policy that lets all in", install.NetworkPolicy(teamA(), false), func(live *unstructured.Unstructured) {
-			at(live, "spec")["ingress"] = []any{map[string]any{}}
+			mapIn(live, "spec")["ingress"] = []any{map[string]any{}}
 		}, []expected{{"spec.ingress", []any{map[string]any{}}, nil}}},
-		{"an empty list is no list", install.NetworkPolicy(teamA(), false), func(live *unstructured.Unstructured) { at(live, "spec")["ingress"] = []any{} }, nil},
+		{"an empty list is no list", install.NetworkPolicy(teamA(), false), func(live *unstructured.Unstructured) { mapIn(live, "spec")["ingress"] = []any{} }, nil},
 
 		{"labels and annotations of others", install.Namespace(teamA(), "a", true), func(live *unstructured.Unstructured) {
 			set(live, "a", "metadata", "labels", "kubernetes.io/metadata.name")
@@ -145,7 +145,7 @@ func TestDifferences(t *testing.T) {
 		}, nil},
 		{"our labels and annotations", install.Namespace(teamA(), "a", true), func(live *unstructured.Unstructured) {
 			set(live, "team-b", "metadata", "labels", tenant.LabelTenant)
-			delete(at(live, "metadata", "annotations"), tenant.AnnotationHome)
+			delete(mapIn(live, "metadata", "annotations"), tenant.AnnotationHome)
 		}, []expected{{"metadata.labels[helm-tenant/tenant]", "team-b", "team-a"}, {"metadata.annotations[helm-tenant/home-namespace]", nil, "team-a-tiller"}}},
 		{"the account's pull secrets are others'", rbac.ServiceAccounts(teamA())[0], func(live *unstructured.Unstructured) {
 			live.Object["imagePullSecrets"] = []any{map[string]any{"name": "theirs"}}
@@ -173,7 +173,7 @@ func TestDifferences(t *testing.T) {
 				t.Errorf("after it is written there differs: %+v", left)
 			}
 			for _, field := range []string{"resourceVersion", "uid"} {
-				if at(merged, "metadata")[field] != at(live, "metadata")[field] {
+				if mapIn(merged, "metadata")[field] != mapIn(live, "metadata")[field] {
 					t.Errorf("the written object has another %s", field)
 				}
 			}
@@ -210,7 +210,7 @@ func TestToUnstructured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]any{"name": "c", "resources": map[string]any{}}, at(pod, "spec", "containers", 0)); diff != "" {
+	if diff := cmp.Diff(map[string]any{"name": "c", "resources": map[string]any{}}, mapIn(pod, "spec", "containers", 0)); diff != "" {
 		t.Errorf("in a list, -want +got:\n%s", diff)
 	}
 }

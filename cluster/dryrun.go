@@ -21,30 +21,30 @@ type Answer struct {
 
 // api is the API of one kind of objects. The names in the object may be anybody's words:
 // the dynamic client refuses those that can't stand in a path.
-func (c *Client) api(of ServedKind, namespace string) dynamic.ResourceInterface {
-	return c.resource(of.kind, namespace)
+func (c *Client) api(kind ServedKind, namespace string) dynamic.ResourceInterface {
+	return c.resource(kind.kind, namespace)
 }
 
 // ReadObject returns an object of any kind.
-func (c *Client) ReadObject(ctx context.Context, of ServedKind, namespace, name string) (*unstructured.Unstructured, error) {
-	object, err := c.api(of, namespace).Get(ctx, name, metav1.GetOptions{})
+func (c *Client) ReadObject(ctx context.Context, kind ServedKind, namespace, name string) (*unstructured.Unstructured, error) {
+	object, err := c.api(kind, namespace).Get(ctx, name, metav1.GetOptions{})
 	return object, c.explain("reading "+name, err)
 }
 
 // TryCreate asks the API server, without storing it, for its answer to the creation of an
 // object.
-func (c *Client) TryCreate(ctx context.Context, of ServedKind, object *unstructured.Unstructured) Answer {
+func (c *Client) TryCreate(ctx context.Context, kind ServedKind, object *unstructured.Unstructured) Answer {
 	var w warnings
-	made, err := c.api(of, object.GetNamespace()).Create(context.WithValue(ctx, warningsKey{}, &w), object,
+	made, err := c.api(kind, object.GetNamespace()).Create(context.WithValue(ctx, warningsKey{}, &w), object,
 		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: helmManager})
 	return Answer{made, w.texts, c.explain("trying to create "+object.GetName(), err)}
 }
 
 // TryApply asks the API server, without storing it, for its answer to the server-side
 // apply of an object. force takes over the fields that somebody else owns.
-func (c *Client) TryApply(ctx context.Context, of ServedKind, object *unstructured.Unstructured, force bool) Answer {
+func (c *Client) TryApply(ctx context.Context, kind ServedKind, object *unstructured.Unstructured, force bool) Answer {
 	var w warnings
-	made, err := c.api(of, object.GetNamespace()).Apply(context.WithValue(ctx, warningsKey{}, &w), object.GetName(), object,
+	made, err := c.api(kind, object.GetNamespace()).Apply(context.WithValue(ctx, warningsKey{}, &w), object.GetName(), object,
 		metav1.ApplyOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: helmManager, Force: force})
 	return Answer{made, w.texts, c.explain("trying to apply "+object.GetName(), err)}
 }

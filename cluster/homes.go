@@ -33,9 +33,9 @@ func (h *Homes) AddNamespace(namespace metav1.Object) {
 	if name == "" {
 		return
 	}
-	at := namespace.GetAnnotations()[tenant.AnnotationHome]
-	if at != "" && at != namespace.GetName() {
-		put(h.claims, name, at)
+	home := namespace.GetAnnotations()[tenant.AnnotationHome]
+	if home != "" && home != namespace.GetName() {
+		put(h.claims, name, home)
 		return
 	}
 	h.labelled[namespace.GetName()] = name

@@ -46,8 +46,8 @@ func (c *Client) ReleaseOf(record Record) (*release2.Release, error) {
 	return r, nil
 }
 
-func noRecord(key Key, of string, err error) error {
-	return fmt.Errorf("%s is no release record of Helm %s: %w", key, of, err)
+func noRecord(key Key, release string, err error) error {
+	return fmt.Errorf("%s is no release record of Helm %s: %w", key, release, err)
 }
 
 // Record is a release record with what it holds.
@@ -86,17 +86,17 @@ func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record
 		m.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
 		take(Key{"ConfigMap", m.Namespace, m.Name}, &m.ObjectMeta, m)
 	}
-	for at, count := range places {
+	for place, count := range places {
 		if count < manyRecords {
 			continue
 		}
 		err := error(nil)
 		for _, selector := range []string{release.OfTiller, release.OfHelm} {
 			options := metav1.ListOptions{LabelSelector: selector}
-			if at.kind == "Secret" {
-				err = eachSized(ctx, c, at.kind, at.namespace, options, recordSizes, secret)
+			if place.kind == "Secret" {
+				err = eachSized(ctx, c, place.kind, place.namespace, options, recordSizes, secret)
 			} else {
-				err = eachSized(ctx, c, at.kind, at.namespace, options, recordSizes, configMap)
+				err = eachSized(ctx, c, place.kind, place.namespace, options, recordSizes, configMap)
 			}
 			if err = cmp.Or(failed, err); err != nil {
 				return err

@@ -66,9 +66,9 @@ func latestOf(all []Stored) []LatestRelease {
 	type name struct{ namespace, release string }
 	newest := map[name]Stored{}
 	for _, s := range all {
-		at := name{s.Namespace, s.Release}
-		if have, found := newest[at]; !found || s.Version > have.Version {
-			newest[at] = s
+		release := name{s.Namespace, s.Release}
+		if have, found := newest[release]; !found || s.Version > have.Version {
+			newest[release] = s
 		}
 	}
 	var latest []LatestRelease

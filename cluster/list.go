@@ -175,11 +175,11 @@ func (r *pageReader) expired(err error) bool {
 }
 
 func isTimeout(err error) bool {
-	timeout, is := errors.AsType[interface {
+	timeout, ok := errors.AsType[interface {
 		error
 		Timeout() bool
 	}](err)
-	return is && timeout.Timeout()
+	return ok && timeout.Timeout()
 }
 
 // listing says what is tried, for errors.

@@ -106,7 +106,7 @@ func (c *Client) listable(ctx context.Context) (found []listable, unseen []strin
 		}
 		var resources metav1.APIResourceList
 		err := c.discover(ctx, path, &resources)
-		of, _ := schema.ParseGroupVersion(versions[i]) // as the server wrote it
+		groupVersion, _ := schema.ParseGroupVersion(versions[i]) // as the server wrote it
 		mutex.Lock()
 		defer mutex.Unlock()
 		if isUnseen(err) || apierrors.IsNotFound(err) {
@@ -114,9 +114,9 @@ func (c *Client) listable(ctx context.Context) (found []listable, unseen []strin
 			return nil
 		}
 		for _, r := range resources.APIResources {
-			one := listable{of.WithResource(r.Name), r.Kind}
+			one := listable{groupVersion.WithResource(r.Name), r.Kind}
 			if r.Namespaced && slices.Contains(r.Verbs, "list") && !strings.Contains(r.Name, "/") &&
-				!slices.Contains(ignoredResources, one.resource.GroupResource().String()) && !(of.Group == "" && slices.Contains(neighbourKinds, r.Kind)) {
+				!slices.Contains(ignoredResources, one.resource.GroupResource().String()) && !(groupVersion.Group == "" && slices.Contains(neighbourKinds, r.Kind)) {
 				found = append(found, one)
 			}
 		}

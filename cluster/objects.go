@@ -27,8 +27,8 @@ func (k ServedKind) Namespaced() bool { return k.namespaced }
 // the kind has none. The names may be anybody's words: the error says so where they can't
 // be those of an object. apierrors.IsNotFound and the like hold for the API server's own
 // answers.
-func (c *Client) Metadata(ctx context.Context, of ServedKind, namespace, name string) (*metav1.PartialObjectMetadata, error) {
-	api, err := c.metadataOf(of, namespace, name)
+func (c *Client) Metadata(ctx context.Context, kind ServedKind, namespace, name string) (*metav1.PartialObjectMetadata, error) {
+	api, err := c.metadataOf(kind, namespace, name)
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +42,11 @@ type Place struct{ Namespace, Name string }
 // Objects reads the objects of one kind at these places, and leaves out those that do not
 // exist. Where there are many in a namespace, they are taken from a list. The names may be
 // anybody's words: those that no object can have are left out, too.
-func (c *Client) Objects(ctx context.Context, of ServedKind, places []Place) (map[Place]map[string]any, error) {
+func (c *Client) Objects(ctx context.Context, kind ServedKind, places []Place) (map[Place]map[string]any, error) {
 	byNamespace := map[string][]Place{}
-	for _, at := range places {
-		if _, err := c.metadataOf(of, at.Namespace, at.Name); err == nil {
-			byNamespace[at.Namespace] = append(byNamespace[at.Namespace], at)
+	for _, place := range places {
+		if _, err := c.metadataOf(kind, place.Namespace, place.Name); err == nil {
+			byNamespace[place.Namespace] = append(byNamespace[place.Namespace], place)
 		}
 	}
 	found := map[Place]map[string]any{}
@@ -57,12 +57,12 @@ func (c *Client) Objects(ctx context.Context, of ServedKind, places []Place) (ma
 			single = append(single, wanted...)
 			continue
 		}
-		err := c.pages(ctx, of.kind, namespace, metav1.ListOptions{}, sizes{}, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
-			return c.resource(of.kind, namespace).List(ctx, options)
+		err := c.pages(ctx, kind.kind, namespace, metav1.ListOptions{}, sizes{}, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
+			return c.resource(kind.kind, namespace).List(ctx, options)
 		}, func(object runtime.Object) error {
 			item := object.(*unstructured.Unstructured)
-			if at := (Place{item.GetNamespace(), item.GetName()}); slices.Contains(wanted, at) {
-				found[at] = item.Object
+			if place := (Place{item.GetNamespace(), item.GetName()}); slices.Contains(wanted, place) {
+				found[place] = item.Object
 			}
 			return nil
 		})
@@ -71,7 +71,7 @@ func (c *Client) Objects(ctx context.Context, of ServedKind, places []Place) (ma
 		}
 	}
 	err := concurrently(len(single), Width, func(i int) error {
-		object, err := c.resource(of.kind, single[i].Namespace).Get(ctx, single[i].Name, metav1.GetOptions{})
+		object, err := c.resource(kind.kind, single[i].Namespace).Get(ctx, single[i].Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -90,8 +90,8 @@ func (c *Client) Objects(ctx context.Context, of ServedKind, places []Place) (ma
 // live is what Metadata returned: the API server refuses the patch with a conflict where
 // the object has changed since, or is another one of the same name. What the way to the
 // server broke is tried again, as Write does.
-func (c *Client) PatchMetadata(ctx context.Context, of ServedKind, live *metav1.PartialObjectMetadata, labels, annotations map[string]string) error {
-	api, err := c.metadataOf(of, live.Namespace, live.Name)
+func (c *Client) PatchMetadata(ctx context.Context, kind ServedKind, live *metav1.PartialObjectMetadata, labels, annotations map[string]string) error {
+	api, err := c.metadataOf(kind, live.Namespace, live.Name)
 	if err != nil {
 		return err
 	}
@@ -107,9 +107,9 @@ func (c *Client) PatchMetadata(ctx context.Context, of ServedKind, live *metav1.
 	return c.explain("patching "+live.Name, err)
 }
 
-func (c *Client) metadataOf(of ServedKind, namespace, name string) (metadata.ResourceInterface, error) {
+func (c *Client) metadataOf(kind ServedKind, namespace, name string) (metadata.ResourceInterface, error) {
 	names := []string{name}
-	if of.namespaced {
+	if kind.namespaced {
 		names = append(names, namespace)
 	}
 	// The metadata client puts them into the URL's path as they are.
@@ -118,8 +118,8 @@ func (c *Client) metadataOf(of ServedKind, namespace, name string) (metadata.Res
 			return nil, fmt.Errorf("%q is no name of an object", segment)
 		}
 	}
-	if !of.namespaced {
-		return c.metadata.Resource(of.resource), nil
+	if !kind.namespaced {
+		return c.metadata.Resource(kind.resource), nil
 	}
-	return c.metadata.Resource(of.resource).Namespace(namespace), nil
+	return c.metadata.Resource(kind.resource).Namespace(namespace), nil
 }

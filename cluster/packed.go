@@ -29,7 +29,7 @@ func (c *Client) eachPacked(ctx context.Context, engine tenant.Engine, namespace
 	var group errgroup.Group // unpacking takes longer than reading
 	group.SetLimit(unpackWidth)
 	take := func(key Key, packed []byte) {
-		if i, is := left[key]; is {
+		if i, ok := left[key]; ok {
 			delete(left, key)
 			group.Go(func() error { do(i, packed); return nil })
 		}

@@ -54,10 +54,10 @@ func (s *pagedServer) serve(t *testing.T) http.HandlerFunc {
 		limit, _ := strconv.Atoi(q.Get("limit"))
 		s.limits.add(limit)
 		if s.expireAt != "" && q.Get("continue") == s.expireAt {
-			at := s.expireAt
+			place := s.expireAt
 			s.expireAt = ""
 			answer(t, w, http.StatusGone, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Reason: metav1.StatusReasonExpired, Code: 410,
-				ListMeta: metav1.ListMeta{Continue: at + ".0"}})
+				ListMeta: metav1.ListMeta{Continue: place + ".0"}})
 			return
 		}
 		start, _ := strconv.Atoi(strings.TrimSuffix(q.Get("continue"), ".0"))

@@ -32,19 +32,19 @@ func (c *Client) EachPlaced(ctx context.Context, storage tenant.Storage, stores 
 	if storage == tenant.StorageConfigMap {
 		kindName = "ConfigMap"
 	}
-	type at struct{ home, release string }
-	deleted, newest, others := map[at]int{}, map[at]Stored{}, 0
+	type placedRelease struct{ home, release string }
+	deleted, newest, others := map[placedRelease]int{}, map[placedRelease]Stored{}, 0
 	err := c.eachStored(ctx, tenant.EngineTiller, kindName, "", func(s Stored) {
 		name(s.Key)
-		of := at{s.Namespace, s.Release}
+		key := placedRelease{s.Namespace, s.Release}
 		switch {
 		case s.Status == superseded:
 			return
 		case release.Gone(s.Status):
-			deleted[of] = max(deleted[of], s.Version)
+			deleted[key] = max(deleted[key], s.Version)
 		default:
-			if have, found := newest[of]; stores(s.Namespace) && (!found || s.Version >= have.Version) {
-				newest[of] = s
+			if have, found := newest[key]; stores(s.Namespace) && (!found || s.Version >= have.Version) {
+				newest[key] = s
 			}
 		}
 		others++
@@ -52,7 +52,9 @@ func (c *Client) EachPlaced(ctx context.Context, storage tenant.Storage, stores 
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(newest, func(of at, s Stored) bool { return deleted[of] > 0 && s.Version <= deleted[of] })
+	maps.DeleteFunc(newest, func(release placedRelease, s Stored) bool {
+		return deleted[release] > 0 && s.Version <= deleted[release]
+	})
 	wanted := slices.SortedFunc(maps.Values(newest), func(a, b Stored) int { return compareKeys(a.Key, b.Key) })
 	placed, problems := make([]Placed, len(wanted)), make([]error, len(wanted))
 	err = c.eachPacked(ctx, tenant.EngineTiller, "", wanted, others, func(i int, packed []byte) {

@@ -32,20 +32,20 @@ func steps(changes []Change) []string {
 }
 
 // everything is all that a tenant wants.
-func everything(t *testing.T, of tenant.Tenant) []runtime.Object {
+func everything(t *testing.T, team tenant.Tenant) []runtime.Object {
 	t.Helper()
-	record, err := install.Record(of)
+	record, err := install.Record(team)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects := []runtime.Object{install.Home(of, false, true), record}
-	objects = append(objects, rbac.ServiceAccounts(of)...)
-	objects = append(objects, rbac.Home(of)...)
-	objects = append(objects, install.NetworkPolicy(of, false))
+	objects := []runtime.Object{install.Home(team, false, true), record}
+	objects = append(objects, rbac.ServiceAccounts(team)...)
+	objects = append(objects, rbac.Home(team)...)
+	objects = append(objects, install.NetworkPolicy(team, false))
 	objects = append(objects, install.Admission()...)
-	objects = append(objects, install.Deployment(of))
-	for _, ns := range of.Namespaces {
-		objects = append(objects, install.Namespace(of, ns, true), rbac.InNamespace(of, ns))
+	objects = append(objects, install.Deployment(team))
+	for _, ns := range team.Namespaces {
+		objects = append(objects, install.Namespace(team, ns, true), rbac.InNamespace(team, ns))
 	}
 	return objects
 }
@@ -123,7 +123,7 @@ func TestNewPlan(t *testing.T) {
 		}, never, []string{"replace Deployment tiller-deploy in namespace team-a-tiller"}, ""},
 		{"a foreign object", deployment, func(live *unstructured.Unstructured) { live.SetLabels(nil) }, never, nil,
 			"Deployment tiller-deploy in namespace team-a-tiller was not made by helm-tenant"},
-		{"a foreign object that is just as wanted but for the label", memberRole(), func(live *unstructured.Unstructured) { delete(at(live, "metadata", "labels"), label) }, never, nil,
+		{"a foreign object that is just as wanted but for the label", memberRole(), func(live *unstructured.Unstructured) { delete(mapIn(live, "metadata", "labels"), label) }, never, nil,
 			"Role helm-tenant-member in namespace team-a-tiller was not made by helm-tenant"},
 		{"a foreign object is adopted", deployment, func(live *unstructured.Unstructured) { live.SetLabels(nil) }, always,
 			[]string{"update Deployment tiller-deploy in namespace team-a-tiller"}, ""},

@@ -22,8 +22,8 @@ import (
 
 // TestClient: the single questions.
 func TestClient(t *testing.T) {
-	of := team("t")
-	server := clustertest.Start(t, wanted(t, of)...)
+	tested := team("t")
+	server := clustertest.Start(t, wanted(t, tested)...)
 	c := server.Connect()
 	if user, err := c.User(t.Context()); err != nil || user != "admin" {
 		t.Errorf("the user is %q, %v", user, err)
@@ -82,8 +82,8 @@ func TestClient(t *testing.T) {
 
 // TestWaits: a wait ends with what it waits for, or says how far that was.
 func TestWaits(t *testing.T) {
-	of := team("t")
-	server := clustertest.Start(t, wanted(t, of)...)
+	tested := team("t")
+	server := clustertest.Start(t, wanted(t, tested)...)
 	c := server.Connect()
 	key := cluster.Key{Kind: "Deployment", Namespace: "t-tiller", Name: install.DeploymentName}
 	status := func(ready int64) {

@@ -16,20 +16,20 @@ import (
 // is too long to be read, only the beginning is returned.
 func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) {
 	homes := NewHomes()
-	of := metav1.ListOptions{LabelSelector: tenant.LabelTenant}
-	err := c.EachMeta(ctx, "Namespace", "", of, func(m *metav1.PartialObjectMetadata) { homes.AddNamespace(m) })
+	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant}
+	err := c.EachMeta(ctx, "Namespace", "", options, func(m *metav1.PartialObjectMetadata) { homes.AddNamespace(m) })
 	if err != nil {
 		return nil, err
 	}
-	err = Each(ctx, c, "ClusterRoleBinding", "", of, func(b *rbacv1.ClusterRoleBinding) {
+	err = Each(ctx, c, "ClusterRoleBinding", "", options, func(b *rbacv1.ClusterRoleBinding) {
 		homes.addBinding(b.Labels[tenant.LabelTenant], b.Subjects)
 	})
 	if err != nil && !apierrors.IsForbidden(err) { // they only lead to homes of tenants of all namespaces
 		return nil, err
 	}
 	var records []corev1.ConfigMap
-	of.FieldSelector = "metadata.name=" + tenant.RecordName
-	err = Each(ctx, c, "ConfigMap", "", of, func(m *corev1.ConfigMap) {
+	options.FieldSelector = "metadata.name=" + tenant.RecordName
+	err = Each(ctx, c, "ConfigMap", "", options, func(m *corev1.ConfigMap) {
 		if homes.TenantOf(m.Namespace) == m.Labels[tenant.LabelTenant] {
 			records = append(records, BriefRecord(m))
 		}

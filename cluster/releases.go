@@ -76,9 +76,9 @@ func (c *Client) NewestStored(ctx context.Context, engine tenant.Engine, namespa
 	newest := map[name]Stored{}
 	for _, kindName := range storages {
 		err := c.eachStored(ctx, engine, kindName, namespace, func(s Stored) {
-			at := name{s.Namespace, s.Release}
-			if have, known := newest[at]; !known || s.Version > have.Version {
-				newest[at] = s
+			release := name{s.Namespace, s.Release}
+			if have, known := newest[release]; !known || s.Version > have.Version {
+				newest[release] = s
 			}
 		})
 		if err != nil {

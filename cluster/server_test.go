@@ -27,14 +27,14 @@ func team(name string) tenant.Tenant {
 }
 
 // wanted is all that a tenant wants.
-func wanted(t *testing.T, of tenant.Tenant) []runtime.Object {
+func wanted(t *testing.T, team tenant.Tenant) []runtime.Object {
 	t.Helper()
-	record, err := install.Record(of)
+	record, err := install.Record(team)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects := slices.Concat([]runtime.Object{install.Home(of, false, true), record}, rbac.ServiceAccounts(of), rbac.Home(of))
-	return append(objects, install.NetworkPolicy(of, false), install.Deployment(of), install.Namespace(of, of.Namespaces[0], true), rbac.InNamespace(of, of.Namespaces[0]))
+	objects := slices.Concat([]runtime.Object{install.Home(team, false, true), record}, rbac.ServiceAccounts(team), rbac.Home(team))
+	return append(objects, install.NetworkPolicy(team, false), install.Deployment(team), install.Namespace(team, team.Namespaces[0], true), rbac.InNamespace(team, team.Namespaces[0]))
 }
 
 func object(kind, apiVersion, namespace, name string, labels map[string]string) *unstructured.Unstructured {
@@ -78,14 +78,14 @@ func TestRead(t *testing.T) {
 	}
 	// LiveOf trusts the same labels, and holds all objects.
 	forged := object("ConfigMap", "v1", "o-1", tenant.RecordName, ofT)
-	of, err := cluster.LiveOf(append(wanted(t, team("t")), forged, object("RoleBinding", "rbac.authorization.k8s.io/v1", "o-1", "x", ofT)), "Pod")
+	objects, err := cluster.LiveOf(append(wanted(t, team("t")), forged, object("RoleBinding", "rbac.authorization.k8s.io/v1", "o-1", "x", ofT)), "Pod")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, keys(of, "t")); diff != "" {
+	if diff := cmp.Diff(want, keys(objects, "t")); diff != "" {
 		t.Errorf("LiveOf, -want +got:\n%s", diff)
 	}
-	if of.Get(cluster.KeyOf(forged)) == nil || of.Serves("Pod") || !of.Serves("Secret") {
+	if objects.Get(cluster.KeyOf(forged)) == nil || objects.Serves("Pod") || !objects.Serves("Secret") {
 		t.Error("LiveOf lacks an object, or serves another kind")
 	}
 	homes, err := c.Homes(t.Context())
@@ -218,8 +218,8 @@ func TestPreflight(t *testing.T) {
 func TestWrite(t *testing.T) {
 	server := clustertest.Start(t)
 	c := server.Connect()
-	of := team("t")
-	plan, err := cluster.NewPlan("t", wanted(t, of), cluster.NewLive(), func(cluster.Key) bool { return false })
+	tested := team("t")
+	plan, err := cluster.NewPlan("t", wanted(t, tested), cluster.NewLive(), func(cluster.Key) bool { return false })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := cluster.NewPlan("t", wanted(t, of), live, func(cluster.Key) bool { return false })
+	again, err := cluster.NewPlan("t", wanted(t, tested), live, func(cluster.Key) bool { return false })
 	if err != nil || len(again.Changes) > 0 {
 		t.Errorf("a second plan has %d changes, %v", len(again.Changes), err)
 	}
@@ -269,7 +269,7 @@ func TestWrite(t *testing.T) {
 		return nil
 	}
 	var create cluster.Plan
-	if err := create.Create(rbac.InNamespace(of, "t-1")); err != nil {
+	if err := create.Create(rbac.InNamespace(tested, "t-1")); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Write(t.Context(), &create, 1, func(cluster.Change) {}); err != nil || tries != 3 {
@@ -279,16 +279,16 @@ func TestWrite(t *testing.T) {
 
 // TestReplace: a field that can't be changed needs a new object.
 func TestReplace(t *testing.T) {
-	of := team("t")
-	bound := rbac.InNamespace(of, "t-1")
+	tested := team("t")
+	bound := rbac.InNamespace(tested, "t-1")
 	bound.RoleRef.Name = "edit"
-	server := clustertest.Start(t, install.Namespace(of, "t-1", true), bound)
+	server := clustertest.Start(t, install.Namespace(tested, "t-1", true), bound)
 	c := server.Connect()
 	live, err := c.Read(t.Context(), "t")
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := cluster.NewPlan("t", []runtime.Object{rbac.InNamespace(of, "t-1")}, live, func(cluster.Key) bool { return false })
+	plan, err := cluster.NewPlan("t", []runtime.Object{rbac.InNamespace(tested, "t-1")}, live, func(cluster.Key) bool { return false })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,8 +53,8 @@ func eachSized[T any, P interface {
 		}
 		return request.Do(ctx).Get()
 	}, func(object runtime.Object) error {
-		item, is := object.(P)
-		if !is {
+		item, ok := object.(P)
+		if !ok {
 			return fmt.Errorf("the API server answered with a %T", object)
 		}
 		do(item)
@@ -138,7 +138,7 @@ var typedScheme = sync.OnceValues(func() (*runtime.Scheme, error) {
 // typedClients makes REST clients that share one connection pool.
 func typedClients(config *rest.Config) func(schema.GroupVersion) (rest.Interface, error) {
 	shared := sync.OnceValues(func() (*http.Client, error) { return rest.HTTPClientFor(config) })
-	return func(of schema.GroupVersion) (rest.Interface, error) {
+	return func(groupVersion schema.GroupVersion) (rest.Interface, error) {
 		scheme, err := typedScheme()
 		if err != nil {
 			return nil, err
@@ -148,8 +148,8 @@ func typedClients(config *rest.Config) func(schema.GroupVersion) (rest.Interface
 			return nil, err
 		}
 		config := rest.CopyConfig(config)
-		config.GroupVersion, config.APIPath = &of, "/apis"
-		if of.Group == "" {
+		config.GroupVersion, config.APIPath = &groupVersion, "/apis"
+		if groupVersion.Group == "" {
 			config.APIPath = "/api"
 		}
 		config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()

@@ -82,7 +82,7 @@ func (c *Client) WaitUntilStopped(ctx context.Context, home string, say func(str
 		}
 		return "stopped", true, nil
 	})
-	if late, is := errors.AsType[*NotReadyError](err); is {
+	if late, ok := errors.AsType[*NotReadyError](err); ok {
 		late.Stopping = true
 	}
 	return err

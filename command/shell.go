@@ -77,17 +77,17 @@ func quoteCommon(word string) string {
 	}
 	var quoted strings.Builder
 	for rest := word; rest != ""; {
-		at := strings.IndexAny(rest, `'\`)
+		position := strings.IndexAny(rest, `'\`)
 		switch {
-		case at < 0:
+		case position < 0:
 			quoted.WriteString("'" + rest + "'")
 			return quoted.String()
-		case at == 0:
+		case position == 0:
 			quoted.WriteString(`\` + rest[:1])
 			rest = rest[1:]
 		default:
-			quoted.WriteString("'" + rest[:at] + "'")
-			rest = rest[at:]
+			quoted.WriteString("'" + rest[:position] + "'")
+			rest = rest[position:]
 		}
 	}
 	return quoted.String()

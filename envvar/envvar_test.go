@@ -25,8 +25,8 @@ func constants(t *testing.T) []string {
 	}
 	var names []string
 	ast.Inspect(file, func(n ast.Node) bool {
-		spec, is := n.(*ast.ValueSpec)
-		if !is || len(spec.Values) != 1 {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 {
 			return true
 		}
 		name, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
@@ -76,8 +76,8 @@ func TestOnePlace(t *testing.T) {
 				return err
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
-				literal, is := n.(*ast.BasicLit)
-				if !is || literal.Kind != token.STRING {
+				literal, ok := n.(*ast.BasicLit)
+				if !ok || literal.Kind != token.STRING {
 					return true
 				}
 				if text, err := strconv.Unquote(literal.Value); err == nil && slices.Contains(names, strings.TrimSuffix(text, "=")) && text != "HOME" && text != "PATH" {

@@ -58,21 +58,21 @@ func (e *NamespacesUnknownError) Error() string {
 // which helm would go around the tenant's deployer, or leave its namespaces; a
 // *HiddenError; a *NamespacesUnknownError, after which the caller reads the tenant's
 // record and decides again.
-func (c Call) Decide(client Client, at Place, r tenant.Resolved) (Decision, error) {
-	d := Decision{Client: client, Tenant: r, Context: at.Context, line: c.Line, connection: c.Outer.Connection}
+func (c Call) Decide(client Client, place Place, r tenant.Resolved) (Decision, error) {
+	d := Decision{Client: client, Tenant: r, Context: place.Context, line: c.Line, connection: c.Outer.Connection}
 	if client.Engine() != r.Engine {
 		return Decision{}, wrongEngine(client, r)
 	}
-	if err := c.checkIdentity(at, r); err != nil {
+	if err := c.checkIdentity(place, r); err != nil {
 		return Decision{}, err
 	}
 	if err := c.checkReader(client, r); err != nil {
 		return Decision{}, err
 	}
 	if r.Engine == tenant.EngineTiller {
-		d.Ignored = at.Helm2.Ignores
+		d.Ignored = place.Helm2.Ignores
 	}
-	if err := c.decideNamespace(&d, at); err != nil {
+	if err := c.decideNamespace(&d, place); err != nil {
 		return Decision{}, err
 	}
 	if client.Major > 2 && c.listsEverything() && !r.AllNamespaces {
@@ -95,13 +95,13 @@ func (e *EverywhereError) Error() string {
 
 // checkIdentity refuses what would have helm act as somebody else than the tenant's
 // deployer, or on another API server than the context's.
-func (c Call) checkIdentity(at Place, r tenant.Resolved) error {
+func (c Call) checkIdentity(place Place, r tenant.Resolved) error {
 	if r.Engine == tenant.EngineTiller {
 		if _, given := c.Line.Typed("host"); given || c.Outer.Host != "" {
 			return errors.New("--host goes around the tenant's own Tiller; leave it out, or run helm itself")
 		}
-		if at.Helm2.Fails != "" {
-			return &OldClientError{at.Helm2.Fails}
+		if place.Helm2.Fails != "" {
+			return &OldClientError{place.Helm2.Fails}
 		}
 		return nil
 	}
@@ -114,38 +114,38 @@ func (c Call) checkIdentity(at Place, r tenant.Resolved) error {
 	if server := c.Env.get(envvar.KubeAPIServer); server != "" {
 		return fmt.Errorf("%s names the API server %s, but helm-tenant acts where the kubeconfig context says: unset it, or use --context", envvar.KubeAPIServer, server)
 	}
-	return at.CheckImpersonation(r)
+	return place.CheckImpersonation(r)
 }
 
 // CheckImpersonation returns an error where the kubeconfig's user acts as somebody
 // else already: Kubernetes impersonates once per request, and helm would replace that
 // somebody by the tenant's service account, with the rights of the credentials' own
 // user. A kubeconfig that acts as the tenant's service account itself is right.
-func (at Place) CheckImpersonation(r tenant.Resolved) error {
-	if !at.Impersonates || r.Engine == tenant.EngineTiller || at.As == r.DeployerUser() {
+func (place Place) CheckImpersonation(r tenant.Resolved) error {
+	if !place.Impersonates || r.Engine == tenant.EngineTiller || place.As == r.DeployerUser() {
 		return nil
 	}
-	return fmt.Errorf("user %q of the kubeconfig acts as %q already (\"as\"), and impersonation does not chain: Helm 3 and 4 can't act as the tenant's service account from there; use a context whose user acts as itself", at.User, at.As)
+	return fmt.Errorf("user %q of the kubeconfig acts as %q already (\"as\"), and impersonation does not chain: Helm 3 and 4 can't act as the tenant's service account from there; use a context whose user acts as itself", place.User, place.As)
 }
 
 // decideNamespace answers in which namespace the command acts, in this order: what its
 // own arguments say; what was named to the helm that started us or in the
 // environment; the context's, where it is the tenant's; the tenant's first.
-func (c Call) decideNamespace(d *Decision, at Place) error {
+func (c Call) decideNamespace(d *Decision, place Place) error {
 	major, class := d.Client.Major, ClassOf(d.Client.Major, c.Line.Command)
-	d.Namespace = at.Namespace
+	d.Namespace = place.Namespace
 	if typed, given := c.Line.TypedNamespace(major); given {
 		d.Namespace = typed
 		return nil
 	}
 	acts := class == Namespaced || class == Plugin && major > 2
 	if major > 2 {
-		named, known := c.namespaceNamed(at, d.Tenant)
+		named, known := c.namespaceNamed(place, d.Tenant)
 		switch {
 		case named != "":
 			d.Namespace, d.namespaceFlag = named, named
 			return nil
-		case !known && class == Namespaced && d.Tenant.NamespaceFor(at.Namespace) != "":
+		case !known && class == Namespaced && d.Tenant.NamespaceFor(place.Namespace) != "":
 			return &HiddenError{Flag: "--namespace", Why: c.Hidden}
 		}
 	}
@@ -155,7 +155,7 @@ func (c Call) decideNamespace(d *Decision, at Place) error {
 	if d.Tenant.NamespacesUnknown() {
 		return &NamespacesUnknownError{d.Tenant}
 	}
-	if ns := d.Tenant.NamespaceFor(at.Namespace); ns != "" {
+	if ns := d.Tenant.NamespaceFor(place.Namespace); ns != "" {
 		d.Namespace, d.namespaceFlag = ns, ns
 	}
 	return nil
@@ -166,7 +166,7 @@ func (c Call) decideNamespace(d *Decision, at Place) error {
 // out of our arguments and always exports one, named or not. known is false where it
 // can't be told whether one was named. One that shellenv exported for another tenant
 // is not meant.
-func (c Call) namespaceNamed(at Place, r tenant.Resolved) (name string, known bool) {
+func (c Call) namespaceNamed(place Place, r tenant.Resolved) (name string, known bool) {
 	exported, other := c.Env.get(envvar.Namespace), c.Env.get(envvar.Tenant)
 	switch {
 	case c.Outer.Namespace:
@@ -175,7 +175,7 @@ func (c Call) namespaceNamed(at Place, r tenant.Resolved) (name string, known bo
 		return "", true
 	case c.Plugin == 0:
 		return exported, true
-	case exported != at.OuterNamespace:
+	case exported != place.OuterNamespace:
 		return exported, true // not what helm took from the context
 	}
 	return "", c.Hidden == nil
@@ -257,8 +257,8 @@ func (d Decision) withoutCreateNamespace() (args []string, left bool) {
 	next := 0
 	for _, use := range uses {
 		if use.name == "create-namespace" && use.isTrue() {
-			kept = append(kept, args[next:use.at]...)
-			next = use.at + 1
+			kept = append(kept, args[next:use.position]...)
+			next = use.position + 1
 		}
 	}
 	if next == 0 {

@@ -37,7 +37,7 @@ func TestDecide(t *testing.T) {
 		typed    string
 		call     Call // Line aside
 		env      string
-		at       Place
+		place    Place
 		resolved tenant.Resolved
 		// want is the namespace, and what is said before the command.
 		want, flag string
@@ -89,7 +89,7 @@ func TestDecide(t *testing.T) {
 			}
 			call := test.call
 			call.Line, call.Env = line, environOf(strings.Fields(test.env)...)
-			d, err := call.Decide(Client{Path: "/bin/helm", Major: test.major}, test.at, test.resolved)
+			d, err := call.Decide(Client{Path: "/bin/helm", Major: test.major}, test.place, test.resolved)
 			if diff := cmp.Diff(test.refused, errorText(err)); diff != "" {
 				t.Errorf("error, -want +got:\n%s", diff)
 			}

@@ -24,9 +24,9 @@ type flagUse struct {
 	name, value string
 	// joined says that the value was typed after a "=".
 	joined bool
-	// at is the index of the word, end that of the first word after the flag and its
+	// position is the index of the word, end that of the first word after the flag and its
 	// value.
-	at, end int
+	position, end int
 }
 
 // isTrue reports what a boolean flag was set to.
@@ -59,7 +59,7 @@ func (t flagTable) scanWords(args []string) (uses []flagUse, words []int, unknow
 			}
 		case strings.HasPrefix(word, "--"):
 			name, value, joined := strings.Cut(word[2:], "=")
-			use := flagUse{name: name, value: value, joined: joined, at: i}
+			use := flagUse{name: name, value: value, joined: joined, position: i}
 			takesNext := !joined && slices.Contains(t.valued, name)
 			if takesNext {
 				if i++; i < len(args) {
@@ -97,13 +97,13 @@ func (t flagTable) scanWords(args []string) (uses []flagUse, words []int, unknow
 // scanShort reads one word of short flags, the index of which is at; next is the word
 // that follows. usesNext says that it is the value of the last flag; known is false
 // where a letter is not in the table.
-func (t flagTable) scanShort(letters, next string, at int) (uses []flagUse, usesNext, known bool) {
+func (t flagTable) scanShort(letters, next string, position int) (uses []flagUse, usesNext, known bool) {
 	for ; letters != ""; letters = letters[1:] {
 		name, found := t.short[letters[0]]
 		if !found {
 			return uses, false, false
 		}
-		use := flagUse{name: name, at: at}
+		use := flagUse{name: name, position: position}
 		rest := letters[1:]
 		switch {
 		case strings.HasPrefix(rest, "="):

@@ -85,11 +85,11 @@ func readParent(major int, parent []string, bin, plugin string, got []string) (s
 	// cobra is v0.0.5, and under 3 and 4 the first that is no flag's value.
 	var found []Swallowed
 	var typed []string
-	for at, word := range args {
+	for index, word := range args {
 		if word != plugin {
 			continue
 		}
-		words, completed := slices.Concat(args[:at], args[at+1:]), []string(nil)
+		words, completed := slices.Concat(args[:index], args[index+1:]), []string(nil)
 		if major != 2 && isCompletion(args[0]) {
 			// What is being completed is handed on as it is (pluginDynamicComp in
 			// load_plugins.go).
@@ -100,7 +100,7 @@ func readParent(major int, parent []string, bin, plugin string, got []string) (s
 		if slices.Equal(left, got) {
 			if s, err := read(taken); err == nil { // else helm would not have started us
 				if found = append(found, s); len(found) == 1 {
-					typed = slices.Concat(args[:at], args[at+1:])
+					typed = slices.Concat(args[:index], args[index+1:])
 				}
 			}
 		}

@@ -185,11 +185,11 @@ func TestCommandLine(t *testing.T) {
 // github.com/spf13/cobra v0.0.5, argsMinusFirstX. ok is false where Helm 2 panics
 // or would not start the plugin.
 func pluginArgs(args []string, plugin string) (unknown []string, settings Swallowed, ok bool) {
-	at := slices.Index(args, plugin)
-	if at < 0 {
+	index := slices.Index(args, plugin)
+	if index < 0 {
 		return nil, Swallowed{}, false
 	}
-	args = slices.Concat(args[:at], args[at+1:])
+	args = slices.Concat(args[:index], args[index+1:])
 	var known []string
 	for i := 0; i < len(args); i++ {
 		switch a := args[i]; a {

@@ -47,7 +47,7 @@ func TestReader(t *testing.T) {
 				t.Fatal(err)
 			}
 			d, err := Call{Line: line, Env: environOf()}.Decide(Client{Major: major}, Place{Namespace: "c"}, reader)
-			if _, is := errors.AsType[*ReaderError](err); is != test.refused || err != nil && !is {
+			if _, ok := errors.AsType[*ReaderError](err); ok != test.refused || err != nil && !ok {
 				t.Errorf("Helm %d, %s: %v", major, test.typed, err)
 				continue
 			}

@@ -141,11 +141,11 @@ func (d *Deployment) flags(wanted func(name string) bool) []string {
 	var kept []string
 	for i := 0; i < len(d.uses); {
 		word := d.uses[i : i+1]
-		for i++; i < len(d.uses) && d.uses[i].at == word[0].at; i++ {
+		for i++; i < len(d.uses) && d.uses[i].position == word[0].position; i++ {
 			word = word[:len(word)+1]
 		}
 		if !slices.ContainsFunc(word, func(use flagUse) bool { return !wanted(use.name) }) {
-			kept = append(kept, d.args[word[0].at:word[0].end]...)
+			kept = append(kept, d.args[word[0].position:word[0].end]...)
 			continue
 		}
 		for _, use := range word {

@@ -29,7 +29,7 @@ func stamp(minutes int) *timestamppb.Timestamp {
 	return timestamppb.New(clock.Add(time.Duration(minutes) * time.Minute))
 }
 
-func at(minutes int) helmtime.Time {
+func minute(minutes int) helmtime.Time {
 	return helmtime.Time{Time: clock.Add(time.Duration(minutes) * time.Minute)}
 }
 
@@ -84,7 +84,7 @@ func converted() *release3.Release {
 	return &release3.Release{
 		Name: "web", Namespace: "a", Version: 3, Manifest: manifest,
 		Info: &release3.Info{
-			FirstDeployed: at(0), LastDeployed: at(1), Deleted: at(2), Description: "Upgrade complete", Status: release3.StatusUninstalled, Notes: "Thank you",
+			FirstDeployed: minute(0), LastDeployed: minute(1), Deleted: minute(2), Description: "Upgrade complete", Status: release3.StatusUninstalled, Notes: "Thank you",
 		},
 		Config: map[string]any{"replicas": 2.0, "list": []any{1.0, "two", 3.5}, "true": true}, // YAML 1.1
 		Chart: &chart.Chart{
@@ -111,10 +111,10 @@ func converted() *release3.Release {
 				Name: "web-migrate", Kind: "Job", Path: "web/templates/job.yaml", Manifest: "kind: Job\n", Weight: -5,
 				Events:         []release3.HookEvent{release3.HookPreInstall, release3.HookPostInstall, release3.HookPreDelete, release3.HookPostDelete, release3.HookPreUpgrade, release3.HookPostUpgrade, release3.HookPreRollback, release3.HookPostRollback},
 				DeletePolicies: []release3.HookDeletePolicy{release3.HookSucceeded, release3.HookFailed, release3.HookBeforeHookCreation},
-				LastRun:        release3.HookExecution{StartedAt: at(7), CompletedAt: at(7), Phase: release3.HookPhaseSucceeded},
+				LastRun:        release3.HookExecution{StartedAt: minute(7), CompletedAt: minute(7), Phase: release3.HookPhaseSucceeded},
 			},
 			{Name: "web-test", Kind: "Pod", Path: "web/templates/test.yaml", Manifest: "kind: Pod\n", Events: []release3.HookEvent{release3.HookTest},
-				LastRun: release3.HookExecution{StartedAt: at(5), CompletedAt: at(6), Phase: release3.HookPhaseFailed}},
+				LastRun: release3.HookExecution{StartedAt: minute(5), CompletedAt: minute(6), Phase: release3.HookPhaseFailed}},
 		},
 	}
 }
@@ -166,7 +166,7 @@ func TestEveryField(t *testing.T) {
 	whole := text(full())
 	seen := 0
 	// visit calls do with a way to take each field away.
-	var visit func(path string, of func(*release2.Release) protoreflect.Message)
+	var visit func(path string, message func(*release2.Release) protoreflect.Message)
 	try := func(path string, take func(*release2.Release)) {
 		seen++
 		r := full()
@@ -176,10 +176,10 @@ func TestEveryField(t *testing.T) {
 			t.Errorf("%s: it counts for Helm 3: %v; it is listed as left out: %v", path, counts, left)
 		}
 	}
-	visit = func(path string, of func(*release2.Release) protoreflect.Message) {
-		of(full()).Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+	visit = func(path string, message func(*release2.Release) protoreflect.Message) {
+		message(full()).Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 			name := strings.TrimPrefix(path+"."+string(field.Name()), ".")
-			try(name, func(r *release2.Release) { of(r).Clear(field) })
+			try(name, func(r *release2.Release) { message(r).Clear(field) })
 			if _, left := leftOut[name]; left {
 				return true
 			}
@@ -187,18 +187,18 @@ func TestEveryField(t *testing.T) {
 				for i := range value.List().Len() {
 					item := name + "[" + string(rune('0'+i)) + "]"
 					try(item, func(r *release2.Release) {
-						list := of(r).Mutable(field).List()
+						list := message(r).Mutable(field).List()
 						for j := i; j+1 < list.Len(); j++ {
 							list.Set(j, list.Get(j+1))
 						}
 						list.Truncate(list.Len() - 1)
 					})
 					if _, left := leftOut[item]; field.Kind() == protoreflect.MessageKind && !left {
-						visit(item, func(r *release2.Release) protoreflect.Message { return of(r).Get(field).List().Get(i).Message() })
+						visit(item, func(r *release2.Release) protoreflect.Message { return message(r).Get(field).List().Get(i).Message() })
 					}
 				}
 			} else if field.Kind() == protoreflect.MessageKind && !field.IsMap() {
-				visit(name, func(r *release2.Release) protoreflect.Message { return of(r).Get(field).Message() })
+				visit(name, func(r *release2.Release) protoreflect.Message { return message(r).Get(field).Message() })
 			}
 			return true
 		})

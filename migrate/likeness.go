@@ -56,7 +56,7 @@ func appendBodies(bodies []Body, fields map[string]any) []Body {
 	case strings.HasSuffix(kind, "List") && name == "":
 		items, _ := fields["items"].([]any)
 		for _, item := range items {
-			if inner, is := item.(map[string]any); is {
+			if inner, ok := item.(map[string]any); ok {
 				bodies = appendBodies(bodies, inner)
 			}
 		}
@@ -74,7 +74,7 @@ func (b Body) Unlike(live map[string]any) string {
 	delete(wanted, "status")
 	delete(wanted, "apiVersion") // the items of a list may come without it, and without a kind
 	delete(wanted, "kind")
-	if metadata, is := wanted["metadata"].(map[string]any); is {
+	if metadata, ok := wanted["metadata"].(map[string]any); ok {
 		kept := map[string]any{}
 		for _, key := range []string{"labels", "annotations"} {
 			if value, found := metadata[key]; found {
@@ -83,12 +83,12 @@ func (b Body) Unlike(live map[string]any) string {
 		}
 		wanted["metadata"] = kept
 	}
-	if spec, is := wanted["spec"].(map[string]any); is {
+	if spec, ok := wanted["spec"].(map[string]any); ok {
 		spec = maps.Clone(spec)
 		delete(spec, "replicas")
 		wanted["spec"] = spec
 	}
-	if plain, is := wanted["stringData"].(map[string]any); is && b.Kind == "Secret" {
+	if plain, ok := wanted["stringData"].(map[string]any); ok && b.Kind == "Secret" {
 		delete(wanted, "stringData")
 		data, _ := wanted["data"].(map[string]any)
 		if data = maps.Clone(data); data == nil {
@@ -116,22 +116,22 @@ func unlike(path string, wanted, live any, left *int) string {
 	}
 	switch w := wanted.(type) {
 	case map[string]any:
-		l, is := live.(map[string]any)
-		if !is {
+		l, ok := live.(map[string]any)
+		if !ok {
 			return path
 		}
 		for _, key := range slices.Sorted(maps.Keys(w)) {
 			if w[key] == nil { // null asks for the default
 				continue
 			}
-			if at := unlike(strings.TrimPrefix(path+"."+key, "."), w[key], l[key], left); at != "" {
-				return at
+			if difference := unlike(strings.TrimPrefix(path+"."+key, "."), w[key], l[key], left); difference != "" {
+				return difference
 			}
 		}
 		return ""
 	case []any:
-		l, is := live.([]any)
-		if !is {
+		l, ok := live.([]any)
+		if !ok {
 			return path
 		}
 		return unlikeList(path, w, l, left)
@@ -154,16 +154,16 @@ func unlikeList(path string, wanted, live []any, left *int) string {
 				continue
 			}
 		}
-		at := -1
+		index := -1
 		for j := 0; j < len(live) && *left > 0; j++ {
 			if !taken[j] && unlike(path, element, live[j], left) == "" {
-				at = j
+				index = j
 				break
 			}
 		}
 		switch {
-		case at >= 0:
-			taken[at] = true
+		case index >= 0:
+			taken[index] = true
 		case first != "":
 			return first
 		default:

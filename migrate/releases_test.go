@@ -189,9 +189,9 @@ func TestNoteUnserved(t *testing.T) {
 }
 
 // secretOf is the Secret that is written of a revision.
-func secretOf(t *testing.T, revision Revision, of *release2.Release) *corev1.Secret {
+func secretOf(t *testing.T, revision Revision, stored *release2.Release) *corev1.Secret {
 	t.Helper()
-	secret, err := revision.Secret(of)
+	secret, err := revision.Secret(stored)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestCompare(t *testing.T) {
 		r.Info.Status, r.Info.Description = release3.StatusSuperseded, "Superseded"
 	}
 	other := func(r *release3.Release) { r.Manifest += "#" }
-	anew := func(r *release3.Release) { r.Info.FirstDeployed = at(9) }
+	anew := func(r *release3.Release) { r.Info.FirstDeployed = minute(9) }
 	kept := func(r *release3.Release) { r.Info.Status = release3.StatusUninstalled }
 	disguised := stored(2)
 	disguised.Type = "Opaque"
@@ -299,17 +299,17 @@ func TestCompareFirstDeployed(t *testing.T) {
 		first  helmtime.Time
 		ours   bool
 	}{
-		{"that of the newest", []*release2.Release{oldRelease("web", 1, release2.Status_SUPERSEDED, first(1)), oldRelease("web", 2, release2.Status_DEPLOYED, first(2))}, at(2), true},
-		{"that of an older one, which is deployed", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, first(1)), oldRelease("web", 2, release2.Status_FAILED, first(2))}, at(1), true},
-		{"another", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, first(1)), oldRelease("web", 2, release2.Status_FAILED, first(2))}, at(3), false},
+		{"that of the newest", []*release2.Release{oldRelease("web", 1, release2.Status_SUPERSEDED, first(1)), oldRelease("web", 2, release2.Status_DEPLOYED, first(2))}, minute(2), true},
+		{"that of an older one, which is deployed", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, first(1)), oldRelease("web", 2, release2.Status_FAILED, first(2))}, minute(1), true},
+		{"another", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, first(1)), oldRelease("web", 2, release2.Status_FAILED, first(2))}, minute(3), false},
 		{"none, as before", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, unknown)}, helmtime.Time{}, true},
-		{"one, and none before", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, unknown)}, at(3), false},
+		{"one, and none before", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, unknown)}, minute(3), false},
 		{"none, and one before", []*release2.Release{oldRelease("web", 1, release2.Status_DEPLOYED, first(1))}, helmtime.Time{}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var stored []Stored
-			for _, of := range test.stored {
-				stored = append(stored, Read(fmt.Sprintf("web.v%d", of.Version), of))
+			for _, one := range test.stored {
+				stored = append(stored, Read(fmt.Sprintf("web.v%d", one.Version), one))
 			}
 			releases, problems := Releases(stored, 0, everywhere)
 			if len(problems) > 0 {
@@ -366,8 +366,8 @@ func FuzzRecords(f *testing.F) {
 	f.Add([]byte{}, []byte("e30="))
 	f.Fuzz(func(t *testing.T, message, text []byte) {
 		if r, err := release.InSecret(corev1.Secret{Data: map[string][]byte{"release": text}}, release.NewBudget()); err == nil {
-			of := Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Version: 3}}}
-			Compare(of, keptOf(t, of, []corev1.Secret{{Data: map[string][]byte{"release": text}}}), true)
+			one := Release{Name: r.Name, Namespace: r.Namespace, Revisions: []Revision{{Version: 3}}}
+			Compare(one, keptOf(t, one, []corev1.Secret{{Data: map[string][]byte{"release": text}}}), true)
 		}
 		_, _ = release.Helm2(text, release.NewBudget())
 		_, _, _ = release.HelmChart(text, release.NewBudget())

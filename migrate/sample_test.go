@@ -31,7 +31,7 @@ func TestSample(t *testing.T) {
 
 // TestTooLargeToList: what counts is what all revisions in a namespace hold together.
 func TestTooLargeToList(t *testing.T) {
-	of := func(namespace string, sizes ...int) Release {
+	sized := func(namespace string, sizes ...int) Release {
 		r := Release{Namespace: namespace}
 		for _, size := range sizes {
 			r.Revisions = append(r.Revisions, Revision{size: size})
@@ -39,7 +39,7 @@ func TestTooLargeToList(t *testing.T) {
 		return r
 	}
 	const half = maxListed / 2
-	got := TooLargeToList([]Release{of("one", half, half), of("revisions", half, half, 1), of("releases", half), of("releases", half+1), of("none")})
+	got := TooLargeToList([]Release{sized("one", half, half), sized("revisions", half, half, 1), sized("releases", half), sized("releases", half+1), sized("none")})
 	if diff := cmp.Diff(map[string]bool{"revisions": true, "releases": true}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

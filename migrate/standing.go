@@ -52,7 +52,7 @@ type Kept struct {
 // that this run wrote is not unpacked, and one that holds the release as it was converted
 // is not parsed: both are known by digests. budget bounds what records unpack to.
 func ReadKept(r Release, secret corev1.Secret, written *Written, budget *release.Budget) Kept {
-	if whole, is := written.release(&secret); is {
+	if whole, ok := written.release(&secret); ok {
 		if k, found := r.keptAs(whole, secret); found {
 			return k
 		}
@@ -112,12 +112,12 @@ func Compare(r Release, live []Kept, moved bool) Standing {
 			continue
 		}
 		version := there.revision.Version
-		at := slices.IndexFunc(r.Revisions, func(revision Revision) bool { return revision.Version == version })
+		index := slices.IndexFunc(r.Revisions, func(revision Revision) bool { return revision.Version == version })
 		switch {
-		case at >= 0 && r.Namespace == there.namespace && r.Revisions[at].sameOrigin(there.revision):
+		case index >= 0 && r.Namespace == there.namespace && r.Revisions[index].sameOrigin(there.revision):
 			found[version] = true
 			s.Ours = append(s.Ours, there.secret)
-			if r.Revisions[at].whole != there.revision.whole {
+			if r.Revisions[index].whole != there.revision.whole {
 				s.Changed = append(s.Changed, version)
 			}
 		case version > r.Newest().Version && r.descends(there.revision):

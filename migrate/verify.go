@@ -172,7 +172,7 @@ func (v *Verifier) check(ctx context.Context, r Release, standing Standing, how 
 		found = r.JudgeListed(standing, listing, v.Program)
 	default:
 		var listing *Listing
-		if one, is := listed[r.Name]; is {
+		if one, ok := listed[r.Name]; ok {
 			listing = &one
 		}
 		found = r.JudgeListed(standing, listing, v.Program)

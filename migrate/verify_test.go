@@ -186,11 +186,11 @@ func TestVerify(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				asked = append(asked, question)
-				answer, is := test.answers[question]
-				if !is {
+				answer, ok := test.answers[question]
+				if !ok {
 					answer = good[question]
 				}
-				if problem, is := strings.CutPrefix(answer, "!"); is {
+				if problem, ok := strings.CutPrefix(answer, "!"); ok {
 					return "", errors.New(problem)
 				}
 				return answer, nil
@@ -199,7 +199,7 @@ func TestVerify(t *testing.T) {
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v", err)
 			}
-			if unverified, is := errors.AsType[*UnverifiedError](err); is && len(unverified.Details()) != test.details {
+			if unverified, ok := errors.AsType[*UnverifiedError](err); ok && len(unverified.Details()) != test.details {
 				t.Errorf("its details are %q", unverified.Details())
 			}
 			slices.Sort(asked)

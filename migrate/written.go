@@ -35,7 +35,7 @@ func (w *Written) Add(secret *corev1.Secret, revision Revision) {
 
 // release returns the digest of the release in a record, if the record has the bytes that
 // were written.
-func (w *Written) release(secret *corev1.Secret) (whole digest, is bool) {
+func (w *Written) release(secret *corev1.Secret) (whole digest, ok bool) {
 	if w == nil {
 		return digest{}, false
 	}

@@ -45,8 +45,8 @@ func TestWritten(t *testing.T) {
 			if !reflect.DeepEqual(want, got) {
 				t.Errorf("%v, not %v", got, want)
 			}
-			if _, is := written.release(there); is != (reflect.DeepEqual(there.Data, first.Data) && there.Name == first.Name && there.Namespace == first.Namespace || there.Name == second.Name && reflect.DeepEqual(there.Data, second.Data)) {
-				t.Errorf("known by what was written: %v", is)
+			if _, ok := written.release(there); ok != (reflect.DeepEqual(there.Data, first.Data) && there.Name == first.Name && there.Namespace == first.Namespace || there.Name == second.Name && reflect.DeepEqual(there.Data, second.Data)) {
+				t.Errorf("known by what was written: %v", ok)
 			}
 		})
 	}

@@ -17,10 +17,10 @@ import (
 
 // status is the API server's answer in an error; nil where it did not answer.
 func status(err error) *metav1.Status {
-	if answered, is := errors.AsType[interface {
+	if answered, ok := errors.AsType[interface {
 		error
 		apierrors.APIStatus
-	}](err); is {
+	}](err); ok {
 		s := answered.Status()
 		return &s
 	}

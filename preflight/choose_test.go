@@ -48,7 +48,7 @@ func TestRendering(t *testing.T) {
 		default:
 			r, err = RenderingOfDryRun(c.exact, c.plain)
 		}
-		if failed, is := errors.AsType[*RenderError](err); is != (c.fails != "") || is && failed.Said != c.fails {
+		if failed, ok := errors.AsType[*RenderError](err); ok != (c.fails != "") || ok && failed.Said != c.fails {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}

@@ -83,32 +83,32 @@ func violations(s map[string]any, value any, path string) []string {
 		}
 		return nil // the API server drops a null that is not allowed, or takes it for a default
 	}
-	at := strings.TrimPrefix(path, ".")
+	field := strings.TrimPrefix(path, ".")
 	if kind, _ := s["type"].(string); !isOfType(kind, s["x-kubernetes-int-or-string"] == true, value) {
-		return []string{fmt.Sprintf("%s must be of type %s", at, kind)}
+		return []string{fmt.Sprintf("%s must be of type %s", field, kind)}
 	}
 	var found []string
 	if enum, given := s["enum"].([]any); given && !slices.ContainsFunc(enum, func(one any) bool { return fmt.Sprint(one) == fmt.Sprint(value) }) {
-		found = append(found, fmt.Sprintf("%s must be one of %v", at, enum))
+		found = append(found, fmt.Sprintf("%s must be one of %v", field, enum))
 	}
 	switch v := value.(type) {
 	case map[string]any:
 		found = append(found, objectViolations(s, v, path)...)
 	case []any:
 		if n, given := number(s["minItems"]); given && float64(len(v)) < n {
-			found = append(found, fmt.Sprintf("%s has fewer than %v items", at, n))
+			found = append(found, fmt.Sprintf("%s has fewer than %v items", field, n))
 		}
 		if n, given := number(s["maxItems"]); given && float64(len(v)) > n {
-			found = append(found, fmt.Sprintf("%s has more than %v items", at, n))
+			found = append(found, fmt.Sprintf("%s has more than %v items", field, n))
 		}
 		items, _ := s["items"].(map[string]any)
 		for i, item := range v {
 			found = append(found, violations(items, item, fmt.Sprintf("%s[%d]", path, i))...)
 		}
 	case string:
-		found = append(found, stringViolations(s, v, at)...)
+		found = append(found, stringViolations(s, v, field)...)
 	default:
-		found = append(found, numberViolations(s, v, at)...)
+		found = append(found, numberViolations(s, v, field)...)
 	}
 	return found[:min(len(found), maxViolations)]
 }
@@ -140,34 +140,34 @@ func objectViolations(s, value map[string]any, path string) []string {
 	return found
 }
 
-func stringViolations(s map[string]any, value, at string) []string {
+func stringViolations(s map[string]any, value, field string) []string {
 	var found []string
 	length := float64(utf8.RuneCountInString(value))
 	if n, given := number(s["minLength"]); given && length < n {
-		found = append(found, fmt.Sprintf("%s is shorter than %v", at, n))
+		found = append(found, fmt.Sprintf("%s is shorter than %v", field, n))
 	}
 	if n, given := number(s["maxLength"]); given && length > n {
-		found = append(found, fmt.Sprintf("%s is longer than %v", at, n))
+		found = append(found, fmt.Sprintf("%s is longer than %v", field, n))
 	}
 	if text, given := s["pattern"].(string); given {
 		if pattern, err := regexp.Compile(text); err == nil && !pattern.MatchString(value) {
-			found = append(found, fmt.Sprintf("%s does not match %s", at, text))
+			found = append(found, fmt.Sprintf("%s does not match %s", field, text))
 		}
 	}
 	return found
 }
 
-func numberViolations(s map[string]any, value any, at string) []string {
-	n, is := number(value)
-	if !is {
+func numberViolations(s map[string]any, value any, field string) []string {
+	n, ok := number(value)
+	if !ok {
 		return nil
 	}
 	var found []string
 	if least, given := number(s["minimum"]); given && (n < least || n == least && s["exclusiveMinimum"] == true) {
-		found = append(found, fmt.Sprintf("%s is less than %v", at, least))
+		found = append(found, fmt.Sprintf("%s is less than %v", field, least))
 	}
 	if most, given := number(s["maximum"]); given && (n > most || n == most && s["exclusiveMaximum"] == true) {
-		found = append(found, fmt.Sprintf("%s is more than %v", at, most))
+		found = append(found, fmt.Sprintf("%s is more than %v", field, most))
 	}
 	return found
 }
@@ -180,16 +180,16 @@ func isOfType(kind string, intOrString bool, value any) bool {
 	case intOrString:
 		return whole || isString
 	case kind == "object":
-		_, is := value.(map[string]any)
-		return is
+		_, ok := value.(map[string]any)
+		return ok
 	case kind == "array":
-		_, is := value.([]any)
-		return is
+		_, ok := value.([]any)
+		return ok
 	case kind == "string":
 		return isString
 	case kind == "boolean":
-		_, is := value.(bool)
-		return is
+		_, ok := value.(bool)
+		return ok
 	case kind == "integer":
 		return whole
 	case kind == "number":

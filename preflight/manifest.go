@@ -128,17 +128,17 @@ func parseStream(text []byte, s stream) (Rendered, error) {
 // documents splits a stream at its separators: lines that begin with three dashes.
 func documents(text []byte) [][]byte {
 	var all [][]byte
-	start, at := 0, 0
-	for at < len(text) {
+	start, offset := 0, 0
+	for offset < len(text) {
 		end := len(text)
-		if i := bytes.IndexByte(text[at:], '\n'); i >= 0 {
-			end = at + i + 1
+		if i := bytes.IndexByte(text[offset:], '\n'); i >= 0 {
+			end = offset + i + 1
 		}
-		if line := text[at:end]; bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || strings.ContainsRune(" \t\r\n", rune(line[3]))) {
-			all = append(all, text[start:at])
-			start = at + 3
+		if line := text[offset:end]; bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || strings.ContainsRune(" \t\r\n", rune(line[3]))) {
+			all = append(all, text[start:offset])
+			start = offset + 3
 		}
-		at = end
+		offset = end
 	}
 	return append(all, text[start:])
 }

@@ -38,7 +38,7 @@ func (p Plan) Pod(o Object) (pod *unstructured.Unstructured, found bool) {
 	claims, _, _ := unstructured.NestedSlice(o.Object, "spec", "volumeClaimTemplates")
 	volumes, _, _ := unstructured.NestedSlice(spec, "volumes")
 	for _, claim := range claims {
-		if body, is := claim.(map[string]any); is {
+		if body, ok := claim.(map[string]any); ok {
 			name, _, _ := unstructured.NestedString(body, "metadata", "name")
 			volumes = append(volumes, map[string]any{"name": name, "persistentVolumeClaim": map[string]any{"claimName": name}})
 		}
@@ -101,8 +101,8 @@ func (p Plan) Claims(o Object) []*unstructured.Unstructured {
 	var all []*unstructured.Unstructured
 	claims, _, _ := unstructured.NestedSlice(o.Object, "spec", "volumeClaimTemplates")
 	for _, claim := range claims {
-		body, is := claim.(map[string]any)
-		if !is {
+		body, ok := claim.(map[string]any)
+		if !ok {
 			continue
 		}
 		made := (&unstructured.Unstructured{Object: body}).DeepCopy()

@@ -113,7 +113,7 @@ func pathsOf(values map[string]any, path, prefix string, depth int) []string {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if inner, is := values[name].(map[string]any); is && subchartName.MatchString(name) && len(found) < MaxRenders {
+		if inner, ok := values[name].(map[string]any); ok && subchartName.MatchString(name) && len(found) < MaxRenders {
 			found = append(found, pathsOf(inner, path, prefix+name+".", depth-1)...)
 		}
 	}
@@ -123,14 +123,14 @@ func pathsOf(values map[string]any, path, prefix string, depth int) []string {
 // isSwitch reports whether the path leads to true or false.
 func isSwitch(values map[string]any, path []string) bool {
 	for _, name := range path[:len(path)-1] {
-		inner, is := values[name].(map[string]any)
-		if !is {
+		inner, ok := values[name].(map[string]any)
+		if !ok {
 			return false
 		}
 		values = inner
 	}
-	_, is := values[path[len(path)-1]].(bool)
-	return is
+	_, ok := values[path[len(path)-1]].(bool)
+	return ok
 }
 
 // Outside counts the objects that are in no namespace.

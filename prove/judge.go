@@ -46,15 +46,15 @@ func (t *Target) Judge(exchanges []Exchange) []Row {
 		}
 		v := judge(e.Request, e.Answer)
 		for _, a := range e.Attempts {
-			at := place{a, e.As.Role, e.Namespace}
-			if _, seen := verdicts[at]; !seen {
-				places = append(places, at)
+			location := place{a, e.As.Role, e.Namespace}
+			if _, seen := verdicts[location]; !seen {
+				places = append(places, location)
 			}
-			verdicts[at], latest[at] = v.of(a, len(e.Attempts)), e
+			verdicts[location], latest[location] = v.forAttempt(a, len(e.Attempts)), e
 		}
 	}
-	for _, at := range places {
-		j.add(at.attempt, latest[at], verdicts[at])
+	for _, place := range places {
+		j.add(place.attempt, latest[place], verdicts[place])
 	}
 	j.read()
 	j.unasked()
@@ -62,8 +62,8 @@ func (t *Target) Judge(exchanges []Exchange) []Row {
 	return j.rows
 }
 
-// of is the verdict on one of the attempts that a request was.
-func (v verdict) of(a *Attempt, together int) verdict {
+// forAttempt is the verdict on one of the attempts that a request was.
+func (v verdict) forAttempt(a *Attempt, together int) verdict {
 	switch {
 	case together == 1 || v.result != Refused || v.by == "RBAC" || v.named && v.names(a):
 		return v

@@ -30,8 +30,8 @@ type ask struct {
 	where string
 }
 
-// at names the namespace of a path of the API, or of the one that the path is.
-func (a *ask) at() *ask {
+// inNamespace names the namespace of a path of the API, or of the one that the path is.
+func (a *ask) inNamespace() *ask {
 	if _, after, found := strings.Cut(a.path, "/namespaces/"); found {
 		a.where, _, _ = strings.Cut(after, "/")
 	}
@@ -43,20 +43,20 @@ func dryRun() url.Values {
 }
 
 func create(path string, object any) *ask {
-	return (&ask{method: http.MethodPost, path: path, kind: "application/json", query: dryRun(), body: encode(object)}).at()
+	return (&ask{method: http.MethodPost, path: path, kind: "application/json", query: dryRun(), body: encode(object)}).inNamespace()
 }
 
 func remove(path string) *ask {
-	return (&ask{method: http.MethodDelete, path: path, query: dryRun()}).at()
+	return (&ask{method: http.MethodDelete, path: path, query: dryRun()}).inNamespace()
 }
 
 func merge(path, patch string) *ask {
-	return (&ask{method: http.MethodPatch, path: path, kind: "application/merge-patch+json", query: dryRun(), body: []byte(patch)}).at()
+	return (&ask{method: http.MethodPatch, path: path, kind: "application/merge-patch+json", query: dryRun(), body: []byte(patch)}).inNamespace()
 }
 
 // list asks for one object of a collection.
 func list(path string) *ask {
-	return (&ask{method: http.MethodGet, path: path, query: url.Values{"limit": {"1"}}}).at()
+	return (&ask{method: http.MethodGet, path: path, query: url.Values{"limit": {"1"}}}).inNamespace()
 }
 
 // review asks the authorizer whether the one who asks may do something.

@@ -102,9 +102,9 @@ func guardAnnotations(claims map[string]*claim) map[string]string {
 		guarded = true
 	}
 	annotations := map[string]string{}
-	put := func(key string, is bool, values []string) {
+	put := func(key string, ok bool, values []string) {
 		annotations[key] = Absent
-		if is {
+		if ok {
 			slices.Sort(values)
 			annotations[key] = strings.Join(slices.Compact(values), ",")
 		}

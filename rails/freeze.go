@@ -172,7 +172,7 @@ var (
 // ends is the CEL expression of whether a write to a Secret or ConfigMap says how a release
 // ended that was pending.
 func (r records) ends() string {
-	label := func(of, key string) string { return `variables.` + of + `[` + quoted(key) + `]` }
+	label := func(object, key string) string { return `variables.` + object + `[` + quoted(key) + `]` }
 	var there []string
 	for _, key := range []string{r.owner, r.name, r.version, r.status} {
 		there = append(there, quoted(key)+` in variables.before && `+quoted(key)+` in variables.after`)

@@ -120,11 +120,11 @@ func TestASharedNamespace(t *testing.T) {
 		apply(t, live, labels, annotations, err)
 	}
 	type state struct{ Enforce, Guard, Hosts, Classes, Contact, Namespaces, Except string }
-	of := func() state {
+	read := func() state {
 		return state{live.Labels[LabelEnforce], live.Labels[LabelGuard], live.Annotations[annotationHosts], live.Annotations[annotationClasses], live.Annotations[annotationContact], live.Annotations[annotationNamespaces], live.Annotations[annotationExcept]}
 	}
 	const metadata = "100.100.100.200/32,169.254.169.254/32,fd00:ec2::254/128"
-	if diff := cmp.Diff(state{"restricted", "enforce", "shop.example.com", "low", "#a or #b", "a,b,shared", metadata}, of()); diff != "" {
+	if diff := cmp.Diff(state{"restricted", "enforce", "shop.example.com", "low", "#a or #b", "a,b,shared", metadata}, read()); diff != "" {
 		t.Errorf("both, -want +got:\n%s", diff)
 	}
 	other := team("b", tenant.Rails{Labels: map[string]string{"cost": "2"}})
@@ -133,7 +133,7 @@ func TestASharedNamespace(t *testing.T) {
 	}
 	labels, annotations, err := WithoutTenant("a", live)
 	apply(t, live, labels, annotations, err)
-	if diff := cmp.Diff(state{"restricted", "audit", "b.org,shop.example.com", "low", "#b", "b,shared", ""}, of()); diff != "" {
+	if diff := cmp.Diff(state{"restricted", "audit", "b.org,shop.example.com", "low", "#b", "b,shared", ""}, read()); diff != "" {
 		t.Errorf("without the first, -want +got:\n%s", diff)
 	}
 	labels, annotations, err = WithoutTenant("b", live)

@@ -15,8 +15,8 @@ func TestRoleGaps(t *testing.T) {
 	}
 	all := rule("*", "*", "*")
 	full := []rbacv1.PolicyRule{rule("", "secrets", "*"), rule("", "namespaces", "get"), rule("", "pods", "get", "list", "watch"), rule("apps", "deployments", "create", "patch")}
-	without := func(at int) []rbacv1.PolicyRule {
-		return append(append([]rbacv1.PolicyRule{}, full[:at]...), full[at+1:]...)
+	without := func(index int) []rbacv1.PolicyRule {
+		return append(append([]rbacv1.PolicyRule{}, full[:index]...), full[index+1:]...)
 	}
 	const two, three = tenant.EngineTiller, tenant.EngineImpersonation
 	for _, test := range []struct {

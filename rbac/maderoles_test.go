@@ -11,7 +11,7 @@ func TestMadeRoles(t *testing.T) {
 	const admin, edit, view = "system:aggregate-to-admin", "system:aggregate-to-edit", "system:aggregate-to-view"
 	for _, test := range []struct {
 		role, made string
-		of         []string
+		names      []string
 	}{
 		{"admin", "helm-tenant-admin", []string{admin, edit, view}},
 		{"edit", "helm-tenant-edit", []string{edit, view}},
@@ -21,13 +21,13 @@ func TestMadeRoles(t *testing.T) {
 		if made := MadeRole(test.role); made != test.made {
 			t.Errorf("instead of %s: got %s", test.role, made)
 		}
-		if diff := cmp.Diff(test.of, MadeOf(test.made)); diff != "" {
+		if diff := cmp.Diff(test.names, MadeOf(test.made)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", test.made, diff)
 		}
 	}
 	for _, name := range []string{"admin", "helm-tenant-", "helm-tenant-member", "helm-tenant-cluster-admin", ""} {
-		if of := MadeOf(name); of != nil {
-			t.Errorf("%s is made of %q", name, of)
+		if names := MadeOf(name); names != nil {
+			t.Errorf("%s is made of %q", name, names)
 		}
 	}
 }

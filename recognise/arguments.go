@@ -44,11 +44,11 @@ func arguments(c *corev1.Container) (args []string, known bool) {
 	case len(c.Command) > 0 && isShell(line[0]):
 		args, known = ofScript(line[1:], c.Env)
 	default:
-		at := slices.IndexFunc(line, isProgram)
-		if args = line[at+1:]; at < 0 && len(c.Command) > 0 {
+		index := slices.IndexFunc(line, isProgram)
+		if args = line[index+1:]; index < 0 && len(c.Command) > 0 {
 			args = nil // some program starts it, and nobody says how
 		}
-		known = at >= 0 && len(c.Command) > 0
+		known = index >= 0 && len(c.Command) > 0
 	}
 	return args, known
 }
@@ -60,13 +60,13 @@ func isShell(program string) bool {
 // ofScript are the arguments of the Tiller that a shell's script starts. What follows the
 // script are the script's own arguments.
 func ofScript(line []string, env []corev1.EnvVar) (args []string, known bool) {
-	at := slices.IndexFunc(line, func(argument string) bool {
+	index := slices.IndexFunc(line, func(argument string) bool {
 		return strings.HasPrefix(argument, "-") && !strings.HasPrefix(argument, "--") && strings.HasSuffix(argument, "c")
 	})
-	if at < 0 || at+1 >= len(line) {
+	if index < 0 || index+1 >= len(line) {
 		return nil, false
 	}
-	script := os.Expand(strings.ReplaceAll(line[at+1], "\\\n", " "), func(name string) string {
+	script := os.Expand(strings.ReplaceAll(line[index+1], "\\\n", " "), func(name string) string {
 		if value, found := valueOf(name, env); found {
 			return value
 		}
@@ -74,8 +74,8 @@ func ofScript(line []string, env []corev1.EnvVar) (args []string, known bool) {
 	})
 	for command := range strings.FieldsFuncSeq(script, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
 		all := splitScript(command)
-		if at := slices.IndexFunc(all, isProgram); at >= 0 {
-			return all[at+1:], true
+		if index := slices.IndexFunc(all, isProgram); index >= 0 {
+			return all[index+1:], true
 		}
 	}
 	return nil, false

@@ -56,8 +56,8 @@ func isProgram(word string) bool { return path.Base(word) == "tiller" }
 // none, so that the image's entry point decides.
 func Program(c *corev1.Container) string {
 	all := words(c)
-	if at := slices.IndexFunc(all, isProgram); at >= 0 {
-		return all[at]
+	if index := slices.IndexFunc(all, isProgram); index >= 0 {
+		return all[index]
 	}
 	return ""
 }

@@ -40,7 +40,7 @@ func (w *wire) clusterObjects(f field) ([]string, error) {
 	kind, inMetadata := "", false
 	for {
 		line, err := manifest.ReadSlice('\n')
-		w.at += int64(len(line))
+		w.offset += int64(len(line))
 		whole := !errors.Is(err, bufio.ErrBufferFull)
 		if err != nil && whole && !errors.Is(err, io.EOF) {
 			return nil, cut(err)
@@ -58,7 +58,7 @@ func (w *wire) clusterObjects(f field) ([]string, error) {
 		}
 		for !whole { // the rest of a long line says nothing
 			line, err = manifest.ReadSlice('\n')
-			w.at += int64(len(line))
+			w.offset += int64(len(line))
 			whole = !errors.Is(err, bufio.ErrBufferFull)
 		}
 		if err != nil {

@@ -64,7 +64,7 @@ func Helm2(packed []byte, budget *Budget) (*release2.Release, error) {
 
 // countParts adds the number of fields in a message and in the messages in it, and
 // fails as soon as there are too many.
-func countParts(plain []byte, of protoreflect.MessageDescriptor, parts *int, depth int) error {
+func countParts(plain []byte, message protoreflect.MessageDescriptor, parts *int, depth int) error {
 	if depth == 0 {
 		return errManyParts
 	}
@@ -81,7 +81,7 @@ func countParts(plain []byte, of protoreflect.MessageDescriptor, parts *int, dep
 		if n < 0 {
 			return errNoProtobuf
 		}
-		if field := of.Fields().ByNumber(number); field != nil && field.Message() != nil && kind == protowire.BytesType {
+		if field := message.Fields().ByNumber(number); field != nil && field.Message() != nil && kind == protowire.BytesType {
 			inner, _ := protowire.ConsumeBytes(plain) // as ConsumeFieldValue did
 			if err := countParts(inner, field.Message(), parts, depth-1); err != nil {
 				return err
@@ -167,9 +167,9 @@ type wire struct {
 	// lines reads a manifest line by line; made with the first.
 	lines *bufio.Reader
 	r     *bufio.Reader
-	// at is how far it is, parts how many fields were read.
-	at    int64
-	parts int
+	// offset is how far it is, parts how many fields were read.
+	offset int64
+	parts  int
 }
 
 // message calls do for each field of a message of that size, of one that goes as far as
@@ -177,9 +177,9 @@ type wire struct {
 func (w *wire) message(size int64, do func(field) error) error {
 	end := int64(math.MaxInt64)
 	if size >= 0 {
-		end = w.at + size
+		end = w.offset + size
 	}
-	for w.at < end {
+	for w.offset < end {
 		if size < 0 {
 			switch _, err := w.r.Peek(1); {
 			case errors.Is(err, io.EOF):
@@ -195,18 +195,18 @@ func (w *wire) message(size int64, do func(field) error) error {
 		if err != nil {
 			return err
 		}
-		if f.size > end-w.at {
+		if f.size > end-w.offset {
 			return errNoProtobuf
 		}
-		next := w.at + f.size
+		next := w.offset + f.size
 		if err := do(f); err != nil {
 			return err
 		}
-		if err := w.skip(next - w.at); err != nil {
+		if err := w.skip(next - w.offset); err != nil {
 			return err
 		}
 	}
-	if w.at != end {
+	if w.offset != end {
 		return errNoProtobuf
 	}
 	return nil
@@ -248,7 +248,7 @@ func (w *wire) varint() (uint64, error) {
 		if err != nil {
 			return 0, cut(err)
 		}
-		w.at++
+		w.offset++
 		value |= uint64(b&0x7f) << shift
 		if b < 0x80 {
 			return value, nil
@@ -259,7 +259,7 @@ func (w *wire) varint() (uint64, error) {
 
 func (w *wire) skip(size int64) error {
 	n, err := w.r.Discard(int(size))
-	w.at += int64(n)
+	w.offset += int64(n)
 	return cut(err)
 }
 
@@ -270,7 +270,7 @@ func (w *wire) text(f field, into *string) error {
 	}
 	text := make([]byte, f.size)
 	n, err := io.ReadFull(w.r, text)
-	w.at += int64(n)
+	w.offset += int64(n)
 	if err == nil && !utf8.Valid(text) {
 		err = errNoProtobuf
 	}

@@ -31,8 +31,8 @@ func SecretName(name string, version int) string {
 // stands in the place of one; empty where it is none.
 func NameOf(secret metav1.Object) string {
 	if name, isRecord := strings.CutPrefix(secret.GetName(), storageType+"."); isRecord {
-		if at := strings.LastIndex(name, ".v"); at > 0 {
-			return name[:at]
+		if position := strings.LastIndex(name, ".v"); position > 0 {
+			return name[:position]
 		}
 	}
 	if secret.GetLabels()["owner"] == "helm" {

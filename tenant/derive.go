@@ -77,8 +77,8 @@ func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, with Crede
 		return nil, nil, err
 	}
 	name = cmp.Or(name, t.Name)
-	if of, own := strings.CutPrefix(userName, name+"/"); own && user.Impersonate == deployer {
-		userName = of // derived from a context that was merged
+	if owner, own := strings.CutPrefix(userName, name+"/"); own && user.Impersonate == deployer {
+		userName = owner // derived from a context that was merged
 	}
 	user.Impersonate = deployer
 	extension, err := json.Marshal(Extension{APIVersion: APIVersion, Current: t.Name, Tenants: []Known{t}})

@@ -57,11 +57,11 @@ func (e *Extension) With(t Known) *Extension {
 	if e != nil {
 		next.Tenants = slices.Clone(e.Tenants)
 	}
-	at := slices.IndexFunc(next.Tenants, func(k Known) bool { return k.Name == t.Name })
-	if at < 0 {
+	index := slices.IndexFunc(next.Tenants, func(k Known) bool { return k.Name == t.Name })
+	if index < 0 {
 		next.Tenants = append(next.Tenants, t)
 	} else {
-		next.Tenants[at] = t
+		next.Tenants[index] = t
 	}
 	return next
 }

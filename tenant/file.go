@@ -34,8 +34,8 @@ type FieldError struct {
 func (e *FieldError) Error() string { return e.Err.Error() }
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// at says in which field an error is; nil stays nil.
-func at(err error, path ...any) error {
+// inField says in which field an error is; nil stays nil.
+func inField(err error, path ...any) error {
 	if err == nil {
 		return nil
 	}
@@ -159,7 +159,7 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 		first[t.Name] = line
 		for _, problem := range slices.Concat(t.Validate(), t.checkNamedOnce(), t.checkOwnersSay()) {
 			path := []any{"tenants", i}
-			if field, is := errors.AsType[*FieldError](problem); is {
+			if field, ok := errors.AsType[*FieldError](problem); ok {
 				path = append(path, field.Path...)
 			}
 			who := fmt.Sprintf("tenant %q: ", t.Name)

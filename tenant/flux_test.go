@@ -17,9 +17,9 @@ func TestCheckFluxAccount(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	of := Tenant{Name: "t", Namespaces: []string{"a", "kube-system"}, FluxAccount: "flux"}
+	team := Tenant{Name: "t", Namespaces: []string{"a", "kube-system"}, FluxAccount: "flux"}
 	for ns, want := range map[string]string{"a": "flux", "b": "", "kube-system": ""} {
-		if got := of.FluxAccountIn(ns); got != want {
+		if got := team.FluxAccountIn(ns); got != want {
 			t.Errorf("in %s: %q", ns, got)
 		}
 	}

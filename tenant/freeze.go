@@ -53,13 +53,13 @@ func (f *Freeze) validate() []error {
 	}
 	var problems []error
 	if err := CheckFreezeReason(f.Reason); err != nil {
-		problems = append(problems, at(fmt.Errorf("frozen.reason: %w", err), "frozen", "reason"))
+		problems = append(problems, inField(fmt.Errorf("frozen.reason: %w", err), "frozen", "reason"))
 	}
 	if _, err := time.Parse(time.RFC3339, f.Since); f.Since != "" && err != nil {
-		problems = append(problems, at(fmt.Errorf("frozen.since: %q is not a time such as 2026-01-31T12:00:00Z", f.Since), "frozen", "since"))
+		problems = append(problems, inField(fmt.Errorf("frozen.since: %q is not a time such as 2026-01-31T12:00:00Z", f.Since), "frozen", "since"))
 	}
 	if f.Means != "" && !slices.Contains([]FreezeMeans{FreezeByPolicy, FreezeByRole}, f.Means) {
-		problems = append(problems, at(fmt.Errorf("frozen.means: %q is not one of %s, %s", f.Means, FreezeByPolicy, FreezeByRole), "frozen", "means"))
+		problems = append(problems, inField(fmt.Errorf("frozen.means: %q is not one of %s, %s", f.Means, FreezeByPolicy, FreezeByRole), "frozen", "means"))
 	}
 	return problems
 }

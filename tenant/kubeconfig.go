@@ -283,16 +283,16 @@ func contextNames(config *clientcmdapi.Config) string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	const few = 10
-	if len(names) > few {
-		names = append(names[:few], fmt.Sprintf("and %d more", len(names)-few))
+	const mostNames = 10
+	if len(names) > mostNames {
+		names = append(names[:mostNames], fmt.Sprintf("and %d more", len(names)-mostNames))
 	}
 	return strings.Join(names, ", ")
 }
 
 // reason is what the system said, without the call and the path before it.
 func reason(err error) error {
-	if atPath, is := errors.AsType[*fs.PathError](err); is {
+	if atPath, ok := errors.AsType[*fs.PathError](err); ok {
 		return atPath.Err
 	}
 	return err

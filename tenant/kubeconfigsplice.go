@@ -121,12 +121,12 @@ func (s *splice) entry(item *yamlv3.Node, indent int) ([]string, error) {
 }
 
 // insert puts lines before the line of that number; a last line without an end stays one.
-func (s *splice) insert(at int, lines []string) {
-	if at == len(s.lines) && at > 0 && !strings.HasSuffix(s.lines[at-1], "\n") {
-		s.lines[at-1] += s.eol
+func (s *splice) insert(index int, lines []string) {
+	if index == len(s.lines) && index > 0 && !strings.HasSuffix(s.lines[index-1], "\n") {
+		s.lines[index-1] += s.eol
 		lines[len(lines)-1] = strings.TrimSuffix(lines[len(lines)-1], s.eol)
 	}
-	s.lines = slices.Insert(s.lines, at, lines...)
+	s.lines = slices.Insert(s.lines, index, lines...)
 }
 
 // cut removes lines; a text whose last line has no end is one afterwards.
@@ -169,17 +169,17 @@ func (s *splice) put(name, entryName string, item *yamlv3.Node) (bool, error) {
 		}
 		s.insert(from, lines)
 	case key != nil:
-		at := key.Line - 1
-		if match := emptyValue.FindStringSubmatch(s.lines[at]); match != nil {
-			end := s.lines[at][len(strings.TrimRight(s.lines[at], "\r\n")):]
-			s.lines[at] = match[1] + "# helm-tenant: was " + match[2] + end
-		} else if strings.TrimSpace(s.lines[at]) != name+":" {
+		index := key.Line - 1
+		if match := emptyValue.FindStringSubmatch(s.lines[index]); match != nil {
+			end := s.lines[index][len(strings.TrimRight(s.lines[index], "\r\n")):]
+			s.lines[index] = match[1] + "# helm-tenant: was " + match[2] + end
+		} else if strings.TrimSpace(s.lines[index]) != name+":" {
 			return false, nil
 		}
-		s.insert(at+1, lines)
+		s.insert(index+1, lines)
 	default:
-		at := s.end()
-		s.insert(at, append([]string{strings.Repeat(" ", indent) + name + ": # helm-tenant: was absent" + s.eol}, lines...))
+		index := s.end()
+		s.insert(index, append([]string{strings.Repeat(" ", indent) + name + ": # helm-tenant: was absent" + s.eol}, lines...))
 	}
 	return true, nil
 }
@@ -217,18 +217,18 @@ func (s *splice) remove(name string, entries []string) bool {
 		s.cut(from, to)
 		left--
 	}
-	at := key.Line - 1
+	index := key.Line - 1
 	if left > 0 {
 		return true
 	}
-	match := was.FindStringSubmatch(s.lines[at])
+	match := was.FindStringSubmatch(s.lines[index])
 	switch {
 	case match == nil: // "users:" alone is a list without entries
 	case match[2] == "absent":
-		s.cut(at, at+1)
+		s.cut(index, index+1)
 	default:
-		end := s.lines[at][len(strings.TrimRight(s.lines[at], "\r\n")):]
-		s.lines[at] = match[1] + match[2] + end
+		end := s.lines[index][len(strings.TrimRight(s.lines[index], "\r\n")):]
+		s.lines[index] = match[1] + match[2] + end
 	}
 	return true
 }

@@ -98,7 +98,7 @@ func (m Members) validate(field string) []error {
 	for _, k := range memberKinds {
 		for i, s := range m.OfKind(k.kind) {
 			if err := s.validate(); err != nil {
-				problems = append(problems, at(fmt.Errorf("%s: %w", s.Flag(), err), field, k.field, i))
+				problems = append(problems, inField(fmt.Errorf("%s: %w", s.Flag(), err), field, k.field, i))
 			}
 		}
 	}

@@ -126,7 +126,7 @@ func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerg
 	var gone Unmerged
 	clusters := map[string]bool{}
 	for _, one := range slices.Sorted(maps.Keys(config.Contexts)) {
-		if of, merged := mergedTenant(config, one); !merged || of != name || context != "" && one != context && !strings.HasPrefix(one, context+"/") {
+		if owner, merged := mergedTenant(config, one); !merged || owner != name || context != "" && one != context && !strings.HasPrefix(one, context+"/") {
 			continue
 		}
 		gone.Contexts = append(gone.Contexts, one)

@@ -115,12 +115,12 @@ func added(t *testing.T, before, after string) {
 	t.Helper()
 	left := strings.Split(strings.ReplaceAll(after, "\r\n", "\n"), "\n")
 	for line := range strings.SplitSeq(strings.ReplaceAll(before, "\r\n", "\n"), "\n") {
-		at := slices.Index(left, line)
-		if at < 0 {
+		index := slices.Index(left, line)
+		if index < 0 {
 			t.Errorf("the line %q is missing in:\n%s", line, after)
 			return
 		}
-		left = left[at+1:]
+		left = left[index+1:]
 	}
 }
 

@@ -91,11 +91,11 @@ func (t Tenant) checkOwnersSay() []error {
 	var problems []error
 	for _, as := range []Relation{RelationMember, RelationReader} {
 		if len(t.People(as))+len(t.Temporary.As(as)) > 0 {
-			problems = append(problems, at(fmt.Errorf("%s: with membersFrom: owners, the owners say who they are: leave them out", peopleFields[as]), peopleFields[as]))
+			problems = append(problems, inField(fmt.Errorf("%s: with membersFrom: owners, the owners say who they are: leave them out", peopleFields[as]), peopleFields[as]))
 		}
 	}
 	if len(t.Owners)+len(t.Temporary.As(RelationOwner)) == 0 {
-		problems = append(problems, at(fmt.Errorf("membersFrom: %s, and there are no owners", t.MembersFrom), "membersFrom"))
+		problems = append(problems, inField(fmt.Errorf("membersFrom: %s, and there are no owners", t.MembersFrom), "membersFrom"))
 	}
 	return problems
 }
@@ -125,7 +125,7 @@ func (t Tenant) checkNamedOnce() []error {
 	var problems []error
 	for i, term := range t.Temporary {
 		if slices.Contains(t.People(term.As), term.Subject) {
-			problems = append(problems, at(fmt.Errorf("temporary: %s is named among the %ss, too, which is for good: leave one out", term.Subject, term.As), "temporary", i))
+			problems = append(problems, inField(fmt.Errorf("temporary: %s is named among the %ss, too, which is for good: leave one out", term.Subject, term.As), "temporary", i))
 		}
 	}
 	return problems

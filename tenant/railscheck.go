@@ -23,9 +23,9 @@ func (r Rails) validate() []error {
 			}
 		}
 	}
-	add(at(oneOf("podSecurity", r.PodSecurity, PodSecurities), "podSecurity"))
-	add(at(oneOf("guard", r.Guard, Guards), "guard"))
-	add(at(oneOf("network", r.Network, Networks), "network"))
+	add(inField(oneOf("podSecurity", r.PodSecurity, PodSecurities), "podSecurity"))
+	add(inField(oneOf("guard", r.Guard, Guards), "guard"))
+	add(inField(oneOf("network", r.Network, Networks), "network"))
 	add(checkQuota(r.Quota)...)
 	if r.Limits != nil {
 		add(r.Limits.validate()...)
@@ -34,7 +34,7 @@ func (r Rails) validate() []error {
 	add(checkBlocks("networkExcept", r.NetworkExcept)...)
 	for i, block := range r.NetworkExcept {
 		if prefix, err := netip.ParsePrefix(block); err == nil && prefix.Bits() == 0 {
-			add(at(fmt.Errorf("networkExcept: %s is every address", block), "networkExcept", i))
+			add(inField(fmt.Errorf("networkExcept: %s is every address", block), "networkExcept", i))
 		}
 	}
 	add(checkNames("hosts", r.Hosts, func(host string) error {
@@ -52,7 +52,7 @@ func (r Rails) validate() []error {
 	})...)
 	add(checkNamespaceLabels(r.Labels)...)
 	if len(r.Contact) > maxContact || strings.IndexFunc(r.Contact, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0 {
-		add(at(fmt.Errorf("contact: one line of at most %d characters is expected", maxContact), "contact"))
+		add(inField(fmt.Errorf("contact: one line of at most %d characters is expected", maxContact), "contact"))
 	}
 	return problems
 }
@@ -66,7 +66,7 @@ func (t Tenant) validateRails() []error {
 	if t.Network == NetworkOpen || t.Network == "" {
 		for field, list := range map[string][]string{"allowFrom": t.AllowFrom, "networkExcept": t.NetworkExcept} {
 			if len(list) > 0 {
-				problems = append(problems, at(fmt.Errorf("%s: it needs network: %s", field, NetworkIsolated), field))
+				problems = append(problems, inField(fmt.Errorf("%s: it needs network: %s", field, NetworkIsolated), field))
 			}
 		}
 	}
@@ -83,7 +83,7 @@ func (t Tenant) checkNoRails() []error {
 	var problems []error
 	refuse := func(field string, said bool) {
 		if said {
-			problems = append(problems, at(fmt.Errorf("%s: a tenant of all namespaces has no guard rails", field), field))
+			problems = append(problems, inField(fmt.Errorf("%s: a tenant of all namespaces has no guard rails", field), field))
 		}
 	}
 	refuse("podSecurity", t.PodSecurity != "" && t.PodSecurity != PodSecurityUnmanaged)
@@ -117,7 +117,7 @@ func checkNames(field string, names []string, check func(string) error) []error 
 			err = fmt.Errorf("%s: duplicate %q", field, name)
 		}
 		if err != nil {
-			problems = append(problems, at(err, field, i))
+			problems = append(problems, inField(err, field, i))
 		}
 	}
 	return problems
@@ -181,7 +181,7 @@ func checkQuota(quota map[string]string) []error {
 			err = fmt.Errorf("quota: %s: %s is not a whole number", key, quota[key])
 		}
 		if err != nil {
-			problems = append(problems, at(err, "quota", key))
+			problems = append(problems, inField(err, "quota", key))
 		}
 	}
 	return problems
@@ -211,7 +211,7 @@ func (l *Limits) validate() []error {
 				read[part.field][key] = quantity
 			}
 			if err != nil {
-				problems = append(problems, at(err, "limits", part.field, key))
+				problems = append(problems, inField(err, "limits", part.field, key))
 			}
 		}
 	}
@@ -219,7 +219,7 @@ func (l *Limits) validate() []error {
 		for _, key := range slices.Sorted(maps.Keys(read[pair.less])) {
 			less := read[pair.less][key]
 			if more, both := read[pair.more][key]; both && less.Cmp(more) > 0 {
-				problems = append(problems, at(fmt.Errorf("limits.%s: %s: %s is more than limits.%s: %s", pair.less, key, less.String(), pair.more, more.String()), "limits", pair.less, key))
+				problems = append(problems, inField(fmt.Errorf("limits.%s: %s: %s is more than limits.%s: %s", pair.less, key, less.String(), pair.more, more.String()), "limits", pair.less, key))
 			}
 		}
 	}
@@ -243,7 +243,7 @@ func checkNamespaceLabels(labels map[string]string) []error {
 			err = errors.New("labels: " + key + " is Kubernetes' or helm-tenant's own label and can't be set here")
 		}
 		if err != nil {
-			problems = append(problems, at(err, "labels", key))
+			problems = append(problems, inField(err, "labels", key))
 		}
 	}
 	return problems

@@ -112,9 +112,9 @@ func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf
 		}
 		r := Resolved{Home: explicit, Engine: asked.Engine, Rule: rule}
 		if k.Extension != nil {
-			at := slices.IndexFunc(k.Extension.Tenants, func(t Known) bool { return t.HomeNamespace == explicit })
-			if at >= 0 {
-				r = k.Extension.Tenants[at].resolved(rule, asked.Engine)
+			index := slices.IndexFunc(k.Extension.Tenants, func(t Known) bool { return t.HomeNamespace == explicit })
+			if index >= 0 {
+				r = k.Extension.Tenants[index].resolved(rule, asked.Engine)
 			}
 		}
 		return r, nil

@@ -88,7 +88,7 @@ type LabelledNamespace struct {
 }
 
 // Selection is what the namespace selectors of a tenants file choose in a cluster.
-type Selection struct{ of map[string]*selected }
+type Selection struct{ byTenant map[string]*selected }
 
 // selected is what the selector of one tenant chooses.
 type selected struct {
@@ -117,7 +117,7 @@ func Select(file []Tenant, all []LabelledNamespace) *Selection {
 			continue
 		}
 		chosen := &selected{}
-		s.of[t.Name] = chosen
+		s.byTenant[t.Name] = chosen
 		selector, err := t.NamespaceSelector.labelSelector()
 		if err != nil || selector.Empty() {
 			chosen.err = t.checkSelector()
@@ -148,17 +148,17 @@ func Select(file []Tenant, all []LabelledNamespace) *Selection {
 				why = "it is being deleted"
 			}
 			if why != "" {
-				s.of[name].leftOut = append(s.of[name].leftOut, fmt.Sprintf("namespace %q matches the namespaceSelector and is left out: %s", ns.Name, why))
+				s.byTenant[name].leftOut = append(s.byTenant[name].leftOut, fmt.Sprintf("namespace %q matches the namespaceSelector and is left out: %s", ns.Name, why))
 				continue
 			}
 			by = append(by, name)
 		}
 		for _, name := range by {
 			if len(by) > 1 {
-				s.of[name].err = fmt.Errorf("namespace %q matches the namespaceSelectors of the tenants %s: let one of them match, or name it in its namespaces", ns.Name, strings.Join(by, ", "))
+				s.byTenant[name].err = fmt.Errorf("namespace %q matches the namespaceSelectors of the tenants %s: let one of them match, or name it in its namespaces", ns.Name, strings.Join(by, ", "))
 				continue
 			}
-			s.of[name].namespaces = append(s.of[name].namespaces, ns.Name)
+			s.byTenant[name].namespaces = append(s.byTenant[name].namespaces, ns.Name)
 		}
 	}
 	return s
@@ -168,7 +168,7 @@ func Select(file []Tenant, all []LabelledNamespace) *Selection {
 // those that it names, and a line for each that matches and is left out. A tenant without a
 // selector is returned as it is. The error says that the selector can't be resolved.
 func (s *Selection) Of(t Tenant) (resolved Tenant, leftOut []string, err error) {
-	chosen := s.of[t.Name]
+	chosen := s.byTenant[t.Name]
 	if t.NamespaceSelector == nil || chosen == nil {
 		return t, nil, nil
 	}

@@ -106,11 +106,11 @@ func TestSelectorFields(t *testing.T) {
 		}
 	}
 	// A record says which namespaces were chosen; a file names the others.
-	of, err := ReadRecord("name: a\nnamespaces: [x, y]\nnamespaceSelector: {matchLabels: {team: a}}\nselectedNamespaces: [y]\n")
+	team, err := ReadRecord("name: a\nnamespaces: [x, y]\nnamespaceSelector: {matchLabels: {team: a}}\nselectedNamespaces: [y]\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := FormatFile([]Tenant{of})
+	text, err := FormatFile([]Tenant{team})
 	if err != nil || !strings.Contains(text, "namespaces: [x]\n") || strings.Contains(text, "selectedNamespaces") {
 		t.Errorf("%v\n%s", err, text)
 	}

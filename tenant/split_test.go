@@ -21,7 +21,7 @@ func TestSplit(t *testing.T) {
 	if diff := cmp.Diff(s, again); err != nil || diff != "" {
 		t.Errorf("read again: %v, -want +got:\n%s", err, diff)
 	}
-	for _, test := range []struct{ is, forged, want string }{
+	for _, test := range []struct{ wanted, forged, want string }{
 		{`{`, "", "ConfigMap helm-tenant-split, key split.json: unexpected end of JSON input"},
 		{`{`, `{"more":1,`, `the field "more" is not known to this helm-tenant`},
 		{`"verified"`, `"flying"`, `the phase "flying" is not known to this helm-tenant`},
@@ -35,10 +35,10 @@ func TestSplit(t *testing.T) {
 	} {
 		forged := test.forged
 		if forged != "" {
-			forged = strings.Replace(text, test.is, test.forged, 1)
+			forged = strings.Replace(text, test.wanted, test.forged, 1)
 		}
 		if got, err := ParseSplit(forged); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s instead of %s: got %+v, %v", test.forged, test.is, got, err)
+			t.Errorf("%s instead of %s: got %+v, %v", test.forged, test.wanted, got, err)
 		}
 	}
 }

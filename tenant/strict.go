@@ -88,7 +88,7 @@ func wanted(goType string, within reflect.Type) string {
 }
 
 func isStruct(name string, within reflect.Type) bool {
-	if other, is := reflect.Zero(within).Interface().(interface{ fileForm() any }); is {
+	if other, ok := reflect.Zero(within).Interface().(interface{ fileForm() any }); ok {
 		within = reflect.TypeOf(other.fileForm())
 	}
 	switch within.Kind() {
@@ -122,7 +122,7 @@ func unmarshalStrictJSON(text []byte, into any) error {
 
 func decodeJSON(decoder *json.Decoder, into any) error {
 	err := decoder.Decode(into)
-	if kind, is := errors.AsType[*json.UnmarshalTypeError](err); is {
+	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		have, field := valueWords[kind.Value], ""
 		if have == "" {
 			have = "a " + kind.Value

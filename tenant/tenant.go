@@ -193,44 +193,44 @@ func (t Tenant) Validate() []error {
 		}
 	}
 	if err := CheckName(t.Name); err != nil {
-		return []error{at(err, "name")}
+		return []error{inField(err, "name")}
 	}
-	add(at(t.checkEngine(), "engine"))
+	add(inField(t.checkEngine(), "engine"))
 	if len(t.Namespaces) > maxNamespaces {
-		return append(problems, at(fmt.Errorf("namespaces: there are %d, and a tenant has at most %d", len(t.Namespaces), maxNamespaces), "namespaces"))
+		return append(problems, inField(fmt.Errorf("namespaces: there are %d, and a tenant has at most %d", len(t.Namespaces), maxNamespaces), "namespaces"))
 	}
 	seen := map[string]bool{}
 	for i, ns := range t.Namespaces {
-		add(at(checkNamespace("namespaces", ns), "namespaces", i))
+		add(inField(checkNamespace("namespaces", ns), "namespaces", i))
 		if ns != "" && seen[ns] {
-			add(at(fmt.Errorf("namespaces: duplicate namespace %q", ns), "namespaces", i))
+			add(inField(fmt.Errorf("namespaces: duplicate namespace %q", ns), "namespaces", i))
 		}
 		seen[ns] = true
 	}
 	if len(t.Namespaces) == 0 && !t.AllNamespaces {
-		add(at(errNoNamespace, "namespaces"))
+		add(inField(errNoNamespace, "namespaces"))
 	}
-	add(at(t.checkSelector(), "namespaceSelector"))
+	add(inField(t.checkSelector(), "namespaceSelector"))
 	if t.HomeNamespace != "" {
-		add(at(checkNamespace("home namespace", t.HomeNamespace), "homeNamespace"))
+		add(inField(checkNamespace("home namespace", t.HomeNamespace), "homeNamespace"))
 	}
 	if i := slices.Index(t.Namespaces, t.Home()); i >= 0 {
-		add(at(fmt.Errorf("namespace %q is the home namespace of tenant %q and can not be one of its namespaces: what runs there could take over its %s", t.Home(), t.Name, strings.Join(t.Engine.DeployerAccounts(), " and ")), "namespaces", i))
+		add(inField(fmt.Errorf("namespace %q is the home namespace of tenant %q and can not be one of its namespaces: what runs there could take over its %s", t.Home(), t.Name, strings.Join(t.Engine.DeployerAccounts(), " and ")), "namespaces", i))
 	}
 	if why := content.IsPathSegmentName(t.Role); len(why) > 0 {
-		add(at(fmt.Errorf("role: %q is not a ClusterRole's name: %s", t.Role, why[0]), "role"))
+		add(inField(fmt.Errorf("role: %q is not a ClusterRole's name: %s", t.Role, why[0]), "role"))
 	}
 	if t.Engine == EngineImpersonation && !t.Tiller.isZero() {
-		add(at(fmt.Errorf("tiller: a tenant with the engine %s has no Tiller to set up", t.Engine), "tiller"))
+		add(inField(fmt.Errorf("tiller: a tenant with the engine %s has no Tiller to set up", t.Engine), "tiller"))
 	}
 	problems = append(problems, t.Tiller.validate()...)
 	for _, as := range Relations {
 		problems = append(problems, t.People(as).validate(peopleFields[as])...)
 	}
 	problems = append(problems, t.Temporary.Validate()...)
-	add(at(t.checkFluxAccount(), "fluxAccount"))
-	add(at(t.checkReaders(), "readers"))
-	add(at(t.checkMembersFrom(), "membersFrom"))
+	add(inField(t.checkFluxAccount(), "fluxAccount"))
+	add(inField(t.checkReaders(), "readers"))
+	add(inField(t.checkMembersFrom(), "membersFrom"))
 	problems = append(problems, t.Frozen.validate()...)
 	return append(problems, t.validateRails()...)
 }

@@ -176,15 +176,15 @@ func (l Terms) Validate() []error {
 	var problems []error
 	for i, t := range l {
 		if err := t.validate(); err != nil {
-			problems = append(problems, at(fmt.Errorf("temporary: %w", err), "temporary", i))
+			problems = append(problems, inField(fmt.Errorf("temporary: %w", err), "temporary", i))
 		}
 		if _, twice := l[:i].Of(t.As, t.Subject); twice {
-			problems = append(problems, at(fmt.Errorf("temporary: duplicate entry for %s as %s", t.Subject, t.As), "temporary", i))
+			problems = append(problems, inField(fmt.Errorf("temporary: duplicate entry for %s as %s", t.Subject, t.As), "temporary", i))
 		}
 	}
 	for _, as := range Relations {
 		if size := len(l.Annotation(as)); size > maxTerms {
-			problems = append(problems, at(fmt.Errorf("temporary: the grants as %s take %d bytes, and at most %d are read: revoke those that are over", as, size, maxTerms), "temporary"))
+			problems = append(problems, inField(fmt.Errorf("temporary: the grants as %s take %d bytes, and at most %d are read: revoke those that are over", as, size, maxTerms), "temporary"))
 		}
 	}
 	return problems

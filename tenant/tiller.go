@@ -38,27 +38,27 @@ func (s Tiller) isZero() bool { return reflect.ValueOf(s).IsZero() }
 func (s Tiller) validate() []error {
 	var problems []error
 	if s.Storage != "" && s.Storage != StorageSecret && s.Storage != StorageConfigMap {
-		problems = append(problems, at(fmt.Errorf("storage: %q is not one of %s, %s", s.Storage, StorageSecret, StorageConfigMap), "tiller", "storage"))
+		problems = append(problems, inField(fmt.Errorf("storage: %q is not one of %s, %s", s.Storage, StorageSecret, StorageConfigMap), "tiller", "storage"))
 	}
 	if s.HistoryMax != nil && *s.HistoryMax < 0 {
-		problems = append(problems, at(fmt.Errorf("history-max: %d is negative; 0 keeps every revision", *s.HistoryMax), "tiller", "historyMax"))
+		problems = append(problems, inField(fmt.Errorf("history-max: %d is negative; 0 keeps every revision", *s.HistoryMax), "tiller", "historyMax"))
 	}
 	if s.Replicas != nil && *s.Replicas < 1 {
-		problems = append(problems, at(fmt.Errorf("replicas: %d; a Tiller needs at least 1", *s.Replicas), "tiller", "replicas"))
+		problems = append(problems, inField(fmt.Errorf("replicas: %d; a Tiller needs at least 1", *s.Replicas), "tiller", "replicas"))
 	}
 	if s.Replicas != nil && *s.Replicas > math.MaxInt32 {
-		problems = append(problems, at(fmt.Errorf("replicas: %d are more than any Deployment can have", *s.Replicas), "tiller", "replicas"))
+		problems = append(problems, inField(fmt.Errorf("replicas: %d are more than any Deployment can have", *s.Replicas), "tiller", "replicas"))
 	}
 	problems = append(problems, s.checkImage()...)
 	problems = append(problems, s.checkResources()...)
 	for key, value := range s.NodeSelector {
 		if why := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(why) > 0 {
-			problems = append(problems, at(fmt.Errorf("node-selector: %s=%s is not a label: %s", key, value, why[0]), "tiller", "nodeSelector", key))
+			problems = append(problems, inField(fmt.Errorf("node-selector: %s=%s is not a label: %s", key, value, why[0]), "tiller", "nodeSelector", key))
 		}
 	}
 	for i, secret := range s.ImagePullSecrets {
 		if why := validation.IsDNS1123Subdomain(secret); len(why) > 0 {
-			problems = append(problems, at(fmt.Errorf("image-pull-secret: %q is not a Secret's name", secret), "tiller", "imagePullSecrets", i))
+			problems = append(problems, inField(fmt.Errorf("image-pull-secret: %q is not a Secret's name", secret), "tiller", "imagePullSecrets", i))
 		}
 	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
@@ -85,14 +85,14 @@ const tag = `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`
 func (s Tiller) checkImage() []error {
 	var problems []error
 	if s.Image != "" && !imageName().MatchString(s.Image) {
-		problems = append(problems, at(fmt.Errorf("tiller-image: %q is not an image's name, such as registry.example.com/tiller:v2.17.0", s.Image), "tiller", "image"))
+		problems = append(problems, inField(fmt.Errorf("tiller-image: %q is not an image's name, such as registry.example.com/tiller:v2.17.0", s.Image), "tiller", "image"))
 	}
 	switch {
 	case s.Version == "":
 	case !imageTag().MatchString(s.Version):
-		problems = append(problems, at(fmt.Errorf("tiller-version: %q is not a version, such as v2.17.0", s.Version), "tiller", "version"))
+		problems = append(problems, inField(fmt.Errorf("tiller-version: %q is not a version, such as v2.17.0", s.Version), "tiller", "version"))
 	case s.Image == "" && !strings.HasPrefix(s.Version, "v"):
-		problems = append(problems, at(fmt.Errorf("tiller-version: %q; Helm's own images are called v2.17.0 and the like", s.Version), "tiller", "version"))
+		problems = append(problems, inField(fmt.Errorf("tiller-version: %q; Helm's own images are called v2.17.0 and the like", s.Version), "tiller", "version"))
 	}
 	return problems
 }
@@ -104,7 +104,7 @@ func (s Tiller) checkResources() []error {
 	quantities := map[string]resource.Quantity{}
 	for key, value := range s.Resources {
 		add := func(format string, args ...any) {
-			problems = append(problems, at(fmt.Errorf("resources: "+format, args...), "tiller", "resources", key))
+			problems = append(problems, inField(fmt.Errorf("resources: "+format, args...), "tiller", "resources", key))
 		}
 		kind, name, found := strings.Cut(key, ".")
 		known := found && name != "" && (kind == "requests" || kind == "limits")
@@ -135,9 +135,9 @@ func (s Tiller) checkResources() []error {
 		shared := slices.Contains(sharedResources, name)
 		switch {
 		case limited && request.Cmp(limit) > 0:
-			problems = append(problems, at(fmt.Errorf("resources: %s=%s is more than limits.%s=%s", key, s.Resources[key], name, s.Resources["limits."+name]), "tiller", "resources", key))
+			problems = append(problems, inField(fmt.Errorf("resources: %s=%s is more than limits.%s=%s", key, s.Resources[key], name, s.Resources["limits."+name]), "tiller", "resources", key))
 		case isResource(name) && !shared && (!asked || limited && request.Cmp(limit) != 0):
-			problems = append(problems, at(fmt.Errorf("resources: %s needs limits.%s of the same amount", key, name), "tiller", "resources", key))
+			problems = append(problems, inField(fmt.Errorf("resources: %s needs limits.%s of the same amount", key, name), "tiller", "resources", key))
 		}
 	}
 	return problems

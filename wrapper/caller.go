@@ -84,13 +84,13 @@ func (c Caller) Debug() bool {
 
 // Place is what k says about where a call goes.
 func (c Caller) Place(k *tenant.Kubeconfig) helm.Place {
-	at := helm.Place{Context: k.Context, Namespace: k.Namespace, User: k.User}
-	at.As, at.Impersonates = k.Impersonates()
-	at.Helm2 = k.Helm2Limits(c.Env.Get(envvar.HTTPSProxy) != "" || c.Env.Get(envvar.HTTPSProxyLow) != "")
+	place := helm.Place{Context: k.Context, Namespace: k.Namespace, User: k.User}
+	place.As, place.Impersonates = k.Impersonates()
+	place.Helm2 = k.Helm2Limits(c.Env.Get(envvar.HTTPSProxy) != "" || c.Env.Get(envvar.HTTPSProxyLow) != "")
 	if c.Call.Plugin > 2 {
-		at.OuterNamespace = k.NamespaceOf(c.Env.Get(envvar.KubeContext))
+		place.OuterNamespace = k.NamespaceOf(c.Env.Get(envvar.KubeContext))
 	}
-	return at
+	return place
 }
 
 // Cluster answers what the caller's files do not say.
@@ -116,11 +116,11 @@ func (c Caller) Resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, 
 // named the cluster is asked for its record where the command needs a namespace, or where
 // two namespaces may be its home by convention.
 func (c Caller) Decide(ctx context.Context, call helm.Call, client helm.Client, k *tenant.Kubeconfig, r tenant.Resolved, cluster Cluster) (helm.Decision, error) {
-	at := c.Place(k)
-	d, err := call.Decide(client, at, r)
+	place := c.Place(k)
+	d, err := call.Decide(client, place, r)
 	if _, unknown := errors.AsType[*helm.NamespacesUnknownError](err); unknown {
 		if r, err = cluster.ReadNamespaces(ctx, k, r); err == nil {
-			d, err = call.Decide(client, at, r)
+			d, err = call.Decide(client, place, r)
 		}
 		return d, err
 	}

@@ -41,8 +41,8 @@ func TestHandOver(t *testing.T) {
 		for _, args := range [][]string{{"tenants", "", "a b"}, {}, {"--help"}, {"list", "-q"}, {"--tenant"}, {"__complete", ""}} {
 			want := strings.TrimSpace("9.8.7 " + string(rune('0'+len(args))) + " " + strings.Join(args, " "))
 			out, err := run(path, args...)
-			exit, is := errors.AsType[*exec.ExitError](err)
-			if out != want || !is || exit.ExitCode() != 7 {
+			exit, ok := errors.AsType[*exec.ExitError](err)
+			if out != want || !ok || exit.ExitCode() != 7 {
 				t.Errorf("%s %q: %v\n%s\nwant %s", path, args, err, out, want)
 			}
 		}
@@ -65,7 +65,7 @@ func TestHandedOver(t *testing.T) {
 	if handed.Wrapper != "0.0.1" || handed.Executable != filepath.Join(bin, Program) || !slices.Equal(handed.Environ, []string{"A=1", "B=2"}) {
 		t.Errorf("handed over it is %+v", handed)
 	}
-	if _, is := errors.AsType[*VersionError](handed.CheckWrapper()); !is {
+	if _, ok := errors.AsType[*VersionError](handed.CheckWrapper()); !ok {
 		t.Errorf("a wrapper of another release: %v", handed.CheckWrapper())
 	}
 	t.Setenv("HELM_TENANT_WRAPPER", "0.0.1")

@@ -30,8 +30,8 @@ func ProofSARIF(r *prove.Report, version string) SARIFLog {
 	}
 	index := map[string]int{}
 	rule := func(id, what, why string, benchmarks []string) int {
-		if at, known := index[id]; known {
-			return at
+		if position, known := index[id]; known {
+			return position
 		}
 		index[id] = len(run.Tool.Driver.Rules)
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{
@@ -45,18 +45,18 @@ func ProofSARIF(r *prove.Report, version string) SARIFLog {
 		rule(a.ID, a.What, a.Why, a.Benchmarks)
 	}
 	for _, row := range r.Rows {
-		level, told := proofLevels[row.Result]
-		if !told {
+		level, printed := proofLevels[row.Result]
+		if !printed {
 			continue
 		}
-		at := strings.Trim(row.Tenant+"/"+row.Namespace+"/"+string(row.As), "/")
+		subject := strings.Trim(row.Tenant+"/"+row.Namespace+"/"+string(row.As), "/")
 		run.Results = append(run.Results, sarifResult{
 			RuleID: row.Attempt, RuleIndex: rule(row.Attempt, row.What, row.Why, row.Benchmarks), Level: level, Message: sarifText{proofText(row)},
 			Locations: []sarifLocation{{
 				Physical: &sarifPhysical{sarifArtifact{"tenants.yaml"}, sarifRegion{1}},
-				Logical:  []sarifLogical{{at, "resource"}},
+				Logical:  []sarifLogical{{subject, "resource"}},
 			}},
-			Fingerprints: map[string]string{"helmTenantAttempt/v1": row.Attempt + "/" + at},
+			Fingerprints: map[string]string{"helmTenantAttempt/v1": row.Attempt + "/" + subject},
 		})
 	}
 	return SARIFLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
@@ -121,13 +121,13 @@ func ProofJUnit(w io.Writer, r *prove.Report) error {
 	all := junitSuites{Name: "helm-tenant prove"}
 	index := map[string]int{}
 	for _, row := range r.Rows {
-		at, known := index[row.Tenant]
+		position, known := index[row.Tenant]
 		if !known {
-			at = len(all.Suites)
-			index[row.Tenant] = at
+			position = len(all.Suites)
+			index[row.Tenant] = position
 			all.Suites = append(all.Suites, junitSuite{Name: row.Tenant})
 		}
-		suite := &all.Suites[at]
+		suite := &all.Suites[position]
 		one := junitCase{Class: row.Tenant + "." + cmp.Or(row.Namespace, "cluster"), Name: strings.TrimPrefix(string(row.As)+": "+row.What, ": ")}
 		suite.Tests++
 		problem := &junitProblem{proofText(row)}

@@ -112,9 +112,9 @@ func TestSARIFPlaces(t *testing.T) {
 		{elsewhere, []string{"tenants.d/x.yaml", "y.yaml"}, "tenants.d/x.yaml", 1},
 		{elsewhere, nil, "tenants.yaml", 1},
 	} {
-		at := SARIF(&audit.Report{Findings: []audit.Finding{test.f}}, "", test.files).Runs[0].Results[0].Locations[0].Physical
-		if at.Artifact.URI != test.want || at.Region.StartLine != test.line {
-			t.Errorf("%s is at %s:%d, not %s:%d", test.f.ID, at.Artifact.URI, at.Region.StartLine, test.want, test.line)
+		location := SARIF(&audit.Report{Findings: []audit.Finding{test.f}}, "", test.files).Runs[0].Results[0].Locations[0].Physical
+		if location.Artifact.URI != test.want || location.Region.StartLine != test.line {
+			t.Errorf("%s is at %s:%d, not %s:%d", test.f.ID, location.Artifact.URI, location.Region.StartLine, test.want, test.line)
 		}
 	}
 	absolute, err := filepath.Abs("tenants.yaml")
@@ -133,8 +133,8 @@ func TestSARIFSaysWhatIsIgnoredAndUnseen(t *testing.T) {
 	if len(run.Results) != 1 || len(run.Results[0].Suppressions) != 1 || run.Results[0].Suppressions[0].Justification != "she left" {
 		t.Errorf("what is ignored is told as %+v", run.Results)
 	}
-	if told := run.Invocations[0]; told.ExecutionSuccessful || len(told.Notifications) != 1 {
-		t.Errorf("what is not seen is told as %+v", told)
+	if invocation := run.Invocations[0]; invocation.ExecutionSuccessful || len(invocation.Notifications) != 1 {
+		t.Errorf("what is not seen is told as %+v", invocation)
 	}
 	if text, err := json.Marshal(SARIF(&audit.Report{}, "", nil)); err != nil || !bytes.Contains(text, []byte(`"results":[]`)) {
 		t.Errorf("without findings it is %s, %v", text, err)

@@ -98,7 +98,7 @@ func (s *Server) Put(objects ...runtime.Object) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	for _, object := range objects {
-		if plain, is := object.(*unstructured.Unstructured); is {
+		if plain, ok := object.(*unstructured.Unstructured); ok {
 			object = plain.DeepCopy()
 		}
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)

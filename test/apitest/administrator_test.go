@@ -32,21 +32,21 @@ func TestAdministrator(t *testing.T) {
 	for engine, home := range map[string]string{"tiller": "-tiller", "impersonation": "-helm", "both": "-tiller"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			of := newTeam()
+			team := newTeam()
 			u := w.newUser(t, "administrator")
 			role := printedRole(t, u, "--engine", engine)
 			w.allow(t, u, "", role.Rules...)
-			w.lastGrant(t, u, of.name)
-			u.must(t, "init", of.name, "--engine", engine, "--namespaces", of.a+","+of.b, "--create-namespaces", "--quota", "pods=5", "--network", "isolated", "--wait=false", "--user", "ann")
-			u.must(t, "init", of.name, "--limits", "max.memory=8Gi", "--wait=false")
+			w.lastGrant(t, u, team.name)
+			u.must(t, "init", team.name, "--engine", engine, "--namespaces", team.a+","+team.b, "--create-namespaces", "--quota", "pods=5", "--network", "isolated", "--wait=false", "--user", "ann")
+			u.must(t, "init", team.name, "--limits", "max.memory=8Gi", "--wait=false")
 			// Nobody else's tests let this person in, where it would be said.
-			bob := "bob-of-" + of.name
-			u.must(t, "grant", of.name, "--user", bob)
-			if r := u.must(t, "revoke", of.name, "--user", bob); strings.Contains(r.stderr, "Warning") {
+			bob := "bob-of-" + team.name
+			u.must(t, "grant", team.name, "--user", bob)
+			if r := u.must(t, "revoke", team.name, "--user", bob); strings.Contains(r.stderr, "Warning") {
 				t.Errorf("not all is known: %v", r)
 			}
 			file := filepath.Join(t.TempDir(), "tenants.yaml")
-			text := "apiVersion: helm-tenant/v1\ntenants:\n- {name: " + of.name + ", engine: " + engine + ", namespaces: [" + of.a + ", " + of.c + "], members: {users: [ann]}}\n"
+			text := "apiVersion: helm-tenant/v1\ntenants:\n- {name: " + team.name + ", engine: " + engine + ", namespaces: [" + team.a + ", " + team.c + "], members: {users: [ann]}}\n"
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -54,10 +54,10 @@ func TestAdministrator(t *testing.T) {
 			if r := u.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "1 tenant unchanged") {
 				t.Errorf("a second run changes something: %v", r)
 			}
-			u.must(t, "describe", of.name)
-			u.must(t, "destroy", of.name, "--yes", "--delete-namespaces", "--backup", filepath.Join(t.TempDir(), "backup.yaml"))
-			eventually(t, "the home of "+of.name, func() error {
-				_, err := w.admin(t).CoreV1().Namespaces().Get(t.Context(), of.name+home, metav1.GetOptions{})
+			u.must(t, "describe", team.name)
+			u.must(t, "destroy", team.name, "--yes", "--delete-namespaces", "--backup", filepath.Join(t.TempDir(), "backup.yaml"))
+			eventually(t, "the home of "+team.name, func() error {
+				_, err := w.admin(t).CoreV1().Namespaces().Get(t.Context(), team.name+home, metav1.GetOptions{})
 				if err == nil {
 					return errors.New("it is still there")
 				}
@@ -72,15 +72,15 @@ func TestAdministrator(t *testing.T) {
 // leaves unchecked.
 func TestAdministratorOfNamespaces(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.namespace(t, of.home, of.a, of.b)
+	w, team := start(t), newTeam()
+	w.namespace(t, team.home, team.a, team.b)
 	u := w.newUser(t, "namespaces")
 	role := printedRole(t, u)
-	for _, ns := range []string{of.home, of.a, of.b} {
+	for _, ns := range []string{team.home, team.a, team.b} {
 		w.allow(t, u, ns, role.Rules...)
 	}
-	w.lastGrant(t, u, of.name)
-	args := []string{"init", of.name, "--engine=tiller", "--home-namespace", of.home, "--namespaces", of.a + "," + of.b, "--wait=false"}
+	w.lastGrant(t, u, team.name)
+	args := []string{"init", team.name, "--engine=tiller", "--home-namespace", team.home, "--namespaces", team.a + "," + team.b, "--wait=false"}
 	r := u.run(t, args...)
 	if r.code != 1 || strings.Count(r.stderr, "list ") < 8 || !strings.Contains(r.stderr, "--no-cluster-reads") {
 		t.Errorf("not all that is missing is named: %v", r)
@@ -93,6 +93,6 @@ func TestAdministratorOfNamespaces(t *testing.T) {
 	if r := u.must(t, append(args, "--no-cluster-reads")...); !strings.Contains(r.stdout, "nothing was written") {
 		t.Errorf("a second run writes: %v", r)
 	}
-	u.must(t, "grant", of.name, "--user", "ann", "--home-namespace", of.home)
-	u.must(t, "destroy", of.name, "--yes", "--no-cluster-reads", "--home-namespace", of.home)
+	u.must(t, "grant", team.name, "--user", "ann", "--home-namespace", team.home)
+	u.must(t, "destroy", team.name, "--yes", "--no-cluster-reads", "--home-namespace", team.home)
 }

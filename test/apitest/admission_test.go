@@ -66,10 +66,10 @@ func TestTheAdmissionPolicy(t *testing.T) {
 	t.Parallel()
 	for _, storage := range []string{"secret", "configmap"} {
 		t.Run(storage, func(t *testing.T) {
-			w, of := start(t), newTeam()
-			w.makeTenant(t, of, "--storage", storage)
-			tiller := w.account(t, of.home, "tiller")
-			secrets, configMaps := tiller.CoreV1().Secrets(of.home), tiller.CoreV1().ConfigMaps(of.home)
+			w, team := start(t), newTeam()
+			w.makeTenant(t, team, "--storage", storage)
+			tiller := w.account(t, team.home, "tiller")
+			secrets, configMaps := tiller.CoreV1().Secrets(team.home), tiller.CoreV1().ConfigMaps(team.home)
 			ctx := t.Context()
 
 			// What Tiller does all day, with the rights that it has by itself.
@@ -106,14 +106,14 @@ func TestTheAdmissionPolicy(t *testing.T) {
 				must(t, configMaps.Delete(ctx, "web.v1", metav1.DeleteOptions{}))
 			}
 
-			w.role(t, of.home, "everything", rule("*", "*", "*"))
-			w.bind(t, of.home, "everything", "Role", "everything", rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: "tiller"})
+			w.role(t, team.home, "everything", rule("*", "*", "*"))
+			w.bind(t, team.home, "everything", "Role", "everything", rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.home, Name: "tiller"})
 			eventually(t, "the policy", func() error {
-				_, err := tiller.CoreV1().Secrets(of.home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "first"}}, metav1.CreateOptions{})
+				_, err := tiller.CoreV1().Secrets(team.home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "first"}}, metav1.CreateOptions{})
 				return asPolicy(err)
 			})
 			// What it changes and deletes must be there.
-			_, err := w.root.CoreV1().Secrets(of.home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{})
+			_, err := w.root.CoreV1().Secrets(team.home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{})
 			must(t, err)
 			must(t, record("theirs.v1"))
 
@@ -207,28 +207,28 @@ func TestTheAdmissionPolicy(t *testing.T) {
 				"taking all labels away":       func() error { return patchRecord(`{"metadata":{"labels":null}}`) },
 				"a finalizer put on a record":  func() error { return patchRecord(`{"metadata":{"finalizers":["example.com/stay"]}}`) },
 				"a pod": func() error {
-					_, err := tiller.CoreV1().Pods(of.home).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x"},
-						Spec: w.tiller(t, of).Spec.Template.Spec}, metav1.CreateOptions{})
+					_, err := tiller.CoreV1().Pods(team.home).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x"},
+						Spec: w.tiller(t, team).Spec.Template.Spec}, metav1.CreateOptions{})
 					return err
 				},
 				"a service account": func() error {
-					_, err := tiller.CoreV1().ServiceAccounts(of.home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
+					_, err := tiller.CoreV1().ServiceAccounts(team.home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
 					return err
 				},
 				"a binding": func() error {
-					_, err := tiller.RbacV1().RoleBindings(of.home).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "x"},
+					_, err := tiller.RbacV1().RoleBindings(team.home).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "x"},
 						RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "everything"}}, metav1.CreateOptions{})
 					return err
 				},
 				"deleting its own Deployment": func() error {
-					return tiller.AppsV1().Deployments(of.home).Delete(ctx, "tiller-deploy", metav1.DeleteOptions{})
+					return tiller.AppsV1().Deployments(team.home).Delete(ctx, "tiller-deploy", metav1.DeleteOptions{})
 				},
 				"scaling its own Deployment": func() error {
-					_, err := tiller.AppsV1().Deployments(of.home).Patch(ctx, "tiller-deploy", types.MergePatchType, []byte(`{"spec":{"replicas":5}}`), metav1.PatchOptions{}, "scale")
+					_, err := tiller.AppsV1().Deployments(team.home).Patch(ctx, "tiller-deploy", types.MergePatchType, []byte(`{"spec":{"replicas":5}}`), metav1.PatchOptions{}, "scale")
 					return err
 				},
 				"deleting the NetworkPolicy": func() error {
-					return tiller.NetworkingV1().NetworkPolicies(of.home).Delete(ctx, "helm-tenant", metav1.DeleteOptions{})
+					return tiller.NetworkingV1().NetworkPolicies(team.home).Delete(ctx, "helm-tenant", metav1.DeleteOptions{})
 				},
 			} {
 				if err := asPolicy(try()); err != nil {
@@ -241,8 +241,8 @@ func TestTheAdmissionPolicy(t *testing.T) {
 
 func TestTheAdmissionPolicyLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
-	w, of, other := start(t), newTeam(), newTeam()
-	w.makeTenant(t, of)
+	w, team, other := start(t), newTeam(), newTeam()
+	w.makeTenant(t, team)
 	w.makeTenant(t, other)
 	ctx := t.Context()
 	everything := func(namespace, account string) *kubernetes.Clientset {
@@ -250,19 +250,19 @@ func TestTheAdmissionPolicyLeavesOthersAlone(t *testing.T) {
 		return w.account(t, namespace, account)
 	}
 	// The policy is at work.
-	tiller := everything(of.home, "tiller")
+	tiller := everything(team.home, "tiller")
 	eventually(t, "the policy", func() error {
-		_, err := tiller.CoreV1().Secrets(of.home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "first"}}, metav1.CreateOptions{})
+		_, err := tiller.CoreV1().Secrets(team.home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "first"}}, metav1.CreateOptions{})
 		return asPolicy(err)
 	})
 	for what, c := range map[string]struct {
 		client    *kubernetes.Clientset
 		namespace string
 	}{
-		"an admin in a home namespace":                          {w.root, of.home},
-		"another account of the home namespace":                 {everything(of.home, "backup"), of.home},
-		"an account called tiller in a namespace that is none":  {everything(of.a, "tiller"), of.a},
-		"the tenant's Tiller in one of the tenant's namespaces": {w.account(t, of.home, "tiller"), of.b},
+		"an admin in a home namespace":                          {w.root, team.home},
+		"another account of the home namespace":                 {everything(team.home, "backup"), team.home},
+		"an account called tiller in a namespace that is none":  {everything(team.a, "tiller"), team.a},
+		"the tenant's Tiller in one of the tenant's namespaces": {w.account(t, team.home, "tiller"), team.b},
 	} {
 		eventually(t, what, func() error {
 			s, err := c.client.CoreV1().Secrets(c.namespace).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}}, metav1.CreateOptions{})
@@ -276,7 +276,7 @@ func TestTheAdmissionPolicyLeavesOthersAlone(t *testing.T) {
 		})
 	}
 	// The other Tiller is refused by RBAC already.
-	_, err := w.account(t, other.home, "tiller").CoreV1().Secrets(of.home).Create(ctx, releaseSecret("web.v1"), metav1.CreateOptions{})
+	_, err := w.account(t, other.home, "tiller").CoreV1().Secrets(team.home).Create(ctx, releaseSecret("web.v1"), metav1.CreateOptions{})
 	if !apierrors.IsForbidden(err) || asPolicy(err) == nil {
 		t.Errorf("another tenant's Tiller writes a record here: %v", err)
 	}

@@ -31,61 +31,61 @@ func TestWhatOthersMade(t *testing.T) {
 	w.admin(t).must(t, initArgs(inConfigMaps, "--storage", "configmap")...)
 	for _, c := range []struct {
 		name string
-		make func(t *testing.T, of team) (refusal string)
+		make func(t *testing.T, made team) (refusal string)
 	}{
-		{"home namespace", func(_ *testing.T, of team) string {
-			return "Namespace " + of.home
+		{"home namespace", func(_ *testing.T, made team) string {
+			return "Namespace " + made.home
 		}},
-		{"service account", func(t *testing.T, of team) string {
-			_, err := w.root.CoreV1().ServiceAccounts(of.home).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "tiller"}}, metav1.CreateOptions{})
+		{"service account", func(t *testing.T, made team) string {
+			_, err := w.root.CoreV1().ServiceAccounts(made.home).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "tiller"}}, metav1.CreateOptions{})
 			must(t, err)
-			return "ServiceAccount tiller in namespace " + of.home
+			return "ServiceAccount tiller in namespace " + made.home
 		}},
-		{"Tiller of helm init", func(t *testing.T, of team) string {
-			deployment, service := w.helmInit(t, of.home)
-			_, err := w.root.AppsV1().Deployments(of.home).Create(t.Context(), deployment, metav1.CreateOptions{})
+		{"Tiller of helm init", func(t *testing.T, made team) string {
+			deployment, service := w.helmInit(t, made.home)
+			_, err := w.root.AppsV1().Deployments(made.home).Create(t.Context(), deployment, metav1.CreateOptions{})
 			must(t, err)
-			_, err = w.root.CoreV1().Services(of.home).Create(t.Context(), service, metav1.CreateOptions{})
+			_, err = w.root.CoreV1().Services(made.home).Create(t.Context(), service, metav1.CreateOptions{})
 			must(t, err)
 			// As every guide of those days has it.
-			w.bind(t, "", "tiller-"+of.name, "ClusterRole", "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: "tiller"})
-			return "Deployment tiller-deploy in namespace " + of.home
+			w.bind(t, "", "tiller-"+made.name, "ClusterRole", "cluster-admin", rbacv1.Subject{Kind: "ServiceAccount", Namespace: made.home, Name: "tiller"})
+			return "Deployment tiller-deploy in namespace " + made.home
 		}},
-		{"binding to another role", func(t *testing.T, of team) string {
-			w.namespace(t, of.a)
-			w.bind(t, of.a, "helm-tenant."+of.name+".admin", "ClusterRole", "view", rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "somebody"})
-			return "RoleBinding helm-tenant." + of.name + ".admin in namespace " + of.a
+		{"binding to another role", func(t *testing.T, made team) string {
+			w.namespace(t, made.a)
+			w.bind(t, made.a, "helm-tenant."+made.name+".admin", "ClusterRole", "view", rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "somebody"})
+			return "RoleBinding helm-tenant." + made.name + ".admin in namespace " + made.a
 		}},
-		{"record role and binding", func(t *testing.T, of team) string {
-			w.role(t, of.home, "helm-tenant-records", rule("*", "*", "*"))
-			w.bind(t, of.home, "helm-tenant-records", "Role", "helm-tenant-records", rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "somebody"})
-			return "Role helm-tenant-records in namespace " + of.home
+		{"record role and binding", func(t *testing.T, made team) string {
+			w.role(t, made.home, "helm-tenant-records", rule("*", "*", "*"))
+			w.bind(t, made.home, "helm-tenant-records", "Role", "helm-tenant-records", rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "somebody"})
+			return "Role helm-tenant-records in namespace " + made.home
 		}},
-		{"network policy", func(t *testing.T, of team) string {
-			_, err := w.root.NetworkingV1().NetworkPolicies(of.home).Create(t.Context(), &networkingv1.NetworkPolicy{
+		{"network policy", func(t *testing.T, made team) string {
+			_, err := w.root.NetworkingV1().NetworkPolicies(made.home).Create(t.Context(), &networkingv1.NetworkPolicy{
 				ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant"},
 				Spec:       networkingv1.NetworkPolicySpec{Ingress: []networkingv1.NetworkPolicyIngressRule{{}}},
 			}, metav1.CreateOptions{})
 			must(t, err)
-			return "NetworkPolicy helm-tenant in namespace " + of.home
+			return "NetworkPolicy helm-tenant in namespace " + made.home
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			of := newTeam()
-			w.namespace(t, of.home)
-			refusal := c.make(t, of)
-			before := w.versions(t, of)
+			team := newTeam()
+			w.namespace(t, team.home)
+			refusal := c.make(t, team)
+			before := w.versions(t, team)
 			admin := w.admin(t)
 			// A home that is named is one that may be there; its content is not.
 			if c.name != "home namespace" {
-				admin.fails(t, 1, []string{refusal, "not made by helm-tenant", "--adopt", of.name}, initArgs(of, "--home-namespace", of.home)...)
+				admin.fails(t, 1, []string{refusal, "not made by helm-tenant", "--adopt", team.name}, initArgs(team, "--home-namespace", team.home)...)
 			}
-			admin.fails(t, 1, []string{"Namespace " + of.home, "not made by helm-tenant", "--adopt", "--home-namespace"}, initArgs(of)...)
+			admin.fails(t, 1, []string{"Namespace " + team.home, "not made by helm-tenant", "--adopt", "--home-namespace"}, initArgs(team)...)
 			admin.wroteNothing(t)
-			same(t, "objects after the refusal", before, w.versions(t, of))
+			same(t, "objects after the refusal", before, w.versions(t, team))
 
-			admin.must(t, initArgs(of, "--adopt")...)
-			want, got := w.dump(t, reference), w.dump(t, of)
+			admin.must(t, initArgs(team, "--adopt")...)
+			want, got := w.dump(t, reference), w.dump(t, team)
 			if c.name == "Tiller of helm init" {
 				want = w.dump(t, inConfigMaps) // where its releases are already
 			}
@@ -95,15 +95,15 @@ func TestWhatOthersMade(t *testing.T) {
 				t.Errorf("the home namespace, which was there, is labelled as made by helm-tenant:\n%s", got[key])
 			}
 			got[key] = want[key]
-			if _, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.a, metav1.GetOptions{}); err == nil {
+			if _, err := w.root.CoreV1().Namespaces().Get(t.Context(), team.a, metav1.GetOptions{}); err == nil {
 				got["Namespace /TEAM-a"] = want["Namespace /TEAM-a"]
 			}
 			same(t, "the tenant", want, got)
-			if _, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "tiller-"+of.name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			if _, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "tiller-"+team.name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 				t.Errorf("the Tiller that was taken over is still an admin of the cluster (%v)", err)
 			}
 			after := w.admin(t)
-			after.must(t, initArgs(of)...)
+			after.must(t, initArgs(team)...)
 			after.wroteNothing(t)
 		})
 	}
@@ -132,30 +132,30 @@ func TestAdoptOfATillerMadeByHand(t *testing.T) {
 		}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			of := newTeam()
-			w.namespace(t, of.home)
-			deployment, _ := w.helmInit(t, of.home)
+			team := newTeam()
+			w.namespace(t, team.home)
+			deployment, _ := w.helmInit(t, team.home)
 			c.start(&deployment.Spec.Template.Spec.Containers[0])
 			// A neighbour in its pod is not it.
 			deployment.Spec.Template.Spec.Containers = append([]corev1.Container{{Name: "proxy", Image: "example.com/proxy:1", Args: []string{"--storage=memory"}}}, deployment.Spec.Template.Spec.Containers...)
-			_, err := w.root.AppsV1().Deployments(of.home).Create(t.Context(), deployment, metav1.CreateOptions{})
+			_, err := w.root.AppsV1().Deployments(team.home).Create(t.Context(), deployment, metav1.CreateOptions{})
 			must(t, err)
 			admin := w.admin(t)
 			if c.storage == "" {
-				admin.fails(t, 1, []string{of.home, `"sql"`, "secret or configmap"}, initArgs(of, "--adopt")...)
+				admin.fails(t, 1, []string{team.home, `"sql"`, "secret or configmap"}, initArgs(team, "--adopt")...)
 				admin.wroteNothing(t)
 				return
 			}
 			other := map[string]string{"secret": "configmap", "configmap": "secret"}[c.storage]
-			admin.fails(t, 1, []string{of.home, c.storage + "s", "say --storage=" + c.storage}, initArgs(of, "--adopt", "--storage", other)...)
+			admin.fails(t, 1, []string{team.home, c.storage + "s", "say --storage=" + c.storage}, initArgs(team, "--adopt", "--storage", other)...)
 			admin.wroteNothing(t)
-			admin.must(t, initArgs(of, "--adopt")...)
-			deployment, err = w.root.AppsV1().Deployments(of.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
+			admin.must(t, initArgs(team, "--adopt")...)
+			deployment, err = w.root.AppsV1().Deployments(team.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
 			must(t, err)
 			if len(deployment.Spec.Template.Spec.Containers) != 1 || !slices.Contains(deployment.Spec.Template.Spec.Containers[0].Command, "--storage="+c.storage) {
 				t.Errorf("Tiller is started as %+v", deployment.Spec.Template.Spec.Containers)
 			}
-			role, err := w.root.RbacV1().Roles(of.home).Get(t.Context(), "helm-tenant-records", metav1.GetOptions{})
+			role, err := w.root.RbacV1().Roles(team.home).Get(t.Context(), "helm-tenant-records", metav1.GetOptions{})
 			must(t, err)
 			same(t, "what Tiller may do at home", []rbacv1.PolicyRule{rule("", c.storage+"s", "get", "list", "create", "update", "delete")}, role.Rules)
 		})
@@ -175,9 +175,9 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	hand := func(t *testing.T) team {
-		of := newTeam()
-		w.namespace(t, of.home)
-		d, _ := w.helmInit(t, of.home)
+		team := newTeam()
+		w.namespace(t, team.home)
+		d, _ := w.helmInit(t, team.home)
 		pod := &d.Spec.Template.Spec
 		d.Spec.Replicas = new(int32)
 		*d.Spec.Replicas = 2
@@ -187,10 +187,10 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 		c := &pod.Containers[0]
 		c.Image = "registry.example.com/tiller:v2.16.12"
 		c.Resources.Requests = corev1.ResourceList{"memory": resource.MustParse("512Mi")}
-		c.Env = []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: of.home}, {Name: "TILLER_HISTORY_MAX", Value: "7"}, {Name: "TILLER_TLS_ENABLE", Value: "1"}, {Name: "HTTPS_PROXY", Value: "proxy"}}
-		_, err := w.root.AppsV1().Deployments(of.home).Create(t.Context(), d, metav1.CreateOptions{})
+		c.Env = []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: team.home}, {Name: "TILLER_HISTORY_MAX", Value: "7"}, {Name: "TILLER_TLS_ENABLE", Value: "1"}, {Name: "HTTPS_PROXY", Value: "proxy"}}
+		_, err := w.root.AppsV1().Deployments(team.home).Create(t.Context(), d, metav1.CreateOptions{})
 		must(t, err)
-		return of
+		return team
 	}
 	says := func(t *testing.T, r result, words ...string) {
 		t.Helper()
@@ -200,17 +200,17 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 			}
 		}
 	}
-	settings := func(t *testing.T, of team) string {
-		d := w.tiller(t, of)
+	settings := func(t *testing.T, made team) string {
+		d := w.tiller(t, made)
 		pod := d.Spec.Template.Spec
 		c := pod.Containers[0]
 		return fmt.Sprint(c.Image, " ", *d.Spec.Replicas, " ", pod.NodeSelector, " ", pod.ImagePullSecrets, " ", c.Resources.Requests.Memory(), " ", c.Resources.Limits.Memory(), " ", c.Env[1].Value)
 	}
 	lost := []string{"Tiller no longer speaks TLS", "loses what a tenant's Tiller has not: environment variable HTTPS_PROXY, environment variable TILLER_TLS_ENABLE, tolerations"}
 	t.Run("init", func(t *testing.T) {
-		of := hand(t)
+		team := hand(t)
 		admin := w.admin(t)
-		command := initArgs(of, "--adopt", "--storage", "configmap", "--replicas", "3")
+		command := initArgs(team, "--adopt", "--storage", "configmap", "--replicas", "3")
 		says(t, admin.must(t, append(slices.Clone(command), "--dry-run")...), lost...)
 		r := admin.must(t, command...)
 		says(t, r, append(lost, "Tiller's replicas: 2 becomes 3")...)
@@ -218,17 +218,17 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 			t.Errorf("more is said to change than was asked for: %v", r)
 		}
 		want := "registry.example.com/tiller:v2.16.12 3 map[pool:system] [{registry}] 512Mi 512Mi 7"
-		same(t, "Tiller's settings", want, settings(t, of))
+		same(t, "Tiller's settings", want, settings(t, team))
 		again := w.admin(t)
-		again.must(t, "init", of.name, "--wait=false")
+		again.must(t, "init", team.name, "--wait=false")
 		again.wroteNothing(t)
-		same(t, "Tiller's settings", want, settings(t, of))
+		same(t, "Tiller's settings", want, settings(t, team))
 	})
 	t.Run("apply", func(t *testing.T) {
-		of := hand(t)
+		team := hand(t)
 		admin := w.admin(t)
 		file := filepath.Join(t.TempDir(), "tenants.yaml")
-		text := "apiVersion: helm-tenant/v1\ntenants:\n- name: " + of.name + "\n  namespaces: [" + of.a + "]\n  homeNamespace: " + of.home + "\n  tiller: {storage: configmap, historyMax: 7}\n"
+		text := "apiVersion: helm-tenant/v1\ntenants:\n- name: " + team.name + "\n  namespaces: [" + team.a + "]\n  homeNamespace: " + team.home + "\n  tiller: {storage: configmap, historyMax: 7}\n"
 		must(t, os.WriteFile(file, []byte(text), 0o600))
 		command := []string{"apply", "-f", file, "--create-namespaces", "--adopt"}
 		changes := append(slices.Clone(lost), "Tiller's image: registry.example.com/tiller:v2.16.12 becomes ghcr.io/helm/tiller:v2.17.0", "Tiller's replicas: 2 becomes 1",
@@ -239,7 +239,7 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 		if strings.Contains(r.stderr, "history-max") {
 			t.Errorf("what stays is said to change: %v", r)
 		}
-		same(t, "Tiller's settings", "ghcr.io/helm/tiller:v2.17.0 1 map[] [] 64Mi 256Mi 7", settings(t, of))
+		same(t, "Tiller's settings", "ghcr.io/helm/tiller:v2.17.0 1 map[] [] 64Mi 256Mi 7", settings(t, team))
 	})
 }
 
@@ -261,27 +261,27 @@ func TestAdoptTakesForeignRights(t *testing.T) {
 		{"account helm, killed", "impersonation", "helm", true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			of := newTeam()
+			team := newTeam()
 			if c.make {
-				w.namespace(t, of.home)
+				w.namespace(t, team.home)
 				account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: c.account}}
 				if c.labelled {
-					account.Labels = map[string]string{"helm-tenant/tenant": of.name, "app.kubernetes.io/managed-by": "helm-tenant"}
-					w.patch(t, "namespaces", "", of.home, fmt.Sprintf(`{"metadata":{"labels":{"helm-tenant/tenant":%q}}}`, of.name))
+					account.Labels = map[string]string{"helm-tenant/tenant": team.name, "app.kubernetes.io/managed-by": "helm-tenant"}
+					w.patch(t, "namespaces", "", team.home, fmt.Sprintf(`{"metadata":{"labels":{"helm-tenant/tenant":%q}}}`, team.name))
 				}
-				_, err := w.root.CoreV1().ServiceAccounts(of.home).Create(t.Context(), account, metav1.CreateOptions{})
+				_, err := w.root.CoreV1().ServiceAccounts(team.home).Create(t.Context(), account, metav1.CreateOptions{})
 				must(t, err)
 			}
-			subject := rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: c.account}
+			subject := rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.home, Name: c.account}
 			somebody := rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "somebody"}
-			w.bind(t, "", "hand-"+of.name, "ClusterRole", "cluster-admin", subject)
-			w.bind(t, "", "hand-"+of.name+"-too", "ClusterRole", "view", somebody, rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "system:serviceaccount:" + of.home + ":" + c.account})
+			w.bind(t, "", "hand-"+team.name, "ClusterRole", "cluster-admin", subject)
+			w.bind(t, "", "hand-"+team.name+"-too", "ClusterRole", "view", somebody, rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "system:serviceaccount:" + team.home + ":" + c.account})
 
 			admin := w.admin(t)
-			command := initArgs(of, "--engine", c.engine, "--home-namespace", of.home)
+			command := initArgs(team, "--engine", c.engine, "--home-namespace", team.home)
 			if !c.make {
 				r := admin.must(t, command...)
-				for _, word := range []string{"Note: service account " + c.account, of.home, "--adopt", "ClusterRoleBinding hand-" + of.name + " -> ClusterRole cluster-admin", "ClusterRoleBinding hand-" + of.name + "-too"} {
+				for _, word := range []string{"Note: service account " + c.account, team.home, "--adopt", "ClusterRoleBinding hand-" + team.name + " -> ClusterRole cluster-admin", "ClusterRoleBinding hand-" + team.name + "-too"} {
 					if !strings.Contains(r.stderr, word) {
 						t.Errorf("%q is not said: %v", word, r)
 					}
@@ -289,17 +289,17 @@ func TestAdoptTakesForeignRights(t *testing.T) {
 			}
 			r := admin.must(t, append(command, "--adopt")...)
 			for _, word := range []string{
-				"taken from service account " + c.account + ": ClusterRoleBinding hand-" + of.name + " -> ClusterRole cluster-admin",
-				"taken from service account " + c.account + ", and left to its 1 other subjects: ClusterRoleBinding hand-" + of.name + "-too",
+				"taken from service account " + c.account + ": ClusterRoleBinding hand-" + team.name + " -> ClusterRole cluster-admin",
+				"taken from service account " + c.account + ", and left to its 1 other subjects: ClusterRoleBinding hand-" + team.name + "-too",
 			} {
 				if !strings.Contains(r.stderr, word) {
 					t.Errorf("%q is not said: %v", word, r)
 				}
 			}
-			if _, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "hand-"+of.name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			if _, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "hand-"+team.name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 				t.Errorf("the account is still an admin of the cluster (%v)", err)
 			}
-			left, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "hand-"+of.name+"-too", metav1.GetOptions{})
+			left, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "hand-"+team.name+"-too", metav1.GetOptions{})
 			must(t, err)
 			same(t, "subjects of a binding that others have, too", []rbacv1.Subject{somebody}, left.Subjects)
 			again := w.admin(t)
@@ -315,36 +315,36 @@ func TestAdoptTakesForeignRights(t *testing.T) {
 // TestWhatIsAnotherTenants is never taken over.
 func TestWhatIsAnotherTenantsIsNeverTakenOver(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.namespace(t, of.home)
-	_, err := w.root.CoreV1().ServiceAccounts(of.home).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+	w, team := start(t), newTeam()
+	w.namespace(t, team.home)
+	_, err := w.root.CoreV1().ServiceAccounts(team.home).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
 		Name: "tiller", Labels: map[string]string{"helm-tenant/tenant": "others"}}}, metav1.CreateOptions{})
 	must(t, err)
 	admin := w.admin(t)
-	for _, flags := range [][]string{{"--home-namespace", of.home}, {"--adopt"}, {"--adopt", "--share"}} {
-		words := []string{of.home}
+	for _, flags := range [][]string{{"--home-namespace", team.home}, {"--adopt"}, {"--adopt", "--share"}} {
+		words := []string{team.home}
 		if !slices.Contains(flags, "--home-namespace") {
-			words = []string{"ServiceAccount tiller in namespace " + of.home, `belongs to tenant "others"`}
+			words = []string{"ServiceAccount tiller in namespace " + team.home, `belongs to tenant "others"`}
 		}
-		admin.fails(t, 1, words, initArgs(of, flags...)...)
+		admin.fails(t, 1, words, initArgs(team, flags...)...)
 	}
 	admin.wroteNothing(t)
 }
 
 func TestAllNamespaces(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	of.home = "kube-system"
-	t.Cleanup(func() { w.forget(t, of.name, "kube-system") })
+	w, team := start(t), newTeam()
+	team.home = "kube-system"
+	t.Cleanup(func() { w.forget(t, team.name, "kube-system") })
 	admin := w.admin(t)
-	before := w.versions(t, of)
-	command := []string{"init", of.name, "--home-namespace", "kube-system", "--all-namespaces", "--wait=false"}
-	admin.fails(t, 1, []string{"all namespaces", "--accept-risk=cluster-wide", of.name}, command...)
+	before := w.versions(t, team)
+	command := []string{"init", team.name, "--home-namespace", "kube-system", "--all-namespaces", "--wait=false"}
+	admin.fails(t, 1, []string{"all namespaces", "--accept-risk=cluster-wide", team.name}, command...)
 	for _, other := range []string{"shared-home", "system-namespace", "everyone", "open-records"} {
 		admin.fails(t, 1, []string{"--accept-risk=cluster-wide"}, append(slices.Clone(command), "--accept-risk="+other)...)
 	}
 	admin.wroteNothing(t)
-	same(t, "objects after the refusal", before, w.versions(t, of))
+	same(t, "objects after the refusal", before, w.versions(t, team))
 
 	admin.must(t, append(slices.Clone(command), "--accept-risk=cluster-wide", "--user", "operator")...)
 	same(t, "writes", lines(`
@@ -356,23 +356,23 @@ func TestAllNamespaces(t *testing.T) {
 		create rolebindings kube-system/helm-tenant-records
 		create rolebindings kube-system/helm-tenant-member
 		create networkpolicies kube-system/helm-tenant
-		create clusterrolebindings helm-tenant.`+of.name+`.cluster-admin
+		create clusterrolebindings helm-tenant.`+team.name+`.cluster-admin
 		create deployments kube-system/tiller-deploy
 	`), writes(admin.requests(t)))
 	// The neighbours notice nothing.
 	ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), "kube-system", metav1.GetOptions{})
 	must(t, err)
-	same(t, "labels of kube-system", map[string]string{"kubernetes.io/metadata.name": "kube-system", "helm-tenant/tenant": of.name}, ns.Labels)
+	same(t, "labels of kube-system", map[string]string{"kubernetes.io/metadata.name": "kube-system", "helm-tenant/tenant": team.name}, ns.Labels)
 	policy, err := w.root.NetworkingV1().NetworkPolicies("kube-system").Get(t.Context(), "helm-tenant", metav1.GetOptions{})
 	must(t, err)
 	same(t, "pods that the NetworkPolicy selects", map[string]string{"app": "helm", "name": "tiller"}, policy.Spec.PodSelector.MatchLabels)
-	after := w.versions(t, of)
+	after := w.versions(t, team)
 	for key, version := range before {
 		if key != "namespaces /kube-system" && after[key] != version {
 			t.Errorf("%s changed from %s to %q", key, version, after[key])
 		}
 	}
-	binding, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "helm-tenant."+of.name+".cluster-admin", metav1.GetOptions{})
+	binding, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "helm-tenant."+team.name+".cluster-admin", metav1.GetOptions{})
 	must(t, err)
 	same(t, "what is bound in the cluster", fmt.Sprint("cluster-admin", []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "kube-system", Name: "tiller"}}),
 		fmt.Sprint(binding.RoleRef.Name, binding.Subjects))
@@ -382,22 +382,22 @@ func TestAllNamespaces(t *testing.T) {
 	again.wroteNothing(t)
 	// No other tenant can have a Tiller there.
 	other := newTeam()
-	again.fails(t, 1, []string{"kube-system", of.name, "--home-namespace"},
+	again.fails(t, 1, []string{"kube-system", team.name, "--home-namespace"},
 		"init", other.name, "--namespaces", other.a, "--create-namespaces", "--home-namespace", "kube-system", "--accept-risk=shared-home", "--wait=false")
 	again.wroteNothing(t)
 }
 
 func TestSystemNamespace(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
 	for _, ns := range []string{"kube-system", "kube-public", "kube-node-lease"} {
-		admin.fails(t, 1, []string{ns, "--accept-risk=system-namespace"}, "init", of.name, "--namespaces", of.a+","+ns, "--create-namespaces", "--wait=false", "--accept-risk=cluster-wide")
+		admin.fails(t, 1, []string{ns, "--accept-risk=system-namespace"}, "init", team.name, "--namespaces", team.a+","+ns, "--create-namespaces", "--wait=false", "--accept-risk=cluster-wide")
 	}
 	admin.wroteNothing(t)
-	admin.must(t, "init", of.name, "--namespaces", of.a+",kube-node-lease", "--create-namespaces", "--accept-risk=system-namespace", "--wait=false")
-	w.bound(t, "kube-node-lease", of, "admin")
-	w.forget(t, of.name, "kube-node-lease")
+	admin.must(t, "init", team.name, "--namespaces", team.a+",kube-node-lease", "--create-namespaces", "--accept-risk=system-namespace", "--wait=false")
+	w.bound(t, "kube-node-lease", team, "admin")
+	w.forget(t, team.name, "kube-node-lease")
 }
 
 // forget removes a tenant from a namespace that outlives the test, so that the
@@ -444,23 +444,23 @@ func TestSharedHome(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			of := newTeam()
-			w.namespace(t, of.home)
-			c.make(t, of.home)
+			team := newTeam()
+			w.namespace(t, team.home)
+			c.make(t, team.home)
 			admin := w.admin(t)
-			command := initArgs(of, "--home-namespace", of.home)
-			admin.fails(t, 1, []string{of.home, "other things", "--accept-risk=shared-home"}, command...)
+			command := initArgs(team, "--home-namespace", team.home)
+			admin.fails(t, 1, []string{team.home, "other things", "--accept-risk=shared-home"}, command...)
 			admin.fails(t, 1, []string{"--accept-risk=shared-home"}, append(slices.Clone(command), "--adopt", "--accept-risk=everyone", "--accept-risk=cluster-wide")...)
 			admin.wroteNothing(t)
 			admin.must(t, append(command, "--accept-risk=shared-home")...)
-			ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.home, metav1.GetOptions{})
+			ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), team.home, metav1.GetOptions{})
 			must(t, err)
 			for label := range ns.Labels {
 				if strings.HasPrefix(label, "pod-security") {
 					t.Errorf("the shared namespace is labelled %s", label)
 				}
 			}
-			policy, err := w.root.NetworkingV1().NetworkPolicies(of.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
+			policy, err := w.root.NetworkingV1().NetworkPolicies(team.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
 			must(t, err)
 			same(t, "pods that the NetworkPolicy selects", map[string]string{"app": "helm", "name": "tiller"}, policy.Spec.PodSelector.MatchLabels)
 		})
@@ -469,22 +469,22 @@ func TestSharedHome(t *testing.T) {
 
 func TestConfigMapStorage(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
-	admin.must(t, initArgs(of, "--storage", "configmap")...)
-	role, err := w.root.RbacV1().Roles(of.home).Get(t.Context(), "helm-tenant-records", metav1.GetOptions{})
+	admin.must(t, initArgs(team, "--storage", "configmap")...)
+	role, err := w.root.RbacV1().Roles(team.home).Get(t.Context(), "helm-tenant-records", metav1.GetOptions{})
 	must(t, err)
 	same(t, "what Tiller may do at home", []rbacv1.PolicyRule{rule("", "configmaps", "get", "list", "create", "update", "delete")}, role.Rules)
-	deployment, err := w.root.AppsV1().Deployments(of.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
+	deployment, err := w.root.AppsV1().Deployments(team.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
 	must(t, err)
 	if args := deployment.Spec.Template.Spec.Containers[0].Command; !slices.Contains(args, "--storage=configmap") {
 		t.Errorf("Tiller is started as %q", args)
 	}
 	// Tiller would not find its releases again.
 	admin.requests(t)
-	admin.fails(t, 1, []string{of.name, "configmaps"}, initArgs(of, "--storage", "secret")...)
+	admin.fails(t, 1, []string{team.name, "configmaps"}, initArgs(team, "--storage", "secret")...)
 	admin.wroteNothing(t)
-	admin.must(t, initArgs(of)...)
+	admin.must(t, initArgs(team)...)
 	admin.wroteNothing(t)
 }
 
@@ -492,19 +492,19 @@ func TestConfigMapStorage(t *testing.T) {
 // for the kind as any server does for one that it does not have.
 func TestAServerWithoutAdmissionPolicies(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
 	old := admin.through(t, func(_ http.ResponseWriter, r *http.Request) bool {
 		r.URL.Path = strings.Replace(r.URL.Path, "/validatingadmissionpolic", "/nosuchpolic", 1)
 		return false
 	})
-	old.fails(t, 1, []string{"ConfigMap", "--accept-risk=open-records"}, initArgs(of, "--storage", "configmap")...)
+	old.fails(t, 1, []string{"ConfigMap", "--accept-risk=open-records"}, initArgs(team, "--storage", "configmap")...)
 	admin.wroteNothing(t)
-	r := old.must(t, initArgs(of)...)
+	r := old.must(t, initArgs(team)...)
 	if !strings.Contains(r.stderr, "no ValidatingAdmissionPolicy") {
 		t.Errorf("it does not say what is missing: %v", r)
 	}
-	same(t, "what it wrote", made(of.name, of.home, of.a, of.b), writes(admin.requests(t)))
+	same(t, "what it wrote", made(team.name, team.home, team.a, team.b), writes(admin.requests(t)))
 	second := newTeam()
 	old.must(t, initArgs(second, "--storage", "configmap", "--accept-risk=open-records")...)
 }
@@ -538,19 +538,19 @@ func (w *world) helmInit(t *testing.T, namespace string) (*appsv1.Deployment, *c
 // there, to lead the verbs of admins to it.
 func TestAForgedRecord(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of, "--user", "alice")
-	w.namespace(t, of.c)
-	forged := metav1.ObjectMeta{Name: "helm-tenant", Labels: map[string]string{"helm-tenant/tenant": of.name, "app.kubernetes.io/managed-by": "helm-tenant"}}
-	_, err := w.root.CoreV1().ConfigMaps(of.c).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: forged,
-		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [kube-system]\nhomeNamespace: " + of.c + "\nrole: admin\nengine: tiller\n"}}, metav1.CreateOptions{})
+	w, made := start(t), newTeam()
+	admin := w.makeTenant(t, made, "--user", "alice")
+	w.namespace(t, made.c)
+	forged := metav1.ObjectMeta{Name: "helm-tenant", Labels: map[string]string{"helm-tenant/tenant": made.name, "app.kubernetes.io/managed-by": "helm-tenant"}}
+	_, err := w.root.CoreV1().ConfigMaps(made.c).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: forged,
+		Data: map[string]string{"tenant.yaml": "name: " + made.name + "\nnamespaces: [kube-system]\nhomeNamespace: " + made.c + "\nrole: admin\nengine: tiller\n"}}, metav1.CreateOptions{})
 	must(t, err)
-	before := w.versions(t, team{home: of.c, a: of.a, b: of.b})
+	before := w.versions(t, team{home: made.c, a: made.a, b: made.b})
 
-	admin.must(t, "grant", of.name, "--user", "bob")
-	admin.must(t, "revoke", of.name, "--user", "alice")
-	same(t, "members", []string{"User bob"}, w.members(t, of))
-	admin.must(t, "init", of.name, "--wait=false")
-	same(t, "writes", []string{"update rolebindings " + of.home + "/helm-tenant-member", "update rolebindings " + of.home + "/helm-tenant-member"}, writes(admin.requests(t)))
-	same(t, "the other namespaces", before, w.versions(t, team{home: of.c, a: of.a, b: of.b}))
+	admin.must(t, "grant", made.name, "--user", "bob")
+	admin.must(t, "revoke", made.name, "--user", "alice")
+	same(t, "members", []string{"User bob"}, w.members(t, made))
+	admin.must(t, "init", made.name, "--wait=false")
+	same(t, "writes", []string{"update rolebindings " + made.home + "/helm-tenant-member", "update rolebindings " + made.home + "/helm-tenant-member"}, writes(admin.requests(t)))
+	same(t, "the other namespaces", before, w.versions(t, team{home: made.c, a: made.a, b: made.b}))
 }

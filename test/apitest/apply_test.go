@@ -46,16 +46,16 @@ func TestOverlapsAreToldWithAllElse(t *testing.T) {
 // into a folder whose name begins with a dot.
 func TestAFolderThatIsMounted(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	folder := t.TempDir()
 	data := filepath.Join(folder, "..2024_01_02_03_04_05.1")
 	must(t, os.Mkdir(data, 0o700))
-	must(t, os.WriteFile(filepath.Join(data, "tenants.yaml"), []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+of.name+"\n  namespaces: ["+of.a+"]\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(data, "tenants.yaml"), []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+team.name+"\n  namespaces: ["+team.a+"]\n"), 0o600))
 	must(t, os.Symlink(filepath.Base(data), filepath.Join(folder, "..data")))
 	must(t, os.Symlink(filepath.Join("..data", "tenants.yaml"), filepath.Join(folder, "tenants.yaml")))
 	must(t, os.WriteFile(filepath.Join(folder, ".tenants.yaml.swp.yaml"), []byte("not ours"), 0o600))
 	w.admin(t).must(t, "apply", "-f", folder, "--create-namespaces")
-	if w.record(t, of) == nil {
+	if w.record(t, team) == nil {
 		t.Error("the tenant is not made")
 	}
 }

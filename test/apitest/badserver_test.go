@@ -73,15 +73,15 @@ func on(matches func(*http.Request) bool, fault hook) hook {
 
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	address := closedPort(t)
 	u := w.admin(t).at(t, "https://"+address)
 	for _, command := range [][]string{
-		initArgs(of),
-		initArgs(of, "--dry-run"),
-		{"grant", of.name, "--user", "alice"},
-		{"revoke", of.name, "--user", "alice"},
-		{"use", of.name},
+		initArgs(team),
+		initArgs(team, "--dry-run"),
+		{"grant", team.name, "--user", "alice"},
+		{"revoke", team.name, "--user", "alice"},
+		{"use", team.name},
 		{"whoami"},
 	} {
 		r := u.fails(t, 1, []string{`context "test"`, address, "refused"}, command...)
@@ -90,22 +90,22 @@ func TestNobodyListens(t *testing.T) {
 		}
 	}
 	// A tenant that is known needs no server to be told; its Tiller does.
-	u.env = []string{"HELM_TENANT=" + of.name}
+	u.env = []string{"HELM_TENANT=" + team.name}
 	r := u.run(t, "whoami")
-	if r.code != 1 || !strings.Contains(r.stdout, of.home) || !strings.Contains(r.stderr, "refused") {
+	if r.code != 1 || !strings.Contains(r.stdout, team.home) || !strings.Contains(r.stderr, "refused") {
 		t.Errorf("whoami without a server: %v", r)
 	}
 }
 
 func TestNoKubernetes(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	u := w.admin(t).through(t, faults["login page"])
 	for _, command := range [][]string{
-		initArgs(of),
-		{"grant", of.name, "--user", "alice"},
-		{"revoke", of.name, "--user", "alice"},
-		{"use", of.name},
+		initArgs(team),
+		{"grant", team.name, "--user", "alice"},
+		{"revoke", team.name, "--user", "alice"},
+		{"use", team.name},
 	} {
 		u.fails(t, 1, []string{`context "test"`}, command...)
 	}
@@ -113,7 +113,7 @@ func TestNoKubernetes(t *testing.T) {
 		answer(rw, 401, metav1.StatusReasonUnauthorized, "Unauthorized")
 		return true
 	})
-	for _, command := range [][]string{initArgs(of), {"grant", of.name, "--user", "alice"}, {"use", of.name}} {
+	for _, command := range [][]string{initArgs(team), {"grant", team.name, "--user", "alice"}, {"use", team.name}} {
 		nobody.fails(t, 1, []string{"credentials", "not accepted", `context "test"`}, command...)
 	}
 }
@@ -133,26 +133,26 @@ func TestAFaultOnTheWay(t *testing.T) {
 	want := w.dump(t, reference)
 	kinds := []string{"403", "500", "cut", "409", "503"}
 	for n := int64(0); n < total.Load(); n += 2 {
-		of, fault := newTeam(), kinds[n/2%int64(len(kinds))]
+		team, fault := newTeam(), kinds[n/2%int64(len(kinds))]
 		var seen atomic.Int64
 		var hit string
 		u := admin.through(t, on(func(r *http.Request) bool {
 			if seen.Add(1) != n+1 {
 				return false
 			}
-			hit = r.Method + " " + strings.ReplaceAll(r.URL.Path, of.name, "TEAM")
+			hit = r.Method + " " + strings.ReplaceAll(r.URL.Path, team.name, "TEAM")
 			return true
 		}, faults[fault]))
-		r := u.run(t, initArgs(of)...)
+		r := u.run(t, initArgs(team)...)
 		if seen.Load() <= n {
 			continue // this time it needed fewer
 		}
 		what := fmt.Sprintf("%s at request %d, %s", fault, n+1, hit)
 		if r.code != 0 {
-			t.Run(what, func(t *testing.T) { r.complains(t, 1, of.name, `context "test"`) })
-			admin.must(t, initArgs(of)...)
+			t.Run(what, func(t *testing.T) { r.complains(t, 1, team.name, `context "test"`) })
+			admin.must(t, initArgs(team)...)
 		}
-		same(t, what+": the tenant", want, w.dump(t, of))
+		same(t, what+": the tenant", want, w.dump(t, team))
 	}
 }
 
@@ -171,14 +171,14 @@ func TestAWriteThatNeverGoesThrough(t *testing.T) {
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			of := newTeam()
+			team := newTeam()
 			admin := w.admin(t)
 			u := admin.through(t, on(func(r *http.Request) bool {
 				return isWriteRequest(r) && strings.HasSuffix(r.URL.Path, "/deployments")
 			}, faults[fault]))
-			u.fails(t, 1, append(words, of.name, `context "test"`, "Deployment tiller-deploy", "12 of 13 writes were made", "same command again"), initArgs(of)...)
-			admin.must(t, initArgs(of)...)
-			same(t, "the tenant", want, w.dump(t, of))
+			u.fails(t, 1, append(words, team.name, `context "test"`, "Deployment tiller-deploy", "12 of 13 writes were made", "same command again"), initArgs(team)...)
+			admin.must(t, initArgs(team)...)
+			same(t, "the tenant", want, w.dump(t, team))
 		})
 	}
 }
@@ -195,23 +195,23 @@ func TestMembersAndABadServer(t *testing.T) {
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			of := newTeam()
-			admin := w.makeTenant(t, of, "--user", "stays,leaves")
+			team := newTeam()
+			admin := w.makeTenant(t, team, "--user", "stays,leaves")
 			u := admin.through(t, on(func(r *http.Request) bool { return isWriteRequest(r) }, faults[fault]))
-			grant := u.launch(t, "grant", of.name, "--user", "comes")
-			revoke := u.launch(t, "revoke", of.name, "--user", "leaves")
+			grant := u.launch(t, "grant", team.name, "--user", "comes")
+			revoke := u.launch(t, "revoke", team.name, "--user", "leaves")
 			for _, p := range []*running{grant, revoke} {
 				r := <-p.ended
-				r.complains(t, 1, append(words, of.name, `context "test"`)...)
+				r.complains(t, 1, append(words, team.name, `context "test"`)...)
 				if r.took > 3*time.Minute {
 					t.Errorf("it took %v", r.took)
 				}
 			}
-			same(t, "members", []string{"User leaves", "User stays"}, w.members(t, of))
+			same(t, "members", []string{"User leaves", "User stays"}, w.members(t, team))
 			// A member who is told "can no longer use" can not.
-			admin.must(t, "grant", of.name, "--user", "comes")
-			admin.must(t, "revoke", of.name, "--user", "leaves")
-			same(t, "members", []string{"User comes", "User stays"}, w.members(t, of))
+			admin.must(t, "grant", team.name, "--user", "comes")
+			admin.must(t, "revoke", team.name, "--user", "leaves")
+			same(t, "members", []string{"User comes", "User stays"}, w.members(t, team))
 		})
 	}
 }
@@ -219,15 +219,15 @@ func TestMembersAndABadServer(t *testing.T) {
 // TestAnOverloadedServer asks to come back later, once for each request.
 func TestAnOverloadedServer(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	var first atomic.Bool
 	u := w.admin(t).through(t, on(func(r *http.Request) bool { return isWriteRequest(r) && first.CompareAndSwap(false, true) }, faults["429"]))
-	r := u.must(t, initArgs(of)...)
+	r := u.must(t, initArgs(team)...)
 	if r.took < time.Second {
 		t.Errorf("it came back after %v, and was asked to wait a second", r.took)
 	}
 	always := w.admin(t).through(t, faults["429"])
-	r = always.fails(t, 1, []string{"429", "overloaded", `context "test"`, "later"}, initArgs(of)...)
+	r = always.fails(t, 1, []string{"429", "overloaded", `context "test"`, "later"}, initArgs(team)...)
 	if r.took > 3*time.Minute {
 		t.Errorf("it took %v: %v", r.took, r)
 	}
@@ -236,16 +236,16 @@ func TestAnOverloadedServer(t *testing.T) {
 // TestASlowServer answers a request later than --request-timeout allows.
 func TestASlowServer(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of, "--user", "alice")
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team, "--user", "alice")
 	for what, c := range map[string]struct {
 		slow    func(*http.Request) bool
 		command []string
 	}{
-		"reading":  {func(r *http.Request) bool { return r.Method == http.MethodGet }, initArgs(of, "--request-timeout", "300ms")},
-		"writing":  {isWriteRequest, []string{"init", of.name, "--replicas", "2", "--wait=false", "--request-timeout", "300ms"}},
-		"granting": {isWriteRequest, []string{"grant", of.name, "--user", "bob", "--request-timeout", "300ms"}},
-		"using":    {func(*http.Request) bool { return true }, []string{"use", of.name, "--request-timeout", "300ms"}},
+		"reading":  {func(r *http.Request) bool { return r.Method == http.MethodGet }, initArgs(team, "--request-timeout", "300ms")},
+		"writing":  {isWriteRequest, []string{"init", team.name, "--replicas", "2", "--wait=false", "--request-timeout", "300ms"}},
+		"granting": {isWriteRequest, []string{"grant", team.name, "--user", "bob", "--request-timeout", "300ms"}},
+		"using":    {func(*http.Request) bool { return true }, []string{"use", team.name, "--request-timeout", "300ms"}},
 	} {
 		u := admin.through(t, on(c.slow, func(_ http.ResponseWriter, r *http.Request) bool {
 			hang(r)
@@ -261,7 +261,7 @@ func TestASlowServer(t *testing.T) {
 		time.Sleep(30 * time.Millisecond)
 		return false
 	})
-	slow.must(t, initArgs(of, "--request-timeout", "10s")...)
+	slow.must(t, initArgs(team, "--request-timeout", "10s")...)
 }
 
 // interrupt sends the signal and checks that the command ends at once.
@@ -286,22 +286,22 @@ func TestInterruptedWhileItWaits(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
-		of := newTeam()
+		team := newTeam()
 		admin := w.admin(t)
-		p := admin.launch(t, "init", of.name, "--namespaces", of.a, "--create-namespaces")
+		p := admin.launch(t, "init", team.name, "--namespaces", team.a, "--create-namespaces")
 		p.says(t, "Tiller: ")
-		w.tillerPod(t, of)
+		w.tillerPod(t, team)
 		p.says(t, "is starting")
 		r := p.interrupt(t, signal)
-		r.complains(t, 1, of.home, "not ready", "interrupted", "tenant is written", "same command again")
+		r.complains(t, 1, team.home, "not ready", "interrupted", "tenant is written", "same command again")
 	}
 }
 
 func TestNotReadyInTime(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	r := w.admin(t).fails(t, 1, []string{of.home, "not ready in time: ", "tenant is written"},
-		"init", of.name, "--namespaces", of.a, "--create-namespaces", "--timeout", "1500ms")
+	w, team := start(t), newTeam()
+	r := w.admin(t).fails(t, 1, []string{team.home, "not ready in time: ", "tenant is written"},
+		"init", team.name, "--namespaces", team.a, "--create-namespaces", "--timeout", "1500ms")
 	if r.took > time.Minute {
 		t.Errorf("it took %v: %v", r.took, r)
 	}
@@ -310,16 +310,16 @@ func TestNotReadyInTime(t *testing.T) {
 // TestTheWaitEndsWhenTillerIsReady: when the Deployment says that it is rolled out.
 func TestTheWaitEndsWhenTillerIsReady(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	p := w.admin(t).launch(t, "init", of.name, "--namespaces", of.a, "--create-namespaces")
+	w, team := start(t), newTeam()
+	p := w.admin(t).launch(t, "init", team.name, "--namespaces", team.a, "--create-namespaces")
 	p.says(t, "Tiller: ")
 	eventually(t, "the pod is ready", func() error {
-		_, err := w.root.CoreV1().Pods(of.home).UpdateStatus(t.Context(), ready(w.tillerPod(t, of)), metav1.UpdateOptions{})
+		_, err := w.root.CoreV1().Pods(team.home).UpdateStatus(t.Context(), ready(w.tillerPod(t, team)), metav1.UpdateOptions{})
 		return err
 	})
 	select {
 	case r := <-p.ended:
-		if r.code != 0 || !strings.Contains(r.stdout, "tenant "+of.name+" is ready") {
+		if r.code != 0 || !strings.Contains(r.stdout, "tenant "+team.name+" is ready") {
 			t.Errorf("it is ready: %v", r)
 		}
 	case <-time.After(harness.Patience):
@@ -331,7 +331,7 @@ func TestTheWaitEndsWhenTillerIsReady(t *testing.T) {
 // TestTheServerGoesWhileItWaits cuts every watch and answers no other request.
 func TestTheServerGoesWhileItWaits(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	var gone atomic.Bool
 	var cuts atomic.Int64
 	u := w.admin(t).through(t, func(_ http.ResponseWriter, r *http.Request) bool {
@@ -340,18 +340,18 @@ func TestTheServerGoesWhileItWaits(t *testing.T) {
 		}
 		return false
 	})
-	p := u.launch(t, "init", of.name, "--namespaces", of.a, "--create-namespaces", "--timeout", "5s")
+	p := u.launch(t, "init", team.name, "--namespaces", team.a, "--create-namespaces", "--timeout", "5s")
 	p.says(t, "Tiller: ")
 	gone.Store(true)
 	r := <-p.ended
-	r.complains(t, 1, of.home, "not ready in time")
+	r.complains(t, 1, team.home, "not ready in time")
 	if r.took > 2*time.Minute {
 		t.Errorf("it took %v: %v", r.took, r)
 	}
 	// A server that is back is seen.
 	gone.Store(false)
 	cuts.Store(4)
-	second := u.launch(t, "init", of.name)
+	second := u.launch(t, "init", team.name)
 	second.says(t, "Tiller: ")
 	eventually(t, "watches that were cut are tried again", func() error {
 		if cuts.Load() > 0 {
@@ -359,7 +359,7 @@ func TestTheServerGoesWhileItWaits(t *testing.T) {
 		}
 		return nil
 	})
-	_, err := w.root.CoreV1().Pods(of.home).UpdateStatus(t.Context(), ready(w.tillerPod(t, of)), metav1.UpdateOptions{})
+	_, err := w.root.CoreV1().Pods(team.home).UpdateStatus(t.Context(), ready(w.tillerPod(t, team)), metav1.UpdateOptions{})
 	must(t, err)
 	if r := <-second.ended; r.code != 0 {
 		t.Errorf("after its watches were cut it does not see that Tiller is ready: %v", r)
@@ -369,19 +369,19 @@ func TestTheServerGoesWhileItWaits(t *testing.T) {
 // TestInterruptedWhileTheServerHangs is about requests without a limit.
 func TestInterruptedWhileTheServerHangs(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of)
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team)
 	for _, c := range []struct {
-		at      func(*http.Request) bool
+		matches func(*http.Request) bool
 		command []string
 	}{
-		{func(*http.Request) bool { return true }, initArgs(of)},
-		{isWriteRequest, []string{"init", of.name, "--replicas", "2", "--wait=false"}},
-		{isWriteRequest, []string{"grant", of.name, "--user", "bob"}},
-		{func(*http.Request) bool { return true }, []string{"use", of.name}},
+		{func(*http.Request) bool { return true }, initArgs(team)},
+		{isWriteRequest, []string{"init", team.name, "--replicas", "2", "--wait=false"}},
+		{isWriteRequest, []string{"grant", team.name, "--user", "bob"}},
+		{func(*http.Request) bool { return true }, []string{"use", team.name}},
 	} {
 		reached := make(chan struct{}, 100)
-		u := admin.through(t, on(c.at, func(_ http.ResponseWriter, r *http.Request) bool {
+		u := admin.through(t, on(c.matches, func(_ http.ResponseWriter, r *http.Request) bool {
 			reached <- struct{}{}
 			hang(r)
 			return true
@@ -401,7 +401,7 @@ func TestInterruptedWhileTheServerHangs(t *testing.T) {
 // the connection instead of answering.
 func TestAnAnswerThatIsLost(t *testing.T) {
 	t.Parallel()
-	w, reference, of := start(t), newTeam(), newTeam()
+	w, reference, team := start(t), newTeam(), newTeam()
 	admin := w.admin(t)
 	admin.must(t, initArgs(reference)...)
 	var mutex sync.Mutex
@@ -428,17 +428,17 @@ func TestAnAnswerThatIsLost(t *testing.T) {
 		}
 		panic(http.ErrAbortHandler)
 	})
-	r := u.must(t, initArgs(of)...)
-	if !strings.Contains(r.stdout, "tenant "+of.name+" is written") {
+	r := u.must(t, initArgs(team)...)
+	if !strings.Contains(r.stdout, "tenant "+team.name+" is written") {
 		t.Errorf("it does not say that the tenant is written: %v", r)
 	}
-	same(t, "the tenant", w.dump(t, reference), w.dump(t, of))
+	same(t, "the tenant", w.dump(t, reference), w.dump(t, team))
 	// Grants and revokes, too.
-	if r := u.must(t, "grant", of.name, "--user", "bob"); !strings.Contains(r.stdout, "user bob can now use") {
+	if r := u.must(t, "grant", team.name, "--user", "bob"); !strings.Contains(r.stdout, "user bob can now use") {
 		t.Errorf("a grant that was made: %v", r)
 	}
-	if r := u.must(t, "revoke", of.name, "--user", "alice"); !strings.Contains(r.stdout, "user alice can no longer use") {
+	if r := u.must(t, "revoke", team.name, "--user", "alice"); !strings.Contains(r.stdout, "user alice can no longer use") {
 		t.Errorf("a revoke that was made: %v", r)
 	}
-	same(t, "members", []string{"User bob"}, w.members(t, of))
+	same(t, "members", []string{"User bob"}, w.members(t, team))
 }

@@ -91,22 +91,22 @@ func wrapped(t *testing.T, r result) (args []string, home, tenant string) {
 
 func TestAfterUseNobodyIsAsked(t *testing.T) {
 	t.Parallel()
-	w, of, second := start(t), newTeam(), newTeam()
+	w, team, second := start(t), newTeam(), newTeam()
 	alice := w.newUser(t, "alice")
 	alice.env = []string{"HELM_BIN=" + fakeHelm(t, "v2.17.0")}
-	w.makeTenant(t, of, "--user", alice.name)
+	w.makeTenant(t, team, "--user", alice.name)
 	w.makeTenant(t, second, "--user", alice.name, "--home-namespace", second.c, "--adopt")
 	eventually(t, "alice may read the record", func() error {
-		return alice.may(t, true, access("get", "", "configmaps", "", of.home, "helm-tenant"))
+		return alice.may(t, true, access("get", "", "configmaps", "", team.home, "helm-tenant"))
 	})
 	alice.requests(t)
-	r := alice.must(t, "use", of.name)
-	if want := fmt.Sprintf("context %q now uses tenant %s\n", "test", of.name); r.stdout != want || r.stderr != "" {
+	r := alice.must(t, "use", team.name)
+	if want := fmt.Sprintf("context %q now uses tenant %s\n", "test", team.name); r.stdout != want || r.stderr != "" {
 		t.Errorf("use says: %v", r)
 	}
 	same(t, "what use asks for", []string{
-		"get configmaps " + of.name + "-helm/helm-tenant", "get configmaps " + of.home + "/helm-tenant",
-		"get namespaces default", "get namespaces " + of.a, "get namespaces " + of.b, // whether they name another home
+		"get configmaps " + team.name + "-helm/helm-tenant", "get configmaps " + team.home + "/helm-tenant",
+		"get namespaces default", "get namespaces " + team.a, "get namespaces " + team.b, // whether they name another home
 	}, texted(alice.requests(t)))
 	// kubectl still reads what use wrote, and writes the file without losing it.
 	config, err := clientcmd.LoadFromFile(alice.kubeconfig)
@@ -122,14 +122,14 @@ func TestAfterUseNobodyIsAsked(t *testing.T) {
 			typed, args []string
 			home        string
 		}{
-			{[]string{"list"}, []string{"--tiller-namespace=" + of.home, "--kube-context=test", "list"}, of.home},
-			{[]string{"install", "./chart", "--name", "x"}, []string{"--tiller-namespace=" + of.home, "--kube-context=test", "--namespace=" + of.a, "install", "./chart", "--name", "x"}, of.home},
-			{[]string{"upgrade", "x", "./chart", "--install", "--namespace", of.b}, []string{"--tiller-namespace=" + of.home, "--kube-context=test", "upgrade", "x", "./chart", "--install", "--namespace", of.b}, of.home},
-			{[]string{"diff", "upgrade", "x"}, []string{"--tiller-namespace=" + of.home, "--kube-context=test", "diff", "upgrade", "x"}, of.home},
+			{[]string{"list"}, []string{"--tiller-namespace=" + team.home, "--kube-context=test", "list"}, team.home},
+			{[]string{"install", "./chart", "--name", "x"}, []string{"--tiller-namespace=" + team.home, "--kube-context=test", "--namespace=" + team.a, "install", "./chart", "--name", "x"}, team.home},
+			{[]string{"upgrade", "x", "./chart", "--install", "--namespace", team.b}, []string{"--tiller-namespace=" + team.home, "--kube-context=test", "upgrade", "x", "./chart", "--install", "--namespace", team.b}, team.home},
+			{[]string{"diff", "upgrade", "x"}, []string{"--tiller-namespace=" + team.home, "--kube-context=test", "diff", "upgrade", "x"}, team.home},
 		} {
 			args, home, tenant := wrapped(t, alice.run(t, c.typed...))
 			same(t, fmt.Sprintf("%q: helm's arguments", c.typed), c.args, args)
-			if home != c.home || tenant != of.name {
+			if home != c.home || tenant != team.name {
 				t.Errorf("%q: TILLER_NAMESPACE is %q, HELM_TENANT %q", c.typed, home, tenant)
 			}
 		}
@@ -147,10 +147,10 @@ func TestAfterUseNobodyIsAsked(t *testing.T) {
 	if home != second.c {
 		t.Errorf("TILLER_NAMESPACE is %q", home)
 	}
-	if _, home, _ := wrapped(t, alice.run(t, "--tenant", of.name, "list")); home != of.home {
-		t.Errorf("for --tenant %s TILLER_NAMESPACE is %q", of.name, home)
+	if _, home, _ := wrapped(t, alice.run(t, "--tenant", team.name, "list")); home != team.home {
+		t.Errorf("for --tenant %s TILLER_NAMESPACE is %q", team.name, home)
 	}
-	alice.env = append(alice.env, "HELM_TENANT="+of.name)
+	alice.env = append(alice.env, "HELM_TENANT="+team.name)
 	check()
 }
 
@@ -165,22 +165,22 @@ func texted(requests []request) []string {
 
 func TestUseThatCanNotBe(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.makeTenant(t, of)
+	w, team := start(t), newTeam()
+	w.makeTenant(t, team)
 	bob := w.newUser(t, "bob")
 	before, err := os.ReadFile(bob.kubeconfig)
 	must(t, err)
-	bob.fails(t, 1, []string{of.home, `context "test"`, "helm tenant grant"}, "use", of.name)
+	bob.fails(t, 1, []string{team.home, `context "test"`, "helm tenant grant"}, "use", team.name)
 	bob.fails(t, 1, []string{"forbidden", "none-tiller"}, "use", "none")
 	admin := w.admin(t)
 	admin.fails(t, 1, []string{`no tenant has its home in namespace "none-tiller"`, `context "test"`, "--home-namespace"}, "use", "none")
-	admin.fails(t, 1, []string{of.home, of.name, "other"}, "use", "other", "--home-namespace", of.home)
+	admin.fails(t, 1, []string{team.home, team.name, "other"}, "use", "other", "--home-namespace", team.home)
 	admin.fails(t, 1, []string{"no tenant", "default"}, "use")
 	// A record that somebody broke.
-	w.patch(t, "configmaps", of.home, "helm-tenant", `{"data":{"tenant.yaml":"name: [1"}}`)
-	admin.fails(t, 1, []string{of.home, "tenant.yaml"}, "use", of.name)
-	w.patch(t, "configmaps", of.home, "helm-tenant", `{"data":{"tenant.yaml":"recordVersion: 9\nname: `+of.name+`\n"}}`)
-	admin.fails(t, 1, []string{of.home, "recordVersion 9"}, "use", of.name)
+	w.patch(t, "configmaps", team.home, "helm-tenant", `{"data":{"tenant.yaml":"name: [1"}}`)
+	admin.fails(t, 1, []string{team.home, "tenant.yaml"}, "use", team.name)
+	w.patch(t, "configmaps", team.home, "helm-tenant", `{"data":{"tenant.yaml":"recordVersion: 9\nname: `+team.name+`\n"}}`)
+	admin.fails(t, 1, []string{team.home, "recordVersion 9"}, "use", team.name)
 	after, err := os.ReadFile(bob.kubeconfig)
 	must(t, err)
 	if string(before) != string(after) {
@@ -192,28 +192,28 @@ func TestUseThatCanNotBe(t *testing.T) {
 // of the context's namespace.
 func TestTheNamespaceTells(t *testing.T) {
 	t.Parallel()
-	w, of, plain := start(t), newTeam(), newTeam()
+	w, team, plain := start(t), newTeam(), newTeam()
 	helm := "HELM_BIN=" + fakeHelm(t, "v2.17.0")
-	w.makeTenant(t, of, "--home-namespace", of.c, "--adopt")
+	w.makeTenant(t, team, "--home-namespace", team.c, "--adopt")
 	w.namespace(t, plain.a)
 	reader := w.newUser(t, "reader")
 	reader.env = []string{helm}
-	for _, ns := range []string{of.a, of.c, plain.a} {
+	for _, ns := range []string{team.a, team.c, plain.a} {
 		w.allow(t, reader, ns, rule("", "namespaces", "get"))
 	}
-	w.lastGrant(t, reader, of.name)
+	w.lastGrant(t, reader, team.name)
 
-	reader.inNamespace(t, of.a)
+	reader.inNamespace(t, team.a)
 	reader.requests(t)
 	args, home, tenant := wrapped(t, reader.run(t, "install", "./chart"))
-	same(t, "helm's arguments", []string{"--tiller-namespace=" + of.c, "--kube-context=test", "install", "./chart"}, args)
-	if home != of.c || tenant != of.name {
+	same(t, "helm's arguments", []string{"--tiller-namespace=" + team.c, "--kube-context=test", "install", "./chart"}, args)
+	if home != team.c || tenant != team.name {
 		t.Errorf("TILLER_NAMESPACE is %q, HELM_TENANT %q", home, tenant)
 	}
-	same(t, "what is asked for", []string{"get namespaces " + of.a}, texted(reader.requests(t)))
+	same(t, "what is asked for", []string{"get namespaces " + team.a}, texted(reader.requests(t)))
 
-	reader.inNamespace(t, of.c) // the home itself
-	if _, home, tenant := wrapped(t, reader.run(t, "list")); home != of.c || tenant != of.name {
+	reader.inNamespace(t, team.c) // the home itself
+	if _, home, tenant := wrapped(t, reader.run(t, "list")); home != team.c || tenant != team.name {
 		t.Errorf("in the home namespace TILLER_NAMESPACE is %q, HELM_TENANT %q", home, tenant)
 	}
 
@@ -222,13 +222,13 @@ func TestTheNamespaceTells(t *testing.T) {
 
 	nobody := w.newUser(t, "nobody")
 	nobody.env = []string{helm}
-	nobody.inNamespace(t, of.a)
-	nobody.fails(t, 1, []string{`no tenant is known for context "test", namespace "` + of.a + `"`, "forbidden", nobody.name, "helm tenant use TENANT", "--tenant"}, "list")
-	nobody.fails(t, 1, []string{of.a, "forbidden"}, "whoami")
+	nobody.inNamespace(t, team.a)
+	nobody.fails(t, 1, []string{`no tenant is known for context "test", namespace "` + team.a + `"`, "forbidden", nobody.name, "helm tenant use TENANT", "--tenant"}, "list")
+	nobody.fails(t, 1, []string{team.a, "forbidden"}, "whoami")
 	// What needs no tenant runs without one.
 	wrapped(t, nobody.run(t, "lint", "./chart"))
 	for _, r := range nobody.requests(t) {
-		if r.String() != "get namespaces "+of.a {
+		if r.String() != "get namespaces "+team.a {
 			t.Errorf("it asks for %v", r)
 		}
 	}
@@ -236,16 +236,16 @@ func TestTheNamespaceTells(t *testing.T) {
 
 func TestWhoami(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	alice := w.newUser(t, "alice")
 	alice.env = []string{"HELM_BIN=" + fakeHelm(t, "v2.17.0")}
 	// An image may say both, and the version is the tag.
-	w.makeTenant(t, of, "--user", alice.name, "--tiller-image", "ghcr.io/helm/tiller:v2.17.0@sha256:"+strings.Repeat("0", 64))
+	w.makeTenant(t, team, "--user", alice.name, "--tiller-image", "ghcr.io/helm/tiller:v2.17.0@sha256:"+strings.Repeat("0", 64))
 	eventually(t, "alice may read the record", func() error {
-		return alice.may(t, true, access("get", "", "configmaps", "", of.home, "helm-tenant"))
+		return alice.may(t, true, access("get", "", "configmaps", "", team.home, "helm-tenant"))
 	})
-	alice.must(t, "use", of.name)
-	pod := w.tillerPod(t, of)
+	alice.must(t, "use", team.name)
+	pod := w.tillerPod(t, team)
 
 	whoami := func(wantCode int) map[string]any {
 		t.Helper()
@@ -253,7 +253,7 @@ func TestWhoami(t *testing.T) {
 		if r.code != wantCode {
 			t.Errorf("exit code %d: %v", r.code, r)
 		}
-		if wantCode != 0 && !strings.Contains(r.stderr, of.home) {
+		if wantCode != 0 && !strings.Contains(r.stderr, team.home) {
 			t.Errorf("the error does not name the namespace: %v", r)
 		}
 		var who map[string]any
@@ -263,19 +263,19 @@ func TestWhoami(t *testing.T) {
 		return who
 	}
 	want := map[string]any{
-		"apiVersion": "helm-tenant/v1", "kind": "Whoami", "tenant": of.name, "homeNamespace": of.home, "rule": "kubeconfig context",
+		"apiVersion": "helm-tenant/v1", "kind": "Whoami", "tenant": team.name, "homeNamespace": team.home, "rule": "kubeconfig context",
 		"context": "test", "cluster": "test", "server": w.Server, "user": alice.name, "userName": alice.name,
-		"namespace": of.a, "namespaces": []any{of.a, of.b},
+		"namespace": team.a, "namespaces": []any{team.a, team.b},
 		"tiller": map[string]any{"pods": 1.0, "ready": 0.0, "version": "v2.17.0", "answers": true, "answer": "v2.17.0", "ignoredSettings": []any{}},
 	}
 	// Helm knows best whether Tiller answers; here it says so.
 	same(t, "whoami, no pod ready", want, whoami(0))
-	_, err := w.root.CoreV1().Pods(of.home).UpdateStatus(t.Context(), ready(pod), metav1.UpdateOptions{})
+	_, err := w.root.CoreV1().Pods(team.home).UpdateStatus(t.Context(), ready(pod), metav1.UpdateOptions{})
 	must(t, err)
 	want["tiller"].(map[string]any)["ready"] = 1.0
 	same(t, "whoami, a pod ready", want, whoami(0))
 	// By another way: the environment.
-	alice.env = append(alice.env, "HELM_TENANT="+of.name)
+	alice.env = append(alice.env, "HELM_TENANT="+team.name)
 	want["rule"] = "HELM_TENANT"
 	same(t, "whoami by HELM_TENANT", want, whoami(0))
 
@@ -287,9 +287,9 @@ func TestWhoami(t *testing.T) {
 		t.Errorf("of a Tiller that does not answer whoami says %v", tiller)
 	}
 	// And no pod at all.
-	w.patch(t, "deployments", of.home, "tiller-deploy", `{"spec":{"replicas":0}}`)
+	w.patch(t, "deployments", team.home, "tiller-deploy", `{"spec":{"replicas":0}}`)
 	eventually(t, "no pod", func() error {
-		pods, err := w.root.CoreV1().Pods(of.home).List(t.Context(), metav1.ListOptions{})
+		pods, err := w.root.CoreV1().Pods(team.home).List(t.Context(), metav1.ListOptions{})
 		if err != nil || len(pods.Items) > 0 {
 			return fmt.Errorf("%d pods, %v", len(pods.Items), err)
 		}
@@ -300,11 +300,11 @@ func TestWhoami(t *testing.T) {
 }
 
 // tillerPod is the pod that the controllers made; nothing runs it.
-func (w *world) tillerPod(t *testing.T, of team) *corev1.Pod {
+func (w *world) tillerPod(t *testing.T, made team) *corev1.Pod {
 	t.Helper()
 	var pod *corev1.Pod
 	eventually(t, "Tiller's pod", func() error {
-		pods, err := w.root.CoreV1().Pods(of.home).List(t.Context(), metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+		pods, err := w.root.CoreV1().Pods(made.home).List(t.Context(), metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
 		if err == nil && len(pods.Items) != 1 {
 			err = fmt.Errorf("%d pods", len(pods.Items))
 		}

@@ -23,18 +23,18 @@ import (
 // destroyed: after the backup, before the rights are gone.
 func TestDestroySavesWhatIsWrittenMeanwhile(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.makeTenant(t, of)
-	w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+	w, team := start(t), newTeam()
+	w.makeTenant(t, team)
+	w.stored(t, team, records.Release{Name: "web", Namespace: team.a, Revision: 1, Status: "DEPLOYED"})
 	var upgraded atomic.Bool
 	admin := w.admin(t).through(t, func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/rolebindings/") && !upgraded.Swap(true) {
-			w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 2, Status: "DEPLOYED"})
+			w.stored(t, team, records.Release{Name: "web", Namespace: team.a, Revision: 2, Status: "DEPLOYED"})
 		}
 		return false
 	})
 	file := filepath.Join(t.TempDir(), "backup.yaml")
-	r := admin.must(t, "destroy", of.name, "--keep-releases", "--yes", "--wait=false", "--backup", file)
+	r := admin.must(t, "destroy", team.name, "--keep-releases", "--yes", "--wait=false", "--backup", file)
 	later := strings.TrimSuffix(file, ".yaml") + "-later.yaml"
 	for name, want := range map[string][]string{file: {"web.v1"}, later: {"web.v1", "web.v2"}} {
 		text, err := os.ReadFile(name)
@@ -59,24 +59,24 @@ func TestDestroySavesWhatIsWrittenMeanwhile(t *testing.T) {
 // left behind: the tenant stays, and init gives it back its rights.
 func TestDestroyRefusesWhatIsInstalledMeanwhile(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.makeTenant(t, of, "--user", "alice")
+	w, team := start(t), newTeam()
+	w.makeTenant(t, team, "--user", "alice")
 	var installed atomic.Bool
 	admin := w.admin(t).through(t, func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/rolebindings/") && !installed.Swap(true) {
-			w.stored(t, of, records.Release{Name: "new", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+			w.stored(t, team, records.Release{Name: "new", Namespace: team.a, Revision: 1, Status: "DEPLOYED"})
 		}
 		return false
 	})
-	admin.fails(t, 1, []string{"it has a release", "new", "--keep-releases"}, "destroy", of.name, "--yes", "--wait=false")
+	admin.fails(t, 1, []string{"it has a release", "new", "--keep-releases"}, "destroy", team.name, "--yes", "--wait=false")
 	if !installed.Load() {
 		t.Fatal("no right was taken away: the test shows nothing")
 	}
-	if w.record(t, of) == nil {
+	if w.record(t, team) == nil {
 		t.Error("the tenant's record is gone")
 	}
-	admin.must(t, "init", of.name, "--wait=false")
-	w.bound(t, of.a, of, "admin")
+	admin.must(t, "init", team.name, "--wait=false")
+	w.bound(t, team.a, team, "admin")
 }
 
 // TestDestroyLeavesSharedNamespaces: a namespace that helm-tenant created for one
@@ -86,35 +86,35 @@ func TestDestroyLeavesSharedNamespaces(t *testing.T) {
 	w := start(t)
 	for _, engine := range []string{"tiller", "impersonation"} {
 		t.Run(engine, func(t *testing.T) {
-			of, other := newTeam(), newTeam()
-			w.makeTenant(t, of, "--engine", engine, "--home-namespace", of.home)
-			admin := w.makeTenant(t, other, "--engine", engine, "--home-namespace", other.home, "--namespaces", of.a, "--share")
+			team, other := newTeam(), newTeam()
+			w.makeTenant(t, team, "--engine", engine, "--home-namespace", team.home)
+			admin := w.makeTenant(t, other, "--engine", engine, "--home-namespace", other.home, "--namespaces", team.a, "--share")
 			// That of a tenant of which only a binding is left, too.
-			w.bind(t, of.b, "theirs", "ClusterRole", "view")
-			w.patch(t, "rolebindings", of.b, "theirs", `{"metadata":{"labels":{"helm-tenant/tenant":"ghost"}}}`)
+			w.bind(t, team.b, "theirs", "ClusterRole", "view")
+			w.patch(t, "rolebindings", team.b, "theirs", `{"metadata":{"labels":{"helm-tenant/tenant":"ghost"}}}`)
 
-			command := []string{"destroy", of.name, "--delete-namespaces", "--yes", "--wait=false"}
+			command := []string{"destroy", team.name, "--delete-namespaces", "--yes", "--wait=false"}
 			for _, flags := range [][]string{{"--dry-run"}, nil} {
 				r := admin.must(t, append(slices.Clone(command), flags...)...)
 				for _, stays := range []string{
-					fmt.Sprintf("namespace %q stays, because tenant %q has it, too", of.a, other.name),
-					fmt.Sprintf("namespace %q stays, because a RoleBinding there is labelled as tenant %q", of.b, "ghost"),
+					fmt.Sprintf("namespace %q stays, because tenant %q has it, too", team.a, other.name),
+					fmt.Sprintf("namespace %q stays, because a RoleBinding there is labelled as tenant %q", team.b, "ghost"),
 				} {
 					if !strings.Contains(r.stderr, stays) {
 						t.Errorf("it does not say that %s: %v", stays, r)
 					}
 				}
 			}
-			for _, ns := range []string{of.a, of.b} {
+			for _, ns := range []string{team.a, team.b} {
 				found, err := w.root.CoreV1().Namespaces().Get(t.Context(), ns, metav1.GetOptions{})
 				if err != nil || found.DeletionTimestamp != nil {
 					t.Fatalf("namespace %s is gone (%v)", ns, err)
 				}
 			}
-			if owner := w.label(t, of.a, "helm-tenant/tenant"); owner != other.name {
+			if owner := w.label(t, team.a, "helm-tenant/tenant"); owner != other.name {
 				t.Errorf("the namespace is labelled as tenant %q's, not %q's", owner, other.name)
 			}
-			if _, err := w.root.RbacV1().RoleBindings(of.a).Get(t.Context(), "helm-tenant."+other.name+".admin", metav1.GetOptions{}); err != nil {
+			if _, err := w.root.RbacV1().RoleBindings(team.a).Get(t.Context(), "helm-tenant."+other.name+".admin", metav1.GetOptions{}); err != nil {
 				t.Errorf("the other tenant lost its rights: %v", err)
 			}
 			again := w.admin(t)
@@ -122,7 +122,7 @@ func TestDestroyLeavesSharedNamespaces(t *testing.T) {
 			again.wroteNothing(t)
 			// Whose it is now takes it along.
 			r := again.must(t, "destroy", other.name, "--delete-namespaces", "--yes", "--wait=false")
-			if ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.a, metav1.GetOptions{}); err == nil && ns.DeletionTimestamp == nil {
+			if ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), team.a, metav1.GetOptions{}); err == nil && ns.DeletionTimestamp == nil {
 				t.Errorf("its last tenant left the namespace behind: %v", r)
 			}
 		})
@@ -132,22 +132,22 @@ func TestDestroyLeavesSharedNamespaces(t *testing.T) {
 // TestDestroyTakesHelmsRecordsOnly: what only carries helm's label is no release.
 func TestDestroyTakesHelmsRecordsOnly(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	of.home = of.name + "-helm"
-	w.makeTenant(t, of, "--engine", "impersonation")
-	w.helm3(t, "install", "web", hello(), "--namespace", of.a)
+	w, team := start(t), newTeam()
+	team.home = team.name + "-helm"
+	w.makeTenant(t, team, "--engine", "impersonation")
+	w.helm3(t, "install", "web", hello(), "--namespace", team.a)
 	labels := map[string]string{"owner": "helm", "name": "fake", "status": "deployed", "version": "1"}
 	for name, kind := range map[string]corev1.SecretType{"theirs": "helm.sh/release.v1", "sh.helm.release.v1.fake.v2": "helm.sh/release.v1", "sh.helm.release.v1.fake.v1": "Opaque"} {
-		_, err := w.root.CoreV1().Secrets(of.a).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Type: kind}, metav1.CreateOptions{})
+		_, err := w.root.CoreV1().Secrets(team.a).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Type: kind}, metav1.CreateOptions{})
 		must(t, err)
 	}
 	admin := w.withHelm3(t)
-	r := admin.fails(t, 1, []string{"it has a release", "web"}, "destroy", of.name, "--yes", "--wait=false")
+	r := admin.fails(t, 1, []string{"it has a release", "web"}, "destroy", team.name, "--yes", "--wait=false")
 	if strings.Contains(r.stderr, "fake") {
 		t.Errorf("a Secret that is none is taken for a release: %v", r)
 	}
-	admin.must(t, "destroy", of.name, "--delete-releases", "--yes", "--wait=false", "--backup", backupFile(t))
-	same(t, "Secrets with helm's label", 3, len(w.helmRecords(t, of.a)))
+	admin.must(t, "destroy", team.name, "--delete-releases", "--yes", "--wait=false", "--backup", backupFile(t))
+	same(t, "Secrets with helm's label", 3, len(w.helmRecords(t, team.a)))
 }
 
 // TestDestroyLeavesAHomeWithOthersThings, of whatever kind; but what every namespace
@@ -179,11 +179,11 @@ func TestDestroyLeavesAHomeWithOthersThings(t *testing.T) {
 		}},
 	} {
 		t.Run("a "+c.kind, func(t *testing.T) {
-			of := newTeam()
-			admin := w.makeTenant(t, of)
-			must(t, c.make(of.home))
-			r := admin.must(t, "destroy", of.name, "--yes", "--wait=false")
-			ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.home, metav1.GetOptions{})
+			team := newTeam()
+			admin := w.makeTenant(t, team)
+			must(t, c.make(team.home))
+			r := admin.must(t, "destroy", team.name, "--yes", "--wait=false")
+			ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), team.home, metav1.GetOptions{})
 			stays := err == nil && ns.DeletionTimestamp == nil
 			if stays != (c.kind != "") {
 				t.Errorf("the home stays: %v (%v): %v", stays, err, r)

@@ -122,22 +122,22 @@ func TestRequests(t *testing.T) {
 
 func (w *world) countRequests(t *testing.T, engine string, size int) {
 	t.Helper()
-	of := newTeam()
+	team := newTeam()
 	admin, way := w.withHelm3(t).behind(t, nil)
 	var namespaces []string
 	for i := range size {
-		namespaces = append(namespaces, fmt.Sprintf("%s-n%d", of.name, i))
+		namespaces = append(namespaces, fmt.Sprintf("%s-n%d", team.name, i))
 	}
 	folder := t.TempDir()
 	file := filepath.Join(folder, "tenants.yaml")
 	for _, c := range verbsCounted {
-		args := strings.Fields(strings.NewReplacer("TEAM", of.name, "ENGINE", engine, "NAMESPACES", strings.Join(namespaces, ","), "FILE", file).Replace(c.command))
+		args := strings.Fields(strings.NewReplacer("TEAM", team.name, "ENGINE", engine, "NAMESPACES", strings.Join(namespaces, ","), "FILE", file).Replace(c.command))
 		if args[0] == "migrate" {
 			if engine != "tiller" {
 				continue
 			}
 			for i := range 20 * size {
-				w.stored(t, of, records.Release{Name: fmt.Sprintf("r%d", i), Namespace: namespaces[i%size], Revision: 1, Status: "DEPLOYED"})
+				w.stored(t, team, records.Release{Name: fmt.Sprintf("r%d", i), Namespace: namespaces[i%size], Revision: 1, Status: "DEPLOYED"})
 			}
 		}
 		if args[0] == "destroy" {
@@ -165,17 +165,17 @@ func (w *world) countRequests(t *testing.T, engine string, size int) {
 // TestTheWrapperMakesNoRequest is about what runs before helm does.
 func TestTheWrapperMakesNoRequest(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.makeTenant(t, of, "--engine", "impersonation")
+	w, team := start(t), newTeam()
+	w.makeTenant(t, team, "--engine", "impersonation")
 	u, way := w.admin(t).behind(t, nil)
 	helm := filepath.Join(t.TempDir(), "helm")
 	must(t, os.WriteFile(helm, []byte("#!/bin/sh\necho v3.22.0 \"$@\"\n"), 0o755))
 	u.env = append(u.env, "HELM_BIN="+helm)
-	u.must(t, "use", of.name)
+	u.must(t, "use", team.name)
 	if len(way.take()) == 0 {
 		t.Fatal("no request went through the proxy")
 	}
-	for _, args := range [][]string{{"list"}, {"upgrade", "--install", "web", "chart", "--namespace", of.b}, {"--tenant", of.name, "status", "web"}, {"help"}} {
+	for _, args := range [][]string{{"list"}, {"upgrade", "--install", "web", "chart", "--namespace", team.b}, {"--tenant", team.name, "status", "web"}, {"help"}} {
 		u.must(t, args...)
 		if made := way.take(); len(made) > 0 {
 			t.Errorf("%v: requests before helm: %v", args, made)
@@ -184,10 +184,10 @@ func TestTheWrapperMakesNoRequest(t *testing.T) {
 }
 
 // distant are verbs for a tenant that exists, and change nothing that the next reads.
-func distant(of team) [][]string {
+func distant(made team) [][]string {
 	return [][]string{
-		{"tenants"}, {"describe", of.name}, {"releases", of.name}, {"export", of.name}, {"audit", of.name}, {"init", of.name, "--wait=false", "--dry-run"},
-		{"grant", of.name, "--user", "dave", "--dry-run"}, {"freeze", of.name, "--reason", "x", "--dry-run"}, {"prove", of.name},
+		{"tenants"}, {"describe", made.name}, {"releases", made.name}, {"export", made.name}, {"audit", made.name}, {"init", made.name, "--wait=false", "--dry-run"},
+		{"grant", made.name, "--user", "dave", "--dry-run"}, {"freeze", made.name, "--reason", "x", "--dry-run"}, {"prove", made.name},
 	}
 }
 
@@ -195,17 +195,17 @@ func distant(of team) [][]string {
 // --request-timeout, which is that of one request.
 func TestASlowAPIServer(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	u, _ := w.withHelm3(t).behind(t, func(http.ResponseWriter, *http.Request) bool {
 		time.Sleep(500 * time.Millisecond)
 		return false
 	})
 	timeout := []string{"--request-timeout", "10s"}
-	made := u.must(t, "init", of.name, "--engine", "impersonation", "--namespaces", of.a+","+of.b, "--create-namespaces", "--user", "alice", "--request-timeout", "5s")
+	made := u.must(t, "init", team.name, "--engine", "impersonation", "--namespaces", team.a+","+team.b, "--create-namespaces", "--user", "alice", "--request-timeout", "5s")
 	if made.took < 5*time.Second {
 		t.Errorf("it took %v, which shows nothing: %v", made.took, made)
 	}
-	for _, args := range [][]string{{"tenants"}, {"describe", of.name}, {"audit", of.name}, {"grant", of.name, "--user", "dave"}} {
+	for _, args := range [][]string{{"tenants"}, {"describe", team.name}, {"audit", team.name}, {"grant", team.name, "--user", "dave"}} {
 		r := u.run(t, append(args, timeout...)...)
 		if r.code != 0 && r.code != 4 {
 			t.Errorf("it failed: %v", r)
@@ -216,8 +216,8 @@ func TestASlowAPIServer(t *testing.T) {
 // TestASlowPage is longer in coming than a request may take, where it has many objects.
 func TestASlowPage(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.makeTenant(t, of, "--engine", "impersonation")
+	w, team := start(t), newTeam()
+	w.makeTenant(t, team, "--engine", "impersonation")
 	var mu sync.Mutex
 	slow := 0
 	u, _ := w.withHelm3(t).behind(t, func(_ http.ResponseWriter, r *http.Request) bool {
@@ -234,7 +234,7 @@ func TestASlowPage(t *testing.T) {
 		}
 		return false
 	})
-	for _, args := range [][]string{{"tenants"}, {"describe", of.name}} {
+	for _, args := range [][]string{{"tenants"}, {"describe", team.name}} {
 		r := u.run(t, append(args, "--request-timeout", "2s")...)
 		if r.code != 0 && r.code != 4 {
 			t.Errorf("a slow page ends it: %v", r)
@@ -250,8 +250,8 @@ func TestASlowPage(t *testing.T) {
 // some pages more or less of what other tests make meanwhile.
 func TestAThrottledAPIServer(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.makeTenant(t, of, "--engine", "impersonation")
+	w, team := start(t), newTeam()
+	w.makeTenant(t, team, "--engine", "impersonation")
 	direct, free := w.withHelm3(t).behind(t, nil)
 	var mu sync.Mutex
 	second, passed, refused := int64(0), 0, 0
@@ -267,7 +267,7 @@ func TestAThrottledAPIServer(t *testing.T) {
 		}
 		return false
 	})
-	for _, args := range distant(of) {
+	for _, args := range distant(team) {
 		plain := direct.run(t, args...)
 		r := throttled.run(t, args...)
 		if r.code != plain.code {

@@ -31,34 +31,34 @@ func (w *world) acting(t *testing.T, user string) kubernetes.Interface {
 // TestFreeze freezes a tenant while its members use it, and thaws it.
 func TestFreeze(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	of.home = of.name + "-helm"
+	w, team := start(t), newTeam()
+	team.home = team.name + "-helm"
 	admin, member := w.admin(t), w.newUser(t, "member")
-	w.makeTenant(t, of, "--engine", "impersonation", "--user", member.name)
+	w.makeTenant(t, team, "--engine", "impersonation", "--user", member.name)
 	helms := []string{"helm3", "helm4"}
 	with := func(helm string) *user {
 		one := *member
 		one.env = []string{"HELM_BIN=" + w.Bin(helm)}
 		return &one
 	}
-	with("helm3").must(t, "use", of.name)
+	with("helm3").must(t, "use", team.name)
 	for _, helm := range helms {
 		with(helm).must(t, "install", helm, hello())
 	}
 	// Somebody with a right of their own, and an account that a chart made.
 	binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "own"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
-		Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "dana-" + of.name}, {Kind: "ServiceAccount", Namespace: of.b, Name: "operator"}}}
-	_, err := w.root.RbacV1().RoleBindings(of.a).Create(t.Context(), binding, metav1.CreateOptions{})
+		Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "dana-" + team.name}, {Kind: "ServiceAccount", Namespace: team.b, Name: "operator"}}}
+	_, err := w.root.RbacV1().RoleBindings(team.a).Create(t.Context(), binding, metav1.CreateOptions{})
 	must(t, err)
 
-	before := admin.must(t, "export", of.name).stdout
-	if r := admin.must(t, "freeze", of.name, "--reason", "INC-12: shop", "--dry-run", "-o", "name"); !strings.Contains(r.stdout, "configmap/helm-tenant") {
+	before := admin.must(t, "export", team.name).stdout
+	if r := admin.must(t, "freeze", team.name, "--reason", "INC-12: shop", "--dry-run", "-o", "name"); !strings.Contains(r.stdout, "configmap/helm-tenant") {
 		t.Errorf("a dry run: %v", r)
 	}
-	if now := admin.must(t, "export", of.name).stdout; now != before {
+	if now := admin.must(t, "export", team.name).stdout; now != before {
 		t.Errorf("a dry run changed it to:\n%s", now)
 	}
-	r := admin.must(t, "freeze", of.name, "--reason", "INC-12: shop", "-o", "json")
+	r := admin.must(t, "freeze", team.name, "--reason", "INC-12: shop", "-o", "json")
 	var frozen struct {
 		Kind    string
 		Frozen  struct{ Reason, Since, Means string }
@@ -71,7 +71,7 @@ func TestFreeze(t *testing.T) {
 	listed := func(subject string) bool {
 		return slices.ContainsFunc(frozen.Writers, func(w struct{ Subject, Binding, Role string }) bool { return w.Subject == subject })
 	}
-	if !listed("user dana-"+of.name) || listed("service account "+of.b+":operator") || listed("service account "+of.home+":helm") {
+	if !listed("user dana-"+team.name) || listed("service account "+team.b+":operator") || listed("service account "+team.home+":helm") {
 		t.Errorf("who can still write: %+v", frozen.Writers)
 	}
 
@@ -79,12 +79,12 @@ func TestFreeze(t *testing.T) {
 	for _, helm := range helms {
 		one := with(helm)
 		for _, args := range [][]string{{"install", "new", hello()}, {"upgrade", helm, hello(), "--set", "a=b"}, {"rollback", helm, "1"}} {
-			if r := one.run(t, args...); r.code == 0 || !strings.Contains(r.stderr, "tenant "+of.name+" is frozen: INC-12: shop") {
+			if r := one.run(t, args...); r.code == 0 || !strings.Contains(r.stderr, "tenant "+team.name+" is frozen: INC-12: shop") {
 				t.Errorf("%s %q: %v", helm, args, r)
 			}
 		}
 		// helm keeps to itself why an uninstall fails: the API server warns.
-		if r := one.run(t, "uninstall", helm); r.code == 0 || strings.Count(r.stderr, "tenant "+of.name+" is frozen: INC-12: shop") != 1 {
+		if r := one.run(t, "uninstall", helm); r.code == 0 || strings.Count(r.stderr, "tenant "+team.name+" is frozen: INC-12: shop") != 1 {
 			t.Errorf("%s uninstall: %v", helm, r)
 		}
 		if r := one.must(t, "list"); strings.Count(r.stdout, "deployed") != len(helms) {
@@ -95,14 +95,14 @@ func TestFreeze(t *testing.T) {
 		}
 	}
 	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "x-"}}
-	for user, denied := range map[string]bool{"system:serviceaccount:" + of.b + ":operator": true, "dana-" + of.name: false} {
-		_, err := w.acting(t, user).CoreV1().ConfigMaps(of.a).Create(t.Context(), configMap, metav1.CreateOptions{})
+	for user, denied := range map[string]bool{"system:serviceaccount:" + team.b + ":operator": true, "dana-" + team.name: false} {
+		_, err := w.acting(t, user).CoreV1().ConfigMaps(team.a).Create(t.Context(), configMap, metav1.CreateOptions{})
 		if (err != nil) != denied || denied && !strings.Contains(err.Error(), "is frozen") {
 			t.Errorf("%s: %v", user, err)
 		}
 	}
-	deployer := w.acting(t, "system:serviceaccount:"+of.home+":helm")
-	_, err = deployer.CoreV1().ServiceAccounts(of.a).CreateToken(t.Context(), "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	deployer := w.acting(t, "system:serviceaccount:"+team.home+":helm")
+	_, err = deployer.CoreV1().ServiceAccounts(team.a).CreateToken(t.Context(), "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err == nil || !strings.Contains(err.Error(), "is frozen") {
 		t.Errorf("a token: %v", err)
 	}
@@ -112,8 +112,8 @@ func TestFreeze(t *testing.T) {
 		want string
 	}{
 		{[]string{"tenants"}, "impersonation (frozen)"},
-		{[]string{"describe", of.name}, "INC-12: shop, by policy"},
-		{[]string{"export", of.name}, "reason: 'INC-12: shop'"},
+		{[]string{"describe", team.name}, "INC-12: shop, by policy"},
+		{[]string{"export", team.name}, "reason: 'INC-12: shop'"},
 	} {
 		if r := admin.must(t, c.args...); !strings.Contains(r.stdout, c.want) {
 			t.Errorf("%q: %v", c.args, r)
@@ -122,13 +122,13 @@ func TestFreeze(t *testing.T) {
 	if r := with("helm3").must(t, "whoami"); !strings.Contains(r.stdout, "FROZEN") || !strings.Contains(r.stdout, "INC-12: shop") {
 		t.Errorf("whoami: %v", r)
 	}
-	if r := admin.must(t, "describe", of.name); strings.Contains(r.stdout, "Differs") {
+	if r := admin.must(t, "describe", team.name); strings.Contains(r.stdout, "Differs") {
 		t.Errorf("a freeze is drift: %v", r)
 	}
-	if r := admin.run(t, "audit", of.name, "-o", "json"); strings.Contains(r.stdout, "HT042") {
+	if r := admin.run(t, "audit", team.name, "-o", "json"); strings.Contains(r.stdout, "HT042") {
 		t.Errorf("a freeze is drift in the audit: %v", r)
 	}
-	if r := admin.run(t, "destroy", of.name, "--yes", "--keep-releases"); r.code != 1 || !strings.Contains(r.stderr, "is frozen") || !strings.Contains(r.stderr, "helm tenant thaw "+of.name) {
+	if r := admin.run(t, "destroy", team.name, "--yes", "--keep-releases"); r.code != 1 || !strings.Contains(r.stderr, "is frozen") || !strings.Contains(r.stderr, "helm tenant thaw "+team.name) {
 		t.Errorf("destroy: %v", r)
 	}
 	// A file from before the freeze does not undo it, nor does init.
@@ -137,13 +137,13 @@ func TestFreeze(t *testing.T) {
 	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "1 tenant unchanged") {
 		t.Errorf("apply: %v", r)
 	}
-	admin.must(t, "init", of.name, "--quota", "pods=50")
+	admin.must(t, "init", team.name, "--quota", "pods=50")
 	if r := with("helm3").run(t, "install", "new", hello()); r.code == 0 {
 		t.Errorf("after init: %v", r)
 	}
 
-	admin.must(t, "thaw", of.name)
-	if r := admin.must(t, "thaw", of.name); !strings.Contains(r.stdout, "is not frozen") {
+	admin.must(t, "thaw", team.name)
+	if r := admin.must(t, "thaw", team.name); !strings.Contains(r.stdout, "is not frozen") {
 		t.Errorf("thawed again: %v", r)
 	}
 	for _, helm := range helms {
@@ -156,15 +156,15 @@ func TestFreeze(t *testing.T) {
 // leaves the tenant half-way.
 func TestFreezeByManyAdmins(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.makeTenant(t, of)
+	w, team := start(t), newTeam()
+	w.makeTenant(t, team)
 	var group sync.WaitGroup
-	for _, args := range [][]string{{"freeze", of.name, "--reason", "one"}, {"freeze", of.name, "--reason", "two"}, {"thaw", of.name}, {"freeze", of.name, "--reason", "one"}} {
+	for _, args := range [][]string{{"freeze", team.name, "--reason", "one"}, {"freeze", team.name, "--reason", "two"}, {"thaw", team.name}, {"freeze", team.name, "--reason", "one"}} {
 		one := w.admin(t)
 		group.Go(func() { one.must(t, args...) })
 	}
 	group.Wait()
-	if r := w.admin(t).must(t, "describe", of.name); strings.Contains(r.stdout, "Differs") {
+	if r := w.admin(t).must(t, "describe", team.name); strings.Contains(r.stdout, "Differs") {
 		t.Errorf("it is half-way: %v", r)
 	}
 }

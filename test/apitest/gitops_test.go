@@ -40,10 +40,10 @@ func (w *world) define(t *testing.T, kubeconfig string, kinds ...string) {
 // TestGitOpsExports: what export writes for Argo CD and Flux is what their own definitions
 // allow, and what it makes for Flux is the tenant's own.
 func TestGitOpsExports(t *testing.T) {
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
 	w.define(t, admin.kubeconfig, "Kustomization", "AppProject")
-	w.makeTenant(t, of, "--engine", "impersonation", "--home-namespace", of.home)
+	w.makeTenant(t, team, "--engine", "impersonation", "--home-namespace", team.home)
 	apply := func(t *testing.T, text string) {
 		t.Helper()
 		file := filepath.Join(t.TempDir(), "objects.yaml")
@@ -52,79 +52,79 @@ func TestGitOpsExports(t *testing.T) {
 			t.Fatalf("%v\n%s\n%s", err, out, text)
 		}
 	}
-	apply(t, admin.must(t, "export", "--format=argocd", "--argocd-namespace="+of.a, of.name).stdout)
+	apply(t, admin.must(t, "export", "--format=argocd", "--argocd-namespace="+team.a, team.name).stdout)
 
-	plain := admin.must(t, "export", "--format=flux", of.name)
-	if !strings.Contains(plain.stderr, "records no account for Flux") || !strings.Contains(plain.stderr, "init "+of.name+" --flux-account=flux") {
+	plain := admin.must(t, "export", "--format=flux", team.name)
+	if !strings.Contains(plain.stderr, "records no account for Flux") || !strings.Contains(plain.stderr, "init "+team.name+" --flux-account=flux") {
 		t.Errorf("that it is not recorded is not said: %v", plain)
 	}
-	if r := admin.must(t, "init", of.name, "--flux-account=flux"); !strings.Contains(r.stderr, "service account flux in each namespace of the tenant has the role admin") {
+	if r := admin.must(t, "init", team.name, "--flux-account=flux"); !strings.Contains(r.stderr, "service account flux in each namespace of the tenant has the role admin") {
 		t.Errorf("what the account gives is not said: %v", r)
 	}
-	exported := admin.must(t, "export", "--format=flux", "--flux-source=OCIRepository/apps", of.name)
-	if exported.stderr != "" || exported.stdout != strings.ReplaceAll(plain.stdout, "kind: GitRepository\n    name: "+of.name, "kind: OCIRepository\n    name: apps") {
+	exported := admin.must(t, "export", "--format=flux", "--flux-source=OCIRepository/apps", team.name)
+	if exported.stderr != "" || exported.stdout != strings.ReplaceAll(plain.stdout, "kind: GitRepository\n    name: "+team.name, "kind: OCIRepository\n    name: apps") {
 		t.Errorf("after init the export is another: %v", exported)
 	}
 	apply(t, exported.stdout)
-	for _, ns := range []string{of.a, of.b} {
-		out, err := w.with(t, admin.kubeconfig, "kubectl", "get", "kustomizations.kustomize.toolkit.fluxcd.io", of.name, "--namespace", ns, "-o", "jsonpath={.spec.serviceAccountName} {.spec.targetNamespace} {.spec.sourceRef.kind}/{.spec.sourceRef.name}")
+	for _, ns := range []string{team.a, team.b} {
+		out, err := w.with(t, admin.kubeconfig, "kubectl", "get", "kustomizations.kustomize.toolkit.fluxcd.io", team.name, "--namespace", ns, "-o", "jsonpath={.spec.serviceAccountName} {.spec.targetNamespace} {.spec.sourceRef.kind}/{.spec.sourceRef.name}")
 		if err != nil || out != "flux "+ns+" OCIRepository/apps" {
 			t.Errorf("the Kustomization is %q, %v", out, err)
 		}
 	}
-	if r := admin.must(t, "init", of.name, "--dry-run", "-o", "name"); r.stdout != "" {
+	if r := admin.must(t, "init", team.name, "--dry-run", "-o", "name"); r.stdout != "" {
 		t.Errorf("what was applied is drift: %v", r)
 	}
 
 	// Who may run pods there can use the account: the audit and a revoke say so.
 	zoe := w.newUser(t, "zoe")
-	_, err := w.root.RbacV1().RoleBindings(of.a).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "edits"},
+	_, err := w.root.RbacV1().RoleBindings(team.a).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "edits"},
 		Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacGroup, Name: zoe.name}}, RoleRef: rbacv1.RoleRef{APIGroup: rbacGroup, Kind: "ClusterRole", Name: "edit"}}, metav1.CreateOptions{})
 	must(t, err)
-	if r := admin.run(t, "audit", of.name, "-o", "json"); !strings.Contains(r.stdout, "HT080") || !strings.Contains(r.stdout, "so can user "+zoe.name) {
+	if r := admin.run(t, "audit", team.name, "-o", "json"); !strings.Contains(r.stdout, "HT080") || !strings.Contains(r.stdout, "so can user "+zoe.name) {
 		t.Errorf("the audit: %v", r)
 	}
-	admin.must(t, "grant", of.name, "--home-namespace", of.home, "--user", zoe.name)
-	if r := admin.must(t, "revoke", of.name, "--home-namespace", of.home, "--user", zoe.name); !strings.Contains(r.stderr, "use service account "+of.a+":flux, which has the tenant's role") || !strings.Contains(r.stderr, "keeps its role") {
+	admin.must(t, "grant", team.name, "--home-namespace", team.home, "--user", zoe.name)
+	if r := admin.must(t, "revoke", team.name, "--home-namespace", team.home, "--user", zoe.name); !strings.Contains(r.stderr, "use service account "+team.a+":flux, which has the tenant's role") || !strings.Contains(r.stderr, "keeps its role") {
 		t.Errorf("the revoke: %v", r)
 	}
 
 	// A freeze holds it, and says so.
-	if r := admin.must(t, "freeze", of.name, "--reason", "INC-1"); !strings.Contains(r.stderr, "holds service account flux") {
+	if r := admin.must(t, "freeze", team.name, "--reason", "INC-1"); !strings.Contains(r.stderr, "holds service account flux") {
 		t.Errorf("the freeze: %v", r)
 	}
-	flux := "system:serviceaccount:" + of.a + ":flux"
+	flux := "system:serviceaccount:" + team.a + ":flux"
 	eventually(t, "the freeze holds the account", func() error {
-		out, err := w.with(t, admin.kubeconfig, "kubectl", "--as", flux, "create", "configmap", "x", "--namespace", of.a, "--dry-run=server")
+		out, err := w.with(t, admin.kubeconfig, "kubectl", "--as", flux, "create", "configmap", "x", "--namespace", team.a, "--dry-run=server")
 		if err == nil || !strings.Contains(out, "INC-1") {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	admin.must(t, "thaw", of.name)
+	admin.must(t, "thaw", team.name)
 	eventually(t, "the thaw lets it go on", func() error {
-		out, err := w.with(t, admin.kubeconfig, "kubectl", "--as", flux, "create", "configmap", "x", "--namespace", of.a, "--dry-run=server")
+		out, err := w.with(t, admin.kubeconfig, "kubectl", "--as", flux, "create", "configmap", "x", "--namespace", team.a, "--dry-run=server")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	if out, err := w.with(t, admin.kubeconfig, "kubectl", "--as", flux, "create", "configmap", "x", "--namespace", of.home, "--dry-run=server"); err == nil {
+	if out, err := w.with(t, admin.kubeconfig, "kubectl", "--as", flux, "create", "configmap", "x", "--namespace", team.home, "--dry-run=server"); err == nil {
 		t.Errorf("it can write in the home: %s", out)
 	}
 
 	// It goes when it is told to, and with the tenant.
-	admin.must(t, "init", of.name, "--flux-account=")
+	admin.must(t, "init", team.name, "--flux-account=")
 	gone := func(ns string) {
 		t.Helper()
 		if accounts, err := w.root.CoreV1().ServiceAccounts(ns).List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=flux"}); err != nil || len(accounts.Items) > 0 {
 			t.Errorf("in %s: %v, %v", ns, accounts, err)
 		}
 	}
-	gone(of.a)
-	admin.must(t, "init", of.name, "--flux-account=flux")
-	admin.must(t, "destroy", of.name, "--yes")
-	gone(of.b)
+	gone(team.a)
+	admin.must(t, "init", team.name, "--flux-account=flux")
+	admin.must(t, "destroy", team.name, "--yes")
+	gone(team.b)
 }
 
 // TestFluxAccountOfSomebody: an account of the name that a member made before, with our label
@@ -138,18 +138,18 @@ func TestFluxAccountOfSomebody(t *testing.T) {
 	}{"labelled": {labelled: true}, "adopted": {flags: []string{"--adopt"}}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			of, admin := newTeam(), w.admin(t)
-			w.makeTenant(t, of, "--engine", "impersonation", "--home-namespace", of.home)
+			team, admin := newTeam(), w.admin(t)
+			w.makeTenant(t, team, "--engine", "impersonation", "--home-namespace", team.home)
 			account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "flux"}}
 			if c.labelled {
-				account.Labels = map[string]string{"helm-tenant/tenant": of.name, "app.kubernetes.io/managed-by": "helm-tenant"}
+				account.Labels = map[string]string{"helm-tenant/tenant": team.name, "app.kubernetes.io/managed-by": "helm-tenant"}
 			}
-			_, err := w.root.CoreV1().ServiceAccounts(of.a).Create(t.Context(), account, metav1.CreateOptions{})
+			_, err := w.root.CoreV1().ServiceAccounts(team.a).Create(t.Context(), account, metav1.CreateOptions{})
 			must(t, err)
-			token := w.tokenOf(t, of.a, "flux")
-			admin.must(t, append([]string{"init", of.name, "--flux-account=flux"}, c.flags...)...)
+			token := w.tokenOf(t, team.a, "flux")
+			admin.must(t, append([]string{"init", team.name, "--flux-account=flux"}, c.flags...)...)
 			eventually(t, "the token ends", func() error {
-				if _, err := token.CoreV1().ConfigMaps(of.a).List(t.Context(), metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+				if _, err := token.CoreV1().ConfigMaps(team.a).List(t.Context(), metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
 					return fmt.Errorf("it gets %v", err)
 				}
 				return nil

@@ -63,15 +63,15 @@ func TestTheGuardOfOldReleases(t *testing.T) {
 	for _, major := range []string{"helm3", "helm4"} {
 		t.Run(major, func(t *testing.T) {
 			t.Parallel()
-			w, of := start(t), newTeam()
-			w.makeTenant(t, of, "--engine", "impersonation", "--guard", "off", "--accept-risk", "no-guard", "--contact", "#platform")
+			w, team := start(t), newTeam()
+			w.makeTenant(t, team, "--engine", "impersonation", "--guard", "off", "--accept-risk", "no-guard", "--contact", "#platform")
 			chart := t.TempDir()
 			must(t, os.MkdirAll(filepath.Join(chart, "templates"), 0o755))
 			must(t, os.WriteFile(filepath.Join(chart, "Chart.yaml"), []byte("apiVersion: v2\nname: old\nversion: 1.0.0\n"), 0o644))
 			must(t, os.WriteFile(filepath.Join(chart, "templates", "all.yaml"), []byte(oldChart), 0o644))
-			deployer := "system:serviceaccount:" + of.name + "-helm:helm"
+			deployer := "system:serviceaccount:" + team.name + "-helm:helm"
 			helm := func(args ...string) error {
-				cmd := exec.Command(w.Bin(major), append(args, "--kube-as-user", deployer, "--namespace", of.a)...)
+				cmd := exec.Command(w.Bin(major), append(args, "--kube-as-user", deployer, "--namespace", team.a)...)
 				cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Admin(), "HOME="+t.TempDir())
 				if out, err := cmd.CombinedOutput(); err != nil {
 					return fmt.Errorf("helm %v: %w: %s", args, err, out)
@@ -81,10 +81,10 @@ func TestTheGuardOfOldReleases(t *testing.T) {
 			eventually(t, "the deployer's rights", func() error { return helm("list") })
 			must(t, helm("install", "old", chart, "--set", "greeting=a,external=true"))
 
-			w.admin(t).must(t, "init", of.name, "--guard", "enforce")
+			w.admin(t).must(t, "init", team.name, "--guard", "enforce")
 			client := w.as(t, deployer)
 			eventually(t, "the guard", func() error {
-				_, err := client.Resource(guarded["Service"]).Namespace(of.a).Create(t.Context(), parsed(t, of, fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")), metav1.CreateOptions{DryRun: []string{"All"}})
+				_, err := client.Resource(guarded["Service"]).Namespace(team.a).Create(t.Context(), parsed(t, team, fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")), metav1.CreateOptions{DryRun: []string{"All"}})
 				return byGuard(err, "services")
 			})
 			must(t, helm("upgrade", "old", chart, "--set", "greeting=b,external=true"))
@@ -94,7 +94,7 @@ func TestTheGuardOfOldReleases(t *testing.T) {
 				t.Errorf("a rollback that adds external IPs: %v", err)
 			}
 			must(t, helm("upgrade", "old", chart, "--set", "greeting=d"))
-			jobs := client.Resource(guarded["Job"]).Namespace(of.a)
+			jobs := client.Resource(guarded["Job"]).Namespace(team.a)
 			_, err := jobs.Patch(t.Context(), "old", types.MergePatchType, []byte(`{"metadata":{"finalizers":[]}}`), metav1.PatchOptions{})
 			must(t, err)
 			must(t, helm("uninstall", "old"))
@@ -106,14 +106,14 @@ func TestTheGuardOfOldReleases(t *testing.T) {
 // upgraded and deleted as before.
 func TestTheGuardOfBoundClaims(t *testing.T) {
 	t.Parallel()
-	w, of, actors := guardedTeam(t)
+	w, team, actors := guardedTeam(t)
 	ctx, size := t.Context(), corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")}
-	_, err := w.root.CoreV1().PersistentVolumes().Create(ctx, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: of.name}, Spec: corev1.PersistentVolumeSpec{
-		Capacity: size, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, StorageClassName: of.name,
+	_, err := w.root.CoreV1().PersistentVolumes().Create(ctx, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: team.name}, Spec: corev1.PersistentVolumeSpec{
+		Capacity: size, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, StorageClassName: team.name,
 		PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/none"}}}}, metav1.CreateOptions{})
 	must(t, err)
-	claims := actors["deployer"].Resource(guarded["PersistentVolumeClaim"]).Namespace(of.a)
-	claim := parsed(t, of, "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {storageClassName: "+of.name+", accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}")
+	claims := actors["deployer"].Resource(guarded["PersistentVolumeClaim"]).Namespace(team.a)
+	claim := parsed(t, team, "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {storageClassName: "+team.name+", accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}")
 	_, err = claims.Create(ctx, claim, metav1.CreateOptions{})
 	must(t, err)
 	eventually(t, "the claim to be bound", func() error {
@@ -121,7 +121,7 @@ func TestTheGuardOfBoundClaims(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if !strings.Contains(fmt.Sprint(live.Object["spec"]), "volumeName:"+of.name) {
+		if !strings.Contains(fmt.Sprint(live.Object["spec"]), "volumeName:"+team.name) {
 			return fmt.Errorf("%v", live.Object["spec"])
 		}
 		live.SetLabels(map[string]string{"upgraded": "yes"})

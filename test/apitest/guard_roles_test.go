@@ -13,7 +13,7 @@ import (
 // rules from the tenant, neither by an update nor by being made again; others do.
 func TestTheGuardOfRoles(t *testing.T) {
 	t.Parallel()
-	w, of, actors := guardedTeam(t)
+	w, team, actors := guardedTeam(t)
 	ctx, root := t.Context(), w.as(t, "")
 	roles := schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
 	const shape = "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: %s, labels: {%s}}, rules: [%s]}"
@@ -23,21 +23,21 @@ func TestTheGuardOfRoles(t *testing.T) {
 		"given": "{kind: User, apiGroup: rbac.authorization.k8s.io, name: eve}", "own": "{kind: ServiceAccount, namespace: OWN, name: d}",
 		"gone": "{kind: ServiceAccount, namespace: default, name: d}", "mixed": "{kind: ServiceAccount, namespace: NS, name: d}, {kind: Group, apiGroup: rbac.authorization.k8s.io, name: eves}",
 	} {
-		binding := parsed(t, of, fmt.Sprintf("{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: %[1]s}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: %[1]s}, subjects: [%[2]s]}", name, subject))
-		if _, err := root.Resource(guarded["RoleBinding"]).Namespace(of.a).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+		binding := parsed(t, team, fmt.Sprintf("{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: %[1]s}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: %[1]s}, subjects: [%[2]s]}", name, subject))
+		if _, err := root.Resource(guarded["RoleBinding"]).Namespace(team.a).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if name == "gone" {
 			continue // its Role is not there
 		}
-		if _, err := root.Resource(roles).Namespace(of.a).Create(ctx, parsed(t, of, fmt.Sprintf(shape, name, "", reads+", "+lists)), metav1.CreateOptions{}); err != nil {
+		if _, err := root.Resource(roles).Namespace(team.a).Create(ctx, parsed(t, team, fmt.Sprintf(shape, name, "", reads+", "+lists)), metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wanted := func(client dynamic.Interface, name, labels, rules string) error {
-		object := parsed(t, of, fmt.Sprintf(shape, name, labels, rules))
-		api := client.Resource(roles).Namespace(of.a)
-		live, err := root.Resource(roles).Namespace(of.a).Get(ctx, name, metav1.GetOptions{})
+		object := parsed(t, team, fmt.Sprintf(shape, name, labels, rules))
+		api := client.Resource(roles).Namespace(team.a)
+		live, err := root.Resource(roles).Namespace(team.a).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			_, err = api.Create(ctx, object, metav1.CreateOptions{DryRun: []string{"All"}})
 			return err

@@ -43,12 +43,12 @@ func byGuard(err error, kind string) error {
 }
 
 // parsed is an object in YAML; NS, B and HOST stand for a team's namespaces and host.
-func parsed(t *testing.T, of team, text string) *unstructured.Unstructured {
+func parsed(t *testing.T, made team, text string) *unstructured.Unstructured {
 	t.Helper()
-	text = strings.NewReplacer("NS", of.a, "OWN", of.b).Replace(text)
+	text = strings.NewReplacer("NS", made.a, "OWN", made.b).Replace(text)
 	var object unstructured.Unstructured
 	must(t, yaml.Unmarshal([]byte(text), &object.Object))
-	object.SetNamespace(of.a)
+	object.SetNamespace(made.a)
 	if object.GetName() == "" {
 		object.SetName("x")
 	}
@@ -187,46 +187,46 @@ func (w *world) classes(ctx context.Context) error {
 // guardedTeam is a tenant with all that the guard holds, and those who may act in its
 // namespace: its deployer, a person with direct rights, one with those of edit, an
 // account of elsewhere, and one of its own with a token of its own.
-func guardedTeam(t *testing.T) (w *world, of team, actors map[string]dynamic.Interface) {
+func guardedTeam(t *testing.T) (w *world, made team, actors map[string]dynamic.Interface) {
 	t.Helper()
-	w, of = start(t), newTeam()
+	w, made = start(t), newTeam()
 	ctx := t.Context()
-	w.makeTenant(t, of, "--network", "isolated", "--hosts", "*.team.example.com", "--priority-classes", "guard-allowed", "--quota", "pods=50", "--contact", "#platform")
-	w.patch(t, "namespaces", "", of.a, `{"metadata":{"annotations":{"helm-tenant/csi-drivers":"other.example.com, allowed.example.com"}}}`)
+	w.makeTenant(t, made, "--network", "isolated", "--hosts", "*.team.example.com", "--priority-classes", "guard-allowed", "--quota", "pods=50", "--contact", "#platform")
+	w.patch(t, "namespaces", "", made.a, `{"metadata":{"annotations":{"helm-tenant/csi-drivers":"other.example.com, allowed.example.com"}}}`)
 	// The role admin has everything but these.
-	w.role(t, of.a, "templates", rule("", "podtemplates", "*"))
-	person := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "person-" + of.name}
+	w.role(t, made.a, "templates", rule("", "podtemplates", "*"))
+	person := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "person-" + made.name}
 	elsewhere := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "default", Name: "default"}
-	editor := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "editor-" + of.name}
-	own := rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.a, Name: "own"}
-	w.bind(t, of.a, "templates", "Role", "templates", person, elsewhere, editor, own, rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: "tiller"})
-	w.bind(t, of.a, "direct", "ClusterRole", "admin", person, elsewhere, own)
-	w.bind(t, of.a, "edits", "ClusterRole", "edit", editor)
+	editor := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "editor-" + made.name}
+	own := rbacv1.Subject{Kind: "ServiceAccount", Namespace: made.a, Name: "own"}
+	w.bind(t, made.a, "templates", "Role", "templates", person, elsewhere, editor, own, rbacv1.Subject{Kind: "ServiceAccount", Namespace: made.home, Name: "tiller"})
+	w.bind(t, made.a, "direct", "ClusterRole", "admin", person, elsewhere, own)
+	w.bind(t, made.a, "edits", "ClusterRole", "edit", editor)
 	actors = map[string]dynamic.Interface{
-		"deployer":          w.as(t, "system:serviceaccount:"+of.home+":tiller", "system:serviceaccounts", "system:serviceaccounts:"+of.home),
-		"person":            w.as(t, "person-"+of.name),
-		"editor":            w.as(t, "editor-"+of.name),
-		"own account":       w.withToken(t, of.a, "own"),
+		"deployer":          w.as(t, "system:serviceaccount:"+made.home+":tiller", "system:serviceaccounts", "system:serviceaccounts:"+made.home),
+		"person":            w.as(t, "person-"+made.name),
+		"editor":            w.as(t, "editor-"+made.name),
+		"own account":       w.withToken(t, made.a, "own"),
 		"another's account": w.as(t, "system:serviceaccount:default:default", "system:serviceaccounts", "system:serviceaccounts:default"),
 	}
 	eventually(t, "the guard", func() error {
-		_, err := actors["person"].Resource(guarded["Service"]).Namespace(of.a).Create(ctx, parsed(t, of, fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")), metav1.CreateOptions{DryRun: []string{"All"}})
+		_, err := actors["person"].Resource(guarded["Service"]).Namespace(made.a).Create(ctx, parsed(t, made, fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")), metav1.CreateOptions{DryRun: []string{"All"}})
 		return byGuard(err, "services")
 	})
-	return w, of, actors
+	return w, made, actors
 }
 
 // TestTheGuard has three who are no admins of the namespace create what the policies
 // refuse and what they let through, and an admin all of it.
 func TestTheGuard(t *testing.T) {
 	t.Parallel()
-	w, of, actors := guardedTeam(t)
+	w, team, actors := guardedTeam(t)
 	dryRun := metav1.CreateOptions{DryRun: []string{"All"}}
 	actors["admin"] = w.as(t, "")
 	for _, test := range attempts() {
 		for who, client := range actors {
-			object := parsed(t, of, test.object)
-			_, err := client.Resource(guarded[object.GetKind()]).Namespace(of.a).Create(t.Context(), object, dryRun)
+			object := parsed(t, team, test.object)
+			_, err := client.Resource(guarded[object.GetKind()]).Namespace(team.a).Create(t.Context(), object, dryRun)
 			switch {
 			case who == "editor" && object.GetKind() == "RoleBinding":
 				if !apierrors.IsForbidden(err) {
@@ -248,7 +248,7 @@ func TestTheGuard(t *testing.T) {
 // TestTheGuardOfUpdates: what is there already may stay, and nothing may be added.
 func TestTheGuardOfUpdates(t *testing.T) {
 	t.Parallel()
-	w, of, actors := guardedTeam(t)
+	w, team, actors := guardedTeam(t)
 	ctx, root, person := t.Context(), w.as(t, ""), actors["deployer"]
 	for _, test := range []struct {
 		what, before string
@@ -288,10 +288,10 @@ func TestTheGuardOfUpdates(t *testing.T) {
 			(&unstructured.Unstructured{Object: o}).SetLabels(nil)
 		}, "protected"},
 	} {
-		object := parsed(t, of, test.before)
+		object := parsed(t, team, test.before)
 		api := guarded[object.GetKind()]
 		object.SetName("updated")
-		live, err := root.Resource(api).Namespace(of.a).Create(ctx, object, metav1.CreateOptions{})
+		live, err := root.Resource(api).Namespace(team.a).Create(ctx, object, metav1.CreateOptions{})
 		if err != nil {
 			t.Errorf("%s: %v", test.what, err)
 			continue
@@ -301,7 +301,7 @@ func TestTheGuardOfUpdates(t *testing.T) {
 		} else {
 			test.change(live.Object)
 		}
-		_, err = person.Resource(api).Namespace(of.a).Update(ctx, live, metav1.UpdateOptions{DryRun: []string{"All"}})
+		_, err = person.Resource(api).Namespace(team.a).Update(ctx, live, metav1.UpdateOptions{DryRun: []string{"All"}})
 		if test.refusedBy == "" && err != nil {
 			t.Errorf("%s: %v", test.what, err)
 		} else if test.refusedBy != "" {
@@ -310,14 +310,14 @@ func TestTheGuardOfUpdates(t *testing.T) {
 			}
 		}
 		var none int64
-		must(t, root.Resource(api).Namespace(of.a).Delete(ctx, "updated", metav1.DeleteOptions{GracePeriodSeconds: &none}))
+		must(t, root.Resource(api).Namespace(team.a).Delete(ctx, "updated", metav1.DeleteOptions{GracePeriodSeconds: &none}))
 		eventually(t, "the deletion", func() error {
-			gone, err := root.Resource(api).Namespace(of.a).Get(ctx, "updated", metav1.GetOptions{})
+			gone, err := root.Resource(api).Namespace(team.a).Get(ctx, "updated", metav1.GetOptions{})
 			if err != nil {
 				return nil
 			}
 			gone.SetFinalizers(nil) // what protects a claim
-			_, _ = root.Resource(api).Namespace(of.a).Update(ctx, gone, metav1.UpdateOptions{})
+			_, _ = root.Resource(api).Namespace(team.a).Update(ctx, gone, metav1.UpdateOptions{})
 			return fmt.Errorf("it is still there")
 		})
 	}

@@ -30,8 +30,8 @@ import (
 var update = flag.Bool("update", false, "write testdata anew from what the cluster holds")
 
 // initArgs is the usual command that makes a team's tenant.
-func initArgs(of team, more ...string) []string {
-	return append([]string{"init", of.name, "--namespaces", of.a + "," + of.b, "--create-namespaces", "--user", "alice", "--wait=false"}, more...)
+func initArgs(made team, more ...string) []string {
+	return append([]string{"init", made.name, "--namespaces", made.a + "," + made.b, "--create-namespaces", "--user", "alice", "--wait=false"}, more...)
 }
 
 // made are the writes that make a tenant of a home namespace and of others, none
@@ -59,12 +59,12 @@ func made(name, home string, namespaces ...string) []string {
 // and field by field, as the API server has it.
 func TestATenantIsMadeOf(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
-	admin.must(t, initArgs(of)...)
-	same(t, "what it wrote", made(of.name, of.home, of.a, of.b), writes(admin.requests(t)))
+	admin.must(t, initArgs(team)...)
+	same(t, "what it wrote", made(team.name, team.home, team.a, team.b), writes(admin.requests(t)))
 
-	objects := w.dump(t, of)
+	objects := w.dump(t, team)
 	const golden = "testdata/tenant.yaml"
 	if *update {
 		writeGolden(t, golden, objects)
@@ -137,15 +137,15 @@ func TestTheFirstTenantAlsoMakesTheAdmissionPolicy(t *testing.T) {
 
 func TestASecondRunWritesNothing(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
-	admin.must(t, initArgs(of)...)
-	before := w.versions(t, of)
+	admin.must(t, initArgs(team)...)
+	before := w.versions(t, team)
 	for _, command := range [][]string{
-		initArgs(of),
-		{"init", of.name, "--wait=false"}, // says nothing, so all stays
-		{"init", of.name, "--namespaces", of.b, "--wait=false"},
-		initArgs(of, "--dry-run"),
+		initArgs(team),
+		{"init", team.name, "--wait=false"}, // says nothing, so all stays
+		{"init", team.name, "--namespaces", team.b, "--wait=false"},
+		initArgs(team, "--dry-run"),
 	} {
 		again := w.admin(t)
 		r := again.must(t, command...)
@@ -153,7 +153,7 @@ func TestASecondRunWritesNothing(t *testing.T) {
 		if !strings.Contains(r.stdout+r.stderr, "as asked: nothing") && !strings.Contains(r.stderr, "nothing to write") {
 			t.Errorf("it does not say that nothing was written: %v", r)
 		}
-		same(t, "objects", before, w.versions(t, of))
+		same(t, "objects", before, w.versions(t, team))
 	}
 }
 
@@ -161,21 +161,21 @@ func TestASecondRunWritesNothing(t *testing.T) {
 // the requests of the real run.
 func TestADryRunIsWhatIsWritten(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.namespace(t, of.c)
+	w, team := start(t), newTeam()
+	w.namespace(t, team.c)
 	for _, step := range []struct{ name, command string }{
-		{"from nothing", fmt.Sprintf("init %s --namespaces %s,%s --create-namespaces --user alice --group devs --service-account ci:bot", of.name, of.a, of.c)},
-		{"a change", fmt.Sprintf("init %s --namespaces %s --create-namespaces --user bob --history-max 5 --role edit", of.name, of.b)},
-		{"a removal", fmt.Sprintf("init %s --namespaces %s --prune", of.name, of.a)},
+		{"from nothing", fmt.Sprintf("init %s --namespaces %s,%s --create-namespaces --user alice --group devs --service-account ci:bot", team.name, team.a, team.c)},
+		{"a change", fmt.Sprintf("init %s --namespaces %s --create-namespaces --user bob --history-max 5 --role edit", team.name, team.b)},
+		{"a removal", fmt.Sprintf("init %s --namespaces %s --prune", team.name, team.a)},
 	} {
 		// The steps build on each other.
 		admin := w.admin(t)
-		before := w.versions(t, of)
+		before := w.versions(t, team)
 		asYAML := admin.must(t, append(strings.Fields(step.command), "--dry-run", "-o", "yaml")...)
 		asJSON := admin.must(t, append(strings.Fields(step.command), "--dry-run", "-o", "json")...)
 		byName := admin.must(t, append(strings.Fields(step.command), "--dry-run", "-o", "name")...)
 		admin.wroteNothing(t)
-		same(t, step.name+": objects after a dry run", before, w.versions(t, of))
+		same(t, step.name+": objects after a dry run", before, w.versions(t, team))
 
 		var mutex sync.Mutex
 		bodies := map[string]string{}
@@ -261,21 +261,21 @@ func withoutRestart(o *unstructured.Unstructured) {
 
 func TestKubectlAppliesADryRun(t *testing.T) {
 	t.Parallel()
-	w, of, reference := start(t), newTeam(), newTeam()
+	w, team, reference := start(t), newTeam(), newTeam()
 	admin := w.admin(t)
 	admin.must(t, initArgs(reference)...)
 
-	printed := admin.must(t, initArgs(of, "--dry-run", "-o", "yaml")...)
+	printed := admin.must(t, initArgs(team, "--dry-run", "-o", "yaml")...)
 	apply := exec.Command(w.Bin("kubectl"), "--kubeconfig", admin.kubeconfig, "apply", "-f", "-")
 	apply.Stdin = strings.NewReader(printed.stdout)
 	apply.Env = []string{"HOME=" + filepath.Join(dir, "home")}
 	if out, err := apply.CombinedOutput(); err != nil {
 		t.Fatalf("kubectl apply: %v\n%s", err, out)
 	}
-	same(t, "the tenant", w.dump(t, reference), w.dump(t, of))
+	same(t, "the tenant", w.dump(t, reference), w.dump(t, team))
 
 	after := w.admin(t)
-	if r := after.must(t, initArgs(of)...); !strings.Contains(r.stdout, "nothing was written") {
+	if r := after.must(t, initArgs(team)...); !strings.Contains(r.stdout, "nothing was written") {
 		t.Errorf("kubectl made another tenant: %v", r)
 	}
 	after.wroteNothing(t)
@@ -283,19 +283,19 @@ func TestKubectlAppliesADryRun(t *testing.T) {
 
 func TestMissingNamespaces(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.namespace(t, of.a)
+	w, team := start(t), newTeam()
+	w.namespace(t, team.a)
 	admin := w.admin(t)
-	admin.fails(t, 1, []string{`namespace "` + of.b + `" does not exist`, "--create-namespaces", of.name, `context "test"`},
-		"init", of.name, "--namespaces", of.a+","+of.b, "--wait=false")
-	admin.fails(t, 1, []string{of.b + ", " + of.c, "do not exist", "--create-namespaces"},
-		"init", of.name, "--namespaces", of.a+","+of.b+","+of.c, "--wait=false")
+	admin.fails(t, 1, []string{`namespace "` + team.b + `" does not exist`, "--create-namespaces", team.name, `context "test"`},
+		"init", team.name, "--namespaces", team.a+","+team.b, "--wait=false")
+	admin.fails(t, 1, []string{team.b + ", " + team.c, "do not exist", "--create-namespaces"},
+		"init", team.name, "--namespaces", team.a+","+team.b+","+team.c, "--wait=false")
 	admin.wroteNothing(t)
-	admin.must(t, "init", of.name, "--namespaces", of.a+","+of.b, "--create-namespaces", "--wait=false")
-	if got := w.label(t, of.a, "app.kubernetes.io/managed-by"); got != "" {
+	admin.must(t, "init", team.name, "--namespaces", team.a+","+team.b, "--create-namespaces", "--wait=false")
+	if got := w.label(t, team.a, "app.kubernetes.io/managed-by"); got != "" {
 		t.Errorf("a namespace that was there is labelled as made by %q", got)
 	}
-	if got := w.label(t, of.b, "app.kubernetes.io/managed-by"); got != "helm-tenant" {
+	if got := w.label(t, team.b, "app.kubernetes.io/managed-by"); got != "helm-tenant" {
 		t.Errorf("a namespace that was made is labelled as made by %q", got)
 	}
 }
@@ -311,40 +311,40 @@ func (w *world) label(t *testing.T, namespace, label string) string {
 
 func TestNamespacesOfAnotherTenant(t *testing.T) {
 	t.Parallel()
-	w, of, other := start(t), newTeam(), newTeam()
+	w, team, other := start(t), newTeam(), newTeam()
 	admin := w.admin(t)
 	admin.must(t, initArgs(other)...)
 	before := w.versions(t, other)
 
 	second := w.admin(t)
-	second.fails(t, 1, []string{`namespace "` + other.a + `" belongs to tenant "` + other.name + `"`, "--share", of.name},
-		"init", of.name, "--namespaces", of.a+","+other.a, "--create-namespaces", "--wait=false")
+	second.fails(t, 1, []string{`namespace "` + other.a + `" belongs to tenant "` + other.name + `"`, "--share", team.name},
+		"init", team.name, "--namespaces", team.a+","+other.a, "--create-namespaces", "--wait=false")
 	second.fails(t, 1, []string{`namespace "` + other.a + `" belongs to tenant`},
-		"init", of.name, "--namespaces", other.a, "--adopt", "--wait=false")
+		"init", team.name, "--namespaces", other.a, "--adopt", "--wait=false")
 	// Another's home is never one of a tenant's namespaces, nor its home.
 	for _, flags := range [][]string{{}, {"--share"}, {"--share", "--adopt"}} {
 		second.fails(t, 1, []string{other.home, "home namespace of tenant", other.name},
-			append([]string{"init", of.name, "--namespaces", other.home, "--wait=false"}, flags...)...)
+			append([]string{"init", team.name, "--namespaces", other.home, "--wait=false"}, flags...)...)
 		second.fails(t, 1, []string{other.home, other.name, "--home-namespace"},
-			append([]string{"init", of.name, "--namespaces", of.a, "--create-namespaces", "--home-namespace", other.home, "--wait=false"}, flags...)...)
+			append([]string{"init", team.name, "--namespaces", team.a, "--create-namespaces", "--home-namespace", other.home, "--wait=false"}, flags...)...)
 	}
 	// Nor is a namespace of another's this one's home.
 	second.fails(t, 1, []string{other.a, other.name, "--home-namespace"},
-		"init", of.name, "--namespaces", of.a, "--create-namespaces", "--home-namespace", other.a, "--adopt", "--wait=false")
+		"init", team.name, "--namespaces", team.a, "--create-namespaces", "--home-namespace", other.a, "--adopt", "--wait=false")
 	// Nor its own home one of its own namespaces.
-	second.fails(t, 2, []string{of.home, "home namespace"}, "init", of.name, "--namespaces", of.home, "--create-namespaces", "--wait=false")
+	second.fails(t, 2, []string{team.home, "home namespace"}, "init", team.name, "--namespaces", team.home, "--create-namespaces", "--wait=false")
 	second.wroteNothing(t)
 	same(t, "the other tenant", before, w.versions(t, other))
 
-	second.must(t, "init", of.name, "--namespaces", of.a+","+other.a, "--create-namespaces", "--share", "--wait=false")
+	second.must(t, "init", team.name, "--namespaces", team.a+","+other.a, "--create-namespaces", "--share", "--wait=false")
 	if owner := w.label(t, other.a, "helm-tenant/tenant"); owner != other.name {
 		t.Errorf("sharing changed the owner of the namespace to %q", owner)
 	}
-	w.bound(t, other.a, of, "admin")
+	w.bound(t, other.a, team, "admin")
 	w.bound(t, other.a, other, "admin")
 	// Shared once, it needs no word again.
 	third := w.admin(t)
-	if r := third.run(t, "init", of.name, "--namespaces", of.a+","+other.a, "--share", "--wait=false"); r.code != 0 {
+	if r := third.run(t, "init", team.name, "--namespaces", team.a+","+other.a, "--share", "--wait=false"); r.code != 0 {
 		t.Errorf("a second run: %v", r)
 	}
 	third.wroteNothing(t)
@@ -356,7 +356,7 @@ func TestNamespacesOfAnotherTenant(t *testing.T) {
 
 // bound checks that exactly these roles are bound to the team's deployer in a
 // namespace, by bindings that carry its label.
-func (w *world) bound(t *testing.T, namespace string, of team, roles ...string) {
+func (w *world) bound(t *testing.T, namespace string, made team, roles ...string) {
 	t.Helper()
 	bindings, err := w.root.RbacV1().RoleBindings(namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -365,9 +365,9 @@ func (w *world) bound(t *testing.T, namespace string, of team, roles ...string) 
 	found := []string{}
 	for _, b := range bindings.Items {
 		for _, s := range b.Subjects {
-			if s.Kind == "ServiceAccount" && s.Namespace == of.home && s.Name == "tiller" {
+			if s.Kind == "ServiceAccount" && s.Namespace == made.home && s.Name == "tiller" {
 				found = append(found, b.RoleRef.Name)
-				if b.Labels["helm-tenant/tenant"] != of.name {
+				if b.Labels["helm-tenant/tenant"] != made.name {
 					t.Errorf("RoleBinding %s in %s has the labels %v", b.Name, namespace, b.Labels)
 				}
 			}
@@ -377,61 +377,61 @@ func (w *world) bound(t *testing.T, namespace string, of team, roles ...string) 
 	if len(found) == 0 && len(roles) == 0 {
 		return
 	}
-	same(t, "roles of "+of.name+" in "+namespace, roles, found)
+	same(t, "roles of "+made.name+" in "+namespace, roles, found)
 }
 
 func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
-	admin.must(t, initArgs(of)...)
+	admin.must(t, initArgs(team)...)
 	admin.requests(t)
 
 	// Added, the others stay.
-	admin.must(t, "init", of.name, "--namespaces", of.c, "--create-namespaces", "--wait=false")
+	admin.must(t, "init", team.name, "--namespaces", team.c, "--create-namespaces", "--wait=false")
 	same(t, "writes that add a namespace", lines(`
-		create namespaces `+of.c+`
-		create rolebindings `+of.c+`/helm-tenant.`+of.name+`.admin
-		update configmaps `+of.home+`/helm-tenant
-		update namespaces `+of.a+`
-		update namespaces `+of.b+`
+		create namespaces `+team.c+`
+		create rolebindings `+team.c+`/helm-tenant.`+team.name+`.admin
+		update configmaps `+team.home+`/helm-tenant
+		update namespaces `+team.a+`
+		update namespaces `+team.b+`
 	`), writes(admin.requests(t)))
-	if got := w.record(t, of)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{of.a, of.b, of.c}) {
+	if got := w.record(t, team)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{team.a, team.b, team.c}) {
 		t.Errorf("the record has the namespaces %v", got)
 	}
 
 	// Another default: only the order changes.
-	admin.must(t, "init", of.name, "--default-namespace", of.b, "--wait=false")
-	same(t, "writes that change the default", lines(`update configmaps `+of.home+`/helm-tenant`), writes(admin.requests(t)))
-	if got := w.record(t, of)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{of.b, of.a, of.c}) {
-		t.Errorf("with the default %s the record has the namespaces %v", of.b, got)
+	admin.must(t, "init", team.name, "--default-namespace", team.b, "--wait=false")
+	same(t, "writes that change the default", lines(`update configmaps `+team.home+`/helm-tenant`), writes(admin.requests(t)))
+	if got := w.record(t, team)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{team.b, team.a, team.c}) {
+		t.Errorf("with the default %s the record has the namespaces %v", team.b, got)
 	}
-	admin.fails(t, 2, []string{"elsewhere", "default namespace", of.b}, "init", of.name, "--default-namespace", "elsewhere", "--wait=false")
+	admin.fails(t, 2, []string{"elsewhere", "default namespace", team.b}, "init", team.name, "--default-namespace", "elsewhere", "--wait=false")
 	admin.wroteNothing(t)
 
 	// Taken away: its content and the namespace itself stay, and a label of
 	// somebody else's.
-	if _, err := w.root.CoreV1().ConfigMaps(of.a).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{}); err != nil {
+	if _, err := w.root.CoreV1().ConfigMaps(team.a).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"}, records.Release{Name: "db", Namespace: of.b, Revision: 1, Status: "DEPLOYED"})
-	r := admin.must(t, "init", of.name, "--namespaces", of.b, "--prune", "--wait=false")
-	if want := fmt.Sprintf("namespace %q is taken from the tenant; what runs in it stays, and the tenant can no longer manage its releases there: web\n", of.a); !strings.Contains(r.stderr, want) {
+	w.stored(t, team, records.Release{Name: "web", Namespace: team.a, Revision: 1, Status: "DEPLOYED"}, records.Release{Name: "db", Namespace: team.b, Revision: 1, Status: "DEPLOYED"})
+	r := admin.must(t, "init", team.name, "--namespaces", team.b, "--prune", "--wait=false")
+	if want := fmt.Sprintf("namespace %q is taken from the tenant; what runs in it stays, and the tenant can no longer manage its releases there: web\n", team.a); !strings.Contains(r.stderr, want) {
 		t.Errorf("it does not say which releases are left: %v", r)
 	}
 	same(t, "writes that prune", lines(`
-		delete rolebindings `+of.a+`/helm-tenant.`+of.name+`.admin
-		delete rolebindings `+of.c+`/helm-tenant.`+of.name+`.admin
-		update configmaps `+of.home+`/helm-tenant
-		update namespaces `+of.a+`
-		update namespaces `+of.b+`
-		update namespaces `+of.c+`
+		delete rolebindings `+team.a+`/helm-tenant.`+team.name+`.admin
+		delete rolebindings `+team.c+`/helm-tenant.`+team.name+`.admin
+		update configmaps `+team.home+`/helm-tenant
+		update namespaces `+team.a+`
+		update namespaces `+team.b+`
+		update namespaces `+team.c+`
 	`), writes(admin.requests(t)))
-	for _, name := range []string{of.a, of.c} {
+	for _, name := range []string{team.a, team.c} {
 		if !strings.Contains(r.stderr, name) {
 			t.Errorf("it does not say that %s is taken away: %v", name, r)
 		}
-		w.bound(t, name, of)
+		w.bound(t, name, team)
 		ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil || ns.DeletionTimestamp != nil {
 			t.Fatalf("namespace %s did not stay: %v", name, err)
@@ -443,22 +443,22 @@ func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
 			t.Errorf("namespace %s still says that its home is %q", name, home)
 		}
 	}
-	if _, err := w.root.CoreV1().ConfigMaps(of.a).Get(t.Context(), "theirs", metav1.GetOptions{}); err != nil {
+	if _, err := w.root.CoreV1().ConfigMaps(team.a).Get(t.Context(), "theirs", metav1.GetOptions{}); err != nil {
 		t.Errorf("what was in the namespace is gone: %v", err)
 	}
-	w.bound(t, of.b, of, "admin")
-	if got := w.record(t, of)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{of.b}) {
+	w.bound(t, team.b, team, "admin")
+	if got := w.record(t, team)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{team.b}) {
 		t.Errorf("after --prune the record has the namespaces %v", got)
 	}
 	again := w.admin(t)
-	again.must(t, "init", of.name, "--namespaces", of.b, "--prune", "--wait=false")
+	again.must(t, "init", team.name, "--namespaces", team.b, "--prune", "--wait=false")
 	again.wroteNothing(t)
 }
 
 // record is the tenant as its home namespace tells it.
-func (w *world) record(t *testing.T, of team) map[string]any {
+func (w *world) record(t *testing.T, made team) map[string]any {
 	t.Helper()
-	cm, err := w.root.CoreV1().ConfigMaps(of.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
+	cm, err := w.root.CoreV1().ConfigMaps(made.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -472,15 +472,15 @@ func (w *world) record(t *testing.T, of team) map[string]any {
 // TestAnythingMissingComesBack deletes any of a tenant's objects, one or many.
 func TestAnythingMissingComesBack(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
-	admin.must(t, initArgs(of)...)
-	want := w.dump(t, of)
+	admin.must(t, initArgs(team)...)
+	want := w.dump(t, team)
 
 	type object struct{ kind, namespace, name string }
 	var all []object
 	for key := range want {
-		kind, rest, _ := strings.Cut(strings.ReplaceAll(key, "TEAM", of.name), " ")
+		kind, rest, _ := strings.Cut(strings.ReplaceAll(key, "TEAM", team.name), " ")
 		namespace, name, _ := strings.Cut(rest, "/")
 		if kind != "Namespace" { // those take a while to go
 			all = append(all, object{kind, namespace, name})
@@ -509,51 +509,51 @@ func TestAnythingMissingComesBack(t *testing.T) {
 		}
 		// A command that names everything, since the record may be among what is
 		// gone.
-		admin.must(t, initArgs(of)...)
-		same(t, fmt.Sprintf("the tenant after the loss of %v", subset), want, w.dump(t, of))
+		admin.must(t, initArgs(team)...)
+		same(t, fmt.Sprintf("the tenant after the loss of %v", subset), want, w.dump(t, team))
 	}
 }
 
 // TestDamageIsRepaired changes every object that a tenant is made of.
 func TestDamageIsRepaired(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
-	admin.must(t, initArgs(of)...)
-	want := w.dump(t, of)
+	admin.must(t, initArgs(team)...)
+	want := w.dump(t, team)
 	for _, damage := range []struct{ resource, namespace, name, patch string }{
-		{"namespaces", "", of.home, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`},
-		{"namespaces", "", of.home, `{"metadata":{"labels":{"helm-tenant/home":null}}}`},
-		{"namespaces", "", of.a, `{"metadata":{"annotations":{"helm-tenant/home-namespace":"elsewhere"}}}`},
-		{"serviceaccounts", of.home, "tiller", `{"automountServiceAccountToken":true}`},
-		{"roles", of.home, "helm-tenant-records", `{"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}`},
-		{"roles", of.home, "helm-tenant-member", `{"rules":[{"apiGroups":[""],"resources":["pods/exec"],"verbs":["create"]}]}`},
-		{"rolebindings", of.home, "helm-tenant-records", `{"subjects":[{"kind":"Group","apiGroup":"rbac.authorization.k8s.io","name":"system:authenticated"}]}`},
-		{"rolebindings", of.a, "helm-tenant." + of.name + ".admin", `{"subjects":[]}`},
-		{"networkpolicies", of.home, "helm-tenant", `{"spec":{"ingress":[{}]}}`},
-		{"configmaps", of.home, "helm-tenant", `{"data":{"more":"than there was"}}`},
-		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"hostNetwork":true}}}}`},
-		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"tiller","command":["/tiller","--storage=secret"]}]}}}}`},
-		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"tiller","securityContext":{"readOnlyRootFilesystem":false}}]}}}}`},
-		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"example.com/more"}]}}}}`},
-		{"deployments", of.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"tiller","env":[{"name":"HELM_HOST","value":"x"}]}]}}}}`},
+		{"namespaces", "", team.home, `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}`},
+		{"namespaces", "", team.home, `{"metadata":{"labels":{"helm-tenant/home":null}}}`},
+		{"namespaces", "", team.a, `{"metadata":{"annotations":{"helm-tenant/home-namespace":"elsewhere"}}}`},
+		{"serviceaccounts", team.home, "tiller", `{"automountServiceAccountToken":true}`},
+		{"roles", team.home, "helm-tenant-records", `{"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}`},
+		{"roles", team.home, "helm-tenant-member", `{"rules":[{"apiGroups":[""],"resources":["pods/exec"],"verbs":["create"]}]}`},
+		{"rolebindings", team.home, "helm-tenant-records", `{"subjects":[{"kind":"Group","apiGroup":"rbac.authorization.k8s.io","name":"system:authenticated"}]}`},
+		{"rolebindings", team.a, "helm-tenant." + team.name + ".admin", `{"subjects":[]}`},
+		{"networkpolicies", team.home, "helm-tenant", `{"spec":{"ingress":[{}]}}`},
+		{"configmaps", team.home, "helm-tenant", `{"data":{"more":"than there was"}}`},
+		{"deployments", team.home, "tiller-deploy", `{"spec":{"template":{"spec":{"hostNetwork":true}}}}`},
+		{"deployments", team.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"tiller","command":["/tiller","--storage=secret"]}]}}}}`},
+		{"deployments", team.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"tiller","securityContext":{"readOnlyRootFilesystem":false}}]}}}}`},
+		{"deployments", team.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"more","image":"example.com/more"}]}}}}`},
+		{"deployments", team.home, "tiller-deploy", `{"spec":{"template":{"spec":{"containers":[{"name":"tiller","env":[{"name":"HELM_HOST","value":"x"}]}]}}}}`},
 	} {
 		w.patch(t, damage.resource, damage.namespace, damage.name, damage.patch)
 		before := w.admin(t)
-		before.must(t, initArgs(of)...)
+		before.must(t, initArgs(team)...)
 		if got := writes(before.requests(t)); len(got) != 1 {
 			t.Errorf("%v: repaired with the writes %q", damage, got)
 		}
-		same(t, fmt.Sprintf("the tenant after %v", damage), want, w.dump(t, of))
+		same(t, fmt.Sprintf("the tenant after %v", damage), want, w.dump(t, team))
 	}
 	// What others put beside ours stays theirs.
 	for _, harmless := range []struct{ resource, namespace, name, patch string }{
-		{"namespaces", "", of.a, `{"metadata":{"labels":{"cost-center":"7"},"annotations":{"owner":"them"}}}`},
-		{"deployments", of.home, "tiller-deploy", `{"metadata":{"annotations":{"note":"x"}},"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`},
+		{"namespaces", "", team.a, `{"metadata":{"labels":{"cost-center":"7"},"annotations":{"owner":"them"}}}`},
+		{"deployments", team.home, "tiller-deploy", `{"metadata":{"annotations":{"note":"x"}},"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`},
 	} {
 		w.patch(t, harmless.resource, harmless.namespace, harmless.name, harmless.patch)
 		again := w.admin(t)
-		again.must(t, initArgs(of)...)
+		again.must(t, initArgs(team)...)
 		again.wroteNothing(t)
 	}
 }
@@ -583,36 +583,36 @@ func (w *world) patch(t *testing.T, resource, namespace, name, patch string) {
 // each of which asks for something else.
 func TestTwoAdminsAtOnce(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
 	var running []*running
 	const many = 6
 	want := []any{}
 	for i := range many {
-		ns := fmt.Sprintf("%s-%d", of.name, i)
+		ns := fmt.Sprintf("%s-%d", team.name, i)
 		want = append(want, ns)
-		running = append(running, admin.launch(t, "init", of.name, "--namespaces", ns, "--create-namespaces", "--user", fmt.Sprintf("user%d", i), "--wait=false"))
+		running = append(running, admin.launch(t, "init", team.name, "--namespaces", ns, "--create-namespaces", "--user", fmt.Sprintf("user%d", i), "--wait=false"))
 	}
 	for _, p := range running {
 		if r := <-p.ended; r.code != 0 {
 			t.Errorf("one of several at once failed: %v", r)
 		}
 	}
-	got, _ := w.record(t, of)["namespaces"].([]any)
+	got, _ := w.record(t, team)["namespaces"].([]any)
 	slices.SortFunc(got, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
 	same(t, "the record's namespaces", want, got)
 	for _, ns := range want {
-		w.bound(t, ns.(string), of, "admin")
+		w.bound(t, ns.(string), team, "admin")
 	}
-	if got := w.members(t, of); len(got) != many {
+	if got := w.members(t, team); len(got) != many {
 		t.Errorf("of %d members there are %v", many, got)
 	}
 }
 
 // members are the subjects of the team's member binding, sorted.
-func (w *world) members(t *testing.T, of team) []string {
+func (w *world) members(t *testing.T, made team) []string {
 	t.Helper()
-	binding, err := w.root.RbacV1().RoleBindings(of.home).Get(t.Context(), "helm-tenant-member", metav1.GetOptions{})
+	binding, err := w.root.RbacV1().RoleBindings(made.home).Get(t.Context(), "helm-tenant-member", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,18 +29,18 @@ func (w *world) with(t *testing.T, kubeconfig, program string, args ...string) (
 // with plain Helm 3 and 4, and with helm-tenant itself.
 func TestKubeconfig(t *testing.T) {
 	t.Parallel()
-	w, of, other := start(t), newTeam(), newTeam()
-	of.home = of.name + "-helm"
+	w, team, other := start(t), newTeam(), newTeam()
+	team.home = team.name + "-helm"
 	member := w.newUser(t, "member")
 	member.env = []string{"HELM_BIN=" + w.Bin("helm3")}
-	w.makeTenant(t, of, "--engine", "impersonation", "--user", member.name, "--service-account", of.a+":ci")
+	w.makeTenant(t, team, "--engine", "impersonation", "--user", member.name, "--service-account", team.a+":ci")
 	w.makeTenant(t, other)
-	_, err := w.root.CoreV1().ServiceAccounts(of.a).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "ci"}}, metav1.CreateOptions{})
+	_, err := w.root.CoreV1().ServiceAccounts(team.a).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "ci"}}, metav1.CreateOptions{})
 	must(t, err)
 
 	file := filepath.Join(t.TempDir(), "team.kubeconfig")
-	r := member.must(t, "kubeconfig", of.name, "--output-file", file, "--each-namespace")
-	if r.stdout != "" || !strings.Contains(r.stderr, of.name+"/"+of.b) {
+	r := member.must(t, "kubeconfig", team.name, "--output-file", file, "--each-namespace")
+	if r.stdout != "" || !strings.Contains(r.stderr, team.name+"/"+team.b) {
 		t.Errorf("it says %v", r)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
@@ -52,14 +52,14 @@ func TestKubeconfig(t *testing.T) {
 		want    string
 		fails   bool
 	}{
-		{"kubectl", []string{"auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"}, "system:serviceaccount:" + of.home + ":helm", false},
+		{"kubectl", []string{"auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"}, "system:serviceaccount:" + team.home + ":helm", false},
 		{"kubectl", []string{"create", "configmap", "made-here"}, "created", false},
-		{"kubectl", []string{"get", "configmap", "made-here", "--namespace", of.a}, "made-here", false},
+		{"kubectl", []string{"get", "configmap", "made-here", "--namespace", team.a}, "made-here", false},
 		{"kubectl", []string{"get", "secrets", "--namespace", other.a}, "forbidden", true},
-		{"kubectl", []string{"get", "secrets", "--namespace", of.home}, "forbidden", true},
+		{"kubectl", []string{"get", "secrets", "--namespace", team.home}, "forbidden", true},
 		{"helm3", []string{"install", "three", hello()}, "deployed", false},
-		{"helm4", []string{"install", "four", hello(), "--kube-context", of.name + "/" + of.b}, "deployed", false},
-		{"helm3", []string{"list", "--namespace", of.b}, "four", false},
+		{"helm4", []string{"install", "four", hello(), "--kube-context", team.name + "/" + team.b}, "deployed", false},
+		{"helm3", []string{"list", "--namespace", team.b}, "four", false},
 	} {
 		out, err := w.with(t, file, c.program, c.args...)
 		if !strings.Contains(out, c.want) || (err != nil) != c.fails {
@@ -68,15 +68,15 @@ func TestKubeconfig(t *testing.T) {
 	}
 	same := *member
 	same.kubeconfig = file
-	if r := same.run(t, "releases", "-o", "name"); r.stdout != of.b+"/four\n"+of.a+"/three\n" {
+	if r := same.run(t, "releases", "-o", "name"); r.stdout != team.b+"/four\n"+team.a+"/three\n" {
 		t.Errorf("helm-tenant with that kubeconfig: %v", r)
 	}
 
 	// Nothing that somebody else wrote is lost; what is ours is written again.
-	member.must(t, "kubeconfig", of.name, "--output-file", file, "--each-namespace")
+	member.must(t, "kubeconfig", team.name, "--output-file", file, "--each-namespace")
 	before, err := os.ReadFile(member.kubeconfig)
 	must(t, err)
-	if r := member.run(t, "kubeconfig", of.name, "--output-file", member.kubeconfig); r.code != 1 || !strings.Contains(r.stderr, "which is not this tenant's") {
+	if r := member.run(t, "kubeconfig", team.name, "--output-file", member.kubeconfig); r.code != 1 || !strings.Contains(r.stderr, "which is not this tenant's") {
 		t.Errorf("over the user's own: %v", r)
 	}
 	if after, err := os.ReadFile(member.kubeconfig); err != nil || string(after) != string(before) {
@@ -85,7 +85,7 @@ func TestKubeconfig(t *testing.T) {
 
 	// A token of an account in the tenant's namespace, which is a member.
 	began := time.Now()
-	r = member.must(t, "kubeconfig", of.name, "--for-service-account", of.a+":ci", "--duration", "20m")
+	r = member.must(t, "kubeconfig", team.name, "--for-service-account", team.a+":ci", "--duration", "20m")
 	config, err := clientcmd.Load([]byte(r.stdout))
 	must(t, err)
 	for name, user := range config.AuthInfos {
@@ -108,11 +108,11 @@ func TestKubeconfig(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{of.name, "--duration", "20m"}, 2, "--for-service-account too"},
-		{[]string{of.name, "--for-service-account", of.a + ":ci", "--duration", "1m"}, 2, "at least 10m"},
-		{[]string{of.name, "--for-service-account", "ci"}, 1, "is not NAMESPACE:NAME"},
-		{[]string{of.name, "--for-service-account", of.a + ":nobody"}, 1, `"nobody" not found`},
-		{[]string{of.name, "--for-service-account", other.a + ":default"}, 1, "serviceaccounts/token"},
+		{[]string{team.name, "--duration", "20m"}, 2, "--for-service-account too"},
+		{[]string{team.name, "--for-service-account", team.a + ":ci", "--duration", "1m"}, 2, "at least 10m"},
+		{[]string{team.name, "--for-service-account", "ci"}, 1, "is not NAMESPACE:NAME"},
+		{[]string{team.name, "--for-service-account", team.a + ":nobody"}, 1, `"nobody" not found`},
+		{[]string{team.name, "--for-service-account", other.a + ":default"}, 1, "serviceaccounts/token"},
 		{[]string{"no-such-team"}, 1, "no-such-team"},
 		{[]string{other.name}, 1, other.name},
 	} {
@@ -126,11 +126,11 @@ func TestKubeconfig(t *testing.T) {
 // kubectl, helm, terraform's loading rules and helm-tenant, and takes it out again.
 func TestKubeconfigMerge(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	of.home = of.name + "-helm"
+	w, team := start(t), newTeam()
+	team.home = team.name + "-helm"
 	member := w.newUser(t, "member")
 	member.env = []string{"HELM_BIN=" + w.Bin("helm3")}
-	w.makeTenant(t, of, "--engine", "impersonation", "--user", member.name)
+	w.makeTenant(t, team, "--engine", "impersonation", "--user", member.name)
 	text, err := os.ReadFile(member.kubeconfig)
 	must(t, err)
 	own := append([]byte("# mine\n"), text...)
@@ -141,8 +141,8 @@ func TestKubeconfigMerge(t *testing.T) {
 	person := *member
 	person.kubeconfig = link
 
-	r := person.must(t, "kubeconfig", of.name, "--merge")
-	if r.stdout != "" || !strings.Contains(r.stderr, "kubectl config use-context "+of.name) {
+	r := person.must(t, "kubeconfig", team.name, "--merge")
+	if r.stdout != "" || !strings.Contains(r.stderr, "kubectl config use-context "+team.name) {
 		t.Errorf("it says %v", r)
 	}
 	for _, c := range []struct {
@@ -150,18 +150,18 @@ func TestKubeconfigMerge(t *testing.T) {
 		args    []string
 		want    string
 	}{
-		{"kubectl", []string{"--context", of.name, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"}, "system:serviceaccount:" + of.home + ":helm"},
+		{"kubectl", []string{"--context", team.name, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"}, "system:serviceaccount:" + team.home + ":helm"},
 		{"kubectl", []string{"auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"}, member.name}, // the current context stays
-		{"helm3", []string{"--kube-context", of.name, "install", "three", hello()}, "deployed"},
-		{"helm4", []string{"--kube-context", of.name, "list"}, "three"},
-		{"kubectl", []string{"config", "use-context", of.name}, "Switched"}, // kubectl rewrites the file
+		{"helm3", []string{"--kube-context", team.name, "install", "three", hello()}, "deployed"},
+		{"helm4", []string{"--kube-context", team.name, "list"}, "three"},
+		{"kubectl", []string{"config", "use-context", team.name}, "Switched"}, // kubectl rewrites the file
 	} {
 		if out, err := w.with(t, link, c.program, c.args...); err != nil || !strings.Contains(out, c.want) {
 			t.Errorf("%s %q: %v\n%s", c.program, c.args, err, out)
 		}
 	}
 	for _, c := range [][]string{{"list"}, {"whoami"}, {"releases"}, {"status", "three"}} {
-		if r := person.must(t, c...); !strings.Contains(r.stdout, of.a) {
+		if r := person.must(t, c...); !strings.Contains(r.stdout, team.a) {
 			t.Errorf("helm tenant %q on that context: %v", c, r)
 		}
 	}
@@ -169,9 +169,9 @@ func TestKubeconfigMerge(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "empty")
 	must(t, os.WriteFile(other, nil, 0o600))
 	for _, env := range []map[string]string{
-		{"KUBE_CONFIG_PATH": link, "KUBE_CTX": of.name},
+		{"KUBE_CONFIG_PATH": link, "KUBE_CTX": team.name},
 		{"KUBE_CONFIG_PATH": link},
-		{"KUBE_CONFIG_PATHS": other + string(os.PathListSeparator) + link, "KUBE_CTX": of.name},
+		{"KUBE_CONFIG_PATHS": other + string(os.PathListSeparator) + link, "KUBE_CTX": team.name},
 	} {
 		config, err := terraformConfig(env)
 		must(t, err)
@@ -179,20 +179,20 @@ func TestKubeconfigMerge(t *testing.T) {
 		must(t, err)
 		review, err := client.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 		must(t, err)
-		if name := review.Status.UserInfo.Username; name != "system:serviceaccount:"+of.home+":helm" {
+		if name := review.Status.UserInfo.Username; name != "system:serviceaccount:"+team.home+":helm" {
 			t.Errorf("with %v terraform is %s", env, name)
 		}
-		if _, err := client.CoreV1().ConfigMaps(of.a).List(t.Context(), metav1.ListOptions{}); err != nil {
+		if _, err := client.CoreV1().ConfigMaps(team.a).List(t.Context(), metav1.ListOptions{}); err != nil {
 			t.Errorf("with %v terraform can't read: %v", env, err)
 		}
 	}
 
 	// It goes though the tenant is gone.
-	w.admin(t).must(t, "revoke", of.name, "--user", member.name)
-	if r := person.must(t, "kubeconfig", of.name, "--unmerge"); !strings.Contains(r.stderr, "Warning: one of them was the current context") {
+	w.admin(t).must(t, "revoke", team.name, "--user", member.name)
+	if r := person.must(t, "kubeconfig", team.name, "--unmerge"); !strings.Contains(r.stderr, "Warning: one of them was the current context") {
 		t.Errorf("it says %v", r)
 	}
-	if out, err := w.with(t, link, "kubectl", "config", "get-contexts", "-o", "name"); err != nil || strings.Contains(out, of.name) {
+	if out, err := w.with(t, link, "kubectl", "config", "get-contexts", "-o", "name"); err != nil || strings.Contains(out, team.name) {
 		t.Errorf("contexts: %v\n%s", err, out)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
@@ -203,8 +203,8 @@ func TestKubeconfigMerge(t *testing.T) {
 		want string
 	}{
 		{[]string{"--unmerge"}, "needs the tenant's name"},
-		{[]string{of.name, "--unmerge", "--merge"}, "contradict"},
-		{[]string{of.name, "--merge", "--output-file", "x"}, "give one of them"},
+		{[]string{team.name, "--unmerge", "--merge"}, "contradict"},
+		{[]string{team.name, "--merge", "--output-file", "x"}, "give one of them"},
 	} {
 		if r := person.run(t, append([]string{"kubeconfig"}, c.args...)...); r.code != 2 || !strings.Contains(r.stderr, c.want) {
 			t.Errorf("wanted %q: %v", c.want, r)

@@ -16,17 +16,17 @@ import (
 
 // makeTenant makes a team's tenant and returns an admin of whom nothing was
 // counted yet.
-func (w *world) makeTenant(t *testing.T, of team, more ...string) *user {
+func (w *world) makeTenant(t *testing.T, made team, more ...string) *user {
 	t.Helper()
-	w.admin(t).must(t, append([]string{"init", of.name, "--namespaces", of.a + "," + of.b, "--create-namespaces", "--wait=false"}, more...)...)
+	w.admin(t).must(t, append([]string{"init", made.name, "--namespaces", made.a + "," + made.b, "--create-namespaces", "--wait=false"}, more...)...)
 	return w.admin(t)
 }
 
 func TestGrantAndRevoke(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of)
-	update := []string{"update rolebindings " + of.home + "/helm-tenant-member"}
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team)
+	update := []string{"update rolebindings " + team.home + "/helm-tenant-member"}
 	for _, step := range []struct {
 		command string
 		stdout  []string
@@ -60,8 +60,8 @@ func TestGrantAndRevoke(t *testing.T) {
 			nil, []string{}, update},
 		{"grant TEAM --user alice", nil, []string{"User alice"}, update},
 	} {
-		r := admin.must(t, words(step.command, of)...)
-		same(t, step.command+": members", step.members, w.members(t, of))
+		r := admin.must(t, words(step.command, team)...)
+		same(t, step.command+": members", step.members, w.members(t, team))
 		wrote := writes(admin.requests(t))
 		if !slices.Equal(wrote, step.writes) {
 			t.Errorf("%s: it wrote %q, not %q", step.command, wrote, step.writes)
@@ -69,35 +69,35 @@ func TestGrantAndRevoke(t *testing.T) {
 		if step.stdout != nil {
 			want := []string{}
 			for _, line := range step.stdout {
-				want = append(want, strings.ReplaceAll(line, "TEAM", of.name))
+				want = append(want, strings.ReplaceAll(line, "TEAM", team.name))
 			}
 			slices.Sort(want)
 			same(t, step.command+": stdout", want, lines(r.stdout))
 		}
 	}
 	// init keeps members whom it does not name, and adds those whom it does.
-	admin.must(t, "init", of.name, "--group", "devs", "--wait=false")
-	same(t, "members after init", []string{"Group devs", "User alice"}, w.members(t, of))
+	admin.must(t, "init", team.name, "--group", "devs", "--wait=false")
+	same(t, "members after init", []string{"Group devs", "User alice"}, w.members(t, team))
 }
 
 // words are those of a command, with the team's name in place of TEAM. Double
 // quotes stay: they are for helm-tenant, not for a shell.
-func words(command string, of team) []string {
-	return strings.Fields(strings.ReplaceAll(command, "TEAM", of.name))
+func words(command string, made team) []string {
+	return strings.Fields(strings.ReplaceAll(command, "TEAM", made.name))
 }
 
 func TestMembersAsJSON(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of, "--user", "alice")
-	r := admin.must(t, "grant", of.name, "--user", "alice,bob", "--service-account", "ci:bot", "-o", "json")
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team, "--user", "alice")
+	r := admin.must(t, "grant", team.name, "--user", "alice,bob", "--service-account", "ci:bot", "-o", "json")
 	var membership map[string]any
 	if err := json.Unmarshal([]byte(r.stdout), &membership); err != nil {
 		t.Fatalf("%v: %v", err, r)
 	}
 	nobody := map[string]any{"users": []any{}, "groups": []any{}, "serviceAccounts": []any{}}
 	same(t, "membership", map[string]any{
-		"apiVersion": "helm-tenant/v1", "kind": "Membership", "tenant": of.name,
+		"apiVersion": "helm-tenant/v1", "kind": "Membership", "tenant": team.name,
 		"changed":        map[string]any{"users": []any{"bob"}, "groups": []any{}, "serviceAccounts": []any{"ci:bot"}},
 		"members":        map[string]any{"users": []any{"alice", "bob"}, "groups": []any{}, "serviceAccounts": []any{"ci:bot"}},
 		"changedReaders": nobody, "changedOwners": nobody, "readers": nil, "owners": nil, // not read, and so not known
@@ -107,8 +107,8 @@ func TestMembersAsJSON(t *testing.T) {
 
 func TestMembersThatCanNotBe(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of)
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team)
 	for _, c := range []struct {
 		code  int
 		args  string
@@ -123,11 +123,11 @@ func TestMembersThatCanNotBe(t *testing.T) {
 		{2, "grant --user alice", []string{"name is missing"}},
 		{2, "grant TEAM other --user alice", []string{"other"}},
 		{2, "grant No_Name --user alice", []string{"No_Name"}},
-		{1, "grant TEAM-none --user alice", []string{"no tenant", of.name + "-none", `context "test"`, "helm tenant init " + of.name + "-none"}},
-		{1, "revoke TEAM-none --user alice", []string{"no tenant", of.name + "-none", `context "test"`}},
-		{1, "grant TEAM --user alice --home-namespace default", []string{of.name, "default"}},
+		{1, "grant TEAM-none --user alice", []string{"no tenant", team.name + "-none", `context "test"`, "helm tenant init " + team.name + "-none"}},
+		{1, "revoke TEAM-none --user alice", []string{"no tenant", team.name + "-none", `context "test"`}},
+		{1, "grant TEAM --user alice --home-namespace default", []string{team.name, "default"}},
 	} {
-		admin.fails(t, c.code, c.words, words(c.args, of)...)
+		admin.fails(t, c.code, c.words, words(c.args, team)...)
 	}
 	// Who opens the tenant to everybody must be accepted by name.
 	for _, open := range []string{
@@ -135,44 +135,44 @@ func TestMembersThatCanNotBe(t *testing.T) {
 		"--group system:serviceaccounts:kube-system", "--user system:anonymous", "--group system:nodes",
 	} {
 		name := strings.Fields(open)[1]
-		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("grant TEAM --user alice "+open, of)...)
-		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("grant TEAM --accept-risk=cluster-wide "+open, of)...)
-		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("init TEAM --wait=false "+open, of)...)
-		admin.fails(t, 1, []string{name + " as a reader opens", "--accept-risk=everyone"}, words("grant TEAM --reader --accept-risk=reads-secrets "+open, of)...)
-		admin.fails(t, 1, []string{name + " as an owner opens", "--accept-risk=everyone"}, words("grant TEAM --owner --accept-risk=owner-of-cluster "+open, of)...)
+		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("grant TEAM --user alice "+open, team)...)
+		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("grant TEAM --accept-risk=cluster-wide "+open, team)...)
+		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("init TEAM --wait=false "+open, team)...)
+		admin.fails(t, 1, []string{name + " as a reader opens", "--accept-risk=everyone"}, words("grant TEAM --reader --accept-risk=reads-secrets "+open, team)...)
+		admin.fails(t, 1, []string{name + " as an owner opens", "--accept-risk=everyone"}, words("grant TEAM --owner --accept-risk=owner-of-cluster "+open, team)...)
 	}
 	// Who can do everything already is nothing to a tenant, whatever risk is accepted.
 	for _, as := range []string{"", "--reader", "--owner"} {
-		admin.fails(t, 1, []string{"group system:masters: everybody in it can do everything"}, words("grant TEAM --group system:masters --accept-risk=everyone "+as, of)...)
-		admin.fails(t, 1, []string{"system:serviceaccounts:NAMESPACE"}, words("grant TEAM --group system:serviceaccounts: --accept-risk=everyone "+as, of)...)
+		admin.fails(t, 1, []string{"group system:masters: everybody in it can do everything"}, words("grant TEAM --group system:masters --accept-risk=everyone "+as, team)...)
+		admin.fails(t, 1, []string{"system:serviceaccounts:NAMESPACE"}, words("grant TEAM --group system:serviceaccounts: --accept-risk=everyone "+as, team)...)
 	}
-	admin.fails(t, 2, []string{"group system:masters: everybody in it can do everything"}, words("init TEAM --wait=false --group system:masters --accept-risk=everyone", of)...)
-	admin.fails(t, 2, []string{"anything", "everyone"}, words("grant TEAM --user alice --accept-risk=anything", of)...)
+	admin.fails(t, 2, []string{"group system:masters: everybody in it can do everything"}, words("init TEAM --wait=false --group system:masters --accept-risk=everyone", team)...)
+	admin.fails(t, 2, []string{"anything", "everyone"}, words("grant TEAM --user alice --accept-risk=anything", team)...)
 	admin.wroteNothing(t)
-	admin.must(t, words("grant TEAM --group system:authenticated --accept-risk=everyone", of)...)
-	admin.must(t, words("init TEAM --group system:serviceaccounts:ci --accept-risk=everyone --wait=false", of)...)
-	same(t, "members", []string{"Group system:authenticated", "Group system:serviceaccounts:ci"}, w.members(t, of))
+	admin.must(t, words("grant TEAM --group system:authenticated --accept-risk=everyone", team)...)
+	admin.must(t, words("init TEAM --group system:serviceaccounts:ci --accept-risk=everyone --wait=false", team)...)
+	same(t, "members", []string{"Group system:authenticated", "Group system:serviceaccounts:ci"}, w.members(t, team))
 	// To take them away again needs no risk.
-	admin.must(t, words("revoke TEAM --group system:authenticated,system:serviceaccounts:ci", of)...)
-	same(t, "members", []string{}, w.members(t, of))
+	admin.must(t, words("revoke TEAM --group system:authenticated,system:serviceaccounts:ci", team)...)
+	same(t, "members", []string{}, w.members(t, team))
 }
 
 // TestAGrantThatOthersOutrun has somebody else change the binding before each of
 // the first writes of a grant.
 func TestAGrantThatOthersOutrun(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of)
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team)
 	var outrun atomic.Int64
 	const often = 15
 	slow := admin.through(t, func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut && outrun.Add(1) <= often {
-			w.patch(t, "rolebindings", of.home, "helm-tenant-member", fmt.Sprintf(`{"metadata":{"annotations":{"touched":"%d"}}}`, outrun.Load()))
+			w.patch(t, "rolebindings", team.home, "helm-tenant-member", fmt.Sprintf(`{"metadata":{"annotations":{"touched":"%d"}}}`, outrun.Load()))
 		}
 		return false
 	})
-	slow.must(t, "grant", of.name, "--user", "alice")
-	same(t, "members", []string{"User alice"}, w.members(t, of))
+	slow.must(t, "grant", team.name, "--user", "alice")
+	same(t, "members", []string{"User alice"}, w.members(t, team))
 	if outrun.Load() != often+1 {
 		t.Errorf("it wrote %d times, not %d", outrun.Load(), often+1)
 	}
@@ -182,24 +182,24 @@ func TestAGrantThatOthersOutrun(t *testing.T) {
 // the revoked user right after it whether the way to Tiller is shut.
 func TestRevokeIsOneWriteThatTakesEffectAtOnce(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	alice := w.newUser(t, "alice", "devs"+of.name)
-	bob := w.newUser(t, "bob", "devs"+of.name)
-	admin := w.makeTenant(t, of, "--user", alice.name, "--group", "devs"+of.name)
-	mayForward := access("create", "", "pods", "portforward", of.home)
+	w, team := start(t), newTeam()
+	alice := w.newUser(t, "alice", "devs"+team.name)
+	bob := w.newUser(t, "bob", "devs"+team.name)
+	admin := w.makeTenant(t, team, "--user", alice.name, "--group", "devs"+team.name)
+	mayForward := access("create", "", "pods", "portforward", team.home)
 	eventually(t, "alice may forward", func() error { return alice.may(t, true, mayForward) })
 	// As herself, too, once the group is gone.
-	admin.must(t, "revoke", of.name, "--group", "devs"+of.name)
-	same(t, "writes", []string{"update rolebindings " + of.home + "/helm-tenant-member"}, writes(admin.requests(t)))
+	admin.must(t, "revoke", team.name, "--group", "devs"+team.name)
+	same(t, "writes", []string{"update rolebindings " + team.home + "/helm-tenant-member"}, writes(admin.requests(t)))
 	eventually(t, "the group's member is out", func() error { return bob.may(t, false, mayForward) })
 	if err := alice.may(t, true, mayForward); err != nil {
 		t.Error(err)
 	}
-	admin.must(t, "revoke", of.name, "--user", alice.name)
-	same(t, "writes", []string{"update rolebindings " + of.home + "/helm-tenant-member"}, writes(admin.requests(t)))
+	admin.must(t, "revoke", team.name, "--user", alice.name)
+	same(t, "writes", []string{"update rolebindings " + team.home + "/helm-tenant-member"}, writes(admin.requests(t)))
 	eventually(t, "alice is out", func() error { return alice.may(t, false, mayForward) })
 	for _, question := range []authorizationv1.ResourceAttributes{
-		access("list", "", "pods", "", of.home), access("get", "", "configmaps", "", of.home, "helm-tenant"),
+		access("list", "", "pods", "", team.home), access("get", "", "configmaps", "", team.home, "helm-tenant"),
 	} {
 		if err := alice.may(t, false, question); err != nil {
 			t.Error(err)
@@ -229,14 +229,14 @@ func (u *user) may(t *testing.T, want bool, question authorizationv1.ResourceAtt
 // a user who is no member of anything, namespace by namespace.
 func TestWhatAMemberMayDo(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
 	other := newTeam()
 	w.makeTenant(t, other)
 	nobody := w.newUser(t, "nobody")
 	alice := w.newUser(t, "alice")
-	bob := w.newUser(t, "bob", "group-"+of.name)
-	admin.must(t, initArgs(of, "--user", alice.name, "--group", "group-"+of.name)...)
+	bob := w.newUser(t, "bob", "group-"+team.name)
+	admin.must(t, initArgs(team, "--user", alice.name, "--group", "group-"+team.name)...)
 
 	given := []rbacv1.PolicyRule{
 		{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"pods"}},
@@ -245,14 +245,14 @@ func TestWhatAMemberMayDo(t *testing.T) {
 	}
 	for _, member := range []*user{alice, bob} {
 		eventually(t, "the rules in the home namespace", func() error {
-			got := more(member.rules(t, of.home), nobody.rules(t, of.home))
+			got := more(member.rules(t, team.home), nobody.rules(t, team.home))
 			if len(got) != len(given) {
 				return fmt.Errorf("%s has there: %v", member.name, got)
 			}
 			return nil
 		})
-		same(t, "in the home namespace "+member.name+" may", texts(given), more(member.rules(t, of.home), nobody.rules(t, of.home)))
-		for _, elsewhere := range []string{of.a, of.b, other.home, other.a, "default", "kube-system"} {
+		same(t, "in the home namespace "+member.name+" may", texts(given), more(member.rules(t, team.home), nobody.rules(t, team.home)))
+		for _, elsewhere := range []string{team.a, team.b, other.home, other.a, "default", "kube-system"} {
 			if got := more(member.rules(t, elsewhere), nobody.rules(t, elsewhere)); len(got) > 0 {
 				t.Errorf("in namespace %s %s may: %v", elsewhere, member.name, got)
 			}
@@ -262,35 +262,35 @@ func TestWhatAMemberMayDo(t *testing.T) {
 			yes bool
 			authorizationv1.ResourceAttributes
 		}{
-			{true, access("list", "", "pods", "", of.home)},
-			{true, access("create", "", "pods", "portforward", of.home)},
-			{true, access("get", "", "configmaps", "", of.home, "helm-tenant")},
-			{false, access("get", "", "configmaps", "", of.home, "kube-root-ca.crt")},
-			{false, access("list", "", "configmaps", "", of.home)},
-			{false, access("update", "", "configmaps", "", of.home, "helm-tenant")},
-			{false, access("get", "", "pods", "", of.home)},
-			{false, access("get", "", "pods", "portforward", of.home)},
-			{false, access("create", "", "pods", "", of.home)},
-			{false, access("create", "", "pods", "exec", of.home)},
-			{false, access("get", "", "pods", "exec", of.home)},
-			{false, access("create", "", "pods", "attach", of.home)},
-			{false, access("update", "", "pods", "ephemeralcontainers", of.home)},
-			{false, access("get", "", "pods", "proxy", of.home)},
-			{false, access("get", "", "pods", "log", of.home)},
-			{false, access("delete", "", "pods", "", of.home)},
-			{false, access("get", "", "secrets", "", of.home)},
-			{false, access("list", "", "secrets", "", of.home)},
-			{false, access("create", "", "secrets", "", of.home)},
-			{false, access("create", "", "serviceaccounts", "token", of.home, "tiller")},
-			{false, access("impersonate", "", "serviceaccounts", "", of.home, "tiller")},
-			{false, access("create", "rbac.authorization.k8s.io", "rolebindings", "", of.home)},
-			{false, access("update", "apps", "deployments", "", of.home, "tiller-deploy")},
-			{false, access("delete", "networking.k8s.io", "networkpolicies", "", of.home, "helm-tenant")},
-			{false, access("update", "", "namespaces", "", of.home, of.home)},
+			{true, access("list", "", "pods", "", team.home)},
+			{true, access("create", "", "pods", "portforward", team.home)},
+			{true, access("get", "", "configmaps", "", team.home, "helm-tenant")},
+			{false, access("get", "", "configmaps", "", team.home, "kube-root-ca.crt")},
+			{false, access("list", "", "configmaps", "", team.home)},
+			{false, access("update", "", "configmaps", "", team.home, "helm-tenant")},
+			{false, access("get", "", "pods", "", team.home)},
+			{false, access("get", "", "pods", "portforward", team.home)},
+			{false, access("create", "", "pods", "", team.home)},
+			{false, access("create", "", "pods", "exec", team.home)},
+			{false, access("get", "", "pods", "exec", team.home)},
+			{false, access("create", "", "pods", "attach", team.home)},
+			{false, access("update", "", "pods", "ephemeralcontainers", team.home)},
+			{false, access("get", "", "pods", "proxy", team.home)},
+			{false, access("get", "", "pods", "log", team.home)},
+			{false, access("delete", "", "pods", "", team.home)},
+			{false, access("get", "", "secrets", "", team.home)},
+			{false, access("list", "", "secrets", "", team.home)},
+			{false, access("create", "", "secrets", "", team.home)},
+			{false, access("create", "", "serviceaccounts", "token", team.home, "tiller")},
+			{false, access("impersonate", "", "serviceaccounts", "", team.home, "tiller")},
+			{false, access("create", "rbac.authorization.k8s.io", "rolebindings", "", team.home)},
+			{false, access("update", "apps", "deployments", "", team.home, "tiller-deploy")},
+			{false, access("delete", "networking.k8s.io", "networkpolicies", "", team.home, "helm-tenant")},
+			{false, access("update", "", "namespaces", "", team.home, team.home)},
 			{false, access("create", "", "pods", "portforward", other.home)},
 			{false, access("create", "", "pods", "portforward", "")},
-			{false, access("list", "", "pods", "", of.a)},
-			{false, access("get", "", "namespaces", "", of.a, of.a)},
+			{false, access("list", "", "pods", "", team.a)},
+			{false, access("get", "", "namespaces", "", team.a, team.a)},
 		} {
 			if err := member.may(t, question.yes, question.ResourceAttributes); err != nil {
 				t.Error(err)
@@ -339,13 +339,13 @@ func more(a, b []string) []string {
 // close, and some that look like one and are none.
 func TestRevokeNamesTheOtherWays(t *testing.T) {
 	t.Parallel()
-	w, of, other := start(t), newTeam(), newTeam()
+	w, team, other := start(t), newTeam(), newTeam()
 	w.makeTenant(t, other)
-	admin := w.makeTenant(t, of)
-	suffix := of.name
+	admin := w.makeTenant(t, team)
+	suffix := team.name
 	alice, bob, carol := "alice-"+suffix, "bob-"+suffix, "carol-"+suffix
 	sa := "ci-" + suffix + ":bot"
-	admin.must(t, "grant", of.name, "--user", alice+","+bob+","+carol, "--service-account", sa)
+	admin.must(t, "grant", team.name, "--user", alice+","+bob+","+carol, "--service-account", sa)
 
 	user := func(name string) rbacv1.Subject {
 		return rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: name}
@@ -354,25 +354,25 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 		return rbacv1.Subject{Kind: "Group", APIGroup: rbacv1.GroupName, Name: name}
 	}
 	// Ways.
-	w.role(t, of.home, "debug", rule("", "pods/exec", "create"))
-	w.bind(t, of.home, "debuggers", "Role", "debug", user(alice), user("someone"))
+	w.role(t, team.home, "debug", rule("", "pods/exec", "create"))
+	w.bind(t, team.home, "debuggers", "Role", "debug", user(alice), user("someone"))
 	w.role(t, "", "forward-"+suffix, rule("", "pods/portforward", "create"))
 	w.bind(t, "", "forwarders-"+suffix, "ClusterRole", "forward-"+suffix, user(alice), group("system:serviceaccounts:ci-"+suffix))
-	w.bind(t, of.home, "all-edit", "ClusterRole", "edit", group("system:serviceaccounts"))
-	w.role(t, of.home, "everyone", rule("", "secrets", "list"))
-	w.bind(t, of.home, "everyone", "Role", "everyone", group("system:authenticated"))
-	w.bind(t, of.home, "account", "ClusterRole", "admin", rbacv1.Subject{Kind: "ServiceAccount", Namespace: "ci-" + suffix, Name: "bot"})
-	w.role(t, of.home, "wildcard", rule("*", "*", "get"))
-	w.bind(t, of.home, "wildcard", "Role", "wildcard", user(bob))
+	w.bind(t, team.home, "all-edit", "ClusterRole", "edit", group("system:serviceaccounts"))
+	w.role(t, team.home, "everyone", rule("", "secrets", "list"))
+	w.bind(t, team.home, "everyone", "Role", "everyone", group("system:authenticated"))
+	w.bind(t, team.home, "account", "ClusterRole", "admin", rbacv1.Subject{Kind: "ServiceAccount", Namespace: "ci-" + suffix, Name: "bot"})
+	w.role(t, team.home, "wildcard", rule("*", "*", "get"))
+	w.bind(t, team.home, "wildcard", "Role", "wildcard", user(bob))
 	// None: other rights, other namespaces, other people, no such role.
-	w.role(t, of.home, "harmless", rule("", "configmaps", "get"), rule("", "pods", "get", "list"), rule("", "pods/log", "get"))
-	w.bind(t, of.home, "harmless", "Role", "harmless", user(alice), user(carol))
+	w.role(t, team.home, "harmless", rule("", "configmaps", "get"), rule("", "pods", "get", "list"), rule("", "pods/log", "get"))
+	w.bind(t, team.home, "harmless", "Role", "harmless", user(alice), user(carol))
 	w.bind(t, other.home, "other-home", "ClusterRole", "admin", user(alice), user(carol))
-	w.bind(t, of.a, "workloads", "ClusterRole", "admin", user(alice), user(carol))
-	w.bind(t, of.home, "namesake", "ClusterRole", "admin", group(alice), rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: "bot"}, user("bot"))
-	w.bind(t, of.home, "no-role", "ClusterRole", "none-"+suffix, user(alice), user(carol))
+	w.bind(t, team.a, "workloads", "ClusterRole", "admin", user(alice), user(carol))
+	w.bind(t, team.home, "namesake", "ClusterRole", "admin", group(alice), rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.home, Name: "bot"}, user("bot"))
+	w.bind(t, team.home, "no-role", "ClusterRole", "none-"+suffix, user(alice), user(carol))
 
-	r := admin.must(t, "revoke", of.name, "--user", alice+","+bob+","+carol, "--service-account", sa, "-o", "json")
+	r := admin.must(t, "revoke", team.name, "--user", alice+","+bob+","+carol, "--service-account", sa, "-o", "json")
 	var membership struct {
 		StillIn []struct {
 			Subject string
@@ -408,7 +408,7 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 		},
 	}, found)
 	// The text says the same.
-	text := admin.must(t, "revoke", of.name, "--user", alice)
+	text := admin.must(t, "revoke", team.name, "--user", alice)
 	for _, word := range []string{"was no member", alice + " can still reach it", "debuggers", "forwarders-" + suffix, "everyone", "exec into pods", "port-forward"} {
 		if !strings.Contains(text.stdout+text.stderr, word) {
 			t.Errorf("%q is not said: %v", word, text)
@@ -416,9 +416,9 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 	}
 	// What is said is so: the API server lets them, and does not let carol.
 	a := w.userNamed(t, alice)
-	eventually(t, "alice's way", func() error { return a.may(t, true, access("create", "", "pods", "exec", of.home)) })
+	eventually(t, "alice's way", func() error { return a.may(t, true, access("create", "", "pods", "exec", team.home)) })
 	c := w.userNamed(t, carol)
-	if err := c.may(t, false, access("create", "", "pods", "portforward", of.home)); err != nil {
+	if err := c.may(t, false, access("create", "", "pods", "portforward", team.home)); err != nil {
 		t.Error(err)
 	}
 }

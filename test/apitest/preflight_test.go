@@ -50,7 +50,7 @@ func (w *world) lastGrant(t *testing.T, u *user, namespace string) {
 
 // grants are what a namespace admin needs to make a tenant of namespaces that
 // are there, each with what init says where it is missing.
-func grants(of team) []struct {
+func grants(made team) []struct {
 	namespace string
 	rule      rbacv1.PolicyRule
 	lacking   []string
@@ -63,20 +63,20 @@ func grants(of team) []struct {
 	in := func(ns, text string) string { return text + " in namespace " + ns }
 	// What a deployer gets must be held, or else be bound without: each of these
 	// is missed for every role that gives it.
-	records := []string{in(of.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-records"), in(of.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-records")}
-	member := []string{in(of.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-member"), in(of.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-member")}
+	records := []string{in(made.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-records"), in(made.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-records")}
+	member := []string{in(made.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-member"), in(made.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-member")}
 	all := []grant{
-		{of.home, rule("", "namespaces", "update"), []string{in(of.home, "update namespaces/"+of.home)}},
-		{of.home, rule("", "configmaps", "create"), []string{in(of.home, "create configmaps")}},
-		{of.home, rule("", "serviceaccounts", "create"), []string{in(of.home, "create serviceaccounts")}},
-		{of.home, rule(rbacGroup, "roles", "create"), []string{in(of.home, "create roles.rbac.authorization.k8s.io")}},
-		{of.home, rule(rbacGroup, "rolebindings", "create"), []string{in(of.home, "create rolebindings.rbac.authorization.k8s.io")}},
-		{of.home, rule("networking.k8s.io", "networkpolicies", "create"), []string{in(of.home, "create networkpolicies.networking.k8s.io")}},
-		{of.home, rule("apps", "deployments", "create"), []string{in(of.home, "create deployments.apps")}},
-		{of.home, rule("", "secrets", "get", "create", "update", "delete"), records},
-		{of.home, rule("", "pods/portforward", "create"), member},
+		{made.home, rule("", "namespaces", "update"), []string{in(made.home, "update namespaces/"+made.home)}},
+		{made.home, rule("", "configmaps", "create"), []string{in(made.home, "create configmaps")}},
+		{made.home, rule("", "serviceaccounts", "create"), []string{in(made.home, "create serviceaccounts")}},
+		{made.home, rule(rbacGroup, "roles", "create"), []string{in(made.home, "create roles.rbac.authorization.k8s.io")}},
+		{made.home, rule(rbacGroup, "rolebindings", "create"), []string{in(made.home, "create rolebindings.rbac.authorization.k8s.io")}},
+		{made.home, rule("networking.k8s.io", "networkpolicies", "create"), []string{in(made.home, "create networkpolicies.networking.k8s.io")}},
+		{made.home, rule("apps", "deployments", "create"), []string{in(made.home, "create deployments.apps")}},
+		{made.home, rule("", "secrets", "get", "create", "update", "delete"), records},
+		{made.home, rule("", "pods/portforward", "create"), member},
 	}
-	for _, ns := range []string{of.a, of.b} {
+	for _, ns := range []string{made.a, made.b} {
 		all = append(all,
 			grant{ns, rule("", "namespaces", "update"), []string{in(ns, "update namespaces/"+ns)}},
 			grant{ns, rule(rbacGroup, "rolebindings", "create"), []string{in(ns, "create rolebindings.rbac.authorization.k8s.io")}},
@@ -91,9 +91,9 @@ func grants(of team) []struct {
 // told of that one, before anything is written.
 func TestWhoHasExactlyEnough(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.namespace(t, of.home, of.a, of.b)
-	all := grants(of)
+	w, team := start(t), newTeam()
+	w.namespace(t, team.home, team.a, team.b)
+	all := grants(team)
 	give := func(u *user, without int) {
 		rules := map[string][]rbacv1.PolicyRule{}
 		for i, g := range all {
@@ -105,9 +105,9 @@ func TestWhoHasExactlyEnough(t *testing.T) {
 		for ns, in := range rules {
 			w.allow(t, u, ns, in...)
 		}
-		w.lastGrant(t, u, of.name)
+		w.lastGrant(t, u, team.name)
 	}
-	command := []string{"init", of.name, "--namespaces", of.a + "," + of.b, "--home-namespace", of.home, "--wait=false"}
+	command := []string{"init", team.name, "--namespaces", team.a + "," + team.b, "--home-namespace", team.home, "--wait=false"}
 	for i, g := range all {
 		u := w.newUser(t, "almost")
 		give(u, i)
@@ -116,7 +116,7 @@ func TestWhoHasExactlyEnough(t *testing.T) {
 			t.Errorf("without %v in %s: %v", g.rule, g.namespace, r)
 		}
 		same(t, fmt.Sprintf("without %v in %s it lacks", g.rule, g.namespace), g.lacking, r.lacks())
-		if !strings.Contains(r.stderr, "nothing was written") || !strings.Contains(r.stderr, of.name) {
+		if !strings.Contains(r.stderr, "nothing was written") || !strings.Contains(r.stderr, team.name) {
 			t.Errorf("it does not say that nothing was written: %v", r)
 		}
 		u.wroteNothing(t)
@@ -147,35 +147,35 @@ func (r result) lacks() []string {
 // TestWhoMayOnlyRead is told of everything at once.
 func TestWhoMayOnlyRead(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	u := w.newUser(t, "reader")
 	w.allow(t, u, "", readsAll...)
-	w.lastGrant(t, u, of.name)
-	r := u.run(t, "init", of.name, "--namespaces", of.a+","+of.b, "--create-namespaces", "--wait=false", "--user", "alice")
+	w.lastGrant(t, u, team.name)
+	r := u.run(t, "init", team.name, "--namespaces", team.a+","+team.b, "--create-namespaces", "--wait=false", "--user", "alice")
 	if r.code != 1 {
 		t.Fatalf("it did not fail: %v", r)
 	}
 	for _, want := range []string{
 		"create namespaces in the cluster",
-		"create configmaps in namespace " + of.home,
-		"create serviceaccounts in namespace " + of.home,
-		"create roles.rbac.authorization.k8s.io in namespace " + of.home,
-		"create rolebindings.rbac.authorization.k8s.io in namespace " + of.home,
-		"create networkpolicies.networking.k8s.io in namespace " + of.home,
-		"create deployments.apps in namespace " + of.home,
-		"create rolebindings.rbac.authorization.k8s.io in namespace " + of.a,
-		"create rolebindings.rbac.authorization.k8s.io in namespace " + of.b,
-		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + of.a,
-		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + of.b,
-		"escalate roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + of.home,
-		"escalate roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + of.home,
+		"create configmaps in namespace " + team.home,
+		"create serviceaccounts in namespace " + team.home,
+		"create roles.rbac.authorization.k8s.io in namespace " + team.home,
+		"create rolebindings.rbac.authorization.k8s.io in namespace " + team.home,
+		"create networkpolicies.networking.k8s.io in namespace " + team.home,
+		"create deployments.apps in namespace " + team.home,
+		"create rolebindings.rbac.authorization.k8s.io in namespace " + team.a,
+		"create rolebindings.rbac.authorization.k8s.io in namespace " + team.b,
+		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + team.a,
+		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + team.b,
+		"escalate roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + team.home,
+		"escalate roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + team.home,
 	} {
 		if !slices.Contains(r.lacks(), want) {
 			t.Errorf("%q is not said: %v", want, r)
 		}
 	}
 	// To see what would be written takes no right to write.
-	if r := u.must(t, initArgs(of, "--dry-run", "-o", "name")...); !slices.Contains(lines(r.stdout), "deployment/tiller-deploy") {
+	if r := u.must(t, initArgs(team, "--dry-run", "-o", "name")...); !slices.Contains(lines(r.stdout), "deployment/tiller-deploy") {
 		t.Errorf("the dry run does not tell: %v", r)
 	}
 	u.wroteNothing(t)
@@ -184,10 +184,10 @@ func TestWhoMayOnlyRead(t *testing.T) {
 // TestWhoMayNotEvenRead is told what is forbidden: by init all of it at once.
 func TestWhoMayNotEvenRead(t *testing.T) {
 	t.Parallel()
-	w, of, there := start(t), newTeam(), newTeam()
+	w, team, there := start(t), newTeam(), newTeam()
 	w.makeTenant(t, there)
 	u := w.newUser(t, "nobody")
-	u.run(t, initArgs(of)...).complains(t, 1, of.name, `context "test"`, "list namespaces in the cluster", "helm tenant init --print-role")
+	u.run(t, initArgs(team)...).complains(t, 1, team.name, `context "test"`, "list namespaces in the cluster", "helm tenant init --print-role")
 	for _, verb := range []string{"grant", "revoke"} {
 		r := u.run(t, verb, there.name, "--user", "alice")
 		r.complains(t, 1, there.name, `context "test"`, u.name, "forbidden")
@@ -200,7 +200,7 @@ func TestWhoMayNotEvenRead(t *testing.T) {
 // The API server would refuse in the midst of it.
 func TestEscalation(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	writer := w.newUser(t, "writer")
 	writes := []rbacv1.PolicyRule{
 		rule("", "namespaces", "create", "update"), rule("", "configmaps", "create", "update"), rule("", "serviceaccounts", "create", "update"),
@@ -208,15 +208,15 @@ func TestEscalation(t *testing.T) {
 		rule("networking.k8s.io", "networkpolicies", "create"), rule("apps", "deployments", "create"),
 	}
 	w.allow(t, writer, "", append(slices.Clone(readsAll), writes...)...)
-	w.lastGrant(t, writer, of.name)
-	r := writer.run(t, initArgs(of)...)
+	w.lastGrant(t, writer, team.name)
+	r := writer.run(t, initArgs(team)...)
 	want := []string{
-		"escalate roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + of.home,
-		"escalate roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + of.home,
-		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + of.a,
-		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + of.b,
-		"bind roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + of.home,
-		"bind roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + of.home,
+		"escalate roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + team.home,
+		"escalate roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + team.home,
+		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + team.a,
+		"bind clusterroles.rbac.authorization.k8s.io/admin in namespace " + team.b,
+		"bind roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + team.home,
+		"bind roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + team.home,
 	}
 	slices.Sort(want)
 	same(t, "what is lacking", want, r.lacks())
@@ -231,14 +231,14 @@ func TestEscalation(t *testing.T) {
 	w.allow(t, holder, "", append(append(slices.Clone(readsAll), writes...),
 		rule("", "secrets", "get", "list", "create", "update", "delete"), rule("", "pods/portforward", "create"))...)
 	w.bind(t, "", holder.name+"-admin", "ClusterRole", "admin", rbacv1.Subject{Kind: "User", APIGroup: rbacGroup, Name: holder.name})
-	w.lastGrant(t, holder, of.name)
-	holder.must(t, initArgs(of)...)
+	w.lastGrant(t, holder, team.name)
+	holder.must(t, initArgs(team)...)
 
 	// Members have less to give: a grant is refused to who may write bindings and
 	// holds nothing.
 	writer.requests(t)
-	r = writer.run(t, "grant", of.name, "--user", "mallory")
-	r.complains(t, 1, "bind roles.rbac.authorization.k8s.io/helm-tenant-member in namespace "+of.home, of.name, "nothing was written")
+	r = writer.run(t, "grant", team.name, "--user", "mallory")
+	r.complains(t, 1, "bind roles.rbac.authorization.k8s.io/helm-tenant-member in namespace "+team.home, team.name, "nothing was written")
 	writer.wroteNothing(t)
 	// All namespaces are the cluster's to give.
 	other := newTeam()
@@ -252,23 +252,23 @@ func TestEscalation(t *testing.T) {
 // home namespace is the conventional one, or is named.
 func TestAHomesAdminMayGrantAndRevoke(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.makeTenant(t, of)
+	w, team := start(t), newTeam()
+	w.makeTenant(t, team)
 	u := w.newUser(t, "homeadmin")
-	w.allow(t, u, of.home,
+	w.allow(t, u, team.home,
 		only(rule("", "configmaps", "get"), "helm-tenant"),
 		only(rule(rbacGroup, "rolebindings", "get", "update"), "helm-tenant-member"),
 		only(rule(rbacGroup, "rolebindings", "get"), "helm-tenant-reader"), // one who reads can't be a member, too
 		only(rule(rbacGroup, "roles", "get", "bind"), "helm-tenant-member"),
 	)
-	w.allow(t, u, "", only(rule("", "namespaces", "get"), of.home))
-	w.lastGrant(t, u, of.name)
-	u.must(t, "grant", of.name, "--user", "alice")
-	u.must(t, "grant", of.name, "--user", "bob", "--home-namespace", of.home)
-	same(t, "members", []string{"User alice", "User bob"}, w.members(t, of))
-	r := u.must(t, "revoke", of.name, "--user", "alice")
+	w.allow(t, u, "", only(rule("", "namespaces", "get"), team.home))
+	w.lastGrant(t, u, team.name)
+	u.must(t, "grant", team.name, "--user", "alice")
+	u.must(t, "grant", team.name, "--user", "bob", "--home-namespace", team.home)
+	same(t, "members", []string{"User alice", "User bob"}, w.members(t, team))
+	r := u.must(t, "revoke", team.name, "--user", "alice")
 	if !strings.Contains(r.stderr, "is not known") {
 		t.Errorf("who may not read the other bindings is not told that there may be other ways: %v", r)
 	}
-	same(t, "members", []string{"User bob"}, w.members(t, of))
+	same(t, "members", []string{"User bob"}, w.members(t, team))
 }

@@ -24,18 +24,18 @@ func once(matches func(*http.Request) bool, do func()) hook {
 // first one saw that there was none, and before that one looks at single objects.
 func TestATenantThatIsMadeWhileItIsRead(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
 	late := admin.through(t, once(func(r *http.Request) bool {
-		return r.Method == http.MethodGet && r.URL.Path == "/api/v1/namespaces/"+of.home
+		return r.Method == http.MethodGet && r.URL.Path == "/api/v1/namespaces/"+team.home
 	}, func() {
-		admin.must(t, "init", of.name, "--namespaces", of.b, "--create-namespaces", "--user", "bob", "--wait=false")
+		admin.must(t, "init", team.name, "--namespaces", team.b, "--create-namespaces", "--user", "bob", "--wait=false")
 	}))
-	late.must(t, "init", of.name, "--namespaces", of.a, "--create-namespaces", "--user", "alice", "--wait=false")
-	same(t, "members", []string{"User alice", "User bob"}, w.members(t, of))
-	same(t, "namespaces", fmt.Sprint([]string{of.b, of.a}), fmt.Sprint(w.record(t, of)["namespaces"]))
-	w.bound(t, of.a, of, "admin")
-	w.bound(t, of.b, of, "admin")
+	late.must(t, "init", team.name, "--namespaces", team.a, "--create-namespaces", "--user", "alice", "--wait=false")
+	same(t, "members", []string{"User alice", "User bob"}, w.members(t, team))
+	same(t, "namespaces", fmt.Sprint([]string{team.b, team.a}), fmt.Sprint(w.record(t, team)["namespaces"]))
+	w.bound(t, team.a, team, "admin")
+	w.bound(t, team.b, team, "admin")
 }
 
 // TestANamespaceThatIsAddedWhileTheTenantIsRead has another admin add a namespace
@@ -43,9 +43,9 @@ func TestATenantThatIsMadeWhileItIsRead(t *testing.T) {
 // bindings: the new binding must not look like one that nobody wants any more.
 func TestANamespaceThatIsAddedWhileTheTenantIsRead(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
-	admin.must(t, initArgs(of)...)
+	admin.must(t, initArgs(team)...)
 	var recordsRead sync.Once
 	read := make(chan struct{})
 	list := func(r *http.Request, resource string) bool {
@@ -61,13 +61,13 @@ func TestANamespaceThatIsAddedWhileTheTenantIsRead(t *testing.T) {
 			case <-read:
 			case <-time.After(time.Second): // read in the other order
 			}
-			admin.must(t, "init", of.name, "--namespaces", of.c, "--create-namespaces", "--wait=false")
+			admin.must(t, "init", team.name, "--namespaces", team.c, "--create-namespaces", "--wait=false")
 		}
 		return false
 	})
-	late.must(t, "init", of.name, "--wait=false")
-	w.bound(t, of.c, of, "admin")
-	same(t, "namespaces", fmt.Sprint([]string{of.a, of.b, of.c}), fmt.Sprint(w.record(t, of)["namespaces"]))
+	late.must(t, "init", team.name, "--wait=false")
+	w.bound(t, team.c, team, "admin")
+	same(t, "namespaces", fmt.Sprint([]string{team.a, team.b, team.c}), fmt.Sprint(w.record(t, team)["namespaces"]))
 }
 
 // TestANamespaceThatIsPrunedWhileOthersWrite has another admin repair the tenant
@@ -76,22 +76,22 @@ func TestANamespaceThatIsAddedWhileTheTenantIsRead(t *testing.T) {
 func TestANamespaceThatIsPrunedWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	for _, at := range []string{"rolebindings", "configmaps", "namespaces"} {
-		of := newTeam()
-		admin := w.makeTenant(t, of)
+	for _, place := range []string{"rolebindings", "configmaps", "namespaces"} {
+		team := newTeam()
+		admin := w.makeTenant(t, team)
 		slow := admin.through(t, once(func(r *http.Request) bool {
-			return isWriteRequest(r) && strings.Contains(r.URL.Path, "/"+at+"/")
+			return isWriteRequest(r) && strings.Contains(r.URL.Path, "/"+place+"/")
 		}, func() {
-			admin.must(t, "init", of.name, "--wait=false")
+			admin.must(t, "init", team.name, "--wait=false")
 		}))
-		slow.must(t, "init", of.name, "--namespaces", of.a, "--prune", "--wait=false")
-		t.Run("before the write of "+at, func(t *testing.T) {
-			w.bound(t, of.a, of, "admin")
-			w.bound(t, of.b, of)
-			if owner := w.label(t, of.b, "helm-tenant/tenant"); owner != "" {
+		slow.must(t, "init", team.name, "--namespaces", team.a, "--prune", "--wait=false")
+		t.Run("before the write of "+place, func(t *testing.T) {
+			w.bound(t, team.a, team, "admin")
+			w.bound(t, team.b, team)
+			if owner := w.label(t, team.b, "helm-tenant/tenant"); owner != "" {
 				t.Errorf("the namespace that was taken away is %q's", owner)
 			}
-			same(t, "namespaces", fmt.Sprint([]string{of.a}), fmt.Sprint(w.record(t, of)["namespaces"]))
+			same(t, "namespaces", fmt.Sprint([]string{team.a}), fmt.Sprint(w.record(t, team)["namespaces"]))
 		})
 	}
 }

@@ -24,24 +24,24 @@ import (
 
 // readerOf makes a tenant with a release of each helm, and a reader of it who chose it
 // with `use`.
-func (w *world) readerOf(t *testing.T, helms ...string) (of team, reader *user) {
+func (w *world) readerOf(t *testing.T, helms ...string) (made team, reader *user) {
 	t.Helper()
-	of = newTeam()
-	of.home = of.name + "-helm"
+	made = newTeam()
+	made.home = made.name + "-helm"
 	member := w.newUser(t, "member")
-	w.makeTenant(t, of, "--engine", "impersonation", "--user", member.name)
+	w.makeTenant(t, made, "--engine", "impersonation", "--user", member.name)
 	member.env = []string{"HELM_BIN=" + w.Bin(helms[0])}
-	member.must(t, "use", of.name)
+	member.must(t, "use", made.name)
 	for _, helm := range helms {
 		member.env = []string{"HELM_BIN=" + w.Bin(helm)}
 		member.must(t, "install", helm, hello())
 		member.must(t, "upgrade", helm, hello(), "--set", "a=b")
 	}
 	reader = w.newUser(t, "reader")
-	w.admin(t).must(t, "grant", of.name, "--reader", "--user", reader.name, "--accept-risk=reads-secrets")
+	w.admin(t).must(t, "grant", made.name, "--reader", "--user", reader.name, "--accept-risk=reads-secrets")
 	reader.env = []string{"HELM_BIN=" + w.Bin(helms[0])}
-	reader.must(t, "use", of.name)
-	return of, reader
+	reader.must(t, "use", made.name)
+	return made, reader
 }
 
 // TestReadersHelm: what a reader can do with the real helms, and what is refused before
@@ -114,17 +114,17 @@ func TestReadersHelm(t *testing.T) {
 func TestReadersAPI(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	of, reader := w.readerOf(t, "helm3")
+	team, reader := w.readerOf(t, "helm3")
 	config := rest.CopyConfig(reader.config)
-	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + of.home + ":helm-reader"}
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + team.home + ":helm-reader"}
 	account := kubernetes.NewForConfigOrDie(config)
 	must(t, harness.Await(t.Context(), "the reader to read", func(ctx context.Context) (bool, error) {
-		_, err := account.CoreV1().Secrets(of.a).List(ctx, metav1.ListOptions{})
+		_, err := account.CoreV1().Secrets(team.a).List(ctx, metav1.ListOptions{})
 		return err == nil, err
 	}))
 
 	// Every right that it has, by the API server's own answer.
-	for _, ns := range []string{of.a, of.b, of.home, "default"} {
+	for _, ns := range []string{team.a, team.b, team.home, "default"} {
 		review, err := account.AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(), &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: ns}}, metav1.CreateOptions{})
 		must(t, err)
 		reads := false
@@ -135,47 +135,47 @@ func TestReadersAPI(t *testing.T) {
 				t.Errorf("in %s it may %q %q", ns, rule.Verbs, rule.Resources)
 			}
 		}
-		if own := ns == of.a || ns == of.b; reads != own {
+		if own := ns == team.a || ns == team.b; reads != own {
 			t.Errorf("in %s it reads Secrets: %t", ns, reads)
 		}
 	}
 
 	for what, try := range map[string]func(ctx context.Context, c kubernetes.Interface) error{
 		"create": func(ctx context.Context, c kubernetes.Interface) error {
-			_, err := c.CoreV1().ConfigMaps(of.a).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
+			_, err := c.CoreV1().ConfigMaps(team.a).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
 			return err
 		},
 		"change": func(ctx context.Context, c kubernetes.Interface) error {
-			_, err := c.CoreV1().Secrets(of.a).Patch(ctx, "sh.helm.release.v1.helm3.v2", types.MergePatchType, []byte(`{"metadata":{"labels":{"status":"failed"}}}`), metav1.PatchOptions{})
+			_, err := c.CoreV1().Secrets(team.a).Patch(ctx, "sh.helm.release.v1.helm3.v2", types.MergePatchType, []byte(`{"metadata":{"labels":{"status":"failed"}}}`), metav1.PatchOptions{})
 			return err
 		},
 		"delete": func(ctx context.Context, c kubernetes.Interface) error {
-			return c.CoreV1().Secrets(of.a).Delete(ctx, "sh.helm.release.v1.helm3.v2", metav1.DeleteOptions{})
+			return c.CoreV1().Secrets(team.a).Delete(ctx, "sh.helm.release.v1.helm3.v2", metav1.DeleteOptions{})
 		},
 		"delete all": func(ctx context.Context, c kubernetes.Interface) error {
-			return c.CoreV1().ConfigMaps(of.a).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+			return c.CoreV1().ConfigMaps(team.a).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
 		},
 		"scale": func(ctx context.Context, c kubernetes.Interface) error {
-			_, err := c.AppsV1().Deployments(of.a).UpdateScale(ctx, "x", &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.UpdateOptions{})
+			_, err := c.AppsV1().Deployments(team.a).UpdateScale(ctx, "x", &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.UpdateOptions{})
 			return err
 		},
 		"evict": func(ctx context.Context, c kubernetes.Interface) error {
-			return c.PolicyV1().Evictions(of.a).Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: of.a, Name: "x"}})
+			return c.PolicyV1().Evictions(team.a).Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: team.a, Name: "x"}})
 		},
 		"token": func(ctx context.Context, c kubernetes.Interface) error {
-			_, err := c.CoreV1().ServiceAccounts(of.a).CreateToken(ctx, "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+			_, err := c.CoreV1().ServiceAccounts(team.a).CreateToken(ctx, "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 			return err
 		},
 		"token of the deployer": func(ctx context.Context, c kubernetes.Interface) error {
-			_, err := c.CoreV1().ServiceAccounts(of.home).CreateToken(ctx, "helm", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+			_, err := c.CoreV1().ServiceAccounts(team.home).CreateToken(ctx, "helm", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 			return err
 		},
 		"own account's token": func(ctx context.Context, c kubernetes.Interface) error {
-			_, err := c.CoreV1().ServiceAccounts(of.home).CreateToken(ctx, "helm-reader", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+			_, err := c.CoreV1().ServiceAccounts(team.home).CreateToken(ctx, "helm-reader", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 			return err
 		},
 		"status": func(ctx context.Context, c kubernetes.Interface) error {
-			_, err := c.CoreV1().Pods(of.a).Patch(ctx, "x", types.MergePatchType, []byte(`{"status":{}}`), metav1.PatchOptions{}, "status")
+			_, err := c.CoreV1().Pods(team.a).Patch(ctx, "x", types.MergePatchType, []byte(`{"status":{}}`), metav1.PatchOptions{}, "status")
 			return err
 		},
 	} {
@@ -185,15 +185,15 @@ func TestReadersAPI(t *testing.T) {
 			}
 		}
 	}
-	config.Impersonate.UserName = "system:serviceaccount:" + of.home + ":helm"
-	if _, err := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps(of.a).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+	config.Impersonate.UserName = "system:serviceaccount:" + team.home + ":helm"
+	if _, err := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps(team.a).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("a reader as the deployer: %v", err)
 	}
 
 	// Out again, and nothing is left of it.
-	w.admin(t).must(t, "revoke", of.name, "--user", reader.name)
+	w.admin(t).must(t, "revoke", team.name, "--user", reader.name)
 	must(t, harness.Await(t.Context(), "the revoke to be in force", func(ctx context.Context) (bool, error) {
-		_, err := account.CoreV1().Secrets(of.a).List(ctx, metav1.ListOptions{})
+		_, err := account.CoreV1().Secrets(team.a).List(ctx, metav1.ListOptions{})
 		return apierrors.IsForbidden(err), nil
 	}))
 	if r := reader.run(t, "list"); r.code == 0 {

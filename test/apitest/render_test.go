@@ -14,11 +14,11 @@ func TestManifestsAppliedByKubectl(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	for _, way := range [][]string{{"apply", "-f"}, {"apply", "--server-side", "-f"}} {
-		of := newTeam()
+		team := newTeam()
 		admin := w.admin(t)
 		file := filepath.Join(t.TempDir(), "tenants.yaml")
-		must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+of.name+"\n  namespaces: ["+of.a+", "+of.b+"]\n  engine: both\n"+
-			"  members: {users: [alice], groups: [devs], serviceAccounts: ['"+of.a+":ci']}\n  quota: {pods: '20'}\n  limits: {default: {cpu: 500m}}\n  network: isolated\n"+
+		must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+team.name+"\n  namespaces: ["+team.a+", "+team.b+"]\n  engine: both\n"+
+			"  members: {users: [alice], groups: [devs], serviceAccounts: ['"+team.a+":ci']}\n  quota: {pods: '20'}\n  limits: {default: {cpu: 500m}}\n  network: isolated\n"+
 			"  hosts: ['*.example.com']\n  labels: {cost-center: '42'}\n  contact: '#ops'\n"), 0o600))
 		offline := *admin
 		offline.kubeconfig = filepath.Join(t.TempDir(), "none")
@@ -38,20 +38,20 @@ func TestManifestsAppliedByKubectl(t *testing.T) {
 			args []string
 			want string
 		}{
-			{[]string{"init", of.name, "--dry-run", "-o", "name"}, ""},
+			{[]string{"init", team.name, "--dry-run", "-o", "name"}, ""},
 			{[]string{"apply", "-f", file}, "1 tenant unchanged"},
 			{[]string{"apply", "-f", file, "--dry-run"}, "1 tenant unchanged"},
 		} {
 			r := admin.must(t, c.args...)
-			if !strings.Contains(r.stdout, c.want) || strings.Contains(r.stdout, of.name) {
+			if !strings.Contains(r.stdout, c.want) || strings.Contains(r.stdout, team.name) {
 				t.Errorf("after kubectl %q, %q: %v", way, c.args, r)
 			}
 		}
-		if r := admin.run(t, "audit", of.name, "-f", file, "-o", "json"); strings.Contains(r.stdout, "HT042") || strings.Contains(r.stdout, "HT043") {
+		if r := admin.run(t, "audit", team.name, "-f", file, "-o", "json"); strings.Contains(r.stdout, "HT042") || strings.Contains(r.stdout, "HT043") {
 			t.Errorf("after kubectl %q, the audit: %v", way, r)
 		}
 		out, err := w.with(t, admin.kubeconfig, "kubectl", "diff", "-f", manifests)
-		if err != nil && strings.Contains(out, of.name) {
+		if err != nil && strings.Contains(out, team.name) {
 			t.Errorf("after an apply kubectl diff finds: %v\n%s", err, out)
 		}
 	}

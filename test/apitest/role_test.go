@@ -35,18 +35,18 @@ func TestARoleChange(t *testing.T) {
 		{custom, "admin", false},
 	} {
 		t.Run(c.from+" to "+c.to, func(t *testing.T) {
-			of := newTeam()
+			team := newTeam()
 			admin := w.admin(t)
-			admin.must(t, initArgs(of, "--role", c.from)...)
-			namespaces := []string{of.a, of.b}
+			admin.must(t, initArgs(team, "--role", c.from)...)
+			namespaces := []string{team.a, team.b}
 			histories := map[string]*history{}
 			for _, ns := range namespaces {
 				histories[ns] = w.watchBindings(t, ns)
 			}
 			admin.requests(t)
-			admin.must(t, "init", of.name, "--role", c.to, "--wait=false")
+			admin.must(t, "init", team.name, "--role", c.to, "--wait=false")
 			for _, ns := range namespaces {
-				states := histories[ns].until(t, func(roles []string) bool { return slices.Equal(roles, []string{c.to}) }, of)
+				states := histories[ns].until(t, func(roles []string) bool { return slices.Equal(roles, []string{c.to}) }, team)
 				want := [][]string{{c.from}, {}, {c.to}}
 				if c.both {
 					both := []string{c.from, c.to}
@@ -54,7 +54,7 @@ func TestARoleChange(t *testing.T) {
 					want = [][]string{{c.from}, both, {c.to}}
 				}
 				same(t, "roles in namespace "+ns+", one state after another", want, states)
-				w.bound(t, ns, of, c.to)
+				w.bound(t, ns, team, c.to)
 			}
 			same(t, "writes", lines(fmt.Sprintf(`
 				create rolebindings %[1]s/helm-tenant.%[3]s.%[5]s
@@ -62,12 +62,12 @@ func TestARoleChange(t *testing.T) {
 				delete rolebindings %[1]s/helm-tenant.%[3]s.%[4]s
 				delete rolebindings %[2]s/helm-tenant.%[3]s.%[4]s
 				update configmaps %[6]s/helm-tenant
-			`, of.a, of.b, of.name, c.from, c.to, of.home)), writes(admin.requests(t)))
-			if got := w.record(t, of)["role"]; got != c.to {
+			`, team.a, team.b, team.name, c.from, c.to, team.home)), writes(admin.requests(t)))
+			if got := w.record(t, team)["role"]; got != c.to {
 				t.Errorf("the record has the role %v", got)
 			}
 			again := w.admin(t)
-			again.must(t, "init", of.name, "--role", c.to, "--wait=false")
+			again.must(t, "init", team.name, "--role", c.to, "--wait=false")
 			again.wroteNothing(t)
 		})
 	}
@@ -96,9 +96,9 @@ func (w *world) watchBindings(t *testing.T, namespace string) *history {
 // until plays the events and returns the roles that were bound, state after
 // state, up to the one that is final. Every binding must bind the team's
 // deployer, and nobody else, in every state.
-func (h *history) until(t *testing.T, final func(roles []string) bool, of team) [][]string {
+func (h *history) until(t *testing.T, final func(roles []string) bool, made team) [][]string {
 	t.Helper()
-	states := [][]string{h.roles(t, of)}
+	states := [][]string{h.roles(t, made)}
 	timeout := time.After(harness.Patience)
 	for !final(states[len(states)-1]) {
 		select {
@@ -112,7 +112,7 @@ func (h *history) until(t *testing.T, final func(roles []string) bool, of team) 
 			} else {
 				h.bindings[b.Name] = *b
 			}
-			states = append(states, h.roles(t, of))
+			states = append(states, h.roles(t, made))
 		case <-timeout:
 			t.Fatalf("the states never come to their end: %v", states)
 		}
@@ -120,11 +120,11 @@ func (h *history) until(t *testing.T, final func(roles []string) bool, of team) 
 	return states
 }
 
-func (h *history) roles(t *testing.T, of team) []string {
+func (h *history) roles(t *testing.T, made team) []string {
 	t.Helper()
 	roles := []string{}
 	for _, b := range h.bindings {
-		if len(b.Subjects) != 1 || b.Subjects[0] != (rbacv1.Subject{Kind: "ServiceAccount", Namespace: of.home, Name: "tiller"}) {
+		if len(b.Subjects) != 1 || b.Subjects[0] != (rbacv1.Subject{Kind: "ServiceAccount", Namespace: made.home, Name: "tiller"}) {
 			t.Errorf("binding %s lets in %v", b.Name, b.Subjects)
 		}
 		roles = append(roles, b.RoleRef.Name)
@@ -135,14 +135,14 @@ func (h *history) roles(t *testing.T, of team) []string {
 
 func TestARoleThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
-	admin.fails(t, 1, []string{`init of tenant "`, "ClusterRole", "no-such-role", "does not exist", "choose another --role"}, initArgs(of, "--role", "no-such-role")...)
-	admin.fails(t, 2, []string{"a/b"}, initArgs(of, "--role", "a/b")...)
+	admin.fails(t, 1, []string{`init of tenant "`, "ClusterRole", "no-such-role", "does not exist", "choose another --role"}, initArgs(team, "--role", "no-such-role")...)
+	admin.fails(t, 2, []string{"a/b"}, initArgs(team, "--role", "a/b")...)
 	admin.wroteNothing(t)
 	// A role's name may be as long as it likes, and the binding's that holds it too.
-	long := of.name + strings.Repeat("x", 253-len(of.name))
+	long := team.name + strings.Repeat("x", 253-len(team.name))
 	w.role(t, "", long, rule("", "pods", "get"))
-	admin.must(t, initArgs(of, "--role", long)...)
-	w.bound(t, of.a, of, long)
+	admin.must(t, initArgs(team, "--role", long)...)
+	w.bound(t, team.a, team, long)
 }

@@ -43,15 +43,15 @@ func TestRoleGapsAreReal(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			for _, major := range []string{"helm3", "helm4"} {
-				of := newTeam()
-				of.home = of.name + "-helm"
-				role := of.name + "-deployer"
+				team := newTeam()
+				team.home = team.name + "-helm"
+				role := team.name + "-deployer"
 				rules := []rbacv1.PolicyRule{pods, rule("", "configmaps", c.objects...), rule("", "secrets", c.secrets...)}
 				w.role(t, "", role, rules...)
 				member := w.newUser(t, "member")
 				member.env = []string{"HELM_BIN=" + w.Bin(major)}
-				w.makeTenant(t, of, "--engine", "impersonation", "--role", role, "--user", member.name)
-				member.must(t, "use", of.name)
+				w.makeTenant(t, team, "--engine", "impersonation", "--role", role, "--user", member.name)
+				member.must(t, "use", team.name)
 
 				var said struct {
 					Deployer struct {

@@ -15,66 +15,66 @@ import (
 // away when they match no more; the audit tells of what matches meanwhile.
 func TestNamespaceSelector(t *testing.T) {
 	t.Parallel()
-	w, of, other := start(t), newTeam(), newTeam()
+	w, team, other := start(t), newTeam(), newTeam()
 	admin := w.admin(t)
 	w.makeTenant(t, other, "--engine", "impersonation", "--home-namespace", other.home)
-	w.makeTenant(t, of, "--engine", "impersonation", "--home-namespace", of.home)
-	admin.must(t, "init", of.name, "--namespaces", of.a, "--prune")
+	w.makeTenant(t, team, "--engine", "impersonation", "--home-namespace", team.home)
+	admin.must(t, "init", team.name, "--namespaces", team.a, "--prune")
 	label := func(ns, value string) {
 		t.Helper()
 		_, err := w.root.CoreV1().Namespaces().Patch(t.Context(), ns, types.MergePatchType, []byte(`{"metadata":{"labels":{"example.com/of":`+value+`}}}`), metav1.PatchOptions{})
 		must(t, err)
 	}
 	file := filepath.Join(t.TempDir(), "tenants.yaml")
-	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+of.name+"\n  namespaces: ["+of.a+"]\n  namespaceSelector: {matchLabels: {example.com/of: "+of.name+"}}\n"+
-		"  engine: impersonation\n  homeNamespace: "+of.home+"\n"), 0o600))
+	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+team.name+"\n  namespaces: ["+team.a+"]\n  namespaceSelector: {matchLabels: {example.com/of: "+team.name+"}}\n"+
+		"  engine: impersonation\n  homeNamespace: "+team.home+"\n"), 0o600))
 	admin.must(t, "apply", "-f", file)
-	drifted := func() string { return admin.run(t, "audit", of.name, "-f", file, "-o", "json").stdout }
+	drifted := func() string { return admin.run(t, "audit", team.name, "-f", file, "-o", "json").stdout }
 	if text := drifted(); strings.Contains(text, "HT043") {
 		t.Errorf("after an apply: %s", text)
 	}
 
-	_, err := w.root.RbacV1().RoleBindings(of.b).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "prepared"},
-		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: of.b, Name: "default"}}, RoleRef: rbacv1.RoleRef{APIGroup: rbacGroup, Kind: "ClusterRole", Name: "edit"}}, metav1.CreateOptions{})
+	_, err := w.root.RbacV1().RoleBindings(team.b).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "prepared"},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: team.b, Name: "default"}}, RoleRef: rbacv1.RoleRef{APIGroup: rbacGroup, Kind: "ClusterRole", Name: "edit"}}, metav1.CreateOptions{})
 	must(t, err)
-	for _, ns := range []string{of.b, other.a, of.home} {
-		label(ns, `"`+of.name+`"`)
+	for _, ns := range []string{team.b, other.a, team.home} {
+		label(ns, `"`+team.name+`"`)
 	}
-	if text := drifted(); !strings.Contains(text, "namespace "+of.b+" matches the namespaceSelector") || strings.Contains(text, "namespace "+other.a+" matches") {
+	if text := drifted(); !strings.Contains(text, "namespace "+team.b+" matches the namespaceSelector") || strings.Contains(text, "namespace "+other.a+" matches") {
 		t.Errorf("one more matches: %s", text)
 	}
-	if r := admin.must(t, "init", of.name, "--dry-run", "-o", "name"); r.stdout != "" {
+	if r := admin.must(t, "init", team.name, "--dry-run", "-o", "name"); r.stdout != "" {
 		t.Errorf("an init resolves it: %v", r)
 	}
 	r := admin.must(t, "apply", "-f", file, "--dry-run")
-	for _, want := range []string{`namespace "` + other.a + `" matches the namespaceSelector and is left out: it belongs to tenant "` + other.name + `"`, `namespace "` + of.home + `" matches the namespaceSelector and is left out: it is a home namespace`} {
+	for _, want := range []string{`namespace "` + other.a + `" matches the namespaceSelector and is left out: it belongs to tenant "` + other.name + `"`, `namespace "` + team.home + `" matches the namespaceSelector and is left out: it is a home namespace`} {
 		if !strings.Contains(r.stdout+r.stderr, want) {
 			t.Errorf("%q is not said: %v", want, r)
 		}
 	}
-	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stderr, `namespace "`+of.b+`" becomes the tenant's by its labels; others can act in it: RoleBinding prepared`) {
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stderr, `namespace "`+team.b+`" becomes the tenant's by its labels; others can act in it: RoleBinding prepared`) {
 		t.Errorf("who can act in the namespace is not said: %v", r)
 	}
 	has := func(ns string, want bool) {
 		t.Helper()
-		bindings, err := w.root.RbacV1().RoleBindings(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "helm-tenant/tenant=" + of.name})
+		bindings, err := w.root.RbacV1().RoleBindings(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "helm-tenant/tenant=" + team.name})
 		if err != nil || (len(bindings.Items) > 0) != want {
 			t.Errorf("in %s: %d bindings, %v", ns, len(bindings.Items), err)
 		}
 	}
-	has(of.b, true)
+	has(team.b, true)
 	has(other.a, false)
 	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "1 tenant unchanged") {
 		t.Errorf("a second apply: %v", r)
 	}
-	if r := admin.must(t, "export", of.name); !strings.Contains(r.stdout, "namespaces: ["+of.a+"]\n") || !strings.Contains(r.stdout, "namespaceSelector:") {
+	if r := admin.must(t, "export", team.name); !strings.Contains(r.stdout, "namespaces: ["+team.a+"]\n") || !strings.Contains(r.stdout, "namespaceSelector:") {
 		t.Errorf("the export: %v", r)
 	}
-	label(of.b, "null")
-	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout+r.stderr, `namespace "`+of.b+`" is taken from the tenant`) {
+	label(team.b, "null")
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout+r.stderr, `namespace "`+team.b+`" is taken from the tenant`) {
 		t.Errorf("one matches no more: %v", r)
 	}
-	has(of.b, false)
+	has(team.b, false)
 	admin.fails(t, 1, []string{"can't be resolved without listing the cluster's namespaces"}, "apply", "-f", file, "--no-cluster-reads")
 	admin.fails(t, 1, []string{"apply the file to one"}, "apply", "-f", file, "--dry-run=client")
 }

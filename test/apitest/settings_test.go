@@ -14,16 +14,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-func (w *world) tiller(t *testing.T, of team) *appsv1.Deployment {
+func (w *world) tiller(t *testing.T, made team) *appsv1.Deployment {
 	t.Helper()
-	d, err := w.root.AppsV1().Deployments(of.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
+	d, err := w.root.AppsV1().Deployments(made.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
 	must(t, err)
 	return d
 }
 
 func TestTillersSettings(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	admin := w.admin(t)
 	env := func(d *appsv1.Deployment, name string) string {
 		for _, e := range d.Spec.Template.Spec.Containers[0].Env {
@@ -34,7 +34,7 @@ func TestTillersSettings(t *testing.T) {
 		return ""
 	}
 	container := func(d *appsv1.Deployment) corev1.Container { return d.Spec.Template.Spec.Containers[0] }
-	admin.must(t, initArgs(of)...)
+	admin.must(t, initArgs(team)...)
 	// Each step keeps what the ones before it asked for.
 	for _, step := range []struct {
 		flags string
@@ -58,16 +58,16 @@ func TestTillersSettings(t *testing.T) {
 		{"--node-selector kubernetes.io/os=linux,pool=system", "map[kubernetes.io/os:linux pool:system]", func(d *appsv1.Deployment) any { return d.Spec.Template.Spec.NodeSelector }},
 		{"--image-pull-secret one --image-pull-secret two", "[{one} {two}]", func(d *appsv1.Deployment) any { return d.Spec.Template.Spec.ImagePullSecrets }},
 	} {
-		admin.must(t, append([]string{"init", of.name, "--wait=false"}, strings.Fields(step.flags)...)...)
-		if got := fmt.Sprint(step.got(w.tiller(t, of))); got != step.want {
+		admin.must(t, append([]string{"init", team.name, "--wait=false"}, strings.Fields(step.flags)...)...)
+		if got := fmt.Sprint(step.got(w.tiller(t, team))); got != step.want {
 			t.Errorf("%s: got %s, not %s", step.flags, got, step.want)
 		}
 		again := w.admin(t)
-		again.must(t, "init", of.name, "--wait=false")
+		again.must(t, "init", team.name, "--wait=false")
 		again.wroteNothing(t)
 	}
-	d := w.tiller(t, of)
-	if container(d).Image != "example.com/tiller@sha256:"+strings.Repeat("0", 64) || env(d, "TILLER_HISTORY_MAX") != "0" || *d.Spec.Replicas != 3 || env(d, "TILLER_NAMESPACE") != of.home {
+	d := w.tiller(t, team)
+	if container(d).Image != "example.com/tiller@sha256:"+strings.Repeat("0", 64) || env(d, "TILLER_HISTORY_MAX") != "0" || *d.Spec.Replicas != 3 || env(d, "TILLER_NAMESPACE") != team.home {
 		t.Errorf("a setting of an earlier command is lost: %v", d.Spec)
 	}
 	admin.requests(t)
@@ -86,7 +86,7 @@ func TestTillersSettings(t *testing.T) {
 		"--storage sql":                                     {"storage", "sql"},
 		"--engine steam":                                    {"engine", "steam"},
 	} {
-		admin.fails(t, 2, words, append([]string{"init", of.name, "--wait=false"}, strings.Fields(flags)...)...)
+		admin.fails(t, 2, words, append([]string{"init", team.name, "--wait=false"}, strings.Fields(flags)...)...)
 	}
 	admin.wroteNothing(t)
 }
@@ -100,11 +100,11 @@ func TestTillersVersionIsThatOfTheClient(t *testing.T) {
 		{"an older helm", fakeHelm(t, "v2.16.9"), "v2.16.9"},
 		{"a helm 3", fakeHelm(t, "v3.22.0"), "v2.17.0"},
 	} {
-		of := newTeam()
+		team := newTeam()
 		admin := w.admin(t)
 		admin.env = []string{"HELM_BIN=" + c.helm}
-		admin.must(t, append(initArgs(of), "--engine", "tiller")...)
-		if got := w.tiller(t, of).Spec.Template.Spec.Containers[0].Image; got != "ghcr.io/helm/tiller:"+c.want {
+		admin.must(t, append(initArgs(team), "--engine", "tiller")...)
+		if got := w.tiller(t, team).Spec.Template.Spec.Containers[0].Image; got != "ghcr.io/helm/tiller:"+c.want {
 			t.Errorf("%s: Tiller's image is %s", c.name, got)
 		}
 	}
@@ -124,14 +124,14 @@ var hardening = []struct{ path, why string }{
 // its defaults.
 func TestTheDeploymentIsThatOfHelmInit(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	w.admin(t).must(t, initArgs(of)...)
-	ours := w.tiller(t, of)
+	w, team := start(t), newTeam()
+	w.admin(t).must(t, initArgs(team)...)
+	ours := w.tiller(t, team)
 
-	theirs, _ := w.helmInit(t, of.home)
+	theirs, _ := w.helmInit(t, team.home)
 	// helm init would have made it there; ours is there already.
-	theirs.Namespace = of.a
-	theirs, err := w.root.AppsV1().Deployments(of.a).Create(t.Context(), theirs, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	theirs.Namespace = team.a
+	theirs, err := w.root.AppsV1().Deployments(team.a).Create(t.Context(), theirs, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	must(t, err)
 
 	a, err := runtime.DefaultUnstructuredConverter.ToUnstructured(theirs)
@@ -152,14 +152,14 @@ func TestTheDeploymentIsThatOfHelmInit(t *testing.T) {
 	// Each difference lies under a path that is known, and each of those has one.
 	used := map[string]bool{}
 	for _, path := range differing {
-		at := slices.IndexFunc(hardening, func(h struct{ path, why string }) bool {
+		index := slices.IndexFunc(hardening, func(h struct{ path, why string }) bool {
 			return path == h.path || strings.HasPrefix(path, h.path+".") || strings.HasPrefix(path, h.path+"[")
 		})
-		if at < 0 {
+		if index < 0 {
 			t.Errorf("%s differs from helm init's, and nobody said why", path)
 			continue
 		}
-		used[hardening[at].path] = true
+		used[hardening[index].path] = true
 	}
 	for _, h := range hardening {
 		if !used[h.path] {

@@ -35,20 +35,20 @@ func (w *world) tokenOf(t *testing.T, namespace, account string) *kubernetes.Cli
 // which they have a token, before the tenant is made.
 func TestSquattedHome(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	ctx, admin, home := t.Context(), w.admin(t), of.name+"-helm"
+	w, made := start(t), newTeam()
+	ctx, admin, home := t.Context(), w.admin(t), made.name+"-helm"
 	admin.env = append(admin.env, "HELM_BIN="+w.Bin("helm3"))
-	w.namespace(t, of.a)
-	labels := map[string]string{"helm-tenant/tenant": of.name, "app.kubernetes.io/managed-by": "helm-tenant"}
+	w.namespace(t, made.a)
+	labels := map[string]string{"helm-tenant/tenant": made.name, "app.kubernetes.io/managed-by": "helm-tenant"}
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name, Labels: labels} }
 	inHome := meta(home)
-	inHome.Labels = map[string]string{"helm-tenant/tenant": of.name, "helm-tenant/home": "impersonation", "app.kubernetes.io/managed-by": "helm-tenant"}
+	inHome.Labels = map[string]string{"helm-tenant/tenant": made.name, "helm-tenant/home": "impersonation", "app.kubernetes.io/managed-by": "helm-tenant"}
 	_, err := w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: inHome}, metav1.CreateOptions{})
 	must(t, err)
 	_, err = w.root.CoreV1().ServiceAccounts(home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta("helm")}, metav1.CreateOptions{})
 	must(t, err)
 	_, err = w.root.CoreV1().ConfigMaps(home).Create(ctx, &corev1.ConfigMap{ObjectMeta: meta("helm-tenant"),
-		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [" + of.a + "]\nengine: impersonation\nrole: cluster-admin\n"}}, metav1.CreateOptions{})
+		Data: map[string]string{"tenant.yaml": "name: " + made.name + "\nnamespaces: [" + made.a + "]\nengine: impersonation\nrole: cluster-admin\n"}}, metav1.CreateOptions{})
 	must(t, err)
 	_, err = w.root.RbacV1().RoleBindings(home).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "mine"},
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "mallory"}}}, metav1.CreateOptions{})
@@ -62,18 +62,18 @@ func TestSquattedHome(t *testing.T) {
 	must(t, err)
 	stolen := w.tokenOf(t, home, "helm")
 	works := func() error {
-		_, err := stolen.CoreV1().ConfigMaps(of.a).List(ctx, metav1.ListOptions{})
+		_, err := stolen.CoreV1().ConfigMaps(made.a).List(ctx, metav1.ListOptions{})
 		return err
 	}
 	if err := works(); !apierrors.IsForbidden(err) {
 		t.Fatalf("before there is a tenant the token gets %v", err)
 	}
 
-	before := w.versions(t, team{home: home, a: of.a})
-	admin.fails(t, 1, []string{"labelled as the home of tenant", "ServiceAccount helm", "RoleBinding mine", "RoleBinding owned", "--adopt"}, "init", of.name, "--namespaces", of.a)
-	same(t, "what is there", before, w.versions(t, team{home: home, a: of.a}))
+	before := w.versions(t, team{home: home, a: made.a})
+	admin.fails(t, 1, []string{"labelled as the home of tenant", "ServiceAccount helm", "RoleBinding mine", "RoleBinding owned", "--adopt"}, "init", made.name, "--namespaces", made.a)
+	same(t, "what is there", before, w.versions(t, team{home: home, a: made.a}))
 
-	r := admin.must(t, "init", of.name, "--namespaces", of.a, "--adopt")
+	r := admin.must(t, "init", made.name, "--namespaces", made.a, "--adopt")
 	warned, wrote := strings.Index(r.stderr, "RoleBinding mine"), strings.Index(r.stderr, "replaced")
 	if warned < 0 || wrote < warned {
 		t.Errorf("what is in it is not named before it writes: %v", r)
@@ -88,15 +88,15 @@ func TestSquattedHome(t *testing.T) {
 		return nil
 	})
 	fresh := w.tokenOf(t, home, "helm")
-	if _, err := fresh.CoreV1().ConfigMaps(of.a).List(ctx, metav1.ListOptions{}); err != nil {
+	if _, err := fresh.CoreV1().ConfigMaps(made.a).List(ctx, metav1.ListOptions{}); err != nil {
 		t.Errorf("the tenant's own account gets %v", err)
 	}
-	binding, err := w.root.RbacV1().RoleBindings(of.a).List(ctx, metav1.ListOptions{LabelSelector: "helm-tenant/tenant=" + of.name})
+	binding, err := w.root.RbacV1().RoleBindings(made.a).List(ctx, metav1.ListOptions{LabelSelector: "helm-tenant/tenant=" + made.name})
 	must(t, err)
 	if len(binding.Items) != 1 || binding.Items[0].RoleRef.Name != "admin" {
 		t.Errorf("the stranger's role is bound: %v", binding.Items)
 	}
-	if r := admin.must(t, "init", of.name, "--namespaces", of.a); strings.Contains(r.stderr, "replaced") {
+	if r := admin.must(t, "init", made.name, "--namespaces", made.a); strings.Contains(r.stderr, "replaced") {
 		t.Errorf("the same again makes it anew: %v", r)
 	}
 }
@@ -104,79 +104,79 @@ func TestSquattedHome(t *testing.T) {
 // TestTwoHomes: both conventional homes have a record of the tenant, one a stranger's.
 func TestTwoHomes(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	alice := w.newUser(t, "alice")
-	w.makeTenant(t, of, "--user", alice.name)
-	squatted := of.name + "-helm"
+	w.makeTenant(t, team, "--user", alice.name)
+	squatted := team.name + "-helm"
 	w.namespace(t, squatted)
 	_, err := w.root.CoreV1().ConfigMaps(squatted).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant"},
-		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [theirs]\nengine: impersonation\n"}}, metav1.CreateOptions{})
+		Data: map[string]string{"tenant.yaml": "name: " + team.name + "\nnamespaces: [theirs]\nengine: impersonation\n"}}, metav1.CreateOptions{})
 	must(t, err)
 	w.allow(t, alice, squatted, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}})
 	for _, helm := range []string{"helm2", "helm3"} {
 		alice.env = []string{"HELM_BIN=" + w.Bin(helm)}
-		alice.fails(t, 1, []string{squatted, of.home, "theirs", of.a, "--home-namespace"}, "use", of.name)
+		alice.fails(t, 1, []string{squatted, team.home, "theirs", team.a, "--home-namespace"}, "use", team.name)
 		// A namespace that is named spares no asking.
-		for _, args := range [][]string{{"list"}, {"install", "x", "y", "--namespace", of.a}, {"get", "manifest", "x", "--namespace", of.a}} {
+		for _, args := range [][]string{{"list"}, {"install", "x", "y", "--namespace", team.a}, {"get", "manifest", "x", "--namespace", team.a}} {
 			if helm == "helm2" && args[0] == "get" {
 				args = args[:3]
 			}
-			alice.fails(t, 1, []string{squatted, of.home, "theirs", of.a, "--home-namespace"}, append([]string{"--tenant", of.name}, args...)...)
-			alice.env = append(alice.env, "HELM_TENANT="+of.name)
-			alice.fails(t, 1, []string{squatted, of.home, "--home-namespace"}, args...)
+			alice.fails(t, 1, []string{squatted, team.home, "theirs", team.a, "--home-namespace"}, append([]string{"--tenant", team.name}, args...)...)
+			alice.env = append(alice.env, "HELM_TENANT="+team.name)
+			alice.fails(t, 1, []string{squatted, team.home, "--home-namespace"}, args...)
 			alice.env = alice.env[:1]
 		}
 	}
 	alice.env = nil
-	alice.must(t, "use", of.name, "--home-namespace", of.home)
+	alice.must(t, "use", team.name, "--home-namespace", team.home)
 }
 
 // TestSquattedConvention: a tenant has a home of its own, and a stranger a namespace of the
 // conventional name, with a record that a member can read.
 func TestSquattedConvention(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
+	w, team := start(t), newTeam()
 	alice := w.newUser(t, "alice")
-	home := of.name + "-house"
+	home := team.name + "-house"
 	admin := w.admin(t)
-	admin.must(t, "init", of.name, "--namespaces", of.a, "--create-namespaces", "--home-namespace", home, "--wait=false")
-	r := admin.must(t, "grant", of.name, "--user", alice.name)
-	handed := "helm tenant use " + of.name + " --home-namespace=" + home
+	admin.must(t, "init", team.name, "--namespaces", team.a, "--create-namespaces", "--home-namespace", home, "--wait=false")
+	r := admin.must(t, "grant", team.name, "--user", alice.name)
+	handed := "helm tenant use " + team.name + " --home-namespace=" + home
 	if !strings.Contains(r.stderr, handed) {
 		t.Errorf("the command to hand over is not printed: %v", r)
 	}
-	squatted := of.name + "-tiller"
+	squatted := team.name + "-tiller"
 	w.namespace(t, squatted)
 	_, err := w.root.CoreV1().ConfigMaps(squatted).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant"},
-		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [" + of.a + "]\n"}}, metav1.CreateOptions{})
+		Data: map[string]string{"tenant.yaml": "name: " + team.name + "\nnamespaces: [" + team.a + "]\n"}}, metav1.CreateOptions{})
 	must(t, err)
 	w.allow(t, alice, squatted, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get"}})
 	alice.env = []string{"HELM_BIN=" + w.Bin("helm2")}
-	w.allow(t, alice, of.a, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get"}})
-	alice.fails(t, 1, []string{squatted, home, of.a, "--home-namespace=" + home}, "use", of.name)
-	alice.must(t, "use", of.name, "--home-namespace", home)
-	alice.must(t, "use", of.name) // it is remembered
+	w.allow(t, alice, team.a, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get"}})
+	alice.fails(t, 1, []string{squatted, home, team.a, "--home-namespace=" + home}, "use", team.name)
+	alice.must(t, "use", team.name, "--home-namespace", home)
+	alice.must(t, "use", team.name) // it is remembered
 }
 
 // TestNamespaceMadeAgain: a namespace of the tenant's was deleted, and made again by
 // somebody else.
 func TestNamespaceMadeAgain(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of)
-	must(t, w.root.CoreV1().Namespaces().Delete(t.Context(), of.b, metav1.DeleteOptions{}))
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team)
+	must(t, w.root.CoreV1().Namespaces().Delete(t.Context(), team.b, metav1.DeleteOptions{}))
 	eventually(t, "the namespace is gone", func() error {
-		_, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.b, metav1.GetOptions{})
+		_, err := w.root.CoreV1().Namespaces().Get(t.Context(), team.b, metav1.GetOptions{})
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("it gets %v", err)
 		}
 		return nil
 	})
-	w.namespace(t, of.b)
-	_, err := w.root.RbacV1().RoleBindings(of.b).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
+	w.namespace(t, team.b)
+	_, err := w.root.RbacV1().RoleBindings(team.b).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "mallory"}}}, metav1.CreateOptions{})
 	must(t, err)
-	r := admin.must(t, "init", of.name, "--wait=false")
+	r := admin.must(t, "init", team.name, "--wait=false")
 	if !strings.Contains(r.stderr, "made again") || !strings.Contains(r.stderr, "RoleBinding theirs") {
 		t.Errorf("the binding is not named: %v", r)
 	}
@@ -186,43 +186,43 @@ func TestNamespaceMadeAgain(t *testing.T) {
 // second home, whatever a member puts there.
 func TestNamespaceWithoutItsAnnotation(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of, "--user", "alice")
-	ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), of.b, metav1.GetOptions{})
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team, "--user", "alice")
+	ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), team.b, metav1.GetOptions{})
 	must(t, err)
 	ns.Annotations = nil
 	_, err = w.root.CoreV1().Namespaces().Update(t.Context(), ns, metav1.UpdateOptions{})
 	must(t, err)
-	_, err = w.root.CoreV1().ConfigMaps(of.b).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant", Labels: map[string]string{"helm-tenant/tenant": of.name}},
-		Data: map[string]string{"tenant.yaml": "name: " + of.name + "\nnamespaces: [x]\nhomeNamespace: " + of.b + "\n"}}, metav1.CreateOptions{})
+	_, err = w.root.CoreV1().ConfigMaps(team.b).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant", Labels: map[string]string{"helm-tenant/tenant": team.name}},
+		Data: map[string]string{"tenant.yaml": "name: " + team.name + "\nnamespaces: [x]\nhomeNamespace: " + team.b + "\n"}}, metav1.CreateOptions{})
 	must(t, err)
-	admin.must(t, "revoke", of.name, "--user", "alice")
-	same(t, "members", []string{}, w.members(t, of))
+	admin.must(t, "revoke", team.name, "--user", "alice")
+	same(t, "members", []string{}, w.members(t, team))
 }
 
 // TestUnreadableRecord: a record of a newer helm-tenant's keeps nobody from revoking, and
 // nobody else from being exported.
 func TestUnreadableRecord(t *testing.T) {
 	t.Parallel()
-	w, of, other := start(t), newTeam(), newTeam()
-	admin := w.makeTenant(t, of, "--user", "alice", "--user", "bob")
+	w, team, other := start(t), newTeam(), newTeam()
+	admin := w.makeTenant(t, team, "--user", "alice", "--user", "bob")
 	w.makeTenant(t, other)
-	record, err := w.root.CoreV1().ConfigMaps(of.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
+	record, err := w.root.CoreV1().ConfigMaps(team.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
 	must(t, err)
 	record.Data["tenant.yaml"] = "namespaces: {a: b}\n"
-	_, err = w.root.CoreV1().ConfigMaps(of.home).Update(t.Context(), record, metav1.UpdateOptions{})
+	_, err = w.root.CoreV1().ConfigMaps(team.home).Update(t.Context(), record, metav1.UpdateOptions{})
 	must(t, err)
 
-	r := admin.must(t, "revoke", of.name, "--user", "alice")
-	same(t, "members", []string{"User bob"}, w.members(t, of))
+	r := admin.must(t, "revoke", team.name, "--user", "alice")
+	same(t, "members", []string{"User bob"}, w.members(t, team))
 	if !strings.Contains(r.stderr, "can't be read") {
 		t.Errorf("the record is not told of: %v", r)
 	}
-	r = admin.run(t, "export", of.name, other.name)
-	if r.code != 3 || !strings.Contains(r.stdout, "name: "+other.name) || strings.Contains(r.stdout, of.name) || !strings.Contains(r.stderr, of.name) {
+	r = admin.run(t, "export", team.name, other.name)
+	if r.code != 3 || !strings.Contains(r.stdout, "name: "+other.name) || strings.Contains(r.stdout, team.name) || !strings.Contains(r.stderr, team.name) {
 		t.Errorf("it exports: %v", r)
 	}
-	if r := admin.run(t, "export", of.name); r.code != 1 || r.stdout != "" {
+	if r := admin.run(t, "export", team.name); r.code != 1 || r.stdout != "" {
 		t.Errorf("it exports: %v", r)
 	}
 }
@@ -231,10 +231,10 @@ func TestUnreadableRecord(t *testing.T) {
 // and keep nobody from describing or destroying the tenant.
 func TestExplodingRecords(t *testing.T) {
 	t.Parallel()
-	w, of := start(t), newTeam()
-	admin := w.makeTenant(t, of)
-	w.stored(t, of, records.Release{Name: "web", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
-	bomb := records.Secret(records.Release{Name: "bomb", Namespace: of.a, Revision: 1, Status: "DEPLOYED"})
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team)
+	w.stored(t, team, records.Release{Name: "web", Namespace: team.a, Revision: 1, Status: "DEPLOYED"})
+	bomb := records.Secret(records.Release{Name: "bomb", Namespace: team.a, Revision: 1, Status: "DEPLOYED"})
 	var zipped bytes.Buffer
 	zip := gzip.NewWriter(&zipped)
 	for range 64 {
@@ -243,15 +243,15 @@ func TestExplodingRecords(t *testing.T) {
 	}
 	must(t, zip.Close())
 	bomb.Data["release"] = []byte(base64.StdEncoding.EncodeToString(zipped.Bytes()))
-	_, err := w.root.CoreV1().Secrets(of.home).Create(t.Context(), bomb, metav1.CreateOptions{})
+	_, err := w.root.CoreV1().Secrets(team.home).Create(t.Context(), bomb, metav1.CreateOptions{})
 	must(t, err)
-	r := admin.must(t, "describe", of.name)
+	r := admin.must(t, "describe", team.name)
 	if !strings.Contains(r.stdout, "unpacks to more than") || !strings.Contains(r.stdout, "hello-0.1.0") {
 		t.Errorf("it describes: %v", r)
 	}
-	r = admin.run(t, "audit", of.name)
+	r = admin.run(t, "audit", team.name)
 	if !strings.Contains(r.stdout, "bomb.v1") {
 		t.Errorf("the audit says: %v", r)
 	}
-	admin.must(t, "destroy", of.name, "--keep-releases", "--yes", "--wait=false", "--backup", t.TempDir()+"/backup.yaml")
+	admin.must(t, "destroy", team.name, "--keep-releases", "--yes", "--wait=false", "--backup", t.TempDir()+"/backup.yaml")
 }

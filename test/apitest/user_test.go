@@ -45,8 +45,8 @@ func newTeam() team {
 }
 
 // namespaces are those that the team has a name for; not all need to be there.
-func (of team) namespaces() []string {
-	return slices.DeleteFunc([]string{of.home, of.a, of.b, of.c}, func(name string) bool { return name == "" })
+func (made team) namespaces() []string {
+	return slices.DeleteFunc([]string{made.home, made.a, made.b, made.c}, func(name string) bool { return name == "" })
 }
 
 // user is somebody at a keyboard.

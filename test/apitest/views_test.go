@@ -16,32 +16,32 @@ func TestDescribeWithoutTheComparison(t *testing.T) {
 	w := start(t)
 	for _, c := range []struct {
 		name, why string
-		make      func(t *testing.T, of team, role string)
+		make      func(t *testing.T, made team, role string)
 	}{
 		{"no role", "does not exist", func(t *testing.T, _ team, role string) {
 			must(t, w.root.RbacV1().ClusterRoles().Delete(t.Context(), role, metav1.DeleteOptions{}))
 		}},
-		{"a namespace that goes", "is being deleted", func(t *testing.T, of team, _ string) {
+		{"a namespace that goes", "is being deleted", func(t *testing.T, made team, _ string) {
 			held := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "held", Finalizers: []string{"example.com/held"}}}
-			_, err := w.root.CoreV1().ConfigMaps(of.b).Create(t.Context(), held, metav1.CreateOptions{})
+			_, err := w.root.CoreV1().ConfigMaps(made.b).Create(t.Context(), held, metav1.CreateOptions{})
 			must(t, err)
-			must(t, w.root.CoreV1().Namespaces().Delete(t.Context(), of.b, metav1.DeleteOptions{}))
+			must(t, w.root.CoreV1().Namespaces().Delete(t.Context(), made.b, metav1.DeleteOptions{}))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			of := newTeam()
-			role := of.name + "-role"
+			team := newTeam()
+			role := team.name + "-role"
 			w.role(t, "", role, rule("apps", "deployments", "*"))
-			admin := w.makeTenant(t, of, "--role", role, "--user", "alice")
-			c.make(t, of, role)
-			r := admin.must(t, "describe", of.name)
-			for _, word := range []string{"user alice", of.a, "Drift unknown: ", c.why} {
+			admin := w.makeTenant(t, team, "--role", role, "--user", "alice")
+			c.make(t, team, role)
+			r := admin.must(t, "describe", team.name)
+			for _, word := range []string{"user alice", team.a, "Drift unknown: ", c.why} {
 				if !strings.Contains(r.stdout, word) {
 					t.Errorf("%q is not shown: %v", word, r)
 				}
 			}
 			var description struct{ Uncompared string }
-			must(t, json.Unmarshal([]byte(admin.must(t, "describe", of.name, "-o", "json").stdout), &description))
+			must(t, json.Unmarshal([]byte(admin.must(t, "describe", team.name, "-o", "json").stdout), &description))
 			if !strings.Contains(description.Uncompared, c.why) {
 				t.Errorf("as JSON it says %q", description.Uncompared)
 			}
@@ -53,11 +53,11 @@ func TestDescribeWithoutTheComparison(t *testing.T) {
 // shows, too.
 func TestTenantsOfAllNamespacesAndMigrations(t *testing.T) {
 	t.Parallel()
-	w, of, moving := start(t), newTeam(), newTeam()
-	w.namespace(t, of.a)
-	w.helm3(t, "install", of.name, hello(), "--namespace", of.a)
+	w, team, moving := start(t), newTeam(), newTeam()
+	w.namespace(t, team.a)
+	w.helm3(t, "install", team.name, hello(), "--namespace", team.a)
 	admin := w.admin(t)
-	admin.must(t, "init", of.name, "--all-namespaces", "--engine", "impersonation", "--accept-risk=cluster-wide")
+	admin.must(t, "init", team.name, "--all-namespaces", "--engine", "impersonation", "--accept-risk=cluster-wide")
 	w.makeTenant(t, moving)
 	w.patch(t, "configmaps", moving.home, "helm-tenant", `{"metadata":{"annotations":{"helm-tenant/migration":"{\"phase\":\"frozen\",\"since\":\"2024-01-02T03:04:05Z\",\"engine\":\"tiller\",\"storage\":\"secret\",\"replicas\":1}"}}}`)
 	var list struct {
@@ -70,7 +70,7 @@ func TestTenantsOfAllNamespacesAndMigrations(t *testing.T) {
 	must(t, json.Unmarshal([]byte(admin.must(t, "tenants", "-o", "json").stdout), &list))
 	for _, item := range list.Items {
 		switch {
-		case item.Name == of.name && item.Releases["DEPLOYED"] == 0:
+		case item.Name == team.name && item.Releases["DEPLOYED"] == 0:
 			t.Errorf("the tenant of all namespaces has %v", item.Releases)
 		case item.Name == moving.name && (item.Migration == nil || item.Migration.Phase != "frozen"):
 			t.Errorf("the migration is %v", item.Migration)

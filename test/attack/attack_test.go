@@ -163,7 +163,7 @@ func (tr *trial) attackAll(ctx context.Context) []*result {
 	var together, alone []job
 	var mu sync.Mutex
 	for i, theme := range tr.themes {
-		of := func(worlds []*world) []*world {
+		choose := func(worlds []*world) []*world {
 			if theme.once && len(worlds) > 0 {
 				return worlds[:1]
 			}
@@ -173,11 +173,11 @@ func (tr *trial) attackAll(ctx context.Context) []*result {
 			r := &result{theme: i, attack: a, in: map[*world]map[stance]outcome{}}
 			results = append(results, r)
 			var jobs []job
-			for _, w := range of(tr.control) {
+			for _, w := range choose(tr.control) {
 				jobs = append(jobs, job{r, w, a.as[0]})
 			}
 			for _, as := range a.as {
-				for _, w := range slices.Concat(of(tr.ours), of(tr.baseline)) {
+				for _, w := range slices.Concat(choose(tr.ours), choose(tr.baseline)) {
 					jobs = append(jobs, job{r, w, as})
 				}
 			}

@@ -216,7 +216,7 @@ func (i *inside) try(t *testing.T, a attackInside, w way, client *http.Client, n
 	}
 	had, was := i.send(t, i.client, http.MethodGet, path, "", nil, nil)
 	code, body := w.make(i, t, client, path, object, was)
-	has, is := i.send(t, i.client, http.MethodGet, path, "", nil, nil)
+	has, content := i.send(t, i.client, http.MethodGet, path, "", nil, nil)
 	var answer metav1.Status
 	if code >= 300 {
 		if err := json.Unmarshal(body, &answer); err != nil {
@@ -230,8 +230,8 @@ func (i *inside) try(t *testing.T, a attackInside, w way, client *http.Client, n
 		}
 	}
 	// Controllers change objects' status, and deletion waits for finalizers.
-	s.worked = code < 300 && (had != has || i.differs(t, was, is))
-	if code >= 300 && (had != has || i.differs(t, was, is)) {
+	s.worked = code < 300 && (had != has || i.differs(t, was, content))
+	if code >= 300 && (had != has || i.differs(t, was, content)) {
 		t.Errorf("%s, %s: it was refused, and yet had an effect", a.what, w.name)
 	}
 	i.restore(t, a, path, had, was)

@@ -51,8 +51,8 @@ var (
 		return i.send(t, client, http.MethodDelete, path, "", nil, nil)
 	}}
 	byDeleteAll = way{name: "deletecollection", existing: true, make: func(i *inside, t *testing.T, client *http.Client, path string, _ map[string]any, _ []byte) (int, []byte) {
-		at := strings.LastIndex(path, "/")
-		return i.send(t, client, http.MethodDelete, path[:at]+"?fieldSelector=metadata.name%3D"+path[at+1:], "", nil, nil)
+		index := strings.LastIndex(path, "/")
+		return i.send(t, client, http.MethodDelete, path[:index]+"?fieldSelector=metadata.name%3D"+path[index+1:], "", nil, nil)
 	}}
 )
 

@@ -326,8 +326,8 @@ func accountImpersonates(user, group string) func(context.Context, *scene) outco
 }
 
 // tokenConfig is a client's that has a token and nothing else.
-func tokenConfig(of *rest.Config, token string) *rest.Config {
-	config := rest.AnonymousClientConfig(of)
+func tokenConfig(ofMember *rest.Config, token string) *rest.Config {
+	config := rest.AnonymousClientConfig(ofMember)
 	config.BearerToken = token
 	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
 	return config
@@ -354,16 +354,16 @@ func heldWatch(ctx context.Context, s *scene) outcome {
 	if _, err := s.root.client.CoreV1().ConfigMaps(s.victim.last()).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: s.id}}, metav1.CreateOptions{}); err != nil {
 		return failure("%v", err)
 	}
-	told, err := eventually(ctx, func(context.Context) (string, error) {
-		if _, told := s.overheard.Load(s.id); told {
+	printed, err := eventually(ctx, func(context.Context) (string, error) {
+		if _, printed := s.overheard.Load(s.id); printed {
 			return "it told of a ConfigMap that was made afterwards", nil
 		}
 		return "", nil
 	})
-	if err == nil && told == "" {
+	if err == nil && printed == "" {
 		return outcome{refused, "stream ended", "nothing came any more"}
 	}
-	return s.settle(nil, told, err)
+	return s.settle(nil, printed, err)
 }
 
 // recordIn is a release record of Helm 3 and 4, as far as Kubernetes is concerned.

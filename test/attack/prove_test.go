@@ -31,8 +31,8 @@ func TestProveAgrees(t *testing.T) {
 	a := &prove.Target{Tenant: "proof-a", Home: "proof-a-tiller", Namespaces: []string{"pa1"}, Binding: "helm-tenant.proof-a.admin", Account: "tiller", Tiller: true}
 	b := &prove.Target{Tenant: "proof-b", Home: "proof-b-helm", Namespaces: []string{"pb1"}, Binding: "helm-tenant.proof-b.admin", Account: "helm"}
 	c := &prove.Target{Tenant: "proof-c", Home: "proof-c-helm", Namespaces: []string{"pc1"}, Binding: "helm-tenant.proof-c.admin", Account: "helm"}
-	other := func(of *prove.Target) *prove.Other {
-		return &prove.Other{Tenant: of.Tenant, Home: of.Home, Namespace: of.Namespaces[0], Account: of.Account, Tiller: of.Tiller}
+	other := func(target *prove.Target) *prove.Other {
+		return &prove.Other{Tenant: target.Tenant, Home: target.Home, Namespace: target.Namespaces[0], Account: target.Account, Tiller: target.Tiller}
 	}
 	a.Other, b.Other, c.Other = other(b), other(a), other(a)
 	for _, target := range []*prove.Target{a, b, c} {
@@ -124,7 +124,7 @@ func (p *prover) done(t *testing.T, target *prove.Target) map[string]prove.Row {
 // as is a client with the identity's own credentials.
 func (p *prover) as(t *testing.T, who prove.Identity) *http.Client {
 	t.Helper()
-	if account, is := strings.CutPrefix(who.User, "system:serviceaccount:"); is {
+	if account, ok := strings.CutPrefix(who.User, "system:serviceaccount:"); ok {
 		namespace, name, _ := strings.Cut(account, ":")
 		return p.withToken(t, namespace, name)
 	}

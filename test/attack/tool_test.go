@@ -63,14 +63,14 @@ func (s *scene) becomesMember(ctx context.Context, user string) (bool, error) {
 
 // settleMember decides an attack that is to make a user a member, or no member.
 func (s *scene) settleMember(ctx context.Context, answer error, user string, want bool) outcome {
-	is, err := s.isMember(ctx, user)
+	ok, err := s.isMember(ctx, user)
 	if answer == nil {
-		is, err = s.becomesMember(ctx, user)
+		ok, err = s.becomesMember(ctx, user)
 	}
 	effect := ""
 	// Where anybody may act as any account, that somebody can says nothing.
-	if is == want && !(s.bare && want && s.account == "helm") {
-		effect = fmt.Sprintf("that %s can use the tenant is now %t", user, is)
+	if ok == want && !(s.bare && want && s.account == "helm") {
+		effect = fmt.Sprintf("that %s can use the tenant is now %t", user, ok)
 	}
 	return s.settle(answer, effect, err)
 }
@@ -247,7 +247,7 @@ func forgedRecordAtRevoke(ctx context.Context, s *scene) outcome {
 	if err := s.world.grant(ctx, s.victim, user); err != nil {
 		return failure("%v", err)
 	}
-	if is, err := s.becomesMember(ctx, user); err != nil || !is {
+	if ok, err := s.becomesMember(ctx, user); err != nil || !ok {
 		return failure("granting does not work to begin with: %v", err)
 	}
 	o := s.mislead(ctx, func(ctx context.Context) outcome {
@@ -276,16 +276,16 @@ func forgedRecordAtGrant(ctx context.Context, s *scene) outcome {
 	user := "granted-" + s.id
 	o := s.mislead(ctx, func(ctx context.Context) outcome {
 		answer := s.world.grant(ctx, s.victim, user)
-		is, err := s.becomesMember(ctx, user)
+		ok, err := s.becomesMember(ctx, user)
 		switch {
 		case err != nil:
 			return failure("%v", err)
-		case is:
+		case ok:
 			return held("%s is in", user)
 		}
 		return success("the administrator granted, and %s is not in: %v", user, answer)
 	})
-	if is, err := s.isMember(ctx, user); err != nil || is {
+	if ok, err := s.isMember(ctx, user); err != nil || ok {
 		if err := s.world.revoke(ctx, s.victim, user); err != nil {
 			return failure("cleaning up: %v", err)
 		}

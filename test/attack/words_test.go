@@ -168,7 +168,7 @@ func TestHostileNames(t *testing.T) {
 		}
 		out, err := st.run(t.Context(), as)
 		code := 0
-		if exit, is := errors.AsType[*exec.ExitError](err); is {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			code = exit.ExitCode()
 		} else if err != nil {
 			code = -1

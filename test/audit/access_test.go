@@ -193,12 +193,12 @@ func patch(resource, name, body string) try {
 		case "rbac":
 			client = a.RbacV1().RESTClient()
 		}
-		of, sub, _ := strings.Cut(plain, "/")
+		owner, sub, _ := strings.Cut(plain, "/")
 		if name == "POD" {
 			name = a.pod
 		}
-		request := client.Patch(types.StrategicMergePatchType).Resource(of).Name(name).VersionedParams(&dryPatch, metav1.ParameterCodec).Body([]byte(body))
-		if of != "namespaces" && of != "clusterrolebindings" {
+		request := client.Patch(types.StrategicMergePatchType).Resource(owner).Name(name).VersionedParams(&dryPatch, metav1.ParameterCodec).Body([]byte(body))
+		if owner != "namespaces" && owner != "clusterrolebindings" {
 			request = request.Namespace(a.home)
 		}
 		if sub != "" {
@@ -596,8 +596,8 @@ func TestWays(t *testing.T) {
 			if !slices.Equal(open, ids) {
 				t.Errorf("--can-reach says %q, want %q", open, ids)
 			}
-			if told := p.stillIn("alpha", "outsider"); !slices.Equal(told, ids) {
-				t.Errorf("revoke says %q, want %q", told, ids)
+			if lines := p.stillIn("alpha", "outsider"); !slices.Equal(lines, ids) {
+				t.Errorf("revoke says %q, want %q", lines, ids)
 			}
 			if way.try != nil {
 				err := way.try(t.Context(), outsider)

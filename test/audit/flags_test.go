@@ -118,7 +118,7 @@ func TestFlags(t *testing.T) {
 	exact := file("exact.yaml", "- {id: HT040, subject: user zoe, tenant: beta, reason: she helps}\n")
 	another := file("another.yaml", "- {id: HT040, subject: user zoe, tenant: alpha, reason: she helps}\n")
 	const (
-		told    = "tenant beta\n  medium    HT040  user zoe has rights in namespace beta-a"
+		printed = "tenant beta\n  medium    HT040  user zoe has rights in namespace beta-a"
 		nothing = "Nothing found in "
 		ignored = "Ignored:\n  HT040  tenant beta: user zoe has rights in namespace beta-a by a binding that is not the tenant's (she helps)\n"
 		unused  = "Note: nothing is left to ignore for "
@@ -129,29 +129,29 @@ func TestFlags(t *testing.T) {
 		stdout string
 		stderr string // empty for none
 	}{
-		{"", 4, told, ""},
-		{"beta", 4, told, ""},
-		{"alpha beta", 4, told, ""},
+		{"", 4, printed, ""},
+		{"beta", 4, printed, ""},
+		{"alpha beta", 4, printed, ""},
 		{"alpha", 0, nothing + "1 tenant and 0 unmanaged Tillers.", ""},
 		{"nobody", 1, "", "there is no tenant"},
-		{"--fail-on low", 4, told, ""},
-		{"--fail-on medium", 4, told, ""},
-		{"--fail-on high", 0, told, ""},
-		{"--fail-on critical", 0, told, ""},
+		{"--fail-on low", 4, printed, ""},
+		{"--fail-on medium", 4, printed, ""},
+		{"--fail-on high", 0, printed, ""},
+		{"--fail-on critical", 0, printed, ""},
 		{"--fail-on none", 2, "", "is no severity"},
 		{"--ignore HT040 --reason she_helps", 0, ignored, ""},
-		{"--ignore HT040:zoe --reason she_helps", 4, told, unused + "HT040:zoe: she helps\n  say of what kind the subject is: user zoe\n"},
-		{"--ignore HT040:group_zoe --reason she_helps", 4, told, unused},
+		{"--ignore HT040:zoe --reason she_helps", 4, printed, unused + "HT040:zoe: she helps\n  say of what kind the subject is: user zoe\n"},
+		{"--ignore HT040:group_zoe --reason she_helps", 4, printed, unused},
 		{"--ignore HT040:user_zoe --reason she_helps", 0, ignored, ""},
-		{"--ignore HT041:zoe --reason she_helps", 4, told, unused + "HT041:zoe: she helps\n"},
-		{"--ignore HT040:yan --reason she_helps", 4, told, unused + "HT040:yan: she helps\n"},
+		{"--ignore HT041:zoe --reason she_helps", 4, printed, unused + "HT041:zoe: she helps\n"},
+		{"--ignore HT040:yan --reason she_helps", 4, printed, unused + "HT040:yan: she helps\n"},
 		{"--ignore HT040:zoe", 2, "", "--reason"},
 		{"--ignore HT999 --reason x", 2, "", "no finding is called"},
 		{"alpha --ignore HT040:user_zoe --reason she_helps", 0, nothing, ""},
 		{"beta --ignore HT040:user_zoe --reason she_helps", 0, ignored, ""},
 		{"alpha --ignore HT040:yan --reason x", 0, nothing, unused},
 		{"--ignore-file " + exact, 0, ignored, ""},
-		{"--ignore-file " + another, 4, told, unused + "HT040:user zoe of tenant alpha"},
+		{"--ignore-file " + another, 4, printed, unused + "HT040:user zoe of tenant alpha"},
 		{"--ignore-file " + exact + " --ignore-file " + another, 0, ignored, unused + "HT040:user zoe of tenant alpha"},
 		{"--ignore-file " + filepath.Join(dir, "gone.yaml"), 1, "", "gone.yaml"},
 		{"--can-reach zoe", 0, "user zoe reaches no deployer", ""},

@@ -131,8 +131,8 @@ func TestDefinitionIsChanged(t *testing.T) {
 	p.grant("", "definitions", []string{"patch apiextensions.k8s.io:customresourcedefinitions"}, "user outsider")
 	w.settle(t)
 	p.same(w.audit(t).Findings, []string{"HT079  user outsider"})
-	if told := p.stillIn("gamma", "outsider"); !slices.Equal(told, []string{"change-definition"}) {
-		t.Errorf("revoke says %q", told)
+	if lines := p.stillIn("gamma", "outsider"); !slices.Equal(lines, []string{"change-definition"}) {
+		t.Errorf("revoke says %q", lines)
 	}
 	config, err := w.RESTConfig("outsider")
 	must(t, err)

@@ -818,7 +818,7 @@ func (p *plant) roleAgain(names ...string) {
 }
 
 // webhook makes one that is sent a resource, but of namespaces with the label without.
-func (p *plant) webhook(name, of, without string, conditions ...string) {
+func (p *plant) webhook(name, owner, without string, conditions ...string) {
 	p.Helper()
 	none, ignore, url := admissionv1.SideEffectClassNone, admissionv1.Ignore, "https://webhook.example/"
 	selector := &metav1.LabelSelector{}
@@ -834,7 +834,7 @@ func (p *plant) webhook(name, of, without string, conditions ...string) {
 	must(p.T, create(p.w.root.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(context.Background(), &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name},
 		Webhooks: []admissionv1.ValidatingWebhook{{Name: "listener.example.com", AdmissionReviewVersions: []string{"v1"}, SideEffects: &none, FailurePolicy: &ignore, TimeoutSeconds: &second, NamespaceSelector: selector, MatchConditions: matched,
 			ClientConfig: admissionv1.WebhookClientConfig{URL: &url},
-			Rules:        []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"UPDATE"}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{of}}}}}}}, metav1.CreateOptions{})))
+			Rules:        []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"UPDATE"}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{owner}}}}}}}, metav1.CreateOptions{})))
 	p.later(func() {
 		p.gone(p.w.root.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(context.Background(), name, metav1.DeleteOptions{}))
 	})

@@ -32,7 +32,7 @@ type comparison struct {
 type batch struct {
 	objects []metav1.Object
 	people  []person
-	of      map[string][]metav1.Object // by the user's name, for the message
+	byUser  map[string][]metav1.Object // by the user's name, for the message
 }
 
 // view is what an audit of a batch says: of all, and to --can-reach.
@@ -88,12 +88,12 @@ func newComparison(t *testing.T) *comparison {
 
 // make makes the sets of those numbers.
 func (c *comparison) make(numbers []int) *batch {
-	b := &batch{of: map[string][]metav1.Object{}}
+	b := &batch{byUser: map[string][]metav1.Object{}}
 	for _, n := range numbers {
 		some, who := c.generator.set(n)
 		b.objects, b.people = append(b.objects, some...), append(b.people, who...)
 		for _, p := range who {
-			b.of[p.user] = some
+			b.byUser[p.user] = some
 		}
 	}
 	return b
@@ -104,24 +104,24 @@ func (c *comparison) compare(b *batch, truth authority, said view) {
 	c.Helper()
 	whole, err := said.whole()
 	must(c.T, err)
-	told := map[string]bool{} // who is said to reach any deployer
+	reported := map[string]bool{} // who is said to reach any deployer
 	for _, d := range whole.Deployers {
 		for _, a := range d.Access {
-			told[a.Subject] = true
+			reported[a.Subject] = true
 		}
 	}
 	// Those that sets give rights over the whole cluster are all in one namespace,
 	// and no rule names one of them: what holds for the first holds for all.
 	accounts := slices.Clone(c.administrators)
 	for _, a := range whole.ClusterWide {
-		told[a.Subject] = true
+		reported[a.Subject] = true
 		if name, found := strings.CutPrefix(a.Subject, "service account "); found && len(accounts) == len(c.administrators) {
 			accounts = append(accounts, name)
 		}
 	}
 	for _, f := range whole.Findings {
 		if f.ID == "HT021" || f.ID == "HT083" {
-			told[f.Subject] = true
+			reported[f.Subject] = true
 		}
 	}
 	s := &scene{deployers: c.deployers, administrators: accounts}
@@ -138,8 +138,8 @@ func (c *comparison) compare(b *batch, truth authority, said view) {
 			subject = "service account " + name
 		}
 		// Who is in which group the audit of all can't know.
-		if !p.custom() && told[subject] != any {
-			c.Errorf("%s reaches a deployer: %t; the audit of all says %t\n%s", subject, any, told[subject], describe(b.of[p.user]))
+		if !p.custom() && reported[subject] != any {
+			c.Errorf("%s reaches a deployer: %t; the audit of all says %t\n%s", subject, any, reported[subject], describe(b.byUser[p.user]))
 		}
 		if a.err != nil {
 			c.Error(a.err)
@@ -177,7 +177,7 @@ func (c *comparison) one(b *batch, s *scene, a *asker, got report) (any bool) {
 		}
 		c.mutex.Unlock()
 		if a.err == nil && !slices.Equal(truth, have) {
-			c.Errorf("%s in %v, deployer in %s:\n  the authorizer: %q\n  the audit:      %q\n%s", a.user, a.groups, d.home, truth, have, describe(b.of[a.user]))
+			c.Errorf("%s in %v, deployer in %s:\n  the authorizer: %q\n  the audit:      %q\n%s", a.user, a.groups, d.home, truth, have, describe(b.byUser[a.user]))
 		}
 	}
 	c.mutex.Lock()

@@ -81,7 +81,7 @@ const (
 var together [][]int
 
 func init() {
-	at := func(group, resource string) int {
+	index := func(group, resource string) int {
 		for i, t := range slices.Backward(themes) { // of two, that of what is done as somebody else
 			if t.group == group && t.resources == resource {
 				return i
@@ -89,7 +89,7 @@ func init() {
 		}
 		return -1
 	}
-	for _, of := range [][]string{
+	for _, names := range [][]string{
 		{"", "groups", "", "users"}, {"", "groups", "", "serviceaccounts"},
 		{"authentication.k8s.io", "groups", "authentication.k8s.io", "users", "", "pods/portforward"},
 		{"authentication.k8s.io", "users", "", "pods/portforward"}, {"authentication.k8s.io", "serviceaccounts", "", "pods/portforward"},
@@ -102,8 +102,8 @@ func init() {
 		{certificatesGroup, "certificatesigningrequests", certificatesGroup, "certificatesigningrequests/approval", certificatesGroup, "signers"},
 	} {
 		var all []int
-		for i := 0; i < len(of); i += 2 {
-			all = append(all, at(of[i], of[i+1]))
+		for i := 0; i < len(names); i += 2 {
+			all = append(all, index(names[i], names[i+1]))
 		}
 		together = append(together, all)
 	}
@@ -160,8 +160,8 @@ func (g *generator) some(words []string) []string {
 	return got
 }
 
-func (g *generator) rule(of theme, home string) rbacv1.PolicyRule {
-	rule := rbacv1.PolicyRule{Verbs: g.some(strings.Fields(of.verbs)), APIGroups: []string{of.group}, Resources: []string{of.resources}}
+func (g *generator) rule(subject theme, home string) rbacv1.PolicyRule {
+	rule := rbacv1.PolicyRule{Verbs: g.some(strings.Fields(subject.verbs)), APIGroups: []string{subject.group}, Resources: []string{subject.resources}}
 	if g.IntN(12) == 0 {
 		rule.Verbs = []string{"*"}
 	}
@@ -173,7 +173,7 @@ func (g *generator) rule(of theme, home string) rbacv1.PolicyRule {
 	case 2:
 		rule.Resources = []string{"*"}
 	case 3:
-		if _, sub, found := strings.Cut(of.resources, "/"); found {
+		if _, sub, found := strings.Cut(subject.resources, "/"); found {
 			rule.Resources = []string{"*/" + sub}
 		}
 	case 4:
@@ -182,7 +182,7 @@ func (g *generator) rule(of theme, home string) rbacv1.PolicyRule {
 		if g.IntN(3) != 0 {
 			break
 		}
-		for _, name := range g.some(strings.Fields(of.names)) {
+		for _, name := range g.some(strings.Fields(subject.names)) {
 			switch name {
 			case "POD":
 				name = pick(g, g.pods)
@@ -235,7 +235,7 @@ func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 		}
 	}
 	home := pick(g, g.homes)
-	for i, of := range themed {
+	for i, theme := range themed {
 		name := fmt.Sprintf("r%d-%d", n, i)
 		place := home
 		switch g.IntN(10) {
@@ -248,10 +248,10 @@ func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 		}
 		to := g.some(who)
 		ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}
-		rules := []rbacv1.PolicyRule{g.rule(of, home)}
+		rules := []rbacv1.PolicyRule{g.rule(theme, home)}
 		if whole && i >= alone {
 			place, to = "", who
-			rules = []rbacv1.PolicyRule{{Verbs: strings.Fields(of.verbs), APIGroups: []string{of.group}, Resources: []string{of.resources}}}
+			rules = []rbacv1.PolicyRule{{Verbs: strings.Fields(theme.verbs), APIGroups: []string{theme.group}, Resources: []string{theme.resources}}}
 		}
 		if g.IntN(4) == 0 {
 			rules = append(rules, g.rule(pick(g, themes), home))

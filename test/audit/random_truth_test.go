@@ -84,9 +84,9 @@ func (s *scene) runs(a *asker, ns string) bool {
 func (s *scene) acts(a *asker, mode string) bool {
 	pods := append([]string{"made-up"}, s.allPods()...)
 	return slices.ContainsFunc(s.spaces(), func(ns string) bool {
-		return slices.ContainsFunc(themes, func(of theme) bool {
+		return slices.ContainsFunc(themes, func(subject theme) bool {
 			names := []string{""}
-			for _, name := range strings.Fields(of.names) {
+			for _, name := range strings.Fields(subject.names) {
 				switch name {
 				case "POD":
 					names = append(names, pods...)
@@ -98,8 +98,8 @@ func (s *scene) acts(a *asker, mode string) bool {
 					names = append(names, name)
 				}
 			}
-			return slices.ContainsFunc([]string{of.group, "", "apps", "batch", "extensions", "rbac.authorization.k8s.io"}, func(group string) bool {
-				return a.may("impersonate-on:"+mode+":create", group+":"+of.resources, ns, names...)
+			return slices.ContainsFunc([]string{subject.group, "", "apps", "batch", "extensions", "rbac.authorization.k8s.io"}, func(group string) bool {
+				return a.may("impersonate-on:"+mode+":create", group+":"+subject.resources, ns, names...)
 			})
 		})
 	})
@@ -205,7 +205,7 @@ func (s *scene) allPods() []string {
 // paths are those to the deployer that are open to the person, as the API server
 // says, and how many were asked for: docs/security.md in questions, written again.
 func (s *scene) paths(a *asker, d target) (open []string, asked int) {
-	is := func(path string, yes bool) {
+	expect := func(path string, yes bool) {
 		asked++
 		if yes {
 			open = append(open, path)
@@ -213,75 +213,75 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	}
 	h := d.home
 	if d.tiller {
-		is("port-forward", a.may("create", "pods/portforward", h, d.pods...))
+		expect("port-forward", a.may("create", "pods/portforward", h, d.pods...))
 	}
 	if d.tiller && d.open {
-		is("proxy", a.any("get,create", "pods/proxy", h, d.pods...) || a.any("get,create", "services/proxy", h, "made-up"))
+		expect("proxy", a.any("get,create", "pods/proxy", h, d.pods...) || a.any("get,create", "services/proxy", h, "made-up"))
 	}
 	if d.tiller && d.open {
-		is("connect", slices.ContainsFunc(s.spaces(), func(ns string) bool { return s.runs(a, ns) }))
+		expect("connect", slices.ContainsFunc(s.spaces(), func(ns string) bool { return s.runs(a, ns) }))
 	}
-	is("create-pods", a.creates("pods", h, append([]string{"made-up"}, s.allPods()...)...))
-	is("replace-image", a.any("update,patch", "pods", h, d.pods...))
-	is("exec", a.may("create", "pods/exec", h, d.pods...))
-	is("attach", a.may("create", "pods/attach", h, d.pods...))
-	is("debug", a.any("update,patch", "pods/ephemeralcontainers", h, d.pods...))
+	expect("create-pods", a.creates("pods", h, append([]string{"made-up"}, s.allPods()...)...))
+	expect("replace-image", a.any("update,patch", "pods", h, d.pods...))
+	expect("exec", a.may("create", "pods/exec", h, d.pods...))
+	expect("attach", a.may("create", "pods/attach", h, d.pods...))
+	expect("debug", a.any("update,patch", "pods/ephemeralcontainers", h, d.pods...))
 	// A list or watch of the one object of a name is asked for with its name.
-	is("read-secrets", a.any("get,list,watch", "secrets", h, d.records...))
-	is("write-secrets", a.creates("secrets", h, "fine.v1", "made-up") || a.any("update,patch", "secrets", h, d.records...))
+	expect("read-secrets", a.any("get,list,watch", "secrets", h, d.records...))
+	expect("write-secrets", a.creates("secrets", h, "fine.v1", "made-up") || a.any("update,patch", "secrets", h, d.records...))
 	if d.inConfigMaps {
-		is("read-configmaps", a.any("get,list,watch", "configmaps", h, d.records...))
-		is("write-configmaps", a.creates("configmaps", h, "helm-tenant", "made-up") || a.any("update,patch", "configmaps", h, d.records...))
+		expect("read-configmaps", a.any("get,list,watch", "configmaps", h, d.records...))
+		expect("write-configmaps", a.creates("configmaps", h, "helm-tenant", "made-up") || a.any("update,patch", "configmaps", h, d.records...))
 	}
-	is("token", a.may("create", "serviceaccounts/token", h, d.account))
+	expect("token", a.may("create", "serviceaccounts/token", h, d.account))
 	any := func(mode string) bool { return s.acts(a, mode) }
 	forward := func(mode string) bool {
 		return a.may("impersonate-on:"+mode+":create", "pods/portforward", h, d.pods...)
 	}
-	is("impersonate-deployer", a.beAccount(h, d.account, any))
+	expect("impersonate-deployer", a.beAccount(h, d.account, any))
 	// To be a member who impersonates the deployer is no way: that does not chain.
-	is("impersonate-member", d.tiller && (slices.ContainsFunc(d.users, func(user string) bool { return a.beUser(user, forward) }) || d.robot && a.beAccount("ci", "robot", forward) ||
+	expect("impersonate-member", d.tiller && (slices.ContainsFunc(d.users, func(user string) bool { return a.beUser(user, forward) }) || d.robot && a.beAccount("ci", "robot", forward) ||
 		slices.ContainsFunc(d.groups, func(group string) bool { return s.beGroup(a, group, forward) })))
-	is("use-account", d.robot && s.use(a, "ci", "robot"))
+	expect("use-account", d.robot && s.use(a, "ci", "robot"))
 	if d.tiller {
-		is("change-tiller", a.any("update,patch", "apps:deployments", h, "tiller-deploy"))
+		expect("change-tiller", a.any("update,patch", "apps:deployments", h, "tiller-deploy"))
 	}
 	for _, resource := range makers {
 		plain := resource[strings.Index(resource, ":")+1:]
-		is("make-"+plain, a.makes(resource, h))
+		expect("make-"+plain, a.makes(resource, h))
 	}
-	is("bind", a.binds(h) ||
+	expect("bind", a.binds(h) ||
 		a.creates("rbac:clusterrolebindings", "", "plain") && a.may("bind", "rbac:clusterroles", "", "edit", "rbac-writer") ||
 		a.any("update,patch", "rbac:clusterrolebindings", "", "plain") && a.may("bind", "rbac:clusterroles", "", "edit"))
-	is("escalate", a.escalates("rbac:roles", h, "helm-tenant-member", "made-up") || a.escalates("rbac:clusterroles", "", "edit", "system:basic-user", "rbac-writer"))
-	is("be-node", d.tiller && s.beNode(a, d))
-	is("node-proxy", a.any("get,create", "nodes/proxy", "", "some-node"))
-	is("replace-kubelet", d.tiller && (a.any("update,patch", "nodes/status", "", "some-node") ||
+	expect("escalate", a.escalates("rbac:roles", h, "helm-tenant-member", "made-up") || a.escalates("rbac:clusterroles", "", "edit", "system:basic-user", "rbac-writer"))
+	expect("be-node", d.tiller && s.beNode(a, d))
+	expect("node-proxy", a.any("get,create", "nodes/proxy", "", "some-node"))
+	expect("replace-kubelet", d.tiller && (a.any("update,patch", "nodes/status", "", "some-node") ||
 		(a.may("delete", "nodes", "", "some-node", "made-up") || a.may("deletecollection", "nodes", "")) && a.creates("nodes", "", "some-node", "made-up")))
-	is("change-home", a.any("update,patch", "namespaces", h, h) || a.any("update,patch", "namespaces/status", h, h) || a.may("update", "namespaces/finalize", h, h))
-	is("write-record", a.any("update,patch", "configmaps", h, "helm-tenant") ||
+	expect("change-home", a.any("update,patch", "namespaces", h, h) || a.any("update,patch", "namespaces/status", h, h) || a.may("update", "namespaces/finalize", h, h))
+	expect("write-record", a.any("update,patch", "configmaps", h, "helm-tenant") ||
 		(a.may("delete", "configmaps", h, "helm-tenant") || a.may("deletecollection", "configmaps", h)) && a.may("create", "configmaps", h))
 	policy := func(name string) bool {
 		return slices.ContainsFunc([]string{"admission:validatingadmissionpolicies", "admission:validatingadmissionpolicybindings"}, func(resource string) bool {
 			return a.any("update,patch,delete", resource, "", name) || a.may("deletecollection", resource, "")
 		})
 	}
-	is("change-policy", d.tiller && policy("helm-tenant-records"))
-	is("change-guard", !d.open && policy("helm-tenant-guard-pods"))
+	expect("change-policy", d.tiller && policy("helm-tenant-records"))
+	expect("change-guard", !d.open && policy("helm-tenant-guard-pods"))
 	writes := func(resource string) bool {
 		return a.may("create", resource, "") || a.any("update,patch", resource, "", "made-up")
 	}
 	// No webhook is configured that could be changed.
-	is("change-admission", a.creates("admission:mutatingwebhookconfigurations", "", "made-up") || a.creates("admission:validatingwebhookconfigurations", "", "made-up") ||
+	expect("change-admission", a.creates("admission:mutatingwebhookconfigurations", "", "made-up") || a.creates("admission:validatingwebhookconfigurations", "", "made-up") ||
 		a.any("update,patch", "admission:mutatingadmissionpolicies", "", "made-up") ||
 		a.may("create", "admission:mutatingadmissionpolicies", "") && (writes("admission:mutatingadmissionpolicybindings") ||
 			a.any("delete", "admission:mutatingadmissionpolicies", "", "made-up") || a.may("deletecollection", "admission:mutatingadmissionpolicies", "")))
-	is("serve-api", writes("apiregistration.k8s.io:apiservices"))
-	is("create-volume", a.creates("persistentvolumes", "", "made-up"))
-	is("certificate", a.creates("certs:certificatesigningrequests", "", "made-up") && a.any("update,patch", "certs:certificatesigningrequests/approval", "", "made-up") &&
+	expect("serve-api", writes("apiregistration.k8s.io:apiservices"))
+	expect("create-volume", a.creates("persistentvolumes", "", "made-up"))
+	expect("certificate", a.creates("certs:certificatesigningrequests", "", "made-up") && a.any("update,patch", "certs:certificatesigningrequests/approval", "", "made-up") &&
 		a.may("approve", "certs:signers", "", "kubernetes.io/kube-apiserver-client", "kubernetes.io/*"))
-	is("impersonate-administrator", s.beGroup(a, "system:masters", any) || a.beUser("system:kube-controller-manager", any))
-	is("use-administrator", slices.ContainsFunc(s.administrators, func(account string) bool {
+	expect("impersonate-administrator", s.beGroup(a, "system:masters", any) || a.beUser("system:kube-controller-manager", any))
+	expect("use-administrator", slices.ContainsFunc(s.administrators, func(account string) bool {
 		ns, name, _ := strings.Cut(account, ":")
 		return s.use(a, ns, name) || a.beAccount(ns, name, any)
 	}))

@@ -47,7 +47,7 @@ func open(t *testing.T) *browser {
 	t.Cleanup(func() { chromedp.Cancel(ctx); cancel() })
 	b := &browser{t: t, ctx: ctx}
 	if err := chromedp.Listen(ctx, func(event any) {
-		if request, is := event.(*network.EventRequestWillBeSent); is {
+		if request, ok := event.(*network.EventRequestWillBeSent); ok {
 			b.mutex.Lock()
 			defer b.mutex.Unlock()
 			b.asked = append(b.asked, request.Request.URL)

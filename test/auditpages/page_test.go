@@ -94,10 +94,10 @@ func edgesOf(r *audit.Report) []edge {
 	return all
 }
 
-func sortedSet[T any](all []T, of func(T) []string) []string {
+func sortedSet[T any](all []T, texts func(T) []string) []string {
 	var names []string
 	for _, one := range all {
-		names = append(names, of(one)...)
+		names = append(names, texts(one)...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -318,9 +318,9 @@ func TestFilters(t *testing.T) {
 	check(t, func(f audit.Finding) bool { return concerns(f, "green") && f.Severity.AtLeast(audit.High) }, func(e edge) bool { return e.tenant == "green" })
 }
 
-func eventually(is func() bool) bool {
+func eventually(condition func() bool) bool {
 	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if is() {
+		if condition() {
 			return true
 		}
 	}
@@ -518,9 +518,9 @@ func TestHostileNamesAreText(t *testing.T) {
 			t.Errorf("at %d pixels the page is %d wide", width, wide)
 		}
 	}
-	for _, at := range ask[[]float64](b, `[...document.querySelectorAll("#picture .node")].map(g => Math.max(...[...g.querySelectorAll("text")].map(t => t.getBBox().x + t.getBBox().width)))`) {
-		if at > 250 {
-			t.Errorf("a name reaches to %.0f of its box of 250", at)
+	for _, position := range ask[[]float64](b, `[...document.querySelectorAll("#picture .node")].map(g => Math.max(...[...g.querySelectorAll("text")].map(t => t.getBBox().x + t.getBBox().width)))`) {
+		if position > 250 {
+			t.Errorf("a name reaches to %.0f of its box of 250", position)
 		}
 	}
 }

@@ -97,19 +97,19 @@ func TestSARIFIsValid(t *testing.T) {
 func TestSARIFSchemaRefusesWhatIsWrong(t *testing.T) {
 	schema := sarifSchema(t)
 	for name, spoil := range map[string]func(run map[string]any){
-		"level":      func(run map[string]any) { at(run, "results", 0)["level"] = "critical" },
-		"no message": func(run map[string]any) { delete(at(run, "results", 0), "message") },
+		"level":      func(run map[string]any) { mapIn(run, "results", 0)["level"] = "critical" },
+		"no message": func(run map[string]any) { delete(mapIn(run, "results", 0), "message") },
 		"uri": func(run map[string]any) {
-			at(run, "results", 0, "locations", 0, "physicalLocation", "artifactLocation")["uri"] = "a b%"
+			mapIn(run, "results", 0, "locations", 0, "physicalLocation", "artifactLocation")["uri"] = "a b%"
 		},
 		"line 0": func(run map[string]any) {
-			at(run, "results", 0, "locations", 0, "physicalLocation", "region")["startLine"] = 0
+			mapIn(run, "results", 0, "locations", 0, "physicalLocation", "region")["startLine"] = 0
 		},
 		"unknown key": func(run map[string]any) { run["severity"] = "x" },
 		"no tool":     func(run map[string]any) { delete(run, "tool") },
 	} {
 		document := sarifOf(t, audit.Audit(&everythingWrong().Snapshot, audit.Options{}))
-		spoil(at(document.(map[string]any), "runs", 0))
+		spoil(mapIn(document.(map[string]any), "runs", 0))
 		if schema.Validate(document) == nil {
 			t.Errorf("%s: the schema lets it pass", name)
 		}
@@ -117,10 +117,10 @@ func TestSARIFSchemaRefusesWhatIsWrong(t *testing.T) {
 }
 
 // at goes down into a document.
-func at(document map[string]any, path ...any) map[string]any {
+func mapIn(document map[string]any, path ...any) map[string]any {
 	var here any = document
 	for _, step := range path {
-		if key, is := step.(string); is {
+		if key, ok := step.(string); ok {
 			here = here.(map[string]any)[key]
 		} else {
 			here = here.([]any)[step.(int)]

@@ -66,8 +66,8 @@ func (s *scene) clusterRole(name string, rules ...rbacv1.PolicyRule) {
 
 // bind binds "ClusterRole view" to subjects.
 func (s *scene) bind(namespace, name, role string, subjects ...audit.Subject) {
-	kind, of, _ := strings.Cut(role, " ")
-	s.Bindings = append(s.Bindings, audit.Binding{Namespace: namespace, Name: name, RoleKind: kind, RoleName: of, Subjects: subjects})
+	kind, owner, _ := strings.Cut(role, " ")
+	s.Bindings = append(s.Bindings, audit.Binding{Namespace: namespace, Name: name, RoleKind: kind, RoleName: owner, Subjects: subjects})
 }
 
 // give gives somebody these rights by a role and a binding of that name.

@@ -112,10 +112,10 @@ func (m *meter) loadBombs(ctx context.Context) error {
 }
 
 // bombOf is a record of that size that unpacks to many of the two bytes.
-func bombOf(size int, of []byte) []byte {
+func bombOf(size int, content []byte) []byte {
 	var zipped bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression) // a level that there is
-	chunk := bytes.Repeat(of, 1<<19)
+	chunk := bytes.Repeat(content, 1<<19)
 	for base64.StdEncoding.EncodedLen(zipped.Len()) < size-16<<10 {
 		_, _ = w.Write(chunk) // into memory
 	}

@@ -157,7 +157,7 @@ func holds(t *testing.T, got []string, wanted ...string) {
 	}
 }
 
-func is(t *testing.T, got []string, want ...string) {
+func expectWords(t *testing.T, got []string, want ...string) {
 	t.Helper()
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
@@ -176,18 +176,18 @@ func TestPlugin(t *testing.T) {
 			}
 			first := complete(member, "")
 			holds(t, first, "grant", "use", "whoami", "install", "upgrade", "list")
-			is(t, complete(member, "who"), "whoami")
+			expectWords(t, complete(member, "who"), "whoami")
 			holds(t, complete(member, "install", "--create-n"), "--create-namespace")
 			holds(t, complete(member, "init", "x", "--eng"), "--engine")
 			// Releases are those that the tenant's account sees, where the words say.
-			is(t, complete(member, "status", ""), "web", "worker")
-			is(t, complete(member, "status", "-n", tenant+"-b", ""), "other")
+			expectWords(t, complete(member, "status", ""), "web", "worker")
+			expectWords(t, complete(member, "status", "-n", tenant+"-b", ""), "other")
 			holds(t, complete(member, "get", "values", "wo"), "worker")
-			is(t, complete(member, "rollback", "web", ""), "1")
+			expectWords(t, complete(member, "rollback", "web", ""), "1")
 			holds(t, complete(member, "--tenant", tenant, "uninstall", "we"), "web")
 			// Who may list tenants is told all of them, others those they used.
 			holds(t, complete(admin, "describe", ""), tenant)
-			is(t, complete(member, "use", ""), tenant)
+			expectWords(t, complete(member, "use", ""), tenant)
 		})
 	}
 }
@@ -213,12 +213,12 @@ func TestShells(t *testing.T) {
 			script := `source /usr/share/bash-completion/bash_completion; source <(helm-tenant completion bash)
 				COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9
 				__start_helm-tenant; for reply in "${COMPREPLY[@]}"; do echo "${reply%% *}"; done`
-			is(t, names(member.in(t).run(bash, append([]string{"-c", script, "bash"}, words...)...)), test.want...)
+			expectWords(t, names(member.in(t).run(bash, append([]string{"-c", script, "bash"}, words...)...)), test.want...)
 		})
 		t.Run("fish "+strings.Join(test.typed, " "), func(t *testing.T) {
 			fish := harness.Program(t, "fish")
 			script := `helm-tenant completion fish | source; complete -C "helm-tenant $argv"`
-			is(t, names(member.in(t).run(fish, "-c", script, "--", strings.Join(test.typed, " "))), test.want...)
+			expectWords(t, names(member.in(t).run(fish, "-c", script, "--", strings.Join(test.typed, " "))), test.want...)
 		})
 		t.Run("zsh "+strings.Join(test.typed, " "), func(t *testing.T) {
 			zsh := harness.Program(t, "zsh")
@@ -226,7 +226,7 @@ func TestShells(t *testing.T) {
 			script := `compdef() { : }; source <(helm-tenant completion zsh)
 				_describe() { print -l -- "${completions[@]%%:*}" }
 				words=("$@"); CURRENT=$#; _helm-tenant`
-			is(t, names(member.in(t).run(zsh, append([]string{"-f", "-c", script, "zsh", "helm-tenant"}, test.typed...)...)), test.want...)
+			expectWords(t, names(member.in(t).run(zsh, append([]string{"-f", "-c", script, "zsh", "helm-tenant"}, test.typed...)...)), test.want...)
 		})
 	}
 }
@@ -260,11 +260,11 @@ func TestAliases(t *testing.T) {
 					COMP_LINE="h $1"; COMP_POINT=${#COMP_LINE}; COMP_TYPE=9; IFS=' ' read -ra COMP_WORDS <<<"$COMP_LINE"
 					[[ $COMP_LINE == *' ' ]] && COMP_WORDS+=(""); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 					function=$(complete -p h | sed 's/.*-F \([^ ]*\).*/\1/'); $function; for reply in "${COMPREPLY[@]}"; do echo "${reply%% *}"; done`
-				is(t, names(member.in(t).run(shell(t, "bash"), "-c", script, "bash", test.typed)), test.want...)
+				expectWords(t, names(member.in(t).run(shell(t, "bash"), "-c", script, "bash", test.typed)), test.want...)
 			})
 			t.Run("fish "+alias.text+" "+test.typed, func(t *testing.T) {
 				script := alias.fish + `; alias h='` + alias.text + `'; complete -C "h $argv[1]"`
-				is(t, names(member.in(t).run(shell(t, "fish"), "-c", script, "--", test.typed)), test.want...)
+				expectWords(t, names(member.in(t).run(shell(t, "fish"), "-c", script, "--", test.typed)), test.want...)
 			})
 			t.Run("zsh "+alias.text+" "+test.typed, func(t *testing.T) {
 				// A shell at a terminal of its own: zsh expands the alias itself.

@@ -111,11 +111,11 @@ func missing(whole, part []string) string {
 		if line == "" {
 			continue
 		}
-		at := slices.Index(whole, line)
-		if at < 0 {
+		index := slices.Index(whole, line)
+		if index < 0 {
 			return line
 		}
-		whole = whole[at+1:]
+		whole = whole[index+1:]
 	}
 	return ""
 }

@@ -25,8 +25,8 @@ var varying = []struct {
 // that are written side by side are sorted; of waiting for Tiller only the end is
 // left, since the steps that are seen depend on the machine's speed.
 func normalise(output string) string {
-	if at := strings.Index("\n"+output, "\n# "); at >= 0 {
-		output = output[at:]
+	if index := strings.Index("\n"+output, "\n# "); index >= 0 {
+		output = output[index:]
 	}
 	output, _, _ = strings.Cut(output, "\nending the cluster")
 	var lines []string
@@ -46,10 +46,10 @@ func normalise(output string) string {
 }
 
 // runs calls change with each longest run of lines of which is holds.
-func runs(lines []string, is func(string) bool, change func([]string)) {
+func runs(lines []string, matches func(string) bool, change func([]string)) {
 	for from := 0; from < len(lines); from++ {
 		to := from
-		for to < len(lines) && is(lines[to]) {
+		for to < len(lines) && matches(lines[to]) {
 			to++
 		}
 		if to > from {

@@ -365,8 +365,8 @@ func twoClusters(t testing.TB, one, two *testcluster.Cluster, user string) strin
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := config.Contexts[config.CurrentContext]
-		merged.Clusters[name], merged.AuthInfos[name] = config.Clusters[at.Cluster], config.AuthInfos[at.AuthInfo]
+		kubeContext := config.Contexts[config.CurrentContext]
+		merged.Clusters[name], merged.AuthInfos[name] = config.Clusters[kubeContext.Cluster], config.AuthInfos[kubeContext.AuthInfo]
 		merged.Contexts[name] = &api.Context{Cluster: name, AuthInfo: name}
 	}
 	merged.Contexts["first-too"] = &api.Context{Cluster: "first", AuthInfo: "first"}

@@ -32,9 +32,9 @@ func TestInterrupt(t *testing.T) {
 			whole         bool // the prompt comes back when the release is undone
 		}{{"plugin", "helm tenant", false}, {"alone", w.binary(), true}} {
 			t.Run(test.name, func(t *testing.T) {
-				await := func(what string, is func() bool) {
+				await := func(what string, condition func() bool) {
 					t.Helper()
-					if err := harness.Await(t.Context(), what, func(context.Context) (bool, error) { return is(), nil }); err != nil {
+					if err := harness.Await(t.Context(), what, func(context.Context) (bool, error) { return condition(), nil }); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -69,9 +69,9 @@ func TestInterruptHelm2(t *testing.T) {
 	for name, program := range map[string]string{"plugin": "helm tenant", "alone": w.binary()} {
 		t.Run(name, func(t *testing.T) {
 			status := func() string { return member.in(t).try("helm", "tenant", "status", name).stdout }
-			await := func(what string, is func() bool) {
+			await := func(what string, condition func() bool) {
 				t.Helper()
-				if err := harness.Await(t.Context(), what, func(context.Context) (bool, error) { return is(), nil }); err != nil {
+				if err := harness.Await(t.Context(), what, func(context.Context) (bool, error) { return condition(), nil }); err != nil {
 					t.Fatal(err)
 				}
 			}

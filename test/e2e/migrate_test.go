@@ -245,15 +245,15 @@ func TestMigrate(t *testing.T) {
 		"valued": valued(t), "family": family(t), "hooked": hooked(t), "stateful": stateful(t), "broken": fragile(t), "halfway": fragile(t),
 		"definitions": definitions(t), "empty": empty(t),
 	}
-	of := map[string]string{"family": "mig-b", "stateful": "mig-b", "halfway": "mig-b", "my.dotted-name": "mig-b", "empty": "mig-b"}
+	labels := map[string]string{"family": "mig-b", "stateful": "mig-b", "halfway": "mig-b", "my.dotted-name": "mig-b", "empty": "mig-b"}
 	for name := range charts {
-		if of[name] == "" {
-			of[name] = "mig-a"
+		if labels[name] == "" {
+			labels[name] = "mig-a"
 		}
 	}
 	do := func(args ...string) said { return mia2.try(append([]string{"helm", "tenant"}, args...)...) }
 	install := func(name string, more ...string) said {
-		return do(append([]string{"install", charts[name], "--name", name, "--namespace", of[name]}, more...)...)
+		return do(append([]string{"install", charts[name], "--name", name, "--namespace", labels[name]}, more...)...)
 	}
 	upgrade := func(name string, more ...string) said {
 		return do(append([]string{"upgrade", name, charts[name]}, more...)...)
@@ -401,7 +401,7 @@ func TestMigrate(t *testing.T) {
 			admin3.run(append([]string{"helm", "install", name, charts[name], "--namespace", "mig-own", "--create-namespace", "--no-hooks"}, more...)...)
 			newest := slices.Max(slices.Collect(maps.Keys(before[name].Statuses)))
 			own := admin2.record3(name, "mig-own", 1)
-			moved := admin2.record3(name, of[name], newest)
+			moved := admin2.record3(name, labels[name], newest)
 			if name == "family" {
 				// Each helm stores what it made of the dependencies: which are switched
 				// on, under which name, and what the parent passes on.
@@ -466,7 +466,7 @@ func TestMigrate(t *testing.T) {
 				if name == "my.dotted-name" || name == "family" {
 					mia = mia4.in(t)
 				}
-				ns := of[name]
+				ns := labels[name]
 				newest := slices.Max(slices.Collect(maps.Keys(before[name].Statuses)))
 				mia.run(append([]string{"helm", "tenant", "upgrade", name, charts[name], "--namespace", ns, "--set", "greeting=three"}, fix[name]...)...)
 				shows := func() string {

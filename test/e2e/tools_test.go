@@ -108,14 +108,14 @@ func TestRegistry(t *testing.T) {
 		if err != nil || len(packed) != 1 {
 			t.Fatalf("packed are %q (%v)", packed, err)
 		}
-		at := fmt.Sprintf("oci://%s/charts%d", host, major)
-		member.fails(1, "", "helm", "tenant", "push", packed[0], at, "--plain-http")
+		place := fmt.Sprintf("oci://%s/charts%d", host, major)
+		member.fails(1, "", "helm", "tenant", "push", packed[0], place, "--plain-http")
 		s := member.tryWith("word", "helm", "tenant", "registry", "login", host, "--username", "rosa", "--password-stdin", "--plain-http")
 		if s.code != 0 {
 			t.Fatalf("login: %d\n%s%s", s.code, s.stdout, s.stderr)
 		}
-		member.run("helm", "tenant", "push", packed[0], at, "--plain-http")
-		from := []string{at + "/tested", "--version", "0.1.0", "--plain-http"}
+		member.run("helm", "tenant", "push", packed[0], place, "--plain-http")
+		from := []string{place + "/tested", "--version", "0.1.0", "--plain-http"}
 		contains(t, member.run(append([]string{"helm", "tenant", "show", "chart"}, from...)...), "name: tested")
 		contains(t, member.run(append([]string{"helm", "tenant", "preflight", "install", "web"}, from...)...), "0 refused")
 		for name, way := range w.ways() {

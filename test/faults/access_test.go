@@ -35,15 +35,15 @@ func questions(tenants ...string) []question {
 			all = append(all, question{subject, namespace, verb, resource})
 		}
 	}
-	for _, of := range tenants {
-		home := of + "-tiller"
+	for _, name := range tenants {
+		home := name + "-tiller"
 		for _, who := range people {
 			add(who, home, "list pods", "create pods/portforward", "get configmaps", "get secrets", "create pods", "impersonate serviceaccounts")
-			add(who, of+"-a", "get secrets", "create pods")
+			add(who, name+"-a", "get secrets", "create pods")
 		}
 		deployer := "account " + home + ":tiller"
 		add("account "+home+":helm", home, "get secrets", "create pods")
-		add("account "+home+":helm", of+"-a", "get secrets", "create deployments.apps")
+		add("account "+home+":helm", name+"-a", "get secrets", "create deployments.apps")
 		// What an account had that was made by hand reaches further.
 		add(deployer, "kube-system", "get secrets", "create pods")
 		add("account "+home+":helm", "kube-system", "get secrets", "create pods")
@@ -51,7 +51,7 @@ func questions(tenants ...string) []question {
 		for _, in := range tenants {
 			for _, ns := range []string{"-a", "-b", "-c"} {
 				add(deployer, in+ns, "get pods")
-				if in == of {
+				if in == name {
 					add(deployer, in+ns, "create deployments.apps", "create rolebindings.rbac.authorization.k8s.io", "update configmaps", "delete services")
 				}
 			}
@@ -143,15 +143,15 @@ func (between access) wrong(before, after access, keeps bool) error {
 	beyond := map[where][2][]string{}
 	var wrong []string
 	for q, allowed := range between {
-		at := where{q.subject, q.namespace}
-		lists := beyond[at]
+		place := where{q.subject, q.namespace}
+		lists := beyond[place]
 		if allowed && !before[q] {
 			lists[0] = append(lists[0], q.String())
 		}
 		if allowed && !after[q] {
 			lists[1] = append(lists[1], q.String())
 		}
-		beyond[at] = lists
+		beyond[place] = lists
 		if keeps && !allowed && before[q] && after[q] {
 			wrong = append(wrong, "denied, though allowed before and after: "+q.String())
 		}

@@ -307,8 +307,8 @@ func handMadeTiller(ctx context.Context, w *world, name string) error {
 // made.
 func installed(ctx context.Context, w *world, name string) error {
 	for _, ns := range []string{name + "-a", name + "-b"} {
-		of := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "web"}}
-		if _, err := w.root.CoreV1().ConfigMaps(ns).Create(ctx, of, metav1.CreateOptions{}); err != nil {
+		configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "web"}}
+		if _, err := w.root.CoreV1().ConfigMaps(ns).Create(ctx, configMap, metav1.CreateOptions{}); err != nil {
 			return err
 		}
 		text, err := json.Marshal(map[string]any{
@@ -343,13 +343,13 @@ func helmBackedUp(_ context.Context, _ *world, name, folder string) error {
 	if err := yaml.UnmarshalStrict(text, &backup); err != nil {
 		return fmt.Errorf("the backup can't be read: %w\n%s", err, text)
 	}
-	var of []string
+	var names []string
 	for _, record := range backup.Items {
-		of = append(of, record.Namespace)
+		names = append(names, record.Namespace)
 	}
-	slices.Sort(of)
-	if !slices.Equal(of, []string{name + "-a", name + "-b"}) {
-		return fmt.Errorf("the backup has records of namespaces %q", of)
+	slices.Sort(names)
+	if !slices.Equal(names, []string{name + "-a", name + "-b"}) {
+		return fmt.Errorf("the backup has records of namespaces %q", names)
 	}
 	return nil
 }

@@ -67,11 +67,11 @@ func (t *trial) like() string { return fmt.Sprintf("r%03d", t.number) }
 
 func newTrial(number int, seed uint64) *trial {
 	random := rand.New(rand.NewPCG(seed, 1))
-	some := func(atLeast int, of ...string) []string {
-		n := atLeast + random.IntN(len(of)-atLeast+1)
+	some := func(atLeast int, names ...string) []string {
+		n := atLeast + random.IntN(len(names)-atLeast+1)
 		var chosen []string
-		for _, i := range random.Perm(len(of))[:n] {
-			chosen = append(chosen, of[i])
+		for _, i := range random.Perm(len(names))[:n] {
+			chosen = append(chosen, names[i])
 		}
 		return chosen
 	}

@@ -194,8 +194,8 @@ func (s *server) checkFacts(t *testing.T, f facts) {
 // checkTable holds the facts against the version's row in the documentation.
 func (s *server) checkTable(t *testing.T, minor string, f facts) {
 	t.Helper()
-	yes := func(is bool) string {
-		if is {
+	yes := func(ok bool) string {
+		if ok {
 			return "yes"
 		}
 		return "no"

@@ -123,12 +123,12 @@ func (p *person) try(t *testing.T, args ...string) (stdout, stderr string, code 
 	cmd := exec.CommandContext(ctx, p.s.binary, args...)
 	home := filepath.Join(p.s.dir, "home")
 	cmd.Env = []string{"PATH=/none", "HOME=" + home, "XDG_CACHE_HOME=" + home, "KUBECONFIG=" + p.kubeconfig, "HELM_BIN=" + p.helm}
-	var out, told bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &told
+	var out, output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &output
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
-	return out.String(), told.String(), cmd.ProcessState.ExitCode()
+	return out.String(), output.String(), cmd.ProcessState.ExitCode()
 }
 
 // must runs helm-tenant, which has to succeed, and returns all that it printed.

@@ -23,7 +23,7 @@ var crds = map[string]crd{
 // CRD returns the file of the CustomResourceDefinition of that kind, as its project
 // releases it. The module is downloaded once.
 func CRD(ctx context.Context, kind string) (string, error) {
-	of, known := crds[kind]
+	definition, known := crds[kind]
 	if !known {
 		return "", fmt.Errorf("no module is pinned for the CustomResourceDefinition of %s", kind)
 	}
@@ -36,17 +36,17 @@ func CRD(ctx context.Context, kind string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !strings.Contains(string(sums), of.module+" "+of.version+" h1:") {
-		return "", fmt.Errorf("%s does not vouch for %s %s", filepath.Join(dir, "go.sum"), of.module, of.version)
+	if !strings.Contains(string(sums), definition.module+" "+definition.version+" h1:") {
+		return "", fmt.Errorf("%s does not vouch for %s %s", filepath.Join(dir, "go.sum"), definition.module, definition.version)
 	}
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", of.module+"@"+of.version)
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", definition.module+"@"+definition.version)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	var downloaded struct{ Dir, Error string }
 	if json.Unmarshal(out, &downloaded) != nil || downloaded.Dir == "" {
-		return "", fmt.Errorf("downloading %s %s: %s%s (%w)", of.module, of.version, downloaded.Error, strings.TrimSpace(stderr.String()), err)
+		return "", fmt.Errorf("downloading %s %s: %s%s (%w)", definition.module, definition.version, downloaded.Error, strings.TrimSpace(stderr.String()), err)
 	}
-	return filepath.Join(downloaded.Dir, filepath.FromSlash(of.file)), nil
+	return filepath.Join(downloaded.Dir, filepath.FromSlash(definition.file)), nil
 }

@@ -17,7 +17,7 @@ func lock(ctx context.Context, path string, waiting func()) (unlock func(), err 
 	if err != nil {
 		return nil, err
 	}
-	for told := false; ; {
+	for printed := false; ; {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
 		case err == nil:
@@ -26,9 +26,9 @@ func lock(ctx context.Context, path string, waiting func()) (unlock func(), err 
 			f.Close()
 			return nil, fmt.Errorf("locking %s: %w", path, err)
 		}
-		if !told {
+		if !printed {
 			waiting()
-			told = true
+			printed = true
 		}
 		select {
 		case <-ctx.Done():
