@@ -154,7 +154,7 @@ func (a *auditor) holders(now []*somebody) holders {
 	return h
 }
 
-// of returns those that may be able to act as that subject.
+// holding returns those that may be able to act as that subject.
 func (h holders) holding(s Subject) []*somebody {
 	if s.Kind != rbacv1.ServiceAccountKind {
 		return h.cluster

@@ -167,7 +167,7 @@ func narrow(name string) command.Fix {
 	return command.Run(command.Tenant("destroy", name), command.Tenant("init", name, "--namespaces=NS")).With("put the tenant's namespaces in place of NS")
 }
 
-// few lists the first of many.
+// shortened lists the first of many names.
 func shortened(names []string) string {
 	const most = 4
 	if len(names) <= most {
