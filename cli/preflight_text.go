@@ -48,7 +48,7 @@ func (f *flight) tryValues(ctx context.Context, rendered preflight.Rendered) err
 		r, err := preflight.ParseTemplate(f.question.Major, out.Stdout)
 		return f.question.Outside(f.kinds, r), err
 	}
-	f.report.Values, err = preflight.TrySettings(all, preflight.Settings(values.Stdout, preflight.MaxRenders-f.renders), left)
+	f.report.Values, err = preflight.TrySettings(all, preflight.Settings(values.Stdout, f.question.SubchartSettings(f.kinds, rendered), preflight.MaxRenders-f.renders), left)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
@@ -77,8 +78,8 @@ func TestRendering(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	got := Settings([]byte("rbac: {create: true, name: x}\ncrds: {enabled: true}\nsub: {rbac: {create: true}, deep: {installCRDs: true}}\ninstallCRDs: nothing\nbad.key: {rbac: {create: true}}\n\"x;touch pwned;\": {rbac: {create: true}}\n$(id): {rbac: {create: true}}\n-x: {rbac: {create: true}}\n"), 6)
-	if diff := cmp.Diff([]string{"rbac.create=false", "sub.rbac.create=false", "sub.deep.installCRDs=false", "crds.enabled=false"}, got); diff != "" {
+	got := Settings([]byte("rbac: {create: true, name: x}\ncrds: {enabled: true}\nsub: {rbac: {create: true}, deep: {installCRDs: true}}\ninstallCRDs: nothing\nbad.key: {rbac: {create: true}}\n\"x;touch pwned;\": {rbac: {create: true}}\n$(id): {rbac: {create: true}}\n-x: {rbac: {create: true}}\n"), []string{"db.rbac.create=false", "rbac.create=false"}, 6)
+	if diff := cmp.Diff([]string{"rbac.create=false", "sub.rbac.create=false", "sub.deep.installCRDs=false", "crds.enabled=false", "db.rbac.create=false"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	many := ""
@@ -88,9 +89,26 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for renders, want := range map[int]int{6: 5, 3: 2, 1: 0, -1: 0} {
-		if got := Settings([]byte(many), renders); len(got) != want {
+		if got := Settings([]byte(many), nil, renders); len(got) != want {
 			t.Errorf("%d settings are tried with %d renders", len(got), renders)
 		}
+	}
+}
+
+// TestSubchartSettings: values of subcharts are guessed from where objects come from.
+func TestSubchartSettings(t *testing.T) {
+	object := func(kind, file string) Object {
+		return Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{"apiVersion": "x/v1", "kind": kind, "metadata": map[string]any{"name": "x"}}}, File: file}
+	}
+	r := Rendered{Objects: []Object{
+		object("ClusterRole", "web/templates/a.yaml"), object("ConfigMap", "web/charts/cache/templates/a.yaml"),
+		object("ClusterRoleBinding", "web/charts/db/templates/a.yaml"), object("ClusterRole", "web/charts/db/templates/b.yaml"),
+		object("CustomResourceDefinition", "web/charts/db/charts/metrics/templates/crds/a.yaml"),
+		object("ClusterRole", "web/charts/$(id)/templates/a.yaml"), object("ClusterRole", "web/charts"),
+	}}
+	want := []string{"db.metrics.crds.enabled=false", "db.metrics.crds.install=false", "db.metrics.installCRDs=false", "db.rbac.create=false"}
+	if diff := cmp.Diff(want, Question{}.SubchartSettings(nil, r)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

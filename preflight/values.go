@@ -74,9 +74,10 @@ var usual = []struct{ path, off string }{
 }
 
 // Settings are the usual values that a chart has, for it and its subcharts, as --set takes
-// them; text are its default values as helm prints them. There are at most as many as can
-// be tried with so many renders, of which the last is for all together.
-func Settings(text []byte, renders int) []string {
+// them; text are its default values as helm prints them. After those come guesses, see
+// SubchartSettings. There are at most as many as can be tried with so many renders, of which
+// the last is for all together.
+func Settings(text []byte, guesses []string, renders int) []string {
 	var values map[string]any
 	if renders < 2 || len(text) > MaxRendered || yaml.Unmarshal(text, &values) != nil {
 		return nil
@@ -89,7 +90,48 @@ func Settings(text []byte, renders int) []string {
 			}
 		}
 	}
+	for _, set := range guesses {
+		if !slices.Contains(found, set) {
+			found = append(found, set)
+		}
+	}
 	return found[:min(len(found), renders-1)]
+}
+
+// SubchartSettings are usual values of the subcharts from which objects outside namespaces
+// come. Helm prints the default values of the chart itself alone, so whether a subchart has
+// such a value shows only when the chart is rendered with it. A subchart is named by its
+// folder, which under helm is its alias, where it has one.
+func (q Question) SubchartSettings(kinds Kinds, r Rendered) []string {
+	var sets []string
+	for _, o := range q.outside(kinds, r) {
+		switch subchart := subchartOf(o.File); {
+		case subchart == "":
+		case strings.HasPrefix(o.GetKind(), "ClusterRole"):
+			sets = append(sets, subchart+".rbac.create=false")
+		case o.GetKind() == "CustomResourceDefinition" && !o.CRDFolder:
+			sets = append(sets, subchart+".crds.install=false", subchart+".installCRDs=false", subchart+".crds.enabled=false")
+		case strings.HasSuffix(o.GetKind(), "WebhookConfiguration"):
+			sets = append(sets, subchart+".webhook.enabled=false", subchart+".admissionWebhooks.enabled=false")
+		}
+	}
+	slices.Sort(sets)
+	return slices.Compact(sets)
+}
+
+// subchartOf is the path of the values of the subchart that a template lies in, such as
+// "db.metrics" of web/charts/db/charts/metrics/templates/x.yaml; empty for the chart itself
+// and where a name could be read as more than a word.
+func subchartOf(file string) string {
+	var names []string
+	parts := strings.Split(file, "/")
+	for i := 1; i+1 < len(parts) && parts[i] == "charts"; i += 2 {
+		if !subchartName.MatchString(parts[i+1]) {
+			return ""
+		}
+		names = append(names, parts[i+1])
+	}
+	return strings.Join(names, ".")
 }
 
 // subchartName matches the keys below which a setting is looked for. A chart's author
@@ -134,15 +176,17 @@ func isSwitch(values map[string]any, path []string) bool {
 }
 
 // Outside counts the objects that are in no namespace.
-func (q Question) Outside(kinds Kinds, r Rendered) int {
-	count := 0
+func (q Question) Outside(kinds Kinds, r Rendered) int { return len(q.outside(kinds, r)) }
+
+func (q Question) outside(kinds Kinds, r Rendered) []Object {
+	var found []Object
 	for _, o := range r.Judged(q) {
-		served, found := kinds[o.gvk()]
-		if found && !served.Namespaced || !found && isClusterScoped(o) {
-			count++
+		kind, served := kinds[o.gvk()]
+		if served && !kind.Namespaced || !served && isClusterScoped(o) {
+			found = append(found, o)
 		}
 	}
-	return count
+	return found
 }
 
 // isClusterScoped reports whether a kind that is not served was in no namespace.

@@ -51,6 +51,10 @@ func TestVerb(t *testing.T) {
 			hooks := chart(t, hookOf(configMap, "pre-install")+"---\n"+hookOf(rbac("ClusterRole", ""), "post-delete"), name+"-a")
 			values := chart(t, "{{- if .Values.on }}\n"+rbac("ClusterRole", "")+"{{- end }}\n", name+"-a")
 			fails := chart(t, `{{ fail "no luck" }}`, name+"-a")
+			// The chart's own values say nothing of its subcharts', one of which has an alias.
+			subcharts := chart(t, "FILE Chart.yaml\napiVersion: v2\nname: chart\nversion: 1.0.0\ndependencies:\n- {name: db, version: 1.0.0, alias: store}\n- {name: db, version: 1.0.0}\n"+
+				"FILE charts/db/Chart.yaml\napiVersion: v2\nname: db\nversion: 1.0.0\nFILE charts/db/values.yaml\nrbac: {create: true}\n"+
+				"FILE charts/db/templates/a.yaml\n{{- if .Values.rbac.create }}\n"+strings.Replace(rbac("ClusterRole", ""), "name: R", "name: {{ .Release.Name }}-{{ .Chart.Name }}", 1)+"{{- end }}\n", name+"-a")
 			for _, c := range []struct {
 				args string
 				code int
@@ -69,6 +73,7 @@ func TestVerb(t *testing.T) {
 				{"install web " + values, 0, "fits (0 objects"},
 				{"install web " + values + " --set on=true", 4, "cluster-scoped"},
 				{"install web " + values + " --set-string on=x,y=z", 4, "cluster-scoped"},
+				{"install web " + subcharts, 4, "with --set db.rbac.create=false,store.rbac.create=false no cluster-scoped object is left, of 2"},
 				{"install web " + fails, 1, "no luck"},
 				{"install web ./nowhere-at-all", 1, "not found"},
 				{"install web " + good + " --bad-flag", 2, "helm install has no flag --bad-flag"},
