@@ -22,6 +22,7 @@ func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
 	var chains [][]string
 	var others, secrets []string
 	var fix command.Fix
+	var deletions []command.Fix
 	for _, ns := range t.Namespaces {
 		name := t.FluxAccountIn(ns)
 		if name == "" {
@@ -37,7 +38,7 @@ func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
 		for _, token := range a.tokensOf(account) {
 			secrets = append(secrets, objectName("Secret", ns, token.Name))
 			chains = append(chains, []string{objectName("Secret", ns, token.Name), account.String()})
-			fix = fix.Then(deleteObject(ns, "Secret", token.Name))
+			deletions = append(deletions, deleteObject(ns, "Secret", token.Name))
 		}
 		for _, use := range a.usersOf(r, account) {
 			if name := use.who.String(); !slices.Contains(others, name) {
@@ -49,6 +50,7 @@ func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
 	if chains == nil {
 		return
 	}
+	fix = fix.Then(deletions...)
 	f := r.about("service account "+t.FluxAccount, "service account %s in each namespace of the tenant has its role %s, and pods there can use it", t.FluxAccount, t.Role)
 	severity := Low
 	if len(others) > 0 {

@@ -3,8 +3,11 @@ package audit
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/command"
 )
 
 const kubeletPath = "replace-kubelet"
@@ -56,10 +59,11 @@ func (a *auditor) checkKubelets() {
 			return
 		}
 		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can set the address of a node: a host there is sent what members send to the Tillers of that node, and answers in their place, where the API server does not verify kubelets", s)}
-		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}}).With("or start the API server with --kubelet-certificate-authority")
 		severity := everybodyIs(s)
-		if s.Namespace == systemNamespace {
-			severity = Low
+		if severity == "" && (s.Namespace == systemNamespace || s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, "system:")) {
+			// A network, a cloud's controller or a problem detector stops without its binding.
+			severity, f.Fix = Low, command.Advice("start the API server with --kubelet-certificate-authority; ignore the finding where a component of the cluster needs the right")
 		}
 		a.add(idKubelet, severity, f)
 	})

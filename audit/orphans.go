@@ -146,13 +146,13 @@ func (a *auditor) checkOrphan(d *deployer) {
 	}
 	if tokens := a.tokensOf(Account(home, d.target.Account)); len(tokens) > 0 {
 		var secrets []string
-		var fix command.Fix
+		var deletions []command.Fix
 		for _, token := range tokens {
 			secrets = append(secrets, "Secret "+token.Name)
 			f.Chains = append(f.Chains, []string{objectName("Secret", home, token.Name), d.account.String()})
-			fix = fix.Then(deleteObject(home, "Secret", token.Name))
+			deletions = append(deletions, deleteObject(home, "Secret", token.Name))
 		}
-		f.Text, f.Fix = f.Text+"; tokens of it that never end are there in "+shortened(secrets), fix.Then(f.Fix)
+		f.Text, f.Fix = f.Text+"; tokens of it that never end are there in "+shortened(secrets), command.Fix{}.Then(append(deletions, f.Fix)...)
 	}
 	var who []string
 	for _, access := range d.access {

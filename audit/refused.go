@@ -90,9 +90,20 @@ func demandsOf(s *Snapshot) map[string][]Demand {
 		}
 	}
 	for i := range s.Pods {
-		// What made a pod is told in its place, where it asks for something itself.
-		if pod := &s.Pods[i]; pod.Demand != nil && !slices.ContainsFunc(demanding[pod.Namespace], func(w *Workload) bool { return made(w, *pod) || madeJobOf(w, *pod) }) {
-			add(Demand{ObjectRef{"Pod", pod.Namespace, pod.Name}, pod.Demand})
+		pod := &s.Pods[i]
+		if pod.Demand == nil {
+			continue
+		}
+		// What made a pod is reported in its place, for what it asks for itself. A pod's owner
+		// is what its writer says.
+		asks := pod.Demand
+		for _, w := range demanding[pod.Namespace] {
+			if asks != nil && (made(w, *pod) || madeJobOf(w, *pod)) {
+				asks = asks.Beyond(w.Demand)
+			}
+		}
+		if asks != nil {
+			add(Demand{ObjectRef{"Pod", pod.Namespace, pod.Name}, asks})
 		}
 	}
 	for i := range s.Policies {

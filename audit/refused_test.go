@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
@@ -57,6 +58,35 @@ func TestRefusedOnce(t *testing.T) {
 	s.Demands = []Demand{{ObjectRef{"Service", "a-1", "x"}, &rails.Demand{ExternalIPs: []string{"10.0.0.1"}}}}
 	if got := found(s, idRefused); len(got) != 1 {
 		t.Errorf("reported is %+v", got)
+	}
+}
+
+// What a pod asks for beyond what made it is reported: its owner is its writer's word.
+func TestDemandsBeyondTemplates(t *testing.T) {
+	priority := new(int32(5))
+	for _, test := range []struct {
+		name                string
+		pod, template, want *rails.Demand
+	}{
+		{"the same", &rails.Demand{Class: "c", Priority: priority, Storage: []string{"v"}}, &rails.Demand{Class: "c", Storage: []string{"v"}}, nil},
+		{"a storage server", &rails.Demand{Class: "c", Priority: priority, Storage: []string{"v", "w"}}, &rails.Demand{Class: "c", Storage: []string{"v"}}, &rails.Demand{Storage: []string{"w"}}},
+		{"a driver", &rails.Demand{Drivers: []string{"d"}}, &rails.Demand{Class: "c"}, &rails.Demand{Drivers: []string{"d"}}},
+		{"a claim", &rails.Demand{Volumes: []string{"v"}}, &rails.Demand{Class: "c"}, &rails.Demand{Volumes: []string{"v"}}},
+		{"another class", &rails.Demand{Class: "system-node-critical", Priority: priority}, &rails.Demand{Class: "c"}, &rails.Demand{Class: "system-node-critical", Priority: priority}},
+	} {
+		s := &Snapshot{
+			Workloads: []Workload{{Kind: "Job", Namespace: "a-1", Name: "j", Demand: test.template}},
+			Pods:      []Pod{{Namespace: "a-1", Name: "evil", Demand: test.pod, Owner: ObjectRef{"Job", "a-1", "j"}}},
+		}
+		var got *rails.Demand
+		for _, d := range demandsOf(s)["a-1"] {
+			if d.Object.Kind == "Pod" {
+				got = d.Asks
+			}
+		}
+		if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", test.name, diff)
+		}
 	}
 }
 

@@ -61,23 +61,37 @@ type owned struct {
 func (o *Owners) unowned(all []owned) []string {
 	children := map[Key][]int{}
 	covered := make([]bool, len(all))
+	// uncovered counts the owners of an object that are not covered: it is collected as
+	// garbage when all of them are gone.
+	uncovered := make([]int, len(all))
 	var queue []int
+	queued := make([]bool, len(all))
 	for i, one := range all {
-		isOwned := false
+		var owners []Key
 		for _, ref := range one.owners {
 			if owner, found := o.find(one.key.Namespace, ref); found && owner != one.key {
-				children[owner], isOwned = append(children[owner], i), true
+				owners = append(owners, owner)
+			}
+		}
+		isOwned := len(owners) > 0 && len(owners) == len(one.owners)
+		if isOwned {
+			uncovered[i] = len(owners)
+			for _, owner := range owners {
+				children[owner] = append(children[owner], i)
 			}
 		}
 		if !isOwned && !one.ours || one.tillers {
-			queue = append(queue, i)
+			queue, queued[i] = append(queue, i), true
 		}
 	}
 	for ; len(queue) > 0; queue = queue[1:] {
 		for _, child := range children[all[queue[0]].key] {
-			if !covered[child] {
-				covered[child] = true
-				queue = append(queue, child)
+			if uncovered[child]--; uncovered[child] > 0 {
+				continue
+			}
+			covered[child] = true
+			if !queued[child] {
+				queue, queued[child] = append(queue, child), true
 			}
 		}
 	}

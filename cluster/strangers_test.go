@@ -90,3 +90,19 @@ func TestUnowned(t *testing.T) {
 		}
 	}
 }
+
+// An object of several owners is collected as garbage when all of them are gone.
+func TestUnownedBySeveral(t *testing.T) {
+	web, db := withOwner("web", "1", ""), withOwner("db", "2", "")
+	both, half := withOwner("both", "3", "1 Deployment web"), withOwner("half", "4", "1 Deployment web")
+	both.SetOwnerReferences(append(both.GetOwnerReferences(), metav1.OwnerReference{Kind: "Deployment", Name: "db", UID: "2"}))
+	half.SetOwnerReferences(append(half.GetOwnerReferences(), metav1.OwnerReference{Kind: "ClusterThing", Name: "x", UID: "9"}))
+	var there Owners
+	there.Add("Deployment", web)
+	there.Add("Deployment", db)
+	all := []owned{{key: Key{"Deployment", "ns", "web"}, shown: "web"}, {key: Key{"Deployment", "ns", "db"}, shown: "db"},
+		{key: Key{"Claim", "ns", "both"}, shown: "both", owners: both.GetOwnerReferences()}, {key: Key{"Claim", "ns", "half"}, shown: "half", owners: half.GetOwnerReferences()}}
+	if diff := cmp.Diff([]string{"web", "db", "half"}, there.unowned(all)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -101,19 +101,24 @@ func (f Fix) With(note string) Fix {
 }
 
 // Then is f and after it g; a command or note of both is there once.
-func (f Fix) Then(g Fix) Fix {
-	both := Fix{slices.Clone(f.Commands), slices.Clone(f.Notes)}
-	for _, c := range g.Commands {
-		if !slices.ContainsFunc(both.Commands, func(have Command) bool { return slices.Equal(have, c) }) {
-			both.Commands = append(both.Commands, c)
+func (f Fix) Then(further ...Fix) Fix {
+	var all Fix
+	commands, notes := map[string]bool{}, map[string]bool{}
+	for _, one := range append([]Fix{f}, further...) {
+		for _, c := range one.Commands {
+			if key := strings.Join(c, "\x00"); !commands[key] {
+				commands[key] = true
+				all.Commands = append(all.Commands, c)
+			}
+		}
+		for _, note := range one.Notes {
+			if !notes[note] {
+				notes[note] = true
+				all.Notes = append(all.Notes, note)
+			}
 		}
 	}
-	for _, note := range g.Notes {
-		if !slices.Contains(both.Notes, note) {
-			both.Notes = append(both.Notes, note)
-		}
-	}
-	return both
+	return all
 }
 
 // Equal reports whether both are the same commands with the same notes.

@@ -41,6 +41,24 @@ type Demand struct {
 	Egress []networkingv1.NetworkPolicyEgressRule
 }
 
+// Beyond returns what a pod asks for that the template does not ask for of which it was
+// made, nil for nothing; a pod has the priority that its class had when it was made.
+func (d *Demand) Beyond(template *Demand) *Demand {
+	rest := *d
+	if d.Class == template.Class {
+		rest.Class, rest.Priority = "", nil
+	}
+	rest.Volumes, rest.Storage, rest.Drivers = without(d.Volumes, template.Volumes), without(d.Storage, template.Storage), without(d.Drivers, template.Drivers)
+	if rest.Class == "" && rest.Priority == nil && len(rest.Volumes) == 0 && len(rest.Storage) == 0 && len(rest.Drivers) == 0 {
+		return nil
+	}
+	return &rest
+}
+
+func without(all, some []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(one string) bool { return slices.Contains(some, one) })
+}
+
 var (
 	hostAnnotation = regexp.MustCompile(strings.ReplaceAll(hostAnnotations, `\\`, `\`))
 	textAnnotation = regexp.MustCompile(strings.ReplaceAll(textAnnotations, `\\`, `\`))

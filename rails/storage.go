@@ -13,15 +13,18 @@ import (
 // by commas, of which pods there may have inline volumes beside those of inlineDrivers.
 const AnnotationDrivers = "helm-tenant/csi-drivers"
 
-// inlineDrivers are the CSI drivers that decide by the pod's own service account, or by
-// Secrets of its own namespace, what an inline volume of it holds. Of any other driver the
-// attributes that a pod writes may name a share, a bucket or a path of the node that the
-// driver mounts with its own credentials; Kubernetes calls such drivers unsuitable for
+// inlineDrivers are the CSI drivers that always decide by the pod's own service account, or
+// by Secrets of its own namespace, what an inline volume of it holds. Of any other driver
+// what a pod or its namespace writes may name a share, a bucket or a path of the node that
+// the driver mounts with its own credentials. Among those are secrets-store.csi.k8s.io,
+// whose SecretProviderClass may choose the identity of the node or of the provider
+// (https://github.com/GoogleCloudPlatform/secrets-store-csi-driver-provider-gcp,
+// docs/authentication.md, on provider-adc), and csi.cert-manager.io, which requests
+// certificates by its own account unless useRequestToken is set. Kubernetes calls such drivers unsuitable for
 // inline use, and leaves it to each driver to be none
 // (https://kubernetes-csi.github.io/docs/ephemeral-local-volumes.html#security-considerations).
 var inlineDrivers = []string{
-	"csi.cert-manager.io", "csi.sharedresource.openshift.io", "csi.spiffe.io", "gcsfuse.csi.storage.gke.io",
-	"secrets-store.csi.k8s.io", "spiffe.csi.cert-manager.io",
+	"csi.sharedresource.openshift.io", "csi.spiffe.io", "gcsfuse.csi.storage.gke.io", "spiffe.csi.cert-manager.io",
 }
 
 // directStorage are the kinds of volumes by which a pod names a disk, or a path of a

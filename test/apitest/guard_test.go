@@ -160,7 +160,7 @@ func attempts() []struct{ what, refusedBy, object string } {
 			attempt{kind + " whose claim names a volume", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+volume))},
 			attempt{kind + " with a storage server's path", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"volumes: [{name: v, nfs: {server: 192.0.2.1, path: /}}], "))},
 			attempt{kind + " with a share by a CSI driver", policy, fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"volumes: [{name: v, csi: {driver: nfs.csi.k8s.io, volumeAttributes: {server: 192.0.2.1, share: /}}}], "))},
-			attempt{kind + " with secrets of its own and an allowed CSI driver", "", fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"volumes: [{name: v, csi: {driver: secrets-store.csi.k8s.io}}, {name: w, csi: {driver: allowed.example.com}}], "))},
+			attempt{kind + " with secrets of its own and an allowed CSI driver", "", fmt.Sprintf(shape, fmt.Sprintf(podSpec, once+"volumes: [{name: v, csi: {driver: csi.spiffe.io}}, {name: w, csi: {driver: allowed.example.com}}], "))},
 		)
 	}
 	return all

@@ -91,7 +91,7 @@ func TestDemands(t *testing.T) {
 		"pods": {
 			"metadata: {name: x}, spec: {priority: 10}", "metadata: {name: x}, spec: {priorityClassName: batch, priority: 1000}", "metadata: {name: x}, spec: {priorityClassName: other, priority: 11}",
 			"metadata: {name: x}, spec: {priorityClassName: other, priority: 10}", "metadata: {name: x}, spec: {volumes: [{name: v, ephemeral: {volumeClaimTemplate: {spec: {volumeName: yy}}}}]}",
-			"metadata: {name: x}, spec: {volumes: [{name: v, emptyDir: {}}]}", "metadata: {name: x}, spec: {volumes: [{name: v, azureFile: {secretName: yy, shareName: z}}, {name: w, csi: {driver: secrets-store.csi.k8s.io}}]}",
+			"metadata: {name: x}, spec: {volumes: [{name: v, emptyDir: {}}]}", "metadata: {name: x}, spec: {volumes: [{name: v, azureFile: {secretName: yy, shareName: z}}, {name: w, csi: {driver: csi.spiffe.io}}]}",
 			"metadata: {name: x}, spec: {volumes: [{name: v, image: {reference: yy}}, {name: w, csi: {driver: other.example.com}}]}",
 		},
 		"deployments": {

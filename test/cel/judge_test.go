@@ -172,7 +172,7 @@ func TestStorageOfTemplates(t *testing.T) {
 	const shapes = "{apiVersion: batch/v1, kind: CronJob, metadata: {name: x}, spec: {schedule: '%s', jobTemplate: {spec: {template: {spec: {volumes: [%s]}}}}}}"
 	const nfs = "{name: v, nfs: {server: 192.0.2.1, path: /mine}}"
 	const inline = "{name: v, csi: {driver: nfs.csi.k8s.io, volumeAttributes: {server: 192.0.2.1, share: /mine}}}"
-	const own = "{name: w, csi: {driver: secrets-store.csi.k8s.io, volumeAttributes: {secretProviderClass: x}}}"
+	const own = "{name: w, csi: {driver: csi.spiffe.io}}"
 	for _, test := range []struct {
 		what, before, after string
 		allowed             bool
