@@ -177,3 +177,31 @@ func FuzzEntries(f *testing.F) {
 		}
 	})
 }
+
+// A line of a text that looks like a comment stays the text's, in fields too that client-go
+// does not know.
+func TestMergeBesideTexts(t *testing.T) {
+	const head = "clusters:\n- cluster: {server: https://one}\n  name: one\ncontexts:\n- context: {cluster: one, user: alice}\n  name: main\ncurrent-context: main\n"
+	for _, text := range []string{
+		head + "users:\n- name: alice\n  user: {token: t}\n  notes: |\n    script\n    # kept\n",
+		head + "users:\n- name: alice\n  user: {token: t}\nnotes: |\n  script\n  # kept\n",
+		"notes: |\n  script\n  # kept\n" + head + "users:\n- name: alice\n  user: {token: t}\n",
+	} {
+		file := write(t, "config", text, 0o600)
+		if _, _, err := load(t, file, "").Merge(impersonated, true, "", Credentials{}); err != nil {
+			t.Fatal(err)
+		}
+		merged := read(t, file)
+		if !strings.Contains(merged, "script") || !strings.Contains(merged, "team-a") {
+			t.Fatalf("merged is:\n%s", merged)
+		}
+		if _, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil {
+			t.Fatal(err)
+		}
+		for _, now := range []string{merged, read(t, file)} {
+			if !sameElsewhere([]byte(text), []byte(now), []string{"team-a", "team-a/a", "team-a/b"}, []string{"team-a/alice"}) || !strings.Contains(now, "# kept") {
+				t.Errorf("of\n%s\nit makes\n%s", text, now)
+			}
+		}
+	}
+}

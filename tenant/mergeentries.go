@@ -32,7 +32,7 @@ func withEntries(text []byte, put *clientcmdapi.Config) ([]byte, error) {
 		return text, err
 	}
 	contexts, users := slices.Collect(maps.Keys(put.Contexts)), slices.Collect(maps.Keys(put.AuthInfos))
-	if after, err := splicedIn(text, entries); err == nil && sameButEntries(text, after, contexts, users) == nil {
+	if after, err := splicedIn(text, entries); err == nil && sameButEntries(text, after, contexts, users) == nil && sameElsewhere(text, after, contexts, users) {
 		if config, err := clientcmd.Load(after); err == nil {
 			if missing, err := newEntries(config, put); err == nil && len(missing) == 0 {
 				return after, nil
@@ -53,6 +53,41 @@ func withEntries(text []byte, put *clientcmdapi.Config) ([]byte, error) {
 		err = sameButEntries(text, after, contexts, users)
 	}
 	return after, err
+}
+
+// sameElsewhere reports whether two kubeconfigs differ in nothing but those contexts and
+// users, fields included that client-go does not know: a line of a text that looks like a
+// comment, for one, may be at the end of an entry.
+func sameElsewhere(before, after []byte, contexts, users []string) bool {
+	was, err := elsewhere(before, contexts, users)
+	if err != nil {
+		return false
+	}
+	is, err := elsewhere(after, contexts, users)
+	return err == nil && equality.Semantic.DeepEqual(was, is)
+}
+
+// elsewhere is what a kubeconfig holds beside those contexts and users.
+func elsewhere(text []byte, contexts, users []string) (map[string]any, error) {
+	var all map[string]any
+	if err := yaml.Unmarshal(text, &all); err != nil {
+		return nil, err
+	}
+	for list, names := range map[string][]string{"contexts": contexts, "users": users} {
+		entries, ok := all[list].([]any)
+		if ok || all[list] == nil {
+			entries = slices.DeleteFunc(entries, func(entry any) bool {
+				named, _ := entry.(map[string]any)
+				name, _ := named["name"].(string)
+				return slices.Contains(names, name)
+			})
+			delete(all, list)
+		}
+		if len(entries) > 0 {
+			all[list] = entries
+		}
+	}
+	return all, nil
 }
 
 // newEntries are the users and contexts of put that have does not hold as they are. The
@@ -146,7 +181,7 @@ func splicedOut(text []byte, contexts, users []string) ([]byte, error) {
 // withoutEntries returns a kubeconfig's text without these contexts and users. Where the
 // lists are in block style every other line keeps its bytes.
 func withoutEntries(text []byte, contexts, users []string) ([]byte, error) {
-	if after, err := splicedOut(text, contexts, users); err == nil && sameButEntries(text, after, contexts, users) == nil {
+	if after, err := splicedOut(text, contexts, users); err == nil && sameButEntries(text, after, contexts, users) == nil && sameElsewhere(text, after, contexts, users) {
 		return after, nil
 	}
 	doc, err := parseTree(text)
