@@ -2,11 +2,13 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
@@ -122,20 +124,20 @@ func (s *Split) waitUntilStopped(ctx context.Context) error {
 // pods as its workloads ask for: before, helm finds no Tiller. It ends with a
 // *cluster.NotReadyError when the time is over.
 func (s *Split) waitUntilStarted(ctx context.Context) error {
-	found, err := readTillers(ctx, s.Client, s.From)
-	if err != nil {
-		return err
-	}
-	wanted := 0
-	for _, t := range found.tillers {
-		if slices.Contains(tenant.ScalableKinds, t.object.GetKind()) && t.spec.Replicas != nil {
-			wanted += int(*t.spec.Replicas)
+	said, wanted := "its status is not known yet", -1
+	err := wait.PollUntilContextTimeout(ctx, time.Second/2, s.Timeout, true, func(ctx context.Context) (bool, error) {
+		var ready int
+		var err error
+		if wanted < 0 {
+			wanted, err = s.wantedPods(ctx)
 		}
-	}
-	said := ""
-	err = wait.PollUntilContextTimeout(ctx, time.Second/2, s.Timeout, true, func(ctx context.Context) (bool, error) {
-		ready, err := s.readyPods(ctx)
-		if err != nil || ready >= wanted {
+		if err == nil {
+			ready, err = s.readyPods(ctx)
+		}
+		switch {
+		case isTransient(err): // the split has ended already: one request that fails is no failure of it
+			return false, nil
+		case err != nil || ready >= wanted:
 			return err == nil, err
 		}
 		if sentence := fmt.Sprintf("%d of %d pods ready", ready, wanted); sentence != said {
@@ -148,6 +150,28 @@ func (s *Split) waitUntilStarted(ctx context.Context) error {
 		return &cluster.NotReadyError{Home: s.From, Sentence: said, Err: err}
 	}
 	return err
+}
+
+// isTransient reports whether the same request may be answered later.
+func isTransient(err error) bool {
+	_, unreachable := errors.AsType[*cluster.UnreachableError](err)
+	return unreachable || apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) || apierrors.IsTooManyRequests(err) ||
+		apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err)
+}
+
+// wantedPods counts the pods that the workloads of the split Tiller ask for; -1 with an error.
+func (s *Split) wantedPods(ctx context.Context) (int, error) {
+	found, err := readTillers(ctx, s.Client, s.From)
+	if err != nil {
+		return -1, err
+	}
+	wanted := 0
+	for _, t := range found.tillers {
+		if slices.Contains(tenant.ScalableKinds, t.object.GetKind()) && t.spec.Replicas != nil {
+			wanted += int(*t.spec.Replicas)
+		}
+	}
+	return wanted, nil
 }
 
 // readyPods counts the ready pods of the split Tiller.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
@@ -62,6 +64,32 @@ func TestSplitWaits(t *testing.T) {
 			}
 			settled(t, s)
 		})
+	}
+}
+
+// TestSplitWaitsOn: a request that fails while the Tiller is waited for is sent again.
+func TestSplitWaitsOn(t *testing.T) {
+	s, c := unsplit(t).start(t)
+	if _, err := splitting(t, c).Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run := splitting(t, c)
+	run.Wait = true
+	var ended, failed atomic.Bool
+	run.Event = func(e Event) {
+		if e.Change != nil && e.Change.Action == cluster.Delete && e.Change.Key == splitKey("old") {
+			ended.Store(true)
+			s.Put(readyTillerPod("old"))
+		}
+	}
+	s.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		if r.Verb == "list" && r.Kind == "Pod" && r.Namespace == "old" && ended.Load() && !failed.Swap(true) {
+			return apierrors.NewServiceUnavailable("the API server is being updated")
+		}
+		return nil
+	}
+	if _, err := run.Finish(t.Context()); err != nil || !failed.Load() {
+		t.Errorf("failed is %t, got %v", failed.Load(), fullText(err))
 	}
 }
 

@@ -184,8 +184,8 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 	if _, ok := errors.AsType[*admin.NarrowError](err); ok {
 		hints = append(hints, typed("the same command again goes on; without --narrow the Tiller keeps its rights", splitCommand(o.from, "--finish")))
 	}
-	if late, ok := errors.AsType[*cluster.NotReadyError](err); ok && !late.Stopping && late.Home == o.from {
-		return append(hints, s.lateHint(o))
+	if late, ok := errors.AsType[*cluster.NotReadyError](err); ok && !late.Stopping && (late.Home == o.from || o.abort) {
+		return append(hints, s.lateHint(o, late.Home))
 	}
 	if _, ok := errors.AsType[*admin.MovedOnError](err); ok {
 		return []hint{typed("finish the split with", splitCommand(o.from, "--finish"))}
@@ -203,8 +203,9 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 	return hints
 }
 
-// lateHint says what to do about the split Tiller that was started again and is not ready.
-func (s *session) lateHint(o *splitOptions) hint {
+// lateHint says what to do about a Tiller that was started again at the end of a split, and
+// is not ready.
+func (s *session) lateHint(o *splitOptions, home string) hint {
 	done := "the split is finished"
 	if o.abort {
 		done = "the split is taken back"
@@ -212,7 +213,7 @@ func (s *session) lateHint(o *splitOptions) hint {
 	if o.narrow != "" {
 		return typed(done+"; look at the Tiller with", command.Tenant("describe", o.narrow))
 	}
-	return typed(done+"; look at the Tiller's pods with", command.Command{"kubectl", "get", "pods", "--namespace=" + o.from})
+	return typed(done+"; look at the Tiller's pods with", command.Command{"kubectl", "get", "pods", "--namespace=" + home})
 }
 
 func (s *session) beginSplit(ctx context.Context, run *admin.Split, o *splitOptions) error {
