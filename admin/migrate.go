@@ -48,16 +48,7 @@ func (e *BlockedError) Error() string {
 }
 
 // Details are the problems, unless the error itself names the only one.
-func (e *BlockedError) Details() []string {
-	if len(e.Problems) == 1 {
-		return nil
-	}
-	var lines []string
-	for _, problem := range e.Problems {
-		lines = append(lines, problem.Error())
-	}
-	return lines
-}
+func (e *BlockedError) Details() []string { return migrate.Lines(e.Problems) }
 
 // Migration is a tenant on its way from its Tiller to Helm 3 and 4, as the cluster
 // has it.

@@ -2,13 +2,11 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
@@ -135,7 +133,7 @@ func (s *Split) waitUntilStarted(ctx context.Context) error {
 			ready, err = s.readyPods(ctx)
 		}
 		switch {
-		case isTransient(err): // the split has ended already: one request that fails is no failure of it
+		case cluster.IsTransient(err): // the split has ended already: one request that fails is no failure of it
 			return false, nil
 		case err != nil || ready >= wanted:
 			return err == nil, err
@@ -150,13 +148,6 @@ func (s *Split) waitUntilStarted(ctx context.Context) error {
 		return &cluster.NotReadyError{Home: s.From, Sentence: said, Err: err}
 	}
 	return err
-}
-
-// isTransient reports whether the same request may be answered later.
-func isTransient(err error) bool {
-	_, unreachable := errors.AsType[*cluster.UnreachableError](err)
-	return unreachable || apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) || apierrors.IsTooManyRequests(err) ||
-		apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err)
 }
 
 // wantedPods counts the pods that the workloads of the split Tiller ask for; -1 with an error.

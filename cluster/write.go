@@ -103,6 +103,13 @@ func passing(err error) bool {
 		errors.Is(err, io.ErrUnexpectedEOF) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
+// IsTransient reports whether a read that ended with this error may be answered when it is
+// sent again. Nil is no error.
+func IsTransient(err error) bool {
+	_, unreachable := errors.AsType[*UnreachableError](err)
+	return unreachable || apierrors.IsTooManyRequests(err) || passing(err)
+}
+
 // metadataOnly asks for the metadata of an object that is written.
 const metadataOnly = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 

@@ -77,12 +77,16 @@ func (e *UnverifiedError) Error() string {
 }
 
 // Details are the problems, unless the error itself names the only one.
-func (e *UnverifiedError) Details() []string {
-	if len(e.Problems) == 1 {
+func (e *UnverifiedError) Details() []string { return Lines(e.Problems) }
+
+// Lines returns a line for each of several problems; none for one, which an error of them
+// names itself.
+func Lines(problems []error) []string {
+	if len(problems) == 1 {
 		return nil
 	}
 	var lines []string
-	for _, problem := range e.Problems {
+	for _, problem := range problems {
 		lines = append(lines, problem.Error())
 	}
 	return lines

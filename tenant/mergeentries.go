@@ -63,8 +63,8 @@ func sameElsewhere(before, after []byte, contexts, users []string) bool {
 	if err != nil {
 		return false
 	}
-	is, err := elsewhere(after, contexts, users)
-	return err == nil && equality.Semantic.DeepEqual(was, is)
+	now, err := elsewhere(after, contexts, users)
+	return err == nil && equality.Semantic.DeepEqual(was, now)
 }
 
 // elsewhere is what a kubeconfig holds beside those contexts and users.

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -161,17 +160,7 @@ func (p *people) letIn(t *testing.T) {
 	account := func(name, namespace, account string) {
 		t.Helper()
 		p.settled(t, namespace, account)
-		config, err := p.cluster.RESTConfig("nobody")
-		if err != nil {
-			t.Fatal(err)
-		}
-		token, err := p.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		config = rest.AnonymousClientConfig(config)
-		config.BearerToken = token.Status.Token
-		add(name, "system:serviceaccount:"+namespace+":"+account, config)
+		add(name, "system:serviceaccount:"+namespace+":"+account, p.tokenConfig(t, namespace, account))
 	}
 	config, err := p.cluster.RESTConfig("root", "system:masters")
 	if err != nil {

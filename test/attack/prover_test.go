@@ -75,6 +75,12 @@ func (p *prover) tenant(t *testing.T, flag, engine, name, namespace string) {
 // withToken is a client with a new token of a service account.
 func (p *prover) withToken(t *testing.T, namespace, account string) *http.Client {
 	t.Helper()
+	return httpClient(t, p.tokenConfig(t, namespace, account))
+}
+
+// tokenConfig is the configuration of a client with a new token of a service account.
+func (p *prover) tokenConfig(t *testing.T, namespace, account string) *rest.Config {
+	t.Helper()
 	config, err := p.cluster.RESTConfig("nobody")
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +91,7 @@ func (p *prover) withToken(t *testing.T, namespace, account string) *http.Client
 	}
 	config = rest.AnonymousClientConfig(config)
 	config.BearerToken = token.Status.Token
-	return httpClient(t, config)
+	return config
 }
 
 // withCertificate is a client with a certificate of a person.
