@@ -12,9 +12,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// AdministratorRole returns the ClusterRole with which somebody who is not cluster-admin
-// can init, apply, grant, revoke and destroy tenants with that engine, whose deployers
-// have that role.
+// AdministratorRole returns the ClusterRole for somebody who is not cluster-admin and
+// runs init, apply, grant, revoke and destroy for tenants with that engine whose
+// deployers have that role.
 func AdministratorRole(engine tenant.Engine, role string) *rbacv1.ClusterRole {
 	policies := rails.Policies(rails.Priorities{}, tenant.GuardEnforce, tenant.GuardWarn, tenant.GuardAudit)
 	var names []string

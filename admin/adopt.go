@@ -14,22 +14,24 @@ import (
 	"helm-tenant/tenant"
 )
 
-// RiskOutsideReleases leaves releases that the narrowed Tiller can't manage any more.
+// RiskOutsideReleases accepts that the narrowed Tiller can't manage some releases any
+// more.
 const RiskOutsideReleases Risk = "outside-releases"
 
-// adoption is what was found of deployers made by hand, and what goes when they are
-// taken over.
+// adoption is what was found of deployers made by hand, and what is deleted when they are
+// adopted.
 type adoption struct {
 	// accounts are the deployers' service accounts that helm-tenant did not make.
 	accounts []string
-	// tiller says that the Tiller was made by hand, too.
+	// tiller reports whether the Tiller was made by hand as well.
 	tiller bool
-	// services lead to Tillers made by hand; helm does not use them.
+	// services select Tillers made by hand; helm does not use them.
 	services []*unstructured.Unstructured
-	// strays are Tillers of other names, which Tiller's own Deployment replaces.
+	// strays are Tillers with other names, which Tiller's own Deployment replaces.
 	strays []handTiller
-	// bindings of others grant rights to the tenant's deployers. They go whoever made
-	// the accounts: a run that was killed may have labelled the accounts already.
+	// bindings made by others grant rights to the tenant's deployers. They are deleted
+	// whoever made the accounts: an interrupted run may have labelled the accounts
+	// already.
 	bindings []*unstructured.Unstructured
 }
 
@@ -41,7 +43,7 @@ func accountKey(home, account string) cluster.Key {
 	return cluster.Key{Kind: "ServiceAccount", Namespace: home, Name: account}
 }
 
-// keysToAdopt are the objects that adoption looks at.
+// keysToAdopt returns the keys of the objects that the adoption looks at.
 func (d *decision) keysToAdopt() []cluster.Key {
 	home := d.tenant.Home()
 	if !d.request.Adopt {
@@ -60,9 +62,9 @@ func (d *decision) keysToAdopt() []cluster.Key {
 	return keys
 }
 
-// looksByHand reports whether the home may hold Tillers that were made by hand, and are to be
-// adopted. Tiller's Deployment gets the tenant's label last of all: where it has it, the
-// adoption is complete.
+// looksByHand reports whether the home may hold Tillers made by hand that are to be
+// adopted. Tiller's Deployment gets the tenant's label last of all, so the adoption is
+// complete where it has the label.
 func (d *decision) looksByHand() bool {
 	if !d.request.Adopt || !d.tenant.Engine.Has(tenant.EngineTiller) || d.facts.live.Get(namespaceKey(d.tenant.Home())) == nil {
 		return false
@@ -71,14 +73,14 @@ func (d *decision) looksByHand() bool {
 	return deployment == nil || deployment.GetLabels()[tenant.LabelTenant] == ""
 }
 
-// byHand are the Tillers of the home that were made by hand.
+// byHand returns the Tillers in the home that were made by hand.
 func (d *decision) byHand() (byHand, error) {
 	return answerAbout(d.facts.byHand, "the Tillers", d.tenant.Home())
 }
 
-// adopt finds out what deployers made by hand have: where a Tiller stores its
-// releases, which of them are outside the tenant's namespaces, and which bindings
-// grant them more than the tenant should have.
+// adopt finds out what deployers made by hand have: where a Tiller stores its releases,
+// which of these are outside the tenant's namespaces, and which bindings grant more than
+// the tenant should have.
 func (d *decision) adopt() error {
 	if !d.request.Adopt {
 		return nil
@@ -104,9 +106,9 @@ func (d *decision) adopt() error {
 	return d.findForeignBindings()
 }
 
-// adoptTiller takes over the settings of a Tiller made by hand, as far as a tenant's
-// Tiller can have them. Those of another name, and of other kinds than a Deployment, go:
-// tiller-deploy takes their place.
+// adoptTiller adopts the settings of a Tiller made by hand, as far as a tenant's Tiller
+// can have them. Tillers with another name or kind than the Deployment tiller-deploy are
+// deleted: it takes their place.
 func (d *decision) adoptTiller(found byHand) error {
 	t := &d.tenant
 	home := t.Home()
@@ -147,8 +149,8 @@ func (d *decision) adoptTiller(found byHand) error {
 	return d.checkOutsideObjects(found.outside)
 }
 
-// noteAccount says what becomes of the account that an adopted Tiller ran as, if that is
-// not the one that it will run as.
+// noteAccount notes what becomes of the service account of an adopted Tiller, if it is
+// not the one that the Tiller will use.
 func (d *decision) noteAccount(account string) {
 	if account == tenant.TillerAccount {
 		return
@@ -203,7 +205,7 @@ func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error
 	}
 	next := install.Image(d.versioned())
 	changed("image", image, next)
-	// Helm's own image has it there, another one need not.
+	// Helm's own image has the program at that path, other images need not.
 	if program := recognise.Program(recognise.Container(spec.Template.Spec)); program != "" && program != install.Program && next == image {
 		d.warn("Tiller was started as %s in image %s, and a tenant's Tiller is started as %s: where that image has none, name one that has with --tiller-image", program, image, install.Program)
 	}
@@ -241,7 +243,7 @@ func orDefault(value *int, other int) int {
 	return *value
 }
 
-// settingText is a setting on one line.
+// settingText returns a setting on one line.
 func settingText(setting any) string {
 	if text := strings.TrimPrefix(fmt.Sprint(setting), "map"); text != "[]" {
 		return text
@@ -249,8 +251,8 @@ func settingText(setting any) string {
 	return "none"
 }
 
-// checkOutsideReleases refuses to narrow a Tiller that has releases outside the
-// tenant's namespaces, unless that is accepted.
+// checkOutsideReleases refuses to narrow a Tiller that has releases outside the tenant's
+// namespaces, unless the risk is accepted.
 func (d *decision) checkOutsideReleases() error {
 	if d.tenant.AllNamespaces {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"helm-tenant/audit"
 )
 
-// appliesFrom are the ConfigMaps and Secrets that are mounted into pods that run
-// helm-tenant's apply, by its image, its name or a script; nil for other pods.
+// appliesFrom returns the ConfigMaps and Secrets mounted into pods that run helm-tenant
+// apply, recognised by image, name or script; nil for other pods.
 func appliesFrom(namespace string, spec *corev1.PodSpec) []audit.ObjectRef {
 	applies := func(c corev1.Container) bool {
 		line := strings.Join(slices.Concat(c.Command, c.Args), " ")

@@ -13,21 +13,20 @@ import (
 	"helm-tenant/tenant"
 )
 
-// tenantsAtOnce times requestsOfOne is how many writes are under way at once
-// when many tenants are written: what an API server with default settings
-// serves without holding anybody back.
+// tenantsAtOnce times requestsOfOne is the number of concurrent writes when many tenants
+// are written: as many as an API server with default settings serves without throttling.
 const (
 	tenantsAtOnce = 12
 	requestsOfOne = 4
 )
 
-// isShared reports whether an object belongs to no single tenant: the admission policies and
-// the roles that are made for tenants, of which the cluster has each once.
+// isShared reports whether an object belongs to no single tenant: the admission policies
+// and the roles made for tenants, which a cluster has once.
 func isShared(key cluster.Key) bool {
 	return key.Kind == "ValidatingAdmissionPolicy" || key.Kind == "ValidatingAdmissionPolicyBinding" || key.Kind == "ClusterRole"
 }
 
-// TakeShared takes the changes of shared objects out of the tenants' plans and returns
+// TakeShared removes the changes of shared objects from the tenants' plans and returns
 // each once.
 func TakeShared(outcomes []Outcome) cluster.Plan {
 	var shared cluster.Plan
@@ -49,13 +48,13 @@ func TakeShared(outcomes []Outcome) cluster.Plan {
 	return shared
 }
 
-// ApplyAll writes what was prepared for many tenants, several side by side, and calls
-// done after each. Shared objects are written first.
+// ApplyAll writes the prepared tenants, several concurrently, and calls done after each.
+// Shared objects are written first.
 //
-// Each tenant's error is put into outcomes and does not stop the others; for a tenant
-// for which a permission is missing nothing is written. When a permission for a shared
-// object is missing, or writing it fails, nothing is written for any tenant: only that
-// is returned as an error.
+// An error of one tenant is put into outcomes and does not stop the others; a tenant for
+// which a permission is missing is not written at all. If a permission for a shared
+// object is missing, or writing one fails, no tenant is written, and that is the returned
+// error.
 func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcomes []Outcome, shared cluster.Plan, done func(Outcome)) error {
 	var preflight *cluster.Preflight
 	var first Request
@@ -80,7 +79,7 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 		o.Err = check(&o.Prepared.Plan)
 	}
 	if preflight == nil {
-		shared = cluster.Plan{} // nothing is to be written
+		shared = cluster.Plan{} // there is nothing to write
 	}
 	if err := writeShared(ctx, c, first, &shared); err != nil {
 		return err
@@ -104,8 +103,8 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 	return group.Wait()
 }
 
-// writeShared writes the shared objects. When somebody else changed one meanwhile,
-// they are read and planned again, as the first request asks for them.
+// writeShared writes the shared objects. If another admin changed one in the meantime,
+// they are read and planned again for the first request.
 func writeShared(ctx context.Context, c *cluster.Client, first Request, shared *cluster.Plan) error {
 	err := c.Write(ctx, shared, requestsOfOne, func(cluster.Change) {})
 	if !cluster.Outdated(err) {
@@ -132,7 +131,7 @@ func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepa
 	if !cluster.Outdated(err) {
 		return err
 	}
-	// Somebody else changed an object meanwhile: read and plan this tenant again.
+	// Another admin changed an object in the meantime: read and plan this tenant again.
 	again, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, r) }, func(cluster.Change) {})
 	if err == nil {
 		*prepared = *again
@@ -141,9 +140,9 @@ func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepa
 }
 
 // Overlaps returns the namespaces that two tenants of the files claim, and the home
-// namespaces that another tenant claims or has as its home. Each is one line, which
+// namespaces that another tenant claims or has as its home. Each error is one line that
 // begins with the place of the later tenant. With share, tenants may have a namespace
-// together. It looks at no cluster.
+// together. It reads nothing from the cluster.
 func Overlaps(tenants []tenant.Located, share bool) []error {
 	type claim struct {
 		tenant.Located
@@ -163,7 +162,7 @@ func Overlaps(tenants []tenant.Located, share bool) []error {
 		by := claims[ns]
 		for i, first := range by {
 			for _, second := range by[i+1:] {
-				// A home is shared with nobody: who may act there has its Tiller.
+				// A home is never shared: whoever may act there has its Tiller.
 				if first.Name != second.Name && !(first.shared && second.shared) {
 					problems = append(problems, fmt.Errorf("%s:%d: namespace %q is %s of tenant %q and, at %s:%d, %s of tenant %q",
 						second.File, second.Line, ns, second.what, second.Name, first.File, first.Line, first.what, first.Name))

@@ -9,9 +9,9 @@ import (
 	"helm-tenant/cluster"
 )
 
-// ApplyRules are the rights that apply needs for any tenants file, as a ClusterRole has
-// them. Who has them is as good as an administrator of the cluster: they give away rights
-// that they do not hold (bind, escalate).
+// ApplyRules returns the RBAC rules that apply needs for any tenants file. Their holder
+// is as good as a cluster administrator, since the verbs bind and escalate let it give
+// away rights that it does not hold.
 func ApplyRules() []rbacv1.PolicyRule {
 	written, read := map[string][]string{}, map[string][]string{}
 	for resource, r := range cluster.Resources() {
@@ -36,6 +36,6 @@ func ApplyRules() []rbacv1.PolicyRule {
 	return rules
 }
 
-// readByApply are the kinds that apply reads and does not write: releases, what runs in
-// namespaces that get guard rails, and what the guard refers to.
+// readByApply are the kinds that apply reads and does not write: releases, workloads in
+// namespaces that get guard rails, and objects to which the guard refers.
 var readByApply = []string{"CronJob", "DaemonSet", "Job", "Pod", "PodTemplate", "PriorityClass", "ReplicaSet", "ReplicationController", "Secret", "StatefulSet"}

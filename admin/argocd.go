@@ -6,21 +6,20 @@ import (
 	"helm-tenant/tenant"
 )
 
-// ArgoCD is where an Argo CD is, and which cluster it calls this one.
+// ArgoCD describes an Argo CD installation and its name for this cluster.
 type ArgoCD struct {
-	// Namespace is Argo CD's own.
+	// Namespace is the namespace of Argo CD.
 	Namespace string
-	// Server is the cluster's address in its Applications.
+	// Server is the address of the cluster in Applications.
 	Server string
 }
 
-// AppProject returns the tenant as Argo CD's project of Applications
-// (argoproj.io/v1alpha1, AppProject): they may deploy into the tenant's namespaces, make
-// nothing outside namespaces, and are synchronized as the tenant's deployer where Argo CD
-// impersonates.
+// AppProject returns the tenant as an Argo CD project (argoproj.io/v1alpha1, AppProject).
+// Its Applications may deploy into the tenant's namespaces, can't make cluster-scoped
+// objects, and are synchronized as the tenant's deployer where Argo CD impersonates.
 //
-// Errors: a tenant of all namespaces, which a project would not confine; one that is
-// called as Argo CD's own project.
+// Errors: a tenant of all namespaces, which a project would not confine; a tenant with
+// the name of Argo CD's own project.
 func (a ArgoCD) AppProject(t tenant.Tenant) (map[string]any, error) {
 	switch {
 	case t.AllNamespaces:

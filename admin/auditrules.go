@@ -10,12 +10,12 @@ import (
 	"helm-tenant/install"
 )
 
-// guardPolicies are what is read of the guard: objects of all guardKinds.
+// guardPolicies describes the guard's objects of all guardKinds in Unseen.
 const guardPolicies = "policies of the guard"
 
-// AuditRules are the rights that an audit needs to see everything, as a ClusterRole has
-// them: to list what TakeSnapshot lists, to get the admission policies of home namespaces,
-// and to get the API server's flags.
+// AuditRules returns the RBAC rules that an audit needs to see everything: to list what
+// TakeSnapshot lists, to get the admission policies of home namespaces, and to get the
+// API server's flags.
 func AuditRules() []rbacv1.PolicyRule {
 	groups := map[string]string{}
 	for resource := range cluster.Resources() {
@@ -38,7 +38,8 @@ func AuditRules() []rbacv1.PolicyRule {
 		slices.Sort(listed[group])
 		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: slices.Compact(listed[group]), Verbs: []string{"list"}})
 	}
-	// Release records are listed without what they hold; the newest of each release is read.
+	// Of release records the metadata are listed; the newest record of each release is
+	// read.
 	rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps", "secrets"}, Verbs: []string{"get"}})
 	for _, object := range slices.Concat(install.Admission(), install.Owners()) {
 		key := cluster.KeyOf(object)

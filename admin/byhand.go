@@ -19,35 +19,37 @@ import (
 	"helm-tenant/tenant"
 )
 
-// byHand is what a home namespace holds of Tillers that somebody made by hand.
+// byHand has the Tillers in a home namespace that were made by hand.
 type byHand struct {
-	// tillers are what runs them; the Deployment of Tiller's usual name is the first.
+	// tillers are the workloads that run them, the Deployment with Tiller's usual name
+	// first.
 	tillers []handTiller
-	// services lead to one of them.
+	// services select their pods.
 	services []*unstructured.Unstructured
-	// parts are their pods, accounts and Services, as Neighbours names them.
+	// parts are their pods, accounts and Services, with the names that Neighbours gives
+	// them.
 	parts []string
 	// records counts the release records in the namespace, by storage.
 	records map[tenant.Storage]int
-	// outside is what the releases hold outside namespaces, and in namespaces other than
-	// their own.
+	// outside are the objects of the releases that are cluster-scoped or in another
+	// namespace than the release.
 	outside []OutsideObject
 }
 
 // handTiller is a workload or a pod that runs a Tiller.
 type handTiller struct {
 	object *unstructured.Unstructured
-	// spec has the replicas and the template, whatever kind it is.
+	// spec has the replicas and the pod template, whatever the kind is.
 	spec appsv1.DeploymentSpec
 }
 
 func (t handTiller) String() string { return t.object.GetKind() + " " + t.object.GetName() }
 
-// runnerKinds are the kinds of what can run a Tiller, a Deployment first.
+// runnerKinds are the kinds that can run a Tiller, Deployment first.
 var runnerKinds = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod"}
 
-// findByHand finds the Tillers among the objects of a namespace, and what belongs to them.
-// Those of helm-tenant's own are left out.
+// findByHand finds the Tillers made by hand among the objects of a namespace, and what
+// belongs to them. Those of helm-tenant are left out.
 func findByHand(objects []*unstructured.Unstructured) (byHand, error) {
 	var found byHand
 	var makers cluster.Owners
@@ -75,7 +77,7 @@ func findByHand(objects []*unstructured.Unstructured) (byHand, error) {
 			if account != "" {
 				found.parts = append(found.parts, "ServiceAccount "+account)
 			}
-			if _, made := makers.Maker(kind, object); !made { // else it goes with what made it
+			if _, made := makers.Maker(kind, object); !made { // otherwise it is deleted with its maker
 				found.tillers = append(found.tillers, handTiller{object, spec})
 			}
 		}
@@ -93,7 +95,7 @@ func findByHand(objects []*unstructured.Unstructured) (byHand, error) {
 	return found, nil
 }
 
-// rankOf sorts the Deployment of Tiller's usual name before all others.
+// rankOf ranks the Deployment with Tiller's usual name before all others.
 func rankOf(kind, name string) int {
 	if kind == "Deployment" && name == install.DeploymentName {
 		return 0
@@ -101,7 +103,8 @@ func rankOf(kind, name string) int {
 	return 1
 }
 
-// runnerSpec is what a workload, or a pod, runs, as a Deployment would have it.
+// runnerSpec returns the specification of a workload or pod in the form of a
+// Deployment's.
 func runnerSpec(object *unstructured.Unstructured) (appsv1.DeploymentSpec, error) {
 	var spec appsv1.DeploymentSpec
 	if object.GetKind() == "Pod" {
@@ -125,7 +128,8 @@ func runnerSpec(object *unstructured.Unstructured) (appsv1.DeploymentSpec, error
 	return deployment.Spec, err
 }
 
-// leadsTo reports whether a Service selects pods with those labels.
+// leadsTo reports whether a Service selects pods with those labels, or is labelled as
+// Tiller's.
 func leadsTo(service *unstructured.Unstructured, podLabels map[string]string) bool {
 	selector, _, err := unstructured.NestedStringMap(service.Object, "spec", "selector")
 	if err != nil || len(selector) == 0 {
@@ -134,7 +138,7 @@ func leadsTo(service *unstructured.Unstructured, podLabels map[string]string) bo
 	return labels.SelectorFromSet(selector).Matches(labels.Set(podLabels))
 }
 
-// readByHand reads what a home namespace holds of Tillers made by hand.
+// readByHand reads the Tillers in a home namespace that were made by hand.
 func readByHand(ctx context.Context, c *cluster.Client, home string) (byHand, error) {
 	var objects []*unstructured.Unstructured
 	for _, kind := range append([]string{"Service"}, runnerKinds...) {
@@ -161,7 +165,7 @@ func readByHand(ctx context.Context, c *cluster.Client, home string) (byHand, er
 	return found, err
 }
 
-// countStorages counts release records of Tillers by where they are stored.
+// countStorages counts the release records of Tillers by storage.
 func countStorages(records []cluster.Stored) map[tenant.Storage]int {
 	count := map[tenant.Storage]int{}
 	for _, record := range records {
@@ -170,11 +174,11 @@ func countStorages(records []cluster.Stored) map[tenant.Storage]int {
 	return count
 }
 
-// StorageError says that a Tiller's command line, or a tenant's record, names another
-// storage than the one in which the release records are.
+// StorageError reports that the release records are in another storage than a Tiller's
+// command line, or a tenant's record, names.
 type StorageError struct {
 	Home string
-	// Said is the storage that Who names; empty where that can't be told.
+	// Said is the storage that Who names; empty if it is not known.
 	Who  string
 	Said tenant.Storage
 	// Records counts the records by storage.
@@ -193,8 +197,8 @@ func (e *StorageError) Error() string {
 	return fmt.Sprintf("%s, but the release records in namespace %q are stored %s", said, e.Home, strings.Join(counts, ", "))
 }
 
-// Only is the storage that all records have; empty where they have several, or there is
-// none.
+// Only returns the storage of all records; empty if they have several, or there are no
+// records.
 func (e *StorageError) Only() tenant.Storage { return onlyStorage(e.Records) }
 
 func onlyStorage(records map[tenant.Storage]int) tenant.Storage {
@@ -208,9 +212,9 @@ func onlyStorage(records map[tenant.Storage]int) tenant.Storage {
 	return ""
 }
 
-// storage decides where a Tiller made by hand stores its releases. What its records are
-// counts; where its command line says otherwise, that is an error, unless the admin named
-// the storage. Without records the command line counts.
+// storage decides where a Tiller made by hand stores its releases. The records count; if
+// the command line names another storage, that is an error unless the admin named the
+// storage. Without records the command line counts.
 func (b byHand) storage(home string, asked tenant.Storage) (tenant.Storage, error) {
 	t := b.tillers[0]
 	c := recognise.Container(t.spec.Template.Spec)
@@ -231,7 +235,7 @@ func (b byHand) storage(home string, asked tenant.Storage) (tenant.Storage, erro
 	case only != "" && (only == asked || said == ""):
 		return only, nil
 	case only == "" && said != "":
-		return said, nil // the others are of a time before
+		return said, nil // the other records are older
 	case only == "" && asked != "":
 		return asked, nil
 	}

@@ -13,8 +13,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// noteChanges says what was changed by hand and is dangerous: a binding that was opened to
-// everybody, and another image of the tenant's Tiller.
+// noteChanges warns of changes made by hand that are dangerous: a binding that was opened
+// to everybody, and another image of the tenant's Tiller.
 func (d *decision) noteChanges(plan cluster.Plan) {
 	if !d.existed || d.adopted != nil {
 		return
@@ -42,10 +42,10 @@ func (d *decision) noteChanges(plan cluster.Plan) {
 	}
 }
 
-// noteClosed names the open groups that a change takes out of a deployer's binding.
+// noteClosed names the open groups that a change removes from a deployer's binding.
 func (d *decision) noteClosed(change cluster.Change) {
 	if change.Key.Name == rbac.MemberName {
-		return // settleMembers says who is none any more
+		return // settleMembers names the former members
 	}
 	was, err := typedBinding(change.Live)
 	if err != nil {
@@ -61,7 +61,7 @@ func (d *decision) noteClosed(change cluster.Change) {
 	}
 }
 
-// imageIn is the image of the Tiller in a Deployment.
+// imageIn returns the image of the Tiller in a Deployment.
 func imageIn(deployment *unstructured.Unstructured) string {
 	containers, _, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
 	if len(containers) == 0 {

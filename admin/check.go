@@ -12,7 +12,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// MissingNamespacesError names namespaces that do not exist.
+// MissingNamespacesError reports namespaces that do not exist.
 type MissingNamespacesError struct{ Names []string }
 
 func (e *MissingNamespacesError) Error() string {
@@ -22,14 +22,14 @@ func (e *MissingNamespacesError) Error() string {
 	return fmt.Sprintf("namespaces %s do not exist", strings.Join(e.Names, ", "))
 }
 
-// ClaimedError names a namespace that belongs to another tenant.
+// ClaimedError reports a namespace that belongs to another tenant.
 type ClaimedError struct{ Namespace, Owner string }
 
 func (e *ClaimedError) Error() string {
 	return fmt.Sprintf("namespace %q belongs to tenant %q", e.Namespace, e.Owner)
 }
 
-// Setting names a setting of a tenant by the path of its field in a tenants file.
+// Setting is a setting of a tenant, as the path of its field in a tenants file.
 type Setting string
 
 const (
@@ -44,19 +44,19 @@ const (
 	SettingFluxAccount Setting = "fluxAccount"
 )
 
-// RefusedError refuses a request because of what the cluster holds.
+// RefusedError refuses a request because of the state of the cluster.
 type RefusedError struct {
-	// Why is a clause.
+	// Why is the reason, as a clause.
 	Why string
-	// Setting is the one that would have to be different.
+	// Setting is the setting that would have to change.
 	Setting Setting
-	// Value is the only value that it can have; empty if there are several.
+	// Value is the only value that Setting can have; empty if there are several.
 	Value string
 }
 
 func (e *RefusedError) Error() string { return e.Why }
 
-// EngineError refuses a change of engines that takes more than one step.
+// EngineError refuses a change of engine that takes more than one step.
 type EngineError struct {
 	Name     string
 	From, To tenant.Engine
@@ -66,8 +66,8 @@ func (e *EngineError) Error() string {
 	return fmt.Sprintf("tenant %q has the engine %s, which can't become %s at once", e.Name, e.From, e.To)
 }
 
-// LeftReleasesError names releases that no deployer of the tenant could manage
-// after the change.
+// LeftReleasesError reports releases that no deployer of the tenant could manage after
+// the change.
 type LeftReleasesError struct {
 	Name     string
 	Engine   tenant.Engine
@@ -78,8 +78,8 @@ func (e *LeftReleasesError) Error() string {
 	return fmt.Sprintf("tenant %q has releases that the engine %s can't manage: %s", e.Name, e.Engine, brief(e.Releases))
 }
 
-// check refuses what the cluster does not allow, and what is dangerous and was not
-// accepted. The first refusal counts.
+// check refuses what the cluster does not allow, and risks that were not accepted. The
+// first refusal counts.
 func (d *decision) check() error {
 	for _, refuse := range []func(*decision) error{
 		(*decision).checkRole,
@@ -96,7 +96,7 @@ func (d *decision) check() error {
 	return nil
 }
 
-// checkChange refuses changes that an existing tenant can't undergo.
+// checkChange refuses changes that are not possible for an existing tenant.
 func (d *decision) checkChange() error {
 	was, next := d.was, d.tenant
 	switch {
@@ -110,8 +110,8 @@ func (d *decision) checkChange() error {
 	return nil
 }
 
-// checkReleasesOfEngine refuses to take a deployer away while it has releases: no
-// helm could manage them.
+// checkReleasesOfEngine refuses to remove a deployer that has releases: no helm could
+// manage them.
 func (d *decision) checkReleasesOfEngine() error {
 	leaving := d.leavingEngine()
 	if leaving == "" {
@@ -178,7 +178,7 @@ func (d *decision) checkNamespaces() error {
 	return nil
 }
 
-// checkSystemNamespace refuses a namespace of Kubernetes' own.
+// checkSystemNamespace refuses Kubernetes' own namespaces.
 func (d *decision) checkSystemNamespace(name string) error {
 	if !tenant.IsSystemNamespace(name) {
 		return nil
@@ -204,7 +204,7 @@ func (d *decision) checkRecordStorage() error {
 	return d.request.Accepted.unless(RiskOpenRecords, "with ConfigMap storage a chart could write the tenant's own record, and this API server is too old for the admission policy that prevents it")
 }
 
-// tenantOfHome is the tenant whose home that namespace is, empty where it is none's.
+// tenantOfHome returns the tenant of a home namespace, empty if the namespace is no home.
 func (d *decision) tenantOfHome(namespace string) string {
 	for _, name := range slices.Sorted(maps.Keys(d.facts.homes)) {
 		if slices.Contains(d.facts.homes[name], namespace) {
@@ -214,8 +214,8 @@ func (d *decision) tenantOfHome(namespace string) string {
 	return ""
 }
 
-// checkHome refuses a home namespace that is another tenant's, that was not asked
-// for, or in which others have objects.
+// checkHome refuses a home namespace that belongs to another tenant, that was not
+// requested, or in which others have objects.
 func (d *decision) checkHome() error {
 	t := d.tenant
 	live := d.facts.live.Get(namespaceKey(t.Home()))

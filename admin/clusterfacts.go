@@ -17,8 +17,8 @@ import (
 	"helm-tenant/cluster"
 )
 
-// readFacts reads what an audit has to know of the API server itself: its version, what
-// it does, which API groups it has, and whether it takes people from a cloud's map.
+// readFacts reads facts of the API server: its version, its features, its API groups, and
+// whether it maps identities of a cloud to users.
 func (t *taking) readFacts(ctx context.Context) error {
 	s := &t.snapshot
 	info, err := t.client.ServerVersion(ctx)
@@ -26,14 +26,14 @@ func (t *taking) readFacts(ctx context.Context) error {
 		return err
 	}
 	s.Version, s.Server = info.GitVersion, audit.ServerOf(info)
-	// Who may not read the flags is told what any server of the version does.
+	// If the caller may not read the flags, the defaults of the server's version count.
 	if flags, err := t.client.ServerFlags(ctx); err == nil {
 		s.Server = s.Server.WithFlags(flags)
 	}
 	if s.APIGroups, err = t.client.APIGroups(ctx); err != nil {
 		return err
 	}
-	// Amazon's EKS makes the map when it is first needed.
+	// Amazon's EKS creates the map when it is first needed.
 	s.Identities.Used = strings.Contains(info.GitVersion, "-eks-")
 	return nil
 }
@@ -75,8 +75,8 @@ func (t *taking) readMutating(ctx context.Context) error {
 	})
 }
 
-// readWebhooks reads the configurations of webhooks of one kind; hooks returns those of
-// one, as a validating configuration has them.
+// readWebhooks reads the webhook configurations of one kind; hooks returns the webhooks
+// of a configuration in the form of a validating one.
 func readWebhooks[T any, P interface {
 	*T
 	runtime.Object
@@ -102,9 +102,9 @@ func (t *taking) addWebhookNames(kind string, names []string) {
 	})
 }
 
-// readWebhookNames reads the names of the webhook configurations of one kind. For a caller
-// who may not list them they are not known, and a right to change any is taken for one to
-// change one that is there.
+// readWebhookNames reads the names of the webhook configurations of one kind. If the
+// caller may not list them, a right to change any configuration counts as one to change
+// an existing one.
 func (t *taking) readWebhookNames(ctx context.Context, kind string) error {
 	names := []string{}
 	err := t.client.EachMeta(ctx, kind, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) { names = append(names, m.Name) })
@@ -117,8 +117,8 @@ func (t *taking) readWebhookNames(ctx context.Context, kind string) error {
 	return err
 }
 
-// isOwned reports whether a Deployment or CronJob that was read made the workload. Where these
-// could not be read, the workload's own word counts.
+// isOwned reports whether a Deployment or CronJob that was read made the workload. If
+// these could not be read, the workload's own owner reference counts.
 func (t *taking) isOwned(kind string, object metav1.Object) bool {
 	owner := metav1.GetControllerOf(object)
 	if owner == nil || owner.Kind != "Deployment" && owner.Kind != "CronJob" {
@@ -133,7 +133,8 @@ func (t *taking) isOwned(kind string, object metav1.Object) bool {
 	return made
 }
 
-// readOtherWorkloads reads one kind of what makes pods, but for what another workload made.
+// readOtherWorkloads reads a kind that creates pods, without objects that another
+// workload made.
 func (t *taking) readOtherWorkloads(ctx context.Context, kind string) error {
 	all := metav1.ListOptions{}
 	add := func(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) {
@@ -154,7 +155,7 @@ func (t *taking) readOtherWorkloads(ctx context.Context, kind string) error {
 	case "ReplicationController":
 		return cluster.Each(ctx, t.client, kind, "", all, func(c *corev1.ReplicationController) { add(&c.ObjectMeta, c.Spec.Template) })
 	}
-	// Every Deployment has several, which are no news: of these the names are enough.
+	// Every Deployment has several of these, and only their namespaces count.
 	namespaces := map[string]bool{}
 	if err := t.client.EachMeta(ctx, kind, "", all, func(m *metav1.PartialObjectMetadata) {
 		if !t.isOwned(kind, m) {

@@ -15,8 +15,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// wanted makes all wanted objects. It is called again where they are needed: kept for
-// a thousand tenants they would be much of the memory.
+// wanted makes all wanted objects. It is called each time they are needed: kept for a
+// thousand tenants they would take much of the memory.
 func (d *decision) wanted() ([]runtime.Object, error) {
 	record, err := install.Record(d.tenant)
 	if err != nil {
@@ -58,7 +58,7 @@ func (d *decision) wanted() ([]runtime.Object, error) {
 	return objects, nil
 }
 
-// wantedInHome are the objects in the home namespace, beside the record.
+// wantedInHome returns the objects in the home namespace except the record.
 func (d *decision) wantedInHome() []runtime.Object {
 	t := d.tenant
 	objects := append(rbac.ServiceAccounts(t), rbac.Home(t)...)
@@ -73,7 +73,7 @@ func (d *decision) wantedInHome() []runtime.Object {
 	return objects
 }
 
-// wantedInCluster are the objects outside namespaces: the tenant's own, and those that
+// wantedInCluster returns the cluster-scoped objects: the tenant's own, and those that
 // all tenants share (isShared).
 func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 	var objects []runtime.Object
@@ -108,8 +108,8 @@ func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 	return append(objects, guard...), err
 }
 
-// wantedInNamespace are a namespace of the tenant's and the objects in it. A namespace
-// that carries another tenant's label, and is shared, keeps that.
+// wantedInNamespace returns a namespace of the tenant and the objects in it. A shared
+// namespace that carries another tenant's label keeps that label.
 func (d *decision) wantedInNamespace(name string) ([]runtime.Object, error) {
 	live := d.facts.live.Get(namespaceKey(name))
 	owner := d.tenant.Name
@@ -147,7 +147,7 @@ func (d *decision) wantedInNamespace(name string) ([]runtime.Object, error) {
 	return objects, nil
 }
 
-// versioned is the tenant with the version that its Tiller gets.
+// versioned returns the tenant with the version of its Tiller filled in.
 func (d *decision) versioned() tenant.Tenant {
 	t := d.tenant
 	if t.Tiller.Version == "" {
@@ -164,7 +164,7 @@ func keysOf(objects []runtime.Object) []cluster.Key {
 	return keys
 }
 
-// plan compares the wanted objects with the live ones, and adds what goes.
+// plan compares the wanted objects with the live ones, and adds the removals.
 func (d *decision) plan() (cluster.Plan, error) {
 	wanted, err := d.wanted()
 	if err != nil {
@@ -191,7 +191,7 @@ func (d *decision) plan() (cluster.Plan, error) {
 		}
 	}
 	for _, ns := range d.removedNamespaces().Namespaces {
-		// One that is shared carries another tenant's label.
+		// A shared namespace carries another tenant's label.
 		live := d.facts.live.Get(namespaceKey(ns))
 		if live != nil && live.GetLabels()[tenant.LabelTenant] != d.tenant.Name && rails.Claimed(d.tenant.Name, live) {
 			if err := d.planUnrail(&plan, live); err != nil {
@@ -212,12 +212,12 @@ func (d *decision) plan() (cluster.Plan, error) {
 	return plan, nil
 }
 
-// planRemoval plans what becomes of an object that carries the tenant's label and is
-// not wanted.
+// planRemoval plans the removal of an object that carries the tenant's label and is not
+// wanted.
 func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
 	live := d.facts.live.Get(key)
 	if ns := cmp.Or(key.Namespace, key.Name); slices.Contains(d.claimed(), ns) && d.leftOut(ns) {
-		return nil // being deleted, with all that is in it
+		return nil // it is being deleted with everything in it
 	}
 	switch key.Kind {
 	case "Namespace":
@@ -240,8 +240,8 @@ func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
 // ofEngines are the names of the objects in a home that only one engine needs.
 var ofEngines = []string{install.DeploymentName, tenant.TillerAccount, tenant.HelmAccount, tenant.ReaderAccount, rbac.RecordsName, rbac.ReaderName, rbac.OwnerName, install.PolicyName}
 
-// planUnclaim takes the tenant's label from a namespace that is not the tenant's any
-// more, if that was asked for.
+// planUnclaim removes the tenant's label from a namespace that the tenant no longer has,
+// if the request asks for that.
 func (d *decision) planUnclaim(plan *cluster.Plan, live *unstructured.Unstructured) error {
 	name := live.GetName()
 	if !d.request.Prune && !d.request.Exact {
@@ -260,21 +260,21 @@ func (d *decision) planUnclaim(plan *cluster.Plan, live *unstructured.Unstructur
 	return d.planUnrail(plan, live, withoutLabels(tenant.LabelTenant))
 }
 
-// planUnbind deletes a binding of the deployer that is not wanted any more.
+// planUnbind deletes a binding of the deployer that is no longer wanted.
 func (d *decision) planUnbind(plan *cluster.Plan, key cluster.Key, live *unstructured.Unstructured) error {
 	switch {
 	case key.Kind == "RoleBinding" && !slices.Contains(d.claimed(), key.Namespace):
-		// After the record: whoever reads a record that still names the namespace
-		// finds the binding too, and does not create it again.
+		// After the record: whoever reads a record that still names the namespace finds
+		// the binding too, and does not create it again.
 		plan.Delete(live, cluster.PhaseRemoval)
 		return nil
 	case key.Kind == "ClusterRoleBinding" && !d.tenant.AllNamespaces:
 		plan.Delete(live, cluster.PhaseEarlyRemoval)
 		return nil
 	}
-	// The role changed. Where one of the two roles holds everything in the other, the
-	// new binding is written before the old one goes; otherwise both at once would
-	// grant more than either.
+	// The role changed. If one of the two roles grants everything that the other does,
+	// the new binding is written before the old one is deleted; otherwise both at once
+	// would grant more than either.
 	_, role := roleRefOf(live)
 	nested, err := d.nested(role, d.tenant.Role)
 	if err != nil {
@@ -288,7 +288,7 @@ func (d *decision) planUnbind(plan *cluster.Plan, key cluster.Key, live *unstruc
 	return nil
 }
 
-// roleRefOf is the kind and the name of the role that a binding refers to.
+// roleRefOf returns the kind and the name of the role to which a binding refers.
 func roleRefOf(binding *unstructured.Unstructured) (kind, name string) {
 	ref, _, _ := unstructured.NestedStringMap(binding.Object, "roleRef")
 	return ref["kind"], ref["name"]

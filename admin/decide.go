@@ -15,12 +15,12 @@ import (
 	"helm-tenant/tenant"
 )
 
-// decide returns what must be written for a tenant to be what the request asks,
-// with the notes for the admin, or the reason why that can't be. It is pure: all
-// that it depends on is in the facts. The errors are those of Prepare.
+// decide returns the writes that make a tenant what the request asks for, with notes for
+// the admin, or the reason why that is refused. It is pure: it depends on nothing but the
+// facts and the request. The errors are those of Prepare.
 //
-// A tenant that is already what is asked takes no risk anew: so what export wrote of it
-// can be applied as it is.
+// Risks need not be accepted again for a tenant that is already what is asked for, so
+// that an exported tenants file can be applied unchanged.
 func decide(f *facts, r Request) (*Prepared, error) {
 	prepared, err := decideAccepted(f, r)
 	if _, risky := errors.AsType[*RiskError](err); risky {
@@ -32,7 +32,7 @@ func decide(f *facts, r Request) (*Prepared, error) {
 	return prepared, err
 }
 
-// decideAccepted is decide for a request whose risks count as taken anew.
+// decideAccepted is decide with the request's risks counted as newly taken.
 func decideAccepted(f *facts, r Request) (*Prepared, error) {
 	d, err := consider(f, r)
 	if err != nil {
@@ -52,13 +52,13 @@ func decideAccepted(f *facts, r Request) (*Prepared, error) {
 	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live}, nil
 }
 
-// stale reports whether what members' kubeconfigs remember of the tenant changes.
+// stale reports whether facts in members' kubeconfigs become outdated.
 func (d *decision) stale() bool {
 	was, next := d.was, d.tenant
 	return d.existed && (!slices.Equal(was.Namespaces, next.Namespaces) || was.AllNamespaces != next.AllNamespaces || was.Engine != next.Engine)
 }
 
-// consider goes through everything that decides which objects are wanted.
+// consider makes all decisions on which the wanted objects depend.
 func consider(f *facts, r Request) (*decision, error) {
 	d, err := begin(f, r)
 	if err != nil {
@@ -87,43 +87,44 @@ func consider(f *facts, r Request) (*decision, error) {
 	return d, nil
 }
 
-// decision is one tenant while it is decided about. begin fills in everything up to
-// migration, the steps of consider the rest, in the order of the fields.
+// decision is the state of the decision about one tenant. begin sets the fields up to
+// migration, the steps of consider set the others, in the order of the fields.
 type decision struct {
 	facts   *facts
 	request Request
 
-	// was is the tenant as recorded, with defaults; the zero Tenant for a new one.
+	// was is the tenant as recorded, with defaults; zero for a new tenant.
 	was     tenant.Tenant
 	existed bool
-	// restored says that was is taken from live objects, since there is no record that
-	// can be read.
+	// restored reports whether was is derived from live objects, because there is no
+	// readable record.
 	restored bool
-	// tenant is what is wanted. Adoption may still change the settings of its
-	// Tiller, and settlePeople fills in who may use it.
+	// tenant is the wanted tenant. Adoption may still change the settings of its Tiller,
+	// and settlePeople sets its members, readers and owners.
 	tenant tenant.Tenant
-	// migration is nil unless the tenant is being migrated. Its Deployment is left
-	// as it is then: it is stopped, and may have to start again.
+	// migration is nil unless the tenant is being migrated. Its Deployment is then left
+	// as it is: it is stopped, and may have to start again.
 	migration *tenant.Migration
 
-	// homeCreated says that helm-tenant created the home namespace, or will.
+	// homeCreated reports whether helm-tenant created the home namespace, or will.
 	homeCreated bool
-	// homeShared says that others have objects in the home namespace.
+	// homeShared reports whether others have objects in the home namespace.
 	homeShared bool
 	// revoked are the members that the tenant loses.
 	revoked tenant.Members
-	// adopted is set where deployers made by hand are taken over.
+	// adopted is not nil if deployers made by hand are adopted.
 	adopted *adoption
-	// squatted says that the home is taken from somebody who labelled it as the tenant's.
+	// squatted reports whether the home is taken from somebody who labelled it as the
+	// tenant's.
 	squatted bool
-	// unreadTerms says for which relations the grants for a time can't be read; they stay
-	// as they are.
+	// unreadTerms has the relations whose grants for a time can't be read; they stay as
+	// they are.
 	unreadTerms map[tenant.Relation]error
 	// roleGaps are the rights that the deployer's role lacks and helm needs.
 	roleGaps []string
 	// freezeNotes are those of the notes that concern a freeze.
 	freezeNotes []string
-	// notes are said when it is done, warnings before.
+	// notes are shown after the writes, warnings before.
 	notes, warnings []string
 }
 
@@ -135,15 +136,15 @@ func (d *decision) note(format string, args ...any) {
 	d.notes = append(d.notes, fmt.Sprintf(format, args...))
 }
 
-// begin makes the tenant that is wanted from the one that is recorded and from what
-// is asked. It needs no facts but those that are listed.
+// begin makes the wanted tenant from the recorded one and the request. It needs only the
+// facts that are listed.
 func begin(f *facts, r Request) (*decision, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
 	was, existed, err := recorded(f.live, r.Tenant.Name)
 	if (err != nil || r.Adopt && existed) && !r.Migrating && !r.Share && !f.leadsToRecord(r.Tenant.Name) {
-		was, existed, err = tenant.Tenant{}, false, nil // a stranger's, or as good as that; see judgeSquatter
+		was, existed, err = tenant.Tenant{}, false, nil // the record is a stranger's or unreadable; see judgeSquatter
 	}
 	broken, unreadable := errors.AsType[*cluster.RecordError](err)
 	lost := (unreadable && !broken.Newer || err == nil && !existed) && !r.Migrating && !r.Adopt
@@ -173,17 +174,17 @@ func begin(f *facts, r Request) (*decision, error) {
 		return nil, noTenant(r.Tenant.Name, "", slices.Collect(maps.Keys(f.homes)))
 	}
 	if lost && !existed && !r.Exact && len(r.Tenant.Namespaces) == 0 && !r.Tenant.AllNamespaces {
-		// The admin need not remember what the cluster still says.
+		// The admin need not remember settings that the cluster still has.
 		if lost := lostTenant(f.live, r.Tenant.Name); lost != nil {
 			return nil, lost
 		}
 	}
 	d.tenant = r.merged(was)
 	if existed && d.tenant.HomeNamespace == "" && (!r.Exact || isConventional(d.was)) {
-		d.tenant.HomeNamespace = d.was.Home() // the convention of another engine is no reason to move
+		d.tenant.HomeNamespace = d.was.Home() // the naming convention of another engine is no reason to move
 	}
 	if d.tenant.HomeNamespace == d.tenant.Engine.ConventionalHome(d.tenant.Name) {
-		d.tenant.HomeNamespace = "" // a record leaves it out, as a tenants file does
+		d.tenant.HomeNamespace = "" // left out of a record, as of a tenants file
 	}
 	if problems := d.tenant.Validate(); len(problems) > 0 {
 		return nil, Invalid(problems)
@@ -199,14 +200,15 @@ func begin(f *facts, r Request) (*decision, error) {
 	return d, nil
 }
 
-// isConventional reports whether the tenant's home is the one of its name, with whichever engine.
+// isConventional reports whether the tenant's home is named by convention, for either
+// engine.
 func isConventional(t tenant.Tenant) bool {
 	return slices.ContainsFunc([]tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation}, func(e tenant.Engine) bool {
 		return t.Home() == e.ConventionalHome(t.Name)
 	})
 }
 
-// recorded returns the tenant as its record has it, and whether there is a record.
+// recorded returns the tenant from its record, and whether there is a record.
 func recorded(live *cluster.Live, name string) (tenant.Tenant, bool, error) {
 	var found []tenant.Tenant
 	for _, key := range live.OfTenant(name) {
@@ -231,15 +233,15 @@ func recorded(live *cluster.Live, name string) (tenant.Tenant, bool, error) {
 	return tenant.Tenant{}, false, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's", name, found[0].Home(), found[1].Home(), tenant.RecordName)
 }
 
-// recordAppeared reports whether somebody else created the tenant's record after the
+// recordAppeared reports whether another admin created the tenant's record after the
 // tenants' objects were listed: what it holds would be lost.
 func (d *decision) recordAppeared() bool {
 	record := d.facts.live.Get(recordKey(d.tenant.Home()))
 	return !d.existed && record != nil && record.GetLabels()[tenant.LabelTenant] == d.tenant.Name
 }
 
-// keysToDecide are the objects that a decision looks at by name, beside those that
-// carry the tenant's label and those that it wants.
+// keysToDecide returns the keys of the objects that a decision looks at by name, beside
+// those with the tenant's label and the wanted ones.
 func (d *decision) keysToDecide() []cluster.Key {
 	keys := append(d.roleKeys(), namespaceKey(d.tenant.Home()))
 	for _, account := range d.tenant.Engine.DeployerAccounts() {
@@ -251,7 +253,7 @@ func (d *decision) keysToDecide() []cluster.Key {
 	for _, ns := range d.removedNamespaces().Namespaces {
 		keys = append(keys, namespaceKey(ns))
 	}
-	// The roles that are bound now: does one of them and the new one hold the other?
+	// Of the roles that are bound now: see Nested.
 	for _, key := range d.facts.live.OfTenant(d.tenant.Name) {
 		if key.Kind != "RoleBinding" && key.Kind != "ClusterRoleBinding" {
 			continue
@@ -269,8 +271,8 @@ func (d *decision) keysToDecide() []cluster.Key {
 	return append(keys, d.keysToAdopt()...)
 }
 
-// addReads adds the reads that the decision needs. The objects of keysToDecide are
-// known by then.
+// addReads adds the reads that the decision needs. The objects of keysToDecide are read
+// before.
 func (d *decision) addReads(n *reads) {
 	n.tightenings = append(n.tightenings, d.tightenings()...)
 	n.demands = append(n.demands, d.previewed()...)
@@ -306,7 +308,7 @@ func (d *decision) ownsHome() bool {
 	return home == nil || home.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
 }
 
-// judgeHome finds out whether the home namespace is the tenant's alone.
+// judgeHome finds out whether the home namespace belongs to the tenant alone.
 func (d *decision) judgeHome() error {
 	if d.homeCreated = d.ownsHome(); d.homeCreated {
 		return nil

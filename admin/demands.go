@@ -20,7 +20,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// addFunc is told what an object of that kind asks for that the guard judges; nil for nothing.
+// addFunc gets what an object of that kind asks for that the guard judges; nil for
+// nothing.
 type addFunc func(kind string, object metav1.Object, asks *rails.Demand)
 
 // addDemand keeps what an object asks for.
@@ -33,22 +34,23 @@ func (t *taking) addDemand(kind string, object metav1.Object, asks *rails.Demand
 	})
 }
 
-// readClaims reads the claims of a namespace, of all where it is empty.
+// readClaims reads the PersistentVolumeClaims of a namespace, of all namespaces if it is
+// empty.
 func readClaims(ctx context.Context, c *cluster.Client, namespace string, add addFunc) error {
 	return cluster.Each(ctx, c, "PersistentVolumeClaim", namespace, metav1.ListOptions{}, func(claim *corev1.PersistentVolumeClaim) {
 		add("PersistentVolumeClaim", claim, rails.OfClaim(claim))
 	})
 }
 
-// readIngresses reads the Ingresses of a namespace, of all where it is empty.
+// readIngresses reads the Ingresses of a namespace, of all namespaces if it is empty.
 func readIngresses(ctx context.Context, c *cluster.Client, namespace string, add addFunc) error {
 	return cluster.Each(ctx, c, "Ingress", namespace, metav1.ListOptions{}, func(ingress *networkingv1.Ingress) {
 		add("Ingress", ingress, rails.OfIngress(ingress))
 	})
 }
 
-// readDemands reads what the objects of a namespace ask for that the guard judges, without
-// those that only admins write.
+// readDemands reads what the objects of a namespace ask for that the guard judges,
+// without objects that only admins write.
 func readDemands(ctx context.Context, c *cluster.Client, namespace string) ([]audit.Demand, error) {
 	var found []audit.Demand
 	var mutex sync.Mutex
@@ -96,8 +98,8 @@ func readDemands(ctx context.Context, c *cluster.Client, namespace string) ([]au
 	return found, nil
 }
 
-// previewed are the live namespaces whose guard changes, where the request asks for what it
-// would refuse.
+// previewed returns the live namespaces whose guard changes, if the request asks for a
+// preview of what the guard would refuse.
 func (d *decision) previewed() []string {
 	if !d.request.Preview || !d.guarded() {
 		return nil
@@ -112,7 +114,7 @@ func (d *decision) previewed() []string {
 	})
 }
 
-// noteRefused names the live objects that the guard would refuse when their tenant makes
+// noteRefused notes the live objects that the guard would refuse if the tenant created
 // them again.
 func (d *decision) noteRefused() error {
 	p := priorities(d.facts.live)

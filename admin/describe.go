@@ -19,41 +19,41 @@ import (
 type Description struct {
 	tenant.Tenant
 	Home string
-	// Migration is nil where the tenant is not on its way to Helm 3 and 4.
+	// Migration is nil if the tenant is not being migrated.
 	Migration *tenant.Migration
-	// In are the tenant's namespaces and who has rights there.
+	// In has the tenant's namespaces and the bindings in them.
 	In       []NamespaceOf
 	Running  *Tiller
 	Pods     []PodOf
 	Releases []Release
-	// Drift is what would have to be written for the objects to be what the
-	// record says; Foreign is what of them helm-tenant did not make, and Uncompared
-	// why else that can't be told.
+	// Drift has the changes that would make the objects what the record says; Foreign has
+	// the objects among them that helm-tenant did not make. Uncompared is the reason why
+	// the objects could not be compared otherwise.
 	Drift      []cluster.Change
 	Foreign    string
 	Uncompared string
 	// RoleGaps are the rights that the deployer's role lacks and helm needs.
 	RoleGaps []string
-	// GuardUnheld says why the guard does not hold here, or why that is not known.
+	// GuardUnheld is the reason why the guard is not in force, or why that is not known.
 	GuardUnheld string
-	// PodSecurityUnheld says the same of PodSecurity.
+	// PodSecurityUnheld is the same for PodSecurity.
 	PodSecurityUnheld string
-	// Over are the grants that are over and still in force; TermsUnread is why it is not
-	// known whose time ends when.
+	// Over has the grants for a time that have ended and are still in force; TermsUnread
+	// is the reason why the ends are not known.
 	Over        tenant.Terms
 	TermsUnread string
-	// Unseen is what the caller may not read.
+	// Unseen names what the caller may not read.
 	Unseen []string
 }
 
-// NamespaceOf is one of the tenant's namespaces and who has rights there.
+// NamespaceOf is one of the tenant's namespaces and the bindings in it.
 type NamespaceOf struct {
 	Name string `json:"name"`
-	// Missing says that the namespace does not exist.
+	// Missing reports whether the namespace does not exist.
 	Missing bool `json:"missing,omitempty"`
-	// Bindings are nil where they may not be read.
+	// Bindings are nil if the caller may not read them.
 	Bindings []Binding `json:"bindings" nil:"unknown"`
-	// Quota is how much of the tenant's ResourceQuota is used; nil where it may not be read.
+	// Quota is the use of the tenant's ResourceQuota; nil if the caller may not read it.
 	Quota []QuotaUse `json:"quota" nil:"unknown"`
 }
 
@@ -64,7 +64,7 @@ type QuotaUse struct {
 	Hard string `json:"hard"`
 }
 
-// Binding is a RoleBinding in short.
+// Binding is a summary of a RoleBinding.
 type Binding struct {
 	Name     string   `json:"name"`
 	Role     string   `json:"role"`
@@ -73,7 +73,7 @@ type Binding struct {
 	Ours bool `json:"ours"`
 }
 
-// PodOf is a Tiller's pod in short.
+// PodOf is a summary of a Tiller's pod.
 type PodOf struct {
 	Name  string `json:"name"`
 	Phase string `json:"phase"`
@@ -81,8 +81,8 @@ type PodOf struct {
 	Node  string `json:"node,omitempty"`
 }
 
-// Describe reads all that there is of a tenant. What the caller may not read is
-// named in Unseen: a member sees the record and Tiller's pods.
+// Describe reads everything about a tenant. What the caller may not read is named in
+// Unseen: a member sees the record and Tiller's pods.
 func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Description, error) {
 	t, err := Find(ctx, c, name, home)
 	if err != nil {
@@ -92,7 +92,7 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 	if d.Migration, err = c.Migration(ctx, d.Home); err != nil {
 		return nil, err
 	}
-	// see reports whether what was asked for could be read.
+	// see reports whether a read succeeded.
 	see := func(what string, err error) (bool, error) {
 		if apierrors.IsForbidden(err) {
 			if !slices.Contains(d.Unseen, what) {
@@ -127,7 +127,7 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 	return d, nil
 }
 
-// describePeople reads who has which relation to the tenant. An owner may not list the
+// describePeople reads the members, readers and owners. An owner may not list the
 // bindings in the home namespace, and gets those of members and readers by name.
 func (d *Description) describePeople(ctx context.Context, c *cluster.Client, see func(string, error) (bool, error)) error {
 	bindings, err := cluster.List[rbacv1.RoleBinding](ctx, c, "RoleBinding", d.Home, metav1.ListOptions{})
@@ -164,8 +164,7 @@ func (d *Description) describePeople(ctx context.Context, c *cluster.Client, see
 	return nil
 }
 
-// describeTiller reads its pods and its Deployment; see reports whether what was
-// asked for could be read.
+// describeTiller reads its pods and its Deployment; see reports whether a read succeeded.
 func (d *Description) describeTiller(ctx context.Context, c *cluster.Client, see func(string, error) (bool, error)) error {
 	pods, err := c.TillerPods(ctx, d.Home)
 	if ok, err := see("Tiller's pods", err); err != nil {
@@ -184,7 +183,7 @@ func (d *Description) describeTiller(ctx context.Context, c *cluster.Client, see
 	return nil
 }
 
-// findDrift compares the objects that are there with what the record says.
+// findDrift compares the live objects with those that the record asks for.
 func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 	version := ""
 	if d.Running != nil {
@@ -197,7 +196,7 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 		d.Foreign = notOurs.Error()
 		return nil
 	case err != nil && ctx.Err() == nil:
-		// All else is known by now, and is what tells why.
+		// The other facts are known by now, and the error is the reason.
 		d.Uncompared = err.Error()
 		if denied, ok := errors.AsType[*ReadDeniedError](err); ok {
 			d.Uncompared += " " + strings.Join(denied.Details(), "; ")

@@ -18,15 +18,15 @@ import (
 	"helm-tenant/tenant"
 )
 
-// namespacesToList is from how many namespaces on what is in them is taken from a list of
-// the whole cluster, where the caller may read it, and not from a list of each. A list of
-// the whole cluster is a request for each 2,000 objects, whatever the tenant has: the
-// number of requests, which is what counts with a distant or throttling API server, does not
-// grow with the tenant. Objects whose names are known are another case: see
+// namespacesToList is the number of namespaces from which on their objects are taken from
+// lists of the whole cluster, if the caller may read these, and not from lists of each
+// namespace. A list of the whole cluster takes a request for each 2,000 objects, whatever
+// the tenant has, so that the number of requests, which counts with a distant or
+// throttling API server, does not grow with the tenant. For objects with known names see
 // cluster.Client.Lookup.
 const namespacesToList = 4
 
-// namespaceReads is what describe reads of a tenant's namespaces, by namespace.
+// namespaceReads has what describe reads of a tenant's namespaces, by namespace.
 type namespaceReads struct {
 	mutex    sync.Mutex
 	exist    map[string]bool
@@ -36,15 +36,15 @@ type namespaceReads struct {
 	unread, quotasUnread map[string]error
 }
 
-// describeNamespaces describes the namespaces of a tenant in their order. see reports whether
-// what was asked for could be read.
+// describeNamespaces describes the namespaces of a tenant in their order. see reports
+// whether a read succeeded.
 func describeNamespaces(ctx context.Context, c *cluster.Client, t tenant.Tenant, see func(string, error) (bool, error)) ([]NamespaceOf, error) {
 	r := &namespaceReads{exist: map[string]bool{}, bindings: map[string][]rbacv1.RoleBinding{}, quotas: map[string][]corev1.ResourceQuota{},
 		unread: map[string]error{}, quotasUnread: map[string]error{}}
 	listed := false
 	if len(t.Namespaces) >= namespacesToList && !c.Scoped() {
 		err := r.list(ctx, c, t)
-		// A caller without rights in the whole cluster may have them in each namespace.
+		// A caller without rights over the whole cluster may have them in each namespace.
 		if err != nil && !apierrors.IsForbidden(err) {
 			return nil, err
 		}
@@ -77,7 +77,7 @@ func describeNamespaces(ctx context.Context, c *cluster.Client, t tenant.Tenant,
 	return described, nil
 }
 
-// list reads all of it with a list of each kind.
+// list reads the namespaces with one list of each kind.
 func (r *namespaceReads) list(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
 	ours := map[string]bool{}
 	for _, ns := range t.Namespaces {
@@ -102,7 +102,7 @@ func (r *namespaceReads) list(ctx context.Context, c *cluster.Client, t tenant.T
 	return group.Wait()
 }
 
-// each reads it namespace by namespace, several at once.
+// each reads the namespaces one by one, several concurrently.
 func (r *namespaceReads) each(ctx context.Context, c *cluster.Client, t tenant.Tenant) {
 	var group errgroup.Group
 	group.SetLimit(cluster.Width)
@@ -112,12 +112,12 @@ func (r *namespaceReads) each(ctx context.Context, c *cluster.Client, t tenant.T
 			return nil
 		})
 	}
-	_ = group.Wait() // what it runs returns no error
+	_ = group.Wait() // the functions return no error
 }
 
 func (r *namespaceReads) read(ctx context.Context, c *cluster.Client, t tenant.Tenant, ns string) {
 	_, _, err := c.NamespaceLabels(ctx, ns)
-	missing := apierrors.IsNotFound(err) // a caller who may not read it may read what is in it
+	missing := apierrors.IsNotFound(err) // a caller who may not read the namespace may read the objects in it
 	var bindings []rbacv1.RoleBinding
 	var quotas []corev1.ResourceQuota
 	var noBindings, noQuotas error
@@ -137,7 +137,7 @@ func quotasOf(t tenant.Tenant) metav1.ListOptions {
 	return metav1.ListOptions{LabelSelector: tenant.LabelTenant + "=" + t.Name}
 }
 
-// bindingsOf returns the bindings in a namespace in short, the tenant's own first.
+// bindingsOf returns summaries of the bindings in a namespace, the tenant's own first.
 func bindingsOf(t tenant.Tenant, ns string, bindings []rbacv1.RoleBinding) []Binding {
 	var described []Binding
 	wanted := append(rbac.ReaderBindings(t, ns), rbac.DeployerBindings(t, ns)...)
@@ -164,7 +164,7 @@ func bindingsOf(t tenant.Tenant, ns string, bindings []rbacv1.RoleBinding) []Bin
 	return described
 }
 
-// quotaUse returns how much of each key of the tenant's quotas in a namespace is used.
+// quotaUse returns the use of each key of the tenant's quotas in a namespace.
 func quotaUse(t tenant.Tenant, quotas []corev1.ResourceQuota) []QuotaUse {
 	var all []QuotaUse
 	for _, quota := range quotas {

@@ -14,33 +14,33 @@ import (
 	"helm-tenant/visible"
 )
 
-// Removal is a tenant and what must be written for it to be gone.
+// Removal is the removal of a tenant: what was found, and the plan.
 type Removal struct {
 	Name string
 	Home string
-	// Records hold the releases of its Tiller; they go with the home namespace.
+	// Records hold the releases of its Tiller; they are deleted with the home namespace.
 	Records []cluster.Stored
-	// HelmRecords hold those of Helm 3 and 4; they stay with their namespace.
+	// HelmRecords hold those of Helm 3 and 4; they stay with their namespaces.
 	HelmRecords []cluster.Stored
 	Releases    []Release
 	// HomeGoes reports whether the home namespace is deleted, with the records.
 	HomeGoes bool
-	// Backups are the files in which Run saved the records.
+	// Backups are the files to which Run saved the records.
 	Backups  []string
 	Prepared *Prepared
-	// others are the other tenants of its namespaces, by namespace.
+	// others has the other tenants of its namespaces, by namespace.
 	others map[string]*sharer
 }
 
-// Living are the releases whose workloads are there.
+// Living returns the releases whose workloads exist.
 func (r *Removal) Living() []Release {
 	return slices.DeleteFunc(slices.Clone(r.Releases), Release.Gone)
 }
 
-// PrepareDestroy finds out what there is of a tenant. It goes by labels: a
-// tenant that was removed half-way is found too. withNamespaces also deletes
-// those of its namespaces that helm-tenant created. Where reads are forbidden, a
-// *ReadDeniedError names all of them.
+// PrepareDestroy finds out what belongs to a tenant, by labels: a tenant that was removed
+// half-way is found as well. withNamespaces also deletes those of its namespaces that
+// helm-tenant created. If reads are forbidden, the error is a *ReadDeniedError that names
+// all of them.
 func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNamespaces bool) (*Removal, error) {
 	r, err := prepareDestroy(ctx, c, name, withNamespaces)
 	return r, explainReads(ctx, c, err, func(s *readSet) {
@@ -83,7 +83,7 @@ func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	}
 	t, _, err := recorded(live, name)
 	if err != nil {
-		t = tenant.Tenant{} // a record that can't be read names no account
+		t = tenant.Tenant{} // an unreadable record names no account
 	}
 	if err := r.dropFluxAccounts(ctx, c, live, t); err != nil {
 		return nil, err
@@ -94,9 +94,10 @@ func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	return r, nil
 }
 
-// rights reads the tenant again, and returns the part of the removal that takes the rights
-// away, the members' and the deployer's. Who else has the tenant's namespaces, and what else
-// is in its home, is not read again: what goes there is decided when the rights are gone.
+// rights reads the tenant again, and returns the part of the removal that takes away the
+// rights of the members and the deployer. Other tenants of the namespaces and other
+// objects in the home are not read again: what happens to those is decided after the
+// rights are removed.
 func (r *Removal) rights(ctx context.Context, c *cluster.Client) (*Removal, error) {
 	now, keys, err := readRemoval(ctx, c, r.Name)
 	if err != nil {
@@ -114,8 +115,8 @@ func (r *Removal) rights(ctx context.Context, c *cluster.Client) (*Removal, erro
 	return now, nil
 }
 
-// readRemoval reads what a tenant's labels find, and the releases and records of its Tiller.
-// Nothing is planned yet.
+// readRemoval reads the objects with the tenant's label, and the releases and records of
+// its Tiller. It plans nothing yet.
 func readRemoval(ctx context.Context, c *cluster.Client, name string) (*Removal, []cluster.Key, error) {
 	live, err := c.Read(ctx, name)
 	if err != nil {
@@ -125,7 +126,7 @@ func readRemoval(ctx context.Context, c *cluster.Client, name string) (*Removal,
 	if len(keys) == 0 {
 		return nil, nil, noTenantIn(ctx, c, name)
 	}
-	// What can't be read of the record may be a Tiller's.
+	// The unreadable part of the record may concern a Tiller.
 	t, recorded, err := recorded(live, name)
 	unknown := err != nil || !recorded
 	if err := checkSeen(live, unknown || t.WithDefaults().Engine.Has(tenant.EngineTiller), unknown || t.Network == tenant.NetworkIsolated); err != nil {
@@ -160,9 +161,10 @@ func readRemoval(ctx context.Context, c *cluster.Client, name string) (*Removal,
 	return r, keys, err
 }
 
-// findHelmReleases finds what Helm 3 and 4 installed in the tenant's namespaces,
-// if they act for it. Who installed a release stands nowhere: those in a namespace
-// that it shares, and those of a tenant of all namespaces, are left alone.
+// findHelmReleases finds the Helm 3 and 4 releases in the tenant's namespaces, if the
+// tenant has that engine. It is not recorded who installed a release: releases in a
+// namespace that the tenant shares, and those of a tenant of all namespaces, are left
+// alone.
 func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live *cluster.Live, keys []cluster.Key) error {
 	if live.Get(cluster.Key{Kind: "ServiceAccount", Namespace: r.Home, Name: tenant.HelmAccount}) == nil {
 		return nil
@@ -194,8 +196,8 @@ func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live 
 	return err
 }
 
-// homeIn is the tenant's home namespace: where its record is, or else anything
-// else of what only a home holds.
+// homeIn returns the tenant's home namespace: the one with its record, or else the one
+// with another object that only a home has.
 func homeIn(live *cluster.Live, keys []cluster.Key) string {
 	for _, kind := range []string{"ConfigMap", "Deployment", "ServiceAccount", "NetworkPolicy"} {
 		for _, key := range keys {
@@ -213,8 +215,8 @@ func homeIn(live *cluster.Live, keys []cluster.Key) string {
 	return ""
 }
 
-// decideHome reports whether the home namespace can go: it was made for this, and
-// nobody else put anything there.
+// decideHome decides whether the home is deleted: helm-tenant created it, and nobody else
+// put anything into it.
 func (r *Removal) decideHome(ctx context.Context, c *cluster.Client, live *cluster.Live) error {
 	home := live.Get(namespaceKey(r.Home))
 	if home == nil || home.GetLabels()[tenant.LabelManagedBy] != tenant.ManagedBy {
@@ -246,8 +248,8 @@ func brief(names []string) string {
 	return visible.List(names)
 }
 
-// plan adds what is done to one object. Rights go first, what a later run finds
-// the rest by goes last.
+// plan adds the removal of one object. Rights are removed first; what a later run needs
+// to find the rest is removed last.
 func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *sharer, withNamespaces bool) {
 	plan := &r.Prepared.Plan
 	created := live.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
@@ -290,7 +292,7 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *
 	case !isOwn(key, r):
 		// Anybody can put the label on an object.
 	case r.HomeGoes && key.Namespace == r.Home:
-		// It goes with its namespace.
+		// It is deleted with its namespace.
 	case key.Kind == "ConfigMap":
 		plan.Delete(live, cluster.PhaseLast)
 	default:
@@ -298,8 +300,8 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *
 	}
 }
 
-// leave plans that a namespace of the tenant's stays with another that has it, too,
-// and says so.
+// leave plans that a namespace stays with another tenant that has it as well, and notes
+// that.
 func (r *Removal) leave(live *unstructured.Unstructured, other *sharer) {
 	plan := &r.Prepared.Plan
 	if other.home == "" {

@@ -19,17 +19,17 @@ import (
 type Destroy struct {
 	Client *cluster.Client
 	Name   string
-	// Backups write the backups; File is the file that was asked for, empty for a new one.
+	// Backups writes the backups; File is the requested file, empty for a new one.
 	Backups backup.Backups
 	File    string
-	// DeleteReleases has the tenant's deployer delete its releases first, KeepReleases
-	// leaves what they made; with neither, a tenant that has releases is refused.
+	// DeleteReleases has the tenant's deployer delete its releases first; KeepReleases
+	// leaves what they installed. With neither, a tenant that has releases is refused.
 	DeleteReleases, KeepReleases bool
-	// DeleteNamespaces deletes the tenant's namespaces that helm-tenant created.
+	// DeleteNamespaces deletes those of the tenant's namespaces that helm-tenant created.
 	DeleteNamespaces bool
 	// DryRun ends the run before anything is written.
 	DryRun bool
-	// Wait waits until the home namespace is gone, at most for Timeout.
+	// Wait waits until the home namespace is deleted, for at most Timeout.
 	Wait    bool
 	Timeout time.Duration
 	Event   Sink
@@ -49,21 +49,21 @@ func (e *HasReleasesError) Error() string {
 	return fmt.Sprintf("it has %d releases:", len(e.Releases))
 }
 
-// Details are the releases, as the rows of a table.
+// Details returns the releases as the rows of a table.
 func (e *HasReleasesError) Details() []string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	for _, r := range e.Releases {
 		fmt.Fprintf(table, "%s\tnamespace %s\t%s\t%s\n", visible.Text(r.Name), visible.Text(cmp.Or(r.Namespace, "-")), visible.Text(strings.ToLower(r.Status)), visible.Text(r.Chart))
 	}
-	table.Flush() // into memory
+	table.Flush() // a buffer in memory
 	return strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
 }
 
-// Run removes the tenant. Nothing is deleted before it is known that all of it may be
-// deleted, and that the records that go with it are backed up. The order: backup,
-// releases, rights, what was written since to a second backup, objects. It returns what
-// there was of the tenant.
+// Run removes the tenant. Before the first deletion it checks that all deletions are
+// allowed and backs up the records that are deleted. The order: backup, releases, rights,
+// a second backup of what was written since, objects. It returns what belonged to the
+// tenant.
 func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 	if err := backup.Check(d.File); err != nil {
 		return nil, err
@@ -110,14 +110,14 @@ func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 	return removal, nil
 }
 
-// addBackup notes the file of a backup, unless it holds nothing or is noted.
+// addBackup adds the file of a backup, unless it is empty or added already.
 func (r *Removal) addBackup(b backup.Backup) {
 	if b.File != "" && !slices.Contains(r.Backups, b.File) {
 		r.Backups = append(r.Backups, b.File)
 	}
 }
 
-// recordsAtRisk are the release records that go with what is deleted.
+// recordsAtRisk returns the release records that are deleted with other objects.
 func (d *Destroy) recordsAtRisk(removal *Removal) []cluster.Stored {
 	if d.DeleteReleases || d.DeleteNamespaces {
 		return slices.Concat(removal.Records, removal.HelmRecords)
@@ -125,9 +125,9 @@ func (d *Destroy) recordsAtRisk(removal *Removal) []cluster.Stored {
 	return removal.Records
 }
 
-// remove deletes the tenant's objects, unless something was installed meanwhile. The
-// rights go first, in a step of their own: records that were written until then go into a
-// second backup, and nobody can write any afterwards.
+// remove deletes the tenant's objects, unless something was installed in the meantime.
+// The rights are removed first, in a step of their own: records written until then go
+// into a second backup, and nobody can write any afterwards.
 func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Backup) error {
 	check := func(now *Removal, err error) (*Removal, error) {
 		if _, gone := errors.AsType[*NoTenantError](err); gone {

@@ -10,17 +10,16 @@ import (
 	"helm-tenant/tenant"
 )
 
-// sharer is another tenant that has a namespace, too.
+// sharer is another tenant that has one of the namespaces.
 type sharer struct {
 	name string
-	// home is where it is recorded that it has; empty where only a binding says so,
-	// whose label a chart may have set.
+	// home is the home namespace with the tenant's record; empty if only a binding names
+	// the tenant, whose label a chart may have set.
 	home string
 }
 
-// findOthers are the other tenants of a tenant's namespaces, one for each namespace
-// that has any: by their records, or by a binding there that carries the label of
-// one.
+// findOthers returns the other tenants of a tenant's namespaces, one for each namespace
+// that has any: by their records, or by a binding there that carries a tenant's label.
 func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name string, keys []cluster.Key) (map[string]*sharer, error) {
 	others := map[string]*sharer{}
 	records, err := c.TenantRecords(ctx)
@@ -28,7 +27,7 @@ func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 		return nil, err
 	}
 	for _, record := range records {
-		// One that can't be read says nothing of namespaces; its bindings do.
+		// An unreadable record names no namespaces, but its bindings do.
 		t, err := tenant.ReadRecord(record.Data[tenant.RecordKey])
 		if err != nil || t.Name == name || t.AllNamespaces {
 			continue
@@ -43,7 +42,7 @@ func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 			return nil, err
 		}
 		if home := live.Get(namespaceKey(record.Namespace)); home == nil || home.GetDeletionTimestamp() != nil {
-			continue // it is being destroyed itself
+			continue // it is being destroyed as well
 		}
 		for _, ns := range shared {
 			others[ns] = &sharer{t.Name, record.Namespace}

@@ -14,31 +14,33 @@ import (
 	"helm-tenant/tenant"
 )
 
-// pendingPoll is how often pending releases are looked for.
+// pendingPoll is the interval between two looks at pending releases.
 const pendingPoll = 2 * time.Second
 
-// Disconnect ends the connections to a tenant's deployer that were open when somebody
-// was revoked: Kubernetes asks for permission when a stream is opened, and not again.
+// Disconnect ends the connections to a tenant's deployer that were open when somebody was
+// revoked: Kubernetes authorizes a stream when it is opened, and not again.
 type Disconnect struct {
 	Client *cluster.Client
 	Tenant tenant.Tenant
-	// Timeout bounds the wait for pending releases, and then the one for Tiller.
+	// Timeout bounds the wait for pending releases, and then the wait for Tiller.
 	Timeout time.Duration
 	Say     func(string)
 }
 
-// Disconnection is what was ended, and what only time or an admin ends.
+// Disconnection reports what was ended, and what only time or an admin can end.
 type Disconnection struct {
-	// Restarted are the Tiller pods that were ended, with all port-forwards to them.
+	// Restarted has the Tiller pods that were restarted, which ended all port-forwards to
+	// them.
 	Restarted []string `json:"restarted"`
-	// Interrupted are the releases that were still pending after the timeout.
+	// Interrupted has the releases that were still pending after the timeout.
 	Interrupted []string `json:"interrupted"`
-	// Lasting are the connections that can't be ended, a line each.
+	// Lasting has the connections that can't be ended, a line each.
 	Lasting []string `json:"lasting"`
-	// Accounts are the service accounts of the tenant's namespaces, of which those
-	// who were revoked may hold a token.
+	// Accounts has the service accounts of the tenant's namespaces. Those who were
+	// revoked may hold tokens of them.
 	Accounts []NamespaceAccounts `json:"accounts"`
-	// AccountsUnknown is why Accounts may be incomplete; empty where they are all.
+	// AccountsUnknown is the reason why Accounts may be incomplete, empty if it is
+	// complete.
 	AccountsUnknown string `json:"accountsUnknown,omitempty"`
 }
 
@@ -49,7 +51,7 @@ type NamespaceAccounts struct {
 }
 
 // Check returns a *DeniedError if the caller lacks a permission that Run needs. It is
-// asked before anything is written.
+// called before anything is written.
 func (d *Disconnect) Check(ctx context.Context) error {
 	if !d.Tenant.Engine.Has(tenant.EngineTiller) {
 		return nil
@@ -80,7 +82,7 @@ func (d *Disconnect) Check(ctx context.Context) error {
 }
 
 // Run waits for pending releases, restarts Tiller, and finds out what can't be ended.
-// Where the error is not nil, Disconnection holds what was done until then.
+// With an error, the Disconnection has what was done before it.
 func (d *Disconnect) Run(ctx context.Context) (Disconnection, error) {
 	result := Disconnection{Lasting: lasting(d.Tenant)}
 	result.Accounts, result.AccountsUnknown = d.accounts(ctx)
@@ -98,7 +100,8 @@ func (d *Disconnect) Run(ctx context.Context) (Disconnection, error) {
 }
 
 // awaitReleases waits until no release of the tenant's Tiller is pending, and returns
-// those that still are after the timeout: a helm that was killed leaves one for ever.
+// those that still are after the timeout: an interrupted helm leaves one pending for
+// ever.
 func (d *Disconnect) awaitReleases(ctx context.Context) ([]string, error) {
 	deadline := time.Now().Add(d.Timeout)
 	said := ""
@@ -124,7 +127,7 @@ func (d *Disconnect) awaitReleases(ctx context.Context) ([]string, error) {
 	}
 }
 
-// pendingReleases are the releases whose newest record says that Tiller is at work
+// pendingReleases returns the releases whose newest record is pending
 // (k8s.io/helm/pkg/proto/hapi/release, Status_Code).
 func pendingReleases(newest []cluster.Stored) []string {
 	var names []string
@@ -136,8 +139,8 @@ func pendingReleases(newest []cluster.Stored) []string {
 	return names
 }
 
-// lasting are the connections of a tenant's former members that nothing ends but time.
-// The limits are defaults: --min-request-timeout of kube-apiserver, and
+// lasting describes the connections of a tenant's former members that only time ends. The
+// limits are defaults: --min-request-timeout of kube-apiserver, and
 // streamingConnectionIdleTimeout of the kubelet.
 func lasting(t tenant.Tenant) []string {
 	where := "in namespaces " + strings.Join(t.Namespaces, ", ")

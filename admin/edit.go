@@ -8,9 +8,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// The edits of live objects, for cluster.Plan.Edit.
+// These are the edits of live objects, for cluster.Plan.Edit.
 
-// withoutLabels takes labels away, and the annotation that names the home namespace.
+// withoutLabels removes labels, and the annotation that names the home namespace.
 func withoutLabels(names ...string) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) {
 		labels := object.GetLabels()
@@ -22,7 +22,7 @@ func withoutLabels(names ...string) func(*unstructured.Unstructured) {
 	}
 }
 
-// withAnnotation sets an annotation, or takes it away where the value is empty.
+// withAnnotation sets an annotation, or removes it if the value is empty.
 func withAnnotation(name, value string) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) {
 		annotations := object.GetAnnotations()
@@ -37,7 +37,7 @@ func withAnnotation(name, value string) func(*unstructured.Unstructured) {
 	}
 }
 
-// ofTenant gives a namespace to the tenant of that name and home.
+// ofTenant labels a namespace for the tenant of that name and home.
 func ofTenant(name, home string) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) {
 		labels := object.GetLabels()
@@ -50,7 +50,7 @@ func ofTenant(name, home string) func(*unstructured.Unstructured) {
 	}
 }
 
-// withReplicas sets how many pods a Deployment has.
+// withReplicas sets the replicas of a Deployment.
 func withReplicas(replicas int32) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) {
 		spec, _ := object.Object["spec"].(map[string]any)

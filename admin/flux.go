@@ -17,7 +17,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// noteFlux says what an account for Flux gives to whom, where the tenant gets one.
+// noteFlux notes which rights the tenant's account for Flux gives to whom.
 func (d *decision) noteFlux() error {
 	if account := d.tenant.FluxAccount; account != "" && account != d.was.FluxAccount {
 		d.warn("service account %s in each namespace of the tenant has the role %s: whoever may run pods or mint tokens there can act as it, and no revoke takes that away", account, d.tenant.Role)
@@ -25,7 +25,7 @@ func (d *decision) noteFlux() error {
 	return nil
 }
 
-// droppedAccounts are the accounts for Flux that the tenant had, and is to have no more.
+// droppedAccounts returns the accounts for Flux that the tenant loses.
 func (d *decision) droppedAccounts() []cluster.Key {
 	var keys []cluster.Key
 	for _, ns := range d.was.Namespaces {
@@ -36,8 +36,8 @@ func (d *decision) droppedAccounts() []cluster.Key {
 	return keys
 }
 
-// dropFluxAccounts plans the removal of the tenant's accounts for Flux. They are known by
-// the record, since anybody can label an account in a tenant's namespace as the tenant's.
+// dropFluxAccounts plans the removal of the tenant's accounts for Flux. The record names
+// them, since anybody can label an account in a tenant's namespace.
 func (r *Removal) dropFluxAccounts(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) error {
 	var keys []cluster.Key
 	for _, ns := range t.Namespaces {
@@ -50,18 +50,18 @@ func (r *Removal) dropFluxAccounts(ctx context.Context, c *cluster.Client, live 
 	}
 	for _, key := range keys {
 		if account := live.Get(key); account != nil && account.GetLabels()[tenant.LabelTenant] == r.Name {
-			r.Prepared.Plan.Delete(account, cluster.PhaseEarlyRemoval) // before a namespace that goes with it
+			r.Prepared.Plan.Delete(account, cluster.PhaseEarlyRemoval) // before a namespace that is deleted with it
 		}
 	}
 	return nil
 }
 
-// Flux is how tenants are exported for Flux.
+// Flux has the settings of an export for Flux.
 type Flux struct {
-	// Account is the service account of a tenant that records none.
+	// Account is the service account for tenants that record none.
 	Account string
-	// SourceKind and SourceName are the source that the Kustomizations apply; without a
-	// name it is called as the tenant is.
+	// SourceKind and SourceName are the source of the Kustomizations. Without a name the
+	// source has the tenant's name.
 	SourceKind, SourceName string
 }
 
@@ -69,7 +69,7 @@ type Flux struct {
 // (https://fluxcd.io/flux/components/kustomize/kustomizations/#source-reference).
 var FluxSourceKinds = []string{"GitRepository", "OCIRepository", "Bucket", "ExternalArtifact"}
 
-// ParseFluxSource reads a source as KIND/NAME, KIND or NAME.
+// ParseFluxSource parses a source: KIND/NAME, KIND or NAME.
 func ParseFluxSource(text string) (kind, name string, err error) {
 	kind, name, both := strings.Cut(text, "/")
 	switch {
@@ -88,13 +88,13 @@ func ParseFluxSource(text string) (kind, name string, err error) {
 	return kind, name, nil
 }
 
-// Objects returns what lets Flux deploy into the tenant's namespaces, and nowhere else:
-// for each a service account, the binding of the tenant's role, and a Kustomization
-// (kustomize.toolkit.fluxcd.io/v1) that applies the folder of the namespace's name as that
-// account. The account and the binding are those that init makes for a tenant which
-// records the account.
+// Objects returns the objects with which Flux can deploy into the tenant's namespaces and
+// nowhere else: for each namespace a service account, the binding of the tenant's role,
+// and a Kustomization (kustomize.toolkit.fluxcd.io/v1) that applies the folder with the
+// namespace's name as that account. The account and the binding are the ones that init
+// makes for a tenant which records the account.
 //
-// Errors: a tenant of all namespaces, and one with no namespace but Kubernetes' own.
+// Errors: a tenant of all namespaces, and one that has only namespaces of Kubernetes.
 func (f Flux) Objects(t tenant.Tenant) ([]*unstructured.Unstructured, error) {
 	if t.AllNamespaces {
 		return nil, &TenantError{t.Name, errors.New("it has all namespaces, and an account of one namespace can't act for it")}

@@ -23,7 +23,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// FrozenError refuses what must not be done to a frozen tenant.
+// FrozenError refuses an action because the tenant is frozen.
 type FrozenError struct {
 	Name   string
 	Frozen tenant.Freeze
@@ -33,9 +33,9 @@ func (e *FrozenError) Error() string {
 	return fmt.Sprintf("tenant %q is %s", e.Name, e.Frozen)
 }
 
-// FreezeRequest asks for a tenant to be frozen for that reason from now on, or with the
-// new reason since when it is. Everything else of the tenant stays as it is, drift as
-// well.
+// FreezeRequest asks for a tenant to be frozen from now on for a reason. If it is frozen
+// already, only the reason changes. Everything else of the tenant stays as it is, drift
+// included.
 func FreezeRequest(name, reason string, now time.Time) Request {
 	r := ThawRequest(name)
 	r.Thaw, r.Freeze, r.Now = false, &tenant.Freeze{Reason: reason}, now
@@ -47,11 +47,11 @@ func ThawRequest(name string) Request {
 	return Request{Tenant: tenant.Tenant{Name: name}, Thaw: true, Share: true, Accepted: Risks}
 }
 
-// freezes reports whether the request changes nothing but whether the tenant is frozen.
+// freezes reports whether the request only freezes or thaws.
 func (r Request) freezes() bool { return r.Freeze != nil || r.Thaw }
 
-// frozen is the freeze that a tenant is to have which was as was. A freeze ends by a
-// thaw only: neither a tenants file nor init undoes one.
+// frozen returns the freeze that a tenant recorded as was will have. Only a thaw ends a
+// freeze, not a tenants file or init.
 func (r Request) frozen(was tenant.Tenant) *tenant.Freeze {
 	var next tenant.Freeze
 	switch {
@@ -75,7 +75,7 @@ func (r Request) frozen(was tenant.Tenant) *tenant.Freeze {
 	return &next
 }
 
-// settleFreeze decides what holds the freeze of a frozen tenant.
+// settleFreeze decides by which means a frozen tenant is held.
 func (d *decision) settleFreeze() error {
 	if d.tenant.Frozen == nil {
 		return nil
@@ -103,8 +103,8 @@ func (d *decision) settleFreeze() error {
 	return nil
 }
 
-// freezeMeans are the admission policy where it can hold everything of the tenant; else
-// why it can't.
+// freezeMeans returns the admission policy if it can hold everything of the tenant,
+// otherwise the role, with the reason.
 func (d *decision) freezeMeans() (means tenant.FreezeMeans, why string, err error) {
 	live := d.facts.live
 	switch {
@@ -124,7 +124,7 @@ func (d *decision) freezeMeans() (means tenant.FreezeMeans, why string, err erro
 	return tenant.FreezeByPolicy, "", err
 }
 
-// wantedForFreeze are the objects of the cluster that the tenant's freeze needs.
+// wantedForFreeze returns the cluster-scoped objects that the tenant's freeze needs.
 func (d *decision) wantedForFreeze() []runtime.Object {
 	switch {
 	case d.tenant.FrozenBy(tenant.FreezeByPolicy):
@@ -135,8 +135,9 @@ func (d *decision) wantedForFreeze() []runtime.Object {
 	return nil
 }
 
-// onlyFreeze takes out of a plan what has nothing to do with a freeze: in an incident
-// nothing else is to change. What is in a namespace that does not exist can't be written.
+// onlyFreeze removes from a plan everything that has nothing to do with a freeze: in an
+// incident nothing else should change. Objects in a namespace that does not exist can't
+// be written.
 func (d *decision) onlyFreeze(plan *cluster.Plan) {
 	shared := keysOf(append(rails.Freezing(), rbac.SecretsClusterRole()))
 	plan.Changes = slices.DeleteFunc(plan.Changes, func(change cluster.Change) bool {
@@ -158,9 +159,9 @@ func (d *decision) onlyFreeze(plan *cluster.Plan) {
 	})
 }
 
-// Writers returns who can still change objects in the namespaces of a tenant that is
-// frozen, or about to be, by a right of their own; Kubernetes itself left out. What the
-// caller may not read is in unseen.
+// Writers returns the subjects that can still change objects in the namespaces of a
+// tenant that is frozen or about to be, by rights of their own, without Kubernetes' own
+// components. What the caller may not read is in unseen.
 func Writers(ctx context.Context, c *cluster.Client, t tenant.Tenant) (writers []audit.Writer, unseen []string, err error) {
 	var found audit.Snapshot
 	read := func(kind, namespace string) error {
@@ -186,7 +187,8 @@ func Writers(ctx context.Context, c *cluster.Client, t tenant.Tenant) (writers [
 			if err == nil {
 				continue
 			}
-			// A caller without rights in the whole cluster may have them in each namespace.
+			// A caller without rights over the whole cluster may have them in each
+			// namespace.
 			if !apierrors.IsForbidden(err) {
 				return nil, nil, err
 			}
@@ -200,8 +202,8 @@ func Writers(ctx context.Context, c *cluster.Client, t tenant.Tenant) (writers [
 	return audit.Writers(t.Namespaces, found.Roles, found.Bindings, heldBy(t)), unseen, nil
 }
 
-// heldBy says of a binding's subject whether the freeze holds it. A freeze by role changes
-// the deployer's own bindings, which may be about to be written.
+// heldBy returns a function that reports whether the freeze holds a binding's subject. A
+// freeze by role changes the deployer's own bindings, which may not be written yet.
 func heldBy(t tenant.Tenant) func(audit.Binding, audit.Subject) bool {
 	return func(b audit.Binding, s audit.Subject) bool {
 		if !t.FrozenBy(tenant.FreezeByRole) {
@@ -212,7 +214,7 @@ func heldBy(t tenant.Tenant) func(audit.Binding, audit.Subject) bool {
 	}
 }
 
-// checkThawed returns a *FrozenError where a record says that its tenant is frozen.
+// checkThawed returns a *FrozenError if the tenant of a record is frozen.
 func checkThawed(record tenant.Tenant) error {
 	if record.Frozen != nil {
 		return &FrozenError{record.Name, *record.Frozen}
@@ -220,16 +222,16 @@ func checkThawed(record tenant.Tenant) error {
 	return nil
 }
 
-// freezePatience is how long AwaitFreeze looks: an API server takes up policies within
+// freezePatience is how long AwaitFreeze waits: an API server loads policies within
 // seconds.
 const freezePatience = 20 * time.Second
 
-// AwaitFreeze waits until the admission policy of a freeze denies what the tenant's
-// deployer would write, by dry runs that store nothing. It returns an error where that
-// can't be told: because the caller may not impersonate the deployer, say, or in time.
+// AwaitFreeze waits until the admission policy of a freeze denies a write of the tenant's
+// deployer, by dry runs. It returns an error if that could not be seen: the caller may
+// not impersonate the deployer, say, or the time was too short.
 func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
 	if !t.FrozenBy(tenant.FreezeByPolicy) {
-		return nil // RBAC holds from the next request on
+		return nil // RBAC is in force from the next request on
 	}
 	impersonator, err := c.NewImpersonator()
 	if err != nil {
@@ -243,7 +245,7 @@ func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error 
 	for {
 		code, answer, err := impersonator.Do(ctx, tenant.AccountUser(t.Home(), account), nil, http.MethodPost, path, url.Values{"dryRun": {"All"}}, "application/json", body)
 		var status metav1.Status
-		_ = json.Unmarshal(answer, &status) // an object that was made is no status
+		_ = json.Unmarshal(answer, &status) // an object, where the write was allowed, is no status
 		switch {
 		case context.Cause(ctx) != nil:
 			return context.Cause(ctx)
@@ -262,13 +264,13 @@ func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error 
 	}
 }
 
-// maxFreezeRounds bounds how often WriteFreeze looks again.
+// maxFreezeRounds bounds the rounds of WriteFreeze.
 const maxFreezeRounds = 10
 
-// WriteFreeze writes what a FreezeRequest or ThawRequest asks for, and looks again until
-// nothing is left to write: the objects are read one after the other, and of two admins
-// who freeze for different reasons one may have read the record before the other wrote
-// it, and a namespace after.
+// WriteFreeze writes a FreezeRequest or ThawRequest, and repeats that until nothing is
+// left to write: the objects are read one after the other, so that of two admins who
+// freeze with different reasons one may have read the record before the other wrote it,
+// and a namespace afterwards.
 func WriteFreeze(ctx context.Context, c *cluster.Client, r Request, made func(cluster.Change)) (*Prepared, error) {
 	wrote, notes := false, []string(nil)
 	for round := 0; ; round++ {

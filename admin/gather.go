@@ -15,49 +15,49 @@ import (
 	"helm-tenant/tenant"
 )
 
-// facts are everything that a decision may depend on. gather reads them once for
-// all requests of a run; a test makes them from objects.
+// facts are everything on which a decision may depend. gather reads them once for all
+// requests of a run; a test makes them from objects.
 type facts struct {
-	// live holds the objects that carry a tenant's label, and those that were
-	// looked up by name, whoever owns them.
+	// live holds the objects with a tenant's label, and those that were looked up by
+	// name, whoever made them.
 	live *cluster.Live
 	// homes are the home namespaces of all tenants in the cluster, by tenant name.
 	homes map[string][]string
-	// now is the time by the API server's clock.
+	// now is the API server's time.
 	now time.Time
-	// foreign are the rights that others gave to accounts which can be deployers.
+	// foreign are the rights that others gave to accounts that can be deployers.
 	foreign foreignGrants
-	// neighbours are the objects of others in a home namespace that helm-tenant
-	// did not create, by namespace.
+	// neighbours are the objects of others in home namespaces that helm-tenant did not
+	// create, by namespace.
 	neighbours map[string]answer[[]string]
-	// strangers are the objects by which others can act in a namespace.
+	// strangers are the objects through which others can act in a namespace.
 	strangers map[string]answer[[]string]
-	// tillerReleases are the releases of a Tiller, by its namespace; helmReleases
-	// those of Helm 3 and 4, by the namespace that was asked about, which is empty
-	// for the whole cluster.
+	// tillerReleases are the releases of a Tiller, by its namespace. helmReleases are the
+	// releases of Helm 3 and 4, by the namespace that was read, which is empty for the
+	// whole cluster.
 	tillerReleases map[string]answer[[]Release]
 	helmReleases   map[string]answer[[]Release]
-	// byHand are the Tillers made by hand, by the home namespace.
+	// byHand are the Tillers made by hand, by home namespace.
 	byHand map[string]answer[byHand]
 	// recordKinds are the kinds of objects in which a Tiller has release records.
 	recordKinds map[string]answer[[]string]
-	// guard are the policies that must be written for tenants with a guard.
+	// guard are the policies to write for tenants with a guard.
 	guard guardFacts
-	// violations are pods and templates that PodSecurity would refuse, by namespace.
+	// violations are the pods and templates that PodSecurity would refuse, by namespace.
 	violations map[tightening]answer[[]string]
 	// demands are what objects ask for that the guard judges, by namespace.
 	demands map[string]answer[[]audit.Demand]
 }
 
-// answer is what one read brought. An error concerns only the tenants whose
-// decision uses it.
+// answer is the result of one read. Its error concerns only the tenants whose decision
+// uses it.
 type answer[T any] struct {
 	value T
 	err   error
 }
 
-// reads are what a decision needs to know beside single objects. Each namespace is
-// read once, however many tenants ask for it.
+// reads are the facts that decisions need beside single objects. Each namespace is read
+// once, however many tenants need it.
 type reads struct {
 	neighbours     []string
 	strangers      []string
@@ -69,11 +69,11 @@ type reads struct {
 	demands        []string
 }
 
-// gather reads all facts for all requests: a few lists, the objects that decisions
-// look at by name, what belongs to single tenants (reads), and at last the objects
-// that decisions want. What a request needs follows from what was read before;
-// nothing more is read for one that is refused already. The error is one that
-// concerns all requests: where a read is forbidden, a *ReadDeniedError names all that are.
+// gather reads all facts for all requests: a few lists, the objects that decisions look
+// at by name, the reads of single tenants (reads), and finally the wanted objects. What a
+// request needs follows from what was read before; for a request that is refused already
+// nothing more is read. The returned error concerns all requests; if reads are forbidden,
+// it is a *ReadDeniedError that names all of them.
 func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts, error) {
 	f := &facts{live: cluster.NewLive()}
 	err := f.gather(ctx, c, requests)
@@ -116,7 +116,7 @@ func (f *facts) gather(ctx context.Context, c *cluster.Client, requests []Reques
 	return f.complete(ctx, c, open)
 }
 
-// complete makes the reads that follow from what the decisions know by now.
+// complete makes the reads that follow from what the decisions know so far.
 func (f *facts) complete(ctx context.Context, c *cluster.Client, open []*decision) error {
 	var needed reads
 	for _, d := range open {
@@ -136,8 +136,8 @@ func (f *facts) complete(ctx context.Context, c *cluster.Client, open []*decisio
 	return c.Lookup(ctx, f.live, keys)
 }
 
-// list reads what is listed for all tenants at once. adopting says that some may be made of
-// what others made.
+// list makes the lists that serve all tenants. adopting reports whether deployers made by
+// others may be adopted.
 func (f *facts) list(ctx context.Context, c *cluster.Client, names []string, adopting bool) error {
 	var group sync.WaitGroup
 	var noObjects, noHomes, noGrants error
@@ -151,10 +151,10 @@ func (f *facts) list(ctx context.Context, c *cluster.Client, names []string, ado
 	group.Go(func() { f.homes, noHomes = c.Homes(ctx) })
 	group.Go(func() { f.foreign, noGrants = readForeignGrants(ctx, c, adopting) })
 	group.Wait()
-	return cmp.Or(noObjects, noHomes, noGrants) // the same one each time
+	return cmp.Or(noObjects, noHomes, noGrants) // the same error each time
 }
 
-// read makes the reads that belong to single tenants, side by side.
+// read makes the reads of single tenants, concurrently.
 func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error {
 	var err error
 	if f.neighbours, err = readEach(ctx, needed.neighbours, c.Neighbours); err != nil {
@@ -201,8 +201,8 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 	return err
 }
 
-// readEach asks about each namespace once and keeps each answer, an error among
-// them. It fails only when ctx ends.
+// readEach reads each namespace once and keeps each answer, including errors. It fails
+// only if ctx ends.
 func readEach[T any](ctx context.Context, namespaces []string, read func(context.Context, string) (T, error)) (map[string]answer[T], error) {
 	slices.Sort(namespaces)
 	namespaces = slices.Compact(namespaces)
@@ -228,17 +228,17 @@ func readEach[T any](ctx context.Context, namespaces []string, read func(context
 	return found, nil
 }
 
-// unreadError says that a decision needs a read that was not made: an object appeared
-// after the reads were chosen, made by another admin, and before it was looked up. Then
-// all is to be gathered again.
+// unreadError reports that a decision needs a read that was not made: another admin made
+// an object after the reads were chosen and before it was looked up. Everything must be
+// gathered again.
 type unreadError struct{ what, namespace string }
 
 func (e *unreadError) Error() string {
 	return fmt.Sprintf("%s of namespace %q were not read", e.what, e.namespace)
 }
 
-// answerAbout returns the answer of a read. One that was not made is an *unreadError,
-// and not an empty answer.
+// answerAbout returns the answer of a read. If the read was not made, it returns an
+// *unreadError instead of an empty answer.
 func answerAbout[T any](answers map[string]answer[T], what, namespace string) (T, error) {
 	a, found := answers[namespace]
 	if !found {
@@ -247,7 +247,7 @@ func answerAbout[T any](answers map[string]answer[T], what, namespace string) (T
 	return a.value, a.err
 }
 
-// releasesOf are the releases that the tenant has through that engine.
+// releasesOf returns the releases that the tenant has through that engine.
 func (f *facts) releasesOf(t tenant.Tenant, engine tenant.Engine) ([]Release, error) {
 	if engine == tenant.EngineTiller {
 		return answerAbout(f.tillerReleases, "the releases", t.Home())

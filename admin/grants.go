@@ -15,21 +15,21 @@ import (
 	"helm-tenant/tenant"
 )
 
-// foreignGrants are the bindings that helm-tenant did not make, by subject: those whose
-// subject is an account that can be a deployer, or a group that such accounts are in.
+// foreignGrants has the bindings that helm-tenant did not make and whose subject can be a
+// deployer, or is a group that contains deployers; by subject.
 type foreignGrants map[tenant.Subject][]grant
 
-// grant is a binding in short.
+// grant is a summary of a binding.
 type grant struct {
 	key cluster.Key
-	// role is its kind and name.
+	// role is the kind and name of the role.
 	role string
 }
 
 func (g grant) String() string { return fmt.Sprintf("%s -> %s", g.key, g.role) }
 
-// readForeignGrants reads them with two lists for all tenants. With adopting it keeps those
-// of every service account: a Tiller made by hand may run as any.
+// readForeignGrants reads them with two lists for all tenants. With adopting it keeps the
+// bindings of every service account, since a Tiller made by hand may use any.
 func readForeignGrants(ctx context.Context, c *cluster.Client, adopting bool) (foreignGrants, error) {
 	found := foreignGrants{}
 	unlabelled := metav1.ListOptions{LabelSelector: "!" + tenant.LabelTenant}
@@ -45,7 +45,7 @@ func readForeignGrants(ctx context.Context, c *cluster.Client, adopting bool) (f
 	return found, err
 }
 
-// add takes a binding in under each of its subjects that counts; of service accounts, those
+// add adds a binding under each of its subjects that matters: of service accounts those
 // that can be a deployer, or all.
 func (f foreignGrants) add(kind string, meta *metav1.ObjectMeta, ref rbacv1.RoleRef, subjects []rbacv1.Subject, all bool) {
 	g := grant{cluster.Key{Kind: kind, Namespace: meta.Namespace, Name: meta.Name}, ref.Kind + " " + ref.Name}
@@ -54,23 +54,23 @@ func (f foreignGrants) add(kind string, meta *metav1.ObjectMeta, ref rbacv1.Role
 		if !group && !canBeDeployer(subject) && !(all && subject.Kind == rbacv1.ServiceAccountKind) {
 			continue
 		}
-		// What Kubernetes itself gives to everybody is left out.
+		// What Kubernetes itself grants to everybody is left out.
 		if group && meta.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" {
 			continue
 		}
-		// A binding may name an account twice: as service account and as user.
+		// A binding may name an account twice: as a service account and as a user.
 		if !slices.Contains(f[subject], g) {
 			f[subject] = append(f[subject], g)
 		}
 	}
 }
 
-// canBeDeployer reports whether the subject is a service account of a deployer's name.
+// canBeDeployer reports whether the subject is a service account with a deployer's name.
 func canBeDeployer(s tenant.Subject) bool {
 	return s.Kind == rbacv1.ServiceAccountKind && (s.Name == tenant.TillerAccount || s.Name == tenant.HelmAccount)
 }
 
-// deployers are the tenant's deployers, as subjects.
+// deployers returns the tenant's deployers as subjects.
 func (d *decision) deployers() []tenant.Subject {
 	var subjects []tenant.Subject
 	for _, account := range d.tenant.Engine.DeployerAccounts() {
@@ -80,7 +80,7 @@ func (d *decision) deployers() []tenant.Subject {
 }
 
 // findForeignBindings finds the bindings that name a deployer and were not made by
-// helm-tenant: with them it would have more rights than the tenant's.
+// helm-tenant: they would give it more rights than the tenant should have.
 func (d *decision) findForeignBindings() error {
 	for _, deployer := range d.deployers() {
 		for _, g := range d.facts.foreign[deployer] {
@@ -100,16 +100,16 @@ func (d *decision) findForeignBindings() error {
 	return nil
 }
 
-// typedBinding reads a RoleBinding, or a ClusterRoleBinding: the fields that count
-// are the same.
+// typedBinding converts a RoleBinding or ClusterRoleBinding: the fields in use are the
+// same.
 func typedBinding(binding *unstructured.Unstructured) (rbacv1.RoleBinding, error) {
 	var typed rbacv1.RoleBinding
 	err := cluster.Typed(binding, &typed)
 	return typed, err
 }
 
-// noteForeignGrants says which rights a deployer has, or will have as soon as it is
-// created, beside those of the tenant. Without --adopt they stay.
+// noteForeignGrants notes the rights that a deployer has, or gets when it is created,
+// beside the tenant's. Without --adopt they stay.
 func (d *decision) noteForeignGrants(wanted []cluster.Key) {
 	if d.request.Adopt {
 		return
@@ -127,8 +127,8 @@ func (d *decision) noteForeignGrants(wanted []cluster.Key) {
 	}
 }
 
-// noteGroups says which rights an adopted account keeps because a group that it is in
-// has them: those belong to others, too.
+// noteGroups notes the rights that an adopted account keeps because a group that contains
+// it has them: others have them as well.
 func (d *decision) noteGroups() {
 	if len(d.adopted.accounts) == 0 {
 		return
@@ -146,7 +146,7 @@ func (d *decision) noteGroups() {
 	}
 }
 
-// nameOf is what an adopted account is called: Tiller, if that runs as it.
+// nameOf returns the name of an adopted account in notes: Tiller, if Tiller runs as it.
 func (a *adoption) nameOf(account string) string {
 	if account == tenant.TillerAccount && a.tiller {
 		return "Tiller"
@@ -154,7 +154,7 @@ func (a *adoption) nameOf(account string) string {
 	return "service account " + account
 }
 
-// planAdoption takes away what adopted deployers had and should not have.
+// planAdoption removes what adopted deployers had and should not have.
 func (d *decision) planAdoption(plan *cluster.Plan, wanted []cluster.Key) error {
 	if d.adopted == nil {
 		return nil
@@ -167,7 +167,7 @@ func (d *decision) planAdoption(plan *cluster.Plan, wanted []cluster.Key) error 
 	}
 	for _, binding := range d.adopted.bindings {
 		if slices.Contains(wanted, cluster.KeyOf(binding)) {
-			continue // NewPlan makes it what it should be
+			continue // NewPlan changes it
 		}
 		if err := d.planNarrowing(plan, binding); err != nil {
 			return err
@@ -176,8 +176,8 @@ func (d *decision) planAdoption(plan *cluster.Plan, wanted []cluster.Key) error 
 	return nil
 }
 
-// planNarrowing takes the tenant's deployers out of a binding of others, and deletes
-// the binding where nobody else is in it.
+// planNarrowing removes the tenant's deployers from a binding made by others, and deletes
+// the binding if it has no other subject.
 func (d *decision) planNarrowing(plan *cluster.Plan, binding *unstructured.Unstructured) error {
 	typed, err := typedBinding(binding)
 	if err != nil {

@@ -16,15 +16,15 @@ import (
 	"helm-tenant/tenant"
 )
 
-// guardKinds are the kinds of the guard's objects, as they are called in Unseen.
+// guardKinds are the names in Unseen of the guard's kinds of objects.
 var guardKinds = map[string]string{
 	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
 	"PriorityClass": "priorityclasses",
 }
 
-// guardState compares the guard's live policies with those that the tenants' modes need,
-// and where a tenant is frozen those of freezes.
-// What can't be told of it is returned as unseen.
+// guardState compares the live policies of the guard with those that the tenants' modes
+// need, and, if a tenant is frozen, the policies of freezes. What could not be compared
+// is returned as unseen.
 func guardState(live *cluster.Live, modes []tenant.Guard, frozen bool) (audit.GuardState, []audit.Unseen, error) {
 	var state audit.GuardState
 	if len(modes) == 0 && !frozen {
@@ -79,7 +79,7 @@ func guardState(live *cluster.Live, modes []tenant.Guard, frozen bool) (audit.Gu
 	}
 	if frozen {
 		state.Freeze, err = compare(rails.Freezing())
-		// What only warns holds nothing.
+		// A policy that only warns holds nothing.
 		state.Freeze = slices.DeleteFunc(state.Freeze, func(p audit.GuardProblem) bool { return p.Mode == tenant.GuardWarn })
 	}
 	return state, unseen, err
@@ -90,7 +90,7 @@ func (t *taking) readGuard(ctx context.Context) error {
 	return t.client.ReadShared(ctx, t.guard)
 }
 
-// addGuard fills in the state of the guard, when the records are known.
+// addGuard sets the state of the guard, after the records were read.
 func (t *taking) addGuard() error {
 	s := &t.snapshot
 	var unseen []audit.Unseen

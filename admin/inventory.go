@@ -19,7 +19,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Tiller is what can be said of a Tiller from its Deployment.
+// Tiller is what a Tiller's Deployment says of it.
 type Tiller struct {
 	Namespace string   `json:"namespace"`
 	Image     string   `json:"image"`
@@ -28,10 +28,10 @@ type Tiller struct {
 	Account   string   `json:"serviceAccount,omitempty"`
 	Desired   int32    `json:"desired"`
 	Ready     int32    `json:"ready"`
-	// Rollout says why its rollout is not done; empty where it is.
+	// Rollout is the reason why its rollout is not complete, empty if it is.
 	Rollout string `json:"rollout,omitempty"`
-	// owner is the tenant that it is labelled for, empty for an unmanaged one; name is that
-	// of the workload.
+	// owner is the tenant of its label, empty for an unmanaged one; name is the name of
+	// the workload.
 	owner, name string
 }
 
@@ -40,13 +40,13 @@ type Overview struct {
 	tenant.Tenant
 	Home   string  `json:"home"`
 	Tiller *Tiller `json:"running,omitempty"`
-	// Migration is nil where the tenant is not on its way to Helm 3 and 4.
+	// Migration is nil if the tenant is not being migrated.
 	Migration *tenant.Migration `json:"migration,omitempty"`
 	// Releases counts the releases by the status of their newest revision.
 	Releases map[string]int `json:"releases,omitempty"`
 	// Problem is what is wrong with its record.
 	Problem string `json:"problem,omitempty"`
-	// TermsUnread is why it is not known whose time ends when.
+	// TermsUnread is the reason why the ends of grants for a time are not known.
 	TermsUnread string `json:"temporaryUnread,omitempty"`
 }
 
@@ -55,20 +55,21 @@ func (o *Overview) takePeople(p people) {
 	o.TermsUnread = p.problem()
 }
 
-// Inventory is what a cluster holds of tenants and Tillers.
+// Inventory lists the tenants and Tillers of a cluster.
 type Inventory struct {
 	Tenants []Overview
-	// Unmanaged are the Tillers that no tenant has.
+	// Unmanaged are the Tillers that belong to no tenant.
 	Unmanaged []Unmanaged
-	// Unseen says what the caller may not read, and so what is missing here.
+	// Unseen has the errors of reads that the caller may not make, whose results are
+	// missing.
 	Unseen []error
-	// PeopleUnseen, TillersUnseen and ReleasesUnseen say that these are not known of any
-	// tenant, or not of each.
+	// PeopleUnseen, TillersUnseen and ReleasesUnseen report that these are not known for
+	// any tenant, or not for all.
 	PeopleUnseen, TillersUnseen, ReleasesUnseen bool
 }
 
-// Lacks returns an error for a tenant that the cluster does not hold; nil for one that it
-// does. where is the cluster, for the error.
+// Lacks returns an error for a tenant that does not exist in the cluster, nil for one
+// that does. where is the cluster, for the error.
 func (i *Inventory) Lacks(name, where string) *NoTenantError {
 	var known []string
 	for _, t := range i.Tenants {
@@ -80,7 +81,7 @@ func (i *Inventory) Lacks(name, where string) *NoTenantError {
 	return noTenant(name, where, known)
 }
 
-// Only leaves the tenants of these names, and no Tiller that is none's.
+// Only keeps the tenants with these names, and no unmanaged Tiller.
 func (i *Inventory) Only(names []string) {
 	i.Tenants = slices.DeleteFunc(i.Tenants, func(t Overview) bool { return !slices.Contains(names, t.Name) })
 	i.Unmanaged = nil
@@ -92,8 +93,8 @@ type Unmanaged struct {
 	Releases map[string]int `json:"releases,omitempty"`
 }
 
-// TakeInventory reads it with a handful of paged lists, however many tenants
-// there are.
+// TakeInventory reads the inventory with a few paged lists, however many tenants there
+// are.
 func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 	records, err := c.TenantRecords(ctx)
 	if err != nil {
@@ -156,7 +157,8 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		inventory.Tenants = append(inventory.Tenants, o)
 	}
 	for _, tiller := range tillers {
-		// In a tenant's own namespace any member can make what looks like one.
+		// In a tenant's own namespace any member can make a workload that looks like a
+		// Tiller.
 		if (tiller.owner == "" || !homes[tiller.Namespace]) && !owned[tiller.Namespace] {
 			inventory.Unmanaged = append(inventory.Unmanaged, Unmanaged{tiller, countByStatus(revisions[tiller.Namespace])})
 		}
@@ -186,12 +188,12 @@ func countByStatus(revisions []release.Revision) map[string]int {
 	return count
 }
 
-// mostRollouts bounds of how many Tillers that are not rolled out it is asked why.
+// mostRollouts bounds the number of incomplete rollouts whose reason is looked for.
 const mostRollouts = 10
 
-// Tillers are all Deployments, StatefulSets and DaemonSets that run a Tiller, of a namespace
-// or of all where it is empty; Deployments of Tiller's usual name come first. They are known
-// by what runs in them, as audit and init --adopt know them.
+// Tillers returns all Deployments, StatefulSets and DaemonSets that run a Tiller, of a
+// namespace or of all namespaces if it is empty; Deployments with Tiller's usual name
+// come first. They are recognised by what runs in them, as by audit and init --adopt.
 func Tillers(ctx context.Context, c *cluster.Client, namespace string) ([]Tiller, error) {
 	var tillers []Tiller
 	add := func(meta metav1.ObjectMeta, replicas *int32, ready int32, template corev1.PodTemplateSpec) {

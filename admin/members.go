@@ -18,26 +18,26 @@ import (
 	"helm-tenant/tenant"
 )
 
-// NoTenantError says that there is no tenant of that name.
+// NoTenantError reports that no tenant of that name exists.
 type NoTenantError struct {
 	Name, Where string
-	// Home is the home namespace that was named, empty where none was.
+	// Home is the home namespace that was named, empty if none was.
 	Home string
-	// Near are tenants with a similar name, of those that the caller may see.
+	// Near has tenants with similar names, of those that the caller may see.
 	Near []string
 }
 
-// noTenant returns the error for a tenant that is not there, of the tenants that are.
+// noTenant returns the error for a tenant that does not exist, given the ones that do.
 func noTenant(name, where string, known []string) *NoTenantError {
 	return &NoTenantError{Name: name, Where: where, Near: tenant.Near(name, known)}
 }
 
-// noTenantIn is noTenant for a caller that has not read the tenants yet; one who may not
-// read them gets no similar names.
+// noTenantIn is noTenant for a caller that has not read the tenants yet; without the
+// right to read them, there are no similar names.
 func noTenantIn(ctx context.Context, c *cluster.Client, name string) *NoTenantError {
 	homes, err := c.Homes(ctx)
 	if err != nil {
-		homes = nil // the error is about the name, and not about this list
+		homes = nil // similar names are optional
 	}
 	return noTenant(name, c.Where(), slices.Collect(maps.Keys(homes)))
 }
@@ -49,25 +49,25 @@ func (e *NoTenantError) Error() string {
 	return fmt.Sprintf("there is no tenant %q in %s", e.Name, e.Where)
 }
 
-// Membership is a change of a tenant's members.
+// Membership is the result of a change of a tenant's members.
 type Membership struct {
 	Tenant tenant.Tenant
-	// Changed are the subjects that got or lost the relation. For those in Unchanged
-	// nothing had to be done.
+	// Changed has the subjects that got or lost the relation. Those in Unchanged had it,
+	// or lacked it, already.
 	Changed   map[tenant.Relation]tenant.Members
 	Unchanged tenant.Members
-	// Unseen are the relations whose binding the caller may not read.
+	// Unseen has the relations whose binding the caller may not read.
 	Unseen []tenant.Relation
-	// Unread are the relations whose binding was not read, since the change is not about
-	// them: Tenant says nothing of their people.
+	// Unread has the relations whose binding was not read because the change does not
+	// concern them: Tenant does not have their subjects.
 	Unread []tenant.Relation
-	// Notes are what an admin should know of the change.
+	// Notes are remarks for the admin.
 	Notes []string
-	// Was are the grants for a time before the change.
+	// Was has the grants for a time before the change.
 	Was tenant.Terms
 }
 
-// Everybody are those for whom anything changed.
+// Everybody returns all subjects that the change affected.
 func (m Membership) Everybody() tenant.Members {
 	var all tenant.Members
 	for _, as := range tenant.Relations {
@@ -76,16 +76,16 @@ func (m Membership) Everybody() tenant.Members {
 	return all
 }
 
-// Find returns the tenant of that name, without its members. A caller who may not list
-// ConfigMaps in the cluster finds it in its conventional home namespace, or in the one
-// that is named. Where the error is a *cluster.RecordError, the record can't be read, and
-// the tenant that is returned is what is known without it: its home, and that it may have
-// either engine.
+// Find returns the tenant of that name without its members. For a caller who may not list
+// ConfigMaps in the cluster it looks in the conventional home namespace, or in the one
+// that is named. If the record can't be read, the error is a *cluster.RecordError, and
+// the returned tenant has what is known without the record: its home, and that it may
+// have either engine.
 func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Tenant, error) {
 	homes := []string{home}
 	var known []string
 	if home == "" {
-		// An owner may not list them: that is asked, not tried.
+		// An owner may not list them, so the permission is asked for first.
 		may, err := c.May(ctx, cluster.Permission{Verb: "list", Resource: "configmaps"})
 		if err != nil {
 			return tenant.Tenant{}, err
@@ -111,7 +111,7 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 		t, err := c.Record(ctx, home)
 		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) && len(homes) > 1 {
 			if apierrors.IsForbidden(err) {
-				forbidden = err // in the other one it may be allowed
+				forbidden = err // reading the other home may be allowed
 			}
 			continue
 		}
@@ -157,19 +157,19 @@ func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantReque
 	case tenant.RelationReader:
 		relations = append(relations, tenant.RelationReader)
 	case tenant.RelationOwner:
-		relations = tenant.Relations // with the first owner the bindings of all of them are made
+		relations = tenant.Relations // the first owner needs the bindings of all relations
 	}
 	change := peopleChange{tenant: t, who: g.Who, relations: relations, needed: g.As, accepted: g.Accepted}
 	return change.write(ctx, c, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
-		if until.IsZero() { // in a second round it is the same
+		if until.IsZero() { // a second round keeps the time of the first
 			until = c.Now().Add(g.For + time.Second - 1).UTC().Truncate(time.Second)
 		}
 		return have.grant(t.Name, g, until)
 	})
 }
 
-// Revoke takes somebody out of the tenant, by one write for each relation that they have.
-// What the caller may not look at is in the result's Unseen.
+// Revoke removes subjects from the tenant, by one write for each relation that they have.
+// The relations whose binding the caller may not read are in the result's Unseen.
 func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeRequest, dryRun bool) (Membership, error) {
 	if problems := r.Who.Validate(); len(problems) > 0 {
 		return Membership{}, Invalid(problems)
@@ -183,8 +183,8 @@ func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeReq
 	})
 }
 
-// Expired are the tenants of the cluster with grants that are over, and those of which
-// that can't be told. It reads a few lists, however many tenants there are.
+// Expired returns the tenants of the cluster that have grants whose time has ended, or
+// grants that can't be read. It makes a few lists, however many tenants there are.
 func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 	records, err := c.TenantRecords(ctx)
 	if err != nil {
@@ -204,8 +204,8 @@ func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 		if !over[record.Namespace] {
 			continue
 		}
-		// Who is in stands in the bindings alone: an unreadable record is no reason to let
-		// somebody stay.
+		// The bindings alone say who is a member: an unreadable record is no reason to
+		// keep an expired grant.
 		t, err := tenant.ReadRecord(record.Data[tenant.RecordKey])
 		if err != nil || t.WithDefaults().Home() != record.Namespace {
 			t = tenant.Tenant{Name: record.Labels[tenant.LabelTenant], HomeNamespace: record.Namespace, Engine: tenant.EngineBoth}
@@ -216,7 +216,8 @@ func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 	return found, nil
 }
 
-// eachPeople reads the bindings of the people of all tenants, whoever made them.
+// eachPeople reads the bindings of members, readers and owners of all tenants, whoever
+// made them.
 func eachPeople(ctx context.Context, c *cluster.Client, do func(*rbacv1.RoleBinding)) error {
 	for _, as := range tenant.Relations {
 		options := metav1.ListOptions{LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + rbac.BindingName(as)}

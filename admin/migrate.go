@@ -20,10 +20,10 @@ import (
 	"helm-tenant/tenant"
 )
 
-// RiskMissingReleases removes a Tiller's records of releases that Helm 3 has none of.
+// RiskMissingReleases removes a Tiller's records of releases that Helm 3 does not have.
 const RiskMissingReleases Risk = "missing-releases"
 
-// MigratingError refuses what would disturb a migration that is under way.
+// MigratingError refuses an action that would disturb a migration that is under way.
 type MigratingError struct {
 	Name string
 	tenant.Migration
@@ -37,7 +37,7 @@ func (e *MigratingError) Error() string {
 // under way.
 var ErrEnded = errors.New("somebody else has ended the migration meanwhile")
 
-// BlockedError is everything that keeps a tenant's releases from moving.
+// BlockedError has all problems that keep a tenant's releases from moving.
 type BlockedError struct{ Problems []error }
 
 func (e *BlockedError) Error() string {
@@ -47,37 +47,37 @@ func (e *BlockedError) Error() string {
 	return fmt.Sprintf("it can't move, for %d reasons:", len(e.Problems))
 }
 
-// Details are the problems, unless the error itself names the only one.
+// Details returns the problems, unless the error itself is the only one.
 func (e *BlockedError) Details() []string { return migrate.Lines(e.Problems) }
 
-// Migration is a tenant on its way from its Tiller to Helm 3 and 4, as the cluster
-// has it.
+// Migration is the state in the cluster of a tenant's migration from its Tiller to Helm 3
+// and 4.
 type Migration struct {
 	Tenant tenant.Tenant
-	// State is nil where the migration has not begun.
+	// State is nil if the migration has not begun.
 	State *tenant.Migration
-	// Records are those of the tenant's Tiller, Releases what becomes of them.
+	// Records are the records of the tenant's Tiller, Releases what they convert to.
 	Records  []cluster.Stored
 	Releases []migrate.Release
-	// Standings are what Helm 3 has of each of the releases.
+	// Standings has what Helm 3 has of each release.
 	Standings []migrate.Standing
-	// HelmRecords are the Secrets of Helm 3's that belong to the releases.
+	// HelmRecords are Helm 3's Secrets that belong to the releases.
 	HelmRecords []cluster.Stored
-	// later are those of them that Helm 3 made after ours.
+	// later has those HelmRecords that Helm 3 made after the migrated ones.
 	later map[cluster.Key]bool
-	// Problems keep the releases from moving; the first of them, as many as unmovable says,
-	// are of Tiller's records themselves.
+	// Problems keep the releases from moving. The first unmovable ones concern Tiller's
+	// records themselves.
 	Problems  []error
 	unmovable int
-	// Replicas are those that Tiller's Deployment asks for now.
+	// Replicas is the present number of replicas of Tiller's Deployment.
 	Replicas int32
 
-	// keep bounds how many revisions of each release move; 0 is no bound.
+	// keep bounds the revisions of each release that move; 0 is no bound.
 	keep int
-	// helm are the Secrets that Standings and HelmRecords were found in, by the namespace
-	// and name of their release.
+	// helm has the Secrets from which Standings and HelmRecords were made, by namespace
+	// and name of the release.
 	helm map[string][]cluster.Stored
-	// written are those that this run wrote; nil where it wrote none yet.
+	// written has the records that this run wrote; nil if it wrote none yet.
 	written *migrate.Written
 	live    *cluster.Live
 }
@@ -86,18 +86,18 @@ func recordKey(home string) cluster.Key {
 	return cluster.Key{Kind: "ConfigMap", Namespace: home, Name: tenant.RecordName}
 }
 
-// ReadMigration reads how far the tenant is and what is to move, converts it, and looks
-// for all that keeps it from moving. It writes nothing. earlier is what the same run read
-// before, or nil: records that are still the same are not read and converted again. keep
-// bounds how many revisions of each release move, unless the migration began with another
-// bound; 0 is none.
+// ReadMigration reads the state of the migration and the records to move, converts these,
+// and looks for problems that keep the releases from moving. It writes nothing. earlier
+// is the result of an earlier read in the same run, or nil: records that have not changed
+// since are not read and converted again. keep bounds the revisions of each release that
+// move, unless the migration began with another bound; 0 is no bound.
 func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration) (*Migration, error) {
 	return readMigration(ctx, c, name, keep, earlier, nil)
 }
 
-// readMigration is ReadMigration. Where the releases are still to be moved, save is called
-// with each of Tiller's records that is read, one at a time; its error ends the reading. It
-// may be nil.
+// readMigration is ReadMigration. If the releases still have to move, it calls save with
+// each of Tiller's records that it reads, one at a time; an error of save ends the
+// reading. save may be nil.
 func readMigration(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration, save func(cluster.Record) error) (*Migration, error) {
 	live, err := c.Read(ctx, name)
 	if err != nil {
@@ -140,7 +140,7 @@ func readMigration(ctx context.Context, c *cluster.Client, name string, keep int
 		return nil, err
 	}
 	stored := countStorages(m.Records)
-	// Those of the other kind are not this Tiller's: it never reads them.
+	// Records of the other kind are not this Tiller's: it never reads them.
 	m.Records = slices.DeleteFunc(m.Records, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(storage)) })
 	slices.SortFunc(m.Records, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
 	if earlier != nil && slices.Equal(earlier.Records, m.Records) && earlier.keep == m.keep && slices.Equal(earlier.Tenant.Namespaces, t.Namespaces) && earlier.Tenant.AllNamespaces == t.AllNamespaces {
@@ -155,7 +155,7 @@ func readMigration(ctx context.Context, c *cluster.Client, name string, keep int
 	return m, m.lookAtTargets(ctx, c, earlier)
 }
 
-// readReleases reads Tiller's records and converts them; see readMigration about save.
+// readReleases reads Tiller's records and converts them; for save see readMigration.
 func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save func(cluster.Record) error) error {
 	if save == nil || m.State != nil && m.State.Phase != tenant.PhaseFrozen {
 		save = func(cluster.Record) error { return nil }
@@ -178,7 +178,7 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save fu
 		})
 		return save(record)
 	})
-	_ = group.Wait() // what it runs returns no error
+	_ = group.Wait() // the functions return no error
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 		})
 		return nil
 	})
-	_ = group.Wait() // what it runs returns no error
+	_ = group.Wait() // the functions return no error
 	if err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 		if !known {
 			var kept []migrate.Kept
 			for j, secret := range secrets {
-				if there, found := read[secret.Key]; found { // else it was removed meanwhile
+				if there, found := read[secret.Key]; found { // otherwise it was deleted in the meantime
 					secrets[j] = versions[secret.Key]
 					kept = append(kept, there)
 				}
@@ -256,9 +256,9 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 	return nil
 }
 
-// standing is what was found of the i-th release of now, if it was compared with the same
-// Secrets then. That all revisions were written makes a difference to migrate.Compare
-// only where none of the Secrets is ours.
+// standing returns the earlier result for the i-th release of now, if the Secrets are the
+// same. Whether all revisions were written matters to migrate.Compare only if none of the
+// Secrets is ours.
 func (m *Migration) standing(now *Migration, i int) (migrate.Standing, bool) {
 	if m == nil || !slices.Equal(m.Records, now.Records) || i >= len(m.Standings) || m.Releases[i].Name != now.Releases[i].Name {
 		return migrate.Standing{}, false
@@ -268,8 +268,8 @@ func (m *Migration) standing(now *Migration, i int) (migrate.Standing, bool) {
 	return s, same && (len(s.Ours) > 0 || m.moved() == now.moved())
 }
 
-// moved reports whether all revisions were written: then what Helm 3 has of them is its
-// own affair.
+// moved reports whether all revisions were written. From then on Helm 3 decides what
+// becomes of them.
 func (m *Migration) moved() bool {
 	return m.State != nil && m.State.Converted
 }
@@ -286,8 +286,8 @@ func (m *Migration) checkClash(r migrate.Release, s migrate.Standing) {
 	}
 }
 
-// noteUnserved notes the objects of which the API server has forgotten the kind, and those
-// that are outside the tenant's namespaces.
+// noteUnserved notes the objects of kinds that the API server no longer serves, and those
+// outside the tenant's namespaces.
 func (m *Migration) noteUnserved(ctx context.Context, c *cluster.Client) error {
 	versions := map[string]bool{}
 	for _, r := range m.Releases {
@@ -317,7 +317,7 @@ func (m *Migration) noteUnserved(ctx context.Context, c *cluster.Client) error {
 	return nil
 }
 
-// Revisions counts what moves.
+// Revisions returns the number of revisions that move.
 func (m *Migration) Revisions() int {
 	count := 0
 	for _, r := range m.Releases {

@@ -12,8 +12,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Finish makes Helm the owner of what the releases hold, then removes the Tiller and its
-// records, when they are backed up. In a dry run it returns what would be written.
+// Finish makes Helm the owner of the releases' objects, backs up Tiller's records, and
+// removes these and the Tiller. In a dry run it returns what would be written.
 func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	migration, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
 	switch {
@@ -55,7 +55,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	if _, err := m.Backups.Save(ctx, m.File, "", migration.Records); err != nil {
 		return nil, err
 	}
-	// While Tiller's records exist, and the way back is open.
+	// While Tiller's records exist and the migration can be aborted.
 	if err := m.setMovedOwnership(ctx, migration); err != nil {
 		return nil, err
 	}
@@ -71,8 +71,8 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	return prepared, setState(ctx, m.Client, migration.Tenant, migration.State, nil, nil, m.Event.made)
 }
 
-// unmoved are the releases, or their newest revisions, of which Helm 3 has no record.
-// Those that were deleted under Tiller made nothing, and don't count.
+// unmoved returns the releases, or their newest revisions, of which Helm 3 has no record.
+// Releases that were deleted under Tiller have no objects, and do not count.
 func (m *Migration) unmoved() []string {
 	var gone []string
 	for i, r := range m.Releases {
@@ -88,9 +88,9 @@ func (m *Migration) unmoved() []string {
 	return gone
 }
 
-// Abort goes back to Tiller: it takes the rights to use Helm 3 away, removes Helm 3's
-// records when they are backed up, and starts Tiller, in that order. In a dry run it
-// returns what would be written.
+// Abort goes back to Tiller: it removes the rights to use Helm 3, backs up and removes
+// Helm 3's records, and starts Tiller, in that order. In a dry run it returns what would
+// be written.
 func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	migration, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
 	switch {
@@ -124,7 +124,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	if err := m.step(ctx, migration, tenant.PhaseAborting, nil, nil); err != nil {
 		return nil, err
 	}
-	// Rights first: nobody should change with Helm 3 what is being taken away.
+	// Rights first, so that nobody changes with Helm 3 what is being removed.
 	if err := SetEngine(ctx, m.Client, migration, tenant.PhaseAborting, migration.State.Engine, m.Event.made); err != nil {
 		return nil, err
 	}

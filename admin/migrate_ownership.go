@@ -10,9 +10,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Stamp has the objects of all of the tenant's releases of Helm 3 and 4 name their release,
-// for a tenant whose migration did not do so at its end. It returns how many releases there
-// are, and how many objects helm uninstall would leave. See SetOwnership.
+// Stamp sets the ownership of all objects of the tenant's Helm 3 and 4 releases, for a
+// tenant whose migration did not do so at its end. It returns the number of releases, and
+// the number of objects that helm uninstall would leave. See SetOwnership.
 func (m *Migrate) Stamp(ctx context.Context) (releases, left int, err error) {
 	live, err := m.Client.Read(ctx, m.Name)
 	if err != nil {
@@ -45,8 +45,8 @@ func (m *Migrate) Stamp(ctx context.Context) (releases, left int, err error) {
 	return len(held), left, m.noteOwnership(ctx, t, left == 0)
 }
 
-// noteOwnership notes on the tenant's record whether every object names its release: the
-// audit looks at that, since it does not read the objects.
+// noteOwnership records whether every object names its release, for the audit, which does
+// not read the objects.
 func (m *Migrate) noteOwnership(ctx context.Context, t tenant.Tenant, set bool) error {
 	if m.DryRun {
 		return nil
@@ -69,8 +69,8 @@ func (m *Migrate) noteOwnership(ctx context.Context, t tenant.Tenant, set bool) 
 	return err
 }
 
-// setMovedOwnership has the objects of the releases that moved name their release. What
-// can't be changed is said, and does not keep the migration from its end.
+// setMovedOwnership sets the ownership of the objects of the releases that moved. Objects
+// that can't be changed are reported, and do not keep the migration from ending.
 func (m *Migrate) setMovedOwnership(ctx context.Context, migration *Migration) error {
 	held, err := movedHeld(ctx, m.Client, migration)
 	if err != nil {
@@ -87,7 +87,8 @@ func (m *Migrate) setMovedOwnership(ctx context.Context, migration *Migration) e
 	return m.noteOwnership(ctx, migration.Tenant, left == 0)
 }
 
-// setOwnership counts the objects that are there and do not name their release afterwards.
+// setOwnership returns the number of existing objects that still do not name their
+// release.
 func (m *Migrate) setOwnership(ctx context.Context, t tenant.Tenant, held []Held) (left int, err error) {
 	err = SetOwnership(ctx, m.Client, t, held, m.DryRun, func(change OwnershipChange) {
 		if change.Problem != nil && !change.Gone {

@@ -17,21 +17,22 @@ import (
 type Migrate struct {
 	Client *cluster.Client
 	Name   string
-	// Backups write the backups; File is the file that was asked for, empty for a new one.
+	// Backups writes the backups; File is the requested file, empty for a new one.
 	Backups backup.Backups
 	File    string
-	// Keep bounds how many revisions of each release move, the newest ones; 0 is no bound.
+	// Keep bounds the revisions of each release that move, the newest ones; 0 is no
+	// bound.
 	Keep int
 	// DryRun ends the run before the first write.
 	DryRun   bool
 	Accepted Accepted
-	// Wait says that Abort waits until Tiller is ready again; Timeout bounds this wait, and
-	// that for Tiller to stop.
+	// Wait has Abort wait until Tiller is ready again. Timeout bounds this wait, and the
+	// wait for Tiller to stop.
 	Wait    bool
 	Timeout time.Duration
 	Event   Sink
-	// Verifier finds a helm that can verify the releases, before anything is written; what
-	// it returns verifies them.
+	// Verifier finds a helm that can verify the releases, before anything is written, and
+	// returns a function that verifies them.
 	Verifier func(context.Context) (func(context.Context, *Migration) error, error)
 	// Confirm asks the admin before the Tiller is removed.
 	Confirm func(context.Context) error
@@ -40,9 +41,9 @@ type Migrate struct {
 }
 
 // Begin moves the releases: it backs up Tiller's records, stops Tiller, writes Helm 3's
-// records, grants the members Helm 3, and has the releases verified, in that order. A run
-// that ended at any point is continued from there. It returns the migration as it was
-// read, also with the error of a dry run.
+// records, lets the members use Helm 3, and verifies the releases, in that order. A run
+// that was interrupted is continued. It returns the migration as it was read, also with
+// the error of a dry run.
 func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 	draft := m.Backups.Draft(m.File)
 	defer draft.Discard()
@@ -113,7 +114,7 @@ func (m *Migrate) say(format string, args ...any) {
 	m.Event(Event{Text: fmt.Sprintf(format, args...)})
 }
 
-// readAgain reads what changed since, and fails if the migration was ended meanwhile.
+// readAgain reads what has changed, and fails if the migration has ended in the meantime.
 func (m *Migrate) readAgain(ctx context.Context, earlier *Migration) (*Migration, error) {
 	migration, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, earlier)
 	if err == nil && migration.State == nil {
@@ -122,7 +123,7 @@ func (m *Migrate) readAgain(ctx context.Context, earlier *Migration) (*Migration
 	return migration, err
 }
 
-// step brings the migration into its next phase; see Step.
+// step moves the migration to its next phase; see Step.
 func (m *Migrate) step(ctx context.Context, migration *Migration, phase tenant.Phase, change func(*tenant.Migration), replicas *int32) error {
 	next := *migration.State
 	next.Phase = phase
@@ -151,12 +152,12 @@ func (m *Migrate) convert(ctx context.Context, migration *Migration, draft *back
 	return migration, m.step(ctx, migration, tenant.PhaseConverted, func(next *tenant.Migration) { next.Converted = true }, nil)
 }
 
-// freeze saves the draft, which has Tiller's records, as the backup, stops Tiller, and reads
-// again what Tiller wrote until then.
+// freeze saves the draft, which has Tiller's records, as the backup, stops Tiller, and
+// reads again what Tiller wrote until then.
 func (m *Migrate) freeze(ctx context.Context, migration *Migration, draft *backup.Draft) (*Migration, error) {
 	was, earlier := migration.State, ""
 	if was != nil {
-		earlier = was.Backup // of a run that did not come to its end
+		earlier = was.Backup // of an interrupted run
 	}
 	saved, err := draft.Save(earlier)
 	if err != nil {
@@ -189,7 +190,7 @@ func (m *Migrate) freeze(ctx context.Context, migration *Migration, draft *backu
 
 func (m *Migrate) sayTiller(sentence string) { m.say("Tiller: %s", sentence) }
 
-// NoteWork says of each release what Helm 3 did with it, which Tiller will not know.
+// NoteWork reports for each release what Helm 3 did with it, which Tiller will not know.
 func (m *Migrate) NoteWork(migration *Migration) {
 	for i, r := range migration.Releases {
 		standing := migration.Standings[i]

@@ -9,9 +9,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// CheckMigrationAllowed returns a *DeniedError unless the admin may make every write
-// of the migration, and of the way back. It also finds what stands in the way of the
-// new deployer, as Prepare does.
+// CheckMigrationAllowed returns a *DeniedError unless the admin may make every write of
+// the migration, and of an abort. It also returns what prevents the new deployer, as
+// Prepare does.
 func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration) error {
 	prepared, err := Prepare(ctx, c, m.engineRequest(tenant.EngineBoth))
 	if err != nil {
@@ -34,7 +34,7 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 	if err != nil {
 		return err
 	}
-	// As whom the releases are verified.
+	// The releases are verified as the deployer.
 	impersonate := deployerImpersonation(m.Tenant)
 	may, err := c.May(ctx, impersonate)
 	if err == nil && !may {
@@ -47,7 +47,7 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 }
 
 // checkEndAllowed returns a *DeniedError unless the admin may make every write of a
-// way out of the migration: what was prepared for it, and its steps.
+// finish or an abort: what was prepared for it, and its steps.
 func checkEndAllowed(ctx context.Context, c *cluster.Client, m *Migration, prepared *Prepared) error {
 	all := *prepared
 	all.Plan.Changes = slices.Clone(prepared.Plan.Changes)
@@ -55,7 +55,7 @@ func checkEndAllowed(ctx context.Context, c *cluster.Client, m *Migration, prepa
 	return CheckAllowed(ctx, c, &all)
 }
 
-// planSteps adds what setState writes, to be asked for.
+// planSteps adds the writes of setState, so that their permissions are checked.
 func (m *Migration) planSteps(plan *cluster.Plan) {
 	if record := m.live.Get(recordKey(m.Tenant.Home())); record != nil {
 		plan.Edit(record, cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationMigration, "asked for"))
@@ -96,7 +96,7 @@ func setState(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to 
 				return nil, err
 			}
 		}
-		if isState(now, from) { // else somebody else made the step, with what they knew
+		if isState(now, from) { // otherwise another admin made the step
 			prepared.Plan.Edit(record, cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationMigration, value))
 		}
 		if deployment := live.Get(tillerKey(t.Home())); deployment != nil && replicas != nil {
@@ -119,9 +119,9 @@ func beyond(now, to *tenant.Migration) bool {
 }
 
 // checkHelmRecords fails unless Helm 3 has every revision that writeHelmRecords should
-// have written. Until now nobody used Helm 3 on them, except members of a tenant that had
-// both engines: where they made a later revision, Helm 3 may have removed older ones. It
-// returns the migration as it was read.
+// have written. Until now only members of a tenant with both engines could use Helm 3 on
+// them: if they made a later revision, Helm 3 may have removed older ones. It returns the
+// migration as it was read.
 func checkHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration) (*Migration, error) {
 	migration, err := ReadMigration(ctx, c, migration.Tenant.Name, migration.keep, migration)
 	if err != nil {
@@ -161,9 +161,9 @@ func (m *Migration) engineRequest(engine tenant.Engine) Request {
 	return Request{Tenant: tenant.Tenant{Name: m.Tenant.Name, Engine: engine}, Migrating: true, LeaveReleases: true, Share: true, Accepted: Risks}
 }
 
-// SetEngine gives a tenant that is being migrated the deployers of that engine, and
-// its members the rights that go with them. Tiller's Deployment is left alone, unless
-// the engine has none. It fails where the migration is not in that phase any more.
+// SetEngine gives a tenant that is being migrated the deployers of that engine, and its
+// members the rights that go with them. Tiller's Deployment is left alone, unless the
+// engine has none. It fails if the migration has left that phase.
 func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenant.Phase, engine tenant.Engine, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		prepared, err := prepareEngine(ctx, c, m, engine)
@@ -189,31 +189,32 @@ func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenan
 	return err
 }
 
-// prepareEngine finds out what SetEngine would write.
+// prepareEngine returns what SetEngine would write.
 func prepareEngine(ctx context.Context, c *cluster.Client, m *Migration, engine tenant.Engine) (*Prepared, error) {
 	return Prepare(ctx, c, m.engineRequest(engine))
 }
 
-// backRequest asks for the tenant as it was before the migration. A Deployment of Tiller's
-// that is gone is made again.
+// backRequest asks for the tenant as it was before the migration. A deleted Deployment of
+// Tiller is created again.
 func (m *Migration) backRequest() Request {
 	r := m.engineRequest(m.State.Engine)
 	r.StartTiller = m.live.Get(tillerKey(m.Tenant.Home())) == nil
 	return r
 }
 
-// removeHelmRecords removes what Helm 3 has of the releases, as it was read and backed up.
+// removeHelmRecords removes Helm 3's records of the releases, which were read and backed
+// up.
 func removeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration, made func(cluster.Change)) error {
 	return removeAll(ctx, c, migration, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.HelmRecords }, made)
 }
 
-// removeRecords removes Tiller's records, as they were read and backed up.
+// removeRecords removes Tiller's records, which were read and backed up.
 func removeRecords(ctx context.Context, c *cluster.Client, migration *Migration, made func(cluster.Change)) error {
 	return removeAll(ctx, c, migration, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.Records }, made)
 }
 
-// removeAll removes records in a phase of the migration. Those that it holds are backed up, and no
-// other one is removed.
+// removeAll removes records in a phase of the migration. The records that it has are
+// backed up, and no others are removed.
 func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		now, err := ReadMigration(ctx, c, migration.Tenant.Name, migration.keep, migration)
@@ -229,8 +230,7 @@ func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, pha
 	return err
 }
 
-// removeSaved removes records, if all of them are saved; those that are early, before
-// the others.
+// removeSaved removes records if all of them are saved, the early ones before the others.
 func removeSaved(plan *cluster.Plan, records, saved []cluster.Stored, early map[cluster.Key]bool) error {
 	for _, record := range records {
 		same := func(kept cluster.Stored) bool {

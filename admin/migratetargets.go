@@ -19,22 +19,23 @@ import (
 	"helm-tenant/tenant"
 )
 
-// LostRecordError says that objects carry a tenant's label, and that the record which says
-// what the tenant is does not exist any more.
+// LostRecordError reports that objects carry a tenant's label while the tenant's record
+// does not exist any more.
 type LostRecordError struct {
 	Name string
-	// Home is empty where no object tells it, or where it does not exist any more.
+	// Home is empty if no object names it, or if it does not exist any more.
 	Home string
-	// Namespaces carry the tenant's label; AllNamespaces says that a ClusterRoleBinding does.
+	// Namespaces carry the tenant's label; AllNamespaces reports whether a
+	// ClusterRoleBinding does.
 	Namespaces    []string
 	AllNamespaces bool
-	// HelmAccount reports whether the account exists as which Helm 3 and 4 act.
+	// HelmAccount reports whether the service account of Helm 3 and 4 exists.
 	HelmAccount bool
-	// FormerHome is the namespace that all of Namespaces name as the tenant's home, where Home
-	// is empty; it is empty where they name none, or several.
+	// FormerHome is the namespace that all Namespaces name as the tenant's home, if Home
+	// is empty; it is empty if they name none, or several.
 	FormerHome string
-	// Role is bound to the tenant's deployer in all of Namespaces; empty where that is none,
-	// or not one.
+	// Role is bound to the tenant's deployer in all Namespaces; empty if there is no such
+	// role, or more than one.
 	Role string
 }
 
@@ -45,8 +46,8 @@ func (e *LostRecordError) Error() string {
 	return fmt.Sprintf("tenant %q has no record any more: ConfigMap %s is gone from namespace %q", e.Name, tenant.RecordName, e.Home)
 }
 
-// Ways are the tenants that it may have been, one for each engine, the likelier first. Role
-// and HomeNamespace are empty where the default is meant.
+// Ways returns the tenants that it may have been, one for each engine, the likelier
+// first. Role and HomeNamespace are empty if they have the default.
 func (e *LostRecordError) Ways() []tenant.Tenant {
 	way := func(engine tenant.Engine) tenant.Tenant {
 		t := tenant.Tenant{Name: e.Name, Namespaces: e.Namespaces, AllNamespaces: e.AllNamespaces, Engine: engine, Role: e.Role}
@@ -73,8 +74,8 @@ func (e *LostRecordError) Ways() []tenant.Tenant {
 	return ways
 }
 
-// lostOrNone is the error for a tenant that has no record: a *LostRecordError where objects
-// carry its label, else a *NoTenantError.
+// lostOrNone returns the error for a tenant without a record: a *LostRecordError if
+// objects carry its label, otherwise a *NoTenantError.
 func lostOrNone(ctx context.Context, c *cluster.Client, live *cluster.Live, name string) error {
 	if lost := lostTenant(live, name); lost != nil {
 		return lost
@@ -82,8 +83,8 @@ func lostOrNone(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 	return noTenantIn(ctx, c, name)
 }
 
-// lostTenant is what the live objects of a tenant without a record say of it; nil where
-// nothing that only admins write carries its label.
+// lostTenant returns what the live objects of a tenant without a record say of it; nil if
+// no object that only admins write carries its label.
 func lostTenant(live *cluster.Live, name string) *LostRecordError {
 	keys := live.OfTenant(name)
 	lost := &LostRecordError{Name: name}
@@ -110,9 +111,9 @@ func lostTenant(live *cluster.Live, name string) *LostRecordError {
 	return lost
 }
 
-// lookAtTargets finds out whether the releases can be kept where they live: whether
-// the namespaces exist, whether the role lets Helm 3 write its records, what Helm 3 has
-// there already, and whether quotas leave room for more.
+// lookAtTargets finds out whether the releases can be kept in their namespaces: whether
+// the namespaces exist, whether the role lets Helm 3 write its records, which records
+// Helm 3 has there already, and whether quotas leave room for more.
 func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlier *Migration) error {
 	names := map[string]bool{}
 	for _, r := range m.Releases {
@@ -128,8 +129,8 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlie
 	if err := c.Lookup(ctx, m.live, keys); err != nil {
 		return err
 	}
-	// What is gone when all records were written holds nothing up: the releases in a
-	// namespace that does not exist are gone, too.
+	// After all records were written, missing namespaces block nothing: the releases in
+	// them are deleted as well.
 	if !m.moved() {
 		if err := m.checkRole(); err != nil {
 			return err
@@ -174,8 +175,8 @@ func (m *Migration) LostNamespace(name string) bool {
 	return object == nil || object.GetDeletionTimestamp() != nil
 }
 
-// checkRole notes as a problem that the tenant's role is gone, or that Helm 3 could not
-// keep its records with it.
+// checkRole notes as a problem that the tenant's role does not exist, or does not let
+// Helm 3 keep its records.
 func (m *Migration) checkRole() error {
 	var rules []rbacv1.PolicyRule
 	found := false
@@ -192,7 +193,7 @@ func (m *Migration) checkRole() error {
 		m.Problems = append(m.Problems, fmt.Errorf("the tenant's role, ClusterRole %s, does not exist: create it", m.Tenant.Role))
 		return nil
 	}
-	// What the driver of Helm 3 calls (helm.sh/helm/v3/pkg/storage/driver, secrets.go).
+	// The requests of Helm 3's driver (helm.sh/helm/v3/pkg/storage/driver, secrets.go).
 	if enough, _ := validation.Covers(rules, []rbacv1.PolicyRule{{
 		APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "create", "update", "delete"}}}); !enough {
 		m.Problems = append(m.Problems, fmt.Errorf("the tenant's role, ClusterRole %s, does not let Helm 3 keep its records: it needs get, list, create, update and delete of secrets", m.Tenant.Role))
@@ -200,9 +201,9 @@ func (m *Migration) checkRole() error {
 	return nil
 }
 
-// checkQuotas notes as a problem where a ResourceQuota leaves no room for the Secrets that
-// are to be written. Quotas that the caller may not read are passed over: the API server
-// judges each Secret again.
+// checkQuotas notes as a problem that a ResourceQuota leaves no room for the Secrets to
+// be written. Quotas that the caller may not read are skipped: the API server checks each
+// Secret in any case.
 func (m *Migration) checkQuotas(ctx context.Context, c *cluster.Client) error {
 	if m.moved() {
 		return nil

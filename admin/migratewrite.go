@@ -17,26 +17,26 @@ import (
 	"helm-tenant/tenant"
 )
 
-// batchBytes bounds what is in memory of the records that writeHelmRecords writes at once.
+// batchBytes bounds the memory for the records that writeHelmRecords writes at once.
 const batchBytes = 8 << 20
 
-// helmRecords writes Helm 3's records of the revisions that miss one, batch by batch: all of
-// a tenant's together may be larger than the memory.
+// helmRecords writes the missing Helm 3 records batch by batch, since the records of a
+// tenant may be larger than the memory.
 type helmRecords struct {
 	client *cluster.Client
-	// migration is what was read last.
+	// migration is the last result of reading.
 	migration *Migration
 	made      func(cluster.Change)
-	// written are the records as they are written.
+	// written has the records as they are written.
 	written *migrate.Written
-	// mutex guards batch, the records that are written next, and size, what they take.
+	// mutex guards batch, the records to write next, and size, the total of their sizes.
 	mutex sync.Mutex
 	batch []*corev1.Secret
 	size  int
 }
 
-// writeHelmRecords writes the records that Helm 3 does not have yet, and leaves those that
-// exist. It returns the migration as it was read before the last write.
+// writeHelmRecords writes the records that Helm 3 does not have yet, and leaves those
+// that exist. It returns the migration as it was read before the last write.
 func writeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration, made func(cluster.Change)) (*Migration, error) {
 	if migration.written == nil {
 		migration.written = migrate.NewWritten()
@@ -76,7 +76,7 @@ func writeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migrati
 	return w.migration, err
 }
 
-// add converts what a record holds and adds it to the batch.
+// add converts the content of a record and adds it to the batch.
 func (w *helmRecords) add(record cluster.Record, revision migrate.Revision) error {
 	old, err := w.client.ReleaseOf(record)
 	if err != nil {
@@ -99,7 +99,7 @@ func (w *helmRecords) full() bool {
 	return w.size >= batchBytes
 }
 
-// readAgain reads the migration, and fails where records can't be written any more.
+// readAgain reads the migration, and fails if its records must not be written any more.
 func (w *helmRecords) readAgain(ctx context.Context) error {
 	now, err := ReadMigration(ctx, w.client, w.migration.Tenant.Name, w.migration.keep, w.migration)
 	if err != nil {
@@ -120,7 +120,8 @@ func (w *helmRecords) done() bool {
 	return beyond(w.migration.State, &tenant.Migration{Phase: tenant.PhaseFrozen})
 }
 
-// missing are the revisions of which Helm 3 has no record, by the name of Tiller's.
+// missing returns the revisions of which Helm 3 has no record, by the name of Tiller's
+// record.
 func (w *helmRecords) missing() map[string]migrate.Revision {
 	missing := map[string]migrate.Revision{}
 	if w.done() {
@@ -134,8 +135,8 @@ func (w *helmRecords) missing() map[string]migrate.Revision {
 	return missing
 }
 
-// flush writes the batch. Where somebody else wrote one of its records meanwhile, the
-// migration is read again, and what exists is left.
+// flush writes the batch. If another admin wrote one of its records in the meantime, the
+// migration is read again, and the existing record is left.
 func (w *helmRecords) flush(ctx context.Context) error {
 	if len(w.batch) == 0 {
 		return nil

@@ -12,18 +12,18 @@ import (
 	"helm-tenant/cluster"
 )
 
-// move is a namespace that one run takes from a tenant and gives to another.
+// move is a namespace that one run takes from a tenant and gives to another one.
 type move struct {
 	namespace string
-	// from and to are positions among the requests, and order is the move's among all.
+	// from and to are indexes of requests, and order is the move's position among all
+	// moves.
 	from, to, order int
 }
 
-// findMoves returns the namespaces that belong to one of the tenants, which is to lose
-// them, and that another one asks for, in an order in which they can be moved: a tenant
-// that keeps none of its namespaces must get one before it loses the last, since only its
-// namespaces lead to its home. Tenants that could only exchange all of their namespaces
-// are left out.
+// findMoves returns the namespaces that one of the tenants has and is to lose, and that
+// another one asks for, in a possible order: a tenant that keeps none of its namespaces
+// must get one before it loses the last, since only its namespaces refer to its home.
+// Tenants that could only exchange all of their namespaces are left out.
 func findMoves(f *facts, requests []Request) []move {
 	losing := map[string]int{} // by namespace
 	keeps := map[int]bool{}
@@ -65,22 +65,22 @@ func findMoves(f *facts, requests []Request) []move {
 			m.order = len(ordered)
 			ordered, wanted, progress = append(ordered, m), slices.Delete(wanted, index, index+1), true
 			if !slices.ContainsFunc(wanted, func(other move) bool { return other.to == m.to }) {
-				keeps[m.to] = true // it has all of them then
+				keeps[m.to] = true // from then on it has all of them
 			}
 		}
 	}
 	return ordered
 }
 
-// decideMoves decides again about the tenants that are given namespaces, as if these had
-// been taken from the others already. Where that is refused, they are refused, too.
+// decideMoves decides again about the tenants that get namespaces, as if these had been
+// taken from the others already. Tenants for which that is refused are refused.
 func decideMoves(ctx context.Context, c *cluster.Client, f *facts, requests []Request, outcomes []Outcome) {
 	given := map[int][]*unstructured.Unstructured{}
 	moves := findMoves(f, requests)
 	for _, m := range moves {
 		object, err := f.taken(requests[m.from], m.namespace)
 		if err != nil {
-			continue // then it stays claimed
+			continue // then the namespace stays claimed
 		}
 		o := &outcomes[m.to]
 		o.given = append(o.given, m)
@@ -98,7 +98,7 @@ func decideMoves(ctx context.Context, c *cluster.Client, f *facts, requests []Re
 		}
 		o.Err = err
 	}
-	for range moves { // a refusal may be the reason of the next
+	for range moves { // a refusal may cause another one
 		for _, m := range moves {
 			if outcomes[m.from].Err != nil && outcomes[m.to].Err == nil {
 				outcomes[m.to].Prepared, outcomes[m.to].Err = nil, &ClaimedError{m.namespace, requests[m.from].Tenant.Name}
@@ -107,7 +107,7 @@ func decideMoves(ctx context.Context, c *cluster.Client, f *facts, requests []Re
 	}
 }
 
-// taken is a namespace as it is after it was taken from the tenant of the request.
+// taken returns a namespace as it will be when it was taken from the request's tenant.
 func (f *facts) taken(r Request, namespace string) (*unstructured.Unstructured, error) {
 	d, err := begin(f, r)
 	if err != nil {
@@ -121,12 +121,12 @@ func (f *facts) taken(r Request, namespace string) (*unstructured.Unstructured, 
 	return plan.Changes[0].Object, nil
 }
 
-// after are the facts with these objects as they will be.
+// after returns the facts with these objects in the place of the live ones.
 func (f *facts) after(objects []*unstructured.Unstructured) *facts {
 	return &facts{live: f.live.With(objects...), homes: f.homes, foreign: f.foreign}
 }
 
-// partOf is the part of a plan that takes a namespace from its tenant.
+// partOf returns the part of a plan that takes a namespace from its tenant.
 func partOf(plan cluster.Plan, namespace string) cluster.Plan {
 	var part cluster.Plan
 	for _, change := range plan.Changes {
@@ -137,8 +137,8 @@ func partOf(plan cluster.Plan, namespace string) cluster.Plan {
 	return part
 }
 
-// writeMoves takes the namespaces that move from their tenants, and writes the tenants that
-// get them and those that lost them. It returns the positions of these tenants.
+// writeMoves takes the namespaces that move from their tenants, and writes the tenants
+// that get them and those that lost them. It returns the indexes of these tenants.
 func writeMoves(ctx context.Context, c *cluster.Client, requests []Request, outcomes []Outcome) map[int]bool {
 	var moves []move
 	for _, o := range outcomes {
@@ -148,7 +148,7 @@ func writeMoves(ctx context.Context, c *cluster.Client, requests []Request, outc
 	written := map[int]bool{}
 	rewrite := func(i int) {
 		if o := &outcomes[i]; o.Err == nil && !written[i] {
-			// Planned again: by now the namespace is nobody's.
+			// Planned again, since by now no tenant has the namespace.
 			_, o.Err = Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, requests[i]) }, func(cluster.Change) {})
 			written[i] = true
 		}
@@ -156,7 +156,7 @@ func writeMoves(ctx context.Context, c *cluster.Client, requests []Request, outc
 	for index, m := range moves {
 		from, to := &outcomes[m.from], &outcomes[m.to]
 		if from.Err != nil && to.Err == nil {
-			to.Err = &ClaimedError{m.namespace, from.Name} // it could not be taken
+			to.Err = &ClaimedError{m.namespace, from.Name} // taking it failed
 		}
 		if to.Err != nil {
 			continue

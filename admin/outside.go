@@ -10,11 +10,12 @@ import (
 	"helm-tenant/release"
 )
 
-// RiskClusterObjects narrows a Tiller that has releases with objects it can't manage then.
+// RiskClusterObjects narrows a Tiller that has releases with objects it then can't
+// manage.
 const RiskClusterObjects Risk = "cluster-objects"
 
-// OutsideObject is an object of a release that is in no namespace, or in another one than
-// the release.
+// OutsideObject is an object of a release that is cluster-scoped, or in another namespace
+// than the release.
 type OutsideObject struct {
 	Owner  migrate.Owner
 	Object migrate.Object
@@ -24,11 +25,11 @@ func (o OutsideObject) String() string {
 	return fmt.Sprintf("%s of release %s", o.Object, o.Owner.Name)
 }
 
-// findOutside finds them among what the releases hold.
+// findOutside finds the OutsideObjects of the releases.
 func findOutside(ctx context.Context, c *cluster.Client, held []Held) ([]OutsideObject, error) {
 	var outside []OutsideObject
 	err := eachObject(ctx, c, held, func(owner migrate.Owner, object migrate.Object, kind *cluster.ServedKind) error {
-		if kind == nil && release.ClusterScoped(object.Kind) { // of a version that is not served any more
+		if kind == nil && release.ClusterScoped(object.Kind) { // of a version that is no longer served
 			object.Namespace = ""
 		}
 		if object.Namespace != owner.Namespace {
@@ -39,8 +40,8 @@ func findOutside(ctx context.Context, c *cluster.Client, held []Held) ([]Outside
 	return outside, err
 }
 
-// checkOutsideObjects refuses to narrow a Tiller whose releases hold objects that it could
-// not manage any more, unless that is accepted.
+// checkOutsideObjects refuses to narrow a Tiller whose releases have objects that it then
+// could not manage, unless the risk is accepted.
 func (d *decision) checkOutsideObjects(objects []OutsideObject) error {
 	if d.tenant.AllNamespaces {
 		return nil

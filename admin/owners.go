@@ -11,8 +11,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// leaveToOwners keeps the people of a relation that the tenant's owners decide about, and
-// notes who they are.
+// leaveToOwners keeps the subjects of a relation that the tenant's owners decide about,
+// and notes them.
 func (d *decision) leaveToOwners(as tenant.Relation, have people) {
 	d.tenant.SetPeople(as, have.byRelation[as])
 	d.tenant.Temporary = append(d.tenant.Temporary, have.terms.As(as)...)
@@ -27,7 +27,8 @@ func (d *decision) leaveToOwners(as tenant.Relation, have people) {
 	}
 }
 
-// unheldOwners is what owners can do where no admission policy limits what they write.
+// unheldOwners describes what owners can do where no admission policy limits their
+// writes.
 const unheldOwners = "RBAC lets them write everything in the two bindings, such as a group of everybody, or an owner reference by which a binding is deleted; Kubernetes 1.30 and later have admission policies"
 
 // servesPolicies reports whether the API server has admission policies, as far as the
@@ -36,11 +37,11 @@ func servesPolicies(live *cluster.Live) bool {
 	return live.Serves("ValidatingAdmissionPolicy") && !(live.Scoped() && !live.Sees("ValidatingAdmissionPolicy"))
 }
 
-// checkOwners refuses owners of a tenant who could do more than choose its members and
-// readers. shared says that the home namespace holds objects of others, held that the API
-// server has admission policies. The error is a *RiskError; nil where there is no risk,
-// or it was accepted. Whoever owns a tenant of all namespaces can become an administrator
-// of the cluster: that no policy limits them is no further risk.
+// checkOwners refuses owners who could do more than choose the tenant's members and
+// readers. shared reports whether the home namespace has objects of others, held whether
+// the API server has admission policies. The error is a *RiskError; it is nil if there is
+// no risk, or the risk was accepted. An owner of a tenant of all namespaces can become a
+// cluster administrator anyway, so that missing policies are no further risk.
 func checkOwners(accepted Accepted, t tenant.Tenant, shared, held bool) error {
 	var err error
 	switch {
@@ -60,8 +61,8 @@ func checkOwners(accepted Accepted, t tenant.Tenant, shared, held bool) error {
 	return nil
 }
 
-// ownerObjects are the objects that a tenant's owners need beside the bindings of people;
-// held says that the API server has admission policies.
+// ownerObjects returns the objects that a tenant's owners need beside the bindings of
+// members and readers; held reports whether the API server has admission policies.
 func ownerObjects(t tenant.Tenant, held bool) []runtime.Object {
 	var objects []runtime.Object
 	if held {

@@ -18,17 +18,17 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Held is what a release holds in the cluster, as its manifest says.
+// Held has the objects of a release, from its manifest.
 type Held struct {
 	migrate.Owner
 	Objects []migrate.Object
-	// Problem is why the record can't be read; there are no objects then.
+	// Problem is the reason why the record can't be read; then there are no objects.
 	Problem error
 }
 
-// currentRecords picks the records that say what each release holds: the newest, whose
-// objects uninstall deletes, and, with deployed, the last that was deployed, which is what
-// upgrade compares with. Releases that were uninstalled hold nothing.
+// currentRecords returns the records whose manifests have the objects of each release:
+// the newest, whose objects uninstall deletes, and, with deployed, the last deployed one,
+// with which upgrade compares. Uninstalled releases have no objects.
 func currentRecords(records []cluster.Stored, deployed bool) []cluster.Stored {
 	type name struct{ namespace, release string }
 	newest, last := map[name]cluster.Stored{}, map[name]cluster.Stored{}
@@ -54,7 +54,7 @@ func currentRecords(records []cluster.Stored, deployed bool) []cluster.Stored {
 	return current
 }
 
-// readHeld reads what the releases hold whose records these are.
+// readHeld reads the objects of the releases from their records.
 func readHeld(ctx context.Context, c *cluster.Client, records []cluster.Stored) ([]Held, error) {
 	held := map[migrate.Owner]*Held{}
 	err := c.EachRecord(ctx, records, func(record cluster.Record) error {
@@ -86,8 +86,8 @@ func readHeld(ctx context.Context, c *cluster.Client, records []cluster.Stored) 
 	return all, err
 }
 
-// manifestOf reads the manifest in a record, and whose it is. A record that can't be read
-// is that of the release that its labels name.
+// manifestOf returns the manifest in a record, and its release. An unreadable record
+// belongs to the release in its labels.
 func manifestOf(c *cluster.Client, record cluster.Record) (migrate.Owner, string, error) {
 	labelled := migrate.Owner{Name: record.Release, Namespace: record.Namespace}
 	if object, ok := record.Object.(metav1.Object); ok && release.IsTillers(object.GetLabels()) {
@@ -114,8 +114,8 @@ func manifestOf(c *cluster.Client, record cluster.Record) (migrate.Owner, string
 	return labelled, r.Manifest, nil
 }
 
-// helmHeld reads what the tenant's releases of Helm 3 and 4 hold: those in its namespaces,
-// or, where only is not nil, those that it accepts among them.
+// helmHeld reads the objects of the tenant's Helm 3 and 4 releases: those in its
+// namespaces, or, if only is not nil, those of them that it accepts.
 func helmHeld(ctx context.Context, c *cluster.Client, t tenant.Tenant, only func(namespace, name string) bool) ([]Held, error) {
 	var records []cluster.Stored
 	for _, namespace := range helmNamespaces(t) {
@@ -128,8 +128,8 @@ func helmHeld(ctx context.Context, c *cluster.Client, t tenant.Tenant, only func
 	return readHeld(ctx, c, currentRecords(records, true))
 }
 
-// movedHeld reads what the releases that moved hold, as Helm 3 has them now. A release
-// that Helm 3 uninstalled, or installed again under the same name, is not among them.
+// movedHeld reads the objects of the releases that moved, from Helm 3's present records.
+// A release that Helm 3 uninstalled, or installed again with the same name, is left out.
 func movedHeld(ctx context.Context, c *cluster.Client, m *Migration) ([]Held, error) {
 	moved := map[migrate.Owner]bool{}
 	t := tenant.Tenant{}
@@ -145,9 +145,9 @@ func movedHeld(ctx context.Context, c *cluster.Client, m *Migration) ([]Held, er
 	return helmHeld(ctx, c, t, func(namespace, name string) bool { return moved[migrate.Owner{Name: name, Namespace: namespace}] })
 }
 
-// eachObject calls do for what the releases hold, in their order, with the kind that the
-// API server serves of it, nil where it serves none. The namespace of an object of a
-// cluster-scoped kind is taken away. The first error of do ends it.
+// eachObject calls do for the objects of the releases, in order, with the kind that the
+// API server serves, nil if it serves none. The namespace of cluster-scoped objects is
+// removed. The first error of do ends it.
 func eachObject(ctx context.Context, c *cluster.Client, held []Held, do func(migrate.Owner, migrate.Object, *cluster.ServedKind) error) error {
 	served, err := servedKinds(ctx, c, held)
 	if err != nil {
@@ -184,22 +184,24 @@ func servedKinds(ctx context.Context, c *cluster.Client, held []Held) (map[strin
 	return c.ServedKinds(ctx, slices.Sorted(maps.Keys(versions)))
 }
 
-// OwnershipChange is an object of a release that did not name the release.
+// OwnershipChange is an object of a release that did not name its release.
 type OwnershipChange struct {
 	Owner  migrate.Owner
 	Object migrate.Object
-	// Problem is why the object is left as it is; nil where it names the release now.
+	// Problem is the reason why the object is not changed; nil if it names the release
+	// now.
 	Problem error
-	// Gone says that the problem is that there is no such object.
+	// Gone reports whether the problem is that the object does not exist.
 	Gone bool
 }
 
-// SetOwnership has every object of the releases name its release, as the tenant's
-// deployer: an object that it may not change is not changed. Only labels and annotations
-// of the object itself are written, so that no workload restarts. It calls report for
-// each object that did not name its release, whether it could be changed or not, and goes
-// on with the others. With dryRun nothing is written. An error means that not every object
-// was looked at; what was written stays, and is passed over by the next run.
+// SetOwnership makes every object of the releases name its release, as Helm 3 requires.
+// It acts as the tenant's deployer, so that objects that this may not change are not
+// changed. Only labels and annotations of the object itself are written, so that no
+// workload restarts. It calls report for each object that did not name its release,
+// changed or not, and goes on with the others. With dryRun nothing is written. An error
+// means that not every object was looked at; what was written stays, and the next run
+// skips it.
 func SetOwnership(ctx context.Context, c *cluster.Client, t tenant.Tenant, held []Held, dryRun bool, report func(OwnershipChange)) error {
 	if len(held) == 0 {
 		return nil
@@ -261,7 +263,7 @@ func deployerImpersonation(t tenant.Tenant) cluster.Permission {
 	return cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: tenant.HelmAccount, Namespace: t.Home()}
 }
 
-// checkImpersonation returns a *DeniedError unless the admin may act as the tenant's
+// checkImpersonation returns a *DeniedError unless the admin may impersonate the tenant's
 // deployer.
 func checkImpersonation(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
 	impersonate := deployerImpersonation(t)
@@ -272,24 +274,24 @@ func checkImpersonation(ctx context.Context, c *cluster.Client, t tenant.Tenant)
 	return err
 }
 
-// Remaining is an object that is there after its release was deleted.
+// Remaining is an object that exists after its release was deleted.
 type Remaining struct {
 	Owner  migrate.Owner
 	Object migrate.Object
-	// Why says why it is right that the object stays; empty where it is not.
+	// Why is the reason why the object is right to stay; empty if it is not.
 	Why string
-	// Problem is why nobody knows whether the object is there.
+	// Problem is the reason why it is not known whether the object exists.
 	Problem error
 }
 
-// Held reads what the releases that go with the tenant hold.
+// Held reads the objects of the releases that are removed with the tenant.
 func (r *Removal) Held(ctx context.Context, c *cluster.Client) ([]Held, error) {
 	return readHeld(ctx, c, currentRecords(slices.Concat(r.Records, r.HelmRecords), false))
 }
 
-// FindRemaining returns a function that looks which of the objects are still there, to be
-// called when the releases are deleted. Which kinds are served is asked now: a release can
-// take the definition of a kind with it.
+// FindRemaining returns a function that finds the objects that still exist, to be called
+// when the releases are deleted. It reads the served kinds now, since a release can take
+// a CustomResourceDefinition with it.
 func FindRemaining(ctx context.Context, c *cluster.Client, held []Held) (func(context.Context) []Remaining, error) {
 	type looked struct {
 		owner  migrate.Owner
@@ -321,7 +323,8 @@ func FindRemaining(ctx context.Context, c *cluster.Client, held []Held) (func(co
 	}, err
 }
 
-// whyStays says why helm is right to leave an object; empty where it is not.
+// whyStays returns the reason why helm is right to leave an object; empty if there is
+// none.
 func whyStays(owner migrate.Owner, object migrate.Object, live *metav1.PartialObjectMetadata) string {
 	switch {
 	case object.Kept:

@@ -18,16 +18,16 @@ import (
 	"helm-tenant/visible"
 )
 
-// people are those whom the bindings of a tenant name.
+// people are the subjects of a tenant's bindings.
 type people struct {
 	byRelation map[tenant.Relation]tenant.Members
-	// terms are the grants that are limited in time. unread says for which relations they
-	// can't be read, and why.
+	// terms has the grants for a time. unread has, by relation, the reason why they can't
+	// be read.
 	terms  tenant.Terms
 	unread map[tenant.Relation]error
 }
 
-// add adds those whom a binding of people in the home namespace names.
+// add adds the subjects of a binding in the home namespace.
 func (p *people) add(b *rbacv1.RoleBinding) {
 	index := slices.IndexFunc(tenant.Relations, func(as tenant.Relation) bool { return rbac.BindingName(as) == b.Name })
 	if index < 0 {
@@ -45,7 +45,7 @@ func (p *people) add(b *rbacv1.RoleBinding) {
 	}
 }
 
-// problem is why terms can't be read; empty where they can.
+// problem returns the reason why terms can't be read; empty if they can.
 func (p people) problem() string {
 	for _, as := range slices.Sorted(maps.Keys(p.unread)) {
 		return p.unread[as].Error()
@@ -53,7 +53,7 @@ func (p people) problem() string {
 	return ""
 }
 
-// clone is a copy of which the lists can be changed.
+// clone returns a copy with lists of its own.
 func (p people) clone() people {
 	p.byRelation, p.terms = maps.Clone(p.byRelation), slices.Clone(p.terms)
 	if p.byRelation == nil {
@@ -62,7 +62,7 @@ func (p people) clone() people {
 	return p
 }
 
-// put makes them the tenant's people.
+// put makes them the tenant's members, readers and owners.
 func (p people) put(t *tenant.Tenant) {
 	for _, as := range tenant.Relations {
 		t.SetPeople(as, p.byRelation[as])
@@ -70,13 +70,13 @@ func (p people) put(t *tenant.Tenant) {
 	t.Temporary = p.terms
 }
 
-// peopleKey is the binding of the people of that relation in a home namespace.
+// peopleKey returns the key of the binding of a relation in a home namespace.
 func peopleKey(home string, as tenant.Relation) cluster.Key {
 	return cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.BindingName(as)}
 }
 
-// livePeople are those whom the tenant's live bindings name. kept are the relations whose
-// binding is there, and the tenant's.
+// livePeople returns the subjects of the tenant's live bindings. kept has the relations
+// whose binding exists and is the tenant's.
 func livePeople(live *cluster.Live, t tenant.Tenant) (found people, kept map[tenant.Relation]bool, err error) {
 	kept = map[tenant.Relation]bool{}
 	for _, as := range tenant.Relations {
@@ -93,9 +93,10 @@ func livePeople(live *cluster.Live, t tenant.Tenant) (found people, kept map[ten
 	return found, kept, nil
 }
 
-// TermOf reads until when the subject has that relation to the tenant whose home that is;
-// found is false for one who has it for good, or who is not named. Few may read that: an
-// owner may of members and readers, a member or a reader may not.
+// TermOf returns the end of the subject's relation to the tenant with that home
+// namespace. found is false if the relation has no end, or the subject is not named. Few
+// may read it: an owner may read the terms of members and readers; a member or reader may
+// read none.
 func TermOf(ctx context.Context, c *cluster.Client, home string, as tenant.Relation, s tenant.Subject) (term tenant.Term, found bool, err error) {
 	live := cluster.NewLive()
 	if err := c.Lookup(ctx, live, []cluster.Key{peopleKey(home, as)}); err != nil {
@@ -110,8 +111,8 @@ func memberKey(home string) cluster.Key {
 	return peopleKey(home, tenant.RelationMember)
 }
 
-// settleTerms completes the annotation for grants for a time on wanted bindings: one that
-// is there and not wanted goes, and one that can't be read stays.
+// settleTerms completes the annotation for grants for a time on wanted bindings: a live
+// annotation that is not wanted is removed, one that can't be read stays.
 func settleTerms(objects []runtime.Object, live *cluster.Live, unread map[tenant.Relation]error) {
 	for _, object := range objects {
 		binding, ok := object.(*rbacv1.RoleBinding)
@@ -132,15 +133,15 @@ func settleTerms(objects []runtime.Object, live *cluster.Live, unread map[tenant
 	}
 }
 
-// settlePeople decides who is what to the tenant, and until when, and says who is out and
-// whose time changes.
+// settlePeople decides who has which relation to the tenant, and until when, and notes
+// who loses it and whose time changes.
 func (d *decision) settlePeople() error {
 	have, kept, err := livePeople(d.facts.live, d.tenant)
 	if err != nil {
 		return err
 	}
 	if d.squatted {
-		have, kept = people{}, nil // whoever they are, a stranger chose them
+		have, kept = people{}, nil // a stranger chose them
 	}
 	asked, over := d.request.Tenant.Current(d.facts.now)
 	if d.request.Exact {
@@ -174,8 +175,8 @@ func (d *decision) settlePeople() error {
 	return nil
 }
 
-// noteChanged says what a tenants file changes for those who were in; over are its grants
-// whose time has ended.
+// noteChanged notes what a tenants file changes for the present subjects; over has the
+// grants whose time has ended.
 func (d *decision) noteChanged(have people, over tenant.Terms) {
 	for _, as := range tenant.Relations {
 		before, after := have.byRelation[as], d.tenant.People(as)
@@ -213,7 +214,8 @@ func (d *decision) noteChanged(have people, over tenant.Terms) {
 	}
 }
 
-// noteTerms says whose time is over, and what an init does not change.
+// noteTerms notes the grants whose time has ended, and those that an init does not
+// change.
 func (d *decision) noteTerms(have people) {
 	for _, as := range slices.Sorted(maps.Keys(have.unread)) {
 		d.note("until when %ss were let in can't be read, and stays as it is: %v", as, have.unread[as])
@@ -232,7 +234,7 @@ func (d *decision) noteTerms(have people) {
 	}
 }
 
-// described are subjects as people read them, each with its term.
+// described returns subjects in their readable form, each with its term.
 func described(who tenant.Members, terms tenant.Terms) []string {
 	var all []string
 	for _, s := range who {

@@ -10,18 +10,18 @@ import (
 	"helm-tenant/tenant"
 )
 
-// GrantRequest is who is let into a tenant, as what, and for how long.
+// GrantRequest asks for subjects to get a relation to a tenant, possibly for a time.
 type GrantRequest struct {
 	Who tenant.Members
-	// As is what they are to be.
+	// As is the relation that they get.
 	As tenant.Relation
-	// For is how long the grant lasts; 0 is for good.
+	// For is the duration of the grant; 0 means without end.
 	For      time.Duration
 	Reason   string
 	Accepted Accepted
 }
 
-// The bounds of GrantRequest.For.
+// These bound GrantRequest.For.
 const (
 	minTerm = time.Second
 	maxTerm = 10 * 366 * 24 * time.Hour
@@ -43,18 +43,18 @@ func (g GrantRequest) Check() error {
 	return nil
 }
 
-// ContradictionError refuses a grant that contradicts what somebody has.
+// ContradictionError refuses a grant that contradicts the present relations of a subject.
 type ContradictionError struct {
 	Tenant string
 	Who    tenant.Members
-	// Whys name for each what they have and what was asked for.
+	// Whys has a line for each subject: what it has and what was asked for.
 	Whys []string
 }
 
 func (e *ContradictionError) Error() string { return strings.Join(e.Whys, "; ") }
 
-// grant is what becomes of people by a grant that ends at until. The error is a
-// *ContradictionError, or says that terms can't be read.
+// grant returns the people after a grant that ends at until. The error is a
+// *ContradictionError, or reports that terms can't be read.
 func (p people) grant(name string, g GrantRequest, until time.Time) (next people, changed map[tenant.Relation]tenant.Members, err error) {
 	as := g.As
 	if err := p.unread[as]; err != nil {
@@ -93,16 +93,16 @@ func (p people) grant(name string, g GrantRequest, until time.Time) (next people
 	return next, map[tenant.Relation]tenant.Members{as: more}, nil
 }
 
-// RevokeRequest is who is taken out of a tenant.
+// RevokeRequest asks for subjects to lose their relations to a tenant.
 type RevokeRequest struct {
 	Who tenant.Members
-	// As narrows what is taken away; empty is everything.
+	// As has the relations to take away; empty means all.
 	As []tenant.Relation
-	// Expired takes out those whose time is over.
+	// Expired takes away the grants whose time has ended.
 	Expired bool
 }
 
-// revoke is what becomes of people by a revocation.
+// revoke returns the people after a revocation.
 func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed map[tenant.Relation]tenant.Members, err error) {
 	relations := r.As
 	if len(relations) == 0 {

@@ -15,16 +15,16 @@ import (
 	"helm-tenant/tenant"
 )
 
-// peopleChange is a change of whom a tenant's bindings name.
+// peopleChange is a change of the subjects of a tenant's bindings.
 type peopleChange struct {
 	tenant tenant.Tenant
-	// who are those that the change is about.
+	// who has the subjects that change.
 	who tenant.Members
-	// relations are those whose bindings are read and written.
+	// relations are the ones whose bindings are read and written.
 	relations []tenant.Relation
-	// optional says that owners are left out where the caller may not read their binding.
+	// optional leaves out owners if the caller may not read their binding.
 	optional bool
-	// needed is the relation whose objects are made where they are missing; empty for none.
+	// needed is the relation whose missing objects are created; empty for none.
 	needed   tenant.Relation
 	accepted Accepted
 
@@ -32,10 +32,9 @@ type peopleChange struct {
 	notes  []string
 }
 
-// write makes the change to the bindings that exist when it is written, and returns who
-// was changed. It reads single objects of the home namespace, and others only where
-// objects of readers or owners are to be made. The errors are those of the API, of change
-// and of checkOwners.
+// write makes the change to the live bindings, and returns whose relation changed. It
+// reads single objects of the home namespace, and others only if it creates objects of
+// readers or owners. The errors are those of the API, of change and of checkOwners.
 func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool, change func(people) (people, map[tenant.Relation]tenant.Members, error)) (Membership, error) {
 	result := Membership{Tenant: p.tenant, Changed: map[tenant.Relation]tenant.Members{}}
 	prepare := func(ctx context.Context) (*Prepared, error) {
@@ -82,9 +81,10 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 	return result, err
 }
 
-// look reads the bindings of the relations, and the Role of each. An owner may not read the
-// binding of owners, which is then listed in unseen, nor the Roles: these are compared with
-// the caller's own rights, which is not needed for somebody who may bind them.
+// look reads the bindings of the relations, and the Role of each. An owner may not read
+// the binding of owners, which is then listed in unseen, nor the Roles. The Roles are
+// compared with the caller's own rights, which is not needed for a caller with the verb
+// bind.
 func (p *peopleChange) look(ctx context.Context, c *cluster.Client, live *cluster.Live) error {
 	home := p.tenant.Home()
 	for _, as := range p.relations {
@@ -111,14 +111,14 @@ func (p *peopleChange) look(ctx context.Context, c *cluster.Client, live *cluste
 	return nil
 }
 
-// wanted are the objects that the change writes: the bindings that exist, and those that
-// the relation needs that is granted.
+// wanted returns the objects that the change writes: the bindings that exist, and the
+// objects of the granted relation.
 func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) ([]runtime.Object, error) {
 	var wanted []runtime.Object
 	made := map[cluster.Key]bool{}
 	switch p.needed {
 	case tenant.RelationReader:
-		// They exist in a tenant with owners, who may write the binding alone.
+		// They exist in a tenant with owners, who may only write the binding.
 		if may, err := c.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "roles", Name: rbac.ReaderName, Namespace: t.Home()}); err != nil {
 			return nil, err
 		} else if may || !t.ReadersKept {
@@ -149,9 +149,8 @@ func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *clus
 	return wanted, nil
 }
 
-// keepLabels leaves the labels of bindings that exist as they are, but for the one by which
-// they are the tenant's: an owner may not write labels, and is to be able to revoke where
-// one is missing. An init restores them.
+// keepLabels keeps the labels of live bindings, except the tenant's own label: an owner
+// may not write labels, and can revoke even if one is missing. An init restores them.
 func keepLabels(wanted []runtime.Object, live *cluster.Live) {
 	for _, object := range wanted {
 		binding, ok := object.(*rbacv1.RoleBinding)
@@ -162,8 +161,8 @@ func keepLabels(wanted []runtime.Object, live *cluster.Live) {
 	}
 }
 
-// checkOwners returns whether the API server has admission policies. The error is a
-// *RiskError where owners of the tenant are a risk that was not accepted.
+// checkOwners reports whether the API server has admission policies. The error is a
+// *RiskError if the tenant's owners are a risk that was not accepted.
 func (p *peopleChange) checkOwners(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) (held bool, err error) {
 	policy := cluster.Key{Kind: "ValidatingAdmissionPolicy", Name: install.OwnersName}
 	if err := c.Lookup(ctx, live, []cluster.Key{policy}); err != nil {

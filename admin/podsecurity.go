@@ -20,11 +20,11 @@ type tightening struct {
 	level     tenant.PodSecurity
 }
 
-// fewNamespaces is up to how many namespaces their pods are listed one by one, and not
-// those of the whole cluster at once.
+// fewNamespaces is the most namespaces whose pods are listed one by one; for more
+// namespaces, the pods of the whole cluster are listed.
 const fewNamespaces = 8
 
-// tightenings are those of the tenant's namespaces.
+// tightenings returns the tightenings among the tenant's namespaces.
 func (d *decision) tightenings() []tightening {
 	if !isHeld(d.tenant.PodSecurity) {
 		return nil
@@ -38,9 +38,9 @@ func (d *decision) tightenings() []tightening {
 	return found
 }
 
-// readViolations finds the pods and templates that violate the level that their
-// namespace is to get, and has the API server confirm it: what it warns of when it is
-// asked to try the label counts, too. The error is one that ends everything.
+// readViolations finds the pods and templates that violate the level that their namespace
+// is to get. It also counts the API server's own warnings at a dry run of the label. The
+// error concerns all namespaces.
 func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, wanted []tightening) (map[tightening]answer[[]string], error) {
 	levels := map[string][]tenant.PodSecurity{}
 	for _, w := range wanted {
@@ -92,17 +92,17 @@ func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, 
 // ViolationsError refuses a level of PodSecurity that pods or templates violate.
 type ViolationsError struct {
 	RiskError
-	// Violations are the pods and templates, a line each.
+	// Violations has a line for each pod and template.
 	Violations []string
 }
 
 func (e *ViolationsError) Unwrap() error { return &e.RiskError }
 
-// Details are the violations.
+// Details returns the violations.
 func (e *ViolationsError) Details() []string { return e.Violations }
 
-// checkViolations refuses a level that pods or templates of the tenant's namespaces
-// violate, unless that is accepted.
+// checkViolations refuses a level that pods or templates in the tenant's namespaces
+// violate, unless the risk is accepted.
 func (d *decision) checkViolations() error {
 	var all []string
 	for _, tighter := range d.tightenings() {
@@ -135,10 +135,10 @@ func (d *decision) checkViolations() error {
 	return &ViolationsError{RiskError{RiskViolatingPods, why}, all}
 }
 
-// PodSecurityUnheld says that the API server does not enforce the PodSecurity labels of
-// the tenant's namespaces, or why that is not known; empty where it does, or where there
-// is none to enforce. Its version does not tell: the admission plugin can be switched
-// off, and webhooks stand in for it. One namespace answers for all.
+// PodSecurityUnheld returns the reason why the PodSecurity labels of the tenant's
+// namespaces are not enforced, or why that is not known; empty if they are, or if there
+// are none. The version of the API server does not decide it: the admission plugin can be
+// disabled, and replaced by webhooks. One namespace is enough to find out.
 func PodSecurityUnheld(ctx context.Context, c *cluster.Client, t tenant.Tenant) string {
 	if !HasPodSecurity(t) {
 		return ""
@@ -154,8 +154,8 @@ func PodSecurityUnheld(ctx context.Context, c *cluster.Client, t tenant.Tenant) 
 	return ""
 }
 
-// HasPodSecurity reports whether the tenant has a level of PodSecurity that refuses
-// pods, in at least one namespace.
+// HasPodSecurity reports whether at least one of the tenant's namespaces has a level of
+// PodSecurity that refuses pods.
 func HasPodSecurity(t tenant.Tenant) bool {
 	return !t.AllNamespaces && isHeld(t.PodSecurity) && slices.ContainsFunc(t.Namespaces, isRailed)
 }

@@ -12,34 +12,34 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Prepared is a tenant and what must be written to make it so.
+// Prepared is a tenant with the plan that makes it so.
 type Prepared struct {
 	Tenant tenant.Tenant
-	// Existed reports whether the tenant was there before.
+	// Existed reports whether the tenant existed before.
 	Existed bool
 	Plan    cluster.Plan
-	// Stale says that kubeconfigs which remember the tenant remember other namespaces, or
-	// another engine, than it has now.
+	// Stale reports whether kubeconfigs that remember the tenant have other namespaces,
+	// or another engine, than it has now.
 	Stale bool
-	// RoleGaps are the rights that the deployer's role lacks and helm needs, and what fails
-	// without them, a line each. They are among the notes, too.
+	// RoleGaps has the rights that the deployer's role lacks and helm needs, and what
+	// fails without them, a line each. Notes contains them as well.
 	RoleGaps []string
-	// Notes are things that the admin should know, a line each; Warnings those that they
-	// should know before anything is written.
+	// Notes are remarks for the admin, a line each; Warnings are those to read before
+	// anything is written.
 	Notes, Warnings []string
 	// Revoked are the members that the tenant loses.
 	Revoked tenant.Members
-	// Wrote reports whether Write had anything to write, in its last round or in an
-	// earlier one, whose answer may have been lost.
+	// Wrote reports whether Write wrote anything, in its last round or in an earlier one,
+	// whose answer may have been lost.
 	Wrote bool
 
 	live *cluster.Live
 }
 
-// Invalid is everything that is wrong with a request, whatever the cluster holds.
+// Invalid has everything that is wrong with a request, whatever the cluster has.
 type Invalid []error
 
-// Error is all of it on one line.
+// Error returns all of it on one line.
 func (e Invalid) Error() string {
 	var texts []string
 	for _, problem := range e {
@@ -50,7 +50,7 @@ func (e Invalid) Error() string {
 
 func (e Invalid) Unwrap() []error { return e }
 
-// Prepare finds out what must be written for the tenant to be what is asked. It
+// Prepare returns what must be written for the tenant to be what the request asks. It
 // writes nothing. Errors: Invalid, *RefusedError, *EngineError, *LeftReleasesError,
 // *RiskError, *cluster.NotOursError, *MissingNamespacesError, *ClaimedError,
 // *MigratingError, *SquattedError, *ReadDeniedError, and those of the API.
@@ -62,19 +62,19 @@ func Prepare(ctx context.Context, c *cluster.Client, r Request) (*Prepared, erro
 	return all[0].Prepared, all[0].Err
 }
 
-// Outcome is the result for one tenant: what must be written, or why it can't be.
+// Outcome is the result for one tenant: the plan, or an error.
 type Outcome struct {
 	Name     string
 	Prepared *Prepared
 	Err      error
 
-	// given are the namespaces that it gets from other tenants of the run.
+	// given has the namespaces that it gets from other tenants of the run.
 	given []move
 }
 
-// PrepareAll is Prepare for many tenants: it reads for all of them at once (gather),
-// then decides about each (decide). What is wrong with one tenant is in its Outcome
-// and does not stop the others; the error is one that concerns all of them.
+// PrepareAll is Prepare for many tenants: it reads for all of them at once (gather), then
+// decides about each (decide). An error of one tenant is in its Outcome and does not stop
+// the others; the returned error concerns all of them.
 func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]Outcome, error) {
 	asked := requests
 	requests, unresolved, err := resolveSelectors(ctx, c, asked)
@@ -121,7 +121,7 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 const maxGatherings = 3
 
 // changedWhileRead reports whether a decision may have failed because another admin made
-// the tenant between two reads: its home was seen, and what leads to it was not.
+// the tenant between two reads: its home was read, and what refers to it was not.
 func changedWhileRead(err error) bool {
 	_, unread := errors.AsType[*unreadError](err)
 	_, squatted := errors.AsType[*SquattedError](err)

@@ -20,26 +20,26 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Proof is what `prove` is asked for.
+// Proof has the options of `prove`.
 type Proof struct {
-	Tenants []string // all where none is named
-	Groups  []string // those in which a member is taken to be
-	// Done hears of each tenant that is done with.
+	Tenants []string // all tenants if empty
+	Groups  []string // the groups that a member is taken to be in
+	// Done is called with each tenant's outcome.
 	Done func(Outcome)
-	// Found hears how many tenants there are, before the first is done.
+	// Found is called with the number of tenants, before the first outcome.
 	Found func(int)
 }
 
-// provable is a tenant that is proved: its target, or the rows that say why there
-// is none.
+// provable is a tenant to prove: its target, or the rows with the reason why there is
+// none.
 type provable struct {
 	name   string
 	target *prove.Target
 	rows   []prove.Row
 }
 
-// Prove tries on the cluster what the tenants must be refused and returns what
-// came of it. It reads what it aims by in a few paged lists and writes nothing.
+// Prove tries on the cluster everything that the tenants must be refused, and returns the
+// results. It reads what the attempts need with a few paged lists and writes nothing.
 func Prove(ctx context.Context, c *cluster.Client, p Proof) (*prove.Report, error) {
 	sender, err := c.NewImpersonator()
 	if err != nil {
@@ -78,10 +78,10 @@ func Prove(ctx context.Context, c *cluster.Client, p Proof) (*prove.Report, erro
 	return prove.NewReport(names, rows), nil
 }
 
-// attemptsAtOnce is how many requests for one tenant are under way at once.
+// attemptsAtOnce is the number of concurrent requests for one tenant.
 const attemptsAtOnce = 4
 
-// proveOne sends all requests for a tenant and makes rows of the answers.
+// proveOne sends all requests for a tenant and returns a row for each attempt.
 func proveOne(ctx context.Context, sender *cluster.Impersonator, t *prove.Target) []prove.Row {
 	send := func(requests []prove.Request) []prove.Exchange {
 		exchanges := make([]prove.Exchange, len(requests))
@@ -95,7 +95,7 @@ func proveOne(ctx context.Context, sender *cluster.Impersonator, t *prove.Target
 				return nil
 			})
 		}
-		_ = group.Wait() // what it runs returns no error
+		_ = group.Wait() // the functions return no error
 		return exchanges
 	}
 	exchanges := send(t.Requests())
@@ -103,8 +103,7 @@ func proveOne(ctx context.Context, sender *cluster.Impersonator, t *prove.Target
 	return t.Judge(exchanges)
 }
 
-// readProvable reads the tenants that are asked for, and what their attempts are
-// aimed by.
+// readProvable reads the requested tenants, and what their attempts need.
 func readProvable(ctx context.Context, c *cluster.Client, p Proof) ([]provable, error) {
 	records, err := c.TenantRecords(ctx)
 	if err != nil {
@@ -175,13 +174,13 @@ func newTarget(t tenant.Tenant, home string) *prove.Target {
 	return &prove.Target{
 		Tenant: t.Name, Home: home, Namespaces: t.Namespaces,
 		Binding: rbac.DeployerBinding(t.Name, t.Role),
-		// Of a tenant with both engines, the Tiller: its account may do more.
+		// If the tenant has both engines, the Tiller's: that account may do more.
 		Account: t.Engine.DeployerAccounts()[0], Tiller: t.Engine.Has(tenant.EngineTiller),
 		Isolated: t.Network == tenant.NetworkIsolated, Hosts: len(t.Hosts) > 0,
 	}
 }
 
-// chooseProvable leaves the tenants that were named.
+// chooseProvable keeps the tenants that were named.
 func chooseProvable(all *[]provable, names []string, where string) error {
 	if len(names) == 0 {
 		return nil
@@ -199,13 +198,13 @@ func chooseProvable(all *[]provable, names []string, where string) error {
 	return nil
 }
 
-// other is a tenant that can be attacked from another one, and its members.
+// other is a tenant that can be attacked from another one.
 type other struct {
 	members tenant.Members
 	prove.Other
 }
 
-// has reports whether somebody is a member of the tenant; nobody is nil.
+// has reports whether an identity is a member of the tenant; nil is not.
 func (o other) has(who *prove.Identity) bool {
 	return who != nil && slices.ContainsFunc(o.members, func(m tenant.Subject) bool {
 		switch m.Kind {
@@ -218,9 +217,9 @@ func (o other) has(who *prove.Identity) bool {
 	})
 }
 
-// otherThan is the tenant that is attacked from a target: the next one by name that
-// shares no namespace with it and does not have its member. Where every such tenant has
-// the member, it is the next one, and says so.
+// otherThan returns the tenant that is attacked from a target: the next one by name that
+// shares no namespace with it and does not have its member. If all such tenants have the
+// member, it is the next one, with a note of that.
 func otherThan(target *prove.Target, others []other) *prove.Other {
 	first := slices.IndexFunc(others, func(o other) bool { return o.Tenant > target.Tenant })
 	var shared *prove.Other
@@ -238,8 +237,8 @@ func otherThan(target *prove.Target, others []other) *prove.Other {
 	return shared
 }
 
-// memberOf chooses the member as whom is tried: a user or an account, or somebody
-// in a group of members that was named.
+// memberOf chooses the identity of a member: a user or an account, or somebody in one of
+// the given groups if that is a member.
 func memberOf(m tenant.Members, groups []string) (*prove.Identity, string) {
 	users, accounts, memberGroups := m.OfKind(rbacv1.UserKind), m.OfKind(rbacv1.ServiceAccountKind), m.OfKind(rbacv1.GroupKind)
 	switch {
@@ -255,8 +254,8 @@ func memberOf(m tenant.Members, groups []string) (*prove.Identity, string) {
 	return nil, ""
 }
 
-// readLevels reads which namespaces have PodSecurity's level restricted, and what
-// the ResourceQuotas of each bound; quotas is nil where they can't be read.
+// readLevels returns the namespaces with the PodSecurity level restricted, and what the
+// ResourceQuotas of each bound; quotas is nil if they can't be read.
 func readLevels(ctx context.Context, c *cluster.Client) (restricted map[string]bool, quotas map[string]map[string]bool, err error) {
 	restricted, quotas = map[string]bool{}, map[string]map[string]bool{}
 	err = c.EachMeta(ctx, "Namespace", "", metav1.ListOptions{LabelSelector: "pod-security.kubernetes.io/enforce=restricted"}, func(ns *metav1.PartialObjectMetadata) {

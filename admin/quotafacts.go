@@ -12,11 +12,11 @@ import (
 	"helm-tenant/tenant"
 )
 
-// railReadings are the lists of what guard rails make in tenants' namespaces beside
-// NetworkPolicies. Each is read where the record of a tenant asks for such an object, so
-// after the records.
+// railReadings returns the lists of the guard rails' objects in tenants' namespaces,
+// except NetworkPolicies. A kind is listed if the record of a tenant asks for such an
+// object, so that the records are read before.
 func (t *taking) railReadings() []reading {
-	// What helm-tenant makes carries the label.
+	// The objects of helm-tenant carry the label.
 	labelled := metav1.ListOptions{LabelSelector: tenant.LabelTenant}
 	return []reading{
 		{"resourcequotas", "whether tenants' quotas hold", func(ctx context.Context) error {

@@ -20,9 +20,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// rails returns the guard rails of a tenant that had others; isNew says that it was
-// not there. A new tenant is safe where nobody said otherwise; one of before keeps
-// what it has.
+// rails returns the guard rails of a tenant that had others; isNew reports whether it did
+// not exist. A new tenant gets the safe defaults; an existing one keeps what it has.
 func (r Request) rails(was tenant.Tenant, isNew, allNamespaces bool) tenant.Rails {
 	before := was.Rails
 	if isNew || allNamespaces {
@@ -34,17 +33,17 @@ func (r Request) rails(was tenant.Tenant, isNew, allNamespaces bool) tenant.Rail
 	return r.Tenant.Rails.Or(before).Compact()
 }
 
-// guardFacts are the guard's policies that must be written, by mode. They are the same
-// for all tenants of a run, and compared once.
+// guardFacts are the guard's policies to write, by mode. They are the same for all
+// tenants of a run, and compared once.
 type guardFacts struct {
 	mutex  sync.Mutex
 	byMode map[tenant.Guard]answer[[]runtime.Object]
-	// changes are those of shared objects that a tenant's plan has already.
+	// changes has the changes of shared objects that a tenant's plan contains already.
 	changes map[cluster.Key]cluster.Change
 }
 
-// reuse puts for each change of a shared object the equal one of another tenant's plan in
-// its place: a thousand plans would hold each policy of the guard a thousand times.
+// reuse replaces each change of a shared object by the equal one of another tenant's
+// plan, so that a thousand plans do not hold each policy of the guard a thousand times.
 func (g *guardFacts) reuse(changes []cluster.Change) {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
@@ -63,8 +62,8 @@ func (g *guardFacts) reuse(changes []cluster.Change) {
 	}
 }
 
-// guardObjects are the policies and bindings of the guard in that mode that the
-// cluster does not have as they should be.
+// guardObjects returns the policies and bindings of the guard in that mode that differ
+// from the live ones.
 func (f *facts) guardObjects(mode tenant.Guard) ([]runtime.Object, error) {
 	f.guard.mutex.Lock()
 	defer f.guard.mutex.Unlock()
@@ -87,8 +86,8 @@ func (f *facts) guardObjects(mode tenant.Guard) ([]runtime.Object, error) {
 	return stale.value, stale.err
 }
 
-// priorities are the PriorityClasses that hurt nobody. Of several default classes
-// Kubernetes takes the lowest (k8s.io/kubernetes/plugin/pkg/admission/priority).
+// priorities returns the PriorityClasses that everybody may have. Of several default
+// classes Kubernetes takes the lowest (k8s.io/kubernetes/plugin/pkg/admission/priority).
 func priorities(live *cluster.Live) rails.Priorities {
 	p := rails.Priorities{Unknown: !live.Sees("PriorityClass")}
 	var classes []schedulingv1.PriorityClass
@@ -96,7 +95,7 @@ func priorities(live *cluster.Live) rails.Priorities {
 	for _, object := range live.All("PriorityClass") {
 		var class schedulingv1.PriorityClass
 		if cluster.Typed(object, &class) != nil {
-			continue // it names no priority that a pod could have
+			continue // no pod can have its priority
 		}
 		classes = append(classes, class)
 		if class.GlobalDefault && (!isSet || class.Value < p.Default) {
@@ -111,7 +110,8 @@ func priorities(live *cluster.Live) rails.Priorities {
 	return p
 }
 
-// railed are the tenant's namespaces that get guard rails: all but Kubernetes' own.
+// railed returns the tenant's namespaces that get guard rails: all except Kubernetes'
+// own.
 func (d *decision) railed() []string {
 	return slices.DeleteFunc(slices.Clone(d.claimed()), tenant.IsSystemNamespace)
 }
@@ -130,8 +130,8 @@ func railsMeta(t tenant.Tenant, name string, live *unstructured.Unstructured) (l
 	return rails.NamespaceMeta(t, name, live)
 }
 
-// checkRails refuses what loosens the guard rails and was not accepted, and labels
-// that another tenant of a shared namespace has otherwise.
+// checkRails refuses to loosen the guard rails unless that was accepted, and labels that
+// another tenant of a shared namespace has with other values.
 func (d *decision) checkRails() error {
 	t, was, accepted := d.tenant, d.was, d.request.Accepted
 	for _, ns := range d.railed() {
@@ -161,7 +161,7 @@ func isHeld(level tenant.PodSecurity) bool {
 	return level == tenant.PodSecurityBaseline || level == tenant.PodSecurityRestricted
 }
 
-// noteRails says what of the guard rails does not hold here, and what trips people.
+// noteRails notes which guard rails are not in force here, and what surprises people.
 func (d *decision) noteRails() error {
 	t, live := d.tenant, d.facts.live
 	if t.AllNamespaces {
@@ -201,14 +201,15 @@ func (d *decision) noteRails() error {
 	return nil
 }
 
-// What init, describe and audit say where the guard can't be had or seen.
+// These are the texts of init, describe and audit where the guard is missing or can't be
+// read.
 const (
 	NoGuardHere = rails.Unserved
 	GuardUnseen = "you may not list validatingadmissionpolicies: it is not known whether the guard holds"
 )
 
-// mayUpdateNamespaces reports whether a role lets its subjects update the namespace that
-// it is bound in.
+// mayUpdateNamespaces reports whether a role lets its subjects update the namespace in
+// which it is bound.
 func mayUpdateNamespaces(live *cluster.Live, role string) bool {
 	var of rbacv1.ClusterRole
 	if found, err := live.Into(cluster.Key{Kind: "ClusterRole", Name: role}, &of); err != nil || !found {
@@ -218,7 +219,7 @@ func mayUpdateNamespaces(live *cluster.Live, role string) bool {
 	return covers
 }
 
-// quotaNotes say what of a quota surprises people.
+// quotaNotes describes what surprises people about a quota.
 func quotaNotes(r tenant.Rails) []string {
 	var notes []string
 	if r.Quota["services.nodeports"] == "0" {
@@ -248,16 +249,16 @@ func quotaNotes(r tenant.Rails) []string {
 	return notes
 }
 
-// planUnrailed plans what becomes of a ResourceQuota, LimitRange or NetworkPolicy that
-// is not wanted any more in one of the tenant's namespaces.
+// planUnrailed plans the removal of a ResourceQuota, LimitRange or NetworkPolicy that is
+// no longer wanted in one of the tenant's namespaces.
 func (d *decision) planUnrailed(plan *cluster.Plan, key cluster.Key, live *unstructured.Unstructured) {
 	if key.Namespace != d.tenant.Home() && rails.IsName(key.Kind, key.Name, d.tenant.Name) {
 		plan.Delete(live, cluster.PhaseRemoval)
 	}
 }
 
-// planUnrail takes the tenant's guard rails from a namespace that is not the tenant's
-// any more, beside other edits.
+// planUnrail removes the tenant's guard rails from a namespace that it no longer has,
+// together with other edits.
 func (d *decision) planUnrail(plan *cluster.Plan, live *unstructured.Unstructured, edits ...func(*unstructured.Unstructured)) error {
 	unrail, err := withoutRails(d.tenant.Name, live)
 	if err != nil {
@@ -271,8 +272,8 @@ func (d *decision) planUnrail(plan *cluster.Plan, live *unstructured.Unstructure
 	return nil
 }
 
-// withoutRails takes away what a namespace carries for the guard rails of the tenant of
-// that name, and no other's; with Plan.Edit.
+// withoutRails removes from a namespace what it carries for the guard rails of the named
+// tenant alone; for Plan.Edit.
 func withoutRails(name string, live *unstructured.Unstructured) (func(*unstructured.Unstructured), error) {
 	labels, annotations, err := rails.WithoutTenant(name, live)
 	if err != nil {
@@ -284,8 +285,8 @@ func withoutRails(name string, live *unstructured.Unstructured) (func(*unstructu
 	}, nil
 }
 
-// withoutRails is an edit of a namespace that also takes the tenant's guard rails away.
-// What can't be read of them stays, and is said.
+// withoutRails extends an edit of a namespace by the removal of the tenant's guard rails.
+// What can't be read of these stays, with a note.
 func (r *Removal) withoutRails(live *unstructured.Unstructured, edit func(*unstructured.Unstructured)) func(*unstructured.Unstructured) {
 	unrail, err := withoutRails(r.Name, live)
 	if err != nil {
@@ -298,8 +299,9 @@ func (r *Removal) withoutRails(live *unstructured.Unstructured, edit func(*unstr
 	}
 }
 
-// isOwn reports whether an object with the tenant's label is to go with the tenant: of
-// the kinds that anybody can label in the tenant's namespaces only ours.
+// isOwn reports whether an object with the tenant's label is removed with the tenant. Of
+// the kinds that anybody can label in the tenant's namespaces, only helm-tenant's own
+// are.
 func isOwn(key cluster.Key, r *Removal) bool {
 	switch key.Kind {
 	case "ResourceQuota", "LimitRange":
@@ -310,8 +312,8 @@ func isOwn(key cluster.Key, r *Removal) bool {
 	return true
 }
 
-// unrail takes the tenant's guard rails from namespaces that carry another tenant's
-// label: those in which the tenant has anything.
+// unrail removes the tenant's guard rails from the namespaces that carry another tenant's
+// label.
 func (r *Removal) unrail(ctx context.Context, c *cluster.Client, live *cluster.Live, keys []cluster.Key) error {
 	shared := map[cluster.Key]bool{}
 	for _, key := range keys {

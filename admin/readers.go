@@ -10,9 +10,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// settleReaders decides whether the tenant has the objects for readers; there says that
-// it has them. They stay when the last reader goes, so that a revoke takes nobody's way
-// but theirs, and a grant is one write again.
+// settleReaders decides whether the tenant has the objects for readers; there reports
+// whether it has them already. They stay when the last reader is removed, so that the
+// next grant is one write.
 func (d *decision) settleReaders(have people, there bool) error {
 	t := &d.tenant
 	if t.CheckReaders() != nil {
@@ -30,13 +30,12 @@ func (d *decision) settleReaders(have people, there bool) error {
 	return nil
 }
 
-// checkReadsSecrets refuses a tenant's first and further readers unless it is accepted
-// what they read.
+// checkReadsSecrets refuses new readers unless it is accepted that they read Secrets.
 func checkReadsSecrets(accepted Accepted, t tenant.Tenant) error {
 	return accepted.unless(RiskReadsSecrets, "a reader reads every Secret in the namespaces %s, passwords and tokens of service accounts among them: release records are Secrets, and RBAC can't tell one from another", strings.Join(t.Namespaces, ", "))
 }
 
-// readerObjects are all objects that a tenant's readers need, but for their binding.
+// readerObjects returns all objects that a tenant's readers need except their binding.
 func readerObjects(t tenant.Tenant) []runtime.Object {
 	objects := []runtime.Object{rbac.SecretsClusterRole()}
 	for _, object := range rbac.ServiceAccounts(t) {

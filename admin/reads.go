@@ -14,7 +14,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// ReadDeniedError lists the reads that a request needs and that the caller may not make.
+// ReadDeniedError has the permissions to read that a request needs and the caller lacks.
 type ReadDeniedError struct{ Missing []cluster.Permission }
 
 func (e *ReadDeniedError) Error() string {
@@ -24,7 +24,7 @@ func (e *ReadDeniedError) Error() string {
 	return fmt.Sprintf("you may not read what this needs, and nothing was written; %d permissions are missing:", len(e.Missing))
 }
 
-// Details are the permissions, unless the error itself names the only one.
+// Details returns the permissions, unless the error itself is the only one.
 func (e *ReadDeniedError) Details() []string {
 	if len(e.Missing) == 1 {
 		return nil
@@ -36,15 +36,15 @@ func (e *ReadDeniedError) Details() []string {
 	return lines
 }
 
-// readSet collects the permissions that reads need. scope are the namespaces to which a
+// readSet collects the permissions that reads need. scope has the namespaces to which a
 // client is restricted; nil for the whole cluster.
 type readSet struct {
 	scope  []string
 	needed []cluster.Permission
 }
 
-// list needs lists of resources over all namespaces. Resources of another group than the
-// core's are written RESOURCE.GROUP.
+// list adds lists of resources over all namespaces. A resource of an API group other than
+// the core's is written RESOURCE.GROUP.
 func (s *readSet) list(resources ...string) {
 	for _, resource := range resources {
 		if s.scope == nil {
@@ -69,9 +69,8 @@ const (
 	policiesResource     = "networkpolicies.networking.k8s.io"
 )
 
-// tenants needs what is read of every tenant, by an init and by a destroy. A tenant
-// without a Tiller and without network isolation has neither Deployment nor
-// NetworkPolicy.
+// tenants adds what an init and a destroy read of every tenant. A tenant without a Tiller
+// and without network isolation has neither a Deployment nor a NetworkPolicy.
 func (s *readSet) tenants(engine tenant.Engine, isolated bool) {
 	if s.scope == nil {
 		s.list("namespaces", "clusterrolebindings."+rbacv1.GroupName)
@@ -88,15 +87,15 @@ func (s *readSet) tenants(engine tenant.Engine, isolated bool) {
 	}
 }
 
-// home needs a look at all that a home namespace holds which helm-tenant did not make.
+// home adds what is read of a home namespace that helm-tenant did not create.
 func (s *readSet) home(home string) {
 	for _, resource := range []string{"secrets", "pods", "configmaps", "serviceaccounts", "services"} {
 		s.add("list", resource, home, "")
 	}
 }
 
-// requested needs what an init of the request reads. live is what was read so far, nil
-// where that is nothing.
+// requested adds what an init of the request reads. live is what was read so far, nil for
+// nothing.
 func (s *readSet) requested(r Request, live *cluster.Live) {
 	t := r.Tenant
 	if t.Engine == "" {
@@ -139,8 +138,8 @@ func (s *readSet) requested(r Request, live *cluster.Live) {
 	}
 }
 
-// explainReads returns err, or a *ReadDeniedError that names all missing reads of the set
-// at once, where err says that one is missing.
+// explainReads returns err; if err reports a missing permission to read, it returns a
+// *ReadDeniedError with all missing permissions of the set.
 func explainReads(ctx context.Context, c *cluster.Client, err error, fill func(*readSet)) error {
 	denied, some := errors.AsType[*ReadDeniedError](err)
 	if !some && !apierrors.IsForbidden(err) {
@@ -158,7 +157,8 @@ func explainReads(ctx context.Context, c *cluster.Client, err error, fill func(*
 	return &ReadDeniedError{missing}
 }
 
-// checkSeen returns an error where a kind was not listed of which the tenant has objects.
+// checkSeen returns an error if a kind could not be listed of which the tenant has
+// objects.
 func (d *decision) checkSeen() error {
 	return checkSeen(d.facts.live, d.was.Engine.Has(tenant.EngineTiller) || d.tenant.Engine.Has(tenant.EngineTiller),
 		d.was.Network == tenant.NetworkIsolated || d.tenant.Network == tenant.NetworkIsolated)
@@ -178,8 +178,8 @@ func checkSeen(live *cluster.Live, tiller, isolated bool) error {
 	return &ReadDeniedError{s.needed}
 }
 
-// Scope returns a client that lists nothing of the whole cluster, but only what is in the
-// homes and namespaces of the tenants that are asked for and of their records.
+// Scope returns a client that lists nothing over the whole cluster, only in the homes and
+// namespaces of the requested tenants and of their records.
 func Scope(ctx context.Context, c *cluster.Client, requests []Request) (*cluster.Client, error) {
 	var scope []string
 	for _, r := range requests {
@@ -223,7 +223,7 @@ func Scope(ctx context.Context, c *cluster.Client, requests []Request) (*cluster
 	return c.Within(slices.Compact(scope)), nil
 }
 
-// noteScope says what is not known of a tenant where only its own namespaces were read.
+// noteScope notes what is not known of a tenant if only its own namespaces were read.
 func (d *decision) noteScope() error {
 	live := d.facts.live
 	if !live.Scoped() {

@@ -15,7 +15,8 @@ import (
 // ListedRelease is a release in a list over several namespaces or tenants.
 type ListedRelease struct {
 	Release
-	// Tenants are those that have the release's namespace (Helm 3 and 4), or its Tiller.
+	// Tenants are the tenants with the release's namespace (Helm 3 and 4), or with its
+	// Tiller.
 	Tenants []string `json:"tenants"`
 }
 
@@ -32,17 +33,17 @@ type ReleaseList struct {
 	Unlisted []UnlistedReleases
 }
 
-// place is a namespace in which an engine's helm keeps records; an empty namespace is
-// the whole cluster.
+// place is a namespace with the records of an engine's helm; an empty namespace is the
+// whole cluster.
 type place struct {
 	engine    tenant.Engine
 	namespace string
 }
 
-// ListReleases lists the newest revision of each release of the tenants. Helm 3's and
-// 4's are known by the labels of their records; the records themselves are read only
-// for a Tiller's, whose labels name no namespace, and where charts are wanted. What
-// the caller may not read is in Unlisted; other errors end the list.
+// ListReleases lists the newest revision of each release of the tenants. The releases of
+// Helm 3 and 4 are listed from the labels of their records; the records themselves are
+// read only for a Tiller's releases, whose labels have no namespace, and with charts.
+// What the caller may not read is in Unlisted; other errors end the list.
 func ListReleases(ctx context.Context, c *cluster.Client, tenants []tenant.Tenant, charts bool) (*ReleaseList, error) {
 	owners := map[place][]string{}
 	for _, t := range tenants {
@@ -77,7 +78,7 @@ func ListReleases(ctx context.Context, c *cluster.Client, tenants []tenant.Tenan
 	return list, nil
 }
 
-// read lists the releases in places of one engine.
+// read lists the releases of one engine in the places.
 func (l *ReleaseList) read(ctx context.Context, c *cluster.Client, places []place, owners map[place][]string, charts bool) error {
 	if len(places) == 0 {
 		return nil
@@ -112,7 +113,7 @@ func (l *ReleaseList) read(ctx context.Context, c *cluster.Client, places []plac
 	return nil
 }
 
-// storedRelease is a release, and the namespace in which its record is.
+// storedRelease is a release with the namespace of its record.
 type storedRelease struct {
 	Release
 	place place
@@ -152,12 +153,9 @@ func (l *ReleaseList) refuse(tenants []string, namespace string, err error) {
 	}
 }
 
-// Tenants reads the records of the tenants of that name, or of all tenants where none
-// is named.
-//
-// What a record that can't be read would say is in the UnlistedReleases.
-//
-// Errors: one for a name that no tenant has.
+// Tenants reads the records of the named tenants, or of all tenants if none is named.
+// Records that can't be read are in the UnlistedReleases. A name that no tenant has is an
+// error.
 func Tenants(ctx context.Context, c *cluster.Client, names ...string) ([]tenant.Tenant, []UnlistedReleases, error) {
 	records, err := c.TenantRecords(ctx)
 	if err != nil {

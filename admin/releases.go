@@ -12,31 +12,31 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Release is a release of a tenant, as its newest record says.
+// Release is a release of a tenant, from its newest record.
 type Release struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
 	Revision  int    `json:"revision"`
-	// Status is as Helm 2 spells it, of Helm 3 and 4 too: DEPLOYED, FAILED ...
+	// Status is spelled as by Helm 2, also for Helm 3 and 4: DEPLOYED, FAILED ...
 	Status string `json:"status"`
 	Chart  string `json:"chart"`
-	// Engine is the one whose helm manages it.
+	// Engine is the engine whose helm manages it.
 	Engine tenant.Engine `json:"engine"`
-	// Driver is where Helm 3 and 4 keep it, as HELM_DRIVER names it; empty for a
-	// Tiller's.
+	// Driver is the storage of Helm 3 and 4, as HELM_DRIVER names it; empty for a
+	// Tiller's release.
 	Driver string `json:"driver,omitempty"`
-	// AppVersion is the version of the application in the chart, where it was read.
+	// AppVersion is the chart's appVersion, if the chart was read.
 	AppVersion string `json:"appVersion,omitempty"`
-	// Updated is when helm last wrote the release's newest record.
+	// Updated is the time at which helm last wrote the newest record.
 	Updated *time.Time `json:"updated,omitempty"`
-	// Problem is why the record can't be read.
+	// Problem is the reason why the record can't be read.
 	Problem string `json:"problem,omitempty"`
 }
 
 // Gone reports whether the release was deleted and only its history is kept.
 func (r Release) Gone() bool { return release.Gone(r.Status) }
 
-// releaseOf is a release as it is listed.
+// releaseOf returns a release in the form of a list.
 func releaseOf(l cluster.LatestRelease, engine tenant.Engine) Release {
 	r := Release{Name: l.Release, Namespace: l.Namespace, Revision: l.Revision.Version, Status: l.Status, Chart: l.Chart, AppVersion: l.AppVersion, Updated: timeOf(l.Updated), Engine: engine}
 	if engine == tenant.EngineImpersonation {
@@ -55,8 +55,8 @@ func timeOf(t time.Time) *time.Time {
 	return &t
 }
 
-// readReleasesIn reads the releases that an engine's helm keeps in a namespace, or in the
-// whole cluster where it is empty: the newest revision of each.
+// readReleasesIn reads the newest revisions of the releases that an engine's helm keeps
+// in a namespace, or in the whole cluster if it is empty.
 func readReleasesIn(ctx context.Context, c *cluster.Client, engine tenant.Engine, namespace string) ([]Release, error) {
 	latest, err := c.LatestReleases(ctx, engine, namespace)
 	if err != nil {
@@ -99,8 +99,8 @@ func compareReleases(a, b Release) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Namespace, b.Namespace))
 }
 
-// helmNamespaces are the namespaces in which Helm 3 and 4 keep the tenant's release
-// records; the empty one stands for the whole cluster.
+// helmNamespaces returns the namespaces in which Helm 3 and 4 keep the tenant's release
+// records; the empty one is the whole cluster.
 func helmNamespaces(t tenant.Tenant) []string {
 	if t.AllNamespaces {
 		return []string{""}

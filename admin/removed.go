@@ -8,8 +8,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// claimed are the namespaces that get the tenant's label. A tenant of all
-// namespaces claims none: the others' must stay theirs.
+// claimed returns the namespaces that get the tenant's label. A tenant of all namespaces
+// claims none, since they belong to others.
 func (d *decision) claimed() []string {
 	if d.tenant.AllNamespaces {
 		return nil
@@ -17,8 +17,8 @@ func (d *decision) claimed() []string {
 	return d.tenant.Namespaces
 }
 
-// leftOut reports whether a namespace of a tenant that is being migrated is passed over: it
-// does not exist, or nothing can be created in it any more.
+// leftOut reports whether a namespace is left out because the tenant is being migrated:
+// it does not exist, or is being deleted.
 func (d *decision) leftOut(namespace string) bool {
 	if !d.request.Migrating || d.request.CreateNamespaces {
 		return false
@@ -27,8 +27,8 @@ func (d *decision) leftOut(namespace string) bool {
 	return live == nil || live.GetDeletionTimestamp() != nil
 }
 
-// leavingEngine is the engine that a tenant of both is to lose; empty where it loses
-// none, or may lose it with its releases.
+// leavingEngine returns the engine that a tenant with both loses; empty if it loses none,
+// or may lose it with its releases.
 func (d *decision) leavingEngine() tenant.Engine {
 	switch {
 	case d.was.Engine != tenant.EngineBoth || d.tenant.Engine == tenant.EngineBoth || d.request.LeaveReleases:
@@ -39,8 +39,8 @@ func (d *decision) leavingEngine() tenant.Engine {
 	return tenant.EngineTiller
 }
 
-// removedNamespaces is the tenant as it was, with only the namespaces that are taken
-// from it now.
+// removedNamespaces returns the tenant as it was, with only the namespaces that it loses
+// now.
 func (d *decision) removedNamespaces() tenant.Tenant {
 	removed := d.was
 	removed.Namespaces, removed.AllNamespaces = nil, false
@@ -55,8 +55,8 @@ func (d *decision) removedNamespaces() tenant.Tenant {
 	return removed
 }
 
-// releasesInRemoved are the tenant's releases in a namespace that is taken from it.
-// Who may not read them may take the namespace away.
+// releasesInRemoved returns the tenant's releases in a namespace that it loses. A caller
+// who may not read them may still take the namespace away.
 func (d *decision) releasesInRemoved(namespace string) ([]string, error) {
 	removed := d.removedNamespaces()
 	if !slices.Contains(removed.Namespaces, namespace) {

@@ -16,25 +16,25 @@ import (
 	"helm-tenant/tenant"
 )
 
-// DefaultKubeVersion is the version of Kubernetes for which Render writes manifests where
-// nobody says one: the oldest with all that the guard rails need.
+// DefaultKubeVersion is the default Kubernetes version of Render: the oldest with
+// everything that the guard rails need.
 const DefaultKubeVersion = "1.30"
 
-// Manifests are the objects of a tenants file.
+// Manifests has the objects of a tenants file.
 type Manifests struct {
-	// Objects are in an order in which each finds what it needs.
+	// Objects are ordered so that each follows the objects that it needs.
 	Objects []*unstructured.Unstructured
-	// Notes are said of the tenant of that name.
+	// Notes has the notes by tenant name.
 	Notes map[string][]string
 }
 
-// Render returns the objects that the requests come to in an empty cluster of that
-// version of Kubernetes, asking none. What only a cluster knows is not in them, and said
-// in a note; what PrepareAll would refuse because of the requests alone is refused.
+// Render returns the objects of the requests for an empty cluster of that Kubernetes
+// version, without asking any cluster. What only a cluster knows is left out, with a
+// note. What PrepareAll would refuse because of the requests alone is refused.
 //
-// A namespace of a tenant says that helm-tenant created it, and so may delete it again,
-// only where the request has CreateNamespaces: whoever applies the manifests may find it
-// there. now ends grants for a time.
+// A tenant's namespace is marked as created by helm-tenant, which lets helm-tenant delete
+// it again, only if the request has CreateNamespaces: whoever applies the manifests may
+// find it there already. now is the time from which grants for a time run.
 func Render(requests []Request, kubeVersion string, now time.Time) (Manifests, error) {
 	f, err := renderFacts(requests, kubeVersion)
 	if err != nil {
@@ -67,10 +67,10 @@ func Render(requests []Request, kubeVersion string, now time.Time) (Manifests, e
 	return m, nil
 }
 
-// notePriorities is what Render takes a cluster to be like.
+// notePriorities describes the cluster that Render assumes.
 const notePriorities = "the guard of pod priorities is for a cluster without PriorityClasses of its own; on one that has some, an init or apply adapts it"
 
-// TenantError is what is wrong with one tenant of several.
+// TenantError is an error of one tenant among several.
 type TenantError struct {
 	Name string
 	Err  error
@@ -79,8 +79,8 @@ type TenantError struct {
 func (e *TenantError) Error() string { return fmt.Sprintf("tenant %q: %v", e.Name, e.Err) }
 func (e *TenantError) Unwrap() error { return e.Err }
 
-// renderFacts are those of a cluster that holds nothing but the ClusterRoles which the
-// requests name: what they grant is only known of cluster-admin.
+// renderFacts returns the facts of a cluster that has nothing but the ClusterRoles which
+// the requests name. Of these only cluster-admin's rules are known.
 func renderFacts(requests []Request, kubeVersion string) (*facts, error) {
 	v, err := version.ParseGeneric(kubeVersion)
 	if err != nil {

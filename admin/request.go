@@ -1,6 +1,6 @@
-// Package admin is what an admin does to tenants. It reads what the cluster holds
-// (gather), decides which objects are wanted and what is refused (decide, which is
-// pure), and has the difference written (Write). A dry run ends after the second step.
+// Package admin has the changes that an admin makes to tenants. It reads the state of the
+// cluster (gather), decides which objects are wanted and what is refused (decide, which
+// is pure), and writes the difference (Write). A dry run ends after the second step.
 package admin
 
 import (
@@ -15,21 +15,21 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Risk is something dangerous that must be accepted by its name.
+// Risk is a danger that an admin must accept by name.
 type Risk string
 
 const (
 	// RiskClusterWide lets a tenant act in all namespaces.
 	RiskClusterWide Risk = "cluster-wide"
-	// RiskSharedHome puts a Tiller where other things live.
+	// RiskSharedHome puts a Tiller into a namespace with objects of others.
 	RiskSharedHome Risk = "shared-home"
-	// RiskEveryone lets in more than named people and accounts.
+	// RiskEveryone makes a group of everybody a member, reader or owner.
 	RiskEveryone Risk = "everyone"
-	// RiskSystemNamespace gives a tenant a namespace of Kubernetes' own.
+	// RiskSystemNamespace gives a tenant a namespace of Kubernetes.
 	RiskSystemNamespace Risk = "system-namespace"
 	// RiskOpenRecords lets a chart write the tenant's own record.
 	RiskOpenRecords Risk = "open-records"
-	// RiskNodeAccess lets a tenant's pods take the node, and everything on it.
+	// RiskNodeAccess lets a tenant's pods take over the node, and everything on it.
 	RiskNodeAccess Risk = "node-access"
 	// RiskNoGuard leaves a tenant without the admission policies.
 	RiskNoGuard Risk = "no-guard"
@@ -37,19 +37,19 @@ const (
 	RiskReadsSecrets Risk = "reads-secrets"
 	// RiskOwnerOfCluster gives owners to a tenant that can take over more than itself.
 	RiskOwnerOfCluster Risk = "owner-of-cluster"
-	// RiskUnheldOwners gives owners to a tenant where no admission policy holds them.
+	// RiskUnheldOwners gives owners to a tenant where no admission policy limits them.
 	RiskUnheldOwners Risk = "unheld-owners"
-	// RiskViolatingPods lets a PodSecurity level be set that pods violate.
+	// RiskViolatingPods sets a PodSecurity level that pods violate.
 	RiskViolatingPods Risk = "violating-pods"
 )
 
-// Risks are all that can be accepted.
+// Risks are all risks that can be accepted.
 var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskReadsSecrets, RiskOwnerOfCluster, RiskUnheldOwners, RiskOutsideReleases, RiskClusterObjects, RiskMissingReleases, RiskNamespaceWriter, RiskUnmatchedRecords}
 
-// Accepted are the risks that an admin accepted.
+// Accepted has the risks that an admin accepted.
 type Accepted []Risk
 
-// ParseAccepted reads risks by name.
+// ParseAccepted parses the names of risks.
 func ParseAccepted(names []string) (Accepted, error) {
 	var accepted Accepted
 	for _, name := range names {
@@ -63,7 +63,7 @@ func ParseAccepted(names []string) (Accepted, error) {
 
 func (a Accepted) has(r Risk) bool { return slices.Contains(a, r) }
 
-// unless returns a *RiskError that says why, unless the risk is accepted.
+// unless returns nil if the risk is accepted, otherwise a *RiskError with the reason why.
 func (a Accepted) unless(r Risk, why string, args ...any) error {
 	if a.has(r) {
 		return nil
@@ -79,79 +79,81 @@ func list[S ~string](names []S) string {
 	return strings.Join(out, ", ")
 }
 
-// RiskError refuses something dangerous that was asked for and not accepted.
+// RiskError refuses a danger that was asked for and not accepted.
 type RiskError struct {
 	Risk Risk
-	// Why says what would happen, as a clause.
+	// Why is the consequence, as a clause.
 	Why string
 }
 
 func (e *RiskError) Error() string { return e.Why }
 
-// Request is what an admin asks a tenant to be.
+// Request is an admin's request for a tenant.
 type Request struct {
-	// Tenant holds what was said; zero fields were not, and stay as they are or
-	// get their defaults.
+	// Tenant has the requested settings. Zero fields were not requested: they keep their
+	// value, or get their default.
 	Tenant tenant.Tenant
-	// DefaultNamespace is put first among the tenant's namespaces.
+	// DefaultNamespace becomes the first of the tenant's namespaces.
 	DefaultNamespace string
-	// Unset are the settings that go back to their defaults; a list or map that is empty
-	// and not nil does, too.
+	// Unset has the settings that return to their defaults. So do lists and maps that are
+	// empty and not nil.
 	Unset []Setting
-	// ClientVersion is that of the admin's Helm 2, which the Tiller follows
-	// where nobody asked for a version; empty where there is none.
+	// ClientVersion is the version of the admin's Helm 2, which Tiller gets by default;
+	// empty if there is no Helm 2.
 	ClientVersion string
-	// CreateNamespaces makes namespaces that are missing.
+	// CreateNamespaces creates missing namespaces.
 	CreateNamespaces bool
-	// Share lets the tenant have a namespace that belongs to another.
+	// Share lets the tenant have a namespace that belongs to another tenant.
 	Share bool
-	// Adopt takes over objects that are there and were not made by helm-tenant.
+	// Adopt takes over objects that exist and were not made by helm-tenant.
 	Adopt bool
-	// Leaving are releases that leave the Tiller before it is adopted: what they hold does not
-	// count.
+	// Leaving has the releases that leave the Tiller before it is adopted: their objects
+	// do not count.
 	Leaving map[string]bool
-	// Prune takes namespaces away that are not asked for.
+	// Prune takes away namespaces that are not requested.
 	Prune bool
-	// Exact makes the tenant just what is asked: settings, namespaces and
-	// members that are not named go, as a tenants file says.
+	// Exact makes the tenant exactly what is requested, as a tenants file does: settings,
+	// namespaces and members that are not named are removed.
 	Exact bool
-	// DefaultEngine is that of a tenant which is new and of which nobody said it.
+	// DefaultEngine is the engine of a new tenant for which none is requested.
 	DefaultEngine tenant.Engine
-	// Freeze asks for a freeze and Thaw for its end, and for nothing else; Now is the time
-	// at which one begins.
+	// Freeze asks for a freeze, Thaw for its end; the request then changes nothing else.
+	// Now is the time at which a freeze begins.
 	Freeze *tenant.Freeze
 	Thaw   bool
 	Now    time.Time
-	// File are all tenants of the tenants file of which this is one: a selector does not
-	// choose what another tenant of the file names. It is nil for a request of its own.
+	// File has all tenants of the tenants file that this one comes from: a selector does
+	// not choose namespaces that another tenant of the file names. It is nil without a
+	// file.
 	File []tenant.Tenant
-	// leftOut says of namespaces that match the tenant's selector why it can't have them.
+	// leftOut has the reasons why the tenant can't have namespaces that match its
+	// selector.
 	leftOut []string
-	// offline says that there is no cluster to look at; see Render.
+	// offline reports whether there is no cluster to read; see Render.
 	offline bool
-	// LeaveReleases lets one of a tenant's two engines go though there are release
-	// records that only it can read.
+	// LeaveReleases allows one of a tenant's two engines to be removed although there are
+	// release records that only it can read.
 	LeaveReleases bool
-	// Migrating lets a tenant be written that is being migrated. Whatever disappeared
-	// meanwhile does not hold it up: a namespace that is gone or being deleted is left out,
-	// unless CreateNamespaces makes it, and so is a role that does not exist.
+	// Migrating allows a tenant to be written that is being migrated. What has been
+	// deleted in the meantime does not block it: a missing or terminating namespace is
+	// left out, unless CreateNamespaces creates it, and so is a missing role.
 	Migrating bool
-	// StartTiller makes the Deployment of a tenant that is being migrated, or that receives
-	// releases, too.
+	// StartTiller creates the Deployment of a tenant that is being migrated, or that
+	// receives releases.
 	StartTiller bool
-	// Receiving is the state of a tenant to which releases of another Tiller are copied: it
-	// is put on the tenant's record, and the tenant's Tiller is not made before it ends. A
-	// tenant that is in another migration is refused.
+	// Receiving is the state of a tenant to which releases of another Tiller are copied.
+	// It is written to the tenant's record, and the tenant's Tiller is not created before
+	// it ends. A tenant that is in another migration is refused.
 	Receiving *tenant.Migration
-	// Resumed says that an earlier run of the same split made the tenant: its home is its own,
-	// though the namespaces that led to it are gone.
+	// Resumed reports whether an earlier run of the same split made the tenant: then its
+	// home is its own, although the namespaces that referred to it were deleted.
 	Resumed bool
-	// Preview has the live objects named that the guard would refuse.
+	// Preview notes the live objects that the guard would refuse.
 	Preview  bool
 	Accepted Accepted
 }
 
-// check refuses what can be refused without looking at the cluster.
+// check refuses what can be refused without reading the cluster.
 func (r Request) check() error {
 	if err := tenant.CheckName(r.Tenant.Name); err != nil {
 		return Invalid{err}
@@ -169,9 +171,9 @@ func (r Request) check() error {
 	return nil
 }
 
-// checkNamed refuses members, readers or owners that stand for nobody, or may do everything
-// already, and, unless that is accepted, those that are everybody, every pod or every node. The
-// errors are Invalid and *RiskError.
+// checkNamed refuses members, readers or owners that are nobody, or that have all rights
+// already. Unless the risk is accepted it also refuses groups of everybody, every pod or
+// every node. The errors are Invalid and *RiskError.
 func checkNamed(as tenant.Relation, who tenant.Members, accepted Accepted) error {
 	var open []string
 	for _, s := range who {
@@ -195,7 +197,7 @@ func checkNamed(as tenant.Relation, who tenant.Members, accepted Accepted) error
 	return accepted.unless(RiskEveryone, "%s as %s %s opens the tenant to everybody, every pod or every node that it stands for", strings.Join(open, ", "), article, as)
 }
 
-// merged returns the tenant that is recorded, changed to what is asked.
+// merged returns the recorded tenant with the requested changes.
 func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	t, asked := was, r.Tenant
 	t.Frozen, asked.Frozen = r.frozen(was), r.frozen(was)
@@ -210,7 +212,7 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 		t.Namespaces = nil
 	}
 	for _, ns := range asked.Namespaces {
-		// Doubles within what was asked stay, to be found by Validate.
+		// Duplicates in the request stay, for Validate to find.
 		if !slices.Contains(was.Namespaces, ns) || r.Prune {
 			t.Namespaces = append(t.Namespaces, ns)
 		}
@@ -220,7 +222,7 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 			t.Namespaces = slices.Insert(slices.Delete(t.Namespaces, index, index+1), 0, first)
 		}
 	}
-	// What somebody names stays when its label goes.
+	// Namespaces that the request names stay when they lose the selector's label.
 	t.Selected = slices.DeleteFunc(slices.Clone(was.Selected), func(ns string) bool {
 		return !slices.Contains(t.Namespaces, ns) || slices.Contains(asked.Namespaces, ns) || ns == r.DefaultNamespace
 	})
@@ -235,7 +237,7 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 		t.Engine = r.DefaultEngine
 	}
 	if t.Engine == tenant.EngineImpersonation && was.Engine.Has(tenant.EngineTiller) {
-		t.Tiller = tenant.Tiller{} // it goes
+		t.Tiller = tenant.Tiller{} // it is removed
 	}
 	set(&t.Tiller.Image, asked.Tiller.Image)
 	set(&t.Tiller.Version, asked.Tiller.Version)

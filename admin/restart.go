@@ -10,17 +10,16 @@ import (
 	"helm-tenant/tenant"
 )
 
-// annotationRestarted is on the template of a Tiller's pods: when they were made again. It
-// is the one of `kubectl rollout restart`.
+// annotationRestarted is the annotation of `kubectl rollout restart` on a pod template.
 const annotationRestarted = "kubectl.kubernetes.io/restartedAt"
 
-// restartSlack is how much later than it was planned an account may be made that a restart
-// is for.
+// restartSlack is how much later than planned an account may be made for which Tiller is
+// restarted.
 const restartSlack = 10 * time.Minute
 
-// planRestart has the Tiller's pods made again where they hold a token of a service account
-// that was deleted: the API server answers Unauthorized to a token of an earlier account of
-// the same name.
+// planRestart restarts Tiller's pods if they hold a token of a service account that was
+// deleted: the API server answers Unauthorized to a token of an earlier account of the
+// same name.
 func (d *decision) planRestart(plan *cluster.Plan) {
 	home := d.tenant.Home()
 	live := d.facts.live.Get(tillerKey(home))
@@ -29,7 +28,7 @@ func (d *decision) planRestart(plan *cluster.Plan) {
 	}
 	index := slices.IndexFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == tillerKey(home) })
 	if live.GetLabels()[tenant.LabelTenant] != d.tenant.Name && (index < 0 || plan.Changes[index].Action != cluster.Update) {
-		return // somebody else's
+		return // another tenant's or nobody's
 	}
 	account := accountKey(home, tenant.TillerAccount)
 	renewed := slices.ContainsFunc(plan.Changes, func(change cluster.Change) bool {
@@ -40,7 +39,7 @@ func (d *decision) planRestart(plan *cluster.Plan) {
 	}
 	path := []string{"spec", "template", "metadata", "annotations"}
 	restart := func(next *unstructured.Unstructured) {
-		// The template is an object: the API server has checked it.
+		// The template is an object, since the API server has validated it.
 		_ = unstructured.SetNestedField(next.Object, d.facts.now.UTC().Format(time.RFC3339), append(path, annotationRestarted)...)
 	}
 	switch {
@@ -54,8 +53,8 @@ func (d *decision) planRestart(plan *cluster.Plan) {
 	}
 }
 
-// outlived reports whether a Tiller was there before its service account, and was not
-// restarted since that was made.
+// outlived reports whether a Tiller is older than its service account, and was not
+// restarted since the account was made.
 func outlived(tiller, account *unstructured.Unstructured) bool {
 	if account == nil || !account.GetCreationTimestamp().After(tiller.GetCreationTimestamp().Time) {
 		return false

@@ -17,10 +17,10 @@ import (
 	"helm-tenant/tenant"
 )
 
-// restored returns what the live objects of a tenant say of it, for one whose record is
-// missing or can't be read. found is false where nothing is there that is written after
-// a record: such a tenant was never complete. Of objects in namespaces that others may
-// write, only what is the same in all of them is believed.
+// restored returns a tenant from its live objects, if its record is missing or can't be
+// read. found is false if there is no object that is written after a record: such a
+// tenant was never complete. From objects in namespaces that others may write, only what
+// all of them have in common is believed.
 func restored(live *cluster.Live, name string) (t tenant.Tenant, found bool, err error) {
 	keys := live.OfTenant(name)
 	home := ""
@@ -68,7 +68,7 @@ func restored(live *cluster.Live, name string) (t tenant.Tenant, found bool, err
 }
 
 // restoredRole returns the role that is bound to the tenant's deployer in all of its
-// namespaces; empty where there is none, or more than one.
+// namespaces; empty if there is none, or more than one.
 func restoredRole(live *cluster.Live, t tenant.Tenant) string {
 	bound := map[string]int{}
 	for _, key := range live.OfTenant(t.Name) {
@@ -91,14 +91,14 @@ func restoredRole(live *cluster.Live, t tenant.Tenant) string {
 	return roles[0]
 }
 
-// restoredFluxAccount returns the service account of its own that each of the tenant's
-// namespaces binds to the tenant's role beside the deployer; empty where there is none, or
-// not the same everywhere.
+// restoredFluxAccount returns the service account that each of the tenant's namespaces
+// has of its own and binds to the tenant's role beside the deployer; empty if there is
+// none, or not the same one everywhere.
 func restoredFluxAccount(live *cluster.Live, t tenant.Tenant) (string, error) {
 	var account string
 	for _, ns := range t.Namespaces {
 		if tenant.IsSystemNamespace(ns) {
-			continue // has none
+			continue // it has none
 		}
 		var binding rbacv1.RoleBinding
 		if _, err := live.Into(cluster.Key{Kind: "RoleBinding", Namespace: ns, Name: rbac.DeployerBinding(t.Name, t.Role)}, &binding); err != nil {
@@ -118,8 +118,8 @@ func restoredFluxAccount(live *cluster.Live, t tenant.Tenant) (string, error) {
 	return account, nil
 }
 
-// restoredTiller returns the settings of the Tiller in a home; where there is no
-// Deployment, its Role says where the records are.
+// restoredTiller returns the settings of the Tiller in a home. Without a Deployment, its
+// Role says where the records are.
 func restoredTiller(live *cluster.Live, home string) (tenant.Tiller, error) {
 	var deployment appsv1.Deployment
 	found, err := live.Into(tillerKey(home), &deployment)
@@ -138,8 +138,8 @@ func restoredTiller(live *cluster.Live, home string) (tenant.Tiller, error) {
 	return tenant.Tiller{}, nil
 }
 
-// restoredRails returns the guard rails that one of the tenant's namespaces says it has:
-// all have the same.
+// restoredRails returns the guard rails from one of the tenant's namespaces, since all
+// have the same.
 func restoredRails(live *cluster.Live, t tenant.Tenant) (tenant.Rails, error) {
 	if len(t.Namespaces) == 0 {
 		return tenant.NewRails(t.AllNamespaces), nil
@@ -163,9 +163,10 @@ func restoredRails(live *cluster.Live, t tenant.Tenant) (tenant.Rails, error) {
 	return rails.WithObjects(r, quota, limits, policy), nil
 }
 
-// restore takes the tenant from its live objects where it has no record that can be
-// read; unreadable is why it can't, nil where there is none. A record that can't be read
-// may be a newer helm-tenant's: it is written again only for who names the namespaces.
+// restore returns the tenant from its live objects if it has no readable record;
+// unreadable is the error of reading it, nil if there is none. An unreadable record may
+// be one of a newer helm-tenant: it is written again only if the request names the
+// namespaces.
 func restore(f *facts, r Request, unreadable error) (was tenant.Tenant, existed bool, err error) {
 	named := r.Exact || len(r.Tenant.Namespaces) > 0 || r.Tenant.AllNamespaces
 	was, existed, err = restored(f.live, r.Tenant.Name)
@@ -181,7 +182,7 @@ func restore(f *facts, r Request, unreadable error) (was tenant.Tenant, existed 
 		return tenant.Tenant{}, false, nil
 	}
 	if unreadable == nil && !r.Exact && r.Tenant.Engine != "" {
-		// A migration may have been under way: only the admin knows.
+		// A migration may have been under way, which only the admin knows.
 		home := was.Home()
 		if was.Engine, was.HomeNamespace = r.Tenant.Engine, home; !was.Engine.Has(tenant.EngineTiller) {
 			was.Tiller = tenant.Tiller{}
@@ -194,13 +195,14 @@ func restore(f *facts, r Request, unreadable error) (was tenant.Tenant, existed 
 		was.Tiller.Storage = r.Tenant.Tiller.Storage // nothing contradicts it
 	}
 	if !r.Exact && !r.Prune {
-		// What is named comes first, in that order: the first is the default namespace.
+		// Requested namespaces come first, in their order: the first is the default
+		// namespace.
 		was.Namespaces = slices.Concat(r.Tenant.Namespaces, slices.DeleteFunc(slices.Clone(was.Namespaces), func(ns string) bool { return slices.Contains(r.Tenant.Namespaces, ns) }))
 	}
 	return was, true, nil
 }
 
-// noteRestored says what was taken from live objects.
+// noteRestored notes what was restored from live objects.
 func (d *decision) noteRestored() error {
 	if !d.restored {
 		return nil
@@ -219,8 +221,8 @@ func (d *decision) noteRestored() error {
 	return nil
 }
 
-// UnreadableRecordError says that a tenant's record can't be read, and what its live objects
-// say of the tenant.
+// UnreadableRecordError reports that a tenant's record can't be read, with what its live
+// objects say of the tenant.
 type UnreadableRecordError struct {
 	Tenant tenant.Tenant
 	Err    error

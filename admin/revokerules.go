@@ -7,9 +7,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// RevokeRules are the rights that `revoke --expired --all` needs, as a ClusterRole has
-// them. Who has them can make anybody a member or reader of any tenant: RBAC asks for
-// bind, or for all rights of the role, whatever becomes of a binding's subjects.
+// RevokeRules returns the RBAC rules that `revoke --expired --all` needs. Their holder
+// can make anybody a member or reader of any tenant: for a change of a binding's
+// subjects, RBAC requires the verb bind, or all rights of the role.
 func RevokeRules() []rbacv1.PolicyRule {
 	var names []string // of the bindings and of their roles
 	for _, as := range tenant.Relations {

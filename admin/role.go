@@ -11,12 +11,12 @@ import (
 	"helm-tenant/tenant"
 )
 
-// RiskNamespaceWriter gives a tenant's deployer a role that writes namespaces.
+// RiskNamespaceWriter gives a tenant's deployer a role that can write namespaces.
 const RiskNamespaceWriter Risk = "namespace-writer"
 
 func clusterRoleKey(name string) cluster.Key { return cluster.Key{Kind: "ClusterRole", Name: name} }
 
-// roleKeys are the ClusterRoles that say what the tenant's role holds.
+// roleKeys returns the ClusterRoles whose rules the tenant's role has.
 func (d *decision) roleKeys() []cluster.Key {
 	keys := []cluster.Key{clusterRoleKey(d.tenant.Role)}
 	for _, name := range rbac.MadeOf(d.tenant.Role) {
@@ -30,8 +30,8 @@ func (d *decision) roleKeys() []cluster.Key {
 	return keys
 }
 
-// roleRules are the rules that a ClusterRole has, or will have when it is written.
-// found is false where there is none.
+// roleRules returns the rules that a ClusterRole has, or will have when it is written.
+// found is false if it does not exist.
 func (d *decision) roleRules(name string) (rules []rbacv1.PolicyRule, found bool, err error) {
 	names := []string{name}
 	if made := rbac.MadeOf(name); made != nil && d.tenant.Role == name {
@@ -48,9 +48,9 @@ func (d *decision) roleRules(name string) (rules []rbacv1.PolicyRule, found bool
 	return rules, true, nil
 }
 
-// checkRole refuses a role that does not exist, and without a word that accepts it one
-// that writes namespaces: their labels are what holds a tenant's pods back. A tenant of
-// all namespaces has accepted more than that.
+// checkRole refuses a role that does not exist, and, unless the risk is accepted, one
+// that can write namespaces, whose labels hold a tenant's pods. For a tenant of all
+// namespaces, a greater risk is accepted already.
 func (d *decision) checkRole() error {
 	t := d.tenant
 	rules, found, err := d.roleRules(t.Role)
@@ -58,7 +58,7 @@ func (d *decision) checkRole() error {
 		return err
 	}
 	if !found && (d.request.Migrating && !d.request.CreateNamespaces || !d.facts.live.Sees("ClusterRole")) {
-		return nil // noteScope says so of a role that was not seen
+		return nil // noteScope reports a role that was not read
 	}
 	if made := rbac.MadeOf(t.Role); !found && made != nil {
 		return &RefusedError{fmt.Sprintf("ClusterRole %q is made of %s, and not all of them exist", t.Role, strings.Join(made, ", ")), SettingRole, ""}
@@ -78,8 +78,8 @@ func (d *decision) checkRole() error {
 		t.Role, writes[0], t.Name, rbac.AdminRoleName)
 }
 
-// nested reports whether one of two ClusterRoles grants all that the other does. Then both
-// may be bound for a moment without anybody having more than one of them gives.
+// nested reports whether one of two ClusterRoles grants everything that the other does;
+// see cluster.Nested.
 func (d *decision) nested(was, next string) (bool, error) {
 	first, found, err := d.roleRules(was)
 	if err != nil || !found {

@@ -11,12 +11,12 @@ import (
 	"helm-tenant/tenant"
 )
 
-// errSelectorOffline is why a selector is not resolved where no cluster is asked.
+// errSelectorOffline is the error for a selector where no cluster is read.
 var errSelectorOffline = errors.New("its namespaceSelector chooses namespaces of a cluster: apply the file to one, or name the namespaces")
 
 // resolveSelectors returns the requests with the namespaces that their selectors choose.
-// One that can't be resolved has its error at the same index. The namespaces are listed
-// once, and only if there is a selector.
+// For a selector that can't be resolved, the error has the index of the request. The
+// namespaces are listed once, and only if there is a selector.
 func resolveSelectors(ctx context.Context, c *cluster.Client, requests []Request) ([]Request, []error, error) {
 	selects := func(r Request) bool { return r.Tenant.NamespaceSelector != nil }
 	unresolved := make([]error, len(requests))
@@ -35,7 +35,7 @@ func resolveSelectors(ctx context.Context, c *cluster.Client, requests []Request
 }
 
 // withSelected is resolveSelectors for namespaces that were listed. A request that is
-// prepared again, alone, knows the other tenants of its file.
+// prepared again alone has the other tenants of its file in File.
 func withSelected(requests []Request, all []tenant.LabelledNamespace) ([]Request, []error) {
 	file := requests[0].File
 	if file == nil {

@@ -21,35 +21,34 @@ import (
 	"helm-tenant/tenant"
 )
 
-// reading is one list of a snapshot: what is listed, and what is not known
-// without it.
+// reading is one list of a snapshot: what is listed, and what is not known without it.
 type reading struct {
 	what, matters string
 	read          func(context.Context) error
 }
 
-// releaseMaps are the ConfigMaps that hold releases, which are read by themselves.
+// releaseMaps names the ConfigMaps with release records, which are read separately.
 const releaseMaps = "configmaps of releases"
 
-// resource is what is read, as the API calls it.
+// resource returns the API's name of what is read.
 func (r reading) resource() string {
 	first, _, _ := strings.Cut(r.what, " ")
 	return first
 }
 
-// taking is a snapshot that is being taken. Several lists are read at once.
+// taking is a snapshot under construction. Several lists are read concurrently.
 type taking struct {
 	client   *cluster.Client
 	snapshot audit.Snapshot
-	// records are the ConfigMaps that look like a tenant's record, homes tells those that
+	// records are the ConfigMaps that look like a tenant's record; homes decides which
 	// are believed.
 	records []corev1.ConfigMap
 	homes   *cluster.Homes
-	// guard holds the guard's admission policies, and what they depend on.
+	// guard has the guard's admission policies, and the objects on which they depend.
 	guard *cluster.Live
-	// makers are the workloads that were read and may make others.
+	// makers has the workloads that were read and may create other workloads.
 	makers cluster.Owners
-	// mutex is of all that several lists write to.
+	// mutex guards the fields to which several lists write.
 	mutex sync.Mutex
 }
 
@@ -59,15 +58,15 @@ func (t *taking) locked(do func()) {
 	do()
 }
 
-// TakeSnapshot reads what an audit looks at, in paged lists, however many tenants
-// there are. What the caller may not read is in the snapshot's Unseen; an error
-// is one for which nothing can be said.
+// TakeSnapshot reads everything that an audit needs, in paged lists, however many tenants
+// there are. What the caller may not read is in the snapshot's Unseen; an error means
+// that there is no snapshot.
 func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
 	t := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive()}
 	if err := t.readFacts(ctx); err != nil && !apierrors.IsForbidden(err) {
 		return nil, err
 	}
-	// Releases are read when it is known where any are.
+	// Releases are read after it is known which namespaces can have any.
 	after := []reading{
 		{"secrets", "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageSecret) }},
 		{releaseMaps, "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
@@ -80,8 +79,8 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 	return &t.snapshot, t.addGuard()
 }
 
-// TakeReach reads what decides who reaches deployers: of TakeSnapshot's lists those that
-// audit.Reach needs. What the caller may not read is in the snapshot's Unseen.
+// TakeReach reads those of TakeSnapshot's lists that audit.Reach needs. What the caller
+// may not read is in the snapshot's Unseen.
 func TakeReach(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
 	t := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive()}
 	if err := t.readFacts(ctx); err != nil && !apierrors.IsForbidden(err) {
@@ -97,7 +96,7 @@ func TakeReach(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) 
 	return &t.snapshot, t.take(ctx, t.reaching(), after)
 }
 
-// take makes the readings, then those after, and fills in what follows from them.
+// take makes the readings, then those after, and sets the fields that follow from them.
 func (t *taking) take(ctx context.Context, readings, after []reading) error {
 	s := &t.snapshot
 	if err := t.readAll(ctx, readings); err != nil {
@@ -120,7 +119,8 @@ func (t *taking) take(ctx context.Context, readings, after []reading) error {
 		s.Records = append(s.Records, r)
 	}
 	slices.SortFunc(s.Records, func(a, b audit.Record) int { return strings.Compare(a.Tenant.Name, b.Tenant.Name) })
-	// What makes pods after the pods: it was there before them.
+	// Makers of pods are read after the pods, so that no maker of a listed pod is
+	// missing.
 	if err := t.readAll(ctx, append(after, reading{"replicasets", "which pods are Tillers'", t.readReplicaSets})); err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (t *taking) take(ctx context.Context, readings, after []reading) error {
 	return nil
 }
 
-// reaching are the lists that decide who reaches deployers.
+// reaching returns the lists that decide who reaches deployers.
 func (t *taking) reaching() []reading {
 	readings := []reading{
 		{"namespaces", "which tenants there are, and how their namespaces are labelled", t.readNamespaces},
@@ -143,7 +143,7 @@ func (t *taking) reaching() []reading {
 	}
 	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "who reaches a deployer", func(ctx context.Context) error {
-			var own audit.Snapshot // its own, so that the large lists wait for nobody
+			var own audit.Snapshot // a snapshot for this list, so that the large lists do not wait for a lock
 			err := readRBAC(ctx, t.client, kind, "", &own)
 			t.locked(func() {
 				s := &t.snapshot
@@ -165,7 +165,7 @@ func (t *taking) reaching() []reading {
 	return readings
 }
 
-// readings are the lists of a snapshot beside those of reaching.
+// readings returns the lists of a snapshot beside those of reaching.
 func (t *taking) readings() []reading {
 	readings := []reading{
 		{"validatingwebhookconfigurations", "who is sent what homes hold", t.readValidating},
@@ -185,7 +185,8 @@ func (t *taking) readings() []reading {
 	return append(readings, t.workloadReadings("CronJob", "ReplicationController")...)
 }
 
-// madeReadings are the lists of workloads that others make, which are read before.
+// madeReadings returns the lists of workloads that others make, whose makers are read
+// before.
 func (t *taking) madeReadings() []reading { return t.workloadReadings("Job", "ReplicaSet") }
 
 func (t *taking) workloadReadings(kinds ...string) []reading {
@@ -198,10 +199,10 @@ func (t *taking) workloadReadings(kinds ...string) []reading {
 	return readings
 }
 
-// readAll makes the readings, a few at once. One that is forbidden becomes an entry
-// of Unseen.
+// readAll makes the readings, a few concurrently. A forbidden one becomes an entry of
+// Unseen.
 func (t *taking) readAll(ctx context.Context, readings []reading) error {
-	group, ctx := errgroup.WithContext(ctx) // after a failure the others' answers would be of no use
+	group, ctx := errgroup.WithContext(ctx) // after a failure the other answers are of no use
 	group.SetLimit(4)
 	for _, r := range readings {
 		group.Go(func() error {
@@ -216,7 +217,7 @@ func (t *taking) readAll(ctx context.Context, readings []reading) error {
 	return group.Wait()
 }
 
-// unseen tells that a list is forbidden, once for each kind.
+// unseen records that a list is forbidden, once for each kind.
 func (t *taking) unseen(r reading, err error) {
 	what := r.what + " in all namespaces"
 	if !slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.What == what }) {
@@ -224,11 +225,11 @@ func (t *taking) unseen(r reading, err error) {
 	}
 }
 
-// recordOf is what a ConfigMap records, and whether it is believed.
+// recordOf returns the record in a ConfigMap, and whether it is believed.
 func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 	name := m.Labels[tenant.LabelTenant]
-	// Elsewhere anybody can put a ConfigMap that looks like a record. Where
-	// namespaces can't be read, that can't be told.
+	// In other namespaces anybody can write a ConfigMap that looks like a record. If
+	// namespaces can't be read, it is not known which ones count.
 	r := audit.Record{Namespace: m.Namespace}
 	if len(t.snapshot.Namespaces) > 0 && t.homes.TenantOf(m.Namespace) != name {
 		r.Tenant = tenant.Tenant{Name: name, HomeNamespace: m.Namespace}.WithDefaults()
@@ -252,7 +253,7 @@ func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 	return r, true
 }
 
-// reason is the API server's own word.
+// reason returns the API server's own message.
 func reason(err error) string {
 	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
 		return status.Status().Message
@@ -260,7 +261,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// readAdmission says how an admission policy and its binding are.
+// readAdmission compares an admission policy and its binding with the wanted ones.
 func readAdmission(ctx context.Context, c *cluster.Client, wanted []runtime.Object) (audit.Admission, error) {
 	live := cluster.NewLive()
 	var keys []cluster.Key

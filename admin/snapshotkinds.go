@@ -17,7 +17,7 @@ import (
 
 // readRBAC reads the roles or bindings of a kind into the snapshot.
 func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, into *audit.Snapshot) error {
-	// The names of roles and subjects stand in thousands of bindings.
+	// Thousands of bindings have the same names of roles and subjects.
 	known := map[string]string{}
 	intern := func(name string) string {
 		if have, found := known[name]; found {
@@ -91,7 +91,7 @@ func workloadOf(kind string, meta *metav1.ObjectMeta, template *corev1.PodTempla
 	w := audit.Workload{Kind: kind, Namespace: meta.Namespace, Name: meta.Name, Tenant: meta.Labels[tenant.LabelTenant], Account: template.Spec.ServiceAccountName,
 		AppliesFrom: appliesFrom(meta.Namespace, &template.Spec)}
 	if recognise.IsTiller(template.Labels, template.Spec) {
-		w.Template = template.DeepCopy() // the rest of the page goes
+		w.Template = template.DeepCopy() // a copy, so that the rest of the page can be freed
 	}
 	w.Demand = rails.OfTemplate(&template.Spec)
 	return w

@@ -13,9 +13,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// readMoved finds the releases of Helm 3 and 4 that came from Tiller, by who wrote their
-// records, of the tenants of which it is not noted that their objects name them. Only
-// metadata is read, and nothing where there is no such tenant.
+// readMoved finds the Helm 3 and 4 releases that came from Tiller, by the field manager
+// of their records, for tenants whose objects are not known to name their releases. Only
+// metadata is read, and nothing if there is no such tenant.
 func (t *taking) readMoved(ctx context.Context) error {
 	owner := map[string]int{}
 	for i, r := range t.snapshot.Records {

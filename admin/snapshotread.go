@@ -50,9 +50,9 @@ func (t *taking) readSecrets(ctx context.Context) error {
 	})
 }
 
-// readPlaced reads the names of the release records of one storage, and where the
-// releases live. Those of older revisions lead to values, too, and no more of them is
-// read than their names. It is done when it is known where helm stores any.
+// readPlaced reads the names of the release records of one storage, and the namespaces of
+// the releases. Records of older revisions contain values as well, and only their names
+// are read. It runs after it is known where helm stores records.
 func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
 	var own audit.Snapshot
 	err := t.client.EachPlaced(ctx, storage, t.stores(), func(key cluster.Key) {
@@ -69,7 +69,7 @@ func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
 	return err
 }
 
-// readRecordNames reads the names of release records alone.
+// readRecordNames reads only the names of release records.
 func (t *taking) readRecordNames(ctx context.Context, kind string) error {
 	return t.client.EachMeta(ctx, kind, "", metav1.ListOptions{LabelSelector: release.OfTiller}, func(m *metav1.PartialObjectMetadata) {
 		t.locked(func() {
@@ -78,9 +78,10 @@ func (t *taking) readRecordNames(ctx context.Context, kind string) error {
 	})
 }
 
-// stores says of a namespace whether a Tiller may keep its releases there: where one
-// runs, or is a tenant's home. A tenant's other namespaces are none, whatever its members
-// make look like a Tiller there. Where namespaces can't be read, all may be.
+// stores returns a function that reports whether a Tiller may keep its releases in a
+// namespace: one in which a Tiller runs, or a tenant's home. A tenant's other namespaces
+// do not count, whatever its members create there to look like a Tiller. If namespaces
+// can't be read, all count.
 func (t *taking) stores() func(namespace string) bool {
 	if len(t.snapshot.Namespaces) == 0 {
 		return func(string) bool { return true }
@@ -112,7 +113,7 @@ func (t *taking) readPods(ctx context.Context) error {
 	})
 }
 
-// readReplicaSets reads those that the pods that look like Tillers say made them.
+// readReplicaSets reads the ReplicaSets that own pods which look like Tillers.
 func (t *taking) readReplicaSets(ctx context.Context) error {
 	owners := map[string]bool{}
 	for _, pod := range t.snapshot.Pods {

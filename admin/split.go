@@ -13,31 +13,31 @@ import (
 	"helm-tenant/tenant"
 )
 
-// RiskUnmatchedRecords gives tenants release records that do not match what is live, or that
-// contradict themselves: whoever could reach the Tiller could write any record.
+// RiskUnmatchedRecords gives tenants release records that differ from the live objects,
+// or that contradict themselves: whoever could reach the Tiller could write any record.
 const RiskUnmatchedRecords Risk = "unmatched-records"
 
 // SplitRelease is a release of the Tiller that is split.
 type SplitRelease struct {
 	Name, Namespace string
-	// Tenant gets the release, and Home is that tenant's; empty where it stays.
+	// Tenant gets the release, into its home namespace Home; both are empty if it stays.
 	Tenant, Home string
-	// Stays is why it stays.
+	// Stays is the reason why it stays.
 	Stays             string
 	Revisions, Newest int
 	Status            string
-	// Outside are the objects that it holds outside its tenant's namespaces, Unmatched what
-	// of its records does not match the cluster, or another record.
+	// Outside has the objects of the release outside its tenant's namespaces. Unmatched
+	// has what in its records differs from the cluster, or from another record.
 	Outside, Unmatched []string
 
-	// storage is where the tenant's Tiller keeps its records.
+	// storage is the storage of the tenant's Tiller.
 	storage tenant.Storage
 	records []oldRecord
-	// Onward says that the tenant goes on to Helm 3 and 4 with it.
+	// Onward reports whether the tenant goes on to Helm 3 and 4 with it.
 	Onward bool
 }
 
-// Notes are what an admin should know of the release, a line each.
+// Notes returns remarks on the release, a line each.
 func (r SplitRelease) Notes() []string {
 	var notes []string
 	if r.Stays != "" {
@@ -52,28 +52,28 @@ func (r SplitRelease) Notes() []string {
 	return append(notes, r.Unmatched...)
 }
 
-// living reports whether the release holds anything.
+// living reports whether the release has objects.
 func (r SplitRelease) living() bool { return !release.Gone(r.Status) }
 
-// oldRecord is a record of the Tiller that is split, and what it holds.
+// oldRecord is a record of the Tiller that is split, with its content.
 type oldRecord struct {
 	cluster.Stored
-	// name, namespace, version and status are what is packed in it.
+	// name, namespace, version and status are the ones in the packed release.
 	name, namespace string
 	version         int
 	status          string
 	// packed is the digest of the record's data.
 	packed [32]byte
-	// bodies are the objects of its manifest; only those of current records are kept.
+	// bodies are the objects of its manifest; they are kept for current records only.
 	bodies  []migrate.Body
 	current bool
-	// converted is what Helm 3 would get of it.
+	// converted is the record that Helm 3 would get.
 	converted migrate.Stored
-	// problem is why it can't be read.
+	// problem is the reason why the record can't be read.
 	problem error
 }
 
-// contradiction says how the record contradicts itself; empty where it does not.
+// contradiction describes how the record contradicts itself; empty if it does not.
 func (r oldRecord) contradiction() string {
 	switch {
 	case r.problem != nil:
@@ -88,9 +88,9 @@ func (r oldRecord) contradiction() string {
 	return ""
 }
 
-// assign says for each release which of the tenants gets it: the one that has the namespace
-// in which the newest revision was deployed, else the one of all namespaces. Releases of the
-// names in leave stay. It is pure.
+// assign decides which tenant gets each release: the one that has the namespace in which
+// the newest revision was deployed, otherwise the one of all namespaces. Releases whose
+// names are in leave stay. It is pure.
 func assign(records []oldRecord, tenants []tenant.Tenant, leave []string) []SplitRelease {
 	byName := map[string][]oldRecord{}
 	for _, record := range records {
@@ -132,13 +132,13 @@ func assign(records []oldRecord, tenants []tenant.Tenant, leave []string) []Spli
 	return releases
 }
 
-// seenObject is what the cluster has of an object that a release holds.
+// seenObject is the live state of an object of a release.
 type seenObject struct {
 	migrate.Body
-	// Served says that the API server serves the kind. The namespace is empty where the kind
-	// has none.
+	// served reports whether the API server serves the kind. The namespace is empty for
+	// cluster-scoped kinds.
 	served bool
-	// live is nil where there is no such object.
+	// live is nil if the object does not exist.
 	live map[string]any
 }
 
@@ -146,11 +146,11 @@ func (o seenObject) key() string {
 	return strings.Join([]string{o.Kind, o.Namespace, o.Name}, "/")
 }
 
-// judge notes for each release that moves what it holds outside its tenant's namespaces, and
-// where its records do not match what the cluster has, or each other. objects are those of
-// the current records, by the record's key. It is pure.
+// judge notes for each release that moves its objects outside its tenant's namespaces,
+// and how its records differ from the cluster or from each other. objects has the objects
+// of the current records, by the record's key. It is pure.
 func judge(releases []SplitRelease, tenants []tenant.Tenant, objects map[cluster.Key][]seenObject) {
-	holder := map[string]string{} // of each object, the first release that holds it
+	holder := map[string]string{} // the first release that has the object
 	for i := range releases {
 		r := &releases[i]
 		if r.Tenant == "" {
@@ -182,8 +182,9 @@ func judge(releases []SplitRelease, tenants []tenant.Tenant, objects map[cluster
 	}
 }
 
-// noteUnlike notes where the cluster has another object than the release says. whole says
-// that its fields count, too: what a failed upgrade left is neither of two revisions.
+// noteUnlike notes where the cluster has another object than the release says. whole
+// reports whether its fields are compared as well; after a failed upgrade they match
+// neither revision.
 func (r *SplitRelease) noteUnlike(object seenObject, whole bool) {
 	text := ""
 	switch {

@@ -15,9 +15,10 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Abort goes back: it stops the tenants' Tillers, removes what they have of the releases when
-// that is backed up, and starts the Tiller that was split and the tenants' own, and waits for
-// them, if that is asked. The tenants stay, with their own releases. In a dry run it says what would be written.
+// Abort undoes a split: it stops the tenants' Tillers, backs up and removes their records
+// of the releases, starts the Tiller that was split and the tenants' own, and waits for
+// them if that is requested. The tenants stay, with their own releases. In a dry run it
+// returns what would be written.
 func (s *Split) Abort(ctx context.Context) (*SplitEnd, error) {
 	e, err := s.readEnd(ctx)
 	if errors.Is(err, ErrNoSplit) {
@@ -74,7 +75,7 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Removed are those of which the Tiller that starts again has a record.
+	// Only those of which the Tiller that starts again has a record are removed.
 	if saved, err = files.SaveAgain(ctx, saved, "-stopped", stopped.removable()); err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 	return e, s.waitForTenants(ctx, e.Tenants)
 }
 
-// orphans are the releases of which only their tenant has records, sorted.
+// orphans returns the releases of which only their tenant has records, sorted.
 func (e *SplitEnd) orphans() []string {
 	originals, names := newest(e.Moved), map[string]bool{}
 	for _, record := range e.Copies {
@@ -109,9 +110,9 @@ func (e *SplitEnd) orphans() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// removable are the records of tenants that an abort removes: those of releases that the
-// Tiller has records of, too. The state may name others by mistake, or because somebody
-// forged it.
+// removable returns the tenants' records that an abort removes: those of releases of
+// which the Tiller has records as well. The state may name others by mistake, or because
+// it was forged.
 func (e *SplitEnd) removable() []cluster.Stored {
 	orphans := e.orphans()
 	return slices.DeleteFunc(slices.Clone(e.Copies), func(record cluster.Stored) bool { return slices.Contains(orphans, record.Release) })
@@ -127,7 +128,8 @@ func (s *Split) restart(ctx context.Context, t tenant.Tenant) error {
 	return s.mark(ctx, t, nil, nil)
 }
 
-// noteWork says what the tenants did with releases, which the split Tiller will not know.
+// noteWork notes what the tenants did with releases, which the split Tiller will not
+// know.
 func (s *Split) noteWork(e *SplitEnd) {
 	if e.State.Phase != tenant.PhaseConverted && e.State.Phase != tenant.PhaseVerified {
 		return
@@ -145,10 +147,10 @@ func (s *Split) noteWork(e *SplitEnd) {
 	}
 }
 
-// abortLost goes back where the ConfigMap with the state of the split is gone, by what the
-// records of the tenants say. A release goes back if all records that its tenant has of it
-// are the same as those of the Tiller. It returns ErrNoSplit where no tenant is in a split of
-// this Tiller.
+// abortLost aborts a split whose ConfigMap with the state was deleted, from the records
+// of the tenants. A release moves back if all records that its tenant has of it are equal
+// to those of the Tiller. It returns ErrNoSplit if no tenant is in a split of this
+// Tiller.
 func (s *Split) abortLost(ctx context.Context) (*SplitEnd, error) {
 	tenants, since, err := s.receivers(ctx)
 	if err != nil {
@@ -186,7 +188,7 @@ func (s *Split) abortLost(ctx context.Context) (*SplitEnd, error) {
 		}
 		return s.abort(ctx, e)
 	}
-	for _, t := range tenants { // the state does not name those without copies
+	for _, t := range tenants { // the state does not name tenants without copies
 		if slices.Contains(state.Tenants(), t.Name) {
 			continue
 		}
@@ -200,8 +202,8 @@ func (s *Split) abortLost(ctx context.Context) (*SplitEnd, error) {
 	return s.Abort(ctx)
 }
 
-// receivers are the tenants whose records say that they get releases of this Tiller, and
-// since when.
+// receivers returns the tenants whose records say that they receive releases of this
+// Tiller, and since when.
 func (s *Split) receivers(ctx context.Context) ([]tenant.Tenant, time.Time, error) {
 	var tenants []tenant.Tenant
 	var since time.Time
@@ -212,7 +214,7 @@ func (s *Split) receivers(ctx context.Context) ([]tenant.Tenant, time.Time, erro
 		}
 		migration, err := cluster.MigrationOf(record)
 		if err != nil || migration.From != s.From {
-			continue // another one's
+			continue // of another Tiller
 		}
 		t, err := cluster.RecordOf(record)
 		if err != nil {
@@ -225,7 +227,7 @@ func (s *Split) receivers(ctx context.Context) ([]tenant.Tenant, time.Time, erro
 	return tenants, since, err
 }
 
-// restoredState is the state of a split of which the ConfigMap is gone.
+// restoredState returns the state of a split whose ConfigMap was deleted.
 func (s *Split) restoredState(ctx context.Context, tenants []tenant.Tenant, since time.Time) (*tenant.Split, error) {
 	state := &tenant.Split{Phase: tenant.PhaseFrozen, Since: since, Storage: tenant.StorageConfigMap, Replicas: map[string]int32{}, Releases: map[string]string{}, Copies: map[string]string{}}
 	p := &SplitPlan{From: s.From}
@@ -237,7 +239,7 @@ func (s *Split) restoredState(ctx context.Context, tenants []tenant.Tenant, sinc
 		state.Storage = p.Storage
 	}
 	for _, t := range p.tillers {
-		state.Replicas[t.String()] = 1 // it was stopped
+		state.Replicas[t.String()] = 1 // the split stopped it
 		if t.spec.Replicas != nil {
 			state.Replicas[t.String()] = max(1, *t.spec.Replicas)
 		}
@@ -268,8 +270,8 @@ func (s *Split) restoredState(ctx context.Context, tenants []tenant.Tenant, sinc
 	return state, nil
 }
 
-// digests are the records of a Tiller with the digest of what each holds, by their kind in
-// lower case and their name.
+// digests returns the records of a Tiller with the digests of their content, by kind in
+// lower case and name.
 func (s *Split) digests(ctx context.Context, namespace string) (map[cluster.Key]oldRecord, error) {
 	stored, err := s.Client.StoredReleases(ctx, tenant.EngineTiller, namespace)
 	if err != nil {

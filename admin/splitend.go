@@ -12,30 +12,30 @@ import (
 	"helm-tenant/tenant"
 )
 
-// ErrNoSplit says that no split is under way.
+// ErrNoSplit reports that no split is under way.
 var ErrNoSplit = errors.New("no split is under way there")
 
-// SplitEnd is what there is at the end of a split.
+// SplitEnd is the state of a split that is to be finished or aborted.
 type SplitEnd struct {
 	State tenant.Split
-	// Moved are the Tiller's records of the releases that moved; Rest are the newest records
-	// of the others that hold something.
+	// Moved has the Tiller's records of the releases that moved. Rest has the newest
+	// records of the other releases that have objects.
 	Moved, Rest []cluster.Stored
-	// RestNamespaces are the namespaces of the Rest, as far as they can be read.
+	// RestNamespaces has the namespaces of the Rest, as far as they can be read.
 	RestNamespaces []string
-	// Tenants are those that got releases, and exist.
+	// Tenants has the tenants that got releases and exist.
 	Tenants []tenant.Tenant
-	// Copies are the records that the tenants' Tillers have of these releases.
+	// Copies has the records of these releases in the tenants' homes.
 	Copies []cluster.Stored
-	// moved are the records that Helm 3 has of these releases, of tenants whose migration is
-	// finished, and finished those tenants.
+	// moved has Helm 3's records of these releases, for tenants whose migration is
+	// finished; finished has those tenants.
 	moved    []cluster.Stored
 	finished []string
 	// Plan is what would be written, in a dry run.
 	Plan cluster.Plan
 }
 
-// readEnd reads what a split has come to. It returns ErrNoSplit where there is none.
+// readEnd reads the state of a split. It returns ErrNoSplit if there is none.
 func (s *Split) readEnd(ctx context.Context) (*SplitEnd, error) {
 	_, state, err := readSplitState(ctx, s.Client, s.From)
 	switch {
@@ -47,7 +47,7 @@ func (s *Split) readEnd(ctx context.Context) (*SplitEnd, error) {
 	return s.endOf(ctx, *state)
 }
 
-// endOf reads what a split with that state has come to. It returns a *LostRecordError where a
+// endOf reads the objects of a split with that state. It returns a *LostRecordError if a
 // tenant has lost its record and still has its home, with copies in it.
 func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error) {
 	e := &SplitEnd{State: state}
@@ -80,7 +80,7 @@ func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error
 			if err := s.checkLost(ctx, live, name, state); err != nil {
 				return nil, err
 			}
-			continue // with its home, and the copies, or before it was made
+			continue // its home and the copies were deleted, or it was never made
 		}
 		migration, err := cluster.MigrationOf(live.Get(recordKey(t.Home())))
 		if err != nil {
@@ -109,7 +109,7 @@ func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error
 	return e, nil
 }
 
-// checkLost returns a *LostRecordError where a tenant has no record, and a home with copies.
+// checkLost returns a *LostRecordError if a tenant has no record, and a home with copies.
 func (s *Split) checkLost(ctx context.Context, live *cluster.Live, name string, state tenant.Split) error {
 	err := lostOrNone(ctx, s.Client, live, name)
 	if _, none := errors.AsType[*NoTenantError](err); none {
@@ -132,7 +132,7 @@ func (s *Split) checkLost(ctx context.Context, live *cluster.Live, name string, 
 	return nil
 }
 
-// newest are the newest of the records, by release.
+// newest returns the newest record of each release, by release.
 func newest(records []cluster.Stored) map[string]cluster.Stored {
 	found := map[string]cluster.Stored{}
 	for _, record := range records {
@@ -143,7 +143,7 @@ func newest(records []cluster.Stored) map[string]cluster.Stored {
 	return found
 }
 
-// lost are the releases that hold something, and of which their tenant's Tiller has no
+// lost returns the releases that have objects, and of which their tenant's Tiller has no
 // record that is as new.
 func (e *SplitEnd) lost() []string {
 	var lost []string
@@ -158,8 +158,8 @@ func (e *SplitEnd) lost() []string {
 	return lost
 }
 
-// changed are the releases whose records in the namespace of the Tiller that is split are not
-// those that were copied. While the records are removed nobody can know.
+// changed returns the releases whose records in the split Tiller's namespace differ from
+// those that were copied. While the records are being removed that can't be known.
 func (e *SplitEnd) changed() []string {
 	if e.State.Phase != tenant.PhaseVerified {
 		return nil
@@ -177,10 +177,10 @@ func (e *SplitEnd) changed() []string {
 	return changed
 }
 
-// Finish finishes the migrations of the tenants that went on to Helm 3 and 4, removes the
-// Tiller's records of the releases that moved, when they are backed up, and where it has others
-// starts the Tiller again and waits for it, if that is asked. In a dry run it says what would
-// be written.
+// Finish finishes the migrations of the tenants that went on to Helm 3 and 4, backs up
+// and removes the Tiller's records of the releases that moved, and, if it has other
+// releases, starts the Tiller again and waits for it if that is requested. In a dry run
+// it returns what would be written.
 func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	e, err := s.readEnd(ctx)
 	if err != nil {
@@ -207,7 +207,7 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	if err := s.previewNarrow(ctx, e); err != nil {
 		return nil, s.canAbort(e, err)
 	}
-	// What is in the way of a tenant's migration is found out while the way back is open.
+	// Problems of a tenant's migration are found while the split can still be aborted.
 	if err := s.previewOnward(ctx, e); err != nil {
 		return nil, s.canAbort(e, err)
 	}
@@ -250,13 +250,13 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	case s.Narrow == "":
 		return e, s.waitUntilStarted(ctx)
 	}
-	// The narrowed Tiller starts again, since its pod changes.
+	// The narrowed Tiller restarts, since its pod changes.
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	return e, s.Client.WaitForTiller(waiting, s.From, func(sentence string) { s.say("%s: Tiller: %s", s.Narrow, sentence) })
 }
 
-// canAbort makes an error of Finish a *SplitError where the way back is open.
+// canAbort wraps an error of Finish in a *SplitError if the split can be aborted.
 func (s *Split) canAbort(e *SplitEnd, err error) error {
 	if e.State.Phase == tenant.PhaseVerified {
 		return &SplitError{s.From, err}

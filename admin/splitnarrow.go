@@ -30,8 +30,8 @@ func (s *Split) narrowed(e *SplitEnd) Request {
 	return Request{Tenant: tenant.Tenant{Name: s.Narrow, HomeNamespace: s.From, Namespaces: e.RestNamespaces}, Adopt: true, ClientVersion: s.ClientVersion, Accepted: s.Accepted}
 }
 
-// previewNarrow reads where the releases that stay are, and fails where the Tiller could not
-// be narrowed to them, without the releases that moved.
+// previewNarrow reads where the releases that stay are, and fails if the Tiller could not
+// be narrowed to these namespaces, without the releases that moved.
 func (s *Split) previewNarrow(ctx context.Context, e *SplitEnd) error {
 	if err := s.readRest(ctx, e); err != nil || s.Narrow == "" || len(e.Rest) == 0 {
 		return err
@@ -49,8 +49,8 @@ func (s *Split) previewNarrow(ctx context.Context, e *SplitEnd) error {
 	return nil
 }
 
-// narrow makes the Tiller a tenant of the namespaces of the releases that stay. It has them
-// again by then, with the rights that it had: an error leaves it so.
+// narrow makes the Tiller a tenant of the namespaces of the releases that stay. By then
+// it serves these releases again, with its former rights, and keeps these on an error.
 func (s *Split) narrow(ctx context.Context, e *SplitEnd) error {
 	if s.Narrow == "" {
 		return nil
@@ -66,8 +66,8 @@ func (s *Split) narrow(ctx context.Context, e *SplitEnd) error {
 	return nil
 }
 
-// NarrowError says that the records of the releases that moved are removed, and that the
-// split Tiller still has the rights that it had.
+// NarrowError reports that the records of the releases that moved are removed, and that
+// the split Tiller still has its former rights.
 type NarrowError struct {
 	Tenant string
 	Err    error

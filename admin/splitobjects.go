@@ -12,8 +12,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// readHeldObjects reads the objects that the releases hold which move, by the record that
-// names them. What the caller may not read is an error.
+// readHeldObjects reads the objects of the releases that move, by the record that names
+// them. Objects that the caller may not read are an error.
 func readHeldObjects(ctx context.Context, c *cluster.Client, releases []SplitRelease) (map[cluster.Key][]seenObject, error) {
 	var held []Held
 	for _, r := range releases {
@@ -73,7 +73,7 @@ func readHeldObjects(ctx context.Context, c *cluster.Client, releases []SplitRel
 	return seen, nil
 }
 
-// readCopies reads what the homes of the tenants have of the releases.
+// readCopies reads the records of the releases in the homes of the tenants.
 func (p *SplitPlan) readCopies(ctx context.Context, c *cluster.Client) error {
 	ours, wanted, homes := map[string]string{}, map[cluster.Key]bool{}, []string{}
 	for _, r := range p.Releases {

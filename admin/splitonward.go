@@ -9,8 +9,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// MovedOnError refuses to take a split back after a tenant's migration to Helm 3 and 4 was
-// finished: its Tiller is gone, and the one that was split would manage the same releases.
+// MovedOnError refuses to abort a split after a tenant's migration to Helm 3 and 4 was
+// finished: its Tiller is deleted, and the split one would manage the same releases.
 type MovedOnError struct {
 	From    string
 	Tenants []string
@@ -20,9 +20,9 @@ func (e *MovedOnError) Error() string {
 	return fmt.Sprintf("the releases of tenant %s are Helm 3's for good, and there is no way back", strings.Join(e.Tenants, ", "))
 }
 
-// stageOnward has tenants of the file that have Helm 3 and 4 alone asked for with a Tiller,
-// to which releases can come; they are migrated afterwards. Their homes are those of that
-// Tiller, as migrate leaves them, or those that they have already.
+// stageOnward asks for tenants that have only Helm 3 and 4 in the file with a Tiller as
+// well, to which releases can move; they are migrated afterwards. Their homes are that
+// Tiller's, which migrate keeps, or the ones that they have already.
 func (s *Split) stageOnward(ctx context.Context) error {
 	s.onward = map[string]bool{}
 	requests := append([]Request(nil), s.Requests...)
@@ -48,7 +48,7 @@ func (s *Split) stageOnward(ctx context.Context) error {
 		t.Engine = tenant.EngineTiller
 		was, existed, err := recorded(live, t.Name)
 		if err != nil || !existed {
-			continue // PrepareAll says what is wrong
+			continue // PrepareAll reports it
 		}
 		if was = was.WithDefaults(); was.Engine != tenant.EngineTiller {
 			t.Engine = tenant.EngineBoth
@@ -61,7 +61,7 @@ func (s *Split) stageOnward(ctx context.Context) error {
 	return nil
 }
 
-// unstage asks again for what the file says, of tenants that get no release.
+// unstage restores the requests of the file for tenants that get no release.
 func (s *Split) unstage(wanted []Request, targets map[string]bool) {
 	for i := range s.Requests {
 		if name := s.Requests[i].Tenant.Name; s.onward[name] && !targets[name] {
@@ -71,7 +71,7 @@ func (s *Split) unstage(wanted []Request, targets map[string]bool) {
 	}
 }
 
-// checkVerifier fails where no helm can verify the releases of the tenants that go on.
+// checkVerifier fails if no helm can verify the releases of the tenants that go on.
 func (s *Split) checkVerifier(ctx context.Context, state *tenant.Split) error {
 	for _, name := range state.Onward {
 		if _, err := s.Migration(name).Verifier(ctx); err != nil {
@@ -81,7 +81,7 @@ func (s *Split) checkVerifier(ctx context.Context, state *tenant.Split) error {
 	return nil
 }
 
-// standing is a tenant of the split as its record has it.
+// standing is the recorded state of a tenant of the split.
 type standing struct {
 	tenant    tenant.Tenant
 	existed   bool
@@ -101,18 +101,19 @@ func (s *Split) standingOf(ctx context.Context, name string) (standing, error) {
 	return st, err
 }
 
-// finished reports whether the tenant has left its Tiller for good.
+// finished reports whether the migration of the tenant is finished.
 func (s standing) finished() bool {
 	return s.existed && s.migration == nil && !s.tenant.Engine.Has(tenant.EngineTiller)
 }
 
-// finishing reports whether the tenant is leaving its Tiller, and can't go back.
+// finishing reports whether the migration of the tenant is being finished, and can't be
+// aborted.
 func (s standing) finishing() bool {
 	return s.migration != nil && s.migration.From == "" && s.migration.Phase == tenant.PhaseFinishing
 }
 
-// goOn migrates the tenants that go on to Helm 3 and 4. What is wrong with one does not stop
-// the others: the error is a *SplitError of an *OutcomesError.
+// goOn migrates the tenants that go on to Helm 3 and 4. An error of one does not stop the
+// others: the returned error is a *SplitError of an *OutcomesError.
 func (s *Split) goOn(ctx context.Context, state *tenant.Split) error {
 	var outcomes []Outcome
 	for _, name := range state.Onward {
@@ -136,8 +137,8 @@ func (s *Split) goOnWith(ctx context.Context, name string) error {
 	return err
 }
 
-// previewOnward adds to the plan what the end of the migrations would write, and fails where
-// one of them can't be finished.
+// previewOnward adds to the plan what the ends of the migrations would write, and fails
+// if one of them can't be finished.
 func (s *Split) previewOnward(ctx context.Context, e *SplitEnd) error {
 	for _, name := range e.State.Onward {
 		st, err := s.standingOf(ctx, name)
@@ -179,13 +180,13 @@ func (s *Split) finishOnward(ctx context.Context, e *SplitEnd) error {
 	return nil
 }
 
-// abortOnward takes the migrations back: each tenant has its Tiller again.
+// abortOnward aborts the migrations: each tenant has its Tiller again.
 func (s *Split) abortOnward(ctx context.Context, e *SplitEnd) error {
 	for _, name := range e.State.Onward {
 		st, err := s.standingOf(ctx, name)
 		if err == nil && st.migration != nil && st.migration.From == "" {
 			m := s.Migration(name)
-			m.Wait = false // it is stopped next
+			m.Wait = false // the split stops it next
 			_, err = m.Abort(ctx)
 		}
 		if err != nil {
@@ -195,8 +196,8 @@ func (s *Split) abortOnward(ctx context.Context, e *SplitEnd) error {
 	return nil
 }
 
-// readMoved reads what Helm 3 has of the releases that a tenant got before its migration was
-// finished. migrate keeps the numbers of the revisions.
+// readMoved reads what Helm 3 has of the releases that a tenant got before its migration
+// was finished. migrate keeps the revision numbers.
 func (s *Split) readMoved(ctx context.Context, e *SplitEnd, t tenant.Tenant) error {
 	e.finished = append(e.finished, t.Name)
 	namespaces := t.Namespaces

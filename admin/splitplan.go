@@ -11,32 +11,33 @@ import (
 	"helm-tenant/tenant"
 )
 
-// SplitPlan is what becomes of the releases of a Tiller.
+// SplitPlan decides what becomes of the releases of a Tiller.
 type SplitPlan struct {
-	// From is the Tiller's namespace, Storage where it keeps its records.
+	// From is the Tiller's namespace, Storage the kind of its records.
 	From    string
 	Storage tenant.Storage
-	// State is nil where the split has not begun.
+	// State is nil if the split has not begun.
 	State    *tenant.Split
 	Releases []SplitRelease
 	// Problems keep the releases from moving.
 	Problems []error
 
-	// tillers run the Tiller.
+	// tillers are the workloads that run the Tiller.
 	tillers []handTiller
-	// copies are what the tenants' homes have in the place of the copies, by their keys.
+	// copies has the live objects with the keys of the copies.
 	copies map[cluster.Key]oldRecord
-	// begun says that a split of this Tiller began before, though its state is gone.
+	// begun reports whether a split of this Tiller began before, even if its state was
+	// deleted.
 	begun bool
-	// frozen is a *FrozenError for the first of the tenants that is frozen.
+	// frozen is a *FrozenError for the first tenant that is frozen.
 	frozen error
-	// later are the records that the tenants' Tillers have of these releases beside the
-	// copies, by the release's name.
+	// later has the records of these releases in the tenants' Tillers beside the copies,
+	// by the release's name.
 	later map[string][]cluster.Stored
 	live  *cluster.Live
 }
 
-// recordsByKey are the Tiller's records as they were read; none where p is nil.
+// recordsByKey returns the Tiller's records; none if p is nil.
 func (p *SplitPlan) recordsByKey() map[cluster.Key]oldRecord {
 	records := map[cluster.Key]oldRecord{}
 	if p == nil {
@@ -50,7 +51,7 @@ func (p *SplitPlan) recordsByKey() map[cluster.Key]oldRecord {
 	return records
 }
 
-// Moving counts the releases that move, and their revisions.
+// Moving returns the number of releases that move, and of their revisions.
 func (p *SplitPlan) Moving() (releases, revisions int) {
 	for _, r := range p.Releases {
 		if r.Tenant != "" {
@@ -60,7 +61,7 @@ func (p *SplitPlan) Moving() (releases, revisions int) {
 	return releases, revisions
 }
 
-// Rest counts the releases that stay and hold something.
+// Rest returns the number of releases that stay and have objects.
 func (p *SplitPlan) Rest() int {
 	count := 0
 	for _, r := range p.Releases {
@@ -71,8 +72,8 @@ func (p *SplitPlan) Rest() int {
 	return count
 }
 
-// targets are the tenants to which releases move, and those that a split which is under way
-// has prepared for releases that were deleted since.
+// targets returns the tenants to which releases move, including those that a split under
+// way has prepared for releases that were deleted since.
 func (p *SplitPlan) targets() map[string]bool {
 	targets := map[string]bool{}
 	if p.State != nil {
@@ -88,7 +89,7 @@ func (p *SplitPlan) targets() map[string]bool {
 	return targets
 }
 
-// mapping is what tenant.Split remembers of the releases.
+// mapping returns the releases in the form of tenant.Split.
 func (p *SplitPlan) mapping() map[string]string {
 	mapping := map[string]string{}
 	for _, r := range p.Releases {
@@ -99,8 +100,8 @@ func (p *SplitPlan) mapping() map[string]string {
 	return mapping
 }
 
-// check returns everything that keeps the releases from moving as a *BlockedError, a
-// *FrozenError where a tenant is frozen, or a *RiskError for the first risk that is not
+// check returns all problems that keep the releases from moving as a *BlockedError, a
+// *FrozenError if a tenant is frozen, or a *RiskError for the first risk that is not
 // accepted.
 func (p *SplitPlan) check(accepted Accepted) error {
 	if p.frozen != nil {
@@ -129,8 +130,8 @@ func (p *SplitPlan) check(accepted Accepted) error {
 	return nil
 }
 
-// readTenants reads what the records of the tenants that get releases say. A record that
-// can't be read is PrepareAll's to judge.
+// readTenants reads the records of the tenants that get releases. PrepareAll reports
+// records that can't be read.
 func (p *SplitPlan) readTenants(ctx context.Context, c *cluster.Client) error {
 	names := slices.Sorted(maps.Keys(p.targets()))
 	if len(names) == 0 {
@@ -161,7 +162,7 @@ func (p *SplitPlan) readTenants(ctx context.Context, c *cluster.Client) error {
 	return nil
 }
 
-// checkTenants notes as problems what of the tenants keeps them from getting releases.
+// checkTenants notes problems of the tenants that keep them from getting releases.
 func (p *SplitPlan) checkTenants(tenants []tenant.Tenant) {
 	targets := p.targets()
 	for _, t := range tenants {
@@ -177,8 +178,8 @@ func (p *SplitPlan) checkTenants(tenants []tenant.Tenant) {
 	}
 }
 
-// checkOnward notes as problems what keeps the releases of tenants that go on to Helm 3 and
-// 4 from being converted: it is found out before anything is copied.
+// checkOnward notes problems that prevent the conversion of the releases of tenants that
+// go on to Helm 3 and 4, before anything is copied.
 func (p *SplitPlan) checkOnward(tenants []tenant.Tenant, onward map[string]bool) {
 	if p.State != nil && p.State.Phase != tenant.PhaseFrozen {
 		return
@@ -205,8 +206,8 @@ func (p *SplitPlan) checkOnward(tenants []tenant.Tenant, onward map[string]bool)
 	}
 }
 
-// checkClashes notes as problems the releases that their tenant's Tiller has already. While
-// records are copied, a copy that is the same as its original is none.
+// checkClashes notes as problems the releases that their tenant's Tiller has already.
+// While records are copied, a copy that equals its original is no clash.
 func (p *SplitPlan) checkClashes() {
 	if p.State != nil && p.State.Phase != tenant.PhaseFrozen {
 		return
@@ -226,7 +227,7 @@ func (p *SplitPlan) checkClashes() {
 	}
 }
 
-// missing are the records of which there is no copy, with the release they belong to.
+// missing returns the records that have no copy, with their release.
 func (p *SplitPlan) missing() map[cluster.Key]SplitRelease {
 	missing := map[cluster.Key]SplitRelease{}
 	for _, r := range p.Releases {

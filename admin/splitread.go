@@ -22,10 +22,10 @@ import (
 	"helm-tenant/tenant"
 )
 
-// NoTillerError says that no Tiller which could be split runs in a namespace.
+// NoTillerError reports that no Tiller which could be split runs in a namespace.
 type NoTillerError struct {
 	From string
-	// Tenant is the one whose home the namespace is, if it is one.
+	// Tenant is the tenant whose home the namespace is, if it is one.
 	Tenant string
 }
 
@@ -36,7 +36,7 @@ func (e *NoTillerError) Error() string {
 	return fmt.Sprintf("no Tiller runs in namespace %q", e.From)
 }
 
-// SplittingError refuses what would disturb a split that is under way.
+// SplittingError refuses an action that would disturb a split that is under way.
 type SplittingError struct {
 	From string
 	tenant.Split
@@ -50,7 +50,7 @@ func splitKey(from string) cluster.Key {
 	return cluster.Key{Kind: "ConfigMap", Namespace: from, Name: tenant.SplitName}
 }
 
-// copyKey is where a tenant's Tiller keeps the record.
+// copyKey returns the key under which a tenant's Tiller keeps the record.
 func copyKey(storage tenant.Storage, home string, record oldRecord) cluster.Key {
 	kind := "Secret"
 	if storage == tenant.StorageConfigMap {
@@ -59,7 +59,7 @@ func copyKey(storage tenant.Storage, home string, record oldRecord) cluster.Key 
 	return cluster.Key{Kind: kind, Namespace: home, Name: record.Key.Name}
 }
 
-// readSplitState reads how far a split is; nil where there is none.
+// readSplitState reads the state of a split; nil if there is none.
 func readSplitState(ctx context.Context, c *cluster.Client, from string) (*unstructured.Unstructured, *tenant.Split, error) {
 	live := cluster.NewLive()
 	if err := c.Lookup(ctx, live, []cluster.Key{splitKey(from)}); err != nil {
@@ -77,11 +77,11 @@ func readSplitState(ctx context.Context, c *cluster.Client, from string) (*unstr
 	return object, &state, err
 }
 
-// readSplit reads what the Tiller in a namespace has and how far its split is, and decides
-// where each release goes: to the tenants, where a split has not begun, or is frozen, else
-// where the state of the split says. It writes nothing. earlier is what the same run read
-// before, or nil: records that are still the same are not read and unpacked again.
-// onward are the tenants that go on to Helm 3 and 4.
+// readSplit reads the Tiller in a namespace, its records and the state of its split, and
+// decides where each release goes: by the tenants' namespaces if the split has not begun
+// or is frozen, otherwise by the state of the split. It writes nothing. earlier is the
+// result of an earlier read in the same run, or nil: records that have not changed since
+// are not read and unpacked again. onward are the tenants that go on to Helm 3 and 4.
 func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []tenant.Tenant, leave []string, onward map[string]bool, earlier *SplitPlan) (*SplitPlan, error) {
 	p := &SplitPlan{From: from, copies: map[cluster.Key]oldRecord{}, later: map[string][]cluster.Stored{}, live: cluster.NewLive()}
 	var err error
@@ -127,7 +127,7 @@ func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []te
 	return p, nil
 }
 
-// checkState refuses another way to split than the one that was begun.
+// checkState refuses to split in another way than the split that has begun.
 func (p *SplitPlan) checkState() error {
 	if p.State == nil {
 		return nil
@@ -142,7 +142,7 @@ func (p *SplitPlan) checkState() error {
 	return nil
 }
 
-// readTiller finds the Tillers of the namespace, and where they keep their records.
+// readTiller finds the Tillers of the namespace, and the storage of their records.
 func (p *SplitPlan) readTiller(ctx context.Context, c *cluster.Client) error {
 	found, err := readTillers(ctx, c, p.From)
 	if err != nil {
@@ -179,12 +179,13 @@ func (p *SplitPlan) readTiller(ctx context.Context, c *cluster.Client) error {
 		return fmt.Errorf("%s in namespace %q stores its releases in namespace %q: only a Tiller is split that has them in its own", found.tillers[0], p.From, storage)
 	}
 	if p.Storage, err = found.storage(p.From, ""); err == nil && p.Storage == "" {
-		p.Storage = tenant.StorageConfigMap // that of a Tiller which does not say it
+		p.Storage = tenant.StorageConfigMap // the default of a Tiller whose command line does not set it
 	}
 	return err
 }
 
-// readTillers finds the Tillers of a namespace that are no tenant's, and counts its records.
+// readTillers finds the Tillers of a namespace that belong to no tenant, and counts its
+// records.
 func readTillers(ctx context.Context, c *cluster.Client, namespace string) (byHand, error) {
 	var objects []*unstructured.Unstructured
 	for _, kind := range runnerKinds {
@@ -203,9 +204,9 @@ func readTillers(ctx context.Context, c *cluster.Client, namespace string) (byHa
 	return found, err
 }
 
-// readOldRecords reads what the records hold. The objects of a manifest are kept of those in
-// current. Records that are in known and did not change are not read. converts has each
-// converted for Helm 3, too.
+// readOldRecords reads the content of records. The objects of the manifest are kept for
+// the records in current. Records that are in known and have not changed are not read.
+// The records for which converts is true are converted for Helm 3 as well.
 func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Stored, current map[cluster.Key]bool, known map[cluster.Key]oldRecord, converts bool) ([]oldRecord, error) {
 	var records []oldRecord
 	var unread []cluster.Stored
@@ -240,11 +241,12 @@ func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Sto
 		})
 		return nil
 	})
-	_ = group.Wait() // what it runs returns no error
+	_ = group.Wait() // the functions return no error
 	return records, err
 }
 
-// packedIn is the data of a record, which is the same in a ConfigMap and in a Secret.
+// packedIn returns the data of a record, which is the same in a ConfigMap and in a
+// Secret.
 func packedIn(record cluster.Record) []byte {
 	switch object := record.Object.(type) {
 	case *corev1.Secret:

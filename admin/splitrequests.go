@@ -10,8 +10,8 @@ import (
 )
 
 // resolveSelectors gives the tenants the namespaces that their namespaceSelectors choose,
-// as apply does: releases go to tenants by namespace. It returns an *OutcomesError for the
-// selectors that can't be resolved.
+// as apply does, since releases go to tenants by namespace. Selectors that can't be
+// resolved are returned as an *OutcomesError.
 func (s *Split) resolveSelectors(ctx context.Context) error {
 	resolved, unresolved, err := resolveSelectors(ctx, s.Client, s.Requests)
 	if err != nil {
@@ -25,14 +25,14 @@ func (s *Split) resolveSelectors(ctx context.Context) error {
 	return failed(outcomes)
 }
 
-// frozen is the state in which the split begins, or goes on.
+// frozen returns the state in which the split begins, or goes on.
 func (s *Split) frozen(p *SplitPlan) *tenant.Split {
 	next := s.frozenWithout(p)
 	next.Onward = slices.DeleteFunc(next.Tenants(), func(name string) bool { return !s.onward[name] })
 	return next
 }
 
-// frozenWithout is the same without the tenants that go on.
+// frozenWithout is frozen without the tenants that go on.
 func (s *Split) frozenWithout(p *SplitPlan) *tenant.Split {
 	next := tenant.Split{Phase: tenant.PhaseFrozen, Since: s.Backups.Now().UTC().Truncate(time.Second), Storage: p.Storage, Replicas: map[string]int32{}, Releases: p.mapping()}
 	if p.State != nil {
@@ -53,8 +53,9 @@ func (s *Split) frozenWithout(p *SplitPlan) *tenant.Split {
 	return &next
 }
 
-// requests ask for the tenants while their records are copied: those that get some have no
-// Tiller then, or one that is stopped. With start, the Tillers are wanted.
+// requests returns the requests for the tenants while records are copied: tenants that
+// get records have no Tiller then, or a stopped one. With start, their Tillers are
+// wanted.
 func (s *Split) requests(p *SplitPlan, state *tenant.Split, start bool) []Request {
 	targets := p.targets()
 	requests := slices.Clone(s.Requests)
@@ -70,7 +71,7 @@ func (s *Split) requests(p *SplitPlan, state *tenant.Split, start bool) []Reques
 	return requests
 }
 
-// receiving is the tenant's part in the split, as its record has it.
+// receiving returns the tenant's part in the split, as its record has it.
 func receiving(state *tenant.Split, from string, t tenant.Tenant) *tenant.Migration {
 	return &tenant.Migration{Phase: tenant.PhaseFrozen, Since: state.Since, Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: 1, From: from}
 }

@@ -24,33 +24,34 @@ type Split struct {
 	Requests []Request
 	// Leave names releases that stay.
 	Leave []string
-	// Backups write the backups; File is the file that was asked for, empty for a new one.
+	// Backups writes the backups; File is the requested file, empty for a new one.
 	Backups backup.Backups
 	File    string
 	// DryRun ends the run before the first write.
 	DryRun   bool
 	Accepted Accepted
-	// Wait says that the Tillers that are started must become ready; Timeout bounds this wait,
-	// and that for a Tiller to stop.
+	// Wait requires the started Tillers to become ready. Timeout bounds this wait, and
+	// the wait for a Tiller to stop.
 	Wait    bool
 	Timeout time.Duration
 	Event   Sink
 	// Confirm asks the admin before the records of the Tiller are removed.
 	Confirm func(context.Context) error
-	// Narrow is the tenant that Finish makes of the Tiller, with rights in the namespaces of
-	// the releases that stay alone; where it is empty, the Tiller keeps what it has.
+	// Narrow is the name of the tenant that Finish makes of the Tiller, with rights in
+	// the namespaces of the releases that stay; if it is empty, the Tiller keeps its
+	// rights.
 	Narrow string
-	// ClientVersion is that of the admin's Helm 2, which a narrowed Tiller follows.
+	// ClientVersion is the version of the admin's Helm 2, which a narrowed Tiller gets.
 	ClientVersion string
-	// Migration is a run of migrate for a tenant that goes on to Helm 3 and 4. It asks for no
-	// confirmation.
+	// Migration returns a run of migrate for a tenant that goes on to Helm 3 and 4,
+	// without confirmation.
 	Migration func(tenant string) *Migrate
 
 	// onward are the tenants that go on to Helm 3 and 4.
 	onward map[string]bool
 }
 
-// OutcomesError is what is wrong with some of the tenants.
+// OutcomesError has the errors of several tenants.
 type OutcomesError struct{ Failed []Outcome }
 
 func (e *OutcomesError) Error() string {
@@ -70,7 +71,7 @@ func (e *OutcomesError) Unwrap() []error {
 	return all
 }
 
-// failed returns an *OutcomesError where one of the tenants has an error.
+// failed returns an *OutcomesError if one of the tenants has an error.
 func failed(outcomes []Outcome) error {
 	e := &OutcomesError{}
 	for _, o := range outcomes {
@@ -84,7 +85,7 @@ func failed(outcomes []Outcome) error {
 	return e
 }
 
-// SplitError is an error after a split began: the split can be continued or aborted.
+// SplitError is an error after a split has begun: the split can be continued or aborted.
 type SplitError struct {
 	From string
 	Err  error
@@ -107,9 +108,9 @@ func (s *Split) tenants() []tenant.Tenant {
 
 // Begin moves the releases: it backs up the Tiller's records, makes the tenants, stops
 // the Tiller, copies the records to the tenants' homes, compares the copies with the
-// originals, and starts the tenants' Tillers, in that order; then the tenants that the
-// file wants with Helm 3 and 4 alone are migrated. A run that ended at any point is
-// continued from there. It returns the plan also with the error of a dry run.
+// originals, and starts the tenants' Tillers, in that order. Then it migrates the tenants
+// for which the file asks for Helm 3 and 4 only. A run that was interrupted is continued.
+// It returns the plan also with the error of a dry run.
 func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 	if err := s.resolveSelectors(ctx); err != nil {
 		return nil, err
@@ -178,7 +179,8 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 	return p, s.goOn(ctx, p.State)
 }
 
-// begun is the error of a run that did nothing: a *SplitError where one before it did.
+// begun wraps the error of a run that wrote nothing in a *SplitError if an earlier run
+// did.
 func (s *Split) begun(p *SplitPlan, err error) error {
 	if p.State != nil {
 		return &SplitError{s.From, err}
@@ -225,7 +227,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if _, err = s.Backups.SaveAgain(ctx, saved, "-stopped", frozen.moved()); err != nil {
 		return nil, err
 	}
-	state = s.frozen(frozen) // another admin's replicas, where that one began
+	state = s.frozen(frozen) // another admin's replicas, if that one began the split
 	state.Backup, state.Copies = saved.File, map[string]string{}
 	maps.Copy(state.Copies, frozen.State.Copies)
 	for name := range frozen.mapping() {
@@ -253,7 +255,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	return copied, s.step(ctx, copied.State, tenant.PhaseConverted)
 }
 
-// moved are the records of the releases that move.
+// moved returns the records of the releases that move.
 func (p *SplitPlan) moved() []cluster.Stored {
 	var records []cluster.Stored
 	for _, r := range p.Releases {
@@ -272,8 +274,9 @@ func storedOf(records []oldRecord) []cluster.Stored {
 	return stored
 }
 
-// digestOf is another one when a Tiller writes, adds or removes one of the records. It goes
-// by their labels, since restores and new keys of an encryption at rest write records, too.
+// digestOf returns a digest that changes when a Tiller writes, adds or removes a record.
+// It covers the labels, since restores and a new key of the encryption at rest rewrite
+// records as well.
 func digestOf(records []cluster.Stored) string {
 	var lines []string
 	for _, record := range records {
@@ -283,8 +286,8 @@ func digestOf(records []cluster.Stored) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, ""))))
 }
 
-// same fails unless every record that moves has a copy of the same bytes, and is itself
-// what it was when it was copied.
+// same fails unless every record that moves has a copy of the same bytes, and has not
+// changed itself since it was copied.
 func (p *SplitPlan) same(frozen *SplitPlan) error {
 	for key := range p.missing() {
 		return fmt.Errorf("%s has no copy of the same bytes in the tenant's home", key)
@@ -295,7 +298,7 @@ func (p *SplitPlan) same(frozen *SplitPlan) error {
 	return nil
 }
 
-// step brings the split into its next phase.
+// step moves the split to its next phase.
 func (s *Split) step(ctx context.Context, state *tenant.Split, phase tenant.Phase) error {
 	next := *state
 	next.Phase = phase
@@ -306,7 +309,7 @@ func (s *Split) step(ctx context.Context, state *tenant.Split, phase tenant.Phas
 	return err
 }
 
-// apply makes the tenants what is asked.
+// apply writes the tenants of the requests.
 func (s *Split) apply(ctx context.Context, requests []Request) error {
 	outcomes, err := PrepareAll(ctx, s.Client, requests)
 	if err == nil {

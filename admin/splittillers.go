@@ -16,7 +16,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// start starts the Tillers of the tenants that got releases, and ends their part.
+// start starts the Tillers of the tenants that got releases, and ends their part in the
+// split.
 func (s *Split) start(ctx context.Context, p *SplitPlan) error {
 	if err := s.apply(ctx, s.requests(p, p.State, true)); err != nil {
 		return err
@@ -40,7 +41,7 @@ func (s *Split) start(ctx context.Context, p *SplitPlan) error {
 	return nil
 }
 
-// stopTenants stops the Tillers of tenants that had one before.
+// stopTenants stops the Tillers of tenants that had one before the split.
 func (s *Split) stopTenants(ctx context.Context, p *SplitPlan, state *tenant.Split) error {
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
@@ -71,8 +72,9 @@ func (s *Split) stopTenant(ctx context.Context, t tenant.Tenant, state *tenant.M
 	return s.Client.WaitUntilStopped(ctx, t.Home(), func(sentence string) { s.say("%s: Tiller: %s", t.Name, sentence) })
 }
 
-// checkStopped fails unless the split is where this run brought it, and the Tillers of all
-// tenants that get releases are stopped: state names those that this run stopped.
+// checkStopped fails unless the split is in the phase to which this run moved it, and the
+// Tillers of all tenants that get releases are stopped. state names those that this run
+// stopped.
 func (p *SplitPlan) checkStopped(state *tenant.Split) error {
 	switch {
 	case p.State == nil:
@@ -89,7 +91,7 @@ func (p *SplitPlan) checkStopped(state *tenant.Split) error {
 	return nil
 }
 
-// waitUntilStopped waits until no pod of the split Tiller is left.
+// waitUntilStopped waits until the split Tiller has no pods.
 func (s *Split) waitUntilStopped(ctx context.Context) error {
 	left := ""
 	err := wait.PollUntilContextTimeout(ctx, time.Second/2, s.Timeout, true, func(ctx context.Context) (bool, error) {
@@ -118,9 +120,9 @@ func (s *Split) waitUntilStopped(ctx context.Context) error {
 	return err
 }
 
-// waitUntilStarted waits until the split Tiller, which was started again, has as many ready
-// pods as its workloads ask for: before, helm finds no Tiller. It ends with a
-// *cluster.NotReadyError when the time is over.
+// waitUntilStarted waits until the split Tiller, after its restart, has as many ready
+// pods as its workloads ask for; before that helm does not find it. It ends with a
+// *cluster.NotReadyError after the timeout.
 func (s *Split) waitUntilStarted(ctx context.Context) error {
 	said, wanted := "its status is not known yet", -1
 	err := wait.PollUntilContextTimeout(ctx, time.Second/2, s.Timeout, true, func(ctx context.Context) (bool, error) {
@@ -133,7 +135,7 @@ func (s *Split) waitUntilStarted(ctx context.Context) error {
 			ready, err = s.readyPods(ctx)
 		}
 		switch {
-		case cluster.IsTransient(err): // the split has ended already: one request that fails is no failure of it
+		case cluster.IsTransient(err): // the split has ended already: a single failed request does not fail it
 			return false, nil
 		case err != nil || ready >= wanted:
 			return err == nil, err
@@ -150,7 +152,8 @@ func (s *Split) waitUntilStarted(ctx context.Context) error {
 	return err
 }
 
-// wantedPods counts the pods that the workloads of the split Tiller ask for; -1 with an error.
+// wantedPods returns the number of pods that the workloads of the split Tiller ask for;
+// -1 with an error.
 func (s *Split) wantedPods(ctx context.Context) (int, error) {
 	found, err := readTillers(ctx, s.Client, s.From)
 	if err != nil {
@@ -165,7 +168,7 @@ func (s *Split) wantedPods(ctx context.Context) (int, error) {
 	return wanted, nil
 }
 
-// readyPods counts the ready pods of the split Tiller.
+// readyPods returns the number of ready pods of the split Tiller.
 func (s *Split) readyPods(ctx context.Context) (int, error) {
 	pods, err := s.Client.List(ctx, "Pod", s.From, metav1.ListOptions{})
 	ready := 0
@@ -181,7 +184,7 @@ func (s *Split) readyPods(ctx context.Context) (int, error) {
 	return ready, err
 }
 
-// waitForTenants waits until the Tiller of each of the tenants that has one is ready.
+// waitForTenants waits until the Tillers of the tenants that have one are ready.
 func (s *Split) waitForTenants(ctx context.Context, tenants []tenant.Tenant) error {
 	live := cluster.NewLive()
 	var keys []cluster.Key

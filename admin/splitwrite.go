@@ -18,7 +18,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// splitObject is the ConfigMap in which the state of a split stands.
+// splitObject returns the ConfigMap with the state of a split.
 func splitObject(from string, state tenant.Split) (*corev1.ConfigMap, error) {
 	text, err := state.Text()
 	return &corev1.ConfigMap{
@@ -28,8 +28,8 @@ func splitObject(from string, state tenant.Split) (*corev1.ConfigMap, error) {
 	}, err
 }
 
-// setSplit brings a split from one state to the next: was is nil before it, next after it. It
-// returns a *SplittingError or ErrEnded where another admin brought it elsewhere.
+// setSplit moves a split from one state to the next: was is nil before it, next after it.
+// It returns a *SplittingError or ErrEnded if another admin moved it elsewhere.
 func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *tenant.Split, made func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		object, now, err := readSplitState(ctx, c, from)
@@ -44,7 +44,7 @@ func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *te
 		}
 		switch {
 		case was == nil && now != nil && !maps.Equal(now.Releases, next.Releases):
-			return nil, &SplittingError{from, *now} // another admin began, and with another file
+			return nil, &SplittingError{from, *now} // another admin began with another file
 		case phase(now) == phase(next) && phase(now) != phase(was):
 			return &Prepared{live: cluster.NewLive()}, nil // another admin made this step
 		case phase(now) != phase(was) && now == nil:
@@ -77,8 +77,9 @@ func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *te
 	return err
 }
 
-// mark writes a tenant's part in the split on its record, or takes it away where state is nil,
-// and scales the tenant's Tiller if replicas is not nil. A tenant that is gone is passed over.
+// mark writes a tenant's part in the split to its record, or removes it if state is nil,
+// and scales the tenant's Tiller if replicas is not nil. A tenant that does not exist is
+// skipped.
 func (s *Split) mark(ctx context.Context, t tenant.Tenant, state *tenant.Migration, replicas *int32) error {
 	_, err := Write(ctx, s.Client, func(ctx context.Context) (*Prepared, error) {
 		prepared := &Prepared{Tenant: t, live: cluster.NewLive()}
@@ -111,8 +112,8 @@ func (s *Split) mark(ctx context.Context, t tenant.Tenant, state *tenant.Migrati
 	return err
 }
 
-// scale sets the replicas of the workloads that run the split Tiller, by kind and name; those
-// that are not named get none.
+// scale sets the replicas of the workloads that run the split Tiller, by kind and name;
+// those that are not named get none.
 func (s *Split) scale(ctx context.Context, replicas map[string]int32) error {
 	_, err := Write(ctx, s.Client, func(ctx context.Context) (*Prepared, error) {
 		found, err := readTillers(ctx, s.Client, s.From)
@@ -137,8 +138,8 @@ func (s *Split) scale(ctx context.Context, replicas map[string]int32) error {
 	return err
 }
 
-// checkAllowed returns a *DeniedError unless the admin may make every write of the split, and
-// of the way back.
+// checkAllowed returns a *DeniedError unless the admin may make every write of the split,
+// and of an abort.
 func (s *Split) checkAllowed(ctx context.Context, p *SplitPlan) error {
 	var plan cluster.Plan
 	object, err := splitObject(s.From, tenant.Split{})
@@ -168,11 +169,11 @@ func (s *Split) checkAllowed(ctx context.Context, p *SplitPlan) error {
 	return CheckAllowed(ctx, s.Client, &Prepared{Plan: plan, live: p.live})
 }
 
-// tillersLabels are those of Tiller's records (k8s.io/helm/pkg/storage/driver).
+// tillersLabels are the labels of Tiller's records (k8s.io/helm/pkg/storage/driver).
 var tillersLabels = []string{"NAME", "OWNER", "STATUS", "VERSION", "CREATED_AT", "MODIFIED_AT"}
 
-// copyOf is the record as the tenant's Tiller finds it at the key. Of the labels only
-// Tiller's own are copied: others could give the copy to another tenant.
+// copyOf returns the copy of a record for the tenant's Tiller. Only Tiller's own labels
+// are copied: other labels could assign the copy to another tenant.
 func copyOf(key cluster.Key, record cluster.Record) runtime.Object {
 	labels := map[string]string{}
 	if object, ok := record.Object.(metav1.Object); ok {
@@ -190,7 +191,7 @@ func copyOf(key cluster.Key, record cluster.Record) runtime.Object {
 	return &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: key.Kind}, ObjectMeta: meta, Type: corev1.SecretTypeOpaque, Data: map[string][]byte{release.DataKey: packed}}
 }
 
-// copyRecords writes the copies that are missing, batch by batch, and leaves those that exist.
+// copyRecords writes the missing copies, batch by batch, and leaves those that exist.
 func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, made func(cluster.Change)) error {
 	missing := p.missing()
 	var wanted []cluster.Stored
@@ -222,9 +223,9 @@ func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, made func
 	return flush()
 }
 
-// writeCopies writes a batch of copies. What stands in the place of one must be the same. It
-// returns ErrEnded or a *SplittingError where another admin ended the split, or went back,
-// meanwhile; where they copied all records, nothing is left to write.
+// writeCopies writes a batch of copies. An existing object in the place of a copy must be
+// equal to it. It returns ErrEnded or a *SplittingError if another admin ended or aborted
+// the split in the meantime; if they copied all records, nothing is left to write.
 func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[cluster.Key]runtime.Object, made func(cluster.Change)) error {
 	if len(batch) == 0 {
 		return nil
@@ -242,7 +243,7 @@ func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[
 		case state.Phase != tenant.PhaseFrozen:
 			return nil, &SplittingError{from, *state}
 		}
-		if !first { // somebody wrote one of them meanwhile
+		if !first { // another admin wrote one of them in the meantime
 			if err := c.Lookup(ctx, prepared.live, slices.Collect(maps.Keys(batch))); err != nil {
 				return nil, err
 			}

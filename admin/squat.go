@@ -15,12 +15,12 @@ import (
 	"helm-tenant/visible"
 )
 
-// SquattedError refuses a home namespace that was there before, labelled as the tenant's,
-// and to which nothing leads that only admins write. Whoever made it may have tokens of
+// SquattedError refuses a home namespace that existed before with the tenant's label, and
+// to which no object that only admins write refers. Whoever made it may have tokens of
 // the accounts in it, which no list shows.
 type SquattedError struct {
 	Name, Home string
-	// Found names what is in it.
+	// Found has the names of the objects in it.
 	Found []string
 }
 
@@ -32,16 +32,17 @@ func (e *SquattedError) Error() string {
 	return text
 }
 
-// leadsToRecord reports whether something that only admins write leads to a namespace that
-// holds a record of the tenant.
+// leadsToRecord reports whether an object that only admins write refers to a namespace
+// with a record of the tenant.
 func (f *facts) leadsToRecord(name string) bool {
 	return slices.ContainsFunc(f.live.OfTenant(name), func(key cluster.Key) bool {
 		return key.Kind == "ConfigMap" && f.live.Leads(name, key.Namespace)
 	})
 }
 
-// labelledOnly reports whether somebody labelled the home namespace, or a deployer's account in
-// it, as the tenant's, without anything leading to it that only admins write.
+// labelledOnly reports whether somebody labelled the home namespace, or a deployer's
+// account in it, as the tenant's, without an object that only admins write referring to
+// it.
 func (d *decision) labelledOnly() bool {
 	name, home := d.tenant.Name, d.tenant.Home()
 	live := d.facts.live
@@ -58,9 +59,9 @@ func (d *decision) labelledOnly() bool {
 	})
 }
 
-// sharesAll reports whether the tenant has no namespace that could lead to its home, since
-// they all carry the label of another: by what --share asks, or by what an admin noted on
-// one of them.
+// sharesAll reports whether the tenant has no namespace that could refer to its home,
+// since all carry the label of another tenant: because of --share, or because an admin
+// noted the share on one of them.
 func (d *decision) sharesAll() bool {
 	if slices.ContainsFunc(d.was.Namespaces, func(ns string) bool {
 		live := d.facts.live.Get(namespaceKey(ns))
@@ -77,9 +78,9 @@ func (d *decision) sharesAll() bool {
 	})
 }
 
-// judgeSquatter refuses a home that may be a stranger's. An empty one is what a run left
-// that was killed when it had made the namespace. With --adopt it is taken: what its record
-// and bindings say is forgotten, and the accounts are made again.
+// judgeSquatter refuses a home that may be a stranger's. An empty one was left by an
+// interrupted run that had made only the namespace. With --adopt the home is taken: its
+// record and bindings are not believed, and the accounts are made again.
 func (d *decision) judgeSquatter() error {
 	if !d.labelledOnly() {
 		return nil
@@ -116,8 +117,8 @@ func (d *decision) judgeSquatter() error {
 	return nil
 }
 
-// noteRemade warns of bindings in a namespace that was the tenant's, and was deleted and
-// made again since: it carries no label of the tenant's any more.
+// noteRemade warns of bindings in a namespace of the tenant that was deleted and created
+// again since: it no longer has the tenant's label.
 func (d *decision) noteRemade() error {
 	for _, ns := range d.remade() {
 		bindings, err := d.bindingsIn(ns)
@@ -131,8 +132,9 @@ func (d *decision) noteRemade() error {
 	return nil
 }
 
-// noteSelected names the RoleBindings and tokens of others in namespaces that the tenant gets
-// by their labels: no admin named these namespaces, and who made one may have prepared it.
+// noteSelected names the RoleBindings and tokens of others in namespaces that the tenant
+// gets by a selector: no admin named these namespaces, and whoever made one may have
+// prepared it.
 func (d *decision) noteSelected() error {
 	for _, ns := range d.selectedAnew() {
 		strangers, err := answerAbout(d.facts.strangers, "the objects of others", ns)
@@ -149,21 +151,21 @@ func (d *decision) noteSelected() error {
 	return nil
 }
 
-// selectedAnew are namespaces of the cluster that the tenant's selector chooses, and that its
-// record does not have.
+// selectedAnew returns the existing namespaces that the tenant's selector chooses and
+// that its record does not have.
 func (d *decision) selectedAnew() []string {
 	return slices.DeleteFunc(slices.Clone(d.tenant.Selected), func(ns string) bool {
 		return slices.Contains(d.was.Namespaces, ns) || d.facts.live.Get(namespaceKey(ns)) == nil
 	})
 }
 
-// bindingsIn are the RoleBindings of others in a namespace.
+// bindingsIn returns the names of the RoleBindings of others in a namespace.
 func (d *decision) bindingsIn(ns string) ([]string, error) {
 	strangers, err := answerAbout(d.facts.strangers, "the objects of others", ns)
 	return slices.DeleteFunc(slices.Clone(strangers), func(what string) bool { return !strings.HasPrefix(what, "RoleBinding") }), err
 }
 
-// remade are namespaces that the record names and that lost the tenant's label.
+// remade returns the namespaces that the record names and that lost the tenant's label.
 func (d *decision) remade() []string {
 	var remade []string
 	for _, ns := range d.was.Namespaces {
@@ -175,8 +177,8 @@ func (d *decision) remade() []string {
 	return remade
 }
 
-// renew replaces service accounts that others made, those of the deployers and those for
-// Flux: a new UID ends every token, those of a TokenRequest too.
+// renew replaces service accounts that others made, of deployers and for Flux: a new UID
+// invalidates every token, also those of a TokenRequest.
 func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
 	for _, object := range wanted {
 		key := cluster.KeyOf(object)
@@ -192,10 +194,10 @@ func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
 	return nil
 }
 
-// madeByOthers reports whether a live service account that the tenant is to have is none of
-// helm-tenant's. That of a tenant's namespace is known by its label: who may write there can
-// set it, but only an admin puts the account into the record. A record that is restored from
-// bindings is no such word.
+// madeByOthers reports whether a live service account that the tenant should have was not
+// made by helm-tenant. In a tenant's namespace the label decides: who may write there can
+// set it, but only an admin puts the account into the record. A record that was restored
+// from bindings does not count as an admin's word.
 func (d *decision) madeByOthers(key cluster.Key) bool {
 	if d.tenant.FluxAccountIn(key.Namespace) == key.Name {
 		return d.restored || d.was.FluxAccountIn(key.Namespace) != key.Name
@@ -203,8 +205,7 @@ func (d *decision) madeByOthers(key cluster.Key) bool {
 	return d.squatted || d.adopted != nil && slices.Contains(d.adopted.accounts, key.Name)
 }
 
-// isOwnName reports whether a stranger's name is one that a plan compares with what it should
-// be.
+// isOwnName reports whether a stranger has the name of an object that a plan compares.
 func isOwnName(what string) bool {
 	return slices.Contains([]string{"RoleBinding " + rbac.MemberName, "RoleBinding " + rbac.RecordsName, "Deployment " + install.DeploymentName}, what)
 }

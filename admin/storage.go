@@ -11,9 +11,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// otherStorage is where the tenant's live Tiller keeps its releases, if that is another
-// place than its record says: somebody changed one of the two by hand. It is empty where
-// they agree.
+// otherStorage returns the storage of the tenant's live Tiller, if its record has another
+// one: somebody changed one of the two by hand. It is empty if they agree.
 func (d *decision) otherStorage() tenant.Storage {
 	var deployment appsv1.Deployment
 	found, err := d.facts.live.Into(tillerKey(d.tenant.Home()), &deployment)
@@ -27,8 +26,8 @@ func (d *decision) otherStorage() tenant.Storage {
 	return live
 }
 
-// checkLiveStorage refuses to turn a Tiller from where its releases are to where they are
-// not, as its record says, unless that was named.
+// checkLiveStorage refuses to change a Tiller to the recorded storage if its releases are
+// in the other one, unless the request names the storage.
 func (d *decision) checkLiveStorage() error {
 	live := d.otherStorage()
 	if live == "" || !d.tenant.Engine.Has(tenant.EngineTiller) || d.tenant.Tiller.Storage == live || !d.request.Exact && d.request.Tenant.Tiller.Storage != "" {

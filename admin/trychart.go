@@ -26,7 +26,7 @@ type chartTrial struct {
 	uses     []preflight.Use
 }
 
-// ServedKinds are the kinds of a discovery, as preflight judges them.
+// ServedKinds returns the kinds of a discovery in the form of preflight.
 func ServedKinds(d *cluster.Discovery) preflight.Kinds {
 	kinds := preflight.Kinds{}
 	for gvk, kind := range d.Kinds {
@@ -35,13 +35,13 @@ func ServedKinds(d *cluster.Discovery) preflight.Kinds {
 	return kinds
 }
 
-// TryChart asks the API server by dry runs, which store nothing, for its answers to what
-// helm would write for the plan, as the tenant's deployer, and returns what stands against
-// it. The error is one that ends everything: an API server that can't be reached.
+// TryChart asks the API server by dry runs, as the tenant's deployer, for its answers to
+// what helm would write for the plan, and returns a finding for each problem. The error
+// is one that ends everything: an API server that can't be reached.
 func TryChart(ctx context.Context, deployer *cluster.Client, q preflight.Question, served *cluster.Discovery, plan preflight.Plan) ([]preflight.Finding, error) {
 	t := &chartTrial{deployer: deployer, question: q, served: served, plan: plan}
 	var group sync.WaitGroup
-	// Reads are made side by side with the dry runs: what these ask for changes nothing.
+	// Quotas are read while the dry runs are made, which do not change them.
 	quotas := make(chan quotasRead, 1)
 	go func() { quotas <- t.readQuotas(ctx) }()
 	slots := make(chan struct{}, cluster.Width)
@@ -85,7 +85,7 @@ func (t *chartTrial) add(findings ...preflight.Finding) {
 	t.findings = append(t.findings, findings...)
 }
 
-// try asks about one object: whether it is there, whether it may be written, and whether
+// try asks about one object: whether it exists, whether it may be written, and whether
 // its pods could be.
 func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Finding {
 	kind := t.served.Kinds[o.GroupVersionKind()]
@@ -120,7 +120,7 @@ func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Fi
 	return append(findings, t.question.Warnings(o, wrote.Warnings, findings, pod != nil)...)
 }
 
-// record asks whether helm could keep its record of the release.
+// record asks whether helm could write its record of the release.
 func (t *chartTrial) record(ctx context.Context, o preflight.Object) []preflight.Finding {
 	kind := t.served.Kinds[o.GroupVersionKind()]
 	answer := t.deployer.TryCreate(ctx, kind, o.Unstructured)
@@ -131,13 +131,14 @@ func (t *chartTrial) record(ctx context.Context, o preflight.Object) []preflight
 	return nil
 }
 
-// write asks about the object itself, by the request that helm would make.
+// write asks about the object itself, with the request that helm would make.
 func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o preflight.Object, live *unstructured.Unstructured) cluster.Answer {
 	q := t.question
 	owned := q.Own(o)
 	switch {
 	case live != nil && !o.Hook:
-		// Helm 3 patches by what changed; an apply has the same admission and validation.
+		// Helm 3 patches the changed fields; an apply passes the same admission and
+		// validation.
 		return t.deployer.TryApply(ctx, kind, owned, !q.ServerSide || q.ForceConflicts)
 	case live != nil && o.Replaces():
 		return cluster.Answer{} // a hook that is deleted first
@@ -151,9 +152,9 @@ func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o prefl
 	return answer
 }
 
-// tryPods asks about the pods and volume claims that the object's controller would make.
-// pod is one of them as it would be stored; nil where there is none, or where that is not
-// known.
+// tryPods asks about the pods and volume claims that the object's controller would
+// create. pod is one of the pods as it would be stored; nil if there is none, or if it is
+// not known.
 func (t *chartTrial) tryPods(ctx context.Context, o preflight.Object, wrote cluster.Answer) (pod *corev1.Pod, findings []preflight.Finding) {
 	if o.GetKind() == "Pod" && wrote.Object != nil {
 		return preflight.PodOf(wrote.Object), nil
@@ -175,7 +176,7 @@ func (t *chartTrial) tryPods(ctx context.Context, o preflight.Object, wrote clus
 			break
 		}
 		pod = preflight.PodOf(template)
-		if finding.ID != preflight.Quota || !preflight.Idle(o.Unstructured) { // no pod asks for it
+		if finding.ID != preflight.Quota || !preflight.Idle(o.Unstructured) { // no pod needs it
 			findings = append(findings, finding)
 		}
 		template, found = preflight.Mend(template, finding)
@@ -191,7 +192,7 @@ func (t *chartTrial) tryPods(ctx context.Context, o preflight.Object, wrote clus
 	return pod, findings
 }
 
-// use notes what the object would use of the namespace's quotas.
+// use adds what the object would use of the namespace's quotas.
 func (t *chartTrial) use(o preflight.Object, kind cluster.ServedKind, wrote cluster.Answer, live *unstructured.Unstructured, pod *corev1.Pod) {
 	use := preflight.Use{Object: o, New: live == nil, Resource: kind.Plural(), Pod: pod}
 	if wrote.Object != nil && !o.Hook {
@@ -208,10 +209,10 @@ func (t *chartTrial) use(o preflight.Object, kind cluster.ServedKind, wrote clus
 	t.uses = append(t.uses, use)
 }
 
-// quotasRead are the quotas of the plan's namespaces.
+// quotasRead has the quotas of the plan's namespaces.
 type quotasRead struct {
 	quotas [][]corev1.ResourceQuota
-	// unread says which could not be read.
+	// unread has a finding for each namespace whose quotas could not be read.
 	unread []preflight.Finding
 	err    error
 }
@@ -245,8 +246,7 @@ func (t *chartTrial) readQuotas(ctx context.Context) (read quotasRead) {
 }
 
 // custom asks about an object of a kind that the chart itself defines, and that is not
-// served yet: whether the deployer may create it, and whether it is what its definition
-// says.
+// served yet: whether the deployer may create it, and whether it matches its definition.
 func (t *chartTrial) custom(ctx context.Context, o preflight.Object) ([]preflight.Finding, error) {
 	needed := t.plan.Resource(o)
 	may, err := t.deployer.May(ctx, cluster.Permission{Verb: "create", Group: needed.Group, Resource: needed.Resource, Namespace: o.GetNamespace()})

@@ -10,7 +10,7 @@ import (
 	"helm-tenant/cluster"
 )
 
-// DeniedError lists the permissions that the admin lacks.
+// DeniedError has the permissions that the admin lacks.
 type DeniedError struct{ Missing []cluster.Permission }
 
 func (e *DeniedError) Error() string {
@@ -20,7 +20,7 @@ func (e *DeniedError) Error() string {
 	return fmt.Sprintf("you lack %d permissions, and nothing was written:", len(e.Missing))
 }
 
-// Details are the permissions, unless the error itself names the only one.
+// Details returns the permissions, unless the error itself is the only one.
 func (e *DeniedError) Details() []string {
 	if len(e.Missing) == 1 {
 		return nil
@@ -32,13 +32,13 @@ func (e *DeniedError) Details() []string {
 	return lines
 }
 
-// maxRounds is how often Write tries: of many admins at once each round lets at least
-// one through.
+// maxRounds bounds the rounds of Write: with many admins at once, each round lets at
+// least one of them succeed.
 const maxRounds = 40
 
-// Write checks that every write of what prepare plans is allowed, makes them, and calls
-// made after each. When somebody else changed an object meanwhile it prepares again and
-// goes on, so that no change is lost.
+// Write checks that every write of the plan of prepare is allowed, makes the writes, and
+// calls made after each. If another admin changed an object in the meantime it prepares
+// again and goes on, so that no change is lost.
 func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context) (*Prepared, error), made func(cluster.Change)) (*Prepared, error) {
 	var last error
 	wrote := false
@@ -75,7 +75,7 @@ func CheckAllowed(ctx context.Context, c *cluster.Client, prepared *Prepared) er
 	return err
 }
 
-// WithoutPlan is the same with nothing to write.
+// WithoutPlan returns a copy with nothing to write.
 func (p *Prepared) WithoutPlan() *Prepared {
 	q := *p
 	q.Plan = cluster.Plan{}

@@ -1,6 +1,5 @@
-// Package cluster reads what a cluster holds of a tenant, tells the difference
-// to what is wanted, and writes it. It decides nothing about what a tenant
-// should be.
+// Package cluster reads a tenant's objects from a cluster, compares them with the wanted
+// objects, and writes the difference. It does not decide what a tenant should be.
 package cluster
 
 import (
@@ -29,7 +28,7 @@ import (
 )
 
 func init() {
-	// client-go logs to stderr what it also returns as an error.
+	// client-go logs to stderr what it returns as an error as well.
 	klog.SetLogger(klog.Logger{})
 }
 
@@ -38,19 +37,19 @@ type Client struct {
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	config   *rest.Config
-	// typed makes the REST client of a group's version, see Each.
+	// typed makes the REST client of an API group's version; see Each.
 	typed func(schema.GroupVersion) (rest.Interface, error)
-	// unpacked bounds what all release records that it reads unpack to.
+	// unpacked bounds the total unpacked size of all release records that it reads.
 	unpacked *release.Budget
 	// where names the context, for errors.
 	where string
 	clock *clock
-	// within are the namespaces that are read; nil for the whole cluster. See Within.
+	// within lists the namespaces that are read; nil for the whole cluster. See Within.
 	within []string
 }
 
-// Connect makes a client; it does not call the API yet. timeout bounds each
-// request but not a watch; 0 is no bound.
+// Connect makes a client without calling the API. timeout bounds each request except
+// watches; 0 means no bound.
 func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Client, error) {
 	config, err := k.RESTConfig()
 	if err != nil {
@@ -59,8 +58,8 @@ func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Cl
 	config = rest.CopyConfig(config)
 	config.UserAgent = userAgent
 	config.Timeout = timeout
-	// The server's own priority and fairness holds us back, and client-go obeys
-	// its Retry-After. Our requests are few, and bounded in concurrency.
+	// The API server limits the rate by priority and fairness, and client-go obeys its
+	// Retry-After. Our requests are few, and their concurrency is bounded.
 	config.QPS = -1
 	config.WarningHandlerWithContext = warningHandler{}
 	return newClient(config, k.Where())
@@ -80,7 +79,7 @@ func newClient(config *rest.Config, where string) (*Client, error) {
 	return &Client{dynamic: d, metadata: m, config: config, typed: typedClients(counted), unpacked: release.NewBudget(), where: where, clock: clock}, nil
 }
 
-// As is a client of the same API server that impersonates a user, and no group.
+// As returns a client of the same API server that impersonates a user without groups.
 func (c *Client) As(user string) (*Client, error) {
 	config := rest.CopyConfig(c.config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user}
@@ -98,13 +97,14 @@ func (c *Client) May(ctx context.Context, permission Permission) (bool, error) {
 	return p.knows(permission), err
 }
 
-// Unpacked bounds what all release records that the client's run reads unpack to.
+// Unpacked returns the bound on the total unpacked size of the release records that this
+// run reads.
 func (c *Client) Unpacked() *release.Budget { return c.unpacked }
 
-// Where names the context that the client talks to.
+// Where returns a description of the client's context.
 func (c *Client) Where() string { return c.where }
 
-// resource is the API of one kind of objects.
+// resource returns the API client of a kind.
 func (c *Client) resource(k kind, namespace string) dynamic.ResourceInterface {
 	api := c.dynamic.Resource(k.resource)
 	if k.namespaced {
@@ -122,9 +122,10 @@ func (c *Client) NamespaceLabels(ctx context.Context, name string) (labels, anno
 	return ns.GetLabels(), ns.GetAnnotations(), nil
 }
 
-// Record reads the record of the tenant whose home namespace this is; fields that this
-// helm-tenant does not know are in the tenant's Unknown. It returns an error for which apierrors.IsNotFound or IsForbidden holds where
-// there is none, or where the caller may not read it.
+// Record returns the tenant in the record of a home namespace. Fields that this version
+// of helm-tenant does not know are in the tenant's Unknown. apierrors.IsNotFound holds
+// for the error if there is no record, apierrors.IsForbidden if the caller may not read
+// it.
 func (c *Client) Record(ctx context.Context, home string) (tenant.Tenant, error) {
 	object, err := c.resource(kinds["ConfigMap"], home).Get(ctx, tenant.RecordName, metav1.GetOptions{})
 	if err != nil {
@@ -133,18 +134,18 @@ func (c *Client) Record(ctx context.Context, home string) (tenant.Tenant, error)
 	return recordOf(object, tenant.ReadRecord)
 }
 
-// RecordError is a tenant's record that can't be read: nobody's, a newer helm-tenant's, or
-// one that was changed by hand.
+// RecordError reports a record that can't be read: it has no owner, was written by a
+// newer helm-tenant, or was changed by hand.
 type RecordError struct {
 	why string
-	// Newer says that a newer helm-tenant may have written it: to write it again would
-	// lose what that put there.
+	// Newer reports whether a newer helm-tenant may have written the record. Writing it
+	// again would lose the fields that the newer version added.
 	Newer bool
 }
 
 func (e *RecordError) Error() string { return e.why }
 
-// RecordOf reads the tenant that a record holds, of which all fields must be known. The
+// RecordOf returns the tenant in a record. A field that is not known is an error. The
 // error is a *RecordError.
 func RecordOf(object *unstructured.Unstructured) (tenant.Tenant, error) {
 	return recordOf(object, tenant.ParseRecord)
@@ -162,8 +163,8 @@ func recordOf(object *unstructured.Unstructured, parse func(string) (tenant.Tena
 	return t, nil
 }
 
-// MigrationOf reads from a tenant's record how far its migration is; nil where it
-// is not being migrated.
+// MigrationOf returns the state of a tenant's migration from its record, nil if it is not
+// being migrated.
 func MigrationOf(record metav1.Object) (*tenant.Migration, error) {
 	text, found := record.GetAnnotations()[tenant.AnnotationMigration]
 	if !found {
@@ -176,8 +177,8 @@ func MigrationOf(record metav1.Object) (*tenant.Migration, error) {
 	return &m, nil
 }
 
-// Migration reads how far the tenant with that home is migrated; nil where it is
-// not.
+// Migration returns the state of the migration of the tenant with that home namespace,
+// nil if it is not being migrated.
 func (c *Client) Migration(ctx context.Context, home string) (*tenant.Migration, error) {
 	record, err := c.resource(kinds["ConfigMap"], home).Get(ctx, tenant.RecordName, metav1.GetOptions{})
 	if err != nil {
@@ -186,7 +187,7 @@ func (c *Client) Migration(ctx context.Context, home string) (*tenant.Migration,
 	return MigrationOf(record)
 }
 
-// User is the caller's name at the API server (k8s.io/api/authentication/v1,
+// User returns the caller's name at the API server (k8s.io/api/authentication/v1,
 // SelfSubjectReview; Kubernetes 1.28 and later).
 func (c *Client) User(ctx context.Context) (string, error) {
 	var review authenticationv1.SelfSubjectReview
@@ -212,14 +213,14 @@ func (c *Client) ask(ctx context.Context, resource string, review runtime.Object
 }
 
 // ServedKinds returns the kinds that the API server serves of each of these API versions,
-// by name; a version that it does not serve at all is left out.
+// by name. API versions that it does not serve are left out.
 func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[string]map[string]ServedKind, error) {
 	var groups metav1.APIGroupList
 	if err := c.discover(ctx, "/apis", &groups); err != nil {
 		return nil, err
 	}
-	// Asked is for nothing but what the server names: the API versions are a
-	// chart's own words.
+	// Only API versions that the server itself lists are requested: these strings come
+	// from a chart.
 	paths := map[string]string{"v1": "/api/v1"}
 	for _, group := range groups.Groups {
 		for _, version := range group.Versions {
@@ -250,8 +251,8 @@ func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[str
 	return served, nil
 }
 
-// discover reads what the API server says of itself. The discovery client of
-// client-go would bring the schemas of all kinds along.
+// discover reads a discovery document. The discovery client of client-go would link the
+// schemas of all kinds.
 func (c *Client) discover(ctx context.Context, path string, into any) error {
 	config := dynamic.ConfigFor(c.config)
 	config.GroupVersion = &schema.GroupVersion{}
@@ -266,8 +267,8 @@ func (c *Client) discover(ctx context.Context, path string, into any) error {
 	return c.explain("asking for "+path, err)
 }
 
-// explain says what was tried in which context, and what the usual reasons of a
-// failure mean. The API server's own error stays inside.
+// explain adds what was tried, the context, and the usual reasons of such a failure. It
+// wraps the API server's own error.
 func (c *Client) explain(what string, err error) error {
 	switch {
 	case err == nil:
@@ -280,7 +281,7 @@ func (c *Client) explain(what string, err error) error {
 		return fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", what, c.where, err)
 	}
 	if _, answered := errors.AsType[statusError](err); !answered {
-		// Which request it was says nothing: the others would have failed, too.
+		// The request's URL is left out: any other request would have failed as well.
 		if request, ok := errors.AsType[*url.Error](err); ok {
 			err = request.Err
 		}
@@ -313,7 +314,7 @@ func toUnstructured(object runtime.Object) (*unstructured.Unstructured, error) {
 	return &unstructured.Unstructured{Object: content}, nil
 }
 
-// prune takes nulls out: typed objects write them where a server has nothing.
+// prune removes nulls: typed objects have them where a server's answer has no field.
 func prune(m map[string]any) {
 	for key, value := range m {
 		switch v := value.(type) {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// tolerance is how far the server's clock must differ from ours to count: its answers
-// give whole seconds, and take their time.
+// tolerance is the smallest difference between the server's clock and ours that counts:
+// the server's answers have whole seconds, and take time to arrive.
 const tolerance = 5 * time.Second
 
-// clock is the API server's, as the last answer told it.
+// clock is the difference to the API server's clock, from its last answer.
 type clock struct{ ahead atomic.Int64 }
 
-// set takes the Date header of an answer that has just come.
+// set takes the Date header of an answer that has just arrived.
 func (c *clock) set(date string) {
 	serverTime, err := http.ParseTime(date)
 	if err != nil {
@@ -26,8 +26,8 @@ func (c *clock) set(date string) {
 	c.ahead.Store(int64(ahead))
 }
 
-// Now is the time by the API server's clock, as its last answer told it: grants for a
-// time are made and ended on different machines, and the server is the one that all of
-// them ask. It is this machine's clock before the first answer, and where the two differ
-// by less than a few seconds.
+// Now returns the time by the API server's clock, from its last answer. Grants for a time
+// begin and end on different machines, and all of these ask the one API server. Before
+// the first answer, and where the clocks differ by less than a few seconds, it is this
+// machine's time.
 func (c *Client) Now() time.Time { return time.Now().Add(time.Duration(c.clock.ahead.Load())) }

@@ -14,11 +14,10 @@ import (
 // Field is one field in which a live object differs from the wanted one.
 type Field = difference.Field
 
-// Differences compares a wanted object with the live one. Of labels and
-// annotations only the wanted ones count: others may add theirs. One with the value
-// rails.Absent must not be there. The fields
-// that are ours are compared entirely, so that an added subject, rule or
-// container is seen.
+// Differences compares a wanted object with the live one. Of labels and annotations only
+// the wanted ones are compared, since others may add theirs; one with the value
+// rails.Absent must not exist. The other fields that helm-tenant writes are compared
+// entirely, so that an added subject, rule or container is a difference.
 func Differences(wanted, live *unstructured.Unstructured) []Field {
 	var fields []Field
 	fields = append(fields, difference.Entries("metadata.labels", wanted.GetLabels(), live.GetLabels())...)
@@ -43,7 +42,7 @@ func changedFields(next, live *unstructured.Unstructured) []Field {
 	return fields
 }
 
-// changedEntries are those of difference.Entries, and those that are gone.
+// changedEntries returns the differences of difference.Entries, and the removed entries.
 func changedEntries(path string, next, live map[string]string) []Field {
 	fields := difference.Entries(path, next, live)
 	for _, key := range slices.Sorted(maps.Keys(live)) {
@@ -54,8 +53,8 @@ func changedEntries(path string, next, live map[string]string) []Field {
 	return fields
 }
 
-// overlay returns the live object with all that is wanted put into it; what is
-// not ours stays.
+// overlay returns the live object with the wanted fields put into it. All other fields
+// stay.
 func overlay(wanted, live *unstructured.Unstructured) *unstructured.Unstructured {
 	merged := live.DeepCopy()
 	if labels := wanted.GetLabels(); len(labels) > 0 {

@@ -14,15 +14,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Discovery is what the API server serves.
+// Discovery lists what the API server serves.
 type Discovery struct {
 	// Version is like v1.37.2.
 	Version string
 	Kinds   map[schema.GroupVersionKind]ServedKind
 }
 
-// APIVersions are the API versions that are served, and each with its kinds, as Helm's
-// charts ask for them: "apps/v1" and "apps/v1/Deployment".
+// APIVersions returns the served API versions, and each with its kinds, as the
+// capabilities of Helm's charts have them: "apps/v1" and "apps/v1/Deployment".
 func (d *Discovery) APIVersions() []string {
 	all := map[string]bool{}
 	for gvk := range d.Kinds {
@@ -33,9 +33,10 @@ func (d *Discovery) APIVersions() []string {
 }
 
 const (
-	// aggregated is how all kinds of all groups are asked for at once (Kubernetes 1.30).
+	// aggregated is the content type of one document about all kinds of all groups
+	// (Kubernetes 1.30).
 	aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
-	// longestDiscovery is more than the kinds of any API server take.
+	// longestDiscovery is larger than the discovery documents of any API server.
 	longestDiscovery = 64 << 20
 )
 
@@ -94,8 +95,8 @@ func (c *Client) discoverAggregated(ctx context.Context, path string) ([]byte, e
 	return text, c.explain("asking for "+path, err)
 }
 
-// discoverEach asks an API server that does not answer for all groups at once for each of
-// them; text is its list of them.
+// discoverEach reads the discovery documents group by group, for an API server that has
+// no aggregated one; text is its list of groups.
 func (c *Client) discoverEach(ctx context.Context, d *Discovery, path string, text []byte) error {
 	apiVersions := []string{"v1"}
 	if path == "/apis" {

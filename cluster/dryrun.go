@@ -11,16 +11,16 @@ import (
 // helmManager is the field manager under which helm writes (helm.sh/helm/v3/cmd/helm).
 const helmManager = "helm"
 
-// Answer is the API server's answer to a request that stored nothing.
+// Answer is the API server's answer to a dry run.
 type Answer struct {
-	// Object is what it would have stored; nil where Err says why it would not.
+	// Object is the object that it would have stored; nil where Err says why not.
 	Object   *unstructured.Unstructured
 	Warnings []string
 	Err      error
 }
 
-// api is the API of one kind of objects. The names in the object may be anybody's words:
-// the dynamic client refuses those that can't stand in a path.
+// api returns the API client of a kind. The names in the object are untrusted: the
+// dynamic client refuses names that can't be part of a path.
 func (c *Client) api(kind ServedKind, namespace string) dynamic.ResourceInterface {
 	return c.resource(kind.kind, namespace)
 }
@@ -31,8 +31,7 @@ func (c *Client) ReadObject(ctx context.Context, kind ServedKind, namespace, nam
 	return object, c.explain("reading "+name, err)
 }
 
-// TryCreate asks the API server, without storing it, for its answer to the creation of an
-// object.
+// TryCreate returns the API server's answer to a dry run of the creation of an object.
 func (c *Client) TryCreate(ctx context.Context, kind ServedKind, object *unstructured.Unstructured) Answer {
 	var w warnings
 	made, err := c.api(kind, object.GetNamespace()).Create(context.WithValue(ctx, warningsKey{}, &w), object,
@@ -40,8 +39,8 @@ func (c *Client) TryCreate(ctx context.Context, kind ServedKind, object *unstruc
 	return Answer{made, w.texts, c.explain("trying to create "+object.GetName(), err)}
 }
 
-// TryApply asks the API server, without storing it, for its answer to the server-side
-// apply of an object. force takes over the fields that somebody else owns.
+// TryApply returns the API server's answer to a dry run of the server-side apply of an
+// object. force takes over fields that another manager owns.
 func (c *Client) TryApply(ctx context.Context, kind ServedKind, object *unstructured.Unstructured, force bool) Answer {
 	var w warnings
 	made, err := c.api(kind, object.GetNamespace()).Apply(context.WithValue(ctx, warningsKey{}, &w), object.GetName(), object,
@@ -49,5 +48,5 @@ func (c *Client) TryApply(ctx context.Context, kind ServedKind, object *unstruct
 	return Answer{made, w.texts, c.explain("trying to apply "+object.GetName(), err)}
 }
 
-// Plural is the name of the kind's resource, as in paths.
+// Plural returns the name of the kind's resource, as paths have it.
 func (k ServedKind) Plural() string { return k.resource.Resource }

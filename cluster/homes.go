@@ -7,26 +7,28 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Homes tells which namespaces are believed to be tenants' homes. Whoever may create a
-// namespace can label it as a home, and put a record, an account and a token into it. It
-// is believed where what only admins write leads to it: the annotation on another
-// namespace of that tenant, or the ClusterRoleBinding of a tenant of all namespaces.
-// Where nothing leads anywhere, the label has to do: the tenant's namespaces may be gone.
+// Homes decides which namespaces are believed to be tenants' homes. Whoever may create a
+// namespace can label it as a home, and put a record, an account and a token into it. So
+// a home is believed if an object that only admins write refers to it: an annotation on
+// another namespace of that tenant, or the ClusterRoleBinding of a tenant of all
+// namespaces. If no object refers to any home of the tenant, the label is believed: the
+// tenant's namespaces may have been deleted.
 type Homes struct {
-	// labelled are the tenants' names by the namespaces that say that they are a home.
+	// labelled has the names of the tenants, by the namespaces that are labelled as their
+	// homes.
 	labelled map[string]string
-	// marked counts, by tenant, the namespaces that carry the label of homes as well.
+	// marked has, by tenant, the namespaces that also carry the label helm-tenant/home.
 	marked map[string]map[string]bool
-	// claims are the namespaces to which something leads, by tenant.
+	// claims has, by tenant, the namespaces to which an object of admins refers.
 	claims map[string]map[string]bool
 }
 
-// NewHomes knows of no namespace yet.
+// NewHomes returns a Homes without namespaces.
 func NewHomes() *Homes {
 	return &Homes{labelled: map[string]string{}, marked: map[string]map[string]bool{}, claims: map[string]map[string]bool{}}
 }
 
-// AddNamespace takes in a namespace with its labels and annotations.
+// AddNamespace adds a namespace with its labels and annotations.
 func (h *Homes) AddNamespace(namespace metav1.Object) {
 	labels := namespace.GetLabels()
 	name := labels[tenant.LabelTenant]
@@ -44,11 +46,11 @@ func (h *Homes) AddNamespace(namespace metav1.Object) {
 	}
 }
 
-// AddDeployer records that a ClusterRoleBinding with the tenant's label names a service
-// account of that namespace.
+// AddDeployer records that a ClusterRoleBinding with the tenant's label has a service
+// account of that namespace as a subject.
 func (h *Homes) AddDeployer(name, namespace string) { put(h.claims, name, namespace) }
 
-// addBinding takes in a ClusterRoleBinding with a tenant's label.
+// addBinding adds a ClusterRoleBinding with a tenant's label.
 func (h *Homes) addBinding(name string, subjects []rbacv1.Subject) {
 	for _, s := range subjects {
 		if s.Kind == rbacv1.ServiceAccountKind {
@@ -64,8 +66,8 @@ func put(sets map[string]map[string]bool, name, namespace string) {
 	sets[name][namespace] = true
 }
 
-// TenantOf is the tenant whose home a namespace is believed to be; empty where it is
-// none's.
+// TenantOf returns the tenant whose home a namespace is believed to be, empty if it is no
+// home.
 func (h *Homes) TenantOf(namespace string) string {
 	name := h.labelled[namespace]
 	believed := h.claims[name]
@@ -78,6 +80,6 @@ func (h *Homes) TenantOf(namespace string) string {
 	return name
 }
 
-// Leads reports whether something that only admins write leads from the tenant to that home
-// namespace.
+// Leads reports whether an object that only admins write refers from the tenant to that
+// home namespace.
 func (h *Homes) Leads(name, home string) bool { return h.claims[name][home] }

@@ -22,8 +22,8 @@ type Impersonator struct {
 	base   *url.URL
 }
 
-// NewImpersonator returns an error where the context impersonates somebody
-// already: impersonation can't be nested.
+// NewImpersonator returns an error if the context impersonates a user already, since
+// impersonation can't be nested.
 func (c *Client) NewImpersonator() (*Impersonator, error) {
 	if user := c.config.Impersonate.UserName; user != "" {
 		return nil, fmt.Errorf("%s impersonates user %q and so can't impersonate others: use a context without impersonation", c.where, user)
@@ -32,8 +32,7 @@ func (c *Client) NewImpersonator() (*Impersonator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.where, err)
 	}
-	// client-go's transport would hand the credentials to whatever host an answer
-	// names.
+	// client-go's transport would send the credentials to any host that an answer names.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	base, _, err := rest.DefaultServerUrlFor(c.config)
 	if err != nil {
@@ -43,19 +42,19 @@ func (c *Client) NewImpersonator() (*Impersonator, error) {
 }
 
 const (
-	// onlyMetadata asks for no more of a list than its objects' metadata.
+	// onlyMetadata requests lists of metadata.
 	onlyMetadata = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-	// longestAnswer is more than any single object has without its data.
+	// longestAnswer is larger than a single object without its data.
 	longestAnswer = 1 << 20
-	// mostRetries is how often a request is sent again to an overloaded server, and
-	// longestWait how long a Retry-After may be.
+	// mostRetries is how often a request is sent again to an overloaded server;
+	// longestWait is the longest Retry-After that is obeyed.
 	mostRetries, longestWait = 10, 30 * time.Second
 )
 
-// Do sends one request as a user in groups and returns the status and the body of
-// the answer. As client-go does, it sends the request again where a busy API server
-// answers 429 and names a time in Retry-After, up to ten times
-// (k8s.io/client-go/rest, withRetry). err is why there is no answer.
+// Do sends one request as a user in groups and returns the status and the body of the
+// answer. As client-go does, it sends the request again, up to ten times, where an
+// overloaded API server answers 429 with a Retry-After (k8s.io/client-go/rest,
+// withRetry). err is not nil if there is no answer.
 func (i *Impersonator) Do(ctx context.Context, user string, groups []string, method, path string, query url.Values, contentType string, body []byte) (code int, answer []byte, err error) {
 	for try := 0; ; try++ {
 		var again time.Duration
@@ -71,8 +70,8 @@ func (i *Impersonator) Do(ctx context.Context, user string, groups []string, met
 	}
 }
 
-// send sends one request once. again is after which time a busy server wants it sent
-// again, 0 where it does not.
+// send sends one request. again is the time after which an overloaded server wants it
+// sent again, 0 if it does not.
 func (i *Impersonator) send(ctx context.Context, user string, groups []string, method, path string, query url.Values, contentType string, body []byte) (code int, answer []byte, again time.Duration, err error) {
 	target := i.base.JoinPath(path)
 	target.RawQuery = query.Encode()
@@ -103,8 +102,8 @@ func (i *Impersonator) send(ctx context.Context, user string, groups []string, m
 	return response.StatusCode, answer, retryAfter(response), nil
 }
 
-// retryAfter returns after which time an overloaded server wants a request sent again, 0
-// where it did not refuse it for that.
+// retryAfter returns the time after which an overloaded server wants a request sent
+// again, 0 if the answer is another one.
 func retryAfter(response *http.Response) time.Duration {
 	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
 	if response.StatusCode != http.StatusTooManyRequests || err != nil || seconds <= 0 {

@@ -18,7 +18,7 @@ import (
 	"helm-tenant/release"
 )
 
-// Live is the live object, for a plan that removes the record.
+// Live returns the record as a live object, for a plan that removes it.
 func (s Stored) Live() *unstructured.Unstructured {
 	live := &unstructured.Unstructured{}
 	live.SetAPIVersion("v1")
@@ -30,7 +30,7 @@ func (s Stored) Live() *unstructured.Unstructured {
 	return live
 }
 
-// ReleaseOf reads the release in a record of Tiller's.
+// ReleaseOf returns the release in a record of Tiller.
 func (c *Client) ReleaseOf(record Record) (*release2.Release, error) {
 	packed := []byte(nil)
 	switch object := record.Object.(type) {
@@ -50,15 +50,15 @@ func noRecord(key Key, release string, err error) error {
 	return fmt.Errorf("%s is no release record of Helm %s: %w", key, release, err)
 }
 
-// Record is a release record with what it holds.
+// Record is a release record with its content.
 type Record struct {
 	Stored
-	// Object is a Secret or ConfigMap as it can be created again.
+	// Object is the Secret or ConfigMap in a form that can be created again.
 	Object runtime.Object
 }
 
-// EachRecord calls do for each of the records that is still there, in no order. However
-// many there are, few are in memory at once. The first error of do ends it.
+// EachRecord calls do for each of the records that still exists, in no order. Only a few
+// are in memory at once, however many there are. The first error of do ends it.
 func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record) error) error {
 	type place struct{ kind, namespace string }
 	left := map[Key]Stored{}
@@ -104,7 +104,7 @@ func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record
 		}
 	}
 	single := slices.SortedFunc(maps.Keys(left), compareKeys)
-	var mutex sync.Mutex // do is called for one at a time
+	var mutex sync.Mutex // one call of do at a time
 	err := concurrently(len(single), Width, func(i int) error {
 		return c.eachSingle(ctx, single[i], &mutex, secret, configMap, &failed)
 	})
@@ -112,7 +112,7 @@ func (c *Client) EachRecord(ctx context.Context, stored []Stored, do func(Record
 }
 
 // eachSingle reads one record and passes it to the function of its kind, while it holds
-// the mutex. One that does not exist is left out. It returns failed if that is set.
+// the mutex. A record that does not exist is left out. It returns failed if that is set.
 func (c *Client) eachSingle(ctx context.Context, key Key, mutex *sync.Mutex, secret func(*corev1.Secret), configMap func(*corev1.ConfigMap), failed *error) error {
 	var s corev1.Secret
 	var m corev1.ConfigMap
@@ -132,7 +132,7 @@ func (c *Client) eachSingle(ctx context.Context, key Key, mutex *sync.Mutex, sec
 	return *failed
 }
 
-// Stripped is a live object as it can be created again.
+// Stripped returns a live object in a form that can be created again.
 func Stripped(object *unstructured.Unstructured) *unstructured.Unstructured {
 	plain := object.DeepCopy()
 	for _, field := range serverFields {
@@ -142,5 +142,5 @@ func Stripped(object *unstructured.Unstructured) *unstructured.Unstructured {
 	return plain
 }
 
-// serverFields are the metadata that the API server gives.
+// serverFields are the metadata fields that the API server sets.
 var serverFields = []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"}

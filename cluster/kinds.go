@@ -4,29 +4,29 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// kind is what must be known of one kind of objects to read, compare and write
-// it.
+// kind describes how objects of one kind are read, compared and written.
 type kind struct {
 	resource   schema.GroupVersionResource
 	namespaced bool
-	// outsideHome says that a tenant may have objects of this kind in namespaces other
-	// than its home.
+	// outsideHome reports whether a tenant may have objects of this kind outside its home
+	// namespace.
 	outsideHome bool
-	// phase orders the writes: those of one phase go side by side.
+	// phase orders the writes; those of one phase are made concurrently.
 	phase Phase
-	// fields are those, beside labels and annotations, that are ours entirely.
+	// fields are the fields that helm-tenant owns entirely, beside labels and
+	// annotations.
 	fields []string
-	// immutable is a field of which a change needs a new object.
+	// immutable is a field that can be changed only by creating the object again.
 	immutable string
 }
 
-// Phase orders the writes of a plan: the writes of one phase are made side by side, when
-// those of the phases before it are made.
+// Phase orders the writes of a plan. The writes of one phase are made concurrently, after
+// those of the phases before it.
 type Phase int
 
 const (
-	// PhaseNamespaces is first: everything else is in namespaces, and a tenant's claim
-	// on a namespace must be settled before anybody gets rights there.
+	// PhaseNamespaces is the first: all other objects are in namespaces, and a tenant's
+	// claim on a namespace is settled before anybody gets rights there.
 	PhaseNamespaces Phase = iota
 	// PhaseEarlyRemoval takes rights away before new ones are granted.
 	PhaseEarlyRemoval
@@ -36,7 +36,7 @@ const (
 	// bindings, and before its Deployment is labelled, which marks the adoption as
 	// complete.
 	PhaseNarrowing
-	// PhaseWorkload is that of a Tiller's Deployment: what restricts it exists by then.
+	// PhaseWorkload writes a Tiller's Deployment, after all that restricts it.
 	PhaseWorkload
 	PhaseRemoval
 	// PhaseLast deletes what a later run needs to find the rest.
@@ -64,7 +64,7 @@ var kinds = map[string]kind{
 
 	"ClusterRole": {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterroles"), phase: PhaseObjects, fields: []string{"rules"}},
 
-	// Read, never written.
+	// These are read, never written.
 	"Pod":                   {resource: gvr("", "v1", "pods"), namespaced: true},
 	"Secret":                {resource: gvr("", "v1", "secrets"), namespaced: true},
 	"Job":                   {resource: gvr("batch", "v1", "jobs"), namespaced: true},
@@ -85,23 +85,23 @@ var kinds = map[string]kind{
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations")},
 }
 
-// tenantKinds are those that may carry a tenant's label, beside the ConfigMap.
+// tenantKinds are the kinds that may carry a tenant's label, beside ConfigMap.
 var tenantKinds = []string{"Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy", "ResourceQuota", "LimitRange", "Deployment"}
 
 func gvr(group, version, resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 }
 
-// Resource is a kind of objects that helm-tenant reads or writes.
+// Resource describes a kind of objects that helm-tenant reads or writes.
 type Resource struct {
 	Kind       string
 	Namespaced bool
-	// Written says that helm-tenant makes, changes and deletes such objects; others are
-	// only read.
+	// Written reports whether helm-tenant creates, updates and deletes such objects;
+	// others are only read.
 	Written bool
 }
 
-// Resources are all of them.
+// Resources returns all kinds that helm-tenant reads or writes.
 func Resources() map[schema.GroupVersionResource]Resource {
 	all := map[schema.GroupVersionResource]Resource{}
 	for name, k := range kinds {

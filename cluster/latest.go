@@ -13,16 +13,15 @@ import (
 // LatestRelease is the newest revision of a release.
 type LatestRelease struct {
 	Stored
-	// Summary is what the record holds. Helm 3 and 4 keep it where the release is, and
-	// only the chart is read.
+	// Summary is the content of the record. Helm 3 and 4 keep records in the release's
+	// own namespace, and only the chart is read.
 	release.Summary
-	// Problem is why the record can't be read.
+	// Problem is the reason why the record can't be read, nil if it can.
 	Problem error
 }
 
-// LatestReleases are the newest revisions of the releases that an engine's helm keeps in
-// a namespace, or in all of them where it is empty, sorted by name. Older records are not
-// read.
+// LatestReleases returns the newest revisions of an engine's releases in a namespace, or
+// in all namespaces if it is empty, sorted by name. Older records are not read.
 func (c *Client) LatestReleases(ctx context.Context, engine tenant.Engine, namespace string) ([]LatestRelease, error) {
 	all, err := c.StoredReleases(ctx, engine, namespace)
 	if err != nil {
@@ -48,7 +47,7 @@ func (c *Client) LatestReleases(ctx context.Context, engine tenant.Engine, names
 			l.Problem = noRecord(l.Key, helmOf(engine), err)
 		}
 	})
-	// What is not found any more was removed meanwhile.
+	// Records that are not found were deleted in the meantime.
 	kept := latest[:0]
 	for i, l := range latest {
 		if found[i] {
@@ -61,7 +60,7 @@ func (c *Client) LatestReleases(ctx context.Context, engine tenant.Engine, names
 // superseded is the status of most records, as Helm 2 spells it.
 const superseded = "SUPERSEDED"
 
-// latestOf are the newest of each release, sorted.
+// latestOf returns the newest revision of each release, sorted.
 func latestOf(all []Stored) []LatestRelease {
 	type name struct{ namespace, release string }
 	newest := map[name]Stored{}

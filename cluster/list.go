@@ -14,42 +14,42 @@ import (
 )
 
 const (
-	// pageSize is that of lists of small objects. Larger pages than client-go's 500 mean
-	// fewer requests.
+	// pageSize is the page size of lists of small objects. It is larger than client-go's
+	// 500 to save requests.
 	pageSize = 2000
-	// pageBytes bounds the answer to one request. 2,000 Deployments take about 12 MB; of
-	// larger objects, and anybody who may write a Secret can make some, fewer come at once.
+	// pageBytes bounds the answer to one request. 2,000 Deployments take about 12 MB. Of
+	// larger objects, which anybody who may write a Secret can make, a page has fewer.
 	pageBytes = 16 << 20
-	// recordPageSize and recordPageBytes are those of lists of release records. They begin
-	// small: each may be as large as an object can be.
+	// recordPageSize and recordPageBytes are the sizes of pages of release records. The
+	// first pages are small: each record may be as large as an object can be.
 	recordPageSize, recordPageBytes = 20, 4 << 20
 )
 
-// sizes are those of the pages of a list: how many objects the first has and any at
-// most, and how many bytes an answer has at most. Zero values mean the usual ones.
+// sizes are the sizes of a list's pages: the number of objects in the first page and the
+// most in any, and the most bytes of an answer. Zero values mean the defaults.
 type sizes struct {
 	first, most int64
 	bytes       int64
-	// packed says that the objects hold what is compressed already.
+	// packed reports whether the objects contain compressed data.
 	packed bool
 }
 
-// recordSizes are those of lists of release records.
+// recordSizes are the sizes for lists of release records.
 var recordSizes = sizes{first: recordPageSize, most: pageSize, bytes: recordPageBytes, packed: true}
 
-// notZipped is the header of a request whose answer the API server is not to compress. It
-// would do so with all that is longer than 128 KiB, and take longer than for all else about
-// release records, which are compressed and hardly get shorter by it.
+// notZipped is the header that keeps the API server from compressing an answer. By
+// default it compresses answers of more than 128 KiB. For release records, which are
+// compressed already, that takes longer than everything else and hardly saves bytes.
 func notZipped() (key, value string) { return "Accept-Encoding", "identity" }
 
-// listPage reads one page of a list, of all namespaces where namespace is empty.
+// listPage reads one page of a list, of all namespaces if namespace is empty.
 type listPage func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error)
 
-// pages calls do for all objects of a kind that list brings, page by page; while one is
-// looked at, the next is read. A limit among the options is how many objects a page has at
-// most. A page with more bytes than a page may have is read again with fewer objects, and
-// so is one that did not come in the time of a request: one slow page does not end a run.
-// Where nothing at all came in that time, this is tried once.
+// pages calls do for all objects that list returns, page by page, and reads the next page
+// while do runs. A limit among the options is the most objects of a page. A page with too
+// many bytes is read again with fewer objects, and so is a page that did not arrive
+// within the time of a request: one slow page does not end a run. If nothing at all
+// arrived in that time, the page is tried only once more.
 func (c *Client) pages(ctx context.Context, k kind, namespace string, options metav1.ListOptions, size sizes, list listPage, do func(runtime.Object) error) error {
 	if namespace == "" && c.within != nil {
 		if !k.namespaced {
@@ -103,7 +103,7 @@ type pageReader struct {
 	options   metav1.ListOptions
 	size      sizes
 	more      bool
-	silent    bool // a page took longer than a request may, and nothing of it came
+	silent    bool // a request timed out before any byte of its answer arrived
 }
 
 func newPageReader(list listPage, namespace string, options metav1.ListOptions, size sizes) *pageReader {
@@ -113,7 +113,7 @@ func newPageReader(list listPage, namespace string, options metav1.ListOptions, 
 	return &pageReader{list: list, namespace: namespace, options: options, size: size, more: true}
 }
 
-// next reads the next page; more reports whether there is another after it.
+// next reads the next page; more reports whether another one follows.
 func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
 	for {
 		read := &metered{most: r.size.bytes}
@@ -130,10 +130,10 @@ func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
 			continue
 		case r.options.Limit > 1 && isTimeout(err) && (read.count() > 0 || !r.silent):
 			// A server that collects a page before it sends anything looks like one that
-			// does not answer, which is told after a second try.
+			// does not answer; after a second try it is reported as unreachable.
 			r.silent = r.silent || read.count() == 0
 			r.options.Limit = max(1, r.options.Limit/8)
-			r.size.most = r.options.Limit // the next would be as slow
+			r.size.most = r.options.Limit // a larger page would be as slow
 			continue
 		}
 		if read.exceeded() {
@@ -143,23 +143,23 @@ func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
 	}
 }
 
-// advance makes the page after list the next one, with as many objects as would be about
-// half of what a page may have: objects differ.
+// advance goes on to the page after list. The number of its objects is chosen so that it
+// has about half the bytes that a page may have, since objects differ in size.
 func (r *pageReader) advance(list runtime.Object, bytes int64) error {
 	m, err := meta.ListAccessor(list)
 	if err != nil {
 		return err
 	}
 	r.options.Continue, r.more = m.GetContinue(), m.GetContinue() != ""
-	r.options.ResourceVersion, r.options.ResourceVersionMatch = "", "" // the token holds it
+	r.options.ResourceVersion, r.options.ResourceVersionMatch = "", "" // the continue token contains it
 	if items := int64(meta.LenList(list)); items > 0 && bytes > 0 {
 		r.options.Limit = min(max(1, r.size.bytes/2*items/bytes), r.size.most)
 	}
 	return nil
 }
 
-// expired reports whether a list took so long that the API server has forgotten its state,
-// and makes the page after the last one the next, as of now
+// expired reports whether the list took so long that its continue token expired. It then
+// goes on with the page after the last one, in the current state
 // (k8s.io/apimachinery/pkg/apis/meta/v1, ListMeta.Continue).
 func (r *pageReader) expired(err error) bool {
 	status, answered := errors.AsType[statusError](err)
@@ -182,7 +182,7 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-// listing says what is tried, for errors.
+// listing describes a list, for errors.
 func listing(k kind, namespace string) string {
 	if namespace == "" {
 		return "listing " + k.resource.Resource
@@ -190,8 +190,7 @@ func listing(k kind, namespace string) string {
 	return "listing " + k.resource.Resource + " in namespace " + namespace
 }
 
-// each calls do for all objects of a kind, of all namespaces where namespace is
-// empty.
+// each calls do for all objects of a kind, of all namespaces if namespace is empty.
 func (c *Client) each(ctx context.Context, kindName, namespace string, options metav1.ListOptions, do func(*unstructured.Unstructured)) error {
 	k := kinds[kindName]
 	if kindName == "Namespace" && c.within != nil {
@@ -208,16 +207,14 @@ func (c *Client) each(ctx context.Context, kindName, namespace string, options m
 	})
 }
 
-// List reads all objects of a kind, as they are; of all namespaces where namespace
-// is empty.
+// List returns all objects of a kind, untyped; of all namespaces if namespace is empty.
 func (c *Client) List(ctx context.Context, kindName, namespace string, options metav1.ListOptions) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	err := c.each(ctx, kindName, namespace, options, func(object *unstructured.Unstructured) { objects = append(objects, object) })
 	return objects, err
 }
 
-// List reads all objects of a kind, typed; of all namespaces where namespace is
-// empty.
+// List returns all objects of a kind, typed; of all namespaces if namespace is empty.
 func List[T any](ctx context.Context, c *Client, kindName, namespace string, options metav1.ListOptions) ([]T, error) {
 	objects, err := c.List(ctx, kindName, namespace, options)
 	if err != nil {
@@ -232,7 +229,7 @@ func List[T any](ctx context.Context, c *Client, kindName, namespace string, opt
 	return typed, nil
 }
 
-// Typed reads an object into a typed one.
+// Typed converts an object into a typed one.
 func Typed(object *unstructured.Unstructured, into any) error {
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, into)
 }

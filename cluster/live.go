@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// Width is how many requests of one step are under way at once.
+	// Width is the number of concurrent requests of one step.
 	Width = 16
-	// manyNames is from how many names on a list of everything is cheaper than
-	// asking for each.
+	// manyNames is the number of names from which on one list of everything costs less
+	// than a get of each.
 	manyNames = 50
-	// manyRecords is the same for the release records of a namespace. Their pages are small
-	// (recordPageSize), so that a list pays off sooner.
+	// manyRecords is the same for the release records of a namespace. Their pages are
+	// small (recordPageSize), so that a list pays off sooner.
 	manyRecords = 8
 )
 
@@ -46,7 +46,7 @@ func keyOf(object *unstructured.Unstructured) Key {
 	return Key{object.GetKind(), object.GetNamespace(), object.GetName()}
 }
 
-// KeyOf is the key of a wanted object.
+// KeyOf returns the key of a wanted object.
 func KeyOf(object runtime.Object) Key {
 	key := Key{Kind: object.GetObjectKind().GroupVersionKind().Kind}
 	if meta, isMeta := object.(metav1.Object); isMeta {
@@ -55,29 +55,29 @@ func KeyOf(object runtime.Object) Key {
 	return key
 }
 
-// Live is what a cluster holds, as far as it was read.
+// Live has the objects that were read from a cluster.
 type Live struct {
 	objects map[Key]*unstructured.Unstructured
-	// byTenant are the keys of the objects that Read found by a tenant's label.
+	// byTenant has the keys of the objects that Read found by a tenant's label.
 	byTenant map[string][]Key
-	// unserved are kinds that this API server does not have; unseen those that the
-	// caller may not list.
+	// unserved are the kinds that the API server does not have; unseen are the kinds that
+	// the caller may not list.
 	unserved, unseen map[string]bool
-	// scoped says that only single namespaces were read.
+	// scoped reports whether only single namespaces were read.
 	scoped bool
-	// homes are those that the objects which were found by a tenant's label lead to.
+	// homes are the home namespaces to which the objects with a tenant's label refer.
 	homes *Homes
 	// mutex guards the maps while they are filled; afterwards they are only read.
 	mutex sync.Mutex
 }
 
-// NewLive is a cluster of which nothing was read yet.
+// NewLive returns a Live without objects.
 func NewLive() *Live {
 	return &Live{objects: map[Key]*unstructured.Unstructured{}, byTenant: map[string][]Key{}, unserved: map[string]bool{}, unseen: map[string]bool{}, homes: NewHomes()}
 }
 
-// LiveOf is a cluster that holds these objects, as if all of them had been read and
-// looked up. Its API server serves every kind but the unserved ones.
+// LiveOf returns a Live with these objects, as if all of them had been read and looked
+// up. Its API server serves every kind except the unserved ones.
 func LiveOf(objects []runtime.Object, unserved ...string) (*Live, error) {
 	live, known := NewLive(), NewLive()
 	for _, object := range objects {
@@ -100,8 +100,8 @@ func LiveOf(objects []runtime.Object, unserved ...string) (*Live, error) {
 	return live, nil
 }
 
-// put takes an object in, without the parts that nobody here looks at: with a
-// thousand tenants these are most of the memory.
+// put adds an object without the parts that are never looked at, which for a thousand
+// tenants would take most of the memory.
 func (l *Live) put(object *unstructured.Unstructured) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -110,7 +110,7 @@ func (l *Live) put(object *unstructured.Unstructured) {
 	l.objects[keyOf(object)] = object
 }
 
-// addLabelled takes an object in that was found by a tenant's label.
+// addLabelled adds an object that was found by a tenant's label.
 func (l *Live) addLabelled(object *unstructured.Unstructured) {
 	l.put(object)
 	l.mutex.Lock()
@@ -119,7 +119,7 @@ func (l *Live) addLabelled(object *unstructured.Unstructured) {
 	l.byTenant[name] = append(l.byTenant[name], keyOf(object))
 }
 
-// With returns a copy in which these objects are as given.
+// With returns a copy in which these objects replace the live ones.
 func (l *Live) With(objects ...*unstructured.Unstructured) *Live {
 	next := &Live{objects: maps.Clone(l.objects), byTenant: l.byTenant, unserved: maps.Clone(l.unserved), unseen: maps.Clone(l.unseen), scoped: l.scoped, homes: l.homes}
 	for _, object := range objects {
@@ -128,10 +128,10 @@ func (l *Live) With(objects ...*unstructured.Unstructured) *Live {
 	return next
 }
 
-// Get returns the live object, nil where there is none.
+// Get returns the live object, nil if there is none.
 func (l *Live) Get(key Key) *unstructured.Unstructured { return l.objects[key] }
 
-// Into reads the live object into a typed one and reports whether there is one.
+// Into converts the live object into a typed one and reports whether it exists.
 func (l *Live) Into(key Key, object any) (bool, error) {
 	live := l.objects[key]
 	if live == nil {
@@ -140,20 +140,20 @@ func (l *Live) Into(key Key, object any) (bool, error) {
 	return true, Typed(live, object)
 }
 
-// Serves reports whether the API server has this kind.
+// Serves reports whether the API server has the kind.
 func (l *Live) Serves(kind string) bool { return !l.unserved[kind] }
 
-// seldom are kinds of which only some tenants have objects, by their settings or engine.
+// seldom are the kinds that only some tenants use, depending on settings and engine.
 var seldom = []string{"ResourceQuota", "LimitRange", "NetworkPolicy", "Deployment"}
 
 // Scoped reports whether only single namespaces were read; see Client.Within.
 func (l *Live) Scoped() bool { return l.scoped }
 
-// Sees reports whether the caller may list the objects of this kind: one of those of
-// ReadShared or of seldom, or a cluster-scoped one for a client of Within.
+// Sees reports whether the caller may list objects of the kind. It is meant for the kinds
+// of ReadShared and of seldom, and for the cluster-scoped ones of a client of Within.
 func (l *Live) Sees(kind string) bool { return !l.unseen[kind] }
 
-// All are the objects of a kind that were read, sorted by their keys.
+// All returns the objects of a kind that were read, sorted by key.
 func (l *Live) All(kind string) []*unstructured.Unstructured {
 	var objects []*unstructured.Unstructured
 	for key, object := range l.objects {
@@ -165,7 +165,7 @@ func (l *Live) All(kind string) []*unstructured.Unstructured {
 	return objects
 }
 
-// OfTenant are the keys of the objects that Read found by the tenant's label, sorted.
+// OfTenant returns the keys of the objects that Read found by the tenant's label, sorted.
 // Objects that were looked up by name are not among them.
 func (l *Live) OfTenant(name string) []Key {
 	keys := slices.Clone(l.byTenant[name])
@@ -173,7 +173,7 @@ func (l *Live) OfTenant(name string) []Key {
 	return keys
 }
 
-// findHomes finds the homes that are believed.
+// findHomes finds the homes that are believed (see Homes).
 func (l *Live) findHomes() error {
 	l.homes = NewHomes()
 	for key, object := range l.objects {
@@ -191,7 +191,7 @@ func (l *Live) findHomes() error {
 	return nil
 }
 
-// disown drops the objects whose label is not to be trusted.
+// disown drops the objects whose label is not trusted.
 func (l *Live) disown() error {
 	if err := l.findHomes(); err != nil {
 		return err
@@ -203,20 +203,20 @@ func (l *Live) disown() error {
 	return nil
 }
 
-// believes reports whether an object's label is to be trusted. Anyone who may write in a
-// namespace can set labels on the objects in it, a chart too; only admins write
-// namespaces. So an object counts where its namespace is believed to be this tenant's
-// home. Kinds that stand in the tenant's other namespaces count anywhere: their label
-// leads to a removal at most.
+// believes reports whether an object's label is trusted. Whoever may write in a namespace
+// can label objects in it, and a chart can; only admins write namespaces. So the label
+// counts if the namespace is believed to be the home of the same tenant. Labels on kinds
+// that tenants also have outside their home count anywhere: they lead to a removal at
+// most.
 func (l *Live) believes(object *unstructured.Unstructured) bool {
 	k := kinds[object.GetKind()]
 	return !k.namespaced || k.outsideHome || l.homes.TenantOf(object.GetNamespace()) == object.GetLabels()[tenant.LabelTenant]
 }
 
-// HomeOf is the tenant whose home a namespace is believed to be, empty where it is none's;
-// see Homes.
+// HomeOf returns the tenant whose home a namespace is believed to be, empty if it is no
+// home; see Homes.
 func (l *Live) HomeOf(namespace string) string { return l.homes.TenantOf(namespace) }
 
-// Leads reports whether something that only admins write leads from the tenant to that home
-// namespace; see Homes.
+// Leads reports whether an object that only admins write refers from the tenant to that
+// home namespace; see Homes.
 func (l *Live) Leads(name, home string) bool { return l.homes.Leads(name, home) }

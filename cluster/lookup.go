@@ -12,9 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Lookup gets the objects of these keys that are not in live yet, whoever owns
-// them. One in a namespace that does not exist needs no request; many of one
-// kind are taken from a list of all.
+// Lookup gets the objects of these keys that are not in live yet, whoever made them.
+// Objects in a namespace that does not exist are not requested. Many objects of one kind
+// are taken from a list.
 func (c *Client) Lookup(ctx context.Context, live *Live, keys []Key) error {
 	clusterScoped, inNamespaces := map[Key]bool{}, map[Key]bool{}
 	for _, key := range keys {
@@ -84,9 +84,9 @@ func (c *Client) lookup(ctx context.Context, live *Live, wanted map[Key]bool) er
 	})
 }
 
-// isUnserved tells "this server has no such kind" from "there is no such
-// object", which names the object. A server that has the kind's group answers
-// with a Status that names nothing; one that has not, with no Status at all.
+// isUnserved tells "this API server has no such kind" from "there is no such object". In
+// the second case the Status names the object. In the first it names nothing, or, where
+// the server does not have the API group either, there is no Status.
 func isUnserved(err error) bool {
 	status, answered := errors.AsType[statusError](err)
 	if !apierrors.IsNotFound(err) || !answered {
@@ -96,8 +96,8 @@ func isUnserved(err error) bool {
 	return details == nil || details.Name == "" || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// concurrently calls do for 0 to n-1, at most width at once, and returns the first
-// error. After an error the rest is not started any more.
+// concurrently calls do for 0 to n-1, at most width at once, and returns the first error.
+// After an error it starts no further call.
 func concurrently(n, width int, do func(i int) error) error {
 	group, failed := errgroup.WithContext(context.Background())
 	group.SetLimit(width)

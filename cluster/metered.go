@@ -7,25 +7,25 @@ import (
 	"sync/atomic"
 )
 
-// errTooLarge ends the reading of an answer that has more bytes than it may have.
+// errTooLarge ends the reading of an answer that exceeds its limit.
 var errTooLarge = errors.New("the answer is too large")
 
-// metered counts the bytes of an answer, unzipped, and ends one that has too many. It
-// stands in the request's context: client-go reads answers whole before anybody else
-// sees them.
+// metered counts the bytes of an answer after decompression, and stops reading at a
+// limit. It is passed in the request's context, since client-go reads an answer to its
+// end before it returns it.
 type metered struct {
 	most int64
 	read atomic.Int64
 }
 
-// meteredKey finds a *metered in a context.
+// meteredKey is the context key of a *metered.
 type meteredKey struct{}
 
 func (m *metered) count() int64   { return m.read.Load() }
 func (m *metered) exceeded() bool { return m.read.Load() > m.most }
 
-// meteredTransport counts the answers of requests that have a *metered in their context,
-// and sets the clock by each answer.
+// meteredTransport counts the bytes of answers to requests with a *metered in their
+// context, and sets the clock from each answer.
 type meteredTransport struct {
 	http.RoundTripper
 	clock *clock
@@ -37,7 +37,7 @@ func (t meteredTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		t.clock.set(response.Header.Get("Date"))
 	}
 	if m, found := r.Context().Value(meteredKey{}).(*metered); found && err == nil {
-		m.read.Store(0) // client-go may have tried before
+		m.read.Store(0) // client-go may be retrying
 		response.Body = &meteredBody{response.Body, m}
 	}
 	return response, err

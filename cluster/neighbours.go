@@ -16,17 +16,17 @@ import (
 	"helm-tenant/tenant"
 )
 
-// ignoredResources are resources whose objects nobody misses when their namespace is
-// deleted: Kubernetes creates them itself, or they only say something about the namespace.
+// ignoredResources are resources whose objects do not matter when their namespace is
+// deleted: Kubernetes creates them itself, or they only describe the namespace.
 var ignoredResources = []string{
 	"events", "events.events.k8s.io", "endpoints", "endpointslices.discovery.k8s.io", "leases.coordination.k8s.io",
 	"resourcequotas", "limitranges", "networkpolicies.networking.k8s.io",
 	"roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
 }
 
-// AllNeighbours is Neighbours for every kind that the API server can list: all that is
-// deleted with a namespace. An object that another one owns is left out where that one is
-// there, and is named or a Tiller's. unseen are kinds that can't be read.
+// AllNeighbours is Neighbours for every kind that the API server can list, which is all
+// that is deleted with a namespace. An object is left out if its owner exists and is
+// reported itself or part of a Tiller. unseen are kinds that can't be read.
 func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, unseen []string, err error) {
 	var there Owners
 	var all []owned
@@ -55,7 +55,7 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 			unseen = append(unseen, k.resource.GroupResource().String())
 			return nil
 		case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
-			return nil // it went meanwhile, or can't be listed after all
+			return nil // it was deleted in the meantime, or can't be listed
 		case err != nil:
 			return c.explain(listing(k, namespace), err)
 		}
@@ -72,8 +72,8 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 	return append(found, slices.Compact(more)...), unseen, err
 }
 
-// isUnseen reports whether a kind can't be read: the caller may not, or what serves it is
-// broken (an aggregated API server, a conversion webhook).
+// isUnseen reports whether an error means that a kind can't be read: the caller may not,
+// or its server is broken (an aggregated API server, a conversion webhook).
 func isUnseen(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err)
 }
@@ -83,9 +83,8 @@ type listable struct {
 	kind     string
 }
 
-// listable are the resources in namespaces that can be listed, but for those of
-// Neighbours and those that are nobody's; unseen are groups of which the server that
-// has them says nothing.
+// listable returns the namespaced resources that can be listed, except those of
+// Neighbours and of ignoredResources. unseen are API groups whose server does not answer.
 func (c *Client) listable(ctx context.Context) (found []listable, unseen []string, err error) {
 	var groups metav1.APIGroupList
 	if err := c.discover(ctx, "/apis", &groups); err != nil {
@@ -93,7 +92,7 @@ func (c *Client) listable(ctx context.Context) (found []listable, unseen []strin
 	}
 	versions := []string{"v1"}
 	for _, group := range groups.Groups {
-		// Measurements are no objects.
+		// Metrics are not objects.
 		if group.Name != "metrics.k8s.io" && !strings.HasSuffix(group.Name, ".metrics.k8s.io") {
 			versions = append(versions, group.PreferredVersion.GroupVersion)
 		}
@@ -125,12 +124,12 @@ func (c *Client) listable(ctx context.Context) (found []listable, unseen []strin
 	return found, unseen, err
 }
 
-// neighbourKinds are the kinds of which a Tiller made by hand may have some, too.
+// neighbourKinds are the kinds that can also belong to a Tiller made by hand.
 var neighbourKinds = []string{"Pod", "Secret", "ConfigMap", "ServiceAccount", "Service"}
 
-// Neighbours names what a namespace holds that is no part of a Tiller made by
-// hand or by helm-tenant, and that Kubernetes did not put there by itself. Only
-// metadata is read.
+// Neighbours returns the names of the objects in a namespace that are not part of a
+// Tiller, made by hand or by helm-tenant, and that Kubernetes did not create by itself.
+// Only metadata is read.
 func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, error) {
 	var found []string
 	err := c.eachNeighbour(ctx, namespace, func(kindName string, m *metav1.PartialObjectMetadata, isTillers bool) {
@@ -142,9 +141,9 @@ func (c *Client) Neighbours(ctx context.Context, namespace string) ([]string, er
 }
 
 // eachNeighbour calls do for every object of neighbourKinds in a namespace, and reports
-// whether it is a Tiller's, or put there by Kubernetes itself.
+// whether it is part of a Tiller or created by Kubernetes itself.
 func (c *Client) eachNeighbour(ctx context.Context, namespace string, do func(kindName string, m *metav1.PartialObjectMetadata, isTillers bool)) error {
-	// Tokens that servers before 1.24 make for each account.
+	// API servers before 1.24 create a token Secret for each account.
 	tokens := map[string]bool{}
 	err := c.EachMeta(ctx, "Secret", namespace, metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}, func(m *metav1.PartialObjectMetadata) {
 		account := m.Annotations[corev1.ServiceAccountNameKey]
@@ -164,8 +163,8 @@ func (c *Client) eachNeighbour(ctx context.Context, namespace string, do func(ki
 	return nil
 }
 
-// hasTillersLabels reports whether labels are those of a tenant's objects, of a Tiller's,
-// or of its records.
+// hasTillersLabels reports whether labels are those of a tenant's objects, of a Tiller or
+// of its records.
 func hasTillersLabels(l map[string]string) bool {
 	return l[tenant.LabelTenant] != "" || release.IsTillers(l) || recognise.HasLabels(l)
 }

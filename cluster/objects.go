@@ -17,16 +17,15 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// ServedKind is a kind of which the API server has objects.
+// ServedKind is a kind that the API server serves.
 type ServedKind struct{ kind }
 
-// Namespaced reports whether the kind's objects are in namespaces.
+// Namespaced reports whether objects of the kind are in namespaces.
 func (k ServedKind) Namespaced() bool { return k.namespaced }
 
-// Metadata reads the metadata of an object of any kind; the namespace is ignored where
-// the kind has none. The names may be anybody's words: the error says so where they can't
-// be those of an object. apierrors.IsNotFound and the like hold for the API server's own
-// answers.
+// Metadata reads the metadata of an object of any kind. The namespace is ignored for
+// cluster-scoped kinds. The names are untrusted: the error says so if no object can have
+// them. apierrors.IsNotFound and the like hold for the API server's own answers.
 func (c *Client) Metadata(ctx context.Context, kind ServedKind, namespace, name string) (*metav1.PartialObjectMetadata, error) {
 	api, err := c.metadataOf(kind, namespace, name)
 	if err != nil {
@@ -36,12 +35,12 @@ func (c *Client) Metadata(ctx context.Context, kind ServedKind, namespace, name 
 	return object, c.explain("reading "+name, err)
 }
 
-// Place is where an object of a known kind is.
+// Place is the namespace and name of an object of a known kind.
 type Place struct{ Namespace, Name string }
 
 // Objects reads the objects of one kind at these places, and leaves out those that do not
-// exist. Where there are many in a namespace, they are taken from a list. The names may be
-// anybody's words: those that no object can have are left out, too.
+// exist. Many objects of one namespace are taken from a list. The names are untrusted:
+// those that no object can have are left out as well.
 func (c *Client) Objects(ctx context.Context, kind ServedKind, places []Place) (map[Place]map[string]any, error) {
 	byNamespace := map[string][]Place{}
 	for _, place := range places {
@@ -86,10 +85,10 @@ func (c *Client) Objects(ctx context.Context, kind ServedKind, places []Place) (
 	return found, err
 }
 
-// PatchMetadata sets labels and annotations of an object, and changes nothing else of it.
-// live is what Metadata returned: the API server refuses the patch with a conflict where
-// the object has changed since, or is another one of the same name. What the way to the
-// server broke is tried again, as Write does.
+// PatchMetadata sets labels and annotations of an object and nothing else. live is the
+// result of Metadata: the API server refuses the patch with a conflict if the object has
+// changed since, or was replaced by another one of the same name. Transient failures are
+// tried again, as by Write.
 func (c *Client) PatchMetadata(ctx context.Context, kind ServedKind, live *metav1.PartialObjectMetadata, labels, annotations map[string]string) error {
 	api, err := c.metadataOf(kind, live.Namespace, live.Name)
 	if err != nil {
@@ -112,7 +111,7 @@ func (c *Client) metadataOf(kind ServedKind, namespace, name string) (metadata.R
 	if kind.namespaced {
 		names = append(names, namespace)
 	}
-	// The metadata client puts them into the URL's path as they are.
+	// The metadata client puts names into the URL's path without escaping them.
 	for _, segment := range names {
 		if segment == "" || len(content.IsPathSegmentName(segment)) > 0 {
 			return nil, fmt.Errorf("%q is no name of an object", segment)

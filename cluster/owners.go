@@ -7,16 +7,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// makers are the kinds that make objects of some kinds.
+// makers are, by kind, the kinds whose controllers create such objects.
 var makers = map[string][]string{
 	"Pod":        {"StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"},
 	"ReplicaSet": {"Deployment"},
 	"Job":        {"CronJob"},
 }
 
-// Owners are objects that were read, as owner references name them. Owner references are the
-// word of whoever writes the object: one counts where it names an object that is there, by its
-// UID, kind, namespace and name. The zero Owners is ready to use.
+// Owners resolves owner references. An owner reference is untrusted, since whoever writes
+// the object can set it: it counts if an object of that UID, kind, namespace and name was
+// added. The zero Owners is ready to use.
 type Owners struct{ byUID map[types.UID]Key }
 
 // Add adds an object of that kind.
@@ -36,8 +36,8 @@ func (o *Owners) find(namespace string, ref metav1.OwnerReference) (Key, bool) {
 	return key, found && key == Key{ref.Kind, namespace, ref.Name}
 }
 
-// Maker returns the controller of an object of that kind, if it is there and of a kind that
-// makes such objects.
+// Maker returns the controller of an object of that kind, if it was added and its kind
+// can create such objects.
 func (o *Owners) Maker(kind string, object metav1.Object) (Key, bool) {
 	ref := metav1.GetControllerOf(object)
 	if ref == nil || !slices.Contains(makers[kind], ref.Kind) {
@@ -46,23 +46,24 @@ func (o *Owners) Maker(kind string, object metav1.Object) (Key, bool) {
 	return o.find(object.GetNamespace(), *ref)
 }
 
-// owned is an object, and the objects that its owner references name.
+// owned is an object with the objects to which its owner references resolve.
 type owned struct {
 	key    Key
 	shown  string
 	owners []metav1.OwnerReference
-	// ours is one that is not named, whoever owns it. tillers is one of a Tiller's: what it
-	// owns, such as a report on its pod, goes with it.
+	// ours reports whether the object is never reported, whatever owns it. tillers
+	// reports whether it is part of a Tiller: what it owns, such as a report on its pod,
+	// is deleted with it.
 	ours, tillers bool
 }
 
-// unowned returns the names of those that no other one owns that is named, or a Tiller's, by
-// whatever chain.
+// unowned returns the names of the objects that have no owner, direct or indirect, that
+// is reported itself or part of a Tiller.
 func (o *Owners) unowned(all []owned) []string {
 	children := map[Key][]int{}
 	covered := make([]bool, len(all))
-	// uncovered counts the owners of an object that are not covered: it is collected as
-	// garbage when all of them are gone.
+	// uncovered counts the owners of an object that are not covered. An object is garbage
+	// collected when all its owners are deleted.
 	uncovered := make([]int, len(all))
 	var queue []int
 	queued := make([]bool, len(all))

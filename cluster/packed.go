@@ -15,12 +15,13 @@ import (
 	"helm-tenant/tenant"
 )
 
-// unpackWidth is how many records of a list are unpacked at once.
+// unpackWidth is the number of records of a list that are unpacked concurrently.
 const unpackWidth = 4
 
-// eachPacked calls do with what each of the wanted records holds, by its index, maybe for
-// several at once. Those that are not there any more are left out. In a list of all that
-// are not superseded, which many of them may bring, there are others beside.
+// eachPacked calls do with the packed content of each of the wanted records, by its
+// index, possibly concurrently. Records that no longer exist are left out. Where many are
+// wanted they are taken from a list of all records that are not superseded, which may
+// contain others.
 func (c *Client) eachPacked(ctx context.Context, engine tenant.Engine, namespace string, wanted []Stored, others int, do func(i int, packed []byte)) error {
 	left := map[Key]int{}
 	for i, s := range wanted {
@@ -59,7 +60,7 @@ func (c *Client) eachPacked(ctx context.Context, engine tenant.Engine, namespace
 	})
 }
 
-// eachRecord calls do with the content of the records that a selector finds.
+// eachRecord calls do with the content of the records that match a selector.
 func (c *Client) eachRecord(ctx context.Context, namespace, selector string, do func(key Key, packed []byte)) error {
 	options := metav1.ListOptions{LabelSelector: selector}
 	err := eachSized(ctx, c, "Secret", namespace, options, recordSizes, func(s *corev1.Secret) {
@@ -73,7 +74,7 @@ func (c *Client) eachRecord(ctx context.Context, namespace, selector string, do 
 	})
 }
 
-// packed reads what one record holds.
+// packed returns the content of one record.
 func (c *Client) packed(ctx context.Context, key Key) ([]byte, error) {
 	if key.Kind == "ConfigMap" {
 		var m corev1.ConfigMap

@@ -9,24 +9,24 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Placed is a release of Helm 2 that is not deleted.
+// Placed is a Helm 2 release that is not deleted.
 type Placed struct {
-	// Home is the namespace of the record, Namespace that of the release.
+	// Home is the namespace of the record, Namespace the namespace of the release.
 	Home, Name, Namespace string
-	// Record is the Secret or ConfigMap of its newest revision, but for superseded ones.
+	// Record is the Secret or ConfigMap of the newest revision that is not superseded.
 	Record Key
-	// Tried says that its first install failed, and nothing came after.
+	// Tried reports whether the first install failed and no other revision followed.
 	Tried bool
-	// ClusterObjects are the first of the objects outside namespaces in its manifest.
+	// ClusterObjects are the first cluster-scoped objects in its manifest.
 	ClusterObjects []string
 }
 
 // EachPlaced calls do for every release of that storage whose newest revision is not
-// deleted, failed and pending ones among them: a release keeps its namespace. problem
-// gets the records that can't be read, name all records by their names. Only those in
-// namespaces in which helm stores any are read, and of these only the newest revision that
-// is not superseded: a record costs more to read than to make, and anybody who may write
-// ConfigMaps can make some.
+// deleted. Failed and pending ones count: the release keeps its namespace. problem is
+// called for the records that can't be read, name for the names of all records. Only
+// namespaces that hold release records are read, and of each release only the newest
+// revision that is not superseded: reading a record costs more than making one, and
+// whoever may write ConfigMaps can make many.
 func (c *Client) EachPlaced(ctx context.Context, storage tenant.Storage, stores func(namespace string) bool, name func(Key), do func(Placed), problem func(Key, error)) error {
 	kindName := "Secret"
 	if storage == tenant.StorageConfigMap {

@@ -15,14 +15,14 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Action is what is done to one object.
+// Action is the kind of a change.
 type Action string
 
 const (
 	Create Action = "create"
 	Update Action = "update"
 	Delete Action = "delete"
-	// Replace deletes and creates again: a field that can't be changed differs.
+	// Replace deletes the object and creates it again, to change an immutable field.
 	Replace Action = "replace"
 )
 
@@ -30,9 +30,9 @@ const (
 type Change struct {
 	Action Action
 	Key    Key
-	// Object is what is written; nil for a Delete, and for what CreateSecret added.
+	// Object is the object to write; nil for a Delete and for a Secret of CreateSecret.
 	Object *unstructured.Unstructured
-	// Live is what was there when the change was planned.
+	// Live is the live object at the time of planning.
 	Live   *unstructured.Unstructured
 	Fields []Field
 
@@ -40,15 +40,15 @@ type Change struct {
 	phase  Phase
 }
 
-// Plan is the difference between what is wanted and what is there.
+// Plan has the changes that make the live objects the wanted ones.
 type Plan struct {
 	Changes []Change
 }
 
-// NotOursError names objects that are there and were not made for this tenant.
+// NotOursError reports objects that exist and were not made for this tenant.
 type NotOursError struct {
 	Keys []Key
-	// Owner is the tenant that a key belongs to, where it belongs to one.
+	// Owner has the tenant to which an object belongs, if it belongs to one.
 	Owner map[Key]string
 }
 
@@ -68,13 +68,13 @@ func (e *NotOursError) Error() string {
 	return text
 }
 
-// Adoption says which live objects may be taken over that carry no tenant's
-// label yet. One that carries another tenant's never is.
+// Adoption reports whether a live object that carries no tenant's label may be taken
+// over. An object with another tenant's label never is.
 type Adoption func(Key) bool
 
-// NewPlan compares the wanted objects of the tenant of that name with live ones.
-// It is a pure function. An object that is there, is not the tenant's, and that
-// may not be adopted makes it fail with a *NotOursError; nothing is planned then.
+// NewPlan compares the wanted objects of the named tenant with the live ones. It is pure.
+// If an object exists that is not the tenant's and may not be adopted, it returns a
+// *NotOursError and no plan.
 func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (Plan, error) {
 	var plan Plan
 	notOurs := &NotOursError{Owner: map[Key]string{}}
@@ -94,11 +94,11 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 			continue
 		}
 		if rails.Newer(have) {
-			continue // a newer helm-tenant wrote it
+			continue // written by a newer helm-tenant
 		}
 		owner := have.GetLabels()[tenant.LabelTenant]
-		// A namespace without the tenant's label is shared: it only gets what the
-		// tenant claims of it.
+		// A wanted namespace without the tenant's label is shared: only the tenant's
+		// claim is written.
 		shares := key.Kind == "Namespace" && want.GetLabels()[tenant.LabelTenant] == ""
 		ours := shares || owner == name || want.GetLabels()[tenant.LabelTenant] == "" && have.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
 		if !ours && (owner != "" || !adopt(key)) {
@@ -135,14 +135,14 @@ func (p *Plan) Create(object runtime.Object) error {
 	return err
 }
 
-// CreateSecret adds the creation of a Secret that does not exist. It is written as protobuf:
-// a release record would be copied several times on its way through JSON.
+// CreateSecret adds the creation of a Secret that does not exist. It is written as
+// protobuf, since JSON would copy a release record several times.
 func (p *Plan) CreateSecret(secret *corev1.Secret) {
 	p.Changes = append(p.Changes, Change{Action: Create, Key: Key{"Secret", secret.Namespace, secret.Name}, secret: secret, phase: PhaseObjects})
 }
 
-// Renew deletes a live object and creates it again as it is wanted. It replaces a change
-// of the object that is planned already.
+// Renew deletes a live object and creates the wanted one in its place. It replaces a
+// change of the object that is planned already.
 func (p *Plan) Renew(object runtime.Object, live *unstructured.Unstructured) error {
 	want, err := toUnstructured(object)
 	if err != nil {
@@ -150,19 +150,19 @@ func (p *Plan) Renew(object runtime.Object, live *unstructured.Unstructured) err
 	}
 	key := keyOf(want)
 	next := overlay(want, live)
-	delete(next.Object, "secrets") // those of its tokens
+	delete(next.Object, "secrets") // the names of its token Secrets, which are deleted with it
 	p.Changes = slices.DeleteFunc(p.Changes, func(change Change) bool { return change.Key == key })
 	p.Changes = append(p.Changes, Change{Action: Replace, Key: key, Object: next, Live: live, phase: kinds[key.Kind].phase})
 	return nil
 }
 
-// Delete adds the deletion of a live object in that phase.
+// Delete adds the deletion of a live object to a phase.
 func (p *Plan) Delete(live *unstructured.Unstructured, phase Phase) {
 	p.Changes = append(p.Changes, Change{Action: Delete, Key: keyOf(live), Live: live, phase: phase})
 }
 
-// Edit adds a change of a live object in that phase: edit is given a copy. Nothing is
-// added where the copy stays the same.
+// Edit adds an update of a live object to a phase. edit changes a copy; if the copy stays
+// equal, nothing is added.
 func (p *Plan) Edit(live *unstructured.Unstructured, phase Phase, edit func(next *unstructured.Unstructured)) {
 	next := live.DeepCopy()
 	edit(next)
@@ -171,21 +171,21 @@ func (p *Plan) Edit(live *unstructured.Unstructured, phase Phase, edit func(next
 	}
 }
 
-// sort brings the changes into the order in which they are written.
+// sort sorts the changes by the order in which they are written.
 func (p *Plan) sort() {
 	slices.SortStableFunc(p.Changes, func(a, b Change) int {
 		return cmp.Or(cmp.Compare(a.phase, b.phase), compareKeys(a.Key, b.Key))
 	})
 }
 
-// Ordered are the changes in the order in which they are written.
+// Ordered returns the changes in the order in which they are written.
 func (p *Plan) Ordered() []Change {
 	p.sort()
 	return p.Changes
 }
 
-// Objects are the objects that the plan creates and updates, in order, as they
-// could be given to kubectl apply.
+// Objects returns the objects that the plan creates and updates, in order, as input for
+// kubectl apply.
 func (p *Plan) Objects() []*unstructured.Unstructured {
 	p.sort()
 	var objects []*unstructured.Unstructured
@@ -198,9 +198,8 @@ func (p *Plan) Objects() []*unstructured.Unstructured {
 	return objects
 }
 
-// Nested reports whether the rules of one of two roles grant all that the other's do.
-// Then both may be bound for a moment without anybody having more than one of
-// them gives.
+// Nested reports whether one of two roles grants everything that the other does. Then
+// both may be bound for a moment without giving anybody more than one of the two.
 func Nested(a, b []rbacv1.PolicyRule) bool {
 	covers, _ := validation.Covers(a, b)
 	covered, _ := validation.Covers(b, a)

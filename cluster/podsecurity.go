@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// templates are the kinds that make pods, and where in them a pod's template is. A pod
-// is its own.
+// templates are the kinds that create pods, and the path of the pod template in each. A
+// Pod is its own template.
 var templates = map[string][]string{
 	"Pod":                   nil,
 	"Deployment":            {"spec", "template"},
@@ -25,16 +25,16 @@ var templates = map[string][]string{
 	"PodTemplate":           {"template"},
 }
 
-// templateRounds are the kinds of templates, those that make others first.
+// templateRounds are these kinds, those that create objects of others first.
 var templateRounds = [][]string{
 	{"Deployment", "StatefulSet", "DaemonSet", "CronJob", "ReplicationController", "PodTemplate"},
 	{"ReplicaSet", "Job"},
 	{"Pod"},
 }
 
-// EachTemplate calls do for every pod and every template of pods, one at a time; of all
-// namespaces where namespace is empty. What one of these kinds made that is there is left
-// out: its maker's template says the same.
+// EachTemplate calls do for every pod and every pod template, one at a time; of all
+// namespaces if namespace is empty. Objects whose maker exists are left out: its template
+// is the same.
 func (c *Client) EachTemplate(ctx context.Context, namespace string, do func(Key, *corev1.PodTemplateSpec)) error {
 	var there Owners
 	for _, kindNames := range templateRounds {
@@ -65,7 +65,7 @@ func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespa
 			}
 			var typed corev1.PodTemplateSpec
 			if Typed(&unstructured.Unstructured{Object: template}, &typed) != nil {
-				return // the API server takes none that can't be read
+				return // the API server accepts only templates that can be read
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -74,8 +74,7 @@ func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespa
 	})
 }
 
-// warnings collects what the API server warns of in answer to the requests of a
-// context.
+// warnings collects the API server's warnings in answers to a context's requests.
 type warnings struct {
 	mutex sync.Mutex
 	texts []string
@@ -83,8 +82,7 @@ type warnings struct {
 
 type warningsKey struct{}
 
-// warningHandler passes warnings on to the context that asks for them, and drops all
-// others.
+// warningHandler passes warnings to the context that collects them, and drops all others.
 type warningHandler struct{}
 
 func (warningHandler) HandleWarningHeaderWithContext(ctx context.Context, _ int, _ string, text string) {
@@ -95,8 +93,7 @@ func (warningHandler) HandleWarningHeaderWithContext(ctx context.Context, _ int,
 	}
 }
 
-// TryLabel asks the API server, without storing it, what it warns of when a live
-// namespace gets a label.
+// TryLabel returns the warnings of a dry run that sets a label on a live namespace.
 func (c *Client) TryLabel(ctx context.Context, namespace *unstructured.Unstructured, label, value string) ([]string, error) {
 	next := namespace.DeepCopy()
 	labels := next.GetLabels()
@@ -111,7 +108,7 @@ func (c *Client) TryLabel(ctx context.Context, namespace *unstructured.Unstructu
 	return found.texts, c.explain("trying a label of namespace "+namespace.GetName(), err)
 }
 
-// privileged is a pod that every level of PodSecurity but privileged refuses.
+// privileged is a pod that every level of PodSecurity except privileged refuses.
 var privileged = &unstructured.Unstructured{Object: map[string]any{
 	"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"generateName": "helm-tenant-"},
 	"spec": map[string]any{"automountServiceAccountToken": false, "containers": []any{map[string]any{
@@ -119,13 +116,13 @@ var privileged = &unstructured.Unstructured{Object: map[string]any{
 	}}},
 }}
 
-// RefusesPrivileged asks the API server, by a dry run that stores nothing, whether it
-// refuses a privileged pod in a namespace for its PodSecurity label. What else refuses
-// the pod is the error: then it is not known.
+// RefusesPrivileged asks the API server, by a dry run, whether the PodSecurity label of a
+// namespace makes it refuse a privileged pod. If something else refuses the pod, the
+// answer is not known and that is the error.
 func (c *Client) RefusesPrivileged(ctx context.Context, namespace string) (bool, error) {
 	options := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager}
 	var err error
-	// The account that the pod has by default comes a moment after its namespace.
+	// The default service account is created a moment after its namespace.
 	for range 30 {
 		_, err = c.resource(kinds["Pod"], namespace).Create(ctx, privileged.DeepCopy(), options)
 		if err == nil || !strings.Contains(err.Error(), "service account") {

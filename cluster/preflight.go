@@ -14,7 +14,7 @@ import (
 	"k8s.io/component-helpers/auth/rbac/validation"
 )
 
-// Permission is one thing that the caller must be allowed to do.
+// Permission is a verb on a resource that the caller must be allowed to use.
 type Permission struct {
 	Verb, Group, Resource, Name, Namespace string
 }
@@ -33,9 +33,9 @@ func (p Permission) String() string {
 	return fmt.Sprintf("%s %s in namespace %s", p.Verb, resource, p.Namespace)
 }
 
-// Preflight asks the API server what the caller may do. Plans share what it
-// learned: a thousand tenants need no more questions than one, where the answer
-// is the same for all namespaces.
+// Preflight asks the API server what the caller may do. Plans share its answers: where
+// they are the same for all namespaces, a thousand tenants need no more requests than
+// one.
 type Preflight struct {
 	client *Client
 	live   *Live
@@ -43,15 +43,14 @@ type Preflight struct {
 	asked  map[Permission]bool
 }
 
-// NewPreflight asks nothing yet. live is what the plans were made of.
+// NewPreflight makes a Preflight without requests. live is what the plans are based on.
 func (c *Client) NewPreflight(live *Live) *Preflight {
 	return &Preflight{client: c, live: live, asked: map[Permission]bool{}}
 }
 
-// Missing asks, by self subject access reviews, whether the caller may make
-// every change of the plan, and returns what is missing. That includes what RBAC
-// asks of those who write roles and bindings: to hold what
-// they give away, or to have bind or escalate
+// Missing returns the permissions that the caller lacks to make every change of the plan,
+// by SelfSubjectAccessReviews. They include what RBAC requires of those who write roles
+// and bindings: to hold the rights that they give away, or the verbs bind or escalate
 // (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping).
 func (p *Preflight) Missing(ctx context.Context, plan *Plan) ([]Permission, error) {
 	var needed []Permission
@@ -83,8 +82,8 @@ func sorted(permissions []Permission) []Permission {
 	return slices.Compact(permissions)
 }
 
-// Missing returns those of the permissions that the caller lacks, sorted. One in a
-// namespace is left out where the same is missing, or there, for the whole cluster.
+// Missing returns the permissions that the caller lacks, sorted. A permission in a
+// namespace is left out if the same one is missing, or allowed, for the whole cluster.
 func (c *Client) Missing(ctx context.Context, needed []Permission) ([]Permission, error) {
 	missing, err := c.NewPreflight(NewLive()).missing(ctx, sorted(slices.Clone(needed)))
 	return slices.DeleteFunc(sorted(missing), func(p Permission) bool {
@@ -97,13 +96,13 @@ func permissions(change Change) []Permission {
 	k := kinds[change.Key.Kind]
 	p := Permission{Group: k.resource.Group, Resource: k.resource.Resource, Namespace: change.Key.Namespace, Name: change.Key.Name}
 	if change.Key.Kind == "Namespace" {
-		// A namespace is asked for as if it were inside itself
+		// The authorizer takes a namespace to be inside itself
 		// (k8s.io/apiserver/pkg/endpoints/request, RequestInfo).
 		p.Namespace = change.Key.Name
 	}
 	switch change.Action {
 	case Create:
-		p.Name = "" // not known to the authorizer at a create
+		p.Name = "" // the authorizer does not get the name of a created object
 		p.Verb = "create"
 		if change.Key.Kind == "Namespace" {
 			p.Namespace = ""
@@ -121,16 +120,16 @@ func permissions(change Change) []Permission {
 	return []Permission{remove, anew}
 }
 
-// grantsMore reports whether an update of a role or binding is one for which the
-// API server checks for escalation.
+// grantsMore reports whether a change of a role or binding is one for which the API
+// server checks for privilege escalation.
 func grantsMore(change Change) bool {
 	return slices.ContainsFunc(change.Fields, func(f Field) bool {
 		return under(f.Path, "rules") || under(f.Path, "subjects") || under(f.Path, "roleRef")
 	})
 }
 
-// missing returns those of the permissions that the caller lacks. Each is asked
-// for the whole cluster first, which answers for every namespace at once.
+// missing returns the permissions that the caller lacks. Each is first asked for the
+// whole cluster, which answers for every namespace.
 func (p *Preflight) missing(ctx context.Context, needed []Permission) ([]Permission, error) {
 	wide := map[Permission]bool{}
 	var order []Permission
@@ -158,7 +157,7 @@ func (p *Preflight) missing(ctx context.Context, needed []Permission) ([]Permiss
 	return slices.DeleteFunc(narrow, p.knows), nil
 }
 
-// knows reports whether a permission that was asked for is there.
+// knows reports whether a permission is known to be granted.
 func (p *Preflight) knows(permission Permission) bool {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
@@ -191,20 +190,20 @@ func (p *Preflight) ask(ctx context.Context, permissions []Permission) error {
 	})
 }
 
-// escalation returns what is missing for the caller to give away the rights in
-// a role or binding that is written.
+// escalation returns the permissions that the caller lacks to give away the rights in a
+// role or binding that is written.
 func (p *Preflight) escalation(ctx context.Context, plan *Plan, change Change) ([]Permission, error) {
 	group := rbacv1.GroupName
 	switch change.Key.Kind {
 	case "Role", "ClusterRole":
-		var role rbacv1.Role // the fields that count are the same
+		var role rbacv1.Role // the fields in use are those of a ClusterRole
 		if err := Typed(change.Object, &role); err != nil {
 			return nil, err
 		}
 		may := Permission{Verb: "escalate", Group: group, Resource: kinds[change.Key.Kind].resource.Resource, Name: role.Name, Namespace: role.Namespace}
 		return p.unlessHeld(ctx, may, role.Rules)
 	case "RoleBinding", "ClusterRoleBinding":
-		var binding rbacv1.RoleBinding // the fields that count are the same
+		var binding rbacv1.RoleBinding // the fields in use are those of a ClusterRoleBinding
 		if err := Typed(change.Object, &binding); err != nil {
 			return nil, err
 		}
@@ -222,7 +221,7 @@ func (p *Preflight) escalation(ctx context.Context, plan *Plan, change Change) (
 	return nil, nil
 }
 
-// rules are those of the role that a binding refers to, wanted or live.
+// rules returns the rules of the role to which a binding refers, wanted or live.
 func (p *Preflight) rules(plan *Plan, binding rbacv1.RoleBinding) ([]rbacv1.PolicyRule, error) {
 	key := Key{Kind: binding.RoleRef.Kind, Name: binding.RoleRef.Name}
 	if key.Kind == "Role" {
@@ -235,7 +234,7 @@ func (p *Preflight) rules(plan *Plan, binding rbacv1.RoleBinding) ([]rbacv1.Poli
 		}
 	}
 	if object == nil {
-		// Nothing is known of it: only the right to bind it helps.
+		// The role is not known, so that only the verb bind helps.
 		object = &unstructured.Unstructured{Object: map[string]any{"rules": []any{map[string]any{
 			"apiGroups": []any{"*"}, "resources": []any{"*"}, "verbs": []any{"*"}}}}}
 	}
@@ -244,9 +243,9 @@ func (p *Preflight) rules(plan *Plan, binding rbacv1.RoleBinding) ([]rbacv1.Poli
 	return role.Rules, err
 }
 
-// Rules asks the API server which rules the caller holds in a namespace, those of the whole
-// cluster among them. complete is false where an authorizer could not list all, as webhooks
-// can't.
+// Rules asks the API server which rules the caller holds in a namespace, including those
+// of the whole cluster. complete is false if an authorizer could not list all of them, as
+// webhooks can't.
 func (c *Client) Rules(ctx context.Context, namespace string) (held []rbacv1.PolicyRule, complete bool, err error) {
 	review := authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
 	review.APIVersion, review.Kind = authorizationv1.SchemeGroupVersion.String(), "SelfSubjectRulesReview"
@@ -262,16 +261,16 @@ func (c *Client) Rules(ctx context.Context, namespace string) (held []rbacv1.Pol
 	return held, !review.Status.Incomplete, nil
 }
 
-// unlessHeld returns the permission if the caller neither has it nor holds all
-// of the rules in its namespace.
+// unlessHeld returns the permission if the caller neither has it nor holds all of the
+// rules in its namespace.
 func (p *Preflight) unlessHeld(ctx context.Context, may Permission, rules []rbacv1.PolicyRule) ([]Permission, error) {
 	missing, err := p.missing(ctx, []Permission{may})
 	if err != nil || len(missing) == 0 {
 		return nil, err
 	}
 	if may.Namespace == "" {
-		// A review of rules answers for one namespace; for the cluster only one
-		// question can be asked.
+		// A SelfSubjectRulesReview answers for one namespace only; for the cluster, the
+		// single question for everything remains.
 		everything, err := p.missing(ctx, []Permission{{Verb: "*", Group: "*", Resource: "*"}})
 		if err != nil || len(everything) == 0 {
 			return nil, err
@@ -282,8 +281,7 @@ func (p *Preflight) unlessHeld(ctx context.Context, may Permission, rules []rbac
 	if err != nil {
 		return nil, err
 	}
-	// The API server itself resolves holdings the same way; the pure function
-	// is the one that it uses.
+	// The API server checks with the same function.
 	if covers, _ := validation.Covers(held, rules); covers {
 		return nil, nil
 	}

@@ -13,9 +13,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Read finds everything that carries the label of one of the named tenants, or
-// of any tenant when none is named: one paged list per kind, over all
-// namespaces.
+// Read finds all objects with the label of one of the named tenants, or of any tenant if
+// none is named: one paged list per kind, over all namespaces.
 func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 	operator := selection.In
 	if len(names) == 0 || len(names) > manyNames {
@@ -37,7 +36,7 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 	listAll := func(kindNames []string) error {
 		return concurrently(len(kindNames), Width, func(i int) error {
 			err := list(kindNames[i])
-			// Not every tenant has objects of these kinds: whoever decides asks Sees.
+			// Not every tenant has objects of these kinds: decisions ask Sees.
 			if apierrors.IsForbidden(err) && (slices.Contains(seldom, kindNames[i]) || live.scoped && !kinds[kindNames[i]].namespaced) {
 				live.mutex.Lock()
 				defer live.mutex.Unlock()
@@ -47,9 +46,10 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 			return err
 		})
 	}
-	// What tells which objects are to be believed comes first: of the others, which
-	// anybody can make, none is kept. Records come last, as they are written before what
-	// they speak of: so no binding is read of which the record does not know yet.
+	// First come the kinds that decide which objects are believed: the others can be made
+	// by anybody and are dropped. Records come last, since a record is written before the
+	// bindings that it describes: so no binding is read that its record does not mention
+	// yet.
 	first, rest := tenantKinds[:0:0], tenantKinds[:0:0]
 	for _, kindName := range tenantKinds {
 		if kinds[kindName].namespaced {
@@ -70,9 +70,9 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 	return live, list("ConfigMap")
 }
 
-// ReadShared adds what belongs to no tenant: the admission policies of helm-tenant and
-// their bindings, and the PriorityClasses. What the API server does not have, or the
-// caller may not list, is no error: Serves and Sees tell.
+// ReadShared adds objects that belong to no tenant: helm-tenant's admission policies with
+// their bindings, and PriorityClasses. A kind that the API server does not have, or that
+// the caller may not list, is no error: see Serves and Sees.
 func (c *Client) ReadShared(ctx context.Context, live *Live) error {
 	shared := []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "PriorityClass"}
 	return concurrently(len(shared), Width, func(i int) error {

@@ -11,9 +11,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TenantRecords are the records of all tenants: those that stand in a home that is
-// believed. Elsewhere anybody can put a ConfigMap that looks like one. Of a record that
-// is too long to be read, only the beginning is returned.
+// TenantRecords returns the records of all tenants whose home is believed. Elsewhere
+// anybody can write a ConfigMap that looks like a record. Of a record that is too long to
+// be read, only the beginning is returned.
 func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) {
 	homes := NewHomes()
 	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant}
@@ -24,7 +24,7 @@ func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) 
 	err = Each(ctx, c, "ClusterRoleBinding", "", options, func(b *rbacv1.ClusterRoleBinding) {
 		homes.addBinding(b.Labels[tenant.LabelTenant], b.Subjects)
 	})
-	if err != nil && !apierrors.IsForbidden(err) { // they only lead to homes of tenants of all namespaces
+	if err != nil && !apierrors.IsForbidden(err) { // they only refer to homes of tenants of all namespaces
 		return nil, err
 	}
 	var records []corev1.ConfigMap
@@ -37,7 +37,7 @@ func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) 
 	return records, err
 }
 
-// BriefRecord is a record without what nobody reads.
+// BriefRecord returns a record without the parts that are never looked at.
 func BriefRecord(m *corev1.ConfigMap) corev1.ConfigMap {
 	brief := corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, Labels: m.Labels, Annotations: map[string]string{}}}
 	if state, found := m.Annotations[tenant.AnnotationMigration]; found {
@@ -52,8 +52,8 @@ func BriefRecord(m *corev1.ConfigMap) corev1.ConfigMap {
 	return brief
 }
 
-// Homes are the home namespaces of all tenants in the cluster, by tenant name: a
-// tenant has a home wherever its record is, if it is believed.
+// Homes returns the home namespaces of all tenants in the cluster, by tenant name: the
+// namespaces that hold a record and are believed.
 func (c *Client) Homes(ctx context.Context) (map[string][]string, error) {
 	records, err := c.TenantRecords(ctx)
 	if err != nil {

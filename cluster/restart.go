@@ -15,9 +15,9 @@ import (
 )
 
 // RestartTiller deletes the pods of the Tiller in a home namespace, which ends every
-// port-forward to them, and waits until they are gone and the Deployment's new pods
-// are ready. It calls say with a sentence at each change and returns the names of the
-// deleted pods, none where no Tiller runs. It ends with a *NotReadyError when ctx does.
+// port-forward to them. It waits until they are deleted and the Deployment's new pods are
+// ready, calls say with a sentence at each change, and returns the names of the deleted
+// pods; none if no Tiller runs. It ends with a *NotReadyError when ctx ends.
 func (c *Client) RestartTiller(ctx context.Context, home string, say func(string)) ([]string, error) {
 	pods, err := c.TillerPods(ctx, home)
 	if err != nil || len(pods) == 0 {
@@ -26,7 +26,7 @@ func (c *Client) RestartTiller(ctx context.Context, home string, say func(string
 	var names []string
 	old := map[types.UID]bool{}
 	for _, pod := range pods {
-		// By its UID: a StatefulSet's next pod has the same name.
+		// By UID, since the next pod of a StatefulSet has the same name.
 		err := c.resource(kinds["Pod"], home).Delete(ctx, pod.Name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			return names, c.explain("deleting "+Key{"Pod", home, pod.Name}.String(), err)
@@ -37,7 +37,7 @@ func (c *Client) RestartTiller(ctx context.Context, home string, say func(string
 		if i := slices.IndexFunc(pods, func(pod corev1.Pod) bool { return old[pod.UID] }); i >= 0 {
 			return fmt.Sprintf("waiting for pod %s to end", pods[i].Name), false, nil
 		}
-		if d == nil { // made by hand, in another way
+		if d == nil { // made by hand, and not a Deployment
 			return "the old pods have ended", true, nil
 		}
 		sentence, done := install.Readiness(d, pods)

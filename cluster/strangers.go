@@ -8,21 +8,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// strangerKinds are the kinds by which somebody can act as an account of a namespace, or
-// may get to do so.
+// strangerKinds are the kinds through which somebody can act as a service account of the
+// namespace, or become able to.
 var strangerKinds = []string{"RoleBinding", "Secret", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}
 
-// stranger is an object by which somebody may act as an account of its namespace.
+// stranger is an object through which somebody may act as a service account of its
+// namespace.
 type stranger struct {
 	kind, shown string
-	object      metav1.Object // nil for what stands for a whole kind
+	object      metav1.Object // nil if it represents a whole kind
 }
 
-// Strangers names what a namespace holds by which others can act as its service accounts:
-// RoleBindings, token Secrets, pods, and workloads that make pods. Whose they are is not
-// looked at, since anybody can set a label. Pods, ReplicaSets and Jobs of a workload that is
-// named are left out. Kinds that the caller may not list are named as such. Only metadata
-// is read.
+// Strangers returns the names of the objects in a namespace through which others can act
+// as its service accounts: RoleBindings, token Secrets, pods, and workloads that create
+// pods. It does not matter to whom they belong, since anybody can set a label. Pods,
+// ReplicaSets and Jobs of a workload that is named are left out. Kinds that the caller
+// may not list are named as kinds. Only metadata is read.
 func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, error) {
 	var all []stranger
 	for _, kindName := range strangerKinds {
@@ -38,7 +39,7 @@ func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, err
 		switch {
 		case apierrors.IsForbidden(err):
 			all = append(all, stranger{shown: what + "s that you may not list"})
-		case isUnserved(err): // an API server of before
+		case isUnserved(err): // an older API server
 		case err != nil:
 			return nil, err
 		}
@@ -46,8 +47,8 @@ func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, err
 	return nameStrangers(all), nil
 }
 
-// nameStrangers leaves out what another one made that is named. Its maker's own maker may be
-// named in its place.
+// nameStrangers returns the names, without the objects whose maker is named. The maker of
+// a maker may be named in its place.
 func nameStrangers(all []stranger) []string {
 	var there Owners
 	for _, one := range all {

@@ -22,11 +22,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Each calls do for all objects of a kind, of all namespaces where namespace is
-// empty, page by page and as the API server's own type. They come as protobuf:
-// for tens of thousands of objects that is a fraction of the time and the memory
-// of JSON, and the object that do gets is gone when it returns unless do keeps
-// it. The kinds are those of typedScheme.
+// Each calls do for all objects of a kind, of all namespaces if namespace is empty, page
+// by page and as the API server's own type. They are requested as protobuf: for tens of
+// thousands of objects that takes a fraction of the time and memory of JSON. do must not
+// keep the object unless it means to keep its memory. The kinds are those of typedScheme.
 func Each[T any, P interface {
 	*T
 	runtime.Object
@@ -62,7 +61,7 @@ func eachSized[T any, P interface {
 	})
 }
 
-// EachMeta is Each for the metadata alone, of any kind.
+// EachMeta is Each for the metadata of objects of any kind.
 func (c *Client) EachMeta(ctx context.Context, kindName, namespace string, options metav1.ListOptions, do func(*metav1.PartialObjectMetadata)) error {
 	k := kinds[kindName]
 	if kindName == "Namespace" && c.within != nil {
@@ -93,8 +92,8 @@ func (c *Client) ServerVersion(ctx context.Context) (version.Info, error) {
 	return info, json.Unmarshal(text, &info)
 }
 
-// ServerFlags asks the API server for the flags that it was started with. Servers
-// before Kubernetes 1.36 have no such endpoint unless told so, and few people may read it.
+// ServerFlags returns the flags with which the API server was started. Before Kubernetes
+// 1.36 the endpoint is off by default, and few people may read it.
 func (c *Client) ServerFlags(ctx context.Context) (map[string]string, error) {
 	client, err := c.typed(corev1.SchemeGroupVersion)
 	if err != nil {
@@ -110,7 +109,7 @@ func (c *Client) ServerFlags(ctx context.Context) (map[string]string, error) {
 	return answer.Flags, json.Unmarshal(text, &answer)
 }
 
-// APIGroups are the names of the API groups that the API server has, beside the core's.
+// APIGroups returns the names of the API server's API groups except the core's.
 func (c *Client) APIGroups(ctx context.Context) ([]string, error) {
 	var list metav1.APIGroupList
 	if err := c.discover(ctx, "/apis", &list); err != nil {
@@ -123,8 +122,8 @@ func (c *Client) APIGroups(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// typedScheme has the kinds that Each can read; made when it is first needed,
-// since the wrapper never does.
+// typedScheme has the kinds that Each can read. It is made when it is first needed, since
+// the wrapper never needs it.
 var typedScheme = sync.OnceValues(func() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, networkingv1.AddToScheme, batchv1.AddToScheme, admissionv1.AddToScheme} {

@@ -10,13 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// MinTokenLifetime is the shortest that the API server accepts
+// MinTokenLifetime is the shortest lifetime that the API server accepts
 // (k8s.io/kubernetes/pkg/apis/authentication/validation).
 const MinTokenLifetime = 10 * time.Minute
 
-// RequestToken asks the API server for a token of a service account, and returns it
-// with the time at which it ends, which the API server may have put earlier or later
-// than was asked for.
+// RequestToken requests a token of a service account, and returns it with its expiry,
+// which the API server may have set to another time than requested.
 func (c *Client) RequestToken(ctx context.Context, namespace, name string, lifetime time.Duration) (token string, ends time.Time, err error) {
 	request := &authenticationv1.TokenRequest{
 		TypeMeta:   metav1.TypeMeta{APIVersion: authenticationv1.SchemeGroupVersion.String(), Kind: "TokenRequest"},

@@ -9,10 +9,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// UnreachableError is an API server that did not answer. Its text is one line:
-// credential plugins report in several.
+// UnreachableError reports an API server that did not answer. Its text is one line,
+// although credential plugins report in several.
 type UnreachableError struct {
-	// TimedOut says that the time was up that Connect was given for one request.
+	// TimedOut reports whether the timeout of a request (Connect) passed.
 	TimedOut bool
 	before   string
 	err      error
@@ -23,9 +23,9 @@ func (e *UnreachableError) Error() string {
 }
 func (e *UnreachableError) Unwrap() error { return e.err }
 
-// throughProxy says through which proxy requests to the API server go, and which setting
-// says so; empty where they go to the server itself. client-go asks the environment where
-// the kubeconfig has no proxy-url (k8s.io/apimachinery/pkg/util/net, SetOldTransportDefaults).
+// throughProxy describes the proxy of requests to the API server and the setting that
+// names it; empty if there is none. client-go reads the environment where the kubeconfig
+// has no proxy-url (k8s.io/apimachinery/pkg/util/net, SetOldTransportDefaults).
 func throughProxy(config *rest.Config) string {
 	if config == nil {
 		return ""
@@ -46,7 +46,7 @@ func throughProxy(config *rest.Config) string {
 	if err != nil || proxy == nil {
 		return ""
 	}
-	// The order in which golang.org/x/net/http/httpproxy, FromEnvironment, looks.
+	// The order of golang.org/x/net/http/httpproxy, FromEnvironment.
 	variable := strings.ToUpper(server.Scheme) + "_PROXY"
 	if os.Getenv(variable) == "" {
 		variable = strings.ToLower(variable)

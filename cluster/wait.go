@@ -20,11 +20,11 @@ import (
 	"helm-tenant/recognise"
 )
 
-// NotReadyError says that a Tiller did not become ready, or did not stop, in time, and
-// what its status was.
+// NotReadyError reports that a Tiller did not become ready, or did not stop, in time,
+// with its last status.
 type NotReadyError struct {
 	Home string
-	// Stopping says that it was to stop.
+	// Stopping reports whether it was to stop.
 	Stopping bool
 	Sentence string
 	Err      error
@@ -46,9 +46,8 @@ func (e *NotReadyError) Error() string {
 
 func (e *NotReadyError) Unwrap() error { return e.Err }
 
-// WaitForTiller watches the Tiller in a home namespace until it is rolled out,
-// and calls say with a sentence at each change. It ends with a *NotReadyError
-// when ctx does.
+// WaitForTiller watches the Tiller in a home namespace until its rollout is complete, and
+// calls say with a sentence at each change. It returns a *NotReadyError when ctx ends.
 func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string)) error {
 	return c.watchTiller(ctx, home, say, func(d *appsv1.Deployment, pods []corev1.Pod) (string, bool, error) {
 		if d == nil {
@@ -58,8 +57,8 @@ func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string
 		if !done {
 			return sentence, false, nil
 		}
-		// The Deployment's watch may be ahead of the pods': an old pod that is being
-		// ended looks as if it were to stay.
+		// The watch of the Deployment may be ahead of that of the pods: an old pod that
+		// is being deleted could be taken for one that stays.
 		pods, err := c.TillerPods(ctx, home)
 		if err != nil {
 			return "", false, err
@@ -69,9 +68,8 @@ func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string
 	})
 }
 
-// WaitUntilStopped watches the Tiller in a home namespace until none of its pods is
-// left, and calls say with a sentence at each change. It ends with a *NotReadyError when
-// ctx does.
+// WaitUntilStopped watches the Tiller in a home namespace until it has no pods, and calls
+// say with a sentence at each change. It returns a *NotReadyError when ctx ends.
 func (c *Client) WaitUntilStopped(ctx context.Context, home string, say func(string)) error {
 	err := c.watchTiller(ctx, home, say, func(d *appsv1.Deployment, pods []corev1.Pod) (string, bool, error) {
 		switch {
@@ -88,13 +86,13 @@ func (c *Client) WaitUntilStopped(ctx context.Context, home string, say func(str
 	return err
 }
 
-// statusFunc returns the status of a Tiller in a sentence, from its Deployment (nil where
+// statusFunc returns a sentence about the status of a Tiller, from its Deployment (nil if
 // there is none) and its pods, and whether the wait is over.
 type statusFunc func(*appsv1.Deployment, []corev1.Pod) (sentence string, done bool, err error)
 
-// watchTiller watches a Tiller until status says that the wait is over, and calls say
-// with its sentence at each change. Where ctx ends during a request, it is the wait that
-// is over, and the API server is not to blame.
+// watchTiller watches a Tiller until status reports that the wait is over, and calls say
+// with its sentence at each change. If ctx ends during a request, the error is that of
+// the wait and does not blame the API server.
 func (c *Client) watchTiller(ctx context.Context, home string, say func(string), status statusFunc) error {
 	last := "its status is not known yet"
 	err := c.watchStatus(ctx, home, func(sentence string) {
@@ -107,7 +105,7 @@ func (c *Client) watchTiller(ctx context.Context, home string, say func(string),
 	return err
 }
 
-// watchStatus watches a Tiller until status says that the wait is over, and calls say
+// watchStatus watches a Tiller until status reports that the wait is over, and calls say
 // with its sentence at each change. It returns the error of ctx when ctx ends.
 func (c *Client) watchStatus(ctx context.Context, home string, say func(string), status statusFunc) error {
 	ctx, stop := context.WithCancel(ctx)
@@ -154,7 +152,7 @@ func (c *Client) watchStatus(ctx context.Context, home string, say func(string),
 	}
 }
 
-// WaitForDeletion watches a namespace until it is gone.
+// WaitForDeletion watches a namespace until it is deleted.
 func (c *Client) WaitForDeletion(ctx context.Context, namespace string) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -175,7 +173,7 @@ func (c *Client) WaitForDeletion(ctx context.Context, namespace string) error {
 	}
 }
 
-// follow lists objects and sends what happens to them from then on to events.
+// follow lists objects and sends their later changes to events.
 func (c *Client) follow(ctx context.Context, kindName, namespace string, options metav1.ListOptions, events chan<- watch.Event) ([]*unstructured.Unstructured, error) {
 	api := c.resource(kinds[kindName], namespace)
 	found, err := api.List(ctx, options)
@@ -208,7 +206,7 @@ func (c *Client) follow(ctx context.Context, kindName, namespace string, options
 	return objects, nil
 }
 
-// evaluate is the status of a Tiller of which these objects were seen.
+// evaluate returns the status of a Tiller with these objects.
 func (status statusFunc) evaluate(seen map[Key]*unstructured.Unstructured) (string, bool, error) {
 	var deployment *appsv1.Deployment
 	var pods []corev1.Pod
@@ -229,8 +227,8 @@ func (status statusFunc) evaluate(seen map[Key]*unstructured.Unstructured) (stri
 	return strings.Join(strings.Fields(sentence), " "), done, err
 }
 
-// setsOf reads the metadata of the ReplicaSets in a home namespace where its pods are of
-// more than one. It is empty where the caller may not read them.
+// setsOf reads the metadata of the ReplicaSets in a home namespace if its pods belong to
+// several. It is empty if the caller may not read them.
 func (c *Client) setsOf(ctx context.Context, home string, pods []corev1.Pod) []metav1.PartialObjectMetadata {
 	hashes := map[string]bool{}
 	for _, pod := range pods {
@@ -246,7 +244,7 @@ func (c *Client) setsOf(ctx context.Context, home string, pods []corev1.Pod) []m
 	return sets
 }
 
-// Rollout says how far the Tiller's rollout is, as install.Readiness does.
+// Rollout describes the state of Tiller's rollout, as install.Readiness does.
 func (c *Client) Rollout(ctx context.Context, d *appsv1.Deployment) (sentence string, done bool) {
 	if sentence, done = install.Readiness(d, nil); done {
 		return sentence, true
@@ -258,7 +256,7 @@ func (c *Client) Rollout(ctx context.Context, d *appsv1.Deployment) (sentence st
 	return install.Readiness(d, pods, c.setsOf(ctx, d.Namespace, pods)...)
 }
 
-// TillerPods are the pods that a Helm 2 client takes for the Tiller of a home
+// TillerPods returns the pods that a Helm 2 client takes for the Tiller of a home
 // namespace.
 func (c *Client) TillerPods(ctx context.Context, home string) ([]corev1.Pod, error) {
 	return List[corev1.Pod](ctx, c, "Pod", home, metav1.ListOptions{LabelSelector: recognise.Selector()})

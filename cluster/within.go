@@ -11,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Within returns a client that lists nothing of the whole cluster: a list of all
-// namespaces becomes one list for each of these, namespaces are read by name, and a list
-// of another cluster-scoped kind fails as forbidden. It is for administrators of single
-// namespaces. The names are of namespaces that may exist or not.
+// Within returns a client that lists nothing over the whole cluster, for administrators
+// of single namespaces: a list of all namespaces becomes one list for each of these,
+// namespaces are read by name, and a list of another cluster-scoped kind fails as
+// forbidden. The namespaces need not exist.
 func (c *Client) Within(namespaces []string) *Client {
 	scoped := *c
 	scoped.within = append([]string{}, namespaces...)
@@ -28,8 +28,8 @@ func (c *Client) Scoped() bool { return c.within != nil }
 // cluster.
 func (c *Client) Scope() []string { return c.within }
 
-// beyond is the error of a list of a cluster-scoped kind that a scoped client does not
-// make.
+// beyond returns the error for a list of a cluster-scoped kind, which a scoped client
+// does not make.
 func beyond(k kind) error {
 	return apierrors.NewForbidden(k.resource.GroupResource(), "", errors.New("no list of the cluster was asked for"))
 }

@@ -17,10 +17,10 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// FieldManager is the name under which writes stand in managedFields.
+// FieldManager is the field manager of helm-tenant's writes (managedFields).
 const FieldManager = "helm-tenant"
 
-// WriteError says which write failed, and how many of all had been made.
+// WriteError reports the write that failed, and the number of writes made before it.
 type WriteError struct {
 	Change      Change
 	Made, Total int
@@ -32,7 +32,7 @@ func (e *WriteError) Error() string {
 	switch {
 	case e.Made == 0:
 	case apierrors.IsInvalid(e.Err) || apierrors.IsBadRequest(e.Err):
-		text += fmt.Sprintf(" (%d of %d writes were made)", e.Made, e.Total) // this one never will be
+		text += fmt.Sprintf(" (%d of %d writes were made)", e.Made, e.Total) // such a write fails each time
 	default:
 		text += fmt.Sprintf(" (%d of %d writes were made; the same command again finishes them)", e.Made, e.Total)
 	}
@@ -41,16 +41,16 @@ func (e *WriteError) Error() string {
 
 func (e *WriteError) Unwrap() error { return e.Err }
 
-// Outdated reports whether a write failed because the object had changed since it
-// was read: reading and planning again is then right.
+// Outdated reports whether a write failed because the object had changed since it was
+// read. The caller should then read and plan again.
 func Outdated(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err)
 }
 
-// Write makes the changes, phase by phase, up to width of one phase side by
-// side, and calls made after each, one call at a time. An update is refused by the API server when the object
-// is not the one that was planned for any more (resourceVersion); a deletion
-// likewise (uid). The first failure ends it after its phase, as a *WriteError.
+// Write makes the changes phase by phase, up to width changes of a phase concurrently,
+// and calls made after each, one call at a time. The API server refuses an update if the
+// object is not the one that was planned for (resourceVersion), and so a deletion (uid).
+// After the first failure no further phase begins; the error is a *WriteError.
 func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Change)) error {
 	plan.sort()
 	var mutex sync.Mutex
@@ -82,9 +82,9 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Cha
 	return nil
 }
 
-// write makes one change. What the server or the way to it broke is tried again
-// a few times; 429 and what carries a Retry-After client-go itself tries again
-// (k8s.io/client-go/rest, withRetry).
+// write makes one change. Failures of the server or the network are tried again a few
+// times; client-go itself tries again after 429 and Retry-After (k8s.io/client-go/rest,
+// withRetry).
 func (c *Client) write(ctx context.Context, change Change) error {
 	return retry.OnError(patience(), func(err error) bool { return ctx.Err() == nil && passing(err) }, func() error {
 		return c.writeOnce(ctx, change)
@@ -95,22 +95,22 @@ func patience() wait.Backoff {
 	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 6}
 }
 
-// passing reports whether a failure may be over at the next try. A create or an
-// update that did reach the server is then refused as outdated, which has
-// everything read and planned again.
+// passing reports whether the next try may succeed. If a failed create or update did
+// reach the server, the next try is refused as outdated, and everything is read and
+// planned again.
 func passing(err error) bool {
 	return apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
-// IsTransient reports whether a read that ended with this error may be answered when it is
-// sent again. Nil is no error.
+// IsTransient reports whether a read that failed with this error may succeed when it is
+// repeated. It is false for nil.
 func IsTransient(err error) bool {
 	_, unreachable := errors.AsType[*UnreachableError](err)
 	return unreachable || apierrors.IsTooManyRequests(err) || passing(err)
 }
 
-// metadataOnly asks for the metadata of an object that is written.
+// metadataOnly requests only the metadata of a written object as the answer.
 const metadataOnly = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 func (c *Client) createSecret(ctx context.Context, secret *corev1.Secret) error {
@@ -139,7 +139,7 @@ func (c *Client) writeOnce(ctx context.Context, change Change) error {
 	uid := change.Live.GetUID()
 	err := api.Delete(ctx, change.Key.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 	if apierrors.IsNotFound(err) {
-		err = nil // gone is what was wanted
+		err = nil // the object is deleted already
 	}
 	if err != nil || change.Action == Delete {
 		return err

@@ -28,7 +28,7 @@ import (
 func answer(w http.ResponseWriter, code int, object any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(object) // a client that is gone needs no answer
+	_ = json.NewEncoder(w).Encode(object) // the client may have closed the connection
 }
 
 func fail(w http.ResponseWriter, err *apierrors.StatusError) {
@@ -136,7 +136,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 	key := cluster.Key{Kind: asked.Kind, Namespace: asked.Namespace, Name: asked.Name}
 	have := s.objects[key]
 	if asked.Verb == "dry-run" {
-		answer(w, 200, body.Object) // nothing is kept of it
+		answer(w, 200, body.Object) // a dry run stores nothing
 		return
 	}
 	if asked.Verb == "list" {
@@ -154,7 +154,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 		fail(w, apierrors.NewConflict(gvr.GroupResource(), key.Name, errors.New("the object has been modified")))
 	case asked.Verb == "delete":
 		var options metav1.DeleteOptions
-		_ = json.NewDecoder(r.Body).Decode(&options) // none is as good
+		_ = json.NewDecoder(r.Body).Decode(&options) // options are optional
 		if p := options.Preconditions; p != nil && p.UID != nil && *p.UID != have.GetUID() {
 			fail(w, apierrors.NewConflict(gvr.GroupResource(), key.Name, errors.New("the UID in the precondition is another")))
 			return
@@ -172,7 +172,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 	}
 }
 
-// list answers with the objects that the selectors match, or with their metadata.
+// list returns the objects that the selectors match, or their metadata.
 func (s *Server) list(w http.ResponseWriter, r *http.Request, gvr schema.GroupVersionResource, asked Request) {
 	matches, err := selector(r)
 	if err != nil {
@@ -205,7 +205,8 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, gvr schema.GroupVe
 	answer(w, 200, list)
 }
 
-// selector is what the selectors of a request say of an object.
+// selector returns a function that reports whether an object matches a request's
+// selectors.
 func selector(r *http.Request) (func(*unstructured.Unstructured) bool, error) {
 	query := r.URL.Query()
 	byLabel, err := labels.Parse(query.Get("labelSelector"))
@@ -223,8 +224,8 @@ func selector(r *http.Request) (func(*unstructured.Unstructured) bool, error) {
 	}, nil
 }
 
-// watch sends what happened to the objects of a kind since the version that is asked for,
-// and what happens from now on.
+// watch sends the changes of a kind's objects since the version in the request, and all
+// later ones.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, asked Request) {
 	matches, err := selector(r)
 	since, wrong := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
@@ -258,7 +259,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, asked Request) {
 	}
 }
 
-// groups answers which API groups there are.
+// groups returns the list of API groups.
 func (s *Server) groups(w http.ResponseWriter) {
 	seen := map[schema.GroupVersion]bool{}
 	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
@@ -274,7 +275,7 @@ func (s *Server) groups(w http.ResponseWriter) {
 	answer(w, 200, list)
 }
 
-// resources answers which kinds a version of an API group has.
+// resources returns the kinds of an API group's version.
 func (s *Server) resources(w http.ResponseWriter, gv schema.GroupVersion) {
 	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String()}
 	for gvr, resource := range cluster.Resources() {
@@ -285,7 +286,7 @@ func (s *Server) resources(w http.ResponseWriter, gv schema.GroupVersion) {
 	answer(w, 200, list)
 }
 
-// review answers what the caller may do, and who they are.
+// review answers reviews of the caller's identity and permissions.
 func (s *Server) review(w http.ResponseWriter, r *http.Request, resource string) {
 	var review unstructured.Unstructured
 	if err := json.NewDecoder(r.Body).Decode(&review.Object); err != nil {

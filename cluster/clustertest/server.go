@@ -1,7 +1,8 @@
-// Package clustertest is an API server in memory, for tests of what reads and writes a
-// cluster. It keeps objects of the kinds that helm-tenant knows and has what Kubernetes has of conflicts: resource
-// versions, UIDs, names that are taken. It checks no object, and has no controller but the
-// one that ends a namespace. What only a real API server shows is tested in test/apitest.
+// Package clustertest is an API server in memory, for tests of code that reads and writes
+// a cluster. It keeps objects of the kinds that helm-tenant knows, and has Kubernetes'
+// conflicts: resource versions, UIDs, names that are taken. It does not validate objects,
+// and its only controller ends namespaces. What only a real API server shows is tested in
+// test/apitest.
 package clustertest
 
 import (
@@ -24,7 +25,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Request is what a request asks for.
+// Request describes a request.
 type Request struct {
 	// Verb is get, list, watch, create, update, delete, or the resource of a review.
 	Verb, Kind, Namespace, Name string
@@ -32,8 +33,8 @@ type Request struct {
 
 // Server is an API server in memory.
 type Server struct {
-	// Refuse returns the answer to a request that is not to be met; nil where it is. It
-	// must not be changed while requests are under way.
+	// Refuse returns the error with which a request is refused, nil if it is not refused.
+	// It must not be changed while requests are under way.
 	Refuse func(Request) *apierrors.StatusError
 	// Allowed reports whether the caller has a permission: VERB RESOURCE, as "create roles".
 	Allowed func(permission string) bool
@@ -47,7 +48,7 @@ type Server struct {
 	events  []event
 }
 
-// event is what happened to an object, as a watch tells it.
+// event is a change of an object, as a watch reports it.
 type event struct {
 	version int
 	kind    string
@@ -79,7 +80,7 @@ func (s *Server) Kubeconfig() string {
 	return file
 }
 
-// Connect is a client of the server, as helm-tenant makes it from a kubeconfig.
+// Connect returns a client of the server, made from a kubeconfig as helm-tenant makes it.
 func (s *Server) Connect() *cluster.Client {
 	s.t.Helper()
 	k, err := tenant.LoadKubeconfig(nil, s.Kubeconfig(), "")
@@ -93,7 +94,7 @@ func (s *Server) Connect() *cluster.Client {
 	return client
 }
 
-// Put puts objects there, as if somebody else wrote them.
+// Put stores objects, as another client would.
 func (s *Server) Put(objects ...runtime.Object) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -109,14 +110,14 @@ func (s *Server) Put(objects ...runtime.Object) {
 	}
 }
 
-// Remove takes an object away, as if somebody else deleted it.
+// Remove deletes an object, as another client would.
 func (s *Server) Remove(key cluster.Key) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.remove(key)
 }
 
-// Get is the object of that key, nil where there is none.
+// Get returns the object of that key, nil if there is none.
 func (s *Server) Get(key cluster.Key) *unstructured.Unstructured {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -126,7 +127,7 @@ func (s *Server) Get(key cluster.Key) *unstructured.Unstructured {
 	return nil
 }
 
-// Objects are copies of all objects.
+// Objects returns copies of all objects.
 func (s *Server) Objects() []runtime.Object {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -137,7 +138,7 @@ func (s *Server) Objects() []runtime.Object {
 	return objects
 }
 
-// Keys are those of all objects, sorted.
+// Keys returns the keys of all objects, sorted.
 func (s *Server) Keys() []string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -149,7 +150,7 @@ func (s *Server) Keys() []string {
 	return keys
 }
 
-// Writes are the requests that changed anything since the last call, and forgets them.
+// Writes returns the requests that changed something since the last call.
 func (s *Server) Writes() []string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -163,7 +164,7 @@ func (s *Server) Writes() []string {
 	return writes
 }
 
-// Count counts the requests of a verb and kind since the last call of Writes.
+// Count returns the number of requests of a verb and kind since the last call of Writes.
 func (s *Server) Count(verb, kind string) int {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -209,7 +210,7 @@ func (s *Server) remove(key cluster.Key) {
 	}
 }
 
-// tell adds an event for everybody who watches.
+// tell adds an event for all watches.
 func (s *Server) tell(kind string, object *unstructured.Unstructured) {
 	s.events = append(s.events, event{s.version, kind, object.DeepCopy()})
 }
