@@ -11,12 +11,13 @@ import (
 	"helm-tenant/visible"
 )
 
-// scopeFlag lets a verb be run by an administrator of single namespaces.
+// scopeFlag adds the flag with which an administrator of single namespaces can run a
+// verb.
 func scopeFlag(cmd *cobra.Command, into *bool) {
 	cmd.Flags().BoolVar(into, "no-cluster-reads", false, "read the tenant's home and namespaces alone, for an admin of nothing else; says what is not checked then")
 }
 
-// printRole prints the ClusterRole of an administrator who is not cluster-admin.
+// printRole prints the ClusterRole for an administrator who is not cluster-admin.
 func (s *session) printRole(cmd *cobra.Command, o *initOptions) error {
 	if o.output == "name" {
 		visible.Fprintf(s.out(), "clusterrole/%s\n", rbac.AdministratorName)

@@ -98,21 +98,21 @@ understood.`,
 	}
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "file" {
-			name = "filename" // as the audit calls it
+			name = "filename" // the flag's name in audit
 		}
 		return pflag.NormalizedName(name)
 	})
 	return cmd
 }
 
-// readDisjoint reads the files, and refuses tenants that want the same namespace.
+// readDisjoint reads the files, and refuses tenants that claim the same namespace.
 func (s *session) readDisjoint(o *applyOptions) ([]tenant.Located, error) {
 	located, err := s.readTenants(o.files)
 	var wrong problems
 	if err != nil && !errors.As(err, &wrong) {
 		return nil, err
 	}
-	// What two tenants both want is told with all else that is wrong.
+	// Overlaps are reported together with the other problems.
 	overlaps := admin.Overlaps(located, o.request.Share)
 	if wrong = append(wrong, overlaps...); len(overlaps) > 0 {
 		return nil, withHint(wrong, "a namespace in two tenants on purpose: --share")
@@ -125,8 +125,8 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	if err != nil {
 		return err
 	}
-	// The live objects of a thousand tenants are the memory of this process, and
-	// little of what is made from them lasts: collecting sooner costs little.
+	// Most of the memory is the live objects of a thousand tenants, and most of what is
+	// derived from them is short-lived: an earlier garbage collection costs little.
 	debug.SetGCPercent(40)
 	requests := o.requests(located)
 	k, client, err := s.open()
@@ -196,8 +196,8 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	return s.judge(outcomes, differs && o.detailedExitCode)
 }
 
-// sayPodSecurity reports whether the API server does not enforce PodSecurity: the first
-// tenant that has it answers for all.
+// sayPodSecurity reports if the API server does not enforce PodSecurity. The first tenant
+// that uses it answers for all.
 func (s *session) sayPodSecurity(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome) {
 	i := slices.IndexFunc(outcomes, func(o admin.Outcome) bool { return o.Err == nil && admin.HasPodSecurity(o.Prepared.Tenant) })
 	if i < 0 {
@@ -208,7 +208,7 @@ func (s *session) sayPodSecurity(ctx context.Context, client *cluster.Client, ou
 	}
 }
 
-// requests are what the file's tenants ask for.
+// requests returns the requests for the file's tenants.
 func (o *applyOptions) requests(located []tenant.Located) []admin.Request {
 	requests := make([]admin.Request, len(located))
 	file := make([]tenant.Tenant, len(located))
@@ -219,8 +219,8 @@ func (o *applyOptions) requests(located []tenant.Located) []admin.Request {
 	return requests
 }
 
-// progress says how far it is: on a terminal in one line that changes, else a
-// line now and then.
+// progress reports the progress: on a terminal in one line that is overwritten, otherwise
+// with a line from time to time.
 func (s *session) progress(total int) func(admin.Outcome) {
 	count, last := 0, time.Time{}
 	terminal := isTerminal(s.Env.Stderr)
@@ -239,8 +239,8 @@ func (s *session) progress(total int) func(admin.Outcome) {
 	}
 }
 
-// waitForAll waits for the Tillers that were written; one that is not ready in
-// time is that tenant's failure.
+// waitForAll waits for the Tillers that were written. A Tiller that is not ready in time
+// is an error of its tenant.
 func (s *session) waitForAll(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -253,8 +253,8 @@ func (s *session) waitForAll(ctx context.Context, client *cluster.Client, outcom
 	}
 }
 
-// judge turns what came of the tenants into an exit code and, at the end where
-// it is seen, what failed and why.
+// judge turns the outcomes into an exit code, and prints the errors at the end, where
+// they are seen.
 func (s *session) judge(outcomes []admin.Outcome, differed bool) error {
 	var failed []admin.Outcome
 	for _, o := range outcomes {

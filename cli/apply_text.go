@@ -65,7 +65,7 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 	return nil
 }
 
-// counted is like "1 tenant" or "2 tenants".
+// counted returns a number with its noun: "1 tenant" or "2 tenants".
 func counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

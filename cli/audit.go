@@ -106,7 +106,7 @@ all that it takes to know; 1 it failed.`,
 	return cmd
 }
 
-// readBaseline reads the report of a former audit.
+// readBaseline reads an earlier report.
 func readBaseline(name string) (*audit.Baseline, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -116,7 +116,7 @@ func readBaseline(name string) (*audit.Baseline, error) {
 	return audit.ParseBaseline(name, file)
 }
 
-// readIgnores reads files of findings to live with.
+// readIgnores reads files of accepted findings.
 func readIgnores(files []string) ([]audit.Ignore, error) {
 	var all []audit.Ignore
 	var wrong problems
@@ -158,8 +158,8 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 	if err != nil {
 		return err
 	}
-	// What is read of a large cluster is soon garbage; collecting sooner costs
-	// little.
+	// Most of what is read of a large cluster is short-lived: an earlier garbage
+	// collection costs little.
 	debug.SetGCPercent(50)
 	snapshot, err := admin.TakeSnapshot(ctx, client)
 	if err != nil {
@@ -170,7 +170,7 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 	for _, name := range o.Tenants {
 		named := func(t tenant.Tenant) bool { return t.Name == name }
 		if !slices.ContainsFunc(snapshot.Records, func(r audit.Record) bool { return named(r.Tenant) }) &&
-			!slices.ContainsFunc(report.Deployers, func(d audit.Deployer) bool { return d.Tenant == name }) && // without a record
+			!slices.ContainsFunc(report.Deployers, func(d audit.Deployer) bool { return d.Tenant == name }) && // a tenant without a record
 			!slices.ContainsFunc(file, func(l tenant.Located) bool { return named(l.Tenant) }) && len(snapshot.Unseen) == 0 {
 			var known []string
 			for _, r := range snapshot.Records {

@@ -13,7 +13,7 @@ import (
 )
 
 // checkMetrics refuses a file for metrics that can't be replaced, before anything is
-// read: one that is there and no regular file, or one in a folder that is not there.
+// read: it exists and is not a regular file, or its folder does not exist.
 func checkMetrics(file string) error {
 	info, err := os.Stat(file)
 	switch {
@@ -29,11 +29,11 @@ func checkMetrics(file string) error {
 }
 
 // writeMetrics replaces the file in one step, so that a collector never reads half of it:
-// the node exporter reads files whose names end in .prom, which the temporary one's does
-// not. Everybody may read the file: the collector is another user, and there are only
-// numbers and tenants' names in it.
+// the node exporter reads files whose names end in .prom, and the temporary file's name
+// does not. Everybody may read the file: the collector is another user, and the file has
+// only numbers and names of tenants.
 func (s *session) writeMetrics(file string, report *audit.Report) (err error) {
-	// A link into the collector's folder is kept.
+	// A symbolic link in the collector's folder is kept.
 	if target, linkErr := filepath.EvalSymlinks(file); linkErr == nil {
 		file = target
 	}

@@ -11,8 +11,8 @@ import (
 	"helm-tenant/visible"
 )
 
-// reportText writes a report for people. What it writes holds words of others,
-// which are shown as visible does; the colours are its own.
+// reportText writes a report for people. Untrusted text in it is escaped by package
+// visible; only its own text has colours.
 type reportText struct {
 	text   strings.Builder
 	colour bool
@@ -26,12 +26,12 @@ func (t *reportText) line(format string, arguments ...any) {
 	visible.Fprintf(&t.text, format+"\n", arguments...)
 }
 
-// ANSI codes: bold, and what a severity looks like.
+// These are ANSI codes: for bold, and for each severity.
 const bold, plain = "\x1b[1m", "\x1b[0m"
 
 var severityColour = map[audit.Severity]string{audit.Critical: "\x1b[1;31m", audit.High: "\x1b[31m", audit.Medium: "\x1b[33m", audit.Low: "\x1b[36m"}
 
-// painted writes a text in a colour where there are colours.
+// painted writes a text in a colour if colours are on.
 func (t *reportText) painted(colour, text string) {
 	if t.colour {
 		t.text.WriteString(colour)
@@ -40,7 +40,7 @@ func (t *reportText) painted(colour, text string) {
 	t.text.WriteString(visible.Text(text))
 }
 
-// groups puts findings of one tenant together, the tenant with the worst first.
+// groups returns the findings by tenant, the tenant with the worst finding first.
 func groups(findings []audit.Finding) [][]audit.Finding {
 	var order []string
 	by := map[string][]audit.Finding{}
@@ -89,8 +89,8 @@ func (t *reportText) findings(r *audit.Report) {
 	}
 }
 
-// fix writes the commands of a fix a line each, as they are typed, and its note on a
-// line of its own, where no shell takes it for a part of a command.
+// fix writes the commands of a fix, a line each in a form that can be typed, and its note
+// on a line of its own, where no shell takes it for a part of a command.
 func (t *reportText) fix(title string, fix command.Fix) {
 	lines, note := fix.Lines()
 	if note != "" && len(lines) > 0 {
@@ -106,7 +106,7 @@ func (t *reportText) fix(title string, fix command.Fix) {
 	}
 }
 
-// merged writes chains as lines, those that differ in their end only as one.
+// merged returns chains as lines; chains that differ only in their end share a line.
 func merged(chains [][]string) []string {
 	var order []string
 	ends := map[string][]string{}
@@ -144,7 +144,7 @@ func (t *reportText) access(r *audit.Report) {
 		}
 		for _, access := range d.Access {
 			if access.Own && access.Subject == account {
-				continue // told with its power
+				continue // reported with its power
 			}
 			role := "outsider"
 			switch {
@@ -211,7 +211,7 @@ func pathNames(paths []audit.OpenPath) []string {
 	return names
 }
 
-// canReach answers of these tenants, or of all where there are none.
+// canReach writes the answers for these tenants, or for all if there are none.
 func (t *reportText) canReach(r *audit.Report, tenants []string) {
 	who := r.Asked
 	if len(r.Groups) > 0 {
@@ -263,7 +263,7 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 	t.canRead(r.CanRead)
 }
 
-// canRead writes which tenants somebody reads.
+// canRead writes the tenants that somebody reads.
 func (t *reportText) canRead(read []audit.Reached) {
 	for _, one := range read {
 		title := "and reads tenant " + one.Tenant
@@ -288,7 +288,7 @@ func (t *reportText) summary(r *audit.Report, counts bool) {
 				unmanaged++
 				continue
 			}
-			tenants[d.Tenant] = true // one with both engines has two
+			tenants[d.Tenant] = true // a tenant with both engines has two
 		}
 		looked := counted(len(tenants), "tenant") + " and " + counted(unmanaged, "unmanaged Tiller")
 		if len(r.Findings) == 0 {

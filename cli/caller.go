@@ -14,10 +14,11 @@ import (
 	"helm-tenant/wrapper"
 )
 
-// Environment is all that a run sees of the process that it is in.
+// Environment is everything that a run knows of its process.
 type Environment = wrapper.Environment
 
-// caller is who calls, and what they said about where the call goes.
+// caller is the caller and what it said about the tenant, context and namespace of the
+// call.
 type caller struct{ wrapper.Caller }
 
 func newCaller(env Environment) (caller, error) {
@@ -25,13 +26,13 @@ func newCaller(env Environment) (caller, error) {
 	return caller{c}, err
 }
 
-// kubeconfig loads the context that is meant; contexts are further flags that name one.
+// kubeconfig loads the requested context; contexts are further flags that name one.
 func (c caller) kubeconfig(file string, contexts ...string) (*tenant.Kubeconfig, error) {
 	k, err := c.Kubeconfig(file, contexts...)
 	return k, explainHidden(err)
 }
 
-// explainHidden adds what to type where helm may have hidden a flag from us.
+// explainHidden adds a hint if helm may have removed a flag from our arguments.
 func explainHidden(err error) error {
 	hidden, found := errors.AsType[*helm.HiddenError](err)
 	switch {
@@ -43,28 +44,29 @@ func explainHidden(err error) error {
 	return withHint(err, "name the context: helm tenant --context CONTEXT COMMAND")
 }
 
-// connect makes a client of the API server of k.
+// connect returns a client of the API server of k.
 func (c caller) connect(k *tenant.Kubeconfig, timeout time.Duration) (*cluster.Client, error) {
 	return cluster.Connect(k, "helm-tenant/"+wrapper.Version(), timeout)
 }
 
-// wrapTimeout is how long the API server may take to say what the context does not:
-// which tenant its namespace is of.
+// wrapTimeout is how long a wrapped call waits for the API server, which it asks only for
+// the tenant of the context's namespace.
 const wrapTimeout = 15 * time.Second
 
-// resolve finds the tenant that is meant; one request to the API server, should it
-// take any, may take as long as timeout.
+// resolve finds the tenant of a call. If that takes a request to the API server, the
+// request may take as long as timeout.
 func (c caller) resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, engine tenant.Engine, timeout time.Duration) (tenant.Resolved, error) {
 	return c.Resolve(ctx, k, flag, engine, c.cluster(timeout))
 }
 
-// decide answers where a call for the resolved tenant goes, with at most two requests.
+// decide returns the decision for a call of the resolved tenant, with at most two
+// requests.
 func (c caller) decide(ctx context.Context, call helm.Call, client helm.Client, k *tenant.Kubeconfig, r tenant.Resolved, timeout time.Duration) (helm.Decision, error) {
 	d, err := c.Decide(ctx, call, client, k, r, c.cluster(timeout))
 	return d, explainDecision(err)
 }
 
-// explainDecision adds what to type instead.
+// explainDecision adds a hint with what to type instead.
 func explainDecision(err error) error {
 	if _, everywhere := errors.AsType[*helm.EverywhereError](err); everywhere {
 		return withHint(err, "the releases in all of the tenant's namespaces: helm tenant releases")
@@ -82,7 +84,7 @@ func explainDecision(err error) error {
 	return explainHidden(err)
 }
 
-// server answers what the caller's files do not say by asking the API server.
+// server answers from the API server what the caller's files do not contain.
 type server struct {
 	caller
 	timeout time.Duration
@@ -99,18 +101,19 @@ func (s server) NamespaceLabels(ctx context.Context, k *tenant.Kubeconfig, names
 	return client.NamespaceLabels(ctx, namespace)
 }
 
-// ReadNamespaces completes a tenant by its record.
+// ReadNamespaces completes a tenant from its record.
 func (s server) ReadNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved) (tenant.Resolved, error) {
 	return s.readNamespaces(ctx, k, r, s.timeout)
 }
 
-// CheckHomes refuses a tenant that is only named where both namespaces have a record of it in
-// which its home may be by convention: whoever may create namespaces can make one of them. A
-// record that can't be read refuses nothing: helm says what its caller may not do.
+// CheckHomes refuses a tenant that is only named if both namespaces that can be its home
+// by convention have a record of it: whoever may create namespaces can make one of them.
+// Records that can't be read are no reason to refuse: helm reports what its caller may
+// not do.
 func (s server) CheckHomes(ctx context.Context, k *tenant.Kubeconfig, homes []string) error {
 	client, err := s.connect(k, s.timeout)
 	if err != nil {
-		return nil // helm says so
+		return nil // helm reports it
 	}
 	_, _, err = findRecord(ctx, client, homes)
 	if two, ok := errors.AsType[*twoHomesError](err); ok {
@@ -119,15 +122,16 @@ func (s server) CheckHomes(ctx context.Context, k *tenant.Kubeconfig, homes []st
 	return nil
 }
 
-// explainTwoHomes adds where that is, and what to type when an admin has said which home is
-// the tenant's.
+// explainTwoHomes adds the context, and what to type after an admin has named the right
+// home.
 func explainTwoHomes(k *tenant.Kubeconfig, two *twoHomesError) error {
 	return withHint(fmt.Errorf("%s: %w", k.Where(), two), hint("then: helm tenant use "+two.records[0].Name+" --home-namespace NAMESPACE")) // a valid name
 }
 
-// readNamespaces completes a tenant by its record. Where the record is missing, can't be
-// read or is another tenant's, the caller is told to name the namespace. Where the API server
-// did not answer, or not to these credentials, that would not help: helm would fail alike.
+// readNamespaces completes a tenant from its record. If the record is missing, can't be
+// read or belongs to another tenant, a hint says to name the namespace. If the API server
+// did not answer, or refused the credentials, there is no such hint, since helm would
+// fail as well.
 func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved, timeout time.Duration) (tenant.Resolved, error) {
 	name := "the tenant in " + r.Home
 	if r.Name != "" {
@@ -158,7 +162,7 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 	return r.WithRecord(home, record), nil
 }
 
-// isUnusable reports whether an error says that no request of the caller's is answered: the
+// isUnusable reports whether an error means that no request of the caller succeeds: the
 // API server can't be reached, or does not accept the credentials.
 func isUnusable(err error) bool {
 	_, unreachable := errors.AsType[*cluster.UnreachableError](err)

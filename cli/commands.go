@@ -6,9 +6,8 @@ import (
 	"helm-tenant/wrapper"
 )
 
-// Commands returns the tree of helm-tenant's own verbs, for what is generated from
-// it: man pages, completion scripts, the reference of flags. None of them is meant
-// to be run.
+// Commands returns the tree of helm-tenant's own verbs, from which man pages, completion
+// scripts and the reference of flags are generated. The commands must not be run.
 func Commands() *cobra.Command {
 	return newRoot(&session{caller: caller{wrapper.Caller{Env: Environment{Args: []string{}}}}})
 }

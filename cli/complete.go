@@ -19,14 +19,13 @@ import (
 	"helm-tenant/wrapper"
 )
 
-// patienceAtTab is how long somebody who pressed the tab key is kept waiting for
-// names that the API server knows.
+// patienceAtTab is how long a completion waits for names from the API server.
 const patienceAtTab = 3 * time.Second
 
-// complete answers a completion script, or Helm 3's and 4's plugin.complete: what
-// can follow these words, of which the last is still being typed. Our own verbs and
-// flags complete themselves; all else is asked of helm, as the tenant. What can't
-// be known is left out, silently: there is no place on the screen to complain.
+// complete answers a completion script, or plugin.complete of Helm 3 and 4: it prints
+// what can follow these words, of which the last one is incomplete. Our own verbs and
+// flags complete themselves; everything else is completed by helm, as the tenant. What is
+// not known is left out without an error, since there is no place on the screen for one.
 func (c caller) complete(ctx context.Context, request string, words []string) (int, error) {
 	c.Env.Stderr = io.Discard
 	if len(words) == 0 {
@@ -35,7 +34,7 @@ func (c caller) complete(ctx context.Context, request string, words []string) (i
 	typed := words[:len(words)-1]
 	line, err := helm.ParseLine(typed)
 	if err == nil && line.Command == "preflight" && len(line.Args) > 0 && helm.ClassOf(3, line.Args[0]) == helm.Namespaced {
-		// From install or upgrade on, all is as helm has it.
+		// From install or upgrade on, everything is helm's.
 		index := len(words) - len(line.Args) - 2
 		return c.complete(ctx, request, slices.Delete(slices.Clone(words), index, index+1))
 	}
@@ -63,12 +62,13 @@ func (c caller) complete(ctx context.Context, request string, words []string) (i
 	return exitDone, err
 }
 
-// patienceOfHelm is how long helm may take to complete, which may ask the API server.
+// patienceOfHelm is how long a completion waits for helm, which may ask the API server.
 const patienceOfHelm = 30 * time.Second
 
-// helmAnswer is what helm completes typed with, a word and its description a line and
-// at the end a directive (github.com/spf13/cobra, completions.go), without the words
-// that a shell would not take as they are: releases are called what their records say.
+// helmAnswer returns helm's completions of typed: a word and its description on each
+// line, and a directive at the end (github.com/spf13/cobra, completions.go). Words that a
+// shell would not take literally are left out, since release names come from untrusted
+// records.
 func helmAnswer(out, typed string) string {
 	const activeHelp = "_activeHelp_ "
 	var answer strings.Builder
@@ -91,8 +91,8 @@ func helmAnswer(out, typed string) string {
 	return answer.String()
 }
 
-// completeOurs completes our own verbs, their arguments and flags, and helm's
-// commands beside the verbs.
+// completeOurs completes our own verbs with their arguments and flags, and helm's
+// commands.
 func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 	s := &session{caller: c, completing: true}
 	root := newRoot(s)
@@ -138,9 +138,9 @@ func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 	return exitDone, root.ExecuteContext(ctx)
 }
 
-// typeable are the names that a shell takes as they are. Completion puts a name on the
-// command line without quotes, and bash's even expands the words that it is offered:
-// another name would run what it says, or be an option.
+// typeable returns the names that a shell takes literally. Completion puts names on the
+// command line without quotes, and bash even expands the words that it is offered: any
+// other name could be run as a command, or be an option.
 func typeable(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !command.Typeable(name) })
 }
@@ -149,8 +149,8 @@ func startingWith(prefix string, names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, prefix) })
 }
 
-// knownTenants are those that the context knows, and those of the cluster if the
-// caller may list them.
+// knownTenants returns the tenants that the context knows, and those of the cluster if
+// the caller may list them.
 func (s *session) knownTenants(ctx context.Context) []string {
 	k, client, err := s.open()
 	if err != nil {
@@ -173,8 +173,8 @@ func (s *session) knownTenants(ctx context.Context) []string {
 	return slices.Compact(names)
 }
 
-// helmCommands are the commands of the helm that is used: of Helm 3 and 4 as they
-// complete them themselves, plugins and descriptions included.
+// helmCommands returns the commands of the helm in use. Helm 3 and 4 complete them
+// themselves, with plugins and descriptions.
 func (s *session) helmCommands(ctx context.Context, toComplete string) []string {
 	client, err := s.HelmClient(ctx, false)
 	if err != nil {
@@ -198,8 +198,8 @@ func (s *session) helmCommands(ctx context.Context, toComplete string) []string 
 	return commands
 }
 
-// completeHelm2 completes for Helm 2, which has no command that does: what its own
-// scripts for bash complete, the names of releases.
+// completeHelm2 completes for Helm 2, which has no completion command: the names of
+// releases, as its own scripts for bash do.
 func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplete string) (int, error) {
 	answer := func(names []string, directive cobra.ShellCompDirective) (int, error) {
 		var out bytes.Buffer
@@ -228,15 +228,15 @@ func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplet
 	return answer(typeable(strings.Fields(out)), cobra.ShellCompDirectiveNoFileComp)
 }
 
-// completeValues gives a flag the values that it can have.
+// completeValues adds completion of a flag's values.
 func completeValues(cmd *cobra.Command, flag string, values ...string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	if err != nil {
-		panic(err) // the flag is not there
+		panic(err) // there is no such flag
 	}
 }
 
-// risks and engines are the values of these flags.
+// risks and engines return the values of these flags.
 func risks() []string {
 	var names []string
 	for _, risk := range admin.Risks {
@@ -249,7 +249,7 @@ func engines() []string {
 	return []string{string(tenant.EngineTiller), string(tenant.EngineImpersonation), string(tenant.EngineBoth)}
 }
 
-// completionHelp is what the completion command says of itself.
+// completionHelp is the help of the completion command.
 const completionHelp = `Print the script with which a shell completes helm-tenant.
 
   source <(helm-tenant completion bash)
@@ -266,8 +266,8 @@ Usage:
   helm-tenant completion bash|zsh|fish|powershell
 `
 
-// completionScript prints the script that makes a shell complete helm-tenant. Only
-// the binary by itself has it: as a plugin the word is helm's own.
+// completionScript prints a shell's completion script for helm-tenant. Only the
+// stand-alone program has it: for a plugin, completion is helm's own command.
 func (c caller) completionScript(args []string) error {
 	usage := "helm-tenant completion bash|zsh|fish|powershell"
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {

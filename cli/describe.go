@@ -35,7 +35,7 @@ A member sees less than an admin, and is told what.`,
 	return cmd
 }
 
-// homeOf is the home namespace that the context knows for that tenant, else the
+// homeOf returns the home namespace that the context knows for that tenant, otherwise the
 // one that was named.
 func homeOf(k *tenant.Kubeconfig, name, named string) string {
 	if known, found := k.Extension.Find(name); found && named == "" {
@@ -59,7 +59,8 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 	return printObject(s.out(), output, descriptionObject(d))
 }
 
-// descriptionObject is a description for machine output: what may not be read is null.
+// descriptionObject is a description for machine output, with null for what may not be
+// read.
 func descriptionObject(d *admin.Description) any {
 	drift := cluster.Plan{Changes: d.Drift}
 	unseen := func(what string) bool { return slices.Contains(d.Unseen, what) }

@@ -27,12 +27,11 @@ type destroyOptions struct {
 	yes, dryRun, wait            bool
 	timeout                      time.Duration
 	output                       string
-	// quiet keeps standard output free: what becomes of the tenant is a part of what
-	// somebody else prints there.
+	// quiet keeps standard output free: it is part of an output that another verb prints.
 	quiet bool
 }
 
-// narration is where it is said what becomes of the tenant.
+// narration returns the stream for messages about the tenant.
 func (o *destroyOptions) narration(s *session) io.Writer {
 	if o.quiet || o.output != "text" {
 		return s.Env.Stderr
@@ -144,12 +143,12 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 	return nil
 }
 
-// backups write the backups of a tenant's records.
+// backups returns the writer of backups of a tenant's records.
 func (s *session) backups(client *cluster.Client, name string, say func(string, ...any)) backup.Backups {
 	return backup.Backups{Tenant: name, Now: s.Env.Now, Say: say, Read: client.EachRecord}
 }
 
-// event narrates what a run says.
+// event prints an event of a run.
 func (s *session) event(e admin.Event) {
 	switch {
 	case e.Change != nil:
@@ -161,7 +160,7 @@ func (s *session) event(e admin.Event) {
 	}
 }
 
-// confirm has the tenant's name typed on a terminal, and refuses elsewhere.
+// confirm asks for the tenant's name on a terminal; without a terminal it refuses.
 func (s *session) confirm(ctx context.Context, name, what string, yes bool) error {
 	if yes {
 		return nil
@@ -174,7 +173,7 @@ func (s *session) confirm(ctx context.Context, name, what string, yes bool) erro
 		text string
 		err  error
 	}
-	// A Ctrl-C ends the context only, and a read from a terminal knows of none.
+	// Ctrl-C only ends the context, which does not end a read from a terminal.
 	read := make(chan line, 1)
 	go func() {
 		text, err := bufio.NewReader(s.Env.Stdin).ReadString('\n')

@@ -7,18 +7,18 @@ import (
 	"helm-tenant/visible"
 )
 
-// destruction is what a destroy did or would do, as -o json prints it.
+// destruction is what a destroy did or would do, for machine output.
 type destruction struct {
 	APIVersion    string `json:"apiVersion"`
 	Kind          string `json:"kind"`
 	Tenant        string `json:"tenant"`
 	HomeNamespace string `json:"homeNamespace"`
 	DryRun        bool   `json:"dryRun"`
-	// Releases are those that the tenant had.
+	// Releases are the tenant's releases.
 	Releases []destroyedRelease `json:"releases"`
-	// Changes are the changes of objects, in the order in which they are made.
+	// Changes are the changes of objects, in order.
 	Changes []diffChange `json:"changes"`
-	// Backups are the files in which the release records are.
+	// Backups are the files with the release records.
 	Backups []string `json:"backups"`
 	// Left are the objects of deleted releases that helm left.
 	Left  []string `json:"left"`
@@ -30,12 +30,12 @@ type destroyedRelease struct {
 	Name      string        `json:"name"`
 	Namespace string        `json:"namespace"`
 	Engine    tenant.Engine `json:"engine"`
-	// Deleted says that helm deletes what the release made; otherwise that stays.
+	// Deleted reports whether helm deletes the release's objects; otherwise they stay.
 	Deleted bool `json:"deleted"`
 }
 
-// destructionOf is a destroy as it is printed. made are the changes that were made, or for
-// a dry run those of the plan.
+// destructionOf returns a destroy for machine output. made are the changes that were
+// made, or the planned ones for a dry run.
 func destructionOf(removal *admin.Removal, o *destroyOptions, made []cluster.Change, left []string) destruction {
 	d := destruction{APIVersion: tenant.APIVersion, Kind: "TenantDestruction", Tenant: removal.Name, HomeNamespace: removal.Home, DryRun: o.dryRun,
 		Changes: diffChanges(&cluster.Plan{Changes: made}), Backups: removal.Backups, Left: left, Notes: shown(removal.Prepared.Notes)}
@@ -45,7 +45,7 @@ func destructionOf(removal *admin.Removal, o *destroyOptions, made []cluster.Cha
 	return d
 }
 
-// printDestruction prints what became of the tenant, or would become of it.
+// printDestruction prints what a destroy did or would do.
 func (s *session) printDestruction(removal *admin.Removal, o *destroyOptions, made []cluster.Change, left []string) error {
 	switch {
 	case o.output != "text" && o.output != "":
@@ -58,7 +58,7 @@ func (s *session) printDestruction(removal *admin.Removal, o *destroyOptions, ma
 	return nil
 }
 
-// previewDestroy says what a destroy would do.
+// previewDestroy prints what a destroy would do.
 func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
 	for _, release := range removal.Living() {
 		what := "keeps running, unmanaged"
@@ -72,8 +72,7 @@ func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
 	}
 }
 
-// sayWhatStays names what --keep-releases left, and who can still do something with
-// it.
+// sayWhatStays names what --keep-releases left, and who can still manage it.
 func (s *session) sayWhatStays(removal *admin.Removal) {
 	for _, release := range removal.Living() {
 		if release.Engine == tenant.EngineImpersonation {

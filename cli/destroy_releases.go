@@ -12,9 +12,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// deleteReleases has the tenant's own deployer delete its releases. None is deleted where
-// one can't be, by this helm. Afterwards it looks whether what they held is gone, and
-// returns a line for each object that is not, although it should be.
+// deleteReleases has the tenant's own deployer delete its releases. None is deleted if
+// this helm can't delete all of them. Afterwards it looks whether their objects are
+// deleted, and returns a line for each object that should be and is not.
 func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, removal *admin.Removal) (left []string, err error) {
 	if len(removal.Releases) == 0 {
 		return nil, nil
@@ -23,7 +23,7 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, clie
 	if err != nil {
 		return nil, err
 	}
-	held, err := removal.Held(ctx, client) // read before: the records go with the releases
+	held, err := removal.Held(ctx, client) // before the records are deleted with the releases
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, clie
 	return left, nil
 }
 
-// deletions are the calls of helm that delete the tenant's releases.
+// deletions returns the helm commands that delete the tenant's releases.
 func (s *session) deletions(ctx context.Context, k *tenant.Kubeconfig, removal *admin.Removal) ([]helm.Invocation, error) {
 	h, err := s.HelmClient(ctx, false)
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *session) deletions(ctx context.Context, k *tenant.Kubeconfig, removal *
 	return invocations, nil
 }
 
-// leftObjectsError says that helm deleted releases, and not all that they held.
+// leftObjectsError reports that helm deleted releases and left some of their objects.
 type leftObjectsError struct {
 	tenant  string
 	objects []string
@@ -96,7 +96,7 @@ func (e *leftObjectsError) Error() string {
 	return fmt.Sprintf("tenant %q is gone, but helm left %d objects of its releases:", e.tenant, len(e.objects))
 }
 
-// Details are the objects, unless the error itself names the only one.
+// Details returns the objects, unless the error itself is the only one.
 func (e *leftObjectsError) Details() []string {
 	if len(e.objects) == 1 {
 		return nil

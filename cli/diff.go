@@ -11,7 +11,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// diffSigns are how a change is shown, as in diff: made, taken away, changed.
+// diffSigns are the signs of changes, as in a diff: created, deleted, changed.
 var diffSigns = map[cluster.Action]string{cluster.Create: "+", cluster.Delete: "-", cluster.Update: "~", cluster.Replace: "~"}
 
 type diffField struct {
@@ -48,7 +48,7 @@ func diffChanges(plan *cluster.Plan) []diffChange {
 	return changes
 }
 
-// printDiff shows per tenant what would be written.
+// printDiff prints what would be written, by tenant.
 func (s *session) printDiff(output string, outcomes []admin.Outcome, shared cluster.Plan, surplus []string) error {
 	var items []diffTenant
 	for _, o := range outcomes {
@@ -91,7 +91,7 @@ func (s *session) printDiff(output string, outcomes []admin.Outcome, shared clus
 			unchanged++
 			continue
 		case "failed":
-			continue // said at the end
+			continue // reported at the end
 		}
 		visible.Fprintf(s.out(), "tenant %s: %s\n", item.Name, item.Result)
 		s.printChanges(item.Changes)
@@ -118,7 +118,7 @@ func (s *session) printChanges(changes []diffChange) {
 	}
 }
 
-// printField shows a field that differs; of a list, the items that do.
+// printField prints a field that differs, of a list the items that do.
 func (s *session) printField(f diffField) {
 	live, liveIsList := f.Live.([]any)
 	wanted, wantedIsList := f.Wanted.([]any)
@@ -154,7 +154,7 @@ func texts(list []any) []string {
 	return out
 }
 
-// asText is a value on one line, cut where it is long.
+// asText returns a value on one line, shortened if it is long.
 func asText(value any) string {
 	text, err := json.Marshal(value)
 	if err != nil {

@@ -20,15 +20,15 @@ func disconnectFlag(cmd *cobra.Command, into *bool, whose string) {
 	cmd.Flags().BoolVar(into, "disconnect", false, "also end the open connections of "+whose+": wait for pending releases, then restart Tiller")
 }
 
-// disconnecting ends a tenant's open connections.
+// disconnecting returns the run that ends a tenant's open connections.
 func (s *session) disconnecting(client *cluster.Client, t tenant.Tenant, timeout time.Duration) *admin.Disconnect {
 	return &admin.Disconnect{Client: client, Tenant: t, Timeout: timeout, Say: func(sentence string) { s.say("%s: %s", t.Name, sentence) }}
 }
 
-// checkDisconnect finds out, before anything is written, whether the connections of the
-// tenants that lose a member may be ended; where not, it is the tenant's failure. It says
-// which command ends them where this one is stopped half-way: the same apply again finds
-// nobody to revoke, and ends nothing.
+// checkDisconnect checks, before anything is written, whether the connections of the
+// tenants that lose a member may be ended; if not, that is an error of the tenant. It
+// prints the command that ends them if this one is interrupted: the same apply again
+// would find nobody to revoke, and end nothing.
 func (s *session) checkDisconnect(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome) {
 	for i := range outcomes {
 		if o := &outcomes[i]; o.Err == nil && len(o.Prepared.Revoked) > 0 {
@@ -39,8 +39,8 @@ func (s *session) checkDisconnect(ctx context.Context, client *cluster.Client, o
 	}
 }
 
-// disconnectAll ends the open connections of the tenants that lost a member; where
-// that fails it is the tenant's failure.
+// disconnectAll ends the open connections of the tenants that lost a member. A failure is
+// an error of the tenant.
 func (s *session) disconnectAll(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome, timeout time.Duration) {
 	for i := range outcomes {
 		o := &outcomes[i]
@@ -53,8 +53,7 @@ func (s *session) disconnectAll(ctx context.Context, client *cluster.Client, out
 	}
 }
 
-// disconnectCommand is the revoke that ends the connections of those who are no longer
-// members.
+// disconnectCommand returns the revoke that ends the connections of former members.
 func disconnectCommand(name string, gone tenant.Members) command.Command {
 	var flags []string
 	for _, subject := range gone.Subjects() {
@@ -70,7 +69,7 @@ func disconnectCommand(name string, gone tenant.Members) command.Command {
 	return command.Tenant("revoke", name, append(flags, "--disconnect")...)
 }
 
-// sayDisconnection says what was ended, and what was not and how it can be.
+// sayDisconnection prints what was ended, and what was not and how it can be.
 func (s *session) sayDisconnection(name string, d admin.Disconnection) {
 	if len(d.Interrupted) > 0 {
 		s.say("Warning: tenant %s: Tiller was restarted while these releases were pending: %s", name, visible.List(d.Interrupted))
@@ -94,7 +93,7 @@ func (s *session) sayDisconnection(name string, d admin.Disconnection) {
 	}
 }
 
-// revokeError says that somebody was revoked, and what was not done after that.
+// revokeError reports that somebody was revoked, and what failed afterwards.
 func revokeError(name string, client *cluster.Client, err error) error {
 	return &codeError{code: exitPartly, err: withHint(
 		fmt.Errorf("revoke for tenant %q in %s: they are no longer members, but their open connections were not ended: %w", name, client.Where(), err),

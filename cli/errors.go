@@ -11,7 +11,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// Exit codes; a wrapped helm's own passes through unchanged.
+// These are the exit codes; a wrapped helm's own passes through unchanged.
 const (
 	exitDone   = 0
 	exitFailed = 1
@@ -19,22 +19,21 @@ const (
 	exitPartly = 3
 	exitFound  = 4 // by an audit
 	exitUnseen = 5 // an audit could not see everything
-	// exitDiffers is what --detailed-exitcode asks for, as in terraform plan and
-	// helm diff.
+	// exitDiffers is the code of --detailed-exitcode, as in terraform plan and helm diff.
 	exitDiffers = 2
 )
 
 // hint is a line that says what to type instead. It is a constant, or made by typed and
-// its like: a word of somebody else's never becomes one by itself.
+// related functions, so that no untrusted text becomes a hint by itself.
 type hint string
 
-// typed is a hint to type these commands. Where a word of theirs keeps them from being
-// shown, it says so instead.
+// typed returns a hint to type these commands. If a command has a word that must not be
+// shown as a command, the hint says that instead.
 func typed(text string, commands ...command.Command) hint {
 	return hint(text + ": " + command.Run(commands...).String())
 }
 
-// hintError is an error and what to type instead, each hint a line of its own.
+// hintError is an error with hints, each on a line of its own.
 type hintError struct {
 	err   error
 	hints []hint
@@ -53,15 +52,14 @@ func withHint(err error, hints ...hint) error {
 // usageError is a command line that can't be understood.
 type usageError struct {
 	err error
-	// usage is the line that says how the command is typed.
+	// usage is the usage line of the command.
 	usage string
 }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// codeError ends with an exit code of its own; err may be nil where nothing is
-// to be said.
+// codeError has an exit code of its own; err may be nil if there is no message.
 type codeError struct {
 	code int
 	err  error
@@ -70,14 +68,14 @@ type codeError struct {
 func (e *codeError) Error() string { return fmt.Sprint(e.err) }
 func (e *codeError) Unwrap() error { return e.err }
 
-// problems are several things that are wrong at once, a line each.
+// problems are several errors, a line each.
 type problems []error
 
 func (p problems) Error() string   { return errors.Join(p...).Error() }
 func (p problems) Unwrap() []error { return p }
 
-// detailed is an error that lists several things, each a line of its own. Its Error is
-// one line, which ends with a colon: what else an error holds breaks no line.
+// detailed is an error with a list of details, each on a line of its own. Its Error is
+// one line that ends with a colon; other errors contain no line breaks.
 type detailed interface {
 	error
 	Details() []string
@@ -90,7 +88,7 @@ func detailsOf(err error) []string {
 	return nil
 }
 
-// errorText is an error with its details as one text for people, nil as none.
+// errorText returns an error with its details as one text, empty for nil.
 func errorText(err error) string {
 	if err == nil {
 		return ""
@@ -98,7 +96,7 @@ func errorText(err error) string {
 	return visible.Text(strings.TrimSuffix(err.Error()+" "+strings.Join(detailsOf(err), "; "), " "))
 }
 
-// report prints an error as people read it and returns the exit code.
+// report prints an error for people and returns the exit code.
 func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitDone
@@ -115,7 +113,7 @@ func report(w io.Writer, err error) int {
 	if errors.As(err, &several) {
 		lines = several
 	}
-	said := map[hint]bool{} // what helps many is said once
+	said := map[hint]bool{} // a hint that several errors have is printed once
 	help := func(err error) {
 		var hinted *hintError
 		if !errors.As(err, &hinted) {

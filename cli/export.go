@@ -16,7 +16,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Values of export's --format.
+// These are the values of export's --format.
 var exportFormats = []string{formatTenants, formatArgoCD, formatFlux}
 
 const (
@@ -81,8 +81,8 @@ audit reports it (HT080). "init --flux-account" makes and records the account.`,
 	return cmd
 }
 
-// fluxObjects are the objects by which Flux deploys into the tenants' namespaces; what the
-// record of a tenant does not say of them is said.
+// fluxObjects returns the objects with which Flux deploys into the tenants' namespaces.
+// It warns of what a tenant's record does not contain.
 func (s *session) fluxObjects(flux admin.Flux, tenants []tenant.Tenant) (string, error) {
 	var all []*unstructured.Unstructured
 	for _, t := range tenants {
@@ -105,7 +105,8 @@ func (s *session) fluxObjects(flux admin.Flux, tenants []tenant.Tenant) (string,
 	return out.String(), err
 }
 
-// appProjects are the tenants as Argo CD has them; who can't be one is said.
+// appProjects returns the tenants as Argo CD's AppProjects. It warns of tenants that
+// can't be one.
 func (s *session) appProjects(argo admin.ArgoCD, tenants []tenant.Tenant) (string, error) {
 	var out strings.Builder
 	for _, t := range tenants {
@@ -137,7 +138,7 @@ func (s *session) export(ctx context.Context, names []string, write func([]tenan
 		return fmt.Errorf("export from %s: %w", client.Where(), err)
 	}
 	if len(inventory.Unseen) > 0 {
-		// A file that lacks members would take them away when it is applied.
+		// Applying a file without the members would take them away.
 		return fmt.Errorf("export from %s: %w", client.Where(), inventory.Unseen[0])
 	}
 	var tenants []tenant.Tenant
@@ -148,7 +149,7 @@ func (s *session) export(ctx context.Context, names []string, write func([]tenan
 		case t.Problem != "":
 			missing = append(missing, fmt.Errorf("tenant %q can't be exported: %s", t.Name, t.Problem))
 		case t.TermsUnread != "":
-			// In the file they would be members for good.
+			// In the file they would be members without end.
 			missing = append(missing, fmt.Errorf("tenant %q can't be exported, since until when its members were let in can't be read: %s", t.Name, t.TermsUnread))
 		default:
 			tenants = append(tenants, t.Tenant)
@@ -161,8 +162,8 @@ func (s *session) export(ctx context.Context, names []string, write func([]tenan
 	}
 	if len(names) == 0 {
 		for _, u := range inventory.Unmanaged {
-			// A member can make what looks like a Tiller, and init takes no tenant's
-			// namespace for a home.
+			// A member can make a workload that looks like a Tiller, and init does not
+			// accept a tenant's namespace as a home.
 			if slices.ContainsFunc(inventory.Tenants, func(t admin.Overview) bool { return slices.Contains(t.Namespaces, u.Namespace) }) {
 				s.say("Warning: the Tiller in namespace %s is no tenant's and can't be carried over; that namespace is a tenant's and can't be a home", u.Namespace)
 				continue

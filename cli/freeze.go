@@ -63,7 +63,7 @@ they might before.`,
 	return cmd
 }
 
-// freeze freezes or thaws a tenant, as the request says.
+// freeze makes the request to freeze or thaw a tenant.
 func (s *session) freeze(ctx context.Context, verb string, request admin.Request, dryRun bool, output string) error {
 	name := request.Tenant.Name
 	_, client, err := s.open()
@@ -107,7 +107,7 @@ func (s *session) freeze(ctx context.Context, verb string, request admin.Request
 	return s.frozen(prepared, writers, unseen, output)
 }
 
-// frozen prints what became of the tenant.
+// frozen prints the result.
 func (s *session) frozen(prepared *admin.Prepared, writers []audit.Writer, unseen []string, output string) error {
 	t := prepared.Tenant
 	for _, note := range prepared.Notes {
@@ -139,7 +139,7 @@ func (s *session) frozen(prepared *admin.Prepared, writers []audit.Writer, unsee
 	return nil
 }
 
-// sayWriters lists who can still change something in a frozen tenant.
+// sayWriters lists the subjects that can still change objects in a frozen tenant.
 func (s *session) sayWriters(t tenant.Tenant, writers []audit.Writer, unseen []string) {
 	if t.Frozen == nil {
 		return

@@ -21,7 +21,7 @@ type grantOptions struct {
 	risks  []string
 }
 
-// termFlag is how long a grant lasts; zero where nobody says.
+// termFlag is the duration of a grant; zero if it is not set.
 type termFlag time.Duration
 
 func (d *termFlag) String() string { return "" }

@@ -14,15 +14,16 @@ import (
 	"helm-tenant/visible"
 )
 
-// asking is how the settings of a tenant are typed.
+// asking is the form in which a tenant's settings are typed.
 type asking int
 
 const (
-	byFlag asking = iota // init's
-	byFile               // a tenants file's fields
+	byFlag asking = iota // flags of init
+	byFile               // fields of a tenants file
 )
 
-// settingFlags are init's flags for what a tenants file calls otherwise.
+// settingFlags are the flags of init whose names differ from the fields in a tenants
+// file.
 var settingFlags = map[admin.Setting]string{
 	admin.SettingHome:       "--home-namespace",
 	admin.SettingNamespaces: "--namespaces",
@@ -30,7 +31,7 @@ var settingFlags = map[admin.Setting]string{
 	admin.SettingStorage:    "--storage",
 }
 
-// name is how a setting is typed, without a value.
+// name returns how a setting is typed, without a value.
 func (a asking) name(setting admin.Setting) string {
 	if a == byFlag {
 		return settingFlags[setting]
@@ -38,8 +39,8 @@ func (a asking) name(setting admin.Setting) string {
 	return string(setting) + " in the file"
 }
 
-// value is how a setting is typed with a value; empty where it can't be. The value is
-// one that the tenant's record or an object has.
+// value returns how a setting is typed with a value, empty if it can't be. The value
+// comes from the tenant's record or an object.
 func (a asking) value(setting admin.Setting, value string) string {
 	switch {
 	case !visible.Plain(value):
@@ -50,8 +51,7 @@ func (a asking) value(setting admin.Setting, value string) string {
 	return fmt.Sprintf("%s: %s in the file", setting, value)
 }
 
-// hintsFor says what to type instead, a line each; none where the error says it
-// all.
+// hintsFor returns what to type instead, a line each; none if the error says everything.
 func hintsFor(err error, a asking) []hint {
 	var (
 		risk    *admin.RiskError
@@ -132,7 +132,7 @@ func hintsFor(err error, a asking) []hint {
 	return nil
 }
 
-// noTenantHints says what may have been meant by the name of a tenant that is not there.
+// noTenantHints suggests similar names for a tenant that does not exist.
 func noTenantHints(e *admin.NoTenantError) []hint {
 	list := typed("list them with", command.Command{"helm", "tenant", "tenants"})
 	if len(e.Near) == 0 {
@@ -141,8 +141,7 @@ func noTenantHints(e *admin.NoTenantError) []hint {
 	return []hint{hint("did you mean: " + visible.List(e.Near)), list}
 }
 
-// phaseHints says how to end a migration that is in that phase: each of the commands works
-// there.
+// phaseHints returns the commands that end a migration in that phase.
 func phaseHints(name string, phase tenant.Phase) []hint {
 	finish, abort := command.Tenant("migrate", name, "--finish"), command.Tenant("migrate", name, "--abort")
 	switch phase {
@@ -156,7 +155,7 @@ func phaseHints(name string, phase tenant.Phase) []hint {
 	return []hint{typed("go on with", command.Tenant("migrate", name)), typed("or go back with", abort)}
 }
 
-// storageHints says how to settle where a Tiller stores its releases.
+// storageHints says how to decide where a Tiller stores its releases.
 func storageHints(e *admin.StorageError, a asking) []hint {
 	if only := e.Only(); only != "" {
 		return []hint{hint(fmt.Sprintf("if these records are its, say %s; else remove them", a.value(admin.SettingStorage, string(only))))}
@@ -164,7 +163,7 @@ func storageHints(e *admin.StorageError, a asking) []hint {
 	return []hint{hint(fmt.Sprintf("choose the storage that its records have with %s", a.name(admin.SettingStorage)))}
 }
 
-// lostHints says how to make a tenant again of which the record is gone.
+// lostHints says how to make a tenant again whose record was deleted.
 func lostHints(e *admin.LostRecordError) []hint {
 	var hints []hint
 	for _, t := range e.Ways() {
@@ -183,8 +182,8 @@ func lostHints(e *admin.LostRecordError) []hint {
 	return hints
 }
 
-// initCommand makes a tenant of this engine with these namespaces, role and home; of the
-// last two it leaves out those that are empty.
+// initCommand returns the init of a tenant with this engine, these namespaces, and the
+// role and home unless they are empty.
 func initCommand(t tenant.Tenant) command.Command {
 	args := []string{"--namespaces=" + strings.Join(t.Namespaces, ",")}
 	if t.AllNamespaces {
@@ -200,7 +199,7 @@ func initCommand(t tenant.Tenant) command.Command {
 	return command.Tenant("init", t.Name, args...)
 }
 
-// memberArguments are the flags that name these subjects.
+// memberArguments returns the flags that name these subjects.
 func memberArguments(who tenant.Members) []string {
 	var flags []string
 	for _, s := range who {
@@ -209,7 +208,7 @@ func memberArguments(who tenant.Members) []string {
 	return flags
 }
 
-// stepHints says how to go on after a migration that did not come to its end.
+// stepHints says how to go on after a migration that failed in a step.
 func stepHints(e *admin.StepError) []hint {
 	again, back := command.Tenant("migrate", e.Name), typed("go back with", command.Tenant("migrate", e.Name, "--abort"))
 	switch e.Step {

@@ -28,9 +28,9 @@ type initOptions struct {
 	wait       bool
 	timeout    time.Duration
 	output     string
-	// printRole prints the ClusterRole of an administrator, and does nothing else.
+	// printRole only prints the ClusterRole of an administrator.
 	printRole bool
-	// scoped reads nothing of the whole cluster.
+	// scoped makes no list of the whole cluster.
 	scoped bool
 }
 
@@ -129,7 +129,7 @@ func (m *memberList) Set(value string) error {
 	return err
 }
 
-// complete turns flags into a request; what was not typed stays unsaid.
+// complete turns flags into a request; settings whose flag was not given stay unset.
 func (o *initOptions) complete(cmd *cobra.Command) error {
 	f, t := cmd.Flags(), &o.request.Tenant
 	var wrong []error
@@ -218,7 +218,7 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 				if !warned[warning] {
 					s.say("Warning: %s", warning)
 				}
-				warned[warning] = true // it may be prepared again
+				warned[warning] = true // the request may be prepared several times
 			}
 		}
 		return prepared, err
@@ -257,13 +257,13 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 
 var pastTense = map[cluster.Action]string{cluster.Create: "created", cluster.Update: "updated", cluster.Delete: "deleted", cluster.Replace: "replaced"}
 
-// clientDefaults are what follows from the helm that is used: the version of a
-// Tiller, empty where it is no Helm 2, and the engine of a new tenant.
+// clientDefaults returns the defaults that follow from the helm in use: the version of a
+// Tiller, empty unless it is Helm 2, and the engine of a new tenant.
 func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, error) {
 	client, err := s.HelmClient(ctx, true)
 	switch {
 	case errors.Is(err, helm.ErrNoHelm):
-		return "", tenant.EngineTiller, nil // an admin's machine needs none
+		return "", tenant.EngineTiller, nil // an admin's machine needs no helm
 	case err != nil:
 		return "", "", err
 	case client.Major == 2:
@@ -272,7 +272,7 @@ func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, er
 	return "", client.Engine(), nil
 }
 
-// explainInit says what was tried, and what to type instead.
+// explainInit adds what was tried, and hints.
 func (s *session) explainInit(name string, client *cluster.Client, err error) error {
 	var invalid admin.Invalid
 	if errors.As(err, &invalid) {

@@ -14,8 +14,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// dryRun prints the objects that would be written; what kubectl can't apply, it
-// says.
+// dryRun prints the objects that would be written, and notes on what kubectl can't apply.
 func (s *session) dryRun(prepared *admin.Prepared, output string) error {
 	if output == "text" {
 		output = "yaml"
@@ -35,10 +34,10 @@ func (s *session) dryRun(prepared *admin.Prepared, output string) error {
 	return printManifests(s.out(), output, objects)
 }
 
-// printManifests prints objects as kubectl reads them: json is a List, yaml a document each,
-// name their names.
+// printManifests prints objects in a form that kubectl reads: json as a List, yaml as one
+// document each, name as their names.
 func printManifests(w io.Writer, output string, objects []*unstructured.Unstructured) error {
-	if output == "json" || output == "yaml" && len(objects) == 0 { // kubectl apply takes an empty List, and no empty input
+	if output == "json" || output == "yaml" && len(objects) == 0 { // kubectl apply accepts an empty List, and no empty input
 		list := map[string]any{"apiVersion": "v1", "kind": "List", "items": append([]*unstructured.Unstructured{}, objects...)}
 		return printObject(w, output, list)
 	}
@@ -88,7 +87,7 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 	return nil
 }
 
-// useOf is the command by which a member uses the tenant.
+// useOf returns the command with which a member selects the tenant.
 func useOf(t tenant.Tenant) command.Command {
 	if t.Home() == t.Engine.ConventionalHome(t.Name) {
 		return command.Tenant("use", t.Name)
@@ -96,7 +95,7 @@ func useOf(t tenant.Tenant) command.Command {
 	return command.Tenant("use", t.Name, "--home-namespace="+t.Home())
 }
 
-// tenantObject is a tenant as machines read it.
+// tenantObject is a tenant for machine output.
 func tenantObject(t tenant.Tenant) any {
 	return struct {
 		APIVersion string `json:"apiVersion"`

@@ -16,7 +16,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// derivation is what `kubeconfig` is asked for.
+// derivation has the options of `kubeconfig`.
 type derivation struct {
 	file          string
 	eachNamespace bool
@@ -27,8 +27,8 @@ type derivation struct {
 	unmerge       bool
 }
 
-// check returns an error where flags contradict each other. given reports whether a
-// flag was given.
+// check returns an error if flags contradict each other. given reports whether a flag was
+// given.
 func (d derivation) check(name string, given func(string) bool) error {
 	switch {
 	case given("duration") && d.account == "":
@@ -158,11 +158,11 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 	return nil
 }
 
-// printDerived prints a derived kubeconfig. Its names are those of the caller's own, which
-// somebody else may have written.
+// printDerived prints a derived kubeconfig. Its names come from the caller's own
+// kubeconfig, which somebody else may have written.
 func (s *session) printDerived(text []byte) error { return printYAML(s.Env.Stdout, text) }
 
-// unmergeKubeconfig takes what --merge wrote for the tenant out of the kubeconfig.
+// unmergeKubeconfig removes what --merge wrote for the tenant from the kubeconfig.
 func (s *session) unmergeKubeconfig(name, context string) error {
 	gone, err := tenant.Unmerge(s.Env.Environ, s.kubeconfigFile, name, context)
 	switch {
@@ -179,7 +179,7 @@ func (s *session) unmergeKubeconfig(name, context string) error {
 	return nil
 }
 
-// accountToken requests a token of the service account that was named.
+// accountToken requests a token of the named service account.
 func (s *session) accountToken(ctx context.Context, client *cluster.Client, known tenant.Known, d derivation) (tenant.Credentials, error) {
 	namespace, name, found := strings.Cut(d.account, ":")
 	if !found || namespace == "" || name == "" {

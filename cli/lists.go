@@ -2,14 +2,14 @@ package cli
 
 import "reflect"
 
-// unknownTag marks a list of which a caller may not know the items: it is null in machine
-// output then, and not empty. Whoever knows that it is empty sets an empty slice.
+// unknownTag marks a list whose items may not be known to the caller: it is then null in
+// machine output, and not empty. Code that knows that it is empty sets an empty slice.
 const unknownTag = "nil"
 
-// withLists returns a copy of a value for machine output in which a slice that is nil is
-// empty, so that each list is [] and never null or left out. Fields with unknownTag stay
-// nil. Slices that the value shares with others are changed in place, which means the same
-// to all Go code.
+// withLists returns a copy of a value for machine output in which nil slices are empty,
+// so that each list is [] and never null or missing. Fields with unknownTag stay nil.
+// Slices that the value shares with others are changed in place, which makes no
+// difference to Go code.
 func withLists(value any) any {
 	from := reflect.ValueOf(value)
 	if !from.IsValid() {
@@ -21,7 +21,7 @@ func withLists(value any) any {
 	return into.Interface()
 }
 
-// known is a list that is nil only where it is not known.
+// known returns a list that is nil only if it is not known.
 func known[T any](list []T, isKnown bool) []T {
 	if !isKnown {
 		return nil

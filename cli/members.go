@@ -19,13 +19,13 @@ import (
 	"helm-tenant/visible"
 )
 
-// memberOptions are those that grant and revoke share.
+// memberOptions are the options that grant and revoke share.
 type memberOptions struct {
 	members tenant.Members
 	home    string
 	dryRun  bool
 	output  string
-	// as is the one relation that is named; a member where none is.
+	// as is the relation, member by default.
 	as tenant.Relation
 }
 
@@ -37,7 +37,7 @@ func (o *memberOptions) flags(cmd *cobra.Command) {
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 }
 
-// check refuses names that can't be anybody's.
+// check refuses names that no subject can have.
 func (o *memberOptions) check() error {
 	wrong := o.members.Validate()
 	if len(wrong) == 0 {
@@ -49,7 +49,7 @@ func (o *memberOptions) check() error {
 	return problems(wrong)
 }
 
-// noteUnknown says which fields of a tenant's record are left alone, because a newer
+// noteUnknown names the fields of a tenant's record that are left alone, because a newer
 // helm-tenant wrote them.
 func (s *session) noteUnknown(t tenant.Tenant) {
 	if fields := t.UnknownFields(); fields != "" {
@@ -68,18 +68,18 @@ func (s *session) explainMembers(verb, name string, client *cluster.Client, err 
 	return withHint(fmt.Errorf("%s for tenant %q in %s: %w", verb, name, client.Where(), err), hints...)
 }
 
-// subjectWays are the ways of one subject that is no member (any more).
+// subjectWays are the ways of a subject that is not, or no longer, a member.
 type subjectWays struct {
 	Subject string   `json:"subject"`
 	Ways    []string `json:"ways"`
-	// Paths are the IDs of the ways, as an audit has them.
+	// Paths are the IDs of the ways in an audit.
 	Paths []string `json:"paths"`
 }
 
-// stillIn finds the ways by which the subjects can still reach the tenant's deployers: those
-// that an audit knows.
+// stillIn finds the ways, known to an audit, by which the subjects can still reach the
+// tenant's deployers.
 func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone tenant.Members) ([]subjectWays, error) {
-	// An owner may not list them: that is asked, not tried.
+	// An owner may not list them, so the permission is asked for first.
 	if may, err := client.May(ctx, cluster.Permission{Verb: "list", Group: rbacv1.GroupName, Resource: "clusterrolebindings"}); err != nil {
 		return nil, err
 	} else if !may {
@@ -92,7 +92,7 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone 
 	reach := audit.NewReach(snapshot)
 	var still []subjectWays
 	for _, subject := range gone {
-		// Our own binding counts too: a group in it may hold the subject.
+		// Our own binding counts as well: it may have a group that contains the subject.
 		ways := append(reach.Ways(t.Home(), subject), reach.AccountWays(t, subject)...)
 		if len(ways) == 0 {
 			continue
@@ -115,7 +115,7 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone 
 	return still, nil
 }
 
-// membershipChange is what a verb makes of a membership.
+// membershipChange is the change that a verb makes.
 type membershipChange int
 
 const (
@@ -123,10 +123,10 @@ const (
 	revoked
 )
 
-// mayAs is what people of a relation may do to a tenant.
+// mayAs has what the subjects of each relation may do with a tenant.
 var mayAs = map[tenant.Relation]string{tenant.RelationMember: "use", tenant.RelationReader: "read", tenant.RelationOwner: "grant and revoke members of"}
 
-// done says what became of somebody.
+// done describes a change of somebody's membership.
 func (c membershipChange) done(as tenant.Relation, dryRun bool) string {
 	switch {
 	case c == revoked && dryRun:
@@ -139,7 +139,7 @@ func (c membershipChange) done(as tenant.Relation, dryRun bool) string {
 	return "can now " + mayAs[as]
 }
 
-// undone says that nothing had to be done.
+// undone says that nothing had to be changed.
 func (c membershipChange) undone(as tenant.Relation) string {
 	if c == revoked {
 		return fmt.Sprintf("was no %s of", as)
@@ -147,25 +147,26 @@ func (c membershipChange) undone(as tenant.Relation) string {
 	return "could already " + mayAs[as]
 }
 
-// membership is a change of a tenant's people as it is printed.
+// membership is a change of a tenant's members, readers and owners for machine output.
 type membership struct {
 	APIVersion string `json:"apiVersion,omitempty"`
 	Kind       string `json:"kind,omitempty"`
 	Tenant     string `json:"tenant"`
 	DryRun     bool   `json:"dryRun,omitempty"`
-	// Changed are the members that changed, ChangedReaders the readers, ChangedOwners the owners.
+	// Changed are the members that changed, ChangedReaders and ChangedOwners the others.
 	Changed        tenant.Members `json:"changed"`
 	ChangedReaders tenant.Members `json:"changedReaders"`
 	ChangedOwners  tenant.Members `json:"changedOwners"`
-	// Members, Readers and Owners are null where their binding was not read: the caller may
-	// not, or the change is not about them.
+	// Members, Readers and Owners are null if their binding was not read: the caller may
+	// not, or the change does not concern it.
 	Members   *tenant.Members `json:"members"`
 	Readers   *tenant.Members `json:"readers"`
 	Owners    *tenant.Members `json:"owners"`
 	Temporary tenant.Terms    `json:"temporary"`
 	StillIn   []subjectWays   `json:"stillIn" nil:"unknown"`
-	Unknown   string          `json:"stillInUnknown,omitempty"` // why nobody looked
-	// Unseen are the relations whose binding the caller may not read: nothing of them changed.
+	Unknown   string          `json:"stillInUnknown,omitempty"` // the reason why the ways were not looked for
+	// Unseen are the relations whose binding the caller may not read, which were not
+	// changed.
 	Unseen []tenant.Relation `json:"unseen"`
 	Notes  []string          `json:"notes"`
 	Error  string            `json:"error,omitempty"`
@@ -188,9 +189,9 @@ func membershipOf(result admin.Membership, dryRun bool) membership {
 		StillIn: []subjectWays{}, Unseen: result.Unseen, Notes: result.Notes}
 }
 
-// printMembership prints what became of the members. still are the ways that are left
-// to who is none any more; unknown is why they could not be looked for, or nil. ended is
-// what became of open connections, nil where they were left alone.
+// printMembership prints the result of a change. still has the ways that are left to
+// former members; unknown is the reason why they could not be looked for, or nil. ended
+// is what was done about open connections, nil for nothing.
 func (s *session) printMembership(result admin.Membership, o *memberOptions, change membershipChange, still []subjectWays, unknown error, ended *admin.Disconnection) error {
 	t := result.Tenant
 	if o.output != "text" {
@@ -212,8 +213,8 @@ func (s *session) printMembership(result admin.Membership, o *memberOptions, cha
 	return nil
 }
 
-// printPeople prints a line for everybody who was named, or whose time is over. as is the
-// relation that was named, where one was.
+// printPeople prints a line for everybody who was named, or whose time has ended. as is
+// the relation that was named, empty for none.
 func (s *session) printPeople(result admin.Membership, change membershipChange, as tenant.Relation, dryRun bool) {
 	t := result.Tenant
 	for _, relation := range tenant.Relations {

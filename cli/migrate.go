@@ -99,8 +99,8 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	if err != nil {
 		return err
 	}
-	// Records unpack to ten times their size, and are garbage as soon as they are converted:
-	// collecting sooner costs little.
+	// Records unpack to ten times their size, and are garbage as soon as they are
+	// converted: an earlier garbage collection costs little.
 	debug.SetGCPercent(50)
 	m := s.newMigration(k, client, name, o)
 	switch {
@@ -119,7 +119,7 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
 }
 
-// newMigration is a run of migrate with these options.
+// newMigration returns a run of migrate with these options.
 func (s *session) newMigration(k *tenant.Kubeconfig, client *cluster.Client, name string, o *migrateOptions) *migration {
 	m := &migration{session: s, k: k, name: name, options: o}
 	m.run = admin.Migrate{
@@ -142,7 +142,7 @@ type migration struct {
 	run     admin.Migrate
 }
 
-// begin moves the releases, and says what comes next.
+// begin moves the releases, and prints what to do next.
 func (m *migration) begin(ctx context.Context) error {
 	migration, err := m.run.Begin(ctx)
 	if migration == nil || err != nil && !m.options.dryRun {
@@ -158,8 +158,8 @@ func (m *migration) begin(ctx context.Context) error {
 	return nil
 }
 
-// end takes the result of Finish or Abort, and then what to say of it: in a dry run, the
-// changes that would be made.
+// end takes the result of Finish or Abort. It returns a function that prints what was
+// done, or in a dry run the changes that would be made.
 func (m *migration) end(prepared *admin.Prepared, err error) func(done string) error {
 	return func(done string) error {
 		switch {
@@ -176,7 +176,7 @@ func (m *migration) end(prepared *admin.Prepared, err error) func(done string) e
 	}
 }
 
-// print shows what moves.
+// print prints what moves.
 func (m *migration) print(there *admin.Migration) error {
 	type moving struct {
 		Name      string   `json:"name"`

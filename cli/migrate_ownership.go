@@ -8,7 +8,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// stamp is migrate --stamp.
+// stamp implements migrate --stamp.
 func (m *migration) stamp(ctx context.Context) error {
 	releases, left, err := m.run.Stamp(ctx)
 	switch {
@@ -22,7 +22,7 @@ func (m *migration) stamp(ctx context.Context) error {
 	return nil
 }
 
-// sayOwnership says of an object that did not name its release whether it does now.
+// sayOwnership reports whether an object that did not name its release does so now.
 func (m *migration) sayOwnership(change admin.OwnershipChange) {
 	what := fmt.Sprintf("%s of release %s", change.Object, change.Owner.Name)
 	switch {

@@ -15,14 +15,14 @@ import (
 	"helm-tenant/tenant"
 )
 
-// verifier finds the helm that is to find the releases.
+// verifier finds the helm that will verify the releases.
 func (m *migration) verifier(ctx context.Context) (func(context.Context, *admin.Migration) error, error) {
 	client, err := m.HelmClient(ctx, true)
 	if err == nil && client.Engine() != tenant.EngineImpersonation {
 		err = fmt.Errorf("a Helm 3 or 4 has to find the releases afterwards, but %s is Helm %d", client.Path, client.Major)
 	}
 	if err == nil {
-		// Found out before the first write: afterwards no helm could look at the releases.
+		// Checked before the first write: afterwards no helm could verify the releases.
 		err = m.Place(m.k).CheckImpersonation(tenant.Resolved{Name: m.name, Engine: tenant.EngineImpersonation})
 	}
 	if err != nil {
@@ -40,8 +40,8 @@ func (m *migration) verifier(ctx context.Context) (func(context.Context, *admin.
 	}, nil
 }
 
-// ask runs helm as a member does, and returns what it printed. Rights that were just
-// given take a moment to count.
+// ask runs helm as a member does, and returns its output. It tries again for a moment,
+// since new rights take a moment to be in force.
 func (m *migration) ask(ctx context.Context, client helm.Client, t tenant.Tenant, command string, args ...string) (string, error) {
 	resolved := tenant.Resolved{Name: t.Name, Home: t.Home(), Engine: tenant.EngineImpersonation, Namespaces: t.Namespaces, AllNamespaces: t.AllNamespaces}
 	inv, err := m.tenantHelm(client, helm.Line{Command: command, Args: args}, resolved, m.k, "secret")

@@ -10,11 +10,11 @@ import (
 	"unicode"
 )
 
-// nameList is a flag of users, groups and service accounts; several are separated by
-// commas, or each has a flag of its own. A value is read as it was typed or not at
-// all: a distinguished name (CN=alice,O=devs) is one name, and what may be one name or
-// several is refused. An empty value is a variable that a script forgot to set, and is
-// not taken for nobody.
+// nameList is a flag for users, groups and service accounts. Several names are separated
+// by commas, or each has a flag of its own. A value is never guessed: a distinguished
+// name (CN=alice,O=devs) is one name, and a value that could be one name or several is
+// refused. An empty value comes from a variable that a script forgot to set, and is
+// refused as well.
 type nameList []string
 
 func (n *nameList) String() string { return "" }
@@ -42,7 +42,7 @@ func splitNames(value string) ([]string, error) {
 		case err != nil:
 			return nil, errors.New(quoted)
 		}
-		return names, nil // as it stands in the quotes
+		return names, nil // as quoted
 	}
 	names := strings.Split(value, ",")
 	if slices.Contains(names, "") {
@@ -63,18 +63,18 @@ func splitNames(value string) ([]string, error) {
 	return names, checkBlanks(names)
 }
 
-// checkBlanks refuses blanks before or after a name: the API server would take them
-// for a part of it.
+// checkBlanks refuses blanks around a name: the API server would take them for a part of
+// it.
 func checkBlanks(names []string) error {
 	for _, name := range names {
-		if trimmed := strings.TrimSpace(name); name != trimmed && trimmed != "" { // an empty name is refused with all else that is wrong
+		if trimmed := strings.TrimSpace(name); name != trimmed && trimmed != "" { // empty names are refused later with the other problems
 			return fmt.Errorf("%q begins or ends with a blank: leave it out, or give each name a flag of its own", name)
 		}
 	}
 	return nil
 }
 
-// wordList is a flag of words without commas or blanks, such as namespaces.
+// wordList is a flag for words without commas or blanks, such as namespaces.
 type wordList []string
 
 func (w *wordList) String() string { return "" }
@@ -82,7 +82,7 @@ func (w *wordList) Type() string   { return "strings" }
 
 func (w *wordList) Set(value string) error {
 	if value == "" {
-		return nil // the verb says what is missing
+		return nil // the verb reports what is missing
 	}
 	words := strings.Split(value, ",")
 	for _, word := range words {

@@ -19,7 +19,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// outputFlag adds -o with the formats that a verb has; the first is the default.
+// outputFlag adds -o with the formats of a verb; the first is the default.
 func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
 	cmd.Flags().StringVarP(into, "output", "o", formats[0], "format of what is printed: "+strings.Join(formats, "|"))
 	completeValues(cmd, "output", formats...)
@@ -32,7 +32,7 @@ func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
 	}
 }
 
-// tableOptions are how a table is printed for scripts that read lines.
+// tableOptions are options for scripts that read a table's lines.
 type tableOptions struct{ noHeaders, quiet bool }
 
 func (o *tableOptions) flags(cmd *cobra.Command) {
@@ -40,20 +40,20 @@ func (o *tableOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "print names alone")
 }
 
-// head writes the headers of a table, unless they are left out.
+// head writes the headers of a table, unless they are turned off.
 func (o tableOptions) head(table io.Writer, columns ...string) {
 	if !o.noHeaders {
 		printRow(table, columns...)
 	}
 }
 
-// timeoutFlag adds --timeout: how long a verb waits for what it began.
+// timeoutFlag adds --timeout, which bounds the waits of a verb.
 func timeoutFlag(cmd *cobra.Command, into *time.Duration) {
 	*into = 5 * time.Minute
 	cmd.Flags().Var((*nonNegativeDuration)(into), "timeout", "how long to wait")
 }
 
-// nonNegativeDuration is a flag's duration that may not be negative.
+// nonNegativeDuration is a duration flag that refuses negative values.
 type nonNegativeDuration time.Duration
 
 func (d *nonNegativeDuration) String() string { return time.Duration(*d).String() }
@@ -70,8 +70,8 @@ func (d *nonNegativeDuration) Set(value string) error {
 	return nil
 }
 
-// printObject writes a value as JSON or YAML; a list of it that is nil is written as an
-// empty one (withLists).
+// printObject writes a value as JSON or YAML, with empty lists for nil slices
+// (withLists).
 func printObject(w io.Writer, format string, value any) error {
 	value = withLists(value)
 	if format == "json" {
@@ -79,8 +79,8 @@ func printObject(w io.Writer, format string, value any) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(value)
 	}
-	// By way of JSON, for its field names; YAML's reader refuses control characters
-	// that JSON leaves as they are.
+	// By way of JSON, for its field names. JSON leaves control characters unescaped that
+	// a YAML reader refuses.
 	var escaped bytes.Buffer
 	if err := json.NewEncoder(visible.Writer{W: &escaped, As: visible.YAML}).Encode(value); err != nil {
 		return err
@@ -92,8 +92,8 @@ func printObject(w io.Writer, format string, value any) error {
 	return err
 }
 
-// printYAML writes a YAML document with the hidden characters of its values as
-// escapes, which mean the same. Only double-quoted values can hold escapes.
+// printYAML writes a YAML document in which hidden characters of values are escaped,
+// which does not change the values. Only double-quoted values can have escapes.
 func printYAML(w io.Writer, text []byte) error {
 	if !bytes.ContainsFunc(text, hiddenInYAML) {
 		_, err := w.Write(text)
@@ -112,11 +112,11 @@ func printYAML(w io.Writer, text []byte) error {
 	return encoder.Close()
 }
 
-// hiddenInYAML reports whether a character needs an escape: line breaks and tabs may
-// be the layout's.
+// hiddenInYAML reports whether a character needs an escape; line breaks and tabs may be
+// part of the layout.
 func hiddenInYAML(r rune) bool { return r != '\n' && r != '\t' && visible.Hidden(r) }
 
-// quoteHidden has the values that hold hidden characters written in double quotes.
+// quoteHidden sets double quotes for the values with hidden characters.
 func quoteHidden(node *yamlv3.Node) {
 	if node.Kind == yamlv3.ScalarNode && strings.ContainsFunc(node.Value, hiddenInYAML) {
 		node.Style = yamlv3.DoubleQuotedStyle
@@ -126,7 +126,7 @@ func quoteHidden(node *yamlv3.Node) {
 	}
 }
 
-// shown are sentences as people see them, with the words of others that they hold.
+// shown returns sentences with the hidden characters in them escaped.
 func shown(sentences []string) []string {
 	for i, sentence := range sentences {
 		if !visible.Plain(sentence) {
@@ -137,8 +137,7 @@ func shown(sentences []string) []string {
 	return sentences
 }
 
-// printRow writes one row of a table: what somebody else chose makes no row or column
-// of its own.
+// printRow writes one row of a table. Untrusted text in a cell can't add rows or columns.
 func printRow(w io.Writer, cells ...string) {
 	shown := make([]string, len(cells))
 	for i, cell := range cells {
@@ -147,8 +146,8 @@ func printRow(w io.Writer, cells ...string) {
 	fmt.Fprintln(w, strings.Join(shown, "\t"))
 }
 
-// clipped is a name as a table's cell. A binding's or a user's name can be of any
-// length, and a long cell pads its column in every row: -o json has it whole.
+// clipped shortens a name for a table. Names of bindings and users can have any length,
+// and a long cell pads its column in every row; -o json has the whole name.
 func clipped(name string) string {
 	const most = 256 // no less than the longest name of other objects
 	if len(name) > most {
@@ -157,7 +156,7 @@ func clipped(name string) string {
 	return visible.Name(name)
 }
 
-// someOf are the first of many names as a table's cell, for the same reason.
+// someOf returns the first of many names for a table's cell, for the same reason.
 func someOf(names []string) string {
 	const most = 10
 	shown := make([]string, min(len(names), most))
@@ -170,7 +169,7 @@ func someOf(names []string) string {
 	return strings.Join(shown, ", ")
 }
 
-// isTerminal reports whether a stream is one that a person sits at.
+// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	file, isFile := stream.(*os.File)
 	return isFile && term.IsTerminal(int(file.Fd()))

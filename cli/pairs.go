@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// pairList is a flag of NAME=VALUE pairs, several separated by commas or each with a
-// flag of its own. An empty value is an empty, non-nil map: the setting is to be unset.
+// pairList is a flag for NAME=VALUE pairs. Several are separated by commas, or each has a
+// flag of its own. An empty value is an empty map that is not nil, which unsets the
+// setting.
 type pairList map[string]string
 
 func (p *pairList) Type() string { return "stringToString" }

@@ -54,7 +54,7 @@ does not render ends with helm's own message and exit code.`,
   helm tenant preflight upgrade --install web repo/chart --version 1.2.3 -o json
   helm tenant preflight install web ./chart --for-admin for-admin.yaml
   helm tenant --tenant team-b preflight install web ./chart -n b`,
-		DisableFlagParsing: true, // they are helm's, and reach it as they were typed
+		DisableFlagParsing: true, // the flags are helm's, and are passed on as typed
 		Args:               cobra.ArbitraryArgs,
 		ValidArgs:          []string{"install", "upgrade"},
 	}
@@ -93,28 +93,27 @@ does not render ends with helm's own message and exit code.`,
 	return cmd
 }
 
-// flight is a preflight that is under way.
+// flight is the state of a preflight.
 type flight struct {
 	*session
 	deployment *helm.Deployment
 	decision   helm.Decision
-	// kubeconfig is the file that helm is started with; empty for what the environment
-	// says.
+	// kubeconfig is the file with which helm is started; empty for the environment's.
 	kubeconfig string
-	// deployer acts as the tenant where the member may; else as the member.
+	// deployer acts as the tenant's deployer if the member may, otherwise as the member.
 	deployer *cluster.Client
 	served   *cluster.Discovery
 	kinds    preflight.Kinds
 	question preflight.Question
-	// newest is the newest revision of the release; nil where there is none.
+	// newest is the newest revision of the release, nil if there is none.
 	newest *cluster.Stored
 	report *preflight.Report
 	// exact waits for helm's own dry run; nil with Helm 2.
 	exact func() (helm.Output, error)
-	// renders is how often helm has rendered the chart.
+	// renders counts how often helm has rendered the chart.
 	renders int
-	// chart is a folder or an archive for Helm 2, whose template takes no other; folder is
-	// where it was downloaded to.
+	// chart is a folder or an archive for Helm 2, whose template accepts nothing else;
+	// folder is the folder of a downloaded chart.
 	chart, folder string
 }
 
@@ -152,7 +151,7 @@ func (s *session) preflight(ctx context.Context, client helm.Client, d *helm.Dep
 	return nil
 }
 
-// locate finds out where helm would act, and as whom.
+// locate finds out where helm would act, and as which identity.
 func (f *flight) locate(ctx context.Context, client helm.Client) error {
 	call := f.Call
 	typed := f.deployment.Typed()
@@ -169,7 +168,7 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 	if err != nil {
 		return err
 	}
-	// What a preflight says of namespaces needs all of them.
+	// Judging namespaces takes all of them.
 	if resolved.NamespacesUnknown() {
 		if resolved, err = f.readNamespaces(ctx, k, resolved, f.requestTimeout); err != nil {
 			return err
@@ -202,7 +201,7 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 	return nil
 }
 
-// judge renders the chart and finds what stands against it; all goes into the report.
+// judge renders the chart and adds the findings to the report.
 func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 	findings, fitting := preflight.JudgeRelease(f.question.Release)
 	if len(findings) > 0 {
@@ -212,7 +211,7 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if f.question.Major > 2 {
-		// It asks the API server the same things, and is what takes longest.
+		// Helm's dry run asks the API server the same, and takes longest.
 		f.exact, f.renders = f.start(ctx, f.deployment.DryRun()), 1
 	}
 	asking, ctxOfAsking := errgroup.WithContext(ctx)
@@ -265,7 +264,7 @@ func (f *flight) try(ctx context.Context, plan preflight.Plan, version int) erro
 	return err
 }
 
-// readRelease finds the release's newest record. Helm 2's are not a member's to read.
+// readRelease finds the release's newest record. A member may not read those of Helm 2.
 func (f *flight) readRelease(ctx context.Context) error {
 	f.question.Upgrade = f.deployment.Command == "upgrade" && f.deployment.Release != "" && !f.deployment.Is("install")
 	if f.question.Major == 2 || f.question.Release == "" || !f.question.Has(f.question.Namespace) {
@@ -282,7 +281,7 @@ func (f *flight) readRelease(ctx context.Context) error {
 	}
 	switch {
 	case f.newest == nil:
-		// Without --install helm itself says that there is nothing to upgrade.
+		// Without --install helm itself reports that there is nothing to upgrade.
 	case f.deployment.Command == "upgrade":
 		f.question.Upgrade = true
 	default:
@@ -291,10 +290,10 @@ func (f *flight) readRelease(ctx context.Context) error {
 	return nil
 }
 
-// helmTimeout is how long helm may take to render a chart.
+// helmTimeout bounds a rendering by helm.
 const helmTimeout = 5 * time.Minute
 
-// writeForAdmin writes what an admin would have to create into a file.
+// writeForAdmin writes to a file the objects that an admin would have to create.
 func (s *session) writeForAdmin(file string, report *preflight.Report, objects []preflight.ForAdmin) error {
 	if len(objects) == 0 {
 		s.say("There is nothing for an admin to create; %s was not written.", file)

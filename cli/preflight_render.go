@@ -13,7 +13,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// helmError is a chart that helm does not render: its own message and exit code.
+// helmError is helm's message and exit code where it does not render a chart.
 type helmError struct {
 	said string
 	code int
@@ -21,8 +21,8 @@ type helmError struct {
 
 func (e *helmError) Error() string { return e.said }
 
-// sayHelmFailed prints helm's own message, which may quote the chart: its author steers no
-// terminal with it, and makes no line that reads as one of preflight's report.
+// sayHelmFailed prints helm's own message. It may quote the chart, so it is escaped and
+// can't look like a line of preflight's report.
 func (s *session) sayHelmFailed(failed *helmError) error {
 	text := strings.ReplaceAll(strings.TrimRight(failed.said, "\n"), "\n", "\n  ") + "\n"
 	if _, err := (visible.Writer{W: s.Env.Stderr}).Write([]byte(text)); err != nil {
@@ -31,19 +31,19 @@ func (s *session) sayHelmFailed(failed *helmError) error {
 	return &codeError{code: failed.code}
 }
 
-// runHelm runs helm with a line of the same call.
+// runHelm runs helm for this call with another line.
 func (f *flight) runHelm(ctx context.Context, line helm.Line) (helm.Output, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, helmTimeout, fmt.Errorf("helm %s took more than %s", line.Command, helmTimeout))
 	defer cancel()
 	return helm.Run(ctx, f.decision.Render(line, f.Env.Environ, f.kubeconfig), preflight.MaxRendered)
 }
 
-// capabilities are what charts ask about the API server.
+// capabilities returns what charts can ask about the API server.
 func (f *flight) capabilities() helm.Capabilities {
 	return helm.Capabilities{KubeVersion: f.served.Version, APIVersions: f.served.APIVersions()}
 }
 
-// start runs helm in the background; the function that it returns waits for it.
+// start runs helm in the background and returns a function that waits for its output.
 func (f *flight) start(ctx context.Context, line helm.Line) func() (helm.Output, error) {
 	done := make(chan struct{})
 	var out helm.Output
@@ -58,7 +58,7 @@ func (f *flight) start(ctx context.Context, line helm.Line) func() (helm.Output,
 	}
 }
 
-// attempt is a run of helm's as preflight reads it.
+// attempt returns the output of a run of helm in the form of package preflight.
 func attempt(out helm.Output) *preflight.Attempt {
 	return &preflight.Attempt{Text: out.Stdout, Failed: out.Code != 0, Said: out.Stderr}
 }
@@ -70,8 +70,8 @@ func attemptOf(out helm.Output, err error) (*preflight.Attempt, error) {
 	return attempt(out), nil
 }
 
-// render has helm render the chart: by its own dry run, and where that refuses the chart,
-// by its template. The error is a *helmError where helm does not render it.
+// render has helm render the chart: by its own dry run, and if that refuses the chart, by
+// its template. The error is a *helmError if helm does not render it.
 func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 	capabilities := f.capabilities()
 	if f.question.Major == 2 {
@@ -86,7 +86,7 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 		rendering, err := f.renderRefused(ctx, capabilities, exact)
 		return rendering, asHelmError(err, exact.Code)
 	}
-	f.question.TakeOwnership = f.question.TakeOwnership || f.question.Upgrade // helm has looked
+	f.question.TakeOwnership = f.question.TakeOwnership || f.question.Upgrade // helm has checked the ownership
 	folders, err := crds()
 	if err != nil {
 		return preflight.Rendering{}, err
@@ -94,9 +94,9 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 	return preflight.RenderingOfDryRun(attempt(exact), folders)
 }
 
-// renderCRDs has helm's template print the chart's crds folders, of which its dry run says
-// nothing, side by side with that. The function that it returns waits for it, and returns
-// nil where there are none, or where the command does not look at them.
+// renderCRDs has helm's template print the chart's crds folders, which its dry run does
+// not print, while that runs. It returns a function that waits for the result, which is
+// nil if there are no crds folders, or the command ignores them.
 func (f *flight) renderCRDs(ctx context.Context, capabilities helm.Capabilities) func() (*preflight.Attempt, error) {
 	if f.question.Upgrade || f.question.SkipCRDs || !f.deployment.MayHaveCRDs() {
 		return func() (*preflight.Attempt, error) { return nil, nil }
@@ -112,7 +112,7 @@ func (f *flight) renderCRDs(ctx context.Context, capabilities helm.Capabilities)
 	return func() (*preflight.Attempt, error) { return attemptOf(running()) }
 }
 
-// renderRefused renders by helm's template what its dry run refuses.
+// renderRefused renders with helm's template what its dry run refuses.
 func (f *flight) renderRefused(ctx context.Context, capabilities helm.Capabilities, exact helm.Output) (preflight.Rendering, error) {
 	f.renders++
 	if f.question.Upgrade {
@@ -132,8 +132,8 @@ func (f *flight) renderRefused(ctx context.Context, capabilities helm.Capabiliti
 	return preflight.RenderingOfRefused(attempt(exact), plain)
 }
 
-// templateOfUpgrade renders an upgrade by helm's template, with the values of the release
-// that is there where helm would take them.
+// templateOfUpgrade renders an upgrade with helm's template, with the values of the
+// present release if helm would use them.
 func (f *flight) templateOfUpgrade(ctx context.Context, capabilities helm.Capabilities) (*preflight.Attempt, error) {
 	deployment := f.deployment
 	if deployment.ReusesValues() && f.newest != nil {
@@ -141,7 +141,7 @@ func (f *flight) templateOfUpgrade(ctx context.Context, capabilities helm.Capabi
 		if err != nil || values.Code != 0 {
 			return nil, err
 		}
-		folder, err := os.MkdirTemp("", "helm-tenant-preflight-") // mode 0700: values hold secrets
+		folder, err := os.MkdirTemp("", "helm-tenant-preflight-") // mode 0700, since values contain secrets
 		if err != nil {
 			return nil, err
 		}
@@ -162,8 +162,8 @@ func asHelmError(err error, code int) error {
 	return err
 }
 
-// renderWithHelm2 renders with Helm 2's template, which takes folders and archives only:
-// any other chart is downloaded first.
+// renderWithHelm2 renders with Helm 2's template, which accepts only folders and
+// archives: any other chart is downloaded first.
 func (f *flight) renderWithHelm2(ctx context.Context, capabilities helm.Capabilities) (preflight.Rendering, error) {
 	f.chart = f.deployment.Chart
 	if _, err := os.Stat(f.chart); err != nil || f.deployment.Value("repo") != "" {

@@ -15,7 +15,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// judgeStatically judges with Helm 2, by what a member may read.
+// judgeStatically judges for Helm 2, from what a member may read.
 func (f *flight) judgeStatically(ctx context.Context, plan preflight.Plan) error {
 	var record *tenant.Tenant
 	t, err := f.deployer.Record(ctx, f.decision.Tenant.Home)
@@ -29,8 +29,8 @@ func (f *flight) judgeStatically(ctx context.Context, plan preflight.Plan) error
 	return nil
 }
 
-// tryValues renders the chart with its usual values for cluster-scoped objects switched
-// off, and notes those with which fewer are left.
+// tryValues renders the chart with its usual switches for cluster-scoped objects turned
+// off, and notes the values that leave fewer of them.
 func (f *flight) tryValues(ctx context.Context, rendered preflight.Rendered) error {
 	all := f.question.Outside(f.kinds, rendered)
 	if all == 0 || !preflight.LeavesOutside(f.report.Findings) {
@@ -68,7 +68,7 @@ func (s *session) printPreflight(report *preflight.Report, output string) error 
 	return err
 }
 
-// preflightTable writes a line for each finding, and what to do about each kind of them.
+// preflightTable writes a line for each finding, and what to do about each kind.
 func preflightTable(w io.Writer, findings []preflight.Finding, wide bool) error {
 	if len(findings) == 0 {
 		return nil
@@ -125,8 +125,8 @@ func preflightSummary(report *preflight.Report) string {
 	return b.String()
 }
 
-// forAdminText is the file for an admin: YAML, with what each object gives as comments
-// before it. Everything in it is a member's words.
+// forAdminText returns the file for an admin: YAML with comments that say what each
+// object grants. Everything in it comes from a member.
 func forAdminText(report *preflight.Report, objects []preflight.ForAdmin) ([]byte, error) {
 	var text bytes.Buffer
 	comment := func(format string, args ...any) {

@@ -111,8 +111,8 @@ func (s *session) printProof(report *prove.Report, output string) error {
 	return err
 }
 
-// proofTable writes a line for each attempt; what was refused comes last, since
-// everything should be.
+// proofTable writes a line for each attempt. Refused attempts come last, since all should
+// be.
 func proofTable(w io.Writer, report *prove.Report, wide bool) error {
 	rows := slices.Clone(report.Rows)
 	rank := []prove.Result{prove.Allowed, prove.Untried, prove.Open, prove.Denied, prove.Beyond, prove.Accepted, prove.Refused}

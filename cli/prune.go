@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// surplus are the tenants of the cluster that the files do not name.
+// surplus returns the tenants of the cluster that the files do not name.
 func (s *session) surplus(ctx context.Context, client *cluster.Client, o *applyOptions, requests []admin.Request) ([]string, error) {
 	if !o.prune {
 		return nil, nil
@@ -33,20 +33,20 @@ func (s *session) surplus(ctx context.Context, client *cluster.Client, o *applyO
 	return names, nil
 }
 
-// pruneTenants destroys the surplus tenants under destroy's rules.
+// pruneTenants destroys the surplus tenants by the rules of destroy.
 func (s *session) pruneTenants(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, o *applyOptions, names []string) []admin.Outcome {
 	var outcomes []admin.Outcome
 	for _, name := range names {
 		d := o.destroy
 		d.wait, d.timeout = o.wait, o.timeout
 		d.output = "text"
-		d.quiet = o.output != "text" // what is printed is one object
+		d.quiet = o.output != "text" // the output is a single object
 		outcomes = append(outcomes, admin.Outcome{Name: name, Err: s.destroyTenant(ctx, k, client, name, &d)})
 	}
 	return outcomes
 }
 
-// tryPrune returns those of the surplus tenants that a prune could not destroy, and why.
+// tryPrune returns the surplus tenants that a prune could not destroy, with the reasons.
 func (s *session) tryPrune(ctx context.Context, client *cluster.Client, o *applyOptions, names []string) []admin.Outcome {
 	var refused []admin.Outcome
 	for _, name := range names {

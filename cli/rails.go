@@ -14,7 +14,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// railOptions are the flags for guard rails that are not values of their own.
+// railOptions are the flags for guard rails that need parsing.
 type railOptions struct {
 	podSecurity, guard, network string
 	limits                      map[string]string
@@ -48,8 +48,8 @@ func words[S ~string](values []S) []string {
 
 func alternatives[S ~string](values []S) string { return strings.Join(words(values), "|") }
 
-// complete puts what was typed into the tenant's rails. A list or map that was typed
-// and is empty says that there is none.
+// complete sets the tenant's rails from the flags. A list or map whose flag was given
+// empty is unset.
 func (o *railOptions) complete(cmd *cobra.Command, r *tenant.Rails) []error {
 	f := cmd.Flags()
 	var wrong []error
@@ -84,8 +84,8 @@ func (o *railOptions) complete(cmd *cobra.Command, r *tenant.Rails) []error {
 	return wrong
 }
 
-// railLines are the guard rails of a tenant as describe shows them: a name and a text
-// each, and nothing for those that it has not.
+// railLines returns the guard rails of a tenant for describe: a name and a text each,
+// without those that it does not have.
 func railLines(r tenant.Rails) [][2]string {
 	lines := [][2]string{{"PodSecurity", string(r.PodSecurity)}, {"Guard", string(r.Guard)}}
 	add := func(name, text string) {
@@ -107,7 +107,7 @@ func railLines(r tenant.Rails) [][2]string {
 	return lines
 }
 
-// printQuotas shows what is used of the quota in each namespace.
+// printQuotas prints the use of the quota in each namespace.
 func printQuotas(w io.Writer, in []admin.NamespaceOf) {
 	if !slices.ContainsFunc(in, func(ns admin.NamespaceOf) bool { return len(ns.Quota) > 0 }) {
 		return

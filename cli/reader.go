@@ -8,8 +8,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// isReader asks the API server whether the caller is a reader of the tenant with that
-// home: who is a member as well is none. known is false where they are neither.
+// isReader asks the API server whether the caller is a reader, and not a member as well,
+// of the tenant with that home. known is false if the caller is neither.
 func isReader(ctx context.Context, client *cluster.Client, home string) (reader, known bool, err error) {
 	may := func(account string) (bool, error) {
 		return client.May(ctx, cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: account, Namespace: home})
@@ -22,8 +22,8 @@ func isReader(ctx context.Context, client *cluster.Client, home string) (reader,
 	return reader, reader, err
 }
 
-// asReader completes a tenant of Helm 3 and 4 by whether the caller is its reader. A
-// kubeconfig whose user acts as one of the tenant's accounts already says which.
+// asReader sets whether the caller is a reader of a tenant of Helm 3 and 4. If the
+// kubeconfig's user acts as one of the tenant's accounts, that decides it.
 func asReader(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, r tenant.Resolved) (tenant.Resolved, error) {
 	if _, acts := k.Impersonates(); acts || r.Engine == tenant.EngineTiller {
 		return r, nil

@@ -21,7 +21,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// releaseQuery is what `releases` is asked for.
+// releaseQuery has the options of `releases`.
 type releaseQuery struct {
 	all      bool
 	filter   string
@@ -30,8 +30,8 @@ type releaseQuery struct {
 	plain    tableOptions
 }
 
-// releaseStatuses are those that a release's newest revision can have, as Helm 3 spells
-// them. One that is pending has a longer word.
+// releaseStatuses are the statuses of a release's newest revision, as Helm 3 spells them.
+// The pending ones are summed up as "pending".
 var releaseStatuses = []string{"deployed", "failed", "pending", "uninstalled", "uninstalling", "unknown"}
 
 func newReleases(s *session) *cobra.Command {
@@ -107,7 +107,7 @@ func (q releaseQuery) wants(status string) bool {
 	return !asked && status != "uninstalled"
 }
 
-// helmStatus is a status as Helm 3 and 4 spell it.
+// helmStatus returns a status as Helm 3 and 4 spell it.
 func helmStatus(status string) string {
 	switch status {
 	case "DELETED":
@@ -120,8 +120,8 @@ func helmStatus(status string) string {
 	return strings.ReplaceAll(strings.ToLower(status), "_", "-")
 }
 
-// listReleases lists as an administrator where tenants are named, and as a member
-// otherwise, or where the caller may not read the tenants.
+// listReleases lists as an administrator if tenants are named, otherwise, or if the
+// caller may not read the tenants, as a member.
 func (s *session) listReleases(ctx context.Context, names []string, q releaseQuery) (*admin.ReleaseList, error) {
 	k, client, err := s.open()
 	if err != nil {
@@ -159,8 +159,8 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 	return list, nil
 }
 
-// memberReleases are the releases of a tenant as its member sees them: through its
-// Tiller, or as its deployer. An empty name is the tenant that the context says.
+// memberReleases returns the releases of a tenant as a member sees them: through its
+// Tiller, or as its deployer. An empty name means the context's tenant.
 func (s *session) memberReleases(ctx context.Context, k *tenant.Kubeconfig, name string, charts bool) (*admin.ReleaseList, error) {
 	engine := s.engine(ctx)
 	resolved, err := s.resolve(ctx, k, name, engine, s.requestTimeout)
@@ -195,11 +195,11 @@ func (s *session) memberReleases(ctx context.Context, k *tenant.Kubeconfig, name
 	}}, charts)
 }
 
-// listPage is how many releases Helm 2 is asked for at a time.
+// listPage is the number of releases in one answer of Helm 2.
 const listPage = 512
 
-// tillerReleases asks the tenant's Tiller by helm's own list: its members may read
-// nothing in its home.
+// tillerReleases asks the tenant's Tiller with helm's own list: members may read no
+// records in its home.
 func (s *session) tillerReleases(ctx context.Context, k *tenant.Kubeconfig, resolved tenant.Resolved) (*admin.ReleaseList, error) {
 	client, err := s.HelmClient(ctx, false)
 	if err != nil {
@@ -233,7 +233,7 @@ func (s *session) tillerReleases(ctx context.Context, k *tenant.Kubeconfig, reso
 	}
 }
 
-// tillerList is what `helm list --output json` of Helm 2 prints (cmd/helm/list.go).
+// tillerList is the output of Helm 2's `helm list --output json` (cmd/helm/list.go).
 type tillerList struct {
 	Next     string
 	Releases []tillerRelease
@@ -244,7 +244,7 @@ type tillerRelease struct {
 	Revision                                            int
 }
 
-// parseTillerList reads the list; Helm 2 prints nothing where there are no releases.
+// parseTillerList parses the list; Helm 2 prints nothing if there are no releases.
 func parseTillerList(text string) (tillerList, error) {
 	var list tillerList
 	if strings.TrimSpace(text) == "" {
@@ -258,7 +258,7 @@ func parseTillerList(text string) (tillerList, error) {
 
 func (t tillerRelease) release() admin.Release {
 	r := admin.Release{Name: t.Name, Namespace: t.Namespace, Revision: t.Revision, Status: t.Status, Chart: t.Chart, AppVersion: t.AppVersion, Engine: tenant.EngineTiller}
-	// Helm 2 prints the local time, in C's format.
+	// Helm 2 prints the local time in the format of C.
 	if updated, err := time.ParseInLocation(time.ANSIC, t.Updated, time.Local); err == nil {
 		updated = updated.UTC()
 		r.Updated = &updated

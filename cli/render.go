@@ -10,14 +10,14 @@ import (
 	"helm-tenant/admin"
 )
 
-// Values of --dry-run, as kubectl has them.
+// These are the values of --dry-run, as in kubectl.
 const (
 	dryRunNone   = "none"
 	dryRunServer = "server"
 	dryRunClient = "client"
 )
 
-// checkDryRun returns an error where --dry-run is not one of its values, or other flags
+// checkDryRun returns an error if the value of --dry-run is unknown, or other flags
 // contradict it. given reports whether a flag was given.
 func (o *applyOptions) checkDryRun(given func(string) bool) error {
 	switch o.dryRun {

@@ -92,7 +92,7 @@ others: the exit code is then 3.`,
 	return cmd
 }
 
-// request is what is asked; nobody is named where it is for those whose time is over.
+// request returns the request; without names it concerns those whose time has ended.
 func (o *revokeOptions) request() admin.RevokeRequest {
 	r := admin.RevokeRequest{Who: o.members, Expired: o.expired}
 	for as, only := range map[tenant.Relation]bool{tenant.RelationMember: o.member, tenant.RelationReader: o.reader, tenant.RelationOwner: o.owner} {
@@ -110,7 +110,7 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 	}
 	t, err := admin.Find(ctx, client, name, o.home)
 	if unreadable, ok := errors.AsType[*cluster.RecordError](err); ok {
-		// Who is a member stands in the binding alone: nothing else is needed.
+		// The binding alone says who is a member: the record is not needed.
 		s.say("Warning: the record of tenant %s can't be read: %v", name, unreadable)
 		err = nil
 	}
@@ -162,7 +162,7 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 	return nil
 }
 
-// revokeExpired takes those out of all tenants whose time is over.
+// revokeExpired removes from all tenants those whose time has ended.
 func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 	_, client, err := s.open()
 	if err != nil {
@@ -189,7 +189,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 			continue
 		}
 		item := membershipOf(result, o.dryRun)
-		item.StillIn = nil // nobody looked
+		item.StillIn = nil // nobody looked for ways
 		items = append(items, item)
 		if o.output == "text" {
 			s.printPeople(result, revoked, o.as, o.dryRun)

@@ -45,8 +45,8 @@ var verbs = []verb{
 	{"shellenv", newShellenv},
 }
 
-// aboutCaller are the verbs before which --tenant may stand: they are about the tenant
-// that the caller is.
+// aboutCaller are the verbs before which --tenant may stand: they concern the caller's
+// own tenant.
 var aboutCaller = []string{"whoami", "shellenv", "releases", "kubeconfig", "preflight"}
 
 type verb struct {
@@ -57,29 +57,29 @@ type verb struct {
 // session is one run of one of our verbs.
 type session struct {
 	caller
-	// flags that every verb has
+	// These are flags of every verb.
 	context, kubeContext string
 	kubeconfigFile       string
 	requestTimeout       time.Duration
-	// completing says that nothing is run, only completed.
+	// completing reports whether the run is a completion, which runs no verb.
 	completing bool
 }
 
-// Run does what the arguments say and returns the exit code.
+// Run runs the command in the arguments and returns the exit code.
 func Run(ctx context.Context, env Environment) int {
 	code, err := run(ctx, env)
 	if err != nil {
 		var usage *usageError
 		if errors.As(err, &usage) && slices.ContainsFunc(env.Args, asksForExitCode) {
-			err = &codeError{exitFailed, err} // 2 would say that something differs, to apply's callers and to helm diff's
+			err = &codeError{exitFailed, err} // 2 would mean a difference to callers of apply and of helm diff
 		}
 		return report(env.Stderr, err)
 	}
 	return code
 }
 
-// asksForExitCode reports whether an argument is --detailed-exitcode, and not its
-// contrary.
+// asksForExitCode reports whether an argument is --detailed-exitcode, and does not turn
+// it off.
 func asksForExitCode(arg string) bool {
 	name, value, joined := strings.Cut(arg, "=")
 	on, err := strconv.ParseBool(value)
@@ -137,7 +137,7 @@ func (c caller) runVerb(ctx context.Context, args []string) (int, error) {
 	return exitDone, err
 }
 
-// newRoot is the tree of our commands.
+// newRoot returns the tree of our commands.
 func newRoot(s *session) *cobra.Command {
 	root := &cobra.Command{
 		Use:         "tenant",
@@ -177,7 +177,7 @@ Before the command, and only there:
 			}
 		}
 		if errors.As(err, &unknown) && cmd.Name() == "init" && slices.Contains(helmInitFlags, unknown.GetSpecifiedName()) {
-			err = withHint(err, hint("helm's own init is typed without \"tenant\": helm init --"+unknown.GetSpecifiedName())) // one of ours above
+			err = withHint(err, hint("helm's own init is typed without \"tenant\": helm init --"+unknown.GetSpecifiedName())) // one of the flags above
 		}
 		return asUsage(cmd, err)
 	})
@@ -191,18 +191,18 @@ Before the command, and only there:
 		if err != nil {
 			return err
 		}
-		found.InitDefaultHelpFlag() // which only a command that is run has by itself
+		found.InitDefaultHelpFlag() // cobra adds it only to a command that runs
 		return found.Help()
 	}})
 	return root
 }
 
-// helmInitFlags are those of Helm 2's own init that ours has not.
+// helmInitFlags are the flags of Helm 2's own init that ours does not have.
 var helmInitFlags = []string{"client-only", "canary-image", "automount-service-account-token", "force-upgrade", "local-repo-url", "net-host", "node-selectors", "override",
 	"skip-refresh", "skip-repos", "stable-repo-url", "tiller-tls", "tiller-tls-cert", "tiller-tls-hostname", "tiller-tls-key", "tiller-tls-verify", "tls-ca-cert", "upgrade"}
 
-// contextName is pflag's string, but for an empty value: that is a variable which a
-// script forgot to set, and does not mean the current context.
+// contextName is pflag's string, except that it refuses an empty value: that comes from a
+// variable which a script forgot to set, and does not mean the current context.
 type contextName string
 
 func (c *contextName) String() string { return string(*c) }
@@ -215,7 +215,7 @@ func (c *contextName) Set(value string) error {
 	return nil
 }
 
-// noTenantFlag says what is typed instead of --tenant to a verb of ours.
+// noTenantFlag says what to type instead of --tenant with one of our verbs.
 func noTenantFlag(cmd *cobra.Command) error {
 	if strings.Contains(cmd.Use, "TENANT") {
 		return fmt.Errorf("--tenant goes before a command of helm's; %s takes the tenant's name as its argument", cmd.Name())
@@ -233,7 +233,7 @@ func asUsage(cmd *cobra.Command, err error) error {
 	return &usageError{err, strings.TrimSpace(cmd.UseLine())}
 }
 
-// oneTenant checks the only argument of most verbs.
+// oneTenant checks the single argument of most verbs.
 func oneTenant(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
@@ -247,7 +247,7 @@ func oneTenant(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// tenantNames checks arguments that are all tenants' names.
+// tenantNames checks arguments that are all names of tenants.
 func tenantNames(cmd *cobra.Command, args []string) error {
 	for _, name := range args {
 		if err := tenant.CheckName(name); err != nil {
@@ -257,13 +257,13 @@ func tenantNames(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// riskFlag lets a verb be told that dangers are accepted.
+// riskFlag adds the flag with which dangers are accepted.
 func riskFlag(cmd *cobra.Command, into *[]string) {
 	cmd.Flags().StringSliceVar(into, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
 	completeValues(cmd, "accept-risk", risks()...)
 }
 
-// open loads the kubeconfig and connects to the API server that is meant.
+// open loads the kubeconfig and connects to the API server of the requested context.
 func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 	if err := s.checkIdentity(); err != nil {
 		return nil, nil, err
@@ -279,8 +279,8 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 	return k, client, err
 }
 
-// checkTyped refuses what was typed to helm and says who acts, or where, beside the
-// kubeconfig: our own verbs act as the caller, on the context's cluster.
+// checkTyped refuses flags for helm that set the identity or the API server: our own
+// verbs act as the caller, on the context's cluster.
 func (s *session) checkTyped() error {
 	if typed := s.Call.Outer.Identity; len(typed) > 0 {
 		return fmt.Errorf("%s says who acts, or where, but helm-tenant acts as a kubeconfig context says: use --context, or leave it out", typed[0])
@@ -297,7 +297,7 @@ func (s *session) checkIdentity() error {
 	}
 	for _, name := range []string{envvar.KubeAPIServer, envvar.KubeToken, envvar.KubeAsUser, envvar.KubeAsGroups} {
 		value := s.Env.Get(name)
-		// Where it can't be seen whether the account was typed, it may have been.
+		// If it is not known whether the account was typed, it may have been.
 		if value == "" || name == envvar.KubeAsUser && isDeployer(value) && s.Call.Hidden == nil {
 			continue
 		}
@@ -306,19 +306,19 @@ func (s *session) checkIdentity() error {
 	return nil
 }
 
-// isDeployer reports whether a user is one that shellenv exports.
+// isDeployer reports whether a user name is one that shellenv exports.
 func isDeployer(user string) bool {
 	s := tenant.User(user)
 	return s == tenant.Account(s.Namespace, tenant.HelmAccount) || s == tenant.Account(s.Namespace, tenant.ReaderAccount)
 }
 
-// say narrates on stderr.
+// say prints a message to stderr.
 func (s *session) say(format string, args ...any) {
 	visible.Fprintf(s.Env.Stderr, format+"\n", args...)
 }
 
-// next narrates what to type next.
+// next prints to stderr what to type next.
 func (s *session) next(text string, c command.Command) { s.say("%s: %s", text, command.Run(c)) }
 
-// out is where data goes.
+// out is the stream for data.
 func (s *session) out() io.Writer { return visible.Writer{W: s.Env.Stdout} }

@@ -16,7 +16,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// shells are those that shellenv speaks, and how each sets and unsets.
+// shells are the shells that shellenv knows, and how each sets and unsets a variable.
 var shells = map[string]struct {
 	set, unset string
 	grammar    command.Shell
@@ -24,8 +24,8 @@ var shells = map[string]struct {
 	"bash": {"export %s=%s\n", "unset %s\n", command.Common},
 	"zsh":  {"export %s=%s\n", "unset %s\n", command.Common},
 	"sh":   {"export %s=%s\n", "unset %s\n", command.Common},
-	// "or true": nothing to unset is a failure there, which set -gx hands on, and
-	// "... | source; and helm list" would stop.
+	// "or true": unsetting a variable that is not set fails there, set -gx passes the
+	// failure on, and "... | source; and helm list" would stop.
 	"fish":       {"set -gx %s %s;\n", "set -e %s; or true;\n", command.Common},
 	"powershell": {"$env:%s = %s\n", "Remove-Item Env:%s -ErrorAction SilentlyContinue\n", command.PowerShell},
 }
@@ -78,7 +78,7 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 		return err
 	}
 	if resolved.Engine == tenant.EngineTiller && k.Context != "" && !k.IsCurrent() {
-		// Plain helm would go to the current context's cluster, with this tenant's names.
+		// Plain helm would use the current context's cluster with this tenant's names.
 		return withHint(fmt.Errorf("helm 2 takes the context from the kubeconfig only, and %q is not the current one", k.Context), typed("make it so", command.Command{"kubectl", "config", "use-context", "--", k.Context}))
 	}
 	var vars [][2]string
@@ -132,8 +132,8 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	return nil
 }
 
-// homeIsKnown reports whether the tenant's name alone leads to its home namespace;
-// where it does not, TILLER_NAMESPACE has to.
+// homeIsKnown reports whether the tenant's name is enough to find its home namespace;
+// otherwise TILLER_NAMESPACE is needed.
 func homeIsKnown(k *tenant.Kubeconfig, r tenant.Resolved) bool {
 	known, found := k.Extension.Find(r.Name)
 	return found && known.HomeNamespace == r.Home || !found && r.Home == r.Engine.ConventionalHome(r.Name)

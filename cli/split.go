@@ -30,7 +30,7 @@ type splitOptions struct {
 	timeout              time.Duration
 }
 
-// defaultFrom is where helm init puts a Tiller.
+// defaultFrom is the namespace in which helm init puts a Tiller.
 const defaultFrom = "kube-system"
 
 func newSplit(s *session) *cobra.Command {
@@ -160,7 +160,7 @@ func (s *session) split(ctx context.Context, o *splitOptions) error {
 	return withHint(fmt.Errorf("split of the Tiller in namespace %q in %s: %w", o.from, client.Where(), err), s.splitHints(err, o)...)
 }
 
-// splitCommand is split with the flag, and --from where that is not the default.
+// splitCommand returns split with flags, and with --from unless that is the default.
 func splitCommand(from string, flags ...string) command.Command {
 	c := append(command.Command{"helm", "tenant", "split"}, flags...)
 	if from != defaultFrom {
@@ -169,7 +169,7 @@ func splitCommand(from string, flags ...string) command.Command {
 	return c
 }
 
-// splitHints says what to type instead.
+// splitHints returns what to type instead.
 func (s *session) splitHints(err error, o *splitOptions) []hint {
 	hints := hintsFor(err, byFile)
 	if errors.Is(err, admin.ErrNoSplit) {
@@ -203,8 +203,8 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 	return hints
 }
 
-// lateHint says what to do about a Tiller that was started again at the end of a split, and
-// is not ready.
+// lateHint says what to do about a Tiller that was started again at the end of a split
+// and is not ready.
 func (s *session) lateHint(o *splitOptions, home string) hint {
 	done := "the split is finished"
 	if o.abort {
@@ -237,7 +237,8 @@ func (s *session) beginSplit(ctx context.Context, run *admin.Split, o *splitOpti
 	return nil
 }
 
-// endSplit takes the result of Finish or Abort, and then what to say of it.
+// endSplit takes the result of Finish or Abort, and returns a function that prints what
+// was done.
 func (s *session) endSplit(e *admin.SplitEnd, err error) func(o *splitOptions, done string) error {
 	return func(o *splitOptions, done string) error {
 		if err != nil {
@@ -274,9 +275,9 @@ func (s *session) endSplit(e *admin.SplitEnd, err error) func(o *splitOptions, d
 	}
 }
 
-// opsTenant is the init that makes a Tiller an ops tenant of the namespaces of its
-// releases. Their records name them, which others may have written: a name that no
-// namespace has is left out.
+// opsTenant returns the init that makes a Tiller an ops tenant of its releases'
+// namespaces. These come from records that others may have written: a name that no
+// namespace can have is left out.
 func opsTenant(home string, namespaces []string) command.Command {
 	namespaces = slices.DeleteFunc(slices.Clone(namespaces), func(name string) bool { return len(validation.IsDNS1123Label(name)) > 0 })
 	if len(namespaces) == 0 {
@@ -285,7 +286,7 @@ func opsTenant(home string, namespaces []string) command.Command {
 	return command.Tenant("init", "ops", "--home-namespace="+home, "--adopt", "--namespaces="+strings.Join(namespaces, ","))
 }
 
-// printSplit shows where each release goes.
+// printSplit prints where each release goes.
 func (s *session) printSplit(p *admin.SplitPlan, o *splitOptions) error {
 	type moving struct {
 		Name      string   `json:"name"`

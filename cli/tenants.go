@@ -18,7 +18,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// tenantsQuery is what `tenants` is asked for.
+// tenantsQuery has the options of `tenants`.
 type tenantsQuery struct {
 	names  []string
 	output string
@@ -90,8 +90,8 @@ func (s *session) tenants(ctx context.Context, q tenantsQuery) error {
 	return nil
 }
 
-// takeTenants reads the tenants of those names, of all where there are none. missing has an
-// error for each that is not there.
+// takeTenants reads the named tenants, or all if there are no names. missing has an error
+// for each tenant that does not exist.
 func takeTenants(ctx context.Context, client *cluster.Client, names []string) (inventory *admin.Inventory, missing problems, err error) {
 	if inventory, err = admin.TakeInventory(ctx, client); err != nil {
 		return nil, nil, fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
@@ -108,7 +108,7 @@ func takeTenants(ctx context.Context, client *cluster.Client, names []string) (i
 	return inventory, missing, nil
 }
 
-// tenantItem is a tenant in machine output: what is not known of it is null.
+// tenantItem is a tenant in machine output, with null for what is not known.
 type tenantItem struct {
 	admin.Overview
 	Members   *tenant.Members `json:"members"`
@@ -118,7 +118,7 @@ type tenantItem struct {
 	Releases  map[string]int  `json:"releases"`
 }
 
-// tenantItems are an inventory's tenants for machine output.
+// tenantItems returns an inventory's tenants for machine output.
 func tenantItems(inventory *admin.Inventory) []tenantItem {
 	items := []tenantItem{}
 	for _, t := range inventory.Tenants {
@@ -186,8 +186,8 @@ func (s *session) printTenants(inventory *admin.Inventory, where string, q tenan
 	return nil
 }
 
-// printTenantRows prints lines of the table of tenants, and their headers unless q leaves
-// those out.
+// printTenantRows prints rows of the table of tenants, with headers unless q turns them
+// off.
 func (s *session) printTenantRows(rows [][]string, q tenantsQuery) error {
 	table := tabwriter.NewWriter(s.out(), 0, 0, 3, ' ', 0)
 	columns := []string{"NAME", "NAMESPACES", "MEMBERS", "ENGINE", "TILLER", "READY", "RELEASES"}
@@ -202,13 +202,13 @@ func (s *session) printTenantRows(rows [][]string, q tenantsQuery) error {
 }
 
 const (
-	// unknownCell is what a table has where something could not be read.
+	// unknownCell is the cell for what could not be read.
 	unknownCell = "?"
-	// unmanaged stands in the place of a name for a Tiller that no tenant has.
+	// unmanaged is the name of a Tiller that belongs to no tenant.
 	unmanaged = "(unmanaged)"
 )
 
-// tenantRows are the lines of the table of tenants.
+// tenantRows returns the rows of the table of tenants.
 func tenantRows(inventory *admin.Inventory, wide bool) [][]string {
 	var rows [][]string
 	releases := func(byStatus map[string]int) string {
@@ -262,8 +262,8 @@ func tenantRows(inventory *admin.Inventory, wide bool) [][]string {
 	return rows
 }
 
-// peopleOf are a tenant's people, one text for each relation that anybody has, and each
-// with the end of their time.
+// peopleOf returns a tenant's members, readers and owners, a text for each relation that
+// anybody has, with the ends of grants for a time.
 func peopleOf(t tenant.Tenant) []string {
 	var all []string
 	for _, as := range tenant.Relations {
@@ -317,14 +317,14 @@ func countMembers(m tenant.Members) string {
 	return strings.Join(parts, ", ")
 }
 
-// countReleases is like "3" or "3 (1 failed)".
+// countReleases returns a count such as "3" or "3 (1 failed)".
 func countReleases(byStatus map[string]int) string {
 	total := 0
 	var odd []string
 	for _, status := range slices.Sorted(maps.Keys(byStatus)) {
 		count := byStatus[status]
 		if status == "DELETED" {
-			continue // kept as history only
+			continue // only its history is kept
 		}
 		total += count
 		if status != "DEPLOYED" {

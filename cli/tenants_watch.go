@@ -9,23 +9,23 @@ import (
 	"helm-tenant/cluster"
 )
 
-// watchEvery is how often the tenants are read again. A list of all is a few requests; a
-// watch of each kind that it is made of would be a dozen that stay open.
+// watchEvery is the interval at which the tenants are read again. A list of all takes a
+// few requests; watches of every kind would be a dozen open connections.
 const watchEvery = 5 * time.Second
 
-// watchTenants prints a line again when something in it changes, until the caller
-// interrupts it or the tenants can't be read. seen is what is printed already. That a tenant
-// is gone is said on stderr.
+// watchTenants prints a row again when it changes, until the caller interrupts it or the
+// tenants can't be read. seen is what was printed already. It reports on stderr that a
+// tenant was removed.
 func (s *session) watchTenants(ctx context.Context, client *cluster.Client, seen *admin.Inventory, q tenantsQuery) error {
 	wide := q.output == "wide"
 	before := tenantRows(seen, wide)
-	q.plain.noHeaders = q.plain.noHeaders || len(before) > 0 // nothing was printed of an empty cluster
+	q.plain.noHeaders = q.plain.noHeaders || len(before) > 0 // nothing is printed for an empty cluster
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil // how a watch ends
+			return nil // the usual end of a watch
 		case <-ticker.C:
 		}
 		inventory, _, err := takeTenants(ctx, client, q.names)
@@ -43,8 +43,7 @@ func (s *session) watchTenants(ctx context.Context, client *cluster.Client, seen
 	}
 }
 
-// printChanged prints what is new in the lines, with the headers if those have not been
-// printed.
+// printChanged prints the changed rows, with headers if these were not printed yet.
 func (s *session) printChanged(before, rows [][]string, q *tenantsQuery) error {
 	changed, gone := changedRows(before, rows)
 	for _, name := range gone {
@@ -58,8 +57,8 @@ func (s *session) printChanged(before, rows [][]string, q *tenantsQuery) error {
 	return err
 }
 
-// changedRows are the lines that were not there before, and the names of tenants of which
-// there is no line any more.
+// changedRows returns the rows that were not there before, and the names of tenants that
+// no longer have a row.
 func changedRows(before, after [][]string) (changed [][]string, gone []string) {
 	for _, row := range after {
 		if !slices.ContainsFunc(before, func(b []string) bool { return slices.Equal(b, row) }) {

@@ -13,8 +13,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// readTenants reads all files; everything that is wrong in any of them is in
-// the error, beside which it returns the tenants as far as they can be read.
+// readTenants reads all files. The error has the problems of all of them; the tenants are
+// returned as far as they can be read.
 func (s *session) readTenants(files []string) ([]tenant.Located, error) {
 	var all []tenant.Located
 	var wrong problems
@@ -57,7 +57,7 @@ func (s *session) readTenants(files []string) ([]tenant.Located, error) {
 	return all, nil
 }
 
-// unreadable says of a file what is wrong with it, and not with which system call.
+// unreadable returns the reason why a file can't be read, without the system call.
 func unreadable(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
@@ -66,7 +66,7 @@ func unreadable(err error) error {
 	return err
 }
 
-// yamlFiles is the file, or the .yaml and .yml files of the folder, sorted.
+// yamlFiles returns the file, or the .yaml and .yml files of the folder, sorted.
 func yamlFiles(name string) ([]string, error) {
 	info, err := os.Stat(name)
 	if err != nil || !info.IsDir() {
@@ -77,8 +77,8 @@ func yamlFiles(name string) ([]string, error) {
 		switch {
 		case err != nil:
 		case strings.HasPrefix(entry.Name(), ".") && path != name:
-			// Not for us: an editor's, a version control's, or the folder behind the
-			// links in one that is mounted from a ConfigMap.
+			// Skipped: files of an editor or version control, and the folder behind the
+			// links in a mounted ConfigMap.
 			if entry.IsDir() {
 				return fs.SkipDir
 			}

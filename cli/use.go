@@ -76,7 +76,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	if home == "" {
 		homes = []string{resolved.Home}
 		if _, known := k.Extension.Find(name); name != "" && !known {
-			// A tenant that was moved keeps its home; the record there says whose it is.
+			// A tenant that was moved keeps its home; the record there has its name.
 			homes = append(homes, engine.Other().ConventionalHome(name))
 		}
 	}
@@ -145,8 +145,8 @@ func usesOrReads(t tenant.Known) string {
 	return "uses"
 }
 
-// foundElsewhere looks for the record of a tenant whose remembered home has none, in
-// the homes that the two engines' conventions name.
+// foundElsewhere looks for the record of a tenant whose remembered home has none in the
+// homes that the two engines have by convention.
 func (s *session) foundElsewhere(ctx context.Context, client *cluster.Client, r tenant.Resolved, looked []string, err error) (home string, record tenant.Tenant, found bool) {
 	if r.Name == "" || !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		return "", tenant.Tenant{}, false
@@ -163,9 +163,10 @@ func (s *session) foundElsewhere(ctx context.Context, client *cluster.Client, r 
 	return "", tenant.Tenant{}, false
 }
 
-// findRecord reads the record in these homes. Where none has one, the error is that of
-// the first. Where two have a record of the same tenant it is a *twoHomesError: whoever may
-// create namespaces can make one of them, and a guess would hand over what is installed.
+// findRecord reads the record in these homes. If none has one, the error is that of the
+// first. If two have a record of the same tenant it is a *twoHomesError: whoever may
+// create namespaces can make one of them, and a wrong guess would hand over what is
+// installed.
 func findRecord(ctx context.Context, client *cluster.Client, homes []string) (string, tenant.Tenant, error) {
 	var found []tenant.Tenant
 	var clusters []string
@@ -188,10 +189,10 @@ func findRecord(ctx context.Context, client *cluster.Client, homes []string) (st
 	return clusters[0], found[0], nil
 }
 
-// checkLed returns an error where a namespace of the tenant's says that the home is another
-// than the one that was found by its name: whoever may create namespaces can make one of
-// that name, and only an admin writes the annotation of a tenant's namespace. A namespace
-// that the caller may not read says nothing.
+// checkLed returns an error if a namespace of the tenant names another home than the one
+// that was found by its name: whoever may create namespaces can make one of that name,
+// but only admins write annotations of a tenant's namespace. Namespaces that the caller
+// may not read are skipped.
 func checkLed(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, home string, record tenant.Tenant) error {
 	const most = 3 // requests
 	namespaces := slices.Compact(append([]string{k.Namespace}, record.Namespaces...))
@@ -207,7 +208,7 @@ func checkLed(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig,
 	return nil
 }
 
-// twoHomesError says that two namespaces hold a record of the same tenant.
+// twoHomesError reports that two namespaces have a record of the same tenant.
 type twoHomesError struct {
 	homes   [2]string
 	records [2]tenant.Tenant
@@ -217,7 +218,7 @@ func (e *twoHomesError) Error() string {
 	return fmt.Sprintf("tenant %q has a record in namespace %s and in namespace %s, and one of them may be a stranger's: ask an admin which is its home", e.records[0].Name, describeHome(e.homes[0], e.records[0]), describeHome(e.homes[1], e.records[1]))
 }
 
-// describeHome is a home namespace with the namespaces that the record in it names.
+// describeHome returns a home namespace with the namespaces in its record.
 func describeHome(home string, record tenant.Tenant) string {
 	if record.AllNamespaces {
 		return fmt.Sprintf("%q (all namespaces)", home)
@@ -233,7 +234,7 @@ func helmsFor(e tenant.Engine) string {
 	return "Helm 3 and 4"
 }
 
-// engine is the one of the helm that is used; Helm 2's where there is none.
+// engine returns the engine of the helm in use, Helm 2's if there is none.
 func (s *session) engine(ctx context.Context) tenant.Engine {
 	client, err := s.HelmClient(ctx, false)
 	if err != nil {

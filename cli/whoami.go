@@ -29,47 +29,46 @@ type whoami struct {
 	UserName      string   `json:"userName,omitempty"`
 	Namespace     string   `json:"namespace"`
 	Namespaces    []string `json:"namespaces" nil:"unknown"`
-	// Stale says in what the kubeconfig's memory of the tenant differs from its record.
+	// Stale describes how the kubeconfig's memory of the tenant differs from its record.
 	Stale string `json:"stale,omitempty"`
-	// Migration says how far it is on its way to Helm 3 and 4.
+	// Migration describes the state of its migration to Helm 3 and 4.
 	Migration string `json:"migration,omitempty"`
 	// May is what the user may do with a tenant of Helm 3 and 4: use or read.
 	May string `json:"may,omitempty"`
-	// Grants says that the user may grant and revoke the tenant's members, as an owner or
-	// an admin.
+	// Grants reports whether the user may grant and revoke the tenant's members, as an
+	// owner or an admin.
 	Grants bool `json:"grants,omitempty"`
-	// Temporary is until when the user may use the tenant, where that may be read.
+	// Temporary is the end of the user's grant, if the user may read it.
 	Temporary *tenant.Term `json:"temporary,omitempty"`
 	// Frozen is nil unless the tenant is frozen.
 	Frozen *tenant.Freeze `json:"frozen,omitempty"`
-	// One of the two, by the engine.
+	// One of these is set, depending on the engine.
 	Tiller   *tiller   `json:"tiller,omitempty"`
 	Deployer *deployer `json:"deployer,omitempty"`
 }
 
-// deployer is the service account that Helm 3 and 4 act as.
+// deployer is the service account as which Helm 3 and 4 act.
 type deployer struct {
 	User string `json:"user"`
 	// Answers reports whether the caller may act as it, and whether it may act in
 	// Namespace.
 	Answers bool   `json:"answers"`
 	Problem string `json:"problem,omitempty"`
-	// RoleGaps are the rights that it lacks in Namespace and helm needs; nil where that is
-	// not known, or where it is meant to be so: for readers, and while the tenant is frozen
-	// or migrated.
+	// RoleGaps are the rights that it lacks in Namespace and helm needs; nil if that is
+	// not known, or is intended: for readers, and while the tenant is frozen or migrated.
 	RoleGaps []string `json:"roleGaps" nil:"unknown"`
 }
 
 type tiller struct {
-	// Pods and Ready count what the API server knows; Version is the image's.
+	// Pods and Ready are counts from the API server; Version is the image's.
 	Pods    int    `json:"pods"`
 	Ready   int    `json:"ready"`
 	Version string `json:"version,omitempty"`
-	// Answers reports whether helm reaches it; Answer is what it said.
+	// Answers reports whether helm reaches it; Answer is its answer.
 	Answers bool   `json:"answers"`
 	Answer  string `json:"answer,omitempty"`
 	Problem string `json:"problem,omitempty"`
-	// IgnoredSettings are those of the kubeconfig that Helm 2 does not know.
+	// IgnoredSettings are the settings of the kubeconfig that Helm 2 ignores.
 	IgnoredSettings []string `json:"ignoredSettings"`
 }
 
@@ -100,7 +99,7 @@ It ends with exit code 1 when it does not.`,
 }
 
 func (s *session) whoami(ctx context.Context, output string) error {
-	// Unlike the other verbs, this one is told a Tiller's namespace as helm is.
+	// Unlike the other verbs, this one accepts --tiller-namespace, as helm does.
 	if err := s.checkTyped(); err != nil {
 		return err
 	}
@@ -125,7 +124,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if err == nil {
 		resolved, namespace = d.Tenant, d.Namespace
 	}
-	undecided := err // what else is known is shown first
+	undecided := err // everything else is shown first
 	w := whoami{
 		APIVersion: tenant.APIVersion, Kind: "Whoami",
 		Tenant: resolved.Name, HomeNamespace: resolved.Home, Rule: string(resolved.Rule),
@@ -133,7 +132,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		Namespace: namespace, Namespaces: known(resolved.Namespaces, !resolved.NamespacesUnknown()),
 	}
 	if name, err := client.User(ctx); err == nil {
-		w.UserName = name // servers before 1.28 can't tell
+		w.UserName = name // Kubernetes 1.28 and later
 	}
 	as := tenant.RelationMember
 	if resolved.Reader {
@@ -160,7 +159,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	}
 	w.Grants = mayGrant(ctx, client, resolved.Home)
 	if state, err := client.Migration(ctx, resolved.Home); err == nil && state != nil {
-		w.Migration = state.String() // who may not read the record is told more by what follows
+		w.Migration = state.String() // without the record, the next checks show more
 	}
 	var silent error
 	if resolved.Engine == tenant.EngineTiller {
@@ -211,7 +210,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	return silent
 }
 
-// What a user may do with a tenant, in whoami's words.
+// These describe what a user may do with a tenant.
 const (
 	mayUse  = "use"
 	mayRead = "read"
@@ -224,7 +223,7 @@ func mayDo(reader bool) string {
 	return mayUse
 }
 
-// probeCommand is a command of helm's that the caller may run and that acts in a
+// probeCommand returns a command of helm that the caller may run and that acts in a
 // namespace.
 func probeCommand(r tenant.Resolved) string {
 	if r.Reader {
@@ -233,8 +232,8 @@ func probeCommand(r tenant.Resolved) string {
 	return "install"
 }
 
-// staleness says in what a kubeconfig's memory of a tenant differs from its record;
-// empty where it does not, or where the record can't be read.
+// staleness describes how a kubeconfig's memory of a tenant differs from its record;
+// empty if they agree, or the record can't be read.
 func staleness(known tenant.Known, record tenant.Tenant, err error) string {
 	if apierrors.IsNotFound(err) {
 		return fmt.Sprintf("the kubeconfig remembers namespace %q as the tenant's home, and there is no record there any more", known.HomeNamespace)
@@ -265,8 +264,8 @@ func staleness(known tenant.Known, record tenant.Tenant, err error) string {
 	return "the kubeconfig is stale: it remembers " + strings.Join(differ, "; ")
 }
 
-// decideFor answers where a command of helm's would go that is called as the verb is;
-// of the tenant's helms it takes one that fits its engine.
+// decideFor returns the decision for a command of helm that is called as the verb is. It
+// assumes a helm that fits the tenant's engine.
 func (s *session) decideFor(ctx context.Context, command string, k *tenant.Kubeconfig, r tenant.Resolved) (helm.Decision, error) {
 	client := helm.Client{Major: 2}
 	if r.Engine == tenant.EngineImpersonation {
@@ -276,7 +275,7 @@ func (s *session) decideFor(ctx context.Context, command string, k *tenant.Kubec
 	call.Line = helm.Line{Command: command}
 	call.Env = func(name string) (string, bool) {
 		if name == envvar.KubeAPIServer {
-			return "", false // the wrapped helm is refused; a verb says who the tenant is
+			return "", false // helm would be refused, but the verb can name the tenant
 		}
 		return s.Env.Lookup(name)
 	}

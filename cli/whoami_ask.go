@@ -17,8 +17,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// askDeployer asks the API server, as the tenant's service account, for what
-// every command of Helm 3 and 4 needs.
+// askDeployer asks the API server, as the tenant's service account, for what every
+// command of Helm 3 and 4 needs.
 func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Resolved, namespace string) *deployer {
 	d := &deployer{User: resolved.DeployerUser()}
 	as, err := client.As(d.User)
@@ -36,15 +36,15 @@ func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Re
 	return d
 }
 
-// mayGrant asks the API server whether the caller may change the tenant's members. Where
-// it gives no answer, the caller is told of no such right.
+// mayGrant asks the API server whether the caller may change the tenant's members.
+// Without an answer it is false.
 func mayGrant(ctx context.Context, client *cluster.Client, home string) bool {
 	may, err := client.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "rolebindings", Name: rbac.MemberName, Namespace: home})
 	return err == nil && may
 }
 
-// deployerGaps are the rights that the tenant's service account lacks in a namespace and helm
-// needs; nil where they can't be listed, empty where it has them all.
+// deployerGaps returns the rights that the tenant's service account lacks in a namespace
+// and helm needs; nil if they can't be listed, empty if it has all.
 func deployerGaps(ctx context.Context, client *cluster.Client, resolved tenant.Resolved, namespace string) []string {
 	as, err := client.As(resolved.DeployerUser())
 	if err != nil {
@@ -57,7 +57,7 @@ func deployerGaps(ctx context.Context, client *cluster.Client, resolved tenant.R
 	return append([]string{}, rbac.RoleGaps(rules, tenant.EngineImpersonation)...)
 }
 
-// askTiller looks at Tiller's pods, then asks it through helm.
+// askTiller looks at Tiller's pods, then asks Tiller through helm.
 func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) *tiller {
 	t := &tiller{IgnoredSettings: s.Place(k).Helm2.Ignores}
 	pods, err := client.TillerPods(ctx, resolved.Home)
@@ -103,8 +103,8 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 	return t
 }
 
-// askRecords asks Tiller for a release that does not exist: its version it tells without
-// its account, which may be gone, and what it knows of releases not.
+// askRecords asks Tiller for a release that does not exist. Tiller needs its service
+// account for that, which may have been deleted; it does not need it for its version.
 func (s *session) askRecords(ctx context.Context, h helm.Client, k *tenant.Kubeconfig, resolved tenant.Resolved) error {
 	inv, err := s.tenantHelm(h, helm.AskRecords(), resolved, k, "")
 	if err != nil {

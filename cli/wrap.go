@@ -12,8 +12,8 @@ import (
 	"helm-tenant/wrapper"
 )
 
-// wrap runs a command of helm's for the caller's tenant. It returns helm's exit
-// code where the system can't replace the process.
+// wrap runs a command of helm for the caller's tenant. It returns helm's exit code if the
+// system can't replace the process.
 func (c caller) wrap(ctx context.Context) (int, error) {
 	if err := c.Loop(); err != nil {
 		return 0, withHint(err, "set HELM_BIN to the path of the real helm")
@@ -29,15 +29,15 @@ func (c caller) wrap(ctx context.Context) (int, error) {
 	return c.Env.Exec(inv)
 }
 
-// invocation is how helm is started for the caller's command; it says on stderr what is to
-// be said of that.
+// invocation returns how helm is started for the caller's command, and prints what the
+// caller should know of it to stderr.
 func (c caller) invocation(ctx context.Context, client helm.Client) (helm.Invocation, error) {
 	start, err := c.Start(ctx, client, c.cluster(wrapTimeout))
 	start.Say(c.Env.Stderr)
 	return start.Invocation, c.explain(err)
 }
 
-// explain adds to an error of a wrapped call what to type instead.
+// explain adds hints to an error of a wrapped call.
 func (c caller) explain(err error) error {
 	if line, ok := errors.AsType[*wrapper.LineError](err); ok {
 		return &usageError{line.Err, "helm tenant [--tenant T] [--context C] COMMAND [ARGUMENT...]"}
@@ -52,14 +52,14 @@ func (c caller) explain(err error) error {
 	return explainDecision(err)
 }
 
-// tenantHelm is a command of helm's that a verb of ours runs for a tenant. driver is
-// where Helm 3 and 4 keep the release records it is about; empty is the caller's
-// HELM_DRIVER.
+// tenantHelm returns a command of helm that a verb of ours runs for a tenant. driver is
+// the storage of the Helm 3 and 4 release records that it concerns; empty for the
+// caller's HELM_DRIVER.
 func (s *session) tenantHelm(client helm.Client, line helm.Line, resolved tenant.Resolved, k *tenant.Kubeconfig, driver string) (helm.Invocation, error) {
 	if s.kubeconfigFile != "" {
 		line.Globals = append(line.Globals, "--kubeconfig="+s.kubeconfigFile)
 	}
-	// What the environment says about namespace and context is not meant for it.
+	// The environment's namespace and context are not for this command.
 	call := helm.Call{Line: line, Env: func(string) (string, bool) { return "", false }}
 	d, err := call.Decide(client, s.Place(k), resolved)
 	if err != nil {

@@ -15,23 +15,23 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Credentials are those of a derived kubeconfig.
+// Credentials are the credentials of a derived kubeconfig.
 type Credentials struct {
-	// Token replaces the caller's own credentials, for the service account in
-	// User. It is empty for the caller's own.
+	// Token replaces the caller's own credentials by those of the service account in
+	// User. Both are empty for the caller's own credentials.
 	Token, User string
 }
 
-// Derive returns a kubeconfig in which every client is the tenant: the credentials,
-// with `as:` the tenant's deployer, and one context for the tenant, or one for each of
-// its namespaces. name is the context's, empty for the tenant's name. The contexts know
-// the tenant as one that `use` wrote does. Files that the kubeconfig names keep their
-// absolute paths; with a token nothing but the token and the server's certificate is in
-// it.
+// Derive returns a kubeconfig with which every client acts as the tenant: it has the
+// credentials, with `as:` the tenant's deployer, and one context for the tenant, or one
+// for each of its namespaces. name is the context's name, empty for the tenant's name.
+// The contexts have the extension that `use` writes. Files that the kubeconfig names keep
+// their absolute paths; with a token it has no credentials but the token, and the
+// server's certificate.
 //
-// Errors: a tenant with a Tiller, which nobody impersonates; a user that acts as
-// somebody else already; credentials of an auth-provider, whose refresh token is good
-// for one copy only; an entry with control characters that client-go can't write.
+// Errors: a tenant with a Tiller, which nobody impersonates; a user that acts as somebody
+// else already; credentials of an auth-provider, whose refresh token can't be used by two
+// copies; an entry with control characters that client-go can't write.
 func (k *Kubeconfig) Derive(t Known, eachNamespace bool, name string, with Credentials) (text []byte, contexts []string, err error) {
 	config, contexts, err := k.derive(t, eachNamespace, name, with)
 	if err != nil {
@@ -41,10 +41,10 @@ func (k *Kubeconfig) Derive(t Known, eachNamespace bool, name string, with Crede
 	return text, contexts, err
 }
 
-// writeConfig is clientcmd.Write with an error that says what is wrong with a kubeconfig
-// that can be read, with such characters escaped, and can't be written: client-go escapes
-// U+007F to U+009F in JSON as little as JSON asks for, and reads that as YAML
-// (sigs.k8s.io/yaml, JSONToYAML).
+// writeConfig is clientcmd.Write with a readable error for a kubeconfig that can be read
+// and can't be written because of certain characters, which are escaped in the error:
+// client-go writes U+007F to U+009F unescaped in JSON, which JSON allows, and reads that
+// as YAML (sigs.k8s.io/yaml, JSONToYAML).
 func writeConfig(config *clientcmdapi.Config) ([]byte, error) {
 	text, err := clientcmd.Write(*config)
 	if err != nil {
@@ -78,7 +78,7 @@ func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, with Crede
 	}
 	name = cmp.Or(name, t.Name)
 	if owner, own := strings.CutPrefix(userName, name+"/"); own && user.Impersonate == deployer {
-		userName = owner // derived from a context that was merged
+		userName = owner // the context was derived and merged itself
 	}
 	user.Impersonate = deployer
 	extension, err := json.Marshal(Extension{APIVersion: APIVersion, Current: t.Name, Tenants: []Known{t}})
@@ -109,7 +109,7 @@ func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, with Crede
 	return config, contexts, nil
 }
 
-// checkCopied returns an error where the user's entry can't be copied into another
+// checkCopied returns an error if the user's entry can't be copied into another
 // kubeconfig that acts as the deployer.
 func (k *Kubeconfig) checkCopied(user *clientcmdapi.AuthInfo, deployer string) error {
 	if as, acts := k.Impersonates(); acts && as != deployer {
@@ -135,9 +135,8 @@ func inlineCA(cluster *clientcmdapi.Cluster) (*clientcmdapi.Cluster, error) {
 	return cluster, nil
 }
 
-// WriteDerived writes a derived kubeconfig with mode 0600. A file that is there is
-// replaced only if it holds no context but those that text holds: what somebody else
-// wrote is not lost.
+// WriteDerived writes a derived kubeconfig with mode 0600. An existing file is replaced
+// only if all its contexts are in the new one, so that nobody's contexts are lost.
 func WriteDerived(file string, text []byte, contexts []string) error {
 	old, err := clientcmd.LoadFromFile(file)
 	switch {
@@ -157,8 +156,8 @@ func WriteDerived(file string, text []byte, contexts []string) error {
 	return replaceDerived(file, text)
 }
 
-// replaceDerived writes beside the file and renames, so that a killed run leaves the
-// old file whole.
+// replaceDerived writes a temporary file and renames it, so that an interrupted run
+// leaves the old file complete.
 func replaceDerived(file string, text []byte) error {
 	temporary, err := os.CreateTemp(filepath.Dir(file), ".kubeconfig-*") // mode 0600
 	if err != nil {

@@ -9,28 +9,27 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Extension is what a kubeconfig context knows of its tenants, so that the
-// wrapper needs to ask nobody. kubectl and client-go keep it when they rewrite
-// the file.
+// Extension is the memory of tenants in a kubeconfig context, with which the wrapper
+// needs no request. kubectl and client-go keep it when they rewrite the file.
 type Extension struct {
 	APIVersion string `json:"apiVersion"`
-	// Current is the tenant that is meant when none is named.
+	// Current is the default tenant.
 	Current string  `json:"current"`
 	Tenants []Known `json:"tenants"`
 }
 
-// Known is what a context knows of one tenant.
+// Known is one tenant in an Extension.
 type Known struct {
 	Name          string   `json:"name"`
 	HomeNamespace string   `json:"homeNamespace"`
 	Engine        Engine   `json:"engine"`
 	Namespaces    []string `json:"namespaces,omitempty"`
 	AllNamespaces bool     `json:"allNamespaces,omitempty"`
-	// Reader says that the caller may read the tenant, and change nothing.
+	// Reader reports whether the caller may only read the tenant.
 	Reader bool `json:"reader,omitempty"`
 }
 
-// Account is the service account as which the caller acts under Helm 3 and 4.
+// Account returns the service account as which the caller acts under Helm 3 and 4.
 func (t Known) Account() string {
 	if t.Reader {
 		return ReaderAccount
@@ -38,7 +37,7 @@ func (t Known) Account() string {
 	return HelmAccount
 }
 
-// Find returns what is known of the tenant of that name.
+// Find returns the tenant of that name.
 func (e *Extension) Find(name string) (Known, bool) {
 	if e == nil {
 		return Known{}, false
@@ -51,7 +50,7 @@ func (e *Extension) Find(name string) (Known, bool) {
 	return Known{}, false
 }
 
-// With returns a copy in which t is known, and is the current tenant.
+// With returns a copy in which t is known and the current tenant.
 func (e *Extension) With(t Known) *Extension {
 	next := &Extension{APIVersion: APIVersion, Current: t.Name}
 	if e != nil {
@@ -66,9 +65,8 @@ func (e *Extension) With(t Known) *Extension {
 	return next
 }
 
-// readExtension returns the context's extension, nil where it has none. An
-// extension of another shape is an error: acting as if there were none could
-// reach another tenant than the one that was chosen.
+// readExtension returns the context's extension, nil if it has none. An extension of
+// another form is an error: ignoring it could lead to another tenant than the chosen one.
 func readExtension(kctx *clientcmdapi.Context) (*Extension, error) {
 	raw, found := kctx.Extensions[ExtensionName]
 	if !found || raw == nil {
@@ -81,17 +79,17 @@ func readExtension(kctx *clientcmdapi.Context) (*Extension, error) {
 	return parseExtension(unknown.Raw)
 }
 
-// NewerExtensionError says that a newer helm-tenant wrote a context's extension, in a form
-// that this one does not read.
+// NewerExtensionError reports that a newer helm-tenant wrote a context's extension, in a
+// form that this version does not read.
 type NewerExtensionError struct{ APIVersion string }
 
 func (e *NewerExtensionError) Error() string {
 	return fmt.Sprintf("extension %q has apiVersion %q, this helm-tenant reads %s", ExtensionName, e.APIVersion, APIVersion)
 }
 
-// parseExtension reads the JSON of an extension. Fields that it does not know are left
-// out: a newer helm-tenant wrote them, and another apiVersion where they change what the
-// others mean. That one is a *NewerExtensionError.
+// parseExtension parses the JSON of an extension. Unknown fields are ignored: a newer
+// helm-tenant wrote them. If they change the meaning of others it writes another
+// apiVersion, which is a *NewerExtensionError.
 func parseExtension(text []byte) (*Extension, error) {
 	var e Extension
 	err := unmarshalJSON(text, &e)

@@ -16,16 +16,16 @@ import (
 	"gopkg.in/yaml.v2"
 )
 
-// File is a tenants file: the whole truth for the tenants that it names.
+// File is a tenants file: the complete state of the tenants that it names.
 type File struct {
 	APIVersion string `yaml:"apiVersion" json:"apiVersion"`
-	// Defaults are the guard rails of the file's tenants that say nothing of them.
+	// Defaults are the guard rails of the file's tenants that do not set them.
 	Defaults Rails    `yaml:"defaults,omitempty" json:"defaults,omitzero"`
 	Tenants  []Tenant `yaml:"tenants" json:"tenants"`
 }
 
-// FieldError is something wrong with a tenant, and in which field: keys and
-// indexes from the tenant down.
+// FieldError is a problem of a tenant with the path of its field: keys and indexes,
+// starting at the tenant.
 type FieldError struct {
 	Path []any
 	Err  error
@@ -34,7 +34,7 @@ type FieldError struct {
 func (e *FieldError) Error() string { return e.Err.Error() }
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// inField says in which field an error is; nil stays nil.
+// inField adds the path of a field to an error; nil stays nil.
 func inField(err error, path ...any) error {
 	if err == nil {
 		return nil
@@ -42,23 +42,22 @@ func inField(err error, path ...any) error {
 	return &FieldError{path, err}
 }
 
-// Located is a tenant of a file, and the line on which it starts.
+// Located is a tenant of a file with the line on which it starts.
 type Located struct {
 	Tenant
 	File string
 	Line int
 }
 
-// Document is a file of ours, in YAML: where in it things stand, and what is wrong
-// with them.
+// Document is a YAML file of helm-tenant, with the lines of its fields and its problems.
 type Document struct {
 	name     string
 	top      *yamlv3.Node
 	problems []error
 }
 
-// ParseDocument reads a file of ours strictly into a value: what all of them have
-// in common. name stands in the problems.
+// ParseDocument strictly parses any of helm-tenant's YAML files into a value. name is the
+// file's name in the problems.
 func ParseDocument(name string, text []byte, into any) *Document {
 	d := &Document{name: name, top: &yamlv3.Node{Line: 1}}
 	var doc, second yamlv3.Node
@@ -73,7 +72,8 @@ func ParseDocument(name string, text []byte, into any) *Document {
 		err = decoder.Decode(&second)
 	}
 	if !errors.Is(err, io.EOF) {
-		// What is in it would be overlooked: tenants, say, and gone with --prune.
+		// Its content would be ignored: tenants, for example, that --prune would then
+		// remove.
 		if err != nil {
 			second.Line, _ = splitLine(oneLine(err))
 		}
@@ -98,7 +98,7 @@ func ParseDocument(name string, text []byte, into any) *Document {
 	var head struct {
 		APIVersion string `yaml:"apiVersion"`
 	}
-	_ = d.top.Decode(&head) // what is wrong with it was found above
+	_ = d.top.Decode(&head) // problems were found above
 	if head.APIVersion != APIVersion {
 		d.Add(fmt.Errorf("apiVersion is %q; this helm-tenant reads %s", head.APIVersion, APIVersion), "apiVersion")
 	}
@@ -109,26 +109,26 @@ func (d *Document) add(line int, err error) {
 	d.problems = append(d.problems, fmt.Errorf("%s:%d: %w", d.name, line, err))
 }
 
-// addText adds what a YAML parser says.
+// addText adds a message of a YAML parser.
 func (d *Document) addText(text string) {
 	line, what := splitLine(text)
 	d.add(line, errors.New(what))
 }
 
-// Line is the line of what stands at path: keys and indexes from the top down.
+// Line returns the line of the value at path: keys and indexes, starting at the top.
 func (d *Document) Line(path ...any) int { return lineOf(d.top, path...) }
 
-// Add adds something that is wrong with what stands at path.
+// Add adds a problem of the value at path.
 func (d *Document) Add(err error, path ...any) { d.add(d.Line(path...), err) }
 
-// Problems are all that is wrong, by line, each beginning with "FILE:LINE: ".
+// Problems returns all problems by line, each beginning with "FILE:LINE: ".
 func (d *Document) Problems() []error {
 	slices.SortStableFunc(d.problems, func(a, b error) int { return cmp.Compare(lineIn(d.name, a), lineIn(d.name, b)) })
 	return d.problems
 }
 
-// ParseFile reads a tenants file strictly. name stands in the errors, of which
-// it returns all at once, each beginning with "FILE:LINE: ".
+// ParseFile strictly parses a tenants file. name is the file's name in the errors. It
+// returns all errors at once, each beginning with "FILE:LINE: ".
 func ParseFile(name string, text []byte) ([]Located, []error) {
 	var file File
 	d := ParseDocument(name, text, &file)
@@ -172,27 +172,26 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 	return located, d.Problems()
 }
 
-// lineIn is the line number that a problem of this file begins with.
+// lineIn returns the line number at the beginning of a problem of this file.
 func lineIn(name string, problem error) int {
 	number, _, _ := strings.Cut(strings.TrimPrefix(problem.Error(), name+":"), ":")
-	line, _ := strconv.Atoi(number) // as written by add
+	line, _ := strconv.Atoi(number) // add wrote it
 	return line
 }
 
 var leadingLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:yaml: )?line (\d+): `) })
 
-// splitLine takes the line number off an error of a YAML parser.
+// splitLine splits the line number from an error of a YAML parser.
 func splitLine(text string) (line int, rest string) {
 	match := leadingLine().FindStringSubmatch(text)
 	if match == nil {
 		return 1, text
 	}
-	line, _ = strconv.Atoi(match[1]) // digits, as matched
+	line, _ = strconv.Atoi(match[1]) // the match has only digits
 	return line, text[len(match[0]):]
 }
 
-// lineOf is the line of the node at path, or of the last one on the way that is
-// there.
+// lineOf returns the line of the node at path, or of the last existing node on the way.
 func lineOf(node *yamlv3.Node, path ...any) int {
 	line := node.Line
 	for _, step := range path {
@@ -216,7 +215,7 @@ func lineOf(node *yamlv3.Node, path ...any) int {
 	return line
 }
 
-// FormatFile writes tenants as a tenants file; defaults are left out.
+// FormatFile returns tenants as a tenants file, without defaults.
 func FormatFile(tenants []Tenant) (string, error) {
 	file := File{APIVersion: APIVersion}
 	for _, t := range tenants {
@@ -226,8 +225,7 @@ func FormatFile(tenants []Tenant) (string, error) {
 	return string(text), err
 }
 
-// withoutDefaults is the reverse of WithDefaults, as far as it makes no
-// difference to it.
+// withoutDefaults removes settings that WithDefaults would set again.
 func (t Tenant) withoutDefaults() Tenant {
 	if t.HomeNamespace == t.Engine.ConventionalHome(t.Name) {
 		t.HomeNamespace = ""

@@ -8,11 +8,11 @@ import (
 )
 
 // FluxAccountIn returns the name of the service account in one of the tenant's namespaces
-// that has the tenant's role for Flux, which impersonates only accounts of a
+// that has the tenant's role for Flux, which impersonates only accounts in a
 // Kustomization's own namespace
 // (https://fluxcd.io/flux/components/kustomize/kustomizations/#service-account-reference).
-// It is empty where there is none: a namespace of Kubernetes' own gets none, since the
-// controllers there would be able to use it.
+// It is empty if there is none. A namespace of Kubernetes gets none, since the
+// controllers there could use it.
 func (t Tenant) FluxAccountIn(namespace string) string {
 	if t.AllNamespaces || IsSystemNamespace(namespace) || !slices.Contains(t.Namespaces, namespace) {
 		return ""
@@ -20,7 +20,7 @@ func (t Tenant) FluxAccountIn(namespace string) string {
 	return t.FluxAccount
 }
 
-// CheckFluxAccount returns an error where a name can't be that of the service account for
+// CheckFluxAccount returns an error if a name can't be that of the service account for
 // Flux.
 func CheckFluxAccount(name string) error {
 	switch {

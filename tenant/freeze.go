@@ -10,31 +10,30 @@ import (
 	"unicode/utf8"
 )
 
-// FreezeMeans is what holds a freeze.
+// FreezeMeans is the means by which a freeze is enforced.
 type FreezeMeans string
 
 const (
-	// FreezeByPolicy: an admission policy denies what the tenant's accounts write.
+	// FreezeByPolicy: an admission policy denies writes of the tenant's accounts.
 	FreezeByPolicy FreezeMeans = "policy"
 	// FreezeByRole: the deployer has a role that only reads.
 	FreezeByRole FreezeMeans = "role"
 )
 
-// Freeze says that nothing is to be changed in a tenant through helm, and why.
+// Freeze is the state of a frozen tenant, in which helm must not change anything.
 type Freeze struct {
 	Reason string `yaml:"reason" json:"reason"`
-	// Since is a time as in RFC 3339.
+	// Since is a time in the format of RFC 3339.
 	Since string `yaml:"since,omitempty" json:"since,omitempty"`
-	// Means is decided when the tenant is written; a tenants file leaves it out.
+	// Means is decided when the tenant is written; tenants files do not have it.
 	Means FreezeMeans `yaml:"means,omitempty" json:"means,omitempty"`
 }
 
-// maxFreezeReason bounds a reason: it stands in each refusal, and the API server drops
-// messages that are long or of several lines.
+// maxFreezeReason bounds a reason: each refusal contains it, and the API server drops
+// messages that are long or have several lines.
 const maxFreezeReason = 256
 
-// CheckFreezeReason returns an error unless a freeze can have that reason: one line of
-// printable text.
+// CheckFreezeReason returns an error unless a reason is one line of printable text.
 func CheckFreezeReason(reason string) error {
 	switch {
 	case strings.TrimSpace(reason) == "":
@@ -64,7 +63,7 @@ func (f *Freeze) validate() []error {
 	return problems
 }
 
-// String says to a member since when the tenant is frozen, and why.
+// String describes the freeze for a member: since when, and why.
 func (f Freeze) String() string {
 	if f.Since == "" {
 		return "frozen: " + f.Reason

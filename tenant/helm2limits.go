@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// execOfHelm2 are the versions of exec plugins that Helm 2.17 knows
-// (k8s.io/client-go v0.16, plugin/pkg/client/auth/exec).
+// execOfHelm2 are the versions of exec plugins that Helm 2.17 knows (k8s.io/client-go
+// v0.16, plugin/pkg/client/auth/exec).
 var execOfHelm2 = []string{"client.authentication.k8s.io/v1beta1", "client.authentication.k8s.io/v1alpha1"}
 
-// Helm2Limits is what Helm 2.17, whose client-go is that of Kubernetes 1.16, makes of the
-// settings of a kubeconfig's context that came later.
+// Helm2Limits describes how Helm 2.17, whose client-go is that of Kubernetes 1.16, treats
+// newer settings of a kubeconfig's context.
 type Helm2Limits struct {
-	// Fails is why no call of Helm 2's can work with the context; empty where one can.
+	// Fails is the reason why Helm 2 can't use the context, empty if it can.
 	Fails string
-	// Ignores are the settings that Helm 2 goes without, a noun phrase each.
+	// Ignores are the settings that Helm 2 ignores, a noun phrase each.
 	Ignores []string
 }
 
-// Helm2Limits returns what of the context's cluster and user Helm 2 does not know. proxied
-// says that the environment names a proxy, which Helm 2 uses instead of the cluster's.
+// Helm2Limits returns the limits for the context's cluster and user. proxied reports
+// whether the environment names a proxy, which Helm 2 uses instead of the cluster's.
 func (k *Kubeconfig) Helm2Limits(proxied bool) Helm2Limits {
 	var l Helm2Limits
 	if k.config == nil {

@@ -28,39 +28,38 @@ type Kubeconfig struct {
 	Cluster, User string
 	// Server is the address of the context's API server.
 	Server string
-	// Namespace is the context's namespace, "default" where it has none.
+	// Namespace is the context's namespace, "default" if it has none.
 	Namespace string
-	// Extension is what `use` wrote into the context, nil where it did not.
+	// Extension is what `use` wrote into the context, nil if there is none.
 	Extension *Extension
-	// Broken is why the context's extension can't be read. Then no tenant is
-	// resolved, and `use` writes it again.
+	// Broken is the error of reading the context's extension. Then no tenant is resolved,
+	// and `use` writes the extension again.
 	Broken error
 
-	// TLS overrides what the kubeconfig says about the server's certificate.
+	// TLS overrides the kubeconfig's settings for the server's certificate.
 	TLS TLS
 
 	config *clientcmdapi.Config
 	rules  *clientcmd.ClientConfigLoadingRules
 	env    envvar.Environment
-	// pod is set where there is no kubeconfig and the process runs in a pod.
+	// pod is not nil if there is no kubeconfig and the process runs in a pod.
 	pod *pod
 }
 
-// TLS is how the API server's certificate is checked: helm's --kube-ca-file,
-// --kube-tls-server-name and --kube-insecure-skip-tls-verify. What is empty is left
-// to the kubeconfig.
+// TLS says how the API server's certificate is checked: helm's --kube-ca-file,
+// --kube-tls-server-name and --kube-insecure-skip-tls-verify. Empty fields leave it to
+// the kubeconfig.
 type TLS struct {
 	CAFile, ServerName string
 	Insecure           bool
 }
 
-// LoadKubeconfig reads the kubeconfig as kubectl and helm do: the explicit file
-// when one is named, else those of $KUBECONFIG, else ~/.kube/config, and picks
-// the named context, or the current one where context is empty; env is the caller's
-// environment. It makes no API call.
+// LoadKubeconfig reads the kubeconfig as kubectl and helm do: the explicit file if one is
+// named, else those of $KUBECONFIG, else ~/.kube/config. It selects the named context, or
+// the current one if context is empty. env is the caller's environment. It makes no API
+// call.
 //
-// Every error is one line that names the file or the context and says what to
-// type.
+// Every error is one line that names the file or the context and says what to type.
 func LoadKubeconfig(env envvar.Environment, explicitFile, context string) (*Kubeconfig, error) {
 	k, err := readFiles(env, explicitFile)
 	if err != nil {
@@ -99,12 +98,12 @@ func LoadKubeconfig(env envvar.Environment, explicitFile, context string) (*Kube
 	return k, nil
 }
 
-// readFiles reads the files of the kubeconfig, and picks no context.
+// readFiles reads the files of the kubeconfig without selecting a context.
 func readFiles(env envvar.Environment, explicitFile string) (*Kubeconfig, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.Precedence = kubeconfigPaths(env)
 	rules.ExplicitPath = explicitFile
-	rules.Warner = func(error) {} // of missing files in KUBECONFIG, as kubectl ignores them
+	rules.Warner = func(error) {} // kubectl ignores missing files in KUBECONFIG as well
 	k := &Kubeconfig{rules: rules, env: env}
 	var err error
 	k.config, err = rules.Load()
@@ -117,7 +116,7 @@ func readFiles(env envvar.Environment, explicitFile string) (*Kubeconfig, error)
 	return k, nil
 }
 
-// kubeconfigPaths are the files that a kubeconfig is read from where none is named
+// kubeconfigPaths returns the files of the kubeconfig if no file is named
 // (k8s.io/client-go/tools/clientcmd, NewDefaultClientConfigLoadingRules; the user's home
 // is that of k8s.io/client-go/util/homedir).
 func kubeconfigPaths(env envvar.Environment) []string {
@@ -130,13 +129,13 @@ func kubeconfigPaths(env envvar.Environment) []string {
 	switch {
 	case env.Get(envvar.Kubeconfig) != "":
 		return paths
-	case goruntime.GOOS == "windows": // where a home is looked for by several variables and files
+	case goruntime.GOOS == "windows": // Windows has several variables and files for the home
 		return []string{clientcmd.RecommendedHomeFile}
 	}
 	return []string{filepath.Join(env.Get(envvar.UserHome), clientcmd.RecommendedHomeDir, clientcmd.RecommendedFileName)}
 }
 
-// files are those that the kubeconfig is read from, whether they exist or not.
+// files returns the files of the kubeconfig, whether they exist or not.
 func (k *Kubeconfig) files() []string {
 	if k.rules.ExplicitPath != "" {
 		return []string{k.rules.ExplicitPath}
@@ -144,7 +143,7 @@ func (k *Kubeconfig) files() []string {
 	return k.rules.GetLoadingPrecedence()
 }
 
-// ErrNoKubeconfig says that there is no kubeconfig with a context.
+// ErrNoKubeconfig reports that there is no kubeconfig with a context.
 var ErrNoKubeconfig = errors.New("no kubeconfig")
 
 // noKubeconfig is ErrNoKubeconfig with a text of its own.
@@ -153,8 +152,8 @@ type noKubeconfig string
 func (e noKubeconfig) Error() string   { return string(e) }
 func (e noKubeconfig) Is(t error) bool { return t == ErrNoKubeconfig }
 
-// explainLoad names the first file that client-go could not load, and says why:
-// its own error is one text about all files that names types of Go's.
+// explainLoad names the first file that client-go could not load, with the reason:
+// client-go's own error is one text about all files, with names of Go types.
 func explainLoad(files []string, err error) error {
 	for _, file := range files {
 		_, why := clientcmd.LoadFromFile(file)
@@ -175,8 +174,8 @@ func explainLoad(files []string, err error) error {
 	return fmt.Errorf("kubeconfig %s can't be understood: %s", strings.Join(files, ", "), oneLine(err))
 }
 
-// RESTConfig is what client-go makes its clients from: this context's, whatever the
-// current one is, with k.TLS.
+// RESTConfig returns client-go's configuration for this context, whatever the current
+// context is, with k.TLS.
 func (k *Kubeconfig) RESTConfig() (*rest.Config, error) {
 	context := k.Context
 	if k.pod != nil {
@@ -194,7 +193,7 @@ func (k *Kubeconfig) RESTConfig() (*rest.Config, error) {
 	return clientcmd.NewNonInteractiveClientConfig(*k.config, context, overrides, k.rules).ClientConfig()
 }
 
-// checkAuthProvider returns an error where the context's user has an auth-provider that
+// checkAuthProvider returns an error if the context's user has an auth-provider that
 // client-go does not have (k8s.io/client-go/plugin/pkg/client/auth): gcp and azure were
 // removed in 1.26, openstack in 1.22, and Helm 2 is built with an older one.
 func (k *Kubeconfig) checkAuthProvider() error {
@@ -216,8 +215,8 @@ func (k *Kubeconfig) checkAuthProvider() error {
 	return fmt.Errorf("user %q of the kubeconfig has the auth-provider %q, which clients of Kubernetes have no more (Helm 2's own commands work with it); %s", k.User, user.AuthProvider.Name, instead)
 }
 
-// Impersonates returns whom the context's user acts as ("as:" in a kubeconfig), and
-// whether it impersonates anybody at all.
+// Impersonates returns the user that the context's user impersonates ("as:" in a
+// kubeconfig), and whether it impersonates any user or group.
 func (k *Kubeconfig) Impersonates() (user string, found bool) {
 	if k.config == nil {
 		return "", false
@@ -232,9 +231,9 @@ func (k *Kubeconfig) Impersonates() (user string, found bool) {
 // IsCurrent reports whether this is the kubeconfig's current context.
 func (k *Kubeconfig) IsCurrent() bool { return k.InPod() || k.config.CurrentContext == k.Context }
 
-// NamespaceOf is the namespace of a context, of the current one where the name is
-// empty, as helm resolves it: where the context has none it is that of the pod in which
-// this runs, or else "default" (k8s.io/client-go/tools/clientcmd,
+// NamespaceOf returns the namespace of a context, of the current one if the name is
+// empty, as helm resolves it: if the context has none it is that of the pod in which this
+// runs, or else "default" (k8s.io/client-go/tools/clientcmd,
 // DeferredLoadingClientConfig.Namespace).
 func (k *Kubeconfig) NamespaceOf(context string) string {
 	if context == "" {
@@ -253,7 +252,7 @@ func (k *Kubeconfig) NamespaceOf(context string) string {
 	return kctx.Namespace
 }
 
-// Contexts are the names of all contexts of the kubeconfig, sorted.
+// Contexts returns the names of all contexts of the kubeconfig, sorted.
 func (k *Kubeconfig) Contexts() []string {
 	if k.InPod() {
 		return nil
@@ -261,7 +260,7 @@ func (k *Kubeconfig) Contexts() []string {
 	return slices.Sorted(maps.Keys(k.config.Contexts))
 }
 
-// File is the file that defines the context; empty when there is none.
+// File returns the file that defines the context, empty if there is none.
 func (k *Kubeconfig) File() string {
 	if kctx := k.config.Contexts[k.Context]; kctx != nil {
 		return kctx.LocationOfOrigin
@@ -269,7 +268,7 @@ func (k *Kubeconfig) File() string {
 	return ""
 }
 
-// Where says in a few words which context this is, for messages.
+// Where describes the context for messages.
 func (k *Kubeconfig) Where() string {
 	if k.Context == "" {
 		return "the cluster of this pod"
@@ -290,7 +289,7 @@ func contextNames(config *clientcmdapi.Config) string {
 	return strings.Join(names, ", ")
 }
 
-// reason is what the system said, without the call and the path before it.
+// reason returns the system's message without the call and the path.
 func reason(err error) error {
 	if atPath, ok := errors.AsType[*fs.PathError](err); ok {
 		return atPath.Err
@@ -298,8 +297,8 @@ func reason(err error) error {
 	return err
 }
 
-// oneLine is the error's text without line breaks: client-go reports several
-// errors as a list.
+// oneLine returns the error's text without line breaks: client-go reports several errors
+// as a list.
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }

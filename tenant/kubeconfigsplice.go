@@ -9,13 +9,14 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// splice is a kubeconfig as lines, whose lists of named entries are edited line by line: all
-// else keeps its bytes, blank lines and line ends too. It knows lists in block style, one
-// entry below the other; of others its methods return false, and the caller writes the
-// YAML tree anew. What comes of a splice must be compared with the text before it.
+// splice is a kubeconfig as lines. Its lists of named entries are edited line by line, so
+// that everything else keeps its bytes, including blank lines and line ends. It handles
+// lists in block style with one entry below the other; for other lists its methods return
+// false, and the caller encodes the YAML tree. The result of a splice must be compared
+// with the original.
 type splice struct {
 	tree *tree
-	// lines are the text's, with their ends.
+	// lines are the text's lines with their ends.
 	lines []string
 	eol   string
 }
@@ -31,21 +32,20 @@ func (t *tree) splice() *splice {
 	return s
 }
 
-// otherBreaks is what YAML takes for the end of a line beside those of Unix and Windows
-// (go.yaml.in/yaml/v3, yamlprivateh.go): lines are counted otherwise then.
+// otherBreaks matches YAML's line breaks beside those of Unix and Windows
+// (go.yaml.in/yaml/v3, yamlprivateh.go), with which YAML counts lines in another way.
 var otherBreaks = regexp.MustCompile(`\r[^\n]|\r$|[\x{85}\x{2028}\x{2029}]`)
 
 func (s *splice) text() []byte { return []byte(strings.Join(s.lines, "")) }
 
-// was is the end of the line of a list's key that put made or changed: the list's value
-// before, so that remove can write it again.
+// was matches the end of a line that put wrote for a list's key. It has the list's former
+// value, which remove writes again.
 var was = regexp.MustCompile(`^( *[a-z-]+: +)# helm-tenant: was (absent|null|\[\]|~)\r?\n?$`)
 
-// emptyValue is the line of a list's key with a value that holds no entries.
+// emptyValue matches the line of a list's key whose value has no entries.
 var emptyValue = regexp.MustCompile(`^( *[a-z-]+: +)(null|\[\]|~)\r?\n?$`)
 
-// indentOf returns how many spaces a line begins with, and false for a line that is blank
-// or a comment.
+// indentOf returns the number of leading spaces, and false for a blank line or a comment.
 func indentOf(line string) (int, bool) {
 	content := strings.TrimLeft(line, " ")
 	if strings.TrimSpace(content) == "" || content[0] == '#' {
@@ -54,8 +54,8 @@ func indentOf(line string) (int, bool) {
 	return len(line) - len(content), true
 }
 
-// block returns the key and the list of that name if the list is in block style; no list
-// for one that is absent or empty.
+// block returns the key and the list with that name if the list is in block style. A list
+// that is absent or empty is nil.
 func (s *splice) block(name string) (key, list *yamlv3.Node, ok bool) {
 	top := s.tree.top()
 	if s.tree.isJSON || otherBreaks.Match(s.tree.text) || top.Kind != yamlv3.MappingNode || top.Style&yamlv3.FlowStyle != 0 {
@@ -77,8 +77,8 @@ func (s *splice) block(name string) (key, list *yamlv3.Node, ok bool) {
 	return nil, nil, true
 }
 
-// span returns the lines of an entry of a list, from that of its dash on. Blank lines and
-// comments after it are not the entry's.
+// span returns the range of lines of a list's entry, beginning with its dash. Blank lines
+// and comments after it are left out.
 func (s *splice) span(list *yamlv3.Node, item int) (from, to int, ok bool) {
 	dash := list.Column - 1
 	from = list.Content[item].Line - 1
@@ -113,14 +113,15 @@ func (s *splice) entry(item *yamlv3.Node, indent int) ([]string, error) {
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	text := strings.TrimLeft(lines[0], " ")
-	drop := len(lines[0]) - len(text) // an encoder that indents lists
+	drop := len(lines[0]) - len(text) // for an encoder that indents lists
 	for i, line := range lines {
 		lines[i] = strings.Repeat(" ", indent) + line[min(drop, len(line)):] + s.eol
 	}
 	return lines, nil
 }
 
-// insert puts lines before the line of that number; a last line without an end stays one.
+// insert inserts lines at an index. If the last line had no end, the new last line has
+// none.
 func (s *splice) insert(index int, lines []string) {
 	if index == len(s.lines) && index > 0 && !strings.HasSuffix(s.lines[index-1], "\n") {
 		s.lines[index-1] += s.eol
@@ -129,7 +130,7 @@ func (s *splice) insert(index int, lines []string) {
 	s.lines = slices.Insert(s.lines, index, lines...)
 }
 
-// cut removes lines; a text whose last line has no end is one afterwards.
+// cut removes lines. If the last line had no end, the new last line has none.
 func (s *splice) cut(from, to int) {
 	if to == len(s.lines) && from > 0 && !strings.HasSuffix(s.lines[to-1], "\n") {
 		s.lines[from-1] = strings.TrimRight(s.lines[from-1], "\r\n")
@@ -137,8 +138,8 @@ func (s *splice) cut(from, to int) {
 	s.lines = slices.Delete(s.lines, from, to)
 }
 
-// put writes an entry into a list, in the place of the one of that name, or as the last.
-// The tree is not changed with it: it has to be read anew before the next edit.
+// put writes an entry into a list, in the place of the entry with that name, or at the
+// end. It does not change the tree, which must be parsed again before the next edit.
 func (s *splice) put(name, entryName string, item *yamlv3.Node) (bool, error) {
 	key, list, ok := s.block(name)
 	if !ok {
@@ -164,7 +165,7 @@ func (s *splice) put(name, entryName string, item *yamlv3.Node) (bool, error) {
 		if !ok {
 			return false, nil
 		}
-		if from < to { // replaced
+		if from < to { // an entry is replaced
 			s.cut(from, to)
 		}
 		s.insert(from, lines)
@@ -184,7 +185,7 @@ func (s *splice) put(name, entryName string, item *yamlv3.Node) (bool, error) {
 	return true, nil
 }
 
-// end is the line after the last one of the document's content.
+// end returns the index of the line after the document's content.
 func (s *splice) end() int {
 	keys := s.tree.top().Content
 	end := 0
@@ -199,7 +200,7 @@ func (s *splice) end() int {
 	return end
 }
 
-// remove takes the entries of these names out of a list.
+// remove removes the entries with these names from a list.
 func (s *splice) remove(name string, entries []string) bool {
 	key, list, ok := s.block(name)
 	if !ok || list == nil {
@@ -223,7 +224,7 @@ func (s *splice) remove(name string, entries []string) bool {
 	}
 	match := was.FindStringSubmatch(s.lines[index])
 	switch {
-	case match == nil: // "users:" alone is a list without entries
+	case match == nil: // "users:" alone is an empty list
 	case match[2] == "absent":
 		s.cut(index, index+1)
 	default:

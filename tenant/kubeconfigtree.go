@@ -18,7 +18,7 @@ type tree struct {
 	isJSON bool
 }
 
-// parseTree reads the text of a kubeconfig: one YAML document, or JSON.
+// parseTree parses the text of a kubeconfig: one YAML document, or JSON.
 func parseTree(text []byte) (*tree, error) {
 	t := &tree{text: text, isJSON: json.Valid(text)}
 	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
@@ -34,16 +34,16 @@ func parseTree(text []byte) (*tree, error) {
 		if errors.Is(err, io.EOF) {
 			return t, nil
 		}
-		if err != nil || !isEmptyDocument(&second) { // a bare "---" at the end is none
+		if err != nil || !isEmptyDocument(&second) { // a bare "---" at the end is no document
 			return nil, errors.New("holds more than one YAML document; split it first")
 		}
 	}
 }
 
-// top is the mapping that the file consists of.
+// top returns the mapping that is the document.
 func (t *tree) top() *yamlv3.Node { return t.doc.Content[0] }
 
-// keyStyle is the style of keys and names that are added.
+// keyStyle returns the style of added keys and names.
 func (t *tree) keyStyle() yamlv3.Style {
 	if t.isJSON {
 		return yamlv3.DoubleQuotedStyle
@@ -51,8 +51,8 @@ func (t *tree) keyStyle() yamlv3.Style {
 	return 0
 }
 
-// node is a value as a node of the tree, written as it will be read: what YAML 1.1,
-// which Kubernetes reads, takes for a number or a truth value gets quotes.
+// node returns a value as a node of the tree. Strings that YAML 1.1, which Kubernetes
+// reads, takes for numbers or booleans get quotes.
 func (t *tree) node(value any) (*yamlv3.Node, error) {
 	marshal := yaml.Marshal
 	if t.isJSON {
@@ -69,7 +69,7 @@ func (t *tree) node(value any) (*yamlv3.Node, error) {
 	return node.Content[0], nil
 }
 
-// item is an entry of one of the lists of named values in a kubeconfig.
+// item returns an entry for one of the lists of named values in a kubeconfig.
 func (t *tree) item(key string, value *yamlv3.Node, name string) *yamlv3.Node {
 	item := &yamlv3.Node{Kind: yamlv3.MappingNode}
 	setMapValue(item, key, value, t.keyStyle())
@@ -77,7 +77,7 @@ func (t *tree) item(key string, value *yamlv3.Node, name string) *yamlv3.Node {
 	return item
 }
 
-// encode writes the tree as the text that it was read from was laid out.
+// encode writes the tree in the layout of its original text.
 func (t *tree) encode() ([]byte, error) {
 	var out bytes.Buffer
 	if err := t.encoder(&out).Encode(&t.doc); err != nil {
@@ -89,7 +89,7 @@ func (t *tree) encode() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// encoder writes YAML as the text that the tree was read from is laid out.
+// encoder returns a YAML encoder with the layout of the original text.
 func (t *tree) encoder(out io.Writer) *yamlv3.Encoder {
 	encoder := yamlv3.NewEncoder(out)
 	encoder.SetIndent(2)
@@ -99,16 +99,16 @@ func (t *tree) encoder(out io.Writer) *yamlv3.Encoder {
 	return encoder
 }
 
-// isEmptyDocument reports whether a YAML document holds nothing.
+// isEmptyDocument reports whether a YAML document has no content.
 func isEmptyDocument(doc *yamlv3.Node) bool {
 	return len(doc.Content) == 0 || len(doc.Content) == 1 && doc.Content[0].Tag == "!!null"
 }
 
-// mostNodes bounds what aliases may stand for: they can refer to each other.
+// mostNodes bounds the expansion of aliases, which can refer to each other.
 const mostNodes = 100_000
 
-// expandAliases replaces the aliases below a node by copies of what they stand for: a
-// context that is edited must not change another one that shares its text.
+// expandAliases replaces the aliases below a node by copies of their targets: an edit of
+// a context must not change another one that shares its text.
 func expandAliases(node *yamlv3.Node) error {
 	left := mostNodes
 	var expand func(*yamlv3.Node) error
@@ -135,8 +135,8 @@ func expandAliases(node *yamlv3.Node) error {
 	return expand(node)
 }
 
-// copyNode copies a node without its anchor; what is below it is shared until it is
-// expanded itself, and what was expanded is never edited but at one place.
+// copyNode copies a node without its anchor. The nodes below it are shared until they are
+// expanded; an expanded node is edited at one place only.
 func copyNode(n *yamlv3.Node) *yamlv3.Node {
 	c := *n
 	c.Anchor = ""
@@ -149,8 +149,7 @@ func copyNode(n *yamlv3.Node) *yamlv3.Node {
 	return &c
 }
 
-// layoutJSON lays JSON out as the text like was: in one line, or indented as its
-// first field is.
+// layoutJSON formats JSON as the text like: on one line, or indented as its first field.
 func layoutJSON(text, like []byte) ([]byte, error) {
 	var out bytes.Buffer
 	lines := bytes.SplitN(bytes.TrimSpace(like), []byte("\n"), 3)

@@ -11,11 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Members are those who may use a tenant: users first, then groups, then service
+// Members are the subjects that may use a tenant: users first, then groups, then service
 // accounts. Files and machine-readable output have a list of names for each kind.
 type Members []Subject
 
-// memberLists is how members are written.
+// memberLists is the form of members in files.
 type memberLists struct {
 	Users  []string `yaml:"users,flow,omitempty" json:"users"`
 	Groups []string `yaml:"groups,flow,omitempty" json:"groups"`
@@ -23,8 +23,8 @@ type memberLists struct {
 	ServiceAccounts []string `yaml:"serviceAccounts,flow,omitempty" json:"serviceAccounts"`
 }
 
-// memberKinds are the kinds of members in their order, and the field of memberLists in
-// which each is written.
+// memberKinds are the kinds of members in their order, with the field of memberLists for
+// each.
 var memberKinds = []struct {
 	kind, field string
 	list        func(*memberLists) *[]string
@@ -56,7 +56,7 @@ func (m Members) lists() memberLists {
 	return l
 }
 
-// fileForm is the type as which members are read and written.
+// fileForm returns a value of the type that members have in files.
 func (m Members) fileForm() any { return memberLists{} }
 
 // MarshalYAML is for gopkg.in/yaml.v2.
@@ -81,18 +81,18 @@ func (m *Members) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// IsZero reports whether there is no member at all.
+// IsZero reports whether there are no members.
 func (m Members) IsZero() bool { return len(m) == 0 }
 
-// OfKind are the members of one kind.
+// OfKind returns the members of one kind.
 func (m Members) OfKind(kind string) Members {
 	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return s.Kind != kind })
 }
 
-// Validate returns everything that is wrong with how members are written.
+// Validate returns everything that is wrong with the members.
 func (m Members) Validate() []error { return m.validate(peopleFields[RelationMember]) }
 
-// validate is Validate for the people in that field of a tenant.
+// validate is Validate for the subjects in a field of a tenant.
 func (m Members) validate(field string) []error {
 	var problems []error
 	for _, k := range memberKinds {
@@ -118,13 +118,13 @@ func (s Subject) validate() error {
 	return nil
 }
 
-// Open are the members that stand for everybody, for every pod of the cluster or of a
-// namespace, or for every node.
+// Open returns the members that are groups of everybody, of every pod of the cluster or
+// of a namespace, or of every node.
 func (m Members) Open() Members {
 	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return !s.IsEverybody() && s.AccountsOf() == "" && s != Group(GroupNodes) })
 }
 
-// Subjects are the members as a RoleBinding names them.
+// Subjects returns the members as subjects of a RoleBinding.
 func (m Members) Subjects() []rbacv1.Subject {
 	var subjects []rbacv1.Subject
 	for _, s := range m {
@@ -133,14 +133,13 @@ func (m Members) Subjects() []rbacv1.Subject {
 	return subjects
 }
 
-// MembersOf reads the subjects of a RoleBinding in that namespace (SubjectOf); those that
-// stand for nobody are left out.
+// MembersOf converts the subjects of a RoleBinding in that namespace (SubjectOf).
+// Subjects that the API server ignores are left out.
 func MembersOf(subjects []rbacv1.Subject, namespace string) Members {
 	return Members(nil).With(SubjectsOf(subjects, namespace))
 }
 
-// With returns the members together with more, none twice, old ones first within each
-// kind.
+// With returns the union of both, in which old members come first within each kind.
 func (m Members) With(more Members) Members {
 	var out Members
 	seen := map[Subject]bool{}
@@ -164,8 +163,8 @@ func (m Members) Without(gone Members) Members {
 	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return out[s] })
 }
 
-// Names lists the members as people read them: "user alice", "group devs", "service
-// account ci:deployer".
+// Names returns readable names: "user alice", "group devs", "service account
+// ci:deployer".
 func (m Members) Names() []string {
 	var names []string
 	for _, s := range m {

@@ -13,13 +13,13 @@ import (
 	"helm-tenant/envvar"
 )
 
-// Merge writes the contexts and the user that Derive returns into the caller's own
-// kubeconfig, beside what is there; the cluster's entry is the one that is there. The
-// current context stays. An entry of an earlier Merge is replaced; contexts holds the
-// names of all that were asked for, and file is where they are.
+// Merge adds the contexts and the user of Derive to the caller's own kubeconfig; the
+// cluster's entry stays. The current context stays as well. Entries of an earlier Merge
+// are replaced; contexts has the names of all requested contexts, and file is the file
+// that has them.
 //
-// The file is edited as Use edits it: under client-go's lock file, with comments,
-// unknown keys, links and modes kept.
+// The file is edited as by Use: under client-go's lock file, keeping comments, unknown
+// keys, symbolic links and modes.
 //
 // Errors: those of Derive; a name that another entry has.
 func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, with Credentials) (contexts []string, file string, err error) {
@@ -36,7 +36,7 @@ func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, with Creden
 			return nil, "", err
 		}
 	}
-	// The user goes first: a context without one can't be used.
+	// The user is written first: a context without its user can't be used.
 	if err := editKubeconfig(k.File(), func(text []byte) ([]byte, error) { return withEntries(text, derived) }); err != nil {
 		return nil, "", err
 	}
@@ -48,12 +48,12 @@ func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, with Creden
 	return contexts, k.File(), nil
 }
 
-// removeElsewhere takes entries of the same names out of another file of the
-// kubeconfig: of two, the first file's counts.
+// removeElsewhere removes entries with the same names from another file of the
+// kubeconfig, since of two entries that of the first file counts.
 func removeElsewhere(other, target string, derived *clientcmdapi.Config) error {
 	config, err := clientcmd.LoadFromFile(other)
 	if other == target || err != nil {
-		return nil // one that can't be read does not count
+		return nil // client-go ignores a file that can't be read
 	}
 	contexts, users := slices.Collect(maps.Keys(derived.Contexts)), slices.Collect(maps.Keys(derived.AuthInfos))
 	contexts = slices.DeleteFunc(contexts, func(name string) bool { return config.Contexts[name] == nil })
@@ -64,8 +64,8 @@ func removeElsewhere(other, target string, derived *clientcmdapi.Config) error {
 	return editKubeconfig(other, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) })
 }
 
-// checkReplaced returns an error where the kubeconfig holds a context or user of that
-// name that no Merge wrote for the same deployer on the same cluster.
+// checkReplaced returns an error if the kubeconfig has a context or user of that name
+// that was not written by Merge for the same deployer on the same cluster.
 func (k *Kubeconfig) checkReplaced(name string, next *clientcmdapi.Context, deployer string) error {
 	if have := k.config.Contexts[name]; have != nil {
 		tenant, merged := mergedTenant(k.config, name)
@@ -83,7 +83,7 @@ func (k *Kubeconfig) checkReplaced(name string, next *clientcmdapi.Context, depl
 }
 
 // mergedTenant returns the tenant for which Merge wrote a context: its user acts as the
-// deployer of a tenant that the context knows, and is named after the context.
+// deployer of a tenant in the context's extension, and has the context's name.
 func mergedTenant(config *clientcmdapi.Config, context string) (name string, merged bool) {
 	kctx := config.Contexts[context]
 	user := config.AuthInfos[kctx.AuthInfo]
@@ -104,19 +104,19 @@ func mergedTenant(config *clientcmdapi.Config, context string) (name string, mer
 	return "", false
 }
 
-// Unmerged is what Unmerge took out.
+// Unmerged is the result of Unmerge.
 type Unmerged struct {
 	Contexts, Users []string
-	// Current says that the current context is among them.
+	// Current reports whether the current context is among them.
 	Current bool
 }
 
-// Unmerge takes the contexts out of the kubeconfig that Merge wrote for the tenant of
-// that name, and their users where nothing else uses them. Where context is given only
-// that one goes, and those of its namespaces. It asks no cluster: the tenant may be
-// gone. env and explicitFile are as in LoadKubeconfig.
+// Unmerge removes the contexts that Merge wrote for the named tenant from the kubeconfig,
+// and their users if nothing else uses them. With context it removes only that one, and
+// those of its namespaces. It asks no cluster, since the tenant may have been removed.
+// env and explicitFile are as in LoadKubeconfig.
 //
-// Errors: contexts of several clusters, of which none was named.
+// Errors: contexts of several clusters without a context that names one of them.
 func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerged, error) {
 	k, err := readFiles(env, explicitFile)
 	if err != nil {
@@ -153,7 +153,7 @@ func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerg
 	for _, file := range k.files() {
 		inFile, err := clientcmd.LoadFromFile(file)
 		if err != nil {
-			continue // client-go read nothing from it either
+			continue // client-go could not read it either
 		}
 		contexts := slices.DeleteFunc(slices.Clone(gone.Contexts), func(name string) bool { return inFile.Contexts[name] == nil })
 		users := slices.DeleteFunc(slices.Clone(gone.Users), func(name string) bool { return inFile.AuthInfos[name] == nil })

@@ -13,15 +13,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// newEntry is an entry that is put into a list of a kubeconfig.
+// newEntry is an entry that is added to a list of a kubeconfig.
 type newEntry struct {
 	list, key, name string
 	value           any
 }
 
-// withEntries returns a kubeconfig's text with the contexts and users of put in it, in
-// the place of those of the same names. What is there as it should be stays as it is, and
-// where the lists are in block style every other line keeps its bytes.
+// withEntries returns a kubeconfig's text with the contexts and users of put in it, which
+// replace those with the same names. Entries that are equal already stay as they are, and
+// if the lists are in block style every other line keeps its bytes.
 func withEntries(text []byte, put *clientcmdapi.Config) ([]byte, error) {
 	have, err := clientcmd.Load(text)
 	if err != nil {
@@ -56,8 +56,8 @@ func withEntries(text []byte, put *clientcmdapi.Config) ([]byte, error) {
 }
 
 // sameElsewhere reports whether two kubeconfigs differ in nothing but those contexts and
-// users, fields included that client-go does not know: a line of a text that looks like a
-// comment, for one, may be at the end of an entry.
+// users. Fields that client-go does not know are compared as well: the end of an entry,
+// for one, may have a line of a text that looks like a comment.
 func sameElsewhere(before, after []byte, contexts, users []string) bool {
 	was, err := elsewhere(before, contexts, users)
 	if err != nil {
@@ -67,7 +67,7 @@ func sameElsewhere(before, after []byte, contexts, users []string) bool {
 	return err == nil && equality.Semantic.DeepEqual(was, now)
 }
 
-// elsewhere is what a kubeconfig holds beside those contexts and users.
+// elsewhere returns a kubeconfig without those contexts and users.
 func elsewhere(text []byte, contexts, users []string) (map[string]any, error) {
 	var all map[string]any
 	if err := yaml.Unmarshal(text, &all); err != nil {
@@ -90,8 +90,8 @@ func elsewhere(text []byte, contexts, users []string) (map[string]any, error) {
 	return all, nil
 }
 
-// newEntries are the users and contexts of put that have does not hold as they are. The
-// users go first: a context without one can't be used.
+// newEntries returns the users and contexts of put that differ from those of have. The
+// users come first: a context without its user can't be used.
 func newEntries(have, put *clientcmdapi.Config) ([]newEntry, error) {
 	var entries []newEntry
 	add := func(list, key, name string, one *clientcmdapi.Config) error {
@@ -118,7 +118,7 @@ func newEntries(have, put *clientcmdapi.Config) ([]newEntry, error) {
 	return entries, nil
 }
 
-// entryValue is the one entry of a list of a kubeconfig, as client-go writes it.
+// entryValue returns the one entry of a list of a kubeconfig, as client-go writes it.
 func entryValue(list, key string, one *clientcmdapi.Config) (any, error) {
 	text, err := writeConfig(one)
 	if err != nil {
@@ -136,10 +136,10 @@ func entryValue(list, key string, one *clientcmdapi.Config) (any, error) {
 	return entry[key], nil
 }
 
-// errNotSpliced says that a kubeconfig is laid out so that its lines can't be edited.
+// errNotSpliced reports that a kubeconfig's layout does not allow editing its lines.
 var errNotSpliced = errors.New("its lists are not in block style")
 
-// splicedIn puts entries into the lines of a kubeconfig's text.
+// splicedIn inserts entries into the lines of a kubeconfig's text.
 func splicedIn(text []byte, entries []newEntry) ([]byte, error) {
 	for _, entry := range entries {
 		doc, err := parseTree(text)
@@ -159,7 +159,7 @@ func splicedIn(text []byte, entries []newEntry) ([]byte, error) {
 	return text, nil
 }
 
-// splicedOut takes entries out of the lines of a kubeconfig's text.
+// splicedOut removes entries from the lines of a kubeconfig's text.
 func splicedOut(text []byte, contexts, users []string) ([]byte, error) {
 	for _, of := range []struct {
 		list  string
@@ -178,7 +178,7 @@ func splicedOut(text []byte, contexts, users []string) ([]byte, error) {
 	return text, nil
 }
 
-// withoutEntries returns a kubeconfig's text without these contexts and users. Where the
+// withoutEntries returns a kubeconfig's text without these contexts and users. If the
 // lists are in block style every other line keeps its bytes.
 func withoutEntries(text []byte, contexts, users []string) ([]byte, error) {
 	if after, err := splicedOut(text, contexts, users); err == nil && sameButEntries(text, after, contexts, users) == nil && sameElsewhere(text, after, contexts, users) {
@@ -245,7 +245,7 @@ func withoutOriginUser(user *clientcmdapi.AuthInfo) *clientcmdapi.AuthInfo {
 	return user
 }
 
-// sameContext reports whether two contexts name the same cluster, user, namespace and
+// sameContext reports whether two contexts have the same cluster, user, namespace and
 // tenants.
 func sameContext(a, b *clientcmdapi.Context) bool {
 	if a == nil || b == nil || a.Cluster != b.Cluster || a.AuthInfo != b.AuthInfo || a.Namespace != b.Namespace {
@@ -256,8 +256,8 @@ func sameContext(a, b *clientcmdapi.Context) bool {
 	return errA == nil && errB == nil && equality.Semantic.DeepEqual(ofA, ofB)
 }
 
-// sameButEntries makes sure that client-go reads the same from both texts but for these
-// contexts and users.
+// sameButEntries returns an error unless client-go reads the same from both texts except
+// for these contexts and users.
 func sameButEntries(before, after []byte, contexts, users []string) error {
 	return sameBut(before, after, "the tenant's contexts and users", func(config *clientcmdapi.Config) {
 		for _, name := range contexts {

@@ -8,38 +8,36 @@ import (
 	"time"
 )
 
-// AnnotationMigration is on the record of a tenant that is on its way from its
-// Tiller to Helm 3 and 4. Members may read it: they are told why their Tiller does
-// not answer.
+// AnnotationMigration is on the record of a tenant that is being migrated from its Tiller
+// to Helm 3 and 4. Members may read it, and so learn why their Tiller does not answer.
 const AnnotationMigration = "helm-tenant/migration"
 
-// AnnotationOwnership is on the record of a tenant of which every object of the releases
-// that moved from Tiller named its release when the migration ended.
+// AnnotationOwnership is on the record of a migrated tenant if at the end of the
+// migration every object of the releases named its release.
 const AnnotationOwnership = "helm-tenant/ownership"
 
 // OwnershipSet is its value.
 const OwnershipSet = "set"
 
-// Phase is how far a migration is.
+// Phase is the phase of a migration.
 type Phase string
 
-// The phases, in the order in which they are gone through. From each of the first
-// three there is a way back.
+// These are the phases in their order. In the first three a migration can be aborted.
 const (
-	// PhaseFrozen: Tiller is stopped, or about to be, and nothing is settled.
+	// PhaseFrozen: Tiller is stopped, or is about to be, and nothing is converted.
 	PhaseFrozen Phase = "frozen"
-	// PhaseConverted: Helm 3 has a record of every revision. From here on what is
-	// missing was taken away by a Helm 3, and is not written again.
+	// PhaseConverted: Helm 3 has a record of every revision. From here on missing records
+	// were deleted by a Helm 3, and are not written again.
 	PhaseConverted Phase = "converted"
 	// PhaseVerified: members may use Helm 3 and 4, which find every release.
 	PhaseVerified Phase = "verified"
 	// PhaseFinishing: the Tiller and its records are being removed.
 	PhaseFinishing Phase = "finishing"
-	// PhaseAborting: Helm 3's records are being removed, and Tiller comes back.
+	// PhaseAborting: Helm 3's records are being removed, and Tiller is started again.
 	PhaseAborting Phase = "aborting"
 )
 
-// Migration is the state of a tenant that is being migrated, all of it.
+// Migration is the complete state of a tenant's migration.
 type Migration struct {
 	Phase Phase     `json:"phase"`
 	Since time.Time `json:"since"`
@@ -47,22 +45,22 @@ type Migration struct {
 	Engine   Engine  `json:"engine"`
 	Storage  Storage `json:"storage"`
 	Replicas int32   `json:"replicas"`
-	// Converted says that Helm 3 got a record of every revision.
+	// Converted reports whether Helm 3 got a record of every revision.
 	Converted bool `json:"converted,omitempty"`
-	// Keep bounds how many revisions of each release move; 0 is no bound.
+	// Keep bounds the revisions of each release that move; 0 is no bound.
 	Keep int `json:"keep,omitempty"`
-	// Backup is the file that Tiller's records were written to.
+	// Backup is the file with the backup of Tiller's records.
 	Backup string `json:"backup,omitempty"`
-	// From is the namespace of another Tiller from which releases are being copied to the
-	// tenant: this is no migration then, but the tenant's part in a split, frozen or
-	// aborting. It is empty for a migration.
+	// From is the namespace of another Tiller from which releases are copied to the
+	// tenant. Then this is the tenant's part in a split, frozen or aborting. It is empty
+	// for a migration.
 	From string `json:"from,omitempty"`
-	// Unknown are the fields that this helm-tenant does not know: a newer one wrote them,
-	// and they are written again.
+	// Unknown are the fields that this version of helm-tenant does not know. A newer one
+	// wrote them, and they are written again.
 	Unknown map[string]json.RawMessage `json:"-"`
 }
 
-// ParseMigration reads the annotation.
+// ParseMigration parses the annotation.
 func ParseMigration(text string) (Migration, error) {
 	var m Migration
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
@@ -76,7 +74,7 @@ func ParseMigration(text string) (Migration, error) {
 	return Migration{}, fmt.Errorf("annotation %s: the phase %q is not known to this helm-tenant", AnnotationMigration, m.Phase)
 }
 
-// Annotation is what ParseMigration reads.
+// Annotation returns the text that ParseMigration parses.
 func (m Migration) Annotation() (string, error) {
 	text, err := json.Marshal(m)
 	if err != nil || len(m.Unknown) == 0 {
@@ -90,7 +88,7 @@ func (m Migration) Annotation() (string, error) {
 	return string(text), err
 }
 
-// String says to a member what is going on.
+// String describes the state for a member.
 func (m Migration) String() string {
 	since := m.Since.UTC().Format("2006-01-02 15:04 MST")
 	switch {

@@ -1,7 +1,7 @@
 package tenant
 
-// Labels, annotations and names by which objects of a tenant are found. What
-// helm-tenant owns is found by label only: a name can be anybody's.
+// These are the labels, annotations and names by which a tenant's objects are found.
+// Ownership is decided by label only, since anybody can choose a name.
 const (
 	// LabelTenant is on every object of a tenant, and on its namespaces; the
 	// value is the tenant's name.
@@ -9,21 +9,21 @@ const (
 	// LabelHome is on a home namespace; the value is the engine. The admission
 	// policy for release records selects namespaces by it.
 	LabelHome = "helm-tenant/home"
-	// LabelManagedBy is on every object that helm-tenant made, with the value
-	// ManagedBy. A namespace without it was there before and is not removed.
+	// LabelManagedBy is on every object that helm-tenant made, with the value ManagedBy.
+	// A namespace without it existed before and is not removed.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	// ManagedBy is the value of LabelManagedBy.
 	ManagedBy = "helm-tenant"
-	// AnnotationHome is on a tenant's namespaces and says where its home
-	// namespace is, so that one read of the namespace is enough to reach it.
+	// AnnotationHome is on a tenant's namespaces and has the name of its home namespace,
+	// so that one read of the namespace is enough to find it.
 	AnnotationHome = "helm-tenant/home-namespace"
 
-	// RecordName and RecordKey are the ConfigMap in the home namespace, and the
-	// key in it, that hold the tenant as one item of a tenants file.
+	// RecordName and RecordKey are the ConfigMap in the home namespace, and its key, that
+	// contain the tenant as one item of a tenants file.
 	RecordName = "helm-tenant"
 	RecordKey  = "tenant.yaml"
 
-	// APIVersion is that of our own files and of machine-readable output.
+	// APIVersion is the version of helm-tenant's files and machine-readable output.
 	APIVersion = "helm-tenant/v1"
 	// ExtensionName is the name of the kubeconfig context's extension.
 	ExtensionName = "helm-tenant"
@@ -33,24 +33,24 @@ const (
 // label of 63 characters (RFC 1123).
 const maxName = 56
 
-// Names of the service accounts that act for tenants.
+// These are the service accounts that act for tenants.
 const (
 	TillerAccount = "tiller"
 	HelmAccount   = "helm"
-	// ReaderAccount sees a tenant's releases and changes nothing.
+	// ReaderAccount can read a tenant's releases and change nothing.
 	ReaderAccount = "helm-reader"
 )
 
 // AccountPrefix begins the user name of every service account.
 const AccountPrefix = "system:serviceaccount:"
 
-// AccountUser is the user name by which the API server knows a service account
-// (as MakeUsername of k8s.io/apiserver/pkg/authentication/serviceaccount, which is
-// not worth that module).
+// AccountUser returns the user name of a service account (as MakeUsername of
+// k8s.io/apiserver/pkg/authentication/serviceaccount, which is not worth that
+// dependency).
 func AccountUser(namespace, name string) string { return AccountPrefix + namespace + ":" + name }
 
-// DeployerAccounts are the service accounts in the home namespace that act for
-// a tenant: one for each of the engine's parts.
+// DeployerAccounts returns the service accounts in the home namespace that act for a
+// tenant: one for each of the engine's parts.
 func (e Engine) DeployerAccounts() []string {
 	var accounts []string
 	for _, part := range e.Parts() {
@@ -63,8 +63,7 @@ func (e Engine) DeployerAccounts() []string {
 	return accounts
 }
 
-// ConventionalHome is the home namespace of the tenant of that name when
-// nobody said otherwise.
+// ConventionalHome returns the default home namespace of the tenant with that name.
 func (e Engine) ConventionalHome(name string) string {
 	if e == EngineImpersonation {
 		return name + "-helm"
@@ -72,7 +71,7 @@ func (e Engine) ConventionalHome(name string) string {
 	return name + "-tiller"
 }
 
-// IsSystemNamespace reports whether a namespace is one that Kubernetes itself makes
+// IsSystemNamespace reports whether Kubernetes itself creates a namespace
 // (k8s.io/kubernetes/pkg/controlplane/controller/systemnamespaces).
 func IsSystemNamespace(name string) bool {
 	return name == "kube-system" || name == "kube-public" || name == "kube-node-lease"

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Near returns the known words that somebody may have meant who typed word: at most three,
-// the nearest first. A word is near if at most two letters differ, or half of those typed in a
-// short word, or if it begins with word.
+// Near returns the known words that may have been meant by word: at most three, the
+// nearest first. A word is near if at most two letters differ, or half of the typed
+// letters of a short word, or if it begins with word.
 func Near(word string, known []string) []string {
 	const most = 3
 	type candidate struct {
@@ -35,7 +35,7 @@ func Near(word string, known []string) []string {
 	return words
 }
 
-// distance is how many letters are to be added, removed or replaced to make b of a
+// distance returns the number of letters to add, remove or replace to turn a into b
 // (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)

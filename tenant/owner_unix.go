@@ -9,17 +9,17 @@ import (
 	"syscall"
 )
 
-// keepOwner gives a new file the owner and group of the one whose place it
-// takes: root, by sudo, must not take a user's kubeconfig away.
+// keepOwner gives a new file the owner and group of the file that it replaces: root,
+// through sudo, must not take over a user's kubeconfig.
 func keepOwner(file *os.File, was fs.FileInfo) error {
 	owner, known := was.Sys().(*syscall.Stat_t)
 	if !known || os.Geteuid() != 0 {
-		return nil // others own what they can replace, or may not give it away
+		return nil // other users own what they can replace, or may not change the owner
 	}
 	return file.Chown(int(owner.Uid), int(owner.Gid))
 }
 
-// isOurs reports whether a file belongs to the user who runs this.
+// isOurs reports whether a file belongs to the user of this process.
 func isOurs(info fs.FileInfo) bool {
 	owner, known := info.Sys().(*syscall.Stat_t)
 	return known && int(owner.Uid) == os.Geteuid()

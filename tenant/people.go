@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Relation is what a subject is to a tenant.
+// Relation is the relation of a subject to a tenant.
 type Relation string
 
-// Noun is the relation with its article, as in "is an owner".
+// Noun returns the relation with its article, as in "is an owner".
 func (r Relation) Noun() string {
 	if r == RelationOwner {
 		return "an " + string(r)
@@ -22,28 +22,29 @@ const (
 	RelationMember Relation = "member"
 	// RelationReader may see the tenant's releases and change nothing.
 	RelationReader Relation = "reader"
-	// RelationOwner may grant and revoke the tenant's members and readers, and is none of
-	// them by that.
+	// RelationOwner may grant and revoke the tenant's members and readers, without being
+	// one.
 	RelationOwner Relation = "owner"
 )
 
-// MembersFrom says who decides about a tenant's members and readers.
+// MembersFrom decides who chooses a tenant's members and readers.
 type MembersFrom string
 
 const (
-	// MembersFromFile is the tenants file; nothing else counts at the next apply.
+	// MembersFromFile: the tenants file chooses; apply removes all others.
 	MembersFromFile MembersFrom = "file"
-	// MembersFromOwners are the tenant's owners; apply leaves members and readers alone.
+	// MembersFromOwners: the tenant's owners choose; apply leaves members and readers
+	// alone.
 	MembersFromOwners MembersFrom = "owners"
 )
 
-// Relations are all of them.
+// Relations are all relations.
 var Relations = []Relation{RelationMember, RelationReader, RelationOwner}
 
-// peopleFields are the fields of a tenant that hold its people.
+// peopleFields are the fields of a tenant for each relation.
 var peopleFields = map[Relation]string{RelationMember: "members", RelationReader: "readers", RelationOwner: "owners"}
 
-// People are those of one relation.
+// People returns the subjects with a relation.
 func (t Tenant) People(as Relation) Members {
 	switch as {
 	case RelationReader:
@@ -54,7 +55,7 @@ func (t Tenant) People(as Relation) Members {
 	return t.Members
 }
 
-// SetPeople makes those the people of that relation.
+// SetPeople sets the subjects with a relation.
 func (t *Tenant) SetPeople(as Relation, m Members) {
 	switch as {
 	case RelationReader:
@@ -66,8 +67,8 @@ func (t *Tenant) SetPeople(as Relation, m Members) {
 	}
 }
 
-// HasReaders reports whether the tenant has, or keeps, the objects for readers. An owner
-// may let readers in, and can't make these.
+// HasReaders reports whether the tenant has, or keeps, the objects for readers. A tenant
+// with owners has them, since an owner may grant readers and can't create these objects.
 func (t Tenant) HasReaders() bool {
 	return t.CheckReaders() == nil && (len(t.Readers) > 0 || t.ReadersKept || t.HasOwners())
 }
@@ -83,7 +84,8 @@ func (t Tenant) checkMembersFrom() error {
 	return fmt.Errorf("membersFrom: %q is not one of %s, %s", t.MembersFrom, MembersFromFile, MembersFromOwners)
 }
 
-// checkOwnersSay returns what is wrong with a file's tenant whose members the owners say.
+// checkOwnersSay returns what is wrong with a file's tenant whose owners choose the
+// members.
 func (t Tenant) checkOwnersSay() []error {
 	if t.MembersFrom != MembersFromOwners {
 		return nil
@@ -100,7 +102,7 @@ func (t Tenant) checkOwnersSay() []error {
 	return problems
 }
 
-// CheckReaders returns why the tenant can't have readers; nil where it can.
+// CheckReaders returns the reason why the tenant can't have readers, nil if it can.
 func (t Tenant) CheckReaders() error {
 	switch {
 	case !t.Engine.Has(EngineImpersonation):
@@ -111,7 +113,7 @@ func (t Tenant) CheckReaders() error {
 	return nil
 }
 
-// checkReaders is CheckReaders for a tenant that names any.
+// checkReaders is CheckReaders for a tenant that has readers or their objects.
 func (t Tenant) checkReaders() error {
 	if len(t.Readers)+len(t.Temporary.As(RelationReader)) == 0 && !t.ReadersKept {
 		return nil
@@ -120,7 +122,7 @@ func (t Tenant) checkReaders() error {
 }
 
 // checkNamedOnce returns an error for each of a file's grants for a time whose subject is
-// named for good, too.
+// also named without end.
 func (t Tenant) checkNamedOnce() []error {
 	var problems []error
 	for i, term := range t.Temporary {
@@ -131,8 +133,8 @@ func (t Tenant) checkNamedOnce() []error {
 	return problems
 }
 
-// Current is a file's tenant at that time: those whose grant is limited and not over
-// stand among the people of their relation, too; grants that are over are left out, and
+// Current returns a file's tenant at that time: the subjects of grants for a time that
+// have not ended are added to their relation. Grants that have ended are left out, and
 // returned.
 func (t Tenant) Current(now time.Time) (current Tenant, over Terms) {
 	over = t.Temporary.Over(now)
@@ -143,8 +145,9 @@ func (t Tenant) Current(now time.Time) (current Tenant, over Terms) {
 	return t, over
 }
 
-// InFile is the reverse of Current: a tenants file names those whose grant is limited
-// only there, and nobody whom the owners let in where they say who is.
+// InFile is the reverse of Current: in a tenants file the subjects of grants for a time
+// are named only there. If the owners choose the members, members and readers are left
+// out.
 func (t Tenant) InFile() Tenant {
 	for _, as := range Relations {
 		t.SetPeople(as, t.People(as).Without(t.Temporary.As(as).Subjects()))

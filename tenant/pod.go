@@ -18,21 +18,21 @@ import (
 )
 
 const (
-	// podContext names the only context, cluster and user of a pod's kubeconfig.
+	// podContext is the name of the only context, cluster and user of a pod's kubeconfig.
 	podContext = "pod"
 	// podFile is the name of the file that PodFile writes.
 	podFile = "pod.kubeconfig"
-	// accountFolder is where Kubernetes mounts a pod's service account.
+	// accountFolder is the folder in which Kubernetes mounts a pod's service account.
 	accountFolder = "/var/run/secrets/kubernetes.io/serviceaccount"
 )
 
 // pod is what a process in a pod knows of its cluster. client-go makes its in-cluster
-// configuration of the same (k8s.io/client-go/rest, InClusterConfig).
+// configuration from the same (k8s.io/client-go/rest, InClusterConfig).
 type pod struct {
 	server, namespace, folder string
 }
 
-// thisPod returns the pod that this process runs in; found is false outside of one.
+// thisPod returns the pod of this process; found is false outside of a pod.
 func thisPod(env func(string) string, folder string) (p pod, found bool) {
 	host, port := env(envvar.ServiceHost), env(envvar.ServicePort)
 	if host == "" {
@@ -55,7 +55,7 @@ func thisPod(env func(string) string, folder string) (p pod, found bool) {
 
 func (p pod) token() string { return filepath.Join(p.folder, "token") }
 
-// config is the pod's kubeconfig. It holds paths and no secret: the kubelet replaces
+// config returns the pod's kubeconfig. It has paths and no secrets: the kubelet replaces
 // the token in its file, and client-go reads it again.
 func (p pod) config() *clientcmdapi.Config {
 	config := clientcmdapi.NewConfig()
@@ -69,8 +69,8 @@ func (p pod) config() *clientcmdapi.Config {
 	return config
 }
 
-// isPodConfig reports whether a loaded kubeconfig is the one that PodFile writes: a
-// helm that was started with it starts helm-tenant again, through a plugin.
+// isPodConfig reports whether a loaded kubeconfig is the one of PodFile: a helm that was
+// started with it starts helm-tenant again through a plugin.
 func isPodConfig(config *clientcmdapi.Config) bool {
 	kctx, user := config.Contexts[podContext], config.AuthInfos[podContext]
 	return len(config.Contexts) == 1 && kctx != nil && user != nil &&
@@ -85,9 +85,9 @@ func (k *Kubeconfig) InPod() bool { return k.pod != nil }
 // impersonate: client-go drops its in-cluster configuration as soon as anything is
 // overridden (k8s.io/client-go/tools/clientcmd, DeferredLoadingClientConfig).
 //
-// The file lies in the user's cache folder, else in the folder for temporary files,
-// else in /dev/shm, which is writable in a container with a read-only root. The
-// error says what to set where none of them can be written.
+// The file is in the user's cache folder, else in the folder for temporary files, else in
+// /dev/shm, which is writable in a container with a read-only root. If none of them can
+// be written, the error says what to set.
 func (k *Kubeconfig) PodFile() (string, error) {
 	if err := k.pod.checkToken(); err != nil {
 		return "", err
@@ -112,8 +112,9 @@ func (k *Kubeconfig) PodFile() (string, error) {
 	return "", fmt.Errorf("helm needs a kubeconfig in a pod, and none can be written; set TMPDIR to a writable folder, such as an emptyDir volume (%s)", strings.Join(why, "; "))
 }
 
-// writePodFile writes the file unless it is there with the same text. Nobody else may
-// write in the folder: who changes the address in the file gets the pod's token.
+// writePodFile writes the file unless it exists with the same text. Nobody else may be
+// able to write in the folder: whoever changes the address in the file gets the pod's
+// token.
 func writePodFile(folder string, text []byte) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
@@ -137,7 +138,7 @@ func writePodFile(folder string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name()) // it is gone where all went well
+	defer os.Remove(temp.Name()) // after success the file has another name
 	_, err = temp.Write(text)
 	if closeErr := temp.Close(); err == nil {
 		err = closeErr
@@ -153,7 +154,7 @@ func isFile(path string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// checkToken returns an error where the pod has no token of a service account.
+// checkToken returns an error if the pod has no token of a service account.
 func (p pod) checkToken() error {
 	if _, err := os.Stat(p.token()); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no kubeconfig, and this pod has no service account token at %s: set KUBECONFIG, or leave automountServiceAccountToken on", p.token())

@@ -13,20 +13,20 @@ const (
 	PodSecurityRestricted PodSecurity = "restricted"
 )
 
-// PodSecurities are all values, the loosest first.
+// PodSecurities are all values, the least restrictive first.
 var PodSecurities = []PodSecurity{PodSecurityUnmanaged, PodSecurityPrivileged, PodSecurityBaseline, PodSecurityRestricted}
 
-// Guard says what the admission policies do with a request that they refuse.
+// Guard is what the admission policies do with a request that violates them.
 type Guard string
 
 const (
 	GuardOff     Guard = "off"
-	GuardAudit   Guard = "audit"   // the API server's audit log says so
+	GuardAudit   Guard = "audit"   // the request is recorded in the API server's audit log
 	GuardWarn    Guard = "warn"    // the caller is warned
 	GuardEnforce Guard = "enforce" // the request is denied
 )
 
-// Guards are all values, the loosest first.
+// Guards are all values, the least restrictive first.
 var Guards = []Guard{GuardOff, GuardAudit, GuardWarn, GuardEnforce}
 
 // Network reports whether NetworkPolicies isolate the tenant's pods.
@@ -37,15 +37,15 @@ const (
 	NetworkIsolated Network = "isolated"
 )
 
-// Networks are all values, the loosest first.
+// Networks are all values, the least restrictive first.
 var Networks = []Network{NetworkOpen, NetworkIsolated}
 
 // Rails are the guard rails of a tenant: what keeps its workloads from hurting its
-// neighbours. A field that is empty was not said: a new tenant gets the values of
-// NewRails, another one keeps what it has.
+// neighbours. An empty field is not set: a new tenant gets the values of NewRails,
+// another one keeps what it has.
 type Rails struct {
 	PodSecurity PodSecurity `yaml:"podSecurity,omitempty" json:"podSecurity,omitempty"`
-	// Guard says what the policies helm-tenant-guard do in the tenant's namespaces.
+	// Guard is what the policies helm-tenant-guard do in the tenant's namespaces.
 	Guard Guard `yaml:"guard,omitempty" json:"guard,omitempty"`
 	// Quota are the hard limits of a ResourceQuota in each of the namespaces.
 	Quota map[string]string `yaml:"quota,omitempty" json:"quota,omitempty"`
@@ -57,13 +57,13 @@ type Rails struct {
 	// NetworkExcept are address blocks that the pods of an isolated tenant can't
 	// reach, beside MetadataBlocks.
 	NetworkExcept []string `yaml:"networkExcept,flow,omitempty" json:"networkExcept"`
-	// Hosts are the host names that the tenant may serve; none means any.
+	// Hosts are the host names that the tenant may serve; empty means any.
 	Hosts []string `yaml:"hosts,flow,omitempty" json:"hosts"`
-	// PriorityClasses are those that pods may name, beside the cluster's default.
+	// PriorityClasses are the classes that pods may name, beside the cluster's default.
 	PriorityClasses []string `yaml:"priorityClasses,flow,omitempty" json:"priorityClasses"`
-	// Labels are put on the tenant's namespaces.
+	// Labels are set on the tenant's namespaces.
 	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
-	// Contact is whom a member asks whose request was refused.
+	// Contact is whom a member can ask about a refused request.
 	Contact string `yaml:"contact,omitempty" json:"contact,omitempty"`
 }
 
@@ -74,15 +74,15 @@ type Limits struct {
 	Max            map[string]string `yaml:"max,omitempty" json:"max,omitempty"`
 }
 
-// MetadataBlocks are the addresses at which clouds tell a machine its credentials:
-// AWS, Azure, Google and others; AWS by IPv6; Alibaba. Not all of link-local:
-// node-local DNS and pod identity agents live there.
+// MetadataBlocks returns the addresses at which clouds serve a machine's credentials:
+// AWS, Azure, Google and others; AWS by IPv6; Alibaba. Not all of link-local is blocked,
+// since node-local DNS and pod identity agents are there.
 func MetadataBlocks() []string {
 	return []string{"169.254.169.254/32", "fd00:ec2::254/128", "100.100.100.200/32"}
 }
 
-// NewRails are those of a new tenant of which nothing is said. A tenant of all
-// namespaces has none.
+// NewRails returns the default rails of a new tenant. A tenant of all namespaces has
+// none.
 func NewRails(allNamespaces bool) Rails {
 	if allNamespaces {
 		return RailsOfBefore()
@@ -90,14 +90,14 @@ func NewRails(allNamespaces bool) Rails {
 	return Rails{PodSecurity: PodSecurityBaseline, Guard: GuardEnforce, Network: NetworkOpen}
 }
 
-// RailsOfBefore are those of a tenant whose record says nothing of them: one that
-// was made before there were guard rails.
+// RailsOfBefore returns the rails of a tenant whose record has none: it was made before
+// there were guard rails.
 func RailsOfBefore() Rails {
 	return Rails{PodSecurity: PodSecurityUnmanaged, Guard: GuardOff, Network: NetworkOpen}
 }
 
-// Or returns the rails with every field that says nothing taken from others. An
-// empty list or map, unlike nil, says that there is none.
+// Or returns the rails with every unset field taken from others. An empty list or map,
+// unlike nil, is set.
 func (r Rails) Or(others Rails) Rails {
 	r = r.modesOr(others)
 	if r.Quota == nil {
@@ -127,8 +127,8 @@ func (r Rails) Or(others Rails) Rails {
 	return r
 }
 
-// withFileDefaults is Or for the defaults of a tenants file, of which those that need
-// isolation count for isolated tenants only.
+// withFileDefaults is Or for the defaults of a tenants file. Those that need isolation
+// apply to isolated tenants only.
 func (r Rails) withFileDefaults(defaults Rails) Rails {
 	if r.modesOr(defaults).Network != NetworkIsolated {
 		defaults.AllowFrom, defaults.NetworkExcept = nil, nil
@@ -150,15 +150,15 @@ func (r Rails) modesOr(others Rails) Rails {
 	return r
 }
 
-// Exactly returns what a tenants file makes of a tenant that had other rails: a
-// list or map that it leaves out is empty, while podSecurity and guard stay as they
-// were, since silence must not loosen them.
+// Exactly returns the rails from a tenants file for a tenant that had others: lists and
+// maps that it leaves out are empty, while podSecurity and guard stay as they were, since
+// an omission must not loosen them.
 func (r Rails) Exactly(was Rails) Rails {
 	r = r.modesOr(Rails{PodSecurity: was.PodSecurity, Guard: was.Guard, Network: NetworkOpen})
 	return r.compact()
 }
 
-// compact returns the rails with empty lists and maps left out.
+// compact returns the rails with nil for empty lists and maps.
 func (r Rails) compact() Rails {
 	if len(r.Quota) == 0 {
 		r.Quota = nil
@@ -177,9 +177,8 @@ func (r Rails) compact() Rails {
 	return r
 }
 
-// Compact returns the rails with empty lists and maps left out, as a tenant has
-// them in the end. Without isolation there is nothing that could be let in or kept
-// out.
+// Compact returns the rails in their final form, with nil for empty lists and maps.
+// Without isolation, the lists of address blocks have no meaning and are removed.
 func (r Rails) Compact() Rails {
 	if r.Network == NetworkOpen {
 		r.AllowFrom, r.NetworkExcept = nil, nil
@@ -187,8 +186,8 @@ func (r Rails) Compact() Rails {
 	return r.compact()
 }
 
-// recorded returns the rails as a record holds them: what a record of before means
-// is left out, so that such a record stays as it is.
+// recorded returns the rails for a record. The values of RailsOfBefore are left out, so
+// that the record of such a tenant stays as it is.
 func (r Rails) recorded() Rails {
 	r = r.compact()
 	if r.PodSecurity == PodSecurityUnmanaged {

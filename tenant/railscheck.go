@@ -60,7 +60,7 @@ func (r Rails) validate() []error {
 // maxContact keeps messages of policies readable.
 const maxContact = 200
 
-// validateRails is validate and what the rest of the tenant says of its rails.
+// validateRails is validate together with the checks that involve the rest of the tenant.
 func (t Tenant) validateRails() []error {
 	problems := t.Rails.validate()
 	if t.Network == NetworkOpen || t.Network == "" {
@@ -77,8 +77,8 @@ func (t Tenant) validateRails() []error {
 	return problems
 }
 
-// checkNoRails returns an error for each field that a tenant of all namespaces
-// can't have: its deployer may change whatever would hold it.
+// checkNoRails returns an error for each field that a tenant of all namespaces can't
+// have: its deployer can change whatever would enforce it.
 func (t Tenant) checkNoRails() []error {
 	var problems []error
 	refuse := func(field string, said bool) {
@@ -108,7 +108,7 @@ func oneOf[S ~string](field string, value S, values []S) error {
 	return fmt.Errorf("%s: %q is not one of %s", field, value, strings.Join(words, ", "))
 }
 
-// checkNames checks each item of a list, and that none is there twice.
+// checkNames checks each item of a list, and that there are no duplicates.
 func checkNames(field string, names []string, check func(string) error) []error {
 	var problems []error
 	for i, name := range names {
@@ -123,7 +123,7 @@ func checkNames(field string, names []string, check func(string) error) []error 
 	return problems
 }
 
-// checkBlocks finds address blocks that a NetworkPolicy can't have.
+// checkBlocks returns errors for address blocks that a NetworkPolicy can't have.
 func checkBlocks(field string, blocks []string) []error {
 	return checkNames(field, blocks, func(block string) error {
 		prefix, err := netip.ParsePrefix(block)
@@ -143,7 +143,7 @@ func checkBlocks(field string, blocks []string) []error {
 	})
 }
 
-// counted are the keys of a quota of which only whole numbers can be had
+// counted are the keys of a quota whose values are whole numbers
 // (k8s.io/kubernetes/pkg/apis/core/helper, integerResources).
 var counted = []string{
 	"pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims",
@@ -187,7 +187,7 @@ func checkQuota(quota map[string]string) []error {
 	return problems
 }
 
-// validate finds what the API server would refuse of a LimitRange
+// validate returns what the API server would refuse in a LimitRange
 // (k8s.io/kubernetes/pkg/apis/core/validation, ValidateLimitRange).
 func (l *Limits) validate() []error {
 	var problems []error
@@ -226,8 +226,8 @@ func (l *Limits) validate() []error {
 	return problems
 }
 
-// reservedLabels are domains of labels that mean something to Kubernetes or to
-// helm-tenant on a namespace.
+// reservedLabels are the domains of labels with a meaning for Kubernetes or helm-tenant
+// on a namespace.
 var reservedLabels = []string{"helm-tenant", "kubernetes.io", "k8s.io"}
 
 func checkNamespaceLabels(labels map[string]string) []error {

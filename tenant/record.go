@@ -9,14 +9,14 @@ import (
 	"gopkg.in/yaml.v2"
 )
 
-// RecordVersion is the newest version of the record's form that this helm-tenant reads.
-// A record that names none has version 1. A new field does not raise it: a helm-tenant
-// that does not know a field still changes members (ReadRecord). It is raised when a
-// field gets another meaning, or members are kept in another place, and a record of a
-// version above RecordVersion is not read at all.
+// RecordVersion is the newest version of the record's format that this helm-tenant reads.
+// A record without one has version 1. A new field does not raise it: a helm-tenant that
+// does not know a field can still change members (ReadRecord). It is raised when a field
+// changes its meaning, or members are kept in another place. A record with a higher
+// version is not read at all.
 const RecordVersion = 1
 
-// A storedRecord is the form of a record: a tenant and the version of the form.
+// A storedRecord is the format of a record: a tenant and the version of the format.
 type storedRecord struct {
 	Version int `yaml:"recordVersion,omitempty"`
 	Tenant  `yaml:",inline"`
@@ -24,7 +24,7 @@ type storedRecord struct {
 	SelectedNamespaces []string `yaml:"selectedNamespaces,flow,omitempty"`
 }
 
-// Record is the tenant as its home namespace holds it: one item of a tenants file
+// Record returns the tenant as its home namespace stores it: one item of a tenants file
 // without the members. A tenant with unknown fields is an error, since they would be
 // lost.
 func (t Tenant) Record() (string, error) {
@@ -40,7 +40,8 @@ func (t Tenant) Record() (string, error) {
 	return string(out), err
 }
 
-// checkKnown refuses a tenant whose record has fields that this helm-tenant does not know.
+// checkKnown refuses a tenant whose record has fields that this helm-tenant does not
+// know.
 func (t Tenant) checkKnown() error {
 	if len(t.Unknown) == 0 {
 		return nil
@@ -51,8 +52,8 @@ func (t Tenant) checkKnown() error {
 // mostUnknown bounds how many unknown fields are named.
 const mostUnknown = 5
 
-// UnknownFields names the fields of the record that this helm-tenant does not know, in one
-// line; empty where it knows all.
+// UnknownFields names the unknown fields of the record in one line, empty if there are
+// none.
 func (t Tenant) UnknownFields() string {
 	named, more := t.Unknown, ""
 	switch left := len(named) - mostUnknown; {
@@ -64,9 +65,10 @@ func (t Tenant) UnknownFields() string {
 	return strings.Join(named, "; ") + more + " (a newer helm-tenant may have written it)"
 }
 
-// ParseRecord reads what Record wrote, for whoever writes the tenant again. A field that
-// it does not know is an error: what it means can't be guessed, and writing would lose
-// it. What no tenants file may hold is one, too: others may write where a record is.
+// ParseRecord parses a record for callers that write the tenant again. An unknown field
+// is an error: its meaning can't be guessed, and writing would lose it. What a tenants
+// file must not contain is an error as well, since others may be able to write the
+// record.
 func ParseRecord(text string) (Tenant, error) {
 	t, err := ReadRecord(text)
 	if err != nil {
@@ -79,20 +81,20 @@ func ParseRecord(text string) (Tenant, error) {
 }
 
 // IsNewer reports whether a newer helm-tenant may have written a record: it has a higher
-// version, or all of it can be read but fields that this one does not know.
+// version, or it can be read except for unknown fields.
 func IsNewer(text string) bool {
 	if t, err := ReadRecord(text); err == nil {
 		return len(t.Unknown) > 0
 	}
 	var stored storedRecord
-	_, _ = unmarshalKnown(text, &stored) // as far as it can be read
+	_, _ = unmarshalKnown(text, &stored) // the readable part is enough
 	return len(text) <= MaxRecord && stored.Version > RecordVersion
 }
 
-// ReadRecord reads a record for whoever does not write it again: it says which home,
-// engine and namespaces a tenant has. Fields that it does not know are in the tenant's
-// Unknown, and may stand for namespaces, so that there need be none. All other errors of
-// ParseRecord are errors here, too.
+// ReadRecord parses a record for callers that do not write it again: they learn the home,
+// engine and namespaces of a tenant. Unknown fields are in the tenant's Unknown. They may
+// describe namespaces, so that Namespaces may be empty. All other errors of ParseRecord
+// are errors here.
 func ReadRecord(text string) (Tenant, error) {
 	if len(text) > MaxRecord {
 		return Tenant{}, fmt.Errorf("%s has more than %d bytes", RecordKey, MaxRecord)
@@ -107,13 +109,13 @@ func ReadRecord(text string) (Tenant, error) {
 	}
 	t := stored.Tenant
 	t.Selected = stored.SelectedNamespaces
-	t.Members, t.Readers, t.Owners, t.Temporary = nil, nil, nil, nil // the bindings alone say who is in
+	t.Members, t.Readers, t.Owners, t.Temporary = nil, nil, nil, nil // the bindings alone say who is a member
 	t.Rails, t.Unknown = t.Rails.modesOr(RailsOfBefore()), unknown
 	for _, problem := range t.WithDefaults().Validate() {
 		if len(unknown) > 0 && errors.Is(problem, errNoNamespace) {
 			continue
 		}
-		// A mistyped field is why another one is missing.
+		// A mistyped field is the reason why another one is missing.
 		return Tenant{}, fmt.Errorf("%s: %s", RecordKey, cmp.Or(t.UnknownFields(), problem.Error()))
 	}
 	return t, nil

@@ -13,7 +13,7 @@ import (
 // Rule is the way in which a caller's tenant was found.
 type Rule string
 
-// The rules, in the order in which they are asked.
+// These are the rules, in their order.
 const (
 	RuleFlag            Rule = "--tenant"
 	RuleEnvironment     Rule = envvar.Tenant
@@ -23,30 +23,30 @@ const (
 	RuleNamespaceLabel  Rule = "namespace label"
 )
 
-// Asked is what the caller said about which tenant is meant.
+// Asked is what the caller said about the tenant.
 type Asked struct {
 	// Flag is --tenant, Environment is HELM_TENANT.
 	Flag, Environment string
-	// TypedTillerNamespace was given as a flag to helm, TillerNamespace comes
-	// from the environment.
+	// TypedTillerNamespace was a flag for helm, TillerNamespace comes from the
+	// environment.
 	TypedTillerNamespace, TillerNamespace string
-	// Engine is the one that the caller's helm works with.
+	// Engine is the engine of the caller's helm.
 	Engine Engine
 }
 
-// Resolved is the tenant that a call is for.
+// Resolved is the tenant of a call.
 type Resolved struct {
-	// Name is empty where only a Tiller's namespace was named.
+	// Name is empty if only a Tiller's namespace was named.
 	Name string
 	Home string
-	// Engine is tiller or impersonation: that of the caller's helm where nothing
-	// else is known, or where the tenant has both.
+	// Engine is tiller or impersonation. If nothing else is known, or the tenant has
+	// both, it is the engine of the caller's helm.
 	Engine Engine
-	// Namespaces are nil where they are not known.
+	// Namespaces are nil if they are not known.
 	Namespaces    []string
 	AllNamespaces bool
-	// Reader says that the caller may read the tenant, and change nothing; only a
-	// kubeconfig's extension says that.
+	// Reader reports whether the caller may only read the tenant, according to the
+	// kubeconfig's extension.
 	Reader bool
 	Rule   Rule
 }
@@ -54,13 +54,13 @@ type Resolved struct {
 // LabelsOf reads the labels and annotations of a namespace.
 type LabelsOf func(ctx context.Context, namespace string) (labels, annotations map[string]string, err error)
 
-// UnresolvedError says that no rule found a tenant.
+// UnresolvedError reports that no rule found a tenant.
 type UnresolvedError struct {
 	Where     string
 	Namespace string
-	// Why is what the API answered when it was asked for the namespace.
+	// Why is the API server's answer to the request for the namespace.
 	Why error
-	// InPod says that the caller is a pod's service account without a kubeconfig.
+	// InPod reports whether the caller is a pod's service account without a kubeconfig.
 	InPod bool
 }
 
@@ -74,10 +74,9 @@ func (e *UnresolvedError) Error() string {
 
 func (e *UnresolvedError) Unwrap() error { return e.Why }
 
-// Resolve finds the tenant that a call is for; the first rule that answers
-// wins. It asks the API, by labelsOf, only when all else is silent. It never
-// guesses: where two things that were said contradict each other, or where
-// nothing answers, it returns an error.
+// Resolve finds the tenant of a call by the first rule that applies. It asks the API, by
+// labelsOf, only if no other rule applies. It never guesses: contradictions are errors,
+// and so is a call to which no rule applies.
 func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf) (Resolved, error) {
 	if k.Broken != nil {
 		return Resolved{}, fmt.Errorf("%w; write it anew with: helm tenant use TENANT", k.Broken)
@@ -97,7 +96,7 @@ func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf
 			r = known.resolved(by.rule, asked.Engine)
 		}
 		if typed := asked.TypedTillerNamespace; typed != "" && typed != r.Home {
-			// Helm lets the last one win: what would be reached is not what was named.
+			// Helm uses the last one, which is not the tenant that was named.
 			return Resolved{}, fmt.Errorf("%s names tenant %q, whose home namespace is %q, but --tiller-namespace names %q: give only one of them", by.rule, r.Name, r.Home, typed)
 		}
 		return r, nil
@@ -133,7 +132,7 @@ func (k *Kubeconfig) resolveByLabel(ctx context.Context, engine Engine, labelsOf
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
 		unresolved.Why = err
 		return Resolved{}, unresolved
-	case err != nil: // the API server did not answer: whether there is a tenant is not known
+	case err != nil: // the API server did not answer, so it is not known whether there is a tenant
 		return Resolved{}, err
 	}
 	name := labels[LabelTenant]
@@ -155,8 +154,8 @@ func (k *Kubeconfig) resolveByLabel(ctx context.Context, engine Engine, labelsOf
 		unresolved.Why = err
 		return Resolved{}, unresolved
 	}
-	// One of its namespaces, perhaps of several; the context's own is enough
-	// to know that no other needs to be named.
+	// The tenant may have others, but no other needs to be named if this is the
+	// context's.
 	return Resolved{Name: name, Home: home, Engine: engine, Namespaces: []string{k.Namespace}, Rule: RuleNamespaceLabel}, nil
 }
 
@@ -169,21 +168,20 @@ func (t Known) resolved(rule Rule, asked Engine) Resolved {
 }
 
 // NamespacesUnknown reports whether the tenant's namespaces have to be read from its
-// record: it was only named, and the kubeconfig does not know it.
+// record: the tenant was only named, and the kubeconfig does not know it.
 func (r Resolved) NamespacesUnknown() bool {
 	return !r.AllNamespaces && len(r.Namespaces) == 0 && r.Rule != RuleExtension
 }
 
-// WithRecord returns the tenant as its record in the namespace home has it.
+// WithRecord returns the tenant with the namespaces of its record in the namespace home.
 func (r Resolved) WithRecord(home string, record Tenant) Resolved {
 	record = record.WithDefaults()
 	known := Known{Name: record.Name, HomeNamespace: home, Engine: record.Engine, Namespaces: record.Namespaces, AllNamespaces: record.AllNamespaces, Reader: r.Reader}
 	return known.resolved(r.Rule, r.Engine)
 }
 
-// NamespaceFor is the namespace that a helm command that needs one must be
-// told: empty when the context's own is one of the tenant's, or when the
-// tenant's are not known.
+// NamespaceFor returns the namespace to pass to a helm command that needs one: empty if
+// the context's own is one of the tenant's, or if the tenant's are not known.
 func (r Resolved) NamespaceFor(contextNamespace string) string {
 	if r.AllNamespaces || len(r.Namespaces) == 0 || slices.Contains(r.Namespaces, contextNamespace) {
 		return ""
@@ -191,9 +189,9 @@ func (r Resolved) NamespaceFor(contextNamespace string) string {
 	return r.Namespaces[0]
 }
 
-// Account is the service account as which the caller acts under Helm 3 and 4: the
+// Account returns the service account as which the caller acts under Helm 3 and 4: the
 // tenant's deployer, or for a reader the account of its readers.
 func (r Resolved) Account() string { return Known{Reader: r.Reader}.Account() }
 
-// DeployerUser is the user name of Account.
+// DeployerUser returns the user name of Account.
 func (r Resolved) DeployerUser() string { return AccountUser(r.Home, r.Account()) }

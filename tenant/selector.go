@@ -10,14 +10,14 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// NamespaceSelector chooses namespaces by their labels, as Kubernetes' own label selectors
-// do: a namespace has to meet all of it.
+// NamespaceSelector chooses namespaces by their labels, like Kubernetes' label selectors:
+// a namespace has to match all parts.
 type NamespaceSelector struct {
 	MatchLabels      map[string]string     `yaml:"matchLabels,omitempty" json:"matchLabels,omitempty"`
 	MatchExpressions []SelectorRequirement `yaml:"matchExpressions,omitempty" json:"matchExpressions,omitempty"`
 }
 
-// SelectorRequirement is what the label of a key has to be.
+// SelectorRequirement is a requirement for the label with a key.
 type SelectorRequirement struct {
 	Key string `yaml:"key" json:"key"`
 	// Operator is In, NotIn, Exists or DoesNotExist.
@@ -34,7 +34,7 @@ func (s *NamespaceSelector) labelSelector() (labels.Selector, error) {
 	return metav1.LabelSelectorAsSelector(&selector)
 }
 
-// String is the selector as kubectl's --selector has it; empty for none.
+// String returns the selector in the form of kubectl's --selector, empty for nil.
 func (s *NamespaceSelector) String() string {
 	if s == nil {
 		return ""
@@ -47,7 +47,7 @@ func (s *NamespaceSelector) String() string {
 }
 
 // checkSelector returns what is wrong with the tenant's namespace selector, and with the
-// namespaces that its record says were chosen by it.
+// recorded namespaces that it chose.
 func (t Tenant) checkSelector() error {
 	s := t.NamespaceSelector
 	switch {
@@ -74,34 +74,35 @@ func (t Tenant) checkSelector() error {
 	return nil
 }
 
-// named are the tenant's namespaces that no selector chose.
+// named returns the tenant's namespaces that no selector chose.
 func (t Tenant) named() []string {
 	return slices.DeleteFunc(slices.Clone(t.Namespaces), func(ns string) bool { return slices.Contains(t.Selected, ns) })
 }
 
-// LabelledNamespace is what of a namespace decides who may choose it by a selector.
+// LabelledNamespace has the parts of a namespace that selection depends on.
 type LabelledNamespace struct {
 	Name   string
 	Labels map[string]string
-	// Terminating says that it is being deleted.
+	// Terminating reports whether it is being deleted.
 	Terminating bool
 }
 
-// Selection is what the namespace selectors of a tenants file choose in a cluster.
+// Selection has the namespaces that the selectors of a tenants file choose in a cluster.
 type Selection struct{ byTenant map[string]*selected }
 
-// selected is what the selector of one tenant chooses.
+// selected has the namespaces that the selector of one tenant chooses.
 type selected struct {
 	namespaces []string
-	// leftOut are the namespaces that match, each with why the tenant can't have it.
+	// leftOut are the namespaces that match, each with the reason why the tenant can't
+	// have it.
 	leftOut []string
 	err     error
 }
 
-// Select resolves the selectors of a file's tenants. None chooses a namespace of
-// Kubernetes' own, a home, one that another tenant has or that the file names for another,
-// or one that is being deleted. What two selectors choose, and neither tenant has yet, is
-// an error of both.
+// Select resolves the selectors of a file's tenants. A selector never chooses a namespace
+// of Kubernetes, a home, one that another tenant has or that the file names for another,
+// or one that is being deleted. A namespace that two selectors choose, and neither tenant
+// has yet, is an error of both.
 func Select(file []Tenant, all []LabelledNamespace) *Selection {
 	s := &Selection{map[string]*selected{}}
 	selectors := map[string]labels.Selector{}
@@ -164,9 +165,10 @@ func Select(file []Tenant, all []LabelledNamespace) *Selection {
 	return s
 }
 
-// Of returns the tenant with the namespaces that its selector chooses, sorted, behind
-// those that it names, and a line for each that matches and is left out. A tenant without a
-// selector is returned as it is. The error says that the selector can't be resolved.
+// Of returns the tenant with the namespaces that its selector chooses, sorted, after
+// those that it names, and a line for each matching namespace that is left out. A tenant
+// without a selector is returned unchanged. The error reports that the selector can't be
+// resolved.
 func (s *Selection) Of(t Tenant) (resolved Tenant, leftOut []string, err error) {
 	chosen := s.byTenant[t.Name]
 	if t.NamespaceSelector == nil || chosen == nil {

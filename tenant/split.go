@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// SplitName is the ConfigMap in a Tiller's namespace that says how far the split of
-	// that Tiller is. It exists while the split is under way.
+	// SplitName is the ConfigMap in a Tiller's namespace with the state of the split of
+	// that Tiller. It exists while the split is under way.
 	SplitName = "helm-tenant-split"
 	// SplitKey is its key.
 	SplitKey = "split.json"
@@ -21,33 +21,34 @@ const (
 // ScalableKinds are the kinds of workloads that can be stopped by setting their replicas.
 var ScalableKinds = []string{"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"}
 
-// Split is the state of a Tiller whose releases move to tenants. The phases are those of a
-// Migration: while frozen, records are being copied; when converted, all copies were
-// compared with their originals; when verified, the tenants' Tillers run.
+// Split is the state of a Tiller whose releases move to tenants. The phases are those of
+// a Migration. Frozen: records are being copied. Converted: all copies were compared with
+// their originals. Verified: the tenants' Tillers run.
 type Split struct {
 	Phase Phase     `json:"phase"`
 	Since time.Time `json:"since"`
-	// Storage is where the Tiller keeps its records.
+	// Storage is the storage of the Tiller's records.
 	Storage Storage `json:"storage"`
-	// Replicas are those of the workloads that ran the Tiller, by kind and name.
+	// Replicas are the former replicas of the workloads that ran the Tiller, by kind and
+	// name.
 	Replicas map[string]int32 `json:"replicas,omitempty"`
 	// Releases are the tenants to which releases move, by the release's name.
 	Releases map[string]string `json:"releases"`
-	// Copies are the releases of which the homes of the tenants may have copies, each with a
-	// digest of the records that were copied, when all copies are compared. What a home has
-	// of a release that is not among them is the tenant's own.
+	// Copies are the releases of which the tenants' homes may have copies, each with a
+	// digest of the copied records, once all copies are compared. Records of other
+	// releases in a home are the tenant's own.
 	Copies map[string]string `json:"copies,omitempty"`
-	// Onward are those of the tenants that go on to Helm 3 and 4 when they have their
-	// releases, sorted.
+	// Onward are the tenants that go on to Helm 3 and 4 after they got their releases,
+	// sorted.
 	Onward []string `json:"onward,omitempty"`
-	// Backup is the file that the Tiller's records were written to.
+	// Backup is the file with the backup of the Tiller's records.
 	Backup string `json:"backup,omitempty"`
 }
 
-// ParseSplit reads the state that Text wrote. Whoever may write ConfigMaps in the Tiller's
-// namespace may have written it, so it is read as strictly as a tenants file: fields that
-// are not known, workloads that can't be scaled, names that no tenant can have, and copies
-// of releases that do not move are errors.
+// ParseSplit parses the state of Text. Whoever may write ConfigMaps in the Tiller's
+// namespace may have written it, so it is as strict as for a tenants file: unknown
+// fields, workloads that can't be scaled, names that no tenant can have, and copies of
+// releases that do not move are errors.
 func ParseSplit(text string) (Split, error) {
 	var s Split
 	wrong := func(format string, args ...any) (Split, error) {
@@ -88,18 +89,19 @@ func ParseSplit(text string) (Split, error) {
 	return s, nil
 }
 
-// Text is what ParseSplit reads.
+// Text returns the text that ParseSplit parses.
 func (s Split) Text() (string, error) {
 	text, err := json.Marshal(s)
 	return string(text), err
 }
 
-// Tenants are the names of the tenants to which releases move, sorted.
+// Tenants returns the names of the tenants to which releases move, sorted.
 func (s Split) Tenants() []string {
 	return slices.Compact(slices.Sorted(maps.Values(s.Releases)))
 }
 
-// Copied is the tenant whose home may have copies of the release; empty where none has.
+// Copied returns the tenant whose home may have copies of the release, empty if there is
+// none.
 func (s Split) Copied(release string) string {
 	if _, found := s.Copies[release]; !found {
 		return ""

@@ -13,9 +13,9 @@ import (
 	"gopkg.in/yaml.v2"
 )
 
-// unmarshalKnown reads YAML of our own into a value and returns the fields that it does
-// not know, each as "line N: unknown field NAME". A duplicate field or a value of another
-// kind is an error: one line that names lines and fields, and no types of Go's.
+// unmarshalKnown parses YAML of helm-tenant into a value and returns the unknown fields,
+// each as "line N: unknown field NAME". A duplicate field or a value of another kind is
+// an error: one line with lines and fields, and without names of Go types.
 func unmarshalKnown(text string, into any) (unknown []string, err error) {
 	err = yaml.UnmarshalStrict([]byte(text), into)
 	if err == nil {
@@ -39,8 +39,8 @@ func unmarshalKnown(text string, into any) (unknown []string, err error) {
 	return unknown, nil
 }
 
-// The problems that gopkg.in/yaml.v2 finds (decode.go). They are compiled when
-// there is a problem: the wrapper's start should not pay for them.
+// These match the problems that gopkg.in/yaml.v2 finds (decode.go). They are compiled
+// when there is a problem, so that they do not slow down the start of the wrapper.
 var (
 	unknownField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(line \d+): field (.*) not found in type \S+$`) })
 	doubleField  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(line \d+): field (.*) already set in type \S+$`) })
@@ -49,7 +49,7 @@ var (
 	})
 )
 
-// plainProblem says in words what is wrong with what was read into that value.
+// plainProblem rephrases a problem of parsing into that value.
 func plainProblem(problem string, into any) string {
 	if m := unknownField().FindStringSubmatch(problem); m != nil {
 		return fmt.Sprintf("%s: unknown field %q", m[1], m[2])
@@ -67,12 +67,11 @@ func plainProblem(problem string, into any) string {
 	return strings.Join(strings.Fields(problem), " ")
 }
 
-// valueWords are the names that yaml.v2 and encoding/json have for what is not
-// a plain value.
+// valueWords rephrase the names of yaml.v2 and encoding/json for values that are not
+// plain.
 var valueWords = map[string]string{"seq": "a list", "map": "a map of fields", "array": "a list", "object": "a map of fields"}
 
-// wanted says in words what a type of Go's is written as, which is that type or one
-// within it.
+// wanted describes the values of a Go type, which is within or part of it.
 func wanted(goType string, within reflect.Type) string {
 	switch {
 	case goType == "int":
@@ -107,13 +106,13 @@ func isStruct(name string, within reflect.Type) bool {
 	return false
 }
 
-// unmarshalJSON reads JSON of our own into a value; fields that it does not know are left
-// out. The error is one line, and names no types of Go's.
+// unmarshalJSON parses JSON of helm-tenant into a value and ignores unknown fields. The
+// error is one line without names of Go types.
 func unmarshalJSON(text []byte, into any) error {
 	return decodeJSON(json.NewDecoder(bytes.NewReader(text)), into)
 }
 
-// unmarshalStrictJSON is unmarshalJSON, with an error for fields that it does not know.
+// unmarshalStrictJSON is unmarshalJSON with an error for unknown fields.
 func unmarshalStrictJSON(text []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()

@@ -7,39 +7,38 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// Subject is a user, a group or a service account, as bindings and members name them.
-// The zero Subject stands for nobody.
+// Subject is a user, a group or a service account, as bindings and members name them. The
+// zero Subject is nobody.
 type Subject struct {
 	// Kind is one of rbacv1.UserKind, GroupKind and ServiceAccountKind.
 	Kind string
-	// Namespace is that of a service account, and empty for the others.
+	// Namespace is the namespace of a service account, and empty for other kinds.
 	Namespace string
 	Name      string
 }
 
-// Groups that the API server puts subjects in by itself
-// (k8s.io/apiserver/pkg/authentication/user and serviceaccount), and the user that
-// whoever does not log in is.
+// These are the groups into which the API server puts subjects by itself
+// (k8s.io/apiserver/pkg/authentication/user and serviceaccount), and the user of requests
+// without credentials.
 const (
 	GroupAuthenticated   = "system:authenticated"
 	GroupUnauthenticated = "system:unauthenticated"
-	// GroupAccounts is of all service accounts; with ":NAMESPACE", of those of one
-	// namespace.
+	// GroupAccounts has all service accounts; with ":NAMESPACE", those of one namespace.
 	GroupAccounts = "system:serviceaccounts"
 	UserAnonymous = "system:anonymous"
-	// GroupNodes is of all nodes, whose users' names are NodePrefix and theirs: the
-	// certificates of their kubelets say so.
+	// GroupNodes has all nodes. A node's user name is NodePrefix and the node's name,
+	// from the certificate of its kubelet.
 	GroupNodes = "system:nodes"
-	// GroupMasters is of whom the API server lets do everything, whatever its authorizers say.
+	// GroupMasters has the subjects that no authorizer can deny anything.
 	GroupMasters = "system:masters"
 	NodePrefix   = "system:node:"
 )
 
-// SubjectOf is the subject of a binding in that namespace, which is empty for a
-// ClusterRoleBinding. A service account without a namespace is one of the binding's own
-// namespace, and a user of a service account's user name is that account. It is the
-// zero Subject where the API server takes it for nobody
-// (k8s.io/kubernetes/pkg/registry/rbac/validation, appliesToUser).
+// SubjectOf converts a subject of a binding in that namespace, which is empty for a
+// ClusterRoleBinding. A service account without a namespace is in the binding's
+// namespace, and a user with a service account's user name is that account. A subject
+// that the API server ignores (k8s.io/kubernetes/pkg/registry/rbac/validation,
+// appliesToUser) becomes the zero Subject.
 func SubjectOf(s rbacv1.Subject, namespace string) Subject {
 	switch s.Kind {
 	case rbacv1.UserKind:
@@ -52,7 +51,7 @@ func SubjectOf(s rbacv1.Subject, namespace string) Subject {
 	return Subject{}
 }
 
-// SubjectsOf are the subjects of a binding in that namespace, one for one.
+// SubjectsOf converts the subjects of a binding in that namespace, one by one.
 func SubjectsOf(subjects []rbacv1.Subject, namespace string) []Subject {
 	all := make([]Subject, len(subjects))
 	for i, s := range subjects {
@@ -61,7 +60,7 @@ func SubjectsOf(subjects []rbacv1.Subject, namespace string) []Subject {
 	return all
 }
 
-// User is the user of that name, or the service account whose user name it is.
+// User returns the user of that name, or the service account with that user name.
 func User(name string) Subject {
 	if rest, found := strings.CutPrefix(name, AccountPrefix); found {
 		if namespace, account, two := strings.Cut(rest, ":"); two && namespace != "" && account != "" && !strings.Contains(account, ":") {
@@ -74,7 +73,7 @@ func User(name string) Subject {
 	return Subject{Kind: rbacv1.UserKind, Name: name}
 }
 
-// Group is the group of that name.
+// Group returns the group of that name.
 func Group(name string) Subject {
 	if name == "" {
 		return Subject{}
@@ -82,7 +81,7 @@ func Group(name string) Subject {
 	return Subject{Kind: rbacv1.GroupKind, Name: name}
 }
 
-// Account is the service account of that name.
+// Account returns the service account of that name.
 func Account(namespace, name string) Subject {
 	if namespace == "" || name == "" {
 		return Subject{}
@@ -90,9 +89,9 @@ func Account(namespace, name string) Subject {
 	return Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}
 }
 
-// ParseSubject is the subject that flags and files name: a service account as
-// NAMESPACE:NAME, users and groups by their names. Text of another form is kept, for
-// Members.Validate to refuse.
+// ParseSubject parses a subject of flags and files: a service account as NAMESPACE:NAME,
+// users and groups by their names. Text of another form is kept, for Members.Validate to
+// refuse.
 func ParseSubject(kind, text string) Subject {
 	if namespace, name, found := strings.Cut(text, ":"); found && kind == rbacv1.ServiceAccountKind && namespace != "" && name != "" {
 		return Subject{kind, namespace, name}
@@ -108,7 +107,7 @@ func (s Subject) Text() string {
 	return s.Name
 }
 
-// Flag is the flag that names a subject of this kind.
+// Flag returns the flag that names a subject of this kind.
 func (s Subject) Flag() string {
 	switch s.Kind {
 	case rbacv1.GroupKind:
@@ -119,7 +118,7 @@ func (s Subject) Flag() string {
 	return "user"
 }
 
-// String is as people read it: "user alice", "group devs", "service account ci:deployer".
+// String is readable: "user alice", "group devs", "service account ci:deployer".
 func (s Subject) String() string {
 	if s.Kind == "" {
 		return "nobody"
@@ -127,8 +126,7 @@ func (s Subject) String() string {
 	return strings.ReplaceAll(s.Flag(), "-", " ") + " " + s.Text()
 }
 
-// Username is the user name by which the API server knows the subject; empty for a
-// group.
+// Username returns the subject's user name at the API server, empty for a group.
 func (s Subject) Username() string {
 	switch s.Kind {
 	case rbacv1.UserKind:
@@ -139,8 +137,8 @@ func (s Subject) Username() string {
 	return ""
 }
 
-// Groups are those that the API server puts the subject in by itself, the narrowest
-// first. Which others a user is in is known only when they log in.
+// Groups returns the groups into which the API server puts the subject by itself, the
+// narrowest first. Other groups of a user are known only when they authenticate.
 func (s Subject) Groups() []string {
 	switch {
 	case s.Kind == rbacv1.ServiceAccountKind:
@@ -169,8 +167,8 @@ func (s Subject) IsEverybody() bool {
 	return false
 }
 
-// AccountsOf is the namespace of which the subject is all service accounts, empty where
-// it is no such group.
+// AccountsOf returns the namespace if the subject is the group of all its service
+// accounts, otherwise it is empty.
 func (s Subject) AccountsOf() string {
 	namespace, found := strings.CutPrefix(s.Name, GroupAccounts+":")
 	if s.Kind != rbacv1.GroupKind || !found {
@@ -179,7 +177,7 @@ func (s Subject) AccountsOf() string {
 	return namespace
 }
 
-// RBAC is the subject as a binding names it.
+// RBAC returns the subject as a binding names it.
 func (s Subject) RBAC() rbacv1.Subject {
 	out := rbacv1.Subject{Kind: s.Kind, APIGroup: rbacv1.GroupName, Namespace: s.Namespace, Name: s.Name}
 	if s.Kind == rbacv1.ServiceAccountKind {

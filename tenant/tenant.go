@@ -1,6 +1,6 @@
-// Package tenant says what a tenant is: its name, namespaces, members, role and
-// engine, how these are written in a record, and which tenant a caller is. It
-// knows nothing of how a tenant is put into a cluster.
+// Package tenant has the model of a tenant: its name, namespaces, members, role and
+// engine, how these are written in a record, and which tenant a caller uses. It does not
+// know how a tenant is put into a cluster.
 package tenant
 
 import (
@@ -22,13 +22,13 @@ const (
 	// EngineImpersonation is Helm 3 and 4: the tenant's service account is
 	// impersonated.
 	EngineImpersonation Engine = "impersonation"
-	// EngineBoth is a tenant on its way from one to the other: it has both
-	// deployers in its one home namespace, and its members may use both.
+	// EngineBoth is a tenant between the two: it has both deployers in its one home
+	// namespace, and its members may use both.
 	EngineBoth Engine = "both"
 )
 
-// Parts are the engines of which this one consists: itself, or for EngineBoth
-// the two others.
+// Parts returns the engines of which this one consists: itself, or for EngineBoth the two
+// others.
 func (e Engine) Parts() []Engine {
 	if e == EngineBoth {
 		return []Engine{EngineTiller, EngineImpersonation}
@@ -36,10 +36,10 @@ func (e Engine) Parts() []Engine {
 	return []Engine{e}
 }
 
-// Has reports whether e is that engine or holds it.
+// Has reports whether e is that engine or contains it.
 func (e Engine) Has(one Engine) bool { return slices.Contains(e.Parts(), one) }
 
-// Other is the engine that a tenant of this one may be moved to or from.
+// Other returns the engine to or from which a tenant with this one can be moved.
 func (e Engine) Other() Engine {
 	if e == EngineTiller {
 		return EngineImpersonation
@@ -49,16 +49,16 @@ func (e Engine) Other() Engine {
 
 const (
 	// MaxRecord bounds a record, which is read for every tenant whenever tenants are
-	// listed. With the longest names it holds maxNamespaces of them.
+	// listed. It is enough for maxNamespaces with the longest names.
 	MaxRecord = 512 << 10
-	// maxNamespaces bounds those of a tenant.
+	// maxNamespaces bounds the namespaces of a tenant.
 	maxNamespaces = 5000
 )
 
-// Defaults of a tenant of which nothing else is said.
+// These are defaults of a tenant.
 const (
 	DefaultRole        = "admin"
-	DefaultClusterRole = "cluster-admin" // of a tenant of all namespaces
+	DefaultClusterRole = "cluster-admin" // for a tenant of all namespaces
 	DefaultHistoryMax  = 20
 	DefaultReplicas    = 1
 )
@@ -66,40 +66,41 @@ const (
 // Tenant is one item of a tenants file, and of a record.
 type Tenant struct {
 	Name string `yaml:"name" json:"name"`
-	// Namespaces that the deployer may act in; the first is the default one.
+	// Namespaces are those in which the deployer may act; the first is the default one.
 	Namespaces []string `yaml:"namespaces,flow,omitempty" json:"namespaces"`
 	// NamespaceSelector chooses more namespaces by their labels, at each apply (Select).
 	NamespaceSelector *NamespaceSelector `yaml:"namespaceSelector,omitempty" json:"namespaceSelector,omitempty"`
-	// Selected are those of Namespaces that the selector chose; a file leaves them out.
+	// Selected are those Namespaces that the selector chose; tenants files do not have
+	// them.
 	Selected []string `yaml:"-" json:"selectedNamespaces,omitempty"`
 	// AllNamespaces lets the deployer act in the whole cluster.
 	AllNamespaces bool `yaml:"allNamespaces,omitempty" json:"allNamespaces,omitempty"`
-	// HomeNamespace is empty where it is the conventional one.
+	// HomeNamespace is empty for the conventional one.
 	HomeNamespace string `yaml:"homeNamespace,omitempty" json:"homeNamespace,omitempty"`
-	// Members are left out of a record: the RoleBinding in the home namespace
-	// is the only place that says who is in, so that a revoke is one write.
+	// Members are left out of a record: the RoleBinding in the home namespace is the only
+	// place that has them, so that a revoke is one write.
 	Members Members `yaml:"members,omitempty" json:"members"`
-	// Readers may see the tenant's releases through Helm 3 and 4; they stand in a binding
-	// of their own.
+	// Readers may read the tenant's releases through Helm 3 and 4; they have a binding of
+	// their own.
 	Readers Members `yaml:"readers,omitempty" json:"readers"`
 	// Owners may grant and revoke the tenant's members and readers.
 	Owners Members `yaml:"owners,omitempty" json:"owners"`
-	// MembersFrom says who decides about members and readers; empty is the file.
+	// MembersFrom decides who chooses members and readers; empty means the file.
 	MembersFrom MembersFrom `yaml:"membersFrom,omitempty" json:"membersFrom,omitempty"`
-	// OwnersKept is to owners what ReadersKept is to readers.
+	// OwnersKept is the same for owners as ReadersKept for readers.
 	OwnersKept bool `yaml:"-" json:"-"`
-	// ReadersKept says that the objects for readers are there, and stay although nobody
-	// is one.
+	// ReadersKept reports whether the objects for readers exist, and stay although there
+	// are no readers.
 	ReadersKept bool `yaml:"-" json:"-"`
-	// Temporary are the grants that are limited in time. In a file their subjects are
-	// named nowhere else (Current, InFile); a record leaves them out, as it does members.
+	// Temporary are the grants for a time. In a file their subjects are named nowhere
+	// else (Current, InFile); a record leaves them out, as it does members.
 	Temporary Terms `yaml:"temporary,omitempty" json:"temporary"`
 	// Role is the ClusterRole that is bound to the deployer in each namespace.
 	Role   string `yaml:"role,omitempty" json:"role,omitempty"`
 	Engine Engine `yaml:"engine,omitempty" json:"engine,omitempty"`
-	// FluxAccount is the name of a service account in each namespace that has the tenant's
-	// role as well, for Flux (FluxAccountIn); empty for none. Whoever may run pods in a
-	// namespace can act as it there.
+	// FluxAccount is the name of a service account in each namespace that has the
+	// tenant's role as well, for Flux (FluxAccountIn); empty for none. Whoever may run
+	// pods in a namespace can act as the account there.
 	FluxAccount string `yaml:"fluxAccount,omitempty" json:"fluxAccount,omitempty"`
 	Tiller      Tiller `yaml:"tiller,omitempty" json:"tiller,omitzero"`
 	// Frozen is nil unless the tenant is frozen.
@@ -110,7 +111,7 @@ type Tenant struct {
 	Unknown []string `yaml:"-" json:"-"`
 }
 
-// Home is the home namespace.
+// Home returns the home namespace.
 func (t Tenant) Home() string {
 	if t.HomeNamespace != "" {
 		return t.HomeNamespace
@@ -118,8 +119,8 @@ func (t Tenant) Home() string {
 	return t.Engine.ConventionalHome(t.Name)
 }
 
-// DefaultNamespace is where helm acts when nobody names a namespace; empty for
-// a tenant of all namespaces that names none.
+// DefaultNamespace returns the namespace in which helm acts if nobody names one; empty
+// for a tenant of all namespaces that names none.
 func (t Tenant) DefaultNamespace() string {
 	if len(t.Namespaces) == 0 {
 		return ""
@@ -127,7 +128,7 @@ func (t Tenant) DefaultNamespace() string {
 	return t.Namespaces[0]
 }
 
-// WithDefaults fills in what was left open.
+// WithDefaults returns the tenant with defaults for unset fields.
 func (t Tenant) WithDefaults() Tenant {
 	if t.Engine == "" {
 		t.Engine = EngineTiller
@@ -152,8 +153,8 @@ func (t Tenant) WithDefaults() Tenant {
 	return t
 }
 
-// CheckName reports whether s can be a tenant's name: a DNS label (RFC 1123) short
-// enough for its home namespace's name.
+// CheckName returns an error unless s can be a tenant's name: a DNS label (RFC 1123)
+// short enough for its home namespace's name.
 func CheckName(s string) error {
 	if s == "" {
 		return errors.New("a tenant's name is missing")
@@ -167,8 +168,8 @@ func CheckName(s string) error {
 	return nil
 }
 
-// checkNamespace reports whether s can be a namespace's name; what names the
-// setting that it stands in.
+// checkNamespace returns an error unless s can be a namespace's name; what names the
+// setting.
 func checkNamespace(what, s string) error {
 	if s == "" {
 		return fmt.Errorf("%s holds an empty name", what)
@@ -179,12 +180,11 @@ func checkNamespace(what, s string) error {
 	return nil
 }
 
-// errNoNamespace is the problem of a tenant without namespaces.
+// errNoNamespace is the error of a tenant without namespaces.
 var errNoNamespace = errors.New("namespaces: at least one is needed")
 
-// Validate returns everything that is wrong with the tenant, one clear line
-// each; nothing when it can be made. It expects WithDefaults to have been
-// applied and looks at no cluster.
+// Validate returns everything that is wrong with the tenant, one line each; nothing if it
+// can be made. It expects the result of WithDefaults and reads nothing from a cluster.
 func (t Tenant) Validate() []error {
 	var problems []error
 	add := func(err error) {

@@ -15,22 +15,23 @@ import (
 	"helm-tenant/visible"
 )
 
-// Term limits a grant in time: whose grant, until when, and why it was made.
+// Term limits a grant in time: its subject, its end, and its reason.
 type Term struct {
 	Subject Subject
 	As      Relation
 	Until   time.Time
 	Reason  string
-	// problem is why what was read is no term.
+	// problem is the reason why the parsed text is no term.
 	problem string
 }
 
-// Terms are the grants of a tenant that are limited in time. They stand in an annotation
-// of the binding that names their subjects, so that a grant or a revoke stays one write.
+// Terms are the grants for a time of a tenant. They are stored in an annotation of the
+// binding with their subjects, so that a grant or a revoke is one write.
 type Terms []Term
 
 const (
-	// AnnotationTerms is on the RoleBindings of a tenant's people: a JSON list of Term.
+	// AnnotationTerms is on the RoleBindings of members, readers and owners: a JSON list
+	// of Term.
 	AnnotationTerms = "helm-tenant/temporary"
 	// maxTerms bounds the annotation in bytes; Kubernetes allows 256 KiB for all of an
 	// object's annotations (k8s.io/apimachinery, TotalAnnotationSizeLimitB).
@@ -41,14 +42,14 @@ const (
 	maxTermSubject = 1 << 10
 )
 
-// termForm is how a term is written in files, annotations and machine-readable output.
-// One of the first three says who it is.
+// termForm is a term in files, annotations and machine-readable output. One of the first
+// three fields is the subject.
 type termForm struct {
 	User           string   `yaml:"user,omitempty" json:"user,omitempty"`
 	Group          string   `yaml:"group,omitempty" json:"group,omitempty"`
 	ServiceAccount string   `yaml:"serviceAccount,omitempty" json:"serviceAccount,omitempty"`
 	As             Relation `yaml:"as,omitempty" json:"as,omitempty"`
-	// Until is a time of RFC 3339.
+	// Until is a time in the format of RFC 3339.
 	Until  string `yaml:"until" json:"until"`
 	Reason string `yaml:"reason,omitempty" json:"reason,omitempty"`
 }
@@ -61,7 +62,7 @@ func words[S ~string](values []S) []string {
 	return out
 }
 
-// fileForm is the type as which a term is read and written.
+// fileForm returns a value of the type that a term has in files.
 func (t Term) fileForm() any { return termForm{} }
 
 func (t Term) form() termForm {
@@ -80,7 +81,7 @@ func (t Term) form() termForm {
 	return f
 }
 
-// term is what was read, for Validate to judge.
+// term returns the parsed term, for Validate to judge.
 func (f termForm) term() Term {
 	t := Term{As: cmp.Or(f.As, RelationMember), Reason: f.Reason}
 	named := 0
@@ -125,13 +126,13 @@ func (t *Term) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// FormatTime writes a time as terms have it: RFC 3339 in UTC, in whole seconds.
+// FormatTime formats a time for terms: RFC 3339 in UTC, in whole seconds.
 func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Over reports whether the term has ended.
 func (t Term) Over(now time.Time) bool { return !now.Before(t.Until) }
 
-// String is like `until 2026-01-31T18:00:00Z, "INC-12"`.
+// String returns a text like `until 2026-01-31T18:00:00Z, "INC-12"`.
 func (t Term) String() string {
 	text := "until " + FormatTime(t.Until)
 	if t.Reason != "" {
@@ -171,7 +172,7 @@ func CheckReason(reason string) error {
 	return nil
 }
 
-// Validate returns everything that is wrong with the terms, duplicates among it.
+// Validate returns everything that is wrong with the terms, including duplicates.
 func (l Terms) Validate() []error {
 	var problems []error
 	for i, t := range l {
@@ -200,12 +201,12 @@ func (l Terms) Of(as Relation, s Subject) (Term, bool) {
 	return Term{}, false
 }
 
-// As are the terms of grants of one relation.
+// As returns the terms of grants of one relation.
 func (l Terms) As(as Relation) Terms {
 	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return t.As != as })
 }
 
-// Subjects are those whom the terms limit.
+// Subjects returns the subjects of the terms.
 func (l Terms) Subjects() Members {
 	var m Members
 	for _, t := range l {
@@ -214,12 +215,12 @@ func (l Terms) Subjects() Members {
 	return Members(nil).With(m)
 }
 
-// Over are the terms that have ended.
+// Over returns the terms that have ended.
 func (l Terms) Over(now time.Time) Terms {
 	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return !t.Over(now) })
 }
 
-// Without returns the terms except those of the subjects' grants as that.
+// Without returns the terms except those of the subjects' grants of a relation.
 func (l Terms) Without(as Relation, gone Members) Terms {
 	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return t.As == as && slices.Contains(gone, t.Subject) })
 }
@@ -230,8 +231,8 @@ func (l Terms) With(more Terms) Terms {
 	return append(out, more...)
 }
 
-// Annotation is the value of AnnotationTerms for the binding of that relation; empty
-// where none of its subjects is limited.
+// Annotation returns the value of AnnotationTerms for the binding of that relation; empty
+// if none of its grants is for a time.
 func (l Terms) Annotation(as Relation) string {
 	list := l.As(as)
 	if len(list) == 0 {
@@ -239,16 +240,16 @@ func (l Terms) Annotation(as Relation) string {
 	}
 	slices.SortFunc(list, func(a, b Term) int { return CompareSubjects(a.Subject, b.Subject) })
 	for i := range list {
-		list[i].As = RelationMember // the binding says which it is
+		list[i].As = RelationMember // the binding has the relation
 	}
-	text, _ := json.Marshal(list) // of strings, which can't fail
+	text, _ := json.Marshal(list) // strings can't fail
 	return string(text)
 }
 
-// ParseTerms reads the annotation of the binding of that relation, which others may have
-// written. Subjects that the binding does not name are left out: they have nothing that
-// could be limited. The error says that it can't be read; whose grant ends is not known
-// then.
+// ParseTerms parses the annotation of the binding of that relation, which others may have
+// written. Subjects that the binding does not have are left out: they have no grant that
+// could end. If the annotation can't be read, the error means that the ends are not
+// known.
 func ParseTerms(text string, as Relation, subjects Members) (Terms, error) {
 	if text == "" {
 		return nil, nil

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Storage is where Tiller keeps its release records.
+// Storage is the kind of objects in which Tiller keeps its release records.
 type Storage string
 
 const (
@@ -21,7 +21,7 @@ const (
 	StorageConfigMap Storage = "configmap"
 )
 
-// Tiller holds the settings of a tenant's Tiller; zero values mean the default.
+// Tiller has the settings of a tenant's Tiller; zero values mean the default.
 type Tiller struct {
 	Image            string            `yaml:"image,omitempty" json:"image,omitempty"`
 	Version          string            `yaml:"version,omitempty" json:"version,omitempty"`
@@ -66,9 +66,9 @@ func (s Tiller) validate() []error {
 }
 
 var (
-	// imageName is the form of an image's name with a tag or a digest, or with
-	// neither (github.com/distribution/reference, its grammar): a registry, a path of
-	// lower case, and the rest.
+	// imageName matches an image's name with a tag, a digest, or neither
+	// (github.com/distribution/reference): a registry, a path in lower case, and the
+	// rest.
 	imageName = sync.OnceValue(func() *regexp.Regexp {
 		const (
 			registry = `(?:(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/)?`
@@ -97,7 +97,7 @@ func (s Tiller) checkImage() []error {
 	return problems
 }
 
-// checkResources finds what the API server would refuse in the end
+// checkResources returns what the API server would refuse later
 // (k8s.io/kubernetes/pkg/apis/core/validation, ValidateContainerResourceRequirements).
 func (s Tiller) checkResources() []error {
 	var problems []error
@@ -143,7 +143,7 @@ func (s Tiller) checkResources() []error {
 	return problems
 }
 
-// sharedResources are those of which less can be asked for than is allowed.
+// sharedResources are the resources whose request may be smaller than their limit.
 var sharedResources = []string{"cpu", "memory", "ephemeral-storage"}
 
 // isResource reports whether a container can have a resource of that name.

@@ -9,8 +9,8 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// keepUnknown adds to an extension what the one that it replaces has beside the fields
-// that this helm-tenant knows: a newer one wrote it.
+// keepUnknown copies the fields that this helm-tenant does not know from the extension
+// that is replaced: a newer one wrote them.
 func keepUnknown(next, before *yamlv3.Node) {
 	keepFields(next, before, reflect.TypeFor[Extension]())
 	tenants := mapValue(next, "tenants")
@@ -24,7 +24,7 @@ func keepUnknown(next, before *yamlv3.Node) {
 	}
 }
 
-// keepFields adds the fields of before that are none of the type's.
+// keepFields adds the fields of before that the type does not have.
 func keepFields(next, before *yamlv3.Node, goType reflect.Type) {
 	if before == nil || before.Kind != yamlv3.MappingNode {
 		return
@@ -37,11 +37,11 @@ func keepFields(next, before *yamlv3.Node, goType reflect.Type) {
 	}
 }
 
-// unknownFields returns the fields of a JSON object that are none of the type's, nil where
-// there are none. The text was read into that type before.
+// unknownFields returns the fields of a JSON object that the type does not have, nil if
+// there are none. The text was parsed into that type before.
 func unknownFields(text []byte, goType reflect.Type) map[string]json.RawMessage {
 	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(text, &fields) // an object, as it was before
+	_ = json.Unmarshal(text, &fields) // it was parsed as an object before
 	known := jsonFields(goType)
 	maps.DeleteFunc(fields, func(name string, _ json.RawMessage) bool { return known[strings.ToLower(name)] })
 	if len(fields) == 0 {
@@ -50,8 +50,8 @@ func unknownFields(text []byte, goType reflect.Type) map[string]json.RawMessage 
 	return fields
 }
 
-// jsonFields are the names of a struct's fields in JSON, in lower case: encoding/json
-// takes upper and lower case for the same field.
+// jsonFields returns the JSON names of a struct's fields in lower case, since
+// encoding/json ignores the case.
 func jsonFields(goType reflect.Type) map[string]bool {
 	fields := map[string]bool{}
 	for field := range goType.Fields() {

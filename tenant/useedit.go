@@ -10,8 +10,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// withExtension returns the kubeconfig text with e in the named context. JSON
-// stays JSON, and YAML keeps its way of indenting lists; blank lines go.
+// withExtension returns the kubeconfig text with e in the named context. JSON stays JSON,
+// and YAML keeps its indentation of lists, but not blank lines.
 func withExtension(text []byte, context string, e *Extension) ([]byte, error) {
 	doc, err := parseTree(text)
 	if err != nil {
@@ -50,8 +50,8 @@ func withExtension(text []byte, context string, e *Extension) ([]byte, error) {
 	return after, nil
 }
 
-// sameButExtension makes sure that client-go reads the same from both texts but
-// for our extension in the named context.
+// sameButExtension returns an error unless client-go reads the same from both texts
+// except for our extension in the named context.
 func sameButExtension(before, after []byte, context string) error {
 	return sameBut(before, after, "the context's extension", func(config *clientcmdapi.Config) {
 		if kctx := config.Contexts[context]; kctx != nil {
@@ -63,8 +63,8 @@ func sameButExtension(before, after []byte, context string) error {
 	})
 }
 
-// sameBut returns an error where client-go reads from two texts of a kubeconfig what
-// differs in more than remove takes away.
+// sameBut returns an error if what client-go reads from two kubeconfigs differs in more
+// than remove removes.
 func sameBut(before, after []byte, what string, remove func(*clientcmdapi.Config)) error {
 	a, err := clientcmd.Load(before)
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Use makes t the context's current tenant, beside those that the file knows at
-// that moment, and returns what was written. Two at once lose neither's.
+// Use makes t the context's current tenant, keeps the other tenants that the file has at
+// that moment, and returns what was written. Two concurrent calls lose neither's change.
 //
-// Everything else in the file that defines the context stays as it was, comments
-// and unknown keys too: it is edited as a YAML tree, and the result is compared with
-// the original before it replaces it in one step. Other programs that use
-// client-go's lock file are kept out meanwhile.
+// Everything else in the file that defines the context stays as it was, including
+// comments and unknown keys: it is edited as a YAML tree, and the result is compared with
+// the original before it replaces it in one step. Other programs that use client-go's
+// lock file wait meanwhile.
 func (k *Kubeconfig) Use(t Known) (*Extension, error) {
 	var written *Extension
 	err := k.saveExtension(func(now *Extension) *Extension {
@@ -28,8 +28,8 @@ func (k *Kubeconfig) Use(t Known) (*Extension, error) {
 	return written, err
 }
 
-// extensionIn is the context's extension in a kubeconfig's text, nil where there
-// is none that can be read.
+// extensionIn returns the context's extension in a kubeconfig's text, nil if none can be
+// read.
 func extensionIn(text []byte, context string) *Extension {
 	config, err := clientcmd.Load(text)
 	if err != nil || config.Contexts[context] == nil {
@@ -51,10 +51,10 @@ func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
 	})
 }
 
-// editKubeconfig replaces a kubeconfig by what edit makes of its text, under
-// client-go's lock file. A text that stays the same is not written.
+// editKubeconfig replaces a kubeconfig by the result of edit, under client-go's lock
+// file. A text that stays equal is not written.
 func editKubeconfig(name string, edit func(before []byte) (after []byte, err error)) error {
-	// A kubeconfig is often a link into a folder of dotfiles: keep the link.
+	// A kubeconfig is often a symbolic link into a folder of dotfiles, which is kept.
 	file, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be written: %w", name, reason(err))
@@ -85,8 +85,8 @@ func editKubeconfig(name string, edit func(before []byte) (after []byte, err err
 	return replaceFile(file, after, info)
 }
 
-// lockPatience is how long another program may hold the lock: kubectl does for
-// as long as it writes a file.
+// lockPatience is how long another program may hold the lock, which kubectl does while it
+// writes a file.
 const lockPatience = 3 * time.Second
 
 // lock takes client-go's own lock on a kubeconfig: a file beside it with the
@@ -110,13 +110,13 @@ func lock(file string, patience time.Duration) (unlock func(), err error) {
 	}
 }
 
-// replaceFile puts content in the file's place; its mode and owner stay.
+// replaceFile replaces the file's content and keeps its mode and owner.
 func replaceFile(file string, content []byte, was fs.FileInfo) error {
 	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be written: %w", file, err)
 	}
-	defer os.Remove(temp.Name()) // no longer there when all went well
+	defer os.Remove(temp.Name()) // after success the file has another name
 	_, err = temp.Write(content)
 	if err == nil {
 		err = keepOwner(temp, was)
@@ -142,9 +142,9 @@ func replaceFile(file string, content []byte, was fs.FileInfo) error {
 	return nil
 }
 
-// writeInPlace writes a file that can't be replaced: one that is mounted by itself, as
-// into a container. kubectl writes every kubeconfig so. Where it fails, what was there
-// is written back.
+// writeInPlace writes a file that can't be replaced, such as one that is mounted into a
+// container. kubectl writes every kubeconfig in this way. If it fails, the old content is
+// written back.
 func writeInPlace(file string, content []byte) error {
 	before, err := os.ReadFile(file)
 	if err != nil {
