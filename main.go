@@ -1,5 +1,5 @@
-// Command helm-tenant gives each tenant of a shared cluster its own Helm. It
-// runs as the helm plugin "tenant" and by itself.
+// Command helm-tenant gives each tenant of a shared cluster its own Helm. It runs as the
+// helm plugin "tenant" and stand-alone.
 package main
 
 import (

@@ -20,13 +20,13 @@ import (
 // Backups are the backup files of one tenant's release records.
 type Backups struct {
 	Tenant string
-	// Whose says whose records these are, where they are not the tenant's alone; Tenant is
-	// only a part of the file's name then.
+	// Whose says whose records these are, if they are not the tenant's alone; Tenant is
+	// then only a part of the file's name.
 	Whose string
-	// Part tells these records from others of the tenant's in a file's name; empty
-	// where there are no others.
+	// Part distinguishes these records from others of the tenant in a file's name; empty
+	// if there are no others.
 	Part string
-	// Now is the time for the name of a new file.
+	// Now returns the time for the name of a new file.
 	Now func() time.Time
 	// Say is called with a sentence for each file.
 	Say func(format string, args ...any)
@@ -34,22 +34,22 @@ type Backups struct {
 	Read func(context.Context, []cluster.Stored, func(cluster.Record) error) error
 }
 
-// Backup is a file that holds records.
+// Backup is a file with records.
 type Backup struct {
-	// File is empty where there was no record.
+	// File is empty if there were no records.
 	File string
-	// versions are the resource versions of the records in it, by their UIDs.
+	// versions are the resource versions of its records, by their UIDs.
 	versions map[types.UID]string
 }
 
-// Holds reports whether the file has all of these records, just as they are.
+// Holds reports whether the file has these versions of all records.
 func (b Backup) Holds(records []cluster.Stored) bool {
 	return !slices.ContainsFunc(records, func(s cluster.Stored) bool { return b.versions[s.UID] != s.ResourceVersion })
 }
 
-// Check refuses a file for a backup that can't become one, before anything is done: one
-// that exists and is no regular file, or one in a folder that does not exist. An empty
-// name is not checked: a new file gets one later.
+// Check refuses a file that can't become a backup, before anything is done: it exists and
+// is not a regular file, or its folder does not exist. An empty name is not checked,
+// since a new file gets a name later.
 func Check(file string) error {
 	if file == "" {
 		return nil
@@ -66,8 +66,8 @@ func Check(file string) error {
 	return nil
 }
 
-// checkFile refuses what is there and no regular file: a pipe would wait for whoever
-// reads it, and a device keeps nothing.
+// checkFile refuses a file that exists and is not regular: a pipe would wait for its
+// reader, and a device stores nothing.
 func checkFile(file string) error {
 	info, err := os.Lstat(file)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
@@ -87,8 +87,8 @@ func checkFile(file string) error {
 	return fmt.Errorf("%s is not a regular file", file)
 }
 
-// SecondError says that records were written after the backup, and that a second one
-// failed.
+// SecondError reports that records were written after the backup, and that a second
+// backup failed.
 type SecondError struct{ Err error }
 
 func (e *SecondError) Error() string {
@@ -97,16 +97,16 @@ func (e *SecondError) Error() string {
 
 func (e *SecondError) Unwrap() error { return e.Err }
 
-// Save writes the records to a file and returns what it is; file is where, and empty a
-// new one in the current folder. earlier is the file of a run before this one, which
-// will do if nobody named another and it holds the records; it may be empty. Without
-// records there is no file.
+// Save writes the records to a file and returns the backup; file is its name, empty for a
+// new one in the current folder. earlier is the file of an earlier run, which is used if
+// nobody named another file and it has the records; it may be empty. Without records
+// there is no file.
 //
-// A file that is there is never written over. One that holds the records already will
-// do. One with older records of the same tenant is by a run that did not come to its
-// end, or was asked for before, and a helm has written since: then the next free name
-// is taken, FILE-2, FILE-3 and so on. Any other file is not ours to write beside: it
-// is refused, if somebody named it.
+// An existing file is never overwritten. If it has the records already, it is the backup.
+// If it has older records of the same tenant, it was written by an interrupted run, or
+// was requested earlier, and a helm has written since: then the next free name is used,
+// FILE-2, FILE-3 and so on. Any other file is refused if somebody named it, since it is
+// not a backup of ours.
 func (b Backups) Save(ctx context.Context, file, earlier string, records []cluster.Stored) (Backup, error) {
 	if len(records) == 0 {
 		return Backup{}, nil
@@ -136,9 +136,9 @@ func (e *unwrittenError) Error() string {
 
 func (e *unwrittenError) Unwrap() error { return e.err }
 
-// SaveAgain writes the records to a second file, if the first does not hold them:
-// somebody wrote them meanwhile. The second's name is the first's with suffix, or the
-// next free one: the user did not choose it, and the first backup is written already.
+// SaveAgain writes the records to a second file unless the first has them, since they may
+// have been written in the meantime. The second's name is the first's with suffix, or the
+// next free one: the user did not choose it, and the first backup exists already.
 func (b Backups) SaveAgain(ctx context.Context, first Backup, suffix string, records []cluster.Stored) (Backup, error) {
 	if first.Holds(records) {
 		return first, nil
@@ -166,8 +166,8 @@ func (b Backups) newName() string {
 	return fmt.Sprintf("helm-tenant-%s%s-%s.yaml", b.Tenant, b.Part, b.Now().UTC().Format("20060102-150405"))
 }
 
-// FileOf returns the name for the backup of one of several tenants, beside the file that
-// was named for all of them; empty where none was named.
+// FileOf returns the name for the backup of one of several tenants, derived from the file
+// that was named for all of them; empty if none was named.
 func FileOf(file, tenant string) string {
 	if file == "" {
 		return ""
@@ -175,13 +175,13 @@ func FileOf(file, tenant string) string {
 	return suffixed(file, "-"+tenant)
 }
 
-// suffixed is a file's name with a suffix before its ending.
+// suffixed inserts a suffix before a file name's extension.
 func suffixed(file, suffix string) string {
 	ending := filepath.Ext(file)
 	return strings.TrimSuffix(file, ending) + suffix + ending
 }
 
-// renamed tells an error about a file beside the one that is meant as one about that.
+// renamed changes an error about a temporary file into one about the final file.
 func renamed(err error, file string) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return &fs.PathError{Op: path.Op, Path: file, Err: path.Err}
@@ -189,8 +189,8 @@ func renamed(err error, file string) error {
 	return err
 }
 
-// publish gives a whole file its name, if nothing has that name. Where the file system
-// has no links, it is copied.
+// publish gives a complete file its name, if nothing has that name. If the file system
+// has no hard links, the file is copied.
 func publish(whole, file string) error {
 	err := os.Link(whole, file)
 	link, ok := errors.AsType[*os.LinkError](err)

@@ -11,25 +11,26 @@ import (
 	"helm-tenant/cluster"
 )
 
-// Draft is a backup that does not have its name yet: whoever reads the records for another
-// purpose adds them to it, so that they are read once. Discard has to be called in the end.
+// Draft is a backup without its final name. Code that reads the records for another
+// purpose adds them, so that they are read once. Discard must be called at the end.
 type Draft struct {
 	backups Backups
 	file    string
-	// named says that somebody named the file.
+	// named reports whether somebody named the file.
 	named bool
 	// whole is nil before the first record.
 	whole *wholeBackup
 }
 
-// Draft begins a backup in that file, as Save does; nothing is written before the first record.
+// Draft begins a backup for that file, as Save does; nothing is written before the first
+// record.
 func (b Backups) Draft(file string) *Draft { return b.draft(file, file != "") }
 
 func (b Backups) draft(file string, named bool) *Draft {
 	return &Draft{backups: b, file: file, named: named}
 }
 
-// Add writes a record into the draft, a file beside the one that is meant.
+// Add writes a record into the draft, a temporary file in the folder of the final one.
 func (d *Draft) Add(record cluster.Record) error { return unwritten(d.add(record)) }
 
 func (d *Draft) add(record cluster.Record) error {
@@ -49,8 +50,8 @@ func (d *Draft) add(record cluster.Record) error {
 	return renamed(d.whole.add(record), d.file)
 }
 
-// Save gives the draft the name of the file, or the next free one, and returns what it has;
-// see Backups.Save. Without a record there is no file.
+// Save gives the draft the name of the file, or the next free one, and returns the
+// backup; see Backups.Save. Without records there is no file.
 func (d *Draft) Save(earlier string) (Backup, error) {
 	saved, err := d.save(earlier)
 	return saved, unwritten(err)
@@ -72,7 +73,7 @@ func (d *Draft) save(earlier string) (Backup, error) {
 		d.backups.Say("%s of %s backed up in %s", count, cmp.Or(d.backups.Whose, "tenant "+d.backups.Tenant), free)
 		return Backup{free, whole.versions}, nil
 	}
-	// The name may come from the cluster: a device or a pipe is not opened.
+	// The name may come from the cluster: a device or a pipe must not be opened.
 	if !d.named && earlier != "" && checkFile(earlier) == nil && whole.isIn(earlier) {
 		return done(earlier)
 	}
@@ -81,7 +82,7 @@ func (d *Draft) save(earlier string) (Backup, error) {
 		err := publish(whole.name, free)
 		taken := errors.Is(err, fs.ErrExist)
 		switch {
-		case err == nil, taken && whole.isIn(free): // by a run that did not come to its end
+		case err == nil, taken && whole.isIn(free): // written by an interrupted run
 			if free != file {
 				d.backups.Say("%s is there already, and stays as it is", file)
 			}
@@ -93,11 +94,11 @@ func (d *Draft) save(earlier string) (Backup, error) {
 	}
 }
 
-// Discard removes the file that has no name yet. What was saved stays.
+// Discard removes the temporary file. A saved backup stays.
 func (d *Draft) Discard() {
 	if d.whole != nil {
-		_ = d.whole.file.Close()    // it is closed already where it was saved
-		_ = os.Remove(d.whole.name) // whoever may write in the folder can remove it, too
+		_ = d.whole.file.Close()    // closed already if it was saved
+		_ = os.Remove(d.whole.name) // whoever may write in the folder may have removed it
 		d.whole = nil
 	}
 }

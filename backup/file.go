@@ -23,23 +23,24 @@ import (
 )
 
 const (
-	// backupHead begins a backup file, and backupTail ends it: a List that kubectl takes.
-	// Each item begins a line with "- ", so that it is written and read without the others.
+	// backupHead and backupTail surround the items of a backup file: a List that kubectl
+	// accepts. Each item begins a line with "- ", so that it can be written and read
+	// alone.
 	backupHead, backupTail = "apiVersion: v1\nitems:\n", "kind: List\n"
-	// maxItem bounds an item: an object has at most some 3 MiB of JSON.
+	// maxItem bounds an item: the JSON of an object has at most some 3 MiB.
 	maxItem = 8 << 20
-	// maxForeign bounds a file of another form, which is read whole: kubectl's, or one of
-	// an earlier version's.
+	// maxForeign bounds a file in another format, which is read into memory: kubectl's,
+	// or one of an earlier version.
 	maxForeign = 256 << 20
 )
 
-// wholeBackup is a backup file that is being written, and what is in it.
+// wholeBackup is a backup file that is being written, with an index of its content.
 type wholeBackup struct {
 	name string
 	file *os.File
 	w    *bufio.Writer
-	// items are the hashes of the items, by those of their text; versions the resource
-	// versions of the records by their UIDs, namespaces where they are.
+	// items has the hashes of the items, by the hashes of their texts; versions the
+	// resource versions of the records by their UIDs; namespaces the records' namespaces.
 	items      map[hash]hash
 	versions   map[types.UID]string
 	namespaces map[string]bool
@@ -51,7 +52,7 @@ func newWholeBackup(f *os.File) *wholeBackup {
 
 type hash = [sha256.Size]byte
 
-// add writes one record. The first also writes the head.
+// add writes one record. The first one also writes the head.
 func (b *wholeBackup) add(record cluster.Record) error {
 	rest, data, err := split(record.Object)
 	if err != nil {
@@ -86,8 +87,8 @@ func (b *wholeBackup) add(record cluster.Record) error {
 	return nil
 }
 
-// split returns an object without its data, and these as its JSON has them. They are most
-// of it, and are not turned into JSON and back with the rest.
+// split returns an object without its data, and the data as strings of its JSON. They are
+// most of the object, and are not converted with the rest.
 func split(object runtime.Object) (rest map[string]any, data map[string]string, err error) {
 	data = map[string]string{}
 	var small any = object
@@ -115,14 +116,14 @@ func split(object runtime.Object) (rest map[string]any, data map[string]string, 
 	return rest, data, err
 }
 
-// withoutNoTime removes the time of creation where there is none: typed objects write null.
+// withoutNoTime removes a null time of creation, which typed objects write.
 func withoutNoTime(object map[string]any) {
 	if meta, ok := object["metadata"].(map[string]any); ok && meta["creationTimestamp"] == nil {
 		delete(meta, "creationTimestamp")
 	}
 }
 
-// hashOf is the same for the same object, in whichever order its fields stood.
+// hashOf returns a hash of an object that does not depend on the order of its fields.
 func hashOf(rest map[string]any, data map[string]string) (hash, error) {
 	text, err := json.Marshal(rest)
 	if err != nil {
@@ -130,13 +131,13 @@ func hashOf(rest map[string]any, data map[string]string) (hash, error) {
 	}
 	h := sha256.New()
 	for _, part := range append([]string{string(text)}, inOrder(data)...) {
-		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash takes all
+		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // writing to a hash can't fail
 		_, _ = io.WriteString(h, part)
 	}
 	return hash(h.Sum(nil)), nil
 }
 
-// inOrder are the keys and values, by key.
+// inOrder returns the keys and values, sorted by key.
 func inOrder(data map[string]string) []string {
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(data)) {
@@ -145,8 +146,8 @@ func inOrder(data map[string]string) []string {
 	return parts
 }
 
-// itemText is an item in YAML. Its data are written as the JSON texts that YAML takes, too:
-// a YAML library looks at each of their bytes many times.
+// itemText returns an item in YAML. Its data are written as JSON strings, which are valid
+// YAML: a YAML library would look at each of their bytes many times.
 func itemText(rest map[string]any, data map[string]string) ([]byte, error) {
 	text, err := json.Marshal(rest)
 	if err != nil {
@@ -176,8 +177,8 @@ func itemText(rest map[string]any, data map[string]string) ([]byte, error) {
 	return block, nil
 }
 
-// isBase64 reports whether a text has no other characters than base64, which stand in JSON
-// as they are.
+// isBase64 reports whether a text has only characters of base64, which need no escape in
+// JSON.
 func isBase64(text string) bool {
 	for i := range len(text) {
 		switch c := text[i]; {
@@ -189,7 +190,7 @@ func isBase64(text string) bool {
 	return true
 }
 
-// close ends the file, and sees that it is on the disk.
+// close ends the file, and syncs it to the disk.
 func (b *wholeBackup) close() error {
 	_, err := b.w.WriteString(backupTail)
 	if err == nil {
@@ -204,9 +205,9 @@ func (b *wholeBackup) close() error {
 	return err
 }
 
-// printable escapes what a JSON text may hold as it is and a YAML text may not
-// (https://yaml.org/spec/1.1, c-printable), and what a terminal hides: annotations are
-// anybody's words. JSON has no escape of one character for those beyond U+FFFF.
+// printable escapes the characters that JSON allows and YAML does not
+// (https://yaml.org/spec/1.1, c-printable), and those that a terminal hides: annotations
+// are untrusted. JSON has no single escape for characters beyond U+FFFF.
 func printable(text []byte) []byte {
 	plain := func(r rune) bool { return r > 0xffff || r < ' ' || !visible.Hidden(r) }
 	if bytes.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
@@ -223,7 +224,7 @@ func printable(text []byte) []byte {
 	return escaped.Bytes()
 }
 
-// parseItem reads an item, and its hash; see hashOf.
+// parseItem parses an item and returns its hash; see hashOf.
 func parseItem(text []byte) (map[string]any, hash, error) {
 	var object map[string]any
 	if err := json.Unmarshal(text, &object); err != nil {
@@ -234,7 +235,7 @@ func parseItem(text []byte) (map[string]any, hash, error) {
 	values, _ := object["data"].(map[string]any)
 	for key, value := range values {
 		text, ok := value.(string)
-		if !ok { // no Secret and no ConfigMap has it
+		if !ok { // neither a Secret nor a ConfigMap has it
 			return nil, hash{}, fmt.Errorf("the value %q is no text", key)
 		}
 		data[key] = text

@@ -17,7 +17,7 @@ import (
 	"helm-tenant/release"
 )
 
-// isIn reports whether a file has all of the items, just as they are.
+// isIn reports whether a file has all of the items in the same state.
 func (b *wholeBackup) isIn(file string) bool {
 	left := map[hash]bool{}
 	for _, whole := range b.items {
@@ -35,8 +35,8 @@ func (b *wholeBackup) isIn(file string) bool {
 	return err == nil && len(left) == 0
 }
 
-// isOlder reports whether a file is a backup of records in a namespace in which some of
-// these are.
+// isOlder reports whether a file is a backup of records in a namespace that also has some
+// of these records.
 func (b *wholeBackup) isOlder(file string) bool {
 	older := false
 	err := eachSaved(file, func(item savedItem) {
@@ -52,7 +52,7 @@ func (b *wholeBackup) isOlder(file string) bool {
 	return err == nil && older
 }
 
-// savedItem is one of a backup file.
+// savedItem is an item of a backup file.
 type savedItem struct {
 	text   []byte
 	isYAML bool
@@ -69,8 +69,8 @@ func (i savedItem) parse() (map[string]any, hash, error) {
 	return parseItem(text)
 }
 
-// eachSaved calls do for each item in a backup file; its text is gone when do returns. One that is no regular file
-// is not opened: a pipe would wait for whoever writes it.
+// eachSaved calls do for each item in a backup file; the item's text is valid until do
+// returns. A file that is not regular is not opened: a pipe would wait for its writer.
 func eachSaved(file string, do func(savedItem)) error {
 	if err := checkFile(file); err != nil {
 		return err
@@ -90,8 +90,8 @@ func eachSaved(file string, do func(savedItem)) error {
 	return eachItem(r, do)
 }
 
-// eachItem reads the items of a backup file. One after which neither another nor the
-// file's end follows may be cut, and is none.
+// eachItem reads the items of a backup file. An item that is followed by neither another
+// item nor the file's end may be cut, and is left out.
 func eachItem(r *bufio.Reader, do func(savedItem)) error {
 	var item, line []byte
 	for {
@@ -115,7 +115,7 @@ func eachItem(r *bufio.Reader, do func(savedItem)) error {
 			}
 			item = item[:0]
 			if rest, indented = bytes.CutPrefix(line, []byte("- ")); !indented {
-				return nil // the file's end
+				return nil // the end of the file
 			}
 		}
 		item = append(item, rest...)
@@ -123,7 +123,7 @@ func eachItem(r *bufio.Reader, do func(savedItem)) error {
 	}
 }
 
-// eachForeign reads the items of a list that is written in another way.
+// eachForeign reads the items of a list in another format.
 func eachForeign(r io.Reader, do func(savedItem)) error {
 	text, err := io.ReadAll(io.LimitReader(r, maxForeign))
 	if err != nil {
@@ -141,8 +141,8 @@ func eachForeign(r io.Reader, do func(savedItem)) error {
 	return nil
 }
 
-// copyFile makes a new file with what another holds, which only its owner can read:
-// records hold the values of releases.
+// copyFile copies a file into a new one that only its owner can read, since records
+// contain the values of releases.
 func copyFile(from, to string) error {
 	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

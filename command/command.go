@@ -1,6 +1,6 @@
-// Package command holds commands that are shown to be typed. A command is its
-// arguments until it is printed: names that somebody else chose are never part of a
-// text that is split, joined or searched, and are quoted in one place (Shell).
+// Package command represents commands that are shown to be typed. A command is a list of
+// arguments until it is printed: untrusted names are never part of a text that is split,
+// joined or searched, and are quoted in one place (Shell).
 package command
 
 import (
@@ -15,18 +15,18 @@ import (
 // Command is one command as its arguments, the program first.
 type Command []string
 
-// Notes that stand in place of a command.
+// These notes take the place of a command.
 const (
-	// Unnamed says that no command is made of an object's name.
+	// Unnamed: no command can contain an object's name.
 	Unnamed = "no command is shown: a name in it is not valid there, or holds control or format characters"
-	// Untyped says that this system's shell can't be given a command's arguments.
+	// Untyped: this system's shell can't pass a command's arguments unchanged.
 	Untyped = "no command is shown: PowerShell can't pass the name in it unchanged; -o json has its arguments"
 )
 
-// Tenant is a verb of helm tenant on a tenant. Flags are words like --flag=value: a
-// helm that runs us as its plugin takes its own flags out of any place, and a value
-// that stood alone could be one. It is nil, no command, where the name is not one
-// that a tenant can have: names are read from labels and bindings that others write.
+// Tenant returns a verb of helm tenant for a tenant. Flags are words like --flag=value: a
+// helm that runs us as its plugin removes its own flags from any place, and a separate
+// value could be taken for one. It is nil, no command, if a tenant can't have the name:
+// names come from labels and bindings that others write.
 func Tenant(verb, name string, flags ...string) Command {
 	if tenant.CheckName(name) != nil {
 		return nil
@@ -34,9 +34,9 @@ func Tenant(verb, name string, flags ...string) Command {
 	return append(Command{"helm", "tenant", verb, name}, flags...)
 }
 
-// Kubectl is a verb of kubectl on one object: resource is "rolebinding" or
-// "deployment.apps", namespace is empty for an object of the cluster. The name stands
-// after "--", where no option can be.
+// Kubectl returns a verb of kubectl for one object: resource is like "rolebinding" or
+// "deployment.apps", namespace is empty for a cluster-scoped object. The name follows
+// "--", where it can't be an option.
 func Kubectl(verb, namespace, resource, name string, flags ...string) Command {
 	c := Command{"kubectl", verb}
 	if namespace != "" {
@@ -45,8 +45,8 @@ func Kubectl(verb, namespace, resource, name string, flags ...string) Command {
 	return append(append(c, flags...), resource, "--", name)
 }
 
-// List is a flag that takes a list, with one value: pflag reads the lists as CSV
-// (RFC 4180), where a comma and a double quote stand in quotes.
+// List returns a flag that takes a list, with one value: pflag parses lists as CSV (RFC
+// 4180), where a comma and a double quote need quotes.
 func List(flag, value string) string {
 	if strings.ContainsAny(value, ",\"\r\n") {
 		value = `"` + strings.ReplaceAll(value, `"`, `""`) + `"`
@@ -54,12 +54,12 @@ func List(flag, value string) string {
 	return flag + "=" + value
 }
 
-// emptied are flags of helm-tenant whose empty value takes a setting away.
+// emptied are flags of helm-tenant whose empty value unsets a setting.
 var emptied = []string{"--flux-account="}
 
-// valid reports whether a command can be shown: no word and no flag's value is empty, but
-// where that is meant (helm drops empty words of a plugin), and none holds a character that
-// is not seen.
+// valid reports whether a command can be shown: no word and no flag's value is empty
+// unless that is intended (helm drops empty arguments of a plugin), and no word has a
+// hidden character.
 func (c Command) valid() bool {
 	flags := true
 	for _, word := range c {
@@ -72,16 +72,15 @@ func (c Command) valid() bool {
 	return len(c) > 0
 }
 
-// Fix is what mends something: commands that are typed in this order, and notes, which
-// say what they can't. A note never holds a foreign name: it may stand beside the
-// commands where a shell reads it.
+// Fix mends something: commands to type in this order, and notes with what commands can't
+// do. A note never has an untrusted name, since it may be printed where a shell reads it.
 type Fix struct {
 	Commands []Command
 	Notes    []string
 }
 
-// Run is the Fix of these commands. Where one of them can't be shown there are none,
-// and a note says so.
+// Run returns the Fix with these commands. If one of them can't be shown it has none, and
+// a note that says so.
 func Run(commands ...Command) Fix {
 	if slices.ContainsFunc(commands, func(c Command) bool { return !c.valid() }) {
 		return Advice(Unnamed)
@@ -89,7 +88,7 @@ func Run(commands ...Command) Fix {
 	return Fix{Commands: commands}
 }
 
-// Advice is a Fix without a command.
+// Advice returns a Fix without commands.
 func Advice(note string) Fix { return Fix{Notes: []string{note}} }
 
 // With adds a note, unless it is empty.
@@ -100,7 +99,7 @@ func (f Fix) With(note string) Fix {
 	return f.Then(Advice(note))
 }
 
-// Then is f and after it g; a command or note of both is there once.
+// Then returns f followed by g, without duplicate commands and notes.
 func (f Fix) Then(further ...Fix) Fix {
 	var all Fix
 	commands, notes := map[string]bool{}, map[string]bool{}
@@ -121,14 +120,14 @@ func (f Fix) Then(further ...Fix) Fix {
 	return all
 }
 
-// Equal reports whether both are the same commands with the same notes.
+// Equal reports whether both have the same commands and notes.
 func (f Fix) Equal(g Fix) bool {
 	return slices.Equal(f.Notes, g.Notes) && slices.EqualFunc(f.Commands, g.Commands, func(a, b Command) bool { return slices.Equal(a, b) })
 }
 
-// Lines are the commands as they are typed into this system's shell, one a line, and
-// the notes as one text. Where one of the commands can't be typed there are none, and
-// the note says so.
+// Lines returns the commands as they are typed into this system's shell, one on each
+// line, and the notes as one text. If one of the commands can't be typed there are no
+// lines, and the note says so.
 func (f Fix) Lines() (lines []string, note string) {
 	shell := Native()
 	for _, c := range f.Commands {
@@ -141,7 +140,7 @@ func (f Fix) Lines() (lines []string, note string) {
 	return lines, strings.Join(f.Notes, "; ")
 }
 
-// String is the commands as one line; where there is none, the note.
+// String returns the commands on one line, or the note if there are none.
 func (f Fix) String() string {
 	lines, note := f.Lines()
 	if len(lines) == 0 {
@@ -150,8 +149,8 @@ func (f Fix) String() string {
 	return strings.Join(lines, "; ")
 }
 
-// MarshalJSON writes the commands as lists of arguments, so that a program need not
-// parse a shell's line, and as the lines that a person types.
+// MarshalJSON writes the commands as lists of arguments, so that a program need not parse
+// shell syntax, and as the lines that a person types.
 func (f Fix) MarshalJSON() ([]byte, error) {
 	lines, note := f.Lines()
 	commands := f.Commands
@@ -165,10 +164,10 @@ func (f Fix) MarshalJSON() ([]byte, error) {
 	}{commands, append([]string{}, lines...), note})
 }
 
-// Release is a command of the tenant's helm on a release: verb is its words before the
-// name ("delete", "--purge"), rest those after it. It is nil where helm would not take
-// the release's name, which is read from a record that members can write, or where the
-// tenant's name is none. Without a tenant it is that of who types it.
+// Release returns a command of the tenant's helm for a release: verb has its words before
+// the name ("delete", "--purge"), rest those after it. It is nil if helm would not accept
+// the release's name, which comes from a record that members can write, or if the
+// tenant's name is invalid. Without a tenant it is a command of the caller's own.
 func Release(tenantName, release string, verb []string, rest ...string) Command {
 	c := Command{"helm", "tenant"}
 	if tenantName != "" {
@@ -183,8 +182,8 @@ func Release(tenantName, release string, verb []string, rest ...string) Command 
 	return append(append(append(c, verb...), release), rest...)
 }
 
-// releaseName reports whether Helm takes a release's name: letters, digits, "-", "_"
-// and ".", a letter or digit first and last (k8s.io/helm/pkg/tiller, ValidName).
+// releaseName reports whether Helm accepts a release's name: letters, digits, "-", "_"
+// and ".", with a letter or digit at both ends (k8s.io/helm/pkg/tiller, ValidName).
 func releaseName(name string) bool {
 	const longest = 53
 	return name != "" && len(name) <= longest && strings.Trim(name, letters+"-_.") == "" &&

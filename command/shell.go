@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Shell is a family of shells that read a quoted word alike.
+// Shell is a family of shells with the same quoting rules.
 type Shell int
 
 const (
@@ -15,7 +15,7 @@ const (
 	PowerShell
 )
 
-// Native is the shell of the system that this program was built for.
+// Native returns the shell of the system for which this program was built.
 func Native() Shell {
 	if runtime.GOOS == "windows" {
 		return PowerShell
@@ -23,34 +23,34 @@ func Native() Shell {
 	return Common
 }
 
-// Characters of words that each shell of a family takes as they are.
+// These are the characters of words that each shell of a family takes literally.
 const (
 	letters      = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	inCommon     = letters + "_./:@+,=-"
-	inPowerShell = letters + "_/-" // "@", ",", "." and ":" mean something there
+	inPowerShell = letters + "_/-" // "@", ",", "." and ":" have a meaning there
 )
 
 // bare reports whether a word needs no quotes.
 func (s Shell) bare(word string) bool {
 	if s == PowerShell {
-		// A bare word that begins with "-" is split at "." and ":".
+		// An unquoted word that begins with "-" is split at "." and ":".
 		return word != "" && strings.Trim(word, inPowerShell) == ""
 	}
-	// zsh takes "=ls" for the path of ls.
+	// zsh expands "=ls" to the path of ls.
 	return word != "" && strings.Trim(word, inCommon) == "" && word[0] != '='
 }
 
-// Typeable reports whether a word is one argument in every shell without quotes, and no
-// option.
+// Typeable reports whether every shell takes a word without quotes as one argument that
+// is not an option.
 func Typeable(word string) bool {
 	return Common.bare(word) && !strings.HasPrefix(word, "-")
 }
 
 // powerShellQuotes doubles the characters that end a single-quoted string there:
-// PowerShell takes U+2018 to U+201B for the ASCII one.
+// PowerShell takes U+2018 to U+201B for the ASCII quote.
 var powerShellQuotes = strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019", "\u201a", "\u201a\u201a", "\u201b", "\u201b\u201b")
 
-// Quote is a word as the shell reads it as this one word.
+// Quote returns a word in a form that the shell reads as one word.
 func (s Shell) Quote(word string) string {
 	if s.bare(word) {
 		return word
@@ -58,7 +58,7 @@ func (s Shell) Quote(word string) string {
 	return s.Literal(word)
 }
 
-// Literal is a word in quotes, needed or not, as the value of an assignment is written.
+// Literal returns a word in quotes, needed or not, for the value of an assignment.
 func (s Shell) Literal(word string) string {
 	if s == PowerShell {
 		return "'" + powerShellQuotes.Replace(word) + "'"
@@ -67,10 +67,10 @@ func (s Shell) Literal(word string) string {
 }
 
 // quoteCommon puts a word in single quotes, in which POSIX shells and zsh take every
-// character as it is. fish does so too but for \' and \\, so that a backslash and a
-// single quote stand outside the quotes, where one backslash escapes the next
-// character in all of them. No two quotes of one kind meet: zsh's option RC_QUOTES
-// reads ” inside quotes as one.
+// character literally. fish does so except for \' and \\, so backslashes and single
+// quotes are put outside the quotes, where one backslash escapes the next character in
+// all of them. No two quotes of one kind are adjacent: zsh's option RC_QUOTES reads two
+// quotes inside quotes as one.
 func quoteCommon(word string) string {
 	if word == "" {
 		return "''"
@@ -93,10 +93,10 @@ func quoteCommon(word string) string {
 	return quoted.String()
 }
 
-// Line is a command as it is typed; not ok where the shell would not hand its
-// arguments on as they are: PowerShell up to 7.2 puts a double quote and a backslash
-// at the end of an argument into the program's command line unescaped, which then
-// ends the argument early.
+// Line returns a command as it is typed; ok is false if the shell would not pass its
+// arguments unchanged: PowerShell up to 7.2 puts a double quote, and a backslash at the
+// end of an argument, into the program's command line unescaped, which ends the argument
+// early.
 func (s Shell) Line(c Command) (line string, ok bool) {
 	var words []string
 	for _, word := range c {

@@ -1,6 +1,6 @@
-// Package difference compares objects as they should be with live ones, field by field.
-// The plan of what to write (package cluster) and the drift that an audit reports both come
-// from it, so that they can't contradict each other. It reads no cluster.
+// Package difference compares wanted objects with live ones, field by field. The plan of
+// what to write (package cluster) and the drift that an audit reports both come from it,
+// so that they can't contradict each other. It reads nothing from a cluster.
 package difference
 
 import (
@@ -16,14 +16,14 @@ import (
 )
 
 // Field is one field in which a live object differs from the wanted one. A value is nil
-// where the field is missing.
+// if the field is missing.
 type Field struct {
 	Path         string
 	Live, Wanted any
 }
 
 // Typed is Values for two pointers to a part of an object, such as a DeploymentSpec. The
-// error is one of a part that can't be converted to JSON.
+// error reports that a part can't be converted to JSON.
 func Typed(path string, wanted, live any) ([]Field, error) {
 	wantedMap, err := runtime.DefaultUnstructuredConverter.ToUnstructured(wanted)
 	if err != nil {
@@ -45,8 +45,8 @@ func Paths(fields []Field) []string {
 	return paths
 }
 
-// Entries compares labels or annotations at that path. Only the wanted ones count, since
-// others may add theirs. One with the value rails.Absent must not be there.
+// Entries compares labels or annotations at that path. Only the wanted ones are compared,
+// since others may add theirs. One with the value rails.Absent must not exist.
 func Entries(path string, wanted, live map[string]string) []Field {
 	var fields []Field
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
@@ -65,9 +65,9 @@ func Entries(path string, wanted, live map[string]string) []Field {
 	return fields
 }
 
-// Values compares what stands at a path of two objects: maps key by key, and lists of one
-// length item by item. Of a pod template's metadata it compares what Entries does, and
-// what is empty equals what is missing.
+// Values compares the values at a path of two objects: maps key by key, and lists of the
+// same length item by item. A pod template's metadata is compared as by Entries, and an
+// empty value equals a missing one.
 func Values(path string, wanted, live any) []Field {
 	if isEmpty(wanted) && isEmpty(live) {
 		return nil
@@ -79,7 +79,7 @@ func Values(path string, wanted, live any) []Field {
 		keys := maps.Clone(w)
 		maps.Copy(keys, l)
 		for _, key := range slices.Sorted(maps.Keys(keys)) {
-			// A pod template's own metadata: kubectl rollout restart writes there.
+			// A pod template's own metadata, to which kubectl rollout restart writes.
 			if key == "metadata" {
 				wantedMeta, liveMeta := &unstructured.Unstructured{Object: w}, &unstructured.Unstructured{Object: l}
 				fields = append(fields, Entries(path+".metadata.labels", wantedMeta.GetLabels(), liveMeta.GetLabels())...)
@@ -92,7 +92,7 @@ func Values(path string, wanted, live any) []Field {
 	}
 	ws, wantedList := wanted.([]any)
 	ls, liveList := live.([]any)
-	// Who is bound is a set: the second of two subjects did not turn into another.
+	// Subjects are a set: a change of the second one does not make it another subject.
 	if wantedList && liveList && len(ws) == len(ls) && path != "subjects" {
 		var fields []Field
 		for i := range ws {

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// Environment is the environment of a process as os.Environ returns it: "NAME=value",
-// of which the last of a name counts. What reads variables takes one, so that a run can
-// have another environment than the process that it is in. What Go's own packages read
-// (proxies, and what a credential plugin is started with) is still the process's.
+// Environment is the environment of a process in the form of os.Environ: "NAME=value",
+// the last entry of a name counts. Functions that read variables take one, so that a run
+// can have another environment than its process. What Go's own packages read (proxies,
+// and the environment of credential plugins) is still the process's.
 type Environment []string
 
-// Lookup returns the value of a variable and whether it is set. Windows does not tell
-// upper and lower case of a name apart.
+// Lookup returns the value of a variable and whether it is set. On Windows the case of a
+// name does not matter.
 func (e Environment) Lookup(name string) (string, bool) {
 	for _, entry := range slices.Backward(e) {
 		key, value, _ := strings.Cut(entry, "=")
@@ -27,7 +27,7 @@ func (e Environment) Lookup(name string) (string, bool) {
 	return "", false
 }
 
-// Get returns the value of a variable, empty where it is not set.
+// Get returns the value of a variable, empty if it is not set.
 func (e Environment) Get(name string) string {
 	value, _ := e.Lookup(name)
 	return value
@@ -45,7 +45,7 @@ func (e Environment) TempDir() string {
 }
 
 // CacheDir returns the folder for the user's cached data, as os.UserCacheDir does. It is
-// an error when neither it nor the user's home is set.
+// an error if neither that nor the user's home is set.
 func (e Environment) CacheDir() (string, error) {
 	switch runtime.GOOS {
 	case "windows":

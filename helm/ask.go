@@ -13,8 +13,8 @@ import (
 	"helm-tenant/envvar"
 )
 
-// Capture runs helm and returns what it printed, without debugging output. Its error
-// is what helm said.
+// Capture runs helm and returns its output, without debugging output. The error is helm's
+// message.
 func Capture(ctx context.Context, inv Invocation, timeout time.Duration) (string, error) {
 	answer, _, err := CaptureWithWarnings(ctx, inv, timeout)
 	return answer, err
@@ -40,7 +40,7 @@ func CaptureWithWarnings(ctx context.Context, inv Invocation, timeout time.Durat
 	return strings.TrimSpace(string(out)), strings.TrimSpace(stderr.String()), nil
 }
 
-// Output is what a helm printed that ended.
+// Output is the output of a helm that has ended.
 type Output struct {
 	Stdout []byte
 	Stderr string
@@ -48,12 +48,12 @@ type Output struct {
 	Code int
 }
 
-// Run runs helm, without debugging output, and returns what it printed and how it ended.
-// The error says that it could not be started, or that it printed more than most bytes.
+// Run runs helm without debugging output and returns its output and exit code. The error
+// reports that helm could not be started, or printed more than most bytes.
 func Run(ctx context.Context, inv Invocation, most int) (Output, error) {
 	cmd := exec.CommandContext(ctx, inv.Path, inv.Args...)
 	cmd.Env = withoutDebug(inv.Env)
-	cmd.WaitDelay = 5 * time.Second // a plugin of helm's may have started others
+	cmd.WaitDelay = 5 * time.Second // a plugin may have started other processes
 	stdout, stderr := &bounded{most: most}, &bounded{most: 1 << 20}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()
@@ -85,21 +85,21 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// withoutDebug returns the environment without HELM_DEBUG, with which helm prints
-// debugging output among its answer.
+// withoutDebug returns the environment without HELM_DEBUG, which mixes debugging output
+// into helm's answer.
 func withoutDebug(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, envvar.Debug+"=") })
 }
 
-// AskTiller is the command whose answer is the version of the Tiller.
+// AskTiller returns the command that asks Tiller for its version.
 func AskTiller() Line {
 	return Line{Globals: []string{"--tiller-connection-timeout=10"}, Command: "version",
 		Args: []string{"--server", "--template", "{{.Server.SemVer}}"}}
 }
 
-// AskRecords is a command for which Tiller looks among its release records, with its own
-// account: the history of a release of a name that nobody gives one. Its error says "not
-// found" where Tiller could look.
+// AskRecords returns a command for which Tiller searches its release records with its own
+// account: the history of a release with a name that nobody uses. The error says "not
+// found" if Tiller could search.
 func AskRecords() Line {
 	return Line{Globals: []string{"--tiller-connection-timeout=10"}, Command: "history", Args: []string{"helm-tenant-whoami-asks"}}
 }

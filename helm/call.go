@@ -11,35 +11,35 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Call is everything that a caller said about where a command goes: on the command
-// line, to the helm that started us as its plugin, and in the environment. It is
-// complete when it is made.
+// Call has everything that a caller said about where a command goes: on the command line,
+// to the helm that started us as its plugin, and in the environment. It is complete once
+// made.
 type Call struct {
 	Line Line
-	// Plugin is the major version of the helm whose plugin we run as, else 0.
+	// Plugin is the major version of the helm that runs us as its plugin, otherwise 0.
 	Plugin int
-	// Outer is what that helm took out of our arguments. Hidden is why that can't be
-	// known, nil where it is known.
+	// Outer has what that helm removed from our arguments. Hidden is the reason why that
+	// is not known, nil if it is.
 	Outer  Swallowed
 	Hidden error
 	// Env looks up the caller's environment.
 	Env Environ
-	// tillerExported says that the caller exported TILLER_NAMESPACE=kube-system.
-	// Helm 2 sets that for its plugins anyway.
+	// tillerExported reports whether the caller exported TILLER_NAMESPACE=kube-system.
+	// Helm 2 sets the same for its plugins.
 	tillerExported bool
 }
 
-// Parent is what can be learned about the process that started us. Its functions may
-// fail: then nothing is known.
+// Parent has what can be learned about the process that started us. Its functions may
+// fail; then nothing is known.
 type Parent struct {
 	CommandLine func() ([]string, error)
-	// Environ is its environment as it was started, before it set variables itself.
+	// Environ returns its environment at its start, before it set variables itself.
 	Environ func() ([]string, error)
 }
 
-// ReadCall reads what the caller said; args are our own arguments, the program's name
-// left out. The error is that of ParseLine, or says that helm swallowed an empty
-// argument together with a flag that decides where the command goes.
+// ReadCall reads what the caller said; args are our own arguments without the program's
+// name. The error is that of ParseLine, or reports that helm removed an empty argument
+// together with a flag that decides where the command goes.
 func ReadCall(args []string, env Environ, parent Parent) (Call, error) {
 	c := Call{Plugin: PluginOf(env), Env: env}
 	if c.Plugin != 0 {
@@ -48,7 +48,7 @@ func ReadCall(args []string, env Environ, parent Parent) (Call, error) {
 		if err == nil {
 			c.Outer, typed, err = readParent(c.Plugin, argv, env.get(envvar.Bin), env.get(envvar.PluginName), args)
 		}
-		if c.Hidden = err; err == nil && !isCompletion(argv[1]) { // helm hands on what it completes as it is
+		if c.Hidden = err; err == nil && !isCompletion(argv[1]) { // helm passes on what it completes unchanged
 			if args, err = restoreEmpty(c.Plugin, typed, args, c.Outer); err != nil {
 				return Call{}, err
 			}
@@ -64,13 +64,12 @@ func ReadCall(args []string, env Environ, parent Parent) (Call, error) {
 	return c, err
 }
 
-// defaultTillerNamespace is where Helm 2 looks for a Tiller when nobody says otherwise.
+// defaultTillerNamespace is the namespace in which Helm 2 looks for a Tiller by default.
 const defaultTillerNamespace = "kube-system"
 
-// Context is the name of the kubeconfig context that is meant, empty for the current
-// one. flags are the values of further flags that name one. Where the caller may have
-// named one that can't be seen, it is an error: a cluster other than the named one
-// must never be reached.
+// Context returns the name of the kubeconfig context, empty for the current one. flags
+// are the values of further flags that name one. If the caller may have named one that is
+// not known, it is an error: a cluster other than the named one must never be reached.
 func (c Call) Context(flags ...string) (string, error) {
 	typed, _ := c.Line.Typed("kube-context")
 	named := append(slices.Clone(flags), c.Line.Context, typed, c.Outer.KubeContext)
@@ -83,8 +82,8 @@ func (c Call) Context(flags ...string) (string, error) {
 	if len(named) == 1 {
 		return named[0], nil
 	}
-	// An exported HELM_KUBECONTEXT loses to a typed --kube-context, which Helm 2 may
-	// have hidden from us; one that we exported ourselves is what was typed first.
+	// An exported HELM_KUBECONTEXT loses to a typed --kube-context, which Helm 2 may have
+	// hidden from us; if we exported it ourselves, it is what the user typed first.
 	hidden := c.Hidden != nil && c.Plugin == 2
 	if name := c.Env.get(envvar.KubeContext); name != "" && (!hidden || c.Env.get(envvar.Starter) != "") {
 		return name, nil
@@ -95,8 +94,8 @@ func (c Call) Context(flags ...string) (string, error) {
 	return "", nil
 }
 
-// HiddenError says that the helm which started us may have taken a flag out of our
-// arguments, and that it can't be known whether it did.
+// HiddenError reports that the helm which started us may have removed a flag from our
+// arguments, and that it is not known whether it did.
 type HiddenError struct {
 	Flag string
 	Why  error
@@ -112,12 +111,12 @@ func (e *HiddenError) Error() string {
 
 func (e *HiddenError) Unwrap() error { return e.Why }
 
-// Asked is what the caller said about the tenant. flag is the tenant that was named
-// by an argument.
+// Asked returns what the caller said about the tenant. flag is the tenant that an
+// argument names.
 func (c Call) Asked(flag string, engine tenant.Engine) tenant.Asked {
 	asked := tenant.Asked{Flag: flag, Environment: c.Env.get(envvar.Tenant), Engine: engine}
 	if engine != tenant.EngineTiller {
-		return asked // a Tiller's namespace means nothing to Helm 3 and 4
+		return asked // a Tiller's namespace has no meaning for Helm 3 and 4
 	}
 	asked.TypedTillerNamespace, _ = c.Line.Typed("tiller-namespace")
 	if c.Outer.TillerNamespace != "" {
@@ -125,13 +124,13 @@ func (c Call) Asked(flag string, engine tenant.Engine) tenant.Asked {
 	}
 	asked.TillerNamespace = c.Env.get(envvar.TillerNamespace)
 	if c.Plugin == 2 && asked.TillerNamespace == defaultTillerNamespace && !c.tillerExported {
-		asked.TillerNamespace = "" // Helm 2's own default, which it always sets
+		asked.TillerNamespace = "" // Helm 2 always sets its own default
 	}
 	return asked
 }
 
-// TLS is how the caller wants the API server's certificate to be checked: by helm's
-// flags, else by the variables that Helm 3 and 4 read.
+// TLS returns how the caller wants the API server's certificate to be checked: by helm's
+// flags, otherwise by the variables of Helm 3 and 4.
 func (c Call) TLS() tenant.TLS {
 	value := func(name, variable string) string {
 		words := slices.Concat(c.Outer.Connection, c.Line.Globals, c.Line.Args)
@@ -162,8 +161,8 @@ func (c Call) NamesTenant() bool {
 		c.Line.Context != "" || c.Outer.KubeContext != "" || c.Identity() != "" || c.Hidden != nil
 }
 
-// Identity returns the flag by which the caller says who acts, or on which API
-// server; empty where none does.
+// Identity returns the flag with which the caller sets the user or the API server, empty
+// if there is none.
 func (c Call) Identity() string {
 	for _, name := range identityFlags {
 		if _, given := c.Line.Typed(name); given {
@@ -176,14 +175,14 @@ func (c Call) Identity() string {
 	return ""
 }
 
-// restoreEmpty returns the arguments with the empty ones that Helm 3 and 4 took out
-// of them together with the word after each (isKnown in manuallyProcessArgs of
-// load_plugins.go takes an empty word for a flag of helm's). typed are helm's own
-// arguments without the plugin's name, of which it made got; outer is what it read
-// from the words that it took.
+// restoreEmpty returns the arguments with the empty ones that Helm 3 and 4 removed, each
+// together with the word after it (isKnown in manuallyProcessArgs of load_plugins.go
+// takes an empty word for a flag of helm's). typed are helm's own arguments without the
+// plugin's name, from which it made got; outer is what it read from the words that it
+// removed.
 //
-// The error says that helm read its own flags otherwise than they were typed: what it
-// resolved for its plugin is not what was meant.
+// The error reports that helm read its own flags differently from how they were typed, so
+// that what it resolved for its plugin is not what the user meant.
 func restoreEmpty(major int, typed, got []string, outer Swallowed) ([]string, error) {
 	if major == 2 || !slices.Contains(typed, "") {
 		return got, nil

@@ -25,12 +25,12 @@ import (
 // Client is the helm binary that is wrapped.
 type Client struct {
 	Path string
-	// Version is like v2.17.0; empty until it was asked for.
+	// Version is like v2.17.0; empty until helm was asked.
 	Version string
 	Major   int
 }
 
-// Engine is the one that this client works with.
+// Engine returns the engine of this client.
 func (c Client) Engine() tenant.Engine {
 	if c.Major == 2 {
 		return tenant.EngineTiller
@@ -38,24 +38,23 @@ func (c Client) Engine() tenant.Engine {
 	return tenant.EngineImpersonation
 }
 
-// oldestVersion is the first Helm 2 that runs against the Kubernetes API that
-// a server of today has: 2.16 uses apps/v1.
+// oldestMinor is the minor version of the first Helm 2 that uses apps/v1, as API servers
+// of today require: 2.16.
 const oldestMinor = 16
 
-// Environ looks a variable up; it is os.LookupEnv where the real one is meant.
+// Environ looks up a variable, as os.LookupEnv does.
 type Environ func(name string) (string, bool)
 
-// get is the variable's value, empty where it is not set.
+// get returns the variable's value, empty if it is not set.
 func (e Environ) get(name string) string {
 	value, _ := e(name)
 	return value
 }
 
-// PluginOf is the major version of the helm that started this process as its
-// plugin, 0 where none did. The variables are those that each sets for plugins
-// (v2: k8s.io/helm/pkg/plugin; v3 and v4: pkg/cli EnvVars). A user may export
-// some of another version's, and a plugin of one may call the other: then the
-// folder that the plugin lies in tells.
+// PluginOf returns the major version of the helm that started this process as its plugin,
+// 0 if none did. It goes by the variables that each sets for plugins (v2:
+// k8s.io/helm/pkg/plugin; v3 and v4: pkg/cli EnvVars). A user may export those of another
+// version, and a plugin of one may call the other: then the folder of the plugin decides.
 func PluginOf(env Environ) int {
 	plugin := env.get(envvar.PluginDir)
 	if plugin == "" || env.get(envvar.Bin) == "" {
@@ -79,11 +78,11 @@ func PluginOf(env Environ) int {
 	return 2
 }
 
-// ErrNoHelm says that there is no helm to wrap.
+// ErrNoHelm reports that there is no helm to wrap.
 var ErrNoHelm = errors.New("no helm was found: install Helm 2.17, 3 or 4, or set HELM_BIN to its path")
 
-// Find returns the helm to wrap: the one that started us, HELM_BIN, or the
-// first helm in $PATH; never self, our own executable, whatever it is called.
+// Find returns the helm to wrap: the one that started us, HELM_BIN, or the first helm in
+// $PATH. It never returns self, our own executable, whatever its name is.
 func Find(env Environ, self string) (string, error) {
 	own, err := os.Stat(self)
 	if err != nil {
@@ -127,9 +126,8 @@ func Find(env Environ, self string) (string, error) {
 	return "", ErrNoHelm
 }
 
-// Identify learns the version of the helm at path. What it learned is kept in
-// the user's cache folder for as long as the binary does not change, since
-// asking costs as much as a call of helm.
+// Identify returns the version of the helm at path. The answer is cached in the user's
+// cache folder until the binary changes, since asking takes as long as a call of helm.
 func Identify(ctx context.Context, env envvar.Environment, path string) (Client, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -148,7 +146,7 @@ func Identify(ctx context.Context, env envvar.Environment, path string) (Client,
 	return client, nil
 }
 
-// Check reports whether this helm is one that helm-tenant works with.
+// Check returns an error unless helm-tenant supports this helm.
 func (c Client) Check() error {
 	switch c.Major {
 	case 2:
@@ -173,8 +171,8 @@ type memory struct {
 	Version string `json:"version"`
 }
 
-// cacheFile is the file that remembers the version of the helm at path; each helm has
-// one of its own, so that who uses two side by side asks neither again.
+// cacheFile returns the file with the version of the helm at path. Each helm has a file
+// of its own, so that two helms can be used in turn without being asked again.
 func cacheFile(env envvar.Environment, path string) string {
 	dir, err := env.CacheDir()
 	if err != nil {
@@ -185,7 +183,7 @@ func cacheFile(env envvar.Environment, path string) string {
 	return filepath.Join(dir, "helm-tenant", fmt.Sprintf("helm-version-%016x.json", hash.Sum64()))
 }
 
-// remembered reads the cache; a cache that is missing or broken is no cache.
+// remembered reads the cache; a broken cache counts as missing.
 func remembered(file string, key identity) (Client, bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -199,8 +197,7 @@ func remembered(file string, key identity) (Client, bool) {
 	return Client{Path: key.Path, Version: m.Version, Major: major}, major > 0
 }
 
-// remember writes the cache. Where it can't, the next call asks again, which is
-// all that is lost.
+// remember writes the cache. If it fails, the next call asks helm again.
 func remember(file string, key identity, client Client) {
 	text, err := json.Marshal(memory{key, client.Version})
 	if err != nil || file == "" || os.MkdirAll(filepath.Dir(file), 0o755) != nil {
@@ -213,14 +210,14 @@ func remember(file string, key identity, client Client) {
 	defer os.Remove(temp.Name())
 	_, err = temp.Write(text)
 	if closeErr := temp.Close(); err == nil && closeErr == nil {
-		_ = os.Rename(temp.Name(), file) // see above
+		_ = os.Rename(temp.Name(), file) // a failure only costs the next call time
 	}
 }
 
 var versionPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`v[0-9]+\.[0-9]+[0-9A-Za-z.+-]*`) })
 
-// ask runs helm for its version: `version --client` answers on Helm 2 without
-// Tiller and on Helm 3; Helm 4 has no --client.
+// ask asks helm for its version: `version --client` needs no Tiller with Helm 2 and works
+// with Helm 3; Helm 4 has no --client.
 func ask(ctx context.Context, env envvar.Environment, path string) (Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()

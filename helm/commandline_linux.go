@@ -6,12 +6,11 @@ import (
 	"strings"
 )
 
-// CommandLine is the argv of the process with that id (proc(5)). It is read
-// here and not by the library that serves the other systems, whose start would
-// cost every call of the wrapper.
+// CommandLine returns the argv of a process (proc(5)). The library for the other systems
+// is not used here, since its initialization would slow down every call of the wrapper.
 func CommandLine(pid int) ([]string, error) { return procList(pid, "cmdline") }
 
-// EnvironOf is the environment that the process with that id was started with.
+// EnvironOf returns the environment with which a process was started.
 func EnvironOf(pid int) ([]string, error) { return procList(pid, "environ") }
 
 func procList(pid int, name string) ([]string, error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 )
 
-// CommandLine is the argv of the process with that id.
+// CommandLine returns the argv of a process.
 func CommandLine(pid int) ([]string, error) {
 	p, err := process.NewProcess(int32(pid))
 	if err != nil {
@@ -17,7 +17,7 @@ func CommandLine(pid int) ([]string, error) {
 	return p.CmdlineSlice()
 }
 
-// EnvironOf is not known on these systems.
+// EnvironOf returns an error: the environment is not known on these systems.
 func EnvironOf(int) ([]string, error) {
 	return nil, errors.New("the environment of another process can't be read")
 }

@@ -1,6 +1,5 @@
-// Package helm knows the wrapped client: where its binary is and which major
-// version it has, what each of its commands needs, what it is started with, and
-// what its user typed.
+// Package helm describes the wrapped client: where its binary is and which major version
+// it has, what each of its commands needs, how it is started, and what its user typed.
 package helm
 
 import "slices"
@@ -9,15 +8,15 @@ import "slices"
 type Class int
 
 const (
-	// Plugin is any command that helm itself does not have: it gets the tenant
-	// as flags and environment.
+	// Plugin commands are all that helm itself does not have: they get the tenant as
+	// flags and environment.
 	Plugin Class = iota
 	// Local commands work on files and repositories and need no tenant.
 	Local
 	// Remote commands act through the tenant's deployer.
 	Remote
-	// Namespaced commands are remote, and act in the context's namespace where
-	// none is named.
+	// Namespaced commands are remote, and act in the context's namespace if none is
+	// named.
 	Namespaced
 )
 
@@ -48,12 +47,12 @@ var helm3Commands = map[string]Class{
 	"help": Local,
 }
 
-// ClassOf says what the command of that major version of helm needs.
+// ClassOf returns the class of a command of that major version of helm.
 func ClassOf(major int, command string) Class {
 	return commands[major][command]
 }
 
-// Commands are the names of the commands of that major version, aliases left out,
+// Commands returns the names of the commands of that major version without aliases,
 // sorted.
 func Commands(major int) []string {
 	var names []string
@@ -69,7 +68,7 @@ func Commands(major int) []string {
 // aliases of commands.
 var aliases = []string{"del", "ls", "hist", "dep", "dependencies"}
 
-// Subcommands are those of a command of Helm 2.
+// Subcommands returns the subcommands of a command of Helm 2.
 func Subcommands(command string) []string {
 	switch command {
 	case "get":
@@ -100,8 +99,8 @@ type flag struct {
 	boolean     bool
 }
 
-// globalFlags are those of all three majors. An unknown one before the command
-// is refused: whether the next word is its value or the command can't be known.
+// globalFlags are those of all three major versions. An unknown one before the command is
+// refused, since it is not known whether the next word is its value or the command.
 var globalFlags = []flag{
 	{name: "home"}, {name: "host"}, {name: "kube-context"}, {name: "kubeconfig"}, {name: "debug", boolean: true},
 	{name: "tiller-namespace"}, {name: "tiller-connection-timeout"},

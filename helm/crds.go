@@ -11,14 +11,14 @@ import (
 	"strings"
 )
 
-// maxChart bounds how much of an archive is unpacked to look for a crds folder.
+// maxChart bounds how much of an archive is unpacked in the search for a crds folder.
 const maxChart = 64 << 20
 
-// MayHaveCRDs reports whether the chart may have a crds folder: whether it is no folder or
-// archive on this machine, can't be read, or a file in it is named like one. It says true
-// where it does not know: what counts is then seen by CRDs.
+// MayHaveCRDs reports whether the chart may have a crds folder: it is not a folder or
+// archive on this machine, can't be read, or contains a file in such a folder. In doubt
+// it is true; CRDs then shows what counts.
 func (d *Deployment) MayHaveCRDs() bool {
-	// Helm takes a name for a path before it looks into repositories, unless one is named
+	// Helm takes a name for a path before it searches repositories, unless one is named
 	// (helm.sh/helm/v3/pkg/action, LocateChart).
 	chart := strings.TrimSpace(d.Chart)
 	info, err := os.Stat(chart)
@@ -34,8 +34,8 @@ func (d *Deployment) MayHaveCRDs() bool {
 var errMayHaveCRDs = errors.New("it may have CRDs")
 
 func folderMayHaveCRDs(folder string) bool {
-	// A link at the top is followed, as helm does; links further down, on Windows junctions
-	// as well, may lead anywhere.
+	// A link at the top is followed, as by helm; links further down, and junctions of
+	// Windows, could lead anywhere.
 	folder, err := filepath.EvalSymlinks(folder)
 	if err != nil {
 		return true
@@ -58,7 +58,7 @@ func isArchive(name string) bool {
 	return strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".gz")
 }
 
-// archiveMayHaveCRDs looks at the names in a packed chart. A chart packed within it is not
+// archiveMayHaveCRDs checks the names in a packed chart. Charts packed within it are not
 // opened.
 func archiveMayHaveCRDs(file string) bool {
 	f, err := os.Open(file)

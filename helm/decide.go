@@ -10,40 +10,40 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Place is what the kubeconfig says about the context that a call is for.
+// Place has the kubeconfig's settings for the context of a call.
 type Place struct {
 	// Context is the context's name; empty in a pod without a kubeconfig.
 	Context string
-	// Namespace is that of the context, or of the pod.
+	// Namespace is the namespace of the context, or of the pod.
 	Namespace string
-	// OuterNamespace is the namespace that the helm which started us resolves when
-	// nobody names one: that of the context in HELM_KUBECONTEXT.
+	// OuterNamespace is the namespace that the helm which started us uses if nobody names
+	// one: that of the context in HELM_KUBECONTEXT.
 	OuterNamespace string
-	// User is the kubeconfig's user. Impersonates says that it acts as somebody
-	// else, As as which user.
+	// User is the kubeconfig's user. Impersonates reports whether it impersonates
+	// anybody, As is the impersonated user.
 	User, As     string
 	Impersonates bool
-	// Helm2 is what Helm 2 does not know of the context's settings.
+	// Helm2 has the settings of the context that Helm 2 does not know.
 	Helm2 tenant.Helm2Limits
 }
 
-// Decision is where a call goes: which context, which namespace, as whom.
+// Decision is where a call goes: the context, the namespace and the identity.
 type Decision struct {
 	Client  Client
 	Tenant  tenant.Resolved
 	Context string
-	// Namespace is where the command acts.
+	// Namespace is the namespace in which the command acts.
 	Namespace string
-	// namespaceFlag is what --namespace says before the command; empty where the
-	// command's own arguments or the context say it.
+	// namespaceFlag is the value of --namespace before the command; empty if the
+	// command's own arguments or the context have it.
 	namespaceFlag string
-	// Ignored are the settings of the kubeconfig that the client goes without.
+	// Ignored are the settings of the kubeconfig that the client ignores.
 	Ignored    []string
 	connection []string
 	line       Line
 }
 
-// NamespacesUnknownError says that a command acts in a namespace, that nobody named
+// NamespacesUnknownError reports that a command acts in a namespace, that nobody named
 // one, and that the tenant's namespaces are not known. They are in its record.
 type NamespacesUnknownError struct{ Tenant tenant.Resolved }
 
@@ -51,13 +51,13 @@ func (e *NamespacesUnknownError) Error() string {
 	return fmt.Sprintf("the namespaces of %s are not known", whose(e.Tenant))
 }
 
-// Decide answers where a call goes. It asks nobody, and is the only place in which
-// this is decided: the wrapped helm is started by it, and whoami and shellenv tell it.
+// Decide decides where a call goes. It is pure, and the only place where this is decided:
+// the wrapped helm is started by it, and whoami and shellenv show it.
 //
-// Errors: a client that does not fit the tenant's engine; words of the caller's by
-// which helm would go around the tenant's deployer, or leave its namespaces; a
-// *HiddenError; a *NamespacesUnknownError, after which the caller reads the tenant's
-// record and decides again.
+// Errors: a client that does not fit the tenant's engine; arguments of the caller with
+// which helm would bypass the tenant's deployer, or leave its namespaces; a *HiddenError;
+// a *NamespacesUnknownError, after which the caller reads the tenant's record and decides
+// again.
 func (c Call) Decide(client Client, place Place, r tenant.Resolved) (Decision, error) {
 	d := Decision{Client: client, Tenant: r, Context: place.Context, line: c.Line, connection: c.Outer.Connection}
 	if client.Engine() != r.Engine {
@@ -81,20 +81,20 @@ func (c Call) Decide(client Client, place Place, r tenant.Resolved) (Decision, e
 	return d, nil
 }
 
-// OldClientError says that Helm 2 can't connect with what the kubeconfig says.
+// OldClientError reports that Helm 2 can't connect with the kubeconfig's settings.
 type OldClientError struct{ Why string }
 
 func (e *OldClientError) Error() string { return e.Why }
 
-// EverywhereError says that a list of all of the cluster's namespaces was asked for.
+// EverywhereError refuses a list of all namespaces of the cluster.
 type EverywhereError struct{ Tenant tenant.Resolved }
 
 func (e *EverywhereError) Error() string {
 	return fmt.Sprintf("--all-namespaces lists the whole cluster's releases, and %s has its own namespaces only", whose(e.Tenant))
 }
 
-// checkIdentity refuses what would have helm act as somebody else than the tenant's
-// deployer, or on another API server than the context's.
+// checkIdentity refuses arguments with which helm would act as somebody else than the
+// tenant's deployer, or on another API server than the context's.
 func (c Call) checkIdentity(place Place, r tenant.Resolved) error {
 	if r.Engine == tenant.EngineTiller {
 		if _, given := c.Line.Typed("host"); given || c.Outer.Host != "" {
@@ -117,10 +117,10 @@ func (c Call) checkIdentity(place Place, r tenant.Resolved) error {
 	return place.CheckImpersonation(r)
 }
 
-// CheckImpersonation returns an error where the kubeconfig's user acts as somebody
-// else already: Kubernetes impersonates once per request, and helm would replace that
-// somebody by the tenant's service account, with the rights of the credentials' own
-// user. A kubeconfig that acts as the tenant's service account itself is right.
+// CheckImpersonation returns an error if the kubeconfig's user impersonates somebody else
+// already. A request has one impersonated user, and helm would replace it by the tenant's
+// service account, using the rights of the credentials' own user. A kubeconfig that
+// impersonates the tenant's service account itself is right.
 func (place Place) CheckImpersonation(r tenant.Resolved) error {
 	if !place.Impersonates || r.Engine == tenant.EngineTiller || place.As == r.DeployerUser() {
 		return nil
@@ -128,9 +128,9 @@ func (place Place) CheckImpersonation(r tenant.Resolved) error {
 	return fmt.Errorf("user %q of the kubeconfig acts as %q already (\"as\"), and impersonation does not chain: Helm 3 and 4 can't act as the tenant's service account from there; use a context whose user acts as itself", place.User, place.As)
 }
 
-// decideNamespace answers in which namespace the command acts, in this order: what its
-// own arguments say; what was named to the helm that started us or in the
-// environment; the context's, where it is the tenant's; the tenant's first.
+// decideNamespace decides in which namespace the command acts, in this order: its own
+// arguments; the namespace named to the helm that started us or in the environment; the
+// context's, if it is the tenant's; the tenant's first.
 func (c Call) decideNamespace(d *Decision, place Place) error {
 	major, class := d.Client.Major, ClassOf(d.Client.Major, c.Line.Command)
 	d.Namespace = place.Namespace
@@ -161,11 +161,11 @@ func (c Call) decideNamespace(d *Decision, place Place) error {
 	return nil
 }
 
-// namespaceNamed is the namespace that was named beside our own arguments, as Helm 3
-// and 4 know it: in the environment, or to the helm that started us, which takes it
-// out of our arguments and always exports one, named or not. known is false where it
-// can't be told whether one was named. One that shellenv exported for another tenant
-// is not meant.
+// namespaceNamed returns the namespace that was named outside of our own arguments to
+// Helm 3 and 4: in the environment, or to the helm that started us, which removes it from
+// our arguments and always exports one, named or not. known is false if it is not clear
+// whether one was named. A namespace that shellenv exported for another tenant does not
+// count.
 func (c Call) namespaceNamed(place Place, r tenant.Resolved) (name string, known bool) {
 	exported, other := c.Env.get(envvar.Namespace), c.Env.get(envvar.Tenant)
 	switch {
@@ -176,12 +176,12 @@ func (c Call) namespaceNamed(place Place, r tenant.Resolved) (name string, known
 	case c.Plugin == 0:
 		return exported, true
 	case exported != place.OuterNamespace:
-		return exported, true // not what helm took from the context
+		return exported, true // helm did not take it from the context
 	}
 	return "", c.Hidden == nil
 }
 
-// listsEverything reports whether this is Helm 3's or 4's list over all namespaces.
+// listsEverything reports whether this is a list of Helm 3 or 4 over all namespaces.
 func (c Call) listsEverything() bool {
 	if c.Line.Command != "list" && c.Line.Command != "ls" {
 		return false
@@ -196,20 +196,20 @@ func (c Call) listsEverything() bool {
 	return everything
 }
 
-// Invocation is how helm is started for the decision. environ is the caller's
-// environment, kubeconfig the file that helm is to use, empty for what the
-// environment says. The arguments from the helm command on stay as they were typed,
-// but for a --create-namespace of a namespace that the tenant has.
+// Invocation returns how helm is started for the decision. environ is the caller's
+// environment, kubeconfig the file for helm, empty for the environment's. The arguments
+// from the helm command on stay as typed, except that --create-namespace is left out for
+// a namespace that the tenant has.
 func (d Decision) Invocation(environ []string, kubeconfig string) Invocation {
-	// One word each: cobra takes the first word that equals the command's name
-	// for the command, and a namespace may be called "install".
+	// One word each: cobra takes the first word that equals the command's name for the
+	// command, and a namespace may be called "install".
 	var args, env []string
 	if d.Tenant.Engine == tenant.EngineTiller {
 		args = []string{"--tiller-namespace=" + d.Tenant.Home}
 		env = append(Scrub(environ), envvar.TillerNamespace+"="+d.Tenant.Home)
 	} else {
-		// No group: that would need rights over the whole cluster. Where none is
-		// named the API server adds the account's own.
+		// No group, which would take rights over the whole cluster. Without one the API
+		// server adds the account's own groups.
 		args = []string{"--kube-as-user=" + d.Tenant.DeployerUser()}
 		env = scrubIdentity(Scrub(environ))
 	}
@@ -234,15 +234,15 @@ func (d Decision) Invocation(environ []string, kubeconfig string) Invocation {
 	return Invocation{Path: d.Client.Path, Args: args, Env: env}
 }
 
-// LeavesOut reports whether the invocation leaves --create-namespace out.
+// LeavesOut reports whether the invocation leaves out --create-namespace.
 func (d Decision) LeavesOut() bool {
 	_, left := d.withoutCreateNamespace()
 	return left
 }
 
-// withoutCreateNamespace returns the command's arguments without --create-namespace
-// where the namespace is there, since it is the tenant's: helm would try to create it
-// first, which RBAC can't allow by name. left reports whether anything was left out.
+// withoutCreateNamespace returns the command's arguments without --create-namespace if
+// the namespace is the tenant's, and so exists: helm would first try to create it, which
+// RBAC can't allow by name. left reports whether anything was left out.
 func (d Decision) withoutCreateNamespace() (args []string, left bool) {
 	args = d.line.Args
 	command := d.line.Command
@@ -274,7 +274,7 @@ func wrongEngine(client Client, r tenant.Resolved) error {
 	return fmt.Errorf("%s is for Helm 3 and 4, but %s is Helm %d: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, say it once: helm tenant use TENANT", whose(r), client.Path, client.Major)
 }
 
-// whose names a tenant, for messages.
+// whose names a tenant in messages.
 func whose(r tenant.Resolved) string {
 	if r.Name != "" {
 		return fmt.Sprintf("tenant %q", r.Name)

@@ -8,9 +8,9 @@ import (
 	"os/signal"
 )
 
-// Exec runs helm with our standard streams and returns its exit code. Windows
-// can't replace a process. A Ctrl-C goes to every process of the console, helm
-// too: here it is only kept from ending us before helm has.
+// Exec runs helm with our standard streams and returns its exit code, since Windows can't
+// replace a process. A Ctrl-C reaches every process of the console, including helm; here
+// it is ignored so that helm ends first.
 func Exec(inv Invocation) (int, error) {
 	cmd := exec.Command(inv.Path, inv.Args...)
 	cmd.Env = started(inv.Env, os.Getpid())

@@ -6,14 +6,13 @@ import (
 	"strings"
 )
 
-// flagTable is what a command of helm's takes for flags, as `helm COMMAND --help`
-// lists them and helm's sources hide them; a test compares the tables with the real
-// binaries.
+// flagTable has the flags of a helm command, those in `helm COMMAND --help` and hidden
+// ones in helm's sources; a test compares the tables with the real binaries.
 type flagTable struct {
-	// alone are flags that never take the next word: booleans, and those with a
-	// value that may be left out.
+	// alone are flags that never take the next word: booleans, and flags with an optional
+	// value.
 	alone []string
-	// valued are flags that take the next word where they are not joined by "=".
+	// valued are flags that take the next word unless the value is joined by "=".
 	valued []string
 	// short maps a flag's letter to its name.
 	short map[byte]string
@@ -22,14 +21,14 @@ type flagTable struct {
 // flagUse is one flag as it was typed.
 type flagUse struct {
 	name, value string
-	// joined says that the value was typed after a "=".
+	// joined reports whether the value follows a "=".
 	joined bool
-	// position is the index of the word, end that of the first word after the flag and its
+	// position is the index of the word, end the index of the word after the flag and its
 	// value.
 	position, end int
 }
 
-// isTrue reports what a boolean flag was set to.
+// isTrue returns the value of a boolean flag.
 func (u flagUse) isTrue() bool {
 	if !u.joined {
 		return true
@@ -38,17 +37,17 @@ func (u flagUse) isTrue() bool {
 	return err == nil && value
 }
 
-// scan reads arguments as pflag does and returns the flags among them. complete is
-// false where a flag is not in the table: whether the next word is its value can't
-// be known, and nothing that follows is returned.
+// scan reads arguments as pflag does and returns the flags among them. complete is false
+// if a flag is not in the table: then it is not known whether the next word is its value,
+// and nothing after it is returned.
 func (t flagTable) scan(args []string) (uses []flagUse, complete bool) {
 	uses, _, unknown := t.scanWords(args)
 	return uses, unknown < 0
 }
 
-// scanWords is scan that also returns the indexes of the words that are neither flags
-// nor values of flags. unknown is the index of a flag that is not in the table, at which
-// the scan ends; -1 where there is none.
+// scanWords is scan that also returns the indexes of the words that are neither flags nor
+// their values. unknown is the index of a flag that is not in the table, at which the
+// scan ends; -1 if there is none.
 func (t flagTable) scanWords(args []string) (uses []flagUse, words []int, unknown int) {
 	for i := 0; i < len(args); i++ {
 		word := args[i]
@@ -94,9 +93,9 @@ func (t flagTable) scanWords(args []string) (uses []flagUse, words []int, unknow
 	return uses, words, -1
 }
 
-// scanShort reads one word of short flags, the index of which is at; next is the word
-// that follows. usesNext says that it is the value of the last flag; known is false
-// where a letter is not in the table.
+// scanShort reads one word of short flags, which has the index position; next is the word
+// after it. usesNext reports whether next is the value of the last flag; known is false
+// if a letter is not in the table.
 func (t flagTable) scanShort(letters, next string, position int) (uses []flagUse, usesNext, known bool) {
 	for ; letters != ""; letters = letters[1:] {
 		name, found := t.short[letters[0]]
@@ -122,7 +121,7 @@ func (t flagTable) scanShort(letters, next string, position int) (uses []flagUse
 	return uses, false, true
 }
 
-// globalTable are helm's flags that stand before or after every command.
+// globalTable returns helm's flags that stand before or after every command.
 func globalTable() flagTable {
 	t := flagTable{alone: []string{"help"}, short: map[byte]string{'h': "help"}}
 	for _, f := range globalFlags {
@@ -147,7 +146,7 @@ func (t flagTable) with(alone, valued string, short map[byte]string) flagTable {
 	return t
 }
 
-// deployFlags are those of install and upgrade of Helm 3 and 4.
+// deployFlags returns the flags of install and upgrade of Helm 3 and 4.
 func deployFlags(major int, command string) flagTable {
 	t := globalTable().with(
 		`atomic create-namespace dependency-update devel disable-openapi-validation dry-run enable-dns force force-conflicts
@@ -165,7 +164,7 @@ func deployFlags(major int, command string) flagTable {
 	return t
 }
 
-// deployFlagsOfHelm2 are those of install and upgrade of Helm 2.
+// deployFlagsOfHelm2 returns the flags of install and upgrade of Helm 2.
 func deployFlagsOfHelm2(command string) flagTable {
 	t := globalTable().with(
 		`atomic dep-up devel dry-run no-crd-hook no-hooks render-subchart-notes replace tls tls-verify verify wait cleanup-on-fail
@@ -183,7 +182,7 @@ func deployFlagsOfHelm2(command string) flagTable {
 	return t
 }
 
-// listFlags are those of list of Helm 3 and 4.
+// listFlags returns the flags of list of Helm 3 and 4.
 func listFlags() flagTable {
 	return globalTable().with(
 		"all all-namespaces date deployed failed no-headers pending reverse short superseded uninstalled uninstalling",
@@ -191,15 +190,15 @@ func listFlags() flagTable {
 		map[byte]string{'a': "all", 'A': "all-namespaces", 'd': "date", 'f': "filter", 'm': "max", 'o': "output", 'r': "reverse", 'l': "selector", 'q': "short"})
 }
 
-// versionFlags are those of Helm 2's version.
+// versionFlags returns the flags of version of Helm 2.
 func versionFlags() flagTable {
 	return globalTable().with("client server short tls tls-verify", "template tls-ca-cert tls-cert tls-hostname tls-key",
 		map[byte]string{'c': "client", 's': "server"})
 }
 
-// TakesValue reports whether a flag of a command takes the next word where no "=" joins
-// one to it. known is false for a command whose flags are not read, and for a flag
-// that is not in its table.
+// TakesValue reports whether a flag of a command takes the next word if no "=" joins one
+// to it. known is false for a command whose flags are not read, and for a flag that is
+// not in its table.
 func TakesValue(major int, command, name string) (takes, known bool) {
 	var t flagTable
 	switch {

@@ -8,22 +8,21 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Line is a command line split at helm's command: our own flags and helm's
-// global ones before it, and all that is left to helm as it was typed.
+// Line is a command line split at helm's command: our own flags and helm's global ones
+// before it, and everything that is passed to helm as typed.
 type Line struct {
 	// Tenant and Context are --tenant and --context before the command.
 	Tenant, Context string
 	Help, Version   bool
-	// Globals are helm's own flags that stood before the command, each as one
-	// --name=value.
+	// Globals are helm's own flags before the command, each as one --name=value.
 	Globals []string
-	// Command is the first word, empty where there is none; Args is all that
-	// follows it, untouched.
+	// Command is the first word, empty if there is none; Args is everything after it,
+	// unchanged.
 	Command string
 	Args    []string
 }
 
-// ParseLine splits the arguments, program name left out.
+// ParseLine splits the arguments, without the program's name.
 func ParseLine(args []string) (Line, error) {
 	var line Line
 	flags := pflag.NewFlagSet("helm tenant", pflag.ContinueOnError)
@@ -63,8 +62,8 @@ func ParseLine(args []string) (Line, error) {
 	return line, nil
 }
 
-// Typed returns the value of one of helm's global flags as helm will see it:
-// the last one given, before or after the command, up to a "--".
+// Typed returns the value of one of helm's global flags as helm sees it: the last one,
+// before or after the command, up to a "--".
 func (l Line) Typed(name string) (value string, given bool) {
 	args := append(append([]string{}, l.Globals...), l.Args...)
 	for i, arg := range args {
@@ -80,16 +79,16 @@ func (l Line) Typed(name string) (value string, given bool) {
 	return value, given
 }
 
-// decisive are the flags that must not reach helm unseen: they say on which cluster,
-// as whom, or through which Tiller it acts.
+// decisive are the flags that must not reach helm unseen: they decide on which cluster,
+// as which identity, or through which Tiller it acts.
 var decisive = append([]string{"kube-context", "kubeconfig", "tiller-namespace", "host"}, identityFlags...)
 
-// Check refuses what helm may understand otherwise than Typed does.
+// Check refuses flags that helm may read differently from Typed.
 //
-// Empty: helm takes the last value of a flag, and an empty one for none, so that it
-// would act in the current context, or ask for the Tillers of every namespace.
-// Hidden: a "--" may be the value of the flag before it ("--description --"), and a
-// plugin's arguments are searched beyond it (manuallyProcessArgs in load_plugins.go).
+// An empty value: helm takes the last value of a flag, and an empty one for none, so that
+// it would act in the current context, or ask for the Tillers of every namespace. A
+// hidden flag: a "--" may be the value of the flag before it ("--description --"), and
+// helm searches a plugin's arguments beyond it (manuallyProcessArgs in load_plugins.go).
 func (l Line) Check(class Class) error {
 	for _, name := range []string{"kube-context", "tiller-namespace"} {
 		if value, given := l.Typed(name); given && value == "" {
@@ -110,7 +109,7 @@ func (l Line) Check(class Class) error {
 }
 
 // TypedNamespace returns the namespace that the user typed, in any form that the major
-// version of helm takes. On Helm 2's install, -n is the release's name.
+// version of helm accepts. For install of Helm 2, -n is the release's name.
 func (l Line) TypedNamespace(major int) (value string, given bool) {
 	if major == 2 {
 		return l.Typed("namespace")
@@ -141,7 +140,7 @@ func (l Line) TypedNamespace(major int) (value string, given bool) {
 	return value, given
 }
 
-// Words are the command and the words after it, up to the first flag.
+// Words returns the command and the words after it, up to the first flag.
 func (l Line) Words() []string {
 	words := append([]string{l.Command}, l.Args...)
 	if end := slices.IndexFunc(words, func(word string) bool { return strings.HasPrefix(word, "-") }); end >= 0 {
@@ -150,8 +149,8 @@ func (l Line) Words() []string {
 	return words
 }
 
-// RenderOnly reports whether this is Helm 3's or 4's template without a word that
-// has it ask the cluster.
+// RenderOnly reports whether this is a template of Helm 3 or 4 that does not ask the
+// cluster.
 func (l Line) RenderOnly(major int) bool {
 	if major == 2 || l.Command != "template" {
 		return false

@@ -11,43 +11,43 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Swallowed is what a helm took out of the arguments of the plugin that it
-// started, as read from its own command line. Helm 2 tells the context to its
-// plugin in no other way; Helm 3 and 4 export what they resolved, and only their
-// command line tells what of it somebody typed.
+// Swallowed has what a helm removed from the arguments of the plugin that it started,
+// read from helm's own command line. Helm 2 passes the context to its plugin in no other
+// way; Helm 3 and 4 export what they resolved, and only their command line shows what was
+// typed.
 type Swallowed struct {
 	KubeContext     string
 	TillerNamespace string
 	Host            string
-	// Namespace says that --namespace or -n was typed to Helm 3 or 4, NamespaceValue
-	// which one.
+	// Namespace reports whether --namespace or -n was typed to Helm 3 or 4;
+	// NamespaceValue is its value.
 	Namespace      bool
 	NamespaceValue string
 	// Identity are the flags that set the user or the API server.
 	Identity []string
-	// Connection are the flags that say how the API server is reached, each as
-	// one --name=value.
+	// Connection are the flags for the connection to the API server, each as one
+	// --name=value.
 	Connection []string
 }
 
 func (s Swallowed) equal(other Swallowed) bool { return reflect.DeepEqual(s, other) }
 
-// isCompletion reports whether a command is one that completion scripts call
-// (github.com/spf13/cobra, completions.go).
+// isCompletion reports whether completion scripts call a command (github.com/spf13/cobra,
+// completions.go).
 func isCompletion(command string) bool {
 	return command == cobra.ShellCompRequestCmd || command == cobra.ShellCompNoDescRequestCmd
 }
 
-// identityFlags of Helm 3 and 4 say who acts, or where: the tenant and the
-// kubeconfig context decide that.
+// identityFlags of Helm 3 and 4 set the user or the API server, which the tenant and the
+// kubeconfig context decide.
 var identityFlags = []string{"kube-as-user", "kube-as-group", "kube-token", "kube-apiserver"}
 
-// connectionFlags of Helm 3 and 4 say how the API server is reached.
+// connectionFlags of Helm 3 and 4 set how the API server is reached.
 var connectionFlags = []string{"kube-ca-file", "kube-tls-server-name", "kube-insecure-skip-tls-verify"}
 
-// swallowedFlags are those that each major version takes out of a plugin's
-// arguments, each with the next word (manuallyProcessArgs in cmd/helm/load_plugins.go
-// of v2 and v3, pkg/cmd/load_plugins.go of v4).
+// swallowedFlags returns the flags that each major version removes from a plugin's
+// arguments, each with the next word (manuallyProcessArgs in cmd/helm/load_plugins.go of
+// v2 and v3, pkg/cmd/load_plugins.go of v4).
 func swallowedFlags(major int) []string {
 	if major == 2 {
 		return []string{"--kube-context", "--tiller-namespace", "--host", "--home"}
@@ -59,19 +59,18 @@ func swallowedFlags(major int) []string {
 	return flags
 }
 
-// ReadParent finds what a helm of that major version swallowed in the command
-// line of the helm that started this plugin. bin and plugin are the HELM_BIN and
-// HELM_PLUGIN_NAME that it set: its own first word, and the plugin's name.
-// ReadParent returns an error when the command line is not one from which helm
-// makes exactly the arguments that the plugin got: then what was swallowed can't
-// be known.
+// ReadParent returns what a helm of that major version removed, from the command line of
+// the helm that started this plugin. bin and plugin are HELM_BIN and HELM_PLUGIN_NAME,
+// which it set: its own first word, and the plugin's name. The error reports that helm
+// would not make exactly the arguments that the plugin got from this command line, so
+// that it is not known what was removed.
 func ReadParent(major int, parent []string, bin, plugin string, got []string) (Swallowed, error) {
 	s, _, err := readParent(major, parent, bin, plugin, got)
 	return s, err
 }
 
-// readParent is ReadParent, and returns the parent's arguments without the plugin's
-// name as well.
+// readParent is ReadParent, and also returns the parent's arguments without the plugin's
+// name.
 func readParent(major int, parent []string, bin, plugin string, got []string) (s Swallowed, words []string, err error) {
 	if len(parent) < 2 {
 		return Swallowed{}, nil, errors.New("the command line of helm can't be seen")
@@ -80,9 +79,9 @@ func readParent(major int, parent []string, bin, plugin string, got []string) (s
 	if plugin == "" || parent[0] != bin || !slices.Contains(args, plugin) {
 		return Swallowed{}, nil, errors.New("it was not helm itself that started this plugin")
 	}
-	// cobra takes out the word that it takes for the command (argsMinusFirstX of
-	// github.com/spf13/cobra): the first that equals its name under Helm 2, whose
-	// cobra is v0.0.5, and under 3 and 4 the first that is no flag's value.
+	// cobra removes the word that it takes for the command (argsMinusFirstX of
+	// github.com/spf13/cobra): the first that equals its name with Helm 2, whose cobra is
+	// v0.0.5, and with 3 and 4 the first that is not a flag's value.
 	var found []Swallowed
 	var typed []string
 	for index, word := range args {
@@ -91,14 +90,14 @@ func readParent(major int, parent []string, bin, plugin string, got []string) (s
 		}
 		words, completed := slices.Concat(args[:index], args[index+1:]), []string(nil)
 		if major != 2 && isCompletion(args[0]) {
-			// What is being completed is handed on as it is (pluginDynamicComp in
+			// What is being completed is passed on unchanged (pluginDynamicComp in
 			// load_plugins.go).
 			words, completed = words[:len(words)-1], words[len(words)-1:]
 		}
 		taken, left := swallow(major, words)
 		left = append(left, completed...)
 		if slices.Equal(left, got) {
-			if s, err := read(taken); err == nil { // else helm would not have started us
+			if s, err := read(taken); err == nil { // otherwise helm would not have started us
 				if found = append(found, s); len(found) == 1 {
 					typed = slices.Concat(args[:index], args[index+1:])
 				}
@@ -114,15 +113,15 @@ func readParent(major int, parent []string, bin, plugin string, got []string) (s
 	return found[0], typed, nil
 }
 
-// swallow takes out of the arguments what helm takes out, and returns both. Helm 3 and
-// 4 take the next word of a flag that needs none, too, and a flag without a next word,
-// with which Helm 2 would not have started us; and they take an empty word for such a
-// flag (isKnown in manuallyProcessArgs says of any other word that it is known as "").
+// swallow splits the arguments into those that helm removes and those that are left. Helm
+// 3 and 4 also remove the next word of a flag that needs none, and a flag without a next
+// word, with which Helm 2 would not have started us. They take an empty word for such a
+// flag (isKnown in manuallyProcessArgs knows every other word as "").
 func swallow(major int, args []string) (taken, left []string) {
 	return swallowKnown(major, args, major != 2)
 }
 
-// swallowKnown is swallow; empty reports whether an empty word is taken for a flag.
+// swallowKnown is swallow; empty reports whether an empty word counts as a flag.
 func swallowKnown(major int, args []string, empty bool) (taken, left []string) {
 	swallowed := swallowedFlags(major)
 	for i := 0; i < len(args); i++ {
@@ -143,8 +142,8 @@ func swallowKnown(major int, args []string, empty bool) (taken, left []string) {
 	return taken, left
 }
 
-// read reads what was taken out as helm does: as its own flags, wherever each of them
-// ends. An error means that helm refuses it.
+// read parses the removed words as helm does: as its own flags, wherever each of them
+// ends. An error means that helm refuses them.
 func read(taken []string) (Swallowed, error) {
 	flags := pflag.NewFlagSet("helm", pflag.ContinueOnError)
 	flags.Usage = func() {}
@@ -163,7 +162,7 @@ func read(taken []string) (Swallowed, error) {
 	return s, err
 }
 
-// take notes a flag; of two of one name the last one counts, as for helm.
+// take notes a flag; of two with the same name the last one counts, as for helm.
 func (s *Swallowed) take(name, value string) {
 	switch {
 	case name == "kube-context":

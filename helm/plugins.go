@@ -12,8 +12,8 @@ import (
 )
 
 // PluginInstalled reports whether the helm of that major version has a plugin of that
-// name, in the folders in which it looks for them (k8s.io/helm/pkg/helm/environment;
-// helm.sh/helm/v3/pkg/cli, and v4).
+// name in its plugin folders (k8s.io/helm/pkg/helm/environment; helm.sh/helm/v3/pkg/cli,
+// and v4).
 func PluginInstalled(env Environ, major int, name string) bool {
 	if value := env.get(envvar.NoPlugins); value != "" && value != "0" && value != "false" {
 		return false
@@ -32,7 +32,7 @@ func PluginInstalled(env Environ, major int, name string) bool {
 	return false
 }
 
-// pluginName is the name in a plugin.yaml, empty where it can't be read.
+// pluginName returns the name in a plugin.yaml, empty if it can't be read.
 func pluginName(file string) string {
 	f, err := os.Open(file)
 	if err != nil {
@@ -50,7 +50,7 @@ func pluginName(file string) string {
 	return plugin.Name
 }
 
-// pluginFolders is a list as in PATH.
+// pluginFolders returns a list as in PATH.
 func pluginFolders(env Environ, major int) string {
 	home := env.get(envvar.UserHome)
 	if major == 2 {

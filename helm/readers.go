@@ -8,19 +8,18 @@ import (
 	"helm-tenant/tenant"
 )
 
-// writers are the commands of Helm 3 and 4 that change a release or what it made, with
-// their aliases. A test holds every command of helm's to be in here or in readers.
+// writers are the commands of Helm 3 and 4 that change a release or its objects, with
+// their aliases. A test checks that every command of helm is here or in readers.
 var writers = []string{"install", "upgrade", "uninstall", "delete", "del", "un", "rollback", "test"}
 
-// readers are those that only read.
+// readers are the commands that only read.
 var readers = []string{"list", "ls", "status", "get", "history", "hist", "template"}
 
-// ReaderError says that a command changes something, and that the caller is a reader of
-// the tenant.
+// ReaderError refuses a command that changes something to a reader of the tenant.
 type ReaderError struct {
 	Tenant  tenant.Resolved
 	Command string
-	// DryRun says that the command has a dry run, which a reader may make.
+	// DryRun reports whether the command has a dry run, which a reader may make.
 	DryRun bool
 }
 
@@ -28,9 +27,9 @@ func (e *ReaderError) Error() string {
 	return fmt.Sprintf("you may read %s, and helm %s changes it", whose(e.Tenant), e.Command)
 }
 
-// checkReader refuses what a reader of the tenant may not do. It is a courtesy: the
-// readers' account can change nothing, whatever is asked. So a command that is no
-// helm's own, a plugin's, is let through.
+// checkReader refuses what a reader of the tenant may not do. It is only for a better
+// message: the readers' account can change nothing anyway. So commands of plugins are
+// passed on.
 func (c Call) checkReader(client Client, r tenant.Resolved) error {
 	if !r.Reader {
 		return nil
@@ -63,8 +62,8 @@ func (l Line) changesNothing(major int) bool {
 	return dry
 }
 
-// isDryRun reports whether helm takes the value of --dry-run for a dry run: in some
-// commands it is a boolean, in others a word that may be left out.
+// isDryRun reports whether helm takes the value of --dry-run for a dry run: for some
+// commands it is a boolean, for others an optional word.
 func (u flagUse) isDryRun() bool {
 	if !u.joined {
 		return true
@@ -77,8 +76,8 @@ func (u flagUse) isDryRun() bool {
 	return err == nil && value
 }
 
-// writerFlags are the flags of a writing command of Helm 3 and 4; known is false for one
-// that has no dry run.
+// writerFlags returns the flags of a writing command of Helm 3 and 4; known is false for
+// one that has no dry run.
 func writerFlags(major int, command string) (table flagTable, known bool) {
 	switch command {
 	case "install", "upgrade":

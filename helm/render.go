@@ -11,32 +11,32 @@ import (
 type Deployment struct {
 	Major   int
 	Command string
-	// Release is the release's name, empty where helm makes one up.
+	// Release is the release's name, empty if helm generates one.
 	Release string
-	// Chart is the chart as it was named: a folder, an archive, a URL, or a name in a
+	// Chart is the chart's name as typed: a folder, an archive, a URL, or a name in a
 	// repository.
 	Chart string
 
 	args []string
 	uses []flagUse
 	own  []string
-	// releaseAt is the index of the word that is the release's name; -1 where a flag
-	// or nobody says it.
+	// releaseAt is the index of the word with the release's name; -1 if a flag has it, or
+	// there is none.
 	releaseAt int
 }
 
-// UnknownFlagError says that helm's command has no such flag.
+// UnknownFlagError reports a flag that helm's command does not have.
 type UnknownFlagError struct{ Command, Flag string }
 
 func (e *UnknownFlagError) Error() string {
 	return fmt.Sprintf("helm %s has no flag %s", e.Command, e.Flag)
 }
 
-// ReadDeployment reads helm's install or upgrade and its arguments. own are flags of
-// another program's, with values, which may stand among them; Value returns theirs, too.
+// ReadDeployment parses helm's install or upgrade with its arguments. own are flags of
+// ours, with values, which may stand among them; Value returns theirs as well.
 //
-// Errors: an *UnknownFlagError; a command that is neither; a chart or release that is
-// missing; arguments that are too many.
+// Errors: an *UnknownFlagError; another command; a missing chart or release; too many
+// arguments.
 func ReadDeployment(major int, args []string, own ...string) (*Deployment, error) {
 	_, words, _ := deployTable(major, "install", own).scanWords(args)
 	if len(words) == 0 || args[words[0]] != "install" && args[words[0]] != "upgrade" {
@@ -97,13 +97,13 @@ func (d *Deployment) Is(names ...string) bool {
 	return set
 }
 
-// ServerSide reports whether helm applies the objects on the server's side: Helm 4 does,
-// unless it is told otherwise. What an upgrade finds in the release is not looked at.
+// ServerSide reports whether helm uses server-side apply, which is Helm 4's default. The
+// release's own setting, which an upgrade may use, is not considered.
 func (d *Deployment) ServerSide() bool {
 	return d.Major >= 4 && d.Value("server-side") != "false"
 }
 
-// Value is what a flag was set to last, empty where it was not given.
+// Value returns the last value of a flag, empty if it was not given.
 func (d *Deployment) Value(name string) string {
 	value, _ := d.value(name)
 	return value
@@ -122,8 +122,8 @@ func (d *Deployment) value(name string) (value string, given bool) {
 var chartFlags = []string{"ca-file", "cert-file", "key-file", "keyring", "username", "password", "pass-credentials", "repo",
 	"version", "devel", "verify", "insecure-skip-tls-verify", "plain-http"}
 
-// renderFlags are those of install and upgrade that change what is rendered, and that
-// helm's template has, too.
+// renderFlags are the flags of install and upgrade that change what is rendered, and that
+// helm's template has as well.
 var renderFlags = map[int][]string{
 	2: {"set", "set-file", "set-string", "values", "name-template"},
 	3: {"set", "set-file", "set-json", "set-literal", "set-string", "values", "name-template", "generate-name", "dependency-update", "enable-dns",
@@ -135,8 +135,8 @@ func globalKept(name string) bool {
 	return name != "debug" && slices.ContainsFunc(globalFlags, func(f flag) bool { return f.name == name })
 }
 
-// flags returns the flags that are wanted, as they were typed. A word of several short
-// flags of which only some are wanted is written again.
+// flags returns the wanted flags as typed. A word of several short flags is split if only
+// some are wanted.
 func (d *Deployment) flags(wanted func(name string) bool) []string {
 	var kept []string
 	for i := 0; i < len(d.uses); {
@@ -161,8 +161,8 @@ func (d *Deployment) flags(wanted func(name string) bool) []string {
 	return kept
 }
 
-// words are what follows the flags: the release's name, where it is no flag, and the
-// chart.
+// words returns the words that follow the flags: the release's name, unless a flag has
+// it, and the chart.
 func (d *Deployment) words() []string {
 	if d.releaseAt < 0 {
 		return []string{"--", d.Chart}
@@ -170,16 +170,16 @@ func (d *Deployment) words() []string {
 	return []string{"--", d.Release, d.Chart}
 }
 
-// WithRelease is the deployment with another name of its release.
+// WithRelease returns the deployment with another name of its release.
 func (d *Deployment) WithRelease(name string) *Deployment {
 	renamed := *d
 	renamed.Release = name
 	return &renamed
 }
 
-// DryRun is helm's own dry run of the deployment, which renders as the real run does,
-// with the API versions and objects of the cluster, and prints the release as JSON. Helm
-// 3 and 4 only; it needs 3.13.
+// DryRun returns helm's own dry run of the deployment. It renders as the real run does,
+// with the API versions and objects of the cluster, and prints the release as JSON. It is
+// for Helm 3 and 4 and needs 3.13.
 func (d *Deployment) DryRun() Line {
 	flags := d.flags(func(name string) bool {
 		return !slices.Contains([]string{"dry-run", "output", "hide-secret", "debug", "help"}, name) && !slices.Contains(d.own, name)
@@ -187,25 +187,25 @@ func (d *Deployment) DryRun() Line {
 	return Line{Command: d.Command, Args: slices.Concat([]string{"--dry-run=server", "--output=json", "--disable-openapi-validation"}, flags, d.words())}
 }
 
-// Typed is the deployment as helm itself would take it.
+// Typed returns the deployment as it was typed.
 func (d *Deployment) Typed() Line {
 	flags := d.flags(func(name string) bool { return !slices.Contains(d.own, name) })
 	return Line{Command: d.Command, Args: append(flags, d.words()...)}
 }
 
-// Capabilities are what charts ask about the API server.
+// Capabilities are what charts can ask about the API server.
 type Capabilities struct {
 	// KubeVersion is like v1.37.0.
 	KubeVersion string
-	// APIVersions are the API versions that are served, and each with its kinds:
-	// "apps/v1" and "apps/v1/Deployment".
+	// APIVersions are the served API versions, and each with its kinds: "apps/v1" and
+	// "apps/v1/Deployment".
 	APIVersions []string
 }
 
-// Template is helm's template of the deployment: it renders all objects, served or
-// not, those of the chart's crds folder included. chart is the chart's folder or
-// archive, for Helm 2, which takes no other; empty for the chart as it was named. upgrade
-// says that a release is there. set are values that come last.
+// Template returns helm's template of the deployment. It renders all objects, served or
+// not, including those of the chart's crds folder. chart is the chart's folder or
+// archive, for Helm 2, which accepts nothing else; empty for the chart as typed. upgrade
+// reports whether a release exists. set are values that come last.
 func (d *Deployment) Template(c Capabilities, chart string, upgrade bool, set ...string) Line {
 	args := []string{}
 	if c.KubeVersion != "" {
@@ -224,7 +224,7 @@ func (d *Deployment) Template(c Capabilities, chart string, upgrade bool, set ..
 	} else {
 		args = append(args, "--include-crds", "--api-versions="+strings.Join(c.APIVersions, ","))
 		if d.Major == 3 {
-			args = append(args, "--dry-run=server") // for the function lookup only; Helm 4 would refuse what is not served
+			args = append(args, "--dry-run=server") // for the function lookup; Helm 4 would refuse kinds that are not served
 		}
 	}
 	args = append(args, d.flags(func(name string) bool {
@@ -239,8 +239,8 @@ func (d *Deployment) Template(c Capabilities, chart string, upgrade bool, set ..
 	return Line{Command: "template", Args: append(args, d.words()...)}
 }
 
-// CRDs is helm's template for the sake of the crds folders only, with which it begins: it
-// asks no API server, and leaves out what has no say in them.
+// CRDs returns helm's template of the crds folders only, which it prints first: it asks
+// no API server, and leaves out flags that do not matter for them.
 func (d *Deployment) CRDs(c Capabilities) Line {
 	args := []string{"--include-crds", "--kube-version=" + d.kubeVersion(c.KubeVersion), "--api-versions=" + strings.Join(c.APIVersions, ",")}
 	args = append(args, d.flags(func(name string) bool {
@@ -249,7 +249,7 @@ func (d *Deployment) CRDs(c Capabilities) Line {
 	return Line{Command: "template", Args: append(args, d.words()...)}
 }
 
-// kubeVersion is the version as helm's template takes it: Helm 2 wants no "v".
+// kubeVersion returns the version for helm's template: Helm 2 accepts no "v".
 func (d *Deployment) kubeVersion(version string) string {
 	version, _, _ = strings.Cut(version, "+")
 	if d.Major == 2 {
@@ -259,7 +259,7 @@ func (d *Deployment) kubeVersion(version string) string {
 	return version
 }
 
-// Values is helm's command that prints the chart's default values.
+// Values returns helm's command that prints the chart's default values.
 func (d *Deployment) Values(chart string) Line {
 	if d.Major == 2 {
 		return Line{Command: "inspect", Args: []string{"values", "--", chart}}
@@ -268,9 +268,9 @@ func (d *Deployment) Values(chart string) Line {
 	return Line{Command: "show", Args: slices.Concat([]string{"values"}, flags, []string{"--", d.Chart})}
 }
 
-// ReusesValues reports whether an upgrade takes the values of the release that is there:
-// where it is told so, and where neither values nor --reset-values are given
-// (helm.sh/helm/v3, reuseValues in pkg/action/upgrade.go).
+// ReusesValues reports whether an upgrade uses the values of the present release: if a
+// flag asks for that, or if neither values nor --reset-values are given (helm.sh/helm/v3,
+// reuseValues in pkg/action/upgrade.go).
 func (d *Deployment) ReusesValues() bool {
 	switch {
 	case d.Command != "upgrade" || d.Is("reset-values"):
@@ -283,13 +283,14 @@ func (d *Deployment) ReusesValues() bool {
 	})
 }
 
-// ReleaseValues is helm's command that prints the values of the release that is there.
+// ReleaseValues returns helm's command that prints the values of the present release.
 func (d *Deployment) ReleaseValues() Line {
 	flags := d.flags(globalKept)
 	return Line{Command: "get", Args: slices.Concat([]string{"values", "--output=yaml"}, flags, []string{"--", d.Release})}
 }
 
-// WithValues is the deployment with values from a file, which come before all others.
+// WithValues returns the deployment with values from a file, which come before all
+// others.
 func (d *Deployment) WithValues(file string) *Deployment {
 	with := *d
 	with.args = append([]string{"--values=" + file}, d.args...)
@@ -297,13 +298,13 @@ func (d *Deployment) WithValues(file string) *Deployment {
 	return &with
 }
 
-// Fetch is Helm 2's command that downloads the chart into a folder.
+// Fetch returns Helm 2's command that downloads the chart into a folder.
 func (d *Deployment) Fetch(folder string) Line {
 	flags := d.flags(func(name string) bool { return slices.Contains(chartFlags, name) || name == "home" })
 	return Line{Command: "fetch", Args: slices.Concat([]string{"--destination=" + folder}, flags, []string{"--", d.Chart})}
 }
 
-// Render is how helm is started for another line of the same call: in the same
+// Render returns how helm is started for another line of the same call: in the same
 // context and namespace, as the same deployer.
 func (d Decision) Render(line Line, environ []string, kubeconfig string) Invocation {
 	line.Globals = slices.DeleteFunc(slices.Clone(d.line.Globals), func(word string) bool { return strings.HasPrefix(word, "--debug=") })

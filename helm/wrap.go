@@ -9,15 +9,15 @@ import (
 	"helm-tenant/envvar"
 )
 
-// Invocation is what the operating system is told to start.
+// Invocation is a program to start.
 type Invocation struct {
 	Path string
 	Args []string // without the program's name
 	Env  []string
 }
 
-// scrubIdentity removes what says who acts, and in which namespace: an outer helm
-// exports what it resolved. How the API server's certificate is checked stays.
+// scrubIdentity removes the variables for the identity and the namespace, which an outer
+// helm exports. Those for the API server's certificate stay.
 func scrubIdentity(environ []string) []string {
 	return slices.DeleteFunc(environ, func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
@@ -25,17 +25,17 @@ func scrubIdentity(environ []string) []string {
 	})
 }
 
-// tlsVariables say how the API server's certificate is checked.
+// tlsVariables set how the API server's certificate is checked.
 var tlsVariables = []string{envvar.KubeCAFile, envvar.KubeServerName, envvar.KubeInsecure}
 
-// WrapLocal makes the invocation of a command that needs no tenant.
+// WrapLocal returns the invocation of a command that needs no tenant.
 func WrapLocal(client Client, line Line, environ []string) Invocation {
 	args := append(append([]string{}, line.Globals...), line.Command)
 	return Invocation{Path: client.Path, Args: append(args, line.Args...), Env: environ}
 }
 
-// WrapFileless makes the invocation of a plugin of helm's that works on files: it has
-// no tenant, and so gets no cluster either. It must never act as the member.
+// WrapFileless returns the invocation of a helm plugin that works on files. It gets no
+// tenant, and so no cluster either: it must never act as the member.
 func WrapFileless(client Client, line Line, environ []string) Invocation {
 	inv := WrapLocal(client, line, Scrub(environ))
 	inv.Env = slices.DeleteFunc(inv.Env, func(entry string) bool {
@@ -46,19 +46,20 @@ func WrapFileless(client Client, line Line, environ []string) Invocation {
 	return inv
 }
 
-// scrubbed are the variables that must not reach the wrapped helm: an address
-// that goes around the tunnel, what the outer helm said to us as its plugin,
-// and what helm-tenant sets itself.
+// scrubbed are the variables that must not reach the wrapped helm: an address that
+// bypasses the tunnel, what the outer helm set for us as its plugin, and what helm-tenant
+// sets itself.
 var scrubbed = []string{envvar.Host, envvar.TillerHost, envvar.TillerNamespace, envvar.PluginName, envvar.PluginDir, envvar.Tenant, envvar.KubeContext}
 
-// started returns the environment of a helm that process pid starts. Of two
-// entries of one name, programs take the first or the last: there must be one.
+// started returns the environment of a helm that process pid starts. Programs use the
+// first or the last of two entries with the same name, so there must be one.
 func started(environ []string, pid int) []string {
 	kept := slices.DeleteFunc(slices.Clone(environ), func(entry string) bool { return strings.HasPrefix(entry, envvar.Starter+"=") })
 	return append(kept, fmt.Sprintf("%s=%d", envvar.Starter, pid))
 }
 
-// Scrub returns the environment without what must not reach the wrapped helm.
+// Scrub returns the environment without the variables that must not reach the wrapped
+// helm.
 func Scrub(environ []string) []string {
 	var kept []string
 next:

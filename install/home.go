@@ -1,6 +1,5 @@
-// Package install makes the home namespace of a tenant and the Tiller in it, as
-// objects that are wanted, and says of a live Tiller how far it is. It reads
-// and writes no cluster.
+// Package install makes the wanted objects of a tenant's home namespace and the Tiller in
+// it, and judges the rollout of a live Tiller. It reads and writes no cluster.
 package install
 
 import (
@@ -16,19 +15,19 @@ import (
 // PolicyName is the NetworkPolicy in the home namespace.
 const PolicyName = "helm-tenant"
 
-// PodSecurityLabels are those that a home namespace gets if it is the tenant's
+// PodSecurityLabels returns the labels of a home namespace that belongs to the tenant
 // alone: https://kubernetes.io/docs/concepts/security/pod-security-admission/
 func PodSecurityLabels() []string {
 	return []string{"pod-security.kubernetes.io/enforce", "pod-security.kubernetes.io/enforce-version"}
 }
 
-// Home is the home namespace. Where it is shared with others, or was there
-// before, only the labels that say whose it is are put on it.
+// Home returns the home namespace. If it is shared, or existed before, it only gets the
+// labels that name its tenant.
 func Home(t tenant.Tenant, shared, created bool) *corev1.Namespace {
 	labels := map[string]string{tenant.LabelTenant: t.Name}
 	if !t.AllNamespaces {
-		// The admission policy holds a Tiller to its own records by this label.
-		// One that may act in all namespaces installs charts here, too.
+		// By this label the admission policy holds a Tiller to its own records. A Tiller
+		// for all namespaces installs charts here as well.
 		labels[tenant.LabelHome] = string(t.Engine)
 	}
 	if created {
@@ -45,7 +44,7 @@ func Home(t tenant.Tenant, shared, created bool) *corev1.Namespace {
 	}
 }
 
-// Namespace is one of the tenant's namespaces.
+// Namespace returns one of the tenant's namespaces.
 func Namespace(t tenant.Tenant, name string, created bool) *corev1.Namespace {
 	labels := map[string]string{tenant.LabelTenant: t.Name}
 	if created {
@@ -58,7 +57,7 @@ func Namespace(t tenant.Tenant, name string, created bool) *corev1.Namespace {
 	}
 }
 
-// Record is the ConfigMap that tells what the tenant is.
+// Record returns the ConfigMap with the tenant's record.
 func Record(t tenant.Tenant) (*corev1.ConfigMap, error) {
 	text, err := t.Record()
 	if err != nil {
@@ -71,9 +70,9 @@ func Record(t tenant.Tenant) (*corev1.ConfigMap, error) {
 	}, nil
 }
 
-// NetworkPolicy lets nothing in: a member's port-forward comes from the kubelet
-// by way of the pod's own loopback, and probes come from the node, which
-// policies do not hold back. In a shared home it selects Tiller's pods only.
+// NetworkPolicy returns the policy that allows no ingress: a member's port-forward comes
+// from the kubelet through the pod's own loopback, and probes come from the node, which
+// policies do not restrict. In a shared home it selects Tiller's pods only.
 func NetworkPolicy(t tenant.Tenant, shared bool) *networkingv1.NetworkPolicy {
 	var selected metav1.LabelSelector
 	if shared {

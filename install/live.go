@@ -10,7 +10,7 @@ import (
 )
 
 // LiveSettings returns the settings of a Tiller that helm-tenant made, with its storage
-// and version; where one has the usual value, it is left out.
+// and version; settings with their default value are left out.
 func LiveSettings(spec appsv1.DeploymentSpec) tenant.Tiller {
 	s := recognise.SettingsOf(spec)
 	c := recognise.Container(spec.Template.Spec)

@@ -11,14 +11,13 @@ import (
 	"helm-tenant/tenant"
 )
 
-// AdmissionName is that of the ValidatingAdmissionPolicy and of its binding.
+// AdmissionName is the name of the ValidatingAdmissionPolicy and of its binding.
 const AdmissionName = "helm-tenant-records"
 
-// Admission is the policy under which a Tiller's account can write only its own
-// release records in a home namespace. Without it a chart that puts a Secret
-// into the home namespace could have a token made for Tiller's own account, or
-// put in a release that was never installed. It belongs to no tenant: the
-// cluster has it once.
+// Admission returns the policy under which a Tiller's account can write only its own
+// release records in a home namespace. Without it a chart that puts a Secret into the
+// home namespace could get a token of Tiller's own account, or add a release that was
+// never installed. The policy belongs to no tenant: a cluster has it once.
 func Admission() []runtime.Object {
 	namespaced := admissionv1.NamespacedScope
 	return policyInHomes(AdmissionName, admissionv1.NamedRuleWithOperations{RuleWithOperations: admissionv1.RuleWithOperations{
@@ -29,8 +28,9 @@ func Admission() []runtime.Object {
 			Name:       "is-the-tiller-of-this-namespace",
 			Expression: `request.userInfo.username == "` + tenant.AccountPrefix + `" + request.namespace + ":` + tenant.TillerAccount + `"`,
 		}},
-		// What Helm 2's storage drivers write (k8s.io/helm/pkg/storage/driver,
-		// secrets.go and cfgmaps.go): NAME.vN, OWNER=TILLER, one key.
+		// The names and labels of Helm 2's storage drivers
+		// (k8s.io/helm/pkg/storage/driver, secrets.go and cfgmaps.go): NAME.vN,
+		// OWNER=TILLER, one key.
 		Validations: []admissionv1.Validation{
 			{
 				Expression: `request.resource.group == "" && request.resource.resource in ["secrets", "configmaps"] && (!has(request.subResource) || request.subResource == "")`,
@@ -54,19 +54,19 @@ func Admission() []runtime.Object {
 	})
 }
 
-// OwnersName is that of the ValidatingAdmissionPolicy and of its binding that hold what
-// owners write.
+// OwnersName is the name of the ValidatingAdmissionPolicy, and of its binding, that
+// restrict what owners write.
 const OwnersName = "helm-tenant-owners"
 
-// maxSubjectsOfOwners is how many subjects a binding can have that an owner writes.
+// maxSubjectsOfOwners bounds the subjects of a binding that an owner writes.
 const maxSubjectsOfOwners = 1000
 
-// Owners is the admission policy, with its binding, for subjects that may update bindings
-// in a home namespace but not the namespace itself: a tenant's owners. They may change
-// subjects and the annotation of grants for a time. No further subject may be a user or
-// group of Kubernetes' own or have a name that nobody can have; one that an admin granted
-// can stay. Whoever may update the namespace is an admin of the tenant, whom the policy
-// does not limit.
+// Owners returns the admission policy, with its binding, for subjects that may update
+// bindings in a home namespace but not the namespace itself: a tenant's owners. They may
+// change subjects and the annotation of grants for a time. A new subject may not be a
+// user or group of Kubernetes, or have a name that nobody can have; one that an admin
+// granted can stay. Whoever may update the namespace is an admin of the tenant, whom the
+// policy does not restrict.
 func Owners() []runtime.Object {
 	same := func(field string) string {
 		return `(has(object.metadata.` + field + `) ? object.metadata.` + field + ` : []) == (has(oldObject.metadata.` + field + `) ? oldObject.metadata.` + field + ` : [])`
@@ -94,8 +94,8 @@ func Owners() []runtime.Object {
 		},
 		Validations: []admissionv1.Validation{
 			{
-				// The cost of the validations below grows with the number of subjects; so does
-				// that of everything that reads the binding.
+				// The cost of the validations below grows with the number of subjects,
+				// and so does the cost of everything that reads the binding.
 				Expression: `size(variables.subjectsAfter) <= ` + strconv.Itoa(maxSubjectsOfOwners) + ` || size(variables.subjectsAfter) <= size(variables.subjectsBefore)`,
 				Message:    "an owner can't let in more than " + strconv.Itoa(maxSubjectsOfOwners) + " subjects",
 			},
@@ -104,7 +104,7 @@ func Owners() []runtime.Object {
 				Message:    "an owner can't let in a user or group of Kubernetes' own (system:...)",
 			},
 			{
-				// The API server does not look at the namespace of an account, nor at the
+				// The API server does not validate the namespace of an account, nor the
 				// names of users and groups (pkg/apis/rbac/validation).
 				Expression: `variables.subjectsAfter.all(s, (s.kind == "ServiceAccount"` +
 					` ? has(s.namespace) && size(s.namespace) <= 63 && s.namespace.matches("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")` +
@@ -125,8 +125,8 @@ func Owners() []runtime.Object {
 	})
 }
 
-// policyInHomes returns a policy, by its name, for what a rule matches in home namespaces,
-// and the binding that denies what the policy refuses.
+// policyInHomes returns the named policy for what a rule matches in home namespaces, and
+// the binding that denies what the policy refuses.
 func policyInHomes(name string, rule admissionv1.NamedRuleWithOperations, spec admissionv1.ValidatingAdmissionPolicySpec) []runtime.Object {
 	meta := metav1.ObjectMeta{Name: name, Labels: map[string]string{tenant.LabelManagedBy: tenant.ManagedBy}}
 	fail, equivalent := admissionv1.Fail, admissionv1.Equivalent

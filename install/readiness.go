@@ -10,12 +10,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Readiness says how far a Tiller's rollout is, as a sentence, and whether it is
-// done. It judges as `kubectl rollout status` does
-// (k8s.io/kubectl/pkg/polymorphichelpers), but waits for pods that are too many,
-// too, and says of a pod that does not start why not. The pods must be at least as
-// new as the Deployment: its status counts them. sets are the metadata of ReplicaSets in
-// its namespace, as far as they are known: the trouble of an older one's pod is none.
+// Readiness describes a Tiller's rollout in a sentence, and reports whether it is
+// complete. It judges as `kubectl rollout status` does
+// (k8s.io/kubectl/pkg/polymorphichelpers), but also waits for surplus pods, and gives the
+// reason why a pod does not start. The pods must be at least as new as the Deployment,
+// whose status counts them. sets are the metadata of ReplicaSets in its namespace, as far
+// as they are known: problems of an older one's pod do not count.
 func Readiness(d *appsv1.Deployment, pods []corev1.Pod, sets ...metav1.PartialObjectMetadata) (sentence string, done bool) {
 	want := int32(1)
 	if d.Spec.Replicas != nil {
@@ -26,14 +26,15 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod, sets ...metav1.PartialOb
 		return "waiting for the Deployment to be seen by its controller", false
 	case d.Status.UpdatedReplicas < want || d.Status.AvailableReplicas < want || d.Status.Replicas > d.Status.UpdatedReplicas:
 	case d.Status.Replicas > want || slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil && PodReady(pod) }):
-		// Helm 2 takes the first Ready pod, and one that is to end, or is being
-		// ended, stays Ready for a while.
+		// Helm 2 takes the first Ready pod, and a pod that is being deleted stays Ready
+		// for a while.
 		return "waiting for the old pod to end", false
 	default:
 		return fmt.Sprintf("%d of %d ready", d.Status.AvailableReplicas, want), true
 	}
 	for _, condition := range d.Status.Conditions {
-		// Quota and PodSecurity refuse the pod itself; only this tells.
+		// This is the only sign of a refusal of the pod itself, by a quota or
+		// PodSecurity.
 		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
 			return "the pod is refused: " + condition.Message, false
 		}
@@ -62,12 +63,12 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod, sets ...metav1.PartialOb
 	return "waiting for the pod to be made", false
 }
 
-// revision is the annotation in which a Deployment and its ReplicaSets have the number of
-// a rollout (k8s.io/kubernetes/pkg/controller/deployment/util, RevisionAnnotation).
+// revision is the annotation with the number of a rollout on a Deployment and its
+// ReplicaSets (k8s.io/kubernetes/pkg/controller/deployment/util, RevisionAnnotation).
 const revision = "deployment.kubernetes.io/revision"
 
-// current returns the pods of the Deployment's current ReplicaSet. Where that is not
-// known, it is the one that made the newest pod.
+// current returns the pods of the Deployment's current ReplicaSet. If that is not known,
+// it is the one of the newest pod.
 func current(d *appsv1.Deployment, pods []corev1.Pod, sets []metav1.PartialObjectMetadata) []corev1.Pod {
 	if len(pods) == 0 || d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas == 0 {
 		return nil
@@ -83,13 +84,13 @@ func current(d *appsv1.Deployment, pods []corev1.Pod, sets []metav1.PartialObjec
 	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool { return pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != hash })
 }
 
-// Updated is how many pods of the Deployment's current ReplicaSet are ready: those that
-// are older are taken for ready, as they are while a rollout is stuck.
+// Updated returns the number of ready pods of the Deployment's current ReplicaSet. All
+// older pods are assumed to be ready, as they are while a rollout is stuck.
 func Updated(d *appsv1.Deployment) int32 {
 	return max(0, d.Status.ReadyReplicas-(d.Status.Replicas-d.Status.UpdatedReplicas))
 }
 
-// trouble says why a pod does not run, empty where it does or is on its way.
+// trouble returns the reason why a pod does not run, empty if it runs or is starting.
 func trouble(pod corev1.Pod) string {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
@@ -113,7 +114,7 @@ func trouble(pod corev1.Pod) string {
 	return ""
 }
 
-// PodReady reports whether a pod's Ready condition holds.
+// PodReady reports whether a pod's Ready condition is true.
 func PodReady(pod corev1.Pod) bool {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodReady {

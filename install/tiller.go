@@ -18,25 +18,25 @@ import (
 )
 
 const (
-	// DeploymentName is the one that helm init gives (k8s.io/helm/cmd/helm/installer).
+	// DeploymentName is the name that helm init uses (k8s.io/helm/cmd/helm/installer).
 	DeploymentName = "tiller-deploy"
-	// Program is Tiller in Helm's own image.
+	// Program is the path of Tiller in Helm's own image.
 	Program = "/tiller"
-	// DefaultImage is where Helm 2.17 takes its Tiller from; older releases'
-	// registries are gone.
+	// DefaultImage is the Tiller image of Helm 2.17; the registries of older releases are
+	// gone.
 	DefaultImage = recognise.DefaultImage
-	// DefaultVersion is Tiller's where no Helm 2 client says which it needs.
+	// DefaultVersion is the default version of Tiller without a Helm 2 client.
 	DefaultVersion = "v2.17.0"
 
 	tillerPort = 44134 // k8s.io/helm/pkg/tiller/environment
 	probePort  = 44135
-	// nobody is the user of Helm's own image; the number lets the kubelet see
-	// that it is not root.
+	// nobody is the user of Helm's own image; from the number the kubelet sees that it is
+	// not root.
 	nobody = 65534
 )
 
-// Image is the Tiller image of the tenant: the one that was asked for, else the
-// default one in the tenant's version.
+// Image returns the Tiller image of the tenant: the requested one, otherwise the default
+// one with the tenant's version.
 func Image(t tenant.Tenant) string {
 	image := t.Tiller.Image
 	if image == "" {
@@ -53,8 +53,8 @@ func Image(t tenant.Tenant) string {
 	return image + ":" + version
 }
 
-// defaultResources fit a Tiller of a few dozen releases, which takes about
-// 40 MiB, and let it start where a quota demands requests and limits.
+// defaultResources are enough for a Tiller of a few dozen releases, which takes about 40
+// MiB, and let it start where a quota requires requests and limits.
 var defaultResources = map[string]string{
 	"requests.cpu": "20m", "requests.memory": "64Mi",
 	"limits.cpu": "1", "limits.memory": "256Mi",
@@ -64,7 +64,7 @@ func resources(t tenant.Tenant) corev1.ResourceRequirements {
 	out := corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
 	merged := maps.Clone(defaultResources)
 	maps.Copy(merged, t.Tiller.Resources)
-	// A default gives way to what was asked for.
+	// A default is limited by the requested values.
 	for _, name := range []string{"cpu", "memory"} {
 		request, limit := "requests."+name, "limits."+name
 		atLeast, atMost := resource.MustParse(merged[request]), resource.MustParse(merged[limit])
@@ -83,15 +83,15 @@ func resources(t tenant.Tenant) corev1.ResourceRequirements {
 		if kind == "limits" {
 			list = out.Limits
 		}
-		list[corev1.ResourceName(name)] = resource.MustParse(value) // checked by tenant.Validate
+		list[corev1.ResourceName(name)] = resource.MustParse(value) // validated by tenant.Validate
 	}
 	return out
 }
 
-// Deployment is Tiller's, as `helm init` of 2.17 makes it, and hardened.
-// docs/security.md gives the reason of each difference. Fields that the API
-// server would fill in are written out, so that a later comparison with the
-// live object sees every field that somebody else changed.
+// Deployment returns Tiller's Deployment, as `helm init` of 2.17 makes it, and hardened.
+// docs/security.md gives the reason of each difference. Fields that the API server would
+// default are set, so that a later comparison with the live object shows every field that
+// was changed.
 func Deployment(t tenant.Tenant) *appsv1.Deployment {
 	labels := recognise.Labels()
 	meta := metav1.ObjectMeta{Name: DeploymentName, Namespace: t.Home(), Labels: rbac.Labels(t.Name)}
@@ -144,7 +144,7 @@ func container(t tenant.Tenant) corev1.Container {
 		Name:            "tiller",
 		Image:           Image(t),
 		ImagePullPolicy: corev1.PullIfNotPresent,
-		// Through the pod's own loopback only a port-forward comes in.
+		// On the pod's own loopback only a port-forward reaches it.
 		Command: []string{Program, "--listen=localhost:" + strconv.Itoa(tillerPort), "--storage=" + string(t.Tiller.Storage)},
 		Ports: []corev1.ContainerPort{
 			{ContainerPort: tillerPort, Name: "tiller", Protocol: corev1.ProtocolTCP},

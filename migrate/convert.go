@@ -1,7 +1,7 @@
-// Package migrate turns the releases of a Tiller into those of Helm 3 and 4, and
-// says which can't be turned, and why. It reads and writes no cluster.
+// Package migrate converts the releases of a Tiller into those of Helm 3 and 4, and
+// reports which can't be converted, and why. It reads and writes no cluster.
 //
-// What Helm 3 keeps of a release is told by its own types (helm.sh/helm/v3).
+// It uses Helm 3's own types of releases (helm.sh/helm/v3).
 package migrate
 
 import (
@@ -17,11 +17,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Convert returns a revision of Helm 2's as Helm 3 has it. The manifest stays byte
-// for byte. Left out is what Helm 3 has no place for: hooks for events that it does
-// not know (crd-install, test-failure), hooks' timeouts of deletion, the chart's
-// engine and Tiller version, and the subcharts themselves, which Helm 3 does not
-// store either. An error means that values or the status can't be read.
+// Convert returns a revision of Helm 2 in the form of Helm 3. The manifest stays byte for
+// byte. What Helm 3 has no place for is left out: hooks for events that it does not know
+// (crd-install, test-failure), timeouts of hooks' deletion, the chart's engine and Tiller
+// version, and the subcharts themselves, which Helm 3 does not store either. An error
+// means that values or the status can't be read.
 func Convert(old *release2.Release) (*release3.Release, error) {
 	status, err := statusOf(old.GetInfo().GetStatus().GetCode())
 	if err != nil {
@@ -56,7 +56,7 @@ func Convert(old *release2.Release) (*release3.Release, error) {
 	return r, nil
 }
 
-// statuses are Helm 3's for each of Helm 2's (hapi/release/status.proto).
+// statuses are Helm 3's statuses for those of Helm 2 (hapi/release/status.proto).
 var statuses = map[release2.Status_Code]release3.Status{
 	release2.Status_UNKNOWN:          release3.StatusUnknown,
 	release2.Status_DEPLOYED:         release3.StatusDeployed,
@@ -77,7 +77,7 @@ func statusOf(code release2.Status_Code) (release3.Status, error) {
 	return status, nil
 }
 
-// timeOf is the zero time where nothing is told.
+// timeOf returns the zero time for a missing timestamp.
 func timeOf(stamp *timestamppb.Timestamp) time.Time {
 	if stamp == nil {
 		return time.Time{}
@@ -85,8 +85,8 @@ func timeOf(stamp *timestamppb.Timestamp) time.Time {
 	return time.Time{Time: stamp.AsTime()}
 }
 
-// valuesOf reads values as Helm 3 reads a values file (chartutil.ReadValues); nil
-// where there are none.
+// valuesOf parses values as Helm 3 reads a values file (chartutil.ReadValues); nil if
+// there are none.
 func valuesOf(config *chart2.Config) (map[string]any, error) {
 	if config == nil {
 		return nil, nil
@@ -94,12 +94,12 @@ func valuesOf(config *chart2.Config) (map[string]any, error) {
 	values := map[string]any{}
 	err := yaml.Unmarshal([]byte(config.GetRaw()), &values)
 	if values == nil {
-		values = map[string]any{} // "null", or comments only
+		values = map[string]any{} // "null", or only comments
 	}
 	return values, err
 }
 
-// convertChart makes of a chart what Helm 3 makes of the same files
+// convertChart returns the chart that Helm 3 loads from the same files
 // (helm.sh/helm/v3/pkg/chart/loader).
 func convertChart(old *chart2.Chart) (*chart.Chart, error) {
 	if old == nil {
@@ -119,8 +119,8 @@ func convertChart(old *chart2.Chart) (*chart.Chart, error) {
 		case "values.schema.json":
 			c.Schema = data
 			continue
-		// What can't be read of these stays in the files, where Helm 2 had it: no
-		// release should stay behind for it.
+		// If these can't be read they stay among the files, as in Helm 2: that must not
+		// keep a release from moving.
 		case "requirements.yaml":
 			var requirements struct{ Dependencies []*chart.Dependency }
 			if yaml.Unmarshal(data, &requirements) == nil {
@@ -138,7 +138,7 @@ func convertChart(old *chart2.Chart) (*chart.Chart, error) {
 	return c, nil
 }
 
-// named leaves out empty items of a list: Helm 3 asks each for its name.
+// named leaves out empty items of a list: Helm 3 reads the name of each.
 func named(dependencies []*chart.Dependency) []*chart.Dependency {
 	return slices.DeleteFunc(dependencies, func(d *chart.Dependency) bool { return d == nil })
 }
@@ -159,7 +159,7 @@ func convertMetadata(old *chart2.Metadata) *chart.Metadata {
 	return m
 }
 
-// events are Helm 3's for those of Helm 2's that it has
+// events are Helm 3's events for those of Helm 2 that it has
 // (helm.sh/helm/v3/pkg/releaseutil, manifest_sorter.go).
 var events = map[release2.Hook_Event]release3.HookEvent{
 	release2.Hook_PRE_INSTALL:          release3.HookPreInstall,
@@ -179,7 +179,7 @@ var deletePolicies = map[release2.Hook_DeletePolicy]release3.HookDeletePolicy{
 	release2.Hook_BEFORE_HOOK_CREATION: release3.HookBeforeHookCreation,
 }
 
-// convertHook returns nil for a hook that Helm 3 has none of the events of.
+// convertHook returns nil for a hook without an event of Helm 3.
 func convertHook(old *release2.Hook, tests *release2.TestSuite) *release3.Hook {
 	h := &release3.Hook{
 		Name: old.GetName(), Kind: old.GetKind(), Path: old.GetPath(), Manifest: old.GetManifest(), Weight: int(old.GetWeight()),
@@ -197,8 +197,8 @@ func convertHook(old *release2.Hook, tests *release2.TestSuite) *release3.Hook {
 			h.DeletePolicies = append(h.DeletePolicies, converted)
 		}
 	}
-	// Tiller notes the time when all hooks of an event have succeeded, and only
-	// then (k8s.io/helm/pkg/tiller, execHook). Tests it keeps in the status.
+	// Tiller sets the time when all hooks of an event have succeeded
+	// (k8s.io/helm/pkg/tiller, execHook). Results of tests are in the status.
 	if ran := timeOf(old.GetLastRun()); !ran.IsZero() {
 		h.LastRun = release3.HookExecution{StartedAt: ran, CompletedAt: ran, Phase: release3.HookPhaseSucceeded}
 	}

@@ -17,15 +17,16 @@ type Body struct {
 	Fields map[string]any
 }
 
-// What a manifest may be to be compared. A forged record unpacks to much more than what a
-// chart makes: parsed, it takes ten times the memory, and each object a request.
+// These bound a manifest that is compared. A forged record unpacks to much more than a
+// chart's objects: parsed, it takes ten times the memory, and each object takes a
+// request.
 const (
 	mostObjects  = 5000
 	mostManifest = 8 << 20
 )
 
-// Bodies returns the objects of a manifest as Objects does, with their fields, or an error
-// where the manifest is larger than those of charts.
+// Bodies returns the objects of a manifest as Objects does, with their fields, or an
+// error if the manifest is larger than those of charts.
 func Bodies(manifest string) ([]Body, error) {
 	if len(manifest) > mostManifest {
 		return nil, fmt.Errorf("its manifest is larger than %d MiB", mostManifest>>20)
@@ -65,14 +66,15 @@ func appendBodies(bodies []Body, fields map[string]any) []Body {
 	return append(bodies, Body{Object{Resource: Resource{text(fields, "apiVersion"), kind, name}, Namespace: text(metadata, "namespace")}, fields})
 }
 
-// Unlike returns the first field of the manifest that the live object does not have, or has
-// otherwise, as a path; empty where there is none. The live object may have more: what the
-// API server fills in, and what controllers and people add. Replicas are left out, since
-// autoscalers set them, and so is the status. Quantities and numbers are compared by value.
+// Unlike returns the path of the first field of the manifest that is missing in the live
+// object, or has another value; empty if there is none. The live object may have more
+// fields: defaults of the API server, and what controllers and people add. Replicas are
+// left out, since autoscalers set them, and so is the status. Quantities and numbers are
+// compared by value.
 func (b Body) Unlike(live map[string]any) string {
 	wanted := maps.Clone(b.Fields)
 	delete(wanted, "status")
-	delete(wanted, "apiVersion") // the items of a list may come without it, and without a kind
+	delete(wanted, "apiVersion") // items of a list may come without it, and without a kind
 	delete(wanted, "kind")
 	if metadata, ok := wanted["metadata"].(map[string]any); ok {
 		kept := map[string]any{}
@@ -103,12 +105,13 @@ func (b Body) Unlike(live map[string]any) string {
 	return unlike("", wanted, live, &left)
 }
 
-// mostCompared are the values of an object that are compared before elements of lists count
-// only at their own index: a forged list in another order takes its length squared.
+// mostCompared is the number of compared values of an object after which elements of
+// lists are compared by index only: a forged list in another order takes the square of
+// its length.
 const mostCompared = 1_000_000
 
-// unlike compares one value; path is where it stands, and left how many are compared before
-// lists are not searched any more.
+// unlike compares one value; path is its path, and left the number of comparisons before
+// lists are compared by index only.
 func unlike(path string, wanted, live any, left *int) string {
 	*left--
 	if isZero(wanted) && (live == nil || isZero(live)) {
@@ -121,7 +124,7 @@ func unlike(path string, wanted, live any, left *int) string {
 			return path
 		}
 		for _, key := range slices.Sorted(maps.Keys(w)) {
-			if w[key] == nil { // null asks for the default
+			if w[key] == nil { // null requests the default
 				continue
 			}
 			if difference := unlike(strings.TrimPrefix(path+"."+key, "."), w[key], l[key], left); difference != "" {
@@ -142,8 +145,9 @@ func unlike(path string, wanted, live any, left *int) string {
 	return path
 }
 
-// unlikeList finds for each wanted element one of the live list that has not been taken,
-// that of the same index first. What the live list has beside, others have added.
+// unlikeList finds for each wanted element an element of the live list that is not taken
+// yet, that of the same index first. Others have added the remaining elements of the live
+// list.
 func unlikeList(path string, wanted, live []any, left *int) string {
 	taken := make([]bool, len(live))
 	for i, element := range wanted {
@@ -173,7 +177,7 @@ func unlikeList(path string, wanted, live []any, left *int) string {
 	return ""
 }
 
-// isZero reports whether the API server may leave a value out.
+// isZero reports whether the API server may omit a value.
 func isZero(value any) bool {
 	switch v := value.(type) {
 	case nil:
@@ -216,8 +220,8 @@ func sameScalar(wanted, live any) bool {
 	return err == nil && q.Cmp(p) == 0
 }
 
-// scalarText writes a number without an exponent, so that a float of a manifest and an
-// integer of an API server's answer are the same text.
+// scalarText formats a number without an exponent, so that a float of a manifest and an
+// integer in an answer of the API server give the same text.
 func scalarText(value any) string {
 	switch v := value.(type) {
 	case nil:

@@ -11,13 +11,13 @@ import (
 // Object is an object in the manifest of a release.
 type Object struct {
 	Resource
-	// Namespace is what the manifest says; empty where it says none.
+	// Namespace is the one in the manifest, empty if there is none.
 	Namespace string
-	// Kept says that helm leaves the object when it deletes the release.
+	// Kept reports whether helm leaves the object when it deletes the release.
 	Kept bool
 }
 
-// String names the object, and its namespace where it has one.
+// String returns the object's name, with its namespace if it has one.
 func (o Object) String() string {
 	if o.Namespace == "" {
 		return o.Kind + " " + o.Name
@@ -25,7 +25,7 @@ func (o Object) String() string {
 	return fmt.Sprintf("%s %s in namespace %s", o.Kind, o.Name, o.Namespace)
 }
 
-// manifestObject is what is read of an object in a manifest.
+// manifestObject has the fields of an object in a manifest that are read.
 type manifestObject struct {
 	APIVersion, Kind string
 	Metadata         struct {
@@ -36,8 +36,8 @@ type manifestObject struct {
 }
 
 // Objects returns the objects of a manifest, those within a List one by one, as helm
-// applies them (k8s.io/cli-runtime, resource.FlattenListVisitor). What is no object is
-// left out.
+// applies them (k8s.io/cli-runtime, resource.FlattenListVisitor). Documents that are no
+// objects are left out.
 func Objects(manifest string) []Object {
 	var objects []Object
 	for document := range strings.SplitSeq("\n"+manifest, "\n---") {
@@ -54,12 +54,13 @@ func Objects(manifest string) []Object {
 	return objects
 }
 
-// headOf returns the lines of a YAML document that belong to the fields of manifestObject: a
-// YAML library takes a thousand times as long for a whole document as it takes to find them.
-// ok is false where the document is not a block mapping with plain keys, each of them once, as
-// nearly all templates write it, or has something in it that could make a YAML library see
-// other lines: a break that is not a line feed, or a quote or bracket that a line leaves
-// open. Then the whole has to be parsed. Whoever writes a release record writes its documents.
+// headOf returns the lines of a YAML document that belong to the fields of
+// manifestObject: parsing the whole document takes a thousand times as long. ok is false
+// if the document must be parsed as a whole. It must be unless it is a block mapping with
+// unique plain keys, as nearly all templates write it, and has nothing with which a YAML
+// library could see other lines: a line break other than a line feed, or a quote or
+// bracket that is not closed on its line. Whoever writes a release record writes its
+// documents.
 func headOf(document string) (head string, ok bool) {
 	if strings.ContainsFunc(strings.ReplaceAll(document, "\r\n", "\n"), notPlain) {
 		return "", false
@@ -71,7 +72,7 @@ func headOf(document string) (head string, ok bool) {
 		switch {
 		case line[0] == '#', strings.TrimSpace(line) == "":
 		case line[0] == ' ' && strings.HasPrefix(strings.TrimLeft(line, " "), "#") && len(seen) == 0:
-			continue // what follows the separator on its line
+			continue // content after the separator on its line
 		case line[0] == ' ' || strings.HasPrefix(line, "- "):
 			if len(seen) == 0 {
 				return "", false
@@ -92,14 +93,14 @@ func headOf(document string) (head string, ok bool) {
 		}
 	}
 	head = kept.String()
-	return head, !strings.Contains(head, "*") // an alias may stand for what was left out
+	return head, !strings.Contains(head, "*") // an alias may refer to a line that was left out
 }
 
-// notPlain reports whether a character is none of printable ASCII, nor a line feed. YAML
-// breaks lines at others, too.
+// notPlain reports whether a character is neither printable ASCII nor a line feed. YAML
+// breaks lines at other characters as well.
 func notPlain(r rune) bool { return r != '\n' && (r < ' ' || r > '~') }
 
-// closed reports whether a line has quotes in pairs, and brackets as well.
+// closed reports whether all quotes and brackets of a line are in pairs.
 func closed(line string) bool {
 	count := func(c string) int { return strings.Count(line, c) }
 	return count(`"`)%2 == 0 && count(`'`)%2 == 0 && count("{") == count("}") && count("[") == count("]")
@@ -124,7 +125,7 @@ func (m manifestObject) appendTo(objects []Object) []Object {
 		}
 		return objects
 	}
-	// As helm compares it (helm.sh/helm/v4/pkg/action, filterManifestsToKeep).
+	// Helm compares it in this way (helm.sh/helm/v4/pkg/action, filterManifestsToKeep).
 	policy, _ := m.Metadata.Annotations["helm.sh/resource-policy"].(string)
 	return append(objects, Object{
 		Resource:  Resource{m.APIVersion, m.Kind, m.Metadata.Name},
@@ -133,8 +134,8 @@ func (m manifestObject) appendTo(objects []Object) []Object {
 	})
 }
 
-// Owner is a release as the objects that belong to it name it. Since Helm 4.3 uninstall
-// deletes only objects with this ownership (helm.sh/helm/v4/pkg/action, checkOwnership).
+// Owner is a release as its objects name it. Since Helm 4.3 uninstall deletes only
+// objects with this ownership (helm.sh/helm/v4/pkg/action, checkOwnership).
 type Owner struct{ Name, Namespace string }
 
 const (
@@ -144,20 +145,20 @@ const (
 	annotationNamespace = "meta.helm.sh/release-namespace"
 )
 
-// Ownership is whose an object is, from the view of a release.
+// Ownership is the relation of an object to a release.
 type Ownership int
 
 const (
-	// Unowned is an object that names no release, or this one incompletely.
+	// Unowned: the object names no release, or this one incompletely.
 	Unowned Ownership = iota
-	// Owned is an object that names this release.
+	// Owned: the object names this release.
 	Owned
-	// OwnedByOther is an object that names another release.
+	// OwnedByOther: the object names another release.
 	OwnedByOther
 )
 
-// Ownership says whose an object with these labels and annotations is. The label alone
-// names no release: charts for Helm 2 set it to "Tiller".
+// Ownership returns the relation of an object with these labels and annotations. The
+// label alone names no release: charts for Helm 2 set it to "Tiller".
 func (o Owner) Ownership(labels, annotations map[string]string) Ownership {
 	name, namespace := annotations[annotationRelease], annotations[annotationNamespace]
 	switch {
@@ -169,13 +170,13 @@ func (o Owner) Ownership(labels, annotations map[string]string) Ownership {
 	return Owned
 }
 
-// Metadata returns the labels and annotations by which an object names the release.
+// Metadata returns the labels and annotations with which an object names the release.
 func (o Owner) Metadata() (labels, annotations map[string]string) {
 	return map[string]string{labelManagedBy: managedByHelm},
 		map[string]string{annotationRelease: o.Name, annotationNamespace: o.Namespace}
 }
 
-// OwnerOf is the release that an object with these annotations names, for people.
+// OwnerOf returns the release in an object's annotations in a readable form.
 func OwnerOf(annotations map[string]string) string {
 	return fmt.Sprintf("%s in namespace %s", annotations[annotationRelease], annotations[annotationNamespace])
 }

@@ -6,10 +6,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// CheckQuota returns an error unless a ResourceQuota leaves room for that many Secrets more
-// in its namespace. It reads the two names that Kubernetes has for their number
-// (k8s.io/kubernetes/pkg/quota/v1/evaluator/core); a quota that the controller has not
-// counted yet is judged as if nothing was used.
+// CheckQuota returns an error unless a ResourceQuota allows that many more Secrets in its
+// namespace. It reads the two names that Kubernetes has for their number
+// (k8s.io/kubernetes/pkg/quota/v1/evaluator/core). A quota that its controller has not
+// counted yet counts as unused.
 func CheckQuota(quota corev1.ResourceQuota, secrets int) error {
 	for _, resource := range []corev1.ResourceName{corev1.ResourceSecrets, "count/secrets"} {
 		hard, limited := quota.Spec.Hard[resource]

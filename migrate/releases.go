@@ -23,17 +23,16 @@ type Release struct {
 	Name, Namespace string
 	// Revisions are sorted, the newest last.
 	Revisions []Revision
-	// Status is that of the newest, as Helm 2 calls it.
+	// Status is the status of the newest revision, as Helm 2 spells it.
 	Status string
-	// Notes say what is lost or needs a hand.
+	// Notes describe what is lost or needs manual work.
 	Notes []string
 }
 
-// Newest is the last revision.
+// Newest returns the last revision.
 func (r Release) Newest() Revision { return r.Revisions[len(r.Revisions)-1] }
 
-// current is the revision that Helm 3 takes for what is there when it upgrades: see
-// currentOf.
+// current returns the revision with which Helm 3 compares at an upgrade: see currentOf.
 func (r Release) current() Revision {
 	for _, revision := range slices.Backward(r.Revisions) {
 		if revision.Status == release3.StatusDeployed {
@@ -43,9 +42,9 @@ func (r Release) current() Revision {
 	return r.Newest()
 }
 
-// currentOf is the revision of a Tiller's release that Helm 3 will compare with when it
-// upgrades (helm.sh/helm/v3/pkg/action, Upgrade): the last that was deployed, else the
-// last. revisions are sorted.
+// currentOf returns the revision of a Tiller's release with which Helm 3 will compare at
+// an upgrade (helm.sh/helm/v3/pkg/action, Upgrade): the last deployed one, otherwise the
+// last one. revisions are sorted.
 func currentOf(revisions []Stored) Stored {
 	for _, revision := range slices.Backward(revisions) {
 		if revision.status == release2.Status_DEPLOYED {
@@ -55,25 +54,25 @@ func currentOf(revisions []Stored) Stored {
 	return revisions[len(revisions)-1]
 }
 
-// validName is a name that Helm 3 takes (helm.sh/helm/v3/pkg/chartutil,
-// ValidateReleaseName). It is compiled when there is something to move: the wrapper's
-// start should not pay for it.
+// validName matches names that Helm 3 accepts (helm.sh/helm/v3/pkg/chartutil,
+// ValidateReleaseName). It is compiled when there is something to move, so that it does
+// not slow down the start of the wrapper.
 var validName = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 })
 
 const maxName = 53
 
-// Releases decides what moves of all that a Tiller has, and returns everything that keeps it from
-// moving, one clear line each. may reports whether the tenant has a namespace. keep bounds how
-// many revisions of each release move, the newest ones; 0 is no bound.
+// Releases decides which of a Tiller's releases and revisions move, and returns all
+// problems that prevent it, a line each. may reports whether the tenant has a namespace.
+// keep bounds the revisions of each release that move, the newest ones; 0 is no bound.
 //
-// Of a release whose newest revision was deployed, failed, superseded or deleted all
-// revisions move, those too that an interrupted helm left pending among them: Helm 3
-// asks for the status of the newest only. Where the newest is pending or unknown,
-// nobody can tell what is in the cluster, and Helm 3 would not touch the release. An older
-// revision that can't be converted, or that is too large for Helm 3, stays behind with a
-// note: only a rollback to it would need it.
+// If the newest revision of a release is deployed, failed, superseded or deleted, all
+// revisions move, including those that an interrupted helm left pending: Helm 3 reads the
+// status of the newest only. If the newest is pending or unknown, it is not known what is
+// in the cluster, and Helm 3 would not touch the release. An older revision that can't be
+// converted, or that is too large for Helm 3, stays behind with a note: only a rollback
+// to it would need it.
 func Releases(stored []Stored, keep int, may func(namespace string) bool) ([]Release, []error) {
 	var problems []error
 	byName := map[string][]Stored{}
@@ -135,14 +134,14 @@ func move(name string, revisions []Stored, keep int, may func(string) bool) (Rel
 	return r, problems
 }
 
-// chooseMoving returns the revisions that move, and notes which do not: those that were in
-// another namespace, and those that are older than the newest keep. The one that Helm 3
-// compares with when it upgrades moves in any case.
+// chooseMoving returns the revisions that move, and notes the others: those in another
+// namespace, and those older than the newest keep. The one with which Helm 3 compares at
+// an upgrade always moves.
 func (r *Release) chooseMoving(revisions []Stored, keep int) []Stored {
 	var here []Stored
 	for _, old := range revisions {
-		// A release that was deleted can be installed again elsewhere, by
-		// `install --replace`; Helm 3 keeps a release in one namespace.
+		// A deleted release can be installed again in another namespace by `install
+		// --replace`; Helm 3 keeps a release in one namespace.
 		if old.namespace != r.Namespace {
 			r.note("revision %d was in namespace %s and does not move", old.version, old.namespace)
 			continue
@@ -169,7 +168,7 @@ func (r *Release) chooseMoving(revisions []Stored, keep int) []Stored {
 	return moving
 }
 
-// noteHooks notes the hooks for events that Helm 3 does not know, which it does not get.
+// noteHooks notes the hooks for events that Helm 3 does not know, which are dropped.
 func (r *Release) noteHooks(revisions []Stored) {
 	dropped := map[hook]bool{}
 	for _, old := range revisions {
@@ -190,8 +189,8 @@ func (r *Release) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// stuck says what to do about a newest revision that nobody finished, empty where
-// there is nothing to do.
+// stuck returns what to do about an unfinished newest revision, empty if there is nothing
+// to do.
 func stuck(revisions []Stored) string {
 	newest := revisions[len(revisions)-1]
 	if newest.status == release2.Status_DELETING {
@@ -209,13 +208,13 @@ func stuck(revisions []Stored) string {
 	return "wait for the helm that works on it, or " + orDelete("delete it", newest.name)
 }
 
-// orDelete says to delete a release, and by which command.
+// orDelete returns the advice, and command, to delete a release.
 func orDelete(what, release string) string {
 	return what + with(command.Release("", release, []string{"delete", "--purge"}))
 }
 
-// with is " with COMMAND", empty where there is none: a record can carry a name that no
-// helm takes.
+// with returns " with COMMAND", empty without a command: a record can contain a name that
+// no helm accepts.
 func with(c command.Command) string {
 	if c == nil {
 		return ""
@@ -223,12 +222,12 @@ func with(c command.Command) string {
 	return " with " + command.Run(c).String()
 }
 
-// Resource is an object in a manifest.
+// Resource identifies an object in a manifest.
 type Resource struct {
 	APIVersion, Kind, Name string
 }
 
-// APIVersions are those of the objects in all revisions that move.
+// APIVersions returns those of the objects in all revisions that move.
 func (r Release) APIVersions() []string {
 	versions := map[string]bool{}
 	for _, revision := range r.Revisions {
@@ -239,9 +238,9 @@ func (r Release) APIVersions() []string {
 	return slices.Sorted(maps.Keys(versions))
 }
 
-// NoteUnserved notes which objects the API server does not serve any more. Helm 3 reads the
-// manifest of the current revision before it upgrades, and that of the older one to which
-// it rolls back, and fails where one of the kinds is not served.
+// NoteUnserved notes the objects that the API server no longer serves. Helm 3 reads the
+// manifest of the current revision before an upgrade, and that of the older one at a
+// rollback, and fails if one of the kinds is not served.
 func (r *Release) NoteUnserved(serves func(Resource) bool) {
 	current, goes := r.current(), r.Newest().Status != release3.StatusUninstalled
 	for _, resource := range unserved(current.objects, serves) {
@@ -268,8 +267,8 @@ func (r *Release) NoteUnserved(serves func(Resource) bool) {
 	}
 }
 
-// NoteOutside notes the objects of the current revision that are in no namespace, or in
-// none of the tenant's: its deployer can neither upgrade nor delete them.
+// NoteOutside notes the objects of the current revision that are cluster-scoped, or in a
+// namespace that is not the tenant's: its deployer can neither upgrade nor delete them.
 func (r *Release) NoteOutside(namespaces []string, clusterScoped func(Resource) bool) {
 	if r.Newest().Status == release3.StatusUninstalled {
 		return
@@ -290,7 +289,7 @@ func (r *Release) NoteOutside(namespaces []string, clusterScoped func(Resource) 
 	}
 }
 
-// unserved are those objects that the API server does not serve.
+// unserved returns the objects that the API server does not serve.
 func unserved(objects []Object, serves func(Resource) bool) []Resource {
 	var resources []Resource
 	for _, object := range objects {

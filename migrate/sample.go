@@ -1,7 +1,7 @@
 package migrate
 
-// Sample returns the indexes of at most that many of n things, spread evenly, the first
-// and the last among them. most is at least 2.
+// Sample returns the indexes of at most most of n things, evenly spread, including the
+// first and the last. most is at least 2.
 func Sample(n, most int) map[int]bool {
 	chosen := map[int]bool{}
 	for i := range min(n, most) {
@@ -14,13 +14,13 @@ func Sample(n, most int) map[int]bool {
 	return chosen
 }
 
-// maxListed is how many bytes the records of a namespace may hold, as JSON, for helm to be
-// asked for a list. For any list helm reads and unpacks all records of the namespace: for
-// 1,000 releases of 760 kB that took nearly as long as to write them.
+// maxListed bounds the size, as JSON, of a namespace's records for which helm is asked
+// for a list. For any list helm reads and unpacks all records of the namespace: for 1,000
+// releases of 760 kB that took nearly as long as writing them.
 const maxListed = 256 << 20
 
-// TooLargeToList returns the namespaces of which helm is not asked for a list, because of
-// the size of all records that the releases have there.
+// TooLargeToList returns the namespaces for which helm is not asked for a list, because
+// of the total size of the releases' records there.
 func TooLargeToList(releases []Release) map[string]bool {
 	sizes := map[string]int{}
 	for _, r := range releases {

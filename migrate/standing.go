@@ -14,21 +14,21 @@ import (
 
 // Standing is what Helm 3 has of a release that moves.
 type Standing struct {
-	// Missing are revisions that it has not.
+	// Missing are the revisions that it does not have.
 	Missing []Revision
-	// Changed are those that it wrote to since, Later those that it made.
+	// Changed are the revisions that it changed since, Later those that it added.
 	Changed, Later []int
-	// Ours are the names of all Secrets that belong to the release: the later ones
-	// first, since by the others they are known to descend from it.
+	// Ours are the names of all Secrets that belong to the release: the later ones first,
+	// since the others prove that they descend from it.
 	Ours []string
-	// Foreign are records of its own that have nothing to do with the release but
-	// the name, a line each.
+	// Foreign are records with the release's name that are not related to it, a line
+	// each.
 	Foreign []string
 }
 
-// Lost reports whether Helm 3 has neither the newest revision nor one that was made of it.
-// It never forgets the newest alone: either the release was uninstalled, or somebody
-// removed the record.
+// Lost reports whether Helm 3 has neither the newest revision nor one that descends from
+// it. Helm 3 never deletes the newest alone: either the release was uninstalled, or
+// somebody deleted the record.
 func (s Standing) Lost(r Release) bool {
 	return len(s.Later) == 0 && slices.ContainsFunc(s.Missing, func(missing Revision) bool { return missing.Version == r.Newest().Version })
 }
@@ -36,21 +36,21 @@ func (s Standing) Lost(r Release) bool {
 // None reports whether Helm 3 has no record of the release.
 func (s Standing) None() bool { return len(s.Ours) == 0 }
 
-// touched reports whether Helm 3 did anything to the release since it has it.
+// touched reports whether Helm 3 changed the release since the migration.
 func (s Standing) touched() bool { return len(s.Missing)+len(s.Changed)+len(s.Later) > 0 }
 
-// Kept is what must be known of a record of Helm 3's to compare it.
+// Kept has the parts of a Helm 3 record that are compared.
 type Kept struct {
 	secret          string
 	name, namespace string
 	revision        Revision
-	// problem is why it is no record that helm writes.
+	// problem is the reason why it is not a record of helm.
 	problem error
 }
 
-// ReadKept reads a record of Helm 3's in the place of those of r. One that has the bytes
-// that this run wrote is not unpacked, and one that holds the release as it was converted
-// is not parsed: both are known by digests. budget bounds what records unpack to.
+// ReadKept reads a Helm 3 record with a name of r's records. One with the bytes that this
+// run wrote is not unpacked, and one that contains the release as converted is not
+// parsed: both are recognised by digests. budget bounds the unpacked size of records.
 func ReadKept(r Release, secret corev1.Secret, written *Written, budget *release.Budget) Kept {
 	if whole, ok := written.release(&secret); ok {
 		if k, found := r.keptAs(whole, secret); found {
@@ -74,18 +74,18 @@ func ReadKept(r Release, secret corev1.Secret, written *Written, budget *release
 		k.name, k.namespace = there.Name, there.Namespace
 		k.revision, _, err = revisionOf(secret.Name, there)
 		if _, tooLarge := errors.AsType[*release.TooLargeError](err); tooLarge {
-			err = nil // as helm packed it, it fits
+			err = nil // helm packed it, so it fits
 		}
 	}
 	k.problem = err
 	return k
 }
 
-// keptAs returns a record as it is known where it holds a revision of r that has this digest.
+// keptAs returns a record whose content has this digest, if it is a revision of r.
 func (r Release) keptAs(whole digest, secret corev1.Secret) (Kept, bool) {
 	for _, revision := range r.Revisions {
 		if revision.whole == whole && release.Keeps(secret, &release3.Release{Name: r.Name, Version: revision.Version}) {
-			revision.Record, revision.objects = secret.Name, nil // as of a record that is parsed
+			revision.Record, revision.objects = secret.Name, nil // as for a record that is parsed
 			return Kept{secret: secret.Name, name: r.Name, namespace: r.Namespace, revision: revision}, true
 		}
 	}
@@ -94,9 +94,9 @@ func (r Release) keptAs(whole digest, secret corev1.Secret) (Kept, bool) {
 
 var errNotHelms = errors.New("it is no record that helm writes")
 
-// Compare tells what Helm 3 has of the release: live are the records of that name in
+// Compare returns what Helm 3 has of the release: live are the records with its name in
 // its namespace. moved reports whether all revisions were written before; then a later
-// one that descends from them is ours, even where none of them is left.
+// one that descends from them is ours, even if none of them exists any more.
 func Compare(r Release, live []Kept, moved bool) Standing {
 	var s Standing
 	found := map[int]bool{}
@@ -143,17 +143,17 @@ func Compare(r Release, live []Kept, moved bool) Standing {
 	return s
 }
 
-// descends reports whether a later revision was made of ours. Helm 3 and 4 keep the time
-// of the first deployment across upgrade and rollback, also where none is told, and an
+// descends reports whether a later revision descends from ours. Helm 3 and 4 keep the
+// time of the first deployment across upgrade and rollback, even if it is missing, and an
 // install sets its own: one after uninstall, and one in the place of what uninstall
-// --keep-history left (helm.sh/helm/v3/pkg/action). Which revision they go on from is
-// not always the newest, and Helm 2's install --replace sets its own time, too.
+// --keep-history left (helm.sh/helm/v3/pkg/action). They do not always continue from the
+// newest revision, and install --replace of Helm 2 sets its own time, too.
 func (r Release) descends(there Revision) bool {
 	return slices.ContainsFunc(r.Revisions, func(revision Revision) bool { return revision.first.Equal(there.first) })
 }
 
-// sameOrigin reports whether two records are of one revision of a release. Helm 3 changes of a
-// revision that is there its status, and when its hooks ran, and nothing else.
+// sameOrigin reports whether two records are of one revision of a release. Of an existing
+// revision Helm 3 changes only the status, and when its hooks ran.
 func (r Revision) sameOrigin(there Revision) bool {
 	return r.Version == there.Version && r.manifest == there.manifest && r.first.Equal(there.first) && r.last.Equal(there.last)
 }

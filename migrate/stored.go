@@ -15,29 +15,29 @@ import (
 	"helm-tenant/release"
 )
 
-// Stored is what must be known of a record of a Tiller's to decide whether it moves. It is
-// small, whatever the record holds: a Tiller may have thousands.
+// Stored has the parts of a Tiller record on which its migration depends. It is small,
+// whatever the record's size: a Tiller may have thousands.
 type Stored struct {
-	// object is the record's own name.
+	// object is the name of the record's object.
 	object          string
 	name, namespace string
 	version         int32
 	status          release2.Status_Code
-	// dropped are hooks that Helm 3 has no event for.
+	// dropped are the hooks for which Helm 3 has no event.
 	dropped  []hook
 	revision Revision
-	// problem is why it can't be read, failure why it can't be converted.
+	// problem is the reason why it can't be read, failure why it can't be converted.
 	problem, failure error
 }
 
 type hook struct{ event, name string }
 
-// Unreadable is a record that can't be read.
+// Unreadable returns a record that can't be read.
 func Unreadable(object string, problem error) Stored {
 	return Stored{object: object, problem: problem}
 }
 
-// Read converts what a record holds, and keeps what must be known of it.
+// Read converts the content of a record, and keeps the parts that decisions need.
 func Read(object string, old *release2.Release) Stored {
 	s := Stored{object: object, name: old.GetName(), namespace: old.GetNamespace(), version: old.GetVersion(), status: old.GetInfo().GetStatus().GetCode()}
 	for _, h := range old.GetHooks() {
@@ -56,34 +56,34 @@ func Read(object string, old *release2.Release) Stored {
 	return s
 }
 
-// Revision is what must be known of one that moves.
+// Revision has the parts of a moving revision that decisions need.
 type Revision struct {
 	Version int
 	Status  release3.Status
-	// Record is the name of Tiller's record of it.
+	// Record is the name of its record in Tiller's storage.
 	Record string
 
 	first, last time.Time
 	manifest    digest
 	// whole is the digest of the release as Helm 3 stores it.
 	whole digest
-	// size is how long that is.
+	// size is the size of that.
 	size int
-	// objects are those of the manifest. Only Read fills them in: to find them takes a YAML
-	// library, and as long as all else together.
+	// objects are the objects of the manifest. Only Read sets them, since parsing them
+	// takes as long as everything else.
 	objects []Object
 }
 
 type digest [sha256.Size]byte
 
-// HasManifest reports whether helm's text of a revision's manifest, without blanks around it, is
-// that of the revision.
+// HasManifest reports whether text, a manifest printed by helm and trimmed, is that of
+// the revision.
 func (r Revision) HasManifest(text string) bool { return r.manifest == digestOf(text) }
 
 func digestOf(manifest string) digest { return sha256.Sum256([]byte(strings.TrimSpace(manifest))) }
 
-// revisionOf returns the revision that a release of Helm 3's is, and the JSON text that Helm 3
-// keeps of it. The error is a *release.TooLargeError where Helm 3 can't store it.
+// revisionOf returns a Helm 3 release as a Revision, with the JSON text that Helm 3
+// stores. The error is a *release.TooLargeError if Helm 3 can't store it.
 func revisionOf(record string, r *release3.Release) (Revision, []byte, error) {
 	plain, err := json.Marshal(r)
 	if err == nil {
@@ -95,8 +95,8 @@ func revisionOf(record string, r *release3.Release) (Revision, []byte, error) {
 	}, plain, err
 }
 
-// Secret converts what the record of a revision holds into the Secret of Helm 3's. It fails
-// where the record is another than the one that the revision was read from.
+// Secret converts the content of a revision's record into a Secret of Helm 3. It fails if
+// the record is not the one from which the revision was read.
 func (r Revision) Secret(old *release2.Release) (*corev1.Secret, error) {
 	converted, err := Convert(old)
 	if err != nil {
@@ -112,7 +112,7 @@ func (r Revision) Secret(old *release2.Release) (*corev1.Secret, error) {
 	return release.SecretOf(converted, plain)
 }
 
-// EmptySecret is the Secret in which Helm 3 keeps a revision, without what it holds.
+// EmptySecret returns Helm 3's Secret of a revision without its content.
 func (r Release) EmptySecret(revision Revision) *corev1.Secret {
 	return &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: release.SecretName(r.Name, revision.Version)}, Type: release.HelmSecretType}

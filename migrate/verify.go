@@ -12,29 +12,30 @@ import (
 )
 
 const (
-	// maxManifests is for how many releases helm is asked for the manifest: that starts a
-	// process for each, and all records were read and compared after they were written.
+	// maxManifests bounds the releases for which helm is asked for the manifest. Each
+	// takes a process, and all records were read and compared after they were written.
 	maxManifests = 50
-	// helmsAtOnce is how many of these processes run at a time.
+	// helmsAtOnce is the number of these processes that run concurrently.
 	helmsAtOnce = 4
 )
 
-// Verifier has a real helm find the releases that were moved.
+// Verifier has a real helm find the migrated releases.
 type Verifier struct {
-	// Program is the helm that is asked, as messages name it.
+	// Program is the name of that helm in messages.
 	Program string
-	// Ask runs helm as the tenant's deployer and returns what it printed. It is called from
-	// several goroutines at once.
+	// Ask runs helm as the tenant's deployer and returns its output. It is called
+	// concurrently.
 	Ask func(ctx context.Context, command string, args ...string) (string, error)
-	// Say tells the admin a sentence. It is called from several goroutines at once.
+	// Say prints a sentence for the admin. It is called concurrently.
 	Say func(sentence string)
 }
 
-// Verify has helm list every release, and print the manifests of some. In a namespace whose
-// records are too large to be listed it asks for some of the releases, and judges the others
-// by their records. standings are what Helm 3 has of each of the releases; lost reports
-// whether a namespace is gone. The error is an *UnverifiedError of all releases that Helm 3 does
-// not have as they were moved, or that of a helm that lists nothing.
+// Verify has helm list every release, and print the manifests of some. In a namespace
+// whose records are too large to be listed it asks for some of the releases, and judges
+// the others by their records. standings are what Helm 3 has of each release; lost
+// reports whether a namespace was deleted. The error is an *UnverifiedError with all
+// releases that Helm 3 does not have as they were moved, or the error of a helm that
+// lists nothing.
 func (v *Verifier) Verify(ctx context.Context, releases []Release, standings []Standing, lost func(namespace string) bool) error {
 	checks := planChecks(releases, lost)
 	listed := map[string]map[string]Listing{}
@@ -53,7 +54,7 @@ func (v *Verifier) Verify(ctx context.Context, releases []Release, standings []S
 	for i, r := range releases {
 		group.Go(func() error {
 			wrong[i] = v.check(ctx, r, standings[i], checks[i], listed[r.Namespace])
-			return nil // all that is wrong is named
+			return nil // all problems are collected
 		})
 	}
 	_ = group.Wait()
@@ -66,7 +67,7 @@ func (v *Verifier) Verify(ctx context.Context, releases []Release, standings []S
 	return nil
 }
 
-// UnverifiedError is every release that Helm 3 does not have as it was moved.
+// UnverifiedError has every release that Helm 3 does not have as it was moved.
 type UnverifiedError struct{ Problems []error }
 
 func (e *UnverifiedError) Error() string {
@@ -76,11 +77,11 @@ func (e *UnverifiedError) Error() string {
 	return fmt.Sprintf("%d releases are not as they were moved:", len(e.Problems))
 }
 
-// Details are the problems, unless the error itself names the only one.
+// Details returns the problems, unless the error itself is the only one.
 func (e *UnverifiedError) Details() []string { return Lines(e.Problems) }
 
-// Lines returns a line for each of several problems; none for one, which an error of them
-// names itself.
+// Lines returns a line for each of several problems; none for a single one, which the
+// error itself contains.
 func Lines(problems []error) []string {
 	if len(problems) == 1 {
 		return nil
@@ -102,11 +103,12 @@ const (
 	byHistory
 	// byRecords: helm is not asked.
 	byRecords
-	// byNothing: the release's namespace is gone.
+	// byNothing: the release's namespace was deleted.
 	byNothing
 )
 
-// check is how a release is verified, and whether helm is asked for its manifest, too.
+// check is the means by which a release is verified, and whether helm is asked for its
+// manifest.
 type check struct {
 	by       means
 	manifest bool
@@ -136,7 +138,7 @@ func planChecks(releases []Release, lost func(namespace string) bool) []check {
 	return checks
 }
 
-// sampleNote says which releases helm was not asked for, empty where there is none.
+// sampleNote names the releases for which helm was not asked, empty if there are none.
 func sampleNote(checks []check, program string) string {
 	there, manifests, unasked := 0, 0, false
 	for _, c := range checks {
@@ -159,7 +161,8 @@ func sampleNote(checks []check, program string) string {
 	}
 }
 
-// check verifies one release. listed are those of its namespace, where helm listed them.
+// check verifies one release. listed are the releases of its namespace, if helm listed
+// them.
 func (v *Verifier) check(ctx context.Context, r Release, standing Standing, how check, listed map[string]Listing) error {
 	var found Verdict
 	switch how.by {
@@ -209,7 +212,7 @@ func (v *Verifier) list(ctx context.Context, namespace string) (map[string]Listi
 	return found, nil
 }
 
-// newest asks helm for the newest revision of one release; nil where helm has none.
+// newest asks helm for the newest revision of one release; nil if helm has none.
 func (v *Verifier) newest(ctx context.Context, r Release) (*Listing, error) {
 	text, err := v.Ask(ctx, "history", r.Name, "--namespace="+r.Namespace, "--max=1", "--output=json")
 	if err != nil && strings.Contains(err.Error(), "release: not found") {
@@ -225,11 +228,11 @@ func (v *Verifier) newest(ctx context.Context, r Release) (*Listing, error) {
 	return &listing, nil
 }
 
-// Listing is what helm says of a release's newest revision.
+// Listing is helm's output for a release's newest revision.
 type Listing struct{ Revision, Status string }
 
-// ParseList reads what `helm list --output=json` printed (helm.sh/helm/v3/cmd/helm, list.go),
-// by the names of the releases.
+// ParseList parses the output of `helm list --output=json` (helm.sh/helm/v3/cmd/helm,
+// list.go), by the names of the releases.
 func ParseList(text string) (map[string]Listing, error) {
 	var all []struct{ Name, Revision, Status string }
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
@@ -242,8 +245,8 @@ func ParseList(text string) (map[string]Listing, error) {
 	return found, nil
 }
 
-// ParseHistory reads what `helm history --max=1 --output=json` printed (helm.sh/helm/v3/cmd/helm,
-// history.go). It fails where that is not one revision.
+// ParseHistory parses the output of `helm history --max=1 --output=json`
+// (helm.sh/helm/v3/cmd/helm, history.go). It fails unless that is one revision.
 func ParseHistory(text string) (Listing, error) {
 	var revisions []struct {
 		Revision int
@@ -258,13 +261,14 @@ func ParseHistory(text string) (Listing, error) {
 	return Listing{strconv.Itoa(revisions[0].Revision), revisions[0].Status}, nil
 }
 
-// Verdict is how Helm 3 has a release that was moved.
+// Verdict is the result for a migrated release.
 type Verdict struct {
-	// Note tells the admin about it; empty where there is nothing to tell.
+	// Note is a message for the admin; empty for none.
 	Note string
-	// Same says that it is as it was moved, so that its manifest can be compared.
+	// Same reports whether it is unchanged since it moved, so that its manifest can be
+	// compared.
 	Same bool
-	// Problem is why the release is not verified.
+	// Problem is the reason why the release is not verified.
 	Problem error
 }
 
@@ -272,7 +276,7 @@ func note(format string, args ...any) Verdict {
 	return Verdict{Note: "Note: " + fmt.Sprintf(format, args...)}
 }
 
-// Judge judges a release by its records alone, which were compared with those of Tiller.
+// Judge judges a release by its records alone, which were compared with Tiller's.
 func (r Release) Judge(standing Standing) Verdict {
 	switch {
 	case standing.None() && len(standing.Foreign) > 0:
@@ -287,7 +291,7 @@ func (r Release) Judge(standing Standing) Verdict {
 	return Verdict{Same: true}
 }
 
-// JudgeListed judges a release by its records and by what helm lists of it, nil for nothing.
+// JudgeListed judges a release by its records and by helm's listing of it, nil for none.
 // program is the helm that listed it.
 func (r Release) JudgeListed(standing Standing, listed *Listing, program string) Verdict {
 	byItsRecords := r.Judge(standing)

@@ -9,9 +9,9 @@ import (
 	"helm-tenant/release"
 )
 
-// Written is what a run wrote of Helm 3's records, as digests. A record that is read back
-// with the same bytes holds the release that was packed in them: it need not be unpacked
-// to see that. A nil *Written has none. It may be used concurrently.
+// Written has digests of the Helm 3 records that a run wrote. A record that is read back
+// with the same bytes contains the release that was packed into them, and need not be
+// unpacked to check that. A nil *Written is empty. It is safe for concurrent use.
 type Written struct {
 	mutex   sync.Mutex
 	records map[recordName]writtenRecord
@@ -19,13 +19,13 @@ type Written struct {
 
 type recordName struct{ namespace, name string }
 
-// writtenRecord has the digest of what a record holds, packed, and that of the release.
+// writtenRecord has the digests of a record's packed content and of its release.
 type writtenRecord struct{ packed, whole digest }
 
-// NewWritten returns one without records.
+// NewWritten returns an empty Written.
 func NewWritten() *Written { return &Written{records: map[recordName]writtenRecord{}} }
 
-// Add takes the record that is going to be written of a revision, as Revision.Secret made it.
+// Add adds a record that is about to be written, as made by Revision.Secret.
 func (w *Written) Add(secret *corev1.Secret, revision Revision) {
 	record := writtenRecord{sha256.Sum256(secret.Data[release.DataKey]), revision.whole}
 	w.mutex.Lock()

