@@ -14,13 +14,13 @@ import (
 	"helm-tenant/refusal"
 )
 
-// verdict is what an answer says.
+// verdict is the meaning of an answer.
 type verdict struct {
 	result Result
 	by     string // what refused it
-	text   string // the API server's words, or why it could not be tried
-	// named says that the words name each thing that was refused, so that what they
-	// don't name was not.
+	text   string // the API server's message, or the reason why it could not be tried
+	// named reports whether the message names each thing that was refused, so that
+	// anything else was not.
 	named bool
 }
 
@@ -29,10 +29,10 @@ func (v verdict) names(a *Attempt) bool {
 	return slices.ContainsFunc(a.named, func(words string) bool { return strings.Contains(v.text, words) })
 }
 
-// longest is how much of an answer is kept.
+// longest bounds the part of an answer that is kept.
 const longest = 600
 
-// judge reads an answer.
+// judge returns the verdict on an answer.
 func judge(r Request, a Answer) verdict {
 	if a.Err != nil {
 		return verdict{result: Untried, text: oneLine(a.Err.Error())}
@@ -51,7 +51,7 @@ func judge(r Request, a Answer) verdict {
 	if strings.Contains(text, `cannot impersonate resource`) {
 		return verdict{result: Untried, text: text}
 	}
-	// A review is not refused by what it asks about.
+	// A review's own request is not refused for what it asks about.
 	if r.review || a.Code != http.StatusForbidden && a.Code != http.StatusUnprocessableEntity && a.Code != http.StatusBadRequest {
 		return verdict{result: Untried, text: text}
 	}
@@ -78,13 +78,13 @@ func judgeReview(body []byte) verdict {
 	return verdict{result: Refused, by: "RBAC", text: oneLine(strings.TrimSuffix("not allowed: "+review.Status.Reason, ": "))}
 }
 
-// isUser reports whether the API server takes the one who asked for that user.
+// isUser reports whether the API server takes the sender for that user.
 func isUser(body []byte, user string) bool {
 	var review authenticationv1.SelfSubjectReview
 	return json.Unmarshal(body, &review) == nil && review.Status.UserInfo.Username == user
 }
 
-// oneLine bounds what comes from the cluster.
+// oneLine shortens text from the cluster and puts it on one line.
 func oneLine(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > longest {

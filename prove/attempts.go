@@ -6,36 +6,36 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// An Attempt is one thing that must be refused. Test/attack does the same for
-// real, from the same table.
+// An Attempt is one thing that must be refused. test/attack does the same for real, from
+// the same table.
 type Attempt struct {
-	ID   string // never used again for something else
-	What string // what is tried, as the words after "can"
-	Why  string // what it would give
+	ID   string // never used again for another attempt
+	What string // the attempt, as the words after "can"
+	Why  string // what success would give
 	// Benchmarks are those of the retired Multi-Tenancy Benchmarks
-	// (github.com/kubernetes-retired/multi-tenancy) that ask the same.
+	// (github.com/kubernetes-retired/multi-tenancy) that check the same.
 	Benchmarks []string
 	As         []Role
-	// Each says that it is tried in each of the tenant's namespaces, else once.
+	// Each tries it in each of the tenant's namespaces, otherwise it is tried once.
 	Each bool
-	// Closes is the setting that refuses it where Kubernetes by itself would not.
+	// Closes is the setting that refuses it if Kubernetes by itself would not.
 	Closes string
-	// Optional says that a tenant may well be able to: it must be refused only
-	// where required says so of the tenant and the namespace.
+	// Optional attempts may succeed: they must be refused only if required reports that
+	// for the tenant and the namespace.
 	Optional bool
 	required func(t *Target, namespace string) bool
 
-	// One of these says how it is asked.
+	// One of these makes the request.
 
-	// pod changes a harmless pod; named is how PodSecurity's refusal names that.
+	// pod changes a harmless pod; named is its name in PodSecurity's refusal.
 	pod   func(*corev1.Pod)
 	named []string
-	// request asks in any other way; nil if it does not apply to the target.
+	// request makes any other request; nil if it does not apply to the target.
 	request func(t *Target, namespace string) *ask
-	// accepted reads from the answer to the harmless pod that the attempt would
-	// have been changed into something else, and by what.
+	// accepted reports, from the answer to the harmless pod, whether the attempt's pod
+	// would have been mutated into something else, and by what.
 	accepted func(*corev1.Pod) (by string, changed bool)
-	// configured tells from what was read of the namespace whether it holds.
+	// configured reports, from the facts of the namespace, whether it is refused.
 	configured func(t *Target, namespace string) bool
 }
 
@@ -51,7 +51,7 @@ var (
 	people       = []Role{Member, Account, Reader}
 )
 
-// Attempts are all of them, in the order of reports.
+// Attempts returns all attempts, in the order of reports.
 func Attempts() []*Attempt { return append([]*Attempt(nil), table...) }
 
 var table = concat(onNode, inNamespaces, onCluster, onHome, byReaders, onOthers)
@@ -64,8 +64,7 @@ func concat(lists ...[]*Attempt) []*Attempt {
 	return all
 }
 
-// onNode are pods that take hold of the node, and with it of every tenant's pods
-// there.
+// onNode are pods that take over the node, and with it the pods of every tenant there.
 var onNode = []*Attempt{
 	{ID: "privileged-container", What: "run a privileged container", Why: "root on the node: every pod's token and disk",
 		Benchmarks: []string{"MTB-PL1-BC-CPI-5 Block privileged containers"}, As: []Role{Deployer, Member, Account}, Each: true, Closes: closedByPodSecurity,
@@ -160,7 +159,7 @@ var inNamespaces = []*Attempt{
 		As: onlyDeployer, Closes: closedByGuard,
 		request: func(_ *Target, ns string) *ask {
 			pod := harmless(ns)
-			// No driver is called so: that the pod is taken is what counts.
+			// No driver has this name: the attempt is whether the pod is accepted.
 			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "share", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{
 				Driver: "prove.helm-tenant.example.com", VolumeAttributes: map[string]string{"server": "192.0.2.1", "share": "/"}}}})
 			return create("/api/v1/namespaces/"+ns+"/pods", pod)
@@ -205,7 +204,7 @@ var inNamespaces = []*Attempt{
 		Optional: true, configured: countsObjects},
 }
 
-// countsObjects reports whether a quota bounds how many objects of a kind there are.
+// countsObjects reports whether a quota bounds the number of objects of a kind.
 func countsObjects(t *Target, namespace string) bool {
 	for _, name := range []string{"pods", "services", "configmaps", "secrets", "persistentvolumeclaims", "replicationcontrollers"} {
 		if t.Quotas[namespace][name] || t.Quotas[namespace]["count/"+name] {
@@ -215,7 +214,7 @@ func countsObjects(t *Target, namespace string) bool {
 	return false
 }
 
-// onCluster are objects that are nobody's or everybody's.
+// onCluster are cluster-scoped objects and those that serve everybody.
 var onCluster = []*Attempt{
 	{ID: "read-nodes", What: "list the cluster's nodes", Why: "what belongs to the cluster is no tenant's",
 		Benchmarks: []string{"MTB-PL1-CC-CPI-1 Block access to cluster resources"}, As: onlyDeployer,
@@ -301,7 +300,7 @@ var onOthers = []*Attempt{
 		}},
 }
 
-// useDeployer is the right by which members use a deployer.
+// useDeployer returns a review of the right with which members use a deployer.
 func useDeployer(home, account string, tiller bool) *ask {
 	if tiller {
 		return review("create", "", "pods", "portforward", home, "")

@@ -10,26 +10,26 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// place is one attempt by one role in one of the tenant's namespaces.
+// place is one attempt with one role in one of the tenant's namespaces.
 type place struct {
 	attempt   *Attempt
 	role      Role
 	namespace string
 }
 
-// judging makes rows of the exchanges of one tenant.
+// judging makes the rows of one tenant.
 type judging struct {
 	t    *Target
 	rows []Row
-	// broken says of a role in a namespace why its refusals prove nothing; the
-	// member's and the account's control is made once, with no namespace.
+	// broken has the reasons why refusals of a role in a namespace prove nothing. The
+	// controls of the member and the account are made once, without a namespace.
 	broken map[place]string
 	// pods are the harmless pods as the API server would store them.
 	pods map[string]*corev1.Pod
 }
 
-// Judge makes rows of all that was sent and answered for a tenant, in the order
-// of the table.
+// Judge returns the rows for all requests and answers of a tenant, in the order of the
+// table.
 func (t *Target) Judge(exchanges []Exchange) []Row {
 	j := &judging{t: t, broken: map[place]string{}, pods: map[string]*corev1.Pod{}}
 	for _, e := range exchanges {
@@ -37,7 +37,7 @@ func (t *Target) Judge(exchanges []Exchange) []Row {
 			j.control(e)
 		}
 	}
-	// A pod that is tried again with the rest comes later, and counts.
+	// A pod that is tried again with fewer attempts comes later, and counts.
 	verdicts, latest := map[place]verdict{}, map[place]Exchange{}
 	var places []place
 	for _, e := range exchanges {
@@ -62,7 +62,7 @@ func (t *Target) Judge(exchanges []Exchange) []Row {
 	return j.rows
 }
 
-// forAttempt is the verdict on one of the attempts that a request was.
+// forAttempt returns the verdict on one of the attempts of a request.
 func (v verdict) forAttempt(a *Attempt, together int) verdict {
 	switch {
 	case together == 1 || v.result != Refused || v.by == "RBAC" || v.named && v.names(a):
@@ -98,7 +98,7 @@ func (j *judging) control(e Exchange) {
 	j.rows = append(j.rows, row)
 }
 
-// why says why refusals of that role prove nothing; empty where they do.
+// why returns the reason why refusals of that role prove nothing; empty if they do.
 func (j *judging) why(role Role, namespace string) string {
 	if role != Deployer {
 		return j.broken[place{role: role}]
@@ -124,7 +124,7 @@ func (j *judging) row(a *Attempt, r Request, v verdict) Row {
 	return row
 }
 
-// allowed is what it comes to that an attempt would work.
+// allowed returns the result of an attempt that would succeed.
 func (j *judging) allowed(a *Attempt, namespace string) Result {
 	if a.Optional && (a.required == nil || !a.required(j.t, namespace)) {
 		return Open
@@ -170,8 +170,8 @@ func (j *judging) read() {
 	}
 }
 
-// unasked makes the rows of what was not sent: for want of a member or of another
-// tenant, and because no dry run shows it.
+// unasked makes the rows of attempts that were not sent, because there is no member or
+// other tenant, or because no dry run shows them.
 func (j *judging) unasked() {
 	for _, a := range append([]*Attempt{controlMember}, table...) {
 		if j.t.Member == nil && slices.Contains(a.As, Member) {
@@ -224,8 +224,8 @@ var beyond = []struct {
 		how: "keep the node's kernel and container runtime up to date; tenants that must not share a kernel need nodes of their own"},
 }
 
-// order is the place of a row in a report: controls, then the table, then what
-// was not tried.
+// order returns the rank of a row in a report: controls, then the table, then what was
+// not tried.
 func order(r Row) int {
 	if i := slices.IndexFunc(table, func(a *Attempt) bool { return a.ID == r.Attempt }); i >= 0 {
 		return 1 + i

@@ -15,22 +15,23 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Name is what every object is called that is tried to be made, and the user who
-// is no member. None of the objects is ever stored. It does not begin as the names
-// that the guard protects do: an attempt would be refused for its name.
+// Name is the name of every object that is tried, and of the user who is no member. None
+// of the objects is ever stored. It has none of the prefixes that the guard protects, for
+// which an attempt would be refused.
 const Name = "tenant-proof"
 
-// ask is how an attempt is sent; who sends it is added later.
+// ask is a request without its sender.
 type ask struct {
 	method, path, kind string
 	query              url.Values
 	body               []byte
 	review             bool
-	// where is the namespace that it is about.
+	// where is the namespace that it concerns.
 	where string
 }
 
-// inNamespace names the namespace of a path of the API, or of the one that the path is.
+// inNamespace sets where to the namespace in an API path, or to the namespace that the
+// path is.
 func (a *ask) inNamespace() *ask {
 	if _, after, found := strings.Cut(a.path, "/namespaces/"); found {
 		a.where, _, _ = strings.Cut(after, "/")
@@ -54,12 +55,12 @@ func merge(path, patch string) *ask {
 	return (&ask{method: http.MethodPatch, path: path, kind: "application/merge-patch+json", query: dryRun(), body: []byte(patch)}).inNamespace()
 }
 
-// list asks for one object of a collection.
+// list requests one object of a collection.
 func list(path string) *ask {
 	return (&ask{method: http.MethodGet, path: path, query: url.Values{"limit": {"1"}}}).inNamespace()
 }
 
-// review asks the authorizer whether the one who asks may do something.
+// review asks the authorizer whether the sender may do something.
 func review(verb, group, resource, subresource, namespace, name string) *ask {
 	return &ask{method: http.MethodPost, path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", kind: "application/json", review: true, where: namespace,
 		body: encode(&authorizationv1.SelfSubjectAccessReview{
@@ -69,8 +70,8 @@ func review(verb, group, resource, subresource, namespace, name string) *ask {
 			}}})}
 }
 
-// whoAmI asks the API server whom it takes the one who asks for
-// (k8s.io/api/authentication/v1, SelfSubjectReview).
+// whoAmI asks the API server for the sender's identity (k8s.io/api/authentication/v1,
+// SelfSubjectReview).
 func whoAmI() *ask {
 	return &ask{method: http.MethodPost, path: "/apis/authentication.k8s.io/v1/selfsubjectreviews", kind: "application/json",
 		body: []byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)}
@@ -89,9 +90,8 @@ func meta(namespace string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: Name, Namespace: namespace}
 }
 
-// harmless is a pod that passes every level of PodSecurity and fits into any
-// quota and limit: what is refused of a pod that differs from it in one thing is
-// refused for that.
+// harmless returns a pod that passes every level of PodSecurity and fits into any quota
+// and limit: a pod that differs from it in one field is refused for that field.
 func harmless(namespace string) *corev1.Pod {
 	little := corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("16Mi"),
@@ -131,7 +131,7 @@ func service(namespace string) *corev1.Service {
 
 func externalService(namespace string) *corev1.Service {
 	s := service(namespace)
-	s.Spec.ExternalIPs = []string{"192.0.2.1"} // of TEST-NET-1, RFC 5737: nobody's
+	s.Spec.ExternalIPs = []string{"192.0.2.1"} // TEST-NET-1, RFC 5737, which nobody has
 	return s
 }
 
@@ -201,7 +201,7 @@ func ingress(namespace string) *networkingv1.Ingress {
 	return &networkingv1.Ingress{
 		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "Ingress"}, ObjectMeta: meta(namespace),
 		Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{
-			Host: Name + ".invalid", // RFC 2606: nobody's
+			Host: Name + ".invalid", // RFC 2606: nobody has it
 			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{{
 				Path: "/", PathType: new(networkingv1.PathTypePrefix),
 				Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: Name, Port: networkingv1.ServiceBackendPort{Number: 80}}},
@@ -210,7 +210,7 @@ func ingress(namespace string) *networkingv1.Ingress {
 	}
 }
 
-// egress lets pods reach any address.
+// egress returns a NetworkPolicy that lets pods reach any address.
 func egress(namespace string) *networkingv1.NetworkPolicy {
 	p := policy(namespace)
 	p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
@@ -218,7 +218,7 @@ func egress(namespace string) *networkingv1.NetworkPolicy {
 	return p
 }
 
-// policy is a NetworkPolicy as any chart has one: pods of the namespace reach one
+// policy returns a NetworkPolicy as many charts have one: pods of the namespace reach one
 // another.
 func policy(namespace string) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
@@ -245,8 +245,8 @@ func namespaceObject() *corev1.Namespace {
 	return &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: meta("")}
 }
 
-// webhook and definition are of APIs whose types would double what every start of
-// helm-tenant loads.
+// webhook and definition are untyped, since their types would double what every start of
+// helm-tenant initializes.
 func webhook() map[string]any {
 	return map[string]any{
 		"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": map[string]any{"name": Name},

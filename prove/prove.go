@@ -1,20 +1,20 @@
-// Package prove knows what a tenant must not be able to do, asks a cluster for
-// each of it without changing anything, and judges the answers. It is pure:
-// Target.Requests says what to send, Follow what to send after that, and Judge
-// makes rows of what was answered. Sending is left to the caller.
+// Package prove has everything that a tenant must not be able to do, tries it on a
+// cluster without changing anything, and judges the answers. It is pure: Target.Requests
+// returns the requests to send, Follow those to send after that, and Judge makes rows of
+// the answers. The caller sends the requests.
 //
-// A write is sent as a server-side dry run, which authorization and admission
-// answer as they would the real one and which stores nothing
-// (kubernetes.io/docs/reference/using-api/api-concepts, "Dry-run"). A read asks
-// for one object and for its metadata alone. What can't be asked in either way,
-// a stream or a token, is asked of the authorizer.
+// A write is sent as a server-side dry run, which authorization and admission treat as
+// they would treat the real one and which stores nothing
+// (kubernetes.io/docs/reference/using-api/api-concepts, "Dry-run"). A read requests the
+// metadata of one object. A stream or a token, for which there is no dry run, is replaced
+// by a question to the authorizer.
 package prove
 
 import (
 	"net/url"
 )
 
-// Role is as whom something is tried.
+// Role is the kind of identity that tries something.
 type Role string
 
 const (
@@ -24,36 +24,37 @@ const (
 	Reader   Role = "reader"   // the account as which the tenant's readers act
 )
 
-// Identity is who a request is sent as, by impersonation.
+// Identity is the sender of a request, by impersonation.
 type Identity struct {
 	Role   Role     `json:"role"`
 	User   string   `json:"user"`
 	Groups []string `json:"groups,omitempty"`
 }
 
-// Target is a tenant and what its attempts are aimed at.
+// Target is a tenant with the facts that its attempts need.
 type Target struct {
 	Tenant     string
 	Home       string
 	Namespaces []string
-	// Binding is the name of the RoleBinding that gives the deployer its role in
-	// each of the namespaces.
+	// Binding is the name of the RoleBinding that grants the deployer its role in each of
+	// the namespaces.
 	Binding string
-	// Account is the deployer's name in the home namespace, Tiller whether it is a
-	// Tiller's: members reach that by port-forward, the other by impersonation.
+	// Account is the deployer's name in the home namespace. Tiller reports whether it is
+	// a Tiller's, which members reach by port-forward; they reach the other by
+	// impersonation.
 	Account string
 	Tiller  bool
-	// Member is nil where there is none to try; MemberWhy says why, and is empty
-	// where the tenant has no members.
+	// Member is nil if there is none to try; MemberWhy is the reason, and empty if the
+	// tenant has no members.
 	Member    *Identity
 	MemberWhy string
-	// HasReaders says that the tenant has an account for readers.
+	// HasReaders reports whether the tenant has an account for readers.
 	HasReaders bool
-	// Isolated and Hosts are settings that forbid what is allowed without them.
+	// Isolated and Hosts are settings that forbid what is otherwise allowed.
 	Isolated bool
 	Hosts    bool
-	// Restricted are the namespaces whose PodSecurity level is that, Quotas those
-	// with a ResourceQuota, by what the quotas name.
+	// Restricted are the namespaces with PodSecurity level restricted; Quotas are those
+	// with a ResourceQuota, with the names in the quotas.
 	Restricted map[string]bool
 	Quotas     map[string]map[string]bool
 	// Other is another tenant, nil where there is none.
@@ -64,8 +65,8 @@ type Target struct {
 type Other struct {
 	Tenant, Home, Namespace, Account string
 	Tiller                           bool
-	// HasMember says that the target's member is a member of this tenant as well, and so
-	// is rightly allowed to use it: nothing is tried there as the member.
+	// HasMember reports whether the target's member is a member of this tenant as well,
+	// and so may use it: nothing is tried there as the member.
 	HasMember bool
 }
 
@@ -79,35 +80,34 @@ type Request struct {
 	Body []byte
 	Type string
 
-	// Namespace is the tenant's namespace that the request counts for; empty where
-	// it is made once for the tenant.
+	// Namespace is the tenant's namespace for which the request counts; empty if it is
+	// made once for the tenant.
 	Namespace string
-	// Where is the namespace that it is about; empty for the cluster's objects.
+	// Where is the namespace that it concerns; empty for cluster-scoped objects.
 	Where string
-	// Attempts are those of the table that the request is: several only where one
-	// pod asks for all of them.
+	// Attempts are the attempts in the request: several only if one pod combines them.
 	Attempts []*Attempt
-	// Control says that it is something that must be accepted.
+	// Control reports whether the request must be accepted.
 	Control bool
-	// review says that the answer is the authorizer's.
+	// review reports whether the authorizer answers.
 	review bool
 }
 
-// Answer is what came back. Err is why nothing did.
+// Answer is the answer to a request, or the reason why there is none.
 type Answer struct {
 	Code int
 	Body []byte
 	Err  error
 }
 
-// Exchange is a request and the answer to it.
+// Exchange is a request and its answer.
 type Exchange struct {
 	Request
 	Answer Answer
 }
 
-// Budgets: how many requests a tenant may cost, and each of its namespaces more; and
-// both more for a tenant that has readers.
+// These bound the number of requests for a tenant, for each of its namespaces, and the
+// additional ones of both for a tenant with readers.
 const (
 	TenantRequests          = 40
 	NamespaceRequests       = 10

@@ -10,13 +10,13 @@ import (
 
 var onlyReader = []Role{Reader}
 
-// controlReader is what readers are let in for: release records are Secrets.
+// controlReader is what readers are for: release records are Secrets.
 var controlReader = &Attempt{ID: "control-reader", What: "list the tenant's releases", As: onlyReader,
 	request: func(_ *Target, ns string) *ask { return list("/api/v1/namespaces/" + ns + "/secrets") }}
 
-// byReaders are writes of the readers' account in the tenant's namespaces, which may
-// read there and nothing else. Of each kind of right there is one: what makes objects,
-// what changes or deletes them, and the subresources by which a running pod is changed.
+// byReaders are writes of the readers' account in the tenant's namespaces, where it may
+// only read. There is one for each kind of right: creating objects, changing or deleting
+// them, and the subresources that change a running pod.
 var byReaders = []*Attempt{
 	{ID: "reader-create", What: "make an object as a reader", Why: "a reader is let in to read", As: onlyReader, Each: true,
 		request: func(_ *Target, ns string) *ask {
@@ -63,13 +63,13 @@ var byReaders = []*Attempt{
 // everywhere is a ConfigMap that Kubernetes keeps in each namespace.
 const everywhere = "kube-root-ca.crt"
 
-// readerMay is an attempt that no dry run shows, in the tenant's first namespace.
+// readerMay returns an attempt that no dry run shows, in the tenant's first namespace.
 func readerMay(id, what, why, verb, group, resource, subresource string) *Attempt {
 	return &Attempt{ID: id, What: what, Why: why, As: onlyReader,
 		request: func(_ *Target, ns string) *ask { return review(verb, group, resource, subresource, ns, "") }}
 }
 
-// readerUser is how the API server names the account as which the tenant's readers act.
+// readerUser returns the user name of the readers' account.
 func (t *Target) readerUser() string { return tenant.AccountUser(t.Home, tenant.ReaderAccount) }
 
 func deployment(namespace string) *appsv1.Deployment {
@@ -83,13 +83,13 @@ func deployment(namespace string) *appsv1.Deployment {
 	}
 }
 
-// withRestarts is a pod's spec as a Deployment must have it.
+// withRestarts returns a pod's spec as a Deployment must have it.
 func withRestarts(spec corev1.PodSpec) corev1.PodSpec {
 	spec.RestartPolicy = corev1.RestartPolicyAlways
 	return spec
 }
 
-// releaseRecord is a Secret as Helm 3 stores a revision in.
+// releaseRecord returns a Secret in which Helm 3 would store a revision.
 func releaseRecord(namespace string) *corev1.Secret {
 	return &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},

@@ -1,26 +1,26 @@
 package prove
 
-// Result is what came of an attempt.
+// Result is the result of an attempt.
 type Result string
 
 const (
-	// Refused is what must be.
+	// Refused is the required result.
 	Refused Result = "refused"
-	// Allowed is an attempt that would work.
+	// Allowed: the attempt would succeed.
 	Allowed Result = "allowed"
-	// Open is an attempt that would work, and that no setting of the tenant forbids.
+	// Open: the attempt would succeed, and no setting of the tenant forbids it.
 	Open Result = "open"
-	// Untried is an attempt that could not be tried, though it should have been.
+	// Untried: the attempt could not be made, although it should have been.
 	Untried Result = "untried"
-	// Accepted is a control that was accepted, as it must be.
+	// Accepted: a control was accepted, as required.
 	Accepted Result = "accepted"
-	// Denied is a control that was refused, and that a tenant can do without.
+	// Denied: a control was refused that a tenant can do without.
 	Denied Result = "denied"
-	// Beyond is what a dry run can't show, or what there is nothing to try for.
+	// Beyond: a dry run can't show it, or there is nothing to try.
 	Beyond Result = "not tried"
 )
 
-// Row is one attempt in one place as one identity.
+// Row is one attempt in one namespace as one identity.
 type Row struct {
 	Tenant     string   `json:"tenant"`
 	Namespace  string   `json:"namespace,omitempty"`
@@ -34,15 +34,15 @@ type Row struct {
 	Result     Result   `json:"result"`
 	// By is what refused it.
 	By string `json:"by,omitempty"`
-	// Answer are the API server's words, or why it was not tried.
+	// Answer is the API server's message, or the reason why it was not tried.
 	Answer string `json:"answer,omitempty"`
 	// Closes is the setting that would refuse it.
 	Closes string `json:"closes,omitempty"`
-	// How says how to try by hand what was not tried.
+	// How describes how to try it by hand.
 	How string `json:"how,omitempty"`
 }
 
-// Report is what came of all tenants.
+// Report has the results of all tenants.
 type Report struct {
 	Result  string         `json:"result"` // refused, allowed or untried
 	Counts  map[Result]int `json:"counts"`
@@ -50,8 +50,8 @@ type Report struct {
 	Tenants []string       `json:"tenants"`
 }
 
-// NewReport sums rows up: allowed if anything was that must not be, else untried
-// if something could not be tried.
+// NewReport sums up rows: allowed if anything was that must not be, otherwise untried if
+// something could not be tried.
 func NewReport(tenants []string, rows []Row) *Report {
 	r := &Report{Result: string(Refused), Counts: map[Result]int{}, Rows: rows, Tenants: tenants}
 	for _, row := range rows {

@@ -8,8 +8,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Controls are attempts that must be accepted: a refusal proves nothing where
-// the same identity is refused what it must be able to do.
+// These are attempts that must be accepted: if an identity is refused what it must be
+// able to do, its other refusals prove nothing.
 var (
 	controlPod = &Attempt{ID: "control-pod", What: "run a harmless pod", As: onlyDeployer, Each: true,
 		pod: func(*corev1.Pod) {}}
@@ -18,7 +18,7 @@ var (
 	controlAccount = &Attempt{ID: "control-account", What: "ask the API server who it is", As: []Role{Account},
 		request: func(*Target, string) *ask { return whoAmI() }}
 
-	// What the benchmarks want a tenant to be able to do for itself.
+	// What the benchmarks require a tenant to be able to do for itself.
 	controlPolicy = &Attempt{ID: "control-network-policy", What: "make a NetworkPolicy of its own", As: onlyDeployer, Optional: true,
 		Benchmarks: []string{"MTB-PL2-BC-OPS-4 Create Network Policies"},
 		request: func(_ *Target, ns string) *ask {
@@ -31,11 +31,10 @@ var (
 		}}
 )
 
-// DeployerUser is how the API server names the tenant's deployer.
+// DeployerUser returns the user name of the tenant's deployer.
 func (t *Target) DeployerUser() string { return tenant.AccountUser(t.Home, t.Account) }
 
-// identity is who tries an attempt as that role in that namespace; nil where it
-// is not known.
+// identity returns the identity for a role in a namespace; nil if it is not known.
 func (t *Target) identity(role Role, namespace string) *Identity {
 	switch role {
 	case Member:
@@ -51,8 +50,8 @@ func (t *Target) identity(role Role, namespace string) *Identity {
 	return &Identity{Role: Deployer, User: t.DeployerUser()}
 }
 
-// Requests are those to send first: controls, then everything else. A pod asks
-// for several attempts at once.
+// Requests returns the requests to send first: controls, then everything else. One pod
+// combines several attempts.
 func (t *Target) Requests() []Request {
 	var controls, others []Request
 	first := t.Namespaces[0]
@@ -87,7 +86,7 @@ func (t *Target) Requests() []Request {
 	return append(controls, others...)
 }
 
-// add appends the request of an attempt that is not one of several in one pod.
+// add appends the request of an attempt that is not combined with others in one pod.
 func (t *Target) add(requests []Request, a *Attempt, role Role, namespace string, control bool) []Request {
 	as := t.identity(role, namespace)
 	if as == nil || t.entitled(a, role) {
@@ -110,8 +109,8 @@ func (t *Target) add(requests []Request, a *Attempt, role Role, namespace string
 	return append(requests, r)
 }
 
-// entitled reports whether an attempt on the other tenant is one that the member may
-// rightly make, as a member of that tenant.
+// entitled reports whether the member may rightly make an attempt on the other tenant, as
+// a member of that tenant.
 func (t *Target) entitled(a *Attempt, role Role) bool {
 	return role == Member && t.Other != nil && t.Other.HasMember && slices.Contains(onOthers, a)
 }
@@ -120,12 +119,12 @@ func (a *ask) as(who Identity) Request {
 	return Request{As: who, Method: a.method, Path: a.path, Query: a.query, Body: a.body, Type: a.kind, Where: a.where, review: a.review}
 }
 
-// podAttempts are those that a pod can be for that role.
+// podAttempts returns the attempts that can be combined in a pod for that role.
 func (t *Target) podAttempts(role Role) []*Attempt {
 	return slices.DeleteFunc(slices.Clone(table), func(a *Attempt) bool { return a.pod == nil || !slices.Contains(a.As, role) })
 }
 
-// podRequest is one pod that is all of the attempts.
+// podRequest returns one pod that combines the attempts.
 func (t *Target) podRequest(role Role, namespace string, attempts []*Attempt) *Request {
 	as := t.identity(role, namespace)
 	if as == nil || len(attempts) == 0 {
@@ -137,7 +136,7 @@ func (t *Target) podRequest(role Role, namespace string, attempts []*Attempt) *R
 	}
 	privileged := pod.Spec.Containers[0].SecurityContext
 	if privileged.Privileged != nil || len(privileged.Capabilities.Add) > 0 {
-		privileged.AllowPrivilegeEscalation = nil // false is invalid with either
+		privileged.AllowPrivilegeEscalation = nil // false would be invalid with either
 	}
 	if pod.Spec.HostNetwork {
 		for i := range pod.Spec.Containers[0].Ports { // which must then be the same
@@ -149,9 +148,9 @@ func (t *Target) podRequest(role Role, namespace string, attempts []*Attempt) *R
 	return &r
 }
 
-// Follow are the requests that answers make necessary: a pod that was refused for
-// some of what it asked for is tried again with the rest. It is called once, with
-// all exchanges.
+// Follow returns the requests that the answers make necessary: a pod that was refused for
+// some of its attempts is tried again with the others. It is called once, with all
+// exchanges.
 func (t *Target) Follow(exchanges []Exchange) []Request {
 	var more []Request
 	for _, e := range exchanges {

@@ -7,8 +7,8 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
 
-// hostVariables are what policies need that hold host names: whether the tenant is
-// held to any, and to which.
+// hostVariables are the variables of policies that restrict host names: whether the
+// tenant is restricted, and to which hosts.
 func hostVariables() []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "restricted", Expression: quoted(annotationHosts) + ` in variables.notes`},
@@ -29,22 +29,22 @@ func allowed(host string, oneLabel bool) string {
 	return `variables.hosts.exists(p, p == ` + host + ` || (` + wild + `))`
 }
 
-// Annotations by which a controller of Ingresses, of DNS or of certificates serves more
-// hosts than the rules say, as comma-separated lists of hosts, or takes configuration as
-// text.
+// These are annotations with which a controller of Ingresses, of DNS or of certificates
+// serves more hosts than the rules have, as comma-separated lists of hosts, or takes
+// configuration as text.
 const (
 	hostAnnotations = `(/(server-alias|host-aliases|hostname|internal-hostname|hostname-extension|redirect-from)|^cert-manager\\.io/(alt-names|common-name)|^dns\\.alpha\\.kubernetes\\.io/(external|internal))$`
 	textAnnotations = `(?i)(snippet|server-alias-regex|/config-[a-z-]+$|^alb\\.ingress\\.kubernetes\\.io/conditions\\.|^zalando\\.org/skipper-routes$|/redirect-from-regex$|/router\\.(pathmatcher|rulesyntax)$|/rule-type$)`
 	allowedHosts    = `" + (variables.hosts == [""] ? "none" : variables.hosts.join(", "))`
 )
 
-// hostAnnotationRules hold what annotations add to the hosts of a Service or Ingress.
+// hostAnnotationRules restrict the hosts that annotations add to a Service or Ingress.
 func hostAnnotationRules() []admissionv1.Validation {
 	return annotationRules("variables.annotations", "variables.wereAnnotations")
 }
 
-// annotationRules judge the annotations in one CEL variable by those that were in
-// another.
+// annotationRules judge the annotations in one CEL variable given those in another, from
+// before the update.
 func annotationRules(now, was string) []admissionv1.Validation {
 	unchanged := `(k in ` + was + ` && ` + was + `[k] == ` + now + `[k])`
 	matching := func(pattern string) string {
@@ -61,14 +61,15 @@ func annotationRules(now, was string) []admissionv1.Validation {
 	}
 }
 
-// redirects is a CEL expression that reports whether annotations redirect to a host from
-// the same with or without www. Controllers read the value as strconv.ParseBool does,
-// which knows more than "true".
+// redirects returns a CEL expression that reports whether annotations redirect between a
+// host with and without www. Controllers parse the value like strconv.ParseBool, which
+// accepts more than "true".
 func redirects(annotations string) string {
 	return annotations + `.exists(k, k.endsWith("/from-to-www-redirect") && !(` + annotations + `[k].lowerAscii() in ["", "0", "f", "false"]))`
 }
 
-// ingresses holds the hosts of Ingresses. An update of their status may change annotations.
+// ingresses restricts the hosts of Ingresses. An update of their status may change
+// annotations.
 func ingresses() policy {
 	const old = `oldObject != null && `
 	const rules = `(has(object.spec.rules) ? object.spec.rules : [])`
@@ -99,14 +100,14 @@ func ingresses() policy {
 	}
 }
 
-// gateways holds the hosts of Gateway API's listeners.
+// gateways restricts the hosts of Gateway API's listeners.
 func gateways() []policy {
-	// TCP and UDP know no hosts; a protocol of an implementation's own may.
+	// TCP and UDP have no hosts; other protocols of an implementation may have them.
 	const web = `!(has(l.protocol) && l.protocol in ["TCP", "UDP"] && !(has(l.hostname) && l.hostname != ""))`
 	const kept = `(oldObject != null && has(oldObject.spec.listeners) && oldObject.spec.listeners.exists(o, o.name == l.name && (has(o.hostname) ? o.hostname : "") == (has(l.hostname) ? l.hostname : "")` +
-		// One of TCP was not judged.
+		// A listener for TCP was not judged before.
 		` && (has(o.protocol) ? o.protocol : "") == (has(l.protocol) ? l.protocol : "")))`
-	// A Gateway's controller gives them to the Services that it makes.
+	// A Gateway's controller copies them to the Services that it creates.
 	infrastructure := func(object string) string {
 		return `has(` + object + `.spec.infrastructure) && has(` + object + `.spec.infrastructure.annotations) ? ` + object + `.spec.infrastructure.annotations : {}`
 	}
@@ -128,10 +129,10 @@ func gateways() []policy {
 	return all
 }
 
-// routes holds the hosts of Gateway API's routes: one without hosts has those of the
-// listener, which may be another tenant's. A route of a service mesh has none.
+// routes restricts the hosts of Gateway API's routes. A route without hosts has those of
+// the listener, which may be another tenant's. A route of a service mesh has none.
 func routes() []policy {
-	// What a route of a mesh had was not judged.
+	// The hosts of a mesh's route were not judged before.
 	const kept = `(variables.judged && has(oldObject.spec.hostnames) && h in oldObject.spec.hostnames)`
 	mesh := func(object string) string {
 		return fmt.Sprintf(`has(%[1]s.spec.parentRefs) && %[1]s.spec.parentRefs.size() > 0 && %[1]s.spec.parentRefs.all(p, has(p.kind) && p.kind == "Service")`, object)

@@ -8,13 +8,13 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
 
-// networkPolicies keeps a member's policy in an isolated namespace from opening what
-// the isolation keeps out: policies only add up. Whom a member lets in is their own
-// risk.
+// networkPolicies keeps a member's NetworkPolicy in an isolated namespace from allowing
+// what the isolation blocks, since policies only add up. Allowing ingress is a member's
+// own risk.
 //
-// CEL of Kubernetes 1.30 has no functions for addresses in expressions that are new,
-// so blocks are compared as numbers, IPv6 ones by their first 16 bits: that refuses
-// more than need be, and never less.
+// CEL of Kubernetes 1.30 has no functions for addresses in new expressions, so blocks are
+// compared as numbers, and IPv6 ones by their first 16 bits: that refuses more than
+// necessary, never less.
 func networkPolicies() policy {
 	const same = `(oldObject != null && has(oldObject.spec.egress) && e in oldObject.spec.egress` +
 		` && object.spec.podSelector == oldObject.spec.podSelector` +
@@ -47,8 +47,8 @@ func networkPolicies() policy {
 	}
 }
 
-// powers is a list in CEL of the powers of two up to 32: how many addresses a block of
-// IPv4 has, by the bits that are left.
+// powers returns a CEL list of the powers of two up to 32: the number of addresses in a
+// block of IPv4, by the bits that are left.
 func powers() string {
 	var all []string
 	for bits := range 33 {

@@ -6,13 +6,13 @@ import admissionv1 "k8s.io/api/admissionregistration/v1"
 // service account of the tenant's own namespaces.
 const ownSubject = `(s.kind == "ServiceAccount" && (!has(s.namespace) || s.namespace == "" || s.namespace in variables.own))`
 
-// ownNamespaces are the namespaces of the tenants that have the request's.
+// ownNamespaces are the namespaces of the tenants that have the request's namespace.
 func ownNamespaces() admissionv1.Variable {
 	return admissionv1.Variable{Name: "own", Expression: quoted(annotationNamespaces) + ` in variables.notes ? variables.notes[` + quoted(annotationNamespaces) + `].split(",") : [request.namespace]`}
 }
 
-// roleBindings lets nobody in who is not of the tenant: a binding would outlive the
-// revoke of the member who made it.
+// roleBindings refuses subjects that do not belong to the tenant: such a binding would
+// outlive the revoke of the member who made it.
 func roleBindings() policy {
 	const kept = `(oldObject != null && has(oldObject.subjects) && oldObject.subjects.exists(o, o.kind == s.kind && o.name == s.name` +
 		` && (has(o.namespace) ? o.namespace : "") == (has(s.namespace) ? s.namespace : "")))`
@@ -30,9 +30,9 @@ func roleBindings() policy {
 	}
 }
 
-// roles keeps a Role that an admin gave to outsiders as the admin left it: who may write
-// Roles could otherwise give them more, for good. CEL sees no bindings, so each of the
-// namespace is a parameter.
+// roles keeps a Role that an admin bound to outsiders as the admin left it: whoever may
+// write Roles could otherwise give them more, permanently. CEL can't read bindings, so
+// each binding of the namespace is a parameter.
 func roles() policy {
 	return policy{
 		kind: "roles", groups: []string{"rbac.authorization.k8s.io"}, resources: []string{"roles"}, operations: onWrite,

@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// claim is what one tenant asks of a namespace.
+// claim is what one tenant requests for a namespace.
 type claim struct {
 	PodSecurity     tenant.PodSecurity `json:"podSecurity,omitempty"`
 	Guard           tenant.Guard       `json:"guard,omitempty"`
@@ -23,7 +23,7 @@ type claim struct {
 	Frozen          *freeze            `json:"frozen,omitempty"`
 }
 
-// claimOf is what the tenant asks of each of its namespaces; nil when that is nothing.
+// claimOf returns what the tenant requests for each of its namespaces; nil for nothing.
 func claimOf(t tenant.Tenant) *claim {
 	var c claim
 	if t.PodSecurity != tenant.PodSecurityUnmanaged {
@@ -46,8 +46,8 @@ func claimOf(t tenant.Tenant) *claim {
 	return &c
 }
 
-// readClaims reads the claims of all tenants on a namespace. Fields of a newer
-// helm-tenant are passed over; they stay in the annotation of that tenant.
+// readClaims parses the claims of all tenants on a namespace. Fields of a newer
+// helm-tenant are ignored; they stay in the annotation of that tenant.
 func readClaims(namespace string, annotations map[string]string) (map[string]*claim, error) {
 	claims := map[string]*claim{}
 	for key, text := range annotations {
@@ -64,7 +64,7 @@ func readClaims(namespace string, annotations map[string]string) (map[string]*cl
 	return claims, nil
 }
 
-// strictestGuard is the mode that all claims come to; empty where none has one.
+// strictestGuard returns the strictest mode of all claims; empty if none has one.
 func strictestGuard(claims map[string]*claim) tenant.Guard {
 	strictest := tenant.Guard("")
 	for _, c := range claims {
@@ -75,8 +75,9 @@ func strictestGuard(claims map[string]*claim) tenant.Guard {
 	return strictest
 }
 
-// guardAnnotations are what the policies read, from all claims with a guard: what any
-// of the tenants has as its own, and what all of them allow.
+// guardAnnotations returns the annotations for the policies, from all claims with a
+// guard: the union of what the tenants have of their own, and the intersection of what
+// they allow.
 func guardAnnotations(claims map[string]*claim) map[string]string {
 	var namespaces, hosts, classes, except, contacts []string
 	restricted, isolated, guarded := false, false, false
@@ -120,7 +121,7 @@ func guardAnnotations(claims map[string]*claim) map[string]string {
 	return annotations
 }
 
-// common is what two lists have in common by both; the second alone where there is no
+// common returns the intersection of two lists by both, or the second list if there is no
 // first.
 func common(hasFirst bool, first, second []string, both func(a, b []string) []string) []string {
 	if !hasFirst {

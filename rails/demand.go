@@ -12,28 +12,28 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Demand is what an object asks for of which the guard's policies may refuse something if
-// it were created. Each field is empty where the object asks for nothing of the kind.
+// Demand has the parts of an object that the guard's policies may refuse at its creation.
+// Each field is empty if the object has nothing of the kind.
 type Demand struct {
 	// Subjects are a RoleBinding's.
 	Subjects []rbacv1.Subject
 	// ExternalIPs are a Service's.
 	ExternalIPs []string
-	// Class is the priority class of a pod or template; Priority that of a pod, nil for a
-	// template.
+	// Class is the priority class of a pod or template; Priority is that of a pod, nil
+	// for a template.
 	Class    string
 	Priority *int32
-	// Volumes are those that claims and templates of claims name.
+	// Volumes are the ones that claims and templates of claims name.
 	Volumes []string
 	// Storage are the volumes of a pod or template that are a disk or storage server.
 	Storage []string
 	// Drivers are the CSI drivers of a pod's or template's inline volumes, as InlineDrivers
 	// returns them.
 	Drivers []string
-	// Hosts are an Ingress' by its rules, empty for a rule without one; Certified those of
-	// its tls, empty for one without hosts.
+	// Hosts are the hosts in an Ingress' rules, empty for a rule without one; Certified
+	// are those of its tls, empty for one without hosts.
 	Hosts, Certified []string
-	// DefaultBackend says that an Ingress has one.
+	// DefaultBackend reports whether an Ingress has one.
 	DefaultBackend bool
 	// Annotations are those that may add hosts or configuration.
 	Annotations map[string]string
@@ -41,8 +41,8 @@ type Demand struct {
 	Egress []networkingv1.NetworkPolicyEgressRule
 }
 
-// Beyond returns what a pod asks for that the template does not ask for of which it was
-// made, nil for nothing; a pod has the priority that its class had when it was made.
+// Beyond returns the part of a pod's demand that its template does not have, nil for
+// nothing. A pod has the priority that its class had when it was created.
 func (d *Demand) Beyond(template *Demand) *Demand {
 	rest := *d
 	if d.Class == template.Class {
@@ -67,7 +67,7 @@ var (
 
 const redirectAnnotation = "/from-to-www-redirect"
 
-// annotationsOf are the annotations that policies judge; nil where there is none.
+// annotationsOf returns the annotations that policies judge; nil if there are none.
 func annotationsOf(meta *metav1.ObjectMeta) map[string]string {
 	var judged map[string]string
 	for key, value := range meta.Annotations {
@@ -81,7 +81,7 @@ func annotationsOf(meta *metav1.ObjectMeta) map[string]string {
 	return judged
 }
 
-// OfRoleBinding returns what a RoleBinding asks for; nil for nothing that is judged.
+// OfRoleBinding returns the demand of a RoleBinding; nil for nothing that is judged.
 func OfRoleBinding(b *rbacv1.RoleBinding) *Demand {
 	if len(b.Subjects) == 0 {
 		return nil
@@ -89,7 +89,7 @@ func OfRoleBinding(b *rbacv1.RoleBinding) *Demand {
 	return &Demand{Subjects: b.Subjects}
 }
 
-// OfService returns what a Service asks for; nil for nothing that is judged.
+// OfService returns the demand of a Service; nil for nothing that is judged.
 func OfService(s *corev1.Service) *Demand {
 	d := &Demand{ExternalIPs: s.Spec.ExternalIPs, Annotations: annotationsOf(&s.ObjectMeta)}
 	if len(d.ExternalIPs) == 0 && d.Annotations == nil {
@@ -98,11 +98,11 @@ func OfService(s *corev1.Service) *Demand {
 	return d
 }
 
-// boundByController is on claims whose volume Kubernetes chose, and which named none
+// boundByController is the annotation of claims for which Kubernetes chose the volume
 // (k8s.io/component-helpers/storage/volume).
 const boundByController = "pv.kubernetes.io/bound-by-controller"
 
-// OfClaim returns what a PersistentVolumeClaim asks for; nil for nothing that is judged.
+// OfClaim returns the demand of a PersistentVolumeClaim; nil for nothing that is judged.
 func OfClaim(c *corev1.PersistentVolumeClaim) *Demand {
 	if _, chosen := c.Annotations[boundByController]; chosen || c.Spec.VolumeName == "" {
 		return nil
@@ -110,8 +110,8 @@ func OfClaim(c *corev1.PersistentVolumeClaim) *Demand {
 	return &Demand{Volumes: []string{c.Spec.VolumeName}}
 }
 
-// OfTemplate returns what a template of pods asks for, with the templates of claims beside
-// it; nil for nothing that is judged.
+// OfTemplate returns the demand of a pod template and the claim templates beside it; nil
+// for nothing that is judged.
 func OfTemplate(spec *corev1.PodSpec, claims ...corev1.PersistentVolumeClaim) *Demand {
 	d := &Demand{Class: spec.PriorityClassName, Storage: DirectStorage(spec), Drivers: InlineDrivers(spec)}
 	for _, volume := range spec.Volumes {
@@ -130,7 +130,7 @@ func OfTemplate(spec *corev1.PodSpec, claims ...corev1.PersistentVolumeClaim) *D
 	return d
 }
 
-// OfPod returns what a pod asks for, its priority filled in; nil for nothing that is judged.
+// OfPod returns the demand of a pod with its priority; nil for nothing that is judged.
 func OfPod(spec *corev1.PodSpec) *Demand {
 	d := OfTemplate(spec)
 	if d != nil && spec.Priority != nil {
@@ -139,7 +139,7 @@ func OfPod(spec *corev1.PodSpec) *Demand {
 	return d
 }
 
-// OfIngress returns what an Ingress asks for.
+// OfIngress returns the demand of an Ingress.
 func OfIngress(i *networkingv1.Ingress) *Demand {
 	d := &Demand{DefaultBackend: i.Spec.DefaultBackend != nil, Annotations: annotationsOf(&i.ObjectMeta)}
 	for _, rule := range i.Spec.Rules {
@@ -154,7 +154,7 @@ func OfIngress(i *networkingv1.Ingress) *Demand {
 	return d
 }
 
-// OfNetworkPolicy returns what a NetworkPolicy asks for; nil for nothing that is judged.
+// OfNetworkPolicy returns the demand of a NetworkPolicy; nil for nothing that is judged.
 func OfNetworkPolicy(spec *networkingv1.NetworkPolicySpec) *Demand {
 	if len(spec.Egress) == 0 {
 		return nil
@@ -162,9 +162,9 @@ func OfNetworkPolicy(spec *networkingv1.NetworkPolicySpec) *Demand {
 	return &Demand{Egress: spec.Egress}
 }
 
-// Refusals says what of the demand the guard would refuse in a namespace with these
-// annotations, as clauses; none where it would let it through. It judges as the policies'
-// CEL does, which test/cel compares. Routes and Gateways are not judged.
+// Refusals returns what the guard would refuse of the demand in a namespace with these
+// annotations, as clauses; none if it would accept it. It judges as the policies' CEL
+// does, with which test/cel compares it. Routes and Gateways are not judged.
 func (d *Demand) Refusals(namespace string, notes map[string]string, p Priorities) []string {
 	var refused []string
 	refuse := func(text string, names ...string) {
@@ -197,7 +197,8 @@ func (d *Demand) Refusals(namespace string, notes map[string]string, p Prioritie
 	return refused
 }
 
-// outsiders are the subjects that are no service accounts of the tenant's namespaces.
+// outsiders returns the subjects that are not service accounts of the tenant's
+// namespaces.
 func (d *Demand) outsiders(namespace string, notes map[string]string) []string {
 	own := []string{namespace}
 	if namespaces, said := notes[annotationNamespaces]; said {
@@ -266,7 +267,7 @@ func (d *Demand) refusedAnnotations(allowed patterns) []string {
 // patterns are the hosts that a tenant may serve.
 type patterns []string
 
-// allow reports whether one of them allows a host of an Ingress, in which a wildcard stands
+// allow reports whether a pattern allows a host of an Ingress, in which a wildcard stands
 // for one label.
 func (p patterns) allow(host string) bool {
 	return slices.ContainsFunc(p, func(pattern string) bool {
@@ -283,7 +284,7 @@ func (p patterns) refused(hosts []string) []string {
 	return slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return host != "" && p.allow(host) })
 }
 
-// named are the names with a word in place of the empty one.
+// named returns the names with a word in place of the empty one.
 func named(names []string, empty string) []string {
 	for i := range names {
 		if names[i] == "" {

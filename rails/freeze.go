@@ -12,15 +12,15 @@ import (
 	"helm-tenant/tenant"
 )
 
-// freeze is what a frozen tenant asks of a namespace.
+// freeze is the claim of a frozen tenant on a namespace.
 type freeze struct {
-	// Text says that the tenant is frozen, and why.
+	// Text is the freeze with its reason, for refusals.
 	Text string `json:"text"`
-	// Accounts are as in annotationFrozenAccounts.
+	// Accounts have the form of annotationFrozenAccounts.
 	Accounts []string `json:"accounts"`
 }
 
-// freezeOf is nil unless the tenant is frozen by the admission policy.
+// freezeOf returns nil unless the tenant is frozen by the admission policy.
 func freezeOf(t tenant.Tenant) *freeze {
 	if !t.FrozenBy(tenant.FreezeByPolicy) {
 		return nil
@@ -33,8 +33,8 @@ func freezeOf(t tenant.Tenant) *freeze {
 	return &freeze{Text: "tenant " + t.Name + " is frozen: " + t.Frozen.Reason, Accounts: accounts}
 }
 
-// freezeAnnotations are what the policy reads, of all frozen tenants of a namespace;
-// Absent where none is.
+// freezeAnnotations returns the annotations for the policy, from all frozen tenants of a
+// namespace; Absent if there are none.
 func freezeAnnotations(claims map[string]*claim) map[string]string {
 	var texts, accounts []string
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
@@ -49,9 +49,9 @@ func freezeAnnotations(claims map[string]*claim) map[string]string {
 	return map[string]string{annotationFrozen: strings.Join(texts, "; "), annotationFrozenAccounts: strings.Join(slices.Compact(accounts), ",")}
 }
 
-// FreezeHome puts into a wanted home namespace what holds a freeze there: a Tiller
-// writes its records at home. The live labels and annotations are empty where the
-// namespace is not there yet.
+// FreezeHome adds to a wanted home namespace what a freeze needs there, since a Tiller
+// writes its records at home. The live labels and annotations are empty if the namespace
+// does not exist.
 func FreezeHome(t tenant.Tenant, home metav1.Object, liveLabels, liveAnnotations map[string]string) {
 	claims := map[string]*claim{t.Name: {Frozen: freezeOf(t)}}
 	labels, annotations := map[string]string{LabelFrozen: Absent}, freezeAnnotations(claims)
@@ -68,17 +68,17 @@ func FreezeHome(t tenant.Tenant, home metav1.Object, liveLabels, liveAnnotations
 	}
 }
 
-// Freezes reports whether a field of a namespace, by its path, is one that changes when
-// the tenant of that name is frozen or thawed.
+// Freezes reports whether a field of a namespace, by its path, changes when the named
+// tenant is frozen or thawed.
 func Freezes(name, path string) bool {
 	return slices.ContainsFunc([]string{LabelFrozen, annotationFrozen, annotationFrozenAccounts, claimPrefix + name}, func(key string) bool {
 		return strings.HasSuffix(path, "["+key+"]")
 	})
 }
 
-// FreezeIn reports whether a namespace with these labels and annotations is one in which
-// the admission policy holds the tenant's freeze; true of a tenant that is not frozen by
-// it.
+// FreezeIn reports whether the admission policy enforces the tenant's freeze in a
+// namespace with these labels and annotations. It is true for a tenant that is not frozen
+// by the policy.
 func FreezeIn(t tenant.Tenant, labels, annotations map[string]string) bool {
 	want := freezeOf(t)
 	if want == nil {
@@ -88,12 +88,12 @@ func FreezeIn(t tenant.Tenant, labels, annotations map[string]string) bool {
 	return labels[LabelFrozen] == "true" && !slices.ContainsFunc(want.Accounts, func(account string) bool { return !slices.Contains(held, account) })
 }
 
-// Freezing are the admission policy of frozen tenants and its bindings. They belong to no
-// tenant: the cluster has them once.
+// Freezing returns the admission policy of frozen tenants and its bindings. They belong
+// to no tenant: a cluster has them once.
 //
-// The policy denies what the tenant's accounts write in its namespaces, and what its
-// Tiller writes at home, events and leases apart. The end of a release that was pending
-// may be recorded: helm can't go on with one that is pending for ever.
+// The policy denies writes of the tenant's accounts in its namespaces, and writes of its
+// Tiller at home, except events and leases. Recording the end of a pending release is
+// allowed, since helm can't go on with one that stays pending.
 func Freezing() []runtime.Object {
 	one := frozen()
 	object, binding := one.object(), one.binding(tenant.GuardEnforce)
@@ -101,7 +101,7 @@ func Freezing() []runtime.Object {
 	object.Spec.MatchConstraints.NamespaceSelector = selector
 	object.Spec.MatchConditions = []admissionv1.MatchCondition{{
 		Name: "a-service-account", Expression: `request.userInfo.username.startsWith("` + tenant.AccountPrefix + `")`}}
-	// What is entered is changed.
+	// CONNECT requests, such as exec, count as changes.
 	all := object.Spec.MatchConstraints.ResourceRules[0]
 	enter := *all.DeepCopy()
 	enter.Operations = []admissionv1.OperationType{admissionv1.Connect}
@@ -111,10 +111,10 @@ func Freezing() []runtime.Object {
 	return []runtime.Object{object, binding, frozenWarning(one, selector)}
 }
 
-// frozenWarning is a binding that denies nothing: it has the API server warn of what the
-// other one denies. An uninstall of Helm 3 and 4 begins with an update of the release's
-// record, and keeps to itself why that and what follows was denied ("failed to delete
-// release"); warnings are printed.
+// frozenWarning returns a binding that denies nothing, and has the API server warn of
+// what the other binding denies. An uninstall of Helm 3 and 4 begins with an update of
+// the release's record, and does not print why that and the following requests were
+// denied ("failed to delete release"); it does print warnings.
 func frozenWarning(one policy, selector *metav1.LabelSelector) *admissionv1.ValidatingAdmissionPolicyBinding {
 	warning := one.binding(tenant.GuardWarn)
 	warning.Spec.MatchResources.NamespaceSelector = selector
@@ -131,7 +131,7 @@ func frozen() policy {
 		exclude: []admissionv1.Rule{
 			{APIGroups: []string{"", "events.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"events"}},
 			{APIGroups: []string{"coordination.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"leases"}},
-			// A question, and no write.
+			// A question, not a write.
 			{APIGroups: []string{"authorization.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"localsubjectaccessreviews"}},
 		},
 		variables: []admissionv1.Variable{
@@ -151,13 +151,14 @@ func frozen() policy {
 	}
 }
 
-// records are the release records that a storage driver of helm writes, as its labels,
-// names and Secret types tell them.
+// records describes the release records of one of helm's storage drivers: their labels,
+// names and Secret types.
 type records struct {
 	owner, ownerValue, name, version, status string
 	// prefix comes before NAME.vVERSION in the record's name.
 	prefix, secretType string
-	// pending begins a status before the end; ended are the statuses that end it.
+	// pending is the prefix of a status before the end; ended are the statuses at the
+	// end.
 	pending string
 	ended   []string
 }
@@ -169,8 +170,8 @@ var (
 	helm2Records = records{"OWNER", "TILLER", "NAME", "VERSION", "STATUS", "", "Opaque", "PENDING_", []string{"FAILED", "DEPLOYED"}}
 )
 
-// ends is the CEL expression of whether a write to a Secret or ConfigMap says how a release
-// ended that was pending.
+// ends returns the CEL expression that reports whether a write to a Secret or ConfigMap
+// records the end of a pending release.
 func (r records) ends() string {
 	label := func(object, key string) string { return `variables.` + object + `[` + quoted(key) + `]` }
 	var there []string

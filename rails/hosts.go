@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// splitFamilies parts address blocks by IPv4 and IPv6.
+// splitFamilies splits address blocks into IPv4 and IPv6.
 func splitFamilies(blocks []string) (v4, v6 []string) {
 	for _, block := range blocks {
 		if prefix, err := netip.ParsePrefix(block); err == nil && prefix.Addr().Is4() {
@@ -18,14 +18,15 @@ func splitFamilies(blocks []string) (v4, v6 []string) {
 	return v4, v6
 }
 
-// covers reports whether a pattern of hosts allows all that another does. A wildcard
-// stands for one or more labels here: the policies decide how deep it reaches, by API.
+// covers reports whether a pattern of hosts allows everything that another one does. A
+// wildcard stands for one or more labels here: the policies decide its depth for each
+// API.
 func covers(pattern, other string) bool {
 	suffix, wild := strings.CutPrefix(pattern, "*")
 	return pattern == other || wild && strings.HasSuffix(other, suffix)
 }
 
-// commonHosts are the hosts that two lists of patterns both allow.
+// commonHosts returns the hosts that two lists of patterns both allow.
 func commonHosts(a, b []string) []string {
 	var common []string
 	add := func(from, other []string) {

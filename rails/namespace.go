@@ -12,20 +12,19 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Labels and annotations of a tenant's namespace. Members can't write a namespace, so
-// the admission policies take from here what they can't know otherwise.
+// These are labels and annotations of a tenant's namespace. Members can't write
+// namespaces, so the admission policies read from here what they can't know otherwise.
 const (
 	// LabelGuard has the guard's mode; the bindings of the policies select by it.
 	LabelGuard = "helm-tenant/guard"
 	// claimPrefix begins an annotation for each tenant of the namespace, with its name
-	// and what it asks for: a namespace may be shared, and what one tenant asks for
-	// goes with that tenant only.
+	// and its claim: a namespace may be shared, and the claim is removed with its tenant.
 	claimPrefix = "rails.helm-tenant/"
-	// annotationBefore says which labels were set for the tenants, and what was there
-	// before: they are put back when nobody asks for them any more.
+	// annotationBefore has the labels that were set for the tenants, with their former
+	// values, which are restored when no tenant needs them any more.
 	annotationBefore = "helm-tenant/labels-before"
 
-	// guardPrefix begins the following, which hold what all claims together come to.
+	// guardPrefix begins the following annotations, which are derived from all claims.
 	guardPrefix          = "guard.helm-tenant/"
 	annotationNamespaces = guardPrefix + "namespaces"
 	annotationHosts      = guardPrefix + "hosts"
@@ -34,13 +33,14 @@ const (
 	annotationContact    = guardPrefix + "contact"
 )
 
-// Label and annotations of a frozen tenant's namespaces, its home among them.
+// These are the label and annotations of a frozen tenant's namespaces, including its
+// home.
 const (
 	// LabelFrozen selects the namespaces for the policy of a freeze.
 	LabelFrozen = "helm-tenant/frozen"
-	// annotationFrozen says which tenants are frozen, and why.
+	// annotationFrozen has the frozen tenants with their reasons.
 	annotationFrozen = "guard.helm-tenant/frozen"
-	// annotationFrozenAccounts names the service accounts that write nothing: NAMESPACE
+	// annotationFrozenAccounts has the service accounts that must not write: NAMESPACE
 	// for all of a namespace, or NAMESPACE:NAME.
 	annotationFrozenAccounts = "guard.helm-tenant/frozen-accounts"
 )
@@ -49,23 +49,23 @@ const (
 // (https://kubernetes.io/docs/concepts/security/pod-security-admission/).
 const podSecurityPrefix = "pod-security.kubernetes.io/"
 
-// podSecurityModes are those of the labels that are set.
+// podSecurityModes are the modes of the labels that are set.
 var podSecurityModes = []string{"enforce", "warn", "audit"}
 
 // LabelEnforce is the label by which the API server refuses pods.
 const LabelEnforce = podSecurityPrefix + "enforce"
 
-// IsAnnotation reports whether an annotation of a namespace is one of the guard rails'.
+// IsAnnotation reports whether an annotation of a namespace belongs to the guard rails.
 func IsAnnotation(key string) bool {
 	return key == annotationBefore || strings.HasPrefix(key, claimPrefix) || strings.HasPrefix(key, guardPrefix)
 }
 
-// Absent is the value of a wanted label or annotation that must not be there. No
-// label or annotation of a cluster can have it.
+// Absent is the value of a wanted label or annotation that must not exist. No label or
+// annotation of a cluster can have it.
 const Absent = "\x00"
 
-// Changed returns labels or annotations with the wanted ones put in, and those taken
-// out that are Absent.
+// Changed returns labels or annotations with the wanted ones set, and those that are
+// Absent removed.
 func Changed(have, wanted map[string]string) map[string]string {
 	out := maps.Clone(have)
 	if out == nil {
@@ -76,7 +76,8 @@ func Changed(have, wanted map[string]string) map[string]string {
 	return out
 }
 
-// ConflictError is a label for which two tenants of a namespace ask different values.
+// ConflictError reports a label for which two tenants of a namespace request different
+// values.
 type ConflictError struct {
 	Namespace, Label string
 	// Owner is the tenant that has Value there already.
@@ -87,21 +88,20 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("namespace %q has the label %s=%s for tenant %q, with which it is shared", e.Namespace, e.Label, e.Value, e.Owner)
 }
 
-// NamespaceMeta returns the labels and annotations that a namespace must have for the
-// tenant's guard rails, those of the tenants with which it is shared kept; Absent
-// where one must go. live is nil for a namespace that is not there yet. Errors: a
-// *ConflictError, and a claim that can't be read.
+// NamespaceMeta returns the labels and annotations that a namespace needs for the
+// tenant's guard rails, with those of other tenants that share it; Absent for those to
+// remove. live is nil for a namespace that does not exist. Errors: a *ConflictError, and
+// a claim that can't be read.
 func NamespaceMeta(t tenant.Tenant, namespace string, live metav1.Object) (labels, annotations map[string]string, err error) {
 	return meta(t.Name, claimOf(t), namespace, live)
 }
 
-// WithoutTenant returns what NamespaceMeta does for a namespace that is taken from the
-// tenant of that name.
+// WithoutTenant returns the same for a namespace that is taken from the named tenant.
 func WithoutTenant(name string, live metav1.Object) (labels, annotations map[string]string, err error) {
 	return meta(name, nil, live.GetName(), live)
 }
 
-// Claimed reports whether a namespace carries a claim of the tenant of that name.
+// Claimed reports whether a namespace has a claim of the named tenant.
 func Claimed(name string, live metav1.Object) bool {
 	_, found := live.GetAnnotations()[claimPrefix+name]
 	return found
@@ -150,7 +150,7 @@ func meta(name string, mine *claim, namespace string, live metav1.Object) (label
 	return dropAbsent(labels, liveLabels), dropAbsent(annotations, liveAnnotations), nil
 }
 
-// dropAbsent leaves out what must not be there and is not.
+// dropAbsent removes Absent entries for labels or annotations that do not exist.
 func dropAbsent(wanted, live map[string]string) map[string]string {
 	maps.DeleteFunc(wanted, func(key, value string) bool {
 		_, found := live[key]
@@ -159,8 +159,8 @@ func dropAbsent(wanted, live map[string]string) map[string]string {
 	return wanted
 }
 
-// labelsOf are the labels that all claims come to; name is the tenant that a conflict
-// is told to.
+// labelsOf returns the labels that all claims request; name is the tenant to whom a
+// conflict is reported.
 func labelsOf(name, namespace string, claims map[string]*claim) (map[string]string, error) {
 	labels, owner := map[string]string{}, map[string]string{}
 	level := -1
@@ -186,15 +186,14 @@ func labelsOf(name, namespace string, claims map[string]*claim) (map[string]stri
 	return labels, nil
 }
 
-// was is a label that was set, and the value that it had before, nil for none.
+// was is a label that was set, with its former value, nil for none.
 type was struct {
 	Set    string  `json:"set"`
 	Before *string `json:"before,omitempty"`
 }
 
-// settle compares the labels that are wanted with those that are there. It returns
-// the labels that must be changed, and the annotation that keeps what was there
-// before.
+// settle compares the wanted labels with the live ones. It returns the labels to change,
+// and the annotation that keeps the former values.
 func settle(namespace string, wanted, live map[string]string, beforeText string) (labels map[string]string, before string, err error) {
 	set := map[string]was{}
 	if beforeText != "" {
@@ -218,7 +217,7 @@ func settle(namespace string, wanted, live map[string]string, beforeText string)
 		}
 		want, isWanted := wanted[key]
 		if !isWanted || original != nil && (*original == want || stricter(key, *original, want)) {
-			// Nobody wants it any more, or the admin's own label does it.
+			// No tenant needs it any more, or the admin's own label is enough.
 			labels[key] = Absent
 			if original != nil {
 				labels[key] = *original
@@ -235,8 +234,8 @@ func settle(namespace string, wanted, live map[string]string, beforeText string)
 	return labels, string(text), err
 }
 
-// stricter reports whether a PodSecurity label that an admin set holds more than the
-// wanted one. One of an unknown level is no level.
+// stricter reports whether a PodSecurity label that an admin set is stricter than the
+// wanted one. An unknown level does not count.
 func stricter(key, have, want string) bool {
 	if !strings.HasPrefix(key, podSecurityPrefix) {
 		return false

@@ -11,13 +11,13 @@ import (
 	"helm-tenant/tenant"
 )
 
-// evaluator is the API server's own (k8s.io/pod-security-admission).
+// evaluator is the API server's own evaluator (k8s.io/pod-security-admission).
 var evaluator = sync.OnceValues(func() (podsecurity.Evaluator, error) {
 	return podsecurity.NewEvaluator(podsecurity.DefaultChecks(), nil)
 })
 
-// Violation says what of a pod violates a level in its latest version, as the API
-// server words it; empty where nothing does.
+// Violation returns how a pod violates the latest version of a level, in the API server's
+// words; empty if it does not.
 func Violation(level tenant.PodSecurity, meta *metav1.ObjectMeta, spec *corev1.PodSpec) (string, error) {
 	judge, err := evaluator()
 	if err != nil || level == tenant.PodSecurityUnmanaged {
@@ -30,8 +30,8 @@ func Violation(level tenant.PodSecurity, meta *metav1.ObjectMeta, spec *corev1.P
 	return result.ForbiddenDetail(), nil
 }
 
-// Tightens reports whether a namespace gets a stricter enforce label for the tenant than
-// it has; live is not nil.
+// Tightens reports whether the tenant's enforce label is stricter than the namespace's
+// present one; live is not nil.
 func Tightens(t tenant.Tenant, live metav1.Object) bool {
 	labels, _, err := NamespaceMeta(t, live.GetName(), live)
 	return err == nil && stricter(LabelEnforce, labels[LabelEnforce], live.GetLabels()[LabelEnforce])

@@ -12,41 +12,40 @@ import (
 )
 
 const (
-	// PolicyPrefix begins the names of the guard's policies and bindings, followed by
-	// the kind of objects that a policy judges.
+	// PolicyPrefix begins the names of the guard's policies and bindings; the kind of
+	// objects that a policy judges follows.
 	PolicyPrefix = "helm-tenant-guard-"
-	// AnnotationVersion is on each of them. An older helm-tenant leaves a newer one's
-	// as it is.
+	// AnnotationVersion is on each of them. An older helm-tenant does not change a newer
+	// one's.
 	AnnotationVersion = "helm-tenant/guard-version"
-	// version is raised with every change of the policies.
+	// version is incremented with every change of the policies.
 	version = 5
 )
 
-// Newer reports whether an object is a policy or binding of the guard that a newer
-// helm-tenant wrote.
+// Newer reports whether a newer helm-tenant wrote a policy or binding of the guard.
 func Newer(object metav1.Object) bool {
 	have, err := strconv.Atoi(object.GetAnnotations()[AnnotationVersion])
 	return err == nil && have > version
 }
 
-// Unserved is what the guard comes to on an API server that has no such policies.
+// Unserved describes the guard on an API server without such policies.
 const Unserved = "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): the guard does not hold; a quota (services.nodeports, pods of a scope PriorityClass) and the admission plugin DenyServiceExternalIPs hold part of it"
 
-// Priorities are the PriorityClasses of the cluster that hurt nobody: the default one,
-// and those below it.
+// Priorities are the PriorityClasses of the cluster that everybody may use: the default
+// one, and those with a lower priority.
 type Priorities struct {
-	// Unknown says that the classes could not be read: no policy of those that judge
-	// priorities is wanted then, and one that is there stays as it is.
+	// Unknown reports that the classes could not be read: then no policy that judges
+	// priorities is wanted, and a live one stays as it is.
 	Unknown bool
 	// Default is the priority of a pod that names no class.
 	Default int32
-	// Harmless are the names of the classes whose priority is no higher than that.
+	// Harmless are the names of the classes whose priority is not above Default.
 	Harmless []string
 }
 
-// policy is one of the guard's policies: what it judges, in CEL that Kubernetes 1.30
-// compiles (k8s.io/apiserver/pkg/cel/environment: new expressions there may use what
-// 1.29 knew, which has no functions for addresses).
+// policy is one of the guard's policies, in CEL that Kubernetes 1.30 compiles
+// (k8s.io/apiserver/pkg/cel/environment: new expressions there may use what 1.29 had,
+// which has no functions for addresses).
 type policy struct {
 	// kind is the last part of its name.
 	kind       string
@@ -57,8 +56,8 @@ type policy struct {
 	conditions []admissionv1.MatchCondition
 	variables  []admissionv1.Variable
 	rules      []admissionv1.Validation
-	// params is the kind of which every object in the namespace is a parameter: the
-	// policy is evaluated for each of them.
+	// params is a kind of which every object in the namespace is a parameter: the policy
+	// is evaluated for each of them.
 	params *admissionv1.ParamKind
 }
 
@@ -68,8 +67,8 @@ var (
 	onAny    = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
 )
 
-// exceptions are whom no policy holds: Kubernetes' own controllers and nodes, and who
-// may update the namespace, since that is who could switch the guard off.
+// exceptions exclude the subjects that no policy restricts: Kubernetes' own controllers
+// and nodes, and whoever may update the namespace, since they could turn the guard off.
 func exceptions() []admissionv1.MatchCondition {
 	return []admissionv1.MatchCondition{
 		{Name: "not-kubernetes-itself", Expression: `!(request.userInfo.username in ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver"])` +
@@ -79,7 +78,7 @@ func exceptions() []admissionv1.MatchCondition {
 	}
 }
 
-// common variables of all policies.
+// commonVariables are the variables of all policies.
 func commonVariables() []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "notes", Expression: `has(namespaceObject.metadata.annotations) ? namespaceObject.metadata.annotations : {}`},
@@ -89,7 +88,7 @@ func commonVariables() []admissionv1.Variable {
 
 func quoted(s string) string { return strconv.Quote(s) }
 
-// celList is a list of strings in CEL.
+// celList returns a list of strings in CEL.
 func celList(values []string) string {
 	var items []string
 	for _, value := range values {
@@ -98,14 +97,14 @@ func celList(values []string) string {
 	return "[" + strings.Join(items, ", ") + "]"
 }
 
-// rule is a validation whose message is made by an expression, with a plain one for
-// the case that this fails.
+// rule returns a validation whose message comes from an expression, with a plain message
+// for the case that this fails.
 func rule(expression, message, messageExpression string) admissionv1.Validation {
 	return admissionv1.Validation{Expression: expression, Message: message, MessageExpression: messageExpression + " + variables.ask"}
 }
 
-// Policies are the admission policies of the guard and a binding of each for every
-// mode that is wanted. They belong to no tenant: the cluster has them once.
+// Policies returns the admission policies of the guard, and a binding of each for every
+// wanted mode. They belong to no tenant: a cluster has them once.
 func Policies(p Priorities, modes ...tenant.Guard) []runtime.Object {
 	var objects []runtime.Object
 	for _, one := range policies(p) {
@@ -136,7 +135,7 @@ func objectMeta(name string) metav1.ObjectMeta {
 
 func (p policy) name() string { return PolicyPrefix + p.kind }
 
-// object is the policy, with the fields that the API server fills in.
+// object returns the policy, with the fields that the API server defaults.
 func (p policy) object() *admissionv1.ValidatingAdmissionPolicy {
 	fail, equivalent, namespaced := admissionv1.Fail, admissionv1.Equivalent, admissionv1.NamespacedScope
 	var excluded []admissionv1.NamedRuleWithOperations
@@ -168,12 +167,12 @@ func (p policy) object() *admissionv1.ValidatingAdmissionPolicy {
 	}
 }
 
-// actions are what a binding does in each of the modes.
+// actions are the actions of a binding in each mode.
 var actions = map[tenant.Guard]admissionv1.ValidationAction{
 	tenant.GuardEnforce: admissionv1.Deny, tenant.GuardWarn: admissionv1.Warn, tenant.GuardAudit: admissionv1.Audit,
 }
 
-// ModeOf is the mode of one of the guard's bindings, by its name.
+// ModeOf returns the mode of one of the guard's bindings, from its name.
 func ModeOf(b *admissionv1.ValidatingAdmissionPolicyBinding) tenant.Guard {
 	for _, mode := range tenant.Guards {
 		if strings.HasSuffix(b.Name, "-"+string(mode)) {
@@ -183,7 +182,7 @@ func ModeOf(b *admissionv1.ValidatingAdmissionPolicyBinding) tenant.Guard {
 	return tenant.GuardEnforce
 }
 
-// binding is that of the policy for the namespaces in a mode.
+// binding returns the policy's binding for the namespaces in a mode.
 func (p policy) binding(mode tenant.Guard) *admissionv1.ValidatingAdmissionPolicyBinding {
 	name := p.name()
 	if mode != tenant.GuardEnforce {
@@ -192,7 +191,7 @@ func (p policy) binding(mode tenant.Guard) *admissionv1.ValidatingAdmissionPolic
 	equivalent := admissionv1.Equivalent
 	var params *admissionv1.ParamRef
 	if p.params != nil {
-		// Without a namespace they are those of the request's.
+		// Without a namespace, the parameters are in the request's namespace.
 		params = &admissionv1.ParamRef{Selector: &metav1.LabelSelector{}, ParameterNotFoundAction: new(admissionv1.AllowAction)}
 	}
 	return &admissionv1.ValidatingAdmissionPolicyBinding{
@@ -211,7 +210,7 @@ func (p policy) binding(mode tenant.Guard) *admissionv1.ValidatingAdmissionPolic
 	}
 }
 
-// services keeps others' addresses from being taken over.
+// services keeps a Service from taking over others' addresses.
 func services() policy {
 	const kept = `oldObject != null && has(oldObject.spec.externalIPs)`
 	return policy{
@@ -219,7 +218,7 @@ func services() policy {
 		variables: append(hostVariables(),
 			admissionv1.Variable{Name: "external", Expression: `has(object.spec.externalIPs) ? object.spec.externalIPs : []`},
 			admissionv1.Variable{Name: "added", Expression: `variables.external.filter(ip, !(` + kept + ` && ip in oldObject.spec.externalIPs))`},
-			// A port that is added takes over an address as a new address does.
+			// A new port takes over an address as a new address does.
 			admissionv1.Variable{Name: "ports", Expression: `!has(object.spec.ports) || variables.external.size() == 0 ? [] : object.spec.ports.filter(p, !(` + kept +
 				` && has(oldObject.spec.ports) && oldObject.spec.ports.exists(o, o.port == p.port && (has(o.protocol) ? o.protocol : "TCP") == (has(p.protocol) ? p.protocol : "TCP")))).map(p, string(p.port))`},
 			admissionv1.Variable{Name: "balanced", Expression: `!has(request.subResource) || request.subResource != "status" || !has(object.status) || !has(object.status.loadBalancer) || !has(object.status.loadBalancer.ingress) ? [] : object.status.loadBalancer.ingress.map(i, (has(i.ip) ? i.ip : "") + (has(i.hostname) ? i.hostname : ""))`},
@@ -230,14 +229,14 @@ func services() policy {
 				`"a Service here can't have external IPs, as " + variables.added.join(", ") + ": use type LoadBalancer or an Ingress"`),
 			rule(`variables.ports.size() == 0 || variables.added.size() > 0`, "a Service in a tenant's namespace can't get more ports on its external IPs",
 				`"a Service here can't get more ports on its external IPs, as " + variables.ports.join(", ")`),
-			// What sets addresses for all Services of the cluster is a load balancer.
+			// A load balancer sets addresses for all Services of the cluster.
 			rule(`variables.balanced.all(i, i in variables.wasBalanced) || authorizer.group("").resource("services").subresource("status").check("update").allowed()`,
 				"only a load balancer's controller sets the addresses in a Service's status", `"only a load balancer's controller sets the addresses in a Service's status"`),
 		}, hostAnnotationRules()...),
 	}
 }
 
-// claims keeps volumes of others from being bound by their name.
+// claims keeps volumes of others from being bound by name.
 func claims() policy {
 	return policy{
 		kind: "persistentvolumeclaims", groups: []string{""}, resources: []string{"persistentvolumeclaims"}, operations: onWrite,
@@ -249,15 +248,15 @@ func claims() policy {
 	}
 }
 
-// protected keeps what helm-tenant and admins put into the namespace as it is. In
-// deletecollection request.name is empty: names are those of the objects.
+// protected keeps objects of helm-tenant and of admins in the namespace unchanged. For
+// deletecollection request.name is empty, and the objects' own names count.
 func protected() policy {
 	const isOurs = `(has(o.metadata) && (has(o.metadata.labels) && ("` + tenant.LabelTenant + `" in o.metadata.labels || "` + LabelProtected + `" in o.metadata.labels && o.metadata.labels["` + LabelProtected + `"] == "true")` +
 		` || has(o.metadata.name) && (request.resource.resource in ["networkpolicies", "resourcequotas", "limitranges"] && (o.metadata.name == "` + ObjectName + `" || o.metadata.name.startsWith("` + ObjectName + `-"))` +
 		` || request.resource.resource == "rolebindings" && o.metadata.name.startsWith("helm-tenant."))))`
 	return policy{
 		kind: "protected", groups: []string{"*"}, resources: []string{"*/*"}, operations: onAny,
-		// What is written all the time and holds nothing.
+		// Written all the time, without any effect on the tenant.
 		exclude: []admissionv1.Rule{
 			{APIGroups: []string{"", "events.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"events"}},
 			{APIGroups: []string{"coordination.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"leases"}},

@@ -1,7 +1,6 @@
-// Package rails makes the guard rails of tenants, as objects that are wanted: the
-// labels and annotations of a namespace, its ResourceQuota, LimitRange and
-// NetworkPolicy, and the cluster's admission policies helm-tenant-guard. It reads and
-// writes no cluster.
+// Package rails makes the wanted objects of tenants' guard rails: the labels and
+// annotations of a namespace, its ResourceQuota, LimitRange and NetworkPolicy, and the
+// cluster's admission policies helm-tenant-guard. It reads and writes no cluster.
 package rails
 
 import (
@@ -19,20 +18,20 @@ import (
 )
 
 const (
-	// ObjectName is that of the ResourceQuota, the LimitRange and the NetworkPolicy in
-	// a tenant's namespace.
+	// ObjectName is the name of the ResourceQuota, the LimitRange and the NetworkPolicy
+	// in a tenant's namespace.
 	ObjectName = "helm-tenant"
-	// LabelReachable with the value "true" is put by an admin on a namespace that
-	// isolated tenants let in: the ingress controller's, the monitoring's.
+	// LabelReachable with the value "true" is set by an admin on a namespace whose pods
+	// may reach isolated tenants: that of the ingress controller, or of the monitoring.
 	LabelReachable = "helm-tenant/reachable"
-	// LabelProtected with the value "true" is put by an admin on an object that only
-	// who may update its namespace can change.
+	// LabelProtected with the value "true" is set by an admin on an object that only
+	// those can change who may update its namespace.
 	LabelProtected = "helm-tenant/protected"
 )
 
-// Name is the name of the tenant's ResourceQuota, LimitRange and NetworkPolicy in a
-// namespace: ObjectName in one that carries the tenant's label, and one of its own in
-// one that it shares with the tenant of that label.
+// Name returns the name of the tenant's ResourceQuota, LimitRange and NetworkPolicy in a
+// namespace: ObjectName if the namespace carries the tenant's label, otherwise one of its
+// own.
 func Name(t tenant.Tenant, owner string) string {
 	if owner == "" || owner == t.Name {
 		return ObjectName
@@ -40,8 +39,8 @@ func Name(t tenant.Tenant, owner string) string {
 	return ObjectName + "-" + t.Name
 }
 
-// IsName reports whether an object of that kind and name is one of those that Objects
-// makes for the tenant.
+// IsName reports whether an object of that kind and name is one that Objects makes for
+// the tenant.
 func IsName(kind, name, tenantName string) bool {
 	switch kind {
 	case "ResourceQuota", "LimitRange", "NetworkPolicy":
@@ -50,7 +49,7 @@ func IsName(kind, name, tenantName string) bool {
 	return false
 }
 
-// Objects are the ResourceQuota, LimitRange and NetworkPolicy that the tenant has in a
+// Objects returns the ResourceQuota, LimitRange and NetworkPolicy of the tenant in a
 // namespace; owner is the tenant whose label the namespace carries.
 func Objects(t tenant.Tenant, namespace, owner string) []runtime.Object {
 	meta := metav1.ObjectMeta{Name: Name(t, owner), Namespace: namespace, Labels: rbac.Labels(t.Name)}
@@ -77,21 +76,20 @@ func Objects(t tenant.Tenant, namespace, owner string) []runtime.Object {
 	return objects
 }
 
-// quantities reads quantities that tenant.Validate let through.
+// quantities parses quantities that tenant.Validate has accepted.
 func quantities(values map[string]string) corev1.ResourceList {
 	if len(values) == 0 {
 		return nil
 	}
 	list := corev1.ResourceList{}
 	for key, value := range values {
-		// Written as the API server stores it: a wanted 1000m would differ from a
-		// live 1 for ever.
+		// In the API server's form: a wanted 1000m would differ from a live 1 for ever.
 		list[corev1.ResourceName(key)] = resource.MustParse(value)
 	}
 	return list
 }
 
-// limits are those of a LimitRange for containers, with what the API server fills in
+// limits returns the item of a LimitRange for containers, with the API server's defaults
 // (k8s.io/kubernetes/pkg/apis/core/v1, SetDefaults_LimitRangeItem).
 func limits(l tenant.Limits) corev1.LimitRangeItem {
 	fill := func(values, from corev1.ResourceList) corev1.ResourceList {
@@ -111,12 +109,13 @@ func limits(l tenant.Limits) corev1.LimitRangeItem {
 	return item
 }
 
-// Isolation is the NetworkPolicy of an isolated tenant's namespace: in come the
-// tenant's own namespaces, those that an admin labelled LabelReachable, and allowFrom;
-// out goes everything but the clouds' metadata services and networkExcept.
+// Isolation returns the NetworkPolicy of an isolated tenant's namespace. It allows
+// ingress from the tenant's own namespaces, those that an admin labelled LabelReachable,
+// and allowFrom, and egress to everything except the clouds' metadata services and
+// networkExcept.
 func Isolation(t tenant.Tenant, namespace string) *networkingv1.NetworkPolicy {
 	from := []networkingv1.NetworkPolicyPeer{
-		// By their names, since one that the tenant shares carries another's label.
+		// By name, since a shared namespace carries another tenant's label.
 		{NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: slices.Sorted(slices.Values(t.Namespaces)),
 		}}}},
@@ -135,7 +134,8 @@ func Isolation(t tenant.Tenant, namespace string) *networkingv1.NetworkPolicy {
 			Egress: []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{
 				{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0", Except: v4}},
 				{IPBlock: &networkingv1.IPBlock{CIDR: "::/0", Except: v6}},
-				// Some networks take address blocks for what is outside the cluster.
+				// Some networks apply address blocks only to addresses outside the
+				// cluster.
 				{NamespaceSelector: &metav1.LabelSelector{}},
 			}}},
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
@@ -143,7 +143,7 @@ func Isolation(t tenant.Tenant, namespace string) *networkingv1.NetworkPolicy {
 	}
 }
 
-// EgressExcept are the address blocks that an isolated tenant's pods can't reach.
+// EgressExcept returns the address blocks that an isolated tenant's pods can't reach.
 func EgressExcept(r tenant.Rails) []string {
 	blocks := map[string]bool{}
 	for _, block := range slices.Concat(tenant.MetadataBlocks(), r.NetworkExcept) {

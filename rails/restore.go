@@ -11,9 +11,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Claim returns the guard rails that a namespace says the tenant of that name asked for.
-// What stands in objects of their own is added by WithObjects. The error is a claim that
-// can't be read.
+// Claim returns the guard rails in the claim of the named tenant on a namespace.
+// WithObjects adds those that have objects of their own. The error is a claim that can't
+// be read.
 func Claim(name string, namespace metav1.Object) (tenant.Rails, error) {
 	r := tenant.RailsOfBefore()
 	claims, err := readClaims(namespace.GetName(), namespace.GetAnnotations())
@@ -31,8 +31,8 @@ func Claim(name string, namespace metav1.Object) (tenant.Rails, error) {
 	return r, nil
 }
 
-// WithObjects returns the guard rails with what the tenant's ResourceQuota, LimitRange and
-// NetworkPolicy hold; an object that is not there is empty.
+// WithObjects returns the guard rails with the contents of the tenant's ResourceQuota,
+// LimitRange and NetworkPolicy; an object that does not exist is empty.
 func WithObjects(r tenant.Rails, quota corev1.ResourceQuota, limits corev1.LimitRange, policy networkingv1.NetworkPolicy) tenant.Rails {
 	if len(quota.Spec.Hard) > 0 {
 		r.Quota = texts(quota.Spec.Hard)

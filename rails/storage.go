@@ -9,36 +9,38 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// AnnotationDrivers is put by an admin on a tenant's namespace: the CSI drivers, separated
-// by commas, of which pods there may have inline volumes beside those of inlineDrivers.
+// AnnotationDrivers is set by an admin on a tenant's namespace. It has the CSI drivers,
+// separated by commas, that inline volumes of pods there may have beside inlineDrivers.
 const AnnotationDrivers = "helm-tenant/csi-drivers"
 
-// inlineDrivers are the CSI drivers that always decide by the pod's own service account, or
-// by Secrets of its own namespace, what an inline volume of it holds. Of any other driver
-// what a pod or its namespace writes may name a share, a bucket or a path of the node that
-// the driver mounts with its own credentials. Among those are secrets-store.csi.k8s.io,
-// whose SecretProviderClass may choose the identity of the node or of the provider
+// inlineDrivers are the CSI drivers for which the pod's own service account, or Secrets
+// of its own namespace, always decide the content of an inline volume. For any other
+// driver, what a pod or its namespace writes may name a share, a bucket or a path of the
+// node that the driver mounts with its own credentials. Among these are
+// secrets-store.csi.k8s.io, whose SecretProviderClass may choose the identity of the node
+// or of the provider
 // (https://github.com/GoogleCloudPlatform/secrets-store-csi-driver-provider-gcp,
 // docs/authentication.md, on provider-adc), and csi.cert-manager.io, which requests
-// certificates by its own account unless useRequestToken is set. Kubernetes calls such drivers unsuitable for
-// inline use, and leaves it to each driver to be none
+// certificates with its own account unless useRequestToken is set. Kubernetes calls such
+// drivers unsuitable for inline use, and leaves it to each driver not to be one
 // (https://kubernetes-csi.github.io/docs/ephemeral-local-volumes.html#security-considerations).
 var inlineDrivers = []string{
 	"csi.sharedresource.openshift.io", "csi.spiffe.io", "gcsfuse.csi.storage.gke.io", "spiffe.csi.cert-manager.io",
 }
 
-// directStorage are the kinds of volumes by which a pod names a disk, or a path of a
-// storage server, that the node mounts with its own network and rights: another tenant's
-// data, without the PersistentVolume that an admin would have to make. PodSecurity refuses
-// them at the level restricted. Not among them are azureFile, which needs the credentials
-// of a Secret beside the pod, and image, which holds what a container of that image would.
+// directStorage are the kinds of volumes in which a pod names a disk, or a path of a
+// storage server, that the node mounts with its own network and rights: it could be
+// another tenant's data, and no PersistentVolume of an admin is needed. PodSecurity
+// refuses them at the level restricted. Not among them are azureFile, which needs the
+// credentials of a Secret beside the pod, and image, which contains what a container of
+// that image would.
 var directStorage = []string{
 	"awsElasticBlockStore", "azureDisk", "cephfs", "cinder", "fc", "flexVolume", "flocker", "gcePersistentDisk", "gitRepo", "glusterfs",
 	"iscsi", "nfs", "photonPersistentDisk", "portworxVolume", "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume",
 }
 
-// DirectStorage returns the names of a pod's volumes that are of the kinds that the guard
-// refuses because they name a disk or a storage server.
+// DirectStorage returns the names of a pod's volumes of the kinds that the guard refuses
+// because they name a disk or a storage server.
 func DirectStorage(spec *corev1.PodSpec) []string {
 	var names []string
 	for i := range spec.Volumes {
@@ -52,8 +54,8 @@ func DirectStorage(spec *corev1.PodSpec) []string {
 	return names
 }
 
-// InlineDrivers returns the CSI drivers of a pod's inline volumes, those apart that any pod
-// may use. The namespace's AnnotationDrivers may allow more of them.
+// InlineDrivers returns the CSI drivers of a pod's inline volumes, except those that any
+// pod may use. The namespace's AnnotationDrivers may allow more of them.
 func InlineDrivers(spec *corev1.PodSpec) []string {
 	var drivers []string
 	for i := range spec.Volumes {
@@ -66,7 +68,7 @@ func InlineDrivers(spec *corev1.PodSpec) []string {
 
 const (
 	storageMessage = "a pod in a tenant's namespace can't mount a disk or storage server directly"
-	// The name only: which kind it is, the volume says.
+	// The name is enough: the volume shows its kind.
 	storageMessageExpression = `"a pod here can't mount a disk or storage server directly, as volume " + variables.storage.map(v, v.name).join(", ") + ": use a PersistentVolumeClaim"`
 	inlineMessage            = "a pod in a tenant's namespace can't have inline volumes of this CSI driver"
 	inlineMessageExpression  = `"a pod here can't have inline volumes of the CSI driver " + variables.inline.map(v, v.csi.driver).join(", ") + ": use a PersistentVolumeClaim, or have the driver allowed by the namespace's annotation ` + AnnotationDrivers + `"`
@@ -91,8 +93,8 @@ func podStorageRules() []admissionv1.Validation {
 	}
 }
 
-// templateStorageVariables are those of a template at that path of the object: what it has
-// now and what it had.
+// templateStorageVariables are the variables of a template at that path of the object:
+// its volumes now and before the update.
 func templateStorageVariables(template string) []admissionv1.Variable {
 	return []admissionv1.Variable{
 		driversVariable(),
@@ -110,8 +112,8 @@ func templateStorageRules() []admissionv1.Validation {
 	}
 }
 
-// volumesOf is a CEL expression for the volumes of a template that a filter of its spec
-// finds.
+// volumesOf returns a CEL expression for the volumes of a template that a filter of its
+// spec finds.
 func volumesOf(object, template string, filter func(spec string) string) string {
 	exists, spec := present(object, template)
 	return fmt.Sprintf(`!(%s && has(%s.volumes)) ? [] : %s`, exists, spec, filter(spec))

@@ -8,14 +8,14 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
 
-// DependsOnPriorities reports whether the policy of the guard of that name has the
-// priority of the cluster's default class, or the names of classes, written into it.
+// DependsOnPriorities reports whether the named policy of the guard contains the priority
+// of the cluster's default class, or the names of classes.
 func DependsOnPriorities(name string) bool {
 	return slices.ContainsFunc(workloads(Priorities{}), func(p policy) bool { return p.name() == name })
 }
 
-// workloads are the policies for pods and for what makes pods: controllers are not
-// held, so the templates are judged as pods are.
+// workloads returns the policies for pods and for kinds that create pods. Controllers are
+// not restricted, so templates are judged as pods are.
 func workloads(p Priorities) []policy {
 	all := []policy{pods(p)}
 	for _, w := range []struct{ kind, group, template string }{
@@ -61,13 +61,13 @@ const (
 	volumeMessageExpression = `"a claim's template here can't name a volume, as " + variables.volumes.join(", ") + ": leave volumeName out"`
 )
 
-// classMessageExpression says which class is refused, and which are not: the classes of
-// the cluster may have changed since the policies were written.
+// classMessageExpression names the refused class and the allowed ones: the classes of the
+// cluster may have changed since the policies were written.
 func classMessageExpression(class string, p Priorities) string {
 	return fmt.Sprintf(`"a pod here can't have the priority class " + %s + ", which is above the cluster's default priority of %d; allowed: " + (variables.allowed.size() == 0 ? "those up to it" : variables.allowed.join(", ") + ", and those up to it")`, class, p.Default)
 }
 
-// allowedClasses are the names of classes that a pod may have.
+// allowedClasses are the names of the classes that a pod may have.
 func allowedClasses(p Priorities) []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "allowed", Expression: quoted(annotationClasses) + ` in variables.notes ? variables.notes[` + quoted(annotationClasses) + `].split(",") : []`},
@@ -75,8 +75,8 @@ func allowedClasses(p Priorities) []admissionv1.Variable {
 	}
 }
 
-// present is a CEL expression that all fields on the way to a template and its spec
-// are there, and the path of that spec.
+// present returns a CEL expression that reports whether all fields on the way to a
+// template's spec exist, and the path of that spec.
 func present(object, template string) (exists, spec string) {
 	var checks []string
 	path := object
@@ -92,7 +92,7 @@ func classIn(object, template string) string {
 	return fmt.Sprintf(`%s && has(%s.priorityClassName) ? %s.priorityClassName : ""`, exists, spec, spec)
 }
 
-// ephemeral is a CEL expression for the volumes that ephemeral claims of a pod name.
+// ephemeral returns a CEL expression for the volumes that ephemeral claims of a pod name.
 func ephemeral(spec string) string {
 	const claim = `v.ephemeral.volumeClaimTemplate.spec`
 	return spec + `.volumes.filter(v, has(v.ephemeral) && has(v.ephemeral.volumeClaimTemplate) && has(` + claim + `.volumeName) && ` + claim + `.volumeName != "").map(v, ` + claim + `.volumeName)`
@@ -103,8 +103,8 @@ func claimedVolumes(object string) string {
 		`.spec.volumeClaimTemplates.filter(c, has(c.spec) && has(c.spec.volumeName) && c.spec.volumeName != "").map(c, c.spec.volumeName)`
 }
 
-// pods are judged when they are created: what they ask for can't be changed later. The
-// priority is filled in before the policy sees it.
+// pods are judged when they are created, since these fields can't be changed later. The
+// priority is set before the policy sees it.
 func pods(p Priorities) policy {
 	return policy{
 		kind: "pods", groups: []string{""}, resources: []string{"pods"}, operations: onCreate,

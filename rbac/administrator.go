@@ -12,16 +12,16 @@ import (
 // AdministratorName is the ClusterRole that Administrator returns.
 const AdministratorName = "helm-tenant-administrator"
 
-// Administrator is the ClusterRole of somebody who makes tenants with these engines and
-// this role for their deployers, and is not cluster-admin: it lets its subjects init,
+// Administrator returns the ClusterRole for somebody who makes tenants with these engines
+// and this role for their deployers without being cluster-admin: its subjects can init,
 // apply, grant, revoke and destroy. They hold every right that they give to a deployer's
-// account or to members, or may bind it by name, as RBAC demands
-// (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping):
-// none of its rules allows escalate. policies are the names of the admission policies and
-// of their bindings.
+// account or to members, or may bind it by name, as RBAC requires
+// (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping);
+// no rule has the verb escalate. policies are the names of the admission policies and of
+// their bindings.
 //
-// It is still a powerful role: whoever may bind a ClusterRole in every namespace can give
-// it to themselves in every namespace.
+// It is still a powerful role: whoever may bind a ClusterRole in every namespace can get
+// it in every namespace.
 func Administrator(engine tenant.Engine, role string, policies []string) *rbacv1.ClusterRole {
 	write := []string{"get", "list", "create", "update", "delete"}
 	rules := []rbacv1.PolicyRule{
@@ -34,8 +34,8 @@ func Administrator(engine tenant.Engine, role string, policies []string) *rbacv1
 		{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"}, Verbs: []string{"get", "list", "create"}},
 		{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"}, ResourceNames: policies, Verbs: []string{"update"}},
 		{APIGroups: []string{"scheduling.k8s.io"}, Resources: []string{"priorityclasses"}, Verbs: []string{"list"}},
-		// What a namespace holds: whether its pods violate PodSecurity, and whether a home
-		// is the tenant's alone.
+		// What a namespace contains: whether its pods violate PodSecurity, and whether a
+		// home belongs to the tenant alone.
 		{APIGroups: []string{""}, Resources: []string{"services", "replicationcontrollers", "podtemplates"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"apps"}, Resources: []string{"replicasets", "statefulsets", "daemonsets"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"batch"}, Resources: []string{"jobs", "cronjobs"}, Verbs: []string{"list"}},

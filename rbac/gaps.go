@@ -10,13 +10,14 @@ import (
 	"helm-tenant/tenant"
 )
 
-// reviews are resources that nobody stores: to create one is to ask the API server, and every
-// account may ask about itself.
+// reviews are resources that are not stored: creating one asks the API server a question,
+// and every account may ask about itself.
 var reviews = []string{"localsubjectaccessreviews", "subjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
 
-// RoleGaps returns, a line each, which rights a deployer's role lacks that helm needs with
-// these engines, and what fails without them. What a chart's own objects need can't be
-// known: for create and patch, it is enough that the role allows them on some resource.
+// RoleGaps returns the rights that a deployer's role lacks and helm needs with these
+// engines, and what fails without them, a line each. What a chart's own objects need is
+// not known: for create and patch, it is enough that the role allows them on some
+// resource.
 func RoleGaps(rules []rbacv1.PolicyRule, engine tenant.Engine) []string {
 	lacking := func(group, resource string, verbs ...string) string {
 		var missing []string

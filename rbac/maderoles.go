@@ -9,19 +9,20 @@ import (
 	"helm-tenant/tenant"
 )
 
-// AdminRoleName is the ClusterRole that init makes on demand of what Kubernetes itself
-// gives its role admin, without what other ClusterRoles are aggregated into that.
+// AdminRoleName is the ClusterRole that init makes on demand with the rules that
+// Kubernetes itself gives its role admin, without those that other ClusterRoles aggregate
+// into it.
 const AdminRoleName = madePrefix + "admin"
 
 const madePrefix = "helm-tenant-"
 
-// aggregated are the ClusterRoles that the API server makes for its roles admin, edit and
-// view to aggregate, each of which is part of the one before it
+// aggregated are the ClusterRoles that the API server aggregates into its roles admin,
+// edit and view. Each is part of the role before it
 // (k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy).
 var aggregated = []string{"system:aggregate-to-admin", "system:aggregate-to-edit", "system:aggregate-to-view"}
 
-// KubernetesRoles returns the ClusterRoles of which admin, edit or view consists as
-// Kubernetes makes it; none for a role of another name.
+// KubernetesRoles returns the ClusterRoles that Kubernetes aggregates into admin, edit or
+// view; none for a role with another name.
 func KubernetesRoles(role string) []string {
 	for i, source := range aggregated {
 		if strings.TrimPrefix(source, "system:aggregate-to-") == role {
@@ -31,8 +32,8 @@ func KubernetesRoles(role string) []string {
 	return nil
 }
 
-// MadeRole returns the name of the ClusterRole that is to admin, edit or view what
-// AdminRoleName is to admin. For a role of another name it is AdminRoleName.
+// MadeRole returns the name of the ClusterRole that init makes for admin, edit or view.
+// For a role with another name it is AdminRoleName.
 func MadeRole(role string) string {
 	if KubernetesRoles(role) == nil {
 		return AdminRoleName
@@ -40,8 +41,8 @@ func MadeRole(role string) string {
 	return madePrefix + role
 }
 
-// MadeOf returns the ClusterRoles of whose rules init makes one of that name; none for
-// a role that it does not make.
+// MadeOf returns the ClusterRoles from whose rules init makes the named one; none for a
+// role that it does not make.
 func MadeOf(name string) []string {
 	role, made := strings.CutPrefix(name, madePrefix)
 	if !made {
@@ -50,8 +51,8 @@ func MadeOf(name string) []string {
 	return KubernetesRoles(role)
 }
 
-// ClusterRole is the one of a name for which MadeOf returns any, with those rules. It is
-// no tenant's: all whose role it is share it.
+// ClusterRole returns the ClusterRole for a name with a MadeOf, with those rules. It
+// belongs to no tenant: all tenants with that role share it.
 func ClusterRole(name string, rules []rbacv1.PolicyRule) *rbacv1.ClusterRole {
 	return &rbacv1.ClusterRole{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},

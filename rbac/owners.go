@@ -9,13 +9,14 @@ import (
 // OwnerName is the name of the owners' Role and RoleBinding in a home namespace.
 const OwnerName = "helm-tenant-owner"
 
-// OwnerRules are all rights of an owner: get and update of the bindings of members and
-// readers by name; bind of their Roles, since RBAC refuses a further subject to who has not
-// all rights of the Role (k8s.io/kubernetes/pkg/registry/rbac/rolebinding/policybased); get
-// of the home namespace and of the tenant's record. RBAC can't limit what is written into
-// the bindings: an admission policy does (install.Owners). A binding for readers is named
-// only where the tenant has one, since an update of an object that does not exist is how a
-// binding of another role would be made.
+// OwnerRules returns all rights of an owner: get and update of the bindings of members
+// and readers by name; bind of their Roles, since RBAC otherwise refuses a new subject to
+// a caller that lacks rights of the Role
+// (k8s.io/kubernetes/pkg/registry/rbac/rolebinding/policybased); get of the home
+// namespace and of the tenant's record. RBAC can't restrict the contents of the bindings:
+// an admission policy does (install.Owners). A binding for readers is named only if the
+// tenant has one, since an update of an object that does not exist could create a binding
+// of another role.
 func OwnerRules(t tenant.Tenant) []rbacv1.PolicyRule {
 	names := []string{MemberName}
 	if t.HasReaders() {

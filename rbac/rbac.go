@@ -1,5 +1,5 @@
-// Package rbac makes the accounts, roles and bindings of a tenant, as objects
-// that are wanted. It reads and writes no cluster.
+// Package rbac makes the wanted service accounts, roles and bindings of a tenant. It
+// reads and writes no cluster.
 package rbac
 
 import (
@@ -17,26 +17,26 @@ const (
 	RecordsName = "helm-tenant-records"
 )
 
-// BindingName is the name of the RoleBinding in the home namespace, and of its Role, that
-// makes subjects what relation says.
+// BindingName returns the name of the RoleBinding in the home namespace, and of its Role,
+// for a relation.
 func BindingName(relation tenant.Relation) string { return "helm-tenant-" + string(relation) }
 
-// Labels are those of every object that belongs to the tenant of that name.
+// Labels returns the labels of every object of the named tenant.
 func Labels(name string) map[string]string {
 	return map[string]string{tenant.LabelTenant: name, tenant.LabelManagedBy: tenant.ManagedBy}
 }
 
-// DeployerBinding is the name of the binding that gives the tenant's deployer
-// the role in a namespace. It names the role, which a binding can't change, so
-// that the binding of another role can stand before the old one goes. A tenant's
-// name has no dot: no two tenants and roles make the same name.
+// DeployerBinding returns the name of the binding that grants the tenant's deployer a
+// role in a namespace. It contains the role, which a binding can't change, so that the
+// binding of another role can exist before the old one is deleted. A tenant's name has no
+// dot: no two tenants and roles have the same name.
 func DeployerBinding(name, role string) string {
 	return "helm-tenant." + name + "." + role
 }
 
-// ServiceAccounts are the tenant's deployers, and the account of its readers. No token is mounted by default: the
-// Tiller's Deployment asks for it, and nobody else in the home namespace should
-// get it; the one that is impersonated needs none.
+// ServiceAccounts returns the tenant's deployers, and the account of its readers. No
+// token is mounted by default: the Tiller's Deployment mounts it explicitly, nobody else
+// in the home namespace should get it, and an impersonated account needs none.
 func ServiceAccounts(t tenant.Tenant) []runtime.Object {
 	var accounts []runtime.Object
 	names := t.Engine.DeployerAccounts()
@@ -54,8 +54,8 @@ func ServiceAccounts(t tenant.Tenant) []runtime.Object {
 	return accounts
 }
 
-// FluxAccount is the service account for Flux in one of the tenant's namespaces, nil where
-// the tenant has none there. Flux impersonates it, so that it needs no token.
+// FluxAccount returns the service account for Flux in one of the tenant's namespaces, nil
+// if the tenant has none there. Flux impersonates it, so that it needs no token.
 func FluxAccount(t tenant.Tenant, namespace string) *corev1.ServiceAccount {
 	name := t.FluxAccountIn(namespace)
 	if name == "" {
@@ -68,14 +68,14 @@ func FluxAccount(t tenant.Tenant, namespace string) *corev1.ServiceAccount {
 	}
 }
 
-// Home are the roles and bindings in the home namespace: what the Tiller needs
-// for the release records that it stores, and what a member needs to reach the
-// deployer. The member binding has the tenant's members for subjects.
+// Home returns the roles and bindings in the home namespace: what the Tiller needs for
+// its release records, and what a member needs to reach the deployer. The subjects of the
+// member binding are the tenant's members.
 func Home(t tenant.Tenant) []runtime.Object {
 	var objects []runtime.Object
 	if t.Engine.Has(tenant.EngineTiller) {
-		// What Helm 2's storage drivers call (k8s.io/helm/pkg/storage/driver):
-		// no watch, no patch, and nothing but records.
+		// The requests of Helm 2's storage drivers (k8s.io/helm/pkg/storage/driver): no
+		// watch, no patch, and nothing but records.
 		verbs := []string{"get", "list", "create", "update", "delete"}
 		if t.FrozenBy(tenant.FreezeByRole) {
 			verbs = []string{"get", "list"}
@@ -99,8 +99,8 @@ func Home(t tenant.Tenant) []runtime.Object {
 	return objects
 }
 
-// peopleBinding is the binding that makes the tenant's people of that relation what they
-// are, with an annotation of those whose grant is limited in time.
+// peopleBinding returns the binding for a relation to the tenant, with the annotation of
+// grants for a time.
 func peopleBinding(t tenant.Tenant, as tenant.Relation) *rbacv1.RoleBinding {
 	b := binding(t, BindingName(as), t.People(as).Subjects()...)
 	if terms := t.Temporary.Annotation(as); terms != "" {
@@ -109,8 +109,8 @@ func peopleBinding(t tenant.Tenant, as tenant.Relation) *rbacv1.RoleBinding {
 	return b
 }
 
-// MemberRules are all that a member may do: for a Tiller what `helm` itself does
-// to reach one (k8s.io/helm/pkg/helm/portforwarder), else to impersonate the
+// MemberRules returns all rights of a member: for a Tiller the requests with which `helm`
+// itself reaches one (k8s.io/helm/pkg/helm/portforwarder), otherwise to impersonate the
 // deployer's account; and to read the tenant's record.
 func MemberRules(engine tenant.Engine) []rbacv1.PolicyRule {
 	var rules []rbacv1.PolicyRule
@@ -125,8 +125,8 @@ func MemberRules(engine tenant.Engine) []rbacv1.PolicyRule {
 	return append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{tenant.RecordName}, Verbs: []string{"get"}})
 }
 
-// BoundRoles are the ClusterRoles that the tenant's deployers have in its namespaces:
-// the tenant's role, or while it is frozen by role what only reads.
+// BoundRoles returns the ClusterRoles of the tenant's deployers in its namespaces: the
+// tenant's role, or roles that only read while it is frozen by role.
 func BoundRoles(t tenant.Tenant) []string {
 	if t.FrozenBy(tenant.FreezeByRole) {
 		return []string{ViewRole, SecretsRole}
@@ -134,7 +134,7 @@ func BoundRoles(t tenant.Tenant) []string {
 	return []string{t.Role}
 }
 
-// DeployerBindings are the bindings of BoundRoles in one of the tenant's namespaces.
+// DeployerBindings returns the bindings of BoundRoles in one of the tenant's namespaces.
 func DeployerBindings(t tenant.Tenant, namespace string) []*rbacv1.RoleBinding {
 	var bindings []*rbacv1.RoleBinding
 	for _, t.Role = range BoundRoles(t) {
@@ -143,7 +143,7 @@ func DeployerBindings(t tenant.Tenant, namespace string) []*rbacv1.RoleBinding {
 	return bindings
 }
 
-// ClusterWideBindings are the bindings of BoundRoles of a tenant of all namespaces.
+// ClusterWideBindings returns the bindings of BoundRoles of a tenant of all namespaces.
 func ClusterWideBindings(t tenant.Tenant) []*rbacv1.ClusterRoleBinding {
 	var bindings []*rbacv1.ClusterRoleBinding
 	for _, t.Role = range BoundRoles(t) {
@@ -152,8 +152,8 @@ func ClusterWideBindings(t tenant.Tenant) []*rbacv1.ClusterRoleBinding {
 	return bindings
 }
 
-// InNamespace is the binding of the tenant's role that lets the tenant's deployers, and its
-// account for Flux, act in one of its namespaces.
+// InNamespace returns the binding of the tenant's role in one of its namespaces, for the
+// tenant's deployers and its account for Flux.
 func InNamespace(t tenant.Tenant, namespace string) *rbacv1.RoleBinding {
 	subjects := Deployers(t)
 	if name := t.FluxAccountIn(namespace); name != "" {
@@ -167,8 +167,8 @@ func InNamespace(t tenant.Tenant, namespace string) *rbacv1.RoleBinding {
 	}
 }
 
-// ClusterWide is the binding that lets the deployer of a tenant of all
-// namespaces act everywhere.
+// ClusterWide returns the binding that lets the deployer of a tenant of all namespaces
+// act everywhere.
 func ClusterWide(t tenant.Tenant) *rbacv1.ClusterRoleBinding {
 	return &rbacv1.ClusterRoleBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
@@ -178,7 +178,7 @@ func ClusterWide(t tenant.Tenant) *rbacv1.ClusterRoleBinding {
 	}
 }
 
-// Deployers are the tenant's deployers as subjects of a binding.
+// Deployers returns the tenant's deployers as subjects of a binding.
 func Deployers(t tenant.Tenant) []rbacv1.Subject {
 	var subjects []rbacv1.Subject
 	for _, account := range t.Engine.DeployerAccounts() {

@@ -10,14 +10,14 @@ import (
 const (
 	// ReaderName is the name of the readers' Role and RoleBinding in a home namespace.
 	ReaderName = "helm-tenant-reader"
-	// SecretsRole is the ClusterRole by which the readers' account reads release records;
-	// all tenants with readers share it.
+	// SecretsRole is the ClusterRole with which the readers' account reads release
+	// records; all tenants with readers share it.
 	SecretsRole = "helm-tenant-reads-secrets"
-	// ViewRole is Kubernetes' ClusterRole that reads workloads, and no Secrets.
+	// ViewRole is Kubernetes' ClusterRole that reads workloads, but not Secrets.
 	ViewRole = "view"
 )
 
-// ReaderRules are all that a reader may do in a home namespace: to impersonate the
+// ReaderRules returns all rights of a reader in a home namespace: to impersonate the
 // readers' account, and to read the tenant's record.
 func ReaderRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
@@ -26,17 +26,17 @@ func ReaderRules() []rbacv1.PolicyRule {
 	}
 }
 
-// SecretsClusterRole reads Secrets. RBAC can't tell a release record, which is one, from
-// another Secret.
+// SecretsClusterRole returns a role that reads Secrets. RBAC can't distinguish a release
+// record, which is a Secret, from other Secrets.
 func SecretsClusterRole() *rbacv1.ClusterRole {
 	return ClusterRole(SecretsRole, []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list"}}})
 }
 
-// Reader is the account of the tenant's readers, as a subject of a binding.
+// Reader returns the account of the tenant's readers as a subject of a binding.
 func Reader(t tenant.Tenant) rbacv1.Subject { return deployer(t, tenant.ReaderAccount) }
 
-// ReaderBindings are those by which the readers' account sees what is in one of the
-// tenant's namespaces; none for a tenant without readers.
+// ReaderBindings returns the bindings of the readers' account in one of the tenant's
+// namespaces; none for a tenant without readers.
 func ReaderBindings(t tenant.Tenant, namespace string) []*rbacv1.RoleBinding {
 	if !t.HasReaders() {
 		return nil

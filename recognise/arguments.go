@@ -11,7 +11,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// words are those of a container's command line. An argument of a shell's holds
+// words returns the words of a container's command line. An argument of a shell contains
 // several: sh -c "tiller --listen=...".
 func words(c *corev1.Container) []string {
 	var all []string
@@ -24,15 +24,15 @@ func words(c *corev1.Container) []string {
 // separators end a command in a shell's script.
 const separators = "\n;&|"
 
-// splitScript are the words of a shell's script, without quotes.
+// splitScript returns the words of a shell's script, without quotes.
 func splitScript(script string) []string {
 	unquoted := strings.NewReplacer(`"`, "", `'`, "").Replace(script)
 	return strings.FieldsFunc(unquoted, func(r rune) bool { return strings.ContainsRune(" \t\r\\"+separators, r) })
 }
 
-// arguments are those that Tiller's process gets, with variables as they stand where their
-// values are elsewhere. known is false where they can't be told: the entry point of an image
-// that is not Tiller's decides.
+// arguments returns the arguments of Tiller's process. Variables whose values are not in
+// the pod stay as they are. known is false if the entry point of an image that is not
+// Tiller's decides.
 func arguments(c *corev1.Container) (args []string, known bool) {
 	line := slices.Concat(c.Command, c.Args)
 	for i, argument := range line {
@@ -40,13 +40,13 @@ func arguments(c *corev1.Container) (args []string, known bool) {
 	}
 	switch {
 	case len(c.Command) == 0 && hasTillersImage(*c):
-		args, known = line, true // whatever the first word is: the image's entry point is Tiller
+		args, known = line, true // whatever the first word is, the image's entry point is Tiller
 	case len(c.Command) > 0 && isShell(line[0]):
 		args, known = ofScript(line[1:], c.Env)
 	default:
 		index := slices.IndexFunc(line, isProgram)
 		if args = line[index+1:]; index < 0 && len(c.Command) > 0 {
-			args = nil // some program starts it, and nobody says how
+			args = nil // an unknown program starts it, with unknown arguments
 		}
 		known = index >= 0 && len(c.Command) > 0
 	}
@@ -57,8 +57,8 @@ func isShell(program string) bool {
 	return slices.Contains([]string{"sh", "bash", "ash", "dash"}, path.Base(program))
 }
 
-// ofScript are the arguments of the Tiller that a shell's script starts. What follows the
-// script are the script's own arguments.
+// ofScript returns the arguments of the Tiller that a shell's script starts. The words
+// after the script are the script's own arguments.
 func ofScript(line []string, env []corev1.EnvVar) (args []string, known bool) {
 	index := slices.IndexFunc(line, func(argument string) bool {
 		return strings.HasPrefix(argument, "-") && !strings.HasPrefix(argument, "--") && strings.HasSuffix(argument, "c")
@@ -81,8 +81,8 @@ func ofScript(line []string, env []corev1.EnvVar) (args []string, known bool) {
 	return nil, false
 }
 
-// expand replaces $(NAME) as the kubelet does; what it does not know stays, and $$ is a
-// plain $ (k8s.io/kubernetes/third_party/forked/golang/expansion).
+// expand replaces $(NAME) as the kubelet does: unknown names stay, and $$ is a plain $
+// (k8s.io/kubernetes/third_party/forked/golang/expansion).
 func expand(text string, env []corev1.EnvVar) string {
 	var out strings.Builder
 	for {
@@ -107,9 +107,9 @@ func expand(text string, env []corev1.EnvVar) string {
 	}
 }
 
-// valueOf is the value of an environment variable that stands in the pod itself.
+// valueOf returns the value of an environment variable that is set in the pod itself.
 func valueOf(name string, env []corev1.EnvVar) (string, bool) {
-	for _, e := range slices.Backward(env) { // the last counts
+	for _, e := range slices.Backward(env) { // the last one counts
 		if e.Name == name && e.ValueFrom == nil {
 			return e.Value, true
 		}
@@ -120,11 +120,11 @@ func valueOf(name string, env []corev1.EnvVar) (string, bool) {
 // switches are Tiller's flags that take no word after them (k8s.io/helm/cmd/tiller).
 var switches = []string{"tls", "tls-verify", "probe", "trace", "experimental-release", "version", "h", "help"}
 
-// given is a flag with its value; "true" where it has none.
+// given is a flag with its value, "true" if it has none.
 type given struct{ name, value string }
 
-// flagsIn are the flags among Tiller's arguments, as Go's package flag reads them: up to the
-// first word that is none.
+// flagsIn returns the flags among Tiller's arguments, as Go's package flag parses them:
+// up to the first word that is not a flag.
 func flagsIn(args []string) []given {
 	var flags []given
 	for len(args) > 0 {
@@ -146,8 +146,8 @@ func flagsIn(args []string) []given {
 	return flags
 }
 
-// Flag is the value of one of Tiller's flags, of which the last counts; "true" where it
-// has none, empty where it is not given.
+// Flag returns the last value of one of Tiller's flags; "true" if it has no value, empty
+// if it is not given.
 func Flag(c *corev1.Container, name string) string {
 	args, _ := arguments(c)
 	value := ""
@@ -159,9 +159,9 @@ func Flag(c *corev1.Container, name string) string {
 	return value
 }
 
-// StorageOf is where the Tiller in a container keeps its releases, as its command
-// line says; its own default is ConfigMaps (k8s.io/helm/cmd/tiller). It may be one
-// that no tenant can have.
+// StorageOf returns the storage of the Tiller in a container according to its command
+// line. The default is ConfigMaps (k8s.io/helm/cmd/tiller). It may be a storage that no
+// tenant can have.
 func StorageOf(c *corev1.Container) tenant.Storage {
 	if value := Flag(c, "storage"); value != "" {
 		return tenant.Storage(value)
@@ -169,19 +169,19 @@ func StorageOf(c *corev1.Container) tenant.Storage {
 	return tenant.StorageConfigMap
 }
 
-// KnownStorageOf is StorageOf, and empty where the command line can't be told for certain.
+// KnownStorageOf is StorageOf, or empty if the command line is not certain.
 func KnownStorageOf(c *corev1.Container) tenant.Storage {
 	args, known := arguments(c)
 	storage := StorageOf(c)
-	// A word that is a variable may be flags.
+	// A variable may stand for flags.
 	if !known || strings.Contains(string(storage), "$") || slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "$") }) {
 		return ""
 	}
 	return storage
 }
 
-// NamespaceOf is the namespace in which the Tiller in a container of that namespace keeps
-// its releases (k8s.io/helm/cmd/tiller, namespace).
+// NamespaceOf returns the namespace in which a Tiller in a container of namespace own
+// keeps its releases (k8s.io/helm/cmd/tiller, namespace).
 func NamespaceOf(c *corev1.Container, own string) string {
 	if value, _ := valueOf("TILLER_NAMESPACE", c.Env); value != "" {
 		return value
@@ -189,8 +189,8 @@ func NamespaceOf(c *corev1.Container, own string) string {
 	return own
 }
 
-// VerifiesClients reports whether the Tiller in a container asks its clients for a
-// certificate. Any value of the variable turns it on, and the flag has the last word.
+// VerifiesClients reports whether the Tiller in a container requires a certificate of its
+// clients. Any value of the variable turns that on, and the flag overrides it.
 func VerifiesClients(c *corev1.Container) bool {
 	switch Flag(c, "tls-verify") {
 	case "":

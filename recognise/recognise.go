@@ -1,5 +1,6 @@
-// Package recognise reports whether a pod is a Tiller, whoever made it and whatever it is
-// called, and reads its settings from what runs in it. It reads and writes no cluster.
+// Package recognise decides whether a pod is a Tiller, whoever made it and whatever its
+// name is, and reads its settings from the pod's specification. It reads and writes no
+// cluster.
 package recognise
 
 import (
@@ -11,13 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Labels are those by which every Helm 2 client finds its Tiller
+// Labels returns the labels by which every Helm 2 client finds its Tiller
 // (k8s.io/helm/pkg/helm/portforwarder).
 func Labels() map[string]string {
 	return map[string]string{"app": "helm", "name": "tiller"}
 }
 
-// Selector selects what carries Labels.
+// Selector returns a label selector for Labels.
 func Selector() string { return labels.FormatLabels(Labels()) }
 
 // HasLabels reports whether Labels are among these.
@@ -31,18 +32,18 @@ func IsTiller(podLabels map[string]string, spec corev1.PodSpec) bool {
 	return HasLabels(podLabels) || slices.ContainsFunc(spec.Containers, isTiller)
 }
 
-// port is the one at which Tiller takes calls (k8s.io/helm/pkg/tiller/environment).
+// port is the port of Tiller's API (k8s.io/helm/pkg/tiller/environment).
 const port = 44134
 
-// isTiller knows a Tiller's container by what runs in it. Which it can't know stands
-// in docs/audit.md, "What it can't see".
+// isTiller recognises a Tiller's container by its specification. docs/audit.md, "What it
+// can't see", has the limits.
 func isTiller(c corev1.Container) bool {
 	return hasTillersImage(c) || slices.ContainsFunc(words(&c), isProgram) ||
 		slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == port })
 }
 
-// hasTillersImage reports whether the image's name says that it is Tiller's. The entry point
-// of such an image is Tiller.
+// hasTillersImage reports whether the image has the name of Tiller's. The entry point of
+// such an image is Tiller.
 func hasTillersImage(c corev1.Container) bool {
 	image, _, _ := strings.Cut(c.Image, "@")
 	name, _, _ := strings.Cut(path.Base(image), ":")
@@ -52,8 +53,8 @@ func hasTillersImage(c corev1.Container) bool {
 // isProgram reports whether a word of a command line is Tiller's program.
 func isProgram(word string) bool { return path.Base(word) == "tiller" }
 
-// Program is Tiller's program as a container's command line names it; empty where it names
-// none, so that the image's entry point decides.
+// Program returns Tiller's program in a container's command line; empty if there is none,
+// so that the image's entry point decides.
 func Program(c *corev1.Container) string {
 	all := words(c)
 	if index := slices.IndexFunc(all, isProgram); index >= 0 {
@@ -62,8 +63,8 @@ func Program(c *corev1.Container) string {
 	return ""
 }
 
-// Container is the one in a Tiller's pod that is Tiller: by what runs in
-// it, or by its name; the first where neither tells. It is nil where there is none.
+// Container returns the container of Tiller in its pod: by its specification, or by its
+// name, otherwise the first one. It is nil if there is none.
 func Container(spec corev1.PodSpec) *corev1.Container {
 	for i, c := range spec.Containers {
 		if isTiller(c) || c.Name == "tiller" {

@@ -15,21 +15,21 @@ import (
 	"helm-tenant/tenant"
 )
 
-// DefaultImage is where Helm 2.17 takes its Tiller from.
+// DefaultImage is the Tiller image of Helm 2.17.
 const DefaultImage = "ghcr.io/helm/tiller"
 
-// goneImage is the Tiller of every `helm init` before 2.17, whose registry is gone.
+// goneImage is the Tiller image of every `helm init` before 2.17, whose registry is gone.
 const goneImage = "gcr.io/kubernetes-helm/tiller"
 
 var versionTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^v?[0-9]+\.[0-9]+\.[0-9]+`) })
 
-// SettingsOf are the settings of a Tiller made by hand that a tenant's Tiller can
-// have, too; where it has that setting's usual value, or none, they are zero. Its
-// storage is told by StorageOf.
+// SettingsOf returns the settings of a Tiller made by hand that a tenant's Tiller can
+// have as well. Settings with their default value are zero. For its storage see
+// StorageOf.
 func SettingsOf(spec appsv1.DeploymentSpec) tenant.Tiller {
 	pod := spec.Template.Spec
 	var s tenant.Tiller
-	if spec.Replicas != nil && *spec.Replicas > 0 { // one that is stopped is to run
+	if spec.Replicas != nil && *spec.Replicas > 0 { // a stopped Tiller is started
 		s.Replicas = new(int(*spec.Replicas))
 	}
 	if len(pod.NodeSelector) > 0 {
@@ -55,8 +55,8 @@ func SettingsOf(spec appsv1.DeploymentSpec) tenant.Tiller {
 	return s
 }
 
-// imageOf is an image as the settings image and version: both empty for the default
-// one, and for the one that can't be had any more.
+// imageOf returns an image as the settings image and version: both are empty for the
+// default image, and for the one that is no longer available.
 func imageOf(image string) (name, version string) {
 	tag := ImageVersion(image)
 	repository := strings.TrimSuffix(image, ":"+tag)
@@ -71,8 +71,8 @@ func imageOf(image string) (name, version string) {
 	return image, ""
 }
 
-// historyMaxOf is how many revisions the Tiller in a container keeps; its own default
-// is all (k8s.io/helm/cmd/tiller).
+// historyMaxOf returns the number of revisions that the Tiller in a container keeps; its
+// own default is all (k8s.io/helm/cmd/tiller).
 func historyMaxOf(c *corev1.Container) int {
 	text := Flag(c, "history-max")
 	for _, e := range c.Env {
@@ -87,8 +87,8 @@ func historyMaxOf(c *corev1.Container) int {
 	return count
 }
 
-// LostOf names what a Tiller made by hand has and a tenant's Tiller can't have, or
-// has otherwise; tls reports whether that is TLS, too.
+// LostOf returns the settings of a Tiller made by hand that a tenant's Tiller can't have,
+// or has with other values; tls reports whether TLS is among them.
 func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
 	pod := spec.Template.Spec
 	add := func(format string, args ...any) { lost = append(lost, fmt.Sprintf(format, args...)) }
@@ -156,9 +156,9 @@ func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
 	return slices.Compact(lost), tls
 }
 
-// ImageVersion is the tag of an image, empty where it has none, and where the image is
-// longer than any that can be pulled: the API server takes one of any length, and a
-// member's would fill what is printed of it.
+// ImageVersion returns the tag of an image, empty if it has none, or if the image is
+// longer than any that can be pulled: the API server accepts any length, and a member's
+// image would fill the output.
 func ImageVersion(image string) string {
 	// A name has at most 255 characters, a tag 128, a digest 71 with the usual algorithm
 	// (https://pkg.go.dev/github.com/distribution/reference).

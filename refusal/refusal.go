@@ -1,4 +1,4 @@
-// Package refusal tells from the API server's words what refused a request.
+// Package refusal recognises what refused a request by the API server's message.
 package refusal
 
 import (
@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Kind is a kind of what refuses requests.
+// Kind is the kind of a refusal.
 type Kind string
 
 const (
 	RBAC        Kind = "rbac"
-	Escalation  Kind = "escalation" // RBAC's check of who gives rights away
+	Escalation  Kind = "escalation" // RBAC's check for privilege escalation
 	PodSecurity Kind = "pod-security"
 	Guard       Kind = "guard"   // the policies helm-tenant-guard
 	Records     Kind = "records" // the policy helm-tenant-records
@@ -24,13 +24,13 @@ const (
 // Refusal is what refused a request.
 type Refusal struct {
 	Kind Kind
-	// By names it for people.
+	// By is its readable name.
 	By string
 }
 
-// refusers are known by the words of their refusals; the first that matches is
-// the one, and its last group its name. What comes from a webhook or a policy
-// goes on in words of its own, which may be anybody's: these come first.
+// refusers are recognised by their messages; the first match counts, and its last group
+// is the name. Messages of webhooks and policies continue with untrusted text: their
+// patterns come first.
 var refusers = []struct {
 	words *regexp.Regexp
 	by    func(name string) Refusal
@@ -57,8 +57,8 @@ func ofPolicy(name string) Refusal {
 	return Refusal{Policy, "admission policy " + name}
 }
 
-// Read returns what refused a request with that message, in one line. known is false
-// where the words are nobody's that is known.
+// Read returns what refused a request with that message, on one line. known is false if
+// the message is not recognised.
 func Read(message string) (r Refusal, known bool) {
 	for _, refuser := range refusers {
 		if match := refuser.words.FindStringSubmatch(message); match != nil {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// clusterKinds are kinds of objects outside namespaces that charts make, of Kubernetes and
-// of what is installed in most clusters.
+// clusterKinds are cluster-scoped kinds that charts contain, of Kubernetes and of
+// software that is installed in most clusters.
 var clusterKinds = []string{
 	"APIService", "CertificateSigningRequest", "ClusterIssuer", "ClusterRole", "ClusterRoleBinding", "CSIDriver", "CSINode",
 	"CustomResourceDefinition", "FlowSchema", "IngressClass", "MutatingWebhookConfiguration", "Namespace", "Node", "PersistentVolume",
@@ -18,17 +18,17 @@ var clusterKinds = []string{
 	"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration", "VolumeSnapshotClass",
 }
 
-// ClusterScoped reports whether objects of that kind are known to be outside namespaces. What
-// an API server serves tells it of all kinds; this is for where none is asked, or where it
-// does not serve the kind any more.
+// ClusterScoped reports whether a kind is known to be cluster-scoped. An API server knows
+// it for all kinds that it serves; this is for the case that none is asked, or that it no
+// longer serves the kind.
 func ClusterScoped(kind string) bool { return slices.Contains(clusterKinds, kind) }
 
-// maxClusterObjects bounds how many objects are kept of a manifest.
+// maxClusterObjects bounds the objects that are kept of a manifest.
 const maxClusterObjects = 20
 
-// clusterObjects reads the objects of a manifest that are of a kind without namespaces, line
-// by line: a manifest is as large as a record can unpack to. It knows a document's kind and
-// name as charts write them: in lines of their own, and the name within metadata.
+// clusterObjects reads the cluster-scoped objects of a manifest line by line, since a
+// manifest may be as large as a record can unpack to. It recognises a document's kind and
+// name as charts write them: on lines of their own, and the name within metadata.
 func (w *wire) clusterObjects(f field) ([]string, error) {
 	// One buffer for all: a record may have as many manifests as it has bytes.
 	if w.lines == nil {
@@ -56,7 +56,7 @@ func (w *wire) clusterObjects(f field) ([]string, error) {
 		case inMetadata && bytes.HasPrefix(text, []byte("  name:")) && ClusterScoped(kind) && len(found) < maxClusterObjects:
 			found = append(found, kind+" "+scalar(text[len("  name:"):]))
 		}
-		for !whole { // the rest of a long line says nothing
+		for !whole { // the rest of a long line does not matter
 			line, err = manifest.ReadSlice('\n')
 			w.offset += int64(len(line))
 			whole = !errors.Is(err, bufio.ErrBufferFull)

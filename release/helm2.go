@@ -15,10 +15,10 @@ import (
 )
 
 var (
-	// errNoProtobuf is said in words of our own: protobuf-go varies its own from build to
-	// build on purpose (google.golang.org/protobuf/internal/errors).
+	// errNoProtobuf has a text of our own: protobuf-go varies its texts between builds on
+	// purpose (google.golang.org/protobuf/internal/errors).
 	errNoProtobuf = errors.New("what it holds is no protobuf of a release")
-	// errManyParts refuses messages of which two bytes each become an object in memory.
+	// errManyParts refuses messages in which two bytes can become an object in memory.
 	errManyParts = errors.New("it holds more parts than any release has")
 )
 
@@ -26,25 +26,25 @@ const (
 	// maxParts bounds the fields of a message, or the values of a JSON text. The largest
 	// releases have some thousands: files of a chart, values, hooks.
 	maxParts = 100_000
-	// maxDepth is how deep charts may be nested in charts.
+	// maxDepth bounds the nesting of charts in charts.
 	maxDepth = 64
 	// maxText bounds a name or version.
 	maxText = 1 << 10
 )
 
-// Summary is what a list of releases says of one.
+// Summary is a release as a list shows it.
 type Summary struct {
 	Name, Namespace string
 	Version         int
-	// Chart is NAME-VERSION, AppVersion the version of the application in the chart.
+	// Chart is NAME-VERSION; AppVersion is the chart's appVersion.
 	Chart, AppVersion string
-	// ClusterObjects are the first of the objects in its manifest that are of a kind without
-	// namespaces; see ClusterScoped.
+	// ClusterObjects are the first cluster-scoped objects in its manifest; see
+	// ClusterScoped.
 	ClusterObjects []string
 }
 
-// Helm2 reads the release that a record of Tiller's holds packed, as a protobuf. The
-// memory that it takes is bounded by that of its text and of maxParts objects.
+// Helm2 reads the release in the packed content, a protobuf, of a Tiller record. Its
+// memory is bounded by the size of the unpacked text and by maxParts objects.
 func Helm2(packed []byte, budget *Budget) (*release2.Release, error) {
 	plain, err := unpack(packed, budget)
 	if err != nil {
@@ -62,8 +62,8 @@ func Helm2(packed []byte, budget *Budget) (*release2.Release, error) {
 	return &r, nil
 }
 
-// countParts adds the number of fields in a message and in the messages in it, and
-// fails as soon as there are too many.
+// countParts adds the number of fields in a message and in the messages in it. It fails
+// as soon as there are too many.
 func countParts(plain []byte, message protoreflect.MessageDescriptor, parts *int, depth int) error {
 	if depth == 0 {
 		return errManyParts
@@ -82,7 +82,7 @@ func countParts(plain []byte, message protoreflect.MessageDescriptor, parts *int
 			return errNoProtobuf
 		}
 		if field := message.Fields().ByNumber(number); field != nil && field.Message() != nil && kind == protowire.BytesType {
-			inner, _ := protowire.ConsumeBytes(plain) // as ConsumeFieldValue did
+			inner, _ := protowire.ConsumeBytes(plain) // ConsumeFieldValue has checked it
 			if err := countParts(inner, field.Message(), parts, depth-1); err != nil {
 				return err
 			}
@@ -92,8 +92,9 @@ func countParts(plain []byte, message protoreflect.MessageDescriptor, parts *int
 	return nil
 }
 
-// The fields of a release that Helm2Summary reads (k8s.io/helm/_proto/hapi/release,
-// release.proto, and hapi/chart, chart.proto and metadata.proto).
+// These are the fields of a release that Helm2Summary reads
+// (k8s.io/helm/_proto/hapi/release, release.proto, and hapi/chart, chart.proto and
+// metadata.proto).
 const (
 	fieldName         = 1
 	fieldChart        = 3
@@ -106,8 +107,8 @@ const (
 	fieldAppVersion   = 13
 )
 
-// Helm2Summary reads field by field what a list says of the release in a record of
-// Tiller's, and skips the rest: no more than a few kilobytes of it are in memory.
+// Helm2Summary reads the summary of the release in a Tiller record field by field, and
+// skips the rest: no more than a few kilobytes are in memory.
 func Helm2Summary(packed []byte, budget *Budget) (Summary, error) {
 	r, _, err := open(packed, budget)
 	if err != nil {
@@ -154,7 +155,8 @@ func Helm2Summary(packed []byte, budget *Budget) (Summary, error) {
 	return s, nil
 }
 
-// field is one of a message. size is the length of one of bytes, value that of a varint.
+// field is a field of a message. size is the length of a field of bytes, value that of a
+// varint.
 type field struct {
 	number protowire.Number
 	kind   protowire.Type
@@ -162,18 +164,18 @@ type field struct {
 	value  uint64
 }
 
-// wire reads messages as they come.
+// wire reads protobuf messages from a stream.
 type wire struct {
-	// lines reads a manifest line by line; made with the first.
+	// lines reads a manifest line by line; it is made for the first one.
 	lines *bufio.Reader
 	r     *bufio.Reader
-	// offset is how far it is, parts how many fields were read.
+	// offset is the number of bytes read, parts the number of fields.
 	offset int64
 	parts  int
 }
 
-// message calls do for each field of a message of that size, of one that goes as far as
-// the reader does where size is negative. What do leaves of a field is skipped.
+// message calls do for each field of a message of that size, or up to the end of the
+// stream if size is negative. What do does not read of a field is skipped.
 func (w *wire) message(size int64, do func(field) error) error {
 	end := int64(math.MaxInt64)
 	if size >= 0 {
@@ -278,7 +280,7 @@ func (w *wire) text(f field, into *string) error {
 	return cut(err)
 }
 
-// cut is the error for a message that ends in its midst.
+// cut returns the error for a message that ends too early.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errNoProtobuf

@@ -14,21 +14,21 @@ import (
 )
 
 const (
-	// labelName holds a record's release.
+	// labelName is the label with a record's release.
 	labelName = "name"
 	// storageType begins a record's name (helm.sh/helm/v3/pkg/storage).
 	storageType = "sh.helm.release.v1"
-	// HelmSecretType is the type of its Secret.
+	// HelmSecretType is the type of Helm 3's Secrets.
 	HelmSecretType = "helm.sh/release.v1"
 )
 
-// SecretName is the name of the Secret in which Helm 3 keeps a revision.
+// SecretName returns the name of the Secret in which Helm 3 keeps a revision.
 func SecretName(name string, version int) string {
 	return fmt.Sprintf("%s.%s.v%d", storageType, name, version)
 }
 
-// NameOf is the name of the release for which a Secret is a record of Helm 3's, or
-// stands in the place of one; empty where it is none.
+// NameOf returns the name of the release of which a Secret is a record of Helm 3, or
+// takes the place of one; empty for other Secrets.
 func NameOf(secret metav1.Object) string {
 	if name, isRecord := strings.CutPrefix(secret.GetName(), storageType+"."); isRecord {
 		if position := strings.LastIndex(name, ".v"); position > 0 {
@@ -41,9 +41,9 @@ func NameOf(secret metav1.Object) string {
 	return ""
 }
 
-// IsHelms reports whether an object is what Helm 3 and 4 keep a revision in, by its name:
-// anybody can give a Secret of theirs the label by which helm lists its own. Of a
-// Secret, kind is its type; it is empty for what has none, or where it is not known.
+// IsHelms reports whether an object has the name of a Helm 3 or 4 record: anybody can
+// give a Secret the label by which helm lists its own. kind is the type of a Secret; it
+// is empty for other objects, or if it is not known.
 func IsHelms(object metav1.Object, kind string) bool {
 	r := HelmRevision(object.GetLabels())
 	return (kind == "" || kind == HelmSecretType) && r.Version > 0 && object.GetName() == SecretName(r.Release, r.Version)
@@ -54,16 +54,16 @@ func Keeps(secret corev1.Secret, r *release3.Release) bool {
 	return secret.Type == HelmSecretType && secret.Name == SecretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name
 }
 
-// TooLargeError says that a release does not fit into a Secret, the only storage that
-// Helm 3 and 4 use unless they are told otherwise.
+// TooLargeError reports that a release does not fit into a Secret, the default storage of
+// Helm 3 and 4.
 type TooLargeError struct{ Size int }
 
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("it takes %d bytes as Helm 3 stores it, and a Secret holds %d", e.Size, corev1.MaxSecretSize)
 }
 
-// CheckSize returns a *TooLargeError where a release, as JSON, does not fit into a Secret. It
-// is packed only where that must be known: most releases fit as they are.
+// CheckSize returns a *TooLargeError if a release, as JSON, does not fit into a Secret.
+// It packs the release only if it must: most releases fit as they are.
 func CheckSize(plain []byte) error {
 	if base64.StdEncoding.EncodedLen(len(plain))+1<<10 <= corev1.MaxSecretSize {
 		return nil
@@ -75,9 +75,9 @@ func CheckSize(plain []byte) error {
 	return err
 }
 
-// Secret is the Secret in which Helm 3 keeps a release. The error is a *TooLargeError
-// where it does not fit. What Helm's driver takes from the clock is taken from the release,
-// so that the same release makes the same object.
+// Secret returns the Secret in which Helm 3 keeps a release. The error is a
+// *TooLargeError if it does not fit. Times that Helm's driver takes from the clock are
+// taken from the release, so that the same release makes the same object.
 func Secret(r *release3.Release) (*corev1.Secret, error) {
 	plain, err := json.Marshal(r)
 	if err != nil {
@@ -86,7 +86,7 @@ func Secret(r *release3.Release) (*corev1.Secret, error) {
 	return SecretOf(r, plain)
 }
 
-// SecretOf is Secret for a release of which the JSON text is known.
+// SecretOf is Secret for a release whose JSON text is known.
 func SecretOf(r *release3.Release, plain []byte) (*corev1.Secret, error) {
 	packed, err := pack(plain)
 	if err != nil {
@@ -106,7 +106,7 @@ func SecretOf(r *release3.Release, plain []byte) (*corev1.Secret, error) {
 	}, nil
 }
 
-// InSecret reads the release in a Secret of Helm 3's, within the budget.
+// InSecret reads the release in a Secret of Helm 3, within the budget.
 func InSecret(secret corev1.Secret, budget *Budget) (*release3.Release, error) {
 	plain, err := PlainInSecret(secret, budget)
 	if err != nil {
@@ -117,7 +117,7 @@ func InSecret(secret corev1.Secret, budget *Budget) (*release3.Release, error) {
 
 var errNoRelease = errors.New("it holds no release")
 
-// ParsePlain reads a release from the JSON text of a record of Helm 3's.
+// ParsePlain parses a release from the JSON text in a record of Helm 3.
 func ParsePlain(plain []byte) (*release3.Release, error) {
 	if err := countValues(plain); err != nil {
 		return nil, err
@@ -132,8 +132,8 @@ func ParsePlain(plain []byte) (*release3.Release, error) {
 	return &r, nil
 }
 
-// PlainInSecret returns the JSON text that a record of Helm 3's holds, within the budget. It
-// is not looked at: a text that is known by its digest need not be parsed.
+// PlainInSecret returns the JSON text in a record of Helm 3, within the budget. It is not
+// parsed: a text whose digest is known need not be.
 func PlainInSecret(secret corev1.Secret, budget *Budget) ([]byte, error) {
 	packed, found := secret.Data[DataKey]
 	if !found {

@@ -9,20 +9,21 @@ import (
 	"io"
 )
 
-// errNoJSON is what is said of a text that is cut, or is none at all.
+// errNoJSON is the error for a text that is cut, or is not JSON.
 var errNoJSON = errors.New("what it holds is no JSON of a release")
 
-// maxChartAt is how far into a record of Helm 3 its chart's name is looked for. Helm
-// writes it after the release's own notes, and before everything that is long.
+// maxChartAt bounds the search for the chart's name in a record of Helm 3. Helm writes it
+// after the release's own notes, and before everything that is long.
 const maxChartAt = 4 << 20
 
-// maxKeys bounds the keys of the objects that are looked into for it.
+// maxKeys bounds the keys of the objects that the search reads.
 const maxKeys = 10_000
 
-// HelmChart reads the name and version of the chart, as NAME-VERSION, and the version
-// of the application in it, from the packed content of a record of Helm 3 or 4. It looks at nothing else: every release of a tenant
-// is listed with its chart, and a later helm may keep the rest in another way. No more
-// than a few kilobytes are in memory, and what comes after the chart's name is not read.
+// HelmChart reads the chart's name and version, as NAME-VERSION, and its appVersion from
+// the packed content of a record of Helm 3 or 4. It reads nothing else: every release of
+// a tenant is listed with its chart, and a later helm may store the rest in another way.
+// No more than a few kilobytes are in memory, and what follows the chart's name is not
+// read.
 func HelmChart(packed []byte, budget *Budget) (chart, appVersion string, err error) {
 	r, _, err := open(packed, budget)
 	if err != nil {
@@ -64,13 +65,12 @@ func HelmChart(packed []byte, budget *Budget) (chart, appVersion string, err err
 // errFound ends the reading early.
 var errFound = errors.New("found")
 
-// scanner reads a JSON text as it comes. Of what it skips it checks no more than where
-// it ends.
+// scanner reads a JSON text from a stream. Of what it skips it only finds the end.
 type scanner struct {
 	r *bufio.Reader
-	// read counts bytes, keys those of the objects that are looked into.
+	// read counts bytes, keys the keys of the objects that are read.
 	read, keys int
-	// buffer holds the last text.
+	// buffer has the last text.
 	buffer []byte
 }
 
@@ -86,7 +86,7 @@ func (s *scanner) next() (byte, error) {
 	return c, err
 }
 
-// token is the next byte that is no space.
+// token returns the next byte that is not a space.
 func (s *scanner) token() (byte, error) {
 	for {
 		c, err := s.next()
@@ -102,8 +102,8 @@ func (s *scanner) back() {
 	}
 }
 
-// object calls do for each key of an object; do reads the value. null is one without
-// keys.
+// object calls do for each key of an object; do reads the value. null counts as an object
+// without keys.
 func (s *scanner) object(do func(key string) error) error {
 	c, err := s.token()
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *scanner) object(do func(key string) error) error {
 	}
 }
 
-// value reads a text that is a value; of another kind of value it is empty.
+// value reads a value that is a text; another kind of value gives an empty one.
 func (s *scanner) value(into *string) error {
 	c, err := s.token()
 	if err != nil {
@@ -161,8 +161,7 @@ func (s *scanner) value(into *string) error {
 	return err
 }
 
-// text reads a string as far as its end; of one that is too long to be a name, nothing
-// is kept.
+// text reads a string to its end. A string that is too long for a name is not kept.
 func (s *scanner) text() (string, error) {
 	if err := s.quoted(); err != nil || len(s.buffer) > maxText {
 		return "", err
@@ -177,8 +176,8 @@ func (s *scanner) text() (string, error) {
 	return text, nil
 }
 
-// quoted reads the rest of a string into the buffer, with its quotes, as far as it is
-// not too long.
+// quoted reads the rest of a string into the buffer, with its quotes, unless it is too
+// long.
 func (s *scanner) quoted() error {
 	s.buffer = append(s.buffer[:0], '"')
 	escaped := false
@@ -197,7 +196,7 @@ func (s *scanner) quoted() error {
 	}
 }
 
-// skip reads a value of any kind as far as its end.
+// skip reads a value of any kind to its end.
 func (s *scanner) skip() error {
 	depth := 0
 	for {
@@ -234,7 +233,7 @@ func (s *scanner) skip() error {
 	}
 }
 
-// literal reads the rest of one.
+// literal reads the rest of a number, true, false or null.
 func (s *scanner) literal() error {
 	for {
 		c, err := s.next()
@@ -249,8 +248,8 @@ func (s *scanner) literal() error {
 	}
 }
 
-// countValues fails where a JSON text has more values than any release: three bytes of
-// it can become an object in memory.
+// countValues fails if a JSON text has more values than any release: three bytes of it
+// can become an object in memory.
 func countValues(plain []byte) error {
 	parts, quoted := 0, false
 	for i := 0; i < len(plain); i++ {

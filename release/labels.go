@@ -1,10 +1,10 @@
-// Package release knows the records in which helm keeps releases: Tiller's, and
-// those of Helm 3 and 4; how they are labelled and named, and what is packed in
-// them. It reads and writes no cluster.
+// Package release reads and writes the records in which helm keeps releases: Tiller's,
+// and those of Helm 3 and 4; their labels, their names, and their packed content. It
+// reads and writes no cluster.
 //
-// How the records are made is told by k8s.io/helm/pkg/storage/driver and
-// helm.sh/helm/v3/pkg/storage/driver (secrets.go, cfgmaps.go and util.go). The
-// latter is not used itself: it brings the drivers of databases along.
+// The records are those of k8s.io/helm/pkg/storage/driver and
+// helm.sh/helm/v3/pkg/storage/driver (secrets.go, cfgmaps.go and util.go). The latter is
+// not imported, since it links the drivers of databases.
 package release
 
 import (
@@ -23,25 +23,25 @@ const (
 	OfHelm = "owner=helm"
 )
 
-// IsTillers reports whether these are the labels of a record of Tiller's.
+// IsTillers reports whether these are the labels of a Tiller record.
 func IsTillers(labels map[string]string) bool { return labels["OWNER"] == "TILLER" }
 
-// Revision is one release record, as its labels tell it.
+// Revision is a release record according to its labels.
 type Revision struct {
 	Release string
 	Version int
-	// Status is as Helm 2 spells it: DEPLOYED, SUPERSEDED, FAILED, DELETED ...
+	// Status is spelled as by Helm 2: DEPLOYED, SUPERSEDED, FAILED, DELETED ...
 	Status string
 }
 
-// TillerRevision reads the labels of a record of Tiller's.
+// TillerRevision reads the labels of a Tiller record.
 func TillerRevision(labels map[string]string) Revision {
 	version, _ := strconv.Atoi(labels["VERSION"]) // 0 for a record that Tiller did not write
 	return Revision{Release: labels["NAME"], Version: version, Status: labels["STATUS"]}
 }
 
-// HelmRevision reads the labels of a record of Helm 3 or 4. Its status is returned
-// as Helm 2 spells it.
+// HelmRevision reads the labels of a record of Helm 3 or 4. The status is spelled as by
+// Helm 2.
 func HelmRevision(labels map[string]string) Revision {
 	version, _ := strconv.Atoi(labels["version"]) // 0 for a record that helm did not write
 	status := strings.ToUpper(strings.ReplaceAll(labels["status"], "-", "_"))
@@ -54,9 +54,9 @@ func HelmRevision(labels map[string]string) Revision {
 	return Revision{Release: labels["name"], Version: version, Status: status}
 }
 
-// Updated is when helm last wrote a record: what its labels say in seconds since 1970
-// (MODIFIED_AT and CREATED_AT of Tiller's, modifiedAt and createdAt of Helm 3's and
-// 4's), else when the object was created.
+// Updated returns the time at which helm last wrote a record: from its labels, in seconds
+// since 1970 (MODIFIED_AT and CREATED_AT of Tiller, modifiedAt and createdAt of Helm 3
+// and 4), otherwise the object's creation.
 func Updated(record metav1.Object) time.Time {
 	labels := record.GetLabels()
 	for _, name := range []string{"MODIFIED_AT", "modifiedAt", "CREATED_AT", "createdAt"} {
@@ -67,7 +67,7 @@ func Updated(record metav1.Object) time.Time {
 	return record.GetCreationTimestamp().UTC()
 }
 
-// Gone reports whether a status is that of a release of which only history is kept.
+// Gone reports whether a status is that of a release of which only the history is kept.
 func Gone(status string) bool { return status == "DELETED" }
 
 // Latest returns the newest revision of each release, sorted by name.

@@ -15,27 +15,28 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// DataKey is the one under which a record holds its release.
+// DataKey is the key of a record's content.
 const DataKey = "release"
 
 const (
-	// maxUnpacked bounds what one record unpacks to. Anybody who may write ConfigMaps can
-	// make a record of which the one MiB that an object may hold unpacks to a thousand;
-	// of helm's own, with charts and values of text, the largest hold about ten.
+	// maxUnpacked bounds the unpacked size of one record. Whoever may write ConfigMaps
+	// can make a record whose 1 MiB, the most of an object, unpacks to a thousand; helm's
+	// own largest records, with charts and values of text, unpack to about ten.
 	maxUnpacked = 32 << 20
-	// usualRatio is how often a record may unpack to its own size before it is charged to
-	// the run's budget. Charts and manifests unpack to about 3 to 8 times the base64.
+	// usualRatio is the ratio of unpacked to packed size above which a record is charged
+	// to the run's budget. Charts and manifests unpack to about 3 to 8 times the base64.
 	usualRatio = 16
-	// smallUnpacked is not charged at all: a few repeated lines have any ratio.
+	// smallUnpacked is a size that is never charged: a few repeated lines can have any
+	// ratio.
 	smallUnpacked = 64 << 10
-	// maxExcess is what all records of a run together may unpack to beyond that.
+	// maxExcess bounds the total that all records of a run may unpack to beyond that.
 	maxExcess = 256 << 20
 )
 
 var magicGzip = []byte{0x1f, 0x8b, 0x08}
 
-// Budget bounds what all the records that a run reads unpack to. A record of the usual
-// ratio does not use it up, however many there are. It may be used concurrently.
+// Budget bounds the total unpacked size of the records that a run reads. Records with the
+// usual ratio do not use it up, however many there are. It is safe for concurrent use.
 type Budget struct {
 	mutex sync.Mutex
 	left  int64
@@ -44,8 +45,8 @@ type Budget struct {
 // NewBudget returns the budget of one run.
 func NewBudget() *Budget { return &Budget{left: maxExcess} }
 
-// take charges a record of that packed size that unpacks to size. It returns an error
-// where the record or the run would exceed its limit; nothing was unpacked until then.
+// take charges a record of that packed size that unpacks to size. It returns an error if
+// the record or the run would exceed its limit; nothing is unpacked before.
 func (b *Budget) take(packed int, size int64) error {
 	if size > maxUnpacked {
 		return fmt.Errorf("it unpacks to more than %d bytes", maxUnpacked)
@@ -63,7 +64,7 @@ func (b *Budget) take(packed int, size int64) error {
 	return nil
 }
 
-// Packed is what a record, a Secret or a ConfigMap, holds of its release.
+// Packed returns the packed release in a record, which is a Secret or a ConfigMap.
 func Packed(record *unstructured.Unstructured) ([]byte, error) {
 	text, _, err := unstructured.NestedString(record.Object, "data", DataKey)
 	if err == nil && record.GetKind() == "Secret" {
@@ -72,10 +73,10 @@ func Packed(record *unstructured.Unstructured) ([]byte, error) {
 	return []byte(text), err
 }
 
-// pack is base64 of gzip. Helm writes records with gzip's best compression, and reads those
-// of any level. The fastest level makes a text that is about a sixth longer in a twentieth
-// of the time, so the best one is used only where the text would not fit into a Secret
-// otherwise.
+// pack returns base64 of gzip. Helm writes records with gzip's best compression, and
+// reads those of any level. The fastest level makes a text that is about a sixth longer
+// in a twentieth of the time, so the best one is used only if the text would not fit into
+// a Secret otherwise.
 func pack(plain []byte) ([]byte, error) {
 	packed, err := packAt(plain, gzip.BestSpeed)
 	if err == nil && len(packed) > corev1.MaxSecretSize {
@@ -96,7 +97,7 @@ func packAt(plain []byte, level int) ([]byte, error) {
 	return base64.StdEncoding.AppendEncode(nil, zipped.Bytes()), err
 }
 
-// unpack undoes it, within the budget.
+// unpack is the reverse of pack, within the budget.
 func unpack(packed []byte, budget *Budget) ([]byte, error) {
 	r, size, err := open(packed, budget)
 	if err != nil {
@@ -107,10 +108,10 @@ func unpack(packed []byte, budget *Budget) ([]byte, error) {
 	return plain.Bytes(), err
 }
 
-// open returns a reader of what a record holds, and at most how much that is. The
-// oldest Tillers and the first Helm 3 did not zip. Of a zipped record the size is the
-// one at its end, so that one over the limit is refused before any of it is unpacked;
-// one that unpacks to more than it says fails there.
+// open returns a reader of a record's content, and the most that it reads. The oldest
+// Tillers and the first Helm 3 did not compress. The size of compressed content is read
+// from its end, so that a record over the limit is refused before any of it is unpacked;
+// one that unpacks to more fails there.
 func open(packed []byte, budget *Budget) (io.Reader, int64, error) {
 	text := bufio.NewReader(base64.NewDecoder(base64.StdEncoding, bytes.NewReader(packed)))
 	head, err := text.Peek(len(magicGzip))
@@ -131,11 +132,11 @@ func open(packed []byte, budget *Budget) (io.Reader, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	zipped.Multistream(false) // what follows would not be in the size
+	zipped.Multistream(false) // further members would not be in the size
 	return &sized{zipped: zipped, text: text, left: size}, size, nil
 }
 
-// zippedSize reads the size at the end of a zipped record (RFC 1952, ISIZE).
+// zippedSize reads the size at the end of gzip's content (RFC 1952, ISIZE).
 func zippedSize(packed []byte) (int64, error) {
 	tail := bytes.TrimRight(packed, "\r\n")
 	end, err := base64.StdEncoding.AppendDecode(nil, tail[max(0, len(tail)-12):])
@@ -145,10 +146,11 @@ func zippedSize(packed []byte) (int64, error) {
 	return int64(binary.LittleEndian.Uint32(end[len(end)-4:])), nil
 }
 
-// errNotItsSize refuses what no helm writes: the size at the end is not that of all.
+// errNotItsSize refuses content that no helm writes: it is longer than the size at its
+// end.
 var errNotItsSize = errors.New("it unpacks to more than it says")
 
-// sized reads a zipped record as far as the size that it says.
+// sized reads gzip's content up to the size at its end.
 type sized struct {
 	zipped io.Reader
 	text   *bufio.Reader
@@ -177,7 +179,7 @@ func (s *sized) Read(p []byte) (int, error) {
 	return 0, s.end()
 }
 
-// end is io.EOF where nothing follows.
+// end returns io.EOF if nothing follows.
 func (s *sized) end() error {
 	_, err := s.text.Peek(1)
 	if err == nil {

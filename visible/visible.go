@@ -1,6 +1,6 @@
-// Package visible shows the characters of foreign words that a terminal obeys or
-// hides. Names in a cluster are chosen by whoever may create an object: printed raw,
-// an escape sequence steers the reader's terminal, a line break forges a line, and a
+// Package visible escapes the characters of untrusted text that a terminal obeys or
+// hides. Names in a cluster are chosen by whoever may create an object: printed raw, an
+// escape sequence controls the reader's terminal, a line break forges a line, and a
 // bidirectional or zero-width character makes one name look like another.
 package visible
 
@@ -13,13 +13,13 @@ import (
 	"unicode/utf8"
 )
 
-// Hidden reports whether a character is not seen as itself: control characters (C0,
+// Hidden reports whether a character does not look like itself: control characters (C0,
 // C1, DEL), format characters (bidirectional ones, zero-width ones, tags), line and
-// paragraph separators, blanks other than the space, unassigned and private
-// characters, and letters and marks that Unicode shows as nothing.
+// paragraph separators, blanks other than the space, unassigned and private characters,
+// and letters and marks that Unicode shows as nothing.
 func Hidden(r rune) bool {
 	if r >= ' ' && r <= '~' {
-		return false // most of what is printed, so asked first
+		return false // the most frequent ones first
 	}
 	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
@@ -29,8 +29,8 @@ func Plain(word string) bool {
 	return utf8.ValidString(word) && !strings.ContainsFunc(word, Hidden)
 }
 
-// Text is a text on one line with its hidden characters as escapes: \n, \x1b, \u202e.
-// Bytes that are no UTF-8 are shown as \xff.
+// Text returns a text on one line with its hidden characters escaped: \n, \x1b, \u202e.
+// Bytes that are not UTF-8 become \xff.
 func Text(text string) string {
 	if Plain(text) {
 		return text
@@ -38,14 +38,14 @@ func Text(text string) string {
 	return escape(text, inText, nil)
 }
 
-// escape replaces the hidden characters of a text, but for those that are kept, by
-// what format returns.
+// escape replaces the hidden characters of a text, except for those that are kept, by the
+// result of format.
 func escape(text string, format func(r rune) string, kept func(r rune) bool) string {
 	var shown strings.Builder
 	for i, r := range text {
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)):
-			fmt.Fprintf(&shown, `\x%02x`, text[i]) // no UTF-8
+			fmt.Fprintf(&shown, `\x%02x`, text[i]) // not UTF-8
 		case Hidden(r) && (kept == nil || !kept(r)):
 			shown.WriteString(format(r))
 		default:
@@ -69,8 +69,8 @@ func inText(r rune) string {
 	return fmt.Sprintf(`\U%08x`, r)
 }
 
-// Name shows a name that could read as several among others, or as more than a name, in
-// double quotes: one that holds what separates names or cells.
+// Name returns a name, in double quotes if it contains what separates names or cells, and
+// so could look like several names or more than a name.
 func Name(name string) string {
 	if strings.ContainsAny(name, `,;"`) || strings.Contains(name, "  ") || name != strings.TrimSpace(name) {
 		return quote(name)
@@ -82,7 +82,7 @@ func quote(name string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
 }
 
-// List shows names, separated by commas.
+// List returns names separated by commas.
 func List(names []string) string {
 	shown := make([]string, len(names))
 	for i, name := range names {
@@ -91,8 +91,8 @@ func List(names []string) string {
 	return strings.Join(shown, ", ")
 }
 
-// Chain shows names that lead from one to the next; one that holds an arrow itself stands in
-// quotes, too.
+// Chain returns names that lead from one to the next; a name that contains an arrow
+// itself is quoted.
 func Chain(names []string) string {
 	shown := make([]string, len(names))
 	for i, name := range names {
@@ -104,16 +104,16 @@ func Chain(names []string) string {
 	return strings.Join(shown, " -> ")
 }
 
-// Writer shows the hidden characters of what is written as escapes, but for the
-// line breaks and tabs that the text itself is laid out with. It expects whole
-// characters in each Write, as fmt and encoding/json write them.
+// Writer escapes the hidden characters of what is written, except for the line breaks and
+// tabs of the layout. It expects whole characters in each Write, as fmt and encoding/json
+// write them.
 type Writer struct {
 	W io.Writer
-	// As makes the escape of a character; nil for that of a text for people.
+	// As returns the escape of a character; nil for that of Text.
 	As func(r rune) string
 }
 
-// JSON is a character's escape in a JSON string.
+// JSON returns a character's escape in a JSON string.
 func JSON(r rune) string {
 	if r > 0xffff {
 		// A surrogate pair (RFC 8259, 7).
@@ -123,7 +123,7 @@ func JSON(r rune) string {
 	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// YAML is a character's escape in a double-quoted YAML scalar.
+// YAML returns a character's escape in a double-quoted YAML scalar.
 func YAML(r rune) string {
 	if r > 0xffff {
 		return fmt.Sprintf(`\U%08x`, r)
@@ -131,7 +131,7 @@ func YAML(r rune) string {
 	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// Write writes p; the count that it returns is of p, not of what it became.
+// Write writes p; the count that it returns is that of p, not of the escaped text.
 func (v Writer) Write(p []byte) (int, error) {
 	layout := func(r rune) bool { return r == '\n' || r == '\t' }
 	if utf8.Valid(p) && !bytes.ContainsFunc(p, func(r rune) bool { return Hidden(r) && !layout(r) }) {
@@ -147,8 +147,8 @@ func (v Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sprintf is fmt.Sprintf, but that each argument is shown as Text shows it: what is
-// ours, the format, may break lines, and nothing that it is filled with can.
+// Sprintf is fmt.Sprintf with each argument escaped as by Text: the format, which is
+// ours, may contain line breaks, and arguments can't add any.
 func Sprintf(format string, args ...any) string {
 	return fmt.Sprintf(format, wrap(args)...)
 }
@@ -166,7 +166,7 @@ func wrap(args []any) []any {
 	return wrapped
 }
 
-// argument formats as its value does, and shows what comes of it.
+// argument formats as its value does, and escapes the result.
 type argument struct{ value any }
 
 func (a argument) Format(state fmt.State, verb rune) {

@@ -11,14 +11,14 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Caller is who calls, and what they said about where the call goes.
+// Caller is the caller and what it said about where the call goes.
 type Caller struct {
 	Env  Environment
 	Call helm.Call
 }
 
-// New reads the arguments and what helm's own command line says. The error is that of a
-// command line that can't be understood.
+// New reads the arguments and helm's own command line. The error is that of a command
+// line that can't be parsed.
 func New(env Environment) (Caller, error) {
 	call, err := helm.ReadCall(env.Args, env.Lookup, helm.Parent{
 		CommandLine: func() ([]string, error) { return env.CommandLine(env.ParentPID) },
@@ -27,9 +27,9 @@ func New(env Environment) (Caller, error) {
 	return Caller{env, call}, err
 }
 
-// Kubeconfig loads the context that is meant from a file, or from where kubectl finds it;
-// contexts are further flags that name one. A *helm.HiddenError says that helm may have
-// taken a flag away that names another.
+// Kubeconfig loads the requested context from a file, or from where kubectl finds it;
+// contexts are further flags that name one. A *helm.HiddenError reports that helm may
+// have removed a flag that names another context.
 func (c Caller) Kubeconfig(file string, contexts ...string) (*tenant.Kubeconfig, error) {
 	name, err := c.Call.Context(contexts...)
 	if err != nil {
@@ -43,8 +43,8 @@ func (c Caller) Kubeconfig(file string, contexts ...string) (*tenant.Kubeconfig,
 	return k, nil
 }
 
-// HelmClient is the helm that is wrapped. As a plugin the major version is
-// known without asking; the version itself is asked for where exact is set.
+// HelmClient returns the wrapped helm. For a plugin the major version is known without
+// asking helm; the exact version is asked for if exact is set.
 func (c Caller) HelmClient(ctx context.Context, exact bool) (helm.Client, error) {
 	path, err := helm.Find(c.Env.Lookup, c.Env.Executable)
 	if err != nil {
@@ -60,10 +60,10 @@ func (c Caller) HelmClient(ctx context.Context, exact bool) (helm.Client, error)
 	return client, client.Check()
 }
 
-// ErrLoop says that the helm that was found led back to us.
+// ErrLoop reports that the helm that was found starts helm-tenant again.
 var ErrLoop = errors.New("the helm that was found starts helm-tenant again")
 
-// Loop returns ErrLoop where our own process id, or our parent's, is the one that last
+// Loop returns ErrLoop if our own process id, or our parent's, is the one that last
 // started a helm.
 func (c Caller) Loop() error {
 	starter := c.Env.Get(envvar.Starter)
@@ -82,7 +82,7 @@ func (c Caller) Debug() bool {
 	return value != "" && value != "false" && value != "0" || slices.Contains(c.Call.Line.Globals, "--debug=true") || slices.Contains(c.Call.Line.Args, "--debug")
 }
 
-// Place is what k says about where a call goes.
+// Place returns the settings of k that decide where a call goes.
 func (c Caller) Place(k *tenant.Kubeconfig) helm.Place {
 	place := helm.Place{Context: k.Context, Namespace: k.Namespace, User: k.User}
 	place.As, place.Impersonates = k.Impersonates()
@@ -93,28 +93,28 @@ func (c Caller) Place(k *tenant.Kubeconfig) helm.Place {
 	return place
 }
 
-// Cluster answers what the caller's files do not say.
+// Cluster answers what the caller's files do not contain.
 type Cluster interface {
 	// NamespaceLabels reads the labels and annotations of the context's namespace, which
 	// name its tenant.
 	NamespaceLabels(ctx context.Context, k *tenant.Kubeconfig, namespace string) (labels, annotations map[string]string, err error)
-	// ReadNamespaces completes a tenant by its record.
+	// ReadNamespaces completes a tenant from its record.
 	ReadNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved) (tenant.Resolved, error)
-	// CheckHomes refuses a tenant of which more than one of these homes has a record.
+	// CheckHomes refuses a tenant if more than one of these homes has a record of it.
 	CheckHomes(ctx context.Context, k *tenant.Kubeconfig, homes []string) error
 }
 
-// Resolve finds the tenant that is meant: the one that flag names, or what environment and
-// kubeconfig say. The error is that of tenant.Kubeconfig's Resolve.
+// Resolve finds the tenant of a call: the one in flag, or the one of the environment and
+// kubeconfig. The error is that of tenant.Kubeconfig's Resolve.
 func (c Caller) Resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, engine tenant.Engine, cluster Cluster) (tenant.Resolved, error) {
 	return k.Resolve(ctx, c.Call.Asked(flag, engine), func(ctx context.Context, namespace string) (map[string]string, map[string]string, error) {
 		return cluster.NamespaceLabels(ctx, k, namespace)
 	})
 }
 
-// Decide answers where a call for the resolved tenant goes. For a tenant that is only
-// named the cluster is asked for its record where the command needs a namespace, or where
-// two namespaces may be its home by convention.
+// Decide decides where a call for the resolved tenant goes. For a tenant that is only
+// named the cluster is asked for its record if the command needs a namespace, or if two
+// namespaces may be its home by convention.
 func (c Caller) Decide(ctx context.Context, call helm.Call, client helm.Client, k *tenant.Kubeconfig, r tenant.Resolved, cluster Cluster) (helm.Decision, error) {
 	place := c.Place(k)
 	d, err := call.Decide(client, place, r)
@@ -130,8 +130,8 @@ func (c Caller) Decide(ctx context.Context, call helm.Call, client helm.Client, 
 	return d, err
 }
 
-// HomesOf are the namespaces in which the record of a tenant may be: where it was
-// moved from one engine to the other it kept its home.
+// HomesOf returns the namespaces in which the record of a tenant may be: a tenant that
+// was moved from one engine to the other kept its home.
 func HomesOf(k *tenant.Kubeconfig, r tenant.Resolved) []string {
 	_, known := k.Extension.Find(r.Name)
 	if r.Name == "" || known || r.Home != r.Engine.ConventionalHome(r.Name) {

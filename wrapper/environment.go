@@ -1,6 +1,6 @@
-// Package wrapper runs helm's own commands for the caller's tenant: it decides from the
-// arguments, the environment and the kubeconfig alone where a call goes. What that takes of
-// the API server it asks of whoever calls it, so that a program of this package starts fast.
+// Package wrapper runs helm's own commands for the caller's tenant. It decides from the
+// arguments, the environment and the kubeconfig alone where a call goes. Questions to the
+// API server are left to its caller, so that a program with this package starts fast.
 package wrapper
 
 import (
@@ -12,9 +12,9 @@ import (
 	"helm-tenant/helm"
 )
 
-// Environment is all that a run sees of the process that it is in.
+// Environment is everything that a run knows of its process.
 type Environment struct {
-	// Args are the arguments, the program's name left out.
+	// Args are the arguments without the program's name.
 	Args    []string
 	Environ envvar.Environment
 	Stdin   io.Reader
@@ -24,16 +24,16 @@ type Environment struct {
 	Executable string
 	// Wrapper is the version of the wrapper that started this program; empty for none.
 	Wrapper string
-	// PID is our own process id, ParentPID that of who started us.
+	// PID is our own process id, ParentPID that of our parent.
 	PID, ParentPID int
-	// CommandLine is the argv of a process.
+	// CommandLine returns the argv of a process.
 	CommandLine func(pid int) ([]string, error)
 	Now         func() time.Time
 	// Exec starts the wrapped helm and returns its exit code, if it returns.
 	Exec func(helm.Invocation) (int, error)
 }
 
-// Process is the environment of the running process.
+// Process returns the environment of the running process.
 func Process() Environment {
 	executable, err := os.Executable()
 	if err != nil {
@@ -46,8 +46,9 @@ func Process() Environment {
 		CommandLine: helm.CommandLine, Now: time.Now, Exec: helm.Exec,
 	}.handedOver()
 	if env.Wrapper != "" {
-		// What this process starts may start another helm-tenant, of another release.
-		_ = os.Unsetenv(envvar.Wrapper) // which fails for names without a letter only
+		// A process started by this one may start another helm-tenant, of another
+		// release.
+		_ = os.Unsetenv(envvar.Wrapper) // fails for names without a letter only
 	}
 	return env
 }
@@ -55,5 +56,5 @@ func Process() Environment {
 // Lookup returns the value of a variable and whether it is set.
 func (e Environment) Lookup(name string) (string, bool) { return e.Environ.Lookup(name) }
 
-// Get is the value of a variable, empty where it is not set.
+// Get returns the value of a variable, empty if it is not set.
 func (e Environment) Get(name string) string { return e.Environ.Get(name) }

@@ -10,20 +10,20 @@ import (
 	"helm-tenant/envvar"
 )
 
-// The names of the two programs of a plugin's folder on Unix.
+// These are the names of the two programs in a plugin's folder on Unix.
 const (
 	Program = "helm-tenant"
 	Whole   = "helm-tenant-full"
 )
 
-// VersionError says that the wrapper and the whole program are of two releases.
+// VersionError reports that the wrapper and the whole program are of two releases.
 type VersionError struct{ Wrapper, Whole string }
 
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("%s is version %s, and %s beside it is %s: install helm-tenant again", Program, e.Wrapper, Whole, e.Whole)
 }
 
-// whole is the path of the whole program, which lies beside the wrapper.
+// whole returns the path of the whole program, in the folder of the wrapper.
 func whole(env Environment) string {
 	path, err := filepath.EvalSymlinks(env.Executable)
 	if err != nil {
@@ -33,7 +33,8 @@ func whole(env Environment) string {
 }
 
 // handedOver completes the environment of a whole program that a wrapper started: its
-// version, which no other program is to see, and its path, which is never taken for helm.
+// version, which no other program should see, and its path, which must never be taken for
+// helm.
 func (e Environment) handedOver() Environment {
 	version, found := e.Lookup(envvar.Wrapper)
 	if !found {
@@ -48,8 +49,8 @@ func (e Environment) handedOver() Environment {
 	return e
 }
 
-// CheckWrapper returns a *VersionError where the wrapper that started this program is not
-// of the same release.
+// CheckWrapper returns a *VersionError if the wrapper that started this program is of
+// another release.
 func (e Environment) CheckWrapper() error {
 	if e.Wrapper == "" || e.Wrapper == Version() {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"helm-tenant/envvar"
 )
 
-// HandOver becomes the whole program, with the same arguments. It returns only where that
-// can't be started.
+// HandOver replaces the process by the whole program with the same arguments. It returns
+// only if that fails.
 func HandOver(env Environment) error {
 	path := whole(env)
 	err := syscall.Exec(path, slices.Concat([]string{Program}, env.Args), append(slices.Clone(env.Environ), envvar.Wrapper+"="+Version()))

@@ -13,7 +13,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// Start is how helm is started for a command, and what is said on stderr before.
+// Start is how helm is started for a command, with notes for stderr.
 type Start struct {
 	helm.Invocation
 	Notes []string
@@ -26,14 +26,14 @@ func (s Start) Say(w io.Writer) {
 	}
 }
 
-// LineError says that a command of helm's is typed in a way that it can't be wrapped.
+// LineError reports that a command of helm can't be wrapped as it was typed.
 type LineError struct{ Err error }
 
 func (e *LineError) Error() string { return e.Err.Error() }
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Start decides how helm is started for the caller's command. Its errors are a *LineError,
-// a *MistypedError, and those of Kubeconfig, Resolve and Decide.
+// Start returns how helm is started for the caller's command. Its errors are a
+// *LineError, a *MistypedError, and those of Kubeconfig, Resolve and Decide.
 func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) (Start, error) {
 	line := c.Call.Line
 	class := helm.ClassOf(client.Major, line.Command)
@@ -76,8 +76,8 @@ func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) 
 	return start, err
 }
 
-// Invocation is how helm is started by a decision; in a pod it makes the kubeconfig that
-// Helm 3 and 4 need there.
+// Invocation returns how helm is started by a decision. In a pod it writes the kubeconfig
+// that Helm 3 and 4 need there.
 func (c Caller) Invocation(d helm.Decision, k *tenant.Kubeconfig) (helm.Invocation, error) {
 	var file string
 	if k.InPod() && d.Tenant.Engine == tenant.EngineImpersonation {
@@ -89,9 +89,9 @@ func (c Caller) Invocation(d helm.Decision, k *tenant.Kubeconfig) (helm.Invocati
 	return d.Invocation(c.Env.Environ, file), nil
 }
 
-// withoutTenant is what happens to a command for which no tenant is found, and why: how
-// it is typed is told to everybody, and a plugin of helm's that may work on files
-// alone is run without a cluster.
+// withoutTenant decides about a command for which no tenant was found for the reason why:
+// most are refused, and a helm plugin that may work on files alone is run without a
+// cluster.
 func (c Caller) withoutTenant(client helm.Client, class helm.Class, why error) (Start, error) {
 	line := c.Call.Line
 	_, isUnresolved := errors.AsType[*tenant.UnresolvedError](why)
@@ -110,7 +110,7 @@ func Removes(command string) bool {
 	return slices.Contains([]string{"delete", "del", "uninstall", "un"}, command)
 }
 
-// noteDelete says whose command it is where a tenant's name is given to helm's delete.
+// noteDelete notes whose command helm's delete is if its argument is a tenant's name.
 func (c Caller) noteDelete(k *tenant.Kubeconfig) []string {
 	line := c.Call.Line
 	if !Removes(line.Command) {

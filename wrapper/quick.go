@@ -7,19 +7,20 @@ import (
 	"helm-tenant/tenant"
 )
 
-// The commands that completion scripts call (github.com/spf13/cobra, completions.go).
+// These commands are called by completion scripts (github.com/spf13/cobra,
+// completions.go).
 const (
 	complete               = "__complete"
 	completeNoDescriptions = "__completeNoDesc"
 )
 
-// IsCompletion reports whether a command is one that completion scripts call.
+// IsCompletion reports whether completion scripts call a command.
 func IsCompletion(command string) bool {
 	return command == complete || command == completeNoDescriptions
 }
 
-// Wraps reports whether the call is a command of helm's. All else is ours: a verb, help,
-// completion.
+// Wraps reports whether the call is a command of helm. Everything else is ours: a verb,
+// help, completion.
 func (c Caller) Wraps() bool {
 	line := c.Call.Line
 	switch {
@@ -31,10 +32,10 @@ func (c Caller) Wraps() bool {
 	return !IsVerb(line.Command)
 }
 
-// errAsk says that the API server has to be asked.
+// errAsk reports that the API server has to be asked.
 var errAsk = errors.New("the caller's files do not say it")
 
-// filesOnly answers nothing.
+// filesOnly is a Cluster without answers.
 type filesOnly struct{}
 
 func (filesOnly) NamespaceLabels(context.Context, *tenant.Kubeconfig, string) (labels, annotations map[string]string, err error) {
@@ -49,9 +50,9 @@ func (filesOnly) CheckHomes(context.Context, *tenant.Kubeconfig, []string) error
 	return errAsk
 }
 
-// Run does a command of helm's about which the caller's files say all, and returns helm's
-// exit code where the system can't replace the process. done is false for all else, what
-// ends with an error included: nothing is said or done then.
+// Run runs a command of helm if the caller's files are enough to decide, and returns
+// helm's exit code if the system can't replace the process. done is false otherwise, also
+// for errors: then nothing was printed or done.
 func Run(ctx context.Context, env Environment) (code int, done bool) {
 	start, err := quick(ctx, env)
 	if err != nil {
@@ -62,7 +63,7 @@ func Run(ctx context.Context, env Environment) (code int, done bool) {
 	return code, err == nil
 }
 
-// errOurs says that a call is not one of helm's commands.
+// errOurs reports that a call is not one of helm's commands.
 var errOurs = errors.New("a command of ours")
 
 func quick(ctx context.Context, env Environment) (Start, error) {

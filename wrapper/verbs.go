@@ -7,27 +7,27 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Verbs are the names of all commands of ours. None may be called like a command of Helm's
-// or of a widely used plugin, but for init.
+// Verbs are the names of all our commands. None may be a command of Helm or of a widely
+// used plugin, except init.
 var Verbs = []string{"init", "grant", "revoke", "freeze", "thaw", "tenants", "describe", "apply", "export", "destroy", "migrate", "split",
 	"audit", "prove", "releases", "preflight", "kubeconfig", "use", "whoami", "shellenv"}
 
-// IsVerb reports whether a word is a command of ours.
+// IsVerb reports whether a word is one of our commands.
 func IsVerb(word string) bool { return slices.Contains(Verbs, word) }
 
-// MistypedError says that a word is no command, but nearly one of ours.
+// MistypedError reports a word that is not a command, but similar to one of ours.
 type MistypedError struct{ Word, Verb string }
 
 func (e *MistypedError) Error() string {
 	return fmt.Sprintf("%q is no command of helm's or of helm-tenant's", e.Word)
 }
 
-// mistyped returns a *MistypedError where a word is nearly one of our verbs.
+// mistyped returns a *MistypedError if a word is similar to one of our verbs.
 func mistyped(word string) error {
 	if len(word) <= 2 || IsVerb(word) {
 		return nil
 	}
-	// A helm command may begin as a verb of ours does: only the letters count.
+	// A helm command may begin like one of our verbs: only differing letters count.
 	for _, name := range tenant.Near(word, Verbs) {
 		if len(name) <= len(word)+2 {
 			return &MistypedError{word, name}

@@ -5,7 +5,7 @@ import "runtime/debug"
 // buildVersion is set by the Makefile; `go install` leaves it empty.
 var buildVersion string
 
-// Version is the version of helm-tenant, "devel" for one that is built without any.
+// Version returns the version of helm-tenant, "devel" for a build without one.
 func Version() string {
 	if buildVersion != "" {
 		return buildVersion
