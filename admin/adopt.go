@@ -222,10 +222,10 @@ func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error
 	changed("image-pull-secret", have.ImagePullSecrets, t.ImagePullSecrets)
 	lost, tls := recognise.LostOf(spec)
 	if tls {
-		d.note("Tiller no longer speaks TLS: only a port-forward comes to it; leave --tls out of helm's commands")
+		d.note("Tiller no longer uses TLS: only a port-forward reaches it; leave --tls out of helm's commands")
 	}
 	if len(lost) > 0 {
-		d.note("Tiller loses what a tenant's Tiller has not: %s", strings.Join(lost, ", "))
+		d.note("Tiller loses settings that a tenant's Tiller can't have: %s", strings.Join(lost, ", "))
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ type ArgoCD struct {
 func (a ArgoCD) AppProject(t tenant.Tenant) (map[string]any, error) {
 	switch {
 	case t.AllNamespaces:
-		return nil, &TenantError{t.Name, fmt.Errorf("it has all namespaces, to which no AppProject confines anything")}
+		return nil, &TenantError{t.Name, fmt.Errorf("it has all namespaces, and no AppProject could confine it")}
 	case t.Name == "default":
 		return nil, &TenantError{t.Name, fmt.Errorf("Argo CD has a project of that name for whoever names none")}
 	}

@@ -157,11 +157,11 @@ func TestAdoption(t *testing.T) {
 			`Tiller no longer runs as service account "default" of namespace "t-tiller", which keeps the rights that it has`},
 		{"TLS", tillerWith(func(d *appsv1.Deployment) {
 			d.Spec.Template.Spec.Containers[0].Env = append(d.Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "TILLER_TLS_ENABLE", Value: "1"})
-		}), asked(adopting), "", "", "Tiller no longer speaks TLS: only a port-forward comes to it; leave --tls out of helm's commands"},
+		}), asked(adopting), "", "", "Tiller no longer uses TLS: only a port-forward reaches it; leave --tls out of helm's commands"},
 		{"settings that are asked for", asMade, asked(adopting, func(r *Request) { r.Tenant.Tiller.HistoryMax = new(7) }), "", "", "Tiller's history-max: 0 becomes 7"},
 		{"more replicas are kept", tillerWith(func(d *appsv1.Deployment) { d.Spec.Replicas = new(int32(2)) }), asked(adopting), "", "create ConfigMap helm-tenant in namespace t-tiller", ""},
 		{"of a file, the default", tillerWith(func(d *appsv1.Deployment) { d.Spec.Replicas = new(int32(2)) }), asked(adopting, exactly, storage(tenant.StorageConfigMap)), "", "", "Tiller's replicas: 2 becomes 1"},
-		{"what a tenant's Tiller has not", tillerWith(func(d *appsv1.Deployment) { d.Spec.Template.Spec.PriorityClassName = "high" }), asked(adopting), "", "", "Tiller loses what a tenant's Tiller has not: priority class high"},
+		{"what a tenant's Tiller has not", tillerWith(func(d *appsv1.Deployment) { d.Spec.Template.Spec.PriorityClassName = "high" }), asked(adopting), "", "", "Tiller loses settings that a tenant's Tiller can't have: priority class high"},
 
 		{"releases outside", withTiller(asMade, Release{Name: "far", Namespace: "z", Status: "DEPLOYED"}), asked(adopting),
 			"outside-releases: releases live outside the tenant's namespaces, and its Tiller could no longer manage them: far in namespace z", "", ""},

@@ -172,7 +172,7 @@ func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live 
 	var namespaces []string
 	for _, key := range keys {
 		if key.Kind == "ClusterRoleBinding" {
-			r.note("releases that the tenant made with Helm 3 or 4 stay: they can't be told from others'")
+			r.note("releases that the tenant made with Helm 3 or 4 stay: they can't be distinguished from those of others")
 		}
 		if key.Kind != "Namespace" || key.Name == r.Home {
 			continue
@@ -227,11 +227,11 @@ func (r *Removal) decideHome(ctx context.Context, c *cluster.Client, live *clust
 		return err
 	}
 	if len(unseen) > 0 && len(neighbours) == 0 {
-		r.note("namespace %q goes with what is in it; it could not be seen whether there are any %s", r.Home, strings.Join(unseen, ", "))
+		r.note("namespace %q goes with what is in it; it is not known whether there are any %s", r.Home, strings.Join(unseen, ", "))
 	}
 	r.HomeGoes = len(neighbours) == 0
 	if !r.HomeGoes {
-		r.note("namespace %q stays, because it holds what helm-tenant did not make: %s", r.Home, brief(neighbours))
+		r.note("namespace %q stays, because it has objects that helm-tenant did not make: %s", r.Home, brief(neighbours))
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (e *MigratingError) Error() string {
 
 // ErrEnded says that another admin finished or aborted the migration while this run was
 // under way.
-var ErrEnded = errors.New("somebody else has ended the migration meanwhile")
+var ErrEnded = errors.New("another admin has ended the migration in the meantime")
 
 // BlockedError has all problems that keep a tenant's releases from moving.
 type BlockedError struct{ Problems []error }

@@ -191,7 +191,7 @@ func (d *decision) noteChanged(have people, over tenant.Terms) {
 			}
 		}
 		if over := over.As(as); len(over) > 0 {
-			d.note("over by the file, and not granted: %s", strings.Join(described(over.Subjects(), over), ", "))
+			d.note("over according to the file, and not granted: %s", strings.Join(described(over.Subjects(), over), ", "))
 		}
 		var forGood, forATime tenant.Members
 		for _, s := range before {

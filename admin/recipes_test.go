@@ -70,8 +70,8 @@ func TestRecipes(t *testing.T) {
 		{"kubergrunt", "secret",
 			[]string{"update Deployment tiller-deploy in namespace old"},
 			[]string{`Tiller no longer runs as service account "team-tiller" of namespace "old", which keeps the rights that it has: RoleBinding team-tiller-admin in namespace a -> ClusterRole admin`,
-				"Tiller no longer speaks TLS: only a port-forward comes to it; leave --tls out of helm's commands",
-				"Tiller loses what a tenant's Tiller has not: environment variable TILLER_TLS_CERTS, environment variable TILLER_TLS_ENABLE, environment variable TILLER_TLS_VERIFY, volume tiller-certs",
+				"Tiller no longer uses TLS: only a port-forward reaches it; leave --tls out of helm's commands",
+				"Tiller loses settings that a tenant's Tiller can't have: environment variable TILLER_TLS_CERTS, environment variable TILLER_TLS_ENABLE, environment variable TILLER_TLS_VERIFY, volume tiller-certs",
 				"Tiller's image: gcr.io/kubernetes-helm/tiller:v2.11.0 becomes ghcr.io/helm/tiller:v2.17.0"}},
 		{"magic-namespace", "configmap",
 			[]string{"update Deployment tiller-deploy in namespace old"},
@@ -88,14 +88,14 @@ func TestRecipes(t *testing.T) {
 		{"other-image", "secret",
 			[]string{"delete Deployment helm-server in namespace old", "delete Service helm-server in namespace old", "replace ServiceAccount tiller in namespace old"},
 			[]string{`Deployment helm-server in namespace "old" goes: Deployment tiller-deploy takes its place`,
-				"Tiller loses what a tenant's Tiller has not: environment variable STORAGE"}},
+				"Tiller loses settings that a tenant's Tiller can't have: environment variable STORAGE"}},
 		{"variables", "secret",
 			[]string{"delete Deployment releases in namespace old", "delete RoleBinding releases in namespace old", "delete Service releases in namespace old",
 				"replace ServiceAccount tiller in namespace old", "update ClusterRoleBinding operators"},
 			[]string{`Deployment releases in namespace "old" goes: Deployment tiller-deploy takes its place`,
 				"taken from Tiller, and left to its 1 other subjects: ClusterRoleBinding operators -> ClusterRole cluster-admin",
-				"Tiller no longer speaks TLS: only a port-forward comes to it; leave --tls out of helm's commands",
-				"Tiller loses what a tenant's Tiller has not: argument --tls-verify, environment variable DRIVER, environment variable KEEP, volume certs"}},
+				"Tiller no longer uses TLS: only a port-forward reaches it; leave --tls out of helm's commands",
+				"Tiller loses settings that a tenant's Tiller can't have: argument --tls-verify, environment variable DRIVER, environment variable KEEP, volume certs"}},
 	} {
 		t.Run(test.recipe, func(t *testing.T) {
 			objects := recipe(t, test.recipe)

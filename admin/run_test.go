@@ -345,7 +345,7 @@ func TestDestroyOfHelm3(t *testing.T) {
 	wide := asked(everywhere, engine(tenant.EngineImpersonation), accept(RiskClusterWide))
 	wide.Tenant.Name = "w"
 	write(t, c, wide)
-	if removal, err = PrepareDestroy(t.Context(), c, "w", false); err != nil || !slices.Contains(removal.Prepared.Notes, "releases that the tenant made with Helm 3 or 4 stay: they can't be told from others'") {
+	if removal, err = PrepareDestroy(t.Context(), c, "w", false); err != nil || !slices.Contains(removal.Prepared.Notes, "releases that the tenant made with Helm 3 or 4 stay: they can't be distinguished from those of others") {
 		t.Errorf("notes are %q, %v", removal.Prepared.Notes, err)
 	}
 }

@@ -139,7 +139,7 @@ func (t *taking) reaching() []reading {
 		{"pods", "which Tillers run outside Deployments, and in which pods", t.readPods},
 		{"configmaps of identities", "who can name administrators", t.readIdentities},
 		{"services", "whether Tillers are reached from outside", t.readServices},
-		{"networkpolicies", "whether the network holds others off", t.readPolicies},
+		{"networkpolicies", "whether the network isolates Tillers", t.readPolicies},
 	}
 	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "who reaches a deployer", func(ctx context.Context) error {
@@ -168,8 +168,8 @@ func (t *taking) reaching() []reading {
 // readings returns the lists of a snapshot beside those of reaching.
 func (t *taking) readings() []reading {
 	readings := []reading{
-		{"validatingwebhookconfigurations", "who is sent what homes hold", t.readValidating},
-		{"mutatingwebhookconfigurations", "who is sent what homes hold, and changes it", t.readMutating},
+		{"validatingwebhookconfigurations", "which webhooks get the objects of homes", t.readValidating},
+		{"mutatingwebhookconfigurations", "which webhooks get the objects of homes, and change them", t.readMutating},
 		{guardPolicies, "whether the guard's admission policies are in force", t.readGuard},
 		{"persistentvolumeclaims", "which claims name their volumes", func(ctx context.Context) error { return readClaims(ctx, t.client, "", t.addDemand) }},
 		{"ingresses", "which hosts are served", func(ctx context.Context) error { return readIngresses(ctx, t.client, "", t.addDemand) }},

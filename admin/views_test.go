@@ -244,7 +244,7 @@ func TestDestroyOfTwo(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`namespace "t-tiller" stays, because it holds what helm-tenant did not make: ConfigMap theirs`,
+		`namespace "t-tiller" stays, because it has objects that helm-tenant did not make: ConfigMap theirs`,
 		`namespace "b" stays, because tenant "o" has it, too; it carries that tenant's label from now on`,
 		`namespace "labelled" stays, because a RoleBinding there is labelled as tenant "ghost"'s`}
 	for _, note := range want {

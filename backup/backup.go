@@ -73,7 +73,7 @@ func checkFile(file string) error {
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		info, err = os.Stat(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is a link that leads nowhere", file)
+			return fmt.Errorf("%s is a symbolic link to nothing", file)
 		}
 	}
 	switch {

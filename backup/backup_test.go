@@ -234,7 +234,7 @@ func TestBackupRefused(t *testing.T) {
 		{"a folder", "b", "--backup: b is not a regular file; nothing was done", func() error { return os.Mkdir("b", 0o700) }},
 		{"a pipe", "b", "--backup: b is not a regular file; nothing was done", func() error { return makePipe("b") }},
 		{"a link to a pipe", "b", "--backup: b is not a regular file; nothing was done", func() error { return errors.Join(makePipe("p"), os.Symlink("p", "b")) }},
-		{"a link to nothing", "b", "--backup: b is a link that leads nowhere; nothing was done", func() error { return os.Symlink("p", "b") }},
+		{"a link to nothing", "b", "--backup: b is a symbolic link to nothing; nothing was done", func() error { return os.Symlink("p", "b") }},
 		{"a device", os.DevNull, "--backup: " + os.DevNull + " is not a regular file; nothing was done", func() error { return nil }},
 		{"no folder", "none/b", "--backup: stat none/b: no such file or directory; nothing was done", func() error { return nil }},
 		{"in a file", "f/b", "--backup: lstat f/b: not a directory; nothing was done", func() error { return os.WriteFile("f", nil, 0o600) }},

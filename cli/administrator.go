@@ -14,7 +14,7 @@ import (
 // scopeFlag adds the flag with which an administrator of single namespaces can run a
 // verb.
 func scopeFlag(cmd *cobra.Command, into *bool) {
-	cmd.Flags().BoolVar(into, "no-cluster-reads", false, "read the tenant's home and namespaces alone, for an admin of nothing else; says what is not checked then")
+	cmd.Flags().BoolVar(into, "no-cluster-reads", false, "read only the tenant's home and namespaces, for an admin of these alone; reports what is not checked")
 }
 
 // printRole prints the ClusterRole for an administrator who is not cluster-admin.
@@ -31,7 +31,7 @@ func (s *session) printRole(cmd *cobra.Command, o *initOptions) error {
 	if output == "text" {
 		output = "yaml"
 	}
-	s.say("Bind it only to whom you trust with the cluster: who may bind a ClusterRole in every namespace can take every namespace.")
+	s.say("Bind it only to people whom you trust with the cluster: whoever may bind a ClusterRole in every namespace can take over every namespace.")
 	if rbac.MadeOf(t.Role) != nil {
 		s.say("ClusterRole %s is written by the first init that names it, which a cluster-admin has to run.", t.Role)
 	}

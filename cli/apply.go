@@ -37,8 +37,8 @@ func newApply(s *session) *cobra.Command {
 	o := &applyOptions{}
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE|FOLDER|-",
-		Short: "Make the cluster what a tenants file says",
-		Long: `Make the cluster what a tenants file says.
+		Short: "Make the cluster match a tenants file",
+		Long: `Make the cluster match a tenants file.
 
 The file is the whole truth for the tenants that it names: members and namespaces
 that it leaves out are taken away, and said. Tenants that it does not name are
@@ -59,14 +59,14 @@ understood.`,
 	f.StringVar(&o.dryRun, "dry-run", "none", "server: print the difference, and write nothing; client: print all objects, without a cluster")
 	f.Lookup("dry-run").NoOptDefVal = "server"
 	f.StringVar(&o.kubeVersion, "kube-version", admin.DefaultKubeVersion, "with --dry-run=client: the version of Kubernetes that the objects are for")
-	f.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 2 when something differed")
+	f.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 2 if there are differences")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Share, "share", false, "allow a namespace in two tenants")
 	f.BoolVar(&r.Adopt, "adopt", false, "take over objects that were not made by helm-tenant")
 	riskFlag(cmd, &o.risks)
 	f.BoolVar(&o.prune, "prune", false, "also destroy the tenants that the file does not name")
-	f.BoolVar(&o.destroy.deleteReleases, "delete-releases", false, "with --prune: delete the releases of tenants that go")
-	f.BoolVar(&o.destroy.keepReleases, "keep-releases", false, "with --prune: leave what their releases made")
+	f.BoolVar(&o.destroy.deleteReleases, "delete-releases", false, "with --prune: delete the releases of the destroyed tenants")
+	f.BoolVar(&o.destroy.keepReleases, "keep-releases", false, "with --prune: leave the objects of their releases")
 	f.BoolVar(&o.destroy.yes, "yes", false, "with --prune: do not ask")
 	f.BoolVar(&o.wait, "wait", false, "wait until every Tiller that was written is ready")
 	disconnectFlag(cmd, &o.disconnect, "members that a tenant loses")

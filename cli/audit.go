@@ -58,15 +58,15 @@ all that it takes to know; 1 it failed.`,
 		Args: tenantNames,
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.canReach, "can-reach", "", "ask for one user: which tenants, and how; a service account by its user name")
+	f.StringVar(&o.canReach, "can-reach", "", "show which tenants one user can reach, and how; a service account is given by its user name")
 	f.Var((*nameList)(&o.Groups), "in-group", "with --can-reach: a group that the user is in; repeatable")
 	f.StringSliceVarP(&o.files, "file", "f", nil, "tenants file or folder to compare with; repeatable")
-	f.StringVar(&o.failOn, "fail-on", string(audit.Low), "the mildest finding to exit with 4 for: critical|high|medium|low")
-	f.StringArrayVar(&o.ignore, "ignore", nil, "finding to live with, ID or ID:SUBJECT, such as HT022:group ops; needs --reason; repeatable")
-	f.StringVar(&o.reason, "reason", "", "why the findings of --ignore are lived with")
-	f.StringSliceVar(&o.ignoreFiles, "ignore-file", nil, "file of findings to live with, each with its reason; repeatable")
-	f.StringVar(&o.baseline, "baseline", "", "a former report, -o json: only what is new since counts for --fail-on, and what is gone is told")
-	f.StringVar(&o.metrics, "metrics", "", "file to replace by the numbers of findings, as Prometheus text for the node exporter's textfile collector")
+	f.StringVar(&o.failOn, "fail-on", string(audit.Low), "the lowest severity for which to exit with 4: critical|high|medium|low")
+	f.StringArrayVar(&o.ignore, "ignore", nil, "finding to accept, ID or ID:SUBJECT, such as HT022:group ops; needs --reason; repeatable")
+	f.StringVar(&o.reason, "reason", "", "the reason for accepting the findings of --ignore")
+	f.StringSliceVar(&o.ignoreFiles, "ignore-file", nil, "file of accepted findings, each with its reason; repeatable")
+	f.StringVar(&o.baseline, "baseline", "", "an earlier report (-o json): only new findings count for --fail-on, and resolved ones are listed")
+	f.StringVar(&o.metrics, "metrics", "", "file to write the numbers of findings to, as Prometheus text for the node exporter's textfile collector")
 	outputFlag(cmd, &o.output, "table", "wide", "json", "yaml", "sarif", "html")
 	completeValues(cmd, "fail-on", string(audit.Critical), string(audit.High), string(audit.Medium), string(audit.Low))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

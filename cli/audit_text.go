@@ -228,9 +228,9 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 			if len(tenants) > 0 {
 				suffix = " of " + brief(tenants)
 			}
-			t.line("%s reaches no deployer%s, and can be nobody who does", who, suffix)
+			t.line("%s reaches no deployer%s, and can't act as anybody who does", who, suffix)
 			if len(r.Groups) == 0 && strings.HasPrefix(r.Asked, "user ") {
-				t.line("Which groups a user is in is known when they log in: name them with --in-group.")
+				t.line("A user's groups are known only when they log in: name them with --in-group.")
 			}
 		}
 		return

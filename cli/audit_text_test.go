@@ -50,10 +50,10 @@ func TestAuditSaysThroughWhom(t *testing.T) {
 		tenants []string
 		want    string
 	}{
-		{audit.Report{Asked: "user zoe", Groups: []string{"devs"}}, []string{"a", "b"}, "user zoe (in devs) reaches no deployer of a,b, and can be nobody who does\n"},
-		{audit.Report{Asked: "user zoe"}, nil, "user zoe reaches no deployer, and can be nobody who does\nWhich groups a user is in is known when they log in: name them with --in-group.\n"},
-		{audit.Report{Asked: "user zoe", Groups: []string{"devs"}}, nil, "user zoe (in devs) reaches no deployer, and can be nobody who does\n"},
-		{audit.Report{Asked: "service account ci:robot"}, nil, "service account ci:robot reaches no deployer, and can be nobody who does\n"},
+		{audit.Report{Asked: "user zoe", Groups: []string{"devs"}}, []string{"a", "b"}, "user zoe (in devs) reaches no deployer of a,b, and can't act as anybody who does\n"},
+		{audit.Report{Asked: "user zoe"}, nil, "user zoe reaches no deployer, and can't act as anybody who does\nA user's groups are known only when they log in: name them with --in-group.\n"},
+		{audit.Report{Asked: "user zoe", Groups: []string{"devs"}}, nil, "user zoe (in devs) reaches no deployer, and can't act as anybody who does\n"},
+		{audit.Report{Asked: "service account ci:robot"}, nil, "service account ci:robot reaches no deployer, and can't act as anybody who does\n"},
 		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Paths: path}}}, nil, "user zoe reaches:\ntenant a, as a member\n  exec into pods\n    user zoe -> RoleBinding r\n"},
 		{audit.Report{Asked: "user zoe", CanReach: []audit.Reached{{Tenant: "a", Member: true, Through: []string{"user yan", "user bob"}, Paths: path}}}, nil,
 			"user zoe reaches:\ntenant a, through user yan, then user bob\n  exec into pods\n    user zoe -> RoleBinding r\n"},

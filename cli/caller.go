@@ -72,10 +72,10 @@ func explainDecision(err error) error {
 		return withHint(err, "the releases in all of the tenant's namespaces: helm tenant releases")
 	}
 	if _, old := errors.AsType[*helm.OldClientError](err); old {
-		return withHint(err, "where the plugin can speak it, write apiVersion: client.authentication.k8s.io/v1beta1 there", "or use a context with other credentials: helm tenant --context CONTEXT COMMAND")
+		return withHint(err, "if the plugin supports it, write apiVersion: client.authentication.k8s.io/v1beta1 there", "or use a context with other credentials: helm tenant --context CONTEXT COMMAND")
 	}
 	if read, isReader := errors.AsType[*helm.ReaderError](err); isReader {
-		hints := []hint{"ask an admin to make you a member, then say it once: helm tenant use TENANT"}
+		hints := []hint{"ask an admin to make you a member, then type once: helm tenant use TENANT"}
 		if read.DryRun {
 			hints = append(hints, "what it would do: add --dry-run")
 		}

@@ -275,7 +275,7 @@ func (c caller) completionScript(args []string) error {
 		return err
 	}
 	if len(args) != 1 {
-		return &usageError{fmt.Errorf("a shell is named: bash, zsh, fish or powershell"), usage}
+		return &usageError{fmt.Errorf("name a shell: bash, zsh, fish or powershell"), usage}
 	}
 	root := &cobra.Command{Use: "helm-tenant"}
 	switch args[0] {

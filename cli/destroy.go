@@ -60,13 +60,13 @@ leaves those that a Tiller made, unless migrate --finish or --stamp set the owne
 		Args: oneTenant,
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.deleteReleases, "delete-releases", false, "delete its releases, and what they made, as its deployer; of Helm 3 and 4 all that are in its namespaces, whoever made them")
-	f.BoolVar(&o.keepReleases, "keep-releases", false, "leave what its releases made; no helm manages it any more then")
-	f.BoolVar(&o.deleteNamespaces, "delete-namespaces", false, "delete its namespaces, with all that is in them, if helm-tenant created them")
+	f.BoolVar(&o.deleteReleases, "delete-releases", false, "delete its releases and their objects, as its deployer; for Helm 3 and 4 all releases in its namespaces, whoever installed them")
+	f.BoolVar(&o.keepReleases, "keep-releases", false, "leave the objects of its releases, which no helm manages any more")
+	f.BoolVar(&o.deleteNamespaces, "delete-namespaces", false, "delete its namespaces with everything in them, if helm-tenant created them")
 	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the tenant's name")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
-	f.BoolVar(&o.wait, "wait", true, "wait until the home namespace is gone")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be done, and do nothing")
+	f.BoolVar(&o.wait, "wait", true, "wait until the home namespace is deleted")
 	timeoutFlag(cmd, &o.timeout)
 	scopeFlag(cmd, &o.scoped)
 	f.StringVar(&o.home, "home-namespace", "", "with --no-cluster-reads: the tenant's home namespace, where it is not the usual one")
@@ -93,7 +93,7 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 		if client, err = admin.Scope(ctx, client, []admin.Request{{Tenant: t}}); err != nil {
 			return err
 		}
-		s.say("Note: only the tenant's own namespaces are read; what other namespaces and the cluster hold of it stays")
+		s.say("Note: only the tenant's own namespaces are read; its objects in other namespaces and in the cluster stay")
 	}
 	err = s.destroyTenant(ctx, k, client, name, o)
 	if err == nil {

@@ -35,7 +35,7 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, clie
 		_, warnings, err := helm.CaptureWithWarnings(ctx, invocations[i], 6*time.Minute)
 		if err != nil {
 			return nil, withHint(fmt.Errorf("release %s can't be deleted: %w", release.Name, err),
-				"with --keep-releases the tenant goes without helm's help")
+				"with --keep-releases the tenant is removed without helm")
 		}
 		for line := range strings.Lines(warnings) {
 			s.say("helm: %s", strings.TrimSpace(line))

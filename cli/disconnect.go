@@ -81,13 +81,13 @@ func (s *session) sayDisconnection(name string, d admin.Disconnection) {
 		s.say("Note: tenant %s: not ended: %s", name, line)
 	}
 	if d.AccountsUnknown != "" {
-		s.say("Warning: tenant %s: of which service accounts they may hold a token is not known: %s", name, d.AccountsUnknown)
+		s.say("Warning: tenant %s: it is not known of which service accounts they may hold tokens: %s", name, d.AccountsUnknown)
 	}
 	if len(d.Accounts) == 0 {
 		return
 	}
 	s.say("Note: tenant %s: they may hold tokens of the service accounts in its namespaces. Deleting an account ends its tokens;", name)
-	s.say("  Kubernetes makes default again, others must be, and pods that run as it must be restarted:")
+	s.say("  Kubernetes creates the account default again; create others again yourself, and restart the pods that run as them:")
 	for _, in := range d.Accounts {
 		s.say("  %s", command.Run(append(command.Kubectl("delete", in.Namespace, "serviceaccount", in.Names[0]), in.Names[1:]...)))
 	}

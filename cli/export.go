@@ -150,7 +150,7 @@ func (s *session) export(ctx context.Context, names []string, write func([]tenan
 			missing = append(missing, fmt.Errorf("tenant %q can't be exported: %s", t.Name, t.Problem))
 		case t.TermsUnread != "":
 			// In the file they would be members without end.
-			missing = append(missing, fmt.Errorf("tenant %q can't be exported, since until when its members were let in can't be read: %s", t.Name, t.TermsUnread))
+			missing = append(missing, fmt.Errorf("tenant %q can't be exported, since the ends of its grants for a time can't be read: %s", t.Name, t.TermsUnread))
 		default:
 			tenants = append(tenants, t.Tenant)
 		}

@@ -19,8 +19,8 @@ func newFreeze(s *session) *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "freeze TENANT --reason REASON",
-		Short: "Let nothing be changed in a tenant through helm",
-		Long: `Let nothing be changed in a tenant through helm, until it is thawed. Everything can
+		Short: "Freeze a tenant: nothing changes in it through helm",
+		Long: `Freeze a tenant: nothing changes in it through helm, until it is thawed. Everything can
 still be seen.
 
 Where the API server has ValidatingAdmissionPolicy (Kubernetes 1.30), it denies what the
@@ -31,7 +31,7 @@ rights of their own is listed.`,
   helm tenant freeze team-a --reason=INC-12 --dry-run -o name`,
 		Args: oneTenant,
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in one line; it stands in each refusal")
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, on one line; each refusal shows it")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be written, and write nothing")
 	outputFlag(cmd, &output, "text", "json", "yaml", "name")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -145,12 +145,12 @@ func (s *session) sayWriters(t tenant.Tenant, writers []audit.Writer, unseen []s
 		return
 	}
 	if len(writers) > 0 {
-		s.say("The freeze does not hold who has rights of their own in the tenant's namespaces:")
+		s.say("The freeze does not restrict subjects with rights of their own in the tenant's namespaces:")
 	}
 	for _, w := range writers {
 		s.say("  %s, by %s, %s", visible.Name(w.Name), visible.Name(w.Binding), visible.Name(w.Role))
 	}
 	for _, what := range unseen {
-		s.say("Note: you may not list %s: others who can change something may be missing here", what)
+		s.say("Note: you may not list %s: this list may be incomplete", what)
 	}
 }

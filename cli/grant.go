@@ -30,7 +30,7 @@ func (d *termFlag) Set(value string) error {
 	term, err := time.ParseDuration(value)
 	switch {
 	case err != nil:
-		return errors.New("it is no duration such as 90m or 8h; a day is 24h")
+		return errors.New("it is not a duration such as 90m or 8h; a day is 24h")
 	case term < time.Second:
 		return errors.New("it must be at least 1s")
 	}
@@ -100,8 +100,8 @@ the audit reports it. The API server's clock counts.`,
 	o.flags(cmd)
 	cmd.Flags().BoolVar(&o.reader, "reader", false, "let them see the tenant's releases, and change nothing")
 	cmd.Flags().BoolVar(&o.owner, "owner", false, "let them grant and revoke the tenant's members and readers")
-	cmd.Flags().Var(&o.term, "for", "how long the grant lasts, such as 8h; for good unless it is said")
-	cmd.Flags().StringVar(&o.reason, "reason", "", "why, with --for: kept beside the grant")
+	cmd.Flags().Var(&o.term, "for", "how long the grant lasts, such as 8h (default without end)")
+	cmd.Flags().StringVar(&o.reason, "reason", "", "with --for: the reason, kept with the grant")
 	riskFlag(cmd, &o.risks)
 	return cmd
 }
@@ -122,7 +122,7 @@ func (s *session) grant(ctx context.Context, name string, request admin.GrantReq
 				s.say("Note: %s", note)
 			}
 			if t.Home() != t.Engine.ConventionalHome(t.Name) && err == nil && !o.dryRun {
-				s.next("Nobody finds its home by the tenant's name: they start with", useOf(t))
+				s.next("Its home can't be found by the tenant's name: they start with", useOf(t))
 			}
 			if request.As == tenant.RelationReader {
 				s.say("Note: readers of tenant %s read every Secret in %s, and they use Helm 3 or 4", name, brief(t.Namespaces))

@@ -77,8 +77,8 @@ func hintsFor(err error, a asking) []hint {
 	one := func(format string, args ...any) []hint { return []hint{hint(fmt.Sprintf(format, args...))} }
 	switch {
 	case errors.As(err, &unread):
-		return []hint{typed("a ClusterRole that holds what an admin needs is printed by", command.Command{"helm", "tenant", "init", "--print-role"}),
-			"an admin of the home and the tenant's namespaces alone adds --no-cluster-reads"}
+		return []hint{typed("the ClusterRole that an admin needs is printed by", command.Command{"helm", "tenant", "init", "--print-role"}),
+			"an admin of only the home and the tenant's namespaces adds --no-cluster-reads"}
 	case errors.As(err, &risk):
 		return one("if that is what you want, add --accept-risk=%s", risk.Risk)
 	case errors.As(err, &refused) && a.value(refused.Setting, refused.Value) != "" && refused.Value != "":
@@ -115,7 +115,7 @@ func hintsFor(err error, a asking) []hint {
 	case errors.As(err, &against):
 		return []hint{typed("take away first what they have", command.Tenant("revoke", against.Tenant, memberArguments(against.Who)...))}
 	case errors.As(err, &squat):
-		return one("look at what is in it, and take it over with --adopt, which makes its service accounts anew, or choose another home with %s", a.name(admin.SettingHome))
+		return one("look at what is in it, and take it over with --adopt, which creates its service accounts again, or choose another home with %s", a.name(admin.SettingHome))
 	case errors.As(err, &hinted):
 		return hinted.hints
 	case errors.As(err, &second):
@@ -123,7 +123,7 @@ func hintsFor(err error, a asking) []hint {
 	case errors.As(err, &step):
 		return stepHints(step)
 	case errors.As(err, &has):
-		return one("delete them with --delete-releases, or leave what they made, unmanaged, with --keep-releases")
+		return one("delete them with --delete-releases, or leave their objects, unmanaged, with --keep-releases")
 	case errors.As(err, &unknown) && unknown.Home != "":
 		return one("leave --home-namespace out, or name the namespace in which the tenant's Tiller lives")
 	case errors.As(err, &unknown):
@@ -231,7 +231,7 @@ func stepHints(e *admin.StepError) []hint {
 	case admin.StepConvert:
 		return []hint{"the same command again writes what is missing", back}
 	case admin.StepVerify:
-		return []hint{"the same command again verifies again", back, "where Helm 3 lost a record, go back and migrate again: that writes it anew"}
+		return []hint{"the same command again verifies again", back, "where Helm 3 lost a record, go back and migrate again: that writes it again"}
 	case admin.StepStart:
 		return []hint{"the same command again goes on waiting; --wait=false does not"}
 	}

@@ -38,8 +38,8 @@ func newInit(s *session) *cobra.Command {
 	o := &initOptions{}
 	cmd := &cobra.Command{
 		Use:   "init TENANT --namespaces NS[,NS...] [flags]",
-		Short: "Make a tenant, or make it what is asked",
-		Long: `Make a tenant, or make it what is asked.
+		Short: "Create a tenant, or change it",
+		Long: `Create a tenant, or change it.
 
 The tenant gets a home namespace of its own, and in it a service account that can
 act in the tenant's namespaces only. For Helm 2 a Tiller runs there as that account;
@@ -68,7 +68,7 @@ policies that keep its members from hurting others.`,
 	f.StringVar(&r.DefaultNamespace, "default-namespace", "", "the one of them in which helm acts when none is named")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Tenant.AllNamespaces, "all-namespaces", false, "let the tenant act in the whole cluster")
-	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "where its deployer lives (default TENANT-tiller, or TENANT-helm for Helm 3 and 4)")
+	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "its home namespace, where its deployer is (default TENANT-tiller, or TENANT-helm for Helm 3 and 4)")
 	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of its deployer in each namespace (default admin); helm-tenant-admin is made of Kubernetes' own rules alone")
 	f.StringVar(&r.Tenant.FluxAccount, "flux-account", "", "a service account of that name in each namespace, with the same role, for Flux; pods there can use it; an empty name takes it away")
 	f.StringVar(&o.engine, "engine", "", "how helm acts for the tenant: tiller|impersonation|both (default that of your helm: tiller for Helm 2, else impersonation)")

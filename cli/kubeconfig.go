@@ -32,7 +32,7 @@ type derivation struct {
 func (d derivation) check(name string, given func(string) bool) error {
 	switch {
 	case given("duration") && d.account == "":
-		return errors.New("--duration is that of a token: give --for-service-account too")
+		return errors.New("--duration is the lifetime of a token: give --for-service-account too")
 	case d.duration < cluster.MinTokenLifetime:
 		return fmt.Errorf("--duration %s is too short: Kubernetes makes tokens of at least %s", d.duration, cluster.MinTokenLifetime)
 	case d.merge && d.file != "":
@@ -54,7 +54,7 @@ func newKubeconfig(s *session) *cobra.Command {
 	d := derivation{duration: time.Hour}
 	cmd := &cobra.Command{
 		Use:   "kubeconfig [TENANT]",
-		Short: "Print a kubeconfig that is the tenant, for kubectl and other tools",
+		Short: "Print a kubeconfig that acts as the tenant, for kubectl and other tools",
 		Long: `Print a kubeconfig that is the tenant: your own credentials, acting as the tenant's
 service account. With it kubectl, k9s, terraform, helmfile and plain Helm 3 and 4 are
 the tenant, without a wrapper. Its contexts know the tenant, so "helm tenant" works
@@ -85,9 +85,9 @@ The file is as secret as your credentials.`,
 	f.StringVar(&d.file, "output-file", "", "write a file that only you can read, instead of printing")
 	f.BoolVar(&d.eachNamespace, "each-namespace", false, "a context for each of the tenant's namespaces")
 	f.StringVar(&d.account, "for-service-account", "", "use a token of this service account, NAMESPACE:NAME")
-	f.Var((*nonNegativeDuration)(&d.duration), "duration", "how long the token is good, at least 10m")
+	f.Var((*nonNegativeDuration)(&d.duration), "duration", "lifetime of the token, at least 10m")
 	f.BoolVar(&d.merge, "merge", false, "write the contexts into your own kubeconfig")
-	f.BoolVar(&d.unmerge, "unmerge", false, "take the contexts that --merge wrote out of your kubeconfig")
+	f.BoolVar(&d.unmerge, "unmerge", false, "remove the contexts that --merge wrote from your kubeconfig")
 	f.StringVar(&d.contextName, "context-name", "", "name of the context, instead of the tenant's")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := strings.Join(args, "")

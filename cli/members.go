@@ -33,7 +33,7 @@ func (o *memberOptions) flags(cmd *cobra.Command) {
 	memberFlags(cmd, &o.members)
 	f := cmd.Flags()
 	f.StringVar(&o.home, "home-namespace", "", "the tenant's home namespace, where you may not list ConfigMaps in the cluster")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would change, and write nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change, and write nothing")
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 }
 

@@ -59,10 +59,10 @@ same for a tenant that an earlier helm-tenant moved.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.finish, "finish", false, "remove the Tiller and its records, for good")
-	f.BoolVar(&o.abort, "abort", false, "go back to Tiller, and remove what Helm 3 has of its releases")
-	f.BoolVar(&o.stamp, "stamp", false, "have the objects of a moved tenant's releases name their release; Helm 4.3 uninstalls no others")
+	f.BoolVar(&o.abort, "abort", false, "go back to Tiller, and remove Helm 3's records of its releases")
+	f.BoolVar(&o.stamp, "stamp", false, "mark the objects of a migrated tenant's releases as theirs; Helm 4.3 uninstalls no others")
 	f.IntVar(&o.keep, "keep", 0, "move only the newest revisions of each release, this many, and the deployed one (default all)")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would move and what is in the way, and do nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would move and what prevents it, and do nothing")
 	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the tenant's name before --finish")
 	riskFlag(cmd, &o.risks)

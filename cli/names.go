@@ -30,7 +30,7 @@ func (n *nameList) Set(value string) error {
 
 // splitNames returns the names in a flag's value. Its error says what to type instead.
 func splitNames(value string) ([]string, error) {
-	const quoted = "a name that holds a comma or a quote is put in double quotes, and a quote in it is doubled"
+	const quoted = "put a name with a comma or a quote in double quotes, and double a quote in it"
 	if strings.ContainsFunc(value, func(r rune) bool { return r == '\n' || r == '\r' || unicode.IsControl(r) }) {
 		return nil, errors.New("it is of several lines, or holds a control character: give each name a flag of its own")
 	}

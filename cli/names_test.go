@@ -7,7 +7,7 @@ import (
 )
 
 func TestNameList(t *testing.T) {
-	const quoted = "a name that holds a comma or a quote is put in double quotes, and a quote in it is doubled"
+	const quoted = "put a name with a comma or a quote in double quotes, and double a quote in it"
 	const lines = "it is of several lines, or holds a control character: give each name a flag of its own"
 	for _, test := range []struct {
 		typed   string

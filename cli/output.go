@@ -36,7 +36,7 @@ func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
 type tableOptions struct{ noHeaders, quiet bool }
 
 func (o *tableOptions) flags(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&o.noHeaders, "no-headers", false, "leave the headers of the table out")
+	cmd.Flags().BoolVar(&o.noHeaders, "no-headers", false, "print the table without headers")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "print names alone")
 }
 

@@ -24,7 +24,7 @@ func newProve(s *session) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "prove [TENANT...]",
-		Short: "Try on this cluster, writing nothing, all that a tenant must be refused",
+		Short: "Try on this cluster, writing nothing, everything that a tenant must be refused",
 		Long: `Try on this cluster all that a tenant must be refused, and write nothing: of all
 tenants, or of those that are named.
 

@@ -23,8 +23,8 @@ type revokeOptions struct {
 func newRevoke(s *session) *cobra.Command {
 	o := &revokeOptions{}
 	cmd := &cobra.Command{
-		Use: "revoke TENANT [--user U] [--group G] [--service-account NS:NAME]", Short: "Take users, groups and service accounts out of a tenant",
-		Long: `Take users, groups and service accounts out of a tenant.
+		Use: "revoke TENANT [--user U] [--group G] [--service-account NS:NAME]", Short: "Remove users, groups and service accounts from a tenant",
+		Long: `Remove users, groups and service accounts from a tenant.
 
 They are removed from the members, readers and owners, or from those that --member,
 --reader and --owner name. An owner can revoke members and readers.
@@ -73,7 +73,7 @@ others: the exit code is then 3.`,
 		case o.all && o.disconnect:
 			return asUsage(cmd, errors.New("--all and --disconnect contradict each other: it restarts one tenant's Tiller"))
 		case o.expired && !o.members.IsZero():
-			return asUsage(cmd, errors.New("--expired takes out everybody whose time is over: leave --user, --group and --service-account out"))
+			return asUsage(cmd, errors.New("--expired removes everybody whose time has ended: leave out --user, --group and --service-account"))
 		case !o.expired && o.members.IsZero():
 			return asUsage(cmd, errors.New("nobody is named: give --user, --group or --service-account"))
 		}
@@ -129,7 +129,7 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 		return s.explainMembers("revoke", name, client, err)
 	}
 	for _, as := range result.Unseen {
-		s.say("Note: you may not read the %ss of tenant %s: who is one stays one", as, name)
+		s.say("Note: you may not read the %ss of tenant %s: they are not changed", as, name)
 	}
 	gone := o.members
 	if o.expired {
@@ -202,7 +202,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 			Items      []membership `json:"items"`
 		}{tenant.APIVersion, "MembershipList", items})
 	} else if len(tenants) > 0 && !o.dryRun {
-		s.say("Note: whether they can still reach a tenant in another way is told by: helm tenant audit")
+		s.say("Note: to see whether they can still reach a tenant in another way: helm tenant audit")
 	}
 	if len(failed) == 0 || err != nil {
 		return err

@@ -162,11 +162,11 @@ Before the command, and only there:
 	flags := root.PersistentFlags()
 	s.context = s.Call.Line.Context
 	flags.Var((*contextName)(&s.context), "context", "kubeconfig context to use")
-	flags.Var((*contextName)(&s.kubeContext), "kube-context", "like --context, as helm calls it")
+	flags.Var((*contextName)(&s.kubeContext), "kube-context", "the same as --context, by helm's name")
 	flags.StringVar(&s.kubeconfigFile, "kubeconfig", "", "kubeconfig file to use")
 	s.requestTimeout = 30 * time.Second
 	flags.Var((*nonNegativeDuration)(&s.requestTimeout), "request-timeout", "how long one request to the API server may take; 0 is no limit")
-	flags.Bool("debug", false, "accepted as helm's; it changes nothing here")
+	flags.Bool("debug", false, "accepted as helm does; it has no effect here")
 	hide(root, "kube-context", "debug")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		var unknown *pflag.NotExistError
@@ -220,7 +220,7 @@ func noTenantFlag(cmd *cobra.Command) error {
 	if strings.Contains(cmd.Use, "TENANT") {
 		return fmt.Errorf("--tenant goes before a command of helm's; %s takes the tenant's name as its argument", cmd.Name())
 	}
-	return fmt.Errorf("--tenant goes before a command of helm's; %s is about no single tenant", cmd.Name())
+	return fmt.Errorf("--tenant goes before a command of helm's; %s concerns no single tenant", cmd.Name())
 }
 
 func hide(cmd *cobra.Command, names ...string) {
@@ -283,7 +283,7 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 // verbs act as the caller, on the context's cluster.
 func (s *session) checkTyped() error {
 	if typed := s.Call.Outer.Identity; len(typed) > 0 {
-		return fmt.Errorf("%s says who acts, or where, but helm-tenant acts as a kubeconfig context says: use --context, or leave it out", typed[0])
+		return fmt.Errorf("%s sets who acts, or where; helm-tenant takes both from the kubeconfig context: use --context, or leave it out", typed[0])
 	}
 	return nil
 }

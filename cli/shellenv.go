@@ -119,7 +119,7 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	slices.SortFunc(vars, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	for _, v := range vars {
 		if !visible.Plain(v[1]) {
-			return fmt.Errorf("%s would be %q, which holds control or format characters: no shell is given that", v[0], v[1])
+			return fmt.Errorf("%s would be %q, which holds control or format characters: it is not passed to a shell", v[0], v[1])
 		}
 	}
 	syntax := shells[shell]

@@ -73,7 +73,7 @@ live, are listed, and refused unless the risk is accepted.`,
 	f.StringVar(&o.narrow, "narrow", "", "with --finish, make the old Tiller a tenant of this name, with rights only where releases stay")
 	f.BoolVar(&o.abort, "abort", false, "go back to the old Tiller, and remove the tenants' copies of its records")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say where each release goes and what is in the way, and do nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show where each release goes and what prevents it, and do nothing")
 	f.StringVar(&o.backup, "backup", "", "file for the release records, FILE-TENANT for those of a tenant that is migrated (default helm-tenant-NAMESPACE-TIME.yaml here)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for the namespace's name before --finish")
 	riskFlag(cmd, &o.apply.risks)
@@ -270,7 +270,7 @@ func (s *session) endSplit(e *admin.SplitEnd, err error) func(o *splitOptions, d
 			s.next(fmt.Sprintf("It is tenant %s now. Let people use it with", o.narrow), command.Tenant("grant", o.narrow, "--group=GROUP"))
 			return nil
 		}
-		s.next("It has all its rights still. Make it an ops tenant of some namespaces with", opsTenant(o.from, e.RestNamespaces))
+		s.next("It still has all its rights. Make it an ops tenant of some namespaces with", opsTenant(o.from, e.RestNamespaces))
 		return nil
 	}
 }

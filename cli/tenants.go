@@ -30,8 +30,8 @@ func newTenants(s *session) *cobra.Command {
 	var q tenantsQuery
 	cmd := &cobra.Command{
 		Use:   "tenants [TENANT...]",
-		Short: "List the tenants of the cluster, and the Tillers that are none's",
-		Long: `List the tenants of the cluster, and the Tillers that are none's; or the tenants
+		Short: "List the tenants of the cluster, and the Tillers that belong to none",
+		Long: `List the tenants of the cluster, and the Tillers that belong to none; or the tenants
 that are named.
 
 What you may not read stands as "?", and as null in -o json; a warning names it.`,
@@ -44,7 +44,7 @@ What you may not read stands as "?", and as null in -o json; a warning names it.
 	}
 	outputFlag(cmd, &q.output, "table", "wide", "json", "yaml", "name")
 	q.plain.flags(cmd)
-	cmd.Flags().BoolVarP(&q.watch, "watch", "w", false, "go on: print a tenant's line again when it changes")
+	cmd.Flags().BoolVarP(&q.watch, "watch", "w", false, "keep running: print a tenant's line again when it changes")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q.names = args
 		if q.watch && (q.plain.quiet || q.output != "table" && q.output != "wide") {

@@ -201,7 +201,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	}
 	if w.Tiller != nil {
 		for _, setting := range w.Tiller.IgnoredSettings {
-			s.say("Note: Helm 2 does not know, and goes without, %s", setting)
+			s.say("Note: Helm 2 does not know, and ignores, %s", setting)
 		}
 	}
 	if w.Stale != "" {

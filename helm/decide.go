@@ -98,7 +98,7 @@ func (e *EverywhereError) Error() string {
 func (c Call) checkIdentity(place Place, r tenant.Resolved) error {
 	if r.Engine == tenant.EngineTiller {
 		if _, given := c.Line.Typed("host"); given || c.Outer.Host != "" {
-			return errors.New("--host goes around the tenant's own Tiller; leave it out, or run helm itself")
+			return errors.New("--host bypasses the tenant's own Tiller; leave it out, or run helm itself")
 		}
 		if place.Helm2.Fails != "" {
 			return &OldClientError{place.Helm2.Fails}
@@ -106,7 +106,7 @@ func (c Call) checkIdentity(place Place, r tenant.Resolved) error {
 		return nil
 	}
 	if what := c.Identity(); what != "" {
-		return fmt.Errorf("%s says who acts, or where, but the tenant decides that: its service account %q in namespace %q acts; leave it out, or run helm itself", what, r.Account(), r.Home)
+		return fmt.Errorf("%s sets who acts, or where, but the tenant decides that: its service account %q in namespace %q acts; leave it out, or run helm itself", what, r.Account(), r.Home)
 	}
 	if _, given := c.Line.Typed("tiller-namespace"); given {
 		return errors.New("--tiller-namespace is Helm 2's; name the tenant: --tenant TENANT")
@@ -269,9 +269,9 @@ func (d Decision) withoutCreateNamespace() (args []string, left bool) {
 
 func wrongEngine(client Client, r tenant.Resolved) error {
 	if r.Engine == tenant.EngineTiller {
-		return fmt.Errorf("%s has a Tiller, which only Helm 2 can talk to, but %s is Helm %d: set HELM_BIN to a Helm 2.17, or, if the tenant was moved to Helm 3, say it once: helm tenant use TENANT", whose(r), client.Path, client.Major)
+		return fmt.Errorf("%s has a Tiller, which only Helm 2 can talk to, but %s is Helm %d: set HELM_BIN to a Helm 2.17, or, if the tenant was moved to Helm 3, type once: helm tenant use TENANT", whose(r), client.Path, client.Major)
 	}
-	return fmt.Errorf("%s is for Helm 3 and 4, but %s is Helm %d: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, say it once: helm tenant use TENANT", whose(r), client.Path, client.Major)
+	return fmt.Errorf("%s is for Helm 3 and 4, but %s is Helm %d: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, type once: helm tenant use TENANT", whose(r), client.Path, client.Major)
 }
 
 // whose names a tenant in messages.

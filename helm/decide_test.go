@@ -72,15 +72,15 @@ func TestDecide(t *testing.T) {
 		{"a tenant of all namespaces", 3, "list -A", Call{}, "", Place{Namespace: "default"}, ops, "default", "", ""},
 		{"all namespaces of the cluster", 3, "ls -qA", Call{}, "", Place{Namespace: "d"}, helm, "", "", `--all-namespaces lists the whole cluster's releases, and tenant "team-c" has its own namespaces only`},
 		// Who acts.
-		{"as somebody", 3, "list --kube-as-user x", Call{}, "", Place{Namespace: "d"}, helm, "", "", `--kube-as-user says who acts, or where, but the tenant decides that: its service account "helm" in namespace "team-c-helm" acts; leave it out, or run helm itself`},
-		{"with a token that the outer helm took", 3, "list", Call{Plugin: 3, Outer: Swallowed{Identity: []string{"--kube-token"}}}, "", Place{Namespace: "d"}, helm, "", "", `--kube-token says who acts, or where, but the tenant decides that: its service account "helm" in namespace "team-c-helm" acts; leave it out, or run helm itself`},
+		{"as somebody", 3, "list --kube-as-user x", Call{}, "", Place{Namespace: "d"}, helm, "", "", `--kube-as-user sets who acts, or where, but the tenant decides that: its service account "helm" in namespace "team-c-helm" acts; leave it out, or run helm itself`},
+		{"with a token that the outer helm took", 3, "list", Call{Plugin: 3, Outer: Swallowed{Identity: []string{"--kube-token"}}}, "", Place{Namespace: "d"}, helm, "", "", `--kube-token sets who acts, or where, but the tenant decides that: its service account "helm" in namespace "team-c-helm" acts; leave it out, or run helm itself`},
 		{"elsewhere", 4, "list", Call{}, "HELM_KUBEAPISERVER=https://x", Place{Namespace: "d"}, helm, "", "", "HELM_KUBEAPISERVER names the API server https://x, but helm-tenant acts where the kubeconfig context says: unset it, or use --context"},
 		{"a user who impersonates", 3, "list", Call{}, "", Place{Namespace: "d", User: "u", Impersonates: true, As: "alice"}, helm, "", "", `user "u" of the kubeconfig acts as "alice" already ("as"), and impersonation does not chain: Helm 3 and 4 can't act as the tenant's service account from there; use a context whose user acts as itself`},
 		{"a user who is the deployer", 3, "list", Call{}, "", Place{Namespace: "d", User: "u", Impersonates: true, As: "system:serviceaccount:team-c-helm:helm"}, helm, "d", "", ""},
 		{"a user who impersonates reaches a Tiller", 2, "list", Call{}, "", Place{Namespace: "a", User: "u", Impersonates: true, As: "alice"}, tiller, "a", "", ""},
 		{"Helm 2 with what it does not know", 2, "list", Call{}, "", Place{Namespace: "a", Helm2: tenant.Helm2Limits{Fails: "Helm 2 can't use it"}}, tiller, "", "", "Helm 2 can't use it"},
 		{"Helm 3 with what Helm 2 does not know", 3, "list", Call{}, "", Place{Namespace: "d", Helm2: tenant.Helm2Limits{Fails: "Helm 2 can't use it"}}, helm, "d", "", ""},
-		{"around the Tiller", 2, "list", Call{Plugin: 2, Outer: Swallowed{Host: "h:1"}}, "", Place{Namespace: "a"}, tiller, "", "", "--host goes around the tenant's own Tiller; leave it out, or run helm itself"},
+		{"around the Tiller", 2, "list", Call{Plugin: 2, Outer: Swallowed{Host: "h:1"}}, "", Place{Namespace: "a"}, tiller, "", "", "--host bypasses the tenant's own Tiller; leave it out, or run helm itself"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			line, err := ParseLine(strings.Fields(test.typed))

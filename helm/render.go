@@ -40,7 +40,7 @@ func (e *UnknownFlagError) Error() string {
 func ReadDeployment(major int, args []string, own ...string) (*Deployment, error) {
 	_, words, _ := deployTable(major, "install", own).scanWords(args)
 	if len(words) == 0 || args[words[0]] != "install" && args[words[0]] != "upgrade" {
-		return nil, errors.New("say install or upgrade, and then what helm's command takes")
+		return nil, errors.New("type install or upgrade, then the arguments of helm's command")
 	}
 	command := args[words[0]]
 	args = slices.Delete(slices.Clone(args), words[0], words[0]+1)

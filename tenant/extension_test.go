@@ -358,7 +358,7 @@ func TestWithExtensionRefuses(t *testing.T) {
 		{"two documents", "contexts:\n- context: {}\n  name: main\n---\nmore: here\n", "holds more than one YAML document; split it first"},
 		{"a second document after an empty one", "contexts:\n- context: {}\n  name: main\n---\n---\nmore: here\n", "holds more than one YAML document; split it first"},
 		{"aliases that stand for too much", "x: [&a [x,x,x,x,x,x,x,x,x,x], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a], &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b], &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c], &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]]\ncontexts:\n- context: {user: *e}\n  name: main\n",
-			"its YAML aliases stand for too much; write the contexts out"},
+			"its YAML aliases expand to too much; write the contexts out"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := withExtension([]byte(test.text), "main", (*Extension)(nil).With(teamA))

@@ -114,7 +114,7 @@ func expandAliases(node *yamlv3.Node) error {
 	var expand func(*yamlv3.Node) error
 	expand = func(n *yamlv3.Node) error {
 		if left--; left < 0 {
-			return errors.New("its YAML aliases stand for too much; write the contexts out")
+			return errors.New("its YAML aliases expand to too much; write the contexts out")
 		}
 		for i, child := range n.Content {
 			if child.Kind == yamlv3.AliasNode {

@@ -93,7 +93,7 @@ func (t Tenant) checkOwnersSay() []error {
 	var problems []error
 	for _, as := range []Relation{RelationMember, RelationReader} {
 		if len(t.People(as))+len(t.Temporary.As(as)) > 0 {
-			problems = append(problems, inField(fmt.Errorf("%s: with membersFrom: owners, the owners say who they are: leave them out", peopleFields[as]), peopleFields[as]))
+			problems = append(problems, inField(fmt.Errorf("%s: with membersFrom: owners, the owners choose them: leave them out", peopleFields[as]), peopleFields[as]))
 		}
 	}
 	if len(t.Owners)+len(t.Temporary.As(RelationOwner)) == 0 {

@@ -185,7 +185,7 @@ func (l Terms) Validate() []error {
 	}
 	for _, as := range Relations {
 		if size := len(l.Annotation(as)); size > maxTerms {
-			problems = append(problems, inField(fmt.Errorf("temporary: the grants as %s take %d bytes, and at most %d are read: revoke those that are over", as, size, maxTerms), "temporary"))
+			problems = append(problems, inField(fmt.Errorf("temporary: the grants as %s take %d bytes, and at most %d are read: revoke those that have ended", as, size, maxTerms), "temporary"))
 		}
 	}
 	return problems

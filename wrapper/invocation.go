@@ -67,7 +67,7 @@ func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) 
 	}
 	start := Start{Notes: c.noteDelete(k)}
 	for _, setting := range d.Ignored {
-		start.Notes = append(start.Notes, "Helm 2 does not know, and goes without, "+setting)
+		start.Notes = append(start.Notes, "Helm 2 does not know, and ignores, "+setting)
 	}
 	if d.LeavesOut() && c.Debug() {
 		start.Notes = append(start.Notes, fmt.Sprintf("--create-namespace is left out: namespace %s is the tenant's, and is there", d.Namespace))

@@ -206,7 +206,7 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 		c := pod.Containers[0]
 		return fmt.Sprint(c.Image, " ", *d.Spec.Replicas, " ", pod.NodeSelector, " ", pod.ImagePullSecrets, " ", c.Resources.Requests.Memory(), " ", c.Resources.Limits.Memory(), " ", c.Env[1].Value)
 	}
-	lost := []string{"Tiller no longer speaks TLS", "loses what a tenant's Tiller has not: environment variable HTTPS_PROXY, environment variable TILLER_TLS_ENABLE, tolerations"}
+	lost := []string{"Tiller no longer uses TLS", "loses settings that a tenant's Tiller can't have: environment variable HTTPS_PROXY, environment variable TILLER_TLS_ENABLE, tolerations"}
 	t.Run("init", func(t *testing.T) {
 		team := hand(t)
 		admin := w.admin(t)

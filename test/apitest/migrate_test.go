@@ -303,7 +303,7 @@ func TestTwoAdminsMigrateAtOnce(t *testing.T) {
 			switch {
 			case r.code == 0:
 				done++
-			case len(args) > 0 && (strings.Contains(r.stderr, "somebody else has ended the migration meanwhile") || strings.Contains(r.stderr, "it is not being migrated")):
+			case len(args) > 0 && (strings.Contains(r.stderr, "another admin has ended the migration in the meantime") || strings.Contains(r.stderr, "it is not being migrated")):
 			default:
 				t.Errorf("%v", r)
 			}

@@ -220,7 +220,7 @@ func tenantWithVariable(ctx context.Context, s *scene) outcome {
 }
 
 // ownWords is helm-tenant's refusal to let anybody but the tenant say who acts.
-var ownWords = refusal{"helm-tenant", regexp.MustCompile(`--kube-as-user says who acts, or where, but the tenant decides that`)}
+var ownWords = refusal{"helm-tenant", regexp.MustCompile(`--kube-as-user sets who acts, or where, but the tenant decides that`)}
 
 // tenantWithFlag: in the control there is nobody who decides; the flag is helm's.
 func tenantWithFlag(ctx context.Context, s *scene) outcome {

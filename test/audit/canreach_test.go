@@ -26,7 +26,7 @@ var reaching = []struct {
 	want  []string
 	text  string // what stands in the table
 }{
-	{"nobody", func(*plant) {}, "zoe", nil, "user zoe reaches no deployer, and can be nobody who does"},
+	{"nobody", func(*plant) {}, "zoe", nil, "user zoe reaches no deployer, and can't act as anybody who does"},
 	{"an account whose pods they make", func(p *plant) {
 		p.account("outside", "bot")
 		p.grant("alpha-tiller", "enter", []string{"create pods/exec"}, "account outside:bot")

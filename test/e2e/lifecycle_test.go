@@ -239,7 +239,7 @@ func TestDestroyNamespaces(t *testing.T) {
 		if s.code != 0 {
 			t.Fatalf("exit code %d: %s", s.code, s.stderr)
 		}
-		contains(t, s.stderr, `namespace "foreign-tiller" stays, because it holds what helm-tenant did not make: ConfigMap mine`)
+		contains(t, s.stderr, `namespace "foreign-tiller" stays, because it has objects that helm-tenant did not make: ConfigMap mine`)
 		admin.run("kubectl", "get", "configmap", "mine", "--namespace", "foreign-tiller")
 		for _, kind := range []string{"deployments", "roles", "rolebindings", "networkpolicies", "serviceaccounts/tiller", "configmaps/helm-tenant"} {
 			admin.gone(kind, "--namespace", "foreign-tiller")

@@ -411,7 +411,7 @@ func TestAbortWhileMigrating(t *testing.T) {
 	if err != nil || aborted != nil {
 		t.Fatal(err, aborted)
 	}
-	if r.code != 1 || !strings.Contains(r.stderr, "somebody else has ended the migration meanwhile") || !strings.Contains(r.stderr, "migrate it again, and abort that") {
+	if r.code != 1 || !strings.Contains(r.stderr, "another admin has ended the migration in the meantime") || !strings.Contains(r.stderr, "migrate it again, and abort that") {
 		t.Errorf("%v", r)
 	}
 	tiller, err := w.root.AppsV1().Deployments(name+"-tiller").Get(ctx, "tiller-deploy", metav1.GetOptions{})
