@@ -239,8 +239,9 @@ func TestExtensionKeepsUnknownFields(t *testing.T) {
 func TestMigrationFormats(t *testing.T) {
 	since := time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC)
 	for name, want := range map[string]Migration{
-		"migration-1.json":      {Phase: PhaseConverted, Since: since, Engine: EngineTiller, Storage: StorageSecret, Replicas: 2, Converted: true, Backup: "team-a.yaml"},
-		"migration-2-keep.json": {Phase: PhaseFrozen, Since: since, Engine: EngineTiller, Storage: StorageConfigMap, Replicas: 1, Keep: 3},
+		"migration-1.json":           {Phase: PhaseConverted, Since: since, Engine: EngineTiller, Storage: StorageSecret, Replicas: 2, Converted: true, Backup: "team-a.yaml"},
+		"migration-2-keep.json":      {Phase: PhaseFrozen, Since: since, Engine: EngineTiller, Storage: StorageConfigMap, Replicas: 1, Keep: 3},
+		"migration-3-receiving.json": {Phase: PhaseFrozen, Since: since.AddDate(0, 0, 3), Engine: EngineTiller, Storage: StorageSecret, Replicas: 1, From: "kube-system"},
 	} {
 		got, err := ParseMigration(format(t, name))
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -255,5 +256,42 @@ func TestMigrationFormats(t *testing.T) {
 	text, err := newer.Annotation()
 	if want := `{"by":{"user":"dana"},"engine":"tiller","phase":"converted","replicas":2,"since":"2026-11-23T12:00:30Z","storage":"secret"}`; err != nil || text != want {
 		t.Errorf("%s, %v\nwant %s", text, err, want)
+	}
+}
+
+func TestSplitFormats(t *testing.T) {
+	since := time.Date(2026, 11, 26, 12, 0, 30, 0, time.UTC)
+	releases := map[string]string{"shop": "team-a", "web": "team-b"}
+	for name, want := range map[string]Split{
+		"split-1.json":        {Phase: PhaseVerified, Since: since, Storage: StorageConfigMap, Replicas: map[string]int32{"Deployment tiller-deploy": 2}, Releases: releases, Backup: "helm-tenant-kube-system.yaml"},
+		"split-2-copies.json": {Phase: PhaseConverted, Since: since, Storage: StorageSecret, Replicas: map[string]int32{"StatefulSet tiller": 1}, Releases: releases, Copies: map[string]string{"shop": "4c9d"}, Backup: "helm-tenant-kube-system.yaml"},
+		"split-3-onward.json": {Phase: PhaseFrozen, Since: since, Storage: StorageSecret, Replicas: map[string]int32{"Deployment tiller-deploy": 1}, Releases: releases, Onward: []string{"team-b"}},
+	} {
+		text := format(t, name)
+		got, err := ParseSplit(text)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v, -want +got:\n%s", name, err, diff)
+		}
+		// A run of this version goes on with the state as the older one wrote it.
+		if again, err := got.Text(); err != nil || again != strings.TrimSpace(text) {
+			t.Errorf("%s, written again: %s, %v", name, again, err)
+		}
+	}
+}
+
+// TestFormatsAreRead: each fixture is named by a test of its format.
+func TestFormatsAreRead(t *testing.T) {
+	source, err := os.ReadFile("formats_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/formats/*-*")
+	if err != nil || len(files) < 20 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		if !strings.Contains(string(source), `"`+filepath.Base(file)+`"`) {
+			t.Errorf("no test reads %s", file)
+		}
 	}
 }
