@@ -275,7 +275,7 @@ func TestHelmIdentity(t *testing.T) {
 				{"helm", flag, "tenant", "ls"}, {"helm", name, value, "tenant", "ls"}, {"helm", "tenant", flag, "ls"}, {"helm", "tenant", "ls", flag}, {"helm", "tenant", "ls", name, value},
 				{w.binary(), flag, "ls"}, {w.binary(), "ls", flag}, {w.binary(), "ls", name, value},
 			} {
-				ida.fails(1, name+" says who acts", args...)
+				ida.fails(1, name+" sets who acts", args...)
 			}
 		}
 		ida.fails(1, "--tiller-namespace is Helm 2's", w.binary(), "--tiller-namespace=x", "ls")

@@ -80,7 +80,7 @@ func TestVerb(t *testing.T) {
 				{"install web", 1, "must either provide a name"},
 				{"install", 2, "the chart is missing"},
 				{"rollback web", 2, "say install or upgrade"},
-				{"install web " + good + " --kube-as-user root", 1, "--kube-as-user says who acts"},
+				{"install web " + good + " --kube-as-user root", 1, "--kube-as-user sets who acts"},
 				{"install web " + good + " -o name", 2, `--output "name" is not one of`},
 			} {
 				r := user.run(t, append([]string{"preflight"}, strings.Fields(c.args)...)...)
