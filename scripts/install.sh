@@ -63,13 +63,46 @@ verify() { # FILE NAME SUMS: compares FILE with the line for NAME in the file SU
 	[ "$have" = "$wanted" ] || fail "the checksum of $2 is $have, SHA256SUMS says $wanted; the file is not used"
 }
 
+patience=60     # seconds in which a server has to send something
+least=1024      # bytes a second; a server that is slower for $patience is given up
+largest=1048576 # blocks of 512 bytes that a file may have
+downloading=    # process ids of a download with wget
+watching=
+
 fetch() { # NAME FILE: downloads NAME from the release's address
 	if command -v curl >/dev/null 2>&1; then
-		# A server that sends nothing for a minute is given up.
-		curl --fail --silent --show-error --location --connect-timeout 60 --speed-limit 1 --speed-time 60 --output "$2" "$HELM_TENANT_URL/$1"
-	else
-		wget -q -T 60 -O "$2" "$HELM_TENANT_URL/$1"
+		(bounded curl --fail --silent --show-error --location --connect-timeout "$patience" --speed-limit "$least" --speed-time "$patience" --output "$2" "$HELM_TENANT_URL/$1")
+		return
 	fi
+	(bounded wget -q -t 1 -T "$patience" -O "$2" "$HELM_TENANT_URL/$1") &
+	downloading=$!
+	# wget's own limit is for the next byte only, so a few bytes now and then would do.
+	watch_speed "$2" "$downloading" </dev/null >/dev/null 2>&1 &
+	watching=$!
+	code=0
+	wait "$downloading" || code=$?
+	stop_download
+	return "$code"
+}
+
+bounded() { # COMMAND...: becomes the command, which ends when a file of it gets too large
+	ulimit -f "$largest" 2>/dev/null || true # Windows has no such limit
+	exec "$@"
+}
+
+watch_speed() { # FILE PID: ends the process when the file grows too slowly
+	before=0
+	while sleep "$patience" && kill -0 "$2"; do
+		size=$(wc -c <"$1") || size=0
+		[ $((size - before)) -ge $((least * patience)) ] || kill "$2"
+		before=$size
+	done
+}
+
+stop_download() { # a background process is not ended by Ctrl-C
+	# shellcheck disable=SC2086 # each may be empty
+	kill $downloading $watching 2>/dev/null || true
+	downloading='' watching=''
 }
 
 signature() { # SUMS ASC: prints good, bad or unknown (no gpg, or not its key)
@@ -99,8 +132,8 @@ download() { # gets the program into $temp/new, checked
 	say "downloading $name from $HELM_TENANT_URL"
 	command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 || fail "neither curl nor wget is installed; install one, or unpack a release archive"
 	sums=$root/SHA256SUMS
+	fetch SHA256SUMS "$temp/SHA256SUMS" || fail "SHA256SUMS can't be downloaded from $HELM_TENANT_URL"
 	fetch SHA256SUMS.asc "$temp/SHA256SUMS.asc" 2>/dev/null || rm -f "$temp/SHA256SUMS.asc"
-	fetch SHA256SUMS "$temp/SHA256SUMS" || fail "there is no SHA256SUMS at $HELM_TENANT_URL"
 	state=unknown
 	if [ -s "$temp/SHA256SUMS.asc" ]; then state=$(signature "$temp/SHA256SUMS" "$temp/SHA256SUMS.asc"); fi
 	[ "$state" != bad ] || fail "the signature of SHA256SUMS at $HELM_TENANT_URL is bad; nothing is used"
@@ -109,10 +142,10 @@ download() { # gets the program into $temp/new, checked
 		[ "$state" = good ] || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: import the release's public key into gpg, or name its file with HELM_TENANT_KEYRING"
 		sums=$temp/SHA256SUMS
 	fi
-	fetch "$name" "$temp/new"
+	fetch "$name" "$temp/new" || fail "$name can't be downloaded from $HELM_TENANT_URL"
 	verify "$temp/new" "$name" "$sums"
 	if grep -q "[ *]$wrapper\$" "$sums"; then
-		fetch "$wrapper" "$temp/wrapper"
+		fetch "$wrapper" "$temp/wrapper" || fail "$wrapper can't be downloaded from $HELM_TENANT_URL"
 		verify "$temp/wrapper" "$wrapper" "$sums"
 	fi
 	how="downloaded and checked $name"
@@ -122,7 +155,7 @@ download() { # gets the program into $temp/new, checked
 if ! mkdir -p "$root/bin" 2>/dev/null || ! temp=$(mktemp -d "$root/bin/.install.XXXXXX" 2>/dev/null); then
 	fail "the plugin's folder can't be written: $root; install the plugin as a user who owns it, or set HELM_PLUGINS to a folder of your own"
 fi
-trap 'rm -rf "$temp"' EXIT
+trap 'stop_download; rm -rf "$temp"' EXIT
 trap 'exit 1' HUP INT TERM
 for left in "$root"/bin/.install.*; do # of a run that was killed
 	if [ "$left" != "$temp" ] && [ -d "$left" ]; then rm -rf "$left"; fi

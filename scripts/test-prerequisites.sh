@@ -55,7 +55,9 @@ if [ "${1:-}" != cluster ]; then
 	command -v shellcheck >/dev/null || lacks shellcheck shellcheck
 	# The queries of docs/audit-log.md.
 	command -v jq >/dev/null || lacks jq jq
-	# scripts/install.sh checks the signature of a release with it.
+	# scripts/install.sh downloads a release with either, and checks its signature.
+	command -v curl >/dev/null || lacks curl curl
+	command -v wget >/dev/null || lacks wget wget
 	command -v gpg >/dev/null || lacks gpg gpg
 	# The browser that the audit's page is tested in; a font so that its text has a
 	# width.

@@ -136,7 +136,7 @@ func TestDownloadOddly(t *testing.T) {
 func programs(t *testing.T, without ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"awk", "cat", "chmod", "cp", "curl", "cut", "dirname", "gpg", "grep", "mkdir", "mktemp", "mv", "rm", "sed", "sh", "sha256sum", "shasum", "uname", "wget"} {
+	for _, name := range []string{"awk", "cat", "chmod", "cp", "curl", "cut", "dirname", "gpg", "grep", "mkdir", "mktemp", "mv", "rm", "sed", "sh", "sha256sum", "shasum", "sleep", "uname", "wc", "wget"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			continue // of two that do the same one is enough

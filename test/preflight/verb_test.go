@@ -79,7 +79,7 @@ func TestVerb(t *testing.T) {
 				{"install web " + good + " --bad-flag", 2, "helm install has no flag --bad-flag"},
 				{"install web", 1, "must either provide a name"},
 				{"install", 2, "the chart is missing"},
-				{"rollback web", 2, "say install or upgrade"},
+				{"rollback web", 2, "type install or upgrade"},
 				{"install web " + good + " --kube-as-user root", 1, "--kube-as-user sets who acts"},
 				{"install web " + good + " -o name", 2, `--output "name" is not one of`},
 			} {
