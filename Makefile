@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 MODULES := . test test/cel test/tools scripts/release
 export CGO_ENABLED ?= 0
 
-.PHONY: help build install demo test soak matrix race windows check fuzz bench fmt vet lint shellcheck picture tidy unit cross cluster cluster-down package release clean
+.PHONY: help build install demo test soak matrix race windows check fuzz bench fmt vet lint vulns shellcheck picture tidy unit cross cluster cluster-down package release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,12 @@ lint: ## the linters that Helm runs (.golangci.yml)
 	cd test/tools && go build -o "$(CACHE)/tools/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	"$(CACHE)/tools/golangci-lint" run ./...
 	cd test && "$(CACHE)/tools/golangci-lint" run -c ../.golangci.yml ./...
+
+vulns: ## known vulnerabilities in what the programs call; asks vuln.go.dev
+	@mkdir -p "$(CACHE)/tools"
+	cd test/tools && go build -o "$(CACHE)/tools/govulncheck" golang.org/x/vuln/cmd/govulncheck
+	"$(CACHE)/tools/govulncheck" ./...
+	cd scripts/release && "$(CACHE)/tools/govulncheck" ./...
 
 shellcheck:
 	@if command -v shellcheck >/dev/null; then shellcheck -x $$(git ls-files '*.sh' .ci/run plugin.complete); \
