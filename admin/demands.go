@@ -65,12 +65,18 @@ func readDemands(ctx context.Context, c *cluster.Client, namespace string) ([]au
 	all := metav1.ListOptions{}
 	for _, read := range []func() error{
 		func() error {
-			return c.EachTemplate(ctx, namespace, func(key cluster.Key, template *corev1.PodTemplateSpec) {
-				asks := rails.OfTemplate(&template.Spec)
-				if key.Kind == "Pod" {
-					asks = rails.OfPod(&template.Spec)
+			asked := map[cluster.Key]*rails.Demand{}
+			return c.EachTemplate(ctx, namespace, func(t cluster.Template) {
+				asks := rails.OfTemplate(&t.Spec.Spec)
+				if t.Key.Kind == "Pod" {
+					asks = rails.OfPod(&t.Spec.Spec)
 				}
-				add(key.Kind, &metav1.ObjectMeta{Name: key.Name}, asks)
+				asked[t.Key] = asks
+				// What made an object is named in its place, for what it asks for itself.
+				if makers := asked[t.Maker]; asks != nil && makers != nil {
+					asks = asks.Beyond(makers)
+				}
+				add(t.Key.Kind, &metav1.ObjectMeta{Name: t.Key.Name}, asks)
 			})
 		},
 		func() error {

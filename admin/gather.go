@@ -44,7 +44,7 @@ type facts struct {
 	// guard are the policies to write for tenants with a guard.
 	guard guardFacts
 	// violations are the pods and templates that PodSecurity would refuse, by namespace.
-	violations map[tightening]answer[[]string]
+	violations map[tightening]answer[violations]
 	// demands are what objects ask for that the guard judges, by namespace.
 	demands map[string]answer[[]audit.Demand]
 }

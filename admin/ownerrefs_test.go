@@ -103,8 +103,10 @@ func TestForgedOwnersHideNoWorkload(t *testing.T) {
 	server.Put(&corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web-1-x", OwnerReferences: controlledBy(made + " ReplicaSet web-1")}, Spec: template.Spec})
 	want := []string{"CronJob nightly", "Deployment web", "Job forged", "Pod forged", "ReplicaSet forged"}
 	var read []string
-	if err := server.Connect().EachTemplate(t.Context(), "a", func(key cluster.Key, _ *corev1.PodTemplateSpec) {
-		read = append(read, key.Kind+" "+key.Name)
+	if err := server.Connect().EachTemplate(t.Context(), "a", func(t cluster.Template) {
+		if t.Maker == (cluster.Key{}) {
+			read = append(read, t.Key.Kind+" "+t.Key.Name)
+		}
 	}); err != nil {
 		t.Fatal(err)
 	}

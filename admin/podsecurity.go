@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
@@ -38,26 +37,48 @@ func (d *decision) tightenings() []tightening {
 	return found
 }
 
+// violations are the violations of a level of PodSecurity in one namespace.
+type violations struct {
+	// found has a line for each pod and template. warned are the API server's other
+	// warnings at a dry run of the label.
+	found, warned []string
+}
+
 // readViolations finds the pods and templates that violate the level that their namespace
-// is to get. It also counts the API server's own warnings at a dry run of the label. The
+// is to get. It also counts PodSecurity's own warnings at a dry run of the label. The
 // error concerns all namespaces.
-func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, wanted []tightening) (map[tightening]answer[[]string], error) {
+func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, wanted []tightening) (map[tightening]answer[violations], error) {
 	levels := map[string][]tenant.PodSecurity{}
 	for _, w := range wanted {
 		if !slices.Contains(levels[w.namespace], w.level) {
 			levels[w.namespace] = append(levels[w.namespace], w.level)
 		}
 	}
-	found := map[tightening]answer[[]string]{}
-	judge := func(key cluster.Key, template *corev1.PodTemplateSpec) {
-		for _, level := range levels[key.Namespace] {
-			tighter := tightening{key.Namespace, level}
+	found := map[tightening]answer[violations]{}
+	type judged struct {
+		level tenant.PodSecurity
+		key   cluster.Key
+		what  string
+	}
+	// violates has what violates a level, and how; named what was made by one that does not,
+	// of which one is named for all.
+	violates, named := map[judged]bool{}, map[judged]bool{}
+	judge := func(t cluster.Template) {
+		for _, level := range levels[t.Key.Namespace] {
+			tighter := tightening{t.Key.Namespace, level}
 			a := found[tighter]
-			what, err := rails.Violation(level, &template.ObjectMeta, &template.Spec)
-			if err != nil {
+			what, err := rails.Violation(level, &t.Spec.ObjectMeta, &t.Spec.Spec)
+			made := judged{level, t.Maker, what}
+			switch {
+			case err != nil:
 				a.err = err
-			} else if what != "" {
-				a.value = append(a.value, fmt.Sprintf("%s %s: %s", key.Kind, key.Name, what))
+			case what != "":
+				violates[judged{level, t.Key, what}] = true
+				// What made an object is named in its place, where it violates the same.
+				if !violates[made] && !named[made] {
+					a.value.found = append(a.value.found, fmt.Sprintf("%s %s: %s", t.Key.Kind, t.Key.Name, what))
+				}
+				named[made] = t.Maker != cluster.Key{}
 			}
 			found[tighter] = a
 		}
@@ -79,10 +100,12 @@ func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, 
 			tighter := tightening{namespace, level}
 			a := found[tighter]
 			a.err = cmp.Or(a.err, unseen)
-			if len(a.value) == 0 && a.err == nil && len(levels) <= fewNamespaces {
-				a.value, a.err = c.TryLabel(ctx, live.Get(namespaceKey(namespace)), rails.LabelEnforce, string(level))
+			if len(a.value.found) == 0 && a.err == nil && len(levels) <= fewNamespaces {
+				var tried cluster.LabelAnswer
+				tried, a.err = c.TryLabel(ctx, live.Get(namespaceKey(namespace)), rails.LabelEnforce, string(level))
+				a.value = violations{tried.Violations, tried.Others}
 			}
-			slices.Sort(a.value)
+			slices.Sort(a.value.found)
 			found[tighter] = a
 		}
 	}
@@ -115,9 +138,10 @@ func (d *decision) checkViolations() error {
 		case a.err != nil:
 			return a.err
 		}
-		for _, violation := range a.value {
+		for _, violation := range a.value.found {
 			all = append(all, fmt.Sprintf("namespace %s: %s", tighter.namespace, violation))
 		}
+		d.noteWarned(tighter, a.value.warned)
 	}
 	if len(all) == 0 {
 		return nil
@@ -133,6 +157,18 @@ func (d *decision) checkViolations() error {
 		why = fmt.Sprintf("with podSecurity: %s a pod or template could not be created again", d.tenant.PodSecurity)
 	}
 	return &ViolationsError{RiskError{RiskViolatingPods, why}, all}
+}
+
+// noteWarned notes the API server's warnings that are no violations: an admission webhook or
+// policy may warn about any change of a namespace.
+func (d *decision) noteWarned(tighter tightening, warned []string) {
+	const most = 5
+	for _, warning := range warned[:min(len(warned), most)] {
+		d.note("the API server warned of podSecurity: %s of namespace %q: %s", tighter.level, tighter.namespace, warning)
+	}
+	if more := len(warned) - most; more > 0 {
+		d.note("the API server warned %d more times of podSecurity: %s of namespace %q", more, tighter.level, tighter.namespace)
+	}
 }
 
 // PodSecurityUnheld returns the reason why the PodSecurity labels of the tenant's

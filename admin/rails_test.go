@@ -225,7 +225,7 @@ func TestGuardStateOfClasses(t *testing.T) {
 // TestViolations: a level that pods violate is refused before anything is written.
 func TestViolations(t *testing.T) {
 	bad := empty()
-	bad.violations = map[string][]string{"b": {"Pod x: host namespaces (hostNetwork=true)", "CronJob y: privileged"}}
+	bad.violations = map[string]violations{"b": {found: []string{"Pod x: host namespaces (hostNetwork=true)", "CronJob y: privileged"}}}
 	request := asked()
 	_, err := decide(bad.facts(t, request), request)
 	refused, ok := errors.AsType[*ViolationsError](err)
@@ -241,6 +241,12 @@ func TestViolations(t *testing.T) {
 		if got := bad.decide(t, request).Err; got != "" {
 			t.Errorf("%s: %s", name, got)
 		}
+	}
+	warned := empty()
+	warned.violations = map[string]violations{"b": {warned: []string{"b has no owner", "2", "3", "4", "5", "6", "7"}}}
+	if got := warned.decide(t, asked()); got.Err != "" || !slices.Contains(got.Notes, `the API server warned of podSecurity: baseline of namespace "b": b has no owner`) ||
+		!slices.Contains(got.Notes, `the API server warned 2 more times of podSecurity: baseline of namespace "b"`) {
+		t.Errorf("what others warn of: %+v", got)
 	}
 	unseen := empty()
 	unseen.fail = map[string]error{"pods in a": apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, "a", nil)}

@@ -40,7 +40,7 @@ type world struct {
 	// recordKinds are those of the release records in a home.
 	recordKinds map[string][]string
 	// violations are what violates PodSecurity, by namespace.
-	violations map[string][]string
+	violations map[string]violations
 	// fail is the error of every read of a namespace.
 	fail map[string]error
 }
@@ -83,9 +83,9 @@ func (w world) facts(t *testing.T, r Request) *facts {
 	}
 	var needed reads
 	d.addReads(&needed)
-	f.violations = map[tightening]answer[[]string]{}
+	f.violations = map[tightening]answer[violations]{}
 	for _, tight := range needed.tightenings {
-		f.violations[tight] = answer[[]string]{w.violations[tight.namespace], w.fail["pods in "+tight.namespace]}
+		f.violations[tight] = answer[violations]{w.violations[tight.namespace], w.fail["pods in "+tight.namespace]}
 	}
 	f.neighbours = answers(w, needed.neighbours, w.neighbours)
 	f.strangers = answers(w, needed.strangers, w.strangers)

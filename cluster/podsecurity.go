@@ -2,6 +2,9 @@ package cluster
 
 import (
 	"context"
+	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,10 +35,20 @@ var templateRounds = [][]string{
 	{"Pod"},
 }
 
-// EachTemplate calls do for every pod and every pod template, one at a time; of all
-// namespaces if namespace is empty. Objects whose maker exists are left out: its template
-// is the same.
-func (c *Client) EachTemplate(ctx context.Context, namespace string, do func(Key, *corev1.PodTemplateSpec)) error {
+// Template is a pod, or an object that creates pods, with its pod template.
+type Template struct {
+	Key Key
+	// Maker is the existing controller that the object's owner reference names, or the zero
+	// Key. Whoever writes an object chooses its owner references: the maker need not have
+	// created it.
+	Maker Key
+	Spec  *corev1.PodTemplateSpec
+}
+
+// EachTemplate calls do for every pod and every pod template, one at a time, makers first; of
+// all namespaces if namespace is empty. Objects that have a maker and run nothing any more are
+// left out: ReplicaSets of old revisions, completed Jobs and pods.
+func (c *Client) EachTemplate(ctx context.Context, namespace string, do func(Template)) error {
 	var there Owners
 	for _, kindNames := range templateRounds {
 		if err := c.eachTemplateOf(ctx, kindNames, namespace, &there, do); err != nil {
@@ -45,18 +58,18 @@ func (c *Client) EachTemplate(ctx context.Context, namespace string, do func(Key
 	return nil
 }
 
-func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespace string, there *Owners, do func(Key, *corev1.PodTemplateSpec)) error {
+func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespace string, there *Owners, do func(Template)) error {
 	var mutex sync.Mutex
 	return concurrently(len(kindNames), Width, func(i int) error {
 		kindName := kindNames[i]
 		return c.each(ctx, kindName, namespace, metav1.ListOptions{}, func(object *unstructured.Unstructured) {
 			mutex.Lock()
-			_, made := there.Maker(kindName, object)
+			maker, made := there.Maker(kindName, object)
 			if kindName != "Pod" {
 				there.Add(kindName, object)
 			}
 			mutex.Unlock()
-			if made {
+			if made && runsNothing(kindName, object) {
 				return
 			}
 			template := object.Object
@@ -69,8 +82,25 @@ func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespa
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
-			do(keyOf(object), &typed)
+			do(Template{keyOf(object), maker, &typed})
 		})
+	})
+}
+
+// runsNothing reports whether a Pod, ReplicaSet or Job neither is nor has a running pod.
+func runsNothing(kindName string, object *unstructured.Unstructured) bool {
+	switch kindName {
+	case "Pod":
+		phase, _, _ := unstructured.NestedString(object.Object, "status", "phase")
+		return phase == string(corev1.PodSucceeded) || phase == string(corev1.PodFailed)
+	case "ReplicaSet":
+		replicas, found, _ := unstructured.NestedInt64(object.Object, "spec", "replicas")
+		return found && replicas == 0
+	}
+	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	return slices.ContainsFunc(conditions, func(condition any) bool {
+		fields, _ := condition.(map[string]any)
+		return fields["status"] == "True" && (fields["type"] == "Complete" || fields["type"] == "Failed")
 	})
 }
 
@@ -93,8 +123,16 @@ func (warningHandler) HandleWarningHeaderWithContext(ctx context.Context, _ int,
 	}
 }
 
-// TryLabel returns the warnings of a dry run that sets a label on a live namespace.
-func (c *Client) TryLabel(ctx context.Context, namespace *unstructured.Unstructured, label, value string) ([]string, error) {
+// LabelAnswer are the API server's warnings when a namespace gets a PodSecurity label.
+type LabelAnswer struct {
+	// Violations are PodSecurity's own warnings about pods that violate the label's level.
+	// Others are all other warnings, such as those of admission webhooks: a warning does not
+	// name its author.
+	Violations, Others []string
+}
+
+// TryLabel returns the warnings of a dry run that sets a PodSecurity label on a live namespace.
+func (c *Client) TryLabel(ctx context.Context, namespace *unstructured.Unstructured, label, value string) (LabelAnswer, error) {
 	next := namespace.DeepCopy()
 	labels := next.GetLabels()
 	if labels == nil {
@@ -105,7 +143,34 @@ func (c *Client) TryLabel(ctx context.Context, namespace *unstructured.Unstructu
 	var found warnings
 	_, err := c.resource(kinds["Namespace"], "").Update(context.WithValue(ctx, warningsKey{}, &found), next,
 		metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
-	return found.texts, c.explain("trying a label of namespace "+namespace.GetName(), err)
+	return labelAnswer(namespace.GetName(), found.texts), c.explain("trying a label of namespace "+namespace.GetName(), err)
+}
+
+// violatingPod matches PodSecurity's warnings about single pods: "web-0: host namespaces",
+// "web-0 (and 2 other pods): privileged".
+var violatingPod = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?( \(and [0-9]+ other pods?\))?: .`)
+
+// labelAnswer separates PodSecurity's warnings from others. PodSecurity writes one block: a line
+// that names the namespace, then a line for each violation
+// (k8s.io/pod-security-admission/admission, EvaluatePodsInNamespace).
+func labelAnswer(namespace string, texts []string) LabelAnswer {
+	var answer LabelAnswer
+	heading := fmt.Sprintf("existing pods in namespace %q violate the new PodSecurity enforce level ", namespace)
+	for i := 0; i < len(texts); i++ {
+		if !strings.HasPrefix(texts[i], heading) {
+			answer.Others = append(answer.Others, texts[i])
+			continue
+		}
+		first := i + 1
+		for i+1 < len(texts) && violatingPod.MatchString(texts[i+1]) {
+			i++
+		}
+		if first > i { // it names none
+			first = i
+		}
+		answer.Violations = append(answer.Violations, texts[first:i+1]...)
+	}
+	return answer
 }
 
 // privileged is a pod that every level of PodSecurity except privileged refuses.

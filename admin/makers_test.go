@@ -1,0 +1,70 @@
+package admin
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/cluster/clustertest"
+	"helm-tenant/tenant"
+)
+
+// An object that names a controller which is there is judged by what it is itself: the
+// controller need not have made it. What a controller makes is named once, by the controller.
+func TestHarmlessMakersHideNothing(t *testing.T) {
+	plain := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "x"}}}}
+	evil := *plain.DeepCopy()
+	evil.Spec.HostNetwork, evil.Spec.PriorityClassName = true, "system-node-critical"
+	meta := func(name, owner string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: "a", Name: name, OwnerReferences: controlledBy(owner)}
+	}
+	server := clustertest.Start(t, &corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: "a"}},
+		&appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment", APIVersion: "apps/v1"}, ObjectMeta: meta("web", ""), Spec: appsv1.DeploymentSpec{Template: plain}},
+		&appsv1.DaemonSet{TypeMeta: metav1.TypeMeta{Kind: "DaemonSet", APIVersion: "apps/v1"}, ObjectMeta: meta("agent", ""), Spec: appsv1.DaemonSetSpec{Template: evil}},
+		&batchv1.CronJob{TypeMeta: metav1.TypeMeta{Kind: "CronJob", APIVersion: "batch/v1"}, ObjectMeta: meta("nightly", ""), Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: plain}}}},
+	)
+	owner := func(kind, name string) string {
+		return string(server.Get(cluster.Key{Kind: kind, Namespace: "a", Name: name}).GetUID()) + " " + kind + " " + name
+	}
+	set := func(name, owner string, replicas int32, template corev1.PodTemplateSpec) *appsv1.ReplicaSet {
+		return &appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: meta(name, owner), Spec: appsv1.ReplicaSetSpec{Replicas: &replicas, Template: template}}
+	}
+	job := func(name string, conditions ...batchv1.JobCondition) *batchv1.Job {
+		return &batchv1.Job{TypeMeta: metav1.TypeMeta{Kind: "Job", APIVersion: "batch/v1"}, ObjectMeta: meta(name, owner("CronJob", "nightly")), Spec: batchv1.JobSpec{Template: evil}, Status: batchv1.JobStatus{Conditions: conditions}}
+	}
+	server.Put(set("web-1", owner("Deployment", "web"), 1, plain), set("web-0", owner("Deployment", "web"), 0, evil), set("alone", "", 0, evil),
+		job("named"), job("ended", batchv1.JobCondition{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}))
+	pod := func(name, owner string, template corev1.PodTemplateSpec, phase corev1.PodPhase) *corev1.Pod {
+		return &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, ObjectMeta: meta(name, owner), Spec: template.Spec, Status: corev1.PodStatus{Phase: phase}}
+	}
+	server.Put(pod("web-1-a", owner("ReplicaSet", "web-1"), plain, corev1.PodRunning), pod("web-1-b", owner("ReplicaSet", "web-1"), evil, corev1.PodRunning), pod("web-1-c", owner("ReplicaSet", "web-1"), evil, corev1.PodRunning),
+		pod("named-x", owner("Job", "named"), evil, corev1.PodRunning), pod("ended-x", owner("Job", "ended"), evil, corev1.PodSucceeded), pod("agent-x", owner("DaemonSet", "agent"), evil, corev1.PodRunning))
+
+	level := tightening{"a", tenant.PodSecurityBaseline}
+	found, err := readViolations(t.Context(), server.Connect(), cluster.NewLive(), []tightening{level})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const why = ": host namespaces (hostNetwork=true)"
+	if diff := cmp.Diff([]string{"DaemonSet agent" + why, "Job named" + why, "Pod web-1-b" + why, "ReplicaSet alone" + why}, found[level].value.found); diff != "" {
+		t.Errorf("violations, -want +got:\n%s", diff)
+	}
+	demands, err := readDemands(t.Context(), server.Connect(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asking []string
+	for _, demand := range demands {
+		asking = append(asking, demand.Object.Kind+" "+demand.Object.Name)
+	}
+	slices.Sort(asking)
+	if diff := cmp.Diff([]string{"DaemonSet agent", "Job named", "Pod web-1-b", "Pod web-1-c", "ReplicaSet alone"}, asking); diff != "" {
+		t.Errorf("what the guard judges, -want +got:\n%s", diff)
+	}
+}
