@@ -60,11 +60,13 @@ func (a *auditor) opensTo(one *somebody, path Path) (opened, bool) {
 
 // canReach answers for one subject, together with groups that it is in. It goes on
 // with everybody whom the subject can be, and with what the deployers that it
-// reaches can do, until nobody is new.
+// reaches can do, until nobody is new. A deployer as which the subject can't act by the first
+// ways that lead to it is looked for further, and is in the answer twice where others do.
 func (a *auditor) canReach(s Subject, groups []string) []Reached {
 	visited := map[Subject]bool{}      // as themselves
 	impersonated := map[Subject]bool{} // and those who were only impersonated
-	found := map[*deployer]Reached{}
+	// found are the deployers as which it can act, weakly those to which it has other ways.
+	found, weakly := map[*deployer]Reached{}, map[*deployer]Reached{}
 	asked := &somebody{subject: s, who: identityOf(s, groups...)}
 	for _, subject := range asked.who {
 		visited[subject] = true
@@ -89,11 +91,16 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 			if _, already := found[d]; already {
 				continue
 			}
-			if reached, by, one := a.reachedBy(now, holders, d); one != nil {
-				found[d] = reached
-				if by != nil {
-					add(one, d.account, *by)
-				}
+			reached, ok := a.reachedBy(now, holders, d)
+			if _, known := weakly[d]; ok && !reached.acts && !known {
+				weakly[d] = reached.Reached
+			}
+			if !reached.acts {
+				continue
+			}
+			found[d] = reached.Reached
+			if reached.by != nil {
+				add(reached.one, d.account, *reached.by)
 			}
 		}
 		for _, s := range candidates {
@@ -118,8 +125,10 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 	}
 	var reached []Reached
 	for _, d := range a.deployers {
-		if r, ok := found[d]; ok {
-			reached = append(reached, r)
+		for _, of := range []map[*deployer]Reached{found, weakly} {
+			if r, ok := of[d]; ok {
+				reached = append(reached, r)
+			}
 		}
 	}
 	slices.SortStableFunc(reached, func(x, y Reached) int { return cmp.Compare(x.Tenant, y.Tenant) })
@@ -162,10 +171,19 @@ func (h holders) holding(s Subject) []*somebody {
 	return slices.Concat(h.cluster, h.inside[s.Namespace])
 }
 
-// reachedBy returns how the first of now that reaches the deployer does so; first is nil
-// if none of them does. by is the path by which first can act as the deployer, nil if it
-// only gets at the deployer's releases, or needs somebody's help.
-func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached, by *opened, first *somebody) {
+// reaching is how somebody reaches a deployer.
+type reaching struct {
+	Reached
+	one *somebody
+	// acts says that they can act as the deployer, by a path where it takes one; otherwise
+	// they only get at the deployer's releases, or need somebody's help.
+	acts bool
+	by   *opened
+}
+
+// reachedBy returns how the first of now that can act as the deployer does so; where none of
+// them can, how the first that reaches it by other ways does. ok is false where nobody does.
+func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (first reaching, ok bool) {
 	likely := map[*somebody]bool{}
 	spaces := []string{d.target.Home}
 	for _, m := range d.members {
@@ -182,45 +200,58 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (r Reached,
 		likely[one] = true
 	}
 	for _, one := range now {
-		if slices.Contains(one.who, Group(groupMasters)) {
-			chain := []string{one.subject.String(), Group(groupMasters).String()}
-			paths := []OpenPath{{Path{ID: "administrator", Name: "do everything in the cluster"}, append(slices.Clone(one.chains), chain)}}
-			return Reached{Tenant: d.tenant(), Home: d.target.Home, Through: one.through, Paths: paths}, nil, one
+		reached, reaches := a.reachedAs(one, likely[one], d)
+		if reaches && (!ok || reached.acts) {
+			first, ok = reached, true
 		}
-		var open []opened
-		if likely[one] || slices.Contains(one.who, Group(groupNodes)) {
-			for _, path := range a.paths(d) {
-				if o, ok := a.opensTo(one, path); ok {
-					open = append(open, o)
-				}
+		if first.acts {
+			break
+		}
+	}
+	return first, ok
+}
+
+// reachedAs returns how somebody reaches the deployer, if they do. likely says that they have
+// rights where a path to it may ask for some.
+func (a *auditor) reachedAs(one *somebody, likely bool, d *deployer) (reaching, bool) {
+	r := reaching{one: one, Reached: Reached{Tenant: d.tenant(), Home: d.target.Home, Through: one.through}}
+	if slices.Contains(one.who, Group(groupMasters)) {
+		chain := []string{one.subject.String(), Group(groupMasters).String()}
+		r.acts, r.Paths = true, []OpenPath{{Path{ID: "administrator", Name: "do everything in the cluster"}, append(slices.Clone(one.chains), chain)}}
+		return r, true
+	}
+	var open []opened
+	if likely || slices.Contains(one.who, Group(groupNodes)) {
+		for _, path := range a.paths(d) {
+			if o, ok := a.opensTo(one, path); ok {
+				open = append(open, o)
 			}
 		}
-		open = append(open, a.generalOf(one)...)
-		if taken := a.nodePathsTo(one, d); len(taken) > 0 {
-			open = append(open, taken[0]) // each of many namespaces is as good
-		}
-		if o, ok := a.kubeletPathTo(one, d); ok {
-			open = append(open, o)
-		}
-		r.Paths = newAccess(one.subject, false, open).Paths
-		if way, ok := a.connects(one, d); ok {
-			r.Paths = append(r.Paths, way)
-			by = &opened{path: way.Path}
-		}
-		if len(r.Paths) == 0 {
-			continue
-		}
-		for i := range r.Paths {
-			r.Paths[i].Chains = append(slices.Clone(one.chains), r.Paths[i].Chains...)
-		}
-		if index := slices.IndexFunc(open, func(o opened) bool { return o.path.acts() }); index >= 0 {
-			by = &open[index]
-		}
-		r.Tenant, r.Home, r.Through, r.Everything = d.tenant(), d.target.Home, one.through, a.everythingOf(one)
-		r.Member = slices.ContainsFunc(d.members, func(m Subject) bool { return slices.Contains(one.who, m) })
-		return r, by, one
 	}
-	return Reached{}, nil, nil
+	open = append(open, a.generalOf(one)...)
+	if taken := a.nodePathsTo(one, d); len(taken) > 0 {
+		open = append(open, taken[0]) // each of many namespaces is as good
+	}
+	if o, ok := a.kubeletPathTo(one, d); ok {
+		open = append(open, o)
+	}
+	r.Paths = newAccess(one.subject, false, open).Paths
+	if way, ok := a.connects(one, d); ok {
+		r.Paths = append(r.Paths, way)
+		r.by = &opened{path: way.Path}
+	}
+	if len(r.Paths) == 0 {
+		return reaching{}, false
+	}
+	for i := range r.Paths {
+		r.Paths[i].Chains = append(slices.Clone(one.chains), r.Paths[i].Chains...)
+	}
+	if index := slices.IndexFunc(open, func(o opened) bool { return o.path.acts() }); index >= 0 {
+		r.by = &open[index]
+	}
+	r.acts, r.Everything = r.by != nil, a.everythingOf(one)
+	r.Member = slices.ContainsFunc(d.members, func(m Subject) bool { return slices.Contains(one.who, m) })
+	return r, true
 }
 
 // everythingOf are the ways of somebody to a grant of all rights in the cluster; none where
@@ -253,45 +284,6 @@ func (a *auditor) generalOf(one *somebody) []opened {
 // acts reports whether who has the path can do what the deployer can.
 func (p Path) acts() bool {
 	return p.finding != idHome && p.finding != idKubelet && !slices.Contains([]string{"read-secrets", "read-configmaps"}, p.ID)
-}
-
-// connects reports whether somebody reaches a Tiller that is open on the network, from
-// a pod of theirs or from outside.
-func (a *auditor) connects(one *somebody, d *deployer) (OpenPath, bool) {
-	if d.tiller == nil || !d.network.listens || d.network.closed {
-		return OpenPath{}, false
-	}
-	path := a.rights.connect(d.target)
-	workload := objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
-	if len(d.network.services) > 0 {
-		return OpenPath{path, [][]string{{"anybody who reaches a node", d.network.services[0], workload, "port 44134"}}}, true
-	}
-	steps, open := a.rights.opens(one.who, path, nil, nil)
-	if !open {
-		return OpenPath{}, false
-	}
-	return OpenPath{path, append(opened{path, steps}.chains(one.subject), []string{"any pod of the cluster", workload, "port 44134"})}, true
-}
-
-// connect is the way to an open Tiller of who runs anything in any pod.
-func (x *rights) connect(t Target) Path {
-	path := Path{ID: "connect", Name: "connect to Tiller from a pod", finding: idOpen}
-	t.Home = ""
-	p := pather{t, x}
-	anywhere := func(verbs []string, group, resource string) {
-		path.Any = append(path.Any, p.either(verbs, Ask{Group: group, Resource: resource, AnyNamespace: true, AnyName: verbs[0] != "create" || resource == "pods/exec"})...)
-	}
-	anywhere([]string{"create"}, "", "pods")
-	anywhere(change, "", "pods")
-	anywhere(p.stream(), "", "pods/exec")
-	anywhere(change, "", "pods/ephemeralcontainers")
-	for _, workload := range workloadKinds {
-		anywhere([]string{"create"}, workload.group, workload.resource)
-		if workload.changes {
-			anywhere(change, workload.group, workload.resource)
-		}
-	}
-	return path
 }
 
 // asSomebody returns the path to act as that subject, of any kind.

@@ -108,6 +108,23 @@ func TestCanReachThroughOthers(t *testing.T) {
 			s.give("a-tiller", "y", zoe, rule("", "namespaces", "patch"))
 			s.give("b-helm", "x", Account("a-tiller", "tiller"), rule("", "serviceaccounts", "impersonate"))
 		}, nil, []string{"a-tiller change-home"}},
+		{"a deployer that she loosens, and acts as through another", func(s *Snapshot) {
+			s.give("a-tiller", "y", zoe, rule("", "namespaces", "patch"))
+			s.give("a-tiller", "x", bot, enter)
+			s.give("outside", "y", zoe, pods)
+		}, nil, []string{direct + " through service account outside:bot", "a-tiller change-home"}},
+		{"a deployer whose releases she reads, that leads to another", func(s *Snapshot) {
+			s.give("a-tiller", "y", zoe, rule("", "secrets", "list"))
+			s.give("a-tiller", "x", bot, enter)
+			s.give("outside", "y", zoe, pods)
+			s.give("b-helm", "x", Account("a-tiller", "tiller"), rule("", "serviceaccounts", "impersonate"))
+		}, nil, []string{direct + " through service account outside:bot", "a-tiller read-secrets", "b-helm impersonate-deployer through service account outside:bot, service account a-tiller:tiller"}},
+		{"a deployer that two of hers reach, one of them only to loosen it", func(s *Snapshot) {
+			s.give("a-tiller", "y", yan, rule("", "namespaces", "patch"))
+			s.give("a-tiller", "x", bot, enter)
+			s.give("", "z", zoe, rule("", "users", "impersonate", "yan"))
+			s.give("outside", "y", zoe, pods)
+		}, nil, []string{direct + " through service account outside:bot"}},
 		{"a deployer that is cluster-admin", func(s *Snapshot) {
 			member(s, "a-tiller", zoe)
 			s.give("", "x", Account("a-tiller", "tiller"), everything)

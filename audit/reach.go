@@ -44,40 +44,45 @@ func NewReach(s *Snapshot) *Reach {
 }
 
 // Ways returns all bindings, and others only together, through which a subject reaches the
-// deployers with that home; where there is none, the way that leads there through somebody
-// else. Which groups a user is in nobody knows before they log in: only those that the API
+// deployers with that home. Where the subject can act as none of these by them, the way that
+// leads there through somebody else is added. Which groups a user is in nobody knows before they log in: only those that the API
 // server adds by itself count.
 func (r *Reach) Ways(home string, subject Subject) []Way {
 	a := r.auditor
 	var ways []Way
+	acts := false
 	one := &somebody{subject: subject, who: identityOf(subject)}
 	for _, d := range a.deployers {
 		if d.target.Home != home {
 			continue
 		}
 		paths := slices.Concat(a.paths(d), a.general)
-		ways = append(ways, a.rights.ways(subject, paths, a.snapshot.Bindings, home)...)
+		direct := a.rights.ways(subject, paths, a.snapshot.Bindings, home)
+		acts = acts || slices.ContainsFunc(paths, func(path Path) bool {
+			return path.acts() && slices.ContainsFunc(direct, func(way Way) bool { return slices.Contains(way.IDs, path.ID) })
+		})
+		ways = append(ways, direct...)
 		if way, ok := a.connects(one, d); ok {
-			ways = append(ways, chained(way))
+			ways, acts = append(ways, chained(way)), true
 		}
 		for _, o := range a.nodePathsTo(one, d) {
-			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
+			ways, acts = append(ways, chained(OpenPath{o.path, o.chains(subject)})), true
 		}
 		if o, ok := a.kubeletPathTo(one, d); ok {
 			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
 		}
 	}
-	if len(ways) > 0 {
+	if acts {
 		return merge(ways)
 	}
 	for _, reached := range a.canReach(subject, nil) {
-		if reached.Home == home {
+		if reached.Home == home && (len(ways) == 0 || len(reached.Through) > 0) {
 			for _, path := range reached.Paths {
 				ways = append(ways, chained(path))
 			}
 		}
 	}
-	return ways
+	return merge(ways)
 }
 
 // chained is a way that is more than one binding.

@@ -34,6 +34,30 @@ func waysTo(subject Subject, targets []Target, roles []Role, bindings []Binding)
 	return x.ways(subject, paths, bindings, targets[0].Home)
 }
 
+// A way that leaves somebody short of the deployer hides none that goes further.
+func TestWaysBehindAWeakOne(t *testing.T) {
+	s := sceneOf(team("a", tenant.EngineTiller))
+	s.give("a-tiller", "look", User("eve"), rule("", "secrets", "list"))
+	s.give("a-tiller", "enter", Account("outside", "bot"), rule("", "pods/exec", "create"))
+	ids := func() (all []string) {
+		for _, way := range NewReach(s).Ways("a-tiller", User("eve")) {
+			all = append(all, way.IDs...)
+		}
+		return all
+	}
+	if diff := cmp.Diff([]string{"read-secrets"}, ids()); diff != "" {
+		t.Errorf("alone, -want +got:\n%s", diff)
+	}
+	s.give("outside", "run", User("eve"), rule("", "pods", "create"))
+	if diff := cmp.Diff([]string{"read-secrets", "exec"}, ids()); diff != "" {
+		t.Errorf("with a pod of the account's, -want +got:\n%s", diff)
+	}
+	s.give("a-tiller", "too", User("eve"), rule("", "pods/attach", "create"))
+	if diff := cmp.Diff([]string{"read-secrets", "attach"}, ids()); diff != "" {
+		t.Errorf("with a way of their own, -want +got:\n%s", diff)
+	}
+}
+
 // opensOf names the paths that the rules open.
 func opensOf(engine tenant.Engine, rules ...rbacv1.PolicyRule) []string {
 	var names []string
