@@ -171,15 +171,17 @@ func (r Request) check() error {
 	return nil
 }
 
-// checkNamed refuses members, readers or owners that are nobody, or that have all rights
-// already. Unless the risk is accepted it also refuses groups of everybody, every pod or
-// every node. The errors are Invalid and *RiskError.
+// checkNamed refuses members, readers or owners that are nobody, that have all rights already,
+// or that are Kubernetes' own programs. Unless the risk is accepted it also refuses subjects
+// that stand for everybody, every pod or nodes. The errors are Invalid and *RiskError.
 func checkNamed(as tenant.Relation, who tenant.Members, accepted Accepted) error {
 	var open []string
 	for _, s := range who {
 		switch {
-		case s == tenant.Group(tenant.GroupMasters):
+		case s == tenant.Group(tenant.GroupMasters), s == tenant.Group(tenant.GroupClusterAdmins):
 			return Invalid{fmt.Errorf("%s: everybody in it can do everything in the cluster already, and no %s of a tenant can do more", s, as)}
+		case s.IsComponent():
+			return Invalid{fmt.Errorf("%s: one of Kubernetes' own programs or nodes, which runs no helm: as %s it would let in whoever takes its credentials", s, as.Noun())}
 		case s.Kind == rbacv1.GroupKind && strings.HasPrefix(s.Name, tenant.GroupAccounts+":") && len(validation.IsDNS1123Label(s.AccountsOf())) > 0:
 			return Invalid{fmt.Errorf("%s: all service accounts of a namespace are %s:NAMESPACE", s, tenant.GroupAccounts)}
 		}
@@ -190,11 +192,7 @@ func checkNamed(as tenant.Relation, who tenant.Members, accepted Accepted) error
 	if len(open) == 0 {
 		return nil
 	}
-	article := "a"
-	if as == tenant.RelationOwner {
-		article = "an"
-	}
-	return accepted.unless(RiskEveryone, "%s as %s %s opens the tenant to everybody, every pod or every node that it stands for", strings.Join(open, ", "), article, as)
+	return accepted.unless(RiskEveryone, "%s as %s opens the tenant to everybody, every pod or every node that it stands for", strings.Join(open, ", "), as.Noun())
 }
 
 // merged returns the recorded tenant with the requested changes.

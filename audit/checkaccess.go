@@ -206,7 +206,7 @@ func (a *auditor) checkMembers(r *Record) {
 		revoke := command.Run(command.Tenant("revoke", r.Tenant.Name, memberFlag(m)))
 		chain := [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}}
 		switch {
-		case m.IsEverybody(), m.AccountsOf() != "", m == Group(groupNodes):
+		case m.IsOpen():
 			f := r.about(m.String(), "%s is a member", m)
 			f.Chains, f.Fix = chain, revoke
 			severity := Critical

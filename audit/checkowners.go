@@ -3,7 +3,6 @@ package audit
 import (
 	"slices"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"helm-tenant/command"
@@ -48,12 +47,12 @@ func (a *auditor) checkOwners(r *Record) {
 		a.add(idUnheldOwners, "", f)
 	}
 	for _, m := range b.Subjects {
-		if m.IsEverybody() || m.AccountsOf() != "" || m == Group(groupNodes) {
+		if m.IsOpen() {
 			f := r.about(m.String(), "%s is an owner", m)
 			f.Chains = [][]string{{m.String(), b.String(), "Role " + rbac.OwnerName}}
 			f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--owner", memberFlag(m)))
 			severity := Critical
-			if !m.IsEverybody() && m.Kind == rbacv1.GroupKind {
+			if !m.IsEverybody() {
 				severity = High
 			}
 			a.add(idOpenGroup, severity, f)

@@ -56,6 +56,11 @@ func TestCheckOwners(t *testing.T) {
 		{"everybody owns it", func(s *Snapshot) {
 			ownersBinding(s, func(b *Binding) { b.Subjects = append(b.Subjects, Group("system:authenticated")) })
 		}, []string{"HT031 critical group system:authenticated"}},
+		{"a node, and who holds a bootstrap token, own it", func(s *Snapshot) {
+			ownersBinding(s, func(b *Binding) {
+				b.Subjects = append(b.Subjects, User("system:node:n1"), Group("system:bootstrappers:x"))
+			})
+		}, []string{"HT031 high group system:bootstrappers:x", "HT031 high user system:node:n1"}},
 		{"all service accounts of a namespace own it", func(s *Snapshot) {
 			ownersBinding(s, func(b *Binding) { b.Subjects = append(b.Subjects, Group("system:serviceaccounts:ci")) })
 		}, []string{"HT031 high group system:serviceaccounts:ci"}},

@@ -68,7 +68,7 @@ func (a *auditor) checkReaders(r *Record) {
 	a.checkReadTokens(r, t)
 	a.checkOtherReaders(r, t, reader)
 	for _, m := range t.Readers {
-		if m.IsEverybody() || m.AccountsOf() != "" || m == Group(groupNodes) {
+		if m.IsOpen() {
 			f := r.about(m.String(), "%s is a reader", m)
 			f.Chains = [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.ReaderName), "Role " + rbac.ReaderName}}
 			f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--reader", memberFlag(m)))

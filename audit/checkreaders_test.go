@@ -63,6 +63,13 @@ func TestCheckReaders(t *testing.T) {
 				}
 			}
 		}, []string{"HT031 critical group system:authenticated"}},
+		{"a node, and who holds a bootstrap token, read", func(s *Snapshot) {
+			for i := range s.Bindings {
+				if s.Bindings[i].Name == rbac.ReaderName {
+					s.Bindings[i].Subjects = append(s.Bindings[i].Subjects, User("system:node:n1"), User("system:bootstrap:abcdef"))
+				}
+			}
+		}, []string{"HT031 high user system:bootstrap:abcdef", "HT031 high user system:node:n1"}},
 		{"a binding is missing", func(s *Snapshot) {
 			s.Bindings = slices.DeleteFunc(s.Bindings, func(b Binding) bool { return b.Name == "helm-tenant-reader.a.view" })
 		}, []string{"HT042 medium RoleBinding helm-tenant-reader.a.view in namespace a-1"}},

@@ -156,7 +156,7 @@ var rules = []Rule{
 	{idWebhook, "webhook that is sent what homes hold", Medium, "Whoever runs it sees the tokens and releases that are written, or changes the Tiller's pods."},
 	{idApplyFile, "outsider can write what an unattended apply reads", High, "The apply writes whatever tenant stands there, of all namespaces too, with an administrator's rights."},
 	{idWideMember, "member rights wider than needed", Medium, "A member needs one way in; each further one outlives guards, and a revoke."},
-	{idOpenGroup, "everybody is a member", Critical, "The group stands for everybody, for every pod, or for every node."},
+	{idOpenGroup, "everybody is a member", Critical, "It stands for everybody, for every pod, for nodes, or for whoever holds a token to join them."},
 	{idTwoTenants, "member of several tenants", Low, "What keeps the tenants apart does not hold for them."},
 	{idMountable, "member account that others can use", Medium, "Who can make pods in the account's namespace can be the member."},
 	{idNoAccount, "member account that does not exist", Medium, "Whoever makes an account of that name is a member."},

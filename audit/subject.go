@@ -19,7 +19,7 @@ const (
 	groupUnauthenticated = tenant.GroupUnauthenticated
 	groupAccounts        = tenant.GroupAccounts
 	groupNodes           = tenant.GroupNodes
-	groupBootstrappers   = "system:bootstrappers"
+	groupBootstrappers   = tenant.GroupBootstrappers
 	nodePrefix           = tenant.NodePrefix
 )
 

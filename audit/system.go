@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
 )
 
 const systemNamespace = "kube-system"
@@ -32,7 +34,7 @@ func isComponent(b *Binding, s Subject) bool {
 	switch b.Name {
 	case "cluster-admin":
 		return b.RoleName == b.Name && s == Group(groupMasters)
-	case "kubeadm:cluster-admins":
+	case tenant.GroupClusterAdmins:
 		return b.RoleName == "cluster-admin" && s == Group(b.Name)
 	case "system:kube-controller-manager", "system:kube-scheduler":
 		return b.RoleName == b.Name && s == User(b.Name)

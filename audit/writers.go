@@ -64,9 +64,9 @@ func isKubernetes(s Subject) bool {
 	case rbacv1.ServiceAccountKind:
 		return s.Namespace == "kube-system"
 	case rbacv1.UserKind:
-		return strings.HasPrefix(s.Name, "system:kube-") || strings.HasPrefix(s.Name, nodePrefix) || s.Name == "system:apiserver"
+		return s.IsComponent()
 	}
-	return s.Name == groupNodes || strings.HasPrefix(s.Name, groupBootstrappers) || s.Name == "system:monitoring"
+	return s.Name == groupNodes || s.Name == groupBootstrappers || strings.HasPrefix(s.Name, groupBootstrappers+":") || s.Name == "system:monitoring"
 }
 
 // readingVerbs change nothing.

@@ -118,10 +118,9 @@ func (s Subject) validate() error {
 	return nil
 }
 
-// Open returns the members that are groups of everybody, of every pod of the cluster or
-// of a namespace, or of every node.
+// Open returns the members that stand for more than themselves; see Subject.IsOpen.
 func (m Members) Open() Members {
-	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return !s.IsEverybody() && s.AccountsOf() == "" && s != Group(GroupNodes) })
+	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return !s.IsOpen() })
 }
 
 // Subjects returns the members as subjects of a RoleBinding.

@@ -47,9 +47,9 @@ func TestMembersValidate(t *testing.T) {
 }
 
 func TestOpenMembers(t *testing.T) {
-	m := written([]string{"alice", "system:anonymous"},
-		[]string{"devs", "system:authenticated", "system:unauthenticated", "system:serviceaccounts", "system:serviceaccounts:ci", "system:serviceaccountsx", "system:masters"}, nil)
-	want := Members{User("system:anonymous"), Group("system:authenticated"), Group("system:unauthenticated"), Group("system:serviceaccounts"), Group("system:serviceaccounts:ci")}
+	m := written([]string{"alice", "system:anonymous", "system:node:n1", "system:bootstrap:abcdef", "system:nodes"},
+		[]string{"system:nodes", "system:node:n1", "system:bootstrappers", "system:bootstrappers:x", "system:bootstrappersx", "system:authenticated:oauth", "devs", "system:authenticated", "system:unauthenticated", "system:serviceaccounts", "system:serviceaccounts:ci", "system:serviceaccountsx", "system:masters"}, nil)
+	want := Members{User("system:anonymous"), User("system:node:n1"), User("system:bootstrap:abcdef"), Group("system:nodes"), Group("system:bootstrappers"), Group("system:bootstrappers:x"), Group("system:authenticated:oauth"), Group("system:authenticated"), Group("system:unauthenticated"), Group("system:serviceaccounts"), Group("system:serviceaccounts:ci")}
 	if diff := cmp.Diff(want, m.Open()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -117,6 +117,8 @@ func TestSubjectForms(t *testing.T) {
 		{Group("system:serviceaccounts:ci"), "group system:serviceaccounts:ci", "group", "", []string{"system:serviceaccounts", "system:authenticated"}},
 		{Account("ci", "deployer"), "service account ci:deployer", "service-account", "system:serviceaccount:ci:deployer",
 			[]string{"system:serviceaccounts:ci", "system:serviceaccounts", "system:authenticated"}},
+		{User("system:bootstrap:abcdef"), "user system:bootstrap:abcdef", "user", "system:bootstrap:abcdef", []string{"system:bootstrappers", "system:authenticated"}},
+		{Group("system:bootstrappers:x"), "group system:bootstrappers:x", "group", "", []string{"system:bootstrappers", "system:authenticated"}},
 		{Subject{}, "nobody", "user", "", []string{"system:authenticated"}},
 	} {
 		t.Run(test.text, func(t *testing.T) {

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -21,7 +22,9 @@ type Subject struct {
 // (k8s.io/apiserver/pkg/authentication/user and serviceaccount), and the user of requests
 // without credentials.
 const (
-	GroupAuthenticated   = "system:authenticated"
+	GroupAuthenticated = "system:authenticated"
+	// GroupOAuth has everybody who logged in to OpenShift.
+	GroupOAuth           = "system:authenticated:oauth"
 	GroupUnauthenticated = "system:unauthenticated"
 	// GroupAccounts has all service accounts; with ":NAMESPACE", those of one namespace.
 	GroupAccounts = "system:serviceaccounts"
@@ -32,7 +35,18 @@ const (
 	// GroupMasters has the subjects that no authorizer can deny anything.
 	GroupMasters = "system:masters"
 	NodePrefix   = "system:node:"
+	// GroupBootstrappers has the users of bootstrap tokens, whose names are BootstrapPrefix and
+	// the token's ID. A token can name more groups, which all begin with GroupBootstrappers and
+	// a colon (k8s.io/cluster-bootstrap/token/api).
+	GroupBootstrappers = "system:bootstrappers"
+	BootstrapPrefix    = "system:bootstrap:"
+	// GroupClusterAdmins is bound to cluster-admin by kubeadm.
+	GroupClusterAdmins = "kubeadm:cluster-admins"
 )
+
+// controlPlane are the users of Kubernetes' own programs, beside nodes
+// (k8s.io/apiserver/pkg/authentication/user).
+var controlPlane = []string{"system:apiserver", "system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy"}
 
 // SubjectOf converts a subject of a binding in that namespace, which is empty for a
 // ClusterRoleBinding. A service account without a namespace is in the binding's
@@ -147,6 +161,8 @@ func (s Subject) Groups() []string {
 		return []string{GroupUnauthenticated}
 	case s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, NodePrefix):
 		return []string{GroupNodes, GroupAuthenticated}
+	case s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, BootstrapPrefix), s.Kind == rbacv1.GroupKind && strings.HasPrefix(s.Name, GroupBootstrappers+":"):
+		return []string{GroupBootstrappers, GroupAuthenticated}
 	case s.Kind == rbacv1.GroupKind && (s.Name == GroupAuthenticated || s.Name == GroupUnauthenticated):
 		return nil
 	case s.AccountsOf() != "":
@@ -162,9 +178,26 @@ func (s Subject) IsEverybody() bool {
 	case rbacv1.UserKind:
 		return s.Name == UserAnonymous
 	case rbacv1.GroupKind:
-		return s.Name == GroupAuthenticated || s.Name == GroupUnauthenticated || s.Name == GroupAccounts
+		return slices.Contains([]string{GroupAuthenticated, GroupOAuth, GroupUnauthenticated, GroupAccounts}, s.Name)
 	}
 	return false
+}
+
+// IsOpen reports whether the subject stands for everybody, for every pod of the cluster or of a
+// namespace, for nodes, or for whoever holds a bootstrap token. Who takes a node, by a pod on
+// it, is that node.
+func (s Subject) IsOpen() bool {
+	if s.Kind == rbacv1.UserKind {
+		return s.IsEverybody() || strings.HasPrefix(s.Name, NodePrefix) || strings.HasPrefix(s.Name, BootstrapPrefix)
+	}
+	return s.IsEverybody() || s.AccountsOf() != "" || s.Kind == rbacv1.GroupKind &&
+		(s.Name == GroupNodes || s.Name == GroupBootstrappers || strings.HasPrefix(s.Name, GroupBootstrappers+":"))
+}
+
+// IsComponent reports whether the subject is the user of one of Kubernetes' own programs, or of
+// a node.
+func (s Subject) IsComponent() bool {
+	return s.Kind == rbacv1.UserKind && (slices.Contains(controlPlane, s.Name) || strings.HasPrefix(s.Name, NodePrefix))
 }
 
 // AccountsOf returns the namespace if the subject is the group of all its service

@@ -613,6 +613,10 @@ var planted = []planting{
 		p.helmTenant("grant", "alpha", "--group", "system:nodes", "--accept-risk=everyone")
 		p.later(func() { p.helmTenant("revoke", "alpha", "--group", "system:nodes") })
 	}, []string{"HT031 alpha group system:nodes"}},
+	{"whoever holds a bootstrap token is a member", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--group", "system:bootstrappers:workers", "--accept-risk=everyone")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--group", "system:bootstrappers:workers") })
+	}, []string{"HT031 alpha group system:bootstrappers:workers"}},
 	{"somebody who can impersonate a member of a tenant of Helm 3", func(p *plant) {
 		p.grant("", "be", []string{"impersonate users gail"}, "user zoe")
 	}, nil},
