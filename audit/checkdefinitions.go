@@ -56,7 +56,8 @@ func (a *auditor) checkDefinitions() {
 		}
 		f := Finding{Subject: s.String(), Object: definitions, Text: fmt.Sprintf("%s can change the definition of objects that %s carries out with its own rights: a default or a conversion in it changes what those objects say",
 			s, definedFor(steps[0].ask))}
-		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+		f.Chains = chainsOf(s, []opened{{path, steps}})
+		f.Fix = a.takeAwayAll([]opened{{path, steps}}).With("or hold the right by resourceNames to definitions of other kinds")
 		severity := everybodyIs(s)
 		if s.Kind == rbacv1.ServiceAccountKind && s.Namespace == systemNamespace {
 			severity = Medium

@@ -70,6 +70,12 @@ func TestBorrowing(t *testing.T) {
 		{"a definition of KubeVela, for one's own", func(s *Snapshot) { s.give("c", "x", eve, rule("core.oam.dev", "traitdefinitions", "patch")) }, nil},
 		{"a class of Karpenter's nodes", func(s *Snapshot) { s.give("", "x", eve, rule("karpenter.k8s.aws", "ec2nodeclasses", "patch")) }, []string{"HT079 high user eve"}},
 		{"a pool of Karpenter's nodes", func(s *Snapshot) { s.give("", "x", eve, rule("karpenter.sh", "nodepools", "*")) }, nil},
+		{"a definition by which kro makes anything", func(s *Snapshot) { s.give("", "x", eve, rule("kro.run", "resourcegraphdefinitions", "create")) }, []string{"HT079 high user eve"}},
+		{"who is in a group of OpenShift's", func(s *Snapshot) { s.give("", "x", eve, rule("user.openshift.io", "groups", "patch", "devs")) }, []string{"HT079 high user eve"}},
+		{"a password of Dex, in its namespace", func(s *Snapshot) { s.give("dex", "x", eve, rule("dex.coreos.com", "passwords", "create")) }, []string{"HT079 high user eve"}},
+		{"a password of Dex, where it reads none", func(s *Snapshot) { s.give("c", "x", eve, rule("dex.coreos.com", "passwords", "create")) }, nil},
+		{"an object in no namespace, by a RoleBinding in a tenant's", func(s *Snapshot) { s.give("a-1", "x", eve, rule("kro.run", "resourcegraphdefinitions", "create")) }, []string{"HT040 medium user eve"}},
+		{"an account of a home, by kapp-controller", func(s *Snapshot) { s.give("a-tiller", "x", eve, rule("kappctrl.k14s.io", "apps", "create")) }, []string{"HT011 high user eve"}},
 		{"files of OpenShift's nodes", func(s *Snapshot) {
 			s.give("", "x", eve, rule("machineconfiguration.openshift.io", "machineconfigs", "create"))
 		}, []string{"HT079 high user eve"}},

@@ -53,6 +53,10 @@ var (
 	olm1Homes       = []string{"olmv1-system", "openshift-operator-controller", "openshift-catalogd"}
 	velaHomes       = []string{"vela-system"}
 	hubHomes        = []string{"local-cluster"}
+	kruiseHomes     = []string{"kruise-system"}
+	conciergeHomes  = []string{"pinniped-concierge"}
+	supervisorHomes = []string{"pinniped-supervisor"}
+	openShiftHomes  = []string{"openshift-authentication", "openshift-authentication-operator", "openshift-oauth-apiserver", "openshift-config-operator"}
 )
 
 // lenders are known by the kinds that their own documentation installs. Some that look like
@@ -66,7 +70,7 @@ var lenders = []lender{
 	{"Flux's tofu-controller", "infra.contrib.fluxcd.io", []string{"terraforms"}, aside, fluxHomes},
 	{"Flux Operator", "fluxcd.controlplane.io", []string{"fluxinstances", "resourcesets"}, everywhere, fluxHomes},
 	{"Helm Operator", "helm.fluxcd.io", []string{"helmreleases"}, everywhere, []string{"flux"}},
-	{"Argo CD", "argoproj.io", []string{"applications", "applicationsets", "appprojects"}, fromHome, argoHomes},
+	{"Argo CD", "argoproj.io", []string{"applications", "applicationsets", "appprojects", "argocds"}, fromHome, argoHomes},
 	{"Tekton Pipelines", "tekton.dev", []string{"taskruns", "pipelineruns", "customruns"}, aside, tektonHomes},
 	{"Tekton Triggers", "triggers.tekton.dev", []string{"eventlisteners", "triggers", "triggertemplates"}, aside, tektonHomes},
 	{"Tekton's resolvers", "resolution.tekton.dev", []string{"resolutionrequests"}, aside, tektonHomes},
@@ -89,7 +93,8 @@ var lenders = []lender{
 	{"Kyverno", "policies.kyverno.io", []string{"namespacedgeneratingpolicies", "namespacedmutatingpolicies", "deletingpolicies", "namespaceddeletingpolicies"}, aside, kyvernoHomes},
 	{"Kyverno", "policies.kyverno.io", []string{"generatingpolicies", "mutatingpolicies"}, unscoped, kyvernoHomes},
 	{"Gatekeeper", "mutations.gatekeeper.sh", []string{"assign", "assignimage", "modifyset"}, unscoped, []string{"gatekeeper-system"}},
-	{"Rancher", "management.cattle.io", []string{"globalroles", "globalrolebindings", "roletemplates"}, unscoped, rancherHomes},
+	// A token is one of the user that it names.
+	{"Rancher", "management.cattle.io", []string{"globalroles", "globalrolebindings", "roletemplates", "tokens"}, unscoped, rancherHomes},
 	{"Rancher", "management.cattle.io", []string{"clusterroletemplatebindings", "projectroletemplatebindings"}, everywhere, rancherHomes},
 	{"Rancher's Fleet", "fleet.cattle.io", []string{"gitrepos", "bundles", "helmops"}, fromHome, rancherHomes},
 	{"Rancher's Fleet", "fleet.cattle.io", []string{"bundledeployments"}, everywhere, rancherHomes},
@@ -103,13 +108,37 @@ var lenders = []lender{
 	{"KubeVela", "core.oam.dev", []string{"componentdefinitions", "traitdefinitions", "workflowstepdefinitions", "policydefinitions"}, sourced, velaHomes},
 	// What userData says runs on new nodes, with all pods' tokens.
 	{"Karpenter", "karpenter.k8s.aws", []string{"ec2nodeclasses"}, unscoped, []string{"karpenter"}},
-	{"OpenShift's machine config operator", "machineconfiguration.openshift.io", []string{"machineconfigs"}, unscoped, []string{"openshift-machine-config-operator"}},
+	{"OpenShift's machine config operator", "machineconfiguration.openshift.io", []string{"machineconfigs", "kubeletconfigs"}, unscoped, []string{"openshift-machine-config-operator"}},
 	// The hub that manages itself does so under that name.
 	{"Open Cluster Management", "work.open-cluster-management.io", []string{"manifestworks"}, fromHome, hubHomes},
 	{"Open Cluster Management", "policy.open-cluster-management.io", []string{"configurationpolicies", "operatorpolicies"}, fromHome, hubHomes},
 	{"Open Cluster Management", "rbac.open-cluster-management.io", []string{"clusterpermissions"}, fromHome, hubHomes},
 	{"Config Sync", "configsync.gke.io", []string{"rootsyncs"}, fromHome, []string{"config-management-system"}},
 	{"Metacontroller", "metacontroller.k8s.io", []string{"compositecontrollers", "decoratorcontrollers"}, unscoped, []string{"metacontroller"}},
+	{"Sveltos", "config.projectsveltos.io", []string{"clusterprofiles"}, unscoped, []string{"projectsveltos"}},
+	{"Sveltos", "config.projectsveltos.io", []string{"profiles"}, fromHome, []string{"mgmt"}}, // where the cluster manages itself
+	{"kro", "kro.run", []string{"resourcegraphdefinitions"}, unscoped, []string{"kro", "kro-system"}},
+	{"RBAC Manager", "rbacmanager.reactiveops.io", []string{"rbacdefinitions"}, unscoped, []string{"rbac-manager"}},
+	{"the Namespace Configuration Operator", "redhatcop.redhat.io", []string{"groupconfigs", "namespaceconfigs", "userconfigs"}, unscoped, []string{"namespace-configuration-operator"}},
+	{"Kanister", "cr.kanister.io", []string{"actionsets", "blueprints"}, fromHome, []string{"kanister", "kasten-io"}},
+	// These put containers into pods, or objects into namespaces, of others.
+	{"OpenKruise", "apps.kruise.io", []string{"resourcedistributions", "sidecarsets"}, unscoped, kruiseHomes},
+	{"Kubewarden", "policies.kubewarden.io", []string{"clusteradmissionpolicies", "clusteradmissionpolicygroups", "policyservers"}, unscoped, []string{"kubewarden"}},
+	{"Kubewarden", "policies.kubewarden.io", []string{"admissionpolicies", "admissionpolicygroups"}, aside, []string{"kubewarden"}},
+	// These name the image of privileged pods on every node.
+	{"the NVIDIA GPU Operator", "nvidia.com", []string{"clusterpolicies", "nvidiadrivers"}, unscoped, []string{"gpu-operator", "nvidia-gpu-operator"}},
+	{"the Tigera operator", "operator.tigera.io", []string{"installations"}, unscoped, []string{"tigera-operator"}},
+	{"Rook", "ceph.rook.io", []string{"cephclusters"}, fromHome, []string{"rook-ceph"}},
+	{"KubeVirt", "kubevirt.io", []string{"kubevirts"}, fromHome, []string{"kubevirt"}},
+	// These say who somebody is that logs in, or which groups they are in.
+	{"the AWS IAM Authenticator", "iamauthenticator.k8s.aws", []string{"iamidentitymappings"}, unscoped, nil},
+	{"Pinniped's Concierge", "authentication.concierge.pinniped.dev", []string{"jwtauthenticators", "webhookauthenticators"}, unscoped, conciergeHomes},
+	{"Pinniped's Supervisor", "config.supervisor.pinniped.dev", []string{"federationdomains"}, fromHome, supervisorHomes},
+	{"Pinniped's Supervisor", "idp.supervisor.pinniped.dev", []string{"activedirectoryidentityproviders", "githubidentityproviders", "ldapidentityproviders", "oidcidentityproviders"}, fromHome, supervisorHomes},
+	{"Dex", "dex.coreos.com", []string{"authcodes", "authrequests", "connectors", "passwords", "refreshtokens", "signingkeies"}, fromHome, []string{"dex", "auth"}},
+	{"OpenShift's login", "user.openshift.io", []string{"groups", "identities", "useridentitymappings", "users"}, unscoped, openShiftHomes},
+	{"OpenShift's login", "oauth.openshift.io", []string{"oauthaccesstokens", "oauthauthorizetokens", "oauthclients"}, unscoped, openShiftHomes},
+	{"OpenShift's login", "config.openshift.io", []string{"authentications", "oauths"}, unscoped, openShiftHomes},
 	// These make or fill namespaces, which no level of PodSecurity and no policy of the tenant's holds.
 	{"the Hierarchical Namespace Controller", "hnc.x-k8s.io", []string{"subnamespaceanchors", "hierarchyconfigurations"}, aside, []string{"hnc-system"}},
 	{"Accurate", "accurate.cybozu.com", []string{"subnamespaces"}, aside, []string{"accurate"}},
@@ -118,17 +147,20 @@ var lenders = []lender{
 }
 
 // podMakers are well-known controllers that make pods in the namespace of an object, with
-// an account of it that the object's writer chooses, as Kubernetes' own workloads do.
+// an account of it that the object's writer chooses, as Kubernetes' own workloads do; or that
+// act as such an account themselves.
 var podMakers = []struct {
 	group     string
 	resources []string
 }{
+	{"kappctrl.k14s.io", []string{"apps"}},
+	{"packaging.carvel.dev", []string{"packageinstalls"}},
 	{"argoproj.io", []string{"workflows", "cronworkflows", "rollouts", "experiments", "analysisruns", "sensors", "eventsources"}},
 	{"tekton.dev", []string{"taskruns", "pipelineruns"}},
 	{"triggers.tekton.dev", []string{"eventlisteners"}},
 	{"keda.sh", []string{"scaledjobs"}},
 	{"serving.knative.dev", []string{"services", "configurations", "revisions"}},
-	{"sources.knative.dev", []string{"containersources"}},
+	{"sources.knative.dev", []string{"apiserversources", "containersources"}},
 	{"monitoring.coreos.com", []string{"prometheuses", "prometheusagents", "alertmanagers", "thanosrulers"}},
 	{"apps.openshift.io", []string{"deploymentconfigs"}},
 	{"build.openshift.io", []string{"builds", "buildconfigs"}},
@@ -138,11 +170,15 @@ var podMakers = []struct {
 	{"flink.apache.org", []string{"flinkdeployments"}},
 	{"batch.volcano.sh", []string{"jobs"}},
 	{"ray.io", []string{"rayclusters", "rayjobs", "rayservices"}},
-	{"kubeflow.org", []string{"notebooks", "tfjobs", "pytorchjobs", "mpijobs", "xgboostjobs"}},
+	{"kubeflow.org", []string{"notebooks", "tfjobs", "pytorchjobs", "mpijobs", "xgboostjobs", "paddlejobs", "jaxjobs", "experiments", "trials", "scheduledworkflows"}},
+	{"trainer.kubeflow.org", []string{"trainjobs"}},
+	{"kubernetes.dask.org", []string{"daskclusters", "daskjobs", "daskworkergroups"}},
+	{"camel.apache.org", []string{"integrations", "pipes"}},
+	{"shipwright.io", []string{"builds", "buildruns"}},
 	{"serving.kserve.io", []string{"inferenceservices"}},
 	{"jobset.x-k8s.io", []string{"jobsets"}},
 	{"leaderworkerset.x-k8s.io", []string{"leaderworkersets"}},
-	{"apps.kruise.io", []string{"clonesets", "statefulsets", "daemonsets", "uniteddeployments", "broadcastjobs", "advancedcronjobs"}},
+	{"apps.kruise.io", []string{"clonesets", "statefulsets", "daemonsets", "uniteddeployments", "broadcastjobs", "advancedcronjobs", "ephemeraljobs"}},
 	{"agones.dev", []string{"fleets", "gameserversets", "gameservers"}},
 	{"actions.github.com", []string{"autoscalingrunnersets", "ephemeralrunnersets", "ephemeralrunners"}},
 	{"actions.summerwind.dev", []string{"runners", "runnersets", "runnerdeployments", "runnerreplicasets"}},
@@ -234,13 +270,14 @@ type loan struct {
 	ask    Ask
 }
 
-// loans are the objects of lenders that the rules allow to be written, but for sources, which
-// matter in the lender's own namespace only. Rules for the objects of every API group count
+// loans are the objects of lenders that the rules allow to be written in a namespace, but for
+// sources, which matter in the lender's own namespace only. Objects in no namespace are none: a
+// RoleBinding gives no right to them. Rules for the objects of every API group count
 // where the API server has the lender's.
 func (a *auditor) loans(rules []rbacv1.PolicyRule) []loan {
 	var found []loan
 	for _, lender := range lenders {
-		if lender.span == sourced {
+		if lender.span == sourced || lender.span == unscoped {
 			continue
 		}
 		for _, resource := range lender.resources {
