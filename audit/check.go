@@ -124,6 +124,9 @@ func (a *auditor) checkTiller(d *deployer) {
 		switch {
 		case len(n.services) > 0:
 			f.Text = "Tiller listens on its pod's address, and a Service leads there from outside the cluster"
+			if n.services[0] == nodePort {
+				f.Text = "Tiller listens on a port of its node, and whoever reaches the node can connect"
+			}
 			f.Chains = [][]string{{"anybody who reaches a node", n.services[0], workload, "port 44134"}}
 		case n.closed:
 			severity = Medium

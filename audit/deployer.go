@@ -80,7 +80,7 @@ type exposure struct {
 	// closed says that a NetworkPolicy lets nobody connect; partly, that policies
 	// let some.
 	closed, partly bool
-	// services are those that lead there from outside the cluster.
+	// services are those that lead there from outside the cluster, and the node's own ports.
 	services []string
 	// policies are those that select its pods, letting those of them that let some
 	// connect.
@@ -110,12 +110,18 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 			e.letting = append(e.letting, policy.Name)
 		}
 	}
+	if template.Spec.HostNetwork { // where no policy holds
+		isolated, e.partly = false, false
+	}
 	e.closed = isolated && !e.partly
 	for _, service := range s.Services {
-		if service.Namespace == namespace && len(service.Selector) > 0 && labels.SelectorFromSet(service.Selector).Matches(labels.Set(template.Labels)) &&
-			(service.Type == corev1.ServiceTypeNodePort || service.Type == corev1.ServiceTypeLoadBalancer) {
+		if service.Namespace == namespace && len(service.Selector) > 0 && labels.SelectorFromSet(service.Selector).Matches(labels.Set(template.Labels)) {
 			e.services = append(e.services, objectName("Service", namespace, service.Name))
 		}
+	}
+	onNode := func(port corev1.ContainerPort) bool { return port.ContainerPort == tillerPort && port.HostPort != 0 }
+	if template.Spec.HostNetwork || slices.ContainsFunc(c.Ports, onNode) {
+		e.services = append(e.services, nodePort)
 	}
 	return e
 }
@@ -129,9 +135,16 @@ func isolatesIngress(spec networkingv1.NetworkPolicySpec) bool {
 	return len(spec.PolicyTypes) == 0 || slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
 }
 
+const (
+	// tillerPort is where Tiller listens (k8s.io/helm/pkg/tiller/environment).
+	tillerPort = 44134
+	// nodePort stands for the port of a pod that is one of its node's.
+	nodePort = "the node's own port"
+)
+
 // admits reports whether a rule lets anybody connect to Tiller's port.
 func admits(rule networkingv1.NetworkPolicyIngressRule) bool {
-	const port = 44134 // k8s.io/helm/pkg/tiller/environment
+	const port = tillerPort
 	if len(rule.Ports) == 0 {
 		return true
 	}

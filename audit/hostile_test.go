@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -70,7 +69,7 @@ func hostileScene(word string) *Snapshot {
 		Workload{Kind: "DaemonSet", Namespace: home, Name: word, Template: &template}, Workload{Kind: "StatefulSet", Namespace: home, Name: "z" + word})
 	s.Tokens = append(s.Tokens, Token{home, word, "tiller"})
 	s.Policies = append(s.Policies, NetworkPolicy{home, word, networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{}, Ingress: []networkingv1.NetworkPolicyIngressRule{{}}}})
-	s.Services = append(s.Services, Service{home, word, corev1.ServiceTypeNodePort, template.Labels})
+	s.Services = append(s.Services, Service{home, word, template.Labels})
 	s.Releases = append(s.Releases, Release{Home: home, Name: word, Namespace: word, Record: ObjectRef{"Secret", home, word}},
 		Release{Home: home, Name: word + "2", Namespace: "kube-system", Record: ObjectRef{"Secret", home, "x.v1"}, Tried: true},
 		Release{Home: home, Record: ObjectRef{"ConfigMap", home, word}, Problem: "it says " + word})

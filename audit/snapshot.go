@@ -227,10 +227,9 @@ type Token struct {
 	Namespace, Name, Account string
 }
 
-// Service is a Service.
+// Service is a Service to which connections come from outside the cluster.
 type Service struct {
 	Namespace, Name string
-	Type            corev1.ServiceType
 	Selector        map[string]string
 }
 
