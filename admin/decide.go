@@ -68,6 +68,7 @@ func consider(f *facts, r Request) (*decision, error) {
 		(*decision).judgeSquatter,
 		(*decision).noteRestored,
 		(*decision).noteRemade,
+		(*decision).warnOfExisting,
 		(*decision).noteSelected,
 		(*decision).judgeHome,
 		(*decision).checkLiveStorage,

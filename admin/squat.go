@@ -132,6 +132,21 @@ func (d *decision) noteRemade() error {
 	return nil
 }
 
+// warnOfExisting warns if the tenant exists and has none of the requested namespaces: the admin
+// may mean to create a tenant. Whoever may create namespaces can create two of them, one labelled
+// as a home and one whose annotation leads to it, and both together look like a tenant that an
+// admin created.
+func (d *decision) warnOfExisting() error {
+	asked := d.request.Tenant.Namespaces
+	if !d.existed || d.restored || d.request.Migrating || d.request.Receiving != nil || d.request.Resumed || len(asked) == 0 || len(d.was.Namespaces) == 0 {
+		return nil
+	}
+	if !slices.ContainsFunc(asked, func(ns string) bool { return slices.Contains(d.was.Namespaces, ns) }) {
+		d.warn("tenant %q already exists, with the home namespace %q and the namespaces %s: if no admin created it, whoever did can act in the namespaces that it gets", d.tenant.Name, d.was.Home(), brief(d.was.Namespaces))
+	}
+	return nil
+}
+
 // noteSelected names the RoleBindings and tokens of others in namespaces that the tenant
 // gets by a selector: no admin named these namespaces, and whoever made one may have
 // prepared it.

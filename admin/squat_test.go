@@ -85,6 +85,32 @@ func TestSquatted(t *testing.T) {
 	})
 }
 
+// TestExisting: a tenant is there that has none of the namespaces that are asked for.
+func TestExisting(t *testing.T) {
+	made := empty().after(t, asked(namespaces("a")))
+	want := `tenant "t" already exists, with the home namespace "t-tiller" and the namespaces a: if no admin created it, whoever did can act in the namespaces that it gets`
+	for _, test := range []struct {
+		name    string
+		world   world
+		request Request
+		warns   bool
+	}{
+		{"another namespace", made, asked(namespaces("b")), true},
+		{"a file with another namespace", made, asked(namespaces("b"), exactly), true},
+		{"one more namespace", made, asked(namespaces("a", "b")), false},
+		{"no namespace", made, asked(namespaces()), false},
+		{"a new tenant", empty(), asked(namespaces("b")), false},
+	} {
+		prepared, err := decide(test.world.facts(t, test.request), test.request)
+		if err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		if slices.Contains(prepared.Warnings, want) != test.warns {
+			t.Errorf("%s: warnings %q", test.name, prepared.Warnings)
+		}
+	}
+}
+
 // TestRemade: a namespace of the tenant's was deleted, and made again by somebody else.
 func TestRemade(t *testing.T) {
 	made := empty().after(t, asked())
