@@ -42,9 +42,15 @@ func Objects(manifest string) []Object {
 	var objects []Object
 	for document := range strings.SplitSeq("\n"+manifest, "\n---") {
 		var head manifestObject
-		if short, ok := headOf(document); ok && yaml.Unmarshal([]byte(short), &head) == nil {
-			objects = head.appendTo(objects)
-			continue
+		if short, ok := headOf(document); ok {
+			if plain, ok := plainHead(short); ok {
+				objects = plain.appendTo(objects)
+				continue
+			}
+			if yaml.Unmarshal([]byte(short), &head) == nil {
+				objects = head.appendTo(objects)
+				continue
+			}
 		}
 		head = manifestObject{}
 		if yaml.Unmarshal([]byte(document), &head) == nil {

@@ -42,6 +42,13 @@ func TestObjectsInFull(t *testing.T) {
 		short    bool
 	}{
 		"as templates write it":             {"\n# Source: x\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n\n  annotations:\n    helm.sh/resource-policy: keep\ndata:\n  text: |\n    kind: Secret\n", true},
+		"with labels":                       {"\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels:\n    app: a\n    version: \"1.0\"\n  namespace: b\n", true},
+		"a name that is a number":           {"kind: ConfigMap\nmetadata:\n  name: 0x10\n", true},
+		"a name that YAML reads as a truth": {"kind: ConfigMap\nmetadata:\n  name: 'a'\n  namespace: Yes\n", true},
+		"a name that goes on":               {"kind: ConfigMap\nmetadata:\n  name: a\n    b\n", true},
+		"a name twice":                      {"kind: ConfigMap\nmetadata:\n  name: a\n  name: b\n", true},
+		"with a comment":                    {"kind: ConfigMap\nmetadata:\n  name: a # b\n", true},
+		"metadata of a label's":             {"kind: ConfigMap\nmetadata:\n  labels:\n    name: b\n  name: a\n", true},
 		"a list at the margin":              {"rules:\n- apiGroups: []\nkind: Role\nmetadata: {name: a}\napiVersion: v1\n", true},
 		"items at the margin":               {"kind: List\napiVersion: v1\nitems:\n- kind: ConfigMap\n  metadata:\n    name: a\n", true},
 		"a comment behind ---":              {" # x\nkind: ConfigMap\nmetadata: {name: a}\n", true},

@@ -73,9 +73,6 @@ func ReadKept(r Release, secret corev1.Secret, written *Written, budget *release
 	if err == nil {
 		k.name, k.namespace = there.Name, there.Namespace
 		k.revision, _, err = revisionOf(secret.Name, there)
-		if _, tooLarge := errors.AsType[*release.TooLargeError](err); tooLarge {
-			err = nil // helm packed it, so it fits
-		}
 	}
 	k.problem = err
 	return k

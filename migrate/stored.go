@@ -49,7 +49,10 @@ func Read(object string, old *release2.Release) Stored {
 	}
 	converted, err := Convert(old)
 	if err == nil {
-		s.revision, _, err = revisionOf(object, converted)
+		var plain []byte
+		if s.revision, plain, err = revisionOf(object, converted); err == nil {
+			err = release.CheckSize(plain)
+		}
 		s.revision.objects = Objects(converted.Manifest)
 	}
 	s.failure = err
@@ -83,12 +86,9 @@ func (r Revision) HasManifest(text string) bool { return r.manifest == digestOf(
 func digestOf(manifest string) digest { return sha256.Sum256([]byte(strings.TrimSpace(manifest))) }
 
 // revisionOf returns a Helm 3 release as a Revision, with the JSON text that Helm 3
-// stores. The error is a *release.TooLargeError if Helm 3 can't store it.
+// stores.
 func revisionOf(record string, r *release3.Release) (Revision, []byte, error) {
 	plain, err := json.Marshal(r)
-	if err == nil {
-		err = release.CheckSize(plain)
-	}
 	return Revision{
 		Version: r.Version, Status: r.Info.Status, Record: record, first: r.Info.FirstDeployed, last: r.Info.LastDeployed,
 		manifest: digestOf(r.Manifest), whole: sha256.Sum256(plain), size: len(plain),
