@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -139,6 +140,11 @@ func (d *decision) wantedInNamespace(name string) ([]runtime.Object, error) {
 		}
 		maps.Copy(namespace.Labels, labels)
 		maps.Copy(namespace.Annotations, annotations)
+		if d.tenant.Network == tenant.NetworkIsolated && !servesPolicies(d.facts.live) {
+			// The NetworkPolicy selects by it, and API servers before Kubernetes 1.21 do not
+			// set it. The others refuse any other value.
+			namespace.Labels[corev1.LabelMetadataName] = name
+		}
 		objects = append(objects, rails.Objects(d.tenant, name, owner)...)
 	}
 	if len(namespace.Labels)+len(namespace.Annotations) > 0 {

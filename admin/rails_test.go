@@ -62,6 +62,9 @@ func TestRails(t *testing.T) {
 	full := tenant.Rails{Quota: map[string]string{"pods": "5"}, Network: tenant.NetworkIsolated, Limits: &tenant.Limits{Max: map[string]string{"cpu": "1"}}}
 	rich := empty().after(t, asked(namespaces("a"), railed(full)))
 	before := empty().after(t, asked(namespaces("a"), railed(tenant.RailsOfBefore()), accept(RiskNoGuard)))
+	old := empty()
+	old.unserved = []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+	apart := asked(namespaces("a"), railed(tenant.Rails{PodSecurity: tenant.PodSecurityUnmanaged, Network: tenant.NetworkIsolated}), accept(RiskNodeAccess))
 	shared := empty().after(t, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"a"}}}).
 		after(t, asked(namespaces("a"), func(r *Request) {
 			r.Share, r.Tenant.Rails = true, tenant.Rails{PodSecurity: "restricted", Quota: full.Quota}
@@ -74,6 +77,10 @@ func TestRails(t *testing.T) {
 		policies int
 	}{
 		{"a second time", made, asked(), nil, 0},
+		{"isolated by a label that the API server sets", empty(), apart, []string{"create NetworkPolicy helm-tenant in namespace a", "a [helm-tenant/guard] <nil> -> enforce"}, all},
+		{"isolated by a label that an old API server lacks", old, apart, []string{"create NetworkPolicy helm-tenant in namespace a", "a [helm-tenant/guard] <nil> -> enforce",
+			"a [kubernetes.io/metadata.name] <nil> -> a"}, 0},
+		{"isolated, a second time", old.after(t, apart), apart, nil, 0},
 		{"a tenant of before stays as it is", before, asked(namespaces("a")), nil, 0},
 		{"a tenant of before is exactly what a file says that is silent", before, asked(namespaces("a"), exactly), nil, 0},
 		{"a tenant of before gets the guard", before, asked(namespaces("a"), railed(tenant.Rails{Guard: "audit"})), []string{"a [helm-tenant/guard] <nil> -> audit"}, all},

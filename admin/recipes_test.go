@@ -225,7 +225,7 @@ func inNamespaces(t *testing.T, objects []runtime.Object) []string {
 // TestTillersByWhatRuns: the list of tenants has every Tiller that init --adopt takes over,
 // whatever it is called, and none that a member made in a namespace of the tenant's.
 func TestTillersByWhatRuns(t *testing.T) {
-	for _, name := range []string{"helm-init", "kubergrunt", "stateful-set", "other-image"} {
+	for _, name := range []string{"helm-init", "default-account", "helm-docs-two-namespaces", "kubergrunt", "magic-namespace", "helm-tiller-rbac", "stateful-set", "other-image", "variables"} {
 		server, c := empty().with(recipe(t, name)...).start(t)
 		write(t, c, asked())
 		for _, object := range recipe(t, name) {

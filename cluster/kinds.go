@@ -18,6 +18,16 @@ type kind struct {
 	fields []string
 	// immutable is a field that can be changed only by creating the object again.
 	immutable string
+	// before is the API version that older API servers have in place of resource's, with
+	// the same fields as far as they are read; empty where none does.
+	before string
+}
+
+// older is the kind as API servers have it that lack its version, where there is such one.
+func (k kind) older() (kind, bool) {
+	older := k
+	older.resource.Version, older.before = k.before, ""
+	return older, k.before != ""
 }
 
 // Phase orders the writes of a plan. The writes of one phase are made concurrently, after
@@ -68,12 +78,12 @@ var kinds = map[string]kind{
 	"Pod":                   {resource: gvr("", "v1", "pods"), namespaced: true},
 	"Secret":                {resource: gvr("", "v1", "secrets"), namespaced: true},
 	"Job":                   {resource: gvr("batch", "v1", "jobs"), namespaced: true},
-	"CronJob":               {resource: gvr("batch", "v1", "cronjobs"), namespaced: true},
+	"CronJob":               {resource: gvr("batch", "v1", "cronjobs"), namespaced: true, before: "v1beta1"}, // Kubernetes 1.21
 	"ReplicationController": {resource: gvr("", "v1", "replicationcontrollers"), namespaced: true},
 	"PodTemplate":           {resource: gvr("", "v1", "podtemplates"), namespaced: true},
 	"PriorityClass":         {resource: gvr("scheduling.k8s.io", "v1", "priorityclasses")},
 	"PersistentVolumeClaim": {resource: gvr("", "v1", "persistentvolumeclaims"), namespaced: true},
-	"Ingress":               {resource: gvr("networking.k8s.io", "v1", "ingresses"), namespaced: true},
+	"Ingress":               {resource: gvr("networking.k8s.io", "v1", "ingresses"), namespaced: true, before: "v1beta1"}, // Kubernetes 1.19
 	"PersistentVolume":      {resource: gvr("", "v1", "persistentvolumes")},
 	"ReplicaSet":            {resource: gvr("apps", "v1", "replicasets"), namespaced: true},
 	"Service":               {resource: gvr("", "v1", "services"), namespaced: true},

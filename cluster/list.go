@@ -196,6 +196,15 @@ func (c *Client) each(ctx context.Context, kindName, namespace string, options m
 	if kindName == "Namespace" && c.within != nil {
 		return c.namespacesWithin(ctx, options, do)
 	}
+	err := c.eachOf(ctx, k, kindName, namespace, options, do)
+	if older, found := k.older(); found && isUnserved(err) {
+		return c.eachOf(ctx, older, kindName, namespace, options, do)
+	}
+	return err
+}
+
+// eachOf is each for a kind of that version alone.
+func (c *Client) eachOf(ctx context.Context, k kind, kindName, namespace string, options metav1.ListOptions, do func(*unstructured.Unstructured)) error {
 	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		return c.resource(k, namespace).List(ctx, options)
 	}, func(object runtime.Object) error {

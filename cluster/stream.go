@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -42,7 +43,7 @@ func eachSized[T any, P interface {
 	if err != nil {
 		return err
 	}
-	return c.pages(ctx, k, namespace, options, size, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
+	err = c.pages(ctx, k, namespace, options, size, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		request := client.Get().Resource(k.resource.Resource).SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 		if size.packed {
 			request = request.SetHeader(notZipped())
@@ -59,6 +60,28 @@ func eachSized[T any, P interface {
 		do(item)
 		return nil
 	})
+	if older, found := k.older(); found && isUnserved(err) {
+		return eachOlder(ctx, c, older, kindName, namespace, options, do)
+	}
+	return err
+}
+
+// eachOlder is Each for a kind of which the API server has an older version: read as JSON,
+// into the type of the present one.
+func eachOlder[T any, P interface {
+	*T
+	runtime.Object
+}](ctx context.Context, c *Client, k kind, kindName, namespace string, options metav1.ListOptions, do func(P)) error {
+	var unread error
+	err := c.eachOf(ctx, k, kindName, namespace, options, func(object *unstructured.Unstructured) {
+		typed := new(T)
+		if err := Typed(object, typed); err != nil {
+			unread = fmt.Errorf("%s %s/%s: %w", kindName, object.GetNamespace(), object.GetName(), err)
+			return
+		}
+		do(P(typed))
+	})
+	return errors.Join(err, unread)
 }
 
 // EachMeta is Each for the metadata of objects of any kind.
@@ -70,6 +93,14 @@ func (c *Client) EachMeta(ctx context.Context, kindName, namespace string, optio
 				Labels: namespace.GetLabels(), Annotations: namespace.GetAnnotations(), DeletionTimestamp: namespace.GetDeletionTimestamp()}})
 		})
 	}
+	err := c.eachMetaOf(ctx, k, namespace, options, do)
+	if older, found := k.older(); found && isUnserved(err) {
+		return c.eachMetaOf(ctx, older, namespace, options, do)
+	}
+	return err
+}
+
+func (c *Client) eachMetaOf(ctx context.Context, k kind, namespace string, options metav1.ListOptions, do func(*metav1.PartialObjectMetadata)) error {
 	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		return c.metadata.Resource(k.resource).Namespace(namespace).List(ctx, options)
 	}, func(object runtime.Object) error {
