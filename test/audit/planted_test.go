@@ -5,23 +5,16 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/util/rand"
-	"k8s.io/client-go/kubernetes"
 
 	"helm-tenant/test/records"
 )
@@ -684,142 +677,7 @@ var planted = []planting{
 	}, []string{"HT014 gamma group others"}},
 }
 
-// pod makes one that nothing else makes.
-func (p *plant) pod(ns, name, account string, labels map[string]string) {
-	p.Helper()
-	must(p.T, create(p.w.root.CoreV1().Pods(ns).Create(context.Background(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: restricted(account)}, metav1.CreateOptions{})))
-	p.later(func() { p.gone(p.w.root.CoreV1().Pods(ns).Delete(context.Background(), name, metav1.DeleteOptions{})) })
-}
-
-// job makes a Job, and waits for its pod, which is called "old" in what is wanted.
-func (p *plant) job(ns, account string) {
-	p.Helper()
-	spec, name, background := restricted(account), "job-"+rand.String(5), metav1.DeletePropagationBackground
-	spec.RestartPolicy = corev1.RestartPolicyNever
-	must(p.T, create(p.w.root.BatchV1().Jobs(ns).Create(context.Background(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: spec}}}, metav1.CreateOptions{})))
-	p.later(func() {
-		p.gone(p.w.root.BatchV1().Jobs(ns).Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &background}))
-	})
-	p.await("a pod of the Job", func() bool {
-		p.old = p.podOf(ns, name+"-")
-		return p.old != ""
-	})
-}
-
-func (p *plant) podsAt(ns string) []corev1.Pod {
-	p.Helper()
-	pods, err := p.w.root.CoreV1().Pods(ns).List(context.Background(), metav1.ListOptions{})
-	must(p.T, err)
-	return pods.Items
-}
-
-// podOf is the pod whose name begins so, empty where there is none.
-func (p *plant) podOf(ns, prefix string) string {
-	for _, pod := range p.podsAt(ns) {
-		if strings.HasPrefix(pod.Name, prefix) {
-			return pod.Name
-		}
-	}
-	return ""
-}
-
-// tillerPod is the Tiller's at that home.
-func (p *plant) tillerPod(home string) (name string) {
-	p.Helper()
-	p.await("a pod of the Tiller", func() bool {
-		name = p.podOf(home, "tiller-deploy-")
-		return name != ""
-	})
-	return name
-}
-
-// podAgain has the Tiller's pod made again at the end.
-func (p *plant) podAgain(home string) {
-	p.later(func() {
-		p.gone(p.w.root.CoreV1().Pods(home).Delete(context.Background(), p.old, metav1.DeleteOptions{}))
-		p.tillerPod(home)
-	})
-}
-
-// robot makes alpha's member account one again at the end: what the finding says
-// is to revoke it.
-func (p *plant) robot() {
-	p.later(func() { p.helmTenant("grant", "alpha", "--service-account", "ci:robot") })
-}
-
 const tenantHome = "helm-tenant/home"
-
-// deployment makes one of pods that run as the account.
-func (p *plant) deployment(ns, name, account string, replicas int32) {
-	p.Helper()
-	labels := map[string]string{"is": name}
-	must(p.T, create(p.w.root.AppsV1().Deployments(ns).Create(context.Background(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.DeploymentSpec{
-		Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: restricted(account)}}}, metav1.CreateOptions{})))
-	p.later(func() {
-		p.gone(p.w.root.AppsV1().Deployments(ns).Delete(context.Background(), name, metav1.DeleteOptions{}))
-	})
-}
-
-// cronJob makes one that is suspended.
-func (p *plant) cronJob(ns, account string) {
-	p.Helper()
-	yes, spec := true, restricted(account)
-	spec.RestartPolicy = corev1.RestartPolicyNever
-	must(p.T, create(p.w.root.BatchV1().CronJobs(ns).Create(context.Background(), &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "sleeper"}, Spec: batchv1.CronJobSpec{
-		Schedule: "0 0 1 1 *", Suspend: &yes, JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: spec}}}}}, metav1.CreateOptions{})))
-	p.later(func() {
-		p.gone(p.w.root.BatchV1().CronJobs(ns).Delete(context.Background(), "sleeper", metav1.DeleteOptions{}))
-	})
-}
-
-// applies makes a suspended CronJob that applies a ConfigMap with a cluster-admin's
-// account.
-func (p *plant) applies(ns, account, file string) {
-	p.Helper()
-	p.account(ns, account)
-	p.bind("", account, "ClusterRole", "cluster-admin", "account "+ns+":"+account)
-	p.cronJob(ns, account)
-	const patch = `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"containers":[{"name":"%s","args":["apply","-f","/etc/tenants.yaml"],"image":"registry.example.com/helm-tenant:1.0.0"}],"volumes":[{"name":"file","configMap":{"name":"%s"}}]}}}}}}`
-	_, err := p.w.root.BatchV1().CronJobs(ns).Patch(context.Background(), "sleeper", types.StrategicMergePatchType, fmt.Appendf(nil, patch, restricted(account).Containers[0].Name, file), metav1.PatchOptions{})
-	must(p.T, err)
-}
-
-// identities makes the ConfigMap by which EKS knows people.
-func (p *plant) identities() {
-	p.Helper()
-	must(p.T, create(p.w.root.CoreV1().ConfigMaps("kube-system").Create(context.Background(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "aws-auth"}}, metav1.CreateOptions{})))
-	p.later(func() {
-		p.gone(p.w.root.CoreV1().ConfigMaps("kube-system").Delete(context.Background(), "aws-auth", metav1.DeleteOptions{}))
-	})
-}
-
-func (p *plant) clusterRole(name string, what ...string) {
-	p.Helper()
-	must(p.T, create(p.w.root.RbacV1().ClusterRoles().Create(context.Background(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules(what...)}, metav1.CreateOptions{})))
-	p.later(func() {
-		p.gone(p.w.root.RbacV1().ClusterRoles().Delete(context.Background(), name, metav1.DeleteOptions{}))
-	})
-}
-
-// aggregates makes a ClusterRole that is aggregated into those roles. They hold its
-// rules for a moment after it is gone.
-func (p *plant) aggregates(name string, what []string, into ...string) {
-	p.Helper()
-	p.later(func() { p.w.clean(p.T) })
-	p.clusterRole(name, what...)
-	for _, role := range into {
-		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/"+name, `{"metadata":{"labels":{"rbac.authorization.k8s.io/aggregate-to-`+role+`":"true"}}}`)
-	}
-}
-
-// roleAgain gives tenants the role admin again at the end: what the finding says is to
-// give them another.
-func (p *plant) roleAgain(names ...string) {
-	for _, name := range names {
-		p.later(func() { p.init(name, "--role", "admin", "--accept-risk=namespace-writer") })
-	}
-}
 
 // webhook makes one that is sent a resource, but of namespaces with the label without.
 func (p *plant) webhook(name, owner, without string, conditions ...string) {
@@ -842,32 +700,6 @@ func (p *plant) webhook(name, owner, without string, conditions ...string) {
 	p.later(func() {
 		p.gone(p.w.root.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(context.Background(), name, metav1.DeleteOptions{}))
 	})
-}
-
-// aggregated gives zoe a ClusterRole that holds nothing but what it aggregates.
-func (p *plant) aggregated() {
-	ctx := context.Background()
-	p.grant("", "part", []string{"list secrets"}, "user nobody-in-particular")
-	p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/part", `{"metadata":{"labels":{"aggregate":"here"}}}`)
-	p.gone(p.w.root.RbacV1().ClusterRoleBindings().Delete(ctx, "part", metav1.DeleteOptions{}))
-	p.grant("", "sum", []string{"get nothings"}, "user zoe")
-	p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/sum", `{"aggregationRule":{"clusterRoleSelectors":[{"matchLabels":{"aggregate":"here"}}]}}`)
-	p.await("the aggregated role", func() bool {
-		role, err := p.w.root.RbacV1().ClusterRoles().Get(ctx, "sum", metav1.GetOptions{})
-		must(p.T, err)
-		return len(role.Rules) == 1 && role.Rules[0].Resources[0] == "secrets"
-	})
-}
-
-// release writes the record of a release, as Tiller does.
-func (p *plant) release(home, name, ns string) { p.revision(home, name, 1, "DEPLOYED", ns) }
-
-func (p *plant) revision(home, name string, number int, status, ns string) {
-	p.Helper()
-	ctx := context.Background()
-	record := records.Secret(records.Release{Name: name, Namespace: ns, Revision: number, Status: status})
-	must(p.T, create(p.w.root.CoreV1().Secrets(home).Create(ctx, record, metav1.CreateOptions{})))
-	p.later(func() { p.gone(p.w.root.CoreV1().Secrets(home).Delete(ctx, record.Name, metav1.DeleteOptions{})) })
 }
 
 // TestEveryFindingIsPlanted holds the tests to the audit: each kind of finding is
@@ -951,164 +783,5 @@ func TestNoSuchTenant(t *testing.T) {
 	want := strings.Replace(exported.stderr, "Error: export: ", "Error: audit: ", 1)
 	if got.code != exported.code || got.stderr != want || !strings.Contains(want, "helm tenant tenants") {
 		t.Errorf("exit code %d, not %d:\n%s\nnot\n%s", got.code, exported.code, got.stderr, want)
-	}
-}
-
-// differing are changes of the tenants file, and what an audit must find of each.
-var differing = []struct {
-	name     string
-	old, new string
-	want     []string
-}{
-	{"as it is", "", "", nil},
-	{"a member less", "[alice]", "[]", []string{"HT043 alpha user alice"}},
-	{"a member more", "[alice]", "[alice, amy]", []string{"HT043 alpha user amy"}},
-	{"a group of another name", "[alpha-devs]", "[devs]", []string{"HT043 alpha group alpha-devs", "HT043 alpha group devs"}},
-	{"a namespace less", "[alpha-a, alpha-b]", "[alpha-a]", []string{"HT043 alpha namespace alpha-b"}},
-	{"a namespace more", "[beta-a]", "[beta-a, beta-b]", []string{"HT043 beta namespace beta-b"}},
-	{"another role", "[beta-a]", "[beta-a]\n  role: edit", []string{"HT043 beta role"}},
-	{"another setting of Tiller's", "[beta-a]", "[beta-a]\n  tiller: {historyMax: 5}", []string{"HT043 beta tiller"}},
-	{"another home", "[beta-a]", "[beta-a]\n  homeNamespace: outside", []string{"HT043 beta home namespace"}},
-	{"another engine", "[beta-a]", "[beta-a]\n  engine: impersonation", []string{"HT043 beta engine"}},
-	{"another storage", "[beta-a]", "[beta-a]\n  tiller: {storage: configmap}", []string{"HT043 beta storage"}},
-	{"a tenant more", "- name: beta", "- name: delta\n  namespaces: [delta-a]\n- name: beta", []string{"HT043 delta tenant delta"}},
-	{"a tenant less", "- name: beta\n  namespaces: [beta-a]\n  members:\n    users: [bob]\n  podSecurity: baseline\n  guard: enforce\n  network: open\n", "", []string{"HT043 beta tenant beta"}},
-}
-
-// TestFile compares the cluster with tenants files, and types what the findings say.
-func TestFile(t *testing.T) {
-	w := start(t)
-	w.clean(t)
-	exported := w.run(w.Admin(), "export")
-	if exported.code != 0 {
-		t.Fatal(exported.stderr)
-	}
-	before := filepath.Join(t.TempDir(), "before.yaml")
-	must(t, os.WriteFile(before, []byte(exported.stdout), 0o644))
-	for _, ns := range []string{"beta-b", "delta-a"} {
-		must(t, create(w.root.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{})))
-	}
-	for _, test := range differing {
-		t.Run(test.name, func(t *testing.T) {
-			text := strings.Replace(exported.stdout, test.old, test.new, 1)
-			if test.old != "" && text == exported.stdout {
-				t.Fatalf("%q is not in the file:\n%s", test.old, text)
-			}
-			file := filepath.Join(t.TempDir(), "tenants.yaml")
-			must(t, os.WriteFile(file, []byte(text), 0o644))
-			p := w.plant(t)
-			got := w.audit(t, "-f", file).Findings
-			p.same(got, test.want)
-			if t.Failed() || len(got) == 0 || got[0].Fixes[0].Note != "" {
-				return
-			}
-			p.later(func() { p.helmTenant("apply", "-f", before, "--wait=false") })
-			if strings.HasPrefix(test.new, "- name: delta") {
-				p.later(func() { p.helmTenant("destroy", "delta", "--yes") })
-			}
-			p.typeFix(got[0].Fix)
-			p.same(w.audit(t, "-f", file).Findings, nil)
-		})
-	}
-}
-
-// Where releases are in ConfigMaps, these are what leads to their values.
-func TestRecordsInConfigMaps(t *testing.T) {
-	w := start(t)
-	w.clean(t)
-	p := w.plant(t)
-	name := "maps-" + rand.String(5)
-	p.helmTenant("init", name, "--engine", "tiller", "--namespaces", name+"-a", "--create-namespaces", "--storage", "configmap", "--user", "mia", "--wait=false")
-	p.later(func() {
-		p.helmTenant("destroy", name, "--yes", "--keep-releases", "--backup", filepath.Join(t.TempDir(), "backup.yaml"))
-	})
-	record := records.ConfigMap(records.Release{Name: "web", Namespace: name + "-a", Revision: 1, Status: "SUPERSEDED"})
-	must(t, create(w.root.CoreV1().ConfigMaps(name+"-tiller").Create(t.Context(), record, metav1.CreateOptions{})))
-	config, err := w.RESTConfig("zoe")
-	must(t, err)
-	zoe := kubernetes.NewForConfigOrDie(config)
-	for _, test := range []struct {
-		rule, want string
-		read       bool
-	}{
-		{"get configmaps " + record.Name, "HT013", true},
-		{"get,list configmaps", "HT013", true},
-		{"list,watch configmaps", "HT013", false},
-		{"get configmaps another", "", false},
-		{"patch configmaps " + record.Name, "HT013", false},
-		{"create configmaps", "HT013", false},
-		{"update configmaps helm-tenant", "HT020", false},
-		{"get secrets " + record.Name, "", false},
-	} {
-		t.Run(test.rule, func(t *testing.T) {
-			want := []string{"HT052 " + name + " --storage"}
-			if test.want != "" {
-				want = append(want, test.want+" "+name+" user zoe")
-			}
-			rights := &plant{T: t, w: w}
-			defer func() {
-				for _, undo := range rights.undos {
-					undo()
-				}
-			}()
-			rights.grant(name+"-tiller", "one", []string{test.rule}, "user zoe")
-			w.settle(t)
-			rights.same(w.audit(t).Findings, want)
-			_, err := zoe.CoreV1().ConfigMaps(name+"-tiller").Get(t.Context(), record.Name, metav1.GetOptions{})
-			if (err == nil) != test.read {
-				t.Errorf("the API server lets zoe read the record: %v", err)
-			}
-		})
-	}
-}
-
-// TestReleasesLeaveConfigMaps: what the finding says of a tenant that keeps its
-// releases in ConfigMaps can be typed, and so can what docs/audit.md says for those
-// who stay with Tiller.
-func TestReleasesLeaveConfigMaps(t *testing.T) {
-	w := start(t)
-	w.clean(t)
-	w.env = append(slices.Clone(w.env), "HELM_BIN="+w.Bin("helm3"))
-	defer func() { w.env = w.env[:len(w.env)-1] }()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "audit.md"))
-	must(t, err)
-	_, anew, _ := strings.Cut(string(text), "\n    helm tenant export team-a")
-	anew, _, found := strings.Cut("helm tenant export team-a"+anew, "\n\n")
-	if !found {
-		t.Fatal("docs/audit.md does not say how to stay with Tiller")
-	}
-	for _, test := range []struct {
-		name string
-		// commands are what is typed, of the finding's fix.
-		commands func(fix string) string
-	}{
-		{"by migrating", func(fix string) string {
-			return fix + " --yes"
-		}},
-		{"by making the tenant anew", func(string) string { return strings.Replace(anew, "--keep-releases", "--keep-releases --yes", 1) }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			p := w.plant(t)
-			name := "maps-" + rand.String(5)
-			p.helmTenant("init", name, "--engine", "tiller", "--namespaces", name+"-a", "--create-namespaces", "--storage", "configmap", "--user", "mia", "--wait=false")
-			p.later(func() {
-				p.helmTenant("destroy", name, "--yes", "--keep-releases", "--backup", filepath.Join(t.TempDir(), "backup.yaml"))
-			})
-			record := records.ConfigMap(records.Release{Name: "web", Namespace: name + "-a", Revision: 1, Status: "DEPLOYED"})
-			must(t, create(w.root.CoreV1().ConfigMaps(name+"-tiller").Create(t.Context(), record, metav1.CreateOptions{})))
-			got := w.audit(t).Findings
-			p.same(got, []string{"HT052 " + name + " --storage"})
-			if t.Failed() {
-				return
-			}
-			commands := "set -e\ncd " + t.TempDir() + "\n" + strings.ReplaceAll(test.commands(got[0].Fix), "team-a", name)
-			if r := w.command(w.Admin(), "/bin/sh", "-c", commands); r.code != 0 {
-				t.Fatalf("%s\nexit code %d\n%s", commands, r.code, r.stderr)
-			}
-			w.clean(t)
-			if r := w.run(w.Admin(), "describe", name); !strings.Contains(r.stdout, "web") {
-				t.Errorf("the release is lost:\n%s%s", r.stdout, r.stderr)
-			}
-		})
 	}
 }

@@ -1,0 +1,178 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/rand"
+
+	"helm-tenant/test/records"
+)
+
+// pod makes one that nothing else makes.
+func (p *plant) pod(ns, name, account string, labels map[string]string) {
+	p.Helper()
+	must(p.T, create(p.w.root.CoreV1().Pods(ns).Create(context.Background(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: restricted(account)}, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.CoreV1().Pods(ns).Delete(context.Background(), name, metav1.DeleteOptions{})) })
+}
+
+// job makes a Job, and waits for its pod, which is called "old" in what is wanted.
+func (p *plant) job(ns, account string) {
+	p.Helper()
+	spec, name, background := restricted(account), "job-"+rand.String(5), metav1.DeletePropagationBackground
+	spec.RestartPolicy = corev1.RestartPolicyNever
+	must(p.T, create(p.w.root.BatchV1().Jobs(ns).Create(context.Background(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: spec}}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.BatchV1().Jobs(ns).Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &background}))
+	})
+	p.await("a pod of the Job", func() bool {
+		p.old = p.podOf(ns, name+"-")
+		return p.old != ""
+	})
+}
+
+func (p *plant) podsAt(ns string) []corev1.Pod {
+	p.Helper()
+	pods, err := p.w.root.CoreV1().Pods(ns).List(context.Background(), metav1.ListOptions{})
+	must(p.T, err)
+	return pods.Items
+}
+
+// podOf is the pod whose name begins so, empty where there is none.
+func (p *plant) podOf(ns, prefix string) string {
+	for _, pod := range p.podsAt(ns) {
+		if strings.HasPrefix(pod.Name, prefix) {
+			return pod.Name
+		}
+	}
+	return ""
+}
+
+// tillerPod is the Tiller's at that home.
+func (p *plant) tillerPod(home string) (name string) {
+	p.Helper()
+	p.await("a pod of the Tiller", func() bool {
+		name = p.podOf(home, "tiller-deploy-")
+		return name != ""
+	})
+	return name
+}
+
+// podAgain has the Tiller's pod made again at the end.
+func (p *plant) podAgain(home string) {
+	p.later(func() {
+		p.gone(p.w.root.CoreV1().Pods(home).Delete(context.Background(), p.old, metav1.DeleteOptions{}))
+		p.tillerPod(home)
+	})
+}
+
+// robot makes alpha's member account one again at the end: what the finding says
+// is to revoke it.
+func (p *plant) robot() {
+	p.later(func() { p.helmTenant("grant", "alpha", "--service-account", "ci:robot") })
+}
+
+// deployment makes one of pods that run as the account.
+func (p *plant) deployment(ns, name, account string, replicas int32) {
+	p.Helper()
+	labels := map[string]string{"is": name}
+	must(p.T, create(p.w.root.AppsV1().Deployments(ns).Create(context.Background(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.DeploymentSpec{
+		Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: restricted(account)}}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.AppsV1().Deployments(ns).Delete(context.Background(), name, metav1.DeleteOptions{}))
+	})
+}
+
+// cronJob makes one that is suspended.
+func (p *plant) cronJob(ns, account string) {
+	p.Helper()
+	yes, spec := true, restricted(account)
+	spec.RestartPolicy = corev1.RestartPolicyNever
+	must(p.T, create(p.w.root.BatchV1().CronJobs(ns).Create(context.Background(), &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "sleeper"}, Spec: batchv1.CronJobSpec{
+		Schedule: "0 0 1 1 *", Suspend: &yes, JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: spec}}}}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.BatchV1().CronJobs(ns).Delete(context.Background(), "sleeper", metav1.DeleteOptions{}))
+	})
+}
+
+// applies makes a suspended CronJob that applies a ConfigMap with a cluster-admin's
+// account.
+func (p *plant) applies(ns, account, file string) {
+	p.Helper()
+	p.account(ns, account)
+	p.bind("", account, "ClusterRole", "cluster-admin", "account "+ns+":"+account)
+	p.cronJob(ns, account)
+	const patch = `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"containers":[{"name":"%s","args":["apply","-f","/etc/tenants.yaml"],"image":"registry.example.com/helm-tenant:1.0.0"}],"volumes":[{"name":"file","configMap":{"name":"%s"}}]}}}}}}`
+	_, err := p.w.root.BatchV1().CronJobs(ns).Patch(context.Background(), "sleeper", types.StrategicMergePatchType, fmt.Appendf(nil, patch, restricted(account).Containers[0].Name, file), metav1.PatchOptions{})
+	must(p.T, err)
+}
+
+// identities makes the ConfigMap by which EKS knows people.
+func (p *plant) identities() {
+	p.Helper()
+	must(p.T, create(p.w.root.CoreV1().ConfigMaps("kube-system").Create(context.Background(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "aws-auth"}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.CoreV1().ConfigMaps("kube-system").Delete(context.Background(), "aws-auth", metav1.DeleteOptions{}))
+	})
+}
+
+func (p *plant) clusterRole(name string, what ...string) {
+	p.Helper()
+	must(p.T, create(p.w.root.RbacV1().ClusterRoles().Create(context.Background(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules(what...)}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.RbacV1().ClusterRoles().Delete(context.Background(), name, metav1.DeleteOptions{}))
+	})
+}
+
+// aggregates makes a ClusterRole that is aggregated into those roles. They hold its
+// rules for a moment after it is gone.
+func (p *plant) aggregates(name string, what []string, into ...string) {
+	p.Helper()
+	p.later(func() { p.w.clean(p.T) })
+	p.clusterRole(name, what...)
+	for _, role := range into {
+		p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/"+name, `{"metadata":{"labels":{"rbac.authorization.k8s.io/aggregate-to-`+role+`":"true"}}}`)
+	}
+}
+
+// roleAgain gives tenants the role admin again at the end: what the finding says is to
+// give them another.
+func (p *plant) roleAgain(names ...string) {
+	for _, name := range names {
+		p.later(func() { p.init(name, "--role", "admin", "--accept-risk=namespace-writer") })
+	}
+}
+
+// aggregated gives zoe a ClusterRole that holds nothing but what it aggregates.
+func (p *plant) aggregated() {
+	ctx := context.Background()
+	p.grant("", "part", []string{"list secrets"}, "user nobody-in-particular")
+	p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/part", `{"metadata":{"labels":{"aggregate":"here"}}}`)
+	p.gone(p.w.root.RbacV1().ClusterRoleBindings().Delete(ctx, "part", metav1.DeleteOptions{}))
+	p.grant("", "sum", []string{"get nothings"}, "user zoe")
+	p.merge("/apis/rbac.authorization.k8s.io/v1/clusterroles/sum", `{"aggregationRule":{"clusterRoleSelectors":[{"matchLabels":{"aggregate":"here"}}]}}`)
+	p.await("the aggregated role", func() bool {
+		role, err := p.w.root.RbacV1().ClusterRoles().Get(ctx, "sum", metav1.GetOptions{})
+		must(p.T, err)
+		return len(role.Rules) == 1 && role.Rules[0].Resources[0] == "secrets"
+	})
+}
+
+// release writes the record of a release, as Tiller does.
+func (p *plant) release(home, name, ns string) { p.revision(home, name, 1, "DEPLOYED", ns) }
+
+func (p *plant) revision(home, name string, number int, status, ns string) {
+	p.Helper()
+	ctx := context.Background()
+	record := records.Secret(records.Release{Name: name, Namespace: ns, Revision: number, Status: status})
+	must(p.T, create(p.w.root.CoreV1().Secrets(home).Create(ctx, record, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.CoreV1().Secrets(home).Delete(ctx, record.Name, metav1.DeleteOptions{})) })
+}
