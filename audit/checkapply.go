@@ -8,9 +8,10 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// checkApply looks for who can write what an unattended `helm tenant apply` reads. It
-// writes what stands there with its account's rights, which are an administrator's: who
-// can use the account itself is found by findUseOfAccounts.
+// checkApply finds subjects that can write what an unattended `helm tenant apply` reads.
+// The apply writes the tenants in it with its account's rights, which are an
+// administrator's. Subjects that can use the account itself are found by
+// findUseOfAccounts.
 func (a *auditor) checkApply() {
 	reported := map[string]bool{}
 	for i := range a.snapshot.Workloads {
@@ -37,7 +38,7 @@ func (a *auditor) reachesAll(account Subject) bool {
 		})
 }
 
-// checkSource looks for who can write one ConfigMap or Secret that an apply reads.
+// checkSource finds subjects that can write one ConfigMap or Secret that an apply reads.
 func (a *auditor) checkSource(w *Workload, account Subject, source ObjectRef) {
 	p := pather{Target{Home: source.Namespace, Server: a.snapshot.Server, NamesKnown: true}, a.rights}
 	resource := "configmaps"

@@ -16,8 +16,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// addIdentityMap adds the way to be named an administrator where people of a cloud are;
-// false where there is no such way.
+// addIdentityMap adds the path through the map of a cloud's identities; false if there is
+// no such path.
 func (a *auditor) addIdentityMap() (Path, bool) {
 	if !a.snapshot.Identities.Used {
 		return Path{}, false
@@ -34,7 +34,7 @@ func (a *auditor) addIdentityMap() (Path, bool) {
 	return path, true
 }
 
-// checkIdentityMap looks for who can name administrators there.
+// checkIdentityMap finds subjects that can name administrators in that map.
 func (a *auditor) checkIdentityMap() {
 	path, used := a.addIdentityMap()
 	if !used {
@@ -49,7 +49,7 @@ func (a *auditor) checkIdentityMap() {
 	})
 }
 
-// everybodyIs is the severity of what everybody may do; empty for anybody else.
+// everybodyIs returns the severity of what everybody may do; empty for other subjects.
 func everybodyIs(s Subject) Severity {
 	if s.IsEverybody() {
 		return Critical
@@ -57,9 +57,9 @@ func everybodyIs(s Subject) Severity {
 	return ""
 }
 
-// eachOther calls do for all who hold any right over the whole cluster or in those
-// namespaces, but for Kubernetes' own and for those who reach every deployer by rights
-// of theirs anyway, with what holds for their grants.
+// eachOther calls do for all subjects that hold any right over the whole cluster or in
+// those namespaces, with a filter for their grants. Kubernetes' own components are left
+// out, and subjects that reach every deployer by their own rights anyway.
 func (a *auditor) eachOther(namespaces []string, do func(s Subject, mine func(grant) bool)) {
 	all := map[Subject]bool{}
 	for s := range a.rights.inCluster {
@@ -83,8 +83,8 @@ func (a *auditor) eachOther(namespaces []string, do func(s Subject, mine func(gr
 	}
 }
 
-// checkMakesHomes looks for who can make a namespace, and so the home of a tenant that
-// is not there yet, with its labels.
+// checkMakesHomes finds subjects that can create a namespace, and so the home of a tenant
+// that does not exist yet, with its labels.
 func (a *auditor) checkMakesHomes() {
 	path := Path{ID: "make-home", Name: "make namespaces", Any: pather{Target{}, a.rights}.createIn("", "", "namespaces")}
 	a.eachOther(nil, func(s Subject, mine func(grant) bool) {
@@ -102,15 +102,16 @@ func (a *auditor) checkMakesHomes() {
 	})
 }
 
-// checkWebhooks looks for webhooks that are sent what homes hold. The matchConditions of a
-// webhook are not evaluated: one that has some is reported as one that may be sent it.
+// checkWebhooks finds webhooks that get the objects of homes. The matchConditions of a
+// webhook are not evaluated: a webhook that has some is reported as one that may get
+// them.
 func (a *auditor) checkWebhooks() {
 	if a.unseen("namespaces") {
 		return
 	}
 	reported := map[string]bool{}
 	webhooks := slices.Clone(a.snapshot.Webhooks)
-	// Of several webhooks of a configuration one without conditions tells more.
+	// Of several webhooks of a configuration, one without conditions says more.
 	slices.SortStableFunc(webhooks, func(x, y Webhook) int {
 		if x.Conditional == y.Conditional {
 			return 0
@@ -141,7 +142,8 @@ func (a *auditor) checkWebhooks() {
 	}
 }
 
-// sees is what of a home is sent to the webhook, empty where nothing that counts is.
+// sees describes the objects of a home that the webhook gets; empty if none of them
+// matters.
 func (w Webhook) sees() string {
 	takes := func(group, resource, verb string) bool {
 		return slices.ContainsFunc(w.Rules, func(rule admissionv1.RuleWithOperations) bool {
@@ -175,14 +177,14 @@ func (w Webhook) sees() string {
 	return ""
 }
 
-// podWrites are the requests by which a Tiller's pod is made or changed.
+// podWrites are the requests that create or change a Tiller's pod.
 var podWrites = []act{
 	{"create", "", "pods"}, {"update", "", "pods"}, {"update", "", "pods/ephemeralcontainers"},
 	{"create", "apps", "deployments"}, {"update", "apps", "deployments"}, {"create", "apps", "replicasets"}, {"update", "apps", "replicasets"},
 }
 
-// releaseLabels are the labels of a release record, with the values that a selector asks
-// for where records differ (k8s.io/helm/pkg/storage/driver).
+// releaseLabels are the labels of a release record, with the selector's values for labels
+// whose values differ between records (k8s.io/helm/pkg/storage/driver).
 func releaseLabels(selector *metav1.LabelSelector) map[string]string {
 	record := map[string]string{"OWNER": "TILLER", "NAME": "x", "STATUS": "DEPLOYED", "VERSION": "1", "CREATED_AT": "1", "MODIFIED_AT": "1"}
 	requested := func(key, value string) {
@@ -204,7 +206,7 @@ func releaseLabels(selector *metav1.LabelSelector) map[string]string {
 	return record
 }
 
-// homesOf are the homes that the selector chooses.
+// homesOf returns the homes that the selector matches.
 func (a *auditor) homesOf(selector *metav1.LabelSelector) []string {
 	chosen, err := metav1.LabelSelectorAsSelector(selector)
 	if selector == nil {
@@ -220,7 +222,7 @@ func (a *auditor) homesOf(selector *metav1.LabelSelector) []string {
 	return homes
 }
 
-// checkTwoRecords looks for tenants with more than one record that is believed.
+// checkTwoRecords finds tenants with more than one believed record.
 func (a *auditor) checkTwoRecords() {
 	byName := map[string][]*Record{}
 	for i := range a.snapshot.Records {
@@ -232,7 +234,7 @@ func (a *auditor) checkTwoRecords() {
 		if len(records) < 2 {
 			continue
 		}
-		// The one to which the tenant's namespaces lead is the tenant's: their annotations
+		// The tenant's record is the one to which its namespaces refer, whose annotations
 		// only admins write.
 		lead := map[string]int{}
 		for _, ns := range a.labelled[name] {

@@ -17,7 +17,7 @@ import (
 // driftFunc reports that an object differs from what it should be, with the fix.
 type driftFunc func(object string, fix command.Fix, text string, arguments ...any)
 
-// checkDrift compares what is there with the record.
+// checkDrift compares the live objects with the record.
 func (a *auditor) checkDrift(r *Record) {
 	t := r.Tenant
 	drift := func(object string, fix command.Fix, text string, arguments ...any) {
@@ -55,7 +55,7 @@ func (a *auditor) checkDrift(r *Record) {
 		a.driftOfNamespaces(r, drift)
 	}
 	if r.Migrating != nil {
-		// Its Tiller is stopped, or gone.
+		// Its Tiller is stopped, or removed.
 		f := r.about("tenant "+t.Name, "the tenant is %s", r.Migrating)
 		f.Chains = [][]string{{"the record of tenant " + t.Name, "annotation " + tenant.AnnotationMigration}}
 		f.Fix, f.Or = r.endMigration(), r.abortMigration()
@@ -114,7 +114,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 	}
 	for _, ns := range t.Namespaces {
 		if a.namespaces[ns] == nil && !a.unseen("namespaces") {
-			continue // said of the namespace
+			continue // driftOfNamespaces reports the namespace
 		}
 		a.driftOfBindings(r, t, ns, drift)
 	}
@@ -156,7 +156,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 	}
 	for _, ns := range t.Namespaces {
 		wanted := install.Namespace(t, ns, false)
-		// One of several tenants' carries the label of one of them.
+		// A shared namespace carries the label of one of its tenants.
 		if live := a.namespaces[ns]; live != nil && live.Labels[tenant.LabelTenant] != t.Name && a.claims(live.Labels[tenant.LabelTenant], ns) {
 			continue
 		}
@@ -169,7 +169,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 	}
 }
 
-// claims reports whether the tenant of that name has the namespace by its record.
+// claims reports whether the record of the named tenant has the namespace.
 func (a *auditor) claims(name, ns string) bool {
 	return slices.ContainsFunc(a.snapshot.Records, func(r Record) bool { return r.Tenant.Name == name && slices.Contains(r.Tenant.Namespaces, ns) })
 }

@@ -7,7 +7,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// driftOfBindings compares what the deployer has in one of the tenant's namespaces.
+// driftOfBindings compares the deployer's bindings in one of the tenant's namespaces.
 func (a *auditor) driftOfBindings(r *Record, t tenant.Tenant, ns string, drift driftFunc) {
 	var names []string
 	for _, wanted := range rbac.DeployerBindings(t, ns) {

@@ -38,7 +38,7 @@ func (a *auditor) checkFile() {
 	}
 }
 
-// selection is what the selectors of the file's tenants choose in the cluster.
+// selection returns the namespaces that the selectors of the file's tenants choose.
 func (a *auditor) selection() *tenant.Selection {
 	var file []tenant.Tenant
 	for _, located := range a.snapshot.File {
@@ -51,8 +51,8 @@ func (a *auditor) selection() *tenant.Selection {
 	return tenant.Select(file, all)
 }
 
-// resolved is a tenant of the file with the namespaces that its selector chooses; where
-// that can't be told, with those that it chose last, by the record.
+// resolved returns a tenant of the file with the namespaces that its selector chooses; if
+// they are not known, with those that it chose last, from the record.
 func (a *auditor) resolved(selection *tenant.Selection, t tenant.Tenant, r *Record) tenant.Tenant {
 	next, _, err := selection.Of(t)
 	if t.NamespaceSelector == nil || err == nil && !a.unseen("namespaces") {
@@ -65,11 +65,11 @@ func (a *auditor) resolved(selection *tenant.Selection, t tenant.Tenant, r *Reco
 	return t
 }
 
-// differFunc tells of a difference to the tenants file.
+// differFunc reports a difference to the tenants file.
 type differFunc func(subject, text string, arguments ...any)
 
-// checkLocated compares a tenant of the file with its record, which is nil where
-// there is none.
+// checkLocated compares a tenant of the file with its record, which is nil if there is
+// none.
 func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 	want := located.Tenant
 	where := fmt.Sprintf("%s:%d", located.File, located.Line)
@@ -91,7 +91,7 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 		f.Fix = command.Run(command.Tenant("export", want.Name)).With("correct the file by what the tenant is now")
 		f.Or = []command.Fix{command.Run(command.Tenant("destroy", want.Name), applyFile(located.File)).With("makes it anew")}
 		a.add(idFile, "", f)
-		return // of the rest nothing can be mended before
+		return // nothing else can be mended before
 	}
 	compareTenants(want, r.Tenant, differs)
 	if d := a.byRecord[r]; d != nil {
@@ -104,8 +104,8 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 	}
 }
 
-// cantBecome says what of a tenant would have to change that can't (see checkChange of
-// the package admin); empty where nothing would.
+// cantBecome describes a difference that can't be applied (see checkChange of package
+// admin); empty if there is none.
 func cantBecome(want, have tenant.Tenant) (subject, text string) {
 	switch {
 	case have.Engine != want.Engine && have.Engine != tenant.EngineBoth && want.Engine != tenant.EngineBoth:

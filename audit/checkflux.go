@@ -12,11 +12,11 @@ import (
 	"helm-tenant/tenant"
 )
 
-// useAccountPath is the ID of the path by which somebody can be a service account.
+// useAccountPath is the ID of the path through a service account.
 const useAccountPath = "use-account"
 
-// checkFluxAccount reports that a tenant has accounts for Flux in its namespaces, who else
-// can act as them, and which are missing.
+// checkFluxAccount reports a tenant's accounts for Flux in its namespaces, the subjects
+// that can act as them, and missing accounts.
 func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
 	t := r.Tenant
 	var chains [][]string
@@ -64,7 +64,8 @@ func (a *auditor) checkFluxAccount(r *Record, drift driftFunc) {
 	a.add(idFluxAccount, severity, f)
 }
 
-// tokensOf are the Secrets that hold long-lived tokens of an account, as they say.
+// tokensOf returns the Secrets with long-lived tokens of an account, according to their
+// annotations.
 func (a *auditor) tokensOf(account Subject) []Token {
 	var found []Token
 	for _, token := range a.tokens[account.Namespace] {
@@ -75,8 +76,8 @@ func (a *auditor) tokensOf(account Subject) []Token {
 	return found
 }
 
-// usersOf are those who can act as an account in a tenant's namespace by rights there, the
-// tenant's own accounts and its members left out.
+// usersOf returns the subjects that can act as an account in a tenant's namespace by
+// rights there, without the tenant's own accounts and its members.
 func (a *auditor) usersOf(r *Record, account Subject) []use {
 	if a.unseen("roles", "rolebindings", "clusterroles") {
 		return nil

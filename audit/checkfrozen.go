@@ -24,8 +24,8 @@ func (a *auditor) checkFrozen(r *Record) {
 	a.checkWriters(r)
 }
 
-// checkFreezePolicy looks for the admission policy of freezes, and for what each of the
-// tenant's namespaces must carry for it.
+// checkFreezePolicy checks the admission policy of freezes, and what each of the tenant's
+// namespaces needs for it.
 func (a *auditor) checkFreezePolicy(r *Record) {
 	t := r.Tenant
 	fix := command.Run(command.Tenant("freeze", t.Name, "--reason", t.Frozen.Reason))
@@ -48,8 +48,9 @@ func (a *auditor) checkFreezePolicy(r *Record) {
 	}
 }
 
-// checkWriters finds who can write in a frozen tenant's namespaces by a right of their
-// own. Whoever may do everything in the cluster is left out: they could thaw it.
+// checkWriters finds subjects that can write in a frozen tenant's namespaces by a right
+// of their own. Subjects with all rights in the cluster are left out, since they could
+// thaw it.
 func (a *auditor) checkWriters(r *Record) {
 	t := r.Tenant
 	if a.unseen("rolebindings", "clusterrolebindings", "roles", "clusterroles") {
@@ -89,9 +90,8 @@ func isEverything(rule rbacv1.PolicyRule) bool {
 	return slices.Contains(rule.Verbs, "*") && slices.Contains(rule.APIGroups, "*") && slices.Contains(rule.Resources, "*")
 }
 
-// HeldByFreeze reports whether the freeze of a tenant holds a subject's writes, whatever
-// binding gives the right to them. A freeze by role holds nobody's: it takes the right
-// away.
+// HeldByFreeze reports whether the freeze of a tenant denies a subject's writes, whatever
+// binding grants them. A freeze by role denies nobody's writes: it removes the rights.
 func HeldByFreeze(t tenant.Tenant, s Subject) bool {
 	if s.Kind != rbacv1.ServiceAccountKind || !t.FrozenBy(tenant.FreezeByPolicy) {
 		return false

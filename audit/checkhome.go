@@ -95,12 +95,12 @@ func (a *auditor) tillerItem(d *deployer, id, what string, fix command.Fix, text
 	a.markReported(d.record, workload, what)
 }
 
-// checkPolicies looks at who can connect to the pod of a Tiller that listens on its
+// checkPolicies finds who can connect to the pod of a Tiller that listens on its
 // loopback: its probe port is open.
 func (a *auditor) checkPolicies(d *deployer) {
 	home, workload := d.target.Home, objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
 	switch {
-	case d.network.listens: // told as that
+	case d.network.listens: // reported as a Tiller that listens
 	case len(d.network.policies) == 0 && !a.unseen("networkpolicies"):
 		f := d.about("namespace "+home, "no NetworkPolicy holds others off Tiller's pod")
 		f.Chains, f.Fix = [][]string{{"any pod of the cluster", workload, "port 44135"}}, d.record.init()
@@ -118,7 +118,7 @@ func (a *auditor) checkPolicies(d *deployer) {
 	}
 }
 
-// checkStorage looks at where the Tiller keeps its releases.
+// checkStorage checks where the Tiller keeps its releases.
 func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 	storage := recognise.StorageOf(c)
 	switch {
@@ -128,14 +128,14 @@ func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 		fix := command.Run(command.Tenant("migrate", d.tenant()), command.Tenant("migrate", d.tenant(), "--finish")).With("under Helm 3 or 4, which keep their releases in Secrets")
 		a.tillerItem(d, idConfigMaps, partStorage, fix, "releases are kept in ConfigMaps, as the record says")
 	default:
-		// An init that turned it to Secrets would hide the releases that it has.
+		// Changing it to Secrets by init would hide its releases.
 		fix := command.Run(command.Tenant("init", d.tenant(), "--storage="+string(tenant.StorageConfigMap))).With("has the record say so; where it has no releases, --storage=secret turns it back")
 		a.tillerItem(d, idConfigMaps, partStorage, fix, "releases are kept in ConfigMaps, and the record says Secrets")
 	}
 }
 
-// checkContainer looks at what the Tiller's process may do, by its container's
-// security context or, where that says nothing, its pod's.
+// checkContainer checks what the Tiller's process may do: by its container's security
+// context or, if that is not set, its pod's.
 func (a *auditor) checkContainer(d *deployer, c *corev1.Container, pod *corev1.PodSecurityContext) {
 	item := func(what, text string, arguments ...any) {
 		a.tillerItem(d, idContainer, what, d.record.init(), text, arguments...)
@@ -172,7 +172,7 @@ func (a *auditor) checkContainer(d *deployer, c *corev1.Container, pod *corev1.P
 	}
 }
 
-// checkHost looks at what of the node the Tiller has.
+// checkHost checks what the Tiller has of its node.
 func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec) {
 	item := func(what, text string, arguments ...any) {
 		a.tillerItem(d, idHost, what, d.record.init(), text, arguments...)
@@ -197,7 +197,7 @@ func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec
 	}
 }
 
-// checkNamespaces looks at who has rights in a tenant's namespaces beside its
+// checkNamespaces finds subjects with rights in a tenant's namespaces other than its
 // deployer and its own accounts.
 func (a *auditor) checkNamespaces(r *Record) {
 	if r.Tenant.AllNamespaces {
@@ -209,7 +209,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 		fix    command.Fix
 		spaces []string
 		writes bool
-		more   string // what no role of a tenant should hold
+		more   string // what no role of a tenant should have
 	}
 	found := map[Subject]*foreign{}
 	var order []Subject
@@ -221,7 +221,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 			}
 			for _, s := range b.Subjects {
 				if s == Account(r.Namespace, tenant.ReaderAccount) {
-					continue // reported as what the readers' account has
+					continue // reported as rights of the readers' account
 				}
 				own := s.Kind == rbacv1.ServiceAccountKind && slices.Contains(t.Namespaces, s.Namespace) || slices.Contains(t.Namespaces, s.AccountsOf())
 				if s == (Subject{}) || a.isDeployerIn(s, ns) {
@@ -232,7 +232,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 					continue
 				}
 				if other := a.deployerOf(s); other != nil && other.record != nil {
-					continue // told as a deployer that leaves its namespaces
+					continue // reported as a deployer that leaves its namespaces
 				}
 				f := found[s]
 				if f == nil {
@@ -278,7 +278,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 	}
 }
 
-// deployerOf is the deployer whose account it is, nil where it is none's.
+// deployerOf returns the deployer with that account, nil if there is none.
 func (a *auditor) deployerOf(s Subject) *deployer {
 	if s.Kind != rbacv1.ServiceAccountKind {
 		return nil
@@ -286,8 +286,8 @@ func (a *auditor) deployerOf(s Subject) *deployer {
 	return a.homes[s.Namespace][s.Name]
 }
 
-// isDeployerIn reports whether the subject is the deployer of a tenant that has
-// that namespace.
+// isDeployerIn reports whether the subject is the deployer of a tenant that has that
+// namespace.
 func (a *auditor) isDeployerIn(s Subject, ns string) bool {
 	d := a.deployerOf(s)
 	return d != nil && d.record != nil && slices.Contains(d.record.Tenant.Namespaces, ns)

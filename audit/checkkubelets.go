@@ -12,11 +12,11 @@ import (
 
 const kubeletPath = "replace-kubelet"
 
-// replaceKubelet returns the path to the place of a node's kubelet. The API server connects to
-// the address and port in a node's status for port-forward, exec, attach and logs
-// (k8s.io/kubernetes/pkg/kubelet/client). Only the status subresource and a new node set the
-// status; an update of the node itself keeps it (k8s.io/kubernetes/pkg/registry/core/node).
-// A server that is connected to so is sent no credentials of anybody.
+// replaceKubelet returns the path through an address in the place of a node's kubelet.
+// The API server connects to the address and port in a node's status for port-forward,
+// exec, attach and logs (k8s.io/kubernetes/pkg/kubelet/client). Only the status
+// subresource and a new node set the status; an update of the node itself keeps it
+// (k8s.io/kubernetes/pkg/registry/core/node). The server there gets nobody's credentials.
 func (x *rights) replaceKubelet() Path {
 	p := pather{Target{}, x}
 	path := Path{ID: kubeletPath, Name: "answer in a kubelet's place", finding: idKubelet,
@@ -29,13 +29,13 @@ func (x *rights) replaceKubelet() Path {
 	return path
 }
 
-// replacesKubelets reports whether the rules hold any right by which a node's status is written.
+// replacesKubelets reports whether the rules have any right to write a node's status.
 func replacesKubelets(rules *ruleSet) bool {
 	return slices.ContainsFunc([]act{{"update", "", "nodes/status"}, {"patch", "", "nodes/status"}, {"create", "", "nodes"}}, func(of act) bool { return rules.answer(of).some })
 }
 
-// kubeletPathTo returns the path to the place of the kubelet of a Tiller's node, if it is open
-// to somebody. Where the API server verifies the certificates of kubelets there is none.
+// kubeletPathTo returns that path for a Tiller's node, if it is open to somebody. There
+// is none if the API server verifies the certificates of kubelets.
 func (a *auditor) kubeletPathTo(one *somebody, d *deployer) (opened, bool) {
 	if d.tiller == nil || a.snapshot.Server.VerifiesKubelets {
 		return opened{}, false
@@ -43,8 +43,8 @@ func (a *auditor) kubeletPathTo(one *somebody, d *deployer) (opened, bool) {
 	return a.opensTo(one, a.rights.replaceKubelet())
 }
 
-// checkKubelets reports who can have the API server connect to a host of theirs in place of a
-// kubelet. Nodes write their own status.
+// checkKubelets reports who can make the API server connect to a host of theirs in place
+// of a kubelet. Nodes write their own status.
 func (a *auditor) checkKubelets() {
 	if a.snapshot.Server.VerifiesKubelets || !slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.tiller != nil }) {
 		return
@@ -62,7 +62,8 @@ func (a *auditor) checkKubelets() {
 		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}}).With("or start the API server with --kubelet-certificate-authority")
 		severity := everybodyIs(s)
 		if severity == "" && (s.Namespace == systemNamespace || s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, "system:")) {
-			// A network, a cloud's controller or a problem detector stops without its binding.
+			// A network, a cloud's controller or a problem detector would stop without
+			// its binding.
 			severity, f.Fix = Low, command.Advice("start the API server with --kubelet-certificate-authority; ignore the finding where a component of the cluster needs the right")
 		}
 		a.add(idKubelet, severity, f)

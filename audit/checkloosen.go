@@ -11,10 +11,10 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkNamespaceWriters looks for subjects that can change the labels of a tenant's
-// namespaces, by rights over the whole cluster that are held to the namespaces' names.
-// Rights to all namespaces open the homes as well, and are reported as that; those of a
-// RoleBinding in the namespace are reported as a foreign binding.
+// checkNamespaceWriters finds subjects that can change the labels of a tenant's
+// namespaces by cluster-wide rights that name the namespaces. Rights to all namespaces
+// open the homes as well, and are reported as that; those of a RoleBinding in the
+// namespace are reported as a foreign binding.
 func (a *auditor) checkNamespaceWriters() {
 	owners := map[string][]*Record{}
 	for i := range a.snapshot.Records {
@@ -51,15 +51,15 @@ func (a *auditor) checkNamespaceWriters() {
 		for _, r := range order {
 			severity := Severity("")
 			if d := a.byRecord[r]; s.IsEverybody() || d != nil && slices.Contains(d.members, s) {
-				severity = High // whoever makes pods there loosens what holds them
+				severity = High // whoever creates pods there loosens what restricts them
 			}
 			a.add(idLoosensNamespace, severity, *loosened[r])
 		}
 	})
 }
 
-// namedNamespaces are the names to which the rights of a subject over the whole cluster
-// are held, if any of these rights changes a namespace's labels.
+// namedNamespaces returns the names in a subject's cluster-wide rights, if any of these
+// rights changes a namespace's labels.
 func (a *auditor) namedNamespaces(s Subject) []string {
 	var names []string
 	for _, g := range a.rights.inCluster[s] {
@@ -71,10 +71,10 @@ func (a *auditor) namedNamespaces(s Subject) []string {
 	return slices.Compact(names)
 }
 
-// outgrows is what the rules of a binding in a tenant's namespace allow beyond any role
-// that a tenant may have: to take away the namespace's labels, or to use the rights of a
-// controller. It is empty where they allow neither, and where the tenant's own role
-// allows the same, which is reported of the role.
+// outgrows describes what the rules of a binding in a tenant's namespace allow beyond any
+// role that a tenant may have: to remove the namespace's labels, or to use the rights of
+// a controller. It is empty if they allow neither, and if the tenant's own role allows
+// the same, for which the role is reported.
 func (a *auditor) outgrows(t tenant.Tenant, rules []rbacv1.PolicyRule) string {
 	var role []rbacv1.PolicyRule
 	if own := a.clusterRoles[t.Role]; own != nil {
@@ -90,13 +90,13 @@ func (a *auditor) outgrows(t tenant.Tenant, rules []rbacv1.PolicyRule) string {
 	return strings.Join(what, "; and ")
 }
 
-// checkOwnGrants looks for what a deployer has in its namespaces by other bindings than
-// its role's.
+// checkOwnGrants checks what a deployer has in its namespaces by other bindings than that
+// of its role.
 func (a *auditor) checkOwnGrants(d *deployer, grants []grant) {
 	t := d.record.Tenant
 	for _, g := range grants {
 		if slices.Contains(rbac.BoundRoles(t), g.binding.RoleName) && g.binding.Name == rbac.DeployerBinding(t.Name, g.binding.RoleName) {
-			continue // reported once for all tenants of the role
+			continue // reported once for all tenants with the role
 		}
 		tell := func(id, right, text string, arguments ...any) {
 			f := d.about(d.account.String(), text, arguments...)

@@ -5,8 +5,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkMoved looks for releases that were migrated from Tiller and whose objects do not
-// name their release: an earlier helm-tenant did not set that, or could not change some
+// checkMoved finds releases that were migrated from Tiller and whose objects do not name
+// their release: an earlier helm-tenant did not set that, or could not change some
 // objects.
 func (a *auditor) checkMoved() {
 	for i := range a.snapshot.Records {

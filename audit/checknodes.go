@@ -13,8 +13,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// takesPods reports whether a privileged pod in a namespace is a way to a node of its own.
-// Rights in a tenant's home and in kube-system lead further, and are other paths.
+// takesPods reports whether a privileged pod in a namespace is a path of its own to a
+// node. Rights in a tenant's home and in kube-system lead further, and are other paths.
 func (a *auditor) takesPods(namespace string) bool {
 	ns := a.namespaces[namespace]
 	return ns != nil && !ns.Terminating && namespace != systemNamespace && !a.isTenantHome(namespace)
@@ -77,8 +77,8 @@ func (a *auditor) openNodePaths(who identity) []opened {
 	return open
 }
 
-// nodePathsTo returns the node paths by which somebody reaches a deployer: a Tiller's token is
-// on the node that the Tiller runs on.
+// nodePathsTo returns the node paths by which somebody reaches a deployer: a Tiller's
+// token is on the Tiller's node.
 func (a *auditor) nodePathsTo(one *somebody, d *deployer) []opened {
 	if d.tiller == nil {
 		return nil
@@ -89,15 +89,16 @@ func (a *auditor) nodePathsTo(one *somebody, d *deployer) []opened {
 	return one.nodes
 }
 
-// nodeTaker is somebody who takes a node by a privileged pod, and how.
+// nodeTaker is a subject that can take over a node through a privileged pod.
 type nodeTaker struct {
 	subject Subject
 	by      opened
 }
 
-// nodeTakers returns who can run privileged pods in which namespaces that are no tenant's. An
-// account with rights in its own namespace does not count: it is a controller that an
-// administrator installed there. Who can act as that account counts.
+// nodeTakers returns, by namespace, the subjects that can run privileged pods in
+// namespaces of no tenant. An account with rights in its own namespace does not count: it
+// is a controller that an administrator installed there. Whoever can act as that account
+// counts.
 func (a *auditor) nodeTakers() map[string][]nodeTaker {
 	var namespaces []string
 	for name := range a.namespaces {

@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkPower looks at what the deployer can do beyond its namespaces.
+// checkPower checks what the deployer can do beyond its namespaces.
 func (a *auditor) checkPower(d *deployer) {
 	var t tenant.Tenant
 	if d.record != nil {
@@ -41,7 +41,7 @@ func (a *auditor) checkPower(d *deployer) {
 		}
 	}
 	if d.record == nil || d.record.Problem != "" {
-		return // which namespaces are its own nobody says
+		return // its own namespaces are not known
 	}
 	if t.AllNamespaces {
 		outside = slices.DeleteFunc(outside, func(g grant) bool { return g.binding.Namespace != "" })
@@ -52,7 +52,7 @@ func (a *auditor) checkPower(d *deployer) {
 }
 
 // tellClusterAdmin reports a binding that makes a deployer an administrator of the
-// cluster. recorded says that the tenant's record asks for it.
+// cluster. recorded reports whether the tenant's record asks for it.
 func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 	f := d.about(d.account.String(), "%s is cluster-admin", d.name())
 	f.Chains = [][]string{g.chain(d.account, Ask{Verb: "*", Resource: "*"})}
@@ -64,14 +64,14 @@ func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 	} else if !d.isTenants() {
 		f.Fix = a.mend(d).Then(f.Fix)
 		if g.to == Account(d.target.Home, tenant.TillerAccount) {
-			f.Fix = a.mend(d) // which takes over that account, and the binding away
+			f.Fix = a.mend(d) // which adopts that account, and removes the binding
 		}
 	}
 	a.add(idClusterAdmin, severity, f)
 	a.tellPower(d, g)
 }
 
-// tellRecorded reports the binding by which a tenant of all namespaces reaches the
+// tellRecorded reports the binding through which a tenant of all namespaces reaches the
 // deployers of other tenants.
 func (a *auditor) tellRecorded(d *deployer, g grant) {
 	index := slices.IndexFunc(a.wide, func(w wide) bool { return w.who == g.to })
@@ -87,20 +87,19 @@ func (a *auditor) tellRecorded(d *deployer, g grant) {
 	a.tellPower(d, g)
 }
 
-// tellPower remembers that a finding speaks of a deployer's own rights over the whole
-// cluster.
+// tellPower remembers that a finding reports a deployer's own cluster-wide rights.
 func (a *auditor) tellPower(d *deployer, g grant) {
 	if g.to == d.account && g.binding.Namespace == "" {
 		a.powerful[d.account] = true
 	}
 }
 
-// checkOutside looks at a deployer's rights where none of its namespaces is.
+// checkOutside checks a deployer's rights outside its namespaces.
 func (a *auditor) checkOutside(d *deployer, grants []grant) {
 	for _, g := range grants {
 		ns := g.binding.Namespace
 		if a.namespaces[ns] == nil && ns != "" && !a.unseen("namespaces") {
-			continue // left behind by a namespace that is gone
+			continue // a leftover of a deleted namespace
 		}
 		f := d.about(d.account.String(), "its deployer has rights in namespace %s, which is none of its namespaces", ns)
 		if ns == "" {
@@ -113,15 +112,15 @@ func (a *auditor) checkOutside(d *deployer, grants []grant) {
 			severity = Medium
 		}
 		a.add(idLeaves, severity, f)
-		if severity.AtLeast(High) { // a milder one hides nothing
+		if severity.AtLeast(High) { // a milder finding hides nothing
 			a.tellPower(d, g)
 		}
 		a.markGrantReported(d.record, g)
 	}
 }
 
-// checkEscalations looks for rights of a deployer in its own namespaces that let it give
-// itself more rights.
+// checkEscalations finds rights of a deployer in its own namespaces with which it can
+// give itself more rights.
 func (a *auditor) checkEscalations(d *deployer, grants []grant) {
 	t := d.record.Tenant
 	reported := map[string]bool{}
@@ -146,7 +145,7 @@ func (a *auditor) checkEscalations(d *deployer, grants []grant) {
 }
 
 // opensHome reports whether a grant in a namespace is reported already, as the path of an
-// outsider to a deployer that has its home there.
+// outsider to a deployer with its home there.
 func (a *auditor) opensHome(namespace string, g grant) bool {
 	for _, d := range a.homes[namespace] {
 		if d.record == nil {
@@ -157,7 +156,7 @@ func (a *auditor) opensHome(namespace string, g grant) bool {
 				continue
 			}
 			for _, o := range access.paths {
-				// What a milder finding says is less than that it has rights there.
+				// A milder finding says less than that it has rights there.
 				if ruleOf(o.path.finding).Severity.AtLeast(High) && slices.ContainsFunc(o.steps, func(s step) bool { return s.grant.binding == g.binding }) {
 					return true
 				}
@@ -167,10 +166,10 @@ func (a *auditor) opensHome(namespace string, g grant) bool {
 	return false
 }
 
-// streams are the subresources by which a get may do anything.
+// streams are the subresources for which a get may do anything.
 var streams = []string{"/exec", "/attach", "/portforward", "/proxy"}
 
-// readsOnly reports whether rules do no more than read, and no Secrets.
+// readsOnly reports whether rules only read, and no Secrets.
 func readsOnly(rules []rbacv1.PolicyRule) bool {
 	for _, rule := range rules {
 		for _, verb := range rule.Verbs {

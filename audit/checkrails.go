@@ -14,8 +14,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkRails tells of tenants whose guard rails are loose by their record, and of
-// namespaces that hold less than the record says.
+// checkRails reports tenants whose guard rails are loose by their record, and namespaces
+// that enforce less than the record asks for.
 func (a *auditor) checkRails(r *Record) {
 	t := r.Tenant
 	if r.Problem != "" || t.AllNamespaces {
@@ -42,8 +42,8 @@ func (a *auditor) checkRails(r *Record) {
 	a.checkLoosened(r)
 }
 
-// checkPodSecurity tells where tenants ask for a level of PodSecurity, and the API server
-// does not enforce the labels, nor a webhook in its place
+// checkPodSecurity reports that tenants ask for a level of PodSecurity and the API server
+// does not enforce the labels, nor does a webhook in its place
 // (k8s.io/pod-security-admission/webhook).
 func (a *auditor) checkPodSecurity() {
 	const webhook = "pod-security-webhook.kubernetes.io"
@@ -66,7 +66,7 @@ func (a *auditor) checkPodSecurity() {
 	a.add(idLoosened, "", f)
 }
 
-// loosest are the tenant's namespaces whose own label does not hold baseline.
+// loosest returns the tenant's namespaces whose own label does not enforce baseline.
 func (a *auditor) loosest(t tenant.Tenant) []string {
 	if a.unseen("namespaces") {
 		return nil
@@ -77,12 +77,12 @@ func (a *auditor) loosest(t tenant.Tenant) []string {
 	})
 }
 
-// level is the rank of a namespace's enforce label, that of none where it is no level.
+// level returns the rank of a namespace's enforce label; an invalid label counts as none.
 func level(ns *Namespace) int {
 	return slices.Index(tenant.PodSecurities, tenant.PodSecurity(ns.Labels[rails.LabelEnforce]))
 }
 
-// checkLoosened tells of namespaces whose labels are looser than the record says.
+// checkLoosened reports namespaces whose labels are looser than the record asks for.
 func (a *auditor) checkLoosened(r *Record) {
 	if a.unseen("namespaces") {
 		return
@@ -93,7 +93,8 @@ func (a *auditor) checkLoosened(r *Record) {
 		if live == nil || tenant.IsSystemNamespace(name) {
 			continue
 		}
-		// Without its quota a tenant starves others; without the other rails it takes from them.
+		// Without its quota a tenant uses up resources of others; without the other rails
+		// it harms them.
 		severity, loosened := Severity(""), a.loosened(t, live)
 		if loosened == "" {
 			severity, loosened = Medium, a.unlimited(t, live)
@@ -107,8 +108,8 @@ func (a *auditor) checkLoosened(r *Record) {
 	}
 }
 
-// loosened is what of the record's guard rails a namespace does not hold; empty where it
-// holds all.
+// loosened describes the recorded guard rails that a namespace does not enforce; empty if
+// it enforces all.
 func (a *auditor) loosened(t tenant.Tenant, live *Namespace) string {
 	if t.PodSecurity != tenant.PodSecurityUnmanaged && level(live) < slices.Index(tenant.PodSecurities, t.PodSecurity) {
 		return rails.LabelEnforce + "=" + string(t.PodSecurity)
@@ -119,11 +120,11 @@ func (a *auditor) loosened(t tenant.Tenant, live *Namespace) string {
 	if slices.Index(tenant.Guards, tenant.Guard(live.Labels[rails.LabelGuard])) < slices.Index(tenant.Guards, t.Guard) {
 		return rails.LabelGuard + "=" + string(t.Guard)
 	}
-	// By these annotations the policies know what the tenant may have.
+	// From these annotations the policies read what the tenant may have.
 	if _, annotations, err := rails.NamespaceMeta(t, live.Name, live.object()); err == nil {
 		wanted := rails.Changed(live.Annotations, annotations)
 		for _, key := range slices.Sorted(maps.Keys(annotations)) {
-			if wanted[key] != live.Annotations[key] && (t.Frozen == nil || !rails.Freezes("", "["+key+"]")) { // that is checkFrozen's
+			if wanted[key] != live.Annotations[key] && (t.Frozen == nil || !rails.Freezes("", "["+key+"]")) { // checkFrozen reports those of a freeze
 				return "its annotation " + key
 			}
 		}
@@ -141,8 +142,8 @@ func (a *auditor) loosened(t tenant.Tenant, live *Namespace) string {
 	return ""
 }
 
-// unlimited is the ResourceQuota or LimitRange that the record asks for and that the
-// namespace does not have as it should be; empty where it has all.
+// unlimited returns the recorded ResourceQuota or LimitRange that is missing in the
+// namespace or differs; empty if there is none.
 func (a *auditor) unlimited(t tenant.Tenant, live *Namespace) string {
 	for _, wanted := range rails.Objects(t, live.Name, live.Labels[tenant.LabelTenant]) {
 		kind, resource, same := "", "", func(Limit) bool { return false }
@@ -164,8 +165,8 @@ func (a *auditor) unlimited(t tenant.Tenant, live *Namespace) string {
 	return ""
 }
 
-// compareRails tells of guard rails that are others in the file than in the cluster.
-// What apply would make of the file counts: its silence changes no level and no mode.
+// compareRails reports guard rails that differ between the file and the cluster. Levels
+// and modes that the file leaves out do not count, since apply does not change them.
 func compareRails(file, have tenant.Rails, differs differFunc) {
 	have = have.Compact()
 	have.Network = cmp.Or(have.Network, tenant.NetworkOpen)

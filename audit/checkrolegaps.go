@@ -9,8 +9,8 @@ import (
 	"helm-tenant/rbac"
 )
 
-// checkRoleGaps tells of a role with which helm can't do all that it does for the tenants that
-// have it: an install stops half-way, or the release can't be removed.
+// checkRoleGaps reports a role with which helm can't do everything for its tenants: an
+// install stops half-way, or the release can't be removed.
 func (a *auditor) checkRoleGaps(role *Role, users []*Record) {
 	var gaps []string
 	var concerned []*Record
@@ -35,8 +35,8 @@ func (a *auditor) checkRoleGaps(role *Role, users []*Record) {
 	a.add(idRoleGaps, "", f)
 }
 
-// widerRole is the command that gives tenants what helm needs: in a role of the admin's own
-// it is added, in place of one of Kubernetes' or ours another is chosen.
+// widerRole returns the commands that give tenants what helm needs: in an admin's own
+// role the rights are added, one of Kubernetes' or ours is replaced by another role.
 func widerRole(role string, users []*Record) command.Fix {
 	if rbac.KubernetesRoles(role) == nil && rbac.MadeOf(role) == nil {
 		return command.Run(command.Kubectl("edit", "", "clusterrole", role)).With("add what is missing")

@@ -15,8 +15,8 @@ import (
 	"helm-tenant/rbac"
 )
 
-// checkRoles looks at the ClusterRoles that tenants' deployers have in their namespaces:
-// once for all tenants of a role.
+// checkRoles checks the ClusterRoles of tenants' deployers in their namespaces, once for
+// all tenants with a role.
 func (a *auditor) checkRoles() {
 	if a.unseen("clusterroles") {
 		return
@@ -30,7 +30,7 @@ func (a *auditor) checkRoles() {
 	for _, name := range slices.Sorted(maps.Keys(users)) {
 		role := a.clusterRoles[name]
 		if role == nil {
-			continue // told as drift
+			continue // reported as drift
 		}
 		if made := rbac.MadeOf(name); made != nil {
 			a.checkMade(role, made, users[name][0])
@@ -40,7 +40,7 @@ func (a *auditor) checkRoles() {
 		for _, part := range added {
 			a.checkAdded(role, part, own, users[name])
 		}
-		if len(added) > 0 { // what is added is told of those who add it
+		if len(added) > 0 { // additions are reported for the roles that add them
 			a.checkTenantRole(role, own, users[name])
 		} else {
 			a.checkTenantRole(role, role.Rules, users[name])
@@ -48,8 +48,8 @@ func (a *auditor) checkRoles() {
 	}
 }
 
-// parts are the rules of a role that are its own or Kubernetes' own, and the ClusterRoles
-// that are aggregated into it beside those.
+// parts returns a role's own rules, or Kubernetes' own, and the other ClusterRoles that
+// are aggregated into it.
 func (a *auditor) parts(role *Role) (own []rbacv1.PolicyRule, added []*Role) {
 	if len(role.Aggregates) == 0 {
 		return role.Rules, nil
@@ -77,7 +77,7 @@ func (a *auditor) parts(role *Role) (own []rbacv1.PolicyRule, added []*Role) {
 	return own, added
 }
 
-// aggregatedInto are the ClusterRoles that the selectors of one choose.
+// aggregatedInto returns the ClusterRoles that the selectors of a ClusterRole choose.
 func (a *auditor) aggregatedInto(role *Role) []*Role {
 	var found []*Role
 	for i := range role.Aggregates {
@@ -94,7 +94,7 @@ func (a *auditor) aggregatedInto(role *Role) []*Role {
 	return found
 }
 
-// checkAdded tells of a ClusterRole that others aggregate into one of tenants.
+// checkAdded reports a ClusterRole that is aggregated into a role of tenants.
 func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []*Record) {
 	covered, more := validation.Covers(own, part.Rules)
 	if covered {
@@ -122,7 +122,7 @@ func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []
 	a.add(idAddedRole, severity, f)
 }
 
-// checkTenantRole tells of what a role holds by itself.
+// checkTenantRole reports dangerous rules of a role itself.
 func (a *auditor) checkTenantRole(role *Role, rules []rbacv1.PolicyRule, users []*Record) {
 	fix := otherRole(role.Name, users)
 	chain := func(what string) [][]string {
@@ -158,8 +158,8 @@ func (a *auditor) checkMade(role *Role, tenants []string, user *Record) {
 	}
 }
 
-// otherRole is the command that gives tenants another role, without the rights that the
-// finding reports.
+// otherRole returns the commands that give tenants another role, without the rights that
+// the finding reports.
 func otherRole(role string, users []*Record) command.Fix {
 	const most = 20
 	instead := rbac.MadeRole(role)
@@ -176,14 +176,14 @@ func otherRole(role string, users []*Record) command.Fix {
 	return fix
 }
 
-// only says that a finding concerns one tenant, where it is one's.
+// only sets the tenant of a finding if it concerns one tenant only.
 func only(f *Finding, users []*Record) {
 	if len(users) == 1 {
 		f.Tenants, f.Home = []string{users[0].Tenant.Name}, users[0].Namespace
 	}
 }
 
-// tenantsOf says whose records they are.
+// tenantsOf names the tenants of records.
 func tenantsOf(records []*Record) string {
 	var names []string
 	for _, r := range records {
@@ -203,7 +203,7 @@ func asks(loans []loan) []string {
 	return all
 }
 
-// inWords are rights in words, those that write first.
+// inWords describes rights, those that write first.
 func inWords(rules []rbacv1.PolicyRule) []string {
 	var writing, reading []string
 	for _, rule := range rules {

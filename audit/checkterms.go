@@ -8,8 +8,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkTerms reports grants that are over and still in force, and those of which that is
-// not known.
+// checkTerms reports grants for a time that have ended and are still in force, and grants
+// whose end is not known.
 func (a *auditor) checkTerms() {
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
@@ -52,7 +52,7 @@ func (a *auditor) compareReaders(want tenant.Tenant, r *Record, differs differFu
 	}
 }
 
-// compareTerms compares until when members are let in by the file and in the cluster.
+// compareTerms compares the ends of grants in the file and in the cluster.
 func (a *auditor) compareTerms(want tenant.Tenant, home string, differs differFunc) {
 	until := func(t tenant.Term, limited bool) string {
 		if !limited {

@@ -4,7 +4,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Deployer is one deployer and who reaches it.
+// Deployer is a deployer and the subjects that reach it, for reports.
 type Deployer struct {
 	Tenant     string        `json:"tenant,omitempty"`
 	Engine     tenant.Engine `json:"engine"`
@@ -13,29 +13,29 @@ type Deployer struct {
 	Workload   string        `json:"workload,omitempty"`
 	Version    string        `json:"version,omitempty"`
 	Namespaces []string      `json:"namespaces"`
-	// All says that its namespaces are all of the cluster.
+	// All reports whether its namespaces are all namespaces of the cluster.
 	All     bool     `json:"allNamespaces,omitempty"`
 	Open    bool     `json:"openOnNetwork,omitempty"`
 	Members []string `json:"members"`
-	// Temporary are the members whose grant is limited in time.
+	// Temporary are the grants for a time of its members.
 	Temporary tenant.Terms `json:"temporary"`
 	Power     Power        `json:"power"`
 	Access    []Access     `json:"access"`
 }
 
-// Wide is somebody who reaches deployers by rights over the whole cluster, and is
-// none of Kubernetes' own administrators.
+// Wide is a subject that reaches deployers by cluster-wide rights and is not one of
+// Kubernetes' own administrators.
 type Wide struct {
 	Subject string `json:"subject"`
-	// Deployers counts those that it reaches, of Of.
+	// Deployers is the number of deployers that it reaches, of a total of Of.
 	Deployers int `json:"deployers"`
 	Of        int `json:"of"`
-	// Reaches are the deployers' accounts, HOME:ACCOUNT, where it is not all.
+	// Reaches are the deployers' accounts, HOME:ACCOUNT, unless it reaches all.
 	Reaches []string   `json:"reaches"`
 	Paths   []OpenPath `json:"paths"`
 }
 
-// view is the deployer as a report shows it.
+// view returns the deployer for a report.
 func (d *deployer) view() Deployer {
 	view := Deployer{Tenant: d.tenant(), Engine: d.target.Engine, Home: d.target.Home, Account: d.target.Account, Version: d.version,
 		Open: d.network.listens && !d.network.closed, Temporary: d.terms, Power: d.power, Access: d.access}
@@ -51,7 +51,7 @@ func (d *deployer) view() Deployer {
 	return view
 }
 
-// view is somebody as a report shows them, of so many deployers.
+// view returns the subject for a report, given the total of deployers.
 func (w wide) view(total int) Wide {
 	view := Wide{Subject: w.who.String(), Deployers: len(w.reached), Of: total, Paths: newAccess(w.who, false, w.paths).Paths}
 	if view.Deployers < view.Of {

@@ -14,51 +14,52 @@ type Finding struct {
 	ID       string   `json:"id"`
 	Name     string   `json:"name"`
 	Severity Severity `json:"severity"`
-	// Tenants are those that it concerns; none where it is the whole cluster.
+	// Tenants are the tenants that it concerns; none if it concerns the whole cluster.
 	Tenants []string `json:"tenants"`
-	// Home is the deployer's home namespace, where it concerns one.
+	// Home is the deployer's home namespace, if it concerns a deployer.
 	Home string `json:"home,omitempty"`
 	// Subject is who or what it is about: "user alice".
 	Subject string `json:"subject"`
 	// Text is what was found, as a sentence without its full stop.
 	Text string `json:"text"`
 	Why  string `json:"why"`
-	// Chains are the ways through the objects that show it.
+	// Chains are the chains of objects that prove it.
 	Chains [][]string `json:"chains"`
-	// Fix is what mends it, and Or what else does.
+	// Fix mends it, and each of Or does as well.
 	Fix command.Fix   `json:"-"`
 	Or  []command.Fix `json:"-"`
-	// File and Line are where the tenant stands in the tenants file; empty and 0
-	// where there is none.
+	// File and Line are the tenant's place in the tenants file; empty and 0 if there is
+	// none.
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
-	// Print is its Fingerprint, by which a later audit knows it again.
+	// Print is its Fingerprint, by which a later audit recognises it.
 	Print string `json:"fingerprint"`
-	// New says that a baseline has it not, or as a milder one.
+	// New reports whether the baseline does not have it, or has it with a milder
+	// severity.
 	New bool `json:"new,omitempty"`
-	// Reason is why it is ignored.
+	// Reason is the reason for ignoring it.
 	Reason string `json:"reason,omitempty"`
-	// Object is what tells it from others of its kind about the same subject, where
-	// its chain does not.
+	// Object distinguishes it from others of its kind about the same subject, if its
+	// chain does not.
 	Object string `json:"-"`
 }
 
-// Fingerprint is the same in a later run, however the finding is worded or judged
-// by then, and another finding's never.
+// Fingerprint returns a text that stays the same in later runs, whatever the finding's
+// wording and severity, and that differs from those of all other findings.
 func (f Finding) Fingerprint() string {
 	parts := append([]string{f.ID, f.Home, f.Subject}, f.Tenants...)
 	if object := f.discriminator(); object != "" {
 		parts = append(parts, object)
 	}
-	// What others named may hold the separator.
+	// Untrusted names may contain the separator.
 	for i, part := range parts {
 		parts[i] = strings.NewReplacer(`\`, `\\`, "|", `\|`).Replace(part)
 	}
 	return strings.Join(parts, "|")
 }
 
-// discriminator returns the object that tells several findings of one kind for one
-// subject apart; it is empty for kinds of which a subject has one finding at most.
+// discriminator returns the object that distinguishes several findings of one kind for
+// one subject; it is empty for kinds of which a subject has one finding at most.
 func (f Finding) discriminator() string {
 	index, several := map[string]int{idLeaves: 1, idEscalates: 2}[f.ID] // the binding, the role
 	if several && len(f.Chains) > 0 && index < len(f.Chains[0]) {
@@ -67,10 +68,10 @@ func (f Finding) discriminator() string {
 	return f.Object
 }
 
-// Fixes are what mends it, any one of them; the first is what the report advises.
+// Fixes returns all alternatives that mend it, the advised one first.
 func (f Finding) Fixes() []command.Fix { return append([]command.Fix{f.Fix}, f.Or...) }
 
-// Chain is all of the chains as one line.
+// Chain returns all chains on one line.
 func (f Finding) Chain() string {
 	var lines []string
 	for _, chain := range f.Chains {
@@ -79,7 +80,7 @@ func (f Finding) Chain() string {
 	return strings.Join(lines, "; and ")
 }
 
-// sortFindings puts the worst first.
+// sortFindings sorts findings, the worst first.
 func sortFindings(findings []Finding) {
 	slices.SortStableFunc(findings, func(x, y Finding) int {
 		return cmp.Or(cmp.Compare(x.Severity.rank(), y.Severity.rank()), cmp.Compare(x.ID, y.ID),
@@ -87,7 +88,7 @@ func sortFindings(findings []Finding) {
 	})
 }
 
-// Title says whom a finding is about: a tenant, an unmanaged Tiller, or more.
+// Title names what a finding is about: a tenant, an unmanaged Tiller, or more.
 func (f Finding) Title() string {
 	switch {
 	case len(f.Tenants) == 1:

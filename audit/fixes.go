@@ -11,8 +11,8 @@ import (
 	"helm-tenant/visible"
 )
 
-// init is the command that makes the tenant what its record says. It refuses one that
-// is being migrated.
+// init returns the command that makes the tenant what its record says. It refuses a
+// tenant that is being migrated.
 func (r *Record) init(flags ...string) command.Fix {
 	init := command.Run(command.Tenant("init", r.Tenant.Name, flags...))
 	if r.Migrating != nil {
@@ -21,7 +21,7 @@ func (r *Record) init(flags ...string) command.Fix {
 	return init
 }
 
-// endMigration is the commands that end the tenant's migration.
+// endMigration returns the commands that end the tenant's migration.
 func (r *Record) endMigration() command.Fix {
 	name := r.Tenant.Name
 	if from := r.Migrating.From; from != "" {
@@ -40,7 +40,8 @@ func (r *Record) endMigration() command.Fix {
 	return command.Run(command.Tenant("migrate", name), finish)
 }
 
-// abortMigration is the other end of a migration; none where one end was begun.
+// abortMigration returns the other way to end a migration; none if one way was begun
+// already.
 func (r *Record) abortMigration() []command.Fix {
 	if r.Migrating == nil || r.Migrating.Phase == tenant.PhaseFinishing || r.Migrating.Phase == tenant.PhaseAborting {
 		return nil
@@ -51,12 +52,12 @@ func (r *Record) abortMigration() []command.Fix {
 	return []command.Fix{command.Run(command.Tenant("migrate", r.Tenant.Name, "--abort")).With("takes the migration back")}
 }
 
-// splitCommand is split of the Tiller in a namespace.
+// splitCommand returns a split of the Tiller in a namespace.
 func splitCommand(from string, flags ...string) command.Command {
 	return append(append(command.Command{"helm", "tenant", "split"}, flags...), "--from="+from)
 }
 
-// memberFlag is how a verb of ours names a subject; empty, which no command holds, for
+// memberFlag returns the flag that names a subject; empty, which no command contains, for
 // nobody.
 func memberFlag(s Subject) string {
 	if s.Text() == "" {
@@ -65,7 +66,7 @@ func memberFlag(s Subject) string {
 	return command.List("--"+s.Flag(), s.Text())
 }
 
-// takeAway is the command that ends what a binding gives to the subject.
+// takeAway returns the command that ends what a binding grants to the subject.
 func (a *auditor) takeAway(b *Binding, s Subject) command.Fix {
 	if b.Name == rbac.ReaderName && b.RoleName == rbac.ReaderName {
 		for _, d := range a.homes[b.Namespace] {
@@ -100,11 +101,11 @@ func (a *auditor) takeAway(b *Binding, s Subject) command.Fix {
 	return command.Run(command.Kubectl("delete", b.Namespace, resource, b.Name))
 }
 
-// takeAwayAll are the commands for all of the steps.
+// takeAwayAll returns the commands for all paths.
 func (a *auditor) takeAwayAll(paths []opened) command.Fix {
 	var fix command.Fix
 	for _, o := range paths {
-		// Of several rights that a path needs one is enough to take away.
+		// Removing one of the rights that a path needs is enough.
 		first := o.steps[0].grant
 		fix = fix.Then(a.takeAway(first.binding, first.to))
 	}
@@ -119,9 +120,9 @@ func chainsOf(who Subject, paths []opened) [][]string {
 	return chains
 }
 
-// mend is the command that makes a deployer's Tiller what it should be: for one of no
-// tenant, a tenant's. init takes over the Deployment by which Helm knows a Tiller, and
-// no other workload.
+// mend returns the command that makes a deployer's Tiller what it should be; an unmanaged
+// one becomes a tenant's. init adopts the Deployment with Tiller's usual name, and no
+// other workload.
 func (a *auditor) mend(d *deployer) command.Fix {
 	if d.record != nil {
 		return d.record.init()
@@ -129,7 +130,7 @@ func (a *auditor) mend(d *deployer) command.Fix {
 	if d.orphan != "" {
 		return a.recordAgain(d)
 	}
-	if a.ownerOf(d.target.Home) != nil { // where a member can make anything, nothing is taken over
+	if a.ownerOf(d.target.Home) != nil { // where members can create anything, nothing is adopted
 		if d.tiller.OfPod != "" {
 			return deletePod(d.target.Home, d.tiller.OfPod, d.tiller.Kind != "Pod")
 		}
@@ -146,8 +147,8 @@ func (a *auditor) mend(d *deployer) command.Fix {
 	return deleteObject(d.target.Home, d.tiller.Kind, d.tiller.Name).Then(init)
 }
 
-// deletePod is the command that deletes a pod. What made it is named by the pod alone,
-// which can name anything: no command touches that.
+// deletePod returns the command that deletes a pod. Only the pod names its maker, and can
+// name any object, so that no command touches the maker.
 func deletePod(namespace, name string, made bool) command.Fix {
 	fix := deleteObject(namespace, "Pod", name)
 	if made {
@@ -156,13 +157,13 @@ func deletePod(namespace, name string, made bool) command.Fix {
 	return fix
 }
 
-// deleteObject is the command that deletes an object of that kind.
+// deleteObject returns the command that deletes an object of that kind.
 func deleteObject(namespace, kind, name string) command.Fix {
 	return command.Run(command.Kubectl("delete", namespace, strings.ToLower(kind), name))
 }
 
-// narrow are the commands that give a tenant of all namespaces some namespaces instead:
-// it is destroyed and created again.
+// narrow returns the commands that give a tenant of all namespaces some namespaces
+// instead: it is destroyed and created again.
 func narrow(name string) command.Fix {
 	return command.Run(command.Tenant("destroy", name), command.Tenant("init", name, "--namespaces=NS")).With("put the tenant's namespaces in place of NS")
 }
@@ -176,7 +177,7 @@ func shortened(names []string) string {
 	return fmt.Sprintf("%s and %d more", visible.List(names[:most]), len(names)-most)
 }
 
-// prune is the command that also takes away what the tenant's record does not name.
+// prune returns the command that also removes what the tenant's record does not name.
 func (r *Record) prune() command.Fix {
 	prune := command.Run(command.Tenant("init", r.Tenant.Name, "--prune"))
 	if r.Migrating != nil {
@@ -185,13 +186,13 @@ func (r *Record) prune() command.Fix {
 	return prune
 }
 
-// applyFile is the command that makes the cluster what a tenants file says.
+// applyFile returns the command that makes the cluster match a tenants file.
 func applyFile(file string) command.Command {
 	return command.Command{"helm", "tenant", "apply", command.List("--filename", file)}
 }
 
-// purge is the command that deletes a release of a tenant's. A record can carry a name
-// that no helm takes; then it is the record that is deleted.
+// purge returns the command that deletes a release of a tenant. If no helm accepts the
+// name in the record, the record is deleted instead.
 func purge(name string, r Release) command.Fix {
 	if purge := command.Release(name, r.Name, []string{"delete", "--purge"}); purge != nil {
 		return command.Run(purge)

@@ -7,9 +7,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// bindRoles are the ways to get a role by a binding. RBAC refuses who binds what
-// they do not hold, unless they may bind that role
-// (k8s.io/kubernetes/pkg/registry/rbac); who holds it has a path already.
+// bindRoles returns the ways to get a role through a binding. RBAC refuses to bind rights
+// that the caller does not hold, unless the caller may bind that role
+// (k8s.io/kubernetes/pkg/registry/rbac); a caller that holds them has a path already.
 func (p pather) bindRoles() []Need {
 	var needs []Need
 	for _, scope := range []struct{ resource, namespace string }{{"rolebindings", p.Home}, {"clusterrolebindings", ""}} {
@@ -39,8 +39,8 @@ func (p pather) bindRoles() []Need {
 	return needs
 }
 
-// useful are the roles that lead to the target, among those that anybody may
-// bind by name.
+// useful returns the roles that lead to the target, among those that anybody may bind by
+// name.
 func (p pather) useful(resource, namespace string) []string {
 	var names []string
 	for _, name := range p.rights.namesOf(act{"bind", rbacGroup, resource}) {
@@ -56,8 +56,8 @@ func (p pather) useful(resource, namespace string) []string {
 }
 
 // leads reports whether a role contains any right that some path needs. The role need not
-// open a path by itself: whoever it is bound to may have the other rights. In a namespace,
-// rights to cluster-scoped resources do not count.
+// open a path by itself: its subject may have the other rights. In a namespace, rights to
+// cluster-scoped resources do not count.
 func (p pather) leads(role *ruleSet, namespace string) bool {
 	return p.rights.leads(role, leading{p.Server, namespace == "", p.InConfigMaps})
 }
@@ -70,7 +70,7 @@ func (x *rights) leads(role *ruleSet, in leading) bool {
 	if !known {
 		leads = slices.ContainsFunc(x.leadingActs(in), func(a act) bool {
 			if strings.HasSuffix(a.verb, ":") {
-				return role.acts(a.verb, false) // the first half leads for those of all verbs
+				return role.acts(a.verb, false) // rights to all verbs include this half
 			}
 			return role.answer(a).some
 		})
@@ -79,21 +79,21 @@ func (x *rights) leads(role *ruleSet, in leading) bool {
 	return leads
 }
 
-// leading is what decides which acts lead to a deployer.
+// leading are the facts that decide which acts lead to a deployer.
 type leading struct {
 	server       Server
 	cluster      bool
 	inConfigMaps bool
 }
 
-// leadingActs are those that any path asks for, and the right to bind.
+// leadingActs returns the acts that any path needs, and the right to bind.
 func (x *rights) leadingActs(in leading) []act {
 	if acts, known := x.leading[in]; known {
 		return acts
 	}
 	target := sample
 	target.Server, target.InConfigMaps = in.server, in.inConfigMaps
-	// No binding is there, so that nothing is asked of what a role leads to.
+	// Without bindings, where the roles lead need not be known.
 	var acts []act
 	bare := newRights(nil, nil)
 	bare.served, bare.mentioned = x.served, x.mentioned
@@ -118,18 +118,19 @@ func (x *rights) leadingActs(in leading) []act {
 	return acts
 }
 
-// sample is a deployer to which there is every path.
+// sample is a deployer to which every path exists.
 var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Guarded: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
 
-// writeRoles are the ways to make a role hold more than its writer does.
+// writeRoles returns the ways to add rules to a role that its writer does not hold.
 func (p pather) writeRoles() []Need {
 	var needs []Need
 	for _, scope := range []struct{ resource, namespace string }{{"roles", p.Home}, {"clusterroles", ""}} {
 		ask := func(verb string, names ...string) Ask {
 			return Ask{Verb: verb, Group: rbacGroup, Resource: scope.resource, Namespace: scope.namespace, Names: names}
 		}
-		// The API server asks for the right to escalate by the name in the request's path,
-		// which a POST has none of (k8s.io/kubernetes/pkg/registry/rbac, escalation_check.go).
+		// The API server checks the right to escalate for the name in the request's path,
+		// which a POST does not have (k8s.io/kubernetes/pkg/registry/rbac,
+		// escalation_check.go).
 		needs = append(needs, Need{ask("create"), ask("escalate", "")}, Need{ask("update"), ask("escalate")}, Need{ask("patch"), ask("escalate")})
 		var names []string
 		for _, verb := range []string{"escalate", "update", "patch"} {

@@ -10,11 +10,11 @@ import (
 	"helm-tenant/tenant"
 )
 
-// GuardState is how the admission policies helm-tenant-guard are in the cluster.
+// GuardState is the state of the admission policies helm-tenant-guard in the cluster.
 type GuardState struct {
-	// Unserved says that the API server has no such policies.
+	// Unserved reports whether the API server has no such policies.
 	Unserved bool
-	// Problems are those policies and bindings that do not hold what they should.
+	// Problems are the policies and bindings that are missing or differ.
 	Problems []GuardProblem
 	// Freeze are those of the admission policy of frozen tenants.
 	Freeze []GuardProblem
@@ -23,9 +23,9 @@ type GuardState struct {
 // GuardProblem is a policy of the guard, or a binding of one, that is not in force.
 type GuardProblem struct {
 	Object ObjectRef
-	// Mode is that of a binding, empty for a policy.
+	// Mode is the mode of a binding, empty for a policy.
 	Mode tenant.Guard
-	// Missing says that the object does not exist; otherwise it differs.
+	// Missing reports whether the object does not exist; otherwise it differs.
 	Missing bool
 }
 
@@ -36,13 +36,13 @@ func (p GuardProblem) String() string {
 	return "it differs from what helm-tenant writes"
 }
 
-// Volume is a PersistentVolume that is Available and reserved for no claim.
+// Volume is a PersistentVolume that is Available and not reserved for a claim.
 type Volume struct {
 	Name, Class string
 }
 
-// GuardModes are the modes in which tenants have the guard by their records, the strictest
-// first. A record that can't be read, and a tenant of all namespaces, have none.
+// GuardModes returns the modes of the guard in tenants' records, the strictest first. A
+// record that can't be read, and a tenant of all namespaces, have none.
 func GuardModes(records []Record) []tenant.Guard {
 	var modes []tenant.Guard
 	for _, mode := range slices.Backward(tenant.Guards) {
@@ -58,7 +58,7 @@ func AnyFrozen(records []Record) bool {
 	return slices.ContainsFunc(records, func(r Record) bool { return r.Problem == "" && r.Tenant.FrozenBy(tenant.FreezeByPolicy) })
 }
 
-// guardMode is the mode of the guard by the record, empty where it has none.
+// guardMode returns the mode of the guard in the record, empty if there is none.
 func (r *Record) guardMode() tenant.Guard {
 	if r.Problem != "" || r.Tenant.AllNamespaces || !slices.ContainsFunc(r.Tenant.Namespaces, func(ns string) bool { return !tenant.IsSystemNamespace(ns) }) {
 		return ""
@@ -66,7 +66,8 @@ func (r *Record) guardMode() tenant.Guard {
 	return r.Tenant.Guard
 }
 
-// checkGuard looks for policies of the guard that do not hold what tenants' records say.
+// checkGuard finds policies of the guard that do not enforce what tenants' records ask
+// for.
 func (a *auditor) checkGuard() {
 	modes := GuardModes(a.snapshot.Records)
 	if len(modes) == 0 {
@@ -103,8 +104,8 @@ func (a *auditor) checkGuard() {
 	a.add(idGuardPolicies, severity, f)
 }
 
-// writeGuard is the commands that write the guard's policies again: an init writes the
-// bindings of its tenant's mode only.
+// writeGuard returns the commands that write the guard's policies again: an init writes
+// only the bindings of its tenant's mode.
 func (a *auditor) writeGuard(modes []tenant.Guard, problems []GuardProblem) command.Fix {
 	var fix command.Fix
 	for _, mode := range modes {
@@ -125,7 +126,8 @@ func (a *auditor) writeGuard(modes []tenant.Guard, problems []GuardProblem) comm
 	return fix
 }
 
-// checkVolumes looks for PersistentVolumes that a tenant's claim can bind by their class.
+// checkVolumes finds PersistentVolumes that a tenant's claim can bind through their
+// class.
 func (a *auditor) checkVolumes() {
 	claims := act{"create", "", "persistentvolumeclaims"}
 	index := slices.IndexFunc(a.snapshot.Records, func(r Record) bool {

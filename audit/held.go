@@ -2,7 +2,7 @@ package audit
 
 import "slices"
 
-// heldBy is what leads to a service account.
+// heldBy returns the objects that lead to a service account.
 func (a *auditor) heldBy(account Subject) Held {
 	held := Held{Workloads: map[string][]string{}}
 	for _, w := range a.workloads[account.Namespace] {
@@ -26,12 +26,12 @@ func (a *auditor) heldBy(account Subject) Held {
 	return held
 }
 
-// namesKnown reports whether it is known which pods, workloads and Secrets there are.
+// namesKnown reports whether the existing pods, workloads and Secrets are known.
 func (a *auditor) namesKnown() bool {
 	return !a.unseen("pods", "deployments", "statefulsets", "daemonsets", "secrets")
 }
 
-// webhooks are the names of webhook configurations, as a Target has them.
+// webhooks returns the names of webhook configurations for a Target.
 func (a *auditor) webhooks() map[string][]string {
 	names := map[string][]string{}
 	for _, webhook := range webhookKinds {
@@ -42,8 +42,8 @@ func (a *auditor) webhooks() map[string][]string {
 	return names
 }
 
-// beAccount are the ways to be a service account, as rights.beAccount has them. In
-// kube-system every pod counts: the control plane's own hold its keys.
+// beAccount returns the ways to act as a service account, like rights.beAccount. In
+// kube-system every pod counts, since the control plane's pods have its keys.
 func (a *auditor) beAccount(s Subject, impersonating bool) []Need {
 	held := a.heldBy(s)
 	if s.Namespace == systemNamespace {

@@ -10,15 +10,16 @@ import (
 	"helm-tenant/recognise"
 )
 
-// Parts of a Tiller's Deployment that findings report, beside those named as fields.
+// These are parts of a Tiller's Deployment that findings report, beside those named as
+// fields.
 const (
 	partListen  = "--listen"
 	partStorage = "--storage"
 	partHistory = "TILLER_HISTORY_MAX"
 )
 
-// leaveOut makes a live pod equal to the wanted one in the part that a finding has
-// reported already, so that a comparison reports all other parts. Both are copies.
+// leaveOut makes a live pod equal to the wanted one in a part that a finding has reported
+// already, so that a comparison reports the other parts. Both are copies.
 func leaveOut(part string, live, want *corev1.PodSpec) {
 	c := recognise.Container(*live)
 	if c == nil || len(want.Containers) == 0 {
@@ -52,7 +53,7 @@ func leaveOut(part string, live, want *corev1.PodSpec) {
 		}
 	case part == "hostNetwork":
 		live.HostNetwork = want.HostNetwork
-		for i := range c.Ports { // the API server gives the node's own ports to all
+		for i := range c.Ports { // the API server gives all ports the node's own
 			c.Ports[i].HostPort = 0
 		}
 	case part == "hostPID":
@@ -78,7 +79,7 @@ func leaveOutContext(part string, live, want *corev1.PodSpec, c, w *corev1.Conta
 	}
 	have, wanted, pod, wantedPod := c.SecurityContext, w.SecurityContext, live.SecurityContext, want.SecurityContext
 	switch part {
-	case "runAsNonRoot": // root is told by either
+	case "runAsNonRoot": // either field reports root
 		have.RunAsNonRoot, have.RunAsUser = wanted.RunAsNonRoot, wanted.RunAsUser
 		pod.RunAsNonRoot, pod.RunAsUser = wantedPod.RunAsNonRoot, wantedPod.RunAsUser
 	case "allowPrivilegeEscalation":
@@ -94,7 +95,7 @@ func leaveOutContext(part string, live, want *corev1.PodSpec, c, w *corev1.Conta
 	}
 }
 
-// withoutFlag are the words without a flag and its value.
+// withoutFlag returns the words without a flag and its value.
 func withoutFlag(words []string, flag string) []string {
 	var kept []string
 	for i := 0; i < len(words); i++ {

@@ -7,8 +7,7 @@ import (
 // OpenPath is a path that is open to a subject.
 type OpenPath struct {
 	Path
-	// Chains are the ways from the subject to the rights that it needs, object by
-	// object.
+	// Chains are the chains of objects from the subject to the rights that it needs.
 	Chains [][]string `json:"chains"`
 }
 
@@ -29,12 +28,12 @@ func (o opened) chains(who Subject) [][]string {
 	return chains
 }
 
-// byImpersonation reports whether it takes impersonating somebody.
+// byImpersonation reports whether the path impersonates somebody.
 func (o opened) byImpersonation() bool {
 	return slices.ContainsFunc(o.steps, func(s step) bool { return s.ask.isImpersonation() })
 }
 
-// names are the paths' names.
+// names returns the names of paths.
 func names(paths []opened) []string {
 	var all []string
 	for _, o := range paths {
@@ -43,7 +42,7 @@ func names(paths []opened) []string {
 	return all
 }
 
-// open are the paths to the deployer that are open to who.
+// open returns the paths to the deployer that are open to an identity.
 func (a *auditor) open(who identity, d *deployer, only, fit func(grant) bool) []opened {
 	var open []opened
 	for _, path := range a.paths(d) {
@@ -54,9 +53,10 @@ func (a *auditor) open(who identity, d *deployer, only, fit func(grant) bool) []
 	return open
 }
 
-// openInside are the paths to the deployer that are open to a subject by a RoleBinding of
-// its own. Only needs that ask for something where it has one can be: a tenant of a thousand
-// service accounts has paths of tens of thousands of needs.
+// openInside returns the paths to the deployer that are open to a subject by a
+// RoleBinding of its own. It only looks at needs that involve a namespace with such a
+// binding: the paths of a tenant with a thousand service accounts have tens of thousands
+// of needs.
 func (a *auditor) openInside(s Subject, d *deployer) []opened {
 	mine := func(g grant) bool {
 		return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
@@ -83,7 +83,7 @@ func (a *auditor) openInside(s Subject, d *deployer) []opened {
 	return open
 }
 
-// paths are the ways to the deployer; made once.
+// paths returns the paths to the deployer, which are made once.
 func (a *auditor) paths(d *deployer) []Path {
 	if a.last.deployer != d {
 		a.last.deployer, a.last.paths = d, a.rights.paths(d.target)
@@ -95,12 +95,12 @@ func (a *auditor) paths(d *deployer) []Path {
 	return a.last.paths
 }
 
-// anywhere stands for the namespaces of an ask that any will do for. No namespace has an
-// empty name.
+// anywhere is the key of needs for which any namespace will do. No namespace has an empty
+// name.
 const anywhere = ""
 
-// needsByNamespace are the places of a path's needs by the namespaces in which they ask for
-// something.
+// needsByNamespace returns the indexes of a path's needs by the namespaces that they
+// involve.
 func needsByNamespace(path Path) map[string][]int {
 	needs := map[string][]int{}
 	for i, need := range path.Any {

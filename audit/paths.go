@@ -11,73 +11,71 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Path is one way to reach a deployer: who has any one of the needs can do what
-// the deployer can.
+// Path is a way to reach a deployer: a subject with all rights of one of its needs can do
+// what the deployer can.
 type Path struct {
-	// ID is the path's name in output that programs read.
+	// ID is the path's name for programs.
 	ID string `json:"id"`
-	// Name is what it is, as people read it.
+	// Name is the path's name for people.
 	Name string `json:"name"`
 	Any  []Need `json:"-"`
-	// finding is the kind of finding that it makes where it is open to somebody
-	// who is no member.
+	// finding is the kind of finding if the path is open to a subject that is no member.
 	finding string
 }
 
-// Target is what must be known of a deployer to know the ways to it.
+// Target has the facts of a deployer on which the paths to it depend.
 type Target struct {
 	Home, Account string
 	Engine        tenant.Engine
-	// Server is what the API server does.
+	// Server has the features of the API server.
 	Server Server
-	// Open says that its Tiller listens on the pod's own address.
+	// Open reports whether its Tiller listens on the pod's own address.
 	Open bool
-	// Workload is the Tiller's, Pods the names of the pods that run with the
+	// Workload is the Tiller's; Pods are the names of the pods that run with the
 	// deployer's account.
 	Workload Workload
 	Pods     []string
-	// Workloads are the names of all workloads at home, by resource.
+	// Workloads are the names of all workloads in the home, by resource.
 	Workloads map[string][]string
 	// Webhooks are the names of the webhook configurations, by resource; a resource is
-	// missing where they are not known.
+	// missing if they are not known.
 	Webhooks map[string][]string
-	// Guarded says that the guard's policies hold the tenant's namespaces.
+	// Guarded reports whether the guard's policies apply to the tenant's namespaces.
 	Guarded bool
-	// Secrets are those at home that hold its releases or its token.
+	// Secrets are those in the home with its releases or its token.
 	Secrets []string
-	// InConfigMaps says that its releases are kept in ConfigMaps, and ConfigMaps
-	// names them.
+	// InConfigMaps reports whether its releases are kept in ConfigMaps, whose names are
+	// in ConfigMaps.
 	InConfigMaps bool
 	ConfigMaps   []string
-	// NamesKnown reports whether the names above are. Where they are not, a right to
-	// any one object counts.
+	// NamesKnown reports whether the names above are known. If not, a right to any one
+	// object counts.
 	NamesKnown bool
-	// Members are those who may use it, and those who can do everything: whoever
-	// can be them, can be what they are.
+	// Members are the subjects that may use it, and those that can do everything: whoever
+	// can act as one of them reaches it.
 	Members []Subject
-	// Nodes are those on which its pods run; none where no pod runs yet.
+	// Nodes are the nodes of its pods; none if no pod runs yet.
 	Nodes []string
-	// Held is what is known of the service accounts among the members.
+	// Held has what is known of the service accounts among the members.
 	Held map[Subject]Held
 }
 
-// Held is what leads to a service account, beside the right to make more of it.
+// Held are the existing objects that lead to a service account.
 type Held struct {
-	// Pods are those that run as the account, Nodes where they do, Tokens the Secrets
-	// that hold a token of it.
+	// Pods run as the account on Nodes; Tokens are the Secrets with a token of it.
 	Pods, Nodes, Tokens []string
-	// Workloads are the names of all workloads of its namespace, by resource: any can
-	// be made to run as the account.
+	// Workloads are the names of all workloads of its namespace, by resource: any can be
+	// changed to run as the account.
 	Workloads map[string][]string
 }
 
-// IDs of the paths that are meant for members, one for each engine.
+// These are the IDs of the paths that are meant for members, one for each engine.
 const (
 	PathForward     = "port-forward"
 	PathImpersonate = "impersonate-deployer"
 )
 
-// MemberPath is the one that a member has.
+// MemberPath returns the path that a member has.
 func MemberPath(engine tenant.Engine) string {
 	if engine == tenant.EngineImpersonation {
 		return PathImpersonate
@@ -93,7 +91,7 @@ type pather struct {
 	rights *rights
 }
 
-// either makes an alternative of each verb.
+// either returns an alternative for each verb.
 func (p pather) either(verbs []string, ask Ask) []Need {
 	var needs []Need
 	for _, verb := range verbs {
@@ -112,9 +110,9 @@ func (p pather) all(verb, group, resource string) Need {
 	return Need{{Verb: verb, Group: group, Resource: resource, Namespace: p.Home}}
 }
 
-// create are the ways to make a new object: a POST, which names none, and a server-side
-// apply, for which the API server asks for patch and create by the object's name
-// (k8s.io/apiserver/pkg/endpoints/handlers, patch.go).
+// create returns the ways to create an object: a POST, which has no name, and a
+// server-side apply, for which the API server checks patch and create with the object's
+// name (k8s.io/apiserver/pkg/endpoints/handlers, patch.go).
 func (p pather) create(group, resource string) []Need {
 	return p.createIn(p.Home, group, resource)
 }
@@ -130,7 +128,7 @@ func (p pather) createIn(namespace, group, resource string) []Need {
 	return needs
 }
 
-// stream are the verbs that open one to a pod.
+// stream returns the verbs that open a stream to a pod.
 func (p pather) stream() []string {
 	if p.Server.NoGetStreams {
 		return []string{"create"}
@@ -138,20 +136,20 @@ func (p pather) stream() []string {
 	return []string{"create", "get"}
 }
 
-// only asks for the one object of that name.
+// only asks for the one object with that name.
 func (p pather) only(verb, group, resource, name string) Need {
 	return Need{{Verb: verb, Group: group, Resource: resource, Namespace: p.Home, Names: []string{name}}}
 }
 
 var change = []string{"update", "patch"}
 
-// paths are all ways to the target. Which right opens what, and why:
-// docs/audit.md, "Paths".
+// paths returns all paths to the target. docs/audit.md, "Paths", says which right opens
+// which path, and why.
 func (x *rights) paths(t Target) []Path {
 	p := pather{t, x}
 	stream := p.stream()
-	// The name of a pod is known before the right is asked for; what has no name
-	// yet is only allowed to who may create all.
+	// The name of an existing pod is known when the right is checked; an object without a
+	// name yet takes the right to create all.
 	pods := func(verbs []string, resource string) []Need { return p.either(verbs, p.ask("", resource, t.Pods...)) }
 	var paths []Path
 	add := func(id, name, finding string, needs ...[]Need) {
@@ -161,7 +159,7 @@ func (x *rights) paths(t Target) []Path {
 		add(PathForward, "port-forward to Tiller", idForward, pods(stream, "pods/portforward"))
 		if t.Open {
 			services := p.ask("", "services/proxy")
-			services.AnyName = true // whoever has one can have it select Tiller, and many charts make one
+			services.AnyName = true // whoever has a Service can make it select Tiller, and many charts have one
 			add("proxy", "reach Tiller through the API server's proxy", idForward, pods([]string{"get", "create"}, "pods/proxy"), p.either([]string{"get", "create"}, services))
 		}
 	}
@@ -171,7 +169,7 @@ func (x *rights) paths(t Target) []Path {
 	add("exec", "exec into pods", idEnterPods, pods(stream, "pods/exec"))
 	add("attach", "attach to pods", idEnterPods, pods(stream, "pods/attach"))
 	add("debug", "add ephemeral containers", idEnterPods, pods(change, "pods/ephemeralcontainers"))
-	// A list or a watch of the one object of a name is asked for by its name.
+	// A list or watch of a single object by its name is authorized for that name.
 	add("read-secrets", "read Secrets", idSecrets, p.secrets("get", "list", "watch"))
 	add("write-secrets", "write Secrets", idSecrets, p.create("", "secrets"), p.secrets(change...))
 	if t.InConfigMaps {
@@ -199,7 +197,7 @@ func (x *rights) paths(t Target) []Path {
 	add("bind", "bind a role", idRights, p.bindRoles())
 	add("escalate", "write a role", idRights, p.writeRoles())
 	// Whoever reaches the kubelet of its node runs commands in its pods. Nodes are
-	// in no namespace, so who may is always told once for the whole cluster.
+	// cluster-scoped, so that this is reported once for the whole cluster.
 	add("node-proxy", "reach pods through their node", idNode, []Need{
 		{{Verb: "get", Resource: "nodes/proxy", AnyName: true}}, {{Verb: "create", Resource: "nodes/proxy", AnyName: true}}})
 	if t.Engine == tenant.EngineTiller || len(t.Pods) > 0 || !t.NamesKnown {
@@ -207,7 +205,7 @@ func (x *rights) paths(t Target) []Path {
 	}
 	add("change-home", "loosen the home namespace's policies", idHome, p.changeHome())
 	if t.Engine != "" {
-		// What helm-tenant believes of the tenant, and binds the role to next time.
+		// What helm-tenant believes of the tenant, and grants the role to next time.
 		add("write-record", "write the tenant's record", idHome, p.write("configmaps", tenant.RecordName))
 	}
 	if t.Guarded {
@@ -218,13 +216,13 @@ func (x *rights) paths(t Target) []Path {
 	}
 	add("change-admission", "change what others write, by admission", idClusterWide, p.changeAdmission())
 	add("serve-api", "answer in the API server's place", idClusterWide, p.serveAPI())
-	// PodSecurity looks at a pod's volumes, and not at what a claim leads to.
+	// PodSecurity checks a pod's volumes, and not the PersistentVolume of a claim.
 	add("create-volume", "make a volume of a node's disk", idClusterWide, p.createIn("", "", "persistentvolumes"))
 	add("certificate", "have a certificate of anybody's signed", idImpersonateMember, p.certificate())
 	return paths
 }
 
-// makePods are the ways to have the controller of workloadKinds[i] make pods.
+// makePods returns the ways to make the controller of workloadKinds[i] create pods.
 func (p pather) makePods(i int) []Need {
 	workload := workloadKinds[i]
 	needs := p.create(workload.group, workload.resource)
@@ -232,7 +230,7 @@ func (p pather) makePods(i int) []Need {
 		return needs
 	}
 	ask := p.ask(workload.group, workload.resource, p.Workloads[workload.resource]...)
-	// Of the kinds that are not listed every name may be one.
+	// Any name may exist of kinds that are not listed.
 	ask.AnyName = ask.AnyName || !workload.listed
 	if workload.listed && p.NamesKnown { // the Tiller is another path
 		ask.Names = slices.DeleteFunc(slices.Clone(ask.Names), func(name string) bool { return workload.kind == p.Workload.Kind && name == p.Workload.Name })
@@ -240,8 +238,8 @@ func (p pather) makePods(i int) []Need {
 	return append(needs, p.either(change, ask)...)
 }
 
-// changeHome are the ways to change the home namespace's labels. Deleting it is none:
-// what the deployer can do ends with its account.
+// changeHome returns the ways to change the home namespace's labels. Deleting the
+// namespace is no way: the deployer's account and rights end with it.
 func (p pather) changeHome() []Need {
 	var needs []Need
 	for _, write := range rbac.NamespaceWrites() {
@@ -252,23 +250,23 @@ func (p pather) changeHome() []Need {
 	return needs
 }
 
-// write are the ways to change what the object of that name holds: to update it, or to
-// delete it and create another of its name.
+// write returns the ways to change the content of the named object: to update it, or to
+// delete it and create another with its name.
 func (p pather) write(resource, name string) []Need {
 	needs := []Need{p.only("update", "", resource, name), p.only("patch", "", resource, name)}
 	for _, gone := range []Need{p.only("delete", "", resource, name), p.all("deletecollection", "", resource)} {
-		needs = append(needs, append(gone, p.all("create", "", resource)...)) // who applies one of the name may patch it
+		needs = append(needs, append(gone, p.all("create", "", resource)...)) // an apply with the name needs the right to patch it
 	}
 	return needs
 }
 
-// workloadKinds are those that make pods, with an account that their writer
+// workloadKinds are the kinds that create pods, with an account that their writer
 // chooses.
 var workloadKinds = []struct {
 	kind, group, resource string
-	// changes reports whether a live one's pods can be changed: a Job's can't.
+	// changes reports whether the pods of an existing one can be changed; a Job's can't.
 	changes bool
-	// listed reports whether a Snapshot holds them.
+	// listed reports whether a Snapshot has them.
 	listed bool
 }{
 	{"Deployment", "apps", "deployments", true, true},

@@ -14,9 +14,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// made reports whether a workload created that pod. It goes by the pod's owner, since
-// anybody can set labels. The ReplicaSets of a Deployment are called by its name and a
-// hash.
+// made reports whether a workload created that pod. It goes by the pod's owner reference,
+// since anybody can set labels. The ReplicaSets of a Deployment have its name and a hash.
 func made(w *Workload, pod Pod) bool {
 	if w.Kind == "Deployment" {
 		index := strings.LastIndex(pod.Owner.Name, "-")
@@ -30,16 +29,16 @@ type impostor int
 
 const (
 	noImpostor impostor = iota
-	// needless is a pod of an account that needs none.
+	// needless is a pod of an account that needs no pods.
 	needless
-	// foreign is a pod that the Tiller's workload did not make.
+	// foreign is a pod that the Tiller's workload did not create.
 	foreign
 	// altered is a pod that the workload created and that was changed since.
 	altered
 )
 
 // ownership returns noImpostor if the pod is that deployer's Tiller as its workload
-// creates it, else the kind of impostor, and for an altered pod what differs.
+// creates it, otherwise the kind of impostor, and for an altered pod what differs.
 func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []string) {
 	switch {
 	case d.target.Engine != tenant.EngineTiller:
@@ -49,12 +48,12 @@ func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []stri
 	}
 	w, template := d.tiller, (*corev1.PodTemplateSpec)(nil)
 	if w == nil {
-		w = &Workload{Kind: "Deployment", Namespace: pod.Namespace, Name: install.DeploymentName} // its pods go with it
+		w = &Workload{Kind: "Deployment", Namespace: pod.Namespace, Name: install.DeploymentName} // deleting it deletes its pods
 	} else {
 		template = w.Template
 	}
 	if w.Kind == "Deployment" && (template == nil || recognise.HasLabels(template.Labels)) && !a.unseen("replicasets") {
-		// While it rolls out there are pods of an older template.
+		// During a rollout there are pods of an older template.
 		set := a.sets[[2]string{pod.Namespace, pod.Owner.Name}]
 		if set == nil || set.Deployment != w.Name || pod.Owner.Kind != "ReplicaSet" {
 			return foreign, nil
@@ -102,13 +101,13 @@ func privileged(c corev1.Container) bool {
 	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 }
 
-// impostorOf reports whether a pod in the home of that deployer's is one that has its
-// token, or is taken for it, and should not be; and why, as text.
+// impostorOf reports whether a pod in the home of a deployer has its token, or is taken
+// for it, and should not be there, with the reason as text.
 func (a *auditor) impostorOf(d *deployer, pod Pod) (impostor, string) {
 	// Helm's clients choose by the labels.
 	isTaken := d.target.Engine == tenant.EngineTiller && recognise.HasLabels(pod.Labels)
 	if other := a.homes[d.target.Home][pod.Account]; other != d && other.isTenants() {
-		return noImpostor, "" // told of that one
+		return noImpostor, "" // reported for that deployer
 	}
 	if pod.Account != d.target.Account && !isTaken {
 		return noImpostor, ""
@@ -127,7 +126,7 @@ func (a *auditor) impostorOf(d *deployer, pod Pod) (impostor, string) {
 	return kind, "runs with its account, and is none of its Tiller's"
 }
 
-// checkPods looks for pods at home that are not what the deployer's tenant runs there.
+// checkPods finds pods in the home that the deployer's tenant does not run.
 func (a *auditor) checkPods(d *deployer) {
 	home := d.target.Home
 	for _, pod := range a.pods[home] {
@@ -145,8 +144,8 @@ func (a *auditor) checkPods(d *deployer) {
 	}
 }
 
-// removePod is the command that removes an impostor: its workload, if that exists and
-// creates nothing else; otherwise the pod, which may come back.
+// removePod returns the command that removes an impostor: its workload, if that exists
+// and creates nothing else; otherwise the pod, which may come back.
 func (a *auditor) removePod(d *deployer, pod Pod, kind impostor) command.Fix {
 	index := slices.IndexFunc(a.workloads[pod.Namespace], func(w *Workload) bool {
 		return w.Kind == pod.Owner.Kind && w.Name == pod.Owner.Name && w.Template != nil && w != d.tiller
@@ -157,7 +156,7 @@ func (a *auditor) removePod(d *deployer, pod Pod, kind impostor) command.Fix {
 	return deletePod(pod.Namespace, pod.Name, kind != altered && pod.Owner != (ObjectRef{}))
 }
 
-// neighbours are the workloads and pods at home that are no part of the Tiller.
+// neighbours returns the workloads and pods in the home that are not part of the Tiller.
 func (a *auditor) neighbours(d *deployer) []string {
 	var found []string
 	workloads := a.workloads[d.target.Home]
@@ -169,7 +168,7 @@ func (a *auditor) neighbours(d *deployer) []string {
 	for _, pod := range a.pods[d.target.Home] {
 		if other := a.homes[d.target.Home][pod.Account]; pod.Spec != nil || other.isTenants() ||
 			slices.ContainsFunc(workloads, func(w *Workload) bool { return made(w, pod) }) {
-			continue // told as what it is
+			continue // reported as an impostor
 		}
 		name := pod.Owner.short()
 		if pod.Owner == (ObjectRef{}) || pod.Owner.Kind == "Node" { // a static pod's

@@ -8,16 +8,16 @@ import (
 
 // Power is what a deployer can do.
 type Power struct {
-	// Namespaces are those where it has rights, and by which role.
+	// Namespaces are those in which it has rights, with the roles.
 	Namespaces []PowerIn `json:"namespaces"`
-	// ClusterWide are the roles that it has over the whole cluster.
+	// ClusterWide are its cluster-wide roles.
 	ClusterWide []PowerIn `json:"clusterWide"`
-	// Admin says that it can do everything everywhere.
+	// Admin reports whether it can do everything everywhere.
 	Admin bool `json:"admin,omitempty"`
-	// Escalates are its rights to give itself more.
+	// Escalates are its rights to get more rights.
 	Escalates []string `json:"escalates"`
-	// OwnHome are the paths to itself that it has. A Tiller has those that its
-	// release records are written by; what is more is a finding.
+	// OwnHome are its paths to itself. A Tiller has those with which it writes its
+	// release records; any others are findings.
 	OwnHome []Path `json:"ownHome"`
 }
 
@@ -28,8 +28,9 @@ type PowerIn struct {
 	Binding   string `json:"binding"`
 }
 
-// holders are those whose rights are the deployer's own: it, and the accounts of
-// its home. What all accounts of the cluster can do is no deployer's own.
+// holders returns the subjects whose rights are the deployer's own: itself, and the group
+// of the accounts in its home. Rights of all accounts of the cluster are no deployer's
+// own.
 func (d *deployer) holders() []Subject {
 	return []Subject{d.account, Group(groupAccounts + ":" + d.target.Home)}
 }
@@ -41,7 +42,7 @@ func (a *auditor) findOwnHome(d *deployer) {
 	}
 }
 
-// findPower says what a deployer can do by its own bindings.
+// findPower finds what a deployer can do by its own bindings.
 func (a *auditor) findPower(d *deployer) {
 	escalates := map[string]bool{}
 	for _, s := range d.holders() {
@@ -65,10 +66,10 @@ func (a *auditor) findPower(d *deployer) {
 	})
 }
 
-// everything reports whether the rules allow all there is.
+// everything reports whether the rules allow everything.
 func everything(rules *ruleSet) bool { return rules.answer(act{"*", "*", "*"}).all }
 
-// escalations are the rights to get past one's own.
+// escalations returns the rights with which a subject can get more rights.
 func escalations(rules *ruleSet) []string {
 	var found []string
 	if everything(rules) {

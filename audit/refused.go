@@ -12,13 +12,13 @@ import (
 	"helm-tenant/tenant"
 )
 
-// object is the namespace as the guard rails are computed for it.
+// object returns the namespace in the form in which guard rails are computed.
 func (ns *Namespace) object() metav1.Object {
 	return &metav1.ObjectMeta{Name: ns.Name, Labels: ns.Labels, Annotations: ns.Annotations}
 }
 
-// checkRefused looks for objects of the tenant that the guard would not let its members
-// make: what was there before it stays, until it is made again.
+// checkRefused finds objects of the tenant that the guard would not let its members
+// create: they existed before it, and stay until they are created again.
 func (a *auditor) checkRefused(r *Record) {
 	t := r.Tenant
 	if t.Guard == "" || r.Problem != "" || t.AllNamespaces || a.unseen("namespaces") {
@@ -37,12 +37,12 @@ func (a *auditor) checkRefused(r *Record) {
 		}
 		_, annotations, err := rails.NamespaceMeta(held, name, live.object())
 		if err != nil {
-			continue // init says so
+			continue // init reports it
 		}
 		notes := rails.Changed(live.Annotations, annotations)
 		for _, d := range a.demands[name] {
 			if slices.ContainsFunc(a.refused, func(ref ObjectRef) bool { return ref == d.Object }) {
-				continue // another tenant's, too
+				continue // shared with another tenant
 			}
 			refusals := d.Asks.Refusals(name, notes, a.snapshot.Priorities)
 			if len(refusals) == 0 {
@@ -57,8 +57,8 @@ func (a *auditor) checkRefused(r *Record) {
 	}
 }
 
-// mendRefused is what has an object ask for nothing that is refused. Which volume a claim
-// has, and what a pod is, can't be changed.
+// mendRefused returns the commands that remove from an object what is refused. A claim's
+// volume and a pod's specification can't be changed.
 func mendRefused(d Demand) command.Fix {
 	switch {
 	case d.Object.Kind == "Pod":
@@ -74,8 +74,8 @@ func mendRefused(d Demand) command.Fix {
 		With("take that out, where the object is a release's in its chart; or allow it in the tenant, as its hosts or priorityClasses")
 }
 
-// demandsOf are what objects ask for that the guard judges, by namespace. RoleBindings are
-// not among them: those of outsiders are foreign bindings.
+// demandsOf returns what objects ask for that the guard judges, by namespace.
+// RoleBindings are left out: those of outsiders are foreign bindings.
 func demandsOf(s *Snapshot) map[string][]Demand {
 	all := map[string][]Demand{}
 	add := func(d Demand) { all[d.Object.Namespace] = append(all[d.Object.Namespace], d) }
@@ -94,8 +94,8 @@ func demandsOf(s *Snapshot) map[string][]Demand {
 		if pod.Demand == nil {
 			continue
 		}
-		// What made a pod is reported in its place, for what it asks for itself. A pod's owner
-		// is what its writer says.
+		// A pod's maker is reported in its place, for what its template asks for. The
+		// owner reference is what the pod's writer says.
 		asks := pod.Demand
 		for _, w := range demanding[pod.Namespace] {
 			if asks != nil && (made(w, *pod) || madeJobOf(w, *pod)) {
@@ -120,8 +120,8 @@ func demandsOf(s *Snapshot) map[string][]Demand {
 	return all
 }
 
-// madeJobOf reports whether a CronJob made the Job of that pod, which is called by its name and
-// a time.
+// madeJobOf reports whether a CronJob created the Job of that pod, whose name is the
+// CronJob's and a time.
 func madeJobOf(w *Workload, pod Pod) bool {
 	index := strings.LastIndex(pod.Owner.Name, "-")
 	return w.Kind == "CronJob" && pod.Owner.Kind == "Job" && index > 0 && pod.Owner.Name[:index] == w.Name

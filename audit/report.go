@@ -11,21 +11,21 @@ import (
 	"helm-tenant/visible"
 )
 
-// Result is what an audit comes to.
+// Result is the result of an audit.
 type Result string
 
 const (
-	// Clean says that everything was seen, and nothing found.
+	// Clean: everything was read, and nothing found.
 	Clean Result = "clean"
-	// Found says that everything was seen, and something found.
+	// Found: everything was read, and something found.
 	Found Result = "findings"
-	// Unknown says that not everything could be seen: what was not found may be
-	// there.
+	// Unknown: not everything could be read, so that there may be more than what was
+	// found.
 	Unknown Result = "unknown"
 )
 
-// MarshalJSON adds the fixes, as lists of arguments and, for people, as text. What is
-// a sentence is shown as people see it; names are as they are.
+// MarshalJSON adds the fixes, as lists of arguments and as text for people. In sentences
+// hidden characters are escaped; names stay as they are.
 func (f Finding) MarshalJSON() ([]byte, error) {
 	type fields Finding
 	shown := fields(f)
@@ -37,90 +37,91 @@ func (f Finding) MarshalJSON() ([]byte, error) {
 	}{shown, f.Fix.String(), f.Fixes()})
 }
 
-// Report is what an audit has to say.
+// Report is the result of an audit in detail.
 type Report struct {
 	Result   Result    `json:"result"`
 	Server   string    `json:"server,omitempty"`
 	Findings []Finding `json:"findings"`
 	Ignored  []Finding `json:"ignored"`
-	// Compared says that there is a baseline, Gone what of it is found no more.
+	// Compared reports whether there is a baseline; Gone has its findings that no longer
+	// exist.
 	Compared       bool            `json:"comparedWithBaseline,omitempty"`
 	Gone           []Gone          `json:"gone"`
 	Unseen         []Unseen        `json:"unseen"`
 	Deployers      []Deployer      `json:"deployers"`
 	ClusterWide    []Wide          `json:"clusterWide"`
 	Administrators []Administrator `json:"administrators"`
-	// CanReach answers for Asked, where somebody was asked about.
+	// CanReach is the answer for Asked, if that is set.
 	Asked    string    `json:"asked,omitempty"`
 	Groups   []string  `json:"groups"`
 	CanReach []Reached `json:"canReach" nil:"unknown"`
-	// CanRead are the tenants that they can read and whose deployer they don't reach.
+	// CanRead are the tenants that the subject can read and whose deployer it does not
+	// reach.
 	CanRead []Reached `json:"canRead" nil:"unknown"`
 
-	// all are the findings of all tenants, what is ignored among them.
+	// all are the findings of all tenants, including ignored ones.
 	all []Finding
 }
 
-// Options say what is asked of an audit.
+// Options are the options of an audit.
 type Options struct {
-	// Tenants restricts it to these; all where there are none.
+	// Tenants restricts the audit to these; empty for all.
 	Tenants []string
-	// Ask is somebody whose ways are asked for, with the groups they are in;
-	// the zero Subject for nobody.
+	// Ask is a subject whose ways are requested, with its groups; the zero Subject for
+	// nobody.
 	Ask    Subject
 	Groups []string
 	Ignore []Ignore
-	// Baseline is what was found before; nil where nobody says.
+	// Baseline has the findings of an earlier audit; nil for none.
 	Baseline *Baseline
 }
 
-// auditor is an audit under way.
+// auditor is the state of an audit.
 type auditor struct {
 	snapshot   *Snapshot
 	rights     *rights
 	deployers  []*deployer
 	homes      map[string]map[string]*deployer
 	namespaces map[string]*Namespace
-	// labelled are the namespaces by the tenant of their label; the others by
-	// their namespace.
+	// labelled are the namespaces by the tenant of their label; the other maps are by
+	// namespace.
 	labelled map[string][]*Namespace
-	// led are the namespaces to which the annotation of a tenant's namespace leads.
+	// led are the namespaces to which an annotation of a tenant's namespace refers.
 	led            map[string]bool
 	accounts       map[Subject]*ServiceAccount
 	clusterRoles   map[string]*Role
 	pods           map[string][]Pod
-	sets           map[[2]string]*ReplicaSet // by their namespaces and names
+	sets           map[[2]string]*ReplicaSet // by namespace and name
 	workloads      map[string][]*Workload
 	tokens         map[string][]Token
-	byRecord       map[*Record]*deployer // the first of a tenant's
+	byRecord       map[*Record]*deployer // the first deployer of a tenant
 	administrators []Administrator
 	wide           []wide
 	// demands are what objects ask for that the guard judges, by namespace; refused are
-	// those of which a finding speaks.
+	// those that a finding reports.
 	demands map[string][]Demand
 	refused []ObjectRef
 	uses    []use
-	// general are the ways to whoever reaches every deployer.
+	// general are the paths to subjects that reach every deployer.
 	general []Path
-	// nodePaths are the paths through privileged pods that were asked for, by namespace.
+	// nodePaths are the paths through privileged pods that were needed, by namespace.
 	nodePaths map[string]Path
 	findings  []Finding
 	// reported holds the parts of objects that findings have reported.
 	reported map[reportedPart]bool
-	// powerful are the deployers of whose rights over the whole cluster a finding
-	// speaks.
+	// powerful are the deployers whose cluster-wide rights a finding reports.
 	powerful map[Subject]bool
-	// added are the findings' places, by their keys.
+	// added are the indexes of findings, by their keys.
 	added map[string]int
 	last  struct {
 		deployer *deployer
 		paths    []Path
-		// needs are the places of each path's needs, by namespace.
+		// needs are the indexes of each path's needs, by namespace.
 		needs []map[string][]int
 	}
 }
 
-// Audit looks at a snapshot.
+// Audit returns the report on a snapshot.
 func Audit(s *Snapshot, o Options) *Report {
 	a := newAuditor(s)
 	a.findAccess()
@@ -183,13 +184,13 @@ func (a *auditor) unseen(kinds ...string) bool {
 	})
 }
 
-// add adds a finding. id is its kind; an empty severity stands for that of the kind.
+// add adds a finding. id is its kind; an empty severity means that of the kind.
 func (a *auditor) add(id string, severity Severity, f Finding) {
 	rule := ruleOf(id)
 	f.ID, f.Name, f.Severity = id, rule.Name, cmp.Or(severity, rule.Severity)
 	f.Why = cmp.Or(f.Why, rule.Why)
-	// A tenant with two deployers in one home has the same ways to both. What is told
-	// of one object twice is told as one, as bad as the worst.
+	// A tenant with two deployers in one home has the same ways to both. The same finding
+	// about one object is added once, with the worse severity.
 	key := fmt.Sprintf("%q", append([]string{f.ID, f.Home, f.Subject, f.Text, f.discriminator()}, f.Tenants...))
 	index, found := a.added[key]
 	if !found {
@@ -214,7 +215,7 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	}
 }
 
-// report makes the report of all findings.
+// report returns the report with all findings.
 func (a *auditor) report(o Options) *Report {
 	r := &Report{Server: a.snapshot.Version, Unseen: a.snapshot.Unseen, Administrators: a.administrators, Findings: []Finding{}, Deployers: []Deployer{}}
 	a.reportFindings(r, o)
@@ -228,7 +229,7 @@ func (a *auditor) report(o Options) *Report {
 	}
 	if o.Ask != (Subject{}) {
 		r.Asked, r.Groups = o.Ask.String(), o.Groups
-		r.CanReach, r.CanRead = []Reached{}, []Reached{} // nil where nobody is asked about
+		r.CanReach, r.CanRead = []Reached{}, []Reached{} // nil if nobody is asked for
 		for _, reached := range a.canReach(o.Ask, o.Groups) {
 			if o.asks(reached.Tenant) {
 				r.CanReach = append(r.CanReach, reached)
@@ -251,14 +252,14 @@ func (a *auditor) report(o Options) *Report {
 	return r
 }
 
-// asks reports whether that tenant is asked for; where the name is empty, whether
-// Tillers of none are.
+// asks reports whether that tenant is requested; for an empty name, whether unmanaged
+// Tillers are.
 func (o Options) asks(name string) bool {
 	return len(o.Tenants) == 0 || slices.Contains(o.Tenants, name)
 }
 
-// reportFindings puts the findings that are asked for into the report, each with its
-// place in the tenants file, and those that are ignored by themselves.
+// reportFindings puts the requested findings into the report, each with its place in the
+// tenants file, and the ignored ones separately.
 func (a *auditor) reportFindings(r *Report, o Options) {
 	located := map[string]tenant.Located{}
 	for _, t := range a.snapshot.File {
@@ -296,8 +297,8 @@ func (a *auditor) reportFindings(r *Report, o Options) {
 	}
 }
 
-// Worst is the severity of the worst finding that is at least that bad; empty
-// where there is none. Where there is a baseline, only what is new counts.
+// Worst returns the severity of the worst finding that is at least that severe; empty if
+// there is none. With a baseline, only new findings count.
 func (r *Report) Worst(least Severity) Severity {
 	for _, f := range r.Findings { // the worst first
 		if f.Severity.AtLeast(least) && (f.New || !r.Compared) {

@@ -8,8 +8,8 @@ import (
 	"helm-tenant/command"
 )
 
-// concerns reports whether a finding about the whole cluster concerns any tenant that is asked
-// for: a node that somebody takes, or in whose place they answer, concerns those with a Tiller.
+// concerns reports whether a finding about the whole cluster concerns any requested
+// tenant: a node that somebody can take over or replace concerns tenants with a Tiller.
 func (a *auditor) concerns(id string, o Options) bool {
 	if len(o.Tenants) == 0 || id != idTakesNode && id != idKubelet {
 		return true
@@ -17,8 +17,8 @@ func (a *auditor) concerns(id string, o Options) bool {
 	return slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.tiller != nil && d.tenant() != "" && o.asks(d.tenant()) })
 }
 
-// takenNodes returns the findings of several namespaces that take privileged pods as one, where
-// tenants are asked for: the namespaces are none of theirs, whichever tenant it is.
+// takenNodes returns the findings of several namespaces that accept privileged pods as
+// one, if tenants are requested: the namespaces belong to none of them.
 func takenNodes(findings []Finding, o Options) (one Finding, ok bool) {
 	var namespaces []string
 	for _, f := range findings {
@@ -41,7 +41,7 @@ func takenNodes(findings []Finding, o Options) (one Finding, ok bool) {
 	return one, true
 }
 
-// foldTakenNodes puts the one finding in the place of those of takenNodes. It is new if the
+// foldTakenNodes replaces the findings of takenNodes by the one finding. It is new if the
 // baseline has neither it nor all of them.
 func foldTakenNodes(r *Report, one Finding, b *Baseline) {
 	isNew := false

@@ -12,8 +12,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// InitCommand is the init that makes a tenant with all that is known of it, as far as it
-// differs from the defaults; namespaces that are not known are left to be put in.
+// InitCommand returns the init that makes a tenant with everything that is known of it,
+// as far as it differs from the defaults; unknown namespaces are left to be filled in.
 func InitCommand(t tenant.Tenant) command.Command {
 	t = t.WithDefaults()
 	flags := []string{"--engine=" + string(t.Engine)}
@@ -38,7 +38,7 @@ func InitCommand(t tenant.Tenant) command.Command {
 	return command.Tenant("init", t.Name, append(flags, tillerFlags(t.Tiller)...)...)
 }
 
-// tillerFlags are init's flags for the settings of a Tiller that are not the default.
+// tillerFlags returns init's flags for the settings of a Tiller that are not the default.
 func tillerFlags(s tenant.Tiller) []string {
 	var flags []string
 	add := func(name, value string) {
@@ -70,8 +70,8 @@ func tillerFlags(s tenant.Tiller) []string {
 	return flags
 }
 
-// restore fills in what the record of a tenant would say that can't be read, from what is
-// there: nothing else is then told of it that is not so.
+// restore completes tenants whose record can't be read from the live objects, so that
+// nothing wrong is reported of them.
 func (a *auditor) restore() {
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
@@ -103,8 +103,8 @@ func (a *auditor) restore() {
 	}
 }
 
-// boundRole is the role that is bound to the tenant's deployer in all of its namespaces;
-// empty where there is none, or more than one.
+// boundRole returns the role that is bound to the tenant's deployer in all of its
+// namespaces; empty if there is none, or more than one.
 func (a *auditor) boundRole(t tenant.Tenant) string {
 	namespaces := t.Namespaces
 	if t.AllNamespaces {

@@ -9,27 +9,26 @@ import (
 	"k8s.io/component-helpers/auth/rbac/validation"
 )
 
-// ruleSet are the rules of one or more roles, and what was found out about them.
-// There are many roles in a cluster, and few different ones.
+// ruleSet has the rules of one or more roles, with cached answers. A cluster has many
+// roles, and few different ones.
 type ruleSet struct {
 	rules []rbacv1.PolicyRule
-	// named are the names that any rule is held to.
+	// named are the names in the rules' resourceNames.
 	named []string
 	known map[act]answer
-	// leads reports whether they hold any act that leads to a deployer.
+	// leads caches whether the rules have any act that leads to a deployer.
 	leads map[leading]bool
 }
 
 type answer struct {
-	// all is a right to every object, some to at least one.
+	// all is a right to every object, some a right to at least one.
 	all, some bool
 	// unnamed is a right to requests that name no object.
 	unnamed bool
 }
 
-// answer says what the rules allow of an act. A single rule of validation.Covers
-// is what the authorizer compares, too
-// (k8s.io/kubernetes/pkg/apis/rbac/v1, RuleAllows).
+// answer returns what the rules allow of an act. validation.Covers with a single rule
+// compares as the authorizer does (k8s.io/kubernetes/pkg/apis/rbac/v1, RuleAllows).
 func (r *ruleSet) answer(a act) answer {
 	if known, found := r.known[a]; found {
 		return known
@@ -50,9 +49,9 @@ func (r *ruleSet) answer(a act) answer {
 	return found
 }
 
-// covers reports whether a rule allows an act on an object of that name, or on every
-// object where none is given. Most rules are about another verb or API group, which is
-// looked at first: Covers takes every rule and every act apart before it compares them.
+// covers reports whether a rule allows an act on the named object, or on every object
+// without a name. The verb and API group are compared first, since most rules have
+// others: Covers splits every rule and every act before it compares them.
 func covers(rule rbacv1.PolicyRule, a act, name ...string) bool {
 	if !listed(rule.Verbs, a.verb) || !listed(rule.APIGroups, a.group) {
 		return false
@@ -61,13 +60,13 @@ func covers(rule rbacv1.PolicyRule, a act, name ...string) bool {
 	return does
 }
 
-// listed reports whether a rule's list has the word or the one that stands for all.
+// listed reports whether a rule's list has the word or "*".
 func listed(words []string, word string) bool {
 	return slices.Contains(words, word) || slices.Contains(words, rbacv1.VerbAll)
 }
 
-// acts reports whether the rules allow any verb that begins so, on anything; with all, by a
-// rule of all verbs, too.
+// acts reports whether the rules allow any verb with that prefix, on anything; with all,
+// also by a rule of all verbs.
 func (r *ruleSet) acts(prefix string, all bool) bool {
 	return slices.ContainsFunc(r.rules, func(rule rbacv1.PolicyRule) bool {
 		return len(rule.Resources) > 0 && slices.ContainsFunc(rule.Verbs, func(verb string) bool {
@@ -105,7 +104,7 @@ func (r *ruleSet) allows(ask Ask) bool {
 	return false
 }
 
-// asked are the names that the question is about, of those that the rules know.
+// asked returns the names that the question is about and that the rules have.
 func (r *ruleSet) asked(ask Ask) []string {
 	if ask.NamePrefix == "" {
 		return ask.Names
@@ -113,27 +112,27 @@ func (r *ruleSet) asked(ask Ask) []string {
 	return slices.DeleteFunc(slices.Clone(r.named), func(name string) bool { return !strings.HasPrefix(name, ask.NamePrefix) })
 }
 
-// grant is a binding's role, as it is given to one subject.
+// grant is the role of a binding as it is granted to one subject.
 type grant struct {
 	to      Subject
 	binding *Binding
 	rules   *ruleSet
 }
 
-// chain is the way from the subject to the right, object by object. who is the
-// subject that was asked about, which may be in the one that is bound.
+// chain returns the chain of objects from the subject to the right. who is the subject
+// that was asked about, which may be in the group that is bound.
 func (g grant) chain(who Subject, ask Ask) []string {
 	chain := []string{who.String()}
 	if g.to != who {
 		chain = append(chain, g.to.String())
 	}
-	if g.binding == nil { // no right, but who they are
+	if g.binding == nil { // no right, but an identity
 		return append(chain, ask.String())
 	}
 	return append(chain, g.binding.String(), g.binding.Role(), ask.String())
 }
 
-// String is "RoleBinding NAME in namespace NS".
+// String returns "RoleBinding NAME in namespace NS".
 func (b *Binding) String() string { return objectName(b.kind(), b.Namespace, b.Name) }
 
 func (b *Binding) kind() string {
@@ -143,7 +142,7 @@ func (b *Binding) kind() string {
 	return "RoleBinding"
 }
 
-// Role is "ClusterRole NAME", or "Role NAME".
+// Role returns "ClusterRole NAME", or "Role NAME".
 func (b *Binding) Role() string { return b.RoleKind + " " + b.RoleName }
 
 func objectName(kind, namespace, name string) string {
@@ -153,30 +152,29 @@ func objectName(kind, namespace, name string) string {
 	return fmt.Sprintf("%s %s in namespace %s", kind, name, namespace)
 }
 
-// rights answers what subjects may do.
+// rights answers which rights subjects have.
 type rights struct {
 	roles map[roleKey]*ruleSet
-	// inCluster are the grants by ClusterRoleBindings, in the namespaces those by
-	// RoleBindings.
+	// inCluster are the grants of ClusterRoleBindings; those of RoleBindings are by
+	// namespace.
 	inCluster map[Subject][]grant
 	inside    map[string]map[Subject][]grant
 	bindings  map[string][]*Binding
 	bySubject map[Subject][]grant
-	// sets are the different sets of rules of all roles, and named the names to which any
-	// of them holds an act; see namesOf.
+	// sets are the different sets of rules of all roles; named has the names to which any
+	// of them restricts an act, see namesOf.
 	sets  []*ruleSet
 	named map[act][]string
 	// leading are acts that lead to a deployer.
 	leading map[leading][]act
-	// served are the API groups of the server, mentioned those that rules name.
+	// served are the server's API groups, mentioned those in rules.
 	served    []string
 	mentioned map[string]bool
-	// bootstrap reports whether bootstrap tokens lead to a node's certificate; nil where
-	// nobody asked yet.
+	// bootstrap caches whether bootstrap tokens lead to a node's certificate.
 	bootstrap *bool
 }
 
-// roleKey names a role: Namespace is empty for a ClusterRole.
+// roleKey identifies a role: namespace is empty for a ClusterRole.
 type roleKey struct{ namespace, name string }
 
 func newRights(roles []Role, bindings []Binding) *rights {
@@ -207,7 +205,7 @@ func newRights(roles []Role, bindings []Binding) *rights {
 		x.bindings[b.Namespace] = append(x.bindings[b.Namespace], b)
 		set := x.roleOf(b)
 		if set == nil {
-			continue // the role is gone, or was never there
+			continue // the role does not exist
 		}
 		for _, s := range b.Subjects {
 			if s == (Subject{}) {
@@ -230,7 +228,7 @@ func newRights(roles []Role, bindings []Binding) *rights {
 	return x
 }
 
-// fingerprint is the same for the same rules.
+// fingerprint returns the same text for the same rules.
 func fingerprint(rules []rbacv1.PolicyRule) string {
 	var text strings.Builder
 	for _, rule := range rules {
@@ -246,7 +244,7 @@ func fingerprint(rules []rbacv1.PolicyRule) string {
 	return text.String()
 }
 
-// namesOf are the names to which any role's rules hold that act, sorted.
+// namesOf returns the names to which any role's rules restrict that act, sorted.
 func (x *rights) namesOf(a act) []string {
 	names, known := x.named[a]
 	if known {
@@ -283,15 +281,15 @@ func (x *rights) roleOf(b *Binding) *ruleSet {
 	return x.roles[roleKey{"", b.RoleName}]
 }
 
-// step is a question and the grant that answers it with yes. A grant without a binding
-// answers who somebody is.
+// step is a question and the grant that answers it with yes. A grant without a binding is
+// an identity.
 type step struct {
 	ask   Ask
 	grant grant
 }
 
 // find returns a grant that allows what is asked. It looks at the subject before its
-// groups, and at grants in the namespace before those over the whole cluster.
+// groups, and at grants in the namespace before cluster-wide ones.
 func (x *rights) find(who identity, ask Ask, only func(grant) bool) (grant, bool) {
 	switch {
 	case ask.BeNode:

@@ -8,28 +8,28 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 )
 
-// Server is what an API server does that decides which rights open a way. The zero
-// Server does all that any does: where nothing is known, every way counts.
+// Server has the features of an API server that decide which rights open a path. The zero
+// Server has all features that any server has: if nothing is known, every path counts.
 type Server struct {
-	// NoGetStreams says that a stream to a pod takes a right to create: up to Kubernetes
-	// 1.34 a get was enough over a WebSocket (AuthorizePodWebsocketUpgradeCreatePermission).
+	// NoGetStreams: a stream to a pod takes a right to create. Up to Kubernetes 1.34 a
+	// get was enough over a WebSocket (AuthorizePodWebsocketUpgradeCreatePermission).
 	NoGetStreams bool
-	// NoConstrainedImpersonation says that there is no impersonation but the one by the
-	// verb impersonate (ConstrainedImpersonation, on from 1.36).
+	// NoConstrainedImpersonation: the verb impersonate is the only impersonation
+	// (ConstrainedImpersonation, on from 1.36).
 	NoConstrainedImpersonation bool
-	// NoPodSecurity says that the labels of PodSecurity hold no pod: its admission plugin is
-	// on by default from Kubernetes 1.23, and can be switched off.
+	// NoPodSecurity: the labels of PodSecurity are not enforced. Its admission plugin is
+	// on by default from Kubernetes 1.23, and can be turned off.
 	NoPodSecurity bool
-	// VerifiesKubelets says that whoever answers in a kubelet's place needs a certificate of
-	// the authority that the API server knows for kubelets.
+	// VerifiesKubelets: a kubelet needs a certificate of the authority that the API
+	// server has for kubelets.
 	VerifiesKubelets bool
-	// NoBootstrapTokens says that Secrets of kube-system are nobody's credentials.
+	// NoBootstrapTokens: Secrets of kube-system are nobody's credentials.
 	NoBootstrapTokens bool
 }
 
-// ServerOf is what an API server of that version does, with its own feature gates left
-// as they are. One that emulates an older version does what that one did. A server that
-// was built without a minor version tells it as a part of its whole version.
+// ServerOf returns the features of an API server of that version with the default feature
+// gates. A server that emulates an older version has that version's. A server that was
+// built without a minor version has it in its whole version only.
 func ServerOf(info version.Info) Server {
 	minor := info.Minor
 	if parts := strings.Split(info.GitVersion, "."); minor == "" && len(parts) > 2 {
@@ -42,13 +42,13 @@ func ServerOf(info version.Info) Server {
 	return serverOfMinor(number)
 }
 
-// serverOfMinor is that of Kubernetes 1.MINOR, 0 where it is not known.
+// serverOfMinor returns the features of Kubernetes 1.MINOR, 0 for an unknown version.
 func serverOfMinor(minor int) Server {
 	return Server{NoGetStreams: minor >= 35, NoConstrainedImpersonation: minor > 0 && minor < 36, NoPodSecurity: minor > 0 && minor < 23}
 }
 
-// WithFlags is the server with what its command line says, as its endpoint /flagz
-// tells it (k8s.io/apiserver/pkg/server/flagz), by the flags' names.
+// WithFlags returns the server's features with its command line, as its endpoint /flagz
+// returns it (k8s.io/apiserver/pkg/server/flagz), by flag.
 func (s Server) WithFlags(flags map[string]string) Server {
 	for _, pair := range strings.Split(flags["feature-gates"], ",") {
 		gate, value, _ := strings.Cut(pair, "=")
@@ -62,8 +62,8 @@ func (s Server) WithFlags(flags map[string]string) Server {
 		case "ConstrainedImpersonation":
 			s.NoConstrainedImpersonation = !on
 		case "AllBeta":
-			// It counts only for gates that are not named, and which is beta depends on the
-			// version: what it switches off may still be there.
+			// It applies only to gates that are not named, and which ones are beta
+			// depends on the version: what it turns off may still be on.
 			if !on && !strings.Contains(flags["feature-gates"], "AuthorizePodWebsocketUpgradeCreatePermission") {
 				s.NoGetStreams = false
 			}

@@ -8,15 +8,15 @@ const (
 	certificatesGroup = "certificates.k8s.io"
 )
 
-// serveAPI are the ways to have the API server hand requests on to a server of one's
-// own, those for Secrets and tokens among them.
+// serveAPI returns the ways to make the API server forward requests, including those for
+// Secrets and tokens, to a server of one's own.
 func (p pather) serveAPI() []Need {
 	const resource = "apiservices"
 	return append(p.createIn("", aggregationGroup, resource), p.either(change, Ask{Group: aggregationGroup, Resource: resource, AnyName: true})...)
 }
 
-// changePolicies are the ways to delete or change any of the admission policies that
-// named asks for, or a binding of one.
+// changePolicies returns the ways to delete or change any of the admission policies in
+// named, or a binding of one.
 func (p pather) changePolicies(named Ask) []Need {
 	named.Group = admissionGroup
 	var needs []Need
@@ -28,15 +28,15 @@ func (p pather) changePolicies(named Ask) []Need {
 	return needs
 }
 
-// webhookKinds are those that are sent what others write.
+// webhookKinds are the configurations of webhooks, which get what others write.
 var webhookKinds = []struct{ kind, resource string }{
 	{"MutatingWebhookConfiguration", "mutatingwebhookconfigurations"},
 	{"ValidatingWebhookConfiguration", "validatingwebhookconfigurations"},
 }
 
-// changeAdmission are the ways to have every object that is written sent to a
-// server of one's own, Secrets too, or changed. A policy that is there may be bound;
-// a new one has to be.
+// changeAdmission returns the ways to get every written object, including Secrets, sent
+// to a server of one's own, or changed. An existing policy can be bound; a new one needs
+// a binding as well.
 func (p pather) changeAdmission() []Need {
 	var needs []Need
 	create := func(resource string) Ask { return Ask{Verb: "create", Group: admissionGroup, Resource: resource} }
@@ -58,17 +58,16 @@ func (p pather) changeAdmission() []Need {
 	for _, need := range p.either(change, anyOf(bindings)) {
 		needs = append(needs, append(Need{create(policies)}, need...))
 	}
-	// One that is bound can be made again by its name.
+	// A bound policy can be deleted and created again with its name.
 	for _, need := range []Need{p.either([]string{"delete"}, anyOf(policies))[0], {{Verb: "deletecollection", Group: admissionGroup, Resource: policies}}} {
 		needs = append(needs, append(need, create(policies)))
 	}
 	return needs
 }
 
-// certificate are the ways to a certificate with which the API server takes one
-// for anybody but system:masters, or for any node. Who approves a request of
-// theirs has it: the controller manager signs it. The right to sign is of no use
-// without its key.
+// certificate returns the ways to a certificate for any user except system:masters, or
+// for any node. Whoever can approve a request of theirs gets one: the controller manager
+// signs it. The right to sign is of no use without the signer's key.
 func (p pather) certificate() []Need {
 	approve := Ask{Verb: "approve", Group: certificatesGroup, Resource: "signers",
 		Names: []string{"kubernetes.io/kube-apiserver-client", "kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/*"}}

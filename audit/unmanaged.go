@@ -6,8 +6,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// ownerOf is the record of the tenant that has the namespace, nil if no tenant has it.
-// Members can create whatever runs there, so the namespace is never taken for a home.
+// ownerOf returns the record of the tenant that has the namespace, nil if no tenant has
+// it. Members can create anything there, so the namespace is never taken for a home.
 func (a *auditor) ownerOf(namespace string) *Record {
 	for i := range a.snapshot.Records {
 		if r := &a.snapshot.Records[i]; !r.Tenant.AllNamespaces && slices.Contains(r.Tenant.Namespaces, namespace) {
@@ -17,8 +17,8 @@ func (a *auditor) ownerOf(namespace string) *Record {
 	return nil
 }
 
-// atMost is the severity of a finding about a deployer, lowered to what its account can
-// do: anybody who can create pods can create one that looks like a Tiller. It is not
+// atMost returns the severity of a finding about a deployer, lowered to what its account
+// can do: anybody who can create pods can create one that looks like a Tiller. It is not
 // lowered for a tenant's deployer.
 func (a *auditor) atMost(d *deployer, severity Severity) Severity {
 	if d.isTenants() || a.unseen("roles", "rolebindings", "clusterroles", "clusterrolebindings") {
@@ -63,9 +63,9 @@ func (a *auditor) atMost(d *deployer, severity Severity) Severity {
 	return severity
 }
 
-// saysHome reports whether what only admins write says that a namespace is a home: its own
-// labels, or the annotation of a tenant's namespace. Objects in it say nothing: whoever
-// may write there makes them.
+// saysHome reports whether objects that only admins write make a namespace a home: its
+// own labels, or the annotation of a tenant's namespace. Objects in it prove nothing,
+// since whoever may write there can make them.
 func (a *auditor) saysHome(namespace string) bool {
 	if a.unseen("namespaces") {
 		return true
