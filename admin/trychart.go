@@ -139,7 +139,11 @@ func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o prefl
 	case live != nil && !o.Hook:
 		// Helm 3 patches the changed fields; an apply passes the same admission and
 		// validation.
-		return t.deployer.TryApply(ctx, kind, owned, !q.ServerSide || q.ForceConflicts)
+		answer := t.deployer.TryApply(ctx, kind, owned, !q.ServerSide || q.ForceConflicts)
+		if !q.ServerSide && preflight.IsAboutApply(answer.Err) {
+			return t.deployer.TryMerge(ctx, kind, owned)
+		}
+		return answer
 	case live != nil && o.Replaces():
 		return cluster.Answer{} // a hook that is deleted first
 	case q.ServerSide && o.GetName() != "":

@@ -115,6 +115,8 @@ type flight struct {
 	// chart is a folder or an archive for Helm 2, whose template accepts nothing else;
 	// folder is the folder of a downloaded chart.
 	chart, folder string
+	// inputs is the folder with copies of what can be read only once; empty for none.
+	inputs string
 }
 
 // preflight judges a deployment and prints the report.
@@ -123,10 +125,11 @@ func (s *session) preflight(ctx context.Context, client helm.Client, d *helm.Dep
 	if err := f.locate(ctx, client); err != nil {
 		return err
 	}
-	objects, err := f.judge(ctx)
-	if f.folder != "" {
-		os.RemoveAll(f.folder)
+	defer f.removeCopies()
+	if err := f.keepInputs(ctx); err != nil {
+		return err
 	}
+	objects, err := f.judge(ctx)
 	if failed, ok := errors.AsType[*helmError](err); ok {
 		return s.sayHelmFailed(failed)
 	}

@@ -91,7 +91,16 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 	if err != nil {
 		return preflight.Rendering{}, err
 	}
-	return preflight.RenderingOfDryRun(attempt(exact), folders)
+	rendering, err := preflight.RenderingOfDryRun(attempt(exact), folders)
+	if err != nil || !rendering.Lists || f.deployment.Is("disable-openapi-validation") {
+		return rendering, err
+	}
+	f.renders++
+	validated, err := attemptOf(f.runHelm(ctx, f.deployment.ValidatedDryRun()))
+	if err == nil {
+		rendering.Validated(validated)
+	}
+	return rendering, err
 }
 
 // renderCRDs has helm's template print the chart's crds folders, which its dry run does

@@ -2,9 +2,12 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 )
 
@@ -46,6 +49,28 @@ func (c *Client) TryApply(ctx context.Context, kind ServedKind, object *unstruct
 	made, err := c.api(kind, object.GetNamespace()).Apply(context.WithValue(ctx, warningsKey{}, &w), object.GetName(), object,
 		metav1.ApplyOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: helmManager, Force: force})
 	return Answer{made, w.texts, c.explain("trying to apply "+object.GetName(), err)}
+}
+
+// TryMerge asks the API server, without storing it, for its answer to a patch that merges an
+// object into the live one: a strategic merge patch, or, for a custom resource, which has
+// none, a JSON merge patch.
+func (c *Client) TryMerge(ctx context.Context, kind ServedKind, object *unstructured.Unstructured) Answer {
+	patch, err := json.Marshal(object.Object)
+	if err != nil {
+		return Answer{Err: err}
+	}
+	answer := c.tryPatch(ctx, kind, object, types.StrategicMergePatchType, patch)
+	if apierrors.IsUnsupportedMediaType(answer.Err) {
+		return c.tryPatch(ctx, kind, object, types.MergePatchType, patch)
+	}
+	return answer
+}
+
+func (c *Client) tryPatch(ctx context.Context, kind ServedKind, object *unstructured.Unstructured, form types.PatchType, patch []byte) Answer {
+	var w warnings
+	made, err := c.api(kind, object.GetNamespace()).Patch(context.WithValue(ctx, warningsKey{}, &w), object.GetName(), form, patch,
+		metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: helmManager})
+	return Answer{made, w.texts, c.explain("trying to patch "+object.GetName(), err)}
 }
 
 // Plural returns the name of the kind's resource, as paths have it.

@@ -180,11 +180,21 @@ func (d *Deployment) WithRelease(name string) *Deployment {
 // DryRun returns helm's own dry run of the deployment. It renders as the real run does,
 // with the API versions and objects of the cluster, and prints the release as JSON. It is
 // for Helm 3 and 4 and needs 3.13.
+//
+// It leaves out that helm validates objects by the API server's schemas, which the API server
+// does better and sooner, but for Lists: see ValidatedDryRun.
 func (d *Deployment) DryRun() Line {
+	line := d.ValidatedDryRun()
+	line.Args = slices.Insert(line.Args, 2, "--disable-openapi-validation")
+	return line
+}
+
+// ValidatedDryRun is DryRun with all that helm validates itself.
+func (d *Deployment) ValidatedDryRun() Line {
 	flags := d.flags(func(name string) bool {
 		return !slices.Contains([]string{"dry-run", "output", "hide-secret", "debug", "help"}, name) && !slices.Contains(d.own, name)
 	})
-	return Line{Command: d.Command, Args: slices.Concat([]string{"--dry-run=server", "--output=json", "--disable-openapi-validation"}, flags, d.words())}
+	return Line{Command: d.Command, Args: slices.Concat([]string{"--dry-run=server", "--output=json"}, flags, d.words())}
 }
 
 // Typed returns the deployment as it was typed.

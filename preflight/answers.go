@@ -84,13 +84,25 @@ func (q Question) Own(o Object) *unstructured.Unstructured {
 // limits are the words of the admission plugin LimitRanger.
 var limits = regexp.MustCompile(`is forbidden: \[?(?:(?:minimum|maximum) [^ ]+ usage per |[^ ]+ max limit to request ratio per )`)
 
+// untypedApply is how the API server's refusal begins, with status 500, of an apply whose
+// object is not of its kind's schema.
+const untypedApply = "failed to create typed patch object"
+
+// IsAboutApply reports whether the API server may have refused an apply for what an apply
+// alone can't hold, and a patch can: fields that the schema has not, two items of a list with
+// the same key, characters that YAML has not, such as DEL.
+func IsAboutApply(err error) bool {
+	s := status(err)
+	return s != nil && (s.Code == http.StatusBadRequest || strings.HasPrefix(s.Message, untypedApply))
+}
+
 // noAnswer is what is said of a question that the API server did not answer.
 const noAnswer = "the API server gave no answer"
 
 // Refusal makes a finding of the API server's refusal of a request about an object.
 func (q Question) Refusal(o Object, verb string, err error) Finding {
 	s := status(err)
-	if s != nil && strings.HasPrefix(s.Message, "failed to create typed patch object") { // of an apply, with status 500
+	if s != nil && strings.HasPrefix(s.Message, untypedApply) {
 		return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template", oneLine(s.Message))
 	}
 	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || s.Code == http.StatusUnauthorized {

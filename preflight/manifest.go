@@ -89,6 +89,8 @@ type Rendered struct {
 	Objects []Object
 	// Broken are the documents that are no objects: helm would refuse them.
 	Broken []Finding
+	// Lists says that a document holds objects as the items of a list.
+	Lists bool
 }
 
 // ParseTemplate reads what helm's template prints. That of Helm 3 and 4 begins with the
@@ -230,12 +232,14 @@ func (r *Rendered) addObject(object *unstructured.Unstructured, from Object) err
 		return fmt.Errorf("the chart renders more than %d objects, and no more are judged", maxObjects)
 	}
 	if items, isList := object.Object["items"].([]any); isList && strings.HasSuffix(kind, "List") {
+		r.Lists = true
 		for _, item := range items {
 			body, isObject := item.(map[string]any)
 			if !isObject {
 				r.broken(from.File, kind, "holds an item that is no object")
 				continue
 			}
+			inferKind(body, version, kind)
 			if err := r.addObject(&unstructured.Unstructured{Object: body}, from); err != nil {
 				return err
 			}
@@ -245,6 +249,17 @@ func (r *Rendered) addObject(object *unstructured.Unstructured, from Object) err
 	from.Unstructured = object
 	r.Objects = append(r.Objects, from)
 	return nil
+}
+
+// inferKind gives an item of a list of one kind, such as ConfigMapList, the kind and the
+// version of the list where it names none, as clients do
+// (k8s.io/apimachinery/pkg/apis/meta/v1/unstructured, decodeToList).
+func inferKind(item map[string]any, listVersion, listKind string) {
+	kind, _ := item["kind"].(string)
+	version, _ := item["apiVersion"].(string)
+	if of := strings.TrimSuffix(listKind, "List"); of != "" && (kind == "" || version == "") {
+		item["kind"], item["apiVersion"] = of, listVersion
+	}
 }
 
 func (r *Rendered) broken(file, kind, why string) {

@@ -127,6 +127,20 @@ func RenderingOfDryRun(exact, crds *Attempt) (Rendering, error) {
 	return r, nil
 }
 
+// Validated adds helm's refusal of lists in its dry run with validation. Helm has the API
+// server validate an object, but validates a list itself: it refuses fields that the schema
+// has not, and asks for the cluster's CustomResourceDefinitions where it does not know the
+// list's kind (k8s.io/kubectl/pkg/validation and k8s.io/cli-runtime/pkg/resource,
+// HasSupport).
+func (r *Rendering) Validated(again *Attempt) {
+	if !again.Failed {
+		return
+	}
+	f := helmRefuses(oneLine(strings.TrimPrefix(strings.TrimSpace(again.Said), "Error: ")))
+	f.Do = "let the template print the items of its lists as documents of their own, or do what helm says"
+	r.Findings = append(r.Findings, f)
+}
+
 // Prune leaves out objects that helm's template renders, but helm in this cluster does
 // not: of kinds that are not served, though helm, which looked, found no fault in them.
 func (r *Rendering) Prune(kinds Kinds) {

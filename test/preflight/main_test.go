@@ -106,8 +106,14 @@ func (w *world) member(t *testing.T, major, user string, groups ...string) *memb
 
 func (m *member) run(t *testing.T, args ...string) result {
 	t.Helper()
+	return m.runWith(t, "", args...)
+}
+
+// runWith is run with a standard input.
+func (m *member) runWith(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
 	environ := []string{"PATH=/none", "HOME=" + m.home, "KUBECONFIG=" + m.kubeconfig, "HELM_BIN=" + m.helm, harness.Collector()}
-	r, err := harness.Run(t.Context(), environ, strings.NewReader(""), args...)
+	r, err := harness.Run(t.Context(), environ, strings.NewReader(stdin), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
