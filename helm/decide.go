@@ -43,9 +43,14 @@ type Decision struct {
 	line       Line
 }
 
-// NamespacesUnknownError reports that a command acts in a namespace, that nobody named
-// one, and that the tenant's namespaces are not known. They are in its record.
-type NamespacesUnknownError struct{ Tenant tenant.Resolved }
+// NamespacesUnknownError reports that a command needs the tenant's namespaces, and that they
+// are not known: nobody named the namespace in which it acts, or --create-namespace names
+// one that may exist. They are in the tenant's record.
+type NamespacesUnknownError struct {
+	Tenant tenant.Resolved
+	// Without is the decision if the record can't be read; nil if there is none.
+	Without *Decision
+}
 
 func (e *NamespacesUnknownError) Error() string {
 	return fmt.Sprintf("the namespaces of %s are not known", whose(e.Tenant))
@@ -57,7 +62,7 @@ func (e *NamespacesUnknownError) Error() string {
 // Errors: a client that does not fit the tenant's engine; arguments of the caller with
 // which helm would bypass the tenant's deployer, or leave its namespaces; a *HiddenError;
 // a *NamespacesUnknownError, after which the caller reads the tenant's record and decides
-// again.
+// again, or takes the decision in the error if the record can't be read.
 func (c Call) Decide(client Client, place Place, r tenant.Resolved) (Decision, error) {
 	d := Decision{Client: client, Tenant: r, Context: place.Context, line: c.Line, connection: c.Outer.Connection}
 	if client.Engine() != r.Engine {
@@ -77,6 +82,9 @@ func (c Call) Decide(client Client, place Place, r tenant.Resolved) (Decision, e
 	}
 	if client.Major > 2 && c.listsEverything() && !r.AllNamespaces {
 		return Decision{}, &EverywhereError{Tenant: r}
+	}
+	if r.NamespacesUnknown() && len(d.createNamespace()) > 0 {
+		return Decision{}, &NamespacesUnknownError{r, &d}
 	}
 	return d, nil
 }
@@ -130,16 +138,18 @@ func (place Place) CheckImpersonation(r tenant.Resolved) error {
 
 // decideNamespace decides in which namespace the command acts, in this order: its own
 // arguments; the namespace named to the helm that started us or in the environment; the
-// context's, if it is the tenant's; the tenant's first.
+// context's, if it is the tenant's; the tenant's first. With an empty --namespace helm acts
+// in the context's, which is refused if it is not the tenant's.
 func (c Call) decideNamespace(d *Decision, place Place) error {
 	major, class := d.Client.Major, ClassOf(d.Client.Major, c.Line.Command)
 	d.Namespace = place.Namespace
-	if typed, given := c.Line.TypedNamespace(major); given {
+	typed, given := c.Line.TypedNamespace(major)
+	if typed != "" {
 		d.Namespace = typed
 		return nil
 	}
 	acts := class == Namespaced || class == Plugin && major > 2
-	if major > 2 {
+	if major > 2 && !given {
 		named, known := c.namespaceNamed(place, d.Tenant)
 		switch {
 		case named != "":
@@ -153,9 +163,13 @@ func (c Call) decideNamespace(d *Decision, place Place) error {
 		return nil
 	}
 	if d.Tenant.NamespacesUnknown() {
-		return &NamespacesUnknownError{d.Tenant}
+		return &NamespacesUnknownError{Tenant: d.Tenant}
 	}
-	if ns := d.Tenant.NamespaceFor(place.Namespace); ns != "" {
+	ns := d.Tenant.NamespaceFor(place.Namespace)
+	if ns != "" && given {
+		return fmt.Errorf("--namespace is empty, and helm would act in namespace %q, which is not one of %s: name one, such as %s, or leave it out", place.Namespace, whose(d.Tenant), ns)
+	}
+	if ns != "" {
 		d.Namespace, d.namespaceFlag = ns, ns
 	}
 	return nil
@@ -169,7 +183,7 @@ func (c Call) decideNamespace(d *Decision, place Place) error {
 func (c Call) namespaceNamed(place Place, r tenant.Resolved) (name string, known bool) {
 	exported, other := c.Env.get(envvar.Namespace), c.Env.get(envvar.Tenant)
 	switch {
-	case c.Outer.Namespace:
+	case c.Outer.Namespace && c.Outer.NamespaceValue != "":
 		return exported, true
 	case c.Hidden == nil && other != "" && other != r.Name:
 		return "", true
@@ -240,26 +254,33 @@ func (d Decision) LeavesOut() bool {
 	return left
 }
 
+// createNamespace returns the uses of --create-namespace among the command's arguments that
+// ask for a namespace to be created, as helm reads them.
+func (d Decision) createNamespace() []flagUse {
+	command := d.line.Command
+	if d.Client.Major < 3 || command != "install" && command != "upgrade" {
+		return nil
+	}
+	uses, complete := deployFlags(d.Client.Major, command).scan(d.line.Args)
+	if !complete {
+		return nil
+	}
+	return slices.DeleteFunc(uses, func(use flagUse) bool { return use.name != "create-namespace" || !use.isTrue() })
+}
+
 // withoutCreateNamespace returns the command's arguments without --create-namespace if
 // the namespace is the tenant's, and so exists: helm would first try to create it, which
 // RBAC can't allow by name. left reports whether anything was left out.
 func (d Decision) withoutCreateNamespace() (args []string, left bool) {
 	args = d.line.Args
-	command := d.line.Command
-	if d.Client.Major < 3 || command != "install" && command != "upgrade" || !slices.Contains(d.Tenant.Namespaces, d.Namespace) {
-		return args, false
-	}
-	uses, complete := deployFlags(d.Client.Major, command).scan(args)
-	if !complete {
+	if !slices.Contains(d.Tenant.Namespaces, d.Namespace) {
 		return args, false
 	}
 	var kept []string
 	next := 0
-	for _, use := range uses {
-		if use.name == "create-namespace" && use.isTrue() {
-			kept = append(kept, args[next:use.position]...)
-			next = use.position + 1
-		}
+	for _, use := range d.createNamespace() {
+		kept = append(kept, args[next:use.position]...)
+		next = use.position + 1
 	}
 	if next == 0 {
 		return args, false

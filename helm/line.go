@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,6 +58,9 @@ func ParseLine(args []string) (Line, error) {
 		return Line{}, fmt.Errorf("before the helm command: %w", err)
 	}
 	if rest := flags.Args(); len(rest) > 0 {
+		if rest[0] == "" {
+			return Line{}, errors.New("the command is an empty word: name one, or leave it out")
+		}
 		line.Command, line.Args = rest[0], rest[1:]
 	}
 	return line, nil

@@ -113,16 +113,20 @@ func (c Caller) Resolve(ctx context.Context, k *tenant.Kubeconfig, flag string, 
 }
 
 // Decide decides where a call for the resolved tenant goes. For a tenant that is only
-// named the cluster is asked for its record if the command needs a namespace, or if two
-// namespaces may be its home by convention.
+// named the cluster is asked for its record if the command needs the tenant's namespaces, or
+// if two namespaces may be its home by convention.
 func (c Caller) Decide(ctx context.Context, call helm.Call, client helm.Client, k *tenant.Kubeconfig, r tenant.Resolved, cluster Cluster) (helm.Decision, error) {
 	place := c.Place(k)
 	d, err := call.Decide(client, place, r)
-	if _, unknown := errors.AsType[*helm.NamespacesUnknownError](err); unknown {
-		if r, err = cluster.ReadNamespaces(ctx, k, r); err == nil {
-			d, err = call.Decide(client, place, r)
+	if unknown, ok := errors.AsType[*helm.NamespacesUnknownError](err); ok {
+		known, failed := cluster.ReadNamespaces(ctx, k, r)
+		switch {
+		case failed == nil:
+			return call.Decide(client, place, known)
+		case unknown.Without == nil || errors.Is(failed, errAsk):
+			return helm.Decision{}, failed
 		}
-		return d, err
+		d, err = *unknown.Without, nil
 	}
 	if homes := HomesOf(k, r); err == nil && len(homes) > 1 && r.Rule != tenant.RuleNamespaceLabel {
 		err = cluster.CheckHomes(ctx, k, homes)
