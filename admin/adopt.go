@@ -143,10 +143,7 @@ func (d *decision) adoptTiller(found byHand) error {
 	if err := d.carrySettings(first.spec, container.Image); err != nil {
 		return err
 	}
-	if err := d.checkOutsideReleases(); err != nil {
-		return err
-	}
-	return d.checkOutsideObjects(found.outside)
+	return refuse(d.checkOutsideReleases(), d.checkOutsideObjects(found.outside))
 }
 
 // noteAccount notes what becomes of the service account of an adopted Tiller, if it is

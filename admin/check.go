@@ -78,22 +78,9 @@ func (e *LeftReleasesError) Error() string {
 	return fmt.Sprintf("tenant %q has releases that the engine %s can't manage: %s", e.Name, e.Engine, brief(e.Releases))
 }
 
-// check refuses what the cluster does not allow, and risks that were not accepted. The
-// first refusal counts.
+// check refuses what the cluster does not allow, and risks that were not accepted.
 func (d *decision) check() error {
-	for _, refuse := range []func(*decision) error{
-		(*decision).checkRole,
-		(*decision).checkClusterWide,
-		(*decision).checkNamespaces,
-		(*decision).checkRecordStorage,
-		(*decision).checkHome,
-		(*decision).checkRails,
-	} {
-		if err := refuse(d); err != nil {
-			return err
-		}
-	}
-	return nil
+	return refuse(d.checkRole(), d.checkClusterWide(), d.checkNamespaces(), d.checkRecordStorage(), d.checkHome(), d.checkRails())
 }
 
 // checkChange refuses changes that are not possible for an existing tenant.
@@ -147,33 +134,36 @@ func (d *decision) checkClusterWide() error {
 // checkNamespaces refuses namespaces that the tenant can't have.
 func (d *decision) checkNamespaces() error {
 	var missing []string
+	var refusals []error
 	for _, ns := range d.claimed() {
 		if d.leftOut(ns) {
 			continue
 		}
-		live := d.facts.live.Get(namespaceKey(ns))
-		if live == nil {
+		if d.facts.live.Get(namespaceKey(ns)) == nil {
 			missing = append(missing, ns)
-			if err := d.checkSystemNamespace(ns); err != nil {
-				return err
-			}
-			continue
 		}
-		if err := checkNotTerminating(live); err != nil {
-			return err
-		}
-		if owner := d.tenantOfHome(ns); owner != "" {
-			return &RefusedError{fmt.Sprintf("namespace %q is the home namespace of tenant %q and can't be one of a tenant's namespaces", ns, owner), SettingNamespaces, ""}
-		}
-		if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != d.tenant.Name && !d.request.Share {
-			return &ClaimedError{ns, owner}
-		}
-		if err := d.checkSystemNamespace(ns); err != nil {
-			return err
-		}
+		refusals = append(refusals, d.checkClaim(ns), d.checkSystemNamespace(ns))
 	}
 	if len(missing) > 0 && !d.request.CreateNamespaces && !d.request.freezes() && !d.request.offline {
-		return &MissingNamespacesError{missing}
+		refusals = append(refusals, &MissingNamespacesError{missing})
+	}
+	return refuse(refusals...)
+}
+
+// checkClaim refuses a namespace that is being deleted, or that is another tenant's.
+func (d *decision) checkClaim(name string) error {
+	live := d.facts.live.Get(namespaceKey(name))
+	if live == nil {
+		return nil
+	}
+	if err := checkNotTerminating(live); err != nil {
+		return err
+	}
+	if owner := d.tenantOfHome(name); owner != "" {
+		return &RefusedError{fmt.Sprintf("namespace %q is the home namespace of tenant %q and can't be one of a tenant's namespaces", name, owner), SettingNamespaces, ""}
+	}
+	if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != d.tenant.Name && !d.request.Share {
+		return &ClaimedError{name, owner}
 	}
 	return nil
 }
@@ -235,7 +225,7 @@ func (d *decision) checkHome() error {
 	if owner == "" && d.request.Tenant.HomeNamespace == "" && !d.request.Adopt {
 		return &cluster.NotOursError{Keys: []cluster.Key{namespaceKey(t.Home())}}
 	}
-	if !d.homeShared || t.AllNamespaces && d.request.Accepted.has(RiskClusterWide) {
+	if !d.homeShared || t.AllNamespaces { // checkClusterWide asks for the larger risk
 		return nil
 	}
 	if !t.Engine.Has(tenant.EngineTiller) {

@@ -58,30 +58,32 @@ func (d *decision) stale() bool {
 	return d.existed && (!slices.Equal(was.Namespaces, next.Namespaces) || was.AllNamespaces != next.AllNamespaces || was.Engine != next.Engine)
 }
 
-// consider makes all decisions on which the wanted objects depend.
+// consider makes all decisions on which the wanted objects depend. The refusals of one stage
+// are returned together; a later stage depends on the earlier ones.
 func consider(f *facts, r Request) (*decision, error) {
 	d, err := begin(f, r)
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(*decision) error{
-		(*decision).judgeSquatter,
-		(*decision).noteRestored,
-		(*decision).noteRemade,
-		(*decision).warnOfExisting,
-		(*decision).noteSelected,
-		(*decision).judgeHome,
-		(*decision).checkLiveStorage,
-		(*decision).adopt,
-		(*decision).settleFreeze,
-		(*decision).checkReleasesOfEngine,
-		(*decision).check,
-		(*decision).settlePeople,
-		(*decision).noteFlux,
-		(*decision).noteRails,
-		(*decision).noteScope,
+	for _, stage := range [][]func(*decision) error{
+		{(*decision).judgeSquatter},
+		{(*decision).noteRestored, (*decision).noteRemade, (*decision).warnOfExisting, (*decision).noteSelected, (*decision).judgeHome},
+		{
+			(*decision).checkLiveStorage,
+			(*decision).adopt,
+			(*decision).settleFreeze,
+			(*decision).checkReleasesOfEngine,
+			(*decision).check,
+			(*decision).checkOpen,
+			(*decision).settlePeople,
+		},
+		{(*decision).noteFlux, (*decision).noteRails, (*decision).noteScope},
 	} {
-		if err := step(d); err != nil {
+		var refusals []error
+		for _, step := range stage {
+			refusals = append(refusals, step(d))
+		}
+		if err := refuse(refusals...); err != nil {
 			return nil, err
 		}
 	}
@@ -140,7 +142,7 @@ func (d *decision) note(format string, args ...any) {
 // begin makes the wanted tenant from the recorded one and the request. It needs only the
 // facts that are listed.
 func begin(f *facts, r Request) (*decision, error) {
-	if err := r.check(); err != nil {
+	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	was, existed, err := recorded(f.live, r.Tenant.Name)
@@ -187,16 +189,17 @@ func begin(f *facts, r Request) (*decision, error) {
 	if d.tenant.HomeNamespace == d.tenant.Engine.ConventionalHome(d.tenant.Name) {
 		d.tenant.HomeNamespace = "" // left out of a record, as of a tenants file
 	}
-	if problems := d.tenant.Validate(); len(problems) > 0 {
+	problems := append(d.tenant.Validate(), r.misnamed()...)
+	if first := r.DefaultNamespace; first != "" && !slices.Contains(d.tenant.Namespaces, first) {
+		problems = append(problems, fmt.Errorf("default namespace %q is not one of the tenant's namespaces %s", first, strings.Join(d.tenant.Namespaces, ", ")))
+	}
+	if len(problems) > 0 {
 		return nil, Invalid(problems)
 	}
 	if existed {
 		if err := d.checkChange(); err != nil {
 			return nil, err
 		}
-	}
-	if first := r.DefaultNamespace; first != "" && !slices.Contains(d.tenant.Namespaces, first) {
-		return nil, Invalid{fmt.Errorf("default namespace %q is not one of the tenant's namespaces %s", first, strings.Join(d.tenant.Namespaces, ", "))}
 	}
 	return d, nil
 }

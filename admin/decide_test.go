@@ -101,7 +101,17 @@ func TestRefusals(t *testing.T) {
 		request Request
 		want    string
 	}{
-		{"no name", empty(), Request{}, "a tenant's name is missing"},
+		{"no name", empty(), Request{}, "a tenant's name is missing; namespaces: at least one is needed"},
+		{"all that is wrong with it", empty(), asked(namespaces("A", "b"), func(r *Request) {
+			r.Tenant.Members, r.DefaultNamespace = tenant.Members{tenant.Group("system:masters")}, "x"
+		}), `namespaces: "A" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them; ` +
+			`group system:masters: everybody in it can do everything in the cluster already, and no member of a tenant can do more; default namespace "x" is not one of the tenant's namespaces A, b`},
+		{"all that stands against it", ofOther, asked(namespaces("a", "zz", "kube-system", "zy"), role("none"), func(r *Request) {
+			r.Tenant.Members, r.Tenant.Guard = tenant.Members{tenant.Group("system:authenticated")}, tenant.GuardOff
+		}), `system-namespace: ClusterRole "none" does not exist; namespace "a" belongs to tenant "o"; namespace "kube-system" is Kubernetes' own: who may act there can take over the cluster; ` +
+			`namespaces zz, zy do not exist; with guard: off a chart of tenant "t" can let outsiders in, take over addresses and host names of others, and evict their pods; ` +
+			`system:authenticated as a member opens the tenant to everybody, every pod or every node that it stands for`},
+		{"the larger risk of two", shared, asked(home("h"), everywhere), `cluster-wide: a Tiller for all namespaces, with the role cluster-admin, makes everybody who may use tenant "t" an admin of the cluster`},
 		{"everybody", empty(), asked(func(r *Request) {
 			r.Tenant.Members = tenant.Members{tenant.Group("system:authenticated")}
 		}),

@@ -87,7 +87,7 @@ func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts,
 func (f *facts) gather(ctx context.Context, c *cluster.Client, requests []Request) error {
 	var names []string
 	for _, r := range requests {
-		if r.check() == nil {
+		if r.Check() == nil {
 			names = append(names, r.Tenant.Name)
 		}
 	}

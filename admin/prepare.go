@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -40,20 +39,15 @@ type Prepared struct {
 type Invalid []error
 
 // Error returns all of it on one line.
-func (e Invalid) Error() string {
-	var texts []string
-	for _, problem := range e {
-		texts = append(texts, problem.Error())
-	}
-	return strings.Join(texts, "; ")
-}
+func (e Invalid) Error() string { return oneLine(e) }
 
 func (e Invalid) Unwrap() []error { return e }
 
 // Prepare returns what must be written for the tenant to be what the request asks. It
 // writes nothing. Errors: Invalid, *RefusedError, *EngineError, *LeftReleasesError,
 // *RiskError, *cluster.NotOursError, *MissingNamespacesError, *ClaimedError,
-// *MigratingError, *SquattedError, *ReadDeniedError, and those of the API.
+// *MigratingError, *SquattedError, *ReadDeniedError, Refusals of several of these, and those
+// of the API.
 func Prepare(ctx context.Context, c *cluster.Client, r Request) (*Prepared, error) {
 	all, err := PrepareAll(ctx, c, []Request{r})
 	if err != nil {

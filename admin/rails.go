@@ -134,26 +134,25 @@ func railsMeta(t tenant.Tenant, name string, live *unstructured.Unstructured) (l
 // another tenant of a shared namespace has with other values.
 func (d *decision) checkRails() error {
 	t, was, accepted := d.tenant, d.was, d.request.Accepted
+	var refusals []error
 	for _, ns := range d.railed() {
-		if _, _, err := railsMeta(t, ns, d.facts.live.Get(namespaceKey(ns))); err != nil {
-			return err
+		if d.checkClaim(ns) != nil {
+			continue // what is in it is not the tenant's
 		}
+		_, _, err := railsMeta(t, ns, d.facts.live.Get(namespaceKey(ns)))
+		refusals = append(refusals, err)
 	}
 	if len(d.railed()) == 0 {
 		return nil
 	}
 	if t.PodSecurity == tenant.PodSecurityPrivileged && !(d.existed && was.PodSecurity == tenant.PodSecurityPrivileged) ||
 		t.PodSecurity == tenant.PodSecurityUnmanaged && d.existed && isHeld(was.PodSecurity) {
-		if err := accepted.unless(RiskNodeAccess, "with podSecurity: %s a chart of tenant %q can take over the node, and every tenant on it", t.PodSecurity, t.Name); err != nil {
-			return err
-		}
+		refusals = append(refusals, accepted.unless(RiskNodeAccess, "with podSecurity: %s a chart of tenant %q can take over the node, and every tenant on it", t.PodSecurity, t.Name))
 	}
 	if t.Guard == tenant.GuardOff && !(d.existed && was.Guard == tenant.GuardOff) {
-		if err := accepted.unless(RiskNoGuard, "with guard: off a chart of tenant %q can let outsiders in, take over addresses and host names of others, and evict their pods", t.Name); err != nil {
-			return err
-		}
+		refusals = append(refusals, accepted.unless(RiskNoGuard, "with guard: off a chart of tenant %q can let outsiders in, take over addresses and host names of others, and evict their pods", t.Name))
 	}
-	return d.checkViolations()
+	return refuse(append(refusals, d.checkViolations())...)
 }
 
 // isHeld reports whether a level keeps pods from the node.

@@ -183,7 +183,7 @@ func checkSeen(live *cluster.Live, tiller, isolated bool) error {
 func Scope(ctx context.Context, c *cluster.Client, requests []Request) (*cluster.Client, error) {
 	var scope []string
 	for _, r := range requests {
-		if err := r.check(); err != nil {
+		if err := r.Check(); err != nil {
 			return nil, err
 		}
 		t := r.Tenant

@@ -30,7 +30,8 @@ type Manifests struct {
 
 // Render returns the objects of the requests for an empty cluster of that Kubernetes
 // version, without asking any cluster. What only a cluster knows is left out, with a
-// note. What PrepareAll would refuse because of the requests alone is refused.
+// note. What PrepareAll would refuse because of the requests alone is refused, with a
+// *TenantError, or Refusals of several.
 //
 // A tenant's namespace is marked as created by helm-tenant, which lets helm-tenant delete
 // it again, only if the request has CreateNamespaces: whoever applies the manifests may
@@ -43,14 +44,19 @@ func Render(requests []Request, kubeVersion string, now time.Time) (Manifests, e
 	f.now = now
 	m := Manifests{Notes: map[string][]string{}}
 	var all cluster.Plan
+	var refusals []error
 	for _, r := range requests {
 		r.offline = true
 		if r.Tenant.NamespaceSelector != nil {
-			return Manifests{}, &TenantError{r.Tenant.Name, errSelectorOffline}
+			refusals = append(refusals, &TenantError{r.Tenant.Name, errSelectorOffline})
+			continue
 		}
 		prepared, err := decide(f, r)
 		if err != nil {
-			return Manifests{}, &TenantError{r.Tenant.Name, err}
+			for _, reason := range ReasonsOf(err) {
+				refusals = append(refusals, &TenantError{r.Tenant.Name, reason})
+			}
+			continue
 		}
 		m.Notes[r.Tenant.Name] = append(prepared.Warnings, prepared.Notes...)
 		if prepared.Tenant.Guard != tenant.GuardOff && f.live.Serves("ValidatingAdmissionPolicy") {
@@ -62,6 +68,9 @@ func Render(requests []Request, kubeVersion string, now time.Time) (Manifests, e
 			}
 			all.Changes = append(all.Changes, change)
 		}
+	}
+	if err := refuse(refusals...); err != nil {
+		return Manifests{}, err
 	}
 	m.Objects = all.Objects()
 	return m, nil

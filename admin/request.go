@@ -153,39 +153,80 @@ type Request struct {
 	Accepted Accepted
 }
 
-// check refuses what can be refused without reading the cluster.
-func (r Request) check() error {
-	if err := tenant.CheckName(r.Tenant.Name); err != nil {
-		return Invalid{err}
+// Check finds what is wrong with a request without reading the cluster; the error is Invalid.
+// An invalid tenant's name is returned with all else that is wrong with the tenant, since no
+// record could complete it.
+func (r Request) Check() error {
+	var problems Invalid
+	if tenant.CheckName(r.Tenant.Name) != nil {
+		problems = append(r.merged(tenant.Tenant{}).Validate(), r.misnamed()...)
 	}
 	if r.Freeze != nil {
 		if err := tenant.CheckFreezeReason(r.Freeze.Reason); err != nil {
-			return Invalid{err}
+			problems = append(problems, err)
 		}
 	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
+}
+
+// people returns whom the request lets in as that relation, for good or for a time.
+func (r Request) people(as tenant.Relation) tenant.Members {
+	return r.Tenant.Temporary.As(as).Subjects().With(r.Tenant.People(as))
+}
+
+// misnamed finds people of the request that no tenant can have.
+func (r Request) misnamed() []error {
+	var problems []error
 	for _, as := range tenant.Relations {
-		if err := checkNamed(as, r.Tenant.Temporary.As(as).Subjects().With(r.Tenant.People(as)), r.Accepted); err != nil {
-			return err
-		}
+		problems = append(problems, misnamed(as, r.people(as))...)
 	}
-	return nil
+	return problems
+}
+
+// checkOpen refuses people that stand for everybody, every pod or nodes, unless the risk is
+// accepted.
+func (d *decision) checkOpen() error {
+	var refusals []error
+	for _, as := range tenant.Relations {
+		refusals = append(refusals, checkOpen(as, d.request.people(as), d.request.Accepted))
+	}
+	return refuse(refusals...)
 }
 
 // checkNamed refuses members, readers or owners that are nobody, that have all rights already,
 // or that are Kubernetes' own programs. Unless the risk is accepted it also refuses subjects
 // that stand for everybody, every pod or nodes. The errors are Invalid and *RiskError.
 func checkNamed(as tenant.Relation, who tenant.Members, accepted Accepted) error {
-	var open []string
+	if problems := misnamed(as, who); len(problems) > 0 {
+		return Invalid(problems)
+	}
+	return checkOpen(as, who, accepted)
+}
+
+// misnamed finds members, readers or owners that stand for nobody, or may do everything
+// already.
+func misnamed(as tenant.Relation, who tenant.Members) []error {
+	var problems []error
 	for _, s := range who {
 		switch {
 		case s == tenant.Group(tenant.GroupMasters), s == tenant.Group(tenant.GroupClusterAdmins):
-			return Invalid{fmt.Errorf("%s: everybody in it can do everything in the cluster already, and no %s of a tenant can do more", s, as)}
+			problems = append(problems, fmt.Errorf("%s: everybody in it can do everything in the cluster already, and no %s of a tenant can do more", s, as))
 		case s.IsComponent():
-			return Invalid{fmt.Errorf("%s: one of Kubernetes' own programs or nodes, which runs no helm: as %s it would let in whoever takes its credentials", s, as.Noun())}
+			problems = append(problems, fmt.Errorf("%s: one of Kubernetes' own programs or nodes, which runs no helm: as %s it would let in whoever takes its credentials", s, as.Noun()))
 		case s.Kind == rbacv1.GroupKind && strings.HasPrefix(s.Name, tenant.GroupAccounts+":") && len(validation.IsDNS1123Label(s.AccountsOf())) > 0:
-			return Invalid{fmt.Errorf("%s: all service accounts of a namespace are %s:NAMESPACE", s, tenant.GroupAccounts)}
+			problems = append(problems, fmt.Errorf("%s: all service accounts of a namespace are %s:NAMESPACE", s, tenant.GroupAccounts))
 		}
 	}
+	return problems
+}
+
+// checkOpen refuses members, readers or owners who are everybody, every pod or every node,
+// unless that is accepted. The error is a *RiskError.
+func checkOpen(as tenant.Relation, who tenant.Members, accepted Accepted) error {
+	var open []string
 	for _, s := range who.Open() {
 		open = append(open, s.Name)
 	}

@@ -109,7 +109,7 @@ func TestGather(t *testing.T) {
 	if lists := server.Count("list", "RoleBinding"); lists > 2 {
 		t.Errorf("bindings are listed %d times", lists)
 	}
-	if errorText(outcomes[20].Err) != "a tenant's name is missing" || outcomes[21].Err == nil {
+	if errorText(outcomes[20].Err) != "a tenant's name is missing; namespaces: at least one is needed" || outcomes[21].Err == nil {
 		t.Errorf("got %v and %v", outcomes[20].Err, outcomes[21].Err)
 	}
 	shared := TakeShared(outcomes)

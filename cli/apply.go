@@ -270,7 +270,7 @@ func (s *session) judge(outcomes []admin.Outcome, differed bool) error {
 	}
 	var lines problems
 	for _, o := range failed {
-		lines = append(lines, withHint(fmt.Errorf("tenant %q: %w", o.Name, o.Err), hintsFor(o.Err, byFile)...))
+		lines = append(lines, explained(fmt.Sprintf("tenant %q", o.Name), o.Err, byFile)...)
 	}
 	code := exitPartly
 	if len(failed) == len(outcomes) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"helm-tenant/admin"
 	"helm-tenant/command"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -90,10 +91,11 @@ func detailsOf(err error) []string {
 
 // errorText returns an error with its details as one text, empty for nil.
 func errorText(err error) string {
-	if err == nil {
-		return ""
+	var texts []string
+	for _, reason := range admin.ReasonsOf(err) {
+		texts = append(texts, strings.TrimSuffix(reason.Error()+" "+strings.Join(detailsOf(reason), "; "), " "))
 	}
-	return visible.Text(strings.TrimSuffix(err.Error()+" "+strings.Join(detailsOf(err), "; "), " "))
+	return visible.Text(strings.Join(texts, "; "))
 }
 
 // report prints an error for people and returns the exit code.

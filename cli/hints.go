@@ -51,8 +51,25 @@ func (a asking) value(setting admin.Setting, value string) string {
 	return fmt.Sprintf("%s: %s in the file", setting, value)
 }
 
+// explained returns the reasons of an error, each with the words before it and with what to
+// type instead.
+func explained(before string, err error, a asking) problems {
+	var lines problems
+	for _, reason := range admin.ReasonsOf(err) {
+		lines = append(lines, withHint(fmt.Errorf("%s: %w", before, reason), hintsFor(reason, a)...))
+	}
+	return lines
+}
+
 // hintsFor returns what to type instead, a line each; none if the error says everything.
 func hintsFor(err error, a asking) []hint {
+	if reasons := admin.ReasonsOf(err); len(reasons) > 1 {
+		var all []hint
+		for _, reason := range reasons {
+			all = append(all, hintsFor(reason, a)...)
+		}
+		return all
+	}
 	var (
 		risk    *admin.RiskError
 		refused *admin.RefusedError

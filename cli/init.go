@@ -58,7 +58,7 @@ policies that keep its members from hurting others.`,
 			if o.printRole && len(args) == 0 {
 				return nil
 			}
-			return oneTenant(cmd, args)
+			return oneArgument(cmd, args) // complete tells what is wrong with the name, with all else
 		},
 	}
 	f, r := cmd.Flags(), &o.request
@@ -162,13 +162,12 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 	if f.Changed("replicas") {
 		t.Tiller.Replicas = &o.replicas
 	}
-	if name := t.FluxAccount; name != "" {
-		if err := tenant.CheckFluxAccount(name); err != nil {
-			wrong = append(wrong, fmt.Errorf("--flux-account: %w", err))
-		}
-	}
 	wrong = append(wrong, o.rails.complete(cmd, &t.Rails)...)
-	wrong = append(wrong, duplicates(t.Namespaces)...)
+	if invalid, ok := errors.AsType[admin.Invalid](o.request.Check()); ok {
+		wrong = append(wrong, invalid...)
+	} else {
+		wrong = append(wrong, o.checkNames()...)
+	}
 	for _, problem := range t.Members.Validate() {
 		wrong = append(wrong, fmt.Errorf("--%w", problem))
 	}
@@ -181,6 +180,19 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 		return asUsage(cmd, problems(wrong))
 	}
 	return nil
+}
+
+// checkNames finds what is wrong with the names that were typed, but for the tenant's and its
+// members'.
+func (o *initOptions) checkNames() []error {
+	t := o.request.Tenant
+	var wrong []error
+	if name := t.FluxAccount; name != "" {
+		if err := tenant.CheckFluxAccount(name); err != nil {
+			wrong = append(wrong, fmt.Errorf("--flux-account: %w", err))
+		}
+	}
+	return append(wrong, duplicates(t.Namespaces)...)
 }
 
 func duplicates(names []string) []error {
@@ -274,9 +286,10 @@ func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, er
 
 // explainInit adds what was tried, and hints.
 func (s *session) explainInit(name string, client *cluster.Client, err error) error {
+	lines := explained(fmt.Sprintf("init of tenant %q in %s", name, client.Where()), err, byFlag)
 	var invalid admin.Invalid
-	if errors.As(err, &invalid) {
+	if errors.As(err, &invalid) && len(lines) == 1 {
 		return &usageError{problems(invalid), "helm tenant init TENANT --namespaces NS[,NS...] [flags]"}
 	}
-	return withHint(fmt.Errorf("init of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
+	return lines
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -69,7 +70,8 @@ func (o *railOptions) complete(cmd *cobra.Command, r *tenant.Rails) []error {
 	}
 	r.Limits = &tenant.Limits{}
 	parts := map[string]*map[string]string{"default": &r.Limits.Default, "defaultRequest": &r.Limits.DefaultRequest, "max": &r.Limits.Max}
-	for key, value := range o.limits {
+	for _, key := range slices.Sorted(maps.Keys(o.limits)) {
+		value := o.limits[key]
 		part, name, _ := strings.Cut(key, ".")
 		values := parts[part]
 		if values == nil || name == "" {

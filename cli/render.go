@@ -62,7 +62,7 @@ func (s *session) render(ctx context.Context, o *applyOptions) error {
 	}
 	manifests, err := admin.Render(requests, o.kubeVersion, s.Env.Now())
 	if err != nil {
-		return withHint(fmt.Errorf("apply: %w", err), hintsFor(err, byFile)...)
+		return explained("apply", err, byFile)
 	}
 	for _, name := range slices.Sorted(maps.Keys(manifests.Notes)) {
 		for _, note := range manifests.Notes[name] {

@@ -235,14 +235,22 @@ func asUsage(cmd *cobra.Command, err error) error {
 
 // oneTenant checks the single argument of most verbs.
 func oneTenant(cmd *cobra.Command, args []string) error {
+	if err := oneArgument(cmd, args); err != nil {
+		return err
+	}
+	if err := tenant.CheckName(args[0]); err != nil {
+		return asUsage(cmd, err)
+	}
+	return nil
+}
+
+// oneArgument checks that one tenant is named.
+func oneArgument(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
 		return asUsage(cmd, errors.New("the tenant's name is missing"))
 	case len(args) > 1:
 		return asUsage(cmd, fmt.Errorf("one tenant is named at a time, not also %q", args[1]))
-	}
-	if err := tenant.CheckName(args[0]); err != nil {
-		return asUsage(cmd, err)
 	}
 	return nil
 }

@@ -192,9 +192,7 @@ func (t Tenant) Validate() []error {
 			problems = append(problems, err)
 		}
 	}
-	if err := CheckName(t.Name); err != nil {
-		return []error{inField(err, "name")}
-	}
+	add(inField(CheckName(t.Name), "name"))
 	add(inField(t.checkEngine(), "engine"))
 	if len(t.Namespaces) > maxNamespaces {
 		return append(problems, inField(fmt.Errorf("namespaces: there are %d, and a tenant has at most %d", len(t.Namespaces), maxNamespaces), "namespaces"))

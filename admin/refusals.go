@@ -1,0 +1,50 @@
+package admin
+
+import (
+	"errors"
+	"strings"
+)
+
+// Refusals are several reasons for which a request is refused, in a stable order.
+type Refusals []error
+
+// Error is all of it on one line.
+func (r Refusals) Error() string { return oneLine(r) }
+
+func (r Refusals) Unwrap() []error { return r }
+
+// ReasonsOf returns each reason of a refusal, without the words of errors around it; none for
+// nil, and the error itself where it is the only one.
+func ReasonsOf(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if several, ok := errors.AsType[Refusals](err); ok {
+		return several
+	}
+	return []error{err}
+}
+
+// refuse returns the reasons of all of these errors as one error; nil where there is none.
+func refuse(errs ...error) error {
+	var reasons Refusals
+	for _, err := range errs {
+		reasons = append(reasons, ReasonsOf(err)...)
+	}
+	switch len(reasons) {
+	case 0:
+		return nil
+	case 1:
+		return reasons[0]
+	}
+	return reasons
+}
+
+// oneLine is the text of several errors on one line.
+func oneLine(errs []error) string {
+	var texts []string
+	for _, err := range errs {
+		texts = append(texts, err.Error())
+	}
+	return strings.Join(texts, "; ")
+}
