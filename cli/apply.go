@@ -158,6 +158,13 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	for _, outcome := range outcomes {
 		differs = differs || outcome.Err == nil && len(outcome.Prepared.Plan.Changes) > 0
 	}
+	for _, outcome := range outcomes {
+		if outcome.Err == nil {
+			for _, warning := range outcome.Prepared.Warnings {
+				s.say("Warning: tenant %s: %s", outcome.Name, warning)
+			}
+		}
+	}
 	if o.dryRun == dryRunServer {
 		refused := s.tryPrune(ctx, client, o, surplus)
 		outcomes = append(outcomes, refused...)
@@ -168,13 +175,6 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 			return err
 		}
 	} else {
-		for _, outcome := range outcomes {
-			if outcome.Err == nil {
-				for _, warning := range outcome.Prepared.Warnings {
-					s.say("Warning: tenant %s: %s", outcome.Name, warning)
-				}
-			}
-		}
 		if o.disconnect {
 			s.checkDisconnect(ctx, client, outcomes)
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -133,6 +135,7 @@ func TestMembersThatCanNotBe(t *testing.T) {
 	for _, open := range []string{
 		"--group system:authenticated", "--group system:unauthenticated", "--group system:serviceaccounts",
 		"--group system:serviceaccounts:kube-system", "--user system:anonymous", "--group system:nodes",
+		"--group system:bootstrappers:workers", "--user system:bootstrap:abcdef",
 	} {
 		name := strings.Fields(open)[1]
 		admin.fails(t, 1, []string{name, "--accept-risk=everyone"}, words("grant TEAM --user alice "+open, team)...)
@@ -147,6 +150,18 @@ func TestMembersThatCanNotBe(t *testing.T) {
 		admin.fails(t, 1, []string{"system:serviceaccounts:NAMESPACE"}, words("grant TEAM --group system:serviceaccounts: --accept-risk=everyone "+as, team)...)
 	}
 	admin.fails(t, 2, []string{"group system:masters: everybody in it can do everything"}, words("init TEAM --wait=false --group system:masters --accept-risk=everyone", team)...)
+	// Nor do Kubernetes' own programs and nodes run helm.
+	for _, name := range []string{"system:kube-controller-manager", "system:kube-scheduler", "system:apiserver", "system:node:worker-1"} {
+		for _, as := range []string{"", "--reader", "--owner"} {
+			admin.fails(t, 1, []string{"user " + name + ": ", "Kubernetes' own"}, words("grant TEAM --accept-risk=everyone --user "+name+" "+as, team)...)
+		}
+		admin.fails(t, 2, []string{"user " + name + ": "}, words("init TEAM --wait=false --accept-risk=everyone --user "+name, team)...)
+		file := filepath.Join(t.TempDir(), "tenants.yaml")
+		for _, people := range []string{"members: {users: [" + name + "]}", "owners: {users: [" + name + "]}", "temporary: [{user: " + name + ", until: 2099-01-01T00:00:00Z, reason: x}]"} {
+			must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+team.name+"\n  namespaces: ["+team.a+"]\n  "+people+"\n"), 0o600))
+			admin.fails(t, 1, []string{"user " + name + ": "}, "apply", "-f", file, "--accept-risk=everyone", "--wait=false")
+		}
+	}
 	admin.fails(t, 2, []string{"anything", "everyone"}, words("grant TEAM --user alice --accept-risk=anything", team)...)
 	admin.wroteNothing(t)
 	admin.must(t, words("grant TEAM --group system:authenticated --accept-risk=everyone", team)...)

@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -98,6 +100,46 @@ func TestSquattedHome(t *testing.T) {
 	}
 	if r := admin.must(t, "init", made.name, "--namespaces", made.a); strings.Contains(r.stderr, "replaced") {
 		t.Errorf("the same again makes it anew: %v", r)
+	}
+}
+
+// TestSquattedTenant: a stranger makes the home, and a namespace that leads to it as only an
+// admin's should. The admin is told of the tenant before it gets anything.
+func TestSquattedTenant(t *testing.T) {
+	t.Parallel()
+	w, made := start(t), newTeam()
+	ctx, admin, home, theirs := t.Context(), w.admin(t), made.name+"-helm", made.name+"-theirs"
+	admin.env = append(admin.env, "HELM_BIN="+w.Bin("helm3"))
+	w.namespace(t, made.a)
+	labels := map[string]string{"helm-tenant/tenant": made.name, "app.kubernetes.io/managed-by": "helm-tenant"}
+	for _, meta := range []metav1.ObjectMeta{
+		{Name: home, Labels: map[string]string{"helm-tenant/tenant": made.name, "helm-tenant/home": "impersonation", "app.kubernetes.io/managed-by": "helm-tenant"}},
+		{Name: theirs, Labels: labels, Annotations: map[string]string{"helm-tenant/home-namespace": home}},
+	} {
+		_, err := w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: meta}, metav1.CreateOptions{})
+		must(t, err)
+	}
+	_, err := w.root.CoreV1().ServiceAccounts(home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "helm", Labels: labels}}, metav1.CreateOptions{})
+	must(t, err)
+	_, err = w.root.CoreV1().ConfigMaps(home).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant", Labels: labels},
+		Data: map[string]string{"tenant.yaml": "name: " + made.name + "\nnamespaces: [" + theirs + "]\nengine: impersonation\nrole: admin\n"}}, metav1.CreateOptions{})
+	must(t, err)
+	stolen := w.tokenOf(t, home, "helm")
+	file := filepath.Join(t.TempDir(), "tenants.yaml")
+	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- {name: "+made.name+", namespaces: ["+made.a+"], engine: impersonation}\n"), 0o600))
+	for _, args := range [][]string{{"init", made.name, "--namespaces", made.a, "--dry-run"}, {"apply", "-f", file, "--dry-run"}} {
+		r := admin.must(t, args...)
+		if !strings.Contains(r.stderr+r.stdout, "already exists, with the home namespace") || !strings.Contains(r.stderr+r.stdout, theirs) {
+			t.Errorf("the tenant is not named: %v", r)
+		}
+	}
+	if _, err := stolen.CoreV1().ConfigMaps(made.a).List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("the stranger's token gets %v", err)
+	}
+	r := admin.must(t, "init", made.name, "--namespaces", made.a)
+	warned, wrote := strings.Index(r.stderr, "already exists, with the home namespace"), strings.Index(r.stderr, "updated")
+	if warned < 0 || wrote < warned {
+		t.Errorf("the tenant is not named before it gets the namespace: %v", r)
 	}
 }
 
