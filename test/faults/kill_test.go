@@ -44,8 +44,7 @@ type scenario struct {
 	// scenario runs meanwhile, and no other kill, whose tenants are made only then.
 	// Its input is the tenants file of all but those of its own name.
 	alone bool
-	// every has it killed at every write, unless -short, where others are killed
-	// at some.
+	// every has it killed at every write, unless -short; others are killed at some.
 	every bool
 }
 
@@ -91,8 +90,7 @@ func (k kill) String() string {
 }
 
 // sample are the kills of a command that makes that many writes: all of them in a
-// soak. Otherwise the first and the last write and some between, evenly spread,
-// in turn after and before the answer.
+// soak. Otherwise some, evenly spread, in turn after and before the answer.
 func (s *scenario) sample(writes int) (kills []kill) {
 	if harness.Soak() {
 		for _, second := range []bool{false, true} {
@@ -102,20 +100,12 @@ func (s *scenario) sample(writes int) (kills []kill) {
 		}
 		return kills
 	}
-	most := 4
-	switch {
-	case testing.Short():
-		most = 2
-	case s.every:
-		most = writes
+	points := min(2, writes)
+	if s.every && !testing.Short() {
+		points = writes
 	}
-	points := min(most, writes)
 	for i := range points {
-		n := 0
-		if points > 1 {
-			n = i * (writes - 1) / (points - 1)
-		}
-		kills = append(kills, kill{after: n + 1, second: i%2 == 1})
+		kills = append(kills, kill{after: (2*i+1)*writes/(2*points) + 1, second: i%2 == 1})
 	}
 	return kills
 }

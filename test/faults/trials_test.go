@@ -30,7 +30,7 @@ func trials() int {
 	case testing.Short():
 		return 12
 	}
-	return 48
+	return 24
 }
 
 // spec is a tenant of a trial.
