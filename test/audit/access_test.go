@@ -224,7 +224,8 @@ func TestWays(t *testing.T) {
 			p.grant("alpha-tiller", "way-also", way.also, "user outsider")
 			p.grant("", "way-wide", way.wide, "user outsider")
 			w.settle(t)
-			got := w.audit(t)
+			// The answer for one person goes another way through the code.
+			got := w.audit(t, "--can-reach", "outsider")
 			var want []string
 			switch way.want {
 			case "":
@@ -235,10 +236,11 @@ func TestWays(t *testing.T) {
 				}
 			}
 			p.same(got.Findings, want)
-			// The answer for one person, which goes another way through the code.
-			reach := w.audit(t, "--can-reach", "outsider", "alpha")
 			var open []string
-			for _, reached := range reach.CanReach {
+			for _, reached := range got.CanReach {
+				if reached.Tenant != "alpha" {
+					continue
+				}
 				for _, path := range reached.Paths {
 					open = append(open, path.ID)
 				}
