@@ -73,7 +73,7 @@ func (s *scene) kubectlCreate(ctx context.Context, manifest string) error {
 		_, err = s.actor.dynamic.Resource(resources[object.GetKind()]).Namespace(object.GetNamespace()).Create(ctx, object, metav1.CreateOptions{})
 		return err
 	}
-	_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "-f", "-"}, stdin: s.fill(manifest)})
+	_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "--validate=false", "-f", "-"}, stdin: s.fill(manifest)})
 	return err
 }
 

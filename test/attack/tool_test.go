@@ -212,7 +212,7 @@ metadata: {name: leads-$ID, labels: {helm-tenant/tenant: $VICTIM}, annotations: 
 // where the forgery would mislead nobody without it.
 func (s *scene) mislead(ctx context.Context, act func(ctx context.Context) outcome) outcome {
 	return s.deceive(ctx, forgery, func(ctx context.Context) outcome {
-		_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "-f", "-"}, stdin: s.fill(leadingNamespace)})
+		_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "--validate=false", "-f", "-"}, stdin: s.fill(leadingNamespace)})
 		if err != nil && s.refusedBy(err).verdict != refused {
 			return failure("%v", err)
 		}

@@ -29,7 +29,7 @@ func TestHelmTenants(t *testing.T) {
 			manifest := admin.run(append(create, "--dry-run", "-o", "yaml")...)
 			admin.gone("namespace", home)
 			lacks(t, manifest, "Deployment", "tiller", "NetworkPolicy", "kind: Secret")
-			if s := admin.tryWith(manifest, "kubectl", "apply", "--server-side", "-f", "-"); s.code != 0 {
+			if s := admin.tryWith(manifest, "kubectl", "apply", "--server-side", "--validate=false", "-f", "-"); s.code != 0 {
 				t.Fatalf("kubectl apply: %s", s.stderr)
 			}
 			contains(t, admin.run(create...), "tenant "+team+" is as asked: nothing was written")
@@ -186,7 +186,7 @@ func destroyHelm(t *testing.T, admin, mia *person, team string, create []string)
 	if got := names(mia.run("helm", "tenant", "ls", "-q")); got != "" {
 		t.Fatalf("releases before the restore: %s", got)
 	}
-	admin.run("kubectl", "apply", "--server-side", "-f", backup)
+	admin.run("kubectl", "apply", "--server-side", "--validate=false", "-f", backup)
 	contains(t, mia.run("helm", "tenant", "ls"), "web", "deployed")
 	contains(t, mia.run("helm", "tenant", "history", "web"), "superseded", "deployed")
 	mia.run("helm", "tenant", "rollback", "web", "1")

@@ -31,7 +31,7 @@ func TestMigrate(t *testing.T) {
 	// Objects of a kind of its own need more than a tenant has: here its deployers
 	// get it.
 	role := "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: mig-crds}\nrules: [{apiGroups: [apiextensions.k8s.io, shapes.example.com], resources: ['*'], verbs: ['*']}]\n"
-	admin2.must(admin2.tryWith(role, "kubectl", "create", "-f", "-"))
+	admin2.must(admin2.tryWith(role, "kubectl", "create", "--validate=false", "-f", "-"))
 	admin2.run("kubectl", "create", "clusterrolebinding", "mig-crds", "--clusterrole=mig-crds", "--serviceaccount=mig-tiller:tiller", "--serviceaccount=mig-tiller:helm")
 
 	charts := map[string]string{
@@ -62,7 +62,7 @@ func TestMigrate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin2.must(admin2.tryWith(string(crd), "kubectl", "create", "-f", "-"))
+	admin2.must(admin2.tryWith(string(crd), "kubectl", "create", "--validate=false", "-f", "-"))
 	admin2.run("kubectl", "wait", "--for=condition=Established", "crd/greetings.shapes.example.com")
 	must(install("definitions", "--no-crd-hook"))
 	must(install("many", "--set", "greeting=1"))
