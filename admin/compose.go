@@ -69,7 +69,11 @@ func (d *decision) wantedInHome() []runtime.Object {
 	}
 	objects = append(objects, install.NetworkPolicy(t, d.homeShared))
 	if d.migration == nil || d.request.StartTiller {
-		objects = append(objects, install.Deployment(d.versioned()))
+		deployment := install.Deployment(d.versioned())
+		if d.facts.server.NoSeccompProfile {
+			install.AnnotateSeccomp(deployment)
+		}
+		objects = append(objects, deployment)
 	}
 	return objects
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/version"
 
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
@@ -23,6 +24,9 @@ type facts struct {
 	live *cluster.Live
 	// homes are the home namespaces of all tenants in the cluster, by tenant name.
 	homes map[string][]string
+	// server is what the API server lacks. It is read only where there are no admission
+	// policies: newer API servers have all that a decision depends on.
+	server audit.Server
 	// now is the API server's time.
 	now time.Time
 	// foreign are the rights that others gave to accounts that can be deployers.
@@ -146,6 +150,11 @@ func (f *facts) list(ctx context.Context, c *cluster.Client, names []string, ado
 		if live, noObjects = c.Read(ctx, names...); noObjects == nil {
 			f.live = live
 			noObjects = c.ReadShared(ctx, f.live)
+		}
+		if noObjects == nil && !f.live.Serves("ValidatingAdmissionPolicy") {
+			var info version.Info
+			info, noObjects = c.ServerVersion(ctx)
+			f.server = audit.ServerOf(info)
 		}
 	})
 	group.Go(func() { f.homes, noHomes = c.Homes(ctx) })

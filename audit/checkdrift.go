@@ -182,7 +182,11 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 	if t.Tiller.Version == "" {
 		t.Tiller.Version = d.version
 	}
-	wanted, live := install.Deployment(t).Spec, d.tiller.Deployment.DeepCopy()
+	deployment := install.Deployment(t)
+	if a.snapshot.Server.NoSeccompProfile {
+		install.AnnotateSeccomp(deployment)
+	}
+	wanted, live := deployment.Spec, d.tiller.Deployment.DeepCopy()
 	if live == nil {
 		drift(object, r.init(), "Tiller is a %s, not the Deployment %s", d.tiller.Kind, install.DeploymentName)
 		return

@@ -20,6 +20,9 @@ type Server struct {
 	// NoPodSecurity: the labels of PodSecurity are not enforced. Its admission plugin is
 	// on by default from Kubernetes 1.23, and can be turned off.
 	NoPodSecurity bool
+	// NoSeccompProfile: pods have an annotation for their seccomp profile, and no field,
+	// which came with Kubernetes 1.19.
+	NoSeccompProfile bool
 	// VerifiesKubelets: a kubelet needs a certificate of the authority that the API
 	// server has for kubelets.
 	VerifiesKubelets bool
@@ -44,7 +47,8 @@ func ServerOf(info version.Info) Server {
 
 // serverOfMinor returns the features of Kubernetes 1.MINOR, 0 for an unknown version.
 func serverOfMinor(minor int) Server {
-	return Server{NoGetStreams: minor >= 35, NoConstrainedImpersonation: minor > 0 && minor < 36, NoPodSecurity: minor > 0 && minor < 23}
+	return Server{NoGetStreams: minor >= 35, NoConstrainedImpersonation: minor > 0 && minor < 36, NoPodSecurity: minor > 0 && minor < 23,
+		NoSeccompProfile: minor > 0 && minor < 19}
 }
 
 // WithFlags returns the server's features with its command line, as its endpoint /flagz

@@ -18,6 +18,9 @@ func TestServerWithFlags(t *testing.T) {
 	if !serverOfMinor(22).NoPodSecurity || serverOfMinor(23).NoPodSecurity || serverOfMinor(0).NoPodSecurity {
 		t.Error("PodSecurity is on from 1.23, and where the version is not known")
 	}
+	if !serverOfMinor(18).NoSeccompProfile || serverOfMinor(19).NoSeccompProfile || serverOfMinor(0).NoSeccompProfile {
+		t.Error("pods have a field for the seccomp profile from 1.19 on, and where the version is not known")
+	}
 }
 
 // A level that the API server does not enforce is reported once, where a tenant asks for one.

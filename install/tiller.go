@@ -139,6 +139,14 @@ func Deployment(t tenant.Tenant) *appsv1.Deployment {
 	}
 }
 
+// AnnotateSeccomp sets a Tiller's seccomp profile as API servers before Kubernetes 1.19 have
+// it, which drop the field.
+func AnnotateSeccomp(d *appsv1.Deployment) {
+	template := &d.Spec.Template
+	template.Spec.SecurityContext.SeccompProfile = nil
+	template.Annotations = map[string]string{"seccomp.security.alpha.kubernetes.io/pod": "runtime/default"}
+}
+
 func container(t tenant.Tenant) corev1.Container {
 	return corev1.Container{
 		Name:            "tiller",

@@ -48,6 +48,7 @@ func TestMatrix(t *testing.T) {
 					}
 				}
 			}
+			s.checkLabel(t, "n1")
 			s.useReleases(t, admin, alice)
 			s.lookAround(t, admin, f)
 			s.moveRecords(t, admin)
@@ -74,6 +75,16 @@ func TestMatrix(t *testing.T) {
 func (s *server) await(t *testing.T, what string, look func(context.Context) (bool, error)) {
 	t.Helper()
 	must(t, harness.Await(t.Context(), what, look))
+}
+
+// checkLabel looks for the label by which NetworkPolicies select a namespace.
+func (s *server) checkLabel(t *testing.T, namespace string) {
+	t.Helper()
+	found, err := s.root.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
+	must(t, err)
+	if found.Labels[corev1.LabelMetadataName] != namespace {
+		t.Errorf("Kubernetes %s: namespace %s has the labels %v", s.version, namespace, found.Labels)
+	}
 }
 
 // useReleases has a member install, upgrade, list and uninstall with Helm 3 and 4.
@@ -146,6 +157,10 @@ func (s *server) moveRecords(t *testing.T, admin *person) {
 	admin.must(t, append([]string{"init", "old", "--engine", "tiller", "--namespaces", "o1", "--create-namespaces", "--user", "alice", "--wait=false"}, allRails...)...)
 	_, err := s.root.CoreV1().Secrets("old-tiller").Create(t.Context(), records.Secret(records.Release{Name: "web", Namespace: "o1", Revision: 1, Status: "DEPLOYED"}), metav1.CreateOptions{})
 	must(t, err)
+	// A field that the API server drops would be written again by each run.
+	if out := admin.must(t, "init", "old", "--wait=false", "--dry-run"); !strings.Contains(out, "is as asked") {
+		t.Errorf("init a second time:\n%s", out)
+	}
 	admin.must(t, "migrate", "old", "--dry-run")
 	admin.must(t, "migrate", "old", "--backup", filepath.Join(s.dir, "migrate.yaml"))
 	admin.must(t, "migrate", "old", "--finish", "--yes", "--backup", filepath.Join(s.dir, "finish.yaml"))

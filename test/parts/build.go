@@ -94,8 +94,18 @@ func (b *builder) build(ctx context.Context, p Part) (string, error) {
 func (b *builder) compile(ctx context.Context, p Part, output string) error {
 	start := time.Now()
 	fmt.Fprintf(b.log, "building %s %s, once (%s on two cores)\n", p.Name, p.Version, p.Minutes)
+	folder, pkg := filepath.Join(b.source, p.Folder), p.Package
+	if p.NoOpenAPI {
+		folder = output + ".source"
+		defer os.RemoveAll(folder)
+		var err error
+		if pkg, err = b.withOpenAPI(ctx, p, folder); err != nil {
+			return fmt.Errorf("building %s %s: %w", p.Name, p.Version, err)
+		}
+	}
 	cmd := b.gocmd(ctx, p, "build", "-buildvcs=false", "-mod=readonly",
-		"-tags="+p.Tags, "-ldflags="+strings.TrimSpace("-s -w "+p.LDFlags), "-o", output, p.Package)
+		"-tags="+p.Tags, "-ldflags="+strings.TrimSpace("-s -w "+p.LDFlags), "-o", output, pkg)
+	cmd.Dir = folder
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 
@@ -172,6 +182,9 @@ func (b *builder) key(ctx context.Context, p Part) (string, error) {
 	row, err := json.Marshal(p)
 	if err != nil {
 		return "", err
+	}
+	if p.NoOpenAPI {
+		row = append(row, openAPI...)
 	}
 	sum := sha256.Sum256(append(row, folder...))
 	return hex.EncodeToString(sum[:6]), nil

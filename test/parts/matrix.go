@@ -12,6 +12,7 @@ import (
 type olderKubernetes struct {
 	minor, version string
 	ldflags        string // that this version's sources need to link
+	noOpenAPI      bool   // its kube-apiserver lacks generated sources (Part.NoOpenAPI)
 }
 
 // Go's linker refuses references to its internals by name, which the network
@@ -22,6 +23,11 @@ var matrix = []olderKubernetes{
 	{minor: "1.36", version: "v1.36.3"},                         // the minor before the present one
 	{minor: "1.30", version: "v1.30.14"},                        // the first with ValidatingAdmissionPolicies
 	{minor: "1.24", version: "v1.24.17", ldflags: oldLinkNames}, // without them, and with PodSecurity
+	// Before PodSecurity, policy/v1, EndpointSlices and CronJobs v1, and namespaces labelled
+	// with their names.
+	{minor: "1.19", version: "v1.19.16", ldflags: oldLinkNames, noOpenAPI: true},
+	// Before Ingresses v1; that of Helm 2.17's own client library.
+	{minor: "1.16", version: "v1.16.15", ldflags: oldLinkNames, noOpenAPI: true},
 }
 
 // Matrix returns the minor versions of Kubernetes, such as 1.24, of which there
@@ -68,6 +74,7 @@ func matrixTable() []Part {
 				Version: k.version, Folder: "kubernetes-" + k.minor,
 				Package: kubernetes + component.Name, LDFlags: flags,
 				Minutes: component.Minutes, Matrix: k.minor,
+				NoOpenAPI: k.noOpenAPI && component.Name == "kube-apiserver",
 			})
 		}
 	}

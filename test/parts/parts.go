@@ -31,6 +31,9 @@ type Part struct {
 	Tags    string // build tags
 	LDFlags string // beyond the -s -w that all get
 	Minutes string // how long a cold build takes on two cores, for the waiting
+	// NoOpenAPI says that the sources lack the generated OpenAPI definitions, in whose
+	// place come those of the package _openapi.
+	NoOpenAPI bool `json:",omitempty"`
 	// Matrix is the older minor version of Kubernetes that the part belongs to.
 	// Left out where empty, so that the keys of the other parts do not change.
 	Matrix string `json:",omitempty"`
