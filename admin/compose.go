@@ -64,6 +64,7 @@ func (d *decision) wantedInHome() []runtime.Object {
 	t := d.tenant
 	objects := append(rbac.ServiceAccounts(t), rbac.Home(t)...)
 	settleTerms(objects, d.facts.live, d.unreadTerms)
+	d.settleMark(objects)
 	if !t.Engine.Has(tenant.EngineTiller) {
 		return objects
 	}

@@ -49,7 +49,7 @@ func decideAccepted(f *facts, r Request) (*Prepared, error) {
 		d.onlyFreeze(&plan)
 		d.notes, d.warnings = d.freezeNotes, nil
 	}
-	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live}, nil
+	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, Disconnect: d.marks() || d.marked(), RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live}, nil
 }
 
 // stale reports whether facts in members' kubeconfigs become outdated.
@@ -77,7 +77,7 @@ func consider(f *facts, r Request) (*decision, error) {
 			(*decision).checkOpen,
 			(*decision).settlePeople,
 		},
-		{(*decision).noteFlux, (*decision).noteRails, (*decision).noteScope},
+		{(*decision).noteMarked, (*decision).noteFlux, (*decision).noteRails, (*decision).noteScope},
 	} {
 		var refusals []error
 		for _, step := range stage {

@@ -81,8 +81,9 @@ func (d *Disconnect) Check(ctx context.Context) error {
 	return nil
 }
 
-// Run waits for pending releases, restarts Tiller, and finds out what can't be ended.
-// With an error, the Disconnection has what was done before it.
+// Run waits for pending releases, restarts Tiller, and finds out what can't be ended. It
+// deletes tenant.AnnotationDisconnect when Tiller's pods have ended. With an error, the
+// Disconnection has what was done before it.
 func (d *Disconnect) Run(ctx context.Context) (Disconnection, error) {
 	result := Disconnection{Lasting: lasting(d.Tenant)}
 	result.Accounts, result.AccountsUnknown = d.accounts(ctx)
@@ -93,9 +94,13 @@ func (d *Disconnect) Run(ctx context.Context) (Disconnection, error) {
 	if result.Interrupted, err = d.awaitReleases(ctx); err != nil {
 		return result, err
 	}
+	value, err := d.mark(ctx)
+	if err != nil {
+		return result, err
+	}
 	waiting, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	result.Restarted, err = d.Client.RestartTiller(waiting, d.Tenant.Home(), d.Say)
+	result.Restarted, err = d.Client.RestartTiller(waiting, d.Tenant.Home(), d.Say, func() error { return d.unmark(ctx, value) })
 	return result, err
 }
 

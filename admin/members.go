@@ -65,6 +65,10 @@ type Membership struct {
 	Notes []string
 	// Was has the grants for a time before the change.
 	Was tenant.Terms
+	// Disconnect says that open connections to the tenant's Tiller must be ended: those of
+	// members who were taken out, where the request asks for that, or those that an earlier
+	// run was to end and did not.
+	Disconnect bool
 }
 
 // Everybody returns all subjects that the change affected.
@@ -174,7 +178,7 @@ func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeReq
 	if problems := r.Who.Validate(); len(problems) > 0 {
 		return Membership{}, Invalid(problems)
 	}
-	change := peopleChange{tenant: t, who: r.Who, relations: r.As}
+	change := peopleChange{tenant: t, who: r.Who, relations: r.As, disconnect: r.Disconnect}
 	if len(r.As) == 0 {
 		change.relations, change.optional = tenant.Relations, true
 	}

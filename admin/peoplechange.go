@@ -100,6 +100,8 @@ type RevokeRequest struct {
 	As []tenant.Relation
 	// Expired takes away the grants whose time has ended.
 	Expired bool
+	// Disconnect asks for the open connections to be ended of members that are taken out.
+	Disconnect bool
 }
 
 // revoke returns the people after a revocation.

@@ -27,6 +27,8 @@ type peopleChange struct {
 	// needed is the relation whose missing objects are created; empty for none.
 	needed   tenant.Relation
 	accepted Accepted
+	// disconnect asks for the open connections to be ended of members that are taken out.
+	disconnect bool
 
 	unseen []tenant.Relation
 	notes  []string
@@ -65,6 +67,10 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 		result.Tenant, result.Unchanged, result.Unseen, result.Notes = t, p.who.Without(result.Everybody()), p.unseen, p.notes
 		result.Unread = slices.DeleteFunc(slices.Clone(tenant.Relations), func(as tenant.Relation) bool { return slices.Contains(p.relations, as) })
 		settleTerms(wanted, live, next.unread)
+		if result.Disconnect = isMarked(live, t); p.disconnect && t.Engine.Has(tenant.EngineTiller) && len(changed[tenant.RelationMember]) > 0 {
+			mark(wanted, c.Now())
+			result.Disconnect = true
+		}
 		keepLabels(wanted, live)
 		plan, err := cluster.NewPlan(t.Name, wanted, live, func(cluster.Key) bool { return false })
 		if err != nil {

@@ -149,8 +149,10 @@ type Request struct {
 	// home is its own, although the namespaces that referred to it were deleted.
 	Resumed bool
 	// Preview notes the live objects that the guard would refuse.
-	Preview  bool
-	Accepted Accepted
+	Preview bool
+	// Disconnect asks to end the open connections of members that the tenant loses.
+	Disconnect bool
+	Accepted   Accepted
 }
 
 // Check finds what is wrong with a request without reading the cluster; the error is Invalid.

@@ -87,7 +87,7 @@ understood.`,
 			return asUsage(cmd, errors.New("--prune looks for tenants in the whole cluster, and --no-cluster-reads forbids that"))
 		}
 		r.Accepted = accepted
-		r.Exact = true
+		r.Exact, r.Disconnect = true, o.disconnect
 		if err := o.checkDryRun(cmd.Flags().Changed); err != nil {
 			return asUsage(cmd, err)
 		}
@@ -175,16 +175,12 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 			return err
 		}
 	} else {
-		if o.disconnect {
-			s.checkDisconnect(ctx, client, outcomes)
-		}
+		s.checkDisconnect(ctx, client, outcomes, o.disconnect)
 		if err := admin.ApplyAll(ctx, client, requests, outcomes, shared, s.progress(len(requests))); err != nil {
 			return fmt.Errorf("apply in %s: %w", client.Where(), err)
 		}
 		s.sayPodSecurity(ctx, client, outcomes)
-		if o.disconnect {
-			s.disconnectAll(ctx, client, outcomes, o.timeout)
-		}
+		s.disconnectAll(ctx, client, outcomes, o.disconnect, o.timeout)
 		if o.wait {
 			s.waitForAll(ctx, client, outcomes, o.timeout)
 		}

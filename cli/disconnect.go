@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -25,26 +24,40 @@ func (s *session) disconnecting(client *cluster.Client, t tenant.Tenant, timeout
 	return &admin.Disconnect{Client: client, Tenant: t, Timeout: timeout, Say: func(sentence string) { s.say("%s: %s", t.Name, sentence) }}
 }
 
-// checkDisconnect checks, before anything is written, whether the connections of the
-// tenants that lose a member may be ended; if not, that is an error of the tenant. It
-// prints the command that ends them if this one is interrupted: the same apply again
-// would find nobody to revoke, and end nothing.
-func (s *session) checkDisconnect(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome) {
+// checkDisconnect checks, before anything is written, whether the connections of the tenants
+// that lose a member may be ended, if asked is true; if not, that is an error of the tenant. An
+// interrupted run is finished in any case, if that is permitted.
+func (s *session) checkDisconnect(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome, asked bool) {
 	for i := range outcomes {
-		if o := &outcomes[i]; o.Err == nil && len(o.Prepared.Revoked) > 0 {
-			if o.Err = s.disconnecting(client, o.Prepared.Tenant, 0).Check(ctx); o.Err == nil && o.Prepared.Tenant.Engine.Has(tenant.EngineTiller) {
-				s.say("Note: tenant %s: if this ends before Tiller is restarted, type: %s", o.Name, command.Run(disconnectCommand(o.Name, o.Prepared.Revoked)))
-			}
+		o := &outcomes[i]
+		switch {
+		case o.Err != nil:
+		case asked && len(o.Prepared.Revoked) > 0:
+			o.Err = s.disconnecting(client, o.Prepared.Tenant, 0).Check(ctx)
+		case o.Prepared.Disconnect:
+			o.Prepared.Disconnect = s.mayFinish(ctx, s.disconnecting(client, o.Prepared.Tenant, 0))
 		}
 	}
 }
 
-// disconnectAll ends the open connections of the tenants that lost a member. A failure is
-// an error of the tenant.
-func (s *session) disconnectAll(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome, timeout time.Duration) {
+// mayFinish reports whether the caller may end the connections that an interrupted run was
+// to end, and prints a warning if not.
+func (s *session) mayFinish(ctx context.Context, ending *admin.Disconnect) bool {
+	err := ending.Check(ctx)
+	if err != nil {
+		name := ending.Tenant.Name
+		s.say("Warning: tenant %s: an earlier run with --disconnect was stopped before it ended the open connections to Tiller, and you can't end them: %v", name, err)
+		s.say("  somebody who may types: %s", command.Run(command.Tenant("init", name)))
+	}
+	return err == nil
+}
+
+// disconnectAll ends the open connections of the tenants that lost a member, if asked is
+// true, and those that an interrupted run was to end. A failure is an error of the tenant.
+func (s *session) disconnectAll(ctx context.Context, client *cluster.Client, outcomes []admin.Outcome, asked bool, timeout time.Duration) {
 	for i := range outcomes {
 		o := &outcomes[i]
-		if o.Err != nil || len(o.Prepared.Revoked) == 0 {
+		if o.Err != nil || !o.Prepared.Disconnect && !(asked && len(o.Prepared.Revoked) > 0) {
 			continue
 		}
 		var done admin.Disconnection
@@ -53,20 +66,18 @@ func (s *session) disconnectAll(ctx context.Context, client *cluster.Client, out
 	}
 }
 
-// disconnectCommand returns the revoke that ends the connections of former members.
-func disconnectCommand(name string, gone tenant.Members) command.Command {
-	var flags []string
-	for _, subject := range gone.Subjects() {
-		switch subject.Kind {
-		case rbacv1.UserKind:
-			flags = append(flags, command.List("--user", subject.Name))
-		case rbacv1.GroupKind:
-			flags = append(flags, command.List("--group", subject.Name))
-		default:
-			flags = append(flags, command.List("--service-account", subject.Namespace+":"+subject.Name))
-		}
+// finishDisconnect ends the connections that an interrupted run was to end.
+func (s *session) finishDisconnect(ctx context.Context, client *cluster.Client, prepared *admin.Prepared, timeout time.Duration) error {
+	if !prepared.Disconnect {
+		return nil
 	}
-	return command.Tenant("revoke", name, append(flags, "--disconnect")...)
+	ending := s.disconnecting(client, prepared.Tenant, timeout)
+	if !s.mayFinish(ctx, ending) {
+		return nil
+	}
+	done, err := ending.Run(ctx)
+	s.sayDisconnection(prepared.Tenant.Name, done)
+	return err
 }
 
 // sayDisconnection prints what was ended, and what was not and how it can be.

@@ -255,6 +255,9 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 	if unheld := admin.PodSecurityUnheld(ctx, client, t); unheld != "" {
 		s.say("Warning: %s", unheld)
 	}
+	if err := s.finishDisconnect(ctx, client, prepared, o.timeout); err != nil {
+		return withHint(fmt.Errorf("init of tenant %q in %s: %w", t.Name, client.Where(), err), "the tenant is written; the same command again restarts its Tiller")
+	}
 	hasTiller := t.Engine.Has(tenant.EngineTiller)
 	if o.wait && hasTiller {
 		ctx, cancel := context.WithTimeout(ctx, o.timeout)

@@ -34,7 +34,8 @@ they can still use the tenant's deployer.
 
 --disconnect restarts Tiller as well: it waits for pending releases up to --timeout,
 and then ends Tiller's pods with all port-forwards to them, those of members too, who
-connect again. What can't be ended is named, and the service accounts in the tenant's
+connect again. If it is stopped half-way, the next init, apply or revoke of the tenant
+finishes it. What can't be ended is named, and the service accounts in the tenant's
 namespaces of which they may hold a token.
 
 With --expired those are taken out whose time is over (grant --for), by the API server's
@@ -94,7 +95,7 @@ others: the exit code is then 3.`,
 
 // request returns the request; without names it concerns those whose time has ended.
 func (o *revokeOptions) request() admin.RevokeRequest {
-	r := admin.RevokeRequest{Who: o.members, Expired: o.expired}
+	r := admin.RevokeRequest{Who: o.members, Expired: o.expired, Disconnect: o.disconnect}
 	for as, only := range map[tenant.Relation]bool{tenant.RelationMember: o.member, tenant.RelationReader: o.reader, tenant.RelationOwner: o.owner} {
 		if only {
 			r.As = append(r.As, as)
@@ -138,7 +139,12 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 			s.say("Nobody's time is over in tenant %s", name)
 		}
 	}
-	if o.dryRun || len(gone) == 0 {
+	end := o.disconnect && len(gone) > 0
+	if result.Disconnect && !end {
+		s.say("Note: tenant %s: %s", name, admin.Unended)
+		end = !o.dryRun && s.mayFinish(ctx, ending)
+	}
+	if o.dryRun || len(gone) == 0 && !end {
 		return s.printMembership(result, &o.memberOptions, revoked, nil, nil, nil)
 	}
 	still, unknown := stillIn(ctx, client, result.Tenant, gone)
@@ -148,7 +154,7 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 	if account := result.Tenant.FluxAccount; account != "" {
 		s.say("Note: service account %s in the namespaces of tenant %s keeps its role, and who was a member may hold a token of it from a pod", account, name)
 	}
-	if !o.disconnect {
+	if !end {
 		return s.printMembership(result, &o.memberOptions, revoked, still, unknown, nil)
 	}
 	ended, failed := ending.Run(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,12 +17,16 @@ import (
 
 // RestartTiller deletes the pods of the Tiller in a home namespace, which ends every
 // port-forward to them. It waits until they are deleted and the Deployment's new pods are
-// ready, calls say with a sentence at each change, and returns the names of the deleted
-// pods; none if no Tiller runs. It ends with a *NotReadyError when ctx ends.
-func (c *Client) RestartTiller(ctx context.Context, home string, say func(string)) ([]string, error) {
+// ready, calls say with a sentence at each change, and ended once when the old pods are
+// deleted. It returns the names of the deleted pods; none if no Tiller runs. It ends with a
+// *NotReadyError when ctx ends, and with the error of ended.
+func (c *Client) RestartTiller(ctx context.Context, home string, say func(string), ended func() error) ([]string, error) {
 	pods, err := c.TillerPods(ctx, home)
-	if err != nil || len(pods) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if len(pods) == 0 {
+		return nil, ended()
 	}
 	var names []string
 	old := map[types.UID]bool{}
@@ -33,9 +38,13 @@ func (c *Client) RestartTiller(ctx context.Context, home string, say func(string
 		}
 		names, old[pod.UID] = append(names, pod.Name), true
 	}
+	gone := sync.OnceValue(ended)
 	return names, c.watchTiller(ctx, home, say, func(d *appsv1.Deployment, pods []corev1.Pod) (string, bool, error) {
 		if i := slices.IndexFunc(pods, func(pod corev1.Pod) bool { return old[pod.UID] }); i >= 0 {
 			return fmt.Sprintf("waiting for pod %s to end", pods[i].Name), false, nil
+		}
+		if err := gone(); err != nil {
+			return "the old pods have ended", false, err
 		}
 		if d == nil { // made by hand, and not a Deployment
 			return "the old pods have ended", true, nil

@@ -17,6 +17,11 @@ const (
 	// AnnotationHome is on a tenant's namespaces and has the name of its home namespace,
 	// so that one read of the namespace is enough to find it.
 	AnnotationHome = "helm-tenant/home-namespace"
+	// AnnotationDisconnect is on the RoleBinding of a tenant's members while open
+	// connections to its Tiller must still be ended; the value is the time of the
+	// request. It is written together with the removal of the members, and deleted when
+	// Tiller's pods have ended.
+	AnnotationDisconnect = "helm-tenant/disconnect"
 
 	// RecordName and RecordKey are the ConfigMap in the home namespace, and its key, that
 	// contain the tenant as one item of a tenants file.

@@ -35,7 +35,8 @@ type scenario struct {
 	// loses is for a change that may take what is there before and after away
 	// for a moment.
 	loses bool
-	// renews is for a grant for a time: in another second it ends later.
+	// renews is for a command that writes each time: a grant for a time, which ends later in
+	// another second, or a revoke that restarts Tiller whoever was a member.
 	renews bool
 	// policy has the cluster's admission policies of homes and of freezes taken away before
 	// each run.

@@ -1,6 +1,13 @@
 package faults
 
-import "context"
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
 
 func init() { scenarios = append(scenarios, railed...) }
 
@@ -14,8 +21,12 @@ const (
 	file       = "apiVersion: helm-tenant/v1\ntenants:"
 )
 
+// withoutAlice is oneRailed without one of its members.
+const withoutAlice = "\n- name: NAME\n  namespaces: [NAME-a, NAME-b]\n  members: {users: [bob]}\n" + allRails
+
 // railed are commands that write, change and take away guard rails, and those that end
-// connections. None has a Tiller that runs: how one is restarted is tested in test/attack.
+// connections. No Tiller runs here, so ready makes the API server say that one does; how
+// one is restarted is tested in test/attack.
 var railed = []*scenario{
 	{
 		name: "init with all guard rails", prefix: "na", about: []string{"NAME"},
@@ -43,13 +54,59 @@ var railed = []*scenario{
 		args: "destroy NAME --yes",
 	},
 	{
-		name: "revoke that disconnects", prefix: "ng", about: []string{"NAME"}, tenants: oneRailed + "  engine: impersonation\n  homeNamespace: NAME-tiller\n",
+		name: "revoke that disconnects", prefix: "ng", about: []string{"NAME"}, tenants: oneRailed, prepare: ready, every: true, renews: true,
 		args: "revoke NAME --user alice --disconnect",
 	},
 	{
-		name: "apply that disconnects", prefix: "nh", about: []string{"NAME"}, tenants: oneRailed + "  engine: impersonation\n  homeNamespace: NAME-tiller\n",
-		args: "apply -f - --disconnect", input: file + "\n- name: NAME\n  namespaces: [NAME-a, NAME-b]\n  members: {users: [bob]}\n  engine: impersonation\n  homeNamespace: NAME-tiller\n" + allRails,
+		name: "apply that disconnects", prefix: "nh", about: []string{"NAME"}, tenants: oneRailed, prepare: ready, every: true,
+		args: "apply -f - --disconnect", input: file + withoutAlice,
 	},
+	{
+		// The pod of the Tiller is to go though nobody asks for it a second time.
+		name: "apply after a revoke that was to disconnect", prefix: "ni", about: []string{"NAME"}, tenants: oneRailed, prepare: unended, every: true,
+		args: "apply -f -", input: file + withoutAlice,
+	},
+}
+
+// ready makes the pods of the tenant's Tiller ready, since no kubelet does, and adds a pod
+// that holds connections.
+func ready(ctx context.Context, w *world, name string) error {
+	pods := w.root.CoreV1().Pods(name + "-tiller")
+	tiller, err := w.root.AppsV1().Deployments(name+"-tiller").Get(ctx, "tiller-deploy", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	old := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "tiller-old", Labels: tiller.Spec.Template.Labels}, Spec: tiller.Spec.Template.Spec}
+	if _, err := pods.Create(ctx, old, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	go func() {
+		for range time.Tick(300 * time.Millisecond) {
+			all, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+			if err != nil {
+				return // the cluster has ended
+			}
+			for i := range all.Items {
+				pod := &all.Items[i]
+				if pod.Status.Phase == corev1.PodRunning {
+					continue
+				}
+				pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
+				_, _ = pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{}) // it may be gone
+			}
+		}
+	}()
+	return nil
+}
+
+// unended is ready, and a revoke --disconnect that was stopped before it ended connections.
+func unended(ctx context.Context, w *world, name string) error {
+	if err := ready(ctx, w, name); err != nil {
+		return err
+	}
+	patch := `{"metadata":{"annotations":{"helm-tenant/disconnect":"2026-01-31T12:00:00Z"}},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"bob"}]}`
+	_, err := w.root.RbacV1().RoleBindings(name+"-tiller").Patch(ctx, "helm-tenant-member", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	return err
 }
 
 // unrailed makes the tenant one without guard rails.

@@ -22,6 +22,7 @@ import (
 // leave alone.
 var observed = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "namespaces"},
+	{Version: "v1", Resource: "pods"},
 	{Version: "v1", Resource: "serviceaccounts"},
 	{Version: "v1", Resource: "configmaps"},
 	{Version: "v1", Resource: "secrets"},
@@ -104,8 +105,12 @@ func unzipped(text string) (string, error) {
 	return string(plain), err
 }
 
-// isKubernetes reports whether Kubernetes puts such an object into each namespace.
+// isKubernetes reports whether Kubernetes puts such an object into each namespace, or makes
+// it of a Deployment.
 func isKubernetes(o *unstructured.Unstructured) bool {
+	if o.GetKind() == "Pod" && strings.HasPrefix(o.GetName(), "tiller-deploy-") {
+		return true
+	}
 	return o.GetKind() == "ServiceAccount" && o.GetName() == "default" || o.GetKind() == "ConfigMap" && o.GetName() == "kube-root-ca.crt"
 }
 

@@ -1,0 +1,108 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// mark puts tenant.AnnotationDisconnect on the wanted binding of members. It is part of the
+// write that takes members out: if the run is stopped after that write, the next init,
+// apply or revoke of the tenant finds the annotation and ends the connections.
+func mark(wanted []runtime.Object, now time.Time) {
+	for _, object := range wanted {
+		if binding, ok := object.(*rbacv1.RoleBinding); ok && binding.Name == rbac.MemberName {
+			metav1.SetMetaDataAnnotation(&binding.ObjectMeta, tenant.AnnotationDisconnect, now.UTC().Format(time.RFC3339Nano))
+		}
+	}
+}
+
+// markOf is the value of the annotation on the live binding of members; empty where it is
+// not there.
+func markOf(live *cluster.Live, home string) string {
+	binding := live.Get(memberKey(home))
+	if binding == nil {
+		return ""
+	}
+	return binding.GetAnnotations()[tenant.AnnotationDisconnect]
+}
+
+// isMarked reports whether an earlier run was to end open connections to the tenant's
+// Tiller, and did not.
+func isMarked(live *cluster.Live, t tenant.Tenant) bool {
+	return t.Engine.Has(tenant.EngineTiller) && markOf(live, t.Home()) != ""
+}
+
+// marks reports whether the plan takes members out whose open connections must be ended.
+func (d *decision) marks() bool {
+	return d.request.Disconnect && len(d.revoked) > 0 && d.tenant.Engine.Has(tenant.EngineTiller)
+}
+
+// marked is isMarked for the tenant that is decided about.
+func (d *decision) marked() bool { return isMarked(d.facts.live, d.tenant) }
+
+// settleMark completes the annotation on the wanted binding of members. The annotation of a
+// tenant that has no Tiller any more is removed: no connection to one is left.
+func (d *decision) settleMark(objects []runtime.Object) {
+	if d.marks() {
+		mark(objects, d.facts.now)
+		return
+	}
+	if d.tenant.Engine.Has(tenant.EngineTiller) || markOf(d.facts.live, d.tenant.Home()) == "" {
+		return
+	}
+	for _, object := range objects {
+		if binding, ok := object.(*rbacv1.RoleBinding); ok && binding.Name == rbac.MemberName {
+			metav1.SetMetaDataAnnotation(&binding.ObjectMeta, tenant.AnnotationDisconnect, rails.Absent)
+		}
+	}
+}
+
+// noteMarked says that connections are ended for which an earlier run was stopped.
+func (d *decision) noteMarked() error {
+	if d.marked() && !d.request.freezes() {
+		d.note("%s", Unended)
+	}
+	return nil
+}
+
+// Unended is what is said of a tenant of which Disconnect is true because of an earlier run.
+const Unended = "an earlier run with --disconnect was stopped before it ended the open connections to Tiller; Tiller is restarted"
+
+// mark reads the annotation of the tenant's live binding of members.
+func (d *Disconnect) mark(ctx context.Context) (string, error) {
+	live := cluster.NewLive()
+	err := d.Client.Lookup(ctx, live, []cluster.Key{memberKey(d.Tenant.Home())})
+	return markOf(live, d.Tenant.Home()), err
+}
+
+// unmark deletes the annotation, unless its value is another one by now: somebody else has
+// taken members out meanwhile, whose connections may be open.
+func (d *Disconnect) unmark(ctx context.Context, value string) error {
+	if value == "" {
+		return nil
+	}
+	home := d.Tenant.Home()
+	_, err := Write(ctx, d.Client, func(ctx context.Context) (*Prepared, error) {
+		prepared := &Prepared{Tenant: d.Tenant, live: cluster.NewLive()}
+		if err := d.Client.Lookup(ctx, prepared.live, []cluster.Key{memberKey(home)}); err != nil {
+			return nil, err
+		}
+		if markOf(prepared.live, home) == value {
+			prepared.Plan.Edit(prepared.live.Get(memberKey(home)), cluster.PhaseRemoval, func(next *unstructured.Unstructured) {
+				unstructured.RemoveNestedField(next.Object, "metadata", "annotations", tenant.AnnotationDisconnect)
+			})
+		}
+		return prepared, nil
+	}, func(cluster.Change) {})
+	return err
+}
