@@ -73,7 +73,7 @@ func guardState(live *cluster.Live, modes []tenant.Guard, frozen bool) (audit.Gu
 	}
 	var err error
 	if len(modes) > 0 {
-		if state.Problems, err = compare(rails.Policies(priorities(live), modes...)); err != nil {
+		if state.Problems, err = compare(wantedGuard(live, modes...)); err != nil {
 			return state, nil, err
 		}
 	}

@@ -6,13 +6,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"helm-tenant/cluster"
@@ -31,83 +28,6 @@ func (r Request) rails(was tenant.Tenant, isNew, allNamespaces bool) tenant.Rail
 		return r.Tenant.Rails.Exactly(before)
 	}
 	return r.Tenant.Rails.Or(before).Compact()
-}
-
-// guardFacts are the guard's policies to write, by mode. They are the same for all
-// tenants of a run, and compared once.
-type guardFacts struct {
-	mutex  sync.Mutex
-	byMode map[tenant.Guard]answer[[]runtime.Object]
-	// changes has the changes of shared objects that a tenant's plan contains already.
-	changes map[cluster.Key]cluster.Change
-}
-
-// reuse replaces each change of a shared object by the equal one of another tenant's
-// plan, so that a thousand plans do not hold each policy of the guard a thousand times.
-func (g *guardFacts) reuse(changes []cluster.Change) {
-	g.mutex.Lock()
-	defer g.mutex.Unlock()
-	for i, change := range changes {
-		if !isShared(change.Key) {
-			continue
-		}
-		if known, found := g.changes[change.Key]; found && known.Action == change.Action {
-			changes[i] = known
-			continue
-		}
-		if g.changes == nil {
-			g.changes = map[cluster.Key]cluster.Change{}
-		}
-		g.changes[change.Key] = change
-	}
-}
-
-// guardObjects returns the policies and bindings of the guard in that mode that differ
-// from the live ones.
-func (f *facts) guardObjects(mode tenant.Guard) ([]runtime.Object, error) {
-	f.guard.mutex.Lock()
-	defer f.guard.mutex.Unlock()
-	if known, found := f.guard.byMode[mode]; found {
-		return known.value, known.err
-	}
-	var stale answer[[]runtime.Object]
-	wanted := rails.Policies(priorities(f.live), mode)
-	plan, err := cluster.NewPlan("", wanted, f.live, func(cluster.Key) bool { return false })
-	stale.err = err
-	for _, object := range wanted {
-		if slices.ContainsFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == cluster.KeyOf(object) }) {
-			stale.value = append(stale.value, object)
-		}
-	}
-	if f.guard.byMode == nil {
-		f.guard.byMode = map[tenant.Guard]answer[[]runtime.Object]{}
-	}
-	f.guard.byMode[mode] = stale
-	return stale.value, stale.err
-}
-
-// priorities returns the PriorityClasses that everybody may have. Of several default
-// classes Kubernetes takes the lowest (k8s.io/kubernetes/plugin/pkg/admission/priority).
-func priorities(live *cluster.Live) rails.Priorities {
-	p := rails.Priorities{Unknown: !live.Sees("PriorityClass")}
-	var classes []schedulingv1.PriorityClass
-	isSet := false
-	for _, object := range live.All("PriorityClass") {
-		var class schedulingv1.PriorityClass
-		if cluster.Typed(object, &class) != nil {
-			continue // no pod can have its priority
-		}
-		classes = append(classes, class)
-		if class.GlobalDefault && (!isSet || class.Value < p.Default) {
-			p.Default, isSet = class.Value, true
-		}
-	}
-	for _, class := range classes {
-		if class.Value <= p.Default {
-			p.Harmless = append(p.Harmless, class.Name)
-		}
-	}
-	return p
 }
 
 // railed returns the tenant's namespaces that get guard rails: all except Kubernetes'
@@ -182,7 +102,7 @@ func (d *decision) noteRails() error {
 		case !live.Sees("ValidatingAdmissionPolicy") || !live.Sees("ValidatingAdmissionPolicyBinding"):
 			d.note("%s", GuardUnseen)
 		case !live.Sees("PriorityClass"):
-			d.note("you may not list priorityclasses: the guard of pod priorities stays as it is")
+			d.note("%s", priorityNote(live))
 		}
 		if mayUpdateNamespaces(live, t.Role) {
 			d.note("ClusterRole %q may update namespaces: the guard does not hold who has it", t.Role)

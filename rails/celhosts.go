@@ -33,9 +33,12 @@ func allowed(host string, oneLabel bool) string {
 // serves more hosts than the rules have, as comma-separated lists of hosts, or takes
 // configuration as text.
 const (
-	hostAnnotations = `(/(server-alias|host-aliases|hostname|internal-hostname|hostname-extension|redirect-from)|^cert-manager\\.io/(alt-names|common-name)|^dns\\.alpha\\.kubernetes\\.io/(external|internal))$`
-	textAnnotations = `(?i)(snippet|server-alias-regex|/config-[a-z-]+$|^alb\\.ingress\\.kubernetes\\.io/conditions\\.|^zalando\\.org/skipper-routes$|/redirect-from-regex$|/router\\.(pathmatcher|rulesyntax)$|/rule-type$)`
-	allowedHosts    = `" + (variables.hosts == [""] ? "none" : variables.hosts.join(", "))`
+	hostAnnotations = `(/(server-alias|host-aliases|hostname|internal-hostname|hostname-extension|redirect-from|router\\.tls\\.domains\\.[0-9]+\\.(main|sans)|http-managed-certificate-domains)` +
+		`|^cert-manager\\.io/(alt-names|common-name)|^dns\\.alpha\\.kubernetes\\.io/(external|internal)|^zalando\\.org/dnsname` +
+		`|^(dns|cert)\\.gardener\\.cloud/(dnsnames|commonname)|^k8s\\.ngrok\\.com/(domain|url)|^cis\\.f5\\.com/host)$`
+	textAnnotations = `(?i)(snippet|server-alias-regex|/config-[a-z-]+$|^getambassador\\.io/config$|^alb\\.ingress\\.kubernetes\\.io/conditions\\.|^zalando\\.org/skipper-routes$` +
+		`|/redirect-from-regex$|/router\\.(pathmatcher|rulesyntax)$|/rule-type$|/route-acl$|/ingress\\.https?-rules$)`
+	allowedHosts = `" + (variables.hosts == [""] ? "none" : variables.hosts.join(", "))`
 )
 
 // hostAnnotationRules restrict the hosts that annotations add to a Service or Ingress.

@@ -164,7 +164,8 @@ func OfNetworkPolicy(spec *networkingv1.NetworkPolicySpec) *Demand {
 
 // Refusals returns what the guard would refuse of the demand in a namespace with these
 // annotations, as clauses; none if it would accept it. It judges as the policies' CEL
-// does, with which test/cel compares it. Routes and Gateways are not judged.
+// does, with which test/cel compares it. Routes, Gateways and groups of pods are not
+// judged, nor classes whose priorities are not known.
 func (d *Demand) Refusals(namespace string, notes map[string]string, p Priorities) []string {
 	var refused []string
 	refuse := func(text string, names ...string) {
@@ -178,10 +179,8 @@ func (d *Demand) Refusals(namespace string, notes map[string]string, p Prioritie
 		refuse("it has the priority class", d.refusedClass(notes, p)...)
 	}
 	refuse("its claim names the volume", d.Volumes...)
-	if !p.Unknown {
-		refuse("it mounts a disk or storage server by the volume", d.Storage...)
-		refuse("it has inline volumes of the CSI driver", d.refusedDrivers(notes)...)
-	}
+	refuse("it mounts a disk or storage server by the volume", d.Storage...)
+	refuse("it has inline volumes of the CSI driver", d.refusedDrivers(notes)...)
 	if hosts, restricted := notes[annotationHosts]; restricted {
 		allowed := patterns(strings.Split(hosts, ","))
 		refuse("it serves", named(allowed.refused(d.Hosts), "every host")...)

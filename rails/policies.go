@@ -19,7 +19,7 @@ const (
 	// one's.
 	AnnotationVersion = "helm-tenant/guard-version"
 	// version is incremented with every change of the policies.
-	version = 5
+	version = 6
 )
 
 // Newer reports whether a newer helm-tenant wrote a policy or binding of the guard.
@@ -34,8 +34,8 @@ const Unserved = "this API server has no ValidatingAdmissionPolicy (Kubernetes 1
 // Priorities are the PriorityClasses of the cluster that everybody may use: the default
 // one, and those with a lower priority.
 type Priorities struct {
-	// Unknown reports that the classes could not be read: then no policy that judges
-	// priorities is wanted, and a live one stays as it is.
+	// Unknown reports that the classes could not be read: then the policies are the
+	// strictest ones, those for a cluster with the default priority 0 and no classes.
 	Unknown bool
 	// Default is the priority of a pod that names no class.
 	Default int32
@@ -120,9 +120,6 @@ func policies(p Priorities) []policy {
 	all := []policy{roleBindings(), roles(), services(), claims(), ingresses(), networkPolicies(), protected()}
 	all = append(all, gateways()...)
 	all = append(all, routes()...)
-	if p.Unknown {
-		return all
-	}
 	return append(all, workloads(p)...)
 }
 

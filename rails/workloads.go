@@ -14,8 +14,8 @@ func DependsOnPriorities(name string) bool {
 	return slices.ContainsFunc(workloads(Priorities{}), func(p policy) bool { return p.name() == name })
 }
 
-// workloads returns the policies for pods and for kinds that create pods. Controllers are
-// not restricted, so templates are judged as pods are.
+// workloads returns the policies for pods, for kinds that create pods, and for groups of
+// pods. Controllers are not restricted, so templates are judged as pods are.
 func workloads(p Priorities) []policy {
 	all := []policy{pods(p)}
 	for _, w := range []struct{ kind, group, template string }{
@@ -52,7 +52,7 @@ func workloads(p Priorities) []policy {
 		}
 		all = append(all, one)
 	}
-	return all
+	return append(all, podGroups(p)...)
 }
 
 const (
@@ -64,6 +64,9 @@ const (
 // classMessageExpression names the refused class and the allowed ones: the classes of the
 // cluster may have changed since the policies were written.
 func classMessageExpression(class string, p Priorities) string {
+	if p.Unknown {
+		return fmt.Sprintf(`"a pod here can't have the priority class " + %s + ", since the priorities of the cluster's classes could not be read when the policy was written; allowed: " + (variables.allowed.size() == 0 ? "no class" : variables.allowed.join(", "))`, class)
+	}
 	return fmt.Sprintf(`"a pod here can't have the priority class " + %s + ", which is above the cluster's default priority of %d; allowed: " + (variables.allowed.size() == 0 ? "those up to it" : variables.allowed.join(", ") + ", and those up to it")`, class, p.Default)
 }
 

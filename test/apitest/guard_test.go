@@ -71,6 +71,8 @@ var guarded = map[string]schema.GroupVersionResource{
 	"Ingress":               {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
 	"NetworkPolicy":         {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
 	"ConfigMap":             {Version: "v1", Resource: "configmaps"},
+	"PodGroup":              {Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "podgroups"},
+	"Workload":              {Group: "scheduling.k8s.io", Version: "v1beta1", Resource: "workloads"},
 }
 
 const (
@@ -81,6 +83,8 @@ const (
 	opens     = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, spec: {podSelector: {}, policyTypes: [Egress], egress: [%s]}}"
 	routes    = "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {annotations: {%s}}, spec: {%s}}"
 	backend   = "{service: {name: x, port: {number: 80}}}"
+	group     = "{apiVersion: scheduling.k8s.io/v1beta1, kind: PodGroup, spec: {schedulingPolicy: {basic: {}}%s}}"
+	workload  = "{apiVersion: scheduling.k8s.io/v1beta1, kind: Workload, spec: {podGroupTemplates: [{name: a, schedulingPolicy: {basic: {}}%s}]}}"
 	selecting = "selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: %s}"
 )
 
@@ -105,6 +109,12 @@ func attempts() []struct{ what, refusedBy, object string } {
 		{"external IPs", "services", fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")},
 		{"hosts by an annotation of DNS", "services", "{apiVersion: v1, kind: Service, metadata: {annotations: {external-dns.alpha.kubernetes.io/hostname: 'x.team.example.com, other.org'}}, spec: {ports: [{port: 80}]}}"},
 		{"allowed hosts by an annotation of DNS", "", "{apiVersion: v1, kind: Service, metadata: {annotations: {external-dns.alpha.kubernetes.io/hostname: 'x.team.example.com, Y.team.example.com'}}, spec: {ports: [{port: 80}]}}"},
+		{"a group of pods", "", fmt.Sprintf(group, "")},
+		{"a group of pods of an allowed class", "", fmt.Sprintf(group, ", priorityClassName: guard-allowed")},
+		{"a group of pods of a high class", "podgroups", fmt.Sprintf(group, ", priorityClassName: guard-high")},
+		{"a template of groups of pods", "", fmt.Sprintf(workload, ", priorityClassName: guard-low")},
+		{"a template of groups of pods of a high class", "workloads", fmt.Sprintf(workload, ", priorityClassName: guard-high")},
+		{"a template of groups of pods with a high priority", "workloads", fmt.Sprintf(workload, ", priority: 1000000000")},
 		{"a claim", "", "{apiVersion: v1, kind: PersistentVolumeClaim, spec: " + fmt.Sprintf(claims, "") + "}"},
 		{"a claim that names a volume", "persistentvolumeclaims", "{apiVersion: v1, kind: PersistentVolumeClaim, spec: " + fmt.Sprintf(claims, ", volumeName: pv") + "}"},
 		{"a StatefulSet with claims", "", "{apiVersion: apps/v1, kind: StatefulSet, spec: {serviceName: x, " + fmt.Sprintf(selecting, fmt.Sprintf(podSpec, "")) + ", volumeClaimTemplates: [{metadata: {name: v}, spec: " + fmt.Sprintf(claims, "") + "}]}}"},
@@ -168,14 +178,14 @@ func attempts() []struct{ what, refusedBy, object string } {
 
 // guardPolicies are the kinds of the guard's policies.
 var guardPolicies = []string{
-	"cronjobs", "daemonsets", "deployments", "gateways", "grpcroutes", "httproutes", "ingresses", "jobs", "listenersets", "networkpolicies", "persistentvolumeclaims",
-	"pods", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "roles", "services", "statefulsets", "tlsroutes", "xlistenersets",
+	"compositepodgroups", "cronjobs", "daemonsets", "deployments", "gateways", "grpcroutes", "httproutes", "ingresses", "jobs", "listenersets", "networkpolicies", "persistentvolumeclaims",
+	"podgroups", "pods", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "roles", "services", "statefulsets", "tlsroutes", "workloads", "xlistenersets",
 }
 
 // classes makes the PriorityClasses of these tests, before any tenant: the policies
-// name those that are harmless.
+// name those that are harmless. A group of pods can't have a class of Kubernetes' own.
 func (w *world) classes(ctx context.Context) error {
-	for name, value := range map[string]int32{"guard-allowed": 5, "guard-low": -5} {
+	for name, value := range map[string]int32{"guard-allowed": 5, "guard-low": -5, "guard-high": 1000} {
 		class := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}
 		if _, err := w.root.SchedulingV1().PriorityClasses().Create(ctx, class, metav1.CreateOptions{}); err != nil {
 			return err

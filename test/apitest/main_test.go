@@ -40,7 +40,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	code := testcluster.Main(m, testcluster.Options{AuditLog: auditLog()})
+	code := testcluster.Main(m, testcluster.Options{AuditLog: auditLog(), APIServerArgs: []string{
+		// Groups of pods, of which the guard holds the priority.
+		"--feature-gates=GenericWorkload=true", "--runtime-config=scheduling.k8s.io/v1beta1=true",
+	}})
 	os.RemoveAll(dir)
 	os.Exit(code)
 }

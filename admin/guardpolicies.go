@@ -1,0 +1,117 @@
+package admin
+
+import (
+	"slices"
+	"sync"
+
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// guardFacts are the guard's policies to write, by mode. They are the same for all
+// tenants of a run, and compared once.
+type guardFacts struct {
+	mutex  sync.Mutex
+	byMode map[tenant.Guard]answer[[]runtime.Object]
+	// changes has the changes of shared objects that a tenant's plan contains already.
+	changes map[cluster.Key]cluster.Change
+}
+
+// reuse replaces each change of a shared object by the equal one of another tenant's
+// plan, so that a thousand plans do not hold each policy of the guard a thousand times.
+func (g *guardFacts) reuse(changes []cluster.Change) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	for i, change := range changes {
+		if !isShared(change.Key) {
+			continue
+		}
+		if known, found := g.changes[change.Key]; found && known.Action == change.Action {
+			changes[i] = known
+			continue
+		}
+		if g.changes == nil {
+			g.changes = map[cluster.Key]cluster.Change{}
+		}
+		g.changes[change.Key] = change
+	}
+}
+
+// guardObjects returns the policies and bindings of the guard in that mode that differ
+// from the live ones.
+func (f *facts) guardObjects(mode tenant.Guard) ([]runtime.Object, error) {
+	f.guard.mutex.Lock()
+	defer f.guard.mutex.Unlock()
+	if known, found := f.guard.byMode[mode]; found {
+		return known.value, known.err
+	}
+	var stale answer[[]runtime.Object]
+	wanted := wantedGuard(f.live, mode)
+	plan, err := cluster.NewPlan("", wanted, f.live, func(cluster.Key) bool { return false })
+	stale.err = err
+	for _, object := range wanted {
+		if slices.ContainsFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == cluster.KeyOf(object) }) {
+			stale.value = append(stale.value, object)
+		}
+	}
+	if f.guard.byMode == nil {
+		f.guard.byMode = map[tenant.Guard]answer[[]runtime.Object]{}
+	}
+	f.guard.byMode[mode] = stale
+	return stale.value, stale.err
+}
+
+// priorities returns the PriorityClasses that everybody may have. Of several default
+// classes Kubernetes takes the lowest (k8s.io/kubernetes/plugin/pkg/admission/priority).
+func priorities(live *cluster.Live) rails.Priorities {
+	p := rails.Priorities{Unknown: !live.Sees("PriorityClass")}
+	var classes []schedulingv1.PriorityClass
+	isSet := false
+	for _, object := range live.All("PriorityClass") {
+		var class schedulingv1.PriorityClass
+		if cluster.Typed(object, &class) != nil {
+			continue // no pod can have its priority
+		}
+		classes = append(classes, class)
+		if class.GlobalDefault && (!isSet || class.Value < p.Default) {
+			p.Default, isSet = class.Value, true
+		}
+	}
+	for _, class := range classes {
+		if class.Value <= p.Default {
+			p.Harmless = append(p.Harmless, class.Name)
+		}
+	}
+	return p
+}
+
+// wantedGuard returns the guard's policies, and its bindings for these modes. If the caller may
+// not list PriorityClasses, an existing policy that depends on them is left out: whoever wrote
+// it may have listed them.
+func wantedGuard(live *cluster.Live, modes ...tenant.Guard) []runtime.Object {
+	p := priorities(live)
+	wanted := rails.Policies(p, modes...)
+	if !p.Unknown {
+		return wanted
+	}
+	return slices.DeleteFunc(wanted, func(object runtime.Object) bool {
+		key := cluster.KeyOf(object)
+		return key.Kind == "ValidatingAdmissionPolicy" && rails.DependsOnPriorities(key.Name) && live.Get(key) != nil
+	})
+}
+
+// priorityNote returns a note on the policies for pods, for a caller who may not list
+// PriorityClasses.
+func priorityNote(live *cluster.Live) string {
+	for _, object := range wantedGuard(live) {
+		if rails.DependsOnPriorities(cluster.KeyOf(object).Name) {
+			return "you may not list priorityclasses: the guard's policies for pods are written as for a cluster without any, so that they refuse pods and templates with a class that is not in priorityClasses," +
+				" and pods to which a default class gives a priority above 0; an init or apply by somebody who may list them adapts the policies"
+		}
+	}
+	return "you may not list priorityclasses: the guard's policies for pods stay as they are"
+}
