@@ -31,6 +31,8 @@ type LostRecordError struct {
 	AllNamespaces bool
 	// HelmAccount reports whether the service account of Helm 3 and 4 exists.
 	HelmAccount bool
+	// Engine is the engine in the label of Home; it is empty if Home has no such label.
+	Engine tenant.Engine
 	// FormerHome is the namespace that all Namespaces name as the tenant's home, if Home
 	// is empty; it is empty if they name none, or several.
 	FormerHome string
@@ -63,6 +65,10 @@ func (e *LostRecordError) Ways() []tenant.Tenant {
 		}
 		return t
 	}
+	// A Tiller's tenant may have been in a migration.
+	if e.Engine == tenant.EngineBoth || e.Engine == tenant.EngineImpersonation {
+		return []tenant.Tenant{way(e.Engine)}
+	}
 	var ways []tenant.Tenant
 	// A home of that name was made for Helm 3.
 	if e.Home != "" || e.FormerHome != tenant.EngineImpersonation.ConventionalHome(e.Name) {
@@ -93,6 +99,7 @@ func lostTenant(live *cluster.Live, name string) *LostRecordError {
 		switch {
 		case key.Kind == "Namespace" && live.HomeOf(key.Name) == name:
 			lost.Home = key.Name
+			lost.Engine = tenant.Engine(live.Get(key).GetLabels()[tenant.LabelHome])
 		case key.Kind == "Namespace":
 			lost.Namespaces = append(lost.Namespaces, key.Name)
 			homes[live.Get(key).GetAnnotations()[tenant.AnnotationHome]] = true

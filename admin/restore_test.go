@@ -185,7 +185,10 @@ func TestLostRecord(t *testing.T) {
 			{Name: "t", AllNamespaces: true, Engine: tenant.EngineTiller}, {Name: "t", AllNamespaces: true, Engine: tenant.EngineImpersonation}}},
 		{"its home is empty", asked(), func(key cluster.Key) bool { return key.Namespace != "t-tiller" }, []tenant.Tenant{{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineTiller}}},
 		{"an empty home of its own", asked(engine(tenant.EngineBoth), home("own")), func(key cluster.Key) bool { return key.Namespace != "own" || key.Name == tenant.HelmAccount }, []tenant.Tenant{
-			{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineTiller, HomeNamespace: "own"}, {Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineImpersonation, HomeNamespace: "own"}}},
+			{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineBoth, HomeNamespace: "own"}}},
+		{"an init for both that was stopped", asked(engine(tenant.EngineBoth)), onlyNamespaces, []tenant.Tenant{{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineBoth}}},
+		{"an init for Helm 3 that was stopped", asked(engine(tenant.EngineImpersonation)), onlyNamespaces, []tenant.Tenant{{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineImpersonation}}},
+		{"an init for Helm 2 that was stopped", asked(), onlyNamespaces, []tenant.Tenant{{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineTiller}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := empty().after(t, test.made)
@@ -213,6 +216,11 @@ func TestLostRecord(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+}
+
+// onlyNamespaces is true of what an init writes first, and of ClusterRoles.
+func onlyNamespaces(key cluster.Key) bool {
+	return key.Kind == "Namespace" || key.Kind == "ClusterRole"
 }
 
 // outsideOf are the objects that stay when a namespace goes.

@@ -197,6 +197,10 @@ func (a *auditor) recordAgain(d *deployer) command.Fix {
 	if len(a.homes[d.target.Home]) > 1 && !slices.ContainsFunc(tenant.EngineBoth.DeployerAccounts(), func(name string) bool { return a.homes[d.target.Home][name] == nil }) {
 		engine = tenant.EngineBoth
 	}
+	// One of two accounts is there where an init was stopped.
+	if ns := a.namespaces[d.target.Home]; ns != nil && ns.Labels[tenant.LabelHome] == string(tenant.EngineBoth) {
+		engine = tenant.EngineBoth
+	}
 	t := tenant.Tenant{Name: d.orphan, HomeNamespace: d.target.Home, Engine: engine}
 	var spaces []string
 	for _, g := range slices.Concat(a.rights.bySubject[d.account], a.rights.inCluster[d.account]) {

@@ -107,4 +107,17 @@ func TestTenantWithoutRecord(t *testing.T) {
 			t.Errorf("of a tenant with both engines: %s", f.Fix)
 		}
 	}
+	// It is both where only one of its accounts was made.
+	s = sceneOf(team("gone", tenant.EngineBoth))
+	s.Records, s.Bindings = nil, nil
+	s.Roles = slices.DeleteFunc(s.Roles, func(role Role) bool { return role.Namespace == "gone-tiller" })
+	s.Accounts = slices.DeleteFunc(s.Accounts, func(account ServiceAccount) bool { return account.Name == tenant.HelmAccount })
+	for i, ns := range s.Namespaces {
+		if ns.Name == "gone-tiller" {
+			s.Namespaces[i].Labels[tenant.LabelHome] = string(tenant.EngineBoth)
+		}
+	}
+	if got := found(s, idOrphan); len(got) != 1 || got[0].Fix.String() != "helm tenant init gone --engine=both --namespaces=NS" {
+		t.Errorf("of an init that was stopped: %+v", got)
+	}
 }

@@ -188,7 +188,7 @@ func lostHints(e *admin.LostRecordError) []hint {
 		if t.Engine == tenant.EngineImpersonation {
 			before = "or, where its releases are Helm 3's by now, with"
 		}
-		if len(hints) == 0 && t.Engine == tenant.EngineImpersonation {
+		if len(hints) == 0 && t.Engine != tenant.EngineTiller {
 			before = "make it again with"
 		}
 		hints = append(hints, typed(before, initCommand(t)))
