@@ -91,13 +91,11 @@ func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Fi
 	kind := t.served.Kinds[o.GroupVersionKind()]
 	var findings []preflight.Finding
 	var live *unstructured.Unstructured
-	if o.GetName() != "" && !o.CRDFolder {
-		var err error
-		live, err = t.deployer.ReadObject(ctx, kind, o.GetNamespace(), o.GetName())
-		findings = t.question.Existing(o, live, err)
-		if err != nil {
-			live = nil
-		}
+	// Most objects of a new release do not exist: they are read only if their creation shows
+	// that they may. Helm does not look for hooks.
+	creates := t.question.Searched && !o.Hook && !o.CRDFolder
+	if !creates {
+		live, findings = t.read(ctx, kind, o)
 		if preflight.Decided(findings) {
 			return findings
 		}
@@ -110,6 +108,17 @@ func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Fi
 		}
 	}
 	wrote := t.write(ctx, kind, standIn, live)
+	if creates && (wrote.Err != nil || wrote.Object.GetResourceVersion() != "") {
+		var existing []preflight.Finding
+		live, existing = t.read(ctx, kind, o)
+		if preflight.Decided(existing) {
+			return append(findings, existing...)
+		}
+		findings = append(findings, existing...)
+		if live != nil {
+			wrote = t.write(ctx, kind, standIn, live)
+		}
+	}
 	pod, podFindings := t.tryPods(ctx, o, wrote)
 	t.use(o, kind, wrote, live, pod)
 	if wrote.Err != nil {
@@ -118,6 +127,20 @@ func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Fi
 	}
 	findings = append(findings, podFindings...)
 	return append(findings, t.question.Warnings(o, wrote.Warnings, findings, pod != nil)...)
+}
+
+// read reads the object that helm would write over; nil if there is none. The findings say
+// what stands against writing it.
+func (t *chartTrial) read(ctx context.Context, kind cluster.ServedKind, o preflight.Object) (*unstructured.Unstructured, []preflight.Finding) {
+	if o.GetName() == "" || o.CRDFolder {
+		return nil, nil
+	}
+	live, err := t.deployer.ReadObject(ctx, kind, o.GetNamespace(), o.GetName())
+	findings := t.question.Existing(o, live, err)
+	if err != nil {
+		live = nil
+	}
+	return live, findings
 }
 
 // record asks whether helm could write its record of the release.

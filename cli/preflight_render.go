@@ -87,6 +87,7 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 		return rendering, asHelmError(err, exact.Code)
 	}
 	f.question.TakeOwnership = f.question.TakeOwnership || f.question.Upgrade // helm has checked the ownership
+	f.question.Searched = !f.question.Upgrade
 	folders, err := crds()
 	if err != nil {
 		return preflight.Rendering{}, err

@@ -144,6 +144,9 @@ type Question struct {
 	ServerSide bool
 	// ForceConflicts says that it takes fields over that somebody else owns.
 	ForceConflicts bool
+	// Searched reports whether helm, in its dry run of an install, has looked for the
+	// release's objects and found none that exist and are not the release's.
+	Searched bool
 }
 
 // Has reports whether a namespace is the tenant's.

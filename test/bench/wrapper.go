@@ -110,6 +110,15 @@ func (s *setup) comparisonsOf(m modern) []comparison {
 			theirsText: "`" + m.name + " template`",
 		},
 		{
+			name:     m.name + ": whether a chart fits, to helm's own dry run, which names one object at a time",
+			ours:     func(int) *exec.Cmd { return s.command(m.member, s.ours, "preflight", "install", "web", "charts/hello") },
+			oursText: "`helm-tenant preflight install`",
+			theirs: func(int) *exec.Cmd {
+				return s.command(m.member, m.helm, "--kube-as-user", as, "--namespace", m.name, "install", "web", "charts/hello", "--dry-run=server")
+			},
+			theirsText: "`" + m.name + " install --dry-run=server`",
+		},
+		{
 			name: m.name + ": a tenant with 5 namespaces", reach: 0.25,
 			ours: func(round int) *exec.Cmd {
 				name := fmt.Sprintf("%s-ours%d", m.name, round)
