@@ -292,6 +292,7 @@ var refusersOfPeople = []struct {
 	{regexp.MustCompile(`ValidatingAdmissionPolicy 'helm-tenant-records' with binding 'helm-tenant-records' denied request: `), "admission policy"},
 	{regexp.MustCompile(`ValidatingAdmissionPolicy 'helm-tenant-guard-[a-z]+' with binding 'helm-tenant-guard-[a-z]+' denied request: `), "guard"},
 	{regexp.MustCompile(`is attempting to grant RBAC permissions not currently held`), "escalation check"},
+	{regexp.MustCompile(`^Unauthorized$`), "no such account"},
 	{regexp.MustCompile(`roleRef: Invalid value: .*cannot change roleRef`), "a binding's role can't be changed"},
 }
 

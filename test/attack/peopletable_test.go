@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -317,6 +318,38 @@ func fluxAttacks() []peopleAttack {
 		{what: "bind cluster-admin", try: binds(inNamespace, "ClusterRole", "cluster-admin")},
 		{what: "change the namespace", try: merges("Namespace", cluster, "$NS", `{"metadata":{"labels":{"attack":"$ID"}}}`)},
 		{what: "change its own binding", try: merges("RoleBinding", inNamespace, "helm-tenant.$TENANT.admin", `{"metadata":{"labels":{"attack":"$ID"}}}`)},
+		{what: "create an object in the tenant's namespace, by a token that a member got before the revoke", first: (*people).revokeAlice, try: createObject,
+			known: map[string]string{asFlux: "the account is the tenant's: revoke names it, and init with an empty --flux-account ends its tokens"}},
+		{what: "read the home's Secrets, by that token", try: reads("Secret", atHome)},
+		{what: "create an object in the tenant's namespace, by that token after the account was removed", first: (*people).removeFlux, try: createObject},
+	}
+}
+
+// revokeAlice takes out a member, who may have got a token of the account for Flux.
+func (p *people) revokeAlice(t *testing.T) {
+	t.Helper()
+	cmd, err := p.command(t.Context(), "revoke", "people-term", "--user", "people-alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "service account flux in the namespaces of tenant people-term keeps its role") {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// removeFlux takes the account for Flux away, and waits until the API server accepts its
+// tokens no more: it caches what it found out about a token.
+func (p *people) removeFlux(t *testing.T) {
+	t.Helper()
+	if out, err := p.helmTenant(t.Context(), "init", "people-term", "--flux-account="); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := harness.Await(t.Context(), "the API server to refuse the token", func(ctx context.Context) (bool, error) {
+		_, err := p.actors[asFlux].CoreV1().ConfigMaps("people-term-1").List(ctx, metav1.ListOptions{})
+		return apierrors.IsUnauthorized(err), nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
