@@ -130,11 +130,11 @@ const (
 // mayUpdateNamespaces reports whether a role lets its subjects update the namespace in
 // which it is bound.
 func mayUpdateNamespaces(live *cluster.Live, role string) bool {
-	var of rbacv1.ClusterRole
-	if found, err := live.Into(cluster.Key{Kind: "ClusterRole", Name: role}, &of); err != nil || !found {
+	var clusterRole rbacv1.ClusterRole
+	if found, err := live.Into(cluster.Key{Kind: "ClusterRole", Name: role}, &clusterRole); err != nil || !found {
 		return false
 	}
-	covers, _ := validation.Covers(of.Rules, []rbacv1.PolicyRule{{Verbs: []string{"update"}, APIGroups: []string{""}, Resources: []string{"namespaces"}}})
+	covers, _ := validation.Covers(clusterRole.Rules, []rbacv1.PolicyRule{{Verbs: []string{"update"}, APIGroups: []string{""}, Resources: []string{"namespaces"}}})
 	return covers
 }
 

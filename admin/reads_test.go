@@ -82,13 +82,13 @@ func TestDeniedReads(t *testing.T) {
 		})
 	}
 	t.Run("destroy", func(t *testing.T) {
-		for of, want := range map[tenant.Engine]string{tenant.EngineTiller: all, tenant.EngineImpersonation: "clusterrolebindings configmaps namespaces rolebindings roles serviceaccounts"} {
+		for kind, want := range map[tenant.Engine]string{tenant.EngineTiller: all, tenant.EngineImpersonation: "clusterrolebindings configmaps namespaces rolebindings roles serviceaccounts"} {
 			server, c := empty().start(t)
-			write(t, c, asked(engine(of)))
+			write(t, c, asked(engine(kind)))
 			deny(server, strings.Fields(all)...)
 			_, err := PrepareDestroy(t.Context(), c, "t", false)
 			if got := missing(err); got != want {
-				t.Errorf("%s: got %s, want %s", of, got, want)
+				t.Errorf("%s: got %s, want %s", kind, got, want)
 			}
 		}
 	})
@@ -97,9 +97,9 @@ func TestDeniedReads(t *testing.T) {
 // TestAdministratorRole: the role that is printed holds every read that init needs, and
 // every right that the administrator gives away.
 func TestAdministratorRole(t *testing.T) {
-	for _, of := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation, tenant.EngineBoth} {
-		rules := AdministratorRole(of, "edit").Rules
-		request := asked(engine(of), func(r *Request) {
+	for _, kind := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation, tenant.EngineBoth} {
+		rules := AdministratorRole(kind, "edit").Rules
+		request := asked(engine(kind), func(r *Request) {
 			r.Tenant.Network, r.Tenant.Quota, r.Tenant.Limits = tenant.NetworkIsolated, map[string]string{"pods": "1"}, &tenant.Limits{}
 		})
 		live, err := cluster.LiveOf([]runtime.Object{namespace(request.Tenant.WithDefaults().Home())})
@@ -111,29 +111,29 @@ func TestAdministratorRole(t *testing.T) {
 		for _, p := range s.needed {
 			needed := rbacv1.PolicyRule{APIGroups: []string{p.Group}, Resources: []string{p.Resource}, Verbs: []string{p.Verb}}
 			if covered, _ := validation.Covers(rules, []rbacv1.PolicyRule{needed}); !covered {
-				t.Errorf("%s: %s is missing", of, p)
+				t.Errorf("%s: %s is missing", kind, p)
 			}
 		}
 		for _, name := range []string{"helm-tenant-records", "helm-tenant-owners", "helm-tenant-guard-frozen", "helm-tenant-guard-frozen-warn", "helm-tenant-guard-pods"} {
 			update := rbacv1.PolicyRule{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingadmissionpolicybindings"}, ResourceNames: []string{name}, Verbs: []string{"update"}}
 			if covered, _ := validation.Covers(rules, []rbacv1.PolicyRule{update}); !covered {
-				t.Errorf("%s: the update of binding %s is missing", of, name)
+				t.Errorf("%s: the update of binding %s is missing", kind, name)
 			}
 		}
-		for _, object := range rbac.Home(tenant.Tenant{Name: "t", Engine: of}.WithDefaults()) {
+		for _, object := range rbac.Home(tenant.Tenant{Name: "t", Engine: kind}.WithDefaults()) {
 			if role, ok := object.(*rbacv1.Role); ok {
 				if covered, missing := validation.Covers(rules, role.Rules); !covered {
-					t.Errorf("%s: Role %s: %v is missing", of, role.Name, missing)
+					t.Errorf("%s: Role %s: %v is missing", kind, role.Name, missing)
 				}
 			}
 		}
 		for _, rule := range rules {
 			if slices.Contains(rule.Verbs, "escalate") || slices.Contains(rule.Verbs, "*") {
-				t.Errorf("%s: %v", of, rule)
+				t.Errorf("%s: %v", kind, rule)
 			}
 			if slices.Contains(rule.Verbs, "bind") || slices.Contains(rule.Verbs, "impersonate") {
 				if len(rule.ResourceNames) == 0 {
-					t.Errorf("%s: %v names nothing", of, rule)
+					t.Errorf("%s: %v names nothing", kind, rule)
 				}
 			}
 		}
@@ -143,16 +143,16 @@ func TestAdministratorRole(t *testing.T) {
 // TestScope: an administrator of a home and its namespaces lists nothing of the cluster,
 // and is told what that leaves unknown.
 func TestScope(t *testing.T) {
-	for _, of := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
+	for _, kind := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 		server, c := empty().start(t)
 		server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
-			known := map[string]bool{"a": true, "b": true, of.ConventionalHome("t"): true}
+			known := map[string]bool{"a": true, "b": true, kind.ConventionalHome("t"): true}
 			if r.Kind == "Namespace" && r.Verb != "list" && known[r.Name] || known[r.Namespace] {
 				return nil
 			}
 			return apierrors.NewForbidden(schema.GroupResource{Resource: r.Kind}, r.Name, errors.New("no"))
 		}
-		request := asked(engine(of))
+		request := asked(engine(kind))
 		request.CreateNamespaces = true
 		if _, err := Prepare(t.Context(), c, request); err == nil {
 			t.Fatal("the whole cluster may be read")
@@ -163,19 +163,19 @@ func TestScope(t *testing.T) {
 		}
 		made := write(t, scoped, request)
 		if len(made.Warnings) != 1 || !strings.Contains(made.Warnings[0], "not checked: ") || !strings.Contains(made.Warnings[0], `whether ClusterRole "admin" exists`) {
-			t.Errorf("%s: warnings %q", of, made.Warnings)
+			t.Errorf("%s: warnings %q", kind, made.Warnings)
 		}
 		// The record says which namespaces are read.
-		again := Request{Tenant: tenant.Tenant{Name: "t", Engine: of}}
+		again := Request{Tenant: tenant.Tenant{Name: "t", Engine: kind}}
 		scoped, err = Scope(t.Context(), c, []Request{again})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"a", "b", of.ConventionalHome("t")}, scoped.Scope()); diff != "" {
-			t.Errorf("%s: scope: %s", of, diff)
+		if diff := cmp.Diff([]string{"a", "b", kind.ConventionalHome("t")}, scoped.Scope()); diff != "" {
+			t.Errorf("%s: scope: %s", kind, diff)
 		}
 		if second := write(t, scoped, again); len(second.Plan.Changes) > 0 {
-			t.Errorf("%s: a second run does %q", of, stepsOf(second.Plan))
+			t.Errorf("%s: a second run does %q", kind, stepsOf(second.Plan))
 		}
 	}
 	_, c := empty().start(t)

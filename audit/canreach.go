@@ -125,8 +125,8 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 	}
 	var reached []Reached
 	for _, d := range a.deployers {
-		for _, of := range []map[*deployer]Reached{found, weakly} {
-			if r, ok := of[d]; ok {
+		for _, byDeployer := range []map[*deployer]Reached{found, weakly} {
+			if r, ok := byDeployer[d]; ok {
 				reached = append(reached, r)
 			}
 		}
@@ -301,8 +301,8 @@ func (a *auditor) asSomebody(s Subject) Path {
 // Kubernetes' own components, which reach every deployer.
 func (a *auditor) candidates() []Subject {
 	all := map[Subject]bool{}
-	for _, of := range []map[Subject][]grant{a.rights.inCluster, a.rights.bySubject} {
-		for s, grants := range of {
+	for _, bySubject := range []map[Subject][]grant{a.rights.inCluster, a.rights.bySubject} {
+		for s, grants := range bySubject {
 			others := func(g grant) bool { return !isComponent(g.binding, s) }
 			if !all[s] && slices.ContainsFunc(grants, func(g grant) bool { return others(g) && a.matters([]grant{g}) }) {
 				all[s] = true

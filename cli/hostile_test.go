@@ -370,12 +370,12 @@ func TestPrintsAreVisible(t *testing.T) {
 			if !ok {
 				return true
 			}
-			of, ok := call.Fun.(*ast.SelectorExpr)
+			function, ok := call.Fun.(*ast.SelectorExpr)
 			if !ok {
 				return true
 			}
-			from, _ := of.X.(*ast.Ident)
-			if from == nil || from.Name != "fmt" || !strings.HasPrefix(of.Sel.Name, "Fprint") && !strings.HasPrefix(of.Sel.Name, "Print") {
+			from, _ := function.X.(*ast.Ident)
+			if from == nil || from.Name != "fmt" || !strings.HasPrefix(function.Sel.Name, "Fprint") && !strings.HasPrefix(function.Sel.Name, "Print") {
 				return true
 			}
 			foreign := slices.ContainsFunc(call.Args[1:], func(arg ast.Expr) bool { _, literal := arg.(*ast.BasicLit); return !literal })

@@ -46,17 +46,17 @@ func (a administrator) behind() (administrator, *rogue) {
 		a.t.Fatal(err)
 	}
 	s := &rogue{fails: func(http.ResponseWriter, *http.Request) bool { return false }}
-	for _, of := range config.Clusters {
-		there, err := url.Parse(of.Server)
+	for _, cluster := range config.Clusters {
+		there, err := url.Parse(cluster.Server)
 		if err != nil || there.Scheme != "http" {
-			a.t.Fatalf("the API server is at %q: %v", of.Server, err)
+			a.t.Fatalf("the API server is at %q: %v", cluster.Server, err)
 		}
 		proxy := httputil.NewSingleHostReverseProxy(there)
 		proxy.FlushInterval = -1 // watches
 		s.Handler = proxy
 		server := httptest.NewServer(s)
 		a.t.Cleanup(server.Close)
-		of.Server = server.URL
+		cluster.Server = server.URL
 	}
 	a.kubeconfig = filepath.Join(a.t.TempDir(), "config")
 	if err := clientcmd.WriteToFile(*config, a.kubeconfig); err != nil {

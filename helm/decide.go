@@ -53,7 +53,7 @@ type NamespacesUnknownError struct {
 }
 
 func (e *NamespacesUnknownError) Error() string {
-	return fmt.Sprintf("the namespaces of %s are not known", whose(e.Tenant))
+	return fmt.Sprintf("the namespaces of %s are not known", describeTenant(e.Tenant))
 }
 
 // Decide decides where a call goes. It is pure, and the only place where this is decided:
@@ -98,7 +98,7 @@ func (e *OldClientError) Error() string { return e.Why }
 type EverywhereError struct{ Tenant tenant.Resolved }
 
 func (e *EverywhereError) Error() string {
-	return fmt.Sprintf("--all-namespaces lists the whole cluster's releases, and %s has its own namespaces only", whose(e.Tenant))
+	return fmt.Sprintf("--all-namespaces lists the whole cluster's releases, and %s has its own namespaces only", describeTenant(e.Tenant))
 }
 
 // checkIdentity refuses arguments with which helm would act as somebody else than the
@@ -290,13 +290,13 @@ func (d Decision) withoutCreateNamespace() (args []string, left bool) {
 
 func wrongEngine(client Client, r tenant.Resolved) error {
 	if r.Engine == tenant.EngineTiller {
-		return fmt.Errorf("%s has a Tiller, which only Helm 2 can talk to, but %s is Helm %d: set HELM_BIN to a Helm 2.17, or, if the tenant was moved to Helm 3, type once: helm tenant use TENANT", whose(r), client.Path, client.Major)
+		return fmt.Errorf("%s has a Tiller, which only Helm 2 can talk to, but %s is Helm %d: set HELM_BIN to a Helm 2.17, or, if the tenant was moved to Helm 3, type once: helm tenant use TENANT", describeTenant(r), client.Path, client.Major)
 	}
-	return fmt.Errorf("%s is for Helm 3 and 4, but %s is Helm %d: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, type once: helm tenant use TENANT", whose(r), client.Path, client.Major)
+	return fmt.Errorf("%s is for Helm 3 and 4, but %s is Helm %d: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, type once: helm tenant use TENANT", describeTenant(r), client.Path, client.Major)
 }
 
-// whose names a tenant in messages.
-func whose(r tenant.Resolved) string {
+// describeTenant names a tenant in messages.
+func describeTenant(r tenant.Resolved) string {
 	if r.Name != "" {
 		return fmt.Sprintf("tenant %q", r.Name)
 	}

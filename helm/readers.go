@@ -24,7 +24,7 @@ type ReaderError struct {
 }
 
 func (e *ReaderError) Error() string {
-	return fmt.Sprintf("you may read %s, and helm %s changes it", whose(e.Tenant), e.Command)
+	return fmt.Sprintf("you may read %s, and helm %s changes it", describeTenant(e.Tenant), e.Command)
 }
 
 // checkReader refuses what a reader of the tenant may not do. It is only for a better
@@ -35,7 +35,7 @@ func (c Call) checkReader(client Client, r tenant.Resolved) error {
 		return nil
 	}
 	if client.Major == 2 {
-		return fmt.Errorf("you may read %s, and by Helm 3 or 4 only: a Tiller can't tell readers from writers", whose(r))
+		return fmt.Errorf("you may read %s, and by Helm 3 or 4 only: a Tiller can't tell readers from writers", describeTenant(r))
 	}
 	command := c.Line.Command
 	if !slices.Contains(writers, command) || c.Line.changesNothing(client.Major) {

@@ -50,19 +50,19 @@ func TestJudge(t *testing.T) {
 		{"installed anew after its records were read", Standing{Missing: r.Revisions}, &Listing{"1", "deployed"}, "Note: " + is + " is gone: Helm 3 uninstalled it, or somebody removed its records", "Note: Helm 3 has changed " + is + " since: it is at revision 1, deployed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for _, of := range []struct {
+			for _, verdict := range []struct {
 				got  Verdict
 				want string
 			}{{r.Judge(test.standing), test.byRecords}, {r.JudgeListed(test.standing, test.listed, "helm3"), test.byList}} {
-				got := of.got.Note
-				if of.got.Same {
+				got := verdict.got.Note
+				if verdict.got.Same {
 					got = strings.TrimSuffix("same: "+got, ": ")
 				}
-				if of.got.Problem != nil {
-					got += "problem: " + of.got.Problem.Error()
+				if verdict.got.Problem != nil {
+					got += "problem: " + verdict.got.Problem.Error()
 				}
-				if got != of.want {
-					t.Errorf("\n got %s\nwant %s", got, of.want)
+				if got != verdict.want {
+					t.Errorf("\n got %s\nwant %s", got, verdict.want)
 				}
 			}
 		})

@@ -161,7 +161,7 @@ func splicedIn(text []byte, entries []newEntry) ([]byte, error) {
 
 // splicedOut removes entries from the lines of a kubeconfig's text.
 func splicedOut(text []byte, contexts, users []string) ([]byte, error) {
-	for _, of := range []struct {
+	for _, removed := range []struct {
 		list  string
 		names []string
 	}{{"contexts", contexts}, {"users", users}} {
@@ -170,7 +170,7 @@ func splicedOut(text []byte, contexts, users []string) ([]byte, error) {
 			return nil, err
 		}
 		s := doc.splice()
-		if !s.remove(of.list, of.names) {
+		if !s.remove(removed.list, removed.names) {
 			return nil, errNotSpliced
 		}
 		text = s.text()
