@@ -25,16 +25,7 @@ func (e *ReadDeniedError) Error() string {
 }
 
 // Details returns the permissions, unless the error itself is the only one.
-func (e *ReadDeniedError) Details() []string {
-	if len(e.Missing) == 1 {
-		return nil
-	}
-	var lines []string
-	for _, p := range e.Missing {
-		lines = append(lines, p.String())
-	}
-	return lines
-}
+func (e *ReadDeniedError) Details() []string { return permissionLines(e.Missing) }
 
 // readSet collects the permissions that reads need. scope has the namespaces to which a
 // client is restricted; nil for the whole cluster.

@@ -21,12 +21,16 @@ func (e *DeniedError) Error() string {
 }
 
 // Details returns the permissions, unless the error itself is the only one.
-func (e *DeniedError) Details() []string {
-	if len(e.Missing) == 1 {
+func (e *DeniedError) Details() []string { return permissionLines(e.Missing) }
+
+// permissionLines returns a line for each of several permissions; none for a single one,
+// which an error of it names itself.
+func permissionLines(missing []cluster.Permission) []string {
+	if len(missing) == 1 {
 		return nil
 	}
 	var lines []string
-	for _, p := range e.Missing {
+	for _, p := range missing {
 		lines = append(lines, p.String())
 	}
 	return lines

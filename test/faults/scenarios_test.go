@@ -329,22 +329,31 @@ func installed(ctx context.Context, w *world, name string) error {
 	return nil
 }
 
-// helmBackedUp checks that a folder has a backup file that holds these releases.
-func helmBackedUp(_ context.Context, _ *world, name, folder string) error {
+// onlyBackup returns the records in the one backup file of a folder.
+func onlyBackup(folder string) ([]corev1.Secret, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
 	if err != nil || len(files) != 1 {
-		return fmt.Errorf("before the first write there should be one backup, not %q", files)
+		return nil, fmt.Errorf("before the first write there should be one backup, not %q", files)
 	}
 	text, err := os.ReadFile(files[0])
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var backup corev1.SecretList
 	if err := yaml.UnmarshalStrict(text, &backup); err != nil {
-		return fmt.Errorf("the backup can't be read: %w\n%s", err, text)
+		return nil, fmt.Errorf("the backup can't be read: %w\n%s", err, text)
+	}
+	return backup.Items, nil
+}
+
+// helmBackedUp checks that a folder has a backup file that holds these releases.
+func helmBackedUp(_ context.Context, _ *world, name, folder string) error {
+	records, err := onlyBackup(folder)
+	if err != nil {
+		return err
 	}
 	var names []string
-	for _, record := range backup.Items {
+	for _, record := range records {
 		names = append(names, record.Namespace)
 	}
 	slices.Sort(names)
@@ -396,20 +405,12 @@ func packed(plain []byte) []byte {
 // backedUp checks that a folder has a backup file that holds every release record
 // of the tenant.
 func backedUp(ctx context.Context, w *world, name, folder string) error {
-	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
-	if err != nil || len(files) != 1 {
-		return fmt.Errorf("before the first write there should be one backup, not %q", files)
-	}
-	text, err := os.ReadFile(files[0])
+	backup, err := onlyBackup(folder)
 	if err != nil {
 		return err
 	}
-	var backup corev1.SecretList
-	if err := yaml.UnmarshalStrict(text, &backup); err != nil {
-		return fmt.Errorf("the backup can't be read: %w\n%s", err, text)
-	}
 	saved := map[string]corev1.Secret{}
-	for _, record := range backup.Items {
+	for _, record := range backup {
 		saved[record.Name] = record
 	}
 	records, err := w.root.CoreV1().Secrets(name+"-tiller").List(ctx, metav1.ListOptions{LabelSelector: "OWNER=TILLER"})

@@ -4,17 +4,13 @@ package prove
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +26,7 @@ import (
 	"helm-tenant/test/testcluster"
 )
 
-// dir holds the binary and the audit log.
+// dir holds the audit log and is the home of all users.
 var dir string
 
 func TestMain(m *testing.M) {
@@ -48,28 +44,13 @@ func auditLog() string { return filepath.Join(dir, "audit.log") }
 // world is a cluster and its administrator.
 type world struct {
 	*testcluster.Cluster
-	binary string
-	root   *kubernetes.Clientset
-	meta   metadata.Interface
+	root *kubernetes.Clientset
+	meta metadata.Interface
 }
-
-var build = sync.OnceValues(func() (string, error) {
-	binary := filepath.Join(dir, "helm-tenant")
-	cmd := exec.Command("go", "build", "-o", binary, ".")
-	cmd.Dir = filepath.Join("..", "..")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building helm-tenant: %w\n%s", err, out)
-	}
-	return binary, nil
-})
 
 func start(t *testing.T) *world {
 	t.Helper()
 	w := &world{Cluster: testcluster.Get(t)}
-	var err error
-	if w.binary, err = build(); err != nil {
-		t.Fatal(err)
-	}
 	config, err := w.RESTConfig("root", "system:masters")
 	if err != nil {
 		t.Fatal(err)
@@ -97,15 +78,12 @@ func (w *world) run(t *testing.T, user string, groups []string, args ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), w.binary, args...)
-	cmd.Env = []string{"PATH=/none", "HOME=" + dir, "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + w.Bin("helm2"), harness.Collector()}
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err = cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+	environ := []string{"PATH=/none", "HOME=" + dir, "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + w.Bin("helm2")}
+	ran, err := harness.Run(t.Context(), environ, strings.NewReader(""), args...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return result{args, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	return result{args, ran.Code, ran.Stdout, ran.Stderr}
 }
 
 // admin runs helm-tenant as an administrator of the cluster.
