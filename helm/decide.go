@@ -167,7 +167,7 @@ func (c Call) decideNamespace(d *Decision, place Place) error {
 	}
 	ns := d.Tenant.NamespaceFor(place.Namespace)
 	if ns != "" && given {
-		return fmt.Errorf("--namespace is empty, and helm would act in namespace %q, which is not one of %s: name one, such as %s, or leave it out", place.Namespace, whose(d.Tenant), ns)
+		return fmt.Errorf("--namespace is empty, and helm would act in namespace %q, which is not one of %s: name one, such as %s, or leave it out", place.Namespace, describeTenant(d.Tenant), ns)
 	}
 	if ns != "" {
 		d.Namespace, d.namespaceFlag = ns, ns
