@@ -323,6 +323,11 @@ func (d *decision) judgeHome() error {
 		found, err = d.byHand()
 		neighbours = slices.DeleteFunc(slices.Clone(neighbours), func(name string) bool { return slices.Contains(found.parts, name) })
 	}
+	if d.existed {
+		// An adopted Tiller may have run as an account of another name, which stays. Members
+		// and Tiller reach pods and records there, and no accounts.
+		neighbours = slices.DeleteFunc(slices.Clone(neighbours), func(name string) bool { return strings.HasPrefix(name, "ServiceAccount ") })
+	}
 	d.homeShared = len(neighbours) > 0
 	return err
 }

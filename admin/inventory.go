@@ -230,7 +230,7 @@ func Tillers(ctx context.Context, c *cluster.Client, namespace string) ([]Tiller
 
 func tillerOf(meta metav1.ObjectMeta, replicas *int32, ready int32, template corev1.PodTemplateSpec) Tiller {
 	t := Tiller{
-		Namespace: meta.Namespace, Account: template.Spec.ServiceAccountName,
+		Namespace: meta.Namespace, Account: cmp.Or(template.Spec.ServiceAccountName, "default"),
 		Desired: 1, Ready: ready, owner: meta.Labels[tenant.LabelTenant], name: meta.Name,
 	}
 	if replicas != nil {

@@ -263,3 +263,20 @@ func TestMigrateOtherStorage(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestAccountThatStays: the account of another name as which a Tiller ran before it was
+// adopted does not make its home one that others share; what holds pods or Secrets does.
+func TestAccountThatStays(t *testing.T) {
+	made := empty().with(namespace("h")).after(t, asked(home("h")))
+	for neighbour, shared := range map[string]bool{"ServiceAccount deployer": false, "Pod x": true, "Secret x": true} {
+		made.neighbours = map[string][]string{"h": {neighbour}}
+		if got := made.decide(t, asked(home("h"))); strings.HasPrefix(got.Err, "shared-home") != shared || !shared && len(got.Steps) > 0 {
+			t.Errorf("%s: %q, %q", neighbour, got.Err, got.Steps)
+		}
+	}
+	before := empty().with(namespace("h"))
+	before.neighbours = map[string][]string{"h": {"ServiceAccount deployer"}}
+	if got := before.decide(t, asked(home("h"))); !strings.HasPrefix(got.Err, "shared-home") {
+		t.Errorf("a new tenant: %q", got.Err)
+	}
+}
