@@ -85,12 +85,16 @@ func (a *auditor) findAccess() {
 	}
 	reach := map[Subject]*wide{}
 	impersonators := a.mixedImpersonators()
+	var rights []*wideRights
+	for _, s := range widely {
+		rights = append(rights, a.wideRights(s))
+	}
 	for _, d := range a.deployers {
-		for _, s := range widely {
+		for i, s := range widely {
 			if d.isOwn(s) {
 				continue // what it can do to itself is reported with its power
 			}
-			open := a.open(identityOf(s), d, wideGrant, grantedTo(s))
+			open := a.openWidely(rights[i], d)
 			if len(open) == 0 {
 				continue
 			}

@@ -47,3 +47,43 @@ func TestManyAccounts(t *testing.T) {
 	}
 	t.Errorf("nothing is said of user eve: %v", got)
 }
+
+// TestManyWideAccounts: hundreds of service accounts of controllers, each with a right over
+// the whole cluster, and hundreds of tenants: one finding each. Where every path of every
+// tenant is compared for every account, this takes minutes.
+func TestManyWideAccounts(t *testing.T) {
+	var teams []tenant.Tenant
+	for i := range 600 {
+		teams = append(teams, team(fmt.Sprintf("t%d", i), []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation}[i%2]))
+	}
+	s := sceneOf(teams...)
+	s.Namespaces = append(s.Namespaces, Namespace{Name: "ops"})
+	kinds := []struct {
+		way  string
+		rule rbacv1.PolicyRule
+	}{
+		{"read Secrets", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "watch"}}},
+		{"change the Tiller", rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"*"}}},
+		{"mint the deployer's token", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, Verbs: []string{"create"}}},
+		{"", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"update"}, ResourceNames: []string{"settings"}}},
+	}
+	ways := map[string]string{}
+	for i := range 200 {
+		account := Account("ops", fmt.Sprintf("n%d", i))
+		s.Accounts = append(s.Accounts, ServiceAccount{Namespace: account.Namespace, Name: account.Name})
+		kind := kinds[i%len(kinds)]
+		s.give("", "w"+account.Name, account, kind.rule)
+		if kind.way != "" {
+			ways[account.String()] = kind.way
+		}
+	}
+	findings := Audit(s, Options{}).Findings
+	if len(findings) != len(ways) {
+		t.Errorf("%d findings, want %d", len(findings), len(ways))
+	}
+	for _, f := range findings {
+		if way := ways[f.Subject]; f.ID != "HT022" || way == "" || !strings.Contains(f.Text, way) {
+			t.Errorf("%s about %s should be HT022 that says %q: %s", f.ID, f.Subject, way, f.Text)
+		}
+	}
+}

@@ -83,13 +83,128 @@ func (a *auditor) openInside(s Subject, d *deployer) []opened {
 	return open
 }
 
+// wideRights are what a subject may do in the whole cluster.
+type wideRights struct {
+	who    identity
+	grants []grant // of the subject and its groups
+	// may is what is known of first asks, by their number: whether the grants allow the act.
+	may []opinion
+}
+
+type opinion uint8
+
+const (
+	unknown opinion = iota
+	yes
+	no
+)
+
+func (a *auditor) wideRights(s Subject) *wideRights {
+	w := &wideRights{who: identityOf(s)}
+	for _, one := range w.who {
+		for _, g := range a.rights.inCluster[one] {
+			if wideGrant(g) {
+				w.grants = append(w.grants, g)
+			}
+		}
+	}
+	return w
+}
+
+// allow reports whether any of the grants may answer an ask of that act: of an object at
+// least, whatever its name is.
+func (w *wideRights) allow(first firstAsk, number int) bool {
+	if missing := number + 1 - len(w.may); missing > 0 {
+		w.may = append(w.may, make([]opinion, missing)...)
+	}
+	if w.may[number] == unknown {
+		w.may[number] = no
+		if slices.ContainsFunc(w.grants, func(g grant) bool {
+			if first.any {
+				return g.rules.acts(first.verb, true)
+			}
+			return g.rules.answer(first.act).some
+		}) {
+			w.may[number] = yes
+		}
+	}
+	return w.may[number] == yes
+}
+
+// openWidely returns the paths to the deployer that are open by rights over the whole
+// cluster, at least one of which is the subject's own. It only looks at needs whose first
+// ask these may answer: a cluster has a thousand deployers and hundreds of such subjects.
+func (a *auditor) openWidely(w *wideRights, d *deployer) []opened {
+	var open []opened
+	for i, path := range a.paths(d) {
+		var needs []int
+		for _, group := range a.last.first[i] {
+			if w.allow(group.ask, group.number) {
+				needs = append(needs, group.needs...)
+			}
+		}
+		if len(needs) == 0 {
+			continue
+		}
+		slices.Sort(needs)
+		some := Path{}
+		for _, n := range needs {
+			some.Any = append(some.Any, path.Any[n])
+		}
+		if steps, ok := a.rights.opens(w.who, some, wideGrant, grantedTo(w.who[0])); ok {
+			open = append(open, opened{path, steps})
+		}
+	}
+	return open
+}
+
+// firstAsk is what the first ask of a need is about, without the object; any stands for
+// every verb that begins with the act's.
+type firstAsk struct {
+	act
+	any bool
+}
+
+// firstNeeds are the indexes of a path's needs with the same first ask, which has a number.
+type firstNeeds struct {
+	ask    firstAsk
+	number int
+	needs  []int
+}
+
+// needsByFirstAsk returns a path's needs by their first ask.
+func (a *auditor) needsByFirstAsk(path Path) []firstNeeds {
+	var groups []firstNeeds
+	at := map[int]int{} // the group of an ask's number
+	for i, need := range path.Any {
+		if len(need) == 0 {
+			continue
+		}
+		first := firstAsk{act{need[0].Verb, need[0].Group, need[0].Resource}, need[0].AnyAct}
+		number, known := a.firstAsks[first]
+		if !known {
+			number = len(a.firstAsks)
+			a.firstAsks[first] = number
+		}
+		group, known := at[number]
+		if !known {
+			group = len(groups)
+			at[number] = group
+			groups = append(groups, firstNeeds{ask: first, number: number})
+		}
+		groups[group].needs = append(groups[group].needs, i)
+	}
+	return groups
+}
+
 // paths returns the paths to the deployer, which are made once.
 func (a *auditor) paths(d *deployer) []Path {
 	if a.last.deployer != d {
 		a.last.deployer, a.last.paths = d, a.rights.paths(d.target)
-		a.last.needs = nil
+		a.last.needs, a.last.first = nil, nil
 		for _, path := range a.last.paths {
 			a.last.needs = append(a.last.needs, needsByNamespace(path))
+			a.last.first = append(a.last.first, a.needsByFirstAsk(path))
 		}
 	}
 	return a.last.paths

@@ -116,9 +116,13 @@ type auditor struct {
 	last  struct {
 		deployer *deployer
 		paths    []Path
-		// needs are the indexes of each path's needs, by namespace.
+		// needs are the indexes of each path's needs, by namespace; first those by what
+		// their first ask is about.
 		needs []map[string][]int
+		first [][]firstNeeds
 	}
+	// firstAsks are the numbers of what first asks are about, of all deployers' paths.
+	firstAsks map[firstAsk]int
 }
 
 // Audit returns the report on a snapshot.
@@ -135,7 +139,7 @@ func Audit(s *Snapshot, o Options) *Report {
 }
 
 func newAuditor(s *Snapshot) *auditor {
-	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
+	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), firstAsks: map[firstAsk]int{}, homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
 		labelled: map[string][]*Namespace{}, led: map[string]bool{}, accounts: map[Subject]*ServiceAccount{}, clusterRoles: map[string]*Role{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
 		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, reported: map[reportedPart]bool{}, powerful: map[Subject]bool{}, added: map[string]int{}, nodePaths: map[string]Path{}}
 	for i := range s.Namespaces {
