@@ -10,6 +10,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"helm-tenant/cluster"
@@ -33,6 +34,8 @@ type LostRecordError struct {
 	HelmAccount bool
 	// Engine is the engine in the label of Home; it is empty if Home has no such label.
 	Engine tenant.Engine
+	// Stopped reports whether the tenant's Tiller is scaled to no replicas, as in a migration.
+	Stopped bool
 	// FormerHome is the namespace that all Namespaces name as the tenant's home, if Home
 	// is empty; it is empty if they name none, or several.
 	FormerHome string
@@ -65,8 +68,9 @@ func (e *LostRecordError) Ways() []tenant.Tenant {
 		}
 		return t
 	}
-	// A Tiller's tenant may have been in a migration.
-	if e.Engine == tenant.EngineBoth || e.Engine == tenant.EngineImpersonation {
+	// In a migration the label says both, and the tenant is to have one of them in the end. A
+	// Tiller's tenant may have been in one.
+	if e.Engine == tenant.EngineBoth && !e.Stopped || e.Engine == tenant.EngineImpersonation {
 		return []tenant.Tenant{way(e.Engine)}
 	}
 	var ways []tenant.Tenant
@@ -105,6 +109,9 @@ func lostTenant(live *cluster.Live, name string) *LostRecordError {
 			homes[live.Get(key).GetAnnotations()[tenant.AnnotationHome]] = true
 		case key.Kind == "ClusterRoleBinding":
 			lost.AllNamespaces = true
+		case key.Kind == "Deployment":
+			replicas, given, _ := unstructured.NestedInt64(live.Get(key).Object, "spec", "replicas") // no number is not none
+			lost.Stopped = lost.Stopped || given && replicas == 0
 		}
 	}
 	if len(lost.Namespaces) == 0 && !lost.AllNamespaces { // anybody can label objects of other kinds

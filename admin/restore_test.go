@@ -218,6 +218,33 @@ func TestLostRecord(t *testing.T) {
 	}
 }
 
+// TestLostInAMigration: the home of a tenant that migrates has the label of both engines, and
+// the tenant is to have one of them.
+func TestLostInAMigration(t *testing.T) {
+	w := empty().after(t, asked(engine(tenant.EngineBoth)))
+	w.objects = slices.DeleteFunc(slices.Clone(w.objects), func(o runtime.Object) bool { return cluster.KeyOf(o).Name == tenant.RecordName })
+	bare := Request{Tenant: tenant.Tenant{Name: "t"}}
+	engines := func() (all []tenant.Engine) {
+		for _, way := range lostTenant(w.facts(t, bare).live, "t").Ways() {
+			all = append(all, way.Engine)
+		}
+		return all
+	}
+	if got := engines(); !slices.Equal(got, []tenant.Engine{tenant.EngineBoth}) {
+		t.Errorf("with a Tiller: %v", got)
+	}
+	for _, object := range w.objects {
+		if tiller, ok := object.(*unstructured.Unstructured); ok && tiller.GetKind() == "Deployment" {
+			if err := unstructured.SetNestedField(tiller.Object, int64(0), "spec", "replicas"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := engines(); !slices.Equal(got, []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation}) {
+		t.Errorf("with a stopped Tiller: %v", got)
+	}
+}
+
 // onlyNamespaces is true of what an init writes first, and of ClusterRoles.
 func onlyNamespaces(key cluster.Key) bool {
 	return key.Kind == "Namespace" || key.Kind == "ClusterRole"
