@@ -44,9 +44,9 @@ func NewReach(s *Snapshot) *Reach {
 }
 
 // Ways returns all bindings, and others only together, through which a subject reaches the
-// deployers with that home. Where the subject can act as none of these by them, the way that
-// leads there through somebody else is added. Which groups a user is in nobody knows before they log in: only those that the API
-// server adds by itself count.
+// deployers with that home. Where the subject can act as none of these by them, the ways that
+// lead there through somebody else are added. Which groups a user is in nobody knows before
+// they log in: only those that the API server adds by itself count.
 func (r *Reach) Ways(home string, subject Subject) []Way {
 	a := r.auditor
 	var ways []Way
@@ -78,7 +78,7 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 	for _, reached := range a.canReach(subject, nil) {
 		if reached.Home == home && (len(ways) == 0 || len(reached.Through) > 0) {
 			for _, path := range reached.Paths {
-				ways = append(ways, chained(path))
+				ways = append(ways, chained(path.withoutLastAsk(reached.Through)))
 			}
 		}
 	}
@@ -92,6 +92,26 @@ func chained(path OpenPath) Way {
 		way.Chain = append(way.Chain, visible.Chain(chain))
 	}
 	return way
+}
+
+// withoutLastAsk returns the path without the rights that the last of those through whom it
+// leads needs, so that merge makes one way of all that the same bindings open.
+func (path OpenPath) withoutLastAsk(through []string) OpenPath {
+	if len(through) == 0 {
+		return path
+	}
+	last := through[len(through)-1]
+	var chains [][]string
+	for _, chain := range path.Chains {
+		if chain[0] == last {
+			chain = chain[:len(chain)-1]
+		}
+		if !slices.ContainsFunc(chains, func(have []string) bool { return slices.Equal(have, chain) }) {
+			chains = append(chains, chain)
+		}
+	}
+	path.Chains = chains
+	return path
 }
 
 // merge makes one way of those by the same bindings: a tenant of two engines has two
