@@ -119,6 +119,9 @@ func (s server) CheckHomes(ctx context.Context, k *tenant.Kubeconfig, homes []st
 	if two, ok := errors.AsType[*twoHomesError](err); ok {
 		return explainTwoHomes(k, two)
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	return nil
 }
 
@@ -149,15 +152,20 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 	if two, ok := errors.AsType[*twoHomesError](err); ok {
 		return r, explainTwoHomes(k, two)
 	}
+	none := func(format string, args ...any) error {
+		return withHint(&wrapper.NoRecordError{Err: fmt.Errorf(format, args...)}, hints...)
+	}
 	switch {
+	case ctx.Err() != nil:
+		return r, context.Cause(ctx)
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
-		return r, withHint(fmt.Errorf("the namespaces of %s are not known: you are no member, or there is no such tenant: %w", name, err), hints...)
+		return r, none("the namespaces of %s are not known: you are no member, or there is no such tenant: %w", name, err)
 	case isUnusable(err):
-		return r, err
+		return r, &wrapper.NoRecordError{Err: err}
 	case err != nil:
-		return r, withHint(fmt.Errorf("the namespaces of %s are not known: %w", name, err), hints...)
+		return r, none("the namespaces of %s are not known: %w", name, err)
 	case r.Name != "" && record.Name != r.Name, record.Home() != home:
-		return r, withHint(fmt.Errorf("the record in namespace %q of %s is that of tenant %q with the home %q, not of %s", home, k.Where(), record.Name, record.Home(), name), hints...)
+		return r, none("the record in namespace %q of %s is that of tenant %q with the home %q, not of %s", home, k.Where(), record.Name, record.Home(), name)
 	}
 	return r.WithRecord(home, record), nil
 }

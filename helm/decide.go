@@ -148,6 +148,9 @@ func (c Call) decideNamespace(d *Decision, place Place) error {
 		d.Namespace = typed
 		return nil
 	}
+	if major > 2 && c.Outer.Namespace && c.Outer.NamespaceValue == "" {
+		given = true // to the helm that started us
+	}
 	acts := class == Namespaced || class == Plugin && major > 2
 	if major > 2 && !given {
 		named, known := c.namespaceNamed(place, d.Tenant)
@@ -183,7 +186,7 @@ func (c Call) decideNamespace(d *Decision, place Place) error {
 func (c Call) namespaceNamed(place Place, r tenant.Resolved) (name string, known bool) {
 	exported, other := c.Env.get(envvar.Namespace), c.Env.get(envvar.Tenant)
 	switch {
-	case c.Outer.Namespace && c.Outer.NamespaceValue != "":
+	case c.Outer.Namespace:
 		return exported, true
 	case c.Hidden == nil && other != "" && other != r.Name:
 		return "", true

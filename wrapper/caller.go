@@ -98,11 +98,20 @@ type Cluster interface {
 	// NamespaceLabels reads the labels and annotations of the context's namespace, which
 	// name its tenant.
 	NamespaceLabels(ctx context.Context, k *tenant.Kubeconfig, namespace string) (labels, annotations map[string]string, err error)
-	// ReadNamespaces completes a tenant from its record.
+	// ReadNamespaces completes a tenant from its record. The error is a *NoRecordError
+	// unless the caller gave up, or two homes have a record.
 	ReadNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved) (tenant.Resolved, error)
 	// CheckHomes refuses a tenant if more than one of these homes has a record of it.
 	CheckHomes(ctx context.Context, k *tenant.Kubeconfig, homes []string) error
 }
+
+// NoRecordError reports that no record of a tenant could be read: it is missing, it is that
+// of another tenant, the caller may not read it, or the API server did not answer.
+type NoRecordError struct{ Err error }
+
+func (e *NoRecordError) Error() string { return e.Err.Error() }
+
+func (e *NoRecordError) Unwrap() error { return e.Err }
 
 // Resolve finds the tenant of a call: the one in flag, or the one of the environment and
 // kubeconfig. The error is that of tenant.Kubeconfig's Resolve.
@@ -120,13 +129,14 @@ func (c Caller) Decide(ctx context.Context, call helm.Call, client helm.Client, 
 	d, err := call.Decide(client, place, r)
 	if unknown, ok := errors.AsType[*helm.NamespacesUnknownError](err); ok {
 		known, failed := cluster.ReadNamespaces(ctx, k, r)
+		_, none := errors.AsType[*NoRecordError](failed)
 		switch {
 		case failed == nil:
 			return call.Decide(client, place, known)
-		case unknown.Without == nil || errors.Is(failed, errAsk):
-			return helm.Decision{}, failed
+		case none && unknown.Without != nil:
+			return *unknown.Without, nil
 		}
-		d, err = *unknown.Without, nil
+		return helm.Decision{}, failed
 	}
 	if homes := HomesOf(k, r); err == nil && len(homes) > 1 && r.Rule != tenant.RuleNamespaceLabel {
 		err = cluster.CheckHomes(ctx, k, homes)

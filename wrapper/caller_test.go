@@ -27,8 +27,8 @@ func (r recorded) ReadNamespaces(_ context.Context, _ *tenant.Kubeconfig, of ten
 func (recorded) CheckHomes(context.Context, *tenant.Kubeconfig, []string) error { return nil }
 
 // TestCreateNamespaceOfNamed: whether --create-namespace names a namespace that is there is
-// asked of the record of a tenant that is only named. A record that can't be read keeps no
-// command from helm.
+// asked of the record of a tenant that is only named. Without a record helm decides, but not
+// after a Ctrl-C.
 func TestCreateNamespaceOfNamed(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "config")
 	if err := os.WriteFile(config, []byte(kubeconfig), 0o600); err != nil {
@@ -41,7 +41,8 @@ func TestCreateNamespaceOfNamed(t *testing.T) {
 	}{
 		"the tenant's":             {recorded{namespaces: []string{"b", "a"}}, left},
 		"another's":                {recorded{namespaces: []string{"b"}}, kept},
-		"no record":                {recorded{unreadable: errors.New("forbidden")}, kept},
+		"no record":                {recorded{unreadable: &NoRecordError{errors.New("forbidden")}}, kept},
+		"a Ctrl-C":                 {recorded{unreadable: context.Canceled}, ""},
 		"the cluster is not asked": {filesOnly{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

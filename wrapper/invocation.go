@@ -89,9 +89,9 @@ func (c Caller) Invocation(d helm.Decision, k *tenant.Kubeconfig) (helm.Invocati
 	return d.Invocation(c.Env.Environ, file), nil
 }
 
-// withoutTenant decides about a command for which no tenant was found for the reason why:
-// most are refused, and a helm plugin that may work on files alone is run without a
-// cluster.
+// withoutTenant decides about a command without a tenant; why is the reason that none was
+// found. Most commands are refused, and a helm plugin that may work on files alone is run
+// without a cluster.
 func (c Caller) withoutTenant(client helm.Client, class helm.Class, why error) (Start, error) {
 	line := c.Call.Line
 	_, isUnresolved := errors.AsType[*tenant.UnresolvedError](why)
