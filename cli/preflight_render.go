@@ -93,6 +93,9 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 		return preflight.Rendering{}, err
 	}
 	rendering, err := preflight.RenderingOfDryRun(attempt(exact), folders)
+	if rendering.ApplyMethod != "" { // an upgrade goes on as the release was made
+		f.question.ServerSide = rendering.ApplyMethod == "ssa"
+	}
 	if err != nil || !rendering.Lists || f.deployment.Is("disable-openapi-validation") {
 		return rendering, err
 	}

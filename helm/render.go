@@ -97,8 +97,8 @@ func (d *Deployment) Is(names ...string) bool {
 	return set
 }
 
-// ServerSide reports whether helm uses server-side apply, which is Helm 4's default. The
-// release's own setting, which an upgrade may use, is not considered.
+// ServerSide reports whether helm uses server-side apply for a new release, which is Helm 4's
+// default. An upgrade goes on as the release was made, unless a flag says how.
 func (d *Deployment) ServerSide() bool {
 	return d.Major >= 4 && d.Value("server-side") != "false"
 }

@@ -300,13 +300,15 @@ func (q Question) runs(events []string) bool {
 }
 
 // Dump is helm's release as its dry run prints it in JSON
-// (helm.sh/helm/v3/pkg/release, Release).
+// (helm.sh/helm/v4/pkg/release/v1, Release).
 type Dump struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
 	Version   int    `json:"version"`
 	Manifest  string `json:"manifest"`
-	Hooks     []struct {
+	// ApplyMethod is "ssa" if Helm 4 writes the objects by server-side apply, "csa" if not.
+	ApplyMethod string `json:"apply_method"`
+	Hooks       []struct {
 		Path     string `json:"path"`
 		Manifest string `json:"manifest"`
 	} `json:"hooks"`

@@ -30,6 +30,8 @@ type Rendering struct {
 	Name string
 	// Version is the revision that the release would have; 0 where that is not known.
 	Version int
+	// ApplyMethod is how Helm 4 writes the objects, "ssa" or "csa"; empty if it is not known.
+	ApplyMethod string
 	// served are the kinds of which helm said that they are not; nil where it said
 	// nothing of the kind.
 	unserved map[schema.GroupVersionKind]bool
@@ -103,7 +105,7 @@ func RenderingOfRefused(exact, plain *Attempt) (Rendering, error) {
 // The error says that the dry run printed no release, or more than can be judged.
 func RenderingOfDryRun(exact, crds *Attempt) (Rendering, error) {
 	dump, rendered, err := ParseDump(exact.Text)
-	r := Rendering{Rendered: rendered, Name: dump.Name, Version: dump.Version}
+	r := Rendering{Rendered: rendered, Name: dump.Name, Version: dump.Version, ApplyMethod: dump.ApplyMethod}
 	if err != nil {
 		return r, err
 	}

@@ -32,6 +32,7 @@ func TestOddObjects(t *testing.T) {
 			number, written := 0, 0
 			for name, text := range charts {
 				number++
+				text = strings.ReplaceAll(text, "metadata: {name: R", `metadata: {annotations: {revision: "{{ .Release.Revision }}"}, name: R`) // an upgrade changes it
 				release, folder := fmt.Sprintf("odd-%d", number), chart(t, text, tenant+"-a")
 				for _, command := range []string{"install", "upgrade"} {
 					judged := user.run(t, "preflight", command, release, folder)
@@ -49,6 +50,29 @@ func TestOddObjects(t *testing.T) {
 				t.Error("nothing was written")
 			}
 		})
+	}
+}
+
+// TestUpgradeByAnotherHelm: an upgrade by Helm 4 goes on with the patches of Helm 3, which
+// made the release, and fits where these do.
+func TestUpgradeByAnotherHelm(t *testing.T) {
+	w := start(t)
+	user := w.newTenant(t, "moved", "3")
+	text := workload("Deployment", container(`, env: [{name: A, value: "{{ .Release.Revision }}"}, {name: A, value: "2"}]`))
+	folder := chart(t, text, "moved-a")
+	if r := user.run(t, "install", "web", folder); r.code != 0 {
+		t.Fatal(r)
+	}
+	user.helm = w.Bin("helm4")
+	for _, test := range []struct {
+		flag string
+		code int
+	}{{"--server-side=auto", 0}, {"--server-side=false", 0}, {"--server-side=true", 4}} {
+		judged := user.run(t, "preflight", "upgrade", "web", folder, test.flag)
+		done := user.run(t, "upgrade", "web", folder, test.flag)
+		if judged.code != test.code || (done.code == 0) != (test.code == 0) {
+			t.Errorf("%s: %v\nand %v", test.flag, judged, done)
+		}
 	}
 }
 
