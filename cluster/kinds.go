@@ -23,7 +23,7 @@ type kind struct {
 	before string
 }
 
-// older is the kind as API servers have it that lack its version, where there is such one.
+// older returns the kind in the version of older API servers; false if there is none.
 func (k kind) older() (kind, bool) {
 	older := k
 	older.resource.Version, older.before = k.before, ""

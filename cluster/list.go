@@ -203,7 +203,7 @@ func (c *Client) each(ctx context.Context, kindName, namespace string, options m
 	return err
 }
 
-// eachOf is each for a kind of that version alone.
+// eachOf is each without the fallback to an older version.
 func (c *Client) eachOf(ctx context.Context, k kind, kindName, namespace string, options metav1.ListOptions, do func(*unstructured.Unstructured)) error {
 	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		return c.resource(k, namespace).List(ctx, options)
