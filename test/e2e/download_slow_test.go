@@ -54,7 +54,7 @@ func TestDownloadFromSlowServer(t *testing.T) {
 					harness.Program(t, client.name)
 					i := newInstalling(t)
 					script := filepath.Join(i.dir, "scripts", "install.sh")
-					edit(t, script, "patience=60 ", "patience=2 ")
+					edit(t, script, "patience=60 ", "patience=5 ")
 					edit(t, script, "largest=1048576 ", "largest=8192 ") // 4 MiB
 					address := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						asked := filepath.Base(r.URL.Path)

@@ -112,7 +112,8 @@ func (s *scenario) sample(writes int) (kills []kill) {
 }
 
 func (s *scenario) run(t *testing.T, w *world) (int, error) {
-	ctx := context.Background()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	undisturbed := s.one(0)
 	if err := s.setUp(ctx, w, undisturbed); err != nil {
 		return 0, err

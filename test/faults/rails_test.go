@@ -81,10 +81,17 @@ func ready(ctx context.Context, w *world, name string) error {
 		return err
 	}
 	go func() {
-		for range time.Tick(300 * time.Millisecond) {
+		tick := time.NewTicker(300 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done(): // the scenario has ended
+				return
+			case <-tick.C:
+			}
 			all, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
 			if err != nil {
-				return // the cluster has ended
+				continue
 			}
 			for i := range all.Items {
 				pod := &all.Items[i]
