@@ -1,0 +1,78 @@
+package rails
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var (
+	hostAnnotation = regexp.MustCompile(strings.ReplaceAll(hostAnnotations, `\\`, `\`))
+	textAnnotation = regexp.MustCompile(strings.ReplaceAll(textAnnotations, `\\`, `\`))
+	plainHosts     = regexp.MustCompile(`^[a-z0-9*.-]*$`)
+)
+
+const redirectAnnotation = "/from-to-www-redirect"
+
+// annotationsOf returns the annotations that policies judge; nil if there are none.
+func annotationsOf(meta *metav1.ObjectMeta) map[string]string {
+	var judged map[string]string
+	for key, value := range meta.Annotations {
+		if hostAnnotation.MatchString(key) || textAnnotation.MatchString(key) || strings.HasSuffix(key, redirectAnnotation) {
+			if judged == nil {
+				judged = map[string]string{}
+			}
+			judged[key] = value
+		}
+	}
+	return judged
+}
+
+func (d *Demand) refusedAnnotations(allowed patterns) []string {
+	var refused []string
+	for key, value := range d.Annotations {
+		ok := !textAnnotation.MatchString(key)
+		if hostAnnotation.MatchString(key) && value != "" {
+			for _, host := range strings.Split(value, ",") {
+				host = strings.ToLower(strings.TrimSpace(host))
+				ok = ok && plainHosts.MatchString(host) && allowed.allow(host)
+			}
+		}
+		if strings.HasSuffix(key, redirectAnnotation) && !slices.Contains([]string{"", "0", "f", "false"}, strings.ToLower(value)) {
+			for _, host := range d.Hosts {
+				other, has := strings.CutPrefix(host, "www.")
+				if !has {
+					other = "www." + host
+				}
+				ok = ok && allowed.allow(other)
+			}
+		}
+		if !ok {
+			refused = append(refused, key)
+		}
+	}
+	slices.Sort(refused)
+	return refused
+}
+
+// patterns are the hosts that a tenant may serve.
+type patterns []string
+
+// allow reports whether a pattern allows a host of an Ingress, in which a wildcard stands
+// for one label.
+func (p patterns) allow(host string) bool {
+	return slices.ContainsFunc(p, func(pattern string) bool {
+		if pattern == host {
+			return true
+		}
+		suffix, wild := strings.CutPrefix(pattern, "*.")
+		label, ends := strings.CutSuffix(host, "."+suffix)
+		return wild && ends && label != "" && !strings.Contains(label, ".")
+	})
+}
+
+func (p patterns) refused(hosts []string) []string {
+	return slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return host != "" && p.allow(host) })
+}
