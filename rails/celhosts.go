@@ -31,31 +31,49 @@ func allowed(host string, oneLabel bool) string {
 
 // These are annotations with which a controller of Ingresses, of DNS or of certificates
 // serves more hosts than the rules have, as comma-separated lists of hosts, or takes
-// configuration as text.
+// configuration as text. Traefik compares the parts of a key without regard to case, and
+// takes any word for the index of a list (github.com/traefik/paerser/parser).
 const (
-	hostAnnotations = `(/(server-alias|host-aliases|hostname|internal-hostname|hostname-extension|redirect-from|router\\.tls\\.domains\\.[0-9]+\\.(main|sans)|http-managed-certificate-domains)` +
+	hostAnnotations = `(?i)(/(server-alias|host-aliases|hostname|internal-hostname|hostname-extension|redirect-from|router\\.tls\\.domains\\.[^.]+\\.(main|sans)|http-managed-certificate-domains)` +
 		`|^cert-manager\\.io/(alt-names|common-name)|^dns\\.alpha\\.kubernetes\\.io/(external|internal)|^zalando\\.org/dnsname` +
-		`|^(dns|cert)\\.gardener\\.cloud/(dnsnames|commonname)|^k8s\\.ngrok\\.com/(domain|url)|^cis\\.f5\\.com/host)$`
+		`|^(dns|cert)\\.gardener\\.cloud/(dnsnames|commonname)|^(k8s\\.)?ngrok\\.com/(domain|url)|^cis\\.f5\\.com/host)$`
 	textAnnotations = `(?i)(snippet|server-alias-regex|/config-[a-z-]+$|^getambassador\\.io/config$|^alb\\.ingress\\.kubernetes\\.io/conditions\\.|^zalando\\.org/skipper-routes$` +
 		`|/redirect-from-regex$|/router\\.(pathmatcher|rulesyntax)$|/rule-type$|/route-acl$|/ingress\\.https?-rules$)`
-	allowedHosts = `" + (variables.hosts == [""] ? "none" : variables.hosts.join(", "))`
+	// urlAnnotations are those among hostAnnotations whose value is a URL with the host.
+	urlAnnotations = `(?i)^(k8s\\.)?ngrok\\.com/url$`
+	// hostURL matches a URL, or the host alone. It has no user, which could be taken for
+	// the host. The value is in lower case.
+	hostURL = `^([a-z][a-z0-9+.-]*://)?([a-z0-9*.-]+)(:[0-9]+)?(/.*)?$`
+	// publishedHosts is the annotation by which Gardener publishes hosts, or those that the
+	// object's own spec has, which other rules judge: publishedOwn is its value then.
+	publishedHosts = "dns.gardener.cloud/dnsnames"
+	publishedOwn   = "*"
+	allowedHosts   = `" + (variables.hosts == [""] ? "none" : variables.hosts.join(", "))`
 )
 
-// hostAnnotationRules restrict the hosts that annotations add to a Service or Ingress.
-func hostAnnotationRules() []admissionv1.Validation {
-	return annotationRules("variables.annotations", "variables.wereAnnotations")
+// hostAnnotationRules restrict the hosts that an object's annotations add. publishes says
+// that publishedHosts may be publishedOwn.
+func hostAnnotationRules(publishes bool) []admissionv1.Validation {
+	return annotationRules("variables.annotations", "variables.wereAnnotations", publishes)
 }
 
 // annotationRules judge the annotations in one CEL variable given those in another, from
 // before the update.
-func annotationRules(now, was string) []admissionv1.Validation {
+func annotationRules(now, was string, publishes bool) []admissionv1.Validation {
+	hosts := now + `[k].split(",").map(h, h.trim().lowerAscii())` +
+		// CEL of Kubernetes 1.30 finds a match, and no part of one.
+		`.map(h, k.matches("` + urlAnnotations + `") && h.matches("` + hostURL + `") ? h.find("^([a-z][a-z0-9+.-]*://)?[a-z0-9*.-]+").find("[a-z0-9*.-]+$") : h)`
+	own := ""
+	if publishes {
+		own = ` || (k == ` + quoted(publishedHosts) + ` && ` + now + `[k] == ` + quoted(publishedOwn) + `)`
+	}
 	unchanged := `(k in ` + was + ` && ` + was + `[k] == ` + now + `[k])`
 	matching := func(pattern string) string {
 		return now + `.filter(k, k.matches("` + pattern + `")).join(", ")`
 	}
 	return []admissionv1.Validation{
-		rule(`!variables.restricted || `+now+`.all(k, !k.matches("`+hostAnnotations+`") || `+unchanged+
-			` || `+now+`[k] == "" || `+now+`[k].split(",").map(h, h.trim().lowerAscii()).all(h, h.matches("^[a-z0-9*.-]*$") && `+allowed("h", true)+`))`,
+		rule(`!variables.restricted || `+now+`.all(k, !k.matches("`+hostAnnotations+`") || `+unchanged+own+
+			` || `+now+`[k] == "" || `+hosts+`.all(h, h.matches("^[a-z0-9*.-]*$") && `+allowed("h", true)+`))`,
 			"an annotation adds hosts that the tenant may not serve",
 			`"an annotation (" + `+matching(hostAnnotations)+` + ") adds hosts other than those allowed: `+allowedHosts),
 		rule(`!variables.restricted || `+now+`.all(k, !k.matches("`+textAnnotations+`") || `+unchanged+`)`,
@@ -99,7 +117,7 @@ func ingresses() policy {
 			rule(`!variables.restricted || !variables.redirects || variables.ruled.filter(h, !(variables.redirected && h in variables.wereRuled))`+
 				`.map(h, h.startsWith("www.") ? h.substring(4) : "www." + h).all(h, `+allowed("h", true)+`)`,
 				"from-to-www-redirect adds a host that the tenant may not serve", `"from-to-www-redirect adds a host other than those allowed: `+allowedHosts),
-		}, hostAnnotationRules()...),
+		}, hostAnnotationRules(true)...),
 	}
 }
 
@@ -126,7 +144,8 @@ func gateways() []policy {
 				admissionv1.Variable{Name: "infrastructure", Expression: infrastructure("object")},
 				admissionv1.Variable{Name: "wereInfrastructure", Expression: `oldObject == null ? {} : ` + infrastructure("oldObject")}),
 			rules: slices.Concat([]admissionv1.Validation{rule(`!variables.restricted || variables.refused.size() == 0`, "a listener serves a host that the tenant may not serve",
-				`"a listener here can't serve " + variables.refused.join(", ") + "; allowed: `+allowedHosts)}, hostAnnotationRules(), annotationRules("variables.infrastructure", "variables.wereInfrastructure")),
+				`"a listener here can't serve " + variables.refused.join(", ") + "; allowed: `+allowedHosts)}, hostAnnotationRules(w.kind == "gateways"),
+				annotationRules("variables.infrastructure", "variables.wereInfrastructure", false)),
 		})
 	}
 	return all
@@ -151,7 +170,7 @@ func routes() []policy {
 				admissionv1.Variable{Name: "hadNone", Expression: `variables.judged && (!has(oldObject.spec.hostnames) || oldObject.spec.hostnames.size() == 0)`},
 				admissionv1.Variable{Name: "refused", Expression: `variables.none ? (variables.hadNone ? [] : ["every host (no hostnames)"]) : object.spec.hostnames.filter(h, !` + kept + ` && !` + allowed("h", false) + `)`}),
 			rules: append([]admissionv1.Validation{rule(`!variables.restricted || variables.mesh || variables.refused.size() == 0`, "a route serves a host that the tenant may not serve",
-				`"a route here can't serve " + variables.refused.join(", ") + "; allowed: `+allowedHosts)}, hostAnnotationRules()...),
+				`"a route here can't serve " + variables.refused.join(", ") + "; allowed: `+allowedHosts)}, hostAnnotationRules(false)...),
 		})
 	}
 	return all

@@ -118,6 +118,9 @@ func OfPod(spec *corev1.PodSpec) *Demand {
 // OfIngress returns the demand of an Ingress.
 func OfIngress(i *networkingv1.Ingress) *Demand {
 	d := &Demand{DefaultBackend: i.Spec.DefaultBackend != nil, Annotations: annotationsOf(&i.ObjectMeta)}
+	if d.Annotations[publishedHosts] == publishedOwn { // the hosts of its rules
+		delete(d.Annotations, publishedHosts)
+	}
 	for _, rule := range i.Spec.Rules {
 		d.Hosts = append(d.Hosts, rule.Host)
 	}

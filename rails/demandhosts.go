@@ -11,6 +11,8 @@ import (
 var (
 	hostAnnotation = regexp.MustCompile(strings.ReplaceAll(hostAnnotations, `\\`, `\`))
 	textAnnotation = regexp.MustCompile(strings.ReplaceAll(textAnnotations, `\\`, `\`))
+	urlAnnotation  = regexp.MustCompile(strings.ReplaceAll(urlAnnotations, `\\`, `\`))
+	urlWithHost    = regexp.MustCompile(hostURL)
 	plainHosts     = regexp.MustCompile(`^[a-z0-9*.-]*$`)
 )
 
@@ -37,6 +39,9 @@ func (d *Demand) refusedAnnotations(allowed patterns) []string {
 		if hostAnnotation.MatchString(key) && value != "" {
 			for _, host := range strings.Split(value, ",") {
 				host = strings.ToLower(strings.TrimSpace(host))
+				if parts := urlWithHost.FindStringSubmatch(host); parts != nil && urlAnnotation.MatchString(key) {
+					host = parts[2]
+				}
 				ok = ok && plainHosts.MatchString(host) && allowed.allow(host)
 			}
 		}

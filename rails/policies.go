@@ -229,7 +229,7 @@ func services() policy {
 			// A load balancer sets addresses for all Services of the cluster.
 			rule(`variables.balanced.all(i, i in variables.wasBalanced) || authorizer.group("").resource("services").subresource("status").check("update").allowed()`,
 				"only a load balancer's controller sets the addresses in a Service's status", `"only a load balancer's controller sets the addresses in a Service's status"`),
-		}, hostAnnotationRules()...),
+		}, hostAnnotationRules(false)...),
 	}
 }
 

@@ -144,6 +144,10 @@ func attempts() []struct{ what, refusedBy, object string } {
 		{"an alias", "ingresses", ingress("nginx.ingress.kubernetes.io/server-alias: 'x.team.example.com,shop.example.com'", "host: x.team.example.com, ")},
 		{"an alias of the tenant's own", "", ingress("nginx.ingress.kubernetes.io/server-alias: 'y.team.example.com'", "host: x.team.example.com, ")},
 		{"a snippet", "ingresses", ingress("nginx.ingress.kubernetes.io/configuration-snippet: 'x'", "host: x.team.example.com, ")},
+		{"another's host by Traefik", "ingresses", ingress("traefik.ingress.kubernetes.io/router.tls.domains.0.Main: shop.example.com", "host: x.team.example.com, ")},
+		{"the hosts of its rules by Gardener", "", ingress("dns.gardener.cloud/dnsnames: '*'", "host: x.team.example.com, ")},
+		{"an allowed host by a URL", "", "{apiVersion: v1, kind: Service, metadata: {annotations: {ngrok.com/url: 'tls://x.team.example.com:443'}}, spec: {ports: [{port: 80}]}}"},
+		{"another's host by a URL", "services", "{apiVersion: v1, kind: Service, metadata: {annotations: {ngrok.com/url: 'tls://x.team.example.com@shop.example.com'}}, spec: {ports: [{port: 80}]}}"},
 		{"other annotations", "", ingress("nginx.ingress.kubernetes.io/rewrite-target: /", "host: x.team.example.com, ")},
 	}
 	for kind, shape := range map[string]string{

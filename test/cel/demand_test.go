@@ -73,6 +73,9 @@ func TestDemands(t *testing.T) {
 			"metadata: {name: x}, spec: {}", "metadata: {name: x}, spec: {externalIPs: []}", "metadata: {name: x}, spec: {externalIPs: [10.0.0.1], ports: [{port: 80}]}",
 			"metadata: {name: x, annotations: {external-dns.alpha.kubernetes.io/hostname: x.team.example.com}}, spec: {}",
 			"metadata: {name: x, annotations: {external-dns.alpha.kubernetes.io/hostname: 'x.team.example.com, bank.com'}}, spec: {}",
+			"metadata: {name: x, annotations: {dns.gardener.cloud/dnsnames: '*'}}, spec: {}", "metadata: {name: x, annotations: {ngrok.com/url: 'tls://x.team.example.com'}}, spec: {}",
+			"metadata: {name: x, annotations: {k8s.ngrok.com/url: 'tls://a.com:443/b'}}, spec: {}", "metadata: {name: x, annotations: {ngrok.com/url: 'tls://bank.com'}}, spec: {}",
+			"metadata: {name: x, annotations: {ngrok.com/url: 'tls://a.com@bank.com'}}, spec: {}", "metadata: {name: x, annotations: {external-dns.alpha.kubernetes.io/hostname: 'tls://a.com'}}, spec: {}",
 		},
 		"persistentvolumeclaims": {"metadata: {name: x}, spec: {}", "metadata: {name: x}, spec: {volumeName: ''}", "metadata: {name: x}, spec: {volumeName: v}"},
 		"ingresses": {
@@ -87,6 +90,9 @@ func TestDemands(t *testing.T) {
 			"metadata: {name: x, annotations: {nginx.ingress.kubernetes.io/from-to-www-redirect: 'F'}}, spec: {rules: [{host: a.com}]}",
 			"metadata: {name: x, annotations: {nginx.ingress.kubernetes.io/from-to-www-redirect: 'true'}}, spec: {rules: [{host: www.a.com}]}",
 			"metadata: {name: x, annotations: {cert-manager.io/common-name: bank.com}}, spec: {}",
+			"metadata: {name: x, annotations: {traefik.ingress.kubernetes.io/router.tls.domains.0.Main: bank.com}}, spec: {}", "metadata: {name: x, annotations: {traefik.ingress.kubernetes.io/Router.tls.domains.x.main: a.com}}, spec: {}",
+			"metadata: {name: x, annotations: {dns.gardener.cloud/dnsnames: '*'}}, spec: {rules: [{host: a.com}]}", "metadata: {name: x, annotations: {dns.gardener.cloud/dnsnames: '*,a.com'}}, spec: {rules: [{host: a.com}]}",
+			"metadata: {name: x, annotations: {cert.gardener.cloud/dnsnames: '*'}}, spec: {rules: [{host: a.com}]}",
 		},
 		"pods": {
 			"metadata: {name: x}, spec: {priority: 10}", "metadata: {name: x}, spec: {priorityClassName: batch, priority: 1000}", "metadata: {name: x}, spec: {priorityClassName: other, priority: 11}",

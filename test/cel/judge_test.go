@@ -152,11 +152,22 @@ func TestAnnotationsOfIngresses(t *testing.T) {
 		{"", "traefik.ingress.kubernetes.io/router.tls.domains.0.main: bank.example.com", wild, false},
 		{"", "traefik.ingress.kubernetes.io/router.tls.domains.12.sans: 'y.team.example.com,bank.example.com'", wild, false},
 		{"", "traefik.ingress.kubernetes.io/router.tls.domains.0.main: '*.team.example.com'", wild, true},
+		{"", "traefik.ingress.kubernetes.io/router.tls.domains.0.Main: bank.example.com", wild, false},
+		{"", "traefik.ingress.kubernetes.io/Router.TLS.Domains.0.SANS: bank.example.com", wild, false},
+		{"", "traefik.ingress.kubernetes.io/router.tls.domains.x.main: bank.example.com", wild, false},
+		{"", "traefik.ingress.kubernetes.io/router.tls.domains.0.Main: y.team.example.com", wild, true},
 		{"", "traefik.ingress.kubernetes.io/router.tls.certresolver: letsencrypt", wild, true},
 		{"", "haproxy.org/route-acl: 'hdr(host) bank.example.com'", wild, false},
 		{"", "kubernetes.io/ingress.https-rules: '[{host: bank.example.com}]'", wild, false},
 		{"", "cert.gardener.cloud/dnsnames: bank.example.com", wild, false},
 		{"", "dns.gardener.cloud/dnsnames: y.team.example.com", wild, true},
+		{"", "dns.gardener.cloud/dnsnames: '*'", wild, true},
+		{"", "dns.gardener.cloud/dnsnames: '*'", "{host: bank.example.com}", false},
+		{"", "dns.gardener.cloud/dnsnames: '*,bank.example.com'", wild, false},
+		{"", "dns.gardener.cloud/dnsnames: '*.example.com'", wild, false},
+		{"", "cert.gardener.cloud/dnsnames: '*'", wild, false},
+		{"", "nginx.ingress.kubernetes.io/server-alias: '*'", wild, false},
+		{"", "nginx.ingress.kubernetes.io/server-alias: 'https://y.team.example.com'", wild, false},
 		{"", "zalando.org/dnsname: bank.example.com", wild, false},
 		{"", "k8s.ngrok.com/domain: bank.example.com", wild, false},
 		{"", "appgw.ingress.kubernetes.io/backend-hostname: bank.example.com", wild, true},
@@ -174,6 +185,47 @@ func TestAnnotationsOfIngresses(t *testing.T) {
 	} {
 		if allowed := judge(t, "ingresses", hosts, test.old, fmt.Sprintf(ingress, test.annotation, test.rules)); allowed != test.allowed {
 			t.Errorf("%s, %s: allowed is %t", test.annotation, test.rules, allowed)
+		}
+	}
+}
+
+// TestAnnotationsByKind: what an annotation adds depends on the kind of its object.
+func TestAnnotationsByKind(t *testing.T) {
+	const (
+		service = "{apiVersion: v1, kind: Service, metadata: {name: x, annotations: {%s}}, spec: {}}"
+		gateway = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: x, annotations: {%s}}, spec: {listeners: [{name: a, port: 80, hostname: x.team.example.com}]}}"
+		named   = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: x, annotations: {%s}}, spec: {hostnames: [x.team.example.com]}}"
+		spec    = "dns.gardener.cloud/dnsnames: '*'"
+	)
+	for _, test := range []struct {
+		kind, object, annotation string
+		allowed                  bool
+	}{
+		{"services", service, spec, false},
+		{"services", service, "dns.gardener.cloud/dnsnames: y.team.example.com", true},
+		{"gateways", gateway, spec, true},
+		{"gateways", gateway, "dns.gardener.cloud/dnsnames: '*,bank.example.com'", false},
+		{"gateways", outfitted, spec, false},
+		{"listenersets", gateway, spec, false},
+		{"httproutes", named, spec, false},
+		{"services", service, "k8s.ngrok.com/domain: y.team.example.com", true},
+		{"services", service, "k8s.ngrok.com/domain: bank.example.com", false},
+		{"services", service, "k8s.ngrok.com/url: 'tls://y.team.example.com'", true},
+		{"services", service, "ngrok.com/url: 'tls://Y.team.example.com:443/'", true},
+		{"services", service, "ngrok.com/url: y.team.example.com", true},
+		{"services", service, "ngrok.com/url: 'https://y.team.example.com/a://b'", true},
+		{"services", service, "ngrok.com/url: 'tls://bank.example.com'", false},
+		{"services", service, "NGROK.com/URL: 'tls://bank.example.com'", false},
+		{"services", service, "k8s.ngrok.com/url: 'tls://bank.example.com/y.team.example.com'", false},
+		{"services", service, "ngrok.com/url: 'tls://y.team.example.com@bank.example.com'", false},
+		{"services", service, "ngrok.com/url: 'tls://y.team.example.com:443@bank.example.com'", false},
+		{"services", service, "ngrok.com/url: 'bank.example.com://y.team.example.com@bank.example.com'", false},
+		{"services", service, "ngrok.com/url: 'tls://y.team.example.com,tls://bank.example.com'", false},
+		{"services", service, "ngrok.com/url: 'tls://'", false},
+		{"services", service, "external-dns.alpha.kubernetes.io/hostname: 'tls://y.team.example.com'", false},
+	} {
+		if allowed := judge(t, test.kind, "*.team.example.com", "", fmt.Sprintf(test.object, test.annotation)); allowed != test.allowed {
+			t.Errorf("%s, %s: allowed is %t", test.kind, test.annotation, allowed)
 		}
 	}
 }
