@@ -122,15 +122,15 @@ func (a *auditor) checkTiller(d *deployer) {
 		severity := Critical
 		f.Chains = [][]string{{"any pod of the cluster", workload, "port 44134"}}
 		switch {
+		case n.closed && !n.byService(): // a port of the node leads to the pod, where the policy holds
+			severity = Medium
+			f.Text = fmt.Sprintf("Tiller listens on its pod's address; only the NetworkPolicy %s holds others off, where the network enforces it", strings.Join(n.policies, ", "))
 		case len(n.services) > 0:
 			f.Text = "Tiller listens on its pod's address, and a Service leads there from outside the cluster"
-			if n.services[0] == nodePort {
+			if !n.byService() {
 				f.Text = "Tiller listens on a port of its node, and whoever reaches the node can connect"
 			}
 			f.Chains = [][]string{{"anybody who reaches a node", n.services[0], workload, "port 44134"}}
-		case n.closed:
-			severity = Medium
-			f.Text = fmt.Sprintf("Tiller listens on its pod's address; only the NetworkPolicy %s holds others off, where the network enforces it", strings.Join(n.policies, ", "))
 		case n.partly:
 			severity = High
 			f.Text = fmt.Sprintf("Tiller listens on its pod's address, and the NetworkPolicy %s lets some in", strings.Join(n.policies, ", "))

@@ -59,12 +59,28 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 			e.services = append(e.services, objectName("Service", namespace, service.Name))
 		}
 	}
-	onNode := func(port corev1.ContainerPort) bool { return port.ContainerPort == tillerPort && port.HostPort != 0 }
-	if template.Spec.HostNetwork || slices.ContainsFunc(c.Ports, onNode) {
+	if template.Spec.HostNetwork || hasNodePort(template.Spec) {
 		e.services = append(e.services, nodePort)
 	}
 	return e
 }
+
+// hasNodePort reports whether a port of the node leads to Tiller's port in the pod. The
+// containers of a pod have one address, so it is the same whichever of them declares it. Init
+// containers declare ports only if they keep running.
+func hasNodePort(spec corev1.PodSpec) bool {
+	leads := func(port corev1.ContainerPort) bool {
+		return port.ContainerPort == tillerPort && port.HostPort != 0 && (port.Protocol == "" || port.Protocol == corev1.ProtocolTCP)
+	}
+	declares := func(c corev1.Container) bool { return slices.ContainsFunc(c.Ports, leads) }
+	return slices.ContainsFunc(spec.Containers, declares) || slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
+		return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways && declares(c)
+	})
+}
+
+// byService reports whether a Service leads there from outside the cluster. Services are
+// before the node's own port.
+func (e exposure) byService() bool { return len(e.services) > 0 && e.services[0] != nodePort }
 
 func selects(selector metav1.LabelSelector, podLabels map[string]string) bool {
 	s, err := metav1.LabelSelectorAsSelector(&selector)
