@@ -85,7 +85,8 @@ func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, 
 	}
 	var unseen error
 	if len(levels) > fewNamespaces {
-		if unseen = c.EachTemplate(ctx, "", judge); unseen != nil && !apierrors.IsForbidden(unseen) {
+		wanted := func(namespace string) bool { return levels[namespace] != nil }
+		if unseen = c.EachTemplateIn(ctx, wanted, judge); unseen != nil && !apierrors.IsForbidden(unseen) {
 			return nil, unseen
 		}
 	}

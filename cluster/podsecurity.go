@@ -49,20 +49,33 @@ type Template struct {
 // all namespaces if namespace is empty. Objects that have a maker and run nothing any more are
 // left out: ReplicaSets of old revisions, completed Jobs and pods.
 func (c *Client) EachTemplate(ctx context.Context, namespace string, do func(Template)) error {
+	return c.eachTemplate(ctx, namespace, func(string) bool { return true }, do)
+}
+
+// EachTemplateIn is EachTemplate for the namespaces that wanted accepts. It lists the whole
+// cluster: nothing of other namespaces is converted or kept.
+func (c *Client) EachTemplateIn(ctx context.Context, wanted func(namespace string) bool, do func(Template)) error {
+	return c.eachTemplate(ctx, "", wanted, do)
+}
+
+func (c *Client) eachTemplate(ctx context.Context, namespace string, wanted func(string) bool, do func(Template)) error {
 	var there Owners
 	for _, kindNames := range templateRounds {
-		if err := c.eachTemplateOf(ctx, kindNames, namespace, &there, do); err != nil {
+		if err := c.eachTemplateOf(ctx, kindNames, namespace, wanted, &there, do); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespace string, there *Owners, do func(Template)) error {
+func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespace string, wanted func(string) bool, there *Owners, do func(Template)) error {
 	var mutex sync.Mutex
 	return concurrently(len(kindNames), Width, func(i int) error {
 		kindName := kindNames[i]
 		return c.each(ctx, kindName, namespace, metav1.ListOptions{}, func(object *unstructured.Unstructured) {
+			if !wanted(object.GetNamespace()) {
+				return
+			}
 			mutex.Lock()
 			maker, made := there.Maker(kindName, object)
 			if kindName != "Pod" {
