@@ -98,7 +98,10 @@ func packAt(plain []byte, level int) ([]byte, error) {
 	var err error
 	if level == gzip.BestSpeed {
 		w = fastWriters.Get().(*gzip.Writer)
-		defer fastWriters.Put(w)
+		defer func() {
+			w.Reset(io.Discard) // or the pool would keep what was written
+			fastWriters.Put(w)
+		}()
 		w.Reset(&zipped)
 	} else if w, err = gzip.NewWriterLevel(&zipped, level); err != nil {
 		return nil, err

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/gzip"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -79,4 +82,24 @@ func TestPacked(t *testing.T) {
 			t.Errorf("%s: %v, %v", kind, r, err)
 		}
 	}
+}
+
+// TestPackedTextIsFreed: a writer that waits to be used again does not keep the last text.
+func TestPackedTextIsFreed(t *testing.T) {
+	plain := make([]byte, 16<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(plain)
+	inUse := func(text []byte) uint64 {
+		if _, err := packAt(text, gzip.BestSpeed); err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC() // the pool keeps a writer over one collection
+		var memory runtime.MemStats
+		runtime.ReadMemStats(&memory)
+		return memory.HeapAlloc
+	}
+	before := inUse(plain[:1])
+	if after := inUse(plain); after > before+uint64(len(plain))/2 {
+		t.Errorf("%d bytes are in use after a text of %d, and %d before", after, len(plain), before)
+	}
+	runtime.KeepAlive(plain)
 }
