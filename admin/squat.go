@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
@@ -117,8 +118,8 @@ func (d *decision) judgeSquatter() error {
 	return nil
 }
 
-// noteRemade warns of bindings in a namespace of the tenant that was deleted and created
-// again since: it no longer has the tenant's label.
+// noteRemade warns of bindings in a namespace that the record names and that does not have the
+// tenant's label: it was deleted and created again, or the record is a stranger's.
 func (d *decision) noteRemade() error {
 	for _, ns := range d.remade() {
 		bindings, err := d.bindingsIn(ns)
@@ -126,7 +127,7 @@ func (d *decision) noteRemade() error {
 			return err
 		}
 		if len(bindings) > 0 {
-			d.warn("namespace %q was deleted and made again since it is the tenant's; others have rights in it: %s", ns, visible.List(bindings))
+			d.warn("namespace %q, which the tenant's record names, does not have the tenant's label: it may have been deleted and made again; others have rights in it: %s", ns, visible.List(bindings))
 		}
 	}
 	return nil
@@ -135,16 +136,48 @@ func (d *decision) noteRemade() error {
 // warnOfExisting warns if the tenant exists and has none of the requested namespaces: the admin
 // may mean to create a tenant. Whoever may create namespaces can create two of them, one labelled
 // as a home and one whose annotation leads to it, and both together look like a tenant that an
-// admin created.
+// admin created. The record in such a home is its maker's word, so the live namespaces decide.
 func (d *decision) warnOfExisting() error {
-	asked := d.request.Tenant.Namespaces
-	if !d.existed || d.restored || d.request.Migrating || d.request.Receiving != nil || d.request.Resumed || len(asked) == 0 || len(d.was.Namespaces) == 0 {
+	asked := d.request.Tenant
+	if !d.existed || d.restored || d.request.Migrating || d.request.Receiving != nil || d.request.Resumed || len(asked.Namespaces) == 0 && !asked.AllNamespaces {
 		return nil
 	}
-	if !slices.ContainsFunc(asked, func(ns string) bool { return slices.Contains(d.was.Namespaces, ns) }) {
-		d.warn("tenant %q already exists, with the home namespace %q and the namespaces %s: if no admin created it, whoever did can act in the namespaces that it gets", d.tenant.Name, d.was.Home(), brief(d.was.Namespaces))
+	if slices.ContainsFunc(asked.Namespaces, d.holds) || d.boundInCluster() {
+		return nil
 	}
+	recorded := "names no namespaces"
+	switch {
+	case d.was.AllNamespaces:
+		recorded = "says that it has all namespaces"
+	case len(d.was.Namespaces) > 0:
+		recorded = "names the namespaces " + brief(d.was.Namespaces)
+	}
+	d.warn("tenant %q already exists, with the home namespace %q, and its record %s: if no admin created it, whoever did can act in the namespaces that it gets", d.tenant.Name, d.was.Home(), recorded)
 	return nil
+}
+
+// holds reports whether a namespace is the tenant's by what only admins write on it: the label
+// with the annotation that leads to the home, or, in a namespace that is shared with another
+// tenant, the claim.
+func (d *decision) holds(ns string) bool {
+	live := d.facts.live.Get(namespaceKey(ns))
+	if live == nil {
+		return false
+	}
+	leads := live.GetLabels()[tenant.LabelTenant] == d.tenant.Name && live.GetAnnotations()[tenant.AnnotationHome] == d.was.Home()
+	return leads || rails.Claimed(d.tenant.Name, live)
+}
+
+// boundInCluster reports whether a ClusterRoleBinding of the tenant, which only admins create,
+// has an account of the home as a subject: an admin gave the tenant all namespaces.
+func (d *decision) boundInCluster() bool {
+	return slices.ContainsFunc(d.facts.live.OfTenant(d.tenant.Name), func(key cluster.Key) bool {
+		var binding rbacv1.ClusterRoleBinding
+		return key.Kind == "ClusterRoleBinding" && cluster.Typed(d.facts.live.Get(key), &binding) == nil &&
+			slices.ContainsFunc(binding.Subjects, func(s rbacv1.Subject) bool {
+				return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == d.was.Home()
+			})
+	})
 }
 
 // noteSelected names the RoleBindings and tokens of others in namespaces that the tenant

@@ -85,29 +85,62 @@ func TestSquatted(t *testing.T) {
 	})
 }
 
-// TestExisting: a tenant is there that has none of the namespaces that are asked for.
+// TestExisting: a tenant is there that has none of the namespaces that are asked for. What a
+// stranger writes into the record of a home of their own changes nothing about that.
 func TestExisting(t *testing.T) {
 	made := empty().after(t, asked(namespaces("a")))
-	want := `tenant "t" already exists, with the home namespace "t-tiller" and the namespaces a: if no admin created it, whoever did can act in the namespaces that it gets`
+	inCluster := empty().after(t, asked(everywhere, accept(RiskClusterWide)))
+	squatted := func(record string) world {
+		return empty().with(namespace("shop"), leadingTo("t-tiller", namespace("decoy", tenant.LabelTenant, "t")),
+			namespace("t-tiller", tenant.LabelTenant, "t", tenant.LabelHome, "tiller", tenant.LabelManagedBy, tenant.ManagedBy),
+			recordIn("t-tiller", "name: t\n"+record, "t"))
+	}
+	const recorded = `names the namespaces a`
 	for _, test := range []struct {
 		name    string
 		world   world
 		request Request
-		warns   bool
+		// record is what the warning says of the record, empty for no warning.
+		record string
 	}{
-		{"another namespace", made, asked(namespaces("b")), true},
-		{"a file with another namespace", made, asked(namespaces("b"), exactly), true},
-		{"one more namespace", made, asked(namespaces("a", "b")), false},
-		{"no namespace", made, asked(namespaces()), false},
-		{"a new tenant", empty(), asked(namespaces("b")), false},
+		{"another namespace", made, asked(namespaces("b")), recorded},
+		{"a file with another namespace", made, asked(namespaces("b"), exactly), recorded},
+		{"one more namespace", made, asked(namespaces("a", "b")), ""},
+		{"no namespace", made, asked(namespaces()), ""},
+		{"a new tenant", empty(), asked(namespaces("b")), ""},
+		{"a namespace that a stranger's record names", squatted("namespaces: [decoy, shop]\n"), asked(namespaces("shop")), "names the namespaces decoy, shop"},
+		{"the same in a file", squatted("namespaces: [decoy, shop]\n"), asked(namespaces("shop"), exactly), "names the namespaces decoy, shop"},
+		{"a stranger's record of all namespaces", squatted("allNamespaces: true\n"), asked(namespaces("shop"), exactly), "says that it has all namespaces"},
+		{"all namespaces, and a stranger's record", squatted("namespaces: [decoy]\n"), asked(everywhere, exactly, accept(RiskClusterWide)), "names the namespaces decoy"},
+		{"all namespaces, and a stranger's record of all", squatted("allNamespaces: true\n"), asked(everywhere, exactly, accept(RiskClusterWide)), "says that it has all namespaces"},
+		{"a tenant of all namespaces", inCluster, asked(everywhere), ""},
+		{"a tenant that no longer has all namespaces", inCluster, asked(namespaces("a"), exactly), ""},
 	} {
 		prepared, err := decide(test.world.facts(t, test.request), test.request)
 		if err != nil {
-			t.Fatalf("%s: %v", test.name, err)
+			t.Errorf("%s: %v", test.name, err)
+			continue
 		}
-		if slices.Contains(prepared.Warnings, want) != test.warns {
+		var want []string
+		if test.record != "" {
+			want = []string{`tenant "t" already exists, with the home namespace "t-tiller", and its record ` + test.record + `: if no admin created it, whoever did can act in the namespaces that it gets`}
+		}
+		got := slices.DeleteFunc(slices.Clone(prepared.Warnings), func(warning string) bool { return !strings.Contains(warning, "already exists") })
+		if !slices.Equal(got, want) {
 			t.Errorf("%s: warnings %q", test.name, prepared.Warnings)
 		}
+	}
+}
+
+// TestExistingShared: a namespace that the tenant shares carries another tenant's label, and its claim.
+func TestExistingShared(t *testing.T) {
+	sharing := func(r *Request) { r.Share = true }
+	other := empty().after(t, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"a"}}})
+	made := other.after(t, asked(sharing))
+	request := asked(namespaces("a"), sharing)
+	prepared, err := decide(made.facts(t, request), request)
+	if err != nil || slices.ContainsFunc(prepared.Warnings, func(warning string) bool { return strings.Contains(warning, "already exists") }) {
+		t.Errorf("%v, %+v", err, prepared)
 	}
 }
 
@@ -120,7 +153,7 @@ func TestRemade(t *testing.T) {
 	})
 	again.strangers = map[string][]string{"b": {"RoleBinding mine", "Pod web"}}
 	got := again.decide(t, asked())
-	want := []string{`namespace "b" was deleted and made again since it is the tenant's; others have rights in it: RoleBinding mine`}
+	want := []string{`namespace "b", which the tenant's record names, does not have the tenant's label: it may have been deleted and made again; others have rights in it: RoleBinding mine`}
 	if diff := cmp.Diff(want, got.Notes); diff != "" || got.Err != "" {
 		t.Errorf("%s, notes: -want +got:\n%s", got.Err, diff)
 	}

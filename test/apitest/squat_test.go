@@ -104,7 +104,8 @@ func TestSquattedHome(t *testing.T) {
 }
 
 // TestSquattedTenant: a stranger makes the home, and a namespace that leads to it as only an
-// admin's should. The admin is told of the tenant before it gets anything.
+// admin's should; their record names the admin's namespace, too. The admin is warned of the
+// tenant before it gets anything.
 func TestSquattedTenant(t *testing.T) {
 	t.Parallel()
 	w, made := start(t), newTeam()
@@ -122,7 +123,7 @@ func TestSquattedTenant(t *testing.T) {
 	_, err := w.root.CoreV1().ServiceAccounts(home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "helm", Labels: labels}}, metav1.CreateOptions{})
 	must(t, err)
 	_, err = w.root.CoreV1().ConfigMaps(home).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant", Labels: labels},
-		Data: map[string]string{"tenant.yaml": "name: " + made.name + "\nnamespaces: [" + theirs + "]\nengine: impersonation\nrole: admin\n"}}, metav1.CreateOptions{})
+		Data: map[string]string{"tenant.yaml": "name: " + made.name + "\nnamespaces: [" + theirs + ", " + made.a + "]\nengine: impersonation\nrole: admin\n"}}, metav1.CreateOptions{})
 	must(t, err)
 	stolen := w.tokenOf(t, home, "helm")
 	file := filepath.Join(t.TempDir(), "tenants.yaml")
