@@ -323,11 +323,15 @@ func (d *decision) judgeHome() error {
 		found, err = d.byHand()
 		neighbours = slices.DeleteFunc(slices.Clone(neighbours), func(name string) bool { return slices.Contains(found.parts, name) })
 	}
-	if d.existed {
-		// An adopted Tiller may have run as an account of another name, which stays. Members
-		// and Tiller reach pods and records there, and no accounts.
-		neighbours = slices.DeleteFunc(slices.Clone(neighbours), func(name string) bool { return strings.HasPrefix(name, "ServiceAccount ") })
-	}
-	d.homeShared = len(neighbours) > 0
+	d.homeShared = len(sharers(neighbours, d.existed)) > 0
 	return err
+}
+
+// sharers returns those of the objects of others in a home namespace that make it a shared one.
+// An adopted Tiller may have run as an account of another name, which stays in the home of a
+// tenant that existed before. Members and Tiller reach pods and records there, and no accounts.
+func sharers(neighbours []string, existed bool) []string {
+	return slices.DeleteFunc(slices.Clone(neighbours), func(name string) bool {
+		return existed && strings.HasPrefix(name, "ServiceAccount ")
+	})
 }

@@ -181,7 +181,7 @@ func (p *peopleChange) checkOwners(ctx context.Context, c *cluster.Client, live 
 		if err != nil {
 			return held, err
 		}
-		shared = len(neighbours) > 0
+		shared = len(sharers(neighbours, true)) > 0
 	}
 	if !held && !t.AllNamespaces {
 		p.notes = append(p.notes, "no admission policy limits what the owners write: "+unheldOwners)

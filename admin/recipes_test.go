@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/helm/pkg/proto/hapi/release"
 	"sigs.k8s.io/yaml"
 
+	"helm-tenant/cluster"
 	"helm-tenant/migrate"
 	"helm-tenant/tenant"
 )
@@ -278,5 +280,25 @@ func TestAccountThatStays(t *testing.T) {
 	before.neighbours = map[string][]string{"h": {"ServiceAccount deployer"}}
 	if got := before.decide(t, asked(home("h"))); !strings.HasPrefix(got.Err, "shared-home") {
 		t.Errorf("a new tenant: %q", got.Err)
+	}
+}
+
+// TestOwnerBesideAccountThatStays: a grant of an owner judges the home as init does.
+func TestOwnerBesideAccountThatStays(t *testing.T) {
+	for _, test := range []struct {
+		neighbour runtime.Object
+		shared    bool
+	}{
+		{serviceAccount("h", "deployer"), false},
+		{&corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "h", Name: "x"}}, true},
+	} {
+		server, c := empty().with(namespace("h")).start(t)
+		team := write(t, c, asked(home("h"))).Tenant
+		server.Put(test.neighbour)
+		_, err := Grant(t.Context(), c, team, GrantRequest{Who: tenant.Members{tenant.User("dana")}, As: tenant.RelationOwner}, false)
+		risk, shared := errors.AsType[*RiskError](err)
+		if shared != test.shared || shared && risk.Risk != RiskOwnerOfCluster || !shared && err != nil {
+			t.Errorf("%s: %v", cluster.KeyOf(test.neighbour), err)
+		}
 	}
 }
