@@ -2,6 +2,7 @@ package admin
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -104,14 +105,31 @@ func wantedGuard(live *cluster.Live, modes ...tenant.Guard) []runtime.Object {
 	})
 }
 
-// priorityNote returns a note on the policies for pods, for a caller who may not list
-// PriorityClasses.
+// priorityNote returns a note on the policies for pods and groups of pods, for a caller who may
+// not list PriorityClasses. Where only some of them are missing, as after an older
+// helm-tenant, it names those.
 func priorityNote(live *cluster.Live) string {
-	for _, object := range wantedGuard(live) {
-		if rails.DependsOnPriorities(cluster.KeyOf(object).Name) {
-			return "you may not list priorityclasses: the guard's policies for pods are written as for a cluster without any, so that they refuse pods and templates with a class that is not in priorityClasses," +
-				" and pods to which a default class gives a priority above 0; an init or apply by somebody who may list them adapts the policies"
+	const stay = "the guard's policies for pods stay as they are"
+	var missing []string
+	some := false
+	for _, object := range rails.Policies(rails.Priorities{Unknown: true}) {
+		key := cluster.KeyOf(object)
+		if !rails.DependsOnPriorities(key.Name) {
+			continue
 		}
+		if live.Get(key) != nil {
+			some = true
+			continue
+		}
+		missing = append(missing, strings.TrimPrefix(key.Name, rails.PolicyPrefix))
 	}
-	return "you may not list priorityclasses: the guard's policies for pods stay as they are"
+	if len(missing) == 0 {
+		return "you may not list priorityclasses: " + stay
+	}
+	which := "the guard's policies for pods are written"
+	if some {
+		which = stay + "; those for " + strings.Join(missing, ", ") + " are missing and are written"
+	}
+	return "you may not list priorityclasses: " + which + " as for a cluster without any, so that they refuse pods and templates with a class that is not in priorityClasses," +
+		" and pods to which a default class gives a priority above 0; an init or apply by somebody who may list them adapts the policies"
 }

@@ -190,6 +190,39 @@ func TestPriorities(t *testing.T) {
 	}
 }
 
+// TestPriorityNote: who may not list PriorityClasses is told which of the policies that depend on
+// them are written: those that are missing.
+func TestPriorityNote(t *testing.T) {
+	const first, strict = "you may not list priorityclasses: ", " as for a cluster without any, so that they refuse pods"
+	grouped := func(name string) bool {
+		return strings.HasSuffix(name, "podgroups") || strings.HasSuffix(name, "-workloads")
+	}
+	for _, test := range []struct {
+		name string
+		has  func(policy string) bool
+		want string
+	}{
+		{"no policy", func(string) bool { return false }, first + "the guard's policies for pods are written" + strict},
+		{"those of an older helm-tenant", func(name string) bool { return !grouped(name) },
+			first + "the guard's policies for pods stay as they are; those for podgroups, compositepodgroups, workloads are missing and are written" + strict},
+		{"all", func(string) bool { return true }, first + "the guard's policies for pods stay as they are"},
+	} {
+		var objects []runtime.Object
+		for _, object := range rails.Policies(rails.Priorities{}) {
+			if test.has(cluster.KeyOf(object).Name) {
+				objects = append(objects, object)
+			}
+		}
+		live, err := cluster.LiveOf(objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := priorityNote(live); !strings.HasPrefix(got, test.want) || strings.Contains(got, strict) != strings.Contains(test.want, strict) {
+			t.Errorf("%s: %s", test.name, got)
+		}
+	}
+}
+
 // TestGuardStateOfClasses: whatever is changed about the PriorityClasses by which the guard's
 // policies were written, those that name them are reported, and no others.
 func TestGuardStateOfClasses(t *testing.T) {
