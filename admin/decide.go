@@ -283,6 +283,9 @@ func (d *decision) addReads(n *reads) {
 	if !d.ownsHome() {
 		n.neighbours = append(n.neighbours, d.tenant.Home())
 	}
+	if d.request.Disconnect && d.tenant.Engine.Has(tenant.EngineTiller) {
+		n.unmarkable = append(n.unmarkable, d.tenant.Home())
+	}
 	if d.labelledOnly() {
 		n.strangers = append(n.strangers, d.tenant.Home())
 	}

@@ -57,8 +57,7 @@ func (d *Disconnect) Check(ctx context.Context) error {
 		return nil
 	}
 	home := d.Tenant.Home()
-	var missing []cluster.Permission
-	for _, p := range []cluster.Permission{
+	return denied(lacking(ctx, d.Client, []cluster.Permission{
 		{Verb: "list", Resource: "secrets", Namespace: home},
 		{Verb: "list", Resource: "configmaps", Namespace: home},
 		{Verb: "list", Resource: "pods", Namespace: home},
@@ -66,23 +65,44 @@ func (d *Disconnect) Check(ctx context.Context) error {
 		{Verb: "delete", Resource: "pods", Namespace: home},
 		{Verb: "list", Group: "apps", Resource: "deployments", Namespace: home},
 		{Verb: "watch", Group: "apps", Resource: "deployments", Namespace: home},
-	} {
-		allowed, err := d.Client.May(ctx, p)
+	}))
+}
+
+// CheckFinish returns a *DeniedError if the caller lacks a permission to finish what an
+// interrupted run was to do: those of Check, and those to delete tenant.AnnotationDisconnect,
+// without which each later run would restart Tiller again.
+func (d *Disconnect) CheckFinish(ctx context.Context) error {
+	if err := d.Check(ctx); err != nil || !d.Tenant.Engine.Has(tenant.EngineTiller) {
+		return err
+	}
+	return denied(missingForMark(ctx, d.Client, d.Tenant.Home()))
+}
+
+// lacking returns those of the permissions that the caller does not have.
+func lacking(ctx context.Context, c *cluster.Client, needed []cluster.Permission) ([]cluster.Permission, error) {
+	var missing []cluster.Permission
+	for _, p := range needed {
+		allowed, err := c.May(ctx, p)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !allowed {
 			missing = append(missing, p)
 		}
 	}
-	if len(missing) > 0 {
+	return missing, nil
+}
+
+// denied returns err, or a *DeniedError if permissions are missing.
+func denied(missing []cluster.Permission, err error) error {
+	if err == nil && len(missing) > 0 {
 		return &DeniedError{missing}
 	}
-	return nil
+	return err
 }
 
 // Run waits for pending releases, restarts Tiller, and finds out what can't be ended. It
-// deletes tenant.AnnotationDisconnect when Tiller's pods have ended. With an error, the
+// deletes tenant.AnnotationDisconnect when Tiller's pods have ended, if the caller may. With an error, the
 // Disconnection has what was done before it.
 func (d *Disconnect) Run(ctx context.Context) (Disconnection, error) {
 	result := Disconnection{Lasting: lasting(d.Tenant)}

@@ -2,14 +2,17 @@ package admin
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
+	"helm-tenant/install"
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -36,15 +39,44 @@ func markOf(live *cluster.Live, home string) string {
 	return binding.GetAnnotations()[tenant.AnnotationDisconnect]
 }
 
+// missingForMark returns the permissions that the caller lacks to write and to delete
+// tenant.AnnotationDisconnect. The admission policy of owners refuses both to whoever may not
+// update the home namespace; a policy that the caller may not read counts as one that is there.
+func missingForMark(ctx context.Context, c *cluster.Client, home string) ([]cluster.Permission, error) {
+	updateHome := cluster.Permission{Verb: "update", Resource: "namespaces", Name: home, Namespace: home}
+	missing, err := lacking(ctx, c, []cluster.Permission{
+		{Verb: "update", Group: rbacv1.GroupName, Resource: "rolebindings", Name: rbac.MemberName, Namespace: home},
+		updateHome,
+	})
+	if err != nil || !slices.Contains(missing, updateHome) {
+		return missing, err
+	}
+	live := cluster.NewLive()
+	policy := cluster.Key{Kind: "ValidatingAdmissionPolicy", Name: install.OwnersName}
+	err = c.Lookup(ctx, live, []cluster.Key{policy})
+	if err != nil && !apierrors.IsForbidden(err) {
+		return nil, err
+	}
+	if err == nil && live.Get(policy) == nil && live.Sees(policy.Kind) {
+		missing = slices.DeleteFunc(missing, func(p cluster.Permission) bool { return p == updateHome })
+	}
+	return missing, nil
+}
+
 // isMarked reports whether an earlier run was to end open connections to the tenant's
 // Tiller, and did not.
 func isMarked(live *cluster.Live, t tenant.Tenant) bool {
 	return t.Engine.Has(tenant.EngineTiller) && markOf(live, t.Home()) != ""
 }
 
-// marks reports whether the plan takes members out whose open connections must be ended.
+// marks reports whether the plan takes members out whose open connections must be ended, and
+// the caller may write the annotation. Who may not ends them without it.
 func (d *decision) marks() bool {
-	return d.request.Disconnect && len(d.revoked) > 0 && d.tenant.Engine.Has(tenant.EngineTiller)
+	if !d.request.Disconnect || len(d.revoked) == 0 || !d.tenant.Engine.Has(tenant.EngineTiller) {
+		return false
+	}
+	missing, err := answerAbout(d.facts.unmarkable, "the permissions to mark the binding of members", d.tenant.Home())
+	return err == nil && len(missing) == 0
 }
 
 // marked is isMarked for the tenant that is decided about.
@@ -67,7 +99,7 @@ func (d *decision) settleMark(objects []runtime.Object) {
 	}
 }
 
-// noteMarked says that connections are ended for which an earlier run was stopped.
+// noteMarked notes that connections must still be ended because an earlier run was stopped.
 func (d *decision) noteMarked() error {
 	if d.marked() && !d.request.freezes() {
 		d.note("%s", Unended)
@@ -76,7 +108,7 @@ func (d *decision) noteMarked() error {
 }
 
 // Unended is what is said of a tenant of which Disconnect is true because of an earlier run.
-const Unended = "an earlier run with --disconnect was stopped before it ended the open connections to Tiller; Tiller is restarted"
+const Unended = "an earlier run with --disconnect was stopped before it ended the open connections to Tiller; Tiller must still be restarted"
 
 // mark reads the annotation of the tenant's live binding of members.
 func (d *Disconnect) mark(ctx context.Context) (string, error) {
@@ -85,14 +117,18 @@ func (d *Disconnect) mark(ctx context.Context) (string, error) {
 	return markOf(live, d.Tenant.Home()), err
 }
 
-// unmark deletes the annotation, unless its value is another one by now: somebody else has
+// unmark deletes the annotation, if the caller may, unless its value is another one by now: somebody else has
 // taken members out meanwhile, whose connections may be open.
 func (d *Disconnect) unmark(ctx context.Context, value string) error {
 	if value == "" {
 		return nil
 	}
 	home := d.Tenant.Home()
-	_, err := Write(ctx, d.Client, func(ctx context.Context) (*Prepared, error) {
+	missing, err := missingForMark(ctx, d.Client, home)
+	if err != nil || len(missing) > 0 {
+		return err
+	}
+	_, err = Write(ctx, d.Client, func(ctx context.Context) (*Prepared, error) {
 		prepared := &Prepared{Tenant: d.Tenant, live: cluster.NewLive()}
 		if err := d.Client.Lookup(ctx, prepared.live, []cluster.Key{memberKey(home)}); err != nil {
 			return nil, err

@@ -45,6 +45,9 @@ type facts struct {
 	byHand map[string]answer[byHand]
 	// recordKinds are the kinds of objects in which a Tiller has release records.
 	recordKinds map[string]answer[[]string]
+	// unmarkable are the permissions that the caller lacks to mark a tenant whose connections
+	// are to be ended, by home namespace.
+	unmarkable map[string]answer[[]cluster.Permission]
 	// guard are the policies to write for tenants with a guard.
 	guard guardFacts
 	// violations are the pods and templates that PodSecurity would refuse, by namespace.
@@ -69,6 +72,7 @@ type reads struct {
 	tillerReleases []string
 	helmReleases   []string
 	recordKinds    []string
+	unmarkable     []string
 	tightenings    []tightening
 	demands        []string
 }
@@ -180,6 +184,11 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 	if f.strangers, err = readEach(ctx, needed.strangers, func(ctx context.Context, namespace string) ([]string, error) {
 		strangers, err := c.Strangers(ctx, namespace)
 		return slices.DeleteFunc(strangers, isOwnName), err
+	}); err != nil {
+		return err
+	}
+	if f.unmarkable, err = readEach(ctx, needed.unmarkable, func(ctx context.Context, home string) ([]cluster.Permission, error) {
+		return missingForMark(ctx, c, home)
 	}); err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ type Membership struct {
 	// Was has the grants for a time before the change.
 	Was tenant.Terms
 	// Disconnect says that open connections to the tenant's Tiller must be ended: those of
-	// members who were taken out, where the request asks for that, or those that an earlier
+	// whom the request names or takes out, where it asks for that, or those that an earlier
 	// run was to end and did not.
 	Disconnect bool
 }

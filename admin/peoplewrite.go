@@ -27,7 +27,7 @@ type peopleChange struct {
 	// needed is the relation whose missing objects are created; empty for none.
 	needed   tenant.Relation
 	accepted Accepted
-	// disconnect asks for the open connections to be ended of members that are taken out.
+	// disconnect asks for the open connections to be ended of those who are taken out.
 	disconnect bool
 
 	unseen []tenant.Relation
@@ -39,6 +39,11 @@ type peopleChange struct {
 // readers or owners. The errors are those of the API, of change and of checkOwners.
 func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool, change func(people) (people, map[tenant.Relation]tenant.Members, error)) (Membership, error) {
 	result := Membership{Tenant: p.tenant, Changed: map[tenant.Relation]tenant.Members{}}
+	disconnects, marks, err := p.mayMark(ctx, c)
+	if err != nil {
+		return result, err
+	}
+	now := c.Now() // the same in each round
 	prepare := func(ctx context.Context) (*Prepared, error) {
 		t, live := p.tenant, cluster.NewLive()
 		p.unseen, p.notes = nil, nil
@@ -67,9 +72,13 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 		result.Tenant, result.Unchanged, result.Unseen, result.Notes = t, p.who.Without(result.Everybody()), p.unseen, p.notes
 		result.Unread = slices.DeleteFunc(slices.Clone(tenant.Relations), func(as tenant.Relation) bool { return slices.Contains(p.relations, as) })
 		settleTerms(wanted, live, next.unread)
-		if result.Disconnect = isMarked(live, t); p.disconnect && t.Engine.Has(tenant.EngineTiller) && len(changed[tenant.RelationMember]) > 0 {
-			mark(wanted, c.Now())
+		if result.Disconnect = isMarked(live, t); disconnects && len(p.who)+len(result.Everybody()) > 0 {
+			// Also for somebody who is not a member any more: an earlier revoke may have left
+			// their connections open.
 			result.Disconnect = true
+			if marks {
+				mark(wanted, now)
+			}
 		}
 		keepLabels(wanted, live)
 		plan, err := cluster.NewPlan(t.Name, wanted, live, func(cluster.Key) bool { return false })
@@ -78,13 +87,29 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 		}
 		return &Prepared{Tenant: t, Existed: true, Plan: plan, live: live}, nil
 	}
-	var err error
 	if dryRun {
 		_, err = prepare(ctx)
 	} else {
 		_, err = Write(ctx, c, prepare, func(cluster.Change) {})
 	}
 	return result, err
+}
+
+// mayMark reports whether open connections to a Tiller are to be ended, and whether the caller
+// may write the annotation that says so on the binding of members, which is then read and
+// written whatever the relations of the change.
+func (p *peopleChange) mayMark(ctx context.Context, c *cluster.Client) (disconnects, marks bool, err error) {
+	if !p.disconnect || !p.tenant.Engine.Has(tenant.EngineTiller) {
+		return false, false, nil
+	}
+	missing, err := missingForMark(ctx, c, p.tenant.Home())
+	if err != nil || len(missing) > 0 {
+		return true, false, err
+	}
+	if !slices.Contains(p.relations, tenant.RelationMember) {
+		p.relations = append(slices.Clone(p.relations), tenant.RelationMember)
+	}
+	return true, true, nil
 }
 
 // look reads the bindings of the relations, and the Role of each. An owner may not read

@@ -39,6 +39,8 @@ type world struct {
 	outside []OutsideObject
 	// recordKinds are those of the release records in a home.
 	recordKinds map[string][]string
+	// unmarkable are the permissions that the caller lacks to mark a binding of members.
+	unmarkable map[string][]cluster.Permission
 	// violations are what violates PodSecurity, by namespace.
 	violations map[string]violations
 	// fail is the error of every read of a namespace.
@@ -97,6 +99,7 @@ func (w world) facts(t *testing.T, r Request) *facts {
 	}
 	f.tillerReleases = answers(w, needed.tillerReleases, w.tiller)
 	f.helmReleases = answers(w, needed.helmReleases, w.helm)
+	f.unmarkable = answers(w, needed.unmarkable, w.unmarkable)
 	f.recordKinds = answers(w, needed.recordKinds, w.recordKinds)
 	return f
 }
