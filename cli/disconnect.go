@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,13 +45,22 @@ func (s *session) checkDisconnect(ctx context.Context, client *cluster.Client, o
 // mayFinish reports whether the caller may end the connections that an interrupted run was
 // to end, and prints a warning if not.
 func (s *session) mayFinish(ctx context.Context, ending *admin.Disconnect) bool {
-	err := ending.Check(ctx)
-	if err != nil {
-		name := ending.Tenant.Name
-		s.say("Warning: tenant %s: an earlier run with --disconnect was stopped before it ended the open connections to Tiller, and you can't end them: %v", name, err)
-		s.say("  somebody who may types: %s", command.Run(command.Tenant("init", name)))
+	err := ending.CheckFinish(ctx)
+	if err == nil {
+		return true
 	}
-	return err == nil
+	why := err.Error()
+	if denied, ok := errors.AsType[*admin.DeniedError](err); ok {
+		var missing []string
+		for _, p := range denied.Missing {
+			missing = append(missing, p.String())
+		}
+		why = "you lack " + strings.Join(missing, ", ")
+	}
+	name := ending.Tenant.Name
+	s.say("Warning: tenant %s: %s, and you can't restart it: %s", name, admin.Unended, why)
+	s.say("  somebody who may types: %s", command.Run(command.Tenant("init", name)))
+	return false
 }
 
 // disconnectAll ends the open connections of the tenants that lost a member, if asked is

@@ -10,6 +10,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/tenant"
 )
 
@@ -34,8 +35,10 @@ they can still use the tenant's deployer.
 
 --disconnect restarts Tiller as well: it waits for pending releases up to --timeout,
 and then ends Tiller's pods with all port-forwards to them, those of members too, who
-connect again. If it is stopped half-way, the next init, apply or revoke of the tenant
-finishes it. What can't be ended is named, and the service accounts in the tenant's
+connect again. It needs the permission to delete pods in the home namespace, which the
+ClusterRole of init --print-role does not give. If it is stopped half-way, the next init,
+apply or revoke of the tenant finishes it, by somebody with that permission; it warns
+others. What can't be ended is named, and the service accounts in the tenant's
 namespaces of which they may hold a token.
 
 With --expired those are taken out whose time is over (grant --for), by the API server's
@@ -140,9 +143,9 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 		}
 	}
 	end := o.disconnect && len(gone) > 0
-	if result.Disconnect && !end {
+	if result.Disconnect && !end && (o.dryRun || s.mayFinish(ctx, ending)) {
 		s.say("Note: tenant %s: %s", name, admin.Unended)
-		end = !o.dryRun && s.mayFinish(ctx, ending)
+		end = !o.dryRun
 	}
 	if o.dryRun || len(gone) == 0 && !end {
 		return s.printMembership(result, &o.memberOptions, revoked, nil, nil, nil)
@@ -199,6 +202,10 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 		items = append(items, item)
 		if o.output == "text" {
 			s.printPeople(result, revoked, o.as, o.dryRun)
+		}
+		if result.Disconnect {
+			s.say("Note: tenant %s: %s", t.Name, admin.Unended)
+			s.say("  to restart it: %s", command.Run(command.Tenant("init", t.Name)))
 		}
 	}
 	if o.output != "text" {

@@ -1,0 +1,40 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// TestUnendedConnections: a run that only says that an earlier one was stopped, or that may not
+// finish it, does not say that Tiller is restarted.
+func TestUnendedConnections(t *testing.T) {
+	const still, restarted = "Tiller must still be restarted", "Tiller is restarted"
+	a := newAdministrator(t)
+	a.runs("init", "t", "--namespaces=a", "--create-namespaces", "--user=alice,bob,carol", "--wait=false")
+	key := cluster.Key{Kind: "RoleBinding", Namespace: "t-tiller", Name: "helm-tenant-member"}
+	binding := a.server.Get(key)
+	binding.SetAnnotations(map[string]string{
+		tenant.AnnotationDisconnect: "2026-01-31T12:00:00Z",
+		tenant.AnnotationTerms:      `[{"user":"bob","until":"2020-01-31T12:00:00Z"}]`,
+	})
+	a.server.Put(binding)
+	if got := a.runs("revoke", "t", "--user=carol", "--dry-run"); !strings.Contains(got.stderr, still) || strings.Contains(got.stderr, restarted) {
+		t.Errorf("a dry run: %s", got.stderr)
+	}
+	if got := a.runs("revoke", "--expired", "--all"); !strings.Contains(got.stderr, still) || !strings.Contains(got.stderr, "helm tenant init t") || !strings.Contains(got.stdout, "bob") {
+		t.Errorf("revoke --expired --all: %s%s", got.stdout, got.stderr)
+	}
+	a.server.Allowed = func(permission string) bool { return permission != "delete pods" }
+	for _, args := range [][]string{{"revoke", "t", "--user=carol"}, {"init", "t", "--wait=false"}} {
+		got := a.runs(args...)
+		if !strings.Contains(got.stderr, still+", and you can't restart it: you lack delete pods") || strings.Contains(got.stderr, restarted) {
+			t.Errorf("%s, by somebody who may not: %s", strings.Join(args, " "), got.stderr)
+		}
+	}
+	if a.server.Get(key).GetAnnotations()[tenant.AnnotationDisconnect] == "" {
+		t.Error("the mark is gone")
+	}
+}
