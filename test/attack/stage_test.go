@@ -148,8 +148,9 @@ var errTimeout = errors.New("it did not end in time")
 
 // conflict is the API server's answer to an update that was based on an older
 // version of the object than the stored one: another client, for example a
-// controller, was faster. It is neither a refusal nor an effect.
-var conflict = regexp.MustCompile(`the object has been modified; please apply your changes to the latest version`)
+// controller, was faster. Or Helm 2 chose a free port, and another process listened on it
+// sooner. It is neither a refusal nor an effect.
+var conflict = regexp.MustCompile(`the object has been modified; please apply your changes to the latest version|unable to listen on any of the requested ports`)
 
 // run returns what the command printed on both streams. An error holds it too,
 // for that is where the reason of a refusal stands. A command that met a
