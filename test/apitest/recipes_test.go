@@ -1,0 +1,193 @@
+package apitest
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+
+	"helm-tenant/test/records"
+)
+
+// recipeKinds are those of the objects in admin/testdata/recipes, but for namespaces.
+var recipeKinds = map[string]schema.GroupVersionResource{
+	"ServiceAccount": {Version: "v1", Resource: "serviceaccounts"}, "Service": {Version: "v1", Resource: "services"},
+	"Deployment": {Group: "apps", Version: "v1", Resource: "deployments"}, "StatefulSet": {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	"Role": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}, "RoleBinding": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
+	"ClusterRoleBinding": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
+}
+
+// follow makes the objects of a recipe, whose Tiller is in namespace old and deploys into
+// namespace a, in the team's namespaces.
+func (w *world) follow(t *testing.T, file string, made team) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	must(t, err)
+	replaced := regexp.MustCompile(`\bold\b`).ReplaceAllString(string(text), made.home)
+	replaced = regexp.MustCompile(`namespace: a\b`).ReplaceAllString(replaced, "namespace: "+made.a)
+	for document := range strings.SplitSeq(replaced, "\n---\n") {
+		var object unstructured.Unstructured
+		must(t, yaml.Unmarshal([]byte(document), &object.Object))
+		if object.GetKind() == "Namespace" {
+			continue
+		}
+		if object.GetNamespace() == "" {
+			object.SetName(object.GetName() + "-" + made.name)
+		}
+		_, err := w.dynamic.Resource(recipeKinds[object.GetKind()]).Namespace(object.GetNamespace()).Create(t.Context(), &object, metav1.CreateOptions{})
+		must(t, err)
+	}
+}
+
+// seenTiller is a Tiller in the output of a verb.
+type seenTiller struct {
+	Namespace string
+	Account   string `json:"serviceAccount"`
+	Releases  map[string]int
+}
+
+// TestRecipesAgree: of each published way to run a Tiller every verb sees the same one, and
+// its releases, before it is a tenant's and after.
+func TestRecipesAgree(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	storages := map[string]string{"kubergrunt": "secret", "other-image": "secret", "variables": "secret"} // of the others ConfigMaps
+	files, err := filepath.Glob(filepath.Join("..", "..", "admin", "testdata", "recipes", "*.yaml"))
+	must(t, err)
+	if len(files) < 9 {
+		t.Fatalf("there are %d recipes", len(files))
+	}
+	for _, file := range files {
+		recipe := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(recipe, func(t *testing.T) {
+			made := newTeam()
+			w.namespace(t, made.home, made.a)
+			w.follow(t, file, made)
+			w.keep(t, made, storages[recipe],
+				records.Release{Name: "web", Namespace: made.a, Revision: 1, Status: "SUPERSEDED"}, records.Release{Name: "web", Namespace: made.a, Revision: 2, Status: "DEPLOYED"})
+			admin := w.withHelm3(t)
+
+			before := w.unmanaged(t, admin, made)
+			if len(before) != 1 || before[0].Releases["DEPLOYED"] != 1 {
+				t.Errorf("tenants lists %+v", before)
+			}
+			if account := w.auditedAccount(t, admin, made); len(before) == 1 && account != before[0].Account {
+				t.Errorf("the audit's Tiller runs as %q, and that of tenants as %q", account, before[0].Account)
+			}
+
+			command := []string{"init", made.name, "--home-namespace", made.home, "--namespaces", made.a, "--engine", "tiller", "--adopt", "--wait=false"}
+			planned := admin.must(t, append(slices.Clone(command), "--dry-run")...)
+			done := admin.must(t, command...)
+			for _, note := range notesOf(planned) {
+				// That the guard would refuse is said as long as it is not in force.
+				if !strings.HasPrefix(note, "the guard would refuse") && !strings.Contains(done.stderr, note) {
+					t.Errorf("the dry run says %q, and the run does not:\n%s", note, done.stderr)
+				}
+			}
+			if again := admin.must(t, "init", made.name, "--wait=false"); !strings.Contains(again.stdout, "is as asked") {
+				t.Errorf("init a second time: %v", again)
+			}
+			if left := w.unmanaged(t, admin, made); len(left) > 0 {
+				t.Errorf("tenants still lists %+v", left)
+			}
+
+			var described struct {
+				Tiller   struct{ Storage string }
+				Running  seenTiller
+				Releases []struct {
+					Name     string
+					Revision int
+				}
+				Drift []any
+			}
+			must(t, json.Unmarshal([]byte(admin.must(t, "describe", made.name, "-o", "json").stdout), &described))
+			storage := described.Tiller.Storage
+			if storage == "" {
+				storage = "secret" // a tenant's default
+			}
+			if want := map[string]string{"": "configmap", "secret": "secret"}[storages[recipe]]; storage != want {
+				t.Errorf("describe: storage %q, want %q", storage, want)
+			}
+			if described.Running.Account != "tiller" || len(described.Drift) > 0 {
+				t.Errorf("describe: Tiller runs as %q, drift %v", described.Running.Account, described.Drift)
+			}
+			if len(described.Releases) != 1 || described.Releases[0].Name != "web" || described.Releases[0].Revision != 2 {
+				t.Errorf("describe: releases %+v", described.Releases)
+			}
+			if account := w.auditedAccount(t, admin, made); account != "tiller" {
+				t.Errorf("the audit's Tiller runs as %q", account)
+			}
+			if out := admin.must(t, "migrate", made.name, "--dry-run"); !strings.Contains(out.stdout+out.stderr, "web") {
+				t.Errorf("migrate does not see the release: %v", out)
+			}
+		})
+	}
+}
+
+// keep stores release records where a Tiller with that storage has them; ConfigMaps where
+// it is empty.
+func (w *world) keep(t *testing.T, made team, storage string, releases ...records.Release) {
+	t.Helper()
+	if storage == "secret" {
+		w.stored(t, made, releases...)
+		return
+	}
+	for _, r := range releases {
+		_, err := w.root.CoreV1().ConfigMaps(made.home).Create(t.Context(), records.ConfigMap(r), metav1.CreateOptions{})
+		must(t, err)
+	}
+}
+
+// unmanaged are the Tillers in the team's home that tenants lists as nobody's.
+func (w *world) unmanaged(t *testing.T, admin *user, made team) []seenTiller {
+	t.Helper()
+	var list struct{ Unmanaged []seenTiller }
+	must(t, json.Unmarshal([]byte(admin.must(t, "tenants", "-o", "json").stdout), &list))
+	return slices.DeleteFunc(list.Unmanaged, func(s seenTiller) bool { return s.Namespace != made.home })
+}
+
+// auditedAccount is the account of the one deployer in the team's home, as the audit has it.
+func (w *world) auditedAccount(t *testing.T, admin *user, made team) string {
+	t.Helper()
+	r := admin.run(t, "audit", "-o", "json")
+	if r.code != 4 && r.code != 0 {
+		t.Fatalf("audit: %v", r)
+	}
+	var report struct {
+		Deployers []struct {
+			Home    string
+			Account string `json:"serviceAccount"`
+		}
+	}
+	must(t, json.Unmarshal([]byte(r.stdout), &report))
+	var accounts []string
+	for _, d := range report.Deployers {
+		if d.Home == made.home {
+			accounts = append(accounts, strings.TrimPrefix(d.Account, made.home+":"))
+		}
+	}
+	if len(accounts) != 1 {
+		t.Errorf("the audit has the deployers %q in namespace %s", accounts, made.home)
+		return ""
+	}
+	return accounts[0]
+}
+
+// notesOf are the notes among what a command says.
+func notesOf(r result) []string {
+	var notes []string
+	for line := range strings.Lines(r.stderr) {
+		if note, found := strings.CutPrefix(line, "Note: "); found {
+			notes = append(notes, strings.TrimSpace(note))
+		}
+	}
+	return notes
+}
