@@ -70,7 +70,7 @@ func isMarked(live *cluster.Live, t tenant.Tenant) bool {
 }
 
 // marks reports whether the plan takes members out whose open connections must be ended, and
-// the caller may write the annotation. Who may not ends them without it.
+// the caller may write the annotation. A caller who may not ends the connections without it.
 func (d *decision) marks() bool {
 	if !d.request.Disconnect || len(d.revoked) == 0 || !d.tenant.Engine.Has(tenant.EngineTiller) {
 		return false
@@ -117,8 +117,8 @@ func (d *Disconnect) mark(ctx context.Context) (string, error) {
 	return markOf(live, d.Tenant.Home()), err
 }
 
-// unmark deletes the annotation, if the caller may, unless its value is another one by now: somebody else has
-// taken members out meanwhile, whose connections may be open.
+// unmark deletes the annotation, if the caller may. It leaves one with another value: somebody
+// else has taken members out meanwhile, whose connections may be open.
 func (d *Disconnect) unmark(ctx context.Context, value string) error {
 	if value == "" {
 		return nil

@@ -132,7 +132,8 @@ func TestExisting(t *testing.T) {
 	}
 }
 
-// TestExistingShared: a namespace that the tenant shares carries another tenant's label, and its claim.
+// TestExistingShared: a namespace that the tenant shares carries another tenant's label, and
+// its claim.
 func TestExistingShared(t *testing.T) {
 	sharing := func(r *Request) { r.Share = true }
 	other := empty().after(t, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"a"}}})
