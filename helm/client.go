@@ -216,10 +216,14 @@ func remember(file string, key identity, client Client) {
 
 var versionPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`v[0-9]+\.[0-9]+[0-9A-Za-z.+-]*`) })
 
+// versionTimeout is how long helm may take to print its version. A pod without a request
+// for processor time gets next to none on a busy node: helm has taken 20 seconds there.
+const versionTimeout = time.Minute
+
 // ask asks helm for its version: `version --client` needs no Tiller with Helm 2 and works
 // with Helm 3; Helm 4 has no --client.
 func ask(ctx context.Context, env envvar.Environment, path string) (Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeoutCause(ctx, versionTimeout, fmt.Errorf("it has not answered for %s", versionTimeout))
 	defer cancel()
 	var said []byte
 	for _, args := range [][]string{{"version", "--client", "--short"}, {"version", "--short"}} {
@@ -235,7 +239,7 @@ func ask(ctx context.Context, env envvar.Environment, path string) (Client, erro
 		var notRun *fs.PathError
 		switch {
 		case ctx.Err() != nil:
-			return Client{}, fmt.Errorf("helm at %s does not tell its version: %w", path, ctx.Err())
+			return Client{}, fmt.Errorf("helm at %s does not tell its version: %w", path, context.Cause(ctx))
 		case errors.As(err, &notRun):
 			return Client{}, fmt.Errorf("helm at %s can't be run: %w", path, notRun.Err)
 		}
