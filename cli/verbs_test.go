@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,42 +62,89 @@ func TestVerbsAreCalledWhatTheyAre(t *testing.T) {
 	}
 }
 
-// Every example must be a command line that is understood: the verb, its flags
-// and their values, and its arguments.
-func TestExamplesAreUnderstood(t *testing.T) {
+// checkCall returns why a command line of helm tenant is refused before anything runs: the
+// verb, its flags and their values, or its arguments. The command is helm's where it is no
+// verb of ours.
+func checkCall(args []string) (command string, err error) {
+	line, err := helm.ParseLine(args)
+	if err != nil || !wrapper.IsVerb(line.Command) {
+		return line.Command, err
+	}
+	verb, _, err := newRoot(&session{}).Find([]string{line.Command})
+	if err == nil {
+		err = verb.ParseFlags(line.Args)
+	}
+	if err == nil {
+		err = verb.Args(verb, verb.Flags().Args())
+	}
+	return line.Command, err
+}
+
+func TestExamplesAreValid(t *testing.T) {
 	eachVerb(t, func(t *testing.T, cmd *cobra.Command) {
 		for _, example := range strings.Split(cmd.Example, "\n") {
 			if !regexp.MustCompile(`^  (helm tenant |eval "\$\(helm tenant |alias )`).MatchString(example) {
 				t.Errorf("it does not start with helm tenant: %q", example)
 			}
 			for _, call := range ours.FindAllStringSubmatch(example, -1) {
-				line, err := helm.ParseLine(strings.Fields(call[1]))
+				command, err := checkCall(strings.Fields(call[1]))
 				if err != nil {
 					t.Errorf("%s: %v", example, err)
 					continue
 				}
-				if !wrapper.IsVerb(line.Command) {
-					if cmd.HasParent() || helm.ClassOf(2, line.Command) == helm.Plugin {
-						t.Errorf("%s: %s is no command", example, line.Command)
-					}
-					continue
+				if !wrapper.IsVerb(command) && (cmd.HasParent() || helm.ClassOf(2, command) == helm.Plugin) {
+					t.Errorf("%s: %s is no command", example, command)
 				}
-				verb, _, err := newRoot(&session{}).Find([]string{line.Command})
-				if err == nil {
-					err = verb.ParseFlags(line.Args)
-				}
-				if err == nil {
-					err = verb.Args(verb, verb.Flags().Args())
-				}
-				if err != nil {
-					t.Errorf("%s: %v", example, err)
-				}
-				if cmd.HasParent() && !strings.Contains(cmd.Example, "helm tenant "+cmd.Name()) && line.Command != cmd.Name() {
+				if cmd.HasParent() && !strings.Contains(cmd.Example, "helm tenant "+cmd.Name()) && command != cmd.Name() {
 					t.Errorf("no example is of %s", cmd.Name())
 				}
 			}
 		}
 	})
+}
+
+// documentedCall is a call of ours in a code block of a page: `$ helm tenant ...`, with or
+// without the name of the person who types it and variables before it.
+var documentedCall = regexp.MustCompile(`(?m)^    (?:\w*\$ )?(?:[A-Z_]+=\S* )*helm(?: |-)tenant((?: [^ \n#|>(&;].*)?)$`)
+
+// TestDocumentedCommandsAreValid: a reader can type every command of the README and of docs/.
+func TestDocumentedCommandsAreValid(t *testing.T) {
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, page := range append(pages, "../README.md") {
+		if filepath.Base(page) == "flags.md" {
+			continue // usage lines; TestDocumentedFlags compares them with the code
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range documentedCall.FindAllStringSubmatch(strings.ReplaceAll(string(text), "\\\n", ""), -1) {
+			count++
+			if _, err := checkCall(shellWords(call[1])); err != nil {
+				t.Errorf("%s: helm tenant%s: %v", page, call[1], err)
+			}
+		}
+	}
+	if count < 100 {
+		t.Errorf("only %d commands were found", count)
+	}
+}
+
+// shellWords returns the words of a command line up to a comment, a redirection or another
+// command. A quoted part is one word.
+func shellWords(line string) []string {
+	var words []string
+	for _, word := range regexp.MustCompile(`(?:[^\s"']|"[^"]*"|'[^']*')+`).FindAllString(line, -1) {
+		if strings.ContainsAny(word[:1], "#|>&;") {
+			break
+		}
+		words = append(words, strings.NewReplacer(`"`, "", "'", "").Replace(word))
+	}
+	return words
 }
 
 // plugins are widely used ones of Helm 2, 3 and 4: with a verb of that name we
