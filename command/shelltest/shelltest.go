@@ -58,6 +58,16 @@ const recorder = `#!/bin/sh
 { printf '%s\0' "$#" "${0##*/}"; for word; do printf '%s\0' "$word"; done; } >>"$RECORD"
 `
 
+// prelude defines helm and kubectl as functions that record the same, in the shells of
+// POSIX's language: a text of thousands of commands starts no program for each.
+const prelude = `helm() { { printf '%s\0' "$#" helm; for word; do printf '%s\0' "$word"; done; } >>"$RECORD"; }
+kubectl() { { printf '%s\0' "$#" kubectl; for word; do printf '%s\0' "$word"; done; } >>"$RECORD"; }
+`
+
+// patience is how long a shell may take: it only says when one hangs, and a slow machine
+// may be busy with something else.
+const patience = 5 * time.Minute
+
 // Calls returns the commands that a text runs when it is typed into the shell: the
 // arguments of each, its program's name first. Only helm, kubectl and the programs that
 // an attacker would run are found. The test fails if the text writes a file, or the shell
@@ -75,8 +85,12 @@ func (s Shell) Calls(t *testing.T, text string) [][]string {
 	}
 	must(t, os.WriteFile(record, nil, 0o644))
 	file := filepath.Join(work, "text")
-	must(t, os.WriteFile(file, []byte(text+"\n"), 0o644))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	script := text + "\n"
+	if s.Program != "fish" {
+		script = prelude + script
+	}
+	must(t, os.WriteFile(file, []byte(script), 0o644))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, s.args...)
 	if s.typed {
