@@ -18,7 +18,7 @@ import (
 func AdministratorRole(engine tenant.Engine, role string) *rbacv1.ClusterRole {
 	policies := rails.Policies(rails.Priorities{}, tenant.GuardEnforce, tenant.GuardWarn, tenant.GuardAudit)
 	var names []string
-	for _, object := range slices.Concat(install.Admission(), install.Owners(), rails.Freezing(), policies) {
+	for _, object := range slices.Concat(install.Admission(), install.Owners(), rails.Freezing(), rails.Reserving(), policies) {
 		names = append(names, cluster.KeyOf(object).Name)
 	}
 	slices.Sort(names)

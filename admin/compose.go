@@ -107,11 +107,24 @@ func (d *decision) wantedInCluster() ([]runtime.Object, error) {
 		}
 	}
 	objects = append(objects, d.wantedForFreeze()...)
+	if d.reserves() {
+		reserving, err := d.facts.reservingObjects()
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, reserving...)
+	}
 	if !d.guarded() {
 		return objects, nil
 	}
 	guard, err := d.facts.guardObjects(d.tenant.Guard)
 	return append(objects, guard...), err
+}
+
+// reserves reports whether the policies that reserve helm-tenant's labels are wanted. A tenant
+// that needs no other policy can be made by somebody who may not write policies.
+func (d *decision) reserves() bool {
+	return seesPolicies(d.facts.live) && (d.guarded() || d.tenant.AllNamespaces || d.tenant.HasOwners() || d.tenant.Engine.Has(tenant.EngineTiller))
 }
 
 // wantedInNamespace returns a namespace of the tenant and the objects in it. A shared

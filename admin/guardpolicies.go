@@ -18,6 +18,8 @@ import (
 type guardFacts struct {
 	mutex  sync.Mutex
 	byMode map[tenant.Guard]answer[[]runtime.Object]
+	// reserving are those that reserve helm-tenant's labels, which no mode concerns.
+	reserving *answer[[]runtime.Object]
 	// changes has the changes of shared objects that a tenant's plan contains already.
 	changes map[cluster.Key]cluster.Change
 }
@@ -50,8 +52,27 @@ func (f *facts) guardObjects(mode tenant.Guard) ([]runtime.Object, error) {
 	if known, found := f.guard.byMode[mode]; found {
 		return known.value, known.err
 	}
-	var stale answer[[]runtime.Object]
-	wanted := wantedGuard(f.live, mode)
+	stale := f.stale(wantedGuard(f.live, mode))
+	if f.guard.byMode == nil {
+		f.guard.byMode = map[tenant.Guard]answer[[]runtime.Object]{}
+	}
+	f.guard.byMode[mode] = stale
+	return stale.value, stale.err
+}
+
+// reservingObjects returns the policies that reserve helm-tenant's labels, and their bindings,
+// that differ from the live ones.
+func (f *facts) reservingObjects() ([]runtime.Object, error) {
+	f.guard.mutex.Lock()
+	defer f.guard.mutex.Unlock()
+	if f.guard.reserving == nil {
+		f.guard.reserving = new(f.stale(rails.Reserving()))
+	}
+	return f.guard.reserving.value, f.guard.reserving.err
+}
+
+// stale returns the objects that differ from the live ones.
+func (f *facts) stale(wanted []runtime.Object) (stale answer[[]runtime.Object]) {
 	plan, err := cluster.NewPlan("", wanted, f.live, func(cluster.Key) bool { return false })
 	stale.err = err
 	for _, object := range wanted {
@@ -59,11 +80,7 @@ func (f *facts) guardObjects(mode tenant.Guard) ([]runtime.Object, error) {
 			stale.value = append(stale.value, object)
 		}
 	}
-	if f.guard.byMode == nil {
-		f.guard.byMode = map[tenant.Guard]answer[[]runtime.Object]{}
-	}
-	f.guard.byMode[mode] = stale
-	return stale.value, stale.err
+	return stale
 }
 
 // priorities returns the PriorityClasses that everybody may have. Of several default

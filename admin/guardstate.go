@@ -23,11 +23,11 @@ var guardKinds = map[string]string{
 }
 
 // guardState compares the live policies of the guard with those that the tenants' modes
-// need, and, if a tenant is frozen, the policies of freezes. What could not be compared
-// is returned as unseen.
-func guardState(live *cluster.Live, modes []tenant.Guard, frozen bool) (audit.GuardState, []audit.Unseen, error) {
+// need; those that reserve helm-tenant's labels, if there are any tenants; and, if a tenant
+// is frozen, the policies of freezes. What could not be compared is returned as unseen.
+func guardState(live *cluster.Live, modes []tenant.Guard, tenants, frozen bool) (audit.GuardState, []audit.Unseen, error) {
 	var state audit.GuardState
-	if len(modes) == 0 && !frozen {
+	if len(modes) == 0 && !tenants && !frozen {
 		return state, nil, nil
 	}
 	const matters = "whether the guard's admission policies are in force"
@@ -37,7 +37,7 @@ func guardState(live *cluster.Live, modes []tenant.Guard, frozen bool) (audit.Gu
 	}
 	var unseen []audit.Unseen
 	for kind, resource := range guardKinds {
-		if !live.Sees(kind) {
+		if !live.Sees(kind) && (len(modes) > 0 || frozen) {
 			what := resource
 			if kind != "PriorityClass" {
 				what += " " + rails.PolicyPrefix + "*"
@@ -71,11 +71,16 @@ func guardState(live *cluster.Live, modes []tenant.Guard, frozen bool) (audit.Gu
 		}
 		return problems, nil
 	}
-	var err error
+	reserving, err := compare(rails.Reserving())
+	if err != nil {
+		return state, nil, err
+	}
+	state.Reserved = len(reserving) == 0
 	if len(modes) > 0 {
 		if state.Problems, err = compare(wantedGuard(live, modes...)); err != nil {
 			return state, nil, err
 		}
+		state.Problems = append(state.Problems, reserving...)
 	}
 	if frozen {
 		state.Freeze, err = compare(rails.Freezing())
@@ -96,7 +101,7 @@ func (t *taking) addGuard() error {
 	var unseen []audit.Unseen
 	var err error
 	s.Priorities = priorities(t.guard)
-	s.Guard, unseen, err = guardState(t.guard, audit.GuardModes(s.Records), audit.AnyFrozen(s.Records))
+	s.Guard, unseen, err = guardState(t.guard, audit.GuardModes(s.Records), len(s.Records) > 0, audit.AnyFrozen(s.Records))
 	for _, u := range unseen {
 		if !slices.ContainsFunc(s.Unseen, func(have audit.Unseen) bool { return have.Resource == u.Resource && have.Matters == u.Matters }) {
 			s.Unseen = append(s.Unseen, u)

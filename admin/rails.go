@@ -38,9 +38,13 @@ func (d *decision) railed() []string {
 
 // guarded reports whether the guard's policies are wanted.
 func (d *decision) guarded() bool {
-	live := d.facts.live
-	return d.tenant.Guard != tenant.GuardOff && len(d.railed()) > 0 &&
-		live.Serves("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicyBinding")
+	return d.tenant.Guard != tenant.GuardOff && len(d.railed()) > 0 && seesPolicies(d.facts.live)
+}
+
+// seesPolicies reports whether the API server has admission policies, and the caller may list
+// them and their bindings.
+func seesPolicies(live *cluster.Live) bool {
+	return live.Serves("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicyBinding")
 }
 
 func railsMeta(t tenant.Tenant, name string, live *unstructured.Unstructured) (labels, annotations map[string]string, err error) {

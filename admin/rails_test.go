@@ -32,6 +32,9 @@ func railSteps(t *testing.T, w world, r Request) (steps []string, policies int) 
 		t.Fatal(err)
 	}
 	for _, change := range prepared.Plan.Ordered() {
+		if slices.Contains(keysOf(rails.Reserving()), change.Key) {
+			continue // TestReserving
+		}
 		if strings.HasPrefix(change.Key.Name, rails.PolicyPrefix) {
 			policies++
 			continue
@@ -229,7 +232,7 @@ func TestGuardStateOfClasses(t *testing.T) {
 	class := func(name string, value int32, isDefault bool) *schedulingv1.PriorityClass {
 		return &schedulingv1.PriorityClass{TypeMeta: metav1.TypeMeta{APIVersion: "scheduling.k8s.io/v1", Kind: "PriorityClass"}, ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, GlobalDefault: isDefault}
 	}
-	written := rails.Policies(rails.Priorities{Default: 100, Harmless: []string{"low", "normal"}}, tenant.GuardEnforce)
+	written := append(rails.Policies(rails.Priorities{Default: 100, Harmless: []string{"low", "normal"}}, tenant.GuardEnforce), rails.Reserving()...)
 	for _, test := range []struct {
 		name    string
 		classes []runtime.Object
@@ -247,7 +250,7 @@ func TestGuardStateOfClasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		state, _, err := guardState(live, []tenant.Guard{tenant.GuardEnforce}, false)
+		state, _, err := guardState(live, []tenant.Guard{tenant.GuardEnforce}, true, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,4 +296,47 @@ func TestViolations(t *testing.T) {
 	if got := unseen.decide(t, asked()); got.Err != "" || len(got.Notes) != 1 {
 		t.Errorf("what can't be seen: %+v", got)
 	}
+}
+
+// TestReserving: the policies that reserve helm-tenant's labels are written with every tenant
+// that needs admission policies, whatever the mode of its guard, and once.
+func TestReserving(t *testing.T) {
+	reserving := func(w world, r Request) (steps []string) {
+		for _, step := range stepsOf(w.decidedPlan(t, r)) {
+			if strings.HasSuffix(step, rails.PolicyPrefix+"namespaces") || strings.HasSuffix(step, rails.PolicyPrefix+"configmaps") {
+				steps = append(steps, step)
+			}
+		}
+		return steps
+	}
+	off := func(r *Request) { r.Tenant.Guard, r.Accepted = tenant.GuardOff, []Risk{RiskNoGuard} }
+	for name, test := range map[string]struct {
+		request Request
+		want    int
+	}{
+		"guarded": {asked(), 4}, "a Tiller": {asked(off, engine(tenant.EngineTiller)), 4}, "no policy needed": {asked(off, engine(tenant.EngineImpersonation)), 0},
+		"all namespaces": {asked(everywhere, accept(RiskClusterWide)), 4},
+	} {
+		w := empty()
+		if got := reserving(w, test.request); len(got) != test.want {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := reserving(w.after(t, test.request), test.request); got != nil {
+			t.Errorf("%s, again: %q", name, got)
+		}
+		w.unserved = []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+		test.request.Accepted = append(test.request.Accepted, RiskOpenRecords)
+		if got := reserving(w, test.request); got != nil {
+			t.Errorf("%s, on an API server without such policies: %q", name, got)
+		}
+	}
+}
+
+func (w world) decidedPlan(t *testing.T, r Request) cluster.Plan {
+	t.Helper()
+	prepared, err := decide(w.facts(t, r), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prepared.Plan
 }

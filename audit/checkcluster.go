@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"helm-tenant/command"
+	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -83,10 +84,26 @@ func (a *auditor) eachOther(namespaces []string, do func(s Subject, mine func(gr
 	}
 }
 
+// makeHome returns the ways to create a namespace with the labels of a home. Where these are
+// reserved, that takes one of the rights by which the admission policy knows administrators.
+func (a *auditor) makeHome() []Need {
+	p := pather{Target{}, a.rights}
+	needs := p.createIn("", "", "namespaces")
+	if !a.snapshot.Guard.Reserved {
+		return needs
+	}
+	claim := Ask{Verb: rails.VerbClaim, Group: rails.GroupClaim, Resource: rails.ResourceClaim, AnyName: true}
+	var reserved []Need
+	for _, need := range needs {
+		reserved = append(reserved, append(slices.Clone(need), claim), append(slices.Clone(need), p.all("create", rbacGroup, "rolebindings")...))
+	}
+	return reserved
+}
+
 // checkMakesHomes finds subjects that can create a namespace, and so the home of a tenant
 // that does not exist yet, with its labels.
 func (a *auditor) checkMakesHomes() {
-	path := Path{ID: "make-home", Name: "make namespaces", Any: pather{Target{}, a.rights}.createIn("", "", "namespaces")}
+	path := Path{ID: "make-home", Name: "make namespaces", Any: a.makeHome()}
 	a.eachOther(nil, func(s Subject, mine func(grant) bool) {
 		steps, open := a.rights.opens(identityOf(s), path, nil, mine)
 		if !open {

@@ -12,6 +12,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/component-helpers/auth/rbac/validation"
+
+	"helm-tenant/rails"
 )
 
 // Permission is a verb on a resource that the caller must be allowed to use.
@@ -61,6 +63,11 @@ func (p *Preflight) Missing(ctx context.Context, plan *Plan) ([]Permission, erro
 	if err != nil {
 		return nil, err
 	}
+	if len(missing) == 0 {
+		if missing, err = p.unclaimable(ctx, plan); err != nil {
+			return nil, err
+		}
+	}
 	for _, change := range plan.Changes {
 		if change.Object == nil || change.Action == Update && !grantsMore(change) {
 			continue
@@ -72,6 +79,36 @@ func (p *Preflight) Missing(ctx context.Context, plan *Plan) ([]Permission, erro
 		missing = append(missing, escalation...)
 	}
 	return sorted(missing), nil
+}
+
+// unclaimable returns the permissions that the caller lacks by the admission policy that
+// reserves helm-tenant's labels on namespaces (rails.Reserving). Callers without cluster-wide
+// rights may not see whether the API server has the policy: a dry run shows that.
+func (p *Preflight) unclaimable(ctx context.Context, plan *Plan) ([]Permission, error) {
+	wide := Permission{Verb: "create", Group: rbacv1.GroupName, Resource: "rolebindings"}
+	var missing []Permission
+	for _, change := range plan.Changes {
+		if change.Key.Kind != "Namespace" || !p.live.Serves("ValidatingAdmissionPolicy") {
+			continue
+		}
+		claim := Permission{Verb: rails.VerbClaim, Group: rails.GroupClaim, Resource: rails.ResourceClaim, Name: change.Key.Name}
+		for _, enough := range []Permission{wide, claim} {
+			if err := p.ask(ctx, []Permission{enough}); err != nil {
+				return nil, err
+			}
+			if p.knows(enough) {
+				break
+			}
+		}
+		if p.knows(wide) || p.knows(claim) {
+			continue
+		}
+		// Any other error of the dry run is one of the write itself.
+		if err := p.client.tryWrite(ctx, change); err != nil && rails.IsReservation(err.Error()) {
+			missing = append(missing, claim)
+		}
+	}
+	return missing, nil
 }
 
 // sorted returns each of the permissions once, in a stable order.

@@ -123,6 +123,22 @@ func (c *Client) createSecret(ctx context.Context, secret *corev1.Secret) error 
 		SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion).Body(secret).Do(ctx).Error()
 }
 
+// tryWrite makes a creation, update or deletion as a server-side dry run: it is checked and not
+// stored.
+func (c *Client) tryWrite(ctx context.Context, change Change) error {
+	api, dry := c.resource(kinds[change.Key.Kind], change.Key.Namespace), []string{metav1.DryRunAll}
+	var err error
+	switch change.Action {
+	case Create:
+		_, err = api.Create(ctx, change.Object, metav1.CreateOptions{FieldManager: FieldManager, DryRun: dry})
+	case Update:
+		_, err = api.Update(ctx, change.Object, metav1.UpdateOptions{FieldManager: FieldManager, DryRun: dry})
+	case Delete:
+		err = api.Delete(ctx, change.Key.Name, metav1.DeleteOptions{DryRun: dry})
+	}
+	return err
+}
+
 func (c *Client) writeOnce(ctx context.Context, change Change) error {
 	api := c.resource(kinds[change.Key.Kind], change.Key.Namespace)
 	switch change.Action {

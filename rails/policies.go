@@ -19,7 +19,7 @@ const (
 	// one's.
 	AnnotationVersion = "helm-tenant/guard-version"
 	// version is incremented with every change of the policies.
-	version = 6
+	version = 7
 )
 
 // Newer reports whether a newer helm-tenant wrote a policy or binding of the guard.

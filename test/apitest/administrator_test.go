@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,8 +69,8 @@ func TestAdministrator(t *testing.T) {
 }
 
 // TestAdministratorOfNamespaces: without any right in the whole cluster, but for reading
-// the role, an admin of a home and its namespaces makes a tenant and is told what that
-// leaves unchecked.
+// the role and for claiming the namespaces, an admin of a home and its namespaces makes a
+// tenant and is told what that leaves unchecked.
 func TestAdministratorOfNamespaces(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -86,6 +87,22 @@ func TestAdministratorOfNamespaces(t *testing.T) {
 		t.Errorf("not all that is missing is named: %v", r)
 	}
 	u.wroteNothing(t)
+	w.reserved(t)
+	r = u.run(t, append(args, "--no-cluster-reads")...)
+	var claim []string
+	for _, ns := range []string{team.home, team.a, team.b} {
+		claim = append(claim, "claim namespaces.helm-tenant/"+ns+" in the cluster")
+	}
+	slices.Sort(claim)
+	same(t, "what is lacking", claim, r.lacks())
+	u.wroteNothing(t)
+	claiming := *u
+	claiming.name += "-claims"
+	w.role(t, "", claiming.name, mayClaim(team.home, team.a, team.b))
+	w.bind(t, "", claiming.name, "ClusterRole", claiming.name, rbacv1.Subject{Kind: "User", APIGroup: rbacGroup, Name: u.name})
+	eventually(t, "the right to claim", func() error {
+		return u.may(t, true, access("claim", "helm-tenant", "namespaces", "", "", team.b))
+	})
 	r = u.must(t, append(args, "--no-cluster-reads")...)
 	if !strings.Contains(r.stderr, "not checked: ") || !strings.Contains(r.stderr, `whether ClusterRole "admin" exists`) {
 		t.Errorf("it is not said what is unchecked: %v", r)

@@ -75,12 +75,14 @@ func grants(made team) []struct {
 		{made.home, rule("apps", "deployments", "create"), []string{in(made.home, "create deployments.apps")}},
 		{made.home, rule("", "secrets", "get", "create", "update", "delete"), records},
 		{made.home, rule("", "pods/portforward", "create"), member},
+		{"", mayClaim(made.home), []string{"claim namespaces.helm-tenant/" + made.home + " in the cluster"}},
 	}
 	for _, ns := range []string{made.a, made.b} {
 		all = append(all,
 			grant{ns, rule("", "namespaces", "update"), []string{in(ns, "update namespaces/"+ns)}},
 			grant{ns, rule(rbacGroup, "rolebindings", "create"), []string{in(ns, "create rolebindings.rbac.authorization.k8s.io")}},
 			grant{ns, only(rule(rbacGroup, "clusterroles", "bind"), "admin"), []string{in(ns, "bind clusterroles.rbac.authorization.k8s.io/admin")}},
+			grant{"", mayClaim(ns), []string{"claim namespaces.helm-tenant/" + ns + " in the cluster"}},
 		)
 	}
 	return all
@@ -93,6 +95,7 @@ func TestWhoHasExactlyEnough(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	w.namespace(t, team.home, team.a, team.b)
+	w.reserved(t)
 	all := grants(team)
 	give := func(u *user, without int) {
 		rules := map[string][]rbacv1.PolicyRule{}
@@ -101,7 +104,7 @@ func TestWhoHasExactlyEnough(t *testing.T) {
 				rules[g.namespace] = append(rules[g.namespace], g.rule)
 			}
 		}
-		w.allow(t, u, "", readsAll...)
+		rules[""] = append(slices.Clone(readsAll), rules[""]...)
 		for ns, in := range rules {
 			w.allow(t, u, ns, in...)
 		}

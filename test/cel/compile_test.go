@@ -22,7 +22,7 @@ import (
 // minor before it knew, so that it can be rolled back.
 func TestKubernetes130Compiles(t *testing.T) {
 	count := 0
-	policies := slices.Concat(rails.Policies(rails.Priorities{Harmless: []string{"low"}}, tenant.GuardEnforce), rails.Freezing(), install.Admission(), install.Owners())
+	policies := slices.Concat(rails.Policies(rails.Priorities{Harmless: []string{"low"}}, tenant.GuardEnforce), rails.Freezing(), rails.Reserving(), install.Admission(), install.Owners())
 	for _, object := range policies {
 		policy, isPolicy := object.(*admissionv1.ValidatingAdmissionPolicy)
 		if !isPolicy {

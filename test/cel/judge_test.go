@@ -10,10 +10,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/cel"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/cel/environment"
 	"sigs.k8s.io/yaml"
 
@@ -45,6 +48,12 @@ func judgeIn(t *testing.T, kind string, notes map[string]string, priorities rail
 // where the request has none.
 func judgePolicy(t *testing.T, policy *admissionv1.ValidatingAdmissionPolicy, namespace *corev1.Namespace, request *admissionapi.AdmissionRequest, old, object string) (allowed bool) {
 	t.Helper()
+	return judgeAs(t, policy, namespace, request, nil, old, object)
+}
+
+// judgeAs is judgePolicy for a caller who may do what the authorizer allows.
+func judgeAs(t *testing.T, policy *admissionv1.ValidatingAdmissionPolicy, namespace *corev1.Namespace, request *admissionapi.AdmissionRequest, may authorizer.Authorizer, old, object string) (allowed bool) {
+	t.Helper()
 	compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +69,8 @@ func judgePolicy(t *testing.T, policy *admissionv1.ValidatingAdmissionPolicy, na
 		rules = append(rules, &validating.ValidationCondition{Expression: v.Expression, Message: v.Message})
 	}
 	conditions := compiler.CompileCondition(rules, options, environment.StoredExpressions)
-	attributes := &admission.VersionedAttributes{}
+	attributes := &admission.VersionedAttributes{Attributes: admission.NewAttributesRecord(nil, nil, schema.GroupVersionKind{}, "", "", schema.GroupVersionResource{}, "", "", nil, false,
+		&user.DefaultInfo{Name: request.UserInfo.Username})}
 	parsed := func(text string) runtime.Object {
 		var u unstructured.Unstructured
 		if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
@@ -75,7 +85,7 @@ func judgePolicy(t *testing.T, policy *admissionv1.ValidatingAdmissionPolicy, na
 	if old != "" {
 		attributes.VersionedOldObject.Set(parsed(old))
 	}
-	results, _, err := conditions.ForInput(t.Context(), attributes, request, cel.OptionalVariableBindings{}, namespace, celconfig.RuntimeCELCostBudget)
+	results, _, err := conditions.ForInput(t.Context(), attributes, request, cel.OptionalVariableBindings{Authorizer: may}, namespace, celconfig.RuntimeCELCostBudget)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,8 @@ type scenario struct {
 	// renews is for a command that writes each time: a grant for a time, which ends later in
 	// another second, or a revoke that restarts Tiller whoever was a member.
 	renews bool
-	// policy has the cluster's admission policies of homes and of freezes taken away before
+	// policy has the cluster's admission policies of homes, of freezes and of reserved labels
+	// taken away before
 	// each run.
 	policy bool
 	// alone is for a command that is about all tenants of the cluster: no other
@@ -383,7 +384,8 @@ func (s *scenario) dropPolicy(ctx context.Context, w *world) error {
 	}
 	api := w.root.AdmissionregistrationV1()
 	var err error
-	for _, name := range []string{"helm-tenant-records", rails.PolicyPrefix + "frozen", rails.PolicyPrefix + "frozen-warn"} {
+	for _, name := range []string{"helm-tenant-records", rails.PolicyPrefix + "frozen", rails.PolicyPrefix + "frozen-warn",
+		rails.PolicyPrefix + "namespaces", rails.PolicyPrefix + "configmaps"} {
 		err = errors.Join(err,
 			ignoreNotFound(api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})),
 			ignoreNotFound(api.ValidatingAdmissionPolicies().Delete(ctx, name, metav1.DeleteOptions{})),

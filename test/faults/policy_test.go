@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/rails"
 )
 
 // TestThePolicyIsThereInTheEnd refuses the first write of the cluster's admission
@@ -48,11 +50,13 @@ func TestThePolicyIsThereInTheEnd(t *testing.T) {
 				t.Fatal("nothing was refused")
 			}
 			api := w.root.AdmissionregistrationV1()
-			if _, err := api.ValidatingAdmissionPolicies().Get(ctx, "helm-tenant-records", metav1.GetOptions{}); err != nil {
-				t.Error(err)
-			}
-			if _, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, "helm-tenant-records", metav1.GetOptions{}); err != nil {
-				t.Error(err)
+			for _, name := range []string{"helm-tenant-records", rails.PolicyPrefix + "namespaces", rails.PolicyPrefix + "configmaps"} {
+				if _, err := api.ValidatingAdmissionPolicies().Get(ctx, name, metav1.GetOptions{}); err != nil {
+					t.Error(err)
+				}
+				if _, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, name, metav1.GetOptions{}); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
