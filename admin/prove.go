@@ -128,6 +128,10 @@ func readProvable(ctx context.Context, c *cluster.Client, p Proof) ([]provable, 
 	if err != nil {
 		return nil, err
 	}
+	workloads, err := readWorkloadVersion(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 
 	var others []other
 	var all []provable
@@ -153,7 +157,7 @@ func readProvable(ctx context.Context, c *cluster.Client, p Proof) ([]provable, 
 			continue
 		}
 		target.HasReaders = readers[record.Namespace] && t.CheckReaders() == nil
-		target.Restricted, target.Quotas = restricted, quotas
+		target.Restricted, target.Quotas, target.Workloads = restricted, quotas, workloads
 		target.Member, target.MemberWhy = memberOf(members[record.Namespace], p.Groups)
 		all = append(all, provable{name: name, target: target})
 		others = append(others, other{members[record.Namespace],
@@ -252,6 +256,18 @@ func memberOf(m tenant.Members, groups []string) (*prove.Identity, string) {
 		return nil, fmt.Sprintf("the members are groups: name those of a member with --in-group, such as %q", memberGroups[0].Name)
 	}
 	return nil, ""
+}
+
+// readWorkloadVersion returns the API version of Workloads that the API server serves and
+// that is tried; empty for none.
+func readWorkloadVersion(ctx context.Context, c *cluster.Client) (string, error) {
+	served, err := c.ServedKinds(ctx, prove.WorkloadVersions)
+	for _, version := range prove.WorkloadVersions {
+		if _, found := served[version]["Workload"]; found {
+			return version, err
+		}
+	}
+	return "", err
 }
 
 // readLevels returns the namespaces with the PodSecurity level restricted, and what the

@@ -30,8 +30,10 @@ type Attempt struct {
 	// pod changes a harmless pod; named is its name in PodSecurity's refusal.
 	pod   func(*corev1.Pod)
 	named []string
-	// request makes any other request; nil if it does not apply to the target.
+	// request makes any other request; nil if it does not apply to the target, for the reason
+	// absent, or because there is no other tenant.
 	request func(t *Target, namespace string) *ask
+	absent  string
 	// accepted reports, from the answer to the harmless pod, whether the attempt's pod
 	// would have been mutated into something else, and by what.
 	accepted func(*corev1.Pod) (by string, changed bool)
@@ -133,6 +135,14 @@ var inNamespaces = []*Attempt{
 			pod.Spec.PriorityClassName = "system-node-critical"
 			return create("/api/v1/namespaces/"+ns+"/pods", pod)
 		}},
+	{ID: "group-priority", What: "make a template of groups of pods with a high priority", Why: "evicts other tenants' pods from the node",
+		As: onlyDeployer, Closes: closedByGuard, absent: "the API server serves no groups of pods (scheduling.k8s.io Workload)",
+		request: func(t *Target, ns string) *ask {
+			if t.Workloads == "" {
+				return nil
+			}
+			return create("/apis/"+t.Workloads+"/namespaces/"+ns+"/workloads", podGroups(t.Workloads, ns))
+		}},
 	{ID: "external-ips", What: "make a Service with external IPs", Why: "takes the traffic to any address, the API server's too",
 		As: onlyDeployer, Each: true, Closes: closedByGuard,
 		request: func(_ *Target, ns string) *ask {
@@ -221,6 +231,11 @@ var onCluster = []*Attempt{
 		request: func(_ *Target, _ string) *ask { return list("/api/v1/nodes") }},
 	{ID: "namespace", What: "make a Namespace", Why: "a place without guard rails", As: onlyDeployer,
 		request: func(_ *Target, _ string) *ask { return create("/api/v1/namespaces", namespaceObject()) }},
+	{ID: "forged-record", What: "make what looks like a tenant's record", Why: "members of that tenant take the namespace for its home",
+		As: onlyDeployer, Closes: closedByGuard,
+		request: func(_ *Target, ns string) *ask {
+			return create("/api/v1/namespaces/"+ns+"/configmaps", recordObject(ns))
+		}},
 	{ID: "cluster-binding", What: "bind cluster-admin in the whole cluster", Why: "everything", As: onlyDeployer,
 		request: func(_ *Target, _ string) *ask {
 			return create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", clusterBinding())

@@ -187,7 +187,7 @@ func (j *judging) unasked() {
 			row.Result, row.Answer = Beyond, "the member is a member of every other tenant that could be tried"
 			j.rows = append(j.rows, row)
 		}
-		if a.request == nil || j.t.Other != nil || a.request(j.t, j.t.Namespaces[0]) != nil {
+		if a.request == nil || a.absent == "" && j.t.Other != nil || a.request(j.t, j.t.Namespaces[0]) != nil {
 			continue
 		}
 		for _, role := range a.As {
@@ -195,7 +195,7 @@ func (j *judging) unasked() {
 				continue
 			}
 			row := j.blank(a, role, "")
-			row.Result, row.Answer = Beyond, "there is no other tenant"
+			row.Result, row.Answer = Beyond, cmp.Or(a.absent, "there is no other tenant")
 			j.rows = append(j.rows, row)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"helm-tenant/tenant"
 )
 
 // Name is the name of every object that is tried, and of the user who is no member. None
@@ -243,6 +245,22 @@ func tokenSecret(t *Target) *corev1.Secret {
 
 func namespaceObject() *corev1.Namespace {
 	return &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: meta("")}
+}
+
+// podGroups returns a Workload whose groups of pods have a priority that no class gives.
+func podGroups(version, namespace string) map[string]any {
+	return map[string]any{
+		"apiVersion": version, "kind": "Workload", "metadata": map[string]any{"name": Name, "namespace": namespace},
+		"spec": map[string]any{"podGroupTemplates": []any{map[string]any{
+			"name": "main", "priority": 1000000000, "schedulingPolicy": map[string]any{"basic": map[string]any{}}}}},
+	}
+}
+
+// recordObject returns the record of a tenant that does not exist.
+func recordObject(namespace string) *corev1.ConfigMap {
+	c := settings(namespace)
+	c.Name, c.Data = tenant.RecordName, map[string]string{tenant.RecordKey: "name: " + Name + "\n"}
+	return c
 }
 
 // webhook and definition are untyped, since their types would double what every start of

@@ -57,9 +57,16 @@ type Target struct {
 	// with a ResourceQuota, with the names in the quotas.
 	Restricted map[string]bool
 	Quotas     map[string]map[string]bool
+	// Workloads is the API version of Workloads, templates of groups of pods; empty where the
+	// API server serves none whose form is known.
+	Workloads string
 	// Other is another tenant, nil where there is none.
 	Other *Other
 }
+
+// WorkloadVersions are the API versions whose Workloads have the form that is tried, the
+// preferred one first.
+var WorkloadVersions = []string{"scheduling.k8s.io/v1", "scheduling.k8s.io/v1beta1"}
 
 // Other is the tenant that must not be reached from this one.
 type Other struct {
@@ -109,7 +116,7 @@ type Exchange struct {
 // These bound the number of requests for a tenant, for each of its namespaces, and the
 // additional ones of both for a tenant with readers.
 const (
-	TenantRequests          = 40
+	TenantRequests          = 42
 	NamespaceRequests       = 10
 	ReaderTenantRequests    = 30
 	ReaderNamespaceRequests = 1

@@ -339,6 +339,23 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestGroupPriority: groups of pods are tried where the API server serves them, and elsewhere
+// the row says why not, whether there is another tenant or not.
+func TestGroupPriority(t *testing.T) {
+	for _, other := range []*Other{nil, target("a").Other} {
+		tenant := target("a")
+		tenant.Other = other
+		if row := find(t, tenant.Judge(exchange(tenant, guarded)), "group-priority", Deployer); row.Result != Beyond || !strings.Contains(row.Answer, "serves no groups of pods") {
+			t.Errorf("not served: %+v", row)
+		}
+		tenant.Workloads = WorkloadVersions[1]
+		index := slices.IndexFunc(tenant.Requests(), func(r Request) bool { return r.Attempts[0].ID == "group-priority" })
+		if index < 0 || tenant.Requests()[index].Path != "/apis/scheduling.k8s.io/v1beta1/namespaces/a/workloads" {
+			t.Errorf("served: %+v", tenant.Requests())
+		}
+	}
+}
+
 func TestAlwaysPullImages(t *testing.T) {
 	tenant := target("a")
 	answer := func(r Request) Answer {

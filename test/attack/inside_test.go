@@ -41,6 +41,13 @@ func TestInside(t *testing.T) {
 		rows = append(rows, i.row(t, a))
 	}
 	i.compare(t, rows)
+	// These kinds are not in the table: API servers serve them only with a feature gate.
+	if _, err := i.root.Discovery().ServerResourcesForGroupVersion("scheduling.k8s.io/v1beta1"); err != nil {
+		t.Logf("groups of pods are not tried here, but in TestTheGuard of test/apitest: %v", err)
+		return
+	}
+	i.row(t, attackInside{what: "template of groups of pods with a high priority",
+		object: "apiVersion: scheduling.k8s.io/v1beta1\nkind: Workload\nmetadata: {name: $ID}\nspec: {podGroupTemplates: [{name: a, schedulingPolicy: {basic: {}}, priority: 1000000000}]}\n"})
 }
 
 // inside is the scene: a tenant's namespace, that of the control, and those who may
