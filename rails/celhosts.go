@@ -36,11 +36,15 @@ func allowed(host string, oneLabel bool) string {
 const (
 	hostAnnotations = `(?i)(/(server-alias|host-aliases|hostname|internal-hostname|hostname-extension|redirect-from|router\\.tls\\.domains\\.[^.]+\\.(main|sans)|http-managed-certificate-domains)` +
 		`|^cert-manager\\.io/(alt-names|common-name)|^dns\\.alpha\\.kubernetes\\.io/(external|internal)|^zalando\\.org/dnsname` +
-		`|^(dns|cert)\\.gardener\\.cloud/(dnsnames|commonname)|^(k8s\\.)?ngrok\\.com/(domain|url)|^cis\\.f5\\.com/host)$`
+		`|^(dns|cert)\\.gardener\\.cloud/(dnsnames|commonname)|^(k8s\\.)?ngrok\\.com/(domain|(computed-)?url)|^cis\\.f5\\.com/host)$`
 	textAnnotations = `(?i)(snippet|server-alias-regex|/config-[a-z-]+$|^getambassador\\.io/config$|^alb\\.ingress\\.kubernetes\\.io/conditions\\.|^zalando\\.org/skipper-routes$` +
 		`|/redirect-from-regex$|/router\\.(pathmatcher|rulesyntax)$|/rule-type$|/route-acl$|/ingress\\.https?-rules$)`
 	// urlAnnotations are those among hostAnnotations whose value is a URL with the host.
-	urlAnnotations = `(?i)^(k8s\\.)?ngrok\\.com/url$`
+	urlAnnotations = `(?i)^(k8s\\.)?ngrok\\.com/(computed-)?url$`
+	// assignedAnnotations are those in which ngrok's operator keeps an address of TCP that ngrok
+	// assigned, and reads the address again; assignedURL matches one.
+	assignedAnnotations = `^(k8s\\.)?ngrok\\.com/computed-url$`
+	assignedURL         = `^tcp://[0-9]+\\.tcp\\.([a-z]+\\.)?ngrok\\.io:[0-9]+$`
 	// hostURL matches a URL, or the host alone. It has no user, which could be taken for
 	// the host. The value is in lower case.
 	hostURL = `^([a-z][a-z0-9+.-]*://)?([a-z0-9*.-]+)(:[0-9]+)?(/.*)?$`
@@ -67,6 +71,7 @@ func annotationRules(now, was string, publishes bool) []admissionv1.Validation {
 	if publishes {
 		own = ` || (k == ` + quoted(publishedHosts) + ` && ` + now + `[k] == ` + quoted(publishedOwn) + `)`
 	}
+	own += ` || (k.matches("` + assignedAnnotations + `") && ` + now + `[k].matches("` + assignedURL + `"))`
 	unchanged := `(k in ` + was + ` && ` + was + `[k] == ` + now + `[k])`
 	matching := func(pattern string) string {
 		return now + `.filter(k, k.matches("` + pattern + `")).join(", ")`

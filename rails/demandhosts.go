@@ -12,6 +12,8 @@ var (
 	hostAnnotation = regexp.MustCompile(strings.ReplaceAll(hostAnnotations, `\\`, `\`))
 	textAnnotation = regexp.MustCompile(strings.ReplaceAll(textAnnotations, `\\`, `\`))
 	urlAnnotation  = regexp.MustCompile(strings.ReplaceAll(urlAnnotations, `\\`, `\`))
+	assigned       = regexp.MustCompile(strings.ReplaceAll(assignedAnnotations, `\\`, `\`))
+	assignedTo     = regexp.MustCompile(strings.ReplaceAll(assignedURL, `\\`, `\`))
 	urlWithHost    = regexp.MustCompile(hostURL)
 	plainHosts     = regexp.MustCompile(`^[a-z0-9*.-]*$`)
 )
@@ -36,7 +38,7 @@ func (d *Demand) refusedAnnotations(allowed patterns) []string {
 	var refused []string
 	for key, value := range d.Annotations {
 		ok := !textAnnotation.MatchString(key)
-		if hostAnnotation.MatchString(key) && value != "" {
+		if hostAnnotation.MatchString(key) && value != "" && !(assigned.MatchString(key) && assignedTo.MatchString(value)) {
 			for _, host := range strings.Split(value, ",") {
 				host = strings.ToLower(strings.TrimSpace(host))
 				if parts := urlWithHost.FindStringSubmatch(host); parts != nil && urlAnnotation.MatchString(key) {

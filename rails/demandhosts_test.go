@@ -33,6 +33,9 @@ func TestAnnotationsThatAddHosts(t *testing.T) {
 		{"ngrok.com/url", "tls://Y.team.example.com:443/path", false, false},
 		{"ngrok.com/url", "y.team.example.com", false, false},
 		{"ngrok.com/url", "tls://bank.example.com", true, true},
+		{"ngrok.com/computed-url", "tcp://1.tcp.ngrok.io:12345", false, false},
+		{"k8s.ngrok.com/computed-url", "tls://bank.example.com", true, true},
+		{"ngrok.com/computed-url", "tcp://1.tcp.ngrok.io:1,tls://bank.example.com", true, true},
 		{"ngrok.com/url", "tls://y.team.example.com@bank.example.com", true, true},
 		{"ngrok.com/url", "tls://", true, true},
 	} {

@@ -232,6 +232,14 @@ func TestAnnotationsByKind(t *testing.T) {
 		{"services", service, "ngrok.com/url: 'bank.example.com://y.team.example.com@bank.example.com'", false},
 		{"services", service, "ngrok.com/url: 'tls://y.team.example.com,tls://bank.example.com'", false},
 		{"services", service, "ngrok.com/url: 'tls://'", false},
+		{"services", service, "ngrok.com/computed-url: 'tcp://1.tcp.ngrok.io:12345'", true},
+		{"services", service, "k8s.ngrok.com/computed-url: 'tcp://7.tcp.eu.ngrok.io:80'", true},
+		{"services", service, "k8s.ngrok.com/computed-url: 'tls://y.team.example.com'", true},
+		{"services", service, "k8s.ngrok.com/computed-url: 'tls://bank.example.com'", false},
+		{"services", service, "ngrok.com/computed-url: 'tcp://bank.example.com:443'", false},
+		{"services", service, "ngrok.com/computed-url: 'tcp://1.tcp.ngrok.io.example.com:443'", false},
+		{"services", service, "ngrok.com/computed-url: 'tcp://1.tcp.ngrok.io:1,tls://bank.example.com'", false},
+		{"services", service, "ngrok.com/url: 'tcp://1.tcp.ngrok.io:12345'", false},
 		{"services", service, "external-dns.alpha.kubernetes.io/hostname: 'tls://y.team.example.com'", false},
 	} {
 		if allowed := judge(t, test.kind, "*.team.example.com", "", fmt.Sprintf(test.object, test.annotation)); allowed != test.allowed {
