@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 )
 
@@ -51,6 +53,14 @@ func TestSelectors(t *testing.T) {
 	squatted.strangers = map[string][]string{"b": {"RoleBinding old"}, "c": {"RoleBinding mine", "token Secret forever", "Pod web"}}
 	if got, want := squatted.decide(t, more), `namespace "c" becomes the tenant's by its labels; others can act in it: RoleBinding mine, token Secret forever`; !slices.Contains(got.Notes, want) || slices.ContainsFunc(got.Notes, func(note string) bool { return strings.Contains(note, "RoleBinding old") }) {
 		t.Errorf("of a namespace with others' bindings it says %q", got.Notes)
+	}
+	// The record names b; that namespace was deleted, and made again by somebody else.
+	remade := edited(squatted, cluster.Key{Kind: "Namespace", Name: "b"}, func(ns *unstructured.Unstructured) {
+		ns.SetLabels(map[string]string{"team": "t"})
+		ns.SetAnnotations(nil)
+	})
+	if got, want := remade.decide(t, resolve(labelled("b", "team", "t"))), `namespace "b" becomes the tenant's by its labels; others can act in it: RoleBinding old`; !slices.Contains(got.Notes, want) {
+		t.Errorf("of a namespace that only the record says is the tenant's it says %q", got.Notes)
 	}
 	steps, notes, _ := made.steps(t, resolve())
 	checkSteps(t, "none matches any more", steps, "update ConfigMap helm-tenant", "update Namespace a: ", "update Namespace b: ", "delete RoleBinding helm-tenant.t.admin in namespace b")

@@ -118,16 +118,24 @@ func (d *decision) judgeSquatter() error {
 	return nil
 }
 
-// noteRemade warns of bindings in a namespace that the record names and that does not have the
-// tenant's label: it was deleted and created again, or the record is a stranger's.
+// noteRemade warns of a namespace that the record names and that does not have the tenant's
+// label, and of bindings in it: it was deleted and created again, or the record is a stranger's.
 func (d *decision) noteRemade() error {
+	selected := d.selectedAnew() // of which noteSelected warns
 	for _, ns := range d.remade() {
+		if slices.Contains(selected, ns) {
+			continue
+		}
 		bindings, err := d.bindingsIn(ns)
 		if err != nil {
 			return err
 		}
-		if len(bindings) > 0 {
-			d.warn("namespace %q, which the tenant's record names, does not have the tenant's label: it may have been deleted and made again; others have rights in it: %s", ns, visible.List(bindings))
+		text := fmt.Sprintf("namespace %q, which the tenant's record names, does not have the tenant's label: it may have been deleted and made again", ns)
+		switch {
+		case len(bindings) > 0:
+			d.warn("%s; others have rights in it: %s", text, visible.List(bindings))
+		case !slices.Contains(d.request.Tenant.Namespaces, ns):
+			d.warn("%s, or whoever made the tenant may have named a namespace of others; its deployer gets the role %q there", text, d.tenant.Role)
 		}
 	}
 	return nil
@@ -199,11 +207,11 @@ func (d *decision) noteSelected() error {
 	return nil
 }
 
-// selectedAnew returns the existing namespaces that the tenant's selector chooses and
-// that its record does not have.
+// selectedAnew returns the existing namespaces that the tenant's selector chooses and that are
+// not the tenant's by what only admins write on them, whatever its record names.
 func (d *decision) selectedAnew() []string {
 	return slices.DeleteFunc(slices.Clone(d.tenant.Selected), func(ns string) bool {
-		return slices.Contains(d.was.Namespaces, ns) || d.facts.live.Get(namespaceKey(ns)) == nil
+		return d.holds(ns) || d.facts.live.Get(namespaceKey(ns)) == nil
 	})
 }
 

@@ -158,7 +158,30 @@ func TestRemade(t *testing.T) {
 	if diff := cmp.Diff(want, got.Notes); diff != "" || got.Err != "" {
 		t.Errorf("%s, notes: -want +got:\n%s", got.Err, diff)
 	}
-	if got := made.decide(t, asked()); len(got.Notes) > 0 {
-		t.Errorf("with nothing of the kind it notes %q", got.Notes)
+	for _, request := range []Request{asked(), asked(namespaces())} {
+		if got := made.decide(t, request); len(got.Notes) > 0 {
+			t.Errorf("with nothing of the kind it notes %q", got.Notes)
+		}
+	}
+	again.strangers = nil
+	want = []string{`namespace "b", which the tenant's record names, does not have the tenant's label: it may have been deleted and made again, or whoever made the tenant may have named a namespace of others; its deployer gets the role "admin" there`}
+	if diff := cmp.Diff(want, again.decide(t, asked(namespaces())).Notes); diff != "" {
+		t.Errorf("without a namespace that is asked for, notes: -want +got:\n%s", diff)
+	}
+	if got := again.decide(t, asked()); len(got.Notes) > 0 {
+		t.Errorf("of a namespace that is asked for it notes %q", got.Notes)
+	}
+}
+
+// TestSquattedPair: a stranger makes a home and a namespace that leads to it, and names a
+// namespace of others in the record: an init that names no namespace says so.
+func TestSquattedPair(t *testing.T) {
+	pair := empty().with(namespace("shop"), leadingTo("t-tiller", namespace("decoy", tenant.LabelTenant, "t")),
+		namespace("t-tiller", tenant.LabelTenant, "t", tenant.LabelHome, "tiller", tenant.LabelManagedBy, tenant.ManagedBy),
+		recordIn("t-tiller", "name: t\nnamespaces: [decoy, shop]\n", "t"))
+	request := asked(namespaces())
+	prepared, err := decide(pair.facts(t, request), request)
+	if err != nil || len(prepared.Warnings) != 1 || !strings.Contains(prepared.Warnings[0], `namespace "shop"`) {
+		t.Errorf("%v, %+v", err, prepared)
 	}
 }
