@@ -12,6 +12,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
 
@@ -42,6 +43,9 @@ type Description struct {
 	// is the reason why the ends are not known.
 	Over        tenant.Terms
 	TermsUnread string
+	// Unended reports whether a disconnect was not finished: who was revoked may still use an
+	// open connection to Tiller.
+	Unended bool
 	// Unseen names what the caller may not read.
 	Unseen []string
 }
@@ -156,6 +160,9 @@ func (d *Description) describePeople(ctx context.Context, c *cluster.Client, see
 	var in people
 	for i := range bindings {
 		in.add(&bindings[i])
+		if bindings[i].Name == rbac.MemberName && d.Engine.Has(tenant.EngineTiller) {
+			d.Unended = bindings[i].Annotations[tenant.AnnotationDisconnect] != ""
+		}
 	}
 	in.put(&d.Tenant)
 	_, d.ReadersKept = in.byRelation[tenant.RelationReader]

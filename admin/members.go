@@ -188,7 +188,8 @@ func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeReq
 }
 
 // Expired returns the tenants of the cluster that have grants whose time has ended, or
-// grants that can't be read. It makes a few lists, however many tenants there are.
+// grants that can't be read, or of which a disconnect was not finished. It makes a few lists,
+// however many tenants there are.
 func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 	records, err := c.TenantRecords(ctx)
 	if err != nil {
@@ -198,7 +199,8 @@ func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 	err = eachPeople(ctx, c, func(b *rbacv1.RoleBinding) {
 		var p people
 		p.add(b)
-		over[b.Namespace] = over[b.Namespace] || len(p.unread) > 0 || len(p.terms.Over(c.Now())) > 0
+		over[b.Namespace] = over[b.Namespace] || len(p.unread) > 0 || len(p.terms.Over(c.Now())) > 0 ||
+			b.Name == rbac.MemberName && b.Annotations[tenant.AnnotationDisconnect] != ""
 	})
 	if err != nil {
 		return nil, err

@@ -51,6 +51,7 @@ func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, in
 	case "RoleBinding":
 		return cluster.Each(ctx, c, kind, namespace, all, func(b *rbacv1.RoleBinding) {
 			bind(&b.ObjectMeta, b.RoleRef, b.Subjects)
+			into.Bindings[len(into.Bindings)-1].Unended = b.Annotations[tenant.AnnotationDisconnect] != ""
 			if b.Annotations[tenant.AnnotationTerms] != "" {
 				var in people
 				in.add(b)

@@ -8,14 +8,19 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkTerms reports grants for a time that have ended and are still in force, and grants
-// whose end is not known.
+// checkTerms reports grants for a time that have ended and are still in force, grants whose
+// end is not known, and disconnects that were not finished.
 func (a *auditor) checkTerms() {
 	for i := range a.snapshot.Records {
 		r := &a.snapshot.Records[i]
 		for _, as := range tenant.Relations {
-			if b := a.peopleBinding(r.Namespace, rbac.BindingName(as)); b != nil {
-				a.checkTermsOf(r, b)
+			b := a.peopleBinding(r.Namespace, rbac.BindingName(as))
+			if b == nil {
+				continue
+			}
+			a.checkTermsOf(r, b)
+			if as == tenant.RelationMember && b.Unended {
+				a.reportUnended(r, b)
 			}
 		}
 	}
@@ -34,6 +39,17 @@ func (a *auditor) checkTermsOf(r *Record, b *Binding) {
 		f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--expired"))
 		a.add(idOver, "", f)
 	}
+}
+
+// reportUnended reports a disconnect that was asked for and not finished. A tenant without a
+// Tiller has no connection to one.
+func (a *auditor) reportUnended(r *Record, b *Binding) {
+	if r.Problem == "" && !r.Tenant.Engine.Has(tenant.EngineTiller) {
+		return
+	}
+	f := r.about(b.String(), "a revoke or apply with --disconnect was stopped before it ended the open connections to the Tiller of tenant %s", r.Tenant.Name)
+	f.Chains, f.Fix = [][]string{{b.String(), "annotation " + tenant.AnnotationDisconnect}}, r.init()
+	a.add(idUnended, "", f)
 }
 
 // compareReaders compares the readers and owners with those of the file.

@@ -111,6 +111,7 @@ const (
 	idRoleGaps          = "HT081"
 	idTakesNode         = "HT082"
 	idKubelet           = "HT083"
+	idUnended           = "HT084"
 )
 
 // Rule is one kind of finding.
@@ -198,6 +199,7 @@ var rules = []Rule{
 	{idRoleGaps, "role with which helm can't work", Low, "Installs, upgrades or uninstalls fail half-way, and leave records and objects behind."},
 	{idTakesNode, "privileged pods beside the tenants", Medium, "Such a pod takes its node, and the token of every pod there, a Tiller's as well."},
 	{idKubelet, "outsider can answer in a kubelet's place", Medium, "Members' port-forwards go to the address in the node's status, with what they install: values and passwords."},
+	{idUnended, "disconnect that was not finished", Medium, "Who was revoked may still use the Tiller by a connection that was open: nothing has restarted it."},
 }
 
 func ruleOf(id string) Rule {

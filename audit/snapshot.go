@@ -170,6 +170,9 @@ type Binding struct {
 	// they can't be read.
 	Terms        tenant.Terms
 	TermsProblem string
+	// Unended reports whether connections of subjects that were removed from it must still be
+	// ended.
+	Unended bool
 }
 
 // Workload is something that makes pods.

@@ -99,11 +99,12 @@ func descriptionObject(d *admin.Description) any {
 		Temporary   *tenant.Terms       `json:"temporary"`
 		Over        *tenant.Terms       `json:"over"`
 		TermsUnread string              `json:"temporaryUnread,omitempty"`
+		Unended     bool                `json:"disconnectUnfinished,omitempty"`
 		Unseen      []string            `json:"unseen"`
 
 		PodSecurityUnheld string `json:"podSecurityUnheld,omitempty"`
 	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, known(d.Pods, !unseen("Tiller's pods")), known(d.Releases, !unseen("releases")),
-		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Owners, people.Temporary, people.Over, d.TermsUnread, d.Unseen, d.PodSecurityUnheld}
+		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Owners, people.Temporary, people.Over, d.TermsUnread, d.Unended, d.Unseen, d.PodSecurityUnheld}
 }
 
 func (s *session) printDescription(d *admin.Description) error {
@@ -143,6 +144,9 @@ func (s *session) printDescription(d *admin.Description) error {
 	}
 	if d.TermsUnread != "" {
 		visible.Fprintf(head, "For a time:\t(can't be read: %s)\n", d.TermsUnread)
+	}
+	if d.Unended {
+		visible.Fprintf(head, "Disconnect:\tnot finished: who was revoked may still use an open connection; to restart Tiller: %s\n", command.Run(command.Tenant("init", d.Name)))
 	}
 	for _, line := range railLines(d.Rails) {
 		visible.Fprintf(head, "%s:\t%s\n", line[0], line[1])

@@ -27,6 +27,18 @@ func TestUnendedConnections(t *testing.T) {
 	if got := a.runs("revoke", "--expired", "--all"); !strings.Contains(got.stderr, still) || !strings.Contains(got.stderr, "helm tenant init t") || !strings.Contains(got.stdout, "bob") {
 		t.Errorf("revoke --expired --all: %s%s", got.stdout, got.stderr)
 	}
+	if got := a.runs("revoke", "--expired", "--all"); !strings.Contains(got.stderr, still) || !strings.Contains(got.stderr, "helm tenant init t") || !strings.Contains(got.stderr, "Nobody's time is over in tenant t") {
+		t.Errorf("revoke --expired --all, where nobody's time is over: %s%s", got.stdout, got.stderr)
+	}
+	if got := a.runs("describe", "t"); !strings.Contains(got.stdout, "not finished") || !strings.Contains(got.stdout, "helm tenant init t") {
+		t.Errorf("describe: %s%s", got.stdout, got.stderr)
+	}
+	if got := a.runs("describe", "t", "-o", "json"); !strings.Contains(got.stdout, `"disconnectUnfinished": true`) {
+		t.Errorf("describe -o json: %s%s", got.stdout, got.stderr)
+	}
+	if got := a.runs("audit", "t"); !strings.Contains(got.stdout, "HT084") || !strings.Contains(got.stdout, "helm tenant init t") {
+		t.Errorf("audit: %s%s", got.stdout, got.stderr)
+	}
 	a.server.Allowed = func(permission string) bool { return permission != "delete pods" }
 	for _, args := range [][]string{{"revoke", "t", "--user=carol"}, {"init", "t", "--wait=false"}} {
 		got := a.runs(args...)

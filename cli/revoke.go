@@ -200,7 +200,9 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 		item := membershipOf(result, o.dryRun)
 		item.StillIn = nil // nobody looked for ways
 		items = append(items, item)
-		if o.output == "text" {
+		if len(result.Everybody()) == 0 {
+			s.say("Nobody's time is over in tenant %s", t.Name)
+		} else if o.output == "text" {
 			s.printPeople(result, revoked, o.as, o.dryRun)
 		}
 		if result.Disconnect {

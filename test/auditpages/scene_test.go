@@ -269,7 +269,7 @@ func (s *scene) clusterFindings() {
 
 	for i, b := range s.Bindings {
 		if b.Namespace == "blue-tiller" && b.Name == rbac.MemberName {
-			s.Bindings[i].TermsProblem = "it is no JSON"
+			s.Bindings[i].TermsProblem, s.Bindings[i].Unended = "it is no JSON", true
 		}
 	}
 	s.Guard.Problems = []audit.GuardProblem{{Object: audit.ObjectRef{Kind: "ValidatingAdmissionPolicy", Name: rails.PolicyPrefix + "services"}, Missing: true}}
