@@ -177,8 +177,15 @@ func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec
 	item := func(what, text string, arguments ...any) {
 		a.tillerItem(d, idHost, what, d.record.init(), text, arguments...)
 	}
-	if context := c.SecurityContext; context != nil && context.Privileged != nil && *context.Privileged {
-		item("privileged", "Tiller's container is privileged")
+	for _, container := range slices.Concat(pod.Containers, pod.InitContainers) {
+		if context := container.SecurityContext; context == nil || context.Privileged == nil || !*context.Privileged {
+			continue
+		}
+		if container.Name == c.Name {
+			item(partPrivileged, "Tiller's container is privileged")
+		} else {
+			item(partPrivileged+" "+container.Name, "container %s of Tiller's pod is privileged", container.Name)
+		}
 	}
 	for what, set := range map[string]bool{"hostNetwork": pod.HostNetwork, "hostPID": pod.HostPID, "hostIPC": pod.HostIPC} {
 		if set {
@@ -190,9 +197,14 @@ func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec
 			item("volume "+volume.Name, "Tiller's pod has the node's %s", volume.HostPath.Path)
 		}
 	}
-	for _, port := range c.Ports {
-		if port.HostPort != 0 && !pod.HostNetwork {
-			item(fmt.Sprintf("hostPort %d", port.HostPort), "Tiller's pod has the node's port %d", port.HostPort)
+	if pod.HostNetwork {
+		return // all ports are the node's
+	}
+	for _, container := range recognise.Listening(pod) {
+		for _, port := range container.Ports {
+			if port.HostPort != 0 {
+				item(fmt.Sprintf("hostPort %d", port.HostPort), "Tiller's pod has the node's port %d", port.HostPort)
+			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -22,6 +21,8 @@ type exposure struct {
 	closed, partly bool
 	// services are those that lead there from outside the cluster, and the node's own ports.
 	services []string
+	// at is where it listens.
+	at recognise.Listener
 	// policies are those that select its pods, letting those of them that let some
 	// connect.
 	policies, letting []string
@@ -34,10 +35,8 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 	if c == nil {
 		return e
 	}
-	address := recognise.Flag(c, "listen")
-	host := address[:max(strings.LastIndex(address, ":"), 0)]
-	loopback := host == "localhost" || strings.HasPrefix(host, "127.") || host == "[::1]"
-	e.listens = !loopback && !recognise.VerifiesClients(c)
+	e.at = recognise.ListenerOf(c)
+	e.listens = !e.at.Loopback && !recognise.VerifiesClients(c)
 	isolated := false
 	for _, policy := range s.Policies {
 		if policy.Namespace != namespace || !selects(policy.Spec.PodSelector, template.Labels) || !isolatesIngress(policy.Spec) {
@@ -45,7 +44,7 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 		}
 		isolated = true
 		e.policies = append(e.policies, policy.Name)
-		if slices.ContainsFunc(policy.Spec.Ingress, admits) {
+		if slices.ContainsFunc(policy.Spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool { return admits(rule, e.at, template.Spec) }) {
 			e.partly = true
 			e.letting = append(e.letting, policy.Name)
 		}
@@ -59,22 +58,24 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 			e.services = append(e.services, objectName("Service", namespace, service.Name))
 		}
 	}
-	if template.Spec.HostNetwork || hasNodePort(template.Spec) {
+	if template.Spec.HostNetwork || hasNodePort(template.Spec, e.at) {
 		e.services = append(e.services, nodePort)
 	}
 	return e
 }
 
 // hasNodePort reports whether a port of the node leads to Tiller's port in the pod. The
-// containers of a pod have one address, so it is the same whichever of them declares it. Init
-// containers declare ports only if they keep running.
-func hasNodePort(spec corev1.PodSpec) bool {
-	leads := func(port corev1.ContainerPort) bool {
-		return port.ContainerPort == tillerPort && port.HostPort != 0 && (port.Protocol == "" || port.Protocol == corev1.ProtocolTCP)
-	}
-	declares := func(c corev1.Container) bool { return slices.ContainsFunc(c.Ports, leads) }
-	return slices.ContainsFunc(spec.Containers, declares) || slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
-		return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways && declares(c)
+// containers of a pod have one address, so it is the same whichever of them declares it.
+func hasNodePort(spec corev1.PodSpec, at recognise.Listener) bool {
+	return declares(spec, func(port corev1.ContainerPort) bool { return port.HostPort != 0 && at.Leads(port.ContainerPort) })
+}
+
+// declares reports whether a container of the pod declares such a port of TCP.
+func declares(spec corev1.PodSpec, such func(corev1.ContainerPort) bool) bool {
+	return slices.ContainsFunc(recognise.Listening(spec), func(c *corev1.Container) bool {
+		return slices.ContainsFunc(c.Ports, func(port corev1.ContainerPort) bool {
+			return (port.Protocol == "" || port.Protocol == corev1.ProtocolTCP) && such(port)
+		})
 	})
 }
 
@@ -91,25 +92,26 @@ func isolatesIngress(spec networkingv1.NetworkPolicySpec) bool {
 	return len(spec.PolicyTypes) == 0 || slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
 }
 
-const (
-	// tillerPort is where Tiller listens (k8s.io/helm/pkg/tiller/environment).
-	tillerPort = 44134
-	// nodePort stands for the port of a pod that is one of its node's.
-	nodePort = "the node's own port"
-)
+// nodePort stands for the port of a pod that is one of its node's.
+const nodePort = "the node's own port"
 
-// admits reports whether a rule lets anybody connect to Tiller's port.
-func admits(rule networkingv1.NetworkPolicyIngressRule) bool {
-	const port = tillerPort
+// admits reports whether a rule lets anybody connect to the port where the Tiller of a pod
+// listens. A rule can name a port as a container declares it.
+func admits(rule networkingv1.NetworkPolicyIngressRule, at recognise.Listener, spec corev1.PodSpec) bool {
 	if len(rule.Ports) == 0 {
 		return true
 	}
-	for _, p := range rule.Ports {
+	return slices.ContainsFunc(rule.Ports, func(p networkingv1.NetworkPolicyPort) bool {
 		switch {
 		case p.Protocol != nil && *p.Protocol != corev1.ProtocolTCP:
-		case p.Port == nil, p.Port.StrVal == "tiller", p.Port.IntVal == port, p.EndPort != nil && p.Port.IntVal <= port && port <= *p.EndPort:
+			return false
+		case p.Port == nil, at.Port == 0:
 			return true
+		case p.Port.StrVal != "":
+			return declares(spec, func(port corev1.ContainerPort) bool {
+				return port.Name == p.Port.StrVal && at.Leads(port.ContainerPort)
+			})
 		}
-	}
-	return false
+		return p.Port.IntVal == at.Port || p.EndPort != nil && p.Port.IntVal <= at.Port && at.Port <= *p.EndPort
+	})
 }

@@ -13,9 +13,10 @@ import (
 // These are parts of a Tiller's Deployment that findings report, beside those named as
 // fields.
 const (
-	partListen  = "--listen"
-	partStorage = "--storage"
-	partHistory = "TILLER_HISTORY_MAX"
+	partListen     = "--listen"
+	partStorage    = "--storage"
+	partHistory    = "TILLER_HISTORY_MAX"
+	partPrivileged = "privileged"
 )
 
 // leaveOut makes a live pod equal to the wanted one in a part that a finding has reported
@@ -46,15 +47,17 @@ func leaveOut(part string, live, want *corev1.PodSpec) {
 		live.Volumes = slices.DeleteFunc(live.Volumes, func(v corev1.Volume) bool { return v.Name == name })
 		c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == name })
 	case kind == "hostPort":
-		for i := range c.Ports {
-			if strconv.Itoa(int(c.Ports[i].HostPort)) == name {
-				c.Ports[i].HostPort = 0
-			}
-		}
+		withoutHostPorts(live, func(port int32) bool { return strconv.Itoa(int(port)) == name })
 	case part == "hostNetwork":
 		live.HostNetwork = want.HostNetwork
-		for i := range c.Ports { // the API server gives all ports the node's own
-			c.Ports[i].HostPort = 0
+		withoutHostPorts(live, func(int32) bool { return true }) // the API server gives all ports the node's own
+	case kind == partPrivileged && name != "":
+		for _, containers := range [][]corev1.Container{live.Containers, live.InitContainers} {
+			for i := range containers {
+				if containers[i].Name == name && containers[i].SecurityContext != nil {
+					containers[i].SecurityContext.Privileged = nil
+				}
+			}
 		}
 	case part == "hostPID":
 		live.HostPID = want.HostPID
@@ -62,6 +65,19 @@ func leaveOut(part string, live, want *corev1.PodSpec) {
 		live.HostIPC = want.HostIPC
 	default:
 		leaveOutContext(part, live, want, c, w)
+	}
+}
+
+// withoutHostPorts removes such ports of the node from all containers of a pod.
+func withoutHostPorts(live *corev1.PodSpec, such func(int32) bool) {
+	for _, containers := range [][]corev1.Container{live.Containers, live.InitContainers} {
+		for i := range containers {
+			for j := range containers[i].Ports {
+				if such(containers[i].Ports[j].HostPort) {
+					containers[i].Ports[j].HostPort = 0
+				}
+			}
+		}
 	}
 }
 
@@ -90,7 +106,7 @@ func leaveOutContext(part string, live, want *corev1.PodSpec, c, w *corev1.Conta
 		have.Capabilities = wanted.Capabilities
 	case "seccompProfile":
 		have.SeccompProfile, pod.SeccompProfile = wanted.SeccompProfile, wantedPod.SeccompProfile
-	case "privileged":
+	case partPrivileged:
 		have.Privileged = wanted.Privileged
 	}
 }
