@@ -117,35 +117,65 @@ func (t *taking) readWebhookNames(ctx context.Context, kind string) error {
 	return err
 }
 
-// isOwned reports whether a Deployment or CronJob that was read made the workload. If
-// these could not be read, the workload's own owner reference counts.
-func (t *taking) isOwned(kind string, object metav1.Object) bool {
+// hasMaker reports whether a Deployment or CronJob that was read made the workload, and
+// whether the workload is what its maker says. Anybody who writes a Job can name a controller
+// that did not make it, by its name and UID. If the makers could not be read, the workload's
+// own owner reference counts.
+func (t *taking) hasMaker(kind string, object metav1.Object, w audit.Workload) bool {
 	owner := metav1.GetControllerOf(object)
 	if owner == nil || owner.Kind != "Deployment" && owner.Kind != "CronJob" {
 		return false
 	}
 	made := true
 	t.locked(func() {
-		if !slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.Resource == strings.ToLower(owner.Kind)+"s" }) {
-			_, made = t.makers.Maker(kind, object)
+		if slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.Resource == strings.ToLower(owner.Kind)+"s" }) {
+			return
 		}
+		var maker cluster.Key
+		if maker, made = t.makers.Maker(kind, object); !made {
+			return
+		}
+		index, found := t.made[maker]
+		made = found && isMadeOf(w, t.snapshot.Workloads[index])
 	})
 	return made
 }
 
-// readOtherWorkloads reads a kind that creates pods, without objects that another
-// workload made.
+// isMadeOf reports whether a workload runs and asks for nothing that its maker does not. A
+// ReplicaSet of what a Deployment was before is not made of what it is: it can be scaled, and
+// its pods are created by a controller, which no policy of the guard holds.
+func isMadeOf(w, maker audit.Workload) bool {
+	if w.Account != maker.Account || w.Template != nil && maker.Template == nil {
+		return false
+	}
+	if slices.ContainsFunc(w.AppliesFrom, func(from audit.ObjectRef) bool { return !slices.Contains(maker.AppliesFrom, from) }) {
+		return false
+	}
+	return w.Demand == nil || maker.Demand != nil && w.Demand.Beyond(maker.Demand) == nil
+}
+
+// addMaker adds a workload that can be the maker of others. t is locked.
+func (t *taking) addMaker(kind string, meta *metav1.ObjectMeta, w audit.Workload) {
+	t.makers.Add(kind, meta)
+	if t.made == nil {
+		t.made = map[cluster.Key]int{}
+	}
+	t.made[cluster.Key{Kind: kind, Namespace: meta.Namespace, Name: meta.Name}] = len(t.snapshot.Workloads)
+	t.snapshot.Workloads = append(t.snapshot.Workloads, w)
+}
+
+// readOtherWorkloads reads a kind that creates pods, without objects that are what another
+// workload makes.
 func (t *taking) readOtherWorkloads(ctx context.Context, kind string) error {
 	all := metav1.ListOptions{}
 	add := func(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) {
-		if template == nil || t.isOwned(kind, meta) {
+		if template == nil {
 			return
 		}
 		w := workloadOf(kind, meta, template)
-		t.locked(func() {
-			t.makers.Add(kind, meta)
-			t.snapshot.Workloads = append(t.snapshot.Workloads, w)
-		})
+		if !t.hasMaker(kind, meta, w) {
+			t.locked(func() { t.addMaker(kind, meta, w) })
+		}
 	}
 	switch kind {
 	case "Job":
@@ -155,19 +185,5 @@ func (t *taking) readOtherWorkloads(ctx context.Context, kind string) error {
 	case "ReplicationController":
 		return cluster.Each(ctx, t.client, kind, "", all, func(c *corev1.ReplicationController) { add(&c.ObjectMeta, c.Spec.Template) })
 	}
-	// Every Deployment has several of these, and only their namespaces count.
-	namespaces := map[string]bool{}
-	if err := t.client.EachMeta(ctx, kind, "", all, func(m *metav1.PartialObjectMetadata) {
-		if !t.isOwned(kind, m) {
-			namespaces[m.Namespace] = true
-		}
-	}); err != nil {
-		return err
-	}
-	for namespace := range namespaces {
-		if err := cluster.Each(ctx, t.client, kind, namespace, all, func(s *appsv1.ReplicaSet) { add(&s.ObjectMeta, &s.Spec.Template) }); err != nil {
-			return err
-		}
-	}
-	return nil
+	return cluster.Each(ctx, t.client, kind, "", all, func(s *appsv1.ReplicaSet) { add(&s.ObjectMeta, &s.Spec.Template) })
 }

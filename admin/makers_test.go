@@ -68,3 +68,48 @@ func TestHarmlessMakersHideNothing(t *testing.T) {
 		t.Errorf("what the guard judges, -want +got:\n%s", diff)
 	}
 }
+
+// What the audit reads of workloads: one that names a controller which is there, and is not
+// what the controller makes, is read beside it.
+func TestForgedMakersInTheSnapshot(t *testing.T) {
+	plain := corev1.PodTemplateSpec{Spec: corev1.PodSpec{ServiceAccountName: "web", Containers: []corev1.Container{{Name: "x", Image: "x"}}}}
+	critical, account, tiller := *plain.DeepCopy(), *plain.DeepCopy(), *plain.DeepCopy()
+	critical.Spec.PriorityClassName = "system-node-critical"
+	account.Spec.ServiceAccountName = "tiller"
+	tiller.Labels = map[string]string{"app": "helm", "name": "tiller"}
+	meta := func(name, owner string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: "a", Name: name, OwnerReferences: controlledBy(owner)}
+	}
+	server := clustertest.Start(t,
+		&appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment", APIVersion: "apps/v1"}, ObjectMeta: meta("web", ""), Spec: appsv1.DeploymentSpec{Template: plain}},
+		&batchv1.CronJob{TypeMeta: metav1.TypeMeta{Kind: "CronJob", APIVersion: "batch/v1"}, ObjectMeta: meta("nightly", ""), Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: plain}}}},
+	)
+	owner := func(kind, name string) string {
+		return string(server.Get(cluster.Key{Kind: kind, Namespace: "a", Name: name}).GetUID()) + " " + kind + " " + name
+	}
+	for name, template := range map[string]corev1.PodTemplateSpec{"plain": plain, "critical": critical, "account": account, "tiller": tiller} {
+		server.Put(
+			&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: meta("web-"+name, owner("Deployment", "web")),
+				Spec: appsv1.ReplicaSetSpec{Replicas: new(int32(0)), Template: template}},
+			&batchv1.Job{TypeMeta: metav1.TypeMeta{Kind: "Job", APIVersion: "batch/v1"}, ObjectMeta: meta("nightly-"+name, owner("CronJob", "nightly")),
+				Spec: batchv1.JobSpec{Suspend: new(true), Template: template}},
+			&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: meta("else-"+name, "no-such-uid Deployment web"),
+				Spec: appsv1.ReplicaSetSpec{Template: template}},
+		)
+	}
+	snapshot, err := TakeSnapshot(t.Context(), server.Connect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range snapshot.Workloads {
+		got = append(got, w.Kind+" "+w.Name)
+	}
+	slices.Sort(got)
+	want := []string{"CronJob nightly", "Deployment web", "Job nightly-account", "Job nightly-critical", "Job nightly-tiller",
+		"ReplicaSet else-account", "ReplicaSet else-critical", "ReplicaSet else-plain", "ReplicaSet else-tiller",
+		"ReplicaSet web-account", "ReplicaSet web-critical", "ReplicaSet web-tiller"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

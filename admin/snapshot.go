@@ -46,8 +46,10 @@ type taking struct {
 	homes   *cluster.Homes
 	// guard has the guard's admission policies, and the objects on which they depend.
 	guard *cluster.Live
-	// makers has the workloads that were read and may create other workloads.
+	// makers has the workloads that were read and may create other workloads; made has their
+	// indices in the snapshot's.
 	makers cluster.Owners
+	made   map[cluster.Key]int
 	// mutex guards the fields to which several lists write.
 	mutex sync.Mutex
 }
@@ -155,10 +157,7 @@ func (t *taking) reaching() []reading {
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "which Tillers there are", func(ctx context.Context) error {
 			return readWorkloads(ctx, t.client, kind, func(meta *metav1.ObjectMeta, w audit.Workload) {
-				t.locked(func() {
-					t.makers.Add(kind, meta)
-					t.snapshot.Workloads = append(t.snapshot.Workloads, w)
-				})
+				t.locked(func() { t.addMaker(kind, meta, w) })
 			})
 		}})
 	}
