@@ -40,14 +40,62 @@ func (x *rights) redefining(somebody Subject) Path {
 	return Path{ID: "change-definition", Name: "change the definition of a controller's objects", finding: idBorrows, Any: x.redefine(somebody)}
 }
 
-// checkDefinitions reports who can change what the objects of a lender say by the definition
-// of their kind.
+// remake are the ways to change what the objects of podMakers say, by the definition of their
+// kind: a default changes what the pods run, and as which account of their namespace.
+func (x *rights) remake() []Need {
+	var needs []Need
+	for _, maker := range podMakers {
+		if !slices.Contains(x.served, maker.group) {
+			continue
+		}
+		var names []string
+		for _, resource := range maker.resources {
+			names = append(names, resource+"."+maker.group)
+		}
+		needs = append(needs, pather{}.either(change, Ask{Group: definitionsGroup, Resource: definitions, Names: names})...)
+	}
+	return needs
+}
+
+// checkDefinitions reports who can change what the objects of a lender, or of a controller
+// that makes pods, say by the definition of their kind.
 func (a *auditor) checkDefinitions() {
 	general := a.rights.redefining(Subject{})
-	if len(general.Any) == 0 {
+	if len(general.Any) > 0 {
+		a.general = append(a.general, general)
+		a.checkLentDefinitions()
+	}
+	makers := Path{ID: "change-maker", Name: "change the definition of objects that make pods", finding: idBorrows, Any: a.rights.remake()}
+	if len(makers.Any) == 0 {
 		return
 	}
-	a.general = append(a.general, general)
+	a.eachOther(nil, func(s Subject, mine func(grant) bool) {
+		if _, open := a.rights.opens(identityOf(s), a.rights.redefining(s), nil, mine); open {
+			return // reported already
+		}
+		steps, open := a.rights.opens(identityOf(s), makers, nil, mine)
+		if !open {
+			return
+		}
+		f := Finding{Subject: s.String(), Object: definitions, Text: fmt.Sprintf("%s can change the definition of objects (%s) of which a controller makes pods: a default in it changes what these run, as any account of their namespaces",
+			s, shortened(steps[0].ask.Names))}
+		f.Chains = chainsOf(s, []opened{{makers, steps}})
+		f.Fix = a.takeAwayAll([]opened{{makers, steps}}).With("or hold the right by resourceNames to definitions of other kinds")
+		// It takes objects of the kind in a namespace whose accounts reach a deployer. The
+		// operators of these kinds are accounts.
+		severity := Medium
+		switch {
+		case s.IsEverybody():
+			severity = High
+		case s.Kind == rbacv1.ServiceAccountKind:
+			severity = Low
+		}
+		a.add(idBorrows, severity, f)
+	})
+}
+
+// checkLentDefinitions is checkDefinitions for lenders.
+func (a *auditor) checkLentDefinitions() {
 	a.eachOther(nil, func(s Subject, mine func(grant) bool) {
 		path := a.rights.redefining(s)
 		steps, open := a.rights.opens(identityOf(s), path, nil, mine)

@@ -30,6 +30,16 @@ func TestDefinitions(t *testing.T) {
 		{"the one of Flux's sources", []string{flux, "source.toolkit.fluxcd.io"}, define("update", "gitrepositories.source.toolkit.fluxcd.io"), borrows},
 		{"the one of Flux's alerts", []string{flux, "notification.toolkit.fluxcd.io"}, define("update", "alerts.notification.toolkit.fluxcd.io"), nil},
 		{"the one of certificates, which act on no tenant", []string{"cert-manager.io"}, define("update", "certificates.cert-manager.io"), nil},
+		{"all definitions of a cluster whose controllers only make pods", []string{"keda.sh", "ray.io"}, define("patch"), []string{"HT079 medium user eve"}},
+		{"the one of such objects", []string{"ray.io"}, define("update", "rayjobs.ray.io"), []string{"HT079 medium user eve"}},
+		{"the one of such objects that the cluster does not have", []string{"keda.sh"}, define("update", "rayjobs.ray.io"), nil},
+		{"the one of such objects beside a lender", []string{flux, "ray.io"}, define("update", "rayjobs.ray.io"), []string{"HT079 medium user eve"}},
+		{"an operator of such objects", []string{"ray.io"}, func(s *Snapshot) {
+			s.give("", "x", Account("kuberay", "operator"), rule(definitionsGroup, definitions, "*"))
+		}, []string{"HT079 low service account kuberay:operator"}},
+		{"everybody, of such objects", []string{"ray.io"}, func(s *Snapshot) {
+			s.give("", "x", Group("system:authenticated"), rule(definitionsGroup, definitions, "patch"))
+		}, []string{"HT079 high group system:authenticated"}},
 		{"to make and delete them", []string{flux}, func(s *Snapshot) {
 			s.give("", "x", eve, rule(definitionsGroup, definitions, "create"), rule(definitionsGroup, definitions, "delete"))
 		}, nil},
