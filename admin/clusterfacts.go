@@ -135,7 +135,7 @@ func (t *taking) hasMaker(kind string, object metav1.Object, w audit.Workload) b
 		if maker, made = t.makers.Maker(kind, object); !made {
 			return
 		}
-		index, found := t.made[maker]
+		index, found := t.indices[maker]
 		made = found && isMadeOf(w, t.snapshot.Workloads[index])
 	})
 	return made
@@ -157,10 +157,10 @@ func isMadeOf(w, maker audit.Workload) bool {
 // addMaker adds a workload that can be the maker of others. t is locked.
 func (t *taking) addMaker(kind string, meta *metav1.ObjectMeta, w audit.Workload) {
 	t.makers.Add(kind, meta)
-	if t.made == nil {
-		t.made = map[cluster.Key]int{}
+	if t.indices == nil {
+		t.indices = map[cluster.Key]int{}
 	}
-	t.made[cluster.Key{Kind: kind, Namespace: meta.Namespace, Name: meta.Name}] = len(t.snapshot.Workloads)
+	t.indices[cluster.Key{Kind: kind, Namespace: meta.Namespace, Name: meta.Name}] = len(t.snapshot.Workloads)
 	t.snapshot.Workloads = append(t.snapshot.Workloads, w)
 }
 

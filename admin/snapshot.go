@@ -46,10 +46,10 @@ type taking struct {
 	homes   *cluster.Homes
 	// guard has the guard's admission policies, and the objects on which they depend.
 	guard *cluster.Live
-	// makers has the workloads that were read and may create other workloads; made has their
-	// indices in the snapshot's.
-	makers cluster.Owners
-	made   map[cluster.Key]int
+	// makers has the workloads that were read and may create other workloads; indices has their
+	// places in the snapshot's.
+	makers  cluster.Owners
+	indices map[cluster.Key]int
 	// mutex guards the fields to which several lists write.
 	mutex sync.Mutex
 }

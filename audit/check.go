@@ -120,7 +120,7 @@ func (a *auditor) checkTiller(d *deployer) {
 	if n := d.network; n.listens {
 		f := d.about(workload, "Tiller listens on its pod's address, and no NetworkPolicy holds anybody off")
 		severity := Critical
-		f.Chains = [][]string{{"any pod of the cluster", workload, n.at.String()}}
+		f.Chains = [][]string{{"any pod of the cluster", workload, n.listener.String()}}
 		switch {
 		case n.closed && !n.byService(): // a port of the node leads to the pod, where the policy holds
 			severity = Medium
@@ -130,7 +130,7 @@ func (a *auditor) checkTiller(d *deployer) {
 			if !n.byService() {
 				f.Text = "Tiller listens on a port of its node, and whoever reaches the node can connect"
 			}
-			f.Chains = [][]string{{"anybody who reaches a node", n.services[0], workload, n.at.String()}}
+			f.Chains = [][]string{{"anybody who reaches a node", n.services[0], workload, n.listener.String()}}
 		case n.partly:
 			severity = High
 			f.Text = fmt.Sprintf("Tiller listens on its pod's address, and the NetworkPolicy %s lets some in", strings.Join(n.policies, ", "))

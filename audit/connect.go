@@ -9,13 +9,13 @@ func (a *auditor) connects(one *somebody, d *deployer) (OpenPath, bool) {
 	path := a.rights.connect(d.target)
 	workload := objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
 	if len(d.network.services) > 0 {
-		return OpenPath{path, [][]string{{"anybody who reaches a node", d.network.services[0], workload, d.network.at.String()}}}, true
+		return OpenPath{path, [][]string{{"anybody who reaches a node", d.network.services[0], workload, d.network.listener.String()}}}, true
 	}
 	steps, open := a.rights.opens(one.who, path, nil, nil)
 	if !open {
 		return OpenPath{}, false
 	}
-	return OpenPath{path, append(opened{path, steps}.chains(one.subject), []string{"any pod of the cluster", workload, d.network.at.String()})}, true
+	return OpenPath{path, append(opened{path, steps}.chains(one.subject), []string{"any pod of the cluster", workload, d.network.listener.String()})}, true
 }
 
 // connect is the way to an open Tiller of who runs anything in any pod.

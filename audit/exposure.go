@@ -21,8 +21,8 @@ type exposure struct {
 	closed, partly bool
 	// services are those that lead there from outside the cluster, and the node's own ports.
 	services []string
-	// at is where it listens.
-	at recognise.Listener
+	// listener is where it listens.
+	listener recognise.Listener
 	// policies are those that select its pods, letting those of them that let some
 	// connect.
 	policies, letting []string
@@ -35,8 +35,8 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 	if c == nil {
 		return e
 	}
-	e.at = recognise.ListenerOf(c)
-	e.listens = !e.at.Loopback && !recognise.VerifiesClients(c)
+	e.listener = recognise.ListenerOf(c)
+	e.listens = !e.listener.Loopback && !recognise.VerifiesClients(c)
 	isolated := false
 	for _, policy := range s.Policies {
 		if policy.Namespace != namespace || !selects(policy.Spec.PodSelector, template.Labels) || !isolatesIngress(policy.Spec) {
@@ -44,7 +44,7 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 		}
 		isolated = true
 		e.policies = append(e.policies, policy.Name)
-		if slices.ContainsFunc(policy.Spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool { return admits(rule, e.at, template.Spec) }) {
+		if slices.ContainsFunc(policy.Spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool { return admits(rule, e.listener, template.Spec) }) {
 			e.partly = true
 			e.letting = append(e.letting, policy.Name)
 		}
@@ -58,7 +58,7 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 			e.services = append(e.services, objectName("Service", namespace, service.Name))
 		}
 	}
-	if template.Spec.HostNetwork || hasNodePort(template.Spec, e.at) {
+	if template.Spec.HostNetwork || hasNodePort(template.Spec, e.listener) {
 		e.services = append(e.services, nodePort)
 	}
 	return e
@@ -66,8 +66,8 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 
 // hasNodePort reports whether a port of the node leads to Tiller's port in the pod. The
 // containers of a pod have one address, so it is the same whichever of them declares it.
-func hasNodePort(spec corev1.PodSpec, at recognise.Listener) bool {
-	return declares(spec, func(port corev1.ContainerPort) bool { return port.HostPort != 0 && at.Leads(port.ContainerPort) })
+func hasNodePort(spec corev1.PodSpec, listener recognise.Listener) bool {
+	return declares(spec, func(port corev1.ContainerPort) bool { return port.HostPort != 0 && listener.Leads(port.ContainerPort) })
 }
 
 // declares reports whether a container of the pod declares such a port of TCP.
@@ -97,7 +97,7 @@ const nodePort = "the node's own port"
 
 // admits reports whether a rule lets anybody connect to the port where the Tiller of a pod
 // listens. A rule can name a port as a container declares it.
-func admits(rule networkingv1.NetworkPolicyIngressRule, at recognise.Listener, spec corev1.PodSpec) bool {
+func admits(rule networkingv1.NetworkPolicyIngressRule, listener recognise.Listener, spec corev1.PodSpec) bool {
 	if len(rule.Ports) == 0 {
 		return true
 	}
@@ -105,13 +105,13 @@ func admits(rule networkingv1.NetworkPolicyIngressRule, at recognise.Listener, s
 		switch {
 		case p.Protocol != nil && *p.Protocol != corev1.ProtocolTCP:
 			return false
-		case p.Port == nil, at.Port == 0:
+		case p.Port == nil, listener.Port == 0:
 			return true
 		case p.Port.StrVal != "":
 			return declares(spec, func(port corev1.ContainerPort) bool {
-				return port.Name == p.Port.StrVal && at.Leads(port.ContainerPort)
+				return port.Name == p.Port.StrVal && listener.Leads(port.ContainerPort)
 			})
 		}
-		return p.Port.IntVal == at.Port || p.EndPort != nil && p.Port.IntVal <= at.Port && at.Port <= *p.EndPort
+		return p.Port.IntVal == listener.Port || p.EndPort != nil && p.Port.IntVal <= listener.Port && listener.Port <= *p.EndPort
 	})
 }

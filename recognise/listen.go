@@ -30,8 +30,8 @@ func ListenerOf(c *corev1.Container) Listener {
 		}
 		return Listener{Port: port}
 	}
-	at := strings.LastIndex(address, ":")
-	host, number := address[:max(at, 0)], address[at+1:]
+	colon := strings.LastIndex(address, ":")
+	host, number := address[:max(colon, 0)], address[colon+1:]
 	l := Listener{Loopback: host == "localhost" || strings.HasPrefix(host, "127.") || host == "[::1]"}
 	if n, err := strconv.ParseUint(number, 10, 16); err == nil {
 		l.Port = int32(n)
