@@ -67,7 +67,7 @@ func consider(f *facts, r Request) (*decision, error) {
 	}
 	for _, stage := range [][]func(*decision) error{
 		{(*decision).judgeSquatter},
-		{(*decision).noteRestored, (*decision).noteRemade, (*decision).warnOfExisting, (*decision).noteSelected, (*decision).judgeHome},
+		{(*decision).noteEngine, (*decision).noteRestored, (*decision).noteRemade, (*decision).warnOfExisting, (*decision).noteSelected, (*decision).judgeHome},
 		{
 			(*decision).checkLiveStorage,
 			(*decision).adopt,
@@ -156,6 +156,11 @@ func begin(f *facts, r Request) (*decision, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if r.Adopt && !existed && !r.Exact {
+		if t, found, err := restored(f.live, r.Tenant.Name); err == nil && found {
+			r.DefaultEngine = t.Engine // whatever helm the admin has
+		}
 	}
 	d := &decision{facts: f, request: r, existed: existed, restored: existed && lost, notes: slices.Clone(r.leftOut)}
 	if existed {

@@ -75,7 +75,11 @@ type Outcome struct {
 // the others; the returned error concerns all of them.
 func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]Outcome, error) {
 	asked := requests
-	requests, unresolved, err := resolveSelectors(ctx, c, asked)
+	requests, err := withAdoptedEngines(ctx, c, asked)
+	if err != nil {
+		return nil, err
+	}
+	requests, unresolved, err := resolveSelectors(ctx, c, requests)
 	if err != nil {
 		return nil, err
 	}

@@ -172,6 +172,10 @@ func checkSeen(live *cluster.Live, tiller, isolated bool) error {
 // Scope returns a client that lists nothing over the whole cluster, only in the homes and
 // namespaces of the requested tenants and of their records.
 func Scope(ctx context.Context, c *cluster.Client, requests []Request) (*cluster.Client, error) {
+	requests, err := withAdoptedEngines(ctx, c, requests)
+	if err != nil {
+		return nil, err
+	}
 	var scope []string
 	for _, r := range requests {
 		if err := r.Check(); err != nil {

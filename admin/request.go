@@ -126,6 +126,9 @@ type Request struct {
 	// not choose namespaces that another tenant of the file names. It is nil without a
 	// file.
 	File []tenant.Tenant
+	// engineFrom is the Tiller that DefaultEngine comes from, if it is not that of the
+	// admin's helm; see withAdoptedEngines.
+	engineFrom string
 	// leftOut has the reasons why the tenant can't have namespaces that match its
 	// selector.
 	leftOut []string

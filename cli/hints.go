@@ -90,9 +90,12 @@ func hintsFor(err error, a asking) []hint {
 		squat   *admin.SquattedError
 		against *admin.ContradictionError
 		unread  *admin.ReadDeniedError
+		unseen  *admin.UnseenTillerError
 	)
 	one := func(format string, args ...any) []hint { return []hint{hint(fmt.Sprintf(format, args...))} }
 	switch {
+	case errors.As(err, &unseen):
+		return one("say what is to be adopted: --engine=%s, or --engine=%s", tenant.EngineTiller, unseen.Engine)
 	case errors.As(err, &unread):
 		return []hint{typed("the ClusterRole that an admin needs is printed by", command.Command{"helm", "tenant", "init", "--print-role"}),
 			"an admin of only the home and the tenant's namespaces adds --no-cluster-reads"}

@@ -71,7 +71,7 @@ policies that keep its members from hurting others.`,
 	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "its home namespace, where its deployer is (default TENANT-tiller, or TENANT-helm for Helm 3 and 4)")
 	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of its deployer in each namespace (default admin); helm-tenant-admin is made of Kubernetes' own rules alone")
 	f.StringVar(&r.Tenant.FluxAccount, "flux-account", "", "a service account of that name in each namespace, with the same role, for Flux; pods there can use it; an empty name takes it away")
-	f.StringVar(&o.engine, "engine", "", "how helm acts for the tenant: tiller|impersonation|both (default that of your helm: tiller for Helm 2, else impersonation)")
+	f.StringVar(&o.engine, "engine", "", "how helm acts for the tenant: tiller|impersonation|both (default that of your helm, tiller for Helm 2, else impersonation; with --adopt that of a Tiller in the home)")
 	memberFlags(cmd, &r.Tenant.Members)
 	f.BoolVar(&r.Share, "share", false, "allow a namespace that belongs to another tenant, too")
 	f.BoolVar(&r.Adopt, "adopt", false, "take over objects that were not made by helm-tenant")
