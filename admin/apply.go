@@ -136,6 +136,7 @@ func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepa
 	if err == nil {
 		// Whether the caller may end connections was asked for the earlier plan only.
 		again.Disconnect = again.Disconnect && prepared.Disconnect
+		again.addNotes(prepared.Notes)
 		*prepared = *again
 	}
 	return err

@@ -36,6 +36,7 @@ func ApplyRules() []rbacv1.PolicyRule {
 	return rules
 }
 
-// readByApply are the kinds that apply reads and does not write: releases, workloads in
-// namespaces that get guard rails, and objects to which the guard refers.
-var readByApply = []string{"CronJob", "DaemonSet", "Job", "Pod", "PodTemplate", "PriorityClass", "ReplicaSet", "ReplicationController", "Secret", "StatefulSet"}
+// readByApply are the kinds that apply reads and does not write: releases, workloads and what
+// else the guard judges in namespaces that get guard rails, and objects to which the guard refers.
+var readByApply = []string{"CronJob", "DaemonSet", "Ingress", "Job", "PersistentVolumeClaim", "Pod", "PodTemplate", "PriorityClass",
+	"ReplicaSet", "ReplicationController", "Secret", "Service", "StatefulSet"}

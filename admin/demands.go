@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -49,24 +50,52 @@ func readIngresses(ctx context.Context, c *cluster.Client, namespace string, add
 	})
 }
 
-// readDemands reads what the objects of a namespace ask for that the guard judges,
+// readDemands reads what the objects of these namespaces ask for that the guard judges,
 // without objects that only admins write.
-func readDemands(ctx context.Context, c *cluster.Client, namespace string) ([]audit.Demand, error) {
+func readDemands(ctx context.Context, c *cluster.Client, namespaces []string) (map[string]answer[[]audit.Demand], error) {
+	slices.Sort(namespaces)
+	namespaces = slices.Compact(namespaces)
+	if len(namespaces) > fewNamespaces && !c.Scoped() {
+		found := make(map[string]answer[[]audit.Demand], len(namespaces))
+		for _, name := range namespaces {
+			found[name] = answer[[]audit.Demand]{}
+		}
+		all, err := demandsIn(ctx, c, "", func(namespace string) bool { _, wanted := found[namespace]; return wanted })
+		if err == nil {
+			for _, demand := range all {
+				a := found[demand.Object.Namespace]
+				a.value = append(a.value, demand)
+				found[demand.Object.Namespace] = a
+			}
+			return found, nil
+		}
+		if !apierrors.IsForbidden(err) {
+			return nil, err
+		}
+	}
+	return readEach(ctx, namespaces, func(ctx context.Context, namespace string) ([]audit.Demand, error) {
+		return demandsIn(ctx, c, namespace, func(string) bool { return true })
+	})
+}
+
+// demandsIn reads them in one namespace, or in all of them that wanted accepts if namespace
+// is empty.
+func demandsIn(ctx context.Context, c *cluster.Client, namespace string, wanted func(string) bool) ([]audit.Demand, error) {
 	var found []audit.Demand
 	var mutex sync.Mutex
 	add := func(kind string, object metav1.Object, asks *rails.Demand) {
-		if asks == nil || object.GetLabels()[tenant.LabelTenant] != "" || object.GetLabels()[rails.LabelProtected] == "true" {
+		if asks == nil || !wanted(object.GetNamespace()) || object.GetLabels()[tenant.LabelTenant] != "" || object.GetLabels()[rails.LabelProtected] == "true" {
 			return
 		}
 		mutex.Lock()
 		defer mutex.Unlock()
-		found = append(found, audit.Demand{Object: audit.ObjectRef{Kind: kind, Namespace: namespace, Name: object.GetName()}, Asks: asks})
+		found = append(found, audit.Demand{Object: audit.ObjectRef{Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName()}, Asks: asks})
 	}
 	all := metav1.ListOptions{}
 	for _, read := range []func() error{
 		func() error {
 			asked := map[cluster.Key]*rails.Demand{}
-			return c.EachTemplate(ctx, namespace, func(t cluster.Template) {
+			judge := func(t cluster.Template) {
 				asks := rails.OfTemplate(&t.Spec.Spec)
 				if t.Key.Kind == "Pod" {
 					asks = rails.OfPod(&t.Spec.Spec)
@@ -76,8 +105,12 @@ func readDemands(ctx context.Context, c *cluster.Client, namespace string) ([]au
 				if makers := asked[t.Maker]; asks != nil && makers != nil {
 					asks = asks.Beyond(makers)
 				}
-				add(t.Key.Kind, &metav1.ObjectMeta{Name: t.Key.Name}, asks)
-			})
+				add(t.Key.Kind, &metav1.ObjectMeta{Namespace: t.Key.Namespace, Name: t.Key.Name}, asks)
+			}
+			if namespace == "" {
+				return c.EachTemplateIn(ctx, wanted, judge)
+			}
+			return c.EachTemplate(ctx, namespace, judge)
 		},
 		func() error {
 			return cluster.Each(ctx, c, "StatefulSet", namespace, all, func(s *appsv1.StatefulSet) {
@@ -104,10 +137,10 @@ func readDemands(ctx context.Context, c *cluster.Client, namespace string) ([]au
 	return found, nil
 }
 
-// previewed returns the live namespaces whose guard changes, if the request asks for a
-// preview of what the guard would refuse.
+// previewed returns the live namespaces whose guard changes, if the request asks for what
+// the guard would refuse.
 func (d *decision) previewed() []string {
-	if !d.request.Preview || !d.guarded() {
+	if !d.request.NoteRefused || !d.guarded() {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(d.railed()), func(name string) bool {
@@ -124,10 +157,12 @@ func (d *decision) previewed() []string {
 // them again.
 func (d *decision) noteRefused() error {
 	p := priorities(d.facts.live)
+	var unseen []string
+	var why error
 	for _, name := range d.previewed() {
 		demands, err := answerAbout(d.facts.demands, "what the guard judges", name)
 		if apierrors.IsForbidden(err) {
-			d.note("which objects of namespace %q the guard would refuse is not known: %s", name, reason(err))
+			unseen, why = append(unseen, fmt.Sprintf("%q", name)), err
 			continue
 		}
 		if err != nil {
@@ -153,6 +188,9 @@ func (d *decision) noteRefused() error {
 		if count > most {
 			d.note("the guard would refuse %d more objects of namespace %q", count-most, name)
 		}
+	}
+	if len(unseen) > 0 {
+		d.note("which objects of namespace %s the guard would refuse is not known: %s", brief(unseen), reason(why))
 	}
 	return nil
 }

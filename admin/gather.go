@@ -176,9 +176,7 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 	if f.violations, err = readViolations(ctx, c, f.live, needed.tightenings); err != nil {
 		return err
 	}
-	if f.demands, err = readEach(ctx, needed.demands, func(ctx context.Context, namespace string) ([]audit.Demand, error) {
-		return readDemands(ctx, c, namespace)
-	}); err != nil {
+	if f.demands, err = readDemands(ctx, c, needed.demands); err != nil {
 		return err
 	}
 	if f.strangers, err = readEach(ctx, needed.strangers, func(ctx context.Context, namespace string) ([]string, error) {

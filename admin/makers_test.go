@@ -55,7 +55,7 @@ func TestHarmlessMakersHideNothing(t *testing.T) {
 	if diff := cmp.Diff([]string{"DaemonSet agent" + why, "Job named" + why, "Pod web-1-b" + why, "ReplicaSet alone" + why}, found[level].value.found); diff != "" {
 		t.Errorf("violations, -want +got:\n%s", diff)
 	}
-	demands, err := readDemands(t.Context(), server.Connect(), "a")
+	demands, err := demandsIn(t.Context(), server.Connect(), "a", func(string) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}

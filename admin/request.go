@@ -151,8 +151,8 @@ type Request struct {
 	// Resumed reports whether an earlier run of the same split made the tenant: then its
 	// home is its own, although the namespaces that referred to it were deleted.
 	Resumed bool
-	// Preview notes the live objects that the guard would refuse.
-	Preview bool
+	// NoteRefused notes the live objects that the guard would refuse from now on.
+	NoteRefused bool
 	// Disconnect asks to end the open connections of members that the tenant loses.
 	Disconnect bool
 	Accepted   Accepted

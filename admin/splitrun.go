@@ -150,6 +150,9 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 	if err == nil {
 		err = failed(outcomes)
 	}
+	if err == nil {
+		s.sayNotes(p, outcomes)
+	}
 	if s.DryRun {
 		return p, err
 	}
@@ -177,6 +180,27 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 		return nil, &SplitError{s.From, err}
 	}
 	return p, s.goOn(ctx, p.State)
+}
+
+// sayNotes says what an apply of the tenants would say of them, and what is remarkable about
+// the releases; a dry run returns the latter in the plan.
+func (s *Split) sayNotes(p *SplitPlan, outcomes []Outcome) {
+	for _, o := range outcomes {
+		for _, warning := range o.Prepared.Warnings {
+			s.say("Warning: tenant %s: %s", o.Name, warning)
+		}
+		for _, note := range o.Prepared.Notes {
+			s.say("Note: tenant %s: %s", o.Name, note)
+		}
+	}
+	if s.DryRun {
+		return
+	}
+	for _, r := range p.Releases {
+		for _, note := range r.Notes() {
+			s.say("Note: release %s: %s", r.Name, note)
+		}
+	}
 }
 
 // begun wraps the error of a run that wrote nothing in a *SplitError if an earlier run
@@ -311,6 +335,10 @@ func (s *Split) step(ctx context.Context, state *tenant.Split, phase tenant.Phas
 
 // apply writes the tenants of the requests.
 func (s *Split) apply(ctx context.Context, requests []Request) error {
+	requests = slices.Clone(requests)
+	for i := range requests {
+		requests[i].NoteRefused = false // the notes are said: see sayNotes
+	}
 	outcomes, err := PrepareAll(ctx, s.Client, requests)
 	if err == nil {
 		err = failed(outcomes)

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -45,6 +46,7 @@ const maxRounds = 40
 // again and goes on, so that no change is lost.
 func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context) (*Prepared, error), made func(cluster.Change)) (*Prepared, error) {
 	var last error
+	var earlier []string
 	wrote := false
 	pause := wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.5, Jitter: 1, Steps: maxRounds, Cap: time.Second / 4}.DelayFunc()
 	for range maxRounds {
@@ -52,6 +54,8 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 		if err != nil {
 			return prepared, err
 		}
+		prepared.addNotes(earlier)
+		earlier = prepared.Notes
 		if err := CheckAllowed(ctx, c, prepared); err != nil {
 			return prepared, err
 		}
@@ -68,6 +72,13 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 		}
 	}
 	return nil, fmt.Errorf("others kept changing the same tenant: %w", last)
+}
+
+// addNotes adds the notes of earlier rounds, in which some of the writes were made that they
+// are about.
+func (p *Prepared) addNotes(earlier []string) {
+	added := slices.DeleteFunc(slices.Clone(earlier), func(note string) bool { return slices.Contains(p.Notes, note) })
+	p.Notes = append(added, p.Notes...)
 }
 
 // CheckAllowed returns a *DeniedError unless the admin may make every write of the plan.

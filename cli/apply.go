@@ -138,7 +138,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	for i := range requests {
-		requests[i].ClientVersion, requests[i].Preview = version, o.dryRun == dryRunServer
+		requests[i].ClientVersion, requests[i].NoteRefused = version, true
 	}
 	if o.scoped {
 		if client, err = admin.Scope(ctx, client, requests); err != nil {

@@ -60,26 +60,31 @@ func (s *session) printDestruction(removal *admin.Removal, o *destroyOptions, ma
 
 // previewDestroy prints what a destroy would do.
 func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
-	for _, release := range removal.Living() {
-		what := "keeps running, unmanaged"
-		if o.deleteReleases {
-			what = "would be deleted"
-		}
-		s.say("release %s in namespace %s %s", release.Name, release.Namespace, what)
-	}
+	s.previewReleases(removal, o)
 	for _, change := range removal.Prepared.Plan.Changes {
 		visible.Fprintf(s.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
 	}
 }
 
-// sayWhatStays names what --keep-releases left, and who can still manage it.
+// previewReleases says what a destroy would do with the releases and their records.
+func (s *session) previewReleases(removal *admin.Removal, o *destroyOptions) {
+	if o.keepReleases {
+		s.sayWhatStays(removal)
+		return
+	}
+	for _, release := range removal.Living() {
+		s.say("release %s in namespace %s would be deleted", release.Name, release.Namespace)
+	}
+}
+
+// sayWhatStays names what --keep-releases leaves, and who can still manage it.
 func (s *session) sayWhatStays(removal *admin.Removal) {
 	for _, release := range removal.Living() {
 		if release.Engine == tenant.EngineImpersonation {
-			s.say("Note: release %s in namespace %s is still there, for whoever has rights in that namespace", release.Name, release.Namespace)
+			s.say("Note: release %s in namespace %s stays, for whoever has rights in that namespace", release.Name, release.Namespace)
 			continue
 		}
-		s.say("Note: what release %s made in namespace %s is still there, and managed by no helm", release.Name, release.Namespace)
+		s.say("Note: what release %s made in namespace %s stays, managed by no helm", release.Name, release.Namespace)
 	}
 	if len(removal.Records) > 0 && !removal.HomeGoes {
 		s.say("Note: the release records stay in namespace %s, which is not ours to delete", removal.Home)

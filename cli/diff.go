@@ -86,12 +86,14 @@ func (s *session) printDiff(output string, outcomes []admin.Outcome, shared clus
 	}
 	unchanged := 0
 	for _, item := range items {
-		switch item.Result {
-		case "unchanged":
-			unchanged++
-			continue
-		case "failed":
+		switch {
+		case item.Result == "failed":
 			continue // reported at the end
+		case item.Result == "unchanged":
+			unchanged++
+			if len(item.Notes) == 0 {
+				continue
+			}
 		}
 		visible.Fprintf(s.out(), "tenant %s: %s\n", item.Name, item.Result)
 		s.printChanges(item.Changes)

@@ -216,10 +216,10 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 	if o.request.ClientVersion, o.request.DefaultEngine, err = s.clientDefaults(ctx); err != nil {
 		return err
 	}
-	o.request.Preview = o.dryRun
+	o.request.NoteRefused = true
 	if o.scoped {
 		if client, err = admin.Scope(ctx, client, []admin.Request{o.request}); err != nil {
-			return err
+			return withHint(err, hintsFor(err, byFlag)...)
 		}
 	}
 	warned := map[string]bool{}

@@ -50,14 +50,16 @@ func (s *session) pruneTenants(ctx context.Context, k *tenant.Kubeconfig, client
 func (s *session) tryPrune(ctx context.Context, client *cluster.Client, o *applyOptions, names []string) []admin.Outcome {
 	var refused []admin.Outcome
 	for _, name := range names {
-		run := admin.Destroy{Client: client, Name: name, DeleteReleases: o.destroy.deleteReleases, KeepReleases: o.destroy.keepReleases, DryRun: true, Event: func(admin.Event) {}}
+		run := admin.Destroy{Client: client, Name: name, DeleteReleases: o.destroy.deleteReleases, KeepReleases: o.destroy.keepReleases, DryRun: true, Event: s.event}
 		removal, err := run.Run(ctx)
 		if err == nil {
 			err = admin.CheckAllowed(ctx, client, removal.Prepared)
 		}
 		if err != nil {
 			refused = append(refused, admin.Outcome{Name: name, Err: err})
+			continue
 		}
+		s.previewReleases(removal, &o.destroy)
 	}
 	return refused
 }

@@ -147,15 +147,15 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 		s.say("Note: tenant %s: %s", name, admin.Unended)
 		end = !o.dryRun
 	}
+	if account := result.Tenant.FluxAccount; account != "" && (len(gone) > 0 || end) {
+		s.say("Note: service account %s in the namespaces of tenant %s keeps its role, and who was a member may hold a token of it from a pod", account, name)
+	}
 	if o.dryRun || len(gone) == 0 && !end {
 		return s.printMembership(result, &o.memberOptions, revoked, nil, nil, nil)
 	}
 	still, unknown := stillIn(ctx, client, result.Tenant, gone)
 	if unknown != nil {
 		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, unknown)
-	}
-	if account := result.Tenant.FluxAccount; account != "" {
-		s.say("Note: service account %s in the namespaces of tenant %s keeps its role, and who was a member may hold a token of it from a pod", account, name)
 	}
 	if !end {
 		return s.printMembership(result, &o.memberOptions, revoked, still, unknown, nil)

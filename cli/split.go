@@ -134,7 +134,7 @@ func (s *session) split(ctx context.Context, o *splitOptions) error {
 		return err
 	}
 	for i := range run.Requests {
-		run.Requests[i].ClientVersion, run.Requests[i].Preview = version, o.dryRun
+		run.Requests[i].ClientVersion, run.Requests[i].NoteRefused = version, true
 	}
 	run.Narrow, run.ClientVersion = o.narrow, version
 	run.Client, run.Backups = client, s.backups(client, o.from, s.say)

@@ -34,9 +34,10 @@ func Administrator(engine tenant.Engine, role string, policies []string) *rbacv1
 		{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"}, Verbs: []string{"get", "list", "create"}},
 		{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"}, ResourceNames: policies, Verbs: []string{"update"}},
 		{APIGroups: []string{"scheduling.k8s.io"}, Resources: []string{"priorityclasses"}, Verbs: []string{"list"}},
-		// What a namespace contains: whether its pods violate PodSecurity, and whether a
-		// home belongs to the tenant alone.
-		{APIGroups: []string{""}, Resources: []string{"services", "replicationcontrollers", "podtemplates"}, Verbs: []string{"list"}},
+		// What a namespace contains: whether its pods violate PodSecurity, what the guard
+		// would refuse, and whether a home belongs to the tenant alone.
+		{APIGroups: []string{""}, Resources: []string{"services", "persistentvolumeclaims", "replicationcontrollers", "podtemplates"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"ingresses"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"apps"}, Resources: []string{"replicasets", "statefulsets", "daemonsets"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"batch"}, Resources: []string{"jobs", "cronjobs"}, Verbs: []string{"list"}},
 	}

@@ -134,7 +134,7 @@ func TestDestroy(t *testing.T) {
 			t.Fatalf("exit code %d: %s", s.code, s.stderr)
 		}
 		contains(t, s.stdout, "3 release records of tenant dst backed up in "+backup, "tenant dst is gone")
-		contains(t, s.stderr, "what release web made in namespace dst-a is still there, and managed by no helm")
+		contains(t, s.stderr, "what release web made in namespace dst-a stays, managed by no helm")
 		info, err := os.Stat(backup)
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("the backup: %v, %v", info.Mode(), err)
