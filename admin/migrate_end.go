@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	release3 "helm.sh/helm/v3/pkg/release"
 
 	"helm-tenant/cluster"
+	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -71,11 +73,14 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	return prepared, setState(ctx, m.Client, migration.Tenant, migration.State, nil, nil, m.Event.made)
 }
 
-// unmoved returns the releases, or their newest revisions, of which Helm 3 has no record.
-// Releases that were deleted under Tiller have no objects, and do not count.
+// unmoved returns the releases, or their newest revisions, of which Helm 3 has no record,
+// those among them that can't move: another Tiller may have written them after the others
+// moved. Releases that were deleted under Tiller have no objects, and do not count.
 func (m *Migration) unmoved() []string {
 	var gone []string
+	moves := map[string]bool{}
 	for i, r := range m.Releases {
+		moves[r.Name] = true
 		standing, where := m.Standings[i], r.Name+" in namespace "+r.Namespace
 		switch {
 		case standing.None() && r.Newest().Status == release3.StatusUninstalled:
@@ -83,6 +88,15 @@ func (m *Migration) unmoved() []string {
 			gone = append(gone, where)
 		case standing.Lost(r):
 			gone = append(gone, fmt.Sprintf("revision %d of %s", r.Newest().Version, where))
+		}
+	}
+	var all []release.Revision
+	for _, record := range m.Records {
+		all = append(all, record.Revision)
+	}
+	for _, r := range release.Latest(all) {
+		if !moves[r.Release] && !release.Gone(r.Status) {
+			gone = append(gone, cmp.Or(r.Release, "a record without a release's name"))
 		}
 	}
 	return gone
