@@ -25,7 +25,7 @@ func (m *metered) count() int64   { return m.read.Load() }
 func (m *metered) exceeded() bool { return m.read.Load() > m.most }
 
 // meteredTransport counts the bytes of answers to requests with a *metered in their
-// context, and sets the clock from each answer.
+// context, sets the clock from each answer, and leaves out a Retry-After that is too late.
 type meteredTransport struct {
 	http.RoundTripper
 	clock *clock
@@ -35,6 +35,7 @@ func (t meteredTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := t.RoundTripper.RoundTrip(r)
 	if err == nil {
 		t.clock.set(response.Header.Get("Date"))
+		dropLateRetry(r, response)
 	}
 	if m, found := r.Context().Value(meteredKey{}).(*metered); found && err == nil {
 		m.read.Store(0) // client-go may be retrying

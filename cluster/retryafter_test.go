@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+// TestRetryAfter: an API server that asks to come back later than the request may take is
+// reported as it answers, and asked again where there is time.
+func TestRetryAfter(t *testing.T) {
+	for _, test := range []struct {
+		name, after string
+		code        int
+		timeout     time.Duration
+		// want is a part of the error, empty for none; asked is the number of requests.
+		want  string
+		asked int32
+	}{
+		{"an hour", "3600", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429), try again later", 1},
+		{"more than an int of nanoseconds", "99999999999", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429), try again later", 1},
+		{"an hour, of a gateway", "3600", http.StatusServiceUnavailable, 10 * time.Second, "currently unable to handle the request", 1},
+		{"a second", "1", http.StatusTooManyRequests, 10 * time.Second, "", 2},
+		{"a second, without a limit", "1", http.StatusTooManyRequests, 0, "", 2},
+		{"a date, which client-go does not read", "Fri, 31 Dec 2099 23:59:59 GMT", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429)", 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if asked.Add(1) == 1 {
+					w.Header().Set("Retry-After", test.after)
+					w.WriteHeader(test.code)
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write([]byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a"}}`))
+			}))
+			defer server.Close()
+			c, err := newClient(&rest.Config{Host: server.URL, Timeout: test.timeout, QPS: -1}, "context test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now()
+			_, _, err = c.NamespaceLabels(t.Context(), "a")
+			if took := time.Since(begin); took > 8*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if asked.Load() != test.asked || (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%d requests, error %v", asked.Load(), err)
+			}
+		})
+	}
+}
