@@ -163,6 +163,9 @@ func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o prefl
 		// Helm 3 patches the changed fields; an apply passes the same admission and
 		// validation.
 		answer := t.deployer.TryApply(ctx, kind, owned, !q.ServerSide || q.ForceConflicts)
+		if preflight.IsOwnConflict(answer.Err) {
+			return t.deployer.TryApply(ctx, kind, owned, true)
+		}
 		if !q.ServerSide && preflight.IsAboutApply(answer.Err) {
 			return t.deployer.TryMerge(ctx, kind, owned)
 		}
@@ -172,7 +175,11 @@ func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o prefl
 	case q.ServerSide && o.GetName() != "":
 		return t.deployer.TryApply(ctx, kind, owned, q.ForceConflicts)
 	}
-	answer := t.deployer.TryCreate(ctx, kind, owned)
+	create := t.deployer.TryCreate
+	if o.Hook && o.InList { // helm validates a list itself, and one that is a hook when it runs
+		create = t.deployer.TryCreateStrictly
+	}
+	answer := create(ctx, kind, owned)
 	if o.CRDFolder && preflight.IsThere(answer.Err) {
 		return cluster.Answer{} // helm leaves it as it is
 	}

@@ -96,7 +96,7 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 	if rendering.ApplyMethod != "" { // an upgrade goes on as the release was made
 		f.question.ServerSide = rendering.ApplyMethod == "ssa"
 	}
-	if err != nil || !rendering.Lists || f.deployment.Is("disable-openapi-validation") {
+	if err != nil || !rendering.ValidatedByHelm(f.served.Version) || f.deployment.Is("disable-openapi-validation") {
 		return rendering, err
 	}
 	f.renders++

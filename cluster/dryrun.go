@@ -36,9 +36,19 @@ func (c *Client) ReadObject(ctx context.Context, kind ServedKind, namespace, nam
 
 // TryCreate returns the API server's answer to a dry run of the creation of an object.
 func (c *Client) TryCreate(ctx context.Context, kind ServedKind, object *unstructured.Unstructured) Answer {
+	return c.tryCreate(ctx, kind, object, "")
+}
+
+// TryCreateStrictly is TryCreate, and the API server also refuses fields that the kind has not,
+// or that are there twice. It does so from Kubernetes 1.25 on.
+func (c *Client) TryCreateStrictly(ctx context.Context, kind ServedKind, object *unstructured.Unstructured) Answer {
+	return c.tryCreate(ctx, kind, object, metav1.FieldValidationStrict)
+}
+
+func (c *Client) tryCreate(ctx context.Context, kind ServedKind, object *unstructured.Unstructured, validation string) Answer {
 	var w warnings
 	made, err := c.api(kind, object.GetNamespace()).Create(context.WithValue(ctx, warningsKey{}, &w), object,
-		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: helmManager})
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: helmManager, FieldValidation: validation})
 	return Answer{made, w.texts, c.explain("trying to create "+object.GetName(), err)}
 }
 

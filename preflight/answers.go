@@ -96,6 +96,20 @@ func IsAboutApply(err error) bool {
 	return s != nil && (s.Code == http.StatusBadRequest || strings.HasPrefix(s.Message, untypedApply))
 }
 
+// IsOwnConflict reports whether the API server refused an apply for nothing but fields that helm
+// itself owns by patches or updates. Where an upgrade by Helm 4 goes over to server-side apply,
+// or an install takes an object over, helm takes these fields over first
+// (helm.sh/helm/v4/pkg/kube, upgradeClientSideFieldManager).
+func IsOwnConflict(err error) bool {
+	s := status(err)
+	if s == nil || s.Code != http.StatusConflict || s.Details == nil || len(s.Details.Causes) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(s.Details.Causes, func(cause metav1.StatusCause) bool {
+		return cause.Type != metav1.CauseTypeFieldManagerConflict || !strings.HasPrefix(cause.Message, `conflict with "helm" using `)
+	})
+}
+
 // noAnswer is what is said of a question that the API server did not answer.
 const noAnswer = "the API server gave no answer"
 

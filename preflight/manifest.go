@@ -35,6 +35,8 @@ type Object struct {
 	// CRDFolder says that it lies in a chart's crds folder, which helm installs first, and
 	// never changes.
 	CRDFolder bool
+	// InList says that it is an item of a list, which helm validates itself.
+	InList bool
 	// notes are the annotations of a hook: those of its document, which may be a List.
 	notes map[string]string
 }
@@ -232,7 +234,7 @@ func (r *Rendered) addObject(object *unstructured.Unstructured, from Object) err
 		return fmt.Errorf("the chart renders more than %d objects, and no more are judged", maxObjects)
 	}
 	if items, isList := object.Object["items"].([]any); isList && strings.HasSuffix(kind, "List") {
-		r.Lists = true
+		r.Lists, from.InList = true, true
 		for _, item := range items {
 			body, isObject := item.(map[string]any)
 			if !isObject {

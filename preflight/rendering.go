@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // Attempt is what came of a rendering by helm.
@@ -129,7 +130,18 @@ func RenderingOfDryRun(exact, crds *Attempt) (Rendering, error) {
 	return r, nil
 }
 
-// Validated adds helm's refusal of lists in its dry run with validation. Helm has the API
+// ValidatedByHelm reports whether helm validates some of the objects itself: lists, and on API
+// servers before 1.25, which check no fields, all objects. version is the API server's.
+func (r *Rendering) ValidatedByHelm(server string) bool {
+	v, err := version.ParseGeneric(server)
+	return r.Lists || err == nil && v.LessThan(fieldValidation)
+}
+
+// fieldValidation is the version of Kubernetes since which an API server refuses fields that a
+// kind has not, where it is asked to.
+var fieldValidation = version.MustParseGeneric("1.25")
+
+// Validated adds helm's refusal in its dry run with validation. Helm has the API
 // server validate an object, but validates a list itself: it refuses fields that the schema
 // has not, and asks for the cluster's CustomResourceDefinitions where it does not know the
 // list's kind (k8s.io/kubectl/pkg/validation and k8s.io/cli-runtime/pkg/resource,
@@ -139,7 +151,9 @@ func (r *Rendering) Validated(again *Attempt) {
 		return
 	}
 	f := helmRefuses(oneLine(strings.TrimPrefix(strings.TrimSpace(again.Said), "Error: ")))
-	f.Do = "let the template print the items of its lists as documents of their own, or do what helm says"
+	if r.Lists {
+		f.Do = "let the template print the items of its lists as documents of their own, or do what helm says"
+	}
 	r.Findings = append(r.Findings, f)
 }
 
