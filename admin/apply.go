@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -68,6 +69,9 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 	for i := range outcomes {
 		o := &outcomes[i]
 		if o.Err != nil {
+			if o.refused != nil {
+				o.Err = withDenied(ctx, cmp.Or(preflight, c.NewPreflight(o.refused.live)), o.refused, o.Err)
+			}
 			continue
 		}
 		if preflight == nil {

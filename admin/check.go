@@ -83,18 +83,25 @@ func (d *decision) check() error {
 	return refuse(d.checkRole(), d.checkClusterWide(), d.checkNamespaces(), d.checkRecordStorage(), d.checkHome(), d.checkRails())
 }
 
-// checkChange refuses changes that are not possible for an existing tenant.
-func (d *decision) checkChange() error {
-	was, next := d.was, d.tenant
-	switch {
-	case next.Home() != was.Home():
-		return &RefusedError{fmt.Sprintf("tenant %q has its home in namespace %q and can't move to another", was.Name, was.Home()), SettingHome, was.Home()}
-	case next.Engine != was.Engine && next.Engine != tenant.EngineBoth && was.Engine != tenant.EngineBoth:
-		return &EngineError{was.Name, was.Engine, next.Engine}
-	case was.Engine.Has(tenant.EngineTiller) && next.Engine.Has(tenant.EngineTiller) && next.Tiller.Storage != was.Tiller.Storage && next.Tiller.Storage != d.otherStorage():
-		return &RefusedError{fmt.Sprintf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage), SettingStorage, string(was.Tiller.Storage)}
+// takeBack refuses changes that are not possible for an existing tenant, and takes them back
+// in the wanted tenant: what else was requested can then be judged.
+func (d *decision) takeBack() error {
+	was, next := d.was, &d.tenant
+	var refusals []error
+	if next.Home() != was.Home() {
+		refusals = append(refusals, &RefusedError{fmt.Sprintf("tenant %q has its home in namespace %q and can't move to another", was.Name, was.Home()), SettingHome, was.Home()})
+		next.HomeNamespace = was.Home()
 	}
-	return nil
+	if next.Engine != was.Engine && next.Engine != tenant.EngineBoth && was.Engine != tenant.EngineBoth {
+		refusals = append(refusals, &EngineError{was.Name, was.Engine, next.Engine})
+		next.HomeNamespace = was.Home() // which may be a convention of that engine
+		next.Engine, next.Tiller = was.Engine, was.Tiller
+	}
+	if was.Engine.Has(tenant.EngineTiller) && next.Engine.Has(tenant.EngineTiller) && next.Tiller.Storage != was.Tiller.Storage && next.Tiller.Storage != d.otherStorage() {
+		refusals = append(refusals, &RefusedError{fmt.Sprintf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage), SettingStorage, string(was.Tiller.Storage)})
+		next.Tiller.Storage = was.Tiller.Storage
+	}
+	return refuse(refusals...)
 }
 
 // checkReleasesOfEngine refuses to remove a deployer that has releases: no helm could
@@ -204,6 +211,22 @@ func (d *decision) tenantOfHome(namespace string) string {
 	return ""
 }
 
+// homeOfOther refuses a home namespace that belongs to another tenant.
+func (d *decision) homeOfOther() error {
+	home, name := d.tenant.Home(), d.tenant.Name
+	live := d.facts.live.Get(namespaceKey(home))
+	if live == nil {
+		return nil
+	}
+	if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != name {
+		return &RefusedError{fmt.Sprintf("home namespace %q belongs to tenant %q", home, owner), SettingHome, ""}
+	}
+	if other := d.tenantOfHome(home); other != "" && other != name {
+		return &RefusedError{fmt.Sprintf("namespace %q is the home of tenant %q already", home, other), SettingHome, ""}
+	}
+	return nil
+}
+
 // checkHome refuses a home namespace that belongs to another tenant, that was not
 // requested, or in which others have objects.
 func (d *decision) checkHome() error {
@@ -215,14 +238,10 @@ func (d *decision) checkHome() error {
 	if err := checkNotTerminating(live); err != nil {
 		return err
 	}
-	owner := live.GetLabels()[tenant.LabelTenant]
-	if owner != "" && owner != t.Name {
-		return &RefusedError{fmt.Sprintf("home namespace %q belongs to tenant %q", t.Home(), owner), SettingHome, ""}
+	if err := d.homeOfOther(); err != nil {
+		return err
 	}
-	if other := d.tenantOfHome(t.Home()); other != "" && other != t.Name {
-		return &RefusedError{fmt.Sprintf("namespace %q is the home of tenant %q already", t.Home(), other), SettingHome, ""}
-	}
-	if owner == "" && d.request.Tenant.HomeNamespace == "" && !d.request.Adopt {
+	if live.GetLabels()[tenant.LabelTenant] == "" && d.request.Tenant.HomeNamespace == "" && !d.request.Adopt {
 		return &cluster.NotOursError{Keys: []cluster.Key{namespaceKey(t.Home())}}
 	}
 	if !d.homeShared || t.AllNamespaces { // checkClusterWide asks for the larger risk

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 
@@ -194,9 +195,7 @@ func (d *decision) plan() (cluster.Plan, error) {
 	if err != nil {
 		return cluster.Plan{}, err
 	}
-	plan, err := cluster.NewPlan(d.tenant.Name, wanted, d.facts.live, func(key cluster.Key) bool {
-		return key.Kind == "Namespace" || d.request.Adopt // checkNamespaces and checkHome looked at the namespaces
-	})
+	plan, err := d.compare(wanted)
 	if err != nil {
 		return plan, err
 	}
@@ -234,6 +233,36 @@ func (d *decision) plan() (cluster.Plan, error) {
 	d.noteForeignGrants(keys)
 	d.facts.guard.reuse(plan.Changes)
 	return plan, nil
+}
+
+// compare returns the changes that make the live objects the wanted ones.
+func (d *decision) compare(wanted []runtime.Object) (cluster.Plan, error) {
+	return cluster.NewPlan(d.tenant.Name, wanted, d.facts.live, func(key cluster.Key) bool {
+		return key.Kind == "Namespace" || d.request.Adopt // checkNamespaces and checkHome looked at the namespaces
+	})
+}
+
+// compared is compare for a tenant that is refused, of which nothing is written: the error is
+// nil or a *cluster.NotOursError. What is in a home that somebody else has is left out,
+// since that is a reason of the refusal.
+func (d *decision) compared() (cluster.Plan, error) {
+	var plan cluster.Plan
+	wanted, err := d.wanted()
+	if err == nil {
+		plan, err = d.compare(wanted)
+	}
+	foreign, ok := errors.AsType[*cluster.NotOursError](err)
+	if !ok {
+		return plan, nil
+	}
+	home := d.tenant.Home()
+	if d.squatted || d.homeOfOther() != nil {
+		foreign.Keys = slices.DeleteFunc(foreign.Keys, func(key cluster.Key) bool { return key.Namespace == home || key == namespaceKey(home) })
+	}
+	if len(foreign.Keys) == 0 {
+		return foreign.Rest, nil
+	}
+	return foreign.Rest, foreign
 }
 
 // planRemoval plans the removal of an object that carries the tenant's label and is not

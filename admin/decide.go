@@ -16,7 +16,7 @@ import (
 )
 
 // decide returns the writes that make a tenant what the request asks for, with notes for
-// the admin, or the reason why that is refused. It is pure: it depends on nothing but the
+// the admin, or all reasons why that is refused. It is pure: it depends on nothing but the
 // facts and the request. The errors are those of Prepare.
 //
 // Risks need not be accepted again for a tenant that is already what is asked for, so
@@ -35,15 +35,19 @@ func decide(f *facts, r Request) (*Prepared, error) {
 // decideAccepted is decide with the request's risks counted as newly taken.
 func decideAccepted(f *facts, r Request) (*Prepared, error) {
 	d, err := consider(f, r)
-	if err != nil {
+	if d == nil {
 		return nil, err
+	}
+	if err != nil {
+		compared, foreign := d.compared()
+		return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: compared, live: f.live}, refuse(err, foreign)
 	}
 	if !d.squatted && d.recordAppeared() {
 		return nil, apierrors.NewConflict(schema.GroupResource{Resource: "ConfigMap"}, tenant.RecordName, errors.New("the tenant's record was created meanwhile"))
 	}
 	plan, err := d.plan()
 	if err != nil {
-		return nil, err
+		return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, live: f.live}, err
 	}
 	if r.freezes() {
 		d.onlyFreeze(&plan)
@@ -58,36 +62,38 @@ func (d *decision) stale() bool {
 	return d.existed && (!slices.Equal(was.Namespaces, next.Namespaces) || was.AllNamespaces != next.AllNamespaces || was.Engine != next.Engine)
 }
 
-// consider makes all decisions on which the wanted objects depend. The refusals of one stage
-// are returned together; a later stage depends on the earlier ones.
+// consider makes all decisions on which the wanted objects depend. All refusals are returned
+// together: after one, the steps judge as if what was refused had been corrected. The
+// decision is nil only if nothing could be judged.
 func consider(f *facts, r Request) (*decision, error) {
 	d, err := begin(f, r)
 	if err != nil {
 		return nil, err
 	}
-	for _, stage := range [][]func(*decision) error{
-		{(*decision).judgeSquatter},
-		{(*decision).noteEngine, (*decision).noteRestored, (*decision).noteRemade, (*decision).warnOfExisting, (*decision).noteSelected, (*decision).judgeHome},
-		{
-			(*decision).checkLiveStorage,
-			(*decision).adopt,
-			(*decision).settleFreeze,
-			(*decision).checkReleasesOfEngine,
-			(*decision).check,
-			(*decision).checkOpen,
-			(*decision).settlePeople,
-		},
-		{(*decision).noteMarked, (*decision).noteFlux, (*decision).noteRails, (*decision).noteScope},
+	refusals := []error{d.unchangeable}
+	for _, step := range []func(*decision) error{
+		(*decision).judgeSquatter,
+		(*decision).noteEngine,
+		(*decision).noteRestored,
+		(*decision).noteRemade,
+		(*decision).warnOfExisting,
+		(*decision).noteSelected,
+		(*decision).judgeHome,
+		(*decision).checkLiveStorage,
+		(*decision).adopt,
+		(*decision).settleFreeze,
+		(*decision).checkReleasesOfEngine,
+		(*decision).check,
+		(*decision).checkOpen,
+		(*decision).settlePeople,
+		(*decision).noteMarked,
+		(*decision).noteFlux,
+		(*decision).noteRails,
+		(*decision).noteScope,
 	} {
-		var refusals []error
-		for _, step := range stage {
-			refusals = append(refusals, step(d))
-		}
-		if err := refuse(refusals...); err != nil {
-			return nil, err
-		}
+		refusals = append(refusals, step(d))
 	}
-	return d, nil
+	return d, refuse(refusals...)
 }
 
 // decision is the state of the decision about one tenant. begin sets the fields up to
@@ -108,6 +114,9 @@ type decision struct {
 	// migration is nil unless the tenant is being migrated. Its Deployment is then left
 	// as it is: it is stopped, and may have to start again.
 	migration *tenant.Migration
+	// unchangeable has the requested changes that an existing tenant can't have. They are
+	// taken back in the wanted tenant.
+	unchangeable error
 
 	// homeCreated reports whether helm-tenant created the home namespace, or will.
 	homeCreated bool
@@ -198,13 +207,11 @@ func begin(f *facts, r Request) (*decision, error) {
 	if first := r.DefaultNamespace; first != "" && !slices.Contains(d.tenant.Namespaces, first) {
 		problems = append(problems, fmt.Errorf("default namespace %q is not one of the tenant's namespaces %s", first, strings.Join(d.tenant.Namespaces, ", ")))
 	}
-	if len(problems) > 0 {
-		return nil, Invalid(problems)
-	}
 	if existed {
-		if err := d.checkChange(); err != nil {
-			return nil, err
-		}
+		d.unchangeable = d.takeBack()
+	}
+	if len(problems) > 0 {
+		return nil, refuse(Invalid(problems), d.unchangeable)
 	}
 	return d, nil
 }

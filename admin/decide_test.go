@@ -136,6 +136,30 @@ func TestRefusals(t *testing.T) {
 		{"a home that can't be read", world{objects: shared.objects, fail: map[string]error{"h": errors.New("no answer")}}, asked(home("h")), "no answer"},
 		{"an object that is not ours", empty().with(bindingOf("a", "helm-tenant.t.admin", "admin")), asked(), "RoleBinding helm-tenant.t.admin in namespace a was not made by helm-tenant"},
 
+		{"another home, engine and storage", made, asked(home("h"), engine(tenant.EngineImpersonation), storage(tenant.StorageConfigMap)),
+			`tiller: a tenant with the engine impersonation has no Tiller to set up; tenant "t" has its home in namespace "t-tiller" and can't move to another; tenant "t" has the engine tiller, which can't become impersonation at once`},
+		{"another home and storage, and a wrong name", made, asked(home("h"), storage(tenant.StorageConfigMap), namespaces("a", "B")),
+			`namespaces: "B" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them; tenant "t" has its home in namespace "t-tiller" and can't move to another; ` +
+				`tenant "t" stores its releases as secrets; Tiller would not find them if that changed`},
+		{"another home, and what the cluster lacks", made, asked(home("h"), storage(tenant.StorageConfigMap), namespaces("a", "x"), role("none")),
+			`tenant "t" has its home in namespace "t-tiller" and can't move to another; tenant "t" stores its releases as secrets; Tiller would not find them if that changed; ` +
+				`ClusterRole "none" does not exist; namespace "x" does not exist`},
+		{"the other engine at once, and namespaces", ofOther.after(t, asked(namespaces("b"))), asked(namespaces("a", "b"), engine(tenant.EngineImpersonation)),
+			`tenant "t" has the engine tiller, which can't become impersonation at once; namespace "a" belongs to tenant "o"`},
+		{"the other engine at once by a file", made, asked(engine(tenant.EngineImpersonation), exactly, namespaces("a", "x")),
+			`tenant "t" has the engine tiller, which can't become impersonation at once; namespace "x" does not exist`},
+		{"the Tiller of a tenant without one", empty().after(t, asked(engine(tenant.EngineImpersonation))), asked(engine(tenant.EngineTiller), storage(tenant.StorageConfigMap), namespaces("x")),
+			`tenant "t" has the engine impersonation, which can't become tiller at once; namespace "x" does not exist`},
+		{"objects that are not ours, and namespaces", ofOther.with(bindingOf("b", "helm-tenant.t.admin", "admin"), ownedAccount("t-tiller", "tiller", "")), asked(namespaces("b", "x")),
+			`namespace "x" does not exist; ServiceAccount tiller in namespace t-tiller was not made by helm-tenant; RoleBinding helm-tenant.t.admin in namespace b was not made by helm-tenant`},
+		{"a home that nobody asked for, and what is in it", empty().with(namespace("t-tiller"), ownedAccount("t-tiller", "tiller", "")), asked(),
+			`Namespace t-tiller was not made by helm-tenant; ServiceAccount tiller in namespace t-tiller was not made by helm-tenant`},
+		{"a home that is another's, with all that is in it", ofOther, asked(namespaces("b", "x"), home("o-tiller")), `namespace "x" does not exist; home namespace "o-tiller" belongs to tenant "o"`},
+		{"a stranger's home, and namespaces", empty().with(namespace("t-helm", tenant.LabelTenant, "t"), recordIn("t-helm", "name: t\nnamespaces: [x]\nhomeNamespace: t-helm\nengine: impersonation\n", "t")),
+			asked(engine(tenant.EngineImpersonation), namespaces("a", "x"), role("none")),
+			`namespace "t-helm" is labelled as the home of tenant "t", but no namespace of the tenant leads to it: whoever made it may hold tokens of its service accounts; in it: ConfigMap helm-tenant; ` +
+				`ClusterRole "none" does not exist; namespace "x" does not exist`},
+
 		{"another home", made, asked(home("h")), `tenant "t" has its home in namespace "t-tiller" and can't move to another`},
 		{"another storage", made, asked(storage(tenant.StorageConfigMap)), `tenant "t" stores its releases as secrets; Tiller would not find them if that changed`},
 		{"the other engine at once", made, asked(engine(tenant.EngineImpersonation)), `tenant "t" has the engine tiller, which can't become impersonation at once`},

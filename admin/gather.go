@@ -79,8 +79,7 @@ type reads struct {
 
 // gather reads all facts for all requests: a few lists, the objects that decisions look
 // at by name, the reads of single tenants (reads), and finally the wanted objects. What a
-// request needs follows from what was read before; for a request that is refused already
-// nothing more is read. The returned error concerns all requests; if reads are forbidden,
+// request needs follows from what was read before. The returned error concerns all requests; if reads are forbidden,
 // it is a *ReadDeniedError that names all of them.
 func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts, error) {
 	f := &facts{live: cluster.NewLive()}
@@ -135,7 +134,7 @@ func (f *facts) complete(ctx context.Context, c *cluster.Client, open []*decisio
 	}
 	var keys []cluster.Key
 	for _, d := range open {
-		if d, err := consider(f, d.request); err == nil {
+		if d, _ := consider(f, d.request); d != nil {
 			if wanted, err := d.wanted(); err == nil {
 				keys = append(keys, keysOf(wanted)...)
 			}

@@ -93,15 +93,16 @@ func decideMoves(ctx context.Context, c *cluster.Client, f *facts, requests []Re
 		if err == nil {
 			err = after.complete(ctx, c, []*decision{d})
 		}
+		var prepared *Prepared
 		if err == nil {
-			o.Prepared, err = decide(after, requests[m.to])
+			prepared, err = decide(after, requests[m.to])
 		}
-		o.Err = err
+		o.decided(prepared, err)
 	}
 	for range moves { // a refusal may cause another one
 		for _, m := range moves {
 			if outcomes[m.from].Err != nil && outcomes[m.to].Err == nil {
-				outcomes[m.to].Prepared, outcomes[m.to].Err = nil, &ClaimedError{m.namespace, requests[m.from].Tenant.Name}
+				outcomes[m.to].decided(nil, &ClaimedError{m.namespace, requests[m.from].Tenant.Name})
 			}
 		}
 	}

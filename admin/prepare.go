@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -48,7 +49,8 @@ func (e Invalid) Error() string { return oneLine(e) }
 func (e Invalid) Unwrap() []error { return e }
 
 // Prepare returns what must be written for the tenant to be what the request asks. It
-// writes nothing. Errors: Invalid, *RefusedError, *EngineError, *LeftReleasesError,
+// writes nothing. With an error, what it returns serves only to name the permissions that
+// would be missing as well. Errors: Invalid, *RefusedError, *EngineError, *LeftReleasesError,
 // *RiskError, *cluster.NotOursError, *MissingNamespacesError, *ClaimedError,
 // *MigratingError, *SquattedError, *ReadDeniedError, Refusals of several of these, and those
 // of the API.
@@ -57,7 +59,7 @@ func Prepare(ctx context.Context, c *cluster.Client, r Request) (*Prepared, erro
 	if err != nil {
 		return nil, err
 	}
-	return all[0].Prepared, all[0].Err
+	return cmp.Or(all[0].Prepared, all[0].refused), all[0].Err
 }
 
 // Outcome is the result for one tenant: the plan, or an error.
@@ -66,6 +68,8 @@ type Outcome struct {
 	Prepared *Prepared
 	Err      error
 
+	// refused has, with an error, the writes that were judged nevertheless.
+	refused *Prepared
 	// given has the namespaces that it gets from other tenants of the run.
 	given []move
 }
@@ -95,7 +99,7 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 		group.Go(func() error {
 			outcomes[i].Name = r.Tenant.Name
 			if outcomes[i].Err = unresolved[i]; unresolved[i] == nil {
-				outcomes[i].Prepared, outcomes[i].Err = decide(f, r)
+				outcomes[i].decided(decide(f, r))
 			}
 			return nil
 		})
@@ -105,7 +109,7 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 	for i, r := range requests {
 		outcomes[i].Err = explainReads(ctx, c, outcomes[i].Err, func(s *readSet) { s.requested(r, f.live) })
 		if cluster.Outdated(outcomes[i].Err) {
-			outcomes[i].Prepared, outcomes[i].Err = Prepare(ctx, c, asked[i])
+			outcomes[i].decided(Prepare(ctx, c, asked[i]))
 		}
 		for tries := 0; tries < maxGatherings && changedWhileRead(outcomes[i].Err); tries++ {
 			f, err := gather(ctx, c, requests[i:i+1])
@@ -113,10 +117,18 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 				outcomes[i].Err = err
 				break
 			}
-			outcomes[i].Prepared, outcomes[i].Err = decide(f, r)
+			outcomes[i].decided(decide(f, r))
 		}
 	}
 	return outcomes, nil
+}
+
+// decided sets the outcome to the results of decide.
+func (o *Outcome) decided(prepared *Prepared, err error) {
+	o.Prepared, o.refused, o.Err = prepared, nil, err
+	if err != nil {
+		o.Prepared, o.refused = nil, prepared
+	}
 }
 
 // maxGatherings bounds how often facts are gathered again for one tenant.

@@ -145,7 +145,11 @@ func explainReads(ctx context.Context, c *cluster.Client, err error, fill func(*
 	if asking != nil || len(missing) == 0 {
 		return err
 	}
-	return &ReadDeniedError{missing}
+	others := slices.DeleteFunc(slices.Clone(ReasonsOf(err)), func(reason error) bool {
+		_, read := errors.AsType[*ReadDeniedError](reason)
+		return read || apierrors.IsForbidden(reason)
+	})
+	return refuse(append([]error{&ReadDeniedError{missing}}, others...)...)
 }
 
 // checkSeen returns an error if a kind could not be listed of which the tenant has

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -25,11 +26,16 @@ func ReasonsOf(err error) []error {
 	return []error{err}
 }
 
-// refuse returns the reasons of all of these errors as one error; nil where there is none.
+// refuse returns the reasons of all of these errors as one error, each once; nil where there
+// is none.
 func refuse(errs ...error) error {
 	var reasons Refusals
 	for _, err := range errs {
-		reasons = append(reasons, ReasonsOf(err)...)
+		for _, reason := range ReasonsOf(err) {
+			if !slices.ContainsFunc(reasons, func(said error) bool { return said.Error() == reason.Error() }) {
+				reasons = append(reasons, reason)
+			}
+		}
 	}
 	switch len(reasons) {
 	case 0:

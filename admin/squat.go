@@ -110,10 +110,10 @@ func (d *decision) judgeSquatter() error {
 			found = append(found, binding+" in namespace "+ns)
 		}
 	}
+	d.squatted = true
 	if !d.request.Adopt {
 		return &SquattedError{d.tenant.Name, home, found}
 	}
-	d.squatted = true
 	d.warn("namespace %q was made by others. Its service accounts are made anew, which ends their tokens; what else is in it stays, and can act in it: %s", home, visible.List(found))
 	return nil
 }

@@ -52,6 +52,9 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 	for range maxRounds {
 		prepared, err := prepare(ctx)
 		if err != nil {
+			if prepared != nil {
+				err = withDenied(ctx, c.NewPreflight(prepared.live), prepared, err)
+			}
 			return prepared, err
 		}
 		prepared.addNotes(earlier)
@@ -88,6 +91,20 @@ func CheckAllowed(ctx context.Context, c *cluster.Client, prepared *Prepared) er
 		err = &DeniedError{missing}
 	}
 	return err
+}
+
+// withDenied adds to the reasons why a tenant is refused the permissions that the admin lacks
+// to write what was judged of it. An error that is no refusal stays as it is: nothing else was
+// judged then.
+func withDenied(ctx context.Context, preflight *cluster.Preflight, refused *Prepared, err error) error {
+	if cluster.Outdated(err) {
+		return err
+	}
+	missing, asking := preflight.Missing(ctx, &refused.Plan)
+	if asking != nil || len(missing) == 0 {
+		return err
+	}
+	return refuse(err, &DeniedError{missing})
 }
 
 // WithoutPlan returns a copy with nothing to write.

@@ -104,7 +104,7 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 	}
 }
 
-// cantBecome describes a difference that can't be applied (see checkChange of package
+// cantBecome describes a difference that can't be applied (see takeBack of package
 // admin); empty if there is none.
 func cantBecome(want, have tenant.Tenant) (subject, text string) {
 	switch {

@@ -50,6 +50,8 @@ type NotOursError struct {
 	Keys []Key
 	// Owner has the tenant to which an object belongs, if it belongs to one.
 	Owner map[Key]string
+	// Rest is the plan of all other objects, which is not to be written.
+	Rest Plan
 }
 
 func (e *NotOursError) Error() string {
@@ -117,6 +119,7 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 		plan.Changes = append(plan.Changes, Change{Action: action, Key: key, Object: overlay(want, have), Live: have, Fields: fields, phase: k.phase})
 	}
 	if len(notOurs.Keys) > 0 {
+		notOurs.Rest = plan
 		return Plan{}, notOurs
 	}
 	return plan, nil
