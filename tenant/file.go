@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -168,8 +169,24 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 			}
 			d.Add(fmt.Errorf("%s%w", who, problem), path...)
 		}
+		for _, field := range []string{"historyMax", "replicas"} {
+			if path := []any{"tenants", i, "tiller", field}; !plainNumber(nodeAt(d.top, path...).Value) {
+				d.Add(fmt.Errorf("tenant %q: %s: %s is not a whole number in decimal digits", t.Name, field, nodeAt(d.top, path...).Value), path...)
+			}
+		}
 	}
 	return located, d.Problems()
+}
+
+// plainNumber reports whether a value is written so that YAML 1.1 means the number that
+// people read, if it means a number: gopkg.in/yaml.v2 cuts off a fraction without a word, and
+// reads 010 as 8.
+func plainNumber(value string) bool {
+	if number, err := strconv.ParseFloat(value, 64); err == nil && number != math.Trunc(number) {
+		return false
+	}
+	digits := strings.TrimLeft(value, "+-")
+	return len(digits) < 2 || digits[0] != '0'
 }
 
 // lineIn returns the line number at the beginning of a problem of this file.
@@ -192,8 +209,11 @@ func splitLine(text string) (line int, rest string) {
 }
 
 // lineOf returns the line of the node at path, or of the last existing node on the way.
-func lineOf(node *yamlv3.Node, path ...any) int {
-	line := node.Line
+func lineOf(node *yamlv3.Node, path ...any) int { return nodeAt(node, path...).Line }
+
+// nodeAt returns the node at path, or the last existing node on the way.
+func nodeAt(node *yamlv3.Node, path ...any) *yamlv3.Node {
+	at := node
 	for _, step := range path {
 		for node.Kind == yamlv3.AliasNode {
 			node = node.Alias
@@ -208,11 +228,11 @@ func lineOf(node *yamlv3.Node, path ...any) int {
 			}
 		}
 		if next == nil {
-			return line
+			return at
 		}
-		node, line = next, next.Line
+		node, at = next, next
 	}
-	return line
+	return at
 }
 
 // FormatFile returns tenants as a tenants file, without defaults.

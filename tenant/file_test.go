@@ -65,6 +65,13 @@ func TestParseFileNamesEveryProblem(t *testing.T) {
 			`f:8: tenant "a": replicas: 0; a Tiller needs at least 1`,
 			`f:10: tenant "a": resources: limits.cpu=lots is not a quantity such as 100m or 64Mi`,
 			`f:12: tenant "a": service-account: "x" is not NAMESPACE:NAME`}},
+		{"numbers that YAML reads as others", head + "- name: a\n  namespaces: [a]\n  tiller:\n    replicas: 1.5\n    historyMax: 010\n- name: b\n  namespaces: [b]\n  tiller: {replicas: 2, historyMax: 0}\n", []string{
+			`f:6: tenant "a": replicas: 1.5 is not a whole number in decimal digits`,
+			`f:7: tenant "a": historyMax: 010 is not a whole number in decimal digits`}},
+		{"a number below one, and one in base 16", head + "- {name: a, namespaces: [a], tiller: {replicas: -0.5, historyMax: 0x14}}\n", []string{
+			`f:3: tenant "a": replicas: 0; a Tiller needs at least 1`,
+			`f:3: tenant "a": historyMax: 0x14 is not a whole number in decimal digits`,
+			`f:3: tenant "a": replicas: -0.5 is not a whole number in decimal digits`}},
 		{"a second document", head + "- {name: a, namespaces: [a]}\n---\n" + head + "- {name: b, namespaces: [b]}\n", []string{
 			"f:4: a second YAML document starts here: give each a file of its own"}},
 		{"a document behind an empty one", head + "- {name: a, namespaces: [a]}\n---\n---\n" + head + "- {name: b, namespaces: [b]}\n", []string{
