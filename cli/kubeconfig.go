@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/cluster"
 	"helm-tenant/command"
@@ -35,6 +36,8 @@ func (d derivation) check(name string, given func(string) bool) error {
 		return errors.New("--duration is the lifetime of a token: give --for-service-account too")
 	case d.duration < cluster.MinTokenLifetime:
 		return fmt.Errorf("--duration %s is too short: Kubernetes makes tokens of at least %s", d.duration, cluster.MinTokenLifetime)
+	case given("for-service-account") && d.accountProblem() != nil:
+		return d.accountProblem()
 	case d.merge && d.file != "":
 		return errors.New("--merge writes into your own kubeconfig, and --output-file another one: give one of them")
 	case given("context-name") && (d.contextName == "" || strings.HasPrefix(d.contextName, "-") || !visible.Plain(d.contextName)):
@@ -46,6 +49,15 @@ func (d derivation) check(name string, given func(string) bool) error {
 		if d.unmerge && given(flag) {
 			return fmt.Errorf("--unmerge and --%s contradict each other", flag)
 		}
+	}
+	return nil
+}
+
+// accountProblem returns what is wrong with the name of the service account.
+func (d derivation) accountProblem() error {
+	who := tenant.Members{tenant.ParseSubject(rbacv1.ServiceAccountKind, d.account)}
+	if problems := who.Validate(); len(problems) > 0 {
+		return fmt.Errorf("--for-%w", problems[0])
 	}
 	return nil
 }
@@ -82,7 +94,7 @@ The file is as secret as your credentials.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&d.file, "output-file", "", "write a file that only you can read, instead of printing")
+	f.StringVar(&d.file, "output-file", "", "write a file that only you can read, instead of printing; - prints")
 	f.BoolVar(&d.eachNamespace, "each-namespace", false, "a context for each of the tenant's namespaces")
 	f.StringVar(&d.account, "for-service-account", "", "use a token of this service account, NAMESPACE:NAME")
 	f.Var((*nonNegativeDuration)(&d.duration), "duration", "lifetime of the token, at least 10m")
@@ -115,14 +127,14 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 	if err != nil {
 		return err
 	}
-	if resolved.Engine == tenant.EngineTiller {
-		return withHint(fmt.Errorf("tenant %q has a Tiller: its members reach the tenant through helm only, not by a kubeconfig", resolved.Name),
-			hint("for tools that run helm: helm tenant shellenv"))
-	}
-	if resolved.NamespacesUnknown() || resolved.Name == "" {
+	if resolved.Engine != tenant.EngineTiller && (resolved.NamespacesUnknown() || resolved.Name == "") {
 		if resolved, err = s.readNamespaces(ctx, k, resolved, s.requestTimeout); err != nil {
 			return err
 		}
+	}
+	if resolved.Engine == tenant.EngineTiller { // by the kubeconfig, or by the record
+		return withHint(fmt.Errorf("tenant %q has a Tiller: its members reach the tenant through helm only, not by a kubeconfig", resolved.Name),
+			hint("for tools that run helm: helm tenant shellenv"))
 	}
 	if d.account == "" {
 		if resolved, err = asReader(ctx, client, k, resolved); err != nil {
@@ -148,7 +160,7 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 	if err != nil {
 		return err
 	}
-	if d.file == "" {
+	if d.file == "" || d.file == "-" {
 		return s.printDerived(text)
 	}
 	if err := tenant.WriteDerived(d.file, text, contexts); err != nil {
@@ -181,10 +193,7 @@ func (s *session) unmergeKubeconfig(name, context string) error {
 
 // accountToken requests a token of the named service account.
 func (s *session) accountToken(ctx context.Context, client *cluster.Client, known tenant.Known, d derivation) (tenant.Credentials, error) {
-	namespace, name, found := strings.Cut(d.account, ":")
-	if !found || namespace == "" || name == "" {
-		return tenant.Credentials{}, fmt.Errorf("--for-service-account %q is not NAMESPACE:NAME", d.account)
-	}
+	namespace, name, _ := strings.Cut(d.account, ":")
 	if slices.Contains(known.Namespaces, namespace) {
 		var err error
 		if client, err = client.As(tenant.AccountUser(known.HomeNamespace, known.Account())); err != nil {

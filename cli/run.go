@@ -163,7 +163,7 @@ Before the command, and only there:
 	s.context = s.Call.Line.Context
 	flags.Var((*contextName)(&s.context), "context", "kubeconfig context to use")
 	flags.Var((*contextName)(&s.kubeContext), "kube-context", "the same as --context, by helm's name")
-	flags.StringVar(&s.kubeconfigFile, "kubeconfig", "", "kubeconfig file to use")
+	flags.Var((*contextName)(&s.kubeconfigFile), "kubeconfig", "kubeconfig file to use")
 	s.requestTimeout = 30 * time.Second
 	flags.Var((*nonNegativeDuration)(&s.requestTimeout), "request-timeout", "how long one request to the API server may take; 0 is no limit")
 	flags.Bool("debug", false, "accepted as helm does; it has no effect here")
@@ -184,6 +184,7 @@ Before the command, and only there:
 	for _, verb := range verbs {
 		cmd := verb.make(s)
 		cmd.DisableFlagsInUseLine = true
+		cmd.Args = withoutEmptyFlags(cmd.Args)
 		root.AddCommand(cmd)
 	}
 	root.SetHelpCommand(&cobra.Command{Use: "help [VERB]", Short: "Show how a verb is used", Hidden: true, RunE: func(_ *cobra.Command, args []string) error {
@@ -202,17 +203,41 @@ var helmInitFlags = []string{"client-only", "canary-image", "automount-service-a
 	"skip-refresh", "skip-repos", "stable-repo-url", "tiller-tls", "tiller-tls-cert", "tiller-tls-hostname", "tiller-tls-key", "tiller-tls-verify", "tls-ca-cert", "upgrade"}
 
 // contextName is pflag's string, except that it refuses an empty value: that comes from a
-// variable which a script forgot to set, and does not mean the current context.
+// variable which a script forgot to set, and does not mean the current context, or the
+// default kubeconfig.
 type contextName string
 
 func (c *contextName) String() string { return string(*c) }
 func (c *contextName) Type() string   { return "string" }
 func (c *contextName) Set(value string) error {
 	if value == "" {
-		return errors.New("it is empty: name a context, or leave it out")
+		return errors.New("it is empty: name one, or leave it out")
 	}
 	*c = contextName(value)
 	return nil
+}
+
+// mayBeEmpty are the flags whose empty value means something, and those of init, which says
+// what is wrong with all of its flags at once.
+var mayBeEmpty = []string{"reason", "filter", "home-namespace of init", "default-namespace", "role", "engine", "storage", "flux-account", "tiller-image", "tiller-version",
+	"pod-security", "guard", "network", "contact"}
+
+// withoutEmptyFlags refuses a flag with an empty value before the arguments are checked: it
+// comes from a variable which a script forgot to set, and leaving the flag out means something
+// else.
+func withoutEmptyFlags(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		var wrong problems
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(mayBeEmpty, f.Name) && !slices.Contains(mayBeEmpty, f.Name+" of "+cmd.Name()) {
+				wrong = append(wrong, fmt.Errorf("--%s is empty: give it a value, or leave it out", f.Name))
+			}
+		})
+		if len(wrong) > 0 {
+			return asUsage(cmd, wrong)
+		}
+		return check(cmd, args)
+	}
 }
 
 // noTenantFlag says what to type instead of --tenant with one of our verbs.

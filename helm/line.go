@@ -94,7 +94,7 @@ var decisive = append([]string{"kube-context", "kubeconfig", "tiller-namespace",
 // hidden flag: a "--" may be the value of the flag before it ("--description --"), and
 // helm searches a plugin's arguments beyond it (manuallyProcessArgs in load_plugins.go).
 func (l Line) Check(class Class) error {
-	for _, name := range []string{"kube-context", "tiller-namespace"} {
+	for _, name := range []string{"kube-context", "kubeconfig", "tiller-namespace"} {
 		if value, given := l.Typed(name); given && value == "" {
 			return fmt.Errorf("--%s is empty: name one, or leave it out", name)
 		}

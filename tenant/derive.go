@@ -136,11 +136,28 @@ func inlineCA(cluster *clientcmdapi.Cluster) (*clientcmdapi.Cluster, error) {
 }
 
 // WriteDerived writes a derived kubeconfig with mode 0600. An existing file is replaced
-// only if all its contexts are in the new one, so that nobody's contexts are lost.
+// only if it is empty, or all its contexts are in the new one, so that nobody's contexts
+// are lost. A symbolic link stays one. A device or a pipe, such as /dev/stdout, gets the text.
 func WriteDerived(file string, text []byte, contexts []string) error {
-	old, err := clientcmd.LoadFromFile(file)
+	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
+		return replaceDerived(file, text)
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fmt.Errorf("%s is a folder; name a file", file)
+	case !info.Mode().IsRegular():
+		return writeInto(file, text)
+	}
+	if file, err = filepath.EvalSymlinks(file); err != nil {
+		return err
+	}
+	if info.Size() == 0 {
+		return replaceDerived(file, text) // as mktemp makes it
+	}
+	old, err := clientcmd.LoadFromFile(file)
+	switch {
 	case err != nil:
 		return fmt.Errorf("%s exists and is no kubeconfig of this tenant; name another file, or remove it", file)
 	default:
@@ -154,6 +171,15 @@ func WriteDerived(file string, text []byte, contexts []string) error {
 		}
 	}
 	return replaceDerived(file, text)
+}
+
+func writeInto(file string, text []byte) error {
+	stream, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = stream.Write(text)
+	return errors.Join(err, stream.Close())
 }
 
 // replaceDerived writes a temporary file and renames it, so that an interrupted run

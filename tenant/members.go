@@ -112,6 +112,9 @@ func (s Subject) validate() error {
 	if account, found := strings.CutPrefix(s.Name, AccountPrefix); found && s.Kind == rbacv1.UserKind {
 		return fmt.Errorf("%q is a service account: give it as --service-account %s", s.Name, account)
 	}
+	if account, found := strings.CutPrefix(s.Text(), AccountPrefix); found && s.Kind == rbacv1.ServiceAccountKind && strings.Count(account, ":") == 1 {
+		return fmt.Errorf("%q is the user name of a service account: give it as %s", s.Text(), account)
+	}
 	if s.Kind == rbacv1.ServiceAccountKind && (len(validation.IsDNS1123Label(s.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(s.Name)) > 0) {
 		return fmt.Errorf("%q is not NAMESPACE:NAME", s.Text())
 	}
