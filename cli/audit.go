@@ -150,7 +150,7 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 		}
 	}
 	if o.metrics != "" {
-		if err := checkMetrics(o.metrics); err != nil {
+		if err := checkReplaceable("--metrics", o.metrics); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -28,12 +29,14 @@ const (
 func newExport(s *session) *cobra.Command {
 	format, argo := formatTenants, admin.ArgoCD{Namespace: "argocd", Server: "https://kubernetes.default.svc"}
 	flux, source := admin.Flux{Account: "flux"}, admin.FluxSourceKinds[0]
+	file := ""
 	cmd := &cobra.Command{
 		Use:   "export [TENANT...]",
 		Short: "Write the tenants file from the cluster",
 		Long: `Write the tenants file from the cluster: given to apply, it changes nothing. What
 a file can't carry is said on standard error. The exit code is 3 where a tenant was left
-out, because its record can't be read.
+out, because its record can't be read. -o replaces a file when all is written; a shell's
+">" empties it before.
 
 With --format=argocd it writes an AppProject of Argo CD for each tenant instead: its
 Applications deploy into the tenant's namespaces only, make nothing outside namespaces,
@@ -44,7 +47,7 @@ and a Kustomization that applies as this account the folder of the namespace's n
 impersonates only accounts of the Kustomization's namespace, where pods can use it too: the
 audit reports it (HT080). "init --flux-account" makes and records the account.`,
 		Example: `  helm tenant export > tenants.yaml
-  helm tenant export team-a team-b
+  helm tenant export -o tenants.yaml team-a team-b
   helm tenant export --format=argocd --argocd-namespace=argocd
   helm tenant export --format=flux --flux-source=OCIRepository/apps team-a`,
 		Args: tenantNames,
@@ -55,8 +58,15 @@ audit reports it (HT080). "init --flux-account" makes and records the account.`,
 	f.StringVar(&argo.Server, "argocd-server", argo.Server, "with --format=argocd: how Argo CD's Applications name this cluster")
 	f.StringVar(&flux.Account, "flux-account", flux.Account, "with --format=flux: the service account of tenants that record none")
 	f.StringVar(&source, "flux-source", source, "with --format=flux: the source to apply, as KIND/NAME; named after the tenant where there is no NAME")
+	f.StringVarP(&file, "output-file", "o", "", "write this file instead of printing; a run that fails leaves it as it was")
 	completeValues(cmd, "format", exportFormats...)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if file == "-" {
+			file = ""
+		}
+		if err := checkExportFile(file); err != nil {
+			return asUsage(cmd, err)
+		}
 		switch {
 		case !slices.Contains(exportFormats, format):
 			return asUsage(cmd, fmt.Errorf("--format=%s is not one of %s", format, strings.Join(exportFormats, ", ")))
@@ -65,9 +75,9 @@ audit reports it (HT080). "init --flux-account" makes and records the account.`,
 		case format != formatFlux && (f.Changed("flux-account") || f.Changed("flux-source")):
 			return asUsage(cmd, errors.New("--flux-account and --flux-source are for --format=flux"))
 		case format == formatArgoCD:
-			return s.export(cmd.Context(), args, func(tenants []tenant.Tenant) (string, error) { return s.appProjects(argo, tenants) })
+			return s.export(cmd.Context(), args, file, func(tenants []tenant.Tenant) (string, error) { return s.appProjects(argo, tenants) })
 		case format == formatTenants:
-			return s.export(cmd.Context(), args, tenant.FormatFile)
+			return s.export(cmd.Context(), args, file, tenant.FormatFile)
 		}
 		if err := tenant.CheckFluxAccount(flux.Account); err != nil {
 			return asUsage(cmd, fmt.Errorf("--flux-account: %w", err))
@@ -76,9 +86,21 @@ audit reports it (HT080). "init --flux-account" makes and records the account.`,
 		if flux.SourceKind, flux.SourceName, err = admin.ParseFluxSource(source); err != nil {
 			return asUsage(cmd, fmt.Errorf("--flux-source: %w", err))
 		}
-		return s.export(cmd.Context(), args, func(tenants []tenant.Tenant) (string, error) { return s.fluxObjects(flux, tenants) })
+		return s.export(cmd.Context(), args, file, func(tenants []tenant.Tenant) (string, error) { return s.fluxObjects(flux, tenants) })
 	}
 	return cmd
+}
+
+// checkExportFile refuses a file that can't be replaced, and the name of a format of output,
+// which -o takes elsewhere.
+func checkExportFile(file string) error {
+	if slices.Contains([]string{"yaml", "json", "table", "wide", "name", "text"}, file) {
+		return fmt.Errorf("-o names a file here, and what is written is YAML: leave -o %s out, or write ./%s", file, file)
+	}
+	if file == "" {
+		return nil
+	}
+	return checkReplaceable("--output-file", file)
 }
 
 // fluxObjects returns the objects with which Flux deploys into the tenants' namespaces.
@@ -127,8 +149,9 @@ func (s *session) appProjects(argo admin.ArgoCD, tenants []tenant.Tenant) (strin
 	return out.String(), nil
 }
 
-// export writes tenants from the cluster, all or those that are named.
-func (s *session) export(ctx context.Context, names []string, write func([]tenant.Tenant) (string, error)) error {
+// export writes tenants from the cluster, all or those that are named, to standard output or
+// to a file.
+func (s *session) export(ctx context.Context, names []string, file string, write func([]tenant.Tenant) (string, error)) error {
 	_, client, err := s.open()
 	if err != nil {
 		return err
@@ -179,8 +202,25 @@ func (s *session) export(ctx context.Context, names []string, write func([]tenan
 	if err != nil {
 		return err
 	}
-	if err := printYAML(s.Env.Stdout, []byte(text)); err != nil || len(missing) == 0 {
+	if err := s.printOrReplace(file, text); err != nil || len(missing) == 0 {
 		return err
 	}
 	return &codeError{exitPartly, withHint(missing, "the file lacks them: with apply --prune they would be destroyed")}
+}
+
+// printOrReplace prints the text, or replaces the file unless the text is empty.
+func (s *session) printOrReplace(file, text string) error {
+	switch {
+	case file == "":
+		return printYAML(s.Env.Stdout, []byte(text))
+	case text == "":
+		s.say("There is nothing to write; %s stays as it was.", file)
+		return nil
+	}
+	err := replaceFile(file, 0o644, func(w io.Writer) error { return printYAML(w, []byte(text)) })
+	if err != nil {
+		return fmt.Errorf("%s can't be written: %w", file, err)
+	}
+	s.say("wrote %s", file)
+	return nil
 }
