@@ -148,10 +148,15 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 		names = []string{s.Call.Line.Tenant}
 	}
 	list := &admin.ReleaseList{}
+	var failed []error
 	for _, name := range names {
 		one, err := s.memberReleases(ctx, k, name, charts)
 		if err != nil {
-			return nil, err
+			if failed = append(failed, err); len(failed) == len(names) || isUnusable(err) || ctx.Err() != nil {
+				return nil, failed[0]
+			}
+			list.Unlisted = append(list.Unlisted, admin.UnlistedReleases{Tenant: name, Reason: err.Error()})
+			continue
 		}
 		list.Releases = append(list.Releases, one.Releases...)
 		list.Unlisted = append(list.Unlisted, one.Unlisted...)
@@ -167,13 +172,17 @@ func (s *session) memberReleases(ctx context.Context, k *tenant.Kubeconfig, name
 	if err != nil {
 		return nil, err
 	}
-	if resolved.Engine == tenant.EngineTiller {
-		return s.tillerReleases(ctx, k, resolved)
-	}
 	if resolved.NamespacesUnknown() {
-		if resolved, err = s.readNamespaces(ctx, k, resolved, s.requestTimeout); err != nil {
+		found, err := s.readNamespaces(ctx, k, resolved, s.requestTimeout)
+		switch {
+		case err == nil:
+			resolved = found // its engine may be another than that of the helm in use
+		case resolved.Engine != tenant.EngineTiller || isUnusable(err):
 			return nil, err
 		}
+	}
+	if resolved.Engine == tenant.EngineTiller {
+		return s.tillerReleases(ctx, k, resolved)
 	}
 	if err := s.Place(k).CheckImpersonation(resolved); err != nil {
 		return nil, err

@@ -77,6 +77,12 @@ func (s *session) shellenv(ctx context.Context, shell string) error {
 	if err != nil {
 		return err
 	}
+	if resolved.Engine != tenant.EngineTiller && resolved.NamespacesUnknown() {
+		// The record says which engine a tenant has that is only named.
+		if found, err := s.readNamespaces(ctx, k, resolved, s.requestTimeout); err == nil {
+			resolved = found
+		}
+	}
 	if resolved.Engine == tenant.EngineTiller && k.Context != "" && !k.IsCurrent() {
 		// Plain helm would use the current context's cluster with this tenant's names.
 		return withHint(fmt.Errorf("helm 2 takes the context from the kubeconfig only, and %q is not the current one", k.Context), typed("make it so", command.Command{"kubectl", "config", "use-context", "--", k.Context}))

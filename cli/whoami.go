@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/admin"
+	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/envvar"
 	"helm-tenant/helm"
@@ -117,22 +119,72 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	}
 	namespace := k.Namespace
 	remembered := resolved.Reader
-	if resolved, err = asReader(ctx, client, k, resolved); err != nil {
-		return err
+	resolved, unknown := s.completed(ctx, client, k, resolved)
+	var undecided error
+	if unknown == nil || !resolved.NamespacesUnknown() {
+		var d helm.Decision
+		if d, undecided = s.decideFor(ctx, probeCommand(resolved), k, resolved); undecided == nil {
+			resolved, namespace = d.Tenant, d.Namespace
+		}
 	}
-	d, err := s.decideFor(ctx, probeCommand(resolved), k, resolved)
-	if err == nil {
-		resolved, namespace = d.Tenant, d.Namespace
-	}
-	undecided := err // everything else is shown first
 	w := whoami{
 		APIVersion: tenant.APIVersion, Kind: "Whoami",
 		Tenant: resolved.Name, HomeNamespace: resolved.Home, Rule: string(resolved.Rule),
 		Context: k.Context, Cluster: k.Cluster, Server: k.Server, User: k.User,
 		Namespace: namespace, Namespaces: known(resolved.Namespaces, !resolved.NamespacesUnknown()),
 	}
-	if name, err := client.User(ctx); err == nil {
+	silent := unknown // an error is returned after all that is known was shown
+	switch {
+	case unknown == nil:
+		silent = s.askAll(ctx, client, k, resolved, remembered, &w)
+	case resolved.Engine == tenant.EngineTiller:
+		w.Tiller = &tiller{Problem: unknown.Error(), IgnoredSettings: s.Place(k).Helm2.Ignores}
+		silent = silentTiller(w, k)
+	default:
+		w.Deployer = &deployer{User: resolved.DeployerUser(), Problem: unknown.Error()}
+	}
+	if output == "text" {
+		err = w.print(s)
+	} else {
+		err = printObject(s.out(), output, w)
+	}
+	if err != nil {
+		return err
+	}
+	if silent == nil && resolved.Engine != tenant.EngineTiller {
+		silent = undecided
+	}
+	s.sayNotes(w)
+	return silent
+}
+
+// completed returns a tenant that is only named with what its record says, since it may have
+// another engine than the helm in use, and whether the caller is a reader of it. The error is
+// the reason why the API server answers nothing.
+func (s *session) completed(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, r tenant.Resolved) (tenant.Resolved, error) {
+	if r.NamespacesUnknown() {
+		found, err := s.readNamespaces(ctx, k, r, s.requestTimeout)
+		switch {
+		case err == nil:
+			r = found
+		case isUnusable(err):
+			return r, err
+		}
+	}
+	return asReader(ctx, client, k, r)
+}
+
+// askAll asks the API server, and Tiller, for what whoami shows beside the caller's own
+// settings. The error is the reason why the tenant's deployer does not answer.
+func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, resolved tenant.Resolved, remembered bool, w *whoami) error {
+	name, err := client.User(ctx)
+	if err == nil {
 		w.UserName = name // Kubernetes 1.28 and later
+	}
+	if _, ok := errors.AsType[*cluster.UnreachableError](err); ok && resolved.Engine == tenant.EngineTiller {
+		// Each of the other requests would wait as long.
+		w.Tiller = &tiller{Problem: err.Error(), IgnoredSettings: s.Place(k).Helm2.Ignores}
+		return silentTiller(*w, k)
 	}
 	as := tenant.RelationMember
 	if resolved.Reader {
@@ -161,39 +213,37 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if state, err := client.Migration(ctx, resolved.Home); err == nil && state != nil {
 		w.Migration = state.String() // without the record, the next checks show more
 	}
-	var silent error
 	if resolved.Engine == tenant.EngineTiller {
 		w.Tiller = s.askTiller(ctx, client, k, resolved)
-		if !w.Tiller.Answers {
-			why := w.Tiller.Problem
-			if w.Migration != "" {
-				why = "the tenant is " + w.Migration
-			}
-			silent = fmt.Errorf("the Tiller in namespace %q of %s does not answer: %s", resolved.Home, k.Where(), why)
-		}
-	} else {
-		w.Deployer = askDeployer(ctx, client, resolved, w.Namespace)
-		if err := s.Place(k).CheckImpersonation(resolved); err != nil {
-			w.Deployer = &deployer{User: resolved.DeployerUser(), Problem: err.Error()}
-		}
-		if w.Deployer.Answers && !resolved.Reader && w.Frozen == nil && w.Migration == "" {
-			w.Deployer.RoleGaps = deployerGaps(ctx, client, resolved, w.Namespace)
-		}
-		if !w.Deployer.Answers {
-			silent = fmt.Errorf("you can't act as the tenant in %s: %s", k.Where(), w.Deployer.Problem)
-		}
+		return silentTiller(*w, k)
 	}
-	if output == "text" {
-		err = w.print(s)
-	} else {
-		err = printObject(s.out(), output, w)
+	w.Deployer = askDeployer(ctx, client, resolved, w.Namespace)
+	if err := s.Place(k).CheckImpersonation(resolved); err != nil {
+		w.Deployer = &deployer{User: resolved.DeployerUser(), Problem: err.Error()}
 	}
-	if err != nil {
-		return err
+	if w.Deployer.Answers && !resolved.Reader && w.Frozen == nil && w.Migration == "" {
+		w.Deployer.RoleGaps = deployerGaps(ctx, client, resolved, w.Namespace)
 	}
-	if silent == nil && resolved.Engine != tenant.EngineTiller {
-		silent = undecided
+	if !w.Deployer.Answers {
+		return fmt.Errorf("you can't act as the tenant in %s: %s", k.Where(), w.Deployer.Problem)
 	}
+	return nil
+}
+
+// silentTiller returns the reason why the tenant's Tiller does not answer, nil if it does.
+func silentTiller(w whoami, k *tenant.Kubeconfig) error {
+	if w.Tiller.Answers {
+		return nil
+	}
+	why := w.Tiller.Problem
+	if w.Migration != "" {
+		why = "the tenant is " + w.Migration
+	}
+	return fmt.Errorf("the Tiller in namespace %q of %s does not answer: %s", w.HomeNamespace, k.Where(), why)
+}
+
+// sayNotes prints to stderr what does not fit into the table.
+func (s *session) sayNotes(w whoami) {
 	if w.Deployer != nil {
 		for _, gap := range w.Deployer.RoleGaps {
 			s.say("Note: %s can't do all that helm needs: %s", w.Deployer.User, gap)
@@ -207,7 +257,6 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	if w.Stale != "" {
 		s.say("Note: %s; write it anew: %s", w.Stale, command.Run(command.Tenant("use", w.Tenant)))
 	}
-	return silent
 }
 
 // These describe what a user may do with a tenant.
