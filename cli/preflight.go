@@ -62,13 +62,14 @@ does not render ends with helm's own message and exit code.`,
 	f.String("for-admin", "", "write the objects that an admin would have to create into this file")
 	f.StringP("output", "o", "table", "format of what is printed: table|wide|json|yaml")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := s.HelmClient(cmd.Context(), false)
-		if err != nil {
-			return err
-		}
-		d, err := helm.ReadDeployment(client.Major, s.Call.Line.Args, preflightFlags...)
+		client, noHelm := s.HelmClient(cmd.Context(), false)
+		// What is wrong with the line under each helm is said without one.
+		d, err := helm.ReadDeployment(cmp.Or(client.Major, 3), s.Call.Line.Args, preflightFlags...)
 		if err == nil && d.Is("help") || slices.Equal(s.Call.Line.Args, []string{"--help"}) || slices.Equal(s.Call.Line.Args, []string{"-h"}) {
 			return cmd.Help()
+		}
+		if _, unknown := errors.AsType[*helm.UnknownFlagError](err); noHelm != nil && (err == nil || unknown) {
+			return noHelm
 		}
 		if err != nil {
 			return asUsage(cmd, err)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -19,8 +20,16 @@ func (c caller) wrap(ctx context.Context) (int, error) {
 		return 0, withHint(err, "set HELM_BIN to the path of the real helm")
 	}
 	client, err := c.HelmClient(ctx, false)
+	if errors.Is(err, helm.ErrNoHelm) {
+		// Our own verbs need no helm, and so the one that was meant.
+		word := c.Call.Line.Command
+		if word == "help" {
+			word = c.Call.Line.Args[0]
+		}
+		err = cmp.Or(wrapper.Mistyped(word), err)
+	}
 	if err != nil {
-		return 0, err
+		return 0, c.explain(err)
 	}
 	inv, err := c.invocation(ctx, client)
 	if err != nil {

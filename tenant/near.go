@@ -8,7 +8,7 @@ import (
 
 // Near returns the known words that may have been meant by word: at most three, the
 // nearest first. A word is near if at most two letters differ, or half of the typed
-// letters of a short word, or if it begins with word.
+// letters of a short word, or if two neighbors are exchanged, or if it begins with word.
 func Near(word string, known []string) []string {
 	const most = 3
 	type candidate struct {
@@ -20,7 +20,7 @@ func Near(word string, known []string) []string {
 		d := distance(word, k)
 		switch {
 		case k == word:
-		case d <= min(2, len(word)/2), len(word) > 2 && strings.HasPrefix(k, word):
+		case d <= min(2, len(word)/2), exchanged(word, k), len(word) > 2 && strings.HasPrefix(k, word):
 			near = append(near, candidate{k, d})
 		}
 	}
@@ -33,6 +33,16 @@ func Near(word string, known []string) []string {
 		words = append(words, c.word)
 	}
 	return words
+}
+
+// exchanged reports whether two neighboring letters of a are exchanged in b.
+func exchanged(a, b string) bool {
+	for i := range len(a) - 1 {
+		if len(a) == len(b) && a[i] != b[i] {
+			return a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+		}
+	}
+	return false
 }
 
 // distance returns the number of letters to add, remove or replace to turn a into b

@@ -20,6 +20,8 @@ func TestNear(t *testing.T) {
 		{"a", []string{"b", "c", "ab"}, nil},
 		{"describ", []string{"describe", "destroy"}, []string{"describe"}},
 		{"teams", []string{"team1", "team2", "team3", "team4", "team1"}, []string{"team1", "team2", "team3"}},
+		{"ues", []string{"use", "user", "used"}, []string{"use"}},
+		{"opa", []string{"oap", "pao", "apo", "op"}, []string{"op", "oap"}},
 		{"web", nil, nil},
 	} {
 		if diff := cmp.Diff(test.want, Near(test.word, test.known)); diff != "" {

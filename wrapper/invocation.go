@@ -37,6 +37,11 @@ func (e *LineError) Unwrap() error { return e.Err }
 func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) (Start, error) {
 	line := c.Call.Line
 	class := helm.ClassOf(client.Major, line.Command)
+	if line.Command == "help" && len(line.Args) > 0 {
+		if err := Mistyped(line.Args[0]); err != nil && !helm.PluginInstalled(c.Env.Lookup, client.Major, line.Args[0]) {
+			return Start{}, err
+		}
+	}
 	if class == helm.Local || line.AsksNoTiller() || line.RenderOnly(client.Major) {
 		start := Start{Invocation: helm.WrapLocal(client, line, c.Env.Environ)}
 		if class == helm.Local && line.Command == "create" {
@@ -48,7 +53,7 @@ func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) 
 		return Start{}, &LineError{err}
 	}
 	if class == helm.Plugin {
-		if err := mistyped(line.Command); err != nil && !helm.PluginInstalled(c.Env.Lookup, client.Major, line.Command) {
+		if err := Mistyped(line.Command); err != nil && !helm.PluginInstalled(c.Env.Lookup, client.Major, line.Command) {
 			return Start{}, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"helm-tenant/helm"
 	"helm-tenant/tenant"
 )
 
@@ -20,6 +21,15 @@ type MistypedError struct{ Word, Verb string }
 
 func (e *MistypedError) Error() string {
 	return fmt.Sprintf("%q is no command of helm's or of helm-tenant's", e.Word)
+}
+
+// Mistyped returns a *MistypedError if a word is similar to one of our verbs, and a command
+// of no helm.
+func Mistyped(word string) error {
+	if slices.ContainsFunc([]int{2, 3, 4}, func(major int) bool { return helm.ClassOf(major, word) != helm.Plugin }) {
+		return nil
+	}
+	return mistyped(word)
 }
 
 // mistyped returns a *MistypedError if a word is similar to one of our verbs.
