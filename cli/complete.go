@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"helm-tenant/admin"
 	"helm-tenant/command"
@@ -38,7 +39,8 @@ func (c caller) complete(ctx context.Context, request string, words []string) (i
 		index := len(words) - len(line.Args) - 2
 		return c.complete(ctx, request, slices.Delete(slices.Clone(words), index, index+1))
 	}
-	if err != nil || line.Command == "" || wrapper.IsVerb(line.Command) {
+	if err != nil || line.Command == "" || wrapper.IsVerb(line.Command) || line.Command == "help" && (len(line.Args) == 0 || wrapper.IsVerb(line.Args[0])) {
+		c.Call.Line = line
 		return c.completeOurs(ctx, append([]string{request}, words...))
 	}
 	c.Call.Line = line
@@ -97,6 +99,7 @@ func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 	s := &session{caller: c, completing: true}
 	root := newRoot(s)
 	root.PersistentFlags().String("tenant", "", "act for this tenant")
+	root.PersistentFlags().Lookup("tenant").Hidden = c.Call.Line.Command != "" // it stands before the command
 	root.Flags().Bool("version", false, "print helm-tenant's version")
 	tenants := func(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		return startingWith(toComplete, typeable(s.knownTenants(ctx))), cobra.ShellCompDirectiveNoFileComp
@@ -119,7 +122,19 @@ func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 		}
 		return s.helmCommands(ctx, toComplete), cobra.ShellCompDirectiveNoFileComp
 	}
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.ValidArgsFunction = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+			words, directive := root.ValidArgsFunction(cmd, args, toComplete)
+			if len(args) == 0 {
+				words = append(startingWith(toComplete, wrapper.Verbs), words...)
+			}
+			return words, directive
+		}
+	}
+	noFiles(root.PersistentFlags(), root)
 	for _, cmd := range root.Commands() {
+		noFiles(cmd.Flags(), cmd)
 		if strings.Contains(cmd.Use, "TENANT") {
 			several := strings.Contains(cmd.Use, "TENANT...")
 			cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
@@ -136,6 +151,19 @@ func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 	root.SetOut(c.Env.Stdout)
 	root.SetErr(io.Discard)
 	return exitDone, root.ExecuteContext(ctx)
+}
+
+// fileFlags are the flags whose value is a file.
+var fileFlags = []string{"kubeconfig", "filename", "file", "ignore-file", "output-file", "backup", "metrics", "baseline", "for-admin"}
+
+// noFiles keeps a shell from completing values as names of files where they are none. A flag
+// with a completion of its own keeps it: then the registration fails.
+func noFiles(flags *pflag.FlagSet, cmd *cobra.Command) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(fileFlags, f.Name) {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions)
+		}
+	})
 }
 
 // typeable returns the names that a shell takes literally. Completion puts names on the
