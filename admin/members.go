@@ -139,21 +139,17 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 }
 
 // Grant lets somebody into the tenant. Besides the API's, the errors are *RiskError,
-// Invalid and *ContradictionError.
+// Invalid, *ContradictionError, and Refusals of several of these.
 func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantRequest, dryRun bool) (Membership, error) {
 	if problems := g.Who.Validate(); len(problems) > 0 {
 		return Membership{}, Invalid(problems)
 	}
-	if err := checkNamed(g.As, g.Who, g.Accepted); err != nil {
-		return Membership{}, err
-	}
+	refused := checkNamed(g.As, g.Who, g.Accepted)
 	if g.As == tenant.RelationReader {
 		if err := t.CheckReaders(); err != nil {
-			return Membership{}, err
+			return Membership{}, refuse(refused, err)
 		}
-		if err := checkReadsSecrets(g.Accepted, t); err != nil {
-			return Membership{}, err
-		}
+		refused = refuse(refused, checkReadsSecrets(g.Accepted, t))
 	}
 	var until time.Time
 	relations := []tenant.Relation{tenant.RelationMember}
@@ -164,12 +160,19 @@ func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantReque
 		relations = tenant.Relations // the first owner needs the bindings of all relations
 	}
 	change := peopleChange{tenant: t, who: g.Who, relations: relations, needed: g.As, accepted: g.Accepted}
-	return change.write(ctx, c, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
+	result, err := change.write(ctx, c, dryRun || refused != nil, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
 		if until.IsZero() { // a second round keeps the time of the first
 			until = c.Now().Add(g.For + time.Second - 1).UTC().Truncate(time.Second)
 		}
 		return have.grant(t.Name, g, until)
 	})
+	if refused == nil {
+		return result, err
+	}
+	if against, ok := errors.AsType[*ContradictionError](err); ok {
+		refused = refuse(refused, against)
+	}
+	return Membership{}, refused
 }
 
 // Revoke removes subjects from the tenant, by one write for each relation that they have.

@@ -65,7 +65,11 @@ func (s *session) explainMembers(verb, name string, client *cluster.Client, err 
 	if _, ok := errors.AsType[*cluster.NotOursError](err); ok && len(hints) > 0 {
 		hints = []hint{typed("its label "+tenant.LabelTenant+" is missing; an administrator restores it with", command.Tenant("init", name, "--adopt"))}
 	}
-	return withHint(fmt.Errorf("%s for tenant %q in %s: %w", verb, name, client.Where(), err), hints...)
+	before := fmt.Sprintf("%s for tenant %q in %s", verb, name, client.Where())
+	if len(admin.ReasonsOf(err)) > 1 {
+		return explained(before, err, byFlag)
+	}
+	return withHint(fmt.Errorf("%s: %w", before, err), hints...)
 }
 
 // subjectWays are the ways of a subject that is not, or no longer, a member.
@@ -207,7 +211,8 @@ func (s *session) printMembership(result admin.Membership, o *memberOptions, cha
 			s.say("  %s", way)
 		}
 	}
-	if groups := t.Members.OfKind(rbacv1.GroupKind); len(still) == 0 && change == revoked && len(groups) > 0 {
+	asked := len(o.members) > 0 || len(result.Everybody()) > 0
+	if groups := t.Members.OfKind(rbacv1.GroupKind); asked && len(still) == 0 && change == revoked && len(groups) > 0 {
 		s.say("Note: everybody in these groups can use it: %s (in %s of namespace %s)", visible.List(groups.Names()), rbac.MemberName, t.Home())
 	}
 	return nil

@@ -186,6 +186,9 @@ func writeInto(file string, text []byte) error {
 // leaves the old file complete.
 func replaceDerived(file string, text []byte) error {
 	temporary, err := os.CreateTemp(filepath.Dir(file), ".kubeconfig-*") // mode 0600
+	if failed, ok := errors.AsType[*os.PathError](err); ok {
+		return fmt.Errorf("%s can't be written: %w", file, failed.Err) // without the temporary name
+	}
 	if err != nil {
 		return err
 	}
