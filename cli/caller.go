@@ -131,8 +131,12 @@ func explainTwoHomes(k *tenant.Kubeconfig, two *twoHomesError) error {
 	return withHint(fmt.Errorf("%s: %w", k.Where(), two), hint("then: helm tenant use "+two.records[0].Name+" --home-namespace NAMESPACE")) // a valid name
 }
 
+// askForTenant says what to do about a tenant of which no record can be read.
+var askForTenant = []hint{"ask an admin: helm tenant grant TENANT --user YOU", "if its home is elsewhere: helm tenant use TENANT --home-namespace NAMESPACE"}
+
 // readNamespaces completes a tenant from its record. If the record is missing, can't be
-// read or belongs to another tenant, a hint says to name the namespace. If the API server
+// read or belongs to another tenant, a hint says to name the namespace, for verbs of ours to
+// ask an admin. If the API server
 // did not answer, or refused the credentials, there is no such hint, since helm would
 // fail as well.
 func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved, timeout time.Duration) (tenant.Resolved, error) {
@@ -141,7 +145,10 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 		name = fmt.Sprintf("tenant %q", r.Name)
 	}
 	hints := []hint{"name the namespace: helm tenant COMMAND -n NAMESPACE"}
-	if r.Engine == tenant.EngineTiller {
+	switch {
+	case wrapper.IsVerb(c.Call.Line.Command):
+		hints = askForTenant
+	case r.Engine == tenant.EngineTiller:
 		hints = []hint{"name the namespace: helm tenant COMMAND --namespace NAMESPACE (-n where helm takes it so)"}
 	}
 	client, err := c.connect(k, timeout)

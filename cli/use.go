@@ -93,9 +93,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
 			"if its home is elsewhere: helm tenant use TENANT --home-namespace NAMESPACE")
 	case apierrors.IsForbidden(err):
-		return withHint(fmt.Errorf("you may not read the record in namespace %q of %s: %w", home, k.Where(), err),
-			"ask an admin: helm tenant grant TENANT --user YOU",
-			"if its home is elsewhere: helm tenant use TENANT --home-namespace NAMESPACE")
+		return withHint(fmt.Errorf("you may not read the record in namespace %q of %s: %w", home, k.Where(), err), askForTenant...)
 	case err != nil:
 		return err
 	case resolved.Name != "" && record.Name != resolved.Name:
