@@ -110,7 +110,7 @@ func TestKubeconfig(t *testing.T) {
 	}{
 		{[]string{team.name, "--duration", "20m"}, 2, "--for-service-account too"},
 		{[]string{team.name, "--for-service-account", team.a + ":ci", "--duration", "1m"}, 2, "at least 10m"},
-		{[]string{team.name, "--for-service-account", "ci"}, 1, "is not NAMESPACE:NAME"},
+		{[]string{team.name, "--for-service-account", "ci"}, 2, "is not NAMESPACE:NAME"},
 		{[]string{team.name, "--for-service-account", team.a + ":nobody"}, 1, `"nobody" not found`},
 		{[]string{team.name, "--for-service-account", other.a + ":default"}, 1, "serviceaccounts/token"},
 		{[]string{"no-such-team"}, 1, "no-such-team"},
