@@ -28,7 +28,7 @@ import (
 )
 
 func init() {
-	// client-go logs to stderr what it returns as an error as well.
+	// client-go also logs to stderr what it returns as an error.
 	klog.SetLogger(klog.Logger{})
 }
 
@@ -243,7 +243,7 @@ func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[str
 			return nil, fmt.Errorf("the API server of %s names the API version %q: %w", c.where, apiVersion, err)
 		}
 		for _, resource := range resources.APIResources {
-			if !strings.Contains(resource.Name, "/") { // a subresource has the kind of its own object, or of another
+			if !strings.Contains(resource.Name, "/") { // a subresource has the kind of its own object, or another kind
 				served[apiVersion][resource.Kind] = ServedKind{kind{resource: groupVersion.WithResource(resource.Name), namespaced: resource.Namespaced}}
 			}
 		}
@@ -267,8 +267,8 @@ func (c *Client) discover(ctx context.Context, path string, into any) error {
 	return c.explain("asking for "+path, err)
 }
 
-// explain adds what was tried, the context, and the usual reasons of such a failure. It
-// wraps the API server's own error.
+// explain adds the operation, the context, and the usual reasons for such a failure. It wraps
+// the API server's own error.
 func (c *Client) explain(what string, err error) error {
 	switch {
 	case err == nil:

@@ -106,7 +106,7 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-// What the API server refuses for what it is, it refuses again.
+// The message promises nothing: a request that is not valid is refused again.
 func TestWriteErrorPromisesNothingInVain(t *testing.T) {
 	resource := schema.GroupResource{Resource: "deployments"}
 	for _, test := range []struct {

@@ -26,8 +26,7 @@ func (c *clock) set(date string) {
 	c.ahead.Store(int64(ahead))
 }
 
-// Now returns the time by the API server's clock, from its last answer. Grants for a time
-// begin and end on different machines, and all of these ask the one API server. Before
-// the first answer, and where the clocks differ by less than a few seconds, it is this
-// machine's time.
+// Now returns the time by the API server's clock, from its last answer. Temporary grants begin
+// and end on different machines, which all use this clock. Before the first answer, and if the
+// clocks differ by less than a few seconds, it is this machine's time.
 func (c *Client) Now() time.Time { return time.Now().Add(time.Duration(c.clock.ahead.Load())) }

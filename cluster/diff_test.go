@@ -167,7 +167,7 @@ func TestDifferences(t *testing.T) {
 			if diff := cmp.Diff(test.want, asExpected(Differences(wanted, live))); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			// What is written then must differ no more, and keep what is others'.
+			// The merged object has no more differences, and keeps the fields of others.
 			merged := overlay(wanted, live)
 			if left := Differences(wanted, merged); left != nil {
 				t.Errorf("after it is written there differs: %+v", left)

@@ -16,7 +16,7 @@ const helmManager = "helm"
 
 // Answer is the API server's answer to a dry run.
 type Answer struct {
-	// Object is the object that it would have stored; nil where Err says why not.
+	// Object is the object that the API server would have stored; nil if Err says why not.
 	Object   *unstructured.Unstructured
 	Warnings []string
 	Err      error

@@ -11,15 +11,15 @@ type kind struct {
 	// outsideHome reports whether a tenant may have objects of this kind outside its home
 	// namespace.
 	outsideHome bool
-	// phase orders the writes; those of one phase are made concurrently.
+	// phase is the place in the order of writes; writes in one phase are concurrent.
 	phase Phase
 	// fields are the fields that helm-tenant owns entirely, beside labels and
 	// annotations.
 	fields []string
 	// immutable is a field that can be changed only by creating the object again.
 	immutable string
-	// before is the API version that older API servers have in place of resource's, with
-	// the same fields as far as they are read; empty where none does.
+	// before is the API version that older API servers have instead of resource's, with the
+	// same fields as far as they are read; empty if there is none.
 	before string
 }
 

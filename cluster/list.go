@@ -17,8 +17,8 @@ const (
 	// pageSize is the page size of lists of small objects. It is larger than client-go's
 	// 500 to save requests.
 	pageSize = 2000
-	// pageBytes bounds the answer to one request. 2,000 Deployments take about 12 MB. Of
-	// larger objects, which anybody who may write a Secret can make, a page has fewer.
+	// pageBytes limits the answer to one request. 2,000 Deployments take about 12 MB. Pages of
+	// larger objects, which anybody who may write a Secret can create, have fewer items.
 	pageBytes = 16 << 20
 	// recordPageSize and recordPageBytes are the sizes of pages of release records. The
 	// first pages are small: each record may be as large as an object can be.

@@ -114,7 +114,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestListRefused: what was listed where is said in the same words.
+// TestListRefused: errors name the kind and the namespace in the same way everywhere.
 func TestListRefused(t *testing.T) {
 	c := clientOf(t, func(w http.ResponseWriter, _ *http.Request) {
 		status := apierrors.NewForbidden(corev1.Resource("x"), "", nil).Status()

@@ -10,8 +10,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestLabelsThatAnybodyCanSet: a chart of team-a, and somebody who is admin of
-// elsewhere, put objects that look like team-b's where they may write.
+// TestLabelsThatAnybodyCanSet: a chart of team-a, and an admin of another namespace, create
+// objects with team-b's labels.
 func TestLabelsThatAnybodyCanSet(t *testing.T) {
 	object := func(kind, namespace, name string, annotations map[string]string) *unstructured.Unstructured {
 		o := &unstructured.Unstructured{Object: map[string]any{"kind": kind}}
@@ -33,7 +33,7 @@ func TestLabelsThatAnybodyCanSet(t *testing.T) {
 		object("RoleBinding", "b1", "helm-tenant.team-b.admin", nil),
 
 		object("ConfigMap", "a1", "helm-tenant", nil),        // in another tenant's namespace
-		object("ConfigMap", "b1", "helm-tenant", nil),        // in one of its own, by its own chart
+		object("ConfigMap", "b1", "helm-tenant", nil),        // in a namespace of team-b, by its own chart
 		object("ConfigMap", "elsewhere", "helm-tenant", nil), // in nobody's
 		object("Deployment", "elsewhere", "tiller-deploy", nil),
 		object("RoleBinding", "a1", "helm-tenant.team-b.edit", nil), // as in a shared one

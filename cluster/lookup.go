@@ -84,9 +84,9 @@ func (c *Client) lookup(ctx context.Context, live *Live, wanted map[Key]bool) er
 	})
 }
 
-// isUnserved tells "this API server has no such kind" from "there is no such object". In
-// the second case the Status names the object. In the first it names nothing, or, where
-// the server does not have the API group either, there is no Status.
+// isUnserved distinguishes a kind that the API server does not serve from an object that does
+// not exist. For a missing object the Status names the object. For a missing kind it names
+// nothing, and for a missing API group there is no Status.
 func isUnserved(err error) bool {
 	status, answered := errors.AsType[statusError](err)
 	if !apierrors.IsNotFound(err) || !answered {

@@ -39,8 +39,8 @@ func (c *Client) Metadata(ctx context.Context, kind ServedKind, namespace, name 
 type Place struct{ Namespace, Name string }
 
 // Objects reads the objects of one kind at these places, and leaves out those that do not
-// exist. Many objects of one namespace are taken from a list. The names are untrusted:
-// those that no object can have are left out as well.
+// exist. It reads many objects of one namespace with a list. The names are untrusted: names
+// that no object can have are left out as well.
 func (c *Client) Objects(ctx context.Context, kind ServedKind, places []Place) (map[Place]map[string]any, error) {
 	byNamespace := map[string][]Place{}
 	for _, place := range places {

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// TestOlderVersions: where an API server lacks the version of a kind, the objects come in
-// the version of before.
+// TestOlderVersions: if an API server lacks the version of a kind, the objects are read in the
+// older version.
 func TestOlderVersions(t *testing.T) {
 	all := metav1.ListOptions{}
 	jobs := map[string]any{"apiVersion": "batch/v1beta1", "kind": "CronJobList", "metadata": map[string]any{}, "items": []any{map[string]any{

@@ -41,7 +41,7 @@ func (c *Client) eachPacked(ctx context.Context, engine tenant.Engine, namespace
 			selector = release.OfHelm + ",status!=superseded"
 		}
 		err := c.eachRecord(ctx, namespace, selector, take)
-		_ = group.Wait() // what it runs returns no error
+		_ = group.Wait() // the functions return no error
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ import (
 // pagedServer is a list of ConfigMaps of a size each, as a server pages it.
 type pagedServer struct {
 	sizes []int
-	// silent says that nothing of an answer is sent before the delay is over.
+	// silent says that no part of an answer is sent before the delay is over.
 	silent bool
 	// expireAt is the continue token that has expired once, delay how long an answer of so
 	// many objects or more takes to be sent.

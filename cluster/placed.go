@@ -21,12 +21,12 @@ type Placed struct {
 	ClusterObjects []string
 }
 
-// EachPlaced calls do for every release of that storage whose newest revision is not
-// deleted. Failed and pending ones count: the release keeps its namespace. problem is
-// called for the records that can't be read, name for the names of all records. Only
-// namespaces that hold release records are read, and of each release only the newest
-// revision that is not superseded: reading a record costs more than making one, and
-// whoever may write ConfigMaps can make many.
+// EachPlaced calls do for every release of that storage whose newest revision is not deleted.
+// Failed and pending ones count: the release keeps its namespace. problem is called for the
+// records that can't be read, name for the names of all records. Only namespaces with release
+// records are read, and of each release only the newest revision that is not superseded:
+// reading a record costs more than creating one, and whoever may write ConfigMaps can create
+// many.
 func (c *Client) EachPlaced(ctx context.Context, storage tenant.Storage, stores func(namespace string) bool, name func(Key), do func(Placed), problem func(Key, error)) error {
 	kindName := "Secret"
 	if storage == tenant.StorageConfigMap {

@@ -53,7 +53,7 @@ func everything(t *testing.T, team tenant.Tenant) []runtime.Object {
 func never(Key) bool  { return false }
 func always(Key) bool { return true }
 
-// holding is a cluster that holds the objects as they are wanted.
+// holding returns a cluster in which the objects are as wanted.
 func holding(t *testing.T, objects ...runtime.Object) *Live {
 	t.Helper()
 	live := NewLive()
@@ -68,8 +68,8 @@ func TestNewPlanFromNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Namespaces first, since the rest stands in them; rights before the Tiller
-	// that has them, and Tiller when all that holds it back is in place.
+	// Namespaces come first, since they contain the other objects; rights before the Tiller
+	// that uses them; Tiller last, when everything that restricts it exists.
 	want := []string{
 		"create Namespace a",
 		"create Namespace team-a-tiller",
@@ -196,7 +196,7 @@ func TestRemovals(t *testing.T) {
 	plan.Changes = append(plan.Changes, more.Changes...)
 	plan.Delete(old, PhaseEarlyRemoval)
 	plan.sort()
-	// What is taken away early goes before anything is added to what a tenant may do.
+	// Early deletions come before any new rights for the tenant.
 	want := []string{
 		"create Namespace new",
 		"delete RoleBinding helm-tenant.team-a.admin in namespace old",
@@ -223,8 +223,8 @@ func TestRemovals(t *testing.T) {
 	}
 }
 
-// A run that is killed must find at the next what an adopted Tiller has too much:
-// it looks for that as long as the Deployment carries no tenant's label.
+// A run after an interrupted one must find the excess rights of an adopted Tiller: it looks for
+// them as long as the Deployment has no tenant's label.
 func TestNarrowing(t *testing.T) {
 	mallorys := served(t, &rbacv1.RoleBinding{
 		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"}, ObjectMeta: metav1.ObjectMeta{Name: "theirs", Namespace: "x"},

@@ -163,7 +163,7 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// TestReleaseRecords: what is stored, and what of it is read.
+// TestReleaseRecords: how records are stored, and which parts are read.
 func TestReleaseRecords(t *testing.T) {
 	server := clustertest.Start(t)
 	c := server.Connect()

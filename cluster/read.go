@@ -46,10 +46,9 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 			return err
 		})
 	}
-	// First come the kinds that decide which objects are believed: the others can be made
-	// by anybody and are dropped. Records come last, since a record is written before the
-	// bindings that it describes: so no binding is read that its record does not mention
-	// yet.
+	// The first kinds decide which objects are trusted: the others can be created by anybody
+	// and are dropped. Records come last, since a record is written before the bindings that it
+	// describes: so every binding that is read is in its record.
 	first, rest := tenantKinds[:0:0], tenantKinds[:0:0]
 	for _, kindName := range tenantKinds {
 		if kinds[kindName].namespaced {

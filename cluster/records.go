@@ -11,9 +11,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TenantRecords returns the records of all tenants whose home is believed. Elsewhere
-// anybody can write a ConfigMap that looks like a record. Of a record that is too long to
-// be read, only the beginning is returned.
+// TenantRecords returns the records of all tenants whose home is trusted. In other namespaces
+// anybody can write a ConfigMap that looks like a record. A record that is too long is returned
+// cut off.
 func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) {
 	homes := NewHomes()
 	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant}

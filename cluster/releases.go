@@ -28,8 +28,8 @@ type Stored struct {
 	ResourceVersion string
 }
 
-// eachStored calls do for the records of an engine's helm in a namespace, or in all of
-// them where it is empty, in Secrets or ConfigMaps. Only metadata is read.
+// eachStored calls do for the release records of an engine, as Secrets or ConfigMaps, in a
+// namespace, or in all namespaces if it is empty. Only metadata is read.
 func (c *Client) eachStored(ctx context.Context, engine tenant.Engine, kindName, namespace string, do func(Stored)) error {
 	options, read := metav1.ListOptions{LabelSelector: release.OfTiller}, release.TillerRevision
 	if engine == tenant.EngineImpersonation {
@@ -38,7 +38,7 @@ func (c *Client) eachStored(ctx context.Context, engine tenant.Engine, kindName,
 			options.FieldSelector = "type=" + release.HelmSecretType
 		}
 	}
-	known := map[string]string{} // names of releases and statuses stand in many records
+	known := map[string]string{} // release names and statuses occur in many records
 	intern := func(s string) string {
 		if have, found := known[s]; found {
 			return have
@@ -56,8 +56,8 @@ func (c *Client) eachStored(ctx context.Context, engine tenant.Engine, kindName,
 	})
 }
 
-// StoredReleases are the records of an engine's helm in a namespace, or in all of them
-// where it is empty, of all revisions. Only metadata is read.
+// StoredReleases returns the release records of an engine with all revisions, in a namespace,
+// or in all namespaces if it is empty. Only metadata is read.
 func (c *Client) StoredReleases(ctx context.Context, engine tenant.Engine, namespace string) ([]Stored, error) {
 	var all []Stored
 	for _, kindName := range storages {
@@ -68,9 +68,9 @@ func (c *Client) StoredReleases(ctx context.Context, engine tenant.Engine, names
 	return all, nil
 }
 
-// NewestStored are the newest records of the releases that an engine's helm keeps in a
-// namespace, or in all of them where it is empty, sorted by release and namespace. Only
-// metadata is read, and no more is kept in memory than is returned.
+// NewestStored returns the newest record of each release of an engine in a namespace, or in all
+// namespaces if it is empty, sorted by release and namespace. Only metadata is read, and only
+// the returned records are kept in memory.
 func (c *Client) NewestStored(ctx context.Context, engine tenant.Engine, namespace string) ([]Stored, error) {
 	type name struct{ namespace, release string }
 	newest := map[name]Stored{}
@@ -92,10 +92,9 @@ func compareStored(a, b Stored) int {
 	return cmp.Or(strings.Compare(a.Release, b.Release), strings.Compare(a.Namespace, b.Namespace))
 }
 
-// Revisions are the newest revisions of all releases in the cluster, by the namespace
-// that they are stored in: those of Tillers in tiller, those of Helm 3 and 4 in helm.
-// Only metadata is read. Of a storage that the caller may not list, the error is
-// returned.
+// Revisions returns the newest revisions of all releases in the cluster, by the namespace in
+// which they are stored: those of Tillers in tiller, those of Helm 3 and 4 in helm. Only
+// metadata is read. It returns the error of a storage that the caller may not list.
 func (c *Client) Revisions(ctx context.Context) (tiller, helm map[string][]release.Revision, err error) {
 	newest := func(engine tenant.Engine) (map[string][]release.Revision, error) {
 		stored, err := c.NewestStored(ctx, engine, "")
@@ -115,8 +114,8 @@ func (c *Client) Revisions(ctx context.Context) (tiller, helm map[string][]relea
 	return tiller, helm, err
 }
 
-// StoredNames are the Secrets in a namespace whose metadata say that they are wanted, as
-// records of Helm 3's or what stands in the place of one. Only metadata is read.
+// StoredNames returns the Secrets in a namespace whose metadata match wanted: records of Helm
+// 3, or Secrets with the name of one. Only metadata is read.
 func (c *Client) StoredNames(ctx context.Context, namespace string, wanted func(metav1.Object) bool) ([]Stored, error) {
 	var found []Stored
 	err := c.EachMeta(ctx, "Secret", namespace, metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) {

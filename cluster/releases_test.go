@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestRecordsThatAreNone: what is wrong is said of which object.
+// TestRecordsThatAreNone: the error names the object and what is wrong with it.
 func TestRecordsThatAreNone(t *testing.T) {
 	c := clientOf(t, nil)
 	key := func(kind string) Stored { return Stored{Key: Key{kind, "a-tiller", "x.v1"}} }

@@ -53,7 +53,7 @@ func keys(live *cluster.Live, name string) []string {
 	return out
 }
 
-// TestRead: objects are found by a tenant's label, where the namespace says so, too.
+// TestRead: objects are found by a tenant's label if their namespace has it, too.
 func TestRead(t *testing.T) {
 	server := clustertest.Start(t, slices.Concat(wanted(t, team("t")), wanted(t, team("o")))...)
 	c := server.Connect()
@@ -171,7 +171,8 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
-// TestPreflight: what is asked of whom, and what RBAC asks of those who grant.
+// TestPreflight: the permissions that are checked, including those that RBAC requires for
+// grants.
 func TestPreflight(t *testing.T) {
 	for _, test := range []struct {
 		name    string

@@ -19,8 +19,7 @@ func withOwner(name, uid, controller string) *metav1.PartialObjectMetadata {
 	return m
 }
 
-// Whoever squats a namespace writes the owner references of what is in it: none of them
-// hides an object behind one that is not named.
+// Whoever created the namespace early writes the owner references in it: they hide no object.
 func TestNameStrangers(t *testing.T) {
 	one := func(kind, shown, name, uid, controller string) stranger {
 		return stranger{kind, shown, withOwner(name, uid, controller)}
@@ -52,7 +51,8 @@ func TestNameStrangers(t *testing.T) {
 	}
 }
 
-// What is deleted with a namespace is named, but for what an object owns that is named itself.
+// Objects that would be deleted with a namespace are named, except those that a named object
+// owns.
 func TestUnowned(t *testing.T) {
 	type object struct {
 		kind, name, uid, owner string

@@ -57,8 +57,8 @@ func (c *Client) WaitForTiller(ctx context.Context, home string, say func(string
 		if !done {
 			return sentence, false, nil
 		}
-		// The watch of the Deployment may be ahead of that of the pods: an old pod that
-		// is being deleted could be taken for one that stays.
+		// The watch of the Deployment may be ahead of the watch of the pods: an old pod that is
+		// being deleted could count as one that stays.
 		pods, err := c.TillerPods(ctx, home)
 		if err != nil {
 			return "", false, err

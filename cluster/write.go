@@ -47,10 +47,10 @@ func Outdated(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err)
 }
 
-// Write makes the changes phase by phase, up to width changes of a phase concurrently,
-// and calls made after each, one call at a time. The API server refuses an update if the
-// object is not the one that was planned for (resourceVersion), and so a deletion (uid).
-// After the first failure no further phase begins; the error is a *WriteError.
+// Write makes the changes phase by phase, up to width changes of a phase concurrently, and
+// calls made after each, one call at a time. The API server refuses an update if the object has
+// changed since the plan was made (resourceVersion), and a deletion likewise (uid). After the
+// first failure no further phase begins; the error is a *WriteError.
 func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Change)) error {
 	plan.sort()
 	var mutex sync.Mutex

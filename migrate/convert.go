@@ -85,8 +85,8 @@ func timeOf(stamp *timestamppb.Timestamp) time.Time {
 	return time.Time{Time: stamp.AsTime()}
 }
 
-// valuesOf parses values as Helm 3 reads a values file (chartutil.ReadValues); nil if
-// there are none.
+// valuesOf parses values as Helm 3 reads a values file (chartutil.ReadValues); nil if there are
+// none.
 func valuesOf(config *chart2.Config) (map[string]any, error) {
 	if config == nil {
 		return nil, nil

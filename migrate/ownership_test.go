@@ -34,8 +34,8 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// TestObjectsInFull: what headOf leaves out of a document does not change which objects are
-// found in it, and where it can't tell, the whole document is parsed.
+// TestObjectsInFull: the parts of a document that headOf omits do not change which objects are
+// found; if headOf can't tell, the whole document is parsed.
 func TestObjectsInFull(t *testing.T) {
 	for name, c := range map[string]struct {
 		document string
@@ -115,8 +115,8 @@ func TestOwnership(t *testing.T) {
 	}
 }
 
-// FuzzObjects: whatever a document is, what is found in its first lines is what a YAML library
-// finds in the whole.
+// FuzzObjects: the head of any document gives the same objects as a YAML library finds in the
+// whole document.
 func FuzzObjects(f *testing.F) {
 	for _, seed := range []string{
 		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  namespace: b\n  annotations:\n    helm.sh/resource-policy: keep\ndata:\n  text: |\n    kind: Secret\n",

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// plainHead reads a head (headOf) that says no more than API version, kind, name, namespace
-// and labels, all of them plain texts, as most objects of a release: that takes a tenth of the
-// time of a YAML library, and a manifest may have hundreds of objects. ok is false for any
-// other, which a YAML library has to read.
+// plainHead reads a head (headOf) with only an API version, kind, name, namespace and labels,
+// all of them plain scalars, as most objects of a release have: that takes a tenth of the time
+// of a YAML library, and a manifest may have hundreds of objects. ok is false for any other
+// head.
 func plainHead(head string) (object manifestObject, ok bool) {
 	seen := map[string]bool{}
 	block := "" // the mapping that the line before belongs to

@@ -63,16 +63,15 @@ var validName = sync.OnceValue(func() *regexp.Regexp {
 
 const maxName = 53
 
-// Releases decides which of a Tiller's releases and revisions move, and returns all
-// problems that prevent it, a line each. may reports whether the tenant has a namespace.
-// keep bounds the revisions of each release that move, the newest ones; 0 is no bound.
+// Releases decides which of a Tiller's releases and revisions move, and returns all problems
+// that prevent it, a line each. may reports whether the tenant has a namespace. keep limits the
+// revisions of each release that move to the newest ones; 0 means no limit.
 //
-// If the newest revision of a release is deployed, failed, superseded or deleted, all
-// revisions move, including those that an interrupted helm left pending: Helm 3 reads the
-// status of the newest only. If the newest is pending or unknown, it is not known what is
-// in the cluster, and Helm 3 would not touch the release. An older revision that can't be
-// converted, or that is too large for Helm 3, stays behind with a note: only a rollback
-// to it would need it.
+// If the newest revision of a release is deployed, failed, superseded or deleted, all revisions
+// move, including those that an interrupted helm left pending: Helm 3 reads the status of the
+// newest only. If the newest is pending or unknown, the state in the cluster is not known, and
+// Helm 3 would refuse to change the release. An older revision that can't be converted, or that
+// is too large for Helm 3, is left out with a note: only a rollback to it would need it.
 func Releases(stored []Stored, keep int, may func(namespace string) bool) ([]Release, []error) {
 	var problems []error
 	byName := map[string][]Stored{}

@@ -198,7 +198,8 @@ func secretOf(t *testing.T, revision Revision, stored *release2.Release) *corev1
 	return secret
 }
 
-// keptOf reads the records, and holds what is known by its digest to what is parsed.
+// keptOf reads the records, and checks that a record recognized by its digest equals the parsed
+// one.
 func keptOf(t *testing.T, r Release, live []corev1.Secret) []Kept {
 	t.Helper()
 	var all []Kept
@@ -275,7 +276,8 @@ func TestCompare(t *testing.T) {
 			if got := fmt.Sprintf("missing %v changed %v later %v foreign %v", missing, s.Changed, s.Later, s.Foreign); got != test.want {
 				t.Errorf("\n got %s\nwant %s", got, test.want)
 			}
-			// Helm 3 forgets the newest only where it goes on from it, or where all goes.
+			// Helm 3 deletes the newest revision only after it has made a later one, or with
+			// all others.
 			if lost := slices.Contains(missing, 2) && len(s.Later) == 0; s.Lost(r) != lost {
 				t.Errorf("its newest is lost: %v", s.Lost(r))
 			}
@@ -286,8 +288,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestCompareFirstDeployed: what descends from a release has the time of one of its
-// revisions, or none where Helm 2 told none.
+// TestCompareFirstDeployed: a descendant of a release has the time of one of its revisions, or
+// none if Helm 2 recorded none.
 func TestCompareFirstDeployed(t *testing.T) {
 	first := func(s int) func(*release2.Release) {
 		return func(r *release2.Release) { r.Info.FirstDeployed = stamp(s) }

@@ -91,9 +91,9 @@ func (r Release) keptAs(whole digest, secret corev1.Secret) (Kept, bool) {
 
 var errNotHelms = errors.New("it is no record that helm writes")
 
-// Compare returns what Helm 3 has of the release: live are the records with its name in
-// its namespace. moved reports whether all revisions were written before; then a later
-// one that descends from them is ours, even if none of them exists any more.
+// Compare compares a release with Helm 3's records of that name in its namespace (live). moved
+// reports whether all revisions had been written before; then a later revision that descends
+// from them belongs to the moved release, even if none of them exists any more.
 func Compare(r Release, live []Kept, moved bool) Standing {
 	var s Standing
 	found := map[int]bool{}

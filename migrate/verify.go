@@ -30,12 +30,11 @@ type Verifier struct {
 	Say func(sentence string)
 }
 
-// Verify has helm list every release, and print the manifests of some. In a namespace
-// whose records are too large to be listed it asks for some of the releases, and judges
-// the others by their records. standings are what Helm 3 has of each release; lost
-// reports whether a namespace was deleted. The error is an *UnverifiedError with all
-// releases that Helm 3 does not have as they were moved, or the error of a helm that
-// lists nothing.
+// Verify runs helm to list every release and to print the manifests of some. In a namespace
+// whose records are too large to list, it asks for some of the releases and judges the others
+// by their records. standings are the comparisons with Helm 3's records; lost reports whether a
+// namespace was deleted. The error is an *UnverifiedError with all releases that Helm 3 does
+// not have as they were moved, or the error of a helm that lists nothing.
 func (v *Verifier) Verify(ctx context.Context, releases []Release, standings []Standing, lost func(namespace string) bool) error {
 	checks := planChecks(releases, lost)
 	listed := map[string]map[string]Listing{}

@@ -31,7 +31,7 @@ func TestJudge(t *testing.T) {
 		name     string
 		standing Standing
 		listed   *Listing
-		// What is judged by the records alone, and with what helm lists: "same", a note, or
+		// The results from the records alone, and with helm's list: "same", a note, or
 		// "problem: ".
 		byRecords, byList string
 	}{
@@ -157,7 +157,7 @@ func TestVerify(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		answers map[string]string // other ones; "!" begins an error
-		asked   string            // with all that is asked where it is empty
+		asked   string            // empty: everything that is asked
 		want    string            // in the error
 		details int
 	}{

@@ -10,8 +10,8 @@ import (
 	"helm-tenant/release"
 )
 
-// TestWritten: a record that is read back as it was written is what it is when it is unpacked,
-// and any other is unpacked.
+// TestWritten: a record that is read back unchanged is recognized without unpacking, and any
+// other is unpacked.
 func TestWritten(t *testing.T) {
 	releases, problems := Releases([]Stored{old("web", 1, release2.Status_SUPERSEDED), old("web", 2, release2.Status_DEPLOYED)}, 0, everywhere)
 	if len(problems) > 0 {

@@ -15,7 +15,7 @@ import (
 	"helm-tenant/refusal"
 )
 
-// status is the API server's answer in an error; nil where it did not answer.
+// status returns the API server's answer in an error; nil if it did not answer.
 func status(err error) *metav1.Status {
 	if answered, ok := errors.AsType[interface {
 		error
@@ -27,8 +27,8 @@ func status(err error) *metav1.Status {
 	return nil
 }
 
-// Existing judges an object that may be there already: live is what the API server has,
-// nil where err says why it was not read.
+// Existing judges an object that may exist already. live is the object in the cluster; it is
+// nil if err says why it was not read.
 func (q Question) Existing(o Object, live *unstructured.Unstructured, err error) []Finding {
 	if s := status(err); err != nil {
 		if s != nil && s.Code == http.StatusNotFound {
@@ -38,7 +38,7 @@ func (q Question) Existing(o Object, live *unstructured.Unstructured, err error)
 	}
 	switch {
 	case o.CRDFolder:
-		return nil // helm leaves one that is there as it is
+		return nil // helm does not change an existing one
 	case o.Hook && !o.Replaces() && q.ServerSide:
 		return []Finding{about(o, Exists, Warned, "it is there, and helm writes over it: it is a hook", "", "")}
 	case o.Hook && o.Replaces():
@@ -55,7 +55,7 @@ func (q Question) Existing(o Object, live *unstructured.Unstructured, err error)
 	return []Finding{refused(o, Exists, "it is there, and belongs to "+whose, "rename the release or the object by the chart's values, or delete the object; --take-ownership makes it this release's", "")}
 }
 
-// owns reports whether an object is the release's, as helm tells it (helm.sh/helm/v3,
+// owns reports whether an object belongs to the release by helm's rules (helm.sh/helm/v3,
 // checkOwnership in pkg/action/validate.go).
 func (q Question) owns(live *unstructured.Unstructured) bool {
 	notes := live.GetAnnotations()
@@ -81,16 +81,16 @@ func (q Question) Own(o Object) *unstructured.Unstructured {
 	return owned
 }
 
-// limits are the words of the admission plugin LimitRanger.
+// limits matches the messages of the admission plugin LimitRanger.
 var limits = regexp.MustCompile(`is forbidden: \[?(?:(?:minimum|maximum) [^ ]+ usage per |[^ ]+ max limit to request ratio per )`)
 
-// untypedApply is how the API server's refusal begins, with status 500, of an apply whose
-// object is not of its kind's schema.
+// untypedApply is the beginning of the API server's refusal, with status 500, of an apply whose
+// object does not match the schema of its kind.
 const untypedApply = "failed to create typed patch object"
 
-// IsAboutApply reports whether the API server may have refused an apply for what an apply
-// alone can't hold, and a patch can: fields that the schema has not, two items of a list with
-// the same key, characters that YAML has not, such as DEL.
+// IsAboutApply reports whether the API server may have refused an apply because of something
+// that only a patch can express: fields that are not in the schema, two items of a list with
+// the same key, characters that YAML does not allow, such as DEL.
 func IsAboutApply(err error) bool {
 	s := status(err)
 	return s != nil && (s.Code == http.StatusBadRequest || strings.HasPrefix(s.Message, untypedApply))
@@ -110,10 +110,10 @@ func IsOwnConflict(err error) bool {
 	})
 }
 
-// noAnswer is what is said of a question that the API server did not answer.
+// noAnswer is the text of a finding for a question that the API server did not answer.
 const noAnswer = "the API server gave no answer"
 
-// Refusal makes a finding of the API server's refusal of a request about an object.
+// Refusal returns a finding for the API server's refusal of a request about an object.
 func (q Question) Refusal(o Object, verb string, err error) Finding {
 	s := status(err)
 	if s != nil && strings.HasPrefix(s.Message, untypedApply) {
@@ -152,7 +152,7 @@ func (q Question) Refusal(o Object, verb string, err error) Finding {
 	return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template", message)
 }
 
-// by makes a finding of a refusal by somebody who is known.
+// by returns a finding for a refusal whose origin is known.
 func (q Question) by(o Object, verb string, by refusal.Refusal, message string) Finding {
 	switch by.Kind {
 	case refusal.RBAC:
@@ -190,7 +190,7 @@ func (q Question) foreign(o Object, message string) Finding {
 	return refused(o, ForeignNamespace, fmt.Sprintf("namespace %q is not the tenant's", o.GetNamespace()), q.toNamespace(o.GetNamespace()), message)
 }
 
-// toNamespace says where an object of that namespace could stand.
+// toNamespace suggests where an object in that namespace could be instead.
 func (q Question) toNamespace(namespace string) string {
 	do := "set the namespace by the chart's values"
 	if namespace == q.Namespace {
@@ -202,7 +202,7 @@ func (q Question) toNamespace(namespace string) string {
 	return do + ", to one of: " + strings.Join(q.Namespaces, ", ")
 }
 
-// excess are the rules of an escalation, as the API server names them, in short.
+// excess returns the rules that the API server names in an escalation error, shortened.
 func excess(message string) string {
 	_, rules, found := strings.Cut(message, "not currently held:")
 	if !found {
@@ -211,7 +211,7 @@ func excess(message string) string {
 	return oneLine(strings.ReplaceAll(strings.TrimSpace(rules), "\n", " "))
 }
 
-// afterLevel is what violates PodSecurity.
+// afterLevel returns the violations in a message of PodSecurity.
 func afterLevel(message string) string {
 	_, what, found := strings.Cut(message, "violates PodSecurity ")
 	if !found {
@@ -220,7 +220,7 @@ func afterLevel(message string) string {
 	return "PodSecurity " + strings.ReplaceAll(what, `:latest"`, `"`)
 }
 
-// afterPolicy are an admission policy's own words.
+// afterPolicy returns the message of an admission policy without its prefix.
 func afterPolicy(message string) string {
 	_, words, found := strings.Cut(message, " denied request: ")
 	if !found {
@@ -229,12 +229,11 @@ func afterPolicy(message string) string {
 	return words
 }
 
-// violates is how the API server warns of pods that PodSecurity would refuse.
+// violates matches the API server's warning about pods that PodSecurity would refuse.
 const violates = "would violate PodSecurity "
 
-// Warnings makes findings of what the API server warned of when it was asked about an
-// object. found are the object's other findings; tried says that its pods were tried
-// themselves.
+// Warnings returns findings for the API server's warnings about an object. found are the
+// object's other findings; tried says that its pods were tried separately.
 func (q Question) Warnings(o Object, warnings []string, found []Finding, tried bool) []Finding {
 	known := slices.ContainsFunc(found, func(f Finding) bool { return f.ID == PodSecurity })
 	var findings []Finding
@@ -255,7 +254,8 @@ func (q Question) Warnings(o Object, warnings []string, found []Finding, tried b
 	return findings
 }
 
-// Verb is the request by which helm writes an object; exists says that it is there.
+// Verb returns the verb of the request by which helm writes an object that does or does not
+// exist.
 func (q Question) Verb(exists bool) string {
 	if exists || q.ServerSide {
 		return "patch"
@@ -263,19 +263,19 @@ func (q Question) Verb(exists bool) string {
 	return "create"
 }
 
-// IsThere reports whether the API server refused to create what exists.
+// IsThere reports whether the API server refused a create because the object exists.
 func IsThere(err error) bool { return err != nil && apierrors.IsAlreadyExists(err) }
 
-// Decided reports whether findings about an object say that no other question about it
-// makes sense: it is not in the tenant's reach, or belongs to somebody else.
+// Decided reports whether the findings about an object make further questions about it
+// pointless: the object is out of the tenant's reach, or belongs to somebody else.
 func Decided(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool {
 		return f.Result == Refused && (f.ID == ClusterScoped || f.ID == ForeignNamespace || f.ID == Exists)
 	})
 }
 
-// Merge adds a finding to those of the same object. What the deployer may not do is
-// said once.
+// Merge adds a finding to those for the same object. A missing right of the deployer is
+// reported once.
 func Merge(findings []Finding, one Finding) []Finding {
 	if one.ID == Rights || one.ID == ClusterScoped {
 		findings = slices.DeleteFunc(findings, func(f Finding) bool { return f.ID == one.ID })
@@ -283,16 +283,16 @@ func Merge(findings []Finding, one Finding) []Finding {
 	return append(findings, one)
 }
 
-// Of is the finding as one about another object, for which the first stood.
+// Of returns a copy of the finding for another object.
 func (f Finding) Of(o Object) Finding {
 	f.APIVersion, f.Kind, f.Namespace, f.Name, f.File = o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName(), o.File
 	return f
 }
 
-// PodRefusal makes a finding about an object of the refusal of a pod or claim that its
-// controller would create. counts is false where it says nothing: who may not create pods
-// leaves that to the controller, and what is wrong with the object itself is known by wrote,
-// the API server's answer to it.
+// PodRefusal returns a finding about an object for the refusal of a pod or claim that its
+// controller would create. counts is false if the refusal means nothing: a right to create pods
+// is the controller's, and faults of the object itself are in wrote, the API server's answer to
+// the object.
 func (q Question) PodRefusal(o Object, err, wrote error) (f Finding, counts bool) {
 	s := status(err)
 	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || strings.Contains(s.Message, "does not support dry run") {
@@ -308,8 +308,8 @@ func (q Question) PodRefusal(o Object, err, wrote error) (f Finding, counts bool
 	return q.Refusal(o, "create", err), true
 }
 
-// Unread is the finding that something could not be read. The error is that of an API
-// server that did not answer.
+// Unread returns the finding that something could not be read. The error says that the API
+// server did not answer.
 func Unread(what string, err error) (Finding, error) {
 	s := status(err)
 	if s == nil {

@@ -7,9 +7,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// moved are kinds that went to another group of Kubernetes' APIs
-// (https://kubernetes.io/docs/reference/using-api/deprecation-guide/). An empty group
-// says that nothing succeeds the kind.
+// moved maps kinds to the groups of Kubernetes' APIs into which they were moved
+// (https://kubernetes.io/docs/reference/using-api/deprecation-guide/). An empty group means
+// that the kind has no successor.
 var moved = map[schema.GroupKind]string{
 	{Group: "extensions", Kind: "Deployment"}:              "apps",
 	{Group: "extensions", Kind: "DaemonSet"}:               "apps",
@@ -25,8 +25,8 @@ var moved = map[schema.GroupKind]string{
 	{Group: "extensions", Kind: "Job"}:                     "batch",
 }
 
-// successor says what is served instead of a kind that is not. known is false where
-// nothing is known of it.
+// successor returns the kind that replaces a kind that is not served. known is false if the
+// table has no entry for it.
 func (k Kinds) successor(gvk schema.GroupVersionKind) (do string, known bool) {
 	if versions := k.versionsOf(gvk.Group, gvk.Kind); len(versions) > 0 {
 		served := schema.GroupVersion{Group: gvk.Group, Version: versions[0]}
@@ -47,7 +47,7 @@ func (k Kinds) successor(gvk schema.GroupVersionKind) (do string, known bool) {
 	return "", false
 }
 
-// judgeServed is the finding about an object of a kind that is not served.
+// judgeServed returns the finding about an object whose kind is not served.
 func (k Kinds) judgeServed(o Object) Finding {
 	do, known := k.successor(o.gvk())
 	if !known {
@@ -59,7 +59,7 @@ func (k Kinds) judgeServed(o Object) Finding {
 	return refused(o, APINotServed, fmt.Sprintf("the API server does not serve %s %s", o.GetAPIVersion(), o.GetKind()), do, "")
 }
 
-// isCustom reports whether a group is none of Kubernetes' own.
+// isCustom reports whether a group is not one of Kubernetes' own.
 func isCustom(group string) bool {
 	if !strings.Contains(group, ".") {
 		return false

@@ -95,7 +95,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestSubchartSettings: values of subcharts are guessed from where objects come from.
+// TestSubchartSettings: values of subcharts are guessed from the objects' templates.
 func TestSubchartSettings(t *testing.T) {
 	object := func(kind, file string) Object {
 		return Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{"apiVersion": "x/v1", "kind": kind, "metadata": map[string]any{"name": "x"}}}, File: file}
@@ -141,8 +141,8 @@ func TestTrySettings(t *testing.T) {
 	}
 }
 
-// TestForAdmins: what an admin must not create is refused, and what is written is
-// written again.
+// TestForAdmins: objects that an admin must not create are refused, and the others are written
+// from their parsed form.
 func TestForAdmins(t *testing.T) {
 	const rule = "rules: [{verbs: [get], apiGroups: [''], resources: [nodes]}]\n"
 	role := func(rules string) string {

@@ -12,15 +12,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Resource is that of an object of a kind that the chart itself defines.
+// Resource returns the resource for an object of a kind that the chart defines.
 func (p Plan) Resource(o Object) schema.GroupResource {
 	definition := p.Definitions[o.gvk().GroupKind()]
 	plural, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "plural")
 	return schema.GroupResource{Group: o.gvk().Group, Resource: plural}
 }
 
-// JudgeCustom judges an object of a kind that the chart itself defines, and that the API
-// server does not serve yet. may reports whether the deployer may create it.
+// JudgeCustom judges an object of a kind that the chart defines and that the API server does
+// not serve yet. may reports whether the deployer may create the object.
 func (q Question) JudgeCustom(p Plan, o Object, may bool) []Finding {
 	definition := p.Definitions[o.gvk().GroupKind()]
 	var findings []Finding
@@ -67,12 +67,12 @@ func judgeSchema(definition, o Object) []Finding {
 		"use a version that it serves", "")}
 }
 
-// maxViolations bounds what is said of one object.
+// maxViolations limits the violations that are listed for one object.
 const maxViolations = 20
 
-// violations are what of a value does not match a structural schema
+// violations lists where a value does not match a structural schema
 // (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema).
-// Those that join schemas (anyOf and the like) or are written in CEL are left to unjudged.
+// Combined schemas (anyOf and the like) and CEL rules are reported by unjudged.
 func violations(s map[string]any, value any, path string) []string {
 	if s == nil {
 		return nil
@@ -81,7 +81,7 @@ func violations(s map[string]any, value any, path string) []string {
 		if nullable, _ := s["nullable"].(bool); nullable || path == "" {
 			return nil
 		}
-		return nil // the API server drops a null that is not allowed, or takes it for a default
+		return nil // the API server drops a null that is not allowed, or replaces it by the default
 	}
 	field := strings.TrimPrefix(path, ".")
 	if kind, _ := s["type"].(string); !isOfType(kind, s["x-kubernetes-int-or-string"] == true, value) {
@@ -133,7 +133,7 @@ func objectViolations(s, value map[string]any, path string) []string {
 	for _, name := range names {
 		property, known := properties[name].(map[string]any)
 		if !known {
-			property = others // what the schema does not know is dropped, not refused
+			property = others // the API server drops unknown fields and does not refuse them
 		}
 		found = append(found, violations(property, value[name], path+"."+name)...)
 	}

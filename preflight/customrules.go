@@ -7,11 +7,10 @@ import (
 	"strings"
 )
 
-// unjudged returns the paths at which a schema has rules for a value that violations does
-// not judge, each with the names of these rules: schemas that are joined, expressions in
-// CEL, formats, and the like
+// unjudged returns the paths at which a schema has rules for a value that violations does not
+// check, with the names of these rules: combined schemas, CEL expressions, formats and others
 // (https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation).
-// A rule for a value that the object does not have says nothing.
+// Rules for values that the object does not have are left out.
 func unjudged(s map[string]any, value any, path string) []string {
 	if s == nil || value == nil {
 		return nil
@@ -51,7 +50,7 @@ func unjudged(s map[string]any, value any, path string) []string {
 	return found
 }
 
-// numberFormats are formats that say no more than the type does.
+// numberFormats are formats that add nothing to the type.
 var numberFormats = []string{"int32", "int64", "float", "double", "password"}
 
 func isUnjudged(s map[string]any, rule string, value any) bool {
@@ -62,7 +61,7 @@ func isUnjudged(s map[string]any, rule string, value any) bool {
 		return s[rule] != false
 	case "x-kubernetes-list-type":
 		items, _ := value.([]any)
-		return s[rule] != "atomic" && len(items) > 1 // whose items have to differ
+		return s[rule] != "atomic" && len(items) > 1 // the items must differ
 	case "format":
 		format, _ := s[rule].(string)
 		return !slices.Contains(numberFormats, format)
@@ -74,8 +73,8 @@ func isUnjudged(s map[string]any, rule string, value any) bool {
 	return false
 }
 
-// isIntOrString reports whether schemas that are joined say what
-// x-kubernetes-int-or-string says by itself, as generators of definitions write it.
+// isIntOrString reports whether combined schemas mean the same as x-kubernetes-int-or-string;
+// generators of definitions write both.
 func isIntOrString(joined any) bool {
 	all, _ := joined.([]any)
 	var types []string

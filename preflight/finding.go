@@ -34,37 +34,37 @@ const (
 	NotTried         ID = "not-tried"
 )
 
-// Result is what a finding comes to.
+// Result is the severity of a finding.
 type Result string
 
 const (
-	// Refused is what will not work.
+	// Refused: the installation will fail.
 	Refused Result = "refused"
-	// Untried is what can't be judged.
+	// Untried: it could not be checked.
 	Untried Result = "not tried"
-	// Warned is what works, and that somebody should know of.
+	// Warned: the installation will succeed, with a consequence that somebody should know.
 	Warned Result = "warning"
 )
 
-// Finding is one thing that stands against the chart, or that can't be judged.
+// Finding is one thing that prevents the installation, or that could not be checked.
 type Finding struct {
 	ID     ID     `json:"id"`
 	Result Result `json:"result"`
-	// The object that it is about; empty where it is about the release.
+	// The object; empty if the finding is about the release.
 	APIVersion string `json:"apiVersion,omitempty"`
 	Kind       string `json:"kind,omitempty"`
 	Namespace  string `json:"namespace,omitempty"`
 	Name       string `json:"name,omitempty"`
-	// File is the template that the object comes from.
+	// File is the template of the object.
 	File string `json:"file,omitempty"`
-	// Why says what is wrong, Do what to do.
+	// Why is the problem, Do the remedy.
 	Why string `json:"why"`
 	Do  string `json:"do,omitempty"`
-	// Answer are the API server's words, or helm's.
+	// Answer is the message of the API server or helm.
 	Answer string `json:"answer,omitempty"`
 }
 
-// Object names what the finding is about.
+// Object returns the name of the finding's object.
 func (f Finding) Object() string {
 	if f.Kind == "" {
 		return "release"
@@ -72,18 +72,18 @@ func (f Finding) Object() string {
 	return f.Kind + " " + cmp.Or(f.Name, "?")
 }
 
-// about is a finding about an object.
+// about returns a finding about an object.
 func about(o Object, id ID, result Result, why, do, answer string) Finding {
 	return Finding{ID: id, Result: result, APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(), File: o.File,
 		Why: why, Do: do, Answer: answer}
 }
 
-// refused is a finding about an object that can't be made.
+// refused returns a finding about an object that can't be created.
 func refused(o Object, id ID, why, do, answer string) Finding {
 	return about(o, id, Refused, why, do, answer)
 }
 
-// Report is what came of a preflight.
+// Report is the result of a preflight.
 type Report struct {
 	// Result is fits, refused or untried.
 	Result    string `json:"result"`
@@ -94,14 +94,14 @@ type Report struct {
 	Chart     string `json:"chart"`
 	Deployer  string `json:"deployer"`
 	Helm      string `json:"helm"`
-	// Objects is how many were judged.
+	// Objects is the number of objects that were judged.
 	Objects  int       `json:"objects"`
 	Findings []Finding `json:"findings"`
-	// Values are settings of the chart's with which less stands against it.
+	// Values are settings of the chart that reduce the number of findings.
 	Values []Setting `json:"values"`
 }
 
-// Sum orders the findings, leaves repeated ones out, and says what they come to.
+// Sum orders the findings, removes duplicates, and sets the result of the report.
 func (r *Report) Sum() {
 	rank := []Result{Refused, Untried, Warned}
 	order := func(a, b Finding) int {
@@ -125,27 +125,27 @@ func (r *Report) Has(result Result) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Result == result })
 }
 
-// Question is what is to be installed, and by whom.
+// Question describes the installation and who makes it.
 type Question struct {
-	// Major is helm's.
+	// Major is the major version of helm.
 	Major int
-	// Upgrade says that a release of the name is there.
+	// Upgrade says that a release of the name exists.
 	Upgrade bool
-	// Release is empty where helm makes a name up.
+	// Release is empty if helm generates a name.
 	Release, Namespace string
-	// Namespaces are the tenant's.
+	// Namespaces are the tenant's namespaces.
 	Namespaces    []string
 	AllNamespaces bool
-	// Deployer is the user that acts for the tenant.
+	// Deployer is the user that helm acts as.
 	Deployer string
-	// What helm was told.
+	// Flags of helm's command line.
 	NoHooks, SkipCRDs, TakeOwnership, CreateNamespace bool
-	// ServerSide says that helm applies objects on the server's side.
+	// ServerSide says that helm uses server-side apply.
 	ServerSide bool
-	// ForceConflicts says that it takes fields over that somebody else owns.
+	// ForceConflicts says that helm takes over fields of other managers.
 	ForceConflicts bool
-	// Searched reports whether helm, in its dry run of an install, has looked for the
-	// release's objects and found none that exist and are not the release's.
+	// Searched says that helm's dry run of an install has looked for the release's objects and
+	// found none that exist and belong to somebody else.
 	Searched bool
 }
 
@@ -157,11 +157,11 @@ func (q Question) Has(namespace string) bool {
 // Served is a kind that the API server serves.
 type Served struct{ Namespaced bool }
 
-// Kinds are those that the API server serves.
+// Kinds are the kinds that the API server serves.
 type Kinds map[schema.GroupVersionKind]Served
 
-// versionsOf are the API versions in which a kind is served, by preference of name: a
-// stable one first.
+// versionsOf returns the API versions in which a kind is served, the preferred one first:
+// stable before beta.
 func (k Kinds) versionsOf(group, kind string) []string {
 	var versions []string
 	for gvk := range k {
@@ -176,10 +176,10 @@ func (k Kinds) versionsOf(group, kind string) []string {
 	return versions
 }
 
-// longest is how much of an answer is kept.
+// longest is the length to which an answer is cut.
 const longest = 600
 
-// oneLine bounds what comes from the cluster or a chart.
+// oneLine cuts text from the cluster or a chart to one short line.
 func oneLine(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > longest {

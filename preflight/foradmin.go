@@ -12,16 +12,15 @@ import (
 
 // ForAdmin is an object of a chart that an admin would have to create.
 type ForAdmin struct {
-	// Comments say in plain words what it is and what it gives.
+	// Comments describe the object and what it grants.
 	Comments []string
-	// Object is written again from what was parsed; nil where Refused says why no admin
-	// should create it.
+	// Object is made from the parsed form; nil if Refused says why no admin should create it.
 	Object  map[string]any
 	Refused string
 }
 
-// ForAdmins are the objects that findings leave to an admin: those in no namespace, and
-// roles that give more than the deployer holds.
+// ForAdmins returns the objects that only an admin can create: cluster-scoped ones, and roles
+// that grant more than the deployer holds.
 func (q Question) ForAdmins(findings []Finding, objects []Object) []ForAdmin {
 	var all []ForAdmin
 	for _, o := range objects {
@@ -43,8 +42,8 @@ func (q Question) ForAdmins(findings []Finding, objects []Object) []ForAdmin {
 	return all
 }
 
-// anew is the object without what other tools would obey: helm-tenant's own labels, and
-// annotations.
+// anew returns the object without parts that other tools would act on: helm-tenant's own
+// labels, and annotations.
 func anew(o Object) map[string]any {
 	body := o.DeepCopy()
 	labels := body.GetLabels()
@@ -69,7 +68,7 @@ func anew(o Object) map[string]any {
 	return body.Object
 }
 
-// gives says in plain words what an object gives, or why it is refused.
+// gives describes what an object grants, or why it is refused.
 func (q Question) gives(o Object) (says []string, refused string) {
 	switch o.GetKind() {
 	case "ClusterRole", "Role":
@@ -109,14 +108,14 @@ func (q Question) gives(o Object) (says []string, refused string) {
 	return []string{"Is in no namespace; what it does is to be judged by its text."}, ""
 }
 
-// ownRoles are ClusterRoles that each cluster has.
+// ownRoles are ClusterRoles that exist in each cluster.
 var ownRoles = []string{"cluster-admin", "admin", "edit", "view"}
 
-// harmlessRoles are those of Kubernetes' own roles that charts bind, as a server that asks
-// the API server who is calling does.
+// harmlessRoles are those of Kubernetes' own roles that charts commonly bind, for example for a
+// server that asks the API server who its caller is.
 var harmlessRoles = []string{"system:auth-delegator", "system:basic-user", "system:discovery", "system:public-info-viewer"}
 
-// givesRules says what a role gives.
+// givesRules describes what a role grants.
 func givesRules(o Object) (says []string, refused string) {
 	for label := range o.GetLabels() {
 		if strings.HasPrefix(label, "rbac.authorization.k8s.io/") {
@@ -169,9 +168,9 @@ func ruleText(rule rbacv1.PolicyRule) string {
 	return oneLine(text)
 }
 
-// givesBinding says whom a binding gives what.
+// givesBinding describes what a binding grants, and to whom.
 func (q Question) givesBinding(o Object) (says []string, refused string) {
-	var binding rbacv1.ClusterRoleBinding // the fields that count are the same
+	var binding rbacv1.ClusterRoleBinding // its relevant fields are those of a RoleBinding
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &binding); err != nil {
 		return nil, "its subjects can't be read"
 	}

@@ -16,10 +16,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// JudgeStatically judges the plan of a tenant with a Tiller, as whose deployer nobody but
-// the Tiller acts: by the objects alone, and by the tenant's record, which a member may
-// read; nil where that can't be read. What only the API server could answer stands as not
-// tried.
+// JudgeStatically judges the plan of a tenant with a Tiller. Only Tiller can act as its
+// deployer, so the objects are compared with the tenant's record, which a member may read (nil
+// if that fails). Questions that only the API server could answer are reported as not tried.
 func (q Question) JudgeStatically(kinds Kinds, p Plan, record *tenant.Tenant) []Finding {
 	var findings []Finding
 	for _, o := range slices.Concat(p.Try, p.Custom) {
@@ -61,7 +60,7 @@ func tenantName(record *tenant.Tenant) string {
 	return record.Name
 }
 
-// judgeWords finds names and labels that the API server does not take.
+// judgeWords finds names and labels that the API server refuses.
 func judgeWords(o Object) []Finding {
 	var wrong []string
 	if name := o.GetName(); len(name) > validation.DNS1123SubdomainMaxLength || strings.ContainsAny(name, "/%") {
@@ -81,8 +80,8 @@ func judgeWords(o Object) []Finding {
 	return findings
 }
 
-// judgeGuard finds what the guard's policies refuse (package rails), as far as it follows
-// from the record.
+// judgeGuard finds objects that the guard's policies (package rails) refuse, as far as the
+// record shows.
 func (q Question) judgeGuard(p Plan, o Object, t tenant.Tenant) []Finding {
 	if t.Guard != tenant.GuardEnforce {
 		return nil
@@ -132,7 +131,7 @@ func (q Question) judgeGuard(p Plan, o Object, t tenant.Tenant) []Finding {
 	return findings
 }
 
-// podOf is the pod that an object is, or the first one that it makes.
+// podOf returns the pod that an object is, or the first pod that it makes.
 func (p Plan) podOf(o Object) (pod corev1.Pod, found bool, err error) {
 	template, found := p.Pod(o)
 	if o.GetKind() == "Pod" && o.gvk().Group == "" {
@@ -144,7 +143,7 @@ func (p Plan) podOf(o Object) (pod corev1.Pod, found bool, err error) {
 	return pod, found, err
 }
 
-// judgePods finds what PodSecurity refuses, by the API server's own function.
+// judgePods finds pods that PodSecurity refuses, with the API server's own function.
 func (p Plan) judgePods(o Object, t tenant.Tenant) []Finding {
 	pod, found, err := p.podOf(o)
 	if !found || t.PodSecurity == tenant.PodSecurityUnmanaged || t.PodSecurity == "" {
@@ -161,9 +160,8 @@ func (p Plan) judgePods(o Object, t tenant.Tenant) []Finding {
 		"set the chart's securityContext values so that it holds, or ask an admin for another podSecurity level of the tenant", "")}
 }
 
-// JudgeName finds that the release's name is taken: helm installs no release whose name has
-// a record, unless --replace is given and it is gone (helm.sh/helm/v3, availableName in
-// pkg/action/install.go).
+// JudgeName finds a release name in use. helm refuses a name that has a record, except with
+// --replace for a deleted release (helm.sh/helm/v3, availableName in pkg/action/install.go).
 func JudgeName(newest string, replace bool) []Finding {
 	if replace && slices.Contains([]string{"uninstalled", "failed", "DELETED", "FAILED"}, newest) {
 		return nil

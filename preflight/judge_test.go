@@ -21,7 +21,7 @@ import (
 
 func sorted(words []string) string { return strings.Join(slices.Sorted(slices.Values(words)), " ") }
 
-// served are the kinds of an API server of today.
+// served are the kinds of a current API server.
 func served() Kinds {
 	kinds := Kinds{}
 	for _, kind := range []string{"v1 ConfigMap", "v1 Secret", "v1 Service", "v1 ServiceAccount", "v1 Pod", "v1 PersistentVolumeClaim", "apps/v1 Deployment", "apps/v1 StatefulSet", "batch/v1 Job",
@@ -61,7 +61,7 @@ func TestJudge(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
 		q          func(*Question)
-		want       string // ids and what to do holds
+		want       string // the IDs and parts of the remedies
 		do         string
 		try        int
 	}{
@@ -104,7 +104,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// answered is an error of the API server.
+// answered returns an error of the API server.
 func answered(code int32, reason metav1.StatusReason, message string) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{Code: code, Reason: reason, Message: message, Status: metav1.StatusFailure}}
 }
@@ -357,7 +357,8 @@ func TestJudgeStatically(t *testing.T) {
 		name, text, want string
 		record           *tenant.Tenant
 		all              bool
-		// more is how much is not tried beside what never is.
+		// more is the number of untried findings in addition to those of every preflight with
+		// Helm 2.
 		more int
 	}{
 		{name: "nothing", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", record: record},

@@ -1,6 +1,6 @@
-// Package preflight judges whether a chart can be installed in a tenant: from what helm
-// rendered, from what is known of the tenant and the API server, and from the API
-// server's answers to dry runs. It asks nobody itself.
+// Package preflight judges whether a chart can be installed in a tenant. It uses the output of
+// helm, the known facts about the tenant and the API server, and the API server's answers to
+// dry runs. The package itself sends no requests.
 package preflight
 
 import (
@@ -18,26 +18,27 @@ import (
 )
 
 const (
-	// MaxRendered bounds what helm may print: many times what a release record, of at
-	// most 1 MiB packed, holds.
+	// MaxRendered limits helm's output: many times the content of a release record, which is at
+	// most 1 MiB compressed.
 	MaxRendered = 32 << 20
-	// maxObjects bounds how many objects are judged.
+	// maxObjects limits the number of objects that are judged.
 	maxObjects = 5000
 )
 
-// Object is one that helm rendered.
+// Object is a rendered object.
 type Object struct {
 	*unstructured.Unstructured
-	// File is the template that it comes from, as helm names it: CHART/templates/x.yaml.
+	// File is the template of the object, as helm names it: CHART/templates/x.yaml.
 	File string
-	// Hook says that it is a hook: made for an event of the release, and not part of it.
+	// Hook says that the object is a hook: created for an event of the release, and not part of
+	// it.
 	Hook bool
-	// CRDFolder says that it lies in a chart's crds folder, which helm installs first, and
+	// CRDFolder says that the object is in a chart's crds folder, which helm installs first and
 	// never changes.
 	CRDFolder bool
 	// InList says that it is an item of a list, which helm validates itself.
 	InList bool
-	// notes are the annotations of a hook: those of its document, which may be a List.
+	// notes are the annotations of a hook's document, which may be a List.
 	notes map[string]string
 }
 
@@ -50,17 +51,17 @@ const (
 	labelManagedBy         = "app.kubernetes.io/managed-by"
 )
 
-// events are those for which the hook is made.
+// events returns the events for which the hook is created.
 func (o Object) events() []string { return words(o.notes[annotationHook]) }
 
-// Replaces reports whether helm deletes a hook of that name that is there before it
-// creates this one.
+// Replaces reports whether helm deletes an existing hook of that name before it creates this
+// one.
 func (o Object) Replaces() bool {
 	policies := words(o.notes[annotationDeletePolicy])
 	return len(policies) == 0 || slices.Contains(policies, "before-hook-creation")
 }
 
-// words are the parts of a list with commas.
+// words splits a list at its commas.
 func words(list string) []string {
 	var all []string
 	for word := range strings.SplitSeq(list, ",") {
@@ -71,39 +72,39 @@ func words(list string) []string {
 	return all
 }
 
-// isCRDFile reports whether a file lies in the crds folder of a chart or its subcharts.
+// isCRDFile reports whether a file is in the crds folder of a chart or its subcharts.
 func isCRDFile(name string) bool {
 	parts := strings.Split(name, "/")
 	return len(parts) > 2 && slices.Contains(parts[1:], "crds") && !slices.Contains(parts[1:], "templates")
 }
 
-// gvk is the object's kind.
+// gvk returns the object's kind.
 func (o Object) gvk() schema.GroupVersionKind { return o.GroupVersionKind() }
 
-// key tells objects of one chart apart.
+// key identifies an object within a chart.
 type key struct {
 	schema.GroupKind
 	namespace, name string
 }
 
-// Rendered is what helm rendered.
+// Rendered is the parsed output of helm.
 type Rendered struct {
 	Objects []Object
-	// Broken are the documents that are no objects: helm would refuse them.
+	// Broken are documents that are not objects: helm would refuse them.
 	Broken []Finding
-	// Lists says that a document holds objects as the items of a list.
+	// Lists says that a document has objects as items of a list.
 	Lists bool
 }
 
-// ParseTemplate reads what helm's template prints. That of Helm 3 and 4 begins with the
-// files of the crds folders (--include-crds). Only the beginning counts as such: a template
-// may print a comment that names a file of a crds folder.
+// ParseTemplate reads the output of helm template. With Helm 3 and 4 it begins with the files
+// of the crds folders (--include-crds). Only the beginning counts as such, since a template may
+// print a comment that names a file of a crds folder.
 func ParseTemplate(major int, text []byte) (Rendered, error) {
 	return parseStream(text, stream{hooks: true, crds: major > 2})
 }
 
-// stream says what may stand among the objects of a release: hooks, and files of crds
-// folders.
+// stream says which special documents may occur among the objects of a release: hooks, and
+// files of crds folders.
 type stream struct{ hooks, crds bool }
 
 // parseStream reads a stream of YAML documents as helm prints it, in which a comment names
@@ -112,8 +113,8 @@ func parseStream(text []byte, s stream) (Rendered, error) {
 	var r Rendered
 	file, inCRDs := "", s.crds
 	for _, document := range documents(text) {
-		// A chart's file may hold several documents, of which old helms name only the
-		// first.
+		// A template file may render several documents; old versions of helm name the file only
+		// for the first.
 		if name, found := sourceOf(document); found {
 			file = name
 			inCRDs = inCRDs && isCRDFile(file)
@@ -164,8 +165,8 @@ func (r *Rendered) Hook(file, manifest string) error {
 	return nil
 }
 
-// add adds the objects of a document. hooks says that it is a hook if it is annotated as
-// one; what stands in a List is what the List is.
+// add adds the objects of a document. If hooks is set, a document with a hook's annotation is a
+// hook; the items of a List are what the List is.
 func (r *Rendered) add(document []byte, file string, hooks bool) error {
 	text, err := yaml.YAMLToJSON(document)
 	if err == nil && bytes.Equal(text, []byte("null")) {
@@ -253,9 +254,9 @@ func (r *Rendered) addObject(object *unstructured.Unstructured, from Object) err
 	return nil
 }
 
-// inferKind gives an item of a list of one kind, such as ConfigMapList, the kind and the
-// version of the list where it names none, as clients do
-// (k8s.io/apimachinery/pkg/apis/meta/v1/unstructured, decodeToList).
+// inferKind sets the kind and version of an item of a typed list, such as ConfigMapList, if the
+// item has none, as clients do (k8s.io/apimachinery/pkg/apis/meta/v1/unstructured,
+// decodeToList).
 func inferKind(item map[string]any, listVersion, listKind string) {
 	kind, _ := item["kind"].(string)
 	version, _ := item["apiVersion"].(string)
@@ -268,9 +269,9 @@ func (r *Rendered) broken(file, kind, why string) {
 	r.Broken = append(r.Broken, Finding{ID: Invalid, Result: Refused, File: file, Kind: kind, Why: "the document " + why, Do: "mend the template, or its values"})
 }
 
-// Judged are the objects that the command makes: those of the release, of the crds folder
-// where it is installed, and the hooks of the command's own events. They stand in the
-// namespace of the release where they name none.
+// Judged returns the objects that the command creates: those of the release, of the crds folder
+// if the command installs it, and the hooks for the command's own events. Objects without a
+// namespace get the release's.
 func (r Rendered) Judged(q Question) []Object {
 	var judged []Object
 	for _, o := range r.Objects {
@@ -316,11 +317,11 @@ type Dump struct {
 	} `json:"hooks"`
 }
 
-// ParseDump reads helm's release and what it renders. The error says that it is none,
-// or more than can be judged.
+// ParseDump reads helm's release and its rendered objects. It fails if the text is not a
+// release, or contains more than can be judged.
 func ParseDump(text []byte) (Dump, Rendered, error) {
 	var d Dump
-	// Helm may print lines of its own before the release.
+	// helm may print other lines before the release.
 	if start := bytes.IndexByte(text, '{'); start > 0 && bytes.HasSuffix(text[:start], []byte("\n")) {
 		text = text[start:]
 	}

@@ -59,7 +59,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestParseBounds: what a chart renders is a stranger's, and may be made to take memory.
+// TestParseBounds: charts are untrusted, and may be made to use much memory.
 func TestParseBounds(t *testing.T) {
 	if _, err := ParseTemplate(2, []byte(strings.Repeat("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", maxObjects+1))); err == nil {
 		t.Error("more objects than are judged are no error")
@@ -104,8 +104,8 @@ func TestJudged(t *testing.T) {
 	}
 }
 
-// TestForgedWords: a template that prints what helm prints makes its objects neither a
-// crds folder's, which an upgrade leaves out, nor hooks, of which some are never run.
+// TestForgedWords: a template that prints helm's own comments can make its objects neither part
+// of the crds folder, which an upgrade ignores, nor hooks, some of which never run.
 func TestForgedWords(t *testing.T) {
 	const role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: evil, annotations: {helm.sh/hook: post-delete}}\n"
 	const list = "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Namespace, metadata: {name: evil, annotations: {helm.sh/hook: test}}}]\n"
@@ -144,7 +144,7 @@ func TestForgedWords(t *testing.T) {
 	}
 }
 
-// FuzzParse: what a chart renders is anybody's text.
+// FuzzParse: the output of a chart is untrusted.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {helm.sh/hook: pre-install}}\n"))
 	f.Add([]byte("kind: List\napiVersion: v1\nitems: [{kind: RoleBinding, apiVersion: rbac.authorization.k8s.io/v1, roleRef: 3}]\n"))

@@ -18,9 +18,9 @@ var templates = map[string][]string{
 // builtin are the groups of these kinds.
 var builtin = []string{"", "apps", "batch", "extensions"}
 
-// Pod returns a pod as the object's controller would make it, with a service account that
-// is there: in place of one that the chart brings, the namespace's default. found is false
-// for objects that make no pods, and for pods themselves.
+// Pod returns a pod as the object's controller would create it, with an existing service
+// account: the namespace's default account replaces one that is in the chart. found is false
+// for objects that create no pods, and for pods themselves.
 func (p Plan) Pod(o Object) (pod *unstructured.Unstructured, found bool) {
 	path, isMaker := templates[o.GetKind()]
 	if !isMaker || !isBuiltin(o) {
@@ -55,8 +55,8 @@ func (p Plan) Pod(o Object) (pod *unstructured.Unstructured, found bool) {
 	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}}, true
 }
 
-// standInAccount replaces the pods' service account by the namespace's default one where
-// the chart makes it: a dry run would not find it.
+// standInAccount replaces the pods' service account by the namespace's default account if the
+// chart creates it: a dry run would not find it.
 func (p Plan) standInAccount(spec map[string]any, namespace string) {
 	for _, field := range []string{"serviceAccountName", "serviceAccount"} {
 		name, _ := spec[field].(string)
@@ -66,9 +66,8 @@ func (p Plan) standInAccount(spec map[string]any, namespace string) {
 	}
 }
 
-// Mend returns the pod without what a finding was about, so that what else stands against
-// it is found, too: the API server's answer names one thing. mended is false where nothing
-// was changed.
+// Mend returns the pod without the part that a finding is about, so that further problems are
+// found: the API server's answer names one. mended is false if nothing was changed.
 func Mend(pod *unstructured.Unstructured, f Finding) (mend *unstructured.Unstructured, mended bool) {
 	field, value := "", ""
 	switch f.ID {
@@ -92,8 +91,8 @@ func Mend(pod *unstructured.Unstructured, f Finding) (mend *unstructured.Unstruc
 	return mend, true
 }
 
-// Claims returns the volume claims that a StatefulSet's controller would make for its
-// first pod.
+// Claims returns the volume claims that a StatefulSet's controller would create for its first
+// pod.
 func (p Plan) Claims(o Object) []*unstructured.Unstructured {
 	if o.GetKind() != "StatefulSet" || !isBuiltin(o) {
 		return nil
@@ -129,10 +128,10 @@ func isBuiltin(o Object) bool {
 // RoleBindings may bind it.
 const harmlessRole = "system:basic-user"
 
-// StandIn is the object as a dry run can judge it: a Pod with an account that is there, a
-// RoleBinding of a role that is there in place of one that the chart makes. role is that
-// role of the chart's where its own dry run does not say whether its rules may be given
-// away: a ClusterRole, which a tenant can't write.
+// StandIn returns the object in a form that a dry run can judge: a Pod with an existing
+// account, a RoleBinding with an existing role instead of one that the chart creates. role is
+// that role of the chart if its own dry run can't show whether its rules may be granted: a
+// ClusterRole, which a tenant can't write.
 func (p Plan) StandIn(o Object) (standIn Object, role *Object) {
 	switch {
 	case o.GetKind() == "Pod" && o.gvk().Group == "":
@@ -168,7 +167,7 @@ func (p Plan) StandIn(o Object) (standIn Object, role *Object) {
 	return standIn, new(o.with(rules))
 }
 
-// with is another object that comes from the same document.
+// with returns another object from the same document.
 func (o Object) with(body *unstructured.Unstructured) Object {
 	o.Unstructured = body
 	return o

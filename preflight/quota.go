@@ -13,24 +13,25 @@ import (
 	podresource "k8s.io/component-helpers/resource"
 )
 
-// Use is what an object would use of a namespace's quotas.
+// Use is an object's use of a namespace's quotas.
 type Use struct {
 	Object Object
-	// New says that the object is not there yet: one that is, is counted already.
+	// New says that the object does not exist yet; an existing one is already counted.
 	New bool
-	// Resource is the plural of its kind, Group its group, as quotas name them.
+	// Resource is the plural of its kind, Group its API group, as quotas name them.
 	Resource string
-	// Pod is one of its pods as the API server would store it, with the namespace's
-	// defaults; nil where it makes none, or where that is not known.
+	// Pod is one of its pods as the API server would store it, with the namespace's defaults;
+	// nil if it creates none, or if that is not known.
 	Pod *corev1.Pod
-	// Before is how many pods the object that is there has, with what each requests.
+	// Before has the number of pods of the existing object, and what each requests.
 	Before *corev1.Pod
-	// BeforeReplicas are those of the object that is there.
+	// BeforeReplicas is the number of replicas of the existing object.
 	BeforeReplicas int64
 }
 
-// Replicas is how many pods an object has at the same time. A CronJob's and a
-// hook's come and go, and those of a DaemonSet depend on the nodes: each is tried once, and not counted.
+// Replicas returns how many pods an object has at the same time. Pods of CronJobs and hooks are
+// temporary, and the number of a DaemonSet's depends on the nodes: each is tried once, and not
+// counted.
 func Replicas(o *unstructured.Unstructured) int64 {
 	number := func(field string) int64 {
 		if n, found, err := unstructured.NestedInt64(o.Object, "spec", field); found && err == nil {
@@ -47,8 +48,9 @@ func Replicas(o *unstructured.Unstructured) int64 {
 		if suspended, _, _ := unstructured.NestedBool(o.Object, "spec", "suspend"); suspended {
 			return 0
 		}
-		// No more run at once than are to complete; without a number of completions one
-		// that completes ends the Job (k8s.io/kubernetes/pkg/controller/job, manageJob).
+		// A Job runs at most as many pods at once as are left to complete; without a number of
+		// completions, the first pod that completes ends it
+		// (k8s.io/kubernetes/pkg/controller/job, manageJob).
 		if _, said, _ := unstructured.NestedInt64(o.Object, "spec", "completions"); said {
 			return min(number("parallelism"), number("completions"))
 		}
@@ -57,7 +59,7 @@ func Replicas(o *unstructured.Unstructured) int64 {
 	return number("replicas")
 }
 
-// Idle reports whether an object makes no pods until somebody scales or resumes it.
+// Idle reports whether an object creates no pods until somebody scales or resumes it.
 func Idle(o *unstructured.Unstructured) bool {
 	return o.GetKind() != "CronJob" && o.GetKind() != "DaemonSet" && Replicas(o) == 0
 }
@@ -65,8 +67,8 @@ func Idle(o *unstructured.Unstructured) bool {
 // scaled is an object that a HorizontalPodAutoscaler scales.
 type scaled struct{ namespace, kind, name string }
 
-// leastOf are the numbers of pods to which autoscalers among the objects scale others at
-// least, whatever the load is.
+// leastOf returns the minimum numbers of pods to which autoscalers among the objects scale
+// others, whatever the load.
 func leastOf(uses []Use) map[scaled]int64 {
 	least := map[scaled]int64{}
 	for _, use := range uses {
@@ -83,7 +85,7 @@ func leastOf(uses []Use) map[scaled]int64 {
 	return least
 }
 
-// Over finds the quotas that all objects together go beyond, though each alone may not.
+// Over finds the quotas that all objects together exceed, even if no single object does.
 func (q Question) Over(quotas []corev1.ResourceQuota, uses []Use) []Finding {
 	var findings []Finding
 	least := leastOf(uses)
@@ -139,7 +141,7 @@ func (u Use) add(asked corev1.ResourceList, quota corev1.ResourceQuota, least ma
 	}
 	if !u.Object.Hook {
 		replicas := Replicas(u.Object.Unstructured)
-		if replicas > 0 { // an autoscaler leaves one with none alone
+		if replicas > 0 { // an autoscaler ignores an object with 0 replicas
 			replicas = max(replicas, least[scaled{u.Object.GetNamespace(), u.Object.GetKind(), u.Object.GetName()}])
 		}
 		addPods(plus, u.Pod, replicas, quota)
@@ -192,7 +194,7 @@ func (u Use) addClaims(plus func(string, resource.Quantity)) {
 	}
 }
 
-// addPods counts pods, where the quota's scopes match them.
+// addPods counts pods if the quota's scopes match them.
 func addPods(plus func(string, resource.Quantity), pod *corev1.Pod, replicas int64, quota corev1.ResourceQuota) {
 	if pod == nil || replicas == 0 || !inScope(pod, quota) {
 		return
@@ -210,7 +212,7 @@ func addPods(plus func(string, resource.Quantity), pod *corev1.Pod, replicas int
 	options := podresource.PodResourcesOptions{}
 	requests := podresource.PodRequests(pod, options)
 	for name := range requests {
-		// The quota of a name without a prefix is one of requests, for these only.
+		// A resource without a prefix is a request, for these resources only.
 		if strings.Contains(string(name), "/") {
 			delete(requests, name)
 		}
@@ -227,8 +229,8 @@ func addPods(plus func(string, resource.Quantity), pod *corev1.Pod, replicas int
 }
 
 // inScope reports whether the quota counts the pod
-// (https://kubernetes.io/docs/concepts/policy/resource-quotas/#quota-scopes). A scope that
-// is not known matches nothing: what is counted for it can't be told.
+// (https://kubernetes.io/docs/concepts/policy/resource-quotas/#quota-scopes). An unknown scope
+// matches nothing, since its effect is not known.
 func inScope(pod *corev1.Pod, quota corev1.ResourceQuota) bool {
 	var selectors []corev1.ScopedResourceSelectorRequirement
 	for _, scope := range quota.Spec.Scopes {
@@ -283,7 +285,7 @@ func isBestEffort(pod *corev1.Pod) bool {
 	return true
 }
 
-// PodOf reads a pod that the API server answered with.
+// PodOf reads a pod in an answer of the API server.
 func PodOf(answer *unstructured.Unstructured) *corev1.Pod {
 	var pod corev1.Pod
 	if answer == nil || runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, &pod) != nil {

@@ -14,46 +14,46 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
-// Attempt is what came of a rendering by helm.
+// Attempt is the result of one run of helm.
 type Attempt struct {
 	Text []byte
-	// Failed says that helm ended with an error, and what it said.
+	// Failed says that helm failed.
 	Failed bool
 	Said   string
 }
 
-// Rendering is what a chart renders in this cluster.
+// Rendering is the set of objects that a chart renders in this cluster.
 type Rendering struct {
 	Rendered
-	// Findings are about the chart as a whole.
+	// Findings are those about the chart as a whole.
 	Findings []Finding
-	// Name is the release's; empty where it is not known.
+	// Name is the release's name; empty if it is not known.
 	Name string
-	// Version is the revision that the release would have; 0 where that is not known.
+	// Version is the revision that the release would have; 0 if it is not known.
 	Version int
-	// ApplyMethod is how Helm 4 writes the objects, "ssa" or "csa"; empty if it is not known.
+	// ApplyMethod is the method by which Helm 4 writes the objects, "ssa" or "csa"; empty if it
+	// is not known.
 	ApplyMethod string
-	// served are the kinds of which helm said that they are not; nil where it said
-	// nothing of the kind.
+	// unserved are the kinds that helm reported as not served; nil if it reported nothing about
+	// kinds.
 	unserved map[schema.GroupVersionKind]bool
 	// helmSays is helm's refusal, which other findings may explain.
 	helmSays string
 }
 
-// RenderError says that helm does not render the chart; it is helm's own message.
+// RenderError says that helm can't render the chart; it has helm's own message.
 type RenderError struct{ Said string }
 
 func (e *RenderError) Error() string { return e.Said }
 
-// helm's refusals after it rendered, which end its dry run before it prints anything.
+// helm's refusals after rendering, which end its dry run before it prints anything
 var (
 	notServed = regexp.MustCompile(`no matches for kind "([^"]+)" in version "([^"]+)"`)
 	notBuilt  = "unable to build kubernetes objects from"
 	conflicts = regexp.MustCompile(`(?i)unable to continue with (?:install|update)`)
 )
 
-// RenderingOfTemplate is what `helm template` of Helm 2 printed, which knows no crds
-// folders.
+// RenderingOfTemplate reads the output of `helm template` of Helm 2, which has no crds folders.
 //
 // The error is a *RenderError, or says that there is more than can be judged.
 func RenderingOfTemplate(plain *Attempt) (Rendering, error) {
@@ -64,10 +64,10 @@ func RenderingOfTemplate(plain *Attempt) (Rendering, error) {
 	return Rendering{Rendered: rendered}, err
 }
 
-// RenderingOfRefused makes a rendering of two: exact is helm's own dry run, which knows the
-// cluster but printed nothing, because it found something to refuse; plain is its template
-// with the crds folders, which prints everything, and takes APIs for served that helm
-// knows. It is nil where it was not made.
+// RenderingOfRefused combines two outputs. exact is helm's own dry run, which knows the cluster
+// but printed nothing because it refused the chart. plain is the output of helm template with
+// the crds folders, which prints everything and assumes that all APIs known to helm are served;
+// it is nil if helm template did not run.
 //
 // The error is a *RenderError, or says that there is more than can be judged.
 func RenderingOfRefused(exact, plain *Attempt) (Rendering, error) {
@@ -99,9 +99,9 @@ func RenderingOfRefused(exact, plain *Attempt) (Rendering, error) {
 	return r, nil
 }
 
-// RenderingOfDryRun is what helm's own dry run printed. crds is its template with the crds
-// folders, of which the dry run says nothing; nil where there are none, or where the
-// command does not look at them.
+// RenderingOfDryRun reads the output of helm's own dry run. crds is the output of helm template
+// with the crds folders, which the dry run omits; nil if there are none, or if the command
+// ignores them.
 //
 // The error says that the dry run printed no release, or more than can be judged.
 func RenderingOfDryRun(exact, crds *Attempt) (Rendering, error) {
@@ -141,11 +141,10 @@ func (r *Rendering) ValidatedByHelm(server string) bool {
 // kind has not, where it is asked to.
 var fieldValidation = version.MustParseGeneric("1.25")
 
-// Validated adds helm's refusal in its dry run with validation. Helm has the API
-// server validate an object, but validates a list itself: it refuses fields that the schema
-// has not, and asks for the cluster's CustomResourceDefinitions where it does not know the
-// list's kind (k8s.io/kubectl/pkg/validation and k8s.io/cli-runtime/pkg/resource,
-// HasSupport).
+// Validated adds helm's refusal of lists in its dry run with validation. helm has the API
+// server validate objects, but validates lists itself: it refuses fields that are not in the
+// schema, and reads the cluster's CustomResourceDefinitions if it does not know the list's kind
+// (k8s.io/kubectl/pkg/validation and k8s.io/cli-runtime/pkg/resource, HasSupport).
 func (r *Rendering) Validated(again *Attempt) {
 	if !again.Failed {
 		return
@@ -157,8 +156,8 @@ func (r *Rendering) Validated(again *Attempt) {
 	r.Findings = append(r.Findings, f)
 }
 
-// Prune leaves out objects that helm's template renders, but helm in this cluster does
-// not: of kinds that are not served, though helm, which looked, found no fault in them.
+// Prune removes objects that helm template renders and helm in this cluster does not: those of
+// kinds that are not served, if helm's validation of the cluster reported nothing about them.
 func (r *Rendering) Prune(kinds Kinds) {
 	if r.unserved == nil {
 		return
@@ -169,8 +168,8 @@ func (r *Rendering) Prune(kinds Kinds) {
 	})
 }
 
-// Unexplained adds helm's own refusal where no other finding explains it. Where the API
-// server did not answer, it says nothing of the chart.
+// Unexplained adds helm's own refusal if no other finding explains it. A refusal because the
+// API server did not answer is no finding about the chart.
 func (r *Rendering) Unexplained(findings []Finding) []Finding {
 	switch {
 	case r.helmSays == "" || slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Refused }):
@@ -185,12 +184,12 @@ func helmRefuses(said string) Finding {
 	return Finding{ID: Helm, Result: Refused, Why: "helm itself refuses it: " + said, Do: "do what helm says", Answer: said}
 }
 
-// maxSecret is how much a Secret holds (k8s.io/api/core/v1, MaxSecretSize).
+// maxSecret is the maximum size of a Secret (k8s.io/api/core/v1, MaxSecretSize).
 const maxSecret = 1 << 20
 
-// size finds a record that is too large: the release as JSON, packed, has to fit into a
-// Secret. Of what helm's template prints, which is less than that, it finds only what is
-// too large by itself.
+// size finds a release record that is too large: the release as JSON, compressed, has to fit
+// into a Secret. The output of helm template is smaller than that, so it only shows a record
+// that is too large by itself.
 func (r *Rendering) size(text []byte) {
 	if len(text) < maxSecret/2 {
 		return
@@ -203,7 +202,7 @@ func (r *Rendering) size(text []byte) {
 	}
 }
 
-// packedSize is how many bytes a text takes in a record.
+// packedSize returns the size of a text in a record.
 func packedSize(text []byte) int {
 	var packed bytes.Buffer
 	writer, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
@@ -219,7 +218,7 @@ func packedSize(text []byte) int {
 	return base64.StdEncoding.EncodedLen(packed.Len())
 }
 
-// Record is the Secret in which helm keeps the release
+// Record returns the Secret in which helm stores the release
 // (helm.sh/helm/v3/pkg/storage/driver, newSecretsObject).
 func (q Question) Record(version int) Object {
 	name := fmt.Sprintf("sh.helm.release.v1.%s.v%d", q.Release, max(version, 1))
@@ -230,5 +229,5 @@ func (q Question) Record(version int) Object {
 	}}, File: recordFile}
 }
 
-// recordFile stands for the template of helm's record.
+// recordFile replaces the template's name in findings about helm's record.
 const recordFile = "(helm's record)"

@@ -9,24 +9,23 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Plan is what follows from the objects alone.
+// Plan is the result of judging the objects alone.
 type Plan struct {
 	Findings []Finding
-	// Try are the objects that the API server is to be asked about.
+	// Try are the objects to be sent to the API server.
 	Try []Object
-	// Record is what helm keeps of the release; nil where it keeps it elsewhere.
+	// Record is helm's record of the release; nil if helm stores it elsewhere.
 	Record *Object
-	// Definitions are the chart's own CustomResourceDefinitions, by the kind that they
-	// define.
+	// Definitions are the chart's own CustomResourceDefinitions, by the kinds that they define.
 	Definitions map[schema.GroupKind]Object
-	// Custom are the objects of those kinds that are not served yet.
+	// Custom are the objects of kinds that the chart defines and that are not served yet.
 	Custom []Object
 
 	all map[key]Object
 }
 
-// Judge finds what needs no API server. The objects are those that Judged returned; they
-// get the namespace that they will stand in.
+// Judge finds problems that show without the API server. The objects are those that Judged
+// returned; Judge sets their namespaces.
 func (q Question) Judge(kinds Kinds, objects []Object) Plan {
 	p := Plan{Definitions: map[schema.GroupKind]Object{}, all: map[key]Object{}}
 	for _, o := range objects {
@@ -66,7 +65,7 @@ func (p Plan) isNamespaced(kind schema.GroupKind) bool {
 	return scope != "Cluster"
 }
 
-// place sets the namespace that helm would create the object in.
+// place sets the namespace in which helm would create the object.
 func (q Question) place(o Object, namespaced bool) {
 	switch {
 	case !namespaced:
@@ -76,8 +75,8 @@ func (q Question) place(o Object, namespaced bool) {
 	}
 }
 
-// judgeNames finds objects without a name, and those that stand in the chart twice. It
-// returns false where there is nothing to ask the API server.
+// judgeNames finds objects without a name, and duplicates. It returns false if the object must
+// not be sent to the API server.
 func (q Question) judgeNames(p *Plan, o Object) bool {
 	if o.GetName() == "" {
 		why, do := q.needsName(o)
@@ -101,10 +100,10 @@ func (q Question) judgeNames(p *Plan, o Object) bool {
 	return true
 }
 
-// needsName says why helm can't create an object without a name, and what to do; why is
-// empty where it can. Helm 3 and 4 look for hooks by name, Helm 3 looks for what is there
-// by name before it installs (helm.sh/helm/v3/pkg/action, existingResourceConflict), and
-// Helm 4's server-side apply needs a name.
+// needsName returns why helm can't create an object without a name, and what to do; why is
+// empty if helm can. Helm 3 and 4 look for hooks by name, Helm 3 looks for existing objects by
+// name before it installs (helm.sh/helm/v3/pkg/action, existingResourceConflict), and Helm 4's
+// server-side apply needs a name.
 func (q Question) needsName(o Object) (why, do string) {
 	const name = "give it a metadata.name in the template"
 	switch {
@@ -128,13 +127,13 @@ func (p Plan) Of(group, kind, namespace, name string) (Object, bool) {
 	return o, found
 }
 
-// maxReleaseName is how long a release's name may be in each major version of Helm: it is
-// the beginning of other names, and a label (helm.sh/helm/v3/pkg/chartutil,
+// maxReleaseName is the maximum length of a release's name in each major version of Helm: the
+// name is the beginning of other names, and a label (helm.sh/helm/v3/pkg/chartutil,
 // ValidateReleaseName; k8s.io/helm/pkg/tiller, releaseNameMaxLen).
 const maxReleaseName = 53
 
-// JudgeRelease finds what is wrong with the release's name; fitting is one with which
-// helm renders all the same.
+// JudgeRelease finds problems of the release's name; fitting is a valid name with which helm
+// can render the chart anyway.
 func JudgeRelease(name string) (findings []Finding, fitting string) {
 	why, do := "", "use lower case letters, digits, '-' and '.'"
 	switch {
@@ -160,7 +159,7 @@ func JudgeRelease(name string) (findings []Finding, fitting string) {
 	return []Finding{{ID: Name, Result: Refused, Why: why, Do: do}}, fitting
 }
 
-// isReleaseName is the form that all majors of Helm ask for.
+// isReleaseName matches the form that all versions of Helm require.
 func isReleaseName(name string) bool {
 	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || strings.Trim(label, "-") != label {

@@ -9,22 +9,21 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Setting is a value of the chart's with which fewer objects are out of the tenant's
-// reach.
+// Setting is a value of the chart that reduces the number of objects out of the tenant's reach.
 type Setting struct {
-	// Set is what --set takes.
+	// Set is an argument of --set.
 	Set string `json:"set"`
-	// Left is how many objects are cluster-scoped with it, of as many as Of without.
+	// Left is the number of cluster-scoped objects with the setting; Of is the number without.
 	Left int `json:"left"`
 	Of   int `json:"of"`
 }
 
-// MaxRenders is how often helm may render the chart in one preflight, to judge it and to
+// MaxRenders limits how often helm renders the chart in one preflight, both to judge it and to
 // find settings that help.
 const MaxRenders = 6
 
-// usual are the values by which charts switch cluster-scoped objects off, the likeliest
-// first; of those that a chart has, some of the first are tried.
+// usual are the values by which charts usually switch cluster-scoped objects off, the likeliest
+// first; the first ones that a chart has are tried.
 var usual = []struct{ path, off string }{
 	{"rbac.create", "false"},
 	{"crds.install", "false"},
@@ -73,10 +72,10 @@ var usual = []struct{ path, off string }{
 	{"apiService.create", "false"},
 }
 
-// Settings are the usual values that a chart has, for it and its subcharts, as --set takes
-// them; text are its default values as helm prints them. After those come guesses, see
-// SubchartSettings. There are at most as many as can be tried with so many renders, of which
-// the last is for all together.
+// Settings returns the usual values that a chart and its subcharts have, as arguments of --set.
+// text is the chart's default values as helm prints them. Guesses follow (SubchartSettings).
+// There are at most as many as can be tried with that many renders, of which the last tries all
+// together.
 func Settings(text []byte, guesses []string, renders int) []string {
 	var values map[string]any
 	if renders < 2 || len(text) > MaxRendered || yaml.Unmarshal(text, &values) != nil {
@@ -98,10 +97,10 @@ func Settings(text []byte, guesses []string, renders int) []string {
 	return found[:min(len(found), renders-1)]
 }
 
-// SubchartSettings are usual values of the subcharts from which objects outside namespaces
-// come. Helm prints the default values of the chart itself alone, so whether a subchart has
-// such a value shows only when the chart is rendered with it. A subchart is named by its
-// folder, which under helm is its alias, where it has one.
+// SubchartSettings returns usual values of the subcharts from which cluster-scoped objects
+// come. helm prints only the default values of the chart itself, so a subchart's values show
+// only by rendering. A subchart is named by its folder, which in helm is its alias if it has
+// one.
 func (q Question) SubchartSettings(kinds Kinds, r Rendered) []string {
 	var sets []string
 	for _, o := range q.outside(kinds, r) {
@@ -119,9 +118,9 @@ func (q Question) SubchartSettings(kinds Kinds, r Rendered) []string {
 	return slices.Compact(sets)
 }
 
-// subchartOf is the path of the values of the subchart that a template lies in, such as
-// "db.metrics" of web/charts/db/charts/metrics/templates/x.yaml; empty for the chart itself
-// and where a name could be read as more than a word.
+// subchartOf returns the path to the values of a template's subchart, such as "db.metrics" for
+// web/charts/db/charts/metrics/templates/x.yaml. It is empty for the chart itself, and if a
+// folder's name could be read as more than one key.
 func subchartOf(file string) string {
 	var names []string
 	parts := strings.Split(file, "/")
@@ -134,13 +133,13 @@ func subchartOf(file string) string {
 	return strings.Join(names, ".")
 }
 
-// subchartName matches the keys below which a setting is looked for. A chart's author
-// chooses them, and a person types the setting into a shell: a key that a shell or --set
-// reads as more than a word is no subchart's.
+// subchartName matches the keys below which a setting is looked for. A chart's author chooses
+// them, and a person types the setting into a shell: a name that a shell or --set would read as
+// more than a word is not used.
 var subchartName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
-// pathsOf finds a path among values, at the root and below the keys that a subchart's
-// values may have, as deep as depth says.
+// pathsOf finds a path in values: at the root, and below keys of subcharts up to the given
+// depth.
 func pathsOf(values map[string]any, path, prefix string, depth int) []string {
 	var found []string
 	if isSwitch(values, strings.Split(path, ".")) {
@@ -175,7 +174,7 @@ func isSwitch(values map[string]any, path []string) bool {
 	return ok
 }
 
-// Outside counts the objects that are in no namespace.
+// Outside counts the cluster-scoped objects.
 func (q Question) Outside(kinds Kinds, r Rendered) int { return len(q.outside(kinds, r)) }
 
 func (q Question) outside(kinds Kinds, r Rendered) []Object {
@@ -189,7 +188,7 @@ func (q Question) outside(kinds Kinds, r Rendered) []Object {
 	return found
 }
 
-// isClusterScoped reports whether a kind that is not served was in no namespace.
+// isClusterScoped reports whether a kind that is not served was cluster-scoped.
 func isClusterScoped(o Object) bool {
 	return slices.Contains([]string{"PodSecurityPolicy", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}, o.GetKind())
 }
@@ -202,14 +201,13 @@ func (s Setting) String() string {
 	return fmt.Sprintf("with --set %s %d of %d cluster-scoped objects are left", s.Set, s.Left, s.Of)
 }
 
-// LeavesOutside reports whether findings refuse objects that are in no namespace.
+// LeavesOutside reports whether findings refuse cluster-scoped objects.
 func LeavesOutside(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Refused && f.ID == ClusterScoped })
 }
 
-// TrySettings returns the settings that help, the most helpful first; left renders with
-// some of them and counts the objects that are left of all. Where several help, all
-// together are tried last.
+// TrySettings returns the settings that help, the most helpful first; left renders with some of
+// them and counts the remaining objects. If several help, all together are tried last.
 func TrySettings(all int, settings []string, left func(set ...string) (int, error)) ([]Setting, error) {
 	var helpful []Setting
 	var sets []string

@@ -224,8 +224,8 @@ var beyond = []struct {
 		how: "keep the node's kernel and container runtime up to date; tenants that must not share a kernel need nodes of their own"},
 }
 
-// order returns the rank of a row in a report: controls, then the table, then what was
-// not tried.
+// order returns the rank of a row in a report: controls, then the table, then attempts that
+// were not tried.
 func order(r Row) int {
 	if i := slices.IndexFunc(table, func(a *Attempt) bool { return a.ID == r.Attempt }); i >= 0 {
 		return 1 + i

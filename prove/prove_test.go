@@ -248,8 +248,8 @@ func TestAnotherUserThanAsked(t *testing.T) {
 	}
 }
 
-// A webhook's refusal of a pod that tries several things says for none of them that
-// it is refused, in whatever words.
+// A webhook's refusal of a pod that tries several things at once is not a refusal of each of
+// them, whatever its message.
 func TestOneRefusalOfManyThings(t *testing.T) {
 	tenant := target("a")
 	rows := tenant.Judge(exchange(tenant, func(r Request) Answer {

@@ -18,7 +18,7 @@ var (
 	controlAccount = &Attempt{ID: "control-account", What: "ask the API server who it is", As: []Role{Account},
 		request: func(*Target, string) *ask { return whoAmI() }}
 
-	// What the benchmarks require a tenant to be able to do for itself.
+	// The benchmarks require that a tenant can do this for itself.
 	controlPolicy = &Attempt{ID: "control-network-policy", What: "make a NetworkPolicy of its own", As: onlyDeployer, Optional: true,
 		Benchmarks: []string{"MTB-PL2-BC-OPS-4 Create Network Policies"},
 		request: func(_ *Target, ns string) *ask {

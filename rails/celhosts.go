@@ -48,8 +48,8 @@ const (
 	// hostURL matches a URL, or the host alone. It has no user, which could be taken for
 	// the host. The value is in lower case.
 	hostURL = `^([a-z][a-z0-9+.-]*://)?([a-z0-9*.-]+)(:[0-9]+)?(/.*)?$`
-	// publishedHosts is the annotation by which Gardener publishes hosts, or those that the
-	// object's own spec has, which other rules judge: publishedOwn is its value then.
+	// publishedHosts is the annotation by which Gardener publishes hosts; with the value
+	// publishedOwn it publishes the hosts in the object's own spec, which other rules judge.
 	publishedHosts = "dns.gardener.cloud/dnsnames"
 	publishedOwn   = "*"
 	allowedHosts   = `" + (variables.hosts == [""] ? "none" : variables.hosts.join(", "))`

@@ -86,8 +86,8 @@ func OfClaim(c *corev1.PersistentVolumeClaim) *Demand {
 	return &Demand{Volumes: []string{c.Spec.VolumeName}}
 }
 
-// OfTemplate returns the demand of a pod template and the claim templates beside it; nil
-// for nothing that is judged.
+// OfTemplate returns the demand of a pod template and its claim templates; nil if nothing in
+// them is judged.
 func OfTemplate(spec *corev1.PodSpec, claims ...corev1.PersistentVolumeClaim) *Demand {
 	d := &Demand{Class: spec.PriorityClassName, Storage: DirectStorage(spec), Drivers: InlineDrivers(spec)}
 	for _, volume := range spec.Volumes {

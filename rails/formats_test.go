@@ -40,9 +40,8 @@ func recorded(t *testing.T, file string) tenant.Tenant {
 	return team.WithDefaults()
 }
 
-// TestFormats: what a released version wrote on a namespace is what this one would write for
-// the same tenant, whose record it wrote, too; and it is taken away again, to what was there
-// before.
+// TestFormats: a released version's annotations and record of a namespace are read as this
+// version would write them, and removing the tenant restores the namespace's earlier state.
 func TestFormats(t *testing.T) {
 	for _, test := range []struct{ namespace, record, before string }{
 		{"namespace-2.json", "record-2-guard-rails.yaml", "baseline"},
@@ -74,8 +73,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestNewerFormat: what a newer version wrote for one tenant of a namespace stays when this
-// one changes another's, and what this one knows of it counts.
+// TestNewerFormat: settings that a newer version wrote for one tenant of a namespace stay when
+// this version changes another tenant's, and the known ones count.
 func TestNewerFormat(t *testing.T) {
 	live := written(t, "namespace-newer.json")
 	mine := recorded(t, "record-2-guard-rails.yaml")

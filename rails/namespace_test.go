@@ -97,7 +97,7 @@ func TestRailsComeAndGo(t *testing.T) {
 	}
 }
 
-// What an admin changes by hand while the tenant is there is the admin's.
+// A label that an admin changes by hand while the tenant exists stays the admin's.
 func TestALabelChangedByHand(t *testing.T) {
 	live := namespace(nil)
 	labels, annotations, err := NamespaceMeta(team("a", tenant.Rails{PodSecurity: "baseline"}), "shared", live)

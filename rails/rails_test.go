@@ -101,8 +101,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Each policy judges one kind of objects, since the API server fills the status of one
-// for several kinds with warnings about types; but for the one for every kind.
+// Each policy judges one kind of objects, except the one for every kind: the API server fills
+// the status of a policy for several kinds with warnings about types.
 func TestPolicies(t *testing.T) {
 	var policies, bindings []string
 	for _, object := range Policies(Priorities{}, tenant.GuardEnforce, tenant.GuardWarn) {
