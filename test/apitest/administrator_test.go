@@ -40,7 +40,7 @@ func TestAdministrator(t *testing.T) {
 			w.lastGrant(t, u, team.name)
 			u.must(t, "init", team.name, "--engine", engine, "--namespaces", team.a+","+team.b, "--create-namespaces", "--quota", "pods=5", "--network", "isolated", "--wait=false", "--user", "ann")
 			u.must(t, "init", team.name, "--limits", "max.memory=8Gi", "--wait=false")
-			// Nobody else's tests let this person in, where it would be said.
+			// No other test grants anything to this user, which init would report.
 			bob := "bob-of-" + team.name
 			u.must(t, "grant", team.name, "--user", bob)
 			if r := u.must(t, "revoke", team.name, "--user", bob); strings.Contains(r.stderr, "Warning") {

@@ -59,9 +59,8 @@ func asPolicy(err error) error {
 	return nil
 }
 
-// TestTheAdmissionPolicy acts as a tenant's Tiller to which a mistake of
-// somebody's has given every right in its home namespace: what is refused then
-// is refused by the policy alone.
+// TestTheAdmissionPolicy acts as a tenant's Tiller to which somebody granted every right in its
+// home namespace by mistake: only the policy can refuse then.
 func TestTheAdmissionPolicy(t *testing.T) {
 	t.Parallel()
 	for _, storage := range []string{"secret", "configmap"} {
@@ -72,7 +71,7 @@ func TestTheAdmissionPolicy(t *testing.T) {
 			secrets, configMaps := tiller.CoreV1().Secrets(team.home), tiller.CoreV1().ConfigMaps(team.home)
 			ctx := t.Context()
 
-			// What Tiller does all day, with the rights that it has by itself.
+			// Tiller's normal work, with its normal rights.
 			record := func(name string) error {
 				if storage == "secret" {
 					_, err := secrets.Create(ctx, releaseSecret(name), metav1.CreateOptions{})

@@ -76,7 +76,8 @@ func TestWhatOthersMade(t *testing.T) {
 			refusal := c.make(t, team)
 			before := w.versions(t, team)
 			admin := w.admin(t)
-			// A home that is named is one that may be there; its content is not.
+			// A home namespace that the admin names may exist already; its content still needs
+			// --adopt.
 			if c.name != "home namespace" {
 				admin.fails(t, 1, []string{refusal, "not made by helm-tenant", "--adopt", team.name}, initArgs(team, "--home-namespace", team.home)...)
 			}
@@ -87,9 +88,9 @@ func TestWhatOthersMade(t *testing.T) {
 			admin.must(t, initArgs(team, "--adopt")...)
 			want, got := w.dump(t, reference), w.dump(t, team)
 			if c.name == "Tiller of helm init" {
-				want = w.dump(t, inConfigMaps) // where its releases are already
+				want = w.dump(t, inConfigMaps) // where its releases already are
 			}
-			// That they were there is not forgotten: they are not ours to remove.
+			// The namespace existed before, which is recorded: helm-tenant must not delete it.
 			key := "Namespace /TEAM-tiller"
 			if label := `"app.kubernetes.io/managed-by"`; strings.Contains(got[key], label) {
 				t.Errorf("the home namespace, which was there, is labelled as made by helm-tenant:\n%s", got[key])
@@ -109,8 +110,8 @@ func TestWhatOthersMade(t *testing.T) {
 	}
 }
 
-// TestAdoptOfATillerMadeByHand: where its releases are is told from however it is
-// started. A Tiller that is started with another storage finds none of them.
+// TestAdoptOfATillerMadeByHand: the storage of its releases is found however it is started. A
+// Tiller that is started with another storage finds none of them.
 func TestAdoptOfATillerMadeByHand(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -169,8 +170,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestAdoptKeepsTillersSettings: those that a tenant's Tiller can have are taken over,
-// and the rest is said. In a tenants file all of them stand, or are not wanted.
+// TestAdoptKeepsTillersSettings: settings that a tenant's Tiller can have are kept, and the
+// others are reported. A tenants file must list all settings that are to stay.
 func TestAdoptKeepsTillersSettings(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -243,16 +244,15 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 	})
 }
 
-// TestAdoptTakesForeignRights: what an account made by hand has goes, whatever else of
-// it is there, and whatever a run that was killed made of it. Without --adopt it is
-// named.
+// TestAdoptTakesForeignRights: the rights of an account made by hand are removed, in whatever
+// state the account is and whatever an interrupted run left. Without --adopt they are reported.
 func TestAdoptTakesForeignRights(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	for _, c := range []struct {
 		name, engine, account string
-		make                  bool // the account is there
-		labelled              bool // and was adopted before
+		make                  bool // the account exists
+		labelled              bool // the account was adopted before
 	}{
 		{"no account yet", "tiller", "tiller", false, false},
 		{"account tiller and no Deployment", "tiller", "tiller", true, false},
@@ -403,10 +403,10 @@ func TestSystemNamespace(t *testing.T) {
 // forget removes a tenant from a namespace that outlives the test, so that the
 // test can run again.
 func (w *world) forget(t *testing.T, tenant, namespace string) {
-	ctx := context.Background() // a cleanup's test is over
+	ctx := context.Background() // the test's own context has ended at cleanup
 	for _, resource := range own {
 		if resource.Resource == "services" {
-			continue // can not be deleted together, and there is none
+			continue // has no deletecollection, and there is none
 		}
 		err := w.dynamic.Resource(resource).Namespace(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "helm-tenant/tenant=" + tenant})
 		if err != nil {
@@ -436,7 +436,7 @@ func TestSharedHome(t *testing.T) {
 			must(t, err)
 		}},
 		{"Pod", func(t *testing.T, ns string) {
-			eventually(t, "a pod", func() error { // once its service account is there
+			eventually(t, "a pod", func() error { // as soon as its service account exists
 				_, err := w.root.CoreV1().Pods(ns).Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
 					Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "example.com/x"}}}}, metav1.CreateOptions{})
 				return err
@@ -488,8 +488,8 @@ func TestConfigMapStorage(t *testing.T) {
 	admin.wroteNothing(t)
 }
 
-// TestAServerWithoutAdmissionPolicies is one before Kubernetes 1.30: it answers
-// for the kind as any server does for one that it does not have.
+// TestAServerWithoutAdmissionPolicies simulates Kubernetes before 1.30, which answers a request
+// for the kind as for any unknown kind.
 func TestAServerWithoutAdmissionPolicies(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -534,8 +534,8 @@ func (w *world) helmInit(t *testing.T, namespace string) (*appsv1.Deployment, *c
 	return deployment, service
 }
 
-// TestAForgedRecord is one that somebody who may write in any namespace put
-// there, to lead the verbs of admins to it.
+// TestAForgedRecord: somebody who may write in a namespace put a forged record there, to
+// mislead the verbs of admins.
 func TestAForgedRecord(t *testing.T) {
 	t.Parallel()
 	w, made := start(t), newTeam()

@@ -24,7 +24,7 @@ import (
 func answer(w http.ResponseWriter, code int, reason metav1.StatusReason, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(metav1.Status{ // who is gone gets none
+	_ = json.NewEncoder(w).Encode(metav1.Status{ // a client that is gone gets no answer
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
 		Status:   metav1.StatusFailure, Code: int32(code), Reason: reason, Message: message,
 	})
@@ -64,7 +64,7 @@ var faults = map[string]hook{
 	},
 }
 
-// on lets a fault come where the request matches.
+// on returns a hook that applies fault to matching requests.
 func on(matches func(*http.Request) bool, fault hook) hook {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		return matches(r) && fault(w, r)
@@ -89,7 +89,7 @@ func TestNobodyListens(t *testing.T) {
 			t.Errorf("it took %v: %v", r.took, r)
 		}
 	}
-	// A tenant that is known needs no server to be told; its Tiller does.
+	// whoami knows the tenant without a server, but not whether its Tiller is ready.
 	u.env = []string{"HELM_TENANT=" + team.name}
 	r := u.run(t, "whoami")
 	if r.code != 1 || !strings.Contains(r.stdout, team.home) || !strings.Contains(r.stderr, "refused") {
@@ -208,7 +208,7 @@ func TestMembersAndABadServer(t *testing.T) {
 				}
 			}
 			same(t, "members", []string{"User leaves", "User stays"}, w.members(t, team))
-			// A member who is told "can no longer use" can not.
+			// If the command prints "can no longer use", it must be true.
 			admin.must(t, "grant", team.name, "--user", "comes")
 			admin.must(t, "revoke", team.name, "--user", "leaves")
 			same(t, "members", []string{"User comes", "User stays"}, w.members(t, team))

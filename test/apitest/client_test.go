@@ -268,7 +268,7 @@ func TestWhoami(t *testing.T) {
 		"namespace": team.a, "namespaces": []any{team.a, team.b},
 		"tiller": map[string]any{"pods": 1.0, "ready": 0.0, "version": "v2.17.0", "answers": true, "answer": "v2.17.0", "ignoredSettings": []any{}},
 	}
-	// Helm knows best whether Tiller answers; here it says so.
+	// This server reports no pod as ready.
 	same(t, "whoami, no pod ready", want, whoami(0))
 	_, err := w.root.CoreV1().Pods(team.home).UpdateStatus(t.Context(), ready(pod), metav1.UpdateOptions{})
 	must(t, err)

@@ -55,8 +55,8 @@ func TestDestroySavesWhatIsWrittenMeanwhile(t *testing.T) {
 	}
 }
 
-// TestDestroyRefusesWhatIsInstalledMeanwhile is the same where releases are not to be
-// left behind: the tenant stays, and init gives it back its rights.
+// TestDestroyRefusesWhatIsInstalledMeanwhile: a release appears during a destroy that must not
+// leave releases behind. The tenant stays, and init gives it its rights again.
 func TestDestroyRefusesWhatIsInstalledMeanwhile(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -150,8 +150,8 @@ func TestDestroyTakesHelmsRecordsOnly(t *testing.T) {
 	same(t, "Secrets with helm's label", 3, len(w.helmRecords(t, team.a)))
 }
 
-// TestDestroyLeavesAHomeWithOthersThings, of whatever kind; but what every namespace
-// has by itself, or what stands about it, keeps none.
+// TestDestroyLeavesAHomeWithOthersThings: other objects of any kind keep the home namespace,
+// except those that every namespace has, and those that describe it.
 func TestDestroyLeavesAHomeWithOthersThings(t *testing.T) {
 	t.Parallel()
 	w := start(t)

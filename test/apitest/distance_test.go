@@ -15,7 +15,7 @@ import (
 	"helm-tenant/test/records"
 )
 
-// rancherPath is where a proxy such as Rancher's serves a cluster's API.
+// rancherPath is the path under which a proxy such as Rancher serves a cluster's API.
 const rancherPath = "/k8s/clusters/c-1"
 
 // route is a way to the API server that counts what goes along it.
@@ -35,9 +35,9 @@ func (r *route) take() []string {
 	return taken
 }
 
-// behind is the user with a kubeconfig that leads through a proxy which serves the API
-// under a path, as Rancher does, and the route. Requests outside the path are not found,
-// as there. hold is called before a request is passed on; it may answer it.
+// behind returns the user with a kubeconfig for a proxy that serves the API under a path, as
+// Rancher does, and the proxy. Requests outside the path are answered with 404, as Rancher
+// does. hold is called before a request is passed on; it may answer the request itself.
 func (u *user) behind(t *testing.T, hold hook) (*user, *route) {
 	t.Helper()
 	way := &route{}
@@ -93,7 +93,7 @@ var verbsCounted = []counted{
 	{"tenants", 17, 0},
 	{"releases TEAM", 8, 0},
 	{"audit TEAM", 54, 0}, // the records of Tillers come in small pages,
-	{"audit", 54, 0},      // and of quotas and limits where some tenant asks for them
+	{"audit", 54, 0},      // and quotas and limits, if a tenant has them
 	{"export TEAM", 17, 0},
 	{"export", 17, 0},
 	{"apply -f FILE", 21, 0},
@@ -101,7 +101,7 @@ var verbsCounted = []counted{
 	{"grant TEAM --user carol", 12, 0},
 	{"revoke TEAM --user carol", 37, 0},
 	{"prove TEAM", 68, 10},            // each attempt is a request
-	{"freeze TEAM --reason x", 90, 1}, // it tries until the policy holds: some 65 on quiet cores
+	{"freeze TEAM --reason x", 90, 1}, // it tries until the policy is enforced: some 65 requests on idle processors
 	{"thaw TEAM", 60, 1},
 	{"use TEAM", 6, 0},
 	{"migrate TEAM --dry-run", 36, 2}, // the records and quotas of each namespace
@@ -191,8 +191,8 @@ func distant(made team) [][]string {
 	}
 }
 
-// TestASlowAPIServer answers each request after half a second: a run lasts longer than
-// --request-timeout, which is that of one request.
+// TestASlowAPIServer: each request takes half a second, so that a run takes longer than
+// --request-timeout, which limits one request.
 func TestASlowAPIServer(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -245,9 +245,9 @@ func TestASlowPage(t *testing.T) {
 	}
 }
 
-// TestAThrottledAPIServer lets few requests a second pass, and refuses the others with 429
-// and Retry-After. What passes is what is asked of a server that refuses nothing, but for
-// some pages more or less of what other tests make meanwhile.
+// TestAThrottledAPIServer: the server lets few requests a second pass, and answers the others
+// with 429 and Retry-After. The number of requests that pass is the same as without throttling,
+// except for pages with objects that other tests create at the same time.
 func TestAThrottledAPIServer(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()

@@ -15,8 +15,8 @@ import (
 	"helm-tenant/test/parts"
 )
 
-// define makes the API server serve kinds of other projects until the test ends, as these
-// projects define them. Other tests must not run meanwhile: an audit looks at what is
+// define makes the API server serve kinds of other projects until the test ends, with these
+// projects' definitions. Other tests must not run at the same time: an audit reads what is
 // served.
 func (w *world) define(t *testing.T, kubeconfig string, kinds ...string) {
 	t.Helper()
@@ -37,8 +37,8 @@ func (w *world) define(t *testing.T, kubeconfig string, kinds ...string) {
 	}
 }
 
-// TestGitOpsExports: what export writes for Argo CD and Flux is what their own definitions
-// allow, and what it makes for Flux is the tenant's own.
+// TestGitOpsExports: the exported objects for Argo CD and Flux are valid by the projects' own
+// definitions, and those for Flux are the objects of init.
 func TestGitOpsExports(t *testing.T) {
 	w, team := start(t), newTeam()
 	admin := w.admin(t)
@@ -89,7 +89,7 @@ func TestGitOpsExports(t *testing.T) {
 		t.Errorf("the revoke: %v", r)
 	}
 
-	// A freeze holds it, and says so.
+	// A freeze applies to the account, and names the reason.
 	if r := admin.must(t, "freeze", team.name, "--reason", "INC-1"); !strings.Contains(r.stderr, "holds service account flux") {
 		t.Errorf("the freeze: %v", r)
 	}
@@ -127,8 +127,8 @@ func TestGitOpsExports(t *testing.T) {
 	gone(team.b)
 }
 
-// TestFluxAccountOfSomebody: an account of the name that a member made before, with our label
-// or with --adopt, is not taken over: its tokens end.
+// TestFluxAccountOfSomebody: an existing account of that name that a member made, with our
+// label or with --adopt, is created again: its tokens become invalid.
 func TestFluxAccountOfSomebody(t *testing.T) {
 	t.Parallel()
 	w := start(t)

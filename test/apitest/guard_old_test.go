@@ -32,8 +32,8 @@ func (w *world) withToken(t *testing.T, namespace, account string) dynamic.Inter
 	return dynamic.NewForConfigOrDie(config)
 }
 
-// oldChart makes what the guard refuses, as a chart of before the guard did: a Service
-// with external IPs where they are set, and a binding for somebody outside.
+// oldChart has objects that the guard would refuse, as a chart from before the guard: a Service
+// with external IPs if they are set, and a binding for an outsider.
 const oldChart = `
 apiVersion: v1
 kind: Service

@@ -11,10 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestTheGuardOfStatus: nobody in a tenant's namespace sets the addresses of a load balancer.
-// The roles admin and edit have no right to a status; who has one by another role is held in
-// that of a Service, by which kube-proxy takes over traffic, and not in that of an Ingress,
-// which a controller of the tenant's own may have to write.
+// TestTheGuardOfStatus: nobody in a tenant's namespace can set the addresses of a load
+// balancer. The roles admin and edit have no right to a status. For a subject that has it by
+// another role, the guard refuses addresses in the status of a Service, by which kube-proxy
+// takes over traffic, and not in that of an Ingress, which a controller of the tenant's own may
+// have to write.
 func TestTheGuardOfStatus(t *testing.T) {
 	t.Parallel()
 	w, team, actors := guardedTeam(t)

@@ -42,7 +42,8 @@ func byGuard(err error, kind string) error {
 	return nil
 }
 
-// parsed is an object in YAML; NS, B and HOST stand for a team's namespaces and host.
+// parsed returns an object from YAML; NS, B and HOST are replaced by a team's namespaces and
+// host.
 func parsed(t *testing.T, made team, text string) *unstructured.Unstructured {
 	t.Helper()
 	text = strings.NewReplacer("NS", made.a, "OWN", made.b).Replace(text)
@@ -92,8 +93,8 @@ func ingress(annotations, host string) string {
 	return fmt.Sprintf(routes, annotations, "rules: [{"+host+"http: {paths: [{path: /, pathType: Prefix, backend: "+backend+"}]}}]")
 }
 
-// attempts are creations; refusedBy is the policy that must refuse, empty where it must
-// be allowed.
+// attempts are requests to create objects; refusedBy is the policy that must refuse, empty if
+// the request must be allowed.
 func attempts() []struct{ what, refusedBy, object string } {
 	type attempt = struct{ what, refusedBy, object string }
 	const high = "priorityClassName: system-node-critical, "
@@ -186,8 +187,8 @@ var guardPolicies = []string{
 	"podgroups", "pods", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "roles", "services", "statefulsets", "tlsroutes", "workloads", "xlistenersets",
 }
 
-// classes makes the PriorityClasses of these tests, before any tenant: the policies
-// name those that are harmless. A group of pods can't have a class of Kubernetes' own.
+// classes creates the PriorityClasses of these tests before any tenant: the policies name the
+// harmless ones. A group of pods can't have a class of Kubernetes' own.
 func (w *world) classes(ctx context.Context) error {
 	for name, value := range map[string]int32{"guard-allowed": 5, "guard-low": -5, "guard-high": 1000} {
 		class := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}
@@ -198,9 +199,9 @@ func (w *world) classes(ctx context.Context) error {
 	return nil
 }
 
-// guardedTeam is a tenant with all that the guard holds, and those who may act in its
-// namespace: its deployer, a person with direct rights, one with those of edit, an
-// account of elsewhere, and one of its own with a token of its own.
+// guardedTeam returns a tenant with all guard rails, and users that may write in its namespace:
+// its deployer, a person with direct rights, one with the role edit, an account of another
+// namespace, and one of its own with a token.
 func guardedTeam(t *testing.T) (w *world, made team, actors map[string]dynamic.Interface) {
 	t.Helper()
 	w, made = start(t), newTeam()
@@ -230,8 +231,8 @@ func guardedTeam(t *testing.T) (w *world, made team, actors map[string]dynamic.I
 	return w, made, actors
 }
 
-// TestTheGuard has three who are no admins of the namespace create what the policies
-// refuse and what they let through, and an admin all of it.
+// TestTheGuard: three users who are no admins of the namespace create objects that the policies
+// refuse and objects that they allow; an admin creates all of them.
 func TestTheGuard(t *testing.T) {
 	t.Parallel()
 	w, team, actors := guardedTeam(t)
@@ -259,7 +260,7 @@ func TestTheGuard(t *testing.T) {
 	}
 }
 
-// TestTheGuardOfUpdates: what is there already may stay, and nothing may be added.
+// TestTheGuardOfUpdates: existing violations may stay, and nothing may be added.
 func TestTheGuardOfUpdates(t *testing.T) {
 	t.Parallel()
 	w, team, actors := guardedTeam(t)

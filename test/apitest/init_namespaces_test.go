@@ -60,10 +60,10 @@ func TestNamespacesOfAnotherTenant(t *testing.T) {
 		second.fails(t, 1, []string{other.home, other.name, "--home-namespace"},
 			append([]string{"init", team.name, "--namespaces", team.a, "--create-namespaces", "--home-namespace", other.home, "--wait=false"}, flags...)...)
 	}
-	// Nor is a namespace of another's this one's home.
+	// Another tenant's namespace can't be the home namespace.
 	second.fails(t, 1, []string{other.a, other.name, "--home-namespace"},
 		"init", team.name, "--namespaces", team.a, "--create-namespaces", "--home-namespace", other.a, "--adopt", "--wait=false")
-	// Nor its own home one of its own namespaces.
+	// A home namespace can't be one of the tenant's namespaces.
 	second.fails(t, 2, []string{team.home, "home namespace"}, "init", team.name, "--namespaces", team.home, "--create-namespaces", "--wait=false")
 	second.wroteNothing(t)
 	same(t, "the other tenant", before, w.versions(t, other))

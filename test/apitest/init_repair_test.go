@@ -48,8 +48,7 @@ func TestAnythingMissingComesBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// A command that names everything, since the record may be among what is
-		// gone.
+		// The command names everything, since the record may be deleted.
 		admin.must(t, initArgs(team)...)
 		same(t, fmt.Sprintf("the tenant after the loss of %v", subset), want, w.dump(t, team))
 	}
@@ -87,7 +86,7 @@ func TestDamageIsRepaired(t *testing.T) {
 		}
 		same(t, fmt.Sprintf("the tenant after %v", damage), want, w.dump(t, team))
 	}
-	// What others put beside ours stays theirs.
+	// Changes of others to other fields stay.
 	for _, harmless := range []struct{ resource, namespace, name, patch string }{
 		{"namespaces", "", team.a, `{"metadata":{"labels":{"cost-center":"7"},"annotations":{"owner":"them"}}}`},
 		{"deployments", team.home, "tiller-deploy", `{"metadata":{"annotations":{"note":"x"}},"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`},

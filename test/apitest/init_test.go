@@ -30,8 +30,8 @@ func initArgs(made team, more ...string) []string {
 	return append([]string{"init", made.name, "--namespaces", made.a + "," + made.b, "--create-namespaces", "--user", "alice", "--wait=false"}, more...)
 }
 
-// made are the writes that make a tenant of a home namespace and of others, none
-// of which is there before.
+// made returns the writes that create a tenant with a new home namespace and other new
+// namespaces.
 func made(name, home string, namespaces ...string) []string {
 	out := lines(`
 		create namespaces ` + home + `

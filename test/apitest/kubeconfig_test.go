@@ -72,7 +72,7 @@ func TestKubeconfig(t *testing.T) {
 		t.Errorf("helm-tenant with that kubeconfig: %v", r)
 	}
 
-	// Nothing that somebody else wrote is lost; what is ours is written again.
+	// The settings of others stay; the tenant's are written again.
 	member.must(t, "kubeconfig", team.name, "--output-file", file, "--each-namespace")
 	before, err := os.ReadFile(member.kubeconfig)
 	must(t, err)

@@ -1,7 +1,6 @@
-// Package apitest tests the verbs of helm-tenant against a real API server. The
-// real binary runs, as users whom the API server knows by their certificates;
-// what it did is read from the cluster by client-go, and what it asked for from
-// the API server's audit log. No pod runs: what needs one is tested elsewhere.
+// Package apitest tests the verbs of helm-tenant against a real API server. The real program
+// runs, as users with certificates. The tests check the objects with client-go, and the
+// requests in the API server's audit log. No pod runs.
 package apitest
 
 import (
@@ -23,8 +22,8 @@ import (
 	"helm-tenant/test/testcluster"
 )
 
-// dir holds the audit log and the homes of all users; TestMain makes
-// and removes it.
+// dir contains the audit log and the home folders of all users; TestMain creates and removes
+// it.
 var dir string
 
 func TestMain(m *testing.M) {
@@ -41,7 +40,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	code := testcluster.Main(m, testcluster.Options{AuditLog: auditLog(), APIServerArgs: []string{
-		// Groups of pods, of which the guard holds the priority.
+		// The guard judges the priority of groups of pods.
 		"--feature-gates=GenericWorkload=true", "--runtime-config=scheduling.k8s.io/v1beta1=true",
 	}})
 	os.RemoveAll(dir)
@@ -64,8 +63,8 @@ type world struct {
 	// namespaced are the kinds of objects that stand in namespaces.
 	namespaced []schema.GroupVersionResource
 
-	// firstWrites are those of the first init in this cluster, which also makes
-	// what the cluster has once.
+	// firstWrites are the writes of the first init in this cluster, which include the shared
+	// objects.
 	firstWrites []string
 }
 
@@ -75,8 +74,8 @@ var shared struct {
 	err  error
 }
 
-// start returns the shared world, in which one tenant is there already: so no
-// test's tenant is the one that makes what the cluster has once.
+// start returns the shared world, which has a tenant already: so no test's tenant is the one
+// whose init creates the shared objects.
 func start(t *testing.T) *world {
 	t.Helper()
 	cluster := testcluster.Get(t)

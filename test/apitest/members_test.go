@@ -41,8 +41,8 @@ func TestGrantAndRevoke(t *testing.T) {
 		{"grant TEAM --user alice --group devs --service-account ci:bot",
 			[]string{"user alice could already use tenant TEAM", "group devs could already use tenant TEAM", "service account ci:bot could already use tenant TEAM"},
 			[]string{"Group devs", "ServiceAccount ci:bot", "User alice"}, nil},
-		// Lists, repeated flags, both, and one that is there among new ones. A
-		// user and a group of one name are two.
+		// Lists, repeated flags, both together, and an existing member among new ones. A user
+		// and a group of the same name are two members.
 		{"grant TEAM --user bob,carol --user dave --user alice --group bob,ops --service-account ci:a,ci:b --service-account x:y",
 			nil,
 			[]string{"Group bob", "Group devs", "Group ops", "ServiceAccount ci:a", "ServiceAccount ci:b", "ServiceAccount ci:bot", "ServiceAccount x:y", "User alice", "User bob", "User carol", "User dave"}, update},
@@ -82,8 +82,8 @@ func TestGrantAndRevoke(t *testing.T) {
 	same(t, "members after init", []string{"Group devs", "User alice"}, w.members(t, team))
 }
 
-// words are those of a command, with the team's name in place of TEAM. Double
-// quotes stay: they are for helm-tenant, not for a shell.
+// words splits a command, with the team's name for TEAM. Double quotes stay: they are for
+// helm-tenant, not for a shell.
 func words(command string, made team) []string {
 	return strings.Fields(strings.ReplaceAll(command, "TEAM", made.name))
 }
@@ -402,7 +402,7 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 		for _, way := range s.Ways {
 			binding, _, _ := strings.Cut(way, ":  ")
 			parts := strings.Split(binding, " -> ")
-			// Through somebody else, who may be of another test.
+			// The way leads through another account, possibly of another test.
 			if account := strings.HasPrefix(parts[0], "service account ") && parts[0] != s.Subject; account || len(parts) != 3 {
 				through[s.Subject] += way
 				continue
@@ -437,7 +437,7 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 			t.Errorf("%q is not said: %v", word, text)
 		}
 	}
-	// What is said is so: the API server lets them, and does not let carol.
+	// The report is true: the API server allows it to them, and not to carol.
 	a := w.userNamed(t, alice)
 	eventually(t, "alice's way", func() error { return a.may(t, true, access("create", "", "pods", "exec", team.home)) })
 	c := w.userNamed(t, carol)

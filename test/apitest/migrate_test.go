@@ -164,8 +164,7 @@ func TestMigrateRefuses(t *testing.T) {
 	}
 }
 
-// TestMigrateWithTooFewRights: what is missing for the whole way is said before its
-// first step.
+// TestMigrateWithTooFewRights: rights that any step needs are reported before the first step.
 func TestMigrateWithTooFewRights(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -438,8 +437,8 @@ func TestMigrateAndWork(t *testing.T) {
 	})
 }
 
-// TestMigrateMissesWhatItWrote: before anybody has Helm 3, every revision must be there,
-// not the newest alone; the same command again writes it.
+// TestMigrateMissesWhatItWrote: all revisions must exist before members can use Helm 3, not
+// only the newest; the same command again writes the missing ones.
 func TestMigrateMissesWhatItWrote(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -461,8 +460,8 @@ func TestMigrateMissesWhatItWrote(t *testing.T) {
 	same(t, "records", []string{"web.v1", "web.v2"}, w.helmRecords(t, team.a))
 }
 
-// TestMigrateWaitsUntilTillerStops: a pod that does not end holds it up, and the same
-// command again goes on.
+// TestMigrateWaitsUntilTillerStops: a pod that does not end makes migrate fail, and the same
+// command again continues.
 func TestMigrateWaitsUntilTillerStops(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -482,8 +481,8 @@ func TestMigrateWaitsUntilTillerStops(t *testing.T) {
 	admin.must(t, "migrate", team.name)
 }
 
-// TestMigrateVerifies gives it a helm that does not find what it should: then there
-// is no way to the end, and it can be tried again with another, or gone back.
+// TestMigrateVerifies: with a helm that does not find the releases, the migration can't be
+// finished; it can be repeated with another helm, or aborted.
 func TestMigrateVerifies(t *testing.T) {
 	t.Parallel()
 	w := start(t)

@@ -21,8 +21,8 @@ func (w *world) deleteNamespace(t *testing.T, name string) {
 	})
 }
 
-// TestMigrateWithoutNamespace: a namespace that disappears after Tiller was stopped holds
-// up neither the way back nor the way to the end, and what is gone of the releases is named.
+// TestMigrateWithoutNamespace: a namespace that is deleted after Tiller was stopped prevents
+// neither --abort nor --finish, and lost releases are named.
 func TestMigrateWithoutNamespace(t *testing.T) {
 	t.Parallel()
 	w := start(t)

@@ -113,9 +113,9 @@ func TestOwners(t *testing.T) {
 	})
 }
 
-// TestOwnersWithoutLabels: an owner grants and revokes where a binding has lost a label that
-// an owner may not write. Where it is the tenant's label, the error names what an
-// administrator types.
+// TestOwnersWithoutLabels: an owner can grant and revoke although a binding lost a label that
+// an owner may not write. If it is the tenant's label, the error names the administrator's
+// command.
 func TestOwnersWithoutLabels(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -196,7 +196,7 @@ func TestMembersFrom(t *testing.T) {
 	admin.wroteNothing(t)
 	same(t, "members", []string{"User bob", "User oncall"}, w.members(t, team))
 
-	// What is exported makes the same, and names nobody whom the owners let in.
+	// The export makes the same tenant, and does not name the members that owners added.
 	exported := admin.must(t, "export", team.name).stdout
 	if !strings.Contains(exported, "membersFrom: owners") || !strings.Contains(exported, dana.name) || strings.Contains(exported, "bob") || strings.Contains(exported, "oncall") {
 		t.Errorf("exported was %s", exported)

@@ -85,7 +85,7 @@ func (w *world) disown(t *testing.T, namespace, name string) {
 	must(t, err)
 }
 
-// says fails unless the words are said on stdout or stderr.
+// says fails the test unless stdout or stderr contain the words.
 func says(t *testing.T, r result, words ...string) {
 	t.Helper()
 	for _, word := range words {
@@ -95,8 +95,8 @@ func says(t *testing.T, r result, words ...string) {
 	}
 }
 
-// TestMigrateStampsOwnership: what a Tiller made is deleted by Helm 4 once the migration
-// is finished, and was not before.
+// TestMigrateStampsOwnership: Helm 4 deletes a Tiller's objects after the migration is
+// finished, and not before.
 func TestMigrateStampsOwnership(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()

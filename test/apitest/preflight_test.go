@@ -48,8 +48,8 @@ func (w *world) lastGrant(t *testing.T, u *user, namespace string) {
 	u.allowed(t, namespace)
 }
 
-// grants are what a namespace admin needs to make a tenant of namespaces that
-// are there, each with what init says where it is missing.
+// grants are the rights that a namespace admin needs to make a tenant of existing namespaces,
+// with the line of init for each missing right.
 func grants(made team) []struct {
 	namespace string
 	rule      rbacv1.PolicyRule
@@ -61,8 +61,8 @@ func grants(made team) []struct {
 		lacking   []string
 	}
 	in := func(ns, text string) string { return text + " in namespace " + ns }
-	// What a deployer gets must be held, or else be bound without: each of these
-	// is missed for every role that gives it.
+	// The rights that a deployer gets must be held, or the role bound with the verb bind: each
+	// right is missed for every role that grants it.
 	records := []string{in(made.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-records"), in(made.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-records")}
 	member := []string{in(made.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-member"), in(made.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-member")}
 	all := []grant{
@@ -88,9 +88,8 @@ func grants(made team) []struct {
 	return all
 }
 
-// TestWhoHasExactlyEnough gives an admin of three namespaces what it takes to
-// make a tenant in them; and others the same but for one right each, who must be
-// told of that one, before anything is written.
+// TestWhoHasExactlyEnough: an admin of three namespaces has exactly the rights to make a tenant
+// in them. Others lack one right each, and init must name that right before it writes anything.
 func TestWhoHasExactlyEnough(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -147,7 +146,7 @@ func (r result) lacks() []string {
 	return missing
 }
 
-// TestWhoMayOnlyRead is told of everything at once.
+// TestWhoMayOnlyRead: all missing rights are reported at once.
 func TestWhoMayOnlyRead(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -184,7 +183,7 @@ func TestWhoMayOnlyRead(t *testing.T) {
 	u.wroteNothing(t)
 }
 
-// TestWhoMayNotEvenRead is told what is forbidden: by init all of it at once.
+// TestWhoMayNotEvenRead: the forbidden reads are reported, by init all at once.
 func TestWhoMayNotEvenRead(t *testing.T) {
 	t.Parallel()
 	w, team, there := start(t), newTeam(), newTeam()
@@ -198,9 +197,9 @@ func TestWhoMayNotEvenRead(t *testing.T) {
 	u.wroteNothing(t)
 }
 
-// TestEscalation is about somebody who may write roles and bindings, and holds
-// neither what these would give away nor the right to give what is not held.
-// The API server would refuse in the midst of it.
+// TestEscalation: a user may write roles and bindings, but holds neither their rights nor the
+// verbs bind and escalate. Without a check the API server would refuse in the middle of the
+// writes.
 func TestEscalation(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -228,8 +227,8 @@ func TestEscalation(t *testing.T) {
 	}
 	writer.wroteNothing(t)
 
-	// Who holds what is given away needs neither bind nor escalate: an admin of
-	// the cluster's namespaces, though not of the cluster.
+	// A user who holds the granted rights needs neither bind nor escalate: an admin of the
+	// namespaces who is no admin of the cluster.
 	holder := w.newUser(t, "holder")
 	w.allow(t, holder, "", append(append(slices.Clone(readsAll), writes...),
 		rule("", "secrets", "get", "list", "create", "update", "delete"), rule("", "pods/portforward", "create"))...)
@@ -237,8 +236,8 @@ func TestEscalation(t *testing.T) {
 	w.lastGrant(t, holder, team.name)
 	holder.must(t, initArgs(team)...)
 
-	// Members have less to give: a grant is refused to who may write bindings and
-	// holds nothing.
+	// A grant needs fewer rights, and is refused to a user who may write bindings and holds no
+	// rights.
 	writer.requests(t)
 	r = writer.run(t, "grant", team.name, "--user", "mallory")
 	r.complains(t, 1, "bind roles.rbac.authorization.k8s.io/helm-tenant-member in namespace "+team.home, team.name, "nothing was written")

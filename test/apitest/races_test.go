@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// once lets exactly one request that matches wait for do, and passes it on then.
+// once calls do before it passes on the first matching request, and only that one.
 func once(matches func(*http.Request) bool, do func()) hook {
 	var first sync.Once
 	return func(_ http.ResponseWriter, r *http.Request) bool {
@@ -38,9 +38,9 @@ func TestATenantThatIsMadeWhileItIsRead(t *testing.T) {
 	w.bound(t, team.b, team, "admin")
 }
 
-// TestANamespaceThatIsAddedWhileTheTenantIsRead has another admin add a namespace
-// after the first one read the tenant's record, and before that one reads the
-// bindings: the new binding must not look like one that nobody wants any more.
+// TestANamespaceThatIsAddedWhileTheTenantIsRead: another admin adds a namespace after the first
+// one has read the tenant's record and before the bindings are read: the new binding must not
+// look obsolete.
 func TestANamespaceThatIsAddedWhileTheTenantIsRead(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -70,9 +70,8 @@ func TestANamespaceThatIsAddedWhileTheTenantIsRead(t *testing.T) {
 	same(t, "namespaces", fmt.Sprint([]string{team.a, team.b, team.c}), fmt.Sprint(w.record(t, team)["namespaces"]))
 }
 
-// TestANamespaceThatIsPrunedWhileOthersWrite has another admin repair the tenant
-// before one of the writes of one who takes a namespace away: what is taken away
-// must not come back.
+// TestANamespaceThatIsPrunedWhileOthersWrite: another admin repairs the tenant in the middle of
+// the first one's removal of a namespace: the removed objects must not come back.
 func TestANamespaceThatIsPrunedWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	w := start(t)

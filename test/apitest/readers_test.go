@@ -44,8 +44,8 @@ func (w *world) readerOf(t *testing.T, helms ...string) (made team, reader *user
 	return made, reader
 }
 
-// TestReadersHelm: what a reader can do with the real helms, and what is refused before
-// helm starts.
+// TestReadersHelm: what a reader can do with the real helms, and which commands are refused
+// before helm starts.
 func TestReadersHelm(t *testing.T) {
 	t.Parallel()
 	w := start(t)

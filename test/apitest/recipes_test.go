@@ -17,7 +17,7 @@ import (
 	"helm-tenant/test/records"
 )
 
-// recipeKinds are those of the objects in admin/testdata/recipes, but for namespaces.
+// recipeKinds are the kinds in admin/testdata/recipes, except namespaces.
 var recipeKinds = map[string]schema.GroupVersionResource{
 	"ServiceAccount": {Version: "v1", Resource: "serviceaccounts"}, "Service": {Version: "v1", Resource: "services"},
 	"Deployment": {Group: "apps", Version: "v1", Resource: "deployments"}, "StatefulSet": {Group: "apps", Version: "v1", Resource: "statefulsets"},
@@ -131,8 +131,7 @@ func TestRecipesAgree(t *testing.T) {
 	}
 }
 
-// keep stores release records where a Tiller with that storage has them; ConfigMaps where
-// it is empty.
+// keep stores release records as a Tiller with that storage does; ConfigMaps if it is empty.
 func (w *world) keep(t *testing.T, made team, storage string, releases ...records.Release) {
 	t.Helper()
 	if storage == "secret" {

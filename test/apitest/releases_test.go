@@ -98,7 +98,7 @@ func TestReleases(t *testing.T) {
 		t.Errorf("an unknown tenant: %v", r)
 	}
 
-	// Who may read tenants but not all releases is told so.
+	// A user who may read tenants but not all releases gets a note.
 	half := w.newUser(t, "half")
 	w.allow(t, half, "", rule("", "configmaps", "get", "list"), rule("", "namespaces", "get", "list"))
 	w.allow(t, half, helm.a, rule("", "secrets", "get", "list"), rule("", "configmaps", "get", "list"))

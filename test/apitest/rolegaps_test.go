@@ -11,9 +11,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// TestRoleGapsAreReal compares what whoami says of a deployer's role with what a real Helm 3
-// and 4 can do with it: where no right is missing, an install, an upgrade and an uninstall
-// work; where one is, whoami names it, and the command that it speaks of is forbidden.
+// TestRoleGapsAreReal compares whoami's report about a deployer's role with real Helm 3 and 4:
+// if no right is missing, an install, an upgrade and an uninstall succeed; if one is, whoami
+// names it, and the command that it names is forbidden.
 func TestRoleGapsAreReal(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -27,7 +27,7 @@ func TestRoleGapsAreReal(t *testing.T) {
 	for _, c := range []struct {
 		name             string
 		secrets, objects []string
-		// gap is a part of what whoami says; nothing is missing where it is empty.
+		// gap is a part of whoami's report; empty if no right is missing.
 		gap string
 		// fails are the commands that don't work, by Helm's major.
 		fails map[string][]string
@@ -63,7 +63,7 @@ func TestRoleGapsAreReal(t *testing.T) {
 					t.Fatalf("%s: whoami says %v", major, r)
 				}
 				gaps := strings.Join(said.Deployer.RoleGaps, "\n")
-				// Who may not list Secrets is told that nothing works at all.
+				// Without list on secrets, whoami reports that nothing works at all.
 				if c.gap == "" && (gaps != "" || said.Deployer.RoleGaps == nil) || !strings.Contains(gaps+r.stderr, strings.TrimPrefix(c.gap, "it ")) {
 					t.Errorf("%s: the gaps are %q, want %q; whoami says %v", major, gaps, c.gap, r)
 				}

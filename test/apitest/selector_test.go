@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// TestNamespaceSelector: apply gives a tenant the namespaces that match, and takes them
-// away when they match no more; the audit tells of what matches meanwhile.
+// TestNamespaceSelector: apply adds the namespaces that match, and removes those that no longer
+// match; the audit reports matches since the last apply.
 func TestNamespaceSelector(t *testing.T) {
 	t.Parallel()
 	w, team, other := start(t), newTeam(), newTeam()

@@ -35,7 +35,7 @@ func TestTillersSettings(t *testing.T) {
 	}
 	container := func(d *appsv1.Deployment) corev1.Container { return d.Spec.Template.Spec.Containers[0] }
 	admin.must(t, initArgs(team)...)
-	// Each step keeps what the ones before it asked for.
+	// Each step keeps the settings of the earlier ones.
 	for _, step := range []struct {
 		flags string
 		want  string
@@ -110,8 +110,8 @@ func TestTillersVersionIsThatOfTheClient(t *testing.T) {
 	}
 }
 
-// hardening are the fields in which our Tiller differs from that of `helm init`
-// of Helm 2.17, and why. docs/security.md holds the same list for people.
+// hardening lists the fields in which a tenant's Tiller differs from that of `helm init` of
+// Helm 2.17, and why. docs/security.md has the same list.
 var hardening = []struct{ path, why string }{
 	{"metadata.labels", "what belongs to a tenant is found by its label"},
 	{"spec.template.spec.containers[0].command", "listens where only a port-forward comes, and keeps releases in Secrets"},
@@ -129,7 +129,7 @@ func TestTheDeploymentIsThatOfHelmInit(t *testing.T) {
 	ours := w.tiller(t, team)
 
 	theirs, _ := w.helmInit(t, team.home)
-	// helm init would have made it there; ours is there already.
+	// helm init would use this namespace, where the tenant's Tiller already is.
 	theirs.Namespace = team.a
 	theirs, err := w.root.AppsV1().Deployments(team.a).Create(t.Context(), theirs, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	must(t, err)

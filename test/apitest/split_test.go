@@ -42,7 +42,7 @@ func (w *world) sharedTiller(t *testing.T, releases ...records.Release) string {
 	return from
 }
 
-// tillerRecords are Tiller's records in a namespace, by kind and name, with what they hold.
+// tillerRecords returns Tiller's records in a namespace with their content, by kind and name.
 func (w *world) tillerRecords(t *testing.T, namespace string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -68,7 +68,7 @@ func (w *world) replicas(t *testing.T, namespace string) int32 {
 }
 
 // TestSplit: the releases of one Tiller are copied byte for byte to the homes of tenants, one
-// of which is there already and runs; there to the end, and back.
+// of which exists and runs; with --finish, and with --abort.
 func TestSplit(t *testing.T) {
 	t.Parallel()
 	w, one, two, nobody := start(t), newTeam(), newTeam(), newTeam()

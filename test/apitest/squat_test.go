@@ -33,8 +33,8 @@ func (w *world) tokenOf(t *testing.T, namespace, account string) *kubernetes.Cli
 	return kubernetes.NewForConfigOrDie(config)
 }
 
-// TestSquattedHome: a stranger makes what looks like the tenant's home, with an account of
-// which they have a token, before the tenant is made.
+// TestSquattedHome: before the tenant is made, somebody else creates a namespace that looks
+// like its home, with an account of which they have a token.
 func TestSquattedHome(t *testing.T) {
 	t.Parallel()
 	w, made := start(t), newTeam()
@@ -103,9 +103,9 @@ func TestSquattedHome(t *testing.T) {
 	}
 }
 
-// TestSquattedTenant: a stranger makes the home, and a namespace that leads to it as only an
-// admin's should; their record names the admin's namespace, too. The admin is warned of the
-// tenant before it gets anything.
+// TestSquattedTenant: somebody else creates the home, and a namespace with the annotation that
+// only admins should write; their record names the admin's namespace, too. The admin gets a
+// warning before the tenant gets anything.
 func TestSquattedTenant(t *testing.T) {
 	t.Parallel()
 	w, made := start(t), newTeam()
@@ -174,8 +174,8 @@ func TestTwoHomes(t *testing.T) {
 	alice.must(t, "use", team.name, "--home-namespace", team.home)
 }
 
-// TestSquattedConvention: a tenant has a home of its own, and a stranger a namespace of the
-// conventional name, with a record that a member can read.
+// TestSquattedConvention: a tenant has an unconventional home, and somebody else has a
+// namespace with the conventional name and a record that a member can read.
 func TestSquattedConvention(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
@@ -270,8 +270,8 @@ func TestUnreadableRecord(t *testing.T) {
 	}
 }
 
-// TestExplodingRecords: records that unpack to a thousand times their size are told of,
-// and keep nobody from describing or destroying the tenant.
+// TestExplodingRecords: records that unpack to a thousand times their size are reported, and do
+// not prevent describe and destroy.
 func TestExplodingRecords(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()

@@ -44,7 +44,7 @@ func newTeam() team {
 	return team{name: name, home: name + "-tiller", a: name + "-a", b: name + "-b", c: name + "-c"}
 }
 
-// namespaces are those that the team has a name for; not all need to be there.
+// namespaces are those for which the team has a name; not all of them exist.
 func (made team) namespaces() []string {
 	return slices.DeleteFunc([]string{made.home, made.a, made.b, made.c}, func(name string) bool { return name == "" })
 }
@@ -171,8 +171,8 @@ func (u *user) must(t *testing.T, args ...string) result {
 	return r
 }
 
-// fails runs a command that has to end with that exit code, one clear line that
-// holds all of the words, and nothing on stdout.
+// fails runs a command that must exit with that code, print one clear line with all of the
+// words, and nothing on stdout.
 func (u *user) fails(t *testing.T, code int, words []string, args ...string) result {
 	t.Helper()
 	r := u.run(t, args...)
@@ -180,8 +180,8 @@ func (u *user) fails(t *testing.T, code int, words []string, args ...string) res
 	return r
 }
 
-// complains checks that the command failed as it should: with the exit code and
-// one line of error that holds all of the words.
+// complains checks that the command failed as expected: with the exit code, and one line of
+// error with all of the words.
 func (r result) complains(t *testing.T, code int, words ...string) {
 	t.Helper()
 	if r.code != code {
@@ -204,7 +204,7 @@ func (r result) complains(t *testing.T, code int, words ...string) {
 	if klog.MatchString(r.stderr) {
 		t.Errorf("a library speaks in between: %v", r)
 	}
-	// Go's own ways to print what was not meant to be read.
+	// Go's formats for values that were not meant to be printed.
 	for _, noise := range []string{"%!", "0xc0", "goroutine ", "<nil>", "&{", ".go:"} {
 		if strings.Contains(r.stderr, noise) {
 			t.Errorf("%q is no clear line: %v", noise, r)
@@ -302,8 +302,8 @@ func (r request) isWrite() bool {
 		!strings.HasSuffix(r.ObjectRef.Resource, "reviews") && !strings.Contains(r.RequestURI, "dryRun=All")
 }
 
-// requests are those that the user made since the last call. The API server
-// writes its audit log before it answers.
+// requests returns the user's requests since the last call. The API server writes its audit log
+// before it answers.
 func (u *user) requests(t *testing.T) []request {
 	t.Helper()
 	file, err := os.Open(auditLog())
@@ -359,8 +359,8 @@ func (u *user) wroteNothing(t *testing.T) {
 	}
 }
 
-// hook stands between a user and the API server. It answers a request itself and
-// returns true, or lets it pass.
+// hook sees requests between a user and the API server. It answers a request itself and returns
+// true, or lets it pass.
 type hook func(w http.ResponseWriter, r *http.Request) bool
 
 // through is the same user with a kubeconfig that leads through a proxy with
@@ -416,8 +416,7 @@ func hang(r *http.Request) {
 	<-r.Context().Done()
 }
 
-// isWriteRequest says of a request on its way what isWrite says of one that was
-// answered.
+// isWriteRequest is isWrite for a request before its answer.
 func isWriteRequest(r *http.Request) bool {
 	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "reviews") && r.URL.Query().Get("dryRun") == ""
 }

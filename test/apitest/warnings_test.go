@@ -38,9 +38,9 @@ func (w *world) warnsOf(t *testing.T, namespace, message string) {
 	})
 }
 
-// TestWarnings: what an admission policy warns of is no violation of PodSecurity, and what
-// PodSecurity says is told from it; nor does a harmless controller hide what names it as its
-// maker.
+// TestWarnings: a warning of an admission policy is no violation of PodSecurity, and is
+// distinguished from PodSecurity's own; and a harmless controller hides no object that names it
+// as its controller.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	w, made := start(t), newTeam()

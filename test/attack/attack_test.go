@@ -44,9 +44,8 @@ type attack struct {
 	spoils bool
 	// alone says that it can't be made while others are.
 	alone bool
-	// known says why it works against ours for those of knownAs, who are all that
-	// it may work for. It is documented, and tried so that the documentation
-	// stays true.
+	// known is the reason why the attack works in ours, and only for those in knownAs. It is
+	// documented; the test checks that the documentation is true.
 	known   string
 	knownAs []stance
 }
@@ -69,8 +68,8 @@ var themes = []theme{
 	{name: "Limits: known and documented, and what closes them", attacks: limits},
 }
 
-// trial is a set of attacks, and the worlds in which they are made: of each kind
-// one for every helm with which they are made.
+// trial is a set of attacks, and the worlds in which they are made: one of each kind for every
+// helm.
 type trial struct {
 	themes                  []theme
 	ours, baseline, control []*world
@@ -86,11 +85,11 @@ type result struct {
 	in     map[*world]map[stance]outcome
 }
 
-// tableFile is where the table is to be written, empty for nowhere.
+// tableFile is the file to which the table is written; empty for none.
 func tableFile() string { return os.Getenv("HELM_TENANT_ATTACK_TABLE") }
 
-// compared reports whether attacks are made in the baseline's world, too: in a soak,
-// and for the table. What comes of them there is no matter of ours.
+// compared reports whether attacks are also made in the baseline's world: in a soak, and for
+// the table. Their results there say nothing about helm-tenant.
 func compared() bool { return harness.Soak() || tableFile() != "" }
 
 func TestAttacks(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// charting are attacks by what a chart holds: the attacker's own Tiller is to do
-// what the attacker may not. Who is in no tenant has no Tiller, and tries one.
+// charting are attacks by the content of a chart: the attacker's own Tiller is to do what the
+// attacker may not. An attacker in no tenant has no Tiller, and tries to use one.
 var charting = []attack{
 	{name: "chart: --namespace of the other team", as: onOther, run: installIntoVictim},
 	{name: "chart: metadata.namespace of the other team", as: onOther, run: makes(configMapIn("$NS"))},
@@ -81,9 +81,9 @@ func replacesVictimsObject(ctx context.Context, s *scene) outcome {
 	return replaces("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "+name+", namespace: $NS, labels: {attack: $ID}, annotations: "+asHook+"}\n")(ctx, s)
 }
 
-// sameName installs what the other has installed, under the same name: with a
-// Tiller for each they do not meet. It worked if the other's is touched, or if
-// the attacker is told that there is one.
+// sameName installs a release under the name of the other's release: with a Tiller for each
+// they do not conflict. It worked if the other's release changed, or if the attacker learns
+// that there is one.
 func sameName(ctx context.Context, s *scene) outcome {
 	sub := *s
 	dir, err := sub.writeChart(s.fill("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID}\ndata: {owner: taken}\n"))
@@ -253,8 +253,7 @@ metadata: {name: $ID}
 spec: {capacity: {storage: 1Mi}, accessModes: [ReadWriteOnce], storageClassName: attack, hostPath: {path: /}}
 `
 
-// webhook sees every write to a kind of object that nobody has; that it is made
-// at all is what counts.
+// webhook receives every write to a kind that nobody uses; the attack is to create it.
 const webhook = `
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingWebhookConfiguration

@@ -56,8 +56,8 @@ func (w *world) callThrough(ctx context.Context, by *person, t *tenant, again fu
 // its version first, and can't read the answer.
 var masked = regexp.MustCompile(`(?i)cluster unreachable: unknown`)
 
-// unmasked adds to such an error what kubectl is told that asks the same. Where it
-// is not refused, the error stays what it is: none that is known.
+// unmasked adds kubectl's error for the same request to such an error. If kubectl is not
+// refused, the error stays, and matches no known refusal.
 func (w *world) unmasked(ctx context.Context, by *person, t *tenant, err error) error {
 	if err == nil || !masked.MatchString(err.Error()) {
 		return err
@@ -156,9 +156,8 @@ func (w *world) openWatch(by *person, t *tenant) (*sync.Map, error) {
 	return overheard, nil
 }
 
-// takeToken leaves a token behind of an account in the team's last namespace, to
-// which a chart bound the role edit: what a member can do in that namespace, that
-// account can.
+// takeToken creates and keeps a token of an account in the team's last namespace, to which a
+// chart bound the role edit: the account can do what a member can do in that namespace.
 func (w *world) takeToken(ctx context.Context, by *person, t *tenant) (string, error) {
 	s := &scene{world: w, id: "token-" + w.name, actor: by, door: t, victim: t, own: t.last()}
 	binding := strings.Replace(bindingToOutsider, "{apiGroup: rbac.authorization.k8s.io, kind: User, name: $ME}", "{kind: ServiceAccount, name: default, namespace: $OWN}", 1)

@@ -15,8 +15,8 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// TestDisconnectWaits: a release that is pending has Tiller restarted only when it ends;
-// a revoke or an apply that is killed meanwhile is finished by the next run.
+// TestDisconnectWaits: with a pending release, Tiller restarts only when it ends; the next run
+// finishes a revoke or an apply that is killed during the wait.
 func TestDisconnectWaits(t *testing.T) {
 	p := newProver(t)
 	const home = "parting-tiller"
@@ -45,7 +45,7 @@ func TestDisconnectWaits(t *testing.T) {
 		{[]string{"revoke", "parting", "--user", "alice", "--disconnect"}, "", true},
 		{[]string{"revoke", "parting", "--user", "alice", "--disconnect"}, "", false},
 		{[]string{"apply", "-f", "-", "--disconnect"}, file, true},
-		{[]string{"apply", "-f", "-"}, file, false}, // it finishes what the one before was to do
+		{[]string{"apply", "-f", "-"}, file, false}, // it finishes the interrupted run
 	} {
 		status("PENDING_UPGRADE")
 		before := p.tillerPod(t, home, "")

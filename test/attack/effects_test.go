@@ -18,8 +18,7 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// What is seen of an attack's effect, looked at as root; empty where there is
-// none.
+// The effects of an attack, read as root; empty if there is none.
 
 // seesObject sees an object that was made.
 func (s *scene) seesObject(ctx context.Context, kind, namespace, name string) (string, error) {
@@ -116,9 +115,9 @@ func (s *scene) made(ctx context.Context, namespace, manifest string, answer err
 var clusterScoped = map[string]bool{"Namespace": true, "PersistentVolume": true, "ClusterRoleBinding": true, "PriorityClass": true,
 	"CustomResourceDefinition": true, "MutatingWebhookConfiguration": true, "ValidatingAdmissionPolicyBinding": true}
 
-// replaces is an attack by a chart whose hook stands in for an object that is
-// there: Tiller deletes a hook's object before it makes it. It worked if the
-// object is gone or the attacker's. The manifest must carry the label attack: $ID.
+// replaces is an attack by a chart whose hook has the name of an existing object: Tiller
+// deletes a hook's object before it creates it. It worked if the object is gone or is the
+// attacker's. The manifest must have the label attack: $ID.
 func replaces(manifest string) func(context.Context, *scene) outcome {
 	return func(ctx context.Context, s *scene) outcome {
 		filled := s.fill(manifest)
@@ -141,10 +140,10 @@ func replaces(manifest string) func(context.Context, *scene) outcome {
 	}
 }
 
-// asHook makes Tiller delete what is there and put this in its place.
+// asHook makes Tiller delete the existing object and create this one.
 const asHook = `{helm.sh/hook: pre-install, helm.sh/hook-delete-policy: before-hook-creation}`
 
-// watched is an output in which a word is waited for.
+// watched is an output in which a test waits for a word.
 type watched struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -31,8 +31,8 @@ const (
 	inlineVolume  = "\n  volumes: [{name: data, csi: {driver: nfs.csi.k8s.io, volumeAttributes: {server: 192.0.2.1, share: /}}}]"
 )
 
-// controller is an object that makes pods; none is made, since that it stands is
-// what counts.
+// controller returns an object that creates pods; none is created, since the attack is to
+// create the object.
 func controller(apiVersion, kind, fields, pod string) string {
 	replicas := "\n  replicas: 0"
 	if kind == "DaemonSet" {

@@ -61,8 +61,7 @@ var homing = []attack{
 	{name: "helm reset --force", as: onBoth, spoils: true, run: helmReset},
 }
 
-// kubectlCreate creates an object as the actor, by kubectl where that can tell
-// what came of it.
+// kubectlCreate creates an object as the actor, with kubectl if its output shows the result.
 func (s *scene) kubectlCreate(ctx context.Context, manifest string) error {
 	if s.actor.as != "" {
 		// kubectl asks for something else first, and can't read how that is refused.
@@ -140,7 +139,7 @@ func execTiller(ctx context.Context, s *scene) outcome {
 	defer cancel()
 	var out bytes.Buffer
 	answer := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &out})
-	// The kubelet told how the program ended; what it printed may come too late.
+	// The kubelet reports how the program ended; its output may arrive too late.
 	effect := ""
 	var ended exec.CodeExitError
 	if answer == nil || errors.As(answer, &ended) {
@@ -263,9 +262,8 @@ func impersonate(user, group string) func(context.Context, *scene) outcome {
 	}
 }
 
-// patches is an attack by one patch, which leaves the label attack: $ID. It is
-// made without the GET that kubectl makes before, so that the right to patch is
-// what counts.
+// patches is an attack by one patch, which sets the label attack: $ID. It omits the GET that
+// kubectl sends first, so that only the right to patch counts.
 func patches(kind, name, subresource, patch string) func(context.Context, *scene) outcome {
 	return func(ctx context.Context, s *scene) outcome {
 		answer := s.patch(ctx, kind, s.victim.home, name, patch, subresource)
@@ -347,7 +345,7 @@ func patchQuota(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, err)
 }
 
-// deletePolicyBinding would let charts write what they like into every home.
+// deletePolicyBinding would allow charts to write anything into every home.
 func deletePolicyBinding(ctx context.Context, s *scene) outcome {
 	name := s.policyBinding
 	if name == "" {

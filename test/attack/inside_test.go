@@ -18,11 +18,10 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// TestInside makes each of insideAttacks from inside a tenant's namespace, as everybody
-// who may write there and with each one's own credentials, in every way in which the API
-// server takes an object. The control is the deployer of a tenant without guard rails,
-// with whom each must succeed. The table in docs/security.md is compared with what comes
-// of it.
+// TestInside makes each of insideAttacks in a tenant's namespace, as every kind of subject that
+// may write there, with its own credentials, and by every request that can create or change an
+// object. The control is the deployer of a tenant without guard rails, for whom each attack
+// must succeed. The results are compared with the table in docs/security.md.
 func TestInside(t *testing.T) {
 	p := newProver(t)
 	i := &inside{prover: p, namespace: "ina1", control: "inc1"}
@@ -66,7 +65,7 @@ type insider struct {
 	client *http.Client
 }
 
-// people lets everybody in whom insideAttacks are made as.
+// people creates the subjects that make the attacks.
 func (i *inside) people(t *testing.T) {
 	t.Helper()
 	bind := func(name, role string, subject rbacv1.Subject) {
@@ -142,7 +141,7 @@ func (i *inside) text(t *testing.T, object any) []byte {
 	return text
 }
 
-// path is that of a collection, or of an object where it has a name.
+// path returns the path of a collection, or of an object if it has a name.
 func (i *inside) path(object map[string]any, namespace, name string) string {
 	version, kind := object["apiVersion"].(string), object["kind"].(string)
 	prefix := "/apis/" + version
@@ -186,7 +185,7 @@ func (i *inside) row(t *testing.T, a attackInside) string {
 	return line + " | WORKED |"
 }
 
-// said is what came of one attempt.
+// said is the result of one attempt.
 type said struct {
 	worked   bool
 	by, text string
@@ -201,8 +200,8 @@ var refusersInside = []struct {
 	{regexp.MustCompile(` is forbidden: User "[^"]+" cannot `), "RBAC"},
 }
 
-// try makes an attack in one way and looks, as root, whether it had an effect; then it
-// takes everything back.
+// try makes an attack by one kind of request, checks as root whether it had an effect, and
+// reverts it.
 func (i *inside) try(t *testing.T, a attackInside, w way, client *http.Client, namespace string) said {
 	t.Helper()
 	i.count++
@@ -264,8 +263,7 @@ func (i *inside) differs(t *testing.T, a, b []byte) bool {
 	return plain(a) != plain(b)
 }
 
-// restore takes back what an attack did: what it made goes, and what an admin made comes
-// again.
+// restore reverts an attack: it deletes its objects, and creates the admin's objects again.
 func (i *inside) restore(t *testing.T, a attackInside, path string, had int, was []byte) {
 	t.Helper()
 	code, body := i.send(t, i.client, http.MethodDelete, path+"?gracePeriodSeconds=0&propagationPolicy=Background", "", nil, nil)
@@ -287,8 +285,8 @@ func (i *inside) restore(t *testing.T, a attackInside, path string, had int, was
 	}
 }
 
-// compare holds the table in docs/security.md to what came of the attacks, and writes it
-// where a file is named.
+// compare compares the table in docs/security.md with the results of the attacks, and writes
+// the table if a file is named.
 func (i *inside) compare(t *testing.T, rows []string) {
 	t.Helper()
 	heading := "| attack | ways |"

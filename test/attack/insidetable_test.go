@@ -11,10 +11,10 @@ import (
 // attackInside is one object that must not be made, or one that must not be changed.
 type attackInside struct {
 	what string
-	// object is what is made. harmless is the same without what is refused: what an
-	// update starts from; empty where objects of the kind can't be changed so.
+	// object is created. harmless is the same object without the refused part, with which an
+	// update starts; empty if objects of the kind can't be changed that way.
 	object, harmless string
-	// before is what an admin made, which the attack changes or deletes.
+	// before is an admin's object, which the attack changes or deletes.
 	before string
 	// existing says that the attack is on what helm-tenant put there.
 	existing bool
@@ -23,7 +23,7 @@ type attackInside struct {
 // way is one in which the API server takes an object.
 type way struct {
 	name     string
-	existing bool // it changes one that is there
+	existing bool // the attack changes an existing object
 	make     func(i *inside, t *testing.T, client *http.Client, path string, object map[string]any, was []byte) (int, []byte)
 }
 
@@ -56,7 +56,7 @@ var (
 	}}
 )
 
-// merge puts the fields of one object over those of another.
+// merge sets the fields of one object in another.
 func merge(into, from map[string]any) {
 	for key, value := range from {
 		inner, isMap := value.(map[string]any)
@@ -68,7 +68,7 @@ func merge(into, from map[string]any) {
 	}
 }
 
-// ways are those in which the attack can be made.
+// ways returns the requests by which the attack can be made.
 func (a *attackInside) ways() []way {
 	switch {
 	case a.before != "" || a.existing:

@@ -43,8 +43,8 @@ func TestIsolation(t *testing.T) {
 	a1.reaches(t, false, metadataAddress)
 	a2.reaches(t, false, metadataAddress)
 
-	// A policy of the tenant's own lets in whom it likes, and lets nothing out to
-	// the metadata service.
+	// A policy of the tenant can allow more incoming connections, and no connection to the
+	// metadata service.
 	policies := p.deployer(t, "net-a").NetworkingV1().NetworkPolicies("neta1")
 	open := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "own"}, Spec: networkingv1.NetworkPolicySpec{
 		PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}, Egress: []networkingv1.NetworkPolicyEgressRule{{}},
@@ -57,7 +57,7 @@ func TestIsolation(t *testing.T) {
 	}
 	a1.reaches(t, false, metadataAddress)
 
-	// What an admin labelled as reachable is let in.
+	// Namespaces that an admin labelled as reachable may connect.
 	p.patch(t, "/api/v1/namespaces/netc1", `{"metadata":{"labels":{"helm-tenant/reachable":"true"}}}`)
 	c.reaches(t, true, b.ip+":8080")
 }

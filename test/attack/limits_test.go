@@ -17,11 +17,10 @@ import (
 
 var onMember = []stance{memberAtHome}
 
-// limits are what a member's chart could do that RBAC does not forbid, since a
-// tenant is admin of its namespaces. Most is refused by the guard rails that init
-// gives a tenant. What works is documented with what closes it, and that is tried
-// beside it: the careful tenant has the role edit, PodSecurity restricted and a
-// quota.
+// limits are attacks by a member's chart that RBAC allows, since a tenant is admin of its
+// namespaces. The guard rails of init refuse most of them. Those that work are documented with
+// the setting that prevents them, which is tested, too: the careful tenant has the role edit,
+// PodSecurity restricted and a quota.
 var limits = []attack{
 	{name: "chart: RoleBinding to an outsider", as: onOwn, run: bindsOutsider},
 	{name: "the same with role edit", as: onCareful, run: bindsOutsider},
@@ -145,9 +144,9 @@ data: {release: %s}
 	return s.settle(answer, effect, err)
 }
 
-// renamed gives the release in a record another name. A record is base64 of gzip
-// of protobuf (k8s.io/helm/pkg/storage/driver, util.go), in which a string of
-// the same length can stand in for another.
+// renamed changes the name of the release in a record. A record is base64 of gzip of protobuf
+// (k8s.io/helm/pkg/storage/driver, util.go), in which another string of the same length can
+// replace the name.
 func renamed(record, from, to string) (string, error) {
 	compressed, err := base64.StdEncoding.DecodeString(record)
 	if err != nil {

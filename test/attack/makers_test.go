@@ -10,8 +10,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// makersOf are the kinds that make pods of a template, by the kind that Kubernetes
-// tells of when a pod is refused; lasting is for those whose pods don't end.
+// makersOf returns the kinds that create pods from a template, by the kind that is named when a
+// pod is refused; lasting is for kinds whose pods don't end.
 func makersOf(lasting, ending corev1.PodTemplateSpec) map[string]func(context.Context, kubernetes.Interface, string) error {
 	meta := metav1.ObjectMeta{Name: "thief"}
 	selector := &metav1.LabelSelector{MatchLabels: lasting.Labels}

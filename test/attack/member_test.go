@@ -33,8 +33,7 @@ var themesOfImpersonation = []theme{
 	{name: "Limits: known and documented, and what closes them", attacks: limitsOfDeployer},
 }
 
-// impersonating are attacks that try to be somebody else. Whoever can act as a
-// deployer has all of its power.
+// impersonating are attacks by impersonation. Whoever can act as a deployer has all its rights.
 var impersonating = []attack{
 	{name: "helm --kube-as-user of its deployer: list its releases", as: onOther, run: listByFlag},
 	{name: "HELM_KUBEASUSER: list its releases", as: onOther, run: listAsVariable},
@@ -72,7 +71,7 @@ var impersonating = []attack{
 	{name: "an account of one's own, made admin there, as system:masters", as: onOwn, run: accountImpersonates("root", "system:masters")},
 }
 
-// chartingAsDeployer are attacks by what a chart holds.
+// chartingAsDeployer are attacks by the content of a chart.
 var chartingAsDeployer = []attack{
 	{name: "chart: --namespace of the other team", as: onOther, run: installIntoVictim},
 	{name: "chart: metadata.namespace of the other team", as: onOther, run: makes(configMapIn("$NS"))},
@@ -431,7 +430,7 @@ func createsNamespace(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, err)
 }
 
-// crdsFolder puts a definition where Helm 3 and 4 install it before the rest.
+// crdsFolder puts a definition into the folder that Helm 3 and 4 install first.
 func crdsFolder(ctx context.Context, s *scene) outcome {
 	manifest := s.fill(crd)
 	dir, err := s.writeChart(s.fill("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID}\n"))

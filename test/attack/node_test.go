@@ -15,10 +15,10 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// TestNodeToNeighbour goes the whole way from a privileged pod to another tenant's
-// deployer: the pod reads the token of the neighbour's Tiller from the node's disk, and
-// with it the neighbour's Secrets are read. A tenant with podSecurity: privileged is the
-// control; as init makes a tenant, the pod is refused, however it is made.
+// TestNodeToNeighbour makes a complete attack from a privileged pod to another tenant's
+// deployer: the pod reads the token of the other's Tiller from the node's disk, and with it the
+// other's Secrets. A tenant with podSecurity: privileged is the control; in a tenant as init
+// makes it, the pod is refused in every way of creating it.
 func TestNodeToNeighbour(t *testing.T) {
 	p := newProver(t)
 	for _, args := range [][]string{

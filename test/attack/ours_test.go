@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// byAdmin is what the administrator of the cluster put into a team's namespace,
-// and what a team must not change.
+// byAdmin is an object of the cluster's administrator in a team's namespace, which the team
+// must not change.
 const byAdmin = `
 apiVersion: v1
 kind: ResourceQuota
@@ -196,8 +196,8 @@ func (w *world) settleIn(ctx context.Context) error {
 	return w.revoke(ctx, w.a, carol.name)
 }
 
-// leaves says what it comes to that somebody tried to leave a binding behind: where
-// guard rails hold it must have been refused.
+// leaves judges an attempt to leave a binding behind: if guard rails forbid it, it must have
+// been refused.
 func (w *world) leaves(answer error, s *scene) error {
 	if !w.guarded {
 		return answer
@@ -228,8 +228,8 @@ func (w *world) members(ctx context.Context, t *tenant) (string, error) {
 	return strings.Join(names, " "), nil
 }
 
-// unhurt looks whether everything in ours is as it was made: nothing for an
-// administrator to repair, and what B has is B's.
+// unhurt checks that everything in ours is as it was made: an administrator has nothing to
+// repair, and B has what it had.
 func (w *world) unhurt(ctx context.Context) []string {
 	var hurt []string
 	for _, t := range []*tenant{w.a, w.b, w.careful} {
@@ -247,7 +247,7 @@ func (w *world) unhurt(ctx context.Context) []string {
 		hurt = append(hurt, fmt.Sprintf("B's release is not as it was: %s %v", out, err))
 	}
 	list := []string{"list", "--short"}
-	if w.major < 4 { // whose list has all of them
+	if w.major < 4 { // Helm 4's list has all of them
 		list = append(list, "--all")
 	}
 	out, err = w.through(ctx, w.bob, w.b, w.at(w.b, list...)...)

@@ -25,7 +25,7 @@ type outcome struct {
 	verdict verdict
 	// by is what refused it, in a few words.
 	by string
-	// detail is what was seen: the effect, the words of the refusal, the failure.
+	// detail is the effect, the text of the refusal, or the failure.
 	detail string
 }
 
@@ -47,8 +47,7 @@ func failure(format string, args ...any) outcome {
 	return outcome{verdict: broken, detail: fmt.Sprintf(format, args...)}
 }
 
-// refusal is a class of refusals: who says no, and the words by which it is
-// known.
+// refusal is a class of refusals: who refuses, and the text that identifies it.
 type refusal struct {
 	by    string
 	words *regexp.Regexp
@@ -100,8 +99,8 @@ func (s *scene) refusedBy(err error, more ...refusal) outcome {
 	return failure("somebody else was refused: %s", text)
 }
 
-// settle decides what came of an attack: it worked if its effect is there,
-// whatever was answered. Without an effect it must have been refused.
+// settle judges an attack: it worked if its effect exists, whatever the answer. Without an
+// effect it must have been refused.
 func (s *scene) settle(answer error, effect string, looking error, more ...refusal) outcome {
 	switch {
 	case looking != nil:

@@ -22,12 +22,11 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// TestPeople makes each of peopleAttacks with the credentials of those whom a tenant let in
-// for less than a member's rights: owners, readers, members for a time, the account for
-// Flux, and everybody who can write in a tenant that is frozen. The control is an
-// administrator of the cluster who does the same to a tenant of the same kind that is not
-// frozen, with whom each must succeed. The table in docs/security.md is compared with what
-// comes of it.
+// TestPeople makes each of peopleAttacks with the credentials of subjects that have less than a
+// member's rights: owners, readers, temporary members, the account for Flux, and everybody who
+// can write in a frozen tenant. The control is an administrator of the cluster who does the
+// same to a tenant of the same kind that is not frozen, for whom each attack must succeed. The
+// results are compared with the table in docs/security.md.
 func TestPeople(t *testing.T) {
 	t.Parallel()
 	p := &people{prover: newProver(t), before: map[string]map[string]*unstructured.Unstructured{}}
@@ -63,13 +62,13 @@ type people struct {
 	*prover
 	dynamic dynamic.Interface
 	actors  map[string]kubernetes.Interface
-	users   map[string]string // the name by which the API server knows each
-	// before is what the tenants held before any attack, by tenant and object.
+	users   map[string]string // the API server's name for each
+	// before is the state of the tenants before any attack, by tenant and object.
 	before map[string]map[string]*unstructured.Unstructured
 	count  int
 }
 
-// ground is a tenant that is attacked, and one that is none of the attacker's.
+// ground is the attacked tenant, and another tenant.
 type ground struct{ tenant, home, namespace, account, other, otherHome, otherNamespace string }
 
 func groundOf(tenant, other string) ground {
@@ -80,10 +79,10 @@ func groundOf(tenant, other string) ground {
 	return g
 }
 
-// pair is a tenant of ours, and the one of the same kind for the control.
+// pair is a tenant, and the one of the same kind for the control.
 type pair struct {
 	ours, control ground
-	// suffix is what is added to the names of those who attack here.
+	// suffix is added to the attackers' names.
 	suffix string
 }
 
@@ -91,8 +90,8 @@ func pairOf(kind, suffix string) pair {
 	return pair{ours: groundOf("people-"+kind, "people-other"), control: groundOf("people-ctl"+suffix, "people-ctl-other"), suffix: suffix}
 }
 
-// peopleFile are the tenants. Each has members, readers and owners, so that what an attack
-// wants to change is there.
+// peopleFile has the tenants. Each has members, readers and owners, so that the objects that
+// attacks change exist.
 const peopleFile = `
 apiVersion: helm-tenant/v1
 tenants:
@@ -107,7 +106,7 @@ tenants:
 - {name: people-ctl-other, namespaces: [people-ctl-other-1], engine: impersonation, members: {users: [people-bob]}}
 `
 
-// apply makes the tenants, what they have to lose, and freezes two of them.
+// apply creates the tenants and the objects that attacks would take, and freezes two of them.
 func (p *people) apply(t *testing.T) {
 	t.Helper()
 	cmd, err := p.command(t.Context(), "apply", "-f", "-", "--create-namespaces", "--wait=false", "--accept-risk=reads-secrets", "--accept-risk=everyone")
@@ -280,7 +279,7 @@ func (p *people) rows(t *testing.T, theme peopleTheme, a peopleAttack) []string 
 	return rows
 }
 
-// inHelm2 is said where an attack comes to something else in a tenant with a Tiller.
+// inHelm2 is added if an attack has another result in a tenant with a Tiller.
 var inHelm2 = map[string]string{"-tiller": " (Helm 2)"}
 
 var refusersOfPeople = []struct {
@@ -296,7 +295,8 @@ var refusersOfPeople = []struct {
 	{regexp.MustCompile(`roleRef: Invalid value: .*cannot change roleRef`), "a binding's role can't be changed"},
 }
 
-// attempt makes an attack once: "WORKED", or what refused it; empty for what is neither.
+// attempt makes an attack once and returns "WORKED", or what refused it; empty for any other
+// result.
 func (p *people) attempt(t *testing.T, a peopleAttack, who string, at *ground) (cell string, answer error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), commandTime)

@@ -64,7 +64,7 @@ func (p *people) live(t *testing.T, at *ground) map[string]*unstructured.Unstruc
 	return objects
 }
 
-// remember keeps what the tenants hold before a theme's attacks.
+// remember stores the state of the tenants before a theme's attacks.
 func (p *people) remember(t *testing.T, grounds []pair) {
 	t.Helper()
 	for _, pair := range grounds {
@@ -91,7 +91,7 @@ func written(object *unstructured.Unstructured) []byte {
 	return text
 }
 
-// changed are the objects that are not as they were before the theme's attacks.
+// changed returns the objects that differ from the state before the theme's attacks.
 func (p *people) changed(t *testing.T, at *ground) []string {
 	t.Helper()
 	var changed []string
@@ -110,7 +110,7 @@ func (p *people) changed(t *testing.T, at *ground) []string {
 	return changed
 }
 
-// restore puts everything back as it was before the theme's attacks.
+// restore restores the state before the theme's attacks.
 func (p *people) restore(t *testing.T, at *ground) {
 	t.Helper()
 	for _, key := range p.changed(t, at) {
@@ -147,8 +147,8 @@ func (p *people) restore(t *testing.T, at *ground) {
 	}
 }
 
-// compareTable holds the table of that name in docs/security.md to the one that came of the
-// attacks, and writes it where a file is named.
+// compareTable compares the table of that name in docs/security.md with the results of the
+// attacks, and writes it if a file is named.
 func compareTable(t *testing.T, name, table string) {
 	t.Helper()
 	if file := tableFile(); file != "" {

@@ -48,9 +48,9 @@ type peopleTheme struct {
 type peopleAttack struct {
 	what string
 	try  tryPeople
-	// first is what happens before; it is no attack.
+	// first runs before the attack, and is no attack.
 	first func(p *people, t *testing.T)
-	// notAs are those who can't make it, and only the engine where it can be made.
+	// notAs are subjects that can't make the attack, and only the engine with which it exists.
 	notAs []string
 	only  string
 	// known says for whom it works, and why: it is documented, and tried so that the
@@ -58,8 +58,8 @@ type peopleAttack struct {
 	known map[string]string
 }
 
-// attacked is where an attack is made, with a name unlike any other attack's and the name
-// of the attacker.
+// attacked is the place of an attack, with a name that no other attack uses, and the name of
+// the attacker.
 type attacked struct {
 	ground
 	id, me string
@@ -83,7 +83,7 @@ func peopleThemes() []peopleTheme {
 	}
 }
 
-// ownerAttacks are what an owner tries who wants to be more.
+// ownerAttacks are an owner's attempts to get more rights.
 func ownerAttacks() []peopleAttack {
 	all := []peopleAttack{
 		{what: "become admin of the home namespace", try: binds(atHome, "ClusterRole", "admin")},
@@ -228,7 +228,7 @@ func writes() []peopleAttack {
 	}
 }
 
-// readerAttacks are what a reader tries beside writing.
+// readerAttacks are a reader's attempts other than writing.
 func readerAttacks() []peopleAttack {
 	const known = "a reader reads every Secret of the tenant's namespaces: --accept-risk=reads-secrets"
 	asThemself := []string{asReaders} // the one who impersonates is refused by their own name
@@ -287,7 +287,7 @@ func (p *people) end(t *testing.T) {
 	}
 }
 
-// revokeExpired ends what is over, as a CronJob does.
+// revokeExpired removes expired grants, as a CronJob does.
 func (p *people) revokeExpired(t *testing.T) {
 	t.Helper()
 	out, err := p.helmTenant(t.Context(), "revoke", "people-term", "--expired")

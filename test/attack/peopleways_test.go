@@ -38,8 +38,8 @@ func admits(s rbacv1.Subject) tryPeople {
 	return changes(memberBinding, func(b *rbacv1.RoleBinding, _ *attacked) { b.Subjects = append(b.Subjects, s) })
 }
 
-// turns is an attack that makes the members' binding one of another role to the attacker.
-// Kubernetes changes no binding's role: who may, deletes it and makes another.
+// turns is an attack that replaces the members' binding by one of another role for the
+// attacker. Kubernetes changes no binding's role, so the binding is deleted and created.
 func turns(kind, role string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
 		err := changes(memberBinding, func(b *rbacv1.RoleBinding, _ *attacked) {
@@ -137,8 +137,8 @@ func impersonates(user func(*attacked) string) tryPeople {
 
 func deployerOf(at *attacked) string { return "system:serviceaccount:" + at.home + ":" + at.account }
 
-// enters is an attack that connects to a pod. Whoever comes past the authorizer and
-// admission control is told that the pod runs on no node.
+// enters is an attack that connects to a pod. If authorizer and admission control allow it, the
+// API server answers that the pod is on no node.
 func enters(verb, subresource string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
 		err := requestTo(c, verb, "Pod").Namespace(at.namespace).Resource("pods").Name("shop").SubResource(subresource).Param("command", "true").Do(ctx).Error()

@@ -16,9 +16,8 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// TestProveAgrees does for real, with the real credentials of each identity, what
-// `helm tenant prove` tries by impersonation and dry run, and fails where the two
-// come to something else.
+// TestProveAgrees makes, with the real credentials of each identity, the requests that `helm
+// tenant prove` tries by impersonation and dry run, and fails if the results differ.
 func TestProveAgrees(t *testing.T) {
 	p := newProver(t)
 	p.tenant(t, "--engine", "tiller", "proof-a", "pa1")

@@ -73,8 +73,8 @@ func (p *prover) command(ctx context.Context, args ...string) (*exec.Cmd, error)
 	return cmd, nil
 }
 
-// memberOf is the one member of a tenant, who is in no other tenant of the cluster: what
-// a member of both may do would be no attack.
+// memberOf returns the one member of a tenant, who is in no other tenant of the cluster: rights
+// in both would make the attack meaningless.
 func memberOf(tenant string) string { return tenant + "-member" }
 
 func (p *prover) tenant(t *testing.T, flag, engine, name, namespace string) {

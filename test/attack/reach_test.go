@@ -104,7 +104,7 @@ func upgradeRelease(ctx context.Context, s *scene) outcome {
 	return s.after(ctx, release, answer, effect, err)
 }
 
-// after settles an attack on a fresh release, and removes that where it stands.
+// after judges an attack on a new release, and removes the release if it exists.
 func (s *scene) after(ctx context.Context, release string, answer error, effect string, looking error) outcome {
 	o := s.settle(answer, effect, looking)
 	if o.verdict == refused {
@@ -125,8 +125,8 @@ func deleteRelease(ctx context.Context, s *scene) outcome {
 	return s.after(ctx, release, answer, effect, err)
 }
 
-// closed is a port on which nothing listens; that the pod is there and lives is
-// looked at each time.
+// closed is a refusal by a port on which nothing listens; the test checks each time that the
+// pod runs.
 var closed = refusal{"port closed", regexp.MustCompile(`connect: connection refused`)}
 
 // fromNode runs a program in the cluster's network.
@@ -175,7 +175,7 @@ func portForward(ctx context.Context, s *scene) outcome {
 	if err != nil {
 		return failure("%v", err)
 	}
-	// It runs until it is ended; what it printed by then tells.
+	// It runs until it is stopped; its output until then is judged.
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
 	var effect string

@@ -19,10 +19,10 @@ import (
 
 // tenant is a team in one of the worlds, however that world makes one.
 type tenant struct {
-	name       string // as helm-tenant is told it
-	home       string // where its Tiller is
+	name       string // the name for helm-tenant
+	home       string // the namespace of its Tiller
 	namespaces []string
-	release    string // one that is installed; its ConfigMap of that name is in the first namespace
+	release    string // an installed release; its ConfigMap of that name is in the first namespace
 	member     string // an innocent one
 }
 
@@ -33,9 +33,8 @@ func (t *tenant) last() string { return t.namespaces[len(t.namespaces)-1] }
 type world struct {
 	*stage
 	name string
-	// a and b are the teams. careful is one of a's members' teams that was made
-	// with what the documentation tells the careful; a itself where a world knows
-	// no such thing.
+	// a and b are the teams. careful is another team of a's members with the stricter settings
+	// that the documentation recommends; a itself if a world has no such team.
 	a, b, careful *tenant
 	// account is the service account that acts for a team, in its home.
 	account string
@@ -67,8 +66,8 @@ type world struct {
 	// show is how an administrator looks at who has rights in a team's namespaces.
 	show func(ctx context.Context, t *tenant) (string, error)
 
-	// dummy makes a team that an attack may spoil; nil where attacks must not
-	// succeed, and the real ones are at stake.
+	// dummy creates a team that an attack may damage; nil if attacks must not succeed and are
+	// made on the real teams.
 	dummy func(ctx context.Context) (*tenant, error)
 	// attacker is who attacks, whatever the stance; nil where the stance says.
 	attacker *person
@@ -304,7 +303,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"ValidatingAdmissionPolicyBinding": {Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"},
 }
 
-// live reads an object as root; nil where there is none.
+// live reads an object as root; nil if it does not exist.
 func (s *scene) live(ctx context.Context, kind, namespace, name string) (*unstructured.Unstructured, error) {
 	gvr, known := resources[kind]
 	if !known {

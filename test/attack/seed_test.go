@@ -103,7 +103,7 @@ func newSeed(ctx context.Context, st *stage) (*world, error) {
 		return err
 	}
 	w.export = func(ctx context.Context, t *tenant) (string, error) {
-		// The recipe keeps no list of teams; this is what an administrator has.
+		// The recipe keeps no list of teams; an administrator can read this.
 		return st.runKubectl(ctx, st.root, "--namespace", t.home, "get", "rolebindings", "-o", "yaml")
 	}
 	w.show = func(ctx context.Context, t *tenant) (string, error) {

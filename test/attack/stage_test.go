@@ -22,8 +22,7 @@ import (
 	"helm-tenant/test/testcluster"
 )
 
-// Images that the attackers' pods run, and that stand in for a tenant's
-// workload. Each holds one program.
+// Images for the attackers' pods, and for a tenant's workload. Each contains one program.
 const (
 	pauseImage   = "registry.k8s.io/pause:3.10"
 	helmImage    = "attack.example/helm:v2.17.0"
@@ -64,7 +63,7 @@ func (st *stage) under(major int) *stage {
 	return &other
 }
 
-// lane is held while a namespace is used for what can be there only once.
+// lane is locked while a test uses a namespace for objects of which only one can exist.
 func (st *stage) lane(namespace string) *sync.Mutex {
 	mutex, _ := st.lanes.LoadOrStore(namespace, &sync.Mutex{})
 	return mutex.(*sync.Mutex)
@@ -136,7 +135,7 @@ func (st *stage) person(t *testing.T, name string, groups ...string) *person {
 type call struct {
 	by        *person
 	env       []string
-	inNetwork bool // from the cluster's network, where pods' addresses are reached
+	inNetwork bool // on the cluster's network, where pods' addresses can be reached
 	stdin     string
 	program   string
 	args      []string
@@ -153,9 +152,8 @@ var errTimeout = errors.New("it did not end in time")
 // sooner. It is neither a refusal nor an effect.
 var conflict = regexp.MustCompile(`the object has been modified; please apply your changes to the latest version|unable to listen on any of the requested ports`)
 
-// run returns what the command printed on both streams. An error holds it too,
-// for that is where the reason of a refusal stands. A command that met a
-// conflict is run again, as whoever types it would do.
+// run returns the command's output on both streams, also in the error, since the reason of a
+// refusal is in it. A command that met a conflict runs again, as a person would repeat it.
 func (st *stage) run(ctx context.Context, c call) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
@@ -238,8 +236,8 @@ func (st *stage) runHelm(ctx context.Context, by *person, args ...string) (strin
 	return st.run(ctx, st.helmCall(by, args...))
 }
 
-// helmCall is a call of the stage's helm. Helm 2 waits at most a minute for an
-// answer of a Tiller: what is known to be unreachable is dialled before.
+// helmCall returns a call of the stage's helm. Helm 2 waits up to a minute for a Tiller's
+// answer, so known unreachable addresses are dialled before.
 func (st *stage) helmCall(by *person, args ...string) call {
 	if st.major == 2 {
 		args = append([]string{"--tiller-connection-timeout=60"}, args...)

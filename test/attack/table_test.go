@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// table is what is printed: a line for each attack and those as whom it came to
-// the same.
+// table is the printed table: a line for each attack and the attackers with the same result.
 type table struct {
 	trial *trial
 	rows  []row
@@ -23,8 +22,8 @@ type row struct {
 	attack, as, ours, baseline, control, remark string
 }
 
-// cell is what came of an attack in worlds that differ in their helm: one word
-// if it is the same for all.
+// cell is the result of one attack in worlds with different helms: one word if it is the same
+// for all.
 func (r *result) cell(worlds []*world, as stance, counted counts) string {
 	var said []string
 	worlds = r.made(worlds, as)

@@ -170,8 +170,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: helm-tenant-mem
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: victim-$ID}]
 `
 
-// held is that an administrator did what was meant, forgery or not: there is no
-// message to know it by, only what came of it.
+// held means that an administrator's command did the right thing despite a forgery: no message
+// shows that, only the result.
 func held(format string, args ...any) outcome {
 	return outcome{refused, "not deceived", fmt.Sprintf(format, args...)}
 }
@@ -206,10 +206,9 @@ kind: Namespace
 metadata: {name: leads-$ID, labels: {helm-tenant/tenant: $VICTIM}, annotations: {helm-tenant/home-namespace: $OWN}}
 `
 
-// mislead deceives by a forgery of a tenant that exists. helm-tenant believes
-// only the homes to which a namespace of the tenant leads; such a namespace is
-// made too, where the attacker may. Only an administrator may, as in the control,
-// where the forgery would mislead nobody without it.
+// mislead forges objects of an existing tenant. helm-tenant trusts only homes to which a
+// namespace of the tenant refers; the attack creates such a namespace if the attacker may. Only
+// an administrator may, as in the control, where the forgery would mislead nobody without it.
 func (s *scene) mislead(ctx context.Context, act func(ctx context.Context) outcome) outcome {
 	return s.deceive(ctx, forgery, func(ctx context.Context) outcome {
 		_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "--validate=false", "-f", "-"}, stdin: s.fill(leadingNamespace)})

@@ -70,7 +70,7 @@ func heldTunnel(ctx context.Context, s *scene) outcome {
 var ended = refusal{"stream ended", regexp.MustCompile(`connection refused|connection reset|EOF`)}
 
 func heldTunnelAfterRestart(ctx context.Context, s *scene) outcome {
-	if s.world.attacker == nil { // nothing is defended where there is one
+	if s.world.attacker == nil { // this world defends nothing
 		restart := s.rollOut
 		if !s.bare {
 			restart = func(ctx context.Context) error {

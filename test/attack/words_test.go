@@ -25,16 +25,16 @@ import (
 	"helm-tenant/visible"
 )
 
-// hostileNames are words that the API server takes as a RoleBinding's name
-// (k8s.io/apimachinery/pkg/api/validation/path) and a chart can hold.
+// hostileNames are names that the API server accepts for a RoleBinding
+// (k8s.io/apimachinery/pkg/api/validation/path) and that a chart can contain.
 func hostileNames() []string {
 	return slices.DeleteFunc(slices.Clone(shelltest.Words), func(word string) bool {
 		return word == "" || word == "." || word == ".." || strings.ContainsAny(word, "/%\x00") || !utf8.ValidString(word)
 	})
 }
 
-// hostileChart is a chart of a member's: a RoleBinding of each name, to a user of that
-// name, release records that no helm wrote, and what looks like the Tiller of some of them.
+// hostileChart returns a member's chart: a RoleBinding of each name, to a user of that name,
+// release records that no helm wrote, and workloads that look like the Tiller of some of them.
 func hostileChart(t *testing.T, namespace string) string {
 	t.Helper()
 	var manifest bytes.Buffer
@@ -101,7 +101,7 @@ func must(t *testing.T, err error) {
 
 var fixLine = regexp.MustCompile(`^            (?:fix|or|  )   ?((?:helm|kubectl) .*)$`)
 
-// wordsCodes are the exit codes of verbs in TestHostileNames, by their first three words, where
+// wordsCodes are the exit codes of verbs in TestHostileNames, by their first three words, if
 // they are not 0.
 var wordsCodes = map[string]int{
 	"audit": 4, "audit -o wide": 4, "audit -o json": 4, "audit -o yaml": 4, "audit -o sarif": 4,
@@ -187,8 +187,8 @@ func TestHostileNames(t *testing.T) {
 	checkFixes(t, st, namespace, said["audit"], said["audit -o json"])
 }
 
-// checkFixes types the fixes of an audit: into shells with recording programs, each of
-// whose arguments must be what the JSON says, and then for true.
+// checkFixes runs the fixes of an audit: in shells with recording programs, whose arguments
+// must equal those in the JSON, and then for real.
 func checkFixes(t *testing.T, st *stage, namespace, text, report string) {
 	t.Helper()
 	report, _, _ = strings.Cut(report, "\nError: ") // of an exit code, on the other stream

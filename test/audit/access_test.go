@@ -24,7 +24,7 @@ import (
 type way struct {
 	// path is that of the audit's report, empty for a right that opens none.
 	path string
-	// rules are given in the home namespace; those of wide over the cluster.
+	// rules are granted in the home namespace, wide in the whole cluster.
 	rules, wide []string
 	// also are given at home by another binding.
 	also []string
@@ -43,7 +43,7 @@ var ways = []way{
 	{"", []string{"get pods/portforward"}, nil, nil, "", stream(http.MethodGet, "portforward")}, // enough up to 1.34
 	{"", []string{"get,list,watch,delete pods"}, nil, nil, "", stream(http.MethodPost, "portforward")},
 	{"create-pods", []string{"create pods"}, nil, nil, "HT011", makePods("pods")},
-	{"", []string{"create pods POD"}, nil, nil, "", makePods("pods")}, // a name that is not there yet is none
+	{"", []string{"create pods POD"}, nil, nil, "", makePods("pods")}, // a name that does not exist yet does not match
 	{"", []string{"create apps:pods"}, nil, nil, "", makePods("pods")},
 	{"create-pods", []string{"create pods EMPTY"}, nil, nil, "HT011", makePods("pods")},
 	{"create-pods", []string{"create,patch pods made-by-outsider"}, nil, nil, "HT011", applyPod},
@@ -168,7 +168,7 @@ var ways = []way{
 	{"certificate", nil, []string{"create certs:certificatesigningrequests", "update certs:*/approval", "approve certs:signers kubernetes.io/kube-apiserver-client"}, nil, "HT016", certificate},
 	{"be-node", nil, []string{"create,get certs:certificatesigningrequests", "create certs:*/nodeclient"}, nil, "HT018", nodeCertificate},
 	{"", []string{"create pods/*", "* pods/"}, nil, nil, "", stream(http.MethodPost, "exec")}, // no wildcard
-	// Of a name that leads nowhere, or of a part of the object that does not.
+	// Rights to names that lead nowhere, or to parts of the identity that lead nowhere.
 	{"", nil, []string{"impersonate authn:uids", "impersonate authn:userextras/scopes", "impersonate:user-info authn:uids"}, nil, "", as("alice")},
 	{"", []string{"patch pods/status", "create pods/eviction,pods/binding", "patch pods/resize", "deletecollection pods,secrets,configmaps", "update pods/log"}, nil, nil, "", stream(http.MethodPost, "exec")},
 	{"", []string{"* apps:deployments/scale", "* apps:deployments/status", "* apps:controllerrevisions", "* podtemplates", "* endpoints", "* discovery.k8s.io:endpointslices", "update,patch serviceaccounts"}, nil, nil, "",
@@ -195,8 +195,8 @@ var ways = []way{
 	{"", []string{"get,create pods/proxy", "get,create services/proxy"}, nil, nil, "", nil},
 }
 
-// TestWays gives an outsider a right, and compares what the audit says of the way
-// with what the API server does when the outsider goes it.
+// TestWays grants an outsider a right, and compares the audit's report with the API server's
+// answers when the outsider uses it.
 func TestWays(t *testing.T) {
 	w := start(t)
 	w.clean(t)
@@ -232,7 +232,7 @@ func TestWays(t *testing.T) {
 			default:
 				want = []string{way.want + " alpha user outsider"}
 				if strings.HasSuffix(way.path, "-administrator") || slices.Contains([]string{"node-proxy", "change-policy", "change-guard", "change-admission", "certificate", "be-node", "serve-api", "create-volume", "use-controller", "replace-kubelet"}, way.path) || slices.ContainsFunc(way.wide, func(rule string) bool { return strings.Contains(rule, "clusterrolebindings") }) {
-					want = []string{way.want + "  user outsider"} // they lead to every deployer
+					want = []string{way.want + "  user outsider"} // they reach every deployer
 				}
 			}
 			p.same(got.Findings, want)
@@ -284,8 +284,8 @@ func named(texts []string, pod string) []string {
 	return all
 }
 
-// TestEveryPathIsGone holds the tests to the audit: of each path that it knows
-// there is a way that is open and one that is closed.
+// TestEveryPathIsGone: each path that the audit knows has an open and a closed case in these
+// tests.
 func TestEveryPathIsGone(t *testing.T) {
 	w := start(t)
 	p := w.plant(t)
@@ -333,8 +333,8 @@ func TestProxyWays(t *testing.T) {
 	}
 }
 
-// TestAskedBySubjectAccessReview holds the rights of the members to what the
-// authorizer says of them.
+// TestMembersAsTheAuthorizerSeesThem compares the rights of the members with the authorizer's
+// answers.
 func TestMembersAsTheAuthorizerSeesThem(t *testing.T) {
 	w := start(t)
 	got := w.audit(t)
@@ -369,8 +369,8 @@ func (w *world) pod(t *testing.T, home string) string {
 		if len(pods.Items) == 1 && len(sets.Items) == 1 && d.Status.ObservedGeneration == d.Generation {
 			return pods.Items[0].Name
 		}
-		// No pod is ever ready here, and a roll-out waits for that before it takes
-		// the old ones away.
+		// No pod is ever ready here, and a rollout would wait for that before it removes the
+		// old ones.
 		for _, set := range sets.Items {
 			if revision := "deployment.kubernetes.io/revision"; d.Status.ObservedGeneration == d.Generation && set.Annotations[revision] != d.Annotations[revision] {
 				if err := w.root.AppsV1().ReplicaSets(home).Delete(ctx, set.Name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {

@@ -27,8 +27,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// actor goes a way as a user, up to where the API server has decided: it writes
-// nothing (dry run), and an upgraded stream ends where a node would be asked.
+// actor uses a path as a user until the API server has decided: it writes nothing (dry run),
+// and an upgraded stream ends where a node would be contacted.
 type actor struct {
 	*kubernetes.Clientset
 	config *rest.Config
@@ -99,8 +99,8 @@ func makePods(kind string) try {
 	}
 }
 
-// custom creates an object of a kind that others defined; namespace is empty for one of
-// the cluster. Whether it is allowed the API server says before it looks for the kind.
+// custom creates an object of an unknown kind; namespace is empty for a cluster-scoped one. The
+// API server authorizes it before it looks up the kind.
 func custom(version, namespace, resource string) try {
 	return func(ctx context.Context, a *actor) error {
 		path := "/apis/" + version
@@ -137,7 +137,7 @@ func bindTo(kind, name string) try {
 func throughRBAC(ctx context.Context, a *actor) error {
 	bind := func(name, role string) error {
 		var err error
-		for range 100 { // the authorizer learns of the one before a moment later
+		for range 100 { // the authorizer sees the earlier write a moment later
 			err = create(a.RbacV1().RoleBindings(a.home).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
 				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}, Subjects: subjects("user outsider")}, metav1.CreateOptions{}))
 			if !apierrors.IsForbidden(err) {

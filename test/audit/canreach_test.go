@@ -17,14 +17,14 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// reaching are rights of somebody's, and what --can-reach must say of it: "TENANT
-// PATH,... through OTHERS"; the paths of who can do everything are "...".
+// reaching has a subject's rights, and the report of --can-reach for them: "TENANT PATH,...
+// through OTHERS"; the paths of a subject that can do everything are "...".
 var reaching = []struct {
 	name  string
 	plant func(*plant)
 	user  string
 	want  []string
-	text  string // what stands in the table
+	text  string // a part of the table
 }{
 	{"nobody", func(*plant) {}, "zoe", nil, "user zoe reaches no deployer, and can't act as anybody who does"},
 	{"an account whose pods they make", func(p *plant) {

@@ -15,7 +15,7 @@ import (
 	"helm-tenant/test/records"
 )
 
-// differing are changes of the tenants file, and what an audit must find of each.
+// differing are changes of the tenants file, and the findings for each.
 var differing = []struct {
 	name     string
 	old, new string
@@ -73,7 +73,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// Where releases are in ConfigMaps, these are what leads to their values.
+// If releases are in ConfigMaps, these lead to their values.
 func TestRecordsInConfigMaps(t *testing.T) {
 	w := start(t)
 	w.clean(t)
@@ -123,9 +123,8 @@ func TestRecordsInConfigMaps(t *testing.T) {
 	}
 }
 
-// TestReleasesLeaveConfigMaps: what the finding says of a tenant that keeps its
-// releases in ConfigMaps can be typed, and so can what docs/audit.md says for those
-// who stay with Tiller.
+// TestReleasesLeaveConfigMaps: the finding's fix for a tenant with releases in ConfigMaps
+// works, and so do the commands in docs/audit.md for staying with Tiller.
 func TestReleasesLeaveConfigMaps(t *testing.T) {
 	w := start(t)
 	w.clean(t)

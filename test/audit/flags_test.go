@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// lists are all rights that it takes to see everything, and what is unseen without.
+// lists are all rights that a complete audit needs, and the entry in unseen without each.
 var lists = []struct{ rule, unseen string }{
 	{"list namespaces", "namespaces in all namespaces"},
 	{"list configmaps", "configmaps in all namespaces"},
@@ -43,8 +43,8 @@ var lists = []struct{ rule, unseen string }{
 	{"get admission:validatingadmissionpolicybindings helm-tenant-owners", "validatingadmissionpolicies in all namespaces"},
 }
 
-// Who may not read one of the lists is told which, and that nothing is known for it;
-// who may read all of them, and no more, sees what an administrator does.
+// An auditor without the right to one of the lists gets its name, and unknown instead of clean;
+// an auditor with exactly these rights sees what an administrator sees.
 func TestUnseen(t *testing.T) {
 	w := start(t)
 	w.clean(t)
@@ -64,7 +64,7 @@ func TestUnseen(t *testing.T) {
 			p := w.plant(t)
 			p.grant("", "auditor", rights, "user auditor")
 			w.settle(t)
-			// What the auditor may read is told as theirs to reach, and so ignored.
+			// The audit reports the auditor's own rights, which are ignored here.
 			args := []string{"audit", "--ignore", "HT022:user auditor", "--reason", "it audits"}
 			r := w.run(kubeconfig, append(args, "-o", "json")...)
 			var got report
@@ -103,7 +103,7 @@ func TestUnseen(t *testing.T) {
 	}
 }
 
-// TestFlags holds the exit code, and what the table says, to the flags.
+// TestFlags compares the exit code and the table with the flags.
 func TestFlags(t *testing.T) {
 	w := start(t)
 	w.clean(t)
@@ -165,7 +165,7 @@ func TestFlags(t *testing.T) {
 		t.Run(test.flags, func(t *testing.T) {
 			args := []string{"audit"}
 			for _, word := range strings.Fields(test.flags) {
-				if !strings.HasPrefix(word, "/") { // a file's name stays as it is
+				if !strings.HasPrefix(word, "/") { // a file's name does not change
 					word = strings.ReplaceAll(word, "_", " ")
 				}
 				args = append(args, word)

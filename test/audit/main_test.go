@@ -1,7 +1,6 @@
-// Package audit tests `helm-tenant audit` against a real API server: that it
-// finds what was planted, and nothing else; that what it says of a way is what the
-// API server does when somebody goes it; that its pages and files are what their
-// readers expect. No pod runs.
+// Package audit tests `helm-tenant audit` against a real API server: that it finds the planted
+// misconfigurations and nothing else; that the API server grants what the audit reports; that
+// the pages and files are valid. No pod runs.
 package audit
 
 import (
@@ -260,7 +259,7 @@ type finding struct {
 	Fixes []fix `json:"fixes"`
 }
 
-// fix is commands, which are typed one after the other, and what they can't say.
+// fix has commands, which are run one after the other, and a note.
 type fix struct {
 	Commands [][]string `json:"commands"`
 	Note     string     `json:"note"`
@@ -312,7 +311,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// create drops what a create returns beside its error.
+// create drops the object that a create returns with its error.
 func create[T any](_ T, err error) error { return err }
 
 // subjects reads "user alice", "group devs", "account ns:name".

@@ -39,8 +39,8 @@ func readMetrics(t *testing.T, file, label string) map[string]float64 {
 	return samples
 }
 
-// TestMetrics: what the file says is what the report says, and an audit that fails leaves
-// the file alone.
+// TestMetrics: the file has the same numbers as the report, and an audit that fails does not
+// change the file.
 func TestMetrics(t *testing.T) {
 	w := start(t)
 	w.clean(t)

@@ -69,7 +69,7 @@ func newOracle(t *testing.T) *oracle {
 	must(t, err)
 	must(t, cmd.Start())
 	t.Cleanup(func() {
-		stdin.Close() // at which it ends
+		stdin.Close() // the oracle ends at the end of its input
 		must(t, cmd.Wait())
 	})
 	return &oracle{send: json.NewEncoder(stdin), answers: json.NewDecoder(bufio.NewReader(stdout))}

@@ -46,7 +46,7 @@ func (p *plant) podsAt(ns string) []corev1.Pod {
 	return pods.Items
 }
 
-// podOf is the pod whose name begins so, empty where there is none.
+// podOf returns the pod whose name has that prefix, empty if there is none.
 func (p *plant) podOf(ns, prefix string) string {
 	for _, pod := range p.podsAt(ns) {
 		if strings.HasPrefix(pod.Name, prefix) {
@@ -132,8 +132,8 @@ func (p *plant) clusterRole(name string, what ...string) {
 	})
 }
 
-// aggregates makes a ClusterRole that is aggregated into those roles. They hold its
-// rules for a moment after it is gone.
+// aggregates creates a ClusterRole that is aggregated into those roles. They keep its rules for
+// a moment after it is deleted.
 func (p *plant) aggregates(name string, what []string, into ...string) {
 	p.Helper()
 	p.later(func() { p.w.clean(p.T) })
@@ -151,7 +151,7 @@ func (p *plant) roleAgain(names ...string) {
 	}
 }
 
-// aggregated gives zoe a ClusterRole that holds nothing but what it aggregates.
+// aggregated gives zoe a ClusterRole that has only aggregated rules.
 func (p *plant) aggregated() {
 	ctx := context.Background()
 	p.grant("", "part", []string{"list secrets"}, "user nobody-in-particular")

@@ -39,7 +39,7 @@ type plant struct {
 	old     string
 }
 
-// plant begins one; what is left of it when the test ends is taken away.
+// plant begins a misconfiguration; the rest of it is removed when the test ends.
 func (w *world) plant(t *testing.T) *plant {
 	p := &plant{T: t, w: w}
 	t.Cleanup(p.undo)
@@ -78,9 +78,8 @@ func (p *plant) gone(err error) {
 	}
 }
 
-// clean waits until an audit finds nothing: controllers take a moment to take
-// away what belonged to something that is gone. What stays fails this test, and
-// is no matter of the next.
+// clean waits until an audit finds nothing: controllers take a moment to delete dependents.
+// Findings that stay fail this test, and are ignored by the next.
 func (w *world) clean(t *testing.T) {
 	t.Helper()
 	var got []finding
@@ -99,7 +98,7 @@ func (w *world) clean(t *testing.T) {
 	t.FailNow()
 }
 
-// fresh are the findings but for what a failed test left.
+// fresh returns the findings without those that a failed test left.
 func (w *world) fresh(all []finding) []finding {
 	return slices.DeleteFunc(slices.Clone(all), func(f finding) bool { return slices.Contains(w.residue, f.brief()) })
 }
@@ -152,11 +151,12 @@ func (p *plant) fix(findings []finding) {
 		typed.mended(findings[i].ID)
 	}
 	p.w.clean(p.T)
-	p.planted = false // what is left to take away is nothing to find
+	p.planted = false // the fix has removed it: nothing is left to find
 	typed.whole()
 }
 
-// completed is a finding's command as somebody types it; false where it can't be typed here.
+// completed returns a finding's command as a person would type it; false if it can't be typed
+// here.
 func completed(f finding) (string, bool) {
 	if len(f.Fixes[0].Commands) == 0 || len(f.Fixes) > 1 || untyped[f.ID] != "" {
 		return "", false
@@ -176,8 +176,8 @@ func completed(f finding) (string, bool) {
 	return fix, !open && !strings.Contains(f.Fixes[0].Note, "comes back")
 }
 
-// placeholders are what is put in place of words that somebody has to fill in, by the
-// finding's kind.
+// placeholders are the replacements for words that a person has to fill in, by the finding's
+// ID.
 var placeholders = map[string][][2]string{
 	"HT002": {{"NS", "outside"}},
 	"HT041": {{"NS", "beta-a"}},
@@ -208,11 +208,11 @@ var typed = tally{kinds: map[string]bool{}, printed: map[string]bool{}}
 // tally counts what was typed. Its methods may be called by several tests at once.
 type tally struct {
 	mu sync.Mutex
-	// kinds are the kinds of findings of which a command was typed, printed those that
-	// TestPlanted saw with a command.
+	// kinds are the IDs of findings of which a command ran; printed are those that TestPlanted
+	// saw with a command.
 	kinds, printed map[string]bool
-	// cases counts the cases of which all commands were typed, and mended it; planted and
-	// ways those that TestPlanted and TestWays ran.
+	// cases counts the cases in which all commands ran and fixed the finding; planted and ways
+	// those that TestPlanted and TestWays ran.
 	cases, planted, ways int
 }
 
@@ -246,7 +246,7 @@ func (y *tally) went() {
 	y.ways++
 }
 
-// missing are the kinds of findings of which no command was typed, where all cases ran.
+// missing returns the IDs of findings of which no command ran, if all cases ran.
 func (y *tally) missing() []string {
 	y.mu.Lock()
 	defer y.mu.Unlock()

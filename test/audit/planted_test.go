@@ -56,8 +56,7 @@ const (
 	unmanagedTiller = "service account old:default"
 )
 
-// planting is a misconfiguration, and what an audit must find of it: that, and nothing
-// beside it.
+// planting is a misconfiguration, and the exact findings that an audit must report for it.
 type planting struct {
 	name  string
 	plant func(*plant)
@@ -630,13 +629,13 @@ var planted = []planting{
 		record, err := p.w.root.CoreV1().ConfigMaps("beta-tiller").Get(context.Background(), "helm-tenant", metav1.GetOptions{})
 		must(p.T, err)
 		text := strings.Replace(record.Data["tenant.yaml"], "beta-a", "outside", 1) + "homeNamespace: " + ns + "\n"
-		// It is believed because a namespace leads to it, as beta-a leads to the other.
+		// It is trusted because a namespace refers to it, as beta-a refers to the other.
 		const label = `{"metadata":{"labels":{"helm-tenant/tenant":%s},"annotations":{"helm-tenant/home-namespace":%s}}}`
 		p.merge("/api/v1/namespaces/outside", fmt.Sprintf(label, `"beta"`, `"`+ns+`"`))
 		p.later(func() { p.merge("/api/v1/namespaces/outside", fmt.Sprintf(label, "null", "null")) })
 		must(p.T, create(p.w.root.CoreV1().ConfigMaps(ns).Create(context.Background(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant", Labels: record.Labels}, Data: map[string]string{"tenant.yaml": text}}, metav1.CreateOptions{})))
 	}, []string{"HT045 beta tenant beta",
-		// Of all that init makes beside a record nothing is there.
+		// The record is the only object of the tenant.
 		"HT042 beta Deployment tiller-deploy in namespace old", "HT042 beta ServiceAccount tiller in namespace old", "HT042 beta namespace old", "HT050 beta namespace old",
 		"HT042 beta Role helm-tenant-member in namespace old", "HT042 beta RoleBinding helm-tenant-member in namespace old",
 		"HT042 beta Role helm-tenant-records in namespace old", "HT042 beta RoleBinding helm-tenant-records in namespace old",
@@ -694,7 +693,7 @@ func (p *plant) webhook(name, owner, without string, conditions ...string) {
 	for i, condition := range conditions {
 		matched = append(matched, admissionv1.MatchCondition{Name: fmt.Sprintf("condition-%d", i), Expression: condition})
 	}
-	// A second is enough to be refused in; nothing answers.
+	// One second is enough for a refusal; nothing answers.
 	second := int32(1)
 	must(p.T, create(p.w.root.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(context.Background(), &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name},
 		Webhooks: []admissionv1.ValidatingWebhook{{Name: "listener.example.com", AdmissionReviewVersions: []string{"v1"}, SideEffects: &none, FailurePolicy: &ignore, TimeoutSeconds: &second, NamespaceSelector: selector, MatchConditions: matched,
@@ -705,8 +704,7 @@ func (p *plant) webhook(name, owner, without string, conditions ...string) {
 	})
 }
 
-// TestEveryFindingIsPlanted holds the tests to the audit: each kind of finding is
-// wanted by one of them.
+// TestEveryFindingIsPlanted: each kind of finding is expected by one of the tests.
 func TestEveryFindingIsPlanted(t *testing.T) {
 	w := start(t)
 	var sarif struct {
@@ -779,7 +777,7 @@ func TestTenantWithoutRecord(t *testing.T) {
 	}
 }
 
-// A tenant that is not there is told of as by the other verbs.
+// A tenant that does not exist is reported as by the other verbs.
 func TestNoSuchTenant(t *testing.T) {
 	w := start(t)
 	exported, got := w.run(w.Admin(), "export", "nobody"), w.run(w.Admin(), "audit", "nobody")

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// comparison is of what the audit says and what an authority says.
+// comparison compares the audit's report with the answers of an authority.
 type comparison struct {
 	*testing.T
 	*world
@@ -99,19 +99,19 @@ func (c *comparison) make(numbers []int) *batch {
 	return b
 }
 
-// compare holds what the audit says of everybody in a batch against the authority.
+// compare compares the report on everybody in a batch with the authority.
 func (c *comparison) compare(b *batch, truth authority, said view) {
 	c.Helper()
 	whole, err := said.whole()
 	must(c.T, err)
-	reported := map[string]bool{} // who is said to reach any deployer
+	reported := map[string]bool{} // subjects that are reported to reach any deployer
 	for _, d := range whole.Deployers {
 		for _, a := range d.Access {
 			reported[a.Subject] = true
 		}
 	}
-	// Those that sets give rights over the whole cluster are all in one namespace,
-	// and no rule names one of them: what holds for the first holds for all.
+	// The sets' accounts with cluster-wide rights are all in one namespace, and no rule names
+	// one of them: the result for the first holds for all.
 	accounts := slices.Clone(c.administrators)
 	for _, a := range whole.ClusterWide {
 		reported[a.Subject] = true
@@ -137,7 +137,7 @@ func (c *comparison) compare(b *batch, truth authority, said view) {
 		if name, found := strings.CutPrefix(p.user, "system:serviceaccount:"); found {
 			subject = "service account " + name
 		}
-		// Who is in which group the audit of all can't know.
+		// The audit does not know the groups of a user.
 		if !p.custom() && reported[subject] != any {
 			c.Errorf("%s reaches a deployer: %t; the audit of all says %t\n%s", subject, any, reported[subject], describe(b.byUser[p.user]))
 		}
@@ -152,7 +152,7 @@ func (c *comparison) one(b *batch, s *scene, a *asker, got report) (any bool) {
 	said := map[string][]string{}
 	for _, reached := range got.CanReach {
 		if len(reached.Through) > 0 {
-			continue // what the person can do, not what others can
+			continue // this compares the person's own rights, not other identities'
 		}
 		for _, path := range reached.Paths {
 			// Whether a node is taken hangs on the labels of namespaces, which the authorizer
@@ -164,7 +164,7 @@ func (c *comparison) one(b *batch, s *scene, a *asker, got report) (any bool) {
 	}
 	for _, d := range c.deployers {
 		truth, asked := s.paths(a, d)
-		// An open Tiller is told of once, and not of each who has a pod.
+		// An open Tiller is reported once, and not for each subject with a pod.
 		any = any || slices.ContainsFunc(truth, func(id string) bool { return id != "connect" })
 		have := said[d.home]
 		slices.Sort(truth)

@@ -18,8 +18,8 @@ type theme struct {
 	names     string
 }
 
-// themes are all rights that open a path, and some that are near. What an oracle
-// asks for names is what stands here.
+// themes are all rights that open a path, and some similar ones. An oracle's questions about
+// names use the names in this table.
 var themes = []theme{
 	{"create get", "", "pods/portforward", "POD made-up"},
 	{"create get", "", "pods/exec", "POD made-up"},
@@ -82,7 +82,7 @@ var together [][]int
 
 func init() {
 	index := func(group, resource string) int {
-		for i, t := range slices.Backward(themes) { // of two, that of what is done as somebody else
+		for i, t := range slices.Backward(themes) { // of two, the theme that acts as another identity
 			if t.group == group && t.resources == resource {
 				return i
 			}
@@ -109,8 +109,8 @@ func init() {
 	}
 }
 
-// scene is what the random sets are made for: the deployers, and what an oracle
-// has to know of them.
+// scene describes the cluster for which the random sets are made: the deployers, and the facts
+// that an oracle needs about them.
 type scene struct {
 	deployers []target
 	// accounts are the cluster's own that the pool of names can hit.
@@ -195,7 +195,7 @@ func (g *generator) rule(subject theme, home string) rbacv1.PolicyRule {
 	return rule
 }
 
-// objects are those of a set, and who it is about.
+// set returns the objects of a random set, and the people in it.
 func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 	user, group := fmt.Sprintf("u%d", n), fmt.Sprintf("g%d", n)
 	who := []string{"user " + user}
@@ -217,7 +217,7 @@ func (g *generator) set(n int) (objects []metav1.Object, people []person) {
 	for range 1 + g.IntN(3) {
 		themed = append(themed, pick(g, themes))
 	}
-	alone := len(themed) // of these each is by itself
+	alone := len(themed) // each of these alone
 	if g.IntN(2) == 0 {
 		for _, i := range pick(g, together) {
 			themed = append(themed, themes[i])

@@ -28,10 +28,10 @@ var (
 // enough is from how many sets on every path has to be open to somebody.
 const enough = 300
 
-// TestRandom makes random sets of roles and bindings, and compares what the audit
-// says of every person, deployer and path with what Kubernetes' own authorizer
-// says. Cluster and audit are real, but the sets are put beside what was read of
-// the cluster, in memory: TestRandomOnServer does the whole way.
+// TestRandom makes random sets of roles and bindings, and compares the audit's report on every
+// person, deployer and path with Kubernetes' own authorizer. Cluster and audit are real, but
+// the sets are added in memory to the objects that were read from the cluster:
+// TestRandomOnServer writes them to the API server.
 func TestRandom(t *testing.T) {
 	sets := *sets
 	switch {
@@ -50,7 +50,7 @@ func TestRandom(t *testing.T) {
 	objects, err := readRBAC(t.Context(), c.root)
 	must(t, err)
 	oracle := newOracle(t)
-	const batch = 8 // what an audit takes grows with the sets beside each other
+	const batch = 8 // an audit takes longer with more sets at once
 	for first := 0; first < sets && !t.Failed(); first += batch {
 		b := c.make(numbers(first, min(first+batch, sets)))
 		must(t, oracle.know(objects.with(b.objects)))

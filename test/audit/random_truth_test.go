@@ -22,8 +22,8 @@ type asker struct {
 	err       error
 }
 
-// may asks for the right to any of the objects of those names; to all where there
-// are none.
+// may asks for the right to any of the objects with those names; to all objects if there are
+// none.
 func (a *asker) may(verb, resource, ns string, names ...string) bool {
 	group, resource, found := strings.Cut(resource, ":")
 	if !found {
@@ -61,7 +61,7 @@ func (a *asker) any(verbs, resource, ns string, names ...string) bool {
 
 var anywhere = []string{"", "outside", "ci", "kube-system"}
 
-// spaces are all namespaces in which sets give rights; the first stands for all.
+// spaces returns all namespaces in which sets grant rights; the first is used for all.
 func (s *scene) spaces() []string {
 	spaces := slices.Clone(anywhere)
 	for _, d := range s.deployers {
@@ -112,7 +112,7 @@ var nobody = []string{"alice", "bob", "nobody", "system:kube-controller-manager"
 
 // beGroup reports whether the person can be in a group: with a user or an account.
 func (s *scene) beGroup(a *asker, group string, does does) bool {
-	// The API server refuses who is held to acts the group of its administrators.
+	// With constrained impersonation the API server refuses its administrators' group.
 	if group != "system:masters" && a.may("impersonate:user-info", "authn:groups", "", group) && a.may("impersonate:user-info", "authn:users", "", nobody...) && does("user-info") {
 		return true
 	}
@@ -143,8 +143,8 @@ func (a *asker) creates(resource, ns string, names ...string) bool {
 	})
 }
 
-// makes reports whether the person can have a controller make a pod, but by the workloads
-// that are there: of those that are listed there is none, but for Tillers.
+// makes reports whether the person can have a controller create a pod, other than by existing
+// workloads: the cluster has none of the listed kinds, except Tillers.
 func (a *asker) makes(resource, ns string) bool {
 	plain := resource[strings.Index(resource, ":")+1:]
 	yes := a.creates(resource, ns, "made-up", "tiller-deploy")
@@ -171,8 +171,8 @@ func (a *asker) escalates(resource, ns string, names ...string) bool {
 	})
 }
 
-// use reports whether the person can get a token of an account, or have a pod of its; none is
-// there.
+// use reports whether the person can get a token of an account, or create a pod of it; no pod
+// exists.
 func (s *scene) use(a *asker, ns, name string) bool {
 	pods := append([]string{"made-up"}, s.allPods()...)
 	return a.may("create", "serviceaccounts/token", ns, name) || a.creates("pods", ns, pods...) ||

@@ -126,7 +126,7 @@ func TestKeyboardAlone(t *testing.T) {
 	}
 }
 
-// What a screen reader is told.
+// The names that a screen reader reads.
 func TestEverythingHasAName(t *testing.T) {
 	text, report := pageOf(t, everythingWrong(), audit.Options{})
 	b := open(t)

@@ -182,7 +182,7 @@ func TestPictureShowsTheReport(t *testing.T) {
 	if got, want := ask[[]string](b, `[...document.querySelectorAll("#administrators tr")].map(r => r.cells[0].textContent)`), []string{"group system:masters"}; !slices.Equal(got, want) {
 		t.Errorf("the administrators are %q", got)
 	}
-	// What a deployer can do to itself is where it acts.
+	// Rights of a deployer to its own home are shown where it acts.
 	for _, want := range []string{"its home blue-tiller: read Secrets, write Secrets", "its home green-tiller: create pods, read Secrets, write Secrets"} {
 		if !slices.Contains(b.picture().Spaces, want) {
 			t.Errorf("%q is not drawn", want)

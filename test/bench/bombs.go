@@ -16,8 +16,8 @@ import (
 	"helm-tenant/test/records"
 )
 
-// bombRows: what a member can put in the way of an admin: records that explode, in the home
-// of a Tiller and in namespaces, and large Secrets that look like records.
+// bombRows measures what a member can do to slow down an admin: records that explode, in the
+// home of a Tiller and in namespaces, and large Secrets that look like records.
 func bombRows(ctx context.Context, m *meter, ours, dir string, report *strings.Builder) error {
 	for _, name := range []string{"calm", "bombed", "members"} {
 		if err := m.init(ctx, ours, name); err != nil {

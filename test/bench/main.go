@@ -122,7 +122,7 @@ func bench(ctx context.Context, runs int, sizes, out, only string) error {
 	return os.WriteFile(out, []byte(head+report.String()), 0o644)
 }
 
-// build is how a program of ours is built.
+// build returns the command that builds one of our programs.
 func build(ctx context.Context, pkg, into string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", into, pkg)
 	cmd.Dir, cmd.Env = "..", append(os.Environ(), "CGO_ENABLED=0")

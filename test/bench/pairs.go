@@ -74,8 +74,8 @@ func timed(ctx context.Context, cmd *exec.Cmd) (time.Duration, error) {
 	return timedWith(ctx, cmd, func(*os.Process) func() { return func() {} })
 }
 
-// timedWith is timed; watch is called when the command has started, and what it returns
-// when it has ended.
+// timedWith is timed; watch is called after the command has started, and its result after the
+// command has ended.
 func timedWith(ctx context.Context, cmd *exec.Cmd, watch func(*os.Process) func()) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

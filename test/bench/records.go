@@ -56,7 +56,7 @@ func rows(fill func(ctx context.Context, m *meter, ours, dir string, report *str
 	}
 }
 
-// row measures one command against its bounds; zero is none.
+// row measures one command against its limits; zero means no limit.
 func (m *meter) row(ctx context.Context, report *strings.Builder, cluster string, seconds, mib float64, args ...string) error {
 	r, err := m.measure(ctx, args...)
 	if err != nil {

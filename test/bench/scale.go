@@ -24,7 +24,7 @@ import (
 type run struct {
 	wall     time.Duration
 	memory   int64 // bytes, the largest that the process was
-	requests int   // that the API server answered meanwhile
+	requests int   // answered by the API server during the run
 	cpu      time.Duration
 	exit     error // of a command that ended with another exit code than 0
 }
@@ -171,9 +171,9 @@ func (m *meter) attempt(ctx context.Context, args ...string) (run, error) {
 	return run{wall, largest, after - before - 1, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), failed}, nil // less the one for the metrics themselves
 }
 
-// watchMemory looks at the largest resident set of a process until the function
-// that it returns is called, which tells it, in bytes. What Linux tells of a process that
-// has ended (getrusage) counts that of its parent in, from before the exec.
+// watchMemory reads the largest resident set of a process until the returned function is
+// called, which returns it in bytes. Linux's own number for an ended process (getrusage)
+// includes that of its parent, from before the exec.
 func watchMemory(pid int) func() int64 {
 	done, result := make(chan struct{}), make(chan int64)
 	go func() {
@@ -192,7 +192,8 @@ func watchMemory(pid int) func() int64 {
 	return func() int64 { close(done); return <-result }
 }
 
-// residentSet is the largest that the process was since its exec; 0 where it has none.
+// residentSet returns the largest resident set of the process since its exec; 0 if it is not
+// known.
 func residentSet(pid int) int64 {
 	folder := fmt.Sprintf("/proc/%d/", pid)
 	// Before the exec it is still the bench.
@@ -217,8 +218,8 @@ func benchProgram() string {
 	return program
 }
 
-// requests is how many requests but watches the API server has answered, by its
-// own metrics. What the controllers ask for meanwhile is among them.
+// requests returns the number of requests, without watches, that the API server has answered,
+// by its own metrics. Requests of controllers are included.
 func (m *meter) requests(ctx context.Context) (int, error) {
 	text, err := m.client.CoreV1().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {

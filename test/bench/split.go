@@ -15,8 +15,8 @@ import (
 	"helm-tenant/test/records"
 )
 
-// What is split: releases of ten revisions each, over namespaces of which two are a tenant's,
-// and what is wanted at most.
+// The size of the split: releases of ten revisions each, over namespaces of which each tenant
+// has two; and the limits.
 const (
 	splitReleases, splitEach, splitNamespaces, splitMiB = 200, 10, 40, 100
 )

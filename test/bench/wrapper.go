@@ -12,8 +12,7 @@ func (s *setup) comparisons() []comparison {
 	const typedText = "`helm --tiller-namespace bench-tiller list`"
 	comparisons := []comparison{
 		{
-			// Helm's own time hides what we add to it; a script that ends at once
-			// does not.
+			// helm's own time hides the wrapper's; a script that ends at once does not.
 			name: "what the wrapper adds, to a script in helm's place",
 			ours: func(int) *exec.Cmd {
 				return s.command(append(slices.Clone(s.member), "HELM_BIN="+s.script), s.ours, "list")
@@ -54,7 +53,7 @@ func (s *setup) comparisons() []comparison {
 	return comparisons
 }
 
-// added compares what the wrapper adds with what the least program adds that loads the
+// added compares the wrapper's overhead with that of the smallest program that loads the
 // kubeconfig with clientcmd.
 func (s *setup) added(processor bool) comparison {
 	env := append(slices.Clone(s.member), "HELM_BIN="+s.script)

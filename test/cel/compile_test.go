@@ -18,8 +18,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestKubernetes130Compiles: of a policy that is new to it, an API server takes what the
-// minor before it knew, so that it can be rolled back.
+// TestKubernetes130Compiles: the API server accepts, in a new policy, only CEL that the
+// previous minor version knows, so that it can be rolled back.
 func TestKubernetes130Compiles(t *testing.T) {
 	count := 0
 	policies := slices.Concat(rails.Policies(rails.Priorities{Harmless: []string{"low"}}, tenant.GuardEnforce), rails.Freezing(), rails.Reserving(), install.Admission(), install.Owners())

@@ -31,8 +31,7 @@ var storage = []string{
 	"rbd: {monitors: [yy], image: z}", "scaleIO: {gateway: yy, system: z, secretRef: {name: s}}", "storageos: {volumeName: yy}", "vsphereVolume: {volumePath: yy}",
 }
 
-// TestDemands: what is said of live objects is what the policies would answer if they were
-// created.
+// TestDemands: the report on live objects equals the policies' answers to creating them.
 func TestDemands(t *testing.T) {
 	notes := map[string]string{
 		"guard.helm-tenant/hosts": "*.team.example.com,a.com", "guard.helm-tenant/namespaces": "a,b", "guard.helm-tenant/priority-classes": "batch",

@@ -12,8 +12,8 @@ import (
 	"helm-tenant/rails"
 )
 
-// TestFreeze: the policy of a freeze holds the tenant's accounts and nobody else, and
-// lets the end of a release that was pending be recorded.
+// TestFreeze: the policy of a freeze applies to the tenant's accounts and nobody else, and
+// allows the end of a pending release to be recorded.
 func TestFreeze(t *testing.T) {
 	policy := rails.Freezing()[0].(*admissionv1.ValidatingAdmissionPolicy)
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: map[string]string{

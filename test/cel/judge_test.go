@@ -106,8 +106,8 @@ const (
 	ingress   = "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: x, annotations: {%s}}, spec: {rules: [%s]}}"
 )
 
-// TestHostsOfGatewayAPI: what was let through unjudged, a route of a mesh or a listener
-// of TCP, is judged when an update makes it serve hosts.
+// TestHostsOfGatewayAPI: objects that were not judged, such as a route of a mesh or a TCP
+// listener, are judged when an update makes them serve hosts.
 func TestHostsOfGatewayAPI(t *testing.T) {
 	const service, gateway = "{kind: Service, name: s}", "{name: g}"
 	const mine, other = ", hostnames: [x.team.example.com]", ", hostnames: [bank.example.com]"

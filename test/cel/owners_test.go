@@ -18,7 +18,7 @@ import (
 // nothing else.
 func TestOwners(t *testing.T) {
 	policy := install.Owners()[0].(*admissionv1.ValidatingAdmissionPolicy)
-	policy.Spec.MatchConditions = nil // who may update the namespace is the API server's to say
+	policy.Spec.MatchConditions = nil // only the API server knows who may update the namespace
 	home := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "t-helm"}}
 	binding := func(meta, subjects string) string {
 		return "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: helm-tenant-member, labels: {a: b}" + meta + "}, " +

@@ -1,6 +1,5 @@
-// Package completion presses the tab key: in the real helms, as their plugin, and
-// in real shells, with the binary by itself. The API server is real; Helm 3 and 4
-// need no pod to have releases.
+// Package completion tests completion: with the real helms and the plugin, and in real shells
+// with the binary. The API server is real; Helm 3 and 4 need no pod to have releases.
 package completion
 
 import (
@@ -130,7 +129,7 @@ func prepare(t *testing.T, helm, tenant string) (admin, member *somebody) {
 	return admin, member
 }
 
-// writeChart is a chart of which no pod is made.
+// writeChart writes a chart that creates no pods.
 func writeChart(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -179,20 +178,21 @@ func TestPlugin(t *testing.T) {
 			expectWords(t, complete(member, "who"), "whoami")
 			holds(t, complete(member, "install", "--create-n"), "--create-namespace")
 			holds(t, complete(member, "init", "x", "--eng"), "--engine")
-			// Releases are those that the tenant's account sees, where the words say.
+			// Completion offers the releases that the tenant's account can see.
 			expectWords(t, complete(member, "status", ""), "web", "worker")
 			expectWords(t, complete(member, "status", "-n", tenant+"-b", ""), "other")
 			holds(t, complete(member, "get", "values", "wo"), "worker")
 			expectWords(t, complete(member, "rollback", "web", ""), "1")
 			holds(t, complete(member, "--tenant", tenant, "uninstall", "we"), "web")
-			// Who may list tenants is told all of them, others those they used.
+			// A user who may list tenants gets all of them, others the ones in their
+			// kubeconfig.
 			holds(t, complete(admin, "describe", ""), tenant)
 			expectWords(t, complete(member, "use", ""), tenant)
 		})
 	}
 }
 
-// TestShells lets each shell complete with the script that is made for it.
+// TestShells completes in each shell with that shell's script.
 func TestShells(t *testing.T) {
 	_, member := prepare(t, "helm3", "shells")
 	for _, test := range []struct {

@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 )
 
-// What differs from run to run, and what stands for it in docs/demo.md: Go's
-// reference time, and a pod's name without its random part.
+// Text that differs from run to run, and its replacement in docs/demo.md: Go's reference time,
+// and a pod's name without its random part.
 var varying = []struct {
 	what  *regexp.Regexp
 	stand string
@@ -20,10 +20,10 @@ var varying = []struct {
 	{regexp.MustCompile(`\b(127\.0\.0\.1|localhost):\d+\b`), "$1:6443"},
 }
 
-// normalise returns the story in the demo's output without what differs from run to
-// run. It begins at the first heading and ends before the cluster is ended. Objects
-// that are written side by side are sorted; of waiting for Tiller only the end is
-// left, since the steps that are seen depend on the machine's speed.
+// normalise returns the demo's output without the parts that differ from run to run. It begins
+// at the first heading and ends before the cluster ends. Lines of objects that are written
+// concurrently are sorted; of a wait for Tiller only the last line stays, since the
+// intermediate ones depend on the machine's speed.
 func normalise(output string) string {
 	if index := strings.Index("\n"+output, "\n# "); index >= 0 {
 		output = output[index:]
@@ -45,7 +45,7 @@ func normalise(output string) string {
 	return strings.Trim(strings.Join(lines, "\n"), "\n")
 }
 
-// runs calls change with each longest run of lines of which is holds.
+// runs calls change with each longest run of matching lines.
 func runs(lines []string, matches func(string) bool, change func([]string)) {
 	for from := 0; from < len(lines); from++ {
 		to := from

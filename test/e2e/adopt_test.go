@@ -55,9 +55,8 @@ func (p *person) subjects(args ...string) string {
 	return strings.TrimSpace(p.jsonpath(`{range .subjects[*]}{.kind}/{.name} {end}`, args...))
 }
 
-// TestAdopt makes a tenant of a Tiller that was made by hand, as Helm's own
-// documents said: plain helm init in a namespace of its own, its account admin
-// where somebody bound it.
+// TestAdopt makes a tenant of a Tiller made by hand, as Helm's own documentation described:
+// plain helm init in a namespace of its own, with an account that somebody bound to admin.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -69,7 +68,7 @@ func TestAdopt(t *testing.T) {
 	for _, ns := range []string{"hand-tiller", "hand-b"} {
 		admin.run("kubectl", "create", "rolebinding", "tiller-admin", "--clusterrole=admin", "--serviceaccount=hand-tiller:tiller", "--namespace", ns)
 	}
-	// A binding in which somebody else stands, too.
+	// A binding with another subject, too.
 	admin.run("kubectl", "create", "rolebinding", "tiller-admin", "--clusterrole=admin", "--serviceaccount=hand-tiller:tiller", "--user=gustav", "--namespace", "hand-a")
 	admin.run("helm", "init", "--tiller-namespace", "hand-tiller", "--service-account", "tiller", "--skip-refresh", "--wait")
 	for name, ns := range map[string]string{"web": "hand-a", "out": "hand-b"} {

@@ -24,8 +24,7 @@ func TestWholeCluster(t *testing.T) {
 	t.Run("prune", func(t *testing.T) { prune(t, w) })
 }
 
-// badFile shows that everything that is wrong is said at once, and before
-// anybody asks the cluster.
+// badFile shows that all mistakes are reported at once, before any request to the cluster.
 func badFile(t *testing.T, w *world) {
 	dir := t.TempDir()
 	// Nobody listens there: who asks gets another error.
@@ -111,7 +110,7 @@ func writes(t *testing.T, log string) []string {
 	for lines.Scan() {
 		var event struct{ Verb, RequestURI, UserAgent string }
 		if json.Unmarshal(lines.Bytes(), &event) != nil || !strings.HasPrefix(event.UserAgent, "helm-tenant") {
-			continue // a line that is being written is not ours: our process has ended
+			continue // an incomplete line is not from our process, which has ended
 		}
 		switch event.Verb {
 		case "create", "update", "patch", "delete", "deletecollection":

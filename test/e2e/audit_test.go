@@ -123,7 +123,8 @@ func TestWhoDidIt(t *testing.T) {
 				if e.User.Username != "alice" || e.ImpersonatedUser == nil || e.ImpersonatedUser.Username != deployer {
 					t.Errorf("a request of helm's that does not name both: %s, as %+v", e, e.ImpersonatedUser)
 				}
-				// Which the API server adds; what is bound to them is the deployer's, too.
+				// Groups that the API server adds; rights bound to them are the deployer's,
+				// too.
 				if e.ImpersonatedUser != nil && strings.Join(e.ImpersonatedUser.Groups, " ") != "system:serviceaccounts system:serviceaccounts:team-a-helm system:authenticated" {
 					t.Errorf("the deployer's groups are %v", e.ImpersonatedUser.Groups)
 				}

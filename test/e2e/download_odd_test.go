@@ -71,7 +71,7 @@ func TestDownloadOddly(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		// change is made to the plugin's folder; env is more of the environment.
+		// change modifies the plugin's folder; env is added to the environment.
 		change func(t *testing.T, i *installing) (env []string)
 		want   string
 		fails  bool

@@ -13,9 +13,8 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// TestDownloadFromSlowServer: install.sh gives up a server that stays silent, sends a few
-// bytes now and then, or sends without end, with curl and with wget. The program that was
-// there before stays.
+// TestDownloadFromSlowServer: install.sh gives up, with curl and with wget, if the server stays
+// silent, sends a few bytes now and then, or sends without end. The previous program stays.
 func TestDownloadFromSlowServer(t *testing.T) {
 	t.Parallel()
 	for _, client := range []struct{ name, other string }{{"curl", "wget"}, {"wget", "curl"}} {

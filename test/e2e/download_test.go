@@ -26,8 +26,8 @@ type installing struct {
 	env          []string
 }
 
-// newInstalling makes the folder, in a path with spaces, quotes and what a shell expands, with a program of before and
-// the checksums that came with the plugin.
+// newInstalling creates the plugin's folder, in a path with spaces, quotes and characters that
+// a shell expands, with an older program and the checksums of the plugin.
 func newInstalling(t *testing.T) *installing {
 	t.Helper()
 	i := &installing{dir: filepath.Join(t.TempDir(), "a folder", `it's "the" $(plugin) of *`, "tenant"), program: "helm-tenant-" + runtime.GOOS + "-" + runtime.GOARCH}
@@ -183,7 +183,7 @@ func TestDownloadIntoReadOnlyFolder(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(i.dir, "bin")); err != nil {
 		t.Fatal(err)
 	}
-	// Somebody who may not write there; root may.
+	// A user who may not write there; root may.
 	cmd := i.command("http://127.0.0.1:1")
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -1,5 +1,5 @@
-// Package e2e runs what people type, with the real Helm 2.17, 3 and 4, a real
-// Tiller in a pod and a real Kubernetes, and looks at what comes of it.
+// Package e2e runs the commands that people type, with the real Helm 2.17, 3 and 4, a real
+// Tiller in a pod and a real Kubernetes, and checks the results.
 package e2e
 
 import (
@@ -22,7 +22,7 @@ import (
 	"helm-tenant/wrapper"
 )
 
-// releaseDir holds the release that the tests share; TestMain makes and removes it.
+// releaseDir has the release that the tests share; TestMain creates and removes it.
 var releaseDir string
 
 func TestMain(m *testing.M) {
@@ -227,7 +227,7 @@ func (w *world) user(name string, groups ...string) *person {
 	return w.person(kubeconfig)
 }
 
-// said is what a command printed, and how it ended.
+// said is the output of a command, and how it ended.
 type said struct {
 	stdout, stderr string
 	code           int

@@ -35,8 +35,8 @@ func TestFlagTables(t *testing.T) {
 	}
 }
 
-// TestNamed shows that a tenant that is only named is known by its record: where it
-// installs, and where its home is when it was moved.
+// TestNamed: a tenant that is only named is looked up in its record: its namespaces, and its
+// home namespace if it was moved.
 func TestNamed(t *testing.T) {
 	t.Parallel()
 	for _, major := range []int{2, 3, 4} {

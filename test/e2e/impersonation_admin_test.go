@@ -12,8 +12,8 @@ import (
 	"helm-tenant/test/testcluster"
 )
 
-// TestHelmTenants is what an admin does to a tenant for Helm 3 and 4, and what
-// its members see of it.
+// TestHelmTenants: an admin's commands for a tenant with Helm 3 and 4, and their effect on its
+// members.
 func TestHelmTenants(t *testing.T) {
 	t.Parallel()
 	majors(t, func(t *testing.T, w *world, major int) {
@@ -25,7 +25,7 @@ func TestHelmTenants(t *testing.T) {
 
 		t.Run("init", func(t *testing.T) {
 			admin := admin.in(t)
-			// What a dry run prints is all of it: kubectl makes the tenant of it.
+			// The output of a dry run is complete: kubectl creates the tenant from it.
 			manifest := admin.run(append(create, "--dry-run", "-o", "yaml")...)
 			admin.gone("namespace", home)
 			lacks(t, manifest, "Deployment", "tiller", "NetworkPolicy", "kind: Secret")
@@ -42,7 +42,7 @@ func TestHelmTenants(t *testing.T) {
 				t.Errorf("a member may %s", got)
 			}
 			admin.gone("deployments,secrets,pods,services", "-n", home)
-			// What somebody changed is made right again.
+			// Manual changes are repaired.
 			admin.run("kubectl", "delete", "rolebinding", "--all", "-n", two)
 			contains(t, admin.tenant("describe", team), "Differs from the record", "+ RoleBinding helm-tenant."+team+".admin in namespace "+two)
 			contains(t, admin.tenant("init", team), "is ready")
@@ -181,7 +181,7 @@ func destroyHelm(t *testing.T, admin, mia *person, team string, create []string)
 		t.Errorf("the backup: %v", err)
 	}
 
-	// Restored: the records are back, and what they name a rollback makes again.
+	// Restored: the records exist again, and a rollback creates their objects again.
 	admin.run(create...)
 	if got := names(mia.run("helm", "tenant", "ls", "-q")); got != "" {
 		t.Fatalf("releases before the restore: %s", got)
@@ -275,7 +275,7 @@ func TestHelmApply(t *testing.T) {
 		if s.code != 0 || len(made) > 0 {
 			t.Errorf("with helm %d, of its export: exit code %d, writes %s\n%s%s\nof:\n%s", major, s.code, made, s.stdout, s.stderr, text)
 		}
-		// init of one that is there keeps its engine, too.
+		// init of an existing tenant keeps its engine, too.
 		for _, name := range []string{"old", "new", "between"} {
 			made = writesOf(func() { s = p.try("helm", "tenant", "init", name, "--wait=false") })
 			if s.code != 0 || len(made) > 0 && (major != 2 || name == "new") {
@@ -308,7 +308,7 @@ func TestHelmApply(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	nick.run("helm", "tenant", "ls")
-	// The backup goes where the admin stands.
+	// The backup goes into the admin's working folder.
 	s = admin.tryWith(without, "sh", "-c", `cd "$0" && helm tenant apply -f - --prune --yes --delete-releases`, t.TempDir())
 	if s.code != 0 {
 		t.Fatal(s.stderr)

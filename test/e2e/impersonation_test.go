@@ -116,7 +116,7 @@ func TestHelmLife(t *testing.T) {
 					t.Errorf("the second namespace has %q", got)
 				}
 
-				// What asks the API server, and is the tenant's for that.
+				// A command that asks the API server, and therefore acts as the tenant.
 				contains(t, run("template", "checked", tested(t), "--validate"), "kind: ConfigMap")
 				contains(t, run("template", "checked", tested(t), "--dry-run=server"), "kind: ConfigMap")
 				contains(t, run("install", "dry", tested(t), "--dry-run=server"), "STATUS: pending-install")
@@ -199,8 +199,8 @@ current-context: none
 	})
 }
 
-// TestHelmNamespace shows in which namespace helm acts. Each of them holds a
-// release of its own, which a list tells.
+// TestHelmNamespace: the namespace in which helm acts. Each namespace has a release of its own,
+// which shows in a list.
 func TestHelmNamespace(t *testing.T) {
 	t.Parallel()
 	majors(t, func(t *testing.T, w *world, major int) {
@@ -215,10 +215,10 @@ func TestHelmNamespace(t *testing.T) {
 		const outside = "outside"
 		for i, c := range []struct {
 			name    string
-			context string // its namespace, none where empty
+			context string // the context's namespace, empty for none
 			env     []string
-			args    []string // T stands for helm-tenant as it is called
-			want    string   // a release, or outside where helm goes where the tenant may not
+			args    []string // T is replaced by helm-tenant, as plugin or program
+			want    string   // a release, or outside if helm acts where the tenant may not
 		}{
 			{"the tenant's default", "", nil, []string{"T", "ls", "-q"}, "in-one"},
 			{"the context's is no tenant's", "kube-public", nil, []string{"T", "ls", "-q"}, "in-one"},
@@ -413,8 +413,8 @@ func twoClusters(t testing.TB, one, two *testcluster.Cluster, user string) strin
 	return file
 }
 
-// TestHelmSignals shows that a Ctrl-C reaches the helm that waits, which says so
-// and marks its release as failed; and that by itself our process becomes helm's.
+// TestHelmSignals: a Ctrl-C reaches the waiting helm, which reports it and marks its release as
+// failed; and helm-tenant's process is replaced by helm's.
 func TestHelmSignals(t *testing.T) {
 	t.Parallel()
 	majors(t, func(t *testing.T, w *world, major int) {
@@ -459,7 +459,7 @@ func TestHelmSignals(t *testing.T) {
 						t.Errorf("process %d runs %q, not %q (%v)", cmd.Process.Pid, exe, bin, err)
 					}
 				}
-				time.Sleep(time.Second) // it writes the record a little before it waits
+				time.Sleep(time.Second) // helm writes the record a moment before it waits
 				if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
 					t.Fatal(err)
 				}

@@ -17,7 +17,7 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// tree is a copy of what is in the repository, without what was built before.
+// tree returns a copy of the repository's files, without build results.
 func tree(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "helm-tenant")
@@ -80,7 +80,7 @@ func TestPluginInstall(t *testing.T) {
 				if got := p.run("helm", "tenant", "--version"); got != "helm-tenant 0.1.0\n" {
 					t.Errorf("it says %q", got)
 				}
-				p.run("helm", "tenant", "tenants") // and does what it is for
+				p.run("helm", "tenant", "tenants") // and the plugin works
 				p.run("helm", "plugin", "uninstall", "tenant")
 			})
 		}

@@ -11,10 +11,10 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// TestInterrupt is Ctrl-C on the terminal of an interactive shell while helm waits for a
-// Deployment that never gets ready, and will undo what it did. As helm's plugin the outer
-// helm ends at once and the wrapped one works on behind the prompt; helm-tenant itself ends
-// when helm does. docs/everyday.md says so.
+// TestInterrupt: Ctrl-C in the terminal of an interactive shell while helm waits for a
+// Deployment that never becomes ready, and will roll back. With the plugin, the outer helm ends
+// at once and the wrapped one continues in the background; helm-tenant ends when helm does.
+// docs/everyday.md describes this.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	majors(t, func(t *testing.T, w *world, major int) {
@@ -59,8 +59,8 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
-// TestInterruptHelm2: helm ends at Ctrl-C however it was started, and Tiller goes on: here it
-// waits until the time is over, and records that the install failed.
+// TestInterruptHelm2: helm ends at Ctrl-C however it was started, and Tiller continues: here it
+// waits until its timeout, and records that the install failed.
 func TestInterruptHelm2(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

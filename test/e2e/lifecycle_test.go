@@ -19,7 +19,7 @@ func (p *person) in(t testing.TB) *person {
 	return &q
 }
 
-// lacks fails if a word is there that should not be.
+// lacks fails the test if one of the words occurs.
 func lacks(t testing.TB, text string, words ...string) {
 	t.Helper()
 	for _, word := range words {
@@ -63,8 +63,7 @@ func TestDestroy(t *testing.T) {
 	admin, dana := w.admin, w.user("dana")
 	dir := t.TempDir()
 
-	// One namespace that was there before, with labels of its owner's, and one
-	// that helm-tenant makes.
+	// One namespace existed before, with labels of its owner, and helm-tenant creates another.
 	admin.run("kubectl", "create", "namespace", "dst-a")
 	admin.run("kubectl", "label", "namespace", "dst-a", "team=ours")
 	admin.run("kubectl", "annotate", "namespace", "dst-a", "note=ours")
@@ -192,7 +191,7 @@ func TestDestroy(t *testing.T) {
 
 	t.Run("delete releases", func(t *testing.T) {
 		admin := admin.in(t)
-		// The file of which nothing is said goes where the admin stands.
+		// A backup without a given name goes into the admin's working folder.
 		here := t.TempDir()
 		out := admin.run("sh", "-c", `cd "$0" && helm tenant destroy dst --delete-releases --yes`, here)
 		contains(t, out, "release records of tenant dst backed up in helm-tenant-dst-", "tenant dst is gone")

@@ -69,7 +69,7 @@ type seen struct {
 	Notes     string
 }
 
-// statuses3 are Helm 3's words for those of Helm 2.
+// statuses3 maps Helm 2's statuses to Helm 3's.
 var statuses3 = map[string]string{"DEPLOYED": "deployed", "SUPERSEDED": "superseded", "FAILED": "failed", "DELETED": "uninstalled"}
 
 func (p *person) json(into any, args ...string) {
@@ -79,8 +79,8 @@ func (p *person) json(into any, args ...string) {
 	}
 }
 
-// asked is a release that helm is asked about. What it is asked goes to helm-tenant
-// by itself: that the plugin is the same is shown elsewhere, and these are many.
+// asked is a release about which the tests run helm. They run helm-tenant without helm in
+// front: other tests show that the plugin does the same, and these are many calls.
 type asked struct{ Name, Namespace string }
 
 // all asks about releases, some at once.

@@ -56,8 +56,8 @@ func TestMigrate(t *testing.T) {
 	for _, name := range []string{"plain", "rolled", "gone", "again", "my.dotted-name", "family", "hooked", "stateful", "halfway"} {
 		must(install(name))
 	}
-	// Helm 2 knows of CustomResourceDefinitions only v1beta1, which no server of
-	// today has: the kind is there before, and the hook does not run.
+	// Helm 2 knows only v1beta1 of CustomResourceDefinitions, which no current API server
+	// serves: the test creates the kind first, and the hook does not run.
 	crd, err := os.ReadFile(filepath.Join(charts["definitions"], "templates", "crd.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestMigrate(t *testing.T) {
 	must(install("valued", "-f", values, "--set", "greeting=set,list[0]=zero", "--set-string", "port=0080"))
 	must(upgrade("stateful", "--set", "greeting=two"))
 	must(upgrade("family", "--set", "cache.enabled=true,primary.size=5", "--reuse-values"))
-	for _, s := range []said{install("broken", "--set", "ok=false"), install("empty")} { // Helm 2 fails where there is nothing to make
+	for _, s := range []said{install("broken", "--set", "ok=false"), install("empty")} { // Helm 2 fails if there is nothing to create
 		if s.code == 0 {
 			t.Fatal("an install that should fail did not")
 		}
@@ -197,8 +197,8 @@ func TestMigrate(t *testing.T) {
 			own := admin2.record3(name, "mig-own", 1)
 			moved := admin2.record3(name, labels[name], newest)
 			if name == "family" {
-				// Each helm stores what it made of the dependencies: which are switched
-				// on, under which name, and what the parent passes on.
+				// Each helm stores its own result for the dependencies: which ones are enabled,
+				// under which name, and with which values from the parent.
 				for _, record := range []map[string]any{own, moved} {
 					chart := record["chart"].(map[string]any)
 					delete(chart["metadata"].(map[string]any), "dependencies")
@@ -289,7 +289,7 @@ func TestMigrate(t *testing.T) {
 					to = 1
 				}
 				if name == "gone" {
-					return // what was uninstalled can't be gone back to
+					return // an uninstalled release can't be rolled back
 				}
 				mia.run("helm", "tenant", "rollback", name, strconv.Itoa(to), "--namespace", ns)
 				want := map[string]string{"many": "12", "valued": "set", "stateful": "two", "empty": ""}[name]

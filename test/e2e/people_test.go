@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestPeople is the story of those who are let in for less than a member's rights, and of a
-// freeze, under Helm 3 and 4: an owner lets a member in, a reader sees what the member
-// installed and changes nothing, and a frozen tenant is as it was when it is thawed.
+// TestPeople tells a story of owners, readers and a freeze, under Helm 3 and 4: an owner adds a
+// member, a reader sees the member's releases and can change nothing, and a frozen tenant is
+// unchanged when it is thawed.
 func TestPeople(t *testing.T) {
 	t.Parallel()
 	majors(t, func(t *testing.T, w *world, major int) {

@@ -46,9 +46,9 @@ func copyFile(t testing.TB, from, to string) {
 	}
 }
 
-// ciPod starts a pod of service account "deployer" that holds that helm, helm-tenant
-// by itself and as its plugin, another plugin that calls helm again, and the charts.
-// Nothing in it can be written but what tmp says.
+// ciPod starts a pod of the service account "deployer" with that helm, helm-tenant as program
+// and as plugin, another plugin that calls helm again, and the charts. tmp says whether a
+// temporary folder is writable; nothing else is.
 func (w *world) ciPod(major int, namespace, tenant string, tmp bool) podPerson {
 	w.t.Helper()
 	host := w.t.TempDir()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestPreflightAgrees compares preflight with helm's own install, under each major: of a
-// chart that fits, and of one that does not.
+// TestPreflightAgrees compares preflight with helm's own install, with each version of Helm,
+// for a chart that can be installed and one that can't.
 func TestPreflightAgrees(t *testing.T) {
 	t.Parallel()
 	for _, major := range []int{2, 3, 4} {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// clone is a git repository of its own with what is in the tree, on a branch main.
+// clone creates a git repository with the files of the tree, on a branch main.
 func clone(t *testing.T) string {
 	t.Helper()
 	dir := tree(t)
@@ -43,8 +43,8 @@ func edit(t *testing.T, file, from, to string) {
 	}
 }
 
-// TestReleaseRefused: each state in which no release can be made is said in one line, and
-// nothing is changed.
+// TestReleaseRefused: each state in which no release can be made is reported in one line, and
+// nothing changes.
 func TestReleaseRefused(t *testing.T) {
 	t.Parallel()
 	dir := clone(t)
@@ -113,8 +113,8 @@ func TestReleaseRefused(t *testing.T) {
 	}
 }
 
-// TestRelease makes a release of one platform in a clone, and again what was stopped after
-// the tag.
+// TestRelease makes a release of one platform in a clone, and continues one that was stopped
+// after the tag.
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	dir := clone(t)

@@ -196,7 +196,7 @@ func TestReproducible(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		// A signature holds its time; SHA256SUMS and the layout hold signatures.
+		// A signature contains its time; SHA256SUMS and the layout contain signatures.
 		if regexp.MustCompile(`\.(prov|asc)$|SHA256SUMS$|plugin-.*oci\.tar$`).MatchString(relative) {
 			return nil
 		}
@@ -222,8 +222,8 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
-// TestDownload runs scripts/install.sh with a release's address: what it takes, and
-// what it refuses.
+// TestDownload runs scripts/install.sh with a release's address: which files it accepts, and
+// which it refuses.
 func TestDownload(t *testing.T) {
 	t.Parallel()
 	harness.Program(t, "gpg")
@@ -248,11 +248,11 @@ func TestDownload(t *testing.T) {
 	wrong := regexp.MustCompile(`(?m)^[0-9a-f]{4}`).ReplaceAll(sums, []byte("0000"))
 	for _, test := range []struct {
 		name string
-		// own are the plugin's checksums; served is what the address has.
+		// own are the plugin's checksums; served are those at the address.
 		own     []byte
 		served  map[string][]byte
 		keyring string
-		want    string // in what it says
+		want    string // a part of the output
 		fails   bool
 		whole   bool // the release itself is served
 	}{

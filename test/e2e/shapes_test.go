@@ -170,7 +170,7 @@ spec:
 	})
 }
 
-// fragile installs only where ok is not false: it holds an object that the API
+// fragile can only be installed if ok is not false: otherwise it has an object that the API
 // server refuses.
 func fragile(t testing.TB) string {
 	return writeChart(t, "fragile", map[string]string{

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// wide holds an object outside namespaces beside one of its own.
+// wide has a cluster-scoped object in addition to one in its namespace.
 func wide(t testing.TB) string {
 	return writeChart(t, "wide", map[string]string{
 		"values.yaml": "greeting: hello\n",
@@ -22,10 +22,10 @@ rules: [{apiGroups: [""], resources: [nodes], verbs: [get]}]
 	})
 }
 
-// TestSplitOnward takes a cluster-admin's Tiller apart: one tenant and one of all namespaces
-// go on to Helm 3 and 4 in the same run, another keeps a Tiller, and what is left becomes a
-// narrowed tenant. Afterwards each helm upgrades, rolls back and uninstalls what was moved to
-// it, and nothing of it is left.
+// TestSplitOnward splits a cluster-admin's Tiller: one tenant, and one of all namespaces, move
+// to Helm 3 and 4 in the same run; another keeps a Tiller; and the old Tiller becomes a
+// narrowed tenant. Afterwards each helm upgrades, rolls back and uninstalls its releases, and
+// no object of them is left.
 func TestSplitOnward(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

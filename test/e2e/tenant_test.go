@@ -82,8 +82,8 @@ func TestMainJob(t *testing.T) {
 	alice.run("helm", "tenant", "delete", "--purge", "web", "other", "piped")
 }
 
-// TestContext shows that the context that was typed to helm is the one that is
-// used, though Helm 2 tells a plugin nothing of it.
+// TestContext: helm-tenant uses the context that was typed to helm, though Helm 2 does not pass
+// it to plugins.
 func TestContext(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -14,9 +14,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-// comparing asks helm for what helm-diff and its relatives ask: what is installed, and what
-// an upgrade would make of it. It calls the helm that started it, with nothing but the
-// variables that helm gave it.
+// comparing asks helm the same as helm-diff and similar plugins: what is installed, and what an
+// upgrade would make of it. It calls the helm that started it, with only the variables that
+// helm set.
 const comparing = `#!/bin/sh
 set -eu
 release=$1 chart=$2

@@ -28,8 +28,8 @@ func (p *person) runNow(namespace, cronJob, name string) (log, exitCode string) 
 	}
 }
 
-// TestUnattended runs the CronJobs of deploy/ with the container image of a release, as
-// they are but for the tenants file.
+// TestUnattended runs the CronJobs of deploy/ with the container image of a release, unchanged
+// except for the tenants file.
 func TestUnattended(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -14,7 +14,7 @@ func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	admin, uma := w.admin, w.user("uma")
-	// What is inside is the same Tiller; it is the image's tag that moves.
+	// The image contains the same Tiller; only its tag differs.
 	if err := w.cluster.LoadImage(t.Context(), "ghcr.io/helm/tiller:v2.16.12", w.cluster.Bin("tiller"), "/tiller", "65534"); err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func TestViews(t *testing.T) {
 	t.Run("shellenv", func(t *testing.T) { shellenv(t, w, vera) })
 }
 
-// shellenv lets plain helm, in each shell that is there, reach the tenant.
+// shellenv checks, in each available shell, that plain helm reaches the tenant.
 func shellenv(t *testing.T, w *world, vera *person) {
 	vera = vera.in(t)
 	type inShell struct{ shell, script string }
@@ -144,8 +144,8 @@ func shellenv(t *testing.T, w *world, vera *person) {
 		{"zsh", `eval "$(helm tenant shellenv --shell zsh)" && helm list --short && helm tenant list --short && echo "$HELM_TENANT"`},
 		{"fish", `helm tenant shellenv --shell fish | source; and helm list --short; and helm tenant list --short; and echo $HELM_TENANT`},
 	}
-	// Debian has no PowerShell, and nothing else here could install it: where there is
-	// one it is tried, and everywhere what is printed for it is compared in cli.
+	// Debian has no PowerShell, and this machine can't install it: the output is tried if there
+	// is one, and tests in cli compare it in any case.
 	if _, err := exec.LookPath("pwsh"); err == nil {
 		scripts = append(scripts, inShell{"pwsh", `helm tenant shellenv --shell powershell | Out-String | Invoke-Expression && helm list --short && helm tenant list --short && echo $env:HELM_TENANT`})
 	}

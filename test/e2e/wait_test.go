@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestWait shows what an admin is told when Tiller does not start.
+// TestWait shows the messages for an admin when Tiller does not start.
 func TestWait(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

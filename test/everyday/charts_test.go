@@ -40,7 +40,7 @@ spec:
     http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: {{ .Release.Name }}, port: {number: 80}}}}]}
 `
 
-// rbac lets the chart's own account read what it needs, as operators have it.
+// rbac grants the chart's own account the reads that it needs, as operators do.
 const rbac = `
 ---
 apiVersion: v1
@@ -61,7 +61,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ .Release.Nam
 subjects: [{kind: ServiceAccount, name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}]
 `
 
-// job is one; a chart makes a hook of it.
+// job returns a Job; a chart uses it as a hook.
 func job(name, annotations string) string {
 	return `
 ---

@@ -1,7 +1,6 @@
-// Package everyday installs, upgrades, rolls back and uninstalls charts as people
-// write them, in a tenant with the default guard rails, with each Helm: the rails
-// must not cost what people need. No pod runs: where a Helm waits for one, the
-// test says that it ended.
+// Package everyday installs, upgrades, rolls back and uninstalls typical charts in a tenant
+// with the default guard rails, with each Helm: the guard rails must not refuse what people
+// need. No pod runs: if a Helm waits for one, the test reports it as ended.
 package everyday
 
 import (

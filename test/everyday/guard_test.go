@@ -60,8 +60,8 @@ func guarded(t *testing.T, root *kubernetes.Clientset, name, namespace string) {
 	}
 }
 
-// holds waits until what the guard rails forbid is refused to the tenant's
-// deployer: policies come into force a moment after they are written.
+// holds waits until the guard rails refuse what they forbid to the tenant's deployer: the API
+// server enforces policies a moment after they are written.
 func holds(t *testing.T, c *testcluster.Cluster, deployer, namespace string) {
 	t.Helper()
 	config, err := c.RESTConfig("root", "system:masters")

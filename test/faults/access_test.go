@@ -22,7 +22,7 @@ func (q question) String() string {
 	return fmt.Sprintf("%s %s in namespace %s by %s", q.verb, q.resource, q.namespace, q.subject)
 }
 
-// people are all who are members before, after, or never.
+// people are all members: before, after, or never.
 var people = []string{"user alice", "user bob", "user carol", "group devs", "account NAME-a:ci", "user stranger"}
 
 // questions asks for what members and deployers of the named tenants may do in
@@ -134,10 +134,9 @@ func (w *world) ask(ctx context.Context, all []question, name string) (access, e
 	return got, first
 }
 
-// wrong says what is wrong with access between before and after. In each
-// namespace a subject may have what it had before, or has after, or less: never
-// more, nor some of both beyond either. Where keeps is set, what it has before
-// and after it has between, too.
+// wrong describes what is wrong with the access between two states. In each namespace a subject
+// may have what it had before, or has after, or less: never more, nor a mixture that exceeds
+// both. If keeps is set, a subject must keep what it has both before and after.
 func (between access) wrong(before, after access, keeps bool) error {
 	type where struct{ subject, namespace string }
 	beyond := map[where][2][]string{}

@@ -109,7 +109,7 @@ func TestTwentyAdmins(t *testing.T) {
 	})
 	check()
 
-	// Nothing but the members came of it: it is what one calm admin makes.
+	// The result differs only in the members from that of a single admin.
 	args := strings.Fields(strings.ReplaceAll(again, name, calm))
 	args = args[:len(args)-1]
 	for user, in := range members {
@@ -123,8 +123,8 @@ func TestTwentyAdmins(t *testing.T) {
 	w.isLike(t, name, calm)
 }
 
-// TestTwentyAdminsApply has twenty admins apply tenants files at once. One tenant
-// stands in all of them, and one of its own in each.
+// TestTwentyAdminsApply: twenty admins apply tenants files at once. All files have one tenant
+// in common, and one of its own each.
 func TestTwentyAdminsApply(t *testing.T) {
 	w := start(t)
 	const name, calm = "files", "calm1"

@@ -67,8 +67,8 @@ var kinds = map[string]fault{
 	},
 }
 
-// after are faults after the API server did what was asked: not those of a watch,
-// whose answer has no end.
+// after are faults after the API server did what was asked: not in a watch, whose answer has no
+// end.
 var after = map[string]fault{
 	"dropped after the server got it": func(_ http.ResponseWriter, r *http.Request, next http.Handler) {
 		next.ServeHTTP(httptest.NewRecorder(), r)

@@ -22,18 +22,17 @@ type scenario struct {
 	name string
 	// prefix begins all its names.
 	prefix string
-	// tenants are those that are there before, as items of a tenants file.
+	// tenants are the tenants that exist before, as items of a tenants file.
 	tenants string
-	// prepare makes what else is there before.
+	// prepare creates the other objects that exist before.
 	prepare func(ctx context.Context, w *world, name string) error
-	// first checks what has to be so before the first write.
+	// first checks a condition for the first write.
 	first func(ctx context.Context, w *world, name, folder string) error
 	args  string
 	input string
 	// about are the tenants whose access is looked at.
 	about []string
-	// loses is for a change that may take what is there before and after away
-	// for a moment.
+	// loses is for a change during which access that exists before and after may be missing.
 	loses bool
 	// renews is for a command that writes each time: a grant for a time, which ends later in
 	// another second, or a revoke that restarts Tiller whoever was a member.
@@ -42,9 +41,9 @@ type scenario struct {
 	// taken away before
 	// each run.
 	policy bool
-	// alone is for a command that is about all tenants of the cluster: no other
-	// scenario runs meanwhile, and no other kill, whose tenants are made only then.
-	// Its input is the tenants file of all but those of its own name.
+	// alone is for a command about all tenants of the cluster: no other scenario and no other
+	// kill runs at the same time, and their tenants are created only then. Its input is the
+	// tenants file of all tenants but those of its own name.
 	alone bool
 	// every has it killed at every write, unless -short; others are killed at some.
 	every bool
@@ -53,10 +52,9 @@ type scenario struct {
 // inFlight is how many kills are under way at once; most of each is waiting.
 const inFlight = 8
 
-// TestKilledAfterEveryWrite kills the command twice for each write that it makes:
-// after the API server's answer, with the writes that go side by side in one
-// order, and before the answer, in the reverse order. Only `make soak` does all of
-// that; see sample.
+// TestKilledAfterEveryWrite kills the command twice for each of its writes: after the API
+// server's answer, with concurrent writes in one order, and before the answer, in the reverse
+// order. Only `make soak` does all of that; see sample.
 func TestKilledAfterEveryWrite(t *testing.T) {
 	w := start(t)
 	for _, s := range scenarios {
@@ -91,8 +89,8 @@ func (k kill) String() string {
 	return fmt.Sprintf("killed after write %d", k.after)
 }
 
-// sample are the kills of a command that makes that many writes: all of them in a
-// soak. Otherwise some, evenly spread, in turn after and before the answer.
+// sample returns the kills of a command with that many writes: all of them in a soak, otherwise
+// some, evenly spread, alternately after and before the answer.
 func (s *scenario) sample(writes int) (kills []kill) {
 	if harness.Soak() {
 		for _, second := range []bool{false, true} {
@@ -144,7 +142,7 @@ func (s *scenario) run(t *testing.T, w *world) (int, error) {
 		kills[i].name = s.one(i + 1)
 		names = append(names, kills[i].name)
 	}
-	if !s.alone { // else what one kill acts on would be what the next one needs
+	if !s.alone { // otherwise one kill could change what the next one needs
 		if err := s.setUp(ctx, w, names...); err != nil {
 			return 0, err
 		}
@@ -216,7 +214,7 @@ func (w *world) settledStates(ctx context.Context, prefix string, length int) (m
 	}
 }
 
-// setUp makes what is there before.
+// setUp creates what exists before the command.
 func (s *scenario) setUp(ctx context.Context, w *world, names ...string) error {
 	if s.tenants != "" {
 		file := "apiVersion: helm-tenant/v1\ntenants:\n"
@@ -319,7 +317,7 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 	select {
 	case <-g.reached:
 		if !k.second {
-			time.Sleep(20 * time.Millisecond) // it goes on to its next requests
+			time.Sleep(20 * time.Millisecond) // it continues with its next requests
 		}
 		_ = p.cmd.Process.Kill() // it may have ended after its last write
 		<-p.ended

@@ -1,9 +1,9 @@
-// Package faults lets helm-tenant be killed, disturbed and raced against a real
-// API server. The real binary talks to it through a proxy in the test, which
-// holds requests back, answers in the server's stead or drops connections.
+// Package faults kills, disturbs and races helm-tenant against a real API server. The real
+// program talks to it through a proxy in the test, which holds requests back, answers instead
+// of the server, or drops connections.
 //
-// What is asked of it: nobody ever has more access than before or after, the
-// same command again finishes what was begun, and nothing is lost or doubled.
+// The requirements: nobody ever has more access than before or after, the same command again
+// finishes an interrupted run, and nothing is lost or duplicated.
 package faults
 
 import (
@@ -31,8 +31,7 @@ import (
 	"helm-tenant/test/testcluster"
 )
 
-// dir holds the folders in which commands run; TestMain makes and
-// removes it.
+// dir has the folders in which commands run; TestMain creates and removes it.
 var dir string
 
 func TestMain(m *testing.M) {
@@ -106,7 +105,7 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	return w, w.must(w.run(w.direct, w.folder(), "", "init", "first", "--namespaces", "first-a", "--create-namespaces", "--wait=false"))
 }
 
-// Two roles of which neither holds all of the other.
+// Two roles, neither of which includes the other.
 const roleOne, roleTwo = "faults-one", "faults-two"
 
 func (w *world) prepareAccess() error {
@@ -214,8 +213,8 @@ func (p *process) result() (result, error) {
 	return r, nil
 }
 
-// run runs `helm-tenant ARGS...` to its end: as a process of its own where it reads or
-// writes files of its working folder.
+// run runs `helm-tenant ARGS...` to its end: in a process of its own if it reads or writes
+// files in its working folder.
 func (w *world) run(kubeconfig, folder, input string, args ...string) (result, error) {
 	if slices.Contains(filesApart, args[0]) && !slices.Contains(args, "--prune") {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -37,8 +37,8 @@ var migrations = []*scenario{
 
 func init() { scenarios = append(scenarios, migrations...) }
 
-// history is what a tenant's Tiller has stored: a release of two revisions, and one
-// that failed, in two namespaces.
+// history is what a tenant's Tiller has stored: a release of two revisions, and a failed one,
+// in two namespaces.
 var history = []records.Release{
 	{Name: "web", Namespace: "NAME-a", Revision: 1, Status: "SUPERSEDED"},
 	{Name: "web", Namespace: "NAME-a", Revision: 2, Status: "DEPLOYED"},
@@ -303,9 +303,9 @@ func TestMigrateWhileTillerWrites(t *testing.T) {
 	}
 }
 
-// TestKilledAndBackedUpAgain kills a command that was given a file for its backup, and
-// has somebody write a record before the same command goes on: it makes another backup,
-// of all that is there now, and leaves the first one alone.
+// TestKilledAndBackedUpAgain kills a command with a given backup file, and writes a record
+// before the same command runs again: it makes another backup, of all current records, and does
+// not change the first one.
 func TestKilledAndBackedUpAgain(t *testing.T) {
 	w := start(t)
 	ctx := context.Background()
@@ -378,8 +378,8 @@ func TestKilledAndBackedUpAgain(t *testing.T) {
 	}
 }
 
-// TestAbortWhileMigrating: one admin goes back while another's migrate is writing. That
-// one stops, and what it has written since is found and taken away the next time.
+// TestAbortWhileMigrating: one admin aborts while another's migrate is writing. That run stops,
+// and the next abort finds and removes what it has written since.
 func TestAbortWhileMigrating(t *testing.T) {
 	w := start(t)
 	ctx := context.Background()

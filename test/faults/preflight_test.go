@@ -13,8 +13,7 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// flaky passes requests that match on until a number of them came, and has fail answer
-// those that follow.
+// flaky passes on a number of matching requests, and lets fail answer the later ones.
 func flaky(matches func(*http.Request) bool, after int64, fail http.HandlerFunc) handler {
 	var seen atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -26,7 +25,7 @@ func flaky(matches func(*http.Request) bool, after int64, fail http.HandlerFunc)
 	}
 }
 
-// answers is a fault: an answer that an API server, or what stands before it, gives.
+// answers is a fault: an answer of an API server, or of a proxy in front of it.
 func answers(code int, kind, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
@@ -37,9 +36,9 @@ func answers(code int, kind, text string) http.HandlerFunc {
 
 const unavailable = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"etcdserver: leader changed","reason":"InternalError","code":500}`
 
-// TestPreflightFaults: an API server that fails, hangs or breaks off in the midst of a
-// preflight never makes a chart fit. What was not answered is said as not tried, or in one
-// line of its own; and nothing is written.
+// TestPreflightFaults: an API server that fails, hangs or breaks off during a preflight never
+// makes the result "fits". Questions without an answer are reported as not tried, or in one
+// line of their own; and nothing is written.
 func TestPreflightFaults(t *testing.T) {
 	t.Parallel()
 	w := start(t)

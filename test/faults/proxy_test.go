@@ -30,8 +30,8 @@ type proxy struct {
 	kubeconfig string
 }
 
-// through makes a proxy and a kubeconfig that leads to it. It has the admin's
-// credentials; who talks to it needs none.
+// through starts a proxy and writes a kubeconfig for it. The proxy has the admin's credentials;
+// its clients need none.
 func (w *world) through(folder string, h handler) (*proxy, error) {
 	target, err := url.Parse(w.Server)
 	if err != nil {
@@ -84,14 +84,13 @@ func answer(w http.ResponseWriter, recorded *httptest.ResponseRecorder) {
 	_, _ = w.Write(recorded.Body.Bytes()) // who asked may be gone
 }
 
-// gate lets writes through one after the other, and after a number of them
-// nothing any more.
+// gate passes writes on one after the other, and after a number of them no request any more.
 type gate struct {
 	// stopAfter is after how many writes; 0 is never.
 	stopAfter int
 	// silent keeps the answer to the last of them back.
 	silent bool
-	// backwards lets those that come side by side through in the reverse order.
+	// backwards passes concurrent writes on in the reverse order.
 	backwards bool
 	// first is called before the first write.
 	first func() error
@@ -128,7 +127,7 @@ func (g *gate) handle(w http.ResponseWriter, r *http.Request, next http.Handler)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // who made it is gone
+		return // the client is gone
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	mine := &write{nameOf(r, body)}

@@ -24,9 +24,9 @@ const (
 // withoutAlice is oneRailed without one of its members.
 const withoutAlice = "\n- name: NAME\n  namespaces: [NAME-a, NAME-b]\n  members: {users: [bob]}\n" + allRails
 
-// railed are commands that write, change and take away guard rails, and those that end
-// connections. No Tiller runs here, so ready makes the API server say that one does; how
-// one is restarted is tested in test/attack.
+// railed are commands that write, change and remove guard rails, and those that end
+// connections. No Tiller runs here, so ready makes the API server report one; test/attack tests
+// the restart.
 var railed = []*scenario{
 	{
 		name: "init with all guard rails", prefix: "na", about: []string{"NAME"},

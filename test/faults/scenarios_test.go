@@ -255,7 +255,7 @@ func withOwnersPolicy(ctx context.Context, w *world, name string) error {
 	return rbac.Roles(name+"-tiller").Delete(ctx, "helm-tenant-owner", metav1.DeleteOptions{})
 }
 
-// overSince makes the grant of one of a tenant's members one that is over.
+// overSince makes the grant of one of a tenant's members an expired one.
 func overSince(ctx context.Context, w *world, name string) error {
 	patch := `{"metadata":{"annotations":{"helm-tenant/temporary":"[{\"user\":\"bob\",\"until\":\"2020-01-31T12:00:00Z\"}]"}}}`
 	_, err := w.root.RbacV1().RoleBindings(name+"-tiller").Patch(ctx, "helm-tenant-member", types.MergePatchType, []byte(patch), metav1.PatchOptions{})
@@ -303,8 +303,7 @@ func handMadeTiller(ctx context.Context, w *world, name string) error {
 	return err
 }
 
-// installed puts a release of Helm 3's into each of a tenant's namespaces, and what it
-// made.
+// installed creates a Helm 3 release and its objects in each of a tenant's namespaces.
 func installed(ctx context.Context, w *world, name string) error {
 	for _, ns := range []string{name + "-a", name + "-b"} {
 		configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "web"}}

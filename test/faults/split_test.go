@@ -20,12 +20,12 @@ import (
 	"helm-tenant/test/records"
 )
 
-// splitFile are the tenants that get the releases of the Tiller in namespace
-// NAME-old-tiller. NAMEy exists before the split, and has a release of its own.
+// splitFile has the tenants that get the releases of the Tiller in namespace NAME-old-tiller.
+// NAMEy exists before the split, and has a release of its own.
 const (
 	splitFile = "apiVersion: helm-tenant/v1\ntenants:\n" +
 		"- name: NAMEx\n  namespaces: [NAMEx-a]\n  members: {users: [alice]}\n" + existingTenant
-	// splitFileOnward has one of them go on to Helm 3 and 4.
+	// splitFileOnward moves one of them on to Helm 3 and 4.
 	splitFileOnward = "apiVersion: helm-tenant/v1\ntenants:\n" +
 		"- name: NAMEx\n  namespaces: [NAMEx-a]\n  engine: impersonation\n  members: {users: [alice]}\n" + existingTenant
 	existingTenant = "- name: NAMEy\n  namespaces: [NAMEy-a]\n  members: {users: [bob]}\n"
@@ -67,7 +67,7 @@ var splits = []*scenario{
 
 func init() { scenarios = append(scenarios, splits...) }
 
-// splitHistory is what the Tiller that is split has stored; rest belongs to no tenant.
+// splitHistory is what the split Tiller has stored; rest belongs to no tenant.
 var splitHistory = []records.Release{
 	{Name: "web", Namespace: "NAMEx-a", Revision: 1, Status: "SUPERSEDED"},
 	{Name: "web", Namespace: "NAMEx-a", Revision: 2, Status: "DEPLOYED"},
@@ -120,7 +120,7 @@ func splitDoneOnward(ctx context.Context, w *world, name string) error {
 	return w.must(w.runFor(name, w.folder(), splitBegin, splitFileOnward))
 }
 
-// runFor runs a command in which NAME stands for the name.
+// runFor runs a command in which NAME is replaced by the name.
 func (w *world) runFor(name, folder, args, input string, more ...string) (result, error) {
 	words := append(strings.Fields(strings.ReplaceAll(args, "NAME", name)), more...)
 	return w.run(w.direct, folder, strings.ReplaceAll(input, "NAME", name), words...)
@@ -156,8 +156,8 @@ func backupNames(folder, file string, want map[string]int) error {
 	return nil
 }
 
-// onlyRecords are the release records of a state, and the Deployment of the Tiller that is
-// split: what an abort brings back. It also returns what of a split is left.
+// onlyRecords returns the release records of a state, and the Deployment of the split Tiller:
+// what an abort restores. left is what remains of the split.
 func onlyRecords(s state) (found state, left []string) {
 	found = state{}
 	for key, text := range s {
@@ -177,9 +177,9 @@ func onlyRecords(s state) (found state, left []string) {
 	return found, left
 }
 
-// TestSplitAbortAfterEveryWrite kills split after each of its writes and goes back: the old
-// Tiller and all records are as they were, and nothing of the split is left. Unless in a
-// soak, after some writes; the last ones, which are the split's own, are all among them.
+// TestSplitAbortAfterEveryWrite kills split after each of its writes and aborts it: the old
+// Tiller and all records are as before, and nothing of the split remains. Unless in a soak, it
+// tries some of the writes, including all of the last ones, which are the split's own.
 func TestSplitAbortAfterEveryWrite(t *testing.T) {
 	w, ctx := start(t), context.Background()
 	s := &scenario{prefix: "sd", tenants: existingTenant, prepare: sharedTiller, args: splitBegin, input: splitFile}
@@ -258,8 +258,8 @@ func (s *scenario) killedAndBack(w *world, name string, writes int) error {
 }
 
 // TestSplitWhileServerFails runs split, --finish and --abort while the API server fails. Each
-// ends well or with a clear error; then the same command without faults ends well, with the
-// same result as a split without faults.
+// ends successfully or with a clear error; then the same command without faults succeeds, with
+// the same result as a split without faults.
 func TestSplitWhileServerFails(t *testing.T) {
 	w, ctx := start(t), context.Background()
 	seed := chosenSeed(t)

@@ -36,12 +36,12 @@ var observed = []schema.GroupVersionResource{
 	{Group: "apps", Version: "v1", Resource: "deployments"},
 }
 
-// state is what there is of one name: objects as JSON, with NAME for the name
-// and without what the API server and its controllers add.
+// state has the objects of one name as JSON, with NAME for the name and without fields that the
+// API server and its controllers add.
 type state map[string]string
 
-// states reads what the cluster holds, by the name of that length that begins a
-// namespace's name. Only names that begin with prefix are read.
+// states reads the objects of the cluster, by the name of that length at the beginning of a
+// namespace's name. It only reads names with the prefix.
 func (w *world) states(ctx context.Context, prefix string, length int) (map[string]state, error) {
 	all := map[string]state{}
 	for _, resource := range observed {
@@ -83,11 +83,12 @@ var backedUpAt = regexp.MustCompile(`-[0-9]{8}-[0-9]{6}\.yaml`)
 // frozenSince is when a tenant was frozen, in its record.
 var frozenSince = regexp.MustCompile(`since: .*`)
 
-// digests are those of the records that a split copied, of which their namespace is a part.
+// digests matches the digests of the records that a split copied, which include their
+// namespace.
 var digests = regexp.MustCompile(`"[0-9a-f]{64}"`)
 
-// unzipped is what a release record holds, of any helm: base64 in a ConfigMap, and that once
-// more in a Secret.
+// unzipped returns the content of a release record of any helm: base64 in a ConfigMap, and
+// twice in a Secret.
 func unzipped(text string) (string, error) {
 	data := []byte(text)
 	for !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {

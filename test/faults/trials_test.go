@@ -50,8 +50,8 @@ func (s *spec) item(name string) string {
 		name, strings.Join(namespaces, ", "), s.role, strings.Join(s.users, ", "))
 }
 
-// trial is one command that runs with faults. Its tenants are NAMEx, NAMEy and
-// NAMEz: those that are there before, and those that should be there afterwards.
+// trial is one command that runs with faults. Its tenants are NAMEx, NAMEy and NAMEz: those
+// that exist before, and those that should exist afterwards.
 type trial struct {
 	number        int
 	seed          uint64
@@ -194,9 +194,9 @@ func chosenSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// TestChaos runs commands through a proxy that disturbs them. Each ends well, or
-// with a clear error; then the same command without faults ends well. In the end
-// everything is as an undisturbed apply of what is wanted makes it.
+// TestChaos runs commands through a proxy that disturbs them. Each ends successfully or with a
+// clear error; then the same command without faults succeeds. In the end everything is as an
+// undisturbed apply would make it.
 func TestChaos(t *testing.T) {
 	w, ctx := start(t), context.Background()
 	seed := chosenSeed(t)
@@ -323,7 +323,7 @@ func (t *trial) complains(r result) error {
 			return fmt.Errorf("a line of %d characters: %v", len(line), r)
 		}
 	}
-	// Go's own ways to print what was not meant to be read.
+	// Go's formats for values that were not meant to be printed.
 	for _, noise := range []string{"panic", "goroutine ", "%!", "0xc0", "<nil>", "&{", ".go:"} {
 		if strings.Contains(r.stderr, noise) {
 			return fmt.Errorf("%q is no clear line: %v", noise, r)

@@ -12,11 +12,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Settle waits until the API server's authorizer knows all roles and bindings
-// that were written before the call. The authorizer learns of them by four
-// watches, one for each kind, and a watch delivers in order: so it is enough to
-// wait for one new object of each kind. The markers, in that namespace and in
-// the cluster, are removed again.
+// Settle waits until the API server's authorizer knows all roles and bindings that were written
+// before the call. The authorizer gets them by four watches, one for each kind, and a watch
+// delivers in order: so it is enough to wait for one new object of each kind. The markers, in
+// that namespace and in the cluster, are removed again.
 func Settle(ctx context.Context, client kubernetes.Interface, namespace string) error {
 	api, name := client.RbacV1(), "marker-"+rand.String(10)
 	meta := metav1.ObjectMeta{Name: name}

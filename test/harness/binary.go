@@ -1,5 +1,5 @@
-// Package harness holds what the test packages that use a cluster have in
-// common: the binary under test, waiting, and the authorizer's delay.
+// Package harness has the common parts of the test packages that use a cluster: the program
+// under test, waiting, and the authorizer's delay.
 package harness
 
 import (
@@ -35,9 +35,9 @@ var Installed = sync.OnceValues(func() (string, error) {
 	return Command("", "./cmd/wrapper", filepath.Join("installed", wrapper.Program))
 })
 
-// RaceBinary is Binary, built with Go's race detector where HELM_TENANT_RACE is
-// set: a command in which two goroutines get into each other's way then ends with
-// exit code 66 and says so. It needs a C compiler, and takes twice as long.
+// RaceBinary is Binary, built with Go's race detector if HELM_TENANT_RACE is set: a command
+// with a data race then ends with exit code 66 and reports it. It needs a C compiler, and takes
+// twice as long.
 func RaceBinary() (string, error) {
 	if !Race() {
 		return Binary()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Program returns the path of the first of these programs that is on PATH. Where there is
-// none the test is skipped, and fails under CI: nothing goes untested unseen.
+// Program returns the path of the first of these programs on PATH. If there is none the test is
+// skipped, and under CI it fails, so that no test is skipped unnoticed.
 func Program(t testing.TB, names ...string) string {
 	t.Helper()
 	for _, name := range names {

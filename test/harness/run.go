@@ -13,19 +13,19 @@ import (
 	"helm-tenant/helm"
 )
 
-// Result is how a run of helm-tenant ended, and what it printed.
+// Result has the exit code of a run of helm-tenant, and its output.
 type Result struct {
 	Code           int
 	Stdout, Stderr string
 }
 
-// Run runs helm-tenant with that environment and input in the test's own process, which
-// takes a third of the processor's time of a process of its own. A helm that it wraps is
-// started. Relative paths are those of the test's own working folder.
+// Run runs helm-tenant with that environment and input in the test's own process, which takes a
+// third of the processor time of another process. A wrapped helm is started. Relative paths are
+// relative to the test's own working folder.
 //
-// It is for tests of what a verb reads, decides and writes. What tests signals, kills, a
-// terminal, the working folder or the start of the program runs Binary. The error says
-// that the context ended first.
+// It is for tests of what a verb reads, decides and writes. Tests of signals, kills, a
+// terminal, the working folder or the start of the program run Binary. The error says that the
+// context ended first.
 func Run(ctx context.Context, environ []string, stdin io.Reader, args ...string) (Result, error) {
 	binary, err := Binary()
 	if err != nil {

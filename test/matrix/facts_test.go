@@ -148,7 +148,7 @@ func (s *server) constrains(t *testing.T) bool {
 	return err == nil
 }
 
-// holds are those of the questions that a role answers with yes.
+// holds returns the questions that a role answers with yes.
 func (s *server) holds(t *testing.T, ns, role string) []string {
 	t.Helper()
 	user := "has-" + role
@@ -171,8 +171,7 @@ func (s *server) holds(t *testing.T, ns, role string) []string {
 	return held
 }
 
-// checkFacts holds what was seen against what helm-tenant takes for granted of that
-// version.
+// checkFacts compares the findings with what helm-tenant assumes of that version.
 func (s *server) checkFacts(t *testing.T, f facts) {
 	t.Helper()
 	info, err := s.root.Discovery().ServerVersion()

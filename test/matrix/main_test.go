@@ -1,9 +1,9 @@
-// Package matrix runs a short story of helm-tenant on API servers of several versions
-// of Kubernetes, without nodes: what an old server lacks is a line, and not an error.
+// Package matrix runs a short story of helm-tenant on API servers of several versions of
+// Kubernetes, without nodes: a feature that an old server lacks is a line of output, and not an
+// error.
 //
-// HELM_TENANT_MATRIX names the versions, separated by commas; "all" are all of them.
-// Without it the present one runs, and of two older ones those that are built already:
-// building one takes minutes.
+// HELM_TENANT_MATRIX names the versions, separated by commas, or "all". Without it the current
+// version runs, and those of two older ones that are already built: building one takes minutes.
 package matrix
 
 import (

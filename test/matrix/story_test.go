@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, testcluster.Options{})
 var allRails = []string{"--quota", "pods=50,services=20", "--limits", "default.cpu=500m,default.memory=64Mi", "--network", "isolated", "--allow-from", "10.0.0.0/24",
 	"--hosts", "*.team.example.com", "--labels", "cost-center=42", "--contact", "#platform"}
 
-// What is said where an API server lacks something.
+// The messages if an API server lacks a feature.
 const (
 	noGuard       = "this API server has no ValidatingAdmissionPolicy"
 	noPodSecurity = "this API server does not enforce PodSecurity"
@@ -191,8 +191,8 @@ var served = map[string]schema.GroupVersionResource{
 	"Ingress": {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"}, "NetworkPolicy": {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
 }
 
-// guardActs has the deployer try what each of the guard's policies refuses, and what
-// they let through, and looks whether the server finds the policies' types right.
+// guardActs tries, as the deployer, requests that each of the guard's policies refuses and
+// allows, and checks that the server finds no type error in the policies.
 func (s *server) guardActs(t *testing.T, ns string) bool {
 	t.Helper()
 	_, err := s.root.RbacV1().RoleBindings(ns).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "given"},

@@ -137,8 +137,8 @@ func (b *builder) compile(ctx context.Context, p Part, output string) error {
 	return fmt.Errorf("building %s %s in %s: %w\n%s%s", p.Name, p.Version, cmd.Dir, err, strings.TrimSpace(out.String()), hint)
 }
 
-// gocmd is a go command in the part's folder, deaf to the caller's settings:
-// what is built depends on what the key holds alone.
+// gocmd returns a go command in the part's folder that ignores the caller's settings: the
+// result depends only on the contents of the key.
 func (b *builder) gocmd(ctx context.Context, p Part, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(b.source, p.Folder)

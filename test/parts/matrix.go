@@ -20,18 +20,18 @@ type olderKubernetes struct {
 const oldLinkNames = "-checklinkname=0"
 
 var matrix = []olderKubernetes{
-	{minor: "1.36", version: "v1.36.3"},                         // the minor before the present one
+	{minor: "1.36", version: "v1.36.3"},                         // the previous minor version
 	{minor: "1.30", version: "v1.30.14"},                        // the first with ValidatingAdmissionPolicies
 	{minor: "1.24", version: "v1.24.17", ldflags: oldLinkNames}, // without them, and with PodSecurity
 	// Before PodSecurity, policy/v1, EndpointSlices and CronJobs v1, and namespaces labelled
 	// with their names.
 	{minor: "1.19", version: "v1.19.16", ldflags: oldLinkNames, noOpenAPI: true},
-	// Before Ingresses v1; that of Helm 2.17's own client library.
+	// Before Ingresses v1; the version of Helm 2.17's own client library.
 	{minor: "1.16", version: "v1.16.15", ldflags: oldLinkNames, noOpenAPI: true},
 }
 
-// Matrix returns the minor versions of Kubernetes, such as 1.24, of which there
-// are parts beside the present one's, newest first.
+// Matrix returns the minor versions of Kubernetes, such as 1.24, that have parts in addition to
+// the current one's, newest first.
 func Matrix() []string {
 	var minors []string
 	for _, k := range matrix {

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// openAPI is the source of a package that stands for one which old versions of Kubernetes
-// generate when they are built, and without which their API server does not compile. Go
-// takes no replacement for a single package of another module, so that the API server's
-// main package is built from a copy that imports this one.
+// openAPI is the source of a package that replaces one which old versions of Kubernetes
+// generate during the build, and without which their API server does not compile. Go can't
+// replace a single package of another module, so the API server's main package is built from a
+// copy that imports this one.
 //
 //go:embed _openapi/openapi.go
 var openAPI []byte

@@ -23,7 +23,7 @@ import (
 // A Part is one program and how it is built.
 type Part struct {
 	Name    string // what Build calls it
-	File    string // its file name, where that is not Name
+	File    string // its file name if it is not Name
 	Version string // as its folder's go.mod pins it (a test holds the two together)
 	Folder  string // the folder below this package whose go.mod pins its source
 	Package string // the main package to build
@@ -31,8 +31,8 @@ type Part struct {
 	Tags    string // build tags
 	LDFlags string // beyond the -s -w that all get
 	Minutes string // how long a cold build takes on two cores, for the waiting
-	// NoOpenAPI says that the sources lack the generated OpenAPI definitions, in whose
-	// place come those of the package _openapi.
+	// NoOpenAPI says that the sources lack the generated OpenAPI definitions, which the package
+	// _openapi replaces.
 	NoOpenAPI bool `json:",omitempty"`
 	// Matrix is the older minor version of Kubernetes that the part belongs to.
 	// Left out where empty, so that the keys of the other parts do not change.
@@ -89,8 +89,8 @@ var table = []Part{
 	{Name: "containerd", Version: containerdVersion, Folder: "containerd", Package: containerd + "containerd", Minutes: "50 s"},
 	{Name: "containerd-shim-runc-v2", Version: containerdVersion, Folder: "containerd", Package: containerd + "containerd-shim-runc-v2", Minutes: "5 s after containerd"},
 	{Name: "ctr", Version: containerdVersion, Folder: "containerd", Package: containerd + "ctr", Minutes: "10 s after containerd"},
-	// containerd asks runc for a seccomp filter wherever a pod says
-	// RuntimeDefault; a runc without the tag refuses such pods.
+	// containerd requests a seccomp filter from runc if a pod sets RuntimeDefault; a runc
+	// without the tag refuses such pods.
 	{Name: "runc", Version: runcVersion, Folder: "runc", Package: "github.com/opencontainers/runc", CGo: true, Tags: "seccomp", Minutes: "10 s"},
 	{Name: "bridge", Version: cniVersion, Folder: "cni", Package: cniPlugins + "main/bridge", Minutes: "5 s"},
 	{Name: "loopback", Version: cniVersion, Folder: "cni", Package: cniPlugins + "main/loopback", Minutes: "2 s"},

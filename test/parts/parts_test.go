@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// A part's version names its cache folder and what it reports; its go.mod says
-// what is compiled. The two must not drift apart.
+// A part's version is in its cache folder's name and in its output; its go.mod determines what
+// is compiled. Both must agree.
 func TestVersionsAreThePinnedOnes(t *testing.T) {
 	for _, p := range All() {
 		pins, err := os.ReadFile(filepath.Join(p.Folder, "go.mod"))

@@ -67,7 +67,7 @@ func (w *world) tryKind(t *testing.T, name, major string, kind trouble, all []st
 		if kind.release != "" {
 			release = kind.release
 		}
-		if kind.prepare != "" { // Helm 4 removes what a hook was written over
+		if kind.prepare != "" { // Helm 4 deletes an existing object that a hook replaced
 			w.kubectl(t, strings.ReplaceAll(kind.prepare, "NS", namespace), "--namespace", namespace)
 		}
 		folder := chart(t, text, namespace)
@@ -100,8 +100,8 @@ func (w *world) settle(t *testing.T, namespace string) {
 	}
 }
 
-// install installs a chart as the member, and returns why that does not come to what the
-// chart wants; empty where it does. What was installed is removed.
+// install installs a chart as the member, and returns why the result is not what the chart
+// expects; empty if it is. The release is removed.
 func (w *world) install(t *testing.T, user *member, namespace, release string, args []string) string {
 	t.Helper()
 	r := user.run(t, append(args, "--timeout=10s")...) // no hook's pod ever runs here

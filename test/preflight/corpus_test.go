@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// A corpus of charts made for it: some of each kind of trouble, and some without. R stands
-// for the release's name, NS for its namespace, OTHER for a namespace of another tenant.
+// A corpus of charts: some with each kind of problem, and some without. R is replaced by the
+// release's name, NS by its namespace, OTHER by a namespace of another tenant.
 
 // trouble is a kind of what stands against a chart.
 type trouble struct {
 	id string
 	// init are more arguments of the tenant's init.
 	init []string
-	// prepare are objects that are there before, as an admin made them.
+	// prepare has objects of an admin that exist before.
 	prepare string
 	// sorts are charts, each a template or, with FILE lines, several files.
 	sorts []string
 	// release is the release's name; empty for one of the test's own.
 	release string
-	// only is the major version of Helm for which it is one; 0 for all.
+	// only is the major version of Helm for which it is a problem; 0 for all.
 	only string
 	// args are more arguments of helm's.
 	args []string
@@ -249,8 +249,8 @@ func fitting() []string {
 // placeholder is R as a word of its own.
 var placeholder = regexp.MustCompile(`\bR\b`)
 
-// charts makes count charts of some sorts: each sort once, and then with more around it
-// that fits, of which every role may write the kinds where some is given.
+// charts returns count charts of some sorts: each sort once, and then with additional harmless
+// objects, of kinds that every role may write if role is set.
 func charts(sorts []string, count int, role bool) []string {
 	around := fitting()
 	if role {

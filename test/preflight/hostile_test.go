@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// TestHostileChart: a chart is anybody's. Nothing in it makes preflight say that it fits
-// where helm's install comes to something else, start a program, or reach the terminal.
+// TestHostileChart: charts are untrusted. No content of a chart makes preflight report "fits"
+// although helm's install fails, starts a program, or reaches the terminal.
 func TestHostileChart(t *testing.T) {
 	w := start(t)
 	evil := rbac("ClusterRole", "{apiGroups: [''], resources: [pods], verbs: [get]}")

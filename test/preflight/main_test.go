@@ -1,5 +1,5 @@
-// Package preflight tests `helm tenant preflight` against a real API server: what it
-// says of charts is compared with what helm's own install comes to.
+// Package preflight tests `helm tenant preflight` against a real API server: it compares the
+// findings about charts with the result of helm's own install.
 package preflight
 
 import (

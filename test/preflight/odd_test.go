@@ -53,8 +53,8 @@ func TestOddObjects(t *testing.T) {
 	}
 }
 
-// TestUpgradeByAnotherHelm: an upgrade by Helm 4 goes on with the patches of Helm 3, which
-// made the release, and fits where these do.
+// TestUpgradeByAnotherHelm: an upgrade by Helm 4 continues with patches for a release that Helm
+// 3 made, and fits if these do.
 func TestUpgradeByAnotherHelm(t *testing.T) {
 	w := start(t)
 	user := w.newTenant(t, "moved", "3")

@@ -34,9 +34,9 @@ metadata: {name: NAME}
 spec: {policyName: NAME, validationActions: [Deny]}
 `
 
-// TestOthersPolicies: what an admin's own ValidatingAdmissionPolicy refuses is found under
-// Helm 3 and 4, in the chart's objects and in the pods that they make; under Helm 2 it
-// stands as not tried.
+// TestOthersPolicies: refusals by an admin's own ValidatingAdmissionPolicy are found under Helm
+// 3 and 4, for the chart's objects and for their pods; under Helm 2 they are reported as not
+// tried.
 func TestOthersPolicies(t *testing.T) {
 	w := start(t)
 	refuses := strings.Replace(configMap, "name: R", "name: refused", 1)

@@ -190,7 +190,7 @@ func TestForAdmin(t *testing.T) {
 		rbac("ClusterRole", "{apiGroups: [''], resources: [nodes], verbs: [get]}"), strings.Replace(crd, "things.R.example.com", "things.fa.example.com", 1),
 		strings.Replace(rbac("ClusterRole", "{apiGroups: ['*'], resources: ['*'], verbs: ['*']}"), "name: R", "name: R-all", 1),
 		binding("ClusterRoleBinding", "ClusterRole", "view", "{kind: ServiceAccount, name: helm, namespace: foradmin-helm}"),
-		// Words that want to be more than words.
+		// Names that contain YAML documents and flags.
 		strings.Replace(rbac("ClusterRole", `{apiGroups: ["x\n---\nkind: Secret\n# $(reboot)"], resources: ["\u001b[31mnodes"], verbs: [get]}`), "name: R", "name: R-odd", 1),
 	}, "---\n"), "foradmin-a")
 	text, err := os.ReadFile(filepath.Join(folder, "templates", "all.yaml"))

@@ -1,5 +1,5 @@
-// Package prove tests `helm tenant prove` against a real API server: that it
-// writes nothing, that what it says is so, and what it costs.
+// Package prove tests `helm tenant prove` against a real API server: that it writes nothing,
+// that its report is true, and how many requests it makes.
 package prove
 
 import (

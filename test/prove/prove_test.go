@@ -57,7 +57,7 @@ func TestWritesNothing(t *testing.T) {
 	}
 }
 
-// What refused an attempt is read from the answer, and what is opened is seen.
+// The report names what refused an attempt, and shows attempts that are allowed.
 func TestSaysWhatRefused(t *testing.T) {
 	w := start(t)
 	w.must(t, "init", "said", "--namespaces", "said-a,said-b", "--create-namespaces", "--engine", "impersonation", "--user", "alice")
@@ -87,7 +87,7 @@ func TestSaysWhatRefused(t *testing.T) {
 			t.Errorf("%s: %s by %q: %s", attempt, row.Result, row.By, row.Answer)
 		}
 	}
-	// Who is let in by mistake is seen, whoever it is.
+	// A subject that got access by mistake is reported, whoever it is.
 	if row := find(t, rows, "home-secrets", prove.Account, ""); row.Result != prove.Refused {
 		t.Errorf("%+v", row)
 	}
@@ -168,8 +168,8 @@ func TestInGroup(t *testing.T) {
 	}
 }
 
-// Readers are refused every write; a right that somebody added to their account is seen.
-// Of a frozen tenant nothing is tried.
+// Readers are refused every write; a right that somebody added to their account is reported. In
+// a frozen tenant nothing is tried.
 func TestReaders(t *testing.T) {
 	w := start(t)
 	w.must(t, "init", "readable", "--namespaces", "readable-a", "--create-namespaces", "--engine", "impersonation", "--user", "alice")
@@ -212,7 +212,7 @@ func TestReaders(t *testing.T) {
 	}
 }
 
-// Who may not impersonate proves nothing, and is told so.
+// Without the right to impersonate the result is unknown, and the output says why.
 func TestWithoutImpersonation(t *testing.T) {
 	w := start(t)
 	w.must(t, "init", "barred", "--namespaces", "barred-a", "--create-namespaces", "--wait=false")

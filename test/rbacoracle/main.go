@@ -1,10 +1,10 @@
-// Command rbacoracle decides requests with Kubernetes' own RBAC authorizer, the
-// code that an API server runs, over roles and bindings that it is given. It is
-// a module and a process of its own because k8s.io/kubernetes is no library.
+// Command rbacoracle decides requests with Kubernetes' own RBAC authorizer, the code of the API
+// server, over given roles and bindings. It is a module and a process of its own because
+// k8s.io/kubernetes is not a library.
 //
-// It reads JSON values on standard input and answers each with one. The first
-// is Objects, and again whenever there are others; the answer is null. All else
-// are Questions; the answer is true or false.
+// It reads JSON values on standard input and answers each with one. The first is Objects, and
+// further Objects replace them; the answer is null. All other values are Questions; the answer
+// is true or false.
 package main
 
 import (

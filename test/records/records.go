@@ -22,7 +22,7 @@ type Release struct {
 	Status string
 	// Manifest is a ConfigMap of the release's name where it is empty.
 	Manifest string
-	// Template is a file of the chart; a short one where it is empty.
+	// Template is a file of the chart; a short one if it is empty.
 	Template string
 }
 
@@ -60,7 +60,7 @@ func meta(r Release) metav1.ObjectMeta {
 		"NAME": r.Name, "OWNER": "TILLER", "STATUS": r.Status, "VERSION": fmt.Sprint(r.Revision), "CREATED_AT": "1600000000"}}
 }
 
-// Encode is what a record holds: base64 of gzip of the protobuf.
+// Encode returns the content of a record: base64 of gzip of the protobuf.
 func Encode(r Release) string {
 	var zipped bytes.Buffer
 	zip := gzip.NewWriter(&zipped)

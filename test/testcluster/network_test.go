@@ -23,9 +23,8 @@ type netPod struct {
 
 const servedPort = "8080"
 
-// A connection between two pods of one node works until a policy forbids it,
-// from the pod that it is for and in the direction that it names; and pods
-// resolve names of Services.
+// A connection between two pods of one node works until a policy forbids it, for the pod and
+// direction that the policy names; and pods resolve names of Services.
 func TestNetwork(t *testing.T) {
 	Require(t, Full)
 	c, err := Start(t.Context(), Options{Size: Full})
@@ -104,8 +103,8 @@ func newNetPod(t *testing.T, c *Cluster, admin *kubernetes.Clientset, name strin
 	return p
 }
 
-// becomes waits until what a command in the pod prints holds the words: policies
-// and endpoints come into force a moment after they are written.
+// becomes waits until the output of a command in the pod contains the words: policies and
+// endpoints take effect a moment after they are written.
 func (p *netPod) becomes(t *testing.T, words string, args ...string) {
 	t.Helper()
 	said := ""

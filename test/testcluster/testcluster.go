@@ -48,8 +48,8 @@ const (
 type Options struct {
 	Size Size
 
-	// Log gets what the start has to tell: what is being built, how long it
-	// took. os.Stderr if nil.
+	// Log gets the progress of the start: what is being built, and how long it took. os.Stderr
+	// if nil.
 	Log io.Writer
 
 	// Dir holds all that the cluster writes. A temporary folder, removed by
@@ -83,7 +83,7 @@ type Cluster struct {
 
 	log    io.Writer
 	pki    *engine.PKI
-	keeper *keeper // nil if somebody else holds it
+	keeper *keeper // nil if another process keeps it
 
 	mu   sync.Mutex
 	bins map[string]string
@@ -215,8 +215,8 @@ func (k *keeper) stop() error {
 	}
 }
 
-// Died is closed when the cluster has ended, by Stop or because a component
-// failed; what happened was told to Options.Log.
+// Died is closed when the cluster has ended, by Stop or because a component failed; Options.Log
+// got the reason.
 func (c *Cluster) Died() <-chan struct{} {
 	if c.keeper == nil {
 		return nil
@@ -224,14 +224,13 @@ func (c *Cluster) Died() <-chan struct{} {
 	return c.keeper.ended
 }
 
-// Admin returns the path of a kubeconfig for a member of system:masters, for
-// whom RBAC does not count. All callers share the file: leave it as it is.
+// Admin returns the path of a kubeconfig for a member of system:masters, whom RBAC does not
+// limit. All callers share the file: do not change it.
 func (c *Cluster) Admin() string { return c.Info.Admin }
 
-// Kubeconfig writes a kubeconfig with which the API server takes its bearer for
-// that user in those groups, and returns its path. It has one context, test, of
-// the cluster test. Each call writes a file of its own, which the caller may
-// change; it goes with the cluster's folder. The user has no rights but those of
+// Kubeconfig writes a kubeconfig for that user in those groups, and returns its path. It has
+// one context, test, of the cluster test. Each call writes a new file, which the caller may
+// change; it is removed with the cluster's folder. The user has only the rights of
 // system:authenticated until somebody grants more.
 func (c *Cluster) Kubeconfig(user string, groups ...string) (string, error) {
 	dir := filepath.Join(c.Dir, "users")

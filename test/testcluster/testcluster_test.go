@@ -233,7 +233,7 @@ type leftovers struct {
 	dir       string
 }
 
-// watch notes what a cluster holds while it runs.
+// watch records the processes and mounts of a running cluster.
 func watch(t *testing.T, info engine.Info) *leftovers {
 	t.Helper()
 	l := &leftovers{iface: info.Network.Interface, dir: info.Dir}
@@ -292,7 +292,7 @@ func processes(t *testing.T, info engine.Info) []engine.Process {
 	return all
 }
 
-// none fails the test unless all of it is gone, or goes within some seconds.
+// none fails the test unless all of it disappears within some seconds.
 func (l *leftovers) none(t *testing.T) {
 	t.Helper()
 	var left []string

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Missing says what a cluster of that size needs and this system lacks, and how
-// to get it; nil if there is nothing.
+// Missing says what a cluster of that size needs and this system lacks, and how to install it;
+// nil if nothing is missing.
 func Missing(s Size) error {
 	if _, err := exec.LookPath("go"); err != nil {
 		return fmt.Errorf("the test cluster is built from sources: %w; install Go, or add it to PATH", err)

@@ -1,6 +1,6 @@
-// Command runtests runs `go test` with the arguments it is given and shows what
-// is going on: each package when it ends, now and then which tests are running,
-// the output of those that failed, and in the end the slowest ones.
+// Command runtests runs `go test` with its arguments and shows the progress: each package when
+// it ends, from time to time the running tests, the output of failed tests, and at the end the
+// slowest tests.
 package main
 
 import (
@@ -66,7 +66,7 @@ func run(args []string) (int, error) {
 			line, err := reader.ReadBytes('\n')
 			e := event{}
 			if json.Unmarshal(line, &e) != nil {
-				e = event{Action: "build-output", Output: string(line)} // go's own words
+				e = event{Action: "build-output", Output: string(line)} // the go command's own output
 			}
 			events <- e
 			if err != nil { // the end

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestInterrupted: the tests end, and what they clean up is cleaned up, when another
-// process or a terminal ends the program.
+// TestInterrupted: the tests and their cleanups end when another process or a terminal ends the
+// program.
 func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {

@@ -22,7 +22,7 @@ type event struct {
 	Output     string
 }
 
-// test names a test of a package; a package by itself has no name.
+// test names a test of a package; name is empty for the package itself.
 type test struct{ pkg, name string }
 
 func (t test) String() string { return strings.TrimSpace(path.Base(t.pkg) + " " + t.name) }

@@ -119,9 +119,9 @@ func up(flags *flag.FlagSet, args []string) error {
 		return upDetached(cfg)
 	}
 
-	// Who reads our output may be gone before us: a broken pipe must not kill us
-	// between two steps of the cleaning up. (Ignored, and not caught, it would be
-	// ignored by all that we start as well.)
+	// The reader of our output may end before us: a broken pipe must not kill us in the middle
+	// of the cleanup. (The signal is caught: an ignored signal would be ignored by all child
+	// processes, too.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -155,8 +155,7 @@ func up(flags *flag.FlagSet, args []string) error {
 	return err
 }
 
-// upDetached runs `up` in a session of its own, and shows what it says until it
-// is ready.
+// upDetached runs `up` in a session of its own, and shows its output until it is ready.
 func upDetached(cfg engine.Config) error {
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return err

@@ -23,7 +23,7 @@ import (
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		// On stdout, as "connected" is: one stream tells what came of it.
+		// On stdout, as "connected" is: one stream has the result.
 		fmt.Println(err)
 		os.Exit(1)
 	}

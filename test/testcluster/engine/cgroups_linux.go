@@ -89,7 +89,7 @@ func enterCgroups(name string) error {
 	}
 	roots := make([]string, len(all))
 	for i, h := range all {
-		parent := h.own // below which the limits that we are under hold
+		parent := h.own // the parent for the limits that apply to us
 		if h.mount == cgroupMount {
 			// Version 2 gives no controllers to children of a cgroup that has
 			// processes itself, as ours has; only the root is exempt.
@@ -174,8 +174,8 @@ func removeCgroups(name string) error {
 	}
 }
 
-// removeCgroup removes a cgroup and those in it. They go by rmdir, the innermost
-// first; the files in them go with them.
+// removeCgroup removes a cgroup and those in it with rmdir, the innermost first; their files
+// disappear with them.
 func removeCgroup(folder string) error {
 	inside, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -20,9 +20,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// A plan is everything that the processes of one cluster are started with. It
-// is made by the process that keeps the cluster, and carried to the one that
-// runs inside its namespaces.
+// A plan has everything with which the processes of one cluster are started. The process that
+// keeps the cluster makes it, and passes it to the process inside the cluster's namespaces.
 type plan struct {
 	Root          string            // the cluster's folder as its processes see it
 	Shown         string            // the same folder as people see it
@@ -31,9 +30,9 @@ type plan struct {
 	Port          int
 	EtcdPort      int
 	EtcdPeerPort  int
-	AuditLog      string // as the API server sees it; none if empty
+	AuditLog      string // the path for the API server; empty for none
 	APIServerArgs []string
-	minor         int // of an older Kubernetes: 24 for 1.24; 0 for the present one
+	minor         int // of an older Kubernetes: 24 for 1.24; 0 for the current one
 
 	// Of the full size alone.
 	Network  Network
@@ -59,9 +58,8 @@ func (p *plan) server() string {
 	return fmt.Sprintf("https://%s", net.JoinHostPort(p.Address, fmt.Sprint(p.Port)))
 }
 
-// writeCredentials fills the pki and kubeconfig folders. Root is where they are
-// written; the kubeconfigs hold their certificates, so they are read from
-// anywhere.
+// writeCredentials fills the pki and kubeconfig folders below root. The kubeconfigs contain
+// their certificates, so they can be used from anywhere.
 func (p *plan) writeCredentials(root string) error {
 	dir := filepath.Join(root, "pki")
 	ca, err := newPKI()
@@ -140,9 +138,8 @@ func (p *PKI) Kubeconfig(path, server, user string, groups ...string) error {
 
 func (p *plan) kubeconfig(name string) string { return p.path("kubeconfig", name) }
 
-// What an audit log tells of each request: who, what, which object, allowed or
-// not; no bodies. One line a request, when it is answered, and one more when a
-// watch begins.
+// The audit log has the metadata of each request: user, verb, object, and decision; no bodies.
+// One line for each request when it is answered, and one more when a watch begins.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// A crew is the processes of one cluster. They write to one log each, die with
-// this process, and when one of them dies before it should, everything that
-// waits for the cluster hears why.
+// A crew is the set of processes of one cluster. Each writes to its own log, and all die with
+// this process. When one of them ends too early, everything that waits for the cluster gets the
+// reason.
 type crew struct {
 	logs  string // the folder that they write to
 	shown string // that folder as people find it, for messages
@@ -26,7 +26,7 @@ type crew struct {
 	starts chan func() // run on one OS thread, see newCrew
 	mu     sync.Mutex
 	hands  []*hand
-	over   bool // from here on, dying is what they should
+	over   bool // from here on, the processes may end
 }
 
 // A hand is one process of a crew.

@@ -24,15 +24,15 @@ import (
 type Image struct {
 	Name       string // with a tag
 	Binary     string // on this machine
-	Entrypoint string // where the binary is in the image, and what runs
+	Entrypoint string // the path of the binary in the image, and the command
 	User       string
 }
 
 // PauseImage is what every pod's sandbox runs, and a small image for tests' pods.
 const PauseImage = "registry.k8s.io/pause:3.10"
 
-// images are those that a full cluster's node has from the start. Tiller's is
-// the one that `helm init` of that version asks for.
+// images returns the images that a full cluster's node has from the start. Tiller's is the one
+// of `helm init` of that version.
 func images(bins map[string]string) []Image {
 	return []Image{
 		{Name: PauseImage, Binary: bins["pause"], Entrypoint: "/pause", User: "65535"},

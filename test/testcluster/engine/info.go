@@ -78,16 +78,15 @@ func (p Process) Signal(sig syscall.Signal) error {
 	return syscall.Kill(p.PID, sig)
 }
 
-// startOf says when a process started, in whatever words the system has; a
-// zombie does not count, because it holds nothing any more.
+// startOf returns when a process started, in the system's own format; a zombie counts as ended.
 func startOf(pid int) (string, error) {
 	if pid <= 0 {
 		return "", fmt.Errorf("no process has the id %d", pid)
 	}
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err == nil {
-		// proc(5): the name, in parentheses, may hold anything; the state is
-		// field 3, the start time field 22.
+		// proc(5): the name, in parentheses, can contain anything; the state is field 3, the
+		// start time field 22.
 		rest := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 		if len(rest) < 20 || rest[0] == "Z" || rest[0] == "X" {
 			return "", os.ErrProcessDone
@@ -128,15 +127,15 @@ func (i Info) write() error {
 		return err
 	}
 	path := filepath.Join(i.Dir, infoFile)
-	// Whoever waits for the file must never read half of it.
+	// A reader of the file must never see half of it.
 	if err := os.WriteFile(path+".new", append(data, '\n'), 0o644); err != nil {
 		return err
 	}
 	return os.Rename(path+".new", path)
 }
 
-// Clear removes what a cluster whose keeper was killed has left: its cgroups, and
-// its folder's content but for the logs.
+// Clear removes what a killed keeper left of its cluster: its cgroups, and the content of its
+// folder except the logs.
 func Clear(i Info) error {
 	if i.Keeper.Alive() {
 		return fmt.Errorf("the cluster in %s runs still", i.Dir)

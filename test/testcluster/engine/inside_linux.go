@@ -27,11 +27,10 @@ type insideAnswer struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Inside is run twice in a cluster's namespaces. The first process there only
-// reaps: orphans of the whole namespace become its children. The second one, its
-// child, starts the components and holds them until its standard input closes.
-// When the first one ends, the kernel kills all the others. Cgroup is the name
-// of the cgroups to be in.
+// Inside runs twice in a cluster's namespaces. The first process only reaps: orphans of the
+// whole namespace become its children. Its child, the second one, starts the components and
+// stops them when its standard input closes. When the first process ends, the kernel kills all
+// others. cgroup is the name of the cgroups to join.
 func Inside(cgroup string) error {
 	if os.Getpid() == 1 {
 		return insideInit(cgroup)

@@ -9,10 +9,9 @@ import (
 	"syscall"
 )
 
-// mountInside gives the cluster's processes a /run, /var/lib and /var/log of
-// their own, where containerd, the CNI plugins, the kubelet and iptables keep
-// things under names that cannot all be set. The rest of the host's files they
-// see as they are.
+// mountInside gives the cluster's processes their own /run, /var/lib and /var/log, where
+// containerd, the CNI plugins, the kubelet and iptables use names that can't all be configured.
+// They see the rest of the host's files unchanged.
 func (p *plan) mountInside() error {
 	// The new /run is put together in the cluster's folder first, because the
 	// folder, or a binary, may lie below one of the folders that it hides.
@@ -40,9 +39,9 @@ func (p *plan) mountInside() error {
 			return err
 		}
 	}
-	// The folder of each, not the file: to keep its own binary safe from the
-	// container, runc lays an overlay over the folder that it lies in, and an
-	// overlay does not see what is mounted inside.
+	// The folder of each is mounted, not the file: to protect its own binary from the
+	// container, runc mounts an overlay over its folder, and an overlay does not see mounts
+	// inside.
 	for name, binary := range p.Bins {
 		dir := filepath.Join(insideBin, name)
 		if err := bind(filepath.Dir(binary), staged(dir)); err != nil {

@@ -26,10 +26,10 @@ import (
 // Config is what a cluster is started with.
 type Config struct {
 	Size          Size
-	Dir           string    // made if it is not there; holds all that the cluster writes
-	AuditLog      string    // the file for the API server's audit log; none if empty
-	APIServerArgs []string  // after ours, so that they win
-	Kubernetes    string    // an older minor version (parts.Matrix), in the api size; the present one if empty
+	Dir           string    // created if it does not exist; has all files of the cluster
+	AuditLog      string    // the file for the API server's audit log; empty for none
+	APIServerArgs []string  // after the default ones, so that they win
+	Kubernetes    string    // an older minor version (parts.Matrix), in the api size; empty for the current one
 	Log           io.Writer // narration
 }
 
@@ -63,15 +63,15 @@ func (s Size) Parts() []string {
 	return ControlPlaneParts
 }
 
-// What a cluster keeps in its folder. The folder may be one that a person named,
-// so only these are ever removed from it. The logs stay until the next start.
+// The files of a cluster in its folder. A person may have named the folder, so only these are
+// ever removed. The logs stay until the next start.
 var (
 	kept   = []string{"pki", "kubeconfig", "users", "etcd", "flexvolumes", "config", "images", "containerd", "var-lib", "var-log", "run", infoFile, infoFile + ".new"}
 	logDir = "logs"
 )
 
-// Up starts a cluster and returns when it is ready. What it started it ends
-// again when it fails or ctx is done before that; after that, see Down.
+// Up starts a cluster and returns when it is ready. If it fails, or ctx ends before that, it
+// ends the processes again; after that, see Down.
 func Up(ctx context.Context, cfg Config) (_ *Keeper, err error) {
 	if cfg.Size != API && cfg.Size != Full {
 		return nil, fmt.Errorf("no such size: %q; there are %s and %s", cfg.Size, API, Full)
@@ -251,7 +251,7 @@ func (k *Keeper) stopCrew() {
 	}
 }
 
-// Down ends the cluster and removes what it wrote, but for the logs.
+// Down ends the cluster and removes its files, except the logs.
 func (k *Keeper) Down() error {
 	if k.control != nil {
 		k.control.Close()

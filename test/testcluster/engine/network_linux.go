@@ -12,9 +12,9 @@ import (
 	"os/exec"
 )
 
-// What pods expect of their network beside addresses: names, and policies that
-// hold. Both programs run beside the kubelet, as kube-proxy does, and write to
-// the cluster's own network namespace alone.
+// Pods expect names and enforced policies of their network in addition to addresses. Both
+// programs run beside the kubelet, as kube-proxy does, and write only to the cluster's own
+// network namespace.
 
 const (
 	policiesHealth   = "127.0.0.1:20244"

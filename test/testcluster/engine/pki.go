@@ -17,9 +17,8 @@ import (
 	"time"
 )
 
-// A PKI signs the certificates of one cluster: every server and user there has
-// one. API server users are their certificates: the common name is the user,
-// the organizations are its groups.
+// A PKI signs the certificates of one cluster: every server and user there has one. API server
+// users are certificates: the common name is the user, the organizations are the groups.
 type PKI struct {
 	CACert []byte // PEM
 	key    crypto.Signer
@@ -100,8 +99,7 @@ func (p *PKI) save(dir string) error {
 	return KeyPair{p.CACert, encode("PRIVATE KEY", der)}.save(dir, "ca")
 }
 
-// Client returns a certificate with which the API server takes its bearer for
-// that user in those groups.
+// Client returns a certificate of that user in those groups for the API server.
 func (p *PKI) Client(user string, groups ...string) (KeyPair, error) {
 	return p.sign(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: user, Organization: groups},
