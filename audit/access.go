@@ -28,13 +28,13 @@ func newAccess(who Subject, member bool, paths []opened) Access {
 	return access
 }
 
-// Administrator is somebody who may do so much in the whole cluster by
-// Kubernetes' own design that they are no finding.
+// Administrator is a subject whose rights in the whole cluster are Kubernetes' own design, and
+// therefore no finding.
 type Administrator struct {
 	Subject string `json:"subject"`
 	Binding string `json:"binding"`
 	Role    string `json:"role"`
-	// Paths are those that are open to it, to any deployer.
+	// Paths are the paths that are open to it, to any deployer.
 	Paths []string `json:"paths"`
 
 	who Subject
@@ -43,7 +43,7 @@ type Administrator struct {
 // wide is a subject with rights over the whole cluster that reach deployers.
 type wide struct {
 	who Subject
-	// reached are the deployers, by the paths to any of them.
+	// reached are the deployers that the paths reach.
 	reached []*deployer
 	paths   []opened
 }
@@ -59,7 +59,7 @@ func (w *wide) reach(d *deployer, open []opened) {
 	}
 }
 
-// findAccess finds for every deployer who reaches it, by which path.
+// findAccess finds the subjects that reach each deployer, with their paths.
 func (a *auditor) findAccess() {
 	if len(a.deployers) == 0 {
 		return
@@ -92,7 +92,7 @@ func (a *auditor) findAccess() {
 	for _, d := range a.deployers {
 		for i, s := range widely {
 			if d.isOwn(s) {
-				continue // what it can do to itself is reported with its power
+				continue // rights of a deployer to itself are reported under its power
 			}
 			open := a.openWidely(rights[i], d)
 			if len(open) == 0 {
@@ -117,9 +117,9 @@ func (a *auditor) findAccess() {
 	}))
 }
 
-// mixedImpersonators are those who may be somebody only by rights over the whole
-// cluster and in a namespace together: a group goes with a service account, and who is
-// impersonated in a mode with what is done as them.
+// mixedImpersonators returns the subjects that can impersonate somebody only by cluster-wide
+// rights and rights in a namespace together: impersonating a group also needs a service account
+// or user, and constrained impersonation also needs a right for the requests made.
 func (a *auditor) mixedImpersonators() []Subject {
 	may := func(g grant) bool { return g.rules.acts(impersonatesBy, true) }
 	var found []Subject
@@ -137,8 +137,7 @@ func (a *auditor) mixedImpersonators() []Subject {
 	return found
 }
 
-// wideGrant holds for rights over the whole cluster that are none of Kubernetes'
-// own.
+// wideGrant reports whether a grant is cluster-wide and not one of Kubernetes' own.
 func wideGrant(g grant) bool {
 	return g.binding != nil && g.binding.Namespace == "" && !isComponent(g.binding, g.to)
 }
@@ -147,8 +146,8 @@ func grantedTo(s Subject) func(grant) bool {
 	return func(g grant) bool { return g.to == s && wideGrant(g) }
 }
 
-// findImpersonators finds who can be a user or a group that reaches deployers by
-// rights over the whole cluster.
+// findImpersonators finds the subjects that can impersonate a user or a group that reaches
+// deployers by cluster-wide rights.
 func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*wide) {
 	p := pather{Target{Server: a.snapshot.Server}, a.rights}
 	path := Path{ID: "impersonate-administrator", Name: "impersonate an administrator of the cluster", finding: idImpersonateMember}
@@ -162,7 +161,7 @@ func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*
 		add(admin.who)
 	}
 	for _, s := range widely {
-		// Who is impersonated impersonates nobody.
+		// An impersonated identity can't impersonate.
 		if reach[s] != nil && slices.ContainsFunc(reach[s].paths, func(o opened) bool { return !o.byImpersonation() }) {
 			add(s)
 		}
@@ -186,9 +185,9 @@ func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*
 	a.general = append(a.general, path)
 }
 
-// findAccessTo finds who reaches the deployer by bindings in its home, or in the
-// namespaces of accounts that are members. What is open by rights over the whole
-// cluster alone is reported once for all deployers.
+// findAccessTo finds the subjects that reach the deployer by bindings in its home, or in the
+// namespaces of accounts that are members. Paths that are open by cluster-wide rights alone are
+// reported once for all deployers.
 func (a *auditor) findAccessTo(d *deployer, impersonators []Subject) {
 	candidates := map[Subject]bool{}
 	for _, s := range impersonators {
@@ -220,14 +219,14 @@ func (a *auditor) findAccessTo(d *deployer, impersonators []Subject) {
 	}
 }
 
-// use is somebody who can use a service account that reaches all deployers.
+// use is a subject that can use a service account that reaches all deployers.
 type use struct {
 	who, account Subject
 	steps        []step
 }
 
-// findUseOfAccounts finds who can use an account of those that reach deployers by
-// rights over the whole cluster: Kubernetes' own controllers, mostly.
+// findUseOfAccounts finds the subjects that can use one of the accounts that reach deployers by
+// cluster-wide rights, which are mostly Kubernetes' own controllers.
 func (a *auditor) findUseOfAccounts(widely []Subject) {
 	var accounts []Subject
 	for _, admin := range a.administrators {

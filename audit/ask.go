@@ -12,8 +12,8 @@ type Ask struct {
 	Verb, Group, Resource string // the resource with its subresource: pods/exec
 	// Namespace is empty for a question about the whole cluster.
 	Namespace string
-	// Names are the objects of which any one will do. A right to all objects
-	// holds for each; where there is no name, it is the right to all.
+	// Names are alternative objects: a right to any of them is enough, and so is a right to all
+	// objects. Without names it must be the right to all.
 	Names []string
 	// AnyName says that a right to any one object will do, whatever its name is.
 	AnyName bool
@@ -23,10 +23,10 @@ type Ask struct {
 	AnyAct bool
 	// ByAccount says that only a service account can make use of the right.
 	ByAccount bool
-	// BeNode asks for no right: whether somebody is a node, of Names where there are some.
+	// BeNode asks for an identity instead of a right: a node, one of Names if there are any.
 	BeNode bool
-	// GroupNamed says that a rule counts only if it names the group: one for all API
-	// groups is about those that the API server has.
+	// GroupNamed says that a rule counts only if it names the API group, since the API server
+	// may not have the group, and a rule for all groups is about the groups that exist.
 	GroupNamed bool
 	// AnyNamespace says that a right in any one namespace will do.
 	AnyNamespace bool
@@ -51,16 +51,16 @@ func (a Ask) String() string {
 // Need are questions that all must be answered with yes.
 type Need []Ask
 
-// act is what an Ask is about, without the object.
+// act is an Ask without the object.
 type act struct{ verb, group, resource string }
 
 func (a act) rule(names ...string) []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{{APIGroups: []string{a.group}, Resources: []string{a.resource}, Verbs: []string{a.verb}, ResourceNames: names}}
 }
 
-// unnamed reports whether requests of that act may name no object: a POST of a new one,
-// and what concerns all objects of a kind. A rule with resourceNames: [""] allows
-// these, of every object (k8s.io/kubernetes/pkg/apis/rbac/v1, ResourceNameMatches).
+// unnamed reports whether requests of that act can have no object name: a create, and verbs on
+// all objects of a kind. A rule with resourceNames: [""] allows these for every object
+// (k8s.io/kubernetes/pkg/apis/rbac/v1, ResourceNameMatches).
 func (a act) unnamed() bool {
 	switch a.verb {
 	case "create":

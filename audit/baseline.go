@@ -9,7 +9,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Baseline is what a former audit found, as its -o json says.
+// Baseline has the findings of an earlier audit, from its JSON report.
 type Baseline struct {
 	findings []former
 }
@@ -29,8 +29,8 @@ type former struct {
 // maxBaseline is more than the report of a cluster of thousands of tenants.
 const maxBaseline = 64 << 20
 
-// ParseBaseline reads the report of a former audit, -o json. Errors name the file: where
-// it is no such report, or larger than any.
+// ParseBaseline reads the JSON report of an earlier audit. Errors name the file: it is not a
+// report, or is too large to be one.
 func ParseBaseline(name string, r io.Reader) (*Baseline, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxBaseline+1))
 	if err != nil {
@@ -76,9 +76,9 @@ type Gone struct {
 	Text     string   `json:"text"`
 }
 
-// compare marks the findings that the baseline has not, or has as milder ones, and
-// collects those that are gone. What was not seen is not known to be gone, nor is what
-// concerns tenants that nobody asked for.
+// compare marks the findings that are missing in the baseline or less severe there, and
+// collects those that are gone. Findings of unread objects, and of tenants that were not
+// requested, do not count as gone.
 func (b *Baseline) compare(r *Report, all []Finding, o Options) {
 	known := map[string]Severity{}
 	for _, f := range b.findings {

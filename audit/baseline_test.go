@@ -36,7 +36,7 @@ func TestBaseline(t *testing.T) {
 		o        Options
 		new      []string
 		gone     []string
-		worst    Severity // of what is at least low
+		worst    Severity // at least low
 		baseline string
 	}{
 		{"the same", func(s *Snapshot) {

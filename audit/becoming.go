@@ -11,28 +11,28 @@ import (
 
 const authenticationGroup = "authentication.k8s.io"
 
-// impersonatesBy begins every verb by which somebody is impersonated.
+// impersonatesBy is the prefix of all verbs of impersonation.
 const impersonatesBy = "impersonate"
 
-// isImpersonation reports whether the question is for a right to impersonate. The API
-// server lets nobody do that while they are impersonated: it takes the headers away.
+// isImpersonation reports whether the ask is for a right to impersonate. An impersonated
+// identity can't use such a right: the API server removes the headers.
 func (a Ask) isImpersonation() bool { return strings.HasPrefix(a.Verb, impersonatesBy) }
 
 func (n Need) isImpersonation() bool { return slices.ContainsFunc(n, Ask.isImpersonation) }
 
-// withoutImpersonation is the path as it is to somebody who is impersonated.
+// withoutImpersonation returns the path for an impersonated identity.
 func (p Path) withoutImpersonation() Path {
 	p.Any = slices.DeleteFunc(slices.Clone(p.Any), Need.isImpersonation)
 	return p
 }
 
-// constrained reports whether the API server knows impersonation that is held to
-// certain acts (ConstrainedImpersonation, on from Kubernetes 1.36): the right to be
-// somebody in a mode takes a second one, for what is done as them.
+// constrained reports whether the API server has constrained impersonation
+// (ConstrainedImpersonation, on since Kubernetes 1.36): impersonating in a mode then also needs
+// a right for the request that is made.
 func (p pather) constrained() bool { return !p.Server.NoConstrainedImpersonation }
 
-// acting is the right to do something as whom one impersonates in that mode. Without
-// acts it is any such right.
+// acting returns the rights to make one of these requests while impersonating in that mode;
+// without acts, any such right.
 func acting(mode string, acts []Ask) []Ask {
 	if len(acts) == 0 {
 		return []Ask{{Verb: impersonatesBy + "-on:" + mode + ":", AnyAct: true, AnyNamespace: true}}
@@ -44,8 +44,8 @@ func acting(mode string, acts []Ask) []Ask {
 	return asks
 }
 
-// impersonate are the ways to be that subject, for any of the acts where there are some
-// (k8s.io/apiserver/pkg/endpoints/filters/impersonation).
+// impersonate returns the needs for impersonating that subject, for any of the acts if there
+// are some (k8s.io/apiserver/pkg/endpoints/filters/impersonation).
 func (p pather) impersonate(s Subject, acts ...Ask) []Need {
 	legacy := Ask{Verb: impersonatesBy, Names: []string{s.Name}}
 	limited := Ask{Group: authenticationGroup, Names: []string{s.Name}}
@@ -85,7 +85,7 @@ func (p pather) impersonate(s Subject, acts ...Ask) []Need {
 		if s.Name == groupNodes {
 			needs = append(needs, p.beNode(acts...)...)
 		}
-		if s.Name != groupMasters { // which this way the API server refuses
+		if s.Name != groupMasters { // the API server refuses this mode for the group
 			limit("user-info", limited, Ask{Group: authenticationGroup, Resource: "users", AnyName: true})
 		}
 	}
@@ -94,8 +94,8 @@ func (p pather) impersonate(s Subject, acts ...Ask) []Need {
 
 func (p pather) impersonateDeployer() []Need { return p.impersonate(Account(p.Home, p.Account)) }
 
-// impersonateMembers are the ways to be a member by impersonation. To a deployer that
-// is itself impersonated, they lead through members who need not impersonate it.
+// impersonateMembers returns the needs for impersonating a member. For a deployer that members
+// reach by impersonation, only members count that reach it in another way.
 func (p pather) impersonateMembers() []Need {
 	var needs []Need
 	for _, member := range p.Members {
@@ -115,7 +115,7 @@ func (p pather) impersonateMembers() []Need {
 	return needs
 }
 
-// beMembers are the ways to be a service account that is a member, by its pods or
+// beMembers returns the needs for using a service account that is a member, by its pods or
 // tokens.
 func (p pather) beMembers() []Need {
 	var needs []Need
@@ -127,10 +127,10 @@ func (p pather) beMembers() []Need {
 	return needs
 }
 
-// beAccount are all ways to be a service account: to impersonate it, where that is
-// asked for; to get a token of it; to make, change or enter pods that run as it; to
-// write roles or bindings that give one of these; to be a node with such a pod. What
-// is known of it is held; where its names are not known, any will do.
+// beAccount returns all needs for using a service account: impersonating it, if that is asked
+// for; getting a token of it; creating, changing or entering pods that run as it; writing roles
+// or bindings that grant one of these; being a node with such a pod. held has the existing
+// objects that count; if their names are not known, rights to any name count.
 func (x *rights) beAccount(s Subject, held Held, server Server, known, impersonating bool) []Need {
 	t := Target{Home: s.Namespace, Account: s.Name, Server: server, NamesKnown: known, Pods: held.Pods, Nodes: held.Nodes, Workloads: held.Workloads}
 	var needs []Need
@@ -155,11 +155,11 @@ func (x *rights) beAccount(s Subject, held Held, server Server, known, impersona
 		p.Secrets = held.Tokens
 		needs = append(needs, p.secrets("get", "list", "watch")...)
 	}
-	// The controller puts a token into a Secret of the right type, to be read.
+	// The controller writes a token into a Secret of the right type, where it can be read.
 	for _, create := range p.create("", "secrets") {
 		for _, verb := range []string{"get", "list", "watch"} {
 			read := p.all(verb, "", "secrets")
-			if len(create) > 1 { // of one name
+			if len(create) > 1 { // with the same name
 				read[0].Names = create[0].Names
 			}
 			needs = append(needs, append(slices.Clone(create), read...))
@@ -168,13 +168,13 @@ func (x *rights) beAccount(s Subject, held Held, server Server, known, impersona
 	return needs
 }
 
-// beNode are the ways to be a node: the node authorizer lets it have tokens of all
-// accounts whose pods run there (k8s.io/kubernetes/plugin/pkg/auth/authorizer/node).
-// The acts are what it is asked for, the token where there are none.
+// beNode returns the needs for being a node: the node authorizer lets a node create tokens of
+// all accounts whose pods run on it (k8s.io/kubernetes/plugin/pkg/auth/authorizer/node). acts
+// are the requests to make as the node; without acts, creating such a token.
 func (p pather) beNode(acts ...Ask) []Need {
 	needs := []Need{{{BeNode: true, Names: p.Nodes, Verb: "be", Resource: "node"}}}
-	// As a user of a node's name, in the group of nodes. What is named may be any node:
-	// the pods of today run elsewhere tomorrow.
+	// As a user with a node's name, in the group of nodes. Any node counts, since pods can move
+	// to it.
 	needs = append(needs, Need{{Verb: impersonatesBy, Resource: "users", NamePrefix: nodePrefix}, {Verb: impersonatesBy, Resource: "groups", Names: []string{groupNodes}}})
 	if p.constrained() {
 		if len(acts) == 0 {
@@ -191,8 +191,8 @@ func (p pather) beNode(acts ...Ask) []Need {
 			}
 		}
 	}
-	// A kubelet's certificate is approved without anybody's doing where its requester
-	// may have any node's (k8s.io/kubernetes/pkg/controller/certificates/approver).
+	// A kubelet's certificate is approved automatically if its requester may have any node's
+	// (k8s.io/kubernetes/pkg/controller/certificates/approver).
 	const requests = "certificatesigningrequests"
 	approved := Ask{Verb: "create", Group: certificatesGroup, Resource: requests + "/nodeclient", Names: []string{""}}
 	for _, create := range p.createIn("", certificatesGroup, requests) {
@@ -208,8 +208,8 @@ func (p pather) beNode(acts ...Ask) []Need {
 	return needs
 }
 
-// bootstraps reports whether bootstrap tokens lead to a node's certificate: whether the
-// API server takes them, as far as is known, and a group that they are in may have one.
+// bootstraps reports whether bootstrap tokens lead to a node's certificate: the API server
+// accepts them, as far as is known, and a group of theirs may have one.
 func (x *rights) bootstraps(server Server) bool {
 	if server.NoBootstrapTokens {
 		return false

@@ -16,13 +16,12 @@ type Reached struct {
 	// Reader says that it is one of the tenant's readers, who reach its readers' account
 	// and no deployer.
 	Reader bool `json:"reader,omitempty"`
-	// Through are those whom it takes, one after the other, where the one who was
-	// asked about does not reach it as themselves: somebody whom they can be, or a
-	// deployer that they reach.
+	// Through are the identities in between, in order, if the subject does not reach the
+	// deployer itself: identities that it can take, or deployers that it reaches.
 	Through []string   `json:"through"`
 	Paths   []OpenPath `json:"paths"`
-	// Everything are the ways to a grant of all rights in the cluster, where they have one:
-	// each of Paths is one of these rights.
+	// Everything are the chains to a grant of all rights in the cluster, if the subject has
+	// one: each of Paths is one of these rights.
 	Everything [][]string `json:"everything,omitempty"`
 }
 
@@ -31,13 +30,14 @@ type somebody struct {
 	subject Subject
 	who     identity
 	through []string
-	// chains are the ways by which the first became this one.
+	// chains are the chains by which the first identity became this one.
 	chains [][]string
-	// impersonated says that it took impersonating somebody, who can impersonate nobody.
+	// impersonated says that one of the steps was impersonation; an impersonated identity can't
+	// impersonate.
 	impersonated bool
-	// general are the ways to those who reach every deployer; nil before they are asked for.
+	// general are the open paths to all deployers at once; nil until they are computed.
 	general []opened
-	// nodes are the ways to nodes by privileged pods; nil before they are asked for.
+	// nodes are the open paths to nodes by privileged pods; nil until they are computed.
 	nodes []opened
 }
 
@@ -47,8 +47,8 @@ func (one *somebody) becomes(s Subject, o opened) *somebody {
 		chains: append(slices.Clone(one.chains), o.chains(one.subject)...), impersonated: one.impersonated || o.byImpersonation()}
 }
 
-// opens reports whether the path is open to this one, and by what: without impersonation
-// where there is a choice, since that is no end of the way.
+// opensTo reports whether the path is open to this identity, with the grants. It prefers grants
+// without impersonation, since the search can continue after them.
 func (a *auditor) opensTo(one *somebody, path Path) (opened, bool) {
 	bare := path.withoutImpersonation()
 	steps, open := a.rights.opens(one.who, bare, nil, nil)
@@ -58,14 +58,15 @@ func (a *auditor) opensTo(one *somebody, path Path) (opened, bool) {
 	return opened{path, steps}, open
 }
 
-// canReach answers for one subject, together with groups that it is in. It goes on
-// with everybody whom the subject can be, and with what the deployers that it
-// reaches can do, until nobody is new. A deployer as which the subject can't act by the first
-// ways that lead to it is looked for further, and is in the answer twice where others do.
+// canReach answers for one subject with its groups. It continues with every identity that the
+// subject can take, and with the rights of the deployers that it reaches, until there is no new
+// identity. If the first paths to a deployer do not let the subject act as it, canReach looks
+// for further ones, and reports the deployer twice if there are any.
 func (a *auditor) canReach(s Subject, groups []string) []Reached {
-	visited := map[Subject]bool{}      // as themselves
-	impersonated := map[Subject]bool{} // and those who were only impersonated
-	// found are the deployers as which it can act, weakly those to which it has other ways.
+	visited := map[Subject]bool{}      // identities that were taken without impersonation
+	impersonated := map[Subject]bool{} // and those that were only impersonated
+	// found are the deployers as which it can act, weakly those to which it has only other
+	// paths
 	found, weakly := map[*deployer]Reached{}, map[*deployer]Reached{}
 	asked := &somebody{subject: s, who: identityOf(s, groups...)}
 	for _, subject := range asked.who {
@@ -135,8 +136,8 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 	return reached
 }
 
-// holders are the subjects of a round, by where they hold rights: a subject without
-// rights in a namespace or over the cluster has no path there.
+// holders are the subjects of a round, by the place of their rights: a subject without rights
+// in a namespace or the cluster has no path there.
 type holders struct {
 	inside  map[string][]*somebody
 	cluster []*somebody
@@ -175,14 +176,14 @@ func (h holders) holding(s Subject) []*somebody {
 type reaching struct {
 	Reached
 	one *somebody
-	// acts says that they can act as the deployer, by a path where it takes one; otherwise
-	// they only get at the deployer's releases, or need somebody's help.
+	// acts says that the subject can act as the deployer, by a path where one is needed;
+	// otherwise it can only read the deployer's releases, or needs somebody's help.
 	acts bool
 	by   *opened
 }
 
-// reachedBy returns how the first of now that can act as the deployer does so; where none of
-// them can, how the first that reaches it by other ways does. ok is false where nobody does.
+// reachedBy returns how the first of now that can act as the deployer does so; if none of them
+// can, how the first of them reaches it by other paths. ok is false if none does.
 func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (first reaching, ok bool) {
 	likely := map[*somebody]bool{}
 	spaces := []string{d.target.Home}
@@ -211,8 +212,8 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (first reac
 	return first, ok
 }
 
-// reachedAs returns how somebody reaches the deployer, if they do. likely says that they have
-// rights where a path to it may ask for some.
+// reachedAs returns how an identity reaches the deployer, if it does. likely says that it has
+// rights in a place where a path may ask for some.
 func (a *auditor) reachedAs(one *somebody, likely bool, d *deployer) (reaching, bool) {
 	r := reaching{one: one, Reached: Reached{Tenant: d.tenant(), Home: d.target.Home, Through: one.through}}
 	if slices.Contains(one.who, Group(groupMasters)) {
@@ -230,7 +231,7 @@ func (a *auditor) reachedAs(one *somebody, likely bool, d *deployer) (reaching, 
 	}
 	open = append(open, a.generalOf(one)...)
 	if taken := a.nodePathsTo(one, d); len(taken) > 0 {
-		open = append(open, taken[0]) // each of many namespaces is as good
+		open = append(open, taken[0]) // one of many equivalent namespaces is enough
 	}
 	if o, ok := a.kubeletPathTo(one, d); ok {
 		open = append(open, o)
@@ -254,21 +255,22 @@ func (a *auditor) reachedAs(one *somebody, likely bool, d *deployer) (reaching, 
 	return r, true
 }
 
-// everythingOf are the ways of somebody to a grant of all rights in the cluster; none where
-// they have no such grant.
+// everythingOf returns the chains of an identity to a grant of all rights in the cluster; none
+// without such a grant.
 func (a *auditor) everythingOf(one *somebody) [][]string {
 	for _, s := range one.who {
 		for _, g := range a.rights.inCluster[s] {
 			if everything(g.rules) {
 				chain := g.chain(one.subject, Ask{})
-				return append(slices.Clone(one.chains), chain[:len(chain)-1]) // all that may be asked
+				return append(slices.Clone(one.chains), chain[:len(chain)-1]) // the chain without the single right
 			}
 		}
 	}
 	return nil
 }
 
-// generalOf are the ways of somebody to those who reach every deployer; looked for once.
+// generalOf returns the open paths of an identity to all deployers at once; they are computed
+// once.
 func (a *auditor) generalOf(one *somebody) []opened {
 	if one.general == nil {
 		one.general = []opened{}
@@ -281,7 +283,7 @@ func (a *auditor) generalOf(one *somebody) []opened {
 	return one.general
 }
 
-// acts reports whether who has the path can do what the deployer can.
+// acts reports whether the path lets its user do what the deployer can do.
 func (p Path) acts() bool {
 	return p.finding != idHome && p.finding != idKubelet && !slices.Contains([]string{"read-secrets", "read-configmaps"}, p.ID)
 }

@@ -247,8 +247,8 @@ func TestPathsToRecords(t *testing.T) {
 	}
 }
 
-// Who may do everything in the cluster is told so by one way beside the paths that it
-// opens.
+// For a subject that may do everything in the cluster, one chain says so in addition to the
+// paths.
 func TestCanReachByEverything(t *testing.T) {
 	zoe, yan, bot := User("zoe"), User("yan"), Account("outside", "bot")
 	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation))

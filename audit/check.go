@@ -15,7 +15,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// check makes the findings of what is known by now.
+// check makes the findings of the facts that were collected.
 func (a *auditor) check() {
 	for _, d := range a.deployers {
 		a.checkTiller(d)
@@ -150,21 +150,21 @@ func (a *auditor) checkTiller(d *deployer) {
 	}
 }
 
-// old reports whether it is a version before the last of Helm 2. One that is not a
-// version is not known to be.
+// old reports whether the version is older than the last one of Helm 2; false for a text that
+// is not a version.
 func old(text string) bool {
 	v, err := version.ParseSemantic(text)
 	return err == nil && v.LessThan(version.MustParseSemantic("2.17.0"))
 }
 
-// reportedPart is what a finding was about: the part of an object that differs from the
-// record of the tenant with that home. The object's other parts are not covered by it.
+// reportedPart is the subject of a finding: the part of an object that differs from the record
+// of the tenant with that home. The finding does not cover other parts of the object.
 type reportedPart struct{ home, object, part string }
 
 // moreRules is the part of a role that holds more than it should.
 const moreRules = "more rules"
 
-// markReported remembers what a finding said, so that it is not reported again as drift.
+// markReported stores what a finding reported, so that it is not reported again as drift.
 func (a *auditor) markReported(r *Record, object, part string) {
 	if r != nil {
 		a.reported[reportedPart{r.Namespace, object, part}] = true
@@ -175,7 +175,7 @@ func (a *auditor) wasReported(r *Record, object, part string) bool {
 	return a.reported[reportedPart{r.Namespace, object, part}]
 }
 
-// markGrantReported remembers that a finding was about what a binding grants to a subject.
+// markGrantReported stores that a finding reported what a binding grants to a subject.
 func (a *auditor) markGrantReported(r *Record, g grant) {
 	if g.binding != nil {
 		a.markReported(r, g.binding.String(), g.to.String())
@@ -239,7 +239,7 @@ func (a *auditor) checkReleases() {
 	}
 }
 
-// tellUnreadable tells of a release of which nobody knows where it lives.
+// tellUnreadable reports a release whose namespace can't be read from its record.
 func (a *auditor) tellUnreadable(d *deployer, release Release) {
 	f := d.about(release.Record.short(), "where a release lives is not known: %s", release.Problem)
 	f.Chains = [][]string{{release.Record.String()}}

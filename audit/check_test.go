@@ -60,7 +60,7 @@ func TestMigrationIsEndedFirst(t *testing.T) {
 	}
 }
 
-// A tenant's storage stays what it is, whatever init is told.
+// A tenant's storage can't be changed by init.
 func TestReleasesInConfigMapsAreMendedByMigrating(t *testing.T) {
 	maps := team("maps", tenant.EngineTiller)
 	maps.Tiller.Storage = tenant.StorageConfigMap

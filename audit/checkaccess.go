@@ -30,7 +30,7 @@ func (a *auditor) checkAccess(d *deployer) {
 		for _, o := range access.paths {
 			id := o.path.finding
 			if a.byOwning(d, o) {
-				continue // what an owner is for
+				continue // the purpose of owners
 			}
 			if a.byMemberAccount(d, o) {
 				continue // reported with the account
@@ -66,7 +66,7 @@ func (a *auditor) checkAccess(d *deployer) {
 			}
 		}
 	}
-	// What the member role gives every member.
+	// The member role grants these to every member.
 	wanted := wantedRules(t)[rbac.MemberName]
 	live := a.rights.roles[roleKey{d.target.Home, rbac.MemberName}]
 	if live == nil || d != a.byRecord[d.record] {
@@ -120,13 +120,13 @@ func (a *auditor) byMemberAccount(d *deployer, o opened) bool {
 	})
 }
 
-// checkMember looks at the ways of a member beside the one that is meant.
+// checkMember looks for paths of a member beside the intended one.
 func (a *auditor) checkMember(d *deployer, access Access) {
 	var paths []opened
 	for _, o := range access.paths {
 		ours := !slices.ContainsFunc(o.steps, func(s step) bool { return !isMemberBinding(s.grant.binding) })
 		meant := slices.ContainsFunc(actorsOf(d.record.Tenant.Engine), func(account actor) bool { return o.path.ID == MemberPath(account.engine) })
-		// A member who can be another member, or its account, gains nothing.
+		// A member who can act as another member, or its account, gains nothing.
 		if ours || meant || a.byOwning(d, o) || a.byMemberAccount(d, o) || o.path.ID == "impersonate-member" {
 			continue
 		}
@@ -146,8 +146,8 @@ func (a *auditor) checkMember(d *deployer, access Access) {
 	}
 }
 
-// checkOwnHome looks at what a deployer can do to its own home, beyond writing
-// its release records.
+// checkOwnHome looks for rights of a deployer in its own home, beyond writing its release
+// records.
 func (a *auditor) checkOwnHome(d *deployer, access Access) {
 	t := d.record.Tenant
 	wanted := wantedRules(t)[rbac.RecordsName]
@@ -196,7 +196,7 @@ func writesMore(rules []rbacv1.PolicyRule) bool {
 	return set.answer(act{"patch", "", "secrets"}).some
 }
 
-// checkMembers looks at who is a member.
+// checkMembers checks the list of members.
 func (a *auditor) checkMembers(r *Record) {
 	d := a.byRecord[r]
 	if d == nil {
@@ -226,8 +226,8 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 		f.Chains, f.Fix = chain, revoke
 		a.add(idNoAccount, "", f)
 	}
-	// Who impersonates it reaches a Tiller as it, and a deployer that is itself
-	// impersonated not.
+	// Somebody who impersonates the account can use a Tiller as it, but can't impersonate a
+	// deployer as it.
 	path := Path{Name: "use " + m.String(), Any: a.beAccount(m, r.Tenant.Engine.Has(tenant.EngineTiller))}
 	var who []string
 	var first []opened
@@ -259,7 +259,7 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 func (a *auditor) checkWide() {
 	for _, w := range a.wide {
 		if a.powerful[w.who] {
-			continue // reported as what that deployer can do
+			continue // reported under the power of that deployer
 		}
 		f := Finding{Subject: w.who.String(), Chains: chainsOf(w.who, w.paths[:1]), Fix: a.takeAwayAll(w.paths)}
 		if len(w.reached) < len(a.deployers) && len(w.reached) == 1 {
@@ -270,8 +270,8 @@ func (a *auditor) checkWide() {
 		}
 		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, a.reach(w), shortened(names(w.paths)))
 		id, severity := idClusterWide, High
-		// Some ways nobody has but by rights over the whole cluster, and what loosens
-		// the homes is no worse there than in one of them.
+		// Some paths only exist by cluster-wide rights, and loosening the homes is no worse in
+		// all of them than in one.
 		for _, only := range []string{idNode, idImpersonateMember, idHome} {
 			if !slices.ContainsFunc(w.paths, func(o opened) bool { return o.path.finding != only }) {
 				id, severity = only, ruleOf(only).Severity

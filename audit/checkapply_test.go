@@ -10,7 +10,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestApplyFile: who can write what an apply with an administrator's rights reads is found.
+// TestApplyFile: subjects that can write what an apply with an administrator's rights reads are
+// found.
 func TestApplyFile(t *testing.T) {
 	const ns = "helm-tenant-apply"
 	named := func(verb string) rbacv1.PolicyRule {

@@ -50,7 +50,7 @@ func (a *auditor) checkIdentityMap() {
 	})
 }
 
-// everybodyIs returns the severity of what everybody may do; empty for other subjects.
+// everybodyIs returns the severity for rights of everybody; empty for other subjects.
 func everybodyIs(s Subject) Severity {
 	if s.IsEverybody() {
 		return Critical
@@ -58,9 +58,9 @@ func everybodyIs(s Subject) Severity {
 	return ""
 }
 
-// eachOther calls do for all subjects that hold any right over the whole cluster or in
-// those namespaces, with a filter for their grants. Kubernetes' own components are left
-// out, and subjects that reach every deployer by their own rights anyway.
+// eachOther calls do for all subjects that hold any right in the whole cluster or in those
+// namespaces, with a filter for their grants. It skips Kubernetes' own components, and subjects
+// that reach every deployer by their own rights.
 func (a *auditor) eachOther(namespaces []string, do func(s Subject, mine func(grant) bool)) {
 	all := map[Subject]bool{}
 	for s := range a.rights.inCluster {
@@ -128,7 +128,7 @@ func (a *auditor) checkWebhooks() {
 	}
 	reported := map[string]bool{}
 	webhooks := slices.Clone(a.snapshot.Webhooks)
-	// Of several webhooks of a configuration, one without conditions says more.
+	// Of several webhooks of a configuration, one without conditions is more certain.
 	slices.SortStableFunc(webhooks, func(x, y Webhook) int {
 		if x.Conditional == y.Conditional {
 			return 0
@@ -251,8 +251,8 @@ func (a *auditor) checkTwoRecords() {
 		if len(records) < 2 {
 			continue
 		}
-		// The tenant's record is the one to which its namespaces refer, whose annotations
-		// only admins write.
+		// The tenant's record is the one to which the annotations of its namespaces refer; only
+		// admins write these.
 		lead := map[string]int{}
 		for _, ns := range a.labelled[name] {
 			if home := ns.Annotations[tenant.AnnotationHome]; home != "" && home != ns.Name {

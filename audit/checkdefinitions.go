@@ -13,11 +13,11 @@ const (
 	definitions      = "customresourcedefinitions"
 )
 
-// redefine are the ways to change what the objects of lenders say, by the definition of their
-// kind: a default in its schema and a conversion webhook of its versions apply to objects that
-// are there when they are read (k8s.io/apiextensions-apiserver/pkg/apiserver). A kind that the
-// API server does not have has no definition and no objects. Left out are the kinds of a
-// controller whose own account somebody is.
+// redefine returns the needs for changing the content of lenders' objects through the
+// definition of their kind: defaults in its schema and a conversion webhook of its versions
+// apply to existing objects when they are read (k8s.io/apiextensions-apiserver/pkg/apiserver).
+// A kind that the API server does not have has no definition and no objects. The kinds of a
+// controller as whose account somebody acts are left out.
 func (x *rights) redefine(somebody Subject) []Need {
 	var needs []Need
 	for _, lender := range lenders {

@@ -8,8 +8,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestDefinitions: the definition of a kind that a controller carries out leads to every
-// deployer, where the API server has the kind; no other definition does.
+// TestDefinitions: the definition of a lender's kind leads to every deployer if the API server
+// has the kind; no other definition does.
 func TestDefinitions(t *testing.T) {
 	eve := User("eve")
 	const flux, argo = "helm.toolkit.fluxcd.io", "argoproj.io"

@@ -14,7 +14,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// driftFunc reports that an object differs from what it should be, with the fix.
+// driftFunc reports that an object differs from the wanted one, with the fix.
 type driftFunc func(object string, fix command.Fix, text string, arguments ...any)
 
 // checkDrift compares the live objects with the record.
@@ -156,7 +156,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 	}
 	for _, ns := range t.Namespaces {
 		wanted := install.Namespace(t, ns, false)
-		// A shared namespace carries the label of one of its tenants.
+		// A shared namespace has the label of one of its tenants.
 		if live := a.namespaces[ns]; live != nil && live.Labels[tenant.LabelTenant] != t.Name && a.claims(live.Labels[tenant.LabelTenant], ns) {
 			continue
 		}

@@ -51,8 +51,8 @@ func (a *auditor) selection() *tenant.Selection {
 	return tenant.Select(file, all)
 }
 
-// resolved returns a tenant of the file with the namespaces that its selector chooses; if
-// they are not known, with those that it chose last, from the record.
+// resolved returns a tenant of the file with the namespaces that its selector selects; if they
+// are not known, with the last selection in the record.
 func (a *auditor) resolved(selection *tenant.Selection, t tenant.Tenant, r *Record) tenant.Tenant {
 	next, _, err := selection.Of(t)
 	if t.NamespaceSelector == nil || err == nil && !a.unseen("namespaces") {
@@ -91,7 +91,7 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 		f.Fix = command.Run(command.Tenant("export", want.Name)).With("correct the file by what the tenant is now")
 		f.Or = []command.Fix{command.Run(command.Tenant("destroy", want.Name), applyFile(located.File)).With("makes it anew")}
 		a.add(idFile, "", f)
-		return // nothing else can be mended before
+		return // nothing else can be fixed before
 	}
 	compareTenants(want, r.Tenant, differs)
 	if d := a.byRecord[r]; d != nil {

@@ -9,8 +9,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestFileSelectors: what an audit with a tenants file tells of namespaces that its
-// selectors choose.
+// TestFileSelectors: findings of an audit with a tenants file about namespaces that its
+// selectors select.
 func TestFileSelectors(t *testing.T) {
 	selector := &tenant.NamespaceSelector{MatchLabels: map[string]string{"team": "a"}}
 	for _, test := range []struct {

@@ -69,7 +69,7 @@ func TestCheckFluxAccount(t *testing.T) {
 	}
 }
 
-// TestAccountWays: by what somebody still has the tenant's role who is no member any more.
+// TestAccountWays: the ways by which a former member still has the tenant's role.
 func TestAccountWays(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -101,8 +101,8 @@ func TestAccountWays(t *testing.T) {
 	}
 }
 
-// The Secrets with tokens of an account are named, and deleted by the fix: those of a tenant's
-// account for Flux, and those of a home that only looks like one.
+// Secrets with tokens of an account are named, and the fix deletes them: for a tenant's account
+// for Flux, and in a home that only looks like one.
 func TestTokensAreNamed(t *testing.T) {
 	flux := fluxScene()
 	flux.Tokens = []Token{{Namespace: "a-1", Name: "forever", Account: "flux"}, {Namespace: "a-1", Name: "of-another", Account: "default"}}

@@ -80,7 +80,7 @@ func (a *auditor) checkHardening(d *deployer) {
 	if history := envOf(c, "TILLER_HISTORY_MAX"); (history == "" || history == "0") && recognise.Flag(c, "history-max") == "" {
 		fix := d.record.init()
 		if recorded := d.record.Tenant.WithDefaults().Tiller.HistoryMax; recorded != nil && *recorded == 0 {
-			fix = d.record.init(fmt.Sprintf("--history-max=%d", tenant.DefaultHistoryMax)) // init alone leaves it as it is recorded
+			fix = d.record.init(fmt.Sprintf("--history-max=%d", tenant.DefaultHistoryMax)) // init keeps the recorded value without the flag
 		}
 		a.tillerItem(d, idHistory, partHistory, fix, "Tiller keeps every revision")
 	}
@@ -118,7 +118,7 @@ func (a *auditor) checkPolicies(d *deployer) {
 	}
 }
 
-// checkStorage checks where the Tiller keeps its releases.
+// checkStorage checks the storage of Tiller's releases.
 func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 	storage := recognise.StorageOf(c)
 	switch {
@@ -134,8 +134,8 @@ func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 	}
 }
 
-// checkContainer checks what the Tiller's process may do: by its container's security
-// context or, if that is not set, its pod's.
+// checkContainer checks the privileges of Tiller's process: by its container's security context
+// or, if that is not set, its pod's.
 func (a *auditor) checkContainer(d *deployer, c *corev1.Container, pod *corev1.PodSecurityContext) {
 	item := func(what, text string, arguments ...any) {
 		a.tillerItem(d, idContainer, what, d.record.init(), text, arguments...)
@@ -172,7 +172,7 @@ func (a *auditor) checkContainer(d *deployer, c *corev1.Container, pod *corev1.P
 	}
 }
 
-// checkHost checks what the Tiller has of its node.
+// checkHost checks what Tiller shares with its node.
 func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec) {
 	item := func(what, text string, arguments ...any) {
 		a.tillerItem(d, idHost, what, d.record.init(), text, arguments...)
@@ -221,7 +221,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 		fix    command.Fix
 		spaces []string
 		writes bool
-		more   string // what no role of a tenant should have
+		more   string // rights that no role of a tenant should have
 	}
 	found := map[Subject]*foreign{}
 	var order []Subject

@@ -43,7 +43,7 @@ func (a *auditor) kubeletPathTo(one *somebody, d *deployer) (opened, bool) {
 	return a.opensTo(one, a.rights.replaceKubelet())
 }
 
-// checkKubelets reports who can make the API server connect to a host of theirs in place
+// checkKubelets reports subjects that can make the API server connect to another host in place
 // of a kubelet. Nodes write their own status.
 func (a *auditor) checkKubelets() {
 	if a.snapshot.Server.VerifiesKubelets || !slices.ContainsFunc(a.deployers, func(d *deployer) bool { return d.tiller != nil }) {

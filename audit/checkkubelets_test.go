@@ -8,8 +8,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestKubelets: who sets a node's address gets what members send to a Tiller, where the API
-// server does not verify kubelets; a change of the node's labels and taints leads nowhere.
+// TestKubelets: whoever sets a node's address gets members' traffic to a Tiller if the API
+// server does not verify kubelets; rights to the node's labels and taints lead nowhere.
 func TestKubelets(t *testing.T) {
 	eve := User("eve")
 	status := func(verb string, names ...string) func(*Snapshot) {
@@ -57,7 +57,8 @@ func TestKubelets(t *testing.T) {
 		}, []string{"HT083 critical user system:anonymous"}},
 		{"nodes themselves", tenant.EngineTiller, func(s *Snapshot) { s.give("", "x", Group(groupNodes), rule("", "nodes/status", "patch")) }, nil},
 		{"who can do everything", tenant.EngineTiller, func(s *Snapshot) { s.give("", "x", eve, rule("*", "*", "*")) }, []string{"HT022 high user eve"}},
-		// It is no account that reaches deployers by itself: who can use it needs somebody's help.
+		// The account itself does not reach deployers: whoever can use it needs somebody's
+		// help.
 		{"who can use such an account", tenant.EngineTiller, func(s *Snapshot) {
 			s.give("", "x", Account("net", "agent"), rule("", "nodes/status", "patch"))
 			s.give("net", "y", eve, rule("", "serviceaccounts/token", "create", "agent"))
@@ -79,7 +80,7 @@ func TestKubelets(t *testing.T) {
 	}
 }
 
-// What the path gives is no deployer's rights: the answer for one person does not go on from it.
+// The path gives no deployer's rights: --can-reach does not continue from it.
 func TestKubeletIsNoDeployer(t *testing.T) {
 	other := tenant.Tenant{Name: "b", Namespaces: []string{"b-1"}, Engine: tenant.EngineImpersonation}
 	both := sceneOf(team("a", tenant.EngineTiller), other)

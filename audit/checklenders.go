@@ -34,10 +34,10 @@ func (a *auditor) checkLenders() {
 	})
 }
 
-// lendingNamespaces are those, none of a tenant's, in which a binding lets anybody write a
-// lender's objects.
+// lendingNamespaces returns the namespaces of no tenant in which a binding lets somebody write
+// a lender's objects.
 func (a *auditor) lendingNamespaces() []string {
-	known := map[*ruleSet]bool{} // many bindings have one role
+	known := map[*ruleSet]bool{} // many bindings have the same role
 	lends := func(g grant) bool {
 		does, found := known[g.rules]
 		if !found {
@@ -70,7 +70,7 @@ func (a *auditor) lendingNamespaces() []string {
 	return namespaces
 }
 
-// lenderOf names the controller that carries out what the question is about.
+// lenderOf returns the name of the controller of the asked object.
 func lenderOf(ask Ask) string {
 	for _, lender := range lenders {
 		if lender.group == ask.Group && slices.Contains(lender.resources, ask.Resource) {

@@ -9,9 +9,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestBorrowing: who can have a controller act in the whole cluster, or make pods in a
-// home, is reported once; who is meant to write its objects, and whose objects act nowhere
-// that counts, is not.
+// TestBorrowing: a subject that can make a controller act in the whole cluster, or create pods
+// in a home, is reported once; subjects that are meant to write its objects are not, nor are
+// objects that act nowhere relevant.
 func TestBorrowing(t *testing.T) {
 	eve, alice := User("eve"), User("alice")
 	const flux, argo = "helm.toolkit.fluxcd.io", "argoproj.io"

@@ -90,7 +90,7 @@ func (a *auditor) outgrows(t tenant.Tenant, rules []rbacv1.PolicyRule) string {
 	return strings.Join(what, "; and ")
 }
 
-// checkOwnGrants checks what a deployer has in its namespaces by other bindings than that
+// checkOwnGrants checks the rights of a deployer in its namespaces by other bindings than that
 // of its role.
 func (a *auditor) checkOwnGrants(d *deployer, grants []grant) {
 	t := d.record.Tenant

@@ -8,9 +8,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestLoosening: who can take away what holds a tenant's namespaces, and who can write in
-// one of them what a controller carries out, is reported as bad as it is, of members and of
-// accounts of the tenant's, too.
+// TestLoosening: subjects that can remove the restrictions of a tenant's namespaces, or write a
+// lender's objects in one, are reported with the right severity, including members and accounts
+// of the tenant.
 func TestLoosening(t *testing.T) {
 	eve, alice, own, deployer := User("eve"), User("alice"), Account("a-1", "default"), Account("a-tiller", "tiller")
 	labels := rule("", "namespaces", "patch", "a-1")

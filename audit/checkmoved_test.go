@@ -6,7 +6,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestUnownedReleases: releases that came from Tiller are told of until it is noted that
+// TestUnownedReleases: releases that came from Tiller are reported until the record notes that
 // their objects name them.
 func TestUnownedReleases(t *testing.T) {
 	moved := []ObjectRef{{"release", "m-1", "db"}, {"release", "m-1", "web"}}
@@ -34,8 +34,8 @@ func TestUnownedReleases(t *testing.T) {
 	}
 }
 
-// TestClusterObjects: what a release holds outside namespaces is told of where its tenant has
-// not all of them.
+// TestClusterObjects: a release's objects outside namespaces are reported unless its tenant has
+// all of them.
 func TestClusterObjects(t *testing.T) {
 	s := sceneOf(team("m", tenant.EngineTiller))
 	s.Releases = []Release{{Home: "m-tiller", Name: "web", Namespace: "m-1", Record: ObjectRef{"Secret", "m-tiller", "web.v1"}, ClusterObjects: []string{"ClusterRole reader"}},

@@ -13,8 +13,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// takesPods reports whether a privileged pod in a namespace is a path of its own to a
-// node. Rights in a tenant's home and in kube-system lead further, and are other paths.
+// takesPods reports whether a privileged pod in a namespace is a separate path to a node.
+// Rights in a tenant's home and in kube-system are other paths, which lead further.
 func (a *auditor) takesPods(namespace string) bool {
 	ns := a.namespaces[namespace]
 	return ns != nil && !ns.Terminating && namespace != systemNamespace && !a.isTenantHome(namespace)

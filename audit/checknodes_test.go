@@ -10,8 +10,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestNodes: a namespace is reported where its label does not refuse privileged pods and
-// somebody can make pods, who then reaches the tenants that have a Tiller.
+// TestNodes: a namespace is reported if its label does not refuse privileged pods and somebody
+// can create pods, who then reaches the tenants with a Tiller.
 func TestNodes(t *testing.T) {
 	eve := User("eve")
 	pods, deployments := rule("", "pods", "create"), rule("apps", "deployments", "patch")

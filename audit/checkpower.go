@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkPower checks what the deployer can do beyond its namespaces.
+// checkPower checks the rights of the deployer beyond its namespaces.
 func (a *auditor) checkPower(d *deployer) {
 	var t tenant.Tenant
 	if d.record != nil {
@@ -64,7 +64,7 @@ func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 	} else if !d.isTenants() {
 		f.Fix = a.mend(d).Then(f.Fix)
 		if g.to == Account(d.target.Home, tenant.TillerAccount) {
-			f.Fix = a.mend(d) // which adopts that account, and removes the binding
+			f.Fix = a.mend(d) // adopts that account, and removes the binding
 		}
 	}
 	a.add(idClusterAdmin, severity, f)
@@ -112,7 +112,7 @@ func (a *auditor) checkOutside(d *deployer, grants []grant) {
 			severity = Medium
 		}
 		a.add(idLeaves, severity, f)
-		if severity.AtLeast(High) { // a milder finding hides nothing
+		if severity.AtLeast(High) { // a less severe finding hides nothing
 			a.tellPower(d, g)
 		}
 		a.markGrantReported(d.record, g)
@@ -166,7 +166,7 @@ func (a *auditor) opensHome(namespace string, g grant) bool {
 	return false
 }
 
-// streams are the subresources for which a get may do anything.
+// streams are the subresources for which the verb get may allow anything.
 var streams = []string{"/exec", "/attach", "/portforward", "/proxy"}
 
 // readsOnly reports whether rules only read, and no Secrets.

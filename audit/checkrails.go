@@ -120,7 +120,7 @@ func (a *auditor) loosened(t tenant.Tenant, live *Namespace) string {
 	if slices.Index(tenant.Guards, tenant.Guard(live.Labels[rails.LabelGuard])) < slices.Index(tenant.Guards, t.Guard) {
 		return rails.LabelGuard + "=" + string(t.Guard)
 	}
-	// From these annotations the policies read what the tenant may have.
+	// The policies read from these annotations what the tenant may have.
 	if _, annotations, err := rails.NamespaceMeta(t, live.Name, live.object()); err == nil {
 		wanted := rails.Changed(live.Annotations, annotations)
 		for _, key := range slices.Sorted(maps.Keys(annotations)) {

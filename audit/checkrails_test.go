@@ -34,7 +34,7 @@ func TestCompareRails(t *testing.T) {
 	}
 }
 
-// TestLooseRails: what is told of a tenant whose record or whose namespaces are loose.
+// TestLooseRails: findings about a tenant with a loose record or loose namespaces.
 func TestLooseRails(t *testing.T) {
 	labels := func(pairs ...string) map[string]string {
 		out := map[string]string{tenant.LabelTenant: "t"}

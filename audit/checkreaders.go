@@ -11,8 +11,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// readersBinding is the binding at home that names the tenant's readers; nil where there
-// is none.
+// readersBinding returns the binding in the home with the tenant's readers; nil if there is
+// none.
 func (a *auditor) readersBinding(home string) *Binding {
 	return a.peopleBinding(home, rbac.ReaderName)
 }
@@ -81,7 +81,7 @@ func (a *auditor) checkReaders(r *Record) {
 	}
 }
 
-// checkReadersRights finds what the readers' account may do beside reading.
+// checkReadersRights finds rights of the readers' account beyond reading.
 func (a *auditor) checkReadersRights(r *Record, reader Subject) {
 	for _, subject := range []Subject{reader, Group(tenant.GroupAccounts + ":" + r.Namespace)} {
 		for _, g := range a.rights.bySubject[subject] {
@@ -140,7 +140,7 @@ func (a *auditor) checkReadTokens(r *Record, t tenant.Tenant) {
 	}
 }
 
-// checkOtherReaders finds those who can be the readers' account and are no readers.
+// checkOtherReaders finds subjects that can act as the readers' account and are no readers.
 func (a *auditor) checkOtherReaders(r *Record, t tenant.Tenant, reader Subject) {
 	d := a.byRecord[r]
 	if d == nil {

@@ -25,7 +25,7 @@ func readScene() *Snapshot {
 	return s
 }
 
-// TestCheckReaders: what readers may do beside reading, and who else reads.
+// TestCheckReaders: rights of readers beyond reading, and other subjects that can read.
 func TestCheckReaders(t *testing.T) {
 	reader := Account("a-helm", tenant.ReaderAccount)
 	for _, test := range []struct {

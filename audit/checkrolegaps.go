@@ -35,8 +35,8 @@ func (a *auditor) checkRoleGaps(role *Role, users []*Record) {
 	a.add(idRoleGaps, "", f)
 }
 
-// widerRole returns the commands that give tenants what helm needs: in an admin's own
-// role the rights are added, one of Kubernetes' or ours is replaced by another role.
+// widerRole returns the commands that give tenants the rights that helm needs: they add the
+// rights to an admin's own role, and replace one of Kubernetes' or ours by another.
 func widerRole(role string, users []*Record) command.Fix {
 	if rbac.KubernetesRoles(role) == nil && rbac.MadeOf(role) == nil {
 		return command.Run(command.Kubectl("edit", "", "clusterrole", role)).With("add what is missing")

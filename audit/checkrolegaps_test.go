@@ -9,8 +9,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestRoleGaps: what helm lacks is told of each role once, for the tenants that it concerns,
-// with what their own helms need.
+// TestRoleGaps: missing rights are reported once for each role, for the affected tenants, with
+// the needs of their own helms.
 func TestRoleGaps(t *testing.T) {
 	without := func(resource string) []rbacv1.PolicyRule {
 		var rules []rbacv1.PolicyRule

@@ -164,7 +164,7 @@ func otherRole(role string, users []*Record) command.Fix {
 	const most = 20
 	instead := rbac.MadeRole(role)
 	if instead == role {
-		return users[0].init() // which makes it again
+		return users[0].init() // creates the role again
 	}
 	var fix command.Fix
 	for _, r := range users[:min(len(users), most)] {
@@ -203,7 +203,7 @@ func asks(loans []loan) []string {
 	return all
 }
 
-// inWords describes rights, those that write first.
+// inWords describes rights, writing ones first.
 func inWords(rules []rbacv1.PolicyRule) []string {
 	var writing, reading []string
 	for _, rule := range rules {

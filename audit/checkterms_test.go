@@ -8,7 +8,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestCheckTerms: who is over is reported, and what differs from the file.
+// TestCheckTerms: expired grants, and differences from the file, are reported.
 func TestCheckTerms(t *testing.T) {
 	noon := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	term := func(name string, hours int) tenant.Term {

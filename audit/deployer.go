@@ -20,11 +20,11 @@ import (
 type deployer struct {
 	// record is nil for an unmanaged one.
 	record *Record
-	// orphan is the tenant's name where it has no record that is believed.
+	// orphan is the tenant's name if it has no trusted record
 	orphan  string
 	account Subject
 	target  Target
-	// tiller is the workload or pod that it runs in, nil where there is none.
+	// tiller is the workload or pod of its Tiller, nil if there is none.
 	tiller *Workload
 	// members are the subjects of the tenant's member binding.
 	members []Subject
@@ -69,10 +69,10 @@ func envOf(c *corev1.Container, name string) string {
 	return ""
 }
 
-// findDeployers finds all of them: those of records, and Tillers that no record has.
+// findDeployers finds all deployers: those of records, and Tillers without a record.
 func (a *auditor) findDeployers() {
 	tillers := a.findTillers()
-	secrets := map[string][]string{} // that hold releases, by home
+	secrets := map[string][]string{} // Secrets with releases, by home
 	for _, release := range a.snapshot.RecordNames {
 		if release.Kind == "Secret" {
 			secrets[release.Namespace] = append(secrets[release.Namespace], release.Name)
@@ -94,7 +94,7 @@ func (a *auditor) findDeployers() {
 	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
 		for _, w := range tillers[namespace] {
 			if deployers := a.homes[namespace]; w.OfPod != "" && (deployers[accountName(w.Template.Spec)].isTenants() || recognise.HasLabels(w.Template.Labels) && deployers[tenant.TillerAccount].isTenants()) {
-				continue // told as a pod that should not be there
+				continue // reported as a pod that should not exist
 			}
 			add(&deployer{tiller: w, target: Target{Home: namespace, Account: accountName(w.Template.Spec), Engine: tenant.EngineTiller}})
 		}
@@ -131,8 +131,8 @@ func (a *auditor) findTillers() map[string][]*Workload {
 	return tillers
 }
 
-// takeTiller takes out a tenant's Tiller, nil where there is none: its own by its
-// name, and by any other name one that runs as its account.
+// takeTiller returns and removes a tenant's Tiller, nil if there is none: the workload with the
+// usual name, or another one that runs as its account.
 func takeTiller(tillers map[string][]*Workload, home, account string) *Workload {
 	index := slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
 	if index < 0 {
@@ -146,8 +146,8 @@ func takeTiller(tillers map[string][]*Workload, home, account string) *Workload 
 	return found
 }
 
-// addDeployer adds one whose home, account and Tiller are known, with all else that
-// is to be known of it. secrets are those at home that hold releases.
+// addDeployer adds a deployer whose home, account and Tiller are known, and collects all other
+// facts about it. secrets are those in the home with releases.
 func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	t := &d.target
 	d.account = Account(t.Home, t.Account)
@@ -194,7 +194,8 @@ func accountName(spec corev1.PodSpec) string {
 	return spec.ServiceAccountName
 }
 
-// findConfigMaps finds which Tillers keep their releases in ConfigMaps, and where.
+// findConfigMaps finds the Tillers that store their releases in ConfigMaps, and their
+// namespaces.
 func (a *auditor) findConfigMaps() {
 	named := map[string][]string{}
 	for _, release := range a.snapshot.RecordNames {
@@ -210,7 +211,7 @@ func (a *auditor) findConfigMaps() {
 	}
 }
 
-// storage is where the deployer's Tiller keeps its releases; empty where it has none.
+// storage returns the storage of the deployer's Tiller; empty if it has none.
 func (d *deployer) storage() tenant.Storage {
 	if d.target.Engine != tenant.EngineTiller {
 		return ""
@@ -258,8 +259,8 @@ func (a *auditor) termsOf(home string) tenant.Terms {
 	return nil
 }
 
-// membersBinding is the binding at home that names the tenant's members; nil where there
-// is none.
+// membersBinding returns the binding in the home with the tenant's members; nil if there is
+// none.
 func (a *auditor) membersBinding(home string) *Binding { return a.peopleBinding(home, rbac.MemberName) }
 
 func isMemberBinding(b *Binding) bool {

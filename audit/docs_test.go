@@ -39,8 +39,7 @@ func documentedRows(t *testing.T, name string) [][]string {
 	return all
 }
 
-// docs/audit.md tells of each kind of finding what the rules say of it, and how
-// to mend it.
+// docs/audit.md lists each kind of finding as the rules do, and how to fix it.
 func TestDocumentedFindings(t *testing.T) {
 	var documented []Rule
 	for _, cells := range documentedRows(t, "findings") {
@@ -51,8 +50,7 @@ func TestDocumentedFindings(t *testing.T) {
 	}
 }
 
-// docs/audit.md tells of each path what it is called, which rights open it, and
-// which finding it makes.
+// docs/audit.md lists each path with its name, the rights that open it, and its finding.
 func TestDocumentedPaths(t *testing.T) {
 	quoted := regexp.MustCompile("`([^`]+)`")
 	words := func(cell string) []string {
@@ -181,10 +179,9 @@ func everyPath() []Path {
 	return merged
 }
 
-// What docs/security.md claims at its beginning is what its tables of attacks,
-// written by test/attack, say: what is possible or stays works; what the guard
-// rails refuse, what closes it and what nobody gets is refused; and the findings
-// that it names are there.
+// The claims at the beginning of docs/security.md agree with its tables of attacks, which
+// test/attack writes: what is possible or stays works; what the guard rails or settings refuse,
+// and what nobody gets, is refused; and the findings that it names exist.
 func TestClaimsAreShownByAttacks(t *testing.T) {
 	text, err := os.ReadFile("../docs/security.md")
 	if err != nil {

@@ -16,10 +16,10 @@ type exposure struct {
 	// listens says that it listens on more than its pod's loopback, asks nobody
 	// for a certificate.
 	listens bool
-	// closed says that a NetworkPolicy lets nobody connect; partly, that policies
-	// let some.
+	// closed says that a NetworkPolicy allows no connection; partly, that policies allow some.
 	closed, partly bool
-	// services are those that lead there from outside the cluster, and the node's own ports.
+	// services are the Services by which Tiller can be reached from outside the cluster, and
+	// the node's own port.
 	services []string
 	// listener is where it listens.
 	listener recognise.Listener
@@ -49,7 +49,7 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 			e.letting = append(e.letting, policy.Name)
 		}
 	}
-	if template.Spec.HostNetwork { // where no policy holds
+	if template.Spec.HostNetwork { // no policy applies
 		isolated, e.partly = false, false
 	}
 	e.closed = isolated && !e.partly
@@ -79,8 +79,8 @@ func declares(spec corev1.PodSpec, such func(corev1.ContainerPort) bool) bool {
 	})
 }
 
-// byService reports whether a Service leads there from outside the cluster. Services are
-// before the node's own port.
+// byService reports whether Tiller can be reached from outside the cluster by a Service.
+// Services come before the node's own port.
 func (e exposure) byService() bool { return len(e.services) > 0 && e.services[0] != nodePort }
 
 func selects(selector metav1.LabelSelector, podLabels map[string]string) bool {

@@ -12,8 +12,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// A Tiller on a port of its node is reached from outside the cluster, unless a NetworkPolicy
-// lets nobody connect; in its node's network no NetworkPolicy holds anybody off.
+// A Tiller on a port of its node can be reached from outside the cluster, unless a
+// NetworkPolicy allows no connection; in its node's network no NetworkPolicy applies.
 func TestExposure(t *testing.T) {
 	for _, test := range []struct {
 		name  string

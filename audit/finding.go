@@ -14,18 +14,18 @@ type Finding struct {
 	ID       string   `json:"id"`
 	Name     string   `json:"name"`
 	Severity Severity `json:"severity"`
-	// Tenants are the tenants that it concerns; none if it concerns the whole cluster.
+	// Tenants are the affected tenants; none if it is about the whole cluster.
 	Tenants []string `json:"tenants"`
 	// Home is the deployer's home namespace, if it concerns a deployer.
 	Home string `json:"home,omitempty"`
-	// Subject is who or what it is about: "user alice".
+	// Subject is the subject of the finding: "user alice".
 	Subject string `json:"subject"`
-	// Text is what was found, as a sentence without its full stop.
+	// Text describes the finding, as a sentence without its full stop.
 	Text string `json:"text"`
 	Why  string `json:"why"`
 	// Chains are the chains of objects that prove it.
 	Chains [][]string `json:"chains"`
-	// Fix mends it, and each of Or does as well.
+	// Fix fixes it; each of Or is an alternative.
 	Fix command.Fix   `json:"-"`
 	Or  []command.Fix `json:"-"`
 	// File and Line are the tenant's place in the tenants file; empty and 0 if there is
@@ -88,7 +88,7 @@ func sortFindings(findings []Finding) {
 	})
 }
 
-// Title names what a finding is about: a tenant, an unmanaged Tiller, or more.
+// Title names the subject of a finding: a tenant, an unmanaged Tiller, or more.
 func (f Finding) Title() string {
 	switch {
 	case len(f.Tenants) == 1:

@@ -40,7 +40,7 @@ func (r *Record) endMigration() command.Fix {
 	return command.Run(command.Tenant("migrate", name), finish)
 }
 
-// abortMigration returns the other way to end a migration; none if one way was begun
+// abortMigration returns the alternative way to end a migration; none if one way has begun
 // already.
 func (r *Record) abortMigration() []command.Fix {
 	if r.Migrating == nil || r.Migrating.Phase == tenant.PhaseFinishing || r.Migrating.Phase == tenant.PhaseAborting {
@@ -57,8 +57,7 @@ func splitCommand(from string, flags ...string) command.Command {
 	return append(append(command.Command{"helm", "tenant", "split"}, flags...), "--from="+from)
 }
 
-// memberFlag returns the flag that names a subject; empty, which no command contains, for
-// nobody.
+// memberFlag returns the flag for a subject; empty for nobody, which no command contains.
 func memberFlag(s Subject) string {
 	if s.Text() == "" {
 		return ""
@@ -66,7 +65,7 @@ func memberFlag(s Subject) string {
 	return command.List("--"+s.Flag(), s.Text())
 }
 
-// takeAway returns the command that ends what a binding grants to the subject.
+// takeAway returns the command that removes what a binding grants to the subject.
 func (a *auditor) takeAway(b *Binding, s Subject) command.Fix {
 	if b.Name == rbac.ReaderName && b.RoleName == rbac.ReaderName {
 		for _, d := range a.homes[b.Namespace] {
@@ -120,9 +119,8 @@ func chainsOf(who Subject, paths []opened) [][]string {
 	return chains
 }
 
-// mend returns the command that makes a deployer's Tiller what it should be; an unmanaged
-// one becomes a tenant's. init adopts the Deployment with Tiller's usual name, and no
-// other workload.
+// mend returns the command that repairs a deployer's Tiller; an unmanaged one becomes a
+// tenant's. init adopts the Deployment with Tiller's usual name, and no other workload.
 func (a *auditor) mend(d *deployer) command.Fix {
 	if d.record != nil {
 		return d.record.init()
@@ -130,7 +128,7 @@ func (a *auditor) mend(d *deployer) command.Fix {
 	if d.orphan != "" {
 		return a.recordAgain(d)
 	}
-	if a.ownerOf(d.target.Home) != nil { // where members can create anything, nothing is adopted
+	if a.ownerOf(d.target.Home) != nil { // nothing is adopted where members can create anything
 		if d.tiller.OfPod != "" {
 			return deletePod(d.target.Home, d.tiller.OfPod, d.tiller.Kind != "Pod")
 		}
@@ -177,7 +175,7 @@ func shortened(names []string) string {
 	return fmt.Sprintf("%s and %d more", visible.List(names[:most]), len(names)-most)
 }
 
-// prune returns the command that also removes what the tenant's record does not name.
+// prune returns the command that also removes what the tenant's record does not list.
 func (r *Record) prune() command.Fix {
 	prune := command.Run(command.Tenant("init", r.Tenant.Name, "--prune"))
 	if r.Migrating != nil {

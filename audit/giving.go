@@ -93,7 +93,7 @@ func (x *rights) leadingActs(in leading) []act {
 	}
 	target := sample
 	target.Server, target.InConfigMaps = in.server, in.inConfigMaps
-	// Without bindings, where the roles lead need not be known.
+	// Without bindings, the names of the roles do not matter.
 	var acts []act
 	bare := newRights(nil, nil)
 	bare.served, bare.mentioned = x.served, x.mentioned

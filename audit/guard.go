@@ -113,7 +113,7 @@ func (a *auditor) writeGuard(modes []tenant.Guard, problems []GuardProblem) comm
 	var fix command.Fix
 	for _, mode := range modes {
 		concerned := slices.ContainsFunc(problems, func(p GuardProblem) bool { return p.Mode == mode })
-		last := mode == modes[len(modes)-1] && len(fix.Commands) == 0 // any init writes the policies
+		last := mode == modes[len(modes)-1] && len(fix.Commands) == 0 // init of any tenant writes the policies
 		if !concerned && !last {
 			continue
 		}

@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestGuardPolicies: which policies are reported, how severely, and what is typed.
+// TestGuardPolicies: which policies are reported, with which severity and fix.
 func TestGuardPolicies(t *testing.T) {
 	policy := GuardProblem{Object: ObjectRef{Kind: "ValidatingAdmissionPolicy", Name: "helm-tenant-guard-services"}, Missing: true}
 	binding := func(mode tenant.Guard) GuardProblem {
@@ -68,8 +68,8 @@ func TestOpenVolume(t *testing.T) {
 	}
 }
 
-// TestWebhooks: which webhooks are reported as sent what homes hold. One with
-// matchConditions is never taken for one that is not.
+// TestWebhooks: which webhooks are reported to receive objects of homes. A webhook with
+// matchConditions never replaces one without.
 func TestWebhooks(t *testing.T) {
 	hook := func(kind, group, resource string, operation admissionv1.OperationType, selector *metav1.LabelSelector, conditional bool) Webhook {
 		return Webhook{Kind: kind, Configuration: "x", Server: "service s in namespace n", ObjectSelector: selector, Conditional: conditional,

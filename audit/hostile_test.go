@@ -20,8 +20,8 @@ import (
 	"helm-tenant/visible"
 )
 
-// hostileScene is a cluster in which everything that somebody else may name is called
-// word: in a tenant's namespaces, in its home, and where a Tiller is no tenant's.
+// hostileScene is a cluster in which every name that other people can choose is word: in a
+// tenant's namespaces, in its home, and for an unmanaged Tiller.
 func hostileScene(word string) *Snapshot {
 	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation))
 	const home, ns = "a-tiller", "a-1"
@@ -85,7 +85,7 @@ var (
 	memberFlags  = regexp.MustCompile(`^--(user|group|service-account)=`)
 )
 
-// wrong says what is wrong with a command where these are the names that are there.
+// wrong returns what is wrong with a command if these names exist.
 func wrong(c command.Command, names map[string]bool) string {
 	switch {
 	case slices.ContainsFunc(c, func(word string) bool { return word == "" || !visible.Plain(word) }):
@@ -152,8 +152,8 @@ func namesIn(s *Snapshot, word string) map[string]bool {
 	return names
 }
 
-// No name that somebody else chose becomes a command or an option of what a finding
-// says to type, in any shell, and each object is named as it is.
+// No name that somebody else chose becomes a command or an option in a finding's fix, in any
+// shell, and each object is named correctly.
 func TestHostileNamesInFixes(t *testing.T) {
 	ours := map[string]bool{command.Unnamed: true}
 	for _, word := range []string{"plain", "x y", "-"} {
@@ -191,7 +191,7 @@ func TestHostileNamesInFixes(t *testing.T) {
 						t.Errorf("%q: %s: %q: %s", word, f.ID, c, problem)
 					}
 				}
-				// What is the same for every word is run once.
+				// A fix that is the same for every word runs once.
 				if key := fix.String(); len(fix.Commands) > 0 && !run[key] {
 					run[key] = true
 					text.WriteString(key + "\n")

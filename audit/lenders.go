@@ -6,20 +6,18 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// lender is a well-known controller that carries out what objects of some kinds say with
-// its own rights, which are commonly those of the whole cluster: who may write such an
-// object has them as well.
+// lender is a well-known controller that acts on objects of some kinds with its own rights,
+// which are usually cluster-wide: whoever may write such an object can use these rights.
 type lender struct {
 	name, group string
 	resources   []string
-	// span says where an object acts.
+	// span is the range in which an object acts.
 	span span
-	// homes are the namespaces in which the controller is commonly installed. The service
-	// accounts there are its own.
+	// homes are the usual namespaces of the controller. The service accounts there are its own.
 	homes []string
 }
 
-// span says where an object of a lender acts, and which objects do.
+// span is the range in which an object of a lender acts.
 type span int
 
 const (
@@ -27,15 +25,14 @@ const (
 	// Secrets of others and pods of others: certificates, other systems, their own
 	// namespace. They matter to a tenant's guard rails only.
 	aside span = iota
-	// everywhere is that of objects that act in the whole cluster, in whichever namespace
-	// they are; unscoped that of such in none; fromHome that of such in the controller's
-	// own namespace.
+	// everywhere: objects in any namespace act in the whole cluster; unscoped: the objects are
+	// cluster-scoped; fromHome: only objects in the controller's own namespace do.
 	everywhere
 	unscoped
 	fromHome
-	// sourced is that of objects in the controller's own namespace that other objects there
-	// name, which are carried out: to change one that is there matters, a new one is named
-	// by nobody. In other namespaces only their writers' own objects name them.
+	// sourced: objects in the controller's own namespace act through other objects there that
+	// name them. Changing an existing one matters; no object names a new one. Objects in other
+	// namespaces are only named by their writers' own objects.
 	sourced
 )
 
@@ -59,10 +56,10 @@ var (
 	openShiftHomes  = []string{"openshift-authentication", "openshift-authentication-operator", "openshift-oauth-apiserver", "openshift-config-operator"}
 )
 
-// lenders are known by the kinds that their own documentation installs. Some that look like
-// lenders are none. The objects of Cluster API act on other clusters. Those of Strimzi, and of
-// operators of databases, make pods with an account that the operator made for them. Karpenter's
-// NodePool chooses among node classes, and says nothing of what runs on a node.
+// lenders are identified by the kinds that their own documentation installs. Some similar
+// projects are not lenders: objects of Cluster API act on other clusters; those of Strimzi, and
+// of database operators, create pods with an account that the operator made for them;
+// Karpenter's NodePool chooses among node classes, and does not define what runs on a node.
 var lenders = []lender{
 	{"Flux's helm-controller", "helm.toolkit.fluxcd.io", []string{"helmreleases"}, everywhere, fluxHomes},
 	{"Flux's kustomize-controller", "kustomize.toolkit.fluxcd.io", []string{"kustomizations"}, everywhere, fluxHomes},
@@ -102,11 +99,11 @@ var lenders = []lender{
 	{"Rancher's system-upgrade-controller", "upgrade.cattle.io", []string{"plans"}, fromHome, []string{"system-upgrade", "cattle-system"}},
 	{"the Operator Lifecycle Manager", "operators.coreos.com", []string{"subscriptions", "clusterserviceversions", "installplans", "operatorgroups", "catalogsources"}, everywhere, olmHomes},
 	{"the Operator Lifecycle Manager", "olm.operatorframework.io", []string{"clusterextensions", "clustercatalogs"}, unscoped, olm1Homes},
-	// Its controller is cluster-admin unless it was told to impersonate who wrote the
-	// application; a definition is a template for everybody's applications.
+	// Its controller is cluster-admin unless it is configured to impersonate the application's
+	// author; a definition is a template for everybody's applications.
 	{"KubeVela", "core.oam.dev", []string{"applications", "workflowruns"}, everywhere, velaHomes},
 	{"KubeVela", "core.oam.dev", []string{"componentdefinitions", "traitdefinitions", "workflowstepdefinitions", "policydefinitions"}, sourced, velaHomes},
-	// What userData says runs on new nodes, with all pods' tokens.
+	// userData runs on new nodes, with the tokens of all pods there.
 	{"Karpenter", "karpenter.k8s.aws", []string{"ec2nodeclasses"}, unscoped, []string{"karpenter"}},
 	{"OpenShift's machine config operator", "machineconfiguration.openshift.io", []string{"machineconfigs", "kubeletconfigs"}, unscoped, []string{"openshift-machine-config-operator"}},
 	// The hub that manages itself does so under that name.
@@ -116,7 +113,7 @@ var lenders = []lender{
 	{"Config Sync", "configsync.gke.io", []string{"rootsyncs"}, fromHome, []string{"config-management-system"}},
 	{"Metacontroller", "metacontroller.k8s.io", []string{"compositecontrollers", "decoratorcontrollers"}, unscoped, []string{"metacontroller"}},
 	{"Sveltos", "config.projectsveltos.io", []string{"clusterprofiles"}, unscoped, []string{"projectsveltos"}},
-	{"Sveltos", "config.projectsveltos.io", []string{"profiles"}, fromHome, []string{"mgmt"}}, // where the cluster manages itself
+	{"Sveltos", "config.projectsveltos.io", []string{"profiles"}, fromHome, []string{"mgmt"}}, // if the cluster manages itself
 	{"kro", "kro.run", []string{"resourcegraphdefinitions"}, unscoped, []string{"kro", "kro-system"}},
 	{"RBAC Manager", "rbacmanager.reactiveops.io", []string{"rbacdefinitions"}, unscoped, []string{"rbac-manager"}},
 	{"the Namespace Configuration Operator", "redhatcop.redhat.io", []string{"groupconfigs", "namespaceconfigs", "userconfigs"}, unscoped, []string{"namespace-configuration-operator"}},
@@ -139,16 +136,17 @@ var lenders = []lender{
 	{"OpenShift's login", "user.openshift.io", []string{"groups", "identities", "useridentitymappings", "users"}, unscoped, openShiftHomes},
 	{"OpenShift's login", "oauth.openshift.io", []string{"oauthaccesstokens", "oauthauthorizetokens", "oauthclients"}, unscoped, openShiftHomes},
 	{"OpenShift's login", "config.openshift.io", []string{"authentications", "oauths"}, unscoped, openShiftHomes},
-	// These make or fill namespaces, which no level of PodSecurity and no policy of the tenant's holds.
+	// These create namespaces, or objects in them, to which neither the PodSecurity level nor
+	// the guard of the tenant applies.
 	{"the Hierarchical Namespace Controller", "hnc.x-k8s.io", []string{"subnamespaceanchors", "hierarchyconfigurations"}, aside, []string{"hnc-system"}},
 	{"Accurate", "accurate.cybozu.com", []string{"subnamespaces"}, aside, []string{"accurate"}},
 	{"Capsule", "capsule.clastix.io", []string{"tenantresources"}, aside, []string{"capsule-system"}},
 	{"Capsule", "capsule.clastix.io", []string{"globaltenantresources"}, unscoped, []string{"capsule-system"}},
 }
 
-// podMakers are well-known controllers that make pods in the namespace of an object, with
-// an account of it that the object's writer chooses, as Kubernetes' own workloads do; or that
-// act as such an account themselves.
+// podMakers are well-known controllers that create pods in the namespace of an object, with an
+// account there that the object's author chooses, as Kubernetes' own workloads do; or that act
+// as such an account themselves.
 var podMakers = []struct {
 	group     string
 	resources []string
@@ -185,9 +183,9 @@ var podMakers = []struct {
 	{"opentelemetry.io", []string{"opentelemetrycollectors"}},
 }
 
-// there reports whether there may be objects of an API group: whether the API server has
-// it, or a role names it. named says that only rules count which name it: one for all
-// groups is about those that are there.
+// there reports whether objects of an API group may exist: the API server has the group, or a
+// role names it. named says that only rules that name the group count, since a rule for all
+// groups is about existing ones.
 func (x *rights) there(group string) (there, named bool) {
 	if slices.Contains(x.served, group) {
 		return true, false
@@ -230,8 +228,8 @@ func (p pather) makeCustom() []Need {
 	return needs
 }
 
-// borrow are the ways to have lenders act in the whole cluster, but for those whose own
-// account somebody is.
+// borrow returns the needs for making lenders act in the whole cluster, without those as whose
+// account somebody acts.
 func (x *rights) borrow(somebody Subject) []Need {
 	p := pather{Target{}, x}
 	var needs []Need
@@ -264,16 +262,16 @@ func (x *rights) borrowing(somebody Subject) Path {
 	return Path{ID: "use-controller", Name: "use a controller's rights", finding: idBorrows, Any: x.borrow(somebody)}
 }
 
-// loan is an object by which a controller's rights are used.
+// loan is an object by which a controller's rights can be used.
 type loan struct {
 	lender string
 	ask    Ask
 }
 
-// loans are the objects of lenders that the rules allow to be written in a namespace, but for
-// sources, which matter in the lender's own namespace only. Objects in no namespace are none: a
-// RoleBinding gives no right to them. Rules for the objects of every API group count
-// where the API server has the lender's.
+// loans returns the lenders' objects that the rules allow to write in a namespace. Sources are
+// left out, since they only matter in the lender's own namespace, and so are cluster-scoped
+// objects, to which a RoleBinding gives no right. Rules for all API groups count if the API
+// server has the lender's.
 func (a *auditor) loans(rules []rbacv1.PolicyRule) []loan {
 	var found []loan
 	for _, lender := range lenders {
@@ -289,8 +287,8 @@ func (a *auditor) loans(rules []rbacv1.PolicyRule) []loan {
 	return found
 }
 
-// writes is a verb by which the rules allow objects to be written, empty where none does.
-// The resource "*" stands for any of the group.
+// writes returns a verb by which the rules allow objects to be written, empty if there is none.
+// The resource "*" means any resource of the group.
 func (a *auditor) writes(rules []rbacv1.PolicyRule, group, resource string) string {
 	for _, rule := range rules {
 		if !slices.Contains(rule.APIGroups, group) && !(slices.Contains(rule.APIGroups, rbacv1.APIGroupAll) && slices.Contains(a.snapshot.APIGroups, group)) {

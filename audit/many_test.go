@@ -11,9 +11,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestManyAccounts: thousands of service accounts as members are no finding each, and who
-// can have a token of one of them is found. Where each account's paths are compared for all
-// the others, this takes minutes.
+// TestManyAccounts: thousands of service accounts as members do not become one finding each,
+// and subjects that can get a token of one of them are found. If each account's paths are
+// compared for all the others, this takes minutes.
 func TestManyAccounts(t *testing.T) {
 	tested := team("a", tenant.EngineImpersonation)
 	scene := func(accounts int) *Snapshot {
@@ -48,9 +48,9 @@ func TestManyAccounts(t *testing.T) {
 	t.Errorf("nothing is said of user eve: %v", got)
 }
 
-// TestManyWideAccounts: hundreds of service accounts of controllers, each with a right over
-// the whole cluster, and hundreds of tenants: one finding each. Where every path of every
-// tenant is compared for every account, this takes minutes.
+// TestManyWideAccounts: hundreds of controllers' service accounts, each with a cluster-wide
+// right, and hundreds of tenants: one finding each. If every path of every tenant is compared
+// for every account, this takes minutes.
 func TestManyWideAccounts(t *testing.T) {
 	var teams []tenant.Tenant
 	for i := range 600 {

@@ -10,8 +10,7 @@ import (
 	"helm-tenant/recognise"
 )
 
-// These are parts of a Tiller's Deployment that findings report, beside those named as
-// fields.
+// Parts of a Tiller's Deployment that findings report, in addition to fields.
 const (
 	partListen     = "--listen"
 	partStorage    = "--storage"

@@ -53,10 +53,9 @@ func (a *auditor) open(who identity, d *deployer, only, fit func(grant) bool) []
 	return open
 }
 
-// openInside returns the paths to the deployer that are open to a subject by a
-// RoleBinding of its own. It only looks at needs that involve a namespace with such a
-// binding: the paths of a tenant with a thousand service accounts have tens of thousands
-// of needs.
+// openInside returns the paths to the deployer that are open to a subject by one of its own
+// RoleBindings. It only looks at needs in a namespace with such a binding: the paths of a
+// tenant with a thousand service accounts have tens of thousands of needs.
 func (a *auditor) openInside(s Subject, d *deployer) []opened {
 	mine := func(g grant) bool {
 		return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
@@ -83,11 +82,12 @@ func (a *auditor) openInside(s Subject, d *deployer) []opened {
 	return open
 }
 
-// wideRights are what a subject may do in the whole cluster.
+// wideRights are a subject's rights in the whole cluster.
 type wideRights struct {
 	who    identity
 	grants []grant // of the subject and its groups
-	// may is what is known of first asks, by their number: whether the grants allow the act.
+	// may has the cached answers for first asks, by their number: whether the grants allow the
+	// act.
 	may []opinion
 }
 
@@ -131,9 +131,9 @@ func (w *wideRights) allow(first firstAsk, number int) bool {
 	return w.may[number] == yes
 }
 
-// openWidely returns the paths to the deployer that are open by rights over the whole
-// cluster, at least one of which is the subject's own. It only looks at needs whose first
-// ask these may answer: a cluster has a thousand deployers and hundreds of such subjects.
+// openWidely returns the paths to the deployer that are open by cluster-wide rights, at least
+// one of which is the subject's own. It only looks at needs whose first ask these may answer: a
+// cluster has a thousand deployers and hundreds of such subjects.
 func (a *auditor) openWidely(w *wideRights, d *deployer) []opened {
 	var open []opened
 	for i, path := range a.paths(d) {
@@ -158,8 +158,8 @@ func (a *auditor) openWidely(w *wideRights, d *deployer) []opened {
 	return open
 }
 
-// firstAsk is what the first ask of a need is about, without the object; any stands for
-// every verb that begins with the act's.
+// firstAsk is the first ask of a need without the object; any stands for every verb that begins
+// with the act's.
 type firstAsk struct {
 	act
 	any bool
@@ -210,8 +210,7 @@ func (a *auditor) paths(d *deployer) []Path {
 	return a.last.paths
 }
 
-// anywhere is the key of needs for which any namespace will do. No namespace has an empty
-// name.
+// anywhere is the key of needs that any namespace can answer. No namespace has an empty name.
 const anywhere = ""
 
 // needsByNamespace returns the indexes of a path's needs by the namespaces that they

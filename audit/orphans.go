@@ -15,8 +15,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// findOrphans finds the deployers of tenants without a record that is believed, by
-// what init made of them: nobody asks for the record when a member uses one.
+// findOrphans finds the deployers of tenants without a trusted record, from the other objects
+// of init: a member can use a deployer without its record.
 func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer)) {
 	found := map[Subject]string{} // the tenants' names
 	take := func(name string, account Subject) {
@@ -24,7 +24,7 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 			found[account] = name
 		}
 	}
-	homes := map[string]string{} // what says that it is a home
+	homes := map[string]string{} // the evidence for each home
 	isHome := func(home, name string) {
 		if tenant.CheckName(name) != nil {
 			name = "" // anybody's word
@@ -41,7 +41,7 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 			name, ours := strings.CutPrefix(b.Name, "helm-tenant.")
 			name, _, two := strings.Cut(name, ".")
 			if !ours || !two || tenant.CheckName(name) != nil {
-				continue // init made no such binding
+				continue // not a binding of init
 			}
 			for _, s := range b.Subjects {
 				// Anybody with rights in a namespace can give a binding there any name and
@@ -57,7 +57,7 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 		for _, ns := range labelled {
 			home := cmp.Or(ns.Annotations[tenant.AnnotationHome], ns.Name)
 			if known && home == ns.Name && ns.Labels[tenant.LabelHome] == "" {
-				continue // one of the tenant's namespaces that does not say where the home is
+				continue // a namespace of the tenant without the home's annotation
 			}
 			isHome(home, name)
 		}
@@ -79,8 +79,8 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 	}
 }
 
-// settleAccount is about an orphan whose Tiller runs as another account than init
-// gives it: where there is no such account, that is what acts; else they are two.
+// settleAccount handles an orphan whose Tiller runs as another account than init creates: if
+// that account does not exist, the Tiller's is the deployer; otherwise there are two deployers.
 func (a *auditor) settleAccount(d *deployer, tillers map[string][]*Workload) {
 	if d.tiller == nil || accountName(d.tiller.Template.Spec) == d.target.Account {
 		return
@@ -94,8 +94,8 @@ func (a *auditor) settleAccount(d *deployer, tillers map[string][]*Workload) {
 	d.tiller = nil
 }
 
-// actorsAt are the deployers that a home without a record has: those whose account
-// is there, or that its members' role still leads to.
+// actorsAt returns the deployers of a home without a record: those whose account exists, or to
+// which its members' role still leads.
 func (a *auditor) actorsAt(home string) []actor {
 	members := a.rights.roles[roleKey{home, rbac.MemberName}]
 	may := func(verb, resource string) bool {
@@ -110,7 +110,7 @@ func (a *auditor) actorsAt(home string) []actor {
 	})
 }
 
-// recordAt is the record in that home, nil where none is believed.
+// recordAt returns the record in that home, nil if there is no trusted one.
 func (a *auditor) recordAt(home string) *Record {
 	for _, d := range a.homes[home] {
 		if d.record != nil {
@@ -120,10 +120,10 @@ func (a *auditor) recordAt(home string) *Record {
 	return nil
 }
 
-// checkOrphan tells of a deployer whose tenant has no record.
+// checkOrphan reports a deployer whose tenant has no record.
 func (a *auditor) checkOrphan(d *deployer) {
 	if a.unseen("configmaps") {
-		return // there may be one
+		return // the record may exist
 	}
 	home := d.target.Home
 	f := d.about(d.account.String(), "the deployer %s is of tenant %s, which has no record", d.account.Name, d.orphan)
@@ -141,7 +141,7 @@ func (a *auditor) checkOrphan(d *deployer) {
 		label := tenant.LabelTenant + "=" + a.snapshot.Disbelieved[index].Tenant.Name
 		f.Text = fmt.Sprintf("the deployer %s is of tenant %s, whose record is not believed: its namespace does not say that it is the home", d.account.Name, d.orphan)
 		f.Chains = [][]string{{objectName("ConfigMap", home, tenant.RecordName), "namespace " + home, "label " + label}}
-		// Who may create namespaces can make one look so.
+		// Whoever may create namespaces can fake one.
 		f.Fix = labelHome(home, a.snapshot.Disbelieved[index].Tenant.Name).With("only if you know it for the tenant's home")
 	}
 	if tokens := a.tokensOf(Account(home, d.target.Account)); len(tokens) > 0 {
@@ -169,8 +169,8 @@ func (a *auditor) checkOrphan(d *deployer) {
 	a.add(idOrphan, "", f)
 }
 
-// homeOf is the home of the tenant of that name by a record that is believed, empty where
-// there is none.
+// homeOf returns the home of the tenant of that name by a trusted record, empty if there is
+// none.
 func (a *auditor) homeOf(name string) string {
 	for i := range a.snapshot.Records {
 		if r := &a.snapshot.Records[i]; r.Tenant.Name == name {
@@ -190,14 +190,14 @@ func labelHome(home, name string) command.Fix {
 	return command.Run(append(label, tenant.LabelTenant+"="+name))
 }
 
-// recordAgain is the command that makes a tenant of an orphan and of those that share
-// its home, with the namespaces and the role of its bindings.
+// recordAgain returns the init that makes a tenant of an orphan and of others in the same home,
+// with the namespaces and the role of its bindings.
 func (a *auditor) recordAgain(d *deployer) command.Fix {
 	engine := d.target.Engine
 	if len(a.homes[d.target.Home]) > 1 && !slices.ContainsFunc(tenant.EngineBoth.DeployerAccounts(), func(name string) bool { return a.homes[d.target.Home][name] == nil }) {
 		engine = tenant.EngineBoth
 	}
-	// One of two accounts is there where an init was stopped.
+	// After an interrupted init, only one of two accounts exists.
 	if ns := a.namespaces[d.target.Home]; ns != nil && ns.Labels[tenant.LabelHome] == string(tenant.EngineBoth) {
 		engine = tenant.EngineBoth
 	}
@@ -221,7 +221,7 @@ func (a *auditor) recordAgain(d *deployer) command.Fix {
 	default:
 		t.Namespaces = spaces
 	}
-	// What the Tiller is now stays: its releases are where it keeps them.
+	// The Tiller's settings stay, including the storage of its releases.
 	for _, deployer := range a.homes[d.target.Home] {
 		if deployer.tiller != nil && deployer.tiller.Deployment != nil && engine.Has(tenant.EngineTiller) {
 			t.Tiller = install.LiveSettings(*deployer.tiller.Deployment)

@@ -9,8 +9,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// A tenant without a record is told of by whatever is left of it, and who reaches it
-// is answered.
+// A tenant without a record is reported from its other objects, with the subjects that reach
+// it.
 func TestTenantWithoutRecord(t *testing.T) {
 	const home = "gone-helm"
 	gail := User("gail")
@@ -75,7 +75,7 @@ func TestTenantWithoutRecord(t *testing.T) {
 			}
 		})
 	}
-	// What looks like the home of a tenant that has one elsewhere is no home of it.
+	// A namespace that looks like the home of a tenant with another home is not its home.
 	a := team("a", tenant.EngineImpersonation)
 	a.HomeNamespace = "ops-a"
 	s := sceneOf(a)
@@ -86,7 +86,7 @@ func TestTenantWithoutRecord(t *testing.T) {
 	if got := found(s, idOrphan); len(got) != 1 || !strings.HasPrefix(got[0].Fix.String(), want) || !strings.Contains(got[0].Text, "which is ops-a") {
 		t.Errorf("of a home beside the tenant's: %+v", got)
 	}
-	// Nobody's namespace, and what a known tenant's namespace holds, is no deployer.
+	// A namespace of nobody, and objects in a known tenant's namespace, are no deployer.
 	s = sceneOf(team("a", tenant.EngineTiller))
 	s.Namespaces = append(s.Namespaces, Namespace{Name: "odd", Labels: map[string]string{tenant.LabelTenant: "nobody"}},
 		Namespace{Name: "a-2", Labels: map[string]string{tenant.LabelTenant: "a"}})

@@ -148,8 +148,8 @@ var change = []string{"update", "patch"}
 func (x *rights) paths(t Target) []Path {
 	p := pather{t, x}
 	stream := p.stream()
-	// The name of an existing pod is known when the right is checked; an object without a
-	// name yet takes the right to create all.
+	// The name of an existing pod is known when the right is checked; creating an object
+	// without a name needs the right to all.
 	pods := func(verbs []string, resource string) []Need { return p.either(verbs, p.ask("", resource, t.Pods...)) }
 	var paths []Path
 	add := func(id, name, finding string, needs ...[]Need) {
@@ -205,7 +205,7 @@ func (x *rights) paths(t Target) []Path {
 	}
 	add("change-home", "loosen the home namespace's policies", idHome, p.changeHome())
 	if t.Engine != "" {
-		// What helm-tenant believes of the tenant, and grants the role to next time.
+		// helm-tenant trusts this about the tenant, and grants the role to it.
 		add("write-record", "write the tenant's record", idHome, p.write("configmaps", tenant.RecordName))
 	}
 	if t.Guarded {

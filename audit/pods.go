@@ -171,7 +171,7 @@ func (a *auditor) neighbours(d *deployer) []string {
 			continue // reported as an impostor
 		}
 		name := pod.Owner.short()
-		if pod.Owner == (ObjectRef{}) || pod.Owner.Kind == "Node" { // a static pod's
+		if pod.Owner == (ObjectRef{}) || pod.Owner.Kind == "Node" { // a static pod
 			name = "Pod " + pod.Name
 		}
 		if !slices.Contains(found, name) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Power is what a deployer can do.
+// Power has the rights of a deployer.
 type Power struct {
 	// Namespaces are those in which it has rights, with the roles.
 	Namespaces []PowerIn `json:"namespaces"`
@@ -42,7 +42,7 @@ func (a *auditor) findOwnHome(d *deployer) {
 	}
 }
 
-// findPower finds what a deployer can do by its own bindings.
+// findPower finds the rights of a deployer by its own bindings.
 func (a *auditor) findPower(d *deployer) {
 	escalates := map[string]bool{}
 	for _, s := range d.holders() {

@@ -10,8 +10,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// What a deployer can do includes the ways to itself: a Tiller's are those of its
-// release records, and whatever else somebody gave it.
+// A deployer's power includes the paths to itself: a Tiller's are those of its release records,
+// and any that somebody granted.
 func TestDeployerReachesItsOwnHome(t *testing.T) {
 	const home = "a-tiller"
 	tiller, accounts := Account(home, "tiller"), Group("system:serviceaccounts:"+home)

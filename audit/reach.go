@@ -11,16 +11,15 @@ import (
 // Way is how a subject reaches a deployer: a binding, and the paths that its
 // role opens.
 type Way struct {
-	// Binding is "RoleBinding NAME" or "ClusterRoleBinding NAME", with its namespace where
-	// that is not the home; several, where only together they open a path.
+	// Binding is "RoleBinding NAME" or "ClusterRoleBinding NAME", with its namespace if that is
+	// not the home; several, if they only open a path together.
 	Binding string
 	Role    string
-	// Through is the subject of the binding: the one that was asked for, or a
-	// group that it is in.
+	// Through is the subject of the binding: the requested one, or a group of it.
 	Through string
 	// Paths are the names of the paths that it opens, IDs their IDs.
 	Paths, IDs []string
-	// Chain is told in place of the binding where the way leads through somebody else.
+	// Chain is reported instead of the binding if the path leads through another identity.
 	Chain []string
 }
 
@@ -43,10 +42,10 @@ func NewReach(s *Snapshot) *Reach {
 	return &Reach{a}
 }
 
-// Ways returns all bindings, and others only together, through which a subject reaches the
-// deployers with that home. Where the subject can act as none of these by them, the ways that
-// lead there through somebody else are added. Which groups a user is in nobody knows before
-// they log in: only those that the API server adds by itself count.
+// Ways returns all bindings, or sets of them, through which a subject reaches the deployers
+// with that home. If the subject can't act as any of these by them, the paths through other
+// identities are added. The groups of a user are only known at login: only those that the API
+// server adds itself count.
 func (r *Reach) Ways(home string, subject Subject) []Way {
 	a := r.auditor
 	var ways []Way
@@ -94,8 +93,8 @@ func chained(path OpenPath) Way {
 	return way
 }
 
-// withoutLastAsk returns the path without the rights that the last of those through whom it
-// leads needs, so that merge makes one way of all that the same bindings open.
+// withoutLastAsk returns the path without the rights that the last identity on it needs, so
+// that merge combines everything that the same bindings open.
 func (path OpenPath) withoutLastAsk(through []string) OpenPath {
 	if len(through) == 0 {
 		return path
@@ -135,8 +134,8 @@ func merge(ways []Way) []Way {
 	return merged
 }
 
-// ways are the bindings by which the paths are open to a subject: each that opens one by
-// itself, and those that do only together. home is the namespace that is not named.
+// ways returns the bindings by which the paths are open to a subject: each that opens one
+// alone, and sets that only do so together. home is the namespace whose name is omitted.
 func (x *rights) ways(subject Subject, paths []Path, bindings []Binding, home string) []Way {
 	who := identityOf(subject)
 	name := func(b *Binding) string {

@@ -14,8 +14,8 @@ func rule(group, resource, verb string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}, ResourceNames: names}
 }
 
-// targetsOf are the deployers of a tenant of that engine, of which nothing is
-// known but their home, and who else can be somebody that reaches them.
+// targetsOf returns the deployers of a tenant of that engine, of which only the home is known,
+// and the subjects that can act as something that reaches them.
 func targetsOf(home string, engine tenant.Engine, members ...Subject) []Target {
 	var targets []Target
 	for _, actor := range actorsOf(engine) {
@@ -167,7 +167,7 @@ func TestWildcardsOpenEverything(t *testing.T) {
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 		var all []string
 		for _, path := range newRights(nil, nil).paths(targetsOf("home", engine)[0]) {
-			if len(path.Any) > 0 { // no controller is there
+			if len(path.Any) > 0 { // no controller exists
 				all = append(all, path.Name)
 			}
 		}

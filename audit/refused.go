@@ -94,8 +94,8 @@ func demandsOf(s *Snapshot) map[string][]Demand {
 		if pod.Demand == nil {
 			continue
 		}
-		// A pod's maker is reported in its place, for what its template asks for. The
-		// owner reference is what the pod's writer says.
+		// A pod's controller is reported instead of it, for what its template asks for. The
+		// owner reference is the claim of the pod's author.
 		asks := pod.Demand
 		for _, w := range demanding[pod.Namespace] {
 			if asks != nil && (made(w, *pod) || madeJobOf(w, *pod)) {

@@ -11,7 +11,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestRefused: what is reported of objects that were there before the guard.
+// TestRefused: findings about objects from before the guard.
 func TestRefused(t *testing.T) {
 	addresses := &rails.Demand{ExternalIPs: []string{"10.0.0.1"}}
 	for _, test := range []struct {
@@ -61,7 +61,8 @@ func TestRefusedOnce(t *testing.T) {
 	}
 }
 
-// What a pod asks for beyond what made it is reported: its owner is its writer's word.
+// Demands of a pod beyond its controller's template are reported: its owner reference is its
+// author's claim.
 func TestDemandsBeyondTemplates(t *testing.T) {
 	priority := new(int32(5))
 	for _, test := range []struct {
@@ -90,7 +91,8 @@ func TestDemandsBeyondTemplates(t *testing.T) {
 	}
 }
 
-// A pod is told beside what made it where that asks for nothing itself, or is not there.
+// A pod is reported in addition to its controller if that asks for nothing itself, or does not
+// exist.
 func TestDemandsOfPods(t *testing.T) {
 	asks := &rails.Demand{Class: "system-node-critical"}
 	pod := func(name, kind, owner string) Pod {

@@ -7,8 +7,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestUnreadableRecord: of a tenant whose record can't be read only that is told, with
-// the init that makes the tenant what it is now; no healthy release is to be deleted.
+// TestUnreadableRecord: only the unreadable record of the tenant is reported, with the init
+// that keeps the tenant's current state; no fix deletes a healthy release.
 func TestUnreadableRecord(t *testing.T) {
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation, tenant.EngineBoth} {
 		was := team("lost", engine)
@@ -24,7 +24,7 @@ func TestUnreadableRecord(t *testing.T) {
 		s.Records[0].Problem = "tenant.yaml: it is no YAML"
 		var findings []Finding
 		for _, f := range Audit(s, Options{}).Findings {
-			if slices.Contains(f.Tenants, "lost") && f.ID != idConfigMaps { // that is so, whatever the record says
+			if slices.Contains(f.Tenants, "lost") && f.ID != idConfigMaps { // that is true whatever the record says
 				findings = append(findings, f)
 			}
 		}

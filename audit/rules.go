@@ -19,7 +19,7 @@ const (
 	Low      Severity = "low"
 )
 
-// Severities are all of them, the worst first.
+// Severities returns all severities, the worst first.
 func Severities() []Severity { return []Severity{Critical, High, Medium, Low} }
 
 // rank is 0 for the worst.
@@ -214,14 +214,14 @@ func ruleOf(id string) Rule {
 // Ignore is a finding that somebody decided to live with.
 type Ignore struct {
 	ID string `json:"id" yaml:"id"`
-	// Tenant and Subject are empty where any will do.
+	// Tenant and Subject are empty for any.
 	Tenant  string `json:"tenant,omitempty" yaml:"tenant,omitempty"`
 	Subject string `json:"subject,omitempty" yaml:"subject,omitempty"`
 	Reason  string `json:"reason" yaml:"reason"`
 }
 
-// ParseIgnores reads a file of findings to live with. name stands in the errors, of
-// which it returns all at once, each beginning with "FILE:LINE: ".
+// ParseIgnores reads a file of accepted findings. name is the file's name in the errors. It
+// returns all errors at once, each beginning with "FILE:LINE: ".
 func ParseIgnores(name string, text []byte) ([]Ignore, []error) {
 	var file IgnoreFile
 	d := tenant.ParseDocument(name, text, &file)
@@ -239,7 +239,7 @@ type IgnoreFile struct {
 	Ignore     []Ignore `yaml:"ignore"`
 }
 
-// Check says what is wrong with it, nil where nothing is.
+// Check returns what is wrong with the item, nil if nothing is.
 func (i Ignore) Check() error {
 	if !slices.ContainsFunc(rules, func(r Rule) bool { return r.ID == i.ID }) {
 		return fmt.Errorf("ignore: no finding is called %q", i.ID)
@@ -254,8 +254,9 @@ func (i Ignore) matches(f Finding) bool {
 	return i.ID == f.ID && (i.Tenant == "" || slices.Contains(f.Tenants, i.Tenant)) && (i.Subject == "" || i.Subject == f.Subject)
 }
 
-// Meant are the subjects of findings that an item ignores but for what its subject is: a
-// user and a group of one name are two, and which one is meant nobody says.
+// Meant returns the subjects of findings that an item would ignore if it named the kind of its
+// subject: a user and a group of one name are two, and the item does not say which one it
+// means.
 func (i Ignore) Meant(r *Report) []string {
 	var meant []string
 	for _, f := range r.all {
@@ -280,9 +281,8 @@ func (i Ignore) String() string {
 	return text
 }
 
-// Unused are those that ignore nothing that was found, of whatever tenant: what
-// they were written for is gone. That is not known where something was not seen,
-// and not asked where somebody was asked about.
+// Unused returns the items that ignore no finding of any tenant: their reason is gone. None are
+// returned if the audit could not read everything, or if it answered for one subject.
 func Unused(ignores []Ignore, r *Report) []Ignore {
 	if len(r.Unseen) > 0 || r.Asked != "" {
 		return nil

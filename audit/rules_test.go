@@ -8,8 +8,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// What is left to ignore is judged by all tenants' findings, and only where all of
-// them were seen.
+// Unused ignores are judged by all tenants' findings, and only if all of them were read.
 func TestUnused(t *testing.T) {
 	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineTiller))
 	s.give("b-1", "foreign", User("zoe"), rule("", "pods", "create"))

@@ -14,7 +14,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// worksRules are those of a role with which helm can work.
+// worksRules returns the rules of a role with which helm can work.
 func worksRules() []rbacv1.PolicyRule {
 	var rules []rbacv1.PolicyRule
 	for resource, verbs := range map[string][]string{"secrets": {"get", "list", "create", "update", "delete"}, "namespaces": {"get"}, "pods": {"get", "list", "watch"}} {

@@ -66,8 +66,8 @@ func (s Server) WithFlags(flags map[string]string) Server {
 		case "ConstrainedImpersonation":
 			s.NoConstrainedImpersonation = !on
 		case "AllBeta":
-			// It applies only to gates that are not named, and which ones are beta
-			// depends on the version: what it turns off may still be on.
+			// It applies only to gates that are not named, and the version decides which ones
+			// are beta: what it turns off may still be on.
 			if !on && !strings.Contains(flags["feature-gates"], "AuthorizePodWebsocketUpgradeCreatePermission") {
 				s.NoGetStreams = false
 			}

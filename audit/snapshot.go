@@ -1,6 +1,6 @@
-// Package audit tells from a cluster's objects who can reach which deployer, by
-// which path, what that gives them, and what is wrong with it. It reads no
-// cluster: a Snapshot goes in, a Report comes out.
+// Package audit finds, from a cluster's objects, which subjects can reach which deployer, by
+// which path, the rights of the deployers, and what is wrong. It reads no cluster: it makes a
+// Report of a Snapshot.
 package audit
 
 import (
@@ -17,22 +17,22 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Snapshot is what was read of a cluster: of each object the parts that count
-// here, so that a large cluster's fits into memory.
+// Snapshot has the relevant parts of a cluster's objects, so that those of a large cluster fit
+// into memory.
 type Snapshot struct {
-	// Version is the API server's, Server what one of it does.
+	// Version is the API server's, Server its behaviour.
 	Version string
 	Server  Server
 	// Taken is when it was read, by the API server's clock.
 	Taken time.Time
 
-	// APIGroups are those that the API server has.
+	// APIGroups are the API server's groups.
 	APIGroups []string
 	// Identities is how it takes people from a cloud.
 	Identities IdentityMap
 	Webhooks   []Webhook
-	// WebhookNames are the names of webhook configurations, by kind, those without any
-	// webhook among them; a kind that was not read is missing.
+	// WebhookNames are the names of webhook configurations, by kind, including those without
+	// any webhook; a kind that was not read is missing.
 	WebhookNames map[string][]string
 
 	Namespaces []Namespace
@@ -48,26 +48,26 @@ type Snapshot struct {
 	Tokens      []Token
 	Services    []Service
 	Policies    []NetworkPolicy
-	// Limits are the quotas and limit ranges of tenants whose records ask for such.
+	// Limits are the quotas and limit ranges of tenants whose records have some.
 	Limits   []Limit
 	Releases []Release
-	// RecordNames are those of all release records that Tillers keep.
+	// RecordNames are the names of all release records of Tillers.
 	RecordNames []ObjectRef
 	// Admission says how the admission policy of home namespaces is.
 	Admission Admission
-	// OwnersAdmission says how that of owners is.
+	// OwnersAdmission is the state of the admission policy of owners.
 	OwnersAdmission Admission
 	// Guard is how the admission policies helm-tenant-guard are.
 	Guard GuardState
-	// Priorities are the priority classes that the guard lets everybody have.
+	// Priorities are the priority classes that the guard allows to everybody.
 	Priorities rails.Priorities
 	// Volumes are the PersistentVolumes that any claim can bind.
 	Volumes []Volume
-	// Demands are what objects of namespaces ask for that the guard judges, beside those of
-	// workloads, pods and network policies.
+	// Demands are what objects ask for that the guard judges, in addition to workloads, pods
+	// and network policies.
 	Demands []Demand
 
-	// File are the tenants as they should be; nil where nobody says.
+	// File has the tenants of the tenants file; nil without one.
 	File []tenant.Located
 	// Unseen is what could not be read.
 	Unseen []Unseen
@@ -85,13 +85,13 @@ func (o ObjectRef) String() string { return objectName(o.Kind, o.Namespace, o.Na
 func (o ObjectRef) short() string { return o.Kind + " " + o.Name }
 
 // The ConfigMap in which Amazon's EKS maps people and machines of the cloud to users and
-// groups, system:masters among them.
+// groups, including system:masters.
 const (
 	IdentityMapNamespace = "kube-system"
 	IdentityMapName      = "aws-auth"
 )
 
-// IdentityMap is whether the API server uses that map, and whether it is there.
+// IdentityMap says whether the API server uses that map, and whether it exists.
 type IdentityMap struct{ Used, Exists bool }
 
 // Webhook is one of an admission configuration's.
@@ -103,20 +103,20 @@ type Webhook struct {
 	Server                            string
 	Rules                             []admissionv1.RuleWithOperations
 	NamespaceSelector, ObjectSelector *metav1.LabelSelector
-	// Conditional says that it has matchConditions: CEL that may leave out some of what
-	// the rules and selectors choose. They are not evaluated.
+	// Conditional says that it has matchConditions: CEL that may exclude some of the matching
+	// objects. They are not evaluated.
 	Conditional bool
 }
 
 // Unseen is something that the caller may not read.
 type Unseen struct {
-	// Resource is what the API calls it: "rolebindings".
+	// Resource is the name of the API's resource: "rolebindings".
 	Resource string `json:"-"`
-	// What was to be read, such as "rolebindings in all namespaces".
+	// What could not be read, such as "rolebindings in all namespaces".
 	What string `json:"what"`
 	// Why it could not be.
 	Why string `json:"why"`
-	// Matters is what is not known for that.
+	// Matters is what is therefore not known.
 	Matters string `json:"matters"`
 }
 
@@ -134,15 +134,13 @@ type Namespace struct {
 	Terminating bool
 }
 
-// Record is a tenant's record in its home namespace. Who its members are, the
-// member binding says.
+// Record is a tenant's record in its home namespace. Its members are in the member binding.
 type Record struct {
 	Namespace string
 	Tenant    tenant.Tenant
-	// Problem is why it can't be read, empty where it can.
+	// Problem is the reason why the record can't be read; empty if it can.
 	Problem string
-	// Migrating is how far the tenant is on its way from its Tiller, nil where it is on
-	// none.
+	// Migrating is the state of the tenant's migration; nil if there is none.
 	Migrating *tenant.Migration
 	// Moved are the releases that have a record which helm-tenant wrote, sorted: they came
 	// from Tiller. OwnershipSet says that their objects named their releases afterwards.
@@ -150,7 +148,7 @@ type Record struct {
 	OwnershipSet bool
 }
 
-// Role is a Role, or a ClusterRole where Namespace is empty.
+// Role is a Role, or a ClusterRole if Namespace is empty.
 type Role struct {
 	Namespace, Name string
 	Rules           []rbacv1.PolicyRule
@@ -159,7 +157,7 @@ type Role struct {
 	Aggregates []metav1.LabelSelector
 }
 
-// Binding is a RoleBinding, or a ClusterRoleBinding where Namespace is empty.
+// Binding is a RoleBinding, or a ClusterRoleBinding if Namespace is empty.
 type Binding struct {
 	Namespace, Name    string
 	RoleKind, RoleName string
@@ -180,19 +178,19 @@ type Workload struct {
 	Kind, Namespace, Name string
 	// Tenant is the value of the tenant's label.
 	Tenant string
-	// Account is the service account that its pods are to have; empty for the default one.
+	// Account is the service account of its pods; empty for the default one.
 	Account string
-	// Template is what its pods are made of; nil where that is no Tiller.
+	// Template is its pod template; nil if it is no Tiller.
 	Template *corev1.PodTemplateSpec
 	// Deployment is the whole specification, of Tillers that are Deployments.
 	Deployment *appsv1.DeploymentSpec
 	// Demand is what its template asks for that the guard judges; nil for nothing.
 	Demand *rails.Demand
-	// AppliesFrom are the ConfigMaps and Secrets that its pods read where they run
-	// helm-tenant's apply.
+	// AppliesFrom are the ConfigMaps and Secrets that its pods read if they run helm-tenant's
+	// apply.
 	AppliesFrom []ObjectRef
-	// OfPod is a pod of it where only that was seen, or others like it: what made the
-	// pod is then what the pod says.
+	// OfPod is one of its pods if only pods were read: the pod's owner reference is then the
+	// only source.
 	OfPod string
 }
 
@@ -204,15 +202,15 @@ type Pod struct {
 	// Owner is the controller that made it, as the pod itself says: anybody who makes
 	// pods can name any object. It is zero for none.
 	Owner ObjectRef
-	// Node is where it runs, empty before it is scheduled.
+	// Node is the node on which it runs; empty before it is scheduled.
 	Node string
-	// Spec is nil where it is no Tiller.
+	// Spec is nil if it is no Tiller.
 	Spec *corev1.PodSpec
 	// Demand is what it asks for that the guard judges; nil for nothing.
 	Demand *rails.Demand
 }
 
-// ReplicaSet is one that a Deployment made, with the labels of a Tiller.
+// ReplicaSet is a Deployment's ReplicaSet with the labels of a Tiller.
 type ReplicaSet struct {
 	Namespace, Name, Deployment string
 	Template                    *corev1.PodTemplateSpec
@@ -225,12 +223,12 @@ type ServiceAccount struct {
 	Mounts bool
 }
 
-// Token is a Secret that holds a token of a service account, which never ends.
+// Token is a Secret with a service account token that never expires.
 type Token struct {
 	Namespace, Name, Account string
 }
 
-// Service is a Service to which connections come from outside the cluster.
+// Service is a Service that accepts connections from outside the cluster.
 type Service struct {
 	Namespace, Name string
 	Selector        map[string]string
@@ -250,13 +248,13 @@ type Limit struct {
 	Range  *corev1.LimitRangeSpec
 }
 
-// Release is a release that is not deleted, by the record that a Tiller keeps of it.
+// Release is a release that is not deleted, from its record of a Tiller.
 type Release struct {
 	// Home is the namespace of the record, Namespace that of the release.
 	Home, Name, Namespace string
 	// Record is the Secret or ConfigMap.
 	Record ObjectRef
-	// Problem is why the record can't be read, empty where it can.
+	// Problem is the reason why the record can't be read; empty if it can.
 	Problem string
 	// Tried says that its first install failed, and nothing came after.
 	Tried bool

@@ -39,8 +39,7 @@ func Account(namespace, name string) Subject { return tenant.Account(namespace, 
 
 func compareSubjects(a, b Subject) int { return tenant.CompareSubjects(a, b) }
 
-// identity is a subject together with the groups that it is in: the one that is
-// asked about first.
+// identity is a subject with its groups; the subject is first.
 type identity []Subject
 
 func identityOf(s Subject, groups ...string) identity {
@@ -51,8 +50,8 @@ func identityOf(s Subject, groups ...string) identity {
 	return all
 }
 
-// isNode reports whether it is a node, one of those named where there are some. Of the group
-// of all nodes each is one.
+// isNode reports whether it is a node, one of the named nodes if there are any. The group of
+// all nodes counts as each of them.
 func (who identity) isNode(nodes []string) bool {
 	if !slices.Contains(who, Group(groupNodes)) {
 		return false

@@ -10,12 +10,11 @@ import (
 
 const systemNamespace = "kube-system"
 
-// isComponent reports whether a binding gives its subject what Kubernetes itself
-// gives it: to its administrators and to its own components. It goes by the
-// names of the binding, the role and the subject together: whoever may write
-// bindings can set the label kubernetes.io/bootstrapping. Of the
+// isComponent reports whether a binding grants its subject what Kubernetes itself grants to its
+// administrators and components. It compares the names of the binding, the role and the subject
+// together: whoever may write bindings can set the label kubernetes.io/bootstrapping. Of the
 // bindings that every cluster has (k8s.io/kubernetes/plugin/pkg/auth/authorizer/
-// rbac/bootstrappolicy) only those are here that reach a deployer.
+// rbac/bootstrappolicy) only those that reach a deployer are listed.
 func isComponent(b *Binding, s Subject) bool {
 	if b.Namespace == systemNamespace && b.RoleKind == "Role" && b.RoleName == b.Name {
 		name, isController := strings.CutPrefix(b.Name, "system:controller:")

@@ -9,8 +9,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestWaysAreThoseOfAudit: what lets somebody in who is no member any more is told by the
-// same list as an audit's --can-reach.
+// TestWaysAreThoseOfAudit: the ways of a former member are the same list as an audit's
+// --can-reach.
 func TestWaysAreThoseOfAudit(t *testing.T) {
 	for _, test := range []struct {
 		name  string

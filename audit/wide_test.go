@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// What a deployer's account has over the whole cluster is told once, whoever's it is.
+// Cluster-wide rights of a deployer's account are reported once, whoever's account it is.
 func TestPowerOverTheClusterIsToldOnce(t *testing.T) {
 	tokens := rule("", "serviceaccounts/token", "create")
 	everywhere := tenant.Tenant{Name: "all", AllNamespaces: true, Role: "edit", Engine: tenant.EngineTiller}

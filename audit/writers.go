@@ -8,7 +8,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// Writer is somebody who may change objects in a tenant's namespaces by a binding.
+// Writer is a subject that may change objects in a tenant's namespaces by a binding.
 type Writer struct {
 	Subject Subject `json:"-"`
 	// Name is the subject as people read it.
@@ -17,10 +17,10 @@ type Writer struct {
 	Role    string `json:"role"`
 }
 
-// Writers returns who may change objects in any of these namespaces, by the bindings
-// there and those of the cluster. Left out are those of which held says that their
-// writes are denied, and Kubernetes' own components. Rights that are only reached by
-// impersonation or by another account's token are not looked for.
+// Writers returns the subjects that may change objects in any of these namespaces, by the
+// bindings there and those of the cluster. It leaves out Kubernetes' own components, and
+// subjects for whom held reports that their writes are denied. Rights through impersonation or
+// another account's token are not considered.
 func Writers(namespaces []string, roles []Role, bindings []Binding, held func(Binding, Subject) bool) []Writer {
 	rules := map[roleKey][]rbacv1.PolicyRule{}
 	for _, role := range roles {
@@ -83,7 +83,7 @@ var outsideNamespaces = []string{
 	"events", "leases",
 }
 
-// writesInNamespaces reports whether a rule lets change objects in namespaces.
+// writesInNamespaces reports whether a rule allows to change objects in namespaces.
 func writesInNamespaces(rule rbacv1.PolicyRule) bool {
 	writes := slices.ContainsFunc(rule.Verbs, func(verb string) bool { return !slices.Contains(readingVerbs, verb) })
 	return writes && slices.ContainsFunc(rule.Resources, func(resource string) bool {

@@ -21,11 +21,11 @@ import (
 //go:embed page.html
 var page string
 
-// data is where the report goes in the page.
+// data is the placeholder for the report in the page.
 const data = "/*REPORT*/null"
 
-// HTML writes the report as one page. encoding/json writes <, > and & as
-// escapes, so that no word in the report ends the element that it stands in.
+// HTML writes the report as one page. encoding/json writes <, > and & as escapes, so that no
+// text in the report ends the element that contains it.
 func HTML(w io.Writer, r *audit.Report, now time.Time) error {
 	type content struct {
 		Made       string           `json:"made"`
@@ -40,8 +40,8 @@ func HTML(w io.Writer, r *audit.Report, now time.Time) error {
 	return err
 }
 
-// signed is the page with the hashes of its own style and script in its content
-// security policy: nothing else is run, whatever the report holds.
+// signed is the page with the hashes of its own style and script in its content security
+// policy: nothing else runs, whatever the report contains.
 var signed = sync.OnceValue(func() string {
 	text := page
 	for _, tag := range []string{"style", "script"} {

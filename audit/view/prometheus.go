@@ -11,16 +11,16 @@ import (
 	"helm-tenant/audit"
 )
 
-// mostTenants bounds the tenants that have samples of their own; the findings of the
-// others are summed up under otherTenants, which is no tenant's name.
+// mostTenants limits the tenants with samples of their own; the others are summed up under
+// otherTenants, which can't be a tenant's name.
 const (
 	mostTenants  = 500
 	otherTenants = "(others)"
 )
 
 // Prometheus writes the report in Prometheus' text format (version 0.0.4), as the node
-// exporter's textfile collector reads it. The number of samples is bounded, whatever
-// stands in the cluster: by the rules, the severities and mostTenants.
+// exporter's textfile collector reads it. The number of samples is limited by the rules, the
+// severities and mostTenants, whatever the cluster contains.
 func Prometheus(w io.Writer, r *audit.Report, version string, now time.Time) error {
 	var m metrics
 	m.family("helm_tenant_audit_info", "The helm-tenant that made the audit.")
@@ -75,8 +75,7 @@ func Prometheus(w io.Writer, r *audit.Report, version string, now time.Time) err
 	return err
 }
 
-// tenants writes how many findings each tenant has. Where there are too many tenants,
-// those with the most findings have samples of their own.
+// tenants writes the number of findings of each tenant, for the tenants with the most findings.
 func (m *metrics) tenants(findings []audit.Finding) {
 	count := map[string]int{}
 	for _, f := range findings {
@@ -111,8 +110,8 @@ func boolean(b bool) int {
 	return 0
 }
 
-// metrics is text in Prometheus' format. All families are gauges: an audit counts what is
-// there.
+// metrics is text in Prometheus' format. All families are gauges: an audit counts the current
+// state.
 type metrics struct {
 	name string
 	text strings.Builder

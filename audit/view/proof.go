@@ -16,12 +16,11 @@ import (
 	"helm-tenant/prove"
 )
 
-// proofLevels are SARIF's levels of results that are told there; the others are
-// none.
+// proofLevels maps results to SARIF's levels; other results have none.
 var proofLevels = map[prove.Result]string{prove.Allowed: "error", prove.Untried: "warning", prove.Open: "note"}
 
-// ProofSARIF is a proof as SARIF, made by that version of ours: a result for each
-// attempt that was not refused.
+// ProofSARIF returns a proof as SARIF of that version of helm-tenant: a result for each attempt
+// that was not refused.
 func ProofSARIF(r *prove.Report, version string) SARIFLog {
 	run := sarifRun{
 		Tool:        sarifTool{sarifDriver{Name: "helm-tenant prove", Version: version, Rules: []sarifRule{}}},
@@ -115,8 +114,8 @@ type (
 	}
 )
 
-// ProofJUnit writes a proof as JUnit's XML: a suite for each tenant, a failure
-// for what was allowed, an error for what could not be tried.
+// ProofJUnit writes a proof as JUnit's XML: a suite for each tenant, a failure for each allowed
+// attempt, an error for each untried one.
 func ProofJUnit(w io.Writer, r *prove.Report) error {
 	all := junitSuites{Name: "helm-tenant prove"}
 	index := map[string]int{}

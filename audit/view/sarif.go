@@ -57,7 +57,7 @@ type (
 		Locations    []sarifLocation    `json:"locations"`
 		Fingerprints map[string]string  `json:"partialFingerprints"`
 		Suppressions []sarifSuppression `json:"suppressions,omitempty"`
-		// Baseline is "new" or "unchanged" where there is a former report.
+		// Baseline is "new" or "unchanged" if there is an earlier report.
 		Baseline   string          `json:"baselineState,omitempty"`
 		Properties sarifProperties `json:"properties"`
 	}
@@ -97,8 +97,8 @@ type (
 	}
 )
 
-// sarifSeverity is a severity as SARIF's level, and as the score by which code
-// scanning sorts.
+// sarifSeverity returns SARIF's level for a severity, and the score by which code scanning
+// sorts.
 func sarifSeverity(s audit.Severity) (level, score string) {
 	switch s {
 	case audit.Critical:
@@ -111,9 +111,9 @@ func sarifSeverity(s audit.Severity) (level, score string) {
 	return "note", "2.0"
 }
 
-// SARIF is the report as SARIF, made by that version of ours. Code scanning wants
-// a file and a line of each result: it is the tenant's in its tenants file; of
-// those in none, the first line of the first file that the audit was given.
+// SARIF returns the report as SARIF of that version of helm-tenant. Code scanning needs a file
+// and a line for each result: those of the tenant in its tenants file; for other tenants the
+// first line of the first file of the audit.
 func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 	run := sarifRun{
 		Tool:        sarifTool{sarifDriver{Name: "helm-tenant audit", Version: version}},
@@ -153,7 +153,7 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 				Physical: &sarifPhysical{sarifArtifact{uriOf(cmp.Or(f.File, anywhere))}, sarifRegion{max(1, f.Line)}},
 				Logical:  []sarifLogical{{f.Title() + "/" + f.Subject, "resource"}},
 			}},
-			// What makes it the same finding in a later run.
+			// These identify the finding in later runs.
 			Fingerprints: map[string]string{"helmTenantFinding/v1": f.Fingerprint()},
 			Suppressions: suppressions,
 			Baseline:     baseline,
@@ -177,7 +177,7 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 func uriOf(name string) string {
 	name = filepath.ToSlash(name)
 	if filepath.IsAbs(name) {
-		return (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(name, "/")}).String() // of C:/ no host
+		return (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(name, "/")}).String() // C: is not a host
 	}
 	return (&url.URL{Path: name}).String()
 }

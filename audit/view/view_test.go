@@ -69,8 +69,8 @@ func TestSARIFLevels(t *testing.T) {
 	}
 }
 
-// By its fingerprint code scanning knows a finding again: what is worded or
-// judged again is the same one, and what was closed by hand stays closed.
+// Code scanning recognizes a finding by its fingerprint: a finding with another wording or
+// severity is the same one, and stays closed if it was closed by hand.
 func TestSARIFFingerprints(t *testing.T) {
 	fingerprint := func(f audit.Finding) string {
 		return SARIF(&audit.Report{Findings: []audit.Finding{f}}, "", nil).Runs[0].Results[0].Fingerprints["helmTenantFinding/v1"]
@@ -150,7 +150,7 @@ func pageOf(t *testing.T, r *audit.Report) string {
 	return text.String()
 }
 
-// between is what stands in the page between two words.
+// between returns the part of the page between two texts.
 func between(t *testing.T, text, start, end string) string {
 	t.Helper()
 	_, after, found := strings.Cut(text, start)
@@ -163,8 +163,7 @@ func between(t *testing.T, text, start, end string) string {
 
 const dataStart = `<script id="data" type="application/json">`
 
-// No name ends the element in which the report stands, and each comes out as it
-// was.
+// No name ends the element that contains the report, and each name is unchanged.
 func TestHTMLEscapesHostileNames(t *testing.T) {
 	names := []string{
 		`</script><script>alert(1)</script>`, `<!--<script>`, `]]>`, `<img src=x onerror=alert(1)>`, `"'&amp;`, "\u2028\u2029", `/*REPORT*/null`,
