@@ -62,9 +62,9 @@ func (d *decision) keysToAdopt() []cluster.Key {
 	return keys
 }
 
-// looksByHand reports whether the home may hold Tillers made by hand that are to be
-// adopted. Tiller's Deployment gets the tenant's label last of all, so the adoption is
-// complete where it has the label.
+// looksByHand reports whether the home may have Tillers made by hand that are to be adopted.
+// Tiller's Deployment gets the tenant's label last, so the adoption is complete if it has the
+// label.
 func (d *decision) looksByHand() bool {
 	if !d.request.Adopt || !d.tenant.Engine.Has(tenant.EngineTiller) || d.facts.live.Get(namespaceKey(d.tenant.Home())) == nil {
 		return false

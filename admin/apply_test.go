@@ -2,8 +2,8 @@ package admin
 
 import "testing"
 
-// TestPlansShareObjects: the plans of many tenants hold the objects that the cluster has once
-// only once, and those of the tenant each for itself.
+// TestPlansShareObjects: the plans of many tenants share the objects that exist once in the
+// cluster, and have their own copies of the tenants' objects.
 func TestPlansShareObjects(t *testing.T) {
 	request := asked(func(r *Request) { r.CreateNamespaces = true })
 	f := empty().facts(t, request)

@@ -14,12 +14,12 @@ type ArgoCD struct {
 	Server string
 }
 
-// AppProject returns the tenant as an Argo CD project (argoproj.io/v1alpha1, AppProject).
-// Its Applications may deploy into the tenant's namespaces, can't make cluster-scoped
-// objects, and are synchronized as the tenant's deployer where Argo CD impersonates.
+// AppProject returns the tenant as an Argo CD project (argoproj.io/v1alpha1, AppProject). Its
+// Applications may deploy into the tenant's namespaces, can't create cluster-scoped objects,
+// and are synchronized as the tenant's deployer if Argo CD impersonates.
 //
-// Errors: a tenant of all namespaces, which a project would not confine; a tenant with
-// the name of Argo CD's own project.
+// Errors: a tenant of all namespaces, which a project would not restrict; a tenant with the
+// name of Argo CD's own project.
 func (a ArgoCD) AppProject(t tenant.Tenant) (map[string]any, error) {
 	switch {
 	case t.AllNamespaces:

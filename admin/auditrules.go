@@ -38,8 +38,8 @@ func AuditRules() []rbacv1.PolicyRule {
 		slices.Sort(listed[group])
 		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: slices.Compact(listed[group]), Verbs: []string{"list"}})
 	}
-	// Of release records the metadata are listed; the newest record of each release is
-	// read.
+	// The audit lists the metadata of release records, and reads the newest record of each
+	// release.
 	rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps", "secrets"}, Verbs: []string{"get"}})
 	for _, object := range slices.Concat(install.Admission(), install.Owners()) {
 		key := cluster.KeyOf(object)

@@ -156,7 +156,7 @@ func begin(f *facts, r Request) (*decision, error) {
 	}
 	was, existed, err := recorded(f.live, r.Tenant.Name)
 	if (err != nil || r.Adopt && existed) && !r.Migrating && !r.Share && !f.leadsToRecord(r.Tenant.Name) {
-		was, existed, err = tenant.Tenant{}, false, nil // the record is a stranger's or unreadable; see judgeSquatter
+		was, existed, err = tenant.Tenant{}, false, nil // the record is untrusted or unreadable; see judgeSquatter
 	}
 	broken, unreadable := errors.AsType[*cluster.RecordError](err)
 	lost := (unreadable && !broken.Newer || err == nil && !existed) && !r.Migrating && !r.Adopt
@@ -342,9 +342,9 @@ func (d *decision) judgeHome() error {
 	return err
 }
 
-// sharers returns those of the objects of others in a home namespace that make it a shared one.
-// An adopted Tiller may have run as an account of another name, which stays in the home of a
-// tenant that existed before. Members and Tiller reach pods and records there, and no accounts.
+// sharers returns those objects of others in a home namespace that make it a shared one. An
+// adopted Tiller may have run as an account of another name, which stays in the home of an
+// existing tenant. Members and Tiller can reach pods and records there, but not accounts.
 func sharers(neighbours []string, existed bool) []string {
 	return slices.DeleteFunc(slices.Clone(neighbours), func(name string) bool {
 		return existed && strings.HasPrefix(name, "ServiceAccount ")

@@ -42,7 +42,7 @@ const allRailless = "a tenant of all namespaces has no guard rails"
 
 const oldServer = "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace"
 
-// TestNewTenant: what a tenant is made of, in the order of writing.
+// TestNewTenant: the objects of a tenant, in the order of writing.
 func TestNewTenant(t *testing.T) {
 	old := empty()
 	old.unserved = []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}

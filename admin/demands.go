@@ -101,7 +101,8 @@ func demandsIn(ctx context.Context, c *cluster.Client, namespace string, wanted 
 					asks = rails.OfPod(&t.Spec.Spec)
 				}
 				asked[t.Key] = asks
-				// What made an object is named in its place, for what it asks for itself.
+				// An object's controller is named instead of the object, for what its template
+				// asks for.
 				if makers := asked[t.Maker]; asks != nil && makers != nil {
 					asks = asks.Beyond(makers)
 				}

@@ -18,9 +18,10 @@ import (
 type Removal struct {
 	Name string
 	Home string
-	// Records hold the releases of its Tiller; they are deleted with the home namespace.
+	// Records are the records of its Tiller's releases; they are deleted with the home
+	// namespace.
 	Records []cluster.Stored
-	// HelmRecords hold those of Helm 3 and 4; they stay with their namespaces.
+	// HelmRecords are those of Helm 3 and 4; they stay with their namespaces.
 	HelmRecords []cluster.Stored
 	Releases    []Release
 	// HomeGoes reports whether the home namespace is deleted, with the records.
@@ -37,10 +38,9 @@ func (r *Removal) Living() []Release {
 	return slices.DeleteFunc(slices.Clone(r.Releases), Release.Gone)
 }
 
-// PrepareDestroy finds out what belongs to a tenant, by labels: a tenant that was removed
-// half-way is found as well. withNamespaces also deletes those of its namespaces that
-// helm-tenant created. If reads are forbidden, the error is a *ReadDeniedError that names
-// all of them.
+// PrepareDestroy finds the objects of a tenant by labels, also after an interrupted destroy.
+// withNamespaces also deletes those of its namespaces that helm-tenant created. If reads are
+// forbidden, the error is a *ReadDeniedError that names all of them.
 func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNamespaces bool) (*Removal, error) {
 	r, err := prepareDestroy(ctx, c, name, withNamespaces)
 	return r, explainReads(ctx, c, err, func(s *readSet) {

@@ -42,7 +42,7 @@ func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 			return nil, err
 		}
 		if home := live.Get(namespaceKey(record.Namespace)); home == nil || home.GetDeletionTimestamp() != nil {
-			continue // it is being destroyed as well
+			continue // it is deleted as well
 		}
 		for _, ns := range shared {
 			others[ns] = &sharer{t.Name, record.Namespace}

@@ -101,9 +101,9 @@ func denied(missing []cluster.Permission, err error) error {
 	return err
 }
 
-// Run waits for pending releases, restarts Tiller, and finds out what can't be ended. When
-// Tiller's pods have ended, it deletes tenant.AnnotationDisconnect, if the caller may. With an
-// error, the Disconnection has what was done before it.
+// Run waits for pending releases, restarts Tiller, and finds out which connections can't be
+// ended. When Tiller's pods have ended, it deletes tenant.AnnotationDisconnect, if the caller
+// may. With an error, the Disconnection has the results up to then.
 func (d *Disconnect) Run(ctx context.Context) (Disconnection, error) {
 	result := Disconnection{Lasting: lasting(d.Tenant)}
 	result.Accounts, result.AccountsUnknown = d.accounts(ctx)

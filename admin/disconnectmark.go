@@ -29,8 +29,8 @@ func mark(wanted []runtime.Object, now time.Time) {
 	}
 }
 
-// markOf is the value of the annotation on the live binding of members; empty where it is
-// not there.
+// markOf returns the value of the annotation on the live binding of members; empty if it is
+// missing.
 func markOf(live *cluster.Live, home string) string {
 	binding := live.Get(memberKey(home))
 	if binding == nil {
@@ -41,7 +41,7 @@ func markOf(live *cluster.Live, home string) string {
 
 // missingForMark returns the permissions that the caller lacks to write and to delete
 // tenant.AnnotationDisconnect. The admission policy of owners refuses both to whoever may not
-// update the home namespace; a policy that the caller may not read counts as one that is there.
+// update the home namespace; a policy that the caller may not read counts as an existing one.
 func missingForMark(ctx context.Context, c *cluster.Client, home string) ([]cluster.Permission, error) {
 	updateHome := cluster.Permission{Verb: "update", Resource: "namespaces", Name: home, Namespace: home}
 	missing, err := lacking(ctx, c, []cluster.Permission{
@@ -107,7 +107,7 @@ func (d *decision) noteMarked() error {
 	return nil
 }
 
-// Unended is what is said of a tenant of which Disconnect is true because of an earlier run.
+// Unended is the warning about a tenant of which Disconnect is true because of an earlier run.
 const Unended = "an earlier run with --disconnect was stopped before it ended the open connections to Tiller; Tiller must still be restarted"
 
 // mark reads the annotation of the tenant's live binding of members.

@@ -50,8 +50,8 @@ func TestDisconnectLater(t *testing.T) {
 	}
 }
 
-// TestUnmarkable: an owner who may delete pods may not write the annotation. They end the
-// connections without it, and do not finish what somebody else marked.
+// TestUnmarkable: an owner who may delete pods may not write the annotation. The owner can end
+// connections without it, and does not finish another admin's interrupted run.
 func TestUnmarkable(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -135,7 +135,7 @@ func TestDisconnectAfterConflict(t *testing.T) {
 	if err != nil || outcomes[0].Err != nil || !outcomes[0].Prepared.Disconnect {
 		t.Fatalf("%v, %+v", err, outcomes)
 	}
-	outcomes[0].Prepared.Disconnect = false // as for a caller who may not
+	outcomes[0].Prepared.Disconnect = false // as for a caller without the right
 	record := server.Get(recordKey("t-tiller"))
 	record.SetAnnotations(map[string]string{"another": "admin"})
 	server.Put(record)

@@ -50,7 +50,7 @@ func (r *Removal) dropFluxAccounts(ctx context.Context, c *cluster.Client, live 
 	}
 	for _, key := range keys {
 		if account := live.Get(key); account != nil && account.GetLabels()[tenant.LabelTenant] == r.Name {
-			r.Prepared.Plan.Delete(account, cluster.PhaseEarlyRemoval) // before a namespace that is deleted with it
+			r.Prepared.Plan.Delete(account, cluster.PhaseEarlyRemoval) // before the namespace that it would be deleted with
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ func TestFluxAccount(t *testing.T) {
 			checkSteps(t, test.name, steps, test.want...)
 		})
 	}
-	// A member knows the tokens of an account that was there before, whatever its label says.
+	// A member may have tokens of an existing account, whatever its label says.
 	for _, test := range []struct {
 		label   string
 		request Request

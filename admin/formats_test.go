@@ -54,8 +54,8 @@ func released(t *testing.T, recordFile string) (tenant.Tenant, world) {
 }
 
 // TestFormats grants and revokes in tenants whose records and bindings a released version
-// wrote. A record is never written by either: what it says of freezes, rails and engines,
-// and the fields of a newer version, stay as they are.
+// wrote. Neither writes the record: its freezes, rails and engines, and the fields of a newer
+// version, stay unchanged.
 func TestFormats(t *testing.T) {
 	files, err := filepath.Glob("../tenant/testdata/formats/record-*.yaml")
 	if err != nil || len(files) < 7 {

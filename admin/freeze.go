@@ -75,7 +75,7 @@ func (r Request) frozen(was tenant.Tenant) *tenant.Freeze {
 	return &next
 }
 
-// settleFreeze decides by which means a frozen tenant is held.
+// settleFreeze decides by which means a frozen tenant is restricted.
 func (d *decision) settleFreeze() error {
 	if d.tenant.Frozen == nil {
 		return nil
@@ -245,7 +245,7 @@ func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error 
 	for {
 		code, answer, err := impersonator.Do(ctx, tenant.AccountUser(t.Home(), account), nil, http.MethodPost, path, url.Values{"dryRun": {"All"}}, "application/json", body)
 		var status metav1.Status
-		_ = json.Unmarshal(answer, &status) // an object, where the write was allowed, is no status
+		_ = json.Unmarshal(answer, &status) // if the write was allowed, the answer is an object and no status
 		switch {
 		case context.Cause(ctx) != nil:
 			return context.Cause(ctx)
@@ -267,10 +267,9 @@ func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error 
 // maxFreezeRounds bounds the rounds of WriteFreeze.
 const maxFreezeRounds = 10
 
-// WriteFreeze writes a FreezeRequest or ThawRequest, and repeats that until nothing is
-// left to write: the objects are read one after the other, so that of two admins who
-// freeze with different reasons one may have read the record before the other wrote it,
-// and a namespace afterwards.
+// WriteFreeze writes a FreezeRequest or ThawRequest, and repeats it until nothing is left to
+// write: objects are read one after the other, so with two admins who freeze with different
+// reasons, one may have read the record before the other wrote it, and a namespace afterwards.
 func WriteFreeze(ctx context.Context, c *cluster.Client, r Request, made func(cluster.Change)) (*Prepared, error) {
 	wrote, notes := false, []string(nil)
 	for round := 0; ; round++ {

@@ -122,7 +122,7 @@ func TestFreezeByRole(t *testing.T) {
 		name  string
 		world world
 		why   string
-		// bound and freed are where the deployer has its role, before and meanwhile.
+		// the deployer's role before and during the freeze
 		steps []string
 	}{
 		{"an old API server", old.after(t, asked()), "Kubernetes 1.30", []string{

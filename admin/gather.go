@@ -24,8 +24,8 @@ type facts struct {
 	live *cluster.Live
 	// homes are the home namespaces of all tenants in the cluster, by tenant name.
 	homes map[string][]string
-	// server is what the API server lacks. It is read only where there are no admission
-	// policies: newer API servers have all that a decision depends on.
+	// server describes the API server's limits. It is read only without admission policies:
+	// newer API servers have everything on which a decision depends.
 	server audit.Server
 	// now is the API server's time.
 	now time.Time

@@ -71,7 +71,7 @@ func (y *typist) typed(s *clustertest.Server, args ...string) (code int, said st
 }
 
 var (
-	// A hint that is typed as it stands, and one that adds a flag to what was typed.
+	// A hint that is typed as it is, and one that adds a flag to the typed command.
 	hintedCommand = regexp.MustCompile(`(?m)^  .*: helm tenant (.+)$`)
 	hintedFlag    = regexp.MustCompile(`(?m)^  .*(?:add|with) (--[a-z-]+(?:=[a-z-]+)?)`)
 )
@@ -90,9 +90,9 @@ func hinted(args []string, said string) [][]string {
 	return commands
 }
 
-// follow runs a command in a cluster with these objects. Where it fails, each command in its
-// hints has to succeed, or has hints of its own that do. It returns the clusters in which a
-// command succeeded.
+// follow runs a command in a cluster with these objects. If it fails, each command in its hints
+// must succeed, or have hints of its own that do. It returns the clusters in which a command
+// succeeded.
 func (y *typist) follow(objects []runtime.Object, typed []string, trail []string, repair func(*clustertest.Server, string) bool) (ends []*clustertest.Server) {
 	y.t.Helper()
 	s := clustertest.Start(y.t, objects...)

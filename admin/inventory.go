@@ -19,7 +19,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Tiller is what a Tiller's Deployment says of it.
+// Tiller has facts from a Tiller's Deployment.
 type Tiller struct {
 	Namespace string   `json:"namespace"`
 	Image     string   `json:"image"`

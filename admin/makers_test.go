@@ -15,8 +15,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// An object that names a controller which is there is judged by what it is itself: the
-// controller need not have made it. What a controller makes is named once, by the controller.
+// An object with an existing controller as its owner is judged by its own specification: the
+// controller need not have created it. Objects that a controller creates are reported once, by
+// the controller.
 func TestHarmlessMakersHideNothing(t *testing.T) {
 	plain := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "x"}}}}
 	evil := *plain.DeepCopy()

@@ -66,8 +66,8 @@ type Membership struct {
 	// Was has the grants for a time before the change.
 	Was tenant.Terms
 	// Disconnect says that open connections to the tenant's Tiller must be ended: those of
-	// whom the request names or takes out, where it asks for that, or those that an earlier
-	// run was to end and did not.
+	// subjects that the request names or removes, if it asks for that, or those that an
+	// interrupted run should have ended.
 	Disconnect bool
 }
 

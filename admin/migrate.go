@@ -268,8 +268,8 @@ func (m *Migration) standing(now *Migration, i int) (migrate.Standing, bool) {
 	return s, same && (len(s.Ours) > 0 || m.moved() == now.moved())
 }
 
-// moved reports whether all revisions were written. From then on Helm 3 decides what
-// becomes of them.
+// moved reports whether all revisions were written. From then on Helm 3 may change and delete
+// them.
 func (m *Migration) moved() bool {
 	return m.State != nil && m.State.Converted
 }

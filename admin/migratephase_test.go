@@ -116,10 +116,10 @@ func onward(ctx context.Context, m *Migrate, phase tenant.Phase) error {
 	return err
 }
 
-// TestMigrateWays: from each phase there is a way to the end and one back, whatever
-// disappeared meanwhile; but the last two phases have only the one that was taken.
+// TestMigrateWays: from each phase the migration can be completed and aborted, whatever was
+// deleted; in the last two phases only the way that was taken is open.
 func TestMigrateWays(t *testing.T) {
-	// What must be done first, as the error says, and what the error says then.
+	// The condition that the error names, and the error.
 	namespace := `namespace "a" does not exist`
 	role := "ClusterRole admin, does not exist: create it"
 	blocked := map[string]string{"a namespace with releases": namespace, "the role": role}
@@ -161,8 +161,8 @@ func TestMigrateWays(t *testing.T) {
 	}
 }
 
-// checkEnd: the migration has ended; or, where its state is lost, the error says so, and
-// the tenant can be made again for either helm.
+// checkEnd checks that the migration has ended; or, if its state is lost, that the error says
+// so, and that the tenant can be made again for either helm.
 func checkEnd(t *testing.T, server *clustertest.Server, way string, err error, lost bool) {
 	t.Helper()
 	if !lost {

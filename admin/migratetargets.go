@@ -93,8 +93,8 @@ func lostOrNone(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 	return noTenantIn(ctx, c, name)
 }
 
-// lostTenant returns what the live objects of a tenant without a record say of it; nil if
-// no object that only admins write carries its label.
+// lostTenant returns what the live objects of a tenant without a record show; nil if no object
+// that only admins write has its label.
 func lostTenant(live *cluster.Live, name string) *LostRecordError {
 	keys := live.OfTenant(name)
 	lost := &LostRecordError{Name: name}

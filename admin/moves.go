@@ -80,7 +80,7 @@ func decideMoves(ctx context.Context, c *cluster.Client, f *facts, requests []Re
 	for _, m := range moves {
 		object, err := f.taken(requests[m.from], m.namespace)
 		if err != nil {
-			continue // then the namespace stays claimed
+			continue // otherwise the namespace stays claimed
 		}
 		o := &outcomes[m.to]
 		o.given = append(o.given, m)

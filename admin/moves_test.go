@@ -8,8 +8,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestMoves: a namespace that moves between tenants of one file is taken first and then
-// given, in one run; a dry run says the same.
+// TestMoves: a namespace that moves between tenants of one file is removed from one and then
+// added to the other, in one run; a dry run shows the same.
 func TestMoves(t *testing.T) {
 	file := func(values map[string]string) []Request {
 		var requests []Request

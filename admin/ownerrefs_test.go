@@ -19,7 +19,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// controlledBy is the owner reference "UID KIND NAME"; none where it is empty.
+// controlledBy returns the owner reference "UID KIND NAME"; none for an empty name.
 func controlledBy(name string) []metav1.OwnerReference {
 	words := strings.Fields(name)
 	if len(words) != 3 {
@@ -28,8 +28,8 @@ func controlledBy(name string) []metav1.OwnerReference {
 	return []metav1.OwnerReference{{UID: types.UID(words[0]), Kind: words[1], Name: words[2], APIVersion: "apps/v1", Controller: new(true)}}
 }
 
-// A Tiller made by hand goes with what made it only where that is there, and runs a Tiller or
-// is helm-tenant's: whoever writes in its namespace writes its owner references.
+// A Tiller made by hand is removed through its controller only if that exists, and runs a
+// Tiller or is helm-tenant's: whoever writes in its namespace writes its owner references.
 func TestFindByHandBelievesNoOwnerReference(t *testing.T) {
 	tiller := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "helm", "name": "tiller"}},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "tiller", Image: "ghcr.io/helm/tiller:v2.17.0"}}}}
@@ -85,8 +85,8 @@ func TestFindByHandBelievesNoOwnerReference(t *testing.T) {
 	}
 }
 
-// What says that another made it is read all the same, by init and by the audit, unless that
-// other one is there.
+// init and the audit read an object with an owner reference like any other, unless the owner
+// exists.
 func TestForgedOwnersHideNoWorkload(t *testing.T) {
 	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{PriorityClassName: "system-node-critical", Containers: []corev1.Container{{Name: "x", Image: "x"}}}}
 	server := clustertest.Start(t, &corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: "a"}},

@@ -68,8 +68,8 @@ func riskOf(err error) Risk {
 	return ""
 }
 
-// TestOwners: the first owner brings the Role, the binding and the policy; a further one is
-// one write; a revoke leaves the objects, and init and apply change nothing.
+// TestOwners: the first owner adds the Role, the binding and the policy; a further one is one
+// write; a revoke keeps the objects, and init and apply change nothing.
 func TestOwners(t *testing.T) {
 	server, c := empty().with(clusterRole("view", "get", "list")).start(t)
 	team := write(t, c, asked(engine(tenant.EngineImpersonation))).Tenant
@@ -123,8 +123,8 @@ func TestOwners(t *testing.T) {
 	}
 }
 
-// TestGrantKeepsOthers: a grant of one relation takes nobody out of another, nor changes
-// until when they are in.
+// TestGrantKeepsOthers: a grant of one relation changes neither the subjects nor the ends of
+// another.
 func TestGrantKeepsOthers(t *testing.T) {
 	for _, as := range tenant.Relations {
 		server, c := empty().with(clusterRole("view", "get", "list")).start(t)

@@ -195,13 +195,12 @@ type OwnershipChange struct {
 	Gone bool
 }
 
-// SetOwnership makes every object of the releases name its release, as Helm 3 requires.
-// It acts as the tenant's deployer, so that objects that this may not change are not
-// changed. Only labels and annotations of the object itself are written, so that no
-// workload restarts. It calls report for each object that did not name its release,
-// changed or not, and goes on with the others. With dryRun nothing is written. An error
-// means that not every object was looked at; what was written stays, and the next run
-// skips it.
+// SetOwnership makes every object of the releases name its release, as Helm 3 requires. It acts
+// as the tenant's deployer, so that it can't change objects that the deployer may not change.
+// It only writes labels and annotations of the object itself, so that no workload restarts. It
+// calls report for each object that did not name its release, changed or not, and continues
+// with the others. With dryRun nothing is written. An error means that not every object was
+// read; changes stay, and the next run skips them.
 func SetOwnership(ctx context.Context, c *cluster.Client, t tenant.Tenant, held []Held, dryRun bool, report func(OwnershipChange)) error {
 	if len(held) == 0 {
 		return nil

@@ -141,7 +141,7 @@ func (d *decision) settlePeople() error {
 		return err
 	}
 	if d.squatted {
-		have, kept = people{}, nil // a stranger chose them
+		have, kept = people{}, nil // an untrusted author chose them
 	}
 	asked, over := d.request.Tenant.Current(d.facts.now)
 	if d.request.Exact {

@@ -26,7 +26,7 @@ func (p people) text() string {
 	return text
 }
 
-// TestGrantDecision: what becomes of whom, and what contradicts what is there.
+// TestGrantDecision: the subjects after a grant, and contradictions with existing grants.
 func TestGrantDecision(t *testing.T) {
 	have := people{byRelation: map[tenant.Relation]tenant.Members{tenant.RelationMember: {tenant.User("alice"), tenant.User("bob"), tenant.User("carol")}},
 		terms: tenant.Terms{until("bob", 1, "INC-1"), until("carol", -1, "")}}
@@ -111,7 +111,7 @@ func withTerms(t *testing.T, annotation string, members ...string) world {
 	})
 }
 
-// TestTermsOfFile: the file is the truth, but for what is over.
+// TestTermsOfFile: the file decides, except about expired grants.
 func TestTermsOfFile(t *testing.T) {
 	const bob = `[{"user":"bob","until":"2026-01-31T13:00:00Z","reason":"INC-1"}]`
 	const over = `[{"user":"bob","until":"2026-01-31T11:00:00Z"}]`
@@ -226,8 +226,8 @@ func TestTermsThatCantBeRead(t *testing.T) {
 	}
 }
 
-// TestReaders: the first reader brings the account, its rights in each namespace and the
-// Secrets' ClusterRole; a further one is one write; a revoke leaves the objects.
+// TestReaders: the first reader adds the account, its rights in each namespace and the
+// ClusterRole for Secrets; a further one is one write; a revoke keeps the objects.
 func TestReaders(t *testing.T) {
 	server, c := empty().with(clusterRole("view", "get", "list")).start(t)
 	team := write(t, c, asked(engine(tenant.EngineImpersonation))).Tenant

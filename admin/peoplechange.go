@@ -100,8 +100,8 @@ type RevokeRequest struct {
 	As []tenant.Relation
 	// Expired takes away the grants whose time has ended.
 	Expired bool
-	// Disconnect asks for the open connections to be ended of those who are taken out, and of
-	// those in Who whom an earlier request took out.
+	// Disconnect asks to end the open connections of removed subjects, and of those in Who that
+	// an earlier request removed.
 	Disconnect bool
 }
 

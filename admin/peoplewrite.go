@@ -27,7 +27,7 @@ type peopleChange struct {
 	// needed is the relation whose missing objects are created; empty for none.
 	needed   tenant.Relation
 	accepted Accepted
-	// disconnect asks for the open connections to be ended of those who are taken out.
+	// disconnect asks to end the open connections of removed subjects.
 	disconnect bool
 
 	unseen []tenant.Relation

@@ -60,8 +60,8 @@ func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, 
 		key   cluster.Key
 		what  string
 	}
-	// violates has what violates a level, and how; named what was made by one that does not,
-	// of which one is named for all.
+	// violates has the objects that violate a level, and how; named has objects of a controller
+	// that does not violate it, of which one is named for all.
 	violates, named := map[judged]bool{}, map[judged]bool{}
 	judge := func(t cluster.Template) {
 		for _, level := range levels[t.Key.Namespace] {
@@ -74,7 +74,8 @@ func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, 
 				a.err = err
 			case what != "":
 				violates[judged{level, t.Key, what}] = true
-				// What made an object is named in its place, where it violates the same.
+				// An object's controller is named instead of it, if it violates the level in
+				// the same way.
 				if !violates[made] && !named[made] {
 					a.value.found = append(a.value.found, fmt.Sprintf("%s %s: %s", t.Key.Kind, t.Key.Name, what))
 				}

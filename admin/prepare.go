@@ -29,9 +29,9 @@ type Prepared struct {
 	Notes, Warnings []string
 	// Revoked are the members that the tenant loses.
 	Revoked tenant.Members
-	// Disconnect reports whether open connections to the tenant's Tiller must be ended when
-	// the plan is written: those of Revoked, if the request asks for that, or those that an
-	// interrupted run was to end.
+	// Disconnect reports whether open connections to the tenant's Tiller must be ended when the
+	// plan is written: those of Revoked, if the request asks for that, or those that an
+	// interrupted run should have ended.
 	Disconnect bool
 	// Wrote reports whether Write wrote anything, in its last round or in an earlier one,
 	// whose answer may have been lost.

@@ -12,9 +12,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// railReadings returns the lists of the guard rails' objects in tenants' namespaces,
-// except NetworkPolicies. A kind is listed if the record of a tenant asks for such an
-// object, so that the records are read before.
+// railReadings returns the lists of the guard rails' objects in tenants' namespaces, except
+// NetworkPolicies. A kind is listed if the record of a tenant asks for such an object, so the
+// records are read first.
 func (t *taking) railReadings() []reading {
 	// The objects of helm-tenant carry the label.
 	labelled := metav1.ListOptions{LabelSelector: tenant.LabelTenant}

@@ -61,7 +61,7 @@ func (d *decision) checkRails() error {
 	var refusals []error
 	for _, ns := range d.railed() {
 		if d.checkClaim(ns) != nil {
-			continue // what is in it is not the tenant's
+			continue // its content is not the tenant's
 		}
 		_, _, err := railsMeta(t, ns, d.facts.live.Get(namespaceKey(ns)))
 		refusals = append(refusals, err)
@@ -195,8 +195,8 @@ func (d *decision) planUnrail(plan *cluster.Plan, live *unstructured.Unstructure
 	return nil
 }
 
-// withoutRails removes from a namespace what it carries for the guard rails of the named
-// tenant alone; for Plan.Edit.
+// withoutRails removes from a namespace what it has for the guard rails of the named tenant
+// alone; for Plan.Edit.
 func withoutRails(name string, live *unstructured.Unstructured) (func(*unstructured.Unstructured), error) {
 	labels, annotations, err := rails.WithoutTenant(name, live)
 	if err != nil {

@@ -193,8 +193,8 @@ func TestPriorities(t *testing.T) {
 	}
 }
 
-// TestPriorityNote: who may not list PriorityClasses is told which of the policies that depend on
-// them are written: those that are missing.
+// TestPriorityNote: without the right to list PriorityClasses, a note names the missing
+// policies that are created.
 func TestPriorityNote(t *testing.T) {
 	const first, strict = "you may not list priorityclasses: ", " as for a cluster without any, so that they refuse pods"
 	grouped := func(name string) bool {
@@ -226,8 +226,8 @@ func TestPriorityNote(t *testing.T) {
 	}
 }
 
-// TestGuardStateOfClasses: whatever is changed about the PriorityClasses by which the guard's
-// policies were written, those that name them are reported, and no others.
+// TestGuardStateOfClasses: after any change of the PriorityClasses from which the guard's
+// policies were made, the policies that name them are reported, and no others.
 func TestGuardStateOfClasses(t *testing.T) {
 	class := func(name string, value int32, isDefault bool) *schedulingv1.PriorityClass {
 		return &schedulingv1.PriorityClass{TypeMeta: metav1.TypeMeta{APIVersion: "scheduling.k8s.io/v1", Kind: "PriorityClass"}, ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, GlobalDefault: isDefault}

@@ -50,8 +50,8 @@ func recipe(t *testing.T, name string) []runtime.Object {
 	return objects
 }
 
-// TestRecipes: of each published way to run a Tiller, what init --adopt removes or changes
-// of it, and what it says of rights that were taken and of those that stay.
+// TestRecipes: for each published way to run a Tiller, the removals and changes of init
+// --adopt, and its report on rights that were removed and that remain.
 func TestRecipes(t *testing.T) {
 	for _, test := range []struct {
 		recipe  string
@@ -130,7 +130,8 @@ func TestRecipes(t *testing.T) {
 					t.Errorf("no note %q among\n%s", note, strings.Join(prepared.Notes, "\n"))
 				}
 			}
-			// Where its records are stored otherwise than its command line says, both are said.
+			// If its records are stored otherwise than its command line says, the error names
+			// both.
 			other := map[tenant.Storage]tenant.Storage{"secret": "configmap", "configmap": "secret"}[test.storage]
 			w.records = map[tenant.Storage]int{other: 2}
 			if got := w.decide(t, request).Err; !strings.Contains(got, "stores releases as "+string(test.storage)+"s, but the release records in namespace \"old\" are stored") {
@@ -173,8 +174,8 @@ func TestRecipeSettings(t *testing.T) {
 	}
 }
 
-// TestOutsideObjects: releases that hold objects which the narrowed Tiller can't manage are
-// named before it is narrowed.
+// TestOutsideObjects: releases with objects that the narrowed Tiller can't manage are named
+// before it is narrowed.
 func TestOutsideObjects(t *testing.T) {
 	w := empty().with(recipe(t, "helm-init")...)
 	role := migrate.Object{Resource: migrate.Resource{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: "reader"}}
@@ -214,7 +215,7 @@ func TestOutsideObjects(t *testing.T) {
 	}
 }
 
-// inNamespaces are the keys of objects as they are told.
+// inNamespaces returns the objects as they are reported.
 func inNamespaces(t *testing.T, objects []runtime.Object) []string {
 	t.Helper()
 	var keys []string
@@ -266,8 +267,8 @@ func TestMigrateOtherStorage(t *testing.T) {
 	}
 }
 
-// TestAccountThatStays: the account of another name as which a Tiller ran before it was
-// adopted does not make its home one that others share; what holds pods or Secrets does.
+// TestAccountThatStays: the account of another name as which a Tiller ran before the adoption
+// does not make its home a shared one; other pods or Secrets do.
 func TestAccountThatStays(t *testing.T) {
 	made := empty().with(namespace("h")).after(t, asked(home("h")))
 	for neighbour, shared := range map[string]bool{"ServiceAccount deployer": false, "Pod x": true, "Secret x": true} {

@@ -14,8 +14,8 @@ func (r Refusals) Error() string { return oneLine(r) }
 
 func (r Refusals) Unwrap() []error { return r }
 
-// ReasonsOf returns each reason of a refusal, without the words of errors around it; none for
-// nil, and the error itself where it is the only one.
+// ReasonsOf returns each reason of a refusal, without the text around it; none for nil, and the
+// error itself if it is the only one.
 func ReasonsOf(err error) []error {
 	if err == nil {
 		return nil

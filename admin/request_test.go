@@ -84,8 +84,9 @@ func TestMerged(t *testing.T) {
 	}
 }
 
-// Members, readers and owners are held to the same: who stands for everybody needs the risk's
-// name, and who stands for nobody, or can do everything already, is refused whatever is accepted.
+// Members, readers and owners have the same rules: subjects that stand for everybody need the
+// risk's name; subjects that stand for nobody, or can do everything already, are refused in any
+// case.
 func TestCheckNamed(t *testing.T) {
 	for _, as := range tenant.Relations {
 		for _, test := range []struct {

@@ -91,9 +91,9 @@ func restoredRole(live *cluster.Live, t tenant.Tenant) string {
 	return roles[0]
 }
 
-// restoredFluxAccount returns the service account that each of the tenant's namespaces
-// has of its own and binds to the tenant's role beside the deployer; empty if there is
-// none, or not the same one everywhere.
+// restoredFluxAccount returns the service account that each of the tenant's namespaces has and
+// binds to the tenant's role in addition to the deployer; empty if there is none, or not the
+// same one everywhere.
 func restoredFluxAccount(live *cluster.Live, t tenant.Tenant) (string, error) {
 	var account string
 	for _, ns := range t.Namespaces {

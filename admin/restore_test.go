@@ -99,8 +99,8 @@ func recordOf(w world) string {
 	return ""
 }
 
-// TestRestoreRefuses: what the live Tiller is can't be changed by an init that does not
-// know it, and what a member could have written is not believed.
+// TestRestoreRefuses: an init without the record can't change the live Tiller's engine and
+// storage, and does not trust objects that a member could have written.
 func TestRestoreRefuses(t *testing.T) {
 	made := empty().after(t, asked(func(r *Request) { r.Tenant.Tiller.Storage, r.Tenant.Role = tenant.StorageConfigMap, "edit" }))
 	lost := made
@@ -208,7 +208,7 @@ func TestLostRecord(t *testing.T) {
 			}
 		})
 	}
-	// Nothing of a tenant is there, or what is there can be anybody's.
+	// No object of a tenant exists, or only objects that anybody can create.
 	labelled := bindingOf("a", "some", "edit", user("mallory"))
 	labelled.(metav1.Object).SetLabels(rbac.Labels("t"))
 	for name, w := range map[string]world{"nothing": empty(), "a labelled RoleBinding": empty().with(labelled)} {

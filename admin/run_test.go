@@ -82,7 +82,8 @@ func TestDestroy(t *testing.T) {
 	}
 }
 
-// TestDestroyAndWrites: what is installed meanwhile stops it, what is upgraded is saved.
+// TestDestroyAndWrites: a release that is installed during the run stops it; one that is
+// upgraded is saved.
 func TestDestroyAndWrites(t *testing.T) {
 	server, c := empty().start(t)
 	write(t, c, asked())
@@ -192,8 +193,8 @@ func TestMigrate(t *testing.T) {
 	if diff := cmp.Diff(want, short); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	// Each of Tiller's records is read to be checked, to be backed up and to be converted,
-	// each of Helm 3's to be checked.
+	// Each of Tiller's records is read to be checked, backed up and converted; each of Helm 3's
+	// to be checked.
 	if reads > 8 {
 		t.Errorf("%d reads of 4 records", reads)
 	}

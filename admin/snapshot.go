@@ -21,7 +21,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// reading is one list of a snapshot: what is listed, and what is not known without it.
+// reading is one list of a snapshot, and what is not known without it.
 type reading struct {
 	what, matters string
 	read          func(context.Context) error

@@ -86,7 +86,7 @@ func recordsIn(s *clustertest.Server) map[string]string {
 	return found
 }
 
-// replicasOf are the replicas of the Tiller in a namespace; empty where there is none.
+// replicasOf returns the replicas of the Tiller in a namespace; empty if there is none.
 func replicasOf(s *clustertest.Server, namespace string) string {
 	d := s.Get(tillerKey(namespace))
 	if d == nil {
@@ -231,8 +231,8 @@ func TestSplitKilled(t *testing.T) {
 	}
 }
 
-// TestSplitWithTenants: a tenant that is there already keeps its releases, its Tiller is
-// stopped meanwhile, and what disturbs a split is refused.
+// TestSplitWithTenants: an existing tenant keeps its releases, its Tiller is stopped during the
+// split, and changes that would disturb the split are refused.
 func TestSplitWithTenants(t *testing.T) {
 	s, c := unsplit(t).start(t)
 	write(t, c, Request{Tenant: tenant.Tenant{Name: "ta", Namespaces: []string{"a"}}, Exact: true})

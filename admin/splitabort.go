@@ -110,9 +110,9 @@ func (e *SplitEnd) orphans() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// removable returns the tenants' records that an abort removes: those of releases of
-// which the Tiller has records as well. The state may name others by mistake, or because
-// it was forged.
+// removable returns the tenants' records that an abort removes: those of releases of which the
+// old Tiller has records as well. The state may name others by mistake, or because it was
+// forged.
 func (e *SplitEnd) removable() []cluster.Stored {
 	orphans := e.orphans()
 	return slices.DeleteFunc(slices.Clone(e.Copies), func(record cluster.Stored) bool { return slices.Contains(orphans, record.Release) })

@@ -160,7 +160,7 @@ func TestSplitOnward(t *testing.T) {
 	}
 	finish(t, s, run)
 
-	// What can't be converted is said before anything is written.
+	// Problems of the conversion are reported before anything is written.
 	s, c = unsplit(t).start(t)
 	s.Put(inConfigMap(record(t, "old", "late", "a", 1, 6)))
 	s.Writes()
@@ -172,9 +172,9 @@ func TestSplitOnward(t *testing.T) {
 	}
 }
 
-// TestSplitNarrow: --finish makes the Tiller that was split a tenant of what stays; killed at
-// any write, the same run goes on, and a risk that is not accepted is said while the way back
-// is open.
+// TestSplitNarrow: --finish makes the old Tiller a tenant of the remaining releases. After a
+// kill at any write the same command continues, and a risk that is not accepted is reported
+// while an abort is still possible.
 func TestSplitNarrow(t *testing.T) {
 	s, c := unsplit(t).start(t)
 	if _, err := splitting(t, c).Begin(t.Context()); err != nil {
@@ -227,8 +227,8 @@ func TestSplitNarrow(t *testing.T) {
 	settled(t, s)
 }
 
-// TestSplitNarrowClusterObjects: objects outside namespaces of the releases that stay are
-// named before the records of the others are removed; those of releases that moved are not.
+// TestSplitNarrowClusterObjects: objects outside namespaces of the remaining releases are
+// reported before the records of the others are removed; those of releases that moved are not.
 func TestSplitNarrowClusterObjects(t *testing.T) {
 	role := func(name string) string {
 		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: " + name + "\n"

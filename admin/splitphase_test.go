@@ -191,8 +191,8 @@ func andBack(phase tenant.Phase, what string) splitWay {
 	return splitWay{web: []string{"old"}}
 }
 
-// TestSplitWays: from each phase there is a way to the end and one back, whatever disappeared
-// meanwhile; but the last two phases have only the one that was taken.
+// TestSplitWays: from each phase the split can be completed and aborted, whatever was deleted;
+// in the last two phases only the way that was taken is open.
 func TestSplitWays(t *testing.T) {
 	for phase, end := range splitBroken {
 		server, c := unsplit(t).start(t)

@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestAssignAndJudge: where releases go, and what of them is listed.
+// TestAssignAndJudge: to which tenants releases go, and which of their objects are listed.
 func TestAssignAndJudge(t *testing.T) {
 	tenants := []tenant.Tenant{
 		tenant.Tenant{Name: "ta", Namespaces: []string{"a", "a2"}}.WithDefaults(),

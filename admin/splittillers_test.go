@@ -30,8 +30,8 @@ func TestSplitWaits(t *testing.T) {
 		end  func(context.Context, *Split) error
 		// pods says whether a pod of the old Tiller becomes ready while it is waited for.
 		wait, pods bool
-		// The namespace of the Tiller that is not ready when the wait is interrupted; "" where
-		// the run ends by itself.
+		// The namespace of the Tiller that is not ready when the wait is interrupted; "" if the
+		// run ends by itself.
 		late string
 	}{
 		{"finish, not waiting", finish, false, false, ""},

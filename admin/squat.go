@@ -142,9 +142,10 @@ func (d *decision) noteRemade() error {
 }
 
 // warnOfExisting warns if the tenant exists and has none of the requested namespaces: the admin
-// may mean to create a tenant. Whoever may create namespaces can create two of them, one labelled
-// as a home and one whose annotation leads to it, and both together look like a tenant that an
-// admin created. The record in such a home is its maker's word, so the live namespaces decide.
+// may want to create a tenant. Whoever may create namespaces can create two of them, one
+// labelled as a home and one whose annotation refers to it, and together they look like a
+// tenant that an admin created. The author of such a home also wrote its record, so the live
+// namespaces decide.
 func (d *decision) warnOfExisting() error {
 	asked := d.request.Tenant
 	if !d.existed || d.restored || d.request.Migrating || d.request.Receiving != nil || d.request.Resumed || len(asked.Namespaces) == 0 && !asked.AllNamespaces {

@@ -20,7 +20,7 @@ func ownedAccount(namespace, name, owner string) runtime.Object {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{tenant.LabelTenant: owner}}}
 }
 
-// TestSquatted: a stranger who may create namespaces makes what looks like the tenant's
+// TestSquatted: somebody who may create namespaces creates one that looks like the tenant's
 // home before the tenant is made.
 func TestSquatted(t *testing.T) {
 	byHelm := engine(tenant.EngineImpersonation)
@@ -85,8 +85,8 @@ func TestSquatted(t *testing.T) {
 	})
 }
 
-// TestExisting: a tenant is there that has none of the namespaces that are asked for. What a
-// stranger writes into the record of a home of their own changes nothing about that.
+// TestExisting: an existing tenant has none of the requested namespaces. The record in somebody
+// else's home changes nothing about that.
 func TestExisting(t *testing.T) {
 	made := empty().after(t, asked(namespaces("a")))
 	inCluster := empty().after(t, asked(everywhere, accept(RiskClusterWide)))

@@ -129,8 +129,8 @@ func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Fi
 	return append(findings, t.question.Warnings(o, wrote.Warnings, findings, pod != nil)...)
 }
 
-// read reads the object that helm would write over; nil if there is none. The findings say
-// what stands against writing it.
+// read reads the object that helm would change; nil if it does not exist. The findings say what
+// prevents the change.
 func (t *chartTrial) read(ctx context.Context, kind cluster.ServedKind, o preflight.Object) (*unstructured.Unstructured, []preflight.Finding) {
 	if o.GetName() == "" || o.CRDFolder {
 		return nil, nil

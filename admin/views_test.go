@@ -190,7 +190,7 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// TestReach: what is read to know who reaches a tenant is what an audit reads for that.
+// TestReach: the reads for finding out who reaches a tenant are the same as an audit's.
 func TestReach(t *testing.T) {
 	server, c := empty().start(t)
 	write(t, c, Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Members: tenant.Members{tenant.User("alice")}}})

@@ -49,7 +49,7 @@ func read(_ context.Context, records []cluster.Stored, do func(cluster.Record) e
 	return nil
 }
 
-// newBackups are those of tenant team, and what they tell.
+// newBackups returns the Backups of the tenant team, and the notes that they print.
 func newBackups() (Backups, *[]string) {
 	var lines []string
 	return Backups{Tenant: "team", Read: read,
@@ -57,7 +57,7 @@ func newBackups() (Backups, *[]string) {
 		Say: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }}, &lines
 }
 
-// saved are the items in a backup file, none where it is no such file.
+// saved returns the items in a backup file, none if it is another file.
 func saved(file string) []string {
 	var items []string
 	if err := eachSaved(file, func(item savedItem) { items = append(items, string(item.text)) }); err != nil {
@@ -66,7 +66,7 @@ func saved(file string) []string {
 	return items
 }
 
-// TestBackup: which file is written, told of, or refused, where one is there.
+// TestBackup: which file is written, named, or refused if files exist.
 func TestBackup(t *testing.T) {
 	const home, tiller = "team-tiller", "OWNER=TILLER"
 	type do func(b Backups, file string) (string, error)
@@ -112,9 +112,9 @@ func TestBackup(t *testing.T) {
 		before []do
 		do     do
 		file   string
-		err    string // up to what the system says
+		err    string // without the system's own message
 		lines  []string
-		files  map[string]int // records in each, -1 where it is none of ours
+		files  map[string]int // number of records in each, -1 for a file that is no backup
 	}{
 		{name: "nothing is there", do: save(2), file: "b.yaml",
 			lines: []string{"2 release records of tenant team backed up in b.yaml"}, files: map[string]int{"b.yaml": 2}},
@@ -224,8 +224,8 @@ func cutOff(_ Backups, file string) (string, error) {
 	return file, err
 }
 
-// TestBackupRefused: what can't become a backup is refused before anything is read, and
-// nobody waits for a pipe.
+// TestBackupRefused: a path that can't become a backup is refused before anything is read, and
+// nothing waits for a pipe.
 func TestBackupRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, file, want string

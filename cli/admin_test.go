@@ -39,7 +39,7 @@ func newAdministrator(t *testing.T) administrator {
 	return administrator{t, server, server.Kubeconfig()}
 }
 
-// tries runs a verb that may fail; stdin is what it reads.
+// tries runs a verb that may fail, with stdin as its input.
 func (a administrator) tries(stdin string, args ...string) answered {
 	a.t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -139,7 +139,7 @@ func TestMembersUseAgain(t *testing.T) {
 	}
 }
 
-// TestDocumentedAdministrator holds docs/administrator-role.yaml to what is printed.
+// TestDocumentedAdministrator compares docs/administrator-role.yaml with the output.
 func TestDocumentedAdministrator(t *testing.T) {
 	const file = "../docs/administrator-role.yaml"
 	got := newAdministrator(t).runs("init", "--print-role")

@@ -31,7 +31,7 @@ func TestAuditCountsTenants(t *testing.T) {
 	}
 }
 
-// What was not seen may be there: then nothing is said of nothing.
+// Unread objects may contain findings: the text must not say that there are none.
 func TestAuditOfWhatIsUnseen(t *testing.T) {
 	unseen := &audit.Report{Result: audit.Unknown, Unseen: []audit.Unseen{{What: "secrets in all namespaces", Matters: "where releases are"}}}
 	var text reportText

@@ -77,7 +77,7 @@ func (s *session) previewReleases(removal *admin.Removal, o *destroyOptions) {
 	}
 }
 
-// sayWhatStays names what --keep-releases leaves, and who can still manage it.
+// sayWhatStays names the objects that --keep-releases leaves, and who can still manage them.
 func (s *session) sayWhatStays(removal *admin.Removal) {
 	for _, release := range removal.Living() {
 		if release.Engine == tenant.EngineImpersonation {

@@ -91,7 +91,7 @@ func (s *session) finishDisconnect(ctx context.Context, client *cluster.Client, 
 	return err
 }
 
-// sayDisconnection prints what was ended, and what was not and how it can be.
+// sayDisconnection prints which connections ended, which did not, and how to end these.
 func (s *session) sayDisconnection(name string, d admin.Disconnection) {
 	if len(d.Interrupted) > 0 {
 		s.say("Warning: tenant %s: Tiller was restarted while these releases were pending: %s", name, visible.List(d.Interrupted))

@@ -85,7 +85,7 @@ func helm3Alone(name string) bool {
 	return name == "HELM_NAMESPACE" || strings.HasPrefix(name, "HELM_KUBE") && name != envvar.KubeContext
 }
 
-// quoted are arguments as they could be typed; what is odd in them shows.
+// quoted returns the arguments as they could be typed; unusual characters show.
 func quoted(args []string) string {
 	var b strings.Builder
 	for _, arg := range args {

@@ -38,8 +38,8 @@ func hostileSession() (s *session, stdout, stderr *bytes.Buffer) {
 	return &session{caller: caller{wrapper.Caller{Env: env}}}, stdout, stderr
 }
 
-// hostileOutputs are what the verbs print about a cluster in which whatever somebody
-// else names is called word, by what prints it.
+// hostileOutputs are the outputs about a cluster in which every name that other people can
+// choose is word, by what prints them.
 var hostileOutputs = map[string]func(s *session, word string) error{
 	"describe": func(s *session, word string) error {
 		return s.printDescription(hostileDescription(word))
@@ -162,19 +162,19 @@ func hostileReport(word string) *audit.Report {
 		CanReach: []audit.Reached{{Tenant: word, Home: word, Through: []string{word}, Paths: []audit.OpenPath{path}}}}
 }
 
-// shownCommands are the commands in what is printed, as they are shown to be typed.
+// shownCommands matches the commands that the output shows to be typed.
 var shownCommands = regexp.MustCompile(`(?m)(?:^ +(?:fix|or)? *|: |[a-z] with )((?:helm tenant|kubectl) .*)$`)
 
-// TestHostileNames: a name that somebody else chose makes no line of its own in what is
-// printed, reaches the terminal as nothing that it obeys or hides, and becomes neither a
-// command nor an option of one that is printed.
+// TestHostileNames: a name that somebody else chose starts no line of its own in the output,
+// sends no control or hidden character to the terminal, and becomes neither a command nor an
+// option of a shown one.
 func TestHostileNames(t *testing.T) {
 	var typed strings.Builder
 	allowed, lines := map[string]bool{}, map[string]bool{}
 	outputs := maps.Clone(hostileOutputs)
 	maps.Copy(outputs, hostileVerbs)
 	for name, write := range outputs {
-		// Of a name that is not seen no command is shown, but for its note.
+		// For a name with hidden characters no command is shown, only its note.
 		seen, unseen := hostileLines(t, write, "plain"), hostileLines(t, write, "\u200b")
 		for _, word := range shelltest.Hostile() {
 			out := hostileLines(t, write, word)
@@ -182,7 +182,8 @@ func TestHostileNames(t *testing.T) {
 				if !visible.Plain(line) {
 					t.Errorf("%s of %q prints %q", name, word, line)
 				}
-				// No line begins as a line of ours that the plain word does not make.
+				// No line begins like one of ours unless the output for a plain word has it as
+				// well.
 				if strings.HasPrefix(strings.TrimSpace(line), "run: ") || line == "Releases: 0" {
 					t.Errorf("%s of %q prints the line %q", name, word, line)
 				}
@@ -236,8 +237,8 @@ func hostileLines(t *testing.T, write func(*session, string) error, word string)
 	return strings.Split(strings.TrimSuffix(stdout.String()+stderr.String(), "\n"), "\n")
 }
 
-// What describe, tenants, apply and audit print as JSON and YAML holds the names as they
-// are, and nothing that a terminal obeys or hides.
+// JSON and YAML of describe, tenants, apply and audit contain the names unchanged, and no
+// control or hidden character.
 func TestHostileNamesAsData(t *testing.T) {
 	for _, word := range shelltest.Hostile() {
 		for _, format := range []string{"json", "yaml", "sarif", "html"} {
@@ -262,8 +263,8 @@ func TestHostileNamesAsData(t *testing.T) {
 	}
 }
 
-// What shellenv prints sets the variables to just what the kubeconfig says, in every
-// shell, and runs nothing.
+// The output of shellenv sets the variables to the kubeconfig's values, in every shell, and
+// runs nothing.
 func TestHostileContextsInShellenv(t *testing.T) {
 	programs := map[string]string{"bash": "bash", "dash": "sh", "zsh": "zsh", "fish": "fish"}
 	for _, shell := range shelltest.Shells {
@@ -274,7 +275,7 @@ func TestHostileContextsInShellenv(t *testing.T) {
 			for _, word := range shelltest.Hostile() {
 				out, err := shellenvOf(t, word, programs[shell.Program])
 				if word == "" || strings.Contains(word, "\x00") || !strings.EqualFold(strings.ToValidUTF8(word, ""), word) {
-					continue // no kubeconfig holds it
+					continue // no kubeconfig can contain it
 				}
 				if !visible.Plain(word) {
 					if err == nil || out != "" {

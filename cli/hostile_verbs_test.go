@@ -187,8 +187,8 @@ var hostileData = map[string]func(s *session, word, format string) error{
 	},
 }
 
-// What these verbs print for programs can be read by them, holds names as they are, and
-// nothing that a terminal obeys or hides.
+// The machine-readable output of these verbs can be parsed, contains the names unchanged, and
+// no control or hidden character.
 func TestHostileNamesOfVerbsAsData(t *testing.T) {
 	for name, write := range hostileData {
 		for _, word := range shelltest.Hostile() {
@@ -236,7 +236,7 @@ func holdsText(value any, text string) bool {
 	return false
 }
 
-// A report of prove is markup in SARIF, JUnit and HTML: a word becomes none of it.
+// A report of prove is markup in SARIF, JUnit and HTML: no name becomes markup.
 func TestHostileProofs(t *testing.T) {
 	for _, word := range append(shelltest.Hostile(), `"><script>alert(1)</script>`, "]]>", "<!--", "&x;") {
 		for _, format := range []string{"sarif", "junit", "html"} {
@@ -270,12 +270,12 @@ func TestHostileRefusalsOfHelm(t *testing.T) {
 	}
 }
 
-// What preflight writes for an admin holds one document for each object, and nothing of a
-// chart's author outside it but comments.
+// The file of preflight --for-admin has one document for each object, and nothing else from a
+// chart's author except comments.
 func TestHostileObjectsForAdmins(t *testing.T) {
 	for _, word := range shelltest.Hostile() {
 		if !utf8.ValidString(word) {
-			continue // no YAML of a chart holds it
+			continue // no YAML of a chart can contain it
 		}
 		object := map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": word}, "data": map[string]any{word: word}}
 		text, err := forAdminText(&preflight.Report{Tenant: "a", Chart: word}, []preflight.ForAdmin{
@@ -307,7 +307,7 @@ func TestHostileObjectsForAdmins(t *testing.T) {
 func TestHostileKubeconfigs(t *testing.T) {
 	for _, word := range shelltest.Hostile() {
 		if word == "" || strings.Contains(word, "\x00") || !utf8.ValidString(word) {
-			continue // no kubeconfig holds it
+			continue // no kubeconfig can contain it
 		}
 		const held = "WORD" // client-go can read a control character that is escaped, and can't write it
 		config := clientcmdapi.NewConfig()

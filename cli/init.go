@@ -58,7 +58,7 @@ policies that keep its members from hurting others.`,
 			if o.printRole && len(args) == 0 {
 				return nil
 			}
-			return oneArgument(cmd, args) // complete tells what is wrong with the name, with all else
+			return oneArgument(cmd, args) // complete reports a wrong name together with other mistakes
 		},
 	}
 	f, r := cmd.Flags(), &o.request
@@ -182,8 +182,7 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 	return nil
 }
 
-// checkNames finds what is wrong with the names that were typed, but for the tenant's and its
-// members'.
+// checkNames returns mistakes in the typed names, except the tenant's and its members'.
 func (o *initOptions) checkNames() []error {
 	t := o.request.Tenant
 	var wrong []error

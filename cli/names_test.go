@@ -31,7 +31,7 @@ func TestNameList(t *testing.T) {
 		{`""`, nil, "a name is empty"},
 		{"n1, n2", nil, `" n2" begins or ends with a blank: leave it out, or give each name a flag of its own`},
 		{" n1", nil, `" n1" begins or ends with a blank: leave it out, or give each name a flag of its own`},
-		{`" n1"`, []string{" n1"}, ""}, // to revoke one that was made so
+		{`" n1"`, []string{" n1"}, ""}, // to revoke one that was granted with such a name
 		{"CN=odd, user", nil, `"CN=odd, user" may be one name with a comma, or several: ` + quoted},
 		{"alice,CN=bob", nil, `"alice,CN=bob" may be one name with a comma, or several: ` + quoted},
 		{"m1\nalice", nil, lines},
@@ -55,7 +55,7 @@ func TestNameList(t *testing.T) {
 	}
 }
 
-// A flag that is repeated adds to what is there; what is refused adds nothing.
+// A repeated flag adds to the earlier values; a refused value adds nothing.
 func TestNameListRepeated(t *testing.T) {
 	var got nameList
 	if err := got.Set("alice"); err != nil {

@@ -12,8 +12,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// What is printed as JSON or YAML means what it was given, and holds no character that
-// a terminal obeys or hides.
+// Printed JSON and YAML has the meaning of its input, and no control or hidden character.
 func TestPrintedObjects(t *testing.T) {
 	words := []string{}
 	for _, word := range shelltest.Words {

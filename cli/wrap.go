@@ -52,7 +52,7 @@ func (c caller) explain(err error) error {
 		return &usageError{line.Err, "helm tenant [--tenant T] [--context C] COMMAND [ARGUMENT...]"}
 	}
 	if word, ok := errors.AsType[*wrapper.MistypedError](err); ok {
-		return withHint(err, hint("did you mean: helm tenant "+word.Verb)) // one of ours
+		return withHint(err, hint("did you mean: helm tenant "+word.Verb)) // one of our verbs
 	}
 	line := c.Call.Line
 	if _, ok := errors.AsType[*tenant.UnresolvedError](err); ok && wrapper.Removes(line.Command) && len(line.Args) > 0 {

@@ -41,8 +41,8 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-// No command is made of a word that is not seen as it is, nor of a name that no tenant
-// and no release can have.
+// No command contains a word with hidden characters, or a name that no tenant or release can
+// have.
 func TestCommandsOfHostileWords(t *testing.T) {
 	for _, word := range shelltest.Words {
 		if fix := Run(Kubectl("delete", "a", "rolebinding", word)); (len(fix.Commands) > 0) != (word != "" && visible.Plain(word)) {
@@ -70,7 +70,7 @@ func TestCommandsOfHostileWords(t *testing.T) {
 	if fix := Run(Tenant("revoke", "a", "--user=")); len(fix.Commands) > 0 {
 		t.Errorf("of an empty name is made %v", fix)
 	}
-	// One such command among others leaves none of them.
+	// If one command can't be shown, none is.
 	if fix := Run(Tenant("destroy", "a"), Tenant("init", "x; y")); !fix.Equal(Advice(Unnamed)) {
 		t.Errorf("half of a fix is shown: %v", fix)
 	}

@@ -9,10 +9,10 @@ import (
 	"helm-tenant/command/shelltest"
 )
 
-// readPowerShell splits a line into words as PowerShell's grammar does, of what Quote may
-// use of it: bare words, and single-quoted strings, in which two characters of the five that
-// are single quotes stand for the second (about_Quoting_Rules; the tokenizer's
-// ScanStringLiteral). false where the line would be more than a command with its arguments.
+// readPowerShell splits a line into words by the part of PowerShell's grammar that Quote uses:
+// bare words, and single-quoted strings, in which two of the five single quote characters stand
+// for the second one (about_Quoting_Rules; the tokenizer's ScanStringLiteral). It returns false
+// if the line is more than a command with its arguments.
 func readPowerShell(line string) ([]string, bool) {
 	quote := func(r rune) bool { return strings.ContainsRune("'\u2018\u2019\u201a\u201b", r) }
 	bare := func(r rune) bool { return r < 0x80 && strings.ContainsRune(letters+"_/-", r) }
@@ -56,8 +56,7 @@ func readPowerShell(line string) ([]string, bool) {
 	return words, true
 }
 
-// TestPowerShellReads: what is printed for PowerShell is by its grammar the words that it
-// was made of.
+// TestPowerShellReads: by PowerShell's grammar, a printed line has the original words.
 func TestPowerShellReads(t *testing.T) {
 	quotes := []string{"'", "\u2018", "\u2019", "\u201a", "\u201b"}
 	words := slices.Clone(shelltest.Words)

@@ -12,7 +12,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// Every shell hands every word on as it is, whatever stands in it.
+// Every shell passes every word on unchanged.
 func TestQuotedWordsInShells(t *testing.T) {
 	for _, shell := range shelltest.Shells {
 		t.Run(shell.Name, func(t *testing.T) {
@@ -21,7 +21,7 @@ func TestQuotedWordsInShells(t *testing.T) {
 			var want [][]string
 			for _, word := range shelltest.Words {
 				if !visible.Plain(word) {
-					continue // never shown to be typed; a terminal would obey it
+					continue // never shown to be typed; a terminal would act on it
 				}
 				c := Command{"kubectl", "delete", "rolebinding", "--", word, "--flag=" + word}
 				line, ok := Common.Line(c)

@@ -34,7 +34,7 @@ func read(t *testing.T, name string) []byte {
 	return text
 }
 
-// TestClusterRoles: the roles are what the code needs; -update writes them.
+// TestClusterRoles: the roles have the rights that the code needs; -update writes them.
 func TestClusterRoles(t *testing.T) {
 	for job, rules := range jobs {
 		role := map[string]any{"apiVersion": rbacv1.SchemeGroupVersion.String(), "kind": "ClusterRole", "metadata": map[string]any{"name": "helm-tenant-" + job}, "rules": rules()}

@@ -63,7 +63,7 @@ func TestDocumented(t *testing.T) {
 // scripts are variables that no Go code reads.
 var scripts = []string{"HELM_TENANT_URL", "HELM_TENANT_CACHE"}
 
-// TestOnePlace holds that these names stand in this package alone.
+// TestOnePlace: only this package contains these names.
 func TestOnePlace(t *testing.T) {
 	names := constants(t)
 	for _, room := range []string{"../cli", "../helm", "../tenant"} {

@@ -121,8 +121,8 @@ func TestTypedNamespace(t *testing.T) {
 	}
 }
 
-// Whatever is typed: what follows the command is left as it was, what goes to
-// helm before it is one word each and means the same when it is read again.
+// For any input, the arguments after the command are unchanged, and those before it are one
+// word each and mean the same when they are read again.
 func FuzzParseLine(f *testing.F) {
 	for _, seed := range []string{
 		"", "list", "--tenant t list --all", "--tenant=t\x00--debug\x00list\x00-n\x00x", "--kube-context\x00c\x00--\x00list", "-n\x00install\x00install",

@@ -78,7 +78,7 @@ func (d *Deployment) splitPaths(list string) []string {
 	}
 	paths, err := csv.NewReader(strings.NewReader(list)).Read()
 	if err != nil {
-		return []string{list} // helm says what is wrong with it
+		return []string{list} // helm reports what is wrong with it
 	}
 	return paths
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestReadOnce: what can't be read twice is named once more as a copy; all else stays as it
-// was typed.
+// TestReadOnce: files that can't be read twice are replaced by a copy; everything else stays as
+// typed.
 func TestReadOnce(t *testing.T) {
 	for _, c := range []struct {
 		major int

@@ -78,8 +78,7 @@ func TestReadParentOfHelm3(t *testing.T) {
 		{"helm tenant list --kube-as-group=g --kube-apiserver s", "list", Swallowed{Identity: []string{"--kube-as-group", "--kube-apiserver"}}},
 		{"helm tenant list --kube-ca-file f --kube-tls-server-name=n", "list", Swallowed{Connection: []string{"--kube-ca-file=f", "--kube-tls-server-name=n"}}},
 		{"helm tenant --debug list --host h --tiller-namespace t", "list --host h --tiller-namespace t", Swallowed{}},
-		// A flag that needs no value takes the next word with it all the same, and is
-		// taken where there is none.
+		// A flag without a value also takes the next word, and is removed if there is none.
 		{"helm tenant list --kube-insecure-skip-tls-verify", "list", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
 		{"helm tenant list --kube-insecure-skip-tls-verify=false", "list", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=false"}}},
 		{"helm tenant status --kube-insecure-skip-tls-verify web", "status", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
@@ -89,7 +88,7 @@ func TestReadParentOfHelm3(t *testing.T) {
 		{"helm tenant --kube-insecure-skip-tls-verify --kube-as-user list --debug", "list", Swallowed{Identity: []string{"--kube-as-user"}, Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
 		{"helm tenant list --kube-insecure-skip-tls-verify -nx --qps=5", "list --qps=5", Swallowed{Namespace: true, NamespaceValue: "x", Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
 		{"helm tenant list --kube-insecure-skip-tls-verify -- --kube-context c", "list", Swallowed{Connection: []string{"--kube-insecure-skip-tls-verify=true"}}},
-		// Unlike that of Helm 2, its cobra knows which word is a flag's value.
+		// Unlike Helm 2's, its cobra knows which word is a flag's value.
 		{"helm --namespace tenant --debug tenant list", "list", Swallowed{Namespace: true, NamespaceValue: "tenant"}},
 		{"helm tenant status tenant", "status tenant", Swallowed{}},
 	} {
@@ -106,7 +105,7 @@ func TestReadParentOfHelm3(t *testing.T) {
 			}
 		})
 	}
-	// An empty word is taken for such a flag.
+	// An empty word counts as such a flag.
 	parent := []string{"helm", "tenant", "install", "web", "--description", "", "chart", "--wait", "", "--kube-context", "c", "--namespace", "x"}
 	if got, err := ReadParent(3, parent, "helm", "tenant", []string{"install", "web", "--description", "--wait", "c"}); err != nil || got.KubeContext != "--namespace" || got.Namespace {
 		t.Errorf("an empty word: got %+v, %v", got, err)
@@ -221,8 +220,8 @@ func pluginArgs(args []string, plugin string) (unknown []string, settings Swallo
 	return unknown, settings, flags.Parse(known) == nil
 }
 
-// Whatever Helm 2 was given: what ReadParent makes of it is what Helm 2 made of
-// it, and no other arguments of the plugin fit.
+// For any command line, ReadParent finds what Helm 2 removed, and no other arguments of the
+// plugin fit.
 func FuzzReadParent(f *testing.F) {
 	parts := []string{
 		"tenant", "list", "install", "-a", "--", "", "--debug", "--debug=true", "--kube-context", "--kube-context=c", "--kube-context=", "--host", "--host=h:1",
@@ -257,11 +256,11 @@ func FuzzReadParent(f *testing.F) {
 	})
 }
 
-// pluginArgs3 is what Helm 3 and 4 do with a command line, by the cobra that they use:
-// the arguments of the plugin, and helm's flags as they are set then. It follows
-// manuallyProcessArgs and processParent in helm.sh/helm/v3/cmd/helm/load_plugins.go
-// and helm.sh/helm/v4/pkg/cmd/load_plugins.go, and AddFlags in pkg/cli of either, which
-// can't be imported. ok is false where helm does not start the plugin.
+// pluginArgs3 does what Helm 3 and 4 do with a command line, with the cobra that they use: it
+// returns the arguments of the plugin, and the values of helm's flags. It follows
+// manuallyProcessArgs and processParent in helm.sh/helm/v3/cmd/helm/load_plugins.go and
+// helm.sh/helm/v4/pkg/cmd/load_plugins.go, and AddFlags in pkg/cli of either, which can't be
+// imported. ok is false if helm does not start the plugin.
 func pluginArgs3(args []string, plugin string) (unknown []string, flags *pflag.FlagSet, ok bool) {
 	root := &cobra.Command{Use: "helm", SilenceErrors: true, SilenceUsage: true}
 	root.SetOut(io.Discard)
@@ -333,8 +332,7 @@ func manuallyProcessArgs(args []string) ([]string, []string) {
 	return known, unknown
 }
 
-// means is what was swallowed, as helm's flags: their values, and that of the namespace
-// left out, which helm exports.
+// means returns the values of the removed flags, without the namespace, which helm exports.
 func (s Swallowed) means(t *testing.T) map[string]string {
 	t.Helper()
 	flags := pflag.NewFlagSet("helm", pflag.ContinueOnError)
@@ -356,7 +354,7 @@ func (s Swallowed) means(t *testing.T) map[string]string {
 	return set
 }
 
-// Whatever Helm 3 or 4 was given: what ReadParent makes of it is what helm made of it.
+// For any command line of Helm 3 or 4, ReadParent finds what helm removed.
 func FuzzReadParentOfHelm3(f *testing.F) {
 	parts := []string{
 		"tenant", "list", "install", "-a", "--", "", "--debug", "--debug=true", "--kube-context", "--kube-context=c", "--kube-context=", "--namespace", "--namespace=x", "-n", "-n=x", "-nx",
@@ -408,8 +406,8 @@ func FuzzReadParentOfHelm3(f *testing.F) {
 	})
 }
 
-// A shell's question is answered by the plugin, to which helm hands what is being
-// completed as it is: often it is empty.
+// The plugin answers a shell's completion request; helm passes the incomplete word on
+// unchanged, and often it is empty.
 func TestReadParentOfACompletion(t *testing.T) {
 	for _, request := range []string{"__complete", "__completeNoDesc"} {
 		for _, test := range []struct {

@@ -10,8 +10,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestEveryCommandIsJudged: a command of helm's that a newer helm adds is one that changes
-// something or one that does not, and somebody has to say which.
+// TestEveryCommandIsJudged: every command of helm, including those of newer versions, must be
+// listed as one that changes something or one that does not.
 func TestEveryCommandIsJudged(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(helm3Commands)) {
 		remote := helm3Commands[name] != Local
@@ -29,7 +29,7 @@ func TestReader(t *testing.T) {
 		refused bool
 	}{
 		{"list", false}, {"ls -q", false}, {"get values r", false}, {"history r", false}, {"status r", false}, {"template c", false},
-		{"diff upgrade r c", false}, // a plugin's: the API server refuses what it must
+		{"diff upgrade r c", false}, // a plugin's command: only the API server can refuse writes
 		{"install r c", true}, {"upgrade r c", true}, {"upgrade --install r c", true}, {"uninstall r", true}, {"delete r", true}, {"del r", true}, {"un r", true},
 		{"rollback r 1", true}, {"test r", true},
 		{"install r c --dry-run", false}, {"install --dry-run=client r c", false}, {"install --dry-run=server r c", false}, {"install --dry-run=true r c", false},
@@ -39,7 +39,7 @@ func TestReader(t *testing.T) {
 		{"upgrade -i r c --dry-run", false}, {"uninstall r --dry-run", false}, {"uninstall r --description --dry-run", true}, {"uninstall r --timeout 5m --dry-run", false},
 		{"rollback r 1 --dry-run", false}, {"rollback r 1 --dry-run=server", false}, {"rollback --timeout --dry-run r", true},
 		{"test r --dry-run", true}, {"test r --help", false}, {"install -h", false}, {"install --help=false r c", true},
-		{"install r c --unknown-flag x --dry-run", true}, // whose value the next word is can't be known
+		{"install r c --unknown-flag x --dry-run", true}, // it is unknown whether the next word is its value
 	} {
 		for _, major := range []int{3, 4} {
 			line, err := ParseLine(strings.Fields(test.typed))

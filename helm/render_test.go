@@ -56,7 +56,7 @@ func TestReadDeployment(t *testing.T) {
 	}
 }
 
-// TestTemplate holds what is added to the typed arguments.
+// TestTemplate checks the arguments that are added to the typed ones.
 func TestTemplate(t *testing.T) {
 	capabilities := Capabilities{KubeVersion: "v1.37.2+x", APIVersions: []string{"v1", "v1/Pod"}}
 	for _, c := range []struct {

@@ -26,8 +26,8 @@ func PodSecurityLabels() []string {
 func Home(t tenant.Tenant, shared, created bool) *corev1.Namespace {
 	labels := map[string]string{tenant.LabelTenant: t.Name}
 	if !t.AllNamespaces {
-		// By this label the admission policy holds a Tiller to its own records. A Tiller
-		// for all namespaces installs charts here as well.
+		// The admission policy restricts a Tiller to its own records by this label. A Tiller
+		// for all namespaces also installs charts here.
 		labels[tenant.LabelHome] = string(t.Engine)
 	}
 	if created {

@@ -160,7 +160,7 @@ func TestDefaultResourcesGiveWay(t *testing.T) {
 	}
 }
 
-// What is wanted must not share memory: a later change of one would be one of all.
+// Wanted objects must not share memory: a later change of one would change all.
 func TestDeploymentsAreTheirOwn(t *testing.T) {
 	one, two := Deployment(teamA()), Deployment(teamA())
 	one.Labels["x"], one.Spec.Template.Spec.Containers[0].Command[0] = "y", "z"
@@ -231,7 +231,7 @@ func TestRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	team.Members = nil // the binding alone says who is in
+	team.Members = nil // the binding alone has the members
 	team.Rails = tenant.RailsOfBefore()
 	if diff := cmp.Diff(team, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

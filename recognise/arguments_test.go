@@ -8,8 +8,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestKnownStorageOf: what Tiller's process gets, by the image's entry point and by
-// variables. It is empty where that can't be told.
+// TestKnownStorageOf: the storage in the arguments of Tiller's process, by the image's entry
+// point and by variables; empty if it is not known.
 func TestKnownStorageOf(t *testing.T) {
 	const tillers, own = "ghcr.io/helm/tiller:v2.17.0", "registry.example/tools:1"
 	secret := []corev1.EnvVar{{Name: "STORAGE", Value: "secret"}}

@@ -137,8 +137,8 @@ func withSize(t *testing.T, packed []byte, size uint32) []byte {
 	return base64.StdEncoding.AppendEncode(nil, sizedAs(zipped, size))
 }
 
-// TestBudget: many records of which each is under the limit use up what a run unpacks;
-// those of the usual ratio do not, however many there are.
+// TestBudget: many records below the limit exceed the budget of a run together; records with
+// the usual ratio do not, however many there are.
 func TestBudget(t *testing.T) {
 	budget := NewBudget()
 	exploding, usual := bomb(t, "\x2a"+varint(maxUnpacked-5), "x", "", maxUnpacked), record(t, usualManifest(200<<10))
@@ -278,7 +278,7 @@ func FuzzRecord(f *testing.F) {
 			return // it is stricter: groups, names that are longer than any can be
 		}
 		meta := r.GetChart().GetMetadata()
-		s.ClusterObjects = nil // the whole reading leaves manifests as they are
+		s.ClusterObjects = nil // reading the whole record leaves manifests unchanged
 		want := Summary{Name: r.GetName(), Namespace: r.GetNamespace(), Version: int(r.GetVersion()), Chart: meta.GetName() + "-" + meta.GetVersion(), AppVersion: meta.GetAppVersion()}
 		if diff := cmp.Diff(want, s); diff != "" {
 			t.Errorf("the short reading differs: -want +got:\n%s", diff)

@@ -65,7 +65,7 @@ func HelmChart(packed []byte, budget *Budget) (chart, appVersion string, err err
 // errFound ends the reading early.
 var errFound = errors.New("found")
 
-// scanner reads a JSON text from a stream. Of what it skips it only finds the end.
+// scanner reads a JSON text from a stream. It only finds the end of the parts that it skips.
 type scanner struct {
 	r *bufio.Reader
 	// read counts bytes, keys the keys of the objects that are read.

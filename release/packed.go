@@ -99,7 +99,7 @@ func packAt(plain []byte, level int) ([]byte, error) {
 	if level == gzip.BestSpeed {
 		w = fastWriters.Get().(*gzip.Writer)
 		defer func() {
-			w.Reset(io.Discard) // or the pool would keep what was written
+			w.Reset(io.Discard) // otherwise the pool would keep the output
 			fastWriters.Put(w)
 		}()
 		w.Reset(&zipped)

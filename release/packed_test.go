@@ -64,8 +64,7 @@ func sizedAs(zipped []byte, size uint32) []byte {
 	return binary.LittleEndian.AppendUint32(slices.Clone(zipped[:len(zipped)-4]), size)
 }
 
-// TestPacked: in a ConfigMap the text stands as it is, in a Secret once more in
-// base64.
+// TestPacked: a ConfigMap has the text itself, a Secret has it in base64 again.
 func TestPacked(t *testing.T) {
 	plain, err := proto.Marshal(protoadapt.MessageV2Of(&release2.Release{Name: "web", Namespace: "a", Version: 3}))
 	if err != nil {

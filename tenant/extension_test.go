@@ -78,7 +78,7 @@ func TestParseExtension(t *testing.T) {
 	}
 }
 
-// What parseExtension takes must be fit to act on, and come back as it was.
+// An accepted extension must be usable, and equal after writing and reading it.
 func FuzzParseExtension(f *testing.F) {
 	for _, e := range []*Extension{nil, (*Extension)(nil).With(teamA), (*Extension)(nil).With(teamA).With(ops)} {
 		text, err := json.Marshal(e)

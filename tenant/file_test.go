@@ -119,8 +119,8 @@ func TestFormatFile(t *testing.T) {
 	}
 }
 
-// A file that is taken must be written as one that says the same; of one that is
-// not, every problem is a line that begins with where it is.
+// An accepted file must be written as one with the same meaning; for a refused file, every
+// problem is a line that begins with its location.
 func FuzzParseFile(f *testing.F) {
 	const head = "apiVersion: helm-tenant/v1\ntenants:\n"
 	for _, seed := range []string{

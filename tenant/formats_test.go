@@ -143,8 +143,8 @@ func TestFileFormats(t *testing.T) {
 	}
 }
 
-// TestTemporaryFields: what is forgotten or mistyped in a file's grant for a time is said;
-// no such grant is taken for one that is for good, or for one that is over.
+// TestTemporaryFields: missing and mistyped fields of a temporary grant are reported; no such
+// grant becomes a permanent or an expired one.
 func TestTemporaryFields(t *testing.T) {
 	const head = "apiVersion: helm-tenant/v1\ntenants:\n- name: a\n  namespaces: [a]\n  engine: impersonation\n  temporary:\n"
 	for entry, want := range map[string]string{

@@ -40,8 +40,8 @@ func TestHelm2Limits(t *testing.T) {
 	}
 }
 
-// An auth-provider that client-go no longer has is named with what to use instead, by every
-// verb that asks the cluster; oidc is one that it has.
+// Every verb that uses the cluster names an auth-provider that client-go has removed, with its
+// replacement; it still has oidc.
 func TestAuthProviders(t *testing.T) {
 	for provider, want := range map[string]string{
 		"oidc":      "",

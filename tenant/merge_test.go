@@ -35,8 +35,8 @@ users:
     colour: red
 `
 
-// What Merge writes is read by client-go, changes nothing else, is the same when merged
-// again, and Unmerge gives back the text that was there.
+// client-go reads what Merge writes; Merge changes nothing else and is idempotent; Unmerge
+// restores the original text.
 func TestMergeAndUnmerge(t *testing.T) {
 	for _, test := range []struct{ name, text string }{
 		{"by hand", twoClusters},
@@ -101,8 +101,8 @@ func config(t *testing.T, text string) string {
 	return string(out)
 }
 
-// Paths and commands are those of the file that they stand in; the first file of two
-// that hold an entry counts.
+// Paths and commands are relative to their file; of two files with the same entry the first
+// counts.
 func TestMergeIntoOneOfTwoFiles(t *testing.T) {
 	users := "users:\n- name: alice\n  user: {client-certificate: alice.pem, exec: {apiVersion: client.authentication.k8s.io/v1, command: ./login, interactiveMode: Never}}\n"
 	first := write(t, "first", users, 0o600)

@@ -54,8 +54,8 @@ users:
 # the end
 `
 
-// Merge adds lines and changes none, and Unmerge takes these lines out again: byte for byte
-// what was there, whatever its comments, blank lines, quotes, line ends and mode.
+// Merge adds lines and changes none, and Unmerge removes these lines: the result is the
+// original file byte for byte, whatever its comments, blank lines, quotes, line ends and mode.
 func TestMergeKeepsEveryByte(t *testing.T) {
 	const head = "clusters:\n- cluster: {server: https://one}\n  name: one\n"
 	const main = "contexts:\n- context: {cluster: one, user: alice}\n  name: main\ncurrent-context: main\n"
@@ -124,8 +124,8 @@ func added(t *testing.T, before, after string) {
 	}
 }
 
-// Of several files only one may hold users; a list that is empty or absent there comes
-// back as it was.
+// Only one of several files may have users; a list that is empty or missing there is so again
+// after Unmerge.
 func TestMergeIntoEmptyLists(t *testing.T) {
 	contexts := "clusters:\n- cluster: {server: https://one}\n  name: one\ncontexts:\n- context: {cluster: one, user: alice}\n  name: main\ncurrent-context: main\n"
 	for _, users := range []string{"", "users: []\n", "users: null\n", "users:   ~", "users:\n", "users:\n\n# none\n"} {
@@ -150,8 +150,8 @@ func TestMergeIntoEmptyLists(t *testing.T) {
 	}
 }
 
-// FuzzEntries: whatever the file, what is put in is read, and taken out again it leaves what
-// client-go read before.
+// FuzzEntries: for any file, inserted entries are read, and after their removal client-go reads
+// what it read before.
 func FuzzEntries(f *testing.F) {
 	for _, seed := range []string{commented, twoClusters, "users: []\ncontexts: # x\n", "contexts:\n- name: a\r  context: {}\n", "users:\n- &a {name: team-a}\n- *a\n", "{}", "- a\n"} {
 		f.Add(seed)

@@ -21,7 +21,7 @@ func heldByModes(t *testing.T, do func()) {
 	go func() {
 		runtime.LockOSThread() // and never unlocked: no other goroutine gets this thread
 		_ = syscall.Setfsuid(nobody)
-		// The call tells nothing; a second one returns what the first has set.
+		// The call reports no error; a second one returns the value that the first has set.
 		set, _, _ := syscall.RawSyscall(syscall.SYS_SETFSUID, ^uintptr(0), 0, 0)
 		if set == nobody {
 			do()

@@ -132,7 +132,7 @@ func TestSchemaHasTheTypesFields(t *testing.T) {
 	}
 }
 
-// typeOf is the schema's word for what a node takes.
+// typeOf returns the schema's type for a node.
 func typeOf(node schemaNode) string {
 	if node.Enum != nil || node.Const != nil {
 		return "string"
