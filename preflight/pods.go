@@ -104,12 +104,12 @@ func (p Plan) Claims(o Object) []*unstructured.Unstructured {
 		if !ok {
 			continue
 		}
-		made := (&unstructured.Unstructured{Object: body}).DeepCopy()
-		made.SetAPIVersion("v1")
-		made.SetKind("PersistentVolumeClaim")
-		made.SetName(made.GetName() + "-" + o.GetName() + "-0")
-		made.SetNamespace(o.GetNamespace())
-		all = append(all, made)
+		newClaim := (&unstructured.Unstructured{Object: body}).DeepCopy()
+		newClaim.SetAPIVersion("v1")
+		newClaim.SetKind("PersistentVolumeClaim")
+		newClaim.SetName(newClaim.GetName() + "-" + o.GetName() + "-0")
+		newClaim.SetNamespace(o.GetNamespace())
+		all = append(all, newClaim)
 	}
 	return all
 }
@@ -128,7 +128,7 @@ func isBuiltin(o Object) bool {
 // RoleBindings may bind it.
 const harmlessRole = "system:basic-user"
 
-// StandIn returns the object in a form that a dry run can judge: a Pod with an existing
+// StandIn returns the object, or a stand-in that a dry run can judge: a Pod with an existing
 // account, a RoleBinding with an existing role instead of one that the chart creates. role is
 // that role of the chart if its own dry run can't show whether its rules may be granted: a
 // ClusterRole, which a tenant can't write.
