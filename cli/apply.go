@@ -40,13 +40,11 @@ func newApply(s *session) *cobra.Command {
 		Short: "Make the cluster match a tenants file",
 		Long: `Make the cluster match a tenants file.
 
-The file is the whole truth for the tenants that it names: members and namespaces
-that it leaves out are taken away, and said. Tenants that it does not name are
-left alone, unless --prune is given.
+The file decides about the tenants that it names: members and namespaces that it leaves
+out are removed, with a note. Other tenants are not changed, unless --prune is given.
 
-Exit codes: 0 done, 1 it failed for every tenant, 3 for some of them; with
---detailed-exitcode 2 when something differed, and 1 for a command line that can't be
-understood.`,
+Exit codes: 0 success, 1 every tenant failed, 3 some tenants failed; with
+--detailed-exitcode 2 if something differed, and 1 for a command line that is not valid.`,
 		Example: `  helm tenant apply -f tenants.yaml --dry-run
   helm tenant apply -f tenants.yaml --create-namespaces
   helm tenant apply -f tenants.yaml --dry-run=client -o yaml

@@ -66,9 +66,9 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 }
 
 // counted returns a number with its noun: "1 tenant" or "2 tenants".
-func counted(n int, what string) string {
+func counted(n int, noun string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %ss", n, noun)
 }

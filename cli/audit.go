@@ -37,16 +37,16 @@ func newAudit(s *session) *cobra.Command {
 	o := &auditOptions{}
 	cmd := &cobra.Command{
 		Use:   "audit [TENANT...]",
-		Short: "Show who can reach which deployer, how, and what is wrong with it",
-		Long: `Show who can reach which deployer of the cluster, by which path, what that gives
-them, and what is wrong with it: of all tenants and of Tillers that are no tenant's,
-or of the tenants that are named. It reads, and writes nothing.
+		Short: "Show who can reach which tenant, how, and what is wrong",
+		Long: `Show which subjects can reach which deployer of the cluster, by which path, what rights
+the deployers have, and what is wrong: for all tenants and for Tillers of no tenant, or
+for the named tenants. It writes nothing.
 
 Kubernetes' own components and the group system:masters can do everything; they are
 listed as administrators of the cluster and are no findings.
 
-Exit codes: 0 nothing was found, 4 something was (see --fail-on), 5 you may not read
-all that it takes to know; 1 it failed.`,
+Exit codes: 0 no findings, 4 findings (see --fail-on), 5 you may not read everything
+that the audit needs, 1 failure.`,
 		Example: `  helm tenant audit
   helm tenant audit team-a --fail-on high
   helm tenant audit --can-reach alice --in-group devs

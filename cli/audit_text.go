@@ -171,13 +171,13 @@ func (t *reportText) access(r *audit.Report) {
 }
 
 func describeDeployer(d audit.Deployer) string {
-	who := "tenant " + d.Tenant
+	owner := "tenant " + d.Tenant
 	if d.Tenant == "" {
-		who = "unmanaged Tiller"
+		owner = "unmanaged Tiller"
 	}
-	what := "service account " + d.Home + ":" + d.Account
+	account := "service account " + d.Home + ":" + d.Account
 	if d.Version != "" {
-		what += ", Tiller " + d.Version
+		account += ", Tiller " + d.Version
 	}
 	where := "its own namespaces are none"
 	switch {
@@ -190,7 +190,7 @@ func describeDeployer(d audit.Deployer) string {
 	case d.Tenant == "":
 		where = "acts in " + dash(brief(powerIn(d)))
 	}
-	return fmt.Sprintf("%s: %s, %s", who, what, where)
+	return fmt.Sprintf("%s: %s, %s", owner, account, where)
 }
 
 func powerIn(d audit.Deployer) []string {
@@ -213,12 +213,12 @@ func pathNames(paths []audit.OpenPath) []string {
 
 // canReach writes the answers for these tenants, or for all if there are none.
 func (t *reportText) canReach(r *audit.Report, tenants []string) {
-	who := r.Asked
+	subject := r.Asked
 	if len(r.Groups) > 0 {
-		who += " (in " + visible.List(r.Groups) + ")"
+		subject += " (in " + visible.List(r.Groups) + ")"
 	}
 	if len(r.CanReach) == 0 && len(r.CanRead) > 0 {
-		t.line("%s reaches no deployer.", who)
+		t.line("%s reaches no deployer.", subject)
 		t.canRead(r.CanRead)
 		return
 	}
@@ -228,14 +228,14 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 			if len(tenants) > 0 {
 				suffix = " of " + brief(tenants)
 			}
-			t.line("%s reaches no deployer%s, and can't act as anybody who does", who, suffix)
+			t.line("%s reaches no deployer%s, and can't act as anybody who does", subject, suffix)
 			if len(r.Groups) == 0 && strings.HasPrefix(r.Asked, "user ") {
 				t.line("A user's groups are known only when they log in: name them with --in-group.")
 			}
 		}
 		return
 	}
-	t.line("%s reaches:", who)
+	t.line("%s reaches:", subject)
 	for _, reached := range r.CanReach {
 		title := "tenant " + reached.Tenant
 		if reached.Tenant == "" {

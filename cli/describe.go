@@ -24,12 +24,12 @@ func newDescribe(s *session) *cobra.Command {
 		Short: "Show one tenant in full",
 		Long: `Show one tenant in full: its members, its namespaces and who has rights there, its
 Tiller, its releases, and where the objects in the cluster differ from its record.
-A member sees less than an admin, and is told what.`,
+A member may read less than an admin, and the output says what is missing.`,
 		Example: `  helm tenant describe team-a
   helm tenant describe team-a -o json`,
 		Args: oneTenant,
 	}
-	cmd.Flags().StringVar(&home, "home-namespace", "", "the tenant's home namespace, where you may not list ConfigMaps in the cluster")
+	cmd.Flags().StringVar(&home, "home-namespace", "", "the tenant's home namespace; needed if you may not list ConfigMaps in the cluster")
 	outputFlag(cmd, &output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return s.describe(cmd.Context(), args[0], home, output) }
 	return cmd
@@ -63,7 +63,7 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 // read.
 func descriptionObject(d *admin.Description) any {
 	drift := cluster.Plan{Changes: d.Drift}
-	unseen := func(what string) bool { return slices.Contains(d.Unseen, what) }
+	unseen := func(part string) bool { return slices.Contains(d.Unseen, part) }
 	compared := len(d.Unseen) == 0 && d.Foreign == "" && d.Uncompared == ""
 	var people struct { // unknown ones are null
 		Members, Readers, Owners *tenant.Members
@@ -109,7 +109,7 @@ func descriptionObject(d *admin.Description) any {
 
 func (s *session) printDescription(d *admin.Description) error {
 	w := s.out()
-	unseen := func(what string) bool { return slices.Contains(d.Unseen, what) }
+	unseen := func(part string) bool { return slices.Contains(d.Unseen, part) }
 	head := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	visible.Fprintf(head, "Name:\t%s\n", d.Name)
 	visible.Fprintf(head, "Engine:\t%s\n", d.Engine)

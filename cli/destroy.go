@@ -46,12 +46,12 @@ func newDestroy(s *session) *cobra.Command {
 		Short: "Remove a tenant; its release records are backed up first",
 		Long: `Remove a tenant: its deployer, its rights and its home namespace.
 
-It refuses while the tenant has releases, unless it is told what to do with them.
-Before the release records go, all of them are written to a backup file. What
-runs in the tenant's namespaces stays, and so do the namespaces, but for
---delete-namespaces, which deletes those that helm-tenant created.
+It refuses while the tenant has releases, unless a flag says what happens to them.
+Before it removes the release records, it writes all of them to a backup file. The
+tenant's namespaces and everything in them stay; --delete-namespaces deletes those
+namespaces that helm-tenant created.
 
---delete-releases ends with exit code 3 where helm left objects of a release: helm 4.3
+--delete-releases ends with exit code 3 if helm left objects of a release: helm 4.3
 leaves those that a Tiller made, unless migrate --finish or --stamp set the ownership.`,
 		Example: `  helm tenant destroy team-a
   helm tenant destroy team-a --delete-releases --yes
@@ -69,7 +69,7 @@ leaves those that a Tiller made, unless migrate --finish or --stamp set the owne
 	f.BoolVar(&o.wait, "wait", true, "wait until the home namespace is deleted")
 	timeoutFlag(cmd, &o.timeout)
 	scopeFlag(cmd, &o.scoped)
-	f.StringVar(&o.home, "home-namespace", "", "with --no-cluster-reads: the tenant's home namespace, where it is not the usual one")
+	f.StringVar(&o.home, "home-namespace", "", "with --no-cluster-reads: the tenant's home namespace, if it is not the conventional one")
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.deleteReleases && o.keepReleases {
@@ -105,7 +105,7 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 // destroyTenant removes one tenant.
 func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, name string, o *destroyOptions) error {
 	var left []string
-	var made []cluster.Change
+	var changes []cluster.Change
 	run := admin.Destroy{
 		Client: client, Name: name, File: o.backup,
 		Backups:        s.backups(client, name, func(format string, args ...any) { visible.Fprintf(o.narration(s), format+"\n", args...) }),
@@ -113,7 +113,7 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		DryRun: o.dryRun, Wait: o.wait, Timeout: o.timeout,
 		Event: func(e admin.Event) {
 			if e.Change != nil {
-				made = append(made, *e.Change)
+				changes = append(changes, *e.Change)
 			}
 			s.event(e)
 		},
@@ -130,11 +130,11 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		return err
 	}
 	if o.dryRun {
-		made = removal.Prepared.Plan.Ordered()
+		changes = removal.Prepared.Plan.Ordered()
 	} else if o.keepReleases {
 		s.sayWhatStays(removal)
 	}
-	if err := s.printDestruction(removal, o, made, left); err != nil {
+	if err := s.printDestruction(removal, o, changes, left); err != nil {
 		return err
 	}
 	if len(left) > 0 {
@@ -161,14 +161,14 @@ func (s *session) event(e admin.Event) {
 }
 
 // confirm asks for the tenant's name on a terminal; without a terminal it refuses.
-func (s *session) confirm(ctx context.Context, name, what string, yes bool) error {
+func (s *session) confirm(ctx context.Context, name, question string, yes bool) error {
 	if yes {
 		return nil
 	}
 	if !isTerminal(s.Env.Stdin) {
 		return withHint(errors.New("there is no terminal to confirm it on"), "add --yes")
 	}
-	visible.Fprintf(s.Env.Stderr, "Type %q to %s: ", name, what)
+	visible.Fprintf(s.Env.Stderr, "Type %q to %s: ", name, question)
 	type line struct {
 		text string
 		err  error

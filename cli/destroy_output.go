@@ -36,9 +36,9 @@ type destroyedRelease struct {
 
 // destructionOf returns a destroy for machine output. made are the changes that were
 // made, or the planned ones for a dry run.
-func destructionOf(removal *admin.Removal, o *destroyOptions, made []cluster.Change, left []string) destruction {
+func destructionOf(removal *admin.Removal, o *destroyOptions, changes []cluster.Change, left []string) destruction {
 	d := destruction{APIVersion: tenant.APIVersion, Kind: "TenantDestruction", Tenant: removal.Name, HomeNamespace: removal.Home, DryRun: o.dryRun,
-		Changes: diffChanges(&cluster.Plan{Changes: made}), Backups: removal.Backups, Left: left, Notes: shown(removal.Prepared.Notes)}
+		Changes: diffChanges(&cluster.Plan{Changes: changes}), Backups: removal.Backups, Left: left, Notes: shown(removal.Prepared.Notes)}
 	for _, r := range removal.Living() {
 		d.Releases = append(d.Releases, destroyedRelease{r.Name, r.Namespace, r.Engine, o.deleteReleases})
 	}
@@ -46,10 +46,10 @@ func destructionOf(removal *admin.Removal, o *destroyOptions, made []cluster.Cha
 }
 
 // printDestruction prints what a destroy did or would do.
-func (s *session) printDestruction(removal *admin.Removal, o *destroyOptions, made []cluster.Change, left []string) error {
+func (s *session) printDestruction(removal *admin.Removal, o *destroyOptions, changes []cluster.Change, left []string) error {
 	switch {
 	case o.output != "text" && o.output != "":
-		return printObject(s.out(), o.output, destructionOf(removal, o, made, left))
+		return printObject(s.out(), o.output, destructionOf(removal, o, changes, left))
 	case o.dryRun:
 		s.previewDestroy(removal, o)
 	default:

@@ -48,14 +48,14 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, clie
 		}
 	}
 	for _, r := range remaining(ctx) {
-		what := fmt.Sprintf("%s of release %s", r.Object, r.Owner.Name)
+		description := fmt.Sprintf("%s of release %s", r.Object, r.Owner.Name)
 		switch {
 		case r.Problem != nil:
-			left = append(left, fmt.Sprintf("%s can't be looked for: %v", what, r.Problem))
+			left = append(left, fmt.Sprintf("%s can't be looked for: %v", description, r.Problem))
 		case r.Why != "":
-			s.say("Note: %s stays: %s", what, r.Why)
+			s.say("Note: %s stays: %s", description, r.Why)
 		default:
-			left = append(left, what)
+			left = append(left, description)
 		}
 	}
 	return left, nil

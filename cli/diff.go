@@ -125,14 +125,14 @@ func (s *session) printField(f diffField) {
 	live, liveIsList := f.Live.([]any)
 	wanted, wantedIsList := f.Wanted.([]any)
 	if liveIsList && (wantedIsList || f.Wanted == nil) || wantedIsList && f.Live == nil {
-		have, want := texts(live), texts(wanted)
-		for _, text := range have {
+		current, want := texts(live), texts(wanted)
+		for _, text := range current {
 			if !slices.Contains(want, text) {
 				visible.Fprintf(s.out(), "      - %s: %s\n", f.Path, text)
 			}
 		}
 		for _, text := range want {
-			if !slices.Contains(have, text) {
+			if !slices.Contains(current, text) {
 				visible.Fprintf(s.out(), "      + %s: %s\n", f.Path, text)
 			}
 		}

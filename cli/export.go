@@ -39,13 +39,14 @@ out, because its record can't be read. -o replaces a file when all is written; a
 ">" empties it before.
 
 With --format=argocd it writes an AppProject of Argo CD for each tenant instead: its
-Applications deploy into the tenant's namespaces only, make nothing outside namespaces,
-and are synchronized as the tenant's deployer where Argo CD impersonates.
+Applications deploy into the tenant's namespaces only, can't create cluster-scoped
+objects, and are synchronized as the tenant's deployer if Argo CD impersonates.
 
-With --format=flux it writes for each namespace a service account with the tenant's role
-and a Kustomization that applies as this account the folder of the namespace's name. Flux
-impersonates only accounts of the Kustomization's namespace, where pods can use it too: the
-audit reports it (HT080). "init --flux-account" makes and records the account.`,
+With --format=flux it writes for each namespace a service account with the tenant's role,
+and a Kustomization that applies the folder with the namespace's name as this account.
+Flux can only impersonate accounts of the Kustomization's namespace, where pods can use
+them, too: the audit reports that (HT080). "init --flux-account" creates and records the
+account.`,
 		Example: `  helm tenant export > tenants.yaml
   helm tenant export -o tenants.yaml team-a team-b
   helm tenant export --format=argocd --argocd-namespace=argocd
@@ -53,9 +54,9 @@ audit reports it (HT080). "init --flux-account" makes and records the account.`,
 		Args: tenantNames,
 	}
 	f := cmd.Flags()
-	f.StringVar(&format, "format", format, "what is written: tenants (a tenants file), argocd (AppProjects) or flux (accounts and Kustomizations)")
+	f.StringVar(&format, "format", format, "output format: tenants (a tenants file), argocd (AppProjects) or flux (accounts and Kustomizations)")
 	f.StringVar(&argo.Namespace, "argocd-namespace", argo.Namespace, "with --format=argocd: Argo CD's namespace")
-	f.StringVar(&argo.Server, "argocd-server", argo.Server, "with --format=argocd: how Argo CD's Applications name this cluster")
+	f.StringVar(&argo.Server, "argocd-server", argo.Server, "with --format=argocd: the server address by which Argo CD's Applications name this cluster")
 	f.StringVar(&flux.Account, "flux-account", flux.Account, "with --format=flux: the service account of tenants that record none")
 	f.StringVar(&source, "flux-source", source, "with --format=flux: the source to apply, as KIND/NAME; named after the tenant where there is no NAME")
 	f.StringVarP(&file, "output-file", "o", "", "write this file instead of printing; a run that fails leaves it as it was")

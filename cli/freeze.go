@@ -20,13 +20,12 @@ func newFreeze(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "freeze TENANT --reason REASON",
 		Short: "Freeze a tenant: nothing changes in it through helm",
-		Long: `Freeze a tenant: nothing changes in it through helm, until it is thawed. Everything can
-still be seen.
+		Long: `Freeze a tenant: helm can read everything in it and change nothing, until it is thawed.
 
-Where the API server has ValidatingAdmissionPolicy (Kubernetes 1.30), it denies what the
-tenant's deployer and the service accounts of its namespaces write, and says why. Else
-the deployer gets a role that only reads. What runs goes on; who can still change it by
-rights of their own is listed.`,
+On Kubernetes 1.30 and later a ValidatingAdmissionPolicy denies writes by the tenant's
+deployer and by the service accounts of its namespaces, and gives the reason. On older
+versions the deployer gets a role that can only read. Running pods continue. The output
+lists subjects that can still change the tenant with rights of their own.`,
 		Example: `  helm tenant freeze team-a --reason=INC-12
   helm tenant freeze team-a --reason=INC-12 --dry-run -o name`,
 		Args: oneTenant,
@@ -49,8 +48,8 @@ func newThaw(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "thaw TENANT",
 		Short: "End the freeze of a tenant",
-		Long: `End the freeze of a tenant: its deployer and service accounts may write again what
-they might before.`,
+		Long: `End the freeze of a tenant: its deployer and the service accounts of its namespaces may
+write again what they could write before.`,
 		Example: `  helm tenant thaw team-a
   helm tenant thaw team-a --dry-run`,
 		Args: oneTenant,
@@ -150,7 +149,7 @@ func (s *session) sayWriters(t tenant.Tenant, writers []audit.Writer, unseen []s
 	for _, w := range writers {
 		s.say("  %s, by %s, %s", visible.Name(w.Name), visible.Name(w.Binding), visible.Name(w.Role))
 	}
-	for _, what := range unseen {
-		s.say("Note: you may not list %s: this list may be incomplete", what)
+	for _, missing := range unseen {
+		s.say("Note: you may not list %s: this list may be incomplete", missing)
 	}
 }

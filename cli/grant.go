@@ -44,25 +44,26 @@ func newGrant(s *session) *cobra.Command {
 		Use: "grant TENANT [--user U] [--group G] [--service-account NS:NAME]", Short: "Let users, groups and service accounts use a tenant",
 		Long: `Let users, groups and service accounts use a tenant.
 
-A member may use the tenant's deployer (reach its Tiller by port-forward, or
-impersonate its service account) and read the tenant's record, and nothing else: no
-right in the tenant's namespaces comes with it.
-Several names are separated by commas. A distinguished name is one: --user
-CN=alice,O=devs; another name that holds a comma is put in quotes: '"doe, john"'.
+A member may use the tenant's deployer (reach its Tiller by port-forward, or impersonate
+its service account) and read the tenant's record, and nothing else: members get no
+rights in the tenant's namespaces.
+Several names are separated by commas. A distinguished name is one name: --user
+CN=alice,O=devs; another name with a comma needs quotes: '"doe, john"'.
 
-With --reader they may see the tenant's releases through Helm 3 and 4 (list, get,
-history, status, diff and dry runs), and change nothing. They read every Secret of the
-tenant's namespaces: a release record is one, and RBAC can't tell it from another. So
-it needs --accept-risk=reads-secrets. A Tiller can't tell readers from writers.
+With --reader, subjects may see the tenant's releases through Helm 3 and 4 (list, get,
+history, status, diff and dry runs), and change nothing. They can read every Secret in
+the tenant's namespaces, since release records are Secrets and RBAC can't tell them from
+others; this needs --accept-risk=reads-secrets. A tenant with only a Tiller has no
+readers: a Tiller can't tell readers from writers.
 
-With --owner they may grant and revoke the tenant's members and readers, and nothing
-else: an owner is not a member unless granted that too, and needs no right over the
-cluster. An admission policy limits what owners write, which Kubernetes has since 1.30;
-below, it needs --accept-risk=unheld-owners. Owners of a tenant with a shared home or of
-all namespaces need --accept-risk=owner-of-cluster.
+With --owner, subjects may grant and revoke the tenant's members and readers, and nothing
+else; they are members only if granted that as well, and need no rights in the cluster.
+An admission policy of Kubernetes 1.30 and later limits what owners write; older versions
+need --accept-risk=unheld-owners. Owners of a tenant of all namespaces, or with a shared
+home, need --accept-risk=owner-of-cluster.
 
-With --for the grant is limited in time. Kubernetes does not end it by itself: it ends
-with helm tenant revoke --expired, which a CronJob can run, and with apply. Until then
+With --for, the grant is limited in time. Kubernetes does not end it by itself: helm
+tenant revoke --expired ends it, which a CronJob can run, and so does apply. Until then
 the audit reports it. The API server's clock counts.`,
 		Example: `  helm tenant grant team-a --user alice --group team-a-devs
   helm tenant grant team-a --service-account ci:deployer
@@ -98,9 +99,9 @@ the audit reports it. The API server's clock counts.`,
 		},
 	}
 	o.flags(cmd)
-	cmd.Flags().BoolVar(&o.reader, "reader", false, "let them see the tenant's releases, and change nothing")
-	cmd.Flags().BoolVar(&o.owner, "owner", false, "let them grant and revoke the tenant's members and readers")
-	cmd.Flags().Var(&o.term, "for", "how long the grant lasts, such as 8h (default without end)")
+	cmd.Flags().BoolVar(&o.reader, "reader", false, "grant only the right to see the tenant's releases")
+	cmd.Flags().BoolVar(&o.owner, "owner", false, "grant the right to grant and revoke the tenant's members and readers")
+	cmd.Flags().Var(&o.term, "for", "duration of the grant, such as 8h (default no end)")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "with --for: the reason, kept with the grant")
 	riskFlag(cmd, &o.risks)
 	return cmd

@@ -220,9 +220,9 @@ func initCommand(t tenant.Tenant) command.Command {
 }
 
 // memberArguments returns the flags that name these subjects.
-func memberArguments(who tenant.Members) []string {
+func memberArguments(subjects tenant.Members) []string {
 	var flags []string
-	for _, s := range who {
+	for _, s := range subjects {
 		flags = append(flags, command.List("--"+s.Flag(), s.Text()))
 	}
 	return flags

@@ -41,13 +41,13 @@ func newInit(s *session) *cobra.Command {
 		Short: "Create a tenant, or change it",
 		Long: `Create a tenant, or change it.
 
-The tenant gets a home namespace of its own, and in it a service account that can
-act in the tenant's namespaces only. For Helm 2 a Tiller runs there as that account;
-Helm 3 and 4 act as it by impersonation, and nothing runs. What is there already
-and as it should be is left alone: the same command twice changes nothing.
+The tenant gets a home namespace, and in it a service account with rights in the tenant's
+namespaces only. For Helm 2 a Tiller runs there as that account; for Helm 3 and 4 members
+impersonate the account, and nothing runs. Only differences are written: the same command
+again changes nothing.
 
 A new tenant gets guard rails: PodSecurity baseline in its namespaces, and admission
-policies that keep its members from hurting others.`,
+policies that keep its members from harming other tenants.`,
 		Example: `  helm tenant init team-a --namespaces a,b --create-namespaces --group team-a-devs
   helm tenant init team-a --namespaces a,b,c
   helm tenant init team-a --pod-security restricted --quota pods=50 --network isolated
@@ -65,17 +65,17 @@ policies that keep its members from hurting others.`,
 	f.BoolVar(&o.printRole, "print-role", false, "print the ClusterRole with which an admin who is not cluster-admin makes tenants of this --engine and --role, and do nothing else")
 	scopeFlag(cmd, &o.scoped)
 	f.Var((*wordList)(&r.Tenant.Namespaces), "namespaces", "namespaces of the tenant; the first is its default")
-	f.StringVar(&r.DefaultNamespace, "default-namespace", "", "the one of them in which helm acts when none is named")
+	f.StringVar(&r.DefaultNamespace, "default-namespace", "", "namespace in which helm acts when none is named, one of --namespaces")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Tenant.AllNamespaces, "all-namespaces", false, "let the tenant act in the whole cluster")
-	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "its home namespace, where its deployer is (default TENANT-tiller, or TENANT-helm for Helm 3 and 4)")
-	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of its deployer in each namespace (default admin); helm-tenant-admin is made of Kubernetes' own rules alone")
-	f.StringVar(&r.Tenant.FluxAccount, "flux-account", "", "a service account of that name in each namespace, with the same role, for Flux; pods there can use it; an empty name takes it away")
+	f.StringVar(&r.Tenant.HomeNamespace, "home-namespace", "", "home namespace, with the tenant's deployer (default TENANT-tiller, or TENANT-helm for Helm 3 and 4)")
+	f.StringVar(&r.Tenant.Role, "role", "", "ClusterRole of the deployer in each namespace (default admin); helm-tenant-admin consists of Kubernetes' own rules only")
+	f.StringVar(&r.Tenant.FluxAccount, "flux-account", "", "name of a service account for Flux in each namespace, with the same role; pods there can use it; an empty name removes it")
 	f.StringVar(&o.engine, "engine", "", "how helm acts for the tenant: tiller|impersonation|both (default that of your helm, tiller for Helm 2, else impersonation; with --adopt that of a Tiller in the home)")
 	memberFlags(cmd, &r.Tenant.Members)
 	f.BoolVar(&r.Share, "share", false, "allow a namespace that belongs to another tenant, too")
 	f.BoolVar(&r.Adopt, "adopt", false, "take over objects that were not made by helm-tenant")
-	f.BoolVar(&r.Prune, "prune", false, "take away namespaces that are not named")
+	f.BoolVar(&r.Prune, "prune", false, "remove namespaces that are not named")
 	riskFlag(cmd, &o.risks)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be written, and write nothing")
 	f.BoolVar(&o.wait, "wait", true, "wait until Tiller is ready")
@@ -84,7 +84,7 @@ policies that keep its members from hurting others.`,
 	f.StringVar(&r.Tenant.Tiller.Version, "tiller-version", "", "Tiller's version (default that of your helm)")
 	f.StringVar(&o.storage, "storage", "", "where Tiller keeps releases: secret|configmap (default secret)")
 	f.IntVar(&o.historyMax, "history-max", 0, "revisions to keep of each release, 0 keeps all (default 20)")
-	f.IntVar(&o.replicas, "replicas", 0, "how many Tillers (default 1)")
+	f.IntVar(&o.replicas, "replicas", 0, "number of Tiller pods (default 1)")
 	f.Var((*pairList)(&r.Tenant.Tiller.Resources), "resources", "Tiller's resources, such as requests.memory=128Mi,limits.memory=512Mi")
 	f.Var((*pairList)(&r.Tenant.Tiller.NodeSelector), "node-selector", "labels of the nodes that Tiller may run on")
 	f.Var((*wordList)(&r.Tenant.Tiller.ImagePullSecrets), "image-pull-secret", "Secrets in the home namespace to pull Tiller's image with")

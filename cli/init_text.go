@@ -69,14 +69,14 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 	case "json", "yaml":
 		return printObject(s.out(), o.output, tenantObject(t))
 	}
-	what := "is ready"
+	result := "is ready"
 	switch {
 	case !prepared.Wrote:
-		what = "is as asked: nothing was written"
+		result = "is as asked: nothing was written"
 	case !o.wait && t.Engine.Has(tenant.EngineTiller):
-		what = "is written; its Tiller is starting"
+		result = "is written; its Tiller is starting"
 	}
-	visible.Fprintf(s.out(), "tenant %s %s\n", t.Name, what)
+	visible.Fprintf(s.out(), "tenant %s %s\n", t.Name, result)
 	if t.Members.IsZero() {
 		s.next("It has no members yet", command.Tenant("grant", t.Name, "--user=USER"))
 	} else if prepared.Stale {

@@ -67,18 +67,18 @@ func newKubeconfig(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kubeconfig [TENANT]",
 		Short: "Print a kubeconfig that acts as the tenant, for kubectl and other tools",
-		Long: `Print a kubeconfig that is the tenant: your own credentials, acting as the tenant's
-service account. With it kubectl, k9s, terraform, helmfile and plain Helm 3 and 4 are
-the tenant, without a wrapper. Its contexts know the tenant, so "helm tenant" works
-on them as well.
+		Long: `Print a kubeconfig that acts as the tenant: your own credentials, impersonating the
+tenant's service account. With it kubectl, k9s, terraform, helmfile and plain Helm 3 and
+4 act as the tenant, without a wrapper. Its contexts know the tenant, so "helm tenant"
+works with them as well.
 
-With --merge they are written into your own kubeconfig instead, beside what is there:
-a context named after the tenant and a user for it. Your current context stays.
---unmerge takes them out again, and asks no cluster.
+With --merge the contexts are added to your own kubeconfig instead: one with the tenant's
+name, and a user for it. Your current context stays. --unmerge removes them again, without
+a request to the cluster.
 
-With --for-service-account the credentials are a token of that account, which has to
-be a member of the tenant; it ends by itself. A token of an account in one of the
-tenant's namespaces is requested as the tenant, any other as you.
+With --for-service-account the credentials are a token of that account, which must be a
+member of the tenant; the token expires by itself. For an account in one of the tenant's
+namespaces the token is requested as the tenant, otherwise as you.
 
 The file is as secret as your credentials.`,
 		Example: `  helm tenant kubeconfig --output-file team-a.kubeconfig

@@ -32,7 +32,7 @@ type memberOptions struct {
 func (o *memberOptions) flags(cmd *cobra.Command) {
 	memberFlags(cmd, &o.members)
 	f := cmd.Flags()
-	f.StringVar(&o.home, "home-namespace", "", "the tenant's home namespace, where you may not list ConfigMaps in the cluster")
+	f.StringVar(&o.home, "home-namespace", "", "the tenant's home namespace; needed if you may not list ConfigMaps in the cluster")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change, and write nothing")
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 }
@@ -110,11 +110,11 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone 
 		still = append(still, found)
 	}
 	if len(snapshot.Unseen) > 0 {
-		var what []string
+		var access []string
 		for _, unseen := range snapshot.Unseen {
-			what = append(what, unseen.What)
+			access = append(access, unseen.What)
 		}
-		return still, fmt.Errorf("you may not list %s", strings.Join(what, ", "))
+		return still, fmt.Errorf("you may not list %s", strings.Join(access, ", "))
 	}
 	return still, nil
 }

@@ -39,16 +39,16 @@ func newMigrate(s *session) *cobra.Command {
 		Short: "Move a tenant and its releases from Tiller to Helm 3 and 4",
 		Long: `Move a tenant and its releases from Tiller to Helm 3 and 4.
 
-It stops the tenant's Tiller, turns every revision of every release into a record
-of Helm 3's, beside what the release made, lets the members act by impersonation,
-and has a real Helm 3 or 4 find each release. What runs is not touched. Tiller and
-its records stay until --finish removes them; until then --abort goes back. Killed
-at any point, the same command again goes on.
+It stops the tenant's Tiller, converts every revision of every release to a record of
+Helm 3 in the release's namespace, lets the members impersonate the tenant's service
+account, and verifies each release with a real Helm 3 or 4. The objects of the releases
+do not change. Tiller and its records stay until --finish removes them; until then
+--abort goes back. If it is killed at any point, the same command continues.
 
---finish first has every object of the releases name its release: since 4.3, helm
-uninstall leaves objects that do not. The label and the annotations are set on the
-objects alone, as the tenant's deployer, and nothing is restarted. --stamp does the
-same for a tenant that an earlier helm-tenant moved.`,
+--finish first makes every object of the releases name its release: since version 4.3,
+helm uninstall leaves objects that do not. It sets the label and the annotations on the
+objects only, as the tenant's deployer, so nothing restarts. --stamp does the same for a
+tenant that an earlier helm-tenant moved.`,
 		Example: `  helm tenant migrate team-a --dry-run
   helm tenant migrate team-a
   helm tenant migrate team-a --keep 10
@@ -60,7 +60,7 @@ same for a tenant that an earlier helm-tenant moved.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.finish, "finish", false, "remove the Tiller and its records, for good")
 	f.BoolVar(&o.abort, "abort", false, "go back to Tiller, and remove Helm 3's records of its releases")
-	f.BoolVar(&o.stamp, "stamp", false, "mark the objects of a migrated tenant's releases as theirs; Helm 4.3 uninstalls no others")
+	f.BoolVar(&o.stamp, "stamp", false, "make the objects of a migrated tenant's releases name their release; Helm 4.3 uninstalls no others")
 	f.IntVar(&o.keep, "keep", 0, "move only the newest revisions of each release, this many, and the deployed one (default all)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would move and what prevents it, and do nothing")
 	f.StringVar(&o.backup, "backup", "", "file for the release records (default helm-tenant-TENANT-TIME.yaml here)")

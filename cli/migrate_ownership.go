@@ -24,17 +24,17 @@ func (m *migration) stamp(ctx context.Context) error {
 
 // sayOwnership reports whether an object that did not name its release does so now.
 func (m *migration) sayOwnership(change admin.OwnershipChange) {
-	what := fmt.Sprintf("%s of release %s", change.Object, change.Owner.Name)
+	description := fmt.Sprintf("%s of release %s", change.Object, change.Owner.Name)
 	switch {
 	case change.Problem == nil && m.options.dryRun:
-		visible.Fprintf(m.out(), "would be stamped: %s\n", what)
+		visible.Fprintf(m.out(), "would be stamped: %s\n", description)
 	case change.Problem == nil:
-		m.say("%-8s %s", "stamped", what)
+		m.say("%-8s %s", "stamped", description)
 	case change.Gone:
-		m.say("Note: %s is gone", what)
+		m.say("Note: %s is gone", description)
 	case change.Object.Kind == "": // the record can't be read
 		m.say("Note: no object of release %s in namespace %s is stamped: %v", change.Owner.Name, change.Owner.Namespace, change.Problem)
 	default:
-		m.say("Note: %s is not stamped: %v", what, change.Problem)
+		m.say("Note: %s is not stamped: %v", description, change.Problem)
 	}
 }

@@ -21,7 +21,7 @@ import (
 
 // outputFlag adds -o with the formats of a verb; the first is the default.
 func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
-	cmd.Flags().StringVarP(into, "output", "o", formats[0], "format of what is printed: "+strings.Join(formats, "|"))
+	cmd.Flags().StringVarP(into, "output", "o", formats[0], "output format: "+strings.Join(formats, "|"))
 	completeValues(cmd, "output", formats...)
 	inner := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -50,7 +50,7 @@ func (o tableOptions) head(table io.Writer, columns ...string) {
 // timeoutFlag adds --timeout, which bounds the waits of a verb.
 func timeoutFlag(cmd *cobra.Command, into *time.Duration) {
 	*into = 5 * time.Minute
-	cmd.Flags().Var((*nonNegativeDuration)(into), "timeout", "how long to wait")
+	cmd.Flags().Var((*nonNegativeDuration)(into), "timeout", "maximum time to wait")
 }
 
 // nonNegativeDuration is a duration flag that refuses negative values.

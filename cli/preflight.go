@@ -29,27 +29,27 @@ var preflightFlags = []string{"for-admin", "context", "request-timeout"}
 func newPreflight(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preflight install|upgrade [NAME] CHART [helm's own flags]",
-		Short: "Say whether a chart will install here, and all that stands against it",
-		Long: `Say whether a chart will install or upgrade in your tenant, and all that stands
-against it at once, before anything is written. It is typed as helm's install or
-upgrade is, with the same flags, and renders the chart with the same helm.
+		Short: "Check whether a chart will install here, and what prevents it",
+		Long: `Check whether a chart will install or upgrade in your tenant, and report everything that
+prevents it at once, before anything is written. Type it as you would type helm's install
+or upgrade, with the same flags; the same helm renders the chart.
 
-Found are APIs that the API server does not serve, cluster-scoped objects, namespaces
-that are not the tenant's, rights that the deployer lacks or would give away, what the
-tenant's guard rails, PodSecurity, quota and limits refuse, objects that are there and
-belong to somebody else, and names and sizes that helm's record can't hold.
+It finds APIs that the API server does not serve; cluster-scoped objects; namespaces that
+are not the tenant's; rights that the deployer lacks or would grant; objects that the
+tenant's guard rails, PodSecurity, quota or limits refuse; existing objects of somebody
+else; and names and sizes that do not fit into helm's record.
 
-With Helm 3 and 4 the API server is asked by dry runs as the tenant's deployer, which
-store nothing; each pod template is tried as a pod, too. With Helm 2 a member can't ask:
-what follows from the objects and the tenant's record is said, and the rest stands as
-not tried.
+With Helm 3 and 4 it asks the API server by dry runs as the tenant's deployer, which store
+nothing; each pod template is also tried as a pod. With Helm 2 a member can't ask the API
+server as the deployer: the objects are compared with the tenant's record, and the rest is
+reported as not tried.
 
-For cluster-scoped objects the chart's usual values, such as rbac.create=false, are tried
-by rendering at most six times. --for-admin writes what remains into a file, for an admin
-to read and judge.
+For cluster-scoped objects it also renders the chart with its usual switches for them,
+such as rbac.create=false, at most six times in all. --for-admin writes the remaining
+objects into a file, for an admin to read and judge.
 
-Exit codes: 0 it fits, 4 it does not, 5 something could not be tried; a chart that helm
-does not render ends with helm's own message and exit code.`,
+Exit codes: 0 the chart will install, 4 something prevents it, 5 something could not be
+tried; if helm can't render the chart, helm's own message and exit code.`,
 		Example: `  helm tenant preflight install web ./chart -f values.yaml
   helm tenant preflight upgrade --install web repo/chart --version 1.2.3 -o json
   helm tenant preflight install web ./chart --for-admin for-admin.yaml
@@ -60,7 +60,7 @@ does not render ends with helm's own message and exit code.`,
 	}
 	f := cmd.Flags()
 	f.String("for-admin", "", "write the objects that an admin would have to create into this file")
-	f.StringP("output", "o", "table", "format of what is printed: table|wide|json|yaml")
+	f.StringP("output", "o", "table", "output format: table|wide|json|yaml")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		client, noHelm := s.HelmClient(cmd.Context(), false)
 		// What is wrong with the line under each helm is said without one.

@@ -24,27 +24,27 @@ func newProve(s *session) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "prove [TENANT...]",
-		Short: "Try on this cluster, writing nothing, everything that a tenant must be refused",
-		Long: `Try on this cluster all that a tenant must be refused, and write nothing: of all
-tenants, or of those that are named.
+		Short: "Try on this cluster, without writing, what a tenant must not be able to do",
+		Long: `Try on this cluster everything that a tenant must not be able to do, and write nothing:
+for all tenants, or for the named ones.
 
-Each attempt is made by impersonation, as the tenant's deployer, as a member and as a
-service account in the tenant's namespaces. Writes are server-side dry runs, which
-pass authorization and admission and are not stored; reads ask for the metadata of
-one object; for streams and tokens the authorizer is asked. First comes what a tenant
-must be able to do: where that is refused, a refusal proves nothing.
+Each attempt impersonates the tenant's deployer, a member or a service account in the
+tenant's namespaces. Writes are server-side dry runs, which pass authorization and
+admission and are not stored; reads request the metadata of one object; for streams and
+tokens the authorizer is asked. Controls come first: requests that a tenant must be able
+to make. If a control is refused, a refusal proves nothing.
 
-A group's member is tried with the groups of --in-group. What needs a running pod,
-such as the network, is listed as not tried, with how to try it.
+A member of a group is tried with the groups of --in-group. Attempts that need a running
+pod, such as those on the network, are listed as not tried, with how to try them.
 
-It takes the right to impersonate users, groups and service accounts. At most 40
-requests are made for a tenant and 10 for each of its namespaces.
+It needs the right to impersonate users, groups and service accounts. It makes at most 40
+requests for a tenant and 10 for each of its namespaces.
 
-The attempts look like an attack in the API server's audit log: a SIEM that reads it
-may raise alarms. Tell whoever watches it before.
+The attempts look like an attack in the API server's audit log: a SIEM that reads it may
+raise alarms. Inform the people who watch it.
 
-Exit codes: 0 everything was refused, 4 something was not, 5 something could not be
-tried; 1 it failed.`,
+Exit codes: 0 everything was refused, 4 something was not, 5 something could not be tried,
+1 failure.`,
 		Example: `  helm tenant prove
   helm tenant prove team-a --in-group team-a-devs
   helm tenant prove -o wide
@@ -52,7 +52,7 @@ tried; 1 it failed.`,
   helm tenant prove -o html > prove.html`,
 		Args: tenantNames,
 	}
-	cmd.Flags().Var((*nameList)(&groups), "in-group", "group that a member is taken to be in; repeatable")
+	cmd.Flags().Var((*nameList)(&groups), "in-group", "group of the member as which attempts are made; repeatable")
 	outputFlag(cmd, &output, "table", "wide", "json", "yaml", "sarif", "junit", "html")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return s.prove(cmd.Context(), args, groups, output)

@@ -38,13 +38,13 @@ func newReleases(s *session) *cobra.Command {
 	q := releaseQuery{statuses: map[string]*bool{}}
 	cmd := &cobra.Command{
 		Use:   "releases [TENANT...]",
-		Short: "List releases over all namespaces of a tenant, or of all tenants",
-		Long: `List releases over all namespaces of your tenant, as its deployer sees them; for
-administrators those of the tenants named, or with --all of all tenants, of both
-engines in one list. Uninstalled releases of which only the history is kept are left
-out unless --uninstalled asks for them.
+		Short: "List the releases in all namespaces of a tenant, or of all tenants",
+		Long: `List the releases in all namespaces of your tenant, as its deployer sees them; for
+administrators those of the named tenants, or with --all of all tenants, of both engines
+in one list. Uninstalled releases whose history was kept are only listed with
+--uninstalled.
 
-What you may not read stands as "?", and the exit code is then 3.`,
+A "?" stands for what you may not read; the exit code is then 3.`,
 		Example: `  helm tenant releases
   helm tenant releases team-a team-b --failed
   helm tenant releases --all --filter '^web' -o wide`,

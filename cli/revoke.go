@@ -27,23 +27,23 @@ func newRevoke(s *session) *cobra.Command {
 		Use: "revoke TENANT [--user U] [--group G] [--service-account NS:NAME]", Short: "Remove users, groups and service accounts from a tenant",
 		Long: `Remove users, groups and service accounts from a tenant.
 
-They are removed from the members, readers and owners, or from those that --member,
+They are removed from the members, readers and owners, or only from those that --member,
 --reader and --owner name. An owner can revoke members and readers.
-It takes effect at their next call; a port-forward to a Tiller that they hold open
-lasts until that is restarted. Afterwards every other binding is named through which
-they can still use the tenant's deployer.
+The removal takes effect with their next request; a port-forward to a Tiller that they
+have open lasts until Tiller is restarted. Afterwards the output names every other binding
+through which they can still use the tenant's deployer.
 
---disconnect restarts Tiller as well: it waits for pending releases up to --timeout,
-and then ends Tiller's pods with all port-forwards to them, those of members too, who
+--disconnect also restarts Tiller: it waits for pending releases up to --timeout, and then
+deletes Tiller's pods. That ends all port-forwards to them, including those of members, who
 connect again. It needs the permission to delete pods in the home namespace, which the
-ClusterRole of init --print-role does not give. If it is stopped half-way, the next init,
-apply or revoke of the tenant finishes it, by somebody with that permission; it warns
-others. What can't be ended is named, and the service accounts in the tenant's
-namespaces of which they may hold a token.
+ClusterRole of init --print-role does not give. If it is interrupted, the next init, apply
+or revoke of the tenant by somebody with that permission finishes it; others get a warning.
+The output names connections that can't be ended, and the service accounts in the tenant's
+namespaces of which former members may hold a token.
 
-With --expired those are taken out whose time is over (grant --for), by the API server's
-clock; with --all of every tenant. A tenant for which that fails does not stop the
-others: the exit code is then 3.`,
+--expired removes grants whose end has passed (grant --for), by the API server's clock;
+with --all for every tenant. If one tenant fails, the others are still processed, and the
+exit code is 3.`,
 		Example: `  helm tenant revoke team-a --user alice
   helm tenant revoke team-a --group team-a-devs --service-account ci:deployer
   helm tenant revoke team-a --owner --user dana
@@ -61,11 +61,11 @@ others: the exit code is then 3.`,
 		},
 	}
 	o.flags(cmd)
-	cmd.Flags().BoolVar(&o.member, "member", false, "only that they are members")
-	cmd.Flags().BoolVar(&o.reader, "reader", false, "only that they are readers")
-	cmd.Flags().BoolVar(&o.owner, "owner", false, "only that they are owners")
-	cmd.Flags().BoolVar(&o.expired, "expired", false, "those whose time is over")
-	cmd.Flags().BoolVar(&o.all, "all", false, "with --expired: of every tenant")
+	cmd.Flags().BoolVar(&o.member, "member", false, "remove them only from the members")
+	cmd.Flags().BoolVar(&o.reader, "reader", false, "remove them only from the readers")
+	cmd.Flags().BoolVar(&o.owner, "owner", false, "remove them only from the owners")
+	cmd.Flags().BoolVar(&o.expired, "expired", false, "remove those whose grant has expired")
+	cmd.Flags().BoolVar(&o.all, "all", false, "with --expired: for every tenant")
 	disconnectFlag(cmd, &o.disconnect, "those revoked")
 	timeoutFlag(cmd, &o.timeout)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -165,7 +165,7 @@ Before the command, and only there:
 	flags.Var((*contextName)(&s.kubeContext), "kube-context", "the same as --context, by helm's name")
 	flags.Var((*contextName)(&s.kubeconfigFile), "kubeconfig", "kubeconfig file to use")
 	s.requestTimeout = 30 * time.Second
-	flags.Var((*nonNegativeDuration)(&s.requestTimeout), "request-timeout", "how long one request to the API server may take; 0 is no limit")
+	flags.Var((*nonNegativeDuration)(&s.requestTimeout), "request-timeout", "timeout for one request to the API server; 0 is no limit")
 	flags.Bool("debug", false, "accepted as helm does; it has no effect here")
 	hide(root, "kube-context", "debug")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -292,7 +292,7 @@ func tenantNames(cmd *cobra.Command, args []string) error {
 
 // riskFlag adds the flag with which dangers are accepted.
 func riskFlag(cmd *cobra.Command, into *[]string) {
-	cmd.Flags().StringSliceVar(into, "accept-risk", nil, "accept a danger by its name; the error that asks for it explains")
+	cmd.Flags().StringSliceVar(into, "accept-risk", nil, "accept a risk by its name; the error that requires it explains the risk")
 	completeValues(cmd, "accept-risk", risks()...)
 }
 

@@ -35,12 +35,11 @@ func newShellenv(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "shellenv",
 		Short: "Print exports for tools that read the environment",
-		Long: `Print exports for tools that read the environment and run helm themselves, such as
-helmfile, and for CI: with them plain helm reaches your tenant. What embeds Helm's
-packages, such as terraform, reads none of them: it needs a kubeconfig with "as:".
+		Long: `Print exports for tools that run helm and read the environment, such as helmfile, and for
+CI: with them plain helm reaches your tenant. Tools that embed Helm's packages, such as
+terraform, ignore these variables and need a kubeconfig: see "helm tenant kubeconfig".
 
-helm 2 reads the kubeconfig context from no variable: it is the current one that
-counts.`,
+No variable sets the kubeconfig context for helm 2, which uses the current one.`,
 		Example: `  eval "$(helm tenant shellenv)"
   helm tenant shellenv --shell fish | source
   helm tenant --tenant team-b shellenv --shell powershell | Out-String | Invoke-Expression`,

@@ -41,22 +41,21 @@ func newSplit(s *session) *cobra.Command {
 		Short: "Give the releases of one Tiller to the tenants of a file",
 		Long: `Give the releases of one Tiller to the tenants of a file.
 
-Each release goes to the tenant that has the release's namespace, else to the
-tenant of all namespaces; where the file has none, it stays. It makes the tenants,
-stops the Tiller, copies the release records to the tenants' home namespaces,
-compares the copies byte for byte, and starts the tenants' Tillers. What the
-releases made is not touched. The old Tiller and its records stay until --finish
-removes the records of the releases that moved, and starts the Tiller again for
-the others; until then --abort goes back. Killed at any point, the same command
-again goes on.
+Each release goes to the tenant that has the release's namespace, otherwise to the tenant
+of all namespaces; without such a tenant it stays. split creates the tenants, stops the
+Tiller, copies the release records to the tenants' home namespaces, compares the copies
+byte for byte, and starts the tenants' Tillers. The objects of the releases do not change.
+The old Tiller and its records stay until --finish removes the records of the releases
+that moved, and starts the Tiller again for the others; until then --abort goes back. If
+it is killed at any point, the same command continues.
 
-A tenant with engine: impersonation in the file gets its releases by a Tiller of its
-own, in the home namespace TENANT-tiller, and is migrated to Helm 3 and 4 in the same
-run; --finish and --abort end its migration, too. That needs a Helm 3 or 4, which
-verifies the releases: set HELM_BIN to one where this runs under Helm 2.
+A tenant with engine: impersonation in the file first gets its releases with a Tiller of
+its own, in the home namespace TENANT-tiller, and is then migrated to Helm 3 and 4 in the
+same run; --finish and --abort also end its migration. This needs a Helm 3 or 4, which
+verifies the releases: set HELM_BIN to one if you run this under Helm 2.
 
-Objects outside the new tenant's namespaces, and records that do not match what is
-live, are listed, and refused unless the risk is accepted.`,
+Objects outside the new tenant's namespaces, and records that do not match the live
+objects, are listed, and refused unless the risk is accepted.`,
 		Example: `  helm tenant split -f tenants.yaml --dry-run
   helm tenant split -f tenants.yaml
   helm tenant split -f tenants.yaml --from tiller-system --leave ingress

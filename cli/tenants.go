@@ -31,10 +31,10 @@ func newTenants(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tenants [TENANT...]",
 		Short: "List the tenants of the cluster, and the Tillers that belong to none",
-		Long: `List the tenants of the cluster, and the Tillers that belong to none; or the tenants
-that are named.
+		Long: `List the tenants of the cluster, and the Tillers that belong to none; or only the named
+tenants.
 
-What you may not read stands as "?", and as null in -o json; a warning names it.`,
+A "?" stands for what you may not read, and null in -o json; a warning names it.`,
 		Example: `  helm tenant tenants
   helm tenant tenants team-a team-b
   helm tenant tenants -o wide

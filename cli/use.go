@@ -22,12 +22,12 @@ func newUse(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "use [TENANT]",
 		Short: "Write your tenant into the kubeconfig context",
-		Long: `Write your tenant into the kubeconfig context, so that all later calls know it
-without asking anybody. Without a name it is the tenant that is found now, by
-the label on the context's namespace for example.
+		Long: `Write your tenant into the kubeconfig context, so that later calls know it without a
+request to the cluster. Without a name it is the tenant that is found now, for example by
+the label on the context's namespace.
 
-A context can know several tenants; the last one used is meant when none is
-named, the others are a --tenant away.`,
+A context can contain several tenants. The one that was used last is the current one;
+--tenant selects another.`,
 		Example: `  helm tenant use team-a
   helm tenant use ops --home-namespace kube-system
   helm tenant --context prod use team-a`,
@@ -38,7 +38,7 @@ named, the others are a --tenant away.`,
 			return oneTenant(cmd, args)
 		},
 	}
-	cmd.Flags().StringVar(&home, "home-namespace", "", "the tenant's home namespace, where it is not the conventional one")
+	cmd.Flags().StringVar(&home, "home-namespace", "", "the tenant's home namespace, if it is not the conventional one")
 	outputFlag(cmd, &output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return s.use(cmd.Context(), strings.Join(args, ""), home, output)

@@ -79,9 +79,9 @@ func newWhoami(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show which tenant you are, why, and whether it answers",
-		Long: `Show which tenant you are, why, where it lives, and whether its deployer answers:
-for Helm 2 its Tiller, for Helm 3 and 4 the service account that you impersonate.
-It ends with exit code 1 when it does not.`,
+		Long: `Show which tenant you are, why, where its home namespace is, and whether its deployer
+answers: for Helm 2 its Tiller, for Helm 3 and 4 the service account that you impersonate.
+The exit code is 1 if it does not answer.`,
 		Example: `  helm tenant whoami
   helm tenant --tenant team-b whoami -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -292,9 +292,9 @@ func staleness(known tenant.Known, record tenant.Tenant, err error) string {
 	}
 	record = record.WithDefaults()
 	var differ []string
-	differs := func(what, was, state string) {
+	differs := func(setting, was, state string) {
 		if was != state {
-			differ = append(differ, fmt.Sprintf("%s %s, which the record gives as %s", what, was, state))
+			differ = append(differ, fmt.Sprintf("%s %s, which the record gives as %s", setting, was, state))
 		}
 	}
 	namespaces := func(names []string, all bool) string {
