@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 type attack struct {
 	name string
 	// as whom it is made.
-	as  []stance
-	run func(ctx context.Context, s *scene) outcome
+	as  []relation
+	run func(ctx context.Context, s *attackRun) outcome
 	// spoils says that it leaves what it hits unusable if it works.
 	spoils bool
 	// alone says that it can't be made while others are.
@@ -47,7 +47,7 @@ type attack struct {
 	// known is the reason why the attack works in ours, and only for those in knownAs. It is
 	// documented; the test checks that the documentation is true.
 	known   string
-	knownAs []stance
+	knownAs []relation
 }
 
 // theme is a list of attacks under one heading.
@@ -77,12 +77,12 @@ type trial struct {
 	against string
 }
 
-// result is what came of one attack, by world and stance. In the control it is
-// made in one stance.
+// result is what came of one attack, by world and relation. In the control it is
+// made in one relation.
 type result struct {
 	theme  int
 	attack attack
-	in     map[*world]map[stance]outcome
+	in     map[*world]map[relation]outcome
 }
 
 // tableFile is the file to which the table is written; empty for none.
@@ -93,7 +93,7 @@ func tableFile() string { return os.Getenv("HELM_TENANT_ATTACK_TABLE") }
 func compared() bool { return harness.Soak() || tableFile() != "" }
 
 func TestAttacks(t *testing.T) {
-	st := newStage(t)
+	st := newEnvironment(t)
 	t.Parallel() // with TestImpersonation, whose teams are others
 	makers := []maker{newOurs, newControl}
 	if compared() {
@@ -126,17 +126,17 @@ func (tr *trial) run(t *testing.T, file string) {
 	}
 }
 
-// maker makes a world on a stage.
-type maker func(context.Context, *stage) (*world, error)
+// maker makes a world on a environment.
+type maker func(context.Context, *environment) (*world, error)
 
-// newWorlds makes worlds side by side, each on its stage.
-func newWorlds(t *testing.T, makers []maker, stages ...*stage) []*world {
+// newWorlds makes worlds side by side, each on its environment.
+func newWorlds(t *testing.T, makers []maker, environments ...*environment) []*world {
 	t.Helper()
 	start := time.Now()
 	worlds, errs := make([]*world, len(makers)), make([]error, len(makers))
 	var group sync.WaitGroup
 	for i, make := range makers {
-		group.Go(func() { worlds[i], errs[i] = make(t.Context(), stages[i]) })
+		group.Go(func() { worlds[i], errs[i] = make(t.Context(), environments[i]) })
 	}
 	group.Wait()
 	for _, err := range errs {
@@ -151,12 +151,12 @@ func newWorlds(t *testing.T, makers []maker, stages ...*stage) []*world {
 // atOnce is how many attacks are under way side by side.
 const atOnce = 5
 
-// attackAll makes every attack in every world and stance.
+// attackAll makes every attack in every world and relation.
 func (tr *trial) attackAll(ctx context.Context) []*result {
 	type job struct {
-		result *result
-		world  *world
-		stance stance
+		result   *result
+		world    *world
+		relation relation
 	}
 	var results []*result
 	var together, alone []job
@@ -174,7 +174,7 @@ func (tr *trial) attackAll(ctx context.Context) []*result {
 			return worlds
 		}
 		for _, a := range theme.attacks {
-			r := &result{theme: i, attack: a, in: map[*world]map[stance]outcome{}}
+			r := &result{theme: i, attack: a, in: map[*world]map[relation]outcome{}}
 			results = append(results, r)
 			var jobs []job
 			for _, w := range choose(tr.control, len(results)) {
@@ -199,10 +199,10 @@ func (tr *trial) attackAll(ctx context.Context) []*result {
 		}
 	}
 	do := func(j job) {
-		o := attempt(ctx, j.result.attack, j.world, j.stance)
+		o := attempt(ctx, j.result.attack, j.world, j.relation)
 		mu.Lock()
 		defer mu.Unlock()
-		j.result.in[j.world][j.stance] = o
+		j.result.in[j.world][j.relation] = o
 	}
 	var group sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
@@ -221,13 +221,13 @@ func (tr *trial) attackAll(ctx context.Context) []*result {
 }
 
 // attempt makes one attack. One that breaks in the middle could not run.
-func attempt(ctx context.Context, a attack, w *world, as stance) (o outcome) {
+func attempt(ctx context.Context, a attack, w *world, as relation) (o outcome) {
 	defer func() {
 		if p := recover(); p != nil {
 			o = failure("it panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	s, err := newScene(ctx, w, as, a.spoils)
+	s, err := newAttackRun(ctx, w, as, a.spoils)
 	if err != nil {
 		return failure("%v", err)
 	}
@@ -251,7 +251,7 @@ func (r *result) check(t *testing.T, tr *trial) {
 			t.Errorf("%s, Helm %d: does not even succeed in the control, so it is not able to: %s", a.name, w.major, o.detail)
 		}
 	}
-	known := map[stance]bool{}
+	known := map[relation]bool{}
 	for _, as := range a.knownAs {
 		known[as] = true
 	}
@@ -272,7 +272,7 @@ func (r *result) check(t *testing.T, tr *trial) {
 		}
 		for _, w := range r.made(tr.baseline, as) {
 			if o := r.in[w][as]; o.verdict == broken {
-				t.Errorf("%s, as %s, Helm %d: could not run against the %s: %s", a.name, stanceNames[as], w.major, tr.against, o.detail)
+				t.Errorf("%s, as %s, Helm %d: could not run against the %s: %s", a.name, relationNames[as], w.major, tr.against, o.detail)
 			}
 		}
 	}

@@ -56,21 +56,21 @@ func hookIn(namespace string) string {
 	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID, namespace: " + namespace + ", annotations: {helm.sh/hook: pre-install}}\n"
 }
 
-func installIntoVictim(ctx context.Context, s *scene) outcome {
+func installIntoVictim(ctx context.Context, s *attackRun) outcome {
 	return s.makes(ctx, s.victim.namespaces[0], "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID}\n")
 }
 
-func installIntoHome(ctx context.Context, s *scene) outcome {
+func installIntoHome(ctx context.Context, s *attackRun) outcome {
 	return s.makes(ctx, s.victim.home, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID}\n")
 }
 
-func installInto(namespace string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func installInto(namespace string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		return s.makes(ctx, namespace, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID}\n")
 	}
 }
 
-func replacesVictimsObject(ctx context.Context, s *scene) outcome {
+func replacesVictimsObject(ctx context.Context, s *attackRun) outcome {
 	name := s.victim.release
 	if s.world.dummy != nil {
 		name = "by-admin-settings"
@@ -84,16 +84,16 @@ func replacesVictimsObject(ctx context.Context, s *scene) outcome {
 // sameName installs a release under the name of the other's release: with a Tiller for each
 // they do not conflict. It worked if the other's release changed, or if the attacker learns
 // that there is one.
-func sameName(ctx context.Context, s *scene) outcome {
+func sameName(ctx context.Context, s *attackRun) outcome {
 	sub := *s
 	dir, err := sub.writeChart(s.fill("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID}\ndata: {owner: taken}\n"))
 	if err != nil {
 		return failure("%v", err)
 	}
-	_, answer := s.runHelm(ctx, s.actor, "--tiller-namespace="+s.door.home, "install", dir, "--name", s.victim.release, "--namespace", s.door.namespaces[0])
+	_, answer := s.runHelm(ctx, s.actor, "--tiller-namespace="+s.entry.home, "install", dir, "--name", s.victim.release, "--namespace", s.entry.namespaces[0])
 	if answer == nil {
 		// It is the attacker's own release of that name now, and goes again.
-		if out, err := s.runHelm(ctx, s.actor, "--tiller-namespace="+s.door.home, "delete", "--purge", s.victim.release); err != nil {
+		if out, err := s.runHelm(ctx, s.actor, "--tiller-namespace="+s.entry.home, "delete", "--purge", s.victim.release); err != nil {
 			return failure("%s %v", out, err)
 		}
 		effect, err := s.seesNone(ctx, "ConfigMap", s.victim.namespaces[0], s.victim.release)
@@ -112,8 +112,8 @@ func sameName(ctx context.Context, s *scene) outcome {
 // notFound is what a Tiller says of a release that another Tiller has.
 var notFound = refusal{"another Tiller", regexp.MustCompile(`release: "[^"]+" not found`)}
 
-func valuesByOwnTiller(ctx context.Context, s *scene) outcome {
-	out, err := s.through(ctx, s.actor, s.door, s.at(s.victim, "get", "values", s.victim.release)...)
+func valuesByOwnTiller(ctx context.Context, s *attackRun) outcome {
+	out, err := s.through(ctx, s.actor, s.entry, s.at(s.victim, "get", "values", s.victim.release)...)
 	effect := ""
 	if strings.Contains(out, password) {
 		effect = "it told the password among its values"
@@ -121,12 +121,12 @@ func valuesByOwnTiller(ctx context.Context, s *scene) outcome {
 	return s.settle(err, effect, nil, notFound)
 }
 
-func deleteByOwnTiller(ctx context.Context, s *scene) outcome {
+func deleteByOwnTiller(ctx context.Context, s *attackRun) outcome {
 	release, err := s.fresh(ctx)
 	if err != nil {
 		return failure("%v", err)
 	}
-	_, answer := s.through(ctx, s.actor, s.door, s.removal(s.victim, release)...)
+	_, answer := s.through(ctx, s.actor, s.entry, s.removal(s.victim, release)...)
 	effect, err := s.seesNone(ctx, "ConfigMap", s.victim.namespaces[0], release)
 	o := s.settle(answer, effect, err, notFound)
 	if o.verdict == refused {
@@ -137,9 +137,9 @@ func deleteByOwnTiller(ctx context.Context, s *scene) outcome {
 	return o
 }
 
-func chartPodInHome(ctx context.Context, s *scene) outcome {
+func chartPodInHome(ctx context.Context, s *attackRun) outcome {
 	manifest := podManifest("$HOME", "$ID", "\n  serviceAccountName: $ACCOUNT", pauseImage)
-	return s.makes(ctx, s.door.namespaces[0], manifest)
+	return s.makes(ctx, s.entry.namespaces[0], manifest)
 }
 
 // tokenSecret is one that the control plane fills with a token that never ends.
@@ -150,19 +150,19 @@ type: kubernetes.io/service-account-token
 metadata: {name: $ID, namespace: $HOME, annotations: {kubernetes.io/service-account.name: $ACCOUNT}}
 `
 
-func tokenSecretByChart(ctx context.Context, s *scene) outcome {
-	return s.tokenFrom(ctx, s.id, s.install(ctx, s.door.namespaces[0], tokenSecret))
+func tokenSecretByChart(ctx context.Context, s *attackRun) outcome {
+	return s.tokenFrom(ctx, s.id, s.install(ctx, s.entry.namespaces[0], tokenSecret))
 }
 
 // tokenSecretAsRecord is the same, dressed as a release record.
-func tokenSecretAsRecord(ctx context.Context, s *scene) outcome {
+func tokenSecretAsRecord(ctx context.Context, s *attackRun) outcome {
 	manifest := strings.Replace(tokenSecret, "{name: $ID,", "{name: $ID-token.v1, labels: {OWNER: TILLER, NAME: $ID, STATUS: DEPLOYED, VERSION: \"1\"},", 1)
-	return s.tokenFrom(ctx, s.id+"-token.v1", s.install(ctx, s.door.namespaces[0], manifest+"data: {release: eA==}\n"))
+	return s.tokenFrom(ctx, s.id+"-token.v1", s.install(ctx, s.entry.namespaces[0], manifest+"data: {release: eA==}\n"))
 }
 
 // tokenFrom sees whether a Secret in the home holds a token of Tiller's account.
 // The token comes a moment after the Secret.
-func (s *scene) tokenFrom(ctx context.Context, name string, answer error) outcome {
+func (s *attackRun) tokenFrom(ctx context.Context, name string, answer error) outcome {
 	look := func(ctx context.Context) (string, error) {
 		secret, err := s.live(ctx, "Secret", s.victim.home, name)
 		if err != nil || secret == nil {
@@ -300,8 +300,8 @@ subjects: [{kind: ServiceAccount, name: default, namespace: $OWN}]
 // namespace.
 var noAccount = refusal{"no such account there", regexp.MustCompile(`error looking up service account \S+/(?:tiller|helm): serviceaccount "(?:tiller|helm)" not found`)}
 
-func podAsTiller(ctx context.Context, s *scene) outcome {
-	namespace := s.door.namespaces[0]
+func podAsTiller(ctx context.Context, s *attackRun) outcome {
+	namespace := s.entry.namespaces[0]
 	answer := s.install(ctx, namespace, podManifest(namespace, "$ID", "\n  serviceAccountName: $ACCOUNT", pauseImage))
 	effect, err := s.seesObject(ctx, "Pod", namespace, s.id)
 	return s.settle(answer, effect, err, noAccount)

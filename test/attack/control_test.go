@@ -111,8 +111,8 @@ metadata: {name: tiller-deploy, namespace: %[1]s-tiller}
 spec: {selector: {app: helm, name: tiller}, ports: [{name: tiller, port: 44134}]}
 `
 
-func newControl(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "control", account: "tiller", records: "ConfigMap", policyBinding: "ctl-records", attacker: st.root,
+func newControl(ctx context.Context, st *environment) (*world, error) {
+	w := &world{environment: st, name: "control", account: "tiller", records: "ConfigMap", policyBinding: "ctl-records", attacker: st.root,
 		a: &tenant{name: "ctl-b", home: "ctl-b-tiller", namespaces: []string{"ctl-a1"}, release: "desk", member: "bob"},
 		b: &tenant{name: "ctl-b", home: "ctl-b-tiller", namespaces: []string{"ctl-b1"}, release: "shop", member: "bob"},
 	}

@@ -122,11 +122,11 @@ func (w *world) acting(p *person, t *tenant) (*person, error) {
 }
 
 // asDeployer makes an attack as the deployer of the actor's own team.
-func asDeployer(run func(context.Context, *scene) outcome) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func asDeployer(run func(context.Context, *attackRun) outcome) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		sub := *s
 		var err error
-		if sub.actor, err = s.acting(s.actor, s.door); err != nil {
+		if sub.actor, err = s.acting(s.actor, s.entry); err != nil {
 			return failure("%v", err)
 		}
 		return run(ctx, &sub)
@@ -159,7 +159,7 @@ func (w *world) openWatch(by *person, t *tenant) (*sync.Map, error) {
 // takeToken creates and keeps a token of an account in the team's last namespace, to which a
 // chart bound the role edit: the account can do what a member can do in that namespace.
 func (w *world) takeToken(ctx context.Context, by *person, t *tenant) (string, error) {
-	s := &scene{world: w, id: "token-" + w.name, actor: by, door: t, victim: t, own: t.last()}
+	s := &attackRun{world: w, id: "token-" + w.name, actor: by, entry: t, victim: t, own: t.last()}
 	binding := strings.Replace(bindingToOutsider, "{apiGroup: rbac.authorization.k8s.io, kind: User, name: $ME}", "{kind: ServiceAccount, name: default, namespace: $OWN}", 1)
 	if err := s.install(ctx, s.own, binding); err != nil {
 		return "", err

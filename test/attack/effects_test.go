@@ -21,7 +21,7 @@ import (
 // The effects of an attack, read as root; empty if there is none.
 
 // seesObject sees an object that was made.
-func (s *scene) seesObject(ctx context.Context, kind, namespace, name string) (string, error) {
+func (s *attackRun) seesObject(ctx context.Context, kind, namespace, name string) (string, error) {
 	object, err := s.live(ctx, kind, namespace, name)
 	if err != nil || object == nil {
 		return "", err
@@ -30,7 +30,7 @@ func (s *scene) seesObject(ctx context.Context, kind, namespace, name string) (s
 }
 
 // seesNone sees that an object is gone, or going.
-func (s *scene) seesNone(ctx context.Context, kind, namespace, name string) (string, error) {
+func (s *attackRun) seesNone(ctx context.Context, kind, namespace, name string) (string, error) {
 	object, err := s.live(ctx, kind, namespace, name)
 	if err != nil || object != nil && object.GetDeletionTimestamp() == nil {
 		return "", err
@@ -39,7 +39,7 @@ func (s *scene) seesNone(ctx context.Context, kind, namespace, name string) (str
 }
 
 // seesField sees a value that only the attacker would have written.
-func (s *scene) seesField(ctx context.Context, kind, namespace, name, value string, fields ...string) (string, error) {
+func (s *attackRun) seesField(ctx context.Context, kind, namespace, name, value string, fields ...string) (string, error) {
 	object, err := s.live(ctx, kind, namespace, name)
 	if err != nil || object == nil {
 		return "", err
@@ -52,7 +52,7 @@ func (s *scene) seesField(ctx context.Context, kind, namespace, name, value stri
 }
 
 // seesMark sees the attacker's label on an object.
-func (s *scene) seesMark(ctx context.Context, kind, namespace, name string) (string, error) {
+func (s *attackRun) seesMark(ctx context.Context, kind, namespace, name string) (string, error) {
 	return s.seesField(ctx, kind, namespace, name, s.id, "metadata", "labels", "attack")
 }
 
@@ -67,7 +67,7 @@ func decoded(secret *unstructured.Unstructured, key string) string {
 }
 
 // seesToken sees that the API server takes a token for Tiller's account.
-func (s *scene) seesToken(ctx context.Context, token string) (string, error) {
+func (s *attackRun) seesToken(ctx context.Context, token string) (string, error) {
 	if token == "" {
 		return "", nil
 	}
@@ -81,23 +81,23 @@ func (s *scene) seesToken(ctx context.Context, token string) (string, error) {
 
 // makes is an attack by a chart of one object, into whatever namespace the
 // object names.
-func makes(manifest string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
-		return s.makes(ctx, s.door.namespaces[0], manifest)
+func makes(manifest string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
+		return s.makes(ctx, s.entry.namespaces[0], manifest)
 	}
 }
 
-func (s *scene) makes(ctx context.Context, namespace, manifest string) outcome {
+func (s *attackRun) makes(ctx context.Context, namespace, manifest string) outcome {
 	return s.made(ctx, namespace, manifest, s.install(ctx, namespace, manifest))
 }
 
 // planted is an attack by one object that the actor makes in its own namespace,
 // in whatever way it has.
-func (s *scene) planted(ctx context.Context, manifest string) outcome {
+func (s *attackRun) planted(ctx context.Context, manifest string) outcome {
 	return s.made(ctx, s.own, manifest, s.plant(ctx, manifest))
 }
 
-func (s *scene) made(ctx context.Context, namespace, manifest string, answer error) outcome {
+func (s *attackRun) made(ctx context.Context, namespace, manifest string, answer error) outcome {
 	object, err := parse(s.fill(manifest))
 	if err != nil {
 		return failure("%v", err)
@@ -118,8 +118,8 @@ var clusterScoped = map[string]bool{"Namespace": true, "PersistentVolume": true,
 // replaces is an attack by a chart whose hook has the name of an existing object: Tiller
 // deletes a hook's object before it creates it. It worked if the object is gone or is the
 // attacker's. The manifest must have the label attack: $ID.
-func replaces(manifest string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func replaces(manifest string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		filled := s.fill(manifest)
 		object, err := parse(filled)
 		if err != nil {
@@ -131,7 +131,7 @@ func replaces(manifest string) func(context.Context, *scene) outcome {
 		if err != nil || was == nil && !s.bare {
 			return failure("%s %s/%s, which is to be replaced, is not there: %v", kind, namespace, name, err)
 		}
-		answer := s.install(ctx, s.door.namespaces[0], filled)
+		answer := s.install(ctx, s.entry.namespaces[0], filled)
 		effect, err := s.seesMark(ctx, kind, namespace, name)
 		if err == nil && effect == "" && was != nil {
 			effect, err = s.seesNone(ctx, kind, namespace, name)
@@ -171,7 +171,7 @@ func (w *watched) String() string {
 }
 
 // stream runs a command that does not end by itself, until ctx does.
-func (st *stage) stream(ctx context.Context, out *watched, by *person, program string, args ...string) error {
+func (st *environment) stream(ctx context.Context, out *watched, by *person, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = []string{"HOME=" + by.home, "KUBECONFIG=" + by.kubeconfig, harness.Collector()}
 	cmd.Stdout, cmd.Stderr = io.Writer(out), io.Writer(out)

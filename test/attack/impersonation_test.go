@@ -15,7 +15,7 @@ import (
 // impersonate a service account. Attacks with helm are made with both helms. The
 // baseline is what people do there, see newUsual; it is tried with Helm 3.
 func TestImpersonation(t *testing.T) {
-	st := newStage(t)
+	st := newEnvironment(t)
 	t.Parallel()
 	// The usual practice gives its people rights over the whole cluster, which must
 	// not be those of the people in the other worlds.
@@ -31,7 +31,7 @@ func TestImpersonation(t *testing.T) {
 	// The same teams, to whom people come with either helm.
 	both := func(w *world) []*world {
 		other := *w
-		other.stage = w.under(4)
+		other.environment = w.under(4)
 		return []*world{w, &other}
 	}
 	tr := &trial{themes: themesOfImpersonation, ours: both(worlds[0]), control: both(worlds[1]), baseline: worlds[2:], against: "usual practice"}
@@ -43,8 +43,8 @@ func TestImpersonation(t *testing.T) {
 }
 
 // newOursByImpersonation makes tenants as an administrator does who has Helm 3.
-func newOursByImpersonation(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "oursim", account: "helm", records: "Secret", guarded: true,
+func newOursByImpersonation(ctx context.Context, st *environment) (*world, error) {
+	w := &world{environment: st, name: "oursim", account: "helm", records: "Secret", guarded: true,
 		a:       &tenant{name: "im-a", home: "im-a-helm", namespaces: []string{"ia1", "ia2"}, release: "desk", member: "alice"},
 		b:       &tenant{name: "im-b", home: "im-b-helm", namespaces: []string{"ib1"}, release: "shop", member: "bob"},
 		careful: &tenant{name: "im-c", home: "im-c-helm", namespaces: []string{"ic1"}, release: "desk", member: "alice"},
@@ -126,8 +126,8 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: %[2]s}]
 `
 
 // newUsual makes teams by the usual practice.
-func newUsual(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "usual", account: "helm", bare: true, records: "Secret",
+func newUsual(ctx context.Context, st *environment) (*world, error) {
+	w := &world{environment: st, name: "usual", account: "helm", bare: true, records: "Secret",
 		a: &tenant{name: "use-a", home: "use-a-helm", namespaces: []string{"use-a1", "use-a2"}, release: "desk", member: st.alice.name},
 		b: &tenant{name: "use-b", home: "use-b-helm", namespaces: []string{"use-b1"}, release: "shop", member: st.bob.name},
 	}
@@ -262,8 +262,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: helm-tenant-mem
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}]
 `
 
-func newControlByImpersonation(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "controlim", account: "helm", records: "Secret", attacker: st.root,
+func newControlByImpersonation(ctx context.Context, st *environment) (*world, error) {
+	w := &world{environment: st, name: "controlim", account: "helm", records: "Secret", attacker: st.root,
 		a: &tenant{name: "ictl-b", home: "ictl-b-helm", namespaces: []string{"ictl-a1"}, release: "desk", member: "bob"},
 		b: &tenant{name: "ictl-b", home: "ictl-b-helm", namespaces: []string{"ictl-b1"}, release: "shop", member: "bob"},
 	}

@@ -49,7 +49,7 @@ func TestInside(t *testing.T) {
 		object: "apiVersion: scheduling.k8s.io/v1beta1\nkind: Workload\nmetadata: {name: $ID}\nspec: {podGroupTemplates: [{name: a, schedulingPolicy: {basic: {}}, priority: 1000000000}]}\n"})
 }
 
-// inside is the scene: a tenant's namespace, that of the control, and those who may
+// inside has a tenant's namespace, that of the control, and those who may
 // write in the first.
 type inside struct {
 	*prover

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-var onMember = []stance{memberAtHome}
+var onMember = []relation{memberAtHome}
 
 // limits are attacks by a member's chart that RBAC allows, since a tenant is admin of its
 // namespaces. The guard rails of init refuse most of them. Those that work are documented with
@@ -47,32 +47,32 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: $ME}]
 `
 
-func bindsOutsider(ctx context.Context, s *scene) outcome {
-	return s.makes(ctx, s.door.namespaces[0], strings.Replace(bindingToOutsider, "name: $ME", "name: outsider", 1))
+func bindsOutsider(ctx context.Context, s *attackRun) outcome {
+	return s.makes(ctx, s.entry.namespaces[0], strings.Replace(bindingToOutsider, "name: $ME", "name: outsider", 1))
 }
 
 // leftBehind uses the binding that the one who is revoked now had a chart make
 // while still a member.
-func leftBehind(ctx context.Context, s *scene) outcome {
+func leftBehind(ctx context.Context, s *attackRun) outcome {
 	namespace := s.victim.last()
 	_, answer := s.actor.client.CoreV1().ConfigMaps(namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: s.id}}, metav1.CreateOptions{})
 	effect, err := s.seesObject(ctx, "ConfigMap", namespace, s.id)
 	return s.settle(answer, effect, err)
 }
 
-// doorPod runs a pod through the door's Tiller and returns what it printed.
-func (s *scene) doorPod(ctx context.Context, manifest string) (string, error) {
-	namespace := s.door.namespaces[0]
+// entryPod runs a pod through the entry's Tiller and returns what it printed.
+func (s *attackRun) entryPod(ctx context.Context, manifest string) (string, error) {
+	namespace := s.entry.namespaces[0]
 	if err := s.install(ctx, namespace, manifest); err != nil {
 		return "", err
 	}
 	return s.ended(ctx, namespace, s.id)
 }
 
-func hostPathPod(ctx context.Context, s *scene) outcome {
-	manifest := podManifest(s.door.namespaces[0], "$ID", "\n  volumes: [{name: disk, hostPath: {path: /etc}}]", pauseImage, "cat", "/disk/passwd")
+func hostPathPod(ctx context.Context, s *attackRun) outcome {
+	manifest := podManifest(s.entry.namespaces[0], "$ID", "\n  volumes: [{name: disk, hostPath: {path: /etc}}]", pauseImage, "cat", "/disk/passwd")
 	manifest = strings.TrimRight(manifest, "\n") + "\n    volumeMounts: [{name: disk, mountPath: /disk}]\n"
-	out, answer := s.doorPod(ctx, manifest)
+	out, answer := s.entryPod(ctx, manifest)
 	effect := ""
 	if strings.Contains(out, "root:x:0:0") {
 		effect = "a pod read a file of the node"
@@ -80,10 +80,10 @@ func hostPathPod(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, nil)
 }
 
-func hostNetworkPod(ctx context.Context, s *scene) outcome {
+func hostNetworkPod(ctx context.Context, s *attackRun) outcome {
 	// The node's own loopback; no pod's has a kubelet on it.
-	manifest := podManifest(s.door.namespaces[0], "$ID", "\n  hostNetwork: true", pauseImage, "dial", "127.0.0.1:10250")
-	out, answer := s.doorPod(ctx, manifest)
+	manifest := podManifest(s.entry.namespaces[0], "$ID", "\n  hostNetwork: true", pauseImage, "dial", "127.0.0.1:10250")
+	out, answer := s.entryPod(ctx, manifest)
 	effect := ""
 	if out == "connected" {
 		effect = "a pod reached what listens on the node's loopback"
@@ -94,8 +94,8 @@ func hostNetworkPod(ctx context.Context, s *scene) outcome {
 // byQuota is the administrator's quota, and no other.
 var byQuota = refusal{"quota", regexp.MustCompile(`exceeded quota: by-admin,`)}
 
-func nodePort(ctx context.Context, s *scene) outcome {
-	namespace := s.door.namespaces[0]
+func nodePort(ctx context.Context, s *attackRun) outcome {
+	namespace := s.entry.namespaces[0]
 	answer := s.install(ctx, namespace, `
 apiVersion: v1
 kind: Service
@@ -107,18 +107,18 @@ spec: {type: NodePort, selector: {app: $ID}, ports: [{port: 80}]}
 }
 
 // forgedRelease puts a record of a release that nobody installed among those of
-// the door's Tiller: one that is there, under another name of the same length.
-func forgedRelease(ctx context.Context, s *scene) outcome {
-	live, err := s.live(ctx, s.records, s.door.home, s.door.release+".v1")
+// the entry's Tiller: one that is there, under another name of the same length.
+func forgedRelease(ctx context.Context, s *attackRun) outcome {
+	live, err := s.live(ctx, s.records, s.entry.home, s.entry.release+".v1")
 	if err != nil || live == nil {
 		return failure("there is no record to forge from: %v", err)
 	}
-	forged := string(rune('f'+s.stance)) + s.door.release[1:]
+	forged := string(rune('f'+s.relation)) + s.entry.release[1:]
 	text, _, _ := unstructured.NestedString(live.Object, "data", "release")
 	if s.records == "Secret" {
 		text = decoded(live, "release")
 	}
-	if text, err = renamed(text, s.door.release, forged); err != nil {
+	if text, err = renamed(text, s.entry.release, forged); err != nil {
 		return failure("%v", err)
 	}
 	if s.records == "Secret" {
@@ -132,9 +132,9 @@ metadata:
   namespace: %s
   labels: {NAME: %s, OWNER: TILLER, STATUS: DEPLOYED, VERSION: "1", MODIFIED_AT: "1600000000"}
 data: {release: %s}
-`, s.records, forged, s.door.home, forged, text)
-	answer := s.install(ctx, s.door.namespaces[0], manifest)
-	out, err := s.runHelm(ctx, s.root, "--tiller-namespace="+s.door.home, "list", "--short")
+`, s.records, forged, s.entry.home, forged, text)
+	answer := s.install(ctx, s.entry.namespaces[0], manifest)
+	out, err := s.runHelm(ctx, s.root, "--tiller-namespace="+s.entry.home, "list", "--short")
 	effect := ""
 	for line := range strings.Lines(out) {
 		if strings.TrimSpace(line) == forged {

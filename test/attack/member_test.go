@@ -2,9 +2,7 @@ package attack
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,12 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/tools/remotecommand"
-	"k8s.io/client-go/transport/spdy"
-	"k8s.io/client-go/util/exec"
 )
 
 // themesOfImpersonation are all attacks on tenants of Helm 3 and 4.
@@ -56,12 +49,12 @@ var impersonating = []attack{
 	{name: "kubectl --as-group system:masters", as: onOwn, run: impersonate("root", "system:masters")},
 	{name: "kubectl --as the account that makes roles", as: onOwn, run: impersonate("system:serviceaccount:kube-system:clusterrole-aggregation-controller", "")},
 	{name: "kubectl --as another account of the home", as: onBoth, run: impersonate("system:serviceaccount:$HOME:default", "")},
-	{name: "own deployer, and group system:masters", as: onOwn, run: impersonateMore(func(_ *scene, c *rest.ImpersonationConfig) { c.Groups = []string{"system:masters"} })},
-	{name: "own deployer, and the group of its namespace's accounts", as: onOwn, run: impersonateMore(func(s *scene, c *rest.ImpersonationConfig) {
-		c.Groups = []string{"system:serviceaccounts:" + s.door.home}
+	{name: "own deployer, and group system:masters", as: onOwn, run: impersonateMore(func(_ *attackRun, c *rest.ImpersonationConfig) { c.Groups = []string{"system:masters"} })},
+	{name: "own deployer, and the group of its namespace's accounts", as: onOwn, run: impersonateMore(func(s *attackRun, c *rest.ImpersonationConfig) {
+		c.Groups = []string{"system:serviceaccounts:" + s.entry.home}
 	})},
-	{name: "own deployer, and a uid", as: onOwn, run: impersonateMore(func(_ *scene, c *rest.ImpersonationConfig) { c.UID = "1234" })},
-	{name: "own deployer, and an extra field", as: onOwn, run: impersonateMore(func(_ *scene, c *rest.ImpersonationConfig) {
+	{name: "own deployer, and a uid", as: onOwn, run: impersonateMore(func(_ *attackRun, c *rest.ImpersonationConfig) { c.UID = "1234" })},
+	{name: "own deployer, and an extra field", as: onOwn, run: impersonateMore(func(_ *attackRun, c *rest.ImpersonationConfig) {
 		c.Extra = map[string][]string{"scopes": {"all"}}
 	})},
 	// The built-in role admin holds impersonate on the accounts of the tenant's
@@ -199,41 +192,41 @@ var limitsOfDeployer = []attack{
 	{name: "the same under that quota", as: onCareful, run: nodePort},
 }
 
-func listAsVariable(ctx context.Context, s *scene) outcome {
+func listAsVariable(ctx context.Context, s *attackRun) outcome {
 	out, err := s.run(ctx, call{by: s.actor, env: []string{"HELM_KUBEASUSER=" + s.deployer(s.victim)}, program: s.helm, args: s.at(s.victim, "list")})
 	return s.lists(out, s.unmasked(ctx, s.actor, s.victim, err))
 }
 
-func installAsVictim(ctx context.Context, s *scene) outcome {
+func installAsVictim(ctx context.Context, s *attackRun) outcome {
 	sub := *s
-	sub.door = s.victim
+	sub.entry = s.victim
 	return installIntoVictim(ctx, &sub)
 }
 
 // tenantWithVariable has helm-tenant act for the attacker's own tenant, at the
 // other's namespace, in a shell that says to be the other's deployer.
-func tenantWithVariable(ctx context.Context, s *scene) outcome {
+func tenantWithVariable(ctx context.Context, s *attackRun) outcome {
 	out, err := s.run(ctx, call{by: s.actor, env: []string{"HELM_KUBEASUSER=" + s.deployer(s.victim)}, program: s.tenantTool,
-		args: s.at(s.victim, "--tenant", s.door.name, "list")})
-	return s.lists(out, s.unmasked(ctx, s.actor, s.door, err))
+		args: s.at(s.victim, "--tenant", s.entry.name, "list")})
+	return s.lists(out, s.unmasked(ctx, s.actor, s.entry, err))
 }
 
 // ownWords is helm-tenant's refusal to let anybody but the tenant say who acts.
 var ownWords = refusal{"helm-tenant", regexp.MustCompile(`--kube-as-user sets who acts, or where, but the tenant decides that`)}
 
 // tenantWithFlag: in the control there is nobody who decides; the flag is helm's.
-func tenantWithFlag(ctx context.Context, s *scene) outcome {
+func tenantWithFlag(ctx context.Context, s *attackRun) outcome {
 	if s.attacker != nil {
 		return listByFlag(ctx, s)
 	}
-	out, err := s.tenantWith(ctx, nil, s.at(s.victim, "--tenant", s.door.name, "list", "--kube-as-user", s.deployer(s.victim))...)
+	out, err := s.tenantWith(ctx, nil, s.at(s.victim, "--tenant", s.entry.name, "list", "--kube-as-user", s.deployer(s.victim))...)
 	return s.lists(out, err, ownWords)
 }
 
 // byWhoami is what whoami makes of the API server's refusal.
 var byWhoami = refusal{"RBAC, as whoami tells", regexp.MustCompile(`you may not impersonate service account "helm" in namespace`)}
 
-func whoamiOfDeployer(ctx context.Context, s *scene) outcome {
+func whoamiOfDeployer(ctx context.Context, s *attackRun) outcome {
 	out, err := s.run(ctx, call{by: s.actor, program: s.tenantTool, args: []string{"--tenant", s.victim.name, "whoami", "-o", "json"}})
 	effect := ""
 	// That it may do nothing in the namespace that was asked for is told by who acts
@@ -245,19 +238,19 @@ func whoamiOfDeployer(ctx context.Context, s *scene) outcome {
 }
 
 // asVictim makes an attack as the victim's deployer.
-func asVictim(run func(context.Context, *scene) outcome) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func asVictim(run func(context.Context, *attackRun) outcome) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		sub := *s
-		sub.door = s.victim
+		sub.entry = s.victim
 		return asDeployer(run)(ctx, &sub)
 	}
 }
 
 // impersonateMore asks who one is as the own deployer and something beside it.
-func impersonateMore(more func(*scene, *rest.ImpersonationConfig)) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func impersonateMore(more func(*attackRun, *rest.ImpersonationConfig)) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		config := rest.CopyConfig(s.actor.config)
-		config.Impersonate.UserName = s.deployer(s.door)
+		config.Impersonate.UserName = s.deployer(s.entry)
 		more(s, &config.Impersonate)
 		client, err := kubernetes.NewForConfig(config)
 		if err != nil {
@@ -286,15 +279,15 @@ subjects: [{kind: ServiceAccount, name: $ID, namespace: $OWN}]
 
 // accountImpersonates has an account of the attacker's own, with the role admin
 // in a namespace of the attacker's, be somebody.
-func accountImpersonates(user, group string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func accountImpersonates(user, group string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		if err := s.plant(ctx, accountWithAdmin); err != nil {
 			return s.settle(err, "", nil)
 		}
 		by := s.actor
 		if !s.direct {
 			var err error
-			if by, err = s.acting(s.actor, s.door); err != nil {
+			if by, err = s.acting(s.actor, s.entry); err != nil {
 				return failure("%v", err)
 			}
 		}
@@ -332,7 +325,7 @@ func tokenConfig(ofMember *rest.Config, token string) *rest.Config {
 	return config
 }
 
-func leftToken(ctx context.Context, s *scene) outcome {
+func leftToken(ctx context.Context, s *attackRun) outcome {
 	client, err := kubernetes.NewForConfig(tokenConfig(s.actor.config, s.token))
 	if err != nil {
 		return failure("%v", err)
@@ -343,7 +336,7 @@ func leftToken(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, err)
 }
 
-func heldWatch(ctx context.Context, s *scene) outcome {
+func heldWatch(ctx context.Context, s *attackRun) outcome {
 	// That the member is out is seen on a new request first.
 	if s.attacker == nil && !s.bare {
 		if o := asDeployer(readSecretsOfTeam)(ctx, s); o.verdict != refused {
@@ -383,7 +376,7 @@ metadata: {name: helm-tenant-member, namespace: $HOME, labels: {attack: $ID}, an
 rules: [{apiGroups: [""], resources: [configmaps], verbs: [get]}]
 `
 
-func takesOwnership(ctx context.Context, s *scene) outcome {
+func takesOwnership(ctx context.Context, s *attackRun) outcome {
 	// One of the same kind and name as the release has, made for this.
 	release, err := s.fresh(ctx)
 	if err != nil {
@@ -395,16 +388,16 @@ func takesOwnership(ctx context.Context, s *scene) outcome {
 	if err != nil {
 		return failure("%v", err)
 	}
-	answer := s.installs(ctx, s.actor, s.door, dir, s.id, s.victim.namespaces[0], "--take-ownership")
+	answer := s.installs(ctx, s.actor, s.entry, dir, s.id, s.victim.namespaces[0], "--take-ownership")
 	effect, err := s.seesField(ctx, "ConfigMap", s.victim.namespaces[0], release, "taken", "data", "owner")
 	return s.after(ctx, release, answer, effect, err)
 }
 
 // looksUp has a template read another's Secret, by the deployer that installs it.
-func looksUp(ctx context.Context, s *scene) outcome {
+func looksUp(ctx context.Context, s *attackRun) outcome {
 	manifest := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID}\ndata: {seen: {{ (lookup \"v1\" \"Secret\" \"$NS\" \"$RELEASE\").data | toJson | quote }} }\n"
-	answer := s.install(ctx, s.door.namespaces[0], manifest)
-	object, err := s.live(ctx, "ConfigMap", s.door.namespaces[0], s.id)
+	answer := s.install(ctx, s.entry.namespaces[0], manifest)
+	object, err := s.live(ctx, "ConfigMap", s.entry.namespaces[0], s.id)
 	effect := ""
 	if err == nil && object != nil && strings.Contains(fmt.Sprint(object.Object["data"]), "password") {
 		effect = "a chart holds what stands in the other's Secret"
@@ -412,26 +405,26 @@ func looksUp(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, err)
 }
 
-func listByOwn(ctx context.Context, s *scene) outcome {
-	return s.lists(s.through(ctx, s.actor, s.door, s.at(s.victim, "list")...))
+func listByOwn(ctx context.Context, s *attackRun) outcome {
+	return s.lists(s.through(ctx, s.actor, s.entry, s.at(s.victim, "list")...))
 }
 
-func listAllByOwn(ctx context.Context, s *scene) outcome {
-	return s.lists(s.through(ctx, s.actor, s.door, "list", "--all-namespaces"))
+func listAllByOwn(ctx context.Context, s *attackRun) outcome {
+	return s.lists(s.through(ctx, s.actor, s.entry, "list", "--all-namespaces"))
 }
 
-func createsNamespace(ctx context.Context, s *scene) outcome {
+func createsNamespace(ctx context.Context, s *attackRun) outcome {
 	dir, err := s.writeChart(s.fill("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID}\n"))
 	if err != nil {
 		return failure("%v", err)
 	}
-	answer := s.installs(ctx, s.actor, s.door, dir, s.id, s.id, "--create-namespace")
+	answer := s.installs(ctx, s.actor, s.entry, dir, s.id, s.id, "--create-namespace")
 	effect, err := s.seesObject(ctx, "Namespace", "", s.id)
 	return s.settle(answer, effect, err)
 }
 
 // crdsFolder puts a definition into the folder that Helm 3 and 4 install first.
-func crdsFolder(ctx context.Context, s *scene) outcome {
+func crdsFolder(ctx context.Context, s *attackRun) outcome {
 	manifest := s.fill(crd)
 	dir, err := s.writeChart(s.fill("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: $ID}\n"))
 	if err == nil {
@@ -443,25 +436,25 @@ func crdsFolder(ctx context.Context, s *scene) outcome {
 	if err != nil {
 		return failure("%v", err)
 	}
-	answer := s.installs(ctx, s.actor, s.door, dir, s.id, s.door.namespaces[0])
+	answer := s.installs(ctx, s.actor, s.entry, dir, s.id, s.entry.namespaces[0])
 	return s.made(ctx, "", crd, answer)
 }
 
-func readRecordsInTeam(ctx context.Context, s *scene) outcome {
+func readRecordsInTeam(ctx context.Context, s *attackRun) outcome {
 	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.namespaces[0]+"/secrets?labelSelector=owner%3Dhelm", `"release":"`, "it told release records")
 }
 
-func readAllHelmRecords(ctx context.Context, s *scene) outcome {
+func readAllHelmRecords(ctx context.Context, s *attackRun) outcome {
 	return s.getRaw(ctx, "/api/v1/secrets?labelSelector=owner%3Dhelm", `"release":"`, "it told release records")
 }
 
-func readSecretsOf(namespace string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func readSecretsOf(namespace string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		return s.getRaw(ctx, "/api/v1/namespaces/"+namespace+"/secrets", `"kind":"SecretList"`, "it listed them")
 	}
 }
 
-func readMemberBinding(ctx context.Context, s *scene) outcome {
+func readMemberBinding(ctx context.Context, s *attackRun) outcome {
 	return s.getRaw(ctx, "/apis/rbac.authorization.k8s.io/v1/namespaces/"+s.victim.home+"/rolebindings", `"kind":"RoleBindingList"`, "it told the members")
 }
 
@@ -470,57 +463,3 @@ var (
 	patchMemberRole    = patches("Role", "helm-tenant-member", "", `{"metadata":{"labels":{"attack":"$ID"}},"rules":[{"apiGroups":[""],"resources":["secrets"],"verbs":["*"]}]}`)
 	patchTenantsRecord = patches("ConfigMap", "helm-tenant", "", `{"metadata":{"labels":{"attack":"$ID"}},"data":{"tenant.yaml":"role: cluster-admin"}}`)
 )
-
-// goodsPod is a pod of what the victim has installed.
-func (s *scene) goodsPod(ctx context.Context) (*corev1.Pod, error) {
-	pods, err := s.root.client.CoreV1().Pods(s.victim.namespaces[0]).List(ctx, metav1.ListOptions{LabelSelector: "app=" + s.victim.release, FieldSelector: "status.phase=Running"})
-	if err == nil && len(pods.Items) == 0 {
-		err = errors.New("no pod of the victim's runs")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &pods.Items[0], nil
-}
-
-func execGoods(ctx context.Context, s *scene) outcome {
-	pod, err := s.goodsPod(ctx)
-	if err != nil {
-		return failure("%v", err)
-	}
-	url := s.actor.client.CoreV1().RESTClient().Post().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Container: "main", Command: []string{"/pause", "cat", "/etc/hostname"}, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
-	executor, err := remotecommand.NewSPDYExecutor(s.actor.config, http.MethodPost, url)
-	if err != nil {
-		return failure("%v", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
-	defer cancel()
-	var out strings.Builder
-	answer := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &out})
-	effect := ""
-	var ended exec.CodeExitError
-	if answer == nil || errors.As(answer, &ended) {
-		effect = "a program ran in the other's container"
-	}
-	return s.settle(answer, effect, nil)
-}
-
-func forwardGoods(ctx context.Context, s *scene) outcome {
-	pod, err := s.goodsPod(ctx)
-	if err != nil {
-		return failure("%v", err)
-	}
-	transport, upgrader, err := spdy.RoundTripperFor(s.actor.config)
-	if err != nil {
-		return failure("%v", err)
-	}
-	url := s.actor.client.CoreV1().RESTClient().Post().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("portforward").URL()
-	stream, _, answer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url).Dial(portforward.PortForwardProtocolV1Name)
-	effect := ""
-	if answer == nil {
-		effect = "the API server opened a port-forward"
-		stream.Close()
-	}
-	return s.settle(answer, effect, nil)
-}

@@ -74,7 +74,7 @@ func (w *world) installGoods(ctx context.Context, by *person, t *tenant, release
 }
 
 func (w *world) installRelease(ctx context.Context, by *person, t *tenant, release, manifest string) error {
-	s := &scene{world: w, id: w.name + "-" + release, actor: by, door: t, victim: t, own: t.namespaces[0]}
+	s := &attackRun{world: w, id: w.name + "-" + release, actor: by, entry: t, victim: t, own: t.namespaces[0]}
 	dir, err := s.writeChart(manifest)
 	if err != nil {
 		return err
@@ -83,8 +83,8 @@ func (w *world) installRelease(ctx context.Context, by *person, t *tenant, relea
 }
 
 // newOurs makes tenants as an administrator does, with helm-tenant.
-func newOurs(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "ours", account: "tiller", records: "Secret", policyBinding: "helm-tenant-records", guarded: true,
+func newOurs(ctx context.Context, st *environment) (*world, error) {
+	w := &world{environment: st, name: "ours", account: "tiller", records: "Secret", policyBinding: "helm-tenant-records", guarded: true,
 		a:       &tenant{name: "team-a", home: "team-a-tiller", namespaces: []string{"a1", "a2"}, release: "desk", member: "alice"},
 		b:       &tenant{name: "team-b", home: "team-b-tiller", namespaces: []string{"b1"}, release: "shop", member: "bob"},
 		careful: &tenant{name: "team-c", home: "team-c-tiller", namespaces: []string{"c1"}, release: "desk", member: "alice"},
@@ -173,7 +173,7 @@ func (w *world) settleIn(ctx context.Context) error {
 	group.Go(func() error { return w.installGoods(ctx, alice, w.a, w.a.release) })
 	group.Go(func() error { return w.installGoods(ctx, bob, w.b, w.b.release) })
 	group.Go(func() error {
-		s := &scene{world: w, id: "left-behind-" + w.name, actor: carol, door: w.a, victim: w.a, own: w.a.last()}
+		s := &attackRun{world: w, id: "left-behind-" + w.name, actor: carol, entry: w.a, victim: w.a, own: w.a.last()}
 		return w.leaves(s.install(ctx, s.own, bindingToOutsider), s)
 	})
 	group.Go(func() (err error) {
@@ -198,7 +198,7 @@ func (w *world) settleIn(ctx context.Context) error {
 
 // leaves judges an attempt to leave a binding behind: if guard rails forbid it, it must have
 // been refused.
-func (w *world) leaves(answer error, s *scene) error {
+func (w *world) leaves(answer error, s *attackRun) error {
 	if !w.guarded {
 		return answer
 	}

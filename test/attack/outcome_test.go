@@ -70,7 +70,7 @@ var (
 
 // refusedBy tells a refusal from a failure. Only the words of a known refusal
 // count: a missing binary, a chart that is wrong or a timeout is no defence.
-func (s *scene) refusedBy(err error, more ...refusal) outcome {
+func (s *attackRun) refusedBy(err error, more ...refusal) outcome {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	if errors.Is(err, errTimeout) {
 		return failure("%s", text)
@@ -87,9 +87,9 @@ func (s *scene) refusedBy(err error, more ...refusal) outcome {
 	switch user := match[1]; {
 	case user == s.actor.name:
 		return outcome{refused, "RBAC", text}
-	case user == s.deployer(s.door) && s.account == "tiller":
+	case user == s.deployer(s.entry) && s.account == "tiller":
 		return outcome{refused, "RBAC, of Tiller", text}
-	case user == s.deployer(s.door):
+	case user == s.deployer(s.entry):
 		return outcome{refused, "RBAC, of the deployer", text}
 	case strings.HasPrefix(user, "system:serviceaccount:"+s.own+":") && s.account == "helm":
 		return outcome{refused, "RBAC, of that account", text}
@@ -101,7 +101,7 @@ func (s *scene) refusedBy(err error, more ...refusal) outcome {
 
 // settle judges an attack: it worked if its effect exists, whatever the answer. Without an
 // effect it must have been refused.
-func (s *scene) settle(answer error, effect string, looking error, more ...refusal) outcome {
+func (s *attackRun) settle(answer error, effect string, looking error, more ...refusal) outcome {
 	switch {
 	case looking != nil:
 		return failure("looking for the effect: %v", looking)
@@ -115,7 +115,7 @@ func (s *scene) settle(answer error, effect string, looking error, more ...refus
 
 func TestOnlyRefusalsCount(t *testing.T) {
 	home := &tenant{home: "team-a-tiller"}
-	s := &scene{world: &world{account: "tiller"}, actor: &person{name: "alice"}, door: home, victim: home, own: "a1"}
+	s := &attackRun{world: &world{account: "tiller"}, actor: &person{name: "alice"}, entry: home, victim: home, own: "a1"}
 	for _, c := range []struct {
 		answer string
 		want   verdict

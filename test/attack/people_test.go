@@ -57,7 +57,7 @@ func TestPeople(t *testing.T) {
 	compareTable(t, "people", "| as whom | attack | ours | control |\n"+strings.Repeat("|---", 4)+"|\n"+strings.Join(rows, "\n")+"\n")
 }
 
-// people is the scene: the tenants, and those who attack.
+// people has the tenants, and those who attack.
 type people struct {
 	*prover
 	dynamic dynamic.Interface
@@ -124,9 +124,9 @@ func (p *people) apply(t *testing.T) {
 	config.WarningHandlerWithContext, config.QPS = rest.NoWarnings{}, -1
 	p.dynamic = dynamic.NewForConfigOrDie(config)
 	for _, name := range []string{"own", "own-tiller", "term", "ice", "ice-tiller", "other", "ctl", "ctl-tiller", "ctl-other"} {
-		at := groundOf("people-"+name, "")
-		p.settled(t, at.namespace, "default")
-		for _, object := range possessions(&at) {
+		target := groundOf("people-"+name, "")
+		p.settled(t, target.namespace, "default")
+		for _, object := range possessions(&target) {
 			if _, err := p.dynamic.Resource(resources[object.GetKind()]).Namespace(object.GetNamespace()).Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -297,12 +297,12 @@ var refusersOfPeople = []struct {
 
 // attempt makes an attack once and returns "WORKED", or what refused it; empty for any other
 // result.
-func (p *people) attempt(t *testing.T, a peopleAttack, who string, at *ground) (cell string, answer error) {
+func (p *people) attempt(t *testing.T, a peopleAttack, who string, target *ground) (cell string, answer error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), commandTime)
 	defer cancel()
 	p.count++
-	here := attacked{ground: *at, id: fmt.Sprintf("x%d", p.count), me: p.users[who]}
+	here := attacked{ground: *target, id: fmt.Sprintf("x%d", p.count), me: p.users[who]}
 	answer = a.try(ctx, p.actors[who], &here)
 	if answer == nil {
 		return "WORKED", nil

@@ -18,9 +18,9 @@ import (
 
 // possessions are what every tenant has to lose: an object, a release record, and something
 // that runs.
-func possessions(at *ground) []*unstructured.Unstructured {
+func possessions(target *ground) []*unstructured.Unstructured {
 	record := "apiVersion: v1\nkind: Secret\ntype: helm.sh/release.v1\nmetadata: {name: sh.helm.release.v1.shop.v1, namespace: $NS, labels: {owner: helm, name: shop, status: deployed, version: '1'}}\nstringData: {release: x}\n"
-	if at.account == "tiller" {
+	if target.account == "tiller" {
 		record = "apiVersion: v1\nkind: Secret\nmetadata: {name: shop.v1, namespace: $HOME, labels: {OWNER: TILLER, NAME: shop, STATUS: DEPLOYED, VERSION: '1'}}\nstringData: {release: x}\n"
 	}
 	var objects []*unstructured.Unstructured
@@ -31,7 +31,7 @@ func possessions(at *ground) []*unstructured.Unstructured {
 		record,
 		strings.Replace(controller("apps/v1", "Deployment", "", ""), "{name: $ID}", "{name: shop, namespace: $NS}", 1),
 	} {
-		object, err := parse(strings.NewReplacer("$NS", at.namespace, "$HOME", at.home, "$ID", "shop").Replace(text))
+		object, err := parse(strings.NewReplacer("$NS", target.namespace, "$HOME", target.home, "$ID", "shop").Replace(text))
 		if err != nil {
 			panic(err)
 		}
@@ -41,12 +41,12 @@ func possessions(at *ground) []*unstructured.Unstructured {
 }
 
 // live are the objects of the tenant that an attack may change, by kind, namespace and name.
-func (p *people) live(t *testing.T, at *ground) map[string]*unstructured.Unstructured {
+func (p *people) live(t *testing.T, target *ground) map[string]*unstructured.Unstructured {
 	t.Helper()
 	objects := map[string]*unstructured.Unstructured{}
 	for namespace, kinds := range map[string][]string{
-		at.home:      {"RoleBinding", "Role", "ConfigMap", "Secret", "ServiceAccount"},
-		at.namespace: {"RoleBinding", "ConfigMap", "Secret", "ServiceAccount", "Deployment", "Pod"},
+		target.home:      {"RoleBinding", "Role", "ConfigMap", "Secret", "ServiceAccount"},
+		target.namespace: {"RoleBinding", "ConfigMap", "Secret", "ServiceAccount", "Deployment", "Pod"},
 	} {
 		for _, kind := range kinds {
 			list, err := p.dynamic.Resource(resources[kind]).Namespace(namespace).List(t.Context(), metav1.ListOptions{})
@@ -68,8 +68,8 @@ func (p *people) live(t *testing.T, at *ground) map[string]*unstructured.Unstruc
 func (p *people) remember(t *testing.T, grounds []pair) {
 	t.Helper()
 	for _, pair := range grounds {
-		for _, at := range []*ground{&pair.ours, &pair.control} {
-			p.before[at.tenant] = p.live(t, at)
+		for _, target := range []*ground{&pair.ours, &pair.control} {
+			p.before[target.tenant] = p.live(t, target)
 		}
 	}
 }
@@ -92,17 +92,17 @@ func written(object *unstructured.Unstructured) []byte {
 }
 
 // changed returns the objects that differ from the state before the theme's attacks.
-func (p *people) changed(t *testing.T, at *ground) []string {
+func (p *people) changed(t *testing.T, target *ground) []string {
 	t.Helper()
 	var changed []string
-	was, is := p.before[at.tenant], p.live(t, at)
-	for key, object := range was {
-		if is[key] == nil || is[key].GetUID() != object.GetUID() || is[key].GetDeletionTimestamp() != nil || !bytes.Equal(written(is[key]), written(object)) {
+	before, current := p.before[target.tenant], p.live(t, target)
+	for key, object := range before {
+		if current[key] == nil || current[key].GetUID() != object.GetUID() || current[key].GetDeletionTimestamp() != nil || !bytes.Equal(written(current[key]), written(object)) {
 			changed = append(changed, key)
 		}
 	}
-	for key := range is {
-		if was[key] == nil {
+	for key := range current {
+		if before[key] == nil {
 			changed = append(changed, key)
 		}
 	}
@@ -111,9 +111,9 @@ func (p *people) changed(t *testing.T, at *ground) []string {
 }
 
 // restore restores the state before the theme's attacks.
-func (p *people) restore(t *testing.T, at *ground) {
+func (p *people) restore(t *testing.T, target *ground) {
 	t.Helper()
-	for _, key := range p.changed(t, at) {
+	for _, key := range p.changed(t, target) {
 		kind, where, _ := strings.Cut(key, " ")
 		namespace, name, _ := strings.Cut(where, "/")
 		api := p.dynamic.Resource(resources[kind]).Namespace(namespace)
@@ -128,7 +128,7 @@ func (p *people) restore(t *testing.T, at *ground) {
 			if err := api.Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), PropagationPolicy: new(metav1.DeletePropagationBackground)}); err != nil && !apierrors.IsNotFound(err) {
 				return false, err
 			}
-			was := p.before[at.tenant][key]
+			was := p.before[target.tenant][key]
 			if was == nil {
 				return true, nil
 			}
@@ -138,7 +138,7 @@ func (p *people) restore(t *testing.T, at *ground) {
 			}
 			made, err := api.Create(ctx, again, metav1.CreateOptions{})
 			if err == nil {
-				p.before[at.tenant][key] = made
+				p.before[target.tenant][key] = made
 			}
 			return err == nil, err
 		}); err != nil {

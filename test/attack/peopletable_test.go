@@ -92,12 +92,12 @@ func ownerAttacks() []peopleAttack {
 		{what: "bind the owners' Role once more", try: binds(atHome, "Role", ownerBinding)},
 		{what: "bind cluster-admin in the tenant's namespace", try: binds(inNamespace, "ClusterRole", "cluster-admin")},
 		{what: "bind the members' Role in the tenant's namespace", try: binds(inNamespace, "Role", memberBinding)},
-		{what: "make the readers' binding one of admin, by an update of what is not there", only: "tiller", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			_, err := c.RbacV1().RoleBindings(at.home).Update(ctx, bindingTo(at, at.home, readerBinding, "ClusterRole", "admin"), metav1.UpdateOptions{})
+		{what: "make the readers' binding one of admin, by an update of what is not there", only: "tiller", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			_, err := c.RbacV1().RoleBindings(target.home).Update(ctx, bindingTo(target, target.home, readerBinding, "ClusterRole", "admin"), metav1.UpdateOptions{})
 			return err
 		}},
-		{what: "let oneself into another tenant", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			_, err := c.RbacV1().RoleBindings(at.otherHome).Update(ctx, bindingTo(at, at.otherHome, memberBinding, "Role", memberBinding), metav1.UpdateOptions{})
+		{what: "let oneself into another tenant", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			_, err := c.RbacV1().RoleBindings(target.otherHome).Update(ctx, bindingTo(target, target.otherHome, memberBinding, "Role", memberBinding), metav1.UpdateOptions{})
 			return err
 		}},
 	}
@@ -127,19 +127,19 @@ func ownerAttacks() []peopleAttack {
 		{what: "let everybody read", only: "helm", try: changes(readerBinding, func(b *rbacv1.RoleBinding, _ *attacked) {
 			b.Subjects = append(b.Subjects, named("Group", "system:authenticated"))
 		})},
-		{what: "change the record", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			record, err := c.CoreV1().ConfigMaps(at.home).Get(ctx, "helm-tenant", metav1.GetOptions{})
+		{what: "change the record", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			record, err := c.CoreV1().ConfigMaps(target.home).Get(ctx, "helm-tenant", metav1.GetOptions{})
 			if err == nil {
-				record.Data["tenant.yaml"] = strings.ReplaceAll(record.Data["tenant.yaml"], at.namespace, "kube-system")
-				_, err = c.CoreV1().ConfigMaps(at.home).Update(ctx, record, metav1.UpdateOptions{})
+				record.Data["tenant.yaml"] = strings.ReplaceAll(record.Data["tenant.yaml"], target.namespace, "kube-system")
+				_, err = c.CoreV1().ConfigMaps(target.home).Update(ctx, record, metav1.UpdateOptions{})
 			}
 			return err
 		}},
 		{what: "make one more owner", try: changes(ownerBinding, func(b *rbacv1.RoleBinding, _ *attacked) { b.Subjects = append(b.Subjects, named("User", "eve")) })},
-		{what: "remove all owners, by an update", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			b := bindingTo(at, at.home, ownerBinding, "Role", ownerBinding)
+		{what: "remove all owners, by an update", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			b := bindingTo(target, target.home, ownerBinding, "Role", ownerBinding)
 			b.Subjects = nil
-			_, err := c.RbacV1().RoleBindings(at.home).Update(ctx, b, metav1.UpdateOptions{})
+			_, err := c.RbacV1().RoleBindings(target.home).Update(ctx, b, metav1.UpdateOptions{})
 			return err
 		}},
 		{what: "remove all owners, by a patch", try: merges("RoleBinding", atHome, ownerBinding, `{"subjects":[]}`)},
@@ -149,7 +149,7 @@ func ownerAttacks() []peopleAttack {
 			b.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "gone", UID: "00000000-0000-0000-0000-000000000000"}}
 		})},
 		{what: "keep the members' binding from being deleted", try: changes(memberBinding, func(b *rbacv1.RoleBinding, _ *attacked) { b.Finalizers = []string{"example.com/mine"} })},
-		{what: "label the members' binding as another tenant's", try: changes(memberBinding, func(b *rbacv1.RoleBinding, at *attacked) { b.Labels["helm-tenant/tenant"] = at.other })},
+		{what: "label the members' binding as another tenant's", try: changes(memberBinding, func(b *rbacv1.RoleBinding, target *attacked) { b.Labels["helm-tenant/tenant"] = target.other })},
 		{what: "remove the members' binding's labels", try: changes(memberBinding, func(b *rbacv1.RoleBinding, _ *attacked) { b.Labels = nil })},
 		{what: "annotate the members' binding", try: changes(memberBinding, func(b *rbacv1.RoleBinding, _ *attacked) { b.Annotations = map[string]string{"example.com/mine": "x"} })},
 		{what: "give the members' Role more rights", try: merges("Role", atHome, memberBinding, `{"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}`)},
@@ -159,31 +159,31 @@ func ownerAttacks() []peopleAttack {
 		{what: "list the home's pods", try: reads("Pod", atHome)},
 		{what: "read the home's Secrets", try: reads("Secret", atHome)},
 		{what: "create an object in the tenant's namespace", try: createObject},
-		{what: "list another tenant's members", try: reads("RoleBinding", func(at *attacked) string { return at.otherHome })},
+		{what: "list another tenant's members", try: reads("RoleBinding", func(target *attacked) string { return target.otherHome })},
 	}...)
 }
 
 // writes are the ways to change something in a tenant's namespace.
 func writes() []peopleAttack {
-	selected := func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-		return c.CoreV1().ConfigMaps(at.namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "metadata.name=shop"})
+	selected := func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+		return c.CoreV1().ConfigMaps(target.namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "metadata.name=shop"})
 	}
 	onRecord := func(do func(ctx context.Context, c kubernetes.Interface, namespace, name string) error) tryPeople {
-		return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			namespace, name := at.record()
+		return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			namespace, name := target.record()
 			return do(ctx, c, namespace, name)
 		}
 	}
 	return []peopleAttack{
 		{what: "create an object", try: createObject},
-		{what: "update an object", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			_, err := c.CoreV1().ConfigMaps(at.namespace).Update(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Data: map[string]string{"a": at.id}}, metav1.UpdateOptions{})
+		{what: "update an object", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			_, err := c.CoreV1().ConfigMaps(target.namespace).Update(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Data: map[string]string{"a": target.id}}, metav1.UpdateOptions{})
 			return err
 		}},
 		{what: "patch an object", try: merges("ConfigMap", inNamespace, "shop", `{"data":{"a":"$ID"}}`)},
-		{what: "change an object by server-side apply", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			text := fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"shop"},"data":{"a":%q}}`, at.id)
-			_, err := c.CoreV1().ConfigMaps(at.namespace).Patch(ctx, "shop", types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "attack", Force: new(true)})
+		{what: "change an object by server-side apply", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			text := fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"shop"},"data":{"a":%q}}`, target.id)
+			_, err := c.CoreV1().ConfigMaps(target.namespace).Patch(ctx, "shop", types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "attack", Force: new(true)})
 			return err
 		}},
 		{what: "delete an object", try: removes("ConfigMap", inNamespace, "shop")},
@@ -208,8 +208,8 @@ func writes() []peopleAttack {
 		})},
 		{what: "scale a Deployment", try: merges("Deployment", inNamespace, "shop", `{"spec":{"replicas":1}}`, "scale")},
 		{what: "restart a Deployment", try: merges("Deployment", inNamespace, "shop", `{"spec":{"template":{"metadata":{"annotations":{"again":"$ID"}}}}}`)},
-		{what: "evict a pod", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			return c.PolicyV1().Evictions(at.namespace).Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: at.namespace, Name: "shop"}})
+		{what: "evict a pod", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			return c.PolicyV1().Evictions(target.namespace).Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: target.namespace, Name: "shop"}})
 		}},
 		{what: "put a container into a pod", try: merges("Pod", inNamespace, "shop",
 			`{"spec":{"ephemeralContainers":[{"name":"mine","image":"registry.k8s.io/pause:3.10","securityContext":`+`{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}`+`}]}}`, "ephemeralcontainers")},
@@ -219,10 +219,10 @@ func writes() []peopleAttack {
 		{what: "port-forward to a pod", try: enters("POST", "portforward")},
 		{what: "proxy to a pod", try: enters("POST", "proxy")},
 		{what: "get a token of an account of the namespace", try: tokens(inNamespace, "bot")},
-		{what: "bind a role", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			b := bindingTo(at, at.namespace, at.id, "ClusterRole", "view")
-			b.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Name: "bot", Namespace: at.namespace}}
-			_, err := c.RbacV1().RoleBindings(at.namespace).Create(ctx, b, metav1.CreateOptions{})
+		{what: "bind a role", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			b := bindingTo(target, target.namespace, target.id, "ClusterRole", "view")
+			b.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Name: "bot", Namespace: target.namespace}}
+			_, err := c.RbacV1().RoleBindings(target.namespace).Create(ctx, b, metav1.CreateOptions{})
 			return err
 		}},
 	}
@@ -234,14 +234,14 @@ func readerAttacks() []peopleAttack {
 	asThemself := []string{asReaders} // the one who impersonates is refused by their own name
 	return []peopleAttack{
 		{what: "act as the deployer", try: impersonates(deployerOf), notAs: asThemself},
-		{what: "act as an account of the tenant's namespace", try: impersonates(func(at *attacked) string { return "system:serviceaccount:" + at.namespace + ":bot" }), notAs: asThemself},
+		{what: "act as an account of the tenant's namespace", try: impersonates(func(target *attacked) string { return "system:serviceaccount:" + target.namespace + ":bot" }), notAs: asThemself},
 		{what: "get a token of the deployer", try: tokens(atHome, "")},
 		{what: "get a token of the readers' account", try: tokens(atHome, "helm-reader")},
 		{what: "let oneself in as a member", try: merges("RoleBinding", atHome, memberBinding, oneselfIn)},
 		{what: "take everybody else out of the readers' binding", try: merges("RoleBinding", atHome, readerBinding, oneselfIn)},
 		{what: "change the namespace", try: merges("Namespace", cluster, "$NS", `{"metadata":{"labels":{"attack":"$ID"}}}`)},
 		{what: "read the home's Secrets", try: reads("Secret", atHome)},
-		{what: "read another tenant's Secrets", try: reads("Secret", func(at *attacked) string { return at.otherNamespace })},
+		{what: "read another tenant's Secrets", try: reads("Secret", func(target *attacked) string { return target.otherNamespace })},
 		{what: "read the Secrets of all namespaces", try: reads("Secret", cluster)},
 		{what: "read the tenant's Secrets", try: reads("Secret", inNamespace), known: map[string]string{asReaders: known}},
 	}
@@ -302,13 +302,13 @@ func (p *people) revokeExpired(t *testing.T) {
 // fluxAttacks are what whoever has the account for Flux tries beyond the tenant's role.
 func fluxAttacks() []peopleAttack {
 	return []peopleAttack{
-		{what: "create an object in another tenant's namespace", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			_, err := c.CoreV1().ConfigMaps(at.otherNamespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: at.id}}, metav1.CreateOptions{})
+		{what: "create an object in another tenant's namespace", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			_, err := c.CoreV1().ConfigMaps(target.otherNamespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: target.id}}, metav1.CreateOptions{})
 			return err
 		}},
-		{what: "read another tenant's Secrets", try: reads("Secret", func(at *attacked) string { return at.otherNamespace })},
-		{what: "create an object in the home namespace", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			_, err := c.CoreV1().ConfigMaps(at.home).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: at.id}}, metav1.CreateOptions{})
+		{what: "read another tenant's Secrets", try: reads("Secret", func(target *attacked) string { return target.otherNamespace })},
+		{what: "create an object in the home namespace", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			_, err := c.CoreV1().ConfigMaps(target.home).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: target.id}}, metav1.CreateOptions{})
 			return err
 		}},
 		{what: "act as the deployer", try: impersonates(deployerOf)},
@@ -359,9 +359,9 @@ func frozenAttacks() []peopleAttack {
 		{what: "thaw: change the namespace", try: merges("Namespace", cluster, "$NS", `{"metadata":{"labels":{"helm-tenant/frozen":null}}}`)},
 		{what: "thaw: change the home namespace", try: merges("Namespace", cluster, "$HOME", `{"metadata":{"labels":{"helm-tenant/frozen":null}}}`)},
 		{what: "thaw: change the record", try: merges("ConfigMap", atHome, "helm-tenant", `{"data":{"tenant.yaml":""}}`)},
-		{what: "act as another account of the namespace and create an object", try: func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-			return c.CoreV1().RESTClient().Post().Namespace(at.namespace).Resource("configmaps").SetHeader("Impersonate-User", "system:serviceaccount:"+at.namespace+":bot").
-				SetHeader("Content-Type", jsonType).Body(fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, at.id)).Do(ctx).Error()
+		{what: "act as another account of the namespace and create an object", try: func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+			return c.CoreV1().RESTClient().Post().Namespace(target.namespace).Resource("configmaps").SetHeader("Impersonate-User", "system:serviceaccount:"+target.namespace+":bot").
+				SetHeader("Content-Type", jsonType).Body(fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q}}`, target.id)).Do(ctx).Error()
 		}},
 	}
 }

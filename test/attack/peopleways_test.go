@@ -16,17 +16,17 @@ import (
 )
 
 // tryPeople is how one of peopleAttacks is tried.
-type tryPeople = func(ctx context.Context, c kubernetes.Interface, at *attacked) error
+type tryPeople = func(ctx context.Context, c kubernetes.Interface, target *attacked) error
 
 // changes is an attack that gets a binding of the home namespace and updates it, as
 // kubectl edit does.
-func changes(name string, change func(b *rbacv1.RoleBinding, at *attacked)) tryPeople {
-	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+func changes(name string, change func(b *rbacv1.RoleBinding, target *attacked)) tryPeople {
+	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-			b, err := c.RbacV1().RoleBindings(at.home).Get(ctx, name, metav1.GetOptions{})
+			b, err := c.RbacV1().RoleBindings(target.home).Get(ctx, name, metav1.GetOptions{})
 			if err == nil {
-				change(b, at)
-				_, err = c.RbacV1().RoleBindings(at.home).Update(ctx, b, metav1.UpdateOptions{})
+				change(b, target)
+				_, err = c.RbacV1().RoleBindings(target.home).Update(ctx, b, metav1.UpdateOptions{})
 			}
 			return err
 		})
@@ -41,17 +41,17 @@ func admits(s rbacv1.Subject) tryPeople {
 // turns is an attack that replaces the members' binding by one of another role for the
 // attacker. Kubernetes changes no binding's role, so the binding is deleted and created.
 func turns(kind, role string) tryPeople {
-	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		err := changes(memberBinding, func(b *rbacv1.RoleBinding, _ *attacked) {
 			b.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: role}
-		})(ctx, c, at)
+		})(ctx, c, target)
 		if !apierrors.IsInvalid(err) {
 			return err
 		}
-		if err := c.RbacV1().RoleBindings(at.home).Delete(ctx, memberBinding, metav1.DeleteOptions{}); err != nil {
+		if err := c.RbacV1().RoleBindings(target.home).Delete(ctx, memberBinding, metav1.DeleteOptions{}); err != nil {
 			return err
 		}
-		_, err = c.RbacV1().RoleBindings(at.home).Create(ctx, bindingTo(at, at.home, memberBinding, kind, role), metav1.CreateOptions{})
+		_, err = c.RbacV1().RoleBindings(target.home).Create(ctx, bindingTo(target, target.home, memberBinding, kind, role), metav1.CreateOptions{})
 		return err
 	}
 }
@@ -64,25 +64,25 @@ func named(kind, name string) rbacv1.Subject {
 }
 
 // bindingTo is a binding of a role to the attacker.
-func bindingTo(at *attacked, namespace, name, kind, role string) *rbacv1.RoleBinding {
+func bindingTo(target *attacked, namespace, name, kind, role string) *rbacv1.RoleBinding {
 	return &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Subjects: []rbacv1.Subject{named("User", at.me)}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: role}}
+		Subjects: []rbacv1.Subject{named("User", target.me)}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: role}}
 }
 
 // binds is an attack that creates a binding of a role to the attacker.
 func binds(namespace func(*attacked) string, kind, role string) tryPeople {
-	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-		_, err := c.RbacV1().RoleBindings(namespace(at)).Create(ctx, bindingTo(at, namespace(at), at.id, kind, role), metav1.CreateOptions{})
+	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+		_, err := c.RbacV1().RoleBindings(namespace(target)).Create(ctx, bindingTo(target, namespace(target), target.id, kind, role), metav1.CreateOptions{})
 		return err
 	}
 }
 
-func atHome(at *attacked) string      { return at.home }
-func inNamespace(at *attacked) string { return at.namespace }
+func atHome(target *attacked) string      { return target.home }
+func inNamespace(target *attacked) string { return target.namespace }
 
 // fill replaces what stands for names.
-func (at *attacked) fill(text string) string {
-	return strings.NewReplacer("$ID", at.id, "$ME", at.me, "$HOME", at.home, "$NS", at.namespace, "$TENANT", at.tenant).Replace(text)
+func (target *attacked) fill(text string) string {
+	return strings.NewReplacer("$ID", target.id, "$ME", target.me, "$HOME", target.home, "$NS", target.namespace, "$TENANT", target.tenant).Replace(text)
 }
 
 // requestTo is a request of that verb to the API group of a kind.
@@ -96,52 +96,54 @@ func cluster(*attacked) string { return "" }
 
 // merges is an attack by one merge patch of an object.
 func merges(kind string, namespace func(*attacked) string, name, patch string, subresource ...string) tryPeople {
-	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-		return requestTo(c, "PATCH", kind).Namespace(namespace(at)).Resource(resources[kind].Resource).Name(at.fill(name)).SubResource(subresource...).
-			SetHeader("Content-Type", mergeType).Body([]byte(at.fill(patch))).Do(ctx).Error()
+	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+		return requestTo(c, "PATCH", kind).Namespace(namespace(target)).Resource(resources[kind].Resource).Name(target.fill(name)).SubResource(subresource...).
+			SetHeader("Content-Type", mergeType).Body([]byte(target.fill(patch))).Do(ctx).Error()
 	}
 }
 
 // removes is an attack by the deletion of an object.
 func removes(kind string, namespace func(*attacked) string, name string) tryPeople {
-	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-		return requestTo(c, "DELETE", kind).Namespace(namespace(at)).Resource(resources[kind].Resource).Name(name).Do(ctx).Error()
+	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+		return requestTo(c, "DELETE", kind).Namespace(namespace(target)).Resource(resources[kind].Resource).Name(name).Do(ctx).Error()
 	}
 }
 
 // reads is an attack by a list of objects.
 func reads(kind string, namespace func(*attacked) string) tryPeople {
-	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-		return requestTo(c, "GET", kind).Namespace(namespace(at)).Resource(resources[kind].Resource).Do(ctx).Error()
+	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+		return requestTo(c, "GET", kind).Namespace(namespace(target)).Resource(resources[kind].Resource).Do(ctx).Error()
 	}
 }
 
 // tokens is an attack that asks for a token of a service account.
 func tokens(namespace func(*attacked) string, account string) tryPeople {
-	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
+	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		name := account
 		if name == "" {
-			name = at.account
+			name = target.account
 		}
-		_, err := c.CoreV1().ServiceAccounts(namespace(at)).CreateToken(ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+		_, err := c.CoreV1().ServiceAccounts(namespace(target)).CreateToken(ctx, name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 		return err
 	}
 }
 
 // impersonates is an attack that acts as an account.
 func impersonates(user func(*attacked) string) tryPeople {
-	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-		return c.CoreV1().RESTClient().Get().AbsPath("/version").SetHeader("Impersonate-User", user(at)).Do(ctx).Error()
+	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+		return c.CoreV1().RESTClient().Get().AbsPath("/version").SetHeader("Impersonate-User", user(target)).Do(ctx).Error()
 	}
 }
 
-func deployerOf(at *attacked) string { return "system:serviceaccount:" + at.home + ":" + at.account }
+func deployerOf(target *attacked) string {
+	return "system:serviceaccount:" + target.home + ":" + target.account
+}
 
 // enters is an attack that connects to a pod. If authorizer and admission control allow it, the
 // API server answers that the pod is on no node.
 func enters(verb, subresource string) tryPeople {
-	return func(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-		err := requestTo(c, verb, "Pod").Namespace(at.namespace).Resource("pods").Name("shop").SubResource(subresource).Param("command", "true").Do(ctx).Error()
+	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+		err := requestTo(c, verb, "Pod").Namespace(target.namespace).Resource("pods").Name("shop").SubResource(subresource).Param("command", "true").Do(ctx).Error()
 		if _, answered := errors.AsType[*apierrors.StatusError](err); answered && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && !apierrors.IsUnauthorized(err) {
 			return nil
 		}
@@ -149,15 +151,15 @@ func enters(verb, subresource string) tryPeople {
 	}
 }
 
-func createObject(ctx context.Context, c kubernetes.Interface, at *attacked) error {
-	_, err := c.CoreV1().ConfigMaps(at.namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: at.id}}, metav1.CreateOptions{})
+func createObject(ctx context.Context, c kubernetes.Interface, target *attacked) error {
+	_, err := c.CoreV1().ConfigMaps(target.namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: target.id}}, metav1.CreateOptions{})
 	return err
 }
 
 // record is where the tenant's release is kept.
-func (at *attacked) record() (namespace, name string) {
-	if at.account == "tiller" {
-		return at.home, "shop.v1"
+func (target *attacked) record() (namespace, name string) {
+	if target.account == "tiller" {
+		return target.home, "shop.v1"
 	}
-	return at.namespace, "sh.helm.release.v1.shop.v1"
+	return target.namespace, "sh.helm.release.v1.shop.v1"
 }

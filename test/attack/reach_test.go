@@ -46,7 +46,7 @@ var reaching = []attack{
 }
 
 // lists says what a list of releases shows of the victim.
-func (s *scene) lists(text string, err error, more ...refusal) outcome {
+func (s *attackRun) lists(text string, err error, more ...refusal) outcome {
 	effect := ""
 	if err == nil && strings.Contains(text, s.victim.release) {
 		effect = "the release " + s.victim.release + " was listed"
@@ -54,15 +54,15 @@ func (s *scene) lists(text string, err error, more ...refusal) outcome {
 	return s.settle(err, effect, nil, more...)
 }
 
-func listByFlag(ctx context.Context, s *scene) outcome {
+func listByFlag(ctx context.Context, s *attackRun) outcome {
 	return s.lists(s.through(ctx, s.actor, s.victim, s.at(s.victim, "list")...))
 }
 
-func listByVariable(ctx context.Context, s *scene) outcome {
+func listByVariable(ctx context.Context, s *attackRun) outcome {
 	return s.lists(s.run(ctx, call{by: s.actor, env: []string{"TILLER_NAMESPACE=" + s.victim.home}, program: s.helm, args: []string{"list"}}))
 }
 
-func readValues(ctx context.Context, s *scene) outcome {
+func readValues(ctx context.Context, s *attackRun) outcome {
 	out, err := s.through(ctx, s.actor, s.victim, s.at(s.victim, "get", "values", s.victim.release)...)
 	effect := ""
 	if strings.Contains(out, password) {
@@ -72,7 +72,7 @@ func readValues(ctx context.Context, s *scene) outcome {
 }
 
 // fresh installs a release for the attack to spoil, as a member of the victim.
-func (s *scene) fresh(ctx context.Context) (string, error) {
+func (s *attackRun) fresh(ctx context.Context) (string, error) {
 	by := s.bob
 	if s.victim == s.a {
 		by = s.alice
@@ -85,12 +85,12 @@ func (s *scene) fresh(ctx context.Context) (string, error) {
 }
 
 // purge removes what fresh installed, as root and by the same Tiller.
-func (s *scene) purge(ctx context.Context, release string) error {
+func (s *attackRun) purge(ctx context.Context, release string) error {
 	_, err := s.through(ctx, s.root, s.victim, s.removal(s.victim, release)...)
 	return err
 }
 
-func upgradeRelease(ctx context.Context, s *scene) outcome {
+func upgradeRelease(ctx context.Context, s *attackRun) outcome {
 	release, err := s.fresh(ctx)
 	if err != nil {
 		return failure("%v", err)
@@ -105,7 +105,7 @@ func upgradeRelease(ctx context.Context, s *scene) outcome {
 }
 
 // after judges an attack on a new release, and removes the release if it exists.
-func (s *scene) after(ctx context.Context, release string, answer error, effect string, looking error) outcome {
+func (s *attackRun) after(ctx context.Context, release string, answer error, effect string, looking error) outcome {
 	o := s.settle(answer, effect, looking)
 	if o.verdict == refused {
 		if err := s.purge(ctx, release); err != nil {
@@ -115,7 +115,7 @@ func (s *scene) after(ctx context.Context, release string, answer error, effect 
 	return o
 }
 
-func deleteRelease(ctx context.Context, s *scene) outcome {
+func deleteRelease(ctx context.Context, s *attackRun) outcome {
 	release, err := s.fresh(ctx)
 	if err != nil {
 		return failure("%v", err)
@@ -130,11 +130,11 @@ func deleteRelease(ctx context.Context, s *scene) outcome {
 var closed = refusal{"port closed", regexp.MustCompile(`connect: connection refused`)}
 
 // fromNode runs a program in the cluster's network.
-func (s *scene) fromNode(ctx context.Context, program string, env []string, args ...string) (string, error) {
+func (s *attackRun) fromNode(ctx context.Context, program string, env []string, args ...string) (string, error) {
 	return s.run(ctx, call{by: s.actor, inNetwork: true, env: env, program: program, args: args})
 }
 
-func listByHost(ctx context.Context, s *scene) outcome {
+func listByHost(ctx context.Context, s *attackRun) outcome {
 	return s.listAt(ctx, func(target string) (string, error) {
 		return s.fromNode(ctx, s.cluster.Bin("pause"), nil, "dial", target)
 	}, func(target string) (string, error) {
@@ -142,7 +142,7 @@ func listByHost(ctx context.Context, s *scene) outcome {
 	})
 }
 
-func listFromPod(ctx context.Context, s *scene) outcome {
+func listFromPod(ctx context.Context, s *attackRun) outcome {
 	return s.listAt(ctx, func(target string) (string, error) {
 		out, err := s.ownPod(ctx, "-dial", pauseImage, "dial", target)
 		if err == nil && out != "connected" {
@@ -156,7 +156,7 @@ func listFromPod(ctx context.Context, s *scene) outcome {
 
 // listAt tries the address of a Tiller pod: by a connection first, since helm
 // says of a port that is closed no more than that its time ran out.
-func (s *scene) listAt(ctx context.Context, dial, list func(target string) (string, error)) outcome {
+func (s *attackRun) listAt(ctx context.Context, dial, list func(target string) (string, error)) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -170,7 +170,7 @@ func (s *scene) listAt(ctx context.Context, dial, list func(target string) (stri
 	return s.lists(list(pod.Status.PodIP + ":44134"))
 }
 
-func portForward(ctx context.Context, s *scene) outcome {
+func portForward(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -206,8 +206,8 @@ var (
 
 // upgradesBy asks for a stream to a Tiller pod without any of the questions that
 // kubectl asks before: so it is the right to the stream itself that counts.
-func upgradesBy(method, subresource string, headers http.Header) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func upgradesBy(method, subresource string, headers http.Header) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		pod, err := s.pod(ctx, s.victim)
 		if err != nil {
 			return failure("%v", err)
@@ -229,7 +229,7 @@ func upgradesBy(method, subresource string, headers http.Header) func(context.Co
 }
 
 // ask makes one plain request as the actor.
-func (s *scene) ask(ctx context.Context, method, url string, headers http.Header) (int, string, error) {
+func (s *attackRun) ask(ctx context.Context, method, url string, headers http.Header) (int, string, error) {
 	config := rest.CopyConfig(s.actor.config)
 	config.NextProtos = []string{"http/1.1"} // HTTP/2 knows no upgrade
 	client, err := rest.HTTPClientFor(config)
@@ -256,7 +256,7 @@ func (s *scene) ask(ctx context.Context, method, url string, headers http.Header
 }
 
 // getRaw has kubectl get a path of the API.
-func (s *scene) getRaw(ctx context.Context, path, shows string, effect string) outcome {
+func (s *attackRun) getRaw(ctx context.Context, path, shows string, effect string) outcome {
 	out, err := s.runKubectl(ctx, s.actor, "get", "--raw", path)
 	if !strings.Contains(out, shows) || byRBAC.MatchString(out) {
 		effect = ""
@@ -268,7 +268,7 @@ func (s *scene) getRaw(ctx context.Context, path, shows string, effect string) o
 // without having been asked for: bytes that only Tiller sends.
 const fromTiller = `malformed HTTP response "\x00\x00`
 
-func podProxy(ctx context.Context, s *scene) outcome {
+func podProxy(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -276,15 +276,15 @@ func podProxy(ctx context.Context, s *scene) outcome {
 	return s.getRaw(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:44134/proxy/", s.victim.home, pod.Name), fromTiller, "Tiller's port answered")
 }
 
-func serviceProxy(ctx context.Context, s *scene) outcome {
+func serviceProxy(ctx context.Context, s *attackRun) outcome {
 	return s.getRaw(ctx, fmt.Sprintf("/api/v1/namespaces/%s/services/tiller-deploy:44134/proxy/", s.victim.home), fromTiller, "Tiller's port answered")
 }
 
-func nodeProxy(ctx context.Context, s *scene) outcome {
+func nodeProxy(ctx context.Context, s *attackRun) outcome {
 	return s.getRaw(ctx, "/api/v1/nodes/"+s.node+"/proxy/pods", `"tiller-deploy-`, "the kubelet listed Tiller's pod")
 }
 
-func endpointsAtTiller(ctx context.Context, s *scene) outcome {
+func endpointsAtTiller(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -297,25 +297,25 @@ subsets: [{addresses: [{ip: `+pod.Status.PodIP+`}], ports: [{port: 44134}]}]
 `)
 }
 
-func (s *scene) tenantWith(ctx context.Context, env []string, args ...string) (string, error) {
+func (s *attackRun) tenantWith(ctx context.Context, env []string, args ...string) (string, error) {
 	out, err := s.run(ctx, call{by: s.actor, env: env, program: s.tenantTool, args: args})
 	return out, s.unmasked(ctx, s.actor, s.victim, err)
 }
 
-func listByTenant(ctx context.Context, s *scene) outcome {
+func listByTenant(ctx context.Context, s *attackRun) outcome {
 	return s.lists(s.tenantWith(ctx, nil, s.at(s.victim, "--tenant", s.victim.name, "list")...))
 }
 
-func listByTenantVariable(ctx context.Context, s *scene) outcome {
+func listByTenantVariable(ctx context.Context, s *attackRun) outcome {
 	return s.lists(s.tenantWith(ctx, []string{"HELM_TENANT=" + s.victim.name}, s.at(s.victim, "list")...))
 }
 
-func listByTenantFlag(ctx context.Context, s *scene) outcome {
+func listByTenantFlag(ctx context.Context, s *attackRun) outcome {
 	return s.lists(s.tenantWith(ctx, nil, "list", "--tiller-namespace", s.victim.home))
 }
 
 // ownKubeconfig is a copy of the actor's kubeconfig, to be changed.
-func (s *scene) ownKubeconfig() (string, error) {
+func (s *attackRun) ownKubeconfig() (string, error) {
 	text, err := os.ReadFile(s.actor.kubeconfig)
 	if err != nil {
 		return "", err
@@ -324,7 +324,7 @@ func (s *scene) ownKubeconfig() (string, error) {
 	return file, os.WriteFile(file, text, 0o600)
 }
 
-func listByExtension(ctx context.Context, s *scene) outcome {
+func listByExtension(ctx context.Context, s *attackRun) outcome {
 	file, err := s.ownKubeconfig()
 	if err != nil {
 		return failure("%v", err)
@@ -348,7 +348,7 @@ func listByExtension(ctx context.Context, s *scene) outcome {
 	return s.lists(s.tenantWith(ctx, []string{"KUBECONFIG=" + file}, "list"))
 }
 
-func useThenList(ctx context.Context, s *scene) outcome {
+func useThenList(ctx context.Context, s *attackRun) outcome {
 	file, err := s.ownKubeconfig()
 	if err != nil {
 		return failure("%v", err)
@@ -360,7 +360,7 @@ func useThenList(ctx context.Context, s *scene) outcome {
 	return s.lists(s.tenantWith(ctx, env, "list"))
 }
 
-func whoami(ctx context.Context, s *scene) outcome {
+func whoami(ctx context.Context, s *attackRun) outcome {
 	out, err := s.tenantWith(ctx, nil, "--tenant", s.victim.name, "whoami")
 	effect := ""
 	if strings.Contains(out, "answers as v2") {
@@ -373,7 +373,7 @@ func whoami(ctx context.Context, s *scene) outcome {
 // something listens there is seen from the node each time.
 var heldByPolicy = refusal{"NetworkPolicy", regexp.MustCompile(`connect: connection refused`)}
 
-func metricsFromPod(ctx context.Context, s *scene) outcome {
+func metricsFromPod(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
@@ -394,7 +394,7 @@ func metricsFromPod(ctx context.Context, s *scene) outcome {
 }
 
 // nodeName is the cluster's node.
-func (st *stage) nodeName(ctx context.Context) (string, error) {
+func (st *environment) nodeName(ctx context.Context) (string, error) {
 	nodes, err := st.root.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil || len(nodes.Items) == 0 {
 		return "", fmt.Errorf("the cluster has no node: %w", err)

@@ -72,8 +72,8 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: %[2]s}]
 `
 
 // newSeed makes teams by the seed's recipe.
-func newSeed(ctx context.Context, st *stage) (*world, error) {
-	w := &world{stage: st, name: "seed", account: "tiller", bare: true, records: "ConfigMap",
+func newSeed(ctx context.Context, st *environment) (*world, error) {
+	w := &world{environment: st, name: "seed", account: "tiller", bare: true, records: "ConfigMap",
 		a: &tenant{name: "seed-a", home: "seed-a-tiller", namespaces: []string{"seed-a1", "seed-a2"}, release: "desk", member: "alice"},
 		b: &tenant{name: "seed-b", home: "seed-b-tiller", namespaces: []string{"seed-b1"}, release: "shop", member: "bob"},
 	}
@@ -130,13 +130,13 @@ func newSeed(ctx context.Context, st *stage) (*world, error) {
 }
 
 // helmInit is `helm init` as the seed has it; again, it changes nothing.
-func (st *stage) helmInit(ctx context.Context, home string) error {
+func (st *environment) helmInit(ctx context.Context, home string) error {
 	_, err := st.runHelm(ctx, st.root, "init", "--skip-refresh", "--service-account=tiller", "--tiller-namespace="+home)
 	return err
 }
 
 // ready waits for a Tiller that helm init made.
-func (st *stage) ready(ctx context.Context, home string) error {
+func (st *environment) ready(ctx context.Context, home string) error {
 	seen, err := eventually(ctx, func(ctx context.Context) (string, error) {
 		d, err := st.root.client.AppsV1().Deployments(home).Get(ctx, "tiller-deploy", metav1.GetOptions{})
 		if err != nil || d.Status.AvailableReplicas == 0 {

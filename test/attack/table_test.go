@@ -24,7 +24,7 @@ type row struct {
 
 // cell is the result of one attack in worlds with different helms: one word if it is the same
 // for all.
-func (r *result) cell(worlds []*world, as stance, counted counts) string {
+func (r *result) cell(worlds []*world, as relation, counted counts) string {
 	var said []string
 	worlds = r.made(worlds, as)
 	for _, w := range worlds {
@@ -50,7 +50,7 @@ func newTable(tr *trial, results []*result) *table {
 		control := r.cell(tr.control, r.attack.as[0], t.control)
 		var rows []row
 		for _, as := range r.attack.as {
-			next := row{theme: r.theme, attack: r.attack.name, as: stanceNames[as], control: control,
+			next := row{theme: r.theme, attack: r.attack.name, as: relationNames[as], control: control,
 				ours: r.cell(tr.ours, as, t.ours), baseline: r.cell(tr.baseline, as, t.baseline)}
 			if slices.Contains(r.attack.knownAs, as) && next.ours == (outcome{verdict: worked}).String() {
 				t.known += len(r.made(tr.ours, as))

@@ -37,7 +37,7 @@ var tooling = []attack{
 
 // isMember sees whether the API server would let a user port-forward to the
 // victim's Tiller, or impersonate its deployer.
-func (s *scene) isMember(ctx context.Context, user string) (bool, error) {
+func (s *attackRun) isMember(ctx context.Context, user string) (bool, error) {
 	right := &authorizationv1.ResourceAttributes{Namespace: s.victim.home, Verb: "create", Resource: "pods", Subresource: "portforward"}
 	if s.account == "helm" {
 		right = &authorizationv1.ResourceAttributes{Namespace: s.victim.home, Verb: "impersonate", Resource: "serviceaccounts", Name: "helm"}
@@ -54,7 +54,7 @@ func (s *scene) isMember(ctx context.Context, user string) (bool, error) {
 
 // becomesMember is isMember as soon as the API server's authorizer has seen all
 // that was written: it is a little behind.
-func (s *scene) becomesMember(ctx context.Context, user string) (bool, error) {
+func (s *attackRun) becomesMember(ctx context.Context, user string) (bool, error) {
 	if err := harness.Settle(ctx, s.root.client, markers); err != nil {
 		return false, err
 	}
@@ -62,7 +62,7 @@ func (s *scene) becomesMember(ctx context.Context, user string) (bool, error) {
 }
 
 // settleMember decides an attack that is to make a user a member, or no member.
-func (s *scene) settleMember(ctx context.Context, answer error, user string, want bool) outcome {
+func (s *attackRun) settleMember(ctx context.Context, answer error, user string, want bool) outcome {
 	ok, err := s.isMember(ctx, user)
 	if answer == nil {
 		ok, err = s.becomesMember(ctx, user)
@@ -76,33 +76,33 @@ func (s *scene) settleMember(ctx context.Context, answer error, user string, wan
 }
 
 // oneself is whom the attacker wants in. An administrator is in anyway.
-func (s *scene) oneself() string {
+func (s *attackRun) oneself() string {
 	if s.world.attacker != nil {
 		return "nobody-yet"
 	}
 	return s.actor.name
 }
 
-func grantOneself(ctx context.Context, s *scene) outcome { return s.grants(ctx, s.oneself()) }
+func grantOneself(ctx context.Context, s *attackRun) outcome { return s.grants(ctx, s.oneself()) }
 
-func grantFriend(ctx context.Context, s *scene) outcome { return s.grants(ctx, "friend-"+s.id) }
+func grantFriend(ctx context.Context, s *attackRun) outcome { return s.grants(ctx, "friend-"+s.id) }
 
-func (s *scene) grants(ctx context.Context, who string) outcome {
+func (s *attackRun) grants(ctx context.Context, who string) outcome {
 	_, answer := s.runTenant(ctx, s.actor, "grant", s.victim.name, "--user", who)
 	return s.settleMember(ctx, answer, who, true)
 }
 
-func revokeMember(ctx context.Context, s *scene) outcome {
+func revokeMember(ctx context.Context, s *attackRun) outcome {
 	_, answer := s.runTenant(ctx, s.actor, "revoke", s.victim.name, "--user", s.victim.member)
 	return s.settleMember(ctx, answer, s.victim.member, false)
 }
 
-func initWithOneself(ctx context.Context, s *scene) outcome {
+func initWithOneself(ctx context.Context, s *attackRun) outcome {
 	_, answer := s.runTenant(ctx, s.actor, "init", s.victim.name, "--namespaces", s.victim.namespaces[0], "--user", s.oneself(), "--wait=false")
 	return s.settleMember(ctx, answer, s.oneself(), true)
 }
 
-func initNewTenant(ctx context.Context, s *scene) outcome {
+func initNewTenant(ctx context.Context, s *attackRun) outcome {
 	namespace := s.own
 	if s.world.dummy != nil {
 		namespace = s.victim.namespaces[0]
@@ -112,19 +112,19 @@ func initNewTenant(ctx context.Context, s *scene) outcome {
 	return s.settle(answer, effect, err)
 }
 
-func initOverOthers(ctx context.Context, s *scene) outcome {
+func initOverOthers(ctx context.Context, s *attackRun) outcome {
 	_, answer := s.runTenant(ctx, s.actor, "init", s.id, "--namespaces", s.victim.namespaces[0], "--user", s.actor.name, "--share", "--adopt", "--wait=false")
 	effect, err := s.seesObject(ctx, "RoleBinding", s.victim.namespaces[0], "helm-tenant."+s.id+".admin")
 	return s.settle(answer, effect, err)
 }
 
-func applyWithOneself(ctx context.Context, s *scene) outcome {
+func applyWithOneself(ctx context.Context, s *attackRun) outcome {
 	file := s.fill("apiVersion: helm-tenant/v1\ntenants:\n- name: $VICTIM\n  namespaces: [$NS]\n  engine: $ENGINE\n  members: {users: [" + s.oneself() + "]}\n")
 	_, answer := s.run(ctx, call{by: s.actor, program: s.tenantTool, args: []string{"apply", "-f", "-", "--wait=false"}, stdin: file})
 	return s.settleMember(ctx, answer, s.oneself(), true)
 }
 
-func destroyTenant(ctx context.Context, s *scene) outcome {
+func destroyTenant(ctx context.Context, s *attackRun) outcome {
 	_, answer := s.runTenant(ctx, s.actor, "destroy", s.victim.name, "--keep-releases", "--yes", "--wait=false", "--backup", filepath.Join(s.dir, "backup-"+s.id))
 	effect, err := s.seesNone(ctx, "ServiceAccount", s.victim.home, s.account)
 	if err == nil && effect == "" {
@@ -134,8 +134,8 @@ func destroyTenant(ctx context.Context, s *scene) outcome {
 }
 
 // tells is an attack by a verb that shows what a tenant is.
-func tells(args ...string) func(context.Context, *scene) outcome {
-	return func(ctx context.Context, s *scene) outcome {
+func tells(args ...string) func(context.Context, *attackRun) outcome {
+	return func(ctx context.Context, s *attackRun) outcome {
 		var filled []string
 		for _, arg := range args {
 			filled = append(filled, s.fill(arg))
@@ -178,7 +178,7 @@ func held(format string, args ...any) outcome {
 
 // deceive plants a forgery, has the administrator act, and removes it again. The
 // attacker also labels the namespace as a home, where it may.
-func (s *scene) deceive(ctx context.Context, manifest string, act func(ctx context.Context) outcome) (o outcome) {
+func (s *attackRun) deceive(ctx context.Context, manifest string, act func(ctx context.Context) outcome) (o outcome) {
 	lane := s.lane(s.own)
 	lane.Lock()
 	defer lane.Unlock()
@@ -209,7 +209,7 @@ metadata: {name: leads-$ID, labels: {helm-tenant/tenant: $VICTIM}, annotations: 
 // mislead forges objects of an existing tenant. helm-tenant trusts only homes to which a
 // namespace of the tenant refers; the attack creates such a namespace if the attacker may. Only
 // an administrator may, as in the control, where the forgery would mislead nobody without it.
-func (s *scene) mislead(ctx context.Context, act func(ctx context.Context) outcome) outcome {
+func (s *attackRun) mislead(ctx context.Context, act func(ctx context.Context) outcome) outcome {
 	return s.deceive(ctx, forgery, func(ctx context.Context) outcome {
 		_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "--validate=false", "-f", "-"}, stdin: s.fill(leadingNamespace)})
 		if err != nil && s.refusedBy(err).verdict != refused {
@@ -220,7 +220,7 @@ func (s *scene) mislead(ctx context.Context, act func(ctx context.Context) outco
 }
 
 // unplant removes as root what was planted.
-func (s *scene) unplant(ctx context.Context, manifest string) error {
+func (s *attackRun) unplant(ctx context.Context, manifest string) error {
 	for document := range strings.SplitSeq(manifest, "---\n") {
 		object, err := parse(document)
 		if err != nil {
@@ -241,7 +241,7 @@ func (s *scene) unplant(ctx context.Context, manifest string) error {
 	return err
 }
 
-func forgedRecordAtRevoke(ctx context.Context, s *scene) outcome {
+func forgedRecordAtRevoke(ctx context.Context, s *attackRun) outcome {
 	user := "victim-" + s.id
 	if err := s.world.grant(ctx, s.victim, user); err != nil {
 		return failure("%v", err)
@@ -271,7 +271,7 @@ func forgedRecordAtRevoke(ctx context.Context, s *scene) outcome {
 	return o
 }
 
-func forgedRecordAtGrant(ctx context.Context, s *scene) outcome {
+func forgedRecordAtGrant(ctx context.Context, s *attackRun) outcome {
 	user := "granted-" + s.id
 	o := s.mislead(ctx, func(ctx context.Context) outcome {
 		answer := s.world.grant(ctx, s.victim, user)
@@ -292,15 +292,15 @@ func forgedRecordAtGrant(ctx context.Context, s *scene) outcome {
 	return o
 }
 
-// atNew is the scene with a victim of its own, which does not exist yet.
-func (s *scene) atNew() *scene {
+// atNew returns the run with a victim of its own, which does not exist yet.
+func (s *attackRun) atNew() *attackRun {
 	sub := *s
 	name := "new-" + s.id
 	sub.victim = &tenant{name: name, home: s.homeOf(name), namespaces: []string{name + "-1"}}
 	return &sub
 }
 
-func forgedRecordAtInit(ctx context.Context, s *scene) outcome {
+func forgedRecordAtInit(ctx context.Context, s *attackRun) outcome {
 	return s.mislead(ctx, func(ctx context.Context) outcome {
 		if err := s.world.initAgain(ctx, s.victim); err != nil {
 			return success("the administrator can't init: %v", err)
@@ -311,7 +311,7 @@ func forgedRecordAtInit(ctx context.Context, s *scene) outcome {
 
 // forgedRecordOfNew waits for an administrator who makes a tenant of that name:
 // its role, its home and more namespaces than asked for are to be the forger's.
-func forgedRecordOfNew(ctx context.Context, s *scene) outcome {
+func forgedRecordOfNew(ctx context.Context, s *attackRun) outcome {
 	sub := s.atNew()
 	manifest := strings.Replace(forgery, "namespaces: [$NS]", "namespaces: [default]", 1)
 	manifest = strings.Replace(manifest, "role: admin", "role: cluster-admin", 1)
@@ -334,7 +334,7 @@ func forgedRecordOfNew(ctx context.Context, s *scene) outcome {
 }
 
 // forgedRecordAtExport: what export writes, an administrator may apply.
-func forgedRecordAtExport(ctx context.Context, s *scene) outcome {
+func forgedRecordAtExport(ctx context.Context, s *attackRun) outcome {
 	return s.mislead(ctx, func(ctx context.Context) outcome {
 		out, err := s.world.export(ctx, s.victim)
 		switch {
@@ -348,7 +348,7 @@ func forgedRecordAtExport(ctx context.Context, s *scene) outcome {
 }
 
 // forgedRecordAtDestroy: the wrong namespace is to go, and the right one to stay.
-func forgedRecordAtDestroy(ctx context.Context, s *scene) outcome {
+func forgedRecordAtDestroy(ctx context.Context, s *attackRun) outcome {
 	sub := s.atNew()
 	if err := sub.world.initNew(ctx, sub.victim.name); err != nil {
 		return failure("%v", err)
@@ -372,12 +372,12 @@ func forgedRecordAtDestroy(ctx context.Context, s *scene) outcome {
 
 // escapeSequences gives a binding a subject that a terminal obeys: the line that
 // shows it to an administrator could say anything.
-func escapeSequences(ctx context.Context, s *scene) outcome {
+func escapeSequences(ctx context.Context, s *attackRun) outcome {
 	manifest := strings.Replace(bindingToOutsider, "name: $ME", `name: "sub-$ID-\e[2K\e[1A"`, 1)
-	if err := s.install(ctx, s.door.namespaces[0], manifest); err != nil {
+	if err := s.install(ctx, s.entry.namespaces[0], manifest); err != nil {
 		return s.settle(err, "", nil)
 	}
-	out, err := s.world.show(ctx, s.door)
+	out, err := s.world.show(ctx, s.entry)
 	switch {
 	case err != nil:
 		return failure("%v", err)

@@ -17,7 +17,7 @@ import (
 // openTunnel port-forwards to a Tiller, as helm does, and holds on to it. It
 // returns the local port.
 func (w *world) openTunnel(ctx context.Context, by *person, t *tenant) (int, error) {
-	s := &scene{world: w, actor: by, door: t, victim: t}
+	s := &attackRun{world: w, actor: by, entry: t, victim: t}
 	pod, err := s.pod(ctx, t)
 	if err != nil {
 		return 0, err
@@ -51,7 +51,7 @@ func (w *world) openTunnel(ctx context.Context, by *person, t *tenant) (int, err
 	return local, err
 }
 
-func heldTunnel(ctx context.Context, s *scene) outcome {
+func heldTunnel(ctx context.Context, s *attackRun) outcome {
 	// That the member is out is seen on a new connection first.
 	if s.world.attacker == nil {
 		if o := listByFlag(ctx, s); o.verdict != refused {
@@ -69,7 +69,7 @@ func heldTunnel(ctx context.Context, s *scene) outcome {
 // there, but nobody speaks.
 var ended = refusal{"stream ended", regexp.MustCompile(`connection refused|connection reset|EOF`)}
 
-func heldTunnelAfterRestart(ctx context.Context, s *scene) outcome {
+func heldTunnelAfterRestart(ctx context.Context, s *attackRun) outcome {
 	if s.world.attacker == nil { // this world defends nothing
 		restart := s.rollOut
 		if !s.bare {
@@ -99,7 +99,7 @@ func heldTunnelAfterRestart(ctx context.Context, s *scene) outcome {
 
 // rollOut restarts a Tiller as an administrator without helm-tenant does, and waits
 // until the old pod is gone.
-func (s *scene) rollOut(ctx context.Context) error {
+func (s *attackRun) rollOut(ctx context.Context) error {
 	for _, args := range [][]string{{"restart"}, {"status", "--timeout=4m"}} {
 		args = append([]string{"--namespace", s.victim.home, "rollout", args[0], "deployment/tiller-deploy"}, args[1:]...)
 		if _, err := s.runKubectl(ctx, s.root, args...); err != nil {

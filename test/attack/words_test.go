@@ -114,7 +114,7 @@ var wordsCodes = map[string]int{
 // call them who wants an admin to run, or to believe, something else. What the admin's
 // verbs say to type is typed into every shell, and into kubectl.
 func TestHostileNames(t *testing.T) {
-	st := newStage(t).under(3)
+	st := newEnvironment(t).under(3)
 	const team, namespace = "words", "words-1"
 	init := []string{"init", team, "--engine", "impersonation", "--namespaces", namespace, "--create-namespaces", "--user", "alice"}
 	help, err := st.runTenant(t.Context(), st.root, "init", "--help")
@@ -189,7 +189,7 @@ func TestHostileNames(t *testing.T) {
 
 // checkFixes runs the fixes of an audit: in shells with recording programs, whose arguments
 // must equal those in the JSON, and then for real.
-func checkFixes(t *testing.T, st *stage, namespace, text, report string) {
+func checkFixes(t *testing.T, st *environment, namespace, text, report string) {
 	t.Helper()
 	report, _, _ = strings.Cut(report, "\nError: ") // of an exit code, on the other stream
 	var read struct {

@@ -36,8 +36,8 @@ const commandTime = harness.Patience
 // markers is the namespace for harness.Settle.
 const markers = "attack-markers"
 
-// stage is what all worlds share: a cluster, the programs, and people.
-type stage struct {
+// environment is what all worlds share: a cluster, the programs, and people.
+type environment struct {
 	cluster *testcluster.Cluster
 	dir     string
 	// tenantTool is the helm-tenant under test; helm and kubectl are the real ones.
@@ -56,15 +56,15 @@ type stage struct {
 	lanes *sync.Map
 }
 
-// under is the same stage with another helm.
-func (st *stage) under(major int) *stage {
+// under is the same environment with another helm.
+func (st *environment) under(major int) *environment {
 	other := *st
 	other.major, other.helm = major, st.cluster.Bin(fmt.Sprintf("helm%d", major))
 	return &other
 }
 
 // lane is locked while a test uses a namespace for objects of which only one can exist.
-func (st *stage) lane(namespace string) *sync.Mutex {
+func (st *environment) lane(namespace string) *sync.Mutex {
 	mutex, _ := st.lanes.LoadOrStore(namespace, &sync.Mutex{})
 	return mutex.(*sync.Mutex)
 }
@@ -81,11 +81,11 @@ type person struct {
 	dynamic dynamic.Interface
 }
 
-func newStage(t *testing.T) *stage {
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
 	c := testcluster.Get(t)
 	var err error
-	st := &stage{cluster: c, dir: t.TempDir(), helm: c.Bin("helm2"), major: 2, kubectl: c.Bin("kubectl"), lanes: &sync.Map{}}
+	st := &environment{cluster: c, dir: t.TempDir(), helm: c.Bin("helm2"), major: 2, kubectl: c.Bin("kubectl"), lanes: &sync.Map{}}
 	if st.tenantTool, err = harness.Installed(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func newStage(t *testing.T) *stage {
 	return st
 }
 
-func (st *stage) person(t *testing.T, name string, groups ...string) *person {
+func (st *environment) person(t *testing.T, name string, groups ...string) *person {
 	t.Helper()
 	kubeconfig, err := st.cluster.Kubeconfig(name, groups...)
 	if err != nil {
@@ -154,7 +154,7 @@ var conflict = regexp.MustCompile(`the object has been modified; please apply yo
 
 // run returns the command's output on both streams, also in the error, since the reason of a
 // refusal is in it. A command that met a conflict runs again, as a person would repeat it.
-func (st *stage) run(ctx context.Context, c call) (string, error) {
+func (st *environment) run(ctx context.Context, c call) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
@@ -173,7 +173,7 @@ func (st *stage) run(ctx context.Context, c call) (string, error) {
 	}
 }
 
-func (st *stage) runOnce(ctx context.Context, c call) (string, error) {
+func (st *environment) runOnce(ctx context.Context, c call) (string, error) {
 	if c.by.as != "" && c.program == st.kubectl {
 		c.args = append([]string{"--as=" + c.by.as}, c.args...)
 	}
@@ -236,25 +236,25 @@ func (st *stage) runHelm(ctx context.Context, by *person, args ...string) (strin
 	return st.run(ctx, st.helmCall(by, args...))
 }
 
-// helmCall returns a call of the stage's helm. Helm 2 waits up to a minute for a Tiller's
+// helmCall returns a call of the environment's helm. Helm 2 waits up to a minute for a Tiller's
 // answer, so known unreachable addresses are dialled before.
-func (st *stage) helmCall(by *person, args ...string) call {
+func (st *environment) helmCall(by *person, args ...string) call {
 	if st.major == 2 {
 		args = append([]string{"--tiller-connection-timeout=60"}, args...)
 	}
 	return call{by: by, program: st.helm, args: args}
 }
 
-func (st *stage) runKubectl(ctx context.Context, by *person, args ...string) (string, error) {
+func (st *environment) runKubectl(ctx context.Context, by *person, args ...string) (string, error) {
 	return st.run(ctx, call{by: by, program: st.kubectl, args: args})
 }
 
-func (st *stage) runTenant(ctx context.Context, by *person, args ...string) (string, error) {
+func (st *environment) runTenant(ctx context.Context, by *person, args ...string) (string, error) {
 	return st.run(ctx, call{by: by, program: st.tenantTool, args: args})
 }
 
 // apply makes objects as root, for setting a world up.
-func (st *stage) apply(ctx context.Context, manifest string) error {
+func (st *environment) apply(ctx context.Context, manifest string) error {
 	_, err := st.run(ctx, call{by: st.root, program: st.kubectl, args: []string{"apply", "--server-side", "--validate=false", "-f", "-"}, stdin: manifest})
 	return err
 }

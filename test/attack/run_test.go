@@ -31,7 +31,7 @@ func (t *tenant) last() string { return t.namespaces[len(t.namespaces)-1] }
 
 // world is one way of sharing the cluster, with the same people and teams.
 type world struct {
-	*stage
+	*environment
 	name string
 	// a and b are the teams. careful is another team of a's members with the stricter settings
 	// that the documentation recommends; a itself if a world has no such team.
@@ -69,73 +69,72 @@ type world struct {
 	// dummy creates a team that an attack may damage; nil if attacks must not succeed and are
 	// made on the real teams.
 	dummy func(ctx context.Context) (*tenant, error)
-	// attacker is who attacks, whatever the stance; nil where the stance says.
+	// attacker is who attacks, whatever the relation; nil where the relation says.
 	attacker *person
 }
 
-// stance is as whom, and at whom, an attack is made.
-type stance int
+// relation is what an attacker is to the attacked team.
+type relation int
 
 const (
-	memberAtOther   stance = iota // A's member, at B
-	memberAtHome                  // A's member, at the home namespace of A itself
-	stranger                      // somebody of the cluster who is in no tenant, at B
-	revoked                       // one who was in A, at A
-	memberOfCareful               // a member of the careful tenant, at its home
+	memberAtOther   relation = iota // A's member, at B
+	memberAtHome                    // A's member, at the home namespace of A itself
+	stranger                        // somebody of the cluster who is in no tenant, at B
+	revoked                         // one who was in A, at A
+	memberOfCareful                 // a member of the careful tenant, at its home
 )
 
-var stanceNames = map[stance]string{
+var relationNames = map[relation]string{
 	memberAtOther: "A's member, at B", memberAtHome: "A's member, at A", stranger: "stranger", revoked: "revoked", memberOfCareful: "careful A's member",
 }
 
-// Stances that attacks are made in. What is an attack on another's tenant only
-// is none on one's own.
+// Relations for the tables of attacks: some requests are an attack only on another's tenant.
 var (
-	onOther   = []stance{memberAtOther, stranger, revoked}
-	onOwn     = []stance{memberAtHome, stranger, revoked}
-	onBoth    = []stance{memberAtOther, memberAtHome, stranger, revoked}
-	onCareful = []stance{memberOfCareful}
-	ofTheGone = []stance{revoked}
+	onOther   = []relation{memberAtOther, stranger, revoked}
+	onOwn     = []relation{memberAtHome, stranger, revoked}
+	onBoth    = []relation{memberAtOther, memberAtHome, stranger, revoked}
+	onCareful = []relation{memberOfCareful}
+	ofTheGone = []relation{revoked}
 )
 
-// scene is one attack in one world and stance.
-type scene struct {
+// attackRun is one attack in one world, by an attacker of one relation.
+type attackRun struct {
 	*world
-	stance stance
-	actor  *person
-	// door is the team whose Tiller the actor's charts go through, or are tried
+	relation relation
+	actor    *person
+	// entry is the team whose Tiller the actor's charts go through, or are tried
 	// to; victim is the one that is attacked.
-	door, victim *tenant
+	entry, victim *tenant
 	// own is a namespace in which the actor may run pods: by chart, or where
 	// direct is set by kubectl.
 	own    string
 	direct bool
-	// id is unlike any other scene's and fits into any name.
+	// id is unlike any other run's and fits into any name.
 	id string
 }
 
-var scenes atomic.Int64
+var attackRuns atomic.Int64
 
-// newScene places an attack. One that spoils what it hits hits a dummy where the
+// newAttackRun places an attack. One that spoils what it hits hits a dummy where the
 // world has them.
-func newScene(ctx context.Context, w *world, as stance, spoils bool) (*scene, error) {
-	s := &scene{world: w, stance: as, id: fmt.Sprintf("x%d", scenes.Add(1))}
+func newAttackRun(ctx context.Context, w *world, as relation, spoils bool) (*attackRun, error) {
+	s := &attackRun{world: w, relation: as, id: fmt.Sprintf("x%d", attackRuns.Add(1))}
 	switch as {
 	case memberAtOther:
-		s.actor, s.door, s.victim = w.alice, w.a, w.b
+		s.actor, s.entry, s.victim = w.alice, w.a, w.b
 	case memberAtHome:
-		s.actor, s.door, s.victim = w.alice, w.a, w.a
+		s.actor, s.entry, s.victim = w.alice, w.a, w.a
 	case memberOfCareful:
-		s.actor, s.door, s.victim = w.alice, w.careful, w.careful
+		s.actor, s.entry, s.victim = w.alice, w.careful, w.careful
 	case stranger:
-		s.actor, s.door, s.victim, s.direct = w.mallory, w.b, w.b, true
+		s.actor, s.entry, s.victim, s.direct = w.mallory, w.b, w.b, true
 	case revoked:
-		s.actor, s.door, s.victim, s.direct = w.carol, w.a, w.a, true
+		s.actor, s.entry, s.victim, s.direct = w.carol, w.a, w.a, true
 	}
 	if w.attacker != nil {
 		s.actor, s.direct = w.attacker, false
 	}
-	s.own = s.door.namespaces[0]
+	s.own = s.entry.namespaces[0]
 	if s.direct {
 		s.own = w.elsewhere(s.actor)
 	}
@@ -149,7 +148,7 @@ func newScene(ctx context.Context, w *world, as stance, spoils bool) (*scene, er
 }
 
 // fill replaces what stands for names in a manifest.
-func (s *scene) fill(manifest string) string {
+func (s *attackRun) fill(manifest string) string {
 	return strings.NewReplacer(
 		"$ID", s.id, "$HOME", s.victim.home, "$NS", s.victim.namespaces[0], "$OWN", s.own, "$VICTIM", s.victim.name,
 		"$MEMBER", s.victim.member, "$ME", s.actor.name,
@@ -158,7 +157,7 @@ func (s *scene) fill(manifest string) string {
 }
 
 // writeChart writes a chart that makes the objects of a manifest.
-func (s *scene) writeChart(manifest string) (string, error) {
+func (s *attackRun) writeChart(manifest string) (string, error) {
 	dir := filepath.Join(s.dir, "charts", s.id)
 	if err := os.MkdirAll(filepath.Join(dir, "templates"), 0o755); err != nil {
 		return "", err
@@ -170,18 +169,18 @@ func (s *scene) writeChart(manifest string) (string, error) {
 	return dir, os.WriteFile(filepath.Join(dir, "templates", "all.yaml"), []byte(manifest), 0o644)
 }
 
-// install installs a chart of these objects through the door's Tiller.
-func (s *scene) install(ctx context.Context, namespace, manifest string) error {
+// install installs a chart of these objects through the entry's Tiller.
+func (s *attackRun) install(ctx context.Context, namespace, manifest string) error {
 	dir, err := s.writeChart(s.fill(manifest))
 	if err != nil {
 		return err
 	}
-	return s.installs(ctx, s.actor, s.door, dir, s.id, namespace, "--timeout", s.seconds(180))
+	return s.installs(ctx, s.actor, s.entry, dir, s.id, namespace, "--timeout", s.seconds(180))
 }
 
 // plant makes objects in the actor's own namespace, in the way that the actor
 // has: a chart, or kubectl.
-func (s *scene) plant(ctx context.Context, manifest string) error {
+func (s *attackRun) plant(ctx context.Context, manifest string) error {
 	if !s.direct {
 		return s.install(ctx, s.own, manifest)
 	}
@@ -217,7 +216,7 @@ spec:%s%s
 
 // ownPod runs a program to its end in a pod of the actor's own and returns what
 // it printed.
-func (s *scene) ownPod(ctx context.Context, name, image string, args ...string) (string, error) {
+func (s *attackRun) ownPod(ctx context.Context, name, image string, args ...string) (string, error) {
 	sub := *s
 	sub.id = s.id + name
 	if err := sub.plant(ctx, podManifest(s.own, sub.id, "", image, args...)); err != nil {
@@ -228,7 +227,7 @@ func (s *scene) ownPod(ctx context.Context, name, image string, args ...string) 
 
 // ended waits until a pod has ended and returns what it printed. It looks as
 // root: an attacker would have the pod tell it in another way.
-func (s *scene) ended(ctx context.Context, namespace, name string) (string, error) {
+func (s *attackRun) ended(ctx context.Context, namespace, name string) (string, error) {
 	pods := s.root.client.CoreV1().Pods(namespace)
 	last := "" // why it is not done yet
 	done, err := eventually(ctx, func(ctx context.Context) (string, error) {
@@ -256,7 +255,7 @@ func (s *scene) ended(ctx context.Context, namespace, name string) (string, erro
 }
 
 // pod is the name of a Tiller pod, which the attacker is taken to know.
-func (s *scene) pod(ctx context.Context, t *tenant) (*corev1.Pod, error) {
+func (s *attackRun) pod(ctx context.Context, t *tenant) (*corev1.Pod, error) {
 	var found *corev1.Pod
 	_, err := eventually(ctx, func(ctx context.Context) (string, error) {
 		pods, err := s.root.client.CoreV1().Pods(t.home).List(ctx, metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
@@ -304,7 +303,7 @@ var resources = map[string]schema.GroupVersionResource{
 }
 
 // live reads an object as root; nil if it does not exist.
-func (s *scene) live(ctx context.Context, kind, namespace, name string) (*unstructured.Unstructured, error) {
+func (s *attackRun) live(ctx context.Context, kind, namespace, name string) (*unstructured.Unstructured, error) {
 	gvr, known := resources[kind]
 	if !known {
 		return nil, fmt.Errorf("the suite knows no kind %s", kind)
