@@ -171,33 +171,33 @@ func (d *decision) noteAccount(account string) {
 // asks for all settings: those that it leaves out have their defaults.
 func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error {
 	t, asked := &d.tenant.Tiller, d.request.Tenant.Tiller
-	have := recognise.SettingsOf(spec)
+	settings := recognise.SettingsOf(spec)
 	if !d.request.Exact {
 		unset := d.request.Unset
-		if asked.Image == "" && have.Image != "" && !slices.Contains(unset, SettingImage) {
-			t.Image = have.Image
+		if asked.Image == "" && settings.Image != "" && !slices.Contains(unset, SettingImage) {
+			t.Image = settings.Image
 			if asked.Version == "" && !slices.Contains(unset, SettingVersion) {
-				t.Version = have.Version
+				t.Version = settings.Version
 			}
 		}
-		carry(&t.Replicas, have.Replicas, asked.Replicas == nil)
-		carry(&t.HistoryMax, have.HistoryMax, asked.HistoryMax == nil)
-		if asked.Resources == nil && have.Resources != nil {
-			t.Resources = have.Resources
+		carry(&t.Replicas, settings.Replicas, asked.Replicas == nil)
+		carry(&t.HistoryMax, settings.HistoryMax, asked.HistoryMax == nil)
+		if asked.Resources == nil && settings.Resources != nil {
+			t.Resources = settings.Resources
 		}
-		if asked.NodeSelector == nil && have.NodeSelector != nil {
-			t.NodeSelector = have.NodeSelector
+		if asked.NodeSelector == nil && settings.NodeSelector != nil {
+			t.NodeSelector = settings.NodeSelector
 		}
-		if asked.ImagePullSecrets == nil && have.ImagePullSecrets != nil {
-			t.ImagePullSecrets = have.ImagePullSecrets
+		if asked.ImagePullSecrets == nil && settings.ImagePullSecrets != nil {
+			t.ImagePullSecrets = settings.ImagePullSecrets
 		}
 		if problems := d.tenant.Validate(); len(problems) > 0 {
 			return Invalid(problems)
 		}
 	}
-	changed := func(what string, from, to any) {
+	changed := func(setting string, from, to any) {
 		if from, to := settingText(from), settingText(to); from != to {
-			d.note("Tiller's %s: %s becomes %s", what, from, to)
+			d.note("Tiller's %s: %s becomes %s", setting, from, to)
 		}
 	}
 	next := install.Image(d.versioned())
@@ -206,17 +206,17 @@ func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error
 	if program := recognise.Program(recognise.Container(spec.Template.Spec)); program != "" && program != install.Program && next == image {
 		d.warn("Tiller was started as %s in image %s, and a tenant's Tiller is started as %s: where that image has none, name one that has with --tiller-image", program, image, install.Program)
 	}
-	if have.Replicas == nil && spec.Replicas != nil {
+	if settings.Replicas == nil && spec.Replicas != nil {
 		changed("replicas", int(*spec.Replicas), *t.Replicas)
 	} else {
-		changed("replicas", orDefault(have.Replicas, tenant.DefaultReplicas), *t.Replicas)
+		changed("replicas", orDefault(settings.Replicas, tenant.DefaultReplicas), *t.Replicas)
 	}
-	changed("history-max", orDefault(have.HistoryMax, 0), *t.HistoryMax)
-	if have.Resources != nil {
-		changed("resources", have.Resources, t.Resources)
+	changed("history-max", orDefault(settings.HistoryMax, 0), *t.HistoryMax)
+	if settings.Resources != nil {
+		changed("resources", settings.Resources, t.Resources)
 	}
-	changed("node-selector", have.NodeSelector, t.NodeSelector)
-	changed("image-pull-secret", have.ImagePullSecrets, t.ImagePullSecrets)
+	changed("node-selector", settings.NodeSelector, t.NodeSelector)
+	changed("image-pull-secret", settings.ImagePullSecrets, t.ImagePullSecrets)
 	lost, tls := recognise.LostOf(spec)
 	if tls {
 		d.note("Tiller no longer uses TLS: only a port-forward reaches it; leave --tls out of helm's commands")

@@ -77,7 +77,7 @@ func findByHand(objects []*unstructured.Unstructured) (byHand, error) {
 			if account != "" {
 				found.parts = append(found.parts, "ServiceAccount "+account)
 			}
-			if _, made := makers.Maker(kind, object); !made { // otherwise it is deleted with its maker
+			if _, hasMaker := makers.Maker(kind, object); !hasMaker { // otherwise it is deleted with its maker
 				found.tillers = append(found.tillers, handTiller{object, spec})
 			}
 		}
@@ -140,15 +140,7 @@ func leadsTo(service *unstructured.Unstructured, podLabels map[string]string) bo
 
 // readByHand reads the Tillers in a home namespace that were made by hand.
 func readByHand(ctx context.Context, c *cluster.Client, home string) (byHand, error) {
-	var objects []*unstructured.Unstructured
-	for _, kind := range append([]string{"Service"}, runnerKinds...) {
-		some, err := c.List(ctx, kind, home, metav1.ListOptions{})
-		if err != nil {
-			return byHand{}, err
-		}
-		objects = append(objects, some...)
-	}
-	found, err := findByHand(objects)
+	found, err := findByHandIn(ctx, c, home, append([]string{"Service"}, runnerKinds...))
 	if err != nil || len(found.tillers) == 0 {
 		return found, err
 	}
@@ -163,6 +155,20 @@ func readByHand(ctx context.Context, c *cluster.Client, home string) (byHand, er
 	}
 	found.outside, err = findOutside(ctx, c, held)
 	return found, err
+}
+
+// findByHandIn finds the Tillers made by hand among the objects of these kinds in a
+// namespace.
+func findByHandIn(ctx context.Context, c *cluster.Client, namespace string, kinds []string) (byHand, error) {
+	var objects []*unstructured.Unstructured
+	for _, kind := range kinds {
+		listed, err := c.List(ctx, kind, namespace, metav1.ListOptions{})
+		if err != nil {
+			return byHand{}, err
+		}
+		objects = append(objects, listed...)
+	}
+	return findByHand(objects)
 }
 
 // countStorages counts the release records of Tillers by storage.

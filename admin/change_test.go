@@ -28,15 +28,15 @@ func TestChanges(t *testing.T) {
 			}
 		}
 	}
-	made := empty().after(t, asked(withMembers("alice")))
+	existing := empty().after(t, asked(withMembers("alice")))
 	both := empty().after(t, asked(engine(tenant.EngineBoth)))
 	wide := empty().after(t, asked(everywhere, accept(RiskClusterWide)))
-	migrating := edited(made, recordKey("t-tiller"), func(m *corev1.ConfigMap) {
+	migrating := edited(existing, recordKey("t-tiller"), func(m *corev1.ConfigMap) {
 		m.Annotations = map[string]string{tenant.AnnotationMigration: `{"phase":"frozen"}`}
 	})
-	withReleases := made
+	withReleases := existing
 	withReleases.tiller = map[string][]Release{"t-tiller": {{Name: "web", Namespace: "b", Status: "FAILED"}, {Name: "old", Namespace: "b", Status: "DELETED"}}}
-	forbidden := made
+	forbidden := existing
 	forbidden.fail = map[string]error{"t-tiller": apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "", nil)}
 	shared := empty().after(t, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"a"}}})
 	memberships := "update RoleBinding helm-tenant-member in namespace t-tiller: subjects"
@@ -49,27 +49,27 @@ func TestChanges(t *testing.T) {
 		request Request
 		want    decided
 	}{
-		{"nothing", made, asked(), decided{}},
+		{"nothing", existing, asked(), decided{}},
 		{"a risk that was taken before", wide, asked(everywhere), decided{Notes: []string{"a tenant of all namespaces has no guard rails"}}},
 		{"a risk that was taken before, by a file", wide, asked(everywhere, exactly), decided{Notes: []string{"a tenant of all namespaces has no guard rails"}}},
 		{"a risk that was taken before, with a change", wide, asked(everywhere, withMembers("bob")),
 			decided{Err: `cluster-wide: a Tiller for all namespaces, with the role cluster-admin, makes everybody who may use tenant "t" an admin of the cluster`}},
-		{"nothing is asked but the name", made, Request{Tenant: tenant.Tenant{Name: "t"}}, decided{}},
-		{"another member", made, asked(withMembers("bob")), decided{Steps: []string{memberships}}},
-		{"just other members", made, asked(withMembers("bob"), exactly), decided{Steps: []string{memberships}, Notes: []string{"no longer members: user alice"}}},
-		{"another default namespace", made, asked(func(r *Request) { r.DefaultNamespace = "b" }), decided{Steps: []string{recordChange}}},
-		{"a setting of Tiller", made, asked(func(r *Request) { r.Tenant.Tiller.Replicas = new(3) }),
+		{"nothing is asked but the name", existing, Request{Tenant: tenant.Tenant{Name: "t"}}, decided{}},
+		{"another member", existing, asked(withMembers("bob")), decided{Steps: []string{memberships}}},
+		{"just other members", existing, asked(withMembers("bob"), exactly), decided{Steps: []string{memberships}, Notes: []string{"no longer members: user alice"}}},
+		{"another default namespace", existing, asked(func(r *Request) { r.DefaultNamespace = "b" }), decided{Steps: []string{recordChange}}},
+		{"a setting of Tiller", existing, asked(func(r *Request) { r.Tenant.Tiller.Replicas = new(3) }),
 			decided{Steps: []string{recordChange, "update Deployment tiller-deploy in namespace t-tiller: spec.replicas"}}},
 
-		{"a namespace less is no order to take it away", made, asked(namespaces("a")), decided{}},
-		{"a namespace is pruned", made, asked(namespaces("a"), pruning), decided{Steps: []string{recordChange, unclaim, unbind},
+		{"a namespace less is no order to take it away", existing, asked(namespaces("a")), decided{}},
+		{"a namespace is pruned", existing, asked(namespaces("a"), pruning), decided{Steps: []string{recordChange, unclaim, unbind},
 			Notes: []string{`namespace "b" is taken from the tenant; what runs in it stays`}}},
 		{"a namespace with releases is pruned", withReleases, asked(namespaces("a"), pruning), decided{Steps: []string{recordChange, unclaim, unbind},
 			Notes: []string{`namespace "b" is taken from the tenant; what runs in it stays, and the tenant can no longer manage its releases there: web`}}},
 		{"a namespace is pruned by who may not read releases", forbidden, asked(namespaces("a"), exactly, withMembers("alice")), decided{Steps: []string{recordChange, unclaim, unbind},
 			Notes: []string{`namespace "b" is taken from the tenant; what runs in it stays`}}},
-		{"a namespace is pruned, and releases fail to be read", world{objects: made.objects, fail: map[string]error{"t-tiller": errors.New("no answer")}}, asked(namespaces("a"), pruning), decided{Err: "no answer"}},
-		{"a namespace that only carries the label", made.with(namespace("c", tenant.LabelTenant, "t")), asked(),
+		{"a namespace is pruned, and releases fail to be read", world{objects: existing.objects, fail: map[string]error{"t-tiller": errors.New("no answer")}}, asked(namespaces("a"), pruning), decided{Err: "no answer"}},
+		{"a namespace that only carries the label", existing.with(namespace("c", tenant.LabelTenant, "t")), asked(),
 			decided{Err: "", Notes: []string{`namespace "c" carries the tenant's label but is not one of its namespaces; --prune takes the label away`}}},
 		{"a shared namespace keeps the other's label", shared, asked(func(r *Request) { r.Share = true }), decided{Steps: slices.Concat(
 			newNamespaces[1:], []string{"create Namespace t-tiller"}, newHome("t-tiller", newBindings...))}},
@@ -77,14 +77,14 @@ func TestChanges(t *testing.T) {
 		{"a wider role", empty().after(t, asked(role("edit"))), asked(role("admin")), decided{Steps: []string{recordChange,
 			"create RoleBinding helm-tenant.t.admin in namespace a", "create RoleBinding helm-tenant.t.admin in namespace b",
 			"delete RoleBinding helm-tenant.t.edit in namespace a", "delete RoleBinding helm-tenant.t.edit in namespace b"}}},
-		{"a role that holds something else", made, asked(role("own")), decided{Steps: []string{
+		{"a role that holds something else", existing, asked(role("own")), decided{Steps: []string{
 			"delete RoleBinding helm-tenant.t.admin in namespace a", unbind, recordChange,
 			"create RoleBinding helm-tenant.t.own in namespace a", "create RoleBinding helm-tenant.t.own in namespace b"}}},
 		{"no longer all namespaces", wide, asked(exactly), decided{Steps: slices.Concat(newNamespaces, []string{
 			"update Namespace t-tiller: metadata.labels[helm-tenant/home]",
 			"delete ClusterRoleBinding helm-tenant.t.cluster-admin", recordChange}, newBindings)}},
 
-		{"both engines", made, asked(engine(tenant.EngineBoth)), decided{Steps: []string{
+		{"both engines", existing, asked(engine(tenant.EngineBoth)), decided{Steps: []string{
 			"update Namespace t-tiller: metadata.labels[helm-tenant/home]", recordChange,
 			"update Role helm-tenant-member in namespace t-tiller: rules", "create ServiceAccount helm in namespace t-tiller",
 			"update RoleBinding helm-tenant.t.admin in namespace a: subjects", "update RoleBinding helm-tenant.t.admin in namespace b: subjects"}}},
@@ -103,11 +103,11 @@ func TestChanges(t *testing.T) {
 		{"the Deployment of a migration stays as it is", edited(migrating, tillerKey("t-tiller"), func(*appsv1.Deployment) {}),
 			asked(func(r *Request) { r.Migrating, r.Tenant.Tiller.Replicas = true, new(3) }), decided{Steps: []string{recordChange}}},
 
-		{"rights that others gave to the deployer", made.with(bindingOf("", "all", "cluster-admin", account("t-tiller", "tiller"))), asked(),
+		{"rights that others gave to the deployer", existing.with(bindingOf("", "all", "cluster-admin", account("t-tiller", "tiller"))), asked(),
 			decided{Notes: []string{`service account tiller in namespace "t-tiller" has rights that helm-tenant did not give it, which --adopt takes away: ClusterRoleBinding all -> ClusterRole cluster-admin`}}},
-		{"rights given to an account of the binding's own namespace", made.with(bindingOf("t-tiller", "more", "edit", account("", "tiller"))), asked(),
+		{"rights given to an account of the binding's own namespace", existing.with(bindingOf("t-tiller", "more", "edit", account("", "tiller"))), asked(),
 			decided{Notes: []string{`service account tiller in namespace "t-tiller" has rights that helm-tenant did not give it, which --adopt takes away: RoleBinding more in namespace t-tiller -> ClusterRole edit`}}},
-		{"rights given to another account", made.with(bindingOf("a", "more", "edit", account("", "tiller"))), asked(), decided{}},
+		{"rights given to another account", existing.with(bindingOf("a", "more", "edit", account("", "tiller"))), asked(), decided{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if diff := cmp.Diff(test.want, test.world.decide(t, test.request)); diff != "" {

@@ -19,8 +19,8 @@ func (d *decision) noteChanges(plan cluster.Plan) {
 	if !d.existed || d.adopted != nil {
 		return
 	}
-	if have, _, err := livePeople(d.facts.live, d.tenant); err == nil {
-		for _, open := range have.byRelation[tenant.RelationMember].Open().Without(d.request.Tenant.Members) {
+	if current, _, err := livePeople(d.facts.live, d.tenant); err == nil {
+		for _, open := range current.byRelation[tenant.RelationMember].Open().Without(d.request.Tenant.Members) {
 			if slices.Contains(d.tenant.Members, open) {
 				d.note("%s is a member of the tenant, and with it everybody, every pod or every node that it stands for", open)
 			}
@@ -34,9 +34,9 @@ func (d *decision) noteChanges(plan cluster.Plan) {
 		case "RoleBinding", "ClusterRoleBinding":
 			d.noteClosed(change)
 		case "Deployment":
-			was, is := imageIn(change.Live), imageIn(change.Object)
-			if withoutTag(was) != withoutTag(is) && withoutTag(install.Image(d.was)) == withoutTag(is) {
-				d.note("Tiller ran the image %s, which is not the tenant's; it is %s again", was, is)
+			oldImage, newImage := imageIn(change.Live), imageIn(change.Object)
+			if withoutTag(oldImage) != withoutTag(newImage) && withoutTag(install.Image(d.was)) == withoutTag(newImage) {
+				d.note("Tiller ran the image %s, which is not the tenant's; it is %s again", oldImage, newImage)
 			}
 		}
 	}

@@ -126,7 +126,7 @@ func (t *taking) hasMaker(kind string, object metav1.Object, w audit.Workload) b
 	if owner == nil || owner.Kind != "Deployment" && owner.Kind != "CronJob" {
 		return false
 	}
-	made := true
+	owned := true
 	t.locked(func() {
 		if slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.Resource == strings.ToLower(owner.Kind)+"s" }) {
 			return
@@ -138,7 +138,7 @@ func (t *taking) hasMaker(kind string, object metav1.Object, w audit.Workload) b
 		index, found := t.indices[maker]
 		made = found && isMadeOf(w, t.snapshot.Workloads[index])
 	})
-	return made
+	return owned
 }
 
 // isMadeOf reports whether a workload runs and asks for nothing that its maker does not. A

@@ -85,9 +85,9 @@ func TestNewTenant(t *testing.T) {
 
 // TestRefusals: what a request that can't be met is refused for.
 func TestRefusals(t *testing.T) {
-	made := empty().after(t, asked())
+	existing := empty().after(t, asked())
 	ofOther := empty().after(t, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"a"}}})
-	migrating := edited(made, recordKey("t-tiller"), func(m *corev1.ConfigMap) {
+	migrating := edited(existing, recordKey("t-tiller"), func(m *corev1.ConfigMap) {
 		m.Annotations = map[string]string{tenant.AnnotationMigration: `{"phase":"frozen","storage":"secret","replicas":1}`}
 	})
 	both := empty().after(t, asked(engine(tenant.EngineBoth)))
@@ -167,13 +167,13 @@ func TestRefusals(t *testing.T) {
 		{"the other engine with releases", both, asked(engine(tenant.EngineTiller)), `tenant "t" has releases that the engine tiller can't manage: db`},
 		{"an engine whose releases can't be read", world{objects: both.objects, fail: map[string]error{"a": errors.New("no answer")}}, asked(engine(tenant.EngineTiller)), "no answer"},
 		{"a migration", migrating, asked(), `tenant "t" is being migrated to Helm 3 and 4 since 0001-01-01 00:00 UTC; its Tiller is stopped`},
-		{"a migration of which nothing is known", edited(made, recordKey("t-tiller"), func(m *corev1.ConfigMap) { m.Annotations = map[string]string{tenant.AnnotationMigration: "x"} }), asked(),
+		{"a migration of which nothing is known", edited(existing, recordKey("t-tiller"), func(m *corev1.ConfigMap) { m.Annotations = map[string]string{tenant.AnnotationMigration: "x"} }), asked(),
 			`ConfigMap helm-tenant in namespace "t-tiller": `},
 
 		{"a record that is none", empty().with(namespace("h", tenant.LabelTenant, "t"), leadingTo("h", namespace("a", tenant.LabelTenant, "t")), recordIn("h", "x", "t")), asked(), `ConfigMap helm-tenant in namespace "h": tenant.yaml: `},
 		{"a record of another", empty().with(namespace("h", tenant.LabelTenant, "t"), leadingTo("h", namespace("a", tenant.LabelTenant, "t")), recordIn("h", "name: u\nnamespaces: [a]\n", "t")), asked(),
 			`ConfigMap helm-tenant in namespace h is labelled as tenant "t" but records tenant "u" with the home namespace "u-tiller"`},
-		{"two records", made.with(namespace("h", tenant.LabelTenant, "t"), leadingTo("h", namespace("b", tenant.LabelTenant, "t")), recordIn("h", "name: t\nnamespaces: [a]\nhomeNamespace: h\n", "t")), asked(),
+		{"two records", existing.with(namespace("h", tenant.LabelTenant, "t"), leadingTo("h", namespace("b", tenant.LabelTenant, "t")), recordIn("h", "name: t\nnamespaces: [a]\nhomeNamespace: h\n", "t")), asked(),
 			`tenant "t" has two records, in namespaces "h" and "t-tiller": remove the ConfigMap helm-tenant that is not the tenant's`},
 		// Read came before it, Lookup after it.
 		{"a record that appeared", empty().with(namespace("t-tiller", tenant.LabelManagedBy, tenant.ManagedBy), recordIn("t-tiller", "name: t\n", "t")), asked(home("t-tiller")),

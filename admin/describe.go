@@ -97,10 +97,10 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 		return nil, err
 	}
 	// see reports whether a read succeeded.
-	see := func(what string, err error) (bool, error) {
+	see := func(part string, err error) (bool, error) {
 		if apierrors.IsForbidden(err) {
-			if !slices.Contains(d.Unseen, what) {
-				d.Unseen = append(d.Unseen, what)
+			if !slices.Contains(d.Unseen, part) {
+				d.Unseen = append(d.Unseen, part)
 			}
 			return false, nil
 		}

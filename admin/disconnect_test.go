@@ -99,8 +99,8 @@ func TestDisconnectStopped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, c := empty().start(t)
-			made := write(t, c, asked(func(r *Request) { r.Tenant.Members = tenant.Members{alice, bob} }))
-			if made.Disconnect {
+			existing := write(t, c, asked(func(r *Request) { r.Tenant.Members = tenant.Members{alice, bob} }))
+			if existing.Disconnect {
 				t.Error("a tenant without former members has connections to end")
 			}
 			server.Put(readyTiller(t, server), tillerPod("old"))
@@ -146,7 +146,7 @@ func TestMark(t *testing.T) {
 	one := func(r *Request) { r.Tenant.Members = tenant.Members{tenant.User("bob")} }
 	disconnecting := func(r *Request) { r.Disconnect = true }
 	const path = "metadata.annotations[" + tenant.AnnotationDisconnect + "]"
-	made := empty().after(t, asked(two))
+	existing := empty().after(t, asked(two))
 	both := empty().after(t, asked(two, engine(tenant.EngineBoth)))
 	helm := empty().after(t, asked(two, engine(tenant.EngineImpersonation)))
 	left := both.after(t, asked(one, exactly, disconnecting, engine(tenant.EngineBoth)))
@@ -157,9 +157,9 @@ func TestMark(t *testing.T) {
 		written    bool
 		disconnect bool
 	}{
-		{"a member less", made, asked(one, exactly, disconnecting), true, true},
-		{"a member less, and nobody asks for it", made, asked(one, exactly), false, false},
-		{"nobody less", made, asked(two, exactly, disconnecting), false, false},
+		{"a member less", existing, asked(one, exactly, disconnecting), true, true},
+		{"a member less, and nobody asks for it", existing, asked(one, exactly), false, false},
+		{"nobody less", existing, asked(two, exactly, disconnecting), false, false},
 		{"both engines", both, asked(one, exactly, disconnecting, engine(tenant.EngineBoth)), true, true},
 		{"no Tiller", helm, asked(one, exactly, disconnecting, engine(tenant.EngineImpersonation)), false, false},
 		{"it is there", left, asked(one, exactly, engine(tenant.EngineBoth)), false, true},

@@ -107,14 +107,14 @@ func TestUnmarkable(t *testing.T) {
 // TestUnmarkableApply: an apply takes members out without the annotation where it may not be
 // written.
 func TestUnmarkableApply(t *testing.T) {
-	made := empty().after(t, peopled())
-	made.unmarkable = map[string][]cluster.Permission{"t-tiller": {{Verb: "update", Resource: "namespaces", Name: "t-tiller"}}}
+	existing := empty().after(t, peopled())
+	existing.unmarkable = map[string][]cluster.Permission{"t-tiller": {{Verb: "update", Resource: "namespaces", Name: "t-tiller"}}}
 	request := asked(exactly, func(r *Request) { r.Disconnect = true })
-	prepared, err := decide(made.facts(t, request), request)
+	prepared, err := decide(existing.facts(t, request), request)
 	if err != nil || prepared.Disconnect || len(prepared.Revoked) != 2 {
 		t.Fatalf("%v, %+v", err, prepared)
 	}
-	binding := made.written(prepared.Plan)
+	binding := existing.written(prepared.Plan)
 	for _, object := range binding.objects {
 		if m, ok := object.(interface{ GetAnnotations() map[string]string }); ok && m.GetAnnotations()[tenant.AnnotationDisconnect] != "" {
 			t.Errorf("%s is marked", cluster.KeyOf(object))

@@ -21,8 +21,8 @@ func fluxAccount(name string) func(*Request) {
 // TestFluxAccount: what is written when a tenant gets an account for Flux, keeps it and
 // loses it.
 func TestFluxAccount(t *testing.T) {
-	made := empty().after(t, asked())
-	with := made.after(t, asked(fluxAccount("flux")))
+	existing := empty().after(t, asked())
+	with := existing.after(t, asked(fluxAccount("flux")))
 	const record = "update ConfigMap helm-tenant in namespace t-tiller: data.tenant.yaml"
 	account := func(action, name, ns string) string {
 		return action + " ServiceAccount " + name + " in namespace " + ns
@@ -37,7 +37,7 @@ func TestFluxAccount(t *testing.T) {
 		request Request
 		want    []string
 	}{
-		{"it is asked for", made, asked(fluxAccount("flux")), []string{record, account("create", "flux", "a"), account("create", "flux", "b"), binding("a"), binding("b")}},
+		{"it is asked for", existing, asked(fluxAccount("flux")), []string{record, account("create", "flux", "a"), account("create", "flux", "b"), binding("a"), binding("b")}},
 		{"it is there", with, asked(), nil},
 		{"a file that names it", with, asked(exactly, fluxAccount("flux")), nil},
 		{"a file that does not", with, asked(exactly), []string{record, account("delete", "flux", "a"), account("delete", "flux", "b"), binding("a"), binding("b")}},
@@ -46,7 +46,7 @@ func TestFluxAccount(t *testing.T) {
 		{"another name", with, asked(fluxAccount("deploys")), []string{record, binding("a"), binding("b"),
 			account("create", "deploys", "a"), account("create", "deploys", "b"), account("delete", "flux", "a"), account("delete", "flux", "b")}},
 		{"a namespace is taken away", with, asked(namespaces("a"), pruning), []string{record, "update Namespace a:", "update Namespace b:", "delete RoleBinding helm-tenant.t.admin in namespace b", account("delete", "flux", "b")}},
-		{"somebody else's account", made.with(foreign), asked(fluxAccount("flux")), []string{"error: ServiceAccount flux in namespace b was not made by helm-tenant"}},
+		{"somebody else's account", existing.with(foreign), asked(fluxAccount("flux")), []string{"error: ServiceAccount flux in namespace b was not made by helm-tenant"}},
 		{"all namespaces", empty(), asked(everywhere, fluxAccount("flux"), accept(RiskClusterWide)), []string{"error: fluxAccount: a tenant of all namespaces has no accounts in its namespaces"}},
 		{"a freeze", with, FreezeRequest("t", "INC-1", noon), []string{record, "update Namespace a:", "update Namespace b:", "update Namespace t-tiller:",
 			"create ValidatingAdmissionPolicy ", "create ValidatingAdmissionPolicyBinding ", "create ValidatingAdmissionPolicyBinding "}},
@@ -65,7 +65,7 @@ func TestFluxAccount(t *testing.T) {
 		if test.label != "" {
 			prepared.Labels = map[string]string{tenant.LabelTenant: test.label}
 		}
-		world := made.with(prepared)
+		world := existing.with(prepared)
 		steps, notes, _ := world.steps(t, test.request)
 		if !slices.Contains(steps, account("replace", "flux", "b")) || !slices.Contains(steps, account("create", "flux", "a")) {
 			t.Errorf("of an account that was there, labelled %q, becomes %q", test.label, steps)
@@ -85,7 +85,7 @@ func TestFluxAccount(t *testing.T) {
 			}
 		}
 	}
-	prepared, err := decide(made.facts(t, asked(fluxAccount("flux"))), asked(fluxAccount("flux")))
+	prepared, err := decide(existing.facts(t, asked(fluxAccount("flux"))), asked(fluxAccount("flux")))
 	if err != nil || len(prepared.Warnings) != 1 || !strings.Contains(prepared.Warnings[0], "whoever may run pods or mint tokens there can act as it") {
 		t.Errorf("it warns %q, %v", prepared.Warnings, err)
 	}

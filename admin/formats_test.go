@@ -70,8 +70,8 @@ func TestFormats(t *testing.T) {
 			if err != nil || found.Home() != team.Home() || (found.Frozen != nil) != strings.Contains(name, "frozen") {
 				t.Fatalf("found %+v, %v", found, err)
 			}
-			who := tenant.Members{tenant.User("zoe")}
-			done, err := Grant(t.Context(), c, found, GrantRequest{Who: who, As: tenant.RelationMember, For: time.Hour, Reason: "INC-1"}, false)
+			subjects := tenant.Members{tenant.User("zoe")}
+			done, err := Grant(t.Context(), c, found, GrantRequest{Who: subjects, As: tenant.RelationMember, For: time.Hour, Reason: "INC-1"}, false)
 			if err != nil || len(done.Changed[tenant.RelationMember]) != 1 {
 				t.Fatalf("grant: %+v, %v", done, err)
 			}
@@ -91,7 +91,7 @@ func TestFormats(t *testing.T) {
 				t.Errorf("revoke: %+v, %v", done, err)
 			}
 			if readers {
-				if done, err := Grant(t.Context(), c, found, GrantRequest{Who: who, As: tenant.RelationReader, Accepted: Accepted{RiskReadsSecrets}}, false); err != nil || len(done.Changed[tenant.RelationReader]) != 1 {
+				if done, err := Grant(t.Context(), c, found, GrantRequest{Who: subjects, As: tenant.RelationReader, Accepted: Accepted{RiskReadsSecrets}}, false); err != nil || len(done.Changed[tenant.RelationReader]) != 1 {
 					t.Errorf("grant of a reader: %+v, %v", done, err)
 				}
 			}

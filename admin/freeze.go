@@ -167,11 +167,11 @@ func Writers(ctx context.Context, c *cluster.Client, t tenant.Tenant) (writers [
 	read := func(kind, namespace string) error {
 		err := readRBAC(ctx, c, kind, namespace, &found)
 		if apierrors.IsForbidden(err) {
-			what := strings.ToLower(kind) + "s"
+			resource := strings.ToLower(kind) + "s"
 			if namespace != "" {
-				what += " in namespace " + namespace
+				resource += " in namespace " + namespace
 			}
-			unseen = append(unseen, what)
+			unseen = append(unseen, resource)
 			return nil
 		}
 		return err
@@ -270,10 +270,10 @@ const maxFreezeRounds = 10
 // WriteFreeze writes a FreezeRequest or ThawRequest, and repeats it until nothing is left to
 // write: objects are read one after the other, so with two admins who freeze with different
 // reasons, one may have read the record before the other wrote it, and a namespace afterwards.
-func WriteFreeze(ctx context.Context, c *cluster.Client, r Request, made func(cluster.Change)) (*Prepared, error) {
+func WriteFreeze(ctx context.Context, c *cluster.Client, r Request, onChange func(cluster.Change)) (*Prepared, error) {
 	wrote, notes := false, []string(nil)
 	for round := 0; ; round++ {
-		prepared, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, r) }, made)
+		prepared, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, r) }, onChange)
 		if err != nil {
 			return prepared, err
 		}

@@ -207,7 +207,7 @@ func TestFreezeRefuses(t *testing.T) {
 func TestFreezeByRoleHoldsFlux(t *testing.T) {
 	old := empty().with(clusterRole("view", "get"))
 	old.unserved = []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
-	made := old.after(t, asked(fluxAccount("flux")))
+	existing := old.after(t, asked(fluxAccount("flux")))
 	roles := func(w world) (roles []string) {
 		for _, object := range w.objects {
 			if b, ok := object.(*rbacv1.RoleBinding); ok && slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool { return s.Namespace == b.Namespace && s.Name == "flux" }) {
@@ -217,13 +217,13 @@ func TestFreezeByRoleHoldsFlux(t *testing.T) {
 		slices.Sort(roles)
 		return roles
 	}
-	frozen := made.after(t, freezing)
+	frozen := existing.after(t, freezing)
 	for _, test := range []struct {
 		what  string
 		world world
 		want  []string
 	}{
-		{"before", made, []string{"a: admin", "b: admin"}},
+		{"before", existing, []string{"a: admin", "b: admin"}},
 		{"frozen", frozen, []string{"a: helm-tenant-reads-secrets", "a: view", "b: helm-tenant-reads-secrets", "b: view"}},
 		{"thawed", frozen.after(t, ThawRequest("t")), []string{"a: admin", "b: admin"}},
 	} {
@@ -231,7 +231,7 @@ func TestFreezeByRoleHoldsFlux(t *testing.T) {
 			t.Errorf("%s: the account has %q, not %q", test.what, got, test.want)
 		}
 	}
-	steps, notes, _ := made.steps(t, freezing)
+	steps, notes, _ := existing.steps(t, freezing)
 	if joined := strings.Join(notes, "\n"); !strings.Contains(joined, "service account flux") || len(steps) == 0 {
 		t.Errorf("that Flux fails is not said: %q", notes)
 	}

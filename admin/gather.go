@@ -254,10 +254,10 @@ func (e *unreadError) Error() string {
 
 // answerAbout returns the answer of a read. If the read was not made, it returns an
 // *unreadError instead of an empty answer.
-func answerAbout[T any](answers map[string]answer[T], what, namespace string) (T, error) {
+func answerAbout[T any](answers map[string]answer[T], question, namespace string) (T, error) {
 	a, found := answers[namespace]
 	if !found {
-		return a.value, &unreadError{what, namespace}
+		return a.value, &unreadError{question, namespace}
 	}
 	return a.value, a.err
 }

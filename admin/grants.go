@@ -133,14 +133,14 @@ func (d *decision) noteGroups() {
 	if len(d.adopted.accounts) == 0 {
 		return
 	}
-	var who []string
+	var names []string
 	for _, account := range d.adopted.accounts {
-		who = append(who, d.adopted.nameOf(account))
+		names = append(names, d.adopted.nameOf(account))
 	}
 	for _, group := range tenant.Account(d.tenant.Home(), d.adopted.accounts[0]).Groups() {
 		for _, g := range d.facts.foreign[tenant.Group(group)] {
 			if !slices.Contains(d.tenant.Namespaces, g.key.Namespace) {
-				d.note("%s keeps, with all of group %s: %s", strings.Join(who, " and "), group, g)
+				d.note("%s keeps, with all of group %s: %s", strings.Join(names, " and "), group, g)
 			}
 		}
 	}
@@ -193,14 +193,14 @@ func (d *decision) planNarrowing(plan *cluster.Plan, binding *unstructured.Unstr
 			from = append(from, name)
 		}
 	}
-	who := strings.Join(from, " and ")
-	what := grant{cluster.KeyOf(binding), typed.RoleRef.Kind + " " + typed.RoleRef.Name}
+	names := strings.Join(from, " and ")
+	taken := grant{cluster.KeyOf(binding), typed.RoleRef.Kind + " " + typed.RoleRef.Name}
 	if len(left) == 0 {
-		d.note("taken from %s: %s", who, what)
+		d.note("taken from %s: %s", names, taken)
 		plan.Delete(binding, cluster.PhaseNarrowing)
 		return nil
 	}
-	d.note("taken from %s, and left to its %d other subjects: %s", who, len(left), what)
+	d.note("taken from %s, and left to its %d other subjects: %s", names, len(left), taken)
 	edit, err := withSubjects(left)
 	if err == nil {
 		plan.Edit(binding, cluster.PhaseNarrowing, edit)

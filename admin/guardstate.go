@@ -40,9 +40,9 @@ func guardState(live *cluster.Live, modes []tenant.Guard, tenants, frozen bool) 
 		if !live.Sees(kind) && (len(modes) > 0 || frozen) {
 			what := resource
 			if kind != "PriorityClass" {
-				what += " " + rails.PolicyPrefix + "*"
+				listed += " " + rails.PolicyPrefix + "*"
 			}
-			unseen = append(unseen, audit.Unseen{Resource: resource, What: what, Why: "listing them is forbidden", Matters: matters})
+			unseen = append(unseen, audit.Unseen{Resource: resource, What: listed, Why: "listing them is forbidden", Matters: matters})
 		}
 	}
 	if !live.Sees("ValidatingAdmissionPolicy") || !live.Sees("ValidatingAdmissionPolicyBinding") {
@@ -51,8 +51,8 @@ func guardState(live *cluster.Live, modes []tenant.Guard, tenants, frozen bool) 
 	compare := func(objects []runtime.Object) (problems []audit.GuardProblem, err error) {
 		for _, object := range objects {
 			key := cluster.KeyOf(object)
-			have := live.Get(key)
-			if have != nil && rails.Newer(have) {
+			existing := live.Get(key)
+			if existing != nil && rails.Newer(existing) {
 				unseen = append(unseen, audit.Unseen{Resource: guardKinds[key.Kind], What: key.String(), Why: "it says that a newer helm-tenant wrote it", Matters: matters})
 				continue
 			}
@@ -63,7 +63,7 @@ func guardState(live *cluster.Live, modes []tenant.Guard, tenants, frozen bool) 
 			if len(plan.Changes) == 0 {
 				continue
 			}
-			problem := audit.GuardProblem{Object: audit.ObjectRef(key), Missing: have == nil}
+			problem := audit.GuardProblem{Object: audit.ObjectRef(key), Missing: existing == nil}
 			if binding, isBinding := object.(*admissionv1.ValidatingAdmissionPolicyBinding); isBinding {
 				problem.Mode = rails.ModeOf(binding)
 			}
@@ -103,7 +103,7 @@ func (t *taking) addGuard() error {
 	s.Priorities = priorities(t.guard)
 	s.Guard, unseen, err = guardState(t.guard, audit.GuardModes(s.Records), len(s.Records) > 0, audit.AnyFrozen(s.Records))
 	for _, u := range unseen {
-		if !slices.ContainsFunc(s.Unseen, func(have audit.Unseen) bool { return have.Resource == u.Resource && have.Matters == u.Matters }) {
+		if !slices.ContainsFunc(s.Unseen, func(other audit.Unseen) bool { return other.Resource == u.Resource && other.Matters == u.Matters }) {
 			s.Unseen = append(s.Unseen, u)
 		}
 	}

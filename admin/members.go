@@ -164,7 +164,7 @@ func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantReque
 		if until.IsZero() { // a second round keeps the time of the first
 			until = c.Now().Add(g.For + time.Second - 1).UTC().Truncate(time.Second)
 		}
-		return have.grant(t.Name, g, until)
+		return current.grant(t.Name, g, until)
 	})
 	if refused == nil {
 		return result, err
@@ -185,8 +185,8 @@ func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeReq
 	if len(r.As) == 0 {
 		change.relations, change.optional = tenant.Relations, true
 	}
-	return change.write(ctx, c, dryRun, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
-		return have.revoke(r, c.Now())
+	return change.write(ctx, c, dryRun, func(current people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
+		return current.revoke(r, c.Now())
 	})
 }
 

@@ -69,7 +69,7 @@ func (m *Migration) planSteps(plan *cluster.Plan) {
 // replicas is not nil. from is nil before the migration, to is nil after it. The state is
 // written first. It does nothing if another admin already made this step or a later one,
 // and returns a *MigratingError or ErrEnded if they went the other way.
-func setState(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *tenant.Migration, replicas *int32, made func(cluster.Change)) error {
+func setState(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to *tenant.Migration, replicas *int32, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		live := cluster.NewLive()
 		if err := c.Lookup(ctx, live, []cluster.Key{recordKey(t.Home()), tillerKey(t.Home())}); err != nil {
@@ -103,7 +103,7 @@ func setState(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to 
 			prepared.Plan.Edit(deployment, cluster.PhaseWorkload, withReplicas(*replicas))
 		}
 		return prepared, err
-	}, made)
+	}, onChange)
 	return err
 }
 
@@ -164,7 +164,7 @@ func (m *Migration) engineRequest(engine tenant.Engine) Request {
 // SetEngine gives a tenant that is being migrated the deployers of that engine, and its
 // members the rights that go with them. Tiller's Deployment is left alone, unless the
 // engine has none. It fails if the migration has left that phase.
-func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenant.Phase, engine tenant.Engine, made func(cluster.Change)) error {
+func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenant.Phase, engine tenant.Engine, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		prepared, err := prepareEngine(ctx, c, m, engine)
 		if err != nil {
@@ -185,7 +185,7 @@ func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenan
 			return nil, &MigratingError{m.Tenant.Name, *now}
 		}
 		return prepared, nil
-	}, made)
+	}, onChange)
 	return err
 }
 
@@ -204,18 +204,18 @@ func (m *Migration) backRequest() Request {
 
 // removeHelmRecords removes Helm 3's records of the releases, which were read and backed
 // up.
-func removeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration, made func(cluster.Change)) error {
-	return removeAll(ctx, c, migration, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.HelmRecords }, made)
+func removeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration, onChange func(cluster.Change)) error {
+	return removeAll(ctx, c, migration, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.HelmRecords }, onChange)
 }
 
 // removeRecords removes Tiller's records, which were read and backed up.
-func removeRecords(ctx context.Context, c *cluster.Client, migration *Migration, made func(cluster.Change)) error {
-	return removeAll(ctx, c, migration, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.Records }, made)
+func removeRecords(ctx context.Context, c *cluster.Client, migration *Migration, onChange func(cluster.Change)) error {
+	return removeAll(ctx, c, migration, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.Records }, onChange)
 }
 
 // removeAll removes records in a phase of the migration. The records that it has are
 // backed up, and no others are removed.
-func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, made func(cluster.Change)) error {
+func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		now, err := ReadMigration(ctx, c, migration.Tenant.Name, migration.keep, migration)
 		if err != nil {
@@ -226,7 +226,7 @@ func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, pha
 		}
 		prepared := now.prepared()
 		return prepared, removeSaved(&prepared.Plan, records(now), records(migration), now.later)
-	}, made)
+	}, onChange)
 	return err
 }
 

@@ -29,11 +29,11 @@ func TestNewerRecord(t *testing.T) {
 	if err != nil || len(found.Unknown) != 1 || !strings.Contains(found.UnknownFields(), `unknown field "rings"`) {
 		t.Fatalf("got %+v, %v", found, err)
 	}
-	who := tenant.Members{tenant.User("zoe")}
-	if done, err := Grant(t.Context(), c, found, GrantRequest{Who: who, As: tenant.RelationMember}, false); err != nil || len(done.Everybody()) != 1 {
+	subjects := tenant.Members{tenant.User("zoe")}
+	if done, err := Grant(t.Context(), c, found, GrantRequest{Who: subjects, As: tenant.RelationMember}, false); err != nil || len(done.Everybody()) != 1 {
 		t.Errorf("grant: %+v, %v", done, err)
 	}
-	if done, err := Revoke(t.Context(), c, found, RevokeRequest{Who: who}, false); err != nil || len(done.Everybody()) != 1 {
+	if done, err := Revoke(t.Context(), c, found, RevokeRequest{Who: subjects}, false); err != nil || len(done.Everybody()) != 1 {
 		t.Errorf("revoke: %+v, %v", done, err)
 	}
 	inventory, err := TakeInventory(t.Context(), c)

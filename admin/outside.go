@@ -55,10 +55,10 @@ func (d *decision) checkOutsideObjects(objects []OutsideObject) error {
 	if len(names) == 0 {
 		return nil
 	}
-	what := brief(names)
-	err := d.request.Accepted.unless(RiskClusterObjects, "releases hold objects outside the tenant's namespaces, which its Tiller could not upgrade or delete any more: %s; take them out of the releases, or give these releases to an ops tenant of all namespaces", what)
+	listed := brief(names)
+	err := d.request.Accepted.unless(RiskClusterObjects, "releases hold objects outside the tenant's namespaces, which its Tiller could not upgrade or delete any more: %s; take them out of the releases, or give these releases to an ops tenant of all namespaces", listed)
 	if err == nil {
-		d.note("its Tiller can't manage these objects of its releases: %s", what)
+		d.note("its Tiller can't manage these objects of its releases: %s", listed)
 	}
 	return err
 }

@@ -44,9 +44,9 @@ func TestFindByHandBelievesNoOwnerReference(t *testing.T) {
 		return &appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: meta(name, uid, owner), Spec: appsv1.ReplicaSetSpec{Template: tiller}}
 	}
 	pod := func(name, uid, owner string) runtime.Object {
-		of := meta(name, uid, owner)
-		of.Labels = tiller.Labels
-		return &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, ObjectMeta: of, Spec: tiller.Spec}
+		metadata := meta(name, uid, owner)
+		metadata.Labels = tiller.Labels
+		return &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, ObjectMeta: metadata, Spec: tiller.Spec}
 	}
 	ours := deployment("tiller-deploy", "1", "", tiller)
 	ours.(*appsv1.Deployment).Labels = map[string]string{tenant.LabelTenant: "team-a"}

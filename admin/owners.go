@@ -13,17 +13,17 @@ import (
 
 // leaveToOwners keeps the subjects of a relation that the tenant's owners decide about,
 // and notes them.
-func (d *decision) leaveToOwners(as tenant.Relation, have people) {
-	d.tenant.SetPeople(as, have.byRelation[as])
-	d.tenant.Temporary = append(d.tenant.Temporary, have.terms.As(as)...)
-	if err := have.unread[as]; err != nil {
+func (d *decision) leaveToOwners(as tenant.Relation, current people) {
+	d.tenant.SetPeople(as, current.byRelation[as])
+	d.tenant.Temporary = append(d.tenant.Temporary, current.terms.As(as)...)
+	if err := current.unread[as]; err != nil {
 		if d.unreadTerms == nil {
 			d.unreadTerms = map[tenant.Relation]error{}
 		}
 		d.unreadTerms[as] = err
 	}
-	if len(have.byRelation[as]) > 0 {
-		d.note("%ss, granted by the owners and kept: %s", as, strings.Join(described(have.byRelation[as], have.terms.As(as)), ", "))
+	if len(current.byRelation[as]) > 0 {
+		d.note("%ss, granted by the owners and kept: %s", as, strings.Join(described(current.byRelation[as], current.terms.As(as)), ", "))
 	}
 }
 

@@ -131,8 +131,8 @@ func TestGrantKeepsOthers(t *testing.T) {
 		team := write(t, c, asked(engine(tenant.EngineImpersonation))).Tenant
 		for _, before := range tenant.Relations {
 			for _, term := range []time.Duration{0, time.Hour} {
-				who := tenant.Members{tenant.User(fmt.Sprintf("%s-%d", before, term))}
-				if _, err := Grant(t.Context(), c, team, GrantRequest{Who: who, As: before, For: term, Accepted: Risks}, false); err != nil {
+				subjects := tenant.Members{tenant.User(fmt.Sprintf("%s-%d", before, term))}
+				if _, err := Grant(t.Context(), c, team, GrantRequest{Who: subjects, As: before, For: term, Accepted: Risks}, false); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -34,10 +34,10 @@ func currentRecords(records []cluster.Stored, deployed bool) []cluster.Stored {
 	newest, last := map[name]cluster.Stored{}, map[name]cluster.Stored{}
 	for _, record := range records {
 		release := name{record.Namespace, record.Release}
-		if have, found := newest[release]; !found || record.Version > have.Version {
+		if other, found := newest[release]; !found || record.Version > other.Version {
 			newest[release] = record
 		}
-		if have, found := last[release]; record.Status == "DEPLOYED" && (!found || record.Version > have.Version) {
+		if other, found := last[release]; record.Status == "DEPLOYED" && (!found || record.Version > other.Version) {
 			last[release] = record
 		}
 	}

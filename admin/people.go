@@ -102,8 +102,8 @@ func TermOf(ctx context.Context, c *cluster.Client, home string, as tenant.Relat
 	if err := c.Lookup(ctx, live, []cluster.Key{peopleKey(home, as)}); err != nil {
 		return tenant.Term{}, false, err
 	}
-	have, _, err := livePeople(live, tenant.Tenant{HomeNamespace: home})
-	term, found = have.terms.Of(as, s)
+	current, _, err := livePeople(live, tenant.Tenant{HomeNamespace: home})
+	term, found = current.terms.Of(as, s)
 	return term, found, err
 }
 
@@ -136,40 +136,40 @@ func settleTerms(objects []runtime.Object, live *cluster.Live, unread map[tenant
 // settlePeople decides who has which relation to the tenant, and until when, and notes
 // who loses it and whose time changes.
 func (d *decision) settlePeople() error {
-	have, kept, err := livePeople(d.facts.live, d.tenant)
+	current, kept, err := livePeople(d.facts.live, d.tenant)
 	if err != nil {
 		return err
 	}
 	if d.squatted {
-		have, kept = people{}, nil // an untrusted author chose them
+		current, kept = people{}, nil // an untrusted author chose them
 	}
 	asked, over := d.request.Tenant.Current(d.facts.now)
 	if d.request.Exact {
 		d.tenant.Temporary = nil
 		for _, as := range tenant.Relations {
 			if as != tenant.RelationOwner && d.tenant.MembersFrom == tenant.MembersFromOwners {
-				d.leaveToOwners(as, have)
+				d.leaveToOwners(as, current)
 				continue
 			}
 			d.tenant.SetPeople(as, asked.People(as))
 			d.tenant.Temporary = append(d.tenant.Temporary, asked.Temporary.As(as)...)
 		}
-		d.noteChanged(have, over)
+		d.noteChanged(current, over)
 	} else {
-		next := have.clone()
-		next.byRelation[tenant.RelationMember] = have.byRelation[tenant.RelationMember].With(d.request.Tenant.Members)
+		next := current.clone()
+		next.byRelation[tenant.RelationMember] = current.byRelation[tenant.RelationMember].With(d.request.Tenant.Members)
 		next.put(&d.tenant)
-		d.unreadTerms = have.unread
-		d.noteTerms(have)
+		d.unreadTerms = current.unread
+		d.noteTerms(current)
 	}
 	if d.tenant.Engine.Has(tenant.EngineTiller) && !d.facts.live.Serves("ValidatingAdmissionPolicy") {
 		d.note("this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
 	}
 	d.tenant.OwnersKept = kept[tenant.RelationOwner]
-	if err := d.settleReaders(have, kept[tenant.RelationReader]); err != nil {
+	if err := d.settleReaders(current, kept[tenant.RelationReader]); err != nil {
 		return err
 	}
-	if more := d.tenant.Owners.Without(have.byRelation[tenant.RelationOwner]); len(more) > 0 {
+	if more := d.tenant.Owners.Without(current.byRelation[tenant.RelationOwner]); len(more) > 0 {
 		return checkOwners(d.request.Accepted, d.tenant, d.homeShared, servesPolicies(d.facts.live))
 	}
 	return nil
@@ -177,16 +177,16 @@ func (d *decision) settlePeople() error {
 
 // noteChanged notes what a tenants file changes for the present subjects; over has the
 // grants whose time has ended.
-func (d *decision) noteChanged(have people, over tenant.Terms) {
+func (d *decision) noteChanged(current people, over tenant.Terms) {
 	for _, as := range tenant.Relations {
-		before, after := have.byRelation[as], d.tenant.People(as)
+		before, after := current.byRelation[as], d.tenant.People(as)
 		gone := before.Without(after)
 		if as == tenant.RelationMember {
 			d.revoked = gone
 		}
 		if len(gone) > 0 {
-			d.note("no longer %ss: %s", as, strings.Join(described(gone, have.terms.As(as)), ", "))
-			if as != tenant.RelationOwner && len(have.byRelation[tenant.RelationOwner]) > 0 {
+			d.note("no longer %ss: %s", as, strings.Join(described(gone, current.terms.As(as)), ", "))
+			if as != tenant.RelationOwner && len(current.byRelation[tenant.RelationOwner]) > 0 {
 				d.note("those whom the tenant's owners let in as %ss are taken out as well, since the file does not name them; with membersFrom: owners, apply leaves them alone", as)
 			}
 		}
@@ -195,18 +195,18 @@ func (d *decision) noteChanged(have people, over tenant.Terms) {
 		}
 		var forGood, forATime tenant.Members
 		for _, s := range before {
-			_, was := have.terms.Of(as, s)
+			_, was := current.terms.Of(as, s)
 			_, ok := d.tenant.Temporary.Of(as, s)
 			switch {
 			case !slices.Contains(after, s):
 			case was && !ok:
 				forGood = append(forGood, s)
-			case !was && ok && have.unread[as] == nil:
+			case !was && ok && current.unread[as] == nil:
 				forATime = append(forATime, s)
 			}
 		}
 		if len(forGood) > 0 {
-			d.note("%ss for good, by the file, who were %ss for a time: %s", as, as, strings.Join(described(forGood, have.terms.As(as)), ", "))
+			d.note("%ss for good, by the file, who were %ss for a time: %s", as, as, strings.Join(described(forGood, current.terms.As(as)), ", "))
 		}
 		if len(forATime) > 0 {
 			d.note("%ss for a time, by the file, who were %ss for good: %s", as, as, strings.Join(described(forATime, d.tenant.Temporary.As(as)), ", "))
@@ -216,28 +216,28 @@ func (d *decision) noteChanged(have people, over tenant.Terms) {
 
 // noteTerms notes the grants whose time has ended, and those that an init does not
 // change.
-func (d *decision) noteTerms(have people) {
-	for _, as := range slices.Sorted(maps.Keys(have.unread)) {
-		d.note("until when %ss were let in can't be read, and stays as it is: %v", as, have.unread[as])
+func (d *decision) noteTerms(current people) {
+	for _, as := range slices.Sorted(maps.Keys(current.unread)) {
+		d.note("until when %ss were let in can't be read, and stays as it is: %v", as, current.unread[as])
 	}
-	if over := have.terms.Over(d.facts.now); len(over) > 0 {
+	if over := current.terms.Over(d.facts.now); len(over) > 0 {
 		d.note("over, and still in force until a revoke --expired: %s", strings.Join(described(over.Subjects(), over), ", "))
 	}
 	var limited tenant.Members
 	for _, s := range d.request.Tenant.Members {
-		if _, ok := have.terms.Of(tenant.RelationMember, s); ok {
+		if _, ok := current.terms.Of(tenant.RelationMember, s); ok {
 			limited = append(limited, s)
 		}
 	}
 	if len(limited) > 0 {
-		d.note("members for a time stay so: %s", strings.Join(described(limited, have.terms), ", "))
+		d.note("members for a time stay so: %s", strings.Join(described(limited, current.terms), ", "))
 	}
 }
 
 // described returns subjects in their readable form, each with its term.
-func described(who tenant.Members, terms tenant.Terms) []string {
+func described(subjects tenant.Members, terms tenant.Terms) []string {
 	var all []string
-	for _, s := range who {
+	for _, s := range subjects {
 		text := visible.Name(s.String())
 		if index := slices.IndexFunc(terms, func(t tenant.Term) bool { return t.Subject == s }); index >= 0 {
 			text += fmt.Sprintf(" (%s)", terms[index])

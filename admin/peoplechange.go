@@ -113,15 +113,15 @@ func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed map
 	}
 	next, changed = p.clone(), map[tenant.Relation]tenant.Members{}
 	for _, as := range relations {
-		who := r.Who
+		subjects := r.Who
 		if r.Expired {
 			if err := p.unread[as]; err != nil {
 				return p, nil, fmt.Errorf("whose time is over is not known: %w", err)
 			}
-			who = p.terms.As(as).Over(now).Subjects()
+			subjects = p.terms.As(as).Over(now).Subjects()
 		}
-		next.byRelation[as] = p.byRelation[as].Without(who)
-		next.terms = next.terms.Without(as, who)
+		next.byRelation[as] = p.byRelation[as].Without(subjects)
+		next.terms = next.terms.Without(as, subjects)
 		changed[as] = p.byRelation[as].Without(next.byRelation[as])
 	}
 	return next, changed, nil

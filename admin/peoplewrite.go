@@ -50,21 +50,21 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 		if err := p.look(ctx, c, live); err != nil {
 			return nil, err
 		}
-		have, kept, err := livePeople(live, t)
+		current, kept, err := livePeople(live, t)
 		if err != nil {
 			return nil, err
 		}
-		next, changed, err := change(have)
+		next, changed, err := change(current)
 		if err != nil {
 			return nil, err
 		}
 		next.put(&t)
 		t.ReadersKept, t.OwnersKept = kept[tenant.RelationReader], kept[tenant.RelationOwner]
 		// An earlier round may have made the change although its answer was lost.
-		for as, who := range changed {
-			result.Changed[as] = result.Changed[as].With(who)
+		for as, subjects := range changed {
+			result.Changed[as] = result.Changed[as].With(subjects)
 		}
-		result.Was = have.terms.With(result.Was)
+		result.Was = current.terms.With(result.Was)
 		wanted, err := p.wanted(ctx, c, live, t)
 		if err != nil {
 			return nil, err
@@ -146,14 +146,14 @@ func (p *peopleChange) look(ctx context.Context, c *cluster.Client, live *cluste
 // objects of the granted relation.
 func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) ([]runtime.Object, error) {
 	var wanted []runtime.Object
-	made := map[cluster.Key]bool{}
+	created := map[cluster.Key]bool{}
 	switch p.needed {
 	case tenant.RelationReader:
 		// They exist in a tenant with owners, who may only write the binding.
 		if may, err := c.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "roles", Name: rbac.ReaderName, Namespace: t.Home()}); err != nil {
 			return nil, err
 		} else if may || !t.ReadersKept {
-			wanted, made[peopleKey(t.Home(), tenant.RelationReader)] = readerObjects(t), true
+			wanted, created[peopleKey(t.Home(), tenant.RelationReader)] = readerObjects(t), true
 		}
 	case tenant.RelationOwner:
 		held, err := p.checkOwners(ctx, c, live, t)
@@ -161,7 +161,7 @@ func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *clus
 			return nil, err
 		}
 		wanted = ownerObjects(t, held)
-		made[peopleKey(t.Home(), tenant.RelationOwner)], made[peopleKey(t.Home(), tenant.RelationReader)] = true, true
+		created[peopleKey(t.Home(), tenant.RelationOwner)], created[peopleKey(t.Home(), tenant.RelationReader)] = true, true
 		if err := c.Lookup(ctx, live, []cluster.Key{peopleKey(t.Home(), tenant.RelationReader)}); err != nil {
 			return nil, err
 		}
@@ -173,7 +173,7 @@ func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *clus
 	}
 	for _, object := range rbac.Home(t) {
 		key := cluster.KeyOf(object)
-		if key.Kind == "RoleBinding" && (made[key] || live.Get(key) != nil && slices.ContainsFunc(p.relations, func(as tenant.Relation) bool { return key == peopleKey(t.Home(), as) })) {
+		if key.Kind == "RoleBinding" && (created[key] || live.Get(key) != nil && slices.ContainsFunc(p.relations, func(as tenant.Relation) bool { return key == peopleKey(t.Home(), as) })) {
 			wanted = append(wanted, object)
 		}
 	}

@@ -56,9 +56,9 @@ func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, 
 	}
 	found := map[tightening]answer[violations]{}
 	type judged struct {
-		level tenant.PodSecurity
-		key   cluster.Key
-		what  string
+		level     tenant.PodSecurity
+		key       cluster.Key
+		violation string
 	}
 	// violates has the objects that violate a level, and how; named has objects of a controller
 	// that does not violate it, of which one is named for all.
@@ -67,19 +67,19 @@ func readViolations(ctx context.Context, c *cluster.Client, live *cluster.Live, 
 		for _, level := range levels[t.Key.Namespace] {
 			tighter := tightening{t.Key.Namespace, level}
 			a := found[tighter]
-			what, err := rails.Violation(level, &t.Spec.ObjectMeta, &t.Spec.Spec)
-			made := judged{level, t.Maker, what}
+			violation, err := rails.Violation(level, &t.Spec.ObjectMeta, &t.Spec.Spec)
+			byMaker := judged{level, t.Maker, violation}
 			switch {
 			case err != nil:
 				a.err = err
-			case what != "":
-				violates[judged{level, t.Key, what}] = true
+			case violation != "":
+				violates[judged{level, t.Key, violation}] = true
 				// An object's controller is named instead of it, if it violates the level in
 				// the same way.
-				if !violates[made] && !named[made] {
-					a.value.found = append(a.value.found, fmt.Sprintf("%s %s: %s", t.Key.Kind, t.Key.Name, what))
+				if !violates[byMaker] && !named[byMaker] {
+					a.value.found = append(a.value.found, fmt.Sprintf("%s %s: %s", t.Key.Kind, t.Key.Name, violation))
 				}
-				named[made] = t.Maker != cluster.Key{}
+				named[byMaker] = t.Maker != cluster.Key{}
 			}
 			found[tighter] = a
 		}

@@ -209,15 +209,15 @@ type other struct {
 }
 
 // has reports whether an identity is a member of the tenant; nil is not.
-func (o other) has(who *prove.Identity) bool {
-	return who != nil && slices.ContainsFunc(o.members, func(m tenant.Subject) bool {
+func (o other) has(identity *prove.Identity) bool {
+	return identity != nil && slices.ContainsFunc(o.members, func(m tenant.Subject) bool {
 		switch m.Kind {
 		case rbacv1.UserKind:
-			return m.Name == who.User
+			return m.Name == identity.User
 		case rbacv1.ServiceAccountKind:
-			return tenant.AccountUser(m.Namespace, m.Name) == who.User
+			return tenant.AccountUser(m.Namespace, m.Name) == identity.User
 		}
-		return slices.Contains(who.Groups, m.Name)
+		return slices.Contains(identity.Groups, m.Name)
 	})
 }
 

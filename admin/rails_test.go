@@ -57,7 +57,7 @@ func railSteps(t *testing.T, w world, r Request) (steps []string, policies int) 
 // TestRails: what guard rails come to when a tenant gets them, changes them and loses
 // a namespace.
 func TestRails(t *testing.T) {
-	made := empty().after(t, asked())
+	existing := empty().after(t, asked())
 	_, all := railSteps(t, empty(), asked())
 	if all < 30 {
 		t.Errorf("%d policies and bindings for a new tenant", all)
@@ -79,7 +79,7 @@ func TestRails(t *testing.T) {
 		want     []string
 		policies int
 	}{
-		{"a second time", made, asked(), nil, 0},
+		{"a second time", existing, asked(), nil, 0},
 		{"isolated by a label that the API server sets", empty(), apart, []string{"create NetworkPolicy helm-tenant in namespace a", "a [helm-tenant/guard] <nil> -> enforce"}, all},
 		{"isolated by a label that an old API server lacks", old, apart, []string{"create NetworkPolicy helm-tenant in namespace a", "a [helm-tenant/guard] <nil> -> enforce",
 			"a [kubernetes.io/metadata.name] <nil> -> a"}, 0},
@@ -87,8 +87,8 @@ func TestRails(t *testing.T) {
 		{"a tenant of before stays as it is", before, asked(namespaces("a")), nil, 0},
 		{"a tenant of before is exactly what a file says that is silent", before, asked(namespaces("a"), exactly), nil, 0},
 		{"a tenant of before gets the guard", before, asked(namespaces("a"), railed(tenant.Rails{Guard: "audit"})), []string{"a [helm-tenant/guard] <nil> -> audit"}, all},
-		{"the guard goes to another mode", made, asked(railed(tenant.Rails{Guard: "warn"})), []string{"a [helm-tenant/guard] enforce -> warn", "b [helm-tenant/guard] enforce -> warn"}, all / 2},
-		{"everything", made, asked(namespaces("a"), railed(full)), []string{
+		{"the guard goes to another mode", existing, asked(railed(tenant.Rails{Guard: "warn"})), []string{"a [helm-tenant/guard] enforce -> warn", "b [helm-tenant/guard] enforce -> warn"}, all / 2},
+		{"everything", existing, asked(namespaces("a"), railed(full)), []string{
 			"create LimitRange helm-tenant in namespace a", "create NetworkPolicy helm-tenant in namespace a", "create ResourceQuota helm-tenant in namespace a",
 			"create LimitRange helm-tenant in namespace b", "create NetworkPolicy helm-tenant in namespace b", "create ResourceQuota helm-tenant in namespace b"}, 0},
 		{"everything goes that a file leaves out", rich, asked(namespaces("a"), exactly), []string{
@@ -122,7 +122,7 @@ func TestRails(t *testing.T) {
 }
 
 func TestLoosenedRails(t *testing.T) {
-	made := empty().after(t, asked())
+	existing := empty().after(t, asked())
 	loose := empty().after(t, asked(railed(tenant.Rails{PodSecurity: "privileged", Guard: "off"}), accept(RiskNodeAccess, RiskNoGuard)))
 	const node = `node-access: with podSecurity: %s a chart of tenant "t" can take over the node, and every tenant on it`
 	const guard = `no-guard: with guard: off a chart of tenant "t" can let outsiders in, take over addresses and host names of others, and evict their pods`
@@ -133,13 +133,13 @@ func TestLoosenedRails(t *testing.T) {
 		want  string
 	}{
 		{"a new privileged one", empty(), tenant.Rails{PodSecurity: "privileged"}, fmt.Sprintf(node, "privileged")},
-		{"from baseline to privileged", made, tenant.Rails{PodSecurity: "privileged"}, fmt.Sprintf(node, "privileged")},
-		{"from baseline to nothing", made, tenant.Rails{PodSecurity: "unmanaged"}, fmt.Sprintf(node, "unmanaged")},
+		{"from baseline to privileged", existing, tenant.Rails{PodSecurity: "privileged"}, fmt.Sprintf(node, "privileged")},
+		{"from baseline to nothing", existing, tenant.Rails{PodSecurity: "unmanaged"}, fmt.Sprintf(node, "unmanaged")},
 		{"a new one without a level", empty(), tenant.Rails{PodSecurity: "unmanaged"}, ""},
 		{"a new one without a guard", empty(), tenant.Rails{Guard: "off"}, guard},
-		{"the guard goes", made, tenant.Rails{Guard: "off"}, guard},
+		{"the guard goes", existing, tenant.Rails{Guard: "off"}, guard},
 		{"what is loose already", loose, tenant.Rails{PodSecurity: "privileged", Guard: "off"}, ""},
-		{"a guard that warns", made, tenant.Rails{Guard: "warn"}, ""},
+		{"a guard that warns", existing, tenant.Rails{Guard: "warn"}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := test.world.decide(t, asked(railed(test.rails))).Err; got != test.want {

@@ -13,18 +13,18 @@ import (
 // settleReaders decides whether the tenant has the objects for readers; there reports
 // whether it has them already. They stay when the last reader is removed, so that the
 // next grant is one write.
-func (d *decision) settleReaders(have people, there bool) error {
+func (d *decision) settleReaders(current people, there bool) error {
 	t := &d.tenant
 	if t.CheckReaders() != nil {
-		for _, s := range have.byRelation[tenant.RelationReader].Names() {
+		for _, s := range current.byRelation[tenant.RelationReader].Names() {
 			d.note("no longer a reader, since the tenant can have none: %s", s)
 		}
 		t.Readers, t.ReadersKept = nil, false
-		t.Temporary = t.Temporary.Without(tenant.RelationReader, have.byRelation[tenant.RelationReader])
+		t.Temporary = t.Temporary.Without(tenant.RelationReader, current.byRelation[tenant.RelationReader])
 		return nil
 	}
 	t.ReadersKept = there
-	if more := t.Readers.Without(have.byRelation[tenant.RelationReader]); len(more) > 0 {
+	if more := t.Readers.Without(current.byRelation[tenant.RelationReader]); len(more) > 0 {
 		return checkReadsSecrets(d.request.Accepted, *t)
 	}
 	return nil

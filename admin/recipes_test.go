@@ -270,10 +270,10 @@ func TestMigrateOtherStorage(t *testing.T) {
 // TestAccountThatStays: the account of another name as which a Tiller ran before the adoption
 // does not make its home a shared one; other pods or Secrets do.
 func TestAccountThatStays(t *testing.T) {
-	made := empty().with(namespace("h")).after(t, asked(home("h")))
+	existing := empty().with(namespace("h")).after(t, asked(home("h")))
 	for neighbour, shared := range map[string]bool{"ServiceAccount deployer": false, "Pod x": true, "Secret x": true} {
-		made.neighbours = map[string][]string{"h": {neighbour}}
-		if got := made.decide(t, asked(home("h"))); strings.HasPrefix(got.Err, "shared-home") != shared || !shared && len(got.Steps) > 0 {
+		existing.neighbours = map[string][]string{"h": {neighbour}}
+		if got := existing.decide(t, asked(home("h"))); strings.HasPrefix(got.Err, "shared-home") != shared || !shared && len(got.Steps) > 0 {
 			t.Errorf("%s: %q, %q", neighbour, got.Err, got.Steps)
 		}
 	}

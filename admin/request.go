@@ -204,18 +204,18 @@ func (d *decision) checkOpen() error {
 // checkNamed refuses members, readers or owners that are nobody, that have all rights already,
 // or that are Kubernetes' own programs. Unless the risk is accepted it also refuses subjects
 // that stand for everybody, every pod or nodes. The errors are Invalid and *RiskError.
-func checkNamed(as tenant.Relation, who tenant.Members, accepted Accepted) error {
-	if problems := misnamed(as, who); len(problems) > 0 {
+func checkNamed(as tenant.Relation, subjects tenant.Members, accepted Accepted) error {
+	if problems := misnamed(as, subjects); len(problems) > 0 {
 		return Invalid(problems)
 	}
-	return checkOpen(as, who, accepted)
+	return checkOpen(as, subjects, accepted)
 }
 
 // misnamed finds members, readers or owners that stand for nobody, or may do everything
 // already.
-func misnamed(as tenant.Relation, who tenant.Members) []error {
+func misnamed(as tenant.Relation, subjects tenant.Members) []error {
 	var problems []error
-	for _, s := range who {
+	for _, s := range subjects {
 		switch {
 		case s == tenant.Group(tenant.GroupMasters), s == tenant.Group(tenant.GroupClusterAdmins):
 			problems = append(problems, fmt.Errorf("%s: everybody in it can do everything in the cluster already, and no %s of a tenant can do more", s, as))
@@ -230,9 +230,9 @@ func misnamed(as tenant.Relation, who tenant.Members) []error {
 
 // checkOpen refuses members, readers or owners who are everybody, every pod or every node,
 // unless that is accepted. The error is a *RiskError.
-func checkOpen(as tenant.Relation, who tenant.Members, accepted Accepted) error {
+func checkOpen(as tenant.Relation, subjects tenant.Members, accepted Accepted) error {
 	var open []string
-	for _, s := range who.Open() {
+	for _, s := range subjects.Open() {
 		open = append(open, s.Name)
 	}
 	if len(open) == 0 {

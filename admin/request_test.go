@@ -90,7 +90,7 @@ func TestMerged(t *testing.T) {
 func TestCheckNamed(t *testing.T) {
 	for _, as := range tenant.Relations {
 		for _, test := range []struct {
-			who tenant.Subject
+			subject tenant.Subject
 			// risk is how it ends without the risk accepted, refused how it ends with it.
 			risk    Risk
 			refused bool
@@ -124,15 +124,15 @@ func TestCheckNamed(t *testing.T) {
 			{tenant.Group("system:serviceaccounts:"), "", true},
 			{tenant.Group("system:serviceaccounts:Not A Name"), "", true},
 		} {
-			who := tenant.Members{tenant.User("bob"), test.who}
-			err := checkNamed(as, who, nil)
+			subjects := tenant.Members{tenant.User("bob"), test.subject}
+			err := checkNamed(as, subjects, nil)
 			risk, isRisk := errors.AsType[*RiskError](err)
-			invalid, isInvalid := errors.AsType[Invalid](checkNamed(as, who, Accepted{RiskEveryone}))
+			invalid, isInvalid := errors.AsType[Invalid](checkNamed(as, subjects, Accepted{RiskEveryone}))
 			switch {
 			case isInvalid != test.refused || isInvalid && (len(invalid) != 1 || strings.Contains(invalid.Error(), "\n")):
-				t.Errorf("%s as %s, with the risk: %v", test.who, as, invalid)
+				t.Errorf("%s as %s, with the risk: %v", test.subject, as, invalid)
 			case isRisk != (test.risk != "") || isRisk && (risk.Risk != test.risk || !strings.Contains(err.Error(), string(as)+" opens")):
-				t.Errorf("%s as %s: %v", test.who, as, err)
+				t.Errorf("%s as %s: %v", test.subject, as, err)
 			}
 		}
 	}

@@ -20,17 +20,17 @@ func TestRestart(t *testing.T) {
 		return edited(w, key, func(o *unstructured.Unstructured) { o.SetCreationTimestamp(when) })
 	}
 	account := accountKey("t-tiller", "tiller")
-	made := restarted(restarted(empty().after(t, asked()), tillerKey("t-tiller"), begun), account, begun)
+	existing := restarted(restarted(empty().after(t, asked()), tillerKey("t-tiller"), begun), account, begun)
 	const restart = "update Deployment tiller-deploy in namespace t-tiller: spec.template.metadata.annotations[kubectl.kubernetes.io/restartedAt]"
 	restarts := func(w world) bool {
 		return strings.Contains(strings.Join(w.decide(t, asked()).Steps, "; "), restart)
 	}
-	if restarts(made) {
+	if restarts(existing) {
 		t.Error("a Tiller that is well is restarted")
 	}
-	lost := made
+	lost := existing
 	lost.objects = nil
-	for _, o := range made.objects {
+	for _, o := range existing.objects {
 		if cluster.KeyOf(o) != account {
 			lost.objects = append(lost.objects, o)
 		}
@@ -38,7 +38,7 @@ func TestRestart(t *testing.T) {
 	if !restarts(lost) {
 		t.Errorf("the account is gone: %+v", lost.decide(t, asked()))
 	}
-	remade := restarted(made, account, metav1.NewTime(begun.Add(time.Hour)))
+	remade := restarted(existing, account, metav1.NewTime(begun.Add(time.Hour)))
 	if !restarts(remade) {
 		t.Errorf("the account was made again: %+v", remade.decide(t, asked()))
 	}
@@ -52,12 +52,12 @@ func TestRestart(t *testing.T) {
 
 // TestNoteChanges: an init says which binding was opened to everybody, and which image ran.
 func TestNoteChanges(t *testing.T) {
-	made := empty().after(t, asked())
+	existing := empty().after(t, asked())
 	everybody := rbacv1.Subject{Kind: "Group", APIGroup: rbacv1.GroupName, Name: "system:authenticated"}
 	open := func(key cluster.Key) world {
-		return edited(made, key, func(b *rbacv1.RoleBinding) { b.Subjects = append(b.Subjects, everybody) })
+		return edited(existing, key, func(b *rbacv1.RoleBinding) { b.Subjects = append(b.Subjects, everybody) })
 	}
-	image := edited(made, tillerKey("t-tiller"), func(o *unstructured.Unstructured) {
+	image := edited(existing, tillerKey("t-tiller"), func(o *unstructured.Unstructured) {
 		containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
 		containers[0].(map[string]any)["image"] = "registry.example.com/odd:v2.17.0"
 		_ = unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers")

@@ -102,9 +102,9 @@ func recordOf(w world) string {
 // TestRestoreRefuses: an init without the record can't change the live Tiller's engine and
 // storage, and does not trust objects that a member could have written.
 func TestRestoreRefuses(t *testing.T) {
-	made := empty().after(t, asked(func(r *Request) { r.Tenant.Tiller.Storage, r.Tenant.Role = tenant.StorageConfigMap, "edit" }))
-	lost := made
-	lost.objects = slices.DeleteFunc(slices.Clone(made.objects), func(o runtime.Object) bool { return cluster.KeyOf(o) == recordKey("t-tiller") })
+	existing := empty().after(t, asked(func(r *Request) { r.Tenant.Tiller.Storage, r.Tenant.Role = tenant.StorageConfigMap, "edit" }))
+	lost := existing
+	lost.objects = slices.DeleteFunc(slices.Clone(existing.objects), func(o runtime.Object) bool { return cluster.KeyOf(o) == recordKey("t-tiller") })
 	for name, r := range map[string]Request{
 		"secrets":         asked(func(r *Request) { r.Tenant.Tiller.Storage = tenant.StorageSecret }),
 		"secrets, a file": asked(exactly),

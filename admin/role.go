@@ -34,8 +34,8 @@ func (d *decision) roleKeys() []cluster.Key {
 // found is false if it does not exist.
 func (d *decision) roleRules(name string) (rules []rbacv1.PolicyRule, found bool, err error) {
 	names := []string{name}
-	if made := rbac.MadeOf(name); made != nil && d.tenant.Role == name {
-		names = made
+	if sources := rbac.MadeOf(name); sources != nil && d.tenant.Role == name {
+		names = sources
 	}
 	for _, name := range names {
 		var role rbacv1.ClusterRole
@@ -60,8 +60,8 @@ func (d *decision) checkRole() error {
 	if !found && (d.request.Migrating && !d.request.CreateNamespaces || !d.facts.live.Sees("ClusterRole")) {
 		return nil // noteScope reports a role that was not read
 	}
-	if made := rbac.MadeOf(t.Role); !found && made != nil {
-		return &RefusedError{fmt.Sprintf("ClusterRole %q is made of %s, and not all of them exist", t.Role, strings.Join(made, ", ")), SettingRole, ""}
+	if sources := rbac.MadeOf(t.Role); !found && sources != nil {
+		return &RefusedError{fmt.Sprintf("ClusterRole %q is made of %s, and not all of them exist", t.Role, strings.Join(sources, ", ")), SettingRole, ""}
 	}
 	if !found {
 		return &RefusedError{fmt.Sprintf("ClusterRole %q does not exist", t.Role), SettingRole, ""}

@@ -35,9 +35,9 @@ func TestSelectors(t *testing.T) {
 		return resolved[0]
 	}
 	w := empty().with(namespace("c"))
-	made := w.after(t, resolve(labelled("b", "team", "t"), labelled("kube-system", "team", "t")))
+	existing := w.after(t, resolve(labelled("b", "team", "t"), labelled("kube-system", "team", "t")))
 	more := resolve(labelled("b", "team", "t"), labelled("c", "team", "t"), labelled("kube-system", "team", "t"))
-	prepared, err := decide(made.facts(t, more), more)
+	prepared, err := decide(existing.facts(t, more), more)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestSelectors(t *testing.T) {
 		t.Errorf("it says %q", prepared.Notes)
 	}
 	// Who made a namespace can have prepared it. The tenant's own bindings are read with it.
-	squatted := made.with()
+	squatted := existing.with()
 	squatted.strangers = map[string][]string{"b": {"RoleBinding old"}, "c": {"RoleBinding mine", "token Secret forever", "Pod web"}}
 	if got, want := squatted.decide(t, more), `namespace "c" becomes the tenant's by its labels; others can act in it: RoleBinding mine, token Secret forever`; !slices.Contains(got.Notes, want) || slices.ContainsFunc(got.Notes, func(note string) bool { return strings.Contains(note, "RoleBinding old") }) {
 		t.Errorf("of a namespace with others' bindings it says %q", got.Notes)
@@ -68,9 +68,9 @@ func TestSelectors(t *testing.T) {
 		t.Errorf("it says %q", notes)
 	}
 	// An init resolves nothing, and changes nothing; what it names stays when the label goes.
-	steps, _, _ = made.steps(t, Request{Tenant: tenant.Tenant{Name: "t"}})
+	steps, _, _ = existing.steps(t, Request{Tenant: tenant.Tenant{Name: "t"}})
 	checkSteps(t, "init", steps)
-	named, err := decide(made.facts(t, asked(namespaces("b"))), asked(namespaces("b"), engine(tenant.EngineImpersonation)))
+	named, err := decide(existing.facts(t, asked(namespaces("b"))), asked(namespaces("b"), engine(tenant.EngineImpersonation)))
 	if err != nil || len(named.Tenant.Selected) > 0 || named.Tenant.NamespaceSelector == nil {
 		t.Errorf("an init that names it: %+v, %v", named, err)
 	}

@@ -189,15 +189,15 @@ func TestGrantAndRevoke(t *testing.T) {
 	server, c := empty().start(t)
 	team := write(t, c, asked()).Tenant
 	server.Writes()
-	who := tenant.Members{tenant.User("alice"), tenant.Group("devs"), tenant.Account("ci", "bot")}
-	got, err := Grant(t.Context(), c, team, GrantRequest{Who: who, As: tenant.RelationMember}, false)
-	if err != nil || !cmp.Equal(got.Everybody(), who) {
+	subjects := tenant.Members{tenant.User("alice"), tenant.Group("devs"), tenant.Account("ci", "bot")}
+	got, err := Grant(t.Context(), c, team, GrantRequest{Who: subjects, As: tenant.RelationMember}, false)
+	if err != nil || !cmp.Equal(got.Everybody(), subjects) {
 		t.Fatalf("%v, %v", got.Changed, err)
 	}
 	if diff := cmp.Diff([]string{"update RoleBinding helm-tenant-member in namespace t-tiller"}, server.Writes()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if got, err = Grant(t.Context(), c, team, GrantRequest{Who: who, As: tenant.RelationMember}, false); err != nil || len(got.Everybody()) > 0 || !cmp.Equal(got.Unchanged, who) {
+	if got, err = Grant(t.Context(), c, team, GrantRequest{Who: subjects, As: tenant.RelationMember}, false); err != nil || len(got.Everybody()) > 0 || !cmp.Equal(got.Unchanged, subjects) {
 		t.Errorf("again: %v, %v", got, err)
 	}
 	if _, err := Grant(t.Context(), c, team, GrantRequest{Who: tenant.Members{tenant.Group("system:authenticated")}}, false); errorText(err) == "" {
@@ -218,7 +218,7 @@ func TestGrantAndRevoke(t *testing.T) {
 		t.Errorf("revoked %v, left %v, %v", got.Changed, got.Tenant.Members, err)
 	}
 	server.Remove(memberKey("t-tiller"))
-	if _, err := Revoke(t.Context(), c, team, RevokeRequest{Who: who}, false); errorText(err) != `tenant "t" has no RoleBinding helm-tenant-member in namespace t-tiller: init it again` {
+	if _, err := Revoke(t.Context(), c, team, RevokeRequest{Who: subjects}, false); errorText(err) != `tenant "t" has no RoleBinding helm-tenant-member in namespace t-tiller: init it again` {
 		t.Errorf("got %v", err)
 	}
 }

@@ -218,9 +218,9 @@ func (t *taking) readAll(ctx context.Context, readings []reading) error {
 
 // unseen records that a list is forbidden, once for each kind.
 func (t *taking) unseen(r reading, err error) {
-	what := r.what + " in all namespaces"
-	if !slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.What == what }) {
-		t.snapshot.Unseen = append(t.snapshot.Unseen, audit.Unseen{Resource: r.resource(), What: what, Why: reason(err), Matters: r.matters})
+	list := r.what + " in all namespaces"
+	if !slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.What == list }) {
+		t.snapshot.Unseen = append(t.snapshot.Unseen, audit.Unseen{Resource: r.resource(), What: list, Why: reason(err), Matters: r.matters})
 	}
 }
 

@@ -20,8 +20,8 @@ func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, in
 	// Thousands of bindings have the same names of roles and subjects.
 	known := map[string]string{}
 	intern := func(name string) string {
-		if have, found := known[name]; found {
-			return have
+		if cached, found := known[name]; found {
+			return cached
 		}
 		known[name] = name
 		return name

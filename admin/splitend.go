@@ -136,7 +136,7 @@ func (s *Split) checkLost(ctx context.Context, live *cluster.Live, name string, 
 func newest(records []cluster.Stored) map[string]cluster.Stored {
 	found := map[string]cluster.Stored{}
 	for _, record := range records {
-		if have, known := found[record.Release]; !known || record.Version > have.Version {
+		if other, known := found[record.Release]; !known || record.Version > other.Version {
 			found[record.Release] = record
 		}
 	}
@@ -149,8 +149,8 @@ func (e *SplitEnd) lost() []string {
 	var lost []string
 	copies := newest(slices.Concat(e.Copies, e.moved))
 	for name, record := range newest(e.Moved) {
-		have, found := copies[name]
-		if current := currentRecords([]cluster.Stored{record}, false); len(current) > 0 && (!found || have.Version < record.Version) {
+		copied, found := copies[name]
+		if current := currentRecords([]cluster.Stored{record}, false); len(current) > 0 && (!found || copied.Version < record.Version) {
 			lost = append(lost, fmt.Sprintf("%s of tenant %s", name, e.State.Releases[name]))
 		}
 	}

@@ -155,8 +155,8 @@ func (p *SplitPlan) readTenants(ctx context.Context, c *cluster.Client) error {
 	}
 	for _, r := range p.Releases {
 		for _, record := range r.records {
-			have, found := p.copies[copyKey(r.storage, r.Home, record)]
-			p.begun = p.begun || r.Tenant != "" && found && have.packed == record.packed
+			copied, found := p.copies[copyKey(r.storage, r.Home, record)]
+			p.begun = p.begun || r.Tenant != "" && found && copied.packed == record.packed
 		}
 	}
 	return nil
@@ -218,8 +218,8 @@ func (p *SplitPlan) checkClashes() {
 		}
 		clash := len(p.later[r.Name]) > 0
 		for _, record := range r.records {
-			have, found := p.copies[copyKey(r.storage, r.Home, record)]
-			clash = clash || found && have.packed != record.packed
+			copied, found := p.copies[copyKey(r.storage, r.Home, record)]
+			clash = clash || found && copied.packed != record.packed
 		}
 		if clash {
 			p.Problems = append(p.Problems, fmt.Errorf("release %s: the Tiller of tenant %q has one of that name already: delete one of the two, or leave this one with --leave %s", r.Name, r.Tenant, r.Name))
@@ -235,7 +235,7 @@ func (p *SplitPlan) missing() map[cluster.Key]SplitRelease {
 			continue
 		}
 		for _, record := range r.records {
-			if have, found := p.copies[copyKey(r.storage, r.Home, record)]; !found || have.packed != record.packed {
+			if copied, found := p.copies[copyKey(r.storage, r.Home, record)]; !found || copied.packed != record.packed {
 				missing[record.Key] = r
 			}
 		}

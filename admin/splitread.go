@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
@@ -187,15 +186,7 @@ func (p *SplitPlan) readTiller(ctx context.Context, c *cluster.Client) error {
 // readTillers finds the Tillers of a namespace that belong to no tenant, and counts its
 // records.
 func readTillers(ctx context.Context, c *cluster.Client, namespace string) (byHand, error) {
-	var objects []*unstructured.Unstructured
-	for _, kind := range runnerKinds {
-		some, err := c.List(ctx, kind, namespace, metav1.ListOptions{})
-		if err != nil {
-			return byHand{}, err
-		}
-		objects = append(objects, some...)
-	}
-	found, err := findByHand(objects)
+	found, err := findByHandIn(ctx, c, namespace, runnerKinds)
 	if err != nil || len(found.tillers) == 0 {
 		return found, err
 	}

@@ -30,7 +30,7 @@ func splitObject(from string, state tenant.Split) (*corev1.ConfigMap, error) {
 
 // setSplit moves a split from one state to the next: was is nil before it, next after it.
 // It returns a *SplittingError or ErrEnded if another admin moved it elsewhere.
-func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *tenant.Split, made func(cluster.Change)) error {
+func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *tenant.Split, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		object, now, err := readSplitState(ctx, c, from)
 		if err != nil {
@@ -73,7 +73,7 @@ func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *te
 			})
 		}
 		return prepared, nil
-	}, made)
+	}, onChange)
 	return err
 }
 
@@ -192,7 +192,7 @@ func copyOf(key cluster.Key, record cluster.Record) runtime.Object {
 }
 
 // copyRecords writes the missing copies, batch by batch, and leaves those that exist.
-func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, made func(cluster.Change)) error {
+func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, onChange func(cluster.Change)) error {
 	missing := p.missing()
 	var wanted []cluster.Stored
 	for _, r := range p.Releases {
@@ -204,7 +204,7 @@ func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, made func
 	}
 	batch, size := map[cluster.Key]runtime.Object{}, 0
 	flush := func() error {
-		err := writeCopies(ctx, c, p.From, batch, made)
+		err := writeCopies(ctx, c, p.From, batch, onChange)
 		batch, size = map[cluster.Key]runtime.Object{}, 0
 		return err
 	}
@@ -226,7 +226,7 @@ func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, made func
 // writeCopies writes a batch of copies. An existing object in the place of a copy must be
 // equal to it. It returns ErrEnded or a *SplittingError if another admin ended or aborted
 // the split in the meantime; if they copied all records, nothing is left to write.
-func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[cluster.Key]runtime.Object, made func(cluster.Change)) error {
+func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[cluster.Key]runtime.Object, onChange func(cluster.Change)) error {
 	if len(batch) == 0 {
 		return nil
 	}
@@ -250,14 +250,14 @@ func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[
 		}
 		first = false
 		for key, object := range batch {
-			have := prepared.live.Get(key)
-			if have == nil {
+			existing := prepared.live.Get(key)
+			if existing == nil {
 				if err := prepared.Plan.Create(object); err != nil {
 					return nil, err
 				}
 				continue
 			}
-			same, err := holdsSame(have, object)
+			same, err := holdsSame(existing, object)
 			if err != nil {
 				return nil, err
 			}
@@ -266,28 +266,28 @@ func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[
 			}
 		}
 		return prepared, nil
-	}, made)
+	}, onChange)
 	return err
 }
 
 // holdsSame reports whether a live object has the data of the copy.
 func holdsSame(live *unstructured.Unstructured, object runtime.Object) (bool, error) {
-	var have cluster.Record
+	var stored cluster.Record
 	switch live.GetKind() {
 	case "Secret":
 		var secret corev1.Secret
 		if err := cluster.Typed(live, &secret); err != nil {
 			return false, err
 		}
-		have.Object = &secret
+		stored.Object = &secret
 	case "ConfigMap":
 		var configMap corev1.ConfigMap
 		if err := cluster.Typed(live, &configMap); err != nil {
 			return false, err
 		}
-		have.Object = &configMap
+		stored.Object = &configMap
 	default:
 		return false, errors.New("a record is a Secret or a ConfigMap")
 	}
-	return sha256.Sum256(packedIn(have)) == sha256.Sum256(packedIn(cluster.Record{Object: object})), nil
+	return sha256.Sum256(packedIn(stored)) == sha256.Sum256(packedIn(cluster.Record{Object: object})), nil
 }

@@ -198,8 +198,8 @@ func (d *decision) noteSelected() error {
 		if err != nil {
 			return err
 		}
-		found := slices.DeleteFunc(slices.Clone(strangers), func(what string) bool {
-			return !strings.HasPrefix(what, "RoleBinding") && !strings.HasPrefix(what, "token Secret")
+		found := slices.DeleteFunc(slices.Clone(strangers), func(object string) bool {
+			return !strings.HasPrefix(object, "RoleBinding") && !strings.HasPrefix(object, "token Secret")
 		})
 		if len(found) > 0 {
 			d.warn("namespace %q becomes the tenant's by its labels; others can act in it: %s", ns, visible.List(found))
@@ -219,7 +219,7 @@ func (d *decision) selectedAnew() []string {
 // bindingsIn returns the names of the RoleBindings of others in a namespace.
 func (d *decision) bindingsIn(ns string) ([]string, error) {
 	strangers, err := answerAbout(d.facts.strangers, "the objects of others", ns)
-	return slices.DeleteFunc(slices.Clone(strangers), func(what string) bool { return !strings.HasPrefix(what, "RoleBinding") }), err
+	return slices.DeleteFunc(slices.Clone(strangers), func(object string) bool { return !strings.HasPrefix(object, "RoleBinding") }), err
 }
 
 // remade returns the namespaces that the record names and that lost the tenant's label.
@@ -263,6 +263,6 @@ func (d *decision) madeByOthers(key cluster.Key) bool {
 }
 
 // isOwnName reports whether a stranger has the name of an object that a plan compares.
-func isOwnName(what string) bool {
-	return slices.Contains([]string{"RoleBinding " + rbac.MemberName, "RoleBinding " + rbac.RecordsName, "Deployment " + install.DeploymentName}, what)
+func isOwnName(object string) bool {
+	return slices.Contains([]string{"RoleBinding " + rbac.MemberName, "RoleBinding " + rbac.RecordsName, "Deployment " + install.DeploymentName}, object)
 }

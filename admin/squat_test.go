@@ -88,7 +88,7 @@ func TestSquatted(t *testing.T) {
 // TestExisting: an existing tenant has none of the requested namespaces. The record in somebody
 // else's home changes nothing about that.
 func TestExisting(t *testing.T) {
-	made := empty().after(t, asked(namespaces("a")))
+	existing := empty().after(t, asked(namespaces("a")))
 	inCluster := empty().after(t, asked(everywhere, accept(RiskClusterWide)))
 	squatted := func(record string) world {
 		return empty().with(namespace("shop"), leadingTo("t-tiller", namespace("decoy", tenant.LabelTenant, "t")),
@@ -103,10 +103,10 @@ func TestExisting(t *testing.T) {
 		// record is what the warning says of the record, empty for no warning.
 		record string
 	}{
-		{"another namespace", made, asked(namespaces("b")), recorded},
-		{"a file with another namespace", made, asked(namespaces("b"), exactly), recorded},
-		{"one more namespace", made, asked(namespaces("a", "b")), ""},
-		{"no namespace", made, asked(namespaces()), ""},
+		{"another namespace", existing, asked(namespaces("b")), recorded},
+		{"a file with another namespace", existing, asked(namespaces("b"), exactly), recorded},
+		{"one more namespace", existing, asked(namespaces("a", "b")), ""},
+		{"no namespace", existing, asked(namespaces()), ""},
 		{"a new tenant", empty(), asked(namespaces("b")), ""},
 		{"a namespace that a stranger's record names", squatted("namespaces: [decoy, shop]\n"), asked(namespaces("shop")), "names the namespaces decoy, shop"},
 		{"the same in a file", squatted("namespaces: [decoy, shop]\n"), asked(namespaces("shop"), exactly), "names the namespaces decoy, shop"},
@@ -137,9 +137,9 @@ func TestExisting(t *testing.T) {
 func TestExistingShared(t *testing.T) {
 	sharing := func(r *Request) { r.Share = true }
 	other := empty().after(t, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"a"}}})
-	made := other.after(t, asked(sharing))
+	existing := other.after(t, asked(sharing))
 	request := asked(namespaces("a"), sharing)
-	prepared, err := decide(made.facts(t, request), request)
+	prepared, err := decide(existing.facts(t, request), request)
 	if err != nil || slices.ContainsFunc(prepared.Warnings, func(warning string) bool { return strings.Contains(warning, "already exists") }) {
 		t.Errorf("%v, %+v", err, prepared)
 	}
@@ -147,8 +147,8 @@ func TestExistingShared(t *testing.T) {
 
 // TestRemade: a namespace of the tenant's was deleted, and made again by somebody else.
 func TestRemade(t *testing.T) {
-	made := empty().after(t, asked())
-	again := edited(made, cluster.Key{Kind: "Namespace", Name: "b"}, func(ns *unstructured.Unstructured) {
+	existing := empty().after(t, asked())
+	again := edited(existing, cluster.Key{Kind: "Namespace", Name: "b"}, func(ns *unstructured.Unstructured) {
 		ns.SetLabels(nil)
 		ns.SetAnnotations(nil)
 	})

@@ -44,7 +44,7 @@ const maxRounds = 40
 // Write checks that every write of the plan of prepare is allowed, makes the writes, and
 // calls made after each. If another admin changed an object in the meantime it prepares
 // again and goes on, so that no change is lost.
-func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context) (*Prepared, error), made func(cluster.Change)) (*Prepared, error) {
+func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context) (*Prepared, error), onChange func(cluster.Change)) (*Prepared, error) {
 	var last error
 	var earlier []string
 	wrote := false
@@ -64,7 +64,7 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 		}
 		wrote = wrote || len(prepared.Plan.Changes) > 0
 		prepared.Wrote = wrote
-		last = c.Write(ctx, &prepared.Plan, cluster.Width, made)
+		last = c.Write(ctx, &prepared.Plan, cluster.Width, onChange)
 		if !cluster.Outdated(last) {
 			return prepared, last
 		}

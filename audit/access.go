@@ -53,7 +53,7 @@ type wide struct {
 func (w *wide) reach(d *deployer, open []opened) {
 	w.reached = append(w.reached, d)
 	for _, o := range open {
-		if !slices.ContainsFunc(w.paths, func(have opened) bool { return have.path.ID == o.path.ID }) {
+		if !slices.ContainsFunc(w.paths, func(other opened) bool { return other.path.ID == o.path.ID }) {
 			w.paths = append(w.paths, o)
 		}
 	}
@@ -74,7 +74,7 @@ func (a *auditor) findAccess() {
 				others = append(others, g)
 				continue
 			}
-			only := func(have grant) bool { return have.binding == g.binding }
+			only := func(other grant) bool { return other.binding == g.binding }
 			if open := a.open(identity{s}, sample, only, nil); len(open) > 0 {
 				a.administrators = append(a.administrators, Administrator{s.String(), g.binding.Name, g.binding.Role(), names(open), s})
 			}

@@ -82,7 +82,7 @@ type Gone struct {
 func (b *Baseline) compare(r *Report, all []Finding, o Options) {
 	known := map[string]Severity{}
 	for _, f := range b.findings {
-		if have, found := known[f.Fingerprint]; !found || f.Severity.AtLeast(have) {
+		if earlier, found := known[f.Fingerprint]; !found || f.Severity.AtLeast(earlier) {
 			known[f.Fingerprint] = f.Severity
 		}
 	}

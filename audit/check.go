@@ -84,10 +84,10 @@ func (r *Record) about(subject, text string, arguments ...any) Finding {
 }
 
 func (a *auditor) checkUnmanaged(d *deployer) {
-	var who []string
+	var subjects []string
 	for _, access := range d.access {
 		if access.who != d.account {
-			who = append(who, access.Subject)
+			subjects = append(subjects, access.Subject)
 		}
 	}
 	f := d.about(d.account.String(), "%s %s runs with the account %s and belongs to no tenant", d.tiller.Kind, d.tiller.Name, d.account.Name)
@@ -98,8 +98,8 @@ func (a *auditor) checkUnmanaged(d *deployer) {
 		}
 		f.Text += "; it has " + shortened(roles) + " in the whole cluster"
 	}
-	if len(who) > 0 {
-		f.Text += "; it can be reached by " + shortened(who)
+	if len(subjects) > 0 {
+		f.Text += "; it can be reached by " + shortened(subjects)
 	}
 	f.Chains = [][]string{{d.tiller.Kind + " " + d.tiller.Name, d.account.String()}}
 	f.Fix = a.mend(d)

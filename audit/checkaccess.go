@@ -229,7 +229,7 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 	// Somebody who impersonates the account can use a Tiller as it, but can't impersonate a
 	// deployer as it.
 	path := Path{Name: "use " + m.String(), Any: a.beAccount(m, r.Tenant.Engine.Has(tenant.EngineTiller))}
-	var who []string
+	var subjects []string
 	var first []opened
 	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[m.Namespace]), compareSubjects) {
 		if s == m || d.isOwn(s) || slices.Contains(d.members, s) {
@@ -241,14 +241,14 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 		if !open {
 			continue
 		}
-		who = append(who, s.String())
+		subjects = append(subjects, s.String())
 		if first == nil {
 			first = []opened{{path, steps}}
 			chain = chainsOf(s, first)
 		}
 	}
-	if len(who) > 0 {
-		f := r.about(m.String(), "%s is a member, and can be used by %s", m, shortened(who))
+	if len(subjects) > 0 {
+		f := r.about(m.String(), "%s is a member, and can be used by %s", m, shortened(subjects))
 		f.Chains, f.Fix = append(chain, []string{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}), revoke
 		a.add(idMountable, "", f)
 	}

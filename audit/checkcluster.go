@@ -143,15 +143,15 @@ func (a *auditor) checkWebhooks() {
 		if reported[key] {
 			continue
 		}
-		what := w.sees()
+		objects := w.sees()
 		homes := a.homesOf(w.NamespaceSelector)
-		if what == "" || len(homes) == 0 {
+		if objects == "" || len(homes) == 0 {
 			continue
 		}
 		reported[key] = true
-		f := Finding{Subject: key, Text: fmt.Sprintf("%s is sent %s of %s", w.Server, what, shortened(homes)), Chains: [][]string{{"namespace " + homes[0], key, w.Server}}}
+		f := Finding{Subject: key, Text: fmt.Sprintf("%s is sent %s of %s", w.Server, objects, shortened(homes)), Chains: [][]string{{"namespace " + homes[0], key, w.Server}}}
 		if w.Conditional {
-			f.Text = fmt.Sprintf("%s may be sent %s of %s: its matchConditions, which are not evaluated, may leave some out", w.Server, what, shortened(homes))
+			f.Text = fmt.Sprintf("%s may be sent %s of %s: its matchConditions, which are not evaluated, may leave some out", w.Server, objects, shortened(homes))
 		}
 		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration)).
 			With("give its webhooks a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)

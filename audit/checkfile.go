@@ -106,66 +106,66 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 
 // cantBecome describes a difference that can't be applied (see takeBack of package
 // admin); empty if there is none.
-func cantBecome(want, have tenant.Tenant) (subject, text string) {
+func cantBecome(want, recorded tenant.Tenant) (subject, text string) {
 	switch {
-	case have.Engine != want.Engine && have.Engine != tenant.EngineBoth && want.Engine != tenant.EngineBoth:
-		return "engine", fmt.Sprintf("the engine is %s in the file, and %s in the cluster", want.Engine, have.Engine)
-	case have.Home() != want.Home():
-		return "home namespace", fmt.Sprintf("the home is %s in the file, and %s in the cluster", want.Home(), have.Home())
-	case have.Engine.Has(tenant.EngineTiller) && want.Engine.Has(tenant.EngineTiller) && have.Tiller.Storage != want.Tiller.Storage:
-		return "storage", fmt.Sprintf("the storage is %s in the file, and %s in the cluster", want.Tiller.Storage, have.Tiller.Storage)
+	case recorded.Engine != want.Engine && recorded.Engine != tenant.EngineBoth && want.Engine != tenant.EngineBoth:
+		return "engine", fmt.Sprintf("the engine is %s in the file, and %s in the cluster", want.Engine, recorded.Engine)
+	case recorded.Home() != want.Home():
+		return "home namespace", fmt.Sprintf("the home is %s in the file, and %s in the cluster", want.Home(), recorded.Home())
+	case recorded.Engine.Has(tenant.EngineTiller) && want.Engine.Has(tenant.EngineTiller) && recorded.Tiller.Storage != want.Tiller.Storage:
+		return "storage", fmt.Sprintf("the storage is %s in the file, and %s in the cluster", want.Tiller.Storage, recorded.Tiller.Storage)
 	}
 	return "", ""
 }
 
-func compareTenants(want, have tenant.Tenant, differs differFunc) {
+func compareTenants(want, recorded tenant.Tenant, differs differFunc) {
 	for _, ns := range want.Namespaces {
 		switch {
-		case slices.Contains(have.Namespaces, ns):
+		case slices.Contains(recorded.Namespaces, ns):
 		case slices.Contains(want.Selected, ns):
 			differs("namespace "+ns, "namespace %s matches the namespaceSelector of the file, and is not the tenant's in the cluster", ns)
 		default:
 			differs("namespace "+ns, "namespace %s is the tenant's in the file, and not in the cluster", ns)
 		}
 	}
-	for _, ns := range have.Namespaces {
+	for _, ns := range recorded.Namespaces {
 		if !slices.Contains(want.Namespaces, ns) {
 			differs("namespace "+ns, "namespace %s is the tenant's in the cluster, and not in the file", ns)
 		}
 	}
-	if !equality.Semantic.DeepEqual(have.NamespaceSelector, want.NamespaceSelector) {
-		differs("namespaceSelector", "the namespaceSelector is %q in the file, and %q in the cluster", want.NamespaceSelector, have.NamespaceSelector)
+	if !equality.Semantic.DeepEqual(recorded.NamespaceSelector, want.NamespaceSelector) {
+		differs("namespaceSelector", "the namespaceSelector is %q in the file, and %q in the cluster", want.NamespaceSelector, recorded.NamespaceSelector)
 	}
-	if have.AllNamespaces != want.AllNamespaces {
-		differs("allNamespaces", "the tenant has all namespaces: %t in the file, %t in the cluster", want.AllNamespaces, have.AllNamespaces)
+	if recorded.AllNamespaces != want.AllNamespaces {
+		differs("allNamespaces", "the tenant has all namespaces: %t in the file, %t in the cluster", want.AllNamespaces, recorded.AllNamespaces)
 	}
-	if have.Role != want.Role {
-		differs("role", "the role is %s in the file, and %s in the cluster", want.Role, have.Role)
+	if recorded.Role != want.Role {
+		differs("role", "the role is %s in the file, and %s in the cluster", want.Role, recorded.Role)
 	}
-	if have.FluxAccount != want.FluxAccount {
-		differs("fluxAccount", "the account for Flux is %q in the file, and %q in the cluster", want.FluxAccount, have.FluxAccount)
+	if recorded.FluxAccount != want.FluxAccount {
+		differs("fluxAccount", "the account for Flux is %q in the file, and %q in the cluster", want.FluxAccount, recorded.FluxAccount)
 	}
-	if have.Engine != want.Engine {
-		differs("engine", "the engine is %s in the file, and %s in the cluster", want.Engine, have.Engine)
+	if recorded.Engine != want.Engine {
+		differs("engine", "the engine is %s in the file, and %s in the cluster", want.Engine, recorded.Engine)
 	}
-	if !equality.Semantic.DeepEqual(have.Tiller, want.Tiller) {
+	if !equality.Semantic.DeepEqual(recorded.Tiller, want.Tiller) {
 		differs("tiller", "Tiller's settings are others in the file than in the cluster")
 	}
-	if byOwners := want.MembersFrom == tenant.MembersFromOwners; byOwners != (have.MembersFrom == tenant.MembersFromOwners) {
+	if byOwners := want.MembersFrom == tenant.MembersFromOwners; byOwners != (recorded.MembersFrom == tenant.MembersFromOwners) {
 		differs("membersFrom", "the owners say who the members are: %t in the file, %t in the cluster", byOwners, !byOwners)
 	}
-	compareRails(want.Rails, have.Rails, differs)
+	compareRails(want.Rails, recorded.Rails, differs)
 }
 
-func compareMembers(members tenant.Members, have []Subject, differs differFunc) {
+func compareMembers(members tenant.Members, recorded []Subject, differs differFunc) {
 	want := []Subject(members)
-	for _, m := range have {
+	for _, m := range recorded {
 		if !slices.Contains(want, m) {
 			differs(m.String(), "%s is a member in the cluster, and not in the file", m)
 		}
 	}
 	for _, m := range want {
-		if !slices.Contains(have, m) {
+		if !slices.Contains(recorded, m) {
 			differs(m.String(), "%s is a member in the file, and not in the cluster", m)
 		}
 	}

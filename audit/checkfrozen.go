@@ -70,14 +70,14 @@ func (a *auditor) checkWriters(r *Record) {
 		return HeldByFreeze(t, s) || b.Namespace == "" && slices.ContainsFunc(rulesOf(roleKey{name: b.RoleName}), isEverything)
 	})
 	for len(writers) > 0 {
-		who := writers[0].Subject
-		f := r.about(who.String(), "tenant %s is frozen, and %s can change what is in its namespaces", t.Name, who)
-		other := slices.IndexFunc(writers, func(w Writer) bool { return w.Subject != who })
+		writer := writers[0].Subject
+		f := r.about(writer.String(), "tenant %s is frozen, and %s can change what is in its namespaces", t.Name, writer)
+		other := slices.IndexFunc(writers, func(w Writer) bool { return w.Subject != writer })
 		if other < 0 {
 			other = len(writers)
 		}
 		for _, w := range writers[:other] {
-			f.Chains = append(f.Chains, []string{who.String(), w.Binding, w.Role})
+			f.Chains = append(f.Chains, []string{writer.String(), w.Binding, w.Role})
 		}
 		writers = writers[other:]
 		f.Fix = command.Advice("take these rights away until the tenant is thawed, or ignore it where they are meant: those of who restores it, say")

@@ -87,12 +87,12 @@ func (a *auditor) checkHardening(d *deployer) {
 }
 
 // tillerItem reports a finding about one setting of a tenant's Tiller.
-func (a *auditor) tillerItem(d *deployer, id, what string, fix command.Fix, text string, arguments ...any) {
+func (a *auditor) tillerItem(d *deployer, id, part string, fix command.Fix, text string, arguments ...any) {
 	workload := objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
-	f := d.about(what, text, arguments...)
-	f.Chains, f.Fix = [][]string{{workload, what}}, fix
+	f := d.about(part, text, arguments...)
+	f.Chains, f.Fix = [][]string{{workload, part}}, fix
 	a.add(id, "", f)
-	a.markReported(d.record, workload, what)
+	a.markReported(d.record, workload, part)
 }
 
 // checkPolicies finds who can connect to the pod of a Tiller that listens on its
@@ -137,8 +137,8 @@ func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 // checkContainer checks the privileges of Tiller's process: by its container's security context
 // or, if that is not set, its pod's.
 func (a *auditor) checkContainer(d *deployer, c *corev1.Container, pod *corev1.PodSecurityContext) {
-	item := func(what, text string, arguments ...any) {
-		a.tillerItem(d, idContainer, what, d.record.init(), text, arguments...)
+	item := func(part, text string, arguments ...any) {
+		a.tillerItem(d, idContainer, part, d.record.init(), text, arguments...)
 	}
 	context := corev1.SecurityContext{}
 	if c.SecurityContext != nil {
@@ -174,8 +174,8 @@ func (a *auditor) checkContainer(d *deployer, c *corev1.Container, pod *corev1.P
 
 // checkHost checks what Tiller shares with its node.
 func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec) {
-	item := func(what, text string, arguments ...any) {
-		a.tillerItem(d, idHost, what, d.record.init(), text, arguments...)
+	item := func(part, text string, arguments ...any) {
+		a.tillerItem(d, idHost, part, d.record.init(), text, arguments...)
 	}
 	for _, container := range slices.Concat(pod.Containers, pod.InitContainers) {
 		if context := container.SecurityContext; context == nil || context.Privileged == nil || !*context.Privileged {
@@ -187,9 +187,9 @@ func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec
 			item(partPrivileged+" "+container.Name, "container %s of Tiller's pod is privileged", container.Name)
 		}
 	}
-	for what, set := range map[string]bool{"hostNetwork": pod.HostNetwork, "hostPID": pod.HostPID, "hostIPC": pod.HostIPC} {
+	for part, set := range map[string]bool{"hostNetwork": pod.HostNetwork, "hostPID": pod.HostPID, "hostIPC": pod.HostIPC} {
 		if set {
-			item(what, "Tiller's pod has the node's own: %s", what)
+			item(part, "Tiller's pod has the node's own: %s", part)
 		}
 	}
 	for _, volume := range pod.Volumes {

@@ -31,7 +31,7 @@ func (x *rights) replaceKubelet() Path {
 
 // replacesKubelets reports whether the rules have any right to write a node's status.
 func replacesKubelets(rules *ruleSet) bool {
-	return slices.ContainsFunc([]act{{"update", "", "nodes/status"}, {"patch", "", "nodes/status"}, {"create", "", "nodes"}}, func(of act) bool { return rules.answer(of).some })
+	return slices.ContainsFunc([]act{{"update", "", "nodes/status"}, {"patch", "", "nodes/status"}, {"create", "", "nodes"}}, func(right act) bool { return rules.answer(right).some })
 }
 
 // kubeletPathTo returns that path for a Tiller's node, if it is open to somebody. There

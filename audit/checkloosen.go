@@ -80,14 +80,14 @@ func (a *auditor) outgrows(t tenant.Tenant, rules []rbacv1.PolicyRule) string {
 	if own := a.clusterRoles[t.Role]; own != nil {
 		role = own.Rules
 	}
-	var what []string
+	var allowed []string
 	if writes := rbac.WritesNamespaces(rules); len(writes) > 0 && len(rbac.WritesNamespaces(role)) == 0 {
-		what = append(what, fmt.Sprintf("%s, and so take away the labels that hold the namespace", writes[0]))
+		allowed = append(allowed, fmt.Sprintf("%s, and so take away the labels that hold the namespace", writes[0]))
 	}
 	if loans := a.loans(rules); len(loans) > 0 && len(a.loans(role)) == 0 {
-		what = append(what, fmt.Sprintf("%s, which %s carries out with its own rights", shortened(asks(loans)), loans[0].lender))
+		allowed = append(allowed, fmt.Sprintf("%s, which %s carries out with its own rights", shortened(asks(loans)), loans[0].lender))
 	}
-	return strings.Join(what, "; and ")
+	return strings.Join(allowed, "; and ")
 }
 
 // checkOwnGrants checks the rights of a deployer in its namespaces by other bindings than that

@@ -47,12 +47,12 @@ func (a *auditor) nodePath(namespace string) Path {
 // openNodePaths returns the node paths that are open to a subject and its groups by their
 // RoleBindings, one for each namespace that takes privileged pods, or whose label they can
 // change.
-func (a *auditor) openNodePaths(who identity) []opened {
+func (a *auditor) openNodePaths(holder identity) []opened {
 	if a.unseen("namespaces") {
 		return nil
 	}
 	namespaces := map[string]bool{}
-	for _, s := range who {
+	for _, s := range holder {
 		for _, g := range a.rights.bySubject[s] {
 			if a.takesPods(g.binding.Namespace) {
 				namespaces[g.binding.Namespace] = true
@@ -65,12 +65,12 @@ func (a *auditor) openNodePaths(who identity) []opened {
 		if !a.isLoose(namespace) {
 			labels := Path{Any: pather{Target{Home: namespace}, a.rights}.changeHome()}
 			var ok bool
-			if loosens, ok = a.rights.opens(who, labels, nil, nil); !ok {
+			if loosens, ok = a.rights.opens(holder, labels, nil, nil); !ok {
 				continue
 			}
 		}
 		path := a.nodePath(namespace)
-		if steps, ok := a.rights.opens(who, path, nil, func(g grant) bool { return g.binding != nil && g.binding.Namespace == namespace }); ok {
+		if steps, ok := a.rights.opens(holder, path, nil, func(g grant) bool { return g.binding != nil && g.binding.Namespace == namespace }); ok {
 			open = append(open, opened{path, append(steps, loosens...)})
 		}
 	}

@@ -167,21 +167,21 @@ func (a *auditor) unlimited(t tenant.Tenant, live *Namespace) string {
 
 // compareRails reports guard rails that differ between the file and the cluster. Levels
 // and modes that the file leaves out do not count, since apply does not change them.
-func compareRails(file, have tenant.Rails, differs differFunc) {
-	have = have.Compact()
-	have.Network = cmp.Or(have.Network, tenant.NetworkOpen)
-	want := file.Exactly(have)
+func compareRails(file, recorded tenant.Rails, differs differFunc) {
+	recorded = recorded.Compact()
+	recorded.Network = cmp.Or(recorded.Network, tenant.NetworkOpen)
+	want := file.Exactly(recorded)
 	for _, field := range []struct {
-		name       string
-		want, have any
+		name           string
+		want, recorded any
 	}{
-		{"podSecurity", want.PodSecurity, have.PodSecurity}, {"guard", want.Guard, have.Guard}, {"network", want.Network, have.Network},
-		{"quota", want.Quota, have.Quota}, {"limits", want.Limits, have.Limits},
-		{"allowFrom", want.AllowFrom, have.AllowFrom}, {"networkExcept", want.NetworkExcept, have.NetworkExcept},
-		{"hosts", want.Hosts, have.Hosts}, {"priorityClasses", want.PriorityClasses, have.PriorityClasses},
-		{"labels", want.Labels, have.Labels}, {"contact", want.Contact, have.Contact},
+		{"podSecurity", want.PodSecurity, recorded.PodSecurity}, {"guard", want.Guard, recorded.Guard}, {"network", want.Network, recorded.Network},
+		{"quota", want.Quota, recorded.Quota}, {"limits", want.Limits, recorded.Limits},
+		{"allowFrom", want.AllowFrom, recorded.AllowFrom}, {"networkExcept", want.NetworkExcept, recorded.NetworkExcept},
+		{"hosts", want.Hosts, recorded.Hosts}, {"priorityClasses", want.PriorityClasses, recorded.PriorityClasses},
+		{"labels", want.Labels, recorded.Labels}, {"contact", want.Contact, recorded.Contact},
 	} {
-		if !equality.Semantic.DeepEqual(field.want, field.have) {
+		if !equality.Semantic.DeepEqual(field.want, field.recorded) {
 			differs(field.name, "%s is another in the file than in the cluster", field.name)
 		}
 	}

@@ -178,9 +178,9 @@ func (a *auditor) canRead(s Subject, groups []string) []Reached {
 		if !t.HasReaders() {
 			continue
 		}
-		path, who := a.readPath(Account(r.Namespace, tenant.ReaderAccount)), identityOf(s, groups...)
-		if steps, open := a.rights.opens(who, path, nil, nil); open {
-			ok := slices.ContainsFunc(who, func(subject Subject) bool { return slices.Contains(t.Readers, subject) })
+		path, holder := a.readPath(Account(r.Namespace, tenant.ReaderAccount)), identityOf(s, groups...)
+		if steps, open := a.rights.opens(holder, path, nil, nil); open {
+			ok := slices.ContainsFunc(holder, func(subject Subject) bool { return slices.Contains(t.Readers, subject) })
 			found = append(found, Reached{Tenant: t.Name, Home: r.Namespace, Reader: ok, Paths: newAccess(s, false, []opened{{path, steps}}).Paths})
 		}
 	}

@@ -32,8 +32,8 @@ func (a *auditor) checkRoles() {
 		if role == nil {
 			continue // reported as drift
 		}
-		if made := rbac.MadeOf(name); made != nil {
-			a.checkMade(role, made, users[name][0])
+		if sources := rbac.MadeOf(name); sources != nil {
+			a.checkMade(role, sources, users[name][0])
 		}
 		a.checkRoleGaps(role, users[name])
 		own, added := a.parts(role)
@@ -100,24 +100,24 @@ func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []
 	if covered {
 		return
 	}
-	severity, what := Medium, rightsOf(more)
+	severity, rights := Medium, rightsOf(more)
 	if readsOnly(more) {
 		severity = Low
 	}
 	text := fmt.Sprintf("ClusterRole %s adds to the role %s of %s", part.Name, role.Name, tenantsOf(users))
 	if loans := a.loans(more); len(loans) > 0 {
 		severity = High
-		what = loans[0].ask.String()
+		rights = loans[0].ask.String()
 		text += fmt.Sprintf(": their deployers may %s, which %s carries out with its own rights", shortened(asks(loans)), loans[0].lender)
 	} else {
 		text += ": " + shortened(inWords(more))
 	}
 	if writes := rbac.WritesNamespaces(more); len(writes) > 0 {
-		severity, what = High, writes[0].String()
+		severity, rights = High, writes[0].String()
 		text += fmt.Sprintf("; they may %s, and so take away the labels that hold their namespaces", writes[0])
 	}
 	f := Finding{Subject: "ClusterRole " + part.Name, Object: "ClusterRole " + role.Name, Text: text, Fix: otherRole(role.Name, users)}
-	f.Chains = [][]string{{"tenant " + users[0].Tenant.Name, "ClusterRole " + role.Name, "ClusterRole " + part.Name, what}}
+	f.Chains = [][]string{{"tenant " + users[0].Tenant.Name, "ClusterRole " + role.Name, "ClusterRole " + part.Name, rights}}
 	only(&f, users)
 	a.add(idAddedRole, severity, f)
 }
@@ -125,8 +125,8 @@ func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []
 // checkTenantRole reports dangerous rules of a role itself.
 func (a *auditor) checkTenantRole(role *Role, rules []rbacv1.PolicyRule, users []*Record) {
 	fix := otherRole(role.Name, users)
-	chain := func(what string) [][]string {
-		return [][]string{{"tenant " + users[0].Tenant.Name, "ClusterRole " + role.Name, what}}
+	chain := func(text string) [][]string {
+		return [][]string{{"tenant " + users[0].Tenant.Name, "ClusterRole " + role.Name, text}}
 	}
 	if loans := a.loans(rules); len(loans) > 0 {
 		f := Finding{Subject: "ClusterRole " + role.Name, Fix: fix, Chains: chain(loans[0].ask.String()),

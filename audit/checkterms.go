@@ -86,8 +86,8 @@ func (a *auditor) compareTerms(want tenant.Tenant, home string, differs differFu
 				continue // reported as missing
 			}
 			inFile := until(want.Temporary.Of(as, s))
-			if have := until(b.Terms.Of(as, s)); have != inFile {
-				differs(s.String(), "%s is %s %s in the file, and %s in the cluster", s, as.Noun(), inFile, have)
+			if granted := until(b.Terms.Of(as, s)); granted != inFile {
+				differs(s.String(), "%s is %s %s in the file, and %s in the cluster", s, as.Noun(), inFile, granted)
 			}
 		}
 	}

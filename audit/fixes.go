@@ -111,10 +111,10 @@ func (a *auditor) takeAwayAll(paths []opened) command.Fix {
 	return fix
 }
 
-func chainsOf(who Subject, paths []opened) [][]string {
+func chainsOf(subject Subject, paths []opened) [][]string {
 	var chains [][]string
 	for _, o := range paths {
-		chains = append(chains, o.chains(who)...)
+		chains = append(chains, o.chains(subject)...)
 	}
 	return chains
 }
@@ -147,9 +147,9 @@ func (a *auditor) mend(d *deployer) command.Fix {
 
 // deletePod returns the command that deletes a pod. Only the pod names its maker, and can
 // name any object, so that no command touches the maker.
-func deletePod(namespace, name string, made bool) command.Fix {
+func deletePod(namespace, name string, owned bool) command.Fix {
 	fix := deleteObject(namespace, "Pod", name)
-	if made {
+	if owned {
 		return fix.With("if the pod comes back, delete what makes it")
 	}
 	return fix

@@ -92,17 +92,17 @@ func leaveOutContext(part string, live, want *corev1.PodSpec, c, w *corev1.Conta
 			*context = &corev1.PodSecurityContext{}
 		}
 	}
-	have, wanted, pod, wantedPod := c.SecurityContext, w.SecurityContext, live.SecurityContext, want.SecurityContext
+	current, wanted, pod, wantedPod := c.SecurityContext, w.SecurityContext, live.SecurityContext, want.SecurityContext
 	switch part {
 	case "runAsNonRoot": // either field reports root
-		have.RunAsNonRoot, have.RunAsUser = wanted.RunAsNonRoot, wanted.RunAsUser
+		current.RunAsNonRoot, current.RunAsUser = wanted.RunAsNonRoot, wanted.RunAsUser
 		pod.RunAsNonRoot, pod.RunAsUser = wantedPod.RunAsNonRoot, wantedPod.RunAsUser
 	case "allowPrivilegeEscalation":
-		have.AllowPrivilegeEscalation = wanted.AllowPrivilegeEscalation
+		current.AllowPrivilegeEscalation = wanted.AllowPrivilegeEscalation
 	case "readOnlyRootFilesystem":
-		have.ReadOnlyRootFilesystem = wanted.ReadOnlyRootFilesystem
+		current.ReadOnlyRootFilesystem = wanted.ReadOnlyRootFilesystem
 	case "capabilities":
-		have.Capabilities = wanted.Capabilities
+		current.Capabilities = wanted.Capabilities
 	case "seccompProfile":
 		have.SeccompProfile, pod.SeccompProfile = wanted.SeccompProfile, wantedPod.SeccompProfile
 	case partPrivileged:

@@ -17,10 +17,10 @@ type opened struct {
 	steps []step
 }
 
-func (o opened) chains(who Subject) [][]string {
+func (o opened) chains(subject Subject) [][]string {
 	var chains [][]string
 	for _, s := range o.steps {
-		chain := s.grant.chain(who, s.ask)
+		chain := s.grant.chain(subject, s.ask)
 		if !slices.ContainsFunc(chains, func(c []string) bool { return slices.Equal(c, chain) }) {
 			chains = append(chains, chain)
 		}
@@ -43,10 +43,10 @@ func names(paths []opened) []string {
 }
 
 // open returns the paths to the deployer that are open to an identity.
-func (a *auditor) open(who identity, d *deployer, only, fit func(grant) bool) []opened {
+func (a *auditor) open(holder identity, d *deployer, only, fit func(grant) bool) []opened {
 	var open []opened
 	for _, path := range a.paths(d) {
-		if steps, ok := a.rights.opens(who, path, only, fit); ok {
+		if steps, ok := a.rights.opens(holder, path, only, fit); ok {
 			open = append(open, opened{path, steps})
 		}
 	}
@@ -175,7 +175,7 @@ type firstNeeds struct {
 // needsByFirstAsk returns a path's needs by their first ask.
 func (a *auditor) needsByFirstAsk(path Path) []firstNeeds {
 	var groups []firstNeeds
-	at := map[int]int{} // the group of an ask's number
+	groupOf := map[int]int{} // the group of an ask's number
 	for i, need := range path.Any {
 		if len(need) == 0 {
 			continue
@@ -186,10 +186,10 @@ func (a *auditor) needsByFirstAsk(path Path) []firstNeeds {
 			number = len(a.firstAsks)
 			a.firstAsks[first] = number
 		}
-		group, known := at[number]
+		group, known := groupOf[number]
 		if !known {
 			group = len(groups)
-			at[number] = group
+			groupOf[number] = group
 			groups = append(groups, firstNeeds{ask: first, number: number})
 		}
 		groups[group].needs = append(groups[group].needs, i)

@@ -154,17 +154,17 @@ func (a *auditor) checkOrphan(d *deployer) {
 		}
 		f.Text, f.Fix = f.Text+"; tokens of it that never end are there in "+shortened(secrets), command.Fix{}.Then(append(deletions, f.Fix)...)
 	}
-	var who []string
+	var names []string
 	for _, access := range d.access {
 		if !d.isOwn(access.who) {
-			if who == nil {
+			if names == nil {
 				f.Chains = append(f.Chains, chainsOf(access.who, access.paths[:1])...)
 			}
-			who = append(who, access.Subject)
+			names = append(names, access.Subject)
 		}
 	}
-	if len(who) > 0 {
-		f.Text += "; it can be reached by " + shortened(who)
+	if len(names) > 0 {
+		f.Text += "; it can be reached by " + shortened(names)
 	}
 	a.add(idOrphan, "", f)
 }

@@ -72,21 +72,21 @@ func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []stri
 // servers and admission add to pods.
 func differences(template, pod corev1.PodSpec) []string {
 	var differs []string
-	check := func(what string, same bool) {
+	check := func(part string, same bool) {
 		if !same {
-			differs = append(differs, what)
+			differs = append(differs, part)
 		}
 	}
 	check("ephemeral containers", len(pod.EphemeralContainers) == 0)
-	for what, lists := range map[string][2][]corev1.Container{"containers": {template.Containers, pod.Containers}, "init containers": {template.InitContainers, pod.InitContainers}} {
+	for part, lists := range map[string][2][]corev1.Container{"containers": {template.Containers, pod.Containers}, "init containers": {template.InitContainers, pod.InitContainers}} {
 		containers, has := lists[0], lists[1]
-		check(what, len(containers) == len(has))
+		check(part, len(containers) == len(has))
 		for i := range min(len(containers), len(has)) {
-			want, have := containers[i], has[i]
-			check("image "+have.Image, want.Image == have.Image)
-			check("command", slices.Equal(want.Command, have.Command) && slices.Equal(want.Args, have.Args))
-			check("lifecycle", equality.Semantic.DeepEqual(want.Lifecycle, have.Lifecycle))
-			check("privileged", !privileged(have) || privileged(want))
+			want, current := containers[i], has[i]
+			check("image "+current.Image, want.Image == current.Image)
+			check("command", slices.Equal(want.Command, current.Command) && slices.Equal(want.Args, current.Args))
+			check("lifecycle", equality.Semantic.DeepEqual(want.Lifecycle, current.Lifecycle))
+			check("privileged", !privileged(current) || privileged(want))
 		}
 	}
 	check("the node's own", template.HostNetwork == pod.HostNetwork && template.HostPID == pod.HostPID && template.HostIPC == pod.HostIPC)

@@ -105,7 +105,7 @@ func (path OpenPath) withoutLastAsk(through []string) OpenPath {
 		if chain[0] == last {
 			chain = chain[:len(chain)-1]
 		}
-		if !slices.ContainsFunc(chains, func(have []string) bool { return slices.Equal(have, chain) }) {
+		if !slices.ContainsFunc(chains, func(other []string) bool { return slices.Equal(other, chain) }) {
 			chains = append(chains, chain)
 		}
 	}
@@ -118,8 +118,8 @@ func (path OpenPath) withoutLastAsk(through []string) OpenPath {
 func merge(ways []Way) []Way {
 	var merged []Way
 	for _, way := range ways {
-		index := slices.IndexFunc(merged, func(have Way) bool {
-			return have.Binding == way.Binding && have.Through == way.Through && slices.Equal(have.Chain, way.Chain)
+		index := slices.IndexFunc(merged, func(other Way) bool {
+			return other.Binding == way.Binding && other.Through == way.Through && slices.Equal(other.Chain, way.Chain)
 		})
 		if index < 0 {
 			merged = append(merged, way)
@@ -137,7 +137,7 @@ func merge(ways []Way) []Way {
 // ways returns the bindings by which the paths are open to a subject: each that opens one
 // alone, and sets that only do so together. home is the namespace whose name is omitted.
 func (x *rights) ways(subject Subject, paths []Path, bindings []Binding, home string) []Way {
-	who := identityOf(subject)
+	holder := identityOf(subject)
 	name := func(b *Binding) string {
 		if b.Namespace == home {
 			return b.kind() + " " + b.Name
@@ -148,13 +148,13 @@ func (x *rights) ways(subject Subject, paths []Path, bindings []Binding, home st
 	alone := map[string]bool{}
 	for i := range bindings {
 		b := &bindings[i]
-		if !slices.ContainsFunc(b.Subjects, func(s Subject) bool { return slices.Contains(who, s) }) {
+		if !slices.ContainsFunc(b.Subjects, func(s Subject) bool { return slices.Contains(holder, s) }) {
 			continue
 		}
 		var through Subject
 		var names, ids []string
 		for _, path := range paths {
-			steps, open := x.opens(who, path, func(g grant) bool { return g.binding == b }, nil)
+			steps, open := x.opens(holder, path, func(g grant) bool { return g.binding == b }, nil)
 			if open && !slices.Contains(names, path.Name) {
 				through = steps[0].grant.to
 				names, ids = append(names, path.Name), append(ids, path.ID)
@@ -166,7 +166,7 @@ func (x *rights) ways(subject Subject, paths []Path, bindings []Binding, home st
 		}
 	}
 	for _, path := range paths {
-		steps, open := x.opens(who, path, nil, nil)
+		steps, open := x.opens(holder, path, nil, nil)
 		if !open || alone[path.Name] {
 			continue
 		}

@@ -202,19 +202,19 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 		a.findings = append(a.findings, f)
 		return
 	}
-	have := &a.findings[index]
-	if f.Severity.rank() < have.Severity.rank() {
-		have.Severity, have.Why = f.Severity, f.Why
+	existing := &a.findings[index]
+	if f.Severity.rank() < existing.Severity.rank() {
+		existing.Severity, existing.Why = f.Severity, f.Why
 	}
 	for _, chain := range f.Chains {
-		if !slices.ContainsFunc(have.Chains, func(c []string) bool { return slices.Equal(c, chain) }) {
-			have.Chains = append(have.Chains, chain)
+		if !slices.ContainsFunc(existing.Chains, func(c []string) bool { return slices.Equal(c, chain) }) {
+			existing.Chains = append(existing.Chains, chain)
 		}
 	}
-	have.Fix = have.Fix.Then(f.Fix)
+	existing.Fix = existing.Fix.Then(f.Fix)
 	for _, or := range f.Or {
-		if !slices.ContainsFunc(have.Or, or.Equal) {
-			have.Or = append(have.Or, or)
+		if !slices.ContainsFunc(existing.Or, or.Equal) {
+			existing.Or = append(existing.Or, or)
 		}
 	}
 }

@@ -121,9 +121,9 @@ type grant struct {
 
 // chain returns the chain of objects from the subject to the right. who is the subject
 // that was asked about, which may be in the group that is bound.
-func (g grant) chain(who Subject, ask Ask) []string {
-	chain := []string{who.String()}
-	if g.to != who {
+func (g grant) chain(subject Subject, ask Ask) []string {
+	chain := []string{subject.String()}
+	if g.to != subject {
 		chain = append(chain, g.to.String())
 	}
 	if g.binding == nil { // no right, but an identity
@@ -290,14 +290,14 @@ type step struct {
 
 // find returns a grant that allows what is asked. It looks at the subject before its
 // groups, and at grants in the namespace before cluster-wide ones.
-func (x *rights) find(who identity, ask Ask, only func(grant) bool) (grant, bool) {
+func (x *rights) find(holder identity, ask Ask, only func(grant) bool) (grant, bool) {
 	switch {
 	case ask.BeNode:
-		return grant{to: Group(groupNodes)}, only == nil && who.isNode(ask.Names)
-	case ask.ByAccount && !who.isAccount():
+		return grant{to: Group(groupNodes)}, only == nil && holder.isNode(ask.Names)
+	case ask.ByAccount && !holder.isAccount():
 		return grant{}, false
 	}
-	for _, s := range who {
+	for _, s := range holder {
 		lists := [][]grant{nil, x.inCluster[s]}
 		switch {
 		case ask.AnyNamespace:
@@ -320,18 +320,18 @@ func (x *rights) find(who identity, ask Ask, only func(grant) bool) (grant, bool
 // allow it. If only is set, other grants do not count. If fit is set, at least one of the
 // grants must satisfy it, and the path must not be open to one subject of the identity
 // without such a grant.
-func (x *rights) opens(who identity, path Path, only, fit func(grant) bool) ([]step, bool) {
+func (x *rights) opens(holder identity, path Path, only, fit func(grant) bool) ([]step, bool) {
 	for _, need := range path.Any {
 		steps := make([]step, 0, len(need))
 		fits := fit == nil
 		for _, ask := range need {
 			g, found := grant{}, false
 			if fit != nil {
-				g, found = x.find(who, ask, func(g grant) bool { return fit(g) && (only == nil || only(g)) })
+				g, found = x.find(holder, ask, func(g grant) bool { return fit(g) && (only == nil || only(g)) })
 			}
 			if found {
 				fits = true
-			} else if g, found = x.find(who, ask, only); !found {
+			} else if g, found = x.find(holder, ask, only); !found {
 				break
 			}
 			steps = append(steps, step{ask, g})
@@ -339,7 +339,7 @@ func (x *rights) opens(who identity, path Path, only, fit func(grant) bool) ([]s
 		if len(steps) != len(need) || !fits {
 			continue
 		}
-		if fit != nil && slices.ContainsFunc(steps, func(s step) bool { return s.grant.binding == nil || !fit(s.grant) }) && x.holdsWithout(who, need, only, fit) {
+		if fit != nil && slices.ContainsFunc(steps, func(s step) bool { return s.grant.binding == nil || !fit(s.grant) }) && x.holdsWithout(holder, need, only, fit) {
 			continue
 		}
 		return steps, true
@@ -349,10 +349,10 @@ func (x *rights) opens(who identity, path Path, only, fit func(grant) bool) ([]s
 
 // holdsWithout reports whether one subject of the identity has everything that need asks
 // for by grants that do not satisfy fit. The path is then reported for that subject.
-func (x *rights) holdsWithout(who identity, need Need, only, fit func(grant) bool) bool {
-	return slices.ContainsFunc(who, func(one Subject) bool {
+func (x *rights) holdsWithout(holder identity, need Need, only, fit func(grant) bool) bool {
+	return slices.ContainsFunc(holder, func(one Subject) bool {
 		return !slices.ContainsFunc(need, func(ask Ask) bool {
-			_, found := x.find(who, ask, func(g grant) bool { return g.to == one && !fit(g) && (only == nil || only(g)) })
+			_, found := x.find(holder, ask, func(g grant) bool { return g.to == one && !fit(g) && (only == nil || only(g)) })
 			return !found
 		})
 	})

@@ -52,15 +52,15 @@ func identityOf(s Subject, groups ...string) identity {
 
 // isNode reports whether it is a node, one of the named nodes if there are any. The group of
 // all nodes counts as each of them.
-func (who identity) isNode(nodes []string) bool {
-	if !slices.Contains(who, Group(groupNodes)) {
+func (holder identity) isNode(nodes []string) bool {
+	if !slices.Contains(holder, Group(groupNodes)) {
 		return false
 	}
-	node, named := strings.CutPrefix(who[0].Name, nodePrefix)
-	return !named || who[0].Kind != rbacv1.UserKind || len(nodes) == 0 || slices.Contains(nodes, node)
+	node, named := strings.CutPrefix(holder[0].Name, nodePrefix)
+	return !named || holder[0].Kind != rbacv1.UserKind || len(nodes) == 0 || slices.Contains(nodes, node)
 }
 
 // isAccount reports whether it is a service account, or a group of them.
-func (who identity) isAccount() bool {
-	return who[0].Kind == rbacv1.ServiceAccountKind || who[0] == Group(groupAccounts) || who[0].AccountsOf() != ""
+func (holder identity) isAccount() bool {
+	return holder[0].Kind == rbacv1.ServiceAccountKind || holder[0] == Group(groupAccounts) || holder[0].AccountsOf() != ""
 }

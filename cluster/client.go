@@ -269,16 +269,16 @@ func (c *Client) discover(ctx context.Context, path string, into any) error {
 
 // explain adds the operation, the context, and the usual reasons for such a failure. It wraps
 // the API server's own error.
-func (c *Client) explain(what string, err error) error {
+func (c *Client) explain(operation string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("%s: the credentials of %s are not accepted: %w", what, c.where, err)
+		return fmt.Errorf("%s: the credentials of %s are not accepted: %w", operation, c.where, err)
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		return fmt.Errorf("%s in %s: %w", what, c.where, err)
+		return fmt.Errorf("%s in %s: %w", operation, c.where, err)
 	case apierrors.IsTooManyRequests(err):
-		return fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", what, c.where, err)
+		return fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", operation, c.where, err)
 	}
 	if _, answered := errors.AsType[statusError](err); !answered {
 		// The request's URL is left out: any other request would have failed as well.
@@ -295,7 +295,7 @@ func (c *Client) explain(what string, err error) error {
 		}
 		return unreachable
 	}
-	return fmt.Errorf("%s in %s: %w", what, c.where, err)
+	return fmt.Errorf("%s in %s: %w", operation, c.where, err)
 }
 
 // statusError is an error that the API server itself answered with.

@@ -47,18 +47,18 @@ func (c *Client) TryCreateStrictly(ctx context.Context, kind ServedKind, object 
 
 func (c *Client) tryCreate(ctx context.Context, kind ServedKind, object *unstructured.Unstructured, validation string) Answer {
 	var w warnings
-	made, err := c.api(kind, object.GetNamespace()).Create(context.WithValue(ctx, warningsKey{}, &w), object,
+	created, err := c.api(kind, object.GetNamespace()).Create(context.WithValue(ctx, warningsKey{}, &w), object,
 		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: helmManager, FieldValidation: validation})
-	return Answer{made, w.texts, c.explain("trying to create "+object.GetName(), err)}
+	return Answer{created, w.texts, c.explain("trying to create "+object.GetName(), err)}
 }
 
 // TryApply returns the API server's answer to a dry run of the server-side apply of an
 // object. force takes over fields that another manager owns.
 func (c *Client) TryApply(ctx context.Context, kind ServedKind, object *unstructured.Unstructured, force bool) Answer {
 	var w warnings
-	made, err := c.api(kind, object.GetNamespace()).Apply(context.WithValue(ctx, warningsKey{}, &w), object.GetName(), object,
+	applied, err := c.api(kind, object.GetNamespace()).Apply(context.WithValue(ctx, warningsKey{}, &w), object.GetName(), object,
 		metav1.ApplyOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: helmManager, Force: force})
-	return Answer{made, w.texts, c.explain("trying to apply "+object.GetName(), err)}
+	return Answer{applied, w.texts, c.explain("trying to apply "+object.GetName(), err)}
 }
 
 // TryMerge asks the API server, without storing it, for its answer to a patch that merges an
@@ -78,9 +78,9 @@ func (c *Client) TryMerge(ctx context.Context, kind ServedKind, object *unstruct
 
 func (c *Client) tryPatch(ctx context.Context, kind ServedKind, object *unstructured.Unstructured, form types.PatchType, patch []byte) Answer {
 	var w warnings
-	made, err := c.api(kind, object.GetNamespace()).Patch(context.WithValue(ctx, warningsKey{}, &w), object.GetName(), form, patch,
+	patched, err := c.api(kind, object.GetNamespace()).Patch(context.WithValue(ctx, warningsKey{}, &w), object.GetName(), form, patch,
 		metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: helmManager})
-	return Answer{made, w.texts, c.explain("trying to patch "+object.GetName(), err)}
+	return Answer{patched, w.texts, c.explain("trying to patch "+object.GetName(), err)}
 }
 
 // Plural returns the name of the kind's resource, as paths have it.

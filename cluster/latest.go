@@ -66,7 +66,7 @@ func latestOf(all []Stored) []LatestRelease {
 	newest := map[name]Stored{}
 	for _, s := range all {
 		release := name{s.Namespace, s.Release}
-		if have, found := newest[release]; !found || s.Version > have.Version {
+		if other, found := newest[release]; !found || s.Version > other.Version {
 			newest[release] = s
 		}
 	}

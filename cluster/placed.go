@@ -43,7 +43,7 @@ func (c *Client) EachPlaced(ctx context.Context, storage tenant.Storage, stores 
 		case release.Gone(s.Status):
 			deleted[key] = max(deleted[key], s.Version)
 		default:
-			if have, found := newest[key]; stores(s.Namespace) && (!found || s.Version >= have.Version) {
+			if other, found := newest[key]; stores(s.Namespace) && (!found || s.Version >= other.Version) {
 				newest[key] = s
 			}
 		}

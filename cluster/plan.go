@@ -90,25 +90,25 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 		if !known {
 			return Plan{}, fmt.Errorf("%s: helm-tenant does not write this kind", key)
 		}
-		have := live.Get(key)
-		if have == nil {
+		existing := live.Get(key)
+		if existing == nil {
 			plan.Changes = append(plan.Changes, Change{Action: Create, Key: key, Object: want, phase: k.phase})
 			continue
 		}
-		if rails.Newer(have) {
+		if rails.Newer(existing) {
 			continue // written by a newer helm-tenant
 		}
-		owner := have.GetLabels()[tenant.LabelTenant]
+		owner := existing.GetLabels()[tenant.LabelTenant]
 		// A wanted namespace without the tenant's label is shared: only the tenant's
 		// claim is written.
 		shares := key.Kind == "Namespace" && want.GetLabels()[tenant.LabelTenant] == ""
-		ours := shares || owner == name || want.GetLabels()[tenant.LabelTenant] == "" && have.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
+		ours := shares || owner == name || want.GetLabels()[tenant.LabelTenant] == "" && existing.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
 		if !ours && (owner != "" || !adopt(key)) {
 			notOurs.Keys = append(notOurs.Keys, key)
 			notOurs.Owner[key] = owner
 			continue
 		}
-		fields := Differences(want, have)
+		fields := Differences(want, existing)
 		if len(fields) == 0 {
 			continue
 		}
@@ -116,7 +116,7 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 		if k.immutable != "" && slices.ContainsFunc(fields, func(f Field) bool { return under(f.Path, k.immutable) }) {
 			action = Replace
 		}
-		plan.Changes = append(plan.Changes, Change{Action: action, Key: key, Object: overlay(want, have), Live: have, Fields: fields, phase: k.phase})
+		plan.Changes = append(plan.Changes, Change{Action: action, Key: key, Object: overlay(want, existing), Live: existing, Fields: fields, phase: k.phase})
 	}
 	if len(notOurs.Keys) > 0 {
 		notOurs.Rest = plan

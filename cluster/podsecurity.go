@@ -77,12 +77,12 @@ func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespa
 				return
 			}
 			mutex.Lock()
-			maker, made := there.Maker(kindName, object)
+			maker, hasMaker := there.Maker(kindName, object)
 			if kindName != "Pod" {
 				there.Add(kindName, object)
 			}
 			mutex.Unlock()
-			if made && runsNothing(kindName, object) {
+			if hasMaker && runsNothing(kindName, object) {
 				return
 			}
 			template := object.Object

@@ -40,8 +40,8 @@ func (c *Client) eachStored(ctx context.Context, engine tenant.Engine, kindName,
 	}
 	known := map[string]string{} // release names and statuses occur in many records
 	intern := func(s string) string {
-		if have, found := known[s]; found {
-			return have
+		if cached, found := known[s]; found {
+			return cached
 		}
 		known[s] = s
 		return s
@@ -77,7 +77,7 @@ func (c *Client) NewestStored(ctx context.Context, engine tenant.Engine, namespa
 	for _, kindName := range storages {
 		err := c.eachStored(ctx, engine, kindName, namespace, func(s Stored) {
 			release := name{s.Namespace, s.Release}
-			if have, known := newest[release]; !known || s.Version > have.Version {
+			if other, known := newest[release]; !known || s.Version > other.Version {
 				newest[release] = s
 			}
 		})

@@ -28,17 +28,17 @@ func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, err
 	var all []stranger
 	for _, kindName := range strangerKinds {
 		var options metav1.ListOptions
-		what := kindName
+		description := kindName
 		if kindName == "Secret" {
 			options.FieldSelector = "type=" + string(corev1.SecretTypeServiceAccountToken)
-			what = "token Secret"
+			description = "token Secret"
 		}
 		err := c.EachMeta(ctx, kindName, namespace, options, func(m *metav1.PartialObjectMetadata) {
-			all = append(all, stranger{kindName, what + " " + m.Name, m})
+			all = append(all, stranger{kindName, description + " " + m.Name, m})
 		})
 		switch {
 		case apierrors.IsForbidden(err):
-			all = append(all, stranger{shown: what + "s that you may not list"})
+			all = append(all, stranger{shown: description + "s that you may not list"})
 		case isUnserved(err): // an older API server
 		case err != nil:
 			return nil, err
@@ -59,7 +59,7 @@ func nameStrangers(all []stranger) []string {
 	var found []string
 	for _, one := range all {
 		if one.object != nil {
-			if _, made := there.Maker(one.kind, one.object); made {
+			if _, hasMaker := there.Maker(one.kind, one.object); hasMaker {
 				continue
 			}
 		}

@@ -32,16 +32,16 @@ type NotReadyError struct {
 
 func (e *NotReadyError) Error() string {
 	interrupted := errors.Is(e.Err, context.Canceled)
-	what := "was not ready in time"
+	problem := "was not ready in time"
 	switch {
 	case e.Stopping && interrupted:
-		what = "had not stopped yet when the wait was interrupted"
+		problem = "had not stopped yet when the wait was interrupted"
 	case e.Stopping:
-		what = "did not stop in time"
+		problem = "did not stop in time"
 	case interrupted:
-		what = "was not ready yet when the wait was interrupted"
+		problem = "was not ready yet when the wait was interrupted"
 	}
-	return fmt.Sprintf("the Tiller in namespace %q %s: %s", e.Home, what, e.Sentence)
+	return fmt.Sprintf("the Tiller in namespace %q %s: %s", e.Home, problem, e.Sentence)
 }
 
 func (e *NotReadyError) Unwrap() error { return e.Err }

@@ -51,7 +51,7 @@ func Outdated(err error) bool {
 // calls made after each, one call at a time. The API server refuses an update if the object has
 // changed since the plan was made (resourceVersion), and a deletion likewise (uid). After the
 // first failure no further phase begins; the error is a *WriteError.
-func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Change)) error {
+func (c *Client) Write(ctx context.Context, plan *Plan, width int, onChange func(Change)) error {
 	plan.sort()
 	var mutex sync.Mutex
 	count, total := 0, len(plan.Changes)
@@ -68,7 +68,7 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, made func(Cha
 			mutex.Lock()
 			defer mutex.Unlock()
 			count++
-			made(phase[i])
+			onChange(phase[i])
 			return nil
 		})
 		if err != nil {

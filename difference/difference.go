@@ -50,16 +50,16 @@ func Paths(fields []Field) []string {
 func Entries(path string, wanted, live map[string]string) []Field {
 	var fields []Field
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
-		have, found := live[key]
+		current, found := live[key]
 		switch {
 		case wanted[key] == rails.Absent:
 			if found {
-				fields = append(fields, Field{Path: path + "[" + key + "]", Live: have})
+				fields = append(fields, Field{Path: path + "[" + key + "]", Live: current})
 			}
 		case !found:
 			fields = append(fields, Field{Path: path + "[" + key + "]", Wanted: wanted[key]})
-		case have != wanted[key]:
-			fields = append(fields, Field{Path: path + "[" + key + "]", Live: have, Wanted: wanted[key]})
+		case current != wanted[key]:
+			fields = append(fields, Field{Path: path + "[" + key + "]", Live: current, Wanted: wanted[key]})
 		}
 	}
 	return fields

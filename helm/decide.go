@@ -113,8 +113,8 @@ func (c Call) checkIdentity(place Place, r tenant.Resolved) error {
 		}
 		return nil
 	}
-	if what := c.Identity(); what != "" {
-		return fmt.Errorf("%s sets who acts, or where, but the tenant decides that: its service account %q in namespace %q acts; leave it out, or run helm itself", what, r.Account(), r.Home)
+	if flag := c.Identity(); flag != "" {
+		return fmt.Errorf("%s sets who acts, or where, but the tenant decides that: its service account %q in namespace %q acts; leave it out, or run helm itself", flag, r.Account(), r.Home)
 	}
 	if _, given := c.Line.Typed("tiller-namespace"); given {
 		return errors.New("--tiller-namespace is Helm 2's; name the tenant: --tenant TENANT")

@@ -111,8 +111,8 @@ func move(name string, revisions []Stored, keep int, may func(string) bool) (Rel
 	if !may(r.Namespace) {
 		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or %s", name, r.Namespace, orDelete("delete the release", name))
 	}
-	if what := stuck(revisions); what != "" {
-		wrong("release %s, revision %d, is %s: %s", name, newest.version, r.Status, what)
+	if problem := stuck(revisions); problem != "" {
+		wrong("release %s, revision %d, is %s: %s", name, newest.version, r.Status, problem)
 	}
 	moving := r.chooseMoving(revisions, keep)
 	current := currentOf(moving)

@@ -213,11 +213,11 @@ func excess(message string) string {
 
 // afterLevel returns the violations in a message of PodSecurity.
 func afterLevel(message string) string {
-	_, what, found := strings.Cut(message, "violates PodSecurity ")
+	_, violations, found := strings.Cut(message, "violates PodSecurity ")
 	if !found {
 		return message
 	}
-	return "PodSecurity " + strings.ReplaceAll(what, `:latest"`, `"`)
+	return "PodSecurity " + strings.ReplaceAll(violations, `:latest"`, `"`)
 }
 
 // afterPolicy returns the message of an admission policy without its prefix.
@@ -238,14 +238,14 @@ func (q Question) Warnings(o Object, warnings []string, found []Finding, tried b
 	known := slices.ContainsFunc(found, func(f Finding) bool { return f.ID == PodSecurity })
 	var findings []Finding
 	for _, text := range slices.Compact(slices.Sorted(slices.Values(warnings))) {
-		what, ofPods := strings.CutPrefix(oneLine(text), violates)
-		what = strings.ReplaceAll(what, `:latest"`, `"`)
+		warning, ofPods := strings.CutPrefix(oneLine(text), violates)
+		warning = strings.ReplaceAll(warning, `:latest"`, `"`)
 		switch {
 		case ofPods && known:
 		case ofPods && tried:
-			findings = append(findings, about(o, PodSecurity, Warned, "the namespace warns of PodSecurity "+what, "", ""))
+			findings = append(findings, about(o, PodSecurity, Warned, "the namespace warns of PodSecurity "+warning, "", ""))
 		case ofPods:
-			findings = append(findings, refused(o, PodSecurity, "its pods may never be created: PodSecurity "+what,
+			findings = append(findings, refused(o, PodSecurity, "its pods may never be created: PodSecurity "+warning,
 				"set the chart's securityContext values so that it holds", oneLine(text)))
 		default:
 			findings = append(findings, about(o, Admission, Warned, "the API server warns: "+oneLine(text), "", ""))
@@ -310,10 +310,10 @@ func (q Question) PodRefusal(o Object, err, wrote error) (f Finding, counts bool
 
 // Unread returns the finding that something could not be read. The error says that the API
 // server did not answer.
-func Unread(what string, err error) (Finding, error) {
+func Unread(subject string, err error) (Finding, error) {
 	s := status(err)
 	if s == nil {
 		return Finding{}, err
 	}
-	return Finding{ID: NotTried, Result: Untried, Why: what + " can't be read", Do: "ask an admin, or somebody who may", Answer: oneLine(s.Message)}, nil
+	return Finding{ID: NotTried, Result: Untried, Why: subject + " can't be read", Do: "ask an admin, or somebody who may", Answer: oneLine(s.Message)}, nil
 }

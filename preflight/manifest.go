@@ -260,8 +260,8 @@ func (r *Rendered) addObject(object *unstructured.Unstructured, from Object) err
 func inferKind(item map[string]any, listVersion, listKind string) {
 	kind, _ := item["kind"].(string)
 	version, _ := item["apiVersion"].(string)
-	if of := strings.TrimSuffix(listKind, "List"); of != "" && (kind == "" || version == "") {
-		item["kind"], item["apiVersion"] = of, listVersion
+	if itemKind := strings.TrimSuffix(listKind, "List"); itemKind != "" && (kind == "" || version == "") {
+		item["kind"], item["apiVersion"] = itemKind, listVersion
 	}
 }
 

@@ -64,8 +64,8 @@ var byReaders = []*Attempt{
 const everywhere = "kube-root-ca.crt"
 
 // readerMay returns an attempt that no dry run shows, in the tenant's first namespace.
-func readerMay(id, what, why, verb, group, resource, subresource string) *Attempt {
-	return &Attempt{ID: id, What: what, Why: why, As: onlyReader,
+func readerMay(id, title, why, verb, group, resource, subresource string) *Attempt {
+	return &Attempt{ID: id, What: title, Why: why, As: onlyReader,
 		request: func(_ *Target, ns string) *ask { return review(verb, group, resource, subresource, ns, "") }}
 }
 

@@ -115,8 +115,8 @@ func (t *Target) entitled(a *Attempt, role Role) bool {
 	return role == Member && t.Other != nil && t.Other.HasMember && slices.Contains(onOthers, a)
 }
 
-func (a *ask) as(who Identity) Request {
-	return Request{As: who, Method: a.method, Path: a.path, Query: a.query, Body: a.body, Type: a.kind, Where: a.where, review: a.review}
+func (a *ask) as(identity Identity) Request {
+	return Request{As: identity, Method: a.method, Path: a.path, Query: a.query, Body: a.body, Type: a.kind, Where: a.where, review: a.review}
 }
 
 // podAttempts returns the attempts that can be combined in a pod for that role.

@@ -66,8 +66,8 @@ const Absent = "\x00"
 
 // Changed returns labels or annotations with the wanted ones set, and those that are
 // Absent removed.
-func Changed(have, wanted map[string]string) map[string]string {
-	out := maps.Clone(have)
+func Changed(current, wanted map[string]string) map[string]string {
+	out := maps.Clone(current)
 	if out == nil {
 		out = map[string]string{}
 	}
@@ -168,12 +168,12 @@ func labelsOf(name, namespace string, claims map[string]*claim) (map[string]stri
 		c := claims[other]
 		level = max(level, slices.Index(tenant.PodSecurities, c.PodSecurity))
 		for key, value := range c.Labels {
-			if have, set := labels[key]; set && have != value {
+			if earlier, set := labels[key]; set && earlier != value {
 				first := owner[key]
 				if first == name {
-					first, have = other, value
+					first, earlier = other, value
 				}
-				return nil, &ConflictError{namespace, key, first, have}
+				return nil, &ConflictError{namespace, key, first, earlier}
 			}
 			labels[key], owner[key] = value, other
 		}
@@ -236,9 +236,9 @@ func settle(namespace string, wanted, live map[string]string, beforeText string)
 
 // stricter reports whether a PodSecurity label that an admin set is stricter than the
 // wanted one. An unknown level does not count.
-func stricter(key, have, want string) bool {
+func stricter(key, current, want string) bool {
 	if !strings.HasPrefix(key, podSecurityPrefix) {
 		return false
 	}
-	return slices.Index(tenant.PodSecurities, tenant.PodSecurity(have)) > slices.Index(tenant.PodSecurities, tenant.PodSecurity(want))
+	return slices.Index(tenant.PodSecurities, tenant.PodSecurity(current)) > slices.Index(tenant.PodSecurities, tenant.PodSecurity(want))
 }

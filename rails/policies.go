@@ -24,8 +24,8 @@ const (
 
 // Newer reports whether a newer helm-tenant wrote a policy or binding of the guard.
 func Newer(object metav1.Object) bool {
-	have, err := strconv.Atoi(object.GetAnnotations()[AnnotationVersion])
-	return err == nil && have > version
+	current, err := strconv.Atoi(object.GetAnnotations()[AnnotationVersion])
+	return err == nil && current > version
 }
 
 // Unserved describes the guard on an API server without such policies.

@@ -49,11 +49,11 @@ func RoleGaps(rules []rbacv1.PolicyRule, engine tenant.Engine) []string {
 		gaps = append(gaps, "it may create nothing: no install works")
 	}
 	if !allows("patch") {
-		what := "it may patch nothing: upgrades fail"
+		consequence := "it may patch nothing: upgrades fail"
 		if engine.Has(tenant.EngineImpersonation) {
-			what = "it may patch nothing: installs fail under Helm 4, whose server-side apply patches, and upgrades under Helm 2 and 3"
+			consequence = "it may patch nothing: installs fail under Helm 4, whose server-side apply patches, and upgrades under Helm 2 and 3"
 		}
-		gaps = append(gaps, what)
+		gaps = append(gaps, consequence)
 	}
 	if verbs := lacking("", "pods", "get", "list", "watch"); verbs != "" {
 		gaps = append(gaps, "it may not "+verbs+" pods: --wait, --atomic and hooks fail")

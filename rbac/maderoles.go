@@ -44,8 +44,8 @@ func MadeRole(role string) string {
 // MadeOf returns the ClusterRoles from whose rules init makes the named one; none for a
 // role that it does not make.
 func MadeOf(name string) []string {
-	role, made := strings.CutPrefix(name, madePrefix)
-	if !made {
+	role, isMade := strings.CutPrefix(name, madePrefix)
+	if !isMade {
 		return nil
 	}
 	return KubernetesRoles(role)

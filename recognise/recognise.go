@@ -22,8 +22,8 @@ func Labels() map[string]string {
 func Selector() string { return labels.FormatLabels(Labels()) }
 
 // HasLabels reports whether Labels are among these.
-func HasLabels(of map[string]string) bool {
-	return labels.SelectorFromSet(Labels()).Matches(labels.Set(of))
+func HasLabels(podLabels map[string]string) bool {
+	return labels.SelectorFromSet(Labels()).Matches(labels.Set(podLabels))
 }
 
 // IsTiller reports whether pods of that kind are Tillers: by the labels by which Helm finds

@@ -74,7 +74,7 @@ func Gone(status string) bool { return status == "DELETED" }
 func Latest(revisions []Revision) []Revision {
 	newest := map[string]Revision{}
 	for _, r := range revisions {
-		if have, found := newest[r.Release]; !found || r.Version > have.Version {
+		if other, found := newest[r.Release]; !found || r.Version > other.Version {
 			newest[r.Release] = r
 		}
 	}

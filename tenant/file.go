@@ -112,8 +112,8 @@ func (d *Document) add(line int, err error) {
 
 // addText adds a message of a YAML parser.
 func (d *Document) addText(text string) {
-	line, what := splitLine(text)
-	d.add(line, errors.New(what))
+	line, message := splitLine(text)
+	d.add(line, errors.New(message))
 }
 
 // Line returns the line of the value at path: keys and indexes, starting at the top.
@@ -163,11 +163,11 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 			if field, ok := errors.AsType[*FieldError](problem); ok {
 				path = append(path, field.Path...)
 			}
-			who := fmt.Sprintf("tenant %q: ", t.Name)
+			prefix := fmt.Sprintf("tenant %q: ", t.Name)
 			if t.Name == "" {
-				who = ""
+				prefix = ""
 			}
-			d.Add(fmt.Errorf("%s%w", who, problem), path...)
+			d.Add(fmt.Errorf("%s%w", prefix, problem), path...)
 		}
 		for _, field := range []string{"historyMax", "replicas"} {
 			if path := []any{"tenants", i, "tiller", field}; !plainNumber(nodeAt(d.top, path...).Value) {

@@ -156,9 +156,9 @@ func (s *splice) put(name, entryName string, item *yamlv3.Node) (bool, error) {
 	switch {
 	case list != nil:
 		last := len(list.Content) - 1
-		have := slices.IndexFunc(list.Content, func(item *yamlv3.Node) bool { return isNamed(item, entryName) })
-		from, to, ok := s.span(list, max(have, 0))
-		if have < 0 {
+		existing := slices.IndexFunc(list.Content, func(item *yamlv3.Node) bool { return isNamed(item, entryName) })
+		from, to, ok := s.span(list, max(existing, 0))
+		if existing < 0 {
 			_, from, ok = s.span(list, last)
 			to = from
 		}

@@ -67,16 +67,16 @@ func removeElsewhere(other, target string, derived *clientcmdapi.Config) error {
 // checkReplaced returns an error if the kubeconfig has a context or user of that name
 // that was not written by Merge for the same deployer on the same cluster.
 func (k *Kubeconfig) checkReplaced(name string, next *clientcmdapi.Context, deployer string) error {
-	if have := k.config.Contexts[name]; have != nil {
+	if existing := k.config.Contexts[name]; existing != nil {
 		tenant, merged := mergedTenant(k.config, name)
 		switch {
 		case !merged:
 			return fmt.Errorf("the kubeconfig has a context %q of its own: give another name with --context-name", name)
-		case have.Cluster != next.Cluster:
-			return fmt.Errorf("context %q is tenant %q of the cluster %q, not of %q: give another name with --context-name", name, tenant, have.Cluster, next.Cluster)
+		case existing.Cluster != next.Cluster:
+			return fmt.Errorf("context %q is tenant %q of the cluster %q, not of %q: give another name with --context-name", name, tenant, existing.Cluster, next.Cluster)
 		}
 	}
-	if have := k.config.AuthInfos[next.AuthInfo]; have != nil && have.Impersonate != deployer {
+	if existing := k.config.AuthInfos[next.AuthInfo]; existing != nil && existing.Impersonate != deployer {
 		return fmt.Errorf("the kubeconfig has a user %q of its own: give another name with --context-name", next.AuthInfo)
 	}
 	return nil

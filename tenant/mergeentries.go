@@ -23,11 +23,11 @@ type newEntry struct {
 // replace those with the same names. Entries that are equal already stay as they are, and
 // if the lists are in block style every other line keeps its bytes.
 func withEntries(text []byte, put *clientcmdapi.Config) ([]byte, error) {
-	have, err := clientcmd.Load(text)
+	current, err := clientcmd.Load(text)
 	if err != nil {
 		return nil, errors.New(oneLine(err))
 	}
-	entries, err := newEntries(have, put)
+	entries, err := newEntries(current, put)
 	if err != nil || len(entries) == 0 {
 		return text, err
 	}
@@ -92,7 +92,7 @@ func elsewhere(text []byte, contexts, users []string) (map[string]any, error) {
 
 // newEntries returns the users and contexts of put that differ from those of have. The
 // users come first: a context without its user can't be used.
-func newEntries(have, put *clientcmdapi.Config) ([]newEntry, error) {
+func newEntries(current, put *clientcmdapi.Config) ([]newEntry, error) {
 	var entries []newEntry
 	add := func(list, key, name string, one *clientcmdapi.Config) error {
 		value, err := entryValue(list, key, one)
@@ -100,7 +100,7 @@ func newEntries(have, put *clientcmdapi.Config) ([]newEntry, error) {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(put.AuthInfos)) {
-		if equality.Semantic.DeepEqual(withoutOriginUser(have.AuthInfos[name]), withoutOriginUser(put.AuthInfos[name])) {
+		if equality.Semantic.DeepEqual(withoutOriginUser(current.AuthInfos[name]), withoutOriginUser(put.AuthInfos[name])) {
 			continue
 		}
 		if err := add("users", "user", name, &clientcmdapi.Config{AuthInfos: map[string]*clientcmdapi.AuthInfo{name: put.AuthInfos[name]}}); err != nil {
@@ -108,7 +108,7 @@ func newEntries(have, put *clientcmdapi.Config) ([]newEntry, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(put.Contexts)) {
-		if sameContext(have.Contexts[name], put.Contexts[name]) {
+		if sameContext(current.Contexts[name], put.Contexts[name]) {
 			continue
 		}
 		if err := add("contexts", "context", name, &clientcmdapi.Config{Contexts: map[string]*clientcmdapi.Context{name: put.Contexts[name]}}); err != nil {

@@ -58,11 +58,11 @@ func plainProblem(problem string, into any) string {
 		return fmt.Sprintf("%s: duplicate field %q", m[1], m[2])
 	}
 	if m := otherKind().FindStringSubmatch(problem); m != nil {
-		have := valueWords[m[2]]
-		if have == "" {
-			have = fmt.Sprintf("%q", m[3])
+		found := valueWords[m[2]]
+		if found == "" {
+			found = fmt.Sprintf("%q", m[3])
 		}
-		return fmt.Sprintf("%s: %s where %s is wanted", m[1], have, wanted(m[4], reflect.TypeOf(into)))
+		return fmt.Sprintf("%s: %s where %s is wanted", m[1], found, wanted(m[4], reflect.TypeOf(into)))
 	}
 	return strings.Join(strings.Fields(problem), " ")
 }
@@ -122,14 +122,14 @@ func unmarshalStrictJSON(text []byte, into any) error {
 func decodeJSON(decoder *json.Decoder, into any) error {
 	err := decoder.Decode(into)
 	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		have, field := valueWords[kind.Value], ""
-		if have == "" {
-			have = "a " + kind.Value
+		found, field := valueWords[kind.Value], ""
+		if found == "" {
+			found = "a " + kind.Value
 		}
 		if kind.Field != "" {
 			field = kind.Field + ": "
 		}
-		return fmt.Errorf("%s%s where %s is wanted", field, have, wanted(kind.Type.String(), kind.Type))
+		return fmt.Errorf("%s%s where %s is wanted", field, found, wanted(kind.Type.String(), kind.Type))
 	}
 	if err != nil {
 		return errors.New(strings.TrimPrefix(oneLine(err), "json: "))

@@ -170,12 +170,12 @@ func CheckName(s string) error {
 
 // checkNamespace returns an error unless s can be a namespace's name; what names the
 // setting.
-func checkNamespace(what, s string) error {
+func checkNamespace(field, s string) error {
 	if s == "" {
-		return fmt.Errorf("%s holds an empty name", what)
+		return fmt.Errorf("%s holds an empty name", field)
 	}
 	if why := validation.IsDNS1123Label(s); len(why) > 0 {
-		return fmt.Errorf("%s: %q is not a namespace's name: use lower case letters, digits and '-', at most 63 of them", what, s)
+		return fmt.Errorf("%s: %q is not a namespace's name: use lower case letters, digits and '-', at most 63 of them", field, s)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func sameButExtension(before, after []byte, context string) error {
 
 // sameBut returns an error if what client-go reads from two kubeconfigs differs in more
 // than remove removes.
-func sameBut(before, after []byte, what string, remove func(*clientcmdapi.Config)) error {
+func sameBut(before, after []byte, operation string, remove func(*clientcmdapi.Config)) error {
 	a, err := clientcmd.Load(before)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func sameBut(before, after []byte, what string, remove func(*clientcmdapi.Config
 	remove(a)
 	remove(b)
 	if !reflect.DeepEqual(a, b) {
-		return errors.New("writing it would change more than " + what + "; nothing was written")
+		return errors.New("writing it would change more than " + operation + "; nothing was written")
 	}
 	return nil
 }

@@ -19,9 +19,9 @@ type recorded struct {
 	unreadable error
 }
 
-func (r recorded) ReadNamespaces(_ context.Context, _ *tenant.Kubeconfig, of tenant.Resolved) (tenant.Resolved, error) {
-	of.Namespaces = r.namespaces
-	return of, r.unreadable
+func (r recorded) ReadNamespaces(_ context.Context, _ *tenant.Kubeconfig, resolved tenant.Resolved) (tenant.Resolved, error) {
+	resolved.Namespaces = r.namespaces
+	return resolved, r.unreadable
 }
 
 func (recorded) CheckHomes(context.Context, *tenant.Kubeconfig, []string) error { return nil }

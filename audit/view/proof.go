@@ -28,14 +28,14 @@ func ProofSARIF(r *prove.Report, version string) SARIFLog {
 		Invocations: []sarifInvocation{{ExecutionSuccessful: r.Counts[prove.Untried] == 0}},
 	}
 	index := map[string]int{}
-	rule := func(id, what, why string, benchmarks []string) int {
+	rule := func(id, title, why string, benchmarks []string) int {
 		if position, known := index[id]; known {
 			return position
 		}
 		index[id] = len(run.Tool.Driver.Rules)
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{
-			ID: id, Name: sarifName(id), ShortDescription: sarifText{sentence("a tenant must not be able to " + what)},
-			FullDescription: sarifText{sentence(cmp.Or(why, what))}, Default: sarifLevel{"error"},
+			ID: id, Name: sarifName(id), ShortDescription: sarifText{sentence("a tenant must not be able to " + title)},
+			FullDescription: sarifText{sentence(cmp.Or(why, title))}, Default: sarifLevel{"error"},
 			Properties: map[string]any{"security-severity": "9.0", "tags": append([]string{"security"}, benchmarks...)},
 		})
 		return index[id]
@@ -63,14 +63,14 @@ func ProofSARIF(r *prove.Report, version string) SARIFLog {
 
 // proofText is a row in a sentence or two.
 func proofText(row prove.Row) string {
-	who := "Tenant " + row.Tenant
+	tenantName := "Tenant " + row.Tenant
 	if row.As != "" {
-		who += ", as " + string(row.As)
+		tenantName += ", as " + string(row.As)
 	}
 	if row.Namespace != "" {
-		who += ", in namespace " + row.Namespace
+		tenantName += ", in namespace " + row.Namespace
 	}
-	text := fmt.Sprintf("%s: %s: %s.", who, row.What, row.Result)
+	text := fmt.Sprintf("%s: %s: %s.", tenantName, row.What, row.Result)
 	if row.By != "" {
 		text += " Refused by " + row.By + "."
 	}

@@ -134,7 +134,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	key := cluster.Key{Kind: asked.Kind, Namespace: asked.Namespace, Name: asked.Name}
-	have := s.objects[key]
+	existing := s.objects[key]
 	if asked.Verb == "dry-run" {
 		answer(w, 200, body.Object) // a dry run stores nothing
 		return
@@ -144,25 +144,25 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 		return
 	}
 	switch {
-	case asked.Verb == "create" && have != nil:
+	case asked.Verb == "create" && existing != nil:
 		fail(w, apierrors.NewAlreadyExists(gvr.GroupResource(), key.Name))
 	case asked.Verb == "create" && asked.Namespace != "" && s.objects[cluster.Key{Kind: "Namespace", Name: asked.Namespace}] == nil:
 		fail(w, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, asked.Namespace))
-	case asked.Verb != "create" && have == nil:
+	case asked.Verb != "create" && existing == nil:
 		fail(w, apierrors.NewNotFound(gvr.GroupResource(), key.Name))
-	case asked.Verb == "update" && body.GetResourceVersion() != "" && body.GetResourceVersion() != have.GetResourceVersion():
+	case asked.Verb == "update" && body.GetResourceVersion() != "" && body.GetResourceVersion() != existing.GetResourceVersion():
 		fail(w, apierrors.NewConflict(gvr.GroupResource(), key.Name, errors.New("the object has been modified")))
 	case asked.Verb == "delete":
 		var options metav1.DeleteOptions
 		_ = json.NewDecoder(r.Body).Decode(&options) // options are optional
-		if p := options.Preconditions; p != nil && p.UID != nil && *p.UID != have.GetUID() {
+		if p := options.Preconditions; p != nil && p.UID != nil && *p.UID != existing.GetUID() {
 			fail(w, apierrors.NewConflict(gvr.GroupResource(), key.Name, errors.New("the UID in the precondition is another")))
 			return
 		}
 		s.remove(key)
 		answer(w, 200, map[string]string{"kind": "Status", "apiVersion": "v1", "status": "Success"})
 	case asked.Verb == "get":
-		answer(w, 200, have.Object)
+		answer(w, 200, existing.Object)
 	default:
 		body.SetKind(asked.Kind)
 		body.SetAPIVersion(gvr.GroupVersion().String())

@@ -26,7 +26,7 @@ type file struct {
 // writeTar returns an archive of the files, by path, sorted, with an entry for each
 // folder. It is what Helm 2 can unpack: no entry for "./", no symlinks, no pax
 // headers.
-func writeTar(files map[string]file, at time.Time) ([]byte, error) {
+func writeTar(files map[string]file, modified time.Time) ([]byte, error) {
 	folders := map[string]bool{}
 	for name := range files {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
@@ -38,7 +38,7 @@ func writeTar(files map[string]file, at time.Time) ([]byte, error) {
 	names := slices.Concat(slices.Collect(maps.Keys(files)), slices.Collect(maps.Keys(folders)))
 	slices.Sort(names)
 	for _, name := range names {
-		header := &tar.Header{Name: name, Mode: int64(files[name].mode), Size: int64(len(files[name].data)), ModTime: at, Format: tar.FormatUSTAR, Typeflag: tar.TypeReg}
+		header := &tar.Header{Name: name, Mode: int64(files[name].mode), Size: int64(len(files[name].data)), ModTime: modified, Format: tar.FormatUSTAR, Typeflag: tar.TypeReg}
 		if folders[name] {
 			header.Name, header.Mode, header.Typeflag = name+"/", 0o755, tar.TypeDir
 		}
@@ -56,8 +56,8 @@ func writeTar(files map[string]file, at time.Time) ([]byte, error) {
 }
 
 // writeTgz is writeTar, compressed. gzip's header has neither name nor time.
-func writeTgz(files map[string]file, at time.Time) ([]byte, error) {
-	archive, err := writeTar(files, at)
+func writeTgz(files map[string]file, modified time.Time) ([]byte, error) {
+	archive, err := writeTar(files, modified)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func writeTgz(files map[string]file, at time.Time) ([]byte, error) {
 }
 
 // tarFolder is writeTar of all files below a folder.
-func tarFolder(dir string, at time.Time) ([]byte, error) {
+func tarFolder(dir string, modified time.Time) ([]byte, error) {
 	files := map[string]file{}
 	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -93,7 +93,7 @@ func tarFolder(dir string, at time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return writeTar(files, at)
+	return writeTar(files, modified)
 }
 
 // pluginFiles are the files of the plugin's folder with the programs of these

@@ -38,7 +38,7 @@ func TestDemands(t *testing.T) {
 		"guard.helm-tenant/egress-except": "169.254.169.254/32,fd00:ec2::254/128", "helm-tenant/csi-drivers": "allowed.example.com, other.example.com",
 	}
 	priorities := rails.Priorities{Default: 10, Harmless: []string{"low"}}
-	of := map[string]func(text string) *rails.Demand{
+	demandOf := map[string]func(text string) *rails.Demand{
 		"rolebindings":           func(text string) *rails.Demand { return rails.OfRoleBinding(parse[rbacv1.RoleBinding](t, text)) },
 		"services":               func(text string) *rails.Demand { return rails.OfService(parse[corev1.Service](t, text)) },
 		"persistentvolumeclaims": func(text string) *rails.Demand { return rails.OfClaim(parse[corev1.PersistentVolumeClaim](t, text)) },
@@ -127,7 +127,7 @@ func TestDemands(t *testing.T) {
 			text := "{" + heads[kind] + ", " + body + "}"
 			allowed := judgeIn(t, kind, notes, priorities, "", text)
 			var refusals []string
-			if asks := of[kind](text); asks != nil {
+			if asks := demandOf[kind](text); asks != nil {
 				refusals = asks.Refusals("a", notes, priorities)
 			}
 			if allowed != (len(refusals) == 0) {

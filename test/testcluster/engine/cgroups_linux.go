@@ -60,13 +60,13 @@ func hierarchies() ([]hierarchy, error) {
 		controllers := strings.Split(fields[dash+3], ",")
 		for line := range strings.Lines(string(cgroups)) {
 			// cgroups(7): ID:CONTROLLERS:PATH, and 0::PATH in version 2
-			of := strings.SplitN(strings.TrimSpace(line), ":", 3)
-			if len(of) != 3 || h.v2 != (of[1] == "") {
+			parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+			if len(parts) != 3 || h.v2 != (parts[1] == "") {
 				continue
 			}
-			if h.v2 || slices.Contains(controllers, strings.Split(of[1], ",")[0]) {
+			if h.v2 || slices.Contains(controllers, strings.Split(parts[1], ",")[0]) {
 				// In a container the path may be one that is not seen from there.
-				if own := filepath.Join(h.mount, of[2]); isDir(own) {
+				if own := filepath.Join(h.mount, parts[2]); isDir(own) {
 					h.own = own
 				}
 			}
