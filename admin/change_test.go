@@ -104,9 +104,9 @@ func TestChanges(t *testing.T) {
 			asked(func(r *Request) { r.Migrating, r.Tenant.Tiller.Replicas = true, new(3) }), decided{Steps: []string{recordChange}}},
 
 		{"rights that others gave to the deployer", existing.with(bindingOf("", "all", "cluster-admin", account("t-tiller", "tiller"))), asked(),
-			decided{Notes: []string{`service account tiller in namespace "t-tiller" has rights that helm-tenant did not give it, which --adopt takes away: ClusterRoleBinding all -> ClusterRole cluster-admin`}}},
+			decided{Notes: []string{`service account tiller in namespace "t-tiller" has rights that helm-tenant did not grant, which --adopt removes: ClusterRoleBinding all -> ClusterRole cluster-admin`}}},
 		{"rights given to an account of the binding's own namespace", existing.with(bindingOf("t-tiller", "more", "edit", account("", "tiller"))), asked(),
-			decided{Notes: []string{`service account tiller in namespace "t-tiller" has rights that helm-tenant did not give it, which --adopt takes away: RoleBinding more in namespace t-tiller -> ClusterRole edit`}}},
+			decided{Notes: []string{`service account tiller in namespace "t-tiller" has rights that helm-tenant did not grant, which --adopt removes: RoleBinding more in namespace t-tiller -> ClusterRole edit`}}},
 		{"rights given to another account", existing.with(bindingOf("a", "more", "edit", account("", "tiller"))), asked(), decided{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

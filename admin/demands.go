@@ -183,7 +183,7 @@ func (d *decision) noteRefused() error {
 				continue
 			}
 			if count++; count <= most {
-				d.note("the guard would refuse to make %s anew: %s", demand.Object, strings.Join(refusals, "; "))
+				d.note("the guard would refuse to create %s again: %s", demand.Object, strings.Join(refusals, "; "))
 			}
 		}
 		if count > most {

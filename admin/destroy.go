@@ -285,9 +285,9 @@ func (r *Removal) plan(key cluster.Key, live *unstructured.Unstructured, other *
 		plan.Edit(live, cluster.PhaseRemoval, r.withoutRails(live, withoutLabels(labels...)))
 		switch {
 		case withNamespaces:
-			r.note("namespace %q stays with what runs in it: helm-tenant did not create it for this tenant; if nobody else needs it: kubectl delete namespace %s", key.Name, key.Name)
+			r.note("namespace %q stays with everything in it: helm-tenant did not create it for this tenant; if nobody else needs it: kubectl delete namespace %s", key.Name, key.Name)
 		case created:
-			r.note("namespace %q stays with what runs in it; --delete-namespaces deletes those that helm-tenant created", key.Name)
+			r.note("namespace %q stays with everything in it; --delete-namespaces deletes those that helm-tenant created", key.Name)
 		}
 	case !isOwn(key, r):
 		// Anybody can put the label on an object.

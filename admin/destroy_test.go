@@ -27,7 +27,7 @@ func TestDestroyNamespaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := func(name string) string {
-		return `namespace "` + name + `" stays with what runs in it: helm-tenant did not create it for this tenant; if nobody else needs it: kubectl delete namespace ` + name
+		return `namespace "` + name + `" stays with everything in it: helm-tenant did not create it for this tenant; if nobody else needs it: kubectl delete namespace ` + name
 	}
 	if diff := cmp.Diff([]string{kept("a"), kept("new")}, slices.Sorted(slices.Values(removal.Prepared.Notes))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

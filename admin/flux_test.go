@@ -70,7 +70,7 @@ func TestFluxAccount(t *testing.T) {
 		if !slices.Contains(steps, account("replace", "flux", "b")) || !slices.Contains(steps, account("create", "flux", "a")) {
 			t.Errorf("of an account that was there, labelled %q, becomes %q", test.label, steps)
 		}
-		if want := `service account flux in namespace "b" is made anew: every token of it ends`; !slices.Contains(notes, want) {
+		if want := `service account flux in namespace "b" is created again: every token of it ends`; !slices.Contains(notes, want) {
 			t.Errorf("labelled %q, it notes %q", test.label, notes)
 		}
 		if again, _, _ := world.after(t, test.request).steps(t, test.request); len(again) > 0 {

@@ -122,7 +122,7 @@ func (d *decision) noteForeignGrants(wanted []cluster.Key) {
 			}
 		}
 		if len(rights) > 0 {
-			d.note("service account %s in namespace %q has rights that helm-tenant did not give it, which --adopt takes away: %s", deployer.Name, deployer.Namespace, brief(rights))
+			d.note("service account %s in namespace %q has rights that helm-tenant did not grant, which --adopt removes: %s", deployer.Name, deployer.Namespace, brief(rights))
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	}
 	if gone := migration.unmoved(); len(gone) > 0 {
 		names := strings.Join(gone, ", ")
-		if err := m.Accepted.unless(RiskMissingReleases, "Helm 3 has no record of %s: either it was uninstalled since, or what it made would be managed by no helm", names); err != nil {
+		if err := m.Accepted.unless(RiskMissingReleases, "Helm 3 has no record of %s: either it was uninstalled since, or no helm would manage its objects", names); err != nil {
 			return nil, err
 		}
 		m.say("Note: only the backup will know of %s", names)

@@ -196,15 +196,15 @@ func (m *Migrate) NoteWork(migration *Migration) {
 		standing := migration.Standings[i]
 		switch {
 		case len(standing.Foreign) > 0:
-			m.say("Note: release %s was installed anew by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
+			m.say("Note: release %s was installed again by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
 		case standing.None() && migration.State.Converted && migration.State.Phase != tenant.PhaseAborting:
 			m.say("Note: release %s was uninstalled by Helm 3; Tiller lists it as it was", r.Name)
 			again := command.Release(m.Name, r.Name, []string{"rollback"}, strconv.Itoa(r.Newest().Version))
 			m.Event(Event{Text: "  install it again with", Command: &again})
 		case len(standing.Later) > 0:
-			m.say("Note: release %s: what it made stays as Helm 3 left it at revision %d; Tiller knows it as of revision %d", r.Name, slices.Max(standing.Later), r.Newest().Version)
+			m.say("Note: release %s: its objects stay as Helm 3 left them at revision %d; Tiller knows it as of revision %d", r.Name, slices.Max(standing.Later), r.Newest().Version)
 		case len(standing.Changed) > 0:
-			m.say("Note: release %s: Helm 3 changed what it has of it; what it made stays as it is", r.Name)
+			m.say("Note: release %s: Helm 3 changed its records; its objects stay as they are", r.Name)
 		}
 	}
 }

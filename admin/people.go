@@ -187,7 +187,7 @@ func (d *decision) noteChanged(current people, over tenant.Terms) {
 		if len(gone) > 0 {
 			d.note("no longer %ss: %s", as, strings.Join(described(gone, current.terms.As(as)), ", "))
 			if as != tenant.RelationOwner && len(current.byRelation[tenant.RelationOwner]) > 0 {
-				d.note("those whom the tenant's owners let in as %ss are taken out as well, since the file does not name them; with membersFrom: owners, apply leaves them alone", as)
+				d.note("those whom the tenant's owners let in as %ss are removed as well, since the file does not name them; with membersFrom: owners, apply leaves them alone", as)
 			}
 		}
 		if over := over.As(as); len(over) > 0 {

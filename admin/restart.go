@@ -49,7 +49,7 @@ func (d *decision) planRestart(plan *cluster.Plan) {
 		restart(plan.Changes[index].Object)
 	}
 	if !d.squatted && d.adopted == nil {
-		d.note("Tiller's pods are made anew: they hold a token of a service account that does not exist any more")
+		d.note("Tiller's pods are created again: they have a token of a service account that does not exist any more")
 	}
 }
 

@@ -217,7 +217,7 @@ func (d *decision) noteRestored() error {
 	if d.was.FluxAccount != "" {
 		text += "; Flux applies as service account " + d.was.FluxAccount
 	}
-	d.warn("the tenant has no record that can be read; it is written anew from what is there: %s", text)
+	d.warn("the tenant has no record that can be read; it is written again from the live objects: %s", text)
 	return nil
 }
 

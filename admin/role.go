@@ -76,7 +76,7 @@ func (d *decision) checkRole() error {
 	if len(writes) == 0 || t.AllNamespaces {
 		return nil
 	}
-	return d.request.Accepted.unless(RiskNamespaceWriter, "with ClusterRole %q, which may %s, a chart of tenant %q could take away the labels that hold its namespaces to PodSecurity and admission policies; the role %s may not",
+	return d.request.Accepted.unless(RiskNamespaceWriter, "with ClusterRole %q, which may %s, a chart of tenant %q could remove the labels that PodSecurity and admission policies of its namespaces depend on; the role %s may not",
 		t.Role, writes[0], t.Name, rbac.AdminRoleName)
 }
 

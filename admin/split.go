@@ -33,7 +33,7 @@ type SplitRelease struct {
 	// storage is the storage of the tenant's Tiller.
 	storage tenant.Storage
 	records []oldRecord
-	// Onward reports whether the tenant goes on to Helm 3 and 4 with it.
+	// Onward reports whether the tenant moves on to Helm 3 and 4 with it.
 	Onward bool
 }
 
@@ -44,7 +44,7 @@ func (r SplitRelease) Notes() []string {
 		notes = append(notes, r.Stays)
 	}
 	if r.Onward {
-		notes = append(notes, "goes on to Helm 3 and 4")
+		notes = append(notes, "moves on to Helm 3 and 4")
 	}
 	for _, object := range r.Outside {
 		notes = append(notes, "holds "+object)

@@ -142,7 +142,7 @@ func (s *Split) noteWork(e *SplitEnd) {
 		case !found:
 			s.say("Note: the Tiller of tenant %s has no record of release %s any more: it was deleted, or moved to Helm 3; the Tiller in namespace %s lists it as it was", e.State.Releases[name], name, s.From)
 		case copied.Revision != was.Revision || !copied.Updated.Equal(was.Updated):
-			s.say("Note: release %s: what it made stays as tenant %s left it at revision %d, %s; the Tiller in namespace %s knows it as of revision %d, %s", name, e.State.Releases[name], copied.Version, copied.Status, s.From, was.Version, was.Status)
+			s.say("Note: release %s: its objects stay as tenant %s left it at revision %d, %s; the Tiller in namespace %s knows it as of revision %d, %s", name, e.State.Releases[name], copied.Version, copied.Status, s.From, was.Version, was.Status)
 		}
 	}
 }

@@ -190,7 +190,7 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 		return nil, &SplittingError{s.From, e.State}
 	}
 	if lost := e.lost(); len(lost) > 0 {
-		if err := s.Accepted.unless(RiskMissingReleases, "the tenants' Tillers have no record of %s: either it was deleted since, or what it made would be managed by no Tiller", brief(lost)); err != nil {
+		if err := s.Accepted.unless(RiskMissingReleases, "the tenants' Tillers have no record of %s: either it was deleted since, or no Tiller would manage its objects", brief(lost)); err != nil {
 			return nil, s.canAbort(e, err)
 		}
 		s.say("Note: only the backup will know of %s", strings.Join(lost, ", "))

@@ -19,7 +19,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// splittingOnward is a split of unsplit's Tiller, of which tenant ta goes on to Helm 3 and 4.
+// splittingOnward is a split of unsplit's Tiller, of which tenant ta moves on to Helm 3 and 4.
 func splittingOnward(t *testing.T, c *cluster.Client) *Split {
 	t.Helper()
 	s := splitting(t, c)
@@ -164,7 +164,7 @@ func TestSplitOnward(t *testing.T) {
 	s, c = unsplit(t).start(t)
 	s.Put(inConfigMap(record(t, "old", "late", "a", 1, 6)))
 	s.Writes()
-	if _, err := splittingOnward(t, c).Begin(t.Context()); !strings.Contains(fullText(err), `tenant "ta" can't go on to Helm 3: release late, revision 1, is PENDING_INSTALL`) {
+	if _, err := splittingOnward(t, c).Begin(t.Context()); !strings.Contains(fullText(err), `tenant "ta" can't move on to Helm 3: release late, revision 1, is PENDING_INSTALL`) {
 		t.Errorf("got %v", fullText(err))
 	}
 	if writes := slices.DeleteFunc(s.Writes(), func(line string) bool { return strings.Contains(line, "Review") }); len(writes) > 0 {

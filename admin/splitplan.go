@@ -201,7 +201,7 @@ func (p *SplitPlan) checkOnward(tenants []tenant.Tenant, onward map[string]bool)
 			return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
 		})
 		for _, problem := range problems {
-			p.Problems = append(p.Problems, fmt.Errorf("tenant %q can't go on to Helm 3: %w", t.Name, problem))
+			p.Problems = append(p.Problems, fmt.Errorf("tenant %q can't move on to Helm 3: %w", t.Name, problem))
 		}
 	}
 }

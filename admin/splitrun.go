@@ -43,7 +43,7 @@ type Split struct {
 	Narrow string
 	// ClientVersion is the version of the admin's Helm 2, which a narrowed Tiller gets.
 	ClientVersion string
-	// Migration returns a run of migrate for a tenant that goes on to Helm 3 and 4,
+	// Migration returns a run of migrate for a tenant that moves on to Helm 3 and 4,
 	// without confirmation.
 	Migration func(tenant string) *Migrate
 

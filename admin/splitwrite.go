@@ -262,7 +262,7 @@ func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[
 				return nil, err
 			}
 			if !same {
-				return nil, fmt.Errorf("%s is there already and is no copy: remove it, or leave its release with --leave", key)
+				return nil, fmt.Errorf("%s already exists and is no copy: remove it, or leave its release with --leave", key)
 			}
 		}
 		return prepared, nil

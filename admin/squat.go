@@ -246,7 +246,7 @@ func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
 		if err := plan.Renew(object, live); err != nil {
 			return err
 		}
-		d.note("service account %s in namespace %q is made anew: every token of it ends", key.Name, key.Namespace)
+		d.note("service account %s in namespace %q is created again: every token of it ends", key.Name, key.Namespace)
 	}
 	return nil
 }

@@ -64,8 +64,8 @@ func TestSquatted(t *testing.T) {
 			t.Errorf("the account stays: %q", got.Steps)
 		}
 		want := []string{
-			`namespace "t-helm" was made by others. Its service accounts are made anew, which ends their tokens; what else is in it stays, and can act in it: ConfigMap helm-tenant, ServiceAccount helm, RoleBinding mine, token Secret forever, Pod miner`,
-			`service account helm in namespace "t-helm" is made anew: every token of it ends`,
+			`namespace "t-helm" was made by others. Its service accounts are created again, which ends their tokens; everything else in it stays, and can act in it: ConfigMap helm-tenant, ServiceAccount helm, RoleBinding mine, token Secret forever, Pod miner`,
+			`service account helm in namespace "t-helm" is created again: every token of it ends`,
 		}
 		if diff := cmp.Diff(want, got.Notes); diff != "" {
 			t.Errorf("notes: -want +got:\n%s", diff)

@@ -84,7 +84,7 @@ func (d *Draft) save(earlier string) (Backup, error) {
 		switch {
 		case err == nil, taken && whole.isIn(free): // written by an interrupted run
 			if free != file {
-				d.backups.Say("%s is there already, and stays as it is", file)
+				d.backups.Say("%s already exists, and is not changed", file)
 			}
 			return done(free)
 		case !taken, d.named && free == file && !whole.isOlder(file):

@@ -14,7 +14,7 @@ import (
 // scopeFlag adds the flag with which an administrator of single namespaces can run a
 // verb.
 func scopeFlag(cmd *cobra.Command, into *bool) {
-	cmd.Flags().BoolVar(into, "no-cluster-reads", false, "read only the tenant's home and namespaces, for an admin of these alone; reports what is not checked")
+	cmd.Flags().BoolVar(into, "no-cluster-reads", false, "read only the tenant's home and namespaces, for an admin of only these; reports what is not checked")
 }
 
 // printRole prints the ClusterRole for an administrator who is not cluster-admin.

@@ -133,13 +133,13 @@ func hintsFor(err error, a asking) []hint {
 		}
 		return one("take them over with --adopt, or choose another home with %s", a.name(admin.SettingHome))
 	case errors.As(err, &against):
-		return []hint{typed("take away first what they have", command.Tenant("revoke", against.Tenant, memberArguments(against.Who)...))}
+		return []hint{typed("revoke what they have first", command.Tenant("revoke", against.Tenant, memberArguments(against.Who)...))}
 	case errors.As(err, &squat):
 		return one("look at what is in it, and take it over with --adopt, which creates its service accounts again, or choose another home with %s", a.name(admin.SettingHome))
 	case errors.As(err, &hinted):
 		return hinted.hints
 	case errors.As(err, &second):
-		return one("the same command again goes on; --backup names another file")
+		return one("run the same command again to continue; --backup names another file")
 	case errors.As(err, &step):
 		return stepHints(step)
 	case errors.As(err, &has):
@@ -235,7 +235,7 @@ func stepHints(e *admin.StepError) []hint {
 	case admin.StepNothingToFinish:
 		return []hint{typed("begin with", again)}
 	case admin.StepNothingToAbort:
-		return []hint{typed("see how it is with", command.Tenant("describe", e.Name))}
+		return []hint{typed("see its state with", command.Tenant("describe", e.Name))}
 	case admin.StepUnverified:
 		return []hint{typed("go on with", again)}
 	case admin.StepNoHelmReleases:
@@ -243,17 +243,17 @@ func stepHints(e *admin.StepError) []hint {
 	case admin.StepNotFinished:
 		return []hint{typed("this sets the ownership, too", command.Tenant("migrate", e.Name, "--finish"))}
 	case admin.StepOwnership:
-		return []hint{"the same command again goes on"}
+		return []hint{"run the same command again to continue"}
 	case admin.StepStop:
-		return []hint{"the same command again goes on", back}
+		return []hint{"run the same command again to continue", back}
 	case admin.StepStopped:
-		return []hint{"once the reason is gone, the same command again goes on", typed("Tiller is stopped; bring it back with", command.Tenant("migrate", e.Name, "--abort"))}
+		return []hint{"once the reason is gone, run the same command again to continue", typed("Tiller is stopped; bring it back with", command.Tenant("migrate", e.Name, "--abort"))}
 	case admin.StepConvert:
-		return []hint{"the same command again writes what is missing", back}
+		return []hint{"run the same command again to write what is missing", back}
 	case admin.StepVerify:
-		return []hint{"the same command again verifies again", back, "where Helm 3 lost a record, go back and migrate again: that writes it again"}
+		return []hint{"run the same command again to verify again", back, "where Helm 3 lost a record, go back and migrate again: that writes it again"}
 	case admin.StepStart:
-		return []hint{"the same command again goes on waiting; --wait=false does not"}
+		return []hint{"run the same command again to go on waiting; --wait=false does not"}
 	}
 	return nil
 }

@@ -263,7 +263,7 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 		defer cancel()
 		err := client.WaitForTiller(ctx, t.Home(), func(sentence string) { s.say("Tiller: %s", sentence) })
 		if err != nil {
-			return withHint(fmt.Errorf("init of tenant %q in %s: %w", t.Name, client.Where(), err), "the tenant is written; the same command again goes on waiting")
+			return withHint(fmt.Errorf("init of tenant %q in %s: %w", t.Name, client.Where(), err), "the tenant is written; run the same command again to go on waiting")
 		}
 	}
 	return s.initDone(prepared, o)

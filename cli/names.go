@@ -32,7 +32,7 @@ func (n *nameList) Set(value string) error {
 func splitNames(value string) ([]string, error) {
 	const quoted = "put a name with a comma or a quote in double quotes, and double a quote in it"
 	if strings.ContainsFunc(value, func(r rune) bool { return r == '\n' || r == '\r' || unicode.IsControl(r) }) {
-		return nil, errors.New("it is of several lines, or holds a control character: give each name a flag of its own")
+		return nil, errors.New("it has several lines, or a control character: give each name a flag of its own")
 	}
 	if strings.Contains(value, `"`) {
 		names, err := csv.NewReader(strings.NewReader(value)).Read()

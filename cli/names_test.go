@@ -8,7 +8,7 @@ import (
 
 func TestNameList(t *testing.T) {
 	const quoted = "put a name with a comma or a quote in double quotes, and double a quote in it"
-	const lines = "it is of several lines, or holds a control character: give each name a flag of its own"
+	const lines = "it has several lines, or a control character: give each name a flag of its own"
 	for _, test := range []struct {
 		typed   string
 		want    []string

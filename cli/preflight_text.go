@@ -119,7 +119,7 @@ func preflightSummary(report *preflight.Report) string {
 	for _, value := range report.Values {
 		visible.Fprintf(&b, "%s\n", value.String())
 	}
-	verdict := map[string]string{"fits": "fits", "refused": "does not fit", "untried": "nothing stands against it, but not everything could be tried"}[report.Result]
+	verdict := map[string]string{"fits": "fits", "refused": "does not fit", "untried": "nothing prevents it, but not everything could be tried"}[report.Result]
 	visible.Fprintf(&b, "%s in namespace %s: %s (%s; %d refused, %d not tried, %d warned of)\n", report.Chart, report.Namespace, verdict,
 		counted(report.Objects, "object"), counts[preflight.Refused], counts[preflight.Untried], counts[preflight.Warned])
 	return b.String()

@@ -178,10 +178,10 @@ func (s *session) splitHints(err error, o *splitOptions) []hint {
 		return []hint{"name the namespace of the Tiller with --from NAMESPACE", typed("where a split of it was under way, end that with", splitCommand(o.from, "--abort"))}
 	}
 	if _, ok := errors.AsType[*admin.SplitError](err); ok {
-		hints = append(hints, "the same command again goes on, once the reason is gone", typed("go back with", splitCommand(o.from, "--abort")))
+		hints = append(hints, "run the same command again to continue, once the reason is gone", typed("go back with", splitCommand(o.from, "--abort")))
 	}
 	if _, ok := errors.AsType[*admin.NarrowError](err); ok {
-		hints = append(hints, typed("the same command again goes on; without --narrow the Tiller keeps its rights", splitCommand(o.from, "--finish")))
+		hints = append(hints, typed("run the same command again to continue, or finish without narrowing the Tiller's rights with", splitCommand(o.from, "--finish")))
 	}
 	if late, ok := errors.AsType[*cluster.NotReadyError](err); ok && !late.Stopping && (late.Home == o.from || o.abort) {
 		return append(hints, s.lateHint(o, late.Home))

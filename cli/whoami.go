@@ -255,7 +255,7 @@ func (s *session) sayNotes(w whoami) {
 		}
 	}
 	if w.Stale != "" {
-		s.say("Note: %s; write it anew: %s", w.Stale, command.Run(command.Tenant("use", w.Tenant)))
+		s.say("Note: %s; update it: %s", w.Stale, command.Run(command.Tenant("use", w.Tenant)))
 	}
 }
 

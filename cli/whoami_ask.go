@@ -81,7 +81,7 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 	if t.Pods == 0 {
 		t.Problem = "it has no pod"
 		if _, err := client.Record(ctx, resolved.Home); apierrors.IsNotFound(err) {
-			t.Problem = fmt.Sprintf("there is no such tenant: namespace %q holds no record of one", resolved.Home)
+			t.Problem = fmt.Sprintf("there is no such tenant: namespace %q has no record of one", resolved.Home)
 		}
 		return t
 	}

@@ -108,7 +108,7 @@ func readParent(major int, parent []string, bin, plugin string, got []string) (s
 		}
 	}
 	if len(found) == 0 || slices.ContainsFunc(found, func(s Swallowed) bool { return !s.equal(found[0]) }) {
-		return Swallowed{}, nil, errors.New("the command line of helm is not the one that this plugin was started with")
+		return Swallowed{}, nil, errors.New("the command line of helm is not the one with which this plugin was started")
 	}
 	return found[0], typed, nil
 }

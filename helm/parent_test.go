@@ -117,7 +117,7 @@ func TestReadParentOfHelm3(t *testing.T) {
 }
 
 func TestReadParentRefuses(t *testing.T) {
-	const notHelm, other = "it was not helm itself that started this plugin", "the command line of helm is not the one that this plugin was started with"
+	const notHelm, other = "it was not helm itself that started this plugin", "the command line of helm is not the one with which this plugin was started"
 	for _, test := range []struct {
 		name   string
 		parent []string

@@ -279,7 +279,7 @@ func note(format string, args ...any) Verdict {
 func (r Release) Judge(standing Standing) Verdict {
 	switch {
 	case standing.None() && len(standing.Foreign) > 0:
-		return note("%s was installed anew by Helm 3", r.where())
+		return note("%s was installed again by Helm 3", r.where())
 	case standing.None():
 		return note("%s is gone: Helm 3 uninstalled it, or somebody removed its records", r.where())
 	case standing.Lost(r):

@@ -45,8 +45,8 @@ func TestJudge(t *testing.T) {
 		{"upgraded, not listed", Standing{Ours: ours, Later: []int{3}}, nil, "Note: Helm 3 has changed " + is + " since", "problem: " + is + " is not listed by helm3"},
 		{"its newest removed", Standing{Ours: ours, Missing: r.Revisions[1:]}, &Listing{"1", "superseded"}, "problem: " + is + ": Helm 3 has no record of revision 2, and made none of it: somebody removed it", "problem: " + is + ": Helm 3 has no record of revision 2, and made none of it: somebody removed it"},
 		{"uninstalled", Standing{Missing: r.Revisions}, nil, "Note: " + is + " is gone: Helm 3 uninstalled it, or somebody removed its records", "Note: " + is + " is gone: Helm 3 uninstalled it, or somebody removed its records"},
-		{"installed anew", Standing{Missing: r.Revisions, Foreign: foreign}, &Listing{"1", "deployed"}, "Note: " + is + " was installed anew by Helm 3", "Note: " + is + " was installed anew by Helm 3: that one is at revision 1, deployed"},
-		{"other Secrets in the place of its records", Standing{Missing: r.Revisions, Foreign: foreign}, nil, "Note: " + is + " was installed anew by Helm 3", "problem: " + is + " is not listed by helm3"},
+		{"installed anew", Standing{Missing: r.Revisions, Foreign: foreign}, &Listing{"1", "deployed"}, "Note: " + is + " was installed again by Helm 3", "Note: " + is + " was installed again by Helm 3: that one is at revision 1, deployed"},
+		{"other Secrets in the place of its records", Standing{Missing: r.Revisions, Foreign: foreign}, nil, "Note: " + is + " was installed again by Helm 3", "problem: " + is + " is not listed by helm3"},
 		{"installed anew after its records were read", Standing{Missing: r.Revisions}, &Listing{"1", "deployed"}, "Note: " + is + " is gone: Helm 3 uninstalled it, or somebody removed its records", "Note: Helm 3 has changed " + is + " since: it is at revision 1, deployed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func CheckFreezeReason(reason string) error {
 	case utf8.RuneCountInString(reason) > maxFreezeReason:
 		return fmt.Errorf("the reason of a freeze has %d characters, and at most %d are shown", utf8.RuneCountInString(reason), maxFreezeReason)
 	case !utf8.ValidString(reason), strings.ContainsFunc(reason, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return errors.New("the reason of a freeze is of several lines, or holds a control character")
+		return errors.New("the reason of a freeze has several lines, or a control character")
 	}
 	return nil
 }

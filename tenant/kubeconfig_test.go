@@ -85,7 +85,7 @@ func TestBrokenExtension(t *testing.T) {
 	}
 	for _, asked := range []Asked{{}, {Flag: "team-b"}, {Environment: "team-b"}, {TypedTillerNamespace: "x"}} {
 		_, err := k.Resolve(t.Context(), asked, nil)
-		if diff := cmp.Diff(want+"; write it anew with: helm tenant use TENANT", errorText(err)); diff != "" {
+		if diff := cmp.Diff(want+"; write it again with: helm tenant use TENANT", errorText(err)); diff != "" {
 			t.Errorf("%+v, -want +got:\n%s", asked, diff)
 		}
 	}

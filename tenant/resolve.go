@@ -79,7 +79,7 @@ func (e *UnresolvedError) Unwrap() error { return e.Why }
 // and so is a call to which no rule applies.
 func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf) (Resolved, error) {
 	if k.Broken != nil {
-		return Resolved{}, fmt.Errorf("%w; write it anew with: helm tenant use TENANT", k.Broken)
+		return Resolved{}, fmt.Errorf("%w; write it again with: helm tenant use TENANT", k.Broken)
 	}
 	for _, by := range []struct {
 		name string

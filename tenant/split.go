@@ -83,7 +83,7 @@ func ParseSplit(text string) (Split, error) {
 	}
 	for _, name := range s.Onward {
 		if !slices.Contains(s.Tenants(), name) {
-			return wrong("tenant %q goes on to Helm 3 and gets no release", name)
+			return wrong("tenant %q moves on to Helm 3 and gets no release", name)
 		}
 	}
 	return s, nil

@@ -31,7 +31,7 @@ func TestSplit(t *testing.T) {
 		{`"Deployment tiller-deploy":1`, `"Deployment tiller-deploy":-1`, `with -1 replicas is no workload of a Tiller`},
 		{`"web":"team-a"`, `"web":"../x"`, `release "web": `},
 		{`"web":"1"`, `"db":"1"`, `release "db" has copies and does not move to a tenant`},
-		{`"onward":["team-a"]`, `"onward":["team-b"]`, `tenant "team-b" goes on to Helm 3 and gets no release`},
+		{`"onward":["team-a"]`, `"onward":["team-b"]`, `tenant "team-b" moves on to Helm 3 and gets no release`},
 	} {
 		forged := test.forged
 		if forged != "" {

@@ -361,7 +361,7 @@ func TestMigrateAndWork(t *testing.T) {
 			same(t, "records", []string{"web.v3", "web.v4", "web.v5"}, w.helmRecords(t, team.a))
 			file := backupFile(t)
 			r := admin.must(t, "migrate", team.name, "--abort", "--wait=false", "--backup", file)
-			said(t, r, "release web: what it made stays as Helm 3 left it at revision 5; Tiller knows it as of revision 2")
+			said(t, r, "release web: its objects stay as Helm 3 left them at revision 5; Tiller knows it as of revision 2")
 			same(t, "records", [][]string{{}, {}}, [][]string{w.helmRecords(t, team.a), w.helmRecords(t, team.b)})
 			same(t, "in the backup", map[string]int{"Secret": 5}, kept(t, file))
 		})
@@ -372,10 +372,10 @@ func TestMigrateAndWork(t *testing.T) {
 		w.helm3(t, "uninstall", "web", "--namespace", team.a)
 		w.helm3(t, "uninstall", "db", "--namespace", team.b)
 		w.helm3(t, "install", "db", hello(), "--namespace", team.b)
-		said(t, admin.must(t, "migrate", team.name), "release web in namespace "+team.a+" is gone", "release db in namespace "+team.b+" was installed anew by Helm 3: that one is at revision 1, deployed")
+		said(t, admin.must(t, "migrate", team.name), "release web in namespace "+team.a+" is gone", "release db in namespace "+team.b+" was installed again by Helm 3: that one is at revision 1, deployed")
 		r := admin.must(t, "migrate", team.name, "--abort", "--wait=false", "--backup", backupFile(t))
 		said(t, r, "release web was uninstalled by Helm 3; Tiller lists it as it was", "rollback web 2",
-			"release db was installed anew by Helm 3 in namespace "+team.b+": that one stays")
+			"release db was installed again by Helm 3 in namespace "+team.b+": that one stays")
 		same(t, "records", [][]string{{}, {"db.v1"}}, [][]string{w.helmRecords(t, team.a), w.helmRecords(t, team.b)})
 	})
 	t.Run("back, after another was installed, and upgraded past Tiller's newest", func(t *testing.T) {
@@ -390,7 +390,7 @@ func TestMigrateAndWork(t *testing.T) {
 		same(t, "records", [][]string{{"web.v1", "web.v2", "web.v3"}, {"db.v1", "db.v2", "db.v3", "db.v4", "old.v1"}}, [][]string{w.helmRecords(t, team.a), w.helmRecords(t, team.b)})
 		file := backupFile(t)
 		r := admin.must(t, "migrate", team.name, "--abort", "--wait=false", "--backup", file)
-		said(t, r, "release web was installed anew by Helm 3 in namespace "+team.a+": that one stays", "release db was installed anew by Helm 3 in namespace "+team.b+": that one stays")
+		said(t, r, "release web was installed again by Helm 3 in namespace "+team.a+": that one stays", "release db was installed again by Helm 3 in namespace "+team.b+": that one stays")
 		same(t, "records", [][]string{{"web.v1", "web.v2", "web.v3"}, {"db.v2", "db.v3", "db.v4"}}, [][]string{w.helmRecords(t, team.a), w.helmRecords(t, team.b)})
 		same(t, "in the backup", map[string]int{"Secret": 2}, kept(t, file))
 		for name, namespace := range map[string]string{"web": team.a, "db": team.b} {
@@ -452,7 +452,7 @@ func TestMigrateMissesWhatItWrote(t *testing.T) {
 		}
 		return false
 	})
-	admin.fails(t, 1, []string{"release web: somebody removed Secret sh.helm.release.v1.web.v1 in namespace " + team.a, "the same command again writes what is missing"}, "migrate", team.name, "--backup", backupFile(t))
+	admin.fails(t, 1, []string{"release web: somebody removed Secret sh.helm.release.v1.web.v1 in namespace " + team.a, "run the same command again to write what is missing"}, "migrate", team.name, "--backup", backupFile(t))
 	if _, err := w.root.CoreV1().ServiceAccounts(team.home).Get(t.Context(), "helm", metav1.GetOptions{}); err == nil {
 		t.Error("its second deployer is there")
 	}
@@ -473,7 +473,7 @@ func TestMigrateWaitsUntilTillerStops(t *testing.T) {
 	must(t, err)
 	admin := w.withHelm3(t)
 	r := admin.run(t, "migrate", team.name, "--timeout", "2s")
-	if words := fmt.Sprintf("the Tiller in namespace %q did not stop in time: waiting for pod %s to end", team.home, pod.Name); r.code != 1 || !strings.Contains(r.stderr, words) || !strings.Contains(r.stderr, "the same command again goes on") {
+	if words := fmt.Sprintf("the Tiller in namespace %q did not stop in time: waiting for pod %s to end", team.home, pod.Name); r.code != 1 || !strings.Contains(r.stderr, words) || !strings.Contains(r.stderr, "run the same command again to continue") {
 		t.Errorf("%v", r)
 	}
 	none := int64(0)

@@ -359,7 +359,7 @@ func TestKilledAndBackedUpAgain(t *testing.T) {
 			t.Fatalf("%s: %v", test.name, err)
 		}
 		r, err := w.run(w.direct, w.folder(), "", args...)
-		if err != nil || r.code != 0 || !strings.Contains(r.stdout+r.stderr, "backup.yaml is there already, and stays as it is") {
+		if err != nil || r.code != 0 || !strings.Contains(r.stdout+r.stderr, "backup.yaml already exists, and is not changed") {
 			t.Errorf("%s: %v, %v", test.name, err, r)
 			continue
 		}
