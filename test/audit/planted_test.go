@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -12,11 +11,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
-
-	"helm-tenant/test/records"
 )
 
 // unmanaged makes a Tiller that is no tenant's, hardened but for what change
@@ -64,8 +59,11 @@ type planting struct {
 }
 
 // allPlanted are all of them.
-func allPlanted() []planting { return slices.Concat(planted, plantedRails, plantedRelatives) }
+func allPlanted() []planting {
+	return slices.Concat(planted, plantedPeople, plantedCluster, plantedRails, plantedRelatives)
+}
 
+// planted are misconfigurations of Tillers, deployers and their pods.
 var planted = []planting{
 	{"unmanaged Tiller, by its labels", func(p *plant) { p.unmanaged(nil) }, []string{"HT001  " + unmanagedTiller}},
 	{"unmanaged Tiller, by its image", func(p *plant) {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,11 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/clientcmd/api"
-
 	"helm-tenant/test/harness"
-	"helm-tenant/test/testcluster"
 )
 
 // majors runs a test under Helm 3 and under Helm 4, side by side.
