@@ -1,5 +1,5 @@
-# What people type. Everything that is built for tests is cached outside the
-# tree, in HELM_TENANT_CACHE or the user's cache folder.
+# The targets that people type. Programs for the tests are cached outside the tree, in
+# HELM_TENANT_CACHE or the user's cache folder.
 
 VERSION := $(shell sed -n 's/^version: //p' plugin.yaml)
 LDFLAGS := -s -w -X helm-tenant/wrapper.buildVersion=$(VERSION)
@@ -28,14 +28,13 @@ else
 	@bash scripts/demo.sh
 endif
 
-# How many packages are tested at once, each with a cluster of its own: one takes
-# one to two gigabytes of memory, and waits more than it computes.
+# The number of packages that are tested at once, each with its own cluster: one takes one
+# to two gigabytes of memory, and waits more than it computes.
 PACKAGES ?= 5
-# What the compiler and the tests do takes a fifth less of the processor's time with it.
+# The compiler and the tests take a fifth less processor time with it.
 test race: export GOGC ?= 400
 TESTS := go run ./cmd/runtests -count=1 -p $(PACKAGES)
-# The packages that take longest begin first, and those that wait most: none of them ends
-# alone.
+# The packages that take longest or wait most begin first, so that none of them ends alone.
 ALL_TESTS := ./e2e ./faults ./attack ./audit ./preflight ./everyday ./apitest ./...
 
 test: ## all tests: unit, scripts, a real API server, a real node, attacks

@@ -2,8 +2,8 @@
 # The variables of demo.sh, and for it:
 # shellcheck disable=SC2034,SC2154
 #
-# Part of demo.sh: what is other on a cluster that somebody else made. Its people
-# are service accounts, which every cluster knows.
+# Part of demo.sh: the differences on a cluster that somebody else made. People are service
+# accounts there, which every cluster has.
 a=demo-a b=demo-b c=demo-c people=helm-tenant-demo
 tenants=(team-a team-b team-c)
 namespaces=("$a" "$b" "$c" "$people" team-a-tiller team-b-tiller team-c-helm)
@@ -15,7 +15,7 @@ program helm3 helm3 '^v3\.' version --client --short
 
 as_admin() { "$work/bin/kubectl" --kubeconfig "$admin" "$@"; }
 
-# A copy with one context and no file beside it: `use` writes into a kubeconfig.
+# A copy with one context and without other files, since `use` writes into a kubeconfig.
 "$work/bin/kubectl" --kubeconfig "$yours" config view --raw --minify --flatten >"$admin" || die "$yours has no current context"
 chmod 600 "$admin"
 tell "on the cluster of context $(as_admin config current-context): $(as_admin config view -o 'jsonpath={.clusters[0].cluster.server}')"
@@ -60,7 +60,7 @@ prepare_yours() {
 end_cluster() {
 	tell "removing the demo's namespaces from the cluster"
 	as_admin delete namespaces --ignore-not-found "${namespaces[@]}" >/dev/null || return 1
-	# The admission policies go if the demo brought them.
+	# The admission policies are removed if the demo created them.
 	[ "$policies" != unknown ] || return 0
 	local brought
 	brought=$(comm -13 <(printf '%s\n' "$policies") <(helm_tenant_policies))

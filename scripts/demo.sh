@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The main job: two tenants, a member who installs a chart, the other tenant's
-# member who is refused, a revoke. Every command is shown and really run; the
-# script fails where one does not end as it should.
+# The main job: two tenants, a member who installs a chart, the other tenant's member who
+# is refused, a revoke. Every shown command runs; the script fails if one does not end as
+# expected.
 #
 #   demo.sh                      on a throw-away cluster, which it builds and starts
 #   demo.sh --kubeconfig FILE    on a cluster of yours, as an administrator of it: in
@@ -44,13 +44,13 @@ tell "building the test cluster's command"
 (cd test && CGO_ENABLED=0 go build -o "$work/testcluster" ./cmd/testcluster)
 mkdir "$work/bin"
 
-# part NAME AS: a program of the test cluster's, built if it never was, as AS on PATH.
+# part NAME AS: puts a program of the test cluster on PATH as AS, and builds it if necessary.
 part() {
 	local path
 	path=$("$work/testcluster" build "$1" | cut -f 2)
 	ln -sf "$path" "$work/bin/$2"
 }
-# program NAME AS WORDS ARG...: the one on PATH if it says WORDS of itself, or else
+# program NAME AS WORDS ARG...: uses the program on PATH if its output has WORDS, otherwise
 # that part.
 program() {
 	local part=$1 as=$2 words=$3 found out
@@ -93,7 +93,7 @@ export PATH="$work/bin:$PATH" HELM_HOME="$work/helm"
 export HELM_DATA_HOME="$work/helm3/data" HELM_CACHE_HOME="$work/helm3/cache" HELM_CONFIG_HOME="$work/helm3/config"
 unset HELM_HOST TILLER_NAMESPACE HELM_TENANT HELM_BIN KUBECONFIG
 
-# A stable repository is not needed, and its old address is gone.
+# The stable repository is not needed, and its old address no longer exists.
 helm init --client-only --skip-refresh --stable-repo-url http://127.0.0.1:1 >/dev/null
 helm plugin install "$root" >/dev/null
 helm3 plugin install "$root" >/dev/null

@@ -1,21 +1,20 @@
 #!/bin/sh
-# Puts the plugin's programs into bin/ of the plugin's folder: on Unix helm-tenant, a
-# small one that starts fast, and helm-tenant-full, which it becomes for all that it does
-# not do itself; on Windows, and from a release that has no small one, the whole program
-# as helm-tenant. It takes the first of these that there are:
+# Puts the plugin's programs into bin/ of the plugin's folder: on Unix helm-tenant, a small
+# program that starts fast, and helm-tenant-full, by which it is replaced for everything that
+# it does not do itself; on Windows, and from a release without the small program, the whole
+# program as helm-tenant. It takes the first of these that exists:
 #
-#   1. the programs of this system that a release archive brings in dist/, checked
-#      against the archive's SHA256SUMS;
-#   2. those that are built with Go, in a checkout;
-#   3. those that are downloaded from HELM_TENANT_URL, the address of a release's
-#      folder, and checked: against the SHA256SUMS in the plugin's folder, or, where
-#      there is none, against the one at that address, whose PGP signature
-#      (SHA256SUMS.asc) must then be good. A bad signature is refused in any case.
+#   1. the programs for this system in dist/ of a release archive, checked against the
+#      archive's SHA256SUMS;
+#   2. programs that it builds with Go, in a checkout;
+#   3. programs that it downloads from HELM_TENANT_URL, the address of a release's folder,
+#      checked against the SHA256SUMS in the plugin's folder, or, if there is none, against
+#      the one at that address, whose PGP signature (SHA256SUMS.asc) must then be good. A bad signature is refused in any case.
 #
 # gpg checks the signature with the user's own keyring, or with the file of public
 # keys that HELM_TENANT_KEYRING names. curl and wget take a proxy from https_proxy, or
 # HTTPS_PROXY.
-# The programs that were there before stay until the new ones are complete and checked.
+# Existing programs stay until the new ones are complete and checked.
 set -eu
 
 say() { printf 'helm-tenant: %s\n' "$*" >&2; }
@@ -76,7 +75,7 @@ fetch() { # NAME FILE: downloads NAME from the release's address
 	fi
 	(bounded wget -q -t 1 -T "$patience" -O "$2" "$HELM_TENANT_URL/$1") &
 	downloading=$!
-	# wget's own limit is for the next byte only, so a few bytes now and then would do.
+	# wget's own limit is for the next byte only, so a few bytes now and then would pass it.
 	watch_speed "$2" "$downloading" </dev/null >/dev/null 2>&1 &
 	watching=$!
 	code=0
@@ -110,7 +109,7 @@ signature() { # SUMS ASC: prints good, bad or unknown (no gpg, or not its key)
 	if [ -n "${HELM_TENANT_KEYRING:-}" ]; then
 		[ -r "$HELM_TENANT_KEYRING" ] || fail "HELM_TENANT_KEYRING $HELM_TENANT_KEYRING can't be read"
 		mkdir -m 700 "$temp/gpg"
-		# An import reports failure where no agent can be started, and imports all the same.
+		# An import reports a failure if no agent can be started, and imports anyway.
 		gpg --homedir "$temp/gpg" --no-autostart --batch --quiet --import "$HELM_TENANT_KEYRING" 2>"$temp/gpg.log" || true
 		gpg --homedir "$temp/gpg" --no-autostart --batch --quiet --with-colons --list-keys 2>>"$temp/gpg.log" | grep -q '^pub:' ||
 			fail "HELM_TENANT_KEYRING $HELM_TENANT_KEYRING holds no PGP keys"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # release.sh VERSION [ARGS]: makes a release; ARGS are for scripts/package.sh. It checks
-# that the tree is clean and that CHANGELOG.md says what is new, writes VERSION into
+# that the tree is clean and that CHANGELOG.md has unreleased changes, writes VERSION into
 # plugin.yaml, CHANGELOG.md and the image tags of deploy/, commits, tags, builds dist/ and
-# verifies it. It pushes nothing. What stopped it is
-# mended and the same command typed again: steps that are done are not repeated.
+# verifies it. It pushes nothing. After a failure, repair the cause and type the same command
+# again: it does not repeat finished steps.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

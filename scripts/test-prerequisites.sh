@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Checks what the tests, and the test cluster's `full` size, need from the system,
-# and installs what is missing where it can: as root, with apt-get. Elsewhere it says what to
-# install and exits 1. Everything else that the cluster runs is built from
-# module sources (test/parts).
+# Checks that the system has the requirements of the tests and of the test cluster's `full`
+# size, and installs missing ones as root with apt-get. Otherwise it says what to install, and
+# exits with 1. Everything else in the cluster is built from module sources (test/parts).
 #
 #   test-prerequisites.sh            for the tests
 #   test-prerequisites.sh cluster    for a cluster alone: no browser, no other shells
@@ -59,8 +58,7 @@ if [ "${1:-}" != cluster ]; then
 	command -v curl >/dev/null || lacks curl curl
 	command -v wget >/dev/null || lacks wget wget
 	command -v gpg >/dev/null || lacks gpg gpg
-	# The browser that the audit's page is tested in; a font so that its text has a
-	# width.
+	# The browser for the tests of the audit's page; a font so that its text has a width.
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || lacks chromium chromium fonts-dejavu-core
 fi
 
@@ -77,7 +75,7 @@ if [ ${#lacking[@]} -gt 0 ]; then
 	apt-get install -qy --no-install-recommends "${packages[@]}" >&2
 fi
 
-# Without it packets between two pods of one node pass no NetworkPolicy.
+# Without it no NetworkPolicy applies to packets between two pods of one node.
 if [ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ] && ! modprobe br_netfilter 2>/dev/null; then
 	say "missing: the kernel module br_netfilter; load it (sudo modprobe br_netfilter)"
 	exit 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the wrapper's tests as Windows programs, under Wine: starting helm, exit
 # codes, the parent's command line, kubeconfigs and refusals have code of their own
-# there. As root on Debian it installs Wine where that is missing.
+# there. As root on Debian it installs Wine if it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 say() { printf 'test-windows: %s\n' "$*" >&2; }
@@ -26,8 +26,8 @@ trap 'wineserver -k 2>/dev/null || true; rm -rf "$work"' EXIT
 say "making a Windows folder for Wine"
 wine cmd /c exit >/dev/null 2>&1
 system=$WINEPREFIX/drive_c/windows/system32
-# Programs of Go take their first random bytes from this library, which Wine has
-# from version 9 on. It is a name for a function of another library.
+# Go programs take their first random bytes from this library, which Wine has since version
+# 9. It only names a function of another library.
 if [ ! -e "$system/bcryptprimitives.dll" ]; then
 	cat >"$work/random.def" <<-'DEF'
 		LIBRARY bcryptprimitives.dll
