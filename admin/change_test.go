@@ -117,7 +117,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// tillerByHand is a Tiller as `helm init` makes it, with the pod spec that change makes.
+// tillerByHand returns a Tiller as `helm init` makes it, with the pod spec that change makes.
 func tillerByHand(home string, change func(*appsv1.Deployment)) []runtime.Object {
 	d := &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},

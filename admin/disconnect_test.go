@@ -21,13 +21,13 @@ import (
 	"helm-tenant/tenant"
 )
 
-// tillerPod is a pod that a Helm 2 client takes for the tenant's Tiller.
+// tillerPod returns a pod that a Helm 2 client takes for the tenant's Tiller.
 func tillerPod(name string) *corev1.Pod {
 	return &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{
 		Name: name, Namespace: "t-tiller", UID: types.UID(name), Labels: map[string]string{"app": "helm", "name": "tiller"}}}
 }
 
-// readyTiller is the live Deployment of the tenant's Tiller, with a status that says it is ready.
+// readyTiller returns the live Deployment of the tenant's Tiller, with a status that says it is ready.
 func readyTiller(t *testing.T, server *clustertest.Server) *appsv1.Deployment {
 	t.Helper()
 	deployment := &appsv1.Deployment{}

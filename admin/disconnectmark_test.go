@@ -13,7 +13,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// peopled is a request for the tenant with alice and bob as members.
+// peopled returns a request for the tenant with alice and bob as members.
 func peopled(change ...func(*Request)) Request {
 	members := func(r *Request) { r.Tenant.Members = tenant.Members{tenant.User("alice"), tenant.User("bob")} }
 	return asked(append([]func(*Request){members}, change...)...)

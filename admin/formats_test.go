@@ -16,7 +16,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// format is a file of tenant/testdata/formats.
+// format returns a file of tenant/testdata/formats.
 func format(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "tenant", "testdata", "formats", name))
@@ -26,7 +26,7 @@ func format(t *testing.T, name string) string {
 	return string(text)
 }
 
-// released are the objects of a home as a released version left them: the record, and
+// released returns the objects of a home as a released version left them: the record, and
 // the bindings of members and readers with their grants for a time.
 func released(t *testing.T, recordFile string) (tenant.Tenant, world) {
 	t.Helper()

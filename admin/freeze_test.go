@@ -19,7 +19,7 @@ import (
 
 var freezing = FreezeRequest("t", "INC-1", noon)
 
-// steps are all steps of a request, guard rails among them, and its notes.
+// steps returns all steps of a request, guard rails among them, and its notes.
 func (w world) steps(t *testing.T, r Request) (steps, notes []string, now *tenant.Freeze) {
 	t.Helper()
 	prepared, err := decide(w.facts(t, r), r)

@@ -92,7 +92,7 @@ func helmKey(revision int) cluster.Key {
 	return cluster.Key{Kind: "Secret", Namespace: "a", Name: "sh.helm.release.v1.web.v" + string(rune('0'+revision))}
 }
 
-// inPhase are the objects of a cluster in which the tenant's migration has that phase.
+// inPhase returns the objects of a cluster in which the tenant's migration has that phase.
 func inPhase(t *testing.T, phase tenant.Phase) []runtime.Object {
 	t.Helper()
 	server, c := withReleases(t)

@@ -60,7 +60,7 @@ func TestCheckOwners(t *testing.T) {
 	}
 }
 
-// riskOf is the risk that an error asks to accept.
+// riskOf returns the risk that an error asks to accept.
 func riskOf(err error) Risk {
 	if risk, ok := errors.AsType[*RiskError](err); ok {
 		return risk.Risk

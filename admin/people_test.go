@@ -99,7 +99,7 @@ func TestGrantCheck(t *testing.T) {
 	}
 }
 
-// withTerms is the world in which t's member binding has these members and that
+// withTerms returns the world in which t's member binding has these members and that
 // annotation.
 func withTerms(t *testing.T, annotation string, members ...string) world {
 	w := empty().after(t, asked())

@@ -23,7 +23,7 @@ func railed(rails tenant.Rails) func(*Request) {
 	return func(r *Request) { r.Tenant.Rails = rails }
 }
 
-// railSteps are the steps for guard rails: those on namespaces, quotas and the like in
+// railSteps returns the steps for guard rails: those on namespaces, quotas and the like in
 // full, and how many of the guard's policies and bindings are written.
 func railSteps(t *testing.T, w world, r Request) (steps []string, policies int) {
 	t.Helper()

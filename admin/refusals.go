@@ -9,7 +9,7 @@ import (
 // Refusals are several reasons for which a request is refused, in a stable order.
 type Refusals []error
 
-// Error is all of it on one line.
+// Error returns all of it on one line.
 func (r Refusals) Error() string { return oneLine(r) }
 
 func (r Refusals) Unwrap() []error { return r }
@@ -46,7 +46,7 @@ func refuse(errs ...error) error {
 	return reasons
 }
 
-// oneLine is the text of several errors on one line.
+// oneLine returns the text of several errors on one line.
 func oneLine(errs []error) string {
 	var texts []string
 	for _, err := range errs {

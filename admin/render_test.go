@@ -11,7 +11,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// rendered are the keys of what Render makes of requests, in order.
+// rendered returns the keys of what Render makes of requests, in order.
 func rendered(t *testing.T, version string, requests ...Request) (keys []string, m Manifests) {
 	t.Helper()
 	m, err := Render(requests, version, noon)

@@ -89,7 +89,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// recordOf is the text of the only record.
+// recordOf returns the text of the only record.
 func recordOf(w world) string {
 	for _, object := range w.objects {
 		if m, ok := object.(*corev1.ConfigMap); ok && m.Name == tenant.RecordName {
@@ -250,7 +250,7 @@ func onlyNamespaces(key cluster.Key) bool {
 	return key.Kind == "Namespace" || key.Kind == "ClusterRole"
 }
 
-// outsideOf are the objects that stay when a namespace goes.
+// outsideOf returns the objects that stay when a namespace goes.
 func outsideOf(namespace string) func(cluster.Key) bool {
 	return func(key cluster.Key) bool {
 		return key.Namespace != namespace && key != namespaceKey(namespace)

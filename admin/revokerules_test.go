@@ -13,7 +13,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// requestedRules are the verbs and resources of rules, bind and escalate apart, which are
+// requestedRules returns the verbs and resources of rules, bind and escalate apart, which are
 // no requests.
 func requestedRules(rules []rbacv1.PolicyRule) map[string]bool {
 	allowed := map[string]bool{}

@@ -27,7 +27,7 @@ func backupsIn(t *testing.T, c *cluster.Client) (backup.Backups, string) {
 	return backup.Backups{Tenant: "t", Now: func() time.Time { return time.Unix(0, 0) }, Say: func(string, ...any) {}, Read: c.EachRecord}, filepath.Join(folder, "b.yaml")
 }
 
-// destroying is a destroy of t, and what it says and does in its order.
+// destroying returns a destroy of t, and what it says and does in its order.
 func destroying(t *testing.T, c *cluster.Client) (*Destroy, *[]string) {
 	var said []string
 	files, file := backupsIn(t, c)
@@ -117,7 +117,7 @@ func TestDestroyAndWrites(t *testing.T) {
 	}
 }
 
-// migrating is a run of migrate of t, and what it says and does in its order.
+// migrating returns a run of migrate of t, and what it says and does in its order.
 func migrating(t *testing.T, c *cluster.Client) (*Migrate, *[]string) {
 	var said []string
 	files, file := backupsIn(t, c)
@@ -141,7 +141,7 @@ func migrating(t *testing.T, c *cluster.Client) (*Migrate, *[]string) {
 		}}, &said
 }
 
-// withReleases is a cluster with the tenant t, whose Tiller has the release web.
+// withReleases returns a cluster with the tenant t, whose Tiller has the release web.
 func withReleases(t *testing.T) (*clustertest.Server, *cluster.Client) {
 	server, c := empty().start(t)
 	write(t, c, asked())
@@ -321,7 +321,7 @@ func TestMigrateBlocked(t *testing.T) {
 	}
 }
 
-// helmRecord is a revision of a release as Helm 3 stores it, with labels only.
+// helmRecord returns a revision of a release as Helm 3 stores it, with labels only.
 func helmRecord(namespace, name string) *corev1.Secret {
 	return &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, Type: "helm.sh/release.v1",
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "sh.helm.release.v1." + name + ".v1", Labels: map[string]string{"owner": "helm", "name": name, "version": "1", "status": "deployed"}}}

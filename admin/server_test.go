@@ -48,13 +48,13 @@ func write(t *testing.T, c *cluster.Client, r Request) *Prepared {
 	return prepared
 }
 
-// record is a revision of a release as Tiller stores it.
+// record returns a revision of a release as Tiller stores it.
 func record(t *testing.T, home, name, namespace string, revision int32, status release.Status_Code) *corev1.Secret {
 	t.Helper()
 	return recordHolding(t, home, name, namespace, revision, status, fmt.Sprintf("\n---\n# Source: hello/templates/all.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n", name))
 }
 
-// recordHolding is the same of a release with that manifest.
+// recordHolding returns the same of a release with that manifest.
 func recordHolding(t *testing.T, home, name, namespace string, revision int32, status release.Status_Code, manifest string) *corev1.Secret {
 	t.Helper()
 	message, err := proto.Marshal(protoadapt.MessageV2Of(&release.Release{

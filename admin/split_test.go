@@ -26,7 +26,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// inConfigMap is the record as a Tiller keeps it by default.
+// inConfigMap returns the record as a Tiller keeps it by default.
 func inConfigMap(s *corev1.Secret) *corev1.ConfigMap {
 	return &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: s.ObjectMeta, Data: map[string]string{"release": string(s.Data["release"])}}
 }
@@ -35,7 +35,7 @@ func configMapNamed(namespace, name string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 }
 
-// unsplit is a cluster with one Tiller for all: two releases of tenants to be, and one of
+// unsplit returns a cluster with one Tiller for all: two releases of tenants to be, and one of
 // nobody's.
 func unsplit(t *testing.T) world {
 	t.Helper()
@@ -49,7 +49,7 @@ func unsplit(t *testing.T) world {
 	return empty().with(append(objects, namespace("c"), configMapNamed("a", "web"), configMapNamed("b", "db"), configMapNamed("c", "rest"))...)
 }
 
-// splitting is a split of unsplit's Tiller.
+// splitting returns a split of unsplit's Tiller.
 func splitting(t *testing.T, c *cluster.Client) *Split {
 	t.Helper()
 	files := backup.Backups{Tenant: "old", Now: func() time.Time { return time.Unix(0, 0) }, Say: func(string, ...any) {}, Read: c.EachRecord}

@@ -19,7 +19,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// splittingOnward is a split of unsplit's Tiller, of which tenant ta moves on to Helm 3 and 4.
+// splittingOnward returns a split of unsplit's Tiller, of which tenant ta moves on to Helm 3 and 4.
 func splittingOnward(t *testing.T, c *cluster.Client) *Split {
 	t.Helper()
 	s := splitting(t, c)

@@ -251,7 +251,7 @@ func TestSplitWays(t *testing.T) {
 	}
 }
 
-// whereIs are the namespaces that have records of a release.
+// whereIs returns the namespaces that have records of a release.
 func whereIs(s *clustertest.Server, release string) []string {
 	found := map[string]bool{}
 	for key := range recordsIn(s) {

@@ -47,13 +47,13 @@ type world struct {
 	fail map[string]error
 }
 
-// with is the world with more objects.
+// with returns the world with more objects.
 func (w world) with(objects ...runtime.Object) world {
 	w.objects = slices.Concat(w.objects, objects)
 	return w
 }
 
-// facts are those that gather would read for the request.
+// facts returns those that gather would read for the request.
 func (w world) facts(t *testing.T, r Request) *facts {
 	t.Helper()
 	live, err := cluster.LiveOf(w.objects, w.unserved...)
@@ -104,7 +104,7 @@ func (w world) facts(t *testing.T, r Request) *facts {
 	return f
 }
 
-// inNamespace are the objects of a namespace as they are read.
+// inNamespace returns the objects of a namespace as they are read.
 func inNamespace(t *testing.T, objects []runtime.Object, namespace string) []*unstructured.Unstructured {
 	t.Helper()
 	var found []*unstructured.Unstructured
@@ -155,7 +155,7 @@ func (w world) decide(t *testing.T, r Request) decided {
 	return decided{Steps: withoutRailsOf(prepared.Plan), Notes: notes}
 }
 
-// withoutRailsOf are the steps of a plan without what they do for guard rails, which
+// withoutRailsOf returns the steps of a plan without what they do for guard rails, which
 // TestRails looks at.
 func withoutRailsOf(plan cluster.Plan) []string {
 	var rest cluster.Plan
@@ -178,7 +178,7 @@ func withoutRailsOf(plan cluster.Plan) []string {
 	return stepsOf(rest)
 }
 
-// stepsOf are the changes of a plan in the order of writing: what is done to what, and
+// stepsOf returns the changes of a plan in the order of writing: what is done to what, and
 // the fields that an update changes.
 func stepsOf(plan cluster.Plan) []string {
 	var steps []string
@@ -231,7 +231,7 @@ func user(name string) rbacv1.Subject {
 	return rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: name}
 }
 
-// empty is a cluster without any tenant.
+// empty returns a cluster without any tenant.
 func empty() world {
 	return world{objects: []runtime.Object{
 		clusterRole("admin", "get", "list", "create", "update", "delete"), clusterRole("edit", "get", "list"), clusterRole("own", "watch"),
@@ -239,7 +239,7 @@ func empty() world {
 	}}
 }
 
-// after is the world after what the request asks for was written.
+// after returns the world after what the request asks for was written.
 func (w world) after(t *testing.T, r Request) world {
 	t.Helper()
 	prepared, err := decide(w.facts(t, r), r)
@@ -249,7 +249,7 @@ func (w world) after(t *testing.T, r Request) world {
 	return w.written(prepared.Plan)
 }
 
-// written is the world after the plan was written.
+// written returns the world after the plan was written.
 func (w world) written(plan cluster.Plan) world {
 	objects := map[cluster.Key]runtime.Object{}
 	for _, object := range w.objects {
@@ -282,7 +282,7 @@ func (w world) written(plan cluster.Plan) world {
 	return w
 }
 
-// edited is the world with one object changed.
+// edited returns the world with one object changed.
 func edited[T runtime.Object](w world, key cluster.Key, edit func(T)) world {
 	w.objects = slices.Clone(w.objects)
 	for i, object := range w.objects {
@@ -295,7 +295,7 @@ func edited[T runtime.Object](w world, key cluster.Key, edit func(T)) world {
 	return w
 }
 
-// asked is the tenant t with the namespaces a and b, and a change to that.
+// asked returns the tenant t with the namespaces a and b, and a change to that.
 func asked(change ...func(*Request)) Request {
 	r := Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}}}
 	for _, c := range change {

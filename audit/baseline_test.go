@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// reportOf is the JSON of an audit, as cli writes it.
+// reportOf returns the JSON of an audit, as cli writes it.
 func reportOf(t *testing.T, s *Snapshot) string {
 	t.Helper()
 	text, err := json.Marshal(struct {

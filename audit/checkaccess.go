@@ -98,7 +98,7 @@ func describeRule(rule rbacv1.PolicyRule) string {
 	return text
 }
 
-// wantedRules are the rules of a tenant's roles at home, by the role's name.
+// wantedRules returns the rules of a tenant's roles at home, by the role's name.
 func wantedRules(t tenant.Tenant) map[string][]rbacv1.PolicyRule {
 	wanted := map[string][]rbacv1.PolicyRule{}
 	for _, object := range rbac.Home(t) {

@@ -200,7 +200,7 @@ var podWrites = []act{
 	{"create", "apps", "deployments"}, {"update", "apps", "deployments"}, {"create", "apps", "replicasets"}, {"update", "apps", "replicasets"},
 }
 
-// releaseLabels are the labels of a release record, with the selector's values for labels
+// releaseLabels returns the labels of a release record, with the selector's values for labels
 // whose values differ between records (k8s.io/helm/pkg/storage/driver).
 func releaseLabels(selector *metav1.LabelSelector) map[string]string {
 	record := map[string]string{"OWNER": "TILLER", "NAME": "x", "STATUS": "DEPLOYED", "VERSION": "1", "CREATED_AT": "1", "MODIFIED_AT": "1"}

@@ -11,7 +11,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// fluxScene is a tenant with an account for Flux, and nothing else to find.
+// fluxScene returns a tenant with an account for Flux, and nothing else to find.
 func fluxScene() *Snapshot {
 	tested := team("a", tenant.EngineImpersonation)
 	tested.FluxAccount, tested.Members = "flux", tenant.Members{User("alice")}

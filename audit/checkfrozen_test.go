@@ -12,7 +12,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// frozenScene is a tenant that is frozen by these means, of which nothing is wrong.
+// frozenScene returns a tenant that is frozen by these means, of which nothing is wrong.
 func frozenScene(means tenant.FreezeMeans) *Snapshot {
 	tested := team("a", tenant.EngineImpersonation)
 	tested.Frozen = &tenant.Freeze{Reason: "INC-12", Since: "2026-01-31T12:00:00Z", Means: means}
@@ -79,7 +79,7 @@ func TestCheckFrozen(t *testing.T) {
 	}
 }
 
-// namespaceOf is a namespace of the scene, to be changed.
+// namespaceOf returns a namespace of the scene, to be changed.
 func (s *Snapshot) namespaceOf(name string) *Namespace {
 	i := slices.IndexFunc(s.Namespaces, func(ns Namespace) bool { return ns.Name == name })
 	return &s.Namespaces[i]

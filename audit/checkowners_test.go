@@ -10,7 +10,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// ownedScene is a tenant with an owner, of which nothing is wrong.
+// ownedScene returns a tenant with an owner, of which nothing is wrong.
 func ownedScene(engine tenant.Engine) *Snapshot {
 	tested := team("a", engine)
 	tested.Owners = tenant.Members{User("dana")}

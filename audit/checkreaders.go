@@ -17,7 +17,7 @@ func (a *auditor) readersBinding(home string) *Binding {
 	return a.peopleBinding(home, rbac.ReaderName)
 }
 
-// peopleBinding is the binding of a tenant's people of that name at home.
+// peopleBinding returns the binding of a tenant's people of that name at home.
 func (a *auditor) peopleBinding(home, name string) *Binding {
 	for _, b := range a.rights.bindings[home] {
 		if b.Name == name && b.RoleKind == "Role" && b.RoleName == name {
@@ -27,7 +27,7 @@ func (a *auditor) peopleBinding(home, name string) *Binding {
 	return nil
 }
 
-// withReaders is the tenant of a record, which says nothing of readers and owners, with
+// withReaders returns the tenant of a record, which says nothing of readers and owners, with
 // what its home has for them.
 func (a *auditor) withReaders(r *Record) tenant.Tenant {
 	t := r.Tenant
@@ -163,13 +163,13 @@ func (a *auditor) checkOtherReaders(r *Record, t tenant.Tenant, reader Subject) 
 	}
 }
 
-// readPath is the way of a reader.
+// readPath returns the way of a reader.
 func (a *auditor) readPath(reader Subject) Path {
 	p := pather{Target{Server: a.snapshot.Server}, a.rights}
 	return Path{ID: "impersonate-reader", Name: "read its releases and Secrets as " + reader.Text(), Any: p.impersonate(reader)}
 }
 
-// canRead are the tenants that somebody can read as a reader, by rights of their own.
+// canRead returns the tenants that somebody can read as a reader, by rights of their own.
 func (a *auditor) canRead(s Subject, groups []string) []Reached {
 	var found []Reached
 	for i := range a.snapshot.Records {

@@ -11,7 +11,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// readScene is a tenant with a reader, of which nothing is wrong.
+// readScene returns a tenant with a reader, of which nothing is wrong.
 func readScene() *Snapshot {
 	tested := team("a", tenant.EngineImpersonation)
 	tested.Readers = tenant.Members{User("pam")}

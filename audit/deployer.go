@@ -233,7 +233,7 @@ type actor struct {
 	account string
 }
 
-// actorsOf are the deployers that a tenant of that engine has.
+// actorsOf returns the deployers that a tenant of that engine has.
 func actorsOf(engine tenant.Engine) []actor {
 	var actors []actor
 	for _, part := range engine.Parts() {
@@ -244,7 +244,7 @@ func actorsOf(engine tenant.Engine) []actor {
 	return actors
 }
 
-// membersOf are the subjects of the member binding at home.
+// membersOf returns the subjects of the member binding at home.
 func (a *auditor) membersOf(home string) []Subject {
 	if b := a.membersBinding(home); b != nil {
 		return b.Subjects

@@ -13,7 +13,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// documentedRows are the rows of five cells of the table in docs/audit.md that stands
+// documentedRows returns the rows of five cells of the table in docs/audit.md that stands
 // between the comments of that name.
 func documentedRows(t *testing.T, name string) [][]string {
 	t.Helper()

@@ -11,7 +11,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// briefs are the findings as "ID severity subject".
+// briefs returns the findings as "ID severity subject".
 func briefs(s *Snapshot) []string {
 	var got []string
 	for _, f := range Audit(s, Options{}).Findings {

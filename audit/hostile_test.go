@@ -20,7 +20,7 @@ import (
 	"helm-tenant/visible"
 )
 
-// hostileScene is a cluster in which every name that other people can choose is word: in a
+// hostileScene returns a cluster in which every name that other people can choose is word: in a
 // tenant's namespaces, in its home, and for an unmanaged Tiller.
 func hostileScene(word string) *Snapshot {
 	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation))
@@ -128,7 +128,7 @@ func wrong(c command.Command, names map[string]bool) string {
 	return ""
 }
 
-// namesIn are the names that hostileScene gives.
+// namesIn returns the names that hostileScene gives.
 func namesIn(s *Snapshot, word string) map[string]bool {
 	names := map[string]bool{"tenants.yaml": true}
 	for _, name := range []string{word, "by-" + word, "leaves-" + word, "also-" + word, "all-" + word, word + "2", groupAccounts + ":" + word, word + ":" + word, "ci:" + word, "helm-tenant." + word + ".admin", "helm-tenant.gone." + word} {

@@ -180,7 +180,7 @@ func (a *auditor) homeOf(name string) string {
 	return ""
 }
 
-// labelHome is the command that makes a namespace say that it is the tenant's home. A
+// labelHome returns the command that makes a namespace say that it is the tenant's home. A
 // name that no tenant can have is not written into a label.
 func labelHome(home, name string) command.Fix {
 	if tenant.CheckName(name) != nil {

@@ -84,7 +84,7 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 	return merge(ways)
 }
 
-// chained is a way that is more than one binding.
+// chained returns a way that is more than one binding.
 func chained(path OpenPath) Way {
 	way := Way{Paths: []string{path.Name}, IDs: []string{path.ID}}
 	for _, chain := range path.Chains {

@@ -122,7 +122,7 @@ type Rule struct {
 	Why      string   `json:"why"`
 }
 
-// Rules are all kinds of findings, by ID. Some single findings are milder or
+// Rules returns all kinds of findings, by ID. Some single findings are milder or
 // worse than their kind, and say why.
 func Rules() []Rule { return slices.Clone(rules) }
 

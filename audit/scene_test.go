@@ -23,7 +23,7 @@ func worksRules() []rbacv1.PolicyRule {
 	return append(rules, rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"create", "patch"}})
 }
 
-// sceneOf is a cluster as an audit reads it, with these tenants as they are made:
+// sceneOf returns a cluster as an audit reads it, with these tenants as they are made:
 // nothing is wrong in it.
 func sceneOf(tenants ...tenant.Tenant) *Snapshot {
 	s := &Snapshot{Server: serverOfMinor(37), Admission: AdmissionInForce, OwnersAdmission: AdmissionInForce, Roles: []Role{{Name: "admin", Rules: worksRules()}}}
@@ -84,7 +84,7 @@ func team(name string, engine tenant.Engine) tenant.Tenant {
 	return tenant.Tenant{Name: name, Namespaces: []string{name + "-1"}, Engine: engine}
 }
 
-// found are the findings of that kind.
+// found returns the findings of that kind.
 func found(s *Snapshot, id string) []Finding {
 	return slices.DeleteFunc(Audit(s, Options{}).Findings, func(f Finding) bool { return f.ID != id })
 }

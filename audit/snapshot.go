@@ -81,7 +81,7 @@ type ObjectRef struct {
 // String is as people read it: "Role x in namespace y".
 func (o ObjectRef) String() string { return objectName(o.Kind, o.Namespace, o.Name) }
 
-// short is the object without its namespace.
+// short returns the object without its namespace.
 func (o ObjectRef) short() string { return o.Kind + " " + o.Name }
 
 // The ConfigMap in which Amazon's EKS maps people and machines of the cloud to users and

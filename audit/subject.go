@@ -23,7 +23,7 @@ const (
 	nodePrefix           = tenant.NodePrefix
 )
 
-// SubjectsOf are the subjects of a binding in that namespace.
+// SubjectsOf returns the subjects of a binding in that namespace.
 func SubjectsOf(subjects []rbacv1.Subject, namespace string) []Subject {
 	return tenant.SubjectsOf(subjects, namespace)
 }

@@ -120,7 +120,7 @@ func (b Backups) Save(ctx context.Context, file, earlier string, records []clust
 	return draft.Save(earlier)
 }
 
-// unwritten is the error of a backup that can't be written.
+// unwritten returns the error of a backup that can't be written.
 func unwritten(err error) error {
 	if _, already := errors.AsType[*unwrittenError](err); already || err == nil {
 		return err

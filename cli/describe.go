@@ -59,7 +59,7 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 	return printObject(s.out(), output, descriptionObject(d))
 }
 
-// descriptionObject is a description for machine output, with null for what may not be
+// descriptionObject returns a description for machine output, with null for what may not be
 // read.
 func descriptionObject(d *admin.Description) any {
 	drift := cluster.Plan{Changes: d.Drift}

@@ -31,7 +31,7 @@ import (
 	"helm-tenant/wrapper"
 )
 
-// hostileSession is a session whose streams are kept.
+// hostileSession returns a session whose streams are kept.
 func hostileSession() (s *session, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
 	env := Environment{Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr, Now: func() time.Time { return time.Unix(1e9, 0) }}

@@ -95,7 +95,7 @@ func useOf(t tenant.Tenant) command.Command {
 	return command.Tenant("use", t.Name, "--home-namespace="+t.Home())
 }
 
-// tenantObject is a tenant for machine output.
+// tenantObject returns a tenant for machine output.
 func tenantObject(t tenant.Tenant) any {
 	return struct {
 		APIVersion string `json:"apiVersion"`

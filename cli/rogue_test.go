@@ -65,7 +65,7 @@ func (a administrator) behind() (administrator, *rogue) {
 	return a, s
 }
 
-// answerWith is a Status as an API server or a webhook words it.
+// answerWith returns a Status as an API server or a webhook words it.
 func answerWith(code int, reason metav1.StatusReason) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Content-Type", "application/json")

@@ -353,5 +353,5 @@ func (s *session) say(format string, args ...any) {
 // next prints to stderr what to type next.
 func (s *session) next(text string, c command.Command) { s.say("%s: %s", text, command.Run(c)) }
 
-// out is the stream for data.
+// out returns the stream for data.
 func (s *session) out() io.Writer { return visible.Writer{W: s.Env.Stdout} }

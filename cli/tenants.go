@@ -135,7 +135,7 @@ func tenantItems(inventory *admin.Inventory) []tenantItem {
 	return items
 }
 
-// tenantList is an inventory for machine output.
+// tenantList returns an inventory for machine output.
 func tenantList(inventory *admin.Inventory) any {
 	var unseen []string
 	for _, err := range inventory.Unseen {

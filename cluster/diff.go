@@ -28,7 +28,7 @@ func Differences(wanted, live *unstructured.Unstructured) []Field {
 	return fields
 }
 
-// changedFields are the fields in which an edited object differs from the live one.
+// changedFields returns the fields in which an edited object differs from the live one.
 func changedFields(next, live *unstructured.Unstructured) []Field {
 	fields := slices.Concat(
 		changedEntries("metadata.labels", next.GetLabels(), live.GetLabels()),

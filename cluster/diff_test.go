@@ -19,7 +19,7 @@ func teamA() tenant.Tenant {
 	return tenant.Tenant{Name: "team-a", Namespaces: []string{"a"}, Members: tenant.Members{tenant.User("alice")}}.WithDefaults()
 }
 
-// served is a wanted object as an API server gives it back: through JSON, with
+// served returns a wanted object as an API server gives it back: through JSON, with
 // what a server and its controllers add.
 func served(t *testing.T, object runtime.Object) *unstructured.Unstructured {
 	t.Helper()

@@ -37,7 +37,7 @@ type sizes struct {
 // recordSizes are the sizes for lists of release records.
 var recordSizes = sizes{first: recordPageSize, most: pageSize, bytes: recordPageBytes, packed: true}
 
-// notZipped is the header that keeps the API server from compressing an answer. By
+// notZipped returns the header that keeps the API server from compressing an answer. By
 // default it compresses answers of more than 128 KiB. For release records, which are
 // compressed already, that takes longer than everything else and hardly saves bytes.
 func notZipped() (key, value string) { return "Accept-Encoding", "identity" }
@@ -203,7 +203,7 @@ func (c *Client) each(ctx context.Context, kindName, namespace string, options m
 	return err
 }
 
-// eachOf is each without the fallback to an older version.
+// eachOf returns each without the fallback to an older version.
 func (c *Client) eachOf(ctx context.Context, k kind, kindName, namespace string, options metav1.ListOptions, do func(*unstructured.Unstructured)) error {
 	return c.pages(ctx, k, namespace, options, sizes{}, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		return c.resource(k, namespace).List(ctx, options)

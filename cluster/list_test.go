@@ -18,7 +18,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// clientOf is a client of a server of our own.
+// clientOf returns a client of a server of our own.
 func clientOf(t *testing.T, serve http.HandlerFunc) *Client {
 	t.Helper()
 	return clientWith(t, serve, rest.Config{})

@@ -22,7 +22,7 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// steps are the changes in short: what is done to what.
+// steps returns the changes in short: what is done to what.
 func steps(changes []Change) []string {
 	var out []string
 	for _, change := range changes {
@@ -31,7 +31,7 @@ func steps(changes []Change) []string {
 	return out
 }
 
-// everything is all that a tenant wants.
+// everything returns all that a tenant wants.
 func everything(t *testing.T, team tenant.Tenant) []runtime.Object {
 	t.Helper()
 	record, err := install.Record(team)

@@ -26,7 +26,7 @@ func team(name string) tenant.Tenant {
 	return tenant.Tenant{Name: name, Namespaces: []string{name + "-1"}}.WithDefaults()
 }
 
-// wanted is all that a tenant wants.
+// wanted returns all that a tenant wants.
 func wanted(t *testing.T, team tenant.Tenant) []runtime.Object {
 	t.Helper()
 	record, err := install.Record(team)

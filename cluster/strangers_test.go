@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// withOwner is an object of that name and UID in namespace ns, with a controller where there is
+// withOwner returns an object of that name and UID in namespace ns, with a controller where there is
 // one: "UID KIND NAME".
 func withOwner(name, uid, controller string) *metav1.PartialObjectMetadata {
 	m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(uid)}}

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// constants are the names in this package, prefixes of names and values left out.
+// constants returns the names in this package, prefixes of names and values left out.
 func constants(t *testing.T) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "envvar.go", nil, 0)

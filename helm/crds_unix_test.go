@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// packedChart is an archive with files of those names.
+// packedChart returns an archive with files of those names.
 func packedChart(t *testing.T, names ...string) []byte {
 	t.Helper()
 	var text bytes.Buffer

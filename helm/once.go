@@ -70,7 +70,7 @@ func readsOnce(path string) bool {
 	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
 }
 
-// splitPaths are the files that one flag --values names: a list with commas, which Helm 3
+// splitPaths returns the files that one flag --values names: a list with commas, which Helm 3
 // and 4 read as a line of CSV (github.com/spf13/pflag, readAsCSV).
 func (d *Deployment) splitPaths(list string) []string {
 	if d.Major == 2 {
@@ -83,7 +83,7 @@ func (d *Deployment) splitPaths(list string) []string {
 	return paths
 }
 
-// joinable is a path as one flag --values names it alone.
+// joinable returns a path as one flag --values names it alone.
 func (d *Deployment) joinable(path string) string {
 	if d.Major == 2 || !strings.ContainsAny(path, ",\"\n\r") {
 		return path

@@ -35,7 +35,7 @@ func minute(minutes int) helmtime.Time {
 
 const manifest = "\n---\n# Source: web/templates/web.yaml\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n---\n# Source: web/charts/db/templates/db.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: \"web-<db>\"\n"
 
-// full is a release in which every field of Helm 2's is set.
+// full returns a release in which every field of Helm 2's is set.
 func full() *release2.Release {
 	return &release2.Release{
 		Name: "web", Namespace: "a", Version: 3, Manifest: manifest,

@@ -52,7 +52,7 @@ func plainHead(head string) (object manifestObject, ok bool) {
 	return object, true
 }
 
-// unquoted is a value without the quotes around it.
+// unquoted returns a value without the quotes around it.
 func unquoted(value string) string {
 	if len(value) > 2 && value[0] == '"' && value[len(value)-1] == '"' {
 		return value[1 : len(value)-1]

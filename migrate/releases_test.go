@@ -23,7 +23,7 @@ import (
 
 func everywhere(string) bool { return true }
 
-// old is a record of a revision of Helm 2's, changed by each of the functions.
+// old returns a record of a revision of Helm 2's, changed by each of the functions.
 func old(name string, version int32, code release2.Status_Code, change ...func(*release2.Release)) Stored {
 	return Read(fmt.Sprintf("%s.v%d", name, version), oldRelease(name, version, code, change...))
 }
@@ -43,7 +43,7 @@ func in(namespace string) func(*release2.Release) {
 	return func(r *release2.Release) { r.Namespace = namespace }
 }
 
-// brief is a release in one line.
+// brief returns a release in one line.
 func brief(r Release) string {
 	var revisions []string
 	for _, revision := range r.Revisions {
@@ -188,7 +188,7 @@ func TestNoteUnserved(t *testing.T) {
 	}
 }
 
-// secretOf is the Secret that is written of a revision.
+// secretOf returns the Secret that is written of a revision.
 func secretOf(t *testing.T, revision Revision, stored *release2.Release) *corev1.Secret {
 	t.Helper()
 	secret, err := revision.Secret(stored)

@@ -13,7 +13,7 @@ import (
 	release3 "helm.sh/helm/v3/pkg/release"
 )
 
-// webRelease is a release at revision 2 whose records take so many bytes.
+// webRelease returns a release at revision 2 whose records take so many bytes.
 func webRelease(name, namespace string, size int) Release {
 	return Release{Name: name, Namespace: namespace, Revisions: []Revision{
 		{Version: 1, Status: release3.StatusSuperseded},

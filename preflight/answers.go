@@ -172,7 +172,7 @@ func (q Question) by(o Object, verb string, by refusal.Refusal, message string) 
 	return refused(o, Admission, by.By+" refuses it", "change what it asks for by the chart's values, or ask an admin", afterPolicy(message))
 }
 
-// lacks is the finding about a right that the deployer lacks.
+// lacks returns the finding about a right that the deployer lacks.
 func (q Question) lacks(o Object, verb, message string) Finding {
 	switch {
 	case o.GetNamespace() == "":

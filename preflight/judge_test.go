@@ -21,7 +21,7 @@ import (
 
 func sorted(words []string) string { return strings.Join(slices.Sorted(slices.Values(words)), " ") }
 
-// served are the kinds of a current API server.
+// served returns the kinds of a current API server.
 func served() Kinds {
 	kinds := Kinds{}
 	for _, kind := range []string{"v1 ConfigMap", "v1 Secret", "v1 Service", "v1 ServiceAccount", "v1 Pod", "v1 PersistentVolumeClaim", "apps/v1 Deployment", "apps/v1 StatefulSet", "batch/v1 Job",

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// names are the objects as FILE KIND/NAME, hooks with a star.
+// names returns the objects as FILE KIND/NAME, hooks with a star.
 func names(objects []Object) []string {
 	var all []string
 	for _, o := range objects {

@@ -193,7 +193,7 @@ func isClusterScoped(o Object) bool {
 	return slices.Contains([]string{"PodSecurityPolicy", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}, o.GetKind())
 }
 
-// String is the setting as a sentence.
+// String returns the setting as a sentence.
 func (s Setting) String() string {
 	if s.Left == 0 {
 		return fmt.Sprintf("with --set %s no cluster-scoped object is left, of %d", s.Set, s.Of)

@@ -23,7 +23,7 @@ func target(namespaces ...string) *Target {
 	}
 }
 
-// status is the API server's answer to a request that it refuses.
+// status returns the API server's answer to a request that it refuses.
 func status(code int, message string) Answer {
 	text, _ := json.Marshal(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Message: message, Code: int32(code)})
 	return Answer{Code: code, Body: text}

@@ -7,7 +7,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
 
-// hostVariables are the variables of policies that restrict host names: whether the
+// hostVariables returns the variables of policies that restrict host names: whether the
 // tenant is restricted, and to which hosts.
 func hostVariables() []admissionv1.Variable {
 	return []admissionv1.Variable{
@@ -18,7 +18,7 @@ func hostVariables() []admissionv1.Variable {
 	}
 }
 
-// allowed is a CEL expression that reports whether the tenant may serve a host. A
+// allowed returns a CEL expression that reports whether the tenant may serve a host. A
 // wildcard stands for one label in an Ingress, and for one or more in Gateway API
 // (https://gateway-api.sigs.k8s.io/reference/spec/#hostname).
 func allowed(host string, oneLabel bool) string {

@@ -57,7 +57,7 @@ func powers() string {
 	return "[" + strings.Join(all, ", ") + "]"
 }
 
-// numbers is a CEL expression for the first and the last address of an IPv4 block.
+// numbers returns a CEL expression for the first and the last address of an IPv4 block.
 func numbers(block string) string {
 	part := func(i int) string { return fmt.Sprintf(`int(%s.split("/")[0].split(".")[%d])`, block, i) }
 	size := `variables.powers[32 - ` + bits(block) + `]`
@@ -67,7 +67,7 @@ func numbers(block string) string {
 
 func bits(block string) string { return `int(` + block + `.split("/")[1])` }
 
-// hextets is a CEL expression for the first and the last value of the first 16 bits of
+// hextets returns a CEL expression for the first and the last value of the first 16 bits of
 // the addresses in an IPv6 block.
 func hextets(block string) string {
 	padded := fmt.Sprintf(`("0000" + %s.lowerAscii().split(":")[0]).substring(size(%s.split(":")[0]))`, block, block)

@@ -6,7 +6,7 @@ import admissionv1 "k8s.io/api/admissionregistration/v1"
 // service account of the tenant's own namespaces.
 const ownSubject = `(s.kind == "ServiceAccount" && (!has(s.namespace) || s.namespace == "" || s.namespace in variables.own))`
 
-// ownNamespaces are the namespaces of the tenants that have the request's namespace.
+// ownNamespaces returns the namespaces of the tenants that have the request's namespace.
 func ownNamespaces() admissionv1.Variable {
 	return admissionv1.Variable{Name: "own", Expression: quoted(annotationNamespaces) + ` in variables.notes ? variables.notes[` + quoted(annotationNamespaces) + `].split(",") : [request.namespace]`}
 }

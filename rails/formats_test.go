@@ -13,7 +13,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-// written is a namespace as a released version left it; see testdata/formats/README.md.
+// written returns a namespace as a released version left it; see testdata/formats/README.md.
 func written(t *testing.T, name string) *corev1.Namespace {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "formats", name))

@@ -78,7 +78,7 @@ func exceptions() []admissionv1.MatchCondition {
 	}
 }
 
-// commonVariables are the variables of all policies.
+// commonVariables returns the variables of all policies.
 func commonVariables() []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "notes", Expression: `has(namespaceObject.metadata.annotations) ? namespaceObject.metadata.annotations : {}`},

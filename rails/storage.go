@@ -93,7 +93,7 @@ func podStorageRules() []admissionv1.Validation {
 	}
 }
 
-// templateStorageVariables are the variables of a template at that path of the object:
+// templateStorageVariables returns the variables of a template at that path of the object:
 // its volumes now and before the update.
 func templateStorageVariables(template string) []admissionv1.Variable {
 	return []admissionv1.Variable{

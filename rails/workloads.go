@@ -70,7 +70,7 @@ func classMessageExpression(class string, p Priorities) string {
 	return fmt.Sprintf(`"a pod here can't have the priority class " + %s + ", which is above the cluster's default priority of %d; allowed: " + (variables.allowed.size() == 0 ? "those up to it" : variables.allowed.join(", ") + ", and those up to it")`, class, p.Default)
 }
 
-// allowedClasses are the names of the classes that a pod may have.
+// allowedClasses returns the names of the classes that a pod may have.
 func allowedClasses(p Priorities) []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "allowed", Expression: quoted(annotationClasses) + ` in variables.notes ? variables.notes[` + quoted(annotationClasses) + `].split(",") : []`},

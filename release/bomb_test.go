@@ -31,7 +31,7 @@ func (a *again) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// bomb is a record that fits into an object and unpacks to a text so many bytes long,
+// bomb returns a record that fits into an object and unpacks to a text so many bytes long,
 // with head and tail around what is repeated.
 func bomb(t testing.TB, head, repeated, tail string, size int64) []byte {
 	t.Helper()
@@ -160,7 +160,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// usualManifest is a text that packs as manifests do.
+// usualManifest returns a text that packs as manifests do.
 func usualManifest(size int) string {
 	var text strings.Builder
 	random := rand.New(rand.NewPCG(1, 2))

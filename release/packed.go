@@ -112,7 +112,7 @@ func packAt(plain []byte, level int) ([]byte, error) {
 	return base64.StdEncoding.AppendEncode(nil, zipped.Bytes()), err
 }
 
-// unpack is the reverse of pack, within the budget.
+// unpack reverses pack, within the budget.
 func unpack(packed []byte, budget *Budget) ([]byte, error) {
 	r, size, err := open(packed, budget)
 	if err != nil {

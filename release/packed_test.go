@@ -59,7 +59,7 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-// sizedAs is a zipped text that says that it is of another size.
+// sizedAs returns a zipped text that says that it is of another size.
 func sizedAs(zipped []byte, size uint32) []byte {
 	return binary.LittleEndian.AppendUint32(slices.Clone(zipped[:len(zipped)-4]), size)
 }

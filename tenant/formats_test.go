@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// format is a file that a released version wrote; see testdata/formats/README.md.
+// format returns a file that a released version wrote; see testdata/formats/README.md.
 func format(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "formats", name))

@@ -145,7 +145,7 @@ func (t Tenant) Current(now time.Time) (current Tenant, over Terms) {
 	return t, over
 }
 
-// InFile is the reverse of Current: in a tenants file the subjects of grants for a time
+// InFile reverses Current: in a tenants file the subjects of grants for a time
 // are named only there. If the owners choose the members, members and readers are left
 // out.
 func (t Tenant) InFile() Tenant {

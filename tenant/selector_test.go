@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// labelled is a namespace with labels, given as keys and values.
+// labelled returns a namespace with labels, given as keys and values.
 func labelled(name string, pairs ...string) LabelledNamespace {
 	ns := LabelledNamespace{Name: name, Labels: map[string]string{}}
 	for i := 0; i < len(pairs); i += 2 {

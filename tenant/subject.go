@@ -113,7 +113,7 @@ func ParseSubject(kind, text string) Subject {
 	return Subject{Kind: kind, Name: text}
 }
 
-// Text is the reverse of ParseSubject.
+// Text reverses ParseSubject.
 func (s Subject) Text() string {
 	if s.Namespace != "" {
 		return s.Namespace + ":" + s.Name

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// lines are the errors' texts: what a user reads.
+// lines returns the errors' texts: what a user reads.
 func lines(problems []error) []string {
 	var out []string
 	for _, problem := range problems {

@@ -32,7 +32,7 @@ func read(t *testing.T, file string) string {
 	return string(content)
 }
 
-// kubeconfigOf is a kubeconfig of contexts that are named like their clusters.
+// kubeconfigOf returns a kubeconfig of contexts that are named like their clusters.
 func kubeconfigOf(contexts ...string) string {
 	var b strings.Builder
 	b.WriteString("contexts:\n")

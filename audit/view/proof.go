@@ -61,7 +61,7 @@ func ProofSARIF(r *prove.Report, version string) SARIFLog {
 	return SARIFLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
 }
 
-// proofText is a row in a sentence or two.
+// proofText returns a row in a sentence or two.
 func proofText(row prove.Row) string {
 	tenantName := "Tenant " + row.Tenant
 	if row.As != "" {

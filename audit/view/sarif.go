@@ -172,7 +172,7 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 	return SARIFLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
 }
 
-// uriOf is a file's name as SARIF wants it: relative to the repository's root, or
+// uriOf returns a file's name as SARIF wants it: relative to the repository's root, or
 // absolute.
 func uriOf(name string) string {
 	name = filepath.ToSlash(name)
@@ -182,7 +182,7 @@ func uriOf(name string) string {
 	return (&url.URL{Path: name}).String()
 }
 
-// sarifName is a rule's name in the form that SARIF advises.
+// sarifName returns a rule's name in the form that SARIF advises.
 func sarifName(name string) string {
 	var text strings.Builder
 	for _, word := range strings.FieldsFunc(name, func(r rune) bool { return r == ' ' || r == '-' || r == '\'' }) {

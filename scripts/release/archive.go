@@ -96,7 +96,7 @@ func tarFolder(dir string, modified time.Time) ([]byte, error) {
 	return writeTar(files, modified)
 }
 
-// pluginFiles are the files of the plugin's folder with the programs of these
+// pluginFiles returns the files of the plugin's folder with the programs of these
 // platforms. scripts/install.sh takes those that fit into bin/.
 func (b *build) pluginFiles(platforms []platform) (map[string]file, error) {
 	files := map[string]file{}
@@ -152,7 +152,7 @@ func (b *build) pluginArchives(context.Context) error {
 	return b.helm4Archive("all", files)
 }
 
-// helm4Name is the only name that Helm 4 accepts for the plugin's archive.
+// helm4Name returns the only name that Helm 4 accepts for the plugin's archive.
 func (b *build) helm4Name() string { return "tenant-" + b.version + ".tgz" }
 
 func (b *build) helm4Archive(folder string, files map[string]file) error {

@@ -53,7 +53,7 @@ type platform struct{ os, arch string }
 
 func (p platform) String() string { return p.os + "-" + p.arch }
 
-// binary is the file name of the platform's program.
+// binary returns the file name of the platform's program.
 func (p platform) binary() string {
 	if p.os == "windows" {
 		return "helm-tenant-" + p.String() + ".exe"
@@ -64,7 +64,7 @@ func (p platform) binary() string {
 // program is a file of a release that is built from a main package of the project.
 type program struct{ file, pkg string }
 
-// programs are those of the platform: the whole program, which stands alone, and on Unix
+// programs returns those of the platform: the whole program, which stands alone, and on Unix
 // the wrapper, which starts fast and lies before it in a plugin's folder.
 func (p platform) programs() []program {
 	programs := []program{{p.binary(), "."}}
@@ -163,7 +163,7 @@ func newBuild(ctx context.Context, root, out string, image bool) (*build, error)
 	return b, err
 }
 
-// pluginVersion is the version in plugin.yaml, the one place that has it.
+// pluginVersion returns the version in plugin.yaml, the one place that has it.
 func pluginVersion(file string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -181,7 +181,7 @@ func pluginVersion(file string) (string, error) {
 	return plugin.Version, nil
 }
 
-// pinnedToolchain is the toolchain of go.mod. Another one would make other bytes.
+// pinnedToolchain returns the toolchain of go.mod. Another one would make other bytes.
 func pinnedToolchain(ctx context.Context, root string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "edit", "-json")
 	cmd.Dir = root

@@ -191,7 +191,7 @@ func (b *build) platformImage(ctx context.Context, p platform) (v1.Image, error)
 	return mutate.ConfigFile(image, config)
 }
 
-// certificates are the authorities that Mozilla trusts, as PEM, from a Go module, so
+// certificates returns the authorities that Mozilla trusts, as PEM, from a Go module, so
 // that two machines have the same.
 func certificates() []byte {
 	var out []byte
@@ -204,7 +204,7 @@ func certificates() []byte {
 	return out
 }
 
-// moduleVersion is the version of a module that this program was built with.
+// moduleVersion returns the version of a module that this program was built with.
 func moduleVersion(path string) string {
 	info, _ := debug.ReadBuildInfo()
 	if info == nil {

@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// printedRole is the ClusterRole that init --print-role prints.
+// printedRole returns the ClusterRole that init --print-role prints.
 func printedRole(t *testing.T, u *user, args ...string) rbacv1.ClusterRole {
 	t.Helper()
 	var role rbacv1.ClusterRole

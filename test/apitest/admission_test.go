@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// account is a client that acts as a service account.
+// account returns a client that acts as a service account.
 func (w *world) account(t *testing.T, namespace, name string) *kubernetes.Clientset {
 	t.Helper()
 	config, err := w.RESTConfig("root", "system:masters")
@@ -27,7 +27,7 @@ func (w *world) account(t *testing.T, namespace, name string) *kubernetes.Client
 	return kubernetes.NewForConfigOrDie(config)
 }
 
-// releaseSecret is a record as Helm 2.17 stores it
+// releaseSecret returns a record as Helm 2.17 stores it
 // (k8s.io/helm/pkg/storage/driver/secrets.go, newSecretsObject).
 func releaseSecret(name string) *corev1.Secret {
 	return &corev1.Secret{

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// fakeHelm is a program that says that it is a helm of that version, and for any
+// fakeHelm returns a program that says that it is a helm of that version, and for any
 // other command prints what it was started with and ends with code 7. Asked for
 // the version of its Tiller, it says v2.17.0.
 func fakeHelm(t *testing.T, version string) string {
@@ -59,7 +59,7 @@ func (u *user) inNamespace(t *testing.T, namespace string) {
 	must(t, clientcmd.WriteToFile(*config, u.kubeconfig))
 }
 
-// closedPort is an address at which nobody listens.
+// closedPort returns an address at which nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -299,7 +299,7 @@ func TestWhoami(t *testing.T) {
 	same(t, "a Tiller without a pod", map[string]any{"pods": 0.0, "ready": 0.0, "answers": false, "problem": "it has no pod", "ignoredSettings": []any{}}, tiller)
 }
 
-// tillerPod is the pod that the controllers made; nothing runs it.
+// tillerPod returns the pod that the controllers made; nothing runs it.
 func (w *world) tillerPod(t *testing.T, made team) *corev1.Pod {
 	t.Helper()
 	var pod *corev1.Pod

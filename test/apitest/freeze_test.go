@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// acting is a client of the administrator's that acts as somebody else.
+// acting returns a client of the administrator's that acts as somebody else.
 func (w *world) acting(t *testing.T, user string) kubernetes.Interface {
 	t.Helper()
 	config, err := w.RESTConfig("root", "system:masters")

@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// withToken is a dynamic client with a token of an account, which it makes.
+// withToken returns a dynamic client with a token of an account, which it makes.
 func (w *world) withToken(t *testing.T, namespace, account string) dynamic.Interface {
 	t.Helper()
 	accounts := w.root.CoreV1().ServiceAccounts(namespace)

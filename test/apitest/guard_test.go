@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// as is a dynamic client that acts as somebody.
+// as returns a dynamic client that acts as somebody.
 func (w *world) as(t *testing.T, user string, groups ...string) dynamic.Interface {
 	t.Helper()
 	config, err := w.RESTConfig("root", "system:masters")

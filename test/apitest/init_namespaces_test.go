@@ -187,7 +187,7 @@ func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
 	again.wroteNothing(t)
 }
 
-// record is the tenant as its home namespace tells it.
+// record returns the tenant as its home namespace tells it.
 func (w *world) record(t *testing.T, made team) map[string]any {
 	t.Helper()
 	cm, err := w.root.CoreV1().ConfigMaps(made.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})

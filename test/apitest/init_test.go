@@ -25,7 +25,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew from what the cluster holds")
 
-// initArgs is the usual command that makes a team's tenant.
+// initArgs returns the usual command that makes a team's tenant.
 func initArgs(made team, more ...string) []string {
 	return append([]string{"init", made.name, "--namespaces", made.a + "," + made.b, "--create-namespaces", "--user", "alice", "--wait=false"}, more...)
 }
@@ -98,7 +98,7 @@ func writeGolden(t *testing.T, file string, objects map[string]string) {
 	}
 }
 
-// documents are the objects of a YAML text.
+// documents returns the objects of a YAML text.
 func documents(t *testing.T, text string) []*unstructured.Unstructured {
 	t.Helper()
 	var objects []*unstructured.Unstructured
@@ -230,7 +230,7 @@ func keyOf(o *unstructured.Unstructured) string {
 	return fmt.Sprintf("%s %s/%s", o.GetKind(), o.GetNamespace(), o.GetName())
 }
 
-// content is the object's JSON without what only an update has to carry.
+// content returns the object's JSON without what only an update has to carry.
 func content(o *unstructured.Unstructured) string {
 	o = o.DeepCopy()
 	for _, field := range []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"} {
@@ -307,7 +307,7 @@ func TestTwoAdminsAtOnce(t *testing.T) {
 	}
 }
 
-// members are the subjects of the team's member binding, sorted.
+// members returns the subjects of the team's member binding, sorted.
 func (w *world) members(t *testing.T, made team) []string {
 	t.Helper()
 	binding, err := w.root.RbacV1().RoleBindings(made.home).Get(t.Context(), "helm-tenant-member", metav1.GetOptions{})

@@ -314,7 +314,7 @@ func TestWhatAMemberMayDo(t *testing.T) {
 	}
 }
 
-// rules are those that count for the user in a namespace, as text.
+// rules returns those that count for the user in a namespace, as text.
 func (u *user) rules(t *testing.T, namespace string) []string {
 	t.Helper()
 	review, err := u.AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(), &authorizationv1.SelfSubjectRulesReview{
@@ -344,7 +344,7 @@ func texts(rules []rbacv1.PolicyRule) []string {
 	return out
 }
 
-// more are the texts that are not among the others.
+// more returns the texts that are not among the others.
 func more(a, b []string) []string {
 	out := slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
 	return slices.Compact(out)

@@ -17,7 +17,7 @@ import (
 	"helm-tenant/test/records"
 )
 
-// withHelm3 is the same admin with a Helm 3, who stands in a folder of their own.
+// withHelm3 returns the same admin with a Helm 3, who stands in a folder of their own.
 func (w *world) withHelm3(t *testing.T) *user {
 	t.Helper()
 	u := w.admin(t)
@@ -52,7 +52,7 @@ func (w *world) helmOf(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// helmRecords are the names of Helm 3's records in a namespace.
+// helmRecords returns the names of Helm 3's records in a namespace.
 func (w *world) helmRecords(t *testing.T, namespace string) []string {
 	t.Helper()
 	found, err := w.root.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm"})

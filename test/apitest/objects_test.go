@@ -32,7 +32,7 @@ var own = map[string]schema.GroupVersionResource{
 	"Deployment":     {Group: "apps", Version: "v1", Resource: "deployments"},
 }
 
-// dump is all that people wrote into the team's namespaces, each object as JSON
+// dump returns all that people wrote into the team's namespaces, each object as JSON
 // without what the server adds and with the team's name replaced, so that two
 // teams can be compared.
 func (w *world) dump(t *testing.T, made team) map[string]string {
@@ -85,7 +85,7 @@ func (w *world) dump(t *testing.T, made team) map[string]string {
 	return objects
 }
 
-// versions are the identity and version of every object of every kind in the
+// versions returns the identity and version of every object of every kind in the
 // team's namespaces, once nothing moves any more.
 func (w *world) versions(t *testing.T, made team) map[string]string {
 	t.Helper()
@@ -132,7 +132,7 @@ func (w *world) versionsNow(t *testing.T, made team) map[string]string {
 	return versions
 }
 
-// namespaced are all kinds that the server can list in a namespace, but for
+// namespaced returns all kinds that the server can list in a namespace, but for
 // events and leases, which come and change when they please.
 func namespaced(client *kubernetes.Clientset) ([]schema.GroupVersionResource, error) {
 	lists, err := client.Discovery().ServerPreferredNamespacedResources()

@@ -48,7 +48,7 @@ func (w *world) lastGrant(t *testing.T, u *user, namespace string) {
 	u.allowed(t, namespace)
 }
 
-// grants are the rights that a namespace admin needs to make a tenant of existing namespaces,
+// grants returns the rights that a namespace admin needs to make a tenant of existing namespaces,
 // with the line of init for each missing right.
 func grants(made team) []struct {
 	namespace string
@@ -131,7 +131,7 @@ func TestWhoHasExactlyEnough(t *testing.T) {
 	again.wroteNothing(t)
 }
 
-// lacks are the permissions that the command said were missing.
+// lacks returns the permissions that the command said were missing.
 func (r result) lacks() []string {
 	var missing []string
 	if _, one, found := strings.Cut(r.stderr, "nothing was written: "); found {

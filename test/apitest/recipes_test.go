@@ -144,7 +144,7 @@ func (w *world) keep(t *testing.T, made team, storage string, releases ...record
 	}
 }
 
-// unmanaged are the Tillers in the team's home that tenants lists as nobody's.
+// unmanaged returns the Tillers in the team's home that tenants lists as nobody's.
 func (w *world) unmanaged(t *testing.T, admin *user, made team) []seenTiller {
 	t.Helper()
 	var list struct{ Unmanaged []seenTiller }
@@ -152,7 +152,7 @@ func (w *world) unmanaged(t *testing.T, admin *user, made team) []seenTiller {
 	return slices.DeleteFunc(list.Unmanaged, func(s seenTiller) bool { return s.Namespace != made.home })
 }
 
-// auditedAccount is the account of the one deployer in the team's home, as the audit has it.
+// auditedAccount returns the account of the one deployer in the team's home, as the audit has it.
 func (w *world) auditedAccount(t *testing.T, admin *user, made team) string {
 	t.Helper()
 	r := admin.run(t, "audit", "-o", "json")
@@ -179,7 +179,7 @@ func (w *world) auditedAccount(t *testing.T, admin *user, made team) string {
 	return accounts[0]
 }
 
-// notesOf are the notes among what a command says.
+// notesOf returns the notes among what a command says.
 func notesOf(r result) []string {
 	var notes []string
 	for line := range strings.Lines(r.stderr) {

@@ -44,7 +44,7 @@ func newTeam() team {
 	return team{name: name, home: name + "-tiller", a: name + "-a", b: name + "-b", c: name + "-c"}
 }
 
-// namespaces are those for which the team has a name; not all of them exist.
+// namespaces returns those for which the team has a name; not all of them exist.
 func (made team) namespaces() []string {
 	return slices.DeleteFunc([]string{made.home, made.a, made.b, made.c}, func(name string) bool { return name == "" })
 }
@@ -94,14 +94,14 @@ func (w *world) admin(t *testing.T) *user {
 	return w.newUser(t, "admin", "system:masters")
 }
 
-// command is the process of `helm-tenant ARGS...`, typed by the user.
+// command returns the process of `helm-tenant ARGS...`, typed by the user.
 func (u *user) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, u.w.binary, args...)
 	cmd.Env = u.environ()
 	return cmd
 }
 
-// environ is the environment of the user's commands: nothing of the machine's own, no helm,
+// environ returns the environment of the user's commands: nothing of the machine's own, no helm,
 // no cache, no kubeconfig.
 func (u *user) environ() []string {
 	return append([]string{
@@ -282,7 +282,7 @@ type request struct {
 	ResponseStatus struct{ Code int }
 }
 
-// String is the verb and the object: "create rolebindings a/helm-tenant.x.admin".
+// String returns the verb and the object: "create rolebindings a/helm-tenant.x.admin".
 func (r request) String() string {
 	resource := r.ObjectRef.Resource
 	if r.ObjectRef.Subresource != "" {
@@ -336,7 +336,7 @@ func (u *user) requests(t *testing.T) []request {
 	return requests
 }
 
-// writes are the requests among these that changed something, sorted.
+// writes returns the requests among these that changed something, sorted.
 func writes(requests []request) []string {
 	lines := []string{}
 	for _, r := range requests {
@@ -363,7 +363,7 @@ func (u *user) wroteNothing(t *testing.T) {
 // true, or lets it pass.
 type hook func(w http.ResponseWriter, r *http.Request) bool
 
-// through is the same user with a kubeconfig that leads through a proxy with
+// through returns the same user with a kubeconfig that leads through a proxy with
 // that hook.
 func (u *user) through(t *testing.T, h hook) *user {
 	t.Helper()
@@ -393,7 +393,7 @@ func (u *user) through(t *testing.T, h hook) *user {
 	return u.at(t, server.URL)
 }
 
-// at is the same user with a kubeconfig for another address, without credentials.
+// at returns the same user with a kubeconfig for another address, without credentials.
 func (u *user) at(t *testing.T, server string) *user {
 	t.Helper()
 	other := *u
@@ -421,7 +421,7 @@ func isWriteRequest(r *http.Request) bool {
 	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "reviews") && r.URL.Query().Get("dryRun") == ""
 }
 
-// lines are the sorted, trimmed lines of a text.
+// lines returns the sorted, trimmed lines of a text.
 func lines(text string) []string {
 	var out []string
 	for line := range strings.Lines(text) {

@@ -85,7 +85,7 @@ type result struct {
 	in     map[*world]map[relation]outcome
 }
 
-// tableFile is the file to which the table is written; empty for none.
+// tableFile returns the file to which the table is written; empty for none.
 func tableFile() string { return os.Getenv("HELM_TENANT_ATTACK_TABLE") }
 
 // compared reports whether attacks are also made in the baseline's world: in a soak, and for

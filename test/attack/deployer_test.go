@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// deployer is the user that acts for a team: what its Tiller runs as, or what its
+// deployer returns the user that acts for a team: what its Tiller runs as, or what its
 // members impersonate.
 func (w *world) deployer(t *tenant) string {
 	return "system:serviceaccount:" + t.home + ":" + w.account
@@ -77,7 +77,7 @@ func (w *world) at(t *tenant, args ...string) []string {
 	return append(args, "--namespace="+t.namespaces[0])
 }
 
-// removal is the command that deletes a release of a team's.
+// removal returns the command that deletes a release of a team's.
 func (w *world) removal(t *tenant, release string) []string {
 	if w.account == "tiller" {
 		return []string{"delete", "--purge", release}
@@ -85,7 +85,7 @@ func (w *world) removal(t *tenant, release string) []string {
 	return w.at(t, "uninstall", release)
 }
 
-// seconds is a time limit as helm takes it.
+// seconds returns a time limit as helm takes it.
 func (w *world) seconds(n int) string {
 	if w.account == "tiller" {
 		return fmt.Sprint(n)

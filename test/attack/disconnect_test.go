@@ -99,7 +99,7 @@ func TestDisconnectWaits(t *testing.T) {
 	p.tillerPod(t, home, before)
 }
 
-// tillerPod is the UID of the Tiller pod that is ready and is not the one before.
+// tillerPod returns the UID of the Tiller pod that is ready and is not the one before.
 func (p *prover) tillerPod(t *testing.T, home string, before types.UID) types.UID {
 	t.Helper()
 	var found types.UID

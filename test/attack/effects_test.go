@@ -79,7 +79,7 @@ func (s *attackRun) seesToken(ctx context.Context, token string) (string, error)
 	return "a token of " + review.Status.User.Username, nil
 }
 
-// makes is an attack by a chart of one object, into whatever namespace the
+// makes returns an attack by a chart of one object, into whatever namespace the
 // object names.
 func makes(manifest string) func(context.Context, *attackRun) outcome {
 	return func(ctx context.Context, s *attackRun) outcome {
@@ -91,7 +91,7 @@ func (s *attackRun) makes(ctx context.Context, namespace, manifest string) outco
 	return s.made(ctx, namespace, manifest, s.install(ctx, namespace, manifest))
 }
 
-// planted is an attack by one object that the actor makes in its own namespace,
+// planted returns an attack by one object that the actor makes in its own namespace,
 // in whatever way it has.
 func (s *attackRun) planted(ctx context.Context, manifest string) outcome {
 	return s.made(ctx, s.own, manifest, s.plant(ctx, manifest))
@@ -115,7 +115,7 @@ func (s *attackRun) made(ctx context.Context, namespace, manifest string, answer
 var clusterScoped = map[string]bool{"Namespace": true, "PersistentVolume": true, "ClusterRoleBinding": true, "PriorityClass": true,
 	"CustomResourceDefinition": true, "MutatingWebhookConfiguration": true, "ValidatingAdmissionPolicyBinding": true}
 
-// replaces is an attack by a chart whose hook has the name of an existing object: Tiller
+// replaces returns an attack by a chart whose hook has the name of an existing object: Tiller
 // deletes a hook's object before it creates it. It worked if the object is gone or is the
 // attacker's. The manifest must have the label attack: $ID.
 func replaces(manifest string) func(context.Context, *attackRun) outcome {

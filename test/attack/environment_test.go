@@ -56,7 +56,7 @@ type environment struct {
 	lanes *sync.Map
 }
 
-// under is the same environment with another helm.
+// under returns the same environment with another helm.
 func (st *environment) under(major int) *environment {
 	other := *st
 	other.major, other.helm = major, st.cluster.Bin(fmt.Sprintf("helm%d", major))

@@ -70,7 +70,7 @@ func (s *attackRun) kubectlCreate(ctx context.Context, manifest string) error {
 	return err
 }
 
-// createsInHome is an attack by one object that the actor creates itself.
+// createsInHome returns an attack by one object that the actor creates itself.
 func createsInHome(manifest string) func(context.Context, *attackRun) outcome {
 	return func(ctx context.Context, s *attackRun) outcome {
 		return s.made(ctx, "", manifest, s.kubectlCreate(ctx, manifest))
@@ -185,7 +185,7 @@ func readRecords(resource string) func(context.Context, *attackRun) outcome {
 	}
 }
 
-// storage is the resource that holds a world's release records.
+// storage returns the resource that holds a world's release records.
 func (s *attackRun) storage() string {
 	if s.records == "Secret" && s.victim != s.careful {
 		return "secrets"
@@ -231,7 +231,7 @@ func impersonate(user, group string) func(context.Context, *attackRun) outcome {
 	}
 }
 
-// patches is an attack by one patch, which sets the label attack: $ID. It omits the GET that
+// patches returns an attack by one patch, which sets the label attack: $ID. It omits the GET that
 // kubectl sends first, so that only the right to patch counts.
 func patches(kind, name, subresource, patch string) func(context.Context, *attackRun) outcome {
 	return func(ctx context.Context, s *attackRun) outcome {

@@ -114,7 +114,7 @@ const (
 	applyType = "application/apply-patch+yaml"
 )
 
-// parsed is the attack's object under a name, unless it has one that counts.
+// parsed returns the attack's object under a name, unless it has one that counts.
 func (a *attackInside) parsed(t *testing.T, name string) map[string]any {
 	t.Helper()
 	return parsedAs(t, a.object, name)

@@ -151,7 +151,7 @@ func insideTable() []attackInside {
 	return all
 }
 
-// podOf is a pod that no node runs: that it is taken is what counts.
+// podOf returns a pod that no node runs: that it is taken is what counts.
 func podOf(more string) string {
 	return podManifest("ina1", "$ID", "\n  nodeSelector: {none: such}"+more, pauseImage, "serve", ":65000")
 }

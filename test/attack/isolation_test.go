@@ -80,7 +80,7 @@ func (p *prover) serveMetadata(t *testing.T) {
 	t.Cleanup(func() { serve.Wait() }) // ended with the test's context
 }
 
-// deployer is a client of a tenant's deployer.
+// deployer returns a client of a tenant's deployer.
 func (p *prover) deployer(t *testing.T, tenant string) *kubernetes.Clientset {
 	t.Helper()
 	config, err := p.cluster.RESTConfig("root", "system:masters")

@@ -317,7 +317,7 @@ func accountImpersonates(user, group string) func(context.Context, *attackRun) o
 	}
 }
 
-// tokenConfig is a client's that has a token and nothing else.
+// tokenConfig returns a client's that has a token and nothing else.
 func tokenConfig(ofMember *rest.Config, token string) *rest.Config {
 	config := rest.AnonymousClientConfig(ofMember)
 	config.BearerToken = token
@@ -358,7 +358,7 @@ func heldWatch(ctx context.Context, s *attackRun) outcome {
 	return s.settle(nil, printed, err)
 }
 
-// recordIn is a release record of Helm 3 and 4, as far as Kubernetes is concerned.
+// recordIn returns a release record of Helm 3 and 4, as far as Kubernetes is concerned.
 func recordIn(namespace string) string {
 	return `
 apiVersion: v1

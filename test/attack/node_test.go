@@ -68,7 +68,7 @@ func TestNodeToNeighbour(t *testing.T) {
 	p.refusesMade(t, "node-held", "nodeh1", thief)
 }
 
-// thief is a pod that prints the token of the victim's Tiller from the node's disk. The
+// thief returns a pod that prints the token of the victim's Tiller from the node's disk. The
 // attacker would list the folder; the test knows its name.
 func (p *prover) thief(t *testing.T) *corev1.Pod {
 	t.Helper()

@@ -40,7 +40,7 @@ func possessions(target *ground) []*unstructured.Unstructured {
 	return objects
 }
 
-// live are the objects of the tenant that an attack may change, by kind, namespace and name.
+// live returns the objects of the tenant that an attack may change, by kind, namespace and name.
 func (p *people) live(t *testing.T, target *ground) map[string]*unstructured.Unstructured {
 	t.Helper()
 	objects := map[string]*unstructured.Unstructured{}
@@ -74,7 +74,7 @@ func (p *people) remember(t *testing.T, grounds []pair) {
 	}
 }
 
-// written is an object without what the API server and controllers write.
+// written returns an object without what the API server and controllers write.
 func written(object *unstructured.Unstructured) []byte {
 	plain := object.DeepCopy()
 	delete(plain.Object, "status")

@@ -83,7 +83,7 @@ func peopleThemes() []peopleTheme {
 	}
 }
 
-// ownerAttacks are an owner's attempts to get more rights.
+// ownerAttacks returns an owner's attempts to get more rights.
 func ownerAttacks() []peopleAttack {
 	all := []peopleAttack{
 		{what: "become admin of the home namespace", try: binds(atHome, "ClusterRole", "admin")},
@@ -163,7 +163,7 @@ func ownerAttacks() []peopleAttack {
 	}...)
 }
 
-// writes are the ways to change something in a tenant's namespace.
+// writes returns the ways to change something in a tenant's namespace.
 func writes() []peopleAttack {
 	selected := func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		return c.CoreV1().ConfigMaps(target.namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{FieldSelector: "metadata.name=shop"})
@@ -228,7 +228,7 @@ func writes() []peopleAttack {
 	}
 }
 
-// readerAttacks are a reader's attempts other than writing.
+// readerAttacks returns a reader's attempts other than writing.
 func readerAttacks() []peopleAttack {
 	const known = "a reader reads every Secret of the tenant's namespaces: --accept-risk=reads-secrets"
 	asThemself := []string{asReaders} // the one who impersonates is refused by their own name

@@ -18,7 +18,7 @@ import (
 // tryPeople is how one of peopleAttacks is tried.
 type tryPeople = func(ctx context.Context, c kubernetes.Interface, target *attacked) error
 
-// changes is an attack that gets a binding of the home namespace and updates it, as
+// changes returns an attack that gets a binding of the home namespace and updates it, as
 // kubectl edit does.
 func changes(name string, change func(b *rbacv1.RoleBinding, target *attacked)) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
@@ -33,12 +33,12 @@ func changes(name string, change func(b *rbacv1.RoleBinding, target *attacked)) 
 	}
 }
 
-// admits is an attack that adds a subject to the members' binding.
+// admits returns an attack that adds a subject to the members' binding.
 func admits(s rbacv1.Subject) tryPeople {
 	return changes(memberBinding, func(b *rbacv1.RoleBinding, _ *attacked) { b.Subjects = append(b.Subjects, s) })
 }
 
-// turns is an attack that replaces the members' binding by one of another role for the
+// turns returns an attack that replaces the members' binding by one of another role for the
 // attacker. Kubernetes changes no binding's role, so the binding is deleted and created.
 func turns(kind, role string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
@@ -63,13 +63,13 @@ func named(kind, name string) rbacv1.Subject {
 	return rbacv1.Subject{Kind: kind, APIGroup: rbacv1.GroupName, Name: name}
 }
 
-// bindingTo is a binding of a role to the attacker.
+// bindingTo returns a binding of a role to the attacker.
 func bindingTo(target *attacked, namespace, name, kind, role string) *rbacv1.RoleBinding {
 	return &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Subjects: []rbacv1.Subject{named("User", target.me)}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: role}}
 }
 
-// binds is an attack that creates a binding of a role to the attacker.
+// binds returns an attack that creates a binding of a role to the attacker.
 func binds(namespace func(*attacked) string, kind, role string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		_, err := c.RbacV1().RoleBindings(namespace(target)).Create(ctx, bindingTo(target, namespace(target), target.id, kind, role), metav1.CreateOptions{})
@@ -85,16 +85,16 @@ func (target *attacked) fill(text string) string {
 	return strings.NewReplacer("$ID", target.id, "$ME", target.me, "$HOME", target.home, "$NS", target.namespace, "$TENANT", target.tenant).Replace(text)
 }
 
-// requestTo is a request of that verb to the API group of a kind.
+// requestTo returns a request of that verb to the API group of a kind.
 func requestTo(c kubernetes.Interface, verb, kind string) *rest.Request {
 	groups := map[string]rest.Interface{"": c.CoreV1().RESTClient(), "apps": c.AppsV1().RESTClient(), rbacv1.GroupName: c.RbacV1().RESTClient()}
 	return groups[resources[kind].Group].Verb(verb)
 }
 
-// cluster is the namespace of what is in none.
+// cluster returns the namespace of what is in none.
 func cluster(*attacked) string { return "" }
 
-// merges is an attack by one merge patch of an object.
+// merges returns an attack by one merge patch of an object.
 func merges(kind string, namespace func(*attacked) string, name, patch string, subresource ...string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		return requestTo(c, "PATCH", kind).Namespace(namespace(target)).Resource(resources[kind].Resource).Name(target.fill(name)).SubResource(subresource...).
@@ -102,21 +102,21 @@ func merges(kind string, namespace func(*attacked) string, name, patch string, s
 	}
 }
 
-// removes is an attack by the deletion of an object.
+// removes returns an attack by the deletion of an object.
 func removes(kind string, namespace func(*attacked) string, name string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		return requestTo(c, "DELETE", kind).Namespace(namespace(target)).Resource(resources[kind].Resource).Name(name).Do(ctx).Error()
 	}
 }
 
-// reads is an attack by a list of objects.
+// reads returns an attack by a list of objects.
 func reads(kind string, namespace func(*attacked) string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		return requestTo(c, "GET", kind).Namespace(namespace(target)).Resource(resources[kind].Resource).Do(ctx).Error()
 	}
 }
 
-// tokens is an attack that asks for a token of a service account.
+// tokens returns an attack that asks for a token of a service account.
 func tokens(namespace func(*attacked) string, account string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		name := account
@@ -128,7 +128,7 @@ func tokens(namespace func(*attacked) string, account string) tryPeople {
 	}
 }
 
-// impersonates is an attack that acts as an account.
+// impersonates returns an attack that acts as an account.
 func impersonates(user func(*attacked) string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {
 		return c.CoreV1().RESTClient().Get().AbsPath("/version").SetHeader("Impersonate-User", user(target)).Do(ctx).Error()
@@ -139,7 +139,7 @@ func deployerOf(target *attacked) string {
 	return "system:serviceaccount:" + target.home + ":" + target.account
 }
 
-// enters is an attack that connects to a pod. If authorizer and admission control allow it, the
+// enters returns an attack that connects to a pod. If authorizer and admission control allow it, the
 // API server answers that the pod is on no node.
 func enters(verb, subresource string) tryPeople {
 	return func(ctx context.Context, c kubernetes.Interface, target *attacked) error {

@@ -120,7 +120,7 @@ func (p *prover) done(t *testing.T, target *prove.Target) map[string]prove.Row {
 	return byKey(target.Judge(exchanges))
 }
 
-// as is a client with the identity's own credentials.
+// as returns a client with the identity's own credentials.
 func (p *prover) as(t *testing.T, who prove.Identity) *http.Client {
 	t.Helper()
 	if account, ok := strings.CutPrefix(who.User, "system:serviceaccount:"); ok {

@@ -84,13 +84,13 @@ func (p *prover) tenant(t *testing.T, flag, engine, name, namespace string) {
 	}
 }
 
-// withToken is a client with a new token of a service account.
+// withToken returns a client with a new token of a service account.
 func (p *prover) withToken(t *testing.T, namespace, account string) *http.Client {
 	t.Helper()
 	return httpClient(t, p.tokenConfig(t, namespace, account))
 }
 
-// tokenConfig is the configuration of a client with a new token of a service account.
+// tokenConfig returns the configuration of a client with a new token of a service account.
 func (p *prover) tokenConfig(t *testing.T, namespace, account string) *rest.Config {
 	t.Helper()
 	config, err := p.cluster.RESTConfig("nobody")
@@ -106,7 +106,7 @@ func (p *prover) tokenConfig(t *testing.T, namespace, account string) *rest.Conf
 	return config
 }
 
-// withCertificate is a client with a certificate of a person.
+// withCertificate returns a client with a certificate of a person.
 func (p *prover) withCertificate(t *testing.T, user string, groups ...string) *http.Client {
 	t.Helper()
 	config, err := p.cluster.RESTConfig(user, groups...)

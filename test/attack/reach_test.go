@@ -314,7 +314,7 @@ func listByTenantFlag(ctx context.Context, s *attackRun) outcome {
 	return s.lists(s.tenantWith(ctx, nil, "list", "--tiller-namespace", s.victim.home))
 }
 
-// ownKubeconfig is a copy of the actor's kubeconfig, to be changed.
+// ownKubeconfig returns a copy of the actor's kubeconfig, to be changed.
 func (s *attackRun) ownKubeconfig() (string, error) {
 	text, err := os.ReadFile(s.actor.kubeconfig)
 	if err != nil {
@@ -393,7 +393,7 @@ func metricsFromPod(ctx context.Context, s *attackRun) outcome {
 	return s.settle(err, effect, nil)
 }
 
-// nodeName is the cluster's node.
+// nodeName returns the cluster's node.
 func (st *environment) nodeName(ctx context.Context) (string, error) {
 	nodes, err := st.root.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil || len(nodes.Items) == 0 {

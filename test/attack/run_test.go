@@ -26,7 +26,7 @@ type tenant struct {
 	member     string // an innocent one
 }
 
-// last is the one of its namespaces in which somebody left something behind.
+// last returns the one of its namespaces in which somebody left something behind.
 func (t *tenant) last() string { return t.namespaces[len(t.namespaces)-1] }
 
 // world is one way of sharing the cluster, with the same people and teams.
@@ -198,7 +198,7 @@ const podSpec = `
 
 const containerSecurity = `{allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}`
 
-// podManifest is a pod that runs one program.
+// podManifest returns a pod that runs one program.
 func podManifest(namespace, name, more, image string, args ...string) string {
 	return fmt.Sprintf(`
 apiVersion: v1
@@ -254,7 +254,7 @@ func (s *attackRun) ended(ctx context.Context, namespace, name string) (string, 
 	return strings.TrimSpace(string(log)), err
 }
 
-// pod is the name of a Tiller pod, which the attacker is taken to know.
+// pod returns the name of a Tiller pod, which the attacker is taken to know.
 func (s *attackRun) pod(ctx context.Context, t *tenant) (*corev1.Pod, error) {
 	var found *corev1.Pod
 	_, err := eventually(ctx, func(ctx context.Context) (string, error) {

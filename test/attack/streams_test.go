@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/util/exec"
 )
 
-// execs is an attack that runs a command in a container. It worked if the command started,
+// execs returns an attack that runs a command in a container. It worked if the command started,
 // whatever its exit code: its output may arrive too late.
 func (s *attackRun) execs(ctx context.Context, pod *corev1.Pod, container, effect string, command ...string) outcome {
 	url := s.actor.client.CoreV1().RESTClient().Post().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("exec").

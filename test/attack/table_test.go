@@ -22,7 +22,7 @@ type row struct {
 	attack, as, ours, baseline, control, remark string
 }
 
-// cell is the result of one attack in worlds with different helms: one word if it is the same
+// cell returns the result of one attack in worlds with different helms: one word if it is the same
 // for all.
 func (r *result) cell(worlds []*world, as relation, counted counts) string {
 	var said []string
@@ -85,7 +85,7 @@ func (t *table) cells(r row) []string {
 	return []string{r.attack, r.as, r.ours, r.baseline, r.control}
 }
 
-// closing is the last line: how many attempts came to what.
+// closing returns the last line: how many attempts came to what.
 func (t *table) closing() string {
 	say := func(name string, c counts) string {
 		return fmt.Sprintf("%s: %d worked, %d refused, %d could not run", name, c[worked], c[refused], c[broken])
@@ -94,7 +94,7 @@ func (t *table) closing() string {
 		say("ours", t.ours), t.known, say(t.trial.against, t.baseline), say("control", t.control))
 }
 
-// text is the table in aligned columns.
+// text returns the table in aligned columns.
 func (t *table) text() string {
 	headings := t.headings()
 	widths := make([]int, len(headings))
@@ -129,7 +129,7 @@ func (t *table) text() string {
 	return b.String() + "\n" + t.closing() + "\n"
 }
 
-// markdown is the same for the documentation.
+// markdown returns the same for the documentation.
 func (t *table) markdown() string {
 	headings := t.headings()
 	line := func(cells []string) string {

@@ -133,7 +133,7 @@ func destroyTenant(ctx context.Context, s *attackRun) outcome {
 	return s.settle(answer, effect, err)
 }
 
-// tells is an attack by a verb that shows what a tenant is.
+// tells returns an attack by a verb that shows what a tenant is.
 func tells(args ...string) func(context.Context, *attackRun) outcome {
 	return func(ctx context.Context, s *attackRun) outcome {
 		var filled []string

@@ -78,7 +78,7 @@ func hostileChart(t *testing.T, namespace string) string {
 	return dir
 }
 
-// packed is a release of that name as Helm 3 stores one.
+// packed returns a release of that name as Helm 3 stores one.
 func packed(t *testing.T, word, namespace string) string {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"name": word, "namespace": namespace, "version": 1, "info": map[string]any{"status": "deployed"},

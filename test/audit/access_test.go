@@ -354,7 +354,7 @@ func TestMembersAsTheAuthorizerSeesThem(t *testing.T) {
 	}
 }
 
-// pod is the name of the one pod of a Tiller, when the controllers are done
+// pod returns the name of the one pod of a Tiller, when the controllers are done
 // with whatever was done to it.
 func (w *world) pod(t *testing.T, home string) string {
 	t.Helper()

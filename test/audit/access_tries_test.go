@@ -58,7 +58,7 @@ func stream(method, sub string) try {
 	}
 }
 
-// restricted is a pod that the home's PodSecurity lets in, with the deployer's
+// restricted returns a pod that the home's PodSecurity lets in, with the deployer's
 // account.
 func restricted(account string) corev1.PodSpec {
 	yes, no, nobody := true, false, int64(65534)

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// clusterOptions are those of both clusters: as in clusters of kubeadm's, the API server
+// clusterOptions returns those of both clusters: as in clusters of kubeadm's, the API server
 // does not verify the certificates of kubelets.
 func clusterOptions() testcluster.Options {
 	return testcluster.Options{APIServerArgs: []string{"--kubelet-certificate-authority="}}

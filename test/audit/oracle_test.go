@@ -93,7 +93,7 @@ func (o *oracle) know(objects *rbacObjects) error {
 	return o.exchange(map[string]any{"Objects": objects}, &nothing)
 }
 
-// may is an authority.
+// may returns an authority.
 func (o *oracle) may(question authorizationv1.SubjectAccessReviewSpec) (allowed bool, err error) {
 	err = o.exchange(map[string]any{"Question": question}, &allowed)
 	return allowed, err

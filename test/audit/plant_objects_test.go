@@ -56,7 +56,7 @@ func (p *plant) podOf(ns, prefix string) string {
 	return ""
 }
 
-// tillerPod is the Tiller's at that home.
+// tillerPod returns the Tiller's at that home.
 func (p *plant) tillerPod(home string) (name string) {
 	p.Helper()
 	p.await("a pod of the Tiller", func() bool {

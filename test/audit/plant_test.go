@@ -403,7 +403,7 @@ func (p *plant) namespace(labels map[string]string) string {
 	return name
 }
 
-// stillIn are the IDs of the ways that a revoke of that user says are left.
+// stillIn returns the IDs of the ways that a revoke of that user says are left.
 func (p *plant) stillIn(name, user string) []string {
 	p.Helper()
 	r := p.w.run(p.w.Admin(), "revoke", name, "--user", user, "-o", "json")

@@ -40,7 +40,7 @@ func relabel(d *appsv1.Deployment) {
 
 func container(d *appsv1.Deployment) *corev1.Container { return &d.Spec.Template.Spec.Containers[0] }
 
-// tiller is a plant that changes alpha's Tiller.
+// tiller returns a plant that changes alpha's Tiller.
 func tiller(change func(*appsv1.Deployment)) func(*plant) {
 	return func(p *plant) { p.mutateTiller("alpha-tiller", change) }
 }
@@ -58,7 +58,7 @@ type planting struct {
 	want  []string // "ID tenants subject"
 }
 
-// allPlanted are all of them.
+// allPlanted returns all of them.
 func allPlanted() []planting {
 	return slices.Concat(planted, plantedPeople, plantedCluster, plantedRails, plantedRelatives)
 }

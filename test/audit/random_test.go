@@ -131,7 +131,7 @@ func TestRandomOnServer(t *testing.T) {
 	c.sum()
 }
 
-// numbers are those from first to before end.
+// numbers returns those from first to before end.
 func numbers(first, end int) (all []int) {
 	for n := first; n < end; n++ {
 		all = append(all, n)
@@ -166,7 +166,7 @@ func (o *rbacObjects) with(more []metav1.Object) *rbacObjects {
 	return all
 }
 
-// beside is a snapshot of the same cluster with more roles and bindings in it.
+// beside returns a snapshot of the same cluster with more roles and bindings in it.
 func beside(s *tenantaudit.Snapshot, more []metav1.Object) *tenantaudit.Snapshot {
 	all := *s
 	all.Roles, all.Bindings = slices.Clip(s.Roles), slices.Clip(s.Bindings)

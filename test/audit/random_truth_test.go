@@ -193,7 +193,7 @@ func (s *scene) beNode(a *asker, d target) bool {
 		a.creates("certs:certificatesigningrequests", "", "made-up") && a.may("create", "certs:certificatesigningrequests/nodeclient", "")
 }
 
-// allPods are those of the deployers.
+// allPods returns those of the deployers.
 func (s *scene) allPods() []string {
 	var pods []string
 	for _, d := range s.deployers {
@@ -202,7 +202,7 @@ func (s *scene) allPods() []string {
 	return pods
 }
 
-// paths are those to the deployer that are open to the person, as the API server
+// paths returns those to the deployer that are open to the person, as the API server
 // says, and how many were asked for: docs/security.md in questions, written again.
 func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	expect := func(path string, yes bool) {

@@ -164,7 +164,7 @@ func TestHostileNamesAreText(t *testing.T) {
 	}
 }
 
-// thousand is a cluster of 1,000 tenants of which many are in some trouble, and
+// thousand returns a cluster of 1,000 tenants of which many are in some trouble, and
 // one has many members.
 func thousand() *scene {
 	s := newScene(1000)

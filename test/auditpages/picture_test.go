@@ -30,13 +30,13 @@ func (b *browser) picture() drawn {
 	return drawn{columns[0], columns[1], columns[2], columns[3]}
 }
 
-// table is the picture as a table.
+// table returns the picture as a table.
 func (b *browser) table() [][]string {
 	b.t.Helper()
 	return ask[[][]string](b, `[...document.querySelectorAll("#rows tr")].map(r => [...r.cells].map(c => c.textContent))`)
 }
 
-// findings are the kinds of findings that are shown, and their titles.
+// findings returns the kinds of findings that are shown, and their titles.
 func (b *browser) findings() []string {
 	b.t.Helper()
 	return ask[[]string](b, `[...document.querySelectorAll("#findings article")].map(a => a.querySelector("h3").textContent)`)
@@ -93,7 +93,7 @@ func sortedSet[T any](all []T, texts func(T) []string) []string {
 	return slices.Compact(names)
 }
 
-// spacesOf are the places where a deployer acts, its own home among them.
+// spacesOf returns the places where a deployer acts, its own home among them.
 func spacesOf(d audit.Deployer) []string {
 	var names []string
 	switch {

@@ -24,7 +24,7 @@ import (
 // scene is a cluster as an audit reads it, without a cluster.
 type scene struct{ audit.Snapshot }
 
-// newScene is a cluster of Kubernetes' own objects and so many tenants, as they
+// newScene returns a cluster of Kubernetes' own objects and so many tenants, as they
 // are made: nothing is wrong in it.
 func newScene(tenants int) *scene {
 	s := &scene{audit.Snapshot{Version: "v1.37.2", Server: audit.ServerOf(version.Info{Major: "1", Minor: "37"}), Admission: audit.AdmissionInForce}}
@@ -123,7 +123,7 @@ func (s *scene) rbac(object runtime.Object) {
 	}
 }
 
-// tillerOf is the pod template of a tenant's Tiller, to be changed.
+// tillerOf returns the pod template of a tenant's Tiller, to be changed.
 func (s *scene) tillerOf(name string) *corev1.PodTemplateSpec {
 	i := slices.IndexFunc(s.Workloads, func(w audit.Workload) bool { return w.Tenant == name })
 	return s.Workloads[i].Template
@@ -134,7 +134,7 @@ const (
 	hostileLong = "long-"
 )
 
-// everythingWrong is a cluster in which there is a finding of every kind.
+// everythingWrong returns a cluster in which there is a finding of every kind.
 func everythingWrong() *scene {
 	s := newScene(0)
 	plain := func(name string, change func(*tenant.Tenant)) {

@@ -111,7 +111,7 @@ func (m *meter) loadBombs(ctx context.Context) error {
 	})
 }
 
-// bombOf is a record of that size that unpacks to many of the two bytes.
+// bombOf returns a record of that size that unpacks to many of the two bytes.
 func bombOf(size int, content []byte) []byte {
 	var zipped bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression) // a level that there is

@@ -109,7 +109,7 @@ func (m *meter) benchGuard(ctx context.Context, ours, dir string, report *string
 	return nil
 }
 
-// fifty is a chart's manifest of 50 objects, of kinds that the guard judges and of
+// fifty returns a chart's manifest of 50 objects, of kinds that the guard judges and of
 // others.
 func fifty() string {
 	var text strings.Builder

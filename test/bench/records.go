@@ -45,7 +45,7 @@ func benchRecords(ctx context.Context, ours, helm, dir string, report *strings.B
 	return nil
 }
 
-// rows is a part that fills one cluster and adds a table.
+// rows returns a part that fills one cluster and adds a table.
 func rows(fill func(ctx context.Context, m *meter, ours, dir string, report *strings.Builder) error) part {
 	return func(ctx context.Context, ours, helm, dir string, report *strings.Builder) error {
 		report.WriteString("\n| cluster | command | took | to reach |\n|---|---|---|---|\n")
@@ -110,7 +110,7 @@ func (m *meter) init(ctx context.Context, ours, name string, args ...string) err
 	return err
 }
 
-// loader is a client that is not held back.
+// loader returns a client that is not held back.
 func (m *meter) loader() (kubernetes.Interface, error) {
 	config, err := m.cluster.RESTConfig("bench", "system:masters")
 	if err != nil {

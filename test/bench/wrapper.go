@@ -68,7 +68,7 @@ func (s *setup) added(processor bool) comparison {
 	return c
 }
 
-// five are the names of five namespaces.
+// five returns the names of five namespaces.
 func five(name string) string {
 	var names []string
 	for i := 1; i <= 5; i++ {

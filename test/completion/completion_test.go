@@ -73,7 +73,7 @@ func newSomebody(t *testing.T, helm, kubeconfig string) *somebody {
 	return &somebody{t, env}
 }
 
-// in is the same person in a subtest.
+// in returns the same person in a subtest.
 func (s *somebody) in(t *testing.T) *somebody { return &somebody{t, s.env} }
 
 // run returns what a command prints on standard output.
@@ -99,7 +99,7 @@ func (s *somebody) run(name string, args ...string) string {
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
-// names are the completions that a helm prints, descriptions and directive left
+// names returns the completions that a helm prints, descriptions and directive left
 // out.
 func names(out string) []string {
 	var found []string

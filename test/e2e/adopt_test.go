@@ -9,7 +9,7 @@ import (
 	"helm-tenant/test/testcluster"
 )
 
-// ownWorld is a world with a cluster that no other test uses: for what looks at
+// ownWorld returns a world with a cluster that no other test uses: for what looks at
 // all tenants there are, or at kube-system.
 func ownWorld(t *testing.T, o testcluster.Options) *world {
 	t.Helper()
@@ -29,7 +29,7 @@ func ownWorld(t *testing.T, o testcluster.Options) *world {
 	return w
 }
 
-// unmanaged are the namespaces with a Tiller that is no tenant's, with the
+// unmanaged returns the namespaces with a Tiller that is no tenant's, with the
 // number of its releases.
 func (p *person) unmanaged() map[string]int {
 	p.t.Helper()
@@ -49,7 +49,7 @@ func (p *person) unmanaged() map[string]int {
 	return found
 }
 
-// subjects are those of a binding, as KIND/NAME.
+// subjects returns those of a binding, as KIND/NAME.
 func (p *person) subjects(args ...string) string {
 	p.t.Helper()
 	return strings.TrimSpace(p.jsonpath(`{range .subjects[*]}{.kind}/{.name} {end}`, args...))

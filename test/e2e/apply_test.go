@@ -95,7 +95,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// writes are the requests of helm-tenant's that changed something, so far. Dry runs, by
+// writes returns the requests of helm-tenant's that changed something, so far. Dry runs, by
 // which it asks whether PodSecurity is enforced, store nothing.
 func writes(t *testing.T, log string) []string {
 	t.Helper()

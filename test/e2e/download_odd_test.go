@@ -132,7 +132,7 @@ func TestDownloadOddly(t *testing.T) {
 	}
 }
 
-// programs is a folder with all programs that install.sh may call, but for some.
+// programs returns a folder with all programs that install.sh may call, but for some.
 func programs(t *testing.T, without ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -151,7 +151,7 @@ func programs(t *testing.T, without ...string) string {
 	return dir
 }
 
-// fake is a folder with a program that is a shell script.
+// fake returns a folder with a program that is a shell script.
 func fake(t *testing.T, name, script string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// repository is the project's root.
+// repository returns the project's root.
 func repository(t testing.TB) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -49,7 +49,7 @@ func repository(t testing.TB) string {
 	return root
 }
 
-// chart is the one that the tests install.
+// chart returns the one that the tests install.
 func chart(t testing.TB) string { return filepath.Join(repository(t), "test", "charts", "hello") }
 
 // person is somebody with a kubeconfig and a Helm home of their own, in which
@@ -61,7 +61,7 @@ type person struct {
 	major      int // of the helm; 0 where a test made the person by hand
 }
 
-// helmHome is a fresh home of Helm 2 without plugins, with the helm of a test
+// helmHome returns a fresh home of Helm 2 without plugins, with the helm of a test
 // cluster first on PATH.
 func helmHome(t testing.TB, c *testcluster.Cluster) (env []string) {
 	t.Helper()
@@ -98,7 +98,7 @@ func initialisedHome(helm string, env []string) (string, error) {
 	return home, nil
 }
 
-// helm3Home is the same of Helm 3 or 4.
+// helm3Home returns the same of Helm 3 or 4.
 func helm3Home(t testing.TB, c *testcluster.Cluster, major int) (env []string) {
 	t.Helper()
 	env, dir := anyHome(t, c, major)
@@ -108,7 +108,7 @@ func helm3Home(t testing.TB, c *testcluster.Cluster, major int) (env []string) {
 	return env
 }
 
-// anyHome is a folder whose bin holds that helm and kubectl, and an environment
+// anyHome returns a folder whose bin holds that helm and kubectl, and an environment
 // that knows of no other helm.
 func anyHome(t testing.TB, c *testcluster.Cluster, major int) (env []string, dir string) {
 	t.Helper()
@@ -217,7 +217,7 @@ func (w *world) userOf(major int, name string, groups ...string) *person {
 	return w.personOf(major, kubeconfig)
 }
 
-// user is a person that the cluster knows by that name and nothing else.
+// user returns a person that the cluster knows by that name and nothing else.
 func (w *world) user(name string, groups ...string) *person {
 	w.t.Helper()
 	kubeconfig, err := w.cluster.Kubeconfig(name, groups...)

@@ -189,7 +189,7 @@ func TestHelmContext(t *testing.T) {
 	}
 }
 
-// twoClusters is a kubeconfig of somebody in both clusters: the contexts first
+// twoClusters returns a kubeconfig of somebody in both clusters: the contexts first
 // and first-too of the one, and second of the other.
 func twoClusters(t testing.TB, one, two *testcluster.Cluster, user string) string {
 	t.Helper()

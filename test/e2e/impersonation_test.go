@@ -26,7 +26,7 @@ func majors(t *testing.T, run func(t *testing.T, w *world, major int)) {
 	}
 }
 
-// tested is the chart for Helm 3 and 4, which brings a test.
+// tested returns the chart for Helm 3 and 4, which brings a test.
 func tested(t testing.TB) string {
 	return filepath.Join(repository(t), "test", "charts", "tested")
 }
@@ -63,7 +63,7 @@ func (p *person) with(env ...string) *person {
 	return &q
 }
 
-// names are the releases that a list with -q told.
+// names returns the releases that a list with -q told.
 func names(out string) string { return strings.Join(strings.Fields(out), " ") }
 
 // TestHelmLife is a release's life under Helm 3 and 4: every command that acts on

@@ -100,7 +100,7 @@ func TestInterruptHelm2(t *testing.T) {
 // prompt is that of the shell on the terminal.
 const prompt = "prompt:"
 
-// unready is a chart with a Deployment that never gets ready.
+// unready returns a chart with a Deployment that never gets ready.
 func unready(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "unready")

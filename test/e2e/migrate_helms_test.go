@@ -17,7 +17,7 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// under is a person with the same kubeconfig who has another helm: helm3 or helm4,
+// under returns a person with the same kubeconfig who has another helm: helm3 or helm4,
 // with helm-tenant as its plugin.
 func (w *world) under(p *person, helm string) *person {
 	w.t.Helper()
@@ -222,7 +222,7 @@ func (p *person) everything(namespaces ...string) string {
 	return all
 }
 
-// but is a text without the lines that match.
+// but returns a text without the lines that match.
 func but(text, pattern string) string {
 	lines := strings.Split(text, "\n")
 	match := regexp.MustCompile(pattern).MatchString

@@ -99,7 +99,7 @@ spec:
 const claims = `
   volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]`
 
-// pod is a Deployment with a pod of these fields.
+// pod returns a Deployment with a pod of these fields.
 func pod(fields string) string {
 	return `
 apiVersion: apps/v1

@@ -72,7 +72,7 @@ func TestKilledAfterEveryWrite(t *testing.T) {
 	}
 }
 
-// one is a name of the scenario.
+// one returns a name of the scenario.
 func (s *scenario) one(number int) string { return fmt.Sprintf("%s%03d", s.prefix, number) }
 
 // kill is one run that is killed.
@@ -192,7 +192,7 @@ func side(width, n int, do func(i int)) {
 	group.Wait()
 }
 
-// settledStates are the states when no namespace is being deleted any more.
+// settledStates returns the states when no namespace is being deleted any more.
 func (w *world) settledStates(ctx context.Context, prefix string, length int) (map[string]state, error) {
 	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(200 * time.Millisecond) {
 		all, err := w.root.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
@@ -247,7 +247,7 @@ func (s *scenario) command(w *world, name string) (args []string, input string, 
 	return args, input, err
 }
 
-// allBut is the tenants file of all tenants whose names do not begin so.
+// allBut returns the tenants file of all tenants whose names do not begin so.
 func (w *world) allBut(name string) (string, error) {
 	r, err := w.run(w.direct, w.folder(), "", "tenants", "-o", "name")
 	if err := w.must(r, err); err != nil {

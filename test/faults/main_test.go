@@ -191,7 +191,7 @@ func (w *world) launchWith(env []string, kubeconfig, folder, input string, args 
 // filesApart are the verbs that neither read nor write files of the working folder.
 var filesApart = []string{"init", "grant", "revoke", "freeze", "thaw", "tenants", "describe", "export", "apply", "releases", "whoami"}
 
-// environ is the environment of commands: nothing of the machine's own, no helm, no cache,
+// environ returns the environment of commands: nothing of the machine's own, no helm, no cache,
 // no kubeconfig.
 func environ(kubeconfig string) []string {
 	return []string{

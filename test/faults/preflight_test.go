@@ -25,7 +25,7 @@ func flaky(matches func(*http.Request) bool, after int64, fail http.HandlerFunc)
 	}
 }
 
-// answers is a fault: an answer of an API server, or of a proxy in front of it.
+// answers returns a fault: an answer of an API server, or of a proxy in front of it.
 func answers(code int, kind, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)

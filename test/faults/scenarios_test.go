@@ -280,7 +280,7 @@ func handMade(ctx context.Context, w *world, name, account string) error {
 	return err
 }
 
-// handMadeTiller is the same with what helm init makes there.
+// handMadeTiller returns the same with what helm init makes there.
 func handMadeTiller(ctx context.Context, w *world, name string) error {
 	if err := handMade(ctx, w, name, "tiller"); err != nil {
 		return err
@@ -378,7 +378,7 @@ func addReleases(ctx context.Context, w *world, name string) error {
 	return nil
 }
 
-// encoded is a release with a name, a version and a namespace: base64 of gzip of
+// encoded returns a release with a name, a version and a namespace: base64 of gzip of
 // the protobuf (k8s.io/helm/_proto/hapi/release/release.proto: fields 1, 7, 8).
 func encoded(release, namespace string) []byte {
 	var message bytes.Buffer

@@ -314,7 +314,7 @@ func TestSplitWhileServerFails(t *testing.T) {
 	}
 }
 
-// inputOf is the standard input of a run of split.
+// inputOf returns the standard input of a run of split.
 func inputOf(args string) string {
 	if args == splitBegin {
 		return splitFile

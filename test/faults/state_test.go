@@ -115,7 +115,7 @@ func isKubernetes(o *unstructured.Unstructured) bool {
 	return o.GetKind() == "ServiceAccount" && o.GetName() == "default" || o.GetKind() == "ConfigMap" && o.GetName() == "kube-root-ca.crt"
 }
 
-// normal is an object without what is new each time.
+// normal returns an object without what is new each time.
 func normal(o *unstructured.Unstructured, name string) (key, text string, err error) {
 	for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"} {
 		unstructured.RemoveNestedField(o.Object, "metadata", field)

@@ -40,7 +40,7 @@ type spec struct {
 	role       string
 }
 
-// item is the tenant as an item of a tenants file.
+// item returns the tenant as an item of a tenants file.
 func (s *spec) item(name string) string {
 	var namespaces []string
 	for _, ns := range s.namespaces {

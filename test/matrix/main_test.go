@@ -32,7 +32,7 @@ const present = "present"
 // one without.
 var usual = []string{"1.30", "1.24"}
 
-// chosen are the versions to run.
+// chosen returns the versions to run.
 func chosen(t *testing.T) []string {
 	t.Helper()
 	all := append([]string{present}, parts.Matrix()...)
@@ -94,7 +94,7 @@ func startServer(t *testing.T, version string) *server {
 	return s
 }
 
-// as is a client that acts as somebody.
+// as returns a client that acts as somebody.
 func (s *server) as(user string, groups ...string) *rest.Config {
 	config := rest.CopyConfig(s.config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
@@ -148,7 +148,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// dynamicAs is a dynamic client that acts as somebody.
+// dynamicAs returns a dynamic client that acts as somebody.
 func dynamicAs(s *server, user string) dynamic.Interface {
 	return dynamic.NewForConfigOrDie(s.as(user))
 }

@@ -29,7 +29,7 @@ type trouble struct {
 
 const pause = `image: "registry.k8s.io/pause:3.10"`
 
-// workload is one of a kind with that pod spec.
+// workload returns one of a kind with that pod spec.
 func workload(kind, spec string) string {
 	template := "metadata: {labels: {app: R}}, spec: {" + spec + "}"
 	switch kind {
@@ -92,7 +92,7 @@ func in(namespace, text string) string {
 	return strings.Replace(text, "metadata: {", "metadata: {namespace: "+namespace+", ", 1)
 }
 
-// troubles are all kinds.
+// troubles returns all kinds.
 func troubles() []trouble {
 	return []trouble{
 		{id: "api-not-served", sorts: []string{

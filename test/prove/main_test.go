@@ -138,7 +138,7 @@ func (w *world) provesAt(t *testing.T, args ...string) []prove.Row {
 	return rows
 }
 
-// everything are the identity and version of every object of every kind, Leases
+// everything returns the identity and version of every object of every kind, Leases
 // and Events apart, once nothing moves any more.
 func (w *world) everything(t *testing.T) map[string]string {
 	t.Helper()

@@ -26,7 +26,7 @@ type Release struct {
 	Template string
 }
 
-// ManifestOf is a manifest of ConfigMaps that hold a text of indented lines, 40 lines each.
+// ManifestOf returns a manifest of ConfigMaps that hold a text of indented lines, 40 lines each.
 func ManifestOf(name, text string) string {
 	var manifest strings.Builder
 	lines, objects := 0, 0
@@ -44,13 +44,13 @@ func ManifestOf(name, text string) string {
 // codes are the numbers of k8s.io/helm/_proto/hapi/release/status.proto.
 var codes = map[string]uint64{"UNKNOWN": 0, "DEPLOYED": 1, "DELETED": 2, "SUPERSEDED": 3, "FAILED": 4, "DELETING": 5, "PENDING_INSTALL": 6, "PENDING_UPGRADE": 7, "PENDING_ROLLBACK": 8}
 
-// Secret is the record in a Secret (k8s.io/helm/pkg/storage/driver, secrets.go); its
+// Secret returns the record in a Secret (k8s.io/helm/pkg/storage/driver, secrets.go); its
 // namespace is left open.
 func Secret(r Release) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: meta(r), Data: map[string][]byte{"release": []byte(Encode(r))}}
 }
 
-// ConfigMap is the record in a ConfigMap (cfgmaps.go there).
+// ConfigMap returns the record in a ConfigMap (cfgmaps.go there).
 func ConfigMap(r Release) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: meta(r), Data: map[string]string{"release": Encode(r)}}
 }
@@ -69,7 +69,7 @@ func Encode(r Release) string {
 	return base64.StdEncoding.EncodeToString(zipped.Bytes())
 }
 
-// release is the message of k8s.io/helm/_proto/hapi/release/release.proto.
+// release returns the message of k8s.io/helm/_proto/hapi/release/release.proto.
 func release(r Release) []byte {
 	if r.Manifest == "" {
 		r.Manifest = fmt.Sprintf("\n---\n# Source: hello/templates/all.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\ndata:\n  greeting: %q\n", r.Name, fmt.Sprint(r.Revision))

@@ -249,7 +249,7 @@ func watch(t *testing.T, info engine.Info) *leftovers {
 	return l
 }
 
-// processes are the keeper, its descendants, and all that share a namespace
+// processes returns the keeper, its descendants, and all that share a namespace
 // with the inside.
 func processes(t *testing.T, info engine.Info) []engine.Process {
 	t.Helper()

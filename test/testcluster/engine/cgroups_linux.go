@@ -35,7 +35,7 @@ type hierarchy struct {
 	v2    bool
 }
 
-// hierarchies are those mounted below /sys/fs/cgroup.
+// hierarchies returns those mounted below /sys/fs/cgroup.
 func hierarchies() ([]hierarchy, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -143,7 +143,7 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// cgroupFolders are the folders, in any hierarchy, of cgroups whose name is
+// cgroupFolders returns the folders, in any hierarchy, of cgroups whose name is
 // wanted.
 func cgroupFolders(wanted func(name string) bool) []string {
 	var folders []string

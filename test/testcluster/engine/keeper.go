@@ -55,7 +55,7 @@ var (
 		"pause", "tiller")
 )
 
-// Parts are the parts that a cluster of that size is made of.
+// Parts returns the parts that a cluster of that size is made of.
 func (s Size) Parts() []string {
 	if s == Full {
 		return FullParts
