@@ -54,7 +54,7 @@ func record(t *testing.T, home, name, namespace string, revision int32, status r
 	return recordHolding(t, home, name, namespace, revision, status, fmt.Sprintf("\n---\n# Source: hello/templates/all.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n", name))
 }
 
-// recordHolding returns the same of a release with that manifest.
+// recordHolding returns the record of a release with that manifest.
 func recordHolding(t *testing.T, home, name, namespace string, revision int32, status release.Status_Code, manifest string) *corev1.Secret {
 	t.Helper()
 	message, err := proto.Marshal(protoadapt.MessageV2Of(&release.Release{

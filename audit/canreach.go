@@ -41,7 +41,7 @@ type somebody struct {
 	nodes []opened
 }
 
-// becomes is somebody whom this one can be.
+// becomes returns the identity that this one can take.
 func (one *somebody) becomes(s Subject, o opened) *somebody {
 	return &somebody{subject: s, who: identityOf(s), through: append(slices.Clone(one.through), s.String()),
 		chains: append(slices.Clone(one.chains), o.chains(one.subject)...), impersonated: one.impersonated || o.byImpersonation()}

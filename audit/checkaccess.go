@@ -86,7 +86,7 @@ func (a *auditor) checkAccess(d *deployer) {
 	}
 }
 
-// describeRule is one atom of a rule, as text.
+// describeRule returns one atom of a rule as text.
 func describeRule(rule rbacv1.PolicyRule) string {
 	if len(rule.NonResourceURLs) > 0 {
 		return rule.Verbs[0] + " " + rule.NonResourceURLs[0]
@@ -292,7 +292,7 @@ func (a *auditor) checkWide() {
 	}
 }
 
-// reach says how many deployers somebody reaches.
+// reach returns how many deployers a subject reaches, as text.
 func (a *auditor) reach(w wide) string {
 	switch {
 	case len(a.deployers) == 1:

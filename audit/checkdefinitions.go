@@ -34,8 +34,7 @@ func (x *rights) redefine(somebody Subject) []Need {
 	return needs
 }
 
-// redefining returns the way to every deployer by the definition of a kind that a controller
-// carries out.
+// redefining returns the path to every deployer through the definition of a lender's kind.
 func (x *rights) redefining(somebody Subject) Path {
 	return Path{ID: "change-definition", Name: "change the definition of a controller's objects", finding: idBorrows, Any: x.redefine(somebody)}
 }

@@ -163,7 +163,7 @@ func (a *auditor) checkOtherReaders(r *Record, t tenant.Tenant, reader Subject) 
 	}
 }
 
-// readPath returns the way of a reader.
+// readPath returns the path of a reader.
 func (a *auditor) readPath(reader Subject) Path {
 	p := pather{Target{Server: a.snapshot.Server}, a.rights}
 	return Path{ID: "impersonate-reader", Name: "read its releases and Secrets as " + reader.Text(), Any: p.impersonate(reader)}

@@ -18,7 +18,7 @@ func (a *auditor) connects(one *somebody, d *deployer) (OpenPath, bool) {
 	return OpenPath{path, append(opened{path, steps}.chains(one.subject), []string{"any pod of the cluster", workload, d.network.listener.String()})}, true
 }
 
-// connect returns the way to an open Tiller of who runs anything in any pod.
+// connect returns the path to an open Tiller for whoever runs anything in any pod.
 func (x *rights) connect(t Target) Path {
 	path := Path{ID: "connect", Name: "connect to Tiller from a pod", finding: idOpen}
 	t.Home = ""

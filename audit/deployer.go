@@ -52,7 +52,7 @@ func (d *deployer) isOwn(s Subject) bool {
 		slices.Contains(d.record.Tenant.Engine.DeployerAccounts(), s.Name)
 }
 
-// name is how a finding's text calls it.
+// name returns its name in the text of findings.
 func (d *deployer) name() string {
 	if d.tenant() == "" {
 		return "the Tiller in namespace " + d.target.Home

@@ -28,7 +28,7 @@ type exposure struct {
 	policies, letting []string
 }
 
-// network says how a Tiller of that template can be reached.
+// network returns how a Tiller with that pod template can be reached.
 func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) exposure {
 	var e exposure
 	c := recognise.Container(template.Spec)

@@ -193,8 +193,8 @@ func (x *rights) there(group string) (there, named bool) {
 	return x.mentioned[group], true
 }
 
-// writesOf returns the ways to write an object of a kind that others defined, in a namespace,
-// or wherever the question says. A patch makes a new one, too.
+// writesOf returns the needs for writing an object of a custom kind, in a namespace or where
+// the ask says. A patch can create an object, too.
 func (p pather) writesOf(group, resource string, in Ask) []Need {
 	there, named := p.rights.there(group)
 	if !there {
@@ -207,7 +207,7 @@ func (p pather) writesOf(group, resource string, in Ask) []Need {
 	return append([]Need{{create}}, p.either(change, in)...)
 }
 
-// changesOf returns the ways to change an object of a kind that others defined.
+// changesOf returns the needs for changing an object of a custom kind.
 func (p pather) changesOf(group, resource string, in Ask) []Need {
 	there, named := p.rights.there(group)
 	if !there {
@@ -217,7 +217,7 @@ func (p pather) changesOf(group, resource string, in Ask) []Need {
 	return p.either(change, in)
 }
 
-// makeCustom returns the ways to have a controller of podMakers make pods at home.
+// makeCustom returns the needs for having a controller of podMakers create pods in the home.
 func (p pather) makeCustom() []Need {
 	var needs []Need
 	for _, maker := range podMakers {
@@ -257,7 +257,7 @@ func (x *rights) borrow(somebody Subject) []Need {
 	return needs
 }
 
-// borrowing returns the way to every deployer by a controller's rights.
+// borrowing returns the path to every deployer by a controller's rights.
 func (x *rights) borrowing(somebody Subject) Path {
 	return Path{ID: "use-controller", Name: "use a controller's rights", finding: idBorrows, Any: x.borrow(somebody)}
 }

@@ -22,7 +22,7 @@ const (
 // Severities returns all severities, the worst first.
 func Severities() []Severity { return []Severity{Critical, High, Medium, Low} }
 
-// rank is 0 for the worst.
+// rank returns 0 for the worst severity.
 func (s Severity) rank() int { return slices.Index(Severities(), s) }
 
 // AtLeast reports whether it is as bad as the other, or worse.
@@ -269,7 +269,7 @@ func (i Ignore) Meant(r *Report) []string {
 	return meant
 }
 
-// String is "ID", or "ID:SUBJECT".
+// String returns "ID", or "ID:SUBJECT".
 func (i Ignore) String() string {
 	text := i.ID
 	if i.Subject != "" {

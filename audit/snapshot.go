@@ -78,7 +78,7 @@ type ObjectRef struct {
 	Kind, Namespace, Name string
 }
 
-// String is as people read it: "Role x in namespace y".
+// String returns a readable name: "Role x in namespace y".
 func (o ObjectRef) String() string { return objectName(o.Kind, o.Namespace, o.Name) }
 
 // short returns the object without its namespace.

@@ -35,7 +35,7 @@ func Writers(namespaces []string, roles []Role, bindings []Binding, held func(Bi
 	return writersOf(there, func(key roleKey) []rbacv1.PolicyRule { return rules[key] }, func(b *Binding, s Subject) bool { return held(*b, s) })
 }
 
-// writersOf are Writers by these bindings, sorted by subject.
+// writersOf returns the Writers by these bindings, sorted by subject.
 func writersOf(bindings []*Binding, rules func(roleKey) []rbacv1.PolicyRule, held func(*Binding, Subject) bool) []Writer {
 	var writers []Writer
 	for _, b := range bindings {

@@ -96,7 +96,8 @@ func NamespaceMeta(t tenant.Tenant, namespace string, live metav1.Object) (label
 	return meta(t.Name, claimOf(t), namespace, live)
 }
 
-// WithoutTenant returns the same for a namespace that is taken from the named tenant.
+// WithoutTenant returns the labels and annotations for a namespace that is removed from the
+// named tenant.
 func WithoutTenant(name string, live metav1.Object) (labels, annotations map[string]string, err error) {
 	return meta(name, nil, live.GetName(), live)
 }

@@ -172,7 +172,7 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 	return SARIFLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
 }
 
-// uriOf returns a file's name as SARIF wants it: relative to the repository's root, or
+// uriOf returns a file's name in SARIF's form: relative to the repository's root, or
 // absolute.
 func uriOf(name string) string {
 	name = filepath.ToSlash(name)

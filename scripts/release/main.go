@@ -181,7 +181,7 @@ func pluginVersion(file string) (string, error) {
 	return plugin.Version, nil
 }
 
-// pinnedToolchain returns the toolchain of go.mod. Another one would make other bytes.
+// pinnedToolchain returns the toolchain of go.mod. Another one would produce other bytes.
 func pinnedToolchain(ctx context.Context, root string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "edit", "-json")
 	cmd.Dir = root

@@ -17,7 +17,7 @@ import (
 	"helm-tenant/test/records"
 )
 
-// withHelm3 returns the same admin with a Helm 3, who stands in a folder of their own.
+// withHelm3 returns the same admin with a Helm 3, in a working folder of their own.
 func (w *world) withHelm3(t *testing.T) *user {
 	t.Helper()
 	u := w.admin(t)

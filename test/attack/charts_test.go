@@ -154,7 +154,7 @@ func tokenSecretByChart(ctx context.Context, s *attackRun) outcome {
 	return s.tokenFrom(ctx, s.id, s.install(ctx, s.entry.namespaces[0], tokenSecret))
 }
 
-// tokenSecretAsRecord returns the same, dressed as a release record.
+// tokenSecretAsRecord creates the same Secret in the form of a release record.
 func tokenSecretAsRecord(ctx context.Context, s *attackRun) outcome {
 	manifest := strings.Replace(tokenSecret, "{name: $ID,", "{name: $ID-token.v1, labels: {OWNER: TILLER, NAME: $ID, STATUS: DEPLOYED, VERSION: \"1\"},", 1)
 	return s.tokenFrom(ctx, s.id+"-token.v1", s.install(ctx, s.entry.namespaces[0], manifest+"data: {release: eA==}\n"))

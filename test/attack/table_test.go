@@ -129,7 +129,7 @@ func (t *table) text() string {
 	return b.String() + "\n" + t.closing() + "\n"
 }
 
-// markdown returns the same for the documentation.
+// markdown returns the table for the documentation.
 func (t *table) markdown() string {
 	headings := t.headings()
 	line := func(cells []string) string {

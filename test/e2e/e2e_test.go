@@ -98,7 +98,7 @@ func initialisedHome(helm string, env []string) (string, error) {
 	return home, nil
 }
 
-// helm3Home returns the same of Helm 3 or 4.
+// helm3Home returns a new home of Helm 3 or 4.
 func helm3Home(t testing.TB, c *testcluster.Cluster, major int) (env []string) {
 	t.Helper()
 	env, dir := anyHome(t, c, major)

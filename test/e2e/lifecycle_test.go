@@ -12,7 +12,7 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// in returns the same person in a subtest: what goes wrong is that one's failure.
+// in returns the same person in a subtest: a failure is the subtest's.
 func (p *person) in(t testing.TB) *person {
 	q := *p
 	q.t = t

@@ -280,7 +280,7 @@ func handMade(ctx context.Context, w *world, name, account string) error {
 	return err
 }
 
-// handMadeTiller returns the same with what helm init makes there.
+// handMadeTiller also creates the objects of helm init there.
 func handMadeTiller(ctx context.Context, w *world, name string) error {
 	if err := handMade(ctx, w, name, "tiller"); err != nil {
 		return err
